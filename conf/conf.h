@@ -1,0 +1,135 @@
+/*
+ * A configuration that was loaded and checked: an immutable snapshot, counted by references, so that an
+ * exchange in flight keeps the one it began with while a reload puts another in its place. Everything here
+ * comes from the key table (conf_keys.h); times are milliseconds and sizes bytes whatever unit the file used.
+ */
+#ifndef BOXEDGE_CONF_H
+#define BOXEDGE_CONF_H
+
+#include <netinet/in.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "str.h"
+
+typedef enum conf_listener_kind {
+    CONF_LISTENER_TLS,      /* previews over TLS */
+    CONF_LISTENER_REDIRECT, /* plain HTTP that answers with a redirect to https */
+    CONF_LISTENER_PLAIN,    /* plain HTTP that carries previews, for use behind another proxy */
+    CONF_LISTENER_HEALTH,   /* /healthz and /readyz only */
+} conf_listener_kind_t;
+
+/* An IPv4 or IPv6 address with its port. */
+typedef struct conf_address {
+    struct sockaddr_storage sa;
+    socklen_t len;
+} conf_address_t;
+
+typedef struct conf_listener {
+    conf_listener_kind_t kind;
+    conf_address_t address;
+    char text[64]; /* as it is printed: "127.0.0.1:8443", "[::]:443" */
+} conf_listener_t;
+
+typedef struct conf_certificate {
+    char *chain_path; /* PEM, leaf first */
+    char *key_path;   /* PEM */
+} conf_certificate_t;
+
+/* A network: the first `bits` bits of `address` (IPv4 is kept as an IPv4-mapped IPv6 address, bits + 96). */
+typedef struct conf_network {
+    struct in6_addr address;
+    unsigned bits;
+} conf_network_t;
+
+/* A box of the static provider: always running, at a fixed address. */
+typedef struct conf_box {
+    char id[58];
+    conf_address_t address; /* port 0: the preview's port is used */
+} conf_box_t;
+
+typedef struct conf {
+    char *source; /* path of the file, for messages */
+
+    conf_listener_t *listeners;
+    size_t listener_count;
+    conf_certificate_t *certificates; /* none: the edge makes a local authority and a wildcard leaf */
+    size_t certificate_count;
+
+    char *preview_domain; /* lower case, no trailing dot: "preview.box.example.com" */
+    uint16_t public_port; /* in URLs that the edge makes; by default the port of the first tls listener */
+    char *node;           /* name of this machine in CDN-Loop and logs; by default the host name */
+
+    unsigned workers; /* resolved: never 0 */
+    char *user;       /* whose rights workers and controller run with when started as root; "" keeps them */
+    char *state_dir;  /* local CA, durable store */
+    char *run_dir;    /* lock file, admin socket, volatile store (should be a tmpfs) */
+    char *admin_socket;
+    uint64_t store_map_bytes;
+
+    char *access_log; /* path, "stdout" or "off" */
+
+    conf_network_t *trusted; /* clients whose X-Forwarded-* and X-Request-Id count */
+    size_t trusted_count;
+
+    struct {
+        uint32_t head_bytes;  /* request and response head */
+        uint32_t head_fields; /* fields in a head */
+        uint32_t streams;     /* concurrent HTTP/2 streams of a connection */
+        uint32_t
+            connections_per_client; /* of one client address (/64 for IPv6), over all workers; 0: no limit */
+        uint32_t connections;       /* per worker */
+        uint64_t memory_bytes;      /* buffers a worker may hold before it sheds */
+    } limits;
+
+    struct {
+        uint32_t handshake;  /* TLS, from accept */
+        uint32_t head;       /* from a request's first byte to the end of its head */
+        uint32_t body_idle;  /* between reads of a request body */
+        uint32_t write_idle; /* a client that takes no byte for so long is cut */
+        uint32_t keep_alive; /* between requests */
+        uint32_t connect;    /* to an origin */
+        uint32_t first_byte; /* from the request's end to the response's first byte */
+        uint32_t pool_idle;  /* an idle origin connection is used within this time */
+        uint32_t drain;      /* on SIGTERM */
+        uint32_t heartbeat;  /* a worker that shows no life for so long is killed */
+    } timeouts;
+
+    conf_box_t *boxes;
+    size_t box_count;
+
+    unsigned refcount;
+} conf_t;
+
+/* Collects what is wrong with a file, as lines "file:line:col: key: sentence". */
+typedef struct conf_errors conf_errors_t;
+
+conf_errors_t *conf_errors_new(void);
+void conf_errors_free(conf_errors_t **errors);
+size_t conf_errors_count(const conf_errors_t *errors);
+/* Writes one line an error, in the order of the file. */
+void conf_errors_print(const conf_errors_t *errors, FILE *out);
+
+/*
+ * Loads `path`, or the bytes `text` under the name `path` (conf_parse). Never stops at the first error: all
+ * are added to `errors`. Returns a snapshot with one reference, owned by the caller, or NULL where there was
+ * any error. Reads no file but `path`; conf_check_files looks at the files that the configuration names
+ * (certificates, keys: readable, of the right kind) and adds errors with the lines that named them.
+ */
+conf_t *conf_load(const char *path, conf_errors_t *errors);
+conf_t *conf_parse(const char *path, str_t text, conf_errors_t *errors);
+void conf_check_files(const conf_t *conf, conf_errors_t *errors);
+
+conf_t *conf_acquire(const conf_t *conf);
+/* Gives a reference back and nulls it; the last one frees. NULL is allowed. */
+void conf_release(conf_t **conf);
+
+/* True where `address` (IPv4 as mapped IPv6) lies in one of the networks. */
+bool conf_network_has(const conf_network_t *networks, size_t count, const struct in6_addr *address);
+
+/* The configuration reference in Markdown, made from the key table. */
+void conf_print_reference(FILE *out);
+/* The key table as a complete commented YAML file with every default. */
+void conf_print_default(FILE *out);
+
+#endif

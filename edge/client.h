@@ -1,0 +1,43 @@
+/*
+ * A client's connection as every codec sees it: where it came from and over what. http1_server and
+ * http2_server embed it as their first member. The worker keeps all of them in a list, for draining and for
+ * shedding.
+ */
+#ifndef BOXEDGE_CLIENT_H
+#define BOXEDGE_CLIENT_H
+
+#include <netinet/in.h>
+
+#include "conf.h"
+#include "conn.h"
+#include "exchange.h"
+
+struct client {
+    h2o_linklist_t link; /* in worker_t.clients */
+    worker_t *worker;
+    conn_t *conn;
+    conf_listener_kind_t kind;
+    const exchange_step_t *steps; /* what its exchanges go through */
+    bool local;                   /* the admin socket or the demo app: no address, no access line */
+    struct in6_addr address;      /* IPv4 as mapped IPv6 */
+    uint16_t port;                /* the client's */
+    uint16_t local_port;          /* the listener's */
+    /* Asks the codec to finish what it has and close: keep-alive off and Connection: close, or GOAWAY. */
+    void (*drain)(client_t *client);
+    /* Ends it now: every exchange is ended, the connection closed, the memory freed. */
+    void (*destroy)(client_t *client);
+};
+
+/* Called by a codec's destroy before it frees itself: leaves the worker's list, closes the connection. */
+void client_fini(client_t *client);
+/* "192.0.2.1" or "2001:db8::1" into `out`, as logs and X-Forwarded-For show it. */
+str_t client_address_text(const client_t *client, char out[INET6_ADDRSTRLEN]);
+
+/*
+ * Makes the codec for an accepted connection (after the TLS handshake and ALPN) from `accepted`, which is
+ * copied: takes over its conn and links it into the worker.
+ */
+void http1_server_new(const client_t *accepted);
+void http2_server_new(const client_t *accepted);
+
+#endif

@@ -1,0 +1,109 @@
+/*
+ * One byte stream, plain or TLS, over a libh2o socket that reports readiness only. The owner pulls: it says
+ * whether it wants to read or write, is told when it can, and calls conn_read or conn_write itself, so that
+ * backpressure is simply not reading. No callback is made from within a call of the owner's; each comes from
+ * the loop.
+ *
+ * What TLS adds is hidden but for one thing: a stream that stops without close_notify (CONN_TRUNCATED) is
+ * told apart from one that ends (CONN_EOF).
+ */
+#ifndef BOXEDGE_CONN_H
+#define BOXEDGE_CONN_H
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <openssl/ssl.h>
+
+#include "loop.h"
+#include "str.h"
+
+/* The most that one conn_read or conn_write moves, in bytes. */
+#define CONN_TURN_BYTES 65536
+
+typedef struct conn conn_t;
+
+typedef enum conn_result {
+    CONN_OK,        /* at least one byte was moved */
+    CONN_AGAIN,     /* nothing now; the handler will be called if the direction is wanted */
+    CONN_EOF,       /* the peer ended its direction in order (FIN; with TLS close_notify) */
+    CONN_TRUNCATED, /* TLS only: FIN without close_notify */
+    CONN_FAILED,    /* reset, TLS error: only conn_free is left */
+} conn_result_t;
+
+/*
+ * `readable` and `writable` come only while wanted (conn_want_*). They are level-triggered: they come again
+ * in each turn in which the condition holds; bytes already decrypted count as readable. `hangup` comes when
+ * reads are not wanted and the peer has gone: `reset` true when the connection is dead in both directions,
+ * false when the peer has sent FIN (bytes may still wait in the kernel before it: conn_unread). It is noticed
+ * within a second, comes at most once for each of the two, and may be NULL. A handler may free the
+ * connection.
+ */
+typedef struct conn_handlers {
+    void (*readable)(void *owner);
+    void (*writable)(void *owner);
+    void (*hangup)(void *owner, bool reset);
+} conn_handlers_t;
+
+/*
+ * Takes over `fd` (non-blocking, connected or connecting) and, where not NULL, `ssl` (fresh, with accept or
+ * connect state set; the connection frees it). Neither direction is wanted at first. `handlers` must outlive
+ * the connection.
+ */
+conn_t *conn_new(loop_t *loop, int fd, SSL *ssl, const conn_handlers_t *handlers, void *owner);
+/* Hands the connection to another owner (the codec chosen after ALPN). Wants are cleared. */
+void conn_set_owner(conn_t *conn, const conn_handlers_t *handlers, void *owner);
+
+/*
+ * Starts a TCP connection to `address`, TCP_NODELAY set. Returns NULL with errno where it failed at once.
+ * Want writes: `writable` then means connected or failed; conn_connect_error says which (0, or an errno
+ * value).
+ */
+conn_t *conn_connect(loop_t *loop, const struct sockaddr *address, socklen_t len,
+                     const conn_handlers_t *handlers, void *owner);
+int conn_connect_error(conn_t *conn);
+
+/*
+ * Drives the TLS handshake; call it when readable or writable until it returns CONN_OK. It sets the wants
+ * itself. CONN_OK at once where the connection is plain. Application bytes that came with the client's
+ * Finished are readable then.
+ */
+MUST_USE conn_result_t conn_handshake(conn_t *conn);
+
+/* Moves up to min(cap, CONN_TURN_BYTES) bytes into `buf`; with CONN_OK *got is their number, else 0. */
+MUST_USE conn_result_t conn_read(conn_t *conn, char *buf, size_t cap, size_t *got);
+
+/*
+ * Takes bytes from up to 16 slices in order; with CONN_OK *written is how many were taken (1 or more; partial
+ * is possible), else 0. Over TLS, taken bytes may wait encrypted in the connection (bounded by
+ * CONN_TURN_BYTES plus overhead); until they have left, it answers CONN_AGAIN. It never answers CONN_EOF or
+ * CONN_TRUNCATED.
+ */
+MUST_USE conn_result_t conn_write(conn_t *conn, const struct iovec *iov, int iovcnt, size_t *written);
+/* True when nothing that conn_write took is waiting inside the connection (what the kernel holds does not
+ * count). */
+bool conn_flushed(const conn_t *conn);
+
+void conn_want_read(conn_t *conn, bool want);
+void conn_want_write(conn_t *conn, bool want);
+bool conn_wants_read(const conn_t *conn);
+
+/* Ends our direction once what was taken has left: close_notify and SHUT_WR. Reading goes on. Idempotent. */
+void conn_shutdown_write(conn_t *conn);
+
+/* Bytes that wait unread in the kernel (ciphertext over TLS); used to tell a departure from a half-close. */
+size_t conn_unread(const conn_t *conn);
+
+int conn_fd(const conn_t *conn);
+/* NULL for a plain connection; still owned by the connection. */
+SSL *conn_ssl(const conn_t *conn);
+/* For an idle pooled connection about to be used again: true when the peer neither closed nor sent anything
+ * (MSG_PEEK says EAGAIN). */
+bool conn_is_quiet(conn_t *conn);
+
+/* Closes at once, dropping what waits, and nulls. Allowed from within a handler. A RST is sent when `*conn`
+ * still has unread bytes; call conn_abort to force one. */
+void conn_free(conn_t **conn);
+void conn_abort(conn_t **conn);
+
+#endif

@@ -1,0 +1,66 @@
+/*
+ * Counters of one worker, in its slot of the shared segment: written by their owner only, read by the
+ * controller for /metrics. A gauge is a counter that also goes down.
+ */
+#ifndef BOXEDGE_COUNTERS_H
+#define BOXEDGE_COUNTERS_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+/* name, Prometheus type, one line of help. */
+#define COUNTERS(X)                                                                                          \
+    X(connections_total, "counter", "Client connections accepted")                                           \
+    X(connections_open, "gauge", "Client connections open now")                                              \
+    X(connections_refused_total, "counter", "Client connections closed at accept, by a limit")               \
+    X(tls_handshakes_total, "counter", "TLS handshakes completed")                                           \
+    X(tls_resumptions_total, "counter", "TLS handshakes that resumed a session")                             \
+    X(tls_failures_total, "counter", "TLS handshakes that failed or timed out")                              \
+    X(exchanges_total, "counter", "Exchanges ended")                                                         \
+    X(exchanges_open, "gauge", "Exchanges in progress")                                                      \
+    X(responses_1xx_total, "counter", "Final responses 101 (WebSocket)")                                     \
+    X(responses_2xx_total, "counter", "Responses with a 2xx status")                                         \
+    X(responses_3xx_total, "counter", "Responses with a 3xx status")                                         \
+    X(responses_4xx_total, "counter", "Responses with a 4xx status")                                         \
+    X(responses_5xx_total, "counter", "Responses with a 5xx status")                                         \
+    X(responses_local_total, "counter", "Responses made by the edge itself")                                 \
+    X(client_departures_total, "counter", "Exchanges whose client left before the end")                      \
+    X(request_body_bytes_total, "counter", "Request body bytes taken from clients")                          \
+    X(response_body_bytes_total, "counter", "Response body bytes passed to clients")                         \
+    X(tunnels_open, "gauge", "WebSocket tunnels open now")                                                   \
+    X(origin_connects_total, "counter", "Connections opened to origins")                                     \
+    X(origin_connect_failures_total, "counter", "Connections to origins that failed")                        \
+    X(origin_reuses_total, "counter", "Exchanges sent on a pooled origin connection")                        \
+    X(origin_resends_total, "counter", "Exchanges sent again on a fresh connection")                         \
+    X(shed_total, "counter", "Requests refused because a bound on memory or connections was reached")        \
+    X(http2_abuse_total, "counter", "HTTP/2 connections ended for calm")                                     \
+    X(log_lines_total, "counter", "Access lines written")                                                    \
+    X(log_drops_total, "counter", "Access lines dropped because the log could not keep up")                  \
+    X(buffered_bytes, "gauge", "Body bytes held in buffers now")                                             \
+    X(heap_allocated_bytes, "gauge", "Heap bytes in use, as the allocator counts them")
+
+typedef struct counters {
+#define X(name, type, help) _Atomic uint64_t name;
+    COUNTERS(X)
+#undef X
+} counters_t;
+
+/* The owner is the only writer, so a plain load and store suffice; no locked instruction. */
+static inline void counter_add(_Atomic uint64_t *counter, uint64_t n)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+
+static inline void counter_sub(_Atomic uint64_t *counter, uint64_t n)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) - n,
+                          memory_order_relaxed);
+}
+
+static inline void counter_set(_Atomic uint64_t *counter, uint64_t value)
+{
+    atomic_store_explicit(counter, value, memory_order_relaxed);
+}
+
+#endif

@@ -1,0 +1,241 @@
+/*
+ * An exchange: one request and its response, from the first header byte to the log line (docs/design.md, "One
+ * exchange").
+ *
+ * It stands between two codecs that know nothing of each other. The client codec (http1_server, http2_server)
+ * makes the exchange when a head is complete and turns the response into bytes; the origin codec
+ * (http1_client, or a local answer) does the same towards the box. Bodies flow through sinks: whoever has
+ * bytes asks the other side's `room`, gives at most that many, and flushes. A sink that had no room says so
+ * later, when it has (exchange_response_room, exchange_request_room_grew). Tunnels are the same with both
+ * bodies unframed.
+ *
+ *   client codec --exchange_request_*-->  exchange  --origin_ops--> origin codec
+ *   client codec <--client_ops----------  exchange  <--exchange_response_*-- origin codec
+ *
+ * Calls nest: exchange_start may answer at once through client_ops before it returns. Two rules keep that
+ * safe: a client codec never calls exchange_end from within one of its ops or with an exchange_* call of its
+ * own on the stack (it defers to the end of the turn), and slices given to a sink live only until its flush
+ * returns.
+ */
+#ifndef BOXEDGE_EXCHANGE_H
+#define BOXEDGE_EXCHANGE_H
+
+#include <netinet/in.h>
+
+#include "buffer.h"
+#include "conf.h"
+#include "field.h"
+#include "loop.h"
+#include "store.h"
+#include "str.h"
+
+/* Bytes of a body held in one direction of one exchange, at most. */
+#define EXCHANGE_BODY_BYTES 65536
+/* request_t.content_length and response_t.content_length where there is none. */
+#define LENGTH_UNKNOWN UINT64_MAX
+
+typedef struct exchange exchange_t;
+typedef struct worker worker_t;
+typedef struct client client_t;
+
+typedef enum http_version { HTTP_1_0 = 10, HTTP_1_1 = 11, HTTP_2 = 20 } http_version_t;
+
+/* A request head, checked by its codec by the rules of docs/http.md. All slices live in the exchange's arena.
+ */
+typedef struct request {
+    http_version_t version;
+    str_t method;
+    str_t authority; /* Host or :authority as it came; empty only for HTTP/1.0 without Host */
+    str_t target;    /* raw path and query: starts with '/', or is "*" for OPTIONS */
+    fields_t fields; /* without Host and pseudo-fields; Cookie crumbs joined to one field; without
+                        Content-Length and Transfer-Encoding, which content_length and has_body say */
+    fields_t trailers;
+    uint64_t content_length; /* LENGTH_UNKNOWN: no length given */
+    bool has_body;           /* body bytes may come (a length over 0, chunked, or an open HTTP/2 stream) */
+    bool expect_continue;    /* the client waits for 100 (Continue) before its body */
+    bool websocket;      /* a WebSocket handshake: HTTP/1 Upgrade or HTTP/2 extended CONNECT, version 13 */
+    str_t websocket_key; /* Sec-WebSocket-Key of an HTTP/1 handshake; empty over HTTP/2 */
+} request_t;
+
+/* A response head. Slices live until send_head returns, and no longer. */
+typedef struct response {
+    int status;
+    fields_t fields; /* without connection-level fields, Content-Length and Transfer-Encoding */
+    fields_t trailers;
+    uint64_t content_length; /* LENGTH_UNKNOWN: framed by the codec */
+    bool bodyless;           /* no body bytes follow: HEAD, 204, 304, or length 0 */
+    bool tunnel; /* a WebSocket was accepted: bodies are raw bytes in both directions from here on */
+} response_t;
+
+/* What an exchange calls on the client's side. */
+typedef struct client_ops {
+    /* A 1xx other than 101 (100 included, sent only where the client waits for it or the box sent one). */
+    void (*send_informational)(exchange_t *ex, int status, const fields_t *fields);
+    /* The final head, from ex->response. */
+    void (*send_head)(exchange_t *ex);
+    /* How many body bytes send_body takes now; 0 means wait for exchange_response_room. */
+    size_t (*room)(const exchange_t *ex);
+    void (*send_body)(exchange_t *ex, str_t data);
+    /* The response is complete; ex->response.trailers may hold trailers. For a tunnel: the box ended its
+     * direction. */
+    void (*send_end)(exchange_t *ex);
+    /* Writes what the calls above staged. */
+    void (*flush)(exchange_t *ex);
+    /* The response cannot be completed: cut it so that the client notices (reset the stream; close without
+     * the last chunk). */
+    void (*cut)(exchange_t *ex);
+    /* There is room again for request body: read on. */
+    void (*resume_request)(exchange_t *ex);
+} client_ops_t;
+
+/* What an exchange calls on the origin's side, once ex->origin_ops is set. */
+typedef struct origin_ops {
+    size_t (*room)(const exchange_t *ex);
+    void (*send_body)(exchange_t *ex, str_t data);
+    void (*send_end)(exchange_t *ex); /* trailers in ex->request.trailers; for a tunnel: half-close */
+    void (*flush)(exchange_t *ex);
+    /* The client has room again for response body. */
+    void (*resume_response)(exchange_t *ex);
+    /* The exchange ends or gives up this origin: let go of everything; nothing is called back after it. */
+    void (*cancel)(exchange_t *ex);
+} origin_ops_t;
+
+typedef enum exchange_end {
+    EXCHANGE_END_COMPLETE,    /* the response's last byte was handed to the kernel */
+    EXCHANGE_END_CLIENT_GONE, /* the client left, timed out, or broke the protocol */
+    EXCHANGE_END_CUT,         /* the response was cut by the edge (after client_ops.cut) */
+} exchange_end_t;
+
+/*
+ * One step of an exchange. A step reads what earlier steps found and writes its own fields only. NEXT goes
+ * on, WAIT stops here until exchange_resume runs the same step again, DONE means that a response is on its
+ * way.
+ */
+typedef enum step_result { STEP_NEXT, STEP_WAIT, STEP_DONE } step_result_t;
+
+typedef struct exchange_step {
+    const char *name;
+    step_result_t (*run)(exchange_t *ex);
+} exchange_step_t;
+
+/* The steps of previews, redirects and health checks; each ends with {NULL, NULL}. A listener's kind chooses.
+ */
+extern const exchange_step_t exchange_preview_steps[];
+extern const exchange_step_t exchange_redirect_steps[];
+extern const exchange_step_t exchange_health_steps[];
+
+typedef enum exchange_state {
+    EXCHANGE_HEAD,     /* the codec fills the request */
+    EXCHANGE_STEPS,    /* a step runs or waits */
+    EXCHANGE_ORIGIN,   /* the request was handed to an origin; no final head yet */
+    EXCHANGE_RESPONSE, /* the head went to the client */
+    EXCHANGE_TUNNEL,   /* a WebSocket: raw bytes both ways */
+    EXCHANGE_DONE,     /* the response is complete or was cut; only exchange_end is left */
+} exchange_state_t;
+
+/* Durations in microseconds since the head was complete; 0: did not happen. */
+typedef struct exchange_times {
+    uint64_t start_us; /* loop_precise_us when the head was complete */
+    uint64_t wall_us;
+    uint32_t connect_us;    /* the origin connection was ready */
+    uint32_t first_byte_us; /* the origin's head came */
+} exchange_times_t;
+
+struct exchange {
+    h2o_mem_pool_t arena;
+    worker_t *worker;
+    client_t *client;
+    exchange_state_t state;
+    const exchange_step_t *step; /* runs or waits */
+
+    const client_ops_t *client_ops;
+    void *codec;
+    const origin_ops_t *origin_ops; /* NULL: no origin took it yet */
+    void *origin;
+
+    request_t request;
+    response_t response;
+    bool request_complete; /* exchange_request_end was called */
+    bool navigation;       /* a person's browser asks for a page (docs/http.md) */
+
+    store_preview_t preview; /* by the route step */
+    store_box_t box;
+    bool routed;        /* preview and box are set */
+    buffer_t held;      /* request body taken and not yet passed on, or kept to be sent again */
+    bool holding;       /* `held` has all of the body so far */
+    bool sent_again;    /* a second attempt was made */
+    bool continued;     /* 100 (Continue) went out */
+    loop_timer_t timer; /* of the step or the origin */
+    void *tunnel;       /* frame tracker while a tunnel is open */
+
+    char request_id[37];
+    const char *local_code; /* the stable word of an answer that the edge made, else NULL */
+    int status;             /* sent; 0: none */
+    uint64_t request_bytes; /* of the body, taken from the client */
+    uint64_t response_bytes;
+    exchange_times_t times;
+    char origin_text[64]; /* "10.0.0.7:3000", where one was tried */
+};
+
+/* ---- the client codec's calls
+ * -------------------------------------------------------------------------------- */
+
+/*
+ * A new exchange for `client`. `codec` is the codec's own (a stream, a connection): ex->codec. The codec
+ * fills ex->request with slices of ex->arena, then calls exchange_start, or exchange_refuse where the head
+ * was bad.
+ */
+exchange_t *exchange_new(client_t *client, const client_ops_t *ops, void *codec);
+void exchange_start(exchange_t *ex);
+/*
+ * Answers in place of starting: a request that the codec found wrong (400, 408, 414, 431, 501...). `code` is
+ * the stable word of docs/http.md, `sentence` is shown. The access line is written at exchange_end as for any
+ * other.
+ */
+void exchange_refuse(exchange_t *ex, int status, const char *code, const char *sentence);
+
+/* Runs the steps on from the one that answered WAIT. */
+void exchange_resume(exchange_t *ex);
+/*
+ * Answers an error from a step or an origin: JSON for programs, a page for a navigation (DESIGN, errors that
+ * the edge makes). `retry_after` in seconds; 0: none.
+ */
+void exchange_reply_error(exchange_t *ex, int status, const char *code, const char *sentence,
+                          unsigned retry_after);
+/*
+ * Answers with a body that is complete now. `fields` (may be NULL) are added to Content-Type and
+ * Content-Length; slices must live as long as the arena. HEAD gets no body. ex->local_code is set by the
+ * caller where it wants one.
+ */
+void exchange_reply(exchange_t *ex, int status, str_t content_type, const fields_t *fields, str_t body);
+
+/* How many request body bytes are taken now. After 0, client_ops.resume_request says when to go on. */
+size_t exchange_request_room(const exchange_t *ex);
+void exchange_request_body(exchange_t *ex, str_t data);
+/* The request is complete (trailers, if any, in ex->request.trailers). For a tunnel: the client ended its
+ * direction. */
+void exchange_request_end(exchange_t *ex);
+/* Call once after a batch of exchange_request_body/_end. */
+void exchange_request_flush(exchange_t *ex);
+/* The client took bytes: there is room again for response body. */
+void exchange_response_room(exchange_t *ex);
+/* Logs, releases everything that the exchange holds, frees it and nulls. */
+void exchange_end(exchange_t **ex, exchange_end_t how);
+
+/* ---- the origin codec's calls
+ * -------------------------------------------------------------------------------- */
+
+void exchange_response_informational(exchange_t *ex, int status, const fields_t *fields);
+/* ex->response is filled. */
+void exchange_response_head(exchange_t *ex);
+size_t exchange_response_body_room(const exchange_t *ex);
+void exchange_response_body(exchange_t *ex, str_t data);
+void exchange_response_end(exchange_t *ex);
+void exchange_response_flush(exchange_t *ex);
+/* The origin takes request body again. */
+void exchange_request_room_grew(exchange_t *ex);
+/* The origin failed after exchange_origin_ready: before a head this is answered (502, 504) or sent again;
+ * after it the response is cut. */
+void exchange_origin_failed(exchange_t *ex, int status, const char *code, const char *sentence);
+
+#endif

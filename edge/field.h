@@ -1,0 +1,91 @@
+/*
+ * Field sections (RFC 9110 section 5, trailers included): names and values as they came, in order, with an
+ * identity for the names that the edge knows, so that rules compare numbers. A section lives in an arena
+ * (h2o_mem_pool_t), its slices point into that arena or into memory that lives as long.
+ */
+#ifndef BOXEDGE_FIELD_H
+#define BOXEDGE_FIELD_H
+
+#include <h2o.h>
+
+#include "str.h"
+
+/* Every field name that some rule of the edge asks for: identity, name in lower case. */
+#define FIELD_NAMES(X)                                                                                       \
+    X(ACCEPT, "accept")                                                                                      \
+    X(ACCESS_CONTROL_REQUEST_METHOD, "access-control-request-method")                                        \
+    X(AUTHORIZATION, "authorization")                                                                        \
+    X(CDN_LOOP, "cdn-loop")                                                                                  \
+    X(CONNECTION, "connection")                                                                              \
+    X(CONTENT_LENGTH, "content-length")                                                                      \
+    X(CONTENT_TYPE, "content-type")                                                                          \
+    X(COOKIE, "cookie")                                                                                      \
+    X(DATE, "date")                                                                                          \
+    X(EXPECT, "expect")                                                                                      \
+    X(FORWARDED, "forwarded")                                                                                \
+    X(HOST, "host")                                                                                          \
+    X(HTTP2_SETTINGS, "http2-settings")                                                                      \
+    X(KEEP_ALIVE, "keep-alive")                                                                              \
+    X(LOCATION, "location")                                                                                  \
+    X(ORIGIN, "origin")                                                                                      \
+    X(PROXY_AUTHENTICATE, "proxy-authenticate")                                                              \
+    X(PROXY_AUTHORIZATION, "proxy-authorization")                                                            \
+    X(PROXY_CONNECTION, "proxy-connection")                                                                  \
+    X(SEC_FETCH_MODE, "sec-fetch-mode")                                                                      \
+    X(SEC_WEBSOCKET_ACCEPT, "sec-websocket-accept")                                                          \
+    X(SEC_WEBSOCKET_KEY, "sec-websocket-key")                                                                \
+    X(SEC_WEBSOCKET_VERSION, "sec-websocket-version")                                                        \
+    X(SET_COOKIE, "set-cookie")                                                                              \
+    X(TE, "te")                                                                                              \
+    X(TRACEPARENT, "traceparent")                                                                            \
+    X(TRACESTATE, "tracestate")                                                                              \
+    X(TRAILER, "trailer")                                                                                    \
+    X(TRANSFER_ENCODING, "transfer-encoding")                                                                \
+    X(UPGRADE, "upgrade")                                                                                    \
+    X(VARY, "vary")                                                                                          \
+    X(X_FORWARDED_FOR, "x-forwarded-for")                                                                    \
+    X(X_FORWARDED_HOST, "x-forwarded-host")                                                                  \
+    X(X_FORWARDED_PORT, "x-forwarded-port")                                                                  \
+    X(X_FORWARDED_PROTO, "x-forwarded-proto")                                                                \
+    X(X_REQUEST_ID, "x-request-id")                                                                          \
+    X(X_REQUESTED_WITH, "x-requested-with")
+
+typedef enum field_id {
+    FIELD_OTHER = 0,
+#define X(id, name) FIELD_##id,
+    FIELD_NAMES(X)
+#undef X
+        FIELD_ID_COUNT
+} field_id_t;
+
+typedef struct field {
+    str_t name;  /* as it came; HTTP/2 names are lower case already */
+    str_t value; /* without surrounding white space */
+    field_id_t id;
+} field_t;
+
+typedef struct fields {
+    field_t *at;
+    uint32_t count;
+    uint32_t capacity;
+} fields_t;
+
+/* The identity of a name, in any case; FIELD_OTHER for one that no rule asks for. */
+field_id_t field_lookup(str_t name);
+/* The lower-case name of an identity other than FIELD_OTHER. */
+str_t field_name(field_id_t id);
+
+/* Appends; the slices are kept, not copied. The array grows in `pool`. */
+void fields_add(h2o_mem_pool_t *pool, fields_t *fields, field_id_t id, str_t name, str_t value);
+/* The first field of that identity (not FIELD_OTHER), or NULL. */
+const field_t *fields_find(const fields_t *fields, field_id_t id);
+size_t fields_count(const fields_t *fields, field_id_t id);
+/* The value of the first such field, or an empty slice. */
+str_t fields_value(const fields_t *fields, field_id_t id);
+
+/* A copy of `s` in the arena. */
+str_t str_dup(h2o_mem_pool_t *pool, str_t s);
+/* printf into the arena; the result is at most 16 KiB long (asserted). */
+str_t str_format(h2o_mem_pool_t *pool, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

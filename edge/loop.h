@@ -1,0 +1,61 @@
+/*
+ * The event loop of one process: libh2o's evloop for sockets, and what it lacks: timers on CLOCK_MONOTONIC,
+ * and work put off to the end of the turn. A turn is: wait for sockets, their callbacks, expired timers,
+ * deferred work.
+ */
+#ifndef BOXEDGE_LOOP_H
+#define BOXEDGE_LOOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <h2o.h>
+
+typedef struct loop loop_t;
+
+/*
+ * A timer is embedded in what it belongs to. All timers of one duration form a list in the order of their
+ * start, so that starting, stopping and expiring cost O(1) each. Zero-filled is a valid stopped timer
+ * (loop_timer_start sets the rest).
+ */
+typedef struct loop_timer {
+    h2o_linklist_t link;
+    uint64_t due; /* ms, monotonic */
+    void (*expired)(struct loop_timer *timer);
+} loop_timer_t;
+
+/* Work for the end of the turn; embedded. Zero-filled is valid and not queued. */
+typedef struct loop_task {
+    h2o_linklist_t link;
+    void (*run)(struct loop_task *task);
+} loop_task_t;
+
+loop_t *loop_new(void);
+void loop_free(loop_t **loop);
+h2o_evloop_t *loop_evloop(loop_t *loop);
+
+/* One turn: waits at most `max_wait_ms` (less where a timer is due sooner). */
+void loop_turn(loop_t *loop, int32_t max_wait_ms);
+
+/* Monotonic milliseconds, read once a turn (after the wait). */
+uint64_t loop_now(const loop_t *loop);
+/* Wall clock in microseconds since 1970, read once a turn: only for logs, dates and expiries. */
+uint64_t loop_wall_us(const loop_t *loop);
+/* Monotonic microseconds, read now: for durations in logs. */
+uint64_t loop_precise_us(void);
+
+/*
+ * Starts (or starts again) a timer that calls `expired` once after `ms` unless stopped before. At most 64
+ * different durations are in use in a loop (asserted): durations come from the configuration and from
+ * constants.
+ */
+void loop_timer_start(loop_t *loop, loop_timer_t *timer, uint32_t ms, void (*expired)(loop_timer_t *));
+void loop_timer_stop(loop_timer_t *timer);
+bool loop_timer_running(const loop_timer_t *timer);
+
+/* Queues `task` for the end of this turn; queued twice is queued once. Tasks queued by a task run in the same
+ * turn. */
+void loop_defer(loop_t *loop, loop_task_t *task, void (*run)(loop_task_t *));
+void loop_undefer(loop_task_t *task);
+
+#endif

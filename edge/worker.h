@@ -1,0 +1,32 @@
+/*
+ * What the parts of one worker share: its loop, its snapshot of the configuration, its view of the store, its
+ * pools, its log and its counters. One process has one worker_t; every exchange and connection points at it.
+ */
+#ifndef BOXEDGE_WORKER_H
+#define BOXEDGE_WORKER_H
+
+#include "access_log.h"
+#include "conf.h"
+#include "counters.h"
+#include "loop.h"
+#include "origin_pool.h"
+#include "routes.h"
+#include "tls.h"
+
+struct worker {
+    unsigned index;
+    loop_t *loop;
+    conf_t *conf; /* the current snapshot; an exchange takes its own reference where it waits */
+    tls_t *tls;
+    routes_t *routes; /* host name -> preview and box, over the store */
+    origin_pool_t *origins;
+    access_log_t *log;
+    counters_t *counters;   /* this worker's slot in shared memory */
+    h2o_linklist_t clients; /* client_t.link */
+    uint64_t client_count;
+    uint64_t held_bytes; /* in all buffer_t */
+    bool draining;
+    char *scratch; /* CONN_TURN_BYTES: what one read takes, before it is copied or passed on */
+};
+
+#endif

@@ -1,0 +1,83 @@
+/*
+ * Where previews and box states are recorded: two LMDB environments with one set of functions. `durable`
+ * holds previews and is synced before a change is acknowledged; `volatile` holds box states and addresses, on
+ * tmpfs, and is never synced. One process writes (the controller); any number read without a lock. A read
+ * transaction lives for one call.
+ *
+ * Records have a version byte first, and unknown versions are refused, so that a later edge may change them.
+ */
+#ifndef BOXEDGE_STORE_H
+#define BOXEDGE_STORE_H
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "hostname.h"
+#include "str.h"
+
+#define STORE_LABEL_MAX 128
+
+typedef struct store store_t;
+
+typedef enum store_result {
+    STORE_OK,
+    STORE_NOT_FOUND,
+    STORE_FULL,   /* the map or the disk is full: nothing was changed */
+    STORE_FAILED, /* store_error says why */
+} store_result_t;
+
+typedef enum box_state {
+    BOX_UNKNOWN = 0, /* no such box */
+    BOX_RUNNING,
+    BOX_PAUSED,
+    BOX_GONE,
+} box_state_t;
+
+typedef enum host_header { HOST_HEADER_PUBLIC = 0, HOST_HEADER_LOCALHOST } host_header_t;
+
+typedef struct store_preview {
+    char id[BOX_ID_MAX + 1];
+    uint16_t port;
+    uint64_t version;    /* from a store-wide sequence that is never reused */
+    uint64_t created_at; /* unix seconds */
+    host_header_t host_header;
+} store_preview_t;
+
+typedef struct store_box {
+    char id[BOX_ID_MAX + 1];
+    box_state_t state;
+    uint64_t generation;     /* changes whenever the box pauses, restarts, moves, or may have */
+    struct in6_addr address; /* IPv4 as mapped IPv6 */
+    uint16_t fixed_port;     /* 0: the preview's port */
+} store_box_t;
+
+/*
+ * Opens (and with `writer` makes) both environments in directories that exist. Call it after fork. On error
+ * returns NULL and writes a sentence into `error`. `map_bytes` is the size of the map of each environment,
+ * sparse.
+ */
+store_t *store_open(const char *durable_dir, const char *volatile_dir, uint64_t map_bytes, bool writer,
+                    char *error, size_t error_len);
+void store_close(store_t **store);
+/* What STORE_FAILED was, a sentence; valid until the next call. */
+const char *store_error(const store_t *store);
+
+/* ---- readers; safe in any process ---- */
+MUST_USE store_result_t store_get_preview(store_t *store, str_t id, uint16_t port, store_preview_t *out);
+MUST_USE store_result_t store_get_box(store_t *store, str_t id, store_box_t *out);
+/* Calls `each` for every record in a stable order until it returns false. Do not call the store from `each`.
+ */
+MUST_USE store_result_t store_each_preview(store_t *store, bool (*each)(const store_preview_t *, void *),
+                                           void *arg);
+MUST_USE store_result_t store_each_box(store_t *store, bool (*each)(const store_box_t *, void *), void *arg);
+
+/* ---- the writer ---- */
+/* Creates or replaces; fills preview->version from the sequence. On disk before it returns. */
+MUST_USE store_result_t store_put_preview(store_t *store, store_preview_t *preview);
+MUST_USE store_result_t store_delete_preview(store_t *store, str_t id, uint16_t port);
+MUST_USE store_result_t store_put_box(store_t *store, const store_box_t *box);
+MUST_USE store_result_t store_delete_box(store_t *store, str_t id);
+/* Frees the reader slots of processes that died. Returns how many. */
+int store_reap_readers(store_t *store);
+
+#endif
