@@ -17,7 +17,8 @@ access_log_t *access_log_new(int fd, counters_t *counters);
 void access_log_free(access_log_t **log);
 /* Goes on with another descriptor, after what is buffered (the file was rotated). */
 void access_log_reopen(access_log_t *log, int fd);
-/* Adds the line of an exchange that ends. */
-void access_log_exchange(access_log_t *log, const exchange_t *ex);
+/* Adds the line of an exchange that ends, and how it ended. Makes no system call but, now and then, a wake-up
+ * of the thread. Local clients (client_t.local) get no line. */
+void access_log_exchange(access_log_t *log, const exchange_t *ex, exchange_end_t how);
 
 #endif
