@@ -69,12 +69,27 @@ MUST_USE store_result_t store_get_box(store_t *store, str_t id, store_box_t *out
  */
 MUST_USE store_result_t store_each_preview(store_t *store, bool (*each)(const store_preview_t *, void *),
                                            void *arg);
+/* The same from the first record at or after (id, port) in that order; with box_only no further than that id.
+ */
+MUST_USE store_result_t store_each_preview_from(store_t *store, str_t id, uint16_t port, bool box_only,
+                                                bool (*each)(const store_preview_t *, void *), void *arg);
 MUST_USE store_result_t store_each_box(store_t *store, bool (*each)(const store_box_t *, void *), void *arg);
 
 /* ---- the writer ---- */
 /* Creates or replaces; fills preview->version from the sequence. On disk before it returns. */
 MUST_USE store_result_t store_put_preview(store_t *store, store_preview_t *preview);
 MUST_USE store_result_t store_delete_preview(store_t *store, str_t id, uint16_t port);
+/* One of several changes of previews that are committed together. */
+typedef struct store_change {
+    bool remove;             /* delete (preview.id, preview.port); else create or replace it */
+    store_preview_t preview; /* what is put; gets its version */
+    store_result_t result;   /* of this change: STORE_NOT_FOUND for a delete of what is not there */
+} store_change_t;
+/*
+ * Makes the changes in their order in one transaction, on disk before it returns. Where the transaction fails
+ * (full, I/O error) nothing was changed and every change has that result, which is also returned.
+ */
+MUST_USE store_result_t store_apply(store_t *store, store_change_t *changes, size_t count);
 MUST_USE store_result_t store_put_box(store_t *store, const store_box_t *box);
 MUST_USE store_result_t store_delete_box(store_t *store, str_t id);
 /* Frees the reader slots of processes that died. Returns how many. */
