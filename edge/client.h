@@ -19,6 +19,7 @@ struct client {
     conf_listener_kind_t kind;
     const exchange_step_t *steps; /* what its exchanges go through */
     bool local;                   /* the admin socket or the demo app: no address, no access line */
+    bool counted;                 /* in the shared counts of its address and in connections_open */
     struct in6_addr address;      /* IPv4 as mapped IPv6 */
     uint16_t port;                /* the client's */
     uint16_t local_port;          /* the listener's */
@@ -28,6 +29,9 @@ struct client {
     void (*destroy)(client_t *client);
 };
 
+/* Called by a codec's _new: copies `accepted` (whose conn it takes over) and enters the worker's list. The
+ * codec sets drain and destroy and the owner of the connection. */
+void client_init(client_t *client, const client_t *accepted);
 /* Called by a codec's destroy before it frees itself: leaves the worker's list, closes the connection. */
 void client_fini(client_t *client);
 /* "192.0.2.1" or "2001:db8::1" into `out`, as logs and X-Forwarded-For show it. */

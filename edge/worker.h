@@ -11,6 +11,7 @@
 #include "loop.h"
 #include "origin_pool.h"
 #include "routes.h"
+#include "shm.h"
 #include "tls.h"
 
 struct worker {
@@ -22,6 +23,7 @@ struct worker {
     origin_pool_t *origins;
     access_log_t *log;
     counters_t *counters;   /* this worker's slot in shared memory */
+    shm_t *shm;             /* NULL where nothing is shared (the demo app) */
     h2o_linklist_t clients; /* client_t.link */
     uint64_t client_count;
     uint64_t held_bytes; /* in all buffer_t */

@@ -1,0 +1,33 @@
+/*
+ * A message socket (ipc.h) on a loop: messages are handed over as they come.
+ */
+#ifndef BOXEDGE_CHANNEL_H
+#define BOXEDGE_CHANNEL_H
+
+#include "ipc.h"
+#include "loop.h"
+
+typedef struct channel channel_t;
+
+/*
+ * `message` gets each message; descriptors that it keeps it sets to -1, the rest is closed after it.
+ * `closed` comes once, when the peer is gone; only channel_free is left then. Both may free the channel.
+ */
+typedef struct channel_handlers {
+    void (*message)(void *owner, ipc_message_t *message);
+    void (*closed)(void *owner);
+} channel_handlers_t;
+
+/* Takes over `fd`, an end of ipc_pair. `handlers` outlive the channel. */
+channel_t *channel_new(loop_t *loop, int fd, const channel_handlers_t *handlers, void *owner);
+/* Closes and nulls. NULL is allowed. */
+void channel_free(channel_t **channel);
+
+/*
+ * Sends at once. False where the peer is gone or does not read (its queue is full): the message is lost, and
+ * the caller must be able to live with that. Descriptors stay the caller's.
+ */
+bool channel_send(channel_t *channel, uint32_t type, uint64_t value, str_t bytes, const int *fds,
+                  size_t fd_count);
+
+#endif
