@@ -4,9 +4,9 @@
 #ifndef BOXEDGE_HOSTNAME_H
 #define BOXEDGE_HOSTNAME_H
 
+#include "box_id.h"
 #include "str.h"
 
-#define BOX_ID_MAX        57
 #define PREVIEW_LABEL_MAX 63
 
 typedef enum hostname_result {
@@ -23,8 +23,6 @@ typedef struct hostname {
 
 /* `authority` is host[:port], any case, optional trailing dot; `domain` is lower case without one. */
 MUST_USE hostname_result_t hostname_parse(str_t authority, str_t domain, hostname_t *out);
-/* 1-57 of a-z 0-9 - _, starting and ending with a letter or digit. */
-bool box_id_valid(str_t id);
 /* True where "<id>-<port>" is at most 63 characters. */
 bool preview_label_fits(str_t id, uint16_t port);
 
