@@ -42,6 +42,7 @@
     X(TRAILER, "trailer")                                                                                    \
     X(TRANSFER_ENCODING, "transfer-encoding")                                                                \
     X(UPGRADE, "upgrade")                                                                                    \
+    X(USER_AGENT, "user-agent")                                                                              \
     X(VARY, "vary")                                                                                          \
     X(X_FORWARDED_FOR, "x-forwarded-for")                                                                    \
     X(X_FORWARDED_HOST, "x-forwarded-host")                                                                  \
