@@ -219,6 +219,11 @@ void exchange_request_end(exchange_t *ex);
 void exchange_request_flush(exchange_t *ex);
 /* The client took bytes: there is room again for response body. */
 void exchange_response_room(exchange_t *ex);
+/*
+ * The edge is about to end: a tunnel is closed with code 1012 between two frames, at a time spread over the
+ * drain period. Others go on. To be called by the codec for each of its exchanges when its client is drained.
+ */
+void exchange_drain(exchange_t *ex);
 /* Logs, releases everything that the exchange holds, frees it and nulls. */
 void exchange_end(exchange_t **ex, exchange_end_t how);
 

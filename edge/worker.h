@@ -8,8 +8,10 @@
 #include "access_log.h"
 #include "conf.h"
 #include "counters.h"
+#include "http_date.h"
 #include "loop.h"
 #include "origin_pool.h"
+#include "random_id.h"
 #include "routes.h"
 #include "shm.h"
 #include "tls.h"
@@ -21,7 +23,9 @@ struct worker {
     tls_t *tls;
     routes_t *routes; /* host name -> preview and box, over the store */
     origin_pool_t *origins;
-    access_log_t *log;
+    access_log_t *log; /* NULL where no lines are written */
+    random_source_t *random;
+    http_date_t date;
     counters_t *counters;   /* this worker's slot in shared memory */
     shm_t *shm;             /* NULL where nothing is shared (the demo app) */
     h2o_linklist_t clients; /* client_t.link */

@@ -1,0 +1,350 @@
+#include "forward.h"
+
+#include <assert.h>
+
+#include "client.h"
+#include "random_id.h"
+#include "worker.h"
+
+/* The longest list of names in Connection fields that is looked at, in elements; more are refused by the
+ * codec's limits. */
+#define LIST_BOUND 64
+
+/* Text under construction, in memory that was measured before. */
+typedef struct head {
+    char *at;
+    size_t n;
+    size_t capacity;
+} head_t;
+
+static inline void put(head_t *head, str_t s)
+{
+    assert(s.n <= head->capacity - head->n);
+    if (s.n != 0)
+        memcpy(head->at + head->n, s.p, s.n);
+    head->n += s.n;
+}
+
+static inline void put_field(head_t *head, str_t name, str_t value)
+{
+    put(head, name);
+    put(head, STR(": "));
+    put(head, value);
+    put(head, STR("\r\n"));
+}
+
+bool forward_is_trusted(const exchange_t *ex)
+{
+    const conf_t *conf = ex->worker->conf;
+    return conf->trusted_count != 0 &&
+           conf_network_has(conf->trusted, conf->trusted_count, &ex->client->address);
+}
+
+bool forward_is_loop(const fields_t *fields, str_t node)
+{
+    for (uint32_t i = 0; i < fields->count; i++) {
+        if (fields->at[i].id != FIELD_CDN_LOOP)
+            continue;
+        str_t rest = fields->at[i].value, element;
+        while (str_next_element(&rest, &element)) {
+            const char *semicolon = memchr(element.p, ';', element.n);
+            if (semicolon != NULL)
+                element = str_trim(str_make(element.p, (size_t)(semicolon - element.p)));
+            if (element.n == node.n + 8 && str_ieq(str_make(element.p, 8), STR("boxedge-")) &&
+                str_ieq(str_from_offset(element, 8), node))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Whether a Connection field names `name`. */
+static bool is_named(const fields_t *fields, str_t name)
+{
+    for (uint32_t i = 0; i < fields->count; i++) {
+        if (fields->at[i].id != FIELD_CONNECTION)
+            continue;
+        str_t rest = fields->at[i].value, element;
+        for (int n = 0; n < LIST_BOUND && str_next_element(&rest, &element); n++)
+            if (str_ieq(element, name))
+                return true;
+    }
+    return false;
+}
+
+/* Whether any Connection field names more than the usual tokens, so that each field must be compared. */
+static bool names_fields(const fields_t *fields)
+{
+    for (uint32_t i = 0; i < fields->count; i++) {
+        if (fields->at[i].id != FIELD_CONNECTION)
+            continue;
+        str_t rest = fields->at[i].value, element;
+        while (str_next_element(&rest, &element))
+            if (!str_ieq(element, STR("keep-alive")) && !str_ieq(element, STR("close")) &&
+                !str_ieq(element, STR("upgrade")))
+                return true;
+    }
+    return false;
+}
+
+/* Hop-by-hop in both directions (RFC 9110 section 7.6.1). */
+static bool is_hop_by_hop(field_id_t id)
+{
+    switch (id) {
+    case FIELD_CONNECTION:
+    case FIELD_KEEP_ALIVE:
+    case FIELD_PROXY_CONNECTION:
+    case FIELD_PROXY_AUTHENTICATE:
+    case FIELD_PROXY_AUTHORIZATION:
+    case FIELD_TE:
+    case FIELD_TRANSFER_ENCODING:
+    case FIELD_UPGRADE:
+    case FIELD_HTTP2_SETTINGS:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Whether `name` reads as `expected` once '_' is taken for '-', as CGI-like apps do. */
+static bool is_alias(str_t name, str_t expected_prefix)
+{
+    if (name.n < expected_prefix.n)
+        return false;
+    for (size_t i = 0; i < expected_prefix.n; i++) {
+        char c = name.p[i] == '_' ? '-' : str_lower(name.p[i]);
+        if (c != expected_prefix.p[i])
+            return false;
+    }
+    return true;
+}
+
+/* Fields of unknown identity that an app could take for one of ours. */
+static bool is_impostor(str_t name, bool trusted)
+{
+    switch (str_lower(name.p[0])) {
+    case 'x':
+        if (is_alias(name, STR("x-forwarded-")))
+            return !trusted || memchr(name.p, '_', name.n) != NULL;
+        return is_alias(name, STR("x-request-id")) && name.n == 12;
+    case 'c':
+        return is_alias(name, STR("cdn-loop")) && name.n == 8;
+    case 't':
+        return is_alias(name, STR("traceparent")) && name.n == 11;
+    default:
+        return false;
+    }
+}
+
+/* Whether a request field goes on to the box as it came. */
+static bool passes(const exchange_t *ex, const field_t *field, bool trusted, bool named)
+{
+    if (is_hop_by_hop(field->id))
+        return false;
+    switch (field->id) {
+    case FIELD_EXPECT:
+    case FIELD_X_FORWARDED_FOR:
+    case FIELD_X_FORWARDED_PROTO:
+    case FIELD_X_FORWARDED_HOST:
+    case FIELD_X_FORWARDED_PORT:
+    case FIELD_X_REQUEST_ID:
+    case FIELD_CDN_LOOP:
+    case FIELD_TRACEPARENT:
+        return false;
+    case FIELD_FORWARDED:
+        return trusted;
+    case FIELD_SEC_WEBSOCKET_KEY:
+        return !ex->request.websocket;
+    case FIELD_OTHER:
+        if (is_impostor(field->name, trusted))
+            return false;
+        break;
+    default:
+        break;
+    }
+    return !named || !is_named(&ex->request.fields, field->name);
+}
+
+/* version 00, 32 and 16 lower-case hex digits that are not all zero, 2 of flags (W3C Trace Context,
+ * section 3.2). */
+static bool traceparent_valid(str_t value)
+{
+    if (value.n != 55 || memcmp(value.p, "00-", 3) != 0 || value.p[35] != '-' || value.p[52] != '-')
+        return false;
+    bool trace = false, span = false;
+    for (size_t i = 3; i < 55; i++) {
+        char c = value.p[i];
+        if (i == 35 || i == 52)
+            continue;
+        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
+            return false;
+        trace |= i < 35 && c != '0';
+        span |= i > 35 && i < 52 && c != '0';
+    }
+    return trace && span;
+}
+
+static str_t traceparent(exchange_t *ex)
+{
+    str_t inbound = fields_value(&ex->request.fields, FIELD_TRACEPARENT);
+    if (fields_count(&ex->request.fields, FIELD_TRACEPARENT) == 1 && traceparent_valid(inbound))
+        return inbound;
+    char *text = h2o_mem_alloc_pool(&ex->arena, 55);
+    memcpy(text, "00-", 3);
+    random_hex(ex->worker->random, text + 3, 32);
+    text[35] = '-';
+    random_hex(ex->worker->random, text + 36, 16);
+    memcpy(text + 52, "-00", 3);
+    return str_make(text, 55);
+}
+
+/* All values of one field joined, and ours behind them. */
+static str_t appended(exchange_t *ex, field_id_t id, bool keep_inbound, str_t ours)
+{
+    const fields_t *fields = &ex->request.fields;
+    size_t n = ours.n;
+    for (uint32_t i = 0; keep_inbound && i < fields->count; i++)
+        if (fields->at[i].id == id)
+            n += fields->at[i].value.n + 2;
+    if (n == ours.n)
+        return ours;
+    head_t head = {h2o_mem_alloc_pool(&ex->arena, n), 0, n};
+    for (uint32_t i = 0; i < fields->count; i++) {
+        if (fields->at[i].id != id)
+            continue;
+        put(&head, fields->at[i].value);
+        put(&head, STR(", "));
+    }
+    put(&head, ours);
+    return str_make(head.at, head.n);
+}
+
+/* The fields that only the edge says. */
+typedef struct own_fields {
+    str_t host, forwarded_for, proto, forwarded_host, port, loop, trace;
+} own_fields_t;
+
+static str_t inbound_or(exchange_t *ex, bool trusted, field_id_t id, str_t ours)
+{
+    str_t inbound = trusted ? fields_value(&ex->request.fields, id) : str_make(NULL, 0);
+    return inbound.n != 0 ? inbound : ours;
+}
+
+static own_fields_t own_fields(exchange_t *ex, bool trusted)
+{
+    const client_t *client = ex->client;
+    const conf_t *conf = ex->worker->conf;
+    bool tls = client->kind == CONF_LISTENER_TLS;
+    char *address = h2o_mem_alloc_pool(&ex->arena, INET6_ADDRSTRLEN);
+    own_fields_t own = {.host = ex->request.authority};
+    if (ex->preview.host_header == HOST_HEADER_LOCALHOST)
+        own.host = str_format(&ex->arena, "localhost:%u", ex->preview.port);
+    own.forwarded_for = appended(ex, FIELD_X_FORWARDED_FOR, trusted, client_address_text(client, address));
+    own.proto = inbound_or(ex, trusted, FIELD_X_FORWARDED_PROTO, tls ? STR("https") : STR("http"));
+    own.forwarded_host = inbound_or(ex, trusted, FIELD_X_FORWARDED_HOST, ex->request.authority);
+    uint16_t port = tls ? conf->public_port : client->local_port;
+    own.port = inbound_or(ex, trusted, FIELD_X_FORWARDED_PORT, str_format(&ex->arena, "%u", port));
+    own.loop = appended(ex, FIELD_CDN_LOOP, true, str_format(&ex->arena, "boxedge-%s", conf->node));
+    own.trace = traceparent(ex);
+    return own;
+}
+
+static void put_framing(head_t *head, exchange_t *ex)
+{
+    const request_t *request = &ex->request;
+    if (request->websocket)
+        put(head, STR("Connection: Upgrade\r\nUpgrade: websocket\r\n"));
+    else if (request->content_length != LENGTH_UNKNOWN)
+        put_field(head, STR("Content-Length"),
+                  str_format(&ex->arena, "%llu", (unsigned long long)request->content_length));
+    else if (request->has_body)
+        put(head, STR("Transfer-Encoding: chunked\r\n"));
+}
+
+/* For a box that is told it is on localhost, the preview's own origin becomes that of localhost. */
+typedef struct rewrite {
+    str_t own_origin; /* empty: nothing is rewritten */
+    str_t local_origin;
+} rewrite_t;
+
+static rewrite_t rewrite_for(exchange_t *ex, str_t proto)
+{
+    rewrite_t rewrite = {{NULL, 0}, {NULL, 0}};
+    if (ex->preview.host_header == HOST_HEADER_LOCALHOST) {
+        rewrite.own_origin =
+            str_format(&ex->arena, "%.*s://%.*s", STR_ARG(proto), STR_ARG(ex->request.authority));
+        rewrite.local_origin = str_format(&ex->arena, "http://localhost:%u", ex->preview.port);
+    }
+    return rewrite;
+}
+
+/* No head is longer than this: every field of the client's and ours, each with the longest value that it may
+ * get. */
+static size_t head_bound(const request_t *request, const own_fields_t *own, const rewrite_t *rewrite)
+{
+    size_t n = 512 + request->method.n + request->target.n + own->host.n + own->forwarded_for.n +
+               own->proto.n + own->forwarded_host.n + own->port.n + own->loop.n + own->trace.n;
+    for (uint32_t i = 0; i < request->fields.count; i++)
+        n += request->fields.at[i].name.n + request->fields.at[i].value.n + rewrite->local_origin.n + 4;
+    return n;
+}
+
+static void put_client_fields(head_t *head, const exchange_t *ex, bool trusted, const rewrite_t *rewrite)
+{
+    const fields_t *fields = &ex->request.fields;
+    bool named = names_fields(fields);
+    for (uint32_t i = 0; i < fields->count; i++) {
+        const field_t *field = &fields->at[i];
+        if (!passes(ex, field, trusted, named))
+            continue;
+        bool rewritten = field->id == FIELD_ORIGIN && rewrite->own_origin.n != 0 &&
+                         str_ieq(field->value, rewrite->own_origin);
+        put_field(head, field->name, rewritten ? rewrite->local_origin : field->value);
+    }
+}
+
+static void put_own_fields(head_t *head, const exchange_t *ex, const own_fields_t *own)
+{
+    put_field(head, STR("X-Forwarded-For"), own->forwarded_for);
+    put_field(head, STR("X-Forwarded-Proto"), own->proto);
+    put_field(head, STR("X-Forwarded-Host"), own->forwarded_host);
+    put_field(head, STR("X-Forwarded-Port"), own->port);
+    put_field(head, STR("X-Request-Id"), str_from(ex->request_id));
+    put_field(head, STR("traceparent"), own->trace);
+    put_field(head, STR("CDN-Loop"), own->loop);
+}
+
+str_t forward_request_head(exchange_t *ex, str_t websocket_key)
+{
+    const request_t *request = &ex->request;
+    bool trusted = forward_is_trusted(ex);
+    own_fields_t own = own_fields(ex, trusted);
+    rewrite_t rewrite = rewrite_for(ex, own.proto);
+    size_t capacity = head_bound(request, &own, &rewrite);
+    head_t head = {h2o_mem_alloc_pool(&ex->arena, capacity), 0, capacity};
+    put(&head, request->method);
+    put(&head, STR(" "));
+    put(&head, request->target);
+    put(&head, STR(" HTTP/1.1\r\n"));
+    put_field(&head, STR("Host"), own.host);
+    put_framing(&head, ex);
+    put_client_fields(&head, ex, trusted, &rewrite);
+    if (request->websocket)
+        put_field(&head, STR("Sec-WebSocket-Key"), websocket_key);
+    put_own_fields(&head, ex, &own);
+    put(&head, STR("\r\n"));
+    return str_make(head.at, head.n);
+}
+
+void forward_filter_response(fields_t *fields)
+{
+    bool named = names_fields(fields);
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < fields->count; i++) {
+        const field_t *field = &fields->at[i];
+        if (is_hop_by_hop(field->id) || (named && is_named(fields, field->name)))
+            continue;
+        fields->at[kept++] = *field;
+    }
+    fields->count = kept;
+}

@@ -1,0 +1,28 @@
+/*
+ * What changes between the client's request and the one that the box gets, and between the box's response and
+ * the one that the client gets: hop-by-hop fields go, fields that only the edge may say are set
+ * (docs/http.md, "Forwarding").
+ */
+#ifndef BOXEDGE_FORWARD_H
+#define BOXEDGE_FORWARD_H
+
+#include "exchange.h"
+
+/*
+ * The HTTP/1.1 head for the box, in the exchange's arena: request line with the raw target, Host, the
+ * client's fields without those that end here, and ours. `websocket_key` is sent with a WebSocket handshake.
+ */
+str_t forward_request_head(exchange_t *ex, str_t websocket_key);
+
+/* Takes out of a box's response what must not pass: Connection and what it names, Keep-Alive, Proxy-*, TE,
+ * Upgrade. */
+void forward_filter_response(fields_t *fields);
+
+/* True where CDN-Loop says that this node has seen the request before (RFC 8586). */
+bool forward_is_loop(const fields_t *fields, str_t node);
+
+/* True where the request's inbound X-Forwarded-* and X-Request-Id count: its client is on the list of trusted
+ * ones. */
+bool forward_is_trusted(const exchange_t *ex);
+
+#endif

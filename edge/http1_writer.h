@@ -1,0 +1,52 @@
+/*
+ * The sending half of an HTTP/1 message, for requests and responses alike: bytes are staged as slices,
+ * written in one call by the flush, and only what the kernel does not take is copied. Bodies go out as they
+ * are or chunked (RFC 9112 section 7.1).
+ */
+#ifndef BOXEDGE_HTTP1_WRITER_H
+#define BOXEDGE_HTTP1_WRITER_H
+
+#include <sys/uio.h>
+
+#include "buffer.h"
+#include "conn.h"
+#include "field.h"
+
+#define HTTP1_STAGE_SLICES 12
+#define HTTP1_STAGE_CHUNKS 4
+
+typedef struct http1_writer {
+    struct iovec stage[HTTP1_STAGE_SLICES];
+    int staged;
+    size_t staged_bytes;
+    char chunk_lines[HTTP1_STAGE_CHUNKS][24];
+    int chunk_line_count;
+    bool chunked;
+    bool chunk_open; /* a chunk's data was staged, its CRLF not yet */
+    buffer_t rest;   /* taken and not yet written */
+    uint64_t *held;  /* the process's figure of buffered bytes */
+    uint64_t written;
+} http1_writer_t;
+
+typedef enum http1_flush {
+    HTTP1_FLUSHED, /* everything has left */
+    HTTP1_BLOCKED, /* some is kept: call again when the connection is writable */
+    HTTP1_BROKEN,  /* the connection failed */
+} http1_flush_t;
+
+void http1_writer_init(http1_writer_t *writer, uint64_t *held);
+/* Drops what is kept. */
+void http1_writer_fini(http1_writer_t *writer);
+
+/* Stages bytes as they are; the slice must live until the flush. */
+void http1_writer_raw(http1_writer_t *writer, str_t data);
+/* Stages body bytes, as a chunk where the message is chunked. An empty slice stages nothing. */
+void http1_writer_body(http1_writer_t *writer, str_t data);
+/* Stages the end of a chunked body with its trailers; nothing otherwise. */
+void http1_writer_end(http1_writer_t *writer, const fields_t *trailers);
+
+/* How many body bytes it takes before more than `bound` are kept. */
+size_t http1_writer_room(const http1_writer_t *writer, size_t bound);
+MUST_USE http1_flush_t http1_writer_flush(http1_writer_t *writer, conn_t *conn);
+
+#endif

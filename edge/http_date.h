@@ -1,0 +1,23 @@
+/*
+ * The Date field (RFC 9110 section 5.6.7), made once a second.
+ */
+#ifndef BOXEDGE_HTTP_DATE_H
+#define BOXEDGE_HTTP_DATE_H
+
+#include "loop.h"
+#include "str.h"
+
+#define HTTP_DATE_LEN 29
+
+/* The text of one second; zero-filled is valid. */
+typedef struct http_date {
+    uint64_t second;
+    char text[HTTP_DATE_LEN + 1];
+} http_date_t;
+
+/* Now, as a Date field says it; valid until the next call. */
+str_t http_date_now(http_date_t *cache, const loop_t *loop);
+/* Writes "Sun, 06 Nov 1994 08:49:37 GMT" for `unix_seconds`. */
+void http_date_format(uint64_t unix_seconds, char out[HTTP_DATE_LEN + 1]);
+
+#endif
