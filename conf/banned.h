@@ -7,9 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The C library makes this one a macro, which cannot be poisoned. */
-#undef alloca
-
+#undef alloca /* a macro of stdlib.h */
 #pragma GCC poison strcpy strcat sprintf vsprintf strtok atoi atol gets alloca
 
 #endif
