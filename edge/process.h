@@ -86,7 +86,10 @@ uint64_t process_now_ms(void);
 /* The configuration in a descriptor of PROCESS_CONF: parsed, one reference; NULL with a sentence. Does not
  * close `fd`. */
 conf_t *process_conf_read(int fd, char *error, size_t error_len);
-/* PEMs into a memory file and back. They are secret: freed with process_pems_free, which cleanses. */
+/* The other direction: a sealed memory file (memfile.h); -1 with errno. */
+int process_conf_write(const char *path, str_t text);
+/* PEMs into a sealed memory file and back (-1 with errno). They are secret: freed with process_pems_free,
+ * which cleanses. */
 int process_pems_write(const tls_pem_t *pems, size_t count);
 MUST_USE bool process_pems_read(int fd, tls_pem_t **pems, size_t *count);
 void process_pems_free(tls_pem_t **pems, size_t count);

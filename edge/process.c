@@ -1,0 +1,159 @@
+/*
+ * See process.h: what every role does the same way.
+ */
+#include "process.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <openssl/crypto.h>
+
+#include "memfile.h"
+
+#define LINE_MAX_BYTES 2048
+
+void process_log(const char *role, const char *format, ...)
+{
+    char line[LINE_MAX_BYTES];
+    int n = role != NULL ? snprintf(line, sizeof(line), "boxedge[%s]: ", role)
+                         : snprintf(line, sizeof(line), "boxedge: ");
+    size_t len = (size_t)n;
+
+    va_list args;
+    va_start(args, format);
+    n = vsnprintf(line + len, sizeof(line) - len - 1, format, args);
+    va_end(args);
+    if (n < 0)
+        return;
+    for (char *p = line + len; *p != '\0'; p++)
+        if (*p == '\n' || *p == '\r')
+            *p = ' ';
+    len = strlen(line);
+    line[len++] = '\n';
+    if (write(STDERR_FILENO, line, len) < 0) {
+        /* Nobody reads our words; there is nobody to tell. */
+    }
+}
+
+uint64_t process_now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+bool process_store_dirs(const conf_t *conf, char *durable, char *volatile_dir, size_t len)
+{
+    int a = snprintf(durable, len, "%s/store", conf->state_dir);
+    int b = snprintf(volatile_dir, len, "%s/store", conf->run_dir);
+    return a >= 0 && (size_t)a < len && b >= 0 && (size_t)b < len;
+}
+
+conf_t *process_conf_read(int fd, char *error, size_t error_len)
+{
+    size_t len;
+    char *bytes = memfile_read(fd, &len);
+    if (bytes == NULL) {
+        snprintf(error, error_len, "the configuration cannot be read from the supervisor: %s",
+                 strerror(errno));
+        return NULL;
+    }
+    /* "<path>\0<text>" (process_conf_write). */
+    size_t path_len = strnlen(bytes, len);
+    conf_t *conf = NULL;
+    if (path_len < len) {
+        conf_errors_t *errors = conf_errors_new();
+        conf = conf_parse(bytes, str_make(bytes + path_len + 1, len - path_len - 1), errors);
+        conf_errors_free(&errors);
+    }
+    if (conf == NULL)
+        snprintf(error, error_len, "the supervisor sent a configuration that does not parse");
+    memfile_release(&bytes, len);
+    return conf;
+}
+
+int process_conf_write(const char *path, str_t text)
+{
+    const str_t parts[] = {str_make(path, strlen(path) + 1), text};
+    return memfile_write("boxedge-conf", parts, 2);
+}
+
+/* ---- PEMs: each chain and each key with its NUL, one after the other ---- */
+
+int process_pems_write(const tls_pem_t *pems, size_t count)
+{
+    str_t *parts = calloc(2 * count + 1, sizeof(*parts));
+    if (parts == NULL)
+        return -1;
+    for (size_t i = 0; i < count; i++) {
+        parts[2 * i] = str_make(pems[i].chain, strlen(pems[i].chain) + 1);
+        parts[2 * i + 1] = str_make(pems[i].key, strlen(pems[i].key) + 1);
+    }
+    int fd = memfile_write("boxedge-pems", parts, 2 * count);
+    free(parts);
+    return fd;
+}
+
+/* Copies the next NUL-terminated string out of `*rest`; NULL where there is none. */
+static char *take_string(str_t *rest)
+{
+    const char *end = rest->n > 0 ? memchr(rest->p, '\0', rest->n) : NULL;
+    if (end == NULL)
+        return NULL;
+    size_t size = (size_t)(end - rest->p) + 1;
+    char *copy = malloc(size);
+    if (copy == NULL)
+        return NULL;
+    memcpy(copy, rest->p, size);
+    *rest = str_from_offset(*rest, size);
+    return copy;
+}
+
+bool process_pems_read(int fd, tls_pem_t **pems, size_t *count)
+{
+    size_t len;
+    *pems = NULL;
+    *count = 0;
+    char *bytes = memfile_read(fd, &len);
+    if (bytes == NULL)
+        return false;
+    size_t strings = 0;
+    for (size_t i = 0; i < len; i++)
+        strings += bytes[i] == '\0';
+    bool well = strings % 2 == 0 && (len == 0 || bytes[len - 1] == '\0');
+    *pems = well ? calloc(strings / 2 + 1, sizeof(**pems)) : NULL;
+    well = *pems != NULL;
+    str_t rest = str_make(bytes, len);
+    while (well && rest.n > 0) {
+        tls_pem_t *pem = &(*pems)[(*count)++];
+        pem->chain = take_string(&rest);
+        pem->key = take_string(&rest);
+        well = pem->chain != NULL && pem->key != NULL;
+    }
+    memfile_release(&bytes, len);
+    if (!well)
+        process_pems_free(pems, *count);
+    return well;
+}
+
+void process_pems_free(tls_pem_t **pems, size_t count)
+{
+    if (*pems == NULL)
+        return;
+    for (size_t i = 0; i < count; i++) {
+        free((*pems)[i].chain);
+        if ((*pems)[i].key != NULL)
+            OPENSSL_cleanse((*pems)[i].key, strlen((*pems)[i].key));
+        free((*pems)[i].key);
+    }
+    free(*pems);
+    *pems = NULL;
+}

@@ -1,0 +1,225 @@
+/*
+ * See shm.h. One anonymous shared mapping, made before the first fork, so that every process has it at the
+ * same address. Pages that nobody touched take no memory: the client counts of workers that do not exist
+ * cost nothing.
+ */
+#include "shm.h"
+
+#include <assert.h>
+#include <stdalign.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <openssl/crypto.h>
+
+#define ROWS       2
+#define ROW_CELLS  32768u
+#define KEY_WORDS  ((sizeof(tls_ticket_keys_t) + 7) / 8)
+#define READ_TRIES 1000
+
+typedef struct client_counts {
+    _Atomic uint32_t cell[ROWS][ROW_CELLS];
+} client_counts_t;
+
+/* Each on cache lines of its own: its owner writes it all the time. */
+typedef struct worker_slot {
+    alignas(64) shm_role_t role;
+    alignas(64) counters_t counters;
+    alignas(4096) client_counts_t clients;
+} worker_slot_t;
+
+struct shm {
+    uint64_t seed[2]; /* constant after shm_new */
+    _Atomic uint64_t conf_generation;
+    _Atomic uint32_t slots; /* workers above this never counted a client */
+    alignas(64) _Atomic uint64_t epoch;
+    alignas(64) shm_role_t controller;
+    alignas(64) _Atomic uint64_t keys_version; /* odd while the supervisor writes the keys */
+    _Atomic uint64_t keys[KEY_WORDS];
+    worker_slot_t workers[SHM_WORKERS_MAX];
+};
+
+shm_t *shm_new(const uint8_t seed[16])
+{
+    shm_t *shm = mmap(NULL, sizeof(shm_t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shm == MAP_FAILED)
+        return NULL;
+    (void)madvise(shm, sizeof(shm_t), MADV_DONTDUMP); /* it holds the ticket keys */
+    memcpy(shm->seed, seed, sizeof(shm->seed));
+    return shm;
+}
+
+void shm_free(shm_t **shm)
+{
+    if (*shm != NULL)
+        munmap(*shm, sizeof(shm_t));
+    *shm = NULL;
+}
+
+const _Atomic uint64_t *shm_epoch(const shm_t *shm)
+{
+    return &shm->epoch;
+}
+
+void shm_epoch_bump(shm_t *shm)
+{
+    atomic_fetch_add(&shm->epoch, 1);
+}
+
+static worker_slot_t *slot(shm_t *shm, unsigned index)
+{
+    assert(index < SHM_WORKERS_MAX);
+    return &shm->workers[index];
+}
+
+shm_role_t *shm_worker(shm_t *shm, unsigned index)
+{
+    return &slot(shm, index)->role;
+}
+
+shm_role_t *shm_controller(shm_t *shm)
+{
+    return &shm->controller;
+}
+
+counters_t *shm_counters(shm_t *shm, unsigned index)
+{
+    return &slot(shm, index)->counters;
+}
+
+_Atomic uint64_t *shm_conf_generation(shm_t *shm)
+{
+    return &shm->conf_generation;
+}
+
+void shm_worker_wipe(shm_t *shm, unsigned index)
+{
+    worker_slot_t *dead = slot(shm, index);
+
+#define X(name, type, help)                                                                                  \
+    if (strcmp(type, "gauge") == 0)                                                                          \
+        counter_set(&dead->counters.name, 0);
+    COUNTERS(X)
+#undef X
+    for (size_t row = 0; row < ROWS; row++)
+        for (size_t i = 0; i < ROW_CELLS; i++)
+            /* Looked at first, so that pages which were never written stay unallocated. */
+            if (atomic_load_explicit(&dead->clients.cell[row][i], memory_order_relaxed) != 0)
+                atomic_store(&dead->clients.cell[row][i], 0);
+}
+
+/* ---- client counts ---- */
+
+static uint64_t fold_multiply(uint64_t a, uint64_t b)
+{
+    unsigned __int128 product = (unsigned __int128)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+/* The two cells of an address. The seed keeps clients from choosing addresses that share cells. */
+static void cells_of(const shm_t *shm, const struct in6_addr *address, uint32_t cells[ROWS])
+{
+    uint64_t part[2];
+    memcpy(part, address, sizeof(part));
+    if (!IN6_IS_ADDR_V4MAPPED(address))
+        part[1] = 0; /* whoever has one address of an IPv6 /64 has them all */
+    uint64_t hash = fold_multiply(part[0] ^ shm->seed[0], part[1] ^ shm->seed[1]);
+    hash = fold_multiply(hash ^ shm->seed[1], 0x9e3779b97f4a7c15u ^ shm->seed[0]);
+    cells[0] = (uint32_t)hash % ROW_CELLS;
+    cells[1] = (uint32_t)(hash >> 32) % ROW_CELLS;
+}
+
+static uint32_t count_of_cells(const shm_t *shm, const uint32_t cells[ROWS])
+{
+    uint32_t least = UINT32_MAX;
+    uint32_t slots = atomic_load(&shm->slots);
+
+    for (size_t row = 0; row < ROWS; row++) {
+        uint32_t sum = 0;
+        for (uint32_t i = 0; i < slots; i++)
+            sum += atomic_load(&shm->workers[i].clients.cell[row][cells[row]]);
+        least = sum < least ? sum : least;
+    }
+    return least;
+}
+
+static void count_down(worker_slot_t *own, const uint32_t cells[ROWS])
+{
+    for (size_t row = 0; row < ROWS; row++) {
+        uint32_t before = atomic_fetch_sub(&own->clients.cell[row][cells[row]], 1);
+        assert(before > 0);
+        (void)before;
+    }
+}
+
+bool shm_client_add(shm_t *shm, unsigned index, const struct in6_addr *address, uint32_t limit)
+{
+    worker_slot_t *own = slot(shm, index);
+    uint32_t cells[ROWS], slots = atomic_load(&shm->slots);
+
+    while (slots <= index && !atomic_compare_exchange_weak(&shm->slots, &slots, index + 1))
+        ;
+    cells_of(shm, address, cells);
+    /* First added, then looked at: of two workers that add at once, at least one sees both. */
+    for (size_t row = 0; row < ROWS; row++)
+        atomic_fetch_add(&own->clients.cell[row][cells[row]], 1);
+    if (limit == 0 || count_of_cells(shm, cells) <= limit)
+        return true;
+    count_down(own, cells);
+    return false;
+}
+
+void shm_client_remove(shm_t *shm, unsigned index, const struct in6_addr *address)
+{
+    uint32_t cells[ROWS];
+    cells_of(shm, address, cells);
+    count_down(slot(shm, index), cells);
+}
+
+uint32_t shm_client_count(const shm_t *shm, const struct in6_addr *address)
+{
+    uint32_t cells[ROWS];
+    cells_of(shm, address, cells);
+    return count_of_cells(shm, cells);
+}
+
+/* ---- ticket keys ---- */
+
+void shm_ticket_keys_put(shm_t *shm, const tls_ticket_keys_t *keys)
+{
+    uint64_t words[KEY_WORDS] = {0};
+    memcpy(words, keys, sizeof(*keys));
+    uint64_t version = atomic_load(&shm->keys_version);
+    assert(version % 2 == 0);
+
+    atomic_store(&shm->keys_version, version + 1);
+    for (size_t i = 0; i < KEY_WORDS; i++)
+        atomic_store(&shm->keys[i], words[i]);
+    atomic_store(&shm->keys_version, version + 2);
+    OPENSSL_cleanse(words, sizeof(words));
+}
+
+bool shm_ticket_keys_get(const shm_t *shm, uint64_t *seen, tls_ticket_keys_t *keys)
+{
+    uint64_t words[KEY_WORDS];
+    bool got = false;
+
+    /* Bounded: a writer that stopped half-way leaves us with the keys that we have. */
+    for (int i = 0; i < READ_TRIES && !got; i++) {
+        uint64_t version = atomic_load(&shm->keys_version);
+        if (version == *seen)
+            return false;
+        if (version % 2 != 0)
+            continue;
+        for (size_t w = 0; w < KEY_WORDS; w++)
+            words[w] = atomic_load(&shm->keys[w]);
+        if (atomic_load(&shm->keys_version) != version)
+            continue;
+        memcpy(keys, words, sizeof(*keys));
+        *seen = version;
+        got = true;
+    }
+    OPENSSL_cleanse(words, sizeof(words));
+    return got;
+}
