@@ -1,0 +1,72 @@
+"""Fixtures: an edge shared by the tests of a file, and one for a test that needs its own configuration."""
+
+import pathlib
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+import harness  # noqa: E402  (after the path is set)
+
+
+def pytest_collection_modifyitems(items):
+    """The longest files first, so that the workers end together."""
+    order = {"test_chromium": 0, "test_hostile": 1, "test_curl": 2}
+    items.sort(key=lambda item: order.get(item.module.__name__, 9))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """When a test fails, the edges that it used print their stderr and access log into the report."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed and call.when in ("call", "setup"):
+        for value in getattr(item, "funcargs", {}).values():
+            if isinstance(value, harness.Edge) and value.stderr is not None:
+                report.sections.append(("stderr of the edge", "\n".join(value.stderr.lines[-80:])))
+                report.sections.append(("access log", "\n".join(map(str, value.access.lines[-40:]))))
+
+
+@pytest.fixture(scope="module")
+def edge(tmp_path_factory):
+    """One edge for all tests of a file, with two workers."""
+    running = harness.Edge(tmp_path_factory.mktemp("edge"), workers=2)
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def make_edge(tmp_path):
+    """Makes edges with their own configuration; all are closed and checked after the test."""
+    made = []
+
+    def make(**kw):
+        made.append(harness.Edge(tmp_path / f"edge{len(made)}", **kw))
+        return made[-1]
+
+    yield make
+    errors = []
+    for one in made:
+        try:
+            one.close()
+        except AssertionError as error:
+            one.print_logs()
+            errors.append(error)
+    if errors:
+        raise errors[0]
+
+
+@pytest.fixture
+def origin():
+    """An app in the box (harness.HttpOrigin)."""
+    with harness.HttpOrigin() as running:
+        yield running
+
+
+@pytest.fixture
+def preview(edge, origin):
+    """The host name of a preview of `origin` on the shared edge."""
+    host = edge.create_preview(origin)
+    yield host
+    edge.command("preview", "delete", "box", origin.port)
