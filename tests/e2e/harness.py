@@ -302,6 +302,8 @@ class Edge:
     def context(self, alpn=("http/1.1",), verify=True, **settings):
         """A fresh client context that trusts the local authority. `settings` are attributes of it."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        # Python hides an end without close_notify unless this is cleared (SSL_OP_IGNORE_UNEXPECTED_EOF).
+        context.options &= ~(1 << 7)
         if verify:
             context.load_verify_locations(self.ca)
         else:

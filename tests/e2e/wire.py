@@ -153,10 +153,10 @@ class Stream:
                     return False
                 except ssl.SSLWantReadError:
                     self._push()
-                except (ssl.SSLZeroReturnError, ssl.SSLSyscallError):
+                except ssl.SSLZeroReturnError:
                     self.ended = "eof"
                     return False
-                except ssl.SSLEOFError:
+                except (ssl.SSLEOFError, ssl.SSLSyscallError):
                     self.ended = "truncated"
                     return False
             left = deadline - time.monotonic()
