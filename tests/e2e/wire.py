@@ -156,7 +156,9 @@ class Stream:
                 except ssl.SSLZeroReturnError:
                     self.ended = "eof"
                     return False
-                except (ssl.SSLEOFError, ssl.SSLSyscallError):
+                except ssl.SSLError as error:
+                    if error.reason != "UNEXPECTED_EOF_WHILE_READING":
+                        raise
                     self.ended = "truncated"
                     return False
             left = deadline - time.monotonic()
