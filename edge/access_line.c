@@ -1,0 +1,227 @@
+#include "access_line.h"
+
+#include <assert.h>
+#include <time.h>
+
+#include "address.h"
+#include "client.h"
+#include "log_json.h"
+
+/* Bounds of the texts of a line, escaped, in bytes. */
+#define ID_BYTES         36
+#define HOST_BYTES       255
+#define METHOD_BYTES     32
+#define PATH_BYTES       2048
+#define ORIGIN_BYTES     64
+#define CODE_BYTES       48
+#define USER_AGENT_BYTES 256
+/* Everything else: names, punctuation, numbers, the address, and a mark of a cut for each text. */
+#define REST_BYTES 1024
+
+_Static_assert(ID_BYTES + HOST_BYTES + METHOD_BYTES + PATH_BYTES + ORIGIN_BYTES + CODE_BYTES +
+                       USER_AGENT_BYTES + REST_BYTES <=
+                   ACCESS_LINE_MAX,
+               "every line fits");
+
+static char *write_time(char *at, access_clock_t *clock, uint64_t wall_us)
+{
+    uint64_t second = wall_us / 1000000;
+    if (clock->second != second || clock->text[0] == '\0') {
+        struct tm tm;
+        time_t when = (time_t)second;
+        gmtime_r(&when, &tm);
+        size_t n = strftime(clock->text, sizeof clock->text, "%Y-%m-%dT%H:%M:%S", &tm);
+        assert(n == sizeof clock->text - 1);
+        clock->second = second;
+    }
+    at = log_json_raw(at, STR("{\"time\":\""));
+    at = log_json_raw(at, str_make(clock->text, sizeof clock->text - 1));
+    unsigned ms = (unsigned)(wall_us / 1000 % 1000);
+    *at++ = '.';
+    *at++ = (char)('0' + ms / 100);
+    *at++ = (char)('0' + ms / 10 % 10);
+    *at++ = (char)('0' + ms % 10);
+    return log_json_raw(at, STR("Z\""));
+}
+
+/* `before` is the punctuation, the name and the opening quote. */
+static char *write_text(char *at, str_t before, str_t value, size_t max)
+{
+    at = log_json_raw(at, before);
+    log_json_text_t text = {.at = at, .limit = at + max};
+    log_json_text(&text, value);
+    *text.at++ = '"';
+    return text.at;
+}
+
+static char *write_uint(char *at, str_t before, uint64_t value)
+{
+    return log_json_uint(log_json_raw(at, before), value);
+}
+
+static char *write_bool(char *at, str_t before, bool value)
+{
+    return log_json_raw(log_json_raw(at, before), value ? STR("true") : STR("false"));
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c = str_lower(c);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* True where `name`, percent-decoded and in any case, is that of the parameter that carries a token. */
+static bool is_token_name(str_t name)
+{
+    static const str_t token = {"preview_token", 13};
+    size_t matched = 0;
+    for (size_t i = 0; i < name.n; matched++) {
+        if (matched == token.n)
+            return false;
+        char c = name.p[i++];
+        if (c == '%' && i + 1 < name.n && hex_digit(name.p[i]) >= 0 && hex_digit(name.p[i + 1]) >= 0) {
+            c = (char)(hex_digit(name.p[i]) * 16 + hex_digit(name.p[i + 1]));
+            i += 2;
+        }
+        if (str_lower(c) != token.p[matched])
+            return false;
+    }
+    return matched == token.n;
+}
+
+static bool is_separator(char c)
+{
+    return c == '?' || c == '&' || c == ';';
+}
+
+/* The query from its '?' on, without the values of tokens. Servers disagree about what separates parameters,
+ * so everything that any of them takes for a separator is one here. */
+static void add_query(log_json_text_t *text, str_t query)
+{
+    size_t i = 0;
+    while (i < query.n) {
+        size_t from = i++; /* at a separator */
+        size_t equals = 0;
+        for (; i < query.n && !is_separator(query.p[i]); i++)
+            if (query.p[i] == '=' && equals == 0)
+                equals = i;
+        bool secret = equals != 0 && is_token_name(str_make(query.p + from + 1, equals - from - 1));
+        log_json_text(text, str_make(query.p + from, (secret ? equals + 1 : i) - from));
+        if (secret)
+            log_json_text(text, STR("***"));
+    }
+}
+
+static char *write_path(char *at, str_t target)
+{
+    at = log_json_raw(at, STR(",\"path\":\""));
+    log_json_text_t text = {.at = at, .limit = at + PATH_BYTES};
+    const char *query = target.n != 0 ? memchr(target.p, '?', target.n) : NULL;
+    size_t path_len = query != NULL ? (size_t)(query - target.p) : target.n;
+    log_json_text(&text, str_make(target.p, path_len));
+    if (query != NULL)
+        add_query(&text, str_from_offset(target, path_len));
+    *text.at++ = '"';
+    return text.at;
+}
+
+static str_t kind_text(const exchange_t *ex)
+{
+    switch (ex->client->kind) {
+    case CONF_LISTENER_REDIRECT:
+        return STR("redirect");
+    case CONF_LISTENER_HEALTH:
+        return STR("health");
+    case CONF_LISTENER_TLS:
+    case CONF_LISTENER_PLAIN:
+        break;
+    }
+    return ex->routed ? STR("preview") : STR("none");
+}
+
+static str_t version_text(http_version_t version)
+{
+    switch (version) {
+    case HTTP_1_0:
+        return STR("1.0");
+    case HTTP_1_1:
+        return STR("1.1");
+    case HTTP_2:
+        return STR("2");
+    }
+    return STR(""); /* the head was refused before its version was known */
+}
+
+static str_t end_text(exchange_end_t how)
+{
+    switch (how) {
+    case EXCHANGE_END_COMPLETE:
+        return STR("complete");
+    case EXCHANGE_END_CLIENT_GONE:
+        return STR("client_gone");
+    case EXCHANGE_END_CUT:
+        return STR("cut");
+    }
+    return STR("");
+}
+
+/* Who asked for what. */
+static char *write_request(char *at, const exchange_t *ex)
+{
+    char address[INET6_ADDRSTRLEN];
+    at = write_text(at, STR(",\"request_id\":\""), str_from(ex->request_id), ID_BYTES);
+    at = log_json_raw(at, STR(",\"client\":\""));
+    at = log_json_raw(at, address_text(&ex->client->address, address));
+    at = write_text(at, STR("\",\"host\":\""), ex->request.authority, HOST_BYTES);
+    if (ex->routed) {
+        at = write_text(at, STR(",\"box\":\""), str_from(ex->preview.id), BOX_ID_MAX);
+        at = write_uint(at, STR(",\"port\":"), ex->preview.port);
+    }
+    at = log_json_raw(at, STR(",\"kind\":\""));
+    at = log_json_raw(at, kind_text(ex));
+    at = write_text(at, STR("\",\"method\":\""), ex->request.method, METHOD_BYTES);
+    at = write_path(at, ex->request.target);
+    at = log_json_raw(at, STR(",\"http\":\""));
+    at = log_json_raw(at, version_text(ex->request.version));
+    at = write_bool(at, STR("\",\"tls\":"), ex->client->kind == CONF_LISTENER_TLS);
+    str_t agent = fields_value(&ex->request.fields, FIELD_USER_AGENT);
+    if (agent.n != 0)
+        at = write_text(at, STR(",\"user_agent\":\""), agent, USER_AGENT_BYTES);
+    return at;
+}
+
+/* What came of it. */
+static char *write_response(char *at, const exchange_t *ex, exchange_end_t how, uint64_t now_us)
+{
+    uint64_t start = ex->times.start_us;
+    at = write_uint(at, STR(",\"status\":"), (uint64_t)(unsigned)ex->status);
+    at = write_uint(at, STR(",\"request_bytes\":"), ex->request_bytes);
+    at = write_uint(at, STR(",\"response_bytes\":"), ex->response_bytes);
+    at = log_json_raw(at, STR(",\"duration_ms\":"));
+    at = log_json_ms(at, start != 0 && now_us > start ? now_us - start : 0);
+    if (ex->times.connect_us != 0)
+        at = log_json_ms(log_json_raw(at, STR(",\"connect_ms\":")), ex->times.connect_us);
+    if (ex->times.first_byte_us != 0)
+        at = log_json_ms(log_json_raw(at, STR(",\"first_byte_ms\":")), ex->times.first_byte_us);
+    if (ex->origin_text[0] != '\0')
+        at = write_text(at, STR(",\"origin\":\""), str_from(ex->origin_text), ORIGIN_BYTES);
+    if (ex->local_code != NULL)
+        at = write_text(at, STR(",\"reason\":\""), str_from(ex->local_code), CODE_BYTES);
+    at = write_bool(at, STR(",\"tunnel\":"), ex->response.tunnel);
+    at = write_bool(at, STR(",\"resent\":"), ex->sent_again);
+    at = log_json_raw(at, STR(",\"end\":\""));
+    at = log_json_raw(at, end_text(how));
+    return log_json_raw(at, STR("\"}\n"));
+}
+
+size_t access_line(char out[ACCESS_LINE_MAX], access_clock_t *clock, const exchange_t *ex, exchange_end_t how,
+                   uint64_t now_us)
+{
+    char *at = write_time(out, clock, ex->times.wall_us);
+    at = write_request(at, ex);
+    at = write_response(at, ex, how, now_us);
+    assert(at - out <= ACCESS_LINE_MAX);
+    return (size_t)(at - out);
+}

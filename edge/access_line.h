@@ -1,0 +1,26 @@
+/*
+ * The access line of one exchange: a JSON object and a line end (docs/design.md, "What operators see").
+ * Fields that do not apply are left out. Secrets never appear: no request field but User-Agent is shown, and
+ * the value of `preview_token` is cut out of the query.
+ */
+#ifndef BOXEDGE_ACCESS_LINE_H
+#define BOXEDGE_ACCESS_LINE_H
+
+#include "exchange.h"
+
+/* No line is longer: each text in it has its own bound. It is PIPE_BUF, so that a line goes into a pipe
+ * whole.
+ */
+#define ACCESS_LINE_MAX 4096
+
+/* The text of the last second that was written, kept since most lines share it. Zero-filled is valid. */
+typedef struct access_clock {
+    uint64_t second;
+    char text[20]; /* "2026-01-31T23:59:59" and a NUL */
+} access_clock_t;
+
+/* Writes the line of `ex`, which ended at `now_us` (loop_precise_us) in the way `how`. Returns its length. */
+size_t access_line(char out[ACCESS_LINE_MAX], access_clock_t *clock, const exchange_t *ex, exchange_end_t how,
+                   uint64_t now_us);
+
+#endif

@@ -1,0 +1,16 @@
+/*
+ * Client addresses as text. On the hot path of every exchange (access line, X-Forwarded-For), so IPv4 is
+ * written by hand.
+ */
+#ifndef BOXEDGE_ADDRESS_H
+#define BOXEDGE_ADDRESS_H
+
+#include <netinet/in.h>
+
+#include "str.h"
+
+/* "192.0.2.1" (IPv4 is kept as an IPv4-mapped IPv6 address) or "2001:db8::1" into `out`, with a NUL after it;
+ * the result is a slice of `out`. */
+str_t address_text(const struct in6_addr *address, char out[INET6_ADDRSTRLEN]);
+
+#endif

@@ -1,0 +1,125 @@
+#include "local.h"
+
+#include <assert.h>
+
+/* The most that any caller may have collected: bodies lie in the exchange's arena. */
+#define MAX_BYTES 1048576
+/* The first piece of memory for a body of unknown length. */
+#define FIRST_BYTES 1024
+
+typedef enum collector_state {
+    COLLECTING,
+    COLLECTED, /* the body is complete */
+    OVERFULL,  /* more came than is taken */
+} collector_state_t;
+
+/* A request body that is being collected; it lives in the exchange's arena, and so does the body. */
+typedef struct collector {
+    collector_state_t state;
+    char *bytes;
+    size_t used;
+    size_t capacity;
+    size_t max;
+    local_handler_t handler;
+    void *arg;
+} collector_t;
+
+/* One byte more than is taken, so that the first one too many is seen. */
+static size_t collect_room(const exchange_t *ex)
+{
+    const collector_t *collector = ex->origin;
+    return collector->state == COLLECTING ? collector->max + 1 - collector->used : 0;
+}
+
+static void grow(exchange_t *ex, collector_t *collector, size_t needed)
+{
+    if (needed <= collector->capacity)
+        return;
+    size_t capacity = collector->capacity != 0 ? collector->capacity : FIRST_BYTES;
+    while (capacity < needed)
+        capacity *= 2;
+    char *bytes = h2o_mem_alloc_pool(&ex->arena, capacity);
+    if (collector->used != 0)
+        memcpy(bytes, collector->bytes, collector->used);
+    collector->bytes = bytes;
+    collector->capacity = capacity;
+}
+
+static void collect_body(exchange_t *ex, str_t data)
+{
+    collector_t *collector = ex->origin;
+    if (collector->state != COLLECTING || data.n == 0)
+        return;
+    if (data.n > collector->max - collector->used) {
+        collector->state = OVERFULL;
+        return;
+    }
+    grow(ex, collector, collector->used + data.n);
+    memcpy(collector->bytes + collector->used, data.p, data.n);
+    collector->used += data.n;
+}
+
+static void collect_end(exchange_t *ex)
+{
+    collector_t *collector = ex->origin;
+    if (collector->state == COLLECTING)
+        collector->state = COLLECTED;
+}
+
+static void refuse(exchange_t *ex)
+{
+    exchange_reply_error(ex, 413, "body_too_large", "The body of the request is larger than is taken here.",
+                         0);
+}
+
+/* Lets go of the exchange before anything is answered: an answer is no business of the collector's. */
+static void collect_flush(exchange_t *ex)
+{
+    collector_t *collector = ex->origin;
+    if (collector->state == COLLECTING)
+        return;
+    ex->origin_ops = NULL;
+    ex->origin = NULL;
+    if (collector->state == OVERFULL)
+        refuse(ex);
+    else
+        collector->handler(ex, str_make(collector->bytes, collector->used), collector->arg);
+}
+
+static void collect_resume_response(exchange_t *ex)
+{
+    (void)ex; /* no response comes from here */
+}
+
+static void collect_cancel(exchange_t *ex)
+{
+    (void)ex; /* everything is in the arena */
+}
+
+static const origin_ops_t collect_ops = {
+    .room = collect_room,
+    .send_body = collect_body,
+    .send_end = collect_end,
+    .flush = collect_flush,
+    .resume_response = collect_resume_response,
+    .cancel = collect_cancel,
+};
+
+void local_collect(exchange_t *ex, size_t max, local_handler_t handler, void *arg)
+{
+    assert(ex->origin_ops == NULL && max <= MAX_BYTES);
+    if (!ex->request.has_body) {
+        handler(ex, str_make(NULL, 0), arg);
+        return;
+    }
+    if (ex->request.content_length != LENGTH_UNKNOWN && ex->request.content_length > max) {
+        refuse(ex);
+        return;
+    }
+    collector_t *collector = h2o_mem_alloc_pool(&ex->arena, sizeof *collector);
+    *collector = (collector_t){.max = max, .handler = handler, .arg = arg};
+    if (ex->request.content_length != LENGTH_UNKNOWN)
+        grow(ex, collector, (size_t)ex->request.content_length);
+    ex->origin_ops = &collect_ops;
+    ex->origin = collector;
+}

@@ -1,0 +1,141 @@
+#include "log_json.h"
+
+#include <assert.h>
+
+/* One byte of UTF-8 that goes through as it is: printable ASCII but '"' and '\'. */
+static inline bool is_plain(unsigned char c)
+{
+    return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+static inline bool is_continuation(unsigned char c)
+{
+    return (c & 0xc0) == 0x80;
+}
+
+/*
+ * The length of the well-formed UTF-8 sequence of two to four bytes at `p` (Unicode table 3-7: no overlong
+ * forms, no surrogates, nothing above U+10FFFF), or 0.
+ */
+static size_t utf8_sequence(const unsigned char *p, size_t n)
+{
+    unsigned char first = p[0];
+    if (first >= 0xc2 && first <= 0xdf)
+        return n >= 2 && is_continuation(p[1]) ? 2 : 0;
+    if (first >= 0xe0 && first <= 0xef) {
+        if (n < 3 || !is_continuation(p[1]) || !is_continuation(p[2]))
+            return 0;
+        bool bad = (first == 0xe0 && p[1] < 0xa0) || (first == 0xed && p[1] > 0x9f);
+        return bad ? 0 : 3;
+    }
+    if (first >= 0xf0 && first <= 0xf4) {
+        if (n < 4 || !is_continuation(p[1]) || !is_continuation(p[2]) || !is_continuation(p[3]))
+            return 0;
+        bool bad = (first == 0xf0 && p[1] < 0x90) || (first == 0xf4 && p[1] > 0x8f);
+        return bad ? 0 : 4;
+    }
+    return 0;
+}
+
+/* Writes the escape of a control character, '"' or '\' into `out` (6 bytes); returns its length. */
+static size_t escape(unsigned char c, char out[6])
+{
+    static const char hex[] = "0123456789abcdef";
+    out[0] = '\\';
+    switch (c) {
+    case '"':
+    case '\\':
+        out[1] = (char)c;
+        return 2;
+    case '\n':
+        out[1] = 'n';
+        return 2;
+    case '\r':
+        out[1] = 'r';
+        return 2;
+    case '\t':
+        out[1] = 't';
+        return 2;
+    default:
+        memcpy(out + 1, "u00", 3);
+        out[4] = hex[c >> 4];
+        out[5] = hex[c & 15];
+        return 6;
+    }
+}
+
+/* Adds bytes that belong together: all of them, or the mark of a cut. */
+static void add(log_json_text_t *text, const char *bytes, size_t n)
+{
+    if (n > (size_t)(text->limit - text->at)) {
+        memcpy(text->at, "\xe2\x80\xa6", LOG_JSON_CUT_BYTES);
+        text->at += LOG_JSON_CUT_BYTES;
+        text->cut = true;
+        return;
+    }
+    memcpy(text->at, bytes, n);
+    text->at += n;
+}
+
+/* Adds the character at the start of `s`, which is not plain; returns how many bytes of `s` it took. */
+static size_t add_special(log_json_text_t *text, str_t s)
+{
+    const unsigned char *p = (const unsigned char *)s.p;
+    char out[6];
+    if (p[0] < 0x80) {
+        add(text, out, escape(p[0], out));
+        return 1;
+    }
+    size_t len = utf8_sequence(p, s.n);
+    if (len == 0) {
+        add(text, "\xef\xbf\xbd", 3);
+        return 1;
+    }
+    if (len == 2 && p[0] == 0xc2 && p[1] < 0xa0)
+        add(text, out, escape(p[1], out));
+    else
+        add(text, s.p, len);
+    return len;
+}
+
+void log_json_text(log_json_text_t *text, str_t s)
+{
+    assert(text->cut || text->at <= text->limit);
+    size_t i = 0;
+    while (i < s.n && !text->cut) {
+        size_t from = i;
+        size_t room = (size_t)(text->limit - text->at);
+        size_t until = s.n - i < room ? s.n : i + room;
+        while (i < until && is_plain((unsigned char)s.p[i])) {
+            text->at[i - from] = s.p[i];
+            i++;
+        }
+        text->at += i - from;
+        if (i < s.n)
+            i += add_special(text, str_from_offset(s, i));
+    }
+}
+
+char *log_json_uint(char *at, uint64_t value)
+{
+    char digits[LOG_JSON_UINT_BYTES];
+    size_t n = 0;
+    do {
+        digits[n++] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value != 0);
+    while (n != 0)
+        *at++ = digits[--n];
+    return at;
+}
+
+char *log_json_ms(char *at, uint64_t us)
+{
+    at = log_json_uint(at, us / 1000);
+    unsigned rest = (unsigned)(us % 1000);
+    *at++ = '.';
+    *at++ = (char)('0' + rest / 100);
+    *at++ = (char)('0' + rest / 10 % 10);
+    *at++ = (char)('0' + rest % 10);
+    return at;
+}

@@ -1,0 +1,133 @@
+#include "pages.h"
+
+#include "field.h"
+
+/* Bytes of a host name that are shown, and of a request id. */
+#define HOST_SHOWN 255
+#define ID_SHOWN   64
+
+static const char page_style[] =
+    ":root{color-scheme:light dark;--ink:#1c2230;--soft:#5a6477;--paper:#f6f7f9;--card:#fff;--line:#dde1e8}"
+    "@media(prefers-color-scheme:dark){:root{--ink:#e8ebf1;--soft:#9aa4b5;--paper:#12151b;--card:#1a1f28;"
+    "--line:#2c3340}}"
+    "*{box-sizing:border-box}"
+    "body{margin:0;min-height:100vh;display:grid;place-items:center;padding:1.25rem;background:var(--paper);"
+    "color:var(--ink);font:16px/1.55 system-ui,-apple-system,'Segoe UI',Roboto,sans-serif}"
+    "main{width:100%;max-width:34rem;background:var(--card);border:1px solid var(--line);"
+    "border-radius:14px;padding:1.75rem}"
+    "h1{margin:.1rem 0 .9rem;font-size:1.3rem;line-height:1.3}"
+    "p{margin:0 0 .9rem;overflow-wrap:anywhere}"
+    ".status{color:var(--soft);font-size:.9rem;margin:0}"
+    "dl{margin:1.2rem 0 0;padding-top:1rem;border-top:1px solid var(--line);font-size:.85rem;"
+    "color:var(--soft)}"
+    "dt{float:left;clear:left;width:6.5rem}"
+    "dd{margin:0 0 .3rem 6.5rem;overflow-wrap:anywhere;font-family:ui-monospace,Menlo,Consolas,monospace}";
+
+/* What an error page says under its title, and what its reader can do. */
+typedef struct advice {
+    int status;
+    const char *title;
+    const char *next;
+} advice_t;
+
+static const advice_t advices[] = {
+    {400, "The request was not understood",
+     "Open the address again. If a program sent this request, it has to follow HTTP more closely."},
+    {401, "This preview asks for credentials", "Open the address that you were given in full, or sign in."},
+    {403, "This is not allowed", "Ask whoever runs this edge why access is refused."},
+    {404, "There is no preview here",
+     "Check the address for typing errors. If the box is yours, create a preview for this port and open the "
+     "address that it prints."},
+    {408, "The request took too long to arrive", "Check the connection and try again."},
+    {413, "The request is too large", "Send less at once."},
+    {414, "The address is too long", "Use a shorter address."},
+    {421, "This host is not served here",
+     "Check the address. If it is right, its DNS record points to the wrong server."},
+    {429, "Too many requests", "Wait a moment and try again."},
+    {431, "The request's head is too large", "Delete the cookies of this site and try again."},
+    {502, "The app in the box did not answer properly",
+     "See that the app is running and listens on this port, on all addresses (0.0.0.0) and not only on "
+     "localhost, then load this page again."},
+    {503, "This cannot be served right now", "Wait a few seconds and load this page again."},
+    {504, "The app in the box took too long",
+     "See whether the app in the box is busy or stuck, then load this page again."},
+    {508, "The request goes round in a circle", "Some proxy sends requests back to this edge. Correct it."},
+};
+
+/* For statuses without a text of their own. */
+static const advice_t client_error = {400, "This request cannot be served",
+                                      "Check the address and try again."};
+static const advice_t server_error = {500, "Something went wrong at the edge",
+                                      "Load this page again. If it stays so, tell whoever runs this edge, "
+                                      "with the request id below."};
+
+static const advice_t *advice_for(int status)
+{
+    for (size_t i = 0; i < sizeof advices / sizeof *advices; i++)
+        if (advices[i].status == status)
+            return &advices[i];
+    return status < 500 ? &client_error : &server_error;
+}
+
+/* The escaped form of a character, or an empty slice for one that stands for itself. */
+static str_t escape_char(char c)
+{
+    switch (c) {
+    case '&':
+        return STR("&amp;");
+    case '<':
+        return STR("&lt;");
+    case '>':
+        return STR("&gt;");
+    case '"':
+        return STR("&quot;");
+    case '\'':
+        return STR("&#39;");
+    default:
+        return c >= 0x20 && c < 0x7f ? STR("") : STR("?");
+    }
+}
+
+str_t page_escape(h2o_mem_pool_t *pool, str_t s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        size_t len = escape_char(s.p[i]).n;
+        n += len != 0 ? len : 1;
+    }
+    char *out = h2o_mem_alloc_pool(pool, n + 1);
+    char *at = out;
+    for (size_t i = 0; i < s.n; i++) {
+        str_t escaped = escape_char(s.p[i]);
+        if (escaped.n == 0) {
+            *at++ = s.p[i];
+            continue;
+        }
+        memcpy(at, escaped.p, escaped.n);
+        at += escaped.n;
+    }
+    return str_make(out, n);
+}
+
+static str_t shown(h2o_mem_pool_t *pool, str_t s, size_t max)
+{
+    return page_escape(pool, str_make(s.p, s.n < max ? s.n : max));
+}
+
+str_t page_error(h2o_mem_pool_t *pool, int status, const char *sentence, str_t request_id, str_t host)
+{
+    const advice_t *advice = advice_for(status);
+    str_t what = shown(pool, str_from(sentence), 1024);
+    str_t where = shown(pool, host, HOST_SHOWN);
+    str_t id = shown(pool, request_id, ID_SHOWN);
+    str_t host_row = where.n != 0 ? str_format(pool, "<dt>Host</dt><dd>%.*s</dd>", STR_ARG(where)) : STR("");
+    return str_format(pool,
+                      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
+                      "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">"
+                      "<meta name=\"robots\" content=\"noindex\"><title>%d %s</title>"
+                      "<link rel=\"icon\" href=\"data:,\"><style>%s</style></head>\n"
+                      "<body><main><p class=\"status\">Error %d</p><h1>%s</h1><p>%.*s</p><p>%s</p>"
+                      "<dl>%.*s<dt>Request id</dt><dd>%.*s</dd></dl></main></body></html>\n",
+                      status, advice->title, page_style, status, advice->title, STR_ARG(what), advice->next,
+                      STR_ARG(host_row), STR_ARG(id));
+}

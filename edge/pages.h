@@ -1,0 +1,27 @@
+/*
+ * Pages that the edge itself shows to people: one file each, without scripts and without anything from
+ * elsewhere, in the colours of the reader's system. All text from outside is escaped.
+ */
+#ifndef BOXEDGE_PAGES_H
+#define BOXEDGE_PAGES_H
+
+#include <h2o.h>
+
+#include "str.h"
+
+/* The Content-Security-Policy under which these pages work: nothing but their own style. */
+#define PAGES_CSP                                                                                            \
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+
+/*
+ * The page for an error of the edge's own, in UTF-8: the status, `sentence` (what happened), what to do next,
+ * the host that was asked for (`host`, hostile, shown up to 255 bytes; may be empty) and the request's id.
+ * Made in `pool`, at most 8 KiB.
+ */
+str_t page_error(h2o_mem_pool_t *pool, int status, const char *sentence, str_t request_id, str_t host);
+
+/* `s` with the characters escaped that mean something in HTML text and quoted attributes; control characters
+ * and bytes that are not ASCII become '?'. */
+str_t page_escape(h2o_mem_pool_t *pool, str_t s);
+
+#endif
