@@ -1,6 +1,7 @@
 /*
  * A queue of bytes that were taken and could not be passed on yet, over h2o_buffer_t. What all buffers of a
- * process hold is added up in one figure, by which the edge sheds load. An empty buffer holds no memory.
+ * process hold (their memory, which is more than their bytes) is added up in one figure, by which the edge
+ * sheds load. An empty buffer holds no memory. One buffer belongs to one thread.
  */
 #ifndef BOXEDGE_BUFFER_H
 #define BOXEDGE_BUFFER_H

@@ -75,6 +75,12 @@ typedef struct fields {
 field_id_t field_lookup(str_t name);
 /* The lower-case name of an identity other than FIELD_OTHER. */
 str_t field_name(field_id_t id);
+/* True where a head must not have it twice, because two readers could each believe another one (RFC 9110
+ * section 5.3). */
+bool field_is_single(field_id_t id);
+/* False for what must not come as a trailer: framing, routing, credentials, control (RFC 9110 section 6.5.1);
+ * `id` is the identity of `name`. */
+bool field_trailer_allowed(field_id_t id, str_t name);
 
 /* Appends; the slices are kept, not copied. The array grows in `pool`. */
 void fields_add(h2o_mem_pool_t *pool, fields_t *fields, field_id_t id, str_t name, str_t value);
@@ -83,6 +89,8 @@ const field_t *fields_find(const fields_t *fields, field_id_t id);
 size_t fields_count(const fields_t *fields, field_id_t id);
 /* The value of the first such field, or an empty slice. */
 str_t fields_value(const fields_t *fields, field_id_t id);
+/* Joins all Cookie fields to one with "; ", in the place of the first (RFC 9113 section 8.2.3). */
+void fields_join_cookies(h2o_mem_pool_t *pool, fields_t *fields);
 
 /* A copy of `s` in the arena. */
 str_t str_dup(h2o_mem_pool_t *pool, str_t s);

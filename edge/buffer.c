@@ -1,0 +1,48 @@
+#include "buffer.h"
+
+#include <assert.h>
+
+/* Memory, not content, is what the process runs out of: a buffer of one byte counts as what it occupies. */
+static uint64_t footprint(const buffer_t *buffer)
+{
+    return buffer->bytes != NULL ? buffer->bytes->capacity : 0;
+}
+
+static void account(uint64_t *held, uint64_t before, uint64_t after)
+{
+    assert(*held >= before);
+    *held = *held - before + after;
+}
+
+void buffer_append(buffer_t *buffer, str_t data, uint64_t *held)
+{
+    if (data.n == 0)
+        return;
+    uint64_t before = footprint(buffer);
+    if (buffer->bytes == NULL)
+        h2o_buffer_init(&buffer->bytes, &h2o_socket_buffer_prototype);
+    h2o_iovec_t space = h2o_buffer_reserve(&buffer->bytes, data.n);
+    assert(space.base != NULL && space.len >= data.n);
+    memcpy(space.base, data.p, data.n);
+    buffer->bytes->size += data.n;
+    account(held, before, footprint(buffer));
+}
+
+void buffer_consume(buffer_t *buffer, size_t n, uint64_t *held)
+{
+    assert(n <= buffer_size(buffer));
+    if (n == 0)
+        return;
+    if (n == buffer_size(buffer))
+        buffer_clear(buffer, held);
+    else
+        h2o_buffer_consume(&buffer->bytes, n);
+}
+
+void buffer_clear(buffer_t *buffer, uint64_t *held)
+{
+    if (buffer->bytes == NULL)
+        return;
+    account(held, footprint(buffer), 0);
+    h2o_buffer_dispose(&buffer->bytes);
+}

@@ -1,0 +1,218 @@
+#include "field.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+/* Room for the fields of nearly every request, so that the array is allocated once. */
+#define FIELDS_FIRST_CAPACITY 24
+#define FORMAT_MAX            16384
+
+static const str_t names[FIELD_ID_COUNT] = {[FIELD_OTHER] = {NULL, 0},
+#define X(id, name) [FIELD_##id] = {name, sizeof(name) - 1},
+                                            FIELD_NAMES(X)
+#undef X
+};
+
+/* Every name in FIELD_NAMES must be covered by a case of field_lookup. */
+#define X(id, name) _Static_assert(sizeof(name) - 1 >= 2 && sizeof(name) - 1 <= 32, "field_lookup");
+FIELD_NAMES(X)
+#undef X
+
+/* Both have n bytes; the last ones tell most names of a length apart. */
+static inline bool is_name(const char *name, const char *known, size_t n)
+{
+    if (str_lower(name[n - 1]) != known[n - 1])
+        return false;
+    for (size_t i = 0; i + 1 < n; i++)
+        if (str_lower(name[i]) != known[i])
+            return false;
+    return true;
+}
+
+/* `n` is a constant where this is inlined, so that only the names of that length are left of the list. */
+static inline __attribute__((always_inline)) field_id_t lookup_length(const char *p, size_t n)
+{
+#define X(id, name)                                                                                          \
+    if (sizeof(name) - 1 == n && is_name(p, name, n))                                                        \
+        return FIELD_##id;
+    FIELD_NAMES(X)
+#undef X
+    return FIELD_OTHER;
+}
+
+field_id_t field_lookup(str_t name)
+{
+    switch (name.n) {
+#define LENGTH(n)                                                                                            \
+    case n:                                                                                                  \
+        return lookup_length(name.p, n);
+        /* clang-format off */
+        LENGTH(2) LENGTH(3) LENGTH(4) LENGTH(5) LENGTH(6) LENGTH(7) LENGTH(8) LENGTH(9)
+        LENGTH(10) LENGTH(11) LENGTH(12) LENGTH(13) LENGTH(14) LENGTH(15) LENGTH(16) LENGTH(17)
+        LENGTH(18) LENGTH(19) LENGTH(20) LENGTH(21) LENGTH(22) LENGTH(23) LENGTH(24) LENGTH(25)
+        LENGTH(26) LENGTH(27) LENGTH(28) LENGTH(29) LENGTH(30) LENGTH(31) LENGTH(32)
+    default:
+        return FIELD_OTHER;
+#undef LENGTH
+    }
+}
+/* clang-format on */
+
+str_t field_name(field_id_t id)
+{
+    assert(id > FIELD_OTHER && id < FIELD_ID_COUNT);
+    return names[id];
+}
+
+bool field_is_single(field_id_t id)
+{
+    static const bool single[FIELD_ID_COUNT] = {
+        [FIELD_ACCESS_CONTROL_REQUEST_METHOD] = true,
+        [FIELD_AUTHORIZATION] = true,
+        [FIELD_CONTENT_LENGTH] = true,
+        [FIELD_EXPECT] = true,
+        [FIELD_HOST] = true,
+        [FIELD_ORIGIN] = true,
+        [FIELD_PROXY_AUTHORIZATION] = true,
+        [FIELD_SEC_FETCH_MODE] = true,
+        [FIELD_SEC_WEBSOCKET_KEY] = true,
+        [FIELD_SEC_WEBSOCKET_VERSION] = true,
+        [FIELD_TRANSFER_ENCODING] = true,
+    };
+    assert(id < FIELD_ID_COUNT);
+    return single[id];
+}
+
+bool field_trailer_allowed(field_id_t id, str_t name)
+{
+    /* Names that no rule of the edge asks for elsewhere, so that they have no identity. */
+    static const str_t others[] = {
+        {"age", 3},
+        {"cache-control", 13},
+        {"content-encoding", 16},
+        {"content-range", 13},
+        {"expires", 7},
+        {"if-match", 8},
+        {"if-modified-since", 17},
+        {"if-none-match", 13},
+        {"if-range", 8},
+        {"if-unmodified-since", 19},
+        {"max-forwards", 12},
+        {"pragma", 6},
+        {"range", 5},
+        {"retry-after", 11},
+        {"warning", 7},
+        {"www-authenticate", 16},
+    };
+    /* What the edge knows steers routing, framing, credentials or the connection: none of it may come late.
+     */
+    if (id != FIELD_OTHER)
+        return false;
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        if (str_ieq(name, others[i]))
+            return false;
+    return true;
+}
+
+void fields_add(h2o_mem_pool_t *pool, fields_t *fields, field_id_t id, str_t name, str_t value)
+{
+    if (fields->count == fields->capacity) {
+        uint32_t capacity = fields->capacity != 0 ? fields->capacity * 2 : FIELDS_FIRST_CAPACITY;
+        assert(capacity > fields->capacity);
+        field_t *at = h2o_mem_alloc_pool(pool, capacity * sizeof(*at));
+        if (fields->count != 0)
+            memcpy(at, fields->at, fields->count * sizeof(*at));
+        fields->at = at;
+        fields->capacity = capacity;
+    }
+    fields->at[fields->count++] = (field_t){.name = name, .value = value, .id = id};
+}
+
+const field_t *fields_find(const fields_t *fields, field_id_t id)
+{
+    assert(id != FIELD_OTHER);
+    for (uint32_t i = 0; i < fields->count; i++)
+        if (fields->at[i].id == id)
+            return &fields->at[i];
+    return NULL;
+}
+
+size_t fields_count(const fields_t *fields, field_id_t id)
+{
+    assert(id != FIELD_OTHER);
+    size_t count = 0;
+    for (uint32_t i = 0; i < fields->count; i++)
+        count += fields->at[i].id == id;
+    return count;
+}
+
+str_t fields_value(const fields_t *fields, field_id_t id)
+{
+    const field_t *field = fields_find(fields, id);
+    return field != NULL ? field->value : str_make(NULL, 0);
+}
+
+void fields_join_cookies(h2o_mem_pool_t *pool, fields_t *fields)
+{
+    size_t len = 0, crumbs = 0;
+    for (uint32_t i = 0; i < fields->count; i++) {
+        if (fields->at[i].id == FIELD_COOKIE) {
+            len += fields->at[i].value.n + 2;
+            crumbs++;
+        }
+    }
+    if (crumbs < 2)
+        return;
+    char *joined = h2o_mem_alloc_pool(pool, len);
+    char *end = joined;
+    field_t *first = NULL;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < fields->count; i++) {
+        field_t field = fields->at[i];
+        if (field.id != FIELD_COOKIE || first == NULL)
+            fields->at[kept++] = field;
+        if (field.id != FIELD_COOKIE)
+            continue;
+        if (first == NULL)
+            first = &fields->at[kept - 1];
+        if (field.value.n == 0)
+            continue;
+        if (end != joined) {
+            *end++ = ';';
+            *end++ = ' ';
+        }
+        memcpy(end, field.value.p, field.value.n);
+        end += field.value.n;
+    }
+    fields->count = kept;
+    first->value = str_make(joined, (size_t)(end - joined));
+}
+
+str_t str_dup(h2o_mem_pool_t *pool, str_t s)
+{
+    if (s.n == 0)
+        return str_make("", 0);
+    char *copy = h2o_mem_alloc_pool(pool, s.n);
+    memcpy(copy, s.p, s.n);
+    return str_make(copy, s.n);
+}
+
+str_t str_format(h2o_mem_pool_t *pool, const char *format, ...)
+{
+    char first[512]; /* most results fit, and are formatted once */
+    va_list args;
+    va_start(args, format);
+    int len = vsnprintf(first, sizeof(first), format, args);
+    va_end(args);
+    assert(len >= 0 && len <= FORMAT_MAX);
+    size_t size = (size_t)len;
+    if (size < sizeof(first))
+        return str_dup(pool, str_make(first, size));
+    char *text = h2o_mem_alloc_pool(pool, size + 1);
+    va_start(args, format);
+    int again = vsnprintf(text, size + 1, format, args);
+    va_end(args);
+    assert(again == len);
+    return str_make(text, size);
+}

@@ -1,0 +1,44 @@
+#include "http1_lines.h"
+
+#include <assert.h>
+
+#include "grammar.h"
+
+http1_lines_result_t http1_lines_cut(str_t text, size_t last_len, uint32_t max_fields, h2o_mem_pool_t *pool,
+                                     http1_lines_t *lines, size_t *len)
+{
+    assert(max_fields > 0 && last_len <= text.n);
+    /* The search for the end wants two line ends in a row; a section without lines has but one. */
+    if (text.n != 0 && (text.p[0] == '\r' || text.p[0] == '\n'))
+        last_len = 0;
+    /* One more than allowed, so that too many lines are told from malformed ones. */
+    size_t capacity = (size_t)max_fields + 1;
+    lines->at = lines->few;
+    lines->count = capacity < HTTP1_LINES_FEW ? capacity : HTTP1_LINES_FEW;
+    int parsed = phr_parse_headers(text.p, text.n, lines->at, &lines->count, last_len);
+    if (parsed == -1 && lines->count == HTTP1_LINES_FEW && capacity > HTTP1_LINES_FEW) {
+        lines->at = h2o_mem_alloc_pool(pool, capacity * sizeof(lines->at[0]));
+        lines->count = capacity;
+        parsed = phr_parse_headers(text.p, text.n, lines->at, &lines->count, 0);
+    }
+    if (parsed == -2)
+        return HTTP1_LINES_INCOMPLETE;
+    if (lines->count > max_fields)
+        return HTTP1_LINES_TOO_MANY;
+    if (parsed < 2 || text.p[parsed - 2] != '\r')
+        return HTTP1_LINES_BAD;
+    *len = (size_t)parsed;
+    return HTTP1_LINES_OK;
+}
+
+bool http1_lines_field(const struct phr_header *line, field_t *field)
+{
+    if (line->name == NULL || line->value[line->value_len] != '\r')
+        return false;
+    field->name = str_make(line->name, line->name_len);
+    field->value = str_trim(str_make(line->value, line->value_len));
+    if (!grammar_is_token(field->name) || !grammar_is_field_value(field->value))
+        return false;
+    field->id = field_lookup(field->name);
+    return true;
+}

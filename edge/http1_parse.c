@@ -1,0 +1,379 @@
+#include "http1_parse.h"
+
+#include <assert.h>
+
+#include "authority.h"
+#include "grammar.h"
+#include "http1_lines.h"
+#include "websocket.h"
+
+/* What one call works on. */
+typedef struct parser {
+    str_t text; /* from the request line on, at most max_bytes */
+    size_t max_bytes;
+    uint32_t max_fields;
+    h2o_mem_pool_t *pool;
+    request_t *request;
+    http1_request_head_t *head;
+    http1_error_t *error;
+    uint64_t seen; /* a bit an identity */
+    str_t transfer_encoding;
+    str_t expect;
+    bool absolute; /* the target had an authority, which is in target_authority */
+    uint16_t default_port;
+    str_t target_authority;
+    bool says_close;
+    bool says_keep_alive;
+    bool says_upgrade;
+} parser_t;
+
+_Static_assert(FIELD_ID_COUNT <= 64, "parser_t.seen has a bit for each identity");
+
+static bool refuse(parser_t *p, int status, const char *code, const char *sentence)
+{
+    *p->error = (http1_error_t){status, code, sentence};
+    return false;
+}
+
+static bool bad(parser_t *p, const char *sentence)
+{
+    return refuse(p, 400, "bad_request", sentence);
+}
+
+static bool has(const parser_t *p, field_id_t id)
+{
+    return (p->seen >> id & 1) != 0;
+}
+
+/* ---- the request line (RFC 9112 section 3) ---- */
+
+static bool take_version(parser_t *p, str_t version)
+{
+    bool well_formed = version.n == 8 && memcmp(version.p, "HTTP/", 5) == 0 && version.p[5] >= '0' &&
+                       version.p[5] <= '9' && version.p[6] == '.' && version.p[7] >= '0' &&
+                       version.p[7] <= '9';
+    if (!well_formed)
+        return bad(p, "The request line is malformed.");
+    if (version.p[5] != '1' || version.p[7] > '1')
+        return refuse(p, 505, "version_not_supported", "Only HTTP/1.0, HTTP/1.1 and HTTP/2 are spoken here.");
+    p->request->version = version.p[7] == '1' ? HTTP_1_1 : HTTP_1_0;
+    return true;
+}
+
+/* absolute-form: the target becomes path and query, the authority is kept for resolve_authority. */
+static bool take_absolute(parser_t *p, str_t target)
+{
+    str_t rest;
+    if (target.n >= 7 && str_ieq(str_make(target.p, 7), STR("http://"))) {
+        rest = str_from_offset(target, 7);
+        p->default_port = 80;
+    } else if (target.n >= 8 && str_ieq(str_make(target.p, 8), STR("https://"))) {
+        rest = str_from_offset(target, 8);
+        p->default_port = 443;
+    } else {
+        return bad(p, "The request target is neither a path nor an http or https URL.");
+    }
+    size_t len = 0;
+    while (len < rest.n && rest.p[len] != '/' && rest.p[len] != '?')
+        len++;
+    p->absolute = true;
+    p->target_authority = str_make(rest.p, len);
+    str_t path = str_from_offset(rest, len);
+    if (path.n == 0) /* RFC 9112 section 3.2.4: OPTIONS without a path asks about the server */
+        path = str_eq(p->request->method, STR("OPTIONS")) ? STR("*") : STR("/");
+    else if (path.p[0] == '?')
+        path = str_format(p->pool, "/%.*s", STR_ARG(path));
+    p->request->target = path;
+    return true;
+}
+
+static bool take_target(parser_t *p, str_t target)
+{
+    if (!grammar_is_target(target))
+        return bad(p, "The request target is empty or has characters that must be percent-encoded.");
+    if (str_eq(p->request->method, STR("CONNECT")))
+        return refuse(p, 501, "not_implemented", "CONNECT is not offered here.");
+    if (target.p[0] != '/' && !str_eq(target, STR("*")))
+        return take_absolute(p, target);
+    if (target.p[0] == '*' && !str_eq(p->request->method, STR("OPTIONS")))
+        return bad(p, "The target * goes with OPTIONS only.");
+    p->request->target = target;
+    return true;
+}
+
+static bool take_request_line(parser_t *p, str_t line)
+{
+    const char *space = memchr(line.p, ' ', line.n);
+    str_t method = str_make(line.p, space != NULL ? (size_t)(space - line.p) : line.n);
+    if (!grammar_is_token(method) || line.n < method.n + 10 || line.p[line.n - 9] != ' ')
+        return bad(p, "The request line is malformed.");
+    if (method.n > HTTP1_METHOD_MAX)
+        return refuse(p, 501, "not_implemented", "No method is that long.");
+    p->request->method = method;
+    return take_version(p, str_from_offset(line, line.n - 8)) &&
+           take_target(p, str_make(line.p + method.n + 1, line.n - method.n - 10));
+}
+
+/* No end of the request line yet. */
+static http1_parse_t line_incomplete(parser_t *p)
+{
+    if (p->text.n != 0 && !grammar_is_token(str_make(p->text.p, 1))) {
+        bad(p, "This is not an HTTP request.");
+        return HTTP1_BAD;
+    }
+    if (p->text.n < p->max_bytes)
+        return HTTP1_INCOMPLETE;
+    const char *space = memchr(p->text.p, ' ', p->text.n);
+    if (space != NULL && space - p->text.p <= HTTP1_METHOD_MAX)
+        refuse(p, 414, "uri_too_long", "The request target is too long.");
+    else
+        bad(p, "The request line is malformed.");
+    return HTTP1_BAD;
+}
+
+/* ---- fields ---- */
+
+/* Naming these in Connection would ask the edge to remove what it decides by. */
+static bool connection_may_name(str_t option)
+{
+    static const str_t forbidden[] = {
+        {"host", 4}, {"content-length", 14}, {"cookie", 6}, {"authorization", 13}};
+    for (size_t i = 0; i < sizeof(forbidden) / sizeof(forbidden[0]); i++)
+        if (str_ieq(option, forbidden[i]))
+            return false;
+    str_t prefix = STR("x-forwarded-");
+    return option.n < prefix.n || !str_ieq(str_make(option.p, prefix.n), prefix);
+}
+
+static bool take_connection(parser_t *p, str_t value)
+{
+    str_t option;
+    while (str_next_element(&value, &option)) {
+        if (str_ieq(option, STR("close")))
+            p->says_close = true;
+        else if (str_ieq(option, STR("keep-alive")))
+            p->says_keep_alive = true;
+        else if (str_ieq(option, STR("upgrade")))
+            p->says_upgrade = true;
+        else if (!connection_may_name(option))
+            return bad(p, "Connection names a field that must not be removed.");
+    }
+    return true;
+}
+
+static bool take_field(parser_t *p, const field_t *field)
+{
+    request_t *request = p->request;
+    if (field->id == FIELD_OTHER) {
+        fields_add(p->pool, &request->fields, field->id, field->name, field->value);
+        return true;
+    }
+    if (has(p, field->id) && field_is_single(field->id))
+        return bad(p, "A field that must come once came twice.");
+    p->seen |= UINT64_C(1) << field->id;
+    switch (field->id) {
+    case FIELD_HOST:
+        request->authority = field->value;
+        return true;
+    case FIELD_CONTENT_LENGTH:
+        if (!str_to_uint(field->value, INT64_MAX, &request->content_length))
+            return bad(p, "Content-Length is not a number.");
+        return true;
+    case FIELD_TRANSFER_ENCODING:
+        p->transfer_encoding = field->value;
+        return true;
+    case FIELD_CONNECTION:
+        if (!take_connection(p, field->value))
+            return false;
+        break;
+    case FIELD_EXPECT:
+        p->expect = field->value;
+        break;
+    default:
+        break;
+    }
+    fields_add(p->pool, &request->fields, field->id, field->name, field->value);
+    return true;
+}
+
+static bool take_fields(parser_t *p, const http1_lines_t *lines)
+{
+    for (size_t i = 0; i < lines->count; i++) {
+        field_t field;
+        if (!http1_lines_field(&lines->at[i], &field))
+            return bad(p, "A header field is malformed.");
+        if (!take_field(p, &field))
+            return false;
+    }
+    if (has(p, FIELD_COOKIE))
+        fields_join_cookies(p->pool, &p->request->fields);
+    return true;
+}
+
+/* ---- what the fields mean together ---- */
+
+/* RFC 9112 section 6. */
+static bool resolve_framing(parser_t *p)
+{
+    request_t *request = p->request;
+    if (!has(p, FIELD_TRANSFER_ENCODING)) {
+        request->has_body = request->content_length != LENGTH_UNKNOWN && request->content_length != 0;
+        return true;
+    }
+    if (has(p, FIELD_CONTENT_LENGTH))
+        return bad(p, "Content-Length and Transfer-Encoding exclude each other.");
+    if (request->version == HTTP_1_0)
+        return bad(p, "HTTP/1.0 has no Transfer-Encoding.");
+    if (!str_ieq(p->transfer_encoding, STR("chunked"))) {
+        if (grammar_is_token(p->transfer_encoding) && !str_ieq(p->transfer_encoding, STR("identity")))
+            return refuse(p, 501, "not_implemented", "The only transfer coding here is chunked.");
+        return bad(p, "Transfer-Encoding is not exactly chunked.");
+    }
+    p->head->chunked = true;
+    request->has_body = true;
+    return true;
+}
+
+/* RFC 9112 section 3.2 and 3.3: the target's authority wins, and Host must agree with it. */
+static bool resolve_authority(parser_t *p)
+{
+    request_t *request = p->request;
+    authority_t host, target;
+    if (!has(p, FIELD_HOST)) {
+        if (request->version != HTTP_1_0)
+            return bad(p, "Host is missing.");
+    } else if (!authority_parse(request->authority, &host)) {
+        return bad(p, "Host is not a host name.");
+    }
+    if (!p->absolute)
+        return true;
+    if (!authority_parse(p->target_authority, &target))
+        return bad(p, "The request target's host is not a host name.");
+    if (has(p, FIELD_HOST) && !authority_same(&target, &host, p->default_port))
+        return bad(p, "Host and the request target disagree.");
+    request->authority = p->target_authority;
+    return true;
+}
+
+/* RFC 9110 section 10.1.1; HTTP/1.0 knows no Expect. */
+static bool resolve_expect(parser_t *p)
+{
+    if (!has(p, FIELD_EXPECT) || p->request->version == HTTP_1_0)
+        return true;
+    if (!str_ieq(p->expect, STR("100-continue")))
+        return refuse(p, 417, "expectation_failed", "The only expectation here is 100-continue.");
+    p->request->expect_continue = p->request->has_body;
+    return true;
+}
+
+static bool upgrades_to_websocket(const fields_t *fields)
+{
+    for (uint32_t i = 0; i < fields->count; i++) {
+        str_t rest = fields->at[i].value, protocol;
+        while (fields->at[i].id == FIELD_UPGRADE && str_next_element(&rest, &protocol))
+            if (str_ieq(protocol, STR("websocket")))
+                return true;
+    }
+    return false;
+}
+
+/* RFC 6455 section 4.2.1. What asks for less is an ordinary request, whose Upgrade is dropped on the way. */
+static bool resolve_websocket(parser_t *p)
+{
+    request_t *request = p->request;
+    if (!has(p, FIELD_UPGRADE) || !p->says_upgrade || request->version != HTTP_1_1 ||
+        !str_eq(request->method, STR("GET")) || !upgrades_to_websocket(&request->fields))
+        return true;
+    str_t key = fields_value(&request->fields, FIELD_SEC_WEBSOCKET_KEY);
+    if (!str_eq(fields_value(&request->fields, FIELD_SEC_WEBSOCKET_VERSION), STR("13")) ||
+        !websocket_key_valid(key))
+        return true;
+    if (request->has_body)
+        return bad(p, "A WebSocket handshake has no body.");
+    request->websocket = true;
+    request->websocket_key = key;
+    return true;
+}
+
+static bool resolve(parser_t *p)
+{
+    p->head->keep_alive = !p->says_close && (p->request->version == HTTP_1_1 || p->says_keep_alive);
+    return resolve_framing(p) && resolve_authority(p) && resolve_expect(p) && resolve_websocket(p);
+}
+
+/* ---- the head ---- */
+
+/* The bytes before the request line: 0, 2, or -1 where nothing good can follow, -2 where more must come. */
+static int empty_line(str_t data)
+{
+    if (data.n == 0)
+        return -2;
+    if (data.p[0] != '\r')
+        return data.p[0] == '\n' ? -1 : 0;
+    if (data.n < 3)
+        return data.n == 2 && data.p[1] != '\n' ? -1 : -2;
+    return data.p[1] == '\n' && data.p[2] != '\r' && data.p[2] != '\n' ? 2 : -1;
+}
+
+/* The request line is the first `line_len` bytes of p->text with its line end; `seen` bytes were seen before.
+ */
+static http1_parse_t parse_head(parser_t *p, size_t line_len, size_t seen)
+{
+    if (line_len < 2 || p->text.p[line_len - 2] != '\r') {
+        bad(p, "The request line does not end with CR LF.");
+        return HTTP1_BAD;
+    }
+    if (!take_request_line(p, str_make(p->text.p, line_len - 2)))
+        return HTTP1_BAD;
+    http1_lines_t lines;
+    size_t len = 0;
+    size_t seen_lines = seen > line_len ? seen - line_len : 0;
+    switch (http1_lines_cut(str_from_offset(p->text, line_len), seen_lines, p->max_fields, p->pool, &lines,
+                            &len)) {
+    case HTTP1_LINES_OK:
+        break;
+    case HTTP1_LINES_INCOMPLETE:
+        if (p->text.n < p->max_bytes)
+            return HTTP1_INCOMPLETE;
+        refuse(p, 431, "head_too_large", "The request's header fields are too large.");
+        return HTTP1_BAD;
+    case HTTP1_LINES_TOO_MANY:
+        refuse(p, 431, "head_too_large", "The request has too many header fields.");
+        return HTTP1_BAD;
+    case HTTP1_LINES_BAD:
+        bad(p, "A header field is malformed.");
+        return HTTP1_BAD;
+    }
+    p->head->len = line_len + len;
+    return take_fields(p, &lines) && resolve(p) ? HTTP1_OK : HTTP1_BAD;
+}
+
+http1_parse_t http1_parse_request(str_t data, size_t last_len, size_t max_bytes, uint32_t max_fields,
+                                  h2o_mem_pool_t *pool, request_t *request, http1_request_head_t *head,
+                                  http1_error_t *error)
+{
+    assert(last_len <= data.n && max_bytes > 0 && max_fields > 0);
+    *request = (request_t){.version = HTTP_1_1, .content_length = LENGTH_UNKNOWN};
+    *head = (http1_request_head_t){.len = 0};
+    parser_t p = {.max_bytes = max_bytes,
+                  .max_fields = max_fields,
+                  .pool = pool,
+                  .request = request,
+                  .head = head,
+                  .error = error};
+    int skip = empty_line(data);
+    if (skip == -1)
+        bad(&p, "There is an empty line in place of a request.");
+    if (skip < 0)
+        return skip == -1 ? HTTP1_BAD : HTTP1_INCOMPLETE;
+    p.text = str_from_offset(data, (size_t)skip);
+    if (p.text.n > max_bytes)
+        p.text.n = max_bytes;
+    size_t seen = last_len > (size_t)skip ? last_len - (size_t)skip : 0;
+    const char *line_feed = memchr(p.text.p, '\n', p.text.n);
+    http1_parse_t parsed =
+        line_feed != NULL ? parse_head(&p, (size_t)(line_feed - p.text.p) + 1, seen) : line_incomplete(&p);
+    if (parsed == HTTP1_OK)
+        head->len += (size_t)skip;
+    return parsed;
+}

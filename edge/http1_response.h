@@ -1,0 +1,29 @@
+/*
+ * One HTTP/1 response head of an origin, from bytes to a response_t, by RFC 9112. As strict as for requests:
+ * a head that could be read in two ways is bad, and the caller answers 502.
+ */
+#ifndef BOXEDGE_HTTP1_RESPONSE_H
+#define BOXEDGE_HTTP1_RESPONSE_H
+
+#include "exchange.h"
+#include "http1_parse.h"
+
+typedef struct http1_response_head {
+    size_t len;
+    bool chunked;                  /* the body is chunked */
+    bool until_close;              /* the body ends with the connection */
+    bool keep_alive;               /* the connection may carry another request after this response */
+    uint32_t keep_alive_timeout_s; /* Keep-Alive: timeout=N; 0: not given */
+} http1_response_head_t;
+
+/*
+ * Parses the head at the start of `data`; `last_len`, `max_bytes` and `max_fields` as in http1_parse_request.
+ * `head_request` says that the request was HEAD. A head with a 1xx status is bodyless; another follows, but
+ * for 101. response->content_length is what the origin said, also where the response is bodyless (HEAD, 304);
+ * response->tunnel is left false. Slices point into `data`.
+ */
+MUST_USE http1_parse_t http1_parse_response(str_t data, size_t last_len, size_t max_bytes,
+                                            uint32_t max_fields, bool head_request, h2o_mem_pool_t *pool,
+                                            response_t *response, http1_response_head_t *head);
+
+#endif
