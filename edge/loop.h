@@ -31,13 +31,15 @@ typedef struct loop_task {
 } loop_task_t;
 
 loop_t *loop_new(void);
+/* Frees a loop whose sockets were closed and whose timers and tasks are stopped or never touched again. */
 void loop_free(loop_t **loop);
 h2o_evloop_t *loop_evloop(loop_t *loop);
 
 /* One turn: waits at most `max_wait_ms` (less where a timer is due sooner). */
 void loop_turn(loop_t *loop, int32_t max_wait_ms);
 
-/* Monotonic milliseconds, read once a turn (after the wait). */
+/* Monotonic milliseconds, read once a turn (after the wait). A timer may thus come early by the time that the
+ * callbacks before its start had taken in that turn, and by the rounding to a millisecond. */
 uint64_t loop_now(const loop_t *loop);
 /* Wall clock in microseconds since 1970, read once a turn: only for logs, dates and expiries. */
 uint64_t loop_wall_us(const loop_t *loop);
@@ -53,9 +55,20 @@ void loop_timer_start(loop_t *loop, loop_timer_t *timer, uint32_t ms, void (*exp
 void loop_timer_stop(loop_timer_t *timer);
 bool loop_timer_running(const loop_timer_t *timer);
 
-/* Queues `task` for the end of this turn; queued twice is queued once. Tasks queued by a task run in the same
- * turn. */
+/*
+ * Queues `task` for the end of this turn; queued twice is queued once. Tasks queued by a task run in the same
+ * turn, so a task must not queue itself again without having got further. Outside a turn, the next one runs
+ * it without waiting.
+ */
 void loop_defer(loop_t *loop, loop_task_t *task, void (*run)(loop_task_t *));
+/* The same for the end of the next turn, which does not wait: for work that comes in portions. */
+void loop_defer_next(loop_t *loop, loop_task_t *task, void (*run)(loop_task_t *));
 void loop_undefer(loop_task_t *task);
+bool loop_deferred(const loop_task_t *task);
+
+/* What conn.c shares among the connections of a loop: set once, with the function that frees it in loop_free;
+ * NULL before. */
+void *loop_shared(const loop_t *loop);
+void loop_set_shared(loop_t *loop, void *shared, void (*free_shared)(void *shared));
 
 #endif

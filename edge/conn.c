@@ -1,0 +1,515 @@
+/*
+ * See conn.h. This file has what plain and TLS connections share: the socket and its wants, hangups, and the
+ * calls of handlers. libh2o's socket only reports readiness (h2o_socket_dont_read); bytes are moved by our
+ * own recv and send.
+ *
+ * Reading interest is given up late: each change costs an epoll_ctl, and most owners that stop want to read
+ * again before anything comes. So a socket stays registered until an event comes that nobody wants; then it
+ * leaves epoll and joins `paused`, whose members are asked by one poll a second whether their peer has gone.
+ */
+#include "conn.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "conn_impl.h"
+
+#define PAUSED_POLL_MS 1000
+#define PAUSED_BATCH   256
+#define IOV_MAX_SLICES 16
+
+static void on_paused_timer(loop_timer_t *timer);
+static void on_socket_readable(h2o_socket_t *sock, const char *err);
+static void on_socket_writable(h2o_socket_t *sock, const char *err);
+
+/* ---- what connections of a loop share ---- */
+
+static void shared_free(void *arg)
+{
+    conn_shared_t *shared = arg;
+    assert(h2o_linklist_is_empty(&shared->paused));
+    loop_timer_stop(&shared->timer);
+    conn_tls_shared_free(shared);
+    free(shared);
+}
+
+static conn_shared_t *shared_of(loop_t *loop)
+{
+    conn_shared_t *shared = loop_shared(loop);
+    if (shared == NULL) {
+        shared = h2o_mem_alloc(sizeof(*shared));
+        *shared = (conn_shared_t){.loop = loop};
+        h2o_linklist_init_anchor(&shared->paused);
+        loop_set_shared(loop, shared, shared_free);
+    }
+    return shared;
+}
+
+/* ---- handlers ---- */
+
+static void call_begin(conn_t *conn)
+{
+    assert(!conn->calling && !conn->freed);
+    conn->calling = 1;
+}
+
+/* False when the handler freed the connection, which must not be touched then. */
+static bool call_end(conn_t *conn)
+{
+    conn->calling = 0;
+    if (!conn->freed)
+        return true;
+    free(conn);
+    return false;
+}
+
+static void on_readable_task(loop_task_t *task);
+
+static void call_readable(conn_t *conn)
+{
+    call_begin(conn);
+    conn->handlers->readable(conn->owner);
+    if (!call_end(conn))
+        return;
+    /* Bytes that are already decrypted cause no event. Not in this turn: others come first. */
+    if (conn->want_read && conn->end == CONN_OK && conn->tls != NULL && conn_tls_more(conn))
+        loop_defer_next(conn->shared->loop, &conn->readable_task, on_readable_task);
+}
+
+static void on_readable_task(loop_task_t *task)
+{
+    conn_t *conn = H2O_STRUCT_FROM_MEMBER(conn_t, readable_task, task);
+    if (conn->want_read)
+        call_readable(conn);
+}
+
+/* ---- hangups ---- */
+
+/* Keeps `paused` in step with what decides it; call it after any of that changed. */
+static void paused_update(conn_t *conn)
+{
+    bool watch = !conn->polled && !conn->connecting && !conn->reset_told && conn->handlers->hangup != NULL;
+    if (watch == h2o_linklist_is_linked(&conn->paused))
+        return;
+    if (!watch) {
+        h2o_linklist_unlink(&conn->paused);
+        return;
+    }
+    conn_shared_t *shared = conn->shared;
+    h2o_linklist_insert(&shared->paused, &conn->paused);
+    if (!loop_timer_running(&shared->timer))
+        loop_timer_start(shared->loop, &shared->timer, PAUSED_POLL_MS, on_paused_timer);
+}
+
+/* The peer's RST, or its FIN. With our own FIN sent, POLLHUP says no more than the peer's FIN does. */
+static bool is_reset(const conn_t *conn, short revents)
+{
+    return (revents & (POLLERR | POLLNVAL)) != 0 || ((revents & POLLHUP) != 0 && !conn->shut);
+}
+
+static void tell_hangup(conn_t *conn, bool reset)
+{
+    bool told = reset ? conn->reset_told : conn->fin_told;
+    conn->fin_told = 1;
+    if (reset)
+        conn->reset_told = 1;
+    paused_update(conn);
+    if (told || conn->handlers->hangup == NULL)
+        return;
+    call_begin(conn);
+    conn->handlers->hangup(conn->owner, reset);
+    (void)call_end(conn);
+}
+
+static short poll_events(const conn_t *conn)
+{
+    return conn->fin_told ? 0 : POLLRDHUP;
+}
+
+/* Acts on what poll said of a connection that nobody reads. */
+static void judge(conn_t *conn, short revents)
+{
+    if (is_reset(conn, revents)) {
+        tell_hangup(conn, true);
+    } else if ((revents & POLLHUP) != 0 && conn->fin_told) {
+        conn->reset_told = 1; /* closed in order on both sides: nothing more can come */
+        paused_update(conn);
+    } else if ((revents & (POLLRDHUP | POLLHUP)) != 0) {
+        tell_hangup(conn, false);
+    }
+}
+
+/* Asks for up to PAUSED_BATCH connections at the head of `left`, moves them back to `paused`, and tells those
+ * whose peer has gone. */
+static void ask_batch(conn_shared_t *shared, h2o_linklist_t *left)
+{
+    struct pollfd fds[PAUSED_BATCH];
+    nfds_t n = 0;
+    for (h2o_linklist_t *at = left->next; at != left && n < PAUSED_BATCH; at = at->next, n++) {
+        conn_t *conn = H2O_STRUCT_FROM_MEMBER(conn_t, paused, at);
+        fds[n] = (struct pollfd){.fd = conn->fd, .events = poll_events(conn)};
+    }
+    if (poll(fds, n, 0) < 0)
+        for (nfds_t i = 0; i < n; i++)
+            fds[i].revents = 0;
+    /* A handler may free any connection, so nothing is remembered across a call but the lists: those that are
+     * to be judged wait in `gone`, with what poll said in the order of the list. */
+    h2o_linklist_t gone;
+    h2o_linklist_init_anchor(&gone);
+    for (nfds_t i = 0; i < n; i++) {
+        conn_t *conn = H2O_STRUCT_FROM_MEMBER(conn_t, paused, left->next);
+        h2o_linklist_unlink(&conn->paused);
+        h2o_linklist_insert(fds[i].revents != 0 ? &gone : &shared->paused, &conn->paused);
+    }
+    while (!h2o_linklist_is_empty(&gone)) {
+        conn_t *conn = H2O_STRUCT_FROM_MEMBER(conn_t, paused, gone.next);
+        h2o_linklist_unlink(&conn->paused);
+        h2o_linklist_insert(&shared->paused, &conn->paused);
+        short revents = 0;
+        for (nfds_t i = 0; i < n; i++)
+            if (fds[i].fd == conn->fd)
+                revents = fds[i].revents;
+        judge(conn, revents);
+    }
+}
+
+static void on_paused_timer(loop_timer_t *timer)
+{
+    conn_shared_t *shared = H2O_STRUCT_FROM_MEMBER(conn_shared_t, timer, timer);
+    h2o_linklist_t left;
+    h2o_linklist_init_anchor(&left);
+    h2o_linklist_insert_list(&left, &shared->paused);
+    while (!h2o_linklist_is_empty(&left))
+        ask_batch(shared, &left);
+    if (!h2o_linklist_is_empty(&shared->paused))
+        loop_timer_start(shared->loop, timer, PAUSED_POLL_MS, on_paused_timer);
+}
+
+/* ---- events of the socket ---- */
+
+static void poll_reads(conn_t *conn, bool poll_them)
+{
+    if (poll_them == conn->polled)
+        return;
+    conn->polled = poll_them;
+    if (poll_them)
+        h2o_socket_read_start(conn->sock, on_socket_readable);
+    else
+        h2o_socket_read_stop(conn->sock);
+    paused_update(conn);
+}
+
+static void on_socket_readable(h2o_socket_t *sock, const char *err)
+{
+    (void)err; /* libh2o reads nothing, so it knows of no error */
+    conn_t *conn = sock->data;
+    conn->drained = 0;
+    if (conn->want_read && conn->end == CONN_OK) {
+        loop_undefer(&conn->readable_task);
+        call_readable(conn);
+        return;
+    }
+    poll_reads(conn, false);
+    struct pollfd one = {.fd = conn->fd, .events = poll_events(conn)};
+    if (poll(&one, 1, 0) == 1)
+        judge(conn, one.revents);
+}
+
+void conn_arm_write(conn_t *conn)
+{
+    if (conn->armed)
+        return;
+    conn->armed = 1;
+    h2o_socket_notify_write(conn->sock, on_socket_writable);
+}
+
+static void shutdown_when_flushed(conn_t *conn)
+{
+    if (!conn->shut_asked || conn->shut || !conn_flushed(conn))
+        return;
+    conn->shut = 1;
+    (void)shutdown(conn->fd, SHUT_WR); /* ENOTCONN: the peer was faster */
+}
+
+/* A write failed with nobody waiting to write: whoever listens is told. */
+static void tell_broken(conn_t *conn)
+{
+    if (conn->want_read)
+        call_readable(conn);
+    else
+        tell_hangup(conn, true);
+}
+
+static void on_socket_writable(h2o_socket_t *sock, const char *err)
+{
+    (void)err;
+    conn_t *conn = sock->data;
+    conn->armed = 0;
+    if (conn->tls != NULL && conn_tls_pending(conn) && conn_tls_flush(conn) == CONN_AGAIN)
+        return; /* armed again */
+    if (!conn->broken)
+        shutdown_when_flushed(conn);
+    if (conn->want_read && conn->tls != NULL && conn_tls_more(conn)) /* it had waited for room to answer */
+        loop_defer(conn->shared->loop, &conn->readable_task, on_readable_task);
+    if (!conn->want_write) {
+        if (conn->broken)
+            tell_broken(conn);
+        return;
+    }
+    call_begin(conn);
+    conn->handlers->writable(conn->owner);
+    if (call_end(conn) && conn->want_write)
+        conn_arm_write(conn);
+}
+
+/* ---- life ---- */
+
+conn_t *conn_new(loop_t *loop, int fd, SSL *ssl, const conn_handlers_t *handlers, void *owner)
+{
+    assert(fd >= 0 && handlers != NULL && handlers->readable != NULL && handlers->writable != NULL);
+    conn_t *conn = h2o_mem_alloc(sizeof(*conn));
+    *conn = (conn_t){.shared = shared_of(loop), .handlers = handlers, .owner = owner, .fd = fd};
+    conn->sock = h2o_evloop_socket_create(loop_evloop(loop), fd, 0);
+    conn->sock->data = conn;
+    h2o_socket_dont_read(conn->sock, 1);
+    if (ssl != NULL)
+        conn_tls_attach(conn, ssl);
+    paused_update(conn);
+    return conn;
+}
+
+void conn_set_owner(conn_t *conn, const conn_handlers_t *handlers, void *owner)
+{
+    assert(handlers != NULL && handlers->readable != NULL && handlers->writable != NULL);
+    conn_want_read(conn, false);
+    conn_want_write(conn, false);
+    conn->handlers = handlers;
+    conn->owner = owner;
+    paused_update(conn);
+}
+
+conn_t *conn_connect(loop_t *loop, const struct sockaddr *address, socklen_t len,
+                     const conn_handlers_t *handlers, void *owner)
+{
+    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return NULL;
+    int on = 1;
+    if (address->sa_family != AF_UNIX)
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    if (connect(fd, address, len) != 0 && errno != EINPROGRESS) {
+        int reason = errno;
+        close(fd);
+        errno = reason;
+        return NULL;
+    }
+    conn_t *conn = conn_new(loop, fd, NULL, handlers, owner);
+    conn->connecting = 1;
+    paused_update(conn);
+    return conn;
+}
+
+int conn_connect_error(conn_t *conn)
+{
+    int error = 0;
+    socklen_t len = sizeof(error);
+    if (getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
+        error = errno;
+    conn->connecting = 0;
+    paused_update(conn);
+    return error;
+}
+
+void conn_free(conn_t **conn)
+{
+    conn_t *c = *conn;
+    *conn = NULL;
+    if (c == NULL)
+        return;
+    assert(!c->freed);
+    loop_undefer(&c->readable_task);
+    if (h2o_linklist_is_linked(&c->paused))
+        h2o_linklist_unlink(&c->paused);
+    if (c->tls != NULL)
+        conn_tls_detach(c);
+    h2o_socket_close(c->sock);
+    c->sock = NULL;
+    c->freed = 1;
+    if (!c->calling)
+        free(c);
+}
+
+void conn_abort(conn_t **conn)
+{
+    if (*conn == NULL)
+        return;
+    struct linger now = {.l_onoff = 1, .l_linger = 0};
+    (void)setsockopt((*conn)->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+    conn_free(conn);
+}
+
+/* ---- wants ---- */
+
+void conn_want_read(conn_t *conn, bool want)
+{
+    if (want == conn->want_read)
+        return;
+    conn->want_read = want;
+    if (!want) {
+        loop_undefer(&conn->readable_task);
+        return;
+    }
+    if (conn->end == CONN_OK)
+        poll_reads(conn, true);
+    /* No event will tell of what is inside already, nor of an end that was reached: once, then. */
+    if (conn->end != CONN_OK || conn->broken || (conn->tls != NULL && conn_tls_more(conn)))
+        loop_defer(conn->shared->loop, &conn->readable_task, on_readable_task);
+}
+
+void conn_want_write(conn_t *conn, bool want)
+{
+    /* A notification that is under way cannot be called back; it is ignored when it comes. */
+    conn->want_write = want;
+    if (want)
+        conn_arm_write(conn);
+}
+
+bool conn_wants_read(const conn_t *conn)
+{
+    return conn->want_read;
+}
+
+/* ---- bytes ---- */
+
+conn_result_t conn_handshake(conn_t *conn)
+{
+    return conn->tls != NULL ? conn_tls_handshake(conn) : CONN_OK;
+}
+
+static conn_result_t plain_read(conn_t *conn, char *buf, size_t cap, size_t *got)
+{
+    if (conn->drained && conn->polled)
+        return CONN_AGAIN;
+    ssize_t n;
+    do
+        n = recv(conn->fd, buf, cap, 0);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return errno == EAGAIN ? CONN_AGAIN : CONN_FAILED;
+    conn->drained = (size_t)n < cap;
+    *got = (size_t)n;
+    return n > 0 ? CONN_OK : CONN_EOF;
+}
+
+conn_result_t conn_read(conn_t *conn, char *buf, size_t cap, size_t *got)
+{
+    assert(cap > 0);
+    *got = 0;
+    if (conn->end != CONN_OK)
+        return (conn_result_t)conn->end;
+    if (cap > CONN_TURN_BYTES)
+        cap = CONN_TURN_BYTES;
+    conn_result_t result;
+    if (conn->broken)
+        result = CONN_FAILED;
+    else if (conn->tls != NULL)
+        result = conn_tls_read(conn, buf, cap, got);
+    else
+        result = plain_read(conn, buf, cap, got);
+    if (result != CONN_OK && result != CONN_AGAIN) {
+        /* An end stays readable for ever: without this, epoll would report it in every turn. */
+        conn->end = result & 7;
+        conn->fin_told = 1;
+        poll_reads(conn, false);
+    }
+    return result;
+}
+
+/* Copies slices so far as they stay within the bytes of one call. */
+static int clip(const struct iovec *iov, int iovcnt, struct iovec out[IOV_MAX_SLICES])
+{
+    size_t room = CONN_TURN_BYTES;
+    int n = 0;
+    for (int i = 0; i < iovcnt && room > 0; i++) {
+        size_t take = iov[i].iov_len < room ? iov[i].iov_len : room;
+        out[n++] = (struct iovec){.iov_base = iov[i].iov_base, .iov_len = take};
+        room -= take;
+    }
+    return n;
+}
+
+static conn_result_t plain_write(conn_t *conn, const struct iovec *iov, int iovcnt, size_t *written)
+{
+    ssize_t n;
+    do {
+        if (iovcnt == 1) {
+            n = send(conn->fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL);
+        } else {
+            struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)iovcnt};
+            n = sendmsg(conn->fd, &msg, MSG_NOSIGNAL);
+        }
+    } while (n < 0 && errno == EINTR);
+    if (n <= 0)
+        return n < 0 && errno == EAGAIN ? CONN_AGAIN : CONN_FAILED;
+    *written = (size_t)n;
+    return CONN_OK;
+}
+
+conn_result_t conn_write(conn_t *conn, const struct iovec *iov, int iovcnt, size_t *written)
+{
+    assert(iovcnt > 0 && iovcnt <= IOV_MAX_SLICES && !conn->shut_asked);
+    *written = 0;
+    if (conn->broken)
+        return CONN_FAILED;
+    struct iovec slices[IOV_MAX_SLICES];
+    int n = clip(iov, iovcnt, slices);
+    conn_result_t result =
+        conn->tls != NULL ? conn_tls_write(conn, slices, n, written) : plain_write(conn, slices, n, written);
+    if (result == CONN_FAILED)
+        conn->broken = 1;
+    return result;
+}
+
+bool conn_flushed(const conn_t *conn)
+{
+    return conn->tls == NULL || !conn_tls_pending(conn);
+}
+
+void conn_shutdown_write(conn_t *conn)
+{
+    if (conn->shut_asked)
+        return;
+    conn->shut_asked = 1;
+    if (conn->tls != NULL && !conn->broken)
+        conn_tls_close_notify(conn);
+    shutdown_when_flushed(conn);
+}
+
+size_t conn_unread(const conn_t *conn)
+{
+    int n = 0;
+    return ioctl(conn->fd, FIONREAD, &n) == 0 && n > 0 ? (size_t)n : 0;
+}
+
+int conn_fd(const conn_t *conn)
+{
+    return conn->fd;
+}
+
+SSL *conn_ssl(const conn_t *conn)
+{
+    return conn->tls != NULL ? conn_tls_ssl(conn) : NULL;
+}
+
+bool conn_is_quiet(conn_t *conn)
+{
+    if (conn->end != CONN_OK || conn->broken || (conn->tls != NULL && conn_tls_holds(conn)))
+        return false;
+    char byte;
+    ssize_t n = recv(conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n < 0 && errno == EAGAIN;
+}

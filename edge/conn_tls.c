@@ -1,0 +1,418 @@
+/*
+ * TLS under a connection: an SSL whose BIO works on the descriptor. Reading: one recv fills OpenSSL's
+ * read-ahead buffer, and a recv that brought less than was asked for means that the kernel has no more.
+ * Writing: what one call of OpenSSL makes (several records, alerts, answers to key updates) is collected in
+ * the loop's stage and sent at once; what the kernel does not take is kept in the connection.
+ *
+ * Bounds: ciphertext kept is at most STAGE_BYTES (a BIO that is full makes reading wait); one call takes at
+ * most READ_BUDGET from the kernel; a peer that sends UNPRODUCTIVE_BYTES without a byte for the owner (key
+ * updates, empty records, warnings) is cut.
+ */
+#include <assert.h>
+#include <errno.h>
+
+#include <openssl/err.h>
+
+#include "conn_impl.h"
+
+#define RECORD_BYTES       SSL3_RT_MAX_PLAIN_LENGTH
+#define STAGE_BYTES        (CONN_TURN_BYTES + 8192)
+#define READ_BUDGET        (CONN_TURN_BYTES + 16384)
+#define UNPRODUCTIVE_BYTES 65536
+
+struct conn_tls {
+    SSL *ssl;
+    char *out; /* ciphertext that waits: out_len bytes from out_off on; NULL while there is none */
+    uint32_t out_off;
+    uint32_t out_len;
+    uint32_t budget;       /* bytes that the call under way may still take from the kernel */
+    uint32_t unproductive; /* ciphertext bytes since the owner last got a byte */
+    bool corked;           /* `out` is a session ticket that leaves with the first response */
+    bool eof;              /* FIN came */
+    bool more;             /* another read may bring bytes without the kernel having any */
+    bool wants_room;       /* the call under way could not answer the peer: go on when `out` is empty */
+};
+
+SSL *conn_tls_ssl(const conn_t *conn)
+{
+    return conn->tls->ssl;
+}
+
+bool conn_tls_pending(const conn_t *conn)
+{
+    return conn->tls->out_len > 0 && !conn->tls->corked;
+}
+
+bool conn_tls_more(const conn_t *conn)
+{
+    const conn_tls_t *tls = conn->tls;
+    return tls->more || (tls->wants_room && tls->out_len == 0);
+}
+
+bool conn_tls_holds(const conn_t *conn)
+{
+    return conn->tls->more || SSL_has_pending(conn->tls->ssl) != 0;
+}
+
+/* ---- the BIO ---- */
+
+static int bio_read(BIO *bio, char *buf, int len)
+{
+    conn_t *conn = BIO_get_data(bio);
+    conn_tls_t *tls = conn->tls;
+    BIO_clear_retry_flags(bio);
+    if (len <= 0)
+        return 0;
+    if ((conn->drained && conn->polled) || tls->budget == 0) {
+        BIO_set_retry_read(bio);
+        return -1;
+    }
+    ssize_t n;
+    do
+        n = recv(conn->fd, buf, (size_t)len, 0);
+    while (n < 0 && errno == EINTR);
+    if (n < 0) {
+        if (errno == EAGAIN)
+            BIO_set_retry_read(bio);
+        return -1;
+    }
+    tls->eof = n == 0;
+    conn->drained = n < len;
+    tls->budget = tls->budget > (uint32_t)n ? tls->budget - (uint32_t)n : 0;
+    tls->unproductive += (uint32_t)n;
+    return (int)n;
+}
+
+static int bio_write(BIO *bio, const char *data, int len)
+{
+    conn_t *conn = BIO_get_data(bio);
+    conn_shared_t *shared = conn->shared;
+    BIO_clear_retry_flags(bio);
+    if (len <= 0)
+        return 0;
+    if (shared->stage_len + conn->tls->out_len + (size_t)len > STAGE_BYTES) {
+        BIO_set_retry_write(bio);
+        return -1;
+    }
+    memcpy(shared->stage + shared->stage_len, data, (size_t)len);
+    shared->stage_len += (size_t)len;
+    return len;
+}
+
+static long bio_ctrl(BIO *bio, int cmd, long num, void *ptr)
+{
+    (void)num;
+    (void)ptr;
+    const conn_t *conn = BIO_get_data(bio);
+    if (cmd == BIO_CTRL_FLUSH)
+        return 1;
+    if (cmd == BIO_CTRL_EOF)
+        return conn->tls->eof;
+    return 0;
+}
+
+static void shared_prepare(conn_shared_t *shared)
+{
+    if (shared->bio != NULL)
+        return;
+    shared->bio = BIO_meth_new(BIO_TYPE_SOURCE_SINK | 0x7f, "conn");
+    assert(shared->bio != NULL);
+    BIO_meth_set_read(shared->bio, bio_read);
+    BIO_meth_set_write(shared->bio, bio_write);
+    BIO_meth_set_ctrl(shared->bio, bio_ctrl);
+    shared->record = h2o_mem_alloc(RECORD_BYTES);
+    shared->stage = h2o_mem_alloc(STAGE_BYTES);
+}
+
+void conn_tls_shared_free(conn_shared_t *shared)
+{
+    BIO_meth_free(shared->bio);
+    free(shared->record);
+    free(shared->stage);
+}
+
+void conn_tls_attach(conn_t *conn, SSL *ssl)
+{
+    shared_prepare(conn->shared);
+    BIO *bio = BIO_new(conn->shared->bio);
+    if (bio == NULL)
+        h2o_fatal("no memory");
+    BIO_set_data(bio, conn);
+    BIO_set_init(bio, 1);
+    SSL_set_bio(ssl, bio, bio);
+    SSL_set_read_ahead(ssl, 1);
+    SSL_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS);
+    conn->tls = h2o_mem_alloc(sizeof(*conn->tls));
+    *conn->tls = (conn_tls_t){.ssl = ssl};
+}
+
+void conn_tls_detach(conn_t *conn)
+{
+    /* Without this, OpenSSL takes a session for bad whose connection was not closed by both sides. */
+    SSL_set_shutdown(conn->tls->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+    SSL_free(conn->tls->ssl);
+    free(conn->tls->out);
+    free(conn->tls);
+    conn->tls = NULL;
+}
+
+/* ---- sending ---- */
+
+/* Returns how many bytes the kernel took. */
+static size_t send_some(conn_t *conn, const char *data, size_t len)
+{
+    ssize_t n;
+    do
+        n = send(conn->fd, data, len, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    if (n >= 0)
+        return (size_t)n;
+    if (errno != EAGAIN)
+        conn->broken = 1;
+    return 0;
+}
+
+static void out_drop(conn_tls_t *tls)
+{
+    free(tls->out);
+    tls->out = NULL;
+    tls->out_off = tls->out_len = 0;
+    tls->corked = false;
+}
+
+/* Adds to what waits. */
+static void out_keep(conn_tls_t *tls, const char *data, size_t len)
+{
+    assert(tls->out_len + len <= STAGE_BYTES);
+    char *joined = h2o_mem_alloc(tls->out_len + len);
+    if (tls->out_len > 0)
+        memcpy(joined, tls->out + tls->out_off, tls->out_len);
+    memcpy(joined + tls->out_len, data, len);
+    free(tls->out);
+    tls->out = joined;
+    tls->out_off = 0;
+    tls->out_len += (uint32_t)len;
+}
+
+/* Puts a corked ticket at the head of the stage. */
+static void uncork(conn_t *conn)
+{
+    conn_tls_t *tls = conn->tls;
+    if (!tls->corked)
+        return;
+    assert(conn->shared->stage_len == 0);
+    memcpy(conn->shared->stage, tls->out + tls->out_off, tls->out_len);
+    conn->shared->stage_len = tls->out_len;
+    out_drop(tls);
+}
+
+/* Empties the stage: into the kernel, behind what waits already, or away. */
+static void push(conn_t *conn)
+{
+    conn_shared_t *shared = conn->shared;
+    size_t len = shared->stage_len;
+    shared->stage_len = 0;
+    if (len == 0 || conn->broken)
+        return;
+    size_t sent = conn->tls->out_len == 0 ? send_some(conn, shared->stage, len) : 0;
+    if (sent == len || conn->broken)
+        return;
+    out_keep(conn->tls, shared->stage + sent, len - sent);
+    if (!conn->tls->corked)
+        conn_arm_write(conn);
+}
+
+conn_result_t conn_tls_flush(conn_t *conn)
+{
+    conn_tls_t *tls = conn->tls;
+    assert(conn_tls_pending(conn));
+    size_t sent = send_some(conn, tls->out + tls->out_off, tls->out_len);
+    if (conn->broken) {
+        out_drop(tls);
+        return CONN_FAILED;
+    }
+    tls->out_off += (uint32_t)sent;
+    tls->out_len -= (uint32_t)sent;
+    if (tls->out_len > 0) {
+        conn_arm_write(conn);
+        return CONN_AGAIN;
+    }
+    out_drop(tls);
+    return CONN_OK;
+}
+
+/* ---- calls of OpenSSL ---- */
+
+/* Before a call: SSL_get_error looks at the thread's queue, which others may have left full. */
+static void ssl_begin(conn_t *conn)
+{
+    if (ERR_peek_error() != 0)
+        ERR_clear_error();
+    conn->tls->budget = READ_BUDGET;
+    conn->tls->wants_room = false;
+    assert(conn->shared->stage_len == 0);
+}
+
+/* After a call that failed: why. */
+static conn_result_t ssl_why(conn_t *conn)
+{
+    conn_tls_t *tls = conn->tls;
+    switch (SSL_get_error(tls->ssl, -1)) {
+    case SSL_ERROR_WANT_READ:
+        return tls->unproductive > UNPRODUCTIVE_BYTES ? CONN_FAILED : CONN_AGAIN;
+    case SSL_ERROR_WANT_WRITE:
+        tls->wants_room = true;
+        return CONN_AGAIN;
+    case SSL_ERROR_ZERO_RETURN:
+        return CONN_EOF;
+    default:
+        ERR_clear_error();
+        return tls->eof ? CONN_TRUNCATED : CONN_FAILED;
+    }
+}
+
+/*
+ * A server's last message of a TLS 1.3 handshake is a session ticket, which nobody waits for: it leaves with
+ * the first response, so that it costs no packet of its own.
+ */
+static void cork_ticket(conn_t *conn)
+{
+    conn_tls_t *tls = conn->tls;
+    conn_shared_t *shared = conn->shared;
+    if (!SSL_is_server(tls->ssl) || SSL_version(tls->ssl) != TLS1_3_VERSION || tls->out_len > 0 ||
+        shared->stage_len == 0)
+        return;
+    tls->corked = true;
+    out_keep(tls, shared->stage, shared->stage_len);
+    shared->stage_len = 0;
+}
+
+conn_result_t conn_tls_handshake(conn_t *conn)
+{
+    conn_tls_t *tls = conn->tls;
+    if (conn->broken)
+        return CONN_FAILED;
+    if (SSL_is_init_finished(tls->ssl))
+        return CONN_OK;
+    conn_want_read(conn, true);
+    tls->more = false;
+    ssl_begin(conn);
+    int rc = SSL_do_handshake(tls->ssl);
+    if (rc == 1) {
+        cork_ticket(conn);
+        push(conn);
+        tls->unproductive = 0;
+        tls->more = SSL_has_pending(tls->ssl) != 0;
+        return conn->broken ? CONN_FAILED : CONN_OK;
+    }
+    conn_result_t why = ssl_why(conn);
+    push(conn);
+    return why == CONN_AGAIN && !conn->broken ? CONN_AGAIN : CONN_FAILED;
+}
+
+conn_result_t conn_tls_read(conn_t *conn, char *buf, size_t cap, size_t *got)
+{
+    conn_tls_t *tls = conn->tls;
+    assert(SSL_is_init_finished(tls->ssl));
+    conn_result_t result = CONN_OK;
+    size_t total = 0;
+    tls->more = false;
+    ssl_begin(conn);
+    while (total < cap) {
+        size_t n = 0;
+        if (SSL_read_ex(tls->ssl, buf + total, cap - total, &n) != 1) {
+            result = ssl_why(conn);
+            break;
+        }
+        total += n;
+        tls->unproductive = 0;
+        if (conn->drained && conn->polled && SSL_has_pending(tls->ssl) == 0)
+            break; /* spares a call that could only say: nothing */
+    }
+    push(conn);
+    *got = total;
+    if (total == 0)
+        return result;
+    /* An end that was met behind these bytes is found again by the next call, which must then come. */
+    if (result != CONN_AGAIN)
+        tls->more = result != CONN_OK || SSL_has_pending(tls->ssl) != 0;
+    return CONN_OK;
+}
+
+/*
+ * Encrypts one record's worth from the slices: out of the first where that is long enough, else gathered, so
+ * that a head and a short body share a record. Returns how many bytes it took, 0 on failure.
+ */
+static size_t write_record(conn_t *conn, struct iovec *iov, int iovcnt)
+{
+    char *from = iov[0].iov_base;
+    size_t len = iov[0].iov_len;
+    if (len >= RECORD_BYTES) {
+        len = RECORD_BYTES;
+    } else if (iovcnt > 1) {
+        len = 0;
+        from = conn->shared->record;
+        for (int i = 0; i < iovcnt && len < RECORD_BYTES; i++) {
+            size_t room = RECORD_BYTES - len;
+            size_t take = iov[i].iov_len < room ? iov[i].iov_len : room;
+            if (take > 0)
+                memcpy(from + len, iov[i].iov_base, take);
+            len += take;
+        }
+    }
+    size_t n = 0;
+    if (len == 0 || SSL_write_ex(conn->tls->ssl, from, len, &n) != 1)
+        return 0;
+    assert(n == len);
+    return n;
+}
+
+conn_result_t conn_tls_write(conn_t *conn, const struct iovec *iov, int iovcnt, size_t *written)
+{
+    assert(iovcnt <= 16 && SSL_is_init_finished(conn->tls->ssl));
+    if (conn_tls_pending(conn))
+        return CONN_AGAIN;
+    struct iovec left[16];
+    size_t todo = 0;
+    for (int i = 0; i < iovcnt; i++) {
+        left[i] = iov[i];
+        todo += iov[i].iov_len;
+    }
+    assert(todo > 0 && todo <= CONN_TURN_BYTES);
+    ssl_begin(conn);
+    uncork(conn);
+    int first = 0;
+    for (size_t done = 0; done < todo;) {
+        size_t n = write_record(conn, left + first, iovcnt - first);
+        if (n == 0) {
+            conn->shared->stage_len = 0;
+            ERR_clear_error();
+            return CONN_FAILED;
+        }
+        done += n;
+        while (n > 0 || (first < iovcnt && left[first].iov_len == 0)) {
+            size_t step = n < left[first].iov_len ? n : left[first].iov_len;
+            left[first].iov_base = (char *)left[first].iov_base + step;
+            left[first].iov_len -= step;
+            n -= step;
+            if (left[first].iov_len == 0)
+                first++;
+        }
+    }
+    push(conn);
+    if (conn->broken)
+        return CONN_FAILED;
+    *written = todo;
+    return CONN_OK;
+}
+
+void conn_tls_close_notify(conn_t *conn)
+{
+    if (!SSL_is_init_finished(conn->tls->ssl))
+        return;
+    ssl_begin(conn);
+    uncork(conn);
+    if (SSL_shutdown(conn->tls->ssl) < 0)
+        ERR_clear_error();
+    push(conn);
+}
