@@ -1,0 +1,315 @@
+/* The loop's timers and tasks, above all what callbacks may do to them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "loop.h"
+#include "str.h"
+
+/* A timer that notes its expiry in `order` and then acts. */
+typedef struct probe {
+    loop_timer_t timer;
+    loop_task_t task;
+    loop_t *loop;
+    char name;
+    unsigned runs;
+    struct probe *other;
+    uint32_t again_ms;
+    bool start_other, stop_other, free_self, restart, free_other;
+} probe_t;
+
+static char order[64];
+static size_t order_len;
+
+static void note(char c)
+{
+    assert_true(order_len < sizeof(order) - 1);
+    order[order_len++] = c;
+    order[order_len] = '\0';
+}
+
+static void on_expired(loop_timer_t *timer)
+{
+    probe_t *probe = H2O_STRUCT_FROM_MEMBER(probe_t, timer, timer);
+    note(probe->name);
+    probe->runs++;
+    assert_false(loop_timer_running(&probe->timer));
+    if (probe->start_other)
+        loop_timer_start(probe->loop, &probe->other->timer, 0, on_expired);
+    if (probe->stop_other)
+        loop_timer_stop(&probe->other->timer);
+    if (probe->free_other) {
+        loop_timer_stop(&probe->other->timer);
+        free(probe->other);
+        probe->other = NULL;
+    }
+    if (probe->restart)
+        loop_timer_start(probe->loop, &probe->timer, probe->again_ms, on_expired);
+    if (probe->free_self)
+        free(probe);
+}
+
+static int setup(void **state)
+{
+    order_len = 0;
+    order[0] = '\0';
+    *state = loop_new();
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    loop_t *loop = *state;
+    loop_free(&loop);
+    assert_null(loop);
+    return 0;
+}
+
+/* Turns until `n` expiries were noted; a generous bound ends a test that would hang. */
+static void turn_until(loop_t *loop, size_t n)
+{
+    uint64_t end = loop_precise_us() + 5000000;
+    while (order_len < n && loop_precise_us() < end)
+        loop_turn(loop, 1000);
+    assert_true(order_len >= n);
+}
+
+static void test_expires_after_its_time(void **state)
+{
+    loop_t *loop = *state;
+    probe_t probe = {.loop = loop, .name = 'a'};
+    uint64_t start = loop_now(loop);
+    loop_timer_start(loop, &probe.timer, 30, on_expired);
+    assert_true(loop_timer_running(&probe.timer));
+    while (order_len == 0) {
+        loop_turn(loop, 5000);
+        if (order_len == 0)
+            assert_true(loop_now(loop) < start + 30);
+    }
+    assert_true(loop_now(loop) >= start + 30);
+    assert_true(loop_now(loop) < start + 2000); /* it did not wait for max_wait */
+    loop_turn(loop, 0);
+    assert_int_equal(probe.runs, 1);
+}
+
+static void test_order_within_and_across_durations(void **state)
+{
+    loop_t *loop = *state;
+    probe_t a = {.loop = loop, .name = 'a'}, b = {.loop = loop, .name = 'b'}, c = {.loop = loop, .name = 'c'};
+    loop_timer_start(loop, &c.timer, 60, on_expired);
+    loop_timer_start(loop, &a.timer, 10, on_expired);
+    loop_timer_start(loop, &b.timer, 10, on_expired);
+    turn_until(loop, 3);
+    assert_string_equal(order, "abc");
+}
+
+static void test_restart_moves_to_the_end(void **state)
+{
+    loop_t *loop = *state;
+    probe_t a = {.loop = loop, .name = 'a'}, b = {.loop = loop, .name = 'b'};
+    loop_timer_start(loop, &a.timer, 10, on_expired);
+    loop_timer_start(loop, &b.timer, 10, on_expired);
+    loop_timer_start(loop, &a.timer, 10, on_expired);
+    turn_until(loop, 2);
+    assert_string_equal(order, "ba");
+}
+
+static void test_stopped_does_not_expire(void **state)
+{
+    loop_t *loop = *state;
+    probe_t a = {.loop = loop, .name = 'a'}, b = {.loop = loop, .name = 'b'};
+    loop_timer_start(loop, &a.timer, 5, on_expired);
+    loop_timer_start(loop, &b.timer, 20, on_expired);
+    loop_timer_stop(&a.timer);
+    loop_timer_stop(&a.timer); /* twice is allowed */
+    turn_until(loop, 1);
+    assert_string_equal(order, "b");
+    assert_false(loop_timer_running(&a.timer));
+}
+
+/* `a` and `b` are due in one turn: what a does to b must hold. */
+static void test_a_callback_stops_another_that_is_due(void **state)
+{
+    loop_t *loop = *state;
+    probe_t a = {.loop = loop, .name = 'a', .stop_other = true}, b = {.loop = loop, .name = 'b'};
+    probe_t c = {.loop = loop, .name = 'c'};
+    a.other = &b;
+    loop_timer_start(loop, &a.timer, 5, on_expired);
+    loop_timer_start(loop, &b.timer, 5, on_expired);
+    loop_timer_start(loop, &c.timer, 5, on_expired);
+    turn_until(loop, 2);
+    assert_string_equal(order, "ac");
+    assert_int_equal(b.runs, 0);
+}
+
+static void test_a_callback_frees_another_that_is_due(void **state)
+{
+    loop_t *loop = *state;
+    probe_t a = {.loop = loop, .name = 'a', .free_other = true};
+    probe_t *b = calloc(1, sizeof(*b));
+    probe_t c = {.loop = loop, .name = 'c'};
+    b->loop = loop;
+    b->name = 'b';
+    a.other = b;
+    loop_timer_start(loop, &a.timer, 5, on_expired);
+    loop_timer_start(loop, &b->timer, 5, on_expired);
+    loop_timer_start(loop, &c.timer, 5, on_expired);
+    turn_until(loop, 2);
+    assert_string_equal(order, "ac");
+}
+
+static void test_a_callback_frees_itself(void **state)
+{
+    loop_t *loop = *state;
+    probe_t *a = calloc(1, sizeof(*a));
+    probe_t b = {.loop = loop, .name = 'b'};
+    a->loop = loop;
+    a->name = 'a';
+    a->free_self = true;
+    loop_timer_start(loop, &a->timer, 5, on_expired);
+    loop_timer_start(loop, &b.timer, 5, on_expired);
+    turn_until(loop, 2);
+    assert_string_equal(order, "ab");
+}
+
+/* A timer of 0 ms that starts itself again runs once a turn and does not hold the turn. */
+static void test_restart_from_its_own_callback(void **state)
+{
+    loop_t *loop = *state;
+    probe_t a = {.loop = loop, .name = 'a', .restart = true, .again_ms = 0};
+    loop_timer_start(loop, &a.timer, 0, on_expired);
+    for (unsigned i = 1; i <= 5; i++) {
+        loop_turn(loop, 1000);
+        assert_int_equal(a.runs, i);
+    }
+    loop_timer_stop(&a.timer);
+}
+
+static void test_a_callback_starts_another(void **state)
+{
+    loop_t *loop = *state;
+    probe_t a = {.loop = loop, .name = 'a', .start_other = true}, b = {.loop = loop, .name = 'b'};
+    a.other = &b;
+    loop_timer_start(loop, &a.timer, 1, on_expired);
+    turn_until(loop, 2);
+    assert_string_equal(order, "ab");
+}
+
+/* 64 durations at once are the bound; a duration that is no longer in use makes room. */
+static void test_durations_at_the_bound(void **state)
+{
+    loop_t *loop = *state;
+    probe_t probes[64];
+    memset(probes, 0, sizeof(probes));
+    for (uint32_t i = 0; i < 64; i++)
+        loop_timer_start(loop, &probes[i].timer, 100000 + i, on_expired);
+    loop_timer_stop(&probes[17].timer);
+    probe_t late = {.loop = loop, .name = 'x'};
+    loop_timer_start(loop, &late.timer, 3, on_expired);
+    turn_until(loop, 1);
+    assert_string_equal(order, "x");
+    for (uint32_t i = 0; i < 64; i++)
+        loop_timer_stop(&probes[i].timer);
+}
+
+static void on_task(loop_task_t *task)
+{
+    probe_t *probe = H2O_STRUCT_FROM_MEMBER(probe_t, task, task);
+    note(probe->name);
+    probe->runs++;
+    if (probe->start_other)
+        loop_defer(probe->loop, &probe->other->task, on_task);
+    if (probe->stop_other)
+        loop_undefer(&probe->other->task);
+    if (probe->restart)
+        loop_defer_next(probe->loop, &probe->task, on_task);
+    if (probe->free_self)
+        free(probe);
+}
+
+static void test_tasks_run_once_in_order_at_the_end_of_the_turn(void **state)
+{
+    loop_t *loop = *state;
+    probe_t a = {.loop = loop, .name = 'a', .start_other = true}, b = {.loop = loop, .name = 'b'};
+    probe_t c = {.loop = loop, .name = 'c'}, t = {.loop = loop, .name = 't'};
+    a.other = &c;
+    loop_timer_start(loop, &t.timer, 0, on_expired);
+    loop_defer(loop, &a.task, on_task);
+    loop_defer(loop, &b.task, on_task);
+    loop_defer(loop, &a.task, on_task); /* queued twice is queued once */
+    assert_true(loop_deferred(&a.task));
+    uint64_t before = loop_precise_us();
+    loop_turn(loop, 5000); /* does not wait */
+    assert_true(loop_precise_us() - before < 2000000);
+    assert_string_equal(order, "tabc");
+    assert_false(loop_deferred(&a.task));
+    loop_turn(loop, 0);
+    assert_string_equal(order, "tabc");
+}
+
+static void test_a_task_takes_another_back_or_frees_itself(void **state)
+{
+    loop_t *loop = *state;
+    probe_t *a = calloc(1, sizeof(*a));
+    probe_t b = {.loop = loop, .name = 'b'}, c = {.loop = loop, .name = 'c'};
+    *a = (probe_t){.loop = loop, .name = 'a', .stop_other = true, .free_self = true, .other = &b};
+    loop_defer(loop, &a->task, on_task);
+    loop_defer(loop, &b.task, on_task);
+    loop_defer(loop, &c.task, on_task);
+    loop_turn(loop, 0);
+    assert_string_equal(order, "ac");
+}
+
+static void test_next_turn_does_not_wait_and_is_not_this_turn(void **state)
+{
+    loop_t *loop = *state;
+    probe_t a = {.loop = loop, .name = 'a', .restart = true};
+    loop_defer_next(loop, &a.task, on_task);
+    for (unsigned i = 1; i <= 4; i++) {
+        uint64_t before = loop_precise_us();
+        loop_turn(loop, 5000);
+        assert_true(loop_precise_us() - before < 2000000);
+        assert_int_equal(a.runs, i);
+    }
+    loop_undefer(&a.task);
+    loop_turn(loop, 0);
+    assert_int_equal(a.runs, 4);
+}
+
+static void test_clocks(void **state)
+{
+    loop_t *loop = *state;
+    uint64_t first = loop_now(loop);
+    assert_int_equal(loop_now(loop), first); /* one reading a turn */
+    uint64_t wall = loop_wall_us(loop);
+    assert_true(wall > UINT64_C(1600000000) * 1000000); /* microseconds since 1970 */
+    loop_turn(loop, 5);
+    assert_true(loop_now(loop) >= first + 4);
+    assert_true(loop_wall_us(loop) != wall);
+    assert_true(loop_precise_us() / 1000 >= loop_now(loop));
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_expires_after_its_time),
+        TEST(test_order_within_and_across_durations),
+        TEST(test_restart_moves_to_the_end),
+        TEST(test_stopped_does_not_expire),
+        TEST(test_a_callback_stops_another_that_is_due),
+        TEST(test_a_callback_frees_another_that_is_due),
+        TEST(test_a_callback_frees_itself),
+        TEST(test_restart_from_its_own_callback),
+        TEST(test_a_callback_starts_another),
+        TEST(test_durations_at_the_bound),
+        TEST(test_tasks_run_once_in_order_at_the_end_of_the_turn),
+        TEST(test_a_task_takes_another_back_or_frees_itself),
+        TEST(test_next_turn_does_not_wait_and_is_not_this_turn),
+        TEST(test_clocks),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
