@@ -1,0 +1,214 @@
+#include "store_thread.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+/* First in, first out. */
+typedef struct job_queue {
+    store_job_t *first;
+    store_job_t **end;
+} job_queue_t;
+
+struct store_thread {
+    store_t *store; /* the thread's */
+    shm_t *shm;
+    pthread_t thread;
+    h2o_socket_t *wake_loop; /* over wake_fd */
+    int wake_fd;             /* eventfd: the thread has done something */
+    size_t pending;          /* added and `done` not yet called (the loop's) */
+
+    pthread_mutex_t lock; /* of all below */
+    pthread_cond_t wake;
+    bool stopping;
+    job_queue_t waiting;
+    job_queue_t finished;
+};
+
+static void queue_init(job_queue_t *queue)
+{
+    queue->first = NULL;
+    queue->end = &queue->first;
+}
+
+static void queue_add(job_queue_t *queue, store_job_t *job)
+{
+    job->next = NULL;
+    *queue->end = job;
+    queue->end = &job->next;
+}
+
+/* Takes the whole list. */
+static store_job_t *queue_take(job_queue_t *queue)
+{
+    store_job_t *first = queue->first;
+    queue_init(queue);
+    return first;
+}
+
+/* ---- on the thread ---- */
+
+/* Commits the changes from `job` on, up to a job of another kind; returns the first that is not done yet. */
+static store_job_t *commit_changes(store_thread_t *thread, store_job_t *job)
+{
+    store_change_t changes[STORE_BATCH_MAX];
+    size_t count = 0;
+    for (store_job_t *j = job; j != NULL && j->run == NULL && count < STORE_BATCH_MAX; j = j->next)
+        changes[count++] = j->change;
+    if (store_apply(thread->store, changes, count) == STORE_OK)
+        shm_epoch_bump(thread->shm);
+    for (size_t i = 0; i < count; i++, job = job->next)
+        job->change = changes[i];
+    return job;
+}
+
+static void do_jobs(store_thread_t *thread, store_job_t *job)
+{
+    while (job != NULL) {
+        if (job->run == NULL) {
+            job = commit_changes(thread, job);
+            continue;
+        }
+        job->changed = false;
+        job->run(job, thread->store);
+        if (job->changed)
+            shm_epoch_bump(thread->shm);
+        job = job->next;
+    }
+}
+
+static void tell_loop(const store_thread_t *thread)
+{
+    uint64_t one = 1;
+    ssize_t n = write(thread->wake_fd, &one, sizeof one);
+    assert(n == (ssize_t)sizeof one || errno == EAGAIN); /* EAGAIN: it was told 2^64 times already */
+}
+
+static void *run(void *arg)
+{
+    store_thread_t *thread = arg;
+    pthread_mutex_lock(&thread->lock);
+    for (;;) {
+        while (thread->waiting.first == NULL && !thread->stopping)
+            pthread_cond_wait(&thread->wake, &thread->lock);
+        store_job_t *jobs = queue_take(&thread->waiting);
+        if (jobs == NULL)
+            break;
+        pthread_mutex_unlock(&thread->lock);
+        do_jobs(thread, jobs);
+        pthread_mutex_lock(&thread->lock);
+        while (jobs != NULL) {
+            store_job_t *next = jobs->next;
+            queue_add(&thread->finished, jobs);
+            jobs = next;
+        }
+        tell_loop(thread);
+    }
+    pthread_mutex_unlock(&thread->lock);
+    return NULL;
+}
+
+/* ---- on the loop ---- */
+
+static void call_done(store_thread_t *thread)
+{
+    pthread_mutex_lock(&thread->lock);
+    store_job_t *job = queue_take(&thread->finished);
+    pthread_mutex_unlock(&thread->lock);
+    while (job != NULL) {
+        store_job_t *next = job->next; /* `done` may free the job */
+        thread->pending--;
+        job->done(job);
+        job = next;
+    }
+}
+
+static void on_finished(h2o_socket_t *sock, const char *err)
+{
+    (void)err;
+    store_thread_t *thread = sock->data;
+    uint64_t times;
+    if (read(thread->wake_fd, &times, sizeof times) == (ssize_t)sizeof times)
+        call_done(thread);
+}
+
+/* Starts the thread with every signal blocked: they are the loop's. */
+static int start(store_thread_t *thread)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    int error = pthread_create(&thread->thread, NULL, run, thread);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return error;
+}
+
+static void destroy(store_thread_t *thread)
+{
+    if (thread->wake_loop != NULL) {
+        h2o_socket_read_stop(thread->wake_loop);
+        h2o_socket_close(thread->wake_loop);
+    }
+    pthread_mutex_destroy(&thread->lock);
+    pthread_cond_destroy(&thread->wake);
+    store_close(&thread->store);
+    free(thread);
+}
+
+store_thread_t *store_thread_new(loop_t *loop, store_t *store, shm_t *shm)
+{
+    store_thread_t *thread = calloc(1, sizeof *thread);
+    assert(thread != NULL);
+    thread->store = store;
+    thread->shm = shm;
+    queue_init(&thread->waiting);
+    queue_init(&thread->finished);
+    pthread_mutex_init(&thread->lock, NULL);
+    pthread_cond_init(&thread->wake, NULL);
+    thread->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    int error = thread->wake_fd < 0 ? errno : start(thread);
+    if (thread->wake_fd >= 0) {
+        thread->wake_loop =
+            h2o_evloop_socket_create(loop_evloop(loop), thread->wake_fd, H2O_SOCKET_FLAG_DONT_READ);
+        thread->wake_loop->data = thread;
+    }
+    if (error != 0) {
+        destroy(thread);
+        errno = error;
+        return NULL;
+    }
+    h2o_socket_read_start(thread->wake_loop, on_finished);
+    return thread;
+}
+
+void store_thread_free(store_thread_t **thread)
+{
+    store_thread_t *t = *thread;
+    *thread = NULL;
+    if (t == NULL)
+        return;
+    pthread_mutex_lock(&t->lock);
+    t->stopping = true;
+    pthread_cond_signal(&t->wake);
+    pthread_mutex_unlock(&t->lock);
+    pthread_join(t->thread, NULL);
+    call_done(t);
+    assert(t->pending == 0); /* `done` adds no jobs while the thread ends */
+    destroy(t);
+}
+
+bool store_thread_add(store_thread_t *thread, store_job_t *job)
+{
+    if (thread->pending == STORE_JOBS_MAX)
+        return false;
+    thread->pending++;
+    pthread_mutex_lock(&thread->lock);
+    assert(!thread->stopping);
+    queue_add(&thread->waiting, job);
+    pthread_cond_signal(&thread->wake);
+    pthread_mutex_unlock(&thread->lock);
+    return true;
+}
