@@ -75,6 +75,17 @@ MUST_USE store_result_t store_each_preview_from(store_t *store, str_t id, uint16
                                                 bool (*each)(const store_preview_t *, void *), void *arg);
 MUST_USE store_result_t store_each_box(store_t *store, bool (*each)(const store_box_t *, void *), void *arg);
 
+/* What the store holds and what it takes. */
+typedef struct store_stats {
+    uint64_t previews;
+    uint64_t boxes;
+    uint64_t durable_bytes; /* of the map in use, the free list included */
+    uint64_t volatile_bytes;
+    uint64_t map_bytes; /* of each environment */
+    uint64_t readers;   /* reader slots in use, both environments */
+} store_stats_t;
+MUST_USE store_result_t store_get_stats(store_t *store, store_stats_t *out);
+
 /* ---- the writer ---- */
 /* Creates or replaces; fills preview->version from the sequence. On disk before it returns. */
 MUST_USE store_result_t store_put_preview(store_t *store, store_preview_t *preview);
