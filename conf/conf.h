@@ -31,9 +31,18 @@ typedef struct conf_listener {
     char text[64]; /* as it is printed: "127.0.0.1:8443", "[::]:443" */
 } conf_listener_t;
 
+/* Where in the file something stands, both from 1; line 0: in no line, but the file as a whole. */
+typedef struct conf_place {
+    unsigned line;
+    unsigned column;
+} conf_place_t;
+
+/* Relative paths in the file are relative to the directory that it lies in; here they are resolved. */
 typedef struct conf_certificate {
     char *chain_path; /* PEM, leaf first */
     char *key_path;   /* PEM */
+    conf_place_t chain_place;
+    conf_place_t key_place;
 } conf_certificate_t;
 
 /* A network: the first `bits` bits of `address` (IPv4 is kept as an IPv4-mapped IPv6 address, bits + 96). */
@@ -101,13 +110,20 @@ typedef struct conf {
     unsigned refcount;
 } conf_t;
 
-/* Collects what is wrong with a file, as lines "file:line:col: key: sentence". */
+/*
+ * Collects what is wrong with a file, as lines "file:line:col: key: sentence", and what is only doubtful, as
+ * "file:line:col: warning: key: sentence". Keeps the first CONF_ERRORS_MAX of them and counts all.
+ */
 typedef struct conf_errors conf_errors_t;
+
+#define CONF_ERRORS_MAX 1000
 
 conf_errors_t *conf_errors_new(void);
 void conf_errors_free(conf_errors_t **errors);
+/* Errors without warnings. */
 size_t conf_errors_count(const conf_errors_t *errors);
-/* Writes one line an error, in the order of the file. */
+size_t conf_errors_warnings(const conf_errors_t *errors);
+/* Writes one line an error or warning, in the order of the file. */
 void conf_errors_print(const conf_errors_t *errors, FILE *out);
 
 /*
@@ -126,6 +142,13 @@ void conf_release(conf_t **conf);
 
 /* True where `address` (IPv4 as mapped IPv6) lies in one of the networks. */
 bool conf_network_has(const conf_network_t *networks, size_t count, const struct in6_addr *address);
+
+/*
+ * True where `address` is one of the edge's own listeners, so that connecting to it would come back: the
+ * same address and port, or a loopback address on the port of a listener on all addresses. (Whether another
+ * address is this machine's own is not known here; CDN-Loop finds such circles.)
+ */
+bool conf_listens_on(const conf_t *conf, const struct sockaddr *address);
 
 /* The configuration reference in Markdown, made from the key table. */
 void conf_print_reference(FILE *out);

@@ -1,0 +1,110 @@
+#include "conf.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "conf_bind.h"
+#include "conf_check.h"
+#include "conf_parse.h"
+
+static void free_conf(conf_t *conf)
+{
+    conf_unbind(conf);
+    free(conf->source);
+    free(conf);
+}
+
+/* Keeps where the certificates' files were named, for conf_check_files. */
+static void note_places(conf_t *conf, const conf_node_t *root)
+{
+    const conf_node_t *list = conf_node_get(root, STR("certificates"));
+    for (size_t i = 0; i < conf->certificate_count; i++) {
+        conf->certificates[i].chain_place = conf_node_get(list->children[i], STR("chain"))->place;
+        conf->certificates[i].key_place = conf_node_get(list->children[i], STR("key"))->place;
+    }
+}
+
+conf_t *conf_parse_in(const conf_environment_t *env, const char *path, str_t text, conf_errors_t *errors)
+{
+    size_t errors_before = conf_errors_count(errors);
+    conf_t *conf = conf_alloc(1, sizeof(*conf));
+    conf->source = conf_copy(str_from(path));
+    conf->refcount = 1;
+    conf_node_t *root = conf_tree_parse(path, text, errors);
+    conf_bind(conf, root, errors);
+    conf_derive(conf, root, env, errors);
+    conf_check(conf, root, errors);
+    if (conf_errors_count(errors) != errors_before) {
+        free_conf(conf);
+        conf = NULL;
+    } else {
+        note_places(conf, root);
+    }
+    conf_tree_free(&root);
+    return conf;
+}
+
+conf_t *conf_parse(const char *path, str_t text, conf_errors_t *errors)
+{
+    conf_environment_t env;
+    conf_environment_read(&env);
+    return conf_parse_in(&env, path, text, errors);
+}
+
+/* Reads at most one byte more than a file may have. Returns false with errno set. */
+static bool read_file(const char *path, char *bytes, size_t *len)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0)
+        return false;
+    ssize_t n = 1;
+    *len = 0;
+    while (n != 0 && *len <= CONF_FILE_MAX) {
+        n = read(fd, bytes + *len, CONF_FILE_MAX + 1 - *len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            break;
+        *len += (size_t)n;
+    }
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return n >= 0;
+}
+
+conf_t *conf_load(const char *path, conf_errors_t *errors)
+{
+    char *bytes = conf_alloc(CONF_FILE_MAX + 1, 1);
+    size_t len = 0;
+    conf_t *conf = NULL;
+    if (read_file(path, bytes, &len))
+        conf = conf_parse(path, str_make(bytes, len), errors);
+    else
+        conf_errors_add(errors, CONF_ERROR, path, (conf_place_t){0, 0}, NULL, "cannot be read: %s",
+                        strerror(errno));
+    free(bytes);
+    return conf;
+}
+
+conf_t *conf_acquire(const conf_t *conf)
+{
+    conf_t *shared = (conf_t *)conf; /* immutable for all, but for the count */
+    assert(shared->refcount != 0 && shared->refcount != UINT32_MAX);
+    shared->refcount++;
+    return shared;
+}
+
+void conf_release(conf_t **conf)
+{
+    conf_t *released = *conf;
+    *conf = NULL;
+    if (released == NULL)
+        return;
+    assert(released->refcount != 0);
+    if (--released->refcount == 0)
+        free_conf(released);
+}

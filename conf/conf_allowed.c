@@ -1,0 +1,74 @@
+/* The sentence part that says what a key may be; messages and the reference share it. */
+#include <stdio.h>
+
+#include "conf_keys.h"
+#include "conf_value.h"
+
+static void print_bounds(const conf_key_t *key, char out[CONF_ALLOWED_MAX])
+{
+    char min[32];
+    char max[32];
+    if (key->type == CONF_SIZE) {
+        conf_value_print_size(key->min, min);
+        conf_value_print_size(key->max, max);
+        snprintf(out, CONF_ALLOWED_MAX, "a size from %s to %s, such as %s", min, max, key->fallback);
+    } else if (key->type == CONF_DURATION) {
+        conf_value_print_duration(key->min, min);
+        conf_value_print_duration(key->max, max);
+        snprintf(out, CONF_ALLOWED_MAX, "a duration from %s to %s, such as %s", min, max, key->fallback);
+    } else {
+        snprintf(out, CONF_ALLOWED_MAX, "a whole number%s%s from %llu to %llu",
+                 key->unit != NULL ? " of " : "", key->unit != NULL ? key->unit : "",
+                 (unsigned long long)key->min, (unsigned long long)key->max);
+    }
+}
+
+static const char *of_scalar(conf_type_t type)
+{
+    switch (type) {
+    case CONF_BOOL:
+        return "`true` or `false`";
+    case CONF_PATH:
+        return "a path";
+    case CONF_LOG:
+        return "`stdout`, `off` or the path of a file";
+    case CONF_NODE:
+        return "1 to 64 letters, digits, `-`, `.` and `_`";
+    case CONF_USER:
+        return "the name of a user, or \"\"";
+    case CONF_DOMAIN:
+        return "a domain name of at most 189 characters, such as preview.box.example.com";
+    case CONF_LISTENER_KIND:
+        return "`tls`, `redirect`, `plain` or `health`";
+    case CONF_ADDRESS:
+        return "an address with a port, such as 0.0.0.0:443 or [::]:443";
+    case CONF_BOX_ADDRESS:
+        return "an address, with or without a port, such as 127.0.0.1, 10.0.0.5:3000 or [fd00::5]";
+    case CONF_BOX_ID:
+        return "1 to 57 of a-z, 0-9, `-` and `_`, the first and the last a letter or digit";
+    default:
+        return "a map of keys";
+    }
+}
+
+const char *conf_keys_allowed(const conf_key_t *key, char out[CONF_ALLOWED_MAX])
+{
+    switch (key->type) {
+    case CONF_UINT:
+    case CONF_SIZE:
+    case CONF_DURATION:
+        print_bounds(key, out);
+        break;
+    case CONF_NETWORKS:
+        snprintf(out, CONF_ALLOWED_MAX, "a list of at most %llu networks, such as 10.0.0.0/8 or fd00::/8",
+                 (unsigned long long)key->max);
+        break;
+    case CONF_MAPS:
+        snprintf(out, CONF_ALLOWED_MAX, "a list of %llu to %llu maps", (unsigned long long)key->min,
+                 (unsigned long long)key->max);
+        break;
+    default:
+        snprintf(out, CONF_ALLOWED_MAX, "%s", of_scalar(key->type));
+    }
+    return out;
+}

@@ -1,0 +1,291 @@
+#include "conf_bind.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "conf_net.h"
+#include "conf_value.h"
+
+#define NAME_SHOWN_MAX 256
+
+typedef struct binder {
+    const char *path;
+    char *dir; /* of the file: what relative paths are relative to */
+    conf_errors_t *errors;
+} binder_t;
+
+/* Where in the file the binder is: a section ("timeouts") or an element ("listeners[1]"), or "" at the top.
+ */
+typedef struct scope {
+    const conf_table_t *table;
+    str_t section;    /* inside the table */
+    const char *list; /* the element's shown name, "" in the file's own table */
+    void *base;       /* of the fields: the conf_t or the element */
+} scope_t;
+
+static const char *shown_name(const scope_t *scope, str_t name, char out[NAME_SHOWN_MAX])
+{
+    char shown[CONF_SHOWN_MAX + 4];
+    snprintf(out, NAME_SHOWN_MAX, "%s%s%.*s%s%s", scope->list, scope->list[0] != '\0' ? "." : "",
+             STR_ARG(scope->section), scope->section.n != 0 ? "." : "", conf_shown(name, shown));
+    return out;
+}
+
+static const char *kind_name(const conf_node_t *node)
+{
+    if (conf_node_is_null(node))
+        return "has no value";
+    return node->kind == CONF_NODE_LIST  ? "is a list"
+           : node->kind == CONF_NODE_MAP ? "is a map"
+                                         : "is a single value";
+}
+
+/* "is a list; allowed: a path" */
+static void wrong_kind(const binder_t *b, const conf_key_t *key, const char *name, const conf_node_t *node)
+{
+    char allowed[CONF_ALLOWED_MAX];
+    conf_errors_add(b->errors, CONF_ERROR, b->path, node->place, name, "%s; allowed: %s%s", kind_name(node),
+                    conf_keys_allowed(key, allowed),
+                    conf_node_is_null(node) ? " (leave the key out for its default)" : "");
+}
+
+static void *field_of(const conf_key_t *key, void *base)
+{
+    return (char *)base + key->offset;
+}
+
+static void bind_scalar(const binder_t *b, const conf_key_t *key, const char *name, const conf_node_t *node,
+                        void *base)
+{
+    if (node->kind != CONF_NODE_SCALAR || conf_node_is_null(node)) {
+        wrong_kind(b, key, name, node);
+        return;
+    }
+    const char *why = conf_value_set(key, node->text, b->dir, field_of(key, base));
+    if (why == NULL)
+        return;
+    char shown[CONF_SHOWN_MAX + 4];
+    char allowed[CONF_ALLOWED_MAX];
+    conf_errors_add(b->errors, CONF_ERROR, b->path, node->place, name, "\"%s\" %s; allowed: %s",
+                    conf_shown(node->text, shown), why, conf_keys_allowed(key, allowed));
+}
+
+/* The bounds of a list's length; one that is too long is not read at all. */
+static bool length_allowed(const binder_t *b, const conf_key_t *key, const char *name,
+                           const conf_node_t *list)
+{
+    if (list->count <= key->max && (list->count >= key->min || list->cut))
+        return true;
+    char allowed[CONF_ALLOWED_MAX];
+    conf_errors_add(b->errors, CONF_ERROR, b->path, list->place, name, "has %zu elements; allowed: %s",
+                    list->count, conf_keys_allowed(key, allowed));
+    return false;
+}
+
+#define ELEMENT_SHOWN_MAX 96
+/* "listeners[1]". Lists lie in the file's own table only, so that their names are whole. */
+static const char *element_name(const conf_key_t *key, size_t i, char out[ELEMENT_SHOWN_MAX])
+{
+    snprintf(out, ELEMENT_SHOWN_MAX, "%.64s[%zu]", key->name, i);
+    return out;
+}
+
+static void bind_network(const binder_t *b, const char *name, const conf_node_t *node,
+                         conf_network_t *network)
+{
+    const char *why = "is not a single value";
+    if (node->kind == CONF_NODE_SCALAR)
+        why = conf_net_read_network(node->text, network);
+    if (why == NULL)
+        return;
+    network->bits = CONF_NETWORK_UNREAD;
+    char shown[CONF_SHOWN_MAX + 4];
+    conf_errors_add(b->errors, CONF_ERROR, b->path, node->place, name,
+                    "\"%s\" %s; allowed: a network such as 10.0.0.0/8 or fd00::/8",
+                    conf_shown(node->text, shown), why);
+}
+
+static void bind_map(const binder_t *b, const scope_t *scope, const conf_node_t *map);
+
+static void bind_element(const binder_t *b, const conf_key_t *key, const char *name, const conf_node_t *node,
+                         void *element)
+{
+    if (node->kind == CONF_NODE_MAP) {
+        scope_t scope = {key->element, str_make("", 0), name, element};
+        bind_map(b, &scope, node);
+        return;
+    }
+    conf_errors_add(b->errors, CONF_ERROR, b->path, node->place, name, "%s; allowed: a map, as in %s",
+                    kind_name(node), key->example);
+}
+
+static void bind_list(const binder_t *b, const conf_key_t *key, const char *name, const conf_node_t *list,
+                      void *base)
+{
+    if (conf_node_is_null(list) && key->min == 0)
+        return; /* a list without elements */
+    if (list->kind != CONF_NODE_LIST) {
+        wrong_kind(b, key, name, list);
+        return;
+    }
+    if (!length_allowed(b, key, name, list))
+        return;
+    char *elements = conf_alloc(list->count, key->element_size);
+    memcpy(field_of(key, base), &elements, sizeof(elements));
+    memcpy((char *)base + key->count_offset, &list->count, sizeof(list->count));
+    for (size_t i = 0; i < list->count; i++) {
+        const conf_node_t *node = list->children[i];
+        char element[ELEMENT_SHOWN_MAX];
+        element_name(key, i, element);
+        if (node->skip)
+            continue;
+        if (key->type == CONF_NETWORKS)
+            bind_network(b, element, node, (conf_network_t *)elements + i);
+        else
+            bind_element(b, key, element, node, elements + i * key->element_size);
+    }
+}
+
+static void bind_section(const binder_t *b, const scope_t *scope, const conf_key_t *key, const char *name,
+                         const conf_node_t *node)
+{
+    if (conf_node_is_null(node))
+        return; /* a section in which every line is a comment */
+    if (node->kind != CONF_NODE_MAP) {
+        wrong_kind(b, key, name, node);
+        return;
+    }
+    scope_t inner = *scope;
+    inner.section = str_from(key->name);
+    bind_map(b, &inner, node);
+}
+
+/* The names of the keys of a scope, cut where there is no more room. */
+static void list_known(const scope_t *scope, char *out, size_t size)
+{
+    size_t used = 0;
+    for (size_t i = 0; i < scope->table->count && used < size; i++)
+        if (conf_keys_in(&scope->table->keys[i], scope->section))
+            used += (size_t)snprintf(out + used, size - used, "%s%s", used != 0 ? ", " : "",
+                                     conf_keys_leaf(&scope->table->keys[i]));
+}
+
+static void report_unknown(const binder_t *b, const scope_t *scope, const char *name, const conf_node_t *node)
+{
+    const char *nearest = conf_keys_nearest(scope->table, scope->section, node->name);
+    char known[512] = "";
+    list_known(scope, known, sizeof(known));
+    if (nearest == NULL)
+        conf_errors_add(b->errors, CONF_ERROR, b->path, node->name_place, name,
+                        "is not a known key; allowed here: %s", known);
+    else if (str_eq(node->name, str_from(nearest)) && strchr(nearest, '.') != NULL)
+        conf_errors_add(b->errors, CONF_ERROR, b->path, node->name_place, name,
+                        "is written as a map in a map (%.*s: {%s: ...}), not as a name with a dot",
+                        (int)(strchr(nearest, '.') - nearest), nearest, strchr(nearest, '.') + 1);
+    else
+        conf_errors_add(b->errors, CONF_ERROR, b->path, node->name_place, name,
+                        "is not a known key; did you mean %s%s%s? Allowed here: %s", scope->list,
+                        scope->list[0] != '\0' ? "." : "", nearest, known);
+}
+
+static const conf_key_t *find(const scope_t *scope, str_t name)
+{
+    for (size_t i = 0; i < scope->table->count; i++) {
+        const conf_key_t *key = &scope->table->keys[i];
+        if (conf_keys_in(key, scope->section) && str_eq(str_from(conf_keys_leaf(key)), name))
+            return key;
+    }
+    return NULL;
+}
+
+static void report_missing(const binder_t *b, const scope_t *scope, const conf_node_t *map)
+{
+    for (size_t i = 0; i < scope->table->count; i++) {
+        const conf_key_t *key = &scope->table->keys[i];
+        if (!key->required || !conf_keys_in(key, scope->section))
+            continue;
+        str_t leaf = str_from(conf_keys_leaf(key));
+        if (conf_node_get(map, leaf) != NULL)
+            continue;
+        char name[NAME_SHOWN_MAX];
+        char allowed[CONF_ALLOWED_MAX];
+        conf_errors_add(b->errors, CONF_ERROR, b->path, map->place, shown_name(scope, leaf, name),
+                        "is missing; needed: %s", conf_keys_allowed(key, allowed));
+    }
+}
+
+/* Recurses into sections and elements only, whose depth the key table bounds. */
+static void bind_map(const binder_t *b, const scope_t *scope, const conf_node_t *map)
+{
+    for (size_t i = 0; i < map->count; i++) {
+        const conf_node_t *node = map->children[i];
+        char name[NAME_SHOWN_MAX];
+        shown_name(scope, node->name, name);
+        const conf_key_t *key = find(scope, node->name);
+        if (node->skip)
+            continue;
+        if (key == NULL)
+            report_unknown(b, scope, name, node);
+        else if (key->type == CONF_SECTION)
+            bind_section(b, scope, key, name, node);
+        else if (key->type == CONF_MAPS || key->type == CONF_NETWORKS)
+            bind_list(b, key, name, node, scope->base);
+        else
+            bind_scalar(b, key, name, node, scope->base);
+    }
+    if (!map->cut)
+        report_missing(b, scope, map);
+}
+
+static void set_defaults(const binder_t *b, conf_t *conf)
+{
+    for (size_t i = 0; i < conf_keys.count; i++) {
+        const conf_key_t *key = &conf_keys.keys[i];
+        if (key->fallback == NULL)
+            continue;
+        const char *why = conf_value_set(key, str_from(key->fallback), b->dir, field_of(key, conf));
+        assert(why == NULL);
+    }
+}
+
+void conf_bind(conf_t *conf, const conf_node_t *root, conf_errors_t *errors)
+{
+    const char *slash = strrchr(conf->source, '/');
+    size_t dir_len = slash == conf->source ? 1 : slash != NULL ? (size_t)(slash - conf->source) : 0;
+    binder_t b = {.path = conf->source, .errors = errors};
+    b.dir = conf_copy(dir_len != 0 ? str_make(conf->source, dir_len) : STR("."));
+    scope_t top = {&conf_keys, str_make("", 0), "", conf};
+    set_defaults(&b, conf);
+    bind_map(&b, &top, root);
+    free(b.dir);
+}
+
+static bool is_string(conf_type_t type)
+{
+    return type == CONF_PATH || type == CONF_LOG || type == CONF_NODE || type == CONF_USER ||
+           type == CONF_DOMAIN;
+}
+
+static void free_fields(const conf_table_t *table, char *base)
+{
+    for (size_t i = 0; i < table->count; i++) {
+        const conf_key_t *key = &table->keys[i];
+        bool list = key->type == CONF_MAPS || key->type == CONF_NETWORKS;
+        if (!list && !is_string(key->type))
+            continue;
+        char *value;
+        size_t count = 0;
+        memcpy(&value, base + key->offset, sizeof(value));
+        if (list)
+            memcpy(&count, base + key->count_offset, sizeof(count));
+        for (size_t j = 0; key->type == CONF_MAPS && j < count; j++)
+            free_fields(key->element, value + j * key->element_size);
+        free(value);
+    }
+}
+
+void conf_unbind(conf_t *conf)
+{
+    free_fields(&conf_keys, (char *)conf);
+}

@@ -1,0 +1,108 @@
+#include "conf_derive.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "conf_net.h"
+#include "conf_value.h"
+
+void conf_environment_read(conf_environment_t *env)
+{
+    *env = (conf_environment_t){.root = geteuid() == 0,
+                                .home = getenv("HOME"),
+                                .xdg_state_home = getenv("XDG_STATE_HOME"),
+                                .xdg_runtime_dir = getenv("XDG_RUNTIME_DIR")};
+    if (gethostname(env->host_name, sizeof(env->host_name) - 1) != 0)
+        env->host_name[0] = '\0';
+    cpu_set_t cpus;
+    env->cpus = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? (unsigned)CPU_COUNT(&cpus) : 1;
+}
+
+/* The XDG directories and HOME count only where they are absolute (XDG Base Directory Specification). */
+static bool absolute(const char *path)
+{
+    return path != NULL && path[0] == '/';
+}
+
+static char *joined(const char *dir, const char *rest)
+{
+    char *path = conf_alloc(strlen(dir) + 1 + strlen(rest) + 1, 1);
+    snprintf(path, strlen(dir) + 1 + strlen(rest) + 1, "%s/%s", dir, rest);
+    return path;
+}
+
+static char *default_state_dir(const conf_environment_t *env)
+{
+    if (env->root)
+        return conf_copy(STR("/var/lib/boxedge"));
+    if (absolute(env->xdg_state_home))
+        return joined(env->xdg_state_home, "boxedge");
+    return absolute(env->home) ? joined(env->home, ".local/state/boxedge") : NULL;
+}
+
+static char *default_run_dir(const conf_environment_t *env, const char *state_dir)
+{
+    if (env->root)
+        return conf_copy(STR("/run/boxedge"));
+    if (absolute(env->xdg_runtime_dir))
+        return joined(env->xdg_runtime_dir, "boxedge");
+    return state_dir != NULL ? joined(state_dir, "run") : NULL;
+}
+
+static void cannot_derive(const conf_t *conf, const conf_node_t *root, const char *name, const char *why,
+                          conf_errors_t *errors)
+{
+    if (conf_node_get(root, str_from(name)) == NULL && !root->cut)
+        conf_errors_add(errors, CONF_ERROR, conf->source, root->place, name,
+                        "has no default here: %s; set it", why);
+}
+
+static void derive_dirs(conf_t *conf, const conf_node_t *root, const conf_environment_t *env,
+                        conf_errors_t *errors)
+{
+    if (conf->state_dir == NULL)
+        conf->state_dir = default_state_dir(env);
+    if (conf->state_dir == NULL)
+        cannot_derive(conf, root, "state_dir", "HOME is not set", errors);
+    if (conf->run_dir == NULL)
+        conf->run_dir = default_run_dir(env, conf->state_dir);
+    if (conf->run_dir != NULL && conf->admin_socket == NULL)
+        conf->admin_socket = joined(conf->run_dir, "admin.sock");
+}
+
+static uint16_t first_tls_port(const conf_t *conf)
+{
+    for (size_t i = 0; i < conf->listener_count; i++)
+        if (conf->listeners[i].address.len != 0 && conf->listeners[i].kind == CONF_LISTENER_TLS)
+            return conf_net_port(&conf->listeners[i].address);
+    return 0;
+}
+
+/* Not where a listener that could not be read may be one. */
+static bool surely_no_tls(const conf_t *conf)
+{
+    for (size_t i = 0; i < conf->listener_count; i++)
+        if (conf->listeners[i].address.len == 0 || conf->listeners[i].kind == CONF_LISTENER_TLS)
+            return false;
+    return conf->listener_count != 0;
+}
+
+void conf_derive(conf_t *conf, const conf_node_t *root, const conf_environment_t *env, conf_errors_t *errors)
+{
+    for (size_t i = 0; i < conf->listener_count; i++)
+        if (conf->listeners[i].address.len != 0)
+            conf_net_print(&conf->listeners[i].address, conf->listeners[i].text);
+    if (conf->workers == 0)
+        conf->workers = env->cpus;
+    if (conf->public_port == 0)
+        conf->public_port = first_tls_port(conf);
+    if (conf->public_port == 0 && surely_no_tls(conf))
+        cannot_derive(conf, root, "public_port", "no listener is of the kind tls", errors);
+    if (conf->node == NULL && conf_value_node(str_from(env->host_name)) == NULL)
+        conf->node = conf_copy(str_from(env->host_name));
+    if (conf->node == NULL)
+        cannot_derive(conf, root, "node", "the host name is not usable as one", errors);
+    derive_dirs(conf, root, env, errors);
+}

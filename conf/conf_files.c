@@ -1,0 +1,120 @@
+/* The files and names that a configuration mentions: are they there, and are they what they should be? */
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "conf_errors.h"
+
+#define PEM_FILE_MAX (1024 * 1024)
+
+/*
+ * Opens a regular file for reading. Returns -1 after adding an error. O_NONBLOCK: a FIFO that somebody put
+ * there must not stop the edge.
+ */
+static int open_regular(const conf_t *conf, conf_place_t place, const char *key, const char *path,
+                        struct stat *st, conf_errors_t *errors)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0 || fstat(fd, st) != 0) {
+        conf_errors_add(errors, CONF_ERROR, conf->source, place, key, "\"%s\" cannot be read: %s", path,
+                        strerror(errno));
+        if (fd >= 0)
+            close(fd);
+        return -1;
+    }
+    if (!S_ISREG(st->st_mode) || st->st_size > PEM_FILE_MAX) {
+        conf_errors_add(errors, CONF_ERROR, conf->source, place, key,
+                        "\"%s\" is not a regular file of at most 1 MiB; allowed: a PEM file", path);
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+/* Reads the file and looks for what a PEM file of this kind contains. `memory` is left clean: it may be a
+ * key. */
+static bool contains_any(int fd, size_t size, const char *const *marks)
+{
+    char *bytes = conf_alloc(size + 1, 1);
+    size_t have = 0;
+    while (have < size) {
+        ssize_t n = read(fd, bytes + have, size - have);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break;
+        have += (size_t)n;
+    }
+    bool found = false;
+    for (size_t i = 0; marks[i] != NULL; i++)
+        found = found || memmem(bytes, have, marks[i], strlen(marks[i])) != NULL;
+    explicit_bzero(bytes, size);
+    free(bytes);
+    return found;
+}
+
+static void check_chain(const conf_t *conf, const conf_certificate_t *certificate, conf_errors_t *errors)
+{
+    static const char *const marks[] = {"-----BEGIN CERTIFICATE-----", NULL};
+    struct stat st;
+    const char *path = certificate->chain_path;
+    int fd = open_regular(conf, certificate->chain_place, "certificates.chain", path, &st, errors);
+    if (fd < 0)
+        return;
+    if (!contains_any(fd, (size_t)st.st_size, marks))
+        conf_errors_add(errors, CONF_ERROR, conf->source, certificate->chain_place, "certificates.chain",
+                        "\"%s\" has no certificate in it; allowed: a PEM file with \"%s\"", path, marks[0]);
+    close(fd);
+}
+
+static void check_key(const conf_t *conf, const conf_certificate_t *certificate, conf_errors_t *errors)
+{
+    static const char *const marks[] = {"-----BEGIN PRIVATE KEY-----", "-----BEGIN EC PRIVATE KEY-----",
+                                        "-----BEGIN RSA PRIVATE KEY-----", NULL};
+    struct stat st;
+    const char *path = certificate->key_path;
+    int fd = open_regular(conf, certificate->key_place, "certificates.key", path, &st, errors);
+    if (fd < 0)
+        return;
+    if (!contains_any(fd, (size_t)st.st_size, marks))
+        conf_errors_add(errors, CONF_ERROR, conf->source, certificate->key_place, "certificates.key",
+                        "\"%s\" has no private key in it; allowed: a PEM file with \"%s\", not encrypted",
+                        path, marks[0]);
+    if (st.st_mode & S_IROTH)
+        conf_errors_add(errors, CONF_WARNING, conf->source, certificate->key_place, "certificates.key",
+                        "\"%s\" can be read by every user of this machine; chmod 600 prevents that", path);
+    close(fd);
+}
+
+static void check_dir(const conf_t *conf, const char *key, const char *path, conf_errors_t *errors)
+{
+    struct stat st;
+    if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode))
+        conf_errors_add(errors, CONF_ERROR, conf->source, (conf_place_t){0, 0}, key,
+                        "\"%s\" is there and is no directory; allowed: a directory, or a path that is free",
+                        path);
+}
+
+/* Only a warning: the file may be checked on another machine than the one that it is for. */
+static void check_user(const conf_t *conf, conf_errors_t *errors)
+{
+    if (geteuid() != 0 || conf->user[0] == '\0' || getpwnam(conf->user) != NULL)
+        return;
+    conf_errors_add(errors, CONF_WARNING, conf->source, (conf_place_t){0, 0}, "user",
+                    "there is no user \"%s\" on this machine; make one (useradd --system %s) or name another",
+                    conf->user, conf->user);
+}
+
+void conf_check_files(const conf_t *conf, conf_errors_t *errors)
+{
+    for (size_t i = 0; i < conf->certificate_count; i++) {
+        check_chain(conf, &conf->certificates[i], errors);
+        check_key(conf, &conf->certificates[i], errors);
+    }
+    check_dir(conf, "state_dir", conf->state_dir, errors);
+    check_dir(conf, "run_dir", conf->run_dir, errors);
+    check_user(conf, errors);
+}

@@ -1,0 +1,78 @@
+/*
+ * The key table: every key that a configuration file may have, with its type, bounds, default and meaning.
+ * Loading, defaults, messages, the reference and the commented default file are all made from it; a key that
+ * is not here does not exist.
+ */
+#ifndef BOXEDGE_CONF_KEYS_H
+#define BOXEDGE_CONF_KEYS_H
+
+#include "conf.h"
+
+typedef enum conf_type {
+    CONF_SECTION,       /* groups the keys "name.*"; no field */
+    CONF_UINT,          /* uint16_t, uint32_t or uint64_t, by `width` */
+    CONF_BOOL,          /* bool */
+    CONF_DURATION,      /* uint32_t or uint64_t, milliseconds */
+    CONF_SIZE,          /* uint32_t or uint64_t, bytes */
+    CONF_PATH,          /* char * */
+    CONF_LOG,           /* char *: a path, "stdout" or "off" */
+    CONF_NODE,          /* char * */
+    CONF_USER,          /* char * */
+    CONF_DOMAIN,        /* char * */
+    CONF_LISTENER_KIND, /* conf_listener_kind_t */
+    CONF_ADDRESS,       /* conf_address_t, with a port */
+    CONF_BOX_ADDRESS,   /* conf_address_t, the port may be left out (0) */
+    CONF_BOX_ID,        /* char[58] */
+    CONF_NETWORKS,      /* a list: conf_network_t * */
+    CONF_MAPS,          /* a list of maps: a pointer to `elements` of `element_size` bytes */
+} conf_type_t;
+
+typedef struct conf_key conf_key_t;
+
+typedef struct conf_table {
+    const conf_key_t *keys;
+    size_t count;
+} conf_table_t;
+
+struct conf_key {
+    const char *name; /* dotted: "timeouts.head"; in an element's table its plain name */
+    conf_type_t type;
+    const char *unit;     /* what a CONF_UINT counts: "streams"; NULL for a plain number */
+    uint64_t min, max;    /* a number's bounds in its field's unit; a list's number of elements */
+    const char *fallback; /* the default, as the file would say it; NULL where there is none */
+    const char *derived;  /* where the default depends on other things: on what, in words */
+    const char *doc;      /* one sentence */
+    const char *example;  /* what the commented file shows where there is no fixed default */
+    bool required;
+    size_t offset;               /* of the field, in conf_t or in the element */
+    size_t width;                /* sizeof the field */
+    size_t count_offset;         /* lists: of the size_t that counts the elements */
+    size_t element_size;         /* lists */
+    const conf_table_t *element; /* CONF_MAPS: the keys of an element */
+};
+
+/* The keys of the file, in the order in which they are documented; sections before their keys. */
+extern const conf_table_t conf_keys;
+
+/* The key named exactly so, NULL where there is none. */
+const conf_key_t *conf_keys_find(const conf_table_t *table, str_t name);
+/* "timeouts.head" -> "head": the name inside its section. */
+const char *conf_keys_leaf(const conf_key_t *key);
+/* True where `key` lies directly in the section `prefix` ("" for the top). */
+bool conf_keys_in(const conf_key_t *key, str_t prefix);
+
+/* What a key may be, as part of a sentence: "a duration from 10ms to 1h, such as 10s". Returns `out`. */
+#define CONF_ALLOWED_MAX 256
+const char *conf_keys_allowed(const conf_key_t *key, char out[CONF_ALLOWED_MAX]);
+
+/*
+ * What is known that is near an unknown name in the section `prefix`: the dotted name of a key, or NULL where
+ * nothing is near. Keys of the same section come first, then a key of the same name elsewhere.
+ */
+const char *conf_keys_nearest(const conf_table_t *table, str_t prefix, str_t name);
+
+/* How many single-character changes (insert, delete, replace, swap of neighbours) lie between a and b, each
+ * at most 64 bytes; more than that counts as SIZE_MAX. */
+size_t conf_keys_distance(str_t a, str_t b);
+
+#endif

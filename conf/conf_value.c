@@ -1,0 +1,312 @@
+#include "conf_value.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "box_id.h"
+#include "conf_errors.h"
+#include "conf_net.h"
+
+typedef struct unit {
+    const char *name;
+    uint64_t factor;
+} unit_t;
+
+/* Descending, so that printing takes the largest that fits. */
+static const unit_t durations[] = {{"d", 86400000}, {"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}};
+static const unit_t sizes[] = {{"TiB", UINT64_C(1) << 40},
+                               {"GiB", UINT64_C(1) << 30},
+                               {"MiB", UINT64_C(1) << 20},
+                               {"KiB", UINT64_C(1) << 10},
+                               {"", 1}};
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static bool is_alphanumeric(char c)
+{
+    return is_digit(c) || (str_lower(c) >= 'a' && str_lower(c) <= 'z');
+}
+
+/* "<digits><unit>"; spaces between them are allowed. */
+static const char *read_unit(str_t text, const unit_t *units, size_t count, const char *no_unit,
+                             uint64_t *out)
+{
+    size_t digits = 0;
+    while (digits < text.n && is_digit(text.p[digits]))
+        digits++;
+    str_t suffix = str_trim(str_from_offset(text, digits));
+    if (digits == 0)
+        return "does not begin with a whole number";
+    if (suffix.n != 0 && suffix.p[0] == '.')
+        return "has a fraction; write a whole number of a smaller unit";
+    uint64_t number;
+    if (!str_to_uint(str_make(text.p, digits), UINT64_MAX, &number))
+        return "is too large";
+    for (size_t i = 0; i < count; i++) {
+        if (!str_eq(suffix, str_from(units[i].name)))
+            continue;
+        if (number > UINT64_MAX / units[i].factor)
+            return "is too large";
+        *out = number * units[i].factor;
+        return NULL;
+    }
+    if (suffix.n == 0 && number == 0) {
+        *out = 0;
+        return NULL;
+    }
+    return suffix.n == 0 ? no_unit : "has an unknown unit";
+}
+
+const char *conf_value_size(str_t text, uint64_t *bytes)
+{
+    return read_unit(text, sizes, COUNT(sizes), "", bytes);
+}
+
+const char *conf_value_duration(str_t text, uint64_t *ms)
+{
+    return read_unit(text, durations, COUNT(durations), "has no unit", ms);
+}
+
+const char *conf_value_bool(str_t text, bool *out)
+{
+    bool yes = str_eq(text, STR("true"));
+    if (!yes && !str_eq(text, STR("false")))
+        return "is not true or false";
+    *out = yes;
+    return NULL;
+}
+
+const char *conf_value_domain(str_t text, char lower[CONF_DOMAIN_MAX + 1])
+{
+    if (text.n != 0 && text.p[text.n - 1] == '.')
+        text.n--;
+    if (text.n == 0)
+        return "is empty";
+    if (text.n > CONF_DOMAIN_MAX)
+        return "is too long: a label of 63 characters before it must fit into the 253 of a host name";
+    size_t label = 0;   /* characters of the label so far, */
+    bool number = true; /* and whether all are digits */
+    for (size_t i = 0; i <= text.n; i++) {
+        char c = i < text.n ? text.p[i] : '.';
+        if (c != '.') {
+            if (!is_alphanumeric(c) && c != '-')
+                return "has a character that host names do not have (write other alphabets as xn--)";
+            if (c == '-' && label == 0)
+                return "has a label that begins with a dash";
+            lower[i] = str_lower(c);
+            number = number && is_digit(c);
+            label++;
+            continue;
+        }
+        if (label == 0 || label > 63)
+            return "has a label that is not 1 to 63 characters long";
+        if (text.p[i - 1] == '-')
+            return "has a label that ends with a dash";
+        if (i == text.n && number)
+            return "ends with a number, as an address does";
+        lower[i] = i < text.n ? '.' : '\0';
+        label = 0;
+        number = true;
+    }
+    return NULL;
+}
+
+const char *conf_value_node(str_t text)
+{
+    if (text.n == 0)
+        return "is empty";
+    if (text.n > CONF_NODE_MAX)
+        return "is too long";
+    for (size_t i = 0; i < text.n; i++)
+        if (!is_alphanumeric(text.p[i]) && memchr("-._", text.p[i], 3) == NULL)
+            return "has another character than letters, digits, \"-\", \".\" and \"_\"";
+    return NULL;
+}
+
+static const char *read_user(str_t text)
+{
+    if (text.n > CONF_USER_MAX)
+        return "is too long";
+    if (text.n != 0 && text.p[0] == '-')
+        return "begins with a dash";
+    for (size_t i = 0; i < text.n; i++)
+        if (!is_alphanumeric(text.p[i]) && memchr("-._", text.p[i], 3) == NULL)
+            return "has another character than letters, digits, \"-\", \".\" and \"_\"";
+    return NULL;
+}
+
+static void set_string(void *field, char *value)
+{
+    char *before;
+    memcpy(&before, field, sizeof(before));
+    free(before);
+    memcpy(field, &value, sizeof(value));
+}
+
+static const char *set_path(str_t text, const char *dir, void *field)
+{
+    if (text.n == 0)
+        return "is empty";
+    size_t dir_len = text.p[0] == '/' ? 0 : strlen(dir);
+    if (dir_len + 1 + text.n >= PATH_MAX)
+        return "is too long";
+    char path[PATH_MAX];
+    if (text.p[0] == '/')
+        snprintf(path, sizeof(path), "%.*s", STR_ARG(text));
+    else
+        snprintf(path, sizeof(path), "%s%s%.*s", dir, dir_len == 1 && dir[0] == '/' ? "" : "/",
+                 STR_ARG(text));
+    set_string(field, conf_copy(str_from(path)));
+    return NULL;
+}
+
+static const char *set_domain(str_t text, void *field)
+{
+    char lower[CONF_DOMAIN_MAX + 1];
+    const char *why = conf_value_domain(text, lower);
+    if (why == NULL)
+        set_string(field, conf_copy(str_from(lower)));
+    return why;
+}
+
+static const char *set_box_id(const conf_key_t *key, str_t text, void *field)
+{
+    if (!box_id_valid(text))
+        return "is not a box id";
+    assert(key->width > BOX_ID_MAX);
+    memcpy(field, text.p, text.n);
+    ((char *)field)[text.n] = '\0';
+    return NULL;
+}
+
+static const char *set_kind(str_t text, void *field)
+{
+    static const char *const names[] = {[CONF_LISTENER_TLS] = "tls",
+                                        [CONF_LISTENER_REDIRECT] = "redirect",
+                                        [CONF_LISTENER_PLAIN] = "plain",
+                                        [CONF_LISTENER_HEALTH] = "health"};
+    for (size_t i = 0; i < COUNT(names); i++) {
+        if (str_eq(text, str_from(names[i]))) {
+            *(conf_listener_kind_t *)field = (conf_listener_kind_t)i;
+            return NULL;
+        }
+    }
+    return "is not a kind of listener";
+}
+
+static const char *set_number(const conf_key_t *key, uint64_t value, void *field)
+{
+    if (value < key->min)
+        return "is too small";
+    if (value > key->max)
+        return "is too large";
+    uint16_t u16 = (uint16_t)value;
+    uint32_t u32 = (uint32_t)value;
+    switch (key->width) {
+    case sizeof(u16):
+        assert(key->max <= UINT16_MAX);
+        memcpy(field, &u16, sizeof(u16));
+        return NULL;
+    case sizeof(u32):
+        assert(key->max <= UINT32_MAX);
+        memcpy(field, &u32, sizeof(u32));
+        return NULL;
+    default:
+        assert(key->width == sizeof(value));
+        memcpy(field, &value, sizeof(value));
+        return NULL;
+    }
+}
+
+static const char *set_scalar_number(const conf_key_t *key, str_t text, void *field)
+{
+    uint64_t value = 0;
+    const char *why = NULL;
+    if (key->type == CONF_SIZE)
+        why = conf_value_size(text, &value);
+    else if (key->type == CONF_DURATION)
+        why = conf_value_duration(text, &value);
+    else if (!str_to_uint(text, UINT64_MAX, &value))
+        why = "is not a whole number";
+    return why != NULL ? why : set_number(key, value, field);
+}
+
+static const char *set_address(const conf_key_t *key, str_t text, void *field)
+{
+    conf_address_t address;
+    const char *why = conf_net_read_address(text, key->type == CONF_ADDRESS, &address);
+    if (why == NULL)
+        *(conf_address_t *)field = address;
+    return why;
+}
+
+static const char *set_checked_string(str_t text, const char *why, void *field)
+{
+    if (why == NULL)
+        set_string(field, conf_copy(text));
+    return why;
+}
+
+const char *conf_value_set(const conf_key_t *key, str_t text, const char *dir, void *field)
+{
+    for (size_t i = 0; i < text.n; i++)
+        if ((unsigned char)text.p[i] < 0x20 || text.p[i] == 0x7f)
+            return "has a control character";
+    switch (key->type) {
+    case CONF_UINT:
+    case CONF_DURATION:
+    case CONF_SIZE:
+        return set_scalar_number(key, text, field);
+    case CONF_BOOL:
+        return conf_value_bool(text, field);
+    case CONF_PATH:
+        return set_path(text, dir, field);
+    case CONF_LOG:
+        if (str_eq(text, STR("stdout")) || str_eq(text, STR("off")))
+            return set_checked_string(text, NULL, field);
+        return set_path(text, dir, field);
+    case CONF_NODE:
+        return set_checked_string(text, conf_value_node(text), field);
+    case CONF_USER:
+        return set_checked_string(text, read_user(text), field);
+    case CONF_DOMAIN:
+        return set_domain(text, field);
+    case CONF_LISTENER_KIND:
+        return set_kind(text, field);
+    case CONF_ADDRESS:
+    case CONF_BOX_ADDRESS:
+        return set_address(key, text, field);
+    case CONF_BOX_ID:
+        return set_box_id(key, text, field);
+    case CONF_SECTION:
+    case CONF_NETWORKS:
+    case CONF_MAPS:
+        break;
+    }
+    assert(!"no scalar");
+    return NULL;
+}
+
+static void print_unit(uint64_t value, const unit_t *units, size_t count, char out[32])
+{
+    size_t i = 0;
+    while (i + 1 < count && (value < units[i].factor || value % units[i].factor != 0))
+        i++;
+    snprintf(out, 32, "%llu%s", (unsigned long long)(value / units[i].factor), units[i].name);
+}
+
+void conf_value_print_size(uint64_t bytes, char out[32])
+{
+    print_unit(bytes, sizes, COUNT(sizes), out);
+}
+
+void conf_value_print_duration(uint64_t ms, char out[32])
+{
+    print_unit(ms, durations, COUNT(durations), out);
+}

@@ -1,0 +1,33 @@
+/*
+ * One scalar of the file as the value of a key.
+ */
+#ifndef BOXEDGE_CONF_VALUE_H
+#define BOXEDGE_CONF_VALUE_H
+
+#include "conf_keys.h"
+
+/* Room beside the preview domain: the longest label, its dot, and 253 characters in all (RFC 1035, 2.3.4). */
+#define CONF_DOMAIN_MAX (253 - 63 - 1)
+#define CONF_NODE_MAX   64
+#define CONF_USER_MAX   32
+
+/*
+ * Reads `text` as `key` asks, into `field` (of key->width bytes; a char * is allocated, what was there is
+ * freed). Relative paths become relative to `dir`. Returns NULL, or what is wrong as a part of a sentence
+ * ("has no unit"); the field is as before then.
+ */
+MUST_USE const char *conf_value_set(const conf_key_t *key, str_t text, const char *dir, void *field);
+
+/* The readers behind it; all return NULL or what is wrong. Sizes in bytes, durations in milliseconds. */
+MUST_USE const char *conf_value_size(str_t text, uint64_t *bytes);
+MUST_USE const char *conf_value_duration(str_t text, uint64_t *ms);
+MUST_USE const char *conf_value_bool(str_t text, bool *out);
+/* `lower` has room for CONF_DOMAIN_MAX + 1 and receives the name in lower case without a trailing dot. */
+MUST_USE const char *conf_value_domain(str_t text, char lower[CONF_DOMAIN_MAX + 1]);
+MUST_USE const char *conf_value_node(str_t text);
+
+/* The shortest text that reads as this value: "32KiB", "15m". `out` has room for 32. */
+void conf_value_print_size(uint64_t bytes, char out[32]);
+void conf_value_print_duration(uint64_t ms, char out[32]);
+
+#endif
