@@ -2,7 +2,7 @@
  * Where previews and box states are recorded: two LMDB environments with one set of functions. `durable`
  * holds previews and is synced before a change is acknowledged; `volatile` holds box states and addresses, on
  * tmpfs, and is never synced. One process writes (the controller); any number read without a lock. A read
- * transaction lives for one call.
+ * transaction lives for one call. A process opens a store once, and one thread at a time uses it.
  *
  * Records have a version byte first, and unknown versions are refused, so that a later edge may change them.
  */
@@ -86,7 +86,12 @@ typedef struct store_stats {
 } store_stats_t;
 MUST_USE store_result_t store_get_stats(store_t *store, store_stats_t *out);
 
-/* ---- the writer ---- */
+/*
+ * ---- the writer ----
+ * What cannot be a record (box_id_valid, preview_label_fits, port 0, BOX_UNKNOWN) is refused with
+ * STORE_FAILED when it is put, and not found when it is deleted. When the map is full, what only replaces or
+ * deletes still works.
+ */
 /* Creates or replaces; fills preview->version from the sequence. On disk before it returns. */
 MUST_USE store_result_t store_put_preview(store_t *store, store_preview_t *preview);
 MUST_USE store_result_t store_delete_preview(store_t *store, str_t id, uint16_t port);
@@ -94,11 +99,14 @@ MUST_USE store_result_t store_delete_preview(store_t *store, str_t id, uint16_t 
 typedef struct store_change {
     bool remove;             /* delete (preview.id, preview.port); else create or replace it */
     store_preview_t preview; /* what is put; gets its version */
-    store_result_t result;   /* of this change: STORE_NOT_FOUND for a delete of what is not there */
+    store_result_t result; /* of this change: STORE_NOT_FOUND for a delete of what is not there, STORE_FAILED
+                              for a name that is refused, which stops no other change */
 } store_change_t;
+#define STORE_APPLY_MAX 16384
 /*
- * Makes the changes in their order in one transaction, on disk before it returns. Where the transaction fails
- * (full, I/O error) nothing was changed and every change has that result, which is also returned.
+ * Makes the changes, at most STORE_APPLY_MAX (asserted), in their order in one transaction, on disk before it
+ * returns. Where the transaction fails (full, I/O error) nothing was changed and every change has that
+ * result, which is also returned. After STORE_FULL they can be tried one by one: some of them may still work.
  */
 MUST_USE store_result_t store_apply(store_t *store, store_change_t *changes, size_t count);
 MUST_USE store_result_t store_put_box(store_t *store, const store_box_t *box);

@@ -1,0 +1,23 @@
+/*
+ * Names (box id, port) as keys that sort by id and then port when they are compared as bytes: the id, a zero
+ * byte, which sorts before all that ids are made of, and the port, its high byte first.
+ */
+#ifndef BOXEDGE_ORDER_H
+#define BOXEDGE_ORDER_H
+
+#include "hostname.h"
+
+#define ORDER_KEY_MAX (BOX_ID_MAX + 3)
+
+typedef struct order_key {
+    uint8_t bytes[ORDER_KEY_MAX];
+    size_t len;
+} order_key_t;
+
+/* The key of a name. An id that is longer than BOX_ID_MAX gives a key after all names that its beginning has.
+ */
+order_key_t order_key(str_t id, uint16_t port);
+/* The name in a key; *id points into it. False for bytes that are no key. */
+MUST_USE bool order_name(str_t key, str_t *id, uint16_t *port);
+
+#endif

@@ -1,0 +1,337 @@
+#include "store.h"
+
+#include <assert.h>
+
+#include "record.h"
+#include "table.h"
+
+struct store {
+    table_t *previews; /* durable */
+    table_t *boxes;    /* volatile */
+    uint64_t map_bytes;
+    char error[TABLE_ERROR_MAX];
+};
+
+store_t *store_open(const char *durable_dir, const char *volatile_dir, uint64_t map_bytes, bool writer,
+                    char *error, size_t error_len)
+{
+    store_t *store = calloc(1, sizeof(*store));
+    if (store == NULL) {
+        snprintf(error, error_len, "out of memory");
+        return NULL;
+    }
+    store->map_bytes = map_bytes;
+    table_options_t options = {.dir = durable_dir, .map_bytes = map_bytes, .writer = writer, .synced = true};
+    store->previews = table_open(&options, store->error);
+    if (store->previews != NULL) {
+        options.dir = volatile_dir;
+        options.synced = false;
+        store->boxes = table_open(&options, store->error);
+    }
+    if (store->boxes == NULL) {
+        snprintf(error, error_len, "%s: %s", options.dir, store->error);
+        store_close(&store);
+    }
+    return store;
+}
+
+void store_close(store_t **store)
+{
+    if (*store == NULL)
+        return;
+    table_close(&(*store)->previews);
+    table_close(&(*store)->boxes);
+    free(*store);
+    *store = NULL;
+}
+
+const char *store_error(const store_t *store)
+{
+    return store->error;
+}
+
+static store_result_t refused(store_t *store, const char *why, str_t id)
+{
+    snprintf(store->error, sizeof(store->error), "%s: %.*s", why, id.n > BOX_ID_MAX ? BOX_ID_MAX : (int)id.n,
+             id.p);
+    return STORE_FAILED;
+}
+
+/* ---- readers ---- */
+
+store_result_t store_get_preview(store_t *store, str_t id, uint16_t port, store_preview_t *out)
+{
+    store_result_t result = table_read_begin(store->previews);
+    if (result != STORE_OK)
+        return result;
+    str_t record;
+    result = table_find(store->previews, id, port, &record);
+    if (result == STORE_OK && !record_decode_preview(record, id, port, out))
+        result = refused(store, "this edge cannot read the record of a preview", id);
+    table_read_end(store->previews);
+    return result;
+}
+
+store_result_t store_get_box(store_t *store, str_t id, store_box_t *out)
+{
+    store_result_t result = table_read_begin(store->boxes);
+    if (result != STORE_OK)
+        return result;
+    str_t record;
+    result = table_find(store->boxes, id, 0, &record);
+    if (result == STORE_OK && !record_decode_box(record, id, out))
+        result = refused(store, "this edge cannot read the record of box", id);
+    table_read_end(store->boxes);
+    return result;
+}
+
+typedef struct each_preview {
+    bool (*call)(const store_preview_t *, void *);
+    void *arg;
+    str_t only; /* previews of this box; all where it is empty */
+} each_preview_t;
+
+static bool on_preview(str_t id, uint16_t port, str_t record, void *arg)
+{
+    const each_preview_t *each = arg;
+    if (each->only.n != 0 && !str_eq(id, each->only))
+        return false;
+    store_preview_t preview;
+    return !record_decode_preview(record, id, port, &preview) || each->call(&preview, each->arg);
+}
+
+store_result_t store_each_preview(store_t *store, bool (*each)(const store_preview_t *, void *), void *arg)
+{
+    return store_each_preview_from(store, STR(""), 0, false, each, arg);
+}
+
+store_result_t store_each_preview_from(store_t *store, str_t id, uint16_t port, bool box_only,
+                                       bool (*each)(const store_preview_t *, void *), void *arg)
+{
+    if (box_only && id.n == 0)
+        return STORE_OK;
+    each_preview_t call = {.call = each, .arg = arg};
+    if (box_only)
+        call.only = id;
+    store_result_t result = table_read_begin(store->previews);
+    if (result != STORE_OK)
+        return result;
+    result = table_each(store->previews, id, port, on_preview, &call);
+    table_read_end(store->previews);
+    return result;
+}
+
+typedef struct each_box {
+    bool (*call)(const store_box_t *, void *);
+    void *arg;
+} each_box_t;
+
+static bool on_box(str_t id, uint16_t port, str_t record, void *arg)
+{
+    (void)port;
+    const each_box_t *each = arg;
+    store_box_t box;
+    return !record_decode_box(record, id, &box) || each->call(&box, each->arg);
+}
+
+store_result_t store_each_box(store_t *store, bool (*each)(const store_box_t *, void *), void *arg)
+{
+    each_box_t call = {.call = each, .arg = arg};
+    store_result_t result = table_read_begin(store->boxes);
+    if (result != STORE_OK)
+        return result;
+    result = table_each(store->boxes, STR(""), 0, on_box, &call);
+    table_read_end(store->boxes);
+    return result;
+}
+
+static store_result_t stats_of(table_t *table, table_stats_t *out)
+{
+    store_result_t result = table_read_begin(table);
+    if (result != STORE_OK)
+        return result;
+    result = table_get_stats(table, out);
+    table_read_end(table);
+    return result;
+}
+
+store_result_t store_get_stats(store_t *store, store_stats_t *out)
+{
+    table_stats_t previews, boxes;
+    store_result_t result = stats_of(store->previews, &previews);
+    if (result == STORE_OK)
+        result = stats_of(store->boxes, &boxes);
+    if (result != STORE_OK)
+        return result;
+    *out = (store_stats_t){.previews = previews.records,
+                           .boxes = boxes.records,
+                           .durable_bytes = previews.bytes,
+                           .volatile_bytes = boxes.bytes,
+                           .map_bytes = store->map_bytes,
+                           .readers = previews.readers + boxes.readers};
+    return STORE_OK;
+}
+
+/* ---- the writer ---- */
+
+/* What is changed in one transaction: some previews, or one box. */
+typedef struct work {
+    table_t *table;
+    store_change_t *changes; /* previews */
+    size_t count;
+    str_t box_id;           /* a box */
+    const store_box_t *box; /* NULL: it is deleted */
+} work_t;
+
+static str_t id_of(const char id[BOX_ID_MAX + 1])
+{
+    return str_make(id, strnlen(id, BOX_ID_MAX + 1));
+}
+
+/* Makes one change of a preview within the open transaction. */
+static store_result_t make_preview(store_t *store, store_change_t *change)
+{
+    store_preview_t *preview = &change->preview;
+    str_t id = id_of(preview->id);
+    if (change->remove)
+        return table_delete(store->previews, id, preview->port);
+    store_result_t result = table_next(store->previews, &preview->version);
+    if (result != STORE_OK)
+        return result;
+    char record[RECORD_PREVIEW_BYTES];
+    record_encode_preview(preview, record);
+    return table_put(store->previews, id, preview->port, str_make(record, sizeof(record)));
+}
+
+static bool preview_valid(const store_preview_t *preview)
+{
+    str_t id = id_of(preview->id);
+    return box_id_valid(id) && preview->port != 0 && preview_label_fits(id, preview->port) &&
+           preview->host_header <= HOST_HEADER_LOCALHOST;
+}
+
+/* Makes the work within the open transaction. STORE_NOT_FOUND where nothing came out of it to be committed.
+ */
+static store_result_t make_work(store_t *store, const work_t *work)
+{
+    if (work->box_id.p != NULL && work->box == NULL)
+        return table_delete(store->boxes, work->box_id, 0);
+    if (work->box_id.p != NULL) {
+        char record[RECORD_BOX_BYTES];
+        record_encode_box(work->box, record);
+        return table_put(store->boxes, work->box_id, 0, str_make(record, sizeof(record)));
+    }
+    store_result_t all = STORE_NOT_FOUND;
+    for (size_t i = 0; i < work->count; i++) {
+        store_change_t *change = &work->changes[i];
+        if (!change->remove && !preview_valid(&change->preview)) {
+            change->result = refused(store, "not a preview", id_of(change->preview.id));
+            continue;
+        }
+        change->result = make_preview(store, change);
+        if (change->result == STORE_OK)
+            all = STORE_OK;
+        else if (change->result != STORE_NOT_FOUND)
+            return change->result;
+    }
+    return all;
+}
+
+static store_result_t commit_work(store_t *store, const work_t *work)
+{
+    store_result_t result = table_write_begin(work->table);
+    if (result != STORE_OK)
+        return result;
+    result = make_work(store, work);
+    if (result == STORE_OK)
+        return table_write_commit(work->table);
+    table_write_abort(work->table);
+    return result;
+}
+
+static bool has_record(table_t *table, str_t id, uint16_t port)
+{
+    if (table_read_begin(table) != STORE_OK)
+        return false;
+    str_t record;
+    bool has = table_find(table, id, port, &record) == STORE_OK;
+    table_read_end(table);
+    return has;
+}
+
+/* Whether the work only replaces and deletes. */
+static bool adds_nothing(const work_t *work)
+{
+    if (work->box_id.p != NULL)
+        return work->box == NULL || has_record(work->table, work->box_id, 0);
+    for (size_t i = 0; i < work->count; i++) {
+        const store_change_t *change = &work->changes[i];
+        if (!change->remove && !has_record(work->table, id_of(change->preview.id), change->preview.port))
+            return false;
+    }
+    return true;
+}
+
+/* Does the work in one transaction, with the reserve if it must and may. */
+static store_result_t do_work(store_t *store, const work_t *work)
+{
+    store_result_t result = commit_work(store, work);
+    if (result != STORE_FULL || !adds_nothing(work))
+        return result;
+    table_use_reserve(work->table, true);
+    result = commit_work(store, work);
+    table_use_reserve(work->table, false);
+    return result;
+}
+
+store_result_t store_apply(store_t *store, store_change_t *changes, size_t count)
+{
+    assert(count <= STORE_APPLY_MAX);
+    work_t work = {.table = store->previews, .changes = changes, .count = count};
+    store_result_t result = do_work(store, &work);
+    if (result == STORE_OK || result == STORE_NOT_FOUND)
+        return STORE_OK;
+    for (size_t i = 0; i < count; i++)
+        changes[i].result = result;
+    return result;
+}
+
+store_result_t store_put_preview(store_t *store, store_preview_t *preview)
+{
+    store_change_t change = {.preview = *preview};
+    store_result_t result = store_apply(store, &change, 1);
+    if (result != STORE_OK)
+        return result;
+    preview->version = change.preview.version;
+    return change.result;
+}
+
+store_result_t store_delete_preview(store_t *store, str_t id, uint16_t port)
+{
+    store_change_t change = {.remove = true, .preview.port = port};
+    if (id.n == 0 || id.n > BOX_ID_MAX)
+        return STORE_NOT_FOUND;
+    memcpy(change.preview.id, id.p, id.n);
+    store_result_t result = store_apply(store, &change, 1);
+    return result == STORE_OK ? change.result : result;
+}
+
+store_result_t store_put_box(store_t *store, const store_box_t *box)
+{
+    str_t id = id_of(box->id);
+    if (!box_id_valid(id) || box->state == BOX_UNKNOWN || box->state > BOX_GONE)
+        return refused(store, "not a box", id);
+    return do_work(store, &(work_t){.table = store->boxes, .box_id = id, .box = box});
+}
+
+store_result_t store_delete_box(store_t *store, str_t id)
+{
+    if (!box_id_valid(id))
+        return STORE_NOT_FOUND;
+    return do_work(store, &(work_t){.table = store->boxes, .box_id = id});
+}
+
+int store_reap_readers(store_t *store)
+{
+    return table_reap_readers(store->previews) + table_reap_readers(store->boxes);
+}

@@ -1,0 +1,436 @@
+#include "table.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <sys/random.h>
+
+#include <lmdb.h>
+
+#include "bucket.h"
+#include "bytes.h"
+#include "order.h"
+#include "siphash.h"
+
+/* The version of the layout that table.h describes. */
+#define TABLE_LAYOUT 1
+/* Slots for processes that read: workers of two generations, the controller, command lines. */
+#define TABLE_READERS 1024
+/* What table_use_reserve lets a writer use; a change touches about 20 pages. */
+#define TABLE_RESERVE_BYTES (1024 * 1024)
+
+struct table {
+    MDB_env *env;
+    MDB_dbi records;
+    MDB_dbi order;
+    MDB_dbi meta;
+    MDB_txn *read;  /* made once, renewed for each reading */
+    MDB_txn *write; /* NULL outside write transactions */
+    size_t map_bytes;
+    siphash_key_t hash_key;
+    uint64_t given_out; /* highest number of the sequence that was given out, committed or not */
+    char *error;
+    char bucket[BUCKET_MAX]; /* a bucket that is being written */
+};
+
+/* The key of "records": LMDB wants integers in its own size and byte order. */
+static size_t name_hash(const table_t *table, str_t id, uint16_t port)
+{
+    static_assert(sizeof(size_t) == sizeof(uint64_t), "hashes are keys of 64 bits");
+    uint8_t name[BOX_ID_MAX + 3];
+    memcpy(name, id.p, id.n);
+    name[id.n] = 0;
+    bytes_put16(name + id.n + 1, port);
+    return siphash(&table->hash_key, name, id.n + 3);
+}
+
+static MDB_val val(const void *p, size_t n)
+{
+    return (MDB_val){.mv_size = n, .mv_data = (void *)(uintptr_t)p};
+}
+
+static bool id_fits(str_t id)
+{
+    return id.n != 0 && id.n <= BOX_ID_MAX;
+}
+
+static store_result_t failed(table_t *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static store_result_t failed(table_t *table, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(table->error, TABLE_ERROR_MAX, format, args);
+    va_end(args);
+    return STORE_FAILED;
+}
+
+/* What an error of LMDB, or of the system through it, means. */
+static store_result_t result_of(table_t *table, const char *doing, int rc)
+{
+    switch (rc) {
+    case 0:
+        return STORE_OK;
+    case MDB_NOTFOUND:
+        return STORE_NOT_FOUND;
+    case MDB_MAP_FULL: /* the map */
+    case MDB_TXN_FULL: /* more pages than one transaction may change */
+    case ENOSPC:       /* the disk */
+    case EDQUOT:
+    case EFBIG:
+        failed(table, "%s: the store is full: %s", doing, mdb_strerror(rc));
+        return STORE_FULL;
+    default:
+        return failed(table, "%s: %s", doing, mdb_strerror(rc));
+    }
+}
+
+/* ---- opening ---- */
+
+/* What a new environment begins with. */
+static int meta_make(table_t *table, MDB_txn *txn)
+{
+    uint8_t layout = TABLE_LAYOUT;
+    siphash_key_t hash_key;
+    if (getrandom(&hash_key, sizeof(hash_key), 0) != sizeof(hash_key))
+        return errno != 0 ? errno : EIO;
+    MDB_val key = val("layout", 6), value = val(&layout, 1);
+    int rc = mdb_put(txn, table->meta, &key, &value, 0);
+    if (rc != 0)
+        return rc;
+    key = val("hash_key", 8);
+    value = val(&hash_key, sizeof(hash_key));
+    return mdb_put(txn, table->meta, &key, &value, 0);
+}
+
+static store_result_t meta_read(table_t *table, MDB_txn *txn)
+{
+    MDB_val key = val("layout", 6), value;
+    int rc = mdb_get(txn, table->meta, &key, &value);
+    if (rc != 0)
+        return failed(table, "the store has no layout version: %s", mdb_strerror(rc));
+    if (value.mv_size != 1 || *(const uint8_t *)value.mv_data != TABLE_LAYOUT)
+        return failed(table, "the store was written by an edge with another layout");
+    key = val("hash_key", 8);
+    rc = mdb_get(txn, table->meta, &key, &value);
+    if (rc != 0 || value.mv_size != sizeof(table->hash_key))
+        return failed(table, "the store has no hash key");
+    memcpy(&table->hash_key, value.mv_data, sizeof(table->hash_key));
+    return STORE_OK;
+}
+
+/* Opens the three databases; the writer makes them where they are missing. */
+static store_result_t open_databases(table_t *table, MDB_txn *txn, bool writer)
+{
+    unsigned make = writer ? MDB_CREATE : 0;
+    int rc = mdb_dbi_open(txn, "records", MDB_INTEGERKEY | make, &table->records);
+    if (rc == 0)
+        rc = mdb_dbi_open(txn, "order", make, &table->order);
+    if (rc == 0)
+        rc = mdb_dbi_open(txn, "meta", make, &table->meta);
+    if (rc == MDB_NOTFOUND)
+        return failed(table, "there is no store yet");
+    if (rc == 0 && writer) {
+        MDB_stat stat;
+        rc = mdb_stat(txn, table->meta, &stat);
+        if (rc == 0 && stat.ms_entries == 0)
+            rc = meta_make(table, txn);
+    }
+    if (rc != 0)
+        return failed(table, "cannot open the store: %s", mdb_strerror(rc));
+    return meta_read(table, txn);
+}
+
+static store_result_t open_env(table_t *table, const table_options_t *options)
+{
+    size_t page = 4096;
+    table->map_bytes = (options->map_bytes + page - 1) / page * page;
+    int rc = mdb_env_create(&table->env);
+    if (rc == 0)
+        rc = mdb_env_set_maxdbs(table->env, 3);
+    if (rc == 0)
+        rc = mdb_env_set_maxreaders(table->env, TABLE_READERS);
+    /* Readers map the reserve too, so that they can follow a writer that uses it. */
+    if (rc == 0)
+        rc = mdb_env_set_mapsize(table->env, table->map_bytes + (options->writer ? 0 : TABLE_RESERVE_BYTES));
+    /* MDB_NOTLS: a reader slot belongs to the transaction, which stays open and is renewed, not to the
+     * thread: then a reading costs no system call, and the thread that writes may read as well. */
+    unsigned flags =
+        MDB_NOTLS | (options->writer ? 0 : MDB_RDONLY) | (options->synced ? 0 : MDB_NOSYNC | MDB_NOMETASYNC);
+    if (rc == 0)
+        rc = mdb_env_open(table->env, options->dir, flags, 0600);
+    if (rc == ENOENT && !options->writer)
+        return failed(table, "there is no store yet");
+    return rc == 0 ? STORE_OK : failed(table, "cannot open the store: %s", mdb_strerror(rc));
+}
+
+static store_result_t open_all(table_t *table, const table_options_t *options)
+{
+    store_result_t result = open_env(table, options);
+    if (result != STORE_OK)
+        return result;
+    (void)table_reap_readers(table);
+    MDB_txn *txn;
+    int rc = mdb_txn_begin(table->env, NULL, options->writer ? 0 : MDB_RDONLY, &txn);
+    if (rc != 0)
+        return failed(table, "cannot read the store: %s", mdb_strerror(rc));
+    result = open_databases(table, txn, options->writer);
+    if (result != STORE_OK) {
+        mdb_txn_abort(txn);
+        return result;
+    }
+    rc = mdb_txn_commit(txn);
+    if (rc == 0)
+        rc = mdb_txn_begin(table->env, NULL, MDB_RDONLY, &table->read);
+    if (rc != 0)
+        return failed(table, "cannot open the store: %s", mdb_strerror(rc));
+    mdb_txn_reset(table->read);
+    return STORE_OK;
+}
+
+table_t *table_open(const table_options_t *options, char *error)
+{
+    table_t *table = calloc(1, sizeof(*table));
+    if (table == NULL) {
+        snprintf(error, TABLE_ERROR_MAX, "out of memory");
+        return NULL;
+    }
+    table->error = error;
+    if (open_all(table, options) != STORE_OK)
+        table_close(&table);
+    return table;
+}
+
+void table_close(table_t **table)
+{
+    table_t *t = *table;
+    if (t == NULL)
+        return;
+    if (t->write != NULL)
+        mdb_txn_abort(t->write);
+    if (t->read != NULL)
+        mdb_txn_abort(t->read);
+    if (t->env != NULL)
+        mdb_env_close(t->env);
+    free(t);
+    *table = NULL;
+}
+
+/* ---- reading ---- */
+
+store_result_t table_read_begin(table_t *table)
+{
+    int rc = mdb_txn_renew(table->read);
+    if (rc == MDB_MAP_RESIZED) {
+        /* A writer with a larger map was here: take over its size. */
+        rc = mdb_env_set_mapsize(table->env, 0);
+        if (rc == 0)
+            rc = mdb_txn_renew(table->read);
+    }
+    return rc == 0 ? STORE_OK : failed(table, "cannot read the store: %s", mdb_strerror(rc));
+}
+
+void table_read_end(table_t *table)
+{
+    mdb_txn_reset(table->read);
+}
+
+static store_result_t find_in(table_t *table, MDB_txn *txn, str_t id, uint16_t port, str_t *record)
+{
+    if (!id_fits(id))
+        return STORE_NOT_FOUND;
+    size_t hash = name_hash(table, id, port);
+    MDB_val key = val(&hash, sizeof(hash)), value;
+    int rc = mdb_get(txn, table->records, &key, &value);
+    if (rc != 0)
+        return result_of(table, "cannot read the store", rc);
+    bucket_entry_t entry;
+    switch (bucket_find(str_make(value.mv_data, value.mv_size), id, port, &entry)) {
+    case BUCKET_OK:
+        *record = entry.record;
+        return STORE_OK;
+    case BUCKET_END:
+        return STORE_NOT_FOUND;
+    default:
+        return failed(table, "the record of %.*s is broken", STR_ARG(id));
+    }
+}
+
+store_result_t table_find(table_t *table, str_t id, uint16_t port, str_t *record)
+{
+    return find_in(table, table->read, id, port, record);
+}
+
+store_result_t table_each(table_t *table, str_t id, uint16_t port,
+                          bool (*each)(str_t id, uint16_t port, str_t record, void *), void *arg)
+{
+    MDB_cursor *cursor;
+    int rc = mdb_cursor_open(table->read, table->order, &cursor);
+    if (rc != 0)
+        return result_of(table, "cannot list the store", rc);
+    order_key_t from = order_key(id, port);
+    MDB_val key = val(from.bytes, from.len), value;
+    bool more = true;
+    rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+    while (rc == 0 && more) {
+        str_t record;
+        if (order_name(str_make(key.mv_data, key.mv_size), &id, &port) &&
+            table_find(table, id, port, &record) == STORE_OK)
+            more = each(id, port, record, arg);
+        if (more)
+            rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+    }
+    mdb_cursor_close(cursor);
+    return rc == MDB_NOTFOUND ? STORE_OK : result_of(table, "cannot list the store", rc);
+}
+
+static int count_line(const char *line, void *count)
+{
+    (void)line;
+    ++*(uint64_t *)count;
+    return 0;
+}
+
+store_result_t table_get_stats(table_t *table, table_stats_t *out)
+{
+    MDB_stat stat;
+    MDB_envinfo info;
+    uint64_t lines = 0;
+    int rc = mdb_stat(table->read, table->order, &stat);
+    if (rc == 0)
+        rc = mdb_env_info(table->env, &info);
+    if (rc == 0 && mdb_reader_list(table->env, count_line, &lines) < 0)
+        rc = EIO;
+    if (rc != 0)
+        return result_of(table, "cannot read the store", rc);
+    out->records = stat.ms_entries;
+    out->bytes = (uint64_t)stat.ms_psize * (info.me_last_pgno + 1);
+    /* One line is a heading, or says that there are none. */
+    out->readers = lines - 1;
+    return STORE_OK;
+}
+
+/* ---- writing ---- */
+
+store_result_t table_write_begin(table_t *table)
+{
+    assert(table->write == NULL);
+    int rc = mdb_txn_begin(table->env, NULL, 0, &table->write);
+    if (rc != 0)
+        table->write = NULL;
+    return result_of(table, "cannot change the store", rc);
+}
+
+store_result_t table_write_commit(table_t *table)
+{
+    assert(table->write != NULL);
+    int rc = mdb_txn_commit(table->write);
+    table->write = NULL;
+    return result_of(table, "cannot change the store", rc);
+}
+
+void table_write_abort(table_t *table)
+{
+    assert(table->write != NULL);
+    mdb_txn_abort(table->write);
+    table->write = NULL;
+}
+
+/* Puts a bucket in its place; an empty one goes. */
+static int write_bucket(table_t *table, str_t id, uint16_t port, str_t bucket)
+{
+    size_t hash = name_hash(table, id, port);
+    MDB_val key = val(&hash, sizeof(hash)), value = val(bucket.p, bucket.n);
+    if (bucket.n == 0)
+        return mdb_del(table->write, table->records, &key, NULL);
+    return mdb_put(table->write, table->records, &key, &value, 0);
+}
+
+/* Reads the bucket of a name and writes it into table->bucket with the name's record replaced. */
+static store_result_t make_bucket(table_t *table, str_t id, uint16_t port, str_t record, str_t *bucket)
+{
+    size_t hash = name_hash(table, id, port);
+    MDB_val key = val(&hash, sizeof(hash)), value = {0};
+    int rc = mdb_get(table->write, table->records, &key, &value);
+    if (rc == MDB_NOTFOUND && record.p != NULL)
+        value.mv_size = 0;
+    else if (rc != 0)
+        return result_of(table, "cannot change the store", rc);
+    str_t old = str_make(value.mv_data, value.mv_size);
+    bucket->p = table->bucket;
+    if (bucket_replace(old, id, port, record, table->bucket, BUCKET_MAX, &bucket->n) != BUCKET_OK)
+        return failed(table, "too many records with one hash");
+    /* Nothing was there to delete. A bucket that cannot be read is shorter now: what was lost in it was, but
+     * for one chance in 2^64, this record. */
+    return record.p == NULL && bucket->n == old.n ? STORE_NOT_FOUND : STORE_OK;
+}
+
+store_result_t table_put(table_t *table, str_t id, uint16_t port, str_t record)
+{
+    assert(table->write != NULL && id_fits(id) && record.p != NULL);
+    str_t bucket;
+    store_result_t result = make_bucket(table, id, port, record, &bucket);
+    if (result != STORE_OK)
+        return result;
+    int rc = write_bucket(table, id, port, bucket);
+    order_key_t order = order_key(id, port);
+    MDB_val key = val(order.bytes, order.len), empty = val("", 0);
+    if (rc == 0)
+        rc = mdb_put(table->write, table->order, &key, &empty, MDB_NOOVERWRITE);
+    return rc == MDB_KEYEXIST ? STORE_OK : result_of(table, "cannot change the store", rc);
+}
+
+store_result_t table_delete(table_t *table, str_t id, uint16_t port)
+{
+    assert(table->write != NULL);
+    if (!id_fits(id))
+        return STORE_NOT_FOUND;
+    str_t bucket;
+    store_result_t result = make_bucket(table, id, port, (str_t){0}, &bucket);
+    if (result != STORE_OK)
+        return result;
+    int rc = write_bucket(table, id, port, bucket);
+    order_key_t order = order_key(id, port);
+    MDB_val key = val(order.bytes, order.len);
+    if (rc == 0)
+        rc = mdb_del(table->write, table->order, &key, NULL);
+    return rc == MDB_NOTFOUND ? STORE_OK : result_of(table, "cannot change the store", rc);
+}
+
+store_result_t table_next(table_t *table, uint64_t *number)
+{
+    assert(table->write != NULL);
+    uint8_t bytes[8];
+    uint64_t last = 0;
+    MDB_val key = val("sequence", 8), value;
+    int rc = mdb_get(table->write, table->meta, &key, &value);
+    if (rc == 0 && value.mv_size != sizeof(bytes))
+        return failed(table, "the store's sequence is broken");
+    if (rc == 0)
+        last = bytes_get64(value.mv_data);
+    else if (rc != MDB_NOTFOUND)
+        return result_of(table, "cannot change the store", rc);
+    if (last < table->given_out)
+        last = table->given_out;
+    bytes_put64(bytes, last + 1);
+    value = val(bytes, sizeof(bytes));
+    rc = mdb_put(table->write, table->meta, &key, &value, 0);
+    if (rc == 0)
+        *number = table->given_out = last + 1;
+    return result_of(table, "cannot change the store", rc);
+}
+
+void table_use_reserve(table_t *table, bool on)
+{
+    assert(table->write == NULL);
+    /* LMDB never makes the map smaller than what is in use. It maps anew, and has no map left where that
+     * fails (for want of address space only): nothing could be read any more. */
+    int rc = mdb_env_set_mapsize(table->env, table->map_bytes + (on ? TABLE_RESERVE_BYTES : 0));
+    assert(rc == 0);
+}
+
+int table_reap_readers(table_t *table)
+{
+    int dead = 0;
+    return mdb_reader_check(table->env, &dead) == 0 ? dead : 0;
+}
