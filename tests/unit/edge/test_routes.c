@@ -1,0 +1,188 @@
+/* From a host name to the preview and its box, and what the cache in between may and may not do. */
+#include "routes.h"
+
+#include "../routing/store_fixture.h"
+
+#define DOMAIN STR("preview.box.example")
+
+typedef struct routes_fixture {
+    fixture_t store;
+    _Atomic uint64_t epoch;
+    routes_t *routes;
+} routes_fixture_t;
+
+static int setup(void **state)
+{
+    routes_fixture_t *f = calloc(1, sizeof(*f));
+    assert_non_null(f);
+    fixture_make(&f->store);
+    fixture_open(&f->store, FIXTURE_MAP_BYTES);
+    f->routes = routes_new(f->store.store, DOMAIN, &f->epoch);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    routes_fixture_t *f = *state;
+    routes_free(&f->routes);
+    assert_null(f->routes);
+    routes_free(&f->routes);
+    fixture_remove(&f->store);
+    free(f);
+    return 0;
+}
+
+static void put_preview(routes_fixture_t *f, const char *id, uint16_t port)
+{
+    store_preview_t preview = fixture_preview(id, port);
+    assert_int_equal(store_put_preview(f->store.store, &preview), STORE_OK);
+}
+
+static void put_box(routes_fixture_t *f, const char *id, box_state_t state)
+{
+    store_box_t box = fixture_box(id, state);
+    assert_int_equal(store_put_box(f->store.store, &box), STORE_OK);
+}
+
+static void expect(routes_fixture_t *f, const char *authority, routes_result_t wanted)
+{
+    const route_t *route;
+    routes_result_t got = routes_find(f->routes, str_from(authority), &route);
+    if (got != wanted)
+        fail_msg("%s: %d instead of %d", authority, (int)got, (int)wanted);
+}
+
+static const route_t *find(routes_fixture_t *f, const char *authority)
+{
+    const route_t *route = NULL;
+    assert_int_equal(routes_find(f->routes, str_from(authority), &route), ROUTES_FOUND);
+    assert_non_null(route);
+    return route;
+}
+
+static void test_finds_preview_and_box(void **state)
+{
+    routes_fixture_t *f = *state;
+    put_preview(f, "sweet-shark", 3000);
+    put_box(f, "sweet-shark", BOX_RUNNING);
+    static const char *const forms[] = {
+        "sweet-shark-3000.preview.box.example",       "Sweet-Shark-3000.PREVIEW.box.example",
+        "sweet-shark-3000.preview.box.example:8443",  "sweet-shark-3000.preview.box.example.",
+        "sweet-shark-3000.preview.box.example.:8443",
+    };
+    for (int round = 0; round < 2; round++) {
+        for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+            const route_t *route = find(f, forms[i]);
+            assert_string_equal(route->preview.id, "sweet-shark");
+            assert_int_equal(route->preview.port, 3000);
+            assert_string_equal(route->box.id, "sweet-shark");
+            assert_int_equal(route->box.state, BOX_RUNNING);
+            assert_int_equal(route->box.generation, 7);
+        }
+    }
+}
+
+static void test_other_hosts(void **state)
+{
+    routes_fixture_t *f = *state;
+    put_preview(f, "a", 80);
+    for (int round = 0; round < 2; round++) {
+        expect(f, "a-81.preview.box.example", ROUTES_NO_PREVIEW);
+        expect(f, "b-80.preview.box.example", ROUTES_NO_PREVIEW);
+        expect(f, "preview.box.example", ROUTES_NO_PREVIEW);
+        expect(f, "a-080.preview.box.example", ROUTES_NO_PREVIEW);
+        expect(f, "a-80.preview.box.example:x", ROUTES_NO_PREVIEW);
+        expect(f, "other.example", ROUTES_FOREIGN);
+        expect(f, "[::1]:443", ROUTES_FOREIGN);
+        expect(f, "", ROUTES_FOREIGN);
+    }
+}
+
+static void test_box_unknown(void **state)
+{
+    routes_fixture_t *f = *state;
+    put_preview(f, "other", 80);
+    put_box(f, "other", BOX_PAUSED);
+    assert_int_equal(find(f, "other-80.preview.box.example")->box.state, BOX_PAUSED);
+    put_preview(f, "a", 80);
+    const route_t *route = find(f, "a-80.preview.box.example");
+    assert_int_equal(route->box.state, BOX_UNKNOWN);
+    assert_string_equal(route->box.id, "a");
+    assert_int_equal(route->box.generation, 0);
+}
+
+/* Answers of both kinds hold until the epoch changes, and no longer. */
+static void test_cached_until_the_epoch_changes(void **state)
+{
+    routes_fixture_t *f = *state;
+    const char *host = "a-80.preview.box.example";
+    expect(f, host, ROUTES_NO_PREVIEW);
+    put_preview(f, "a", 80);
+    expect(f, host, ROUTES_NO_PREVIEW);
+    f->epoch++;
+    assert_int_equal(find(f, host)->box.state, BOX_UNKNOWN);
+    put_box(f, "a", BOX_RUNNING);
+    assert_int_equal(find(f, host)->box.state, BOX_UNKNOWN);
+    f->epoch++;
+    assert_int_equal(find(f, host)->box.state, BOX_RUNNING);
+    assert_int_equal(store_delete_preview(f->store.store, STR("a"), 80), STORE_OK);
+    find(f, host);
+    f->epoch++;
+    expect(f, host, ROUTES_NO_PREVIEW);
+}
+
+/* More hosts than the cache has places: every answer is that of its own host, whichever share a place. */
+static void test_places_are_shared(void **state)
+{
+    routes_fixture_t *f = *state;
+    enum { HOSTS = 9000 };
+    static store_change_t changes[HOSTS];
+    for (int i = 0; i < HOSTS; i++) {
+        char id[32];
+        snprintf(id, sizeof(id), "box-%d", i);
+        changes[i] = (store_change_t){.preview = fixture_preview(id, (uint16_t)(i + 1))};
+    }
+    assert_int_equal(store_apply(f->store.store, changes, HOSTS), STORE_OK);
+    for (int i = 0; i < 2 * HOSTS; i++) {
+        int box = (i * 7919) % HOSTS;
+        char host[80];
+        snprintf(host, sizeof(host), "box-%d-%d.preview.box.example", box, box + 1);
+        const route_t *route = find(f, host);
+        assert_int_equal(route->preview.port, box + 1);
+        assert_int_equal(route->preview.version, changes[box].preview.version);
+        snprintf(host, sizeof(host), "box-%d-%d.preview.box.example", box, box + 2);
+        expect(f, host, ROUTES_NO_PREVIEW);
+    }
+}
+
+/* Authorities around the longest that is kept. */
+static void test_long_authorities(void **state)
+{
+    routes_fixture_t *f = *state;
+    put_preview(f, "a", 80);
+    for (size_t n = 120; n < 300; n++) {
+        char host[320];
+        size_t len = (size_t)snprintf(host, sizeof(host), "a-80.preview.box.example:");
+        memset(host + len, '0', n - len - 1);
+        host[n - 1] = '1';
+        host[n] = '\0';
+        for (int round = 0; round < 2; round++)
+            assert_string_equal(find(f, host)->preview.id, "a");
+        host[n - 1] = 'x';
+        expect(f, host, ROUTES_NO_PREVIEW);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_finds_preview_and_box, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_other_hosts, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_box_unknown, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_cached_until_the_epoch_changes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_places_are_shared, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_long_authorities, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
