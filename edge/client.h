@@ -12,6 +12,9 @@
 #include "conn.h"
 #include "exchange.h"
 
+/* Whether the connection's certificate covers the hosts of previews; found out once. */
+typedef enum client_covers { CLIENT_COVERS_UNKNOWN, CLIENT_COVERS, CLIENT_COVERS_NOT } client_covers_t;
+
 struct client {
     h2o_linklist_t link; /* in worker_t.clients */
     worker_t *worker;
@@ -23,6 +26,7 @@ struct client {
     struct in6_addr address;      /* IPv4 as mapped IPv6 */
     uint16_t port;                /* the client's */
     uint16_t local_port;          /* the listener's */
+    client_covers_t covers;
     /* Asks the codec to finish what it has and close: keep-alive off and Connection: close, or GOAWAY. */
     void (*drain)(client_t *client);
     /* Ends it now: every exchange is ended, the connection closed, the memory freed. */

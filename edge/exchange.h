@@ -156,13 +156,12 @@ struct exchange {
     request_t request;
     response_t response;
     bool request_complete; /* exchange_request_end was called */
-    bool navigation;       /* a person's browser asks for a page (docs/http.md) */
 
     store_preview_t preview; /* by the route step */
     store_box_t box;
     bool routed;        /* preview and box are set */
     buffer_t held;      /* request body taken and not yet passed on, or kept to be sent again */
-    bool holding;       /* `held` has all of the body so far */
+    str_t reply_rest;   /* of the body of a local answer: what the client had no room for yet */
     bool sent_again;    /* a second attempt was made */
     bool continued;     /* 100 (Continue) went out */
     loop_timer_t timer; /* of the step or the origin */

@@ -336,15 +336,40 @@ str_t forward_request_head(exchange_t *ex, str_t websocket_key)
     return str_make(head.at, head.n);
 }
 
-void forward_filter_response(fields_t *fields)
+/* "http://localhost:<port>/x" becomes "https://<preview's host>/x"; others stay. */
+static str_t rewrite_location(exchange_t *ex, str_t value)
+{
+    str_t base = str_format(&ex->arena, "http://localhost:%u", ex->preview.port);
+    if (value.n < base.n || !str_ieq(str_make(value.p, base.n), base))
+        return value;
+    str_t rest = str_from_offset(value, base.n);
+    if (rest.n != 0 && rest.p[0] != '/' && rest.p[0] != '?' && rest.p[0] != '#')
+        return value; /* another port that begins with the same digits */
+    bool tls = ex->client->kind == CONF_LISTENER_TLS;
+    str_t proto =
+        inbound_or(ex, forward_is_trusted(ex), FIELD_X_FORWARDED_PROTO, tls ? STR("https") : STR("http"));
+    size_t n = proto.n + 3 + ex->request.authority.n + rest.n;
+    head_t text = {h2o_mem_alloc_pool(&ex->arena, n), 0, n};
+    put(&text, proto);
+    put(&text, STR("://"));
+    put(&text, ex->request.authority);
+    put(&text, rest);
+    return str_make(text.at, text.n);
+}
+
+void forward_filter_response(exchange_t *ex, fields_t *fields)
 {
     bool named = names_fields(fields);
+    bool localhost = ex->preview.host_header == HOST_HEADER_LOCALHOST;
     uint32_t kept = 0;
     for (uint32_t i = 0; i < fields->count; i++) {
         const field_t *field = &fields->at[i];
         if (is_hop_by_hop(field->id) || (named && is_named(fields, field->name)))
             continue;
-        fields->at[kept++] = *field;
+        fields->at[kept] = *field;
+        if (localhost && field->id == FIELD_LOCATION)
+            fields->at[kept].value = rewrite_location(ex, field->value);
+        kept++;
     }
     fields->count = kept;
 }

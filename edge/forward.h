@@ -14,9 +14,11 @@
  */
 str_t forward_request_head(exchange_t *ex, str_t websocket_key);
 
-/* Takes out of a box's response what must not pass: Connection and what it names, Keep-Alive, Proxy-*, TE,
- * Upgrade. */
-void forward_filter_response(fields_t *fields);
+/*
+ * Takes out of a box's response what must not pass: Connection and what it names, Keep-Alive, Proxy-*, TE,
+ * Upgrade. For a box that is told it is on localhost, a Location there becomes one on the preview's host.
+ */
+void forward_filter_response(exchange_t *ex, fields_t *fields);
 
 /* True where CDN-Loop says that this node has seen the request before (RFC 8586). */
 bool forward_is_loop(const fields_t *fields, str_t node);

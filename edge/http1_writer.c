@@ -87,6 +87,11 @@ size_t http1_writer_room(const http1_writer_t *writer, size_t bound)
     return kept < bound ? bound - kept : 0;
 }
 
+bool http1_writer_empty(const http1_writer_t *writer)
+{
+    return writer->staged_bytes == 0 && buffer_size(&writer->rest) == 0;
+}
+
 /* Drops the first n bytes of what is staged. */
 static void unstage(http1_writer_t *writer, size_t n)
 {

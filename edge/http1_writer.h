@@ -47,6 +47,8 @@ void http1_writer_end(http1_writer_t *writer, const fields_t *trailers);
 
 /* How many body bytes it takes before more than `bound` are kept. */
 size_t http1_writer_room(const http1_writer_t *writer, size_t bound);
+/* Nothing is staged or kept. */
+bool http1_writer_empty(const http1_writer_t *writer);
 MUST_USE http1_flush_t http1_writer_flush(http1_writer_t *writer, conn_t *conn);
 
 #endif

@@ -29,18 +29,26 @@ void random_source_free(random_source_t **source)
     *source = NULL;
 }
 
-void random_hex(random_source_t *source, char *out, size_t n)
+void random_bytes(random_source_t *source, unsigned char *out, size_t n)
 {
-    static const char digits[] = "0123456789abcdef";
-    assert(n % 2 == 0 && n <= 64);
-    if (source->used + n / 2 > BATCH) {
+    assert(n <= 32);
+    if (source->used + n > BATCH) {
         int ok = RAND_bytes(source->bytes, BATCH);
         assert(ok == 1);
         source->used = 0;
     }
+    memcpy(out, source->bytes + source->used, n);
+    source->used += n;
+}
+
+void random_hex(random_source_t *source, char *out, size_t n)
+{
+    static const char digits[] = "0123456789abcdef";
+    unsigned char bytes[32];
+    assert(n % 2 == 0 && n <= 64);
+    random_bytes(source, bytes, n / 2);
     for (size_t i = 0; i < n; i += 2) {
-        unsigned char byte = source->bytes[source->used++];
-        out[i] = digits[byte >> 4];
-        out[i + 1] = digits[byte & 15];
+        out[i] = digits[bytes[i / 2] >> 4];
+        out[i + 1] = digits[bytes[i / 2] & 15];
     }
 }

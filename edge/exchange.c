@@ -1,0 +1,338 @@
+/*
+ * The exchange between its two codecs: which steps it takes, where its bodies flow, and the one place where
+ * everything that it holds is let go.
+ *
+ * State only moves forward: HEAD, STEPS, ORIGIN, RESPONSE or TUNNEL, DONE.
+ */
+#include "exchange.h"
+
+#include <assert.h>
+
+#include "access_log.h"
+#include "client.h"
+#include "forward.h"
+#include "steps.h"
+#include "tunnel.h"
+#include "worker.h"
+
+/*
+ * The steps of an exchange that came to a preview's host, in order. Each listener's kind has a table; a step
+ * answers STEP_NEXT, STEP_WAIT or STEP_DONE, and never goes back.
+ */
+const exchange_step_t exchange_preview_steps[] = {
+    {"host", step_host},     /* is this name ours: 421 */
+    {"route", step_route},   /* which preview and which box: 404 */
+    {"limit", step_limit},   /* is there room for it: 503; has it been here before: 508 */
+    {"origin", step_origin}, /* to the port in the box, and the response back */
+    {NULL, NULL},
+};
+
+const exchange_step_t exchange_redirect_steps[] = {
+    {"redirect", step_redirect},
+    {NULL, NULL},
+};
+
+const exchange_step_t exchange_health_steps[] = {
+    {"health", step_health},
+    {NULL, NULL},
+};
+
+/* ---- beginning
+ * --------------------------------------------------------------------------------------------------- */
+
+exchange_t *exchange_new(client_t *client, const client_ops_t *ops, void *codec)
+{
+    h2o_mem_pool_t arena;
+    h2o_mem_init_pool(&arena);
+    exchange_t *ex = h2o_mem_alloc_pool(&arena, sizeof(*ex));
+    *ex = (exchange_t){.arena = arena,
+                       .worker = client->worker,
+                       .client = client,
+                       .client_ops = ops,
+                       .codec = codec,
+                       .request = {.content_length = LENGTH_UNKNOWN},
+                       .response = {.content_length = LENGTH_UNKNOWN}};
+    counter_add(&client->worker->counters->exchanges_open, 1);
+    return ex;
+}
+
+static void set_state(exchange_t *ex, exchange_state_t state)
+{
+    assert(state > ex->state);
+    assert(state != EXCHANGE_TUNNEL || ex->state == EXCHANGE_ORIGIN);
+    ex->state = state;
+}
+
+/* An inbound request id counts only from a trusted client, and only as 1-36 letters, digits, '-', '_', '.'.
+ */
+static bool inbound_id_usable(const exchange_t *ex, str_t id)
+{
+    if (id.n == 0 || id.n >= sizeof(ex->request_id))
+        return false;
+    for (size_t i = 0; i < id.n; i++) {
+        char c = str_lower(id.p[i]);
+        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.'))
+            return false;
+    }
+    return forward_is_trusted(ex);
+}
+
+static void begin(exchange_t *ex)
+{
+    ex->times.start_us = loop_precise_us();
+    ex->times.wall_us = loop_wall_us(ex->worker->loop);
+    str_t inbound = fields_value(&ex->request.fields, FIELD_X_REQUEST_ID);
+    if (inbound_id_usable(ex, inbound)) {
+        memcpy(ex->request_id, inbound.p, inbound.n);
+        ex->request_id[inbound.n] = '\0';
+    } else {
+        random_hex(ex->worker->random, ex->request_id, 32);
+        ex->request_id[32] = '\0';
+    }
+}
+
+static void run_steps(exchange_t *ex)
+{
+    for (;; ex->step++) {
+        assert(ex->step->run != NULL); /* the last step answers */
+        if (ex->step->run(ex) != STEP_NEXT)
+            return;
+    }
+}
+
+void exchange_start(exchange_t *ex)
+{
+    begin(ex);
+    ex->request_complete = !ex->request.has_body && !ex->request.websocket;
+    set_state(ex, EXCHANGE_STEPS);
+    ex->step = ex->client->steps;
+    run_steps(ex);
+}
+
+void exchange_resume(exchange_t *ex)
+{
+    assert(ex->state == EXCHANGE_STEPS);
+    run_steps(ex);
+}
+
+void exchange_refuse(exchange_t *ex, int status, const char *code, const char *sentence)
+{
+    if (ex->times.start_us == 0)
+        begin(ex);
+    exchange_reply_error(ex, status, code, sentence, 0);
+}
+
+void exchange_to_origin(exchange_t *ex)
+{
+    if (ex->state != EXCHANGE_ORIGIN)
+        set_state(ex, EXCHANGE_ORIGIN);
+    if (ex->request.expect_continue && !ex->request_complete && !ex->continued) {
+        static const fields_t none;
+        ex->continued = true;
+        ex->client_ops->send_informational(ex, 100, &none);
+        ex->client_ops->flush(ex);
+    }
+}
+
+/* ---- the request's body
+ * ------------------------------------------------------------------------------------------ */
+
+size_t exchange_request_room(const exchange_t *ex)
+{
+    if (ex->state == EXCHANGE_DONE || ex->state == EXCHANGE_HEAD)
+        return 0;
+    if (ex->request.websocket && ex->state != EXCHANGE_TUNNEL)
+        return 0;
+    if (ex->origin_ops != NULL)
+        return ex->origin_ops->room(ex);
+    return ex->state == EXCHANGE_STEPS ? EXCHANGE_BODY_BYTES - buffer_size(&ex->held) : 0;
+}
+
+void exchange_request_body(exchange_t *ex, str_t data)
+{
+    ex->request_bytes += data.n;
+    counter_add(&ex->worker->counters->request_body_bytes_total, data.n);
+    if (ex->state == EXCHANGE_DONE)
+        return;
+    if (ex->origin_ops != NULL)
+        ex->origin_ops->send_body(ex, data);
+    else if (ex->state == EXCHANGE_STEPS)
+        buffer_append(&ex->held, data, &ex->worker->held_bytes);
+}
+
+void exchange_request_end(exchange_t *ex)
+{
+    assert(!ex->request_complete);
+    ex->request_complete = true;
+    if (ex->state != EXCHANGE_DONE && ex->origin_ops != NULL)
+        ex->origin_ops->send_end(ex);
+}
+
+void exchange_request_flush(exchange_t *ex)
+{
+    if (ex->state != EXCHANGE_DONE && ex->origin_ops != NULL)
+        ex->origin_ops->flush(ex);
+}
+
+void exchange_request_room_grew(exchange_t *ex)
+{
+    if (!ex->request_complete && ex->state != EXCHANGE_DONE)
+        ex->client_ops->resume_request(ex);
+}
+
+/* ---- the response
+ * ------------------------------------------------------------------------------------------------ */
+
+static void cancel_origin(exchange_t *ex)
+{
+    const origin_ops_t *ops = ex->origin_ops;
+    ex->origin_ops = NULL;
+    if (ops != NULL)
+        ops->cancel(ex);
+}
+
+void exchange_response_informational(exchange_t *ex, int status, const fields_t *fields)
+{
+    assert(status >= 100 && status < 200 && status != 101);
+    if (status == 100 && (!ex->request.expect_continue || ex->continued))
+        return;
+    if (ex->request.version == HTTP_1_0)
+        return;
+    ex->continued |= status == 100;
+    ex->client_ops->send_informational(ex, status, fields);
+    ex->client_ops->flush(ex);
+}
+
+void exchange_response_head(exchange_t *ex)
+{
+    ex->times.first_byte_us = (uint32_t)(loop_precise_us() - ex->times.start_us);
+    ex->status = ex->response.status;
+    if (ex->response.tunnel) {
+        set_state(ex, EXCHANGE_TUNNEL);
+        tunnel_open(ex);
+    } else {
+        set_state(ex, EXCHANGE_RESPONSE);
+    }
+    ex->client_ops->send_head(ex);
+    if (ex->response.tunnel)
+        ex->client_ops->resume_request(ex);
+}
+
+size_t exchange_response_body_room(const exchange_t *ex)
+{
+    return ex->client_ops->room(ex);
+}
+
+void exchange_response_body(exchange_t *ex, str_t data)
+{
+    assert(ex->state == EXCHANGE_RESPONSE || ex->state == EXCHANGE_TUNNEL);
+    ex->response_bytes += data.n;
+    if (ex->state == EXCHANGE_TUNNEL && !tunnel_pass(ex, &data))
+        return; /* the tunnel was closed within these bytes */
+    ex->client_ops->send_body(ex, data);
+}
+
+void exchange_response_end(exchange_t *ex)
+{
+    if (ex->state == EXCHANGE_DONE)
+        return;
+    /* A tunnel whose box ended still carries what the client sends, until that ends too. */
+    if (ex->state == EXCHANGE_RESPONSE || ex->request_complete)
+        set_state(ex, EXCHANGE_DONE);
+    ex->client_ops->send_end(ex);
+}
+
+void exchange_response_flush(exchange_t *ex)
+{
+    ex->client_ops->flush(ex);
+}
+
+void exchange_response_room(exchange_t *ex)
+{
+    if (ex->reply_rest.n != 0)
+        exchange_reply_more(ex);
+    else if (ex->origin_ops != NULL)
+        ex->origin_ops->resume_response(ex);
+}
+
+void exchange_cut(exchange_t *ex)
+{
+    cancel_origin(ex);
+    if (ex->state == EXCHANGE_DONE)
+        return;
+    set_state(ex, EXCHANGE_DONE);
+    ex->client_ops->cut(ex);
+}
+
+void exchange_origin_failed(exchange_t *ex, int status, const char *code, const char *sentence)
+{
+    assert(ex->origin_ops == NULL);
+    if (ex->state < EXCHANGE_RESPONSE)
+        exchange_reply_error(ex, status, code, sentence, 0);
+    else
+        exchange_cut(ex);
+}
+
+void exchange_answer(exchange_t *ex)
+{
+    cancel_origin(ex);
+    loop_timer_stop(&ex->timer);
+    ex->status = ex->response.status;
+    counter_add(&ex->worker->counters->responses_local_total, 1);
+    set_state(ex, EXCHANGE_RESPONSE);
+    ex->client_ops->send_head(ex);
+}
+
+void exchange_answered(exchange_t *ex)
+{
+    cancel_origin(ex);
+    set_state(ex, EXCHANGE_DONE);
+    ex->client_ops->send_end(ex);
+}
+
+/* ---- the end
+ * ----------------------------------------------------------------------------------------------------- */
+
+static void count(const exchange_t *ex, exchange_end_t how)
+{
+    counters_t *counters = ex->worker->counters;
+    counter_sub(&counters->exchanges_open, 1);
+    counter_add(&counters->exchanges_total, 1);
+    counter_add(&counters->response_body_bytes_total, ex->response_bytes);
+    if (how == EXCHANGE_END_CLIENT_GONE)
+        counter_add(&counters->client_departures_total, 1);
+    switch (ex->status / 100) {
+    case 1:
+        counter_add(&counters->responses_1xx_total, 1);
+        break;
+    case 2:
+        counter_add(&counters->responses_2xx_total, 1);
+        break;
+    case 3:
+        counter_add(&counters->responses_3xx_total, 1);
+        break;
+    case 4:
+        counter_add(&counters->responses_4xx_total, 1);
+        break;
+    case 5:
+        counter_add(&counters->responses_5xx_total, 1);
+        break;
+    default:
+        break;
+    }
+}
+
+void exchange_end(exchange_t **exp, exchange_end_t how)
+{
+    exchange_t *ex = *exp;
+    *exp = NULL;
+    cancel_origin(ex);
+    loop_timer_stop(&ex->timer);
+    tunnel_close(ex);
+    count(ex, how);
+    if (ex->worker->log != NULL && ex->times.start_us != 0)
+        access_log_exchange(ex->worker->log, ex, how);
+    buffer_clear(&ex->held, &ex->worker->held_bytes);
+    h2o_mem_pool_t arena = ex->arena; /* the exchange lives in it */
+    h2o_mem_clear_pool(&arena);
+}

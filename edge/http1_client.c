@@ -1,0 +1,383 @@
+/*
+ * State only moves forward within an attempt: CONNECTING, HEAD, BODY or RAW, OVER. A second attempt begins
+ * again, once (resend.h). After each exchange_* call the state is looked at again, since the exchange may
+ * have let go of this origin meanwhile.
+ */
+#include "http1_client.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+
+#include "address.h"
+#include "client.h"
+#include "forward.h"
+#include "http1_client_impl.h"
+#include "resend.h"
+#include "worker.h"
+
+static const origin_ops_t ops;
+static const conn_handlers_t handlers;
+static void attempt(http1_client_t *client, bool fresh);
+
+/* ---- letting go
+ * -------------------------------------------------------------------------------------------------- */
+
+/* Drops the attempt's connection and buffers. */
+static void drop(http1_client_t *client)
+{
+    exchange_t *ex = client->ex;
+    loop_timer_stop(&ex->timer);
+    http1_writer_fini(&client->writer);
+    buffer_clear(&client->in, &ex->worker->held_bytes);
+    if (client->conn != NULL)
+        conn_free(&client->conn);
+    client->state = ATTEMPT_OVER;
+}
+
+void http1_client_fail(http1_client_t *client, int status, const char *code, const char *sentence)
+{
+    exchange_t *ex = client->ex;
+    drop(client);
+    ex->origin_ops = NULL;
+    exchange_origin_failed(ex, status, code, sentence);
+}
+
+/* The connection ended before a response. */
+void http1_client_lost(http1_client_t *client)
+{
+    exchange_t *ex = client->ex;
+    const request_t *request = &ex->request;
+    resend_facts_t facts = {
+        .method = request->method,
+        .websocket = request->websocket,
+        .reused = client->reused,
+        .sent_again = ex->sent_again,
+        .response_began = buffer_size(&client->in) != 0 || client->informational != 0,
+        .wrote = client->writer.written != 0,
+        .body_held = !request->has_body || client->keep_body,
+    };
+    if (!resend_allowed(&facts)) {
+        http1_client_fail(client, 502, "origin_closed",
+                          "The app in the box closed the connection without an answer.");
+        return;
+    }
+    drop(client);
+    ex->sent_again = true;
+    counter_add(&ex->worker->counters->origin_resends_total, 1);
+    attempt(client, true);
+}
+
+static uint32_t pool_idle_ms(const http1_client_t *client)
+{
+    uint32_t idle = client->ex->worker->conf->timeouts.pool_idle;
+    uint32_t told = client->head.keep_alive_timeout_s;
+    if (told != 0 && told <= idle / 1000)
+        idle = (told - 1) * 1000;
+    return idle;
+}
+
+/* The response is complete. The connection goes back to the pool where its next use is unambiguous. */
+void http1_client_finish(http1_client_t *client, size_t left)
+{
+    exchange_t *ex = client->ex;
+    worker_t *worker = ex->worker;
+    bool reusable = client->head.keep_alive && client->framing != BODY_UNTIL_CLOSE && left == 0 &&
+                    ex->request_complete && !client->write_broken && http1_writer_empty(&client->writer) &&
+                    pool_idle_ms(client) != 0;
+    conn_t *conn = client->conn;
+    client->conn = NULL;
+    loop_timer_stop(&ex->timer);
+    http1_writer_fini(&client->writer);
+    client->state = ATTEMPT_OVER;
+    ex->origin_ops = NULL;
+    buffer_clear(&ex->held, &worker->held_bytes);
+    exchange_response_end(ex);
+    exchange_response_flush(ex);
+    if (reusable)
+        origin_pool_put(worker->origins, &conn, str_from(ex->box.id), ex->box.generation, ex->preview.port,
+                        pool_idle_ms(client));
+    else
+        conn_free(&conn);
+}
+
+static void op_cancel(exchange_t *ex)
+{
+    drop(ex->origin);
+}
+
+/* ---- sending
+ * ----------------------------------------------------------------------------------------------------- */
+
+static void first_byte_timeout(loop_timer_t *timer)
+{
+    exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, timer, timer);
+    http1_client_fail(ex->origin, 504, "origin_timeout", "The app in the box did not answer in time.");
+}
+
+static void connect_timeout(loop_timer_t *timer)
+{
+    exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, timer, timer);
+    counter_add(&ex->worker->counters->origin_connect_failures_total, 1);
+    http1_client_fail(ex->origin, 504, "connect_timeout", "The box did not accept a connection in time.");
+}
+
+static void await_first_byte(http1_client_t *client)
+{
+    worker_t *worker = client->ex->worker;
+    loop_timer_start(worker->loop, &client->ex->timer, worker->conf->timeouts.first_byte, first_byte_timeout);
+}
+
+static size_t op_room(const exchange_t *ex)
+{
+    const http1_client_t *client = ex->origin;
+    if (client->write_broken)
+        return EXCHANGE_BODY_BYTES;
+    if (client->state == ATTEMPT_CONNECTING)
+        return EXCHANGE_BODY_BYTES - buffer_size(&ex->held);
+    return http1_writer_room(&client->writer, EXCHANGE_BODY_BYTES);
+}
+
+static void keep_for_resend(http1_client_t *client, str_t data)
+{
+    exchange_t *ex = client->ex;
+    if (buffer_size(&ex->held) + data.n <= RESEND_BODY_BYTES) {
+        buffer_append(&ex->held, data, &ex->worker->held_bytes);
+    } else {
+        client->keep_body = false;
+        buffer_clear(&ex->held, &ex->worker->held_bytes);
+    }
+}
+
+static void op_send_body(exchange_t *ex, str_t data)
+{
+    http1_client_t *client = ex->origin;
+    if (client->write_broken)
+        return;
+    if (client->state == ATTEMPT_CONNECTING) {
+        buffer_append(&ex->held, data, &ex->worker->held_bytes);
+        return;
+    }
+    if (client->keep_body)
+        keep_for_resend(client, data);
+    http1_writer_body(&client->writer, data);
+}
+
+static void op_send_end(exchange_t *ex)
+{
+    http1_client_t *client = ex->origin;
+    if (client->state == ATTEMPT_RAW) {
+        client->half_close = true;
+    } else if (client->state != ATTEMPT_CONNECTING && !client->write_broken) {
+        http1_writer_end(&client->writer, &ex->request.trailers);
+        if (client->state == ATTEMPT_HEAD)
+            await_first_byte(client);
+    }
+}
+
+static void op_flush(exchange_t *ex)
+{
+    http1_client_t *client = ex->origin;
+    if (client->state == ATTEMPT_CONNECTING || client->state == ATTEMPT_OVER || client->write_broken)
+        return;
+    switch (http1_writer_flush(&client->writer, client->conn)) {
+    case HTTP1_FLUSHED:
+        conn_want_write(client->conn, false);
+        if (client->half_close)
+            conn_shutdown_write(client->conn);
+        break;
+    case HTTP1_BLOCKED:
+        conn_want_write(client->conn, true);
+        break;
+    case HTTP1_BROKEN:
+        /* The box may have answered before it closed: what it sent is read first, and that read tells the
+         * end. */
+        client->write_broken = true;
+        conn_want_write(client->conn, false);
+        conn_want_read(client->conn, true);
+        break;
+    }
+}
+
+static void send_request(http1_client_t *client)
+{
+    exchange_t *ex = client->ex;
+    const request_t *request = &ex->request;
+    ex->times.connect_us = (uint32_t)(loop_precise_us() - ex->times.start_us);
+    client->state = ATTEMPT_HEAD;
+    client->writer.chunked = request->has_body && request->content_length == LENGTH_UNKNOWN;
+    client->keep_body = request->has_body && client->reused && resend_is_idempotent(request->method) &&
+                        buffer_size(&ex->held) <= RESEND_BODY_BYTES;
+    http1_writer_raw(&client->writer, forward_request_head(ex, str_from(client->websocket_key)));
+    http1_writer_body(&client->writer, buffer_str(&ex->held));
+    if (ex->request_complete)
+        http1_writer_end(&client->writer, &request->trailers);
+    conn_want_read(client->conn, true);
+    op_flush(ex);
+    if (!client->keep_body)
+        buffer_clear(&ex->held, &ex->worker->held_bytes);
+    if (ex->request_complete || request->websocket)
+        await_first_byte(client);
+    exchange_request_room_grew(ex);
+}
+
+/* ---- connecting
+ * -------------------------------------------------------------------------------------------------- */
+
+static void prepare_websocket_key(http1_client_t *client)
+{
+    exchange_t *ex = client->ex;
+    if (!ex->request.websocket)
+        return;
+    if (ex->request.websocket_key.n == 24) {
+        memcpy(client->websocket_key, ex->request.websocket_key.p, 24);
+    } else {
+        unsigned char nonce[16];
+        random_bytes(ex->worker->random, nonce, sizeof(nonce));
+        EVP_EncodeBlock((unsigned char *)client->websocket_key, nonce, 16);
+    }
+    client->websocket_key[24] = '\0';
+}
+
+static void connect_failed(http1_client_t *client, int error)
+{
+    counter_add(&client->ex->worker->counters->origin_connect_failures_total, 1);
+    if (error == ECONNREFUSED)
+        http1_client_fail(client, 502, "port_not_listening", "Nothing listens on this port of the box.");
+    else
+        http1_client_fail(client, 502, "box_unreachable", "The box cannot be reached.");
+}
+
+/* An origin that vanished without a word is noticed by the kernel, since no timer of ours bounds a response.
+ */
+static void watch_for_death(conn_t *conn)
+{
+    int on = 1, idle = 60, interval = 15, probes = 4;
+    (void)setsockopt(conn_fd(conn), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+    (void)setsockopt(conn_fd(conn), IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+    (void)setsockopt(conn_fd(conn), IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
+    (void)setsockopt(conn_fd(conn), IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+}
+
+static void connected(http1_client_t *client)
+{
+    int error = conn_connect_error(client->conn);
+    conn_want_write(client->conn, false);
+    loop_timer_stop(&client->ex->timer);
+    if (error != 0) {
+        connect_failed(client, error);
+        return;
+    }
+    watch_for_death(client->conn);
+    send_request(client);
+}
+
+static socklen_t origin_address(const exchange_t *ex, struct sockaddr_storage *out)
+{
+    uint16_t port = htons(ex->box.fixed_port != 0 ? ex->box.fixed_port : ex->preview.port);
+    *out = (struct sockaddr_storage){0};
+    if (IN6_IS_ADDR_V4MAPPED(&ex->box.address)) {
+        struct sockaddr_in *v4 = (struct sockaddr_in *)out;
+        v4->sin_family = AF_INET;
+        v4->sin_port = port;
+        memcpy(&v4->sin_addr, ex->box.address.s6_addr + 12, 4);
+        return sizeof(*v4);
+    }
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
+    v6->sin6_family = AF_INET6;
+    v6->sin6_port = port;
+    v6->sin6_addr = ex->box.address;
+    return sizeof(*v6);
+}
+
+static conn_t *pooled(http1_client_t *client)
+{
+    exchange_t *ex = client->ex;
+    bool safe = resend_is_idempotent(ex->request.method) && !ex->request.websocket;
+    return origin_pool_take(ex->worker->origins, str_from(ex->box.id), ex->box.generation, ex->preview.port,
+                            safe ? 0 : RESEND_UNSAFE_IDLE_MS);
+}
+
+static void attempt(http1_client_t *client, bool fresh)
+{
+    exchange_t *ex = client->ex;
+    worker_t *worker = ex->worker;
+    http1_writer_init(&client->writer, &worker->held_bytes);
+    client->head_seen = 0;
+    client->write_broken = false;
+    client->conn = fresh ? NULL : pooled(client);
+    client->reused = client->conn != NULL;
+    if (client->reused) {
+        counter_add(&worker->counters->origin_reuses_total, 1);
+        conn_set_owner(client->conn, &handlers, client);
+        send_request(client);
+        return;
+    }
+    struct sockaddr_storage address;
+    socklen_t len = origin_address(ex, &address);
+    counter_add(&worker->counters->origin_connects_total, 1);
+    client->conn = conn_connect(worker->loop, (struct sockaddr *)&address, len, &handlers, client);
+    if (client->conn == NULL) {
+        connect_failed(client, errno);
+        return;
+    }
+    client->state = ATTEMPT_CONNECTING;
+    conn_want_write(client->conn, true);
+    loop_timer_start(worker->loop, &ex->timer, worker->conf->timeouts.connect, connect_timeout);
+}
+
+static void name_origin(exchange_t *ex)
+{
+    char address[INET6_ADDRSTRLEN];
+    uint16_t port = ex->box.fixed_port != 0 ? ex->box.fixed_port : ex->preview.port;
+    str_t text = address_text(&ex->box.address, address);
+    (void)snprintf(ex->origin_text, sizeof(ex->origin_text),
+                   memchr(text.p, ':', text.n) ? "[%.*s]:%u" : "%.*s:%u", STR_ARG(text), port);
+}
+
+void http1_client_start(exchange_t *ex)
+{
+    http1_client_t *client = h2o_mem_alloc_pool(&ex->arena, sizeof(*client));
+    memset(client, 0, sizeof(*client));
+    client->ex = ex;
+    ex->origin = client;
+    ex->origin_ops = &ops;
+    name_origin(ex);
+    prepare_websocket_key(client);
+    attempt(client, false);
+}
+
+static void on_writable(void *owner)
+{
+    http1_client_t *client = owner;
+    exchange_t *ex = client->ex;
+    if (client->state == ATTEMPT_CONNECTING) {
+        connected(client);
+        return;
+    }
+    op_flush(ex);
+    if (client->state != ATTEMPT_OVER && op_room(ex) >= EXCHANGE_BODY_BYTES / 2)
+        exchange_request_room_grew(ex);
+}
+
+static void on_hangup(void *owner, bool reset)
+{
+    http1_client_t *client = owner;
+    if (reset)
+        http1_client_ended(client, CONN_FAILED);
+}
+
+static const origin_ops_t ops = {
+    .room = op_room,
+    .send_body = op_send_body,
+    .send_end = op_send_end,
+    .flush = op_flush,
+    .resume_response = http1_client_resume,
+    .cancel = op_cancel,
+};
+
+static const conn_handlers_t handlers = {
+    .readable = http1_client_readable,
+    .writable = on_writable,
+    .hangup = on_hangup,
+};

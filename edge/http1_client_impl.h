@@ -1,0 +1,66 @@
+/*
+ * What the two files of the HTTP/1 client share (http1_client.c sends, http1_client_read.c receives); nobody
+ * else's.
+ */
+#ifndef BOXEDGE_HTTP1_CLIENT_IMPL_H
+#define BOXEDGE_HTTP1_CLIENT_IMPL_H
+
+#include "buffer.h"
+#include "chunked.h"
+#include "conn.h"
+#include "exchange.h"
+#include "http1_response.h"
+#include "http1_writer.h"
+
+/* Interim responses before the final one, at most. */
+#define INFORMATIONAL_MAX 16
+/* Body bytes kept for a second attempt. */
+#define RESEND_BODY_BYTES 32768
+
+typedef enum attempt_state {
+    ATTEMPT_NONE,
+    ATTEMPT_CONNECTING,
+    ATTEMPT_HEAD, /* the request goes out, no final head yet */
+    ATTEMPT_BODY,
+    ATTEMPT_RAW, /* a tunnel */
+    ATTEMPT_OVER,
+} attempt_state_t;
+
+typedef enum body_framing { BODY_NONE, BODY_LENGTH, BODY_CHUNKED, BODY_UNTIL_CLOSE } body_framing_t;
+
+typedef struct http1_client {
+    exchange_t *ex;
+    conn_t *conn;
+    attempt_state_t state;
+    bool reused;
+    bool keep_body;    /* ex->held is kept for a second attempt */
+    bool write_broken; /* the box takes no more; it may still answer */
+    bool ended;        /* a tunnel's box ended its direction */
+    bool half_close;   /* a tunnel's client ended: SHUT_WR once all is written */
+    unsigned informational;
+    http1_writer_t writer;
+    buffer_t in; /* an incomplete head, or body that the client had no room for */
+    size_t head_seen;
+    http1_response_head_t head;
+    body_framing_t framing;
+    uint64_t remaining;
+    chunked_t chunked;
+    char websocket_key[25];
+} http1_client_t;
+
+/* Gives the origin up; the exchange answers with this or is cut. */
+void http1_client_fail(http1_client_t *client, int status, const char *code, const char *sentence);
+/* The connection ended before a response: sent again where that is safe, else failed. */
+void http1_client_lost(http1_client_t *client);
+/* The response is complete, and `left` bytes came after it. The connection goes back to the pool where its
+ * next use is unambiguous. */
+void http1_client_finish(http1_client_t *client, size_t left);
+
+/* ---- http1_client_read.c ---- */
+void http1_client_readable(void *owner);
+/* The box ended or broke the connection. */
+void http1_client_ended(http1_client_t *client, conn_result_t how);
+/* The client has room again (origin_ops_t.resume_response). */
+void http1_client_resume(exchange_t *ex);
+
+#endif

@@ -1,0 +1,254 @@
+/*
+ * The receiving half of the HTTP/1 client: interim and final heads, bodies in every framing, and what a box
+ * gets wrong.
+ */
+#include "http1_client_impl.h"
+
+#include <assert.h>
+
+#include "client.h"
+#include "forward.h"
+#include "websocket.h"
+#include "worker.h"
+
+/* ---- receiving
+ * --------------------------------------------------------------------------------------------------- */
+
+static void bad_response(http1_client_t *client)
+{
+    http1_client_fail(client, 502, "bad_response",
+                      "The app in the box sent an answer that is not valid HTTP.");
+}
+
+static bool is_websocket_accept(const http1_client_t *client, const response_t *response)
+{
+    char expected[29];
+    websocket_accept_key(str_make(client->websocket_key, 24), expected);
+    return client->ex->request.websocket &&
+           fields_count(&response->fields, FIELD_SEC_WEBSOCKET_ACCEPT) == 1 &&
+           str_eq(fields_value(&response->fields, FIELD_SEC_WEBSOCKET_ACCEPT), str_make(expected, 28)) &&
+           str_ieq(fields_value(&response->fields, FIELD_UPGRADE), STR("websocket"));
+}
+
+/* Takes body bytes as far as the client has room. Returns how many bytes of `data` were used; when the
+ * response ended with them, the state is ATTEMPT_OVER. */
+static size_t take_chunked(http1_client_t *client, str_t data)
+{
+    exchange_t *ex = client->ex;
+    str_t rest = data;
+    for (;;) {
+        size_t room = exchange_response_body_room(ex);
+        str_t input = str_make(rest.p, rest.n < room ? rest.n : room), piece;
+        if (room == 0)
+            return data.n - rest.n;
+        size_t offered = input.n;
+        chunked_result_t result = chunked_decode(&client->chunked, &input, &piece);
+        rest = str_from_offset(rest, offered - input.n);
+        switch (result) {
+        case CHUNKED_DATA:
+            exchange_response_body(ex, piece);
+            if (client->state == ATTEMPT_OVER)
+                return data.n;
+            break;
+        case CHUNKED_MORE:
+            if (rest.n == 0)
+                return data.n;
+            break;
+        case CHUNKED_END:
+            ex->response.trailers = client->chunked.trailers;
+            http1_client_finish(client, rest.n);
+            return data.n;
+        case CHUNKED_BAD:
+            bad_response(client);
+            return data.n;
+        }
+    }
+}
+
+static size_t take_plain(http1_client_t *client, str_t data)
+{
+    exchange_t *ex = client->ex;
+    size_t room = exchange_response_body_room(ex);
+    size_t n = data.n < room ? data.n : room;
+    if (client->framing == BODY_LENGTH && n > client->remaining)
+        n = (size_t)client->remaining;
+    if (n != 0)
+        exchange_response_body(ex, str_make(data.p, n));
+    if (client->state == ATTEMPT_OVER || client->framing != BODY_LENGTH)
+        return n;
+    client->remaining -= n;
+    if (client->remaining != 0)
+        return n;
+    http1_client_finish(client, data.n - n);
+    return data.n;
+}
+
+/* Bytes of the response's body: passed on, and what there is no room for is kept while reading stops. */
+static void take_body(http1_client_t *client, str_t data)
+{
+    size_t n = client->framing == BODY_CHUNKED ? take_chunked(client, data) : take_plain(client, data);
+    if (client->state == ATTEMPT_OVER)
+        return;
+    if (n < data.n) {
+        buffer_append(&client->in, str_from_offset(data, n), &client->ex->worker->held_bytes);
+        conn_want_read(client->conn, false);
+    }
+    exchange_response_flush(client->ex);
+}
+
+static void begin_body(http1_client_t *client, const response_t *response)
+{
+    exchange_t *ex = client->ex;
+    if (response->bodyless)
+        client->framing = BODY_NONE;
+    else if (client->head.chunked)
+        client->framing = BODY_CHUNKED;
+    else if (client->head.until_close)
+        client->framing = BODY_UNTIL_CLOSE;
+    else
+        client->framing = BODY_LENGTH;
+    client->remaining = response->content_length;
+    if (client->framing == BODY_CHUNKED)
+        chunked_init(&client->chunked, &ex->arena, ex->worker->conf->limits.head_fields);
+}
+
+/* The final head: from here on the response can only go on or be cut. */
+static void take_head(http1_client_t *client, response_t *response, str_t rest)
+{
+    exchange_t *ex = client->ex;
+    bool tunnel = response->status == 101;
+    if (tunnel && !is_websocket_accept(client, response)) {
+        bad_response(client);
+        return;
+    }
+    loop_timer_stop(&ex->timer);
+    if (!client->keep_body || ex->request_complete)
+        buffer_clear(&ex->held, &ex->worker->held_bytes);
+    client->keep_body = false;
+    forward_filter_response(ex, &response->fields);
+    response->tunnel = tunnel;
+    ex->response = *response;
+    begin_body(client, response);
+    client->state = tunnel ? ATTEMPT_RAW : ATTEMPT_BODY;
+    if (tunnel)
+        client->framing = BODY_UNTIL_CLOSE;
+    exchange_response_head(ex);
+    if (client->state == ATTEMPT_OVER)
+        return;
+    if (client->framing == BODY_NONE || (client->framing == BODY_LENGTH && client->remaining == 0))
+        http1_client_finish(client, rest.n);
+    else
+        take_body(client, rest);
+}
+
+static void read_head(http1_client_t *client, str_t data, bool kept)
+{
+    exchange_t *ex = client->ex;
+    const conf_t *conf = ex->worker->conf;
+    bool head_request = str_eq(ex->request.method, STR("HEAD"));
+    for (;;) {
+        response_t response = {.content_length = LENGTH_UNKNOWN};
+        http1_parse_t result =
+            http1_parse_response(data, client->head_seen, conf->limits.head_bytes, conf->limits.head_fields,
+                                 head_request, &ex->arena, &response, &client->head);
+        if (result == HTTP1_BAD) {
+            bad_response(client);
+            return;
+        }
+        if (result == HTTP1_INCOMPLETE) {
+            str_t copy = kept ? str_make(NULL, 0) : data;
+            client->head_seen = data.n;
+            if (kept) /* interim responses before it are used up */
+                buffer_consume(&client->in, buffer_size(&client->in) - data.n, &ex->worker->held_bytes);
+            buffer_append(&client->in, copy, &ex->worker->held_bytes);
+            return;
+        }
+        client->head_seen = 0;
+        str_t rest = str_from_offset(data, client->head.len);
+        if (response.status >= 200 || response.status == 101) {
+            buffer_t in = client->in; /* the slices live in it until the head and its body are passed on */
+            client->in = (buffer_t){NULL};
+            take_head(client, &response, rest);
+            buffer_clear(&in, &ex->worker->held_bytes);
+            return;
+        }
+        if (++client->informational > INFORMATIONAL_MAX) {
+            bad_response(client);
+            return;
+        }
+        forward_filter_response(ex, &response.fields);
+        exchange_response_informational(ex, response.status, &response.fields);
+        if (client->state == ATTEMPT_OVER)
+            return;
+        data = rest;
+        if (data.n == 0) {
+            buffer_clear(&client->in, &ex->worker->held_bytes);
+            return;
+        }
+    }
+}
+
+/* The box ended or broke the connection. */
+void http1_client_ended(http1_client_t *client, conn_result_t how)
+{
+    exchange_t *ex = client->ex;
+    if (client->state == ATTEMPT_HEAD) {
+        http1_client_lost(client);
+    } else if (how == CONN_EOF && client->state == ATTEMPT_RAW) {
+        conn_want_read(client->conn, false);
+        client->ended = true;
+        exchange_response_end(ex);
+        exchange_response_flush(ex);
+    } else if (how == CONN_EOF && client->framing == BODY_UNTIL_CLOSE) {
+        http1_client_finish(client, 0);
+    } else {
+        http1_client_fail(client, 502, "origin_closed",
+                          "The app in the box closed the connection in the middle of its answer.");
+    }
+}
+
+void http1_client_readable(void *owner)
+{
+    http1_client_t *client = owner;
+    exchange_t *ex = client->ex;
+    size_t cap = CONN_TURN_BYTES, got;
+    if (client->state != ATTEMPT_HEAD) {
+        cap = exchange_response_body_room(ex);
+        if (cap == 0 || buffer_size(&client->in) != 0) {
+            conn_want_read(client->conn, false);
+            return;
+        }
+    }
+    conn_result_t result = conn_read(client->conn, ex->worker->scratch, cap, &got);
+    if (result == CONN_AGAIN)
+        return;
+    if (result != CONN_OK) {
+        http1_client_ended(client, result);
+        return;
+    }
+    str_t data = str_make(ex->worker->scratch, got);
+    if (client->state != ATTEMPT_HEAD) {
+        take_body(client, data);
+        return;
+    }
+    bool kept = buffer_size(&client->in) != 0;
+    if (kept) {
+        buffer_append(&client->in, data, &ex->worker->held_bytes);
+        data = buffer_str(&client->in);
+    }
+    read_head(client, data, kept);
+}
+
+void http1_client_resume(exchange_t *ex)
+{
+    http1_client_t *client = ex->origin;
+    if (client->state != ATTEMPT_BODY && client->state != ATTEMPT_RAW)
+        return;
+    buffer_t in = client->in;
+    client->in = (buffer_t){NULL};
+    if (buffer_size(&in) != 0)
+        take_body(client, buffer_str(&in));
+    buffer_clear(&in, &ex->worker->held_bytes);
+    if (client->state != ATTEMPT_OVER && buffer_size(&client->in) == 0 && !client->ended)
+        conn_want_read(client->conn, true);
+}

@@ -1,0 +1,23 @@
+/*
+ * The text of HTTP/1 response heads (RFC 9112 section 4), as clients get them.
+ */
+#ifndef BOXEDGE_HTTP1_HEAD_H
+#define BOXEDGE_HTTP1_HEAD_H
+
+#include "exchange.h"
+
+typedef struct http1_head {
+    bool chunked;    /* Transfer-Encoding: chunked */
+    bool close;      /* Connection: close */
+    bool keep_alive; /* Connection: keep-alive, for HTTP/1.0 clients */
+    str_t date;      /* used where the response has no Date */
+} http1_head_t;
+
+/* The whole head, with the empty line, in `arena`. */
+str_t http1_head_text(h2o_mem_pool_t *arena, const response_t *response, const http1_head_t *head);
+/* A head with a status of 100-199 and these fields. */
+str_t http1_head_informational(h2o_mem_pool_t *arena, int status, const fields_t *fields);
+/* The reason phrase of a status (RFC 9110 section 15); empty for an unknown one. */
+str_t http1_reason(int status);
+
+#endif

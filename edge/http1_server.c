@@ -1,0 +1,185 @@
+/*
+ * HTTP/1 towards clients: requests one after another on a connection, each an exchange. An idle connection
+ * holds nothing but its own struct; what an exchange needs lives in the exchange's arena.
+ *
+ * State: IDLE (between requests), HEAD (bytes of a head came), EXCHANGE, then IDLE again, or LINGER (the
+ * response is out, what the client still sends is thrown away so that it can read the response), and freed.
+ */
+#include "http1_server_impl.h"
+
+#include <assert.h>
+
+static void run_task(loop_task_t *task);
+
+void http1_server_later(http1_server_t *server)
+{
+    loop_defer(loop_of(server), &server->task, run_task);
+}
+
+/* ---- ending
+ * ------------------------------------------------------------------------------------------------------ */
+
+static void end_exchange(http1_server_t *server, exchange_end_t how)
+{
+    loop_timer_stop(&server->write_timer);
+    http1_writer_fini(&server->message->writer);
+    server->message = NULL;
+    exchange_end(&server->ex, how);
+}
+
+void http1_server_destroy(http1_server_t *server)
+{
+    if (server->ex != NULL)
+        end_exchange(server, EXCHANGE_END_CLIENT_GONE);
+    loop_timer_stop(&server->read_timer);
+    loop_timer_stop(&server->write_timer);
+    loop_undefer(&server->task);
+    buffer_clear(&server->in, held_of(server));
+    client_fini(&server->client);
+    free(server);
+}
+
+static void expired_closes(loop_timer_t *timer)
+{
+    http1_server_destroy(H2O_STRUCT_FROM_MEMBER(http1_server_t, read_timer, timer));
+}
+
+/* Closes so that the client can read what was sent: at once where it sent nothing more, else after its rest
+ * was thrown away. */
+static void close_gently(http1_server_t *server, bool more_expected)
+{
+    conn_shutdown_write(server->client.conn);
+    if (server->eof || (!more_expected && buffer_size(&server->in) == 0 &&
+                        conn_flushed(server->client.conn) && conn_unread(server->client.conn) == 0)) {
+        http1_server_destroy(server);
+        return;
+    }
+    server->state = SERVER_LINGER;
+    buffer_clear(&server->in, held_of(server));
+    conn_want_write(server->client.conn, false);
+    conn_want_read(server->client.conn, true);
+    loop_timer_start(loop_of(server), &server->read_timer, LINGER_MS, expired_closes);
+}
+
+void http1_server_linger(http1_server_t *server)
+{
+    size_t got;
+    conn_result_t result =
+        conn_read(server->client.conn, server->client.worker->scratch, CONN_TURN_BYTES, &got);
+    if (result == CONN_AGAIN)
+        return;
+    server->lingered += got;
+    if (result != CONN_OK || server->lingered > LINGER_BYTES)
+        http1_server_destroy(server);
+}
+
+/* ---- between two exchanges
+ * --------------------------------------------------------------------------------------- */
+
+static void next_request(http1_server_t *server)
+{
+    server->state = SERVER_IDLE;
+    if (buffer_size(&server->in) != 0) {
+        http1_server_take_head(server, buffer_str(&server->in), true);
+        return;
+    }
+    if (server->eof) {
+        close_gently(server, false);
+        return;
+    }
+    conn_want_read(server->client.conn, true);
+    loop_timer_start(loop_of(server), &server->read_timer, conf_of(server)->timeouts.keep_alive,
+                     expired_closes);
+}
+
+/* The response has left. */
+static void finish(http1_server_t *server)
+{
+    bool tunnel = server->ex->response.tunnel;
+    bool unfinished = http1_server_body_pending(server);
+    bool close = !server->keep_alive || unfinished || tunnel;
+    if (tunnel && server->ex->state == EXCHANGE_TUNNEL && unfinished) {
+        conn_shutdown_write(server->client.conn); /* the box ended; the client may go on */
+        return;
+    }
+    end_exchange(server, EXCHANGE_END_COMPLETE);
+    if (close)
+        close_gently(server, unfinished);
+    else
+        next_request(server);
+}
+
+static void finish_cut(http1_server_t *server)
+{
+    message_t *message = server->message;
+    bool broken = message->broken;
+    if (!broken && message->until_close) {
+        conn_abort(&server->client.conn); /* only a reset tells the client that this is not the end */
+    } else if (!broken && !(http1_writer_empty(&message->writer) && conn_flushed(server->client.conn))) {
+        http1_server_flush(server); /* what came before the cut still goes out; comes here again */
+        return;
+    }
+    end_exchange(server, broken ? EXCHANGE_END_CLIENT_GONE : EXCHANGE_END_CUT);
+    http1_server_destroy(server);
+}
+
+/* At the end of the turn: what could not be done while calls of the exchange were on the stack. */
+static void run_task(loop_task_t *task)
+{
+    http1_server_t *server = H2O_STRUCT_FROM_MEMBER(http1_server_t, task, task);
+    if (server->ex == NULL)
+        return;
+    message_t *message = server->message;
+    if (message->cut) {
+        finish_cut(server);
+        return;
+    }
+    if (message->response_ended && http1_writer_empty(&message->writer) &&
+        conn_flushed(server->client.conn)) {
+        finish(server);
+        return;
+    }
+    if (http1_server_body_pending(server) && !message->response_ended && buffer_size(&server->in) != 0) {
+        buffer_t in = server->in;
+        server->in = (buffer_t){NULL};
+        http1_server_take_body(server, buffer_str(&in));
+        buffer_clear(&in, held_of(server));
+    } else if (server->state == SERVER_EXCHANGE) {
+        http1_server_update_reading(server);
+    }
+}
+
+static void drain(client_t *client)
+{
+    http1_server_t *server = (http1_server_t *)client;
+    server->draining = true;
+    server->keep_alive = false;
+    if (server->state == SERVER_IDLE)
+        loop_timer_start(loop_of(server), &server->read_timer, DRAIN_IDLE_MS, expired_closes);
+    else if (server->ex != NULL)
+        exchange_drain(server->ex);
+}
+
+static void destroy_client(client_t *client)
+{
+    http1_server_destroy((http1_server_t *)client);
+}
+
+static const conn_handlers_t handlers = {
+    .readable = http1_server_readable,
+    .writable = http1_server_writable,
+    .hangup = http1_server_hangup,
+};
+
+void http1_server_new(const client_t *accepted)
+{
+    http1_server_t *server = calloc(1, sizeof(*server));
+    assert(server != NULL);
+    client_init(&server->client, accepted);
+    server->client.drain = drain;
+    server->client.destroy = destroy_client;
+    conn_set_owner(server->client.conn, &handlers, server);
+    conn_want_read(server->client.conn, true);
+    loop_timer_start(loop_of(server), &server->read_timer, conf_of(server)->timeouts.keep_alive,
+                     expired_closes);
+}

@@ -1,0 +1,99 @@
+/*
+ * What the files of the HTTP/1 server share (http1_server.c, http1_server_read.c, http1_server_write.c);
+ * nobody else's.
+ */
+#ifndef BOXEDGE_HTTP1_SERVER_IMPL_H
+#define BOXEDGE_HTTP1_SERVER_IMPL_H
+
+#include "buffer.h"
+#include "chunked.h"
+#include "client.h"
+#include "exchange.h"
+#include "http1_writer.h"
+#include "worker.h"
+
+/* Bytes of further requests that are taken while one is answered. */
+#define PIPELINE_BYTES 32768
+/* A refused request's rest: so much or so long is thrown away. */
+#define LINGER_BYTES 262144
+#define LINGER_MS    2000
+/* An idle connection lives on so long when the edge drains, for a request that is on its way. */
+#define DRAIN_IDLE_MS 1000
+
+typedef enum server_state { SERVER_IDLE, SERVER_HEAD, SERVER_EXCHANGE, SERVER_LINGER } server_state_t;
+
+typedef enum request_body { REQUEST_NONE, REQUEST_LENGTH, REQUEST_CHUNKED, REQUEST_RAW } request_body_t;
+
+/* What one exchange needs; in its arena. */
+typedef struct message {
+    http1_writer_t writer;
+    request_body_t body; /* REQUEST_NONE once it has ended */
+    uint64_t remaining;
+    chunked_t chunked;
+    bool response_ended; /* send_end was called */
+    bool cut;            /* the response will not be completed */
+    bool broken;         /* because the client is gone */
+    bool until_close;    /* the response's end is the connection's */
+    bool starved;        /* the exchange found no room */
+} message_t;
+
+typedef struct http1_server {
+    client_t client;
+    server_state_t state;
+    bool keep_alive;
+    bool draining;
+    bool eof; /* the client ended its direction */
+    buffer_t in;
+    size_t head_seen;
+    size_t lingered;
+    exchange_t *ex;
+    message_t *message;
+    loop_timer_t read_timer;
+    loop_timer_t write_timer;
+    loop_task_t task;
+} http1_server_t;
+
+extern const client_ops_t http1_server_ops;
+
+static inline loop_t *loop_of(http1_server_t *server)
+{
+    return server->client.worker->loop;
+}
+
+static inline uint64_t *held_of(http1_server_t *server)
+{
+    return &server->client.worker->held_bytes;
+}
+
+static inline const conf_t *conf_of(const http1_server_t *server)
+{
+    return server->client.worker->conf;
+}
+
+/* Runs what cannot be done while calls of the exchange are on the stack, at the end of the turn. */
+void http1_server_later(http1_server_t *server);
+/* Ends everything; the server is gone after it. */
+void http1_server_destroy(http1_server_t *server);
+
+/* Throws away what a client whose response is out still sends. */
+void http1_server_linger(http1_server_t *server);
+
+/* ---- http1_server_read.c ---- */
+
+/* Request body (or a tunnel's bytes) may still come. */
+bool http1_server_body_pending(const http1_server_t *server);
+/* Sets the interest in reading and the timer that goes with it. */
+void http1_server_update_reading(http1_server_t *server);
+/* `data` begins with a head; `kept` says that it lies in server->in. */
+void http1_server_take_head(http1_server_t *server, str_t data, bool kept);
+/* Request body: given to the exchange as far as it has room, kept beyond. */
+void http1_server_take_body(http1_server_t *server, str_t data);
+void http1_server_readable(void *owner);
+void http1_server_hangup(void *owner, bool reset);
+
+/* ---- http1_server_write.c ---- */
+
+void http1_server_flush(http1_server_t *server);
+void http1_server_writable(void *owner);
+
+#endif

@@ -1,0 +1,302 @@
+/*
+ * The reading half of the HTTP/1 server: heads, bodies, pipelined requests, and clients that leave.
+ */
+#include "http1_server_impl.h"
+
+#include <assert.h>
+
+#include "http1_parse.h"
+
+/* ---- reading
+ * ----------------------------------------------------------------------------------------------------- */
+
+bool http1_server_body_pending(const http1_server_t *server)
+{
+    return server->message != NULL && server->message->body != REQUEST_NONE;
+}
+
+/* Whether bytes of the client have a place now. */
+static bool wants_bytes(const http1_server_t *server)
+{
+    if (server->eof)
+        return false;
+    if (server->state != SERVER_EXCHANGE)
+        return true;
+    if (http1_server_body_pending(server) && !server->message->response_ended)
+        return exchange_request_room(server->ex) != 0 && buffer_size(&server->in) == 0;
+    return buffer_size(&server->in) < PIPELINE_BYTES;
+}
+
+static void refuse(http1_server_t *server, int status, const char *code, const char *sentence)
+{
+    server->keep_alive = false;
+    exchange_refuse(server->ex, status, code, sentence);
+}
+
+static void body_idle_expired(loop_timer_t *timer)
+{
+    http1_server_t *server = H2O_STRUCT_FROM_MEMBER(http1_server_t, read_timer, timer);
+    refuse(server, 408, "request_timeout", "The request's body did not come in time.");
+}
+
+static void head_expired(loop_timer_t *timer)
+{
+    http1_server_t *server = H2O_STRUCT_FROM_MEMBER(http1_server_t, read_timer, timer);
+    server->state = SERVER_EXCHANGE;
+    refuse(server, 408, "request_timeout", "The request's head did not come in time.");
+}
+
+/* Sets the interest in reading and the timer that goes with it. */
+void http1_server_update_reading(http1_server_t *server)
+{
+    bool want = wants_bytes(server);
+    conn_want_read(server->client.conn, want);
+    if (server->state != SERVER_EXCHANGE)
+        return;
+    if (want && http1_server_body_pending(server) && server->message->body != REQUEST_RAW &&
+        !server->message->response_ended)
+        loop_timer_start(loop_of(server), &server->read_timer, conf_of(server)->timeouts.body_idle,
+                         body_idle_expired);
+    else
+        loop_timer_stop(&server->read_timer);
+}
+
+static void end_body(http1_server_t *server)
+{
+    server->message->body = REQUEST_NONE;
+    exchange_request_end(server->ex);
+}
+
+static size_t give_chunked(http1_server_t *server, str_t data)
+{
+    message_t *message = server->message;
+    size_t room = exchange_request_room(server->ex);
+    str_t input = str_make(data.p, data.n < room ? data.n : room), piece;
+    size_t offered = input.n;
+    while (message->body == REQUEST_CHUNKED) {
+        switch (chunked_decode(&message->chunked, &input, &piece)) {
+        case CHUNKED_DATA:
+            exchange_request_body(server->ex, piece);
+            break;
+        case CHUNKED_MORE:
+            return offered - input.n;
+        case CHUNKED_END:
+            server->ex->request.trailers = message->chunked.trailers;
+            end_body(server);
+            break;
+        case CHUNKED_BAD:
+            message->body = REQUEST_NONE;
+            refuse(server, 400, "bad_chunk", "The request's chunked body is not valid.");
+            return data.n;
+        }
+    }
+    return offered - input.n;
+}
+
+/* Gives request body to the exchange as far as it has room. Returns how many bytes were used. */
+static size_t give_body(http1_server_t *server, str_t data)
+{
+    message_t *message = server->message;
+    size_t used = 0;
+    while (used < data.n && message->body != REQUEST_NONE && !message->response_ended) {
+        str_t rest = str_from_offset(data, used);
+        size_t n = exchange_request_room(server->ex);
+        if (n == 0)
+            break;
+        if (message->body == REQUEST_CHUNKED) {
+            used += give_chunked(server, rest);
+            continue;
+        }
+        n = rest.n < n ? rest.n : n;
+        if (message->body == REQUEST_LENGTH && n > message->remaining)
+            n = (size_t)message->remaining;
+        exchange_request_body(server->ex, str_make(rest.p, n));
+        used += n;
+        if (message->body == REQUEST_LENGTH && (message->remaining -= n) == 0)
+            end_body(server);
+    }
+    exchange_request_flush(server->ex);
+    return used;
+}
+
+void http1_server_take_body(http1_server_t *server, str_t data)
+{
+    size_t used = give_body(server, data);
+    buffer_append(&server->in, str_from_offset(data, used), held_of(server));
+    http1_server_update_reading(server);
+}
+
+static void begin_message(http1_server_t *server)
+{
+    message_t *message = h2o_mem_alloc_pool(&server->ex->arena, sizeof(*message));
+    memset(message, 0, sizeof(*message));
+    http1_writer_init(&message->writer, held_of(server));
+    server->message = message;
+}
+
+static void begin_exchange(http1_server_t *server)
+{
+    server->ex = exchange_new(&server->client, &http1_server_ops, server);
+    server->state = SERVER_HEAD;
+    server->head_seen = 0;
+    begin_message(server);
+    loop_timer_start(loop_of(server), &server->read_timer, conf_of(server)->timeouts.head, head_expired);
+}
+
+static void start_exchange(http1_server_t *server, const http1_request_head_t *head, str_t rest)
+{
+    exchange_t *ex = server->ex;
+    message_t *message = server->message;
+    server->state = SERVER_EXCHANGE;
+    server->keep_alive = head->keep_alive && !server->draining;
+    loop_timer_stop(&server->read_timer);
+    if (ex->request.websocket) {
+        message->body = REQUEST_RAW;
+    } else if (head->chunked) {
+        message->body = REQUEST_CHUNKED;
+        chunked_init(&message->chunked, &ex->arena, conf_of(server)->limits.head_fields);
+    } else if (ex->request.has_body) {
+        message->body = REQUEST_LENGTH;
+        message->remaining = ex->request.content_length;
+    }
+    exchange_start(ex);
+    if (rest.n != 0 || message->body != REQUEST_NONE)
+        http1_server_take_body(server, rest);
+}
+
+static void bad_head(http1_server_t *server, const http1_error_t *error)
+{
+    server->state = SERVER_EXCHANGE;
+    loop_timer_stop(&server->read_timer);
+    buffer_clear(&server->in, held_of(server));
+    refuse(server, error->status, error->code, error->sentence);
+}
+
+/* Where the head in `data` ends, 0 where it does not. An empty line before the request line is skipped (RFC
+ * 9112 section 2.2). */
+static size_t head_end(const http1_server_t *server, str_t data)
+{
+    size_t from = str_starts(data, STR("\r\n")) ? 2 : 0;
+    if (server->head_seen > from + 3)
+        from = server->head_seen - 3;
+    if (from >= data.n)
+        return 0;
+    const char *end = memmem(data.p + from, data.n - from, "\r\n\r\n", 4);
+    return end != NULL ? (size_t)(end - data.p) + 4 : 0;
+}
+
+/* A head that is not complete yet is parsed as well, so that nonsense is refused at once; what that makes is
+ * thrown away. */
+static http1_parse_t probe_head(http1_server_t *server, str_t data, http1_error_t *error)
+{
+    const conf_t *conf = conf_of(server);
+    h2o_mem_pool_t pool;
+    request_t request = {.content_length = LENGTH_UNKNOWN};
+    http1_request_head_t head;
+    h2o_mem_init_pool(&pool);
+    http1_parse_t result = http1_parse_request(data, server->head_seen, conf->limits.head_bytes,
+                                               conf->limits.head_fields, &pool, &request, &head, error);
+    h2o_mem_clear_pool(&pool);
+    return result;
+}
+
+/* `data` begins with a head; `kept` says that it lies in server->in. */
+void http1_server_take_head(http1_server_t *server, str_t data, bool kept)
+{
+    const conf_t *conf = conf_of(server);
+    http1_error_t error;
+    http1_request_head_t head;
+    if (server->ex == NULL)
+        begin_exchange(server);
+    size_t end = head_end(server, data);
+    if (end == 0) {
+        if (probe_head(server, data, &error) == HTTP1_BAD) {
+            bad_head(server, &error);
+            return;
+        }
+        if (!kept)
+            buffer_append(&server->in, data, held_of(server));
+        server->head_seen = data.n;
+        conn_want_read(server->client.conn, true);
+        return;
+    }
+    exchange_t *ex = server->ex;
+    str_t text =
+        end <= conf->limits.head_bytes ? str_dup(&ex->arena, str_make(data.p, end)) : str_make(data.p, end);
+    http1_parse_t result = http1_parse_request(text, 0, conf->limits.head_bytes, conf->limits.head_fields,
+                                               &ex->arena, &ex->request, &head, &error);
+    if (result != HTTP1_OK) {
+        assert(result == HTTP1_BAD); /* an empty line ends every head */
+        bad_head(server, &error);
+        return;
+    }
+    buffer_t in = server->in; /* `data` may lie in it */
+    server->in = (buffer_t){NULL};
+    start_exchange(server, &head, str_from_offset(data, head.len));
+    buffer_clear(&in, held_of(server));
+    http1_server_update_reading(server);
+}
+
+static void client_ended(http1_server_t *server, conn_result_t result)
+{
+    bool tunnel = server->state == SERVER_EXCHANGE && server->ex->state == EXCHANGE_TUNNEL;
+    server->eof = true;
+    if (result == CONN_FAILED || server->state != SERVER_EXCHANGE) {
+        http1_server_destroy(server);
+    } else if (tunnel && http1_server_body_pending(server)) {
+        end_body(server);
+        exchange_request_flush(server->ex);
+        conn_want_read(server->client.conn, false);
+        http1_server_later(server);
+    } else if (http1_server_body_pending(server) && !server->message->response_ended) {
+        http1_server_destroy(server); /* in the middle of a request: a departure */
+    } else {
+        conn_want_read(server->client.conn, false); /* a half-close: the response is still wanted */
+    }
+}
+
+void http1_server_readable(void *owner)
+{
+    http1_server_t *server = owner;
+    worker_t *worker = server->client.worker;
+    if (server->state == SERVER_LINGER) {
+        http1_server_linger(server);
+        return;
+    }
+    bool head = server->state != SERVER_EXCHANGE;
+    bool body = !head && http1_server_body_pending(server) && !server->message->response_ended;
+    size_t cap = body ? exchange_request_room(server->ex) : CONN_TURN_BYTES, got;
+    if (!wants_bytes(server) || cap == 0) {
+        http1_server_update_reading(server);
+        return;
+    }
+    conn_result_t result = conn_read(server->client.conn, worker->scratch, cap, &got);
+    if (result == CONN_AGAIN)
+        return;
+    if (result != CONN_OK) {
+        client_ended(server, result);
+        return;
+    }
+    str_t data = str_make(worker->scratch, got);
+    if (body) {
+        http1_server_take_body(server, data);
+    } else if (head && buffer_size(&server->in) == 0) {
+        http1_server_take_head(server, data, false);
+    } else {
+        buffer_append(&server->in, data, held_of(server));
+        if (head)
+            http1_server_take_head(server, buffer_str(&server->in), true);
+        else
+            http1_server_update_reading(server);
+    }
+}
+
+void http1_server_hangup(void *owner, bool reset)
+{
+    http1_server_t *server = owner;
+    /* Reads are paused. A FIN is a departure where less waits than the body still lacks. */
+    bool lacking = http1_server_body_pending(server) && server->message->body == REQUEST_LENGTH &&
+                   server->message->remaining > buffer_size(&server->in) + conn_unread(server->client.conn);
+    if (reset || lacking)
+        http1_server_destroy(server);
+}

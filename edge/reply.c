@@ -1,0 +1,104 @@
+/*
+ * Answers that the edge makes itself: complete bodies, and errors in the form that the asker reads
+ * (docs/http.md, "Errors").
+ */
+#include <assert.h>
+
+#include <jansson.h>
+
+#include "client.h"
+#include "exchange.h"
+#include "pages.h"
+#include "steps.h"
+#include "worker.h"
+
+/* A person's browser asks for a page: Sec-Fetch-Mode says so, or, from browsers without it, Accept. */
+static bool is_navigation(const request_t *request)
+{
+    if (!str_eq(request->method, STR("GET")) && !str_eq(request->method, STR("HEAD")))
+        return false;
+    if (request->websocket)
+        return false;
+    const field_t *mode = fields_find(&request->fields, FIELD_SEC_FETCH_MODE);
+    if (mode != NULL)
+        return str_eq(mode->value, STR("navigate"));
+    if (fields_find(&request->fields, FIELD_X_REQUESTED_WITH) != NULL)
+        return false;
+    str_t accept = fields_value(&request->fields, FIELD_ACCEPT);
+    return accept.n != 0 && memmem(accept.p, accept.n, "text/html", 9) != NULL;
+}
+
+void exchange_reply_more(exchange_t *ex)
+{
+    size_t room = ex->client_ops->room(ex);
+    while (room != 0 && ex->reply_rest.n != 0) {
+        size_t n = ex->reply_rest.n < room ? ex->reply_rest.n : room;
+        ex->response_bytes += n;
+        ex->client_ops->send_body(ex, str_make(ex->reply_rest.p, n));
+        ex->reply_rest = str_from_offset(ex->reply_rest, n);
+        room = ex->client_ops->room(ex);
+    }
+    if (ex->reply_rest.n == 0)
+        exchange_answered(ex);
+    ex->client_ops->flush(ex);
+}
+
+void exchange_reply(exchange_t *ex, int status, str_t content_type, const fields_t *fields, str_t body)
+{
+    assert(ex->state < EXCHANGE_RESPONSE);
+    bool head = str_eq(ex->request.method, STR("HEAD"));
+    bool no_content = status == 204 || status == 304;
+    assert(!no_content || body.n == 0);
+    ex->response = (response_t){.status = status,
+                                .content_length = no_content ? LENGTH_UNKNOWN : body.n,
+                                .bodyless = head || no_content || body.n == 0};
+    if (content_type.n != 0)
+        fields_add(&ex->arena, &ex->response.fields, FIELD_CONTENT_TYPE, STR("content-type"), content_type);
+    for (uint32_t i = 0; fields != NULL && i < fields->count; i++)
+        fields_add(&ex->arena, &ex->response.fields, fields->at[i].id, fields->at[i].name,
+                   fields->at[i].value);
+    exchange_answer(ex);
+    ex->reply_rest = ex->response.bodyless ? str_make(NULL, 0) : body;
+    exchange_reply_more(ex);
+}
+
+static str_t error_json(exchange_t *ex, const char *code, const char *sentence)
+{
+    json_t *json = json_pack("{s:s,s:s,s:s}", "error", sentence, "code", code, "request_id", ex->request_id);
+    assert(json != NULL); /* sentences and codes are ours: valid UTF-8 */
+    char *text = json_dumps(json, JSON_COMPACT);
+    assert(text != NULL);
+    str_t body = str_format(&ex->arena, "%s\n", text);
+    free(text);
+    json_decref(json);
+    return body;
+}
+
+void exchange_reply_error(exchange_t *ex, int status, const char *code, const char *sentence,
+                          unsigned retry_after)
+{
+    ex->local_code = code;
+    if (ex->state >= EXCHANGE_RESPONSE) {
+        exchange_cut(ex);
+        return;
+    }
+    fields_t fields = {0};
+    fields_add(&ex->arena, &fields, FIELD_OTHER, STR("cache-control"), STR("no-store"));
+    fields_add(&ex->arena, &fields, FIELD_X_REQUEST_ID, STR("x-request-id"), str_from(ex->request_id));
+    if (retry_after != 0)
+        fields_add(&ex->arena, &fields, FIELD_OTHER, STR("retry-after"),
+                   str_format(&ex->arena, "%u", retry_after));
+    /* So that a script of another origin can read what went wrong. */
+    str_t origin = fields_value(&ex->request.fields, FIELD_ORIGIN);
+    if (origin.n != 0) {
+        fields_add(&ex->arena, &fields, FIELD_OTHER, STR("access-control-allow-origin"), origin);
+        fields_add(&ex->arena, &fields, FIELD_VARY, STR("vary"), STR("Origin"));
+    }
+    if (is_navigation(&ex->request)) {
+        str_t page =
+            page_error(&ex->arena, status, sentence, str_from(ex->request_id), ex->request.authority);
+        exchange_reply(ex, status, STR("text/html; charset=utf-8"), &fields, page);
+    } else {
+        exchange_reply(ex, status, STR("application/json"), &fields, error_json(ex, code, sentence));
+    }
+}

@@ -1,0 +1,168 @@
+/*
+ * What an exchange goes through before it reaches a box (exchange.c has the order).
+ */
+#include "steps.h"
+
+#include <assert.h>
+
+#include "client.h"
+#include "forward.h"
+#include "hostname.h"
+#include "http1_client.h"
+#include "tls.h"
+#include "worker.h"
+
+/* What clients may ask of the edge itself on a preview's host; never reaches a box. */
+#define RESERVED_PATH "/.well-known/boxedge/"
+
+/* A connection's certificate must cover the preview's host, also where the name differs from the SNI (RFC
+ * 9110 section 7.4). All preview hosts are one label under the domain, so one look a connection is enough. */
+static bool certificate_covers(client_t *client)
+{
+    if (client->kind != CONF_LISTENER_TLS || client->covers == CLIENT_COVERS)
+        return true;
+    if (client->covers == CLIENT_COVERS_UNKNOWN) {
+        char name[300];
+        int n = snprintf(name, sizeof(name), "a.%s", client->worker->conf->preview_domain);
+        assert(n > 0 && (size_t)n < sizeof(name));
+        bool covers = tls_covers(conn_ssl(client->conn), str_make(name, (size_t)n));
+        client->covers = covers ? CLIENT_COVERS : CLIENT_COVERS_NOT;
+    }
+    return client->covers == CLIENT_COVERS;
+}
+
+step_result_t step_host(exchange_t *ex)
+{
+    const conf_t *conf = ex->worker->conf;
+    hostname_t name;
+    if (hostname_parse(ex->request.authority, str_from(conf->preview_domain), &name) == HOSTNAME_FOREIGN ||
+        !certificate_covers(ex->client)) {
+        exchange_reply_error(ex, 421, "wrong_host", "This host name is not served here.", 0);
+        return STEP_DONE;
+    }
+    return STEP_NEXT;
+}
+
+step_result_t step_route(exchange_t *ex)
+{
+    const route_t *route;
+    switch (routes_find(ex->worker->routes, ex->request.authority, &route)) {
+    case ROUTES_FOUND:
+        break;
+    case ROUTES_FAILED:
+        exchange_reply_error(ex, 503, "store_unavailable", "The edge cannot read its store right now.", 5);
+        return STEP_DONE;
+    case ROUTES_NO_PREVIEW:
+    case ROUTES_FOREIGN:
+        route = NULL;
+        break;
+    }
+    /* A preview on a box that is not there answers as one that was never made. */
+    if (route == NULL || route->box.state == BOX_UNKNOWN || route->box.state == BOX_GONE ||
+        str_starts(ex->request.target, STR(RESERVED_PATH))) {
+        exchange_reply_error(ex, 404, "preview_not_found", "There is no preview at this address.", 0);
+        return STEP_DONE;
+    }
+    ex->preview = route->preview;
+    ex->box = route->box;
+    ex->routed = true;
+    return STEP_NEXT;
+}
+
+step_result_t step_limit(exchange_t *ex)
+{
+    worker_t *worker = ex->worker;
+    if (forward_is_loop(&ex->request.fields, str_from(worker->conf->node))) {
+        exchange_reply_error(ex, 508, "loop", "This request has been through this edge before.", 0);
+        return STEP_DONE;
+    }
+    if (worker->held_bytes > worker->conf->limits.memory_bytes) {
+        counter_add(&worker->counters->shed_total, 1);
+        exchange_reply_error(ex, 503, "overloaded",
+                             "The edge is out of memory for new requests; try again shortly.", 1);
+        return STEP_DONE;
+    }
+    return STEP_NEXT;
+}
+
+step_result_t step_origin(exchange_t *ex)
+{
+    if (ex->box.state != BOX_RUNNING) {
+        exchange_reply_error(ex, 503, "box_not_running", "The box of this preview is not running.", 5);
+        return STEP_DONE;
+    }
+    exchange_to_origin(ex);
+    http1_client_start(ex);
+    return STEP_DONE;
+}
+
+/* ---- other listeners
+ * ------------------------------------------------------------------------------------------- */
+
+/* Whether the request shows a secret that has now been sent in the clear. */
+static bool carries_credentials(const request_t *request)
+{
+    for (uint32_t i = 0; i < request->fields.count; i++) {
+        const field_t *field = &request->fields.at[i];
+        if (field->id == FIELD_AUTHORIZATION || str_ieq(field->name, STR("x-box-api-key")) ||
+            str_ieq(field->name, STR("x-preview-token")))
+            return true;
+    }
+    return memmem(request->target.p, request->target.n, "preview_token", 13) != NULL;
+}
+
+step_result_t step_redirect(exchange_t *ex)
+{
+    const conf_t *conf = ex->worker->conf;
+    hostname_t name;
+    switch (hostname_parse(ex->request.authority, str_from(conf->preview_domain), &name)) {
+    case HOSTNAME_PREVIEW:
+        break;
+    case HOSTNAME_MALFORMED:
+        exchange_reply_error(ex, 404, "preview_not_found", "There is no preview at this address.", 0);
+        return STEP_DONE;
+    case HOSTNAME_FOREIGN:
+        exchange_reply_error(ex, 421, "wrong_host", "This host name is not served here.", 0);
+        return STEP_DONE;
+    }
+    if (ex->request.websocket || carries_credentials(&ex->request) || ex->request.target.p[0] != '/' ||
+        fields_find(&ex->request.fields, FIELD_ACCESS_CONTROL_REQUEST_METHOD) != NULL) {
+        exchange_reply_error(
+            ex, 403, "tls_required",
+            "Use https here. If this request carried a token or a key, replace it: it was sent in the clear.",
+            0);
+        return STEP_DONE;
+    }
+    char port[8] = "";
+    if (conf->public_port != 443)
+        (void)snprintf(port, sizeof(port), ":%u", conf->public_port);
+    size_t room = ex->request.target.n + strlen(conf->preview_domain) + 96;
+    char *location = h2o_mem_alloc_pool(&ex->arena, room);
+    int n = snprintf(location, room, "https://%s-%u.%s%s%.*s", name.id, name.port, conf->preview_domain, port,
+                     STR_ARG(ex->request.target));
+    assert(n > 0 && (size_t)n < room);
+    fields_t fields = {0};
+    fields_add(&ex->arena, &fields, FIELD_LOCATION, STR("location"), str_make(location, (size_t)n));
+    fields_add(&ex->arena, &fields, FIELD_OTHER, STR("cache-control"), STR("no-store"));
+    fields_add(&ex->arena, &fields, FIELD_OTHER, STR("referrer-policy"), STR("no-referrer"));
+    exchange_reply(ex, 308, STR("text/plain"), &fields, STR("This preview is served over https.\n"));
+    return STEP_DONE;
+}
+
+step_result_t step_health(exchange_t *ex)
+{
+    bool live = str_eq(ex->request.target, STR("/healthz"));
+    bool ready = str_eq(ex->request.target, STR("/readyz"));
+    if (!live && !ready) {
+        exchange_reply_error(ex, 404, "not_found", "Only /healthz and /readyz are answered here.", 0);
+    } else if (!str_eq(ex->request.method, STR("GET")) && !str_eq(ex->request.method, STR("HEAD"))) {
+        fields_t fields = {0};
+        fields_add(&ex->arena, &fields, FIELD_OTHER, STR("allow"), STR("GET, HEAD"));
+        exchange_reply(ex, 405, STR("text/plain"), &fields, STR("Use GET or HEAD.\n"));
+    } else if (ready && ex->worker->draining) {
+        exchange_reply(ex, 503, STR("text/plain"), NULL, STR("draining\n"));
+    } else {
+        exchange_reply(ex, 200, STR("text/plain"), NULL, STR("ok\n"));
+    }
+    return STEP_DONE;
+}

@@ -1,0 +1,28 @@
+/*
+ * The steps that the tables in exchange.c name, and what steps, replies and tunnels may do to an exchange.
+ * For the files that make up the exchange only; codecs use exchange.h.
+ */
+#ifndef BOXEDGE_STEPS_H
+#define BOXEDGE_STEPS_H
+
+#include "exchange.h"
+
+step_result_t step_host(exchange_t *ex);
+step_result_t step_route(exchange_t *ex);
+step_result_t step_limit(exchange_t *ex);
+step_result_t step_origin(exchange_t *ex);
+step_result_t step_redirect(exchange_t *ex);
+step_result_t step_health(exchange_t *ex);
+
+/* The request goes to an origin from here on; a client that waits for 100 (Continue) gets it. */
+void exchange_to_origin(exchange_t *ex);
+/* Sends ex->response's head as the edge's own answer, in place of whatever origin was asked. */
+void exchange_answer(exchange_t *ex);
+/* The edge's own answer is complete. */
+void exchange_answered(exchange_t *ex);
+/* Sends on with ex->reply_rest. */
+void exchange_reply_more(exchange_t *ex);
+/* Gives up a response that cannot be completed. */
+void exchange_cut(exchange_t *ex);
+
+#endif

@@ -1,0 +1,85 @@
+#include "tunnel.h"
+
+#include <assert.h>
+
+#include "client.h"
+#include "steps.h"
+#include "websocket.h"
+#include "worker.h"
+
+/* Service Restart (RFC 6455 section 7.4.2 and the registry it points to): the client is to connect again. */
+#define CLOSE_SERVICE_RESTART 1012
+
+typedef struct tunnel {
+    websocket_frames_t from_box;
+    bool closing; /* to be closed at the end of the box's frame */
+} tunnel_t;
+
+void tunnel_open(exchange_t *ex)
+{
+    assert(ex->tunnel == NULL);
+    tunnel_t *tunnel = h2o_mem_alloc_pool(&ex->arena, sizeof(*tunnel));
+    *tunnel = (tunnel_t){.closing = false};
+    ex->tunnel = tunnel;
+    counter_add(&ex->worker->counters->tunnels_open, 1);
+}
+
+void tunnel_close(exchange_t *ex)
+{
+    if (ex->tunnel == NULL)
+        return;
+    ex->tunnel = NULL;
+    counter_sub(&ex->worker->counters->tunnels_open, 1);
+}
+
+static void say_goodbye(exchange_t *ex)
+{
+    char *frame = h2o_mem_alloc_pool(&ex->arena, WEBSOCKET_CLOSE_MAX);
+    size_t n = websocket_close_frame(CLOSE_SERVICE_RESTART, STR("the edge restarts"), frame);
+    ex->local_code = "drained";
+    ex->client_ops->send_body(ex, str_make(frame, n));
+    exchange_answered(ex);
+    ex->client_ops->flush(ex);
+}
+
+bool tunnel_pass(exchange_t *ex, str_t *data)
+{
+    tunnel_t *tunnel = ex->tunnel;
+    if (!tunnel->closing) {
+        websocket_frames_feed(&tunnel->from_box, *data);
+        return true;
+    }
+    for (size_t used = 0; used < data->n;) {
+        uint64_t left = tunnel->from_box.left;
+        size_t n = left == 0 ? 1 : left < data->n - used ? (size_t)left : data->n - used;
+        websocket_frames_feed(&tunnel->from_box, str_make(data->p + used, n));
+        used += n;
+        if (websocket_frames_between(&tunnel->from_box)) {
+            ex->client_ops->send_body(ex, str_make(data->p, used));
+            say_goodbye(ex);
+            return false;
+        }
+    }
+    return true;
+}
+
+static void drain_expired(loop_timer_t *timer)
+{
+    exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, timer, timer);
+    tunnel_t *tunnel = ex->tunnel;
+    if (websocket_frames_between(&tunnel->from_box))
+        say_goodbye(ex);
+    else
+        tunnel->closing = true;
+}
+
+void exchange_drain(exchange_t *ex)
+{
+    if (ex->state != EXCHANGE_TUNNEL || loop_timer_running(&ex->timer))
+        return;
+    /* From a quarter to about four fifths of the period, in eight steps, so that not all come back at once.
+     */
+    uint32_t step = (uint32_t)ex->request_id[0] & 7;
+    uint32_t period = ex->worker->conf->timeouts.drain;
+    loop_timer_start(ex->worker->loop, &ex->timer, period / 4 + period * step / 13, drain_expired);
+}

@@ -1,0 +1,20 @@
+/*
+ * What an exchange that became a WebSocket needs beyond passing bytes: where the box's frames end, so that
+ * the edge can say goodbye (RFC 6455 section 7.4) between two of them.
+ */
+#ifndef BOXEDGE_TUNNEL_H
+#define BOXEDGE_TUNNEL_H
+
+#include "exchange.h"
+
+/* The tunnel begins: bytes of the box from here on are frames. */
+void tunnel_open(exchange_t *ex);
+/* The exchange ends. Does nothing where no tunnel was open. */
+void tunnel_close(exchange_t *ex);
+/*
+ * Bytes of the box are about to go to the client; notes the frames. Where the tunnel waits to be closed, cuts
+ * `data` at the end of the frame, sends it and a Close frame, and returns false: the exchange is done.
+ */
+MUST_USE bool tunnel_pass(exchange_t *ex, str_t *data);
+
+#endif
