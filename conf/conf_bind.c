@@ -32,6 +32,19 @@ static const char *shown_name(const scope_t *scope, str_t name, char out[NAME_SH
     return out;
 }
 
+#define KNOWN_MAX 512
+/* "address, kind": the keys of a scope, cut where there is no more room. */
+static const char *list_known(const scope_t *scope, char out[KNOWN_MAX])
+{
+    size_t used = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < scope->table->count && used < KNOWN_MAX; i++)
+        if (conf_keys_in(&scope->table->keys[i], scope->section))
+            used += (size_t)snprintf(out + used, KNOWN_MAX - used, "%s%s", used != 0 ? ", " : "",
+                                     conf_keys_leaf(&scope->table->keys[i]));
+    return out;
+}
+
 static const char *kind_name(const conf_node_t *node)
 {
     if (conf_node_is_null(node))
@@ -94,16 +107,15 @@ static const char *element_name(const conf_key_t *key, size_t i, char out[ELEMEN
 static void bind_network(const binder_t *b, const char *name, const conf_node_t *node,
                          conf_network_t *network)
 {
-    const char *why = "is not a single value";
-    if (node->kind == CONF_NODE_SCALAR)
-        why = conf_net_read_network(node->text, network);
+    bool scalar = node->kind == CONF_NODE_SCALAR;
+    const char *why = scalar ? conf_net_read_network(node->text, network) : kind_name(node);
     if (why == NULL)
         return;
     network->bits = CONF_NETWORK_UNREAD;
     char shown[CONF_SHOWN_MAX + 4];
     conf_errors_add(b->errors, CONF_ERROR, b->path, node->place, name,
-                    "\"%s\" %s; allowed: a network such as 10.0.0.0/8 or fd00::/8",
-                    conf_shown(node->text, shown), why);
+                    "%s%s%s%s; allowed: a network such as 10.0.0.0/8 or fd00::/8", scalar ? "\"" : "",
+                    conf_shown(node->text, shown), scalar ? "\" " : "", why);
 }
 
 static void bind_map(const binder_t *b, const scope_t *scope, const conf_node_t *map);
@@ -111,13 +123,14 @@ static void bind_map(const binder_t *b, const scope_t *scope, const conf_node_t 
 static void bind_element(const binder_t *b, const conf_key_t *key, const char *name, const conf_node_t *node,
                          void *element)
 {
+    scope_t scope = {key->element, str_make("", 0), name, element};
     if (node->kind == CONF_NODE_MAP) {
-        scope_t scope = {key->element, str_make("", 0), name, element};
         bind_map(b, &scope, node);
         return;
     }
-    conf_errors_add(b->errors, CONF_ERROR, b->path, node->place, name, "%s; allowed: a map, as in %s",
-                    kind_name(node), key->example);
+    char known[KNOWN_MAX];
+    conf_errors_add(b->errors, CONF_ERROR, b->path, node->place, name, "%s; allowed: a map with the keys %s",
+                    kind_name(node), list_known(&scope, known));
 }
 
 static void bind_list(const binder_t *b, const conf_key_t *key, const char *name, const conf_node_t *list,
@@ -161,32 +174,21 @@ static void bind_section(const binder_t *b, const scope_t *scope, const conf_key
     bind_map(b, &inner, node);
 }
 
-/* The names of the keys of a scope, cut where there is no more room. */
-static void list_known(const scope_t *scope, char *out, size_t size)
-{
-    size_t used = 0;
-    for (size_t i = 0; i < scope->table->count && used < size; i++)
-        if (conf_keys_in(&scope->table->keys[i], scope->section))
-            used += (size_t)snprintf(out + used, size - used, "%s%s", used != 0 ? ", " : "",
-                                     conf_keys_leaf(&scope->table->keys[i]));
-}
-
 static void report_unknown(const binder_t *b, const scope_t *scope, const char *name, const conf_node_t *node)
 {
     const char *nearest = conf_keys_nearest(scope->table, scope->section, node->name);
-    char known[512] = "";
-    list_known(scope, known, sizeof(known));
+    char known[KNOWN_MAX];
     if (nearest == NULL)
         conf_errors_add(b->errors, CONF_ERROR, b->path, node->name_place, name,
-                        "is not a known key; allowed here: %s", known);
-    else if (str_eq(node->name, str_from(nearest)) && strchr(nearest, '.') != NULL)
+                        "is not a known key; allowed here: %s", list_known(scope, known));
+    else if (strchr(nearest, '.') != NULL && str_eq(node->name, str_from(nearest)))
         conf_errors_add(b->errors, CONF_ERROR, b->path, node->name_place, name,
                         "is written as a map in a map (%.*s: {%s: ...}), not as a name with a dot",
                         (int)(strchr(nearest, '.') - nearest), nearest, strchr(nearest, '.') + 1);
     else
         conf_errors_add(b->errors, CONF_ERROR, b->path, node->name_place, name,
-                        "is not a known key; did you mean %s%s%s? Allowed here: %s", scope->list,
-                        scope->list[0] != '\0' ? "." : "", nearest, known);
+                        "is not a known key; did you mean %s%s%s?", scope->list,
+                        scope->list[0] != '\0' ? "." : "", nearest);
 }
 
 static const conf_key_t *find(const scope_t *scope, str_t name)
@@ -225,7 +227,10 @@ static void bind_map(const binder_t *b, const scope_t *scope, const conf_node_t 
         const conf_key_t *key = find(scope, node->name);
         if (node->skip)
             continue;
-        if (key == NULL)
+        if (node->first_line != 0)
+            conf_errors_add(b->errors, CONF_ERROR, b->path, node->name_place, name,
+                            "is given twice, first in line %u; give it once", node->first_line);
+        else if (key == NULL)
             report_unknown(b, scope, name, node);
         else if (key->type == CONF_SECTION)
             bind_section(b, scope, key, name, node);

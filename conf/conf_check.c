@@ -1,5 +1,6 @@
 #include "conf_check.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/un.h>
 
@@ -24,6 +25,16 @@ static conf_place_t place_in_element(const checker_t *c, const char *list, size_
     return place_in(node->children[i], name);
 }
 
+/* An error in the key `name` of the element `i` of `list`. */
+static void report_element(const checker_t *c, const char *list, size_t i, const char *name,
+                           const char *sentence)
+{
+    char key[96];
+    snprintf(key, sizeof(key), "%.32s[%zu].%.32s", list, i, name);
+    conf_errors_add(c->errors, CONF_ERROR, c->conf->source, place_in_element(c, list, i, name), key, "%s",
+                    sentence);
+}
+
 #define REPORT(c, level, place, key, ...)                                                                    \
     conf_errors_add((c)->errors, (level), (c)->conf->source, (place), (key), __VA_ARGS__)
 
@@ -34,9 +45,11 @@ static void check_listener(const checker_t *c, size_t i)
         const conf_listener_t *other = &c->conf->listeners[j];
         if (other->address.len == 0 || !conf_net_equal(&listener->address, &other->address))
             continue;
-        REPORT(c, CONF_ERROR, place_in_element(c, "listeners", i, "address"), "listeners",
-               "%s is listened on twice, first in line %u; give each address once", listener->text,
-               place_in_element(c, "listeners", j, "address").line);
+        char sentence[160];
+        snprintf(sentence, sizeof(sentence),
+                 "%s is listened on twice, first in line %u; give each address once", listener->text,
+                 place_in_element(c, "listeners", j, "address").line);
+        report_element(c, "listeners", i, "address", sentence);
         return;
     }
 }
@@ -97,7 +110,9 @@ static void check_store(const checker_t *c)
 {
     const conf_node_t *store = conf_node_get(c->root, STR("store"));
     if (c->conf->store_map_bytes % 4096 != 0)
-        REPORT(c, CONF_ERROR, place_in(store, "map_size"), "store.map_size", "is not a multiple of 4KiB");
+        REPORT(c, CONF_ERROR, place_in(store, "map_size"), "store.map_size",
+               "is %llu bytes, which is no multiple of 4KiB; allowed: a multiple of 4KiB",
+               (unsigned long long)c->conf->store_map_bytes);
 }
 
 static void check_box_address(const checker_t *c, size_t i)
@@ -106,15 +121,18 @@ static void check_box_address(const checker_t *c, size_t i)
     if (box->address.len == 0)
         return;
     char text[64];
+    char sentence[160];
     conf_net_print(&box->address, text);
-    conf_place_t place = place_in_element(c, "boxes", i, "address");
     const char *what = conf_net_not_for_boxes(&box->address);
     if (what != NULL)
-        REPORT(c, CONF_ERROR, place, "boxes", "%s is %s; allowed: an address where one box can be", text,
-               what);
+        snprintf(sentence, sizeof(sentence), "%s is %s; allowed: an address where one box can be", text,
+                 what);
     else if (conf_listens_on(c->conf, (const struct sockaddr *)&box->address.sa))
-        REPORT(c, CONF_ERROR, place, "boxes", "%s is a listener of the edge itself; allowed: another address",
-               text);
+        snprintf(sentence, sizeof(sentence), "%s is a listener of the edge itself; allowed: another address",
+                 text);
+    else
+        return;
+    report_element(c, "boxes", i, "address", sentence);
 }
 
 static int by_id(const void *a, const void *b)
@@ -138,9 +156,10 @@ static void check_boxes(const checker_t *c)
             continue;
         size_t first = (size_t)(sorted[i - 1] - c->conf->boxes);
         size_t second = (size_t)(sorted[i] - c->conf->boxes);
-        REPORT(c, CONF_ERROR, place_in_element(c, "boxes", second, "id"), "boxes",
-               "the id \"%s\" is given twice, first in line %u; give each id once", sorted[i]->id,
-               place_in_element(c, "boxes", first, "id").line);
+        char sentence[160];
+        snprintf(sentence, sizeof(sentence), "\"%s\" is given twice, first in line %u; give each id once",
+                 sorted[i]->id, place_in_element(c, "boxes", first, "id").line);
+        report_element(c, "boxes", second, "id", sentence);
     }
     free(sorted);
 }

@@ -41,6 +41,9 @@ static bool begins(str_t known, str_t name)
 
 const char *conf_keys_nearest(const conf_table_t *table, str_t prefix, str_t name)
 {
+    const conf_key_t *exact = conf_keys_find(table, name);
+    if (exact != NULL && strchr(exact->name, '.') != NULL)
+        return exact->name; /* the dotted name itself */
     const conf_key_t *best = NULL;
     size_t best_distance = 1 + name.n / 3;
     for (size_t i = 0; i < table->count; i++) {
@@ -54,8 +57,7 @@ const char *conf_keys_nearest(const conf_table_t *table, str_t prefix, str_t nam
         }
     }
     for (size_t i = 0; i < table->count && best == NULL; i++)
-        if (str_eq(str_from(conf_keys_leaf(&table->keys[i])), name) ||
-            str_eq(str_from(table->keys[i].name), name))
+        if (str_eq(str_from(conf_keys_leaf(&table->keys[i])), name))
             best = &table->keys[i];
     return best != NULL ? best->name : NULL;
 }

@@ -66,7 +66,7 @@ static const char *read_host(str_t host, bool bracketed, uint16_t port, conf_add
     struct in6_addr v6;
     if (bracketed && read_number(AF_INET6, host, &v6)) {
         if (IN6_IS_ADDR_V4MAPPED(&v6))
-            return "is an IPv4 address in IPv6 notation; write it as IPv4";
+            return "is an IPv4 address in IPv6 notation (write it as IPv4)";
         struct sockaddr_in6 sa = {.sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = v6};
         memcpy(&out->sa, &sa, sizeof(sa));
         out->len = sizeof(sa);
@@ -79,8 +79,8 @@ static const char *read_host(str_t host, bool bracketed, uint16_t port, conf_add
         return NULL;
     }
     if (host.n == 0)
-        return "has no address before the port; 0.0.0.0 and [::] mean all addresses";
-    return "is not a numeric address; names are not looked up";
+        return "has no address before the port (0.0.0.0 and [::] mean all addresses)";
+    return "is not a numeric address (names are not looked up)";
 }
 
 const char *conf_net_read_address(str_t text, bool port_needed, conf_address_t *out)
@@ -123,7 +123,7 @@ const char *conf_net_read_network(str_t text, conf_network_t *out)
     } else if (!read_number(AF_INET6, host, &out->address)) {
         return "is not a numeric address or network";
     } else if (IN6_IS_ADDR_V4MAPPED(&out->address)) {
-        return "is an IPv4 network in IPv6 notation; write it as IPv4";
+        return "is an IPv4 network in IPv6 notation (write it as IPv4)";
     }
     uint64_t bits = most;
     if (slash != NULL) {
@@ -133,7 +133,7 @@ const char *conf_net_read_network(str_t text, conf_network_t *out)
                               : "has a prefix length that is not 0 to 128";
     }
     out->bits = (unsigned)bits + (most == 32 ? MAPPED_BITS : 0);
-    return has_bits_after(&out->address, out->bits) ? "has bits set after its prefix; the rest must be 0"
+    return has_bits_after(&out->address, out->bits) ? "has bits set after its prefix (the rest must be 0)"
                                                     : NULL;
 }
 

@@ -77,7 +77,7 @@ static void report(builder_t *b, conf_place_t place, const char *sentence)
     conf_errors_add(b->errors, CONF_ERROR, b->path, place, NULL, "%s", sentence);
 }
 
-/* Takes the key that was read for `node`, or refuses it where the map has it already. */
+/* Takes the key that was read for `node`, and notes where the map has it already. */
 static void name_node(builder_t *b, const conf_node_t *map, conf_node_t *node)
 {
     const conf_node_t *first = conf_node_get(map, b->name);
@@ -85,12 +85,8 @@ static void name_node(builder_t *b, const conf_node_t *map, conf_node_t *node)
     node->name_place = b->name_place;
     b->name = str_make(NULL, 0);
     b->have_name = false;
-    if (first == NULL)
-        return;
-    node->skip = true;
-    char shown[CONF_SHOWN_MAX + 4];
-    conf_errors_add(b->errors, CONF_ERROR, b->path, node->name_place, conf_shown(node->name, shown),
-                    "is given twice, first in line %u; give it once", first->name_place.line);
+    if (first != NULL)
+        node->first_line = first->name_place.line;
 }
 
 /* Puts a node where reading stands. Returns false where reading must end; the node is freed then. */
@@ -230,13 +226,16 @@ static void report_syntax(builder_t *b, const yaml_parser_t *parser)
         return;
     }
     conf_place_t place = place_of(parser->problem_mark);
+    conf_place_t end = place_of_byte(b->source, b->source.n);
+    if (place.line > end.line)
+        place = end; /* libyaml puts the end of a file into a line of its own */
     if (tab_indents(b->source, place.line))
         conf_errors_add(b->errors, CONF_ERROR, b->path, place, NULL,
                         "not valid YAML: a tab cannot indent a line; use spaces");
     else if (parser->context != NULL)
-        conf_errors_add(b->errors, CONF_ERROR, b->path, place, NULL,
-                        "not valid YAML: %s (%s that began in line %zu)", problem, parser->context,
-                        parser->context_mark.line + 1);
+        conf_errors_add(b->errors, CONF_ERROR, b->path, place, NULL, "not valid YAML: %s (%s in line %zu)",
+                        problem, parser->context,
+                        parser->context_mark.line < end.line ? parser->context_mark.line + 1 : end.line);
     else
         conf_errors_add(b->errors, CONF_ERROR, b->path, place, NULL, "not valid YAML: %s", problem);
 }

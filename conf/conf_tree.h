@@ -1,7 +1,7 @@
 /*
  * A YAML file as a tree of scalars, lists and maps that know where they stand. This is the only file that
  * knows libyaml. What has no place in a configuration is refused here: anchors and aliases (which can make a
- * small file expand without end), tags, several documents, keys that are not words, keys given twice.
+ * small file expand without end), tags, several documents, keys that are not words.
  */
 #ifndef BOXEDGE_CONF_TREE_H
 #define BOXEDGE_CONF_TREE_H
@@ -26,6 +26,7 @@ struct conf_node {
     conf_place_t place;
     bool plain;              /* a scalar without quotes */
     bool skip;               /* an error was reported for it: neither to be looked at nor missing */
+    unsigned first_line;     /* not 0: its key was given before in the same map, in that line */
     bool cut;                /* a list or map in which reading ended at an error: more may have followed */
     str_t text;              /* of a scalar; terminated by NUL, and may hold others */
     str_t name;              /* its key, where it lies in a map */

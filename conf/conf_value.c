@@ -44,7 +44,7 @@ static const char *read_unit(str_t text, const unit_t *units, size_t count, cons
     if (digits == 0)
         return "does not begin with a whole number";
     if (suffix.n != 0 && suffix.p[0] == '.')
-        return "has a fraction; write a whole number of a smaller unit";
+        return "has a fraction (write a whole number of a smaller unit)";
     uint64_t number;
     if (!str_to_uint(str_make(text.p, digits), UINT64_MAX, &number))
         return "is too large";
