@@ -8,7 +8,7 @@
 
 #include "conf_bind.h"
 #include "conf_check.h"
-#include "conf_parse.h"
+#include "conf_derive.h"
 
 static void free_conf(conf_t *conf)
 {
@@ -34,7 +34,7 @@ conf_t *conf_parse_in(const conf_environment_t *env, const char *path, str_t tex
     conf->source = conf_copy(str_from(path));
     conf->refcount = 1;
     conf_node_t *root = conf_tree_parse(path, text, errors);
-    conf_bind(conf, root, errors);
+    conf_bind(conf, root, env->cwd, errors);
     conf_derive(conf, root, env, errors);
     conf_check(conf, root, errors);
     if (conf_errors_count(errors) != errors_before) {

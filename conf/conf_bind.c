@@ -254,12 +254,27 @@ static void set_defaults(const binder_t *b, conf_t *conf)
     }
 }
 
-void conf_bind(conf_t *conf, const conf_node_t *root, conf_errors_t *errors)
+/* The directory of the file: an absolute path, as far as `cwd` is one. */
+static char *dir_of(const char *source, const char *cwd)
 {
-    const char *slash = strrchr(conf->source, '/');
-    size_t dir_len = slash == conf->source ? 1 : slash != NULL ? (size_t)(slash - conf->source) : 0;
-    binder_t b = {.path = conf->source, .errors = errors};
-    b.dir = conf_copy(dir_len != 0 ? str_make(conf->source, dir_len) : STR("."));
+    const char *slash = strrchr(source, '/');
+    if (slash == source)
+        return conf_copy(STR("/"));
+    str_t dir = slash != NULL ? str_make(source, (size_t)(slash - source)) : STR(".");
+    if (dir.p[0] == '/')
+        return conf_copy(dir);
+    if (str_eq(dir, STR(".")))
+        return conf_copy(cwd[0] != '\0' ? str_from(cwd) : dir);
+    size_t room = strlen(cwd) + 1 + dir.n + 1;
+    char *path = conf_alloc(room, 1);
+    const char *slash_or_none = cwd[0] == '\0' || strcmp(cwd, "/") == 0 ? "" : "/";
+    snprintf(path, room, "%s%s%.*s", cwd, slash_or_none, STR_ARG(dir));
+    return path;
+}
+
+void conf_bind(conf_t *conf, const conf_node_t *root, const char *cwd, conf_errors_t *errors)
+{
+    binder_t b = {.path = conf->source, .errors = errors, .dir = dir_of(conf->source, cwd)};
     scope_t top = {&conf_keys, str_make("", 0), "", conf};
     set_defaults(&b, conf);
     bind_map(&b, &top, root);

@@ -1,30 +1,9 @@
 #include "conf_derive.h"
 
-#include <sched.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 #include "conf_net.h"
 #include "conf_value.h"
-
-void conf_environment_read(conf_environment_t *env)
-{
-    *env = (conf_environment_t){.root = geteuid() == 0,
-                                .home = getenv("HOME"),
-                                .xdg_state_home = getenv("XDG_STATE_HOME"),
-                                .xdg_runtime_dir = getenv("XDG_RUNTIME_DIR")};
-    if (gethostname(env->host_name, sizeof(env->host_name) - 1) != 0)
-        env->host_name[0] = '\0';
-    cpu_set_t cpus;
-    env->cpus = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? (unsigned)CPU_COUNT(&cpus) : 1;
-}
-
-/* The XDG directories and HOME count only where they are absolute (XDG Base Directory Specification). */
-static bool absolute(const char *path)
-{
-    return path != NULL && path[0] == '/';
-}
 
 static char *joined(const char *dir, const char *rest)
 {
@@ -37,16 +16,16 @@ static char *default_state_dir(const conf_environment_t *env)
 {
     if (env->root)
         return conf_copy(STR("/var/lib/boxedge"));
-    if (absolute(env->xdg_state_home))
+    if (env->xdg_state_home[0] != '\0')
         return joined(env->xdg_state_home, "boxedge");
-    return absolute(env->home) ? joined(env->home, ".local/state/boxedge") : NULL;
+    return env->home[0] != '\0' ? joined(env->home, ".local/state/boxedge") : NULL;
 }
 
 static char *default_run_dir(const conf_environment_t *env, const char *state_dir)
 {
     if (env->root)
         return conf_copy(STR("/run/boxedge"));
-    if (absolute(env->xdg_runtime_dir))
+    if (env->xdg_runtime_dir[0] != '\0')
         return joined(env->xdg_runtime_dir, "boxedge");
     return state_dir != NULL ? joined(state_dir, "run") : NULL;
 }
