@@ -16,6 +16,7 @@
 
 #include <openssl/crypto.h>
 
+#include "conf_environment.h"
 #include "memfile.h"
 
 #define LINE_MAX_BYTES 2048
@@ -57,6 +58,10 @@ bool process_store_dirs(const conf_t *conf, char *durable, char *volatile_dir, s
     return a >= 0 && (size_t)a < len && b >= 0 && (size_t)b < len;
 }
 
+/*
+ * "<environment><path>\0<text>" (process_conf_write). The environment is the supervisor's: a process without
+ * its rights, or bound to one CPU, would find other defaults.
+ */
 conf_t *process_conf_read(int fd, char *error, size_t error_len)
 {
     size_t len;
@@ -66,12 +71,15 @@ conf_t *process_conf_read(int fd, char *error, size_t error_len)
                  strerror(errno));
         return NULL;
     }
-    /* "<path>\0<text>" (process_conf_write). */
-    size_t path_len = strnlen(bytes, len);
+    conf_environment_t env;
+    size_t at = sizeof(env) < len ? sizeof(env) : len;
+    size_t path_len = strnlen(bytes + at, len - at);
     conf_t *conf = NULL;
-    if (path_len < len) {
+    if (at + path_len < len) {
+        memcpy(&env, bytes, sizeof(env));
         conf_errors_t *errors = conf_errors_new();
-        conf = conf_parse(bytes, str_make(bytes + path_len + 1, len - path_len - 1), errors);
+        str_t text = str_make(bytes + at + path_len + 1, len - at - path_len - 1);
+        conf = conf_parse_in(&env, bytes + at, text, errors);
         conf_errors_free(&errors);
     }
     if (conf == NULL)
@@ -82,8 +90,10 @@ conf_t *process_conf_read(int fd, char *error, size_t error_len)
 
 int process_conf_write(const char *path, str_t text)
 {
-    const str_t parts[] = {str_make(path, strlen(path) + 1), text};
-    return memfile_write("boxedge-conf", parts, 2);
+    conf_environment_t env;
+    conf_environment_read(&env);
+    const str_t parts[] = {str_make((const char *)&env, sizeof(env)), str_make(path, strlen(path) + 1), text};
+    return memfile_write("boxedge-conf", parts, 3);
 }
 
 /* ---- PEMs: each chain and each key with its NUL, one after the other ---- */
