@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cmd_check.h"
+
 typedef struct command {
     const char *name;
     int (*run)(int argc, char **argv);
@@ -16,6 +18,7 @@ static int cmd_help(int argc, char **argv);
 
 /* In the order in which help shows them. */
 static const command_t commands[] = {
+    {"check", cmd_check, "report everything that is wrong with a configuration file"},
     {"version", cmd_version, "print the version"},
     {"help", cmd_help, "print this"},
 };
