@@ -2,21 +2,6 @@
 
 #include <assert.h>
 
-static bool is_letter_or_digit(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-}
-
-bool box_id_valid(str_t id)
-{
-    if (id.n == 0 || id.n > BOX_ID_MAX)
-        return false;
-    for (size_t i = 0; i < id.n; i++)
-        if (!is_letter_or_digit(id.p[i]) && id.p[i] != '-' && id.p[i] != '_')
-            return false;
-    return is_letter_or_digit(id.p[0]) && is_letter_or_digit(id.p[id.n - 1]);
-}
-
 bool preview_label_fits(str_t id, uint16_t port)
 {
     size_t digits = 1;
