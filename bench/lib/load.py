@@ -1,0 +1,118 @@
+"""Loads: each runs against one proxy for some seconds and says how many requests or bytes went through, and how long
+they took. All run on the load's core, beside the origin."""
+
+import re
+import ssl
+import socket
+import statistics
+import subprocess
+import threading
+import time
+
+from proxies import LOAD_CORE
+
+UNITS = {"us": 1.0, "ms": 1000.0, "s": 1e6, "m": 60e6}
+
+
+class LoadError(Exception):
+    """The load did not go through as it should: the sample does not count."""
+
+
+def run(command, seconds):
+    done = subprocess.run(
+        ["taskset", "-c", LOAD_CORE, *map(str, command)], capture_output=True, text=True, timeout=seconds * 4 + 60,
+        check=False)
+    if done.returncode != 0:
+        raise LoadError(f"{command[0]}: {done.stdout[-500:]}{done.stderr[-500:]}")
+    return done.stdout
+
+
+def microseconds(text):
+    number, unit = re.fullmatch(r"([\d.]+)(us|ms|s|m)", text).groups()
+    return float(number) * UNITS[unit]
+
+
+def wrk(bench, proxy, tls, seconds, path="/", connections=64, script=None, host=None):
+    """HTTP/1.1 over kept connections."""
+    url = f"{'https' if tls else 'http'}://127.0.0.1:{proxy.tls if tls else proxy.plain}{path}"
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "20s",
+               "-H", f"Host: {host or bench.host}"]
+    if script:
+        command += ["-s", script]
+    out = run(command + [url], seconds)
+    if bad := re.search(r"Non-2xx or 3xx responses: (\d+)|Socket errors: (.*)", out):
+        if bad[1] or re.search(r"(connect|read|write|timeout) [1-9]", bad[2]):
+            raise LoadError(bad[0])
+    if " requests in " not in out or "nan" in out:
+        raise LoadError(out[-600:])
+    requests, took = re.search(r"(\d+) requests in ([\d.]+\w+),", out).groups()
+    return {
+        "requests": int(requests),
+        "seconds": microseconds(took) / 1e6,
+        "p50_us": microseconds(re.search(r"50%\s+(\S+)", out)[1]),
+        "p99_us": microseconds(re.search(r"99%\s+(\S+)", out)[1]),
+    }
+
+
+def h2load(bench, proxy, seconds, path="/", connections=32, streams=10, body=None, host=None):
+    """HTTP/2 over TLS."""
+    log = bench.dir / "h2load.log"
+    log.unlink(missing_ok=True)
+    command = ["h2load", "-t1", f"-c{connections}", f"-m{streams}", f"-D{seconds}", f"--log-file={log}",
+               f"--connect-to=127.0.0.1:{proxy.tls}"]
+    if body:
+        command += ["-d", body]
+    out = run(command + [f"https://{host or bench.host}{path}"], seconds)
+    counts = re.search(r"requests: (\d+) total, .* (\d+) succeeded, (\d+) failed, (\d+) errored", out)
+    done = int(counts[2])
+    took = re.search(r"finished in ([\d.]+\w+),", out)
+    statuses = re.search(r"status codes: (\d+) 2xx", out)
+    # Requests that were in flight when the time was over count as failed; there are at most as many as streams.
+    if int(statuses[1]) < done or int(counts[3]) > connections * streams:
+        raise LoadError(out[-800:])
+    durations = sorted(int(line.split()[2]) for line in log.read_text().splitlines() if line.count("\t") == 2)
+    log.unlink()
+    if not durations:
+        raise LoadError("h2load wrote no durations")
+    return {
+        "requests": done,
+        "seconds": microseconds(took[1]) / 1e6,
+        "p50_us": float(statistics.median(durations)),
+        "p99_us": float(durations[min(len(durations) - 1, len(durations) * 99 // 100)]),
+    }
+
+
+def handshakes(bench, proxy, seconds, threads=4):
+    """A full TLS handshake and one request on each connection, which is closed then."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    request = f"GET / HTTP/1.1\r\nHost: {bench.host}\r\nConnection: close\r\n\r\n".encode()
+    counts, errors = [0] * threads, []
+    begin = time.monotonic()
+
+    def work(i):
+        try:
+            while time.monotonic() < begin + seconds:
+                with socket.create_connection(("127.0.0.1", proxy.tls), timeout=10) as sock:
+                    with context.wrap_socket(sock, server_hostname=bench.host) as tls:
+                        if tls.session_reused:
+                            raise LoadError("a session was resumed")
+                        tls.sendall(request)
+                        data = b""
+                        while piece := tls.recv(4096):
+                            data += piece
+                        if not data.startswith(b"HTTP/1.1 200"):
+                            raise LoadError(f"not 200: {data[:200]!r}")
+                counts[i] += 1
+        except Exception as error:  # pylint: disable=broad-except
+            errors.append(error)
+
+    workers = [threading.Thread(target=work, args=(i,)) for i in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    if errors:
+        raise LoadError(repr(errors[0]))
+    return {"requests": sum(counts), "seconds": time.monotonic() - begin}
