@@ -135,7 +135,8 @@ workers: 1
 user: ""
 state_dir: {self.dir}/state
 run_dir: {self.dir}/run
-access_log: {self.dir}/access.log
+log:
+  access: {self.dir}/access.log
 limits:
   connections_per_client: 0
   connections: 20000
