@@ -2,6 +2,9 @@
 
 #include <assert.h>
 
+#include "steps.h"
+#include "worker.h"
+
 /* The most that any caller may have collected: bodies lie in the exchange's arena. */
 #define MAX_BYTES 1048576
 /* The first piece of memory for a body of unknown length. */
@@ -122,4 +125,66 @@ void local_collect(exchange_t *ex, size_t max, local_handler_t handler, void *ar
         grow(ex, collector, (size_t)ex->request.content_length);
     ex->origin_ops = &collect_ops;
     ex->origin = collector;
+    exchange_to_origin(ex);
+    collect_body(ex, buffer_str(&ex->held));
+    buffer_clear(&ex->held, &ex->worker->held_bytes);
+    if (ex->request_complete)
+        collect_end(ex);
+    collect_flush(ex);
+}
+
+/* ---- waiting for an answer ---- */
+
+typedef struct local_wait {
+    void (*left)(void *arg);
+    void *arg;
+} local_wait_t;
+
+static size_t wait_room(const exchange_t *ex)
+{
+    (void)ex;
+    return 0;
+}
+
+static void wait_body(exchange_t *ex, str_t data)
+{
+    (void)ex;
+    assert(data.n == 0); /* there is no room for any */
+}
+
+static void wait_nothing(exchange_t *ex)
+{
+    (void)ex; /* the body was complete before, and there is no response yet */
+}
+
+static void wait_cancel(exchange_t *ex)
+{
+    const local_wait_t *wait = ex->origin;
+    ex->origin = NULL;
+    wait->left(wait->arg);
+}
+
+static const origin_ops_t wait_ops = {
+    .room = wait_room,
+    .send_body = wait_body,
+    .send_end = wait_nothing,
+    .flush = wait_nothing,
+    .resume_response = wait_nothing,
+    .cancel = wait_cancel,
+};
+
+void local_wait(exchange_t *ex, void (*left)(void *arg), void *arg)
+{
+    assert(ex->origin_ops == NULL);
+    local_wait_t *wait = h2o_mem_alloc_pool(&ex->arena, sizeof *wait);
+    *wait = (local_wait_t){.left = left, .arg = arg};
+    ex->origin_ops = &wait_ops;
+    ex->origin = wait;
+}
+
+void local_wait_end(exchange_t *ex)
+{
+    assert(ex->origin_ops == &wait_ops);
+    ex->origin_ops = NULL;
+    ex->origin = NULL;
 }

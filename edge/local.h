@@ -17,4 +17,12 @@ typedef void (*local_handler_t)(exchange_t *ex, str_t body, void *arg);
  */
 void local_collect(exchange_t *ex, size_t max, local_handler_t handler, void *arg);
 
+/*
+ * The exchange, whose body is complete, waits for an answer that comes later. When it ends before that
+ * (client gone, answered otherwise), `left` is called with `arg` and the wait is over.
+ */
+void local_wait(exchange_t *ex, void (*left)(void *arg), void *arg);
+/* The answer has come: ends the wait without calling `left`; the caller answers. */
+void local_wait_end(exchange_t *ex);
+
 #endif

@@ -7,6 +7,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "process.h"
+
 /* First in, first out. */
 typedef struct job_queue {
     store_job_t *first;
@@ -58,8 +60,11 @@ static store_job_t *commit_changes(store_thread_t *thread, store_job_t *job)
     size_t count = 0;
     for (store_job_t *j = job; j != NULL && j->run == NULL && count < STORE_BATCH_MAX; j = j->next)
         changes[count++] = j->change;
-    if (store_apply(thread->store, changes, count) == STORE_OK)
+    store_result_t result = store_apply(thread->store, changes, count);
+    if (result == STORE_OK)
         shm_epoch_bump(thread->shm);
+    else
+        process_log("controller", "the store took no change: %s", store_error(thread->store));
     for (size_t i = 0; i < count; i++, job = job->next)
         job->change = changes[i];
     return job;

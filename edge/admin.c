@@ -1,0 +1,42 @@
+#include "admin.h"
+
+#include <assert.h>
+
+#include "admin_private.h"
+
+admin_t *admin_new(loop_t *loop, const conf_t *conf, shm_t *shm, store_thread_t *store, int listen_fd,
+                   const admin_controls_t *controls, void *owner)
+{
+    admin_t *admin = calloc(1, sizeof *admin);
+    assert(admin != NULL);
+    *admin = (admin_t){.loop = loop, .shm = shm, .store = store, .controls = controls, .owner = owner};
+    h2o_linklist_init_anchor(&admin->reload_waiters);
+    admin->server = local_server_new(loop, conf, listen_fd, admin_steps, ADMIN_CLIENTS_MAX, admin);
+    return admin;
+}
+
+void admin_free(admin_t **admin)
+{
+    admin_t *a = *admin;
+    *admin = NULL;
+    if (a == NULL)
+        return;
+    local_server_free(&a->server);
+    assert(h2o_linklist_is_empty(&a->reload_waiters));
+    free(a);
+}
+
+void admin_set_conf(admin_t *admin, const conf_t *conf)
+{
+    local_server_set_conf(admin->server, conf);
+}
+
+void admin_drain(admin_t *admin)
+{
+    local_server_drain(admin->server);
+}
+
+uint64_t admin_clients(const admin_t *admin)
+{
+    return local_server_clients(admin->server);
+}

@@ -1,0 +1,39 @@
+/*
+ * The admin API: HTTP/1.1 with JSON on a Unix socket whose file mode says who may use it (docs/http.md).
+ * Reads and changes of the store go through the store thread, so no request holds up the loop.
+ */
+#ifndef BOXEDGE_ADMIN_H
+#define BOXEDGE_ADMIN_H
+
+#include "conf.h"
+#include "loop.h"
+#include "shm.h"
+#include "store_thread.h"
+
+typedef struct admin admin_t;
+
+/* What the API asks of the process that it is in. Each returns false where the supervisor cannot be told. */
+typedef struct admin_controls {
+    bool (*reload)(void *owner); /* the result comes with admin_reload_done */
+    bool (*drain)(void *owner);
+} admin_controls_t;
+
+/*
+ * Serves on `listen_fd` (listening, non-blocking; owned from here on). Everything else must outlive it; a
+ * reference to `conf` is taken.
+ */
+admin_t *admin_new(loop_t *loop, const conf_t *conf, shm_t *shm, store_thread_t *store, int listen_fd,
+                   const admin_controls_t *controls, void *owner);
+/* Closes every connection and nulls; `store` may still have jobs that nobody waits for then. */
+void admin_free(admin_t **admin);
+
+/* Another configuration is in force. */
+void admin_set_conf(admin_t *admin, const conf_t *conf);
+/* A reload has ended: `errors` is empty, or says what is wrong, as lines. Answers everyone who waits for it.
+ */
+void admin_reload_done(admin_t *admin, bool ok, str_t errors);
+/* Takes no more connections and asks the open ones to end; admin_clients says how many are left. */
+void admin_drain(admin_t *admin);
+uint64_t admin_clients(const admin_t *admin);
+
+#endif

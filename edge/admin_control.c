@@ -1,0 +1,98 @@
+/*
+ * Reload and drain over the admin API. Both are done by the supervisor; whoever asked for a reload waits for
+ * what came of it.
+ */
+#include <assert.h>
+
+#include "admin_private.h"
+#include "local.h"
+#include "process.h"
+
+/* How long a reload may take before its asker is told that nothing came back. */
+#define RELOAD_WAIT_MS 20000
+
+/* Someone who waits for a reload; lives in the exchange's arena. */
+typedef struct reload_waiter {
+    h2o_linklist_t link; /* admin_t.reload_waiters */
+    exchange_t *ex;
+    loop_timer_t timer;
+} reload_waiter_t;
+
+/* Its exchange is answered now, or its asker has left. */
+static void stop_waiting(void *arg)
+{
+    reload_waiter_t *waiter = arg;
+    h2o_linklist_unlink(&waiter->link);
+    loop_timer_stop(&waiter->timer);
+}
+
+static void wait_expired(loop_timer_t *timer)
+{
+    reload_waiter_t *waiter = H2O_STRUCT_FROM_MEMBER(reload_waiter_t, timer, timer);
+    stop_waiting(waiter);
+    local_wait_end(waiter->ex);
+    admin_error(waiter->ex, 504, "reload_unknown", NULL,
+                "The supervisor did not say in time what came of the reload: see the edge's own log.");
+}
+
+void admin_reload(exchange_t *ex, str_t body, void *arg)
+{
+    (void)body;
+    (void)arg;
+    admin_t *admin = admin_of(ex);
+    process_log("controller", "reload asked for by uid %ld", admin_peer_uid(ex));
+    if (!admin->controls->reload(admin->owner)) {
+        admin_error(ex, 503, "no_supervisor", NULL, "The supervisor cannot be told to reload.");
+        return;
+    }
+    reload_waiter_t *waiter = h2o_mem_alloc_pool(&ex->arena, sizeof *waiter);
+    *waiter = (reload_waiter_t){.ex = ex};
+    h2o_linklist_insert(&admin->reload_waiters, &waiter->link);
+    loop_timer_start(admin->loop, &waiter->timer, RELOAD_WAIT_MS, wait_expired);
+    local_wait(ex, stop_waiting, waiter);
+}
+
+/* The lines of `errors` as an array of strings. */
+static json_t *lines_json(str_t errors)
+{
+    json_t *lines = json_array();
+    while (errors.n != 0) {
+        const char *end = memchr(errors.p, '\n', errors.n);
+        size_t len = end != NULL ? (size_t)(end - errors.p) : errors.n;
+        json_t *line = json_stringn(errors.p, len);
+        json_array_append_new(lines, line != NULL ? line : json_string("?"));
+        errors = str_from_offset(errors, end != NULL ? len + 1 : len);
+    }
+    return lines;
+}
+
+void admin_reload_done(admin_t *admin, bool ok, str_t errors)
+{
+    while (!h2o_linklist_is_empty(&admin->reload_waiters)) {
+        reload_waiter_t *waiter = H2O_STRUCT_FROM_MEMBER(reload_waiter_t, link, admin->reload_waiters.next);
+        exchange_t *ex = waiter->ex;
+        stop_waiting(waiter);
+        local_wait_end(ex);
+        json_t *body = ok ? json_pack("{s:b}", "reloaded", 1)
+                          : json_pack("{s:s,s:s,s:o}", "error",
+                                      "The configuration was refused; the old one stays in force.", "code",
+                                      "conf_refused", "lines", lines_json(errors));
+        assert(body != NULL);
+        admin_reply(ex, ok ? 200 : 422, body);
+    }
+}
+
+void admin_start_drain(exchange_t *ex, str_t body, void *arg)
+{
+    (void)body;
+    (void)arg;
+    admin_t *admin = admin_of(ex);
+    process_log("controller", "drain asked for by uid %ld", admin_peer_uid(ex));
+    if (!admin->controls->drain(admin->owner)) {
+        admin_error(ex, 503, "no_supervisor", NULL, "The supervisor cannot be told to drain.");
+        return;
+    }
+    json_t *answer = json_pack("{s:b}", "draining", 1);
+    assert(answer != NULL);
+    admin_reply(ex, 202, answer);
+}

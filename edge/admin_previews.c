@@ -1,0 +1,381 @@
+/*
+ * Previews over the admin API: list, create, delete.
+ */
+#include <assert.h>
+
+#include "admin_private.h"
+#include "process.h"
+
+/* ---- what the answers have in common ---- */
+
+static str_t preview_url(const exchange_t *ex, const store_preview_t *preview)
+{
+    const conf_t *conf = ex->worker->conf;
+    h2o_mem_pool_t *pool = (h2o_mem_pool_t *)&ex->arena;
+    if (conf->public_port == 443)
+        return str_format(pool, "https://%s-%u.%s/", preview->id, preview->port, conf->preview_domain);
+    return str_format(pool, "https://%s-%u.%s:%u/", preview->id, preview->port, conf->preview_domain,
+                      conf->public_port);
+}
+
+static const char *host_header_text(host_header_t host_header)
+{
+    return host_header == HOST_HEADER_LOCALHOST ? "localhost" : "public";
+}
+
+static json_t *preview_json(const exchange_t *ex, const store_preview_t *preview)
+{
+    str_t url = preview_url(ex, preview);
+    json_t *json =
+        json_pack("{s:s,s:i,s:s%,s:s,s:I,s:I}", "box", preview->id, "port", (int)preview->port, "url", url.p,
+                  url.n, "host_header", host_header_text(preview->host_header), "created_at",
+                  (json_int_t)preview->created_at, "version", (json_int_t)preview->version);
+    assert(json != NULL);
+    return json;
+}
+
+/* Who changed what goes to the edge's own log, once it is on disk. */
+static void log_change(const admin_job_t *job)
+{
+    const store_change_t *change = &job->job.change;
+    if (change->result == STORE_OK)
+        process_log("controller", "preview %s-%u %s by uid %ld", change->preview.id, change->preview.port,
+                    change->remove ? "deleted" : "created", job->uid);
+}
+
+/* ---- list ---- */
+
+typedef struct list_job {
+    admin_job_t base;
+    char from[BOX_ID_MAX + 1]; /* where the page begins, or the box that was asked for */
+    uint16_t from_port;
+    bool box_only;
+    size_t limit;
+    size_t count;
+    store_preview_t *found; /* limit + 1: the one too many says where the next page begins */
+} list_job_t;
+
+static bool add_found(const store_preview_t *preview, void *arg)
+{
+    list_job_t *list = arg;
+    list->found[list->count++] = *preview;
+    return list->count <= list->limit;
+}
+
+static void list_run(store_job_t *job, store_t *store)
+{
+    list_job_t *list = H2O_STRUCT_FROM_MEMBER(list_job_t, base.job, job);
+    store_result_t result = store_each_preview_from(store, str_from(list->from), list->from_port,
+                                                    list->box_only, add_found, list);
+    admin_job_result(&list->base, store, result);
+}
+
+static void list_answer(exchange_t *ex, admin_job_t *job)
+{
+    list_job_t *list = (list_job_t *)job;
+    if (job->result != STORE_OK && job->result != STORE_NOT_FOUND) {
+        admin_store_error(ex, job->result, job->why);
+        return;
+    }
+    json_t *previews = json_array();
+    for (size_t i = 0; i < list->count && i < list->limit; i++)
+        json_array_append_new(previews, preview_json(ex, &list->found[i]));
+    json_t *body = json_pack("{s:o}", "previews", previews);
+    assert(body != NULL);
+    if (list->count > list->limit) {
+        const store_preview_t *next = &list->found[list->limit];
+        json_object_set_new(body, "next", json_sprintf("%s-%u", next->id, next->port));
+    }
+    admin_reply(ex, 200, body);
+}
+
+static void list_fini(admin_job_t *job)
+{
+    free(((list_job_t *)job)->found);
+}
+
+/* Takes "<id>-<port>" or, for a box, "<id>". */
+static bool take_position(list_job_t *list, str_t value, bool with_port)
+{
+    uint64_t port = 0;
+    if (with_port) {
+        const char *dash = memrchr(value.p, '-', value.n);
+        if (dash == NULL)
+            return false;
+        size_t id_len = (size_t)(dash - value.p);
+        if (!str_to_uint(str_from_offset(value, id_len + 1), 65535, &port))
+            return false;
+        value.n = id_len;
+    }
+    if (!box_id_valid(value))
+        return false;
+    memcpy(list->from, value.p, value.n);
+    list->from[value.n] = '\0';
+    list->from_port = (uint16_t)port;
+    return true;
+}
+
+static bool take_parameter(list_job_t *list, str_t name, str_t value)
+{
+    uint64_t limit;
+    if (str_eq(name, STR("limit"))) {
+        if (!str_to_uint(value, ADMIN_PREVIEWS_MAX, &limit) || limit == 0)
+            return false;
+        list->limit = (size_t)limit;
+        return true;
+    }
+    if (str_eq(name, STR("box"))) {
+        list->box_only = true;
+        return take_position(list, value, false);
+    }
+    return str_eq(name, STR("from")) && take_position(list, value, true);
+}
+
+/* Fills the job from ?box=, ?from= and ?limit=; `box` wins over `from`. */
+static bool take_query(list_job_t *list, str_t target)
+{
+    const char *mark = memchr(target.p, '?', target.n);
+    str_t rest = mark != NULL ? str_from_offset(target, (size_t)(mark - target.p) + 1) : str_make("", 0);
+    while (rest.n != 0) {
+        const char *end = memchr(rest.p, '&', rest.n);
+        str_t pair = str_make(rest.p, end != NULL ? (size_t)(end - rest.p) : rest.n);
+        rest = str_from_offset(rest, end != NULL ? pair.n + 1 : pair.n);
+        const char *equals = memchr(pair.p, '=', pair.n);
+        if (equals == NULL)
+            return false;
+        size_t name_len = (size_t)(equals - pair.p);
+        if (!take_parameter(list, str_make(pair.p, name_len), str_from_offset(pair, name_len + 1)))
+            return false;
+    }
+    return true;
+}
+
+void admin_previews_list(exchange_t *ex, str_t body, void *arg)
+{
+    (void)body;
+    (void)arg;
+    list_job_t *list = calloc(1, sizeof *list);
+    assert(list != NULL);
+    list->limit = ADMIN_PREVIEWS_MAX;
+    if (!take_query(list, ex->request.target)) {
+        free(list);
+        admin_error(ex, 400, "bad_query", NULL,
+                    "The list takes box=<id>, or from=<id>-<port>, and limit=<1-%d>.", ADMIN_PREVIEWS_MAX);
+        return;
+    }
+    list->found = calloc(list->limit + 1, sizeof *list->found);
+    assert(list->found != NULL);
+    list->base.job.run = list_run;
+    list->base.answer = list_answer;
+    list->base.fini = list_fini;
+    admin_job_start(ex, &list->base);
+}
+
+/* ---- create ---- */
+
+typedef struct create_job {
+    admin_job_t base;
+    store_preview_t preview;
+    store_box_t box;
+} create_job_t;
+
+static bool is_printable(const char *text)
+{
+    for (; *text != '\0'; text++)
+        if (*text < 0x20 || *text > 0x7e)
+            return false;
+    return true;
+}
+
+/* Answers where the object has a field that is not known. */
+static bool refuse_unknown_fields(exchange_t *ex, json_t *object)
+{
+    static const char *const known[] = {"box", "port", "host_header"};
+    const char *key;
+    json_t *value;
+    json_object_foreach(object, key, value)
+    {
+        bool found = false;
+        for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+            found |= strcmp(key, known[i]) == 0;
+        if (found)
+            continue;
+        admin_error(ex, 400, "unknown_field", NULL,
+                    "A preview has no field \"%.40s\": it has box, port and host_header.",
+                    is_printable(key) ? key : "?");
+        return true;
+    }
+    return false;
+}
+
+/* Checks the host header, which may be left out. */
+static bool take_host_header(const json_t *value, host_header_t *out)
+{
+    *out = HOST_HEADER_PUBLIC;
+    if (value == NULL)
+        return true;
+    const char *text = json_string_value(value);
+    if (text != NULL && strcmp(text, "localhost") == 0)
+        *out = HOST_HEADER_LOCALHOST;
+    return text != NULL && (strcmp(text, "localhost") == 0 || strcmp(text, "public") == 0);
+}
+
+/* Fills `preview` from the object, or answers and returns false. */
+static bool take_preview(exchange_t *ex, json_t *object, store_preview_t *preview)
+{
+    json_t *box = json_object_get(object, "box");
+    json_t *port = json_object_get(object, "port");
+    str_t id = str_make(json_string_value(box), json_string_length(box));
+    if (!json_is_string(box) || !box_id_valid(id)) {
+        admin_error(ex, 400, "bad_box", NULL,
+                    "\"box\" must be a box id: 1 to 57 of a-z 0-9 - _, with a letter or digit at both ends.");
+        return false;
+    }
+    json_int_t number = json_integer_value(port);
+    if (!json_is_integer(port) || number < 1 || number > 65535) {
+        admin_error(ex, 400, "bad_port", NULL, "\"port\" must be a number from 1 to 65535.");
+        return false;
+    }
+    if (!preview_label_fits(id, (uint16_t)number)) {
+        admin_error(ex, 400, "label_too_long", NULL,
+                    "\"%.*s-%d\" is too long for a host name: box id, dash and port may have 63 characters.",
+                    STR_ARG(id), (int)number);
+        return false;
+    }
+    if (!take_host_header(json_object_get(object, "host_header"), &preview->host_header)) {
+        admin_error(ex, 400, "bad_host_header", NULL, "\"host_header\" must be \"public\" or \"localhost\".");
+        return false;
+    }
+    memcpy(preview->id, id.p, id.n);
+    preview->id[id.n] = '\0';
+    preview->port = (uint16_t)number;
+    return true;
+}
+
+static bool parse_preview(exchange_t *ex, str_t body, store_preview_t *preview)
+{
+    json_error_t error;
+    json_t *object = json_loadb(body.n != 0 ? body.p : "", body.n, JSON_REJECT_DUPLICATES, &error);
+    if (!json_is_object(object)) {
+        if (object == NULL)
+            admin_error(ex, 400, "bad_json", NULL, "The body is not valid JSON (line %d, column %d).",
+                        error.line, error.column);
+        else
+            admin_error(ex, 400, "bad_json", NULL, "The body must be a JSON object.");
+        json_decref(object);
+        return false;
+    }
+    bool ok = !refuse_unknown_fields(ex, object) && take_preview(ex, object, preview);
+    json_decref(object);
+    return ok;
+}
+
+static void lookup_run(store_job_t *job, store_t *store)
+{
+    create_job_t *create = H2O_STRUCT_FROM_MEMBER(create_job_t, base.job, job);
+    store_result_t result = store_get_box(store, str_from(create->preview.id), &create->box);
+    admin_job_result(&create->base, store, result);
+}
+
+static void answer_created(exchange_t *ex, const store_preview_t *preview, bool box_known)
+{
+    json_t *body = preview_json(ex, preview);
+    if (!box_known)
+        json_object_set_new(
+            body, "note",
+            json_sprintf("No box \"%s\" is known yet: the preview answers once there is one.", preview->id));
+    admin_reply(ex, 201, body);
+}
+
+static void looked_up(exchange_t *ex, admin_job_t *job)
+{
+    const create_job_t *create = (const create_job_t *)job;
+    bool missing =
+        job->result == STORE_NOT_FOUND || (job->result == STORE_OK && create->box.state == BOX_UNKNOWN);
+    answer_created(ex, &create->preview, !missing);
+}
+
+/* The preview is on disk; the answer also says whether its box is known. */
+static void committed_answer(exchange_t *ex, admin_job_t *job)
+{
+    const store_preview_t *preview = &job->job.change.preview;
+    if (job->job.change.result != STORE_OK) {
+        admin_store_error(ex, job->job.change.result, "");
+        return;
+    }
+    create_job_t *lookup = calloc(1, sizeof *lookup);
+    assert(lookup != NULL);
+    lookup->preview = *preview;
+    lookup->base.job.run = lookup_run;
+    lookup->base.answer = looked_up;
+    store_preview_t created = *preview;
+    if (!admin_job_try(ex, &lookup->base))
+        answer_created(ex, &created, true);
+}
+
+void admin_previews_create(exchange_t *ex, str_t body, void *arg)
+{
+    (void)arg;
+    store_preview_t preview = {.created_at = loop_wall_us(ex->worker->loop) / 1000000};
+    if (!parse_preview(ex, body, &preview))
+        return;
+    admin_job_t *job = calloc(1, sizeof *job);
+    assert(job != NULL);
+    job->job.change.preview = preview;
+    job->finished = log_change;
+    job->answer = committed_answer;
+    admin_job_start(ex, job);
+}
+
+/* ---- delete ---- */
+
+static void deleted_answer(exchange_t *ex, admin_job_t *job)
+{
+    const store_preview_t *preview = &job->job.change.preview;
+    store_result_t result = job->job.change.result;
+    if (result == STORE_NOT_FOUND) {
+        admin_error(ex, 404, "no_preview", NULL, "There is no preview %s-%u.", preview->id, preview->port);
+        return;
+    }
+    if (result != STORE_OK) {
+        admin_store_error(ex, result, "");
+        return;
+    }
+    json_t *body = json_pack("{s:s,s:i,s:b}", "box", preview->id, "port", (int)preview->port, "deleted", 1);
+    assert(body != NULL);
+    admin_reply(ex, 200, body);
+}
+
+/* Takes "{box}/{port}" apart. */
+static bool take_path(str_t rest, store_preview_t *preview)
+{
+    uint64_t port;
+    const char *slash = memchr(rest.p, '/', rest.n);
+    if (slash == NULL)
+        return false;
+    str_t id = str_make(rest.p, (size_t)(slash - rest.p));
+    if (!box_id_valid(id) || !str_to_uint(str_from_offset(rest, id.n + 1), 65535, &port) || port == 0)
+        return false;
+    memcpy(preview->id, id.p, id.n);
+    preview->id[id.n] = '\0';
+    preview->port = (uint16_t)port;
+    return true;
+}
+
+void admin_previews_delete(exchange_t *ex, str_t body, void *arg)
+{
+    (void)arg;
+    store_preview_t preview = {0};
+    str_t rest = str_from_offset(ex->request.target, STR("/v1/previews/").n);
+    if (body.n != 0 || !take_path(rest, &preview)) {
+        admin_error(ex, 400, "bad_preview", NULL,
+                    "A preview is deleted with DELETE /v1/previews/<box id>/<port> and no body.");
+        return;
+    }
+    admin_job_t *job = calloc(1, sizeof *job);
+    assert(job != NULL);
+    job->job.change = (store_change_t){.remove = true, .preview = preview};
+    job->finished = log_change;
+    job->answer = deleted_answer;
+    admin_job_start(ex, job);
+}

@@ -1,0 +1,94 @@
+/*
+ * What the files of the admin API share: its state, answers, and jobs for the store thread that an exchange
+ * waits for. Only admin*.c includes this.
+ */
+#ifndef BOXEDGE_ADMIN_PRIVATE_H
+#define BOXEDGE_ADMIN_PRIVATE_H
+
+#include <jansson.h>
+
+#include "admin.h"
+#include "client.h"
+#include "exchange.h"
+#include "local_server.h"
+#include "worker.h"
+
+/* Bytes of a request's body, at most. */
+#define ADMIN_BODY_MAX 65536
+/* Connections at once, at most. */
+#define ADMIN_CLIENTS_MAX 256
+/* Previews and boxes in one answer, at most. */
+#define ADMIN_PREVIEWS_MAX 1000
+#define ADMIN_BOXES_MAX    10000
+
+struct admin {
+    loop_t *loop;
+    shm_t *shm;
+    store_thread_t *store;
+    local_server_t *server;
+    const admin_controls_t *controls;
+    void *owner;
+    h2o_linklist_t reload_waiters; /* reload_waiter_t.link, in admin_control.c */
+};
+
+static inline admin_t *admin_of(const exchange_t *ex)
+{
+    return local_server_owner(ex);
+}
+
+/* ---- answers (admin_reply.c) ---- */
+
+/* Answers with `body`, which is taken over. */
+void admin_reply(exchange_t *ex, int status, json_t *body);
+/* Answers {"error": sentence, "code": code, "request_id": ...}; `allow` is the Allow field of a 405, else
+ * NULL. */
+void admin_error(exchange_t *ex, int status, const char *code, const char *allow, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+/* The answer for a store that failed: 507 when it is full, else 503. `why` is store_error's sentence. */
+void admin_store_error(exchange_t *ex, store_result_t result, const char *why);
+/* The user at the other end of the socket, or -1. */
+long admin_peer_uid(const exchange_t *ex);
+
+/* ---- work on the store (admin_job.c) ---- */
+
+typedef struct admin_job admin_job_t;
+
+/* The first member of what a handler allocates with malloc; freed after `answer`. */
+struct admin_job {
+    store_job_t job;
+    exchange_t *ex; /* NULL: the asker has left */
+    long uid;       /* the asker's */
+    /* Called on the loop when the job is done, whether or not the asker still is there; may be NULL. */
+    void (*finished)(const admin_job_t *job);
+    /* Called after it with the exchange free to be answered; not called when the asker has left. */
+    void (*answer)(exchange_t *ex, admin_job_t *job);
+    /* Frees what the job holds besides itself; may be NULL. */
+    void (*fini)(admin_job_t *job);
+    store_result_t result; /* for `run` */
+    char why[256];         /* for `run`: store_error of a STORE_FAILED */
+};
+
+/* The exchange waits for `job`, which is taken over (and freed). False where too many wait already. */
+MUST_USE bool admin_job_try(exchange_t *ex, admin_job_t *job);
+/* The same; where too many wait the exchange is answered 503. */
+void admin_job_start(exchange_t *ex, admin_job_t *job);
+/* For `run`: notes the result and why. */
+void admin_job_result(admin_job_t *job, store_t *store, store_result_t result);
+
+/* ---- handlers: each gets the exchange and its body (local_handler_t) ---- */
+
+void admin_previews_list(exchange_t *ex, str_t body, void *arg);
+void admin_previews_create(exchange_t *ex, str_t body, void *arg);
+void admin_previews_delete(exchange_t *ex, str_t body, void *arg);
+void admin_boxes_list(exchange_t *ex, str_t body, void *arg);
+void admin_status(exchange_t *ex, str_t body, void *arg);
+void admin_metrics(exchange_t *ex, str_t body, void *arg);
+void admin_health(exchange_t *ex, str_t body, void *arg);
+void admin_ready(exchange_t *ex, str_t body, void *arg);
+void admin_reload(exchange_t *ex, str_t body, void *arg);
+void admin_start_drain(exchange_t *ex, str_t body, void *arg);
+
+/* The table of addresses (admin_routes.c). */
+extern const exchange_step_t admin_steps[];
+
+#endif

@@ -1,0 +1,70 @@
+/*
+ * Answers of the admin API: always JSON, never cached.
+ */
+#include <assert.h>
+#include <stdarg.h>
+
+#include "admin_private.h"
+
+/* Bytes of a sentence, at most. */
+#define SENTENCE_BYTES 512
+
+static void reply(exchange_t *ex, int status, fields_t *fields, json_t *body)
+{
+    char *text = json_dumps(body, JSON_COMPACT);
+    assert(text != NULL);
+    json_decref(body);
+    size_t n = strlen(text);
+    text[n++] = '\n'; /* in place of the NUL */
+    str_t copy = str_dup(&ex->arena, str_make(text, n));
+    free(text);
+    fields_add(&ex->arena, fields, FIELD_OTHER, STR("cache-control"), STR("no-store"));
+    exchange_reply(ex, status, STR("application/json"), fields, copy);
+}
+
+void admin_reply(exchange_t *ex, int status, json_t *body)
+{
+    fields_t fields = {0};
+    reply(ex, status, &fields, body);
+}
+
+void admin_error(exchange_t *ex, int status, const char *code, const char *allow, const char *format, ...)
+{
+    char sentence[SENTENCE_BYTES];
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(sentence, sizeof sentence, format, args);
+    va_end(args);
+    assert(n > 0);
+    for (char *c = sentence; *c != '\0'; c++)
+        if (*c < 0x20 || *c > 0x7e)
+            *c = '?'; /* a path or a message of the system need not be UTF-8 */
+    json_t *body = json_pack("{s:s,s:s,s:s}", "error", sentence, "code", code, "request_id", ex->request_id);
+    assert(body != NULL);
+    fields_t fields = {0};
+    if (allow != NULL)
+        fields_add(&ex->arena, &fields, FIELD_OTHER, STR("allow"), str_from(allow));
+    ex->local_code = code;
+    reply(ex, status, &fields, body);
+}
+
+void admin_store_error(exchange_t *ex, store_result_t result, const char *why)
+{
+    assert(result == STORE_FULL || result == STORE_FAILED);
+    if (result == STORE_FULL)
+        admin_error(ex, 507, "store_full", NULL,
+                    "The store is full and nothing was changed: delete previews, or raise store.map_size and "
+                    "start the edge again.");
+    else
+        admin_error(ex, 503, "store_failed", NULL, "The store cannot be used: %s",
+                    why[0] != '\0' ? why : "see the edge's own log");
+}
+
+long admin_peer_uid(const exchange_t *ex)
+{
+    struct ucred peer;
+    socklen_t len = sizeof peer;
+    if (getsockopt(conn_fd(ex->client->conn), SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0)
+        return -1;
+    return (long)peer.uid;
+}

@@ -1,0 +1,250 @@
+/*
+ * What the edge says about itself over the admin API: boxes, status, metrics, health.
+ */
+#include <arpa/inet.h>
+#include <assert.h>
+#include <unistd.h>
+
+#include "address.h"
+#include "admin_private.h"
+#include "heap.h"
+#include "metrics.h"
+#include "process.h"
+
+/* ---- boxes ---- */
+
+typedef struct boxes_job {
+    admin_job_t base;
+    size_t count;
+    size_t capacity;
+    store_box_t *found;
+} boxes_job_t;
+
+/* Goes one past the bound, so that the answer can say that it is not all. */
+static bool add_box(const store_box_t *box, void *arg)
+{
+    boxes_job_t *boxes = arg;
+    if (boxes->count == boxes->capacity) {
+        boxes->capacity = boxes->capacity != 0 ? boxes->capacity * 2 : 16;
+        boxes->found = realloc(boxes->found, boxes->capacity * sizeof *boxes->found);
+        assert(boxes->found != NULL);
+    }
+    boxes->found[boxes->count++] = *box;
+    return boxes->count <= ADMIN_BOXES_MAX;
+}
+
+static void boxes_run(store_job_t *job, store_t *store)
+{
+    boxes_job_t *boxes = H2O_STRUCT_FROM_MEMBER(boxes_job_t, base.job, job);
+    admin_job_result(&boxes->base, store, store_each_box(store, add_box, boxes));
+}
+
+static const char *box_state_text(box_state_t state)
+{
+    switch (state) {
+    case BOX_RUNNING:
+        return "running";
+    case BOX_PAUSED:
+        return "paused";
+    case BOX_GONE:
+        return "gone";
+    case BOX_UNKNOWN:
+        break;
+    }
+    return "unknown";
+}
+
+static json_t *box_json(const store_box_t *box)
+{
+    char address[INET6_ADDRSTRLEN];
+    json_t *json =
+        json_pack("{s:s,s:s,s:s,s:I}", "box", box->id, "state", box_state_text(box->state), "address",
+                  address_text(&box->address, address).p, "generation", (json_int_t)box->generation);
+    assert(json != NULL);
+    if (box->fixed_port != 0)
+        json_object_set_new(json, "port", json_integer(box->fixed_port));
+    return json;
+}
+
+static void boxes_answer(exchange_t *ex, admin_job_t *job)
+{
+    const boxes_job_t *boxes = (const boxes_job_t *)job;
+    if (job->result != STORE_OK && job->result != STORE_NOT_FOUND) {
+        admin_store_error(ex, job->result, job->why);
+        return;
+    }
+    json_t *list = json_array();
+    for (size_t i = 0; i < boxes->count && i < ADMIN_BOXES_MAX; i++)
+        json_array_append_new(list, box_json(&boxes->found[i]));
+    json_t *body = json_pack("{s:o,s:b}", "boxes", list, "truncated", boxes->count > ADMIN_BOXES_MAX);
+    assert(body != NULL);
+    admin_reply(ex, 200, body);
+}
+
+static void boxes_fini(admin_job_t *job)
+{
+    free(((boxes_job_t *)job)->found);
+}
+
+void admin_boxes_list(exchange_t *ex, str_t body, void *arg)
+{
+    (void)body;
+    (void)arg;
+    boxes_job_t *boxes = calloc(1, sizeof *boxes);
+    assert(boxes != NULL);
+    boxes->base.job.run = boxes_run;
+    boxes->base.answer = boxes_answer;
+    boxes->base.fini = boxes_fini;
+    admin_job_start(ex, &boxes->base);
+}
+
+/* ---- status and metrics: both want the store's figures ---- */
+
+typedef struct stats_job {
+    admin_job_t base;
+    store_stats_t stats;
+} stats_job_t;
+
+static void stats_run(store_job_t *job, store_t *store)
+{
+    stats_job_t *stats = H2O_STRUCT_FROM_MEMBER(stats_job_t, base.job, job);
+    admin_job_result(&stats->base, store, store_get_stats(store, &stats->stats));
+}
+
+static void start_stats(exchange_t *ex, void (*answer)(exchange_t *, admin_job_t *))
+{
+    stats_job_t *stats = calloc(1, sizeof *stats);
+    assert(stats != NULL);
+    stats->base.job.run = stats_run;
+    stats->base.answer = answer;
+    admin_job_start(ex, &stats->base);
+}
+
+static json_t *role_json(const shm_role_t *role, uint64_t now_ms)
+{
+    uint64_t started = atomic_load_explicit(&role->started_ms, memory_order_relaxed);
+    uint64_t beat = atomic_load_explicit(&role->heartbeat_ms, memory_order_relaxed);
+    uint32_t state = atomic_load_explicit(&role->state, memory_order_relaxed);
+    json_t *json =
+        json_pack("{s:i,s:s,s:I,s:I,s:I}", "pid", atomic_load_explicit(&role->pid, memory_order_relaxed),
+                  "state", metrics_state_text(state), "uptime_s",
+                  (json_int_t)(started != 0 && now_ms > started ? (now_ms - started) / 1000 : 0), "restarts",
+                  (json_int_t)atomic_load_explicit(&role->restarts, memory_order_relaxed), "heartbeat_age_ms",
+                  (json_int_t)(beat != 0 && now_ms > beat ? now_ms - beat : 0));
+    assert(json != NULL);
+    return json;
+}
+
+static json_t *worker_json(shm_t *shm, unsigned index, uint64_t now_ms)
+{
+    counters_t *counters = shm_counters(shm, index);
+    json_t *json = role_json(shm_worker(shm, index), now_ms);
+    json_object_set_new(json, "worker", json_integer((json_int_t)index));
+#define FIGURE(name)                                                                                         \
+    json_object_set_new(                                                                                     \
+        json, #name, json_integer((json_int_t)atomic_load_explicit(&counters->name, memory_order_relaxed)))
+    FIGURE(connections_open);
+    FIGURE(exchanges_open);
+    FIGURE(exchanges_total);
+    FIGURE(tunnels_open);
+#undef FIGURE
+    return json;
+}
+
+static json_t *store_json(const admin_job_t *job)
+{
+    const store_stats_t *stats = &((const stats_job_t *)job)->stats;
+    if (job->result != STORE_OK)
+        return json_null();
+    json_t *json = json_pack("{s:I,s:I,s:I,s:I}", "previews", (json_int_t)stats->previews, "boxes",
+                             (json_int_t)stats->boxes, "used_bytes", (json_int_t)stats->durable_bytes,
+                             "map_bytes", (json_int_t)stats->map_bytes);
+    assert(json != NULL);
+    return json;
+}
+
+/* Text that need not be UTF-8 (paths), or "?". */
+static json_t *json_path(const char *path)
+{
+    json_t *json = json_string(path != NULL ? path : "");
+    return json != NULL ? json : json_string("?");
+}
+
+static void status_answer(exchange_t *ex, admin_job_t *job)
+{
+    const admin_t *admin = admin_of(ex);
+    const conf_t *conf = ex->worker->conf;
+    uint64_t now_ms = process_now_ms();
+    json_t *workers = json_array();
+    for (unsigned i = 0; i < conf->workers && i < SHM_WORKERS_MAX; i++)
+        json_array_append_new(workers, worker_json(admin->shm, i, now_ms));
+    json_t *body = json_pack(
+        "{s:s,s:o,s:o,s:I,s:i,s:o,s:o,s:o}", "version", BOXEDGE_VERSION, "node", json_path(conf->node),
+        "configuration", json_path(conf->source), "configuration_generation",
+        (json_int_t)atomic_load_explicit(shm_conf_generation(admin->shm), memory_order_relaxed),
+        "supervisor_pid", (int)getppid(), "controller", role_json(shm_controller(admin->shm), now_ms),
+        "workers", workers, "store", store_json(job));
+    assert(body != NULL);
+    admin_reply(ex, 200, body);
+}
+
+void admin_status(exchange_t *ex, str_t body, void *arg)
+{
+    (void)body;
+    (void)arg;
+    start_stats(ex, status_answer);
+}
+
+static void metrics_answer(exchange_t *ex, admin_job_t *job)
+{
+    const admin_t *admin = admin_of(ex);
+    metrics_input_t input = {
+        .shm = admin->shm,
+        .workers = ex->worker->conf->workers,
+        .now_ms = process_now_ms(),
+        .heap_bytes = heap_allocated(),
+        .store = job->result == STORE_OK ? &((const stats_job_t *)job)->stats : NULL,
+    };
+    size_t len;
+    char *text = metrics_text(&input, &len);
+    str_t copy = str_dup(&ex->arena, str_make(text, len));
+    free(text);
+    exchange_reply(ex, 200, STR("text/plain; version=0.0.4; charset=utf-8"), NULL, copy);
+}
+
+void admin_metrics(exchange_t *ex, str_t body, void *arg)
+{
+    (void)body;
+    (void)arg;
+    start_stats(ex, metrics_answer);
+}
+
+/* ---- health ---- */
+
+void admin_health(exchange_t *ex, str_t body, void *arg)
+{
+    (void)body;
+    (void)arg;
+    exchange_reply(ex, 200, STR("text/plain"), NULL, STR("ok\n"));
+}
+
+static void ready_answer(exchange_t *ex, admin_job_t *job)
+{
+    const admin_t *admin = admin_of(ex);
+    unsigned ready = 0;
+    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
+        ready += atomic_load_explicit(&shm_worker(admin->shm, i)->state, memory_order_relaxed) == SHM_READY;
+    if (job->result != STORE_OK)
+        exchange_reply(ex, 503, STR("text/plain"), NULL, STR("the store cannot be read\n"));
+    else if (ready == 0)
+        exchange_reply(ex, 503, STR("text/plain"), NULL, STR("no worker serves\n"));
+    else
+        exchange_reply(ex, 200, STR("text/plain"), NULL, STR("ready\n"));
+}
+
+void admin_ready(exchange_t *ex, str_t body, void *arg)
+{
+    (void)body;
+    (void)arg;
+    start_stats(ex, ready_answer);
+}

@@ -1,0 +1,341 @@
+#include "controller.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "admin.h"
+#include "channel.h"
+#include "process.h"
+#include "store_thread.h"
+
+#define PATH_BYTES 4096
+/* How long open connections of the admin socket may take to end when the edge drains. */
+#define DRAIN_MS 2000
+
+typedef enum controller_state {
+    CONTROLLER_SERVES,
+    CONTROLLER_DRAINS, /* takes no more connections */
+    CONTROLLER_ENDS,
+} controller_state_t;
+
+typedef struct controller controller_t;
+
+/* The channel to one worker. */
+typedef struct peer {
+    controller_t *controller;
+    channel_t *channel; /* NULL: none now */
+} peer_t;
+
+struct controller {
+    loop_t *loop;
+    conf_t *conf;
+    shm_t *shm;
+    store_thread_t *store;
+    admin_t *admin;
+    channel_t *supervisor;
+    peer_t peers[SHM_WORKERS_MAX];
+    controller_state_t state;
+    loop_timer_t heartbeat;
+    loop_timer_t drain;
+};
+
+static void set_state(controller_t *controller, controller_state_t state)
+{
+    assert(state > controller->state);
+    controller->state = state;
+}
+
+static void end(controller_t *controller)
+{
+    if (controller->state != CONTROLLER_ENDS)
+        set_state(controller, CONTROLLER_ENDS);
+}
+
+static uint64_t wall_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/* ---- the configuration in force ---- */
+
+/* Work that a new configuration brings for the store. */
+typedef struct conf_job {
+    store_job_t job;
+    controller_t *controller;
+    conf_t *conf; /* one reference, the thread's while it runs */
+    uint64_t generation;
+    store_result_t result;
+    char why[256];
+} conf_job_t;
+
+static void conf_run(store_job_t *job, store_t *store)
+{
+    conf_job_t *work = H2O_STRUCT_FROM_MEMBER(conf_job_t, job, job);
+    work->result = controller_put_boxes(store, work->conf, wall_us(), &job->changed);
+    if (work->result == STORE_FAILED)
+        snprintf(work->why, sizeof work->why, "%s", store_error(store));
+}
+
+static void log_boxes_error(store_result_t result, const char *why)
+{
+    process_log("controller", "the boxes of the configuration are not all recorded: %s",
+                result == STORE_FULL ? "the store is full" : why);
+}
+
+static void conf_done(store_job_t *job)
+{
+    conf_job_t *work = H2O_STRUCT_FROM_MEMBER(conf_job_t, job, job);
+    controller_t *controller = work->controller;
+    if (work->result != STORE_OK)
+        log_boxes_error(work->result, work->why);
+    if (controller->supervisor != NULL)
+        channel_send(controller->supervisor, PROCESS_CONF_DONE, work->generation, STR(""), NULL, 0);
+    conf_release(&work->conf);
+    free(work);
+}
+
+/* Swaps at once; the boxes follow on the store's thread. The thread gets a snapshot of its own, since
+ * references are counted without atomics. */
+static void take_conf(controller_t *controller, int fd, uint64_t generation)
+{
+    char error[512];
+    conf_t *conf = process_conf_read(fd, error, sizeof error);
+    conf_job_t *work = calloc(1, sizeof *work);
+    assert(work != NULL);
+    work->conf = conf != NULL ? process_conf_read(fd, error, sizeof error) : NULL;
+    if (work->conf == NULL) {
+        process_log("controller", "%s", error);
+        conf_release(&conf);
+        free(work);
+        return;
+    }
+    conf_release(&controller->conf);
+    controller->conf = conf;
+    admin_set_conf(controller->admin, conf);
+    work->controller = controller;
+    work->generation = generation;
+    work->job.run = conf_run;
+    work->job.done = conf_done;
+    if (!store_thread_add(controller->store, &work->job)) {
+        process_log("controller",
+                    "too much waits for the store: the boxes of the configuration are not taken");
+        conf_release(&work->conf);
+        free(work);
+    }
+}
+
+/* ---- readers that died ---- */
+
+static void reap_run(store_job_t *job, store_t *store)
+{
+    (void)job;
+    int reaped = store_reap_readers(store);
+    if (reaped > 0)
+        process_log("controller", "%d reader slots of the store freed", reaped);
+}
+
+static void reap_done(store_job_t *job)
+{
+    free(job);
+}
+
+static void reap_readers(controller_t *controller)
+{
+    store_job_t *job = calloc(1, sizeof *job);
+    assert(job != NULL);
+    job->run = reap_run;
+    job->done = reap_done;
+    if (!store_thread_add(controller->store, job))
+        free(job); /* the next death reaps these too */
+}
+
+/* ---- channels ---- */
+
+static void drain_expired(loop_timer_t *timer)
+{
+    end(H2O_STRUCT_FROM_MEMBER(controller_t, drain, timer));
+}
+
+static void begin_drain(controller_t *controller)
+{
+    if (controller->state != CONTROLLER_SERVES)
+        return;
+    set_state(controller, CONTROLLER_DRAINS);
+    atomic_store(&shm_controller(controller->shm)->state, SHM_DRAINING);
+    admin_drain(controller->admin);
+    loop_timer_start(controller->loop, &controller->drain, DRAIN_MS, drain_expired);
+}
+
+static void worker_message(void *owner, ipc_message_t *message)
+{
+    (void)owner;
+    (void)message; /* workers ask nothing yet */
+}
+
+static void worker_closed(void *owner)
+{
+    peer_t *peer = owner;
+    channel_free(&peer->channel); /* PROCESS_PEER brings the next one */
+}
+
+static const channel_handlers_t worker_handlers = {.message = worker_message, .closed = worker_closed};
+
+static void take_peer(controller_t *controller, uint64_t index, int *fd)
+{
+    if (index >= SHM_WORKERS_MAX || *fd < 0)
+        return;
+    peer_t *peer = &controller->peers[index];
+    channel_free(&peer->channel);
+    peer->channel = channel_new(controller->loop, *fd, &worker_handlers, peer);
+    *fd = -1;
+}
+
+static void supervisor_message(void *owner, ipc_message_t *message)
+{
+    controller_t *controller = owner;
+    switch ((process_message_t)message->type) {
+    case PROCESS_CONF:
+        if (message->fd_count >= 1 && controller->state == CONTROLLER_SERVES)
+            take_conf(controller, message->fds[0], message->value);
+        break;
+    case PROCESS_DRAIN:
+        begin_drain(controller);
+        break;
+    case PROCESS_RELOAD_RESULT:
+        admin_reload_done(controller->admin, message->value == 1, str_make(message->bytes, message->len));
+        break;
+    case PROCESS_PEER:
+        if (message->fd_count >= 1)
+            take_peer(controller, message->value, &message->fds[0]);
+        break;
+    case PROCESS_WORKER_DIED:
+        reap_readers(controller);
+        break;
+    case PROCESS_READY:
+    case PROCESS_CONF_DONE:
+    case PROCESS_LOG:
+    case PROCESS_RELOAD:
+        break; /* not for the controller */
+    }
+}
+
+static void supervisor_closed(void *owner)
+{
+    controller_t *controller = owner;
+    process_log("controller", "the supervisor is gone");
+    channel_free(&controller->supervisor);
+    end(controller);
+}
+
+static const channel_handlers_t supervisor_handlers = {.message = supervisor_message,
+                                                       .closed = supervisor_closed};
+
+static bool tell_supervisor(controller_t *controller, process_message_t message)
+{
+    return controller->supervisor != NULL &&
+           channel_send(controller->supervisor, (uint32_t)message, 0, STR(""), NULL, 0);
+}
+
+static bool ask_reload(void *owner)
+{
+    return tell_supervisor(owner, PROCESS_RELOAD);
+}
+
+static bool ask_drain(void *owner)
+{
+    return tell_supervisor(owner, PROCESS_DRAIN);
+}
+
+static const admin_controls_t controls = {.reload = ask_reload, .drain = ask_drain};
+
+/* ---- the process ---- */
+
+static void beat(loop_timer_t *timer)
+{
+    controller_t *controller = H2O_STRUCT_FROM_MEMBER(controller_t, heartbeat, timer);
+    atomic_store(&shm_controller(controller->shm)->heartbeat_ms, process_now_ms());
+    loop_timer_start(controller->loop, timer, PROCESS_HEARTBEAT_MS, beat);
+}
+
+/* Opens the store and records the configuration's boxes, before any worker looks. */
+static store_t *open_store(const controller_args_t *args)
+{
+    char durable[PATH_BYTES];
+    char volatile_dir[PATH_BYTES];
+    char error[512];
+    if (!process_store_dirs(args->conf, durable, volatile_dir, PATH_BYTES)) {
+        process_log("controller", "the path of state_dir or run_dir is too long");
+        return NULL;
+    }
+    store_t *store =
+        store_open(durable, volatile_dir, args->conf->store_map_bytes, true, error, sizeof error);
+    if (store == NULL) {
+        process_log("controller", "the store cannot be opened: %s", error);
+        return NULL;
+    }
+    store_reap_readers(store); /* of the workers that died with the controller before this one */
+    bool changed;
+    store_result_t result = controller_put_boxes(store, args->conf, wall_us(), &changed);
+    if (result != STORE_OK)
+        log_boxes_error(result, store_error(store));
+    shm_epoch_bump(args->shm);
+    return store;
+}
+
+static bool start(controller_t *controller, const controller_args_t *args)
+{
+    *controller = (controller_t){.loop = loop_new(), .conf = args->conf, .shm = args->shm};
+    store_t *store = open_store(args);
+    if (store == NULL)
+        return false;
+    controller->store = store_thread_new(controller->loop, store, args->shm);
+    if (controller->store == NULL) {
+        process_log("controller", "the thread of the store cannot be started: %s", strerror(errno));
+        return false;
+    }
+    controller->admin = admin_new(controller->loop, controller->conf, controller->shm, controller->store,
+                                  args->admin_fd, &controls, controller);
+    controller->supervisor =
+        channel_new(controller->loop, args->supervisor_fd, &supervisor_handlers, controller);
+    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++) {
+        controller->peers[i].controller = controller;
+        int fd = args->worker_fds[i];
+        take_peer(controller, i, &fd);
+    }
+    beat(&controller->heartbeat);
+    atomic_store(&shm_controller(controller->shm)->state, SHM_READY);
+    channel_send(controller->supervisor, PROCESS_READY, 0, STR(""), NULL, 0);
+    return true;
+}
+
+/* The admin socket first: what still waits at the store is done, and nobody waits for it. */
+static void stop(controller_t *controller)
+{
+    loop_timer_stop(&controller->heartbeat);
+    loop_timer_stop(&controller->drain);
+    admin_free(&controller->admin);
+    store_thread_free(&controller->store);
+    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
+        channel_free(&controller->peers[i].channel);
+    channel_free(&controller->supervisor);
+    loop_free(&controller->loop);
+    conf_release(&controller->conf);
+}
+
+int controller_run(const controller_args_t *args)
+{
+    controller_t controller;
+    if (!start(&controller, args))
+        return 1;
+    while (controller.state != CONTROLLER_ENDS) {
+        loop_turn(controller.loop, INT32_MAX);
+        if (controller.state == CONTROLLER_DRAINS && admin_clients(controller.admin) == 0)
+            end(&controller);
+    }
+    stop(&controller);
+    return 0;
+}

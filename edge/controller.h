@@ -1,0 +1,20 @@
+/*
+ * The controller: the only process that writes the store. It records what the provider says of boxes, and
+ * serves the admin API. controller_run is declared in process.h.
+ */
+#ifndef BOXEDGE_CONTROLLER_H
+#define BOXEDGE_CONTROLLER_H
+
+#include "conf.h"
+#include "store.h"
+
+/*
+ * Makes the store's boxes those of `conf` (the static provider: always running, at a fixed address). A box
+ * whose address changed, or that is new, gets a generation above all others, at least `now_us` (wall clock):
+ * pooled connections are kept by generation, so that a number may never come back. Boxes that `conf` lacks
+ * are removed. *changed is set where anything was written. Stops at the first error.
+ */
+MUST_USE store_result_t controller_put_boxes(store_t *store, const conf_t *conf, uint64_t now_us,
+                                             bool *changed);
+
+#endif

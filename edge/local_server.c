@@ -1,0 +1,143 @@
+#include "local_server.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <unistd.h>
+
+#include "client.h"
+#include "worker.h"
+
+/* Connections accepted in one turn, at most. */
+#define ACCEPTS_A_TURN 32
+
+struct local_server {
+    worker_t worker;
+    counters_t counters; /* nobody's */
+    const exchange_step_t *steps;
+    uint64_t max_clients;
+    void *owner;
+    h2o_socket_t *listener; /* NULL: draining */
+    int listen_fd;
+};
+
+static void ignore(void *owner)
+{
+    (void)owner;
+}
+
+/* Until the codec takes the connection over. */
+static const conn_handlers_t no_handlers = {.readable = ignore, .writable = ignore};
+
+static void take_address(client_t *client, const struct sockaddr_storage *from)
+{
+    if (from->ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)from;
+        client->address.s6_addr[10] = client->address.s6_addr[11] = 0xff;
+        memcpy(client->address.s6_addr + 12, &in->sin_addr, 4);
+        client->port = ntohs(in->sin_port);
+    } else if (from->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in = (const struct sockaddr_in6 *)from;
+        client->address = in->sin6_addr;
+        client->port = ntohs(in->sin6_port);
+    }
+}
+
+static void on_acceptable(h2o_socket_t *sock, const char *err)
+{
+    local_server_t *server = sock->data;
+    if (err != NULL)
+        return;
+    for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+        struct sockaddr_storage from = {.ss_family = AF_UNSPEC};
+        socklen_t len = sizeof from;
+        int fd = accept4(server->listen_fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0)
+            return; /* nothing waits, or no descriptor is free: the next turn tries again */
+        if (server->worker.client_count >= server->max_clients) {
+            close(fd);
+            continue;
+        }
+        client_t client = {
+            .worker = &server->worker, .kind = CONF_LISTENER_PLAIN, .steps = server->steps, .local = true};
+        take_address(&client, &from);
+        client.conn = conn_new(server->worker.loop, fd, NULL, &no_handlers, NULL);
+        http1_server_new(&client);
+    }
+}
+
+local_server_t *local_server_new(loop_t *loop, const conf_t *conf, int listen_fd,
+                                 const exchange_step_t *steps, uint64_t max_clients, void *owner)
+{
+    local_server_t *server = calloc(1, sizeof *server);
+    assert(server != NULL);
+    *server = (local_server_t){
+        .worker = {.loop = loop, .conf = conf_acquire(conf), .random = random_source_new()},
+        .steps = steps,
+        .max_clients = max_clients,
+        .owner = owner,
+        .listen_fd = listen_fd,
+    };
+    server->worker.counters = &server->counters;
+    server->worker.scratch = malloc(CONN_TURN_BYTES);
+    assert(server->worker.scratch != NULL);
+    h2o_linklist_init_anchor(&server->worker.clients);
+    server->listener = h2o_evloop_socket_create(loop_evloop(loop), listen_fd, H2O_SOCKET_FLAG_DONT_READ);
+    server->listener->data = server;
+    h2o_socket_read_start(server->listener, on_acceptable);
+    return server;
+}
+
+static void stop_listening(local_server_t *server)
+{
+    if (server->listener == NULL)
+        return;
+    h2o_socket_read_stop(server->listener);
+    h2o_socket_close(server->listener);
+    server->listener = NULL;
+}
+
+void local_server_free(local_server_t **server)
+{
+    local_server_t *s = *server;
+    *server = NULL;
+    if (s == NULL)
+        return;
+    stop_listening(s);
+    while (!h2o_linklist_is_empty(&s->worker.clients)) {
+        client_t *client = H2O_STRUCT_FROM_MEMBER(client_t, link, s->worker.clients.next);
+        client->destroy(client);
+    }
+    random_source_free(&s->worker.random);
+    conf_release(&s->worker.conf);
+    free(s->worker.scratch);
+    free(s);
+}
+
+void local_server_set_conf(local_server_t *server, const conf_t *conf)
+{
+    conf_release(&server->worker.conf);
+    server->worker.conf = conf_acquire(conf);
+}
+
+void local_server_drain(local_server_t *server)
+{
+    stop_listening(server);
+    server->worker.draining = true;
+    /* `drain` may free the client that it is called for, and no other. */
+    h2o_linklist_t *at = server->worker.clients.next;
+    while (at != &server->worker.clients) {
+        client_t *client = H2O_STRUCT_FROM_MEMBER(client_t, link, at);
+        at = at->next;
+        client->drain(client);
+    }
+}
+
+uint64_t local_server_clients(const local_server_t *server)
+{
+    return server->worker.client_count;
+}
+
+void *local_server_owner(const exchange_t *ex)
+{
+    return H2O_STRUCT_FROM_MEMBER(local_server_t, worker, ex->worker)->owner;
+}

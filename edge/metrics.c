@@ -1,0 +1,137 @@
+#include "metrics.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+#define PREFIX "boxedge_"
+
+static void head(FILE *out, const char *name, const char *type, const char *help)
+{
+    fprintf(out, "# HELP " PREFIX "%s %s\n# TYPE " PREFIX "%s %s\n", name, help, name, type);
+}
+
+static void single(FILE *out, const char *name, const char *type, const char *help, uint64_t value)
+{
+    head(out, name, type, help);
+    fprintf(out, PREFIX "%s %llu\n", name, (unsigned long long)value);
+}
+
+static uint64_t load(const _Atomic uint64_t *cell)
+{
+    return atomic_load_explicit(cell, memory_order_relaxed);
+}
+
+/* Every counter, summed over the slots of all workers. */
+static void sums(FILE *out, const metrics_input_t *input)
+{
+#define X(name, type, help)                                                                                  \
+    uint64_t name = 0;                                                                                       \
+    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)                                                           \
+        name += load(&shm_counters(input->shm, i)->name);                                                    \
+    single(out, #name, type, help, name);
+    COUNTERS(X)
+#undef X
+}
+
+typedef uint64_t (*worker_value_t)(const metrics_input_t *input, unsigned index);
+
+static uint64_t worker_up(const metrics_input_t *input, unsigned index)
+{
+    uint32_t state = atomic_load_explicit(&shm_worker(input->shm, index)->state, memory_order_relaxed);
+    return state == SHM_READY;
+}
+
+static uint64_t worker_restarts(const metrics_input_t *input, unsigned index)
+{
+    return load(&shm_worker(input->shm, index)->restarts);
+}
+
+static uint64_t worker_heartbeat_age(const metrics_input_t *input, unsigned index)
+{
+    uint64_t beat = load(&shm_worker(input->shm, index)->heartbeat_ms);
+    return beat != 0 && input->now_ms > beat ? input->now_ms - beat : 0;
+}
+
+static uint64_t worker_connections(const metrics_input_t *input, unsigned index)
+{
+    return load(&shm_counters(input->shm, index)->connections_open);
+}
+
+static uint64_t worker_exchanges(const metrics_input_t *input, unsigned index)
+{
+    return load(&shm_counters(input->shm, index)->exchanges_total);
+}
+
+/* One figure of each configured worker. */
+static void each_worker(FILE *out, const metrics_input_t *input, const char *name, const char *type,
+                        const char *help, worker_value_t value)
+{
+    head(out, name, type, help);
+    for (unsigned i = 0; i < input->workers && i < SHM_WORKERS_MAX; i++)
+        fprintf(out, PREFIX "%s{worker=\"%u\"} %llu\n", name, i, (unsigned long long)value(input, i));
+}
+
+static void workers(FILE *out, const metrics_input_t *input)
+{
+    each_worker(out, input, "worker_up", "gauge", "1 while the worker serves", worker_up);
+    each_worker(out, input, "worker_restarts_total", "counter", "Times the worker was started again",
+                worker_restarts);
+    each_worker(out, input, "worker_heartbeat_age_milliseconds", "gauge",
+                "Time since the worker last showed life", worker_heartbeat_age);
+    each_worker(out, input, "worker_connections_open", "gauge", "Client connections of the worker",
+                worker_connections);
+    each_worker(out, input, "worker_exchanges_total", "counter", "Exchanges ended by the worker",
+                worker_exchanges);
+}
+
+static void store(FILE *out, const store_stats_t *stats)
+{
+    single(out, "store_up", "gauge", "1 while the store can be read", stats != NULL);
+    if (stats == NULL)
+        return;
+    single(out, "store_previews", "gauge", "Previews recorded", stats->previews);
+    single(out, "store_boxes", "gauge", "Boxes recorded", stats->boxes);
+    head(out, "store_used_bytes", "gauge", "Bytes of the store's map in use");
+    fprintf(out, PREFIX "store_used_bytes{store=\"durable\"} %llu\n",
+            (unsigned long long)stats->durable_bytes);
+    fprintf(out, PREFIX "store_used_bytes{store=\"volatile\"} %llu\n",
+            (unsigned long long)stats->volatile_bytes);
+    single(out, "store_map_bytes", "gauge", "Bytes that each store may grow to", stats->map_bytes);
+    single(out, "store_readers", "gauge", "Reader slots in use", stats->readers);
+}
+
+char *metrics_text(const metrics_input_t *input, size_t *len)
+{
+    char *text = NULL;
+    FILE *out = open_memstream(&text, len);
+    assert(out != NULL);
+    head(out, "build_info", "gauge", "The version that runs");
+    fprintf(out, PREFIX "build_info{version=\"%s\"} 1\n", BOXEDGE_VERSION);
+    single(out, "conf_generation", "gauge", "Configurations that took effect, the first included",
+           load(shm_conf_generation(input->shm)));
+    single(out, "store_epoch", "counter", "Changes of the store", load(shm_epoch(input->shm)));
+    single(out, "controller_restarts_total", "counter", "Times the controller was started again",
+           load(&shm_controller(input->shm)->restarts));
+    single(out, "controller_heap_allocated_bytes", "gauge", "Heap bytes in use in the controller",
+           input->heap_bytes);
+    store(out, input->store);
+    workers(out, input);
+    sums(out, input);
+    fclose(out);
+    return text;
+}
+
+const char *metrics_state_text(uint32_t state)
+{
+    switch ((shm_state_t)state) {
+    case SHM_ABSENT:
+        return "absent";
+    case SHM_STARTING:
+        return "starting";
+    case SHM_READY:
+        return "ready";
+    case SHM_DRAINING:
+        return "draining";
+    }
+    return "unknown";
+}
