@@ -27,6 +27,7 @@ struct conn_tls {
     uint32_t out_len;
     uint32_t budget;       /* bytes that the call under way may still take from the kernel */
     uint32_t unproductive; /* ciphertext bytes since the owner last got a byte */
+    bool established;      /* the handshake is done; OpenSSL's own state goes back for a key update */
     bool corked;           /* `out` is a session ticket that leaves with the first response */
     bool eof;              /* FIN came */
     bool more;             /* another read may bring bytes without the kernel having any */
@@ -292,13 +293,14 @@ conn_result_t conn_tls_handshake(conn_t *conn)
     conn_tls_t *tls = conn->tls;
     if (conn->broken)
         return CONN_FAILED;
-    if (SSL_is_init_finished(tls->ssl))
+    if (tls->established)
         return CONN_OK;
     conn_want_read(conn, true);
     tls->more = false;
     ssl_begin(conn);
     int rc = SSL_do_handshake(tls->ssl);
     if (rc == 1) {
+        tls->established = true;
         cork_ticket(conn);
         push(conn);
         tls->unproductive = 0;
@@ -313,7 +315,7 @@ conn_result_t conn_tls_handshake(conn_t *conn)
 conn_result_t conn_tls_read(conn_t *conn, char *buf, size_t cap, size_t *got)
 {
     conn_tls_t *tls = conn->tls;
-    assert(SSL_is_init_finished(tls->ssl));
+    assert(tls->established);
     conn_result_t result = CONN_OK;
     size_t total = 0;
     tls->more = false;
@@ -369,7 +371,7 @@ static size_t write_record(conn_t *conn, struct iovec *iov, int iovcnt)
 
 conn_result_t conn_tls_write(conn_t *conn, const struct iovec *iov, int iovcnt, size_t *written)
 {
-    assert(iovcnt <= 16 && SSL_is_init_finished(conn->tls->ssl));
+    assert(iovcnt <= 16 && conn->tls->established);
     if (conn_tls_pending(conn))
         return CONN_AGAIN;
     struct iovec left[16];
@@ -408,7 +410,7 @@ conn_result_t conn_tls_write(conn_t *conn, const struct iovec *iov, int iovcnt, 
 
 void conn_tls_close_notify(conn_t *conn)
 {
-    if (!SSL_is_init_finished(conn->tls->ssl))
+    if (!conn->tls->established)
         return;
     ssl_begin(conn);
     uncork(conn);

@@ -18,28 +18,46 @@ typedef struct tls_pem {
     char *key;
 } tls_pem_t;
 
-/* Ticket keys: the first one encrypts, all decrypt. Shared by all workers, rotated by the supervisor. */
+/*
+ * Ticket keys: the first one encrypts, all decrypt; a session that came under another than the first gets a
+ * new ticket. Shared by all workers, rotated by the supervisor.
+ */
 typedef struct tls_ticket_keys {
     uint8_t secret[3][64]; /* key name 16, AES 32, HMAC 16 (expanded) */
     uint32_t count;
 } tls_ticket_keys_t;
 
 /*
- * Builds the contexts for `count` certificates; the first serves clients without a matching server name. On
- * error returns NULL and writes a sentence (which certificate, what is wrong) into `error`.
+ * Whether the edge would serve with these certificates at `now_unix`: readable, key and certificate belong
+ * together, valid now. On the first error writes a sentence (which certificate by its place and name, what is
+ * wrong) into `error`. For loading and `boxedge check`; tls_new does not look at the clock, since a worker
+ * that is started again must not fail over a certificate that has expired meanwhile.
+ */
+MUST_USE bool tls_check(const tls_pem_t *pems, size_t count, uint64_t now_unix, char *error,
+                        size_t error_len);
+/* Cleanses and frees both texts. */
+void tls_pem_fini(tls_pem_t *pem);
+
+/*
+ * Builds the contexts for `count` certificates (1 or more); the first serves clients without a matching
+ * server name. On error returns NULL and writes a sentence as tls_check does.
  */
 tls_t *tls_new(const tls_pem_t *pems, size_t count, const tls_ticket_keys_t *keys, char *error,
                size_t error_len);
+/* Connections made from it live on. */
 void tls_free(tls_t **tls);
-/* Replaces the ticket keys of all contexts. */
+/* Replaces the ticket keys of all contexts; 1 to 3. */
 void tls_set_ticket_keys(tls_t *tls, const tls_ticket_keys_t *keys);
 
 /* A fresh server-side SSL, in accept state, or NULL (out of memory). */
 SSL *tls_accept(tls_t *tls);
 /* After the handshake: "h2" or "http/1.1" (also where the client sent no ALPN). */
 bool tls_is_h2(const SSL *ssl);
-/* Whether the certificate in use on `ssl` covers `host` (lower case, no port): exact or wildcard, as clients
- * match (RFC 9525). */
+/*
+ * Whether the certificate in use on `ssl` covers `host` (lower case, no port, no trailing dot; an IPv6
+ * address in brackets): exact, or by a wildcard that is the whole leftmost label, from the subject
+ * alternative names alone (RFC 9525 section 6.3).
+ */
 bool tls_covers(const SSL *ssl, str_t host);
 
 #endif
