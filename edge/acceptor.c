@@ -1,0 +1,223 @@
+/*
+ * See acceptor.h. The h2o socket over the listening descriptor reports readiness only; connections are taken
+ * with accept4, which gives them non-blocking and close-on-exec in one call. TCP_NODELAY comes from the
+ * listening socket.
+ */
+#include "acceptor.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "client.h"
+#include "greeting.h"
+#include "process.h"
+
+/* Taken from the queue of a socket that is about to be closed, at most: as many as the kernel queues. */
+#define QUEUE_MAX 4096
+
+struct acceptor {
+    worker_t *worker;
+    h2o_socket_t *sock;
+    int fd;         /* owned by sock */
+    int reserve_fd; /* given up for a moment when descriptors run out; -1: none */
+    conf_listener_kind_t kind;
+    uint16_t port;
+    char text[64];
+    loop_timer_t pause;
+};
+
+/* What one try to accept came to. */
+typedef enum accept_result { ACCEPT_ONE, ACCEPT_EMPTY, ACCEPT_STOP } accept_result_t;
+
+static void on_readable(h2o_socket_t *sock, const char *err);
+
+const exchange_step_t *acceptor_steps(conf_listener_kind_t kind)
+{
+    switch (kind) {
+    case CONF_LISTENER_TLS:
+    case CONF_LISTENER_PLAIN:
+        return exchange_preview_steps;
+    case CONF_LISTENER_REDIRECT:
+        return exchange_redirect_steps;
+    case CONF_LISTENER_HEALTH:
+        return exchange_health_steps;
+    }
+    assert(!"a kind that does not exist");
+    return NULL;
+}
+
+/* IPv4 as mapped IPv6. */
+static void read_address(const struct sockaddr_storage *from, struct in6_addr *address, uint16_t *port)
+{
+    if (from->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)from;
+        *address = in6->sin6_addr;
+        *port = ntohs(in6->sin6_port);
+        return;
+    }
+    assert(from->ss_family == AF_INET);
+    const struct sockaddr_in *in = (const struct sockaddr_in *)from;
+    memset(address, 0, sizeof(*address));
+    address->s6_addr[10] = address->s6_addr[11] = 0xff;
+    memcpy(&address->s6_addr[12], &in->sin_addr, 4);
+    *port = ntohs(in->sin_port);
+}
+
+/* The limit for a client's address: none for a proxy in front of us, and for health checks. */
+static uint32_t limit_for(const acceptor_t *acceptor, const struct in6_addr *address)
+{
+    const conf_t *conf = acceptor->worker->conf;
+    if (acceptor->kind == CONF_LISTENER_HEALTH ||
+        conf_network_has(conf->trusted, conf->trusted_count, address))
+        return 0;
+    return conf->limits.connections_per_client;
+}
+
+static void nothing(void *owner)
+{
+    (void)owner;
+}
+
+static void take(acceptor_t *acceptor, int fd, const struct sockaddr_storage *from)
+{
+    worker_t *worker = acceptor->worker;
+    client_t client = {.worker = worker,
+                       .kind = acceptor->kind,
+                       .steps = acceptor_steps(acceptor->kind),
+                       .local_port = acceptor->port};
+    /* For the moment until the codec has the connection. */
+    static const conn_handlers_t no_handlers = {nothing, nothing, NULL};
+
+    counter_add(&worker->counters->connections_total, 1);
+    read_address(from, &client.address, &client.port);
+    if (!shm_client_add(worker->shm, worker->index, &client.address, limit_for(acceptor, &client.address))) {
+        counter_add(&worker->counters->connections_refused_total, 1);
+        close(fd);
+        return;
+    }
+    counter_add(&worker->counters->connections_open, 1);
+    client.counted = true;
+    if (acceptor->kind != CONF_LISTENER_TLS) {
+        client.conn = conn_new(worker->loop, fd, NULL, &no_handlers, NULL);
+        greeting_finish(&client, false);
+    } else if (!greeting_new(&client, fd)) {
+        counter_sub(&worker->counters->connections_open, 1);
+        shm_client_remove(worker->shm, worker->index, &client.address);
+        counter_add(&worker->counters->connections_refused_total, 1);
+    }
+}
+
+static void on_pause_over(loop_timer_t *timer)
+{
+    acceptor_t *acceptor = H2O_STRUCT_FROM_MEMBER(acceptor_t, pause, timer);
+    h2o_socket_read_start(acceptor->sock, on_readable);
+}
+
+static void pause_accepting(acceptor_t *acceptor)
+{
+    h2o_socket_read_stop(acceptor->sock);
+    loop_timer_start(acceptor->worker->loop, &acceptor->pause, ACCEPTOR_PAUSE_MS, on_pause_over);
+}
+
+static void open_reserve(acceptor_t *acceptor)
+{
+    if (acceptor->reserve_fd < 0)
+        acceptor->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/* No descriptor is left: one connection is taken with the reserve and closed, so that its client knows. */
+static void refuse_one(acceptor_t *acceptor)
+{
+    if (acceptor->reserve_fd < 0)
+        return;
+    close(acceptor->reserve_fd);
+    acceptor->reserve_fd = -1;
+    int fd = accept4(acceptor->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd >= 0) {
+        counter_add(&acceptor->worker->counters->connections_refused_total, 1);
+        close(fd);
+    }
+    open_reserve(acceptor);
+}
+
+static accept_result_t accept_one(acceptor_t *acceptor)
+{
+    struct sockaddr_storage from;
+    socklen_t len = sizeof(from);
+
+    if (acceptor->worker->client_count >= acceptor->worker->conf->limits.connections)
+        return ACCEPT_STOP;
+    int fd = accept4(acceptor->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+        take(acceptor, fd, &from);
+        return ACCEPT_ONE;
+    }
+    switch (errno) {
+    case EAGAIN:
+        return ACCEPT_EMPTY;
+    case EMFILE:
+    case ENFILE:
+        refuse_one(acceptor);
+        return ACCEPT_STOP;
+    case ENOBUFS:
+    case ENOMEM:
+        return ACCEPT_STOP;
+    default:
+        return ACCEPT_ONE; /* errors of that one connection (accept(2)): the next may do */
+    }
+}
+
+static void on_readable(h2o_socket_t *sock, const char *err)
+{
+    acceptor_t *acceptor = sock->data;
+    accept_result_t result = err == NULL ? ACCEPT_ONE : ACCEPT_STOP;
+
+    for (int i = 0; i < ACCEPTOR_BATCH && result == ACCEPT_ONE; i++)
+        result = accept_one(acceptor);
+    if (result == ACCEPT_STOP)
+        pause_accepting(acceptor);
+    else
+        open_reserve(acceptor);
+}
+
+acceptor_t *acceptor_new(worker_t *worker, int fd, const conf_listener_t *listener)
+{
+    struct in6_addr ignored;
+    acceptor_t *acceptor = h2o_mem_alloc(sizeof(*acceptor));
+    *acceptor = (acceptor_t){.worker = worker, .fd = fd, .reserve_fd = -1, .kind = listener->kind};
+    read_address(&listener->address.sa, &ignored, &acceptor->port);
+    snprintf(acceptor->text, sizeof(acceptor->text), "%s", listener->text);
+    open_reserve(acceptor);
+    acceptor->sock = h2o_evloop_socket_create(loop_evloop(worker->loop), fd, H2O_SOCKET_FLAG_DONT_READ);
+    acceptor->sock->data = acceptor;
+    h2o_socket_read_start(acceptor->sock, on_readable);
+    return acceptor;
+}
+
+bool acceptor_serves(const acceptor_t *acceptor, const conf_listener_t *listener)
+{
+    return acceptor->kind == listener->kind && strcmp(acceptor->text, listener->text) == 0;
+}
+
+void acceptor_empty_queue(acceptor_t *acceptor)
+{
+    accept_result_t result = ACCEPT_ONE;
+    for (int i = 0; i < QUEUE_MAX && result == ACCEPT_ONE; i++)
+        result = accept_one(acceptor);
+}
+
+void acceptor_free(acceptor_t **acceptor)
+{
+    if (*acceptor == NULL)
+        return;
+    loop_timer_stop(&(*acceptor)->pause);
+    h2o_socket_read_stop((*acceptor)->sock);
+    h2o_socket_close((*acceptor)->sock);
+    if ((*acceptor)->reserve_fd >= 0)
+        close((*acceptor)->reserve_fd);
+    free(*acceptor);
+    *acceptor = NULL;
+}

@@ -1,0 +1,390 @@
+/*
+ * A worker: one process, one loop, everything between accept and the access line. It starts with what the
+ * supervisor gave it (process.h), takes new configurations and log files from it while it serves, and ends
+ * when it was drained. See also worker.h (what its parts share).
+ */
+#include "worker.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <unistd.h>
+
+#include <openssl/crypto.h>
+
+#include "acceptor.h"
+#include "channel.h"
+#include "client.h"
+#include "heap.h"
+#include "process.h"
+
+/* Idle connections to origins, at most. */
+#define POOL_CONNECTIONS 1024
+#define GAUGES_MS        1000
+
+typedef struct worker_process {
+    worker_t worker;
+    char name[24]; /* "worker 3", in log lines */
+    shm_role_t *slot;
+    store_t *store;
+    channel_t *supervisor;
+    channel_t *controller; /* NULL: the controller is down */
+    acceptor_t *acceptors[PROCESS_LISTENERS_MAX];
+    size_t acceptor_count;
+    loop_timer_t gauges;
+    loop_timer_t deadline; /* of draining */
+    uint64_t tickets_seen; /* version of the ticket keys in use */
+    bool ended;
+    int status;
+} worker_process_t;
+
+/* The loop ends after this turn. */
+static void end(worker_process_t *process, int status)
+{
+    process->ended = true;
+    process->status = status;
+}
+
+/* ---- what follows from a configuration ---- */
+
+static tls_t *make_tls(worker_process_t *process, const tls_pem_t *pems, size_t count, char *error,
+                       size_t error_len)
+{
+    tls_ticket_keys_t keys = {.count = 0};
+    process->tickets_seen = 0;
+    bool got = shm_ticket_keys_get(process->worker.shm, &process->tickets_seen, &keys);
+    assert(got); /* put before the first fork; only a supervisor that died while writing hides them */
+    tls_t *tls = tls_new(pems, count, &keys, error, error_len);
+    OPENSSL_cleanse(&keys, sizeof(keys));
+    return tls;
+}
+
+static void refresh_tickets(worker_process_t *process)
+{
+    tls_ticket_keys_t keys;
+    if (process->worker.tls == NULL ||
+        !shm_ticket_keys_get(process->worker.shm, &process->tickets_seen, &keys))
+        return;
+    tls_set_ticket_keys(process->worker.tls, &keys);
+    OPENSSL_cleanse(&keys, sizeof(keys));
+}
+
+static void remake_routes(worker_process_t *process)
+{
+    worker_t *worker = &process->worker;
+    routes_free(&worker->routes);
+    worker->routes =
+        routes_new(process->store, str_from(worker->conf->preview_domain), shm_epoch(worker->shm));
+}
+
+/* The acceptor that goes on serving `listener`, taken out of `old`; NULL where there is none. */
+static acceptor_t *keep_acceptor(acceptor_t **old, size_t count, const conf_listener_t *listener)
+{
+    for (size_t i = 0; i < count; i++) {
+        acceptor_t *found = old[i];
+        if (found != NULL && acceptor_serves(found, listener)) {
+            old[i] = NULL;
+            return found;
+        }
+    }
+    return NULL;
+}
+
+/* Opens and closes acceptors so that they are those of worker.conf. `fds` are one for each listener; those
+ * that are taken are set to -1. */
+static void swap_acceptors(worker_process_t *process, int *fds)
+{
+    const conf_t *conf = process->worker.conf;
+    acceptor_t *old[PROCESS_LISTENERS_MAX];
+    size_t old_count = process->acceptor_count;
+
+    assert(conf->listener_count <= PROCESS_LISTENERS_MAX);
+    memcpy(old, process->acceptors, sizeof(old));
+    process->acceptor_count = 0;
+    for (size_t i = 0; i < conf->listener_count; i++) {
+        acceptor_t *acceptor = keep_acceptor(old, old_count, &conf->listeners[i]);
+        if (acceptor == NULL) {
+            acceptor = acceptor_new(&process->worker, fds[i], &conf->listeners[i]);
+            fds[i] = -1;
+        }
+        process->acceptors[process->acceptor_count++] = acceptor;
+    }
+    for (size_t i = 0; i < old_count; i++) {
+        if (old[i] == NULL)
+            continue;
+        acceptor_empty_queue(old[i]);
+        acceptor_free(&old[i]);
+    }
+}
+
+/* Takes a new configuration. False: nothing was changed; a sentence is in `error`. */
+static bool take_conf(worker_process_t *process, ipc_message_t *message, char *error, size_t error_len)
+{
+    worker_t *worker = &process->worker;
+    tls_pem_t *pems = NULL;
+    size_t pem_count = 0;
+    tls_t *tls = NULL;
+
+    if (message->fd_count < 2 || !process_pems_read(message->fds[1], &pems, &pem_count)) {
+        snprintf(error, error_len, "the supervisor's message is not whole");
+        return false;
+    }
+    conf_t *conf = process_conf_read(message->fds[0], error, error_len);
+    bool ok = conf != NULL;
+    if (ok && conf->listener_count + 2 != message->fd_count) {
+        snprintf(error, error_len, "the supervisor's message has %zu sockets for %zu listeners",
+                 message->fd_count - 2, conf->listener_count);
+        ok = false;
+    }
+    if (ok && pem_count > 0)
+        ok = (tls = make_tls(process, pems, pem_count, error, error_len)) != NULL;
+    process_pems_free(&pems, pem_count);
+    if (!ok) {
+        conf_release(&conf);
+        return false;
+    }
+    bool moved = strcmp(conf->preview_domain, worker->conf->preview_domain) != 0;
+    conf_release(&worker->conf);
+    worker->conf = conf;
+    tls_free(&worker->tls);
+    worker->tls = tls;
+    if (moved)
+        remake_routes(process);
+    swap_acceptors(process, message->fds + 2);
+    return true;
+}
+
+static void take_log(worker_process_t *process, ipc_message_t *message)
+{
+    worker_t *worker = &process->worker;
+    int fd = message->fd_count > 0 ? message->fds[0] : -1;
+    if (fd < 0) {
+        access_log_free(&worker->log);
+        return;
+    }
+    message->fds[0] = -1;
+    if (worker->log != NULL)
+        access_log_reopen(worker->log, fd);
+    else
+        worker->log = access_log_new(fd, worker->counters);
+}
+
+/* ---- draining ---- */
+
+static void destroy_clients(worker_t *worker)
+{
+    while (!h2o_linklist_is_empty(&worker->clients)) {
+        client_t *client = H2O_STRUCT_FROM_MEMBER(client_t, link, worker->clients.next);
+        uint64_t before = worker->client_count;
+        client->destroy(client);
+        assert(worker->client_count < before);
+        (void)before;
+    }
+}
+
+static void on_deadline(loop_timer_t *timer)
+{
+    worker_process_t *process = H2O_STRUCT_FROM_MEMBER(worker_process_t, deadline, timer);
+    destroy_clients(&process->worker);
+}
+
+/* `others_accept`: the listening sockets live on in another process, which takes what is queued. */
+static void begin_drain(worker_process_t *process, bool others_accept)
+{
+    worker_t *worker = &process->worker;
+    if (worker->draining)
+        return;
+    worker->draining = true;
+    atomic_store(&process->slot->state, SHM_DRAINING);
+    for (size_t i = 0; i < process->acceptor_count; i++) {
+        if (!others_accept)
+            acceptor_empty_queue(process->acceptors[i]);
+        acceptor_free(&process->acceptors[i]);
+    }
+    process->acceptor_count = 0;
+    for (h2o_linklist_t *link = worker->clients.next, *next; link != &worker->clients; link = next) {
+        client_t *client = H2O_STRUCT_FROM_MEMBER(client_t, link, link);
+        next = link->next;
+        client->drain(client);
+    }
+    loop_timer_start(worker->loop, &process->deadline, worker->conf->timeouts.drain, on_deadline);
+}
+
+/* ---- messages ---- */
+
+static void on_controller_message(void *owner, ipc_message_t *message)
+{
+    (void)owner;
+    (void)message; /* nothing is asked of a worker yet */
+}
+
+static void on_controller_closed(void *owner)
+{
+    worker_process_t *process = owner;
+    channel_free(
+        &process->controller); /* running boxes are served without it; PROCESS_PEER brings the next */
+}
+
+static void open_controller(worker_process_t *process, int fd)
+{
+    static const channel_handlers_t handlers = {on_controller_message, on_controller_closed};
+    channel_free(&process->controller);
+    if (fd >= 0)
+        process->controller = channel_new(process->worker.loop, fd, &handlers, process);
+}
+
+static void on_conf(worker_process_t *process, ipc_message_t *message)
+{
+    char error[512] = "";
+    if (process->worker.draining)
+        return;
+    if (!take_conf(process, message, error, sizeof(error))) {
+        /* The supervisor has checked it: something is broken here, and a fresh process is the cure. */
+        process_log(process->name, "cannot take the new configuration: %s", error);
+        end(process, 1);
+        return;
+    }
+    (void)channel_send(process->supervisor, PROCESS_CONF_DONE, message->value, STR(""), NULL, 0);
+}
+
+static void on_message(void *owner, ipc_message_t *message)
+{
+    worker_process_t *process = owner;
+    switch (message->type) {
+    case PROCESS_CONF:
+        on_conf(process, message);
+        break;
+    case PROCESS_LOG:
+        take_log(process, message);
+        break;
+    case PROCESS_DRAIN:
+        begin_drain(process, message->value != 0);
+        break;
+    case PROCESS_PEER:
+        if (message->fd_count == 1) {
+            open_controller(process, message->fds[0]);
+            message->fds[0] = -1;
+        }
+        break;
+    default:
+        process_log(process->name, "a message of unknown type %u from the supervisor", message->type);
+    }
+}
+
+static void on_supervisor_closed(void *owner)
+{
+    end(owner, 1); /* without it nobody would start us again, or tell us to end */
+}
+
+/* ---- start, loop, end ---- */
+
+static void on_gauges(loop_timer_t *timer)
+{
+    worker_process_t *process = H2O_STRUCT_FROM_MEMBER(worker_process_t, gauges, timer);
+    worker_t *worker = &process->worker;
+    counter_set(&worker->counters->buffered_bytes, worker->held_bytes);
+    counter_set(&worker->counters->heap_allocated_bytes, heap_allocated());
+    loop_timer_start(worker->loop, timer, GAUGES_MS, on_gauges);
+}
+
+static bool open_store(worker_process_t *process)
+{
+    char durable[PATH_MAX], fleeting[PATH_MAX], error[512];
+    const conf_t *conf = process->worker.conf;
+    if (!process_store_dirs(conf, durable, fleeting, PATH_MAX))
+        return false; /* the supervisor made them: they fit */
+    process->store = store_open(durable, fleeting, conf->store_map_bytes, false, error, sizeof(error));
+    if (process->store == NULL)
+        process_log(process->name, "the store cannot be opened: %s", error);
+    return process->store != NULL;
+}
+
+static bool start(worker_process_t *process, const worker_args_t *args)
+{
+    static const channel_handlers_t handlers = {on_message, on_supervisor_closed};
+    worker_t *worker = &process->worker;
+    char error[512] = "";
+    int fds[PROCESS_LISTENERS_MAX];
+
+    if (!open_store(process))
+        return false;
+    remake_routes(process);
+    if (args->pem_count > 0) {
+        worker->tls = make_tls(process, args->pems, args->pem_count, error, sizeof(error));
+        if (worker->tls == NULL) {
+            process_log(process->name, "%s", error);
+            return false;
+        }
+    }
+    worker->origins = origin_pool_new(worker->loop, POOL_CONNECTIONS);
+    worker->random = random_source_new();
+    worker->log = args->access_log_fd >= 0 ? access_log_new(args->access_log_fd, worker->counters) : NULL;
+    process->supervisor = channel_new(worker->loop, args->supervisor_fd, &handlers, process);
+    open_controller(process, args->controller_fd);
+    memcpy(fds, args->listen_fds, sizeof(fds[0]) * worker->conf->listener_count);
+    swap_acceptors(process, fds);
+    on_gauges(&process->gauges);
+    atomic_store(&process->slot->state, SHM_READY);
+    return channel_send(process->supervisor, PROCESS_READY, 0, STR(""), NULL, 0);
+}
+
+static void serve(worker_process_t *process)
+{
+    worker_t *worker = &process->worker;
+    while (!process->ended) {
+        loop_turn(worker->loop, PROCESS_HEARTBEAT_MS);
+        atomic_store_explicit(&process->slot->heartbeat_ms, loop_now(worker->loop), memory_order_relaxed);
+        refresh_tickets(process);
+        if (worker->draining && h2o_linklist_is_empty(&worker->clients))
+            end(process, 0);
+    }
+}
+
+static void finish(worker_process_t *process)
+{
+    worker_t *worker = &process->worker;
+    for (size_t i = 0; i < process->acceptor_count; i++)
+        acceptor_free(&process->acceptors[i]);
+    destroy_clients(worker);
+    loop_timer_stop(&process->gauges);
+    loop_timer_stop(&process->deadline);
+    if (worker->origins != NULL)
+        origin_pool_free(&worker->origins);
+    access_log_free(&worker->log);
+    channel_free(&process->controller);
+    channel_free(&process->supervisor);
+    tls_free(&worker->tls);
+    routes_free(&worker->routes);
+    if (process->store != NULL)
+        store_close(&process->store);
+    random_source_free(&worker->random);
+    conf_release(&worker->conf);
+    free(worker->scratch);
+    loop_free(&worker->loop);
+}
+
+int worker_run(const worker_args_t *args)
+{
+    worker_process_t *process = calloc(1, sizeof(*process));
+    assert(process != NULL);
+    worker_t *worker = &process->worker;
+
+    assert(args->conf->listener_count <= PROCESS_LISTENERS_MAX);
+    snprintf(process->name, sizeof(process->name), "worker %u", args->index);
+    process->slot = shm_worker(args->shm, args->index);
+    worker->index = args->index;
+    worker->conf = args->conf;
+    worker->shm = args->shm;
+    worker->counters = shm_counters(args->shm, args->index);
+    worker->scratch = malloc(CONN_TURN_BYTES);
+    assert(worker->scratch != NULL);
+    worker->loop = loop_new();
+    h2o_linklist_init_anchor(&worker->clients);
+    if (start(process, args))
+        serve(process);
+    else
+        process->status = 1;
+    finish(process);
+    int status = process->status;
+    free(process);
+    return status;
+}
