@@ -18,7 +18,7 @@
 #include "tls.h"
 
 /* Worker slots in the segment; `workers` in the configuration is at most this. */
-#define SHM_WORKERS_MAX 64
+#define SHM_WORKERS_MAX 256
 
 typedef struct shm shm_t;
 

@@ -1,0 +1,252 @@
+/*
+ * See listen.h.
+ */
+#include "listen.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* The kernel cuts it to net.core.somaxconn. */
+#define BACKLOG  4096
+#define RETRY_MS 50
+
+/* Opens a socket bound to `address`, not listening. `shared` sets SO_REUSEPORT. -1 with errno. */
+static int open_bound(const conf_address_t *address, bool shared)
+{
+    int on = 1;
+    int fd = socket(address->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    bool ok = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0;
+    if (ok && shared)
+        ok = setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0;
+    /* "[::]:443" and "0.0.0.0:443" are two listeners, whatever the system's default is. */
+    if (ok && address->sa.ss_family == AF_INET6)
+        ok = setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) == 0;
+    if (ok && bind(fd, (const struct sockaddr *)&address->sa, address->len) == 0)
+        return fd;
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return -1;
+}
+
+/* Whether nobody listens there. A socket without SO_REUSEPORT cannot be bound beside another, so this sees
+ * what sharing would hide. */
+static bool address_free(const conf_address_t *address, uint32_t patience_ms)
+{
+    for (uint32_t waited = 0;; waited += RETRY_MS) {
+        int fd = open_bound(address, false);
+        int saved = errno;
+        if (fd >= 0 && listen(fd, 1) == 0) {
+            close(fd);
+            return true;
+        }
+        if (fd >= 0) {
+            saved = errno;
+            close(fd);
+        }
+        errno = saved;
+        if (saved != EADDRINUSE || waited >= patience_ms)
+            return false;
+        (void)poll(NULL, 0, RETRY_MS);
+    }
+}
+
+static int open_listening(const conf_address_t *address)
+{
+    int on = 1;
+    int fd = open_bound(address, true);
+    /* TCP_NODELAY passes to every connection that is accepted, which saves a call for each. */
+    if (fd >= 0 &&
+        (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0 || listen(fd, BACKLOG) < 0)) {
+        int saved = errno;
+        close(fd);
+        errno = saved;
+        return -1;
+    }
+    return fd;
+}
+
+static const listen_address_t *find_address(const listen_set_t *set, const char *text)
+{
+    for (size_t i = 0; set != NULL && i < set->count; i++)
+        if (strcmp(set->at[i].text, text) == 0)
+            return &set->at[i];
+    return NULL;
+}
+
+/* A sentence for what went wrong with an address. */
+static void describe(const char *text, int error_number, char *error, size_t error_len)
+{
+    const char *hint = error_number == EADDRINUSE ? " (something listens there already)"
+                       : error_number == EACCES   ? " (ports below 1024 need root or CAP_NET_BIND_SERVICE)"
+                       : error_number == EADDRNOTAVAIL ? " (no interface of this machine has it)"
+                                                       : "";
+    snprintf(error, error_len, "cannot listen on %s: %s%s", text, strerror(error_number), hint);
+}
+
+/* Fills one address; the sockets that were opened stay in it on error. errno says what failed. */
+static bool fill_address(listen_address_t *to, unsigned workers, const listen_address_t *old,
+                         uint32_t patience_ms)
+{
+    if (old == NULL && !address_free(&to->address, patience_ms))
+        return false;
+    while (to->count < workers) {
+        int fd = old != NULL && to->count < old->count && old->fds[to->count] >= 0
+                     ? fcntl(old->fds[to->count], F_DUPFD_CLOEXEC, 3)
+                     : open_listening(&to->address);
+        if (fd < 0)
+            return false;
+        to->fds[to->count++] = fd;
+    }
+    return true;
+}
+
+listen_set_t *listen_set_new(size_t addresses)
+{
+    listen_set_t *set = calloc(1, sizeof(*set));
+    if (set == NULL)
+        return NULL;
+    set->capacity = addresses;
+    set->at = calloc(addresses + 1, sizeof(*set->at));
+    if (set->at == NULL) {
+        free(set);
+        return NULL;
+    }
+    return set;
+}
+
+listen_set_t *listen_set_open(const conf_t *conf, const listen_set_t *old, uint32_t patience_ms, char *error,
+                              size_t error_len)
+{
+    assert(conf->workers <= SHM_WORKERS_MAX);
+    listen_set_t *set = listen_set_new(conf->listener_count);
+    if (set == NULL) {
+        snprintf(error, error_len, "out of memory");
+        return NULL;
+    }
+    for (size_t i = 0; i < conf->listener_count; i++) {
+        const conf_listener_t *listener = &conf->listeners[i];
+        listen_address_t *to = &set->at[set->count++];
+        to->address = listener->address;
+        snprintf(to->text, sizeof(to->text), "%s", listener->text);
+        if (!fill_address(to, conf->workers, find_address(old, to->text), patience_ms)) {
+            describe(to->text, errno, error, error_len);
+            listen_set_free(&set);
+            return NULL;
+        }
+    }
+    return set;
+}
+
+void listen_set_free(listen_set_t **set)
+{
+    if (*set == NULL)
+        return;
+    for (size_t i = 0; i < (*set)->count; i++)
+        for (unsigned w = 0; w < (*set)->at[i].count; w++)
+            if ((*set)->at[i].fds[w] >= 0)
+                close((*set)->at[i].fds[w]);
+    free((*set)->at);
+    free(*set);
+    *set = NULL;
+}
+
+static bool is_listening(int fd)
+{
+    int on = 0;
+    socklen_t len = sizeof(on);
+    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &len) == 0 && on != 0;
+}
+
+bool listen_set_adopt(listen_set_t *set, const char *text, unsigned worker, int fd)
+{
+    listen_address_t *to = NULL;
+    for (size_t i = 0; i < set->count; i++)
+        if (strcmp(set->at[i].text, text) == 0)
+            to = &set->at[i];
+    bool there = to != NULL && worker < to->count && to->fds[worker] >= 0;
+    bool full = to == NULL && set->count == set->capacity;
+    if (worker >= SHM_WORKERS_MAX || !is_listening(fd) || there || full) {
+        close(fd);
+        return false;
+    }
+    if (to == NULL) {
+        to = &set->at[set->count++];
+        snprintf(to->text, sizeof(to->text), "%s", text);
+    }
+    while (to->count <= worker)
+        to->fds[to->count++] = -1;
+    to->fds[worker] = fd;
+    return true;
+}
+
+/* ---- the admin socket ---- */
+
+/* Whether somebody accepts connections at `sa`. */
+static bool unix_answers(const struct sockaddr_un *sa)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool answers = fd >= 0 && (connect(fd, (const struct sockaddr *)sa, sizeof(*sa)) == 0 || errno == EAGAIN);
+    if (fd >= 0)
+        close(fd);
+    return answers;
+}
+
+/* Removes a socket that its process left behind. False with a sentence where something else is there. */
+static bool clear_path(const struct sockaddr_un *sa, char *error, size_t error_len)
+{
+    struct stat st;
+    if (lstat(sa->sun_path, &st) < 0)
+        return true;
+    if (!S_ISSOCK(st.st_mode)) {
+        snprintf(error, error_len,
+                 "%s exists and is not a socket; remove it or set admin.socket to another path",
+                 sa->sun_path);
+        return false;
+    }
+    if (unix_answers(sa)) {
+        snprintf(error, error_len, "another process serves the admin socket %s", sa->sun_path);
+        return false;
+    }
+    (void)unlink(sa->sun_path);
+    return true;
+}
+
+int listen_unix(const char *path, uid_t uid, gid_t gid, char *error, size_t error_len)
+{
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+    if ((size_t)snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", path) >= sizeof(sa.sun_path)) {
+        snprintf(error, error_len, "the path of the admin socket is longer than %zu bytes: %s",
+                 sizeof(sa.sun_path) - 1, path);
+        return -1;
+    }
+    if (!clear_path(&sa, error, error_len))
+        return -1;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    /* Nobody may connect between bind and chmod. */
+    mode_t mask = umask(0177);
+    bool ok = fd >= 0 && bind(fd, (const struct sockaddr *)&sa, sizeof(sa)) == 0;
+    int saved = errno;
+    umask(mask);
+    if (ok) {
+        ok = lchown(path, uid, gid) == 0 && chmod(path, 0660) == 0 && listen(fd, BACKLOG) == 0;
+        saved = errno;
+    }
+    if (!ok) {
+        snprintf(error, error_len, "cannot listen on the admin socket %s: %s", path, strerror(saved));
+        if (fd >= 0)
+            close(fd);
+        return -1;
+    }
+    return fd;
+}

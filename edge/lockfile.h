@@ -1,0 +1,18 @@
+/*
+ * The file that keeps a second supervisor out of the same run directory. The lock belongs to the open file,
+ * so that it passes over exec to a new binary and ends with the last process that has the descriptor;
+ * children close it. The file holds the supervisor's process id, for messages only.
+ */
+#ifndef BOXEDGE_LOCKFILE_H
+#define BOXEDGE_LOCKFILE_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+/* Takes the lock. Returns the descriptor to keep (close-on-exec), or -1 with a sentence, which names the
+ * process that holds it. */
+int lockfile_acquire(const char *path, char *error, size_t error_len);
+/* Writes the id of this process into a lock that is held. */
+void lockfile_sign(int fd);
+
+#endif

@@ -1,0 +1,169 @@
+/*
+ * A new configuration while the edge runs: everything is loaded, checked and opened beside the old, and only
+ * then swapped; on any error the old stays, and what is wrong is said. See supervisor_parts.h.
+ */
+#include "supervisor_parts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "process.h"
+
+/* A port that the configuration before this one gave up may still be draining. */
+#define LISTEN_PATIENCE_MS 300
+
+bool reload_open_log(const conf_t *conf, int *fd)
+{
+    *fd = -1;
+    if (strcmp(conf->access_log, "off") == 0)
+        return true;
+    if (strcmp(conf->access_log, "stdout") == 0) {
+        *fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+        return *fd >= 0;
+    }
+    /* Not blocking: a pipe without a reader is an error rather than a wait. */
+    *fd = open(conf->access_log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0640);
+    return *fd >= 0 && fcntl(*fd, F_SETFL, O_APPEND) == 0;
+}
+
+/* Tells the controller, and stderr, how a reload went. `text`: lines; NULL: it is done. */
+static void report(supervisor_t *s, const char *text)
+{
+    if (text == NULL) {
+        process_log(NULL, "reloaded: configuration %llu is in use", (unsigned long long)s->generation);
+    } else {
+        for (const char *line = text; *line != '\0';) {
+            size_t n = strcspn(line, "\n");
+            process_log(NULL, "%.*s", (int)n, line);
+            line += n + (line[n] == '\n');
+        }
+        process_log(NULL, "not reloaded: the configuration from before stays in use");
+    }
+    str_t bytes = str_from(text);
+    bytes.n = bytes.n < IPC_BYTES_MAX ? bytes.n : IPC_BYTES_MAX;
+    role_send(&s->controller, PROCESS_RELOAD_RESULT, text == NULL, bytes, NULL, 0);
+}
+
+/* Sends the new configuration to a process that runs with an older one. */
+static void send_conf(supervisor_t *s, role_t *role)
+{
+    int fds[PROCESS_LISTENERS_MAX + 2];
+    size_t count = 0;
+
+    if (!role_alive(role) || role->state == ROLE_DRAINING)
+        return;
+    fds[count++] = s->snapshot->conf_fd;
+    if (!role->is_controller) {
+        fds[count++] = s->snapshot->pems_fd;
+        for (size_t i = 0; i < s->listeners->count; i++)
+            fds[count++] = s->listeners->at[i].fds[role->index];
+    }
+    role_send(role, PROCESS_CONF, s->generation, STR(""), fds, count);
+}
+
+static void swap(supervisor_t *s, snapshot_t *next, listen_set_t *listeners, int log_fd)
+{
+    snapshot_free(&s->snapshot);
+    s->snapshot = next;
+    listen_set_free(&s->listeners); /* the sockets that go on are dup'ed in the new set */
+    s->listeners = listeners;
+    s->generation++;
+    atomic_store(shm_conf_generation(s->shm), s->generation);
+    if (s->log_fd >= 0)
+        close(s->log_fd);
+    s->log_fd = log_fd;
+
+    s->reload_running = true;
+    supervise_workers(s, process_now_ms());
+    send_conf(s, &s->controller);
+    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++) {
+        send_conf(s, &s->workers[i]);
+        if (s->workers[i].state != ROLE_DRAINING)
+            role_send(&s->workers[i], PROCESS_LOG, 0, STR(""), &s->log_fd, s->log_fd >= 0);
+    }
+    reload_check_done(s);
+}
+
+/* Loads all that is new. False with lines in `out`; nothing is left open then. */
+static bool prepare(supervisor_t *s, snapshot_t **next, listen_set_t **listeners, int *log_fd, FILE *out)
+{
+    char error[512];
+    *next = snapshot_load(s->conf_path, s->snapshot->conf, out);
+    if (*next == NULL)
+        return false;
+    *listeners = listen_set_open((*next)->conf, s->listeners, LISTEN_PATIENCE_MS, error, sizeof(error));
+    if (*listeners == NULL) {
+        fprintf(out, "%s\n", error);
+        snapshot_free(next);
+        return false;
+    }
+    if (!reload_open_log((*next)->conf, log_fd)) {
+        fprintf(out, "the access log %s cannot be opened: %s\n", (*next)->conf->access_log, strerror(errno));
+        listen_set_free(listeners);
+        snapshot_free(next);
+        return false;
+    }
+    return true;
+}
+
+void reload_conf(supervisor_t *s)
+{
+    char *text = NULL;
+    size_t len = 0;
+    snapshot_t *next = NULL;
+    listen_set_t *listeners = NULL;
+    int log_fd = -1;
+
+    s->reload_wanted = false;
+    if (s->state != SUPERVISOR_SERVING) {
+        report(s, s->state == SUPERVISOR_UPGRADING ? "a new binary is starting" : "the edge is ending");
+        return;
+    }
+    FILE *out = open_memstream(&text, &len);
+    if (out == NULL) {
+        report(s, "out of memory");
+        return;
+    }
+    bool ok = prepare(s, &next, &listeners, &log_fd, out);
+    fclose(out);
+    if (ok)
+        swap(s, next, listeners, log_fd);
+    else
+        report(s, text);
+    free(text);
+}
+
+void reload_check_done(supervisor_t *s)
+{
+    if (!s->reload_running)
+        return;
+    if (role_alive(&s->controller) && s->controller.generation != s->generation)
+        return;
+    for (unsigned i = 0; i < s->snapshot->conf->workers; i++)
+        if (role_alive(&s->workers[i]) && s->workers[i].state != ROLE_DRAINING &&
+            s->workers[i].generation != s->generation)
+            return;
+    s->reload_running = false;
+    report(s, NULL);
+}
+
+void reload_log(supervisor_t *s)
+{
+    int fd;
+    if (s->state == SUPERVISOR_STARTING || strcmp(s->snapshot->conf->access_log, "off") == 0)
+        return;
+    if (!reload_open_log(s->snapshot->conf, &fd)) {
+        process_log(NULL, "the access log %s cannot be opened again: %s; lines go on to the file from before",
+                    s->snapshot->conf->access_log, strerror(errno));
+        return;
+    }
+    if (s->log_fd >= 0)
+        close(s->log_fd);
+    s->log_fd = fd;
+    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
+        role_send(&s->workers[i], PROCESS_LOG, 0, STR(""), &fd, 1);
+    process_log(NULL, "the access log was opened again");
+}

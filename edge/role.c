@@ -1,0 +1,148 @@
+/*
+ * See role.h.
+ */
+#include "role.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "process.h"
+
+void role_init(role_t *role, shm_t *shm, bool is_controller, unsigned index)
+{
+    *role = (role_t){.is_controller = is_controller, .index = index, .state = ROLE_EMPTY, .fd = -1};
+    role->slot = is_controller ? shm_controller(shm) : shm_worker(shm, index);
+    if (is_controller)
+        snprintf(role->name, sizeof(role->name), "controller");
+    else
+        snprintf(role->name, sizeof(role->name), "worker %u", index);
+}
+
+void role_set_state(role_t *role, role_state_t state)
+{
+    /* From each state, where one can come to. */
+    static const unsigned next[] = {
+        [ROLE_EMPTY] = 1u << ROLE_WAITING | 1u << ROLE_STARTING,
+        [ROLE_WAITING] = 1u << ROLE_EMPTY | 1u << ROLE_STARTING,
+        [ROLE_STARTING] = 1u << ROLE_READY | 1u << ROLE_DRAINING | 1u << ROLE_WAITING | 1u << ROLE_EMPTY,
+        [ROLE_READY] = 1u << ROLE_DRAINING | 1u << ROLE_WAITING | 1u << ROLE_EMPTY,
+        [ROLE_DRAINING] = 1u << ROLE_WAITING | 1u << ROLE_EMPTY,
+    };
+    assert((next[role->state] & 1u << state) != 0);
+    /* Exactly the states with a process have one. */
+    assert((state == ROLE_EMPTY || state == ROLE_WAITING) == (role->pid == 0));
+    role->state = state;
+}
+
+static int compare_fds(const void *a, const void *b)
+{
+    int x = *(const int *)a, y = *(const int *)b;
+    return (x > y) - (x < y);
+}
+
+/* Closes all descriptors above 2 but those in `keep`. */
+static void close_others(int *keep, size_t count)
+{
+    unsigned from = 3;
+    qsort(keep, count, sizeof(*keep), compare_fds);
+    for (size_t i = 0; i < count; i++) {
+        if (keep[i] < (int)from)
+            continue; /* none, a standard one, or there twice */
+        if ((unsigned)keep[i] > from)
+            (void)close_range(from, (unsigned)keep[i] - 1, 0);
+        from = (unsigned)keep[i] + 1;
+    }
+    (void)close_range(from, ~0u, 0);
+}
+
+/* Only the supervisor is signalled; what it wants of us comes over the channel, or as SIGKILL. */
+static void ignore_signals(void)
+{
+    static const int ignored[] = {SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGPIPE, SIGQUIT};
+    sigset_t none;
+    for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+        signal(ignored[i], SIG_IGN);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void become(const role_t *role, int *keep, size_t keep_count)
+{
+    char title[16];
+    if (role->is_controller)
+        snprintf(title, sizeof(title), "boxedge-ctl");
+    else
+        snprintf(title, sizeof(title), "boxedge-w%u", role->index);
+    prctl(PR_SET_NAME, title, 0, 0, 0);
+    ignore_signals();
+    close_others(keep, keep_count);
+}
+
+pid_t role_fork(role_t *role, uint64_t now_ms, int *keep, size_t keep_count)
+{
+    assert(role->pid == 0);
+    fflush(NULL);
+    /* Written before the fork, so that the watchdog never meets the values of the one before. */
+    atomic_store(&role->slot->heartbeat_ms, now_ms);
+    atomic_store(&role->slot->started_ms, now_ms);
+    atomic_store(&role->slot->state, SHM_STARTING);
+    pid_t pid = fork();
+    if (pid < 0)
+        return -1;
+    if (pid == 0) {
+        become(role, keep, keep_count);
+        return 0;
+    }
+    atomic_store(&role->slot->pid, pid);
+    role->pid = pid;
+    role->started_ms = now_ms;
+    role_set_state(role, ROLE_STARTING);
+    return pid;
+}
+
+void role_buried(role_t *role)
+{
+    role->pid = 0;
+    role->killed = false;
+    if (role->fd >= 0)
+        close(role->fd);
+    role->fd = -1;
+    atomic_store(&role->slot->pid, 0);
+    atomic_store(&role->slot->state, SHM_ABSENT);
+}
+
+void role_kill(role_t *role)
+{
+    if (role->pid == 0)
+        return;
+    kill(role->pid, SIGKILL);
+    role->killed = true;
+}
+
+void role_send(role_t *role, uint32_t type, uint64_t value, str_t bytes, const int *fds, size_t fd_count)
+{
+    if (role->fd < 0 || role->killed)
+        return;
+    ipc_result_t result = ipc_send(role->fd, type, value, bytes, fds, fd_count);
+    if (result == IPC_OK)
+        return;
+    if (role->pid != 0 && result != IPC_CLOSED)
+        process_log(NULL, "%s (process %d) takes no message; it is replaced", role->name, (int)role->pid);
+    role_kill(role);
+}
+
+const char *role_end_text(int status, char out[64])
+{
+    if (WIFSIGNALED(status))
+        snprintf(out, 64, "killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+    else
+        snprintf(out, 64, "exit status %d", WEXITSTATUS(status));
+    return out;
+}

@@ -1,0 +1,65 @@
+/*
+ * One place that the supervisor keeps filled with a process: the controller, or a worker by its number. The
+ * process in it changes when one dies; the place, its number and its slot in shared memory stay.
+ */
+#ifndef BOXEDGE_ROLE_H
+#define BOXEDGE_ROLE_H
+
+#include <sys/types.h>
+
+#include "backoff.h"
+#include "ipc.h"
+#include "shm.h"
+
+typedef enum role_state {
+    ROLE_EMPTY,    /* no process, and none is to come */
+    ROLE_WAITING,  /* no process; one is forked at due_ms */
+    ROLE_STARTING, /* forked, has not said that it serves */
+    ROLE_READY,
+    ROLE_DRAINING, /* told to finish */
+} role_state_t;
+
+typedef struct role {
+    bool is_controller;
+    unsigned index; /* of a worker */
+    char name[24];  /* "controller", "worker 3" */
+    role_state_t state;
+    bool wanted;         /* a process that ends is followed by another */
+    pid_t pid;           /* 0: none */
+    int fd;              /* our end of its channel; -1: none */
+    uint64_t started_ms; /* of the process, or the last one */
+    uint64_t due_ms;     /* ROLE_WAITING */
+    uint64_t generation; /* the configuration that it runs with */
+    bool killed;         /* SIGKILL is on its way to the process */
+    bool ever_ready;     /* a process in this place once served */
+    backoff_t backoff;
+    shm_role_t *slot;
+} role_t;
+
+void role_init(role_t *role, shm_t *shm, bool is_controller, unsigned index);
+/* The only function that changes role->state; asserts that the step is one that happens. */
+void role_set_state(role_t *role, role_state_t state);
+static inline bool role_alive(const role_t *role)
+{
+    return role->pid != 0;
+}
+
+/*
+ * Forks the process of `role`. In the parent returns its id (the state is ROLE_STARTING then), or -1 with
+ * errno. In the child returns 0, after signals were set to be ignored, the process was named and every
+ * descriptor but 0, 1, 2 and `keep` (entries below 0 count as none; sorted in place) was closed.
+ */
+pid_t role_fork(role_t *role, uint64_t now_ms, int *keep, size_t keep_count);
+
+/* The process ended: closes the channel, clears the slot. The caller sets the state. */
+void role_buried(role_t *role);
+
+/* Sends over the role's channel; where that fails, or it takes no more, the process is killed: it is to be
+ * replaced rather than to go on without knowing. */
+void role_send(role_t *role, uint32_t type, uint64_t value, str_t bytes, const int *fds, size_t fd_count);
+void role_kill(role_t *role);
+
+/* "killed by signal 9 (Killed)", "exit status 1" for a status of waitpid. */
+const char *role_end_text(int status, char out[64]);
+
+#endif

@@ -1,0 +1,231 @@
+/*
+ * See snapshot.h.
+ */
+#include "snapshot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <openssl/crypto.h>
+
+#include "process.h"
+
+/* The most that is read of a configuration, a chain or a key. */
+#define FILE_BYTES_MAX (4u << 20)
+
+/* A whole file with a NUL after it, or NULL with errno. Devices and pipes are refused: they may never end. */
+static char *read_file(const char *path, size_t *len)
+{
+    struct stat st;
+    char *bytes = NULL;
+    size_t size = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return NULL;
+    errno = 0;
+    if (fstat(fd, &st) < 0)
+        goto Done;
+    if (!S_ISREG(st.st_mode) || st.st_size < 0 || (uint64_t)st.st_size > FILE_BYTES_MAX) {
+        errno = S_ISREG(st.st_mode) ? EFBIG : EINVAL;
+        goto Done;
+    }
+    size_t room = (size_t)st.st_size;
+    bytes = malloc(room + 1);
+    while (bytes != NULL && size < room) {
+        ssize_t n = read(fd, bytes + size, room - size);
+        if (n <= 0)
+            break; /* cut while we read: what is there is judged by its reader */
+        size += (size_t)n;
+    }
+    if (bytes != NULL)
+        bytes[size] = '\0';
+    *len = size;
+Done:;
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return bytes;
+}
+
+static bool load_conf(snapshot_t *snapshot, const char *path, FILE *out)
+{
+    size_t len = 0;
+    char *text = read_file(path, &len);
+    if (text == NULL) {
+        fprintf(out, "%s: cannot be read: %s\n", path, strerror(errno));
+        return false;
+    }
+    conf_errors_t *errors = conf_errors_new();
+    snapshot->conf = conf_parse(path, str_make(text, len), errors);
+    if (snapshot->conf != NULL)
+        conf_check_files(snapshot->conf, errors);
+    bool ok = snapshot->conf != NULL && conf_errors_count(errors) == 0;
+    conf_errors_print(errors, out);
+    conf_errors_free(&errors);
+    if (ok && (snapshot->conf_fd = process_conf_write(path, str_make(text, len))) < 0) {
+        fprintf(out, "%s: cannot be kept in memory: %s\n", path, strerror(errno));
+        ok = false;
+    }
+    free(text);
+    return ok;
+}
+
+static size_t differs(const char *key, const char *now, const char *next, FILE *out)
+{
+    if (strcmp(now, next) == 0)
+        return 0;
+    fprintf(out, "%s: cannot change from \"%s\" to \"%s\" while the edge runs; restart it for that\n", key,
+            now, next);
+    return 1;
+}
+
+/* A line for every key that differs and cannot change in place; returns how many. */
+static size_t fixed_differences(const conf_t *now, const conf_t *next, FILE *out)
+{
+    size_t count = differs("run_dir", now->run_dir, next->run_dir, out) +
+                   differs("state_dir", now->state_dir, next->state_dir, out) +
+                   differs("user", now->user, next->user, out) +
+                   differs("admin.socket", now->admin_socket, next->admin_socket, out);
+    if (now->store_map_bytes != next->store_map_bytes) {
+        fprintf(out, "store.map_size: cannot change while the edge runs; restart it for that\n");
+        count++;
+    }
+    return count;
+}
+
+static bool make_dirs(const conf_t *conf, const privileges_t *privileges, FILE *out)
+{
+    char error[PATH_MAX + 256] = "", durable[PATH_MAX], fleeting[PATH_MAX];
+    if (!process_store_dirs(conf, durable, fleeting, PATH_MAX)) {
+        fprintf(out, "state_dir or run_dir is too long a path\n");
+        return false;
+    }
+    bool ok = privileges_make_dir(conf->state_dir, 0755, false, privileges, error, sizeof(error)) &&
+              privileges_make_dir(conf->run_dir, 0755, false, privileges, error, sizeof(error)) &&
+              privileges_make_dir(durable, 0700, true, privileges, error, sizeof(error)) &&
+              privileges_make_dir(fleeting, 0700, true, privileges, error, sizeof(error));
+    if (!ok)
+        fprintf(out, "%s\n", error);
+    return ok;
+}
+
+static bool has_tls(const conf_t *conf)
+{
+    for (size_t i = 0; i < conf->listener_count; i++)
+        if (conf->listeners[i].kind == CONF_LISTENER_TLS)
+            return true;
+    return false;
+}
+
+static bool read_certificates(snapshot_t *snapshot, FILE *out)
+{
+    const conf_t *conf = snapshot->conf;
+    snapshot->pems = calloc(conf->certificate_count + 1, sizeof(*snapshot->pems));
+    if (snapshot->pems == NULL)
+        return false;
+    for (size_t i = 0; i < conf->certificate_count; i++) {
+        const conf_certificate_t *from = &conf->certificates[i];
+        tls_pem_t *pem = &snapshot->pems[snapshot->pem_count++];
+        size_t len;
+        pem->chain = read_file(from->chain_path, &len);
+        if (pem->chain == NULL) {
+            fprintf(out, "%s: cannot be read: %s\n", from->chain_path, strerror(errno));
+            return false;
+        }
+        pem->key = read_file(from->key_path, &len);
+        if (pem->key == NULL) {
+            fprintf(out, "%s: cannot be read: %s\n", from->key_path, strerror(errno));
+            return false;
+        }
+    }
+    return true;
+}
+
+/* What the workers could not use is found here. A certificate that is out of date is used all the same: the
+ * other names are served, and a restart must not fail over it. */
+static bool try_certificates(const snapshot_t *snapshot, FILE *out)
+{
+    const tls_ticket_keys_t keys = {.count = 1};
+    char error[512] = "";
+    tls_t *tls = tls_new(snapshot->pems, snapshot->pem_count, &keys, error, sizeof(error));
+    if (tls == NULL) {
+        fprintf(out, "%s\n", error);
+        return false;
+    }
+    tls_free(&tls);
+    if (!tls_check(snapshot->pems, snapshot->pem_count, (uint64_t)time(NULL), error, sizeof(error)))
+        process_log(NULL, "warning: %s", error);
+    return true;
+}
+
+/* TODO-LOCAL-CA */
+static bool local_certificate(snapshot_t *snapshot, FILE *out)
+{
+    (void)snapshot;
+    fprintf(out, "no certificate\n");
+    return false;
+}
+
+static bool load_keys(snapshot_t *snapshot, FILE *out)
+{
+    if (has_tls(snapshot->conf)) {
+        bool got = snapshot->conf->certificate_count > 0 ? read_certificates(snapshot, out)
+                                                         : local_certificate(snapshot, out);
+        if (!got || !try_certificates(snapshot, out))
+            return false;
+    }
+    snapshot->pems_fd = process_pems_write(snapshot->pems, snapshot->pem_count);
+    if (snapshot->pems_fd < 0)
+        fprintf(out, "the certificates cannot be kept in memory: %s\n", strerror(errno));
+    return snapshot->pems_fd >= 0;
+}
+
+snapshot_t *snapshot_load(const char *path, const conf_t *now, FILE *out)
+{
+    char error[512] = "";
+    snapshot_t *snapshot = calloc(1, sizeof(*snapshot));
+    if (snapshot == NULL)
+        return NULL;
+    snapshot->conf_fd = snapshot->pems_fd = -1;
+    bool ok =
+        load_conf(snapshot, path, out) && (now == NULL || fixed_differences(now, snapshot->conf, out) == 0);
+    if (ok && snapshot->conf->workers > SHM_WORKERS_MAX) {
+        fprintf(out, "%s: workers: at most %d are possible\n", path, SHM_WORKERS_MAX);
+        ok = false;
+    }
+    if (ok && !privileges_find(snapshot->conf->user, &snapshot->privileges, error, sizeof(error))) {
+        fprintf(out, "%s: user: %s\n", path, error);
+        ok = false;
+    }
+    ok = ok && make_dirs(snapshot->conf, &snapshot->privileges, out) && load_keys(snapshot, out);
+    if (!ok)
+        snapshot_free(&snapshot);
+    return snapshot;
+}
+
+void snapshot_forget_keys(snapshot_t *snapshot)
+{
+    process_pems_free(&snapshot->pems, snapshot->pem_count);
+    snapshot->pem_count = 0;
+    if (snapshot->pems_fd >= 0)
+        close(snapshot->pems_fd);
+    snapshot->pems_fd = -1;
+}
+
+void snapshot_free(snapshot_t **snapshot)
+{
+    if (*snapshot == NULL)
+        return;
+    snapshot_forget_keys(*snapshot);
+    if ((*snapshot)->conf_fd >= 0)
+        close((*snapshot)->conf_fd);
+    conf_release(&(*snapshot)->conf);
+    free(*snapshot);
+    *snapshot = NULL;
+}

@@ -1,0 +1,389 @@
+/*
+ * The supervisor's start, its loop, its signals and its end. See supervisor.h.
+ */
+#include "supervisor.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+
+#include "lockfile.h"
+#include "process.h"
+#include "sd_notify.h"
+#include "supervisor_parts.h"
+
+#define TURN_MS             500
+#define TICKET_ROTATION_MS  (12u * 3600 * 1000)
+#define CONTROLLER_DRAIN_MS 5000u
+/* How long a port may take to become free after an edge before us was killed. */
+#define LISTEN_PATIENCE_MS 2000
+/* Longer between two looks at the heartbeats than this: we were stopped, and so were the others maybe. */
+#define BLIND_MS 2000
+
+void supervisor_set_state(supervisor_t *s, supervisor_state_t state)
+{
+    static const unsigned next[] = {
+        [SUPERVISOR_STARTING] = 1u << SUPERVISOR_SERVING | 1u << SUPERVISOR_DRAINING,
+        [SUPERVISOR_SERVING] = 1u << SUPERVISOR_UPGRADING | 1u << SUPERVISOR_DRAINING,
+        [SUPERVISOR_UPGRADING] = 1u << SUPERVISOR_SERVING | 1u << SUPERVISOR_DRAINING,
+        [SUPERVISOR_DRAINING] = 1u << SUPERVISOR_ENDED,
+        [SUPERVISOR_ENDED] = 0,
+    };
+    assert((next[s->state] & 1u << state) != 0);
+    s->state = state;
+}
+
+/* ---- start ---- */
+
+static bool fail(const char *sentence)
+{
+    process_log(NULL, "%s", sentence);
+    return false;
+}
+
+static bool fail_errno(const char *what)
+{
+    process_log(NULL, "%s: %s", what, strerror(errno));
+    return false;
+}
+
+/* All signals that mean something to us come through one descriptor. */
+static bool open_signals(supervisor_t *s)
+{
+    static const int ours[] = {SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+    sigset_t set;
+    sigemptyset(&set);
+    for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+        sigaddset(&set, ours[i]);
+    signal(SIGPIPE, SIG_IGN);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+        return false;
+    s->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    return s->signal_fd >= 0;
+}
+
+/* Standard descriptors that are closed would be taken by sockets; stdin is nobody's. */
+static bool open_standard(void)
+{
+    int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    for (int i = 0; i <= STDERR_FILENO; i++)
+        if ((i == STDIN_FILENO || fcntl(i, F_GETFD) < 0) && dup2(fd, i) < 0)
+            return false;
+    if (fd > STDERR_FILENO)
+        close(fd);
+    return true;
+}
+
+/* A new newest ticket key; the oldest is forgotten. */
+static bool rotate_tickets(supervisor_t *s, uint64_t now_ms)
+{
+    tls_ticket_keys_t *keys = &s->tickets;
+    const size_t room = sizeof(keys->secret) / sizeof(keys->secret[0]);
+    memmove(keys->secret[1], keys->secret[0], sizeof(keys->secret[0]) * (room - 1));
+    s->tickets_due_ms = now_ms + TICKET_ROTATION_MS;
+    if (RAND_bytes(keys->secret[0], sizeof(keys->secret[0])) != 1)
+        return false;
+    keys->count = keys->count < room ? keys->count + 1 : keys->count;
+    shm_ticket_keys_put(s->shm, keys);
+    return true;
+}
+
+static bool make_shm(supervisor_t *s)
+{
+    uint8_t seed[16];
+    if (RAND_bytes(seed, sizeof(seed)) != 1)
+        return fail("the system gives no random bytes");
+    s->shm = shm_new(seed);
+    OPENSSL_cleanse(seed, sizeof(seed));
+    if (s->shm == NULL)
+        return fail_errno("no shared memory");
+    atomic_store(shm_conf_generation(s->shm), 1);
+    role_init(&s->controller, s->shm, true, 0);
+    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
+        role_init(&s->workers[i], s->shm, false, i);
+    return true;
+}
+
+static bool load_first(supervisor_t *s)
+{
+    s->snapshot = snapshot_load(s->conf_path, NULL, stderr);
+    fflush(stderr);
+    if (s->snapshot == NULL)
+        return fail("not started: the configuration has errors");
+    return true;
+}
+
+static bool take_lock(supervisor_t *s)
+{
+    char path[PATH_MAX], error[PATH_MAX + 256];
+    if (s->lock_fd >= 0)
+        return true; /* came with the handover */
+    if ((size_t)snprintf(path, sizeof(path), "%s/boxedge.lock", s->snapshot->conf->run_dir) >= sizeof(path))
+        return fail("run_dir is too long a path");
+    s->lock_fd = lockfile_acquire(path, error, sizeof(error));
+    return s->lock_fd >= 0 || fail(error);
+}
+
+static bool open_sockets(supervisor_t *s)
+{
+    const privileges_t *user = &s->snapshot->privileges;
+    char error[512];
+    listen_set_t *inherited = s->listeners;
+
+    s->listeners = listen_set_open(s->snapshot->conf, inherited, LISTEN_PATIENCE_MS, error, sizeof(error));
+    listen_set_free(&inherited);
+    if (s->listeners == NULL)
+        return fail(error);
+    if (s->admin_fd < 0)
+        s->admin_fd = listen_unix(s->snapshot->conf->admin_socket, user->drop ? user->uid : (uid_t)-1,
+                                  user->drop ? user->gid : (gid_t)-1, error, sizeof(error));
+    if (s->admin_fd < 0)
+        return fail(error);
+    if (!reload_open_log(s->snapshot->conf, &s->log_fd))
+        return fail_errno(s->snapshot->conf->access_log);
+    return true;
+}
+
+static bool start(supervisor_t *s)
+{
+    prctl(PR_SET_NAME, "boxedge", 0, 0, 0);
+    privileges_hide_memory();
+    if (!open_standard() || !open_signals(s))
+        return fail_errno("cannot start");
+    (void)privileges_raise_descriptors();
+    if (upgrade_inherit(s))
+        process_log(NULL, "taking over from process %d", (int)getppid());
+    if (!make_shm(s) || !load_first(s) || !take_lock(s) || !open_sockets(s))
+        return false;
+    uint64_t now = process_now_ms();
+    /* Keys that came with the handover stay in use until their time. */
+    if (s->tickets.count > 0) {
+        /* They came with the handover, and go on. */
+        shm_ticket_keys_put(s->shm, &s->tickets);
+        s->tickets_due_ms = now + TICKET_ROTATION_MS;
+    } else if (!rotate_tickets(s, now)) {
+        return fail("the system gives no random bytes");
+    }
+    s->controller.wanted = true;
+    s->controller.due_ms = now;
+    role_set_state(&s->controller, ROLE_WAITING);
+    supervise_workers(s, now);
+    return true;
+}
+
+/* ---- readiness ---- */
+
+static bool all_ready(const supervisor_t *s)
+{
+    if (s->controller.state != ROLE_READY)
+        return false;
+    for (unsigned i = 0; i < s->snapshot->conf->workers; i++)
+        if (s->workers[i].state != ROLE_READY)
+            return false;
+    return true;
+}
+
+/* The one line that quickstart and tests wait for. */
+static void announce(const supervisor_t *s)
+{
+    static const char *const kinds[] = {"tls", "redirect", "plain", "health"};
+    const conf_t *conf = s->snapshot->conf;
+    char *text = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&text, &len);
+    if (out == NULL)
+        return;
+    for (size_t i = 0; i < conf->listener_count; i++)
+        fprintf(out, "%s%s %s", i > 0 ? ", " : "", kinds[conf->listeners[i].kind], conf->listeners[i].text);
+    fclose(out);
+    process_log(NULL, "ready: %u workers, %s", conf->workers, text);
+    free(text);
+}
+
+static void check_ready(supervisor_t *s)
+{
+    char state[64];
+    if (s->state != SUPERVISOR_STARTING || !all_ready(s))
+        return;
+    supervisor_set_state(s, SUPERVISOR_SERVING);
+    lockfile_sign(s->lock_fd);
+    announce(s);
+    snprintf(state, sizeof(state), "MAINPID=%d\nREADY=1", (int)getpid());
+    sd_notify_send(state);
+    upgrade_tell_predecessor(s);
+}
+
+/* ---- the end ---- */
+
+static void kill_all(supervisor_t *s)
+{
+    role_kill(&s->controller);
+    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
+        role_kill(&s->workers[i]);
+    if (s->upgrade_pid != 0 && !s->handed_over)
+        kill(s->upgrade_pid, SIGKILL);
+}
+
+void supervisor_drain(supervisor_t *s)
+{
+    uint32_t within = s->snapshot->conf->timeouts.drain;
+    if (s->state == SUPERVISOR_DRAINING) {
+        process_log(NULL, "asked again to end: nothing is waited for");
+        kill_all(s);
+        return;
+    }
+    if (s->upgrade_pid != 0 && !s->handed_over)
+        kill(s->upgrade_pid, SIGKILL);
+    supervisor_set_state(s, SUPERVISOR_DRAINING);
+    process_log(NULL, "draining: open requests have %u ms", (unsigned)within);
+    if (!s->handed_over)
+        sd_notify_send("STOPPING=1");
+    /* Ours go first, so that a socket is closed when its worker closes it. */
+    listen_set_free(&s->listeners);
+    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
+        supervise_drain_role(s, &s->workers[i], within + 2000u);
+}
+
+static void drain_turn(supervisor_t *s)
+{
+    if (supervise_workers_alive(s) > 0)
+        return;
+    if (s->controller.state != ROLE_DRAINING)
+        supervise_drain_role(s, &s->controller, CONTROLLER_DRAIN_MS);
+    bool successor_starting = s->upgrade_pid != 0 && !s->handed_over;
+    if (!role_alive(&s->controller) && !successor_starting)
+        supervisor_set_state(s, SUPERVISOR_ENDED);
+}
+
+/* ---- the loop ---- */
+
+static void on_signal(supervisor_t *s, int signal_number)
+{
+    switch (signal_number) {
+    case SIGCHLD:
+        break; /* every turn reaps */
+    case SIGHUP:
+        s->reload_wanted = true;
+        break;
+    case SIGUSR1:
+        reload_log(s);
+        break;
+    case SIGUSR2:
+        upgrade_begin(s);
+        break;
+    default:
+        assert(signal_number == SIGTERM || signal_number == SIGINT);
+        supervisor_drain(s);
+    }
+}
+
+static void take_signals(supervisor_t *s)
+{
+    struct signalfd_siginfo info;
+    while (read(s->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+        on_signal(s, (int)info.ssi_signo);
+}
+
+/* Waits for signals and messages, and takes them. */
+static void wait_for_work(supervisor_t *s, int timeout_ms)
+{
+    struct pollfd fds[SHM_WORKERS_MAX + 3];
+    role_t *roles[SHM_WORKERS_MAX + 3] = {NULL};
+    nfds_t count = 0;
+
+    fds[count++] = (struct pollfd){.fd = s->signal_fd, .events = POLLIN};
+    fds[count++] = (struct pollfd){.fd = s->upgrade_fd, .events = POLLIN};
+    roles[count] = &s->controller;
+    fds[count++] = (struct pollfd){.fd = s->controller.fd, .events = POLLIN};
+    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++) {
+        if (s->workers[i].fd < 0)
+            continue;
+        roles[count] = &s->workers[i];
+        fds[count++] = (struct pollfd){.fd = s->workers[i].fd, .events = POLLIN};
+    }
+    if (poll(fds, count, timeout_ms) <= 0)
+        return;
+    for (nfds_t i = 2; i < count; i++)
+        if (fds[i].revents != 0)
+            supervise_receive(s, roles[i]);
+    if (fds[1].revents != 0)
+        upgrade_heard(s);
+    if (fds[0].revents != 0)
+        take_signals(s);
+}
+
+static void turn(supervisor_t *s)
+{
+    uint64_t before = process_now_ms();
+    wait_for_work(s, supervise_timeout(s, before, TURN_MS));
+    uint64_t now = process_now_ms();
+    if (now - before > BLIND_MS)
+        s->watch_from_ms = now;
+    supervise_reap(s, now);
+    check_ready(s);
+    if (s->reload_wanted && s->state != SUPERVISOR_STARTING)
+        reload_conf(s);
+    supervise_watch(s, now);
+    upgrade_watch(s, now);
+    if (now >= s->tickets_due_ms && !rotate_tickets(s, now))
+        process_log(NULL, "the system gives no random bytes: ticket keys stay as they are");
+    if (s->state == SUPERVISOR_DRAINING)
+        drain_turn(s);
+    else
+        supervise_start_due(s, process_now_ms());
+}
+
+static void clean_up(supervisor_t *s)
+{
+    int *fds[] = {&s->lock_fd, &s->log_fd, &s->signal_fd, &s->upgrade_fd, &s->predecessor_fd};
+    if (s->admin_fd >= 0) {
+        /* The path is not ours while the one before us, or after us, serves there. */
+        if (!s->handed_over && s->predecessor_fd < 0 && s->snapshot != NULL)
+            (void)unlink(s->snapshot->conf->admin_socket);
+        close(s->admin_fd);
+    }
+    for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
+        if (*fds[i] >= 0)
+            close(*fds[i]);
+    listen_set_free(&s->listeners);
+    snapshot_free(&s->snapshot);
+    shm_free(&s->shm);
+    OPENSSL_cleanse(&s->tickets, sizeof(s->tickets));
+}
+
+int supervisor_run(const char *conf_path, char **argv)
+{
+    supervisor_t *s = calloc(1, sizeof(*s));
+    if (s == NULL)
+        return 1;
+    s->conf_path = conf_path;
+    s->argv = argv;
+    s->pid = getpid();
+    s->generation = 1;
+    s->lock_fd = s->admin_fd = s->log_fd = s->signal_fd = s->upgrade_fd = s->predecessor_fd = -1;
+    if (!start(s)) {
+        s->exit_status = 1;
+    } else {
+        while (s->state != SUPERVISOR_ENDED)
+            turn(s);
+        process_log(NULL, "ended");
+    }
+    clean_up(s);
+    int status = s->exit_status;
+    free(s);
+    privileges_before_exit();
+    return status;
+}

@@ -1,0 +1,284 @@
+/*
+ * A new binary takes over (SIGUSR2): it is started from argv[0] with our sockets, our lock and our ticket
+ * keys, so that no connection is refused and no session lost. There is one controller at a time, since it
+ * writes the store: ours ends first, the new one's follows; meanwhile workers serve what runs. When the new
+ * binary says that it serves, we drain; when it fails, our controller comes back and nothing has changed.
+ *
+ * What is handed over is listed in a memory file whose descriptor number is in the environment: a line each,
+ * "lock FD", "ready FD", "admin FD PATH", "tickets FD", "listen FD WORKER ADDRESS".
+ */
+#include "supervisor_parts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <openssl/crypto.h>
+
+#include "memfile.h"
+#include "process.h"
+
+#define HANDOFF_ENV         "BOXEDGE_HANDOFF"
+#define START_WITHIN_MS     60000u
+#define CONTROLLER_DRAIN_MS 3000u
+/* More lines than these are not looked at. */
+#define LINES_MAX (PROCESS_LISTENERS_MAX * SHM_WORKERS_MAX + 8)
+
+/* ---- the old binary ---- */
+
+/* The list for the new binary, as a descriptor; -1 with errno. */
+static int write_handoff(const supervisor_t *s, int ready_fd, int tickets_fd)
+{
+    char *text = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&text, &len);
+    if (out == NULL)
+        return -1;
+    fprintf(out, "lock %d\nready %d\ntickets %d\n", s->lock_fd, ready_fd, tickets_fd);
+    fprintf(out, "admin %d %s\n", s->admin_fd, s->snapshot->conf->admin_socket);
+    for (size_t i = 0; i < s->listeners->count; i++)
+        for (unsigned w = 0; w < s->listeners->at[i].count; w++)
+            fprintf(out, "listen %d %u %s\n", s->listeners->at[i].fds[w], w, s->listeners->at[i].text);
+    fclose(out);
+    const str_t part = str_make(text, len);
+    int fd = memfile_write("boxedge-handoff", &part, 1);
+    free(text);
+    return fd;
+}
+
+static void keep_over_exec(int fd)
+{
+    (void)fcntl(fd, F_SETFD, 0);
+}
+
+/* In the child: becomes the new binary. */
+static _Noreturn void exec_successor(const supervisor_t *s, int handoff_fd, int ready_fd, int tickets_fd)
+{
+    char number[16];
+    sigset_t none;
+    const int fds[] = {handoff_fd, ready_fd, tickets_fd, s->lock_fd, s->admin_fd};
+
+    for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
+        keep_over_exec(fds[i]);
+    for (size_t i = 0; i < s->listeners->count; i++)
+        for (unsigned w = 0; w < s->listeners->at[i].count; w++)
+            keep_over_exec(s->listeners->at[i].fds[w]);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    signal(SIGPIPE, SIG_DFL);
+    snprintf(number, sizeof(number), "%d", handoff_fd);
+    setenv(HANDOFF_ENV, number, 1);
+    execvp(s->argv[0], s->argv);
+    process_log(NULL, "%s cannot be run: %s", s->argv[0], strerror(errno));
+    _exit(127);
+}
+
+static bool start_successor(supervisor_t *s)
+{
+    int ready[2] = {-1, -1};
+    const str_t tickets = str_make((const char *)&s->tickets, sizeof(s->tickets));
+    int tickets_fd = memfile_write("boxedge-tickets", &tickets, 1);
+    int handoff_fd = -1;
+    bool ok = tickets_fd >= 0 && pipe2(ready, O_CLOEXEC | O_NONBLOCK) == 0 &&
+              (handoff_fd = write_handoff(s, ready[1], tickets_fd)) >= 0;
+    if (ok) {
+        fflush(NULL);
+        s->upgrade_pid = fork();
+        if (s->upgrade_pid == 0)
+            exec_successor(s, handoff_fd, ready[1], tickets_fd);
+        ok = s->upgrade_pid > 0;
+        s->upgrade_pid = ok ? s->upgrade_pid : 0;
+    }
+    int saved = errno;
+    if (ok) {
+        s->upgrade_fd = ready[0];
+        s->upgrade_due_ms = process_now_ms() + START_WITHIN_MS;
+    } else if (ready[0] >= 0) {
+        close(ready[0]);
+    }
+    const int done[] = {ready[1], tickets_fd, handoff_fd};
+    for (size_t i = 0; i < sizeof(done) / sizeof(done[0]); i++)
+        if (done[i] >= 0)
+            close(done[i]);
+    errno = saved;
+    return ok;
+}
+
+/* The new binary came to nothing: as before. */
+static void give_up(supervisor_t *s, const char *why)
+{
+    process_log(NULL, "the new binary did not take over: %s; this one goes on", why);
+    if (s->upgrade_fd >= 0)
+        close(s->upgrade_fd);
+    s->upgrade_fd = -1;
+    if (s->state != SUPERVISOR_UPGRADING)
+        return;
+    supervisor_set_state(s, SUPERVISOR_SERVING);
+    s->controller.wanted = true;
+    if (s->controller.state == ROLE_EMPTY) {
+        s->controller.due_ms = process_now_ms();
+        role_set_state(&s->controller, ROLE_WAITING);
+    }
+}
+
+void upgrade_begin(supervisor_t *s)
+{
+    if (s->state != SUPERVISOR_SERVING || s->upgrade_pid != 0) {
+        process_log(NULL, "no new binary is started now: the edge is %s",
+                    s->state == SUPERVISOR_STARTING   ? "starting"
+                    : s->state == SUPERVISOR_DRAINING ? "ending"
+                                                      : "starting one already");
+        return;
+    }
+    if (s->pid == 1) {
+        process_log(NULL, "no new binary is started: this is process 1, and the container ends with it; "
+                          "replace the container");
+        return;
+    }
+    process_log(NULL, "starting the new binary %s", s->argv[0]);
+    supervisor_set_state(s, SUPERVISOR_UPGRADING);
+    supervise_drain_role(s, &s->controller, CONTROLLER_DRAIN_MS);
+    if (!role_alive(&s->controller))
+        upgrade_controller_gone(s);
+}
+
+void upgrade_controller_gone(supervisor_t *s)
+{
+    if (s->upgrade_pid == 0 && !start_successor(s))
+        give_up(s, strerror(errno));
+}
+
+void upgrade_heard(supervisor_t *s)
+{
+    char byte;
+    ssize_t n = read(s->upgrade_fd, &byte, 1);
+    if (n < 0)
+        return;
+    close(s->upgrade_fd);
+    s->upgrade_fd = -1;
+    if (n == 0 || s->state != SUPERVISOR_UPGRADING)
+        return; /* it ends: its status comes */
+    process_log(NULL, "process %d serves now", (int)s->upgrade_pid);
+    s->handed_over = true;
+    /* The lock is the successor's alone from here on. */
+    close(s->lock_fd);
+    s->lock_fd = -1;
+    supervisor_drain(s);
+}
+
+void upgrade_ended(supervisor_t *s, int status)
+{
+    char how[64];
+    s->upgrade_pid = 0;
+    if (!s->handed_over)
+        give_up(s, role_end_text(status, how));
+}
+
+void upgrade_watch(supervisor_t *s, uint64_t now_ms)
+{
+    if (s->upgrade_pid == 0 || s->handed_over || now_ms < s->upgrade_due_ms)
+        return;
+    process_log(NULL, "the new binary does not come up within %u s; it is killed", START_WITHIN_MS / 1000);
+    kill(s->upgrade_pid, SIGKILL);
+    s->upgrade_due_ms = UINT64_MAX;
+}
+
+/* ---- the new binary ---- */
+
+/* Takes the next word of `*line`. */
+static str_t take_word(str_t *line)
+{
+    size_t n = 0;
+    while (n < line->n && line->p[n] != ' ')
+        n++;
+    str_t word = str_make(line->p, n);
+    *line = str_from_offset(*line, n < line->n ? n + 1 : n);
+    return word;
+}
+
+static void take_tickets(supervisor_t *s, int fd)
+{
+    size_t len;
+    char *bytes = memfile_read(fd, &len);
+    tls_ticket_keys_t keys;
+    if (bytes != NULL && len == sizeof(keys)) {
+        memcpy(&keys, bytes, sizeof(keys));
+        if (keys.count <= sizeof(keys.secret) / sizeof(keys.secret[0]))
+            s->tickets = keys;
+        OPENSSL_cleanse(&keys, sizeof(keys));
+    }
+    if (bytes != NULL)
+        memfile_release(&bytes, len);
+    close(fd);
+}
+
+static void take_listener(supervisor_t *s, str_t line, int fd)
+{
+    uint64_t worker;
+    char text[64];
+    if (!str_to_uint(take_word(&line), SHM_WORKERS_MAX - 1, &worker) || line.n >= sizeof(text)) {
+        close(fd);
+        return;
+    }
+    memcpy(text, line.p, line.n);
+    text[line.n] = '\0';
+    if (!listen_set_adopt(s->listeners, text, (unsigned)worker, fd))
+        process_log(NULL, "a socket for %s that was handed over cannot be used", text);
+}
+
+static void take_line(supervisor_t *s, str_t line)
+{
+    uint64_t number;
+    str_t what = take_word(&line);
+    if (!str_to_uint(take_word(&line), INT32_MAX, &number) || fcntl((int)number, F_SETFD, FD_CLOEXEC) < 0)
+        return;
+    int fd = (int)number;
+    if (str_eq(what, STR("lock")))
+        s->lock_fd = fd;
+    else if (str_eq(what, STR("ready")))
+        s->predecessor_fd = fd;
+    else if (str_eq(what, STR("admin")))
+        s->admin_fd = fd;
+    else if (str_eq(what, STR("tickets")))
+        take_tickets(s, fd);
+    else if (str_eq(what, STR("listen")))
+        take_listener(s, line, fd);
+}
+
+bool upgrade_inherit(supervisor_t *s)
+{
+    const char *value = getenv(HANDOFF_ENV);
+    uint64_t number;
+    size_t len;
+    if (value == NULL || !str_to_uint(str_from(value), INT32_MAX, &number))
+        return false;
+    int fd = (int)number;
+    char *bytes = memfile_read(fd, &len);
+    unsetenv(HANDOFF_ENV);
+    close(fd);
+    if (bytes == NULL)
+        return false;
+    s->listeners = listen_set_new(PROCESS_LISTENERS_MAX);
+    str_t rest = str_make(bytes, len);
+    for (size_t lines = 0; rest.n > 0 && lines < LINES_MAX && s->listeners != NULL; lines++) {
+        const char *end = memchr(rest.p, '\n', rest.n);
+        size_t n = end != NULL ? (size_t)(end - rest.p) : rest.n;
+        take_line(s, str_make(rest.p, n));
+        rest = str_from_offset(rest, n < rest.n ? n + 1 : n);
+    }
+    memfile_release(&bytes, len);
+    return true;
+}
+
+void upgrade_tell_predecessor(supervisor_t *s)
+{
+    if (s->predecessor_fd < 0)
+        return;
+    if (write(s->predecessor_fd, "R", 1) < 0)
+        process_log(NULL, "the process before this one does not hear: %s", strerror(errno));
+    close(s->predecessor_fd);
+    s->predecessor_fd = -1;
+}
