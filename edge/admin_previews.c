@@ -43,13 +43,22 @@ static void log_change(const admin_job_t *job)
                     change->remove ? "deleted" : "created", job->uid);
 }
 
+static bool take_id(char out[BOX_ID_MAX + 1], str_t id)
+{
+    if (!box_id_valid(id))
+        return false;
+    memcpy(out, id.p, id.n);
+    out[id.n] = '\0';
+    return true;
+}
+
 /* ---- list ---- */
 
 typedef struct list_job {
     admin_job_t base;
-    char from[BOX_ID_MAX + 1]; /* where the page begins, or the box that was asked for */
+    char box[BOX_ID_MAX + 1];  /* only this box's; empty: all */
+    char from[BOX_ID_MAX + 1]; /* where the page begins; empty: at the start */
     uint16_t from_port;
-    bool box_only;
     size_t limit;
     size_t count;
     store_preview_t *found; /* limit + 1: the one too many says where the next page begins */
@@ -65,8 +74,9 @@ static bool add_found(const store_preview_t *preview, void *arg)
 static void list_run(store_job_t *job, store_t *store)
 {
     list_job_t *list = H2O_STRUCT_FROM_MEMBER(list_job_t, base.job, job);
-    store_result_t result = store_each_preview_from(store, str_from(list->from), list->from_port,
-                                                    list->box_only, add_found, list);
+    bool box_only = list->box[0] != '\0';
+    str_t from = str_from(list->from[0] != '\0' ? list->from : list->box);
+    store_result_t result = store_each_preview_from(store, from, list->from_port, box_only, add_found, list);
     admin_job_result(&list->base, store, result);
 }
 
@@ -94,25 +104,18 @@ static void list_fini(admin_job_t *job)
     free(((list_job_t *)job)->found);
 }
 
-/* Takes "<id>-<port>" or, for a box, "<id>". */
-static bool take_position(list_job_t *list, str_t value, bool with_port)
+/* Takes "<id>-<port>". */
+static bool take_position(list_job_t *list, str_t value)
 {
-    uint64_t port = 0;
-    if (with_port) {
-        const char *dash = memrchr(value.p, '-', value.n);
-        if (dash == NULL)
-            return false;
-        size_t id_len = (size_t)(dash - value.p);
-        if (!str_to_uint(str_from_offset(value, id_len + 1), 65535, &port))
-            return false;
-        value.n = id_len;
-    }
-    if (!box_id_valid(value))
+    uint64_t port;
+    const char *dash = memrchr(value.p, '-', value.n);
+    if (dash == NULL)
         return false;
-    memcpy(list->from, value.p, value.n);
-    list->from[value.n] = '\0';
+    str_t id = str_make(value.p, (size_t)(dash - value.p));
+    if (!str_to_uint(str_from_offset(value, id.n + 1), 65535, &port))
+        return false;
     list->from_port = (uint16_t)port;
-    return true;
+    return take_id(list->from, id);
 }
 
 static bool take_parameter(list_job_t *list, str_t name, str_t value)
@@ -124,14 +127,12 @@ static bool take_parameter(list_job_t *list, str_t name, str_t value)
         list->limit = (size_t)limit;
         return true;
     }
-    if (str_eq(name, STR("box"))) {
-        list->box_only = true;
-        return take_position(list, value, false);
-    }
-    return str_eq(name, STR("from")) && take_position(list, value, true);
+    if (str_eq(name, STR("box")))
+        return take_id(list->box, value);
+    return str_eq(name, STR("from")) && take_position(list, value);
 }
 
-/* Fills the job from ?box=, ?from= and ?limit=; `box` wins over `from`. */
+/* Fills the job from ?box=, ?from= and ?limit=. */
 static bool take_query(list_job_t *list, str_t target)
 {
     const char *mark = memchr(target.p, '?', target.n);
@@ -147,7 +148,8 @@ static bool take_query(list_job_t *list, str_t target)
         if (!take_parameter(list, str_make(pair.p, name_len), str_from_offset(pair, name_len + 1)))
             return false;
     }
-    return true;
+    /* A page of one box begins in that box. */
+    return list->box[0] == '\0' || list->from[0] == '\0' || strcmp(list->box, list->from) == 0;
 }
 
 void admin_previews_list(exchange_t *ex, str_t body, void *arg)
@@ -160,7 +162,8 @@ void admin_previews_list(exchange_t *ex, str_t body, void *arg)
     if (!take_query(list, ex->request.target)) {
         free(list);
         admin_error(ex, 400, "bad_query", NULL,
-                    "The list takes box=<id>, or from=<id>-<port>, and limit=<1-%d>.", ADMIN_PREVIEWS_MAX);
+                    "The list takes box=<id>, from=<id>-<port> (in that box) and limit=<1-%d>.",
+                    ADMIN_PREVIEWS_MAX);
         return;
     }
     list->found = calloc(list->limit + 1, sizeof *list->found);
@@ -226,7 +229,7 @@ static bool take_preview(exchange_t *ex, json_t *object, store_preview_t *previe
     json_t *box = json_object_get(object, "box");
     json_t *port = json_object_get(object, "port");
     str_t id = str_make(json_string_value(box), json_string_length(box));
-    if (!json_is_string(box) || !box_id_valid(id)) {
+    if (!json_is_string(box) || !take_id(preview->id, id)) {
         admin_error(ex, 400, "bad_box", NULL,
                     "\"box\" must be a box id: 1 to 57 of a-z 0-9 - _, with a letter or digit at both ends.");
         return false;
@@ -246,8 +249,6 @@ static bool take_preview(exchange_t *ex, json_t *object, store_preview_t *previe
         admin_error(ex, 400, "bad_host_header", NULL, "\"host_header\" must be \"public\" or \"localhost\".");
         return false;
     }
-    memcpy(preview->id, id.p, id.n);
-    preview->id[id.n] = '\0';
     preview->port = (uint16_t)number;
     return true;
 }
@@ -354,10 +355,8 @@ static bool take_path(str_t rest, store_preview_t *preview)
     if (slash == NULL)
         return false;
     str_t id = str_make(rest.p, (size_t)(slash - rest.p));
-    if (!box_id_valid(id) || !str_to_uint(str_from_offset(rest, id.n + 1), 65535, &port) || port == 0)
+    if (!take_id(preview->id, id) || !str_to_uint(str_from_offset(rest, id.n + 1), 65535, &port) || port == 0)
         return false;
-    memcpy(preview->id, id.p, id.n);
-    preview->id[id.n] = '\0';
     preview->port = (uint16_t)port;
     return true;
 }

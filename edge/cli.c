@@ -1,0 +1,228 @@
+#include "cli.h"
+
+#include <assert.h>
+
+#include "admin_client.h"
+#include "conf.h"
+
+/* Between two pieces of an answer; a reload checks certificates and waits for workers. */
+#define TIMEOUT_S 30
+
+const char cli_common_help[] =
+    "  -c, --config FILE  the edge that runs with this configuration\n"
+    "  --socket PATH      the edge whose admin socket this is\n"
+    "                     (without both: $BOXEDGE_SOCKET, else the default place)\n";
+
+/* ---- options ---- */
+
+static bool *flag_of(cli_t *cli, str_t name, unsigned takes)
+{
+    if (str_eq(name, STR("-h")) || str_eq(name, STR("--help")))
+        return &cli->help;
+    if (str_eq(name, STR("--json")) && (takes & CLI_JSON) != 0)
+        return &cli->json;
+    return NULL;
+}
+
+static const char **value_of(cli_t *cli, str_t name, unsigned takes)
+{
+    if (str_eq(name, STR("-c")) || str_eq(name, STR("--config")))
+        return &cli->conf;
+    if (str_eq(name, STR("--socket")))
+        return &cli->socket;
+    if (str_eq(name, STR("--box")) && (takes & CLI_BOX) != 0)
+        return &cli->box;
+    if (str_eq(name, STR("--host-header")) && (takes & CLI_HOST_HEADER) != 0)
+        return &cli->host_header;
+    return NULL;
+}
+
+/* Takes the option argv[*i], and its value where it has one. */
+static bool take_option(int argc, char **argv, int *i, unsigned takes, cli_t *cli)
+{
+    const char *arg = argv[*i];
+    const char *equals = strchr(arg, '=');
+    str_t name = str_make(arg, equals != NULL ? (size_t)(equals - arg) : strlen(arg));
+    bool *flag = flag_of(cli, name, takes);
+    if (flag != NULL && equals == NULL) {
+        *flag = true;
+        return true;
+    }
+    const char **value = value_of(cli, name, takes);
+    if (value == NULL) {
+        fprintf(stderr, "boxedge %s: there is no option %s; see boxedge %s --help\n", argv[0], arg, argv[0]);
+        return false;
+    }
+    if (equals == NULL && *i + 1 == argc) {
+        fprintf(stderr, "boxedge %s: %s needs a value\n", argv[0], arg);
+        return false;
+    }
+    *value = equals != NULL ? equals + 1 : argv[++*i];
+    return true;
+}
+
+bool cli_parse(int argc, char **argv, unsigned takes, cli_t *cli)
+{
+    *cli = (cli_t){0};
+    bool options = true;
+    for (int i = 1; i < argc; i++) {
+        if (options && strcmp(argv[i], "--") == 0) {
+            options = false;
+        } else if (options && argv[i][0] == '-' && argv[i][1] != '\0') {
+            if (!take_option(argc, argv, &i, takes, cli))
+                return false;
+        } else if (cli->arg_count == CLI_ARGS_MAX) {
+            fprintf(stderr, "boxedge %s: too many arguments\n", argv[0]);
+            return false;
+        } else {
+            cli->args[cli->arg_count++] = argv[i];
+        }
+    }
+    return true;
+}
+
+/* ---- the running edge ---- */
+
+/* The socket of an edge with this configuration, to be freed; NULL after saying why. */
+static char *socket_of_conf(const char *path)
+{
+    conf_errors_t *errors = conf_errors_new();
+    conf_t *conf = conf_load(path, errors);
+    if (conf == NULL)
+        conf_errors_print(errors, stderr);
+    char *found = conf != NULL ? strdup(conf->admin_socket) : NULL;
+    conf_errors_free(&errors);
+    conf_release(&conf);
+    return found;
+}
+
+/* Where an edge has its socket whose configuration does not say so. */
+static char *default_socket(void)
+{
+    conf_errors_t *errors = conf_errors_new();
+    conf_t *conf = conf_parse("defaults",
+                              STR("preview_domain: preview.example\n"
+                                  "listeners: [{address: \"127.0.0.1:8443\", kind: tls}]\n"),
+                              errors);
+    if (conf == NULL)
+        conf_errors_print(errors, stderr); /* the environment says nothing of where it could be */
+    char *found = conf != NULL ? strdup(conf->admin_socket) : NULL;
+    conf_errors_free(&errors);
+    conf_release(&conf);
+    return found;
+}
+
+static char *find_socket(const cli_t *cli)
+{
+    if (cli->socket != NULL)
+        return strdup(cli->socket);
+    if (cli->conf != NULL)
+        return socket_of_conf(cli->conf);
+    const char *environment = getenv("BOXEDGE_SOCKET");
+    if (environment != NULL && environment[0] != '\0')
+        return strdup(environment);
+    return default_socket();
+}
+
+static int explain(admin_client_result_t result, const char *socket, const cli_t *cli,
+                   const admin_answer_t *answer)
+{
+    switch (result) {
+    case ADMIN_CLIENT_NOT_RUNNING:
+        fprintf(stderr, "boxedge: the edge is not running: nothing listens on %s\n", socket);
+        if (cli->conf != NULL)
+            fprintf(stderr, "Start it with: boxedge run -c %s\n", cli->conf);
+        else
+            fprintf(stderr,
+                    "Start it with `boxedge run -c FILE`; if it runs with another configuration, name "
+                    "that with -c FILE.\n");
+        break;
+    case ADMIN_CLIENT_FORBIDDEN:
+        fprintf(stderr,
+                "boxedge: you may not use %s: only its owner, its group and root may. Use sudo, or join the "
+                "group (ls -l %s shows it).\n",
+                socket, socket);
+        break;
+    case ADMIN_CLIENT_FAILED:
+        fprintf(stderr, "boxedge: no answer from the edge at %s: %s\n", socket, answer->error);
+        break;
+    case ADMIN_CLIENT_OK:
+        assert(false);
+    }
+    return CLI_FAILED;
+}
+
+/* What the edge said against a request. */
+static int explain_refusal(const admin_answer_t *answer)
+{
+    const char *sentence = json_string_value(json_object_get(answer->json, "error"));
+    if (sentence == NULL) {
+        fprintf(stderr, "boxedge: the edge answered with status %d\n", answer->status);
+        return CLI_FAILED;
+    }
+    fprintf(stderr, "boxedge: %s\n", sentence);
+    size_t i;
+    json_t *line;
+    json_array_foreach(json_object_get(answer->json, "lines"), i, line)
+    {
+        if (json_is_string(line))
+            fprintf(stderr, "  %s\n", json_string_value(line));
+    }
+    return CLI_FAILED;
+}
+
+int cli_request(const cli_t *cli, const char *method, const char *target, const json_t *body, json_t **out)
+{
+    char *socket = find_socket(cli);
+    if (socket == NULL)
+        return CLI_FAILED;
+    admin_answer_t answer;
+    admin_client_result_t result = admin_client_request(socket, method, target, body, TIMEOUT_S, &answer);
+    int status = CLI_OK;
+    if (result != ADMIN_CLIENT_OK)
+        status = explain(result, socket, cli, &answer);
+    else if (answer.status < 200 || answer.status > 299 || !json_is_object(answer.json))
+        status = explain_refusal(&answer);
+    else
+        *out = json_incref(answer.json);
+    admin_answer_fini(&answer);
+    free(socket);
+    return status;
+}
+
+/* ---- output ---- */
+
+void cli_print_json(const json_t *json)
+{
+    json_dumpf(json, stdout, JSON_COMPACT);
+    putchar('\n');
+}
+
+void cli_duration(json_int_t seconds, char out[32])
+{
+    long long s = seconds > 0 ? seconds : 0;
+    if (s >= 86400)
+        snprintf(out, 32, "%lldd %lldh", s / 86400, s / 3600 % 24);
+    else if (s >= 3600)
+        snprintf(out, 32, "%lldh %lldm", s / 3600, s / 60 % 60);
+    else if (s >= 60)
+        snprintf(out, 32, "%lldm %llds", s / 60, s % 60);
+    else
+        snprintf(out, 32, "%llds", s);
+}
+
+void cli_size(json_int_t bytes, char out[32])
+{
+    static const char *const units[] = {"KiB", "MiB", "GiB", "TiB"};
+    if (bytes < 1024) {
+        snprintf(out, 32, "%lld B", (long long)bytes);
+        return;
+    }
+    double value = (double)bytes / 1024;
+    size_t unit = 0;
+    while (value >= 1024 && unit + 1 < sizeof units / sizeof *units) {
+        value /= 1024;
+        unit++;
+    }
+    snprintf(out, 32, "%.1f %s", value, units[unit]);
+}

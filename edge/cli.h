@@ -1,0 +1,58 @@
+/*
+ * What the commands that talk to a running edge have in common: their options, finding the admin socket,
+ * saying what went wrong.
+ */
+#ifndef BOXEDGE_CLI_H
+#define BOXEDGE_CLI_H
+
+#include <stdio.h>
+
+#include <jansson.h>
+
+#include "str.h"
+
+/* Exit statuses of every command. */
+#define CLI_OK     0
+#define CLI_FAILED 1 /* the edge is not running, or refused */
+#define CLI_USAGE  2 /* the command line is wrong */
+
+#define CLI_ARGS_MAX 4
+
+typedef struct cli {
+    const char *socket;             /* --socket */
+    const char *conf;               /* -c, --config */
+    const char *box;                /* --box */
+    const char *host_header;        /* --host-header */
+    bool json;                      /* --json */
+    bool help;                      /* -h, --help */
+    const char *args[CLI_ARGS_MAX]; /* what is no option, in order */
+    size_t arg_count;
+} cli_t;
+
+/* Options that a command takes besides -c, --socket and --help. */
+typedef enum cli_takes { CLI_JSON = 1, CLI_BOX = 2, CLI_HOST_HEADER = 4 } cli_takes_t;
+
+/* Reads argv[1..] ("--name value" and "--name=value", "--" ends options). False after saying on stderr what
+ * is wrong. */
+MUST_USE bool cli_parse(int argc, char **argv, unsigned takes, cli_t *cli);
+
+/* The lines about common options, for --help. */
+extern const char cli_common_help[];
+
+/*
+ * Sends a request to the edge that the options name: --socket, else the `admin.socket` of -c FILE, else
+ * $BOXEDGE_SOCKET, else the socket of an edge that was started with defaults. With a status of 2xx sets *out
+ * (owned by the caller, never NULL) and returns CLI_OK; else says why on stderr and returns CLI_FAILED.
+ */
+MUST_USE int cli_request(const cli_t *cli, const char *method, const char *target, const json_t *body,
+                         json_t **out);
+
+/* Prints `json` on one line. */
+void cli_print_json(const json_t *json);
+
+/* "3d 4h", "4h 5m", "5m 6s" or "6s" for a number of seconds. */
+void cli_duration(json_int_t seconds, char out[32]);
+/* "12 B", "3.4 KiB", "5.6 MiB", "7.8 GiB". */
+void cli_size(json_int_t bytes, char out[32]);
+
+#endif

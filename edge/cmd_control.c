@@ -1,0 +1,44 @@
+#include "cmd_control.h"
+
+#include "cli.h"
+
+static int usage(FILE *out, const char *name, const char *what, int status)
+{
+    fprintf(out, "usage: boxedge %s [OPTION]...\n\n%s\n\n%s", name, what, cli_common_help);
+    return status;
+}
+
+/* Posts to the admin API; prints `done` where that went well. */
+static int post(int argc, char **argv, const char *what, const char *target, const char *done)
+{
+    cli_t cli;
+    if (!cli_parse(argc, argv, 0, &cli))
+        return CLI_USAGE;
+    if (cli.help)
+        return usage(stdout, argv[0], what, CLI_OK);
+    if (cli.arg_count != 0)
+        return usage(stderr, argv[0], what, CLI_USAGE);
+    json_t *answer;
+    int status = cli_request(&cli, "POST", target, NULL, &answer);
+    if (status != CLI_OK)
+        return status;
+    printf("%s\n", done);
+    json_decref(answer);
+    return CLI_OK;
+}
+
+int cmd_reload(int argc, char **argv)
+{
+    return post(argc, argv,
+                "Loads the configuration again. Where it has errors, they are printed and the old one stays\n"
+                "in force.",
+                "/v1/reload", "The configuration was loaded again.");
+}
+
+int cmd_drain(int argc, char **argv)
+{
+    return post(argc, argv,
+                "Ends the edge in order: no new connections; what is in progress finishes, for as long as\n"
+                "`timeouts.drain` says.",
+                "/v1/drain", "The edge takes no new connections and ends when the open ones have finished.");
+}

@@ -1,0 +1,192 @@
+#include "cmd_preview.h"
+
+#include <assert.h>
+#include <time.h>
+
+#include "box_id.h"
+#include "cli.h"
+
+static int usage(FILE *out, int status)
+{
+    fprintf(out,
+            "usage: boxedge preview create BOX PORT [OPTION]...  make a port of a box public\n"
+            "       boxedge preview list [OPTION]...             show the previews\n"
+            "       boxedge preview delete BOX PORT [OPTION]...  end a preview\n\n"
+            "Creating a preview that is there replaces it. Changes are in force on every worker, and on\n"
+            "disk, when the command ends.\n\n"
+            "  --host-header public|localhost\n"
+            "                     the Host that the app sees: the public one (default), or\n"
+            "                     localhost:PORT for dev servers that accept no other (create)\n"
+            "  --box BOX          only those of one box (list)\n"
+            "  --json             JSON in place of text\n");
+    fputs(cli_common_help, out);
+    return status;
+}
+
+static const char *text_of(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text != NULL ? text : "-";
+}
+
+/* Checks what stands in a path of the admin API; everything else is the edge's to judge. */
+static bool take_box_and_port(const cli_t *cli, const char **box, unsigned *port)
+{
+    uint64_t number;
+    *box = cli->args[1];
+    if (!box_id_valid(str_from(*box))) {
+        fprintf(stderr,
+                "boxedge: \"%s\" is no box id: 1 to 57 of a-z 0-9 - _, a letter or digit at both ends\n",
+                *box);
+        return false;
+    }
+    if (!str_to_uint(str_from(cli->args[2]), 65535, &number) || number == 0) {
+        fprintf(stderr, "boxedge: \"%s\" is no port: a number from 1 to 65535\n", cli->args[2]);
+        return false;
+    }
+    *port = (unsigned)number;
+    return true;
+}
+
+static int create(const cli_t *cli)
+{
+    const char *box;
+    unsigned port;
+    if (!take_box_and_port(cli, &box, &port))
+        return CLI_USAGE;
+    json_t *body = json_pack("{s:s,s:i,s:s}", "box", box, "port", (int)port, "host_header",
+                             cli->host_header != NULL ? cli->host_header : "public");
+    if (body == NULL) {
+        fprintf(stderr, "boxedge: --host-header takes public or localhost\n");
+        return CLI_USAGE;
+    }
+    json_t *answer;
+    int status = cli_request(cli, "POST", "/v1/previews", body, &answer);
+    json_decref(body);
+    if (status != CLI_OK)
+        return status;
+    if (cli->json)
+        cli_print_json(answer);
+    else
+        printf("%s\n", text_of(answer, "url"));
+    const char *note = json_string_value(json_object_get(answer, "note"));
+    if (note != NULL && !cli->json)
+        fprintf(stderr, "%s\n", note);
+    json_decref(answer);
+    return CLI_OK;
+}
+
+static int delete (const cli_t *cli)
+{
+    const char *box;
+    unsigned port;
+    if (!take_box_and_port(cli, &box, &port))
+        return CLI_USAGE;
+    char target[128];
+    int n = snprintf(target, sizeof target, "/v1/previews/%s/%u", box, port);
+    assert(n > 0 && (size_t)n < sizeof target);
+    json_t *answer;
+    int status = cli_request(cli, "DELETE", target, NULL, &answer);
+    if (status != CLI_OK)
+        return status;
+    if (cli->json)
+        cli_print_json(answer);
+    else
+        printf("The preview %s-%u is deleted.\n", box, port);
+    json_decref(answer);
+    return CLI_OK;
+}
+
+/* ---- list ---- */
+
+static void print_rows(const json_t *previews, bool first)
+{
+    size_t i;
+    json_t *preview;
+    if (first)
+        printf("%-24s  %5s  %-9s  %-16s  %s\n", "BOX", "PORT", "HOST", "CREATED (UTC)", "URL");
+    json_array_foreach(previews, i, preview)
+    {
+        char when[32] = "-";
+        struct tm tm;
+        time_t created = (time_t)json_integer_value(json_object_get(preview, "created_at"));
+        if (gmtime_r(&created, &tm) != NULL)
+            strftime(when, sizeof when, "%Y-%m-%d %H:%M", &tm);
+        printf("%-24s  %5lld  %-9s  %-16s  %s\n", text_of(preview, "box"),
+               (long long)json_integer_value(json_object_get(preview, "port")),
+               text_of(preview, "host_header"), when, text_of(preview, "url"));
+    }
+}
+
+/* JSON is printed as one array, page by page. */
+static void print_json_rows(const json_t *previews, bool first)
+{
+    size_t i;
+    json_t *preview;
+    json_array_foreach(previews, i, preview)
+    {
+        fputs(first && i == 0 ? "{\"previews\":[" : ",", stdout);
+        json_dumpf(preview, stdout, JSON_COMPACT);
+    }
+    if (first && json_array_size(previews) == 0)
+        fputs("{\"previews\":[", stdout);
+}
+
+/* Prints a page; sets `target` to the next one. Returns true where there is one. */
+static bool print_page(const cli_t *cli, const json_t *answer, bool first, char *target, size_t target_len)
+{
+    const json_t *previews = json_object_get(answer, "previews");
+    const char *next = json_string_value(json_object_get(answer, "next"));
+    if (cli->json)
+        print_json_rows(previews, first);
+    else if (first && json_array_size(previews) == 0)
+        printf("No previews. Make one with: boxedge preview create BOX PORT\n");
+    else
+        print_rows(previews, first);
+    if (next == NULL)
+        return false;
+    int n = snprintf(target, target_len, "/v1/previews?from=%s%s%s", next, cli->box != NULL ? "&box=" : "",
+                     cli->box != NULL ? cli->box : "");
+    return n > 0 && (size_t)n < target_len;
+}
+
+static int list(const cli_t *cli)
+{
+    char target[256] = "/v1/previews";
+    if (cli->box != NULL) {
+        if (!box_id_valid(str_from(cli->box))) {
+            fprintf(stderr, "boxedge: \"%s\" is no box id\n", cli->box);
+            return CLI_USAGE;
+        }
+        snprintf(target, sizeof target, "/v1/previews?box=%s", cli->box);
+    }
+    bool more = true;
+    for (bool first = true; more; first = false) {
+        json_t *answer;
+        int status = cli_request(cli, "GET", target, NULL, &answer);
+        if (status != CLI_OK)
+            return status;
+        more = print_page(cli, answer, first, target, sizeof target);
+        json_decref(answer);
+    }
+    if (cli->json)
+        fputs("]}\n", stdout);
+    return CLI_OK;
+}
+
+int cmd_preview(int argc, char **argv)
+{
+    cli_t cli;
+    if (!cli_parse(argc, argv, CLI_JSON | CLI_BOX | CLI_HOST_HEADER, &cli))
+        return CLI_USAGE;
+    if (cli.help)
+        return usage(stdout, CLI_OK);
+    str_t verb = str_from(cli.arg_count != 0 ? cli.args[0] : "");
+    if (str_eq(verb, STR("create")) && cli.arg_count == 3)
+        return create(&cli);
+    if (str_eq(verb, STR("delete")) && cli.arg_count == 3)
+        return delete (&cli);
+    if (str_eq(verb, STR("list")) && cli.arg_count == 1)
+        return list(&cli);
+    return usage(stderr, CLI_USAGE);
+}
