@@ -1,0 +1,298 @@
+/* What a box gets to see of a request, and a client of a response (docs/http.md, "Forwarding"). */
+#include "worker_fixture.h"
+
+#include "forward.h"
+
+/* A codec that does nothing: the exchange is only a carrier of heads here. */
+static const client_ops_t no_ops;
+
+static exchange_t *new_exchange(worker_fixture_t *f)
+{
+    exchange_t *ex = exchange_new(&f->client, &no_ops, NULL);
+    ex->request.version = HTTP_1_1;
+    ex->request.method = STR("GET");
+    ex->request.authority = STR("a-3000.preview.test");
+    ex->request.target = STR("/p%41th/../x?q=1&q=%20");
+    ex->preview = (store_preview_t){.id = "a", .port = 3000};
+    memcpy(ex->request_id, "rid", 4);
+    return ex;
+}
+
+static void add(exchange_t *ex, const char *name, const char *value)
+{
+    fields_add(&ex->arena, &ex->request.fields, field_lookup(str_from(name)), str_from(name),
+               str_from(value));
+}
+
+static bool has(str_t text, const char *line)
+{
+    char pattern[512];
+    int n = snprintf(pattern, sizeof(pattern), "\r\n%s\r\n", line);
+    return memmem(text.p, text.n, pattern, (size_t)n) != NULL;
+}
+
+static size_t count(str_t text, const char *needle)
+{
+    size_t found = 0;
+    for (size_t i = 0; i + strlen(needle) <= text.n; i++)
+        found += str_ieq(str_make(text.p + i, strlen(needle)), str_from(needle));
+    return found;
+}
+
+static int setup(void **state)
+{
+    *state = worker_fixture_new();
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    worker_fixture_free(*state);
+    return 0;
+}
+
+static void test_target_and_host_pass_as_they_came(void **state)
+{
+    exchange_t *ex = new_exchange(*state);
+    add(ex, "X-Custom", "v");
+    str_t head = forward_request_head(ex, STR(""));
+    assert_true(
+        str_starts(head, STR("GET /p%41th/../x?q=1&q=%20 HTTP/1.1\r\nHost: a-3000.preview.test\r\n")));
+    assert_true(has(head, "X-Custom: v"));
+    assert_memory_equal(head.p + head.n - 4, "\r\n\r\n", 4);
+    exchange_end(&ex, EXCHANGE_END_COMPLETE);
+}
+
+static void test_own_fields(void **state)
+{
+    exchange_t *ex = new_exchange(*state);
+    str_t head = forward_request_head(ex, STR(""));
+    assert_true(has(head, "X-Forwarded-For: 192.0.2.1"));
+    assert_true(has(head, "X-Forwarded-Proto: http"));
+    assert_true(has(head, "X-Forwarded-Host: a-3000.preview.test"));
+    assert_true(has(head, "X-Forwarded-Port: 8080"));
+    assert_true(has(head, "X-Request-Id: rid"));
+    assert_true(has(head, "CDN-Loop: boxedge-here"));
+    assert_int_equal(count(head, "traceparent: 00-"), 1);
+    exchange_end(&ex, EXCHANGE_END_COMPLETE);
+}
+
+/* A stranger's word about addresses and ids counts for nothing, however it is spelled. */
+static void test_spoofs_are_dropped(void **state)
+{
+    exchange_t *ex = new_exchange(*state);
+    static const char *const names[] = {
+        "X-Forwarded-For", "x_forwarded_for", "X-Forwarded_Proto", "X-FORWARDED-HOST", "X-Forwarded-Port",
+        "X-Forwarded-Ssl", "X-Request-Id",    "x_request_id",      "Forwarded",        "X-Forwarded-Prefix"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+        add(ex, names[i], "spoofed");
+    add(ex, "cdn_loop", "spoofed");
+    str_t head = forward_request_head(ex, STR(""));
+    assert_int_equal(count(head, "spoofed"), 0);
+    exchange_end(&ex, EXCHANGE_END_COMPLETE);
+}
+
+static void test_trusted_proxies_are_believed(void **state)
+{
+    worker_fixture_t *f = *state;
+    assert_int_equal(inet_pton(AF_INET6, "::ffff:10.1.2.3", &f->client.address), 1);
+    exchange_t *ex = new_exchange(f);
+    add(ex, "X-Forwarded-For", "198.51.100.7");
+    add(ex, "X-Forwarded-Proto", "https");
+    add(ex, "X-Forwarded-Host", "outer.example");
+    add(ex, "X-Forwarded-Port", "443");
+    add(ex, "x_forwarded_for", "spoofed");
+    str_t head = forward_request_head(ex, STR(""));
+    assert_true(has(head, "X-Forwarded-For: 198.51.100.7, 10.1.2.3"));
+    assert_true(has(head, "X-Forwarded-Proto: https"));
+    assert_true(has(head, "X-Forwarded-Host: outer.example"));
+    assert_true(has(head, "X-Forwarded-Port: 443"));
+    assert_int_equal(count(head, "spoofed"), 0);
+    exchange_end(&ex, EXCHANGE_END_COMPLETE);
+}
+
+static void test_hop_by_hop_fields_end_here(void **state)
+{
+    exchange_t *ex = new_exchange(*state);
+    add(ex, "Connection", "keep-alive, X-Hop ,x-other");
+    add(ex, "Keep-Alive", "hop");
+    add(ex, "Proxy-Connection", "hop");
+    add(ex, "Proxy-Authorization", "hop");
+    add(ex, "TE", "trailers");
+    add(ex, "Upgrade", "h2c");
+    add(ex, "HTTP2-Settings", "hop");
+    add(ex, "Expect", "100-continue");
+    add(ex, "x-hop", "hop");
+    add(ex, "X-Other", "hop");
+    add(ex, "X-Stays", "here");
+    str_t head = forward_request_head(ex, STR(""));
+    assert_int_equal(count(head, "hop"), 0);
+    assert_int_equal(count(head, "\r\nte:"), 0);
+    assert_int_equal(count(head, "\r\nupgrade:"), 0);
+    assert_int_equal(count(head, "\r\nexpect:"), 0);
+    assert_int_equal(count(head, "\r\nconnection:"), 0);
+    assert_true(has(head, "X-Stays: here"));
+    exchange_end(&ex, EXCHANGE_END_COMPLETE);
+}
+
+static void test_framing(void **state)
+{
+    exchange_t *ex = new_exchange(*state);
+    assert_int_equal(count(forward_request_head(ex, STR("")), "\r\ncontent-length:"), 0);
+    ex->request.has_body = true;
+    assert_true(has(forward_request_head(ex, STR("")), "Transfer-Encoding: chunked"));
+    ex->request.content_length = 12345;
+    str_t head = forward_request_head(ex, STR(""));
+    assert_true(has(head, "Content-Length: 12345"));
+    assert_int_equal(count(head, "\r\ntransfer-encoding:"), 0);
+    ex->request.has_body = false;
+    ex->request.content_length = 0; /* a POST without a body says so to the box as well */
+    assert_true(has(forward_request_head(ex, STR("")), "Content-Length: 0"));
+    exchange_end(&ex, EXCHANGE_END_COMPLETE);
+}
+
+static void test_websocket(void **state)
+{
+    exchange_t *ex = new_exchange(*state);
+    ex->request.websocket = true;
+    add(ex, "Sec-WebSocket-Key", "theirs");
+    add(ex, "Sec-WebSocket-Version", "13");
+    add(ex, "Sec-WebSocket-Protocol", "chat");
+    str_t head = forward_request_head(ex, STR("dGhlIHNhbXBsZSBub25jZQ=="));
+    assert_true(has(head, "Connection: Upgrade"));
+    assert_true(has(head, "Upgrade: websocket"));
+    assert_true(has(head, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="));
+    assert_true(has(head, "Sec-WebSocket-Version: 13"));
+    assert_true(has(head, "Sec-WebSocket-Protocol: chat"));
+    assert_int_equal(count(head, "sec-websocket-key"), 1);
+    exchange_end(&ex, EXCHANGE_END_COMPLETE);
+}
+
+static void test_traceparent(void **state)
+{
+    static const struct {
+        const char *value;
+        bool kept;
+    } cases[] = {
+        {"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", true},
+        {"00-4BF92F3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", false},
+        {"00-00000000000000000000000000000000-00f067aa0ba902b7-01", false},
+        {"00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01", false},
+        {"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0", false},
+        {"01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", false},
+        {"junk", false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        exchange_t *ex = new_exchange(*state);
+        add(ex, "traceparent", cases[i].value);
+        str_t head = forward_request_head(ex, STR(""));
+        assert_int_equal(count(head, "\r\ntraceparent: "), 1);
+        assert_int_equal(count(head, cases[i].value) == 1, cases[i].kept);
+        exchange_end(&ex, EXCHANGE_END_COMPLETE);
+    }
+}
+
+static void test_loops(void **state)
+{
+    static const struct {
+        const char *value;
+        bool loop;
+    } cases[] = {
+        {"boxedge-here", true},           {"other, BOXEDGE-HERE ; v=1", true},
+        {"boxedge-there", false},         {"xboxedge-here", false},
+        {"boxedge-here2", false},         {"a;boxedge-here", false},
+        {"\"x\",boxedge-here,abc", true},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        exchange_t *ex = new_exchange(*state);
+        add(ex, "CDN-Loop", "first");
+        add(ex, "CDN-Loop", cases[i].value);
+        assert_int_equal(forward_is_loop(&ex->request.fields, STR("here")), cases[i].loop);
+        exchange_end(&ex, EXCHANGE_END_COMPLETE);
+    }
+}
+
+static void test_loop_marks_add_up(void **state)
+{
+    exchange_t *ex = new_exchange(*state);
+    add(ex, "CDN-Loop", "a");
+    add(ex, "cdn-loop", "b");
+    assert_true(has(forward_request_head(ex, STR("")), "CDN-Loop: a, b, boxedge-here"));
+    exchange_end(&ex, EXCHANGE_END_COMPLETE);
+}
+
+static void test_localhost(void **state)
+{
+    exchange_t *ex = new_exchange(*state);
+    ex->preview.host_header = HOST_HEADER_LOCALHOST;
+    add(ex, "Origin", "http://a-3000.preview.test");
+    str_t head = forward_request_head(ex, STR(""));
+    assert_true(has(head, "Host: localhost:3000"));
+    assert_true(has(head, "Origin: http://localhost:3000"));
+    assert_true(has(head, "X-Forwarded-Host: a-3000.preview.test"));
+    exchange_end(&ex, EXCHANGE_END_COMPLETE);
+    ex = new_exchange(*state);
+    ex->preview.host_header = HOST_HEADER_LOCALHOST;
+    add(ex, "Origin", "https://elsewhere.example");
+    assert_true(has(forward_request_head(ex, STR("")), "Origin: https://elsewhere.example"));
+    exchange_end(&ex, EXCHANGE_END_COMPLETE);
+}
+
+static void test_location_from_localhost(void **state)
+{
+    static const struct {
+        const char *location, *expected;
+    } cases[] = {
+        {"http://localhost:3000/x?y", "http://a-3000.preview.test/x?y"},
+        {"http://localhost:3000", "http://a-3000.preview.test"},
+        {"http://localhost:30001/x", "http://localhost:30001/x"},
+        {"http://localhost:3000.evil/x", "http://localhost:3000.evil/x"},
+        {"/relative", "/relative"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        exchange_t *ex = new_exchange(*state);
+        ex->preview.host_header = HOST_HEADER_LOCALHOST;
+        fields_t fields = {0};
+        fields_add(&ex->arena, &fields, FIELD_LOCATION, STR("Location"), str_from(cases[i].location));
+        forward_filter_response(ex, &fields);
+        str_t value = fields_value(&fields, FIELD_LOCATION);
+        assert_int_equal(value.n, strlen(cases[i].expected));
+        assert_memory_equal(value.p, cases[i].expected, value.n);
+        exchange_end(&ex, EXCHANGE_END_COMPLETE);
+    }
+}
+
+static void test_response_filter(void **state)
+{
+    exchange_t *ex = new_exchange(*state);
+    fields_t fields = {0};
+    static const char *const names[] = {"Connection", "Keep-Alive",   "X-Named",
+                                        "Upgrade",    "Content-Type", "Proxy-Authenticate"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+        fields_add(&ex->arena, &fields, field_lookup(str_from(names[i])), str_from(names[i]),
+                   STR("close, x-named"));
+    forward_filter_response(ex, &fields);
+    assert_int_equal(fields.count, 1);
+    assert_true(str_eq(fields.at[0].name, STR("Content-Type")));
+    exchange_end(&ex, EXCHANGE_END_COMPLETE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_target_and_host_pass_as_they_came, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_own_fields, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_spoofs_are_dropped, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_trusted_proxies_are_believed, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_hop_by_hop_fields_end_here, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_framing, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_websocket, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_traceparent, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_loops, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_loop_marks_add_up, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_localhost, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_location_from_localhost, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_response_filter, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
