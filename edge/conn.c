@@ -414,7 +414,8 @@ conn_result_t conn_read(conn_t *conn, char *buf, size_t cap, size_t *got)
     if (cap > CONN_TURN_BYTES)
         cap = CONN_TURN_BYTES;
     conn_result_t result;
-    if (conn->broken)
+    /* After a failed write a plain peer's last words may still be read: an answer that came before it closed. */
+    if (conn->broken && conn->tls != NULL)
         result = CONN_FAILED;
     else if (conn->tls != NULL)
         result = conn_tls_read(conn, buf, cap, got);
