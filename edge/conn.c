@@ -421,6 +421,8 @@ conn_result_t conn_read(conn_t *conn, char *buf, size_t cap, size_t *got)
         result = conn_tls_read(conn, buf, cap, got);
     else
         result = plain_read(conn, buf, cap, got);
+    if (conn->broken && result == CONN_EOF)
+        result = CONN_FAILED; /* no end in order: the reset was told to the writer */
     if (result != CONN_OK && result != CONN_AGAIN) {
         /* An end stays readable for ever: without this, epoll would report it in every turn. */
         conn->end = result & 7;

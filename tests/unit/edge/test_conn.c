@@ -527,6 +527,27 @@ static void test_write_to_a_closed_peer_fails(void **state)
     world_free(world);
 }
 
+/* A plain peer that answered and closed, as servers do with an upload that they refuse: what it said is there. */
+static void test_last_words_after_a_failed_write(void **state)
+{
+    (void)state;
+    world_t *world = world_new(PLAIN);
+    world_connect(world);
+    say(&world->b, "too large");
+    TURN_UNTIL(world, conn_unread(world->a.conn) == 9);
+    conn_free(&world->b.conn);
+    struct iovec iov = {.iov_base = "x", .iov_len = 1};
+    size_t written;
+    conn_result_t result = CONN_OK;
+    for (int i = 0; i < 1000 && result == CONN_OK; i++)
+        result = conn_write(world->a.conn, &iov, 1, &written);
+    assert_int_equal(result, CONN_FAILED);
+    conn_want_read(world->a.conn, true);
+    TURN_UNTIL(world, world->a.last == CONN_FAILED);
+    expect_in(&world->a, "too large");
+    world_free(world);
+}
+
 /* ---- hangups ---- */
 
 /* Reads are not wanted, and bytes lie before the FIN: it is noticed within the second, then the RST too. */
@@ -1040,6 +1061,7 @@ int main(void)
         EACH(test_free_the_other_in_the_same_turn),
         EACH(test_quiet),
         cmocka_unit_test(test_many_hangups_free_each_other),
+        cmocka_unit_test(test_last_words_after_a_failed_write),
         cmocka_unit_test(test_connect),
         cmocka_unit_test(test_bytes_with_finished),
         cmocka_unit_test(test_ticket_leaves_with_the_first_bytes),
