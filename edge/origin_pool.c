@@ -1,0 +1,174 @@
+/*
+ * See origin_pool.h. A hash by key whose entries hang in chains, newest first, and a list of all in the order
+ * of their coming, whose head goes when the pool is full. A connection keeps its reading interest while it
+ * lies here: anything that comes, and above all the origin's FIN, closes it.
+ */
+#include "origin_pool.h"
+
+#include <assert.h>
+
+#include "hostname.h"
+
+typedef struct idle idle_t;
+
+struct idle {
+    origin_pool_t *pool;
+    idle_t *next; /* of the chain */
+    idle_t **prev_next;
+    h2o_linklist_t age; /* in pool->ages */
+    conn_t *conn;
+    loop_timer_t timer;
+    uint64_t since_ms;
+    uint64_t generation;
+    uint64_t hash;
+    uint16_t port;
+    uint8_t box_len;
+    char box[BOX_ID_MAX];
+};
+
+struct origin_pool {
+    loop_t *loop;
+    size_t capacity;
+    size_t count;
+    size_t mask; /* of the table: its size less one */
+    idle_t **table;
+    h2o_linklist_t ages; /* oldest first */
+};
+
+static void on_event(void *owner);
+static void on_hangup(void *owner, bool reset);
+static const conn_handlers_t idle_handlers = {on_event, on_event, on_hangup};
+
+/* FNV-1a over the whole key. Box ids are checked names, few of which are in use: nobody gains by collisions.
+ */
+static uint64_t hash_key(str_t box, uint64_t generation, uint16_t port)
+{
+    uint64_t hash = 0xcbf29ce484222325;
+    for (size_t i = 0; i < box.n; i++)
+        hash = (hash ^ (uint8_t)box.p[i]) * 0x100000001b3;
+    hash = (hash ^ port) * 0x100000001b3;
+    hash = (hash ^ generation) * 0x100000001b3;
+    return hash ^ hash >> 32;
+}
+
+static bool has_key(const idle_t *idle, str_t box, uint64_t generation, uint16_t port)
+{
+    return idle->generation == generation && idle->port == port &&
+           str_eq(str_make(idle->box, idle->box_len), box);
+}
+
+origin_pool_t *origin_pool_new(loop_t *loop, size_t capacity)
+{
+    assert(capacity > 0);
+    origin_pool_t *pool = h2o_mem_alloc(sizeof(*pool));
+    size_t size = 16;
+    while (size < capacity)
+        size *= 2;
+    *pool = (origin_pool_t){.loop = loop, .capacity = capacity, .mask = size - 1};
+    pool->table = h2o_mem_alloc(size * sizeof(idle_t *));
+    memset(pool->table, 0, size * sizeof(idle_t *));
+    h2o_linklist_init_anchor(&pool->ages);
+    return pool;
+}
+
+/* Takes an entry out and frees it; its connection is the caller's. */
+static conn_t *idle_remove(idle_t *idle)
+{
+    conn_t *conn = idle->conn;
+    *idle->prev_next = idle->next;
+    if (idle->next != NULL)
+        idle->next->prev_next = idle->prev_next;
+    h2o_linklist_unlink(&idle->age);
+    loop_timer_stop(&idle->timer);
+    idle->pool->count--;
+    free(idle);
+    return conn;
+}
+
+static void idle_close(idle_t *idle)
+{
+    conn_t *conn = idle_remove(idle);
+    conn_free(&conn);
+}
+
+static void on_event(void *owner)
+{
+    idle_close(owner); /* it ended, or speaks without being asked: its framing cannot be trusted */
+}
+
+static void on_hangup(void *owner, bool reset)
+{
+    (void)reset;
+    idle_close(owner);
+}
+
+static void on_idle_timer(loop_timer_t *timer)
+{
+    idle_close(H2O_STRUCT_FROM_MEMBER(idle_t, timer, timer));
+}
+
+void origin_pool_free(origin_pool_t **pool)
+{
+    origin_pool_t *p = *pool;
+    *pool = NULL;
+    if (p == NULL)
+        return;
+    while (!h2o_linklist_is_empty(&p->ages))
+        idle_close(H2O_STRUCT_FROM_MEMBER(idle_t, age, p->ages.next));
+    free(p->table);
+    free(p);
+}
+
+conn_t *origin_pool_take(origin_pool_t *pool, str_t box, uint64_t generation, uint16_t port,
+                         uint32_t max_idle_ms)
+{
+    uint64_t hash = hash_key(box, generation, port);
+    idle_t *next;
+    for (idle_t *idle = pool->table[hash & pool->mask]; idle != NULL; idle = next) {
+        next = idle->next;
+        if (idle->hash != hash || !has_key(idle, box, generation, port))
+            continue;
+        if (max_idle_ms == 0)
+            return idle_remove(idle);
+        if (loop_now(pool->loop) - idle->since_ms >= max_idle_ms)
+            return NULL; /* those behind it are older */
+        if (conn_is_quiet(idle->conn))
+            return idle_remove(idle);
+        idle_close(idle);
+    }
+    return NULL;
+}
+
+void origin_pool_put(origin_pool_t *pool, conn_t **conn, str_t box, uint64_t generation, uint16_t port,
+                     uint32_t idle_ms)
+{
+    assert(*conn != NULL && box.n <= BOX_ID_MAX);
+    if (pool->count == pool->capacity)
+        idle_close(H2O_STRUCT_FROM_MEMBER(idle_t, age, pool->ages.next));
+    idle_t *idle = h2o_mem_alloc(sizeof(*idle));
+    *idle = (idle_t){.pool = pool,
+                     .conn = *conn,
+                     .since_ms = loop_now(pool->loop),
+                     .generation = generation,
+                     .hash = hash_key(box, generation, port),
+                     .port = port,
+                     .box_len = (uint8_t)box.n};
+    memcpy(idle->box, box.p, box.n);
+    *conn = NULL;
+    idle_t **chain = &pool->table[idle->hash & pool->mask];
+    idle->next = *chain;
+    idle->prev_next = chain;
+    if (idle->next != NULL)
+        idle->next->prev_next = &idle->next;
+    *chain = idle;
+    h2o_linklist_insert(&pool->ages, &idle->age);
+    pool->count++;
+    loop_timer_start(pool->loop, &idle->timer, idle_ms, on_idle_timer);
+    conn_set_owner(idle->conn, &idle_handlers, idle);
+    conn_want_read(idle->conn, true);
+}
+
+size_t origin_pool_idle(const origin_pool_t *pool)
+{
+    return pool->count;
+}
