@@ -6,7 +6,7 @@
 
 /* Room for the fields of nearly every request, so that the array is allocated once. */
 #define FIELDS_FIRST_CAPACITY 24
-#define FORMAT_MAX            16384
+#define FORMAT_MAX            (1 << 20)
 
 static const str_t names[FIELD_ID_COUNT] = {[FIELD_OTHER] = {NULL, 0},
 #define X(id, name) [FIELD_##id] = {name, sizeof(name) - 1},
@@ -86,32 +86,36 @@ bool field_is_single(field_id_t id)
 
 bool field_trailer_allowed(field_id_t id, str_t name)
 {
-    /* Names that no rule of the edge asks for elsewhere, so that they have no identity. */
-    static const str_t others[] = {
+    /* What the edge knows steers routing, framing, credentials or the connection: none of it may come late.
+     */
+    if (id != FIELD_OTHER)
+        return false;
+    /* Names and, with a '-' at the end, families of names that no other rule of the edge asks for. */
+    static const str_t forbidden[] = {
+        {"access-control-", 15},
         {"age", 3},
         {"cache-control", 13},
         {"content-encoding", 16},
         {"content-range", 13},
         {"expires", 7},
-        {"if-match", 8},
-        {"if-modified-since", 17},
-        {"if-none-match", 13},
-        {"if-range", 8},
-        {"if-unmodified-since", 19},
+        {"if-", 3},
         {"max-forwards", 12},
         {"pragma", 6},
+        {"proxy-", 6},
         {"range", 5},
         {"retry-after", 11},
+        {"sec-", 4},
         {"warning", 7},
         {"www-authenticate", 16},
+        {"x-forwarded-", 12},
     };
-    /* What the edge knows steers routing, framing, credentials or the connection: none of it may come late.
-     */
-    if (id != FIELD_OTHER)
-        return false;
-    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
-        if (str_ieq(name, others[i]))
+    for (size_t i = 0; i < sizeof(forbidden) / sizeof(forbidden[0]); i++) {
+        str_t other = forbidden[i];
+        bool family = other.p[other.n - 1] == '-';
+        str_t compared = family && name.n > other.n ? str_make(name.p, other.n) : name;
+        if (str_ieq(compared, other))
             return false;
+    }
     return true;
 }
 

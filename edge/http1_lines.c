@@ -2,8 +2,6 @@
 
 #include <assert.h>
 
-#include "grammar.h"
-
 http1_lines_result_t http1_lines_cut(str_t text, size_t last_len, uint32_t max_fields, h2o_mem_pool_t *pool,
                                      http1_lines_t *lines, size_t *len)
 {
@@ -37,8 +35,9 @@ bool http1_lines_field(const struct phr_header *line, field_t *field)
         return false;
     field->name = str_make(line->name, line->name_len);
     field->value = str_trim(str_make(line->value, line->value_len));
-    if (!grammar_is_token(field->name) || !grammar_is_field_value(field->value))
-        return false;
+    /* picohttpparser ends a name at the first byte that is no tchar, which must be the colon, and a value at
+     * the first control that is no HTAB, which must be the line end: a second look would cost as much as the
+     * first. tests/unit/edge/test_http1_lines.c holds it to that, for every byte at every place. */
     field->id = field_lookup(field->name);
     return true;
 }

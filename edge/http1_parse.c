@@ -19,8 +19,8 @@ typedef struct parser {
     uint64_t seen; /* a bit an identity */
     str_t transfer_encoding;
     str_t expect;
-    bool absolute; /* the target had an authority, which is in target_authority */
-    uint16_t default_port;
+    bool absolute;         /* the target was an absolute URL: */
+    uint16_t default_port; /* its scheme's */
     str_t target_authority;
     bool says_close;
     bool says_keep_alive;
@@ -78,13 +78,24 @@ static bool take_absolute(parser_t *p, str_t target)
         len++;
     p->absolute = true;
     p->target_authority = str_make(rest.p, len);
-    str_t path = str_from_offset(rest, len);
-    if (path.n == 0) /* RFC 9112 section 3.2.4: OPTIONS without a path asks about the server */
-        path = str_eq(p->request->method, STR("OPTIONS")) ? STR("*") : STR("/");
-    else if (path.p[0] == '?')
-        path = str_format(p->pool, "/%.*s", STR_ARG(path));
-    p->request->target = path;
+    p->request->target = str_from_offset(rest, len);
     return true;
+}
+
+/* The path of an absolute URL may be empty, before a query too (RFC 9112 section 3.2). */
+static void complete_path(parser_t *p)
+{
+    request_t *request = p->request;
+    str_t target = request->target;
+    if (target.n == 0) {
+        /* Section 3.2.4: OPTIONS without a path asks about the server. */
+        request->target = str_eq(request->method, STR("OPTIONS")) ? STR("*") : STR("/");
+    } else if (target.p[0] == '?') {
+        char *path = h2o_mem_alloc_pool(p->pool, target.n + 1);
+        path[0] = '/';
+        memcpy(path + 1, target.p, target.n);
+        request->target = str_make(path, target.n + 1);
+    }
 }
 
 static bool take_target(parser_t *p, str_t target)
@@ -247,6 +258,7 @@ static bool resolve_authority(parser_t *p)
     }
     if (!p->absolute)
         return true;
+    complete_path(p);
     if (!authority_parse(p->target_authority, &target))
         return bad(p, "The request target's host is not a host name.");
     if (has(p, FIELD_HOST) && !authority_same(&target, &host, p->default_port))
@@ -315,37 +327,45 @@ static int empty_line(str_t data)
     return data.p[1] == '\n' && data.p[2] != '\r' && data.p[2] != '\n' ? 2 : -1;
 }
 
-/* The request line is the first `line_len` bytes of p->text with its line end; `seen` bytes were seen before.
- */
+static bool cut_succeeded(parser_t *p, http1_lines_result_t cut)
+{
+    switch (cut) {
+    case HTTP1_LINES_OK:
+        return true;
+    case HTTP1_LINES_BAD:
+        return bad(p, "A header field is malformed.");
+    case HTTP1_LINES_TOO_MANY:
+        return refuse(p, 431, "head_too_large", "The request has too many header fields.");
+    case HTTP1_LINES_INCOMPLETE:
+        break;
+    }
+    return refuse(p, 431, "head_too_large", "The request's header fields are too large.");
+}
+
+/* The request line is the first `line_len` bytes of p->text, with its line end; `seen` bytes were seen
+ * before. */
 static http1_parse_t parse_head(parser_t *p, size_t line_len, size_t seen)
 {
     if (line_len < 2 || p->text.p[line_len - 2] != '\r') {
         bad(p, "The request line does not end with CR LF.");
         return HTTP1_BAD;
     }
-    if (!take_request_line(p, str_make(p->text.p, line_len - 2)))
+    str_t line = str_make(p->text.p, line_len - 2);
+    /* A line that an earlier call found good is not looked at again before the head is complete. */
+    bool line_taken = seen < line_len;
+    if (line_taken && !take_request_line(p, line))
         return HTTP1_BAD;
     http1_lines_t lines;
     size_t len = 0;
-    size_t seen_lines = seen > line_len ? seen - line_len : 0;
-    switch (http1_lines_cut(str_from_offset(p->text, line_len), seen_lines, p->max_fields, p->pool, &lines,
-                            &len)) {
-    case HTTP1_LINES_OK:
-        break;
-    case HTTP1_LINES_INCOMPLETE:
-        if (p->text.n < p->max_bytes)
-            return HTTP1_INCOMPLETE;
-        refuse(p, 431, "head_too_large", "The request's header fields are too large.");
-        return HTTP1_BAD;
-    case HTTP1_LINES_TOO_MANY:
-        refuse(p, 431, "head_too_large", "The request has too many header fields.");
-        return HTTP1_BAD;
-    case HTTP1_LINES_BAD:
-        bad(p, "A header field is malformed.");
-        return HTTP1_BAD;
-    }
+    http1_lines_result_t cut =
+        http1_lines_cut(str_from_offset(p->text, line_len), line_taken ? 0 : seen - line_len, p->max_fields,
+                        p->pool, &lines, &len);
+    if (cut == HTTP1_LINES_INCOMPLETE && p->text.n < p->max_bytes)
+        return HTTP1_INCOMPLETE;
     p->head->len = line_len + len;
-    return take_fields(p, &lines) && resolve(p) ? HTTP1_OK : HTTP1_BAD;
+    bool good = (line_taken || take_request_line(p, line)) && cut_succeeded(p, cut) &&
+                take_fields(p, &lines) && resolve(p);
+    return good ? HTTP1_OK : HTTP1_BAD;
 }
 
 http1_parse_t http1_parse_request(str_t data, size_t last_len, size_t max_bytes, uint32_t max_fields,
@@ -370,6 +390,8 @@ http1_parse_t http1_parse_request(str_t data, size_t last_len, size_t max_bytes,
     if (p.text.n > max_bytes)
         p.text.n = max_bytes;
     size_t seen = last_len > (size_t)skip ? last_len - (size_t)skip : 0;
+    if (seen > p.text.n)
+        seen = p.text.n;
     const char *line_feed = memchr(p.text.p, '\n', p.text.n);
     http1_parse_t parsed =
         line_feed != NULL ? parse_head(&p, (size_t)(line_feed - p.text.p) + 1, seen) : line_incomplete(&p);

@@ -116,6 +116,27 @@ static http1_parse_t line_incomplete(str_t text, size_t max_bytes)
     return HTTP1_INCOMPLETE;
 }
 
+/* The status line is the first `line_len` bytes of `text`, with its line end; `seen` bytes were seen before.
+ */
+static http1_lines_result_t cut_head(parser_t *p, str_t text, size_t line_len, size_t seen,
+                                     uint32_t max_fields, h2o_mem_pool_t *pool, http1_lines_t *lines)
+{
+    if (line_len < 2 || text.p[line_len - 2] != '\r')
+        return HTTP1_LINES_BAD;
+    str_t line = str_make(text.p, line_len - 2);
+    /* A line that an earlier call found good is not looked at again before the head is complete. */
+    bool line_taken = seen < line_len;
+    if (line_taken && !take_status_line(p, line))
+        return HTTP1_LINES_BAD;
+    size_t len = 0;
+    http1_lines_result_t cut = http1_lines_cut(
+        str_from_offset(text, line_len), line_taken ? 0 : seen - line_len, max_fields, pool, lines, &len);
+    if (cut == HTTP1_LINES_OK && !line_taken && !take_status_line(p, line))
+        return HTTP1_LINES_BAD;
+    p->head->len = line_len + len;
+    return cut;
+}
+
 http1_parse_t http1_parse_response(str_t data, size_t last_len, size_t max_bytes, uint32_t max_fields,
                                    bool head_request, h2o_mem_pool_t *pool, response_t *response,
                                    http1_response_head_t *head)
@@ -130,14 +151,9 @@ http1_parse_t http1_parse_response(str_t data, size_t last_len, size_t max_bytes
     if (line_feed == NULL)
         return line_incomplete(text, max_bytes);
     parser_t p = {.response = response, .head = head};
-    size_t line_len = (size_t)(line_feed - text.p) + 1;
-    if (line_len < 2 || text.p[line_len - 2] != '\r' || !take_status_line(&p, str_make(text.p, line_len - 2)))
-        return HTTP1_BAD;
     http1_lines_t lines;
-    size_t len = 0;
-    size_t seen = last_len > line_len ? last_len - line_len : 0;
-    http1_lines_result_t cut =
-        http1_lines_cut(str_from_offset(text, line_len), seen, max_fields, pool, &lines, &len);
+    http1_lines_result_t cut = cut_head(&p, text, (size_t)(line_feed - text.p) + 1,
+                                        last_len < text.n ? last_len : text.n, max_fields, pool, &lines);
     if (cut == HTTP1_LINES_INCOMPLETE && text.n < max_bytes)
         return HTTP1_INCOMPLETE;
     if (cut != HTTP1_LINES_OK)
@@ -147,6 +163,5 @@ http1_parse_t http1_parse_response(str_t data, size_t last_len, size_t max_bytes
         if (!http1_lines_field(&lines.at[i], &field) || !take_field(&p, pool, &field))
             return HTTP1_BAD;
     }
-    head->len = line_len + len;
     return resolve_framing(&p, head_request) ? HTTP1_OK : HTTP1_BAD;
 }

@@ -1,0 +1,283 @@
+/* Request heads that are refused, each with its status, and every byte at the places where bytes are
+ * restricted. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "heads.h"
+
+#define KEY  "dGhlIHNhbXBsZSBub25jZQ=="
+#define GET  "GET / HTTP/1.1\r\n"
+#define HOST "Host: a.test\r\n"
+#define POST "POST / HTTP/1.1\r\n" HOST
+
+static void expect_status(str_t data, int status)
+{
+    request_parse_t p;
+    parse_request_all_ways(&p, data);
+    if (p.result != HTTP1_BAD || p.error.status != status)
+        fail_msg("result %d, status %d, not %d: %.*s", p.result, p.result == HTTP1_BAD ? p.error.status : 0,
+                 status, STR_ARG(data));
+    assert_non_null(p.error.code);
+    assert_true(strlen(p.error.sentence) > 5);
+    request_parse_fini(&p);
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        int status;
+        str_t head;
+    } cases[] = {
+#define CASE(status, text)                                                                                   \
+    {                                                                                                        \
+        status,                                                                                              \
+        {                                                                                                    \
+            text, sizeof(text) - 1                                                                           \
+        }                                                                                                    \
+    }
+        /* both lengths, several lengths, lengths that are none */
+        CASE(400, POST "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        CASE(400, POST "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n"),
+        CASE(400, POST "Transfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n"),
+        CASE(400, POST "Transfer-Encoding: gzip\r\nContent-Length: 5\r\n\r\n"),
+        CASE(400, POST "Content-Length: 5\r\nContent-Length: 5\r\n\r\n"),
+        CASE(400, POST "Content-Length: 5\r\nContent-Length: 6\r\n\r\n"),
+        CASE(400, POST "Content-Length: 5, 5\r\n\r\n"),
+        CASE(400, POST "Content-Length: 5,\r\n\r\n"),
+        CASE(400, POST "Content-Length: +5\r\n\r\n"),
+        CASE(400, POST "Content-Length: -5\r\n\r\n"),
+        CASE(400, POST "Content-Length: 0x5\r\n\r\n"),
+        CASE(400, POST "Content-Length: 5 5\r\n\r\n"),
+        CASE(400, POST "Content-Length: 5.0\r\n\r\n"),
+        CASE(400, POST "Content-Length: \"5\"\r\n\r\n"),
+        CASE(400, POST "Content-Length: five\r\n\r\n"),
+        CASE(400, POST "Content-Length:\r\n\r\n"),
+        CASE(400, POST "Content-Length: \r\n\r\n"),
+        CASE(400, POST "Content-Length: 9223372036854775808\r\n\r\n"),
+        CASE(400, POST "Content-Length: 18446744073709551616\r\n\r\n"),
+        CASE(400, POST "Content-Length: 99999999999999999999999999\r\n\r\n"),
+        /* transfer codings */
+        CASE(501, POST "Transfer-Encoding: gzip\r\n\r\n"),
+        CASE(501, POST "Transfer-Encoding: xchunked\r\n\r\n"),
+        CASE(501, POST "Transfer-Encoding: chunkedx\r\n\r\n"),
+        CASE(400, POST "Transfer-Encoding: identity\r\n\r\n"),
+        CASE(400, POST "Transfer-Encoding: gzip, chunked\r\n\r\n"),
+        CASE(400, POST "Transfer-Encoding: chunked, gzip\r\n\r\n"),
+        CASE(400, POST "Transfer-Encoding: chunked, chunked\r\n\r\n"),
+        CASE(400, POST "Transfer-Encoding: chunked,\r\n\r\n"),
+        CASE(400, POST "Transfer-Encoding: ,chunked\r\n\r\n"),
+        CASE(400, POST "Transfer-Encoding: chunked;q=1\r\n\r\n"),
+        CASE(400, POST "Transfer-Encoding: \"chunked\"\r\n\r\n"),
+        CASE(400, POST "Transfer-Encoding:\r\n\r\n"),
+        CASE(400, POST "Transfer-Encoding: \x0b"
+                       "chunked\r\n\r\n"),
+        CASE(400, POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        CASE(400, POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n"),
+        CASE(400, POST "Transfer-Encoding: chunked\r\nTransfer-encoding: cow\r\n\r\n"),
+        CASE(400, "POST / HTTP/1.0\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n"),
+        CASE(400, POST "Transfer-Encoding : chunked\r\n\r\n"),
+        CASE(400, POST " Transfer-Encoding: chunked\r\n\r\n"),
+        CASE(400, POST "X: y\r\n Transfer-Encoding: chunked\r\n\r\n"),
+        CASE(400, POST "X: y\rTransfer-Encoding: chunked\r\n\r\n"),
+        CASE(400, POST "X: y\nTransfer-Encoding: chunked\r\n\r\n"),
+        CASE(400, POST "Transfer-Encoding\r\n : chunked\r\n\r\n"),
+        CASE(400, POST "Transfer-Encoding:\r\n chunked\r\n\r\n"),
+        /* Host */
+        CASE(400, GET "\r\n"),
+        CASE(400, GET "Accept: */*\r\n\r\n"),
+        CASE(400, GET HOST HOST "\r\n"),
+        CASE(400, GET HOST "Host: b.test\r\n\r\n"),
+        CASE(400, "GET / HTTP/1.0\r\n" HOST HOST "\r\n"),
+        CASE(400, GET "Host:\r\n\r\n"),
+        CASE(400, GET "Host: \t \r\n\r\n"),
+        CASE(400, GET "Host: a b\r\n\r\n"),
+        CASE(400, GET "Host: a,b\r\n\r\n"),
+        CASE(400, GET "Host: a/b\r\n\r\n"),
+        CASE(400, GET "Host: u@a\r\n\r\n"),
+        CASE(400, GET "Host: a?b\r\n\r\n"),
+        CASE(400, GET "Host: a#b\r\n\r\n"),
+        CASE(400, GET "Host: a%2eb\r\n\r\n"),
+        CASE(400, GET "Host: a\\b\r\n\r\n"),
+        CASE(400, GET "Host: a\"b\r\n\r\n"),
+        CASE(400, GET "Host: http://a\r\n\r\n"),
+        CASE(400, GET "Host: a:b\r\n\r\n"),
+        CASE(400, GET "Host: a:0\r\n\r\n"),
+        CASE(400, GET "Host: a:65536\r\n\r\n"),
+        CASE(400, GET "Host: a:000080\r\n\r\n"),
+        CASE(400, GET "Host: a:-1\r\n\r\n"),
+        CASE(400, GET "Host: a:80:80\r\n\r\n"),
+        CASE(400, GET "Host: :80\r\n\r\n"),
+        CASE(400, GET "Host: [::1\r\n\r\n"),
+        CASE(400, GET "Host: [a]\r\n\r\n"),
+        CASE(400, GET "Host: [::1]x\r\n\r\n"),
+        CASE(400, GET "Host: [fe80::1%25eth0]\r\n\r\n"),
+        CASE(400, GET "Host: ::1\r\n\r\n"),
+        CASE(400, GET "Host: \xc3\xa4.test\r\n\r\n"),
+        /* lines */
+        CASE(400, GET HOST "X: a\r\n b\r\n\r\n"),
+        CASE(400, GET HOST "X: a\r\n\tb\r\n\r\n"),
+        CASE(400, GET HOST "X: a\r\n \r\n\r\n"),
+        CASE(400, GET " Host: a.test\r\n\r\n"),
+        CASE(400, GET "\tX: y\r\n" HOST "\r\n"),
+        CASE(400, GET HOST "X: a\rb\r\n\r\n"),
+        CASE(400, GET HOST "X: a\r\r\n\r\n"),
+        CASE(400, GET HOST "X: a\n\r\n"),
+        CASE(400, GET "Host: a.test\n\r\n"),
+        CASE(400, GET HOST "X: a\r\n\n"),
+        CASE(400, "GET / HTTP/1.1\n" HOST "\r\n"),
+        CASE(400, "GET / HTTP/1.1\n\n"),
+        CASE(400, "GET / HTTP/1.1\r" HOST "\r\n"),
+        CASE(400, "GET / HTTP/1.1\r\r\n" HOST "\r\n"),
+        CASE(400, GET HOST "X: a\0b\r\n\r\n"),
+        CASE(400, GET HOST "X\0: a\r\n\r\n"),
+        CASE(400, GET HOST "X : a\r\n\r\n"),
+        CASE(400, GET HOST "X\t: a\r\n\r\n"),
+        CASE(400, GET "Host : a.test\r\n\r\n"),
+        CASE(400, GET HOST ": a\r\n\r\n"),
+        CASE(400, GET HOST "X\r\n\r\n"),
+        CASE(400, GET HOST "X Y: a\r\n\r\n"),
+        CASE(400, GET HOST "X(: a\r\n\r\n"),
+        CASE(400, GET HOST "\xc3\xa4: a\r\n\r\n"),
+        /* the request line */
+        CASE(400, "\r\n\r\n" GET HOST "\r\n"),
+        CASE(400, "\n" GET HOST "\r\n"),
+        CASE(400, "\r" GET HOST "\r\n"),
+        CASE(400, "\r\n\n" GET HOST "\r\n"),
+        CASE(400, " " GET HOST "\r\n"),
+        CASE(400, "\r\n " GET HOST "\r\n"),
+        CASE(400, "GET  / HTTP/1.1\r\n" HOST "\r\n"),
+        CASE(400, "GET /  HTTP/1.1\r\n" HOST "\r\n"),
+        CASE(400, "GET / HTTP/1.1 \r\n" HOST "\r\n"),
+        CASE(400, "GET\t/ HTTP/1.1\r\n" HOST "\r\n"),
+        CASE(400, "GET /\tHTTP/1.1\r\n" HOST "\r\n"),
+        CASE(400, "GET /a b HTTP/1.1\r\n" HOST "\r\n"),
+        CASE(400, "GET HTTP/1.1\r\n" HOST "\r\n"),
+        CASE(400, "GET  HTTP/1.1\r\n" HOST "\r\n"),
+        CASE(400, "GET /\r\n" HOST "\r\n"),
+        CASE(400, "GET / \r\n" HOST "\r\n"),
+        CASE(400, "GET\r\n" HOST "\r\n"),
+        CASE(400, "GET / http/1.1\r\n" HOST "\r\n"),
+        CASE(400, "GET / HTTP/11\r\n" HOST "\r\n"),
+        CASE(400, "GET / HTTP/1.10\r\n" HOST "\r\n"),
+        CASE(400, "GET / HTTP/1\r\n" HOST "\r\n"),
+        CASE(400, "GET / HTTP/a.b\r\n" HOST "\r\n"),
+        CASE(400, "GET / HTTPS/1.1\r\n" HOST "\r\n"),
+        CASE(400, "G@T / HTTP/1.1\r\n" HOST "\r\n"),
+        CASE(505, "GET / HTTP/1.2\r\n" HOST "\r\n"),
+        CASE(505, "GET / HTTP/2.0\r\n" HOST "\r\n"),
+        CASE(505, "GET / HTTP/0.9\r\n" HOST "\r\n"),
+        CASE(505, "GET / HTTP/9.9\r\n" HOST "\r\n"),
+        CASE(505, "PRI * HTTP/2.0\r\n\r\n"),
+        CASE(400, "GET * HTTP/1.1\r\n" HOST "\r\n"),
+        CASE(400, "OPTIONS *a HTTP/1.1\r\n" HOST "\r\n"),
+        CASE(400, "GET a HTTP/1.1\r\n" HOST "\r\n"),
+        CASE(400, "GET a.test:80 HTTP/1.1\r\n" HOST "\r\n"),
+        CASE(400, "GET ?a HTTP/1.1\r\n" HOST "\r\n"),
+        CASE(400, "GET /a#b HTTP/1.1\r\n" HOST "\r\n"),
+        CASE(400, "GET /\xc3\xa4 HTTP/1.1\r\n" HOST "\r\n"),
+        CASE(501, "CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n"),
+        CASE(501, "CONNECT / HTTP/1.1\r\n" HOST "\r\n"),
+        /* absolute targets */
+        CASE(400, "GET http://b.test/ HTTP/1.1\r\n" HOST "\r\n"),
+        CASE(400, "GET http://a.test/ HTTP/1.1\r\n\r\n"),
+        CASE(400, "GET http://a.test/ HTTP/1.1\r\n" HOST HOST "\r\n"),
+        CASE(400, "GET http://a.test:81/ HTTP/1.1\r\n" HOST "\r\n"),
+        CASE(400, "GET https://a.test/ HTTP/1.1\r\nHost: a.test:80\r\n\r\n"),
+        CASE(400, "GET http://u:p@a.test/ HTTP/1.1\r\n" HOST "\r\n"),
+        CASE(400, "GET http:///x HTTP/1.1\r\n" HOST "\r\n"),
+        CASE(400, "GET http:/a.test/ HTTP/1.1\r\n" HOST "\r\n"),
+        CASE(400, "GET http:// HTTP/1.1\r\n" HOST "\r\n"),
+        CASE(400, "GET http://a.test\\@b.test/ HTTP/1.1\r\n" HOST "\r\n"),
+        CASE(400, "GET ftp://a.test/ HTTP/1.1\r\n" HOST "\r\n"),
+        CASE(400, "GET ws://a.test/ HTTP/1.1\r\n" HOST "\r\n"),
+        CASE(400, "GET http://a.test/#x HTTP/1.1\r\n" HOST "\r\n"),
+        /* Expect */
+        CASE(417, POST "Content-Length: 5\r\nExpect: 200-ok\r\n\r\n"),
+        CASE(417, POST "Content-Length: 5\r\nExpect: 100-continue, x\r\n\r\n"),
+        CASE(417, POST "Content-Length: 5\r\nExpect:\r\n\r\n"),
+        CASE(400, POST "Expect: 100-continue\r\nExpect: 100-continue\r\n\r\n"),
+        /* Connection that names what we decide by */
+        CASE(400, GET HOST "Connection: host\r\n\r\n"),
+        CASE(400, GET HOST "Connection: close, Content-Length\r\n\r\n"),
+        CASE(400, GET HOST "Connection: COOKIE\r\n\r\n"),
+        CASE(400, GET HOST "Connection: keep-alive,authorization\r\n\r\n"),
+        CASE(400, GET HOST "Connection: X-Forwarded-For\r\n\r\n"),
+        CASE(400, GET HOST "Connection: x-forwarded-anything\r\n\r\n"),
+        CASE(400, GET HOST "Connection: close\r\nConnection: , ,Host\r\n\r\n"),
+        /* what must come once */
+        CASE(400, GET HOST "Authorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n"),
+        CASE(400, GET HOST "Origin: https://a\r\nOrigin: https://b\r\n\r\n"),
+        CASE(400, GET HOST "Sec-Fetch-Mode: cors\r\nsec-fetch-mode: navigate\r\n\r\n"),
+        CASE(400, GET HOST "Sec-WebSocket-Key: " KEY "\r\nSec-WebSocket-Key: " KEY "\r\n\r\n"),
+        CASE(400, GET HOST "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Version: 8\r\n\r\n"),
+        /* a handshake whose body would be read as frames */
+        CASE(400, GET HOST "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                           "Sec-WebSocket-Key: " KEY "\r\nContent-Length: 5\r\n\r\n"),
+#undef CASE
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        expect_status(cases[i].head, cases[i].status);
+}
+
+/* Every byte in the method, the target and the host. */
+static void test_every_byte(void **state)
+{
+    (void)state;
+    static const char tchars[] =
+        "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    for (int c = 0; c < 256; c++) {
+        char method[] = "GxT /?x HTTP/1.1\r\nHost: axb\r\n\r\n";
+        char target[] = "GET /?x HTTP/1.1\r\nHost: axb\r\n\r\n";
+        char host[] = "GET /?x HTTP/1.1\r\nHost: axb\r\n\r\n";
+        method[1] = target[6] = host[25] = (char)c;
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        /* 'a:b' is a host with a port that is none */
+        struct {
+            str_t head;
+            bool good;
+        } cases[] = {
+            {str_make(method, sizeof(method) - 1), c != 0 && strchr(tchars, c) != NULL},
+            {str_make(target, sizeof(target) - 1), c > 0x20 && c < 0x7f && c != '#'},
+            {str_make(host, sizeof(host) - 1), letter || (c != 0 && strchr("-._~", c) != NULL)},
+        };
+        for (size_t i = 0; i < 3; i++) {
+            request_parse_t p;
+            parse_request_all_ways(&p, cases[i].head);
+            if ((p.result == HTTP1_OK) != cases[i].good)
+                fail_msg("byte 0x%02x at place %zu: result %d", (unsigned)c, i, p.result);
+            assert_int_not_equal(p.result, HTTP1_INCOMPLETE);
+            request_parse_fini(&p);
+        }
+    }
+}
+
+/* What is no HTTP is known as such by its first byte. */
+static void test_not_http(void **state)
+{
+    (void)state;
+    expect_status(STR("\x16\x03\x01\x02"), 400);
+    expect_status(STR("\x80"), 400);
+    expect_status(STR("\n"), 400);
+    expect_status(STR("\r\r"), 400);
+    request_parse_t p;
+    static const str_t incomplete[] = {{"", 0}, {"\r", 1}, {"\r\n", 2}, {"G", 1}, {"\r\nG", 3}, {GET, 16}};
+    for (size_t i = 0; i < sizeof(incomplete) / sizeof(incomplete[0]); i++) {
+        parse_request_all_ways(&p, incomplete[i]);
+        assert_int_equal(p.result, HTTP1_INCOMPLETE);
+        request_parse_fini(&p);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_every_byte),
+        cmocka_unit_test(test_not_http),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
