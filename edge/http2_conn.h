@@ -1,0 +1,199 @@
+/*
+ * One client connection over HTTP/2, as the http2_*.c files share it. Nobody else includes this.
+ *
+ *   http2_server.c   the connection: its session, its reads, its timers, how it ends
+ *   http2_stream.c   a stream's request: nghttp2's callbacks, head and body to the exchange, the end
+ *   http2_response.c its response: what the exchange calls, what nghttp2 reads
+ *   http2_output.c   frames to bytes on the connection
+ *
+ * What always holds:
+ * - nghttp2 is never entered twice: conn->receiving and conn->sending say that it runs.
+ * - An exchange is ended only in http2_turn, which runs at the end of a loop turn or from the connection's
+ *   own handlers, never below an exchange_* call.
+ * - A stream lives in its exchange's arena and goes with it.
+ */
+#ifndef BOXEDGE_HTTP2_CONN_H
+#define BOXEDGE_HTTP2_CONN_H
+
+#include <nghttp2/nghttp2.h>
+
+#include "client.h"
+#include "http2_guard.h"
+#include "http2_request.h"
+#include "worker.h"
+
+/* Windows that the client gets: of the connection, of a new stream (the protocol's default). */
+#define HTTP2_CONNECTION_WINDOW (1024 * 1024)
+#define HTTP2_STREAM_WINDOW     65535
+/* Request body bytes held for all streams of a connection; the stream that would pass it is reset. */
+#define HTTP2_HELD_BYTES (1024 * 1024)
+/* What all grown stream windows of a connection have together above HTTP2_STREAM_WINDOW. */
+#define HTTP2_GROWN_BYTES (512 * 1024)
+/* Bytes of frames gathered for one write. */
+#define HTTP2_OUTPUT_BYTES 65536
+/* Frames that wait in nghttp2 for a client that does not read. */
+#define HTTP2_QUEUE_FRAMES 1024
+/* After our last byte: how long, and how many bytes, the client is listened to before the connection goes. */
+#define HTTP2_LINGER_MS    1000
+#define HTTP2_LINGER_BYTES (256 * 1024)
+/* Between the two GOAWAYs of a graceful end, where the client does not answer the PING (RFC 9113
+ * section 6.8). */
+#define HTTP2_NOTICE_MS 1000
+
+/* Slices of one response that wait for their flush without a copy. */
+#define HTTP2_STAGED 4
+
+typedef struct http2_conn http2_conn_t;
+
+typedef enum http2_stream_state {
+    HTTP2_STREAM_HEAD,   /* the head is coming */
+    HTTP2_STREAM_OPEN,   /* the exchange was started or refused */
+    HTTP2_STREAM_CLOSED, /* nghttp2 has let go of it; the exchange is to be ended */
+} http2_stream_state_t;
+
+typedef struct http2_stream {
+    http2_conn_t *conn;
+    exchange_t *ex;
+    int32_t id;
+    http2_stream_state_t state;
+    exchange_end_t how; /* with CLOSED: how its exchange ends */
+
+    h2o_linklist_t link;    /* conn->streams, or conn->closed */
+    h2o_linklist_t touched; /* conn->touched: request body came, or may go on */
+    h2o_linklist_t roomy;   /* conn->roomy: the exchange waits for room and there is some */
+
+    http2_head_t head; /* the head's, then the trailers' */
+
+    bool request_ended; /* END_STREAM came */
+    bool end_passed;    /* and the exchange was told (or knew from the head) */
+    bool tunnel;
+    bool detached; /* a tunnel that nghttp2 has let go of, whose last bytes still wait for the box */
+    bool cut;
+    bool has_data;       /* nghttp2 reads a response body from us */
+    bool deferred;       /* nghttp2 waits for nghttp2_session_resume_data */
+    bool response_ended; /* the exchange has given everything */
+    bool end_sent;       /* END_STREAM was put into the output */
+    bool room_wanted;    /* the exchange was told that there is no room */
+
+    uint32_t window;  /* what the client was granted at most */
+    uint32_t unacked; /* taken by the exchange, not yet given back to the stream's window */
+    uint32_t taken;   /* by the exchange since the window last grew */
+    buffer_t in;      /* request body that the exchange has no room for */
+
+    buffer_t out; /* response body, then the staged slices */
+    str_t staged[HTTP2_STAGED];
+    unsigned staged_first, staged_end;
+    size_t staged_bytes;
+    fields_t trailers; /* of the response */
+
+    loop_timer_t body_timer;  /* the client owes request body */
+    loop_timer_t stall_timer; /* the client owes a window update */
+} http2_stream_t;
+
+/* What conn->timer waits for. */
+typedef enum http2_wait {
+    HTTP2_WAIT_NOTHING,
+    HTTP2_WAIT_HEAD,       /* the preface with SETTINGS, or the end of a field block */
+    HTTP2_WAIT_KEEP_ALIVE, /* the next request */
+    HTTP2_WAIT_NOTICE,     /* the client knows that we drain */
+    HTTP2_WAIT_LINGER,     /* the client closes */
+} http2_wait_t;
+
+typedef enum http2_phase {
+    HTTP2_OPEN,
+    HTTP2_NOTICED,  /* drain: the first GOAWAY went out */
+    HTTP2_DRAINING, /* the last one */
+    HTTP2_FINISHED, /* nothing more is read or made; what was gathered leaves */
+    HTTP2_LINGER,   /* our direction has ended */
+} http2_phase_t;
+
+struct http2_conn {
+    client_t client; /* first: the worker sees this */
+    nghttp2_session *session;
+    http2_phase_t phase;
+    http2_guard_t guard;
+    bool receiving, sending;
+    bool settings_came;
+    bool calm;   /* the guard had enough: end at the next occasion */
+    bool failed; /* nghttp2 failed for good */
+
+    h2o_linklist_t streams, closed, touched, roomy;
+    uint32_t stream_count; /* with an exchange, closed ones too */
+    uint32_t closed_count;
+    uint64_t held;  /* bytes in all `in` buffers */
+    uint32_t grown; /* window bytes granted above the default */
+    size_t lingered;
+
+    char *output; /* whole frames; NULL while empty */
+    size_t output_size, output_sent, output_capacity;
+
+    loop_task_t task;
+    loop_timer_t timer;
+    http2_wait_t wait;
+    loop_timer_t write_timer; /* the client takes no bytes */
+};
+
+/* ---- http2_server.c ---- */
+
+/* Runs http2_turn at the end of this loop turn. */
+void http2_schedule(http2_conn_t *conn);
+/* Says GOAWAY(code) and ends the connection, whatever nghttp2 would still say. Exchanges end in the next
+ * http2_turn. */
+void http2_finish(http2_conn_t *conn, uint32_t code);
+/* The second GOAWAY of a drain: streams up to the last one that came are finished. */
+void http2_drain_finally(http2_conn_t *conn);
+static inline uint64_t http2_now(const http2_conn_t *conn)
+{
+    return loop_now(conn->client.worker->loop);
+}
+
+/* ---- http2_stream.c ---- */
+
+/* nghttp2's callbacks for heads, bodies and the end of streams. */
+void http2_stream_callbacks(nghttp2_session_callbacks *callbacks);
+/* HEADERS or DATA came to its end (nghttp2_on_frame_recv_callback). */
+void http2_stream_frame(http2_conn_t *conn, const nghttp2_frame *frame);
+/* HEADERS, DATA or RST_STREAM was put into the output (nghttp2_on_frame_send_callback). */
+void http2_stream_frame_sent(http2_conn_t *conn, const nghttp2_frame *frame);
+/* Flushes and goes on with the request bodies of touched streams. */
+void http2_streams_resume(http2_conn_t *conn);
+/* The exchange takes request body again. */
+void http2_stream_wake(http2_stream_t *stream);
+/* Starts the wait for request body anew. */
+void http2_stream_expect_body(http2_stream_t *stream);
+/* Marks a stream closed, so that its exchange is ended by http2_streams_end. */
+void http2_stream_close(http2_stream_t *stream, exchange_end_t how);
+/* Ends the exchanges of closed streams; with `flushed` false not those whose last bytes are not yet in the
+ * kernel. */
+void http2_streams_end(http2_conn_t *conn, bool flushed);
+
+/* ---- http2_response.c ---- */
+
+extern const client_ops_t http2_client_ops;
+/* Tells exchanges that wait for room. True where there were any. */
+bool http2_streams_room(http2_conn_t *conn);
+/* The next n bytes of the response body into `to`, n being at most what http2_stream_available says. */
+void http2_stream_take(http2_stream_t *stream, char *to, size_t n);
+/* Forgets what is buffered and staged. */
+void http2_stream_drop_output(http2_stream_t *stream);
+static inline size_t http2_stream_available(const http2_stream_t *stream)
+{
+    return buffer_size(&stream->out) + stream->staged_bytes;
+}
+
+/* ---- http2_output.c ---- */
+
+void http2_output_callbacks(nghttp2_session_callbacks *callbacks);
+/* Takes frames from nghttp2 as long as there is room for them. False: nghttp2 failed for good. */
+MUST_USE bool http2_output_gather(http2_conn_t *conn);
+/* Appends 17 bytes of GOAWAY made by hand. */
+void http2_output_goaway(http2_conn_t *conn, uint32_t code);
+/* Writes what is gathered. CONN_OK: all of it. */
+MUST_USE conn_result_t http2_output_write(http2_conn_t *conn);
+void http2_output_clear(http2_conn_t *conn);
+static inline bool http2_output_pending(const http2_conn_t *conn)
+{
+    return conn->output_size != conn->output_sent;
+}
+
+#endif

@@ -1,0 +1,185 @@
+/*
+ * The prices. The bucket holds 20,000 tokens and gains 2,000 a second.
+ *
+ *   reset             20   1,000 at once, 100 a second for ever. A browser that leaves a page cancels at
+ *                          most its concurrent streams (128) at once; a map that is dragged, some hundreds a
+ *                          second for some seconds.
+ *   SETTINGS          20   a client sends one, some a second one when memory is short.
+ *   PING               6   3,333 at once. gRPC clients probe the bandwidth with one a round trip while DATA
+ *                          comes, which DATA and completed responses pay for.
+ *   WINDOW_UPDATE      2   a careless client sends two for every DATA frame it gets: each DATA frame sent
+ *                          earns 6, so that a download of any speed never empties the bucket.
+ *   empty DATA        10   bears nothing unless it ends the stream, which is free; padding alone costs 4.
+ *   CONTINUATION       4   a head of 32 KiB needs two.
+ *   PRIORITY, unknown  4   old browsers send a handful at the start and one a request.
+ *   GOAWAY           100   one is enough for a connection.
+ *   oversize head     40   its decoding is work that ends in 431.
+ *
+ * A completed response earns 8, less than a reset costs: a client with 10,000 requests a second may cancel a
+ * third of them, and 100,000 resets empty the bucket even where every other response was completed.
+ * HEADERS and DATA with bytes are free: they are the work itself, which other limits bound.
+ */
+#include "http2_guard.h"
+
+#include <assert.h>
+
+#define PREFACE_LEN 24
+
+/* RFC 9113 section 6. */
+enum {
+    FRAME_DATA = 0,
+    FRAME_HEADERS = 1,
+    FRAME_RST_STREAM = 3,
+    FRAME_SETTINGS = 4,
+    FRAME_PING = 6,
+    FRAME_GOAWAY = 7,
+    FRAME_WINDOW_UPDATE = 8,
+    FRAME_CONTINUATION = 9,
+};
+enum { FLAG_END_STREAM = 0x1, FLAG_END_HEADERS = 0x4, FLAG_PADDED = 0x8 };
+
+enum {
+    PRICE_RESET = 20,
+    PRICE_SETTINGS = 20,
+    PRICE_PING = 6,
+    PRICE_WINDOW_UPDATE = 2,
+    PRICE_EMPTY_DATA = 10,
+    PRICE_PADDING = 4,
+    PRICE_CONTINUATION = 4,
+    PRICE_OTHER = 4,
+    PRICE_GOAWAY = 100,
+    PRICE_OVERSIZE = 40,
+    EARN_DATA = 6,
+    EARN_COMPLETED = 8,
+};
+
+void http2_guard_init(http2_guard_t *guard, uint64_t now)
+{
+    *guard = (http2_guard_t){.now = now, .tokens = HTTP2_GUARD_BURST, .preface_left = PREFACE_LEN};
+}
+
+static void refill(http2_guard_t *guard, uint64_t now)
+{
+    uint64_t passed = now > guard->now ? now - guard->now : 0;
+    uint64_t most = HTTP2_GUARD_BURST / HTTP2_GUARD_TOKENS_PER_MS;
+    guard->now = now;
+    guard->tokens += (int32_t)(passed < most ? passed : most) * HTTP2_GUARD_TOKENS_PER_MS;
+    if (guard->tokens > HTTP2_GUARD_BURST)
+        guard->tokens = HTTP2_GUARD_BURST;
+}
+
+static http2_guard_result_t charge(http2_guard_t *guard, int32_t price)
+{
+    guard->tokens -= price;
+    if (guard->tokens > 0)
+        return HTTP2_GUARD_OK;
+    guard->tokens = 0;
+    return HTTP2_GUARD_CALM;
+}
+
+/* DATA: free where it bears a byte or ends the stream. */
+static int32_t price_of_data(uint32_t len, uint8_t flags)
+{
+    if ((flags & FLAG_END_STREAM) != 0)
+        return 0;
+    if (len == 0)
+        return PRICE_EMPTY_DATA;
+    /* A padded frame this short may be padding alone. */
+    return (flags & FLAG_PADDED) != 0 && len <= 256 ? PRICE_PADDING : 0;
+}
+
+static int32_t price_of(uint8_t type, uint32_t len, uint8_t flags)
+{
+    switch (type) {
+    case FRAME_DATA:
+        return price_of_data(len, flags);
+    case FRAME_HEADERS:
+        return 0;
+    case FRAME_RST_STREAM:
+        return PRICE_RESET;
+    case FRAME_SETTINGS:
+        return PRICE_SETTINGS;
+    case FRAME_PING:
+        return PRICE_PING;
+    case FRAME_GOAWAY:
+        return PRICE_GOAWAY;
+    case FRAME_WINDOW_UPDATE:
+        return PRICE_WINDOW_UPDATE;
+    case FRAME_CONTINUATION:
+        return PRICE_CONTINUATION;
+    default:
+        return PRICE_OTHER;
+    }
+}
+
+/* A frame header is complete. */
+static http2_guard_result_t begin_frame(http2_guard_t *guard)
+{
+    const uint8_t *h = guard->header;
+    uint32_t len = (uint32_t)h[0] << 16 | (uint32_t)h[1] << 8 | h[2];
+    uint8_t type = h[3], flags = h[4];
+    guard->payload_left = len;
+    if (type == FRAME_HEADERS || type == FRAME_CONTINUATION) {
+        guard->block_bytes = type == FRAME_HEADERS ? len : guard->block_bytes + len;
+        guard->block_open = (flags & FLAG_END_HEADERS) == 0;
+        if (guard->block_bytes > HTTP2_GUARD_BLOCK_BYTES)
+            return HTTP2_GUARD_CALM;
+    }
+    return charge(guard, price_of(type, len, flags));
+}
+
+http2_guard_result_t http2_guard_scan(http2_guard_t *guard, const char *data, size_t n, uint64_t now)
+{
+    refill(guard, now);
+    while (n != 0) {
+        uint32_t *skip = guard->preface_left != 0 ? &guard->preface_left : &guard->payload_left;
+        if (*skip != 0) {
+            size_t step = *skip < n ? *skip : n;
+            *skip -= (uint32_t)step;
+            data += step;
+            n -= step;
+            continue;
+        }
+        if (guard->header_len == sizeof(guard->header))
+            guard->header_len = 0; /* the payload before this has ended */
+        size_t want = sizeof(guard->header) - guard->header_len;
+        size_t step = want < n ? want : n;
+        memcpy(guard->header + guard->header_len, data, step);
+        guard->header_len = (uint8_t)(guard->header_len + step);
+        data += step;
+        n -= step;
+        if (guard->header_len == sizeof(guard->header) && begin_frame(guard) == HTTP2_GUARD_CALM)
+            return HTTP2_GUARD_CALM;
+    }
+    return HTTP2_GUARD_OK;
+}
+
+http2_guard_result_t http2_guard_note(http2_guard_t *guard, http2_guard_event_t event, uint64_t now)
+{
+    refill(guard, now);
+    switch (event) {
+    case HTTP2_GUARD_RESET:
+        return charge(guard, PRICE_RESET);
+    case HTTP2_GUARD_OVERSIZE:
+        return charge(guard, PRICE_OVERSIZE);
+    case HTTP2_GUARD_DATA_SENT:
+        guard->tokens += EARN_DATA;
+        break;
+    case HTTP2_GUARD_COMPLETED:
+        guard->tokens += EARN_COMPLETED;
+        break;
+    }
+    if (guard->tokens > HTTP2_GUARD_BURST)
+        guard->tokens = HTTP2_GUARD_BURST;
+    return HTTP2_GUARD_OK;
+}
+
+bool http2_guard_in_block(const http2_guard_t *guard)
+{
+    if (guard->block_open)
+        return true;
+    /* The last frame of the block has begun and its payload has not ended. */
+    uint8_t type = guard->header[3];
+    return guard->header_len == sizeof(guard->header) && guard->payload_left != 0 &&
+           (type == FRAME_HEADERS || type == FRAME_CONTINUATION);
+}

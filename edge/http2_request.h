@@ -1,0 +1,66 @@
+/*
+ * Request heads over HTTP/2 (RFC 9113 section 8.3): decoded fields, one at a time, become the exchange's
+ * request_t. nghttp2 has checked the order and number of pseudo-fields, names, values, Content-Length and
+ * connection-specific fields; what it leaves open is decided here: bounds, agreement of :authority and Host,
+ * the characters of the target, CONNECT, cookie crumbs.
+ *
+ * A head over its bounds is counted on and not kept, because HPACK needs every block decoded.
+ */
+#ifndef BOXEDGE_HTTP2_REQUEST_H
+#define BOXEDGE_HTTP2_REQUEST_H
+
+#include "exchange.h"
+
+/* A field section of this many times the limit is not decoded to its end: the connection is closed. */
+#define HTTP2_HEAD_HOPELESS 16
+
+typedef struct http2_head_limits {
+    uint32_t fields; /* all cookie crumbs are one */
+    uint32_t bytes;  /* names, values and 32 a field (RFC 9113 section 6.5.2) */
+} http2_head_limits_t;
+
+/* A head, or a trailer section, while it comes. Zero-filled is valid. */
+typedef struct http2_head {
+    str_t scheme, protocol, host;
+    size_t bytes;
+    uint64_t seen;  /* a bit an identity */
+    uint32_t count; /* regular fields; all crumbs are one */
+    bool malformed; /* the stream is to be reset */
+    bool oversize;
+    bool repeated; /* a field that must come once came twice */
+} http2_head_t;
+
+typedef enum http2_head_result {
+    HTTP2_HEAD_OK,
+    HTTP2_HEAD_HOPELESS_SIZE, /* close the connection */
+} http2_head_result_t;
+
+/* One field as nghttp2 decoded it. `stable_name`: the name's bytes live for ever. Copies what it keeps. */
+MUST_USE http2_head_result_t http2_head_field(http2_head_t *head, exchange_t *ex,
+                                              const http2_head_limits_t *limits, str_t name, bool stable_name,
+                                              str_t value);
+/* The same for a trailer section, into ex->request.trailers. A field that must not be there makes it
+ * malformed. */
+MUST_USE http2_head_result_t http2_trailer_field(http2_head_t *head, exchange_t *ex,
+                                                 const http2_head_limits_t *limits, str_t name, str_t value);
+/* Counts a field that nghttp2 found invalid: the head is malformed. */
+MUST_USE http2_head_result_t http2_head_invalid(http2_head_t *head, const http2_head_limits_t *limits,
+                                                size_t name_len, size_t value_len);
+
+/* Why a head is refused; status 0: it is good. */
+typedef struct http2_refusal {
+    int status;
+    const char *code;
+    const char *sentence;
+} http2_refusal_t;
+
+/*
+ * The section is complete and not malformed: fills what is left of ex->request, or says what is wrong with
+ * it. `end_stream`: no body follows.
+ */
+http2_refusal_t http2_head_finish(http2_head_t *head, exchange_t *ex, bool end_stream);
+
+/* The urgency that a Priority field asks for (RFC 9218 section 4.1), 3 where it asks for none. */
+unsigned http2_urgency(const fields_t *fields);
+
+#endif

@@ -1,0 +1,317 @@
+/*
+ * A response on its stream: what the exchange calls (client_ops_t), and what nghttp2 reads bodies with.
+ *
+ * Slices of a body wait for their flush without a copy. Then nghttp2 takes as much as windows and the output
+ * allow, straight from them, and only what is left is kept in a buffer.
+ */
+#include <assert.h>
+
+#include "http2_conn.h"
+
+/* Fields of a head that need no memory but the stack. */
+#define FEW_FIELDS 40
+
+/* ---- heads ---- */
+
+static nghttp2_nv nv_make(str_t name, str_t value)
+{
+    return (nghttp2_nv){
+        .name = (uint8_t *)name.p, .namelen = name.n, .value = (uint8_t *)value.p, .valuelen = value.n};
+}
+
+/* Names and values are copied, names in lower case, by nghttp2. */
+static size_t nv_fields(nghttp2_nv *nva, const fields_t *fields, bool tunnel)
+{
+    size_t n = 0;
+    for (uint32_t i = 0; i < fields->count; i++) {
+        const field_t *field = &fields->at[i];
+        if (tunnel && field->id == FIELD_SEC_WEBSOCKET_ACCEPT) /* RFC 8441 section 5 has none */
+            continue;
+        nva[n++] = nv_make(field->name, field->value);
+    }
+    return n;
+}
+
+typedef struct nv_list {
+    nghttp2_nv few[FEW_FIELDS];
+    nghttp2_nv *at;
+    size_t n;
+    char status[3];
+} nv_list_t;
+
+static void nv_begin(nv_list_t *list, exchange_t *ex, int status, uint32_t fields)
+{
+    assert(status >= 100 && status <= 999);
+    size_t most = (size_t)fields + 3; /* :status, content-length, date */
+    list->at = most <= FEW_FIELDS ? list->few : h2o_mem_alloc_pool(&ex->arena, most * sizeof(*list->at));
+    list->status[0] = (char)('0' + status / 100);
+    list->status[1] = (char)('0' + status / 10 % 10);
+    list->status[2] = (char)('0' + status % 10);
+    list->at[0] = nv_make(STR(":status"), str_make(list->status, sizeof(list->status)));
+    list->n = 1;
+}
+
+static bool usable(const http2_stream_t *stream)
+{
+    return stream->state != HTTP2_STREAM_CLOSED && !stream->cut && stream->conn->phase < HTTP2_FINISHED;
+}
+
+static void send_informational(exchange_t *ex, int status, const fields_t *fields)
+{
+    http2_stream_t *stream = ex->codec;
+    if (!usable(stream))
+        return;
+    nv_list_t list;
+    nv_begin(&list, ex, status, fields->count);
+    list.n += nv_fields(list.at + list.n, fields, false);
+    (void)nghttp2_submit_headers(stream->conn->session, NGHTTP2_FLAG_NONE, stream->id, NULL, list.at, list.n,
+                                 NULL);
+    if (status == 100 && !stream->request_ended)
+        http2_stream_expect_body(stream);
+}
+
+static ssize_t on_read_body(nghttp2_session *session, int32_t id, uint8_t *bytes, size_t n, uint32_t *flags,
+                            nghttp2_data_source *source, void *user_data);
+
+static void send_head(exchange_t *ex)
+{
+    http2_stream_t *stream = ex->codec;
+    loop_timer_stop(&stream->body_timer);
+    if (!usable(stream))
+        return;
+    const response_t *response = &ex->response;
+    worker_t *worker = ex->worker;
+    stream->tunnel = response->tunnel;
+    nv_list_t list;
+    nv_begin(&list, ex, response->tunnel ? 200 : response->status, response->fields.count);
+    list.n += nv_fields(list.at + list.n, &response->fields, response->tunnel);
+    if (fields_find(&response->fields, FIELD_DATE) == NULL)
+        list.at[list.n++] = nv_make(STR("date"), http_date_now(&worker->date, worker->loop));
+    char length[20];
+    if (response->content_length != LENGTH_UNKNOWN && !response->tunnel && response->status != 204) {
+        size_t at = sizeof(length);
+        uint64_t left = response->content_length;
+        do {
+            length[--at] = (char)('0' + left % 10);
+            left /= 10;
+        } while (left != 0);
+        list.at[list.n++] = nv_make(STR("content-length"), str_make(length + at, sizeof(length) - at));
+    }
+    stream->has_data = response->tunnel || !response->bodyless;
+    nghttp2_data_provider provider = {.source = {.ptr = stream}, .read_callback = on_read_body};
+    int failed = nghttp2_submit_response(stream->conn->session, stream->id, list.at, list.n,
+                                         stream->has_data ? &provider : NULL);
+    if (failed != 0)
+        (void)nghttp2_submit_rst_stream(stream->conn->session, NGHTTP2_FLAG_NONE, stream->id,
+                                        NGHTTP2_INTERNAL_ERROR);
+}
+
+/* ---- bodies ---- */
+
+/* The client owes a window update while something waits for one. */
+static void watch_stall(http2_stream_t *stream);
+
+static void stall_expired(loop_timer_t *timer)
+{
+    http2_stream_t *stream = H2O_STRUCT_FROM_MEMBER(http2_stream_t, stall_timer, timer);
+    nghttp2_session *session = stream->conn->session;
+    if (nghttp2_session_get_stream_remote_window_size(session, stream->id) <= 0 ||
+        nghttp2_session_get_remote_window_size(session) <= 0) {
+        (void)nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, stream->id, NGHTTP2_CANCEL);
+        http2_schedule(stream->conn);
+    } else {
+        watch_stall(stream); /* it waits for its turn on the connection, whose own timer runs */
+    }
+}
+
+static void watch_stall(http2_stream_t *stream)
+{
+    const worker_t *worker = stream->conn->client.worker;
+    if (http2_stream_available(stream) != 0)
+        loop_timer_start(worker->loop, &stream->stall_timer, worker->conf->timeouts.write_idle,
+                         stall_expired);
+    else
+        loop_timer_stop(&stream->stall_timer);
+}
+
+static size_t room(const exchange_t *ex)
+{
+    http2_stream_t *stream = ex->codec;
+    if (!usable(stream) || stream->response_ended)
+        return 0;
+    size_t available = http2_stream_available(stream);
+    if (available < EXCHANGE_BODY_BYTES)
+        return EXCHANGE_BODY_BYTES - available;
+    stream->room_wanted = true;
+    return 0;
+}
+
+/* Copies the staged slices, whose memory goes with the flush, behind what is buffered. */
+static void unstage(http2_stream_t *stream)
+{
+    for (; stream->staged_first != stream->staged_end; stream->staged_first++)
+        buffer_append(&stream->out, stream->staged[stream->staged_first],
+                      &stream->conn->client.worker->held_bytes);
+    stream->staged_first = stream->staged_end = 0;
+    stream->staged_bytes = 0;
+}
+
+static void send_body(exchange_t *ex, str_t data)
+{
+    http2_stream_t *stream = ex->codec;
+    if (!usable(stream) || data.n == 0)
+        return;
+    assert(stream->has_data && !stream->response_ended);
+    if (stream->staged_end == HTTP2_STAGED)
+        unstage(stream);
+    stream->staged[stream->staged_end++] = data;
+    stream->staged_bytes += data.n;
+}
+
+static void send_end(exchange_t *ex)
+{
+    http2_stream_t *stream = ex->codec;
+    if (!usable(stream) || stream->response_ended)
+        return;
+    stream->response_ended = true;
+    const fields_t *trailers = &ex->response.trailers;
+    for (uint32_t i = 0; i < trailers->count; i++)
+        fields_add(&ex->arena, &stream->trailers, trailers->at[i].id,
+                   str_dup(&ex->arena, trailers->at[i].name), str_dup(&ex->arena, trailers->at[i].value));
+}
+
+static void flush(exchange_t *ex)
+{
+    http2_stream_t *stream = ex->codec;
+    http2_conn_t *conn = stream->conn;
+    if (!usable(stream))
+        return;
+    if (stream->deferred && (http2_stream_available(stream) != 0 || stream->response_ended)) {
+        stream->deferred = false;
+        (void)nghttp2_session_resume_data(conn->session, stream->id);
+    }
+    http2_schedule(conn);
+    if (!conn->receiving && !conn->sending && !conn->failed && !http2_output_gather(conn))
+        conn->failed = true;
+    if (stream->state == HTTP2_STREAM_CLOSED)
+        return;
+    unstage(stream);
+    if (!loop_timer_running(&stream->stall_timer))
+        watch_stall(stream);
+}
+
+static void cut(exchange_t *ex)
+{
+    http2_stream_t *stream = ex->codec;
+    if (!usable(stream))
+        return;
+    stream->cut = true;
+    if (stream->detached) {
+        http2_stream_close(stream, EXCHANGE_END_CUT);
+        return;
+    }
+    (void)nghttp2_submit_rst_stream(stream->conn->session, NGHTTP2_FLAG_NONE, stream->id,
+                                    stream->tunnel ? NGHTTP2_CANCEL : NGHTTP2_INTERNAL_ERROR);
+    http2_schedule(stream->conn);
+}
+
+static void resume_request(exchange_t *ex)
+{
+    http2_stream_wake(ex->codec);
+}
+
+const client_ops_t http2_client_ops = {
+    .send_informational = send_informational,
+    .send_head = send_head,
+    .room = room,
+    .send_body = send_body,
+    .send_end = send_end,
+    .flush = flush,
+    .cut = cut,
+    .resume_request = resume_request,
+};
+
+/* ---- what nghttp2 reads ---- */
+
+static void submit_trailers(http2_stream_t *stream)
+{
+    nv_list_t list;
+    nv_begin(&list, stream->ex, 200, stream->trailers.count);
+    list.n = nv_fields(list.at, &stream->trailers, false); /* in place of :status */
+    (void)nghttp2_submit_trailer(stream->conn->session, stream->id, list.at, list.n);
+}
+
+static ssize_t on_read_body(nghttp2_session *session, int32_t id, uint8_t *bytes, size_t n, uint32_t *flags,
+                            nghttp2_data_source *source, void *user_data)
+{
+    (void)session;
+    (void)id;
+    (void)bytes;
+    (void)user_data;
+    http2_stream_t *stream = source->ptr;
+    size_t available = http2_stream_available(stream);
+    if (available == 0 && !stream->response_ended) {
+        stream->deferred = true;
+        return NGHTTP2_ERR_DEFERRED;
+    }
+    *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+    if (n < available)
+        return (ssize_t)n;
+    if (stream->response_ended) {
+        *flags |= NGHTTP2_DATA_FLAG_EOF;
+        if (stream->trailers.count != 0) {
+            *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+            submit_trailers(stream);
+        }
+    }
+    return (ssize_t)available;
+}
+
+void http2_stream_take(http2_stream_t *stream, char *to, size_t n)
+{
+    http2_conn_t *conn = stream->conn;
+    size_t buffered = buffer_size(&stream->out);
+    size_t now = buffered < n ? buffered : n;
+    if (now != 0) {
+        memcpy(to, buffer_str(&stream->out).p, now);
+        buffer_consume(&stream->out, now, &conn->client.worker->held_bytes);
+    }
+    while (now != n) {
+        assert(stream->staged_first != stream->staged_end);
+        str_t *slice = &stream->staged[stream->staged_first];
+        size_t step = slice->n < n - now ? slice->n : n - now;
+        memcpy(to + now, slice->p, step);
+        *slice = str_from_offset(*slice, step);
+        now += step;
+        stream->staged_bytes -= step;
+        if (slice->n == 0)
+            stream->staged_first++;
+    }
+    if (loop_timer_running(&stream->stall_timer))
+        watch_stall(stream);
+    if (stream->room_wanted && http2_stream_available(stream) <= EXCHANGE_BODY_BYTES / 2 &&
+        !h2o_linklist_is_linked(&stream->roomy))
+        h2o_linklist_insert(&conn->roomy, &stream->roomy);
+}
+
+bool http2_streams_room(http2_conn_t *conn)
+{
+    h2o_linklist_t now;
+    h2o_linklist_init_anchor(&now);
+    h2o_linklist_insert_list(&now, &conn->roomy);
+    bool any = !h2o_linklist_is_empty(&now);
+    while (!h2o_linklist_is_empty(&now)) {
+        http2_stream_t *stream = H2O_STRUCT_FROM_MEMBER(http2_stream_t, roomy, now.next);
+        h2o_linklist_unlink(&stream->roomy);
+        stream->room_wanted = false;
+        exchange_response_room(stream->ex);
+    }
+    return any;
+}
+
+void http2_stream_drop_output(http2_stream_t *stream)
+{
+    buffer_clear(&stream->out, &stream->conn->client.worker->held_bytes);
+    stream->staged_first = stream->staged_end = 0;
+    stream->staged_bytes = 0;
+}

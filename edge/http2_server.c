@@ -1,0 +1,420 @@
+/*
+ * A client's connection over HTTP/2: nghttp2's session on a conn_t, its phases and its timers.
+ *
+ * Reads feed nghttp2, whose callbacks work on streams; everything that follows from them, frames to write,
+ * room for bodies, exchanges to end, waits for http2_turn at the end of the loop turn, so that all frames of
+ * a turn leave in one write. Phases only move forward (http2_phase_t).
+ */
+#include <assert.h>
+
+#include "http2_conn.h"
+
+/* Writes of up to HTTP2_OUTPUT_BYTES in one turn of the loop, for one connection. */
+#define ROUNDS 4
+
+static void set_phase(http2_conn_t *conn, http2_phase_t phase)
+{
+    assert(phase > conn->phase);
+    conn->phase = phase;
+}
+
+static loop_t *loop_of(const http2_conn_t *conn)
+{
+    return conn->client.worker->loop;
+}
+
+/* ---- the end ---- */
+
+static void close_streams(http2_conn_t *conn)
+{
+    while (!h2o_linklist_is_empty(&conn->streams))
+        http2_stream_close(H2O_STRUCT_FROM_MEMBER(http2_stream_t, link, conn->streams.next),
+                           EXCHANGE_END_CLIENT_GONE);
+}
+
+static void conn_destroy(http2_conn_t *conn)
+{
+    assert(!conn->receiving && !conn->sending);
+    bool flushed = !http2_output_pending(conn) && conn_flushed(conn->client.conn);
+    http2_streams_end(conn, flushed);
+    close_streams(conn);
+    for (h2o_linklist_t *link = conn->closed.next; link != &conn->closed; link = link->next) {
+        http2_stream_t *stream = H2O_STRUCT_FROM_MEMBER(http2_stream_t, link, link);
+        if (stream->how == EXCHANGE_END_COMPLETE)
+            stream->how = EXCHANGE_END_CLIENT_GONE; /* its last bytes never left */
+    }
+    http2_streams_end(conn, true);
+    assert(conn->stream_count == 0 && conn->held == 0 && conn->grown == 0);
+    loop_undefer(&conn->task);
+    loop_timer_stop(&conn->timer);
+    loop_timer_stop(&conn->write_timer);
+    http2_output_clear(conn);
+    nghttp2_session_del(conn->session);
+    client_fini(&conn->client);
+    free(conn);
+}
+
+static void destroy(client_t *client)
+{
+    conn_destroy((http2_conn_t *)client);
+}
+
+static void timer_expired(loop_timer_t *timer);
+
+static void wait_for(http2_conn_t *conn, http2_wait_t wait)
+{
+    const conf_t *conf = conn->client.worker->conf;
+    static const uint32_t fixed[] = {
+        [HTTP2_WAIT_NOTICE] = HTTP2_NOTICE_MS, [HTTP2_WAIT_LINGER] = HTTP2_LINGER_MS};
+    if (conn->wait == wait)
+        return;
+    conn->wait = wait;
+    if (wait == HTTP2_WAIT_NOTHING)
+        loop_timer_stop(&conn->timer);
+    else if (wait == HTTP2_WAIT_HEAD)
+        loop_timer_start(loop_of(conn), &conn->timer, conf->timeouts.head, timer_expired);
+    else if (wait == HTTP2_WAIT_KEEP_ALIVE)
+        loop_timer_start(loop_of(conn), &conn->timer, conf->timeouts.keep_alive, timer_expired);
+    else
+        loop_timer_start(loop_of(conn), &conn->timer, fixed[wait], timer_expired);
+}
+
+void http2_finish(http2_conn_t *conn, uint32_t code)
+{
+    if (conn->phase >= HTTP2_FINISHED)
+        return;
+    set_phase(conn, HTTP2_FINISHED);
+    if (code == NGHTTP2_ENHANCE_YOUR_CALM)
+        counter_add(&conn->client.worker->counters->http2_abuse_total, 1);
+    close_streams(conn);
+    http2_output_goaway(conn, code);
+    wait_for(conn, HTTP2_WAIT_LINGER);
+    http2_schedule(conn);
+}
+
+/*
+ * Everything was said: our direction ends, and the client is listened to for a moment, because closing a
+ * socket with unread bytes would destroy what it has not read yet.
+ */
+static void linger(http2_conn_t *conn)
+{
+    set_phase(conn, HTTP2_LINGER);
+    close_streams(conn);
+    http2_streams_end(conn, true);
+    http2_output_clear(conn);
+    loop_timer_stop(&conn->write_timer);
+    wait_for(conn, HTTP2_WAIT_LINGER);
+    conn_shutdown_write(conn->client.conn);
+    conn_want_write(conn->client.conn, false);
+    conn_want_read(conn->client.conn, true);
+}
+
+/* ---- a turn ---- */
+
+static void write_expired(loop_timer_t *timer)
+{
+    conn_destroy(H2O_STRUCT_FROM_MEMBER(http2_conn_t, write_timer, timer));
+}
+
+/* What the connection waits for now. */
+static void settle(http2_conn_t *conn, bool blocked)
+{
+    const conf_t *conf = conn->client.worker->conf;
+    bool flushed = conn_flushed(conn->client.conn);
+    conn_want_write(conn->client.conn, blocked || !flushed);
+    /* Responses that are complete but for the kernel hold exchanges that nghttp2 no longer counts. */
+    conn_want_read(conn->client.conn,
+                   conn->phase < HTTP2_FINISHED && conn->closed_count <= conf->limits.streams);
+    if (flushed && !http2_output_pending(conn))
+        loop_timer_stop(&conn->write_timer);
+    else if (!loop_timer_running(&conn->write_timer))
+        loop_timer_start(loop_of(conn), &conn->write_timer, conf->timeouts.write_idle, write_expired);
+    if (conn->phase == HTTP2_FINISHED || conn->phase == HTTP2_NOTICED)
+        return;
+    if (!conn->settings_came || http2_guard_in_block(&conn->guard))
+        wait_for(conn, HTTP2_WAIT_HEAD);
+    else if (conn->stream_count == 0)
+        wait_for(conn, HTTP2_WAIT_KEEP_ALIVE);
+    else
+        wait_for(conn, HTTP2_WAIT_NOTHING);
+}
+
+/* One round of bodies in, frames out. Answers what the write answered; *more: another round has work. */
+static conn_result_t round_trip(http2_conn_t *conn, bool *more)
+{
+    *more = false;
+    if (conn->phase < HTTP2_FINISHED) {
+        http2_streams_resume(conn);
+        if (!conn->failed && !http2_output_gather(conn))
+            conn->failed = true;
+        if (conn->calm || conn->failed)
+            http2_finish(conn, conn->calm ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_INTERNAL_ERROR);
+    }
+    conn_result_t result = http2_output_write(conn);
+    if (result == CONN_OK && conn->phase < HTTP2_FINISHED)
+        *more = http2_streams_room(conn) || nghttp2_session_want_write(conn->session) != 0 ||
+                !h2o_linklist_is_empty(&conn->touched);
+    return result;
+}
+
+static bool is_over(http2_conn_t *conn)
+{
+    if (http2_output_pending(conn))
+        return false;
+    return conn->phase == HTTP2_FINISHED ||
+           (nghttp2_session_want_read(conn->session) == 0 && nghttp2_session_want_write(conn->session) == 0);
+}
+
+/* May free the connection. */
+static void http2_turn(http2_conn_t *conn)
+{
+    if (conn->phase == HTTP2_LINGER)
+        return;
+    bool more = true;
+    conn_result_t result = CONN_OK;
+    for (int round = 0; round < ROUNDS && more && result == CONN_OK; round++)
+        result = round_trip(conn, &more);
+    if (result != CONN_OK && result != CONN_AGAIN) {
+        conn_destroy(conn);
+        return;
+    }
+    http2_streams_end(conn, !http2_output_pending(conn) && conn_flushed(conn->client.conn));
+    if (is_over(conn))
+        linger(conn);
+    else
+        settle(conn, more || result == CONN_AGAIN);
+}
+
+static void run_task(loop_task_t *task)
+{
+    http2_turn(H2O_STRUCT_FROM_MEMBER(http2_conn_t, task, task));
+}
+
+void http2_schedule(http2_conn_t *conn)
+{
+    loop_defer(loop_of(conn), &conn->task, run_task);
+}
+
+static void timer_expired(loop_timer_t *timer)
+{
+    http2_conn_t *conn = H2O_STRUCT_FROM_MEMBER(http2_conn_t, timer, timer);
+    http2_wait_t wait = conn->wait;
+    conn->wait = HTTP2_WAIT_NOTHING;
+    switch (wait) {
+    case HTTP2_WAIT_HEAD:
+        http2_finish(conn, NGHTTP2_PROTOCOL_ERROR);
+        break;
+    case HTTP2_WAIT_KEEP_ALIVE:
+        (void)nghttp2_session_terminate_session(conn->session, NGHTTP2_NO_ERROR);
+        break;
+    case HTTP2_WAIT_NOTICE:
+        http2_drain_finally(conn);
+        break;
+    case HTTP2_WAIT_LINGER:
+        conn_destroy(conn);
+        return;
+    case HTTP2_WAIT_NOTHING:
+        assert(false);
+    }
+    http2_turn(conn);
+}
+
+/* ---- draining (RFC 9113 section 6.8) ---- */
+
+static void drain(client_t *client)
+{
+    http2_conn_t *conn = (http2_conn_t *)client;
+    if (conn->phase != HTTP2_OPEN)
+        return;
+    set_phase(conn, HTTP2_NOTICED);
+    (void)nghttp2_submit_shutdown_notice(conn->session);
+    (void)nghttp2_submit_ping(conn->session, NGHTTP2_FLAG_NONE, NULL);
+    wait_for(conn, HTTP2_WAIT_NOTICE);
+    for (h2o_linklist_t *link = conn->streams.next; link != &conn->streams; link = link->next) {
+        http2_stream_t *stream = H2O_STRUCT_FROM_MEMBER(http2_stream_t, link, link);
+        if (stream->state == HTTP2_STREAM_OPEN)
+            exchange_drain(stream->ex);
+    }
+    http2_schedule(conn);
+}
+
+void http2_drain_finally(http2_conn_t *conn)
+{
+    set_phase(conn, HTTP2_DRAINING);
+    wait_for(conn, HTTP2_WAIT_NOTHING);
+    (void)nghttp2_submit_goaway(conn->session, NGHTTP2_FLAG_NONE,
+                                nghttp2_session_get_last_proc_stream_id(conn->session), NGHTTP2_NO_ERROR,
+                                NULL, 0);
+    http2_schedule(conn);
+}
+
+/* ---- what comes ---- */
+
+static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
+{
+    (void)session;
+    http2_conn_t *conn = user_data;
+    switch (frame->hd.type) {
+    case NGHTTP2_HEADERS:
+    case NGHTTP2_DATA:
+        http2_stream_frame(conn, frame);
+        break;
+    case NGHTTP2_SETTINGS:
+        if ((frame->hd.flags & NGHTTP2_FLAG_ACK) == 0)
+            conn->settings_came = true;
+        break;
+    case NGHTTP2_PING:
+        if ((frame->hd.flags & NGHTTP2_FLAG_ACK) != 0 && conn->phase == HTTP2_NOTICED)
+            http2_drain_finally(conn);
+        break;
+    default:
+        break;
+    }
+    return 0;
+}
+
+static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
+{
+    (void)session;
+    if (frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS ||
+        frame->hd.type == NGHTTP2_RST_STREAM)
+        http2_stream_frame_sent(user_data, frame);
+    return 0;
+}
+
+/* A response head that cannot be sent (it is over nghttp2's bound) must not leave its stream hanging. */
+static int on_frame_not_send(nghttp2_session *session, const nghttp2_frame *frame, int error, void *user_data)
+{
+    (void)user_data;
+    if (frame->hd.type == NGHTTP2_HEADERS && error != NGHTTP2_ERR_STREAM_CLOSED &&
+        error != NGHTTP2_ERR_STREAM_CLOSING)
+        (void)nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
+                                        NGHTTP2_INTERNAL_ERROR);
+    return 0;
+}
+
+static uint32_t code_of(ssize_t error)
+{
+    switch (error) {
+    case NGHTTP2_ERR_FLOODED:
+    case NGHTTP2_ERR_TOO_MANY_CONTINUATIONS:
+        return NGHTTP2_ENHANCE_YOUR_CALM;
+    case NGHTTP2_ERR_BAD_CLIENT_MAGIC:
+        return NGHTTP2_PROTOCOL_ERROR;
+    default:
+        return NGHTTP2_INTERNAL_ERROR;
+    }
+}
+
+static void receive(http2_conn_t *conn, const char *data, size_t n)
+{
+    if (http2_guard_scan(&conn->guard, data, n, http2_now(conn)) == HTTP2_GUARD_CALM) {
+        http2_finish(conn, NGHTTP2_ENHANCE_YOUR_CALM);
+        return;
+    }
+    conn->receiving = true;
+    ssize_t taken = nghttp2_session_mem_recv(conn->session, (const uint8_t *)data, n);
+    conn->receiving = false;
+    http2_streams_resume(conn); /* before `data` goes */
+    bool flooded = http2_output_pending(conn) &&
+                   nghttp2_session_get_outbound_queue_size(conn->session) > HTTP2_QUEUE_FRAMES;
+    if (conn->calm || flooded)
+        http2_finish(conn, NGHTTP2_ENHANCE_YOUR_CALM);
+    else if (taken < 0)
+        http2_finish(conn, code_of(taken));
+}
+
+static void on_readable(void *owner)
+{
+    http2_conn_t *conn = owner;
+    char *buffer = conn->client.worker->scratch;
+    size_t got;
+    conn_result_t result = conn_read(conn->client.conn, buffer, CONN_TURN_BYTES, &got);
+    if (result == CONN_AGAIN)
+        return;
+    if (result == CONN_OK && conn->phase == HTTP2_LINGER)
+        conn->lingered += got;
+    if (result != CONN_OK || conn->lingered > HTTP2_LINGER_BYTES) {
+        conn_destroy(conn);
+        return;
+    }
+    if (conn->phase < HTTP2_FINISHED)
+        receive(conn, buffer, got);
+    http2_schedule(conn);
+}
+
+static void on_writable(void *owner)
+{
+    http2_turn(owner);
+}
+
+/* Reads are paused for a client that takes nothing: it will not come back. */
+static void on_hangup(void *owner, bool reset)
+{
+    (void)reset;
+    conn_destroy(owner);
+}
+
+static const conn_handlers_t handlers = {
+    .readable = on_readable, .writable = on_writable, .hangup = on_hangup};
+
+/* ---- the beginning ---- */
+
+static nghttp2_session *session_new(http2_conn_t *conn)
+{
+    nghttp2_session_callbacks *callbacks;
+    nghttp2_option *option;
+    nghttp2_session *session;
+    if (nghttp2_session_callbacks_new(&callbacks) != 0 || nghttp2_option_new(&option) != 0)
+        abort();
+    http2_stream_callbacks(callbacks);
+    http2_output_callbacks(callbacks);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);
+    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send);
+    nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, on_frame_not_send);
+    nghttp2_option_set_no_auto_window_update(option, 1);
+    nghttp2_option_set_no_closed_streams(option, 1);
+    /* Resets are the guard's, which tells busy browsers from attacks. */
+    nghttp2_option_set_stream_reset_rate_limit(option, UINT64_MAX, UINT64_MAX);
+    if (nghttp2_session_server_new2(&session, callbacks, conn, option) != 0)
+        abort();
+    nghttp2_option_del(option);
+    nghttp2_session_callbacks_del(callbacks);
+    return session;
+}
+
+static void announce(http2_conn_t *conn)
+{
+    const conf_t *conf = conn->client.worker->conf;
+    const nghttp2_settings_entry settings[] = {
+        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, conf->limits.streams},
+        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, conf->limits.head_bytes},
+        {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
+        {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
+    };
+    int failed = nghttp2_submit_settings(conn->session, NGHTTP2_FLAG_NONE, settings,
+                                         sizeof(settings) / sizeof(settings[0]));
+    failed |=
+        nghttp2_session_set_local_window_size(conn->session, NGHTTP2_FLAG_NONE, 0, HTTP2_CONNECTION_WINDOW);
+    assert(failed == 0);
+    (void)failed;
+}
+
+void http2_server_new(const client_t *accepted)
+{
+    http2_conn_t *conn = calloc(1, sizeof(*conn));
+    if (conn == NULL)
+        abort();
+    client_init(&conn->client, accepted);
+    conn->client.drain = drain;
+    conn->client.destroy = destroy;
+    h2o_linklist_init_anchor(&conn->streams);
+    h2o_linklist_init_anchor(&conn->closed);
+    h2o_linklist_init_anchor(&conn->touched);
+    h2o_linklist_init_anchor(&conn->roomy);
+    http2_guard_init(&conn->guard, http2_now(conn));
+    conn->session = session_new(conn);
+    announce(conn);
+    conn_set_owner(conn->client.conn, &handlers, conn);
+    http2_schedule(conn);
+}

@@ -1,0 +1,407 @@
+/*
+ * One stream between nghttp2 and its exchange: the request's head and body from nghttp2's callbacks, and when
+ * each is over. The other direction is http2_response.c.
+ *
+ * Request body: bytes that the exchange has room for go straight to it; others are held. The connection's
+ * window is given back for every byte at once, so that a held stream never stalls its neighbours; the
+ * stream's window only while the exchange has room, so that it holds what the client was granted and no more.
+ */
+#include <assert.h>
+
+#include "http2_conn.h"
+
+static http2_head_limits_t limits_of(const http2_conn_t *conn)
+{
+    const conf_t *conf = conn->client.worker->conf;
+    return (http2_head_limits_t){.fields = conf->limits.head_fields, .bytes = conf->limits.head_bytes};
+}
+
+static http2_stream_t *find(http2_conn_t *conn, int32_t id)
+{
+    return nghttp2_session_get_stream_user_data(conn->session, id);
+}
+
+static void reset(http2_stream_t *stream, uint32_t code)
+{
+    (void)nghttp2_submit_rst_stream(stream->conn->session, NGHTTP2_FLAG_NONE, stream->id, code);
+    http2_schedule(stream->conn);
+}
+
+/* ---- heads ---- */
+
+static void stream_new(http2_conn_t *conn, int32_t id)
+{
+    exchange_t *ex = exchange_new(&conn->client, &http2_client_ops, NULL);
+    http2_stream_t *stream = h2o_mem_alloc_pool(&ex->arena, sizeof(*stream));
+    *stream = (http2_stream_t){.conn = conn, .ex = ex, .id = id, .window = HTTP2_STREAM_WINDOW};
+    ex->codec = stream;
+    ex->request.version = HTTP_2;
+    h2o_linklist_insert(&conn->streams, &stream->link);
+    conn->stream_count++;
+    (void)nghttp2_session_set_stream_user_data(conn->session, id, stream);
+}
+
+static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
+{
+    (void)session;
+    http2_conn_t *conn = user_data;
+    if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+        stream_new(conn, frame->hd.stream_id);
+        return 0;
+    }
+    http2_stream_t *stream = find(conn, frame->hd.stream_id);
+    if (stream != NULL)
+        stream->head = (http2_head_t){.bytes = 0};
+    return 0;
+}
+
+static int answer(http2_conn_t *conn, http2_head_result_t result)
+{
+    if (result == HTTP2_HEAD_OK)
+        return 0;
+    conn->calm = true;
+    return NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghttp2_rcbuf *name,
+                     nghttp2_rcbuf *value, uint8_t flags, void *user_data)
+{
+    (void)session;
+    (void)flags;
+    http2_conn_t *conn = user_data;
+    http2_stream_t *stream = find(conn, frame->hd.stream_id);
+    if (stream == NULL || stream->state == HTTP2_STREAM_CLOSED)
+        return 0;
+    nghttp2_vec n = nghttp2_rcbuf_get_buf(name), v = nghttp2_rcbuf_get_buf(value);
+    str_t name_str = str_make((const char *)n.base, n.len), value_str = str_make((const char *)v.base, v.len);
+    http2_head_limits_t limits = limits_of(conn);
+    if (frame->headers.cat == NGHTTP2_HCAT_REQUEST)
+        return answer(conn, http2_head_field(&stream->head, stream->ex, &limits, name_str,
+                                             nghttp2_rcbuf_is_static(name) != 0, value_str));
+    return answer(conn, http2_trailer_field(&stream->head, stream->ex, &limits, name_str, value_str));
+}
+
+/* nghttp2 would drop the field and go on. */
+static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *frame, nghttp2_rcbuf *name,
+                             nghttp2_rcbuf *value, uint8_t flags, void *user_data)
+{
+    (void)session;
+    (void)flags;
+    http2_conn_t *conn = user_data;
+    http2_stream_t *stream = find(conn, frame->hd.stream_id);
+    if (stream == NULL || stream->state == HTTP2_STREAM_CLOSED)
+        return 0;
+    http2_head_limits_t limits = limits_of(conn);
+    return answer(conn, http2_head_invalid(&stream->head, &limits, nghttp2_rcbuf_get_buf(name).len,
+                                           nghttp2_rcbuf_get_buf(value).len));
+}
+
+/*
+ * Streams share the connection in turns, within the urgency that the client asked for: a download that is not
+ * "incremental" (RFC 9218) would otherwise keep all others waiting to its end, and those may be other
+ * previews'.
+ */
+static void set_priority(http2_stream_t *stream)
+{
+    nghttp2_extpri extpri = {.urgency = http2_urgency(&stream->ex->request.fields), .inc = 1};
+    (void)nghttp2_session_change_extpri_stream_priority(stream->conn->session, stream->id, &extpri, 1);
+}
+
+static void note(http2_conn_t *conn, http2_guard_event_t event)
+{
+    if (http2_guard_note(&conn->guard, event, http2_now(conn)) == HTTP2_GUARD_CALM)
+        conn->calm = true;
+}
+
+/* The client owes body bytes while the exchange would take some and no response has begun. */
+static void watch_body(http2_stream_t *stream)
+{
+    const exchange_t *ex = stream->ex;
+    bool waits_for_continue = ex->request.expect_continue && !ex->continued;
+    bool owed = stream->state == HTTP2_STREAM_OPEN && ex->request.has_body && !stream->request_ended &&
+                ex->state < EXCHANGE_RESPONSE && !waits_for_continue && buffer_size(&stream->in) == 0 &&
+                exchange_request_room(ex) > 0;
+    if (owed)
+        http2_stream_expect_body(stream);
+    else
+        loop_timer_stop(&stream->body_timer);
+}
+
+static void body_expired(loop_timer_t *timer)
+{
+    http2_stream_t *stream = H2O_STRUCT_FROM_MEMBER(http2_stream_t, body_timer, timer);
+    if (stream->ex->state < EXCHANGE_RESPONSE)
+        exchange_refuse(stream->ex, 408, "request_timeout", "The request's body did not come in time.");
+}
+
+void http2_stream_expect_body(http2_stream_t *stream)
+{
+    const worker_t *worker = stream->conn->client.worker;
+    loop_timer_start(worker->loop, &stream->body_timer, worker->conf->timeouts.body_idle, body_expired);
+}
+
+static void head_complete(http2_stream_t *stream, bool end_stream)
+{
+    exchange_t *ex = stream->ex;
+    stream->request_ended = stream->end_passed = end_stream;
+    if (stream->head.malformed) {
+        reset(stream, NGHTTP2_PROTOCOL_ERROR);
+        return;
+    }
+    http2_refusal_t refusal = http2_head_finish(&stream->head, ex, end_stream);
+    if (stream->head.oversize)
+        note(stream->conn, HTTP2_GUARD_OVERSIZE);
+    stream->state = HTTP2_STREAM_OPEN;
+    set_priority(stream);
+    if (refusal.status != 0)
+        exchange_refuse(ex, refusal.status, refusal.code, refusal.sentence);
+    else
+        exchange_start(ex);
+    watch_body(stream);
+}
+
+/* ---- request bodies ---- */
+
+static void touch(http2_stream_t *stream)
+{
+    if (!h2o_linklist_is_linked(&stream->touched))
+        h2o_linklist_insert(&stream->conn->touched, &stream->touched);
+}
+
+static void hold(http2_stream_t *stream, str_t data)
+{
+    http2_conn_t *conn = stream->conn;
+    if (conn->held + data.n > HTTP2_HELD_BYTES) {
+        reset(stream, NGHTTP2_ENHANCE_YOUR_CALM);
+        return;
+    }
+    buffer_append(&stream->in, data, &conn->client.worker->held_bytes);
+    conn->held += data.n;
+}
+
+static void release_held(http2_stream_t *stream, size_t n)
+{
+    http2_conn_t *conn = stream->conn;
+    buffer_consume(&stream->in, n, &conn->client.worker->held_bytes);
+    conn->held -= n;
+}
+
+static void pass(http2_stream_t *stream, str_t data)
+{
+    exchange_request_body(stream->ex, data);
+    stream->unacked += (uint32_t)data.n;
+}
+
+static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *bytes, size_t n,
+                         void *user_data)
+{
+    (void)flags;
+    http2_conn_t *conn = user_data;
+    (void)nghttp2_session_consume_connection(session, n);
+    http2_stream_t *stream = find(conn, id);
+    if (stream == NULL || stream->state != HTTP2_STREAM_OPEN || stream->ex->state == EXCHANGE_DONE)
+        return 0; /* nobody wants it: a reset follows or has gone out */
+    str_t data = str_make((const char *)bytes, n);
+    size_t room = buffer_size(&stream->in) == 0 ? exchange_request_room(stream->ex) : 0;
+    size_t now = room < n ? room : n;
+    if (now != 0)
+        pass(stream, str_make(data.p, now));
+    if (now != n)
+        hold(stream, str_from_offset(data, now));
+    touch(stream);
+    return 0;
+}
+
+/*
+ * Gives the stream's window back for what the exchange took, and doubles it each time that a whole window was
+ * taken, as long as the connection's share of grown windows lasts: uploads over long paths need more than 64
+ * KiB in flight.
+ */
+static void give_window(http2_stream_t *stream)
+{
+    http2_conn_t *conn = stream->conn;
+    if (stream->unacked == 0 || stream->request_ended || buffer_size(&stream->in) != 0 ||
+        exchange_request_room(stream->ex) == 0)
+        return;
+    (void)nghttp2_session_consume_stream(conn->session, stream->id, stream->unacked);
+    stream->taken += stream->unacked;
+    stream->unacked = 0;
+    if (stream->taken < stream->window || conn->grown == HTTP2_GROWN_BYTES)
+        return;
+    uint32_t left = HTTP2_GROWN_BYTES - conn->grown;
+    uint32_t more = stream->window < left ? stream->window : left;
+    conn->grown += more;
+    stream->window += more;
+    stream->taken = 0;
+    (void)nghttp2_session_set_local_window_size(conn->session, NGHTTP2_FLAG_NONE, stream->id,
+                                                (int32_t)stream->window);
+}
+
+static void pass_held(http2_stream_t *stream)
+{
+    while (buffer_size(&stream->in) != 0) {
+        str_t data = buffer_str(&stream->in);
+        size_t room = exchange_request_room(stream->ex);
+        if (room == 0)
+            return;
+        if (data.n > room)
+            data.n = room;
+        pass(stream, data);
+        exchange_request_flush(stream->ex);
+        release_held(stream, data.n);
+    }
+}
+
+static void resume(http2_stream_t *stream)
+{
+    exchange_t *ex = stream->ex;
+    exchange_request_flush(ex); /* also where the stream is gone: slices of the read buffer must not stay */
+    if (stream->state == HTTP2_STREAM_CLOSED)
+        return;
+    if (ex->state == EXCHANGE_DONE)
+        release_held(stream, buffer_size(&stream->in));
+    pass_held(stream);
+    /* A handshake has no end that the box could see before the tunnel is open. */
+    bool handshake = ex->request.websocket && ex->state < EXCHANGE_TUNNEL;
+    if (stream->request_ended && !stream->end_passed && buffer_size(&stream->in) == 0 && !handshake) {
+        stream->end_passed = true;
+        exchange_request_end(ex);
+        exchange_request_flush(ex);
+    }
+    if (stream->detached && stream->end_passed) {
+        http2_stream_close(stream, EXCHANGE_END_COMPLETE);
+        return;
+    }
+    give_window(stream);
+    watch_body(stream);
+}
+
+void http2_streams_resume(http2_conn_t *conn)
+{
+    h2o_linklist_t now;
+    h2o_linklist_init_anchor(&now);
+    h2o_linklist_insert_list(&now, &conn->touched);
+    while (!h2o_linklist_is_empty(&now)) {
+        http2_stream_t *stream = H2O_STRUCT_FROM_MEMBER(http2_stream_t, touched, now.next);
+        h2o_linklist_unlink(&stream->touched);
+        resume(stream);
+    }
+}
+
+void http2_stream_wake(http2_stream_t *stream)
+{
+    if (stream->state != HTTP2_STREAM_OPEN)
+        return;
+    touch(stream);
+    http2_schedule(stream->conn);
+}
+
+/* ---- frames and the end ---- */
+
+void http2_stream_frame(http2_conn_t *conn, const nghttp2_frame *frame)
+{
+    http2_stream_t *stream = find(conn, frame->hd.stream_id);
+    if (stream == NULL || stream->state == HTTP2_STREAM_CLOSED)
+        return;
+    bool end_stream = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+    if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+        head_complete(stream, end_stream);
+        return;
+    }
+    if (frame->hd.type == NGHTTP2_HEADERS && (stream->head.malformed || stream->head.oversize)) {
+        reset(stream, NGHTTP2_PROTOCOL_ERROR);
+        return;
+    }
+    if (end_stream && stream->state == HTTP2_STREAM_OPEN) {
+        stream->request_ended = true;
+        touch(stream);
+    }
+}
+
+void http2_stream_frame_sent(http2_conn_t *conn, const nghttp2_frame *frame)
+{
+    if (frame->hd.type == NGHTTP2_RST_STREAM) {
+        uint32_t code = frame->rst_stream.error_code;
+        /* Ours, or provoked by what the client sent? */
+        if (code != NGHTTP2_NO_ERROR && code != NGHTTP2_INTERNAL_ERROR && code != NGHTTP2_CANCEL)
+            note(conn, HTTP2_GUARD_RESET);
+        return;
+    }
+    if (frame->hd.type == NGHTTP2_DATA && frame->hd.length != 0)
+        note(conn, HTTP2_GUARD_DATA_SENT);
+    if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0)
+        return;
+    http2_stream_t *stream = find(conn, frame->hd.stream_id);
+    if (stream == NULL)
+        return;
+    stream->end_sent = true;
+    loop_timer_stop(&stream->stall_timer);
+    note(conn, HTTP2_GUARD_COMPLETED);
+    if (!stream->request_ended && !stream->tunnel) /* RFC 9113 section 8.1 */
+        reset(stream, NGHTTP2_NO_ERROR);
+}
+
+void http2_stream_close(http2_stream_t *stream, exchange_end_t how)
+{
+    http2_conn_t *conn = stream->conn;
+    assert(stream->state != HTTP2_STREAM_CLOSED);
+    stream->state = HTTP2_STREAM_CLOSED;
+    stream->how = how;
+    h2o_linklist_unlink(&stream->link);
+    h2o_linklist_insert(&conn->closed, &stream->link);
+    conn->closed_count++;
+    if (h2o_linklist_is_linked(&stream->roomy))
+        h2o_linklist_unlink(&stream->roomy);
+    loop_timer_stop(&stream->body_timer);
+    loop_timer_stop(&stream->stall_timer);
+    release_held(stream, buffer_size(&stream->in));
+    conn->grown -= stream->window - HTTP2_STREAM_WINDOW;
+    http2_stream_drop_output(stream);
+    http2_schedule(conn);
+}
+
+static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, void *user_data)
+{
+    (void)session;
+    (void)code;
+    http2_stream_t *stream = find(user_data, id);
+    if (stream == NULL || stream->state == HTTP2_STREAM_CLOSED)
+        return 0;
+    bool complete = stream->end_sent && (stream->request_ended || !stream->tunnel) && !stream->cut;
+    if (complete && stream->tunnel && !stream->end_passed) {
+        stream->detached = true;
+        http2_stream_wake(stream);
+    } else if (complete) {
+        http2_stream_close(stream, EXCHANGE_END_COMPLETE);
+    } else {
+        http2_stream_close(stream, stream->cut ? EXCHANGE_END_CUT : EXCHANGE_END_CLIENT_GONE);
+    }
+    return 0;
+}
+
+void http2_streams_end(http2_conn_t *conn, bool flushed)
+{
+    h2o_linklist_t *next;
+    for (h2o_linklist_t *link = conn->closed.next; link != &conn->closed; link = next) {
+        next = link->next;
+        http2_stream_t *stream = H2O_STRUCT_FROM_MEMBER(http2_stream_t, link, link);
+        if (!flushed && stream->how == EXCHANGE_END_COMPLETE)
+            continue;
+        h2o_linklist_unlink(&stream->link);
+        if (h2o_linklist_is_linked(&stream->touched))
+            h2o_linklist_unlink(&stream->touched);
+        conn->closed_count--;
+        conn->stream_count--;
+        exchange_t *ex = stream->ex; /* the stream goes with its arena */
+        exchange_end(&ex, stream->how);
+    }
+}
+
+void http2_stream_callbacks(nghttp2_session_callbacks *callbacks)
+{
+    nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
+    nghttp2_session_callbacks_set_on_header_callback2(callbacks, on_header);
+    nghttp2_session_callbacks_set_on_invalid_header_callback2(callbacks, on_invalid_header);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk);
+    nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
+}

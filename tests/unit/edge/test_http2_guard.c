@@ -1,0 +1,261 @@
+/* The HTTP/2 guard: frames are seen whatever way the bytes are cut, floods empty the bucket, busy clients do
+ * not. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "http2_guard.h"
+
+enum {
+    DATA,
+    HEADERS,
+    PRIORITY,
+    RST_STREAM,
+    SETTINGS,
+    PUSH_PROMISE,
+    PING,
+    GOAWAY,
+    WINDOW_UPDATE,
+    CONTINUATION,
+    UNKNOWN = 0x77
+};
+enum { END_STREAM = 1, END_HEADERS = 4, PADDED = 8 };
+
+typedef struct bytes {
+    char at[70000];
+    size_t n;
+} bytes_t;
+
+static void frame(bytes_t *out, unsigned type, unsigned flags, uint32_t len)
+{
+    assert_true(out->n + 9 + len <= sizeof(out->at));
+    const unsigned char header[9] = {(unsigned char)(len >> 16),
+                                     (unsigned char)(len >> 8),
+                                     (unsigned char)len,
+                                     (unsigned char)type,
+                                     (unsigned char)flags,
+                                     0,
+                                     0,
+                                     0,
+                                     1};
+    memcpy(out->at + out->n, header, sizeof(header));
+    memset(out->at + out->n + 9, 0xff, len);
+    out->n += 9 + len;
+}
+
+static http2_guard_t begun(uint64_t now)
+{
+    static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    http2_guard_t guard;
+    http2_guard_init(&guard, now);
+    assert_int_equal(http2_guard_scan(&guard, preface, sizeof(preface) - 1, now), HTTP2_GUARD_OK);
+    assert_int_equal(guard.tokens, HTTP2_GUARD_BURST);
+    return guard;
+}
+
+static int32_t price(unsigned type, unsigned flags, uint32_t len)
+{
+    static bytes_t one;
+    one.n = 0;
+    frame(&one, type, flags, len);
+    http2_guard_t guard = begun(5);
+    assert_int_equal(http2_guard_scan(&guard, one.at, one.n, 5), HTTP2_GUARD_OK);
+    return HTTP2_GUARD_BURST - guard.tokens;
+}
+
+static void test_prices(void **state)
+{
+    (void)state;
+    assert_int_equal(price(HEADERS, END_HEADERS, 100), 0);
+    assert_int_equal(price(DATA, 0, 1), 0);
+    assert_int_equal(price(DATA, END_STREAM, 0), 0);
+    assert_int_equal(price(DATA, 0, 0), 10);
+    assert_int_equal(price(DATA, PADDED, 256), 4);
+    assert_int_equal(price(DATA, PADDED, 257), 0);
+    assert_int_equal(price(RST_STREAM, 0, 4), 20);
+    assert_int_equal(price(SETTINGS, 0, 6), 20);
+    assert_int_equal(price(PING, 0, 8), 6);
+    assert_int_equal(price(WINDOW_UPDATE, 0, 4), 2);
+    assert_int_equal(price(PRIORITY, 0, 5), 4);
+    assert_int_equal(price(CONTINUATION, END_HEADERS, 5), 4);
+    assert_int_equal(price(UNKNOWN, 0, 5), 4);
+    assert_int_equal(price(GOAWAY, 0, 8), 100);
+}
+
+/* The same charge however the bytes are cut. */
+static void test_any_cut(void **state)
+{
+    (void)state;
+    static bytes_t all;
+    all.n = 0;
+    frame(&all, SETTINGS, 0, 12);
+    frame(&all, HEADERS, END_HEADERS | END_STREAM, 40);
+    frame(&all, PING, 0, 8);
+    frame(&all, DATA, 0, 0);
+    frame(&all, WINDOW_UPDATE, 0, 4);
+    for (size_t step = 1; step <= all.n; step++) {
+        http2_guard_t guard = begun(1);
+        for (size_t at = 0; at < all.n; at += step) {
+            size_t n = all.n - at < step ? all.n - at : step;
+            assert_int_equal(http2_guard_scan(&guard, all.at + at, n, 1), HTTP2_GUARD_OK);
+        }
+        assert_int_equal(HTTP2_GUARD_BURST - guard.tokens, 20 + 6 + 10 + 2);
+    }
+}
+
+/* How many frames of a kind pass in one instant. */
+static unsigned flood(unsigned type, uint32_t len)
+{
+    static bytes_t one;
+    one.n = 0;
+    frame(&one, type, 0, len);
+    http2_guard_t guard = begun(1);
+    for (unsigned n = 0; n < 100000; n++)
+        if (http2_guard_scan(&guard, one.at, one.n, 1) == HTTP2_GUARD_CALM)
+            return n;
+    return 100000;
+}
+
+static void test_floods(void **state)
+{
+    (void)state;
+    assert_int_equal(flood(RST_STREAM, 4), HTTP2_GUARD_BURST / 20 - 1);
+    assert_int_equal(flood(SETTINGS, 0), HTTP2_GUARD_BURST / 20 - 1);
+    assert_int_equal(flood(PING, 8), HTTP2_GUARD_BURST / 6);
+    assert_int_equal(flood(DATA, 0), HTTP2_GUARD_BURST / 10 - 1);
+    assert_int_equal(flood(WINDOW_UPDATE, 4), HTTP2_GUARD_BURST / 2 - 1);
+    assert_int_equal(flood(PRIORITY, 5), HTTP2_GUARD_BURST / 4 - 1);
+    assert_int_equal(flood(UNKNOWN, 0), HTTP2_GUARD_BURST / 4 - 1);
+    http2_guard_t guard = begun(1);
+    unsigned provoked = 0;
+    while (http2_guard_note(&guard, HTTP2_GUARD_RESET, 1) == HTTP2_GUARD_OK)
+        provoked++;
+    assert_int_equal(provoked, HTTP2_GUARD_BURST / 20 - 1);
+}
+
+/* 100,000 resets within 20 s, each after a response that was completed. */
+static void test_resets_beside_work(void **state)
+{
+    (void)state;
+    static bytes_t rst;
+    rst.n = 0;
+    frame(&rst, RST_STREAM, 0, 4);
+    http2_guard_t guard = begun(0);
+    unsigned n = 0;
+    for (; n < 100000; n++) {
+        uint64_t now = n / 5;
+        assert_int_equal(http2_guard_note(&guard, HTTP2_GUARD_DATA_SENT, now), HTTP2_GUARD_OK);
+        assert_int_equal(http2_guard_note(&guard, HTTP2_GUARD_COMPLETED, now), HTTP2_GUARD_OK);
+        if (http2_guard_scan(&guard, rst.at, rst.n, now) == HTTP2_GUARD_CALM)
+            break;
+    }
+    assert_in_range(n, 1000, 10000);
+}
+
+/* 10,000 requests a second for a minute, two window updates a DATA frame, every third one cancelled. */
+static void test_busy_client(void **state)
+{
+    (void)state;
+    static bytes_t updates, rst;
+    updates.n = rst.n = 0;
+    frame(&updates, WINDOW_UPDATE, 0, 4);
+    frame(&updates, WINDOW_UPDATE, 0, 4);
+    frame(&rst, RST_STREAM, 0, 4);
+    http2_guard_t guard = begun(0);
+    for (unsigned n = 0; n < 600000; n++) {
+        uint64_t now = n / 10;
+        if (n % 3 == 0) {
+            assert_int_equal(http2_guard_scan(&guard, rst.at, rst.n, now), HTTP2_GUARD_OK);
+            continue;
+        }
+        assert_int_equal(http2_guard_note(&guard, HTTP2_GUARD_DATA_SENT, now), HTTP2_GUARD_OK);
+        assert_int_equal(http2_guard_note(&guard, HTTP2_GUARD_COMPLETED, now), HTTP2_GUARD_OK);
+        assert_int_equal(http2_guard_scan(&guard, updates.at, updates.n, now), HTTP2_GUARD_OK);
+    }
+}
+
+/* A browser that leaves pages with all its streams open, every second for a minute. */
+static void test_browser_cancels(void **state)
+{
+    (void)state;
+    static bytes_t rst;
+    rst.n = 0;
+    frame(&rst, RST_STREAM, 0, 4);
+    http2_guard_t guard = begun(0);
+    for (uint64_t second = 0; second < 60; second++)
+        for (unsigned n = 0; n < 100; n++)
+            assert_int_equal(http2_guard_scan(&guard, rst.at, rst.n, second * 1000), HTTP2_GUARD_OK);
+    http2_guard_t burst = begun(0);
+    for (unsigned n = 0; n < 7 * 128; n++)
+        assert_int_equal(http2_guard_scan(&burst, rst.at, rst.n, 0), HTTP2_GUARD_OK);
+}
+
+static void test_block_bytes(void **state)
+{
+    (void)state;
+    static bytes_t block;
+    block.n = 0;
+    frame(&block, HEADERS, 0, 16384);
+    frame(&block, CONTINUATION, 0, 16384);
+    frame(&block, CONTINUATION, 0, 16384);
+    http2_guard_t guard = begun(1);
+    assert_int_equal(http2_guard_scan(&guard, block.at, block.n, 1), HTTP2_GUARD_OK);
+    block.n = 0;
+    frame(&block, CONTINUATION, END_HEADERS, 16384);
+    http2_guard_t exact = guard;
+    assert_int_equal(http2_guard_scan(&exact, block.at, block.n, 1), HTTP2_GUARD_OK);
+    block.n = 0;
+    frame(&block, CONTINUATION, END_HEADERS, 16385);
+    assert_int_equal(http2_guard_scan(&guard, block.at, block.n, 1), HTTP2_GUARD_CALM);
+    /* The next block counts from nothing. */
+    block.n = 0;
+    frame(&block, HEADERS, END_HEADERS, 16384);
+    assert_int_equal(http2_guard_scan(&exact, block.at, block.n, 1), HTTP2_GUARD_OK);
+}
+
+static void test_in_block(void **state)
+{
+    (void)state;
+    static bytes_t block;
+    block.n = 0;
+    frame(&block, HEADERS, 0, 10);
+    frame(&block, CONTINUATION, END_HEADERS, 10);
+    http2_guard_t guard = begun(1);
+    for (size_t i = 0; i < block.n; i++) {
+        assert_int_equal(http2_guard_in_block(&guard), i >= 9);
+        assert_int_equal(http2_guard_scan(&guard, block.at + i, 1, 1), HTTP2_GUARD_OK);
+    }
+    assert_false(http2_guard_in_block(&guard));
+    block.n = 0;
+    frame(&block, PING, 0, 8);
+    assert_int_equal(http2_guard_scan(&guard, block.at, 12, 1), HTTP2_GUARD_OK);
+    assert_false(http2_guard_in_block(&guard));
+}
+
+static void test_refill_is_bounded(void **state)
+{
+    (void)state;
+    http2_guard_t guard = begun(0);
+    while (http2_guard_note(&guard, HTTP2_GUARD_RESET, 0) == HTTP2_GUARD_OK)
+        ;
+    assert_int_equal(http2_guard_note(&guard, HTTP2_GUARD_RESET, 11), HTTP2_GUARD_OK);
+    assert_int_equal(guard.tokens, 2);
+    assert_int_equal(http2_guard_note(&guard, HTTP2_GUARD_DATA_SENT, UINT64_MAX / 2), HTTP2_GUARD_OK);
+    assert_int_equal(guard.tokens, HTTP2_GUARD_BURST);
+    /* A clock that stands still or goes back gives nothing. */
+    assert_int_equal(http2_guard_note(&guard, HTTP2_GUARD_RESET, 0), HTTP2_GUARD_OK);
+    assert_int_equal(guard.tokens, HTTP2_GUARD_BURST - 20);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_prices),           cmocka_unit_test(test_any_cut),
+        cmocka_unit_test(test_floods),           cmocka_unit_test(test_resets_beside_work),
+        cmocka_unit_test(test_busy_client),      cmocka_unit_test(test_browser_cancels),
+        cmocka_unit_test(test_block_bytes),      cmocka_unit_test(test_in_block),
+        cmocka_unit_test(test_refill_is_bounded)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
