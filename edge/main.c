@@ -5,7 +5,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cmd_box.h"
 #include "cmd_check.h"
+#include "cmd_control.h"
+#include "cmd_preview.h"
+#include "cmd_run.h"
+#include "cmd_status.h"
+#include "cmd_version.h"
 
 typedef struct command {
     const char *name;
@@ -13,12 +19,17 @@ typedef struct command {
     const char *help;
 } command_t;
 
-static int cmd_version(int argc, char **argv);
 static int cmd_help(int argc, char **argv);
 
 /* In the order in which help shows them. */
 static const command_t commands[] = {
+    {"run", cmd_run, "run the edge"},
     {"check", cmd_check, "report everything that is wrong with a configuration file"},
+    {"preview", cmd_preview, "create, list and delete previews"},
+    {"box", cmd_box, "list boxes"},
+    {"status", cmd_status, "show how the running edge does"},
+    {"reload", cmd_reload, "have the running edge read its configuration again"},
+    {"drain", cmd_drain, "have the running edge finish what it has and end"},
     {"version", cmd_version, "print the version"},
     {"help", cmd_help, "print this"},
 };
@@ -31,14 +42,6 @@ static void print_help(FILE *out)
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].help);
     fprintf(out, "\n`boxedge COMMAND --help` says what a command takes.\n");
-}
-
-static int cmd_version(int argc, char **argv)
-{
-    (void)argc;
-    (void)argv;
-    printf("boxedge %s\n", BOXEDGE_VERSION);
-    return 0;
 }
 
 static int cmd_help(int argc, char **argv)
