@@ -1,0 +1,227 @@
+/* The shared segment: what is counted, what is wiped, what several processes see. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "shm.h"
+
+static const uint8_t seed[16] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
+
+static struct in6_addr address(const char *text)
+{
+    struct in6_addr out;
+    assert_int_equal(inet_pton(AF_INET6, text, &out), 1);
+    return out;
+}
+
+static int set_up(void **state)
+{
+    *state = shm_new(seed);
+    return *state == NULL;
+}
+
+static int tear_down(void **state)
+{
+    shm_free((shm_t **)state);
+    return 0;
+}
+
+static void limit_holds_over_all_workers(void **state)
+{
+    shm_t *shm = *state;
+    struct in6_addr a = address("::ffff:192.0.2.1");
+    for (unsigned i = 0; i < 6; i++)
+        assert_true(shm_client_add(shm, i % 3, &a, 6));
+    for (unsigned i = 0; i < 3; i++)
+        assert_false(shm_client_add(shm, i, &a, 6));
+    assert_int_equal(shm_client_count(shm, &a), 6); /* the refused left nothing */
+    shm_client_remove(shm, 1, &a);
+    assert_true(shm_client_add(shm, 2, &a, 6));
+    assert_false(shm_client_add(shm, 0, &a, 6));
+    assert_true(shm_client_add(shm, 0, &a, 0)); /* no limit; it counts all the same */
+    assert_int_equal(shm_client_count(shm, &a), 7);
+}
+
+static void ipv4_by_address_ipv6_by_64(void **state)
+{
+    shm_t *shm = *state;
+    struct in6_addr v4[2] = {address("::ffff:192.0.2.1"), address("::ffff:192.0.2.2")};
+    struct in6_addr v6[3] = {address("2001:db8:0:1::1"), address("2001:db8:0:1:ffff:ffff:ffff:ffff"),
+                             address("2001:db8:0:2::1")};
+    assert_true(shm_client_add(shm, 0, &v4[0], 1));
+    assert_true(shm_client_add(shm, 0, &v4[1], 1));
+    assert_false(shm_client_add(shm, 0, &v4[1], 1));
+    assert_true(shm_client_add(shm, 0, &v6[0], 1));
+    assert_false(shm_client_add(shm, 0, &v6[1], 1));
+    assert_true(shm_client_add(shm, 0, &v6[2], 1));
+}
+
+static void never_errs_downward_and_seldom_upward(void **state)
+{
+    shm_t *shm = *state;
+    unsigned wrong = 0;
+    for (uint32_t i = 0; i < 10000; i++) {
+        struct in6_addr a = address("::ffff:10.0.0.0");
+        a.s6_addr[14] = (uint8_t)(i >> 8);
+        a.s6_addr[15] = (uint8_t)i;
+        assert_true(shm_client_add(shm, i % 4, &a, 0));
+    }
+    for (uint32_t i = 0; i < 10000; i++) {
+        struct in6_addr a = address("::ffff:10.0.0.0");
+        a.s6_addr[14] = (uint8_t)(i >> 8);
+        a.s6_addr[15] = (uint8_t)i;
+        uint32_t count = shm_client_count(shm, &a);
+        assert_true(count >= 1 && count <= 5);
+        wrong += count > 1;
+    }
+    /* Each row has a neighbour in the cell with probability 1 - e^(-10000/32768) = 0.26; both rows: 0.07. */
+    assert_true(wrong < 1200);
+}
+
+static void a_dead_worker_leaves_no_counts_and_keeps_its_totals(void **state)
+{
+    shm_t *shm = *state;
+    struct in6_addr a = address("2001:db8::1");
+    for (unsigned i = 0; i < 4; i++)
+        assert_true(shm_client_add(shm, i % 2, &a, 4));
+    counter_add(&shm_counters(shm, 1)->connections_total, 2);
+    counter_add(&shm_counters(shm, 1)->connections_open, 2);
+    counter_add(&shm_counters(shm, 0)->connections_open, 2);
+    shm_worker_wipe(shm, 1);
+    assert_int_equal(shm_client_count(shm, &a), 2);
+    assert_int_equal(shm_counters(shm, 1)->connections_total, 2);
+    assert_int_equal(shm_counters(shm, 1)->connections_open, 0);
+    assert_int_equal(shm_counters(shm, 0)->connections_open, 2);
+    assert_true(shm_client_add(shm, 1, &a, 3));
+    assert_false(shm_client_add(shm, 1, &a, 3));
+}
+
+static void the_last_worker_is_a_worker(void **state)
+{
+    shm_t *shm = *state;
+    struct in6_addr a = address("2001:db8::1");
+    assert_true(shm_client_add(shm, SHM_WORKERS_MAX - 1, &a, 1));
+    assert_false(shm_client_add(shm, 0, &a, 1));
+    assert_ptr_not_equal(shm_worker(shm, SHM_WORKERS_MAX - 1), shm_worker(shm, SHM_WORKERS_MAX - 2));
+}
+
+static void other_processes_see_it(void **state)
+{
+    shm_t *shm = *state;
+    struct in6_addr a = address("2001:db8::1");
+    pid_t pid = fork();
+    if (pid == 0) {
+        shm_epoch_bump(shm);
+        _exit(shm_client_add(shm, 1, &a, 1) ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_int_equal(*shm_epoch(shm), 1);
+    assert_false(shm_client_add(shm, 0, &a, 1));
+    shm_worker_wipe(shm, 1);
+    assert_true(shm_client_add(shm, 0, &a, 1));
+}
+
+/* However processes that add and remove are interleaved, no more than the limit are past it at once. */
+static void processes_that_race_keep_the_limit(void **state)
+{
+    enum { PROCESSES = 4, TRIES = 20000, LIMIT = 2 };
+    shm_t *shm = *state;
+    struct in6_addr a = address("2001:db8::1");
+    _Atomic uint64_t *inside = &shm_counters(shm, 200)->connections_open; /* a cell that all may write */
+    _Atomic uint64_t *broken = &shm_counters(shm, 200)->connections_total;
+    pid_t pids[PROCESSES];
+    for (unsigned p = 0; p < PROCESSES; p++) {
+        pids[p] = fork();
+        if (pids[p] != 0)
+            continue;
+        for (unsigned i = 0; i < TRIES; i++) {
+            if (!shm_client_add(shm, p, &a, LIMIT))
+                continue;
+            if (atomic_fetch_add(inside, 1) >= LIMIT)
+                atomic_fetch_add(broken, 1);
+            atomic_fetch_sub(inside, 1);
+            shm_client_remove(shm, p, &a);
+        }
+        _exit(0);
+    }
+    for (unsigned p = 0; p < PROCESSES; p++) {
+        int status;
+        assert_int_equal(waitpid(pids[p], &status, 0), pids[p]);
+        assert_int_equal(status, 0);
+    }
+    assert_int_equal(*broken, 0);
+    assert_int_equal(shm_client_count(shm, &a), 0);
+}
+
+static void ticket_keys_come_once_for_each_change(void **state)
+{
+    shm_t *shm = *state;
+    tls_ticket_keys_t put = {.count = 2}, got = {.count = 0};
+    uint64_t seen = 0;
+    assert_false(shm_ticket_keys_get(shm, &seen, &got));
+    for (size_t i = 0; i < sizeof(put.secret); i++)
+        put.secret[i / 64][i % 64] = (uint8_t)i;
+    shm_ticket_keys_put(shm, &put);
+    assert_true(shm_ticket_keys_get(shm, &seen, &got));
+    assert_memory_equal(&put, &got, sizeof(put));
+    assert_false(shm_ticket_keys_get(shm, &seen, &got));
+    put.secret[2][63] ^= 1;
+    shm_ticket_keys_put(shm, &put);
+    assert_true(shm_ticket_keys_get(shm, &seen, &got));
+    assert_memory_equal(&put, &got, sizeof(put));
+}
+
+/* A reader beside a writer never gets keys of which some are older than others. */
+static void ticket_keys_are_never_mixed(void **state)
+{
+    shm_t *shm = *state;
+    pid_t pid = fork();
+    if (pid == 0) {
+        for (unsigned i = 1; i <= 20000; i++) {
+            tls_ticket_keys_t keys = {.count = 3};
+            memset(keys.secret, (int)(i & 0xff), sizeof(keys.secret));
+            shm_ticket_keys_put(shm, &keys);
+        }
+        _exit(0);
+    }
+    tls_ticket_keys_t keys;
+    uint64_t seen = 0;
+    unsigned reads = 0, mixed = 0;
+    int status;
+    while (waitpid(pid, &status, WNOHANG) == 0) {
+        if (!shm_ticket_keys_get(shm, &seen, &keys))
+            continue;
+        reads++;
+        for (size_t i = 1; i < sizeof(keys.secret); i++)
+            mixed += keys.secret[i / 64][i % 64] != keys.secret[0][0];
+    }
+    assert_int_equal(status, 0);
+    assert_int_equal(mixed, 0);
+    assert_true(reads + (shm_ticket_keys_get(shm, &seen, &keys) ? 1u : 0u) > 0);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(limit_holds_over_all_workers),
+        TEST(ipv4_by_address_ipv6_by_64),
+        TEST(never_errs_downward_and_seldom_upward),
+        TEST(a_dead_worker_leaves_no_counts_and_keeps_its_totals),
+        TEST(the_last_worker_is_a_worker),
+        TEST(other_processes_see_it),
+        TEST(processes_that_race_keep_the_limit),
+        TEST(ticket_keys_come_once_for_each_change),
+        TEST(ticket_keys_are_never_mixed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
