@@ -77,9 +77,9 @@ static void become(const role_t *role, int *keep, size_t keep_count)
 {
     char title[16];
     if (role->is_controller)
-        snprintf(title, sizeof(title), "boxedge-ctl");
+        snprintf(title, sizeof(title), "controller");
     else
-        snprintf(title, sizeof(title), "boxedge-w%u", role->index);
+        snprintf(title, sizeof(title), "worker-%u", role->index);
     prctl(PR_SET_NAME, title, 0, 0, 0);
     ignore_signals();
     close_others(keep, keep_count);
