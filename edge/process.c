@@ -158,12 +158,8 @@ void process_pems_free(tls_pem_t **pems, size_t count)
 {
     if (*pems == NULL)
         return;
-    for (size_t i = 0; i < count; i++) {
-        free((*pems)[i].chain);
-        if ((*pems)[i].key != NULL)
-            OPENSSL_cleanse((*pems)[i].key, strlen((*pems)[i].key));
-        free((*pems)[i].key);
-    }
+    for (size_t i = 0; i < count; i++)
+        tls_pem_fini(&(*pems)[i]);
     free(*pems);
     *pems = NULL;
 }

@@ -12,8 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <openssl/crypto.h>
 
+#include "local_ca.h"
 #include "process.h"
 
 /* The most that is read of a configuration, a chain or a key. */
@@ -164,12 +164,22 @@ static bool try_certificates(const snapshot_t *snapshot, FILE *out)
     return true;
 }
 
-/* The local authority is not there yet: without a certificate a tls listener is an error. */
+/* Without certificates: the machine's own authority and its leaf. */
 static bool local_certificate(snapshot_t *snapshot, FILE *out)
 {
-    (void)snapshot;
-    fprintf(out, "a tls listener needs certificates\n");
-    return false;
+    const conf_t *conf = snapshot->conf;
+    char error[512] = "";
+    snapshot->pems = calloc(1, sizeof(*snapshot->pems));
+    if (snapshot->pems == NULL)
+        return false;
+    if (!local_ca_ensure(conf->state_dir, conf->preview_domain, NULL, 0, (uint64_t)time(NULL),
+                         &snapshot->pems[0], error, sizeof(error))) {
+        fprintf(out, "%s\n", error);
+        return false;
+    }
+    snapshot->pem_count = 1;
+    snapshot->local_authority = true;
+    return true;
 }
 
 static bool load_keys(snapshot_t *snapshot, FILE *out)

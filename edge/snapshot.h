@@ -17,8 +17,9 @@ typedef struct snapshot {
     privileges_t privileges;
     tls_pem_t *pems; /* none where no listener does TLS */
     size_t pem_count;
-    int conf_fd; /* process_conf_write; read-only for all */
-    int pems_fd; /* process_pems_write */
+    bool local_authority; /* no certificate is configured: the one PEM comes from the local authority */
+    int conf_fd;          /* process_conf_write; read-only for all */
+    int pems_fd;          /* process_pems_write */
 } snapshot_t;
 
 /*

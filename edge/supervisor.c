@@ -18,6 +18,7 @@
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 
+#include "local_ca.h"
 #include "lockfile.h"
 #include "process.h"
 #include "sd_notify.h"
@@ -215,10 +216,14 @@ static void announce(const supervisor_t *s)
 
 static void check_ready(supervisor_t *s)
 {
-    char state[64];
+    char state[64], advice[1024];
     if (s->state != SUPERVISOR_STARTING || !all_ready(s))
         return;
     supervisor_set_state(s, SUPERVISOR_SERVING);
+    if (s->snapshot->local_authority) {
+        local_ca_advice(s->snapshot->conf->state_dir, advice, sizeof(advice));
+        process_log(NULL, "%s", advice);
+    }
     lockfile_sign(s->lock_fd);
     announce(s);
     snprintf(state, sizeof(state), "MAINPID=%d\nREADY=1", (int)getpid());
