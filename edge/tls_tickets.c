@@ -64,7 +64,8 @@ int tls_on_ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPH
             continue;
         if (EVP_DecryptInit_ex(cipher, tls->ticket_cipher, NULL, key->aes, iv) != 1 || !set_mac_key(mac, key))
             return -1;
-        return i == 0 ? 1 : 2;
+        /* Clients use a ticket of TLS 1.3 once (RFC 8446 appendix C.4), so each gets the next. */
+        return i == 0 && SSL_version(ssl) == TLS1_2_VERSION ? 1 : 2;
     }
     return 0;
 }
