@@ -69,36 +69,6 @@ typedef struct world {
     bool request_ended;
 } world_t;
 
-/* STUBS-BEGIN */
-__attribute__((weak)) void client_init(client_t *client, const client_t *accepted)
-{
-    *client = *accepted;
-    h2o_linklist_insert(&client->worker->clients, &client->link);
-}
-__attribute__((weak)) void client_fini(client_t *client)
-{
-    h2o_linklist_unlink(&client->link);
-    conn_free(&client->conn);
-}
-__attribute__((weak)) str_t client_address_text(const client_t *client, char out[INET6_ADDRSTRLEN])
-{
-    (void)client;
-    (void)out;
-    return STR("::1");
-}
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wunused-parameter"
-__attribute__((weak)) conn_t *origin_pool_take(origin_pool_t *pool, str_t box, uint64_t generation,
-                                               uint16_t port, uint32_t max_idle_ms)
-{
-    return NULL;
-}
-__attribute__((weak)) void origin_pool_put(origin_pool_t *pool, conn_t **conn, str_t box, uint64_t generation,
-                                           uint16_t port, uint32_t idle_ms)
-{
-}
-#pragma GCC diagnostic pop
-/* STUBS-END */
 static world_t *the_world; /* ops have no other way to it */
 
 /* ---- the origin ---- */
