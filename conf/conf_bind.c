@@ -60,7 +60,7 @@ static void wrong_kind(const binder_t *b, const conf_key_t *key, const char *nam
     char allowed[CONF_ALLOWED_MAX];
     conf_errors_add(b->errors, CONF_ERROR, b->path, node->place, name, "%s; allowed: %s%s", kind_name(node),
                     conf_keys_allowed(key, allowed),
-                    conf_node_is_null(node) ? " (leave the key out for its default)" : "");
+                    conf_node_is_null(node) && !key->required ? " (leave the key out for its default)" : "");
 }
 
 static void *field_of(const conf_key_t *key, void *base)

@@ -254,15 +254,34 @@ static void read_events(builder_t *b, yaml_parser_t *parser)
     }
 }
 
+/* A map of which nothing is known but that it was not read. */
+static conf_node_t *unread_root(void)
+{
+    conf_node_t *root = node_new(CONF_NODE_MAP, (conf_place_t){1, 1});
+    root->cut = true;
+    return root;
+}
+
+/*
+ * What libyaml must not see. It compares each %TAG with all before it: a megabyte of them takes ten seconds.
+ * No value needs these four characters, so they are refused wherever they stand.
+ */
+static bool refuse_before_reading(builder_t *b)
+{
+    const char *tag = b->source.n != 0 ? memmem(b->source.p, b->source.n, "%TAG", 4) : NULL;
+    if (b->source.n > CONF_FILE_MAX)
+        report(b, (conf_place_t){0, 0}, "is larger than 1 MiB, the largest that is allowed");
+    else if (tag != NULL)
+        report(b, place_of_byte(b->source, (size_t)(tag - b->source.p)),
+               "%TAG is not supported; write plain values");
+    return b->source.n > CONF_FILE_MAX || tag != NULL;
+}
+
 conf_node_t *conf_tree_parse(const char *path, str_t text, conf_errors_t *errors)
 {
     builder_t b = {.path = path, .source = text, .errors = errors};
-    if (text.n > CONF_FILE_MAX) {
-        report(&b, (conf_place_t){0, 0}, "is larger than 1 MiB, the largest that is allowed");
-        conf_node_t *root = node_new(CONF_NODE_MAP, (conf_place_t){1, 1});
-        root->cut = true;
-        return root;
-    }
+    if (refuse_before_reading(&b))
+        return unread_root();
     yaml_parser_t parser;
     int made = yaml_parser_initialize(&parser);
     assert(made);
@@ -283,8 +302,7 @@ conf_node_t *conf_tree_parse(const char *path, str_t text, conf_errors_t *errors
     } else if (b.root->kind != CONF_NODE_MAP) {
         report(&b, b.root->place, "the file must be a map of keys, such as \"preview_domain: ...\"");
         conf_tree_free(&b.root);
-        b.root = node_new(CONF_NODE_MAP, (conf_place_t){1, 1});
-        b.root->cut = true;
+        b.root = unread_root();
     }
     return b.root;
 }

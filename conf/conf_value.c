@@ -289,7 +289,7 @@ const char *conf_value_set(const conf_key_t *key, str_t text, const char *dir, v
     case CONF_MAPS:
         break;
     }
-    assert(!"no scalar");
+    assert(false); /* lists and sections are no scalars */
     return NULL;
 }
 

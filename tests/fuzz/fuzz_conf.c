@@ -1,0 +1,51 @@
+/* Any bytes as a configuration: an answer within its bounds, and what is taken keeps its promises. */
+#include <assert.h>
+#include <sys/un.h>
+
+#include "box_id.h"
+#include "conf_environment.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check_promises(const conf_t *conf)
+{
+    assert(conf->refcount == 1 && conf->workers != 0 && conf->public_port != 0);
+    assert(conf->listener_count != 0 && conf->listener_count <= 64);
+    for (size_t i = 0; i < conf->listener_count; i++)
+        assert(conf->listeners[i].address.len != 0 && conf->listeners[i].text[0] != '\0');
+    for (size_t i = 0; i < conf->certificate_count; i++)
+        assert(conf->certificates[i].chain_path[0] == '/' && conf->certificates[i].key_path[0] == '/');
+    for (size_t i = 0; i < conf->trusted_count; i++)
+        assert(conf->trusted[i].bits <= 128);
+    for (size_t i = 0; i < conf->box_count; i++) {
+        assert(box_id_valid(str_from(conf->boxes[i].id)));
+        assert(!conf_listens_on(conf, (const struct sockaddr *)&conf->boxes[i].address.sa));
+    }
+    assert(conf->preview_domain[0] != '\0' && strlen(conf->preview_domain) <= 189);
+    assert(conf->node[0] != '\0' && conf->user != NULL && conf->access_log[0] != '\0');
+    assert(conf->state_dir[0] == '/' && conf->run_dir[0] == '/');
+    assert(strlen(conf->admin_socket) < sizeof(((struct sockaddr_un *)0)->sun_path));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    const conf_environment_t env = {.cpus = 2, .host_name = "n", .cwd = "/srv", .home = "/home/op"};
+    conf_errors_t *errors = conf_errors_new();
+    conf_t *conf = conf_parse_in(&env, "f.yaml", str_make((const char *)data, size), errors);
+    assert((conf == NULL) == (conf_errors_count(errors) != 0));
+
+    char *printed = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&printed, &len);
+    assert(out != NULL);
+    conf_errors_print(errors, out);
+    fclose(out);
+    assert((len == 0) == (conf_errors_count(errors) + conf_errors_warnings(errors) == 0));
+    free(printed);
+
+    if (conf != NULL)
+        check_promises(conf);
+    conf_release(&conf);
+    conf_errors_free(&errors);
+    return 0;
+}

@@ -1,0 +1,261 @@
+/* The rules between keys, and what is only doubtful. */
+#include "conf_fixture.h"
+
+#define DOMAIN "preview_domain: p.example\n"
+
+static void listeners_given_twice(void **state)
+{
+    (void)state;
+    fixture_bad(
+        DOMAIN "listeners:\n"
+               "  - {address: \"[::1]:1\", kind: tls}\n"
+               "  - {address: \"[0:0::1]:1\", kind: plain}\n"
+               "  - {address: \"[::1]:1\", kind: health}\n",
+        "e.yaml:4:15: listeners[1].address: [::1]:1 is listened on twice, first in line 3; give each address "
+        "once\n"
+        "e.yaml:5:15: listeners[2].address: [::1]:1 is listened on twice, first in line 3; give each address "
+        "once\n");
+    /* Another port, another family, one address among all: none is the same. */
+    conf_t *conf = fixture_good(DOMAIN "listeners:\n"
+                                       "  - {address: \"0.0.0.0:1\", kind: tls}\n"
+                                       "  - {address: \"0.0.0.0:2\", kind: tls}\n"
+                                       "  - {address: \"[::]:1\", kind: tls}\n"
+                                       "  - {address: \"127.0.0.1:1\", kind: tls}\n");
+    conf_release(&conf);
+}
+
+static void listeners_without_previews(void **state)
+{
+    (void)state;
+    fixture_doubtful(
+        DOMAIN "public_port: 443\nlisteners: [{address: \"127.0.0.1:1\", kind: health}]\n",
+        "e.yaml:3:12: warning: listeners: no listener carries previews; one of the kind tls (or plain) "
+        "does\n");
+    conf_t *conf =
+        fixture_good(DOMAIN "public_port: 443\nlisteners: [{address: \"127.0.0.1:1\", kind: plain}]\n");
+    assert_int_equal(conf->public_port, 443);
+    conf_release(&conf);
+}
+
+static void public_ports(void **state)
+{
+    (void)state;
+    conf_t *conf =
+        fixture_good(DOMAIN "listeners: [{address: \"127.0.0.1:80\", kind: redirect}, {address: "
+                            "\"127.0.0.1:8443\", kind: tls}, {address: \"127.0.0.1:9443\", kind: tls}]\n");
+    assert_int_equal(conf->public_port, 8443);
+    conf_release(&conf);
+    fixture_bad(DOMAIN "listeners: [{address: \"127.0.0.1:80\", kind: plain}]\n",
+                "e.yaml:1:1: public_port: has no default here: no listener is of the kind tls; set it\n");
+    /* One error is not made into two. */
+    fixture_bad(
+        DOMAIN "listeners: [{address: \"127.0.0.1:0\", kind: tls}]\n",
+        "e.yaml:2:23: listeners[0].address: \"127.0.0.1:0\" has a port that is not a number from 1 to 65535; "
+        "allowed: an address with a port, such as 0.0.0.0:443 or [::]:443\n");
+    fixture_bad(DOMAIN "public_port: 0\nlisteners: [{address: \"127.0.0.1:80\", kind: plain}]\n",
+                "e.yaml:2:14: public_port: \"0\" is too small; allowed: a whole number from 1 to 65535\n");
+}
+
+static void unused_certificates(void **state)
+{
+    (void)state;
+    fixture_doubtful(
+        DOMAIN "public_port: 443\nlisteners: [{address: \"127.0.0.1:1\", kind: plain}]\n"
+               "certificates: [{chain: /c, key: /k}]\n",
+        "e.yaml:4:15: warning: certificates: no listener is of the kind tls; the certificates are not "
+        "used\n");
+}
+
+static void everybody_trusted(void **state)
+{
+    (void)state;
+    fixture_doubtful(
+        BASE "trusted_proxies: [0.0.0.0/1, 0.0.0.0/0, \"::/1\", \"::/0\"]\n",
+        "e.yaml:3:30: warning: trusted_proxies: every client is trusted to say where it comes from\n"
+        "e.yaml:3:49: warning: trusted_proxies: every client is trusted to say where it comes from\n");
+    fixture_bad(BASE "trusted_proxies: [\"\"]\n",
+                "e.yaml:3:19: trusted_proxies[0]: \"\" is not a numeric address or "
+                "network; allowed: a network such as 10.0.0.0/8 or fd00::/8\n");
+}
+
+static void admin_socket_length(void **state)
+{
+    (void)state;
+    char text[512];
+    char path[256];
+    memset(path, 'x', sizeof(path));
+    path[0] = '/';
+    snprintf(text, sizeof(text), BASE "admin: {socket: %.107s}\n", path);
+    conf_t *conf = fixture_good(text);
+    assert_int_equal(strlen(conf->admin_socket), 107);
+    conf_release(&conf);
+
+    char wanted[512];
+    snprintf(text, sizeof(text), BASE "admin: {socket: %.108s}\n", path);
+    snprintf(wanted, sizeof(wanted),
+             "e.yaml:3:17: admin.socket: \"%.80s...\" is 108 characters long; allowed: at most 107, the "
+             "system's bound "
+             "for sockets\n",
+             path);
+    fixture_bad(text, wanted);
+    /* The default is as long as run_dir makes it. */
+    snprintf(text, sizeof(text), BASE "run_dir: %.96s\n", path);
+    conf = fixture_good(text);
+    conf_release(&conf);
+    snprintf(text, sizeof(text), BASE "run_dir: %.97s\n", path);
+    snprintf(wanted, sizeof(wanted),
+             "e.yaml:3:10: admin.socket: \"%.80s...\" is 108 characters long; allowed: at most 107, the "
+             "system's bound "
+             "for sockets\n",
+             path);
+    fixture_bad(text, wanted);
+}
+
+static void store_map_sizes(void **state)
+{
+    (void)state;
+    conf_t *conf = fixture_good(BASE "store: {map_size: 1052672}\n"); /* 1 MiB and 4 KiB */
+    assert_int_equal(conf->store_map_bytes, 1052672);
+    conf_release(&conf);
+    fixture_bad(
+        BASE "store: {map_size: 1048577}\n",
+        "e.yaml:3:19: store.map_size: is 1048577 bytes, which is no multiple of 4KiB; allowed: a multiple of "
+        "4KiB\n");
+}
+
+static void box_addresses(void **state)
+{
+    (void)state;
+    fixture_bad(
+        BASE "boxes:\n"
+             "  - {id: a, address: 169.254.169.254}\n"
+             "  - {id: b, address: \"[::]\"}\n"
+             "  - {id: c, address: 0.0.0.0:1}\n"
+             "  - {id: d, address: 224.0.0.1}\n"
+             "  - {id: e, address: \"127.0.0.1:8443\"}\n"
+             "  - {id: f, address: \"[fe80::1]:1\"}\n",
+        "e.yaml:4:22: boxes[0].address: 169.254.169.254 is a link-local address; allowed: an address where "
+        "one "
+        "box can be\n"
+        "e.yaml:5:22: boxes[1].address: [::] is the unspecified address; allowed: an address where one box "
+        "can "
+        "be\n"
+        "e.yaml:6:22: boxes[2].address: 0.0.0.0:1 is in 0.0.0.0/8, which is no host's address; allowed: an "
+        "address where one box can be\n"
+        "e.yaml:7:22: boxes[3].address: 224.0.0.1 is a multicast address; allowed: an address where one box "
+        "can "
+        "be\n"
+        "e.yaml:8:22: boxes[4].address: 127.0.0.1:8443 is a listener of the edge itself; allowed: another "
+        "address\n"
+        "e.yaml:9:22: boxes[5].address: [fe80::1]:1 is a link-local address; allowed: an address where one "
+        "box "
+        "can be\n");
+    /* Loopback is a box's address where its port is none of ours. */
+    conf_t *conf =
+        fixture_good(BASE "boxes: [{id: a, address: 127.0.0.1}, {id: b, address: \"127.0.0.1:8444\"}]\n");
+    conf_release(&conf);
+    fixture_bad(
+        "preview_domain: p.example\nlisteners: [{address: \"[::]:8443\", kind: tls}]\n"
+        "boxes: [{id: a, address: \"127.0.0.2:8443\"}]\n",
+        "e.yaml:3:26: boxes[0].address: 127.0.0.2:8443 is a listener of the edge itself; allowed: another "
+        "address\n");
+}
+
+static void box_ids_given_twice(void **state)
+{
+    (void)state;
+    fixture_bad(BASE "boxes:\n"
+                     "  - {id: b, address: 10.0.0.1}\n"
+                     "  - {id: a, address: 10.0.0.1}\n"
+                     "  - {id: b, address: 10.0.0.2}\n"
+                     "  - {id: \"\", address: 10.0.0.3}\n"
+                     "  - {id: \"\", address: 10.0.0.3}\n",
+                "e.yaml:6:10: boxes[2].id: \"b\" is given twice, first in line 4; give each id once\n"
+                "e.yaml:7:10: boxes[3].id: \"\" is not a box id; allowed: 1 to 57 of a-z, 0-9, `-` and `_`, "
+                "the first "
+                "and the last a letter or digit\n"
+                "e.yaml:8:10: boxes[4].id: \"\" is not a box id; allowed: 1 to 57 of a-z, 0-9, `-` and `_`, "
+                "the first "
+                "and the last a letter or digit\n");
+}
+
+static void expect_dirs(const conf_environment_t *env, const char *more, const char *state_dir,
+                        const char *run_dir)
+{
+    char text[512];
+    snprintf(text, sizeof(text), BASE "%s", more);
+    char *printed;
+    conf_t *conf = fixture_parse_in(env, str_from(text), &printed);
+    assert_string_equal(printed, "");
+    assert_string_equal(conf->state_dir, state_dir);
+    assert_string_equal(conf->run_dir, run_dir);
+    assert_int_equal(strncmp(conf->admin_socket, run_dir, strlen(run_dir)), 0);
+    assert_string_equal(conf->admin_socket + strlen(run_dir), "/admin.sock");
+    free(printed);
+    conf_release(&conf);
+}
+
+static void default_directories(void **state)
+{
+    (void)state;
+    conf_environment_t env = fixture_environment();
+    expect_dirs(&env, "", "/home/op/.local/state/boxedge", "/home/op/.local/state/boxedge/run");
+    expect_dirs(&env, "state_dir: /s\n", "/s", "/s/run");
+    strncpy(env.xdg_state_home, "/xdg", sizeof(env.xdg_state_home));
+    expect_dirs(&env, "", "/xdg/boxedge", "/xdg/boxedge/run");
+    strncpy(env.xdg_runtime_dir, "/run/user/7", sizeof(env.xdg_runtime_dir));
+    expect_dirs(&env, "", "/xdg/boxedge", "/run/user/7/boxedge");
+    expect_dirs(&env, "state_dir: s\nrun_dir: ../r\n", "/srv/s", "/srv/../r");
+    env.root = true;
+    expect_dirs(&env, "", "/var/lib/boxedge", "/run/boxedge");
+
+    env = fixture_environment();
+    memset(env.home, 0, sizeof(env.home));
+    fixture_expect_in(&env, BASE, false,
+                      "e.yaml:1:1: state_dir: has no default here: HOME is not set; set it\n");
+    expect_dirs(&env, "state_dir: /s\n", "/s", "/s/run");
+    fixture_expect_in(&env, BASE "state_dir: [1]\n", false,
+                      "e.yaml:3:12: state_dir: is a list; allowed: a path\n");
+}
+
+static void default_node(void **state)
+{
+    (void)state;
+    conf_environment_t env = fixture_environment();
+    strncpy(env.host_name, "not a name", sizeof(env.host_name));
+    fixture_expect_in(&env, BASE, false,
+                      "e.yaml:1:1: node: has no default here: the host name is not usable as one; set it\n");
+    fixture_expect_in(&env, BASE "node: n\n", true, "");
+}
+
+static void this_process(void **state)
+{
+    (void)state;
+    conf_environment_t env;
+    conf_environment_read(&env);
+    assert_true(env.cpus >= 1);
+    assert_int_equal(env.cwd[0], '/');
+    conf_errors_t *errors = conf_errors_new();
+    conf_t *conf = conf_parse("/x/e.yaml", STR(BASE "state_dir: /s\nnode: n\nlog: {access: a}\n"), errors);
+    assert_non_null(conf);
+    assert_int_equal(conf->workers, env.cpus);
+    assert_string_equal(conf->access_log, "/x/a");
+    conf_release(&conf);
+    conf = conf_parse("/e.yaml", STR(BASE "state_dir: /s\nnode: n\nlog: {access: a}\n"), errors);
+    assert_string_equal(conf->access_log, "/a");
+    conf_release(&conf);
+    conf_errors_free(&errors);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(listeners_given_twice), cmocka_unit_test(listeners_without_previews),
+        cmocka_unit_test(public_ports),          cmocka_unit_test(unused_certificates),
+        cmocka_unit_test(everybody_trusted),     cmocka_unit_test(admin_socket_length),
+        cmocka_unit_test(store_map_sizes),       cmocka_unit_test(box_addresses),
+        cmocka_unit_test(box_ids_given_twice),   cmocka_unit_test(default_directories),
+        cmocka_unit_test(default_node),          cmocka_unit_test(this_process),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,171 @@
+/* Files: the configuration itself, and those that it names. */
+#include "conf_fixture.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CERTIFICATE "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+#define KEY         "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"
+
+static char dir[] = "/tmp/boxedge-conf-XXXXXX";
+
+static int make_dir(void **state)
+{
+    (void)state;
+    return mkdtemp(dir) != NULL && chdir(dir) == 0 ? 0 : -1;
+}
+
+static int remove_dir(void **state)
+{
+    (void)state;
+    return chdir("/") == 0 && rmdir(dir) == 0 ? 0 : -1;
+}
+
+static void put(const char *name, const char *text, mode_t mode)
+{
+    FILE *out = fopen(name, "w");
+    assert_non_null(out);
+    fputs(text, out);
+    assert_int_equal(fclose(out), 0);
+    assert_int_equal(chmod(name, mode), 0);
+}
+
+/* Checks the files of a configuration with `chain` and `key`; `wanted` has no directory in it, "@" stands for
+ * it. */
+static void expect(const char *more, const char *wanted)
+{
+    char text[1024];
+    snprintf(text, sizeof(text), BASE "state_dir: s\nrun_dir: r\nnode: n\nuser: \"\"\n%s", more);
+    conf_errors_t *errors = conf_errors_new();
+    conf_t *conf = conf_parse("e.yaml", str_from(text), errors);
+    assert_non_null(conf);
+    conf_check_files(conf, errors);
+    char *printed = fixture_print(errors);
+    char lines[4096];
+    size_t used = 0;
+    for (const char *p = printed; *p != '\0' && used < sizeof(lines) - 1; p++) {
+        bool here = strncmp(p, dir, strlen(dir)) == 0;
+        lines[used++] = here ? '@' : *p;
+        p += here ? strlen(dir) - 1 : 0;
+    }
+    lines[used] = '\0';
+    if (strcmp(lines, wanted) != 0)
+        fail_msg("%s\nshould give:\n%s\nbut gives:\n%s", text, wanted, lines);
+    free(printed);
+    conf_release(&conf);
+    conf_errors_free(&errors);
+}
+
+static void certificates(void **state)
+{
+    (void)state;
+    put("c.pem", "text before\n" CERTIFICATE, 0644);
+    put("k.pem", KEY, 0600);
+    expect("certificates: [{chain: c.pem, key: k.pem}]\n", "");
+    put("k.pem", "-----BEGIN EC PRIVATE KEY-----\n", 0640);
+    expect("certificates: [{chain: c.pem, key: k.pem}]\n", "");
+    put("k.pem", "-----BEGIN RSA PRIVATE KEY-----\n", 0600);
+    expect("certificates: [{chain: c.pem, key: k.pem}]\n", "");
+    put("k.pem", KEY CERTIFICATE, 0600); /* both in one file */
+    expect("certificates: [{chain: k.pem, key: k.pem}]\n", "");
+    put("k.pem", KEY, 0604);
+    expect("certificates: [{chain: c.pem, key: k.pem}]\n",
+           "e.yaml:7:36: warning: certificates.key: \"@/k.pem\" can be read by every user of this machine; "
+           "chmod 600 "
+           "prevents that\n");
+    put("k.pem", "-----BEGIN ENCRYPTED PRIVATE KEY-----\n", 0600);
+    expect("certificates: [{chain: c.pem, key: k.pem}]\n",
+           "e.yaml:7:36: certificates.key: \"@/k.pem\" has no private key in it; allowed: a PEM file with "
+           "\"-----BEGIN PRIVATE KEY-----\", not encrypted\n");
+    put("k.pem", KEY, 0600);
+    expect("certificates: [{chain: k.pem, key: c.pem}]\n",
+           "e.yaml:7:24: certificates.chain: \"@/k.pem\" has no certificate in it; allowed: a PEM file with "
+           "\"-----BEGIN CERTIFICATE-----\"\n"
+           "e.yaml:7:36: certificates.key: \"@/c.pem\" has no private key in it; allowed: a PEM file with "
+           "\"-----BEGIN PRIVATE KEY-----\", not encrypted\n"
+           "e.yaml:7:36: warning: certificates.key: \"@/c.pem\" can be read by every user of this machine; "
+           "chmod 600 "
+           "prevents that\n");
+    unlink("c.pem");
+    unlink("k.pem");
+}
+
+static void files_that_are_none(void **state)
+{
+    (void)state;
+    expect("certificates:\n  - {chain: none.pem, key: none.key}\n",
+           "e.yaml:8:13: certificates.chain: \"@/none.pem\" cannot be read: No such file or directory\n"
+           "e.yaml:8:28: certificates.key: \"@/none.key\" cannot be read: No such file or directory\n");
+    /* A FIFO must not stop the check, nor a device or an endless file fill memory. */
+    assert_int_equal(mkfifo("fifo", 0600), 0);
+    expect("certificates: [{chain: fifo, key: /dev/zero}]\n",
+           "e.yaml:7:24: certificates.chain: \"@/fifo\" is not a regular file of at most 1 MiB; allowed: a "
+           "PEM file\n"
+           "e.yaml:7:35: certificates.key: \"/dev/zero\" is not a regular file of at most 1 MiB; allowed: a "
+           "PEM file\n");
+    unlink("fifo");
+    put("k.pem", KEY, 0600);
+    put("big.pem", CERTIFICATE, 0600);
+    assert_int_equal(truncate("big.pem", 1024 * 1024), 0);
+    expect("certificates: [{chain: big.pem, key: k.pem}]\n", "");
+    assert_int_equal(truncate("big.pem", 1024 * 1024 + 1), 0);
+    expect("certificates: [{chain: big.pem, key: k.pem}]\n",
+           "e.yaml:7:24: certificates.chain: \"@/big.pem\" is not a regular file of at most 1 MiB; allowed: "
+           "a PEM "
+           "file\n");
+    unlink("big.pem");
+    unlink("k.pem");
+}
+
+static void directories(void **state)
+{
+    (void)state;
+    put("s", "", 0600);
+    put("r", "", 0600);
+    expect("", "e.yaml: state_dir: \"@/s\" is there and is no directory; allowed: a directory, or a path "
+               "that is free\n"
+               "e.yaml: run_dir: \"@/r\" is there and is no directory; allowed: a directory, or a path that "
+               "is free\n");
+    unlink("s");
+    unlink("r");
+    assert_int_equal(mkdir("s", 0700), 0);
+    expect("", "");
+    rmdir("s");
+}
+
+static void loading(void **state)
+{
+    (void)state;
+    conf_errors_t *errors = conf_errors_new();
+    put("good.yaml", BASE "state_dir: s\nnode: n\n", 0600);
+    conf_t *conf = conf_load("good.yaml", errors);
+    assert_non_null(conf);
+    assert_int_equal(conf_errors_count(errors), 0);
+    assert_string_equal(conf->state_dir + strlen(conf->state_dir) - 2, "/s");
+    conf_release(&conf);
+
+    assert_null(conf_load("none.yaml", errors));
+    assert_null(conf_load(".", errors));
+    assert_null(conf_load("/dev/zero", errors));
+    char *printed = fixture_print(errors);
+    assert_string_equal(printed, "none.yaml: cannot be read: No such file or directory\n"
+                                 ".: cannot be read: Is a directory\n"
+                                 "/dev/zero: is larger than 1 MiB, the largest that is allowed\n");
+    free(printed);
+    assert_int_equal(conf_errors_count(errors), 3);
+    conf_errors_free(&errors);
+    assert_null(errors);
+    conf_errors_free(&errors);
+    unlink("good.yaml");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(certificates),
+        cmocka_unit_test(files_that_are_none),
+        cmocka_unit_test(directories),
+        cmocka_unit_test(loading),
+    };
+    return cmocka_run_group_tests(tests, make_dir, remove_dir);
+}
