@@ -1,6 +1,8 @@
 #include "store.h"
 
 #include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #include "record.h"
 #include "table.h"

@@ -3,7 +3,11 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <lmdb.h>
 
@@ -26,6 +30,7 @@ struct table {
     MDB_dbi meta;
     MDB_txn *read;  /* made once, renewed for each reading */
     MDB_txn *write; /* NULL outside write transactions */
+    bool writer;
     size_t map_bytes;
     siphash_key_t hash_key;
     uint64_t given_out; /* highest number of the sequence that was given out, committed or not */
@@ -65,9 +70,25 @@ static store_result_t failed(table_t *table, const char *format, ...)
     return STORE_FAILED;
 }
 
+/* LMDB says EIO where the system wrote less than it was asked to, which is how a disk most often shows that
+ * it is full. Then one page more at the end of the file, where LMDB will overwrite it, cannot be written
+ * either. */
+static bool disk_is_full(table_t *table)
+{
+    static const char page[4096];
+    int fd;
+    struct stat file;
+    if (mdb_env_get_fd(table->env, &fd) != 0 || fstat(fd, &file) != 0)
+        return false;
+    ssize_t n = pwrite(fd, page, sizeof(page), file.st_size);
+    return n >= 0 ? n < (ssize_t)sizeof(page) : errno == ENOSPC || errno == EDQUOT || errno == EFBIG;
+}
+
 /* What an error of LMDB, or of the system through it, means. */
 static store_result_t result_of(table_t *table, const char *doing, int rc)
 {
+    if (rc == EIO && table->writer && disk_is_full(table))
+        rc = ENOSPC;
     switch (rc) {
     case 0:
         return STORE_OK;
@@ -196,6 +217,7 @@ table_t *table_open(const table_options_t *options, char *error)
         return NULL;
     }
     table->error = error;
+    table->writer = options->writer;
     if (open_all(table, options) != STORE_OK)
         table_close(&table);
     return table;

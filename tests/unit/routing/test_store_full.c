@@ -1,0 +1,188 @@
+/* A store without room: nothing is lost, nothing is half changed, and it can be emptied again. */
+#include <signal.h>
+#include <sys/resource.h>
+
+#include "store_fixture.h"
+
+#define SMALL_MAP_BYTES (256u << 10)
+
+static int setup_small(void **state)
+{
+    fixture_t *f = malloc(sizeof(*f));
+    assert_non_null(f);
+    fixture_make(f);
+    fixture_open(f, SMALL_MAP_BYTES);
+    *state = f;
+    return 0;
+}
+
+static store_preview_t numbered(size_t i)
+{
+    char id[32];
+    snprintf(id, sizeof(id), "box-%zu", i * 7919 % 100000);
+    return fixture_preview(id, (uint16_t)(i + 1));
+}
+
+/* Puts previews until the store is full; how many it took. */
+static size_t fill(store_t *store, size_t from)
+{
+    for (size_t i = from; i < 60000; i++) {
+        store_preview_t preview = numbered(i);
+        store_result_t result = store_put_preview(store, &preview);
+        if (result == STORE_FULL)
+            return i;
+        assert_int_equal(result, STORE_OK);
+    }
+    fail_msg("never full");
+    return 0;
+}
+
+static void expect_exactly(store_t *store, size_t count)
+{
+    store_preview_t got, wanted;
+    store_stats_t stats;
+    for (size_t i = 0; i < count; i++) {
+        wanted = numbered(i);
+        assert_int_equal(store_get_preview(store, str_from(wanted.id), wanted.port, &got), STORE_OK);
+        assert_int_equal(got.created_at, wanted.created_at);
+    }
+    wanted = numbered(count);
+    assert_int_equal(store_get_preview(store, str_from(wanted.id), wanted.port, &got), STORE_NOT_FOUND);
+    assert_int_equal(store_get_stats(store, &stats), STORE_OK);
+    assert_int_equal(stats.previews, count);
+}
+
+static void test_full_map(void **state)
+{
+    fixture_t *f = *state;
+    size_t count = fill(f->store, 0);
+    assert_true(count > 200);
+    assert_non_null(strstr(store_error(f->store), "full"));
+    expect_exactly(f->store, count);
+    /* Full it stays, in this process and the next. */
+    store_preview_t another = numbered(count);
+    assert_int_equal(store_put_preview(f->store, &another), STORE_FULL);
+    store_close(&f->store);
+    fixture_open(f, SMALL_MAP_BYTES);
+    assert_int_equal(store_put_preview(f->store, &another), STORE_FULL);
+    expect_exactly(f->store, count);
+}
+
+/* Replacing needs free pages too, and works as often as anyone likes. */
+static void test_full_map_replaces(void **state)
+{
+    fixture_t *f = *state;
+    size_t count = fill(f->store, 0);
+    uint64_t version = 0;
+    for (size_t round = 0; round < 3; round++) {
+        for (size_t i = 0; i < count; i += 3) {
+            store_preview_t preview = numbered(i);
+            assert_int_equal(store_put_preview(f->store, &preview), STORE_OK);
+            assert_true(preview.version > version);
+            version = preview.version;
+        }
+    }
+    expect_exactly(f->store, count);
+}
+
+static void test_full_map_is_emptied(void **state)
+{
+    fixture_t *f = *state;
+    size_t count = fill(f->store, 0);
+    for (size_t i = count; i-- > 0;) {
+        store_preview_t preview = numbered(i);
+        assert_int_equal(store_delete_preview(f->store, str_from(preview.id), preview.port), STORE_OK);
+    }
+    expect_exactly(f->store, 0);
+    /* The room is there again. */
+    assert_true(fill(f->store, 0) >= count * 9 / 10);
+}
+
+/* All of the changes or none. */
+static void test_full_map_and_several_changes(void **state)
+{
+    fixture_t *f = *state;
+    size_t count = fill(f->store, 0);
+    enum { CHANGES = 1000 };
+    static store_change_t changes[CHANGES];
+    for (size_t i = 0; i < CHANGES; i++)
+        changes[i] = (store_change_t){.preview = numbered(count + i)};
+    changes[0] = (store_change_t){.remove = true, .preview = numbered(0)};
+    assert_int_equal(store_apply(f->store, changes, CHANGES), STORE_FULL);
+    for (size_t i = 0; i < CHANGES; i++)
+        assert_int_equal(changes[i].result, STORE_FULL);
+    expect_exactly(f->store, count);
+    /* By itself the delete works. */
+    assert_int_equal(store_apply(f->store, changes, 1), STORE_OK);
+    assert_int_equal(changes[0].result, STORE_OK);
+}
+
+static void test_full_boxes(void **state)
+{
+    fixture_t *f = *state;
+    size_t count = 0;
+    store_result_t result = STORE_OK;
+    store_box_t box, got;
+    char id[32];
+    for (; result == STORE_OK; count++) {
+        assert_true(count < 60000);
+        snprintf(id, sizeof(id), "box-%zu", count);
+        box = fixture_box(id, BOX_RUNNING);
+        result = store_put_box(f->store, &box);
+    }
+    assert_int_equal(result, STORE_FULL);
+    count--;
+    /* What is known still changes its state: a full store must not say "running" of a paused box. */
+    for (size_t i = 0; i < count; i++) {
+        snprintf(id, sizeof(id), "box-%zu", i);
+        box = fixture_box(id, BOX_PAUSED);
+        assert_int_equal(store_put_box(f->store, &box), STORE_OK);
+    }
+    for (size_t i = 0; i < count; i++) {
+        snprintf(id, sizeof(id), "box-%zu", i);
+        assert_int_equal(store_get_box(f->store, str_from(id), &got), STORE_OK);
+        assert_int_equal(got.state, BOX_PAUSED);
+        assert_int_equal(store_delete_box(f->store, str_from(id)), STORE_OK);
+    }
+    /* One half being full does not touch the other. */
+    store_preview_t preview = numbered(0);
+    assert_int_equal(store_put_preview(f->store, &preview), STORE_OK);
+}
+
+/* The disk is full before the map: the file may not grow any more. */
+static void test_full_disk(void **state)
+{
+    fixture_t *f = *state;
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    struct rlimit was, limit;
+    assert_int_equal(sigaction(SIGXFSZ, &ignore, NULL), 0);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
+    limit = was;
+    limit.rlim_cur = 160 << 10;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    size_t count = fill(f->store, 0);
+    assert_true(count > 50);
+    expect_exactly(f->store, count);
+    store_preview_t another = numbered(count);
+    assert_int_equal(store_put_preview(f->store, &another), STORE_FULL);
+    expect_exactly(f->store, count);
+    uint64_t refused = another.version;
+    /* There is room again: the store goes on as it was. */
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
+    assert_int_equal(store_put_preview(f->store, &another), STORE_OK);
+    assert_true(another.version > refused);
+    expect_exactly(f->store, count + 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_full_map, setup_small, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_full_map_replaces, setup_small, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_full_map_is_emptied, setup_small, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_full_map_and_several_changes, setup_small, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_full_boxes, setup_small, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_full_disk, fixture_setup, fixture_teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
