@@ -211,6 +211,8 @@ static int write_for_ever(fixture_t *f, int in, int out)
                 progress->version = changes[i].preview.version;
             }
         progress->done = n + 1;
+        if (write(out, "", 1) != 1)
+            return 4;
     }
 }
 
@@ -289,9 +291,11 @@ static void test_killed_writer(void **state)
     for (int round = 0; round < ROUNDS; round++) {
         link_t child = start(f, write_for_ever);
         expect_byte(child.from);
-        /* The moment is the point here: anywhere within some milliseconds of changes. */
         seed = seed * 6364136223846793005u + 1442695040888963407u;
-        struct timespec moment = {.tv_nsec = (long)(seed >> 40) % 15000000};
+        for (uint64_t changes = 1 + (seed >> 33) % 60; changes-- > 0;)
+            expect_byte(child.from);
+        /* The moment is the point here: anywhere within some changes more. */
+        struct timespec moment = {.tv_nsec = (long)(seed >> 40) % 1000000};
         nanosleep(&moment, NULL);
         assert_int_equal(kill(child.pid, SIGKILL), 0);
         assert_true(WIFSIGNALED(wait_for(&child)));
@@ -299,7 +303,6 @@ static void test_killed_writer(void **state)
         expect_done(f, progress->done);
         store_close(&f->store);
     }
-    print_message("%llu changes\n", (unsigned long long)progress->done);
     assert_true(progress->done > ROUNDS);
     munmap(progress, sizeof(*progress));
 }
