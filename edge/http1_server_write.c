@@ -22,7 +22,8 @@ void http1_server_flush(http1_server_t *server)
     switch (http1_writer_flush(&message->writer, server->client.conn)) {
     case HTTP1_FLUSHED:
         loop_timer_stop(&server->write_timer);
-        conn_want_write(server->client.conn, false);
+        /* Whoever found no room waits to be told of it, also where everything left at once. */
+        conn_want_write(server->client.conn, message->starved);
         if (message->response_ended || message->cut)
             http1_server_later(server);
         break;
