@@ -2,39 +2,12 @@
 
 #include <assert.h>
 
+#include "utf8.h"
+
 /* One byte of UTF-8 that goes through as it is: printable ASCII but '"' and '\'. */
 static inline bool is_plain(unsigned char c)
 {
     return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
-}
-
-static inline bool is_continuation(unsigned char c)
-{
-    return (c & 0xc0) == 0x80;
-}
-
-/*
- * The length of the well-formed UTF-8 sequence of two to four bytes at `p` (Unicode table 3-7: no overlong
- * forms, no surrogates, nothing above U+10FFFF), or 0.
- */
-static size_t utf8_sequence(const unsigned char *p, size_t n)
-{
-    unsigned char first = p[0];
-    if (first >= 0xc2 && first <= 0xdf)
-        return n >= 2 && is_continuation(p[1]) ? 2 : 0;
-    if (first >= 0xe0 && first <= 0xef) {
-        if (n < 3 || !is_continuation(p[1]) || !is_continuation(p[2]))
-            return 0;
-        bool bad = (first == 0xe0 && p[1] < 0xa0) || (first == 0xed && p[1] > 0x9f);
-        return bad ? 0 : 3;
-    }
-    if (first >= 0xf0 && first <= 0xf4) {
-        if (n < 4 || !is_continuation(p[1]) || !is_continuation(p[2]) || !is_continuation(p[3]))
-            return 0;
-        bool bad = (first == 0xf0 && p[1] < 0x90) || (first == 0xf4 && p[1] > 0x8f);
-        return bad ? 0 : 4;
-    }
-    return 0;
 }
 
 /* Writes the escape of a control character, '"' or '\' into `out` (6 bytes); returns its length. */
@@ -86,7 +59,7 @@ static size_t add_special(log_json_text_t *text, str_t s)
         add(text, out, escape(p[0], out));
         return 1;
     }
-    size_t len = utf8_sequence(p, s.n);
+    size_t len = utf8_sequence(s);
     if (len == 0) {
         add(text, "\xef\xbf\xbd", 3);
         return 1;

@@ -8,6 +8,7 @@
 #include "cmd_box.h"
 #include "cmd_check.h"
 #include "cmd_control.h"
+#include "cmd_demo_app.h"
 #include "cmd_preview.h"
 #include "cmd_run.h"
 #include "cmd_status.h"
@@ -30,6 +31,7 @@ static const command_t commands[] = {
     {"status", cmd_status, "show how the running edge does"},
     {"reload", cmd_reload, "have the running edge read its configuration again"},
     {"drain", cmd_drain, "have the running edge finish what it has and end"},
+    {"demo-app", cmd_demo_app, "serve a small app to try the edge with"},
     {"version", cmd_version, "print the version"},
     {"help", cmd_help, "print this"},
 };

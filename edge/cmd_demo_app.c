@@ -1,0 +1,185 @@
+#include "cmd_demo_app.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "demo_app.h"
+
+/* How long open connections may take to end after SIGTERM. */
+#define DRAIN_MS 2000
+
+typedef struct demo {
+    loop_t *loop;
+    local_server_t *server;
+    h2o_socket_t *signals;
+    int signal_fd;
+    bool draining;
+    bool ended;
+    loop_timer_t deadline;
+} demo_t;
+
+typedef struct demo_options {
+    const char *address;
+    uint16_t port;
+    bool help;
+} demo_options_t;
+
+static int usage(FILE *out, int status)
+{
+    fprintf(out,
+            "usage: boxedge demo-app --port PORT [--address ADDRESS]\n\n"
+            "Serves a small web app that shows what reaches a box through the edge: a page, server-sent\n"
+            "events, a WebSocket, uploads. It ends on SIGTERM and Ctrl-C.\n\n"
+            "  --port PORT        where it listens, 1-65535; 0: any free port, printed\n"
+            "  --address ADDRESS  an IPv4 or IPv6 address; by default 127.0.0.1\n");
+    return status;
+}
+
+static bool parse(int argc, char **argv, demo_options_t *options)
+{
+    uint64_t port = 0;
+    bool have_port = false;
+    *options = (demo_options_t){.address = "127.0.0.1"};
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            options->help = true;
+            return true;
+        }
+        if (i + 1 == argc)
+            return false;
+        if (strcmp(argv[i], "--port") == 0)
+            have_port = str_to_uint(str_from(argv[++i]), 65535, &port);
+        else if (strcmp(argv[i], "--address") == 0)
+            options->address = argv[++i];
+        else
+            return false;
+    }
+    options->port = (uint16_t)port;
+    return have_port;
+}
+
+/* Returns a listening socket, or -1 after saying why. */
+static int listen_on(const demo_options_t *options)
+{
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(options->port)};
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(options->port)};
+    bool is_v4 = inet_pton(AF_INET, options->address, &v4.sin_addr) == 1;
+    if (!is_v4 && inet_pton(AF_INET6, options->address, &v6.sin6_addr) != 1) {
+        fprintf(stderr, "boxedge demo-app: \"%s\" is no IPv4 or IPv6 address\n", options->address);
+        return -1;
+    }
+    int fd = socket(is_v4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int on = 1;
+    const struct sockaddr *address = is_v4 ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6;
+    if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
+        bind(fd, address, is_v4 ? sizeof v4 : sizeof v6) == 0 && listen(fd, 511) == 0)
+        return fd;
+    fprintf(stderr, "boxedge demo-app: cannot listen on %s port %u: %s\n", options->address, options->port,
+            strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+static void print_where(int fd)
+{
+    struct sockaddr_storage address;
+    socklen_t len = sizeof address;
+    char text[INET6_ADDRSTRLEN];
+    if (getsockname(fd, (struct sockaddr *)&address, &len) != 0)
+        return;
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)&address;
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&address;
+    if (address.ss_family == AF_INET)
+        printf("demo app on http://%s:%u/\n", inet_ntop(AF_INET, &v4->sin_addr, text, sizeof text),
+               ntohs(v4->sin_port));
+    else
+        printf("demo app on http://[%s]:%u/\n", inet_ntop(AF_INET6, &v6->sin6_addr, text, sizeof text),
+               ntohs(v6->sin6_port));
+    fflush(stdout);
+}
+
+static void deadline_expired(loop_timer_t *timer)
+{
+    H2O_STRUCT_FROM_MEMBER(demo_t, deadline, timer)->ended = true;
+}
+
+/* The first signal drains, the second ends. */
+static void on_signal(h2o_socket_t *sock, const char *err)
+{
+    (void)err;
+    demo_t *demo = sock->data;
+    struct signalfd_siginfo info;
+    if (read(demo->signal_fd, &info, sizeof info) != (ssize_t)sizeof info)
+        return;
+    demo->ended = demo->draining;
+    if (demo->draining)
+        return;
+    demo->draining = true;
+    local_server_drain(demo->server);
+    loop_timer_start(demo->loop, &demo->deadline, DRAIN_MS, deadline_expired);
+}
+
+static void watch_signals(demo_t *demo)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    demo->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    assert(demo->signal_fd >= 0);
+    demo->signals =
+        h2o_evloop_socket_create(loop_evloop(demo->loop), demo->signal_fd, H2O_SOCKET_FLAG_DONT_READ);
+    demo->signals->data = demo;
+    h2o_socket_read_start(demo->signals, on_signal);
+}
+
+/* Limits and timeouts of the defaults: the app needs nothing else of a configuration. */
+static conf_t *defaults(void)
+{
+    conf_errors_t *errors = conf_errors_new();
+    conf_t *conf = conf_parse("demo-app",
+                              STR("preview_domain: demo.localhost\n"
+                                  "state_dir: /nonexistent\n"
+                                  "listeners: [{address: \"127.0.0.1:1\", kind: tls}]\n"),
+                              errors);
+    if (conf == NULL)
+        conf_errors_print(errors, stderr);
+    conf_errors_free(&errors);
+    return conf;
+}
+
+int cmd_demo_app(int argc, char **argv)
+{
+    demo_options_t options;
+    if (!parse(argc, argv, &options))
+        return usage(stderr, CLI_USAGE);
+    if (options.help)
+        return usage(stdout, CLI_OK);
+    conf_t *conf = defaults();
+    int fd = conf != NULL ? listen_on(&options) : -1;
+    if (fd < 0) {
+        conf_release(&conf);
+        return CLI_FAILED;
+    }
+    demo_t demo = {.loop = loop_new()};
+    watch_signals(&demo);
+    demo.server = local_server_new(demo.loop, conf, fd, demo_app_steps, DEMO_CLIENTS_MAX, NULL);
+    conf_release(&conf);
+    print_where(fd);
+    while (!demo.ended && !(demo.draining && local_server_clients(demo.server) == 0))
+        loop_turn(demo.loop, INT32_MAX);
+    local_server_free(&demo.server);
+    loop_timer_stop(&demo.deadline);
+    h2o_socket_read_stop(demo.signals);
+    h2o_socket_close(demo.signals);
+    loop_free(&demo.loop);
+    return CLI_OK;
+}
