@@ -15,9 +15,9 @@
 #include "client.h"
 
 /* Lines that wait, in bytes; there are two buffers of this size, one filled and one being written. */
-#define BUFFER_BYTES 262144
+#define BUFFER_BYTES 524288
 /* The thread is woken when so much waits, or after FLUSH_MS. */
-#define WAKE_BYTES 32768
+#define WAKE_BYTES 131072
 #define FLUSH_MS   200
 /* How long access_log_free waits for a reader that does not read. */
 #define FINISH_MS 1000

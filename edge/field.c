@@ -202,6 +202,17 @@ str_t str_dup(h2o_mem_pool_t *pool, str_t s)
     return str_make(copy, s.n);
 }
 
+str_t str_decimal(h2o_mem_pool_t *pool, uint64_t n)
+{
+    char *digits = h2o_mem_alloc_pool(pool, 20);
+    size_t at = 20;
+    do {
+        digits[--at] = (char)('0' + n % 10);
+        n /= 10;
+    } while (n != 0);
+    return str_make(digits + at, 20 - at);
+}
+
 str_t str_format(h2o_mem_pool_t *pool, const char *format, ...)
 {
     char first[512]; /* most results fit, and are formatted once */

@@ -94,6 +94,8 @@ void fields_join_cookies(h2o_mem_pool_t *pool, fields_t *fields);
 
 /* A copy of `s` in the arena. */
 str_t str_dup(h2o_mem_pool_t *pool, str_t s);
+/* `n` in decimal. */
+str_t str_decimal(h2o_mem_pool_t *pool, uint64_t n);
 /* printf into the arena; the result is at most 1 MiB long (asserted), more than any head. */
 str_t str_format(h2o_mem_pool_t *pool, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -230,6 +230,16 @@ static str_t inbound_or(exchange_t *ex, bool trusted, field_id_t id, str_t ours)
     return inbound.n != 0 ? inbound : ours;
 }
 
+/* How this node is written in CDN-Loop. */
+static str_t loop_mark(exchange_t *ex)
+{
+    str_t node = str_from(ex->worker->conf->node);
+    head_t head = {h2o_mem_alloc_pool(&ex->arena, node.n + 8), 0, node.n + 8};
+    put(&head, STR("boxedge-"));
+    put(&head, node);
+    return str_make(head.at, head.n);
+}
+
 static own_fields_t own_fields(exchange_t *ex, bool trusted)
 {
     const client_t *client = ex->client;
@@ -243,8 +253,8 @@ static own_fields_t own_fields(exchange_t *ex, bool trusted)
     own.proto = inbound_or(ex, trusted, FIELD_X_FORWARDED_PROTO, tls ? STR("https") : STR("http"));
     own.forwarded_host = inbound_or(ex, trusted, FIELD_X_FORWARDED_HOST, ex->request.authority);
     uint16_t port = tls ? conf->public_port : client->local_port;
-    own.port = inbound_or(ex, trusted, FIELD_X_FORWARDED_PORT, str_format(&ex->arena, "%u", port));
-    own.loop = appended(ex, FIELD_CDN_LOOP, true, str_format(&ex->arena, "boxedge-%s", conf->node));
+    own.port = inbound_or(ex, trusted, FIELD_X_FORWARDED_PORT, str_decimal(&ex->arena, port));
+    own.loop = appended(ex, FIELD_CDN_LOOP, true, loop_mark(ex));
     own.trace = traceparent(ex);
     return own;
 }
@@ -255,8 +265,7 @@ static void put_framing(head_t *head, exchange_t *ex)
     if (request->websocket)
         put(head, STR("Connection: Upgrade\r\nUpgrade: websocket\r\n"));
     else if (request->content_length != LENGTH_UNKNOWN)
-        put_field(head, STR("Content-Length"),
-                  str_format(&ex->arena, "%llu", (unsigned long long)request->content_length));
+        put_field(head, STR("Content-Length"), str_decimal(&ex->arena, request->content_length));
     else if (request->has_body)
         put(head, STR("Transfer-Encoding: chunked\r\n"));
 }

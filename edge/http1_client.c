@@ -330,9 +330,18 @@ static void name_origin(exchange_t *ex)
 {
     char address[INET6_ADDRSTRLEN];
     uint16_t port = ex->box.fixed_port != 0 ? ex->box.fixed_port : ex->preview.port;
-    str_t text = address_text(&ex->box.address, address);
-    (void)snprintf(ex->origin_text, sizeof(ex->origin_text),
-                   memchr(text.p, ':', text.n) ? "[%.*s]:%u" : "%.*s:%u", STR_ARG(text), port);
+    str_t text = address_text(&ex->box.address, address), digits = str_decimal(&ex->arena, port);
+    bool v6 = memchr(text.p, ':', text.n) != NULL;
+    char *at = ex->origin_text;
+    assert(text.n + digits.n + 4 <= sizeof(ex->origin_text));
+    if (v6)
+        *at++ = '[';
+    at = (char *)mempcpy(at, text.p, text.n);
+    if (v6)
+        *at++ = ']';
+    *at++ = ':';
+    at = (char *)mempcpy(at, digits.p, digits.n);
+    *at = '\0';
 }
 
 void http1_client_start(exchange_t *ex)

@@ -92,27 +92,18 @@ static void put_status_line(text_t *text, int status)
     put(text, STR("\r\n"));
 }
 
-static void put_fields(text_t *text, const fields_t *fields)
+static void put_field(text_t *text, str_t name, str_t value)
 {
-    for (uint32_t i = 0; i < fields->count; i++) {
-        put(text, fields->at[i].name);
-        put(text, STR(": "));
-        put(text, fields->at[i].value);
-        put(text, STR("\r\n"));
-    }
+    put(text, name);
+    put(text, STR(": "));
+    put(text, value);
+    put(text, STR("\r\n"));
 }
 
-static void put_length(text_t *text, uint64_t length)
+static void put_fields(text_t *text, const fields_t *fields)
 {
-    char digits[20];
-    size_t at = sizeof(digits);
-    do {
-        digits[--at] = (char)('0' + length % 10);
-        length /= 10;
-    } while (length != 0);
-    put(text, STR("Content-Length: "));
-    put(text, str_make(digits + at, sizeof(digits) - at));
-    put(text, STR("\r\n"));
+    for (uint32_t i = 0; i < fields->count; i++)
+        put_field(text, fields->at[i].name, fields->at[i].value);
 }
 
 static text_t text_for(h2o_mem_pool_t *arena, const fields_t *fields)
@@ -133,16 +124,13 @@ str_t http1_head_text(h2o_mem_pool_t *arena, const response_t *response, const h
     else if (head->chunked)
         put(&text, STR("Transfer-Encoding: chunked\r\n"));
     else if (response->content_length != LENGTH_UNKNOWN && response->status != 204)
-        put_length(&text, response->content_length);
+        put_field(&text, STR("Content-Length"), str_decimal(arena, response->content_length));
     if (head->close && !response->tunnel)
         put(&text, STR("Connection: close\r\n"));
     else if (head->keep_alive)
         put(&text, STR("Connection: keep-alive\r\n"));
-    if (fields_find(&response->fields, FIELD_DATE) == NULL) {
-        put(&text, STR("Date: "));
-        put(&text, head->date);
-        put(&text, STR("\r\n"));
-    }
+    if (fields_find(&response->fields, FIELD_DATE) == NULL)
+        put_field(&text, STR("Date"), head->date);
     put(&text, STR("\r\n"));
     return str_make(text.at, text.n);
 }
