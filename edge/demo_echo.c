@@ -31,21 +31,22 @@ static void send_output(exchange_t *ex)
     if (echo->ended)
         return;
     str_t output = websocket_echo_output(echo->frames);
-    while (output.n != 0) {
+    while (output.n != 0 && ex->state == EXCHANGE_TUNNEL) {
         size_t room = exchange_response_body_room(ex);
         if (room == 0)
             break;
         size_t n = output.n < room ? output.n : room;
         exchange_response_body(ex, str_make(output.p, n));
+        exchange_response_flush(ex); /* a sink keeps slices until it is flushed */
         websocket_echo_consume(echo->frames, n);
         output = websocket_echo_output(echo->frames);
     }
-    if (output.n == 0 && websocket_echo_ended(echo->frames)) {
+    if (ex->state == EXCHANGE_TUNNEL && output.n == 0 && websocket_echo_ended(echo->frames)) {
         echo->ended = true;
         loop_timer_start(ex->worker->loop, &echo->timer, CLOSE_MS, close_expired);
         exchange_response_end(ex);
+        exchange_response_flush(ex);
     }
-    exchange_response_flush(ex);
 }
 
 static size_t echo_room(const exchange_t *ex)
@@ -67,7 +68,7 @@ static void echo_client_ended(exchange_t *ex)
     if (echo->ended)
         return;
     send_output(ex);
-    if (echo->ended || ex->state == EXCHANGE_DONE)
+    if (echo->ended || ex->state != EXCHANGE_TUNNEL)
         return;
     echo->ended = true;
     exchange_response_end(ex);
