@@ -129,8 +129,10 @@ void conf_errors_print(const conf_errors_t *errors, FILE *out);
 /*
  * Loads `path`, or the bytes `text` under the name `path` (conf_parse). Never stops at the first error: all
  * are added to `errors`. Returns a snapshot with one reference, owned by the caller, or NULL where there was
- * any error. Reads no file but `path`; conf_check_files looks at the files that the configuration names
- * (certificates, keys: readable, of the right kind) and adds errors with the lines that named them.
+ * any error; warnings alone are none. Reads no file but `path`; conf_check_files looks at the files that the
+ * configuration names (certificates, keys: readable, of the right kind; directories; the user) and adds
+ * errors and warnings, those of certificates with the lines that named them. What the defaults depend on
+ * beside the file is in conf_environment.h.
  */
 conf_t *conf_load(const char *path, conf_errors_t *errors);
 conf_t *conf_parse(const char *path, str_t text, conf_errors_t *errors);

@@ -59,11 +59,11 @@ static uint16_t first_tls_port(const conf_t *conf)
     return 0;
 }
 
-/* Not where a listener that could not be read may be one. */
+/* A listener whose kind could not be read counts as one: its kind is 0. */
 static bool surely_no_tls(const conf_t *conf)
 {
     for (size_t i = 0; i < conf->listener_count; i++)
-        if (conf->listeners[i].address.len == 0 || conf->listeners[i].kind == CONF_LISTENER_TLS)
+        if (conf->listeners[i].kind == CONF_LISTENER_TLS)
             return false;
     return conf->listener_count != 0;
 }

@@ -2,6 +2,7 @@
 #include "conf_fixture.h"
 
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define CERTIFICATE "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
@@ -159,13 +160,42 @@ static void loading(void **state)
     unlink("good.yaml");
 }
 
+/* What comes in pieces is put together: `boxedge check -c <(generate)`. */
+static void loading_from_a_pipe(void **state)
+{
+    (void)state;
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        FILE *out = fdopen(ends[1], "w");
+        close(ends[0]);
+        for (int i = 0; out != NULL && i < 20000; i++) /* more than a pipe holds */
+            fputs("# a comment\n", out);
+        fputs(BASE "state_dir: /s\nnode: n\n", out);
+        _exit(fclose(out) == 0 ? 0 : 1);
+    }
+    close(ends[1]);
+    char path[32];
+    snprintf(path, sizeof(path), "/dev/fd/%d", ends[0]);
+    conf_errors_t *errors = conf_errors_new();
+    conf_t *conf = conf_load(path, errors);
+    assert_non_null(conf);
+    assert_string_equal(conf->preview_domain, "p.example");
+    conf_release(&conf);
+    conf_errors_free(&errors);
+    close(ends[0]);
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(certificates),
-        cmocka_unit_test(files_that_are_none),
-        cmocka_unit_test(directories),
-        cmocka_unit_test(loading),
+        cmocka_unit_test(certificates), cmocka_unit_test(files_that_are_none), cmocka_unit_test(directories),
+        cmocka_unit_test(loading),      cmocka_unit_test(loading_from_a_pipe),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }
