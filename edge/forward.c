@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "client.h"
+#include "cookie.h"
 #include "random_id.h"
 #include "worker.h"
 
@@ -366,6 +367,18 @@ static str_t rewrite_location(exchange_t *ex, str_t value)
     return str_make(text.at, text.n);
 }
 
+/* Previews are neighbours under one domain: a box sets cookies for its own host only. */
+static str_t confined_cookie(exchange_t *ex, str_t value)
+{
+    str_t host = ex->request.authority;
+    const char *colon = host.n != 0 ? memrchr(host.p, ':', host.n) : NULL;
+    if (colon != NULL)
+        host.n = (size_t)(colon - host.p);
+    char *out = h2o_mem_alloc_pool(&ex->arena, value.n != 0 ? value.n : 1);
+    size_t len;
+    return set_cookie_confine(value, host, out, value.n, &len) ? str_make(out, len) : value;
+}
+
 void forward_filter_response(exchange_t *ex, fields_t *fields)
 {
     bool named = names_fields(fields);
@@ -378,6 +391,8 @@ void forward_filter_response(exchange_t *ex, fields_t *fields)
         fields->at[kept] = *field;
         if (localhost && field->id == FIELD_LOCATION)
             fields->at[kept].value = rewrite_location(ex, field->value);
+        else if (field->id == FIELD_SET_COOKIE)
+            fields->at[kept].value = confined_cookie(ex, field->value);
         kept++;
     }
     fields->count = kept;

@@ -290,6 +290,13 @@ static socklen_t origin_address(const exchange_t *ex, struct sockaddr_storage *o
     return sizeof(*v6);
 }
 
+/* A box may be declared at an address where the edge itself listens; its ports are not the edge's. */
+static void fail_own_listener(http1_client_t *client)
+{
+    http1_client_fail(client, 502, "port_not_in_box",
+                      "This port belongs to the edge itself, not to the box.");
+}
+
 static conn_t *pooled(http1_client_t *client)
 {
     exchange_t *ex = client->ex;
@@ -315,6 +322,10 @@ static void attempt(http1_client_t *client, bool fresh)
     }
     struct sockaddr_storage address;
     socklen_t len = origin_address(ex, &address);
+    if (conf_listens_on(worker->conf, (struct sockaddr *)&address)) {
+        fail_own_listener(client);
+        return;
+    }
     counter_add(&worker->counters->origin_connects_total, 1);
     client->conn = conn_connect(worker->loop, (struct sockaddr *)&address, len, &handlers, client);
     if (client->conn == NULL) {

@@ -277,6 +277,29 @@ static void test_response_filter(void **state)
     exchange_end(&ex, EXCHANGE_END_COMPLETE);
 }
 
+static void test_cookies_stay_on_their_host(void **state)
+{
+    static const struct {
+        const char *value, *expected;
+    } cases[] = {
+        {"a=1; Path=/", "a=1; Path=/"},
+        {"a=1; Domain=a-3000.preview.test; Path=/", "a=1; Domain=a-3000.preview.test; Path=/"},
+        {"a=1; Domain=preview.test; Path=/", "a=1; Path=/"},
+        {"a=1; domain=.PREVIEW.test", "a=1"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        exchange_t *ex = new_exchange(*state);
+        ex->request.authority = STR("A-3000.preview.test:8443");
+        fields_t fields = {0};
+        fields_add(&ex->arena, &fields, FIELD_SET_COOKIE, STR("Set-Cookie"), str_from(cases[i].value));
+        forward_filter_response(ex, &fields);
+        str_t value = fields_value(&fields, FIELD_SET_COOKIE);
+        assert_int_equal(value.n, strlen(cases[i].expected));
+        assert_memory_equal(value.p, cases[i].expected, value.n);
+        exchange_end(&ex, EXCHANGE_END_COMPLETE);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -292,6 +315,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_loop_marks_add_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_localhost, setup, teardown),
         cmocka_unit_test_setup_teardown(test_location_from_localhost, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_cookies_stay_on_their_host, setup, teardown),
         cmocka_unit_test_setup_teardown(test_response_filter, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
