@@ -156,7 +156,7 @@ static enum state step(chunked_t *chunked, char c)
     case BAD:
         break;
     }
-    assert(!"a byte without a place");
+    assert(false); /* chunked_decode takes no byte in these states */
     return BAD;
 }
 

@@ -7,11 +7,10 @@
 #include "str.h"
 
 enum {
-    GRAMMAR_TOKEN = 1,     /* tchar */
-    GRAMMAR_VALUE = 2,     /* field-vchar, SP, HTAB: what a field value is made of */
-    GRAMMAR_TARGET = 4,    /* 0x21-0x7e without '#' */
-    GRAMMAR_REG_NAME = 8,  /* letters, digits, '-', '.', '_', '~' */
-    GRAMMAR_UPPERCASE = 16 /* A-Z */
+    GRAMMAR_TOKEN = 1,    /* tchar */
+    GRAMMAR_VALUE = 2,    /* field-vchar, SP, HTAB: what a field value is made of */
+    GRAMMAR_TARGET = 4,   /* 0x21-0x7e without '#' */
+    GRAMMAR_REG_NAME = 8, /* letters, digits, '-', '.', '_', '~' */
 };
 
 extern const unsigned char grammar_classes[256];

@@ -315,18 +315,6 @@ static bool resolve(parser_t *p)
 
 /* ---- the head ---- */
 
-/* The bytes before the request line: 0, 2, or -1 where nothing good can follow, -2 where more must come. */
-static int empty_line(str_t data)
-{
-    if (data.n == 0)
-        return -2;
-    if (data.p[0] != '\r')
-        return data.p[0] == '\n' ? -1 : 0;
-    if (data.n < 3)
-        return data.n == 2 && data.p[1] != '\n' ? -1 : -2;
-    return data.p[1] == '\n' && data.p[2] != '\r' && data.p[2] != '\n' ? 2 : -1;
-}
-
 static bool cut_succeeded(parser_t *p, http1_lines_result_t cut)
 {
     switch (cut) {
@@ -381,21 +369,19 @@ http1_parse_t http1_parse_request(str_t data, size_t last_len, size_t max_bytes,
                   .request = request,
                   .head = head,
                   .error = error};
-    int skip = empty_line(data);
-    if (skip == -1)
-        bad(&p, "There is an empty line in place of a request.");
-    if (skip < 0)
-        return skip == -1 ? HTTP1_BAD : HTTP1_INCOMPLETE;
-    p.text = str_from_offset(data, (size_t)skip);
+    size_t skip = str_starts(data, STR("\r\n")) ? 2 : 0;
+    if (data.n == skip || (data.n == 1 && data.p[0] == '\r'))
+        return HTTP1_INCOMPLETE;
+    p.text = str_from_offset(data, skip);
     if (p.text.n > max_bytes)
         p.text.n = max_bytes;
-    size_t seen = last_len > (size_t)skip ? last_len - (size_t)skip : 0;
+    size_t seen = last_len > skip ? last_len - skip : 0;
     if (seen > p.text.n)
         seen = p.text.n;
     const char *line_feed = memchr(p.text.p, '\n', p.text.n);
     http1_parse_t parsed =
         line_feed != NULL ? parse_head(&p, (size_t)(line_feed - p.text.p) + 1, seen) : line_incomplete(&p);
     if (parsed == HTTP1_OK)
-        head->len += (size_t)skip;
+        head->len += skip;
     return parsed;
 }

@@ -61,6 +61,7 @@ static void test_parse(void **state)
     }
     authority_t out;
     assert_false(authority_parse(str_make("[\0:1]", 5), &out));
+    assert_false(authority_parse(str_make("[::1\0:]", 7), &out));
     assert_false(authority_parse(str_make("a\0", 2), &out));
 }
 

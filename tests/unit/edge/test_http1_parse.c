@@ -289,6 +289,9 @@ static void test_byte_limit(void **state)
     str_t endless = STR("GETGETGETGETGETGETGETGETGETGETGETGETGET");
     assert_int_equal(parse_limited(endless, endless.n, 10, &error), HTTP1_BAD);
     assert_int_equal(error.status, 400);
+    str_t long_method = STR("GETGETGETGETGETGETGETGETGETGETGETGETGET /");
+    assert_int_equal(parse_limited(long_method, long_method.n, 10, &error), HTTP1_BAD);
+    assert_int_equal(error.status, 400);
 }
 
 static void test_field_limit(void **state)

@@ -130,6 +130,8 @@ static void test_refused(void **state)
         CASE(400, GET HOST "X: a\r\n\n"),
         CASE(400, "GET / HTTP/1.1\n" HOST "\r\n"),
         CASE(400, "GET / HTTP/1.1\n\n"),
+        CASE(400, "GET / HTTP/1.1x\n" HOST "\r\n"),
+        CASE(400, "GET / HTTP/1.1 \n" HOST "\r\n"),
         CASE(400, "GET / HTTP/1.1\r" HOST "\r\n"),
         CASE(400, "GET / HTTP/1.1\r\r\n" HOST "\r\n"),
         CASE(400, GET HOST "X: a\0b\r\n\r\n"),
@@ -188,6 +190,8 @@ static void test_refused(void **state)
         CASE(400, "GET http://a.test:81/ HTTP/1.1\r\n" HOST "\r\n"),
         CASE(400, "GET https://a.test/ HTTP/1.1\r\nHost: a.test:80\r\n\r\n"),
         CASE(400, "GET http://u:p@a.test/ HTTP/1.1\r\n" HOST "\r\n"),
+        CASE(400, "GET http://u:p@a.test/ HTTP/1.0\r\n\r\n"),
+        CASE(400, "GET http:///x HTTP/1.0\r\n\r\n"),
         CASE(400, "GET http:///x HTTP/1.1\r\n" HOST "\r\n"),
         CASE(400, "GET http:/a.test/ HTTP/1.1\r\n" HOST "\r\n"),
         CASE(400, "GET http:// HTTP/1.1\r\n" HOST "\r\n"),
@@ -255,7 +259,7 @@ static void test_every_byte(void **state)
     }
 }
 
-/* What is no HTTP is known as such by its first byte. */
+/* What is no HTTP is known as such by its first byte, and a bad request line when its end has come. */
 static void test_not_http(void **state)
 {
     (void)state;
@@ -263,6 +267,10 @@ static void test_not_http(void **state)
     expect_status(STR("\x80"), 400);
     expect_status(STR("\n"), 400);
     expect_status(STR("\r\r"), 400);
+    expect_status(STR("\r\n\r"), 400);
+    expect_status(STR("\r\n\n"), 400);
+    expect_status(STR("GET /\x01 HTTP/1.1\r\n"), 400);
+    expect_status(STR("GET / HTTP/3.0\r\nHos"), 505);
     request_parse_t p;
     static const str_t incomplete[] = {{"", 0}, {"\r", 1}, {"\r\n", 2}, {"G", 1}, {"\r\nG", 3}, {GET, 16}};
     for (size_t i = 0; i < sizeof(incomplete) / sizeof(incomplete[0]); i++) {
