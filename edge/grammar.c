@@ -1,8 +1,6 @@
 #include "grammar.h"
 
-/* One row is 16 characters. Bits are those of grammar.h: token 1, value 2, target 4, reg-name 8,
- * uppercase 16.
- */
+/* One row is 16 characters. Bits are those of grammar.h: token 1, value 2, target 4, reg-name 8. */
 /* clang-format off */
 const unsigned char grammar_classes[256] = {
     /* 0x00 */ 0,

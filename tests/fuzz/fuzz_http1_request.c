@@ -42,6 +42,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
         assert(pieces.head.len == whole.head.len && requests_equal(&whole, &pieces));
         check_ok(&whole, data);
     }
+    /* An empty line ends every head, good or bad: the server relies on it. */
+    assert(whole.result != HTTP1_INCOMPLETE || memmem(data.p, data.n, "\r\n\r\n", 4) == NULL);
     if (whole.result == HTTP1_BAD)
         assert(whole.error.status >= 400 && whole.error.code != NULL && whole.error.sentence != NULL);
     request_parse_fini(&whole);
