@@ -14,7 +14,6 @@
 /* An answer, valid as long as the epoch stays what it was before the store was read. */
 typedef struct cache_entry {
     uint64_t epoch;
-    uint64_t hash;
     uint8_t key_len; /* 0: nothing here */
     char key[ROUTES_CACHE_KEY_MAX];
     routes_result_t result;
@@ -105,10 +104,9 @@ routes_result_t routes_find(routes_t *routes, str_t authority, const route_t **r
         *route = &routes->uncached;
         return look_up(routes, authority, &routes->uncached);
     }
-    uint64_t hash = authority_hash(authority);
-    cache_entry_t *entry = &routes->cache[hash % ROUTES_CACHE_ENTRIES];
+    cache_entry_t *entry = &routes->cache[authority_hash(authority) % ROUTES_CACHE_ENTRIES];
     *route = &entry->route;
-    if (entry->key_len == authority.n && entry->hash == hash && entry->epoch == epoch &&
+    if (entry->key_len == authority.n && entry->epoch == epoch &&
         memcmp(entry->key, authority.p, authority.n) == 0)
         return entry->result;
     entry->key_len = 0;
@@ -116,7 +114,6 @@ routes_result_t routes_find(routes_t *routes, str_t authority, const route_t **r
     if (result == ROUTES_FAILED)
         return result;
     entry->epoch = epoch;
-    entry->hash = hash;
     entry->result = result;
     memcpy(entry->key, authority.p, authority.n);
     entry->key_len = (uint8_t)authority.n;

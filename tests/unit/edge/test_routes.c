@@ -1,6 +1,8 @@
 /* From a host name to the preview and its box, and what the cache in between may and may not do. */
 #include "routes.h"
 
+#include "table.h"
+
 #include "../routing/store_fixture.h"
 
 #define DOMAIN STR("preview.box.example")
@@ -156,6 +158,51 @@ static void test_places_are_shared(void **state)
     }
 }
 
+/* A box whose record this edge cannot read. */
+static void put_unreadable_box(fixture_t *f, const char *id)
+{
+    char error[TABLE_ERROR_MAX];
+    store_close(&f->store);
+    table_t *table = table_open(
+        &(table_options_t){.dir = f->scratch, .map_bytes = FIXTURE_MAP_BYTES, .writer = true}, error);
+    assert_non_null(table);
+    assert_int_equal(table_write_begin(table), STORE_OK);
+    assert_int_equal(table_put(table, str_from(id), 0, STR("\xff what a later edge wrote")), STORE_OK);
+    assert_int_equal(table_write_commit(table), STORE_OK);
+    table_close(&table);
+    fixture_open(f, FIXTURE_MAP_BYTES);
+}
+
+/* A lookup that fails is tried again the next time, and spoils no answer that had its place in the cache. */
+static void test_failures_are_not_kept(void **state)
+{
+    routes_fixture_t *f = *state;
+    enum { HOSTS = 3000 };
+    static store_change_t changes[2 * HOSTS];
+    routes_free(&f->routes);
+    put_unreadable_box(&f->store, "bad");
+    f->routes = routes_new(f->store.store, DOMAIN, &f->epoch);
+    for (int i = 0; i < 2 * HOSTS; i++)
+        changes[i] = (store_change_t){
+            .preview = fixture_preview(i < HOSTS ? "good" : "bad", (uint16_t)(i % HOSTS + 1))};
+    assert_int_equal(store_apply(f->store.store, changes, 2 * HOSTS), STORE_OK);
+    char host[80];
+    for (int round = 0; round < 2; round++) {
+        for (int port = 1; port <= HOSTS; port++) {
+            snprintf(host, sizeof(host), "good-%d.preview.box.example", port);
+            const route_t *route = find(f, host);
+            assert_string_equal(route->preview.id, "good");
+            assert_int_equal(route->preview.port, port);
+        }
+        for (int port = 1; port <= HOSTS; port++) {
+            snprintf(host, sizeof(host), "bad-%d.preview.box.example", port);
+            expect(f, host, ROUTES_FAILED);
+        }
+    }
+    put_box(f, "bad", BOX_RUNNING);
+    assert_int_equal(find(f, host)->box.state, BOX_RUNNING);
+}
+
 /* Authorities around the longest that is kept. */
 static void test_long_authorities(void **state)
 {
@@ -182,6 +229,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_box_unknown, setup, teardown),
         cmocka_unit_test_setup_teardown(test_cached_until_the_epoch_changes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_places_are_shared, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_failures_are_not_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(test_long_authorities, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
