@@ -176,13 +176,16 @@ store_result_t store_get_stats(store_t *store, store_stats_t *out)
 
 /* ---- the writer ---- */
 
-/* What is changed in one transaction: some previews, or one box. */
+typedef enum work_kind { WORK_PREVIEWS, WORK_PUT_BOX, WORK_DELETE_BOX } work_kind_t;
+
+/* What is changed in one transaction. */
 typedef struct work {
+    work_kind_t kind;
     table_t *table;
-    store_change_t *changes; /* previews */
+    store_change_t *changes; /* of WORK_PREVIEWS */
     size_t count;
-    str_t box_id;           /* a box */
-    const store_box_t *box; /* NULL: it is deleted */
+    str_t box_id;           /* of WORK_PUT_BOX and WORK_DELETE_BOX */
+    const store_box_t *box; /* of WORK_PUT_BOX */
 } work_t;
 
 static str_t id_of(const char id[BOX_ID_MAX + 1])
@@ -212,17 +215,9 @@ static bool preview_valid(const store_preview_t *preview)
            preview->host_header <= HOST_HEADER_LOCALHOST;
 }
 
-/* Makes the work within the open transaction. STORE_NOT_FOUND where nothing came out of it to be committed.
- */
-static store_result_t make_work(store_t *store, const work_t *work)
+/* STORE_OK where there is something to be committed, STORE_NOT_FOUND where nothing was changed. */
+static store_result_t make_previews(store_t *store, const work_t *work)
 {
-    if (work->box_id.p != NULL && work->box == NULL)
-        return table_delete(store->boxes, work->box_id, 0);
-    if (work->box_id.p != NULL) {
-        char record[RECORD_BOX_BYTES];
-        record_encode_box(work->box, record);
-        return table_put(store->boxes, work->box_id, 0, str_make(record, sizeof(record)));
-    }
     store_result_t all = STORE_NOT_FOUND;
     for (size_t i = 0; i < work->count; i++) {
         store_change_t *change = &work->changes[i];
@@ -237,6 +232,22 @@ static store_result_t make_work(store_t *store, const work_t *work)
             return change->result;
     }
     return all;
+}
+
+/* Does the work within the open transaction; results as make_previews has them. */
+static store_result_t make_work(store_t *store, const work_t *work)
+{
+    char record[RECORD_BOX_BYTES];
+    switch (work->kind) {
+    case WORK_PREVIEWS:
+        return make_previews(store, work);
+    case WORK_PUT_BOX:
+        record_encode_box(work->box, record);
+        return table_put(store->boxes, work->box_id, 0, str_make(record, sizeof(record)));
+    case WORK_DELETE_BOX:
+        return table_delete(store->boxes, work->box_id, 0);
+    }
+    abort();
 }
 
 static store_result_t commit_work(store_t *store, const work_t *work)
@@ -264,8 +275,10 @@ static bool has_record(table_t *table, str_t id, uint16_t port)
 /* Whether the work only replaces and deletes. */
 static bool adds_nothing(const work_t *work)
 {
-    if (work->box_id.p != NULL)
-        return work->box == NULL || has_record(work->table, work->box_id, 0);
+    if (work->kind == WORK_DELETE_BOX)
+        return true;
+    if (work->kind == WORK_PUT_BOX)
+        return has_record(work->table, work->box_id, 0);
     for (size_t i = 0; i < work->count; i++) {
         const store_change_t *change = &work->changes[i];
         if (!change->remove && !has_record(work->table, id_of(change->preview.id), change->preview.port))
@@ -289,7 +302,7 @@ static store_result_t do_work(store_t *store, const work_t *work)
 store_result_t store_apply(store_t *store, store_change_t *changes, size_t count)
 {
     assert(count <= STORE_APPLY_MAX);
-    work_t work = {.table = store->previews, .changes = changes, .count = count};
+    work_t work = {.kind = WORK_PREVIEWS, .table = store->previews, .changes = changes, .count = count};
     store_result_t result = do_work(store, &work);
     if (result == STORE_OK || result == STORE_NOT_FOUND)
         return STORE_OK;
@@ -323,14 +336,14 @@ store_result_t store_put_box(store_t *store, const store_box_t *box)
     str_t id = id_of(box->id);
     if (!box_id_valid(id) || box->state == BOX_UNKNOWN || box->state > BOX_GONE)
         return refused(store, "not a box", id);
-    return do_work(store, &(work_t){.table = store->boxes, .box_id = id, .box = box});
+    return do_work(store, &(work_t){.kind = WORK_PUT_BOX, .table = store->boxes, .box_id = id, .box = box});
 }
 
 store_result_t store_delete_box(store_t *store, str_t id)
 {
     if (!box_id_valid(id))
         return STORE_NOT_FOUND;
-    return do_work(store, &(work_t){.table = store->boxes, .box_id = id});
+    return do_work(store, &(work_t){.kind = WORK_DELETE_BOX, .table = store->boxes, .box_id = id});
 }
 
 int store_reap_readers(store_t *store)
