@@ -383,5 +383,8 @@ http1_parse_t http1_parse_request(str_t data, size_t last_len, size_t max_bytes,
         line_feed != NULL ? parse_head(&p, (size_t)(line_feed - p.text.p) + 1, seen) : line_incomplete(&p);
     if (parsed == HTTP1_OK)
         head->len += skip;
+    authority_t authority;
+    if (parsed == HTTP1_BAD && !authority_parse(request->authority, &authority))
+        request->authority = STR("");
     return parsed;
 }

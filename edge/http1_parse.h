@@ -31,8 +31,8 @@ typedef struct http1_request_head {
  * `max_bytes` bytes and `max_fields` field lines.
  *
  * HTTP1_OK: `request` and `head` are filled; slices point into `data`, or into `pool` where something was put
- * together. HTTP1_BAD: `error` says why, and the connection cannot go on; request->version, method and target
- * are what was understood, for the log (empty where nothing was).
+ * together. HTTP1_BAD: `error` says why, and the connection cannot go on; request->version, method,
+ * authority and target are what was understood, for the log (empty where nothing was).
  */
 MUST_USE http1_parse_t http1_parse_request(str_t data, size_t last_len, size_t max_bytes, uint32_t max_fields,
                                            h2o_mem_pool_t *pool, request_t *request,

@@ -339,7 +339,12 @@ static void test_refused_is_described(void **state)
 {
     (void)state;
     request_parse_t p;
-    parse_request_in_pieces(&p, STR("PUT /x?y HTTP/1.0\r\n: bad\r\n\r\n"), 1);
+    parse_request_in_pieces(&p, STR("PUT /x?y HTTP/1.0\r\nHost: <a>\r\n\r\n"), 1);
+    assert_int_equal(p.result, HTTP1_BAD);
+    assert_str(p.request.authority, "");
+    request_parse_fini(&p);
+    parse_request_in_pieces(&p, STR("PUT /x?y HTTP/1.0\r\nHost: a\r\nContent-Length: x\r\n\r\n"), 1);
+    assert_str(p.request.authority, "a");
     assert_int_equal(p.result, HTTP1_BAD);
     assert_str(p.request.method, "PUT");
     assert_str(p.request.target, "/x?y");
