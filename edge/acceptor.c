@@ -162,11 +162,20 @@ static accept_result_t accept_one(acceptor_t *acceptor)
     case ENFILE:
         refuse_one(acceptor);
         return ACCEPT_STOP;
-    case ENOBUFS:
-    case ENOMEM:
-        return ACCEPT_STOP;
+    case ECONNABORTED:
+    case EINTR:
+    case EPERM:
+    case EPROTO:
+    case ENETDOWN:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ENONET:
+    case ENOPROTOOPT:
+    case EOPNOTSUPP:
+        return ACCEPT_ONE; /* of that one connection (accept(2)): the next may do */
     default:
-        return ACCEPT_ONE; /* errors of that one connection (accept(2)): the next may do */
+        return ACCEPT_STOP; /* ENOBUFS, ENOMEM, or what should not be: no reason to spin */
     }
 }
 

@@ -32,8 +32,9 @@ typedef enum process_message {
                               listening socket for each listener, in order */
     PROCESS_CONF_DONE,     /* to the supervisor: the swap took place. value: the generation */
     PROCESS_LOG,           /* to workers: write access lines to descriptor [0] from now on; none: nowhere */
-    PROCESS_DRAIN,         /* to workers and the controller: finish and end; the controller to the
-                              supervisor: drain everything, as SIGTERM does */
+    PROCESS_DRAIN,         /* to workers and the controller: finish and end. value 1: the listening sockets
+                              live on in another edge, which takes what waits in their queues; the
+                              controller to the supervisor: drain everything, as SIGTERM does */
     PROCESS_RELOAD,        /* controller to supervisor: reload, as SIGHUP does */
     PROCESS_RELOAD_RESULT, /* to the controller. value: 1 done, 0 refused; bytes: what is wrong, as lines */
     PROCESS_PEER,          /* to the controller: descriptor [0] is the channel to worker `value`; to a

@@ -14,6 +14,8 @@
 
 #include "process.h"
 
+/* Taken from one role in one turn, at most: none keeps us from the others. */
+#define MESSAGES_A_TURN 64
 /* EX_NOPERM of sysexits.h. */
 #define EXIT_NO_PRIVILEGES 77
 
@@ -311,7 +313,9 @@ static void on_message(supervisor_t *s, role_t *role, const ipc_message_t *messa
             supervisor_drain(s);
         break;
     default:
-        process_log(NULL, "%s sent a message of unknown type %u", role->name, (unsigned)message->type);
+        process_log(NULL, "%s (process %d) sent a message of unknown type %u; it is replaced", role->name,
+                    (int)role->pid, (unsigned)message->type);
+        role_kill(role);
     }
 }
 
@@ -319,7 +323,9 @@ void supervise_receive(supervisor_t *s, role_t *role)
 {
     ipc_message_t message;
     ipc_result_t result = IPC_OK;
-    while (role->fd >= 0 && (result = ipc_receive(role->fd, &message)) == IPC_OK) {
+    for (int i = 0; i < MESSAGES_A_TURN && role->fd >= 0 && !role->killed; i++) {
+        if ((result = ipc_receive(role->fd, &message)) != IPC_OK)
+            break;
         on_message(s, role, &message);
         ipc_message_fini(&message);
     }

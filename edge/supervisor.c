@@ -123,15 +123,25 @@ static bool load_first(supervisor_t *s)
     s->snapshot = snapshot_load(s->conf_path, NULL, stderr);
     fflush(stderr);
     if (s->snapshot == NULL)
-        return fail("not started: the configuration has errors");
+        return fail("not started");
     return true;
+}
+
+/* Keeps a descriptor that was handed over if it is that of `wanted`; else closes it. */
+static void keep_inherited(int *fd, const char *inherited, const char *wanted)
+{
+    if (*fd < 0 || (inherited != NULL && strcmp(inherited, wanted) == 0))
+        return;
+    close(*fd);
+    *fd = -1;
 }
 
 static bool take_lock(supervisor_t *s)
 {
     char path[PATH_MAX], error[PATH_MAX + 256];
+    keep_inherited(&s->lock_fd, s->inherited_run_dir, s->snapshot->conf->run_dir);
     if (s->lock_fd >= 0)
-        return true; /* came with the handover */
+        return true;
     if ((size_t)snprintf(path, sizeof(path), "%s/boxedge.lock", s->snapshot->conf->run_dir) >= sizeof(path))
         return fail("run_dir is too long a path");
     s->lock_fd = lockfile_acquire(path, error, sizeof(error));
@@ -148,6 +158,7 @@ static bool open_sockets(supervisor_t *s)
     listen_set_free(&inherited);
     if (s->listeners == NULL)
         return fail(error);
+    keep_inherited(&s->admin_fd, s->inherited_admin, s->snapshot->conf->admin_socket);
     if (s->admin_fd < 0)
         s->admin_fd = listen_unix(s->snapshot->conf->admin_socket, user->drop ? user->uid : (uid_t)-1,
                                   user->drop ? user->gid : (gid_t)-1, error, sizeof(error));
@@ -363,6 +374,8 @@ static void clean_up(supervisor_t *s)
     for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
         if (*fds[i] >= 0)
             close(*fds[i]);
+    free(s->inherited_run_dir);
+    free(s->inherited_admin);
     listen_set_free(&s->listeners);
     snapshot_free(&s->snapshot);
     shm_free(&s->shm);

@@ -47,6 +47,10 @@ typedef struct supervisor {
     int upgrade_fd;    /* its word that it serves */
     uint64_t upgrade_due_ms;
     int predecessor_fd; /* to the old binary that waits for our word; -1: none */
+    /* Where the lock and the admin socket that it handed over lie; they are ours only if we want them there.
+     * NULL: nothing was handed over. */
+    char *inherited_run_dir;
+    char *inherited_admin;
 } supervisor_t;
 
 /* ---- supervisor.c ---- */

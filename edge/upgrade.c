@@ -5,7 +5,10 @@
  * binary says that it serves, we drain; when it fails, our controller comes back and nothing has changed.
  *
  * What is handed over is listed in a memory file whose descriptor number is in the environment: a line each,
- * "lock FD", "ready FD", "admin FD PATH", "tickets FD", "listen FD WORKER ADDRESS".
+ * "lock FD RUN_DIR", "ready FD", "admin FD PATH", "tickets FD", "listen FD WORKER ADDRESS".
+ *
+ * The new edge has a shared segment of its own, so what it changes in the store is not seen by the workers of
+ * the old one, which answer what they have and take no more connections.
  */
 #include "supervisor_parts.h"
 
@@ -37,8 +40,9 @@ static int write_handoff(const supervisor_t *s, int ready_fd, int tickets_fd)
     FILE *out = open_memstream(&text, &len);
     if (out == NULL)
         return -1;
-    fprintf(out, "lock %d\nready %d\ntickets %d\n", s->lock_fd, ready_fd, tickets_fd);
-    fprintf(out, "admin %d %s\n", s->admin_fd, s->snapshot->conf->admin_socket);
+    const conf_t *conf = s->snapshot->conf;
+    fprintf(out, "ready %d\ntickets %d\n", ready_fd, tickets_fd);
+    fprintf(out, "lock %d %s\nadmin %d %s\n", s->lock_fd, conf->run_dir, s->admin_fd, conf->admin_socket);
     for (size_t i = 0; i < s->listeners->count; i++)
         for (unsigned w = 0; w < s->listeners->at[i].count; w++)
             fprintf(out, "listen %d %u %s\n", s->listeners->at[i].fds[w], w, s->listeners->at[i].text);
@@ -236,16 +240,19 @@ static void take_line(supervisor_t *s, str_t line)
     if (!str_to_uint(take_word(&line), INT32_MAX, &number) || fcntl((int)number, F_SETFD, FD_CLOEXEC) < 0)
         return;
     int fd = (int)number;
-    if (str_eq(what, STR("lock")))
+    if (str_eq(what, STR("lock")) && s->lock_fd < 0) {
         s->lock_fd = fd;
-    else if (str_eq(what, STR("ready")))
-        s->predecessor_fd = fd;
-    else if (str_eq(what, STR("admin")))
+        s->inherited_run_dir = strndup(line.p, line.n);
+    } else if (str_eq(what, STR("admin")) && s->admin_fd < 0) {
         s->admin_fd = fd;
-    else if (str_eq(what, STR("tickets")))
+        s->inherited_admin = strndup(line.p, line.n);
+    } else if (str_eq(what, STR("ready"))) {
+        s->predecessor_fd = fd;
+    } else if (str_eq(what, STR("tickets"))) {
         take_tickets(s, fd);
-    else if (str_eq(what, STR("listen")))
+    } else if (str_eq(what, STR("listen"))) {
         take_listener(s, line, fd);
+    }
 }
 
 bool upgrade_inherit(supervisor_t *s)

@@ -157,6 +157,11 @@ def test_what_is_wrong_is_said_before_the_start(make_edge):
     if AS_ROOT:
         nobody = run_again(edge, {"user": "no-such-user-here"})
         assert nobody.returncode == 1 and "no-such-user-here" in nobody.stderr and "useradd" in nobody.stderr
+    edge.state_dir.joinpath("store").mkdir()
+    edge.state_dir.joinpath("store", "data.mdb").write_bytes(b"nonsense" * 4096)
+    store = run_again(edge)
+    assert store.returncode == 1 and "store" in store.stderr
+    shutil.rmtree(edge.state_dir / "store")
     log = run_again(edge, {"log": {"access": "/nowhere/at/all.log"}})
     assert log.returncode == 1 and "/nowhere/at/all.log" in log.stderr
 
@@ -194,6 +199,7 @@ def test_workers_and_controller_have_no_rights():
                 status = status_of(pid)
                 assert status["Uid"] == ["65534"] * 4 and status["Gid"] == ["65534"] * 4
                 assert status["CapEff"] == status["CapPrm"] == ["0" * 16]
+                assert status["Groups"] == ["65534"]
                 assert status["NoNewPrivs"] == ["1"]
                 # What can be dumped belongs to its user, what cannot to root.
                 assert os.stat(f"/proc/{pid}/fd").st_uid == 0
@@ -299,6 +305,16 @@ def test_what_waits_in_a_queue_outlives_its_worker(make_edge):
         client.send(HEALTH)
         os.kill(worker, signal.SIGKILL)
         assert client.read_message(request_method="GET").status == 200
+
+
+def test_a_controller_that_hangs_is_replaced(make_edge):
+    edge = make_edge(workers=1, config={"timeouts": {"heartbeat": "1s"}})
+    edge.expect_deaths = True
+    (controller,) = edge.pids("controller")
+    os.kill(controller, signal.SIGSTOP)
+    assert f"(process {controller}) has shown no life" in said(edge, "shown no life")
+    said(edge, "controller is back")
+    edge.command("preview", "list")
 
 
 def test_a_worker_that_hangs_is_replaced(make_edge):
@@ -660,8 +676,8 @@ def test_sessions_resume_on_another_worker_and_after_an_upgrade(make_edge):
 
 
 def test_usr2_with_a_binary_that_fails_changes_nothing(tmp_path, monkeypatch, origin):
-    binary = tmp_path / "boxedge"
-    shutil.copy(harness.BINARY, binary)
+    binary, good = tmp_path / "boxedge", harness.BINARY
+    shutil.copy(good, binary)
     monkeypatch.setattr(harness, "BINARY", binary)
     with Edge(tmp_path / "edge") as edge:
         edge.expect_deaths = True
@@ -682,6 +698,14 @@ def test_usr2_with_a_binary_that_fails_changes_nothing(tmp_path, monkeypatch, or
                 assert sentence in said(edge, "did not take over", start)
                 said(edge, "controller is back", start)
                 load.wait_more(20)
+            shutil.copy(good, binary)
+            rewrite(edge, {"timeots": {}})
+            start = len(edge.stderr.lines)
+            edge.process.send_signal(signal.SIGUSR2)
+            assert "exit status 1" in said(edge, "did not take over", start)
+            assert any("timeots" in line for line in edge.stderr.lines[start:])
+            said(edge, "controller is back", start)
+            load.wait_more(20)
         assert load.failures == []
         assert edge.pids("worker") == workers
         assert edge.process.poll() is None
