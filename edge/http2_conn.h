@@ -18,6 +18,7 @@
 #include <nghttp2/nghttp2.h>
 
 #include "client.h"
+#include "http2_closed.h"
 #include "http2_guard.h"
 #include "http2_request.h"
 #include "worker.h"
@@ -112,6 +113,7 @@ struct http2_conn {
     nghttp2_session *session;
     http2_phase_t phase;
     http2_guard_t guard;
+    http2_closed_t closed_streams;
     bool receiving, sending;
     bool settings_came;
     bool calm;   /* the guard had enough: end at the next occasion */
@@ -151,6 +153,8 @@ static inline uint64_t http2_now(const http2_conn_t *conn)
 
 /* nghttp2's callbacks for heads, bodies and the end of streams. */
 void http2_stream_callbacks(nghttp2_session_callbacks *callbacks);
+/* HEADERS or DATA for stream `id` begins: ends the session where the client had closed that stream. */
+void http2_stream_frame_begins(http2_conn_t *conn, int32_t id);
 /* HEADERS or DATA came to its end (nghttp2_on_frame_recv_callback). */
 void http2_stream_frame(http2_conn_t *conn, const nghttp2_frame *frame);
 /* HEADERS, DATA or RST_STREAM was put into the output (nghttp2_on_frame_send_callback). */

@@ -29,6 +29,7 @@
 enum {
     FRAME_DATA = 0,
     FRAME_HEADERS = 1,
+    FRAME_PRIORITY = 2,
     FRAME_RST_STREAM = 3,
     FRAME_SETTINGS = 4,
     FRAME_PING = 6,
@@ -112,6 +113,12 @@ static int32_t price_of(uint8_t type, uint32_t len, uint8_t flags)
     }
 }
 
+uint32_t http2_guard_stream(const http2_guard_t *guard)
+{
+    const uint8_t *h = guard->header;
+    return ((uint32_t)h[5] << 24 | (uint32_t)h[6] << 16 | (uint32_t)h[7] << 8 | h[8]) & 0x7fffffff;
+}
+
 /* A frame header is complete. */
 static http2_guard_result_t begin_frame(http2_guard_t *guard)
 {
@@ -125,33 +132,64 @@ static http2_guard_result_t begin_frame(http2_guard_t *guard)
         if (guard->block_bytes > HTTP2_GUARD_BLOCK_BYTES)
             return HTTP2_GUARD_CALM;
     }
-    return charge(guard, price_of(type, len, flags));
+    if (type == FRAME_PRIORITY) {
+        guard->parent = guard->parent_len = 0;
+        if (http2_guard_stream(guard) == 0)
+            return HTTP2_GUARD_BAD_PRIORITY;
+    }
+    http2_guard_result_t result = charge(guard, price_of(type, len, flags));
+    if (result == HTTP2_GUARD_OK && (type == FRAME_HEADERS || type == FRAME_DATA))
+        return HTTP2_GUARD_STREAM;
+    return result;
 }
 
-http2_guard_result_t http2_guard_scan(http2_guard_t *guard, const char *data, size_t n, uint64_t now)
+/* The next bytes of a PRIORITY frame: its first four name the stream that it depends on. */
+static http2_guard_result_t take_priority(http2_guard_t *guard, const char *data, size_t n)
+{
+    for (size_t i = 0; i < n && guard->parent_len < 4; i++, guard->parent_len++)
+        guard->parent = guard->parent << 8 | (uint8_t)data[i];
+    if (guard->parent_len == 4 && (guard->parent & 0x7fffffff) == http2_guard_stream(guard))
+        return HTTP2_GUARD_BAD_PRIORITY;
+    return HTTP2_GUARD_OK;
+}
+
+/* Bytes that are not part of a frame header. */
+static http2_guard_result_t skip(http2_guard_t *guard, uint32_t *left, const char *data, size_t n,
+                                 size_t *step)
+{
+    *step = *left < n ? *left : n;
+    *left -= (uint32_t)*step;
+    if (left == &guard->payload_left && guard->header[3] == FRAME_PRIORITY)
+        return take_priority(guard, data, *step);
+    return HTTP2_GUARD_OK;
+}
+
+static http2_guard_result_t take_header(http2_guard_t *guard, const char *data, size_t n, size_t *step)
+{
+    if (guard->header_len == sizeof(guard->header))
+        guard->header_len = 0; /* the payload before this has ended */
+    size_t want = sizeof(guard->header) - guard->header_len;
+    *step = want < n ? want : n;
+    memcpy(guard->header + guard->header_len, data, *step);
+    guard->header_len = (uint8_t)(guard->header_len + *step);
+    return guard->header_len == sizeof(guard->header) ? begin_frame(guard) : HTTP2_GUARD_OK;
+}
+
+http2_guard_result_t http2_guard_scan(http2_guard_t *guard, const char *data, size_t n, uint64_t now,
+                                      size_t *taken)
 {
     refill(guard, now);
-    while (n != 0) {
-        uint32_t *skip = guard->preface_left != 0 ? &guard->preface_left : &guard->payload_left;
-        if (*skip != 0) {
-            size_t step = *skip < n ? *skip : n;
-            *skip -= (uint32_t)step;
-            data += step;
-            n -= step;
-            continue;
-        }
-        if (guard->header_len == sizeof(guard->header))
-            guard->header_len = 0; /* the payload before this has ended */
-        size_t want = sizeof(guard->header) - guard->header_len;
-        size_t step = want < n ? want : n;
-        memcpy(guard->header + guard->header_len, data, step);
-        guard->header_len = (uint8_t)(guard->header_len + step);
-        data += step;
-        n -= step;
-        if (guard->header_len == sizeof(guard->header) && begin_frame(guard) == HTTP2_GUARD_CALM)
-            return HTTP2_GUARD_CALM;
+    http2_guard_result_t result = HTTP2_GUARD_OK;
+    for (*taken = 0; *taken < n && result == HTTP2_GUARD_OK;) {
+        uint32_t *left = guard->preface_left != 0 ? &guard->preface_left : &guard->payload_left;
+        size_t step;
+        if (*left != 0)
+            result = skip(guard, left, data + *taken, n - *taken, &step);
+        else
+            result = take_header(guard, data + *taken, n - *taken, &step);
+        *taken += step;
     }
-    return HTTP2_GUARD_OK;
+    return result;
 }
 
 http2_guard_result_t http2_guard_note(http2_guard_t *guard, http2_guard_event_t event, uint64_t now)

@@ -13,6 +13,7 @@
 /* Tokens: what a bucket holds at most, and what it gains in a millisecond. */
 #define HTTP2_GUARD_BURST         20000
 #define HTTP2_GUARD_TOKENS_PER_MS 2
+#define HTTP2_GUARD_FRAME_HEADER  9
 /* Encoded bytes of one field block (HEADERS and its CONTINUATIONs), at most. */
 #define HTTP2_GUARD_BLOCK_BYTES 65536
 
@@ -25,7 +26,10 @@ typedef enum http2_guard_event {
 
 typedef enum http2_guard_result {
     HTTP2_GUARD_OK,
-    HTTP2_GUARD_CALM, /* the bucket is empty or a bound was passed: GOAWAY(ENHANCE_YOUR_CALM) */
+    HTTP2_GUARD_STREAM,       /* a HEADERS or DATA frame begins: http2_guard_stream says for which stream */
+    HTTP2_GUARD_CALM,         /* the bucket is empty or a bound was passed: GOAWAY(ENHANCE_YOUR_CALM) */
+    HTTP2_GUARD_BAD_PRIORITY, /* for no stream, or a stream that depends on itself: GOAWAY(PROTOCOL_ERROR).
+                                 nghttp2, told that priorities of RFC 7540 are not used, does not look */
 } http2_guard_result_t;
 
 typedef struct http2_guard {
@@ -34,16 +38,23 @@ typedef struct http2_guard {
     uint32_t preface_left; /* bytes of the client's preface that have not come */
     uint32_t payload_left; /* of the current frame */
     uint32_t block_bytes;  /* of the current field block */
-    uint8_t header[9];
+    uint8_t header[HTTP2_GUARD_FRAME_HEADER];
     uint8_t header_len; /* 9 while inside a frame's payload */
-    bool block_open;    /* HEADERS came without END_HEADERS */
+    uint8_t parent_len; /* bytes of a PRIORITY frame's dependency that came */
+    uint32_t parent;
+    bool block_open; /* HEADERS came without END_HEADERS */
 } http2_guard_t;
 
 /* A full bucket at the start of a connection; `now` in monotonic ms. */
 void http2_guard_init(http2_guard_t *guard, uint64_t now);
-/* Walks the next n bytes from the client, in order, any cut. */
-MUST_USE http2_guard_result_t http2_guard_scan(http2_guard_t *guard, const char *data, size_t n,
-                                               uint64_t now);
+/*
+ * Walks the next n bytes from the client, in order, any cut: *taken of them, all with HTTP2_GUARD_OK. With
+ * HTTP2_GUARD_STREAM it stops behind that frame's header; call it again for the rest.
+ */
+MUST_USE http2_guard_result_t http2_guard_scan(http2_guard_t *guard, const char *data, size_t n, uint64_t now,
+                                               size_t *taken);
+/* The stream of the current frame. */
+uint32_t http2_guard_stream(const http2_guard_t *guard);
 /* Charges or earns for something that the scanner cannot see. */
 MUST_USE http2_guard_result_t http2_guard_note(http2_guard_t *guard, http2_guard_event_t event, uint64_t now);
 /* True while a field block has begun and has not ended: the head timeout runs. */

@@ -306,22 +306,44 @@ static uint32_t code_of(ssize_t error)
     }
 }
 
-static void receive(http2_conn_t *conn, const char *data, size_t n)
+/* Gives nghttp2 the bytes from *from to `to`. */
+static void feed(http2_conn_t *conn, const char **from, const char *to)
 {
-    if (http2_guard_scan(&conn->guard, data, n, http2_now(conn)) == HTTP2_GUARD_CALM) {
-        http2_finish(conn, NGHTTP2_ENHANCE_YOUR_CALM);
+    if (*from == to || conn->phase >= HTTP2_FINISHED)
         return;
-    }
     conn->receiving = true;
-    ssize_t taken = nghttp2_session_mem_recv(conn->session, (const uint8_t *)data, n);
+    ssize_t taken = nghttp2_session_mem_recv(conn->session, (const uint8_t *)*from, (size_t)(to - *from));
     conn->receiving = false;
-    http2_streams_resume(conn); /* before `data` goes */
-    bool flooded = http2_output_pending(conn) &&
-                   nghttp2_session_get_outbound_queue_size(conn->session) > HTTP2_QUEUE_FRAMES;
-    if (conn->calm || flooded)
+    *from = to;
+    if (conn->calm)
         http2_finish(conn, NGHTTP2_ENHANCE_YOUR_CALM);
     else if (taken < 0)
         http2_finish(conn, code_of(taken));
+}
+
+/* The guard walks ahead of nghttp2 by one frame header, so that each frame meets its stream as it is then. */
+static void receive(http2_conn_t *conn, const char *data, size_t n)
+{
+    const char *from = data, *end = data + n;
+    for (const char *at = data; at != end && conn->phase < HTTP2_FINISHED;) {
+        size_t taken;
+        http2_guard_result_t verdict =
+            http2_guard_scan(&conn->guard, at, (size_t)(end - at), http2_now(conn), &taken);
+        size_t header = taken < HTTP2_GUARD_FRAME_HEADER ? taken : HTTP2_GUARD_FRAME_HEADER;
+        at += taken;
+        feed(conn, &from, verdict == HTTP2_GUARD_STREAM ? at - header : at);
+        if (verdict == HTTP2_GUARD_STREAM)
+            http2_stream_frame_begins(conn, (int32_t)http2_guard_stream(&conn->guard));
+        else if (verdict == HTTP2_GUARD_CALM)
+            http2_finish(conn, NGHTTP2_ENHANCE_YOUR_CALM);
+        else if (verdict == HTTP2_GUARD_BAD_PRIORITY)
+            http2_finish(conn, NGHTTP2_PROTOCOL_ERROR);
+    }
+    feed(conn, &from, end);
+    http2_streams_resume(conn); /* before `data` goes */
+    if (http2_output_pending(conn) &&
+        nghttp2_session_get_outbound_queue_size(conn->session) > HTTP2_QUEUE_FRAMES)
+        http2_finish(conn, NGHTTP2_ENHANCE_YOUR_CALM);
 }
 
 static void on_readable(void *owner)

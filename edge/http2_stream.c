@@ -298,6 +298,13 @@ void http2_stream_wake(http2_stream_t *stream)
 
 /* ---- frames and the end ---- */
 
+void http2_stream_frame_begins(http2_conn_t *conn, int32_t id)
+{
+    if (id <= nghttp2_session_get_last_proc_stream_id(conn->session) && find(conn, id) == NULL &&
+        !http2_closed_tolerates(&conn->closed_streams, id))
+        (void)nghttp2_session_terminate_session(conn->session, NGHTTP2_STREAM_CLOSED);
+}
+
 void http2_stream_frame(http2_conn_t *conn, const nghttp2_frame *frame)
 {
     http2_stream_t *stream = find(conn, frame->hd.stream_id);
@@ -322,6 +329,7 @@ void http2_stream_frame_sent(http2_conn_t *conn, const nghttp2_frame *frame)
 {
     if (frame->hd.type == NGHTTP2_RST_STREAM) {
         uint32_t code = frame->rst_stream.error_code;
+        http2_closed_reset(&conn->closed_streams, frame->hd.stream_id);
         /* Ours, or provoked by what the client sent? */
         if (code != NGHTTP2_NO_ERROR && code != NGHTTP2_INTERNAL_ERROR && code != NGHTTP2_CANCEL)
             note(conn, HTTP2_GUARD_RESET);
@@ -358,6 +366,18 @@ void http2_stream_close(http2_stream_t *stream, exchange_end_t how)
     conn->grown -= stream->window - HTTP2_STREAM_WINDOW;
     http2_stream_drop_output(stream);
     http2_schedule(conn);
+}
+
+/* nghttp2 will reset the stream (one over the limit, say); what is under way for it meets nobody until then.
+ */
+static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int error, void *user_data)
+{
+    (void)session;
+    (void)error;
+    http2_conn_t *conn = user_data;
+    if (frame->hd.stream_id > 0)
+        http2_closed_reset(&conn->closed_streams, frame->hd.stream_id);
+    return 0;
 }
 
 static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, void *user_data)
@@ -403,5 +423,6 @@ void http2_stream_callbacks(nghttp2_session_callbacks *callbacks)
     nghttp2_session_callbacks_set_on_header_callback2(callbacks, on_header);
     nghttp2_session_callbacks_set_on_invalid_header_callback2(callbacks, on_invalid_header);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk);
+    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
 }

@@ -45,12 +45,31 @@ static void frame(bytes_t *out, unsigned type, unsigned flags, uint32_t len)
     out->n += 9 + len;
 }
 
+/* Scans all of it, past HEADERS and DATA. */
+static http2_guard_result_t scan(http2_guard_t *guard, const char *data, size_t n, uint64_t now)
+{
+    while (n != 0) {
+        size_t taken;
+        http2_guard_result_t result = http2_guard_scan(guard, data, n, now, &taken);
+        assert_in_range(taken, 1, n);
+        if (result == HTTP2_GUARD_OK)
+            assert_int_equal(taken, n);
+        else if (result == HTTP2_GUARD_STREAM)
+            assert_int_equal(http2_guard_stream(guard), 1);
+        else
+            return result;
+        data += taken;
+        n -= taken;
+    }
+    return HTTP2_GUARD_OK;
+}
+
 static http2_guard_t begun(uint64_t now)
 {
     static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     http2_guard_t guard;
     http2_guard_init(&guard, now);
-    assert_int_equal(http2_guard_scan(&guard, preface, sizeof(preface) - 1, now), HTTP2_GUARD_OK);
+    assert_int_equal(scan(&guard, preface, sizeof(preface) - 1, now), HTTP2_GUARD_OK);
     assert_int_equal(guard.tokens, HTTP2_GUARD_BURST);
     return guard;
 }
@@ -61,7 +80,7 @@ static int32_t price(unsigned type, unsigned flags, uint32_t len)
     one.n = 0;
     frame(&one, type, flags, len);
     http2_guard_t guard = begun(5);
-    assert_int_equal(http2_guard_scan(&guard, one.at, one.n, 5), HTTP2_GUARD_OK);
+    assert_int_equal(scan(&guard, one.at, one.n, 5), HTTP2_GUARD_OK);
     return HTTP2_GUARD_BURST - guard.tokens;
 }
 
@@ -99,7 +118,7 @@ static void test_any_cut(void **state)
         http2_guard_t guard = begun(1);
         for (size_t at = 0; at < all.n; at += step) {
             size_t n = all.n - at < step ? all.n - at : step;
-            assert_int_equal(http2_guard_scan(&guard, all.at + at, n, 1), HTTP2_GUARD_OK);
+            assert_int_equal(scan(&guard, all.at + at, n, 1), HTTP2_GUARD_OK);
         }
         assert_int_equal(HTTP2_GUARD_BURST - guard.tokens, 20 + 6 + 10 + 2);
     }
@@ -113,7 +132,7 @@ static unsigned flood(unsigned type, uint32_t len)
     frame(&one, type, 0, len);
     http2_guard_t guard = begun(1);
     for (unsigned n = 0; n < 100000; n++)
-        if (http2_guard_scan(&guard, one.at, one.n, 1) == HTTP2_GUARD_CALM)
+        if (scan(&guard, one.at, one.n, 1) == HTTP2_GUARD_CALM)
             return n;
     return 100000;
 }
@@ -148,7 +167,7 @@ static void test_resets_beside_work(void **state)
         uint64_t now = n / 5;
         assert_int_equal(http2_guard_note(&guard, HTTP2_GUARD_DATA_SENT, now), HTTP2_GUARD_OK);
         assert_int_equal(http2_guard_note(&guard, HTTP2_GUARD_COMPLETED, now), HTTP2_GUARD_OK);
-        if (http2_guard_scan(&guard, rst.at, rst.n, now) == HTTP2_GUARD_CALM)
+        if (scan(&guard, rst.at, rst.n, now) == HTTP2_GUARD_CALM)
             break;
     }
     assert_in_range(n, 1000, 10000);
@@ -167,12 +186,12 @@ static void test_busy_client(void **state)
     for (unsigned n = 0; n < 600000; n++) {
         uint64_t now = n / 10;
         if (n % 3 == 0) {
-            assert_int_equal(http2_guard_scan(&guard, rst.at, rst.n, now), HTTP2_GUARD_OK);
+            assert_int_equal(scan(&guard, rst.at, rst.n, now), HTTP2_GUARD_OK);
             continue;
         }
         assert_int_equal(http2_guard_note(&guard, HTTP2_GUARD_DATA_SENT, now), HTTP2_GUARD_OK);
         assert_int_equal(http2_guard_note(&guard, HTTP2_GUARD_COMPLETED, now), HTTP2_GUARD_OK);
-        assert_int_equal(http2_guard_scan(&guard, updates.at, updates.n, now), HTTP2_GUARD_OK);
+        assert_int_equal(scan(&guard, updates.at, updates.n, now), HTTP2_GUARD_OK);
     }
 }
 
@@ -186,10 +205,10 @@ static void test_browser_cancels(void **state)
     http2_guard_t guard = begun(0);
     for (uint64_t second = 0; second < 60; second++)
         for (unsigned n = 0; n < 100; n++)
-            assert_int_equal(http2_guard_scan(&guard, rst.at, rst.n, second * 1000), HTTP2_GUARD_OK);
+            assert_int_equal(scan(&guard, rst.at, rst.n, second * 1000), HTTP2_GUARD_OK);
     http2_guard_t burst = begun(0);
     for (unsigned n = 0; n < 7 * 128; n++)
-        assert_int_equal(http2_guard_scan(&burst, rst.at, rst.n, 0), HTTP2_GUARD_OK);
+        assert_int_equal(scan(&burst, rst.at, rst.n, 0), HTTP2_GUARD_OK);
 }
 
 static void test_block_bytes(void **state)
@@ -201,18 +220,18 @@ static void test_block_bytes(void **state)
     frame(&block, CONTINUATION, 0, 16384);
     frame(&block, CONTINUATION, 0, 16384);
     http2_guard_t guard = begun(1);
-    assert_int_equal(http2_guard_scan(&guard, block.at, block.n, 1), HTTP2_GUARD_OK);
+    assert_int_equal(scan(&guard, block.at, block.n, 1), HTTP2_GUARD_OK);
     block.n = 0;
     frame(&block, CONTINUATION, END_HEADERS, 16384);
     http2_guard_t exact = guard;
-    assert_int_equal(http2_guard_scan(&exact, block.at, block.n, 1), HTTP2_GUARD_OK);
+    assert_int_equal(scan(&exact, block.at, block.n, 1), HTTP2_GUARD_OK);
     block.n = 0;
     frame(&block, CONTINUATION, END_HEADERS, 16385);
-    assert_int_equal(http2_guard_scan(&guard, block.at, block.n, 1), HTTP2_GUARD_CALM);
+    assert_int_equal(scan(&guard, block.at, block.n, 1), HTTP2_GUARD_CALM);
     /* The next block counts from nothing. */
     block.n = 0;
     frame(&block, HEADERS, END_HEADERS, 16384);
-    assert_int_equal(http2_guard_scan(&exact, block.at, block.n, 1), HTTP2_GUARD_OK);
+    assert_int_equal(scan(&exact, block.at, block.n, 1), HTTP2_GUARD_OK);
 }
 
 static void test_in_block(void **state)
@@ -225,13 +244,61 @@ static void test_in_block(void **state)
     http2_guard_t guard = begun(1);
     for (size_t i = 0; i < block.n; i++) {
         assert_int_equal(http2_guard_in_block(&guard), i >= 9);
-        assert_int_equal(http2_guard_scan(&guard, block.at + i, 1, 1), HTTP2_GUARD_OK);
+        assert_int_equal(scan(&guard, block.at + i, 1, 1), HTTP2_GUARD_OK);
     }
     assert_false(http2_guard_in_block(&guard));
     block.n = 0;
     frame(&block, PING, 0, 8);
-    assert_int_equal(http2_guard_scan(&guard, block.at, 12, 1), HTTP2_GUARD_OK);
+    assert_int_equal(scan(&guard, block.at, 12, 1), HTTP2_GUARD_OK);
     assert_false(http2_guard_in_block(&guard));
+}
+
+static http2_guard_result_t priority(uint32_t stream, const char *dependency, size_t cut)
+{
+    unsigned char bytes[] = {0, 0, 5, PRIORITY, 0, 0, 0, 0, (unsigned char)stream, 0, 0, 0, 0, 15};
+    memcpy(bytes + 9, dependency, 4);
+    http2_guard_t guard = begun(1);
+    http2_guard_result_t first = scan(&guard, (char *)bytes, cut, 1);
+    return first != HTTP2_GUARD_OK ? first : scan(&guard, (char *)bytes + cut, sizeof(bytes) - cut, 1);
+}
+
+static void test_priority(void **state)
+{
+    (void)state;
+    for (size_t cut = 0; cut <= 14; cut++) {
+        assert_int_equal(priority(3, "\0\0\0\1", cut), HTTP2_GUARD_OK);
+        assert_int_equal(priority(3, "\0\0\3\1", cut), HTTP2_GUARD_OK);
+        assert_int_equal(priority(3, "\0\0\0\3", cut), HTTP2_GUARD_BAD_PRIORITY);
+        assert_int_equal(priority(3, "\x80\0\0\3", cut), HTTP2_GUARD_BAD_PRIORITY);
+        assert_int_equal(priority(0, "\0\0\0\1", cut), HTTP2_GUARD_BAD_PRIORITY);
+    }
+}
+
+/* It stops behind the header of HEADERS and DATA, wherever the bytes are cut, and nowhere else. */
+static void test_stops(void **state)
+{
+    (void)state;
+    static bytes_t all;
+    all.n = 0;
+    frame(&all, PING, 0, 8);
+    frame(&all, HEADERS, END_HEADERS, 3);
+    frame(&all, DATA, END_STREAM, 0);
+    frame(&all, WINDOW_UPDATE, 0, 4);
+    const size_t stops[] = {17 + 9, 17 + 12 + 9};
+    for (size_t cut = 0; cut <= all.n; cut++) {
+        http2_guard_t guard = begun(1);
+        size_t at = 0, found = 0;
+        while (at != all.n) {
+            size_t n = at < cut ? cut - at : all.n - at, taken;
+            http2_guard_result_t result = http2_guard_scan(&guard, all.at + at, n, 1, &taken);
+            at += taken;
+            if (result == HTTP2_GUARD_STREAM)
+                assert_int_equal(at, stops[found++]);
+            else
+                assert_int_equal(taken, n);
+        }
+        assert_int_equal(found, 2);
+    }
 }
 
 static void test_refill_is_bounded(void **state)
@@ -256,6 +323,7 @@ int main(void)
         cmocka_unit_test(test_floods),           cmocka_unit_test(test_resets_beside_work),
         cmocka_unit_test(test_busy_client),      cmocka_unit_test(test_browser_cancels),
         cmocka_unit_test(test_block_bytes),      cmocka_unit_test(test_in_block),
+        cmocka_unit_test(test_priority),         cmocka_unit_test(test_stops),
         cmocka_unit_test(test_refill_is_bounded)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -272,22 +272,43 @@ static void test_length_against_data(void **state)
     assert_int_equal(world->counters.exchanges_open, 1);
 }
 
+/* A stream over the limit is refused, and what was under way for it harms nobody. */
 static void test_too_many_streams(void **state)
 {
     world_t *world = *state;
-    world->conf.limits.streams = 10;
+    world->conf.limits.streams = 3;
     world_connect(world);
-    world_pump(world); /* it knows the limit now, and must be made to ignore it */
+    world->reads = false; /* its session knows nothing of these streams */
+#define GET(id)                                                                                              \
+    "\0\0\x0d\1\4\0\0\0" id "\x82\x87\x84\x01\x08"                                                           \
+    "a-1.test"
+    /* A client that has not seen the limit yet. After its acknowledgement it is a connection error. */
+    static const char frames[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0" GET("\1") GET("\3")
+        GET("\5") GET("\7") "\0\0\4\3\0\0\0\0\1\0\0\0\x08" /* RST_STREAM of 1: there is room for 9 */
+        GET("\x09") "\0\0\1\0\1\0\0\0\7x"                  /* DATA for 7 */
+                    "\0\0\1\0\1\0\0\0\x09y";
+    world_raw(world, frames, sizeof(frames) - 1);
     for (unsigned i = 0; i < 10; i++)
-        world_request(world, "GET", "/", NULL, 0);
-    world_pump(world);
-    assert_int_equal(world->started, 10);
-    static const char frame[] = "\0\0\x0d\1\5\0\0\0\x63\x82\x87\x84\x41\x08"
-                                "a-1.test";
-    world_raw(world, frame, sizeof(frame) - 1);
-    world_pump(world);
-    assert_int_equal(world->started, 10);
+        world_turn(world);
+    assert_int_equal(world->started, 4);
+    assert_int_equal(world->taken, 1);
+    assert_int_equal(world->request_body[0], 'y');
+    assert_int_equal(world->counters.exchanges_open, 3);
     assert_false(world_closed(world));
+}
+
+static void test_closed_stream(void **state)
+{
+    world_t *world = *state;
+    world_connect(world);
+    world->answer_at_once = true;
+    int32_t id = world_request(world, "GET", "/", NULL, 0);
+    world_pump(world);
+    assert_true(world_seen(world, id)->closed);
+    static const char data[] = "\0\0\1\0\1\0\0\0\1x";
+    world_raw(world, data, sizeof(data) - 1);
+    world_until(world, world->goaway, 2000);
+    assert_int_equal(world->goaway_code, NGHTTP2_STREAM_CLOSED);
 }
 
 int main(void)
@@ -300,6 +321,7 @@ int main(void)
                                        T(test_field_count),
                                        T(test_field_bytes),
                                        T(test_length_against_data),
-                                       T(test_too_many_streams)};
+                                       T(test_too_many_streams),
+                                       T(test_closed_stream)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
