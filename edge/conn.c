@@ -289,6 +289,9 @@ void conn_set_owner(conn_t *conn, const conn_handlers_t *handlers, void *owner)
     conn_want_write(conn, false);
     conn->handlers = handlers;
     conn->owner = owner;
+    /* What the last owner was told of is news to this one; an end that was read shows in conn_read. */
+    conn->fin_told = conn->end != CONN_OK;
+    conn->reset_told = 0;
     paused_update(conn);
 }
 
@@ -398,9 +401,9 @@ static conn_result_t plain_read(conn_t *conn, char *buf, size_t cap, size_t *got
     do
         n = recv(conn->fd, buf, cap, 0);
     while (n < 0 && errno == EINTR);
+    conn->drained = n < 0 || (size_t)n < cap;
     if (n < 0)
         return errno == EAGAIN ? CONN_AGAIN : CONN_FAILED;
-    conn->drained = (size_t)n < cap;
     *got = (size_t)n;
     return n > 0 ? CONN_OK : CONN_EOF;
 }
@@ -414,7 +417,8 @@ conn_result_t conn_read(conn_t *conn, char *buf, size_t cap, size_t *got)
     if (cap > CONN_TURN_BYTES)
         cap = CONN_TURN_BYTES;
     conn_result_t result;
-    /* After a failed write a plain peer's last words may still be read: an answer that came before it closed. */
+    /* After a failed write a plain peer's last words may still be read: an answer that came before it closed.
+     */
     if (conn->broken && conn->tls != NULL)
         result = CONN_FAILED;
     else if (conn->tls != NULL)
@@ -432,15 +436,16 @@ conn_result_t conn_read(conn_t *conn, char *buf, size_t cap, size_t *got)
     return result;
 }
 
-/* Copies slices so far as they stay within the bytes of one call. */
-static int clip(const struct iovec *iov, int iovcnt, struct iovec out[IOV_MAX_SLICES])
+/* Copies slices so far as they stay within the bytes of one call. Returns how many. */
+static int clip(const struct iovec *iov, int iovcnt, struct iovec out[IOV_MAX_SLICES], size_t *total)
 {
-    size_t room = CONN_TURN_BYTES;
     int n = 0;
-    for (int i = 0; i < iovcnt && room > 0; i++) {
+    *total = 0;
+    for (int i = 0; i < iovcnt && *total < CONN_TURN_BYTES; i++) {
+        size_t room = CONN_TURN_BYTES - *total;
         size_t take = iov[i].iov_len < room ? iov[i].iov_len : room;
         out[n++] = (struct iovec){.iov_base = iov[i].iov_base, .iov_len = take};
-        room -= take;
+        *total += take;
     }
     return n;
 }
@@ -464,12 +469,14 @@ static conn_result_t plain_write(conn_t *conn, const struct iovec *iov, int iovc
 
 conn_result_t conn_write(conn_t *conn, const struct iovec *iov, int iovcnt, size_t *written)
 {
-    assert(iovcnt > 0 && iovcnt <= IOV_MAX_SLICES && !conn->shut_asked);
+    assert(iovcnt > 0 && iovcnt <= IOV_MAX_SLICES);
     *written = 0;
-    if (conn->broken)
+    if (conn->broken || conn->shut_asked)
         return CONN_FAILED;
     struct iovec slices[IOV_MAX_SLICES];
-    int n = clip(iov, iovcnt, slices);
+    size_t total;
+    int n = clip(iov, iovcnt, slices, &total);
+    assert(total > 0);
     conn_result_t result =
         conn->tls != NULL ? conn_tls_write(conn, slices, n, written) : plain_write(conn, slices, n, written);
     if (result == CONN_FAILED)

@@ -33,11 +33,12 @@ typedef enum conn_result {
 
 /*
  * `readable` and `writable` come only while wanted (conn_want_*). They are level-triggered: they come again
- * in each turn in which the condition holds; bytes already decrypted count as readable. `hangup` comes when
- * reads are not wanted and the peer has gone: `reset` true when the connection is dead in both directions,
- * false when the peer has sent FIN (bytes may still wait in the kernel before it: conn_unread). It is noticed
- * within a second, comes at most once for each of the two, and may be NULL. A handler may free the
- * connection.
+ * in each turn in which the condition holds; bytes already decrypted count as readable. But once conn_read
+ * has answered that reading is over, `readable` comes no more (once again if reads are wanted anew). `hangup`
+ * comes when reads are not wanted and the peer has gone: `reset` true when the connection is dead in both
+ * directions, false when the peer has sent FIN (bytes may still wait in the kernel before it: conn_unread).
+ * It is noticed within a second, comes at most once for each of the two, and may be NULL. A handler may free
+ * the connection.
  */
 typedef struct conn_handlers {
     void (*readable)(void *owner);
@@ -51,7 +52,8 @@ typedef struct conn_handlers {
  * the connection.
  */
 conn_t *conn_new(loop_t *loop, int fd, SSL *ssl, const conn_handlers_t *handlers, void *owner);
-/* Hands the connection to another owner (the codec chosen after ALPN). Wants are cleared. */
+/* Hands the connection to another owner (the codec chosen after ALPN). Wants are cleared; a hangup that the
+ * last owner was told of is told again. */
 void conn_set_owner(conn_t *conn, const conn_handlers_t *handlers, void *owner);
 
 /*
@@ -77,7 +79,7 @@ MUST_USE conn_result_t conn_read(conn_t *conn, char *buf, size_t cap, size_t *go
  * Takes bytes from up to 16 slices in order; with CONN_OK *written is how many were taken (1 or more; partial
  * is possible), else 0. Over TLS, taken bytes may wait encrypted in the connection (bounded by
  * CONN_TURN_BYTES plus overhead); until they have left, it answers CONN_AGAIN. It never answers CONN_EOF or
- * CONN_TRUNCATED.
+ * CONN_TRUNCATED. After conn_shutdown_write it answers CONN_FAILED. The slices hold a byte or more.
  */
 MUST_USE conn_result_t conn_write(conn_t *conn, const struct iovec *iov, int iovcnt, size_t *written);
 /* True when nothing that conn_write took is waiting inside the connection (what the kernel holds does not

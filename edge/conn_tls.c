@@ -73,7 +73,8 @@ static int bio_read(BIO *bio, char *buf, int len)
         n = recv(conn->fd, buf, (size_t)len, 0);
     while (n < 0 && errno == EINTR);
     if (n < 0) {
-        if (errno == EAGAIN)
+        conn->drained = errno == EAGAIN;
+        if (conn->drained)
             BIO_set_retry_read(bio);
         return -1;
     }
@@ -207,22 +208,6 @@ static void uncork(conn_t *conn)
     out_drop(tls);
 }
 
-/* Empties the stage: into the kernel, behind what waits already, or away. */
-static void push(conn_t *conn)
-{
-    conn_shared_t *shared = conn->shared;
-    size_t len = shared->stage_len;
-    shared->stage_len = 0;
-    if (len == 0 || conn->broken)
-        return;
-    size_t sent = conn->tls->out_len == 0 ? send_some(conn, shared->stage, len) : 0;
-    if (sent == len || conn->broken)
-        return;
-    out_keep(conn->tls, shared->stage + sent, len - sent);
-    if (!conn->tls->corked)
-        conn_arm_write(conn);
-}
-
 conn_result_t conn_tls_flush(conn_t *conn)
 {
     conn_tls_t *tls = conn->tls;
@@ -240,6 +225,31 @@ conn_result_t conn_tls_flush(conn_t *conn)
     }
     out_drop(tls);
     return CONN_OK;
+}
+
+/* Empties the stage: into the kernel, behind what waits already, or away. */
+static void push(conn_t *conn)
+{
+    conn_tls_t *tls = conn->tls;
+    conn_shared_t *shared = conn->shared;
+    size_t len = shared->stage_len;
+    shared->stage_len = 0;
+    if (len == 0 || conn->broken)
+        return;
+    if (tls->out_len > 0) {
+        out_keep(tls, shared->stage, len);
+        if (tls->corked) { /* an alert, say: it waits for no response, so the ticket goes with it */
+            tls->corked = false;
+            if (conn_tls_flush(conn) == CONN_FAILED)
+                assert(conn->broken); /* which says it to the callers */
+        }
+        return;
+    }
+    size_t sent = send_some(conn, shared->stage, len);
+    if (sent < len && !conn->broken) {
+        out_keep(tls, shared->stage + sent, len - sent);
+        conn_arm_write(conn);
+    }
 }
 
 /* ---- calls of OpenSSL ---- */
@@ -283,8 +293,8 @@ static void cork_ticket(conn_t *conn)
     if (!SSL_is_server(tls->ssl) || SSL_version(tls->ssl) != TLS1_3_VERSION || tls->out_len > 0 ||
         shared->stage_len == 0)
         return;
-    tls->corked = true;
     out_keep(tls, shared->stage, shared->stage_len);
+    tls->corked = true;
     shared->stage_len = 0;
 }
 

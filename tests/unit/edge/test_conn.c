@@ -436,6 +436,9 @@ static void test_end_in_order_and_half_close(void **state)
     conn_shutdown_write(world->b.conn); /* idempotent */
     TURN_UNTIL(world, world->a.last == CONN_EOF);
     expect_in(&world->a, "last words");
+    struct iovec late = {.iov_base = "x", .iov_len = 1};
+    size_t written;
+    assert_int_equal(conn_write(world->b.conn, &late, 1, &written), CONN_FAILED);
     /* An end that was told is not told again and again. */
     unsigned before = world->a.readables;
     for (int i = 0; i < 5; i++)
@@ -527,7 +530,8 @@ static void test_write_to_a_closed_peer_fails(void **state)
     world_free(world);
 }
 
-/* A plain peer that answered and closed, as servers do with an upload that they refuse: what it said is there. */
+/* A plain peer that answered and closed, as servers do with an upload that they refuse: what it said is
+ * there. */
 static void test_last_words_after_a_failed_write(void **state)
 {
     (void)state;
@@ -587,6 +591,23 @@ static void test_hangup_after_reading_stopped(void **state)
     TURN_UNTIL(world, world->a.resets == 1);
     assert_true(loop_precise_us() - start < 500000);
     assert_int_equal(world->a.fins, 0);
+    world_free(world);
+}
+
+/* Another owner does not know what the last one was told. */
+static void test_hangup_is_told_to_the_next_owner(void **state)
+{
+    world_t *world = world_new(kind_of(state));
+    world_connect(world);
+    say(&world->b, "unread");
+    conn_shutdown_write(world->b.conn);
+    TURN_UNTIL(world, world->a.fins == 1);
+    conn_set_owner(world->a.conn, &handlers, &world->a);
+    TURN_UNTIL(world, world->a.fins == 2);
+    conn_abort(&world->b.conn);
+    TURN_UNTIL(world, world->a.resets == 1);
+    conn_set_owner(world->a.conn, &handlers, &world->a);
+    TURN_UNTIL(world, world->a.resets == 2);
     world_free(world);
 }
 
@@ -945,6 +966,34 @@ static void test_key_updates_between_bytes(void **state)
     world_free(world);
 }
 
+/* The ticket waits for a response, but an alert waits for nothing. */
+static void test_a_corked_ticket_does_not_hold_back_an_alert(void **state)
+{
+    (void)state;
+    world_t *world = world_new(TLS13);
+    raw_t raw;
+    raw_connect(world, &raw);
+    raw_handshake(world, &raw);
+    raw_send(&raw);
+    TURN_UNTIL(world, world->a.handshake == CONN_OK);
+    conn_set_owner(world->a.conn, &handlers, &world->a);
+    conn_want_read(world->a.conn, true);
+    assert_int_equal(SSL_write(raw.ssl, "bad", 3), 3);
+    char *data;
+    long len = BIO_get_mem_data(raw.out, &data);
+    data[len - 1] ^= 1;
+    raw_send(&raw);
+    TURN_UNTIL(world, world->a.last == CONN_FAILED);
+    raw_receive(&raw);
+    char byte;
+    assert_true(SSL_read(raw.ssl, &byte, 1) <= 0);
+    assert_int_equal(ERR_GET_REASON(ERR_get_error()), SSL_R_SSLV3_ALERT_BAD_RECORD_MAC);
+    assert_true(SSL_SESSION_has_ticket(SSL_get_session(raw.ssl)));
+    ERR_clear_error();
+    raw_close(&raw);
+    world_free(world);
+}
+
 static void test_rubbish_fails_the_handshake(void **state)
 {
     (void)state;
@@ -1054,6 +1103,7 @@ int main(void)
         EACH(test_write_to_a_closed_peer_fails),
         EACH(test_hangup_while_paused),
         EACH(test_hangup_after_reading_stopped),
+        EACH(test_hangup_is_told_to_the_next_owner),
         EACH(test_hangup_after_our_own_end),
         EACH(test_free_in_readable),
         EACH(test_free_in_writable),
@@ -1068,6 +1118,7 @@ int main(void)
         cmocka_unit_test(test_key_update_flood),
         cmocka_unit_test(test_key_update_request_flood),
         cmocka_unit_test(test_key_updates_between_bytes),
+        cmocka_unit_test(test_a_corked_ticket_does_not_hold_back_an_alert),
         cmocka_unit_test(test_rubbish_fails_the_handshake),
         cmocka_unit_test(test_fin_fails_the_handshake),
         cmocka_unit_test(test_a_forged_record_fails_after_the_good_ones),
