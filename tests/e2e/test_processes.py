@@ -288,6 +288,7 @@ def test_a_killed_supervisor_leaves_nothing_in_the_way(make_edge, origin):
     children = edge.pids("worker") + edge.pids("controller")
     with Load(edge, host) as load:
         load.wait_more(20)
+        os.kill(children[0], signal.SIGSTOP)  # one that cannot end by itself
         os.kill(edge.process.pid, signal.SIGKILL)
         edge.process.wait(PATIENCE)
         again = Edge.start(edge)  # at once, the same directories and ports
