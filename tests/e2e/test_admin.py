@@ -1,0 +1,592 @@
+"""The admin API and the commands that use it: what they answer, that changes are live everywhere at once, and that what
+was acknowledged survives the death of everything."""
+
+import concurrent.futures
+import http.client
+import json
+import os
+import re
+import socket
+import subprocess
+
+import pytest
+
+import harness
+from harness import SLOW, HttpOrigin
+
+JSON = {"Content-Type": "application/json"}
+
+
+class Admin(http.client.HTTPConnection):
+    """A connection to an admin socket."""
+
+    def __init__(self, path):
+        super().__init__("boxedge", timeout=harness.PATIENCE * SLOW)
+        self.path = str(path)
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+    def call(self, method, target, body=None, headers=None):
+        """Status, fields and body (parsed where it is JSON)."""
+        if headers is None:
+            headers = JSON if method in ("POST", "DELETE") else {}
+        data = json.dumps(body) if isinstance(body, (dict, list)) else body
+        self.request(method, target, data, headers)
+        answer = self.getresponse()
+        raw = answer.read()
+        is_json = answer.headers.get("Content-Type") == "application/json" and method != "HEAD"
+        return answer.status, answer.headers, json.loads(raw) if is_json else raw
+
+    def create(self, box, port, **more):
+        return self.call("POST", "/v1/previews", {"box": box, "port": port, **more})
+
+    def previews(self, query=""):
+        status, _, body = self.call("GET", "/v1/previews" + query)
+        assert status == 200, body
+        return body
+
+
+@pytest.fixture
+def admin(edge):
+    connection = Admin(edge.admin_socket)
+    yield connection
+    connection.close()
+
+
+def metrics(admin):
+    """Every sample as {name with labels: value}; checks the format on the way."""
+    status, fields, raw = admin.call("GET", "/metrics")
+    assert status == 200 and fields["Content-Type"].startswith("text/plain; version=0.0.4")
+    samples, typed = {}, {}
+    for line in raw.decode("ascii").splitlines():
+        if line.startswith("# TYPE "):
+            _, _, name, kind = line.split()
+            assert name not in typed and kind in ("counter", "gauge")
+            typed[name] = kind
+        elif line.startswith("# HELP "):
+            assert len(line.split()) > 3
+        else:
+            found = re.fullmatch(r'(boxedge_[a-z0-9_]+)((?:\{[a-z]+="[^"]*"\})?) ([0-9]+)', line)
+            assert found, line
+            assert found[1] in typed, line
+            assert (typed[found[1]] == "counter") == (found[1].endswith("_total") or found[1] == "boxedge_store_epoch")
+            samples[found[1] + found[2]] = int(found[3])
+    return samples
+
+
+# ---- the API
+
+
+def test_create_list_delete(edge, admin):
+    status, _, made = admin.create("box", 4001, host_header="localhost")
+    assert status == 201
+    url = f"https://box-4001.{harness.DOMAIN}:{edge.port['tls']}/"
+    assert made["url"] == url and made["box"] == "box" and made["port"] == 4001
+    assert made["host_header"] == "localhost" and made["version"] > 0 and "note" not in made
+    listed = [p for p in admin.previews("?box=box")["previews"] if p["port"] == 4001]
+    assert listed == [made]
+    # Creating it again replaces it, with a version of its own.
+    status, _, again = admin.create("box", 4001)
+    assert status == 201 and again["version"] > made["version"] and again["host_header"] == "public"
+    status, _, gone = admin.call("DELETE", "/v1/previews/box/4001")
+    assert status == 200 and gone["deleted"] is True
+    status, _, missing = admin.call("DELETE", "/v1/previews/box/4001")
+    assert status == 404 and "box-4001" in missing["error"]
+    assert not [p for p in admin.previews()["previews"] if p["port"] == 4001]
+
+
+def test_a_preview_of_a_box_that_is_not_known_yet(admin):
+    status, _, made = admin.create("nobody-yet", 80)
+    assert status == 201 and "nobody-yet" in made["note"]
+    assert admin.call("DELETE", "/v1/previews/nobody-yet/80")[0] == 200
+
+
+@pytest.mark.parametrize(
+    "body, word",
+    [
+        ("", "JSON"),
+        ("{", "JSON"),
+        ("[]", "object"),
+        ('"x"', "JSON"),
+        ('{"box":"a","port":1} x', "JSON"),
+        ('{"box":"a","box":"b","port":1}', "JSON"),
+        ('{"box":"a\\u0000b","port":1}', ""),
+        ({"port": 1}, "box"),
+        ({"box": 1, "port": 1}, "box"),
+        ({"box": "", "port": 1}, "box"),
+        ({"box": "-a", "port": 1}, "box"),
+        ({"box": "a-", "port": 1}, "box"),
+        ({"box": "A", "port": 1}, "box"),
+        ({"box": "a.b", "port": 1}, "box"),
+        ({"box": "a" * 58, "port": 1}, "box"),
+        ({"box": "a"}, "port"),
+        ({"box": "a", "port": 0}, "65535"),
+        ({"box": "a", "port": 65536}, "65535"),
+        ({"box": "a", "port": -1}, "65535"),
+        ({"box": "a", "port": "80"}, "port"),
+        ({"box": "a", "port": 80.5}, "port"),
+        ({"box": "a", "port": 1 << 40}, "port"),
+        ({"box": "a", "port": 80, "host_header": "box"}, "host_header"),
+        ({"box": "a", "port": 80, "host_header": None}, "host_header"),
+        ({"box": "a", "port": 80, "token": "x"}, "token"),
+        ({"box": "a", "port": 80, "\u00fc": "x"}, "field"),
+        (b'{"box":"\xff","port":1}', "JSON"),
+    ],
+)
+def test_bad_previews_are_refused_with_a_sentence(admin, body, word):
+    before = admin.previews()
+    status, _, answer = admin.call("POST", "/v1/previews", body)
+    assert status == 400
+    assert word in answer["error"] and answer["code"] and answer["request_id"]
+    assert admin.previews() == before
+
+
+def test_limits_of_ids_and_ports(admin):
+    for box, port in (("a", 1), ("a" * 57, 65535), ("a_b-c-9", 8080)):
+        assert admin.create(box, port)[0] == 201
+        assert admin.call("DELETE", f"/v1/previews/{box}/{port}")[0] == 200
+
+
+@pytest.mark.parametrize(
+    "method, target, headers, body, status",
+    [
+        ("POST", "/v1/previews", {}, "{}", 415),
+        ("POST", "/v1/previews", {"Content-Type": "text/plain"}, "{}", 415),
+        ("POST", "/v1/previews", {"Content-Type": "application/x-www-form-urlencoded"}, "{}", 415),
+        ("DELETE", "/v1/previews/box/1", {}, None, 415),
+        ("POST", "/v1/reload", {}, None, 415),
+        ("POST", "/v1/drain", {}, None, 415),
+        ("POST", "/v1/previews", {"Content-Type": "Application/JSON; charset=utf-8"}, "{}", 400),
+        ("GET", "/", {}, None, 404),
+        ("GET", "/v1/previews/", {}, None, 404),
+        ("GET", "/v1//previews", {}, None, 404),
+        ("GET", "/V1/previews", {}, None, 404),
+        ("GET", "/v1/%70reviews", {}, None, 404),
+        ("DELETE", "/v1/previews/", JSON, None, 404),
+        ("DELETE", "/v1/previews/box", JSON, None, 400),
+        ("DELETE", "/v1/previews/box/0", JSON, None, 400),
+        ("DELETE", "/v1/previews/box/01x", JSON, None, 400),
+        ("DELETE", "/v1/previews/box/65536", JSON, None, 400),
+        ("DELETE", "/v1/previews/Box/1", JSON, None, 400),
+        ("DELETE", "/v1/previews/box/1/2", JSON, None, 400),
+        ("DELETE", "/v1/previews/box/1", JSON, "{}", 400),
+        ("GET", "/v1/previews?box=", {}, None, 400),
+        ("GET", "/v1/previews?limit=0", {}, None, 400),
+        ("GET", "/v1/previews?limit=1001", {}, None, 400),
+        ("GET", "/v1/previews?from=box", {}, None, 400),
+        ("GET", "/v1/previews?box=a&from=b-1", {}, None, 400),
+        ("GET", "/v1/previews?page=1", {}, None, 400),
+        ("POST", "/v1/previews", JSON, "x" * 65537, 413),
+    ],
+)
+def test_refusals(admin, method, target, headers, body, status):
+    got, _, answer = admin.call(method, target, body, headers)
+    assert got == status, answer
+    assert answer["error"].endswith(".") and answer["code"]
+
+
+@pytest.mark.parametrize(
+    "method, target, allow",
+    [
+        ("PUT", "/v1/previews", "GET, HEAD, POST"),
+        ("GET", "/v1/previews/box/1", "DELETE"),
+        ("POST", "/v1/status", "GET, HEAD"),
+        ("GET", "/v1/reload", "POST"),
+        ("OPTIONS", "/metrics", "GET, HEAD"),
+    ],
+)
+def test_other_methods_are_named(admin, method, target, allow):
+    status, fields, _ = admin.call(method, target, headers=JSON)
+    assert status == 405 and fields["Allow"] == allow
+
+
+def test_head_has_no_body(admin):
+    status, fields, raw = admin.call("HEAD", "/v1/status")
+    assert status == 200 and int(fields["Content-Length"]) > 100 and raw == b""
+    assert admin.call("GET", "/healthz")[2] == b"ok\n"  # the connection goes on
+
+
+def test_long_lists_come_page_by_page(edge, admin):
+    def make(numbers):
+        connection = Admin(edge.admin_socket)
+        for n in numbers:
+            assert connection.create(f"many-{n % 3}", 10000 + n)[0] == 201
+        connection.close()
+
+    numbers = range(1300)
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        list(pool.map(make, [numbers[i::16] for i in range(16)]))
+    wanted = {(f"many-{n % 3}", 10000 + n) for n in numbers}
+    # A page of a thousand is longer than what is written at once.
+    page = admin.previews()
+    assert len(page["previews"]) == 1000
+    assert page["next"]
+    seen, query, pages = [], "?limit=400", 0
+    while query:
+        page = admin.previews(query)
+        assert len(page["previews"]) <= 400
+        seen += [(p["box"], p["port"]) for p in page["previews"]]
+        query = f"?limit=400&from={page['next']}" if "next" in page else None
+        pages += 1
+    assert pages == 4 and len(seen) == len(set(seen)) and wanted <= set(seen)
+    # Of one box, across pages.
+    seen, query = [], "?box=many-1&limit=100"
+    while query:
+        page = admin.previews(query)
+        seen += [(p["box"], p["port"]) for p in page["previews"]]
+        query = f"?box=many-1&limit=100&from={page['next']}" if "next" in page else None
+    assert set(seen) == {w for w in wanted if w[0] == "many-1"} and len(seen) == len(set(seen))
+    # The command line puts the pages together.
+    listed = json.loads(edge.command("preview", "list", "--json"))["previews"]
+    assert wanted <= {(p["box"], p["port"]) for p in listed}
+    assert len(edge.command("preview", "list", "--box", "many-2").splitlines()) == 1 + len(
+        [w for w in wanted if w[0] == "many-2"]
+    )
+
+
+def test_askers_who_leave_do_no_harm(edge, admin):
+    body = b'{"box":"left","port":%d}'
+    for port in range(1, 101):
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(str(edge.admin_socket))
+            data = body % port
+            sock.sendall(
+                b"POST /v1/previews HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+                % len(data) + data
+            )
+    # What was asked for is done all the same.
+    edge.wait_until(lambda: len(admin.previews("?box=left")["previews"]) == 100, what="every change")
+
+
+def test_status_and_metrics(edge, admin):
+    with HttpOrigin() as origin:
+        host = edge.create_preview(origin)
+        before = metrics(admin)
+        for _ in range(7):
+            assert edge.get(host).status == 200
+        assert edge.get("nothing-1." + harness.DOMAIN).status == 404
+        edge.wait_for_line(status=404, host="nothing-1." + harness.DOMAIN)
+        edge.wait_until(lambda: metrics(admin)["boxedge_exchanges_total"] - before["boxedge_exchanges_total"] == 8)
+        after = metrics(admin)
+
+    def grew(name):
+        return after[name] - before[name]
+
+    assert grew("boxedge_responses_2xx_total") == 7
+    assert grew("boxedge_responses_4xx_total") == 1
+    assert grew("boxedge_connections_total") == 8
+    assert sum(grew(f'boxedge_worker_exchanges_total{{worker="{i}"}}') for i in (0, 1)) == 8
+    assert after['boxedge_worker_up{worker="0"}'] == after['boxedge_worker_up{worker="1"}'] == 1
+    assert 'boxedge_worker_up{worker="2"}' not in after
+    assert after["boxedge_store_up"] == 1 and after["boxedge_store_boxes"] == 1
+    assert after["boxedge_store_previews"] == len(json.loads(edge.command("preview", "list", "--json"))["previews"])
+
+    status = admin.call("GET", "/v1/status")[2]
+    assert status["supervisor_pid"] == edge.process.pid
+    assert [status["controller"]["pid"]] == edge.pids("controller") or not edge.pids("controller")
+    assert {status["controller"]["pid"], *(w["pid"] for w in status["workers"])} < set(edge.pids())
+    assert [w["state"] for w in status["workers"]] == ["ready", "ready"]
+    assert status["store"]["previews"] == after["boxedge_store_previews"]
+    assert admin.call("GET", "/readyz")[0] == admin.call("GET", "/healthz")[0] == 200
+    table = edge.command("status")
+    assert "worker 1" in table and str(edge.process.pid) in table
+
+
+def test_boxes(edge, admin):
+    boxes = admin.call("GET", "/v1/boxes")[2]
+    assert [(b["box"], b["state"], b["address"]) for b in boxes["boxes"]] == [("box", "running", "127.0.0.1")]
+    assert json.loads(edge.command("box", "list", "--json")) == boxes
+    assert "127.0.0.1" in edge.command("box", "list")
+
+
+# ---- the command line
+
+
+def test_commands(edge):
+    out = edge.command("preview", "create", "box", "4100", "--host-header", "localhost")
+    assert out == f"https://box-4100.{harness.DOMAIN}:{edge.port['tls']}/\n"
+    assert re.search(r"^box +4100 +localhost .* https://box-4100\.", edge.command("preview", "list"), re.M)
+    assert json.loads(edge.command("preview", "create", "box", "4100", "--json"))["host_header"] == "public"
+    edge.command("preview", "delete", "box", "4100")
+    missing = edge.command("preview", "delete", "box", "4100", check=False)
+    assert missing.returncode == 1 and "no preview box-4100" in missing.stderr
+    unknown = edge.command("preview", "create", "unknown-box", "1", check=False)
+    assert unknown.returncode == 0 and "unknown-box" in unknown.stderr
+    edge.command("preview", "delete", "unknown-box", "1")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("preview",),
+        ("preview", "make"),
+        ("preview", "create", "box"),
+        ("preview", "create", "box", "0"),
+        ("preview", "create", "box", "http"),
+        ("preview", "create", "Box", "1"),
+        ("preview", "create", "box", "1", "2"),
+        ("preview", "list", "--box", "no/box"),
+        ("preview", "list", "--colour"),
+        ("preview", "delete", "box", "1", "--socket"),
+        ("box",),
+        ("status", "now"),
+        ("reload", "--json"),
+    ],
+)
+def test_wrong_command_lines(arguments):
+    done = subprocess.run([str(harness.BINARY), *arguments], capture_output=True, text=True, check=False, timeout=20)
+    assert done.returncode == 2 and done.stderr and not done.stdout
+
+
+@pytest.mark.parametrize("command", ["preview", "box", "status", "reload", "drain", "version", "demo-app"])
+def test_help(command):
+    done = subprocess.run([str(harness.BINARY), command, "--help"], capture_output=True, text=True, check=True, timeout=20)
+    assert done.stdout.startswith(f"usage: boxedge {command}") and not done.stderr
+
+
+def test_finding_the_edge(edge, tmp_path):
+    def run(*arguments, **env):
+        return subprocess.run(
+            [str(harness.BINARY), "preview", "list", "--json", *arguments], capture_output=True, text=True, check=False,
+            timeout=20, env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path), **env},
+        )
+
+    assert run("--socket", str(edge.admin_socket)).returncode == 0
+    assert run("-c", str(edge.config_path)).returncode == 0
+    assert run(BOXEDGE_SOCKET=str(edge.admin_socket)).returncode == 0
+    assert run(f"--socket={edge.admin_socket}", BOXEDGE_SOCKET="/nonexistent").returncode == 0
+    absent = run("--socket", str(tmp_path / "none.sock"))
+    assert absent.returncode == 1 and "not running" in absent.stderr and "boxedge run" in absent.stderr
+    absent = run("-c", str(tmp_path / "none.yaml"))
+    assert absent.returncode == 1 and "none.yaml" in absent.stderr
+    # A socket that nobody serves any more, and something else that answers there.
+    dead = socket.socket(socket.AF_UNIX)
+    dead.bind(str(tmp_path / "dead.sock"))
+    dead.close()
+    assert "not running" in run("--socket", str(tmp_path / "dead.sock")).stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
+def test_others_may_not_use_the_socket(edge):
+    os.chmod(edge.run_dir, 0o755)
+    done = subprocess.run(
+        [str(harness.BINARY), "status", "--socket", str(edge.admin_socket)], capture_output=True, text=True, check=False,
+        timeout=20, user=65534, group=65534, extra_groups=[],
+    )
+    assert done.returncode == 1 and "may not use" in done.stderr
+    assert os.stat(edge.admin_socket).st_mode & 0o777 == 0o660
+
+
+# ---- live everywhere, and for good
+
+
+def test_a_change_is_live_on_every_worker_at_once(make_edge):
+    edge = make_edge(workers=4)
+    with HttpOrigin() as origin:
+        host = edge.host(origin)
+        request = f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+        connections = []
+        admin = Admin(edge.admin_socket)
+
+        def workers_with_connections():
+            connections.extend(edge.connect() for _ in range(8))
+            assert len(connections) <= 800
+            return all(w["connections_open"] > 0 for w in admin.call("GET", "/v1/status")[2]["workers"])
+
+        edge.wait_until(workers_with_connections, what="a connection on each worker")
+
+        def everyone_sees(status):
+            for connection in connections:
+                assert connection.request(request).status == status
+
+        everyone_sees(404)
+        for _ in range(5):
+            assert admin.create("box", origin.port)[0] == 201
+            everyone_sees(200)
+            assert admin.call("DELETE", f"/v1/previews/box/{origin.port}")[0] == 200
+            everyone_sees(404)
+        for connection in connections:
+            connection.close()
+
+
+def test_what_was_acknowledged_survives_the_death_of_everything(make_edge):
+    edge = make_edge(workers=2)
+    edge.expect_deaths = True
+    wanted = {}
+    for life in range(4):
+        admin = Admin(edge.admin_socket)
+        for port in range(1, 20):
+            if port % 4 == life:
+                status, _, gone = admin.call("DELETE", f"/v1/previews/box/{port}")
+                assert status == (200 if port in wanted else 404), gone
+                wanted.pop(port, None)
+            else:
+                wanted[port] = admin.create("box", port)[2]
+        # Right after the last acknowledgement.
+        wanted[100 + life] = admin.create("box", 100 + life)[2]
+        edge.kill()
+        edge.start()
+        admin = Admin(edge.admin_socket)
+        assert {p["port"]: p for p in admin.previews()["previews"]} == wanted
+        # Versions are never given out again.
+        newest = max(p["version"] for p in wanted.values())
+        wanted[200] = admin.create("box", 200)[2]
+        assert wanted[200]["version"] > newest
+
+
+def test_changes_in_flight_are_whole_or_not_at_all(make_edge):
+    edge = make_edge(workers=1)
+    edge.expect_deaths = True
+    acknowledged = set()
+
+    def make(start):
+        admin = Admin(edge.admin_socket)
+        try:
+            for port in range(start, start + 2000):
+                if admin.create("box", port)[0] == 201:
+                    acknowledged.add(port)
+                if len(acknowledged) > 300:
+                    edge.kill()
+        except (OSError, http.client.HTTPException, AttributeError):
+            pass
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(make, [1 + 2000 * i for i in range(8)]))
+    edge.kill()
+    edge.start()
+    found, query = set(), ""
+    admin = Admin(edge.admin_socket)
+    while query is not None:
+        page = admin.previews(query)
+        found |= {p["port"] for p in page["previews"]}
+        query = f"?from={page['next']}" if "next" in page else None
+    assert len(acknowledged) > 300 and acknowledged <= found
+    # At most one more for each of those who were not answered.
+    assert len(found) <= len(acknowledged) + 8
+
+
+def test_the_controller_comes_back(make_edge):
+    edge = make_edge(workers=1)
+    edge.expect_deaths = True
+    with HttpOrigin() as origin:
+        host = edge.create_preview(origin)
+        (pid,) = [Admin(edge.admin_socket).call("GET", "/v1/status")[2]["controller"]["pid"]]
+        os.kill(pid, 9)
+        assert edge.get(host).status == 200  # served while there is none
+
+        def is_back():
+            try:
+                return Admin(edge.admin_socket).call("GET", "/v1/status")[2]["controller"]["pid"] != pid
+            except OSError:
+                return False
+
+        edge.wait_until(is_back, timeout=10 * SLOW, what="a new controller")
+        assert edge.get(host).status == 200
+        assert edge.command("preview", "delete", "box", origin.port)
+        assert edge.get(host).status == 404
+
+
+# ---- reload, drain, bounds
+
+
+def test_reload(make_edge):
+    edge = make_edge(workers=2)
+    with HttpOrigin() as origin:
+        host = edge.create_preview(origin)
+        other = edge.create_preview(origin, "other")
+        assert edge.get(host).status == 200
+        assert edge.get(other).status in (404, 502, 503)
+        generation = Admin(edge.admin_socket).call("GET", "/v1/boxes")[2]["boxes"][0]["generation"]
+
+        edge.config["boxes"] = [{"id": "other", "address": "127.0.0.1"}, {"id": "box", "address": "127.0.0.1"}]
+        edge.write_config()
+        edge.command("reload")
+        assert edge.get(other).status == edge.get(host).status == 200
+        boxes = {b["box"]: b for b in Admin(edge.admin_socket).call("GET", "/v1/boxes")[2]["boxes"]}
+        assert boxes["box"]["generation"] == generation < boxes["other"]["generation"]
+
+        edge.config["boxes"] = [{"id": "box", "address": "127.0.0.2"}]
+        edge.write_config()
+        edge.command("reload")
+        boxes = {b["box"]: b for b in Admin(edge.admin_socket).call("GET", "/v1/boxes")[2]["boxes"]}
+        assert list(boxes) == ["box"]
+        assert boxes["box"]["address"] == "127.0.0.2" and boxes["box"]["generation"] > generation
+        assert edge.get(other).status != 200
+
+        good = edge.config_path.read_text()
+        edge.config_path.write_text(good + "colour: red\n")
+        refused = edge.command("reload", check=False)
+        # -c names the file that does not load, so the command has to be told of the socket.
+        refused = subprocess.run(
+            [str(harness.BINARY), "reload", "--socket", str(edge.admin_socket)], capture_output=True, text=True,
+            check=False, timeout=30 * SLOW,
+        )
+        assert refused.returncode == 1 and "colour" in refused.stderr and "old one" in refused.stderr
+        edge.config_path.write_text(good)
+        edge.command("reload")
+
+
+def test_drain_command(make_edge):
+    edge = make_edge(workers=1)
+    edge.command("drain")
+    assert edge.process.wait(15 * SLOW) == 0
+    edge.kill()
+
+
+def test_a_full_store(make_edge):
+    edge = make_edge(workers=1, config={"store": {"map_size": "1MiB"}})
+
+    def fill(first):
+        """Creates previews until one is refused; how many were made, and the refusal. Many at once share commits."""
+        connection = Admin(edge.admin_socket)
+        for made in range(3000):
+            status, _, answer = connection.create("filler", first + made)
+            if status != 201:
+                return made, status, answer
+        raise AssertionError("the store does not become full")
+
+    with HttpOrigin() as origin:
+        host = edge.create_preview(origin)
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+            filled = list(pool.map(fill, range(1, 1 + 16 * 3000, 3000)))
+        assert all(status == 507 and "full" in answer["error"] for _, status, answer in filled)
+        made = sum(count for count, _, _ in filled)
+        assert made > 1000
+        # It serves on, and so does the API.
+        admin = Admin(edge.admin_socket)
+        assert edge.get(host).status == 200
+        assert admin.call("GET", "/readyz")[0] == 200
+        assert admin.call("GET", "/v1/status")[2]["store"]["previews"] == made + 1
+        # Deleting makes room.
+        for port in range(1, 51):
+            assert admin.call("DELETE", f"/v1/previews/filler/{port}")[0] == 200
+        for port in range(1, 26):
+            assert admin.create("filler", port)[0] == 201
+
+
+def test_connections_beyond_the_bound_are_closed(edge, admin):
+    held = []
+    try:
+        for _ in range(300):
+            sock = socket.socket(socket.AF_UNIX)
+            sock.settimeout(5 * SLOW)
+            sock.connect(str(edge.admin_socket))
+            held.append(sock)
+        sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            assert sock.recv(1000) == b""
+            raise ConnectionResetError
+    finally:
+        for sock in held:
+            sock.close()
+    edge.wait_until(lambda: works(edge), what="room for new connections")
+
+
+def works(edge):
+    try:
+        return Admin(edge.admin_socket).call("GET", "/healthz")[0] == 200
+    except (OSError, http.client.HTTPException):
+        return False
