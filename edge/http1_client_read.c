@@ -68,19 +68,22 @@ static size_t take_chunked(http1_client_t *client, str_t data)
 static size_t take_plain(http1_client_t *client, str_t data)
 {
     exchange_t *ex = client->ex;
-    size_t room = exchange_response_body_room(ex);
-    size_t n = data.n < room ? data.n : room;
-    if (client->framing == BODY_LENGTH && n > client->remaining)
-        n = (size_t)client->remaining;
-    if (n != 0)
-        exchange_response_body(ex, str_make(data.p, n));
-    if (client->state == ATTEMPT_OVER || client->framing != BODY_LENGTH)
-        return n;
-    client->remaining -= n;
-    if (client->remaining != 0)
-        return n;
-    http1_client_finish(client, data.n - n);
-    return data.n;
+    size_t used = 0, room;
+    /* Until all is taken or the client has said that it has no room: only then will it say when it has. */
+    while (used < data.n && (room = exchange_response_body_room(ex)) != 0) {
+        size_t n = data.n - used < room ? data.n - used : room;
+        if (client->framing == BODY_LENGTH && n > client->remaining)
+            n = (size_t)client->remaining;
+        exchange_response_body(ex, str_make(data.p + used, n));
+        used += n;
+        if (client->state == ATTEMPT_OVER)
+            return used;
+        if (client->framing == BODY_LENGTH && (client->remaining -= n) == 0) {
+            http1_client_finish(client, data.n - used);
+            return data.n;
+        }
+    }
+    return used;
 }
 
 /* Bytes of the response's body: passed on, and what there is no room for is kept while reading stops. */
