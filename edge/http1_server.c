@@ -139,7 +139,7 @@ static void run_task(loop_task_t *task)
         finish(server);
         return;
     }
-    if (http1_server_body_pending(server) && !message->response_ended && buffer_size(&server->in) != 0) {
+    if (http1_server_takes_body(server) && buffer_size(&server->in) != 0) {
         buffer_t in = server->in;
         server->in = (buffer_t){NULL};
         http1_server_take_body(server, buffer_str(&in));

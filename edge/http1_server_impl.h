@@ -82,6 +82,7 @@ void http1_server_linger(http1_server_t *server);
 
 /* Request body (or a tunnel's bytes) may still come. */
 bool http1_server_body_pending(const http1_server_t *server);
+bool http1_server_takes_body(const http1_server_t *server);
 /* Sets the interest in reading and the timer that goes with it. */
 void http1_server_update_reading(http1_server_t *server);
 /* `data` begins with a head; `kept` says that it lies in server->in. */

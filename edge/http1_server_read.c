@@ -15,6 +15,14 @@ bool http1_server_body_pending(const http1_server_t *server)
     return server->message != NULL && server->message->body != REQUEST_NONE;
 }
 
+/* Whether the exchange still takes body: to the end of the response; in a tunnel, whose directions end apart,
+ * also after it. */
+bool http1_server_takes_body(const http1_server_t *server)
+{
+    return http1_server_body_pending(server) &&
+           (server->message->body == REQUEST_RAW || !server->message->response_ended);
+}
+
 /* Whether bytes of the client have a place now. */
 static bool wants_bytes(const http1_server_t *server)
 {
@@ -22,7 +30,7 @@ static bool wants_bytes(const http1_server_t *server)
         return false;
     if (server->state != SERVER_EXCHANGE)
         return true;
-    if (http1_server_body_pending(server) && !server->message->response_ended)
+    if (http1_server_takes_body(server))
         return exchange_request_room(server->ex) != 0 && buffer_size(&server->in) == 0;
     return buffer_size(&server->in) < PIPELINE_BYTES;
 }
@@ -53,8 +61,7 @@ void http1_server_update_reading(http1_server_t *server)
     conn_want_read(server->client.conn, want);
     if (server->state != SERVER_EXCHANGE)
         return;
-    if (want && http1_server_body_pending(server) && server->message->body != REQUEST_RAW &&
-        !server->message->response_ended)
+    if (want && http1_server_takes_body(server) && server->message->body != REQUEST_RAW)
         loop_timer_start(loop_of(server), &server->read_timer, conf_of(server)->timeouts.body_idle,
                          body_idle_expired);
     else
@@ -98,7 +105,7 @@ static size_t give_body(http1_server_t *server, str_t data)
 {
     message_t *message = server->message;
     size_t used = 0;
-    while (used < data.n && message->body != REQUEST_NONE && !message->response_ended) {
+    while (used < data.n && http1_server_takes_body(server)) {
         str_t rest = str_from_offset(data, used);
         size_t n = exchange_request_room(server->ex);
         if (n == 0)
@@ -248,7 +255,7 @@ static void client_ended(http1_server_t *server, conn_result_t result)
         exchange_request_flush(server->ex);
         conn_want_read(server->client.conn, false);
         http1_server_later(server);
-    } else if (http1_server_body_pending(server) && !server->message->response_ended) {
+    } else if (http1_server_takes_body(server)) {
         http1_server_destroy(server); /* in the middle of a request: a departure */
     } else {
         conn_want_read(server->client.conn, false); /* a half-close: the response is still wanted */
@@ -264,7 +271,7 @@ void http1_server_readable(void *owner)
         return;
     }
     bool head = server->state != SERVER_EXCHANGE;
-    bool body = !head && http1_server_body_pending(server) && !server->message->response_ended;
+    bool body = !head && http1_server_takes_body(server);
     size_t cap = body ? exchange_request_room(server->ex) : CONN_TURN_BYTES, got;
     if (!wants_bytes(server) || cap == 0) {
         http1_server_update_reading(server);
