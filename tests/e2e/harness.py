@@ -153,6 +153,7 @@ class Edge:
             {
                 "listeners": [{"kind": k, "address": f"127.0.0.1:{p}"} for k, p in self.port.items()],
                 "preview_domain": DOMAIN,
+                "public_port": self.port.get("tls", 443),
                 "node": "test",
                 "workers": workers,
                 "user": "",

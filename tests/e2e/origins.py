@@ -17,11 +17,13 @@ from wire import PATIENCE, Stream, WireError
 class OriginConn(Stream):
     """One accepted connection of a RawOrigin. `received` is all that came, in order."""
 
-    def __init__(self, sock, index):
+    def __init__(self, sock, index, everyone=None):
         super().__init__(sock)
         self.index = index
         self.received = bytearray()
-        self.requests = []
+        self.requests = []  # whole ones
+        self.cut = []  # those whose body was cut short
+        self._everyone = everyone if everyone is not None else []
         self.done = threading.Event()
 
     def _fill(self, deadline):
@@ -31,14 +33,18 @@ class OriginConn(Stream):
         return more
 
     def read_request(self, timeout=PATIENCE, sink=None):
-        """The next request with its body; None where the peer has ended between requests."""
+        """The next request with its body; None where the peer has ended before a whole one."""
         try:
             message = self.read_message(timeout, sink=sink)
         except WireError:
             if self.ended is not None and not self.buffer:
                 return None
             raise
+        if not message.complete:
+            self.cut.append(message)
+            return None
         self.requests.append(message)
+        self._everyone.append(message)
         return message
 
 
@@ -48,15 +54,18 @@ class RawOrigin:
     connection fails the test when the origin is closed."""
 
     def __init__(self, handler=b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", address="127.0.0.1", backlog=1024,
-                 record=True):
+                 record=True, receive_buffer=None):
         self.handler = handler if callable(handler) else self._answering(handler)
         self.record = record
         self.connections = []
+        self.requests = []  # whole ones, of all connections, in the order in which they were complete
         self.errors = []
         self._changed = threading.Condition()
         self._closing = False
         self.listener = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if receive_buffer:  # inherited by what is accepted
+            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.listener.bind((address, 0))
         self.listener.listen(backlog)
         self.port = self.listener.getsockname()[1]
@@ -82,7 +91,7 @@ class RawOrigin:
                 return
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._changed:
-                conn = OriginConn(sock, len(self.connections))
+                conn = OriginConn(sock, len(self.connections), self.requests)
                 self.connections.append(conn)
                 self._changed.notify_all()
             threading.Thread(target=self._serve, args=(conn,), daemon=True).start()
@@ -120,10 +129,6 @@ class RawOrigin:
     def wait_requests(self, n, timeout=PATIENCE):
         self.wait(lambda o: len(o.requests) >= n, timeout)
         return self.requests
-
-    @property
-    def requests(self):
-        return [r for c in list(self.connections) for r in c.requests]
 
     @property
     def received(self):
@@ -199,6 +204,7 @@ class HttpOrigin(RawOrigin):
             self._answer(conn, message)
             if not self.record:
                 conn.requests.clear()
+                self.requests.clear()
 
     @staticmethod
     def _read(conn, sink):
