@@ -5,24 +5,20 @@
  *
  * Reading interest is given up late: each change costs an epoll_ctl, and most owners that stop want to read
  * again before anything comes. So a socket stays registered until an event comes that nobody wants; then it
- * leaves epoll and joins `paused`, whose members are asked by one poll a second whether their peer has gone.
+ * leaves epoll, and its hangup is looked for otherwise (conn_hangup.c).
  */
 #include "conn.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "conn_impl.h"
 
-#define PAUSED_POLL_MS 1000
-#define PAUSED_BATCH   256
 #define IOV_MAX_SLICES 16
 
-static void on_paused_timer(loop_timer_t *timer);
 static void on_socket_readable(h2o_socket_t *sock, const char *err);
 static void on_socket_writable(h2o_socket_t *sock, const char *err);
 
@@ -51,14 +47,13 @@ static conn_shared_t *shared_of(loop_t *loop)
 
 /* ---- handlers ---- */
 
-static void call_begin(conn_t *conn)
+void conn_call_begin(conn_t *conn)
 {
     assert(!conn->calling && !conn->freed);
     conn->calling = 1;
 }
 
-/* False when the handler freed the connection, which must not be touched then. */
-static bool call_end(conn_t *conn)
+bool conn_call_end(conn_t *conn)
 {
     conn->calling = 0;
     if (!conn->freed)
@@ -71,9 +66,9 @@ static void on_readable_task(loop_task_t *task);
 
 static void call_readable(conn_t *conn)
 {
-    call_begin(conn);
+    conn_call_begin(conn);
     conn->handlers->readable(conn->owner);
-    if (!call_end(conn))
+    if (!conn_call_end(conn))
         return;
     /* Bytes that are already decrypted cause no event. Not in this turn: others come first. */
     if (conn->want_read && conn->end == CONN_OK && conn->tls != NULL && conn_tls_more(conn))
@@ -87,108 +82,6 @@ static void on_readable_task(loop_task_t *task)
         call_readable(conn);
 }
 
-/* ---- hangups ---- */
-
-/* Keeps `paused` in step with what decides it; call it after any of that changed. */
-static void paused_update(conn_t *conn)
-{
-    bool watch = !conn->polled && !conn->connecting && !conn->reset_told && conn->handlers->hangup != NULL;
-    if (watch == h2o_linklist_is_linked(&conn->paused))
-        return;
-    if (!watch) {
-        h2o_linklist_unlink(&conn->paused);
-        return;
-    }
-    conn_shared_t *shared = conn->shared;
-    h2o_linklist_insert(&shared->paused, &conn->paused);
-    if (!loop_timer_running(&shared->timer))
-        loop_timer_start(shared->loop, &shared->timer, PAUSED_POLL_MS, on_paused_timer);
-}
-
-/* The peer's RST, or its FIN. With our own FIN sent, POLLHUP says no more than the peer's FIN does. */
-static bool is_reset(const conn_t *conn, short revents)
-{
-    return (revents & (POLLERR | POLLNVAL)) != 0 || ((revents & POLLHUP) != 0 && !conn->shut);
-}
-
-static void tell_hangup(conn_t *conn, bool reset)
-{
-    bool told = reset ? conn->reset_told : conn->fin_told;
-    conn->fin_told = 1;
-    if (reset)
-        conn->reset_told = 1;
-    paused_update(conn);
-    if (told || conn->handlers->hangup == NULL)
-        return;
-    call_begin(conn);
-    conn->handlers->hangup(conn->owner, reset);
-    (void)call_end(conn);
-}
-
-static short poll_events(const conn_t *conn)
-{
-    return conn->fin_told ? 0 : POLLRDHUP;
-}
-
-/* Acts on what poll said of a connection that nobody reads. */
-static void judge(conn_t *conn, short revents)
-{
-    if (is_reset(conn, revents)) {
-        tell_hangup(conn, true);
-    } else if ((revents & POLLHUP) != 0 && conn->fin_told) {
-        conn->reset_told = 1; /* closed in order on both sides: nothing more can come */
-        paused_update(conn);
-    } else if ((revents & (POLLRDHUP | POLLHUP)) != 0) {
-        tell_hangup(conn, false);
-    }
-}
-
-/* Asks for up to PAUSED_BATCH connections at the head of `left`, moves them back to `paused`, and tells those
- * whose peer has gone. */
-static void ask_batch(conn_shared_t *shared, h2o_linklist_t *left)
-{
-    struct pollfd fds[PAUSED_BATCH];
-    nfds_t n = 0;
-    for (h2o_linklist_t *at = left->next; at != left && n < PAUSED_BATCH; at = at->next, n++) {
-        conn_t *conn = H2O_STRUCT_FROM_MEMBER(conn_t, paused, at);
-        fds[n] = (struct pollfd){.fd = conn->fd, .events = poll_events(conn)};
-    }
-    if (poll(fds, n, 0) < 0)
-        for (nfds_t i = 0; i < n; i++)
-            fds[i].revents = 0;
-    /* A handler may free any connection, so nothing is remembered across a call but the lists: those that are
-     * to be judged wait in `gone`, with what poll said in the order of the list. */
-    h2o_linklist_t gone;
-    h2o_linklist_init_anchor(&gone);
-    for (nfds_t i = 0; i < n; i++) {
-        conn_t *conn = H2O_STRUCT_FROM_MEMBER(conn_t, paused, left->next);
-        h2o_linklist_unlink(&conn->paused);
-        h2o_linklist_insert(fds[i].revents != 0 ? &gone : &shared->paused, &conn->paused);
-    }
-    while (!h2o_linklist_is_empty(&gone)) {
-        conn_t *conn = H2O_STRUCT_FROM_MEMBER(conn_t, paused, gone.next);
-        h2o_linklist_unlink(&conn->paused);
-        h2o_linklist_insert(&shared->paused, &conn->paused);
-        short revents = 0;
-        for (nfds_t i = 0; i < n; i++)
-            if (fds[i].fd == conn->fd)
-                revents = fds[i].revents;
-        judge(conn, revents);
-    }
-}
-
-static void on_paused_timer(loop_timer_t *timer)
-{
-    conn_shared_t *shared = H2O_STRUCT_FROM_MEMBER(conn_shared_t, timer, timer);
-    h2o_linklist_t left;
-    h2o_linklist_init_anchor(&left);
-    h2o_linklist_insert_list(&left, &shared->paused);
-    while (!h2o_linklist_is_empty(&left))
-        ask_batch(shared, &left);
-    if (!h2o_linklist_is_empty(&shared->paused))
-        loop_timer_start(shared->loop, timer, PAUSED_POLL_MS, on_paused_timer);
-}
-
 /* ---- events of the socket ---- */
 
 static void poll_reads(conn_t *conn, bool poll_them)
@@ -200,7 +93,7 @@ static void poll_reads(conn_t *conn, bool poll_them)
         h2o_socket_read_start(conn->sock, on_socket_readable);
     else
         h2o_socket_read_stop(conn->sock);
-    paused_update(conn);
+    conn_hangup_update(conn);
 }
 
 static void on_socket_readable(h2o_socket_t *sock, const char *err)
@@ -214,9 +107,7 @@ static void on_socket_readable(h2o_socket_t *sock, const char *err)
         return;
     }
     poll_reads(conn, false);
-    struct pollfd one = {.fd = conn->fd, .events = poll_events(conn)};
-    if (poll(&one, 1, 0) == 1)
-        judge(conn, one.revents);
+    conn_hangup_ask(conn);
 }
 
 void conn_arm_write(conn_t *conn)
@@ -241,7 +132,7 @@ static void tell_broken(conn_t *conn)
     if (conn->want_read)
         call_readable(conn);
     else
-        tell_hangup(conn, true);
+        conn_hangup_tell(conn, true);
 }
 
 static void on_socket_writable(h2o_socket_t *sock, const char *err)
@@ -260,9 +151,9 @@ static void on_socket_writable(h2o_socket_t *sock, const char *err)
             tell_broken(conn);
         return;
     }
-    call_begin(conn);
+    conn_call_begin(conn);
     conn->handlers->writable(conn->owner);
-    if (call_end(conn) && conn->want_write)
+    if (conn_call_end(conn) && conn->want_write)
         conn_arm_write(conn);
 }
 
@@ -278,7 +169,7 @@ conn_t *conn_new(loop_t *loop, int fd, SSL *ssl, const conn_handlers_t *handlers
     h2o_socket_dont_read(conn->sock, 1);
     if (ssl != NULL)
         conn_tls_attach(conn, ssl);
-    paused_update(conn);
+    conn_hangup_update(conn);
     return conn;
 }
 
@@ -292,7 +183,7 @@ void conn_set_owner(conn_t *conn, const conn_handlers_t *handlers, void *owner)
     /* What the last owner was told of is news to this one; an end that was read shows in conn_read. */
     conn->fin_told = conn->end != CONN_OK;
     conn->reset_told = 0;
-    paused_update(conn);
+    conn_hangup_update(conn);
 }
 
 conn_t *conn_connect(loop_t *loop, const struct sockaddr *address, socklen_t len,
@@ -312,7 +203,7 @@ conn_t *conn_connect(loop_t *loop, const struct sockaddr *address, socklen_t len
     }
     conn_t *conn = conn_new(loop, fd, NULL, handlers, owner);
     conn->connecting = 1;
-    paused_update(conn);
+    conn_hangup_update(conn);
     return conn;
 }
 
@@ -323,7 +214,7 @@ int conn_connect_error(conn_t *conn)
     if (getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
         error = errno;
     conn->connecting = 0;
-    paused_update(conn);
+    conn_hangup_update(conn);
     return error;
 }
 

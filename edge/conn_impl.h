@@ -1,6 +1,6 @@
 /*
- * What conn.c (sockets, wants, hangups) and conn_tls.c (TLS on the descriptor) know of each other. Nobody
- * else includes this.
+ * What conn.c (sockets, wants), conn_hangup.c and conn_tls.c (TLS on the descriptor) know of each other.
+ * Nobody else includes this.
  */
 #ifndef BOXEDGE_CONN_IMPL_H
 #define BOXEDGE_CONN_IMPL_H
@@ -48,6 +48,19 @@ struct conn {
 
 /* Asks for a write notification; conn.c flushes when it comes. */
 void conn_arm_write(conn_t *conn);
+
+/* Around each call of a handler. `end` is false when the handler freed the connection, which must not be
+ * touched then. */
+void conn_call_begin(conn_t *conn);
+bool conn_call_end(conn_t *conn);
+
+/* ---- conn_hangup.c ---- */
+/* Keeps the connection in `paused` or out of it; call it after anything changed that decides this. */
+void conn_hangup_update(conn_t *conn);
+/* Tells the owner, where it was not told before. May free the connection. */
+void conn_hangup_tell(conn_t *conn, bool reset);
+/* Asks the kernel now, and tells. May free the connection. */
+void conn_hangup_ask(conn_t *conn);
 
 /* ---- conn_tls.c ---- */
 void conn_tls_attach(conn_t *conn, SSL *ssl);

@@ -1,0 +1,119 @@
+/*
+ * Peers that go while nobody reads from them. A socket without reading interest is not in epoll, so such
+ * connections are in `paused`, whose members are asked once a second by one poll for up to PAUSED_BATCH of
+ * them. Connections that want to read, idle ones above all, are not there and cost nothing.
+ */
+#include <poll.h>
+
+#include "conn_impl.h"
+
+#define PAUSED_POLL_MS 1000
+#define PAUSED_BATCH   256
+
+static void on_paused_timer(loop_timer_t *timer);
+
+void conn_hangup_update(conn_t *conn)
+{
+    bool watch = !conn->polled && !conn->connecting && !conn->reset_told && conn->handlers->hangup != NULL;
+    if (watch == h2o_linklist_is_linked(&conn->paused))
+        return;
+    if (!watch) {
+        h2o_linklist_unlink(&conn->paused);
+        return;
+    }
+    conn_shared_t *shared = conn->shared;
+    h2o_linklist_insert(&shared->paused, &conn->paused);
+    if (!loop_timer_running(&shared->timer))
+        loop_timer_start(shared->loop, &shared->timer, PAUSED_POLL_MS, on_paused_timer);
+}
+
+/* The peer's RST, or its FIN. With our own FIN sent, POLLHUP says no more than the peer's FIN does. */
+static bool is_reset(const conn_t *conn, short revents)
+{
+    return (revents & (POLLERR | POLLNVAL)) != 0 || ((revents & POLLHUP) != 0 && !conn->shut);
+}
+
+void conn_hangup_tell(conn_t *conn, bool reset)
+{
+    bool told = reset ? conn->reset_told : conn->fin_told;
+    conn->fin_told = 1;
+    if (reset)
+        conn->reset_told = 1;
+    conn_hangup_update(conn);
+    if (told || conn->handlers->hangup == NULL)
+        return;
+    conn_call_begin(conn);
+    conn->handlers->hangup(conn->owner, reset);
+    (void)conn_call_end(conn);
+}
+
+static short poll_events(const conn_t *conn)
+{
+    return conn->fin_told ? 0 : POLLRDHUP;
+}
+
+/* Acts on what poll said of a connection that nobody reads. */
+static void judge(conn_t *conn, short revents)
+{
+    if (is_reset(conn, revents)) {
+        conn_hangup_tell(conn, true);
+    } else if ((revents & POLLHUP) != 0 && conn->fin_told) {
+        conn->reset_told = 1; /* closed in order on both sides: nothing more can come */
+        conn_hangup_update(conn);
+    } else if ((revents & (POLLRDHUP | POLLHUP)) != 0) {
+        conn_hangup_tell(conn, false);
+    }
+}
+
+void conn_hangup_ask(conn_t *conn)
+{
+    struct pollfd one = {.fd = conn->fd, .events = poll_events(conn)};
+    if (poll(&one, 1, 0) == 1)
+        judge(conn, one.revents);
+}
+
+/* Asks for up to PAUSED_BATCH connections at the head of `left`, moves them back to `paused`, and tells those
+ * whose peer has gone. */
+static void ask_batch(conn_shared_t *shared, h2o_linklist_t *left)
+{
+    struct pollfd fds[PAUSED_BATCH];
+    nfds_t n = 0;
+    for (h2o_linklist_t *at = left->next; at != left && n < PAUSED_BATCH; at = at->next, n++) {
+        conn_t *conn = H2O_STRUCT_FROM_MEMBER(conn_t, paused, at);
+        fds[n] = (struct pollfd){.fd = conn->fd, .events = poll_events(conn)};
+    }
+    if (poll(fds, n, 0) < 0)
+        for (nfds_t i = 0; i < n; i++)
+            fds[i].revents = 0;
+    /* A handler may free any connection, so nothing is remembered across a call but the lists: those that are
+     * to be judged wait in `gone`, with what poll said in the order of the list. */
+    h2o_linklist_t gone;
+    h2o_linklist_init_anchor(&gone);
+    for (nfds_t i = 0; i < n; i++) {
+        conn_t *conn = H2O_STRUCT_FROM_MEMBER(conn_t, paused, left->next);
+        h2o_linklist_unlink(&conn->paused);
+        h2o_linklist_insert(fds[i].revents != 0 ? &gone : &shared->paused, &conn->paused);
+    }
+    while (!h2o_linklist_is_empty(&gone)) {
+        conn_t *conn = H2O_STRUCT_FROM_MEMBER(conn_t, paused, gone.next);
+        h2o_linklist_unlink(&conn->paused);
+        h2o_linklist_insert(&shared->paused, &conn->paused);
+        short revents = 0;
+        for (nfds_t i = 0; i < n; i++)
+            if (fds[i].fd == conn->fd)
+                revents = fds[i].revents;
+        judge(conn, revents);
+    }
+}
+
+static void on_paused_timer(loop_timer_t *timer)
+{
+    conn_shared_t *shared = H2O_STRUCT_FROM_MEMBER(conn_shared_t, timer, timer);
+    h2o_linklist_t left;
+    h2o_linklist_init_anchor(&left);
+    h2o_linklist_insert_list(&left, &shared->paused);
+    while (!h2o_linklist_is_empty(&left))
+        ask_batch(shared, &left);
+    if (!h2o_linklist_is_empty(&shared->paused))
+        loop_timer_start(shared->loop, timer, PAUSED_POLL_MS, on_paused_timer);
+}
