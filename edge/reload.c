@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "process.h"
@@ -94,6 +95,10 @@ static bool prepare(supervisor_t *s, snapshot_t **next, listen_set_t **listeners
     *next = snapshot_load(s->conf_path, s->snapshot->conf, out);
     if (*next == NULL)
         return false;
+    if (!snapshot_load_keys(*next, (uint64_t)time(NULL), out)) {
+        snapshot_free(next);
+        return false;
+    }
     *listeners = listen_set_open((*next)->conf, s->listeners, LISTEN_PATIENCE_MS, error, sizeof(error));
     if (*listeners == NULL) {
         fprintf(out, "%s\n", error);
@@ -134,6 +139,25 @@ void reload_conf(supervisor_t *s)
     else
         report(s, text);
     free(text);
+}
+
+void reload_local_certificate(supervisor_t *s)
+{
+    char error[512];
+    if (s->state != SUPERVISOR_SERVING)
+        return;
+    snapshot_t *next = snapshot_renew(s->snapshot, (uint64_t)time(NULL), stderr);
+    if (next == NULL)
+        return;
+    listen_set_t *listeners = listen_set_open(next->conf, s->listeners, 0, error, sizeof(error));
+    int log_fd = s->log_fd >= 0 ? fcntl(s->log_fd, F_DUPFD_CLOEXEC, 3) : -1;
+    if (listeners == NULL || (s->log_fd >= 0 && log_fd < 0)) {
+        process_log(NULL, "the local authority's new leaf waits for the next reload: %s", strerror(errno));
+        listen_set_free(&listeners);
+        snapshot_free(&next);
+        return;
+    }
+    swap(s, next, listeners, log_fd);
 }
 
 void reload_check_done(supervisor_t *s)

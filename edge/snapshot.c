@@ -9,9 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
-
 
 #include "local_ca.h"
 #include "process.h"
@@ -149,7 +147,7 @@ static bool read_certificates(snapshot_t *snapshot, FILE *out)
 
 /* What the workers could not use is found here. A certificate that is out of date is used all the same: the
  * other names are served, and a restart must not fail over it. */
-static bool try_certificates(const snapshot_t *snapshot, FILE *out)
+static bool try_certificates(const snapshot_t *snapshot, uint64_t now_unix, FILE *out)
 {
     const tls_ticket_keys_t keys = {.count = 1};
     char error[512] = "";
@@ -159,21 +157,21 @@ static bool try_certificates(const snapshot_t *snapshot, FILE *out)
         return false;
     }
     tls_free(&tls);
-    if (!tls_check(snapshot->pems, snapshot->pem_count, (uint64_t)time(NULL), error, sizeof(error)))
+    if (!tls_check(snapshot->pems, snapshot->pem_count, now_unix, error, sizeof(error)))
         process_log(NULL, "warning: %s", error);
     return true;
 }
 
 /* Without certificates: the machine's own authority and its leaf. */
-static bool local_certificate(snapshot_t *snapshot, FILE *out)
+static bool local_certificate(snapshot_t *snapshot, uint64_t now_unix, FILE *out)
 {
     const conf_t *conf = snapshot->conf;
     char error[512] = "";
     snapshot->pems = calloc(1, sizeof(*snapshot->pems));
     if (snapshot->pems == NULL)
         return false;
-    if (!local_ca_ensure(conf->state_dir, conf->preview_domain, NULL, 0, (uint64_t)time(NULL),
-                         &snapshot->pems[0], error, sizeof(error))) {
+    if (!local_ca_ensure(conf->state_dir, conf->preview_domain, NULL, 0, now_unix, &snapshot->pems[0], error,
+                         sizeof(error))) {
         fprintf(out, "%s\n", error);
         return false;
     }
@@ -182,12 +180,12 @@ static bool local_certificate(snapshot_t *snapshot, FILE *out)
     return true;
 }
 
-static bool load_keys(snapshot_t *snapshot, FILE *out)
+bool snapshot_load_keys(snapshot_t *snapshot, uint64_t now_unix, FILE *out)
 {
     if (has_tls(snapshot->conf)) {
         bool got = snapshot->conf->certificate_count > 0 ? read_certificates(snapshot, out)
-                                                         : local_certificate(snapshot, out);
-        if (!got || !try_certificates(snapshot, out))
+                                                         : local_certificate(snapshot, now_unix, out);
+        if (!got || !try_certificates(snapshot, now_unix, out))
             return false;
     }
     snapshot->pems_fd = process_pems_write(snapshot->pems, snapshot->pem_count);
@@ -196,15 +194,15 @@ static bool load_keys(snapshot_t *snapshot, FILE *out)
     return snapshot->pems_fd >= 0;
 }
 
-snapshot_t *snapshot_load(const char *path, const conf_t *now, FILE *out)
+snapshot_t *snapshot_load(const char *path, const conf_t *running, FILE *out)
 {
     char error[512] = "";
     snapshot_t *snapshot = calloc(1, sizeof(*snapshot));
     if (snapshot == NULL)
         return NULL;
     snapshot->conf_fd = snapshot->pems_fd = -1;
-    bool ok =
-        load_conf(snapshot, path, out) && (now == NULL || fixed_differences(now, snapshot->conf, out) == 0);
+    bool ok = load_conf(snapshot, path, out) &&
+              (running == NULL || fixed_differences(running, snapshot->conf, out) == 0);
     if (ok && snapshot->conf->workers > SHM_WORKERS_MAX) {
         fprintf(out, "%s: workers: at most %d are possible\n", path, SHM_WORKERS_MAX);
         ok = false;
@@ -213,10 +211,27 @@ snapshot_t *snapshot_load(const char *path, const conf_t *now, FILE *out)
         fprintf(out, "%s: user: %s\n", path, error);
         ok = false;
     }
-    ok = ok && make_dirs(snapshot->conf, &snapshot->privileges, out) && load_keys(snapshot, out);
+    ok = ok && make_dirs(snapshot->conf, &snapshot->privileges, out);
     if (!ok)
         snapshot_free(&snapshot);
     return snapshot;
+}
+
+snapshot_t *snapshot_renew(const snapshot_t *snapshot, uint64_t now_unix, FILE *out)
+{
+    if (!snapshot->local_authority)
+        return NULL;
+    snapshot_t *next = calloc(1, sizeof(*next));
+    if (next == NULL)
+        return NULL;
+    next->privileges = snapshot->privileges;
+    next->conf = conf_acquire(snapshot->conf);
+    next->pems_fd = -1;
+    next->conf_fd = fcntl(snapshot->conf_fd, F_DUPFD_CLOEXEC, 3);
+    if (next->conf_fd < 0 || !snapshot_load_keys(next, now_unix, out) ||
+        strcmp(next->pems[0].chain, snapshot->pems[0].chain) == 0)
+        snapshot_free(&next);
+    return next;
 }
 
 void snapshot_forget_keys(snapshot_t *snapshot)

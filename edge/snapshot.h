@@ -23,12 +23,20 @@ typedef struct snapshot {
 } snapshot_t;
 
 /*
- * Loads the file at `path`. Makes the state and run directories and, where no certificate is configured, the
- * local authority and its leaf. On error returns NULL and writes what is wrong to `out`, a line each. `now`
- * is the configuration that runs (NULL at the start): keys that cannot change in place must be as they are
- * there.
+ * Loads the file at `path`, without keys yet, and makes the state and run directories. On error returns NULL
+ * and writes what is wrong to `out`, a line each. `running` is the configuration in use (NULL at the start):
+ * keys that cannot change in place must be as they are there.
  */
-snapshot_t *snapshot_load(const char *path, const conf_t *now, FILE *out);
+snapshot_t *snapshot_load(const char *path, const conf_t *running, FILE *out);
+/*
+ * Reads the certificates and tries them; where none is configured, makes the local authority and its leaf
+ * (the lock is to be held: state_dir is written). False with lines in `out`; one that is out of date at
+ * `now_unix` is only warned of.
+ */
+MUST_USE bool snapshot_load_keys(snapshot_t *snapshot, uint64_t now_unix, FILE *out);
+/* For a leaf of the local authority that is about to expire: the same configuration with a new leaf. NULL
+ * where the leaf is good for long (nothing in `out`), or on error. */
+snapshot_t *snapshot_renew(const snapshot_t *snapshot, uint64_t now_unix, FILE *out);
 /* Cleanses the keys, closes, frees and nulls. NULL is allowed. */
 void snapshot_free(snapshot_t **snapshot);
 /* In a child that needs no keys: cleanses and forgets them. */

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <openssl/crypto.h>
@@ -122,9 +123,15 @@ static bool load_first(supervisor_t *s)
 {
     s->snapshot = snapshot_load(s->conf_path, NULL, stderr);
     fflush(stderr);
-    if (s->snapshot == NULL)
-        return fail("not started");
-    return true;
+    return s->snapshot != NULL || fail("not started");
+}
+
+/* Under the lock: where no certificate is configured, the local authority is written to state_dir. */
+static bool load_keys(supervisor_t *s)
+{
+    bool ok = snapshot_load_keys(s->snapshot, (uint64_t)time(NULL), stderr);
+    fflush(stderr);
+    return ok || fail("not started");
 }
 
 /* Keeps a descriptor that was handed over if it is that of `wanted`; else closes it. */
@@ -178,7 +185,7 @@ static bool start(supervisor_t *s)
     (void)privileges_raise_descriptors();
     if (upgrade_inherit(s))
         process_log(NULL, "taking over from process %d", (int)getppid());
-    if (!make_shm(s) || !load_first(s) || !take_lock(s) || !open_sockets(s))
+    if (!make_shm(s) || !load_first(s) || !take_lock(s) || !load_keys(s) || !open_sockets(s))
         return false;
     uint64_t now = process_now_ms();
     /* Keys that came with the handover stay in use until their time. */
@@ -354,8 +361,11 @@ static void turn(supervisor_t *s)
         reload_conf(s);
     supervise_watch(s, now);
     upgrade_watch(s, now);
-    if (now >= s->tickets_due_ms && !rotate_tickets(s, now))
-        process_log(NULL, "the system gives no random bytes: ticket keys stay as they are");
+    if (now >= s->tickets_due_ms) {
+        if (!rotate_tickets(s, now))
+            process_log(NULL, "the system gives no random bytes: ticket keys stay as they are");
+        reload_local_certificate(s);
+    }
     if (s->state == SUPERVISOR_DRAINING)
         drain_turn(s);
     else

@@ -78,6 +78,8 @@ unsigned supervise_workers_alive(const supervisor_t *s);
 /* ---- reload.c ---- */
 /* SIGHUP: loads, checks, swaps, or says why not. */
 void reload_conf(supervisor_t *s);
+/* Every 12 hours: replaces the leaf of the local authority when it is about to expire. */
+void reload_local_certificate(supervisor_t *s);
 /* A role answered PROCESS_CONF, or is gone. */
 void reload_check_done(supervisor_t *s);
 /* SIGUSR1: opens the access log again. */

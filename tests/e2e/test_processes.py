@@ -140,6 +140,10 @@ def test_a_second_instance_is_refused(make_edge):
     second = run_again(edge)
     assert second.returncode == 1
     assert "another boxedge is running" in second.stderr and f"process {edge.process.pid} " in second.stderr
+    # It has touched nothing of the first: not even the authority, which another domain would need anew.
+    before = edge.ca.read_bytes()
+    assert run_again(edge, {"preview_domain": "other.localhost"}).returncode == 1
+    assert edge.ca.read_bytes() == before
     # Nor does another run directory help where the ports are the same.
     third = run_again(edge, {"run_dir": str(edge.directory / "run3"), "admin": None})
     assert third.returncode == 1
