@@ -53,6 +53,17 @@ static store_job_t *queue_take(job_queue_t *queue)
 
 /* ---- on the thread ---- */
 
+/* One transaction; true where it was committed. */
+static bool apply(store_thread_t *thread, store_change_t *changes, size_t count)
+{
+    store_result_t result = store_apply(thread->store, changes, count);
+    if (result == STORE_OK)
+        shm_epoch_bump(thread->shm);
+    else
+        process_log("controller", "the store took no change: %s", store_error(thread->store));
+    return result == STORE_OK;
+}
+
 /* Commits the changes from `job` on, up to a job of another kind; returns the first that is not done yet. */
 static store_job_t *commit_changes(store_thread_t *thread, store_job_t *job)
 {
@@ -60,11 +71,10 @@ static store_job_t *commit_changes(store_thread_t *thread, store_job_t *job)
     size_t count = 0;
     for (store_job_t *j = job; j != NULL && j->run == NULL && count < STORE_BATCH_MAX; j = j->next)
         changes[count++] = j->change;
-    store_result_t result = store_apply(thread->store, changes, count);
-    if (result == STORE_OK)
-        shm_epoch_bump(thread->shm);
-    else
-        process_log("controller", "the store took no change: %s", store_error(thread->store));
+    /* What makes a full store fuller must not stop what makes room in it. */
+    if (!apply(thread, changes, count) && count > 1 && changes[0].result == STORE_FULL)
+        for (size_t i = 0; i < count; i++)
+            (void)apply(thread, &changes[i], 1);
     for (size_t i = 0; i < count; i++, job = job->next)
         job->change = changes[i];
     return job;

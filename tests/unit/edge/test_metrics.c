@@ -1,0 +1,128 @@
+/* The metrics: every counter once, summed over workers, in the text format. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "metrics.h"
+
+static shm_t *new_shm(void)
+{
+    static const uint8_t seed[16];
+    shm_t *shm = shm_new(seed);
+    assert_non_null(shm);
+    return shm;
+}
+
+static char *text_of(shm_t *shm, unsigned workers, const store_stats_t *stats)
+{
+    metrics_input_t input = {
+        .shm = shm, .workers = workers, .now_ms = 5000, .heap_bytes = 77, .store = stats};
+    size_t len;
+    char *text = metrics_text(&input, &len);
+    assert_non_null(text);
+    assert_int_equal(strlen(text), len);
+    assert_int_equal(text[len - 1], '\n');
+    return text;
+}
+
+/* How often `line` stands in `text` as a whole line. */
+static unsigned lines(const char *text, const char *line)
+{
+    unsigned found = 0;
+    size_t n = strlen(line);
+    for (const char *at = text; (at = strstr(at, line)) != NULL; at += n)
+        found += (at == text || at[-1] == '\n') && at[n] == '\n';
+    return found;
+}
+
+static void counters_are_summed(void **state)
+{
+    (void)state;
+    shm_t *shm = new_shm();
+    atomic_store(&shm_counters(shm, 0)->exchanges_total, 40);
+    atomic_store(&shm_counters(shm, 1)->exchanges_total, 2);
+    /* A worker that a reload took away still counts, so that sums never go back. */
+    atomic_store(&shm_counters(shm, SHM_WORKERS_MAX - 1)->exchanges_total, 100);
+    atomic_store(&shm_worker(shm, 1)->state, SHM_READY);
+    atomic_store(&shm_worker(shm, 1)->heartbeat_ms, 4900);
+    atomic_store(&shm_worker(shm, 1)->restarts, 3);
+    char *text = text_of(shm, 2, NULL);
+    assert_int_equal(lines(text, "boxedge_exchanges_total 142"), 1);
+    assert_int_equal(lines(text, "boxedge_worker_exchanges_total{worker=\"0\"} 40"), 1);
+    assert_int_equal(lines(text, "boxedge_worker_exchanges_total{worker=\"1\"} 2"), 1);
+    assert_null(strstr(text, "worker=\"2\""));
+    assert_int_equal(lines(text, "boxedge_worker_up{worker=\"0\"} 0"), 1);
+    assert_int_equal(lines(text, "boxedge_worker_up{worker=\"1\"} 1"), 1);
+    assert_int_equal(lines(text, "boxedge_worker_heartbeat_age_milliseconds{worker=\"0\"} 0"), 1);
+    assert_int_equal(lines(text, "boxedge_worker_heartbeat_age_milliseconds{worker=\"1\"} 100"), 1);
+    assert_int_equal(lines(text, "boxedge_worker_restarts_total{worker=\"1\"} 3"), 1);
+    assert_int_equal(lines(text, "boxedge_controller_heap_allocated_bytes 77"), 1);
+    free(text);
+    shm_free(&shm);
+}
+
+static void every_counter_is_there_once(void **state)
+{
+    (void)state;
+    shm_t *shm = new_shm();
+    char *text = text_of(shm, 1, NULL);
+#define X(name, type, help)                                                                                  \
+    assert_int_equal(lines(text, "# TYPE boxedge_" #name " " type), 1);                                      \
+    assert_int_equal(lines(text, "# HELP boxedge_" #name " " help), 1);                                      \
+    assert_int_equal(lines(text, "boxedge_" #name " 0"), 1);
+    COUNTERS(X)
+#undef X
+    free(text);
+    shm_free(&shm);
+}
+
+static void the_store(void **state)
+{
+    (void)state;
+    shm_t *shm = new_shm();
+    char *text = text_of(shm, 1, NULL);
+    assert_int_equal(lines(text, "boxedge_store_up 0"), 1);
+    assert_null(strstr(text, "boxedge_store_previews"));
+    free(text);
+    store_stats_t stats = {.previews = 12,
+                           .boxes = 3,
+                           .durable_bytes = 4096,
+                           .volatile_bytes = 8192,
+                           .map_bytes = 1ull << 34,
+                           .readers = 5};
+    text = text_of(shm, 1, &stats);
+    assert_int_equal(lines(text, "boxedge_store_up 1"), 1);
+    assert_int_equal(lines(text, "boxedge_store_previews 12"), 1);
+    assert_int_equal(lines(text, "boxedge_store_used_bytes{store=\"volatile\"} 8192"), 1);
+    assert_int_equal(lines(text, "boxedge_store_map_bytes 17179869184"), 1);
+    free(text);
+    shm_free(&shm);
+}
+
+/* More workers than slots are not looked for. */
+static void workers_are_bounded(void **state)
+{
+    (void)state;
+    shm_t *shm = new_shm();
+    char *text = text_of(shm, 100000, NULL);
+    char last[64], beyond[64];
+    snprintf(last, sizeof last, "boxedge_worker_up{worker=\"%d\"} 0", SHM_WORKERS_MAX - 1);
+    snprintf(beyond, sizeof beyond, "worker_up{worker=\"%d\"}", SHM_WORKERS_MAX);
+    assert_int_equal(lines(text, last), 1);
+    assert_null(strstr(text, beyond));
+    free(text);
+    shm_free(&shm);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(counters_are_summed),
+        cmocka_unit_test(every_counter_is_there_once),
+        cmocka_unit_test(the_store),
+        cmocka_unit_test(workers_are_bounded),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
