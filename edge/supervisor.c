@@ -348,18 +348,24 @@ static void wait_for_work(supervisor_t *s, int timeout_ms)
         take_signals(s);
 }
 
+static void look_after_roles(supervisor_t *s)
+{
+    uint64_t now = process_now_ms();
+    if (now - s->looked_ms > BLIND_MS)
+        s->watch_from_ms = now;
+    s->looked_ms = now;
+    supervise_watch(s, now);
+}
+
 static void turn(supervisor_t *s)
 {
-    uint64_t before = process_now_ms();
-    wait_for_work(s, supervise_timeout(s, before, TURN_MS));
+    wait_for_work(s, supervise_timeout(s, process_now_ms(), TURN_MS));
     uint64_t now = process_now_ms();
-    if (now - before > BLIND_MS)
-        s->watch_from_ms = now;
     supervise_reap(s, now);
     check_ready(s);
     if (s->reload_wanted && s->state != SUPERVISOR_STARTING)
         reload_conf(s);
-    supervise_watch(s, now);
+    look_after_roles(s);
     upgrade_watch(s, now);
     if (now >= s->tickets_due_ms) {
         if (!rotate_tickets(s, now))

@@ -37,6 +37,7 @@ typedef struct supervisor {
 
     role_t controller;
     role_t workers[SHM_WORKERS_MAX]; /* wanted: the first conf->workers */
+    uint64_t looked_ms;              /* when the heartbeats were last looked at */
     uint64_t watch_from_ms;          /* heartbeats older than this say nothing: we did not look */
 
     bool reload_wanted;  /* SIGHUP or the controller asked while starting */

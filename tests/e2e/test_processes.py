@@ -92,22 +92,26 @@ def said(edge, text, start=0, timeout=PATIENCE):
     return edge.stderr.wait_for(lambda line: text in line, timeout * SLOW, start)
 
 
-def worker_of(edge, client):
-    """The worker that has accepted this connection."""
-    port = client.sock.getsockname()[1]
+def inode_of(client):
+    """The socket that was accepted for this connection."""
+    ends = [client.sock.getpeername()[1], client.sock.getsockname()[1]]
     for row in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]:
         fields = row.split()
-        if int(fields[2].rpartition(":")[2], 16) == port and fields[9] != "0":
-            inode = fields[9]
-            break
-    else:
-        return None
+        if [int(end.rpartition(":")[2], 16) for end in fields[1:3]] == ends and fields[9] != "0":
+            return fields[9]
+    return None
+
+
+def worker_of(edge, client):
+    """The worker that has accepted this connection."""
+    # The kernel's list may lack an entry while others come and go.
+    inode = edge.wait_until(lambda: inode_of(client), what="finding a connection")
     for pid in edge.pids("worker"):
         for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir():
             with contextlib.suppress(OSError):
                 if os.readlink(fd) == f"socket:[{inode}]":
                     return pid
-    return None
+    raise AssertionError("no worker has the connection")
 
 
 def run_again(edge, config=None):
