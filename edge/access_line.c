@@ -54,6 +54,14 @@ static char *write_text(char *at, str_t before, str_t value, size_t max)
     return text.at;
 }
 
+/* The edge's own words need no escaping. */
+static char *write_own(char *at, str_t before, const char *value, size_t max)
+{
+    at = log_json_raw(log_json_raw(at, before), str_make(value, strnlen(value, max)));
+    *at++ = '"';
+    return at;
+}
+
 static char *write_uint(char *at, str_t before, uint64_t value)
 {
     return log_json_uint(log_json_raw(at, before), value);
@@ -171,12 +179,12 @@ static str_t end_text(exchange_end_t how)
 static char *write_request(char *at, const exchange_t *ex)
 {
     char address[INET6_ADDRSTRLEN];
-    at = write_text(at, STR(",\"request_id\":\""), str_from(ex->request_id), ID_BYTES);
+    at = write_own(at, STR(",\"request_id\":\""), ex->request_id, ID_BYTES);
     at = log_json_raw(at, STR(",\"client\":\""));
     at = log_json_raw(at, address_text(&ex->client->address, address));
     at = write_text(at, STR("\",\"host\":\""), ex->request.authority, HOST_BYTES);
     if (ex->routed) {
-        at = write_text(at, STR(",\"box\":\""), str_from(ex->preview.id), BOX_ID_MAX);
+        at = write_own(at, STR(",\"box\":\""), ex->preview.id, BOX_ID_MAX);
         at = write_uint(at, STR(",\"port\":"), ex->preview.port);
     }
     at = log_json_raw(at, STR(",\"kind\":\""));
@@ -206,9 +214,9 @@ static char *write_response(char *at, const exchange_t *ex, exchange_end_t how, 
     if (ex->times.first_byte_us != 0)
         at = log_json_ms(log_json_raw(at, STR(",\"first_byte_ms\":")), ex->times.first_byte_us);
     if (ex->origin_text[0] != '\0')
-        at = write_text(at, STR(",\"origin\":\""), str_from(ex->origin_text), ORIGIN_BYTES);
+        at = write_own(at, STR(",\"origin\":\""), ex->origin_text, ORIGIN_BYTES);
     if (ex->local_code != NULL)
-        at = write_text(at, STR(",\"reason\":\""), str_from(ex->local_code), CODE_BYTES);
+        at = write_own(at, STR(",\"reason\":\""), ex->local_code, CODE_BYTES);
     at = write_bool(at, STR(",\"tunnel\":"), ex->response.tunnel);
     at = write_bool(at, STR(",\"resent\":"), ex->sent_again);
     at = log_json_raw(at, STR(",\"end\":\""));

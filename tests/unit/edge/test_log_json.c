@@ -81,6 +81,24 @@ static void every_byte_pair_is_valid_json(void **state)
         }
 }
 
+/* Plain text is taken eight bytes at a time: every character is found wherever it stands. */
+static void every_character_at_every_place(void **state)
+{
+    (void)state;
+    for (unsigned c = 0; c < 128; c++)
+        for (size_t at = 0; at < 17; at++) {
+            char text[17], json[160];
+            memset(text, 'a', sizeof text);
+            text[at] = (char)c;
+            int n = snprintf(json, sizeof json, "\"%s\"", escaped(str_make(text, sizeof text), 100));
+            json_t *value = json_loadb(json, (size_t)n, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+            assert_non_null(value);
+            assert_int_equal(json_string_length(value), sizeof text);
+            assert_memory_equal(json_string_value(value), text, sizeof text);
+            json_decref(value);
+        }
+}
+
 static void what_does_not_fit_is_cut_at_a_character(void **state)
 {
     (void)state;
@@ -122,6 +140,7 @@ int main(void)
         cmocka_unit_test(special_characters_are_escaped),
         cmocka_unit_test(broken_utf8_is_replaced),
         cmocka_unit_test(every_byte_pair_is_valid_json),
+        cmocka_unit_test(every_character_at_every_place),
         cmocka_unit_test(what_does_not_fit_is_cut_at_a_character),
         cmocka_unit_test(numbers),
     };

@@ -1,0 +1,96 @@
+/* What the commands share: options, and figures for people. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "cli.h"
+
+#define PARSE(takes, ...)                                                                                    \
+    parse(takes, (char *[]){__VA_ARGS__, NULL}, sizeof((char *[]){__VA_ARGS__}) / sizeof(char *))
+
+static cli_t cli;
+
+static bool parse(unsigned takes, char **argv, size_t argc)
+{
+    return cli_parse((int)argc, argv, takes, &cli);
+}
+
+static void options(void **state)
+{
+    (void)state;
+    assert_true(PARSE(CLI_JSON | CLI_BOX, "preview", "list", "--json", "--box", "a", "-c", "f.yaml"));
+    assert_true(cli.json);
+    assert_string_equal(cli.box, "a");
+    assert_string_equal(cli.conf, "f.yaml");
+    assert_int_equal(cli.arg_count, 1);
+    assert_string_equal(cli.args[0], "list");
+    assert_true(PARSE(0, "status", "--socket=/run/x=y", "--help"));
+    assert_string_equal(cli.socket, "/run/x=y");
+    assert_true(cli.help);
+    assert_true(PARSE(CLI_HOST_HEADER, "preview", "create", "a", "1", "--host-header", "localhost"));
+    assert_string_equal(cli.host_header, "localhost");
+    assert_true(PARSE(0, "x", "--", "--socket", "-"));
+    assert_int_equal(cli.arg_count, 2);
+    assert_string_equal(cli.args[0], "--socket");
+    assert_true(PARSE(0, "x", "1", "2", "3", "4"));
+    assert_int_equal(cli.arg_count, CLI_ARGS_MAX);
+}
+
+static void wrong_options(void **state)
+{
+    (void)state;
+    assert_false(PARSE(0, "status", "--json"));
+    assert_false(PARSE(CLI_JSON, "status", "--json=yes"));
+    assert_false(PARSE(CLI_JSON, "box", "list", "--box", "a"));
+    assert_false(PARSE(0, "status", "--socket"));
+    assert_false(PARSE(0, "status", "-c"));
+    assert_false(PARSE(0, "status", "-x"));
+    assert_false(PARSE(0, "x", "1", "2", "3", "4", "5"));
+}
+
+static void durations(void **state)
+{
+    (void)state;
+    static const struct {
+        json_int_t seconds;
+        const char *text;
+    } cases[] = {
+        {0, "0s"},          {59, "59s"},      {60, "1m 0s"},    {3599, "59m 59s"}, {3600, "1h 0m"},
+        {86399, "23h 59m"}, {86400, "1d 0h"}, {90000, "1d 1h"}, {-5, "0s"},        {864000000, "10000d 0h"}};
+    char out[32];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        cli_duration(cases[i].seconds, out);
+        assert_string_equal(out, cases[i].text);
+    }
+}
+
+static void sizes(void **state)
+{
+    (void)state;
+    char out[32];
+    cli_size(0, out);
+    assert_string_equal(out, "0 B");
+    cli_size(1023, out);
+    assert_string_equal(out, "1023 B");
+    cli_size(1024, out);
+    assert_string_equal(out, "1.0 KiB");
+    cli_size(1536 * 1024, out);
+    assert_string_equal(out, "1.5 MiB");
+    cli_size((json_int_t)16 << 30, out);
+    assert_string_equal(out, "16.0 GiB");
+    cli_size(INT64_MAX, out);
+    assert_string_equal(out, "8388608.0 TiB");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(options),
+        cmocka_unit_test(wrong_options),
+        cmocka_unit_test(durations),
+        cmocka_unit_test(sizes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
