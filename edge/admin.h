@@ -1,6 +1,7 @@
 /*
- * The admin API: HTTP/1.1 with JSON on a Unix socket whose file mode says who may use it (docs/http.md).
- * Reads and changes of the store go through the store thread, so no request holds up the loop.
+ * The admin API: HTTP/1.1 with JSON on a Unix socket whose file mode says who may use it
+ * (docs/operations.md). Reads and changes of the store go through the store thread, so no request holds up
+ * the loop.
  */
 #ifndef BOXEDGE_ADMIN_H
 #define BOXEDGE_ADMIN_H

@@ -179,7 +179,11 @@ def test_limits_of_ids_and_ports(admin):
         ("GET", "/v1/previews?from=box", {}, None, 400),
         ("GET", "/v1/previews?box=a&from=b-1", {}, None, 400),
         ("GET", "/v1/previews?page=1", {}, None, 400),
+        ("POST", "/v1/previews", JSON, "x" * 65536, 400),
         ("POST", "/v1/previews", JSON, "x" * 65537, 413),
+        ("POST", "/v1/previews", JSON, (b"x" * 65536,), 400),  # chunked
+        ("POST", "/v1/previews", JSON, (b"x" * 65536, b"x"), 413),
+        ("POST", "/v1/previews", JSON, (b"x" * 10,) * 20000, 413),
     ],
 )
 def test_refusals(admin, method, target, headers, body, status):
