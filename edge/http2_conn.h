@@ -132,6 +132,7 @@ struct http2_conn {
     loop_task_t task;
     loop_timer_t timer;
     http2_wait_t wait;
+    uint32_t watched_block;   /* with HTTP2_WAIT_HEAD: which one (http2_guard_t.blocks) */
     loop_timer_t write_timer; /* the client takes no bytes */
 };
 

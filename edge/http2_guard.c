@@ -127,6 +127,7 @@ static http2_guard_result_t begin_frame(http2_guard_t *guard)
     uint8_t type = h[3], flags = h[4];
     guard->payload_left = len;
     if (type == FRAME_HEADERS || type == FRAME_CONTINUATION) {
+        guard->blocks += type == FRAME_HEADERS;
         guard->block_bytes = type == FRAME_HEADERS ? len : guard->block_bytes + len;
         guard->block_open = (flags & FLAG_END_HEADERS) == 0;
         if (guard->block_bytes > HTTP2_GUARD_BLOCK_BYTES)

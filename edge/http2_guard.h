@@ -43,6 +43,7 @@ typedef struct http2_guard {
     uint8_t parent_len; /* bytes of a PRIORITY frame's dependency that came */
     uint32_t parent;
     bool block_open; /* HEADERS came without END_HEADERS */
+    uint32_t blocks; /* field blocks that began, modulo 2^32 */
 } http2_guard_t;
 
 /* A full bucket at the start of a connection; `now` in monotonic ms. */

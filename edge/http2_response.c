@@ -61,6 +61,8 @@ static void send_informational(exchange_t *ex, int status, const fields_t *field
     http2_stream_t *stream = ex->codec;
     if (!usable(stream))
         return;
+    if (status != 100 && http2_output_pending(stream->conn))
+        return; /* hints for a client that does not read would only pile up */
     nv_list_t list;
     nv_begin(&list, ex, status, fields->count);
     list.n += nv_fields(list.at + list.n, fields, false);

@@ -123,20 +123,24 @@ static void settle(http2_conn_t *conn, bool blocked)
     bool flushed = conn_flushed(conn->client.conn);
     conn_want_write(conn->client.conn, blocked || !flushed);
     /* Responses that are complete but for the kernel hold exchanges that nghttp2 no longer counts. */
-    conn_want_read(conn->client.conn,
-                   conn->phase < HTTP2_FINISHED && conn->closed_count <= conf->limits.streams);
+    bool reads = conn->phase < HTTP2_FINISHED && conn->closed_count <= conf->limits.streams;
+    conn_want_read(conn->client.conn, reads);
     if (flushed && !http2_output_pending(conn))
         loop_timer_stop(&conn->write_timer);
     else if (!loop_timer_running(&conn->write_timer))
         loop_timer_start(loop_of(conn), &conn->write_timer, conf->timeouts.write_idle, write_expired);
     if (conn->phase == HTTP2_FINISHED || conn->phase == HTTP2_NOTICED)
         return;
-    if (!conn->settings_came || http2_guard_in_block(&conn->guard))
+    if (!reads) {
+        wait_for(conn, HTTP2_WAIT_NOTHING); /* the write timer runs */
+    } else if (!conn->settings_came || http2_guard_in_block(&conn->guard)) {
+        if (conn->watched_block != conn->guard.blocks)
+            wait_for(conn, HTTP2_WAIT_NOTHING); /* this is another one: its time begins */
+        conn->watched_block = conn->guard.blocks;
         wait_for(conn, HTTP2_WAIT_HEAD);
-    else if (conn->stream_count == 0)
-        wait_for(conn, HTTP2_WAIT_KEEP_ALIVE);
-    else
-        wait_for(conn, HTTP2_WAIT_NOTHING);
+    } else {
+        wait_for(conn, conn->stream_count == 0 ? HTTP2_WAIT_KEEP_ALIVE : HTTP2_WAIT_NOTHING);
+    }
 }
 
 /* One round of bodies in, frames out. Answers what the write answered; *more: another round has work. */
@@ -230,7 +234,9 @@ static void drain(client_t *client)
     (void)nghttp2_submit_shutdown_notice(conn->session);
     (void)nghttp2_submit_ping(conn->session, NGHTTP2_FLAG_NONE, NULL);
     wait_for(conn, HTTP2_WAIT_NOTICE);
-    for (h2o_linklist_t *link = conn->streams.next; link != &conn->streams; link = link->next) {
+    h2o_linklist_t *next;
+    for (h2o_linklist_t *link = conn->streams.next; link != &conn->streams; link = next) {
+        next = link->next;
         http2_stream_t *stream = H2O_STRUCT_FROM_MEMBER(http2_stream_t, link, link);
         if (stream->state == HTTP2_STREAM_OPEN)
             exchange_drain(stream->ex);
@@ -396,6 +402,9 @@ static nghttp2_session *session_new(http2_conn_t *conn)
     nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, on_frame_not_send);
     nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_option_set_no_closed_streams(option, 1);
+    /* nghttp2 estimates a block at more than its fields have; a box's head has at most head_bytes. */
+    nghttp2_option_set_max_send_header_block_length(
+        option, 65536 + 2 * (size_t)conn->client.worker->conf->limits.head_bytes);
     /* Resets are the guard's, which tells busy browsers from attacks. */
     nghttp2_option_set_stream_reset_rate_limit(option, UINT64_MAX, UINT64_MAX);
     if (nghttp2_session_server_new2(&session, callbacks, conn, option) != 0)

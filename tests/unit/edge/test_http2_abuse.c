@@ -319,6 +319,35 @@ static void test_head_drips(void **state)
     assert_int_equal(world->started, 0);
 }
 
+/* A busy client of whose heads one is always under way is not a slow one. */
+static void test_heads_without_pause(void **state)
+{
+    world_t *world = *state;
+    world->conf.timeouts.head = 100;
+    begin(world);
+    world->answer_at_once = true;
+    world->reads = false; /* its session knows nothing of these streams */
+    static frames_t unit;
+    size_t sent = 0;
+    uint64_t end = loop_precise_us() + 400000;
+    for (unsigned stream = 1; loop_precise_us() < end; stream += 2) {
+        unit.n = 0;
+        put_get(&unit, stream, true);
+        world_raw(world, unit.at + sent, unit.n - sent);
+        unit.n = 0;
+        put_get(&unit, stream + 2, true);
+        sent = 12;
+        world_raw(world, unit.at, sent);
+        loop_turn(world->loop, 10);
+        static char unread[65536];
+        (void)!recv(world->fd, unread, sizeof(unread), MSG_DONTWAIT);
+    }
+    assert_false(world_closed(world));
+    assert_true(world->started > 10);
+    assert_int_equal(((http2_conn_t *)world->server)->phase, HTTP2_OPEN);
+    world_until(world, ((http2_conn_t *)world->server)->phase != HTTP2_OPEN, 2000);
+}
+
 static void test_keep_alive(void **state)
 {
     world_t *world = *state;
@@ -489,13 +518,13 @@ int main(void)
 {
 #define T(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        T(test_reset_flood),        T(test_provoked_resets),     T(test_ping_flood),
-        T(test_ping_flood_unread),  T(test_settings_flood),      T(test_window_update_flood),
-        T(test_priority_flood),     T(test_unknown_frame_flood), T(test_empty_data_flood),
-        T(test_continuation_flood), T(test_long_block),          T(test_reference_bomb),
-        T(test_no_preface),         T(test_not_http2),           T(test_head_drips),
-        T(test_keep_alive),         T(test_body_stops),          T(test_body_may_wait),
-        T(test_window_stall),       T(test_slow_reader_lives),   T(test_socket_stall),
-        T(test_unread_responses)};
+        T(test_reset_flood),         T(test_provoked_resets),     T(test_ping_flood),
+        T(test_ping_flood_unread),   T(test_settings_flood),      T(test_window_update_flood),
+        T(test_priority_flood),      T(test_unknown_frame_flood), T(test_empty_data_flood),
+        T(test_continuation_flood),  T(test_long_block),          T(test_reference_bomb),
+        T(test_no_preface),          T(test_not_http2),           T(test_head_drips),
+        T(test_heads_without_pause), T(test_keep_alive),          T(test_body_stops),
+        T(test_body_may_wait),       T(test_window_stall),        T(test_slow_reader_lives),
+        T(test_socket_stall),        T(test_unread_responses)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
