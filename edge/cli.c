@@ -174,8 +174,10 @@ static int explain_refusal(const admin_answer_t *answer)
 int cli_request(const cli_t *cli, const char *method, const char *target, const json_t *body, json_t **out)
 {
     char *socket = find_socket(cli);
-    if (socket == NULL)
+    if (socket == NULL) {
+        fprintf(stderr, "boxedge: so the edge cannot be found; --socket PATH names its admin socket\n");
         return CLI_FAILED;
+    }
     admin_answer_t answer;
     admin_client_result_t result = admin_client_request(socket, method, target, body, TIMEOUT_S, &answer);
     int status = CLI_OK;

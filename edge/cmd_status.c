@@ -49,7 +49,7 @@ static void print_store(const json_t *store)
     char used[32], map[32];
     cli_size(number_of(store, "used_bytes"), used);
     cli_size(number_of(store, "map_bytes"), map);
-    printf("\n%lld previews, %lld boxes, %s of %s used\n", (long long)number_of(store, "previews"),
+    printf("\npreviews: %lld, boxes: %lld, store: %s of %s used\n", (long long)number_of(store, "previews"),
            (long long)number_of(store, "boxes"), used, map);
 }
 

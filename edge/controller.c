@@ -37,6 +37,7 @@ struct controller {
     channel_t *supervisor;
     peer_t peers[SHM_WORKERS_MAX];
     controller_state_t state;
+    int status; /* of the process, when it ends */
     loop_timer_t heartbeat;
     loop_timer_t drain;
 };
@@ -98,33 +99,39 @@ static void conf_done(store_job_t *job)
     free(work);
 }
 
+/* The supervisor has checked the configuration: something is broken here, and a fresh process is the cure. */
+static void fail(controller_t *controller, const char *why)
+{
+    process_log("controller", "cannot take the new configuration: %s", why);
+    controller->status = 1;
+    end(controller);
+}
+
 /* Swaps at once; the boxes follow on the store's thread. The thread gets a snapshot of its own, since
  * references are counted without atomics. */
 static void take_conf(controller_t *controller, int fd, uint64_t generation)
 {
     char error[512];
     conf_t *conf = process_conf_read(fd, error, sizeof error);
-    conf_job_t *work = calloc(1, sizeof *work);
-    assert(work != NULL);
-    work->conf = conf != NULL ? process_conf_read(fd, error, sizeof error) : NULL;
-    if (work->conf == NULL) {
-        process_log("controller", "%s", error);
+    conf_t *copy = conf != NULL ? process_conf_read(fd, error, sizeof error) : NULL;
+    if (copy == NULL) {
         conf_release(&conf);
-        free(work);
+        fail(controller, error);
         return;
     }
     conf_release(&controller->conf);
     controller->conf = conf;
     admin_set_conf(controller->admin, conf);
-    work->controller = controller;
-    work->generation = generation;
-    work->job.run = conf_run;
-    work->job.done = conf_done;
+    conf_job_t *work = calloc(1, sizeof *work);
+    assert(work != NULL);
+    *work = (conf_job_t){.job = {.run = conf_run, .done = conf_done},
+                         .controller = controller,
+                         .conf = copy,
+                         .generation = generation};
     if (!store_thread_add(controller->store, &work->job)) {
-        process_log("controller",
-                    "too much waits for the store: the boxes of the configuration are not taken");
         conf_release(&work->conf);
         free(work);
+        fail(controller, "too much waits for the store");
     }
 }
 
@@ -337,5 +344,5 @@ int controller_run(const controller_args_t *args)
             end(&controller);
     }
     stop(&controller);
-    return 0;
+    return controller.status;
 }

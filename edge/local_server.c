@@ -9,6 +9,8 @@
 
 /* Connections accepted in one turn, at most. */
 #define ACCEPTS_A_TURN 32
+/* How long nothing is accepted after the system had no descriptor or no memory for it. */
+#define PAUSE_MS 100
 
 struct local_server {
     worker_t worker;
@@ -17,6 +19,7 @@ struct local_server {
     uint64_t max_clients;
     void *owner;
     h2o_socket_t *listener; /* NULL: draining */
+    loop_timer_t pause;
     int listen_fd;
 };
 
@@ -42,17 +45,38 @@ static void take_address(client_t *client, const struct sockaddr_storage *from)
     }
 }
 
+static void on_acceptable(h2o_socket_t *sock, const char *err);
+
+static void pause_over(loop_timer_t *timer)
+{
+    local_server_t *server = H2O_STRUCT_FROM_MEMBER(local_server_t, pause, timer);
+    h2o_socket_read_start(server->listener, on_acceptable);
+}
+
+/* A listener that cannot be emptied stays readable: without a pause the loop would spin. */
+static void pause_accepting(local_server_t *server)
+{
+    h2o_socket_read_stop(server->listener);
+    loop_timer_start(server->worker.loop, &server->pause, PAUSE_MS, pause_over);
+}
+
 static void on_acceptable(h2o_socket_t *sock, const char *err)
 {
     local_server_t *server = sock->data;
-    if (err != NULL)
+    if (err != NULL) {
+        pause_accepting(server);
         return;
+    }
     for (int i = 0; i < ACCEPTS_A_TURN; i++) {
         struct sockaddr_storage from = {.ss_family = AF_UNSPEC};
         socklen_t len = sizeof from;
         int fd = accept4(server->listen_fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
+            continue;
+        if (fd < 0 && errno != EAGAIN)
+            pause_accepting(server);
         if (fd < 0)
-            return; /* nothing waits, or no descriptor is free: the next turn tries again */
+            return;
         if (server->worker.client_count >= server->max_clients) {
             close(fd);
             continue;
@@ -91,6 +115,7 @@ static void stop_listening(local_server_t *server)
 {
     if (server->listener == NULL)
         return;
+    loop_timer_stop(&server->pause);
     h2o_socket_read_stop(server->listener);
     h2o_socket_close(server->listener);
     server->listener = NULL;

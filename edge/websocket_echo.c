@@ -181,7 +181,7 @@ static void take_frame(websocket_echo_t *echo)
 {
     echo->state = ECHO_HEADER;
     echo->header_len = 0;
-    str_t control = str_make(echo->control, echo->got);
+    str_t control = str_make(echo->control, is_control(echo->opcode) ? echo->got : 0);
     switch (echo->opcode) {
     case OPCODE_CONTINUATION:
     case OPCODE_TEXT:
@@ -297,8 +297,10 @@ static size_t feed_payload(websocket_echo_t *echo, str_t data)
 {
     uint64_t left = echo->length - echo->got;
     size_t n = left < data.n ? (size_t)left : data.n;
-    char *to = echo->control + echo->got;
-    if (!is_control(echo->opcode)) {
+    char *to;
+    if (is_control(echo->opcode)) {
+        to = echo->control + echo->got;
+    } else {
         reserve(&echo->data, n);
         to = echo->data.at + echo->data.used;
         echo->data.used += n;
