@@ -393,7 +393,17 @@ void conn_shutdown_write(conn_t *conn)
 size_t conn_unread(const conn_t *conn)
 {
     int n = 0;
-    return ioctl(conn->fd, FIONREAD, &n) == 0 && n > 0 ? (size_t)n : 0;
+    size_t inside = conn->tls != NULL ? conn_tls_inside(conn) : 0;
+    return ioctl(conn->fd, FIONREAD, &n) == 0 && n > 0 ? inside + (size_t)n : inside;
+}
+
+void conn_probe_peer(int fd)
+{
+    int on = 1, idle = 60, interval = 15, probes = 4;
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
 }
 
 int conn_fd(const conn_t *conn)

@@ -93,8 +93,13 @@ bool conn_wants_read(const conn_t *conn);
 /* Ends our direction once what was taken has left: close_notify and SHUT_WR. Reading goes on. Idempotent. */
 void conn_shutdown_write(conn_t *conn);
 
-/* Bytes that wait unread in the kernel (ciphertext over TLS); used to tell a departure from a half-close. */
+/* Bytes that came and were not read yet: in the kernel, and over TLS in the connection too, where encryption
+ * may make them more than conn_read will give. Used to tell a departure from a half-close. */
 size_t conn_unread(const conn_t *conn);
+
+/* Has the kernel probe a peer that is silent, so that one that vanished without a word is found within two
+ * minutes. On a listening socket it holds for all connections that are accepted from it. */
+void conn_probe_peer(int fd);
 
 int conn_fd(const conn_t *conn);
 /* NULL for a plain connection; still owned by the connection. */

@@ -80,5 +80,7 @@ bool conn_tls_pending(const conn_t *conn);
 bool conn_tls_more(const conn_t *conn);
 /* Bytes were taken from the kernel and not given to the owner yet (a part of a record counts). */
 bool conn_tls_holds(const conn_t *conn);
+/* How many such bytes there are, at most: what encryption added is counted until all of them are gone. */
+size_t conn_tls_inside(const conn_t *conn);
 
 #endif

@@ -27,6 +27,7 @@ struct conn_tls {
     uint32_t out_len;
     uint32_t budget;       /* bytes that the call under way may still take from the kernel */
     uint32_t unproductive; /* ciphertext bytes since the owner last got a byte */
+    size_t inside;         /* bytes taken from the kernel and not yet given to the owner, at most */
     bool established;      /* the handshake is done; OpenSSL's own state goes back for a key update */
     bool corked;           /* `out` is a session ticket that leaves with the first response */
     bool eof;              /* FIN came */
@@ -48,6 +49,11 @@ bool conn_tls_more(const conn_t *conn)
 {
     const conn_tls_t *tls = conn->tls;
     return tls->more || (tls->wants_room && tls->out_len == 0);
+}
+
+size_t conn_tls_inside(const conn_t *conn)
+{
+    return SSL_has_pending(conn->tls->ssl) != 0 ? conn->tls->inside : 0;
 }
 
 bool conn_tls_holds(const conn_t *conn)
@@ -82,6 +88,7 @@ static int bio_read(BIO *bio, char *buf, int len)
     conn->drained = n < len;
     tls->budget = tls->budget > (uint32_t)n ? tls->budget - (uint32_t)n : 0;
     tls->unproductive += (uint32_t)n;
+    tls->inside += (size_t)n;
     return (int)n;
 }
 
@@ -343,6 +350,7 @@ conn_result_t conn_tls_read(conn_t *conn, char *buf, size_t cap, size_t *got)
     }
     push(conn);
     *got = total;
+    tls->inside = SSL_has_pending(tls->ssl) != 0 && tls->inside > total ? tls->inside - total : 0;
     if (total == 0)
         return result;
     /* An end that was met behind these bytes is found again by the next call, which must then come. */

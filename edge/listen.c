@@ -14,6 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "conn.h"
 /* The kernel cuts it to net.core.somaxconn. */
 #define BACKLOG  4096
 #define RETRY_MS 50
@@ -73,6 +74,8 @@ static int open_listening(const conf_address_t *address)
         errno = saved;
         return -1;
     }
+    if (fd >= 0)
+        conn_probe_peer(fd); /* a tunnel may be silent for days: no timer of ours bounds it */
     return fd;
 }
 
