@@ -25,6 +25,7 @@ typedef struct parser {
     bool says_close;
     bool says_keep_alive;
     bool says_upgrade;
+    unsigned connection_options;
 } parser_t;
 
 _Static_assert(FIELD_ID_COUNT <= 64, "parser_t.seen has a bit for each identity");
@@ -160,6 +161,8 @@ static bool take_connection(parser_t *p, str_t value)
 {
     str_t option;
     while (str_next_element(&value, &option)) {
+        if (++p->connection_options > HTTP1_CONNECTION_OPTIONS)
+            return bad(p, "Connection names too many fields.");
         if (str_ieq(option, STR("close")))
             p->says_close = true;
         else if (str_ieq(option, STR("keep-alive")))

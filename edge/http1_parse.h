@@ -9,6 +9,8 @@
 
 /* A method has at most so many bytes. */
 #define HTTP1_METHOD_MAX 32
+/* What all Connection fields of a request name together, at most. */
+#define HTTP1_CONNECTION_OPTIONS 64
 
 typedef enum http1_parse { HTTP1_INCOMPLETE, HTTP1_OK, HTTP1_BAD } http1_parse_t;
 

@@ -3,6 +3,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -23,6 +24,28 @@ static void expect_status(str_t data, int status)
     assert_non_null(p.error.code);
     assert_true(strlen(p.error.sentence) > 5);
     request_parse_fini(&p);
+}
+
+/* What Connection names is compared with every field: the list has a bound, over all its lines. */
+static void test_connection_options(void **state)
+{
+    (void)state;
+    char head[1024];
+    for (unsigned extra = 0; extra < 2; extra++) {
+        size_t n = (size_t)snprintf(head, sizeof(head), GET HOST "Connection: keep-alive");
+        for (unsigned i = 1; i < HTTP1_CONNECTION_OPTIONS - 1 + extra; i++)
+            n += (size_t)snprintf(head + n, sizeof(head) - n, ",a");
+        n += (size_t)snprintf(head + n, sizeof(head) - n, "\r\nConnection: b\r\n\r\n");
+        assert_true(n < sizeof(head));
+        if (extra != 0) {
+            expect_status(str_make(head, n), 400);
+            continue;
+        }
+        request_parse_t p;
+        parse_request_all_ways(&p, str_make(head, n));
+        assert_int_equal(p.result, HTTP1_OK);
+        request_parse_fini(&p);
+    }
 }
 
 static void test_refused(void **state)
@@ -284,6 +307,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_connection_options),
         cmocka_unit_test(test_every_byte),
         cmocka_unit_test(test_not_http),
     };
