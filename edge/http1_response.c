@@ -92,7 +92,7 @@ static bool resolve_framing(parser_t *p, bool head_request)
         response->bodyless = true;
         /* An origin that announces a body here may send it too: the connection is not to be trusted further.
          */
-        if (never_a_body && (p->has_transfer_encoding || (p->has_length && response->content_length != 0)))
+        if (p->has_transfer_encoding || (p->has_length && response->content_length != 0))
             p->head->keep_alive = false;
         if (never_a_body)
             response->content_length = LENGTH_UNKNOWN;
