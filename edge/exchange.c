@@ -168,15 +168,30 @@ void exchange_request_end(exchange_t *ex)
         ex->origin_ops->send_end(ex);
 }
 
+/* The two directions of a tunnel end apart. It is over when both have, and the box's kernel has what the
+ * client sent last. */
+static bool tunnel_over(exchange_t *ex)
+{
+    if (ex->state != EXCHANGE_TUNNEL || !ex->request_complete || !ex->response_complete)
+        return false;
+    if (ex->origin_ops != NULL && !ex->origin_ops->sent(ex))
+        return false;
+    set_state(ex, EXCHANGE_DONE);
+    return true;
+}
+
 void exchange_request_flush(exchange_t *ex)
 {
-    if (ex->state != EXCHANGE_DONE && ex->origin_ops != NULL)
-        ex->origin_ops->flush(ex);
+    if (ex->state == EXCHANGE_DONE || ex->origin_ops == NULL)
+        return;
+    ex->origin_ops->flush(ex);
+    if (tunnel_over(ex))
+        ex->client_ops->resume_request(ex);
 }
 
 void exchange_request_room_grew(exchange_t *ex)
 {
-    if (!ex->request_complete && ex->state != EXCHANGE_DONE)
+    if (tunnel_over(ex) || (!ex->request_complete && ex->state != EXCHANGE_DONE))
         ex->client_ops->resume_request(ex);
 }
 
@@ -214,8 +229,11 @@ void exchange_response_head(exchange_t *ex)
         set_state(ex, EXCHANGE_RESPONSE);
     }
     ex->client_ops->send_head(ex);
-    if (ex->response.tunnel)
-        ex->client_ops->resume_request(ex);
+    if (!ex->response.tunnel)
+        return;
+    ex->client_ops->resume_request(ex);
+    if (ex->worker->draining)
+        exchange_drain(ex);
 }
 
 size_t exchange_response_body_room(const exchange_t *ex)
@@ -236,8 +254,10 @@ void exchange_response_end(exchange_t *ex)
 {
     if (ex->state == EXCHANGE_DONE)
         return;
+    assert(!ex->response_complete);
+    ex->response_complete = true;
     /* A tunnel whose box ended still carries what the client sends, until that ends too. */
-    if (ex->state == EXCHANGE_RESPONSE || ex->request_complete)
+    if (!tunnel_over(ex) && ex->state == EXCHANGE_RESPONSE)
         set_state(ex, EXCHANGE_DONE);
     ex->client_ops->send_end(ex);
 }
@@ -261,16 +281,14 @@ void exchange_cut(exchange_t *ex)
     if (ex->state == EXCHANGE_DONE)
         return;
     set_state(ex, EXCHANGE_DONE);
+    ex->client_ops->flush(ex); /* what came before the cut, whose slices do not outlive this call */
     ex->client_ops->cut(ex);
 }
 
 void exchange_origin_failed(exchange_t *ex, int status, const char *code, const char *sentence)
 {
     assert(ex->origin_ops == NULL);
-    if (ex->state < EXCHANGE_RESPONSE)
-        exchange_reply_error(ex, status, code, sentence, 0);
-    else
-        exchange_cut(ex);
+    exchange_reply_error(ex, status, code, sentence, 0);
 }
 
 void exchange_answer(exchange_t *ex)
@@ -287,6 +305,7 @@ void exchange_answered(exchange_t *ex)
 {
     cancel_origin(ex);
     set_state(ex, EXCHANGE_DONE);
+    ex->response_complete = true;
     ex->client_ops->send_end(ex);
 }
 

@@ -94,6 +94,8 @@ typedef struct origin_ops {
     void (*send_body)(exchange_t *ex, str_t data);
     void (*send_end)(exchange_t *ex); /* trailers in ex->request.trailers; for a tunnel: half-close */
     void (*flush)(exchange_t *ex);
+    /* Everything that was sent has been handed to the kernel, or never will be. */
+    bool (*sent)(const exchange_t *ex);
     /* The client has room again for response body. */
     void (*resume_response)(exchange_t *ex);
     /* The exchange ends or gives up this origin: let go of everything; nothing is called back after it. */
@@ -155,7 +157,8 @@ struct exchange {
 
     request_t request;
     response_t response;
-    bool request_complete; /* exchange_request_end was called */
+    bool request_complete;  /* exchange_request_end was called */
+    bool response_complete; /* client_ops.send_end was called */
 
     store_preview_t preview; /* by the route step */
     store_box_t box;
@@ -236,7 +239,7 @@ size_t exchange_response_body_room(const exchange_t *ex);
 void exchange_response_body(exchange_t *ex, str_t data);
 void exchange_response_end(exchange_t *ex);
 void exchange_response_flush(exchange_t *ex);
-/* The origin takes request body again. */
+/* The origin takes request body again, or has handed the last of it to the kernel. */
 void exchange_request_room_grew(exchange_t *ex);
 /* The origin failed after exchange_origin_ready: before a head this is answered (502, 504) or sent again;
  * after it the response is cut. */

@@ -7,7 +7,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <netinet/tcp.h>
 
 #include "address.h"
 #include "client.h"
@@ -72,9 +71,13 @@ static uint32_t pool_idle_ms(const http1_client_t *client)
 {
     uint32_t idle = client->ex->worker->conf->timeouts.pool_idle;
     uint32_t told = client->head.keep_alive_timeout_s;
-    if (told != 0 && told <= idle / 1000)
-        idle = (told - 1) * 1000;
-    return idle;
+    if (told == 0 || told > idle / 1000)
+        return idle;
+    /* A power of two seconds, because the loop has few different durations and boxes have many opinions. */
+    uint32_t seconds = 1;
+    while (seconds * 2 <= told - 1)
+        seconds *= 2;
+    return told == 1 ? 0 : seconds * 1000;
 }
 
 /* The response is complete. The connection goes back to the pool where its next use is unambiguous. */
@@ -152,15 +155,14 @@ static void keep_for_resend(http1_client_t *client, str_t data)
 static void op_send_body(exchange_t *ex, str_t data)
 {
     http1_client_t *client = ex->origin;
-    if (client->write_broken)
-        return;
     if (client->state == ATTEMPT_CONNECTING) {
         buffer_append(&ex->held, data, &ex->worker->held_bytes);
         return;
     }
-    if (client->keep_body)
+    if (client->keep_body) /* also where this box takes no more: the second attempt sends it all */
         keep_for_resend(client, data);
-    http1_writer_body(&client->writer, data);
+    if (!client->write_broken)
+        http1_writer_body(&client->writer, data);
 }
 
 static void op_send_end(exchange_t *ex)
@@ -173,6 +175,25 @@ static void op_send_end(exchange_t *ex)
         if (client->state == ATTEMPT_HEAD)
             await_first_byte(client);
     }
+}
+
+static bool op_sent(const exchange_t *ex)
+{
+    const http1_client_t *client = ex->origin;
+    return client->write_broken || http1_writer_empty(&client->writer);
+}
+
+static void rest_timeout(loop_timer_t *timer)
+{
+    exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, timer, timer);
+    http1_client_fail(ex->origin, 504, "origin_timeout", "The app in the box takes nothing more.");
+}
+
+void http1_client_watch_rest(http1_client_t *client)
+{
+    worker_t *worker = client->ex->worker;
+    if (client->ended && client->half_close && !op_sent(client->ex))
+        loop_timer_start(worker->loop, &client->ex->timer, worker->conf->timeouts.write_idle, rest_timeout);
 }
 
 static void op_flush(exchange_t *ex)
@@ -188,6 +209,7 @@ static void op_flush(exchange_t *ex)
         break;
     case HTTP1_BLOCKED:
         conn_want_write(client->conn, true);
+        http1_client_watch_rest(client);
         break;
     case HTTP1_BROKEN:
         /* The box may have answered before it closed: what it sent is read first, and that read tells the
@@ -248,17 +270,6 @@ static void connect_failed(http1_client_t *client, int error)
         http1_client_fail(client, 502, "box_unreachable", "The box cannot be reached.");
 }
 
-/* An origin that vanished without a word is noticed by the kernel, since no timer of ours bounds a response.
- */
-static void watch_for_death(conn_t *conn)
-{
-    int on = 1, idle = 60, interval = 15, probes = 4;
-    (void)setsockopt(conn_fd(conn), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-    (void)setsockopt(conn_fd(conn), IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
-    (void)setsockopt(conn_fd(conn), IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
-    (void)setsockopt(conn_fd(conn), IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
-}
-
 static void connected(http1_client_t *client)
 {
     int error = conn_connect_error(client->conn);
@@ -268,7 +279,7 @@ static void connected(http1_client_t *client)
         connect_failed(client, error);
         return;
     }
-    watch_for_death(client->conn);
+    conn_probe_peer(conn_fd(client->conn)); /* no timer of ours bounds a response */
     send_request(client);
 }
 
@@ -380,18 +391,12 @@ static void on_writable(void *owner)
         exchange_request_room_grew(ex);
 }
 
-static void on_hangup(void *owner, bool reset)
-{
-    http1_client_t *client = owner;
-    if (reset)
-        http1_client_ended(client, CONN_FAILED);
-}
-
 static const origin_ops_t ops = {
     .room = op_room,
     .send_body = op_send_body,
     .send_end = op_send_end,
     .flush = op_flush,
+    .sent = op_sent,
     .resume_response = http1_client_resume,
     .cancel = op_cancel,
 };
@@ -399,5 +404,5 @@ static const origin_ops_t ops = {
 static const conn_handlers_t handlers = {
     .readable = http1_client_readable,
     .writable = on_writable,
-    .hangup = on_hangup,
+    .hangup = http1_client_hangup,
 };

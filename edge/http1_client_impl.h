@@ -55,9 +55,13 @@ void http1_client_lost(http1_client_t *client);
 /* The response is complete, and `left` bytes came after it. The connection goes back to the pool where its
  * next use is unambiguous. */
 void http1_client_finish(http1_client_t *client, size_t left);
+/* Both sides of a tunnel have ended: what the client sent last must leave in time. */
+void http1_client_watch_rest(http1_client_t *client);
 
 /* ---- http1_client_read.c ---- */
 void http1_client_readable(void *owner);
+/* The box has gone while nothing was read from it (conn_handlers_t.hangup). */
+void http1_client_hangup(void *owner, bool reset);
 /* The box ended or broke the connection. */
 void http1_client_ended(http1_client_t *client, conn_result_t how);
 /* The client has room again (origin_ops_t.resume_response). */

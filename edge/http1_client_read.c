@@ -197,9 +197,10 @@ void http1_client_ended(http1_client_t *client, conn_result_t how)
     exchange_t *ex = client->ex;
     if (client->state == ATTEMPT_HEAD) {
         http1_client_lost(client);
-    } else if (how == CONN_EOF && client->state == ATTEMPT_RAW) {
+    } else if (how == CONN_EOF && client->state == ATTEMPT_RAW && !client->ended) {
         conn_want_read(client->conn, false);
         client->ended = true;
+        http1_client_watch_rest(client);
         exchange_response_end(ex);
         exchange_response_flush(ex);
     } else if (how == CONN_EOF && client->framing == BODY_UNTIL_CLOSE) {
@@ -208,6 +209,17 @@ void http1_client_ended(http1_client_t *client, conn_result_t how)
         http1_client_fail(client, 502, "origin_closed",
                           "The app in the box closed the connection in the middle of its answer.");
     }
+}
+
+void http1_client_hangup(void *owner, bool reset)
+{
+    http1_client_t *client = owner;
+    if (!reset)
+        return; /* what came before the FIN is read when there is room for it */
+    /* What came before a reset can be read as well, and then the reset. */
+    bool unread = buffer_size(&client->in) != 0 || conn_unread(client->conn) != 0;
+    if (client->state == ATTEMPT_HEAD || client->ended || !unread)
+        http1_client_ended(client, CONN_FAILED);
 }
 
 void http1_client_readable(void *owner)

@@ -41,7 +41,9 @@ void http1_server_destroy(http1_server_t *server)
 
 static void expired_closes(loop_timer_t *timer)
 {
-    http1_server_destroy(H2O_STRUCT_FROM_MEMBER(http1_server_t, read_timer, timer));
+    http1_server_t *server = H2O_STRUCT_FROM_MEMBER(http1_server_t, read_timer, timer);
+    conn_shutdown_write(server->client.conn); /* a TLS client is told that this is an end */
+    http1_server_destroy(server);
 }
 
 /* Closes so that the client can read what was sent: at once where it sent nothing more, else after its rest
@@ -92,21 +94,21 @@ static void next_request(http1_server_t *server)
                      expired_closes);
 }
 
-/* The response has left. */
-static void finish(http1_server_t *server)
+/* The response has left. False where the exchange goes on: a tunnel whose box ended before its client. */
+static bool finish(http1_server_t *server)
 {
-    bool tunnel = server->ex->response.tunnel;
-    bool unfinished = http1_server_body_pending(server);
-    bool close = !server->keep_alive || unfinished || tunnel;
-    if (tunnel && server->ex->state == EXCHANGE_TUNNEL && unfinished) {
-        conn_shutdown_write(server->client.conn); /* the box ended; the client may go on */
-        return;
+    bool unfinished = http1_server_body_pending(server) || server->message->refused;
+    bool close = !server->keep_alive || unfinished || server->ex->response.tunnel;
+    if (server->ex->state == EXCHANGE_TUNNEL) {
+        conn_shutdown_write(server->client.conn);
+        return false;
     }
     end_exchange(server, EXCHANGE_END_COMPLETE);
     if (close)
         close_gently(server, unfinished);
     else
         next_request(server);
+    return true;
 }
 
 static void finish_cut(http1_server_t *server)
@@ -135,10 +137,8 @@ static void run_task(loop_task_t *task)
         return;
     }
     if (message->response_ended && http1_writer_empty(&message->writer) &&
-        conn_flushed(server->client.conn)) {
-        finish(server);
+        conn_flushed(server->client.conn) && finish(server))
         return;
-    }
     if (http1_server_takes_body(server) && buffer_size(&server->in) != 0) {
         buffer_t in = server->in;
         server->in = (buffer_t){NULL};

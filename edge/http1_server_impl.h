@@ -35,6 +35,7 @@ typedef struct message {
     bool broken;         /* because the client is gone */
     bool until_close;    /* the response's end is the connection's */
     bool starved;        /* the exchange found no room */
+    bool refused;        /* what the client still sends is no request */
 } message_t;
 
 typedef struct http1_server {
@@ -82,6 +83,8 @@ void http1_server_linger(http1_server_t *server);
 
 /* Request body (or a tunnel's bytes) may still come. */
 bool http1_server_body_pending(const http1_server_t *server);
+/* And the exchange takes it: to the end of the response; in a tunnel, whose directions end apart, also after
+ * it. */
 bool http1_server_takes_body(const http1_server_t *server);
 /* Sets the interest in reading and the timer that goes with it. */
 void http1_server_update_reading(http1_server_t *server);

@@ -38,6 +38,7 @@ static bool wants_bytes(const http1_server_t *server)
 static void refuse(http1_server_t *server, int status, const char *code, const char *sentence)
 {
     server->keep_alive = false;
+    server->message->refused = true;
     exchange_refuse(server->ex, status, code, sentence);
 }
 
@@ -207,10 +208,22 @@ static http1_parse_t probe_head(http1_server_t *server, str_t data, http1_error_
     return result;
 }
 
+/* Parses a head into the exchange, whose arena gets a copy of the text: what was understood of a head that is
+ * refused outlives it too. */
+static http1_parse_t parse_head(http1_server_t *server, str_t data, http1_request_head_t *head,
+                                http1_error_t *error)
+{
+    const conf_t *conf = conf_of(server);
+    exchange_t *ex = server->ex;
+    size_t bound = conf->limits.head_bytes + 2; /* an empty line may come before it */
+    str_t text = str_dup(&ex->arena, str_make(data.p, data.n < bound ? data.n : bound));
+    return http1_parse_request(text, 0, conf->limits.head_bytes, conf->limits.head_fields, &ex->arena,
+                               &ex->request, head, error);
+}
+
 /* `data` begins with a head; `kept` says that it lies in server->in. */
 void http1_server_take_head(http1_server_t *server, str_t data, bool kept)
 {
-    const conf_t *conf = conf_of(server);
     http1_error_t error;
     http1_request_head_t head;
     if (server->ex == NULL)
@@ -218,6 +231,8 @@ void http1_server_take_head(http1_server_t *server, str_t data, bool kept)
     size_t end = head_end(server, data);
     if (end == 0) {
         if (probe_head(server, data, &error) == HTTP1_BAD) {
+            http1_error_t same;
+            (void)parse_head(server, data, &head, &same);
             bad_head(server, &error);
             return;
         }
@@ -227,11 +242,7 @@ void http1_server_take_head(http1_server_t *server, str_t data, bool kept)
         conn_want_read(server->client.conn, true);
         return;
     }
-    exchange_t *ex = server->ex;
-    str_t text =
-        end <= conf->limits.head_bytes ? str_dup(&ex->arena, str_make(data.p, end)) : str_make(data.p, end);
-    http1_parse_t result = http1_parse_request(text, 0, conf->limits.head_bytes, conf->limits.head_fields,
-                                               &ex->arena, &ex->request, &head, &error);
+    http1_parse_t result = parse_head(server, str_make(data.p, end), &head, &error);
     if (result != HTTP1_OK) {
         assert(result == HTTP1_BAD); /* an empty line ends every head */
         bad_head(server, &error);

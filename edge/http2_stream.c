@@ -268,7 +268,7 @@ static void resume(http2_stream_t *stream)
         exchange_request_end(ex);
         exchange_request_flush(ex);
     }
-    if (stream->detached && stream->end_passed) {
+    if (stream->detached && stream->end_passed && ex->state == EXCHANGE_DONE) {
         http2_stream_close(stream, EXCHANGE_END_COMPLETE);
         return;
     }
@@ -388,7 +388,7 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
     if (stream == NULL || stream->state == HTTP2_STREAM_CLOSED)
         return 0;
     bool complete = stream->end_sent && (stream->request_ended || !stream->tunnel) && !stream->cut;
-    if (complete && stream->tunnel && !stream->end_passed) {
+    if (complete && stream->tunnel && stream->ex->state != EXCHANGE_DONE) {
         stream->detached = true;
         http2_stream_wake(stream);
     } else if (complete) {

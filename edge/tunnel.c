@@ -67,6 +67,8 @@ static void drain_expired(loop_timer_t *timer)
 {
     exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, timer, timer);
     tunnel_t *tunnel = ex->tunnel;
+    if (ex->state != EXCHANGE_TUNNEL || ex->response_complete)
+        return; /* it has ended meanwhile: nothing more can be said to the client */
     if (websocket_frames_between(&tunnel->from_box))
         say_goodbye(ex);
     else
@@ -75,7 +77,7 @@ static void drain_expired(loop_timer_t *timer)
 
 void exchange_drain(exchange_t *ex)
 {
-    if (ex->state != EXCHANGE_TUNNEL || loop_timer_running(&ex->timer))
+    if (ex->state != EXCHANGE_TUNNEL || ex->response_complete || loop_timer_running(&ex->timer))
         return;
     /* From a quarter to about four fifths of the period, in eight steps, so that not all come back at once.
      */
