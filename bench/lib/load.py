@@ -28,8 +28,10 @@ def run(command, seconds):
 
 
 def microseconds(text):
-    number, unit = re.fullmatch(r"([\d.]+)(us|ms|s|m)", text).groups()
-    return float(number) * UNITS[unit]
+    match = re.fullmatch(r"([\d.]+)(us|ms|s|m)", text)
+    if not match:
+        raise LoadError(f"no duration: {text}")
+    return float(match[1]) * UNITS[match[2]]
 
 
 def wrk(bench, proxy, tls, seconds, path="/", connections=64, script=None, host=None):
@@ -49,8 +51,8 @@ def wrk(bench, proxy, tls, seconds, path="/", connections=64, script=None, host=
     return {
         "requests": int(requests),
         "seconds": microseconds(took) / 1e6,
-        "p50_us": microseconds(re.search(r"50%\s+(\S+)", out)[1]),
-        "p99_us": microseconds(re.search(r"99%\s+(\S+)", out)[1]),
+        "p50_us": microseconds(re.search(r"^ +50% +(\S+)$", out, re.M)[1]),
+        "p99_us": microseconds(re.search(r"^ +99% +(\S+)$", out, re.M)[1]),
     }
 
 

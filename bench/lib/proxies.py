@@ -44,7 +44,7 @@ class Proxy:
         out = open(self.dir / "output", "ab")
         self.process = subprocess.Popen(
             ["taskset", "-c", PROXY_CORE, *map(str, command)], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-            cwd=self.dir, start_new_session=True,
+            cwd=self.dir, start_new_session=True, env={**os.environ, "OPENSSL_CONF": str(self.bench.openssl_conf)},
         )
 
     def output(self):
