@@ -203,7 +203,7 @@ void http1_client_ended(http1_client_t *client, conn_result_t how)
         http1_client_watch_rest(client);
         exchange_response_end(ex);
         exchange_response_flush(ex);
-    } else if (how == CONN_EOF && client->framing == BODY_UNTIL_CLOSE) {
+    } else if (how == CONN_EOF && client->state == ATTEMPT_BODY && client->framing == BODY_UNTIL_CLOSE) {
         http1_client_finish(client, 0);
     } else {
         http1_client_fail(client, 502, "origin_closed",

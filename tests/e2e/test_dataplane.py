@@ -382,6 +382,25 @@ def test_a_box_that_ended_and_does_not_read_is_left_in_time(make_edge):
         held.set()
 
 
+@pytest.mark.parametrize("kind", ["plain", "tls"])
+def test_a_box_that_half_closes_and_then_breaks(edge, kind):
+    """The client, which still sends, is told that nobody listens any more."""
+
+    def handler(conn):
+        conn.send(accept_for(conn.read_request()))
+        conn.half_close()
+        conn.read_exactly(1)
+        reset_on_close(conn.sock)
+
+    with box(edge, handler) as (_, host), open_tunnel(edge, host, kind) as client:
+        assert client.read_to_end() == b""
+        with pytest.raises(ConnectionError):
+            for _ in range(500):
+                client.send(bytes(1000))
+                time.sleep(0.01)
+    assert edge.wait_for_line(host=host)["end"] == "cut"
+
+
 def test_a_drained_tunnel_whose_box_has_ended(make_edge):
     """Nothing can be said to the client any more: the edge must end well."""
     edge = make_edge(config={"timeouts": {"drain": "1s"}})
