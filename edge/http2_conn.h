@@ -9,7 +9,7 @@
  * What always holds:
  * - nghttp2 is never entered twice: conn->receiving and conn->sending say that it runs.
  * - An exchange is ended only in http2_turn, which runs at the end of a loop turn or from the connection's
- *   own handlers, never below an exchange_* call.
+ *   own handlers, and when the connection is destroyed: never below an exchange_* call.
  * - A stream lives in its exchange's arena and goes with it.
  */
 #ifndef BOXEDGE_HTTP2_CONN_H
