@@ -50,6 +50,7 @@ static const origin_ops_t random_ops = {.room = random_room,
                                         .send_body = random_take,
                                         .send_end = origin_nothing,
                                         .flush = origin_nothing,
+                                        .sent = origin_sent,
                                         .resume_response = origin_nothing,
                                         .cancel = random_cancel};
 
@@ -95,6 +96,14 @@ static void origin_acts(void)
         break;
     case 1:
         forget(ex);
+        if (room != 0 && !((http2_stream_t *)ex->codec)->response_ended) {
+            char *piece = strdup("what came before the cut"); /* and is gone after it */
+            exchange_response_body(ex, str_make(piece, room < 24 ? room : 24));
+            ex->origin_ops = NULL;
+            exchange_origin_failed(ex, 502, "x", "x");
+            free(piece);
+            break;
+        }
         ex->origin_ops = NULL;
         exchange_origin_failed(ex, 502, "x", "x");
         break;
