@@ -1,0 +1,252 @@
+/* The HTTP/1 client against a box that the test plays on loopback: second attempts, and what a broken
+ * connection has already brought. */
+#include "exchange_world.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "http1_client.h"
+
+typedef struct box_world {
+    exchange_world_t *world;
+    int listener;
+    uint16_t port;
+    int pooled; /* the box's end of the connection in the pool */
+} box_world_t;
+
+static step_result_t step_to_box(exchange_t *ex)
+{
+    exchange_to_origin(ex);
+    http1_client_start(ex);
+    return STEP_DONE;
+}
+
+static const exchange_step_t box_steps[] = {{"box", step_to_box}, {NULL, NULL}};
+
+static void nothing(void *owner)
+{
+    (void)owner;
+}
+
+/* A connection to the box that lies in the pool. */
+static void put_into_pool(box_world_t *box)
+{
+    static const conn_handlers_t handlers = {nothing, nothing, NULL};
+    worker_t *worker = &box->world->fixture->worker;
+    exchange_t *ex = box->world->ex;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(box->port)};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+    box->pooled = accept(box->listener, NULL, NULL);
+    assert_true(box->pooled >= 0);
+    conn_t *conn = conn_new(worker->loop, fd, NULL, &handlers, NULL);
+    origin_pool_put(worker->origins, &conn, str_from(ex->box.id), ex->box.generation, ex->preview.port, 4000);
+}
+
+static box_world_t box_world_new(const char *method)
+{
+    box_world_t box = {.world = exchange_world_new()};
+    exchange_t *ex = box.world->ex;
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    socklen_t len = sizeof(address);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    box.listener = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(box.listener, (struct sockaddr *)&address, len), 0);
+    assert_int_equal(listen(box.listener, 8), 0);
+    assert_int_equal(getsockname(box.listener, (struct sockaddr *)&address, &len), 0);
+    box.port = ntohs(address.sin_port);
+    box.world->fixture->worker.origins = origin_pool_new(box.world->fixture->worker.loop, 8);
+    box.world->fixture->client.steps = box_steps;
+    ex->request.method = str_from(method);
+    ex->request.authority = STR("box-1.preview.test");
+    ex->preview.port = box.port;
+    (void)snprintf(ex->box.id, sizeof(ex->box.id), "box");
+    ex->box.state = BOX_RUNNING;
+    assert_int_equal(inet_pton(AF_INET6, "::ffff:127.0.0.1", &ex->box.address), 1);
+    put_into_pool(&box);
+    return box;
+}
+
+static void box_world_free(box_world_t *box)
+{
+    worker_t *worker = &box->world->fixture->worker;
+    close(box->listener);
+    if (box->pooled >= 0)
+        close(box->pooled);
+    exchange_end(&box->world->ex, EXCHANGE_END_COMPLETE);
+    origin_pool_free(&worker->origins);
+    worker_fixture_free(box->world->fixture);
+    free(box->world->out);
+    free(box->world);
+}
+
+static void send_body(box_world_t *box, str_t data)
+{
+    exchange_request_body(box->world->ex, data);
+    exchange_request_flush(box->world->ex);
+}
+
+static void turns(box_world_t *box, int n)
+{
+    while (n-- > 0)
+        loop_turn(box->world->fixture->worker.loop, 1);
+}
+
+/* What comes on `fd` until `end`, as text. */
+static void read_until(box_world_t *box, int fd, const char *end, char *out, size_t room)
+{
+    size_t n = 0;
+    uint64_t until = loop_precise_us() + 5000000;
+    out[0] = '\0';
+    while (strstr(out, end) == NULL) {
+        turns(box, 1);
+        ssize_t got = recv(fd, out + n, room - 1 - n, MSG_DONTWAIT);
+        n += got > 0 ? (size_t)got : 0;
+        out[n] = '\0';
+        assert_true(loop_precise_us() < until);
+    }
+}
+
+/* The box resets the pooled connection. */
+static void break_pooled(box_world_t *box)
+{
+    struct linger now = {.l_onoff = 1, .l_linger = 0};
+    assert_int_equal(setsockopt(box->pooled, SOL_SOCKET, SO_LINGER, &now, sizeof(now)), 0);
+    close(box->pooled);
+    box->pooled = -1;
+}
+
+/* The body that comes between the break and the moment in which it is noticed belongs to the second attempt
+ * too. */
+static void test_the_whole_body_is_sent_again(void **state)
+{
+    (void)state;
+    char text[8192];
+    box_world_t box = box_world_new("PUT");
+    exchange_t *ex = box.world->ex;
+    ex->request.has_body = true;
+    exchange_start(ex);
+    send_body(&box, STR("one"));
+    read_until(&box, box.pooled, "\r\n3\r\none", text, sizeof(text));
+    break_pooled(&box);
+    send_body(&box, STR("two")); /* this write fails */
+    send_body(&box, STR("three"));
+    exchange_request_end(ex);
+    exchange_request_flush(ex);
+    int second = -1;
+    assert_int_equal(fcntl(box.listener, F_SETFL, O_NONBLOCK), 0);
+    for (int i = 0; i < 1000 && second < 0; i++) {
+        turns(&box, 1);
+        second = accept(box.listener, NULL, NULL);
+    }
+    assert_true(second >= 0);
+    read_until(&box, second, "0\r\n\r\n", text, sizeof(text));
+    assert_non_null(strstr(text, "PUT / HTTP/1.1\r\n"));
+    assert_non_null(strstr(text, "\r\n\r\nb\r\nonetwothree\r\n0\r\n\r\n"));
+    assert_true(ex->sent_again);
+    close(second);
+    box_world_free(&box);
+}
+
+/* A POST whose bytes left is never sent again. */
+static void test_a_post_is_not_sent_again(void **state)
+{
+    (void)state;
+    char text[8192];
+    box_world_t box = box_world_new("POST");
+    exchange_t *ex = box.world->ex;
+    ex->request.has_body = true;
+    exchange_start(ex);
+    send_body(&box, STR("one"));
+    read_until(&box, box.pooled, "\r\n3\r\none", text, sizeof(text));
+    break_pooled(&box);
+    turns(&box, 20);
+    assert_int_equal(ex->status, 502);
+    assert_false(ex->sent_again);
+    box_world_free(&box);
+}
+
+/* A body that is too large to be kept ends the chance of a second attempt, not the request. */
+static void test_a_large_body_is_not_kept(void **state)
+{
+    (void)state;
+    static char body[32769], text[65536];
+    memset(body, 'x', sizeof(body));
+    for (size_t extra = 0; extra < 2; extra++) {
+        box_world_t box = box_world_new("PUT");
+        exchange_t *ex = box.world->ex;
+        ex->request.has_body = true;
+        exchange_start(ex);
+        send_body(&box, str_make(body, 32768 + extra));
+        assert_int_equal(buffer_size(&ex->held), extra == 0 ? 32768 : 0);
+        read_until(&box, box.pooled, "xxx", text, sizeof(text));
+        break_pooled(&box);
+        turns(&box, 20);
+        assert_int_equal(ex->sent_again, extra == 0);
+        assert_int_equal(ex->status, extra == 0 ? 0 : 502);
+        box_world_free(&box);
+    }
+}
+
+/* Answers the exchange's request on the pooled connection, ends it, and begins another. */
+static void answer_and_renew(box_world_t *box, const char *answer)
+{
+    char text[8192];
+    exchange_world_t *world = box->world;
+    exchange_start(world->ex);
+    read_until(box, box->pooled, "\r\n\r\n", text, sizeof(text));
+    assert_int_equal(send(box->pooled, answer, strlen(answer), 0), strlen(answer));
+    for (int i = 0; i < 1000 && world->ends == 0; i++)
+        turns(box, 1);
+    assert_int_equal(world->ends, 1);
+    exchange_t *next = exchange_new(&world->fixture->client, &world_client_ops, world);
+    next->request = (request_t){.version = HTTP_1_1, .method = STR("GET"), .target = STR("/")};
+    next->request.content_length = LENGTH_UNKNOWN;
+    next->preview = world->ex->preview;
+    next->box = world->ex->box;
+    next->box.generation++; /* the old connection lies in the pool, with its timer */
+    exchange_end(&world->ex, EXCHANGE_END_COMPLETE);
+    world->ex = next;
+    world->heads = world->ends = 0;
+}
+
+/* Whatever times boxes announce, the loop gets few different durations: it has 64. */
+static void test_keep_alive_of_many_kinds(void **state)
+{
+    (void)state;
+    enum { KINDS = 120 };
+    char answer[128];
+    int pooled[KINDS];
+    box_world_t box = box_world_new("GET");
+    worker_t *worker = &box.world->fixture->worker;
+    worker->conf->timeouts.pool_idle = 600000;
+    origin_pool_free(&worker->origins);
+    close(box.pooled);
+    worker->origins = origin_pool_new(worker->loop, KINDS + 8);
+    for (unsigned i = 0; i < KINDS; i++) {
+        put_into_pool(&box);
+        pooled[i] = box.pooled;
+        snprintf(answer, sizeof(answer),
+                 "HTTP/1.1 200 OK\r\nKeep-Alive: timeout=%u\r\nContent-Length: 2\r\n\r\nok", i + 1);
+        answer_and_renew(&box, answer);
+        assert_int_equal(origin_pool_idle(worker->origins), i); /* 1 s less the margin is no time at all */
+    }
+    for (unsigned i = 0; i < KINDS; i++)
+        close(pooled[i]);
+    box.pooled = -1;
+    box_world_free(&box);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_whole_body_is_sent_again),
+        cmocka_unit_test(test_a_post_is_not_sent_again),
+        cmocka_unit_test(test_a_large_body_is_not_kept),
+        cmocka_unit_test(test_keep_alive_of_many_kinds),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
