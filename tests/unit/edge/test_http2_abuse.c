@@ -323,13 +323,13 @@ static void test_head_drips(void **state)
 static void test_heads_without_pause(void **state)
 {
     world_t *world = *state;
-    world->conf.timeouts.head = 100;
+    world->conf.timeouts.head = 500;
     begin(world);
     world->answer_at_once = true;
     world->reads = false; /* its session knows nothing of these streams */
     static frames_t unit;
     size_t sent = 0;
-    uint64_t end = loop_precise_us() + 400000;
+    uint64_t end = loop_precise_us() + 1200000;
     for (unsigned stream = 1; loop_precise_us() < end; stream += 2) {
         unit.n = 0;
         put_get(&unit, stream, true);
@@ -345,18 +345,18 @@ static void test_heads_without_pause(void **state)
     assert_false(world_closed(world));
     assert_true(world->started > 10);
     assert_int_equal(((http2_conn_t *)world->server)->phase, HTTP2_OPEN);
-    world_until(world, ((http2_conn_t *)world->server)->phase != HTTP2_OPEN, 2000);
+    world_until(world, ((http2_conn_t *)world->server)->phase != HTTP2_OPEN, 5000);
 }
 
 static void test_keep_alive(void **state)
 {
     world_t *world = *state;
-    world->conf.timeouts.keep_alive = 200;
+    world->conf.timeouts.keep_alive = 400;
     begin(world);
     int32_t id = world_request(world, "GET", "/", NULL, 0);
     world_pump(world);
     uint64_t from = loop_precise_us();
-    while (loop_precise_us() < from + 300000) { /* a stream is open: it is not idle */
+    while (loop_precise_us() < from + 600000) { /* a stream is open: it is not idle */
         world_pump(world);
         loop_turn(world->loop, 10);
     }
@@ -370,7 +370,7 @@ static void test_keep_alive(void **state)
         loop_turn(world->loop, 10);
         assert_true(loop_precise_us() < from + 3000000);
     }
-    assert_true(loop_precise_us() >= from + 190000);
+    assert_true(loop_precise_us() >= from + 390000);
     assert_int_equal(world->goaway_code, NGHTTP2_NO_ERROR);
     assert_true(world_seen(world, id)->closed);
     world_until(world, world->eof, 2000);
@@ -439,7 +439,7 @@ static void test_window_stall(void **state)
 static void test_slow_reader_lives(void **state)
 {
     world_t *world = *state;
-    world->conf.timeouts.write_idle = 200;
+    world->conf.timeouts.write_idle = 800;
     begin(world);
     world->consumes = false;
     int32_t id = world_request(world, "GET", "/", NULL, 0);
@@ -450,7 +450,7 @@ static void test_slow_reader_lives(void **state)
         origin_body(ex, big, room);
     world_pump(world);
     for (unsigned i = 0; i < 5; i++) {
-        uint64_t end = loop_precise_us() + 100000;
+        uint64_t end = loop_precise_us() + 250000;
         while (loop_precise_us() < end)
             loop_turn(world->loop, 10);
         assert_int_equal(nghttp2_submit_window_update(world->client, NGHTTP2_FLAG_NONE, 0, 100), 0);
