@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+import h2wire
 from harness import SANITIZED, Edge, HttpOrigin, RawOrigin, WireError
 from origins import reset_on_close
 
@@ -462,6 +463,228 @@ def test_a_tunnel_that_opens_while_the_edge_drains_is_closed_with_1012(make_edge
     edge._collect()
     edge.process = None
     edge.check_reports()
+
+
+def open_h2_tunnel(client):
+    stream = client.request("/ws", "CONNECT", [(":protocol", "websocket"), ("sec-websocket-version", "13")], end=False)
+    while client.answer(stream).status is None:
+        client.turn()
+    assert client.answer(stream).status == 200
+    return stream
+
+
+@pytest.mark.parametrize("order", ["box first", "client first", "client first, box reads late"])
+def test_both_ends_of_an_http2_tunnel(edge, order):
+    sent, answered = os.urandom(500_000), os.urandom(500_000)
+    got = []
+    read_on = threading.Event()
+
+    def handler(conn):
+        conn.send(accept_for(conn.read_request()))
+        if order == "client first":
+            got.append(conn.read_to_end())
+            conn.send(answered)
+            return
+        conn.send(answered)
+        conn.half_close()
+        read_on.wait(10)
+        got.append(conn.read_to_end())
+
+    with RawOrigin(handler) as origin:
+        if "late" in order:
+            origin.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        host = edge.create_preview(origin)
+        with h2wire.Client(edge, host, validate=False) as client:
+            stream = open_h2_tunnel(client)
+            if order == "box first":
+                while not client.answer(stream).ended:
+                    client.turn()
+                read_on.set()
+            elif order == "client first":
+                read_on.set()
+            else:
+                threading.Timer(1, read_on.set).start()
+            client.send(stream, sent, end=True)
+            while not client.answer(stream).ended:
+                client.turn()
+            assert client.answer(stream).body == answered
+            assert origin.connections[0].done.wait(10)
+            assert client.answer(stream).reset is None
+        assert got == [sent]
+        edge.command("preview", "delete", "box", origin.port)
+
+
+def test_drained_http2_tunnels(make_edge):
+    """One whose box has ended, one in the middle of a frame, one between frames."""
+    edge = make_edge(config={"timeouts": {"drain": "1500ms"}})
+    first = {"/ended": b"\x82\x01x", "/within": b"\x82\x05x", "/between": b"\x82\x01x"}
+
+    def handler(conn):
+        request = conn.read_request()
+        conn.send(accept_for(request) + first[request.target])
+        if request.target == "/ended":
+            conn.half_close()
+        conn.read_to_end()
+
+    with RawOrigin(handler) as origin:
+        host = edge.create_preview(origin)
+        with h2wire.Client(edge, host, validate=False) as client:
+            streams = {}
+            for path, data in first.items():
+                streams[path] = client.request(path, "CONNECT", [(":protocol", "websocket"),
+                                                                 ("sec-websocket-version", "13")], end=False)
+                while client.answer(streams[path]).body != data:
+                    client.turn()
+            edge.process.terminate()
+            client.sock.settimeout(10)
+            rest = b"".join(iter(lambda: client.sock.recv(65536), b""))  # the h2 package takes nothing after GOAWAY
+        goodbye = h2wire.frame(h2wire.DATA, stream=streams["/between"], payload=b"\x88\x13\x03\xf4the edge restarts")
+        assert rest.count(goodbye[9:]) == 1 and goodbye[5:] in rest
+    assert edge.process.wait(15) == 0
+    edge._collect()
+    edge.process = None
+    edge.check_reports()
+
+
+@pytest.mark.parametrize("extra, body", [
+    ("Content-Length: 38\r\n", b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n\r\n"),
+    ("Transfer-Encoding: chunked\r\n", b"0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"),
+    ("", b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"),
+])
+@pytest.mark.parametrize("status", [101, 200, 426])
+def test_a_handshake_smuggles_nothing(edge, extra, body, status):
+    """What comes behind a handshake goes into the tunnel, or is a request to the edge: never a second one to the box."""
+
+    def handler(conn):
+        request = conn.read_request()
+        if status == 101:
+            conn.send(accept_for(request))
+            conn.after = conn.read_exactly(len(body))
+            return
+        conn.send(b"HTTP/1.1 %d X\r\nContent-Length: 2\r\n\r\nok" % status)
+        conn.after = conn.read_to_end()
+
+    with box(edge, handler) as (origin, host), edge.connect() as client:
+        head = HANDSHAKE.format(host=host).encode()[:-2] + extra.encode() + b"\r\n"
+        client.send(head + body)
+        answer = client.read_message(request_method="GET")
+        if extra:
+            assert answer.status == 400
+            assert not origin.connections
+            return
+        assert answer.status == status
+        if status != 101:
+            assert client.read_message(request_method="GET").status == 421
+            client.close()
+        assert origin.connections[0].done.wait(10)
+        assert origin.connections[0].after == (body if status == 101 else b"")
+
+
+# ---- every byte
+
+
+@pytest.mark.parametrize("how", ["fin", "half", "reset"])
+def test_clients_that_leave_at_each_byte(edge, preview, how):
+    request = (f"POST /echo HTTP/1.1\r\nHost: {preview}\r\nTransfer-Encoding: chunked\r\n\r\n"
+               "3\r\nabc\r\n0\r\nX-T: 1\r\n\r\n").encode()
+    for n in range(len(request) + 1):
+        with edge.connect() as client:
+            client.send(request[:n])
+            if how == "reset":
+                client.reset()
+            elif how == "half":
+                client.half_close()
+                if n == len(request):
+                    assert client.read_message(request_method="POST").status == 200
+                else:
+                    assert client.read_to_end() == b""
+    assert edge.get(preview, "/echo").status == 200
+
+
+def test_responses_that_come_in_two_pieces_at_each_byte(edge):
+    answers = [
+        b"HTTP/1.1 103 E\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;a=b\r\nhel\r\n2\r\nlo\r\n0\r\nX-T: 1\r\n\r\n",
+    ]
+    plan = [(a, n) for a in answers for n in range(1, len(a))]
+
+    def handler(conn):
+        while (request := conn.read_request()) is not None:
+            answer, n = plan[int(request.target[1:])]
+            conn.send(answer[:n])
+            time.sleep(0.002)
+            conn.send(answer[n:])
+
+    with box(edge, handler) as (origin, host), edge.connect() as client:
+        for i in range(len(plan)):
+            answer = client.request(f"GET /{i} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            assert answer.status == 200 and answer.body == b"hello", plan[i]
+        assert len(origin.connections) == 1
+
+
+def test_boxes_that_leave_at_each_byte(edge):
+    """A cut answer is never taken for a whole one."""
+    answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n"
+
+    def handler(conn):
+        n, how = map(int, conn.read_request().target[1:].split("/"))
+        conn.send(answer[:n])
+        if how:
+            reset_on_close(conn.sock)
+
+    with box(edge, handler) as (_, host):
+        for n in range(len(answer)):
+            for how in (0, 1):
+                with edge.connect() as client:
+                    got = client.request(f"POST /{n}/{how} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+                    assert got.status == 502 or not got.complete, (n, how)
+                line = edge.wait_for_line(path=f"/{n}/{how}")
+                assert (line["status"], line["end"]) in ((502, "complete"), (200, "cut")), line
+
+
+# ---- bounds
+
+
+@pytest.mark.parametrize("kind", ["plain", "tls"])
+def test_what_is_held_for_clients_and_boxes_that_do_not_read(edge, kind):
+    """At most 64 KiB a direction, as memory that a buffer occupies, whatever the number of pieces."""
+    count = 20
+    held = threading.Event()
+
+    def handler(conn):
+        if conn.read_head().method == "GET":
+            conn.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            with contextlib.suppress(TimeoutError, OSError):
+                conn.sock.settimeout(2)
+                while not held.is_set():
+                    conn.sock.send(b"1\r\nx\r\n" * 1000)
+        held.wait(20)
+
+    with RawOrigin(handler, record=False) as origin:
+        origin.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        host = edge.create_preview(origin)
+        clients = []
+        for i in range(count):
+            client = edge.connect(kind, host)
+            clients.append(client)
+            if i % 2 == 0:
+                client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                client.send(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            else:
+                client.send(f"POST / HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
+                client.sock.settimeout(0.2)
+                with contextlib.suppress(TimeoutError, OSError):
+                    while True:
+                        client.send(b"1\r\nx\r\n" * 1000)
+        most, until = 0, time.monotonic() + 4
+        while time.monotonic() < until:
+            most = max(most, metric(edge, "buffered_bytes"))
+            time.sleep(0.2)
+        assert 0 < most <= count * 2 * 65536 * 2
+        held.set()
+        for client in clients:
+            client.reset()
+    edge.command("preview", "delete", "box", origin.port)
 
 
 # ---- sent again
