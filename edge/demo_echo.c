@@ -92,11 +92,19 @@ static void echo_cancel(exchange_t *ex)
     websocket_echo_free(&echo->frames);
 }
 
+/* What the client sent is consumed as it comes. */
+static bool echo_sent(const exchange_t *ex)
+{
+    (void)ex;
+    return true;
+}
+
 static const origin_ops_t echo_ops = {
     .room = echo_room,
     .send_body = echo_body,
     .send_end = echo_client_ended,
     .flush = echo_flush,
+    .sent = echo_sent,
     .resume_response = echo_flush,
     .cancel = echo_cancel,
 };

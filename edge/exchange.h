@@ -94,7 +94,7 @@ typedef struct origin_ops {
     void (*send_body)(exchange_t *ex, str_t data);
     void (*send_end)(exchange_t *ex); /* trailers in ex->request.trailers; for a tunnel: half-close */
     void (*flush)(exchange_t *ex);
-    /* Everything that was sent has been handed to the kernel, or never will be. */
+    /* Everything that was sent has been handed to the kernel, or never will be. Asked of tunnels only. */
     bool (*sent)(const exchange_t *ex);
     /* The client has room again for response body. */
     void (*resume_response)(exchange_t *ex);
