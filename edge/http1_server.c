@@ -81,6 +81,8 @@ void http1_server_linger(http1_server_t *server)
 static void next_request(http1_server_t *server)
 {
     server->state = SERVER_IDLE;
+    if (http1_server_is_filler(buffer_str(&server->in)))
+        buffer_clear(&server->in, held_of(server));
     if (buffer_size(&server->in) != 0) {
         http1_server_take_head(server, buffer_str(&server->in), true);
         return;

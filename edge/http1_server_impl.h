@@ -88,6 +88,9 @@ bool http1_server_body_pending(const http1_server_t *server);
 bool http1_server_takes_body(const http1_server_t *server);
 /* Sets the interest in reading and the timer that goes with it. */
 void http1_server_update_reading(http1_server_t *server);
+/* The empty line that some clients send behind a body (RFC 9112 section 2.2), with nothing after it: no head
+ * has begun. */
+bool http1_server_is_filler(str_t data);
 /* `data` begins with a head; `kept` says that it lies in server->in. */
 void http1_server_take_head(http1_server_t *server, str_t data, bool kept);
 /* Request body: given to the exchange as far as it has room, kept beyond. */

@@ -23,6 +23,11 @@ bool http1_server_takes_body(const http1_server_t *server)
            (server->message->body == REQUEST_RAW || !server->message->response_ended);
 }
 
+bool http1_server_is_filler(str_t data)
+{
+    return str_eq(data, STR("\r\n"));
+}
+
 /* Whether bytes of the client have a place now. */
 static bool wants_bytes(const http1_server_t *server)
 {
@@ -299,7 +304,9 @@ void http1_server_readable(void *owner)
     if (body) {
         http1_server_take_body(server, data);
     } else if (head && buffer_size(&server->in) == 0) {
-        http1_server_take_head(server, data, false);
+        /* The timer of the idle connection runs on: empty lines keep nothing alive. */
+        if (server->state != SERVER_IDLE || !http1_server_is_filler(data))
+            http1_server_take_head(server, data, false);
     } else {
         buffer_append(&server->in, data, held_of(server));
         if (head)

@@ -276,6 +276,72 @@ def test_pipelined_requests_with_bodies(edge, preview):
         sender.join()
 
 
+@pytest.mark.parametrize("together", [True, False])
+def test_an_empty_line_behind_a_body_begins_no_request(make_edge, origin, together):
+    """Old clients send one (RFC 9112 section 2.2): the connection is idle after it, not in the middle of a head."""
+    edge = make_edge(config={"timeouts": {"head": "300ms", "keep_alive": "5s"}})
+    host = edge.create_preview(origin)
+    post = f"POST /echo HTTP/1.1\r\nHost: {host}\r\nContent-Length: 3\r\n\r\nabc".encode()
+    with edge.connect() as client:
+        for _ in range(2):
+            client.send(post + (b"\r\n" if together else b""))
+            assert client.read_message(request_method="POST").status == 200
+            if not together:
+                client.send(b"\r\n")
+            assert client.is_silent(1)
+
+
+def test_one_access_line_for_each_request(edge):
+    """With what was sent and how it ended, also for requests that were refused, cut, or left by their client."""
+
+    def handler(conn):
+        while (request := conn.read_request()) is not None:
+            if request.target.startswith("/cut"):
+                conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
+                return
+            if request.target.startswith("/hang"):
+                conn.read_to_end()
+                return
+            conn.send(OK)
+
+    with box(edge, handler) as (origin, host):
+        start = len(edge.access.lines)
+        post = "POST {} HTTP/1.1\r\nHost: {}\r\nContent-Length: 5\r\n{}\r\nhello"
+        get = "GET {} HTTP/1.1\r\nHost: {}\r\n{}\r\n"
+        for data, close in (
+            (post.format("/a?preview_token=geheim&x=1", host, "Authorization: Bearer geheim\r\nCookie: a=geheim\r\n"), 0),
+            (get.format("/nobody", edge.host(1), "X-Preview-Token: geheim\r\n"), 0),
+            (get.format("/foreign", "elsewhere.test", ""), 0),
+            (get.format("/folded", host, "A: b\r\n c\r\n"), 0),
+            (get.format("/cut", host, ""), 0),
+            (post.format("/chunk", host, "").replace("Content-Length: 5", "Transfer-Encoding: chunked"), 0),
+            (get.format("/hang", host, ""), 1),
+        ):
+            with edge.connect() as client:
+                client.send(data.encode())
+                if close:
+                    origin.wait(lambda o: any(r.target == "/hang" for r in o.requests))
+                    client.reset()
+                else:
+                    client.read_message(request_method=data.split(" ")[0])
+        lines = edge.wait_for_line(start=start, count=7)
+        edge.get(host, "/last")
+        edge.wait_for_line(path="/last", start=start)
+        lines = [line for line in edge.access.lines[start:] if line["path"] != "/last"]
+    found = sorted((x["path"], x["status"], x["request_bytes"], x["response_bytes"] if x["status"] == 200 else None,
+                    x["end"], x.get("reason")) for x in lines)
+    assert found == [
+        ("/a?preview_token=***&x=1", 200, 5, 2, "complete", None),
+        ("/chunk", 400, 0, None, "complete", "bad_chunk"),
+        ("/cut", 200, 0, 3, "cut", "origin_closed"),
+        ("/folded", 400, 0, None, "complete", "bad_request"),
+        ("/foreign", 421, 0, None, "complete", "wrong_host"),
+        ("/hang", 0, 0, None, "client_gone", None),
+        ("/nobody", 404, 0, None, "complete", "preview_not_found"),
+    ]
+    assert "geheim" not in str(lines)
+
+
 # ---- tunnels
 
 
