@@ -11,6 +11,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -395,6 +396,16 @@ size_t conn_unread(const conn_t *conn)
     int n = 0;
     size_t inside = conn->tls != NULL ? conn_tls_inside(conn) : 0;
     return ioctl(conn->fd, FIONREAD, &n) == 0 && n > 0 ? inside + (size_t)n : inside;
+}
+
+bool conn_stalled(const conn_t *conn, conn_stall_t *stall)
+{
+    int queued = 0;
+    (void)ioctl(conn->fd, SIOCOUTQ, &queued);
+    size_t unsent = (size_t)queued + (conn->tls != NULL ? conn_tls_waiting(conn) : 0);
+    if (stall->looks == 0 || unsent != stall->unsent)
+        *stall = (conn_stall_t){.unsent = unsent};
+    return stall->looks++ == CONN_STALL_LOOKS;
 }
 
 void conn_probe_peer(int fd)

@@ -97,6 +97,20 @@ void conn_shutdown_write(conn_t *conn);
  * may make them more than conn_read will give. Used to tell a departure from a half-close. */
 size_t conn_unread(const conn_t *conn);
 
+/*
+ * Whether a peer has stopped taking bytes. The kernel says that it takes more only when a good part of its
+ * queue is free, so a slow reader of a long queue would look like one that does not read: what is left in the
+ * queue tells them apart. conn_stalled is called CONN_STALL_LOOKS times in the time that a peer has, and once
+ * more; it answers true when nothing was taken between the first of so many looks in a row and the last.
+ * Start from all zeroes, and again whenever a write succeeds.
+ */
+#define CONN_STALL_LOOKS 4
+typedef struct conn_stall {
+    size_t unsent; /* at the last look */
+    unsigned looks;
+} conn_stall_t;
+MUST_USE bool conn_stalled(const conn_t *conn, conn_stall_t *stall);
+
 /* Has the kernel probe a peer that is silent, so that one that vanished without a word is found within two
  * minutes. On a listening socket it holds for all connections that are accepted from it. */
 void conn_probe_peer(int fd);

@@ -74,6 +74,8 @@ MUST_USE conn_result_t conn_tls_write(conn_t *conn, const struct iovec *iov, int
 void conn_tls_close_notify(conn_t *conn);
 /* Sends waiting ciphertext. CONN_OK: none is left. CONN_AGAIN: some is. CONN_FAILED: the connection broke. */
 MUST_USE conn_result_t conn_tls_flush(conn_t *conn);
+/* Bytes of ciphertext that wait for the kernel to take them. */
+size_t conn_tls_waiting(const conn_t *conn);
 /* Ciphertext waits for the kernel to take it. */
 bool conn_tls_pending(const conn_t *conn);
 /* Bytes may be readable without the kernel having any. */

@@ -40,6 +40,11 @@ SSL *conn_tls_ssl(const conn_t *conn)
     return conn->tls->ssl;
 }
 
+size_t conn_tls_waiting(const conn_t *conn)
+{
+    return conn->tls->out_len;
+}
+
 bool conn_tls_pending(const conn_t *conn)
 {
     return conn->tls->out_len > 0 && !conn->tls->corked;

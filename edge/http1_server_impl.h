@@ -51,6 +51,7 @@ typedef struct http1_server {
     message_t *message;
     loop_timer_t read_timer;
     loop_timer_t write_timer;
+    conn_stall_t stall;
     loop_task_t task;
 } http1_server_t;
 

@@ -8,9 +8,18 @@
 /* ---- writing
  * ----------------------------------------------------------------------------------------------------- */
 
+static uint32_t write_look_ms(const http1_server_t *server)
+{
+    return conf_of(server)->timeouts.write_idle / CONN_STALL_LOOKS;
+}
+
 static void write_expired(loop_timer_t *timer)
 {
     http1_server_t *server = H2O_STRUCT_FROM_MEMBER(http1_server_t, write_timer, timer);
+    if (!conn_stalled(server->client.conn, &server->stall)) {
+        loop_timer_start(loop_of(server), timer, write_look_ms(server), write_expired);
+        return;
+    }
     conn_abort(&server->client.conn);
     http1_server_destroy(server);
 }
@@ -28,9 +37,10 @@ void http1_server_flush(http1_server_t *server)
             http1_server_later(server);
         break;
     case HTTP1_BLOCKED:
-        if (message->writer.written != written || !loop_timer_running(&server->write_timer))
-            loop_timer_start(loop_of(server), &server->write_timer, conf_of(server)->timeouts.write_idle,
-                             write_expired);
+        if (message->writer.written != written || !loop_timer_running(&server->write_timer)) {
+            server->stall = (conn_stall_t){.looks = 0};
+            loop_timer_start(loop_of(server), &server->write_timer, write_look_ms(server), write_expired);
+        }
         conn_want_write(server->client.conn, true);
         break;
     case HTTP1_BROKEN:

@@ -134,6 +134,7 @@ struct http2_conn {
     http2_wait_t wait;
     uint32_t watched_block;   /* with HTTP2_WAIT_HEAD: which one (http2_guard_t.blocks) */
     loop_timer_t write_timer; /* the client takes no bytes */
+    conn_stall_t stall;
 };
 
 /* ---- http2_server.c ---- */

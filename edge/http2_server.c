@@ -113,7 +113,12 @@ static void linger(http2_conn_t *conn)
 
 static void write_expired(loop_timer_t *timer)
 {
-    conn_destroy(H2O_STRUCT_FROM_MEMBER(http2_conn_t, write_timer, timer));
+    http2_conn_t *conn = H2O_STRUCT_FROM_MEMBER(http2_conn_t, write_timer, timer);
+    if (conn_stalled(conn->client.conn, &conn->stall))
+        conn_destroy(conn);
+    else
+        loop_timer_start(loop_of(conn), timer,
+                         conn->client.worker->conf->timeouts.write_idle / CONN_STALL_LOOKS, write_expired);
 }
 
 /* What the connection waits for now. */
@@ -127,8 +132,11 @@ static void settle(http2_conn_t *conn, bool blocked)
     conn_want_read(conn->client.conn, reads);
     if (flushed && !http2_output_pending(conn))
         loop_timer_stop(&conn->write_timer);
-    else if (!loop_timer_running(&conn->write_timer))
-        loop_timer_start(loop_of(conn), &conn->write_timer, conf->timeouts.write_idle, write_expired);
+    else if (!loop_timer_running(&conn->write_timer)) {
+        conn->stall = (conn_stall_t){.looks = 0};
+        loop_timer_start(loop_of(conn), &conn->write_timer, conf->timeouts.write_idle / CONN_STALL_LOOKS,
+                         write_expired);
+    }
     if (conn->phase == HTTP2_FINISHED || conn->phase == HTTP2_NOTICED)
         return;
     if (!reads) {

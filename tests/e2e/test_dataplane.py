@@ -221,6 +221,23 @@ def test_a_complete_answer_survives_the_boxs_reset(edge):
         assert got == body
 
 
+@pytest.mark.parametrize("kind", ["plain", "tls"])
+def test_a_slow_reader_is_not_one_that_does_not_read(make_edge, origin, kind):
+    """The kernel's queue is long: between two moments in which it takes more, such a client needs longer than one may
+    take nothing at all."""
+    edge = make_edge(config={"timeouts": {"write_idle": "1s"}})
+    host = edge.create_preview(origin)
+    with edge.connect(kind, host) as client:
+        client.send(f"GET /bytes?n=30000000 HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        time.sleep(0.3)
+        until = time.monotonic() + 5
+        while time.monotonic() < until:
+            assert client.sock.recv(20_000)
+            time.sleep(0.05)
+        assert metric(edge, "exchanges_open") == 1
+        edge.wait_until(lambda: metric(edge, "exchanges_open") == 0, 10, "the end of one that does not read")
+
+
 # ---- requests
 
 
