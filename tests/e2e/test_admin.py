@@ -6,8 +6,8 @@ import http.client
 import json
 import os
 import re
-import socket
 import shutil
+import socket
 import subprocess
 
 import pytest
