@@ -29,10 +29,12 @@ struct conn_tls {
     uint32_t unproductive; /* ciphertext bytes since the owner last got a byte */
     size_t inside;         /* bytes taken from the kernel and not yet given to the owner, at most */
     bool established;      /* the handshake is done; OpenSSL's own state goes back for a key update */
-    bool corked;           /* `out` is a session ticket that leaves with the first response */
+    bool corked;           /* `out` is a session ticket that leaves with the first bytes */
     bool eof;              /* FIN came */
     bool more;             /* another read may bring bytes without the kernel having any */
     bool wants_room;       /* the call under way could not answer the peer: go on when `out` is empty */
+    conn_t *conn;
+    loop_task_t uncork; /* sends the ticket at the end of the turn */
 };
 
 SSL *conn_tls_ssl(const conn_t *conn)
@@ -157,7 +159,7 @@ void conn_tls_attach(conn_t *conn, SSL *ssl)
     SSL_set_read_ahead(ssl, 1);
     SSL_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS);
     conn->tls = h2o_mem_alloc(sizeof(*conn->tls));
-    *conn->tls = (conn_tls_t){.ssl = ssl};
+    *conn->tls = (conn_tls_t){.ssl = ssl, .conn = conn};
 }
 
 void conn_tls_detach(conn_t *conn)
@@ -165,6 +167,7 @@ void conn_tls_detach(conn_t *conn)
     /* Without this, OpenSSL takes a session for bad whose connection was not closed by both sides. */
     SSL_set_shutdown(conn->tls->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(conn->tls->ssl);
+    loop_undefer(&conn->tls->uncork);
     free(conn->tls->out);
     free(conn->tls);
     conn->tls = NULL;
@@ -189,6 +192,7 @@ static size_t send_some(conn_t *conn, const char *data, size_t len)
 static void out_drop(conn_tls_t *tls)
 {
     free(tls->out);
+    loop_undefer(&tls->uncork);
     tls->out = NULL;
     tls->out_off = tls->out_len = 0;
     tls->corked = false;
@@ -239,6 +243,19 @@ conn_result_t conn_tls_flush(conn_t *conn)
     return CONN_OK;
 }
 
+/* Sends the ticket and what has joined it. */
+static void send_corked(conn_t *conn)
+{
+    conn->tls->corked = false;
+    if (conn_tls_flush(conn) == CONN_FAILED)
+        assert(conn->broken); /* which says it to the callers, or to the next one */
+}
+
+static void on_uncork(loop_task_t *task)
+{
+    send_corked(H2O_STRUCT_FROM_MEMBER(conn_tls_t, uncork, task)->conn);
+}
+
 /* Empties the stage: into the kernel, behind what waits already, or away. */
 static void push(conn_t *conn)
 {
@@ -250,11 +267,8 @@ static void push(conn_t *conn)
         return;
     if (tls->out_len > 0) {
         out_keep(tls, shared->stage, len);
-        if (tls->corked) { /* an alert, say: it waits for no response, so the ticket goes with it */
-            tls->corked = false;
-            if (conn_tls_flush(conn) == CONN_FAILED)
-                assert(conn->broken); /* which says it to the callers */
-        }
+        if (tls->corked) /* an alert, say: it waits for no response, so the ticket goes with it */
+            send_corked(conn);
         return;
     }
     size_t sent = send_some(conn, shared->stage, len);
@@ -296,7 +310,10 @@ static conn_result_t ssl_why(conn_t *conn)
 
 /*
  * A server's last message of a TLS 1.3 handshake is a session ticket, which nobody waits for: it leaves with
- * the first response, so that it costs no packet of its own.
+ * the first bytes of the owner's, so that it costs no packet of its own. It is held back no longer than this
+ * turn unless the client's first request is here already: a client whose kernel keeps small segments back
+ * (Nagle) sends that request only when its Finished is acknowledged, which the ticket does, and else a timer
+ * 40 ms later.
  */
 static void cork_ticket(conn_t *conn)
 {
@@ -308,6 +325,8 @@ static void cork_ticket(conn_t *conn)
     out_keep(tls, shared->stage, shared->stage_len);
     tls->corked = true;
     shared->stage_len = 0;
+    if (!SSL_has_pending(tls->ssl))
+        loop_defer(shared->loop, &tls->uncork, on_uncork);
 }
 
 conn_result_t conn_tls_handshake(conn_t *conn)

@@ -36,8 +36,9 @@ typedef struct end {
     const char *out;
     size_t out_len, out_at;
     size_t write_cap;
-    struct end *frees; /* freed from a handler */
-    bool quiet;        /* handlers only count */
+    struct end *frees;    /* freed from a handler */
+    bool freed_when_done; /* by the handler that sees the handshake done */
+    bool quiet;           /* handlers only count */
 } end_t;
 
 struct world {
@@ -64,6 +65,8 @@ static void on_handshake(void *owner)
 {
     end_t *end = owner;
     end->handshake = conn_handshake(end->conn);
+    if (end->handshake == CONN_OK && end->freed_when_done)
+        conn_free(&end->conn);
 }
 
 static void on_readable(void *owner)
@@ -868,7 +871,44 @@ static void test_bytes_with_finished(void **state)
     world_free(world);
 }
 
-/* The ticket waits for the first response and leaves in the same segment. */
+/* A client that has said nothing yet may wait for its Finished to be acknowledged: the ticket does that, at
+ * once. */
+static void test_ticket_leaves_by_itself(void **state)
+{
+    (void)state;
+    world_t *world = world_new(TLS13);
+    raw_t raw;
+    raw_connect(world, &raw);
+    raw_handshake(world, &raw);
+    raw_send(&raw);
+    TURN_UNTIL(world, world->a.handshake == CONN_OK);
+    assert_true(conn_flushed(world->a.conn));
+    raw_receive(&raw);
+    char byte;
+    assert_int_equal(SSL_read(raw.ssl, &byte, 1), -1);
+    assert_true(SSL_SESSION_is_resumable(SSL_get_session(raw.ssl)));
+    raw_close(&raw);
+    world_free(world);
+}
+
+/* A connection that goes in the turn of its handshake takes its ticket along. */
+static void test_ticket_of_a_freed_connection(void **state)
+{
+    (void)state;
+    world_t *world = world_new(TLS13);
+    raw_t raw;
+    raw_connect(world, &raw);
+    raw_handshake(world, &raw);
+    raw_send(&raw);
+    world->a.freed_when_done = true;
+    TURN_UNTIL(world, world->a.handshake == CONN_OK);
+    assert_null(world->a.conn);
+    raw_close(&raw);
+    world_free(world);
+}
+
+/* Where the first request came with the handshake, the ticket waits for the response and leaves in the same
+ * segment. */
 static void test_ticket_leaves_with_the_first_bytes(void **state)
 {
     (void)state;
@@ -876,6 +916,7 @@ static void test_ticket_leaves_with_the_first_bytes(void **state)
     raw_t raw;
     raw_connect(world, &raw);
     raw_handshake(world, &raw);
+    assert_int_equal(SSL_write(raw.ssl, "request", 7), 7);
     raw_send(&raw);
     TURN_UNTIL(world, world->a.handshake == CONN_OK);
     assert_true(conn_flushed(world->a.conn)); /* it is none of the owner's bytes */
@@ -981,15 +1022,14 @@ static void test_a_corked_ticket_does_not_hold_back_an_alert(void **state)
     raw_t raw;
     raw_connect(world, &raw);
     raw_handshake(world, &raw);
-    raw_send(&raw);
-    TURN_UNTIL(world, world->a.handshake == CONN_OK);
-    conn_set_owner(world->a.conn, &handlers, &world->a);
-    conn_want_read(world->a.conn, true);
     assert_int_equal(SSL_write(raw.ssl, "bad", 3), 3);
     char *data;
     long len = BIO_get_mem_data(raw.out, &data);
     data[len - 1] ^= 1;
     raw_send(&raw);
+    TURN_UNTIL(world, world->a.handshake == CONN_OK);
+    conn_set_owner(world->a.conn, &handlers, &world->a);
+    conn_want_read(world->a.conn, true);
     TURN_UNTIL(world, world->a.last == CONN_FAILED);
     raw_receive(&raw);
     char byte;
@@ -1121,6 +1161,8 @@ int main(void)
         cmocka_unit_test(test_hangup_is_told_to_the_next_owner),
         cmocka_unit_test(test_connect),
         cmocka_unit_test(test_bytes_with_finished),
+        cmocka_unit_test(test_ticket_leaves_by_itself),
+        cmocka_unit_test(test_ticket_of_a_freed_connection),
         cmocka_unit_test(test_ticket_leaves_with_the_first_bytes),
         cmocka_unit_test(test_key_update_flood),
         cmocka_unit_test(test_key_update_request_flood),
