@@ -19,18 +19,18 @@ struct client {
     h2o_linklist_t link; /* in worker_t.clients */
     worker_t *worker;
     conn_t *conn;
-    conf_listener_kind_t kind;
     const exchange_step_t *steps; /* what its exchanges go through */
-    bool local;                   /* the admin socket or the demo app: no address, no access line */
-    bool counted;                 /* in the shared counts of its address and in connections_open */
-    struct in6_addr address;      /* IPv4 as mapped IPv6 */
-    uint16_t port;                /* the client's */
-    uint16_t local_port;          /* the listener's */
-    client_covers_t covers;
     /* Asks the codec to finish what it has and close: keep-alive off and Connection: close, or GOAWAY. */
     void (*drain)(client_t *client);
     /* Ends it now: every exchange is ended, the connection closed, the memory freed. */
     void (*destroy)(client_t *client);
+    struct in6_addr address; /* IPv4 as mapped IPv6 */
+    uint16_t port;           /* the client's */
+    uint16_t local_port;     /* the listener's */
+    conf_listener_kind_t kind;
+    client_covers_t covers;
+    bool local;   /* the admin socket or the demo app: no address, no access line */
+    bool counted; /* in the shared counts of its address and in connections_open */
 };
 
 /* Called by a codec's _new: copies `accepted` (whose conn it takes over) and enters the worker's list. The

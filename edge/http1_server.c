@@ -13,7 +13,7 @@ static void run_task(loop_task_t *task);
 
 void http1_server_later(http1_server_t *server)
 {
-    loop_defer(loop_of(server), &server->task, run_task);
+    loop_defer(loop_of(server), &server->message->task, run_task);
 }
 
 /* ---- ending
@@ -21,7 +21,8 @@ void http1_server_later(http1_server_t *server)
 
 static void end_exchange(http1_server_t *server, exchange_end_t how)
 {
-    loop_timer_stop(&server->write_timer);
+    loop_timer_stop(&server->message->write_timer);
+    loop_undefer(&server->message->task);
     http1_writer_fini(&server->message->writer);
     server->message = NULL;
     exchange_end(&server->ex, how);
@@ -32,8 +33,6 @@ void http1_server_destroy(http1_server_t *server)
     if (server->ex != NULL)
         end_exchange(server, EXCHANGE_END_CLIENT_GONE);
     loop_timer_stop(&server->read_timer);
-    loop_timer_stop(&server->write_timer);
-    loop_undefer(&server->task);
     buffer_clear(&server->in, held_of(server));
     client_fini(&server->client);
     free(server);
@@ -70,7 +69,7 @@ void http1_server_linger(http1_server_t *server)
         conn_read(server->client.conn, server->client.worker->scratch, CONN_TURN_BYTES, &got);
     if (result == CONN_AGAIN)
         return;
-    server->lingered += got;
+    server->lingered += (uint32_t)got;
     if (result != CONN_OK || server->lingered > LINGER_BYTES)
         http1_server_destroy(server);
 }
@@ -130,10 +129,8 @@ static void finish_cut(http1_server_t *server)
 /* At the end of the turn: what could not be done while calls of the exchange were on the stack. */
 static void run_task(loop_task_t *task)
 {
-    http1_server_t *server = H2O_STRUCT_FROM_MEMBER(http1_server_t, task, task);
-    if (server->ex == NULL)
-        return;
-    message_t *message = server->message;
+    message_t *message = H2O_STRUCT_FROM_MEMBER(message_t, task, task);
+    http1_server_t *server = message->server;
     if (message->cut) {
         finish_cut(server);
         return;

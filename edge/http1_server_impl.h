@@ -24,9 +24,15 @@ typedef enum server_state { SERVER_IDLE, SERVER_HEAD, SERVER_EXCHANGE, SERVER_LI
 
 typedef enum request_body { REQUEST_NONE, REQUEST_LENGTH, REQUEST_CHUNKED, REQUEST_RAW } request_body_t;
 
+typedef struct http1_server http1_server_t;
+
 /* What one exchange needs; in its arena. */
 typedef struct message {
+    http1_server_t *server;
     http1_writer_t writer;
+    loop_timer_t write_timer;
+    conn_stall_t stall;
+    loop_task_t task;
     request_body_t body; /* REQUEST_NONE once it has ended */
     uint64_t remaining;
     chunked_t chunked;
@@ -38,22 +44,20 @@ typedef struct message {
     bool refused;        /* what the client still sends is no request */
 } message_t;
 
-typedef struct http1_server {
+/* As small as can be, since idle connections are many. */
+struct http1_server {
     client_t client;
     server_state_t state;
     bool keep_alive;
     bool draining;
     bool eof; /* the client ended its direction */
+    uint32_t head_seen;
+    uint32_t lingered;
     buffer_t in;
-    size_t head_seen;
-    size_t lingered;
-    exchange_t *ex;
-    message_t *message;
+    exchange_t *ex;     /* NULL between two exchanges */
+    message_t *message; /* of ex */
     loop_timer_t read_timer;
-    loop_timer_t write_timer;
-    conn_stall_t stall;
-    loop_task_t task;
-} http1_server_t;
+};
 
 extern const client_ops_t http1_server_ops;
 

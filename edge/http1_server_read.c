@@ -143,6 +143,7 @@ static void begin_message(http1_server_t *server)
 {
     message_t *message = h2o_mem_alloc_pool(&server->ex->arena, sizeof(*message));
     memset(message, 0, sizeof(*message));
+    message->server = server;
     http1_writer_init(&message->writer, held_of(server));
     server->message = message;
 }
@@ -243,7 +244,7 @@ void http1_server_take_head(http1_server_t *server, str_t data, bool kept)
         }
         if (!kept)
             buffer_append(&server->in, data, held_of(server));
-        server->head_seen = data.n;
+        server->head_seen = (uint32_t)data.n;
         conn_want_read(server->client.conn, true);
         return;
     }

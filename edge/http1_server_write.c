@@ -15,8 +15,9 @@ static uint32_t write_look_ms(const http1_server_t *server)
 
 static void write_expired(loop_timer_t *timer)
 {
-    http1_server_t *server = H2O_STRUCT_FROM_MEMBER(http1_server_t, write_timer, timer);
-    if (!conn_stalled(server->client.conn, &server->stall)) {
+    message_t *message = H2O_STRUCT_FROM_MEMBER(message_t, write_timer, timer);
+    http1_server_t *server = message->server;
+    if (!conn_stalled(server->client.conn, &message->stall)) {
         loop_timer_start(loop_of(server), timer, write_look_ms(server), write_expired);
         return;
     }
@@ -30,16 +31,16 @@ void http1_server_flush(http1_server_t *server)
     uint64_t written = message->writer.written;
     switch (http1_writer_flush(&message->writer, server->client.conn)) {
     case HTTP1_FLUSHED:
-        loop_timer_stop(&server->write_timer);
+        loop_timer_stop(&message->write_timer);
         /* Whoever found no room waits to be told of it, also where everything left at once. */
         conn_want_write(server->client.conn, message->starved);
         if (message->response_ended || message->cut)
             http1_server_later(server);
         break;
     case HTTP1_BLOCKED:
-        if (message->writer.written != written || !loop_timer_running(&server->write_timer)) {
-            server->stall = (conn_stall_t){.looks = 0};
-            loop_timer_start(loop_of(server), &server->write_timer, write_look_ms(server), write_expired);
+        if (message->writer.written != written || !loop_timer_running(&message->write_timer)) {
+            message->stall = (conn_stall_t){.looks = 0};
+            loop_timer_start(loop_of(server), &message->write_timer, write_look_ms(server), write_expired);
         }
         conn_want_write(server->client.conn, true);
         break;
