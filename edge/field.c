@@ -119,6 +119,15 @@ bool field_trailer_allowed(field_id_t id, str_t name)
     return true;
 }
 
+void fields_reserve(h2o_mem_pool_t *pool, fields_t *fields, uint32_t count)
+{
+    assert(fields->capacity == 0);
+    if (count == 0)
+        return;
+    fields->at = h2o_mem_alloc_pool(pool, count * sizeof(fields->at[0]));
+    fields->capacity = count;
+}
+
 void fields_add(h2o_mem_pool_t *pool, fields_t *fields, field_id_t id, str_t name, str_t value)
 {
     if (fields->count == fields->capacity) {

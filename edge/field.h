@@ -82,6 +82,8 @@ bool field_is_single(field_id_t id);
  * `id` is the identity of `name`. */
 bool field_trailer_allowed(field_id_t id, str_t name);
 
+/* Room for exactly `count` fields in an empty section, where that many are about to be added. */
+void fields_reserve(h2o_mem_pool_t *pool, fields_t *fields, uint32_t count);
 /* Appends; the slices are kept, not copied. The array grows in `pool`. */
 void fields_add(h2o_mem_pool_t *pool, fields_t *fields, field_id_t id, str_t name, str_t value);
 /* The first field of that identity (not FIELD_OTHER), or NULL. */

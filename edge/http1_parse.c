@@ -212,6 +212,7 @@ static bool take_field(parser_t *p, const field_t *field)
 
 static bool take_fields(parser_t *p, const http1_lines_t *lines)
 {
+    fields_reserve(p->pool, &p->request->fields, (uint32_t)lines->count);
     for (size_t i = 0; i < lines->count; i++) {
         field_t field;
         if (!http1_lines_field(&lines->at[i], &field))

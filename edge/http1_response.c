@@ -158,6 +158,7 @@ http1_parse_t http1_parse_response(str_t data, size_t last_len, size_t max_bytes
         return HTTP1_INCOMPLETE;
     if (cut != HTTP1_LINES_OK)
         return HTTP1_BAD;
+    fields_reserve(pool, &response->fields, (uint32_t)lines.count);
     for (size_t i = 0; i < lines.count; i++) {
         field_t field;
         if (!http1_lines_field(&lines.at[i], &field) || !take_field(&p, pool, &field))

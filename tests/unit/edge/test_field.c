@@ -156,6 +156,28 @@ static void test_copies(void **state)
     h2o_mem_clear_pool(&pool);
 }
 
+/* A section whose size was known holds no more than it needs, and grows all the same. */
+static void test_reserve(void **state)
+{
+    (void)state;
+    h2o_mem_pool_t pool;
+    fields_t fields = {0};
+    h2o_mem_init_pool(&pool);
+    fields_reserve(&pool, &fields, 0);
+    assert_null(fields.at);
+    fields_reserve(&pool, &fields, 3);
+    const field_t *at = fields.at;
+    for (uint32_t i = 0; i < 3; i++)
+        fields_add(&pool, &fields, FIELD_OTHER, STR("n"), STR("v"));
+    assert_ptr_equal(fields.at, at);
+    assert_int_equal(fields.capacity, 3);
+    fields_add(&pool, &fields, FIELD_VARY, STR("vary"), STR("accept"));
+    assert_int_equal(fields.count, 4);
+    assert_true(str_eq(fields_value(&fields, FIELD_VARY), STR("accept")));
+    assert_true(str_eq(fields.at[0].name, STR("n")));
+    h2o_mem_clear_pool(&pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -163,6 +185,7 @@ int main(void)
         cmocka_unit_test(test_other_names),
         cmocka_unit_test(test_single),
         cmocka_unit_test(test_section),
+        cmocka_unit_test(test_reserve),
         cmocka_unit_test(test_cookies),
         cmocka_unit_test(test_trailers),
         cmocka_unit_test(test_copies),
