@@ -170,7 +170,6 @@ class Edge:
         self.process = None
         self.stderr = self.access = None
         self.expect_deaths = False  # a test that kills workers sets it
-        self.failed_before_stop = False
         self._context = None
         if start:
             self.start()
