@@ -335,6 +335,11 @@ static void test_heads_without_pause(void **state)
         put_get(&unit, stream, true);
         world_raw(world, unit.at + sent, unit.n - sent);
         unit.n = 0;
+        if (stream % 8192 == 1) { /* as many answers' bodies as a fast machine gets to ask for */
+            put(&unit, NGHTTP2_WINDOW_UPDATE, 0, 0, "\0\0\x40\0", 4);
+            world_raw(world, unit.at, unit.n);
+            unit.n = 0;
+        }
         put_get(&unit, stream + 2, true);
         sent = 12;
         world_raw(world, unit.at, sent);
