@@ -18,8 +18,12 @@
 #include "loop.h"
 #include "str.h"
 
-/* The most that one conn_read or conn_write moves, in bytes. */
-#define CONN_TURN_BYTES 65536
+/*
+ * The most that one conn_read or conn_write moves, in bytes. So much less than 64 KiB that it leaves, also as
+ * four TLS records, in one piece: the kernel takes up to 64 KiB with all headers at once (45 segments of 1448
+ * bytes, or one of the loopback's), and what is over would make a packet of its own each time.
+ */
+#define CONN_TURN_BYTES (65536 - 512)
 
 typedef struct conn conn_t;
 

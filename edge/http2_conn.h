@@ -30,8 +30,10 @@
 #define HTTP2_HELD_BYTES (1024 * 1024)
 /* What all grown stream windows of a connection have together above HTTP2_STREAM_WINDOW. */
 #define HTTP2_GROWN_BYTES (512 * 1024)
-/* Bytes of frames gathered for one write. */
-#define HTTP2_OUTPUT_BYTES 65536
+/* Bytes of frames gathered for one write: what conn_write takes in one call. */
+#define HTTP2_OUTPUT_BYTES CONN_TURN_BYTES
+/* Response body bytes that a stream holds: with the headers of their frames they leave in one write. */
+#define HTTP2_ROOM_BYTES (HTTP2_OUTPUT_BYTES - 128)
 /* Frames that wait in nghttp2 for a client that does not read. */
 #define HTTP2_QUEUE_FRAMES 1024
 /* After our last byte: how long, and how many bytes, the client is listened to before the connection goes. */

@@ -7,13 +7,14 @@
 
 #include "http2_conn.h"
 
-/* The largest piece that nghttp2 hands out: a 16 KiB frame, padded, with its header. */
-#define PIECE_MAX (16384 + 9 + 256)
+/* What most turns of a connection say; a body wants the whole at once. */
+#define OUTPUT_FEW_BYTES 16384
 
 static char *reserve(http2_conn_t *conn, size_t n)
 {
     if (conn->output_size + n > conn->output_capacity) {
-        size_t capacity = conn->output_capacity != 0 ? conn->output_capacity : 16384;
+        size_t capacity =
+            conn->output_size + n <= OUTPUT_FEW_BYTES ? OUTPUT_FEW_BYTES : (size_t)HTTP2_OUTPUT_BYTES;
         while (capacity < conn->output_size + n)
             capacity *= 2;
         char *grown = realloc(conn->output, capacity);
@@ -46,7 +47,7 @@ static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const ui
     http2_conn_t *conn = user_data;
     assert(frame->data.padlen == 0); /* no callback chooses any */
     /* nghttp2 hands out one DATA frame after the other within one call: the bound is kept here. */
-    if (conn->output_size + PIECE_MAX > HTTP2_OUTPUT_BYTES)
+    if (conn->output_size + 9 + n > HTTP2_OUTPUT_BYTES)
         return NGHTTP2_ERR_WOULDBLOCK;
     char *at = reserve(conn, 9 + n);
     memcpy(at, header, 9);
@@ -65,7 +66,7 @@ bool http2_output_gather(http2_conn_t *conn)
     assert(!conn->receiving && !conn->sending);
     ssize_t n = 1;
     conn->sending = true;
-    while (conn->output_size + PIECE_MAX <= HTTP2_OUTPUT_BYTES) {
+    while (conn->output_size < HTTP2_OUTPUT_BYTES) { /* a head may reach beyond, by a frame */
         const uint8_t *piece;
         n = nghttp2_session_mem_send(conn->session, &piece);
         if (n <= 0)

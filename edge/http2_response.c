@@ -142,8 +142,8 @@ static size_t room(const exchange_t *ex)
     if (!usable(stream) || stream->response_ended)
         return 0;
     size_t available = http2_stream_available(stream);
-    if (available < EXCHANGE_BODY_BYTES)
-        return EXCHANGE_BODY_BYTES - available;
+    if (available < HTTP2_ROOM_BYTES)
+        return HTTP2_ROOM_BYTES - available;
     stream->room_wanted = true;
     return 0;
 }
@@ -291,7 +291,7 @@ void http2_stream_take(http2_stream_t *stream, char *to, size_t n)
     }
     if (loop_timer_running(&stream->stall_timer))
         watch_stall(stream);
-    if (stream->room_wanted && http2_stream_available(stream) <= EXCHANGE_BODY_BYTES / 2 &&
+    if (stream->room_wanted && http2_stream_available(stream) <= HTTP2_ROOM_BYTES / 2 &&
         !h2o_linklist_is_linked(&stream->roomy))
         h2o_linklist_insert(&conn->roomy, &stream->roomy);
 }
