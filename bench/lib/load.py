@@ -2,6 +2,7 @@
 they took. All run on the load's core, beside the origin."""
 
 import re
+import signal
 import ssl
 import socket
 import statistics
@@ -54,6 +55,35 @@ def wrk(bench, proxy, tls, seconds, path="/", connections=64, script=None, host=
         "p50_us": microseconds(re.search(r"^ +50% +(\S+)$", out, re.M)[1]),
         "p99_us": microseconds(re.search(r"^ +99% +(\S+)$", out, re.M)[1]),
     }
+
+
+class CountedCalls:
+    """Counts a proxy's system calls while the block runs: `total` and `by_name` after it."""
+
+    def __init__(self, bench, proxy):
+        self.out = bench.dir / "strace"
+        self.pids = proxy.pids()
+
+    def __enter__(self):
+        command = ["strace", "-f", "-c", "-o", self.out, *(word for pid in self.pids for word in ("-p", pid))]
+        self.process = subprocess.Popen(
+            list(map(str, command)), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            text=True)
+        waiting = set(self.pids)
+        for line in self.process.stderr:
+            if attached := re.search(r"Process (\d+) attached", line):
+                waiting.discard(attached[1])
+            if not waiting:
+                return self
+        raise LoadError("strace could not attach")
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGINT)
+        self.process.communicate(timeout=30)
+        rows = [line.split() for line in self.out.read_text().splitlines()]
+        counts = [row for row in rows if len(row) >= 5 and row[3].isdigit() and row[-1] != "total"]
+        self.by_name = {row[-1]: int(row[3]) for row in counts}
+        self.total = sum(self.by_name.values())
 
 
 def h2load(bench, proxy, seconds, path="/", connections=32, streams=10, body=None, host=None):
