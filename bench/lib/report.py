@@ -66,6 +66,6 @@ def judge(case, samples):
         met = value <= bound if case.lower_is_better else value >= bound
         sign = "≤" if case.lower_is_better else "≥"
         lines.append(
-            f"target: {sign} {bound:.2f} of {other}: {value:.2f} ({min(values):.2f}–{max(values):.2f}), "
+            f"target: {sign} {bound:.2f} of {other}: {value:.3f} ({min(values):.2f}–{max(values):.2f}), "
             + ("met" if met else "missed"))
     return lines
