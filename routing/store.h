@@ -15,7 +15,11 @@
 #include "hostname.h"
 #include "str.h"
 
-#define STORE_LABEL_MAX 128
+#define STORE_LABEL_MAX      128
+#define STORE_ORIGINS_MAX    512
+#define STORE_BLOCK_TEXT_MAX 64
+/* Blocks in all. */
+#define STORE_BLOCKS_MAX 4096
 
 typedef struct store store_t;
 
@@ -41,7 +45,30 @@ typedef struct store_preview {
     uint64_t version;    /* from a store-wide sequence that is never reused */
     uint64_t created_at; /* unix seconds */
     host_header_t host_header;
+    bool bearer;               /* a bearer token opens it */
+    bool basic;                /* user and password open it; with neither it is public */
+    uint8_t bearer_sha256[32]; /* of the token */
+    uint8_t basic_sha256[32];  /* of "user:password" */
+    uint64_t expires_at;       /* unix seconds; 0: never. From then on it is not found */
+    char label[STORE_LABEL_MAX + 1];
+    char allow_origins[STORE_ORIGINS_MAX + 1]; /* serialized origins, lower case, one space between */
 } store_preview_t;
+
+/* What is refused at once, whoever asks. */
+typedef enum store_block_kind { BLOCK_BOX, BLOCK_PREVIEW, BLOCK_CIDR } store_block_kind_t;
+typedef struct store_block {
+    store_block_kind_t kind;
+    char text[STORE_BLOCK_TEXT_MAX +
+              1]; /* "box", "box-3000", "192.0.2.0/24": as canonical as its kind allows */
+    uint64_t created_at;
+} store_block_t;
+
+/* Keys that sign session cookies: the first signs, both verify. All zero: there is none yet. */
+typedef struct store_cookie_keys {
+    uint8_t current[32];
+    uint8_t previous[32];
+    uint64_t rotated_at; /* unix seconds */
+} store_cookie_keys_t;
 
 typedef struct store_box {
     char id[BOX_ID_MAX + 1];
@@ -74,6 +101,11 @@ MUST_USE store_result_t store_each_preview(store_t *store, bool (*each)(const st
 MUST_USE store_result_t store_each_preview_from(store_t *store, str_t id, uint16_t port, bool box_only,
                                                 bool (*each)(const store_preview_t *, void *), void *arg);
 MUST_USE store_result_t store_each_box(store_t *store, bool (*each)(const store_box_t *, void *), void *arg);
+
+MUST_USE store_result_t store_each_block(store_t *store, bool (*each)(const store_block_t *, void *),
+                                         void *arg);
+/* STORE_NOT_FOUND before the first rotation. */
+MUST_USE store_result_t store_get_cookie_keys(store_t *store, store_cookie_keys_t *out);
 
 /* What the store holds and what it takes. */
 typedef struct store_stats {
@@ -111,6 +143,10 @@ typedef struct store_change {
 MUST_USE store_result_t store_apply(store_t *store, store_change_t *changes, size_t count);
 MUST_USE store_result_t store_put_box(store_t *store, const store_box_t *box);
 MUST_USE store_result_t store_delete_box(store_t *store, str_t id);
+/* Blocks: on disk before it returns; STORE_FULL also where there would be more than STORE_BLOCKS_MAX. */
+MUST_USE store_result_t store_put_block(store_t *store, const store_block_t *block);
+MUST_USE store_result_t store_delete_block(store_t *store, store_block_kind_t kind, str_t text);
+MUST_USE store_result_t store_put_cookie_keys(store_t *store, const store_cookie_keys_t *keys);
 /* Frees the reader slots of processes that died. Returns how many. */
 int store_reap_readers(store_t *store);
 
