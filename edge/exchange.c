@@ -8,6 +8,7 @@
 
 #include <assert.h>
 
+#include "access.h"
 #include "access_log.h"
 #include "client.h"
 #include "forward.h"
@@ -22,6 +23,7 @@
 const exchange_step_t exchange_preview_steps[] = {
     {"host", step_host},     /* is this name ours: 421 */
     {"route", step_route},   /* which preview and which box: 404 */
+    {"access", step_access}, /* may this request see it: 401, 403, 429, or the sign-in page */
     {"limit", step_limit},   /* is there room for it: 503; has it been here before: 508 */
     {"origin", step_origin}, /* to the port in the box, and the response back */
     {NULL, NULL},
@@ -222,6 +224,8 @@ void exchange_response_head(exchange_t *ex)
 {
     ex->times.first_byte_us = (uint32_t)(loop_precise_us() - ex->times.start_us);
     ex->status = ex->response.status;
+    if (ex->session_cookie.n != 0)
+        fields_add(&ex->arena, &ex->response.fields, FIELD_SET_COOKIE, STR("set-cookie"), ex->session_cookie);
     if (ex->response.tunnel) {
         set_state(ex, EXCHANGE_TUNNEL);
         tunnel_open(ex);

@@ -162,13 +162,14 @@ struct exchange {
 
     store_preview_t preview; /* by the route step */
     store_box_t box;
-    bool routed;        /* preview and box are set */
-    buffer_t held;      /* request body taken and not yet passed on, or kept to be sent again */
-    str_t reply_rest;   /* of the body of a local answer: what the client had no room for yet */
-    bool sent_again;    /* a second attempt was made */
-    bool continued;     /* 100 (Continue) went out */
-    loop_timer_t timer; /* of the step or the origin */
-    void *tunnel;       /* frame tracker while a tunnel is open */
+    bool routed;          /* preview and box are set */
+    buffer_t held;        /* request body taken and not yet passed on, or kept to be sent again */
+    str_t reply_rest;     /* of the body of a local answer: what the client had no room for yet */
+    bool sent_again;      /* a second attempt was made */
+    bool continued;       /* 100 (Continue) went out */
+    loop_timer_t timer;   /* of the step or the origin */
+    str_t session_cookie; /* Set-Cookie of the edge's own, for the response's head; empty: none */
+    void *tunnel;         /* frame tracker while a tunnel is open */
 
     char request_id[37];
     const char *local_code; /* the stable word of an answer that the edge made, else NULL */
@@ -204,6 +205,9 @@ void exchange_resume(exchange_t *ex);
  */
 void exchange_reply_error(exchange_t *ex, int status, const char *code, const char *sentence,
                           unsigned retry_after);
+/* The same with further fields (WWW-Authenticate, Allow...). */
+void exchange_reply_error_with(exchange_t *ex, int status, const char *code, const char *sentence,
+                               const fields_t *extra);
 /*
  * Answers with a body that is complete now. `fields` (may be NULL) are added to Content-Type and
  * Content-Length; slices must live as long as the arena. HEAD gets no body. ex->local_code is set by the

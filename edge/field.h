@@ -31,7 +31,9 @@
     X(PROXY_AUTHENTICATE, "proxy-authenticate")                                                              \
     X(PROXY_AUTHORIZATION, "proxy-authorization")                                                            \
     X(PROXY_CONNECTION, "proxy-connection")                                                                  \
+    X(SEC_FETCH_DEST, "sec-fetch-dest")                                                                      \
     X(SEC_FETCH_MODE, "sec-fetch-mode")                                                                      \
+    X(SEC_FETCH_SITE, "sec-fetch-site")                                                                      \
     X(SEC_WEBSOCKET_ACCEPT, "sec-websocket-accept")                                                          \
     X(SEC_WEBSOCKET_KEY, "sec-websocket-key")                                                                \
     X(SEC_WEBSOCKET_VERSION, "sec-websocket-version")                                                        \
@@ -48,6 +50,7 @@
     X(X_FORWARDED_HOST, "x-forwarded-host")                                                                  \
     X(X_FORWARDED_PORT, "x-forwarded-port")                                                                  \
     X(X_FORWARDED_PROTO, "x-forwarded-proto")                                                                \
+    X(X_PREVIEW_TOKEN, "x-preview-token")                                                                    \
     X(X_REQUEST_ID, "x-request-id")                                                                          \
     X(X_REQUESTED_WITH, "x-requested-with")
 

@@ -21,6 +21,15 @@ static const char page_style[] =
     "dl{margin:1.2rem 0 0;padding-top:1rem;border-top:1px solid var(--line);font-size:.85rem;"
     "color:var(--soft)}"
     "dt{float:left;clear:left;width:6.5rem}"
+    "label{display:block;margin:.9rem 0 .3rem;font-size:.9rem}"
+    "input{width:100%;padding:.65rem .75rem;font:inherit;color:inherit;background:var(--paper);"
+    "border:1px solid var(--line);border-radius:9px}"
+    "button,.button{display:block;width:100%;margin-top:1.1rem;padding:.7rem;font:inherit;font-weight:600;"
+    "text-align:center;text-decoration:none;color:var(--paper);background:var(--ink);border:0;border-radius:"
+    "9px;cursor:pointer}"
+    ".problem{padding:.6rem .75rem;border:1px solid #c0392b;border-radius:9px;color:#c0392b}"
+    ".or{margin:1.4rem 0 0;padding-top:1rem;border-top:1px solid "
+    "var(--line);color:var(--soft);font-size:.9rem}"
     "dd{margin:0 0 .3rem 6.5rem;overflow-wrap:anywhere;font-family:ui-monospace,Menlo,Consolas,monospace}";
 
 /* What an error page says under its title, and what its reader can do. */
@@ -114,6 +123,17 @@ static str_t shown(h2o_mem_pool_t *pool, str_t s, size_t max)
     return page_escape(pool, str_make(s.p, s.n < max ? s.n : max));
 }
 
+str_t page_document(h2o_mem_pool_t *pool, str_t title, str_t body)
+{
+    return str_format(pool,
+                      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
+                      "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">"
+                      "<meta name=\"robots\" content=\"noindex\"><title>%.*s</title>"
+                      "<link rel=\"icon\" href=\"data:,\"><style>%s</style></head>\n"
+                      "<body><main>%.*s</main></body></html>\n",
+                      STR_ARG(title), page_style, STR_ARG(body));
+}
+
 str_t page_error(h2o_mem_pool_t *pool, int status, const char *sentence, str_t request_id, str_t host)
 {
     const advice_t *advice = advice_for(status);
@@ -121,13 +141,11 @@ str_t page_error(h2o_mem_pool_t *pool, int status, const char *sentence, str_t r
     str_t where = shown(pool, host, HOST_SHOWN);
     str_t id = shown(pool, request_id, ID_SHOWN);
     str_t host_row = where.n != 0 ? str_format(pool, "<dt>Host</dt><dd>%.*s</dd>", STR_ARG(where)) : STR("");
-    return str_format(pool,
-                      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-                      "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">"
-                      "<meta name=\"robots\" content=\"noindex\"><title>%d %s</title>"
-                      "<link rel=\"icon\" href=\"data:,\"><style>%s</style></head>\n"
-                      "<body><main><p class=\"status\">Error %d</p><h1>%s</h1><p>%.*s</p><p>%s</p>"
-                      "<dl>%.*s<dt>Request id</dt><dd>%.*s</dd></dl></main></body></html>\n",
-                      status, advice->title, page_style, status, advice->title, STR_ARG(what), advice->next,
-                      STR_ARG(host_row), STR_ARG(id));
+    str_t title = str_format(pool, "%d %s", status, advice->title);
+    str_t body =
+        str_format(pool,
+                   "<p class=\"status\">Error %d</p><h1>%s</h1><p>%.*s</p><p>%s</p>"
+                   "<dl>%.*s<dt>Request id</dt><dd>%.*s</dd></dl>",
+                   status, advice->title, STR_ARG(what), advice->next, STR_ARG(host_row), STR_ARG(id));
+    return page_document(pool, title, body);
 }

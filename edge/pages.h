@@ -20,6 +20,10 @@
  */
 str_t page_error(h2o_mem_pool_t *pool, int status, const char *sentence, str_t request_id, str_t host);
 
+/* A whole document in the style of these pages; `title` and `body` are HTML (what is not ours in them is
+ * escaped already). */
+str_t page_document(h2o_mem_pool_t *pool, str_t title, str_t body);
+
 /* `s` with the characters escaped that mean something in HTML text and quoted attributes; control characters
  * and bytes that are not ASCII become '?'. */
 str_t page_escape(h2o_mem_pool_t *pool, str_t s);

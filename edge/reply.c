@@ -6,26 +6,23 @@
 
 #include <jansson.h>
 
+#include "browser.h"
 #include "client.h"
 #include "exchange.h"
 #include "pages.h"
 #include "steps.h"
 #include "worker.h"
 
-/* A person's browser asks for a page: Sec-Fetch-Mode says so, or, from browsers without it, Accept. */
 static bool is_navigation(const request_t *request)
 {
-    if (!str_eq(request->method, STR("GET")) && !str_eq(request->method, STR("HEAD")))
-        return false;
-    if (request->websocket)
-        return false;
-    const field_t *mode = fields_find(&request->fields, FIELD_SEC_FETCH_MODE);
-    if (mode != NULL)
-        return str_eq(mode->value, STR("navigate"));
-    if (fields_find(&request->fields, FIELD_X_REQUESTED_WITH) != NULL)
-        return false;
-    str_t accept = fields_value(&request->fields, FIELD_ACCEPT);
-    return accept.n != 0 && memmem(accept.p, accept.n, "text/html", 9) != NULL;
+    browser_request_t browser = {
+        .method = request->method,
+        .sec_fetch_mode = fields_value(&request->fields, FIELD_SEC_FETCH_MODE),
+        .accept = fields_value(&request->fields, FIELD_ACCEPT),
+        .x_requested_with = fields_value(&request->fields, FIELD_X_REQUESTED_WITH),
+        .upgrade = request->websocket,
+    };
+    return browser_is_navigation(&browser);
 }
 
 void exchange_reply_more(exchange_t *ex)
@@ -74,8 +71,21 @@ static str_t error_json(exchange_t *ex, const char *code, const char *sentence)
     return body;
 }
 
-void exchange_reply_error(exchange_t *ex, int status, const char *code, const char *sentence,
-                          unsigned retry_after)
+/* The fields of every error of the edge's own. */
+static void add_error_fields(exchange_t *ex, fields_t *fields)
+{
+    fields_add(&ex->arena, fields, FIELD_OTHER, STR("cache-control"), STR("no-store"));
+    fields_add(&ex->arena, fields, FIELD_X_REQUEST_ID, STR("x-request-id"), str_from(ex->request_id));
+    /* So that a script of another origin can read what went wrong. */
+    str_t origin = fields_value(&ex->request.fields, FIELD_ORIGIN);
+    if (origin.n != 0) {
+        fields_add(&ex->arena, fields, FIELD_OTHER, STR("access-control-allow-origin"), origin);
+        fields_add(&ex->arena, fields, FIELD_VARY, STR("vary"), STR("Origin"));
+    }
+}
+
+void exchange_reply_error_with(exchange_t *ex, int status, const char *code, const char *sentence,
+                               const fields_t *extra)
 {
     ex->local_code = code;
     if (ex->state >= EXCHANGE_RESPONSE) {
@@ -83,22 +93,24 @@ void exchange_reply_error(exchange_t *ex, int status, const char *code, const ch
         return;
     }
     fields_t fields = {0};
-    fields_add(&ex->arena, &fields, FIELD_OTHER, STR("cache-control"), STR("no-store"));
-    fields_add(&ex->arena, &fields, FIELD_X_REQUEST_ID, STR("x-request-id"), str_from(ex->request_id));
-    if (retry_after != 0)
-        fields_add(&ex->arena, &fields, FIELD_OTHER, STR("retry-after"),
-                   str_format(&ex->arena, "%u", retry_after));
-    /* So that a script of another origin can read what went wrong. */
-    str_t origin = fields_value(&ex->request.fields, FIELD_ORIGIN);
-    if (origin.n != 0) {
-        fields_add(&ex->arena, &fields, FIELD_OTHER, STR("access-control-allow-origin"), origin);
-        fields_add(&ex->arena, &fields, FIELD_VARY, STR("vary"), STR("Origin"));
-    }
+    add_error_fields(ex, &fields);
+    for (uint32_t i = 0; i < extra->count; i++)
+        fields_add(&ex->arena, &fields, extra->at[i].id, extra->at[i].name, extra->at[i].value);
     if (is_navigation(&ex->request)) {
+        fields_add(&ex->arena, &fields, FIELD_OTHER, STR("content-security-policy"), STR(PAGES_CSP));
         str_t page =
             page_error(&ex->arena, status, sentence, str_from(ex->request_id), ex->request.authority);
         exchange_reply(ex, status, STR("text/html; charset=utf-8"), &fields, page);
     } else {
         exchange_reply(ex, status, STR("application/json"), &fields, error_json(ex, code, sentence));
     }
+}
+
+void exchange_reply_error(exchange_t *ex, int status, const char *code, const char *sentence,
+                          unsigned retry_after)
+{
+    fields_t extra = {0};
+    if (retry_after != 0)
+        fields_add(&ex->arena, &extra, FIELD_OTHER, STR("retry-after"), str_decimal(&ex->arena, retry_after));
+    exchange_reply_error_with(ex, status, code, sentence, &extra);
 }

@@ -17,6 +17,8 @@
 #define ROW_CELLS  32768u
 #define KEY_WORDS  ((sizeof(tls_ticket_keys_t) + 7) / 8)
 #define READ_TRIES 1000
+/* (client address, preview) pairs whose failures are remembered. */
+#define LOCKOUT_CELLS 16384
 
 typedef struct client_counts {
     _Atomic uint32_t cell[ROWS][ROW_CELLS];
@@ -32,6 +34,7 @@ typedef struct worker_slot {
 struct shm {
     uint64_t seed[2]; /* constant after shm_new */
     _Atomic uint64_t conf_generation;
+    lockout_t *lockout;     /* constant after shm_new; behind this struct, in the same mapping */
     _Atomic uint32_t slots; /* workers above this never counted a client */
     alignas(64) _Atomic uint64_t epoch;
     alignas(64) shm_role_t controller;
@@ -40,21 +43,33 @@ struct shm {
     worker_slot_t workers[SHM_WORKERS_MAX];
 };
 
+/* The lockout table lies behind the struct. */
+static size_t segment_size(void)
+{
+    return sizeof(shm_t) + lockout_size(LOCKOUT_CELLS);
+}
+
 shm_t *shm_new(const uint8_t seed[16])
 {
-    shm_t *shm = mmap(NULL, sizeof(shm_t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    shm_t *shm = mmap(NULL, segment_size(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shm == MAP_FAILED)
         return NULL;
-    (void)madvise(shm, sizeof(shm_t), MADV_DONTDUMP); /* it holds the ticket keys */
+    (void)madvise(shm, segment_size(), MADV_DONTDUMP); /* it holds the ticket keys */
     memcpy(shm->seed, seed, sizeof(shm->seed));
+    shm->lockout = lockout_init(shm + 1, LOCKOUT_CELLS, seed);
     return shm;
 }
 
 void shm_free(shm_t **shm)
 {
     if (*shm != NULL)
-        munmap(*shm, sizeof(shm_t));
+        munmap(*shm, segment_size());
     *shm = NULL;
+}
+
+lockout_t *shm_lockout(shm_t *shm)
+{
+    return shm->lockout;
 }
 
 const _Atomic uint64_t *shm_epoch(const shm_t *shm)

@@ -14,6 +14,7 @@
 #include <netinet/in.h>
 
 #include "counters.h"
+#include "lockout.h"
 #include "str.h"
 #include "tls.h"
 
@@ -69,6 +70,9 @@ MUST_USE bool shm_client_add(shm_t *shm, unsigned index, const struct in6_addr *
 void shm_client_remove(shm_t *shm, unsigned index, const struct in6_addr *address);
 /* The count of one address over all workers. */
 uint32_t shm_client_count(const shm_t *shm, const struct in6_addr *address);
+
+/* The table of wrong credentials that all workers share. */
+lockout_t *shm_lockout(shm_t *shm);
 
 /*
  * Session ticket keys: put by the supervisor, read by workers. `*seen` (0 at first) is the version that the

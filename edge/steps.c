@@ -12,9 +12,6 @@
 #include "tls.h"
 #include "worker.h"
 
-/* What clients may ask of the edge itself on a preview's host; never reaches a box. */
-#define RESERVED_PATH "/.well-known/boxedge/"
-
 /* A connection's certificate must cover the preview's host, also where the name differs from the SNI (RFC
  * 9110 section 7.4). All preview hosts are one label under the domain, so one look a connection is enough. */
 static bool certificate_covers(client_t *client)
@@ -58,8 +55,7 @@ step_result_t step_route(exchange_t *ex)
         break;
     }
     /* A preview on a box that is not there answers as one that was never made. */
-    if (route == NULL || route->box.state == BOX_UNKNOWN || route->box.state == BOX_GONE ||
-        str_starts(ex->request.target, STR(RESERVED_PATH))) {
+    if (route == NULL || route->box.state == BOX_UNKNOWN || route->box.state == BOX_GONE) {
         exchange_reply_error(ex, 404, "preview_not_found", "There is no preview at this address.", 0);
         return STEP_DONE;
     }

@@ -308,6 +308,7 @@ static bool start(worker_process_t *process, const worker_args_t *args)
     if (!open_store(process))
         return false;
     remake_routes(process);
+    worker->access = access_new(process->store, shm_epoch(worker->shm), shm_lockout(worker->shm));
     if (args->pem_count > 0) {
         worker->tls = make_tls(process, args->pems, args->pem_count, error, sizeof(error));
         if (worker->tls == NULL) {
@@ -354,6 +355,7 @@ static void finish(worker_process_t *process)
     channel_free(&process->supervisor);
     tls_free(&worker->tls);
     routes_free(&worker->routes);
+    access_free(&worker->access);
     if (process->store != NULL)
         store_close(&process->store);
     random_source_free(&worker->random);

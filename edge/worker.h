@@ -5,6 +5,7 @@
 #ifndef BOXEDGE_WORKER_H
 #define BOXEDGE_WORKER_H
 
+#include "access.h"
 #include "access_log.h"
 #include "conf.h"
 #include "counters.h"
@@ -22,6 +23,7 @@ struct worker {
     conf_t *conf; /* the current snapshot; an exchange takes its own reference where it waits */
     tls_t *tls;
     routes_t *routes; /* host name -> preview and box, over the store */
+    access_t *access; /* who may see a preview */
     origin_pool_t *origins;
     access_log_t *log; /* NULL where no lines are written */
     random_source_t *random;

@@ -1,0 +1,15 @@
+/*
+ * The values of a submitted form (application/x-www-form-urlencoded, WHATWG URL section 5.1).
+ */
+#ifndef BOXEDGE_FORM_H
+#define BOXEDGE_FORM_H
+
+#include "str.h"
+
+/*
+ * Decodes the first value named `name` ('+' is a space, %XX a byte) into `out`. Returns false where there is
+ * none, where a % has no two hex digits behind it, or where it exceeds `cap` bytes.
+ */
+MUST_USE bool form_value(str_t body, str_t name, char *out, size_t cap, size_t *len);
+
+#endif

@@ -1,0 +1,406 @@
+/*
+ * The access step. Every form of a credential that a request can show is looked at here and nowhere else;
+ * what matched is taken out of the request, so that the box never sees it, and what did not match stays,
+ * since it belongs to the app.
+ */
+#include "access.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+
+#include "browser.h"
+#include "client.h"
+#include "cookie.h"
+#include "credentials.h"
+#include "rate.h"
+#include "signin.h"
+#include "siphash.h"
+#include "steps.h"
+#include "worker.h"
+
+/* Preflights of one client for one preview: so many at once, then one every so many ms. */
+#define PREFLIGHT_BURST       100
+#define PREFLIGHT_INTERVAL_MS 50
+#define PREFLIGHT_CELLS       4096
+/* Session cookies that one request may carry before the others are not looked at. */
+#define SESSION_TRIES 8
+
+#define TOKEN_PARAMETER STR("preview_token")
+
+struct access {
+    store_t *store;
+    const _Atomic uint64_t *epoch;
+    lockout_t *lockout;
+    uint64_t keys_epoch; /* of `keys` */
+    bool keys_known;
+    store_cookie_keys_t keys;
+    uint64_t preflights[PREFLIGHT_CELLS]; /* rate_take cells; clients that share one share its rate */
+    siphash_key_t hash_key;
+};
+
+access_t *access_new(store_t *store, const _Atomic uint64_t *epoch, lockout_t *lockout)
+{
+    access_t *access = calloc(1, sizeof(*access));
+    assert(access != NULL);
+    access->store = store;
+    access->epoch = epoch;
+    access->lockout = lockout;
+    access->keys_epoch = UINT64_MAX;
+    int made = RAND_bytes((unsigned char *)&access->hash_key, sizeof(access->hash_key));
+    assert(made == 1);
+    return access;
+}
+
+void access_free(access_t **access)
+{
+    if (*access != NULL)
+        OPENSSL_cleanse(*access, sizeof(**access));
+    free(*access);
+    *access = NULL;
+}
+
+lockout_t *access_lockout(access_t *access)
+{
+    return access->lockout;
+}
+
+bool access_session_keys(access_t *access, session_keys_t *keys)
+{
+    uint64_t epoch = atomic_load_explicit(access->epoch, memory_order_acquire);
+    if (epoch != access->keys_epoch) {
+        access->keys_known = store_get_cookie_keys(access->store, &access->keys) == STORE_OK;
+        access->keys_epoch = epoch;
+    }
+    memcpy(keys->current, access->keys.current, sizeof(keys->current));
+    memcpy(keys->previous, access->keys.previous, sizeof(keys->previous));
+    return access->keys_known;
+}
+
+bool access_preflight_allowed(access_t *access, const exchange_t *ex)
+{
+    struct {
+        struct in6_addr client;
+        uint64_t preview;
+    } key = {ex->client->address, ex->preview.version};
+    uint64_t hash = siphash(&access->hash_key, &key, sizeof(key));
+    return rate_take(&access->preflights[hash % PREFLIGHT_CELLS], loop_now(ex->worker->loop),
+                     PREFLIGHT_INTERVAL_MS, PREFLIGHT_BURST);
+}
+
+/* ---- sessions
+ * ---------------------------------------------------------------------------------------------------- */
+
+/* The preview's host as sessions are bound to it: "<id>-<port>.<domain>". */
+static str_t session_host(exchange_t *ex)
+{
+    return str_format(&ex->arena, "%s-%u.%s", ex->preview.id, ex->preview.port,
+                      ex->worker->conf->preview_domain);
+}
+
+static uint64_t now_unix(const exchange_t *ex)
+{
+    return loop_wall_us(ex->worker->loop) / 1000000;
+}
+
+str_t access_session_cookie(exchange_t *ex)
+{
+    session_keys_t keys;
+    char value[SESSION_TEXT_MAX];
+    if (!access_session_keys(ex->worker->access, &keys))
+        return str_make(NULL, 0);
+    size_t n =
+        session_make(&keys, session_host(ex), ex->preview.version, now_unix(ex) + SESSION_SECONDS, value);
+    return str_format(&ex->arena, "%s=%.*s; Path=/; Secure; HttpOnly; SameSite=None; Partitioned; Max-Age=%d",
+                      SESSION_COOKIE, (int)n, value, SESSION_SECONDS);
+}
+
+/* Sessions live on TLS only: their cookie is Secure. */
+static bool has_session(exchange_t *ex)
+{
+    str_t rest = fields_value(&ex->request.fields, FIELD_COOKIE), value;
+    session_keys_t keys;
+    if (ex->client->kind != CONF_LISTENER_TLS || rest.n == 0)
+        return false;
+    bool keyed = false;
+    for (int tries = 0; tries < SESSION_TRIES && cookie_next(&rest, STR(SESSION_COOKIE), &value); tries++) {
+        if (!keyed && !access_session_keys(ex->worker->access, &keys))
+            return false;
+        keyed = true;
+        if (session_valid(&keys, session_host(ex), ex->preview.version, now_unix(ex), value))
+            return true;
+    }
+    return false;
+}
+
+/* The edge's cookie is never the app's business. */
+static void strip_session_cookie(exchange_t *ex)
+{
+    fields_t *fields = &ex->request.fields;
+    for (uint32_t i = 0; i < fields->count; i++) {
+        field_t *field = &fields->at[i];
+        if (field->id != FIELD_COOKIE || memmem(field->value.p, field->value.n, SESSION_COOKIE, 14) == NULL)
+            continue;
+        char *out = h2o_mem_alloc_pool(&ex->arena, field->value.n);
+        field->value = str_make(out, cookie_remove(field->value, STR(SESSION_COOKIE), out, field->value.n));
+    }
+}
+
+/* ---- secrets
+ * ----------------------------------------------------------------------------------------------------- */
+
+static access_check_t check(exchange_t *ex, str_t secret, bool set, const uint8_t sha256[32],
+                            unsigned *retry_after)
+{
+    worker_t *worker = ex->worker;
+    lockout_t *lockout = worker->access->lockout;
+    uint64_t now = loop_now(worker->loop);
+    uint32_t left =
+        lockout != NULL ? lockout_left(lockout, &ex->client->address, ex->preview.version, now) : 0;
+    if (left != 0) {
+        *retry_after = (left + 999) / 1000;
+        return ACCESS_LOCKED;
+    }
+    if (set && secret_matches(secret, sha256))
+        return ACCESS_RIGHT;
+    uint8_t shown[32];
+    secret_hash(secret, shown);
+    if (lockout != NULL)
+        lockout_failed(lockout, &ex->client->address, ex->preview.version, shown, now);
+    return ACCESS_WRONG;
+}
+
+access_check_t access_check_bearer(exchange_t *ex, str_t token, unsigned *retry_after)
+{
+    return check(ex, token, ex->preview.bearer, ex->preview.bearer_sha256, retry_after);
+}
+
+access_check_t access_check_basic(exchange_t *ex, str_t user_password, unsigned *retry_after)
+{
+    return check(ex, user_password, ex->preview.basic, ex->preview.basic_sha256, retry_after);
+}
+
+static void remove_fields(exchange_t *ex, field_id_t id)
+{
+    fields_t *fields = &ex->request.fields;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < fields->count; i++)
+        if (fields->at[i].id != id)
+            fields->at[kept++] = fields->at[i];
+    fields->count = kept;
+}
+
+/* What a request shows, before anything of it was compared. */
+typedef struct shown {
+    str_t authorization; /* the bearer token or "user:password" in Authorization, where the preview takes that
+                            scheme */
+    bool basic;          /* it is the latter */
+    str_t token;         /* X-Preview-Token */
+    str_t query;         /* ?preview_token= of a navigation */
+} shown_t;
+
+static void look_at_authorization(exchange_t *ex, shown_t *shown)
+{
+    const field_t *field = fields_find(&ex->request.fields, FIELD_AUTHORIZATION);
+    if (field == NULL)
+        return;
+    char *out = h2o_mem_alloc_pool(&ex->arena, field->value.n + 1);
+    str_t secret;
+    authorization_scheme_t scheme = authorization_parse(field->value, out, field->value.n + 1, &secret);
+    if (scheme == AUTHORIZATION_BEARER && ex->preview.bearer) {
+        shown->authorization = secret;
+    } else if (scheme == AUTHORIZATION_BASIC && ex->preview.basic) {
+        shown->authorization = secret;
+        shown->basic = true;
+    }
+}
+
+/* Previews with a bearer: the parameter is the edge's, and cut from every request. */
+static void take_query_token(exchange_t *ex, shown_t *shown, bool navigation)
+{
+    str_t target = ex->request.target;
+    if (!ex->preview.bearer || memchr(target.p, '?', target.n) == NULL)
+        return;
+    char *out = h2o_mem_alloc_pool(&ex->arena, target.n);
+    char *value = h2o_mem_alloc_pool(&ex->arena, SECRET_PRESENTED_MAX + 1);
+    size_t out_len, value_len;
+    if (!query_take(target, TOKEN_PARAMETER, out, &out_len, value, SECRET_PRESENTED_MAX, &value_len))
+        return;
+    ex->request.target = str_make(out, out_len);
+    if (navigation && ex->client->kind == CONF_LISTENER_TLS)
+        shown->query = str_make(value, value_len);
+}
+
+/* ---- answers
+ * ----------------------------------------------------------------------------------------------------- */
+
+static step_result_t answer_locked(exchange_t *ex, unsigned retry_after)
+{
+    exchange_reply_error(ex, 429, "locked",
+                         "Too many wrong credentials came from this address. Wait before the next try.",
+                         retry_after);
+    return STEP_DONE;
+}
+
+static step_result_t answer_unauthorized(exchange_t *ex, bool navigation, const char *problem)
+{
+    if (navigation && ex->preview.bearer && ex->client->kind == CONF_LISTENER_TLS) {
+        signin_answer_page(ex, problem);
+        return STEP_DONE;
+    }
+    fields_t fields = {0};
+    str_t host = session_host(ex);
+    if (ex->preview.basic)
+        fields_add(&ex->arena, &fields, FIELD_OTHER, STR("www-authenticate"),
+                   str_format(&ex->arena, "Basic realm=\"%.*s\", charset=\"UTF-8\"", STR_ARG(host)));
+    if (ex->preview.bearer && !navigation)
+        fields_add(&ex->arena, &fields, FIELD_OTHER, STR("www-authenticate"),
+                   str_format(&ex->arena, "Bearer realm=\"%.*s\"", STR_ARG(host)));
+    exchange_reply_error_with(ex, 401, "unauthorized",
+                              problem != NULL ? problem : "This preview asks for credentials.", &fields);
+    return STEP_DONE;
+}
+
+static step_result_t answer_cross_site(exchange_t *ex)
+{
+    exchange_reply_error(
+        ex, 403, "cross_site",
+        "A session is not enough for requests that other sites make. Send the token, or allow the origin.",
+        0);
+    return STEP_DONE;
+}
+
+/* ---- the step
+ * ---------------------------------------------------------------------------------------------------- */
+
+static browser_request_t browser_view(const exchange_t *ex)
+{
+    const fields_t *fields = &ex->request.fields;
+    return (browser_request_t){
+        .method = ex->request.method,
+        .origin = fields_value(fields, FIELD_ORIGIN),
+        .sec_fetch_mode = fields_value(fields, FIELD_SEC_FETCH_MODE),
+        .sec_fetch_site = fields_value(fields, FIELD_SEC_FETCH_SITE),
+        .accept = fields_value(fields, FIELD_ACCEPT),
+        .x_requested_with = fields_value(fields, FIELD_X_REQUESTED_WITH),
+        .access_control_request_method = fields_value(fields, FIELD_ACCESS_CONTROL_REQUEST_METHOD),
+        .has_body = ex->request.has_body,
+        .upgrade = ex->request.websocket,
+    };
+}
+
+str_t access_own_origin(exchange_t *ex)
+{
+    str_t authority = ex->request.authority;
+    if (authority.n > 4 && memcmp(authority.p + authority.n - 4, ":443", 4) == 0)
+        authority.n -= 4;
+    return str_format(&ex->arena, "https://%.*s", STR_ARG(authority));
+}
+
+/* A preflight carries no credentials by design (Fetch standard): it passes without, and nothing of them goes
+ * along. */
+static step_result_t pass_preflight(exchange_t *ex)
+{
+    if (!access_preflight_allowed(ex->worker->access, ex)) {
+        exchange_reply_error(ex, 429, "too_many_preflights", "Too many preflights; try again shortly.", 1);
+        return STEP_DONE;
+    }
+    remove_fields(ex, FIELD_AUTHORIZATION);
+    remove_fields(ex, FIELD_COOKIE);
+    remove_fields(ex, FIELD_X_PREVIEW_TOKEN);
+    return STEP_NEXT;
+}
+
+/* Compares what is shown, in the order of how deliberate it is. Whatever is right is taken out of the
+ * request. */
+static access_check_t judge(exchange_t *ex, const shown_t *shown, unsigned *retry_after)
+{
+    access_check_t result = ACCESS_WRONG;
+    if (shown->token.n != 0)
+        result = access_check_bearer(ex, shown->token, retry_after);
+    if (shown->authorization.n != 0 && result != ACCESS_LOCKED) {
+        bool right = shown->basic ? secret_matches(shown->authorization, ex->preview.basic_sha256)
+                                  : secret_matches(shown->authorization, ex->preview.bearer_sha256);
+        if (result == ACCESS_RIGHT) { /* opened already: an Authorization beside it is the app's, unless it is
+                                         ours too */
+            if (right)
+                remove_fields(ex, FIELD_AUTHORIZATION);
+        } else {
+            result = shown->basic ? access_check_basic(ex, shown->authorization, retry_after)
+                                  : access_check_bearer(ex, shown->authorization, retry_after);
+            if (result == ACCESS_RIGHT)
+                remove_fields(ex, FIELD_AUTHORIZATION);
+        }
+    }
+    return result;
+}
+
+static step_result_t open_private(exchange_t *ex)
+{
+    browser_request_t browser = browser_view(ex);
+    bool navigation = browser_is_navigation(&browser);
+    if (browser_is_preflight(&browser))
+        return pass_preflight(ex);
+
+    shown_t shown = {0};
+    if (ex->preview.bearer)
+        shown.token = fields_value(&ex->request.fields, FIELD_X_PREVIEW_TOKEN);
+    bool session = has_session(ex);
+    look_at_authorization(ex, &shown);
+    take_query_token(ex, &shown, navigation);
+    strip_session_cookie(ex);
+    remove_fields(ex, FIELD_X_PREVIEW_TOKEN);
+
+    unsigned retry_after = 0;
+    bool tried = shown.token.n != 0 || shown.authorization.n != 0;
+    if (session) { /* what else is shown belongs to the app, unless it is right */
+        if (shown.authorization.n != 0 &&
+            secret_matches(shown.authorization,
+                           shown.basic ? ex->preview.basic_sha256 : ex->preview.bearer_sha256)) {
+            remove_fields(ex, FIELD_AUTHORIZATION);
+            return STEP_NEXT;
+        }
+        if (shown.token.n != 0 && ex->preview.bearer &&
+            secret_matches(shown.token, ex->preview.bearer_sha256))
+            return STEP_NEXT;
+        if (shown.query.n != 0) {
+            signin_answer_signed_in(ex, ex->request.target); /* only to have the token out of the address */
+            return STEP_DONE;
+        }
+        return browser_cookie_suffices(&browser, access_own_origin(ex), str_from(ex->preview.allow_origins))
+                   ? STEP_NEXT
+                   : answer_cross_site(ex);
+    }
+    access_check_t result = tried ? judge(ex, &shown, &retry_after) : ACCESS_WRONG;
+    if (shown.query.n != 0 && result == ACCESS_WRONG) {
+        tried = true;
+        result = access_check_bearer(ex, shown.query, &retry_after);
+        if (result == ACCESS_RIGHT) {
+            signin_answer_signed_in(ex, ex->request.target);
+            return STEP_DONE;
+        }
+    }
+    if (result == ACCESS_LOCKED)
+        return answer_locked(ex, retry_after);
+    if (result == ACCESS_WRONG)
+        return answer_unauthorized(ex, navigation,
+                                   tried ? "These credentials are not the ones of this preview." : NULL);
+    if (navigation && shown.basic && ex->client->kind == CONF_LISTENER_TLS)
+        ex->session_cookie = access_session_cookie(ex);
+    return STEP_NEXT;
+}
+
+step_result_t step_access(exchange_t *ex)
+{
+    bool private = ex->preview.bearer || ex->preview.basic;
+    if (str_starts(ex->request.target, STR(RESERVED_PATH))) {
+        signin_answer_reserved(ex);
+        return STEP_DONE;
+    }
+    if (private)
+        return open_private(ex);
+    strip_session_cookie(ex);
+    return STEP_NEXT;
+}

@@ -1,0 +1,47 @@
+/*
+ * Who may see a preview: what a worker needs to judge requests (DESIGN 8, docs/access.md).
+ */
+#ifndef BOXEDGE_ACCESS_H
+#define BOXEDGE_ACCESS_H
+
+#include "exchange.h"
+#include "lockout.h"
+#include "session.h"
+#include "store.h"
+
+/* Paths on preview hosts that are the edge's own, and never reach a box. */
+#define RESERVED_PATH "/.well-known/boxedge/"
+
+typedef struct access access_t;
+
+/* `store` and `lockout` (NULL: no lockout) outlive it; `epoch` is the shared counter of changes. */
+access_t *access_new(store_t *store, const _Atomic uint64_t *epoch, lockout_t *lockout);
+void access_free(access_t **access);
+
+/* The keys that sign cookies, as the store has them now. False where it has none, or cannot be read: then no
+ * session is valid, and none is made. */
+MUST_USE bool access_session_keys(access_t *access, session_keys_t *keys);
+/* NULL: no lockout. */
+lockout_t *access_lockout(access_t *access);
+/* Whether one more preflight of this client for this preview is forwarded now. */
+MUST_USE bool access_preflight_allowed(access_t *access, const exchange_t *ex);
+
+typedef enum access_check { ACCESS_RIGHT, ACCESS_WRONG, ACCESS_LOCKED } access_check_t;
+/*
+ * Judges a secret that a person typed or a URL carried: the bearer token, or "user:password". A wrong one
+ * counts towards the lockout; while that is on, nothing is looked at. `retry_after` gets seconds with
+ * ACCESS_LOCKED.
+ */
+access_check_t access_check_bearer(exchange_t *ex, str_t token, unsigned *retry_after);
+access_check_t access_check_basic(exchange_t *ex, str_t user_password, unsigned *retry_after);
+
+/* The Set-Cookie value of a new session for the exchange's preview, in its arena; empty where none can be
+ * made. */
+str_t access_session_cookie(exchange_t *ex);
+/* "https://<authority>": the preview's own origin, as browsers write it. */
+str_t access_own_origin(exchange_t *ex);
+
+/* The step: passes, or answers 401, 403 or 429, or the sign-in pages. */
+step_result_t step_access(exchange_t *ex);
+
+#endif

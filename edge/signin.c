@@ -1,0 +1,245 @@
+#include "signin.h"
+
+#include <assert.h>
+
+#include "access.h"
+#include "browser.h"
+#include "client.h"
+#include "credentials.h"
+#include "form.h"
+#include "local.h"
+#include "signin_page.h"
+#include "steps.h"
+#include "worker.h"
+
+#define SIGN_IN_PATH  RESERVED_PATH "sign-in"
+#define SIGN_OUT_PATH RESERVED_PATH "sign-out"
+/* A form's body: token, or user and password, and where to go on. */
+#define FORM_BYTES 8192
+#define NEXT_MAX   4096
+
+static const char wrong_token[] = "That is not the token of this preview. It may have been replaced.";
+static const char wrong_password[] =
+    "That is not the user and password of this preview. They may have been replaced.";
+
+static str_t path_of(const exchange_t *ex)
+{
+    str_t target = ex->request.target;
+    const char *mark = memchr(target.p, '?', target.n);
+    return str_make(target.p, mark != NULL ? (size_t)(mark - target.p) : target.n);
+}
+
+/* A path on this host and no other: "//host" and "/\host" lead elsewhere in browsers. */
+static bool is_local_path(str_t path)
+{
+    if (path.n == 0 || path.n > NEXT_MAX || path.p[0] != '/')
+        return false;
+    if (path.n > 1 && (path.p[1] == '/' || path.p[1] == '\\'))
+        return false;
+    for (size_t i = 0; i < path.n; i++)
+        if (path.p[i] <= ' ' || path.p[i] > '~' || path.p[i] == '\\')
+            return false;
+    return true;
+}
+
+/* ---- answers
+ * ----------------------------------------------------------------------------------------------------- */
+
+static void add(exchange_t *ex, fields_t *fields, const char *name, str_t value)
+{
+    fields_add(&ex->arena, fields, field_lookup(str_from(name)), str_from(name), value);
+}
+
+static void redirect(exchange_t *ex, str_t path, str_t set_cookie)
+{
+    fields_t fields = {0};
+    str_t origin = access_own_origin(ex);
+    if (!is_local_path(path))
+        path = STR("/");
+    char *location = h2o_mem_alloc_pool(&ex->arena, origin.n + path.n);
+    memcpy(location, origin.p, origin.n);
+    memcpy(location + origin.n, path.p, path.n);
+    add(ex, &fields, "location", str_make(location, origin.n + path.n));
+    add(ex, &fields, "cache-control", STR("no-store"));
+    add(ex, &fields, "referrer-policy", STR("no-referrer"));
+    if (set_cookie.n != 0)
+        add(ex, &fields, "set-cookie", set_cookie);
+    exchange_reply(ex, 303, STR("text/plain"), &fields, STR("Go on there.\n"));
+}
+
+void signin_answer_signed_in(exchange_t *ex, str_t path)
+{
+    redirect(ex, path, access_session_cookie(ex));
+}
+
+/* The page may be framed by the preview itself and by the origins that it allows; nowhere else does it take a
+ * secret. */
+static str_t security_policy(exchange_t *ex)
+{
+    return str_format(&ex->arena,
+                      "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; "
+                      "frame-ancestors 'self'%s%s",
+                      ex->preview.allow_origins[0] != '\0' ? " " : "", ex->preview.allow_origins);
+}
+
+static void answer_html(exchange_t *ex, int status, str_t policy, str_t page)
+{
+    fields_t fields = {0};
+    add(ex, &fields, "cache-control", STR("no-store"));
+    add(ex, &fields, "referrer-policy", STR("no-referrer"));
+    add(ex, &fields, "x-content-type-options", STR("nosniff"));
+    add(ex, &fields, "content-security-policy", policy);
+    exchange_reply(ex, status, STR("text/html; charset=utf-8"), &fields, page);
+}
+
+/* In a frame of a site that is not allowed, the page offers to open a tab of its own instead of taking a
+ * secret. */
+static bool in_foreign_frame(const exchange_t *ex)
+{
+    str_t dest = fields_value(&ex->request.fields, FIELD_SEC_FETCH_DEST);
+    str_t site = fields_value(&ex->request.fields, FIELD_SEC_FETCH_SITE);
+    return ex->preview.allow_origins[0] == '\0' &&
+           (str_eq(dest, STR("iframe")) || str_eq(dest, STR("frame"))) &&
+           (str_eq(site, STR("cross-site")) || str_eq(site, STR("same-site")));
+}
+
+static void answer_page(exchange_t *ex, int status, str_t next, const char *problem)
+{
+    signin_page_t page = {
+        .box = ex->preview.id,
+        .port = ex->preview.port,
+        .label = ex->preview.label,
+        .action = SIGN_IN_PATH,
+        .next = is_local_path(next) ? next : STR("/"),
+        .bearer = ex->preview.bearer,
+        .basic = ex->preview.basic,
+        .problem = problem,
+    };
+    if (in_foreign_frame(ex))
+        answer_html(ex, status, STR("default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'"),
+                    signin_page_open_tab(&ex->arena, &page));
+    else
+        answer_html(ex, status, security_policy(ex), signin_page_form(&ex->arena, &page));
+}
+
+void signin_answer_page(exchange_t *ex, const char *problem)
+{
+    ex->local_code = "unauthorized";
+    answer_page(ex, 401, ex->request.target, problem);
+}
+
+/* ---- the form
+ * ---------------------------------------------------------------------------------------------------- */
+
+static str_t form_text(exchange_t *ex, str_t body, str_t name, size_t cap)
+{
+    char *out = h2o_mem_alloc_pool(&ex->arena, cap);
+    size_t len;
+    return form_value(body, name, out, cap, &len) ? str_make(out, len) : str_make(NULL, 0);
+}
+
+static access_check_t check_form(exchange_t *ex, str_t body, unsigned *retry_after, const char **problem)
+{
+    str_t token = form_text(ex, body, STR("token"), SECRET_PRESENTED_MAX);
+    if (token.n != 0) {
+        *problem = wrong_token;
+        return access_check_bearer(ex, str_trim(token), retry_after);
+    }
+    str_t user = form_text(ex, body, STR("username"), SECRET_PRESENTED_MAX / 2);
+    str_t password = form_text(ex, body, STR("password"), SECRET_PRESENTED_MAX / 2);
+    *problem = wrong_password;
+    if (user.n == 0 && password.n == 0) {
+        *problem = "Enter the token that came with the address of this preview.";
+        return ACCESS_WRONG;
+    }
+    str_t both = str_format(&ex->arena, "%.*s:%.*s", STR_ARG(user), STR_ARG(password));
+    return access_check_basic(ex, both, retry_after);
+}
+
+static void on_form(exchange_t *ex, str_t body, void *arg)
+{
+    (void)arg;
+    unsigned retry_after = 0;
+    const char *problem;
+    str_t next = form_text(ex, body, STR("next"), NEXT_MAX);
+    switch (check_form(ex, body, &retry_after, &problem)) {
+    case ACCESS_RIGHT:
+        signin_answer_signed_in(ex, next);
+        break;
+    case ACCESS_WRONG:
+        ex->local_code = "unauthorized";
+        answer_page(ex, 401, next, problem);
+        break;
+    case ACCESS_LOCKED:
+        exchange_reply_error(ex, 429, "locked",
+                             "Too many wrong credentials came from this address. Wait before the next try.",
+                             retry_after);
+        break;
+    }
+}
+
+static void sign_out(exchange_t *ex, str_t body, void *arg)
+{
+    (void)body;
+    (void)arg;
+    redirect(ex, STR("/"),
+             STR(SESSION_COOKIE "=; Path=/; Secure; HttpOnly; SameSite=None; Partitioned; Max-Age=0"));
+}
+
+/* Forms count only from pages of this preview itself: other previews are same-site, so the site is not
+ * enough. */
+static bool comes_from_here(exchange_t *ex)
+{
+    const fields_t *fields = &ex->request.fields;
+    str_t origin = fields_value(fields, FIELD_ORIGIN), site = fields_value(fields, FIELD_SEC_FETCH_SITE);
+    if (origin.n != 0 && !origin_is_allowed(origin, access_own_origin(ex), str_make(NULL, 0)))
+        return false;
+    return site.n == 0 || str_eq(site, STR("same-origin")) || str_eq(site, STR("none"));
+}
+
+static bool is_form(const exchange_t *ex)
+{
+    str_t type = fields_value(&ex->request.fields, FIELD_CONTENT_TYPE);
+    str_t form = STR("application/x-www-form-urlencoded");
+    return type.n >= form.n && str_ieq(str_make(type.p, form.n), form) &&
+           (type.n == form.n || type.p[form.n] == ';' || type.p[form.n] == ' ');
+}
+
+static void answer_post(exchange_t *ex, local_handler_t handler)
+{
+    if (!comes_from_here(ex))
+        exchange_reply_error(ex, 403, "cross_site",
+                             "This form counts only when it is sent from the preview's own page.", 0);
+    else if (handler == on_form && !is_form(ex))
+        exchange_reply_error(ex, 415, "unsupported_media_type",
+                             "Send the form as application/x-www-form-urlencoded.", 0);
+    else
+        local_collect(ex, FORM_BYTES, handler, NULL);
+}
+
+static void answer_method(exchange_t *ex)
+{
+    fields_t fields = {0};
+    add(ex, &fields, "allow", STR("GET, HEAD, POST"));
+    exchange_reply_error_with(ex, 405, "method_not_allowed", "Use GET, HEAD or POST.", &fields);
+}
+
+void signin_answer_reserved(exchange_t *ex)
+{
+    bool in = str_eq(path_of(ex), STR(SIGN_IN_PATH)), out = str_eq(path_of(ex), STR(SIGN_OUT_PATH));
+    bool get = str_eq(ex->request.method, STR("GET")) || str_eq(ex->request.method, STR("HEAD"));
+    if ((!in && !out) || !ex->preview.bearer || ex->request.websocket) {
+        exchange_reply_error(ex, 404, "not_found", "There is nothing at this address.", 0);
+    } else if (ex->client->kind != CONF_LISTENER_TLS) {
+        exchange_reply_error(ex, 403, "tls_required", "Sign in over https.", 0);
+    } else if (str_eq(ex->request.method, STR("POST"))) {
+        answer_post(ex, in ? on_form : sign_out);
+    } else if (!get) {
+        answer_method(ex);
+    } else if (in) {
+        answer_page(ex, 200, STR("/"), NULL);
+    } else {
+        answer_html(ex, 200, security_policy(ex),
+                    signin_page_sign_out(&ex->arena, ex->preview.id, ex->preview.port, SIGN_OUT_PATH));
+    }
+}

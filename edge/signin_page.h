@@ -1,0 +1,28 @@
+/*
+ * The pages of signing in and out: plain HTML, no script, nothing from elsewhere. All text that is not ours
+ * is escaped.
+ */
+#ifndef BOXEDGE_SIGNIN_PAGE_H
+#define BOXEDGE_SIGNIN_PAGE_H
+
+#include <h2o.h>
+
+#include "str.h"
+
+typedef struct signin_page {
+    const char *box;
+    uint16_t port;
+    const char *label;  /* may be empty */
+    const char *action; /* where the form goes */
+    str_t next;         /* where to go on, a path */
+    bool bearer;
+    bool basic;
+    const char *problem; /* what was wrong with the last try; NULL: none */
+} signin_page_t;
+
+str_t signin_page_form(h2o_mem_pool_t *pool, const signin_page_t *page);
+/* For a frame of a site that is not allowed: a link that opens the preview in a tab of its own. */
+str_t signin_page_open_tab(h2o_mem_pool_t *pool, const signin_page_t *page);
+str_t signin_page_sign_out(h2o_mem_pool_t *pool, const char *box, uint16_t port, const char *action);
+
+#endif
