@@ -9,8 +9,12 @@
 
 /* Service Restart (RFC 6455 section 7.4.2 and the registry it points to): the client is to connect again. */
 #define CLOSE_SERVICE_RESTART 1012
+/* Policy Violation: who opened it may not see the preview any more. */
+#define CLOSE_POLICY 1008
 
 typedef struct tunnel {
+    h2o_linklist_t link; /* in worker_t.tunnels */
+    exchange_t *ex;
     websocket_frames_t from_box;
     bool closing; /* to be closed at the end of the box's frame */
 } tunnel_t;
@@ -19,27 +23,38 @@ void tunnel_open(exchange_t *ex)
 {
     assert(ex->tunnel == NULL);
     tunnel_t *tunnel = h2o_mem_alloc_pool(&ex->arena, sizeof(*tunnel));
-    *tunnel = (tunnel_t){.closing = false};
+    *tunnel = (tunnel_t){.ex = ex};
+    h2o_linklist_t *all = &ex->worker->tunnels;
+    if (all->next == NULL)
+        h2o_linklist_init_anchor(all);
+    h2o_linklist_insert(all, &tunnel->link);
     ex->tunnel = tunnel;
     counter_add(&ex->worker->counters->tunnels_open, 1);
 }
 
 void tunnel_close(exchange_t *ex)
 {
-    if (ex->tunnel == NULL)
+    tunnel_t *tunnel = ex->tunnel;
+    if (tunnel == NULL)
         return;
+    h2o_linklist_unlink(&tunnel->link);
     ex->tunnel = NULL;
     counter_sub(&ex->worker->counters->tunnels_open, 1);
 }
 
-static void say_goodbye(exchange_t *ex)
+static void say_goodbye(exchange_t *ex, uint16_t code, str_t reason)
 {
     char *frame = h2o_mem_alloc_pool(&ex->arena, WEBSOCKET_CLOSE_MAX);
-    size_t n = websocket_close_frame(CLOSE_SERVICE_RESTART, STR("the edge restarts"), frame);
-    ex->local_code = "drained";
+    size_t n = websocket_close_frame(code, reason, frame);
     ex->client_ops->send_body(ex, str_make(frame, n));
     exchange_answered(ex);
     ex->client_ops->flush(ex);
+}
+
+static void say_restart(exchange_t *ex)
+{
+    ex->local_code = "drained";
+    say_goodbye(ex, CLOSE_SERVICE_RESTART, STR("the edge restarts"));
 }
 
 bool tunnel_pass(exchange_t *ex, str_t *data)
@@ -56,7 +71,7 @@ bool tunnel_pass(exchange_t *ex, str_t *data)
         used += n;
         if (websocket_frames_between(&tunnel->from_box)) {
             ex->client_ops->send_body(ex, str_make(data->p, used));
-            say_goodbye(ex);
+            say_restart(ex);
             return false;
         }
     }
@@ -70,7 +85,7 @@ static void drain_expired(loop_timer_t *timer)
     if (ex->state != EXCHANGE_TUNNEL || ex->response_complete)
         return; /* it has ended meanwhile: nothing more can be said to the client */
     if (websocket_frames_between(&tunnel->from_box))
-        say_goodbye(ex);
+        say_restart(ex);
     else
         tunnel->closing = true;
 }
@@ -84,4 +99,31 @@ void exchange_drain(exchange_t *ex)
     uint32_t step = (uint32_t)ex->request_id[0] & 7;
     uint32_t period = ex->worker->conf->timeouts.drain;
     loop_timer_start(ex->worker->loop, &ex->timer, period / 4 + period * step / 13, drain_expired);
+}
+
+/* Ends a tunnel at once: with a Close frame where one may stand, else by cutting it. */
+static void withdraw(exchange_t *ex, const char *code)
+{
+    tunnel_t *tunnel = ex->tunnel;
+    if (ex->state != EXCHANGE_TUNNEL || ex->response_complete)
+        return;
+    ex->local_code = code;
+    if (websocket_frames_between(&tunnel->from_box))
+        say_goodbye(ex, CLOSE_POLICY, STR("access was withdrawn"));
+    else
+        exchange_cut(ex);
+}
+
+void tunnels_close(worker_t *worker, bool (*doomed)(const exchange_t *ex, const void *arg), const void *arg,
+                   const char *code)
+{
+    h2o_linklist_t *all = &worker->tunnels;
+    if (all->next == NULL)
+        return;
+    for (h2o_linklist_t *at = all->next, *next; at != all; at = next) {
+        next = at->next; /* an exchange ends at the end of the turn only, so the next one stays */
+        exchange_t *ex = H2O_STRUCT_FROM_MEMBER(tunnel_t, link, at)->ex;
+        if (doomed(ex, arg))
+            withdraw(ex, code);
+    }
 }

@@ -17,4 +17,11 @@ void tunnel_close(exchange_t *ex);
  */
 MUST_USE bool tunnel_pass(exchange_t *ex, str_t *data);
 
+/*
+ * Ends the open tunnels of a worker for which `doomed` says so: with Close code 1008 between two frames, else
+ * cut. `code` is the stable word in their access lines.
+ */
+void tunnels_close(worker_t *worker, bool (*doomed)(const exchange_t *ex, const void *arg), const void *arg,
+                   const char *code);
+
 #endif

@@ -31,6 +31,7 @@ struct worker {
     counters_t *counters;   /* this worker's slot in shared memory */
     shm_t *shm;             /* NULL where nothing is shared (the demo app) */
     h2o_linklist_t clients; /* client_t.link */
+    h2o_linklist_t tunnels; /* open ones (tunnel.c); zero-filled is valid */
     uint64_t client_count;
     uint64_t held_bytes; /* in all buffer_t */
     bool draining;
