@@ -28,7 +28,8 @@ typedef struct conf_address {
 typedef struct conf_listener {
     conf_listener_kind_t kind;
     conf_address_t address;
-    char text[64]; /* as it is printed: "127.0.0.1:8443", "[::]:443" */
+    char text[64];       /* as it is printed: "127.0.0.1:8443", "[::]:443" */
+    bool proxy_protocol; /* each connection begins with a PROXY protocol header */
 } conf_listener_t;
 
 /* Where in the file something stands, both from 1; line 0: in no line, but the file as a whole. */

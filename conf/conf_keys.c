@@ -34,6 +34,14 @@ static const conf_key_t listener_rows[] = {
             "previews without TLS, for use behind another proxy; `health` answers `/healthz` and `/readyz`.",
      .example = "tls",
      AT(conf_listener_t, kind)},
+    {.name = "proxy_protocol",
+     .type = CONF_BOOL,
+     .fallback = "false",
+     .doc =
+         "Whether each connection begins with a PROXY protocol header (version 1 or 2), whose address then "
+         "counts as the client's. Whoever reaches such a listener can claim any address, so let only the "
+         "proxy reach it; connections without the header are closed.",
+     AT(conf_listener_t, proxy_protocol)},
 };
 static const conf_table_t listener_table = TABLE(listener_rows);
 

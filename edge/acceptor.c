@@ -24,6 +24,7 @@ struct acceptor {
     int fd;         /* owned by sock */
     int reserve_fd; /* given up for a moment when descriptors run out; -1: none */
     conf_listener_kind_t kind;
+    bool proxy_protocol;
     uint16_t port;
     char text[64];
     loop_timer_t pause;
@@ -66,16 +67,6 @@ static void read_address(const struct sockaddr_storage *from, struct in6_addr *a
     *port = ntohs(in->sin_port);
 }
 
-/* The limit for a client's address: none for a proxy in front of us, and for health checks. */
-static uint32_t limit_for(const acceptor_t *acceptor, const struct in6_addr *address)
-{
-    const conf_t *conf = acceptor->worker->conf;
-    if (acceptor->kind == CONF_LISTENER_HEALTH ||
-        conf_network_has(conf->trusted, conf->trusted_count, address))
-        return 0;
-    return conf->limits.connections_per_client;
-}
-
 static void nothing(void *owner)
 {
     (void)owner;
@@ -93,20 +84,18 @@ static void take(acceptor_t *acceptor, int fd, const struct sockaddr_storage *fr
 
     counter_add(&worker->counters->connections_total, 1);
     read_address(from, &client.address, &client.port);
-    if (!shm_client_add(worker->shm, worker->index, &client.address, limit_for(acceptor, &client.address))) {
+    /* Whose connection it is, and so whose limit counts, is not known before a PROXY protocol header. */
+    if (!client_count(&client, !acceptor->proxy_protocol)) {
         counter_add(&worker->counters->connections_refused_total, 1);
         close(fd);
-        return;
-    }
-    counter_add(&worker->counters->connections_open, 1);
-    client.counted = true;
-    if (acceptor->kind != CONF_LISTENER_TLS) {
+    } else if (acceptor->kind == CONF_LISTENER_TLS || acceptor->proxy_protocol) {
+        if (!greeting_new(&client, fd, acceptor->proxy_protocol)) {
+            client_uncount(&client);
+            counter_add(&worker->counters->connections_refused_total, 1);
+        }
+    } else {
         client.conn = conn_new(worker->loop, fd, NULL, &no_handlers, NULL);
         greeting_finish(&client, false);
-    } else if (!greeting_new(&client, fd)) {
-        counter_sub(&worker->counters->connections_open, 1);
-        shm_client_remove(worker->shm, worker->index, &client.address);
-        counter_add(&worker->counters->connections_refused_total, 1);
     }
 }
 
@@ -196,7 +185,11 @@ acceptor_t *acceptor_new(worker_t *worker, int fd, const conf_listener_t *listen
 {
     struct in6_addr ignored;
     acceptor_t *acceptor = h2o_mem_alloc(sizeof(*acceptor));
-    *acceptor = (acceptor_t){.worker = worker, .fd = fd, .reserve_fd = -1, .kind = listener->kind};
+    *acceptor = (acceptor_t){.worker = worker,
+                             .fd = fd,
+                             .reserve_fd = -1,
+                             .kind = listener->kind,
+                             .proxy_protocol = listener->proxy_protocol};
     read_address(&listener->address.sa, &ignored, &acceptor->port);
     snprintf(acceptor->text, sizeof(acceptor->text), "%s", listener->text);
     open_reserve(acceptor);
@@ -208,7 +201,8 @@ acceptor_t *acceptor_new(worker_t *worker, int fd, const conf_listener_t *listen
 
 bool acceptor_serves(const acceptor_t *acceptor, const conf_listener_t *listener)
 {
-    return acceptor->kind == listener->kind && strcmp(acceptor->text, listener->text) == 0;
+    return acceptor->kind == listener->kind && acceptor->proxy_protocol == listener->proxy_protocol &&
+           strcmp(acceptor->text, listener->text) == 0;
 }
 
 void acceptor_empty_queue(acceptor_t *acceptor)

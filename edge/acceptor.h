@@ -1,6 +1,6 @@
 /*
  * Accepts connections on one listening socket of a worker and makes clients of them: counts them by address,
- * leads TLS through its handshake (greeting.h), and hands them to the codec.
+ * leads them through a PROXY protocol header and TLS (greeting.h), and hands them to the codec.
  *
  * Bounds: a batch a turn, so that a flood does not starve the connections that are open; at
  * limits.connections of the worker, or when descriptors run out, it stops accepting for 100 ms and looks

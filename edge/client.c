@@ -17,17 +17,43 @@ void client_init(client_t *client, const client_t *accepted)
     client->worker->client_count++;
 }
 
+static uint32_t limit_of(const client_t *client)
+{
+    const conf_t *conf = client->worker->conf;
+    if (client->kind == CONF_LISTENER_HEALTH ||
+        conf_network_has(conf->trusted, conf->trusted_count, &client->address))
+        return 0;
+    return conf->limits.connections_per_client;
+}
+
+bool client_count(client_t *client, bool limited)
+{
+    worker_t *worker = client->worker;
+    assert(!client->counted);
+    if (!shm_client_add(worker->shm, worker->index, &client->address, limited ? limit_of(client) : 0))
+        return false;
+    counter_add(&worker->counters->connections_open, 1);
+    client->counted = true;
+    return true;
+}
+
+void client_uncount(client_t *client)
+{
+    worker_t *worker = client->worker;
+    if (!client->counted)
+        return;
+    counter_sub(&worker->counters->connections_open, 1);
+    shm_client_remove(worker->shm, worker->index, &client->address);
+    client->counted = false;
+}
+
 void client_fini(client_t *client)
 {
     worker_t *worker = client->worker;
     assert(h2o_linklist_is_linked(&client->link) && worker->client_count > 0);
     h2o_linklist_unlink(&client->link);
     worker->client_count--;
-    if (client->counted) {
-        counter_sub(&worker->counters->connections_open, 1);
-        shm_client_remove(worker->shm, worker->index, &client->address);
-        client->counted = false;
-    }
+    client_uncount(client);
     if (client->conn != NULL)
         conn_free(&client->conn);
 }

@@ -36,6 +36,13 @@ struct client {
 /* Called by a codec's _new: copies `accepted` (whose conn it takes over) and enters the worker's list. The
  * codec sets drain and destroy and the owner of the connection. */
 void client_init(client_t *client, const client_t *accepted);
+/*
+ * Counts the connection in connections_open and for its address, over all workers. False, with nothing
+ * counted: the address has limits.connections_per_client. Only where `limited`; networks of trusted_proxies
+ * and health checks have no limit. client_uncount takes it back where it was counted.
+ */
+MUST_USE bool client_count(client_t *client, bool limited);
+void client_uncount(client_t *client);
 /* Called by a codec's destroy before it frees itself: leaves the worker's list, closes the connection. */
 void client_fini(client_t *client);
 /* "192.0.2.1" or "2001:db8::1" into `out`, as logs and X-Forwarded-For show it. */

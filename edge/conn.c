@@ -187,6 +187,12 @@ void conn_set_owner(conn_t *conn, const conn_handlers_t *handlers, void *owner)
     conn_hangup_update(conn);
 }
 
+void conn_start_tls(conn_t *conn, SSL *ssl)
+{
+    assert(conn->tls == NULL && conn->end == CONN_OK && !conn->broken && !conn->shut_asked);
+    conn_tls_attach(conn, ssl);
+}
+
 conn_t *conn_connect(loop_t *loop, const struct sockaddr *address, socklen_t len,
                      const conn_handlers_t *handlers, void *owner)
 {

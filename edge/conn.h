@@ -70,6 +70,12 @@ conn_t *conn_connect(loop_t *loop, const struct sockaddr *address, socklen_t len
 int conn_connect_error(conn_t *conn);
 
 /*
+ * Puts TLS over a plain connection of which nothing was read or written through conn_read and conn_write:
+ * `ssl` as in conn_new. For what comes before TLS on the same connection (a PROXY protocol header).
+ */
+void conn_start_tls(conn_t *conn, SSL *ssl);
+
+/*
  * Drives the TLS handshake; call it when readable or writable until it returns CONN_OK. It sets the wants
  * itself. CONN_OK at once where the connection is plain. Application bytes that came with the client's
  * Finished are readable then.

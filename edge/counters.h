@@ -13,6 +13,8 @@
     X(connections_total, "counter", "Client connections accepted")                                           \
     X(connections_open, "gauge", "Client connections open now")                                              \
     X(connections_refused_total, "counter", "Client connections closed at accept, by a limit")               \
+    X(proxy_protocol_failures_total, "counter",                                                              \
+      "Client connections closed because no right PROXY protocol header came")                               \
     X(tls_handshakes_total, "counter", "TLS handshakes completed")                                           \
     X(tls_resumptions_total, "counter", "TLS handshakes that resumed a session")                             \
     X(tls_failures_total, "counter", "TLS handshakes that failed or timed out")                              \

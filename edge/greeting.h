@@ -1,6 +1,10 @@
 /*
- * A client in its TLS handshake: in the worker's list like any client, so that it is counted and ended with
- * the others; becomes an HTTP client by what ALPN says.
+ * A client before HTTP: in its PROXY protocol header, where the listener asks for one, and in its TLS
+ * handshake. It is in the worker's list like any client, so that it is counted and ended with the others;
+ * becomes an HTTP client by what ALPN says.
+ *
+ * From the header on, the client has the address that the header gave: for its limit, for logs, for
+ * everything.
  */
 #ifndef BOXEDGE_GREETING_H
 #define BOXEDGE_GREETING_H
@@ -8,10 +12,11 @@
 #include "client.h"
 
 /*
- * Takes over `fd` and starts the handshake, bounded by timeouts.handshake. `accepted` is the client without a
+ * Takes over `fd`. `header`: a PROXY protocol header comes first; the kinds other than tls have no handshake
+ * after it. All of it together is bounded by timeouts.handshake. `accepted` is the client without a
  * connection; it is copied. False where there is no memory: `fd` is closed and nothing was counted down.
  */
-MUST_USE bool greeting_new(const client_t *accepted, int fd);
+MUST_USE bool greeting_new(const client_t *accepted, int fd, bool header);
 
 /* Makes the HTTP client (`h2`: HTTP/2) from `accepted`, and drains it at once where the worker drains. */
 void greeting_finish(const client_t *accepted, bool h2);

@@ -13,6 +13,7 @@ static void defaults(void **state)
     assert_int_equal(conf->listener_count, 1);
     assert_int_equal(conf->listeners[0].kind, CONF_LISTENER_TLS);
     assert_string_equal(conf->listeners[0].text, "127.0.0.1:8443");
+    assert_false(conf->listeners[0].proxy_protocol);
     assert_int_equal(conf->certificate_count, 0);
     assert_int_equal(conf->trusted_count, 0);
     assert_int_equal(conf->box_count, 0);
@@ -50,7 +51,7 @@ static void every_field(void **state)
                      "listeners:\n"
                      "  - {address: \"0.0.0.0:443\", kind: tls}\n"
                      "  - {address: '[::]:80', kind: redirect}\n"
-                     "  - {address: 127.0.0.1:8080, kind: plain}\n"
+                     "  - {address: 127.0.0.1:8080, kind: plain, proxy_protocol: true}\n"
                      "  - {address: 127.0.0.1:8081, kind: health}\n"
                      "certificates: [{chain: a.pem, key: /k/b.pem}]\n"
                      "workers: 2\nnode: n1\nuser: \"\"\nstate_dir: /s\nrun_dir: r\n"
@@ -70,6 +71,8 @@ static void every_field(void **state)
     assert_int_equal(conf->listeners[1].address.len, sizeof(struct sockaddr_in6));
     assert_int_equal(conf->listeners[1].kind, CONF_LISTENER_REDIRECT);
     assert_int_equal(conf->listeners[2].kind, CONF_LISTENER_PLAIN);
+    assert_true(conf->listeners[2].proxy_protocol);
+    assert_false(conf->listeners[1].proxy_protocol);
     assert_int_equal(conf->listeners[3].kind, CONF_LISTENER_HEALTH);
     assert_int_equal(conf->certificate_count, 1);
     assert_string_equal(conf->certificates[0].chain_path, "/srv/a.pem");
