@@ -4,15 +4,35 @@
 
 #include "bytes.h"
 
-#define PREVIEW_VERSION 1
-#define BOX_VERSION     1
+#define PREVIEW_VERSION_PUBLIC 1
+#define PREVIEW_VERSION        2
+#define BOX_VERSION            1
+#define BLOCK_VERSION          1
+#define KEYS_VERSION           1
 
-void record_encode_preview(const store_preview_t *preview, char out[RECORD_PREVIEW_BYTES])
+#define PREVIEW_PUBLIC_BYTES 18
+#define PREVIEW_FIXED_BYTES  94
+
+#define ACCESS_BEARER 1
+#define ACCESS_BASIC  2
+
+size_t record_encode_preview(const store_preview_t *preview, char out[RECORD_PREVIEW_MAX])
 {
+    size_t label = strlen(preview->label), origins = strlen(preview->allow_origins);
+    assert(label <= STORE_LABEL_MAX && origins <= STORE_ORIGINS_MAX);
     out[0] = PREVIEW_VERSION;
     bytes_put64(out + 1, preview->version);
     bytes_put64(out + 9, preview->created_at);
     out[17] = (char)preview->host_header;
+    out[18] = (char)((preview->bearer ? ACCESS_BEARER : 0) | (preview->basic ? ACCESS_BASIC : 0));
+    bytes_put64(out + 19, preview->expires_at);
+    memcpy(out + 27, preview->bearer_sha256, 32);
+    memcpy(out + 59, preview->basic_sha256, 32);
+    out[91] = (char)label;
+    bytes_put16(out + 92, (uint16_t)origins);
+    memcpy(out + PREVIEW_FIXED_BYTES, preview->label, label);
+    memcpy(out + PREVIEW_FIXED_BYTES + label, preview->allow_origins, origins);
+    return PREVIEW_FIXED_BYTES + label + origins;
 }
 
 void record_encode_box(const store_box_t *box, char out[RECORD_BOX_BYTES])
@@ -31,18 +51,75 @@ static void set_id(char out[BOX_ID_MAX + 1], str_t id)
     out[id.n] = '\0';
 }
 
+/* What version 2 adds. */
+static bool decode_access(str_t record, store_preview_t *out)
+{
+    uint8_t access = (uint8_t)record.p[18];
+    size_t label = (uint8_t)record.p[91], origins = bytes_get16(record.p + 92);
+    if (access > (ACCESS_BEARER | ACCESS_BASIC) || label > STORE_LABEL_MAX || origins > STORE_ORIGINS_MAX ||
+        record.n != PREVIEW_FIXED_BYTES + label + origins)
+        return false;
+    const char *text = record.p + PREVIEW_FIXED_BYTES;
+    if (memchr(text, '\0', label + origins) != NULL)
+        return false;
+    out->bearer = (access & ACCESS_BEARER) != 0;
+    out->basic = (access & ACCESS_BASIC) != 0;
+    out->expires_at = bytes_get64(record.p + 19);
+    memcpy(out->bearer_sha256, record.p + 27, 32);
+    memcpy(out->basic_sha256, record.p + 59, 32);
+    memcpy(out->label, text, label);
+    memcpy(out->allow_origins, text + label, origins);
+    return true;
+}
+
 bool record_decode_preview(str_t record, str_t id, uint16_t port, store_preview_t *out)
 {
-    if (record.n != RECORD_PREVIEW_BYTES || record.p[0] != PREVIEW_VERSION)
+    bool public = record.n == PREVIEW_PUBLIC_BYTES && record.p[0] == PREVIEW_VERSION_PUBLIC;
+    if (!public && (record.n < PREVIEW_FIXED_BYTES || record.p[0] != PREVIEW_VERSION))
         return false;
     uint8_t host_header = (uint8_t)record.p[17];
-    if (host_header > HOST_HEADER_LOCALHOST)
+    *out = (store_preview_t){.port = port};
+    if (host_header > HOST_HEADER_LOCALHOST || (!public && !decode_access(record, out)))
         return false;
     set_id(out->id, id);
-    out->port = port;
     out->version = bytes_get64(record.p + 1);
     out->created_at = bytes_get64(record.p + 9);
     out->host_header = (host_header_t)host_header;
+    return true;
+}
+
+void record_encode_block(const store_block_t *block, char out[RECORD_BLOCK_BYTES])
+{
+    out[0] = BLOCK_VERSION;
+    out[1] = (char)block->kind;
+    bytes_put64(out + 2, block->created_at);
+}
+
+bool record_decode_block(str_t record, str_t text, store_block_t *out)
+{
+    assert(text.n <= STORE_BLOCK_TEXT_MAX);
+    if (record.n != RECORD_BLOCK_BYTES || record.p[0] != BLOCK_VERSION || (uint8_t)record.p[1] > BLOCK_CIDR)
+        return false;
+    *out = (store_block_t){.kind = (store_block_kind_t)record.p[1], .created_at = bytes_get64(record.p + 2)};
+    memcpy(out->text, text.p, text.n);
+    return true;
+}
+
+void record_encode_keys(const store_cookie_keys_t *keys, char out[RECORD_KEYS_BYTES])
+{
+    out[0] = KEYS_VERSION;
+    bytes_put64(out + 1, keys->rotated_at);
+    memcpy(out + 9, keys->current, 32);
+    memcpy(out + 41, keys->previous, 32);
+}
+
+bool record_decode_keys(str_t record, store_cookie_keys_t *out)
+{
+    if (record.n != RECORD_KEYS_BYTES || record.p[0] != KEYS_VERSION)
+        return false;
+    out->rotated_at = bytes_get64(record.p + 1);
+    memcpy(out->current, record.p + 9, 32);
+    memcpy(out->previous, record.p + 41, 32);
     return true;
 }
 

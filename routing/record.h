@@ -1,27 +1,38 @@
 /*
- * What the store keeps about a preview and about a box, as bytes. The first byte is the version of the
- * layout; a record of another version, of another length or with a value outside its range is refused, so
- * that nothing is made up from bytes that a different edge wrote. The name (box id, port) is not in the
- * record.
+ * What the store keeps, as bytes. The first byte is the version of the layout; a record of another version,
+ * of another length or with a value outside its range is refused, so that nothing is made up from bytes that
+ * a different edge wrote. The name (box id, port) is not in the record.
  *
- *   preview, version 1: version (1) | sequence (8) | created_at (8) | host_header (1)
- *   box, version 1:     version (1) | state (1) | generation (8) | address (16) | fixed_port (2)
+ *   preview, version 1: version (1) | sequence (8) | created_at (8) | host_header (1); read only: a public
+ * one preview, version 2: the same, then access (1: 1 bearer, 2 basic) | expires_at (8) | bearer_sha256 (32)
+ * | basic_sha256 (32) | length of label (1) | length of allow_origins (2) | label | allow_origins box,
+ * version 1:     version (1) | state (1) | generation (8) | address (16) | fixed_port (2) block, version 1:
+ * version (1) | kind (1) | created_at (8) keys, version 1:    version (1) | rotated_at (8) | current (32) |
+ * previous (32)
  */
 #ifndef BOXEDGE_RECORD_H
 #define BOXEDGE_RECORD_H
 
 #include "store.h"
 
-#define RECORD_PREVIEW_BYTES 18
-#define RECORD_BOX_BYTES     28
+#define RECORD_PREVIEW_MAX (94 + STORE_LABEL_MAX + STORE_ORIGINS_MAX)
+#define RECORD_BOX_BYTES   28
+#define RECORD_BLOCK_BYTES 10
+#define RECORD_KEYS_BYTES  73
 
-/* Writes all RECORD_…_BYTES. */
-void record_encode_preview(const store_preview_t *preview, char out[RECORD_PREVIEW_BYTES]);
+/* Returns the record's length. */
+size_t record_encode_preview(const store_preview_t *preview, char out[RECORD_PREVIEW_MAX]);
+/* These write all RECORD_…_BYTES. */
+void record_encode_block(const store_block_t *block, char out[RECORD_BLOCK_BYTES]);
+void record_encode_keys(const store_cookie_keys_t *keys, char out[RECORD_KEYS_BYTES]);
 void record_encode_box(const store_box_t *box, char out[RECORD_BOX_BYTES]);
 
 /* Fills *out with the record and the name, at most BOX_ID_MAX bytes of id (asserted). False where the record
  * is refused. */
 MUST_USE bool record_decode_preview(str_t record, str_t id, uint16_t port, store_preview_t *out);
+/* `text` is the block's name, at most STORE_BLOCK_TEXT_MAX bytes (asserted). */
+MUST_USE bool record_decode_block(str_t record, str_t text, store_block_t *out);
+MUST_USE bool record_decode_keys(str_t record, store_cookie_keys_t *out);
 MUST_USE bool record_decode_box(str_t record, str_t id, store_box_t *out);
 
 #endif

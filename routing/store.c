@@ -5,14 +5,7 @@
 #include <stdlib.h>
 
 #include "record.h"
-#include "table.h"
-
-struct store {
-    table_t *previews; /* durable */
-    table_t *boxes;    /* volatile */
-    uint64_t map_bytes;
-    char error[TABLE_ERROR_MAX];
-};
+#include "store_impl.h"
 
 store_t *store_open(const char *durable_dir, const char *volatile_dir, uint64_t map_bytes, bool writer,
                     char *error, size_t error_len)
@@ -30,8 +23,8 @@ store_t *store_open(const char *durable_dir, const char *volatile_dir, uint64_t 
         options.synced = false;
         store->boxes = table_open(&options, store->error);
     }
-    if (store->boxes == NULL) {
-        snprintf(error, error_len, "%s: %s", options.dir, store->error);
+    if (store->boxes == NULL || !store_open_rules(store, durable_dir, writer)) {
+        snprintf(error, error_len, "%s: %s", store->boxes == NULL ? options.dir : durable_dir, store->error);
         store_close(&store);
     }
     return store;
@@ -43,6 +36,7 @@ void store_close(store_t **store)
         return;
     table_close(&(*store)->previews);
     table_close(&(*store)->boxes);
+    table_close(&(*store)->rules);
     free(*store);
     *store = NULL;
 }
@@ -52,7 +46,7 @@ const char *store_error(const store_t *store)
     return store->error;
 }
 
-static store_result_t refused(store_t *store, const char *why, str_t id)
+store_result_t store_refused(store_t *store, const char *why, str_t id)
 {
     snprintf(store->error, sizeof(store->error), "%s: %.*s", why, id.n > BOX_ID_MAX ? BOX_ID_MAX : (int)id.n,
              id.p);
@@ -69,7 +63,7 @@ store_result_t store_get_preview(store_t *store, str_t id, uint16_t port, store_
     str_t record;
     result = table_find(store->previews, id, port, &record);
     if (result == STORE_OK && !record_decode_preview(record, id, port, out))
-        result = refused(store, "this edge cannot read the record of a preview", id);
+        result = store_refused(store, "this edge cannot read the record of a preview", id);
     table_read_end(store->previews);
     return result;
 }
@@ -82,7 +76,7 @@ store_result_t store_get_box(store_t *store, str_t id, store_box_t *out)
     str_t record;
     result = table_find(store->boxes, id, 0, &record);
     if (result == STORE_OK && !record_decode_box(record, id, out))
-        result = refused(store, "this edge cannot read the record of box", id);
+        result = store_refused(store, "this edge cannot read the record of box", id);
     table_read_end(store->boxes);
     return result;
 }
@@ -147,7 +141,7 @@ store_result_t store_each_box(store_t *store, bool (*each)(const store_box_t *, 
     return result;
 }
 
-static store_result_t stats_of(table_t *table, table_stats_t *out)
+store_result_t store_table_stats(table_t *table, table_stats_t *out)
 {
     store_result_t result = table_read_begin(table);
     if (result != STORE_OK)
@@ -160,9 +154,9 @@ static store_result_t stats_of(table_t *table, table_stats_t *out)
 store_result_t store_get_stats(store_t *store, store_stats_t *out)
 {
     table_stats_t previews, boxes;
-    store_result_t result = stats_of(store->previews, &previews);
+    store_result_t result = store_table_stats(store->previews, &previews);
     if (result == STORE_OK)
-        result = stats_of(store->boxes, &boxes);
+        result = store_table_stats(store->boxes, &boxes);
     if (result != STORE_OK)
         return result;
     *out = (store_stats_t){.previews = previews.records,
@@ -203,16 +197,18 @@ static store_result_t make_preview(store_t *store, store_change_t *change)
     store_result_t result = table_next(store->previews, &preview->version);
     if (result != STORE_OK)
         return result;
-    char record[RECORD_PREVIEW_BYTES];
-    record_encode_preview(preview, record);
-    return table_put(store->previews, id, preview->port, str_make(record, sizeof(record)));
+    char record[RECORD_PREVIEW_MAX];
+    size_t n = record_encode_preview(preview, record);
+    return table_put(store->previews, id, preview->port, str_make(record, n));
 }
 
 static bool preview_valid(const store_preview_t *preview)
 {
     str_t id = id_of(preview->id);
     return box_id_valid(id) && preview->port != 0 && preview_label_fits(id, preview->port) &&
-           preview->host_header <= HOST_HEADER_LOCALHOST;
+           preview->host_header <= HOST_HEADER_LOCALHOST &&
+           memchr(preview->label, '\0', sizeof(preview->label)) != NULL &&
+           memchr(preview->allow_origins, '\0', sizeof(preview->allow_origins)) != NULL;
 }
 
 /* STORE_OK where there is something to be committed, STORE_NOT_FOUND where nothing was changed. */
@@ -222,7 +218,7 @@ static store_result_t make_previews(store_t *store, const work_t *work)
     for (size_t i = 0; i < work->count; i++) {
         store_change_t *change = &work->changes[i];
         if (!change->remove && !preview_valid(&change->preview)) {
-            change->result = refused(store, "not a preview", id_of(change->preview.id));
+            change->result = store_refused(store, "not a preview", id_of(change->preview.id));
             continue;
         }
         change->result = make_preview(store, change);
@@ -335,7 +331,7 @@ store_result_t store_put_box(store_t *store, const store_box_t *box)
 {
     str_t id = id_of(box->id);
     if (!box_id_valid(id) || box->state == BOX_UNKNOWN || box->state > BOX_GONE)
-        return refused(store, "not a box", id);
+        return store_refused(store, "not a box", id);
     return do_work(store, &(work_t){.kind = WORK_PUT_BOX, .table = store->boxes, .box_id = id, .box = box});
 }
 
@@ -348,5 +344,6 @@ store_result_t store_delete_box(store_t *store, str_t id)
 
 int store_reap_readers(store_t *store)
 {
-    return table_reap_readers(store->previews) + table_reap_readers(store->boxes);
+    return table_reap_readers(store->previews) + table_reap_readers(store->boxes) +
+           table_reap_readers(store->rules);
 }

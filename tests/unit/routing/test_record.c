@@ -6,8 +6,14 @@
 
 #include <cmocka.h>
 
-static const store_preview_t preview = {
-    .version = 0x0102030405060708u, .created_at = 0xfffffffffffffffeu, .host_header = HOST_HEADER_LOCALHOST};
+static const store_preview_t preview = {.version = 0x0102030405060708u,
+                                        .created_at = 0xfffffffffffffffeu,
+                                        .host_header = HOST_HEADER_LOCALHOST,
+                                        .bearer = true,
+                                        .bearer_sha256 = {9, 8, 7},
+                                        .expires_at = 0x8000000000000001u,
+                                        .label = "my app",
+                                        .allow_origins = "https://a.example"};
 static const store_box_t box = {.state = BOX_GONE,
                                 .generation = 0x1122334455667788u,
                                 .address = {{{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}}},
@@ -16,16 +22,55 @@ static const store_box_t box = {.state = BOX_GONE,
 static void test_preview(void **state)
 {
     (void)state;
-    char record[RECORD_PREVIEW_BYTES];
-    record_encode_preview(&preview, record);
+    char record[RECORD_PREVIEW_MAX];
+    size_t n = record_encode_preview(&preview, record);
     store_preview_t got;
-    assert_true(record_decode_preview(str_make(record, sizeof(record)), STR("a-b"), 65535, &got));
+    assert_true(record_decode_preview(str_make(record, n), STR("a-b"), 65535, &got));
     assert_string_equal(got.id, "a-b");
     assert_int_equal(got.port, 65535);
     assert_true(got.version == preview.version && got.created_at == preview.created_at);
     assert_int_equal(got.host_header, HOST_HEADER_LOCALHOST);
+    assert_true(got.bearer && !got.basic);
+    assert_true(got.expires_at == preview.expires_at);
+    assert_memory_equal(got.bearer_sha256, preview.bearer_sha256, 32);
+    assert_string_equal(got.label, "my app");
+    assert_string_equal(got.allow_origins, "https://a.example");
     /* The layout is a promise to later edges. */
-    assert_memory_equal(record, "\1\x08\7\6\5\4\3\2\1\xfe\xff\xff\xff\xff\xff\xff\xff\1", sizeof(record));
+    assert_int_equal(n, 94 + 6 + 17);
+    assert_memory_equal(record, "\2\x08\7\6\5\4\3\2\1\xfe\xff\xff\xff\xff\xff\xff\xff\1\1", 19);
+}
+
+/* What an edge without access control wrote is a public preview. */
+static void test_preview_of_version_1(void **state)
+{
+    (void)state;
+    store_preview_t got;
+    memset(&got, 0xff, sizeof(got));
+    str_t record = STR("\1\x08\7\6\5\4\3\2\1\xfe\xff\xff\xff\xff\xff\xff\xff\1");
+    assert_true(record_decode_preview(record, STR("a"), 1, &got));
+    assert_true(!got.bearer && !got.basic && got.expires_at == 0);
+    assert_string_equal(got.label, "");
+    assert_string_equal(got.allow_origins, "");
+    assert_int_equal(got.host_header, HOST_HEADER_LOCALHOST);
+}
+
+static void test_block_and_keys(void **state)
+{
+    (void)state;
+    char record[RECORD_KEYS_BYTES];
+    store_block_t block = {.kind = BLOCK_CIDR, .created_at = 77}, got;
+    record_encode_block(&block, record);
+    assert_true(record_decode_block(str_make(record, RECORD_BLOCK_BYTES), STR("192.0.2.0/24"), &got));
+    assert_int_equal(got.kind, BLOCK_CIDR);
+    assert_int_equal(got.created_at, 77);
+    assert_string_equal(got.text, "192.0.2.0/24");
+    record[1] = BLOCK_CIDR + 1;
+    assert_false(record_decode_block(str_make(record, RECORD_BLOCK_BYTES), STR("x"), &got));
+    store_cookie_keys_t keys = {.current = {1}, .previous = {2}, .rotated_at = 3}, read;
+    record_encode_keys(&keys, record);
+    assert_true(record_decode_keys(str_make(record, sizeof(record)), &read));
+    assert_memory_equal(&read, &keys, sizeof(keys));
+    assert_false(record_decode_keys(str_make(record, sizeof(record) - 1), &read));
 }
 
 static void test_box(void **state)
@@ -52,14 +97,13 @@ static void test_box(void **state)
 static void test_other_versions_are_refused(void **state)
 {
     (void)state;
-    char record[RECORD_BOX_BYTES];
+    char record[RECORD_PREVIEW_MAX];
     store_preview_t p;
     store_box_t b;
     for (unsigned version = 0; version < 256; version++) {
-        record_encode_preview(&preview, record);
+        size_t n = record_encode_preview(&preview, record);
         record[0] = (char)version;
-        assert_int_equal(record_decode_preview(str_make(record, RECORD_PREVIEW_BYTES), STR("a"), 1, &p),
-                         version == 1);
+        assert_int_equal(record_decode_preview(str_make(record, n), STR("a"), 1, &p), version == 2);
         record_encode_box(&box, record);
         record[0] = (char)version;
         assert_int_equal(record_decode_box(str_make(record, RECORD_BOX_BYTES), STR("a"), &b), version == 1);
@@ -71,12 +115,11 @@ static void test_other_lengths_are_refused(void **state)
     (void)state;
     store_preview_t p;
     store_box_t b;
-    for (size_t n = 0; n < 64; n++) {
-        char *record = calloc(1, n + RECORD_BOX_BYTES);
+    for (size_t n = 0; n < 200; n++) {
+        char *record = calloc(1, n + RECORD_PREVIEW_MAX);
         assert_non_null(record);
-        record_encode_preview(&preview, record);
-        assert_int_equal(record_decode_preview(str_make(record, n), STR("a"), 1, &p),
-                         n == RECORD_PREVIEW_BYTES);
+        size_t right = record_encode_preview(&preview, record);
+        assert_int_equal(record_decode_preview(str_make(record, n), STR("a"), 1, &p), n == right);
         record_encode_box(&box, record);
         assert_int_equal(record_decode_box(str_make(record, n), STR("a"), &b), n == RECORD_BOX_BYTES);
         free(record);
@@ -86,14 +129,20 @@ static void test_other_lengths_are_refused(void **state)
 static void test_values_out_of_range_are_refused(void **state)
 {
     (void)state;
-    char record[RECORD_BOX_BYTES];
+    char record[RECORD_PREVIEW_MAX];
     store_preview_t p;
     store_box_t b;
     for (unsigned value = 0; value < 256; value++) {
-        record_encode_preview(&preview, record);
+        size_t n = record_encode_preview(&preview, record);
         record[17] = (char)value;
-        assert_int_equal(record_decode_preview(str_make(record, RECORD_PREVIEW_BYTES), STR("a"), 1, &p),
+        assert_int_equal(record_decode_preview(str_make(record, n), STR("a"), 1, &p),
                          value <= HOST_HEADER_LOCALHOST);
+        record_encode_preview(&preview, record);
+        record[18] = (char)value;
+        assert_int_equal(record_decode_preview(str_make(record, n), STR("a"), 1, &p), value <= 3);
+        record_encode_preview(&preview, record);
+        record[91] = (char)value; /* a label of another length */
+        assert_int_equal(record_decode_preview(str_make(record, n), STR("a"), 1, &p), value == 6);
         record_encode_box(&box, record);
         record[1] = (char)value;
         assert_int_equal(record_decode_box(str_make(record, RECORD_BOX_BYTES), STR("a"), &b),
@@ -105,6 +154,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_preview),
+        cmocka_unit_test(test_preview_of_version_1),
+        cmocka_unit_test(test_block_and_keys),
         cmocka_unit_test(test_box),
         cmocka_unit_test(test_other_versions_are_refused),
         cmocka_unit_test(test_other_lengths_are_refused),

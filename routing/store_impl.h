@@ -1,0 +1,26 @@
+/*
+ * What the files of the store share (store.c, store_rules.c); nobody else's.
+ */
+#ifndef BOXEDGE_STORE_IMPL_H
+#define BOXEDGE_STORE_IMPL_H
+
+#include "store.h"
+#include "table.h"
+
+struct store {
+    table_t *previews; /* durable */
+    table_t *boxes;    /* volatile */
+    table_t *rules;    /* durable: blocks and cookie keys */
+    uint64_t map_bytes;
+    char error[TABLE_ERROR_MAX];
+};
+
+/* Notes why something is refused, and returns STORE_FAILED. */
+store_result_t store_refused(store_t *store, const char *why, str_t id);
+/* table_get_stats in a transaction of its own. */
+MUST_USE store_result_t store_table_stats(table_t *table, table_stats_t *out);
+/* Opens store->rules in a directory of its own under the durable one; the writer makes it. False with
+ * store->error. */
+MUST_USE bool store_open_rules(store_t *store, const char *durable_dir, bool writer);
+
+#endif

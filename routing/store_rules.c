@@ -1,0 +1,162 @@
+/*
+ * The rules that stand beside previews: what is blocked, and the keys of session cookies. They have a small
+ * environment of their own, so that a store that is full of previews can still block one. Names: a blocked
+ * box is (id, 0), a blocked preview (id, port), a blocked network its text, which is no box id, with port 0.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "record.h"
+#include "store_impl.h"
+
+#define RULES_MAP_BYTES (16 << 20)
+/* No box is called so. */
+#define KEYS_NAME STR("@cookie-keys")
+
+bool store_open_rules(store_t *store, const char *durable_dir, bool writer)
+{
+    char dir[4096];
+    int n = snprintf(dir, sizeof(dir), "%s/rules", durable_dir);
+    if (n < 0 || (size_t)n >= sizeof(dir)) {
+        snprintf(store->error, sizeof(store->error), "the path is too long");
+        return false;
+    }
+    if (writer && mkdir(dir, 0700) != 0 && errno != EEXIST) {
+        snprintf(store->error, sizeof(store->error), "cannot make the directory rules: %s", strerror(errno));
+        return false;
+    }
+    table_options_t options = {.dir = dir, .map_bytes = RULES_MAP_BYTES, .writer = writer, .synced = true};
+    store->rules = table_open(&options, store->error);
+    return store->rules != NULL;
+}
+
+/* ---- names ---- */
+
+typedef struct rule_name {
+    str_t id;
+    uint16_t port;
+} rule_name_t;
+
+/* "<id>-<port>" apart; false where it is no such name. */
+static bool preview_name(str_t text, rule_name_t *name)
+{
+    const char *dash = text.n != 0 ? memrchr(text.p, '-', text.n) : NULL;
+    uint64_t port;
+    if (dash == NULL)
+        return false;
+    name->id = str_make(text.p, (size_t)(dash - text.p));
+    str_t digits = str_from_offset(text, name->id.n + 1);
+    if (!box_id_valid(name->id) || digits.n == 0 || digits.p[0] == '0' || !str_to_uint(digits, 65535, &port))
+        return false;
+    name->port = (uint16_t)port;
+    return true;
+}
+
+static bool name_of(store_block_kind_t kind, str_t text, rule_name_t *name)
+{
+    *name = (rule_name_t){text, 0};
+    switch (kind) {
+    case BLOCK_BOX:
+        return box_id_valid(text);
+    case BLOCK_PREVIEW:
+        return preview_name(text, name);
+    case BLOCK_CIDR: /* whether it is a network is for who made the text; here only that it is no box id */
+        return text.n != 0 && text.n <= BOX_ID_MAX && memchr(text.p, '/', text.n) != NULL;
+    }
+    return false;
+}
+
+/* ---- readers ---- */
+
+typedef struct block_walk {
+    bool (*each)(const store_block_t *, void *);
+    void *arg;
+} block_walk_t;
+
+static bool on_rule(str_t id, uint16_t port, str_t record, void *arg)
+{
+    block_walk_t *walk = arg;
+    store_block_t block;
+    char text[STORE_BLOCK_TEXT_MAX + 1];
+    if (str_eq(id, KEYS_NAME))
+        return true;
+    int n = port != 0 ? snprintf(text, sizeof(text), "%.*s-%u", STR_ARG(id), port)
+                      : snprintf(text, sizeof(text), "%.*s", STR_ARG(id));
+    assert(n > 0 && (size_t)n < sizeof(text));
+    return !record_decode_block(record, str_make(text, (size_t)n), &block) || walk->each(&block, walk->arg);
+}
+
+store_result_t store_each_block(store_t *store, bool (*each)(const store_block_t *, void *), void *arg)
+{
+    block_walk_t walk = {each, arg};
+    store_result_t result = table_read_begin(store->rules);
+    if (result != STORE_OK)
+        return result;
+    result = table_each(store->rules, STR(""), 0, on_rule, &walk);
+    table_read_end(store->rules);
+    return result;
+}
+
+store_result_t store_get_cookie_keys(store_t *store, store_cookie_keys_t *out)
+{
+    store_result_t result = table_read_begin(store->rules);
+    if (result != STORE_OK)
+        return result;
+    str_t record;
+    result = table_find(store->rules, KEYS_NAME, 0, &record);
+    if (result == STORE_OK && !record_decode_keys(record, out))
+        result = store_refused(store, "the record cannot be read", KEYS_NAME);
+    table_read_end(store->rules);
+    return result;
+}
+
+/* ---- the writer ---- */
+
+/* Puts (or with record.p NULL deletes) one rule in a transaction of its own. */
+static store_result_t change_rule(store_t *store, const rule_name_t *name, str_t record)
+{
+    store_result_t result = table_write_begin(store->rules);
+    if (result != STORE_OK)
+        return result;
+    result = record.p != NULL ? table_put(store->rules, name->id, name->port, record)
+                              : table_delete(store->rules, name->id, name->port);
+    if (result == STORE_OK)
+        return table_write_commit(store->rules);
+    table_write_abort(store->rules);
+    return result;
+}
+
+store_result_t store_put_block(store_t *store, const store_block_t *block)
+{
+    rule_name_t name;
+    str_t text = str_make(block->text, strnlen(block->text, sizeof(block->text)));
+    if (!name_of(block->kind, text, &name))
+        return store_refused(store, "not a block", text);
+    table_stats_t stats;
+    store_result_t result = store_table_stats(store->rules, &stats);
+    if (result != STORE_OK)
+        return result;
+    if (stats.records > STORE_BLOCKS_MAX) /* the cookie keys are one of them */
+        return STORE_FULL;
+    char record[RECORD_BLOCK_BYTES];
+    record_encode_block(block, record);
+    return change_rule(store, &name, str_make(record, sizeof(record)));
+}
+
+store_result_t store_delete_block(store_t *store, store_block_kind_t kind, str_t text)
+{
+    rule_name_t name;
+    if (!name_of(kind, text, &name))
+        return STORE_NOT_FOUND;
+    return change_rule(store, &name, str_make(NULL, 0));
+}
+
+store_result_t store_put_cookie_keys(store_t *store, const store_cookie_keys_t *keys)
+{
+    rule_name_t name = {KEYS_NAME, 0};
+    char record[RECORD_KEYS_BYTES];
+    record_encode_keys(keys, record);
+    return change_rule(store, &name, str_make(record, sizeof(record)));
+}

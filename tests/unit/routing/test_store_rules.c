@@ -1,0 +1,88 @@
+/* Blocks and cookie keys in the store. */
+#include "store_fixture.h"
+
+static bool collect(const store_block_t *block, void *arg)
+{
+    char *text = arg;
+    size_t n = strlen(text);
+    (void)snprintf(text + n, 512 - n, "%d:%s@%d ", (int)block->kind, block->text, (int)block->created_at);
+    return true;
+}
+
+static void assert_blocks(store_t *store, const char *expected)
+{
+    char text[512] = "";
+    assert_int_equal(store_each_block(store, collect, text), STORE_OK);
+    assert_string_equal(text, expected);
+}
+
+static store_result_t put(store_t *store, store_block_kind_t kind, const char *text, uint64_t at)
+{
+    store_block_t block = {.kind = kind, .created_at = at};
+    (void)snprintf(block.text, sizeof(block.text), "%s", text);
+    return store_put_block(store, &block);
+}
+
+static void test_blocks(void **state)
+{
+    fixture_t *f = *state;
+    assert_blocks(f->store, "");
+    assert_int_equal(put(f->store, BLOCK_BOX, "my-box", 1), STORE_OK);
+    assert_int_equal(put(f->store, BLOCK_PREVIEW, "my-box-3000", 2), STORE_OK);
+    assert_int_equal(put(f->store, BLOCK_CIDR, "2001:db8::/32", 3), STORE_OK);
+    assert_int_equal(put(f->store, BLOCK_BOX, "my-box", 4), STORE_OK); /* replaced */
+    assert_blocks(f->store, "2:2001:db8::/32@3 0:my-box@4 1:my-box-3000@2 ");
+    assert_int_equal(store_delete_block(f->store, BLOCK_BOX, STR("my-box")), STORE_OK);
+    assert_int_equal(store_delete_block(f->store, BLOCK_BOX, STR("my-box")), STORE_NOT_FOUND);
+    assert_int_equal(store_delete_block(f->store, BLOCK_PREVIEW, STR("my-box-3001")), STORE_NOT_FOUND);
+    assert_blocks(f->store, "2:2001:db8::/32@3 1:my-box-3000@2 ");
+}
+
+static void test_what_is_no_block_is_refused(void **state)
+{
+    fixture_t *f = *state;
+    assert_int_equal(put(f->store, BLOCK_BOX, "My-Box", 1), STORE_FAILED);
+    assert_int_equal(put(f->store, BLOCK_BOX, "@cookie-keys", 1), STORE_FAILED);
+    assert_int_equal(put(f->store, BLOCK_PREVIEW, "my-box", 1), STORE_FAILED);
+    assert_int_equal(put(f->store, BLOCK_PREVIEW, "a-0", 1), STORE_FAILED);
+    assert_int_equal(put(f->store, BLOCK_PREVIEW, "a-65536", 1), STORE_FAILED);
+    assert_int_equal(put(f->store, BLOCK_PREVIEW, "a-03000", 1), STORE_FAILED);
+    assert_int_equal(put(f->store, BLOCK_CIDR, "my-box", 1), STORE_FAILED);
+    assert_int_equal(put(f->store, BLOCK_CIDR, "", 1), STORE_FAILED);
+    assert_blocks(f->store, "");
+}
+
+static void test_blocks_are_bounded(void **state)
+{
+    fixture_t *f = *state;
+    char name[32];
+    for (int i = 0; i < STORE_BLOCKS_MAX + 1; i++) {
+        (void)snprintf(name, sizeof(name), "box%d", i);
+        assert_int_equal(put(f->store, BLOCK_BOX, name, 1), STORE_OK);
+    }
+    assert_int_equal(put(f->store, BLOCK_BOX, "one-more", 1), STORE_FULL);
+}
+
+static void test_cookie_keys(void **state)
+{
+    fixture_t *f = *state;
+    store_cookie_keys_t keys = {.current = {1, 2}, .previous = {3}, .rotated_at = 99}, got;
+    assert_int_equal(store_get_cookie_keys(f->store, &got), STORE_NOT_FOUND);
+    assert_int_equal(store_put_cookie_keys(f->store, &keys), STORE_OK);
+    store_close(&f->store);
+    fixture_open(f, FIXTURE_MAP_BYTES);
+    assert_int_equal(store_get_cookie_keys(f->store, &got), STORE_OK);
+    assert_memory_equal(&got, &keys, sizeof(keys));
+    assert_blocks(f->store, "");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_blocks, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_what_is_no_block_is_refused, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_blocks_are_bounded, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_cookie_keys, fixture_setup, fixture_teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
