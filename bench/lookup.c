@@ -130,7 +130,7 @@ static uint64_t next_host(bench_t *bench, char *host, size_t size, size_t *len)
 __attribute__((noinline, noclone)) static routes_result_t bench_lookup(bench_t *bench, str_t host,
                                                                        const route_t **route)
 {
-    return routes_find(bench->routes, host, route);
+    return routes_find(bench->routes, host, 0, route);
 }
 
 static void run(bench_t *bench, uint64_t lookups, bool hits)
@@ -142,7 +142,7 @@ static void run(bench_t *bench, uint64_t lookups, bool hits)
         const route_t *route;
         /* Another epoch, and nothing that is in the cache counts. */
         bench->epoch++;
-        if (hits && routes_find(bench->routes, str_make(host, len), &route) != ROUTES_FOUND)
+        if (hits && routes_find(bench->routes, str_make(host, len), 0, &route) != ROUTES_FOUND)
             exit(1);
         if (bench_lookup(bench, str_make(host, len), &route) != ROUTES_FOUND ||
             route->preview.port != make_port(number) || route->box.state != BOX_RUNNING) {

@@ -23,7 +23,19 @@ static const char *host_header_text(host_header_t host_header)
     return host_header == HOST_HEADER_LOCALHOST ? "localhost" : "public";
 }
 
-static json_t *preview_json(const exchange_t *ex, const store_preview_t *preview)
+/* The list that is kept with one space between. */
+static json_t *origins_json(const char *origins)
+{
+    json_t *list = json_array();
+    while (*origins != '\0') {
+        size_t n = strcspn(origins, " ");
+        json_array_append_new(list, json_stringn(origins, n));
+        origins += n + (origins[n] == ' ');
+    }
+    return list;
+}
+
+json_t *admin_preview_json(const exchange_t *ex, const store_preview_t *preview)
 {
     str_t url = preview_url(ex, preview);
     json_t *json =
@@ -31,11 +43,19 @@ static json_t *preview_json(const exchange_t *ex, const store_preview_t *preview
                   url.n, "host_header", host_header_text(preview->host_header), "created_at",
                   (json_int_t)preview->created_at, "version", (json_int_t)preview->version);
     assert(json != NULL);
+    json_object_set_new(json, "bearer_token", json_boolean(preview->bearer));
+    json_object_set_new(json, "basic_auth", json_boolean(preview->basic));
+    if (preview->label[0] != '\0')
+        json_object_set_new(json, "label", json_string(preview->label));
+    if (preview->expires_at != 0)
+        json_object_set_new(json, "expires_at", json_integer((json_int_t)preview->expires_at));
+    if (preview->allow_origins[0] != '\0')
+        json_object_set_new(json, "allow_origins", origins_json(preview->allow_origins));
     return json;
 }
 
 /* Who changed what goes to the edge's own log, once it is on disk. */
-static void log_change(const admin_job_t *job)
+void admin_preview_log(const admin_job_t *job)
 {
     const store_change_t *change = &job->job.change;
     if (change->result == STORE_OK)
@@ -43,7 +63,7 @@ static void log_change(const admin_job_t *job)
                     change->remove ? "deleted" : "created", job->uid);
 }
 
-static bool take_id(char out[BOX_ID_MAX + 1], str_t id)
+bool admin_take_id(char out[BOX_ID_MAX + 1], str_t id)
 {
     if (!box_id_valid(id))
         return false;
@@ -89,7 +109,7 @@ static void list_answer(exchange_t *ex, admin_job_t *job)
     }
     json_t *previews = json_array();
     for (size_t i = 0; i < list->count && i < list->limit; i++)
-        json_array_append_new(previews, preview_json(ex, &list->found[i]));
+        json_array_append_new(previews, admin_preview_json(ex, &list->found[i]));
     json_t *body = json_pack("{s:o}", "previews", previews);
     assert(body != NULL);
     if (list->count > list->limit) {
@@ -115,7 +135,7 @@ static bool take_position(list_job_t *list, str_t value)
     if (!str_to_uint(str_from_offset(value, id.n + 1), 65535, &port))
         return false;
     list->from_port = (uint16_t)port;
-    return take_id(list->from, id);
+    return admin_take_id(list->from, id);
 }
 
 static bool take_parameter(list_job_t *list, str_t name, str_t value)
@@ -128,7 +148,7 @@ static bool take_parameter(list_job_t *list, str_t name, str_t value)
         return true;
     }
     if (str_eq(name, STR("box")))
-        return take_id(list->box, value);
+        return admin_take_id(list->box, value);
     return str_eq(name, STR("from")) && take_position(list, value);
 }
 
@@ -174,160 +194,6 @@ void admin_previews_list(exchange_t *ex, str_t body, void *arg)
     admin_job_start(ex, &list->base);
 }
 
-/* ---- create ---- */
-
-typedef struct create_job {
-    admin_job_t base;
-    store_preview_t preview;
-    store_box_t box;
-} create_job_t;
-
-static bool is_printable(const char *text)
-{
-    for (; *text != '\0'; text++)
-        if (*text < 0x20 || *text > 0x7e)
-            return false;
-    return true;
-}
-
-/* Answers where the object has a field that is not known. */
-static bool refuse_unknown_fields(exchange_t *ex, json_t *object)
-{
-    static const char *const known[] = {"box", "port", "host_header"};
-    const char *key;
-    json_t *value;
-    json_object_foreach(object, key, value)
-    {
-        bool found = false;
-        for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-            found |= strcmp(key, known[i]) == 0;
-        if (found)
-            continue;
-        admin_error(ex, 400, "unknown_field", NULL,
-                    "A preview has no field \"%.40s\": it has box, port and host_header.",
-                    is_printable(key) ? key : "?");
-        return true;
-    }
-    return false;
-}
-
-/* Checks the host header, which may be left out. */
-static bool take_host_header(const json_t *value, host_header_t *out)
-{
-    *out = HOST_HEADER_PUBLIC;
-    if (value == NULL)
-        return true;
-    const char *text = json_string_value(value);
-    if (text != NULL && strcmp(text, "localhost") == 0)
-        *out = HOST_HEADER_LOCALHOST;
-    return text != NULL && (strcmp(text, "localhost") == 0 || strcmp(text, "public") == 0);
-}
-
-/* Fills `preview` from the object, or answers and returns false. */
-static bool take_preview(exchange_t *ex, json_t *object, store_preview_t *preview)
-{
-    json_t *box = json_object_get(object, "box");
-    json_t *port = json_object_get(object, "port");
-    str_t id = str_make(json_string_value(box), json_string_length(box));
-    if (!json_is_string(box) || !take_id(preview->id, id)) {
-        admin_error(ex, 400, "bad_box", NULL,
-                    "\"box\" must be a box id: 1 to 57 of a-z 0-9 - _, with a letter or digit at both ends.");
-        return false;
-    }
-    json_int_t number = json_integer_value(port);
-    if (!json_is_integer(port) || number < 1 || number > 65535) {
-        admin_error(ex, 400, "bad_port", NULL, "\"port\" must be a number from 1 to 65535.");
-        return false;
-    }
-    if (!preview_label_fits(id, (uint16_t)number)) {
-        admin_error(ex, 400, "label_too_long", NULL,
-                    "\"%.*s-%d\" is too long for a host name: box id, dash and port may have 63 characters.",
-                    STR_ARG(id), (int)number);
-        return false;
-    }
-    if (!take_host_header(json_object_get(object, "host_header"), &preview->host_header)) {
-        admin_error(ex, 400, "bad_host_header", NULL, "\"host_header\" must be \"public\" or \"localhost\".");
-        return false;
-    }
-    preview->port = (uint16_t)number;
-    return true;
-}
-
-static bool parse_preview(exchange_t *ex, str_t body, store_preview_t *preview)
-{
-    json_error_t error;
-    json_t *object = json_loadb(body.n != 0 ? body.p : "", body.n, JSON_REJECT_DUPLICATES, &error);
-    if (!json_is_object(object)) {
-        if (object == NULL)
-            admin_error(ex, 400, "bad_json", NULL, "The body is not valid JSON (line %d, column %d).",
-                        error.line, error.column);
-        else
-            admin_error(ex, 400, "bad_json", NULL, "The body must be a JSON object.");
-        json_decref(object);
-        return false;
-    }
-    bool ok = !refuse_unknown_fields(ex, object) && take_preview(ex, object, preview);
-    json_decref(object);
-    return ok;
-}
-
-static void lookup_run(store_job_t *job, store_t *store)
-{
-    create_job_t *create = H2O_STRUCT_FROM_MEMBER(create_job_t, base.job, job);
-    store_result_t result = store_get_box(store, str_from(create->preview.id), &create->box);
-    admin_job_result(&create->base, store, result);
-}
-
-static void answer_created(exchange_t *ex, const store_preview_t *preview, bool box_known)
-{
-    json_t *body = preview_json(ex, preview);
-    if (!box_known)
-        json_object_set_new(
-            body, "note",
-            json_sprintf("No box \"%s\" is known yet: the preview answers once there is one.", preview->id));
-    admin_reply(ex, 201, body);
-}
-
-static void looked_up(exchange_t *ex, admin_job_t *job)
-{
-    const create_job_t *create = (const create_job_t *)job;
-    bool missing =
-        job->result == STORE_NOT_FOUND || (job->result == STORE_OK && create->box.state == BOX_UNKNOWN);
-    answer_created(ex, &create->preview, !missing);
-}
-
-/* The preview is on disk; the answer also says whether its box is known. */
-static void committed_answer(exchange_t *ex, admin_job_t *job)
-{
-    const store_preview_t *preview = &job->job.change.preview;
-    if (job->job.change.result != STORE_OK) {
-        admin_store_error(ex, job->job.change.result, "");
-        return;
-    }
-    create_job_t *lookup = calloc(1, sizeof *lookup);
-    assert(lookup != NULL);
-    lookup->preview = *preview;
-    lookup->base.job.run = lookup_run;
-    lookup->base.answer = looked_up;
-    store_preview_t created = *preview;
-    if (!admin_job_try(ex, &lookup->base))
-        answer_created(ex, &created, true);
-}
-
-void admin_previews_create(exchange_t *ex, str_t body, void *arg)
-{
-    (void)arg;
-    store_preview_t preview = {.created_at = loop_wall_us(ex->worker->loop) / 1000000};
-    if (!parse_preview(ex, body, &preview))
-        return;
-    admin_job_t *job = calloc(1, sizeof *job);
-    assert(job != NULL);
-    job->job.change.preview = preview;
-    job->finished = log_change;
-    job->answer = committed_answer;
-    admin_job_start(ex, job);
-}
-
 /* ---- delete ---- */
 
 static void deleted_answer(exchange_t *ex, admin_job_t *job)
@@ -355,7 +221,8 @@ static bool take_path(str_t rest, store_preview_t *preview)
     if (slash == NULL)
         return false;
     str_t id = str_make(rest.p, (size_t)(slash - rest.p));
-    if (!take_id(preview->id, id) || !str_to_uint(str_from_offset(rest, id.n + 1), 65535, &port) || port == 0)
+    if (!admin_take_id(preview->id, id) || !str_to_uint(str_from_offset(rest, id.n + 1), 65535, &port) ||
+        port == 0)
         return false;
     preview->port = (uint16_t)port;
     return true;
@@ -374,7 +241,7 @@ void admin_previews_delete(exchange_t *ex, str_t body, void *arg)
     admin_job_t *job = calloc(1, sizeof *job);
     assert(job != NULL);
     job->job.change = (store_change_t){.remove = true, .preview = preview};
-    job->finished = log_change;
+    job->finished = admin_preview_log;
     job->answer = deleted_answer;
     admin_job_start(ex, job);
 }

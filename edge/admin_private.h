@@ -75,6 +75,15 @@ void admin_job_start(exchange_t *ex, admin_job_t *job);
 /* For `run`: notes the result and why. */
 void admin_job_result(admin_job_t *job, store_t *store, store_result_t result);
 
+/* ---- previews (admin_previews.c), for admin_create.c ---- */
+
+/* What everybody may know of a preview: never a secret, nor its hash. */
+json_t *admin_preview_json(const exchange_t *ex, const store_preview_t *preview);
+/* Says in the edge's own log who changed what, once it is on disk (admin_job_t.finished). */
+void admin_preview_log(const admin_job_t *job);
+/* False where `id` is no box id. */
+MUST_USE bool admin_take_id(char out[BOX_ID_MAX + 1], str_t id);
+
 /* ---- handlers: each gets the exchange and its body (local_handler_t) ---- */
 
 void admin_previews_list(exchange_t *ex, str_t body, void *arg);

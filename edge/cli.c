@@ -21,6 +21,10 @@ static bool *flag_of(cli_t *cli, str_t name, unsigned takes)
         return &cli->help;
     if (str_eq(name, STR("--json")) && (takes & CLI_JSON) != 0)
         return &cli->json;
+    if (str_eq(name, STR("--bearer")) && (takes & CLI_CREATE) != 0)
+        return &cli->bearer;
+    if (str_eq(name, STR("--basic")) && (takes & CLI_CREATE) != 0)
+        return &cli->basic;
     return NULL;
 }
 
@@ -32,8 +36,16 @@ static const char **value_of(cli_t *cli, str_t name, unsigned takes)
         return &cli->socket;
     if (str_eq(name, STR("--box")) && (takes & CLI_BOX) != 0)
         return &cli->box;
-    if (str_eq(name, STR("--host-header")) && (takes & CLI_HOST_HEADER) != 0)
+    if ((takes & CLI_CREATE) == 0)
+        return NULL;
+    if (str_eq(name, STR("--host-header")))
         return &cli->host_header;
+    if (str_eq(name, STR("--expires")))
+        return &cli->expires;
+    if (str_eq(name, STR("--label")))
+        return &cli->label;
+    if (str_eq(name, STR("--allow-origin")) && cli->origin_count < CLI_ORIGINS_MAX)
+        return &cli->origins[cli->origin_count++];
     return NULL;
 }
 

@@ -17,20 +17,28 @@
 #define CLI_USAGE  2 /* the command line is wrong */
 
 #define CLI_ARGS_MAX 4
+/* --allow-origin may be given so often. */
+#define CLI_ORIGINS_MAX 16
 
 typedef struct cli {
-    const char *socket;             /* --socket */
-    const char *conf;               /* -c, --config */
-    const char *box;                /* --box */
-    const char *host_header;        /* --host-header */
+    const char *socket;                   /* --socket */
+    const char *conf;                     /* -c, --config */
+    const char *box;                      /* --box */
+    const char *host_header;              /* --host-header */
+    const char *expires;                  /* --expires */
+    const char *label;                    /* --label */
+    const char *origins[CLI_ORIGINS_MAX]; /* --allow-origin */
+    size_t origin_count;
+    bool bearer;                    /* --bearer */
+    bool basic;                     /* --basic */
     bool json;                      /* --json */
     bool help;                      /* -h, --help */
     const char *args[CLI_ARGS_MAX]; /* what is no option, in order */
     size_t arg_count;
 } cli_t;
 
-/* Options that a command takes besides -c, --socket and --help. */
-typedef enum cli_takes { CLI_JSON = 1, CLI_BOX = 2, CLI_HOST_HEADER = 4 } cli_takes_t;
+/* Options that a command takes besides -c, --socket and --help; CLI_CREATE: those of a new preview. */
+typedef enum cli_takes { CLI_JSON = 1, CLI_BOX = 2, CLI_CREATE = 4 } cli_takes_t;
 
 /* Reads argv[1..] ("--name value" and "--name=value", "--" ends options). False after saying on stderr what
  * is wrong. */

@@ -17,6 +17,13 @@ static int usage(FILE *out, int status)
             "  --host-header public|localhost\n"
             "                     the Host that the app sees: the public one (default), or\n"
             "                     localhost:PORT for dev servers that accept no other (create)\n"
+            "  --bearer           it asks for a token, which is made now and shown this once (create)\n"
+            "  --basic            it asks for user and password, made now and shown this once; with\n"
+            "                     --bearer either opens it, with neither it is public (create)\n"
+            "  --expires 2h       it is gone after this time: s, m, h or d (create)\n"
+            "  --label TEXT       a note of yours, shown in lists and on the sign-in page (create)\n"
+            "  --allow-origin URL pages of this origin may use a visitor's session, as\n"
+            "                     https://app.example; may be given several times (create)\n"
             "  --box BOX          only those of one box (list)\n"
             "  --json             JSON in place of text\n");
     fputs(cli_common_help, out);
@@ -48,27 +55,89 @@ static bool take_box_and_port(const cli_t *cli, const char **box, unsigned *port
     return true;
 }
 
+/* "90s", "15m", "2h" or "3d" in seconds; 0 where it is none of these. */
+static json_int_t seconds_of(const char *text)
+{
+    static const struct {
+        char unit;
+        json_int_t seconds;
+    } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
+    size_t n = strlen(text);
+    uint64_t number;
+    if (n < 2 || !str_to_uint(str_make(text, n - 1), 1000000000, &number))
+        return 0;
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+        if (text[n - 1] == units[i].unit)
+            return (json_int_t)number * units[i].seconds;
+    return 0;
+}
+
+/* The request for a new preview; NULL after saying what is wrong. */
+static json_t *creation(const cli_t *cli, const char *box, unsigned port)
+{
+    json_t *body = json_pack("{s:s,s:i,s:s}", "box", box, "port", (int)port, "host_header",
+                             cli->host_header != NULL ? cli->host_header : "public");
+    if (body == NULL) {
+        fprintf(stderr, "boxedge: --host-header takes public or localhost\n");
+        return NULL;
+    }
+    if (cli->bearer)
+        json_object_set_new(body, "bearer", json_true());
+    if (cli->basic)
+        json_object_set_new(body, "basic", json_true());
+    if (cli->label != NULL && json_object_set_new(body, "label", json_string(cli->label)) != 0) {
+        fprintf(stderr, "boxedge: --label takes plain text\n");
+        json_decref(body);
+        return NULL;
+    }
+    if (cli->expires != NULL) {
+        json_int_t seconds = seconds_of(cli->expires);
+        if (seconds == 0) {
+            fprintf(stderr, "boxedge: --expires takes a time such as 90s, 15m, 2h or 3d\n");
+            json_decref(body);
+            return NULL;
+        }
+        json_object_set_new(body, "expires_in", json_integer(seconds));
+    }
+    json_t *origins = json_array();
+    for (size_t i = 0; i < cli->origin_count; i++)
+        json_array_append_new(origins, json_string(cli->origins[i]));
+    json_object_set_new(body, "allow_origins", origins);
+    return body;
+}
+
+static void print_secrets(const json_t *answer)
+{
+    const char *token = json_string_value(json_object_get(answer, "token"));
+    const char *password = json_string_value(json_object_get(answer, "password"));
+    if (token != NULL)
+        printf("token:    %s\n", token);
+    if (password != NULL)
+        printf("user:     %s\npassword: %s\n", text_of(answer, "username"), password);
+    if (token != NULL || password != NULL)
+        fprintf(stderr, "This is shown only now: the edge keeps no secret, only a hash of it.\n");
+}
+
 static int create(const cli_t *cli)
 {
     const char *box;
     unsigned port;
     if (!take_box_and_port(cli, &box, &port))
         return CLI_USAGE;
-    json_t *body = json_pack("{s:s,s:i,s:s}", "box", box, "port", (int)port, "host_header",
-                             cli->host_header != NULL ? cli->host_header : "public");
-    if (body == NULL) {
-        fprintf(stderr, "boxedge: --host-header takes public or localhost\n");
+    json_t *body = creation(cli, box, port);
+    if (body == NULL)
         return CLI_USAGE;
-    }
     json_t *answer;
     int status = cli_request(cli, "POST", "/v1/previews", body, &answer);
     json_decref(body);
     if (status != CLI_OK)
         return status;
-    if (cli->json)
+    if (cli->json) {
         cli_print_json(answer);
-    else
+    } else {
         printf("%s\n", text_of(answer, "url"));
+        print_secrets(answer);
+    }
     const char *note = json_string_value(json_object_get(answer, "note"));
     if (note != NULL && !cli->json)
         fprintf(stderr, "%s\n", note);
@@ -177,7 +246,7 @@ static int list(const cli_t *cli)
 int cmd_preview(int argc, char **argv)
 {
     cli_t cli;
-    if (!cli_parse(argc, argv, CLI_JSON | CLI_BOX | CLI_HOST_HEADER, &cli))
+    if (!cli_parse(argc, argv, CLI_JSON | CLI_BOX | CLI_CREATE, &cli))
         return CLI_USAGE;
     if (cli.help)
         return usage(stdout, CLI_OK);

@@ -13,6 +13,8 @@
 #define PATH_BYTES 4096
 /* How long open connections of the admin socket may take to end when the edge drains. */
 #define DRAIN_MS 2000
+/* How often it is looked whether keys are to be rotated and previews have expired. */
+#define CHORES_MS 60000
 
 typedef enum controller_state {
     CONTROLLER_SERVES,
@@ -40,6 +42,7 @@ struct controller {
     int status; /* of the process, when it ends */
     loop_timer_t heartbeat;
     loop_timer_t drain;
+    loop_timer_t chores;
 };
 
 static void set_state(controller_t *controller, controller_state_t state)
@@ -145,7 +148,7 @@ static void reap_run(store_job_t *job, store_t *store)
         process_log("controller", "%d reader slots of the store freed", reaped);
 }
 
-static void reap_done(store_job_t *job)
+static void job_free(store_job_t *job)
 {
     free(job);
 }
@@ -155,9 +158,32 @@ static void reap_readers(controller_t *controller)
     store_job_t *job = calloc(1, sizeof *job);
     assert(job != NULL);
     job->run = reap_run;
-    job->done = reap_done;
+    job->done = job_free;
     if (!store_thread_add(controller->store, job))
         free(job); /* the next death reaps these too */
+}
+
+/* ---- once a minute: keys of cookies that are a day old, previews that have expired ---- */
+
+static void chores_run(store_job_t *job, store_t *store)
+{
+    bool rotated = false;
+    uint64_t now = wall_us() / 1000000;
+    if (controller_rotate_cookie_keys(store, now, &rotated) != STORE_OK)
+        process_log("controller", "the keys of session cookies cannot be recorded: %s", store_error(store));
+    job->changed = controller_delete_expired(store, now) || rotated;
+}
+
+static void chores_due(loop_timer_t *timer)
+{
+    controller_t *controller = H2O_STRUCT_FROM_MEMBER(controller_t, chores, timer);
+    store_job_t *job = calloc(1, sizeof *job);
+    assert(job != NULL);
+    job->run = chores_run;
+    job->done = job_free;
+    if (!store_thread_add(controller->store, job))
+        free(job); /* in a minute, then */
+    loop_timer_start(controller->loop, timer, CHORES_MS, chores_due);
 }
 
 /* ---- channels ---- */
@@ -284,6 +310,9 @@ static store_t *open_store(const controller_args_t *args)
         process_log("controller", "the store cannot be opened: %s", error);
         return NULL;
     }
+    bool rotated;
+    if (controller_rotate_cookie_keys(store, wall_us() / 1000000, &rotated) != STORE_OK)
+        process_log("controller", "the keys of session cookies cannot be recorded: %s", store_error(store));
     store_reap_readers(store); /* of the workers that died with the controller before this one */
     bool changed;
     store_result_t result = controller_put_boxes(store, args->conf, wall_us(), &changed);
@@ -314,6 +343,7 @@ static bool start(controller_t *controller, const controller_args_t *args)
         take_peer(controller, i, &fd);
     }
     beat(&controller->heartbeat);
+    loop_timer_start(controller->loop, &controller->chores, CHORES_MS, chores_due);
     atomic_store(&shm_controller(controller->shm)->state, SHM_READY);
     channel_send(controller->supervisor, PROCESS_READY, 0, STR(""), NULL, 0);
     return true;
@@ -324,6 +354,7 @@ static void stop(controller_t *controller)
 {
     loop_timer_stop(&controller->heartbeat);
     loop_timer_stop(&controller->drain);
+    loop_timer_stop(&controller->chores);
     admin_free(&controller->admin);
     store_thread_free(&controller->store);
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)

@@ -17,4 +17,12 @@
 MUST_USE store_result_t controller_put_boxes(store_t *store, const conf_t *conf, uint64_t now_us,
                                              bool *changed);
 
+/*
+ * By the clock (controller_chores.c). Makes the first key of session cookies, or a new one where the current
+ * is a day old (or of the future). *rotated is set where one was made.
+ */
+MUST_USE store_result_t controller_rotate_cookie_keys(store_t *store, uint64_t now_unix, bool *rotated);
+/* Deletes previews that have expired, a bounded number in one call. True where any was deleted. */
+MUST_USE bool controller_delete_expired(store_t *store, uint64_t now_unix);
+
 #endif

@@ -96,7 +96,8 @@ static routes_result_t look_up(routes_t *routes, str_t authority, route_t *route
     return result == STORE_OK ? ROUTES_FOUND : ROUTES_FAILED;
 }
 
-routes_result_t routes_find(routes_t *routes, str_t authority, const route_t **route)
+/* The answer of the cache or the store, whether or not it has expired. */
+static routes_result_t find(routes_t *routes, str_t authority, const route_t **route)
 {
     /* Read before the store is: a change made meanwhile gives the answer below an epoch that is past. */
     uint64_t epoch = atomic_load_explicit(routes->epoch, memory_order_acquire);
@@ -118,4 +119,13 @@ routes_result_t routes_find(routes_t *routes, str_t authority, const route_t **r
     memcpy(entry->key, authority.p, authority.n);
     entry->key_len = (uint8_t)authority.n;
     return result;
+}
+
+routes_result_t routes_find(routes_t *routes, str_t authority, uint64_t now_unix, const route_t **route)
+{
+    routes_result_t result = find(routes, authority, route);
+    if (result != ROUTES_FOUND)
+        return result;
+    uint64_t expires_at = (*route)->preview.expires_at;
+    return expires_at != 0 && expires_at <= now_unix ? ROUTES_NO_PREVIEW : ROUTES_FOUND;
 }

@@ -29,7 +29,9 @@ typedef struct route {
 /* `store` outlives it; `domain` is the preview domain; `epoch` is the shared counter of changes. */
 routes_t *routes_new(store_t *store, str_t domain, const _Atomic uint64_t *epoch);
 void routes_free(routes_t **routes);
-/* `authority` as it came (any case, port, trailing dot). *route is valid until the next call. */
-MUST_USE routes_result_t routes_find(routes_t *routes, str_t authority, const route_t **route);
+/* A preview that has expired by `now_unix` is none. `authority` as it came (any case, port, trailing dot).
+ * *route is valid until the next call. */
+MUST_USE routes_result_t routes_find(routes_t *routes, str_t authority, uint64_t now_unix,
+                                     const route_t **route);
 
 #endif

@@ -43,7 +43,8 @@ step_result_t step_host(exchange_t *ex)
 step_result_t step_route(exchange_t *ex)
 {
     const route_t *route;
-    switch (routes_find(ex->worker->routes, ex->request.authority, &route)) {
+    switch (routes_find(ex->worker->routes, ex->request.authority, loop_wall_us(ex->worker->loop) / 1000000,
+                        &route)) {
     case ROUTES_FOUND:
         break;
     case ROUTES_FAILED:

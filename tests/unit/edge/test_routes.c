@@ -50,7 +50,7 @@ static void put_box(routes_fixture_t *f, const char *id, box_state_t state)
 static void expect(routes_fixture_t *f, const char *authority, routes_result_t wanted)
 {
     const route_t *route;
-    routes_result_t got = routes_find(f->routes, str_from(authority), &route);
+    routes_result_t got = routes_find(f->routes, str_from(authority), 0, &route);
     if (got != wanted)
         fail_msg("%s: %d instead of %d", authority, (int)got, (int)wanted);
 }
@@ -58,7 +58,7 @@ static void expect(routes_fixture_t *f, const char *authority, routes_result_t w
 static const route_t *find(routes_fixture_t *f, const char *authority)
 {
     const route_t *route = NULL;
-    assert_int_equal(routes_find(f->routes, str_from(authority), &route), ROUTES_FOUND);
+    assert_int_equal(routes_find(f->routes, str_from(authority), 0, &route), ROUTES_FOUND);
     assert_non_null(route);
     return route;
 }

@@ -1,0 +1,308 @@
+/*
+ * Creating a preview over the admin API: what it may carry, the secrets that are made for it and shown this
+ * once, and the answer.
+ */
+#include <assert.h>
+
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+
+#include "admin_private.h"
+#include "credentials.h"
+
+#define USERNAME "user"
+/* A preview lives at most so long by expires_in: ten years. */
+#define EXPIRES_IN_MAX 315360000
+
+typedef struct create_job {
+    admin_job_t base;
+    store_preview_t preview;
+    store_box_t box;
+    char token[SECRET_TEXT_LEN + 1];    /* empty: none was asked for */
+    char password[SECRET_TEXT_LEN + 1]; /* the same */
+} create_job_t;
+
+static void create_fini(admin_job_t *job)
+{
+    create_job_t *create = (create_job_t *)job;
+    OPENSSL_cleanse(create->token, sizeof(create->token));
+    OPENSSL_cleanse(create->password, sizeof(create->password));
+}
+
+/* ---- reading the request ---- */
+
+static bool is_printable(const char *text)
+{
+    for (; *text != '\0'; text++)
+        if (*text < 0x20 || *text > 0x7e)
+            return false;
+    return true;
+}
+
+/* Answers where the object has a field that is not known. */
+static bool refuse_unknown_fields(exchange_t *ex, json_t *object)
+{
+    static const char *const known[] = {"box",   "port",       "host_header", "bearer",
+                                        "basic", "expires_in", "label",       "allow_origins"};
+    const char *key;
+    json_t *value;
+    json_object_foreach(object, key, value)
+    {
+        bool found = false;
+        for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+            found |= strcmp(key, known[i]) == 0;
+        if (found)
+            continue;
+        admin_error(
+            ex, 400, "unknown_field", NULL,
+            "A preview has no field \"%.40s\": it has box, port, host_header, bearer, basic, expires_in, "
+            "label and allow_origins.",
+            is_printable(key) ? key : "?");
+        return true;
+    }
+    return false;
+}
+
+/* Checks the host header, which may be left out. */
+static bool take_host_header(const json_t *value, host_header_t *out)
+{
+    *out = HOST_HEADER_PUBLIC;
+    if (value == NULL)
+        return true;
+    const char *text = json_string_value(value);
+    if (text != NULL && strcmp(text, "localhost") == 0)
+        *out = HOST_HEADER_LOCALHOST;
+    return text != NULL && (strcmp(text, "localhost") == 0 || strcmp(text, "public") == 0);
+}
+
+static bool take_flag(exchange_t *ex, json_t *object, const char *name, bool *out)
+{
+    json_t *value = json_object_get(object, name);
+    if (value != NULL && !json_is_boolean(value)) {
+        admin_error(ex, 400, "bad_field", NULL, "\"%s\" must be true or false.", name);
+        return false;
+    }
+    *out = json_is_true(value);
+    return true;
+}
+
+static bool take_label(exchange_t *ex, json_t *object, store_preview_t *preview)
+{
+    json_t *value = json_object_get(object, "label");
+    size_t n = json_string_length(value);
+    if (value != NULL && (!json_is_string(value) || n > STORE_LABEL_MAX ||
+                          strlen(json_string_value(value)) != n || !is_printable(json_string_value(value)))) {
+        admin_error(ex, 400, "bad_label", NULL, "\"label\" must be at most %d printable ASCII characters.",
+                    STORE_LABEL_MAX);
+        return false;
+    }
+    if (value != NULL)
+        memcpy(preview->label, json_string_value(value), n);
+    return true;
+}
+
+static bool take_expiry(exchange_t *ex, json_t *object, uint64_t now, store_preview_t *preview)
+{
+    json_t *value = json_object_get(object, "expires_in");
+    json_int_t seconds = json_integer_value(value);
+    if (value != NULL && (!json_is_integer(value) || seconds < 1 || seconds > EXPIRES_IN_MAX)) {
+        admin_error(ex, 400, "bad_expiry", NULL, "\"expires_in\" must be a number of seconds from 1 to %d.",
+                    EXPIRES_IN_MAX);
+        return false;
+    }
+    preview->expires_at = value != NULL ? now + (uint64_t)seconds : 0;
+    return true;
+}
+
+/* "http://host[:port]" or "https://...", nothing behind it: as browsers write Origin (RFC 6454 section 6.2).
+ */
+static bool is_origin(str_t text)
+{
+    str_t rest;
+    if (str_starts(text, STR("https://")))
+        rest = str_from_offset(text, 8);
+    else if (str_starts(text, STR("http://")))
+        rest = str_from_offset(text, 7);
+    else
+        return false;
+    for (size_t i = 0; i < rest.n; i++) {
+        char c = rest.p[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || strchr("-._:[]", c) != NULL) || c == '\0')
+            return false;
+    }
+    return rest.n != 0;
+}
+
+static bool add_origin(store_preview_t *preview, const json_t *item)
+{
+    char lower[STORE_ORIGINS_MAX];
+    size_t used = strlen(preview->allow_origins), n = json_string_length(item);
+    if (!json_is_string(item) || n == 0 || used + (used != 0) + n > STORE_ORIGINS_MAX)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        lower[i] = str_lower(json_string_value(item)[i]);
+    if (!is_origin(str_make(lower, n)))
+        return false;
+    if (used != 0)
+        preview->allow_origins[used++] = ' ';
+    memcpy(preview->allow_origins + used, lower, n);
+    return true;
+}
+
+static bool take_origins(exchange_t *ex, json_t *object, store_preview_t *preview)
+{
+    json_t *list = json_object_get(object, "allow_origins");
+    bool ok = list == NULL || json_is_array(list);
+    for (size_t i = 0; ok && i < json_array_size(list); i++)
+        ok = add_origin(preview, json_array_get(list, i));
+    if (!ok)
+        admin_error(ex, 400, "bad_origin", NULL,
+                    "\"allow_origins\" must be a list of origins such as \"https://app.example\", %d "
+                    "characters in all.",
+                    STORE_ORIGINS_MAX);
+    return ok;
+}
+
+/* The name and the Host, or answers and returns false. */
+static bool take_name(exchange_t *ex, json_t *object, store_preview_t *preview)
+{
+    json_t *box = json_object_get(object, "box");
+    json_t *port = json_object_get(object, "port");
+    str_t id = str_make(json_string_value(box), json_string_length(box));
+    if (!json_is_string(box) || !admin_take_id(preview->id, id)) {
+        admin_error(ex, 400, "bad_box", NULL,
+                    "\"box\" must be a box id: 1 to 57 of a-z 0-9 - _, with a letter or digit at both ends.");
+        return false;
+    }
+    json_int_t number = json_integer_value(port);
+    if (!json_is_integer(port) || number < 1 || number > 65535) {
+        admin_error(ex, 400, "bad_port", NULL, "\"port\" must be a number from 1 to 65535.");
+        return false;
+    }
+    if (!preview_label_fits(id, (uint16_t)number)) {
+        admin_error(ex, 400, "label_too_long", NULL,
+                    "\"%.*s-%d\" is too long for a host name: box id, dash and port may have 63 characters.",
+                    STR_ARG(id), (int)number);
+        return false;
+    }
+    if (!take_host_header(json_object_get(object, "host_header"), &preview->host_header)) {
+        admin_error(ex, 400, "bad_host_header", NULL, "\"host_header\" must be \"public\" or \"localhost\".");
+        return false;
+    }
+    preview->port = (uint16_t)number;
+    return true;
+}
+
+static bool parse_preview(exchange_t *ex, str_t body, store_preview_t *preview)
+{
+    json_error_t error;
+    json_t *object = json_loadb(body.n != 0 ? body.p : "", body.n, JSON_REJECT_DUPLICATES, &error);
+    if (!json_is_object(object)) {
+        if (object == NULL)
+            admin_error(ex, 400, "bad_json", NULL, "The body is not valid JSON (line %d, column %d).",
+                        error.line, error.column);
+        else
+            admin_error(ex, 400, "bad_json", NULL, "The body must be a JSON object.");
+        json_decref(object);
+        return false;
+    }
+    bool ok = !refuse_unknown_fields(ex, object) && take_name(ex, object, preview) &&
+              take_flag(ex, object, "bearer", &preview->bearer) &&
+              take_flag(ex, object, "basic", &preview->basic) && take_label(ex, object, preview) &&
+              take_expiry(ex, object, preview->created_at, preview) && take_origins(ex, object, preview);
+    json_decref(object);
+    return ok;
+}
+
+/* ---- secrets ---- */
+
+static void make_secret(char text[SECRET_TEXT_LEN + 1])
+{
+    uint8_t random[32];
+    int made = RAND_bytes(random, sizeof(random));
+    assert(made == 1);
+    secret_make(random, text);
+    OPENSSL_cleanse(random, sizeof(random));
+}
+
+static void make_secrets(create_job_t *create, store_preview_t *preview)
+{
+    if (preview->bearer) {
+        make_secret(create->token);
+        secret_hash(str_from(create->token), preview->bearer_sha256);
+    }
+    if (preview->basic) {
+        char both[sizeof(USERNAME) + 1 + SECRET_TEXT_LEN];
+        make_secret(create->password);
+        int n = snprintf(both, sizeof(both), USERNAME ":%s", create->password);
+        assert(n > 0 && (size_t)n < sizeof(both));
+        secret_hash(str_from(both), preview->basic_sha256);
+        OPENSSL_cleanse(both, sizeof(both));
+    }
+}
+
+/* ---- the answer ---- */
+
+static void answer_created(exchange_t *ex, const create_job_t *create, bool box_known)
+{
+    json_t *body = admin_preview_json(ex, &create->preview);
+    if (create->token[0] != '\0')
+        json_object_set_new(body, "token", json_string(create->token));
+    if (create->password[0] != '\0') {
+        json_object_set_new(body, "username", json_string(USERNAME));
+        json_object_set_new(body, "password", json_string(create->password));
+    }
+    if (!box_known)
+        json_object_set_new(body, "note",
+                            json_sprintf("No box \"%s\" is known yet: the preview answers once there is one.",
+                                         create->preview.id));
+    admin_reply(ex, 201, body);
+}
+
+static void lookup_run(store_job_t *job, store_t *store)
+{
+    create_job_t *create = H2O_STRUCT_FROM_MEMBER(create_job_t, base.job, job);
+    store_result_t result = store_get_box(store, str_from(create->preview.id), &create->box);
+    admin_job_result(&create->base, store, result);
+}
+
+static void looked_up(exchange_t *ex, admin_job_t *job)
+{
+    const create_job_t *create = (const create_job_t *)job;
+    bool missing =
+        job->result == STORE_NOT_FOUND || (job->result == STORE_OK && create->box.state == BOX_UNKNOWN);
+    answer_created(ex, create, !missing);
+}
+
+/* The preview is on disk; the answer also says whether its box is known. */
+static void committed_answer(exchange_t *ex, admin_job_t *job)
+{
+    create_job_t *done = (create_job_t *)job;
+    if (job->job.change.result != STORE_OK) {
+        admin_store_error(ex, job->job.change.result, "");
+        return;
+    }
+    done->preview = job->job.change.preview;
+    create_job_t *lookup = calloc(1, sizeof *lookup);
+    assert(lookup != NULL);
+    *lookup = *done;
+    lookup->base = (admin_job_t){.job = {.run = lookup_run}, .answer = looked_up, .fini = create_fini};
+    if (!admin_job_try(ex, &lookup->base))
+        answer_created(ex, done, true);
+}
+
+void admin_previews_create(exchange_t *ex, str_t body, void *arg)
+{
+    (void)arg;
+    store_preview_t preview = {.created_at = loop_wall_us(ex->worker->loop) / 1000000};
+    if (!parse_preview(ex, body, &preview))
+        return;
+    create_job_t *create = calloc(1, sizeof *create);
+    assert(create != NULL);
+    make_secrets(create, &preview);
+    create->base.job.change.preview = preview;
+    create->base.finished = admin_preview_log;
+    create->base.answer = committed_answer;
+    create->base.fini = create_fini;
+    admin_job_start(ex, &create->base);
+}
