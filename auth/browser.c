@@ -24,7 +24,7 @@ bool browser_is_preflight(const browser_request_t *request)
 
 bool origin_is_allowed(str_t origin, str_t own, str_t allowed)
 {
-    if (origin.n == 0)
+    if (origin.n == 0 || str_ieq(origin, STR("null"))) /* "null" may be anybody */
         return false;
     if (str_ieq(origin, own))
         return true;
@@ -40,14 +40,15 @@ bool origin_is_allowed(str_t origin, str_t own, str_t allowed)
 
 bool browser_cookie_suffices(const browser_request_t *request, str_t own, str_t allowed)
 {
-    if (request->origin.n != 0 && origin_is_allowed(request->origin, own, allowed))
+    if (origin_is_allowed(request->origin, own, allowed))
         return true;
     if (request->upgrade)
         return false; /* browsers always send Origin with one */
-    if (browser_is_navigation(request))
+    /* What only looks like a navigation by its Accept may be a script of another site in an old browser. */
+    if (browser_is_navigation(request) && request->sec_fetch_mode.n != 0)
         return true;
     if (request->origin.n != 0)
         return false;
-    return !str_eq(request->sec_fetch_site, STR("same-site")) &&
-           !str_eq(request->sec_fetch_site, STR("cross-site"));
+    return request->sec_fetch_site.n == 0 || str_eq(request->sec_fetch_site, STR("same-origin")) ||
+           str_eq(request->sec_fetch_site, STR("none"));
 }

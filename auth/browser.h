@@ -28,13 +28,14 @@ bool browser_is_navigation(const browser_request_t *request);
 bool browser_is_preflight(const browser_request_t *request);
 
 /* Whether `origin` is `own` ("https://host[:port]") or on `allowed` (serialized origins, one space between);
- * compared without case. */
+ * compared without case. "null" and an empty one never are. */
 bool origin_is_allowed(str_t origin, str_t own, str_t allowed);
 
 /*
- * Whether a request that only the session cookie opens may pass. An upgrade needs an allowed Origin. Anything
- * but a GET/HEAD navigation is refused where Origin is present and not allowed, or Sec-Fetch-Site is
- * same-site or cross-site and Origin is not an allowed one.
+ * Whether a request that only the session cookie opens may pass. An allowed Origin is enough for everything,
+ * and an upgrade needs one. Other requests may not have another Origin, nor a Sec-Fetch-Site but same-origin
+ * and none; except for a GET/HEAD that Sec-Fetch-Mode calls a navigation, which passes from anywhere. (One
+ * that Accept alone makes a navigation, of a browser without Fetch metadata, has no Origin.)
  */
 bool browser_cookie_suffices(const browser_request_t *request, str_t own, str_t allowed);
 

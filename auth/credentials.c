@@ -3,32 +3,21 @@
 #include <assert.h>
 
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/sha.h>
 
-/* base64url (RFC 4648 section 5), without padding. */
-static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+#include "base64.h"
+#include "sha256.h"
+
+/* Base64 of the longest secret. */
+#define BASIC_TOKEN_MAX ((SECRET_PRESENTED_MAX + 2) / 3 * 4)
 
 void secret_make(const uint8_t random[32], char out[SECRET_TEXT_LEN + 1])
 {
-    uint32_t bits = 0;
-    unsigned have = 0;
-    size_t n = 0;
-    for (size_t i = 0; i < 32; i++) {
-        bits = bits << 8 | random[i];
-        for (have += 8; have >= 6; have -= 6)
-            out[n++] = alphabet[bits >> (have - 6) & 63];
-    }
-    out[n++] = alphabet[bits << (6 - have) & 63];
-    assert(n == SECRET_TEXT_LEN);
-    out[n] = '\0';
+    base64url_256(random, out);
 }
 
 void secret_hash(str_t secret, uint8_t out[32])
 {
-    unsigned len = 32;
-    int done = EVP_Digest(secret.p, secret.n, out, &len, EVP_sha256(), NULL);
-    assert(done == 1 && len == 32);
+    sha256(secret, out);
 }
 
 bool secret_matches(str_t presented, const uint8_t sha256[32])
@@ -40,43 +29,6 @@ bool secret_matches(str_t presented, const uint8_t sha256[32])
     bool equal = CRYPTO_memcmp(shown, sha256, sizeof(shown)) == 0;
     OPENSSL_cleanse(shown, sizeof(shown));
     return equal;
-}
-
-static int base64_value(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-/* Strict base64 (RFC 4648 section 4): whole groups, padding only at the end, unused bits zero. */
-static bool base64_decode(str_t text, char *out, size_t *len)
-{
-    size_t n = 0;
-    if (text.n == 0 || text.n % 4 != 0)
-        return false;
-    for (size_t i = 0; i < text.n; i += 4) {
-        bool last = i + 4 == text.n;
-        unsigned padding =
-            last ? (unsigned)(text.p[i + 3] == '=') + (text.p[i + 2] == '=' && text.p[i + 3] == '=') : 0;
-        uint32_t group = 0;
-        for (size_t k = 0; k < 4; k++) {
-            int value = k >= 4 - padding ? 0 : base64_value(text.p[i + k]);
-            if (value < 0)
-                return false;
-            group = group << 6 | (uint32_t)value;
-        }
-        if ((padding == 1 && (group & 0xff) != 0) || (padding == 2 && (group & 0xffff) != 0))
-            return false;
-        for (unsigned k = 0; k < 3 - padding; k++)
-            out[n++] = (char)(group >> (16 - 8 * k));
-    }
-    *len = n;
-    return true;
 }
 
 static bool has_control(str_t text)
@@ -91,7 +43,7 @@ static bool is_token68(str_t text)
 {
     size_t i = 0;
     while (i < text.n &&
-           (base64_value(text.p[i]) >= 0 || (text.p[i] != '\0' && strchr("-._~", text.p[i]) != NULL)))
+           (base64_digit(text.p[i]) >= 0 || (text.p[i] != '\0' && strchr("-._~", text.p[i]) != NULL)))
         i++;
     if (i == 0)
         return false;
@@ -100,9 +52,22 @@ static bool is_token68(str_t text)
     return i == text.n;
 }
 
+/* "user:password" out of base64; empty where it is not that. */
+static str_t basic_parse(str_t token, char *out)
+{
+    size_t len = 0;
+    bool whole = base64_decode(token, out, &len);
+    str_t pair = str_make(out, len);
+    if (whole && len <= SECRET_PRESENTED_MAX && memchr(out, ':', len) != NULL && !has_control(pair))
+        return pair;
+    OPENSSL_cleanse(out, token.n);
+    return str_make(NULL, 0);
+}
+
 authorization_scheme_t authorization_parse(str_t value, char *out, size_t cap, str_t *secret)
 {
     assert(cap >= value.n);
+    *secret = str_make(NULL, 0);
     const char *space = value.n != 0 ? memchr(value.p, ' ', value.n) : NULL;
     if (space == NULL)
         return AUTHORIZATION_OTHER;
@@ -110,17 +75,12 @@ authorization_scheme_t authorization_parse(str_t value, char *out, size_t cap, s
     str_t token = str_from_offset(value, scheme.n);
     while (token.n != 0 && token.p[0] == ' ')
         token = str_from_offset(token, 1);
-    if (token.n == 0 || token.n > 2 * SECRET_PRESENTED_MAX)
-        return AUTHORIZATION_OTHER;
-    if (str_ieq(scheme, STR("bearer")) && is_token68(token)) {
+    if (str_ieq(scheme, STR("bearer")) && token.n <= SECRET_PRESENTED_MAX && is_token68(token)) {
         *secret = token;
         return AUTHORIZATION_BEARER;
     }
-    size_t len;
-    if (!str_ieq(scheme, STR("basic")) || !base64_decode(token, out, &len))
+    if (!str_ieq(scheme, STR("basic")) || token.n > BASIC_TOKEN_MAX)
         return AUTHORIZATION_OTHER;
-    *secret = str_make(out, len);
-    if (memchr(out, ':', len) == NULL || has_control(*secret))
-        return AUTHORIZATION_OTHER;
-    return AUTHORIZATION_BASIC;
+    *secret = basic_parse(token, out);
+    return secret->n != 0 ? AUTHORIZATION_BASIC : AUTHORIZATION_OTHER;
 }

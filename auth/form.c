@@ -1,13 +1,5 @@
 #include "form.h"
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = str_lower(c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Decodes one name or value; false where it is malformed or too long. */
 static bool decode(str_t text, char *out, size_t cap, size_t *len)
 {
@@ -15,8 +7,8 @@ static bool decode(str_t text, char *out, size_t cap, size_t *len)
     for (size_t i = 0; i < text.n; i++) {
         char c = text.p[i] == '+' ? ' ' : text.p[i];
         if (c == '%') {
-            int high = i + 2 < text.n ? hex_value(text.p[i + 1]) : -1;
-            int low = high >= 0 ? hex_value(text.p[i + 2]) : -1;
+            int high = i + 2 < text.n ? str_hex_value(text.p[i + 1]) : -1;
+            int low = high >= 0 ? str_hex_value(text.p[i + 2]) : -1;
             if (low < 0)
                 return false;
             c = (char)(high << 4 | low);

@@ -1,18 +1,10 @@
 /*
- * query_take: see credentials.h. Names are compared as an app reads them, decoded; bytes that stay are not
- * touched.
+ * query_take: see credentials.h. A query is cut at '&' and each piece at its first '=', as the URL standard
+ * and nearly every app do; names are compared as an app reads them, decoded; bytes that stay are not touched.
  */
 #include <assert.h>
 
 #include "credentials.h"
-
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = str_lower(c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
 
 /* The next decoded byte of `*text` ('+' is a space, a '%' without two digits is itself); -1 at the end. */
 static int next_byte(str_t *text)
@@ -21,8 +13,8 @@ static int next_byte(str_t *text)
         return -1;
     char c = text->p[0];
     size_t used = 1;
-    if (c == '%' && text->n >= 3 && hex_value(text->p[1]) >= 0 && hex_value(text->p[2]) >= 0) {
-        c = (char)(hex_value(text->p[1]) << 4 | hex_value(text->p[2]));
+    if (c == '%' && text->n >= 3 && str_hex_value(text->p[1]) >= 0 && str_hex_value(text->p[2]) >= 0) {
+        c = (char)(str_hex_value(text->p[1]) << 4 | str_hex_value(text->p[2]));
         used = 3;
     } else if (c == '+') {
         c = ' ';
@@ -51,10 +43,11 @@ static size_t decode_value(str_t text, char *out, size_t cap)
 bool query_take(str_t target, str_t name, char *out, size_t *out_len, char *value, size_t cap,
                 size_t *value_len)
 {
-    const char *mark = memchr(target.p, '?', target.n);
+    const char *mark = target.n != 0 ? memchr(target.p, '?', target.n) : NULL;
     bool found = false;
     *out_len = target.n;
-    memcpy(out, target.p, target.n);
+    if (target.n != 0)
+        memcpy(out, target.p, target.n);
     if (mark == NULL)
         return false;
     size_t n = (size_t)(mark - target.p);
@@ -75,15 +68,16 @@ bool query_take(str_t target, str_t name, char *out, size_t *out_len, char *valu
             continue;
         }
         out[n++] = separator;
-        memcpy(out + n, pair.p, pair.n);
+        if (pair.n != 0)
+            memcpy(out + n, pair.p, pair.n);
         n += pair.n;
         separator = '&';
     }
-    if (!found) {
-        memcpy(out, target.p, target.n);
-        return false;
-    }
     assert(n <= target.n);
+    if (!found)
+        return false; /* all pieces were written again as they are */
+    if (n == (size_t)(mark - target.p) + 1)
+        n--; /* one empty piece stayed: nothing follows the '?' */
     *out_len = n;
     return true;
 }

@@ -43,6 +43,15 @@ static inline char str_lower(char c)
     return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
 }
 
+/* The value of a hex digit, or -1. */
+static inline int str_hex_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c = str_lower(c);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
 /* Equal when ASCII letters are compared without case. */
 static inline bool str_ieq(str_t a, str_t b)
 {

@@ -1,0 +1,16 @@
+/*
+ * SHA-256 (FIPS 180-4) and HMAC-SHA-256 (RFC 2104) of a few bytes, on the path of every request to a private
+ * preview. OpenSSL's general functions look the algorithm up and allocate each time: 0.46 us and 1.7 us here,
+ * against 0.05 us and 0.2 us for its block functions, which are used instead. They neither allocate nor fail.
+ */
+#ifndef BOXEDGE_SHA256_H
+#define BOXEDGE_SHA256_H
+
+#include "str.h"
+
+#define SHA256_BYTES 32
+
+void sha256(str_t text, uint8_t out[SHA256_BYTES]);
+void hmac_sha256(const uint8_t key[SHA256_BYTES], const void *text, size_t len, uint8_t out[SHA256_BYTES]);
+
+#endif
