@@ -166,6 +166,16 @@ void conf_net_print(const conf_address_t *address, char out[64])
         snprintf(out + n, 64 - (size_t)n, ":%u", port);
 }
 
+void conf_net_print_network(const conf_network_t *network, char out[64])
+{
+    char host[INET6_ADDRSTRLEN];
+    bool v4 = network->bits >= MAPPED_BITS && IN6_IS_ADDR_V4MAPPED(&network->address);
+    const char *printed = v4 ? inet_ntop(AF_INET, &network->address.s6_addr[12], host, sizeof(host))
+                             : inet_ntop(AF_INET6, &network->address, host, sizeof(host));
+    assert(printed != NULL);
+    snprintf(out, 64, "%s/%u", host, v4 ? network->bits - MAPPED_BITS : network->bits);
+}
+
 uint16_t conf_net_port(const conf_address_t *address)
 {
     return ntohs(address->sa.ss_family == AF_INET6 ? v6_of(address)->sin6_port : v4_of(address)->sin_port);

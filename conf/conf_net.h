@@ -12,6 +12,8 @@
 MUST_USE const char *conf_net_read_address(str_t text, bool port_needed, conf_address_t *out);
 /* "10.0.0.0/8", "fd00::/8", or one address. */
 MUST_USE const char *conf_net_read_network(str_t text, conf_network_t *out);
+/* "10.0.0.0/8", "fd00::/8": the one text of a network (RFC 5952), with its length. */
+void conf_net_print_network(const conf_network_t *network, char out[64]);
 /* The reverse of reading, with the port where it is not 0. */
 void conf_net_print(const conf_address_t *address, char out[64]);
 

@@ -21,7 +21,7 @@ static bool label_port(str_t text, uint16_t *port)
 }
 
 /* "<id>-<port>": ids may hold dashes, so that the last one splits. */
-static bool label_parse(str_t label, hostname_t *out)
+bool hostname_parse_label(str_t label, hostname_t *out)
 {
     if (label.n == 0 || label.n > PREVIEW_LABEL_MAX)
         return false;
@@ -75,5 +75,5 @@ hostname_result_t hostname_parse(str_t authority, str_t domain, hostname_t *out)
     str_t label;
     if (!split_domain(host, domain, &label))
         return HOSTNAME_FOREIGN;
-    return port_sound && label_parse(label, out) ? HOSTNAME_PREVIEW : HOSTNAME_MALFORMED;
+    return port_sound && hostname_parse_label(label, out) ? HOSTNAME_PREVIEW : HOSTNAME_MALFORMED;
 }

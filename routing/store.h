@@ -104,6 +104,9 @@ MUST_USE store_result_t store_each_box(store_t *store, bool (*each)(const store_
 
 MUST_USE store_result_t store_each_block(store_t *store, bool (*each)(const store_block_t *, void *),
                                          void *arg);
+/* A number that changes whenever blocks or cookie keys do; cheap. One that was read before them is theirs or
+ * an older one. */
+uint64_t store_rules_version(store_t *store);
 /* STORE_NOT_FOUND before the first rotation. */
 MUST_USE store_result_t store_get_cookie_keys(store_t *store, store_cookie_keys_t *out);
 
@@ -143,7 +146,7 @@ typedef struct store_change {
 MUST_USE store_result_t store_apply(store_t *store, store_change_t *changes, size_t count);
 MUST_USE store_result_t store_put_box(store_t *store, const store_box_t *box);
 MUST_USE store_result_t store_delete_box(store_t *store, str_t id);
-/* Blocks: on disk before it returns; STORE_FULL also where there would be more than STORE_BLOCKS_MAX. */
+/* Blocks: on disk before it returns; STORE_FULL where there would be more than STORE_BLOCKS_MAX. */
 MUST_USE store_result_t store_put_block(store_t *store, const store_block_t *block);
 MUST_USE store_result_t store_delete_block(store_t *store, store_block_kind_t kind, str_t text);
 MUST_USE store_result_t store_put_cookie_keys(store_t *store, const store_cookie_keys_t *keys);

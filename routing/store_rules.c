@@ -34,34 +34,25 @@ bool store_open_rules(store_t *store, const char *durable_dir, bool writer)
 
 /* ---- names ---- */
 
+/* What a rule is called in the table. `label` holds the id of a preview. */
 typedef struct rule_name {
     str_t id;
     uint16_t port;
+    hostname_t label;
 } rule_name_t;
-
-/* "<id>-<port>" apart; false where it is no such name. */
-static bool preview_name(str_t text, rule_name_t *name)
-{
-    const char *dash = text.n != 0 ? memrchr(text.p, '-', text.n) : NULL;
-    uint64_t port;
-    if (dash == NULL)
-        return false;
-    name->id = str_make(text.p, (size_t)(dash - text.p));
-    str_t digits = str_from_offset(text, name->id.n + 1);
-    if (!box_id_valid(name->id) || digits.n == 0 || digits.p[0] == '0' || !str_to_uint(digits, 65535, &port))
-        return false;
-    name->port = (uint16_t)port;
-    return true;
-}
 
 static bool name_of(store_block_kind_t kind, str_t text, rule_name_t *name)
 {
-    *name = (rule_name_t){text, 0};
+    *name = (rule_name_t){.id = text};
     switch (kind) {
     case BLOCK_BOX:
         return box_id_valid(text);
     case BLOCK_PREVIEW:
-        return preview_name(text, name);
+        if (!hostname_parse_label(text, &name->label))
+            return false;
+        name->id = str_make(name->label.id, name->label.id_len);
+        name->port = name->label.port;
+        return true;
     case BLOCK_CIDR: /* whether it is a network is for who made the text; here only that it is no box id */
         return text.n != 0 && text.n <= BOX_ID_MAX && memchr(text.p, '/', text.n) != NULL;
     }
@@ -99,6 +90,11 @@ store_result_t store_each_block(store_t *store, bool (*each)(const store_block_t
     return result;
 }
 
+uint64_t store_rules_version(store_t *store)
+{
+    return table_version(store->rules);
+}
+
 store_result_t store_get_cookie_keys(store_t *store, store_cookie_keys_t *out)
 {
     store_result_t result = table_read_begin(store->rules);
@@ -128,18 +124,34 @@ static store_result_t change_rule(store_t *store, const rule_name_t *name, str_t
     return result;
 }
 
+/* Whether the block may be put: it is there already, or there are fewer than STORE_BLOCKS_MAX. */
+static store_result_t has_room(store_t *store, const rule_name_t *name, bool *room)
+{
+    table_stats_t stats;
+    str_t record;
+    store_result_t result = table_read_begin(store->rules);
+    if (result != STORE_OK)
+        return result;
+    result = table_get_stats(store->rules, &stats);
+    if (result == STORE_OK) {
+        bool keys = table_find(store->rules, KEYS_NAME, 0, &record) == STORE_OK;
+        *room = table_find(store->rules, name->id, name->port, &record) == STORE_OK ||
+                stats.records - keys < STORE_BLOCKS_MAX;
+    }
+    table_read_end(store->rules);
+    return result;
+}
+
 store_result_t store_put_block(store_t *store, const store_block_t *block)
 {
     rule_name_t name;
     str_t text = str_make(block->text, strnlen(block->text, sizeof(block->text)));
     if (!name_of(block->kind, text, &name))
         return store_refused(store, "not a block", text);
-    table_stats_t stats;
-    store_result_t result = store_table_stats(store->rules, &stats);
-    if (result != STORE_OK)
-        return result;
-    if (stats.records > STORE_BLOCKS_MAX) /* the cookie keys are one of them */
-        return STORE_FULL;
+    bool room;
+    store_result_t result = has_room(store, &name, &room);
+    if (result != STORE_OK || !room)
+        return result != STORE_OK ? result : STORE_FULL;
     char record[RECORD_BLOCK_BYTES];
     record_encode_block(block, record);
     return change_rule(store, &name, str_make(record, sizeof(record)));
@@ -155,7 +167,7 @@ store_result_t store_delete_block(store_t *store, store_block_kind_t kind, str_t
 
 store_result_t store_put_cookie_keys(store_t *store, const store_cookie_keys_t *keys)
 {
-    rule_name_t name = {KEYS_NAME, 0};
+    rule_name_t name = {.id = KEYS_NAME};
     char record[RECORD_KEYS_BYTES];
     record_encode_keys(keys, record);
     return change_rule(store, &name, str_make(record, sizeof(record)));

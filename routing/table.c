@@ -332,6 +332,14 @@ store_result_t table_get_stats(table_t *table, table_stats_t *out)
     return STORE_OK;
 }
 
+uint64_t table_version(table_t *table)
+{
+    MDB_envinfo info;
+    int rc = mdb_env_info(table->env, &info);
+    assert(rc == 0); /* there is an environment */
+    return info.me_last_txnid;
+}
+
 /* ---- writing ---- */
 
 store_result_t table_write_begin(table_t *table)

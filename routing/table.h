@@ -48,6 +48,9 @@ typedef struct table_stats {
 } table_stats_t;
 MUST_USE store_result_t table_get_stats(table_t *table, table_stats_t *out);
 
+/* A number that changes with every commit of any process; costs no reading. */
+uint64_t table_version(table_t *table);
+
 /* ---- writing: one transaction at a time; after any result but OK and NOT_FOUND it is to be aborted ---- */
 MUST_USE store_result_t table_write_begin(table_t *table);
 /* Ends the transaction in any case. On failure nothing was changed. */

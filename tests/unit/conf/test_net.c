@@ -137,6 +137,27 @@ static void networks(void **state)
     assert_true(has("::/64", "::1"));
 }
 
+/* However a network was written, it has one text, which reads as the same. */
+static void printed_networks(void **state)
+{
+    (void)state;
+    static const char *const texts[][2] = {
+        {"192.0.2.7", "192.0.2.7/32"},       {"10.0.0.0/8", "10.0.0.0/8"},
+        {"0.0.0.0/0", "0.0.0.0/0"},          {"2001:DB8:0:0:0:0:0:1", "2001:db8::1/128"},
+        {"2001:0db8::/32", "2001:db8::/32"}, {"::/0", "::/0"},
+        {"0:0:0:0:0:0:0:0/96", "::/96"},
+    };
+    char text[64];
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        conf_network_t first = network(texts[i][0]);
+        conf_net_print_network(&first, text);
+        assert_string_equal(text, texts[i][1]);
+        conf_network_t second = network(text);
+        assert_int_equal(second.bits, first.bits);
+        assert_memory_equal(&second.address, &first.address, 16);
+    }
+}
+
 static void several_networks(void **state)
 {
     (void)state;
@@ -247,7 +268,7 @@ int main(void)
         cmocka_unit_test(addresses),        cmocka_unit_test(refused_addresses),
         cmocka_unit_test(networks),         cmocka_unit_test(several_networks),
         cmocka_unit_test(refused_networks), cmocka_unit_test(addresses_that_are_no_boxes),
-        cmocka_unit_test(own_listeners),
+        cmocka_unit_test(own_listeners),    cmocka_unit_test(printed_networks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -56,11 +56,33 @@ static void test_blocks_are_bounded(void **state)
 {
     fixture_t *f = *state;
     char name[32];
-    for (int i = 0; i < STORE_BLOCKS_MAX + 1; i++) {
+    store_cookie_keys_t keys = {.rotated_at = 1}; /* they are no block */
+    for (int i = 0; i < STORE_BLOCKS_MAX; i++) {
+        if (i == STORE_BLOCKS_MAX / 2)
+            assert_int_equal(store_put_cookie_keys(f->store, &keys), STORE_OK);
         (void)snprintf(name, sizeof(name), "box%d", i);
         assert_int_equal(put(f->store, BLOCK_BOX, name, 1), STORE_OK);
     }
     assert_int_equal(put(f->store, BLOCK_BOX, "one-more", 1), STORE_FULL);
+    assert_int_equal(put(f->store, BLOCK_BOX, name, 2), STORE_OK); /* only replaced */
+    assert_int_equal(store_delete_block(f->store, BLOCK_BOX, STR("box0")), STORE_OK);
+    assert_int_equal(put(f->store, BLOCK_BOX, "one-more", 1), STORE_OK);
+    assert_int_equal(put(f->store, BLOCK_BOX, "two-more", 1), STORE_FULL);
+}
+
+static void test_version(void **state)
+{
+    fixture_t *f = *state;
+    uint64_t first = store_rules_version(f->store);
+    store_preview_t preview = fixture_preview("a", 1);
+    assert_int_equal(store_put_preview(f->store, &preview), STORE_OK);
+    assert_int_equal(store_delete_block(f->store, BLOCK_BOX, STR("a")), STORE_NOT_FOUND);
+    assert_true(store_rules_version(f->store) == first);
+    assert_int_equal(put(f->store, BLOCK_BOX, "a", 1), STORE_OK);
+    uint64_t second = store_rules_version(f->store);
+    assert_true(second != first);
+    assert_int_equal(store_delete_block(f->store, BLOCK_BOX, STR("a")), STORE_OK);
+    assert_true(store_rules_version(f->store) != second);
 }
 
 static void test_cookie_keys(void **state)
@@ -82,6 +104,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_blocks, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_what_is_no_block_is_refused, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_blocks_are_bounded, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_version, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_cookie_keys, fixture_setup, fixture_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
