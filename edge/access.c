@@ -341,15 +341,14 @@ static step_result_t open_private(exchange_t *ex)
 {
     browser_request_t browser = browser_view(ex);
     bool navigation = browser_is_navigation(&browser);
+    shown_t shown = {0};
+    take_query_token(ex, &shown, navigation);
     if (browser_is_preflight(&browser))
         return pass_preflight(ex);
-
-    shown_t shown = {0};
     if (ex->preview.bearer)
         shown.token = fields_value(&ex->request.fields, FIELD_X_PREVIEW_TOKEN);
     bool session = has_session(ex);
     look_at_authorization(ex, &shown);
-    take_query_token(ex, &shown, navigation);
     strip_session_cookie(ex);
     remove_fields(ex, FIELD_X_PREVIEW_TOKEN);
 
