@@ -337,45 +337,34 @@ static access_check_t judge(exchange_t *ex, const shown_t *shown, unsigned *retr
     return result;
 }
 
-static step_result_t open_private(exchange_t *ex)
+/* A valid session opens it; what else is shown belongs to the app, unless it is right as well. */
+static step_result_t open_by_session(exchange_t *ex, const shown_t *shown, const browser_request_t *browser)
 {
-    browser_request_t browser = browser_view(ex);
-    bool navigation = browser_is_navigation(&browser);
-    shown_t shown = {0};
-    take_query_token(ex, &shown, navigation);
-    if (browser_is_preflight(&browser))
-        return pass_preflight(ex);
-    if (ex->preview.bearer)
-        shown.token = fields_value(&ex->request.fields, FIELD_X_PREVIEW_TOKEN);
-    bool session = has_session(ex);
-    look_at_authorization(ex, &shown);
-    strip_session_cookie(ex);
-    remove_fields(ex, FIELD_X_PREVIEW_TOKEN);
-
-    unsigned retry_after = 0;
-    bool tried = shown.token.n != 0 || shown.authorization.n != 0;
-    if (session) { /* what else is shown belongs to the app, unless it is right */
-        if (shown.authorization.n != 0 &&
-            secret_matches(shown.authorization,
-                           shown.basic ? ex->preview.basic_sha256 : ex->preview.bearer_sha256)) {
-            remove_fields(ex, FIELD_AUTHORIZATION);
-            return STEP_NEXT;
-        }
-        if (shown.token.n != 0 && ex->preview.bearer &&
-            secret_matches(shown.token, ex->preview.bearer_sha256))
-            return STEP_NEXT;
-        if (shown.query.n != 0) {
-            signin_answer_signed_in(ex, ex->request.target); /* only to have the token out of the address */
-            return STEP_DONE;
-        }
-        return browser_cookie_suffices(&browser, access_own_origin(ex), str_from(ex->preview.allow_origins))
-                   ? STEP_NEXT
-                   : answer_cross_site(ex);
+    const store_preview_t *preview = &ex->preview;
+    if (shown->authorization.n != 0 &&
+        secret_matches(shown->authorization, shown->basic ? preview->basic_sha256 : preview->bearer_sha256)) {
+        remove_fields(ex, FIELD_AUTHORIZATION);
+        return STEP_NEXT;
     }
-    access_check_t result = tried ? judge(ex, &shown, &retry_after) : ACCESS_WRONG;
-    if (shown.query.n != 0 && result == ACCESS_WRONG) {
+    if (shown->token.n != 0 && secret_matches(shown->token, preview->bearer_sha256))
+        return STEP_NEXT;
+    if (shown->query.n != 0) {
+        signin_answer_signed_in(ex, ex->request.target); /* to have the token out of the address */
+        return STEP_DONE;
+    }
+    bool suffices = browser_cookie_suffices(browser, access_own_origin(ex), str_from(preview->allow_origins));
+    return suffices ? STEP_NEXT : answer_cross_site(ex);
+}
+
+/* No session: a secret must be right. */
+static step_result_t open_by_secret(exchange_t *ex, const shown_t *shown, bool navigation)
+{
+    unsigned retry_after = 0;
+    bool tried = shown->token.n != 0 || shown->authorization.n != 0;
+    access_check_t result = tried ? judge(ex, shown, &retry_after) : ACCESS_WRONG;
+    if (shown->query.n != 0 && result == ACCESS_WRONG) {
         tried = true;
-        result = access_check_bearer(ex, shown.query, &retry_after);
+        result = access_check_bearer(ex, shown->query, &retry_after);
         if (result == ACCESS_RIGHT) {
             signin_answer_signed_in(ex, ex->request.target);
             return STEP_DONE;
@@ -386,9 +375,26 @@ static step_result_t open_private(exchange_t *ex)
     if (result == ACCESS_WRONG)
         return answer_unauthorized(ex, navigation,
                                    tried ? "These credentials are not the ones of this preview." : NULL);
-    if (navigation && shown.basic && ex->client->kind == CONF_LISTENER_TLS)
+    if (navigation && shown->basic && ex->client->kind == CONF_LISTENER_TLS)
         ex->session_cookie = access_session_cookie(ex);
     return STEP_NEXT;
+}
+
+static step_result_t open_private(exchange_t *ex)
+{
+    browser_request_t browser = browser_view(ex);
+    bool navigation = browser_is_navigation(&browser);
+    shown_t shown = {0};
+    take_query_token(ex, &shown, navigation);
+    if (browser_is_preflight(&browser))
+        return pass_preflight(ex);
+    if (ex->preview.bearer)
+        shown.token = fields_value(&ex->request.fields, FIELD_X_PREVIEW_TOKEN);
+    look_at_authorization(ex, &shown);
+    bool session = has_session(ex);
+    strip_session_cookie(ex);
+    remove_fields(ex, FIELD_X_PREVIEW_TOKEN);
+    return session ? open_by_session(ex, &shown, &browser) : open_by_secret(ex, &shown, navigation);
 }
 
 step_result_t step_access(exchange_t *ex)
