@@ -76,17 +76,19 @@ void signin_answer_signed_in(exchange_t *ex, str_t path)
  * secret. */
 static str_t security_policy(exchange_t *ex)
 {
-    return str_format(&ex->arena,
-                      "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; "
-                      "frame-ancestors 'self'%s%s",
-                      ex->preview.allow_origins[0] != '\0' ? " " : "", ex->preview.allow_origins);
+    return str_format(
+        &ex->arena,
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; base-uri 'none'; "
+        "frame-ancestors 'self'%s%s",
+        ex->preview.allow_origins[0] != '\0' ? " " : "", ex->preview.allow_origins);
 }
 
 static void answer_html(exchange_t *ex, int status, str_t policy, str_t page)
 {
     fields_t fields = {0};
     add(ex, &fields, "cache-control", STR("no-store"));
-    add(ex, &fields, "referrer-policy", STR("no-referrer"));
+    /* Not no-referrer: browsers would send the form with Origin: null. */
+    add(ex, &fields, "referrer-policy", STR("same-origin"));
     add(ex, &fields, "x-content-type-options", STR("nosniff"));
     add(ex, &fields, "content-security-policy", policy);
     exchange_reply(ex, status, STR("text/html; charset=utf-8"), &fields, page);
@@ -116,7 +118,8 @@ static void answer_page(exchange_t *ex, int status, str_t next, const char *prob
         .problem = problem,
     };
     if (in_foreign_frame(ex))
-        answer_html(ex, status, STR("default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'"),
+        answer_html(ex, status,
+                    STR("default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'"),
                     signin_page_open_tab(&ex->arena, &page));
     else
         answer_html(ex, status, security_policy(ex), signin_page_form(&ex->arena, &page));
