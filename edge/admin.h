@@ -13,10 +13,14 @@
 
 typedef struct admin admin_t;
 
-/* What the API asks of the process that it is in. Each returns false where the supervisor cannot be told. */
+/* What the API asks of the process that it is in. What returns a bool says false where the supervisor cannot
+ * be told. */
 typedef struct admin_controls {
     bool (*reload)(void *owner); /* the result comes with admin_reload_done */
     bool (*drain)(void *owner);
+    /* Tells every worker to end open tunnels: which ones, see PROCESS_TUNNELS. It is on its way, or will be
+     * made up for, when this returns. */
+    void (*end_tunnels)(void *owner, const char *which, uint64_t below);
 } admin_controls_t;
 
 /*

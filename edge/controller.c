@@ -13,6 +13,8 @@
 #define PATH_BYTES 4096
 /* How long open connections of the admin socket may take to end when the edge drains. */
 #define DRAIN_MS 2000
+/* How long a worker that does not read its messages is left alone before the next try. */
+#define CATCH_UP_MS 100
 /* How often it is looked whether keys are to be rotated and previews have expired. */
 #define CHORES_MS 60000
 
@@ -28,6 +30,7 @@ typedef struct controller controller_t;
 typedef struct peer {
     controller_t *controller;
     channel_t *channel; /* NULL: none now */
+    bool missed;        /* it was not told of tunnels that are to end: "previews" makes up for it */
 } peer_t;
 
 struct controller {
@@ -43,6 +46,7 @@ struct controller {
     loop_timer_t heartbeat;
     loop_timer_t drain;
     loop_timer_t chores;
+    loop_timer_t catch_up; /* runs where a worker that can be told has missed something */
 };
 
 static void set_state(controller_t *controller, controller_state_t state)
@@ -217,6 +221,45 @@ static void worker_closed(void *owner)
 
 static const channel_handlers_t worker_handlers = {.message = worker_message, .closed = worker_closed};
 
+/* ---- tunnels that are to end ---- */
+
+static bool tell_peer(peer_t *peer, const char *which, uint64_t below)
+{
+    return peer->channel != NULL &&
+           channel_send(peer->channel, PROCESS_TUNNELS, below, str_from(which), NULL, 0);
+}
+
+/* A worker that missed which tunnels are to end looks at all of them. */
+static void catch_up(loop_timer_t *timer)
+{
+    controller_t *controller = H2O_STRUCT_FROM_MEMBER(controller_t, catch_up, timer);
+    bool again = false;
+    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++) {
+        peer_t *peer = &controller->peers[i];
+        if (peer->missed && tell_peer(peer, "previews", 0))
+            peer->missed = false;
+        again |= peer->missed && peer->channel != NULL;
+    }
+    if (again)
+        loop_timer_start(controller->loop, timer, CATCH_UP_MS, catch_up);
+}
+
+static void end_tunnels(void *owner, const char *which, uint64_t below)
+{
+    controller_t *controller = owner;
+    bool blocks = strcmp(which, "blocks") == 0; /* workers see it in the store by themselves, only later */
+    bool missed = false;
+    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++) {
+        peer_t *peer = &controller->peers[i];
+        if (tell_peer(peer, which, below) || blocks)
+            continue;
+        peer->missed = true;
+        missed |= peer->channel != NULL;
+    }
+    if (missed && !loop_timer_running(&controller->catch_up))
+        loop_timer_start(controller->loop, &controller->catch_up, CATCH_UP_MS, catch_up);
+}
+
 static void take_peer(controller_t *controller, uint64_t index, int *fd)
 {
     if (index >= SHM_WORKERS_MAX || *fd < 0)
@@ -225,6 +268,8 @@ static void take_peer(controller_t *controller, uint64_t index, int *fd)
     channel_free(&peer->channel);
     peer->channel = channel_new(controller->loop, *fd, &worker_handlers, peer);
     *fd = -1;
+    if (peer->missed) /* by the worker before it, or by this one while it came up */
+        catch_up(&controller->catch_up);
 }
 
 static void supervisor_message(void *owner, ipc_message_t *message)
@@ -252,6 +297,7 @@ static void supervisor_message(void *owner, ipc_message_t *message)
     case PROCESS_CONF_DONE:
     case PROCESS_LOG:
     case PROCESS_RELOAD:
+    case PROCESS_TUNNELS:
         break; /* not for the controller */
     }
 }
@@ -283,7 +329,8 @@ static bool ask_drain(void *owner)
     return tell_supervisor(owner, PROCESS_DRAIN);
 }
 
-static const admin_controls_t controls = {.reload = ask_reload, .drain = ask_drain};
+static const admin_controls_t controls = {
+    .reload = ask_reload, .drain = ask_drain, .end_tunnels = end_tunnels};
 
 /* ---- the process ---- */
 
@@ -355,6 +402,7 @@ static void stop(controller_t *controller)
     loop_timer_stop(&controller->heartbeat);
     loop_timer_stop(&controller->drain);
     loop_timer_stop(&controller->chores);
+    loop_timer_stop(&controller->catch_up);
     admin_free(&controller->admin);
     store_thread_free(&controller->store);
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)

@@ -222,6 +222,9 @@ void exchange_response_informational(exchange_t *ex, int status, const fields_t 
 
 void exchange_response_head(exchange_t *ex)
 {
+    /* Who is about to be let in for long is judged by what is known now. */
+    if (ex->response.tunnel && !exchange_still_allowed(ex))
+        return;
     ex->times.first_byte_us = (uint32_t)(loop_precise_us() - ex->times.start_us);
     ex->status = ex->response.status;
     if (ex->session_cookie.n != 0)

@@ -40,6 +40,10 @@ typedef enum process_message {
     PROCESS_PEER,          /* to the controller: descriptor [0] is the channel to worker `value`; to a
                               worker: descriptor [0] is the channel to the controller */
     PROCESS_WORKER_DIED,   /* to the controller: worker `value` died (reap its reader slots) */
+    PROCESS_TUNNELS,       /* controller to workers: end open tunnels, of which bytes are
+                              "preview <id>-<port>": those that a version of the preview below `value` let in;
+                              "previews": those whose preview is no more what let them in (sent for messages
+                              that were lost); "blocks": those that are blocked now */
 } process_message_t;
 
 /* Everything is the callee's from here on, but `shm`. */

@@ -28,38 +28,76 @@ static bool certificate_covers(client_t *client)
     return client->covers == CLIENT_COVERS;
 }
 
+static void answer_blocked(exchange_t *ex)
+{
+    exchange_reply_error(ex, 403, "blocked", "The operator of this edge has blocked this.", 0);
+}
+
 step_result_t step_host(exchange_t *ex)
 {
     const conf_t *conf = ex->worker->conf;
     hostname_t name;
-    if (hostname_parse(ex->request.authority, str_from(conf->preview_domain), &name) == HOSTNAME_FOREIGN ||
-        !certificate_covers(ex->client)) {
+    hostname_result_t result = hostname_parse(ex->request.authority, str_from(conf->preview_domain), &name);
+    if (result == HOSTNAME_FOREIGN || !certificate_covers(ex->client)) {
         exchange_reply_error(ex, 421, "wrong_host", "This host name is not served here.", 0);
+        return STEP_DONE;
+    }
+    /* Before anything is looked up: what is blocked says nothing of what is there. */
+    if (blocks_has_client(ex->worker->blocks, &ex->client->address) ||
+        (result == HOSTNAME_PREVIEW &&
+         blocks_has_preview(ex->worker->blocks, str_make(name.id, name.id_len), name.port))) {
+        answer_blocked(ex);
         return STEP_DONE;
     }
     return STEP_NEXT;
 }
 
-step_result_t step_route(exchange_t *ex)
+/* The preview that the request names, or NULL after answering. */
+static const route_t *find_route(exchange_t *ex)
 {
     const route_t *route;
-    switch (routes_find(ex->worker->routes, ex->request.authority, loop_wall_us(ex->worker->loop) / 1000000,
-                        &route)) {
-    case ROUTES_FOUND:
-        break;
-    case ROUTES_FAILED:
+    uint64_t now = loop_wall_us(ex->worker->loop) / 1000000;
+    routes_result_t result = routes_find(ex->worker->routes, ex->request.authority, now, &route);
+    if (result == ROUTES_FAILED) {
         exchange_reply_error(ex, 503, "store_unavailable", "The edge cannot read its store right now.", 5);
-        return STEP_DONE;
-    case ROUTES_NO_PREVIEW:
-    case ROUTES_FOREIGN:
-        route = NULL;
-        break;
+        return NULL;
     }
     /* A preview on a box that is not there answers as one that was never made. */
-    if (route == NULL || route->box.state == BOX_UNKNOWN || route->box.state == BOX_GONE) {
+    if (result != ROUTES_FOUND || route->box.state == BOX_UNKNOWN || route->box.state == BOX_GONE) {
         exchange_reply_error(ex, 404, "preview_not_found", "There is no preview at this address.", 0);
-        return STEP_DONE;
+        return NULL;
     }
+    return route;
+}
+
+bool exchange_still_allowed(exchange_t *ex)
+{
+    if (!ex->routed)
+        return true;
+    if (blocks_has(ex->worker->blocks, str_from(ex->preview.id), ex->preview.port, &ex->client->address)) {
+        answer_blocked(ex);
+        return false;
+    }
+    const route_t *route = find_route(ex);
+    if (route == NULL)
+        return false;
+    const store_preview_t *now = &route->preview;
+    if (now->version == ex->preview.version || (!now->bearer && !now->basic))
+        return true;
+    fields_t fields = {0};
+    fields_add(
+        &ex->arena, &fields, FIELD_OTHER, STR("www-authenticate"),
+        str_format(&ex->arena, "%s realm=\"%s-%u\"", now->bearer ? "Bearer" : "Basic", now->id, now->port));
+    exchange_reply_error_with(ex, 401, "unauthorized",
+                              "The credentials of this preview were replaced meanwhile.", &fields);
+    return false;
+}
+
+step_result_t step_route(exchange_t *ex)
+{
+    const route_t *route = find_route(ex);
+    if (route == NULL)
+        return STEP_DONE;
     ex->preview = route->preview;
     ex->box = route->box;
     ex->routed = true;

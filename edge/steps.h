@@ -13,6 +13,12 @@ step_result_t step_limit(exchange_t *ex);
 step_result_t step_origin(exchange_t *ex);
 step_result_t step_redirect(exchange_t *ex);
 step_result_t step_health(exchange_t *ex);
+/*
+ * Something took time since the exchange was let in: looks again whether the preview is the one that it was
+ * judged by, and nothing of it is blocked. Answers 403, 404 or 401 and returns false where not. True for
+ * exchanges that were not routed.
+ */
+MUST_USE bool exchange_still_allowed(exchange_t *ex);
 
 /* The request goes to an origin from here on; a client that waits for 100 (Continue) gets it. */
 void exchange_to_origin(exchange_t *ex);

@@ -127,3 +127,64 @@ void tunnels_close(worker_t *worker, bool (*doomed)(const exchange_t *ex, const 
             withdraw(ex, code);
     }
 }
+
+/* ---- which ones ---- */
+
+typedef struct doomed_preview {
+    str_t id;
+    uint16_t port;
+    uint64_t below;
+} doomed_preview_t;
+
+static bool of_preview(const exchange_t *ex, const void *arg)
+{
+    const doomed_preview_t *preview = arg;
+    return ex->preview.port == preview->port && ex->preview.version < preview->below &&
+           str_eq(str_from(ex->preview.id), preview->id);
+}
+
+void tunnels_close_preview(worker_t *worker, str_t id, uint16_t port, uint64_t below)
+{
+    doomed_preview_t preview = {id, port, below};
+    tunnels_close(worker, of_preview, &preview, "withdrawn");
+}
+
+static bool is_blocked(const exchange_t *ex, const void *arg)
+{
+    (void)arg;
+    return ex->routed &&
+           blocks_has(ex->worker->blocks, str_from(ex->preview.id), ex->preview.port, &ex->client->address);
+}
+
+void tunnels_close_blocked(worker_t *worker)
+{
+    tunnels_close(worker, is_blocked, NULL, "blocked");
+}
+
+static bool is_outdated(const exchange_t *ex, const void *arg)
+{
+    (void)arg;
+    const route_t *route;
+    if (!ex->routed)
+        return false;
+    routes_result_t result = routes_find(ex->worker->routes, ex->request.authority, 0, &route);
+    return result == ROUTES_NO_PREVIEW ||
+           (result == ROUTES_FOUND && route->preview.version != ex->preview.version);
+}
+
+void tunnels_close_outdated(worker_t *worker)
+{
+    tunnels_close(worker, is_outdated, NULL, "withdrawn");
+}
+
+static bool is_expired(const exchange_t *ex, const void *arg)
+{
+    const uint64_t *now = arg;
+    return ex->preview.expires_at != 0 && ex->preview.expires_at <= *now;
+}
+
+void tunnels_close_expired(worker_t *worker)
+{
+    uint64_t now = loop_wall_us(worker->loop) / 1000000;
+    tunnels_close(worker, is_expired, &now, "expired");
+}

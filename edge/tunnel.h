@@ -23,5 +23,13 @@ MUST_USE bool tunnel_pass(exchange_t *ex, str_t *data);
  */
 void tunnels_close(worker_t *worker, bool (*doomed)(const exchange_t *ex, const void *arg), const void *arg,
                    const char *code);
+/* Those of a preview that were let in by a version below `below`. */
+void tunnels_close_preview(worker_t *worker, str_t id, uint16_t port, uint64_t below);
+/* Those whose box, preview or client is blocked now. */
+void tunnels_close_blocked(worker_t *worker);
+/* Those whose preview is not in the store any more as it was when they were let in. */
+void tunnels_close_outdated(worker_t *worker);
+/* Those whose preview has expired. */
+void tunnels_close_expired(worker_t *worker);
 
 #endif

@@ -15,7 +15,9 @@
 #include "channel.h"
 #include "client.h"
 #include "heap.h"
+#include "hostname.h"
 #include "process.h"
+#include "tunnel.h"
 
 /* Idle connections to origins, at most. */
 #define POOL_CONNECTIONS 1024
@@ -211,10 +213,22 @@ static void begin_drain(worker_process_t *process, bool others_accept)
 
 /* ---- messages ---- */
 
+/* See PROCESS_TUNNELS. For "blocks" it is enough that the loop turns: serve() looks after each turn. */
+static void end_tunnels(worker_t *worker, str_t which, uint64_t below)
+{
+    hostname_t name;
+    str_t preview = STR("preview ");
+    if (str_eq(which, STR("previews")))
+        tunnels_close_outdated(worker);
+    else if (str_starts(which, preview) && hostname_parse_label(str_from_offset(which, preview.n), &name))
+        tunnels_close_preview(worker, str_make(name.id, name.id_len), name.port, below);
+}
+
 static void on_controller_message(void *owner, ipc_message_t *message)
 {
-    (void)owner;
-    (void)message; /* nothing is asked of a worker yet */
+    worker_process_t *process = owner;
+    if (message->type == PROCESS_TUNNELS)
+        end_tunnels(&process->worker, str_make(message->bytes, message->len), message->value);
 }
 
 static void on_controller_closed(void *owner)
@@ -283,6 +297,7 @@ static void on_gauges(loop_timer_t *timer)
     worker_t *worker = &process->worker;
     counter_set(&worker->counters->buffered_bytes, worker->held_bytes);
     counter_set(&worker->counters->heap_allocated_bytes, heap_allocated());
+    tunnels_close_expired(worker);
     loop_timer_start(worker->loop, timer, GAUGES_MS, on_gauges);
 }
 
@@ -308,6 +323,7 @@ static bool start(worker_process_t *process, const worker_args_t *args)
     if (!open_store(process))
         return false;
     remake_routes(process);
+    worker->blocks = blocks_new(process->store, shm_epoch(worker->shm));
     worker->access = access_new(process->store, shm_epoch(worker->shm), shm_lockout(worker->shm));
     if (args->pem_count > 0) {
         worker->tls = make_tls(process, args->pems, args->pem_count, error, sizeof(error));
@@ -335,6 +351,8 @@ static void serve(worker_process_t *process)
         loop_turn(worker->loop, PROCESS_HEARTBEAT_MS);
         atomic_store_explicit(&process->slot->heartbeat_ms, loop_now(worker->loop), memory_order_relaxed);
         refresh_tickets(process);
+        if (blocks_changed(worker->blocks))
+            tunnels_close_blocked(worker);
         if (worker->draining && h2o_linklist_is_empty(&worker->clients))
             end(process, 0);
     }
@@ -356,6 +374,7 @@ static void finish(worker_process_t *process)
     tls_free(&worker->tls);
     routes_free(&worker->routes);
     access_free(&worker->access);
+    blocks_free(&worker->blocks);
     if (process->store != NULL)
         store_close(&process->store);
     random_source_free(&worker->random);

@@ -7,6 +7,7 @@
 
 #include "access.h"
 #include "access_log.h"
+#include "blocks.h"
 #include "conf.h"
 #include "counters.h"
 #include "http_date.h"
@@ -24,6 +25,7 @@ struct worker {
     tls_t *tls;
     routes_t *routes; /* host name -> preview and box, over the store */
     access_t *access; /* who may see a preview */
+    blocks_t *blocks; /* what the operator has blocked */
     origin_pool_t *origins;
     access_log_t *log; /* NULL where no lines are written */
     random_source_t *random;

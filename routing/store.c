@@ -192,11 +192,11 @@ static store_result_t make_preview(store_t *store, store_change_t *change)
 {
     store_preview_t *preview = &change->preview;
     str_t id = id_of(preview->id);
-    if (change->remove)
-        return table_delete(store->previews, id, preview->port);
     store_result_t result = table_next(store->previews, &preview->version);
     if (result != STORE_OK)
         return result;
+    if (change->remove)
+        return table_delete(store->previews, id, preview->port);
     char record[RECORD_PREVIEW_MAX];
     size_t n = record_encode_preview(preview, record);
     return table_put(store->previews, id, preview->port, str_make(record, n));

@@ -133,7 +133,7 @@ MUST_USE store_result_t store_delete_preview(store_t *store, str_t id, uint16_t 
 /* One of several changes of previews that are committed together. */
 typedef struct store_change {
     bool remove;             /* delete (preview.id, preview.port); else create or replace it */
-    store_preview_t preview; /* what is put; gets its version */
+    store_preview_t preview; /* what is put; its version is set, for a delete to one above all before it */
     store_result_t result; /* of this change: STORE_NOT_FOUND for a delete of what is not there, STORE_FAILED
                               for a name that is refused, which stops no other change */
 } store_change_t;
