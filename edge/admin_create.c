@@ -9,6 +9,7 @@
 
 #include "admin_private.h"
 #include "credentials.h"
+#include "preview_text.h"
 
 #define USERNAME "user"
 /* A preview lives at most so long by expires_in: ten years. */
@@ -20,7 +21,13 @@ typedef struct create_job {
     store_box_t box;
     char token[SECRET_TEXT_LEN + 1];    /* empty: none was asked for */
     char password[SECRET_TEXT_LEN + 1]; /* the same */
+    bool kill_tunnels;
 } create_job_t;
+
+static void create_finished(const admin_job_t *job)
+{
+    admin_preview_changed(job, ((const create_job_t *)job)->kill_tunnels);
+}
 
 static void create_fini(admin_job_t *job)
 {
@@ -30,38 +37,6 @@ static void create_fini(admin_job_t *job)
 }
 
 /* ---- reading the request ---- */
-
-static bool is_printable(const char *text)
-{
-    for (; *text != '\0'; text++)
-        if (*text < 0x20 || *text > 0x7e)
-            return false;
-    return true;
-}
-
-/* Answers where the object has a field that is not known. */
-static bool refuse_unknown_fields(exchange_t *ex, json_t *object)
-{
-    static const char *const known[] = {"box",   "port",       "host_header", "bearer",
-                                        "basic", "expires_in", "label",       "allow_origins"};
-    const char *key;
-    json_t *value;
-    json_object_foreach(object, key, value)
-    {
-        bool found = false;
-        for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-            found |= strcmp(key, known[i]) == 0;
-        if (found)
-            continue;
-        admin_error(
-            ex, 400, "unknown_field", NULL,
-            "A preview has no field \"%.40s\": it has box, port, host_header, bearer, basic, expires_in, "
-            "label and allow_origins.",
-            is_printable(key) ? key : "?");
-        return true;
-    }
-    return false;
-}
 
 /* Checks the host header, which may be left out. */
 static bool take_host_header(const json_t *value, host_header_t *out)
@@ -75,29 +50,17 @@ static bool take_host_header(const json_t *value, host_header_t *out)
     return text != NULL && (strcmp(text, "localhost") == 0 || strcmp(text, "public") == 0);
 }
 
-static bool take_flag(exchange_t *ex, json_t *object, const char *name, bool *out)
-{
-    json_t *value = json_object_get(object, name);
-    if (value != NULL && !json_is_boolean(value)) {
-        admin_error(ex, 400, "bad_field", NULL, "\"%s\" must be true or false.", name);
-        return false;
-    }
-    *out = json_is_true(value);
-    return true;
-}
-
 static bool take_label(exchange_t *ex, json_t *object, store_preview_t *preview)
 {
     json_t *value = json_object_get(object, "label");
-    size_t n = json_string_length(value);
-    if (value != NULL && (!json_is_string(value) || n > STORE_LABEL_MAX ||
-                          strlen(json_string_value(value)) != n || !is_printable(json_string_value(value)))) {
-        admin_error(ex, 400, "bad_label", NULL, "\"label\" must be at most %d printable ASCII characters.",
+    str_t text = str_make(json_string_value(value), json_string_length(value));
+    if (value != NULL && (!json_is_string(value) || !preview_label_valid(text))) {
+        admin_error(ex, 400, "bad_label", NULL, "\"label\" must be printable text of at most %d bytes.",
                     STORE_LABEL_MAX);
         return false;
     }
-    if (value != NULL)
-        memcpy(preview->label, json_string_value(value), n);
+    if (text.n != 0)
+        memcpy(preview->label, text.p, text.n);
     return true;
 }
 
@@ -114,47 +77,15 @@ static bool take_expiry(exchange_t *ex, json_t *object, uint64_t now, store_prev
     return true;
 }
 
-/* "http://host[:port]" or "https://...", nothing behind it: as browsers write Origin (RFC 6454 section 6.2).
- */
-static bool is_origin(str_t text)
-{
-    str_t rest;
-    if (str_starts(text, STR("https://")))
-        rest = str_from_offset(text, 8);
-    else if (str_starts(text, STR("http://")))
-        rest = str_from_offset(text, 7);
-    else
-        return false;
-    for (size_t i = 0; i < rest.n; i++) {
-        char c = rest.p[i];
-        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || strchr("-._:[]", c) != NULL) || c == '\0')
-            return false;
-    }
-    return rest.n != 0;
-}
-
-static bool add_origin(store_preview_t *preview, const json_t *item)
-{
-    char lower[STORE_ORIGINS_MAX];
-    size_t used = strlen(preview->allow_origins), n = json_string_length(item);
-    if (!json_is_string(item) || n == 0 || used + (used != 0) + n > STORE_ORIGINS_MAX)
-        return false;
-    for (size_t i = 0; i < n; i++)
-        lower[i] = str_lower(json_string_value(item)[i]);
-    if (!is_origin(str_make(lower, n)))
-        return false;
-    if (used != 0)
-        preview->allow_origins[used++] = ' ';
-    memcpy(preview->allow_origins + used, lower, n);
-    return true;
-}
-
 static bool take_origins(exchange_t *ex, json_t *object, store_preview_t *preview)
 {
     json_t *list = json_object_get(object, "allow_origins");
     bool ok = list == NULL || json_is_array(list);
-    for (size_t i = 0; ok && i < json_array_size(list); i++)
-        ok = add_origin(preview, json_array_get(list, i));
+    for (size_t i = 0; ok && i < json_array_size(list); i++) {
+        const json_t *item = json_array_get(list, i);
+        str_t text = str_make(json_string_value(item), json_string_length(item));
+        ok = json_is_string(item) && preview_origins_add(preview->allow_origins, text);
+    }
     if (!ok)
         admin_error(ex, 400, "bad_origin", NULL,
                     "\"allow_origins\" must be a list of origins such as \"https://app.example\", %d "
@@ -193,23 +124,16 @@ static bool take_name(exchange_t *ex, json_t *object, store_preview_t *preview)
     return true;
 }
 
-static bool parse_preview(exchange_t *ex, str_t body, store_preview_t *preview)
+static bool parse_preview(exchange_t *ex, str_t body, store_preview_t *preview, bool *kill_tunnels)
 {
-    json_error_t error;
-    json_t *object = json_loadb(body.n != 0 ? body.p : "", body.n, JSON_REJECT_DUPLICATES, &error);
-    if (!json_is_object(object)) {
-        if (object == NULL)
-            admin_error(ex, 400, "bad_json", NULL, "The body is not valid JSON (line %d, column %d).",
-                        error.line, error.column);
-        else
-            admin_error(ex, 400, "bad_json", NULL, "The body must be a JSON object.");
-        json_decref(object);
-        return false;
-    }
-    bool ok = !refuse_unknown_fields(ex, object) && take_name(ex, object, preview) &&
-              take_flag(ex, object, "bearer", &preview->bearer) &&
-              take_flag(ex, object, "basic", &preview->basic) && take_label(ex, object, preview) &&
-              take_expiry(ex, object, preview->created_at, preview) && take_origins(ex, object, preview);
+    static admin_fields_t fields = {"box",        "port",  "host_header",   "bearer",       "basic",
+                                    "expires_in", "label", "allow_origins", "kill_tunnels", NULL};
+    json_t *object = admin_object(ex, body, "A preview", fields);
+    bool ok = object != NULL && take_name(ex, object, preview) &&
+              admin_take_flag(ex, object, "bearer", &preview->bearer) &&
+              admin_take_flag(ex, object, "basic", &preview->basic) && take_label(ex, object, preview) &&
+              take_expiry(ex, object, preview->created_at, preview) && take_origins(ex, object, preview) &&
+              admin_take_flag(ex, object, "kill_tunnels", kill_tunnels);
     json_decref(object);
     return ok;
 }
@@ -295,13 +219,15 @@ void admin_previews_create(exchange_t *ex, str_t body, void *arg)
 {
     (void)arg;
     store_preview_t preview = {.created_at = loop_wall_us(ex->worker->loop) / 1000000};
-    if (!parse_preview(ex, body, &preview))
+    bool kill_tunnels;
+    if (!parse_preview(ex, body, &preview, &kill_tunnels))
         return;
     create_job_t *create = calloc(1, sizeof *create);
     assert(create != NULL);
+    create->kill_tunnels = kill_tunnels;
     make_secrets(create, &preview);
     create->base.job.change.preview = preview;
-    create->base.finished = admin_preview_log;
+    create->base.finished = create_finished;
     create->base.answer = committed_answer;
     create->base.fini = create_fini;
     admin_job_start(ex, &create->base);

@@ -54,22 +54,20 @@ json_t *admin_preview_json(const exchange_t *ex, const store_preview_t *preview)
     return json;
 }
 
-/* Who changed what goes to the edge's own log, once it is on disk. */
-void admin_preview_log(const admin_job_t *job)
+void admin_preview_changed(const admin_job_t *job, bool kill_tunnels)
 {
     const store_change_t *change = &job->job.change;
+    const store_preview_t *preview = &change->preview;
     if (change->result == STORE_OK)
-        process_log("controller", "preview %s-%u %s by uid %ld", change->preview.id, change->preview.port,
+        process_log("controller", "preview %s-%u %s by uid %ld", preview->id, preview->port,
                     change->remove ? "deleted" : "created", job->uid);
-}
-
-bool admin_take_id(char out[BOX_ID_MAX + 1], str_t id)
-{
-    if (!box_id_valid(id))
-        return false;
-    memcpy(out, id.p, id.n);
-    out[id.n] = '\0';
-    return true;
+    /* Also where it was deleted before: its tunnels may still be open. */
+    if (!kill_tunnels || (change->result != STORE_OK && change->result != STORE_NOT_FOUND))
+        return;
+    char which[BOX_ID_MAX + 32];
+    int n = snprintf(which, sizeof which, "preview %s-%u", preview->id, preview->port);
+    assert(n > 0 && (size_t)n < sizeof which);
+    job->admin->controls->end_tunnels(job->admin->owner, which, preview->version);
 }
 
 /* ---- list ---- */
@@ -79,6 +77,7 @@ typedef struct list_job {
     char box[BOX_ID_MAX + 1];  /* only this box's; empty: all */
     char from[BOX_ID_MAX + 1]; /* where the page begins; empty: at the start */
     uint16_t from_port;
+    uint64_t now; /* unix seconds */
     size_t limit;
     size_t count;
     store_preview_t *found; /* limit + 1: the one too many says where the next page begins */
@@ -87,6 +86,8 @@ typedef struct list_job {
 static bool add_found(const store_preview_t *preview, void *arg)
 {
     list_job_t *list = arg;
+    if (preview->expires_at != 0 && preview->expires_at <= list->now)
+        return true; /* it is to be deleted soon */
     list->found[list->count++] = *preview;
     return list->count <= list->limit;
 }
@@ -179,6 +180,7 @@ void admin_previews_list(exchange_t *ex, str_t body, void *arg)
     list_job_t *list = calloc(1, sizeof *list);
     assert(list != NULL);
     list->limit = ADMIN_PREVIEWS_MAX;
+    list->now = loop_wall_us(ex->worker->loop) / 1000000;
     if (!take_query(list, ex->request.target)) {
         free(list);
         admin_error(ex, 400, "bad_query", NULL,
@@ -195,6 +197,16 @@ void admin_previews_list(exchange_t *ex, str_t body, void *arg)
 }
 
 /* ---- delete ---- */
+
+typedef struct delete_job {
+    admin_job_t base;
+    bool kill_tunnels;
+} delete_job_t;
+
+static void delete_finished(const admin_job_t *job)
+{
+    admin_preview_changed(job, ((const delete_job_t *)job)->kill_tunnels);
+}
 
 static void deleted_answer(exchange_t *ex, admin_job_t *job)
 {
@@ -228,20 +240,41 @@ static bool take_path(str_t rest, store_preview_t *preview)
     return true;
 }
 
+/* Fills the job from "{box}/{port}" and perhaps "?kill_tunnels=1". */
+static bool take_deletion(str_t rest, delete_job_t *job)
+{
+    static const struct {
+        str_t query;
+        bool kill_tunnels;
+    } queries[] = {{{"?kill_tunnels=1", 15}, true}, {{"?kill_tunnels=0", 15}, false}};
+    const char *mark = rest.n != 0 ? memchr(rest.p, '?', rest.n) : NULL;
+    str_t path = str_make(rest.p, mark != NULL ? (size_t)(mark - rest.p) : rest.n);
+    str_t query = str_from_offset(rest, path.n);
+    bool known = query.n == 0;
+    for (size_t i = 0; i < sizeof queries / sizeof *queries; i++) {
+        if (!str_eq(query, queries[i].query))
+            continue;
+        known = true;
+        job->kill_tunnels = queries[i].kill_tunnels;
+    }
+    job->base.job.change.remove = true;
+    return known && take_path(path, &job->base.job.change.preview);
+}
+
 void admin_previews_delete(exchange_t *ex, str_t body, void *arg)
 {
     (void)arg;
-    store_preview_t preview = {0};
     str_t rest = str_from_offset(ex->request.target, STR("/v1/previews/").n);
-    if (body.n != 0 || !take_path(rest, &preview)) {
+    delete_job_t *job = calloc(1, sizeof *job);
+    assert(job != NULL);
+    if (body.n != 0 || !take_deletion(rest, job)) {
+        free(job);
         admin_error(ex, 400, "bad_preview", NULL,
-                    "A preview is deleted with DELETE /v1/previews/<box id>/<port> and no body.");
+                    "A preview is deleted with DELETE /v1/previews/<box id>/<port>, perhaps with "
+                    "?kill_tunnels=1, and no body.");
         return;
     }
-    admin_job_t *job = calloc(1, sizeof *job);
-    assert(job != NULL);
-    job->job.change = (store_change_t){.remove = true, .preview = preview};
-    job->finished = admin_preview_log;
-    job->answer = deleted_answer;
-    admin_job_start(ex, job);
+    job->base.finished = delete_finished;
+    job->base.answer = deleted_answer;
+    admin_job_start(ex, &job->base);
 }

@@ -36,7 +36,19 @@ static inline admin_t *admin_of(const exchange_t *ex)
     return local_server_owner(ex);
 }
 
-/* ---- answers (admin_reply.c) ---- */
+/* ---- requests (admin_request.c) ---- */
+
+/* The fields of a JSON object that a handler takes; ends with NULL. */
+typedef const char *const admin_fields_t[];
+/* The body as a JSON object with none but these fields, to be released; or answers and returns NULL. `noun`
+ * is what the object describes: "A preview". */
+json_t *admin_object(exchange_t *ex, str_t body, const char *noun, admin_fields_t fields);
+/* Fills *out from a field that is true, false, or left out; or answers and returns false. */
+MUST_USE bool admin_take_flag(exchange_t *ex, const json_t *object, const char *name, bool *out);
+/* False where `id` is no box id. */
+MUST_USE bool admin_take_id(char out[BOX_ID_MAX + 1], str_t id);
+
+/* ---- answers (admin_reply.c): they may show a secret, so their text is cleansed when it is freed ---- */
 
 /* Answers with `body`, which is taken over. */
 void admin_reply(exchange_t *ex, int status, json_t *body);
@@ -56,6 +68,7 @@ typedef struct admin_job admin_job_t;
 /* The first member of what a handler allocates with malloc; freed after `answer`. */
 struct admin_job {
     store_job_t job;
+    admin_t *admin;
     exchange_t *ex; /* NULL: the asker has left */
     long uid;       /* the asker's */
     /* Called on the loop when the job is done, whether or not the asker still is there; may be NULL. */
@@ -79,16 +92,18 @@ void admin_job_result(admin_job_t *job, store_t *store, store_result_t result);
 
 /* What everybody may know of a preview: never a secret, nor its hash. */
 json_t *admin_preview_json(const exchange_t *ex, const store_preview_t *preview);
-/* Says in the edge's own log who changed what, once it is on disk (admin_job_t.finished). */
-void admin_preview_log(const admin_job_t *job);
-/* False where `id` is no box id. */
-MUST_USE bool admin_take_id(char out[BOX_ID_MAX + 1], str_t id);
+/* For admin_job_t.finished: says in the edge's own log who changed what, and where `kill_tunnels` ends the
+ * open tunnels of what was there before. */
+void admin_preview_changed(const admin_job_t *job, bool kill_tunnels);
 
 /* ---- handlers: each gets the exchange and its body (local_handler_t) ---- */
 
 void admin_previews_list(exchange_t *ex, str_t body, void *arg);
 void admin_previews_create(exchange_t *ex, str_t body, void *arg);
 void admin_previews_delete(exchange_t *ex, str_t body, void *arg);
+void admin_blocks_list(exchange_t *ex, str_t body, void *arg);
+void admin_blocks_create(exchange_t *ex, str_t body, void *arg);
+void admin_blocks_delete(exchange_t *ex, str_t body, void *arg);
 void admin_boxes_list(exchange_t *ex, str_t body, void *arg);
 void admin_status(exchange_t *ex, str_t body, void *arg);
 void admin_metrics(exchange_t *ex, str_t body, void *arg);

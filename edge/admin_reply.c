@@ -4,10 +4,32 @@
 #include <assert.h>
 #include <stdarg.h>
 
+#include <openssl/crypto.h>
+
 #include "admin_private.h"
 
 /* Bytes of a sentence, at most. */
 #define SENTENCE_BYTES 512
+
+/* A text that is cleansed when the exchange's arena goes. */
+typedef struct fleeting {
+    size_t n;
+    char text[];
+} fleeting_t;
+
+static void cleanse(void *memory)
+{
+    fleeting_t *fleeting = memory;
+    OPENSSL_cleanse(fleeting->text, fleeting->n);
+}
+
+static str_t cleansed_later(exchange_t *ex, str_t text)
+{
+    fleeting_t *fleeting = h2o_mem_alloc_shared(&ex->arena, sizeof(*fleeting) + text.n, cleanse);
+    fleeting->n = text.n;
+    memcpy(fleeting->text, text.p, text.n);
+    return str_make(fleeting->text, text.n);
+}
 
 static void reply(exchange_t *ex, int status, fields_t *fields, json_t *body)
 {
@@ -16,7 +38,8 @@ static void reply(exchange_t *ex, int status, fields_t *fields, json_t *body)
     json_decref(body);
     size_t n = strlen(text);
     text[n++] = '\n'; /* in place of the NUL */
-    str_t copy = str_dup(&ex->arena, str_make(text, n));
+    str_t copy = cleansed_later(ex, str_make(text, n));
+    OPENSSL_cleanse(text, n);
     free(text);
     fields_add(&ex->arena, fields, FIELD_OTHER, STR("cache-control"), STR("no-store"));
     exchange_reply(ex, status, STR("application/json"), fields, copy);

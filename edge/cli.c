@@ -25,6 +25,8 @@ static bool *flag_of(cli_t *cli, str_t name, unsigned takes)
         return &cli->bearer;
     if (str_eq(name, STR("--basic")) && (takes & CLI_CREATE) != 0)
         return &cli->basic;
+    if (str_eq(name, STR("--kill-tunnels")) && (takes & CLI_KILL) != 0)
+        return &cli->kill_tunnels;
     return NULL;
 }
 
@@ -44,8 +46,8 @@ static const char **value_of(cli_t *cli, str_t name, unsigned takes)
         return &cli->expires;
     if (str_eq(name, STR("--label")))
         return &cli->label;
-    if (str_eq(name, STR("--allow-origin")) && cli->origin_count < CLI_ORIGINS_MAX)
-        return &cli->origins[cli->origin_count++];
+    if (str_eq(name, STR("--allow-origin")))
+        return &cli->origins[cli->origin_count]; /* take_option counts it */
     return NULL;
 }
 
@@ -70,6 +72,10 @@ static bool take_option(int argc, char **argv, int *i, unsigned takes, cli_t *cl
         return false;
     }
     *value = equals != NULL ? equals + 1 : argv[++*i];
+    if (value == &cli->origins[cli->origin_count] && ++cli->origin_count > CLI_ORIGINS_MAX) {
+        fprintf(stderr, "boxedge %s: %.*s may be given %d times\n", argv[0], STR_ARG(name), CLI_ORIGINS_MAX);
+        return false;
+    }
     return true;
 }
 

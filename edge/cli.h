@@ -21,24 +21,26 @@
 #define CLI_ORIGINS_MAX 16
 
 typedef struct cli {
-    const char *socket;                   /* --socket */
-    const char *conf;                     /* -c, --config */
-    const char *box;                      /* --box */
-    const char *host_header;              /* --host-header */
-    const char *expires;                  /* --expires */
-    const char *label;                    /* --label */
-    const char *origins[CLI_ORIGINS_MAX]; /* --allow-origin */
+    const char *socket;                       /* --socket */
+    const char *conf;                         /* -c, --config */
+    const char *box;                          /* --box */
+    const char *host_header;                  /* --host-header */
+    const char *expires;                      /* --expires */
+    const char *label;                        /* --label */
+    const char *origins[CLI_ORIGINS_MAX + 1]; /* --allow-origin; the one too many has a place */
     size_t origin_count;
     bool bearer;                    /* --bearer */
     bool basic;                     /* --basic */
+    bool kill_tunnels;              /* --kill-tunnels */
     bool json;                      /* --json */
     bool help;                      /* -h, --help */
     const char *args[CLI_ARGS_MAX]; /* what is no option, in order */
     size_t arg_count;
 } cli_t;
 
-/* Options that a command takes besides -c, --socket and --help; CLI_CREATE: those of a new preview. */
-typedef enum cli_takes { CLI_JSON = 1, CLI_BOX = 2, CLI_CREATE = 4 } cli_takes_t;
+/* Options that a command takes besides -c, --socket and --help; CLI_CREATE: those of a new preview;
+ * CLI_KILL: --kill-tunnels. */
+typedef enum cli_takes { CLI_JSON = 1, CLI_BOX = 2, CLI_CREATE = 4, CLI_KILL = 8 } cli_takes_t;
 
 /* Reads argv[1..] ("--name value" and "--name=value", "--" ends options). False after saying on stderr what
  * is wrong. */

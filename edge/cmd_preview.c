@@ -12,8 +12,8 @@ static int usage(FILE *out, int status)
             "usage: boxedge preview create BOX PORT [OPTION]...  make a port of a box public\n"
             "       boxedge preview list [OPTION]...             show the previews\n"
             "       boxedge preview delete BOX PORT [OPTION]...  end a preview\n\n"
-            "Creating a preview that is there replaces it. Changes are in force on every worker, and on\n"
-            "disk, when the command ends.\n\n"
+            "Creating a preview that is there replaces it, with its credentials. Changes are in force on\n"
+            "every worker, and on disk, when the command ends.\n\n"
             "  --host-header public|localhost\n"
             "                     the Host that the app sees: the public one (default), or\n"
             "                     localhost:PORT for dev servers that accept no other (create)\n"
@@ -24,6 +24,7 @@ static int usage(FILE *out, int status)
             "  --label TEXT       a note of yours, shown in lists and on the sign-in page (create)\n"
             "  --allow-origin URL pages of this origin may use a visitor's session, as\n"
             "                     https://app.example; may be given several times (create)\n"
+            "  --kill-tunnels     end the WebSockets that are open already (create, delete)\n"
             "  --box BOX          only those of one box (list)\n"
             "  --json             JSON in place of text\n");
     fputs(cli_common_help, out);
@@ -85,6 +86,8 @@ static json_t *creation(const cli_t *cli, const char *box, unsigned port)
         json_object_set_new(body, "bearer", json_true());
     if (cli->basic)
         json_object_set_new(body, "basic", json_true());
+    if (cli->kill_tunnels)
+        json_object_set_new(body, "kill_tunnels", json_true());
     if (cli->label != NULL && json_object_set_new(body, "label", json_string(cli->label)) != 0) {
         fprintf(stderr, "boxedge: --label takes plain text\n");
         json_decref(body);
@@ -152,7 +155,8 @@ static int delete (const cli_t *cli)
     if (!take_box_and_port(cli, &box, &port))
         return CLI_USAGE;
     char target[128];
-    int n = snprintf(target, sizeof target, "/v1/previews/%s/%u", box, port);
+    int n = snprintf(target, sizeof target, "/v1/previews/%s/%u%s", box, port,
+                     cli->kill_tunnels ? "?kill_tunnels=1" : "");
     assert(n > 0 && (size_t)n < sizeof target);
     json_t *answer;
     int status = cli_request(cli, "DELETE", target, NULL, &answer);
@@ -168,12 +172,32 @@ static int delete (const cli_t *cli)
 
 /* ---- list ---- */
 
+/* "public", "bearer", "basic" or "either". */
+static const char *access_of(const json_t *preview)
+{
+    bool bearer = json_is_true(json_object_get(preview, "bearer_token"));
+    bool basic = json_is_true(json_object_get(preview, "basic_auth"));
+    if (bearer && basic)
+        return "either";
+    return bearer ? "bearer" : basic ? "basic" : "public";
+}
+
+/* How long it has still to live: "1h 59m", or "-" where it stays. */
+static void print_left(const json_t *preview, char out[32])
+{
+    json_int_t expires_at = json_integer_value(json_object_get(preview, "expires_at"));
+    snprintf(out, 32, "-");
+    if (expires_at != 0)
+        cli_duration(expires_at - (json_int_t)time(NULL), out);
+}
+
 static void print_rows(const json_t *previews, bool first)
 {
     size_t i;
     json_t *preview;
     if (first)
-        printf("%-24s  %5s  %-9s  %-16s  %s\n", "BOX", "PORT", "HOST", "CREATED (UTC)", "URL");
+        printf("%-24s  %5s  %-6s  %-9s  %-16s  %-8s  %s\n", "BOX", "PORT", "ACCESS", "HOST", "CREATED (UTC)",
+               "EXPIRES", "URL AND LABEL");
     json_array_foreach(previews, i, preview)
     {
         char when[32] = "-";
@@ -181,9 +205,13 @@ static void print_rows(const json_t *previews, bool first)
         time_t created = (time_t)json_integer_value(json_object_get(preview, "created_at"));
         if (gmtime_r(&created, &tm) != NULL)
             strftime(when, sizeof when, "%Y-%m-%d %H:%M", &tm);
-        printf("%-24s  %5lld  %-9s  %-16s  %s\n", text_of(preview, "box"),
-               (long long)json_integer_value(json_object_get(preview, "port")),
-               text_of(preview, "host_header"), when, text_of(preview, "url"));
+        char left[32];
+        const char *label = json_string_value(json_object_get(preview, "label"));
+        print_left(preview, left);
+        printf("%-24s  %5lld  %-6s  %-9s  %-16s  %-8s  %s%s%s\n", text_of(preview, "box"),
+               (long long)json_integer_value(json_object_get(preview, "port")), access_of(preview),
+               text_of(preview, "host_header"), when, left, text_of(preview, "url"),
+               label != NULL ? "  " : "", label != NULL ? label : "");
     }
 }
 
@@ -243,14 +271,34 @@ static int list(const cli_t *cli)
     return CLI_OK;
 }
 
+/* An option that the verb would leave unheard is no help to anybody. */
+static bool options_fit(const cli_t *cli, str_t verb)
+{
+    bool create = str_eq(verb, STR("create")), delete = str_eq(verb, STR("delete"));
+    bool creates = cli->host_header != NULL || cli->bearer || cli->basic || cli->expires != NULL ||
+                   cli->label != NULL || cli->origin_count != 0;
+    const char *wrong = NULL;
+    if (creates && !create)
+        wrong = "options of a new preview";
+    else if (cli->kill_tunnels && !create && !delete)
+        wrong = "--kill-tunnels";
+    else if (cli->box != NULL && !str_eq(verb, STR("list")))
+        wrong = "--box";
+    if (wrong != NULL)
+        fprintf(stderr, "boxedge preview %.*s does not take %s\n", STR_ARG(verb), wrong);
+    return wrong == NULL;
+}
+
 int cmd_preview(int argc, char **argv)
 {
     cli_t cli;
-    if (!cli_parse(argc, argv, CLI_JSON | CLI_BOX | CLI_CREATE, &cli))
+    if (!cli_parse(argc, argv, CLI_JSON | CLI_BOX | CLI_CREATE | CLI_KILL, &cli))
         return CLI_USAGE;
     if (cli.help)
         return usage(stdout, CLI_OK);
     str_t verb = str_from(cli.arg_count != 0 ? cli.args[0] : "");
+    if (!options_fit(&cli, verb))
+        return CLI_USAGE;
     if (str_eq(verb, STR("create")) && cli.arg_count == 3)
         return create(&cli);
     if (str_eq(verb, STR("delete")) && cli.arg_count == 3)

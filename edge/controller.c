@@ -2,8 +2,12 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <malloc.h>
 #include <time.h>
 #include <unistd.h>
+
+#include <jansson.h>
+#include <openssl/crypto.h>
 
 #include "admin.h"
 #include "channel.h"
@@ -369,8 +373,17 @@ static store_t *open_store(const controller_args_t *args)
     return store;
 }
 
+/* Answers of the admin API show new secrets, and JSON copies them: what it frees holds nothing any more. */
+static void free_cleansed(void *memory)
+{
+    if (memory != NULL)
+        OPENSSL_cleanse(memory, malloc_usable_size(memory));
+    free(memory);
+}
+
 static bool start(controller_t *controller, const controller_args_t *args)
 {
+    json_set_alloc_funcs(malloc, free_cleansed);
     *controller = (controller_t){.loop = loop_new(), .conf = args->conf, .shm = args->shm};
     store_t *store = open_store(args);
     if (store == NULL)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cmd_block.h"
 #include "cmd_box.h"
 #include "cmd_check.h"
 #include "cmd_control.h"
@@ -27,6 +28,8 @@ static const command_t commands[] = {
     {"run", cmd_run, "run the edge"},
     {"check", cmd_check, "report everything that is wrong with a configuration file"},
     {"preview", cmd_preview, "create, list and delete previews"},
+    {"block", cmd_block, "refuse a box, a preview or a network at once; list what is refused"},
+    {"unblock", cmd_unblock, "take a block back"},
     {"box", cmd_box, "list boxes"},
     {"status", cmd_status, "show how the running edge does"},
     {"reload", cmd_reload, "have the running edge read its configuration again"},

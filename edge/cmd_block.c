@@ -1,0 +1,133 @@
+#include "cmd_block.h"
+
+#include <assert.h>
+#include <time.h>
+
+#include "cli.h"
+
+static int usage(FILE *out, int status)
+{
+    fprintf(out,
+            "usage: boxedge block box BOX [OPTION]...            refuse every request for a box\n"
+            "       boxedge block preview BOX-PORT [OPTION]...   refuse those for one of its ports\n"
+            "       boxedge block cidr NETWORK [OPTION]...       refuse a client, or a network of them\n"
+            "       boxedge block list [OPTION]...               show what is blocked\n"
+            "       boxedge unblock box|preview|cidr VALUE [OPTION]...\n\n"
+            "What is blocked is answered with 403 at once on every worker, and its open WebSockets are\n"
+            "closed. NETWORK is an address or a network: 192.0.2.7, 192.0.2.0/24, 2001:db8::/32. Blocks\n"
+            "stay until they are taken back, also where the box or preview goes and comes again.\n\n"
+            "  --json             the answer of the admin API\n");
+    fputs(cli_common_help, out);
+    return status;
+}
+
+static const char *text_of(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text != NULL ? text : "-";
+}
+
+static int block(const cli_t *cli)
+{
+    json_t *answer;
+    json_t *body = json_pack("{s:s,s:s}", "kind", cli->args[0], "value", cli->args[1]);
+    if (body == NULL) {
+        fprintf(stderr, "boxedge: what is to be blocked is not plain text\n");
+        return CLI_USAGE;
+    }
+    int status = cli_request(cli, "POST", "/v1/blocks", body, &answer);
+    json_decref(body);
+    if (status != CLI_OK)
+        return status;
+    if (cli->json)
+        cli_print_json(answer);
+    else
+        printf("The %s %s is blocked.\n", text_of(answer, "kind"), text_of(answer, "value"));
+    json_decref(answer);
+    return CLI_OK;
+}
+
+/* Whether the text may stand in a path of the admin API, which judges the rest. */
+static bool fits_path(const char *text)
+{
+    for (const char *c = text; *c != '\0'; c++)
+        if (strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:/", *c) == NULL)
+            return false;
+    return strlen(text) < 128;
+}
+
+static int unblock(const cli_t *cli)
+{
+    char target[320];
+    json_t *answer;
+    if (!fits_path(cli->args[0]) || !fits_path(cli->args[1])) {
+        fprintf(stderr, "boxedge: \"%s %s\" is nothing that can be blocked\n", cli->args[0], cli->args[1]);
+        return CLI_USAGE;
+    }
+    int n = snprintf(target, sizeof target, "/v1/blocks/%s/%s", cli->args[0], cli->args[1]);
+    assert(n > 0 && (size_t)n < sizeof target);
+    int status = cli_request(cli, "DELETE", target, NULL, &answer);
+    if (status != CLI_OK)
+        return status;
+    if (cli->json)
+        cli_print_json(answer);
+    else
+        printf("The %s %s is not blocked any more.\n", text_of(answer, "kind"), text_of(answer, "value"));
+    json_decref(answer);
+    return CLI_OK;
+}
+
+static void print_table(const json_t *blocks)
+{
+    size_t i;
+    json_t *one;
+    printf("%-8s  %-16s  %s\n", "KIND", "SINCE (UTC)", "VALUE");
+    json_array_foreach(blocks, i, one)
+    {
+        char when[32] = "-";
+        struct tm tm;
+        time_t created = (time_t)json_integer_value(json_object_get(one, "created_at"));
+        if (gmtime_r(&created, &tm) != NULL)
+            strftime(when, sizeof when, "%Y-%m-%d %H:%M", &tm);
+        printf("%-8s  %-16s  %s\n", text_of(one, "kind"), when, text_of(one, "value"));
+    }
+}
+
+static int list(const cli_t *cli)
+{
+    json_t *answer;
+    int status = cli_request(cli, "GET", "/v1/blocks", NULL, &answer);
+    if (status != CLI_OK)
+        return status;
+    const json_t *blocks = json_object_get(answer, "blocks");
+    if (cli->json)
+        cli_print_json(answer);
+    else if (json_array_size(blocks) == 0)
+        printf("Nothing is blocked.\n");
+    else
+        print_table(blocks);
+    json_decref(answer);
+    return CLI_OK;
+}
+
+int cmd_block(int argc, char **argv)
+{
+    cli_t cli;
+    if (!cli_parse(argc, argv, CLI_JSON, &cli))
+        return CLI_USAGE;
+    if (cli.help)
+        return usage(stdout, CLI_OK);
+    if (cli.arg_count == 1 && strcmp(cli.args[0], "list") == 0)
+        return list(&cli);
+    return cli.arg_count == 2 ? block(&cli) : usage(stderr, CLI_USAGE);
+}
+
+int cmd_unblock(int argc, char **argv)
+{
+    cli_t cli;
+    if (!cli_parse(argc, argv, CLI_JSON, &cli))
+        return CLI_USAGE;
+    if (cli.help)
+        return usage(stdout, CLI_OK);
+    return cli.arg_count == 2 ? unblock(&cli) : usage(stderr, CLI_USAGE);
+}
