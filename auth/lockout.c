@@ -1,37 +1,50 @@
 /*
- * Each cell keeps the last ten distinct failures of one (client, preview) with their times. Failures are
- * rare, so a cell is changed under a small lock of its own; the lock carries the time when it was taken, so
- * that one whose holder died is taken over. Looking (lockout_left) takes no lock.
+ * A cell belongs to one (client, preview) and keeps its last ten failures; it is locked when those are ten
+ * and lie within a minute. There is no other state: no lock to be held, no flag to be set later. Every change
+ * is one compare-and-swap of one word, so that a process may die or stand still between any two instructions,
+ * and several may work on one cell.
+ *
+ *   owner:    hash of (client, preview) 52 | round 12                  0: nobody's
+ *   failure:  time in ms 36 | which wrong secret 16 | round 12         0: none
+ *
+ * The round counts a cell's owners on. Failures of another round are a former owner's, or written late by a
+ * process that did not see the change, and count as free; rounds come again after 4095 owners, which no cell
+ * of a table of useful size has within a minute. Times wrap after two years. The 16 bits are hashed with the
+ * seed: nobody can look for wrong secrets that count as one.
  */
 #include "lockout.h"
 
 #include <assert.h>
+#include <stdalign.h>
 #include <stdatomic.h>
 
 #include "siphash.h"
 
-#define WAYS 4
-/* A lock older than this belongs to a process that died with it. */
-#define STALE_MS 100
-/* Tries to get a cell's lock before the failure goes uncounted. */
-#define LOCK_TRIES 100000
+_Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "processes share the cells");
+_Static_assert(sizeof(siphash_key_t) == 16, "the seed is the key");
+
+/* Cells that one key may be in. */
+#define WAYS 8
+/* What is lost to other processes is tried again so often; then the failure goes uncounted. Each loss is a
+ * failure that another one counted, and ten of those lock the cell. */
+#define TRIES 64
+
+#define ROUND_BITS 12
+#define ROUND_MAX  0xfffu
+#define TAG_BITS   16
+#define TAG_MAX    0xffffu
+#define TIME_BITS  36
 
 typedef struct cell {
-    _Atomic uint64_t lock; /* ms when taken, plus one; 0: free */
-    _Atomic uint64_t key;  /* of (client, preview); 0: empty */
-    _Atomic uint64_t locked_until;
-    _Atomic uint64_t last;                     /* failure */
-    _Atomic uint64_t at[LOCKOUT_FAILURES];     /* ms plus one; 0: none */
-    _Atomic uint64_t secret[LOCKOUT_FAILURES]; /* the first bytes of the secret's hash */
+    _Atomic uint64_t owner;
+    _Atomic uint64_t failures[LOCKOUT_FAILURES];
 } cell_t;
 
 struct lockout {
     siphash_key_t hash_key;
-    uint32_t sets;
+    uint64_t sets; /* a power of two */
     cell_t cells[];
 };
-
-_Static_assert(sizeof(siphash_key_t) == 16, "the seed is the key");
 
 size_t lockout_size(uint32_t cells)
 {
@@ -43,124 +56,180 @@ lockout_t *lockout_init(void *memory, uint32_t cells, const uint8_t seed[16])
 {
     lockout_t *lockout = memory;
     assert(cells >= WAYS && (cells & (cells - 1)) == 0);
+    assert((uintptr_t)memory % alignof(lockout_t) == 0);
     memcpy(&lockout->hash_key, seed, sizeof(lockout->hash_key));
     lockout->sets = cells / WAYS;
     return lockout;
 }
 
+/* ---- words ---- */
+
+static uint64_t round_of(uint64_t word)
+{
+    return word & ROUND_MAX;
+}
+
+static uint64_t next_round(uint64_t owner)
+{
+    return round_of(owner) % ROUND_MAX + 1; /* never 0: no failure of an owner is 0 */
+}
+
+static uint64_t failure_make(uint64_t now_ms, uint64_t tag, uint64_t round)
+{
+    return now_ms << (TAG_BITS + ROUND_BITS) | tag << ROUND_BITS | round;
+}
+
+static uint64_t tag_of(uint64_t failure)
+{
+    return failure >> ROUND_BITS & TAG_MAX;
+}
+
+/* Milliseconds since a failure; negative where another process's clock is ahead. */
+static int64_t age_of(uint64_t failure, uint64_t now_ms)
+{
+    uint64_t passed = (now_ms << (64 - TIME_BITS)) - (failure >> (TAG_BITS + ROUND_BITS) << (64 - TIME_BITS));
+    return (int64_t)passed >> (64 - TIME_BITS);
+}
+
+static bool is_recent(int64_t age)
+{
+    return age > -LOCKOUT_WINDOW_MS && age < LOCKOUT_WINDOW_MS;
+}
+
+/* ---- one cell ---- */
+
+/* What a cell holds for its owner at one time. */
+typedef struct view {
+    unsigned count; /* failures, of any age */
+    bool repeated;  /* a recent one has the tag that was asked for */
+    int64_t newest; /* ages; of none: as old as can be */
+    int64_t oldest;
+    unsigned slot; /* where the next failure goes: the first that does not count any more, else the oldest */
+    uint64_t was;  /* what is there */
+} view_t;
+
+static view_t look(cell_t *cell, uint64_t owner, uint64_t tag, uint64_t now_ms)
+{
+    view_t view = {.newest = INT64_MAX, .oldest = INT64_MIN};
+    bool free = false;
+    for (unsigned i = 0; i < LOCKOUT_FAILURES; i++) {
+        uint64_t failure = atomic_load(&cell->failures[i]);
+        bool ours = round_of(failure) == round_of(owner);
+        int64_t age = age_of(failure, now_ms);
+        if (ours) {
+            view.count++;
+            view.newest = age < view.newest ? age : view.newest;
+            view.repeated |= is_recent(age) && tag_of(failure) == tag;
+        }
+        if (!free && (!ours || !is_recent(age) || age > view.oldest)) {
+            free = !ours || !is_recent(age);
+            view.slot = i;
+            view.was = failure;
+        }
+        view.oldest = ours && age > view.oldest ? age : view.oldest;
+    }
+    return view;
+}
+
+static uint32_t left_of(const view_t *view)
+{
+    if (view->count < LOCKOUT_FAILURES || view->oldest - view->newest >= LOCKOUT_WINDOW_MS ||
+        view->newest >= LOCKOUT_LOCK_MS || view->newest <= -LOCKOUT_WINDOW_MS)
+        return 0;
+    return view->newest > 0 ? (uint32_t)(LOCKOUT_LOCK_MS - view->newest) : LOCKOUT_LOCK_MS;
+}
+
+/* ---- cells of a key ---- */
+
 /* IPv4 counts by address, IPv6 by /64. */
-static uint64_t key_of(const lockout_t *lockout, const struct in6_addr *client, uint64_t preview_version)
+static uint64_t hash_of(const lockout_t *lockout, const struct in6_addr *client, uint64_t preview_version)
 {
     uint8_t text[24] = {0};
     memcpy(text, client->s6_addr, IN6_IS_ADDR_V4MAPPED(client) ? 16 : 8);
     memcpy(text + 16, &preview_version, 8);
-    uint64_t key = siphash(&lockout->hash_key, text, sizeof(text));
-    return key != 0 ? key : 1;
+    return siphash(&lockout->hash_key, text, sizeof(text));
 }
 
-static cell_t *set_of(lockout_t *lockout, uint64_t key)
+static uint64_t secret_tag(const lockout_t *lockout, const uint8_t secret_sha256[32])
 {
-    return &lockout->cells[(size_t)(key % lockout->sets) * WAYS];
+    return siphash(&lockout->hash_key, secret_sha256, 32) & TAG_MAX;
+}
+
+static cell_t *set_of(lockout_t *lockout, uint64_t hash)
+{
+    return &lockout->cells[(hash & (lockout->sets - 1)) * WAYS];
+}
+
+/* The first cell that belongs to the key, and its owner word; NULL: none does. */
+static cell_t *find(cell_t *set, uint64_t hash, uint64_t *owner)
+{
+    for (size_t i = 0; i < WAYS; i++) {
+        *owner = atomic_load(&set[i].owner);
+        if (*owner != 0 && *owner >> ROUND_BITS == hash >> ROUND_BITS)
+            return &set[i];
+    }
+    return NULL;
+}
+
+/*
+ * Tries to give the key a cell: nobody's, else the one whose last failure is the longest ago and that is not
+ * locked. False where all are locked: the key's failures do not count then. True says nothing about success:
+ * another process may have been faster, so look again.
+ */
+static bool claim(cell_t *set, uint64_t hash, uint64_t now_ms)
+{
+    cell_t *best = NULL;
+    uint64_t best_owner = 0;
+    int64_t best_age = INT64_MIN;
+    for (size_t i = 0; i < WAYS; i++) {
+        uint64_t owner = atomic_load(&set[i].owner);
+        view_t view = look(&set[i], owner, 0, now_ms);
+        if (owner != 0 && (left_of(&view) != 0 || view.newest <= best_age))
+            continue;
+        best = &set[i];
+        best_owner = owner;
+        best_age = view.newest;
+        if (owner == 0)
+            break;
+    }
+    if (best == NULL)
+        return false;
+    uint64_t owner = hash >> ROUND_BITS << ROUND_BITS | next_round(best_owner);
+    (void)atomic_compare_exchange_strong(&best->owner, &best_owner, owner);
+    return true;
 }
 
 uint32_t lockout_left(lockout_t *lockout, const struct in6_addr *client, uint64_t preview_version,
                       uint64_t now_ms)
 {
-    uint64_t key = key_of(lockout, client, preview_version);
-    cell_t *set = set_of(lockout, key);
-    for (size_t i = 0; i < WAYS; i++) {
-        if (atomic_load(&set[i].key) != key)
-            continue;
-        uint64_t until = atomic_load(&set[i].locked_until);
-        if (atomic_load(&set[i].key) != key || until <= now_ms)
-            return 0;
-        return until - now_ms < LOCKOUT_LOCK_MS ? (uint32_t)(until - now_ms) : LOCKOUT_LOCK_MS;
-    }
-    return 0;
-}
-
-static bool take_lock(cell_t *cell, uint64_t now_ms)
-{
-    for (int i = 0; i < LOCK_TRIES; i++) {
-        uint64_t held = atomic_load(&cell->lock);
-        bool stale = held != 0 && now_ms + 1 > held + STALE_MS;
-        if ((held == 0 || stale) && atomic_compare_exchange_strong(&cell->lock, &held, now_ms + 1))
-            return true;
-    }
-    return false;
-}
-
-/* The cell of the key, or the one to be used for it: an empty one, else the one idle the longest that is not
- * locked. */
-static cell_t *choose(cell_t *set, uint64_t key, uint64_t now_ms)
-{
-    cell_t *best = NULL;
-    for (size_t i = 0; i < WAYS; i++)
-        if (atomic_load(&set[i].key) == key)
-            return &set[i];
-    for (size_t i = 0; i < WAYS; i++) {
-        if (atomic_load(&set[i].key) == 0)
-            return &set[i];
-        if (atomic_load(&set[i].locked_until) > now_ms)
-            continue;
-        if (best == NULL || atomic_load(&set[i].last) < atomic_load(&best->last))
-            best = &set[i];
-    }
-    return best;
-}
-
-static void clear(cell_t *cell)
-{
-    for (size_t i = 0; i < LOCKOUT_FAILURES; i++) {
-        atomic_store(&cell->at[i], 0);
-        atomic_store(&cell->secret[i], 0);
-    }
-}
-
-static bool is_recent(uint64_t at, uint64_t now_ms)
-{
-    return at != 0 && now_ms + 1 < at + LOCKOUT_WINDOW_MS;
-}
-
-/* Notes a failure; the lock is held. */
-static void note(cell_t *cell, uint64_t secret, uint64_t now_ms)
-{
-    size_t oldest = 0;
-    unsigned recent = 1; /* this one */
-    for (size_t i = 0; i < LOCKOUT_FAILURES; i++) {
-        uint64_t at = atomic_load(&cell->at[i]);
-        if (is_recent(at, now_ms)) {
-            if (atomic_load(&cell->secret[i]) == secret)
-                return; /* the same wrong one again */
-            recent++;
-        }
-        if (at < atomic_load(&cell->at[oldest]))
-            oldest = i;
-    }
-    atomic_store(&cell->last, now_ms);
-    if (recent >= LOCKOUT_FAILURES) {
-        clear(cell);
-        atomic_store(&cell->locked_until, now_ms + LOCKOUT_LOCK_MS);
-        return;
-    }
-    atomic_store(&cell->secret[oldest], secret);
-    atomic_store(&cell->at[oldest], now_ms + 1);
+    uint64_t owner, hash = hash_of(lockout, client, preview_version);
+    cell_t *cell = find(set_of(lockout, hash), hash, &owner);
+    if (cell == NULL)
+        return 0;
+    view_t view = look(cell, owner, 0, now_ms);
+    return atomic_load(&cell->owner) == owner ? left_of(&view) : 0;
 }
 
 void lockout_failed(lockout_t *lockout, const struct in6_addr *client, uint64_t preview_version,
                     const uint8_t secret_sha256[32], uint64_t now_ms)
 {
-    uint64_t key = key_of(lockout, client, preview_version), secret;
-    memcpy(&secret, secret_sha256, sizeof(secret));
-    cell_t *cell = choose(set_of(lockout, key), key, now_ms);
-    if (cell == NULL || !take_lock(cell, now_ms))
-        return;
-    if (atomic_load(&cell->key) != key) { /* somebody else's so far */
-        atomic_store(&cell->key, 0);
-        clear(cell);
-        atomic_store(&cell->locked_until, 0);
-        atomic_store(&cell->key, key);
+    uint64_t owner, hash = hash_of(lockout, client, preview_version);
+    uint64_t tag = secret_tag(lockout, secret_sha256);
+    cell_t *set = set_of(lockout, hash);
+    for (int i = 0; i < TRIES; i++) {
+        cell_t *cell = find(set, hash, &owner);
+        if (cell == NULL) {
+            if (!claim(set, hash, now_ms))
+                return;
+            continue;
+        }
+        view_t view = look(cell, owner, tag, now_ms);
+        if (view.repeated || left_of(&view) != 0)
+            return;
+        uint64_t failure = failure_make(now_ms, tag, round_of(owner));
+        /* Where the cell went to another key meanwhile, this was written for nobody. */
+        if (atomic_compare_exchange_strong(&cell->failures[view.slot], &view.was, failure) &&
+            atomic_load(&cell->owner) == owner)
+            return;
     }
-    note(cell, secret, now_ms);
-    atomic_store(&cell->lock, 0);
 }
