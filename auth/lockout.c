@@ -207,7 +207,7 @@ uint32_t lockout_left(lockout_t *lockout, const struct in6_addr *client, uint64_
     if (cell == NULL)
         return 0;
     view_t view = look(cell, owner, 0, now_ms);
-    return atomic_load(&cell->owner) == owner ? left_of(&view) : 0;
+    return left_of(&view); /* of this owner, whoever has the cell by now */
 }
 
 void lockout_failed(lockout_t *lockout, const struct in6_addr *client, uint64_t preview_version,
@@ -224,6 +224,8 @@ void lockout_failed(lockout_t *lockout, const struct in6_addr *client, uint64_t 
             continue;
         }
         view_t view = look(cell, owner, tag, now_ms);
+        if (atomic_load(&cell->owner) != owner)
+            continue; /* what looks free may be the next owner's */
         if (view.repeated || left_of(&view) != 0)
             return;
         uint64_t failure = failure_make(now_ms, tag, round_of(owner));

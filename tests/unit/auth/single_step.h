@@ -30,13 +30,9 @@ static inline int wait_for_stop(pid_t child)
     return WSTOPSIG(status);
 }
 
-/*
- * Steps through work(arg) in a child; after(after_arg), where given, is called after each step, here. The
- * work is done once before, unwatched, so that what happens on the first call only is not counted; `warm` is
- * its argument then (NULL: not done before). Returns the instructions, those around the work included:
- * compare counts with each other only.
- */
-static inline size_t single_step(work_t *work, void *warm, void *arg, work_t *after, void *after_arg)
+/* A child that stands before work(arg). The work is done once before, unwatched, so that what happens on the
+ * first call only is not counted; `warm` is its argument then (NULL: not done before). */
+static inline pid_t step_begin(work_t *work, void *warm, void *arg)
 {
     pid_t child = fork();
     assert_true(child >= 0);
@@ -51,17 +47,44 @@ static inline size_t single_step(work_t *work, void *warm, void *arg, work_t *af
         _exit(0);
     }
     assert_int_equal(wait_for_stop(child), SIGSTOP);
-    size_t count = 0;
-    for (int signal = SIGTRAP; signal != SIGSTOP; count++) {
-        assert_true(count < STEPS_MAX);
-        assert_int_equal(ptrace(PTRACE_SINGLESTEP, child, NULL, NULL), 0);
-        signal = wait_for_stop(child);
-        assert_true(signal == SIGTRAP || signal == SIGSTOP);
-        if (after != NULL)
-            after(after_arg);
+    return child;
+}
+
+/* One instruction. False when the work is done. */
+static inline bool step_once(pid_t child)
+{
+    assert_int_equal(ptrace(PTRACE_SINGLESTEP, child, NULL, NULL), 0);
+    int signal = wait_for_stop(child);
+    assert_true(signal == SIGTRAP || signal == SIGSTOP);
+    return signal == SIGTRAP;
+}
+
+/* Lets the work be done, where it is not. */
+static inline void step_finish(pid_t child, bool done)
+{
+    if (!done) {
+        assert_int_equal(ptrace(PTRACE_CONT, child, NULL, NULL), 0);
+        assert_int_equal(wait_for_stop(child), SIGSTOP);
     }
     assert_int_equal(kill(child, SIGKILL), 0);
     assert_int_equal(waitpid(child, NULL, 0), child);
+}
+
+/*
+ * Steps through work(arg); after(after_arg), where given, is called after each step, here. Returns the
+ * instructions, those around the work included: compare counts with each other only.
+ */
+static inline size_t single_step(work_t *work, void *warm, void *arg, work_t *after, void *after_arg)
+{
+    pid_t child = step_begin(work, warm, arg);
+    size_t count = 0;
+    for (bool more = true; more; count++) {
+        assert_true(count < STEPS_MAX);
+        more = step_once(child);
+        if (after != NULL)
+            after(after_arg);
+    }
+    step_finish(child, true);
     return count;
 }
 

@@ -164,7 +164,7 @@ static void test_least_recent_goes(void **state)
     for (uint32_t idle = 0; idle < SET; idle++) {
         lockout_t *table = table_new(SET);
         for (uint32_t client = 0; client < SET; client++)
-            fail_times(table, client, 0, 8, T + client);
+            fail_times(table, client, 0, 8, T - client);
         for (uint32_t client = 0; client < SET; client++)
             if (client != idle)
                 fail_once(table, client, 8, T + 100 + client);

@@ -180,6 +180,147 @@ static void test_death_at_another_owner(void **state)
     die_everywhere(SET, VICTIM);
 }
 
+/* ---- two at once, one of them between any two instructions of the other ---- */
+
+/* Times at which the other one comes. */
+#define PLACES 60
+
+typedef struct two {
+    void (*prepare)(lockout_t *table);
+    uint32_t slow; /* who fails once, with secret 500, and is interrupted */
+    void (*other)(lockout_t *table);
+    void (*check)(lockout_t *table);
+} two_t;
+
+static void play_two(const two_t *two, size_t place)
+{
+    death_t slow = {table_new(SET), NULL, two->slow};
+    two->prepare(slow.table);
+    pid_t child = step_begin(fail_the_last_time, NULL, &slow);
+    bool more = true;
+    for (size_t i = 0; i < place && more; i++)
+        more = step_once(child);
+    two->other(slow.table);
+    step_finish(child, !more);
+    two->check(slow.table);
+    table_free(slow.table, SET);
+}
+
+/* At places all over the work. */
+static void play_everywhere(const two_t *two)
+{
+    death_t alone = {table_new(SET), NULL, two->slow};
+    two->prepare(alone.table);
+    size_t steps = single_step(fail_the_last_time, NULL, &alone, NULL, NULL);
+    for (size_t i = 0; i < PLACES; i++)
+        play_two(two, i * steps / PLACES);
+    table_free(alone.table, SET);
+}
+
+static void fail_range(lockout_t *table, uint32_t client, uint64_t from, uint64_t to)
+{
+    for (uint64_t secret = from; secret < to; secret++)
+        fail_once(table, client, secret, T);
+}
+
+static void prepare_nothing(lockout_t *table)
+{
+    (void)table;
+}
+
+static void newcomer_fails_nine_times(lockout_t *table)
+{
+    fail_range(table, NEWCOMER, 0, 9);
+}
+
+/* Both newcomers have their own failures, all of them, and no others. */
+static void check_both_newcomers(lockout_t *table)
+{
+    assert_int_equal(left(table, VICTIM, T), 0);
+    assert_int_equal(left(table, NEWCOMER, T), 0);
+    fail_range(table, VICTIM, 0, 8);
+    assert_int_equal(left(table, VICTIM, T), 0);
+    fail_range(table, VICTIM, 8, 9);
+    fail_range(table, NEWCOMER, 9, 10);
+    assert_int_equal(left(table, VICTIM, T), 60000);
+    assert_int_equal(left(table, NEWCOMER, T), 60000);
+}
+
+static void test_two_newcomers(void **state)
+{
+    (void)state;
+    play_everywhere(&(two_t){prepare_nothing, VICTIM, newcomer_fails_nine_times, check_both_newcomers});
+}
+
+static void prepare_eight(lockout_t *table)
+{
+    fail_range(table, VICTIM, 0, 8);
+}
+
+static void same_fails_with_another(lockout_t *table)
+{
+    fail_range(table, VICTIM, 8, 9);
+}
+
+static void check_locked(lockout_t *table)
+{
+    assert_int_equal(left(table, VICTIM, T), 60000);
+}
+
+static void same_fails_with_the_same(lockout_t *table)
+{
+    fail_range(table, VICTIM, 500, 501);
+}
+
+static void check_nine(lockout_t *table)
+{
+    assert_int_equal(left(table, VICTIM, T), 0);
+    fail_range(table, VICTIM, 9, 10);
+    assert_int_equal(left(table, VICTIM, T), 60000);
+}
+
+/* One client on two workers: two failures are two, and the same one twice is one. */
+static void test_two_of_one_client(void **state)
+{
+    (void)state;
+    play_everywhere(&(two_t){prepare_eight, VICTIM, same_fails_with_another, check_locked});
+    play_everywhere(&(two_t){prepare_eight, VICTIM, same_fails_with_the_same, check_nine});
+}
+
+/* A full set in which the victim is the next to go. */
+static void prepare_full(lockout_t *table)
+{
+    fail_once(table, VICTIM, 0, T - 50000);
+    for (uint32_t client = 1; client < SET; client++)
+        fail_once(table, client, 0, T - 40000 + client);
+}
+
+/* Its cell may have gone to the newcomer before the failure was written, but the failure is not lost with it:
+ * it came after. */
+static void check_last_counts(lockout_t *table)
+{
+    fail_range(table, VICTIM, 1, 8);
+    assert_int_equal(left(table, VICTIM, T), 0);
+    fail_range(table, VICTIM, 8, 10);
+    assert_int_equal(left(table, VICTIM, T), 60000);
+    fail_range(table, NEWCOMER, 1, 9);
+    assert_int_equal(left(table, NEWCOMER, T), 0);
+    fail_range(table, NEWCOMER, 9, 10);
+    assert_int_equal(left(table, NEWCOMER, T), 60000);
+}
+
+static void newcomer_fails_once(lockout_t *table)
+{
+    fail_range(table, NEWCOMER, 0, 1);
+}
+
+static void test_cell_goes_meanwhile(void **state)
+{
+    (void)state;
+    play_everywhere(&(two_t){prepare_full, VICTIM, newcomer_fails_once, check_last_counts});
+    play_everywhere(&(two_t){prepare_full, VICTIM, newcomer_fails_nine_times, check_last_counts});
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -188,6 +329,9 @@ int main(void)
         cmocka_unit_test(test_death_at_first_failure),
         cmocka_unit_test(test_death_at_tenth_failure),
         cmocka_unit_test(test_death_at_another_owner),
+        cmocka_unit_test(test_two_newcomers),
+        cmocka_unit_test(test_two_of_one_client),
+        cmocka_unit_test(test_cell_goes_meanwhile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

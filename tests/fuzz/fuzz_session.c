@@ -1,0 +1,43 @@
+/*
+ * Session cookies of any bytes: only what was signed is valid. The input is a value, and also a change of a
+ * right one: where to change it, and what to put there.
+ */
+#include <assert.h>
+
+#include "session.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define HOST    STR("a-80.p.example")
+#define VERSION 3
+#define NOW     1800000000
+
+/* The fuzzer may well find the right one: it sees what is compared here. */
+static void check(const session_keys_t *keys, str_t value, str_t right)
+{
+    assert(session_valid(keys, HOST, VERSION, NOW, value) == str_eq(value, right));
+}
+
+static void check_change(const session_keys_t *keys, str_t right, const uint8_t *data, size_t size)
+{
+    char text[SESSION_TEXT_MAX + 300];
+    /* data[0] bytes stay, data[1] go, the rest comes in their place */
+    size_t stay = data[0] % (right.n + 1), go = data[1] % (right.n - stay + 1);
+    size_t put = size - 2 < 300 ? size - 2 : 300;
+    memcpy(text, right.p, stay);
+    memcpy(text + stay, data + 2, put);
+    memcpy(text + stay + put, right.p + stay + go, right.n - stay - go);
+    check(keys, str_make(text, right.n - go + put), right);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    session_keys_t keys = {.current = "a key that the input does not kn", .previous = {1}};
+    char text[SESSION_TEXT_MAX];
+    str_t right = str_make(text, session_make(&keys, HOST, VERSION, NOW + SESSION_SECONDS, text));
+    check(&keys, right, right);
+    check(&keys, str_make((const char *)data, size), right);
+    if (size >= 2)
+        check_change(&keys, right, data, size);
+    return 0;
+}
