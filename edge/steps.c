@@ -6,6 +6,7 @@
 #include <assert.h>
 
 #include "client.h"
+#include "credentials.h"
 #include "forward.h"
 #include "hostname.h"
 #include "http1_client.h"
@@ -135,15 +136,19 @@ step_result_t step_origin(exchange_t *ex)
  * ------------------------------------------------------------------------------------------- */
 
 /* Whether the request shows a secret that has now been sent in the clear. */
-static bool carries_credentials(const request_t *request)
+static bool carries_credentials(exchange_t *ex)
 {
+    const request_t *request = &ex->request;
     for (uint32_t i = 0; i < request->fields.count; i++) {
         const field_t *field = &request->fields.at[i];
         if (field->id == FIELD_AUTHORIZATION || str_ieq(field->name, STR("x-box-api-key")) ||
             str_ieq(field->name, STR("x-preview-token")))
             return true;
     }
-    return memmem(request->target.p, request->target.n, "preview_token", 13) != NULL;
+    char value[1];
+    size_t len, value_len;
+    char *rest = h2o_mem_alloc_pool(&ex->arena, request->target.n);
+    return query_take(request->target, STR("preview_token"), rest, &len, value, sizeof(value), &value_len);
 }
 
 step_result_t step_redirect(exchange_t *ex)
@@ -160,7 +165,7 @@ step_result_t step_redirect(exchange_t *ex)
         exchange_reply_error(ex, 421, "wrong_host", "This host name is not served here.", 0);
         return STEP_DONE;
     }
-    if (ex->request.websocket || carries_credentials(&ex->request) || ex->request.target.p[0] != '/' ||
+    if (ex->request.websocket || carries_credentials(ex) || ex->request.target.p[0] != '/' ||
         fields_find(&ex->request.fields, FIELD_ACCESS_CONTROL_REQUEST_METHOD) != NULL) {
         exchange_reply_error(
             ex, 403, "tls_required",

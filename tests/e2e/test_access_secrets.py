@@ -1,0 +1,107 @@
+"""No secret in anything that the edge writes or shows: logs, error pages, metrics, the store, process lists."""
+
+import pathlib
+import subprocess
+import urllib.parse
+
+from access_table import KINDS, REQUESTS, WAYS
+from access_world import SIGN_IN, SIGN_OUT, App, H2, Preview, base64_text, browser_fields, fields_of, get, query_of, send_h1
+from test_admin import Admin
+
+BOXES = [{"id": "box", "address": "127.0.0.1"}, {"id": "other", "address": "127.0.0.1"}]
+
+
+def spellings(secrets):
+    """As they are, in base64, and percent-encoded; and the middle of each, for what was cut."""
+    out = set()
+    for secret in secrets:
+        out |= {secret, base64_text(secret).rstrip("="), urllib.parse.quote(secret, safe=""), secret[8:28]}
+    return {one.encode() for one in out if len(one) >= 16}
+
+
+def every_request(edge, previews, answers):
+    for preview in previews:
+        with H2(edge, preview.host) as client:
+            for one in WAYS:
+                for request in REQUESTS:
+                    path = "/echo?" + query_of(one, preview)
+                    fields = browser_fields(preview, request, "own") + fields_of(one, preview)
+                    for send in (lambda *a: send_h1(edge, preview, *a), client.send_request):
+                        answer = send(request, path, fields)
+                        if answer.status >= 300:
+                            answers.append(answer)
+
+
+def odd_requests(edge, preview, answers):
+    """Secrets in places where they do not belong."""
+    token = preview.values["token"]
+    bearer = f"Authorization: Bearer {token}"
+    for fields in ([bearer, "Bad field"], [bearer, "X: \x00"], [bearer, "Content-Length: x"], [bearer] * 150,
+                   [bearer, "Host: other"], [f"Authorization: {token}"], [f"Cookie: token={token}; {token}"],
+                   [bearer, "Transfer-Encoding: gzip"], [bearer, "Expect: " + token], [bearer, "Connection: " + token],
+                   [f"Upgrade: {token}"], [f"X-Request-Id: {token[:30]}"]):
+        answers.append(get(edge, preview.host, fields=fields))
+    for path in (f"/?preview_token={token}&preview_token={token}", f"/?a=1&%70review_token={token}",
+                 f"{SIGN_IN}?preview_token={token}", f"{SIGN_OUT}?preview_token={token}"):
+        for kind in ("tls", "plain", "redirect"):
+            answers.append(get(edge, preview.host, path, ["Accept: text/html"], kind=kind))
+            answers.append(get(edge, preview.host, path, [bearer], kind=kind))
+    for form in ({"token": token}, {"token": token + "x"}, {"username": "user", "password": token}, {"x": token},
+                 {"token": token, "next": f"//{token}"}):
+        answers.append(preview.post_form(form))
+        answers.append(preview.post_form(form, fields=["Origin: https://elsewhere.example"]))
+        answers.append(preview.post_form(form, kind="plain"))
+    # The box refuses, answers nonsense, or is not there.
+    answers.append(get(edge, edge.host(1), fields=[bearer]))
+
+
+def test_no_secret_anywhere(make_edge, tmp_path):
+    log = tmp_path / "access.log"
+    edge = make_edge(workers=2, boxes=BOXES, config={"log": {"access": str(log)}})
+    apps = [App() for _ in KINDS]
+    previews = [Preview(edge, app, kind) for app, kind in zip(apps, KINDS)]
+    answers = []
+    every_request(edge, previews, answers)
+    for preview in previews:
+        odd_requests(edge, preview, answers)
+    secrets = set().union(*(preview.secrets for preview in previews))
+    for preview in previews:
+        secrets |= {value for one in (preview.made, preview.other) for value in one.all}
+    wanted = spellings(secrets)
+    written = {}
+
+    def note(name, data):
+        written[name] = data if isinstance(data, bytes) else data.encode()
+
+    for i, answer in enumerate(answers):
+        if answer.status == 200 and b'"fields"' in answer.body:
+            continue  # the app's own, which shows what it was sent
+        fields = [f"{k}: {v}" for k, v in answer.fields if k != "set-cookie"]
+        note(f"answer {i} ({answer.status})", "\n".join(fields).encode() + b"\n" + answer.body)
+    admin = Admin(edge.admin_socket)
+    for target in ("/metrics", "/v1/status", "/v1/previews", "/v1/boxes"):
+        admin.request("GET", target)
+        note(target, admin.getresponse().read())
+    admin.close()
+    for arguments in (("preview", "list"), ("preview", "list", "--json"), ("status",), ("box", "list")):
+        note(" ".join(arguments), edge.command(*arguments))
+    for pid in edge.pids():
+        for name in ("cmdline", "environ", "comm"):
+            note(f"/proc/{pid}/{name}", pathlib.Path(f"/proc/{pid}/{name}").read_bytes())
+        limits = pathlib.Path(f"/proc/{pid}/limits").read_text()
+        core = next(line for line in limits.splitlines() if line.startswith("Max core file size")).split()
+        assert core[4:6] == ["0", "0"], f"process {pid} may leave a core: {core}"
+    note("ps", subprocess.run(["ps", "axeww"], capture_output=True, check=True).stdout)
+    edge.stop()
+    note("access log", log.read_bytes())
+    note("stderr", "\n".join(edge.stderr.lines))
+    note("stdout", "\n".join(map(str, edge.access.lines)))
+    for path in [*edge.state_dir.rglob("*"), *edge.run_dir.rglob("*"), edge.config_path]:
+        if path.is_file():
+            note(str(path), path.read_bytes())
+    for app in apps:
+        app.close()
+    assert written["access log"].count(b"\n") > 500 and len(answers) > 500
+    assert any(name.endswith("data.mdb") for name in written)
+    found = [(name, secret) for name, data in written.items() for secret in wanted if secret in data]
+    assert not found, found[:5]
