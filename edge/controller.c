@@ -173,24 +173,49 @@ static void reap_readers(controller_t *controller)
 
 /* ---- once a minute: keys of cookies that are a day old, previews that have expired ---- */
 
+/* One piece of it; other work on the store goes in between. */
+typedef struct chores_job {
+    store_job_t job;
+    controller_t *controller;
+    controller_sweep_t sweep;
+} chores_job_t;
+
+static void rotate_cookie_keys(store_t *store, bool *rotated)
+{
+    if (controller_rotate_cookie_keys(store, wall_us() / 1000000, rotated) != STORE_OK)
+        process_log("controller", "the keys of session cookies cannot be recorded: %s", store_error(store));
+}
+
 static void chores_run(store_job_t *job, store_t *store)
 {
-    bool rotated = false;
-    uint64_t now = wall_us() / 1000000;
-    if (controller_rotate_cookie_keys(store, now, &rotated) != STORE_OK)
-        process_log("controller", "the keys of session cookies cannot be recorded: %s", store_error(store));
-    job->changed = controller_delete_expired(store, now) || rotated;
+    chores_job_t *chores = H2O_STRUCT_FROM_MEMBER(chores_job_t, job, job);
+    bool rotated = false, deleted;
+    if (chores->sweep.id[0] == '\0')
+        rotate_cookie_keys(store, &rotated);
+    if (controller_sweep(store, wall_us() / 1000000, &chores->sweep, &deleted) != STORE_OK) {
+        process_log("controller", "expired previews cannot be deleted: %s", store_error(store));
+        chores->sweep.done = true;
+    }
+    job->changed = deleted || rotated;
+}
+
+static void chores_done(store_job_t *job)
+{
+    chores_job_t *chores = H2O_STRUCT_FROM_MEMBER(chores_job_t, job, job);
+    controller_t *controller = chores->controller;
+    bool more = !chores->sweep.done && controller->state == CONTROLLER_SERVES;
+    if (!more || !store_thread_add(controller->store, job))
+        free(chores); /* in a minute, then */
 }
 
 static void chores_due(loop_timer_t *timer)
 {
     controller_t *controller = H2O_STRUCT_FROM_MEMBER(controller_t, chores, timer);
-    store_job_t *job = calloc(1, sizeof *job);
-    assert(job != NULL);
-    job->run = chores_run;
-    job->done = job_free;
-    if (!store_thread_add(controller->store, job))
-        free(job); /* in a minute, then */
+    chores_job_t *chores = calloc(1, sizeof *chores);
+    assert(chores != NULL);
+    *chores = (chores_job_t){.job = {.run = chores_run, .done = chores_done}, .controller = controller};
+    if (!store_thread_add(controller->store, &chores->job))
+        free(chores); /* in a minute, then */
     loop_timer_start(controller->loop, timer, CHORES_MS, chores_due);
 }
 
@@ -362,8 +387,7 @@ static store_t *open_store(const controller_args_t *args)
         return NULL;
     }
     bool rotated;
-    if (controller_rotate_cookie_keys(store, wall_us() / 1000000, &rotated) != STORE_OK)
-        process_log("controller", "the keys of session cookies cannot be recorded: %s", store_error(store));
+    rotate_cookie_keys(store, &rotated);
     store_reap_readers(store); /* of the workers that died with the controller before this one */
     bool changed;
     store_result_t result = controller_put_boxes(store, args->conf, wall_us(), &changed);
@@ -403,7 +427,7 @@ static bool start(controller_t *controller, const controller_args_t *args)
         take_peer(controller, i, &fd);
     }
     beat(&controller->heartbeat);
-    loop_timer_start(controller->loop, &controller->chores, CHORES_MS, chores_due);
+    chores_due(&controller->chores);
     atomic_store(&shm_controller(controller->shm)->state, SHM_READY);
     channel_send(controller->supervisor, PROCESS_READY, 0, STR(""), NULL, 0);
     return true;

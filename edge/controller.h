@@ -22,7 +22,17 @@ MUST_USE store_result_t controller_put_boxes(store_t *store, const conf_t *conf,
  * is a day old (or of the future). *rotated is set where one was made.
  */
 MUST_USE store_result_t controller_rotate_cookie_keys(store_t *store, uint64_t now_unix, bool *rotated);
-/* Deletes previews that have expired, a bounded number in one call. True where any was deleted. */
-MUST_USE bool controller_delete_expired(store_t *store, uint64_t now_unix);
+/* A walk over all previews in pieces; zero-filled it begins. */
+typedef struct controller_sweep {
+    char id[BOX_ID_MAX + 1]; /* where it goes on; empty: at the start */
+    uint16_t port;
+    bool done; /* it has been everywhere */
+} controller_sweep_t;
+/* Previews that one call of controller_sweep looks at. */
+#define CONTROLLER_SWEEP_MAX 1024
+/* Goes on with a walk that is not done, and deletes what it finds expired: readers take it for gone already.
+ * *deleted is set where anything was. */
+MUST_USE store_result_t controller_sweep(store_t *store, uint64_t now_unix, controller_sweep_t *sweep,
+                                         bool *deleted);
 
 #endif

@@ -10,8 +10,12 @@
 #include "controller.h"
 
 #define ROTATE_SECONDS 86400
-/* Expired previews that one pass deletes. */
-#define EXPIRED_MAX 256
+
+static void make_key(uint8_t key[32])
+{
+    int made = RAND_bytes(key, 32);
+    assert(made == 1);
+}
 
 store_result_t controller_rotate_cookie_keys(store_t *store, uint64_t now_unix, bool *rotated)
 {
@@ -23,9 +27,12 @@ store_result_t controller_rotate_cookie_keys(store_t *store, uint64_t now_unix, 
         result == STORE_OK && keys.rotated_at <= now_unix && now_unix - keys.rotated_at < ROTATE_SECONDS;
     if (fresh)
         return STORE_OK;
-    memcpy(keys.previous, keys.current, sizeof(keys.previous));
-    int made = RAND_bytes(keys.current, sizeof(keys.current));
-    assert(made == 1);
+    if (result == STORE_OK)
+        memcpy(keys.previous, keys.current, sizeof(keys.previous));
+    else
+        make_key(
+            keys.previous); /* the first one, or what is there cannot be read; nobody may know it either */
+    make_key(keys.current);
     keys.rotated_at = now_unix;
     result = store_put_cookie_keys(store, &keys);
     OPENSSL_cleanse(&keys, sizeof(keys));
@@ -33,27 +40,45 @@ store_result_t controller_rotate_cookie_keys(store_t *store, uint64_t now_unix, 
     return result;
 }
 
-typedef struct expired {
+/* What one piece of a walk finds. */
+typedef struct piece {
     uint64_t now;
+    controller_sweep_t *sweep;
+    size_t looked_at;
     size_t count;
-    store_change_t changes[EXPIRED_MAX];
-} expired_t;
+    store_change_t changes[CONTROLLER_SWEEP_MAX];
+} piece_t;
 
-static bool add_expired(const store_preview_t *preview, void *arg)
+static bool look(const store_preview_t *preview, void *arg)
 {
-    expired_t *expired = arg;
-    if (preview->expires_at != 0 && preview->expires_at <= expired->now)
-        expired->changes[expired->count++] = (store_change_t){.remove = true, .preview = *preview};
-    return expired->count < EXPIRED_MAX;
+    piece_t *piece = arg;
+    if (piece->looked_at == CONTROLLER_SWEEP_MAX) {
+        memcpy(piece->sweep->id, preview->id, sizeof(preview->id));
+        piece->sweep->port = preview->port;
+        piece->sweep->done = false;
+        return false;
+    }
+    piece->looked_at++;
+    if (preview->expires_at != 0 && preview->expires_at <= piece->now)
+        piece->changes[piece->count++] = (store_change_t){.remove = true, .preview = *preview};
+    return true;
 }
 
-bool controller_delete_expired(store_t *store, uint64_t now_unix)
+store_result_t controller_sweep(store_t *store, uint64_t now_unix, controller_sweep_t *sweep, bool *deleted)
 {
-    expired_t *expired = calloc(1, sizeof *expired);
-    assert(expired != NULL);
-    expired->now = now_unix;
-    bool deleted = store_each_preview(store, add_expired, expired) == STORE_OK && expired->count != 0 &&
-                   store_apply(store, expired->changes, expired->count) == STORE_OK;
-    free(expired);
-    return deleted;
+    assert(!sweep->done);
+    controller_sweep_t from = *sweep;
+    piece_t *piece = calloc(1, sizeof *piece);
+    assert(piece != NULL);
+    piece->now = now_unix;
+    piece->sweep = sweep;
+    sweep->done = true; /* unless there is more */
+    *deleted = false;
+    store_result_t result = store_each_preview_from(store, str_from(from.id), from.port, false, look, piece);
+    if (result == STORE_OK && piece->count != 0) {
+        result = store_apply(store, piece->changes, piece->count);
+        *deleted = result == STORE_OK;
+    }
+    free(piece);
+    return result;
 }

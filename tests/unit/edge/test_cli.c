@@ -38,6 +38,40 @@ static void options(void **state)
     assert_int_equal(cli.arg_count, CLI_ARGS_MAX);
 }
 
+static void options_of_a_new_preview(void **state)
+{
+    (void)state;
+    assert_true(PARSE(CLI_CREATE | CLI_KILL, "preview", "create", "--bearer", "a", "--basic", "1", "--label",
+                      "x y", "--expires=2h", "--allow-origin", "https://a", "--allow-origin=https://b",
+                      "--kill-tunnels"));
+    assert_true(cli.bearer && cli.basic && cli.kill_tunnels);
+    assert_string_equal(cli.label, "x y");
+    assert_string_equal(cli.expires, "2h");
+    assert_int_equal(cli.origin_count, 2);
+    assert_string_equal(cli.origins[0], "https://a");
+    assert_string_equal(cli.origins[1], "https://b");
+    assert_int_equal(cli.arg_count, 3);
+    assert_true(PARSE(CLI_CREATE, "preview"));
+    assert_true(!cli.bearer && !cli.basic && !cli.kill_tunnels && cli.origin_count == 0 && cli.label == NULL);
+    assert_false(PARSE(0, "preview", "--bearer"));
+    assert_false(PARSE(CLI_CREATE, "preview", "--kill-tunnels"));
+    assert_false(PARSE(CLI_KILL, "preview", "--basic"));
+    assert_false(PARSE(CLI_CREATE, "preview", "--bearer=yes"));
+    assert_false(PARSE(CLI_CREATE, "preview", "--allow-origin"));
+    assert_false(PARSE(CLI_CREATE, "preview", "--label"));
+}
+
+static void origins_are_bounded(void **state)
+{
+    (void)state;
+    char *argv[CLI_ORIGINS_MAX + 4] = {"preview"};
+    for (size_t i = 1; i <= CLI_ORIGINS_MAX + 1; i++)
+        argv[i] = "--allow-origin=https://a";
+    assert_true(parse(CLI_CREATE, argv, CLI_ORIGINS_MAX + 1));
+    assert_int_equal(cli.origin_count, CLI_ORIGINS_MAX);
+    assert_false(parse(CLI_CREATE, argv, CLI_ORIGINS_MAX + 2));
+}
+
 static void wrong_options(void **state)
 {
     (void)state;
@@ -88,6 +122,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(options),
+        cmocka_unit_test(options_of_a_new_preview),
+        cmocka_unit_test(origins_are_bounded),
         cmocka_unit_test(wrong_options),
         cmocka_unit_test(durations),
         cmocka_unit_test(sizes),

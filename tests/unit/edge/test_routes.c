@@ -134,6 +134,37 @@ static void test_cached_until_the_epoch_changes(void **state)
     expect(f, host, ROUTES_NO_PREVIEW);
 }
 
+static routes_result_t find_at(routes_fixture_t *f, const char *authority, uint64_t now)
+{
+    const route_t *route;
+    return routes_find(f->routes, str_from(authority), now, &route);
+}
+
+/* A preview ends by the clock, whether or not its answer is in the cache, and comes back with it. */
+static void test_expiry(void **state)
+{
+    routes_fixture_t *f = *state;
+    store_preview_t preview = fixture_preview("a", 80);
+    preview.expires_at = 1000;
+    assert_int_equal(store_put_preview(f->store.store, &preview), STORE_OK);
+    char uncached[200] = "a-80.preview.box.example:";
+    memset(uncached + strlen(uncached), '0', 150);
+    memcpy(uncached + 170, "443", 4);
+    const char *const hosts[] = {"a-80.preview.box.example", uncached};
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(find_at(f, hosts[i], 1000), ROUTES_NO_PREVIEW);
+        assert_int_equal(find_at(f, hosts[i], 999), ROUTES_FOUND);
+        assert_int_equal(find_at(f, hosts[i], 1000), ROUTES_NO_PREVIEW);
+        assert_int_equal(find_at(f, hosts[i], UINT64_MAX), ROUTES_NO_PREVIEW);
+        assert_int_equal(find_at(f, hosts[i], 0), ROUTES_FOUND);
+    }
+    /* Made again without an end. */
+    preview.expires_at = 0;
+    assert_int_equal(store_put_preview(f->store.store, &preview), STORE_OK);
+    f->epoch++;
+    assert_int_equal(find_at(f, hosts[0], UINT64_MAX), ROUTES_FOUND);
+}
+
 /* More hosts than the cache has places: every answer is that of its own host, whichever share a place. */
 static void test_places_are_shared(void **state)
 {
@@ -228,6 +259,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_other_hosts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_box_unknown, setup, teardown),
         cmocka_unit_test_setup_teardown(test_cached_until_the_epoch_changes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_expiry, setup, teardown),
         cmocka_unit_test_setup_teardown(test_places_are_shared, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failures_are_not_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(test_long_authorities, setup, teardown),
