@@ -20,13 +20,13 @@ void secret_hash(str_t secret, uint8_t out[32])
     sha256(secret, out);
 }
 
-bool secret_matches(str_t presented, const uint8_t sha256[32])
+bool secret_matches(str_t presented, const uint8_t hash[32])
 {
     uint8_t shown[32];
     if (presented.n == 0 || presented.n > SECRET_PRESENTED_MAX)
         return false;
     secret_hash(presented, shown);
-    bool equal = CRYPTO_memcmp(shown, sha256, sizeof(shown)) == 0;
+    bool equal = CRYPTO_memcmp(shown, hash, sizeof(shown)) == 0;
     OPENSSL_cleanse(shown, sizeof(shown));
     return equal;
 }

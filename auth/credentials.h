@@ -17,7 +17,7 @@ void secret_make(const uint8_t random[32], char out[SECRET_TEXT_LEN + 1]);
 /* SHA-256, as it is stored. */
 void secret_hash(str_t secret, uint8_t out[32]);
 /* Whether a presented secret has this hash. Constant time for secrets of one length. */
-MUST_USE bool secret_matches(str_t presented, const uint8_t sha256[32]);
+MUST_USE bool secret_matches(str_t presented, const uint8_t hash[32]);
 
 typedef enum authorization_scheme {
     AUTHORIZATION_BEARER,

@@ -111,7 +111,7 @@ typedef struct view {
 static view_t look(cell_t *cell, uint64_t owner, uint64_t tag, uint64_t now_ms)
 {
     view_t view = {.newest = INT64_MAX, .oldest = INT64_MIN};
-    bool free = false;
+    bool found = false;
     for (unsigned i = 0; i < LOCKOUT_FAILURES; i++) {
         uint64_t failure = atomic_load(&cell->failures[i]);
         bool ours = round_of(failure) == round_of(owner);
@@ -121,8 +121,8 @@ static view_t look(cell_t *cell, uint64_t owner, uint64_t tag, uint64_t now_ms)
             view.newest = age < view.newest ? age : view.newest;
             view.repeated |= is_recent(age) && tag_of(failure) == tag;
         }
-        if (!free && (!ours || !is_recent(age) || age > view.oldest)) {
-            free = !ours || !is_recent(age);
+        if (!found && (!ours || !is_recent(age) || age > view.oldest)) {
+            found = !ours || !is_recent(age);
             view.slot = i;
             view.was = failure;
         }

@@ -47,6 +47,8 @@ static inline pid_t step_begin(work_t *work, void *warm, void *arg)
         _exit(0);
     }
     assert_int_equal(wait_for_stop(child), SIGSTOP);
+    /* A test that fails on the way leaves nobody behind. */
+    assert_int_equal(ptrace(PTRACE_SETOPTIONS, child, NULL, (void *)PTRACE_O_EXITKILL), 0);
     return child;
 }
 
