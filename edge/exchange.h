@@ -139,7 +139,7 @@ typedef enum exchange_state {
 typedef struct exchange_times {
     uint64_t start_us; /* loop_precise_us when the head was complete */
     uint64_t wall_us;
-    uint32_t connect_us;    /* the origin connection was ready */
+    uint32_t connect_us;    /* a fresh origin connection was ready */
     uint32_t first_byte_us; /* the origin's head came */
 } exchange_times_t;
 

@@ -225,7 +225,8 @@ static void send_request(http1_client_t *client)
 {
     exchange_t *ex = client->ex;
     const request_t *request = &ex->request;
-    ex->times.connect_us = (uint32_t)(loop_precise_us() - ex->times.start_us);
+    if (!client->reused)
+        ex->times.connect_us = (uint32_t)(loop_precise_us() - ex->times.start_us);
     client->state = ATTEMPT_HEAD;
     client->writer.chunked = request->has_body && request->content_length == LENGTH_UNKNOWN;
     client->keep_body = request->has_body && client->reused && resend_is_idempotent(request->method) &&
