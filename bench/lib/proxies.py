@@ -2,6 +2,7 @@
 Host routed by name to one origin over kept connections, the public Host passed on, an access line for each request to
 a file, one worker."""
 
+import json
 import os
 import pathlib
 import shutil
@@ -145,20 +146,26 @@ timeouts:
 boxes:
   - id: {self.bench.box}
     address: 127.0.0.1
+  - id: {self.bench.private_box}
+    address: 127.0.0.1
 """)
         return [self.binary, "run", "-c", self.config]
 
     def prepare(self):
         for port in (self.bench.origin_port, self.bench.holder_port):
-            for _ in range(50):
-                done = subprocess.run(
-                    [self.binary, "preview", "create", self.bench.box, str(port), "-c", str(self.config)],
-                    capture_output=True, text=True, check=False)
-                if done.returncode == 0:
-                    break
-                time.sleep(0.1)
-            else:
-                raise RuntimeError(f"boxedge preview create: {done.stdout}{done.stderr}")
+            self.create_preview(self.bench.box, port)
+        made = self.create_preview(self.bench.private_box, self.bench.origin_port, "--bearer", "--json")
+        self.bench.token = json.loads(made)["token"]
+
+    def create_preview(self, box, port, *options):
+        for _ in range(50):
+            done = subprocess.run(
+                [self.binary, "preview", "create", box, str(port), *options, "-c", str(self.config)],
+                capture_output=True, text=True, check=False)
+            if done.returncode == 0:
+                return done.stdout
+            time.sleep(0.1)
+        raise RuntimeError(f"boxedge preview create: {done.stdout}{done.stderr}")
 
 
 class Nginx(Proxy):
@@ -231,7 +238,7 @@ class Haproxy(Proxy):
         pem = self.dir / "both.pem"
         pem.write_text(self.bench.cert.read_text() + self.bench.key.read_text())
         hosts = self.dir / "hosts.map"
-        hosts.write_text(f"{self.bench.host} origin\n{self.bench.holder_host} holder\n")
+        hosts.write_text(f"{self.bench.host} origin\n{self.bench.private_host} origin\n{self.bench.holder_host} holder\n")
         conf = self.dir / "haproxy.cfg"
         conf.write_text(f"""\
 global
@@ -282,7 +289,8 @@ class H2o(Proxy):
         proxy.reverse.url: http://127.0.0.1:{port}/
 """
             for host, port in (
-                (self.bench.host, self.bench.origin_port), (self.bench.holder_host, self.bench.holder_port))
+                (self.bench.host, self.bench.origin_port), (self.bench.private_host, self.bench.origin_port),
+                (self.bench.holder_host, self.bench.holder_port))
         )
         conf.write_text(f"""\
 user: root
@@ -328,6 +336,7 @@ class Nghttpx(Proxy):
 frontend=127.0.0.1,{self.plain};no-tls
 frontend=127.0.0.1,{self.tls}
 backend=127.0.0.1,{self.bench.origin_port};{self.bench.host}/
+backend=127.0.0.1,{self.bench.origin_port};{self.bench.private_host}/
 backend=127.0.0.1,{self.bench.holder_port};{self.bench.holder_host}/
 backend=127.0.0.1,9;/
 private-key-file={self.bench.key}
