@@ -258,8 +258,11 @@ static step_result_t answer_unauthorized(exchange_t *ex, bool navigation, const 
     if (ex->preview.bearer && !navigation)
         fields_add(&ex->arena, &fields, FIELD_OTHER, STR("www-authenticate"),
                    str_format(&ex->arena, "Bearer realm=\"%.*s\"", STR_ARG(host)));
-    exchange_reply_error_with(ex, 401, "unauthorized",
-                              problem != NULL ? problem : "This preview asks for credentials.", &fields);
+    if (problem == NULL)
+        problem = navigation && ex->preview.bearer
+                      ? "This preview asks for a token. Open it over https to sign in."
+                      : "This preview asks for credentials.";
+    exchange_reply_error_with(ex, 401, "unauthorized", problem, &fields);
     return STEP_DONE;
 }
 

@@ -231,7 +231,8 @@ void signin_answer_reserved(exchange_t *ex)
 {
     bool in = str_eq(path_of(ex), STR(SIGN_IN_PATH)), out = str_eq(path_of(ex), STR(SIGN_OUT_PATH));
     bool get = str_eq(ex->request.method, STR("GET")) || str_eq(ex->request.method, STR("HEAD"));
-    if ((!in && !out) || !ex->preview.bearer || ex->request.websocket) {
+    bool here = (in && ex->preview.bearer) || (out && (ex->preview.bearer || ex->preview.basic));
+    if (!here || ex->request.websocket) {
         exchange_reply_error(ex, 404, "not_found", "There is nothing at this address.", 0);
     } else if (ex->client->kind != CONF_LISTENER_TLS) {
         exchange_reply_error(ex, 403, "tls_required", "Sign in over https.", 0);
