@@ -9,10 +9,10 @@ static int usage(FILE *out, int status)
 {
     fprintf(out,
             "usage: boxedge block box BOX [OPTION]...            refuse every request for a box\n"
-            "       boxedge block preview BOX-PORT [OPTION]...   refuse those for one of its ports\n"
+            "       boxedge block preview BOX PORT [OPTION]...   refuse those for one of its ports\n"
             "       boxedge block cidr NETWORK [OPTION]...       refuse a client, or a network of them\n"
             "       boxedge block list [OPTION]...               show what is blocked\n"
-            "       boxedge unblock box|preview|cidr VALUE [OPTION]...\n\n"
+            "       boxedge unblock ...                          take such a block back\n\n"
             "What is blocked is answered with 403 at once on every worker, and its open WebSockets are\n"
             "closed. NETWORK is an address or a network: 192.0.2.7, 192.0.2.0/24, 2001:db8::/32. Blocks\n"
             "stay until they are taken back, also where the box or preview goes and comes again.\n\n"
@@ -27,10 +27,23 @@ static const char *text_of(const json_t *object, const char *key)
     return text != NULL ? text : "-";
 }
 
-static int block(const cli_t *cli)
+#define VALUE_BYTES 128
+
+/* What is named: "box BOX", "preview BOX PORT" (or as lists show it, BOX-PORT), "cidr NETWORK". False where
+ * the words are too few, too many or too long. */
+static bool take_value(const cli_t *cli, char value[VALUE_BYTES])
+{
+    bool two = cli->arg_count == 3 && strcmp(cli->args[0], "preview") == 0;
+    if (cli->arg_count != 2 && !two)
+        return false;
+    int n = snprintf(value, VALUE_BYTES, "%s%s%s", cli->args[1], two ? "-" : "", two ? cli->args[2] : "");
+    return n >= 0 && n < VALUE_BYTES;
+}
+
+static int block(const cli_t *cli, const char *value)
 {
     json_t *answer;
-    json_t *body = json_pack("{s:s,s:s}", "kind", cli->args[0], "value", cli->args[1]);
+    json_t *body = json_pack("{s:s,s:s}", "kind", cli->args[0], "value", value);
     if (body == NULL) {
         fprintf(stderr, "boxedge: what is to be blocked is not plain text\n");
         return CLI_USAGE;
@@ -53,18 +66,18 @@ static bool fits_path(const char *text)
     for (const char *c = text; *c != '\0'; c++)
         if (strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:/", *c) == NULL)
             return false;
-    return strlen(text) < 128;
+    return strlen(text) < VALUE_BYTES;
 }
 
-static int unblock(const cli_t *cli)
+static int unblock(const cli_t *cli, const char *value)
 {
     char target[320];
     json_t *answer;
-    if (!fits_path(cli->args[0]) || !fits_path(cli->args[1])) {
-        fprintf(stderr, "boxedge: \"%s %s\" is nothing that can be blocked\n", cli->args[0], cli->args[1]);
+    if (!fits_path(cli->args[0]) || !fits_path(value)) {
+        fprintf(stderr, "boxedge: \"%s %s\" is nothing that can be blocked\n", cli->args[0], value);
         return CLI_USAGE;
     }
-    int n = snprintf(target, sizeof target, "/v1/blocks/%s/%s", cli->args[0], cli->args[1]);
+    int n = snprintf(target, sizeof target, "/v1/blocks/%s/%s", cli->args[0], value);
     assert(n > 0 && (size_t)n < sizeof target);
     int status = cli_request(cli, "DELETE", target, NULL, &answer);
     if (status != CLI_OK)
@@ -113,21 +126,23 @@ static int list(const cli_t *cli)
 int cmd_block(int argc, char **argv)
 {
     cli_t cli;
+    char value[VALUE_BYTES];
     if (!cli_parse(argc, argv, CLI_JSON, &cli))
         return CLI_USAGE;
     if (cli.help)
         return usage(stdout, CLI_OK);
     if (cli.arg_count == 1 && strcmp(cli.args[0], "list") == 0)
         return list(&cli);
-    return cli.arg_count == 2 ? block(&cli) : usage(stderr, CLI_USAGE);
+    return take_value(&cli, value) ? block(&cli, value) : usage(stderr, CLI_USAGE);
 }
 
 int cmd_unblock(int argc, char **argv)
 {
     cli_t cli;
+    char value[VALUE_BYTES];
     if (!cli_parse(argc, argv, CLI_JSON, &cli))
         return CLI_USAGE;
     if (cli.help)
         return usage(stdout, CLI_OK);
-    return cli.arg_count == 2 ? unblock(&cli) : usage(stderr, CLI_USAGE);
+    return take_value(&cli, value) ? unblock(&cli, value) : usage(stderr, CLI_USAGE);
 }

@@ -531,6 +531,7 @@ def test_preview_create_shows_secrets_once(edge, origin):
         ("block", "box"),
         ("block",),
         ("block", "box", "a", "b"),
+        ("block", "preview", "a", "1", "2"),
         ("unblock", "box"),
         ("unblock", "box", "a b"),
         ("unblock", "box", "a?x"),
@@ -554,12 +555,13 @@ def test_block_and_unblock(edge, admin, preview):
     assert edge.command("block", "list") == "Nothing is blocked.\n"
     assert "127.0.0.1/32" in edge.command("block", "cidr", "127.0.0.1")
     assert statuses(edge, preview) == {403}
-    edge.command("block", "preview", "other-80")
+    edge.command("block", "preview", "other", "80")
+    edge.command("block", "preview", "other-80")  # the same
     listed = edge.command("block", "list").splitlines()
     assert len(listed) == 3 and listed[0].startswith("KIND") and any("127.0.0.1/32" in line for line in listed)
     assert len(json.loads(edge.command("block", "list", "--json"))["blocks"]) == 2
     assert "127.0.0.1/32" in edge.command("unblock", "cidr", "127.0.0.1/32")
-    assert json.loads(edge.command("unblock", "preview", "other-80", "--json"))["deleted"] is True
+    assert json.loads(edge.command("unblock", "preview", "other", "80", "--json"))["deleted"] is True
     assert statuses(edge, preview) == {200}
     assert edge.command("block", "list") == "Nothing is blocked.\n"
 
