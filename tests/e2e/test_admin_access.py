@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import pathlib
 import re
 import signal
 import threading
@@ -202,6 +203,38 @@ def test_everything_survives_the_death_of_everything(make_edge, origin):
     assert statuses(edge, host) == {401}
     assert [b["value"] for b in admin.call("GET", "/v1/blocks")[2]["blocks"]] == ["evil"]
     assert edge.get(edge.host(80, "evil")).status == 403
+
+
+def found_in_memory(pid, needles):
+    """Those that are in memory that the process may write, its stack left out: what lies there is soon overwritten."""
+    found = set()
+    maps = pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines()
+    with open(f"/proc/{pid}/mem", "rb", 0) as memory:
+        for line in maps:
+            low, high = (int(part, 16) for part in line.split()[0].split("-"))
+            if not line.split()[1].startswith("rw") or line.endswith("[stack]") or high - low > 1 << 30:
+                continue
+            try:
+                memory.seek(low)
+                held = memory.read(high - low)
+            except OSError:
+                continue
+            found |= {needle for needle in needles if needle in held}
+    return found
+
+
+@pytest.mark.skipif(harness.SANITIZED, reason="the sanitizer's own memory is not ours to cleanse")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may read another process's memory")
+def test_answered_secrets_are_gone_from_memory(make_edge):
+    edge = make_edge(workers=1)
+    admin = Admin(edge.admin_socket)
+    secrets = set()
+    for port in range(1, 20):
+        made = admin.create("box", port, bearer=True, basic=True)[2]
+        secrets |= {made["token"].encode(), made["password"].encode()}
+    assert admin.previews()["previews"]  # the last answer's exchange has ended
+    (controller,) = edge.pids("controller")
+    assert found_in_memory(controller, secrets | {harness.DOMAIN.encode()}) == {harness.DOMAIN.encode()}
 
 
 # ---- blocks
