@@ -4,7 +4,6 @@ import http.server
 import json
 import os
 import pathlib
-import shutil
 import subprocess
 import threading
 

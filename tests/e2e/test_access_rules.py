@@ -3,17 +3,14 @@ about previews that are not there."""
 
 import contextlib
 import itertools
-import json
 import secrets
-import socket
-import time
 
 import pytest
 
 import wire
 from access_world import (COOKIE, H2, SIGN_IN, SIGN_OUT, App, Made, Preview, base64_text, browser_fields, connect, get,
                           send_h1, session_in)
-from harness import PATIENCE, Edge, RawOrigin
+from harness import Edge
 from test_proxy_protocol import v1
 
 BOXES = [{"id": "box", "address": "127.0.0.1"}, {"id": "other", "address": "127.0.0.1"},
@@ -257,7 +254,7 @@ def test_the_reserved_paths(edge, both):
         assert get(edge, both.host, path, with_token(both.made.token)).status == 404
     # Other well-known paths are the app's.
     assert get(edge, both.host, "/.well-known/other", with_token(both.made.token)).status == 200
-    assert list(both.app.seen) [-1:] == ["/.well-known/other"]
+    assert list(both.app.seen)[-1:] == ["/.well-known/other"]
 
 
 def test_signing_out(edge, bearer):
@@ -320,7 +317,7 @@ def test_origins_that_are_allowed(edge, both, version):
 def test_preflights_are_bounded(edge, app, source):
     """One client may send many, and no flood; others are not affected."""
     preview = Preview(edge, app, "bearer")
-    lines = [f"OPTIONS /p HTTP/1.1", f"Host: {preview.host}", "Origin: https://a.example", "Access-Control-Request-Method: PUT"]
+    lines = ["OPTIONS /p HTTP/1.1", f"Host: {preview.host}", "Origin: https://a.example", "Access-Control-Request-Method: PUT"]
     request = "\r\n".join(lines).encode() + b"\r\n\r\n"
     statuses = []
     with connect(edge, preview.host, source) as client:
