@@ -19,7 +19,7 @@ typedef struct admin_controls {
     bool (*reload)(void *owner); /* the result comes with admin_reload_done */
     bool (*drain)(void *owner);
     /* Tells every worker to end open tunnels: which ones, see PROCESS_TUNNELS. It is on its way, or will be
-     * made up for, when this returns. */
+     * made up for, when this returns. Called also between admin_free and the end of the store's thread. */
     void (*end_tunnels)(void *owner, const char *which, uint64_t below);
 } admin_controls_t;
 

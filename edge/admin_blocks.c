@@ -101,7 +101,7 @@ static void change_finished(const admin_job_t *job)
     process_log("controller", "%s %s %s by uid %ld", kind_names[change->block.kind], change->block.text,
                 change->remove ? "unblocked" : "blocked", job->uid);
     if (!change->remove)
-        job->admin->controls->end_tunnels(job->admin->owner, "blocks", 0);
+        job->controls->end_tunnels(job->owner, "blocks", 0);
 }
 
 static void change_answer(exchange_t *ex, admin_job_t *job)

@@ -34,10 +34,11 @@ static void job_done(store_job_t *store_job)
 bool admin_job_try(exchange_t *ex, admin_job_t *job)
 {
     job->ex = ex;
-    job->admin = admin_of(ex);
+    job->controls = admin_of(ex)->controls;
+    job->owner = admin_of(ex)->owner;
     job->uid = admin_peer_uid(ex);
     job->job.done = job_done;
-    if (!store_thread_add(job->admin->store, &job->job)) {
+    if (!store_thread_add(admin_of(ex)->store, &job->job)) {
         job_free(job);
         return false;
     }

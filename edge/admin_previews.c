@@ -67,7 +67,7 @@ void admin_preview_changed(const admin_job_t *job, bool kill_tunnels)
     char which[BOX_ID_MAX + 32];
     int n = snprintf(which, sizeof which, "preview %s-%u", preview->id, preview->port);
     assert(n > 0 && (size_t)n < sizeof which);
-    job->admin->controls->end_tunnels(job->admin->owner, which, preview->version);
+    job->controls->end_tunnels(job->owner, which, preview->version);
 }
 
 /* ---- list ---- */

@@ -68,9 +68,10 @@ typedef struct admin_job admin_job_t;
 /* The first member of what a handler allocates with malloc; freed after `answer`. */
 struct admin_job {
     store_job_t job;
-    admin_t *admin;
-    exchange_t *ex; /* NULL: the asker has left */
-    long uid;       /* the asker's */
+    const admin_controls_t *controls; /* for `finished`, which may come after the API's end */
+    void *owner;                      /* of them */
+    exchange_t *ex;                   /* NULL: the asker has left */
+    long uid;                         /* the asker's */
     /* Called on the loop when the job is done, whether or not the asker still is there; may be NULL. */
     void (*finished)(const admin_job_t *job);
     /* Called after it with the exchange free to be answered; not called when the asker has left. */

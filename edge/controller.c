@@ -11,14 +11,13 @@
 
 #include "admin.h"
 #include "channel.h"
+#include "peers.h"
 #include "process.h"
 #include "store_thread.h"
 
 #define PATH_BYTES 4096
 /* How long open connections of the admin socket may take to end when the edge drains. */
 #define DRAIN_MS 2000
-/* How long a worker that does not read its messages is left alone before the next try. */
-#define CATCH_UP_MS 100
 /* How often it is looked whether keys are to be rotated and previews have expired. */
 #define CHORES_MS 60000
 
@@ -28,30 +27,20 @@ typedef enum controller_state {
     CONTROLLER_ENDS,
 } controller_state_t;
 
-typedef struct controller controller_t;
-
-/* The channel to one worker. */
-typedef struct peer {
-    controller_t *controller;
-    channel_t *channel; /* NULL: none now */
-    bool missed;        /* it was not told of tunnels that are to end: "previews" makes up for it */
-} peer_t;
-
-struct controller {
+typedef struct controller {
     loop_t *loop;
     conf_t *conf;
     shm_t *shm;
     store_thread_t *store;
     admin_t *admin;
     channel_t *supervisor;
-    peer_t peers[SHM_WORKERS_MAX];
+    peers_t *peers;
     controller_state_t state;
     int status; /* of the process, when it ends */
     loop_timer_t heartbeat;
     loop_timer_t drain;
     loop_timer_t chores;
-    loop_timer_t catch_up; /* runs where a worker that can be told has missed something */
-};
+} controller_t;
 
 static void set_state(controller_t *controller, controller_state_t state)
 {
@@ -236,71 +225,6 @@ static void begin_drain(controller_t *controller)
     loop_timer_start(controller->loop, &controller->drain, DRAIN_MS, drain_expired);
 }
 
-static void worker_message(void *owner, ipc_message_t *message)
-{
-    (void)owner;
-    (void)message; /* workers ask nothing yet */
-}
-
-static void worker_closed(void *owner)
-{
-    peer_t *peer = owner;
-    channel_free(&peer->channel); /* PROCESS_PEER brings the next one */
-}
-
-static const channel_handlers_t worker_handlers = {.message = worker_message, .closed = worker_closed};
-
-/* ---- tunnels that are to end ---- */
-
-static bool tell_peer(peer_t *peer, const char *which, uint64_t below)
-{
-    return peer->channel != NULL &&
-           channel_send(peer->channel, PROCESS_TUNNELS, below, str_from(which), NULL, 0);
-}
-
-/* A worker that missed which tunnels are to end looks at all of them. */
-static void catch_up(loop_timer_t *timer)
-{
-    controller_t *controller = H2O_STRUCT_FROM_MEMBER(controller_t, catch_up, timer);
-    bool again = false;
-    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++) {
-        peer_t *peer = &controller->peers[i];
-        if (peer->missed && tell_peer(peer, "previews", 0))
-            peer->missed = false;
-        again |= peer->missed && peer->channel != NULL;
-    }
-    if (again)
-        loop_timer_start(controller->loop, timer, CATCH_UP_MS, catch_up);
-}
-
-static void end_tunnels(void *owner, const char *which, uint64_t below)
-{
-    controller_t *controller = owner;
-    bool blocks = strcmp(which, "blocks") == 0; /* workers see it in the store by themselves, only later */
-    bool missed = false;
-    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++) {
-        peer_t *peer = &controller->peers[i];
-        if (tell_peer(peer, which, below) || blocks)
-            continue;
-        peer->missed = true;
-        missed |= peer->channel != NULL;
-    }
-    if (missed && !loop_timer_running(&controller->catch_up))
-        loop_timer_start(controller->loop, &controller->catch_up, CATCH_UP_MS, catch_up);
-}
-
-static void take_peer(controller_t *controller, uint64_t index, int *fd)
-{
-    if (index >= SHM_WORKERS_MAX || *fd < 0)
-        return;
-    peer_t *peer = &controller->peers[index];
-    channel_free(&peer->channel);
-    peer->channel = channel_new(controller->loop, *fd, &worker_handlers, peer);
-    *fd = -1;
-    if (peer->missed) /* by the worker before it, or by this one while it came up */
-        catch_up(&controller->catch_up);
-}
-
 static void supervisor_message(void *owner, ipc_message_t *message)
 {
     controller_t *controller = owner;
@@ -317,7 +241,7 @@ static void supervisor_message(void *owner, ipc_message_t *message)
         break;
     case PROCESS_PEER:
         if (message->fd_count >= 1)
-            take_peer(controller, message->value, &message->fds[0]);
+            peers_take(controller->peers, message->value, &message->fds[0]);
         break;
     case PROCESS_WORKER_DIED:
         reap_readers(controller);
@@ -356,6 +280,12 @@ static bool ask_reload(void *owner)
 static bool ask_drain(void *owner)
 {
     return tell_supervisor(owner, PROCESS_DRAIN);
+}
+
+static void end_tunnels(void *owner, const char *which, uint64_t below)
+{
+    controller_t *controller = owner;
+    peers_end_tunnels(controller->peers, which, below);
 }
 
 static const admin_controls_t controls = {
@@ -417,14 +347,14 @@ static bool start(controller_t *controller, const controller_args_t *args)
         process_log("controller", "the thread of the store cannot be started: %s", strerror(errno));
         return false;
     }
+    controller->peers = peers_new(controller->loop);
     controller->admin = admin_new(controller->loop, controller->conf, controller->shm, controller->store,
                                   args->admin_fd, &controls, controller);
     controller->supervisor =
         channel_new(controller->loop, args->supervisor_fd, &supervisor_handlers, controller);
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++) {
-        controller->peers[i].controller = controller;
         int fd = args->worker_fds[i];
-        take_peer(controller, i, &fd);
+        peers_take(controller->peers, i, &fd);
     }
     beat(&controller->heartbeat);
     chores_due(&controller->chores);
@@ -439,11 +369,9 @@ static void stop(controller_t *controller)
     loop_timer_stop(&controller->heartbeat);
     loop_timer_stop(&controller->drain);
     loop_timer_stop(&controller->chores);
-    loop_timer_stop(&controller->catch_up);
     admin_free(&controller->admin);
     store_thread_free(&controller->store);
-    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
-        channel_free(&controller->peers[i].channel);
+    peers_free(&controller->peers); /* the last changes may have had something to tell */
     channel_free(&controller->supervisor);
     loop_free(&controller->loop);
     conf_release(&controller->conf);

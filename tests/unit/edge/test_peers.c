@@ -1,0 +1,186 @@
+/* What the controller tells the workers, and that nothing of it is lost. */
+#include "peers.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "ipc.h"
+#include "process.h"
+
+typedef struct world {
+    loop_t *loop;
+    peers_t *peers;
+} world_t;
+
+static int setup(void **state)
+{
+    world_t *w = calloc(1, sizeof(*w));
+    assert_non_null(w);
+    w->loop = loop_new();
+    w->peers = peers_new(w->loop);
+    *state = w;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    world_t *w = *state;
+    peers_free(&w->peers);
+    assert_null(w->peers);
+    peers_free(&w->peers);
+    loop_turn(w->loop, 0);
+    loop_free(&w->loop);
+    free(w);
+    return 0;
+}
+
+/* The worker's end of a new channel. */
+static int connect_worker(world_t *w, unsigned index)
+{
+    int fds[2];
+    assert_true(ipc_pair(fds));
+    peers_take(w->peers, index, &fds[0]);
+    assert_int_equal(fds[0], -1);
+    return fds[1];
+}
+
+static void expect(int fd, const char *which, uint64_t below)
+{
+    ipc_message_t message;
+    assert_int_equal(ipc_receive(fd, &message), IPC_OK);
+    assert_int_equal(message.type, PROCESS_TUNNELS);
+    assert_int_equal(message.value, below);
+    assert_true(str_eq(str_make(message.bytes, message.len), str_from(which)));
+}
+
+static void expect_nothing(int fd)
+{
+    ipc_message_t message;
+    assert_int_equal(ipc_receive(fd, &message), IPC_AGAIN);
+}
+
+/* Fills the worker's queue; returns how many are in it. */
+static unsigned fill(int fd)
+{
+    unsigned count = 0;
+    while (ipc_send(fd, 0, 0, STR("x"), NULL, 0) == IPC_OK)
+        count++;
+    return count;
+}
+
+static void everybody_is_told(void **state)
+{
+    world_t *w = *state;
+    int first = connect_worker(w, 0), last = connect_worker(w, SHM_WORKERS_MAX - 1);
+    peers_end_tunnels(w->peers, "preview a-1", 7);
+    peers_end_tunnels(w->peers, "blocks", 0);
+    for (int i = 0; i < 2; i++) {
+        expect(i == 0 ? first : last, "preview a-1", 7);
+        expect(i == 0 ? first : last, "blocks", 0);
+        expect_nothing(i == 0 ? first : last);
+    }
+    close(first);
+    close(last);
+}
+
+static void no_such_worker(void **state)
+{
+    world_t *w = *state;
+    int fds[2], none = -1;
+    assert_true(ipc_pair(fds));
+    int fd = fds[0];
+    peers_take(w->peers, SHM_WORKERS_MAX, &fds[0]);
+    assert_int_equal(fds[0], fd); /* still the caller's */
+    peers_take(w->peers, 0, &none);
+    peers_end_tunnels(w->peers, "preview a-1", 7);
+    close(fds[0]);
+    close(fds[1]);
+}
+
+/* A worker that comes later looks at all its tunnels, once. */
+static void a_worker_that_was_not_there(void **state)
+{
+    world_t *w = *state;
+    int other = connect_worker(w, 1);
+    peers_end_tunnels(w->peers, "preview a-1", 7);
+    int fd = connect_worker(w, 0);
+    expect(fd, "previews", 0);
+    peers_end_tunnels(w->peers, "preview b-1", 8);
+    expect(fd, "preview b-1", 8);
+    expect_nothing(fd);
+    expect(other, "preview a-1", 7);
+    expect(other, "preview b-1", 8);
+    expect_nothing(other);
+    close(fd);
+    close(other);
+}
+
+static void blocks_are_not_made_up_for(void **state)
+{
+    world_t *w = *state;
+    peers_end_tunnels(w->peers, "blocks", 0);
+    int fd = connect_worker(w, 0);
+    expect_nothing(fd);
+    close(fd);
+}
+
+static void a_worker_that_died(void **state)
+{
+    world_t *w = *state;
+    close(connect_worker(w, 0));
+    peers_end_tunnels(w->peers, "preview a-1", 7); /* before the loop has heard of it */
+    loop_turn(w->loop, 0);
+    peers_end_tunnels(w->peers, "preview a-2", 8);
+    int fd = connect_worker(w, 0);
+    expect(fd, "previews", 0);
+    expect_nothing(fd);
+    close(fd);
+}
+
+/* Its queue is full: it is told when there is room, and until then nothing piles up. */
+static void a_worker_that_does_not_read(void **state)
+{
+    world_t *w = *state;
+    int fds[2];
+    assert_true(ipc_pair(fds));
+    unsigned held = fill(fds[0]);
+    peers_take(w->peers, 0, &fds[0]);
+    for (uint64_t i = 0; i < 100; i++)
+        peers_end_tunnels(w->peers, "preview a-1", i);
+    loop_turn(w->loop, 1000); /* the timer: still no room */
+    ipc_message_t message;
+    for (unsigned i = 0; i < held; i++) {
+        assert_int_equal(ipc_receive(fds[1], &message), IPC_OK);
+        assert_int_equal(message.type, 0);
+    }
+    expect_nothing(fds[1]);
+    ipc_result_t got = IPC_AGAIN;
+    for (int turn = 0; turn < 100 && got == IPC_AGAIN; turn++) {
+        loop_turn(w->loop, 1000);
+        got = ipc_receive(fds[1], &message);
+    }
+    assert_int_equal(got, IPC_OK);
+    assert_true(str_eq(str_make(message.bytes, message.len), STR("previews")));
+    expect_nothing(fds[1]);
+    /* It has caught up. */
+    peers_end_tunnels(w->peers, "preview a-1", 200);
+    expect(fds[1], "preview a-1", 200);
+    expect_nothing(fds[1]);
+    close(fds[1]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(everybody_is_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(no_such_worker, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_worker_that_was_not_there, setup, teardown),
+        cmocka_unit_test_setup_teardown(blocks_are_not_made_up_for, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_worker_that_died, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_worker_that_does_not_read, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
