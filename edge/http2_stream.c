@@ -16,6 +16,9 @@ static http2_head_limits_t limits_of(const http2_conn_t *conn)
     return (http2_head_limits_t){.fields = conf->limits.head_fields, .bytes = conf->limits.head_bytes};
 }
 
+/* How long a complete body waits for its END_STREAM after the response has ended. */
+#define END_GRACE_MS 1000
+
 static http2_stream_t *find(http2_conn_t *conn, int32_t id)
 {
     return nghttp2_session_get_stream_user_data(conn->session, id);
@@ -325,6 +328,21 @@ void http2_stream_frame(http2_conn_t *conn, const nghttp2_frame *frame)
     }
 }
 
+/* All that Content-Length announced is here, and an app may have answered already: only END_STREAM, which
+ * many clients send in a frame of its own, is on its way. A reset would meet a client that has done nothing
+ * wrong in the middle of that. */
+static bool body_has_come(const http2_stream_t *stream)
+{
+    const exchange_t *ex = stream->ex;
+    return ex->request.content_length != LENGTH_UNKNOWN &&
+           ex->request_bytes + buffer_size(&stream->in) >= ex->request.content_length;
+}
+
+static void end_is_missing(loop_timer_t *timer)
+{
+    reset(H2O_STRUCT_FROM_MEMBER(http2_stream_t, stall_timer, timer), NGHTTP2_NO_ERROR);
+}
+
 void http2_stream_frame_sent(http2_conn_t *conn, const nghttp2_frame *frame)
 {
     if (frame->hd.type == NGHTTP2_RST_STREAM) {
@@ -345,8 +363,12 @@ void http2_stream_frame_sent(http2_conn_t *conn, const nghttp2_frame *frame)
     stream->end_sent = true;
     loop_timer_stop(&stream->stall_timer);
     note(conn, HTTP2_GUARD_COMPLETED);
-    if (!stream->request_ended && !stream->tunnel) /* RFC 9113 section 8.1 */
-        reset(stream, NGHTTP2_NO_ERROR);
+    if (stream->request_ended || stream->tunnel)
+        return;
+    if (body_has_come(stream))
+        loop_timer_start(conn->client.worker->loop, &stream->stall_timer, END_GRACE_MS, end_is_missing);
+    else
+        reset(stream, NGHTTP2_NO_ERROR); /* RFC 9113 section 8.1 */
 }
 
 void http2_stream_close(http2_stream_t *stream, exchange_end_t how)

@@ -191,6 +191,24 @@ def test_cut_responses(edge):
             assert client.get().status == 200  # the connection goes on
 
 
+def test_a_body_that_has_come_waits_for_its_end(edge, preview):
+    """An app may answer once Content-Length bytes are there: a client whose END_STREAM follows in a frame of its own is not reset."""
+    with Frames(edge, preview) as client:
+        head = client.head([("content-length", "5")], "POST", "/echo")
+        client.send(frame(HEADERS, END_HEADERS, 1, head) + frame(DATA, 0, 1, b"12345"))
+        while not client.read_until(DATA, 1)[1] & END_STREAM:
+            pass
+        client.send(frame(DATA, END_STREAM, 1) + frame(HEADERS, END_HEADERS | END_STREAM, 3, client.head()))
+        seen = []
+        while not seen or (seen[-1][0], seen[-1][2]) != (HEADERS, 3):
+            seen.append(client.read())
+        assert not [one for one in seen if one[0] in (RST_STREAM, GOAWAY)]
+        client.send(frame(HEADERS, END_HEADERS, 5, client.head([("content-length", "5")], "POST", "/echo"))
+                    + frame(DATA, 0, 5, b"12345"))
+        got = client.read_until(RST_STREAM, 5)  # and one whose end never comes is let go
+        assert int.from_bytes(got[3], "big") == ErrorCodes.NO_ERROR
+
+
 def test_a_refused_upload(edge):
     """The response is complete, then the stream is reset with NO_ERROR; the rest of the body harms nobody."""
     with Client(edge, f"none-1.{edge.config['preview_domain']}") as client:

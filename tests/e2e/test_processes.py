@@ -460,7 +460,7 @@ def test_a_reload_with_a_taken_port_changes_nothing(make_edge, origin):
 def test_reload_by_command_says_what_is_wrong(make_edge):
     edge = make_edge()
     edge.command("reload")
-    assert any("reloaded: configuration 2" in line for line in edge.stderr.lines)
+    edge.stderr.wait_for(lambda line: "reloaded: configuration 2" in line)
 
 
 # ---- drain
