@@ -261,17 +261,17 @@ def test_pipelining_without_reading(target):
 
 def unread_by_the_edge(sock):
     """Bytes of ours that wait in the kernel for the edge, from the kernel's table of connections."""
-    ours = f"{sock.getsockname()[1]:04X}"
-    for line in open("/proc/net/tcp").read().splitlines()[1:]:
-        _, local, remote, _, queues, *_ = line.split()
-        if remote.endswith(":" + ours) and local.endswith(f":{sock.getpeername()[1]:04X}"):
-            return int(queues.split(":")[1], 16)
+    pair = f":{sock.getpeername()[1]:04X} 0100007F:{sock.getsockname()[1]:04X} "
+    with open("/proc/net/tcp") as table:
+        for line in table:  # long where the machine has many connections
+            if pair in line:
+                return int(line.split()[4].split(":")[1], 16)
     return 0
 
 
 def send_until_paused(sock):
     """Sends body until the edge leaves it lying, but not so much that a FIN could not reach it."""
-    deadline, since, last = time.monotonic() + PATIENCE, time.monotonic(), 0
+    deadline, since, last = time.monotonic() + 3 * PATIENCE, time.monotonic(), 0
     while last == 0 or time.monotonic() - since < 0.2:  # the same bytes lie there for a while: reading is paused
         assert time.monotonic() < deadline, "the edge never stopped reading"
         waiting = unread_by_the_edge(sock)
@@ -287,11 +287,11 @@ def test_clients_that_vanish_while_their_reads_are_paused(make_edge, how):
     and the box's connection is closed."""
     edge = make_edge(workers=1, kinds=("plain",))
     release = threading.Event()
-    with RawOrigin(lambda conn: release.wait(60), receive_buffer=4096) as stuck, HttpOrigin() as origin:
+    with RawOrigin(lambda conn: release.wait(200), receive_buffer=4096) as stuck, HttpOrigin() as origin:
         other = edge.create_preview(origin)
         host = edge.create_preview(stuck)
         sockets = []
-        for _ in range(5):
+        for _ in range(3):
             sock = raw_socket(edge)
             sock.sendall(f"POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: 1000000000\r\n\r\n".encode())
             send_until_paused(sock)
@@ -303,9 +303,9 @@ def test_clients_that_vanish_while_their_reads_are_paused(make_edge, how):
                 Stream(sock).reset()
             else:
                 sock.close()
-        lines = edge.wait_for_line(host=host, count=5, timeout=3 * SLOW)
+        lines = edge.wait_for_line(host=host, count=3, timeout=3 * SLOW)
         assert all(line["end"] == "client_gone" for line in lines)
-        edge.wait_until(lambda: edge.open_fds() <= fds - 10, what="closing both sides")
+        edge.wait_until(lambda: edge.open_fds() <= fds - 6, what="closing both sides")
         release.set()
 
 
