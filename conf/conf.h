@@ -58,6 +58,26 @@ typedef struct conf_box {
     conf_address_t address; /* port 0: the preview's port is used */
 } conf_box_t;
 
+/* What is done with a process box that is idle. */
+typedef enum conf_idle_action { CONF_IDLE_STOP, CONF_IDLE_FREEZE } conf_idle_action_t;
+
+/* A box of the process provider: started on its first request, on this machine. */
+typedef struct conf_process {
+    char id[58];
+    char **command; /* the program and its arguments; a single one is run by /bin/sh -c */
+    size_t command_count;
+    char *directory;    /* where it runs; by default that of the configuration file */
+    char **environment; /* "NAME=value" */
+    size_t environment_count;
+    uint16_t *ports; /* that may be exposed; the first is in its environment as PORT */
+    size_t port_count;
+    uint32_t idle; /* without activity, before idle_action; 0: never */
+    conf_idle_action_t idle_action;
+    bool keep_alive; /* never stopped or frozen by the edge */
+    char *user;      /* whose rights it has where the edge was started as root; by default `user` of the edge,
+                        never      root */
+} conf_process_t;
+
 typedef struct conf {
     char *source; /* path of the file, for messages */
 
@@ -107,6 +127,35 @@ typedef struct conf {
 
     conf_box_t *boxes;
     size_t box_count;
+
+    conf_process_t *processes;
+    size_t process_count;
+
+    struct {
+        char *socket;  /* of the Docker Engine API; "": no such provider */
+        char *label;   /* prefix of labels: "<label>.id", ".keep_alive", ".idle", ".init", ".ports" */
+        uint32_t idle; /* containers without a label of their own are paused after it; 0: never */
+    } docker;
+
+    struct {
+        char *url; /* base of the control plane, http or https, no '/' at the end; "": no such provider */
+        char *token_file; /* its first line is the bearer token, which also opens the push of states; "": none
+                           */
+        char *ca_file;    /* PEM; "": the system's */
+        uint32_t timeout; /* for one call */
+    } control_plane;
+
+    conf_network_t *origins; /* where boxes of docker and control_plane may be */
+    size_t origin_count;
+
+    struct {
+        uint32_t timeout;         /* how long a request waits */
+        uint32_t page_after;      /* a navigation gets the waiting page; 0: never */
+        uint32_t idle_open;       /* a quiet tunnel or event stream holds its box for so long */
+        uint32_t waiters;         /* requests that wait, over all workers */
+        uint32_t waiters_per_box; /* over all workers */
+        uint32_t per_client;      /* wakes a minute that one client address may begin; 0: no limit */
+    } wake;
 
     unsigned refcount;
 } conf_t;

@@ -246,11 +246,7 @@ static void supervisor_message(void *owner, ipc_message_t *message)
     case PROCESS_WORKER_DIED:
         reap_readers(controller);
         break;
-    case PROCESS_READY:
-    case PROCESS_CONF_DONE:
-    case PROCESS_LOG:
-    case PROCESS_RELOAD:
-    case PROCESS_TUNNELS:
+    default:
         break; /* not for the controller */
     }
 }

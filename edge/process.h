@@ -44,6 +44,14 @@ typedef enum process_message {
                               "preview <id>-<port>": those that a version of the preview below `value` let in;
                               "previews": those whose preview is no more what let them in (sent for messages
                               that were lost); "blocks": those that are blocked now */
+    /* Of waking (wake.h, waker.h). Any of these may be lost: each is said again as long as it matters. */
+    PROCESS_WAKE,       /* worker to controller: requests wait for bytes "<id>-<port>" */
+    PROCESS_WAKE_STAGE, /* controller to workers: bytes "<id>-<port>"; value: wake_stage_t */
+    PROCESS_WOKEN,  /* controller to workers: the end of it. value: wake_result_t; bytes: wake_answer_write */
+    PROCESS_BOXES,  /* controller to workers: states of boxes changed in the store */
+    PROCESS_ACTIVE, /* worker to controller: bytes are ids, each with '\n', that hold or were active in the
+                       last second */
+    PROCESS_LOOK,   /* worker to controller: the box that bytes name is oddly silent */
 } process_message_t;
 
 /* Everything is the callee's from here on, but `shm`. */

@@ -18,6 +18,7 @@
 #define STORE_LABEL_MAX      128
 #define STORE_ORIGINS_MAX    512
 #define STORE_BLOCK_TEXT_MAX 64
+#define STORE_BOX_PORTS_MAX  16
 /* Blocks in all. */
 #define STORE_BLOCKS_MAX 4096
 
@@ -33,9 +34,17 @@ typedef enum store_result {
 typedef enum box_state {
     BOX_UNKNOWN = 0, /* no such box */
     BOX_RUNNING,
-    BOX_PAUSED,
+    BOX_PAUSED, /* frozen or stopped: it can be woken */
     BOX_GONE,
 } box_state_t;
+
+/* Who knows of a box and can wake it. */
+typedef enum box_provider {
+    PROVIDER_STATIC = 0, /* the configuration; always running */
+    PROVIDER_PROCESS,
+    PROVIDER_DOCKER,
+    PROVIDER_HTTP,
+} box_provider_t;
 
 typedef enum host_header { HOST_HEADER_PUBLIC = 0, HOST_HEADER_LOCALHOST } host_header_t;
 
@@ -76,6 +85,19 @@ typedef struct store_box {
     uint64_t generation;     /* changes whenever the box pauses, restarts, moves, or may have */
     struct in6_addr address; /* IPv4 as mapped IPv6 */
     uint16_t fixed_port;     /* 0: the preview's port */
+    box_provider_t provider;
+    bool keep_alive;     /* the edge never pauses it */
+    bool ephemeral;      /* takes no previews */
+    uint64_t expires_at; /* unix seconds; 0: never. From then on it is gone */
+    uint32_t idle_ms;    /* the edge pauses it after so long without activity; 0: never */
+    uint32_t pid;        /* a process in its network namespace, to see what listens there; 0: unknown */
+    /* It began to run lately: until then (unix ms; 0: settled) a port that is not in `listening` may still be
+     * coming up, and the controller is asked before anybody connects. */
+    uint64_t settles_at_ms;
+    uint16_t ports[STORE_BOX_PORTS_MAX];     /* the only ports that may be exposed */
+    uint8_t port_count;                      /* 0: all may be */
+    uint16_t listening[STORE_BOX_PORTS_MAX]; /* seen to listen in this generation */
+    uint8_t listening_count;
 } store_box_t;
 
 /*

@@ -1,0 +1,54 @@
+/*
+ * What the controller knows of the boxes that providers told it of: it puts their states into the volatile
+ * store, gives out generations, and asks the providers on behalf of the waker, the idle clock and the admin
+ * API. Boxes of the static provider are not here.
+ *
+ * A change is announced after it is in the store and the epoch was bumped.
+ */
+#ifndef BOXEDGE_BOXES_H
+#define BOXEDGE_BOXES_H
+
+#include "loop.h"
+#include "peers.h"
+#include "provider.h"
+#include "store_thread.h"
+
+typedef struct boxes boxes_t;
+
+typedef struct boxes_handlers {
+    /* The store has `box` now; `old` is what it had (state BOX_UNKNOWN: nothing). */
+    void (*changed)(void *owner, const store_box_t *box, const store_box_t *old);
+    /* The provider's answer to boxes_resume. Where it is PROVIDER_OK the store has the box as running. */
+    void (*resumed)(void *owner, str_t id, provider_result_t result, const char *sentence);
+} boxes_handlers_t;
+
+/*
+ * `known` are the boxes that the store has from before (`count`, copied): what their providers do not tell
+ * again is gone with the next full listing. `conf` is acquired.
+ */
+boxes_t *boxes_new(loop_t *loop, conf_t *conf, store_thread_t *store, peers_t *peers,
+                   const store_box_t *known, size_t count);
+void boxes_free(boxes_t **boxes);
+void boxes_set_conf(boxes_t *boxes, conf_t *conf);
+/* Those who hear of changes; at most 4, each outlives `boxes` or is never freed before it. */
+void boxes_listen(boxes_t *boxes, const boxes_handlers_t *handlers, void *owner);
+
+/* NULL where no provider told of it. Valid until the loop turns. */
+const store_box_t *boxes_find(const boxes_t *boxes, str_t id);
+/* Calls `each` for every box until it returns false; do not change boxes from it. */
+void boxes_each(const boxes_t *boxes, bool (*each)(const store_box_t *, void *), void *arg);
+
+/* Resumes a box, also one that only a control plane may know. Answered by `resumed`, never from within. */
+void boxes_resume(boxes_t *boxes, str_t id);
+void boxes_pause(boxes_t *boxes, str_t id);
+void boxes_look(boxes_t *boxes, str_t id);
+/* These boxes ('\n' after each) were active in the last second: handed to the providers that want to know. */
+void boxes_active(boxes_t *boxes, str_t ids);
+/* The port was seen to listen in that generation; `done` comes after the store has it. `settles_at_ms` != 0
+ * also moves the end of settling. */
+void boxes_set_listening(boxes_t *boxes, str_t id, uint64_t generation, uint16_t port, uint64_t settles_at_ms,
+                         void (*done)(void *arg), void *arg);
+/* A state that was pushed to the admin API, as if its provider (http) had told it. */
+void boxes_push(boxes_t *boxes, const provider_box_t *box);
+
+#endif

@@ -1,0 +1,41 @@
+/*
+ * What workers and the controller tell each other of a wake (PROCESS_WAKE and its answers), as bytes.
+ */
+#ifndef BOXEDGE_WAKE_MESSAGE_H
+#define BOXEDGE_WAKE_MESSAGE_H
+
+#include "str.h"
+
+typedef enum wake_stage {
+    WAKE_RESUMING = 1, /* the provider was asked */
+    WAKE_STARTING,     /* the box runs; the port does not listen yet */
+    WAKE_LISTENING,    /* it listens */
+} wake_stage_t;
+
+typedef enum wake_result {
+    WAKE_OK = 1,      /* the port listens, and the store says so */
+    WAKE_GONE,        /* there is no such box (any more) */
+    WAKE_FAILED,      /* the box was not resumed, or the port never listened */
+    WAKE_UNAVAILABLE, /* the provider cannot be reached */
+    WAKE_BUSY,        /* too many wakes at a time */
+    WAKE_REFUSED, /* the box is at an address that origins.allow does not have, or the port is not declared */
+} wake_result_t;
+
+#define WAKE_LABEL_MAX    63
+#define WAKE_SENTENCE_MAX 300
+
+/* The end of a wake. */
+typedef struct wake_answer {
+    char label[WAKE_LABEL_MAX + 1];       /* "<id>-<port>" */
+    uint32_t resume_ms;                   /* from the first request to "it runs" */
+    uint32_t listen_ms;                   /* from there until the port listened */
+    uint32_t retry_after_ms;              /* of a failure: how long it is remembered */
+    char sentence[WAKE_SENTENCE_MAX + 1]; /* of a failure: what happened, for people */
+} wake_answer_t;
+
+#define WAKE_ANSWER_BYTES 512
+/* Returns the length. Control characters in the sentence become spaces. */
+size_t wake_answer_write(const wake_answer_t *answer, char out[WAKE_ANSWER_BYTES]);
+MUST_USE bool wake_answer_read(str_t bytes, wake_answer_t *out);
+
+#endif

@@ -1,0 +1,29 @@
+/*
+ * The controller's side of waking: single flight for each box however many wait on however many workers,
+ * probing of ports, and the memory of failures (docs/design.md, "Waking").
+ */
+#ifndef BOXEDGE_WAKER_H
+#define BOXEDGE_WAKER_H
+
+#include "boxes.h"
+#include "wake_message.h"
+
+typedef struct waker waker_t;
+
+/* All outlive it. */
+waker_t *waker_new(loop_t *loop, const conf_t *conf, boxes_t *boxes, peers_t *peers);
+void waker_free(waker_t **waker);
+void waker_set_conf(waker_t *waker, const conf_t *conf);
+
+/*
+ * Worker `index` has requests that wait for "<id>-<port>": the box is resumed unless it runs, the port is
+ * probed until it listens, and the worker gets PROCESS_WOKEN. Asked again is harmless, and answered again.
+ */
+void waker_ask(waker_t *waker, unsigned index, str_t label);
+/* Wakes in progress, for metrics. */
+size_t waker_count(const waker_t *waker);
+/* Resumes asked of providers since the start, and those that failed. */
+uint64_t waker_resumes(const waker_t *waker);
+uint64_t waker_failures(const waker_t *waker);
+
+#endif
