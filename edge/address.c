@@ -29,3 +29,20 @@ str_t address_text(const struct in6_addr *address, char out[INET6_ADDRSTRLEN])
     *at = '\0';
     return str_make(out, (size_t)(at - out));
 }
+
+socklen_t address_make(const struct in6_addr *address, uint16_t port, struct sockaddr_storage *out)
+{
+    *out = (struct sockaddr_storage){0};
+    if (IN6_IS_ADDR_V4MAPPED(address)) {
+        struct sockaddr_in *v4 = (struct sockaddr_in *)out;
+        v4->sin_family = AF_INET;
+        v4->sin_port = htons(port);
+        memcpy(&v4->sin_addr, address->s6_addr + 12, 4);
+        return sizeof(*v4);
+    }
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
+    v6->sin6_family = AF_INET6;
+    v6->sin6_port = htons(port);
+    v6->sin6_addr = *address;
+    return sizeof(*v6);
+}

@@ -1,6 +1,6 @@
 /*
- * Client addresses as text. On the hot path of every exchange (access line, X-Forwarded-For), so IPv4 is
- * written by hand.
+ * Addresses as text and for sockets. On the hot path of every exchange (access line, X-Forwarded-For), so
+ * IPv4 is written by hand.
  */
 #ifndef BOXEDGE_ADDRESS_H
 #define BOXEDGE_ADDRESS_H
@@ -12,5 +12,8 @@
 /* "192.0.2.1" (IPv4 is kept as an IPv4-mapped IPv6 address) or "2001:db8::1" into `out`, with a NUL after it;
  * the result is a slice of `out`. */
 str_t address_text(const struct in6_addr *address, char out[INET6_ADDRSTRLEN]);
+
+/* A socket address of an address (IPv4 as mapped IPv6) and a port; returns its length. */
+socklen_t address_make(const struct in6_addr *address, uint16_t port, struct sockaddr_storage *out);
 
 #endif

@@ -22,14 +22,25 @@ typedef struct boxes_handlers {
     void (*resumed)(void *owner, str_t id, provider_result_t result, const char *sentence);
 } boxes_handlers_t;
 
+/* Boxes in all. */
+#define BOXES_MAX 65536
+
 /*
  * `known` are the boxes that the store has from before (`count`, copied): what their providers do not tell
- * again is gone with the next full listing. `conf` is acquired.
+ * again is gone with the next full listing. `conf` is acquired. Generations begin above `now_us` (wall
+ * clock).
  */
-boxes_t *boxes_new(loop_t *loop, conf_t *conf, store_thread_t *store, peers_t *peers,
-                   const store_box_t *known, size_t count);
+boxes_t *boxes_new(loop_t *loop, const conf_t *conf, store_thread_t *store, peers_t *peers,
+                   const store_box_t *known, size_t count, uint64_t now_us);
+/* The providers are freed before it, since they tell it things. */
 void boxes_free(boxes_t **boxes);
-void boxes_set_conf(boxes_t *boxes, conf_t *conf);
+/* The store's thread is about to end: nothing is written or told from here on. */
+void boxes_stop(boxes_t *boxes);
+void boxes_set_conf(boxes_t *boxes, const conf_t *conf);
+/* What providers tell; the owner is `boxes`. */
+extern const provider_handlers_t boxes_provider_handlers;
+/* The provider of its kind from now on; NULL: none any more, and its boxes are gone. */
+void boxes_set_provider(boxes_t *boxes, box_provider_t kind, provider_t *provider);
 /* Those who hear of changes; at most 4, each outlives `boxes` or is never freed before it. */
 void boxes_listen(boxes_t *boxes, const boxes_handlers_t *handlers, void *owner);
 
@@ -38,8 +49,11 @@ const store_box_t *boxes_find(const boxes_t *boxes, str_t id);
 /* Calls `each` for every box until it returns false; do not change boxes from it. */
 void boxes_each(const boxes_t *boxes, bool (*each)(const store_box_t *, void *), void *arg);
 
-/* Resumes a box, also one that only a control plane may know. Answered by `resumed`, never from within. */
+/* Resumes a box, also one that only a control plane may know. Answered once by `resumed`, never from within.
+ */
 void boxes_resume(boxes_t *boxes, str_t id);
+/* Why a box that its provider calls running is not reachable: a sentence; NULL where nothing is wrong. */
+const char *boxes_refusal(const boxes_t *boxes, str_t id);
 void boxes_pause(boxes_t *boxes, str_t id);
 void boxes_look(boxes_t *boxes, str_t id);
 /* These boxes ('\n' after each) were active in the last second: handed to the providers that want to know. */

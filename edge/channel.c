@@ -8,6 +8,19 @@
 #include <stdlib.h>
 
 #define MESSAGES_A_TURN 16
+/* How long a peer that does not read is left alone before the next try. A socket for messages tells that it
+ * is writable while a quarter of its room is free, which a small message may need or not: a clock is simpler.
+ */
+#define TRY_AGAIN_MS 5
+
+/* A message that waits. */
+typedef struct queued {
+    struct queued *next;
+    uint32_t type;
+    uint64_t value;
+    size_t len;
+    char bytes[];
+} queued_t;
 
 struct channel {
     h2o_socket_t *sock;
@@ -15,6 +28,11 @@ struct channel {
     const channel_handlers_t *handlers;
     void *owner;
     bool *freed; /* set by channel_free while a handler runs, else NULL */
+    loop_t *loop;
+    loop_timer_t again; /* runs while something waits */
+    queued_t *first;    /* oldest */
+    queued_t **end;
+    size_t waiting;
 };
 
 static void deliver_closed(channel_t *channel)
@@ -56,11 +74,54 @@ channel_t *channel_new(loop_t *loop, int fd, const channel_handlers_t *handlers,
 {
     assert(fd >= 0);
     channel_t *channel = h2o_mem_alloc(sizeof(*channel));
-    *channel = (channel_t){.fd = fd, .handlers = handlers, .owner = owner};
+    *channel = (channel_t){.fd = fd, .handlers = handlers, .owner = owner, .loop = loop};
+    channel->end = &channel->first;
     channel->sock = h2o_evloop_socket_create(loop_evloop(loop), fd, H2O_SOCKET_FLAG_DONT_READ);
     channel->sock->data = channel;
     h2o_socket_read_start(channel->sock, on_readable);
     return channel;
+}
+
+/* ---- what waits ---- */
+
+static void drop_first(channel_t *channel)
+{
+    queued_t *first = channel->first;
+    channel->first = first->next;
+    if (channel->first == NULL)
+        channel->end = &channel->first;
+    channel->waiting--;
+    free(first);
+}
+
+static void send_waiting(loop_timer_t *timer)
+{
+    channel_t *channel = H2O_STRUCT_FROM_MEMBER(channel_t, again, timer);
+    while (channel->first != NULL) {
+        const queued_t *first = channel->first;
+        if (ipc_send(channel->fd, first->type, first->value, str_make(first->bytes, first->len), NULL, 0) ==
+            IPC_AGAIN) {
+            loop_timer_start(channel->loop, timer, TRY_AGAIN_MS, send_waiting);
+            return;
+        }
+        drop_first(channel); /* sent, or the peer is gone: that is told by reading */
+    }
+}
+
+static bool queue(channel_t *channel, uint32_t type, uint64_t value, str_t bytes)
+{
+    if (channel->waiting == CHANNEL_QUEUE_MAX)
+        return false;
+    queued_t *message = h2o_mem_alloc(sizeof(*message) + bytes.n);
+    *message = (queued_t){.type = type, .value = value, .len = bytes.n};
+    if (bytes.n != 0)
+        memcpy(message->bytes, bytes.p, bytes.n);
+    *channel->end = message;
+    channel->end = &message->next;
+    channel->waiting++;
+    if (!loop_timer_running(&channel->again))
+        loop_timer_start(channel->loop, &channel->again, TRY_AGAIN_MS, send_waiting);
+    return true;
 }
 
 void channel_free(channel_t **channel)
@@ -69,6 +130,9 @@ void channel_free(channel_t **channel)
         return;
     if ((*channel)->freed != NULL)
         *(*channel)->freed = true;
+    loop_timer_stop(&(*channel)->again);
+    while ((*channel)->first != NULL)
+        drop_first(*channel);
     h2o_socket_read_stop((*channel)->sock);
     h2o_socket_close((*channel)->sock);
     free(*channel);
@@ -78,5 +142,9 @@ void channel_free(channel_t **channel)
 bool channel_send(channel_t *channel, uint32_t type, uint64_t value, str_t bytes, const int *fds,
                   size_t fd_count)
 {
-    return ipc_send(channel->fd, type, value, bytes, fds, fd_count) == IPC_OK;
+    ipc_result_t result =
+        channel->first != NULL ? IPC_AGAIN : ipc_send(channel->fd, type, value, bytes, fds, fd_count);
+    if (result != IPC_AGAIN || fd_count != 0)
+        return result == IPC_OK;
+    return queue(channel, type, value, bytes);
 }

@@ -23,9 +23,12 @@ channel_t *channel_new(loop_t *loop, int fd, const channel_handlers_t *handlers,
 /* Closes and nulls. NULL is allowed. */
 void channel_free(channel_t **channel);
 
+/* Messages without descriptors that wait for a peer which does not read just now, at most. */
+#define CHANNEL_QUEUE_MAX 16384
 /*
- * Sends at once. False where the peer is gone or does not read (its queue is full): the message is lost, and
- * the caller must be able to live with that. Descriptors stay the caller's.
+ * Sends in order, at once or as soon as the peer has room. False where the peer is gone, where
+ * CHANNEL_QUEUE_MAX messages wait already, or where a message with descriptors cannot be sent at once: then
+ * it is lost, and the caller must be able to live with that. Descriptors stay the caller's.
  */
 bool channel_send(channel_t *channel, uint32_t type, uint64_t value, str_t bytes, const int *fds,
                   size_t fd_count);

@@ -10,10 +10,12 @@
 #include <openssl/crypto.h>
 
 #include "admin.h"
+#include "boxes.h"
 #include "channel.h"
 #include "peers.h"
 #include "process.h"
 #include "store_thread.h"
+#include "waker.h"
 
 #define PATH_BYTES 4096
 /* How long open connections of the admin socket may take to end when the edge drains. */
@@ -35,6 +37,8 @@ typedef struct controller {
     admin_t *admin;
     channel_t *supervisor;
     peers_t *peers;
+    boxes_t *boxes;
+    waker_t *waker;
     controller_state_t state;
     int status; /* of the process, when it ends */
     loop_timer_t heartbeat;
@@ -122,6 +126,8 @@ static void take_conf(controller_t *controller, int fd, uint64_t generation)
     conf_release(&controller->conf);
     controller->conf = conf;
     admin_set_conf(controller->admin, conf);
+    boxes_set_conf(controller->boxes, conf);
+    waker_set_conf(controller->waker, conf);
     conf_job_t *work = calloc(1, sizeof *work);
     assert(work != NULL);
     *work = (conf_job_t){.job = {.run = conf_run, .done = conf_done},
@@ -262,6 +268,25 @@ static void supervisor_closed(void *owner)
 static const channel_handlers_t supervisor_handlers = {.message = supervisor_message,
                                                        .closed = supervisor_closed};
 
+/* What a worker says. */
+static void worker_message(void *owner, unsigned index, ipc_message_t *message)
+{
+    controller_t *controller = owner;
+    str_t bytes = str_make(message->bytes, message->len);
+    switch (message->type) {
+    case PROCESS_WAKE:
+        waker_ask(controller->waker, index, bytes,
+                  message->value == WAKE_WISH_WATCH ? WAKE_WISH_WATCH : WAKE_WISH_WAKE);
+        break;
+    case PROCESS_LOOK:
+        if (box_id_valid(bytes))
+            boxes_look(controller->boxes, bytes);
+        break;
+    default:
+        break; /* not for the controller */
+    }
+}
+
 static bool tell_supervisor(controller_t *controller, process_message_t message)
 {
     return controller->supervisor != NULL &&
@@ -296,8 +321,27 @@ static void beat(loop_timer_t *timer)
     loop_timer_start(controller->loop, timer, PROCESS_HEARTBEAT_MS, beat);
 }
 
+/* The boxes that the store has, whoever told of them. */
+typedef struct known_boxes {
+    store_box_t *at;
+    size_t count;
+    size_t room;
+} known_boxes_t;
+
+static bool collect_box(const store_box_t *box, void *arg)
+{
+    known_boxes_t *known = arg;
+    if (known->count == known->room) {
+        known->room = known->room != 0 ? known->room * 2 : 64;
+        known->at = reallocarray(known->at, known->room, sizeof(*known->at));
+        assert(known->at != NULL);
+    }
+    known->at[known->count++] = *box;
+    return true;
+}
+
 /* Opens the store and records the configuration's boxes, before any worker looks. */
-static store_t *open_store(const controller_args_t *args)
+static store_t *open_store(const controller_args_t *args, known_boxes_t *known)
 {
     char durable[PATH_BYTES];
     char volatile_dir[PATH_BYTES];
@@ -319,6 +363,8 @@ static store_t *open_store(const controller_args_t *args)
     store_result_t result = controller_put_boxes(store, args->conf, wall_us(), &changed);
     if (result != STORE_OK)
         log_boxes_error(result, store_error(store));
+    if (store_each_box(store, collect_box, known) == STORE_FAILED)
+        process_log("controller", "boxes that were known cannot be read: %s", store_error(store));
     shm_epoch_bump(args->shm);
     return store;
 }
@@ -335,15 +381,21 @@ static bool start(controller_t *controller, const controller_args_t *args)
 {
     json_set_alloc_funcs(malloc, free_cleansed);
     *controller = (controller_t){.loop = loop_new(), .conf = args->conf, .shm = args->shm};
-    store_t *store = open_store(args);
+    known_boxes_t known = {.count = 0};
+    store_t *store = open_store(args, &known);
     if (store == NULL)
         return false;
     controller->store = store_thread_new(controller->loop, store, args->shm);
     if (controller->store == NULL) {
         process_log("controller", "the thread of the store cannot be started: %s", strerror(errno));
+        free(known.at);
         return false;
     }
-    controller->peers = peers_new(controller->loop);
+    controller->peers = peers_new(controller->loop, worker_message, controller);
+    controller->boxes = boxes_new(controller->loop, controller->conf, controller->store, controller->peers,
+                                  known.at, known.count, wall_us());
+    free(known.at);
+    controller->waker = waker_new(controller->loop, controller->conf, controller->boxes, controller->peers);
     controller->admin = admin_new(controller->loop, controller->conf, controller->shm, controller->store,
                                   args->admin_fd, &controls, controller);
     controller->supervisor =
@@ -366,7 +418,11 @@ static void stop(controller_t *controller)
     loop_timer_stop(&controller->drain);
     loop_timer_stop(&controller->chores);
     admin_free(&controller->admin);
+    if (controller->boxes != NULL)
+        boxes_stop(controller->boxes);
     store_thread_free(&controller->store);
+    waker_free(&controller->waker);
+    boxes_free(&controller->boxes);
     peers_free(&controller->peers); /* the last changes may have had something to tell */
     channel_free(&controller->supervisor);
     loop_free(&controller->loop);

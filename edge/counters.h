@@ -34,6 +34,9 @@
     X(origin_connect_failures_total, "counter", "Connections to origins that failed")                        \
     X(origin_reuses_total, "counter", "Exchanges sent on a pooled origin connection")                        \
     X(origin_resends_total, "counter", "Exchanges sent again on a fresh connection")                         \
+    X(wake_waits_total, "counter", "Requests that waited for a box to wake")                                 \
+    X(wake_timeouts_total, "counter", "Requests whose box did not wake in time")                             \
+    X(wake_waiters, "gauge", "Requests that wait for boxes now")                                             \
     X(shed_total, "counter", "Requests refused because a bound on memory or connections was reached")        \
     X(http2_abuse_total, "counter", "HTTP/2 connections ended for calm")                                     \
     X(log_lines_total, "counter", "Access lines written")                                                    \

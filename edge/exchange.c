@@ -14,6 +14,7 @@
 #include "forward.h"
 #include "steps.h"
 #include "tunnel.h"
+#include "wake.h"
 #include "worker.h"
 
 /*
@@ -25,6 +26,7 @@ const exchange_step_t exchange_preview_steps[] = {
     {"route", step_route},   /* which preview and which box: 404 */
     {"access", step_access}, /* may this request see it: 401, 403, 429, or the sign-in page */
     {"limit", step_limit},   /* is there room for it: 503; has it been here before: 508 */
+    {"wake", step_wake},     /* does its box run: else it waits, bounded: 503 */
     {"origin", step_origin}, /* to the port in the box, and the response back */
     {NULL, NULL},
 };
@@ -226,6 +228,7 @@ void exchange_response_head(exchange_t *ex)
     if (ex->response.tunnel && !exchange_still_allowed(ex))
         return;
     ex->times.first_byte_us = (uint32_t)(loop_precise_us() - ex->times.start_us);
+    wake_exchange_answered(ex);
     ex->status = ex->response.status;
     if (ex->session_cookie.n != 0)
         fields_add(&ex->arena, &ex->response.fields, FIELD_SET_COOKIE, STR("set-cookie"), ex->session_cookie);
@@ -354,6 +357,7 @@ void exchange_end(exchange_t **exp, exchange_end_t how)
     *exp = NULL;
     cancel_origin(ex);
     loop_timer_stop(&ex->timer);
+    wake_exchange_end(ex);
     tunnel_close(ex);
     count(ex, how);
     if (ex->worker->log != NULL && ex->times.start_us != 0)

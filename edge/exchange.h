@@ -28,6 +28,7 @@
 #include "loop.h"
 #include "store.h"
 #include "str.h"
+#include "wake_waiter.h"
 
 /* Bytes of a body held in one direction of one exchange, at most. */
 #define EXCHANGE_BODY_BYTES 65536
@@ -170,6 +171,14 @@ struct exchange {
     loop_timer_t timer;   /* of the step or the origin */
     str_t session_cookie; /* Set-Cookie of the edge's own, for the response's head; empty: none */
     void *tunnel;         /* frame tracker while a tunnel is open */
+
+    wake_waiter_t waiter;   /* of the wake step */
+    uint64_t wake_began_ms; /* loop_now when it began to wait; 0: did not */
+    struct {
+        uint32_t resume_ms; /* until its box ran */
+        uint32_t listen_ms; /* until its port listened after that */
+        bool woken;         /* it waited, and went on to its box */
+    } wake_times;
 
     char request_id[37];
     const char *local_code; /* the stable word of an answer that the edge made, else NULL */

@@ -286,20 +286,8 @@ static void connected(http1_client_t *client)
 
 static socklen_t origin_address(const exchange_t *ex, struct sockaddr_storage *out)
 {
-    uint16_t port = htons(ex->box.fixed_port != 0 ? ex->box.fixed_port : ex->preview.port);
-    *out = (struct sockaddr_storage){0};
-    if (IN6_IS_ADDR_V4MAPPED(&ex->box.address)) {
-        struct sockaddr_in *v4 = (struct sockaddr_in *)out;
-        v4->sin_family = AF_INET;
-        v4->sin_port = port;
-        memcpy(&v4->sin_addr, ex->box.address.s6_addr + 12, 4);
-        return sizeof(*v4);
-    }
-    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
-    v6->sin6_family = AF_INET6;
-    v6->sin6_port = port;
-    v6->sin6_addr = ex->box.address;
-    return sizeof(*v6);
+    return address_make(&ex->box.address, ex->box.fixed_port != 0 ? ex->box.fixed_port : ex->preview.port,
+                        out);
 }
 
 /* A box may be declared at an address where the edge itself listens; its ports are not the edge's. */

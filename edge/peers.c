@@ -10,21 +10,27 @@
 #define CATCH_UP_MS 100
 
 typedef struct peer {
+    peers_t *peers;
     channel_t *channel; /* NULL: none now */
     bool missed;        /* it was not told of tunnels that are to end */
 } peer_t;
 
 struct peers {
     loop_t *loop;
+    void (*message)(void *owner, unsigned index, ipc_message_t *message);
+    void *owner;
     loop_timer_t catch_up; /* runs where a worker that has a channel missed something */
     peer_t at[SHM_WORKERS_MAX];
 };
 
-peers_t *peers_new(loop_t *loop)
+peers_t *peers_new(loop_t *loop, void (*message)(void *owner, unsigned index, ipc_message_t *message),
+                   void *owner)
 {
     peers_t *peers = calloc(1, sizeof(*peers));
     assert(peers != NULL);
     peers->loop = loop;
+    peers->message = message;
+    peers->owner = owner;
     return peers;
 }
 
@@ -73,10 +79,24 @@ void peers_end_tunnels(peers_t *peers, const char *which, uint64_t below)
         loop_timer_start(peers->loop, &peers->catch_up, CATCH_UP_MS, catch_up);
 }
 
+void peers_tell(peers_t *peers, unsigned index, uint32_t type, uint64_t value, str_t bytes)
+{
+    assert(index < SHM_WORKERS_MAX);
+    if (peers->at[index].channel != NULL)
+        (void)channel_send(peers->at[index].channel, type, value, bytes, NULL, 0);
+}
+
+void peers_tell_all(peers_t *peers, uint32_t type, uint64_t value, str_t bytes)
+{
+    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
+        peers_tell(peers, i, type, value, bytes);
+}
+
 static void on_message(void *owner, ipc_message_t *message)
 {
-    (void)owner;
-    (void)message; /* workers ask nothing yet */
+    peer_t *peer = owner;
+    peers_t *peers = peer->peers;
+    peers->message(peers->owner, (unsigned)(peer - peers->at), message);
 }
 
 static void on_closed(void *owner)
@@ -91,6 +111,7 @@ void peers_take(peers_t *peers, uint64_t index, int *fd)
     if (index >= SHM_WORKERS_MAX || *fd < 0)
         return;
     peer_t *peer = &peers->at[index];
+    peer->peers = peers;
     channel_free(&peer->channel);
     peer->channel = channel_new(peers->loop, *fd, &handlers, peer);
     *fd = -1;

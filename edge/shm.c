@@ -19,6 +19,7 @@
 #define READ_TRIES 1000
 /* (client address, preview) pairs whose failures are remembered. */
 #define LOCKOUT_CELLS 16384
+#define WAITER_CELLS  4096u
 
 typedef struct client_counts {
     _Atomic uint32_t cell[ROWS][ROW_CELLS];
@@ -29,6 +30,8 @@ typedef struct worker_slot {
     alignas(64) shm_role_t role;
     alignas(64) counters_t counters;
     alignas(4096) client_counts_t clients;
+    alignas(4096) _Atomic uint32_t waiters;
+    _Atomic uint32_t waiters_of_box[WAITER_CELLS];
 } worker_slot_t;
 
 struct shm {
@@ -122,6 +125,10 @@ void shm_worker_wipe(shm_t *shm, unsigned index)
             /* Looked at first, so that pages which were never written stay unallocated. */
             if (atomic_load_explicit(&dead->clients.cell[row][i], memory_order_relaxed) != 0)
                 atomic_store(&dead->clients.cell[row][i], 0);
+    for (size_t i = 0; i < WAITER_CELLS; i++)
+        if (atomic_load_explicit(&dead->waiters_of_box[i], memory_order_relaxed) != 0)
+            atomic_store(&dead->waiters_of_box[i], 0);
+    atomic_store(&dead->waiters, 0);
 }
 
 /* ---- client counts ---- */
@@ -168,13 +175,20 @@ static void count_down(worker_slot_t *own, const uint32_t cells[ROWS])
     }
 }
 
+/* From now on this worker's cells are looked at. */
+static void take_part(shm_t *shm, unsigned index)
+{
+    uint32_t slots = atomic_load(&shm->slots);
+    while (slots <= index && !atomic_compare_exchange_weak(&shm->slots, &slots, index + 1))
+        ;
+}
+
 bool shm_client_add(shm_t *shm, unsigned index, const struct in6_addr *address, uint32_t limit)
 {
     worker_slot_t *own = slot(shm, index);
-    uint32_t cells[ROWS], slots = atomic_load(&shm->slots);
+    uint32_t cells[ROWS];
 
-    while (slots <= index && !atomic_compare_exchange_weak(&shm->slots, &slots, index + 1))
-        ;
+    take_part(shm, index);
     cells_of(shm, address, cells);
     /* First added, then looked at: of two workers that add at once, at least one sees both. */
     for (size_t row = 0; row < ROWS; row++)
@@ -197,6 +211,47 @@ uint32_t shm_client_count(const shm_t *shm, const struct in6_addr *address)
     uint32_t cells[ROWS];
     cells_of(shm, address, cells);
     return count_of_cells(shm, cells);
+}
+
+/* ---- requests that wait for boxes ---- */
+
+uint32_t shm_waiters(const shm_t *shm)
+{
+    uint32_t sum = 0, slots = atomic_load(&shm->slots);
+    for (uint32_t i = 0; i < slots; i++)
+        sum += atomic_load(&shm->workers[i].waiters);
+    return sum;
+}
+
+static uint32_t waiters_of_box(const shm_t *shm, uint32_t cell)
+{
+    uint32_t sum = 0, slots = atomic_load(&shm->slots);
+    for (uint32_t i = 0; i < slots; i++)
+        sum += atomic_load(&shm->workers[i].waiters_of_box[cell]);
+    return sum;
+}
+
+bool shm_waiter_add(shm_t *shm, unsigned index, uint64_t box_hash, uint32_t most, uint32_t most_per_box)
+{
+    worker_slot_t *own = slot(shm, index);
+    uint32_t cell = (uint32_t)box_hash % WAITER_CELLS;
+    take_part(shm, index);
+    atomic_fetch_add(&own->waiters, 1); /* first added, as in shm_client_add */
+    atomic_fetch_add(&own->waiters_of_box[cell], 1);
+    if (shm_waiters(shm) <= most && waiters_of_box(shm, cell) <= most_per_box)
+        return true;
+    shm_waiter_remove(shm, index, box_hash);
+    return false;
+}
+
+void shm_waiter_remove(shm_t *shm, unsigned index, uint64_t box_hash)
+{
+    worker_slot_t *own = slot(shm, index);
+    uint32_t before = atomic_fetch_sub(&own->waiters, 1);
+    assert(before > 0);
+    before = atomic_fetch_sub(&own->waiters_of_box[(uint32_t)box_hash % WAITER_CELLS], 1);
+    assert(before > 0);
+    (void)before;
 }
 
 /* ---- ticket keys ---- */

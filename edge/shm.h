@@ -71,6 +71,18 @@ void shm_client_remove(shm_t *shm, unsigned index, const struct in6_addr *addres
 /* The count of one address over all workers. */
 uint32_t shm_client_count(const shm_t *shm, const struct in6_addr *address);
 
+/*
+ * Requests that wait for boxes, over all workers: in all, and by box in cells that few boxes share, so that
+ * the count of one box errs upward only. shm_waiter_add counts one of worker `index` and returns true, or
+ * leaves the counts as they were and returns false where there would be more than `most` in all or
+ * `most_per_box`.
+ */
+MUST_USE bool shm_waiter_add(shm_t *shm, unsigned index, uint64_t box_hash, uint32_t most,
+                             uint32_t most_per_box);
+void shm_waiter_remove(shm_t *shm, unsigned index, uint64_t box_hash);
+/* Of all workers. */
+uint32_t shm_waiters(const shm_t *shm);
+
 /* The table of wrong credentials that all workers share. */
 lockout_t *shm_lockout(shm_t *shm);
 

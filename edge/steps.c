@@ -53,6 +53,14 @@ step_result_t step_host(exchange_t *ex)
     return STEP_NEXT;
 }
 
+/* A control plane may know a box that the store does not. */
+static bool box_exists(const conf_t *conf, const store_box_t *box, uint64_t now)
+{
+    if (box->state == BOX_UNKNOWN)
+        return conf->control_plane.url != NULL && conf->control_plane.url[0] != '\0';
+    return box->state != BOX_GONE && (box->expires_at == 0 || now < box->expires_at);
+}
+
 /* The preview that the request names, or NULL after answering. */
 static const route_t *find_route(exchange_t *ex)
 {
@@ -64,7 +72,7 @@ static const route_t *find_route(exchange_t *ex)
         return NULL;
     }
     /* A preview on a box that is not there answers as one that was never made. */
-    if (result != ROUTES_FOUND || route->box.state == BOX_UNKNOWN || route->box.state == BOX_GONE) {
+    if (result != ROUTES_FOUND || !box_exists(ex->worker->conf, &route->box, now)) {
         exchange_reply_error(ex, 404, "preview_not_found", "There is no preview at this address.", 0);
         return NULL;
     }
@@ -83,8 +91,13 @@ bool exchange_still_allowed(exchange_t *ex)
     if (route == NULL)
         return false;
     const store_preview_t *now = &route->preview;
-    if (now->version == ex->preview.version || (!now->bearer && !now->basic))
+    if (now->version == ex->preview.version || (!now->bearer && !now->basic)) {
+        if (ex->state == EXCHANGE_STEPS) { /* where it goes is not decided yet */
+            ex->preview = route->preview;
+            ex->box = route->box;
+        }
         return true;
+    }
     fields_t fields = {0};
     fields_add(
         &ex->arena, &fields, FIELD_OTHER, STR("www-authenticate"),
@@ -123,10 +136,6 @@ step_result_t step_limit(exchange_t *ex)
 
 step_result_t step_origin(exchange_t *ex)
 {
-    if (ex->box.state != BOX_RUNNING) {
-        exchange_reply_error(ex, 503, "box_not_running", "The box of this preview is not running.", 5);
-        return STEP_DONE;
-    }
     exchange_to_origin(ex);
     http1_client_start(ex);
     return STEP_DONE;

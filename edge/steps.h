@@ -15,7 +15,8 @@ step_result_t step_redirect(exchange_t *ex);
 step_result_t step_health(exchange_t *ex);
 /*
  * Something took time since the exchange was let in: looks again whether the preview is the one that it was
- * judged by, and nothing of it is blocked. Answers 403, 404 or 401 and returns false where not. True for
+ * judged by, and nothing of it is blocked; an exchange that went to no box yet has the preview and the box as
+ * they are now. Answers 403, 404 or 401 and returns false where not. True for
  * exchanges that were not routed.
  */
 MUST_USE bool exchange_still_allowed(exchange_t *ex);

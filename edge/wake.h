@@ -7,10 +7,7 @@
 
 #include "channel.h"
 #include "exchange.h"
-#include "wake_message.h"
-
-typedef struct wakes wakes_t;
-typedef struct wake wake_t; /* of one preview */
+#include "wake_waiter.h"
 
 wakes_t *wakes_new(worker_t *worker);
 /* No exchange waits any more. */
@@ -20,31 +17,29 @@ void wakes_set_channel(wakes_t *wakes, channel_t *channel);
 /* PROCESS_WAKE_STAGE and PROCESS_WOKEN. */
 void wakes_message(wakes_t *wakes, const ipc_message_t *message);
 
-/* One who waits for a wake. Embedded; zero-filled waits for nothing. */
-typedef struct wake_waiter {
-    h2o_linklist_t link;
-    wake_t *wake; /* NULL: does not wait */
-    /* The stage changed; NULL where it does not matter. */
-    void (*stage)(struct wake_waiter *waiter, wake_stage_t stage);
-    /* The end; the waiter does not wait any more. */
-    void (*done)(struct wake_waiter *waiter, wake_result_t result, const wake_answer_t *answer);
-} wake_waiter_t;
-
 /*
  * Waits for the preview (id, port), and wakes it unless that is going on already. False where too many wait:
  * nothing was begun.
  */
 MUST_USE bool wake_wait(wakes_t *wakes, wake_waiter_t *waiter, str_t id, uint16_t port);
-/* Waits only where a wake is going on in this worker; never begins one. */
+/* Waits for a wake that others began, on whatever worker; begins none: where none is going on, `done` comes
+ * with WAKE_ASLEEP. */
 MUST_USE bool wake_watch(wakes_t *wakes, wake_waiter_t *waiter, str_t id, uint16_t port);
+/* Idempotent. */
 void wake_leave(wake_waiter_t *waiter);
+/* Whether somebody in this worker waits for (id, port) already, so that one more begins nothing. */
+bool wake_goes_on(wakes_t *wakes, str_t id, uint16_t port);
 /* For one that waits: what is known of it. */
 wake_stage_t wake_current(const wake_waiter_t *waiter);
-/* Since the first request that this worker knows of, in ms. */
+/* For one that waits: since the first in this worker did, in ms. */
 uint64_t wake_elapsed_ms(const wake_waiter_t *waiter);
+
+/* ---- exchanges (wake_step.c) ---- */
 
 /* The step: passes where the box runs and its port listens; else waits, or refuses. */
 step_result_t step_wake(exchange_t *ex);
+/* The box answered one that had waited: the next may go to it. */
+void wake_exchange_answered(exchange_t *ex);
 /* The exchange ends: it waits for nothing any more. */
 void wake_exchange_end(exchange_t *ex);
 

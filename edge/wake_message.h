@@ -18,8 +18,15 @@ typedef enum wake_result {
     WAKE_FAILED,      /* the box was not resumed, or the port never listened */
     WAKE_UNAVAILABLE, /* the provider cannot be reached */
     WAKE_BUSY,        /* too many wakes at a time */
+    WAKE_ASLEEP,      /* nobody wakes it; only to those who asked for no more than that */
     WAKE_REFUSED, /* the box is at an address that origins.allow does not have, or the port is not declared */
 } wake_result_t;
+
+/* `value` of PROCESS_WAKE. */
+typedef enum wake_wish {
+    WAKE_WISH_WAKE = 0,
+    WAKE_WISH_WATCH, /* to be told how a wake goes on, if there is one */
+} wake_wish_t;
 
 #define WAKE_LABEL_MAX    63
 #define WAKE_SENTENCE_MAX 300

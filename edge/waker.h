@@ -18,8 +18,9 @@ void waker_set_conf(waker_t *waker, const conf_t *conf);
 /*
  * Worker `index` has requests that wait for "<id>-<port>": the box is resumed unless it runs, the port is
  * probed until it listens, and the worker gets PROCESS_WOKEN. Asked again is harmless, and answered again.
+ * WAKE_WISH_WATCH joins a wake that goes on, and begins none.
  */
-void waker_ask(waker_t *waker, unsigned index, str_t label);
+void waker_ask(waker_t *waker, unsigned index, str_t label, wake_wish_t wish);
 /* Wakes in progress, for metrics. */
 size_t waker_count(const waker_t *waker);
 /* Resumes asked of providers since the start, and those that failed. */

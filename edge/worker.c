@@ -18,6 +18,7 @@
 #include "hostname.h"
 #include "process.h"
 #include "tunnel.h"
+#include "wake.h"
 
 /* Idle connections to origins, at most. */
 #define POOL_CONNECTIONS 1024
@@ -229,13 +230,15 @@ static void on_controller_message(void *owner, ipc_message_t *message)
     worker_process_t *process = owner;
     if (message->type == PROCESS_TUNNELS)
         end_tunnels(&process->worker, str_make(message->bytes, message->len), message->value);
+    else
+        wakes_message(process->worker.wakes, message);
 }
 
 static void on_controller_closed(void *owner)
 {
     worker_process_t *process = owner;
-    channel_free(
-        &process->controller); /* running boxes are served without it; PROCESS_PEER brings the next */
+    wakes_set_channel(process->worker.wakes, NULL);
+    channel_free(&process->controller); /* running boxes are served without it, until PROCESS_PEER */
 }
 
 static void open_controller(worker_process_t *process, int fd)
@@ -244,6 +247,7 @@ static void open_controller(worker_process_t *process, int fd)
     channel_free(&process->controller);
     if (fd >= 0)
         process->controller = channel_new(process->worker.loop, fd, &handlers, process);
+    wakes_set_channel(process->worker.wakes, process->controller);
 }
 
 static void on_conf(worker_process_t *process, ipc_message_t *message)
@@ -333,6 +337,7 @@ static bool start(worker_process_t *process, const worker_args_t *args)
         }
     }
     worker->origins = origin_pool_new(worker->loop, POOL_CONNECTIONS);
+    worker->wakes = wakes_new(worker);
     worker->random = random_source_new();
     worker->log = args->access_log_fd >= 0 ? access_log_new(args->access_log_fd, worker->counters) : NULL;
     process->supervisor = channel_new(worker->loop, args->supervisor_fd, &handlers, process);
@@ -368,6 +373,7 @@ static void finish(worker_process_t *process)
     loop_timer_stop(&process->deadline);
     if (worker->origins != NULL)
         origin_pool_free(&worker->origins);
+    wakes_free(&worker->wakes);
     access_log_free(&worker->log);
     channel_free(&process->controller);
     channel_free(&process->supervisor);

@@ -17,6 +17,7 @@
 #include "routes.h"
 #include "shm.h"
 #include "tls.h"
+#include "wake_waiter.h"
 
 struct worker {
     unsigned index;
@@ -27,6 +28,7 @@ struct worker {
     access_t *access; /* who may see a preview */
     blocks_t *blocks; /* what the operator has blocked */
     origin_pool_t *origins;
+    wakes_t *wakes;    /* requests that wait for boxes; NULL where there are none to wake (tests) */
     access_log_t *log; /* NULL where no lines are written */
     random_source_t *random;
     http_date_t date;

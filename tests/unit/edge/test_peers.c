@@ -7,20 +7,30 @@
 
 #include <cmocka.h>
 
+#include "channel.h"
 #include "ipc.h"
 #include "process.h"
 
 typedef struct world {
     loop_t *loop;
     peers_t *peers;
+    unsigned heard_from;
+    uint32_t heard_type;
 } world_t;
+
+static void hear(void *owner, unsigned index, ipc_message_t *message)
+{
+    world_t *w = owner;
+    w->heard_from = index;
+    w->heard_type = message->type;
+}
 
 static int setup(void **state)
 {
     world_t *w = calloc(1, sizeof(*w));
     assert_non_null(w);
     w->loop = loop_new();
-    w->peers = peers_new(w->loop);
+    w->peers = peers_new(w->loop, hear, w);
     *state = w;
     return 0;
 }
@@ -140,36 +150,63 @@ static void a_worker_that_died(void **state)
     close(fd);
 }
 
-/* Its queue is full: it is told when there is room, and until then nothing piles up. */
+/* The next message of a worker that reads, waiting for it. */
+static void expect_soon(world_t *w, int fd, const char *which, uint64_t below)
+{
+    ipc_message_t message;
+    ipc_result_t got = ipc_receive(fd, &message);
+    for (int turn = 0; turn < 100 && got == IPC_AGAIN; turn++) {
+        loop_turn(w->loop, 1000);
+        got = ipc_receive(fd, &message);
+    }
+    assert_int_equal(got, IPC_OK);
+    assert_true(str_eq(str_make(message.bytes, message.len), str_from(which)));
+    assert_int_equal(message.value, below);
+}
+
+/* What it is to be told waits for it, in its order and up to a bound; over that, one word stands for all. */
 static void a_worker_that_does_not_read(void **state)
 {
     world_t *w = *state;
     int fds[2];
+    ipc_message_t message;
     assert_true(ipc_pair(fds));
     unsigned held = fill(fds[0]);
     peers_take(w->peers, 0, &fds[0]);
-    for (uint64_t i = 0; i < 100; i++)
+    for (uint64_t i = 0; i < CHANNEL_QUEUE_MAX + 100; i++)
         peers_end_tunnels(w->peers, "preview a-1", i);
     loop_turn(w->loop, 1000); /* the timer: still no room */
-    ipc_message_t message;
     for (unsigned i = 0; i < held; i++) {
         assert_int_equal(ipc_receive(fds[1], &message), IPC_OK);
         assert_int_equal(message.type, 0);
     }
-    expect_nothing(fds[1]);
-    ipc_result_t got = IPC_AGAIN;
-    for (int turn = 0; turn < 100 && got == IPC_AGAIN; turn++) {
-        loop_turn(w->loop, 1000);
-        got = ipc_receive(fds[1], &message);
-    }
-    assert_int_equal(got, IPC_OK);
-    assert_true(str_eq(str_make(message.bytes, message.len), STR("previews")));
+    for (uint64_t i = 0; i < CHANNEL_QUEUE_MAX; i++)
+        expect_soon(w, fds[1], "preview a-1", i);
+    expect_soon(w, fds[1], "previews", 0);
     expect_nothing(fds[1]);
     /* It has caught up. */
     peers_end_tunnels(w->peers, "preview a-1", 200);
     expect(fds[1], "preview a-1", 200);
     expect_nothing(fds[1]);
     close(fds[1]);
+}
+
+static void a_worker_speaks(void **state)
+{
+    world_t *w = *state;
+    int fd = connect_worker(w, 3);
+    assert_int_equal(ipc_send(fd, PROCESS_WAKE, 0, STR("a-1"), NULL, 0), IPC_OK);
+    loop_turn(w->loop, 1000);
+    assert_int_equal(w->heard_from, 3);
+    assert_int_equal(w->heard_type, PROCESS_WAKE);
+    peers_tell(w->peers, 3, PROCESS_WOKEN, 1, STR("b"));
+    peers_tell_all(w->peers, PROCESS_BOXES, 0, STR(""));
+    ipc_message_t message;
+    assert_int_equal(ipc_receive(fd, &message), IPC_OK);
+    assert_int_equal(message.type, PROCESS_WOKEN);
+    assert_int_equal(ipc_receive(fd, &message), IPC_OK);
+    assert_int_equal(message.type, PROCESS_BOXES);
+    close(fd);
 }
 
 int main(void)
@@ -181,6 +218,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(blocks_are_not_made_up_for, setup, teardown),
         cmocka_unit_test_setup_teardown(a_worker_that_died, setup, teardown),
         cmocka_unit_test_setup_teardown(a_worker_that_does_not_read, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_worker_speaks, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,485 @@
+/*
+ * See boxes.h. What providers tell becomes records: generations are given out here, addresses are checked
+ * here, and a box belongs to the provider that told of it first, as long as that has it.
+ */
+#include "boxes.h"
+
+#include <assert.h>
+#include <search.h>
+#include <stdlib.h>
+
+#include "address.h"
+#include "boxes_impl.h"
+#include "process.h"
+
+/* How long a box must have been gone before its previews go: a container that is made again meanwhile keeps
+ * them, and a control plane that errs for a moment costs nobody a preview. */
+#define GONE_MS (5 * 60 * 1000)
+
+/* ---- the table ---- */
+
+static int compare(const void *a, const void *b)
+{
+    const box_entry_t *x = a, *y = b;
+    return strcmp(x->box.id, y->box.id);
+}
+
+static box_entry_t *find(const boxes_t *boxes, str_t id)
+{
+    box_entry_t key;
+    if (id.n > BOX_ID_MAX)
+        return NULL;
+    memcpy(key.box.id, id.p, id.n);
+    key.box.id[id.n] = '\0';
+    box_entry_t *const *found = tfind(&key, &boxes->tree, compare);
+    return found != NULL ? *found : NULL;
+}
+
+/* NULL where there are BOXES_MAX. */
+static box_entry_t *add(boxes_t *boxes, const char *id)
+{
+    if (boxes->count == BOXES_MAX) {
+        if (!boxes->full_logged)
+            process_log("controller", "there are more than %d boxes: %s and others are left out", BOXES_MAX,
+                        id);
+        boxes->full_logged = true;
+        return NULL;
+    }
+    box_entry_t *entry = calloc(1, sizeof(*entry));
+    assert(entry != NULL);
+    entry->boxes = boxes;
+    entry->missing = true;
+    memcpy(entry->box.id, id, strlen(id) + 1);
+    memcpy(entry->stored.id, id, strlen(id) + 1);
+    if (tsearch(entry, &boxes->tree, compare) == NULL)
+        abort();
+    boxes->count++;
+    return entry;
+}
+
+static void free_entry(void *node)
+{
+    box_entry_t *entry = node;
+    loop_timer_stop(&entry->retry);
+    loop_timer_stop(&entry->gone);
+    assert(!entry->writing);
+    while (entry->after != NULL) {
+        box_after_t *after = entry->after;
+        entry->after = after->next;
+        free(after);
+    }
+    free(entry);
+}
+
+boxes_t *boxes_new(loop_t *loop, const conf_t *conf, store_thread_t *store, peers_t *peers,
+                   const store_box_t *known, size_t count, uint64_t now_us)
+{
+    boxes_t *boxes = calloc(1, sizeof(*boxes));
+    assert(boxes != NULL);
+    *boxes = (boxes_t){
+        .loop = loop, .conf = conf_acquire(conf), .store = store, .peers = peers, .last_generation = now_us};
+    for (size_t i = 0; i < count; i++) {
+        if (known[i].generation > boxes->last_generation)
+            boxes->last_generation = known[i].generation;
+        box_entry_t *entry = known[i].provider != PROVIDER_STATIC ? add(boxes, known[i].id) : NULL;
+        if (entry == NULL)
+            continue;
+        entry->box = entry->stored = known[i];
+        entry->missing = false;
+    }
+    return boxes;
+}
+
+void boxes_free(boxes_t **boxes)
+{
+    boxes_t *b = *boxes;
+    *boxes = NULL;
+    if (b == NULL)
+        return;
+    tdestroy(b->tree, free_entry);
+    conf_release(&b->conf);
+    free(b);
+}
+
+void boxes_stop(boxes_t *boxes)
+{
+    boxes->stopping = true;
+    loop_undefer(&boxes->nudge);
+}
+
+void boxes_listen(boxes_t *boxes, const boxes_handlers_t *handlers, void *owner)
+{
+    assert(boxes->listener_count < BOXES_LISTENERS_MAX);
+    boxes->listeners[boxes->listener_count++] = (boxes_listener_t){handlers, owner};
+}
+
+void boxes_set_conf(boxes_t *boxes, const conf_t *conf)
+{
+    conf_release(&boxes->conf);
+    boxes->conf = conf_acquire(conf);
+    for (size_t i = 0; i < PROVIDER_KINDS; i++)
+        if (boxes->providers[i] != NULL)
+            boxes->providers[i]->set_conf(boxes->providers[i], boxes->conf);
+}
+
+const store_box_t *boxes_find(const boxes_t *boxes, str_t id)
+{
+    const box_entry_t *entry = find(boxes, id);
+    return entry != NULL ? &entry->box : NULL;
+}
+
+const char *boxes_refusal(const boxes_t *boxes, str_t id)
+{
+    const box_entry_t *entry = find(boxes, id);
+    return entry != NULL ? entry->refusal : NULL;
+}
+
+typedef struct walk {
+    bool (*each)(const store_box_t *, void *);
+    void *arg;
+    bool over;
+} walk_t;
+
+static void walk_one(const void *node, VISIT visit, void *closure)
+{
+    walk_t *walk = closure;
+    const box_entry_t *const *entry = node;
+    if ((visit == postorder || visit == leaf) && !walk->over)
+        walk->over = !walk->each(&(*entry)->box, walk->arg);
+}
+
+void boxes_each(const boxes_t *boxes, bool (*each)(const store_box_t *, void *), void *arg)
+{
+    walk_t walk = {each, arg, false};
+    twalk_r(boxes->tree, walk_one, &walk);
+}
+
+/* ---- what providers tell ---- */
+
+static bool is_static(const boxes_t *boxes, const char *id)
+{
+    for (size_t i = 0; i < boxes->conf->box_count; i++)
+        if (strcmp(boxes->conf->boxes[i].id, id) == 0)
+            return true;
+    return false;
+}
+
+static bool is_loopback(const struct in6_addr *address)
+{
+    return IN6_IS_ADDR_LOOPBACK(address) || (IN6_IS_ADDR_V4MAPPED(address) && address->s6_addr[12] == 127);
+}
+
+static bool is_link_local(const struct in6_addr *address)
+{
+    return IN6_IS_ADDR_LINKLOCAL(address) ||
+           (IN6_IS_ADDR_V4MAPPED(address) && address->s6_addr[12] == 169 && address->s6_addr[13] == 254);
+}
+
+/* Why nobody may connect to the box where its provider says that it runs; NULL: nothing is wrong. */
+static const char *refusal_of(const boxes_t *boxes, box_provider_t kind, const provider_box_t *told)
+{
+    static const struct in6_addr nowhere;
+    if (told->state != BOX_RUNNING)
+        return NULL;
+    if (memcmp(&told->address, &nowhere, sizeof(nowhere)) == 0)
+        return "The box runs, but has no network address that the edge could connect to.";
+    if (is_link_local(&told->address) || IN6_IS_ADDR_MULTICAST(&told->address))
+        return "The box is at an address that the edge never connects to.";
+    if (kind == PROVIDER_PROCESS)
+        return is_loopback(&told->address) ? NULL : "The box is not on this machine.";
+    if (is_loopback(&told->address) ||
+        !conf_network_has(boxes->conf->origins, boxes->conf->origin_count, &told->address))
+        return "The box is at an address that this edge is not allowed to connect to (origins.allow).";
+    if (told->fixed_port != 0) {
+        struct sockaddr_storage address;
+        (void)address_make(&told->address, told->fixed_port, &address);
+        if (conf_listens_on(boxes->conf, (struct sockaddr *)&address))
+            return "The box's address is the edge's own.";
+    }
+    return NULL;
+}
+
+static bool same_place(const store_box_t *a, const store_box_t *b)
+{
+    return a->fixed_port == b->fixed_port && memcmp(&a->address, &b->address, sizeof(a->address)) == 0 &&
+           (a->pid == 0 || b->pid == 0 || a->pid == b->pid);
+}
+
+static uint64_t wall_ms(const boxes_t *boxes)
+{
+    return loop_wall_us(boxes->loop) / 1000;
+}
+
+/* The record that follows from what was told and what was known. */
+static store_box_t make_box(boxes_t *boxes, const box_entry_t *entry, box_provider_t kind,
+                            const provider_box_t *told)
+{
+    const store_box_t *old = &entry->box;
+    store_box_t box;
+    memset(&box, 0, sizeof(box)); /* compared as bytes below */
+    memcpy(box.id, old->id, sizeof(box.id));
+    box.state = told->state == BOX_RUNNING && entry->refusal != NULL ? BOX_PAUSED : told->state;
+    box.address = told->address;
+    box.fixed_port = told->fixed_port;
+    box.provider = kind;
+    box.keep_alive = told->keep_alive;
+    box.ephemeral = told->ephemeral;
+    box.expires_at = told->expires_at;
+    box.idle_ms = told->idle_ms;
+    box.pid = told->pid;
+    box.port_count = told->port_count;
+    memcpy(box.ports, told->ports, sizeof(box.ports));
+    bool fresh = told->renewed || box.state != old->state || !same_place(&box, old) || old->provider != kind;
+    box.generation = fresh ? ++boxes->last_generation : old->generation;
+    if (!fresh) {
+        box.settles_at_ms = old->settles_at_ms;
+        memcpy(box.listening, old->listening, sizeof(box.listening));
+        box.listening_count = old->listening_count;
+    } else if (box.state == BOX_RUNNING) {
+        box.settles_at_ms = wall_ms(boxes) + boxes->conf->wake.timeout;
+    }
+    return box;
+}
+
+static void on_gone_long(loop_timer_t *timer)
+{
+    box_entry_t *entry = H2O_STRUCT_FROM_MEMBER(box_entry_t, gone, timer);
+    if (entry->box.state == BOX_UNKNOWN)
+        boxes_remove(entry); /* nobody told anything of it */
+    else
+        boxes_forget(entry);
+}
+
+void boxes_remove(box_entry_t *entry)
+{
+    boxes_t *boxes = entry->boxes;
+    if (entry->writing || entry->after != NULL || entry->changes != entry->written) {
+        loop_timer_start(boxes->loop, &entry->gone, GONE_MS, on_gone_long);
+        return;
+    }
+    (void)tdelete(entry, &boxes->tree, compare);
+    boxes->count--;
+    free_entry(entry);
+}
+
+/* The box becomes what was told of it. */
+static void take(box_entry_t *entry, box_provider_t kind, const provider_box_t *told)
+{
+    boxes_t *boxes = entry->boxes;
+    const char *refusal = refusal_of(boxes, kind, told);
+    char text[INET6_ADDRSTRLEN];
+    if (refusal != NULL && entry->refusal == NULL)
+        process_log("controller", "box %s at %.*s is not used: %s", told->id,
+                    STR_ARG(address_text(&told->address, text)), refusal);
+    entry->refusal = refusal;
+    store_box_t box = make_box(boxes, entry, kind, told);
+    if (!entry->missing && memcmp(&box, &entry->box, sizeof(box)) == 0)
+        return;
+    bool was_gone = entry->box.state == BOX_GONE;
+    entry->box = box;
+    if (box.state != BOX_GONE)
+        loop_timer_stop(&entry->gone);
+    else if (!was_gone)
+        loop_timer_start(boxes->loop, &entry->gone, GONE_MS, on_gone_long);
+    boxes_changed(entry);
+}
+
+static bool told_is_valid(const provider_box_t *told)
+{
+    return box_id_valid(str_from(told->id)) && told->port_count <= STORE_BOX_PORTS_MAX &&
+           (told->state == BOX_RUNNING || told->state == BOX_PAUSED || told->state == BOX_GONE);
+}
+
+static void tell(boxes_t *boxes, box_provider_t kind, const provider_box_t *told)
+{
+    if (!told_is_valid(told) || is_static(boxes, told->id))
+        return;
+    box_entry_t *entry = find(boxes, str_from(told->id));
+    if (entry == NULL)
+        entry = add(boxes, told->id);
+    if (entry == NULL)
+        return;
+    bool taken = entry->box.state != BOX_UNKNOWN && entry->box.state != BOX_GONE &&
+                 entry->box.provider != kind && boxes->providers[entry->box.provider] != NULL;
+    if (taken)
+        return; /* another provider has a box of this name */
+    entry->sync = boxes->sync[kind];
+    take(entry, kind, told);
+}
+
+static void on_box(void *owner, provider_t *provider, const provider_box_t *told)
+{
+    tell(owner, provider->kind, told);
+}
+
+void boxes_push(boxes_t *boxes, const provider_box_t *box)
+{
+    tell(boxes, PROVIDER_HTTP, box);
+}
+
+static void on_sync_began(void *owner, provider_t *provider)
+{
+    boxes_t *boxes = owner;
+    boxes->sync[provider->kind]++;
+}
+
+typedef struct leavers {
+    boxes_t *boxes;
+    box_provider_t kind;
+    bool all;
+} leavers_t;
+
+static void leave_one(const void *node, VISIT visit, void *closure)
+{
+    const leavers_t *leavers = closure;
+    box_entry_t *entry = *(box_entry_t *const *)node;
+    if ((visit != postorder && visit != leaf) || entry->box.provider != leavers->kind ||
+        entry->box.state == BOX_GONE || (!leavers->all && entry->sync == leavers->boxes->sync[leavers->kind]))
+        return;
+    provider_box_t gone = {.state = BOX_GONE};
+    memcpy(gone.id, entry->box.id, sizeof(gone.id));
+    take(entry, leavers->kind, &gone);
+}
+
+static void on_sync_ended(void *owner, provider_t *provider)
+{
+    leavers_t leavers = {owner, provider->kind, false};
+    twalk_r(leavers.boxes->tree, leave_one, &leavers);
+}
+
+void boxes_set_provider(boxes_t *boxes, box_provider_t kind, provider_t *provider)
+{
+    assert(kind != PROVIDER_STATIC && kind < PROVIDER_KINDS);
+    boxes->providers[kind] = provider;
+    leavers_t leavers = {boxes, kind, true};
+    if (provider == NULL)
+        twalk_r(boxes->tree, leave_one, &leavers);
+}
+
+/* ---- what is asked of providers ---- */
+
+static void tell_resumed(box_entry_t *entry, box_after_t *after)
+{
+    boxes_t *boxes = entry->boxes;
+    for (size_t i = 0; i < boxes->listener_count; i++)
+        if (boxes->listeners[i].handlers->resumed != NULL)
+            boxes->listeners[i].handlers->resumed(boxes->listeners[i].owner, str_from(entry->box.id),
+                                                  after->result, after->sentence);
+}
+
+/* Told once the store has what the provider said before. */
+static void resumed(box_entry_t *entry, provider_result_t result, const char *sentence)
+{
+    box_after_t *after = calloc(1, sizeof(*after));
+    assert(after != NULL);
+    after->run = tell_resumed;
+    after->result = result;
+    snprintf(after->sentence, sizeof(after->sentence), "%s", sentence != NULL ? sentence : "");
+    boxes_after(entry, after);
+}
+
+static void on_resumed(void *owner, provider_t *provider, str_t id, provider_result_t result,
+                       const char *sentence)
+{
+    (void)provider;
+    box_entry_t *entry = find(owner, id);
+    if (entry == NULL || entry->boxes->stopping)
+        return;
+    if (result == PROVIDER_OK && entry->refusal != NULL)
+        resumed(entry, PROVIDER_FAILED, entry->refusal);
+    else
+        resumed(entry, result, sentence);
+}
+
+const provider_handlers_t boxes_provider_handlers = {
+    .box = on_box, .sync_began = on_sync_began, .sync_ended = on_sync_ended, .resumed = on_resumed};
+
+/* Who is to be asked about a box; NULL where nobody is. */
+static provider_t *provider_of(const boxes_t *boxes, const box_entry_t *entry)
+{
+    if (entry == NULL || entry->box.state == BOX_UNKNOWN || entry->box.state == BOX_GONE)
+        return boxes->providers[PROVIDER_HTTP];
+    return boxes->providers[entry->box.provider];
+}
+
+void boxes_resume(boxes_t *boxes, str_t id)
+{
+    char name[BOX_ID_MAX + 1];
+    assert(id.n <= BOX_ID_MAX);
+    memcpy(name, id.p, id.n);
+    name[id.n] = '\0';
+    box_entry_t *entry = find(boxes, id);
+    provider_t *provider = provider_of(boxes, entry);
+    if (entry == NULL && (entry = add(boxes, name)) != NULL)
+        loop_timer_start(boxes->loop, &entry->gone, GONE_MS, on_gone_long); /* unless somebody tells of it */
+    if (entry == NULL)
+        return; /* too many boxes: the wake times out */
+    if (provider != NULL) {
+        provider->resume(provider, str_from(entry->box.id));
+        return;
+    }
+    provider_box_t gone = {.state = BOX_GONE};
+    memcpy(gone.id, name, sizeof(gone.id));
+    take(entry, PROVIDER_HTTP, &gone);
+    resumed(entry, PROVIDER_GONE, NULL);
+}
+
+void boxes_pause(boxes_t *boxes, str_t id)
+{
+    const box_entry_t *entry = find(boxes, id);
+    provider_t *provider = provider_of(boxes, entry);
+    if (entry != NULL && provider != NULL && provider->kind == entry->box.provider && !entry->box.keep_alive)
+        provider->pause(provider, id);
+}
+
+void boxes_look(boxes_t *boxes, str_t id)
+{
+    const box_entry_t *entry = find(boxes, id);
+    provider_t *provider = provider_of(boxes, entry);
+    if (provider != NULL)
+        provider->look(provider, id);
+}
+
+void boxes_active(boxes_t *boxes, str_t ids)
+{
+    provider_t *provider = boxes->providers[PROVIDER_HTTP];
+    if (provider != NULL && provider->activity != NULL)
+        provider->activity(provider, ids);
+}
+
+static void tell_listening(box_entry_t *entry, box_after_t *after)
+{
+    (void)entry;
+    after->done(after->arg);
+}
+
+static void note_listening(store_box_t *box, uint16_t port)
+{
+    for (size_t i = 0; i < box->listening_count; i++)
+        if (box->listening[i] == port)
+            return;
+    if (box->listening_count < STORE_BOX_PORTS_MAX)
+        box->listening[box->listening_count++] = port;
+}
+
+void boxes_set_listening(boxes_t *boxes, str_t id, uint64_t generation, uint16_t port, uint64_t settles_at_ms,
+                         void (*done)(void *arg), void *arg)
+{
+    box_entry_t *entry = find(boxes, id);
+    assert(entry != NULL);
+    if (entry->box.generation == generation && entry->box.state == BOX_RUNNING) {
+        if (port != 0)
+            note_listening(&entry->box, port);
+        if (settles_at_ms != 0)
+            entry->box.settles_at_ms = settles_at_ms;
+        boxes_changed(entry);
+    }
+    if (done == NULL)
+        return;
+    box_after_t *after = calloc(1, sizeof(*after));
+    assert(after != NULL);
+    after->run = tell_listening;
+    after->done = done;
+    after->arg = arg;
+    boxes_after(entry, after);
+}

@@ -1,0 +1,75 @@
+/*
+ * What the files of boxes share (boxes.c, boxes_store.c); nobody else's.
+ */
+#ifndef BOXEDGE_BOXES_IMPL_H
+#define BOXEDGE_BOXES_IMPL_H
+
+#include "boxes.h"
+
+#define BOXES_LISTENERS_MAX 4
+#define PROVIDER_KINDS      4
+
+typedef struct box_entry box_entry_t;
+
+/* Something to be done once the store has what the box was when it was asked for. */
+typedef struct box_after {
+    struct box_after *next;
+    uint64_t change; /* entry->changes then */
+    void (*run)(box_entry_t *entry, struct box_after *after);
+    provider_result_t result; /* of a resume */
+    char sentence[256];
+    void (*done)(void *arg); /* of boxes_set_listening */
+    void *arg;
+} box_after_t;
+
+struct box_entry {
+    store_box_t box; /* as it is; its id is the key */
+    boxes_t *boxes;
+    uint32_t sync;       /* the listing in which it was told last */
+    const char *refusal; /* why nobody connects to it, a literal; NULL: nothing is wrong */
+    uint64_t changes;    /* of `box`, counted */
+    uint64_t written;    /* of them, what the store has */
+    store_box_t stored;  /* what the store has */
+    bool writing;        /* `job` is under way */
+    bool missing;        /* the store has no record of it */
+    uint64_t job_change;
+    store_box_t job_box;
+    store_job_t job;
+    store_result_t job_result;
+    box_after_t *after; /* in their order */
+    loop_timer_t retry; /* the store's queue was full, or it took nothing */
+    loop_timer_t gone;  /* its previews go when it has been gone so long */
+};
+
+typedef struct boxes_listener {
+    const boxes_handlers_t *handlers;
+    void *owner;
+} boxes_listener_t;
+
+struct boxes {
+    loop_t *loop;
+    conf_t *conf;
+    store_thread_t *store;
+    peers_t *peers;
+    void *tree; /* tsearch: box_entry_t by id */
+    size_t count;
+    bool full_logged;
+    loop_task_t nudge; /* tells the workers that boxes changed */
+    bool stopping;
+    uint64_t last_generation;
+    uint32_t sync[PROVIDER_KINDS];
+    provider_t *providers[PROVIDER_KINDS]; /* NULL: none of that kind */
+    boxes_listener_t listeners[BOXES_LISTENERS_MAX];
+    size_t listener_count;
+};
+
+/* entry->box changed: it is written as soon as what is under way is done. */
+void boxes_changed(box_entry_t *entry);
+/* Runs `after` (which is taken over) once the store has what entry->box is now; never from within. */
+void boxes_after(box_entry_t *entry, box_after_t *after);
+/* Takes the box out of the table and frees it, unless something of it is under way: then later. */
+void boxes_remove(box_entry_t *entry);
+/* The box has been gone for long: its previews, its record and it itself are removed. */
+void boxes_forget(box_entry_t *entry);
+
+#endif

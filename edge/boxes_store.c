@@ -1,0 +1,175 @@
+/*
+ * Boxes on their way into the store: one write of a box at a time, each of what the box is when it begins, so
+ * that a box that flaps costs no more than the disk gives.
+ */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "boxes_impl.h"
+#include "process.h"
+
+#define RETRY_MS 50
+
+static void begin_write(box_entry_t *entry);
+
+static void on_retry(loop_timer_t *timer)
+{
+    begin_write(H2O_STRUCT_FROM_MEMBER(box_entry_t, retry, timer));
+}
+
+static void run_after(box_entry_t *entry)
+{
+    while (entry->after != NULL && entry->after->change <= entry->written) {
+        box_after_t *after = entry->after;
+        entry->after = after->next;
+        after->run(entry, after);
+        free(after);
+    }
+}
+
+/* Once a turn, however many boxes changed in it. */
+static void nudge_workers(loop_task_t *task)
+{
+    boxes_t *boxes = H2O_STRUCT_FROM_MEMBER(boxes_t, nudge, task);
+    peers_tell_all(boxes->peers, PROCESS_BOXES, 0, STR(""));
+}
+
+static void announce(box_entry_t *entry, const store_box_t *old)
+{
+    boxes_t *boxes = entry->boxes;
+    loop_defer(boxes->loop, &boxes->nudge, nudge_workers);
+    for (size_t i = 0; i < boxes->listener_count; i++)
+        if (boxes->listeners[i].handlers->changed != NULL)
+            boxes->listeners[i].handlers->changed(boxes->listeners[i].owner, &entry->stored, old);
+}
+
+static void on_written(store_job_t *job)
+{
+    box_entry_t *entry = H2O_STRUCT_FROM_MEMBER(box_entry_t, job, job);
+    entry->writing = false;
+    if (entry->boxes->stopping)
+        return;
+    if (entry->job_result != STORE_OK) {
+        loop_timer_start(entry->boxes->loop, &entry->retry, RETRY_MS, on_retry);
+        return;
+    }
+    store_box_t old = entry->stored;
+    entry->stored = entry->job_box;
+    entry->written = entry->job_change;
+    entry->missing = false;
+    announce(entry, &old);
+    run_after(entry);
+    if (entry->written < entry->changes)
+        begin_write(entry);
+}
+
+static void run_write(store_job_t *job, store_t *store)
+{
+    box_entry_t *entry = H2O_STRUCT_FROM_MEMBER(box_entry_t, job, job);
+    entry->job_result = store_put_box(store, &entry->job_box);
+    job->changed = entry->job_result == STORE_OK;
+    if (entry->job_result != STORE_OK)
+        process_log("controller", "the state of box %s cannot be recorded: %s", entry->job_box.id,
+                    entry->job_result == STORE_FULL ? "the store is full" : store_error(store));
+}
+
+static void begin_write(box_entry_t *entry)
+{
+    loop_timer_stop(&entry->retry);
+    if (entry->writing || entry->boxes->stopping)
+        return;
+    entry->job = (store_job_t){.run = run_write, .done = on_written};
+    entry->job_box = entry->box;
+    entry->job_change = entry->changes;
+    entry->writing = store_thread_add(entry->boxes->store, &entry->job);
+    if (!entry->writing)
+        loop_timer_start(entry->boxes->loop, &entry->retry, RETRY_MS, on_retry);
+}
+
+void boxes_changed(box_entry_t *entry)
+{
+    entry->changes++;
+    begin_write(entry);
+}
+
+void boxes_after(box_entry_t *entry, box_after_t *after)
+{
+    box_after_t **end = &entry->after;
+    while (*end != NULL)
+        end = &(*end)->next;
+    after->next = NULL;
+    if (entry->box.state == BOX_UNKNOWN) { /* there is nothing to write */
+        after->run(entry, after);
+        free(after);
+        return;
+    }
+    *end = after;
+    if (entry->written == entry->changes && !entry->missing)
+        entry->changes++; /* nothing is to be written: a write of the same brings the loop around */
+    after->change = entry->changes;
+    begin_write(entry);
+}
+
+/* ---- boxes that are gone ---- */
+
+/* The previews of one box and its record, deleted in a job of their own. */
+typedef struct forget_job {
+    store_job_t job;
+    box_entry_t *entry;
+    char id[BOX_ID_MAX + 1];
+    size_t count;
+    store_change_t changes[64];
+} forget_job_t;
+
+static bool collect(const store_preview_t *preview, void *arg)
+{
+    forget_job_t *forget = arg;
+    forget->changes[forget->count++] = (store_change_t){.remove = true, .preview = *preview};
+    return forget->count < sizeof(forget->changes) / sizeof(forget->changes[0]);
+}
+
+static void run_forget(store_job_t *job, store_t *store)
+{
+    forget_job_t *forget = H2O_STRUCT_FROM_MEMBER(forget_job_t, job, job);
+    store_result_t result;
+    do {
+        forget->count = 0;
+        result = store_each_preview_from(store, str_from(forget->id), 0, true, collect, forget);
+        if (result == STORE_OK && forget->count > 0)
+            result = store_apply(store, forget->changes, forget->count);
+        job->changed |= result == STORE_OK && forget->count > 0;
+    } while (result == STORE_OK && forget->count > 0);
+    if (result == STORE_OK || result == STORE_NOT_FOUND)
+        result = store_delete_box(store, str_from(forget->id));
+    if (result != STORE_OK && result != STORE_NOT_FOUND)
+        process_log("controller", "what is left of box %s, which is gone, cannot be deleted: %s", forget->id,
+                    store_error(store));
+}
+
+static void forget_done(store_job_t *job)
+{
+    forget_job_t *forget = H2O_STRUCT_FROM_MEMBER(forget_job_t, job, job);
+    box_entry_t *entry = forget->entry;
+    entry->writing = false;
+    if (!entry->boxes->stopping && entry->box.state == BOX_GONE)
+        boxes_remove(entry);
+    else if (!entry->boxes->stopping)
+        begin_write(entry); /* it came back meanwhile */
+    free(forget);
+}
+
+void boxes_forget(box_entry_t *entry)
+{
+    if (entry->writing)
+        return; /* it is changing */
+    forget_job_t *forget = calloc(1, sizeof(*forget));
+    assert(forget != NULL);
+    *forget = (forget_job_t){.job = {.run = run_forget, .done = forget_done}, .entry = entry};
+    memcpy(forget->id, entry->box.id, sizeof(forget->id));
+    if (!store_thread_add(entry->boxes->store, &forget->job)) {
+        free(forget);
+        return;
+    }
+    entry->writing = true;
+    process_log("controller", "box %s has been gone for long: its previews are deleted", entry->box.id);
+}

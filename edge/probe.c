@@ -1,0 +1,94 @@
+#include "probe.h"
+
+#include <stdlib.h>
+
+#include "address.h"
+#include "conn.h"
+
+#define FIRST_WAIT_MS 10
+#define MOST_WAIT_MS  250
+/* A box that neither accepts nor refuses within it is tried again. */
+#define CONNECT_MS 1000
+
+struct probe {
+    loop_t *loop;
+    struct sockaddr_storage address;
+    socklen_t address_len;
+    void (*listening)(void *owner);
+    void *owner;
+    conn_t *conn; /* NULL: waits for the timer */
+    loop_timer_t timer;
+    uint32_t wait_ms;
+};
+
+static void try_connect(probe_t *probe);
+
+static void on_wait_over(loop_timer_t *timer)
+{
+    try_connect(H2O_STRUCT_FROM_MEMBER(probe_t, timer, timer));
+}
+
+static void wait(probe_t *probe)
+{
+    if (probe->conn != NULL)
+        conn_free(&probe->conn);
+    loop_timer_start(probe->loop, &probe->timer, probe->wait_ms, on_wait_over);
+    probe->wait_ms = probe->wait_ms * 2 < MOST_WAIT_MS ? probe->wait_ms * 2 : MOST_WAIT_MS;
+}
+
+static void on_connect_timeout(loop_timer_t *timer)
+{
+    wait(H2O_STRUCT_FROM_MEMBER(probe_t, timer, timer));
+}
+
+static void on_writable(void *owner)
+{
+    probe_t *probe = owner;
+    if (conn_connect_error(probe->conn) != 0) {
+        wait(probe);
+        return;
+    }
+    loop_timer_stop(&probe->timer);
+    conn_free(&probe->conn);
+    probe->listening(probe->owner);
+}
+
+static void on_nothing(void *owner)
+{
+    (void)owner; /* reads are not wanted */
+}
+
+static const conn_handlers_t handlers = {.readable = on_nothing, .writable = on_writable};
+
+static void try_connect(probe_t *probe)
+{
+    probe->conn =
+        conn_connect(probe->loop, (struct sockaddr *)&probe->address, probe->address_len, &handlers, probe);
+    if (probe->conn == NULL) {
+        wait(probe);
+        return;
+    }
+    conn_want_write(probe->conn, true);
+    loop_timer_start(probe->loop, &probe->timer, CONNECT_MS, on_connect_timeout);
+}
+
+probe_t *probe_start(loop_t *loop, const struct in6_addr *address, uint16_t port,
+                     void (*listening)(void *owner), void *owner)
+{
+    probe_t *probe = h2o_mem_alloc(sizeof(*probe));
+    *probe = (probe_t){.loop = loop, .listening = listening, .owner = owner, .wait_ms = FIRST_WAIT_MS};
+    probe->address_len = address_make(address, port, &probe->address);
+    try_connect(probe);
+    return probe;
+}
+
+void probe_stop(probe_t **probe)
+{
+    if (*probe == NULL)
+        return;
+    loop_timer_stop(&(*probe)->timer);
+    if ((*probe)->conn != NULL)
+        conn_free(&(*probe)->conn);
+    free(*probe);
+    *probe = NULL;
+}

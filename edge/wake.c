@@ -1,0 +1,353 @@
+/*
+ * See wake.h. A wake is kept while somebody waits for it or was released by it and not answered: a box that
+ * has just started gets its requests a few at a time, the next when one was answered, so that ten thousand
+ * that waited do not overrun the queue of its listening socket.
+ */
+#include "wake.h"
+
+#include <assert.h>
+#include <search.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "process.h"
+#include "siphash.h"
+#include "worker.h"
+
+/* Asked again while somebody waits: messages may be lost, and the controller may be another one. */
+#define ASK_MS 1000
+/* Released and not answered yet, at most; and how many more go each RELEASE_MS in any case, since some
+ * answers take their time. */
+#define RELEASE_OPEN 32
+#define RELEASE_MORE 16
+#define RELEASE_MS   100
+
+struct wake {
+    wakes_t *wakes;
+    char label[WAKE_LABEL_MAX + 1];
+    uint64_t box_hash;
+    h2o_linklist_t link;    /* in wakes->all */
+    h2o_linklist_t waiters; /* wait for the controller's answer */
+    h2o_linklist_t woken;   /* wait for their turn to go to the box */
+    unsigned open;          /* released */
+    bool wished;            /* somebody wants it awake, rather than only to know */
+    uint64_t began_ms;
+    wake_stage_t stage;
+    wake_answer_t answer;
+    loop_timer_t release;
+};
+
+struct wakes {
+    worker_t *worker;
+    channel_t *channel;
+    void *tree; /* tsearch: wake_t by label */
+    h2o_linklist_t all;
+    loop_timer_t ask;
+};
+
+static int compare(const void *a, const void *b)
+{
+    const wake_t *x = a, *y = b;
+    return strcmp(x->label, y->label);
+}
+
+static wake_t *find(wakes_t *wakes, const char *label)
+{
+    wake_t key;
+    (void)snprintf(key.label, sizeof(key.label), "%s", label);
+    wake_t *const *found = tfind(&key, &wakes->tree, compare);
+    return found != NULL ? *found : NULL;
+}
+
+/* ---- the question ---- */
+
+static void ask(const wake_t *wake)
+{
+    if (wake->wakes->channel != NULL)
+        (void)channel_send(wake->wakes->channel, PROCESS_WAKE,
+                           wake->wished ? WAKE_WISH_WAKE : WAKE_WISH_WATCH, str_from(wake->label), NULL, 0);
+}
+
+static void ask_all(wakes_t *wakes)
+{
+    for (h2o_linklist_t *link = wakes->all.next; link != &wakes->all; link = link->next) {
+        wake_t *wake = H2O_STRUCT_FROM_MEMBER(wake_t, link, link);
+        if (!h2o_linklist_is_empty(&wake->waiters))
+            ask(wake);
+    }
+}
+
+static void on_ask(loop_timer_t *timer)
+{
+    wakes_t *wakes = H2O_STRUCT_FROM_MEMBER(wakes_t, ask, timer);
+    ask_all(wakes);
+    if (!h2o_linklist_is_empty(&wakes->all))
+        loop_timer_start(wakes->worker->loop, timer, ASK_MS, on_ask);
+}
+
+/* ---- wakes ---- */
+
+static wake_t *add(wakes_t *wakes, const char *label, str_t id)
+{
+    static const siphash_key_t key; /* ids are checked names; a bound errs only where two share a cell */
+    wake_t *wake = calloc(1, sizeof(*wake));
+    assert(wake != NULL);
+    wake->wakes = wakes;
+    (void)snprintf(wake->label, sizeof(wake->label), "%s", label);
+    wake->box_hash = siphash(&key, id.p, id.n);
+    wake->began_ms = loop_now(wakes->worker->loop);
+    wake->stage = WAKE_RESUMING;
+    h2o_linklist_init_anchor(&wake->waiters);
+    h2o_linklist_init_anchor(&wake->woken);
+    if (tsearch(wake, &wakes->tree, compare) == NULL)
+        abort();
+    h2o_linklist_insert(&wakes->all, &wake->link);
+    if (!loop_timer_running(&wakes->ask))
+        loop_timer_start(wakes->worker->loop, &wakes->ask, ASK_MS, on_ask);
+    return wake;
+}
+
+static void free_if_unused(wake_t *wake)
+{
+    if (!h2o_linklist_is_empty(&wake->waiters) || !h2o_linklist_is_empty(&wake->woken) || wake->open != 0)
+        return;
+    (void)tdelete(wake, &wake->wakes->tree, compare);
+    h2o_linklist_unlink(&wake->link);
+    loop_timer_stop(&wake->release);
+    free(wake);
+}
+
+wakes_t *wakes_new(worker_t *worker)
+{
+    wakes_t *wakes = calloc(1, sizeof(*wakes));
+    assert(wakes != NULL);
+    wakes->worker = worker;
+    h2o_linklist_init_anchor(&wakes->all);
+    return wakes;
+}
+
+void wakes_free(wakes_t **wakes)
+{
+    if (*wakes == NULL)
+        return;
+    assert(h2o_linklist_is_empty(&(*wakes)->all));
+    loop_timer_stop(&(*wakes)->ask);
+    free(*wakes);
+    *wakes = NULL;
+}
+
+void wakes_set_channel(wakes_t *wakes, channel_t *channel)
+{
+    wakes->channel = channel;
+    ask_all(wakes);
+}
+
+/* ---- waiters ---- */
+
+static void count_waiters(const wakes_t *wakes, int change)
+{
+    counters_t *counters = wakes->worker->counters;
+    if (change > 0)
+        counter_add(&counters->wake_waiters, 1);
+    else
+        counter_sub(&counters->wake_waiters, 1);
+}
+
+static void uncount(wake_waiter_t *waiter)
+{
+    const wake_t *wake = waiter->wake;
+    if (!waiter->counted)
+        return;
+    waiter->counted = false;
+    count_waiters(wake->wakes, -1);
+    shm_waiter_remove(wake->wakes->worker->shm, wake->wakes->worker->index, wake->box_hash);
+}
+
+static bool count_in(const wake_t *wake, wake_waiter_t *waiter)
+{
+    worker_t *worker = wake->wakes->worker;
+    const conf_t *conf = worker->conf;
+    waiter->counted = shm_waiter_add(worker->shm, worker->index, wake->box_hash, conf->wake.waiters,
+                                     conf->wake.waiters_per_box);
+    if (waiter->counted)
+        count_waiters(wake->wakes, 1);
+    return waiter->counted;
+}
+
+static void make_label(char label[WAKE_LABEL_MAX + 1], str_t id, uint16_t port)
+{
+    int n = snprintf(label, WAKE_LABEL_MAX + 1, "%.*s-%u", STR_ARG(id), port);
+    assert(n > 0 && n <= WAKE_LABEL_MAX); /* a preview's label fits */
+    (void)n;
+}
+
+static bool join(wakes_t *wakes, wake_waiter_t *waiter, str_t id, uint16_t port, bool wished)
+{
+    char label[WAKE_LABEL_MAX + 1];
+    assert(waiter->wake == NULL);
+    make_label(label, id, port);
+    wake_t *wake = find(wakes, label);
+    bool first = wake == NULL || h2o_linklist_is_empty(&wake->waiters) || (wished && !wake->wished);
+    if (wake == NULL)
+        wake = add(wakes, label, id);
+    if (!count_in(wake, waiter)) {
+        free_if_unused(wake);
+        return false;
+    }
+    if (h2o_linklist_is_empty(&wake->waiters)) { /* what came before is over */
+        wake->began_ms = loop_now(wakes->worker->loop);
+        wake->stage = WAKE_RESUMING;
+        wake->wished = false;
+    }
+    wake->wished |= wished;
+    waiter->wake = wake;
+    waiter->released = false;
+    h2o_linklist_insert(&wake->waiters, &waiter->link);
+    if (first)
+        ask(wake);
+    return true;
+}
+
+bool wake_wait(wakes_t *wakes, wake_waiter_t *waiter, str_t id, uint16_t port)
+{
+    return join(wakes, waiter, id, port, true);
+}
+
+bool wake_watch(wakes_t *wakes, wake_waiter_t *waiter, str_t id, uint16_t port)
+{
+    return join(wakes, waiter, id, port, false);
+}
+
+bool wake_goes_on(wakes_t *wakes, str_t id, uint16_t port)
+{
+    char label[WAKE_LABEL_MAX + 1];
+    make_label(label, id, port);
+    wake_t *wake = find(wakes, label);
+    return wake != NULL && !h2o_linklist_is_empty(&wake->waiters);
+}
+
+wake_stage_t wake_current(const wake_waiter_t *waiter)
+{
+    return waiter->wake->stage;
+}
+
+uint64_t wake_elapsed_ms(const wake_waiter_t *waiter)
+{
+    return loop_now(waiter->wake->wakes->worker->loop) - waiter->wake->began_ms;
+}
+
+/* ---- the answer ---- */
+
+static void finish(wake_waiter_t *waiter, wake_result_t result, const wake_answer_t *answer)
+{
+    uncount(waiter);
+    h2o_linklist_unlink(&waiter->link);
+    if (result == WAKE_OK) {
+        waiter->released = true;
+        waiter->wake->open++;
+    } else {
+        waiter->wake = NULL;
+    }
+    waiter->done(waiter, result, answer);
+}
+
+/* Those whose turn it is go to the box. */
+static void release(wake_t *wake, unsigned more)
+{
+    unsigned most = wake->open < RELEASE_OPEN ? RELEASE_OPEN - wake->open : 0;
+    if (most < more)
+        most = more;
+    wake->open++; /* so that it outlives those who are answered at once */
+    for (; most > 0 && !h2o_linklist_is_empty(&wake->woken); most--)
+        finish(H2O_STRUCT_FROM_MEMBER(wake_waiter_t, link, wake->woken.next), WAKE_OK, &wake->answer);
+    wake->open--;
+}
+
+static void on_release(loop_timer_t *timer)
+{
+    wake_t *wake = H2O_STRUCT_FROM_MEMBER(wake_t, release, timer);
+    release(wake, RELEASE_MORE);
+    if (!h2o_linklist_is_empty(&wake->woken))
+        loop_timer_start(wake->wakes->worker->loop, timer, RELEASE_MS, on_release);
+    else
+        free_if_unused(wake);
+}
+
+void wake_leave(wake_waiter_t *waiter)
+{
+    wake_t *wake = waiter->wake;
+    if (wake == NULL)
+        return;
+    uncount(waiter);
+    waiter->wake = NULL;
+    if (!waiter->released) {
+        h2o_linklist_unlink(&waiter->link);
+    } else {
+        assert(wake->open > 0);
+        wake->open--;
+        waiter->released = false;
+        /* The timer lets the next go: not from within what this one is about. */
+        if (!h2o_linklist_is_empty(&wake->woken) && wake->open < RELEASE_OPEN)
+            loop_timer_start(wake->wakes->worker->loop, &wake->release, 0, on_release);
+    }
+    free_if_unused(wake);
+}
+
+static void fail_all(wake_t *wake, wake_result_t result, const wake_answer_t *answer)
+{
+    h2o_linklist_t leavers;
+    h2o_linklist_init_anchor(&leavers);
+    h2o_linklist_insert_list(&leavers, &wake->waiters);
+    wake->open++; /* `done` may have others wait for it */
+    while (!h2o_linklist_is_empty(&leavers))
+        finish(H2O_STRUCT_FROM_MEMBER(wake_waiter_t, link, leavers.next), result, answer);
+    wake->open--;
+    free_if_unused(wake);
+}
+
+static void on_woken(wakes_t *wakes, wake_result_t result, str_t bytes)
+{
+    wake_answer_t answer;
+    if (!wake_answer_read(bytes, &answer))
+        return;
+    wake_t *wake = find(wakes, answer.label);
+    if (wake == NULL || h2o_linklist_is_empty(&wake->waiters))
+        return;
+    if (result != WAKE_OK) {
+        fail_all(wake, result, &answer);
+        return;
+    }
+    wake->stage = WAKE_LISTENING;
+    wake->answer = answer;
+    h2o_linklist_insert_list(&wake->woken, &wake->waiters);
+    if (!loop_timer_running(&wake->release))
+        loop_timer_start(wakes->worker->loop, &wake->release, 0, on_release);
+}
+
+static void on_stage(wakes_t *wakes, wake_stage_t stage, str_t bytes)
+{
+    char label[WAKE_LABEL_MAX + 1];
+    if (bytes.n > WAKE_LABEL_MAX || stage < WAKE_RESUMING || stage > WAKE_LISTENING)
+        return;
+    memcpy(label, bytes.p, bytes.n);
+    label[bytes.n] = '\0';
+    wake_t *wake = find(wakes, label);
+    if (wake == NULL || wake->stage == stage)
+        return;
+    wake->stage = stage;
+    for (h2o_linklist_t *link = wake->waiters.next, *next; link != &wake->waiters; link = next) {
+        wake_waiter_t *waiter = H2O_STRUCT_FROM_MEMBER(wake_waiter_t, link, link);
+        next = link->next;
+        if (waiter->stage != NULL)
+            waiter->stage(waiter, stage);
+    }
+}
+
+void wakes_message(wakes_t *wakes, const ipc_message_t *message)
+{
+    str_t bytes = str_make(message->bytes, message->len);
+    if (message->type == PROCESS_WOKEN)
+        on_woken(wakes, (wake_result_t)message->value, bytes);
+    else if (message->type == PROCESS_WAKE_STAGE)
+        on_stage(wakes, (wake_stage_t)message->value, bytes);
+}

@@ -1,0 +1,26 @@
+/*
+ * One who waits for a box to wake: embedded in an exchange, or in whoever shows how it goes on. See wake.h.
+ */
+#ifndef BOXEDGE_WAKE_WAITER_H
+#define BOXEDGE_WAKE_WAITER_H
+
+#include <h2o.h>
+
+#include "wake_message.h"
+
+typedef struct wakes wakes_t; /* of a worker */
+typedef struct wake wake_t;   /* of one preview */
+
+/* Zero-filled waits for nothing. */
+typedef struct wake_waiter {
+    h2o_linklist_t link;
+    wake_t *wake;  /* NULL: does not wait */
+    bool counted;  /* among the waiters of all workers */
+    bool released; /* `done` came with WAKE_OK, and its place is held until wake_leave */
+    /* The stage changed; NULL where it does not matter. */
+    void (*stage)(struct wake_waiter *waiter, wake_stage_t stage);
+    /* The end. */
+    void (*done)(struct wake_waiter *waiter, wake_result_t result, const wake_answer_t *answer);
+} wake_waiter_t;
+
+#endif

@@ -1,0 +1,542 @@
+/*
+ * See waker.h. A box that somebody waits for has a record here: whether a resume is under way, the ports that
+ * are waited for and by which workers, and what failed last. Records without anything to remember are freed.
+ */
+#include "waker.h"
+
+#include <assert.h>
+#include <search.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "hostname.h"
+#include "listening.h"
+#include "probe.h"
+#include "process.h"
+#include "shm.h"
+
+/* Boxes that are waited for or whose failure is remembered, and ports of one of them, at most. */
+#define WAKES_MAX 20000
+#define PORTS_MAX 32
+/* How long a failure is remembered: twice as long each time, back to the first after FORGET_MS without. */
+#define FAILURE_FIRST_MS 5000
+#define FAILURE_MOST_MS  60000
+#define FORGET_MS        120000
+/* Resumes for the same waiters: a box that is paused again as soon as it runs is given up. */
+#define RESUMES_MAX  3
+#define WORKER_WORDS (SHM_WORKERS_MAX / 64)
+
+typedef struct failure {
+    uint64_t until_ms; /* loop_now; 0: none */
+    uint32_t last_ms;  /* how long the last one was remembered */
+    wake_result_t result;
+    char sentence[WAKE_SENTENCE_MAX + 1];
+} failure_t;
+
+typedef struct box_wake box_wake_t;
+
+typedef struct port_wake {
+    struct port_wake *next;
+    box_wake_t *box;
+    uint16_t port;
+    uint64_t workers[WORKER_WORDS]; /* who waits */
+    bool waited;                    /* somebody does */
+    bool recording;                 /* it listens, and the store is being told */
+    uint64_t began_ms;
+    probe_t *probe; /* NULL: does not probe */
+    loop_timer_t timer;
+    failure_t failure;
+} port_wake_t;
+
+struct box_wake {
+    char id[BOX_ID_MAX + 1];
+    waker_t *waker;
+    bool resuming;
+    unsigned resumes;
+    uint64_t began_ms;   /* of the first who waits now */
+    uint64_t running_ms; /* when it ran */
+    uint64_t generation; /* that is probed */
+    failure_t failure;
+    port_wake_t *ports;
+    size_t port_count;
+    loop_timer_t forget;
+};
+
+struct waker {
+    loop_t *loop;
+    conf_t *conf;
+    boxes_t *boxes;
+    peers_t *peers;
+    void *tree; /* tsearch: box_wake_t by id */
+    size_t count;
+    uint64_t resumes;
+    uint64_t failures;
+};
+
+/* ---- records ---- */
+
+static int compare(const void *a, const void *b)
+{
+    const box_wake_t *x = a, *y = b;
+    return strcmp(x->id, y->id);
+}
+
+static box_wake_t *find(waker_t *waker, str_t id)
+{
+    box_wake_t key;
+    assert(id.n <= BOX_ID_MAX);
+    memcpy(key.id, id.p, id.n);
+    key.id[id.n] = '\0';
+    box_wake_t *const *found = tfind(&key, &waker->tree, compare);
+    return found != NULL ? *found : NULL;
+}
+
+static void on_forget(loop_timer_t *timer);
+
+static box_wake_t *find_or_add(waker_t *waker, str_t id)
+{
+    box_wake_t *wake = find(waker, id);
+    if (wake != NULL || waker->count == WAKES_MAX)
+        return wake;
+    wake = calloc(1, sizeof(*wake));
+    assert(wake != NULL);
+    memcpy(wake->id, id.p, id.n);
+    wake->waker = waker;
+    if (tsearch(wake, &waker->tree, compare) == NULL)
+        abort();
+    waker->count++;
+    loop_timer_start(waker->loop, &wake->forget, FORGET_MS, on_forget);
+    return wake;
+}
+
+static void free_wake(void *node)
+{
+    box_wake_t *wake = node;
+    loop_timer_stop(&wake->forget);
+    while (wake->ports != NULL) {
+        port_wake_t *port = wake->ports;
+        wake->ports = port->next;
+        loop_timer_stop(&port->timer);
+        probe_stop(&port->probe);
+        free(port);
+    }
+    free(wake);
+}
+
+static bool in_use(const box_wake_t *wake)
+{
+    if (wake->resuming)
+        return true;
+    for (const port_wake_t *port = wake->ports; port != NULL; port = port->next)
+        if (port->waited || port->recording)
+            return true;
+    return false;
+}
+
+static bool failed_lately(const failure_t *failure, uint64_t now)
+{
+    return failure->until_ms != 0 && now < failure->until_ms + FORGET_MS;
+}
+
+static void on_forget(loop_timer_t *timer)
+{
+    box_wake_t *wake = H2O_STRUCT_FROM_MEMBER(box_wake_t, forget, timer);
+    waker_t *waker = wake->waker;
+    uint64_t now = loop_now(waker->loop);
+    bool keep = in_use(wake) || failed_lately(&wake->failure, now);
+    for (const port_wake_t *port = wake->ports; port != NULL; port = port->next)
+        keep |= failed_lately(&port->failure, now);
+    if (keep) {
+        loop_timer_start(waker->loop, timer, FORGET_MS, on_forget);
+        return;
+    }
+    (void)tdelete(wake, &waker->tree, compare);
+    waker->count--;
+    free_wake(wake);
+}
+
+static port_wake_t *find_or_add_port(box_wake_t *wake, uint16_t number)
+{
+    for (port_wake_t *port = wake->ports; port != NULL; port = port->next)
+        if (port->port == number)
+            return port;
+    if (wake->port_count == PORTS_MAX)
+        return NULL;
+    port_wake_t *port = calloc(1, sizeof(*port));
+    assert(port != NULL);
+    *port = (port_wake_t){.next = wake->ports, .box = wake, .port = number};
+    wake->ports = port;
+    wake->port_count++;
+    return port;
+}
+
+/* ---- answers ---- */
+
+static uint32_t span_ms(uint64_t from, uint64_t to)
+{
+    return from != 0 && to > from ? (uint32_t)(to - from) : 0;
+}
+
+static wake_answer_t make_answer(const box_wake_t *wake, uint16_t port, const failure_t *failure)
+{
+    uint64_t now = loop_now(wake->waker->loop);
+    wake_answer_t answer = {.resume_ms = span_ms(wake->began_ms, wake->running_ms),
+                            .listen_ms = span_ms(wake->running_ms, now)};
+    (void)snprintf(answer.label, sizeof(answer.label), "%.57s-%u", wake->id, port);
+    if (failure != NULL) {
+        answer.retry_after_ms = span_ms(now, failure->until_ms);
+        memcpy(answer.sentence, failure->sentence, sizeof(answer.sentence));
+    }
+    return answer;
+}
+
+static void tell_one(waker_t *waker, unsigned worker, wake_result_t result, const wake_answer_t *answer)
+{
+    char bytes[WAKE_ANSWER_BYTES];
+    size_t n = wake_answer_write(answer, bytes);
+    peers_tell(waker->peers, worker, PROCESS_WOKEN, result, str_make(bytes, n));
+}
+
+static void each_worker(const port_wake_t *port, uint32_t type, uint64_t value, str_t bytes)
+{
+    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
+        if ((port->workers[i / 64] >> (i % 64) & 1) != 0)
+            peers_tell(port->box->waker->peers, i, type, value, bytes);
+}
+
+/* Ends the wait for this port. */
+static void finish_port(port_wake_t *port, wake_result_t result, const failure_t *failure)
+{
+    char bytes[WAKE_ANSWER_BYTES];
+    loop_timer_stop(&port->timer);
+    probe_stop(&port->probe);
+    if (!port->waited)
+        return;
+    wake_answer_t answer = make_answer(port->box, port->port, failure);
+    size_t n = wake_answer_write(&answer, bytes);
+    port->waited = false;
+    each_worker(port, PROCESS_WOKEN, result, str_make(bytes, n));
+    memset(port->workers, 0, sizeof(port->workers));
+}
+
+static void finish_all(box_wake_t *wake, wake_result_t result, const failure_t *failure)
+{
+    for (port_wake_t *port = wake->ports; port != NULL; port = port->next)
+        finish_port(port, result, failure);
+    wake->resumes = 0;
+    wake->began_ms = 0;
+}
+
+static void tell_stage(const port_wake_t *port, wake_stage_t stage)
+{
+    char label[BOX_ID_MAX + 8];
+    int n = snprintf(label, sizeof(label), "%s-%u", port->box->id, port->port);
+    each_worker(port, PROCESS_WAKE_STAGE, stage, str_make(label, (size_t)n));
+}
+
+static void remember(box_wake_t *wake, failure_t *failure, wake_result_t result, const char *sentence)
+{
+    uint64_t now = loop_now(wake->waker->loop);
+    bool again = failed_lately(failure, now);
+    uint32_t ms = again ? failure->last_ms * 2 : FAILURE_FIRST_MS;
+    failure->last_ms = ms < FAILURE_MOST_MS ? ms : FAILURE_MOST_MS;
+    failure->until_ms = now + failure->last_ms;
+    failure->result = result;
+    (void)snprintf(failure->sentence, sizeof(failure->sentence), "%s", sentence);
+    wake->waker->failures++;
+}
+
+/* ---- probing ---- */
+
+static void port_recorded(void *arg)
+{
+    port_wake_t *port = arg;
+    port->recording = false;
+    finish_port(port, WAKE_OK, NULL);
+}
+
+static void on_listening(void *owner)
+{
+    port_wake_t *port = owner;
+    box_wake_t *wake = port->box;
+    probe_stop(&port->probe);
+    loop_timer_stop(&port->timer);
+    port->failure = (failure_t){.until_ms = 0};
+    wake->failure = (failure_t){.until_ms = 0};
+    port->recording = true;
+    tell_stage(port, WAKE_LISTENING);
+    boxes_set_listening(wake->waker->boxes, str_from(wake->id), wake->generation, port->port, 0,
+                        port_recorded, port);
+}
+
+/* The port did not listen in time. */
+static void on_port_timeout(loop_timer_t *timer)
+{
+    port_wake_t *port = H2O_STRUCT_FROM_MEMBER(port_wake_t, timer, timer);
+    box_wake_t *wake = port->box;
+    waker_t *waker = wake->waker;
+    const store_box_t *box = boxes_find(waker->boxes, str_from(wake->id));
+    char sentence[WAKE_SENTENCE_MAX + 1];
+    const char *known =
+        box != NULL && listening_only_on_loopback(box->pid, port->port)
+            ? ": an app listens on it, but only on the box's loopback address; have it listen on "
+              "0.0.0.0"
+            : "";
+    (void)snprintf(sentence, sizeof(sentence), "The box runs, but nothing can be reached on its port %u%s.",
+                   port->port, known);
+    remember(wake, &port->failure, WAKE_FAILED, sentence);
+    /* Until then the workers ask here rather than connect, and get this answer. */
+    if (box != NULL)
+        boxes_set_listening(waker->boxes, str_from(wake->id), wake->generation, 0,
+                            loop_wall_us(waker->loop) / 1000 + port->failure.last_ms, NULL, NULL);
+    finish_port(port, WAKE_FAILED, &port->failure);
+}
+
+static void probe_port(port_wake_t *port, const store_box_t *box)
+{
+    waker_t *waker = port->box->waker;
+    if (port->probe != NULL || port->recording)
+        return;
+    tell_stage(port, WAKE_STARTING);
+    port->probe = probe_start(waker->loop, &box->address, box->fixed_port != 0 ? box->fixed_port : port->port,
+                              on_listening, port);
+    loop_timer_start(waker->loop, &port->timer, waker->conf->wake.timeout, on_port_timeout);
+}
+
+static bool exposes(const store_box_t *box, uint16_t port)
+{
+    for (size_t i = 0; i < box->port_count; i++)
+        if (box->ports[i] == port)
+            return true;
+    return box->port_count == 0;
+}
+
+static void probe_all(box_wake_t *wake, const store_box_t *box)
+{
+    if (wake->generation != box->generation)
+        for (port_wake_t *port = wake->ports; port != NULL; port = port->next)
+            probe_stop(&port->probe);
+    wake->generation = box->generation;
+    if (wake->running_ms == 0)
+        wake->running_ms = loop_now(wake->waker->loop);
+    for (port_wake_t *port = wake->ports; port != NULL; port = port->next)
+        if (port->waited)
+            probe_port(port, box);
+}
+
+/* ---- resuming ---- */
+
+static void begin_resume(box_wake_t *wake)
+{
+    if (wake->resuming)
+        return;
+    if (wake->resumes == RESUMES_MAX) {
+        remember(wake, &wake->failure, WAKE_FAILED, "The box is paused again as soon as it was resumed.");
+        finish_all(wake, WAKE_FAILED, &wake->failure);
+        return;
+    }
+    wake->resuming = true;
+    wake->resumes++;
+    wake->running_ms = 0;
+    wake->waker->resumes++;
+    boxes_resume(wake->waker->boxes, str_from(wake->id));
+}
+
+static void fail_all(box_wake_t *wake, wake_result_t result, const char *sentence)
+{
+    remember(wake, &wake->failure, result, sentence);
+    finish_all(wake, result, &wake->failure);
+}
+
+static void on_resumed(void *owner, str_t id, provider_result_t result, const char *sentence)
+{
+    waker_t *waker = owner;
+    box_wake_t *wake = find(waker, id);
+    if (wake == NULL || !wake->resuming)
+        return;
+    const store_box_t *box = boxes_find(waker->boxes, id);
+    wake->resuming = false;
+    if (result == PROVIDER_GONE || box == NULL || box->state == BOX_GONE) {
+        if (result == PROVIDER_UNAVAILABLE)
+            fail_all(wake, WAKE_UNAVAILABLE, sentence);
+        else
+            finish_all(wake, WAKE_GONE, NULL);
+    } else if (result == PROVIDER_UNAVAILABLE) {
+        fail_all(wake, WAKE_UNAVAILABLE, sentence);
+    } else if (result == PROVIDER_FAILED) {
+        fail_all(wake, WAKE_FAILED, sentence);
+    } else if (box->state == BOX_RUNNING) {
+        probe_all(wake, box);
+    } else if (in_use(wake)) {
+        begin_resume(wake); /* paused again already */
+    }
+}
+
+static void on_changed(void *owner, const store_box_t *box, const store_box_t *old)
+{
+    waker_t *waker = owner;
+    (void)old;
+    box_wake_t *wake = find(waker, str_from(box->id));
+    if (wake == NULL || wake->resuming || !in_use(wake))
+        return;
+    if (box->state == BOX_RUNNING) {
+        if (box->generation != wake->generation)
+            probe_all(wake, box);
+        return;
+    }
+    for (port_wake_t *port = wake->ports; port != NULL; port = port->next)
+        probe_stop(&port->probe);
+    if (box->state == BOX_GONE)
+        finish_all(wake, WAKE_GONE, NULL);
+    else
+        begin_resume(wake); /* somebody paused it while others wait */
+}
+
+static const boxes_handlers_t boxes_handlers = {.changed = on_changed, .resumed = on_resumed};
+
+/* ---- questions ---- */
+
+static bool listens(const store_box_t *box, uint16_t port)
+{
+    for (size_t i = 0; i < box->listening_count; i++)
+        if (box->listening[i] == port)
+            return true;
+    return false;
+}
+
+static bool answer_from_memory(waker_t *waker, unsigned worker, const box_wake_t *wake, uint16_t port,
+                               const failure_t *failure)
+{
+    if (failure->until_ms == 0 || loop_now(waker->loop) >= failure->until_ms)
+        return false;
+    wake_answer_t answer = make_answer(wake, port, failure);
+    tell_one(waker, worker, failure->result, &answer);
+    return true;
+}
+
+static void answer_now(waker_t *waker, unsigned worker, str_t label, wake_result_t result)
+{
+    wake_answer_t answer = {.resume_ms = 0};
+    assert(label.n <= WAKE_LABEL_MAX);
+    memcpy(answer.label, label.p, label.n);
+    tell_one(waker, worker, result, &answer);
+}
+
+/* The worker waits for this port from now on. */
+static void add_worker(box_wake_t *wake, port_wake_t *port, unsigned worker)
+{
+    uint64_t now = loop_now(wake->waker->loop);
+    if (!in_use(wake)) {
+        wake->began_ms = now;
+        wake->running_ms = 0;
+        wake->resumes = 0;
+    }
+    if (!port->waited)
+        port->began_ms = now;
+    port->waited = true;
+    port->workers[worker / 64] |= UINT64_C(1) << (worker % 64);
+}
+
+static void wait_for(box_wake_t *wake, port_wake_t *port, unsigned worker)
+{
+    waker_t *waker = wake->waker;
+    const store_box_t *box = boxes_find(waker->boxes, str_from(wake->id));
+    add_worker(wake, port, worker);
+    if (wake->resuming)
+        tell_stage(port, WAKE_RESUMING);
+    else if (box != NULL && box->state == BOX_RUNNING)
+        probe_all(wake, box);
+    else
+        begin_resume(wake);
+}
+
+/* A wake of it is under way, or its failure is remembered. */
+static bool goes_on(waker_t *waker, str_t id, uint16_t number)
+{
+    uint64_t now = loop_now(waker->loop);
+    const box_wake_t *wake = find(waker, id);
+    if (wake == NULL)
+        return false;
+    if (wake->resuming || now < wake->failure.until_ms)
+        return true;
+    for (const port_wake_t *port = wake->ports; port != NULL; port = port->next)
+        if (port->port == number && (port->waited || port->recording || now < port->failure.until_ms))
+            return true;
+    return false;
+}
+
+void waker_ask(waker_t *waker, unsigned worker, str_t label, wake_wish_t wish)
+{
+    hostname_t name;
+    if (worker >= SHM_WORKERS_MAX || !hostname_parse_label(label, &name) || label.n > WAKE_LABEL_MAX)
+        return;
+    str_t id = str_make(name.id, name.id_len);
+    const store_box_t *box = boxes_find(waker->boxes, id);
+    if (box != NULL && box->state == BOX_RUNNING) {
+        uint64_t now = loop_wall_us(waker->loop) / 1000;
+        if (!exposes(box, name.port)) {
+            answer_now(waker, worker, label, WAKE_REFUSED);
+            return;
+        }
+        if (listens(box, name.port) || now >= box->settles_at_ms) {
+            answer_now(waker, worker, label, WAKE_OK);
+            return;
+        }
+    }
+    if (wish == WAKE_WISH_WATCH && !goes_on(waker, id, name.port)) {
+        answer_now(waker, worker, label, WAKE_ASLEEP);
+        return;
+    }
+    box_wake_t *wake = find_or_add(waker, id);
+    port_wake_t *port = wake != NULL ? find_or_add_port(wake, name.port) : NULL;
+    if (port == NULL) {
+        answer_now(waker, worker, label, WAKE_BUSY);
+        return;
+    }
+    if (!answer_from_memory(waker, worker, wake, name.port, &wake->failure) &&
+        !answer_from_memory(waker, worker, wake, name.port, &port->failure))
+        wait_for(wake, port, worker);
+}
+
+/* ---- the whole ---- */
+
+waker_t *waker_new(loop_t *loop, const conf_t *conf, boxes_t *boxes, peers_t *peers)
+{
+    waker_t *waker = calloc(1, sizeof(*waker));
+    assert(waker != NULL);
+    *waker = (waker_t){.loop = loop, .conf = conf_acquire(conf), .boxes = boxes, .peers = peers};
+    boxes_listen(boxes, &boxes_handlers, waker);
+    return waker;
+}
+
+void waker_free(waker_t **waker)
+{
+    waker_t *w = *waker;
+    *waker = NULL;
+    if (w == NULL)
+        return;
+    tdestroy(w->tree, free_wake);
+    conf_release(&w->conf);
+    free(w);
+}
+
+void waker_set_conf(waker_t *waker, const conf_t *conf)
+{
+    conf_release(&waker->conf);
+    waker->conf = conf_acquire(conf);
+}
+
+size_t waker_count(const waker_t *waker)
+{
+    return waker->count;
+}
+
+uint64_t waker_resumes(const waker_t *waker)
+{
+    return waker->resumes;
+}
+
+uint64_t waker_failures(const waker_t *waker)
+{
+    return waker->failures;
+}
