@@ -1,0 +1,427 @@
+/* Boxes and their waking in the controller: one resume however many ask, probing, failures that are
+ * remembered, and boxes that go or come back while somebody waits. The provider is the test's; ports and the
+ * store are real. */
+#include "../routing/store_fixture.h"
+
+#include <arpa/inet.h>
+
+#include "conf.h"
+#include "process.h"
+#include "waker.h"
+
+#define MIB (UINT64_C(1) << 20)
+#define CONF                                                                                                 \
+    "preview_domain: preview.test\nnode: here\npublic_port: 443\n"                                           \
+    "listeners:\n  - {address: \"127.0.0.1:8080\", kind: plain}\n"
+
+typedef struct world {
+    fixture_t dirs;
+    loop_t *loop;
+    shm_t *shm;
+    conf_t *conf;
+    store_thread_t *store;
+    peers_t *peers;
+    boxes_t *boxes;
+    waker_t *waker;
+    provider_t provider;
+    unsigned resumes;
+    char resumed_id[BOX_ID_MAX + 1];
+    int workers[3]; /* the workers' ends */
+    int listener;   /* -1: none */
+    uint16_t port;  /* of the listener, or one where nothing listens */
+} world_t;
+
+static void provider_resume(provider_t *provider, str_t id)
+{
+    world_t *w = H2O_STRUCT_FROM_MEMBER(world_t, provider, provider);
+    w->resumes++;
+    snprintf(w->resumed_id, sizeof w->resumed_id, "%.*s", STR_ARG(id));
+}
+
+static void ignore_id(provider_t *provider, str_t id)
+{
+    (void)provider;
+    (void)id;
+}
+
+static void hear(void *owner, unsigned index, ipc_message_t *message)
+{
+    (void)owner;
+    (void)index;
+    (void)message;
+}
+
+static int make_port(uint16_t *port, bool listening)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+    *port = ntohs(address.sin_port);
+    if (listening)
+        assert_int_equal(listen(fd, 8), 0);
+    return fd; /* bound: nobody else takes the port */
+}
+
+static int setup(void **state)
+{
+    static const uint8_t seed[16];
+    world_t *w = calloc(1, sizeof *w);
+    assert_non_null(w);
+    fixture_make(&w->dirs);
+    fixture_open(&w->dirs, 16 * MIB);
+    w->loop = loop_new();
+    w->shm = shm_new(seed);
+    conf_errors_t *errors = conf_errors_new();
+    w->conf = conf_parse("test.yaml", STR(CONF), errors);
+    conf_errors_free(&errors);
+    assert_non_null(w->conf);
+    w->conf->wake.timeout = 5000;
+    w->store = store_thread_new(w->loop, w->dirs.store, w->shm);
+    w->dirs.store = NULL;
+    w->peers = peers_new(w->loop, hear, w);
+    for (unsigned i = 0; i < 3; i++) {
+        int fds[2];
+        assert_true(ipc_pair(fds));
+        peers_take(w->peers, i, &fds[0]);
+        w->workers[i] = fds[1];
+    }
+    w->boxes = boxes_new(w->loop, w->conf, w->store, w->peers, NULL, 0, 1000);
+    w->waker = waker_new(w->loop, w->conf, w->boxes, w->peers);
+    w->provider = (provider_t){.kind = PROVIDER_PROCESS,
+                               .handlers = &boxes_provider_handlers,
+                               .owner = w->boxes,
+                               .resume = provider_resume,
+                               .pause = ignore_id,
+                               .look = ignore_id};
+    boxes_set_provider(w->boxes, PROVIDER_PROCESS, &w->provider);
+    w->listener = make_port(&w->port, true);
+    *state = w;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    world_t *w = *state;
+    boxes_stop(w->boxes);
+    store_thread_free(&w->store);
+    waker_free(&w->waker);
+    boxes_free(&w->boxes);
+    peers_free(&w->peers);
+    for (unsigned i = 0; i < 3; i++)
+        close(w->workers[i]);
+    close(w->listener);
+    loop_turn(w->loop, 0);
+    loop_free(&w->loop);
+    conf_release(&w->conf);
+    shm_free(&w->shm);
+    fixture_remove(&w->dirs);
+    free(w);
+    return 0;
+}
+
+/* ---- what the tests do ---- */
+
+static provider_box_t box_at(const char *id, box_state_t state, const char *address)
+{
+    provider_box_t box = {.state = state};
+    snprintf(box.id, sizeof box.id, "%s", id);
+    if (address != NULL)
+        assert_int_equal(inet_pton(AF_INET6, address, &box.address), 1);
+    return box;
+}
+
+static void tell(world_t *w, const char *id, box_state_t state, const char *address)
+{
+    provider_box_t box = box_at(id, state, address);
+    w->provider.handlers->box(w->boxes, &w->provider, &box);
+}
+
+/* The provider's answer to the last resume. */
+static void answer(world_t *w, provider_result_t result, const char *sentence)
+{
+    w->provider.handlers->resumed(w->boxes, &w->provider, str_from(w->resumed_id), result, sentence);
+}
+
+static str_t label(world_t *w, const char *id)
+{
+    static char text[80];
+    snprintf(text, sizeof text, "%s-%u", id, w->port);
+    return str_from(text);
+}
+
+/* What worker `index` is told next that ends a wake; 0: nothing within the turns. */
+static wake_result_t ended(world_t *w, unsigned index, wake_answer_t *out, unsigned turns)
+{
+    ipc_message_t message;
+    for (unsigned i = 0; i <= turns; i++) {
+        while (ipc_receive(w->workers[index], &message) == IPC_OK)
+            if (message.type == PROCESS_WOKEN) {
+                assert_true(wake_answer_read(str_make(message.bytes, message.len), out));
+                return (wake_result_t)message.value;
+            }
+        if (i < turns)
+            loop_turn(w->loop, 50);
+    }
+    return (wake_result_t)0;
+}
+
+static void settle(world_t *w)
+{
+    for (int i = 0; i < 20; i++)
+        loop_turn(w->loop, 2);
+}
+
+static const store_box_t *known(world_t *w, const char *id)
+{
+    const store_box_t *box = boxes_find(w->boxes, str_from(id));
+    assert_non_null(box);
+    return box;
+}
+
+/* ---- tests ---- */
+
+static void one_resume_for_all(void **state)
+{
+    world_t *w = *state;
+    wake_answer_t got;
+    tell(w, "a", BOX_PAUSED, NULL);
+    for (int i = 0; i < 5; i++)
+        for (unsigned worker = 0; worker < 2; worker++)
+            waker_ask(w->waker, worker, label(w, "a"), WAKE_WISH_WAKE);
+    settle(w);
+    assert_int_equal(w->resumes, 1);
+    tell(w, "a", BOX_RUNNING, "::ffff:127.0.0.1");
+    answer(w, PROVIDER_OK, NULL);
+    assert_int_equal(ended(w, 0, &got, 200), WAKE_OK);
+    assert_string_equal(got.label, label(w, "a").p);
+    assert_int_equal(ended(w, 1, &got, 200), WAKE_OK);
+    assert_int_equal(ended(w, 2, &got, 0), 0); /* did not ask */
+    assert_int_equal(known(w, "a")->state, BOX_RUNNING);
+    assert_int_equal(known(w, "a")->listening[0], w->port);
+    /* Asked again it is answered from what is known. */
+    waker_ask(w->waker, 2, label(w, "a"), WAKE_WISH_WAKE);
+    assert_int_equal(ended(w, 2, &got, 0), WAKE_OK);
+    assert_int_equal(w->resumes, 1);
+    assert_int_equal(waker_resumes(w->waker), 1);
+}
+
+static void a_failure_is_remembered(void **state)
+{
+    world_t *w = *state;
+    wake_answer_t got;
+    tell(w, "a", BOX_PAUSED, NULL);
+    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE);
+    answer(w, PROVIDER_FAILED, "It is broken.");
+    assert_int_equal(ended(w, 0, &got, 200), WAKE_FAILED);
+    assert_string_equal(got.sentence, "It is broken.");
+    assert_in_range(got.retry_after_ms, 4000, 5000);
+    waker_ask(w->waker, 1, label(w, "a"), WAKE_WISH_WAKE);
+    assert_int_equal(ended(w, 1, &got, 0), WAKE_FAILED); /* at once */
+    assert_string_equal(got.sentence, "It is broken.");
+    assert_int_equal(w->resumes, 1);
+    assert_int_equal(waker_failures(w->waker), 1);
+    /* The watcher of a page is told of it too. */
+    waker_ask(w->waker, 1, label(w, "a"), WAKE_WISH_WATCH);
+    assert_int_equal(ended(w, 1, &got, 0), WAKE_FAILED);
+}
+
+static void the_provider_is_away(void **state)
+{
+    world_t *w = *state;
+    wake_answer_t got;
+    tell(w, "a", BOX_PAUSED, NULL);
+    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE);
+    answer(w, PROVIDER_UNAVAILABLE, "Nobody answers.");
+    assert_int_equal(ended(w, 0, &got, 200), WAKE_UNAVAILABLE);
+    assert_string_equal(got.sentence, "Nobody answers.");
+}
+
+static void a_port_that_never_listens(void **state)
+{
+    world_t *w = *state;
+    wake_answer_t got;
+    uint16_t silent;
+    int fd = make_port(&silent, false);
+    char text[80];
+    snprintf(text, sizeof text, "a-%u", silent);
+    w->conf->wake.timeout = 200;
+    waker_set_conf(w->waker, w->conf);
+    tell(w, "a", BOX_PAUSED, NULL);
+    waker_ask(w->waker, 0, str_from(text), WAKE_WISH_WAKE);
+    tell(w, "a", BOX_RUNNING, "::ffff:127.0.0.1");
+    answer(w, PROVIDER_OK, NULL);
+    assert_int_equal(ended(w, 0, &got, 200), WAKE_FAILED);
+    assert_non_null(strstr(got.sentence, "nothing can be reached on its port"));
+    settle(w);
+    /* Until it may be asked again, workers ask rather than connect. */
+    assert_true(known(w, "a")->settles_at_ms > loop_wall_us(w->loop) / 1000 + 4000);
+    waker_ask(w->waker, 0, str_from(text), WAKE_WISH_WAKE);
+    assert_int_equal(ended(w, 0, &got, 0), WAKE_FAILED);
+    /* Another port of the same box is not concerned. */
+    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE);
+    assert_int_equal(ended(w, 0, &got, 200), WAKE_OK);
+    assert_int_equal(w->resumes, 1);
+    close(fd);
+}
+
+static void gone_while_waiting(void **state)
+{
+    world_t *w = *state;
+    wake_answer_t got;
+    tell(w, "a", BOX_PAUSED, NULL);
+    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE);
+    tell(w, "a", BOX_GONE, NULL);
+    answer(w, PROVIDER_GONE, NULL);
+    assert_int_equal(ended(w, 0, &got, 200), WAKE_GONE);
+    assert_int_equal(known(w, "a")->state, BOX_GONE);
+}
+
+static void nobody_knows_it(void **state)
+{
+    world_t *w = *state;
+    wake_answer_t got;
+    waker_ask(w->waker, 0, label(w, "never-heard-of"), WAKE_WISH_WAKE);
+    assert_int_equal(ended(w, 0, &got, 200), WAKE_GONE);
+    assert_int_equal(w->resumes, 0);
+}
+
+static void paused_again_and_again(void **state)
+{
+    world_t *w = *state;
+    wake_answer_t got;
+    close(w->listener);
+    w->listener = make_port(&w->port, false);
+    tell(w, "a", BOX_PAUSED, NULL);
+    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE);
+    for (unsigned i = 1; i <= 3; i++) {
+        assert_int_equal(w->resumes, i);
+        tell(w, "a", BOX_RUNNING, "::ffff:127.0.0.1");
+        answer(w, PROVIDER_OK, NULL);
+        settle(w);
+        tell(w, "a", BOX_PAUSED, NULL);
+        settle(w);
+    }
+    assert_int_equal(w->resumes, 3);
+    assert_int_equal(ended(w, 0, &got, 200), WAKE_FAILED);
+}
+
+static void addresses_that_are_not_allowed(void **state)
+{
+    static const char *const addresses[] = {"::ffff:192.0.2.7", "::ffff:169.254.1.1", "fe80::1", NULL};
+    world_t *w = *state;
+    wake_answer_t got;
+    char id[2] = "b";
+    for (size_t i = 0; i < sizeof addresses / sizeof addresses[0]; i++, id[0]++) {
+        tell(w, id, BOX_PAUSED, NULL);
+        waker_ask(w->waker, 0, label(w, id), WAKE_WISH_WAKE);
+        tell(w, id, BOX_RUNNING, addresses[i]);
+        answer(w, PROVIDER_OK, NULL);
+        assert_int_equal(ended(w, 0, &got, 200), WAKE_FAILED);
+        assert_true(got.sentence[0] != '\0');
+        assert_int_equal(known(w, id)->state, BOX_PAUSED); /* nobody connects */
+    }
+    /* Containers: what origins.allow has, and never the machine itself. */
+    provider_t docker = w->provider;
+    docker.kind = PROVIDER_DOCKER;
+    boxes_set_provider(w->boxes, PROVIDER_DOCKER, &docker);
+    provider_box_t box = box_at("x", BOX_RUNNING, "::ffff:127.0.0.1");
+    w->provider.handlers->box(w->boxes, &docker, &box);
+    assert_non_null(boxes_refusal(w->boxes, STR("x")));
+    assert_int_equal(known(w, "x")->state, BOX_PAUSED);
+    boxes_set_provider(w->boxes, PROVIDER_DOCKER, NULL);
+}
+
+static void generations(void **state)
+{
+    world_t *w = *state;
+    tell(w, "a", BOX_RUNNING, "::ffff:127.0.0.1");
+    uint64_t first = known(w, "a")->generation;
+    assert_true(first > 1000);
+    tell(w, "a", BOX_RUNNING, "::ffff:127.0.0.1");
+    assert_int_equal(known(w, "a")->generation, first); /* nothing happened */
+    tell(w, "a", BOX_PAUSED, "::ffff:127.0.0.1");
+    tell(w, "a", BOX_RUNNING, "::ffff:127.0.0.1");
+    uint64_t second = known(w, "a")->generation;
+    assert_true(second > first);
+    provider_box_t box = box_at("a", BOX_RUNNING, "::ffff:127.0.0.1");
+    box.renewed = true;
+    w->provider.handlers->box(w->boxes, &w->provider, &box);
+    assert_true(known(w, "a")->generation > second);
+    uint64_t third = known(w, "a")->generation;
+    tell(w, "a", BOX_RUNNING, "::ffff:127.0.0.2");
+    assert_true(known(w, "a")->generation > third);
+}
+
+static void what_a_listing_lacks_is_gone(void **state)
+{
+    world_t *w = *state;
+    tell(w, "a", BOX_PAUSED, NULL);
+    tell(w, "b", BOX_PAUSED, NULL);
+    w->provider.handlers->sync_began(w->boxes, &w->provider);
+    tell(w, "b", BOX_PAUSED, NULL);
+    tell(w, "c", BOX_PAUSED, NULL);
+    w->provider.handlers->sync_ended(w->boxes, &w->provider);
+    assert_int_equal(known(w, "a")->state, BOX_GONE);
+    assert_int_equal(known(w, "b")->state, BOX_PAUSED);
+    assert_int_equal(known(w, "c")->state, BOX_PAUSED);
+}
+
+static void watching_wakes_nothing(void **state)
+{
+    world_t *w = *state;
+    wake_answer_t got;
+    tell(w, "a", BOX_PAUSED, NULL);
+    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WATCH);
+    assert_int_equal(ended(w, 0, &got, 0), WAKE_ASLEEP);
+    assert_int_equal(w->resumes, 0);
+    waker_ask(w->waker, 1, label(w, "a"), WAKE_WISH_WAKE);
+    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WATCH);
+    tell(w, "a", BOX_RUNNING, "::ffff:127.0.0.1");
+    answer(w, PROVIDER_OK, NULL);
+    assert_int_equal(ended(w, 0, &got, 200), WAKE_OK);
+    assert_int_equal(ended(w, 1, &got, 200), WAKE_OK);
+}
+
+static void a_port_that_is_not_exposed(void **state)
+{
+    world_t *w = *state;
+    wake_answer_t got;
+    provider_box_t box = box_at("a", BOX_RUNNING, "::ffff:127.0.0.1");
+    box.ports[0] = w->port == 1 ? 2 : 1;
+    box.port_count = 1;
+    w->provider.handlers->box(w->boxes, &w->provider, &box);
+    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE);
+    assert_int_equal(ended(w, 0, &got, 0), WAKE_REFUSED);
+}
+
+static void nonsense_from_a_worker(void **state)
+{
+    world_t *w = *state;
+    static const char *const labels[] = {"", "-", "a", "a-", "a-0", "a-65536", "../a-1", "a b-1"};
+    for (size_t i = 0; i < sizeof labels / sizeof labels[0]; i++)
+        waker_ask(w->waker, 0, str_from(labels[i]), WAKE_WISH_WAKE);
+    waker_ask(w->waker, SHM_WORKERS_MAX, STR("a-1"), WAKE_WISH_WAKE);
+    assert_int_equal(waker_count(w->waker), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(one_resume_for_all, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_failure_is_remembered, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_provider_is_away, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_port_that_never_listens, setup, teardown),
+        cmocka_unit_test_setup_teardown(gone_while_waiting, setup, teardown),
+        cmocka_unit_test_setup_teardown(nobody_knows_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(paused_again_and_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(addresses_that_are_not_allowed, setup, teardown),
+        cmocka_unit_test_setup_teardown(generations, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_a_listing_lacks_is_gone, setup, teardown),
+        cmocka_unit_test_setup_teardown(watching_wakes_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_port_that_is_not_exposed, setup, teardown),
+        cmocka_unit_test_setup_teardown(nonsense_from_a_worker, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
