@@ -1,6 +1,7 @@
 /*
  * HTTP calls of the controller to a container engine or a control plane, on its loop, through libcurl: no
- * redirects, bounded answers, certificates verified. Nothing here is on the data path.
+ * redirects, no proxy, no cookies, bounded answers, certificates verified, TLS 1.2 or later. Nothing here is
+ * on the data path. The process ignores SIGPIPE.
  */
 #ifndef BOXEDGE_FETCH_H
 #define BOXEDGE_FETCH_H
@@ -11,19 +12,26 @@
 typedef struct fetcher fetcher_t;
 typedef struct fetch fetch_t;
 
+/* The bytes of an answer's head, at most: more fails. */
+#define FETCH_HEAD_MAX 65536
+/* The most that Retry-After is believed, in seconds. */
+#define FETCH_RETRY_AFTER_MAX 86400
+/* Calls of a fetcher under way at once; further ones fail. */
+#define FETCH_CALLS_MAX 256
+
 fetcher_t *fetcher_new(loop_t *loop);
-/* Cancels what is under way, without a word, and nulls. */
+/* Cancels what is under way, without a word, and nulls. Not from within a handler. */
 void fetcher_free(fetcher_t **fetcher);
 
 typedef struct fetch_request {
     const char *method;
-    const char *url;         /* http or https */
+    const char *url;         /* http or https, without user and password */
     const char *unix_socket; /* NULL: TCP */
-    const char *bearer;      /* token, NULL: none; never logged */
+    const char *bearer;      /* token of printable ASCII, NULL: none; never logged */
     const char *ca_file;     /* NULL: the system's */
-    str_t body;              /* JSON, where there is any; copied */
+    str_t body;              /* JSON, where there is any */
     uint32_t timeout_ms;     /* for all of it; 0: none (a stream) */
-    size_t most;             /* bytes of body that are kept; more fails */
+    size_t most;             /* bytes of body that are collected; more fails */
 } fetch_request_t;
 
 typedef struct fetch_result {
@@ -34,7 +42,7 @@ typedef struct fetch_result {
 } fetch_result_t;
 
 typedef struct fetch_handlers {
-    /* Bytes of a 2xx body as they come; NULL: collected for `done`. */
+    /* Bytes of a 2xx body as they come, without a bound; NULL: collected for `done`, as other bodies are. */
     void (*data)(void *owner, str_t bytes);
     /* The head of the answer came; NULL: does not matter. */
     void (*head)(void *owner, int status);
@@ -42,10 +50,10 @@ typedef struct fetch_handlers {
     void (*done)(void *owner, const fetch_result_t *result);
 } fetch_handlers_t;
 
-/* Never calls back from within. All of `request` is copied. */
+/* Never calls back from within; may be called from handlers. All of `request` is copied. */
 fetch_t *fetch_start(fetcher_t *fetcher, const fetch_request_t *request, const fetch_handlers_t *handlers,
                      void *owner);
-/* No `done`; nulls. NULL is allowed. */
+/* No handler is called any more; nulls. From any handler. NULL is allowed. */
 void fetch_cancel(fetch_t **fetch);
 
 #endif

@@ -1,0 +1,557 @@
+/*
+ * See fetch.h. libcurl's multi-socket interface: it says which descriptors it waits for, and when it wants to
+ * be called; the loop says what is ready. Descriptors stay libcurl's: the loop watches a duplicate of each,
+ * which is closed as soon as libcurl is done waiting for it, so neither closes what the other uses.
+ *
+ * libcurl must not be asked to add or remove a transfer from within its own callbacks (`data` and `head` are
+ * called from such). So a fetch is added by the task at the end of the turn, and one that is cancelled while
+ * libcurl runs is only marked, which makes its callbacks fail, and removed by that task. Ends are told by the
+ * task too.
+ */
+#include "fetch.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <curl/curl.h>
+#include <openssl/crypto.h>
+
+#include "deadline.h"
+
+/* libcurl keeps so many idle connections, for so long (servers often close theirs after a minute). */
+#define IDLE_CONNECTIONS 16L
+#define IDLE_SECONDS     30L
+#define CONNECT_MS       5000L
+#define CA_CACHE_SECONDS 300L
+#define HEADER_BYTES_MAX 8192
+#define SENTENCE_MAX     384
+
+typedef enum fetch_state {
+    FETCH_NEW,     /* the task will give it to libcurl */
+    FETCH_RUNNING, /* libcurl has it */
+    FETCH_DOOMED,  /* cancelled while libcurl ran: the task will take it back and free it */
+    FETCH_ENDING,  /* `done` is being called */
+} fetch_state_t;
+
+struct fetcher {
+    loop_t *loop;
+    CURLM *multi;
+    deadline_t timer; /* when libcurl wants to be called */
+    loop_task_t task;
+    h2o_linklist_t todo;    /* fetches that are new or doomed */
+    h2o_linklist_t running; /* fetches that libcurl has */
+    size_t count;           /* of both lists */
+    h2o_linklist_t watches;
+    bool inside; /* libcurl runs */
+};
+
+/* A descriptor that libcurl waits for. */
+typedef struct watch {
+    fetcher_t *fetcher;
+    h2o_linklist_t link;
+    h2o_socket_t *sock; /* over the duplicate, which it owns */
+    curl_socket_t fd;   /* libcurl's */
+    bool want_write;
+    bool armed; /* a notification of writability is under way: it cannot be called back */
+} watch_t;
+
+struct fetch {
+    fetcher_t *fetcher;
+    h2o_linklist_t link;
+    fetch_state_t state;
+    const fetch_handlers_t *handlers;
+    void *owner;
+    CURL *easy;
+    struct curl_slist *fields;
+    char *body;
+    size_t body_len, body_cap;
+    size_t most;
+    size_t head_len;
+    const char *failure; /* why our own callbacks ended it, or why it cannot begin; NULL: they did not */
+    char error[CURL_ERROR_SIZE];
+};
+
+static void on_task(loop_task_t *task);
+
+static void run_task_later(fetcher_t *fetcher)
+{
+    loop_defer(fetcher->loop, &fetcher->task, on_task);
+}
+
+/* ---- what libcurl waits for ---- */
+
+/* Tells libcurl what is ready (CURL_CSELECT_*), or that its time has come (CURL_SOCKET_TIMEOUT). */
+static void tell_curl(fetcher_t *fetcher, curl_socket_t fd, int ready)
+{
+    assert(!fetcher->inside);
+    int running;
+    fetcher->inside = true;
+    CURLMcode rc = curl_multi_socket_action(fetcher->multi, fd, ready, &running);
+    fetcher->inside = false;
+    assert(rc == CURLM_OK || rc == CURLM_OUT_OF_MEMORY || rc == CURLM_INTERNAL_ERROR);
+    run_task_later(fetcher);
+}
+
+static void on_writable(h2o_socket_t *sock, const char *err);
+
+static void watch_arm(watch_t *watch)
+{
+    if (watch->armed || !watch->want_write)
+        return;
+    watch->armed = true;
+    h2o_socket_notify_write(watch->sock, on_writable);
+}
+
+static void on_readable(h2o_socket_t *sock, const char *err)
+{
+    (void)err; /* the loop reads nothing, so it knows of no error */
+    watch_t *watch = sock->data;
+    tell_curl(watch->fetcher, watch->fd, CURL_CSELECT_IN);
+}
+
+static void on_writable(h2o_socket_t *sock, const char *err)
+{
+    (void)err;
+    watch_t *watch = sock->data;
+    watch->armed = false;
+    if (!watch->want_write)
+        return;
+    watch_arm(watch); /* before, since libcurl may end it */
+    tell_curl(watch->fetcher, watch->fd, CURL_CSELECT_OUT);
+}
+
+static watch_t *watch_new(fetcher_t *fetcher, curl_socket_t fd)
+{
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (copy < 0)
+        return NULL;
+    watch_t *watch = h2o_mem_alloc(sizeof(*watch));
+    *watch = (watch_t){.fetcher = fetcher, .fd = fd};
+    watch->sock = h2o_evloop_socket_create(loop_evloop(fetcher->loop), copy, H2O_SOCKET_FLAG_DONT_READ);
+    watch->sock->data = watch;
+    h2o_linklist_insert(&fetcher->watches, &watch->link);
+    return watch;
+}
+
+static void watch_free(watch_t *watch)
+{
+    h2o_linklist_unlink(&watch->link);
+    h2o_socket_read_stop(watch->sock);
+    h2o_socket_close(watch->sock);
+    free(watch);
+}
+
+/* CURLMOPT_SOCKETFUNCTION. A descriptor for which no watch can be had is not served: its calls time out. */
+static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *owner, void *assigned)
+{
+    (void)easy;
+    fetcher_t *fetcher = owner;
+    watch_t *watch = assigned;
+    if (what == CURL_POLL_REMOVE) {
+        if (watch != NULL) {
+            curl_multi_assign(fetcher->multi, fd, NULL);
+            watch_free(watch);
+        }
+        return 0;
+    }
+    if (watch == NULL) {
+        watch = watch_new(fetcher, fd);
+        if (watch == NULL)
+            return 0;
+        curl_multi_assign(fetcher->multi, fd, watch);
+    }
+    if ((what & CURL_POLL_IN) != 0)
+        h2o_socket_read_start(watch->sock, on_readable);
+    else
+        h2o_socket_read_stop(watch->sock);
+    watch->want_write = (what & CURL_POLL_OUT) != 0;
+    watch_arm(watch);
+    return 0;
+}
+
+static void on_curl_time(deadline_t *deadline)
+{
+    fetcher_t *fetcher = H2O_STRUCT_FROM_MEMBER(fetcher_t, timer, deadline);
+    tell_curl(fetcher, CURL_SOCKET_TIMEOUT, 0);
+}
+
+/* CURLMOPT_TIMERFUNCTION. */
+static int on_curl_timer(CURLM *multi, long ms, void *owner)
+{
+    (void)multi;
+    fetcher_t *fetcher = owner;
+    if (ms < 0)
+        deadline_clear(&fetcher->timer);
+    else
+        deadline_set(fetcher->loop, &fetcher->timer, loop_now(fetcher->loop) + (uint64_t)ms, on_curl_time);
+    return 0;
+}
+
+/* CURLOPT_OPENSOCKETFUNCTION: processes that the controller starts do not inherit it. */
+static curl_socket_t on_curl_open(void *owner, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    (void)owner;
+    (void)purpose;
+    return socket(address->family, address->socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, address->protocol);
+}
+
+/* ---- an answer, from within libcurl ---- */
+
+static long status_of(const fetch_t *fetch)
+{
+    long status = 0;
+    curl_easy_getinfo(fetch->easy, CURLINFO_RESPONSE_CODE, &status);
+    return status;
+}
+
+/* CURLOPT_HEADERFUNCTION: a line of the head; trailers come here too. What is not `n` ends the transfer. */
+static size_t on_curl_header(char *line, size_t size, size_t n, void *owner)
+{
+    fetch_t *fetch = owner;
+    if (fetch->state == FETCH_DOOMED)
+        return 0;
+    n *= size;
+    fetch->head_len += n;
+    if (fetch->head_len > FETCH_HEAD_MAX) {
+        fetch->failure = "the head of the answer is too large";
+        return 0;
+    }
+    bool ended = str_eq(str_make(line, n), STR("\r\n")) || str_eq(str_make(line, n), STR("\n"));
+    long status = ended ? status_of(fetch) : 0;
+    if (status >= 200 && fetch->handlers->head != NULL)
+        fetch->handlers->head(fetch->owner, (int)status);
+    return fetch->state == FETCH_DOOMED ? 0 : n;
+}
+
+static bool collect(fetch_t *fetch, str_t bytes)
+{
+    if (bytes.n > fetch->most - fetch->body_len) {
+        fetch->failure = "the answer is too large";
+        return false;
+    }
+    if (fetch->body_len + bytes.n > fetch->body_cap) {
+        size_t cap = fetch->body_cap * 2;
+        cap = cap < fetch->body_len + bytes.n ? fetch->body_len + bytes.n : cap;
+        fetch->body_cap = cap < fetch->most ? cap : fetch->most;
+        fetch->body = h2o_mem_realloc(fetch->body, fetch->body_cap);
+    }
+    memcpy(fetch->body + fetch->body_len, bytes.p, bytes.n);
+    fetch->body_len += bytes.n;
+    return true;
+}
+
+/* CURLOPT_WRITEFUNCTION. */
+static size_t on_curl_body(char *data, size_t size, size_t n, void *owner)
+{
+    fetch_t *fetch = owner;
+    if (fetch->state == FETCH_DOOMED)
+        return 0;
+    n *= size;
+    long status = status_of(fetch);
+    if (fetch->handlers->data == NULL || status < 200 || status > 299)
+        return collect(fetch, str_make(data, n)) ? n : 0;
+    if (n > 0)
+        fetch->handlers->data(fetch->owner, str_make(data, n));
+    return fetch->state == FETCH_DOOMED ? 0 : n;
+}
+
+/* ---- a call ---- */
+
+static void link_fetch(fetch_t *fetch, fetch_state_t state)
+{
+    fetcher_t *fetcher = fetch->fetcher;
+    fetch->state = state;
+    fetcher->count++;
+    h2o_linklist_insert(state == FETCH_RUNNING ? &fetcher->running : &fetcher->todo, &fetch->link);
+    if (state != FETCH_RUNNING)
+        run_task_later(fetcher);
+}
+
+static void unlink_fetch(fetch_t *fetch)
+{
+    h2o_linklist_unlink(&fetch->link);
+    fetch->fetcher->count--;
+}
+
+static void fetch_free(fetch_t *fetch)
+{
+    if (fetch->state != FETCH_ENDING)
+        unlink_fetch(fetch);
+    curl_easy_cleanup(fetch->easy);
+    for (struct curl_slist *field = fetch->fields; field != NULL; field = field->next)
+        OPENSSL_cleanse(field->data, strlen(field->data));
+    curl_slist_free_all(fetch->fields);
+    free(fetch->body);
+    free(fetch);
+}
+
+/* Options are set with constants and with strings that libcurl copies: what it can lack is memory. */
+static void set_long(fetch_t *fetch, CURLoption option, long value)
+{
+    CURLcode rc = curl_easy_setopt(fetch->easy, option, value);
+    assert(rc == CURLE_OK);
+}
+
+static void set_text(fetch_t *fetch, CURLoption option, const char *value)
+{
+    CURLcode rc = curl_easy_setopt(fetch->easy, option, value);
+    assert(rc == CURLE_OK);
+}
+
+static void add_field(fetch_t *fetch, const char *line)
+{
+    struct curl_slist *fields = curl_slist_append(fetch->fields, line);
+    assert(fields != NULL);
+    fetch->fields = fields;
+}
+
+static void add_bearer(fetch_t *fetch, const char *bearer)
+{
+    char line[HEADER_BYTES_MAX];
+    int n = snprintf(line, sizeof(line), "Authorization: Bearer %s", bearer);
+    if (n < 0 || (size_t)n >= sizeof(line))
+        fetch->failure = "the token is too long";
+    for (const char *c = bearer; *c != '\0'; c++)
+        if (*c <= ' ' || *c > '~')
+            fetch->failure = "the token has a character that a header cannot carry";
+    if (fetch->failure == NULL)
+        add_field(fetch, line);
+    OPENSSL_cleanse(line, sizeof(line));
+}
+
+static void set_callbacks(fetch_t *fetch)
+{
+    curl_easy_setopt(fetch->easy, CURLOPT_PRIVATE, fetch);
+    curl_easy_setopt(fetch->easy, CURLOPT_ERRORBUFFER, fetch->error);
+    curl_easy_setopt(fetch->easy, CURLOPT_WRITEFUNCTION, on_curl_body);
+    curl_easy_setopt(fetch->easy, CURLOPT_WRITEDATA, fetch);
+    curl_easy_setopt(fetch->easy, CURLOPT_HEADERFUNCTION, on_curl_header);
+    curl_easy_setopt(fetch->easy, CURLOPT_HEADERDATA, fetch);
+    curl_easy_setopt(fetch->easy, CURLOPT_OPENSOCKETFUNCTION, on_curl_open);
+}
+
+/* What holds for every call, whatever is asked. */
+static void set_rules(fetch_t *fetch)
+{
+    set_text(fetch, CURLOPT_PROTOCOLS_STR, "http,https");
+    set_long(fetch, CURLOPT_FOLLOWLOCATION, 0);
+    set_text(fetch, CURLOPT_PROXY, ""); /* whatever the environment says */
+    set_long(fetch, CURLOPT_NETRC, CURL_NETRC_IGNORED);
+    set_long(fetch, CURLOPT_DISALLOW_USERNAME_IN_URL, 1);
+    set_long(fetch, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
+    set_long(fetch, CURLOPT_HTTP09_ALLOWED, 0);
+    set_long(fetch, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2);
+    set_long(fetch, CURLOPT_SSL_VERIFYPEER, 1);
+    set_long(fetch, CURLOPT_SSL_VERIFYHOST, 2);
+    set_long(fetch, CURLOPT_CA_CACHE_TIMEOUT, CA_CACHE_SECONDS);
+    set_long(fetch, CURLOPT_NOSIGNAL, 1);
+    set_long(fetch, CURLOPT_NOPROGRESS, 1);
+    set_long(fetch, CURLOPT_TCP_KEEPALIVE, 1);
+    set_long(fetch, CURLOPT_MAXAGE_CONN, IDLE_SECONDS);
+    /* The resolver's thread may hang: a call that ends before it does not wait for it. */
+    set_long(fetch, CURLOPT_QUICK_EXIT, 1);
+}
+
+static void set_request(fetch_t *fetch, const fetch_request_t *request)
+{
+    bool posts = request->body.n > 0 || strcmp(request->method, "POST") == 0;
+    set_text(fetch, CURLOPT_URL, request->url);
+    if (request->unix_socket != NULL)
+        set_text(fetch, CURLOPT_UNIX_SOCKET_PATH, request->unix_socket);
+    if (request->ca_file != NULL) {
+        set_text(fetch, CURLOPT_CAINFO, request->ca_file);
+        set_text(fetch, CURLOPT_CAPATH, NULL); /* that file, and no other authority */
+    }
+    if (posts) {
+        set_long(fetch, CURLOPT_POST, 1);
+        CURLcode rc = curl_easy_setopt(fetch->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.n);
+        assert(rc == CURLE_OK);
+        set_text(fetch, CURLOPT_COPYPOSTFIELDS, request->body.n > 0 ? request->body.p : "");
+    }
+    if (strcmp(request->method, "HEAD") == 0)
+        set_long(fetch, CURLOPT_NOBODY, 1);
+    else
+        set_text(fetch, CURLOPT_CUSTOMREQUEST, request->method);
+    uint32_t connect_ms = request->timeout_ms != 0 && request->timeout_ms < CONNECT_MS ? request->timeout_ms
+                                                                                       : (uint32_t)CONNECT_MS;
+    set_long(fetch, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms);
+    set_long(fetch, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms);
+
+    add_field(fetch, "User-Agent: boxedge/" BOXEDGE_VERSION);
+    add_field(fetch, "Accept: application/json");
+    add_field(fetch, "Expect:");
+    if (posts)
+        add_field(fetch, request->body.n > 0 ? "Content-Type: application/json" : "Content-Type:");
+    if (request->bearer != NULL)
+        add_bearer(fetch, request->bearer);
+    CURLcode rc = curl_easy_setopt(fetch->easy, CURLOPT_HTTPHEADER, fetch->fields);
+    assert(rc == CURLE_OK);
+}
+
+fetch_t *fetch_start(fetcher_t *fetcher, const fetch_request_t *request, const fetch_handlers_t *handlers,
+                     void *owner)
+{
+    assert(request->method != NULL && request->url != NULL && handlers->done != NULL);
+    fetch_t *fetch = h2o_mem_alloc(sizeof(*fetch));
+    *fetch = (fetch_t){.fetcher = fetcher, .handlers = handlers, .owner = owner, .most = request->most};
+    fetch->easy = curl_easy_init();
+    assert(fetch->easy != NULL);
+    set_callbacks(fetch);
+    set_rules(fetch);
+    set_request(fetch, request);
+    if (fetcher->count == FETCH_CALLS_MAX)
+        fetch->failure = "too many calls are under way";
+    link_fetch(fetch, FETCH_NEW);
+    return fetch;
+}
+
+static void take_back(fetch_t *fetch)
+{
+    CURLMcode rc = curl_multi_remove_handle(fetch->fetcher->multi, fetch->easy);
+    assert(rc == CURLM_OK);
+}
+
+void fetch_cancel(fetch_t **fetch)
+{
+    fetch_t *f = *fetch;
+    *fetch = NULL;
+    if (f == NULL || f->state == FETCH_ENDING)
+        return;
+    assert(f->state != FETCH_DOOMED);
+    if (f->state == FETCH_RUNNING && f->fetcher->inside) {
+        unlink_fetch(f);
+        link_fetch(f, FETCH_DOOMED);
+        return;
+    }
+    if (f->state == FETCH_RUNNING)
+        take_back(f);
+    fetch_free(f);
+}
+
+/* ---- the end of a turn ---- */
+
+/* libcurl quotes what servers said: made printable. */
+static void make_printable(char *text)
+{
+    for (char *c = text; *c != '\0'; c++)
+        if ((unsigned char)*c < ' ' || (unsigned char)*c > '~')
+            *c = '?';
+}
+
+static uint32_t retry_after_of(const fetch_t *fetch)
+{
+    curl_off_t seconds = 0;
+    if (curl_easy_getinfo(fetch->easy, CURLINFO_RETRY_AFTER, &seconds) != CURLE_OK || seconds <= 0)
+        return 0;
+    return seconds < FETCH_RETRY_AFTER_MAX ? (uint32_t)seconds : FETCH_RETRY_AFTER_MAX;
+}
+
+/* The end of a fetch that libcurl does not have (any more): told, and freed. */
+static void end(fetch_t *fetch, CURLcode code)
+{
+    char sentence[SENTENCE_MAX];
+    fetch_result_t result = {.body = str_make(fetch->body, fetch->body_len)};
+    if (fetch->failure == NULL && code == CURLE_OK) {
+        result.status = (int)status_of(fetch);
+        result.retry_after = retry_after_of(fetch);
+    }
+    if (result.status == 0) {
+        const char *why = fetch->failure;
+        if (why == NULL)
+            why = fetch->error[0] != '\0' ? fetch->error : curl_easy_strerror(code);
+        snprintf(sentence, sizeof(sentence), "%s", why);
+        make_printable(sentence);
+        result.error = sentence;
+    }
+    unlink_fetch(fetch);
+    fetch->state = FETCH_ENDING;
+    fetch->handlers->done(fetch->owner, &result);
+    fetch_free(fetch);
+}
+
+static void begin(fetch_t *fetch)
+{
+    if (fetch->failure != NULL) {
+        end(fetch, CURLE_BAD_FUNCTION_ARGUMENT);
+        return;
+    }
+    unlink_fetch(fetch);
+    link_fetch(fetch, FETCH_RUNNING);
+    CURLMcode rc = curl_multi_add_handle(fetch->fetcher->multi, fetch->easy);
+    assert(rc == CURLM_OK);
+}
+
+/* The first fetch of a list; NULL where it is empty. */
+static fetch_t *first_of(h2o_linklist_t *list)
+{
+    return h2o_linklist_is_empty(list) ? NULL : H2O_STRUCT_FROM_MEMBER(fetch_t, link, list->next);
+}
+
+static void on_task(loop_task_t *task)
+{
+    fetcher_t *fetcher = H2O_STRUCT_FROM_MEMBER(fetcher_t, task, task);
+    fetch_t *fetch;
+    while ((fetch = first_of(&fetcher->todo)) != NULL) {
+        if (fetch->state == FETCH_NEW) {
+            begin(fetch);
+        } else {
+            take_back(fetch);
+            fetch_free(fetch);
+        }
+    }
+    CURLMsg *message;
+    int left;
+    while ((message = curl_multi_info_read(fetcher->multi, &left)) != NULL) {
+        if (message->msg != CURLMSG_DONE)
+            continue;
+        CURLcode code = message->data.result;
+        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&fetch);
+        take_back(fetch);
+        end(fetch, code);
+    }
+}
+
+/* ---- life ---- */
+
+fetcher_t *fetcher_new(loop_t *loop)
+{
+    /* Counted by libcurl, and never taken back: a resolver's thread may outlive its call. */
+    CURLcode rc = curl_global_init(CURL_GLOBAL_DEFAULT);
+    assert(rc == CURLE_OK);
+    fetcher_t *fetcher = h2o_mem_alloc(sizeof(*fetcher));
+    *fetcher = (fetcher_t){.loop = loop, .multi = curl_multi_init()};
+    assert(fetcher->multi != NULL);
+    h2o_linklist_init_anchor(&fetcher->todo);
+    h2o_linklist_init_anchor(&fetcher->running);
+    h2o_linklist_init_anchor(&fetcher->watches);
+    curl_multi_setopt(fetcher->multi, CURLMOPT_SOCKETFUNCTION, on_curl_socket);
+    curl_multi_setopt(fetcher->multi, CURLMOPT_SOCKETDATA, fetcher);
+    curl_multi_setopt(fetcher->multi, CURLMOPT_TIMERFUNCTION, on_curl_timer);
+    curl_multi_setopt(fetcher->multi, CURLMOPT_TIMERDATA, fetcher);
+    curl_multi_setopt(fetcher->multi, CURLMOPT_MAXCONNECTS, IDLE_CONNECTIONS);
+    return fetcher;
+}
+
+void fetcher_free(fetcher_t **fetcher)
+{
+    fetcher_t *f = *fetcher;
+    *fetcher = NULL;
+    if (f == NULL)
+        return;
+    assert(!f->inside);
+    fetch_t *fetch;
+    while ((fetch = first_of(&f->running)) != NULL || (fetch = first_of(&f->todo)) != NULL) {
+        if (fetch->state != FETCH_NEW)
+            take_back(fetch);
+        fetch_free(fetch);
+    }
+    curl_multi_cleanup(f->multi);
+    while (!h2o_linklist_is_empty(&f->watches))
+        watch_free(H2O_STRUCT_FROM_MEMBER(watch_t, link, f->watches.next));
+    deadline_clear(&f->timer);
+    loop_undefer(&f->task);
+    free(f);
+}
