@@ -11,8 +11,9 @@
 /*
  * Makes the store's boxes those of `conf` (the static provider: always running, at a fixed address). A box
  * whose address changed, or that is new, gets a generation above all others, at least `now_us` (wall clock):
- * pooled connections are kept by generation, so that a number may never come back. Boxes that `conf` lacks
- * are removed. *changed is set where anything was written. Stops at the first error.
+ * pooled connections are kept by generation, so that a number may never come back. Static boxes that
+ * `conf` lacks are removed; boxes of other providers are not looked at. *changed is set where anything was
+ * written. Stops at the first error.
  */
 MUST_USE store_result_t controller_put_boxes(store_t *store, const conf_t *conf, uint64_t now_us,
                                              bool *changed);

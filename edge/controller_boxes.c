@@ -33,6 +33,8 @@ static bool survey_box(const store_box_t *box, void *arg)
     survey_t *survey = arg;
     if (box->generation > survey->last_generation)
         survey->last_generation = box->generation;
+    if (box->provider != PROVIDER_STATIC)
+        return true;
     if (survey->conf->box_count != 0 &&
         bsearch(box->id, survey->by_id, survey->conf->box_count, sizeof *survey->by_id, compare_id) != NULL)
         return true;
@@ -64,7 +66,7 @@ static void take_address(store_box_t *box, const conf_address_t *address)
 
 static bool same_place(const store_box_t *a, const store_box_t *b)
 {
-    return a->state == b->state && a->fixed_port == b->fixed_port &&
+    return a->provider == b->provider && a->state == b->state && a->fixed_port == b->fixed_port &&
            memcmp(&a->address, &b->address, sizeof a->address) == 0;
 }
 
@@ -79,8 +81,7 @@ static store_result_t put_box(store_t *store, const conf_box_t *conf_box, uint64
     store_result_t result = store_get_box(store, str_from(box.id), &old);
     if (result == STORE_OK && same_place(&old, &box))
         return STORE_OK;
-    if (result != STORE_OK && result != STORE_NOT_FOUND)
-        return result;
+    /* What cannot be read (of another version of the edge) is written anew. */
     box.generation = ++*last_generation;
     *changed = true;
     return store_put_box(store, &box);

@@ -6,7 +6,7 @@
 
 #define PREVIEW_VERSION_PUBLIC 1
 #define PREVIEW_VERSION        2
-#define BOX_VERSION            1
+#define BOX_VERSION            2
 #define BLOCK_VERSION          1
 #define KEYS_VERSION           1
 
@@ -15,6 +15,9 @@
 
 #define ACCESS_BEARER 1
 #define ACCESS_BASIC  2
+
+#define BOX_KEEP_ALIVE 1
+#define BOX_EPHEMERAL  2
 
 size_t record_encode_preview(const store_preview_t *preview, char out[RECORD_PREVIEW_MAX])
 {
@@ -35,13 +38,36 @@ size_t record_encode_preview(const store_preview_t *preview, char out[RECORD_PRE
     return PREVIEW_FIXED_BYTES + label + origins;
 }
 
+static void put_ports(char *out, const uint16_t ports[STORE_BOX_PORTS_MAX])
+{
+    for (size_t i = 0; i < STORE_BOX_PORTS_MAX; i++)
+        bytes_put16(out + 2 * i, ports[i]);
+}
+
+static void get_ports(const char *record, uint16_t ports[STORE_BOX_PORTS_MAX])
+{
+    for (size_t i = 0; i < STORE_BOX_PORTS_MAX; i++)
+        ports[i] = bytes_get16(record + 2 * i);
+}
+
 void record_encode_box(const store_box_t *box, char out[RECORD_BOX_BYTES])
 {
+    assert(box->port_count <= STORE_BOX_PORTS_MAX && box->listening_count <= STORE_BOX_PORTS_MAX);
     out[0] = BOX_VERSION;
     out[1] = (char)box->state;
     bytes_put64(out + 2, box->generation);
     memcpy(out + 10, &box->address, 16);
     bytes_put16(out + 26, box->fixed_port);
+    out[28] = (char)box->provider;
+    out[29] = (char)((box->keep_alive ? BOX_KEEP_ALIVE : 0) | (box->ephemeral ? BOX_EPHEMERAL : 0));
+    bytes_put64(out + 30, box->expires_at);
+    bytes_put64(out + 38, box->idle_ms);
+    bytes_put64(out + 46, box->pid);
+    bytes_put64(out + 54, box->settles_at_ms);
+    out[62] = (char)box->port_count;
+    out[63] = (char)box->listening_count;
+    put_ports(out + 64, box->ports);
+    put_ports(out + 64 + 2 * STORE_BOX_PORTS_MAX, box->listening);
 }
 
 static void set_id(char out[BOX_ID_MAX + 1], str_t id)
@@ -123,6 +149,29 @@ bool record_decode_keys(str_t record, store_cookie_keys_t *out)
     return true;
 }
 
+/* What lies behind the place of a box. */
+static bool decode_box_rest(str_t record, store_box_t *out)
+{
+    uint8_t provider = (uint8_t)record.p[28], flags = (uint8_t)record.p[29];
+    uint64_t idle_ms = bytes_get64(record.p + 38), pid = bytes_get64(record.p + 46);
+    out->port_count = (uint8_t)record.p[62];
+    out->listening_count = (uint8_t)record.p[63];
+    if (provider > PROVIDER_HTTP || flags > (BOX_KEEP_ALIVE | BOX_EPHEMERAL) || idle_ms > UINT32_MAX ||
+        pid > UINT32_MAX || out->port_count > STORE_BOX_PORTS_MAX ||
+        out->listening_count > STORE_BOX_PORTS_MAX)
+        return false;
+    out->provider = (box_provider_t)provider;
+    out->keep_alive = (flags & BOX_KEEP_ALIVE) != 0;
+    out->ephemeral = (flags & BOX_EPHEMERAL) != 0;
+    out->expires_at = bytes_get64(record.p + 30);
+    out->idle_ms = (uint32_t)idle_ms;
+    out->pid = (uint32_t)pid;
+    out->settles_at_ms = bytes_get64(record.p + 54);
+    get_ports(record.p + 64, out->ports);
+    get_ports(record.p + 64 + 2 * STORE_BOX_PORTS_MAX, out->listening);
+    return true;
+}
+
 bool record_decode_box(str_t record, str_t id, store_box_t *out)
 {
     if (record.n != RECORD_BOX_BYTES || record.p[0] != BOX_VERSION)
@@ -130,10 +179,11 @@ bool record_decode_box(str_t record, str_t id, store_box_t *out)
     uint8_t state = (uint8_t)record.p[1];
     if (state == BOX_UNKNOWN || state > BOX_GONE)
         return false;
+    memset(out, 0, sizeof(*out)); /* records of boxes are compared as bytes */
     set_id(out->id, id);
     out->state = (box_state_t)state;
     out->generation = bytes_get64(record.p + 2);
     memcpy(&out->address, record.p + 10, 16);
     out->fixed_port = bytes_get16(record.p + 26);
-    return true;
+    return decode_box_rest(record, out);
 }

@@ -3,12 +3,19 @@
  * of another length or with a value outside its range is refused, so that nothing is made up from bytes that
  * a different edge wrote. The name (box id, port) is not in the record.
  *
- *   preview, version 1: version (1) | sequence (8) | created_at (8) | host_header (1); read only: a public
- * one preview, version 2: the same, then access (1: 1 bearer, 2 basic) | expires_at (8) | bearer_sha256 (32)
- * | basic_sha256 (32) | length of label (1) | length of allow_origins (2) | label | allow_origins box,
- * version 1:     version (1) | state (1) | generation (8) | address (16) | fixed_port (2) block, version 1:
- * version (1) | kind (1) | created_at (8) keys, version 1:    version (1) | rotated_at (8) | current (32) |
- * previous (32)
+ * preview, version 1 (read only: a public one):
+ *   version (1) | sequence (8) | created_at (8) | host_header (1)
+ * preview, version 2:
+ *   the same, then access (1: 1 bearer, 2 basic) | expires_at (8) | bearer_sha256 (32) | basic_sha256 (32) |
+ *   length of label (1) | length of allow_origins (2) | label | allow_origins
+ * box, version 2 (version 1 is refused: these records need not outlive a reboot):
+ *   version (1) | state (1) | generation (8) | address (16) | fixed_port (2) | provider (1) | flags (1: 1
+ *   keep_alive, 2 ephemeral) | expires_at (8) | idle_ms (8) | pid (8) | settles_at_ms (8) | port_count (1) |
+ *   listening_count (1) | ports (32) | listening (32)
+ * block, version 1:
+ *   version (1) | kind (1) | created_at (8)
+ * keys, version 1:
+ *   version (1) | rotated_at (8) | current (32) | previous (32)
  */
 #ifndef BOXEDGE_RECORD_H
 #define BOXEDGE_RECORD_H
@@ -16,7 +23,7 @@
 #include "store.h"
 
 #define RECORD_PREVIEW_MAX (94 + STORE_LABEL_MAX + STORE_ORIGINS_MAX)
-#define RECORD_BOX_BYTES   28
+#define RECORD_BOX_BYTES   (64 + 4 * STORE_BOX_PORTS_MAX)
 #define RECORD_BLOCK_BYTES 10
 #define RECORD_KEYS_BYTES  73
 

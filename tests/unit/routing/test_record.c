@@ -17,7 +17,18 @@ static const store_preview_t preview = {.version = 0x0102030405060708u,
 static const store_box_t box = {.state = BOX_GONE,
                                 .generation = 0x1122334455667788u,
                                 .address = {{{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}}},
-                                .fixed_port = 0xfffe};
+                                .fixed_port = 0xfffe,
+                                .provider = PROVIDER_HTTP,
+                                .keep_alive = true,
+                                .ephemeral = true,
+                                .expires_at = 0x0102030405060708u,
+                                .idle_ms = UINT32_MAX,
+                                .pid = 4711,
+                                .settles_at_ms = 0x1112131415161718u,
+                                .ports = {3000},
+                                .port_count = 1,
+                                .listening = {[STORE_BOX_PORTS_MAX - 1] = 65535},
+                                .listening_count = STORE_BOX_PORTS_MAX};
 
 static void test_preview(void **state)
 {
@@ -87,11 +98,20 @@ static void test_box(void **state)
     assert_true(got.generation == box.generation);
     assert_memory_equal(&got.address, &box.address, 16);
     assert_int_equal(got.fixed_port, 0xfffe);
+    assert_int_equal(got.provider, PROVIDER_HTTP);
+    assert_true(got.keep_alive && got.ephemeral);
+    assert_true(got.expires_at == box.expires_at && got.settles_at_ms == box.settles_at_ms);
+    assert_int_equal(got.idle_ms, UINT32_MAX);
+    assert_int_equal(got.pid, 4711);
+    assert_int_equal(got.port_count, 1);
+    assert_int_equal(got.ports[0], 3000);
+    assert_int_equal(got.listening_count, STORE_BOX_PORTS_MAX);
+    assert_int_equal(got.listening[STORE_BOX_PORTS_MAX - 1], 65535);
     assert_memory_equal(
         record,
-        "\1\3\x88\x77\x66\x55\x44\x33\x22\x11\1\2\3\4\5\6\7\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f\x10"
-        "\xfe\xff",
-        sizeof(record));
+        "\2\3\x88\x77\x66\x55\x44\x33\x22\x11\1\2\3\4\5\6\7\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f\x10"
+        "\xfe\xff\3\3",
+        30);
 }
 
 static void test_other_versions_are_refused(void **state)
@@ -106,7 +126,7 @@ static void test_other_versions_are_refused(void **state)
         assert_int_equal(record_decode_preview(str_make(record, n), STR("a"), 1, &p), version == 2);
         record_encode_box(&box, record);
         record[0] = (char)version;
-        assert_int_equal(record_decode_box(str_make(record, RECORD_BOX_BYTES), STR("a"), &b), version == 1);
+        assert_int_equal(record_decode_box(str_make(record, RECORD_BOX_BYTES), STR("a"), &b), version == 2);
     }
 }
 
@@ -115,7 +135,7 @@ static void test_other_lengths_are_refused(void **state)
     (void)state;
     store_preview_t p;
     store_box_t b;
-    for (size_t n = 0; n < 200; n++) {
+    for (size_t n = 0; n < 300; n++) {
         char *record = calloc(1, n + RECORD_PREVIEW_MAX);
         assert_non_null(record);
         size_t right = record_encode_preview(&preview, record);
@@ -147,6 +167,16 @@ static void test_values_out_of_range_are_refused(void **state)
         record[1] = (char)value;
         assert_int_equal(record_decode_box(str_make(record, RECORD_BOX_BYTES), STR("a"), &b),
                          value >= BOX_RUNNING && value <= BOX_GONE);
+        static const struct {
+            size_t at;
+            unsigned most;
+        } bounded[] = {{28, PROVIDER_HTTP}, {29, 3}, {62, STORE_BOX_PORTS_MAX}, {63, STORE_BOX_PORTS_MAX}};
+        for (size_t i = 0; i < sizeof(bounded) / sizeof(bounded[0]); i++) {
+            record_encode_box(&box, record);
+            record[bounded[i].at] = (char)value;
+            assert_int_equal(record_decode_box(str_make(record, RECORD_BOX_BYTES), STR("a"), &b),
+                             value <= bounded[i].most);
+        }
     }
 }
 
