@@ -30,6 +30,14 @@ static const char *of_scalar(conf_type_t type)
         return "`true` or `false`";
     case CONF_PATH:
         return "a path";
+    case CONF_NO_PATH:
+        return "a path, or \"\" for none";
+    case CONF_URL:
+        return "a URL with http or https, such as https://control.example.com/v1, or \"\" for none";
+    case CONF_WORD:
+        return "1 to 64 letters, digits, `-`, `.`, `_` and `/`";
+    case CONF_IDLE_ACTION:
+        return "`stop` or `freeze`";
     case CONF_LOG:
         return "`stdout`, `off` or the path of a file";
     case CONF_NODE:
@@ -62,6 +70,18 @@ const char *conf_keys_allowed(const conf_key_t *key, char out[CONF_ALLOWED_MAX])
     case CONF_NETWORKS:
         snprintf(out, CONF_ALLOWED_MAX, "a list of at most %llu networks, such as 10.0.0.0/8 or fd00::/8",
                  (unsigned long long)key->max);
+        break;
+    case CONF_COMMAND:
+        snprintf(out, CONF_ALLOWED_MAX, "a string, or a list of 1 to %llu strings, such as [npm, start]",
+                 (unsigned long long)key->max);
+        break;
+    case CONF_ENVIRONMENT:
+        snprintf(out, CONF_ALLOWED_MAX, "a list of at most %llu strings such as NAME=value",
+                 (unsigned long long)key->max);
+        break;
+    case CONF_PORTS:
+        snprintf(out, CONF_ALLOWED_MAX, "a list of %llu to %llu ports from 1 to 65535, each once",
+                 (unsigned long long)key->min, (unsigned long long)key->max);
         break;
     case CONF_MAPS:
         snprintf(out, CONF_ALLOWED_MAX, "a list of %llu to %llu maps", (unsigned long long)key->min,

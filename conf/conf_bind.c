@@ -97,11 +97,46 @@ static bool length_allowed(const binder_t *b, const conf_key_t *key, const char 
 }
 
 #define ELEMENT_SHOWN_MAX 96
-/* "listeners[1]". Lists lie in the file's own table only, so that their names are whole. */
-static const char *element_name(const conf_key_t *key, size_t i, char out[ELEMENT_SHOWN_MAX])
+/* "listeners[1]", "processes[0].ports[2]". */
+static const char *element_name(const char *list, size_t i, char out[ELEMENT_SHOWN_MAX])
 {
-    snprintf(out, ELEMENT_SHOWN_MAX, "%.64s[%zu]", key->name, i);
+    snprintf(out, ELEMENT_SHOWN_MAX, "%.72s[%zu]", list, i);
     return out;
+}
+
+/* An element of a list that is neither a map nor a network. */
+static const char *set_item(const conf_key_t *key, str_t text, char *elements, size_t i)
+{
+    uint64_t port;
+    if (key->type == CONF_PORTS) {
+        uint16_t *ports = (uint16_t *)(void *)elements;
+        if (!str_to_uint(text, 65535, &port) || port == 0)
+            return "is not a port";
+        for (size_t j = 0; j < i; j++)
+            if (ports[j] == port)
+                return "is given twice";
+        ports[i] = (uint16_t)port;
+        return NULL;
+    }
+    const char *why = key->type == CONF_ENVIRONMENT ? conf_value_variable(text) : conf_value_string(text);
+    if (why == NULL)
+        ((char **)(void *)elements)[i] = conf_copy(text);
+    return why;
+}
+
+static void bind_item(const binder_t *b, const conf_key_t *key, const char *name, const conf_node_t *node,
+                      char *elements, size_t i)
+{
+    if (node->kind != CONF_NODE_SCALAR || (conf_node_is_null(node) && key->type != CONF_COMMAND)) {
+        wrong_kind(b, key, name, node);
+        return;
+    }
+    const char *why = set_item(key, node->text, elements, i);
+    char shown[CONF_SHOWN_MAX + 4];
+    char allowed[CONF_ALLOWED_MAX];
+    if (why != NULL)
+        conf_errors_add(b->errors, CONF_ERROR, b->path, node->place, name, "\"%s\" %s; allowed: %s",
+                        conf_shown(node->text, shown), why, conf_keys_allowed(key, allowed));
 }
 
 static void bind_network(const binder_t *b, const char *name, const conf_node_t *node,
@@ -120,10 +155,22 @@ static void bind_network(const binder_t *b, const char *name, const conf_node_t 
 
 static void bind_map(const binder_t *b, const scope_t *scope, const conf_node_t *map);
 
+static void set_defaults(const binder_t *b, const conf_table_t *table, void *base)
+{
+    for (size_t i = 0; i < table->count; i++) {
+        const conf_key_t *key = &table->keys[i];
+        if (key->fallback == NULL)
+            continue;
+        const char *why = conf_value_set(key, str_from(key->fallback), b->dir, field_of(key, base));
+        assert(why == NULL);
+    }
+}
+
 static void bind_element(const binder_t *b, const conf_key_t *key, const char *name, const conf_node_t *node,
                          void *element)
 {
     scope_t scope = {key->element, str_make("", 0), name, element};
+    set_defaults(b, key->element, element);
     if (node->kind == CONF_NODE_MAP) {
         bind_map(b, &scope, node);
         return;
@@ -133,28 +180,41 @@ static void bind_element(const binder_t *b, const conf_key_t *key, const char *n
                     kind_name(node), list_known(&scope, known));
 }
 
+/* Room for the elements of a list, zero-filled, in its field. */
+static char *new_elements(const conf_key_t *key, void *base, size_t count)
+{
+    char *elements = conf_alloc(count, key->element_size);
+    memcpy(field_of(key, base), &elements, sizeof(elements));
+    memcpy((char *)base + key->count_offset, &count, sizeof(count));
+    return elements;
+}
+
 static void bind_list(const binder_t *b, const conf_key_t *key, const char *name, const conf_node_t *list,
                       void *base)
 {
     if (conf_node_is_null(list) && key->min == 0)
         return; /* a list without elements */
+    if (key->type == CONF_COMMAND && list->kind == CONF_NODE_SCALAR && !conf_node_is_null(list)) {
+        bind_item(b, key, name, list, new_elements(key, base, 1), 0);
+        return;
+    }
     if (list->kind != CONF_NODE_LIST) {
         wrong_kind(b, key, name, list);
         return;
     }
     if (!length_allowed(b, key, name, list))
         return;
-    char *elements = conf_alloc(list->count, key->element_size);
-    memcpy(field_of(key, base), &elements, sizeof(elements));
-    memcpy((char *)base + key->count_offset, &list->count, sizeof(list->count));
+    char *elements = new_elements(key, base, list->count);
     for (size_t i = 0; i < list->count; i++) {
         const conf_node_t *node = list->children[i];
         char element[ELEMENT_SHOWN_MAX];
-        element_name(key, i, element);
+        element_name(name, i, element);
         if (node->skip)
             continue;
         if (key->type == CONF_NETWORKS)
-            bind_network(b, element, node, (conf_network_t *)elements + i);
+            bind_network(b, element, node, (conf_network_t *)(void *)elements + i);
+        else if (key->type != CONF_MAPS)
+            bind_item(b, key, element, node, elements, i);
         else
             bind_element(b, key, element, node, elements + i * key->element_size);
     }
@@ -217,6 +277,12 @@ static void report_missing(const binder_t *b, const scope_t *scope, const conf_n
     }
 }
 
+static bool is_list(conf_type_t type)
+{
+    return type == CONF_MAPS || type == CONF_NETWORKS || type == CONF_COMMAND || type == CONF_ENVIRONMENT ||
+           type == CONF_PORTS;
+}
+
 /* Recurses into sections and elements only, whose depth the key table bounds. */
 static void bind_map(const binder_t *b, const scope_t *scope, const conf_node_t *map)
 {
@@ -234,7 +300,7 @@ static void bind_map(const binder_t *b, const scope_t *scope, const conf_node_t 
             report_unknown(b, scope, name, node);
         else if (key->type == CONF_SECTION)
             bind_section(b, scope, key, name, node);
-        else if (key->type == CONF_MAPS || key->type == CONF_NETWORKS)
+        else if (is_list(key->type))
             bind_list(b, key, name, node, scope->base);
         else
             bind_scalar(b, key, name, node, scope->base);
@@ -243,19 +309,7 @@ static void bind_map(const binder_t *b, const scope_t *scope, const conf_node_t 
         report_missing(b, scope, map);
 }
 
-static void set_defaults(const binder_t *b, conf_t *conf)
-{
-    for (size_t i = 0; i < conf_keys.count; i++) {
-        const conf_key_t *key = &conf_keys.keys[i];
-        if (key->fallback == NULL)
-            continue;
-        const char *why = conf_value_set(key, str_from(key->fallback), b->dir, field_of(key, conf));
-        assert(why == NULL);
-    }
-}
-
-/* The directory of the file: an absolute path, as far as `cwd` is one. */
-static char *dir_of(const char *source, const char *cwd)
+char *conf_dir_of(const char *source, const char *cwd)
 {
     const char *slash = strrchr(source, '/');
     if (slash == source)
@@ -274,24 +328,24 @@ static char *dir_of(const char *source, const char *cwd)
 
 void conf_bind(conf_t *conf, const conf_node_t *root, const char *cwd, conf_errors_t *errors)
 {
-    binder_t b = {.path = conf->source, .errors = errors, .dir = dir_of(conf->source, cwd)};
+    binder_t b = {.path = conf->source, .errors = errors, .dir = conf_dir_of(conf->source, cwd)};
     scope_t top = {&conf_keys, str_make("", 0), "", conf};
-    set_defaults(&b, conf);
+    set_defaults(&b, &conf_keys, conf);
     bind_map(&b, &top, root);
     free(b.dir);
 }
 
 static bool is_string(conf_type_t type)
 {
-    return type == CONF_PATH || type == CONF_LOG || type == CONF_NODE || type == CONF_USER ||
-           type == CONF_DOMAIN;
+    return type == CONF_PATH || type == CONF_NO_PATH || type == CONF_URL || type == CONF_WORD ||
+           type == CONF_LOG || type == CONF_NODE || type == CONF_USER || type == CONF_DOMAIN;
 }
 
 static void free_fields(const conf_table_t *table, char *base)
 {
     for (size_t i = 0; i < table->count; i++) {
         const conf_key_t *key = &table->keys[i];
-        bool list = key->type == CONF_MAPS || key->type == CONF_NETWORKS;
+        bool list = is_list(key->type);
         if (!list && !is_string(key->type))
             continue;
         char *value;
@@ -301,6 +355,8 @@ static void free_fields(const conf_table_t *table, char *base)
             memcpy(&count, base + key->count_offset, sizeof(count));
         for (size_t j = 0; key->type == CONF_MAPS && j < count; j++)
             free_fields(key->element, value + j * key->element_size);
+        for (size_t j = 0; (key->type == CONF_COMMAND || key->type == CONF_ENVIRONMENT) && j < count; j++)
+            free(((char **)(void *)value)[j]);
         free(value);
     }
 }

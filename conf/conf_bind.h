@@ -15,6 +15,8 @@
  */
 #define CONF_NETWORK_UNREAD 129
 void conf_bind(conf_t *conf, const conf_node_t *root, const char *cwd, conf_errors_t *errors);
+/* The directory of a file: an absolute path, as far as `cwd` is one. Owned by the caller. */
+char *conf_dir_of(const char *source, const char *cwd);
 /* Frees what the fields of the key table hold. */
 void conf_unbind(conf_t *conf);
 

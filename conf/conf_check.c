@@ -1,9 +1,11 @@
 #include "conf_check.h"
 
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/un.h>
 
+#include "conf_bind.h"
 #include "conf_net.h"
 
 typedef struct checker {
@@ -135,33 +137,113 @@ static void check_box_address(const checker_t *c, size_t i)
     report_element(c, "boxes", i, "address", sentence);
 }
 
+/* Where an id of a box was given. */
+typedef struct named_box {
+    const char *id;
+    const char *list;
+    size_t index;
+} named_box_t;
+
 static int by_id(const void *a, const void *b)
 {
-    const conf_box_t *x = *(const conf_box_t *const *)a;
-    const conf_box_t *y = *(const conf_box_t *const *)b;
+    const named_box_t *x = a, *y = b;
     int order = strcmp(x->id, y->id);
-    return order != 0 ? order : x < y ? -1 : x > y;
+    if (order == 0)
+        order = strcmp(x->list, y->list);
+    return order != 0 ? order : x->index < y->index ? -1 : x->index > y->index;
 }
 
-static void check_boxes(const checker_t *c)
+/* An id is one box's, whoever provides it. */
+static void check_ids(const checker_t *c)
 {
-    const conf_box_t **sorted = conf_alloc(c->conf->box_count, sizeof(conf_box_t *));
-    for (size_t i = 0; i < c->conf->box_count; i++) {
-        sorted[i] = &c->conf->boxes[i];
-        check_box_address(c, i);
-    }
-    qsort(sorted, c->conf->box_count, sizeof(*sorted), by_id);
-    for (size_t i = 1; i < c->conf->box_count; i++) {
-        if (sorted[i]->id[0] == '\0' || strcmp(sorted[i - 1]->id, sorted[i]->id) != 0)
+    const conf_t *conf = c->conf;
+    size_t count = 0;
+    named_box_t *all = conf_alloc(conf->box_count + conf->process_count, sizeof(*all));
+    for (size_t i = 0; i < conf->box_count; i++)
+        all[count++] = (named_box_t){conf->boxes[i].id, "boxes", i};
+    for (size_t i = 0; i < conf->process_count; i++)
+        all[count++] = (named_box_t){conf->processes[i].id, "processes", i};
+    qsort(all, count, sizeof(*all), by_id);
+    for (size_t i = 1; i < count; i++) {
+        if (all[i].id[0] == '\0' || strcmp(all[i - 1].id, all[i].id) != 0)
             continue;
-        size_t first = (size_t)(sorted[i - 1] - c->conf->boxes);
-        size_t second = (size_t)(sorted[i] - c->conf->boxes);
         char sentence[160];
         snprintf(sentence, sizeof(sentence), "\"%s\" is given twice, first in line %u; give each id once",
-                 sorted[i]->id, place_in_element(c, "boxes", first, "id").line);
-        report_element(c, "boxes", second, "id", sentence);
+                 all[i].id, place_in_element(c, all[i - 1].list, all[i - 1].index, "id").line);
+        report_element(c, all[i].list, all[i].index, "id", sentence);
     }
-    free(sorted);
+    free(all);
+}
+
+/* A process listens on this machine, where the edge does too. */
+static void check_process_ports(const checker_t *c, size_t i)
+{
+    const conf_process_t *process = &c->conf->processes[i];
+    for (size_t j = 0; j < process->port_count; j++) {
+        struct sockaddr_in address = {.sin_family = AF_INET,
+                                      .sin_port = htons(process->ports[j]),
+                                      .sin_addr = {htonl(INADDR_LOOPBACK)}};
+        char sentence[160];
+        if (process->ports[j] == 0 || !conf_listens_on(c->conf, (const struct sockaddr *)&address))
+            continue;
+        snprintf(sentence, sizeof(sentence),
+                 "%u is the port of a listener of the edge itself; allowed: another", process->ports[j]);
+        report_element(c, "processes", i, "ports", sentence);
+    }
+}
+
+static void check_processes(const checker_t *c)
+{
+    for (size_t i = 0; i < c->conf->process_count; i++) {
+        const conf_process_t *process = &c->conf->processes[i];
+        check_process_ports(c, i);
+        if (process->command_count != 0 && process->command[0] != NULL && process->command[0][0] == '\0')
+            report_element(c, "processes", i, "command", "is empty; allowed: a program");
+        if (process->user != NULL && strcmp(process->user, "root") == 0)
+            report_element(
+                c, "processes", i, "user",
+                "is root; allowed: another user, since whoever opens the preview talks to this process");
+    }
+}
+
+/* The first bits of `network` are those of `text`, or the other way round. */
+static bool overlaps(const conf_network_t *network, const char *text)
+{
+    conf_network_t other;
+    if (conf_net_read_network(str_from(text), &other) != NULL || network->bits == CONF_NETWORK_UNREAD)
+        return false;
+    const conf_network_t *narrow = network->bits > other.bits ? network : &other;
+    const conf_network_t *wide = narrow == network ? &other : network;
+    return conf_network_has(wide, 1, &narrow->address);
+}
+
+static void check_origins(const checker_t *c)
+{
+    static const char *const never[] = {"127.0.0.0/8", "::1/128", "169.254.0.0/16", "fe80::/10", "0.0.0.0/8"};
+    const conf_node_t *origins = conf_node_get(c->root, STR("origins"));
+    const conf_node_t *list =
+        origins != NULL && origins->kind == CONF_NODE_MAP ? conf_node_get(origins, STR("allow")) : NULL;
+    if (list == NULL || list->kind != CONF_NODE_LIST)
+        return;
+    for (size_t i = 0; i < c->conf->origin_count && i < list->count; i++)
+        for (size_t j = 0; j < sizeof(never) / sizeof(never[0]); j++)
+            if (overlaps(&c->conf->origins[i], never[j]))
+                REPORT(c, CONF_WARNING, list->children[i]->place, "origins.allow",
+                       "has addresses of %s in it; the edge never connects to those for a box", never[j]);
+}
+
+static void check_control_plane(const checker_t *c)
+{
+    const conf_t *conf = c->conf;
+    if (conf->control_plane.url == NULL || conf->control_plane.token_file == NULL)
+        return;
+    const char *url = conf->control_plane.url;
+    const conf_node_t *section = conf_node_get(c->root, STR("control_plane"));
+    bool near = strncmp(url, "http://127.", 11) == 0 || strncmp(url, "http://[::1]", 12) == 0 ||
+                strncmp(url, "http://localhost", 16) == 0;
+    if (strncmp(url, "http://", 7) == 0 && conf->control_plane.token_file[0] != '\0' && !near)
+        REPORT(c, CONF_WARNING, place_in(section, "url"), "control_plane.url",
+               "is not https, and a token is sent to it: whoever is in between can read it");
 }
 
 void conf_check(const conf_t *conf, const conf_node_t *root, conf_errors_t *errors)
@@ -172,5 +254,10 @@ void conf_check(const conf_t *conf, const conf_node_t *root, conf_errors_t *erro
     check_trusted(&c);
     check_admin(&c);
     check_store(&c);
-    check_boxes(&c);
+    for (size_t i = 0; i < conf->box_count; i++)
+        check_box_address(&c, i);
+    check_ids(&c);
+    check_processes(&c);
+    check_origins(&c);
+    check_control_plane(&c);
 }

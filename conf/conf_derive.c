@@ -1,7 +1,10 @@
 #include "conf_derive.h"
 
+#include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 
+#include "conf_bind.h"
 #include "conf_net.h"
 #include "conf_value.h"
 
@@ -68,6 +71,45 @@ static bool surely_no_tls(const conf_t *conf)
     return conf->listener_count != 0;
 }
 
+static void none(char **text)
+{
+    if (*text == NULL)
+        *text = conf_copy(str_from(""));
+}
+
+/* The networks that are nobody's on the Internet (RFC 1918, RFC 6598, RFC 4193). */
+static void derive_origins(conf_t *conf)
+{
+    static const char *const private[] = {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10",
+                                          "fd00::/8"};
+    const size_t count = sizeof(private) / sizeof(private[0]);
+    if (conf->origins != NULL)
+        return;
+    conf->origins = conf_alloc(count, sizeof(*conf->origins));
+    conf->origin_count = count;
+    for (size_t i = 0; i < count; i++) {
+        const char *why = conf_net_read_network(str_from(private[i]), &conf->origins[i]);
+        assert(why == NULL);
+        (void)why;
+    }
+}
+
+static void derive_providers(conf_t *conf, const conf_environment_t *env)
+{
+    char *dir = conf_dir_of(conf->source, env->cwd);
+    none(&conf->docker.socket);
+    none(&conf->control_plane.url);
+    none(&conf->control_plane.token_file);
+    none(&conf->control_plane.ca_file);
+    for (size_t i = 0; i < conf->process_count; i++) {
+        none(&conf->processes[i].user);
+        if (conf->processes[i].directory == NULL)
+            conf->processes[i].directory = conf_copy(str_from(dir));
+    }
+    free(dir);
+    derive_origins(conf);
+}
+
 void conf_derive(conf_t *conf, const conf_node_t *root, const conf_environment_t *env, conf_errors_t *errors)
 {
     for (size_t i = 0; i < conf->listener_count; i++)
@@ -84,4 +126,5 @@ void conf_derive(conf_t *conf, const conf_node_t *root, const conf_environment_t
     if (conf->node == NULL)
         cannot_derive(conf, root, "node", "the host name is not usable as one", errors);
     derive_dirs(conf, root, env, errors);
+    derive_providers(conf, env);
 }

@@ -15,6 +15,9 @@ typedef enum conf_type {
     CONF_DURATION,      /* uint32_t or uint64_t, milliseconds */
     CONF_SIZE,          /* uint32_t or uint64_t, bytes */
     CONF_PATH,          /* char * */
+    CONF_NO_PATH,       /* char *: a path, or "" for none */
+    CONF_URL,           /* char *: http or https, or "" for none; without a '/' at the end */
+    CONF_WORD,          /* char *: 1-64 letters, digits, '-', '.', '_', '/' */
     CONF_LOG,           /* char *: a path, "stdout" or "off" */
     CONF_NODE,          /* char * */
     CONF_USER,          /* char * */
@@ -23,6 +26,10 @@ typedef enum conf_type {
     CONF_ADDRESS,       /* conf_address_t, with a port */
     CONF_BOX_ADDRESS,   /* conf_address_t, the port may be left out (0) */
     CONF_BOX_ID,        /* char[58] */
+    CONF_IDLE_ACTION,   /* conf_idle_action_t */
+    CONF_COMMAND,       /* a list of strings, or one string: char ** */
+    CONF_ENVIRONMENT,   /* a list of "NAME=value": char ** */
+    CONF_PORTS,         /* a list: uint16_t * */
     CONF_NETWORKS,      /* a list: conf_network_t * */
     CONF_MAPS,          /* a list of maps: a pointer to `elements` of `element_size` bytes */
 } conf_type_t;

@@ -185,6 +185,67 @@ static const char *set_box_id(const conf_key_t *key, str_t text, void *field)
     return NULL;
 }
 
+static const char *set_idle_action(str_t text, void *field)
+{
+    bool freeze = str_eq(text, STR("freeze"));
+    if (!freeze && !str_eq(text, STR("stop")))
+        return "is neither stop nor freeze";
+    *(conf_idle_action_t *)field = freeze ? CONF_IDLE_FREEZE : CONF_IDLE_STOP;
+    return NULL;
+}
+
+static const char *read_word(str_t text)
+{
+    if (text.n == 0)
+        return "is empty";
+    if (text.n > CONF_NODE_MAX)
+        return "is too long";
+    for (size_t i = 0; i < text.n; i++)
+        if (!is_alphanumeric(text.p[i]) && memchr("-._/", text.p[i], 4) == NULL)
+            return "has another character than letters, digits, \"-\", \".\", \"_\" and \"/\"";
+    return NULL;
+}
+
+static const char *read_url(str_t text)
+{
+    str_t scheme = str_starts(text, STR("https://")) ? STR("https://") : STR("http://");
+    if (!str_starts(text, scheme))
+        return "does not begin with http:// or https://";
+    if (text.n > CONF_URL_MAX)
+        return "is too long";
+    str_t rest = str_from_offset(text, scheme.n);
+    if (rest.n == 0 || rest.p[0] == '/')
+        return "has no host";
+    for (size_t i = 0; i < rest.n; i++) {
+        if (rest.p[i] == '@')
+            return "has a user in it; give a token in token_file";
+        if (rest.p[i] == '?' || rest.p[i] == '#')
+            return "has a query or a fragment";
+        if (!is_alphanumeric(rest.p[i]) && memchr("-._~%!$&'()*+,;=:/[]", rest.p[i], 20) == NULL)
+            return "has a character that URLs do not have";
+    }
+    return rest.p[rest.n - 1] == '/' ? "ends with a slash" : NULL;
+}
+
+const char *conf_value_string(str_t text)
+{
+    if (text.n > CONF_STRING_MAX)
+        return "is too long";
+    return memchr(text.p, '\0', text.n) != NULL ? "has a NUL in it" : NULL;
+}
+
+const char *conf_value_variable(str_t text)
+{
+    size_t name = 0;
+    while (name < text.n && (is_alphanumeric(text.p[name]) || text.p[name] == '_'))
+        name++;
+    if (name == 0 || is_digit(text.p[0]))
+        return "does not begin with a name of letters, digits and \"_\"";
+    if (name == text.n || text.p[name] != '=')
+        return "has no \"=\" behind its name";
+    return conf_value_string(text);
+}
+
 static const char *set_kind(str_t text, void *field)
 {
     static const char *const names[] = {[CONF_LISTENER_TLS] = "tls",
@@ -271,6 +332,14 @@ const char *conf_value_set(const conf_key_t *key, str_t text, const char *dir, v
         if (str_eq(text, STR("stdout")) || str_eq(text, STR("off")))
             return set_checked_string(text, NULL, field);
         return set_path(text, dir, field);
+    case CONF_NO_PATH:
+        return text.n == 0 ? set_checked_string(text, NULL, field) : set_path(text, dir, field);
+    case CONF_URL:
+        return set_checked_string(text, text.n == 0 ? NULL : read_url(text), field);
+    case CONF_WORD:
+        return set_checked_string(text, read_word(text), field);
+    case CONF_IDLE_ACTION:
+        return set_idle_action(text, field);
     case CONF_NODE:
         return set_checked_string(text, conf_value_node(text), field);
     case CONF_USER:
@@ -285,6 +354,9 @@ const char *conf_value_set(const conf_key_t *key, str_t text, const char *dir, v
     case CONF_BOX_ID:
         return set_box_id(key, text, field);
     case CONF_SECTION:
+    case CONF_COMMAND:
+    case CONF_ENVIRONMENT:
+    case CONF_PORTS:
     case CONF_NETWORKS:
     case CONF_MAPS:
         break;

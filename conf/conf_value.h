@@ -10,6 +10,8 @@
 #define CONF_DOMAIN_MAX (253 - 63 - 1)
 #define CONF_NODE_MAX   64
 #define CONF_USER_MAX   32
+#define CONF_URL_MAX    1024
+#define CONF_STRING_MAX 4096
 
 /*
  * Reads `text` as `key` asks, into `field` (of key->width bytes; a char * is allocated, what was there is
@@ -25,6 +27,9 @@ MUST_USE const char *conf_value_bool(str_t text, bool *out);
 /* `lower` has room for CONF_DOMAIN_MAX + 1 and receives the name in lower case without a trailing dot. */
 MUST_USE const char *conf_value_domain(str_t text, char lower[CONF_DOMAIN_MAX + 1]);
 MUST_USE const char *conf_value_node(str_t text);
+/* A string of a command; one of an environment, "NAME=value". */
+MUST_USE const char *conf_value_string(str_t text);
+MUST_USE const char *conf_value_variable(str_t text);
 
 /* The shortest text that reads as this value: "32KiB", "15m". `out` has room for 32. */
 void conf_value_print_size(uint64_t bytes, char out[32]);

@@ -179,6 +179,128 @@ static void box_ids_given_twice(void **state)
                 "and the last a letter or digit\n");
 }
 
+#define PROCESS "processes:\n  - {id: web, command: run, ports: [3000]"
+
+static void processes(void **state)
+{
+    (void)state;
+    conf_t *conf =
+        fixture_good(BASE PROCESS "}\n  - {id: b, command: [a, \"\", 'x y'], ports: [1, 65535], idle: 0, "
+                                  "idle_action: freeze, keep_alive: true, user: www, directory: sub, "
+                                  "environment: [A=, _b1=c=d]}\n");
+    const conf_process_t *web = &conf->processes[0], *b = &conf->processes[1];
+    assert_int_equal(conf->process_count, 2);
+    assert_string_equal(web->id, "web");
+    assert_int_equal(web->command_count, 1);
+    assert_string_equal(web->command[0], "run");
+    assert_int_equal(web->ports[0], 3000);
+    assert_int_equal(web->idle, 30 * 60 * 1000);
+    assert_int_equal(web->idle_action, CONF_IDLE_STOP);
+    assert_false(web->keep_alive);
+    assert_string_equal(web->directory, "/srv");
+    assert_string_equal(web->user, "");
+    assert_int_equal(b->command_count, 3);
+    assert_string_equal(b->command[1], "");
+    assert_string_equal(b->command[2], "x y");
+    assert_int_equal(b->port_count, 2);
+    assert_int_equal(b->ports[1], 65535);
+    assert_int_equal(b->idle, 0);
+    assert_int_equal(b->idle_action, CONF_IDLE_FREEZE);
+    assert_true(b->keep_alive);
+    assert_string_equal(b->directory, "/srv/sub");
+    assert_int_equal(b->environment_count, 2);
+    assert_string_equal(b->environment[1], "_b1=c=d");
+    conf_release(&conf);
+}
+
+static void processes_that_are_wrong(void **state)
+{
+    (void)state;
+    fixture_bad(BASE PROCESS "}\nboxes:\n  - {id: web, address: 10.0.0.1}\n",
+                "e.yaml:4:10: processes[0].id: \"web\" is given twice, first in line 6; give each id once\n");
+    fixture_bad(
+        BASE PROCESS ", user: root}\n",
+        "e.yaml:4:50: processes[0].user: is root; allowed: another user, since whoever opens the preview "
+        "talks to this process\n");
+    fixture_bad(
+        BASE "processes: [{id: a, command: x, ports: [8443]}]\n",
+        "e.yaml:3:40: processes[0].ports: 8443 is the port of a listener of the edge itself; allowed: "
+        "another\n");
+    fixture_bad(
+        BASE "processes: [{id: a, command: x, ports: [0, 1, 1, a, 65536]}]\n",
+        "e.yaml:3:41: processes[0].ports[0]: \"0\" is not a port; allowed: a list of 1 to 16 ports from 1 "
+        "to 65535, each once\n"
+        "e.yaml:3:47: processes[0].ports[2]: \"1\" is given twice; allowed: a list of 1 to 16 ports from 1 "
+        "to 65535, each once\n"
+        "e.yaml:3:50: processes[0].ports[3]: \"a\" is not a port; allowed: a list of 1 to 16 ports from 1 "
+        "to 65535, each once\n"
+        "e.yaml:3:53: processes[0].ports[4]: \"65536\" is not a port; allowed: a list of 1 to 16 ports "
+        "from 1 to 65535, each once\n");
+    fixture_bad(BASE "processes: [{id: a, command: \"\", ports: [1]}]\n",
+                "e.yaml:3:30: processes[0].command: is empty; allowed: a program\n");
+    fixture_bad(
+        BASE "processes: [{id: a, command: x, ports: []}]\n",
+        "e.yaml:3:40: processes[0].ports: has 0 elements; allowed: a list of 1 to 16 ports from 1 to 65535, "
+        "each once\n");
+    fixture_bad(
+        BASE "processes: [{id: a, command: x, ports: [1], environment: [1=a, A, =]}]\n",
+        "e.yaml:3:59: processes[0].environment[0]: \"1=a\" does not begin with a name of letters, digits "
+        "and \"_\"; allowed: a list of at most 256 strings such as NAME=value\n"
+        "e.yaml:3:64: processes[0].environment[1]: \"A\" has no \"=\" behind its name; allowed: a list of at "
+        "most 256 strings such as NAME=value\n"
+        "e.yaml:3:67: processes[0].environment[2]: \"=\" does not begin with a name of letters, digits and "
+        "\"_\"; allowed: a list of at most 256 strings such as NAME=value\n");
+}
+
+static void control_planes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *url;
+        const char *why;
+    } wrong[] = {{"ftp://a", "does not begin with http:// or https://"},
+                 {"https://", "has no host"},
+                 {"https:///a", "has no host"},
+                 {"https://u:p@a", "has a user in it; give a token in token_file"},
+                 {"https://a/?b", "has a query or a fragment"},
+                 {"https://a#b", "has a query or a fragment"},
+                 {"https://a b", "has a character that URLs do not have"},
+                 {"https://a/", "ends with a slash"}};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        char text[512], sentence[512];
+        snprintf(text, sizeof(text), BASE "control_plane: {url: \"%s\"}\n", wrong[i].url);
+        snprintf(sentence, sizeof(sentence),
+                 "e.yaml:3:22: control_plane.url: \"%s\" %s; allowed: a URL with http or https, such as "
+                 "https://control.example.com/v1, or \"\" for none\n",
+                 wrong[i].url, wrong[i].why);
+        fixture_bad(text, sentence);
+    }
+    fixture_doubtful(
+        BASE "control_plane: {url: \"http://a.example\", token_file: t}\n",
+        "e.yaml:3:22: warning: control_plane.url: is not https, and a token is sent to it: whoever is in "
+        "between can read it\n");
+    conf_t *conf = fixture_good(BASE "control_plane: {url: \"http://127.0.0.1:1/x\", token_file: t}\n");
+    assert_string_equal(conf->control_plane.token_file, "/srv/t");
+    assert_int_equal(conf->control_plane.timeout, 10000);
+    conf_release(&conf);
+}
+
+static void origins_allowed(void **state)
+{
+    (void)state;
+    conf_t *conf = fixture_good(BASE "origins: {allow: [192.0.2.0/24]}\n");
+    assert_int_equal(conf->origin_count, 1);
+    conf_release(&conf);
+    fixture_doubtful(
+        BASE "origins: {allow: [127.0.0.5]}\n",
+        "e.yaml:3:19: warning: origins.allow: has addresses of 127.0.0.0/8 in it; the edge never connects "
+        "to those for a box\n");
+    fixture_doubtful(
+        BASE "origins: {allow: [\"fe80::/64\"]}\n",
+        "e.yaml:3:19: warning: origins.allow: has addresses of fe80::/10 in it; the edge never connects to "
+        "those for a box\n");
+}
+
 static void expect_dirs(const conf_environment_t *env, const char *more, const char *state_dir,
                         const char *run_dir)
 {
@@ -250,12 +372,22 @@ static void this_process(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(listeners_given_twice), cmocka_unit_test(listeners_without_previews),
-        cmocka_unit_test(public_ports),          cmocka_unit_test(unused_certificates),
-        cmocka_unit_test(everybody_trusted),     cmocka_unit_test(admin_socket_length),
-        cmocka_unit_test(store_map_sizes),       cmocka_unit_test(box_addresses),
-        cmocka_unit_test(box_ids_given_twice),   cmocka_unit_test(default_directories),
-        cmocka_unit_test(default_node),          cmocka_unit_test(this_process),
+        cmocka_unit_test(listeners_given_twice),
+        cmocka_unit_test(listeners_without_previews),
+        cmocka_unit_test(public_ports),
+        cmocka_unit_test(unused_certificates),
+        cmocka_unit_test(everybody_trusted),
+        cmocka_unit_test(admin_socket_length),
+        cmocka_unit_test(store_map_sizes),
+        cmocka_unit_test(box_addresses),
+        cmocka_unit_test(processes),
+        cmocka_unit_test(processes_that_are_wrong),
+        cmocka_unit_test(control_planes),
+        cmocka_unit_test(origins_allowed),
+        cmocka_unit_test(box_ids_given_twice),
+        cmocka_unit_test(default_directories),
+        cmocka_unit_test(default_node),
+        cmocka_unit_test(this_process),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

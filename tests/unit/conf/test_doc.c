@@ -70,6 +70,11 @@ static void default_file_holds_the_defaults(void **state)
     assert_string_equal(conf->state_dir, plain->state_dir);
     assert_string_equal(conf->run_dir, plain->run_dir);
     assert_int_equal(conf->listener_count, 3);
+    assert_memory_equal(&conf->wake, &plain->wake, sizeof(conf->wake));
+    assert_string_equal(conf->docker.label, plain->docker.label);
+    assert_string_equal(conf->docker.socket, "");
+    assert_string_equal(plain->control_plane.url, "");
+    assert_int_equal(plain->origin_count, 5);
     conf_release(&conf);
     conf_release(&plain);
     for (const char *line = text; *line != '\0'; line = strchr(line, '\n') + 1)
@@ -100,11 +105,13 @@ static void default_file_has_good_examples(void **state)
             opened++;
         }
     }
-    assert_int_equal(opened, 8);
+    assert_int_equal(opened, 14);
     conf_t *conf = fixture_good(text);
     assert_string_equal(conf->run_dir, "/run/boxedge");
     assert_int_equal(conf->certificate_count, 1);
     assert_int_equal(conf->box_count, 1);
+    assert_int_equal(conf->process_count, 1);
+    assert_int_equal(conf->origin_count, 1);
     conf_release(&conf);
     free(text);
 }
