@@ -168,6 +168,16 @@ void origin_pool_put(origin_pool_t *pool, conn_t **conn, str_t box, uint64_t gen
     conn_want_read(idle->conn, true);
 }
 
+void origin_pool_drop(origin_pool_t *pool, str_t box, uint64_t keep_generation)
+{
+    for (h2o_linklist_t *at = pool->ages.next, *next; at != &pool->ages; at = next) {
+        next = at->next;
+        idle_t *idle = H2O_STRUCT_FROM_MEMBER(idle_t, age, at);
+        if (idle->generation != keep_generation && str_eq(str_make(idle->box, idle->box_len), box))
+            idle_close(idle);
+    }
+}
+
 size_t origin_pool_idle(const origin_pool_t *pool)
 {
     return pool->count;

@@ -23,6 +23,8 @@ conn_t *origin_pool_take(origin_pool_t *pool, str_t box, uint64_t generation, ui
 /* Puts a connection in, to be closed after `idle_ms` or when the origin closes it or sends anything. */
 void origin_pool_put(origin_pool_t *pool, conn_t **conn, str_t box, uint64_t generation, uint16_t port,
                      uint32_t idle_ms);
+/* Closes a box's connections of every generation but one. */
+void origin_pool_drop(origin_pool_t *pool, str_t box, uint64_t keep_generation);
 size_t origin_pool_idle(const origin_pool_t *pool);
 
 #endif

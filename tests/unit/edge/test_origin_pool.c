@@ -241,6 +241,42 @@ static void test_many_keys(void **state)
         close(peers[i]);
 }
 
+static void test_dropped_but_for_one_generation(void **state)
+{
+    (void)state;
+    enum { COUNT = 5 };
+    static const struct {
+        const char *box;
+        uint64_t generation;
+        uint16_t port;
+        bool stays;
+    } kept[COUNT] = {{"a", 1, 80, false},
+                     {"a", 2, 80, true},
+                     {"aa", 1, 80, true},
+                     {"a", 1, 81, false},
+                     {"a", 3, 80, false}};
+    origin_pool_t *pool = origin_pool_new(loop, 8);
+    int peers[COUNT];
+    for (int i = 0; i < COUNT; i++) {
+        conn_t *conn = origin(&peers[i]);
+        origin_pool_put(pool, &conn, str_from(kept[i].box), kept[i].generation, kept[i].port, 4000);
+    }
+    origin_pool_drop(pool, STR("b"), 2);
+    assert_int_equal(origin_pool_idle(pool), COUNT);
+    origin_pool_drop(pool, STR("a"), 2);
+    assert_int_equal(origin_pool_idle(pool), 2);
+    for (int i = 0; i < COUNT; i++)
+        assert_int_equal(is_closed(peers[i]), !kept[i].stays);
+    origin_pool_drop(pool, STR("a"), 4);
+    assert_int_equal(origin_pool_idle(pool), 1);
+    origin_pool_free(&pool);
+    origin_pool_t *empty = origin_pool_new(loop, 8);
+    origin_pool_drop(empty, STR("a"), 1);
+    origin_pool_free(&empty);
+    for (int i = 0; i < COUNT; i++)
+        close(peers[i]);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -254,6 +290,7 @@ int main(void)
         TEST(test_max_idle),
         TEST(test_max_idle_takes_quiet_ones_only),
         TEST(test_many_keys),
+        TEST(test_dropped_but_for_one_generation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
