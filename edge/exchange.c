@@ -158,6 +158,10 @@ void exchange_request_body(exchange_t *ex, str_t data)
     counter_add(&ex->worker->counters->request_body_bytes_total, data.n);
     if (ex->state == EXCHANGE_DONE)
         return;
+    if (ex->state == EXCHANGE_TUNNEL)
+        tunnel_takes(ex, data);
+    else if (ex->state == EXCHANGE_RESPONSE)
+        use_carried(ex, data.n, true);
     if (ex->origin_ops != NULL)
         ex->origin_ops->send_body(ex, data);
     else if (ex->state == EXCHANGE_STEPS)
@@ -238,6 +242,7 @@ void exchange_response_head(exchange_t *ex)
     } else {
         set_state(ex, EXCHANGE_RESPONSE);
     }
+    use_responds(ex);
     ex->client_ops->send_head(ex);
     if (!ex->response.tunnel)
         return;
@@ -257,6 +262,8 @@ void exchange_response_body(exchange_t *ex, str_t data)
     ex->response_bytes += data.n;
     if (ex->state == EXCHANGE_TUNNEL && !tunnel_pass(ex, &data))
         return; /* the tunnel was closed within these bytes */
+    if (ex->use.quiet && ex->state == EXCHANGE_RESPONSE)
+        use_carried(ex, data.n, false);
     ex->client_ops->send_body(ex, data);
 }
 
@@ -359,6 +366,7 @@ void exchange_end(exchange_t **exp, exchange_end_t how)
     loop_timer_stop(&ex->timer);
     wake_exchange_end(ex);
     tunnel_close(ex);
+    use_end(ex);
     count(ex, how);
     if (ex->worker->log != NULL && ex->times.start_us != 0)
         access_log_exchange(ex->worker->log, ex, how);

@@ -28,6 +28,7 @@
 #include "loop.h"
 #include "store.h"
 #include "str.h"
+#include "uses.h"
 #include "wake_waiter.h"
 
 /* Bytes of a body held in one direction of one exchange, at most. */
@@ -35,8 +36,6 @@
 /* request_t.content_length and response_t.content_length where there is none. */
 #define LENGTH_UNKNOWN UINT64_MAX
 
-typedef struct exchange exchange_t;
-typedef struct worker worker_t;
 typedef struct client client_t;
 
 typedef enum http_version { HTTP_1_0 = 10, HTTP_1_1 = 11, HTTP_2 = 20 } http_version_t;
@@ -101,6 +100,11 @@ typedef struct origin_ops {
     void (*resume_response)(exchange_t *ex);
     /* The exchange ends or gives up this origin: let go of everything; nothing is called back after it. */
     void (*cancel)(exchange_t *ex);
+    /*
+     * The box is elsewhere `now`. Where no byte of the request was sent, ex->box becomes that and the origin
+     * begins again there; true, also where it failed at once. NULL: it never does.
+     */
+    bool (*again)(exchange_t *ex, const store_box_t *now, uint64_t epoch);
 } origin_ops_t;
 
 typedef enum exchange_end {
@@ -163,6 +167,7 @@ struct exchange {
 
     store_preview_t preview; /* by the route step */
     store_box_t box;
+    uint64_t box_epoch;   /* of the store, when `box` was read or before */
     bool routed;          /* preview and box are set */
     buffer_t held;        /* request body taken and not yet passed on, or kept to be sent again */
     str_t reply_rest;     /* of the body of a local answer: what the client had no room for yet */
@@ -171,6 +176,7 @@ struct exchange {
     loop_timer_t timer;   /* of the step or the origin */
     str_t session_cookie; /* Set-Cookie of the edge's own, for the response's head; empty: none */
     void *tunnel;         /* frame tracker while a tunnel is open */
+    use_t use;            /* of its box, once the request goes there */
 
     wake_waiter_t waiter;   /* of the wake step */
     uint64_t wake_began_ms; /* loop_now when it began to wait; 0: did not */

@@ -87,7 +87,7 @@ void http1_client_finish(http1_client_t *client, size_t left)
     worker_t *worker = ex->worker;
     bool reusable = client->head.keep_alive && client->framing != BODY_UNTIL_CLOSE && left == 0 &&
                     ex->request_complete && !client->write_broken && http1_writer_empty(&client->writer) &&
-                    pool_idle_ms(client) != 0;
+                    pool_idle_ms(client) != 0 && use_is_current(ex);
     conn_t *conn = client->conn;
     client->conn = NULL;
     loop_timer_stop(&ex->timer);
@@ -122,6 +122,8 @@ static void connect_timeout(loop_timer_t *timer)
 {
     exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, timer, timer);
     counter_add(&ex->worker->counters->origin_connect_failures_total, 1);
+    if (!use_still_there(ex))
+        return;
     http1_client_fail(ex->origin, 504, "connect_timeout", "The box did not accept a connection in time.");
 }
 
@@ -276,6 +278,8 @@ static void connected(http1_client_t *client)
     int error = conn_connect_error(client->conn);
     conn_want_write(client->conn, false);
     loop_timer_stop(&client->ex->timer);
+    if (!use_still_there(client->ex))
+        return;
     if (error != 0) {
         connect_failed(client, error);
         return;
@@ -367,6 +371,20 @@ void http1_client_start(exchange_t *ex)
     attempt(client, false);
 }
 
+static bool op_again(exchange_t *ex, const store_box_t *now, uint64_t epoch)
+{
+    http1_client_t *client = ex->origin;
+    if (client->state != ATTEMPT_CONNECTING)
+        return false;
+    drop(client);
+    ex->box = *now;
+    ex->box_epoch = epoch;
+    ex->sent_again = true;
+    name_origin(ex);
+    attempt(client, true);
+    return true;
+}
+
 static void on_writable(void *owner)
 {
     http1_client_t *client = owner;
@@ -388,6 +406,7 @@ static const origin_ops_t ops = {
     .sent = op_sent,
     .resume_response = http1_client_resume,
     .cancel = op_cancel,
+    .again = op_again,
 };
 
 static const conn_handlers_t handlers = {

@@ -13,11 +13,10 @@
 
 /* An answer, valid as long as the epoch stays what it was before the store was read. */
 typedef struct cache_entry {
-    uint64_t epoch;
     uint8_t key_len; /* 0: nothing here */
     char key[ROUTES_CACHE_KEY_MAX];
     routes_result_t result;
-    route_t route; /* of ROUTES_FOUND */
+    route_t route; /* of ROUTES_FOUND; its epoch is always set */
 } cache_entry_t;
 
 struct routes {
@@ -103,18 +102,19 @@ static routes_result_t find(routes_t *routes, str_t authority, const route_t **r
     uint64_t epoch = atomic_load_explicit(routes->epoch, memory_order_acquire);
     if (authority.n == 0 || authority.n > ROUTES_CACHE_KEY_MAX) {
         *route = &routes->uncached;
+        routes->uncached.epoch = epoch;
         return look_up(routes, authority, &routes->uncached);
     }
     cache_entry_t *entry = &routes->cache[authority_hash(authority) % ROUTES_CACHE_ENTRIES];
     *route = &entry->route;
-    if (entry->key_len == authority.n && entry->epoch == epoch &&
+    if (entry->key_len == authority.n && entry->route.epoch == epoch &&
         memcmp(entry->key, authority.p, authority.n) == 0)
         return entry->result;
     entry->key_len = 0;
     routes_result_t result = look_up(routes, authority, &entry->route);
     if (result == ROUTES_FAILED)
         return result;
-    entry->epoch = epoch;
+    entry->route.epoch = epoch;
     entry->result = result;
     memcpy(entry->key, authority.p, authority.n);
     entry->key_len = (uint8_t)authority.n;

@@ -24,6 +24,7 @@ typedef enum routes_result {
 typedef struct route {
     store_preview_t preview;
     store_box_t box;
+    uint64_t epoch; /* when they were read, or before */
 } route_t;
 
 /* `store` outlives it; `domain` is the preview domain; `epoch` is the shared counter of changes. */

@@ -95,6 +95,7 @@ bool exchange_still_allowed(exchange_t *ex)
         if (ex->state == EXCHANGE_STEPS) { /* where it goes is not decided yet */
             ex->preview = route->preview;
             ex->box = route->box;
+            ex->box_epoch = route->epoch;
         }
         return true;
     }
@@ -114,6 +115,7 @@ step_result_t step_route(exchange_t *ex)
         return STEP_DONE;
     ex->preview = route->preview;
     ex->box = route->box;
+    ex->box_epoch = route->epoch;
     ex->routed = true;
     return STEP_NEXT;
 }
@@ -137,6 +139,7 @@ step_result_t step_limit(exchange_t *ex)
 step_result_t step_origin(exchange_t *ex)
 {
     exchange_to_origin(ex);
+    use_begin(ex);
     http1_client_start(ex);
     return STEP_DONE;
 }

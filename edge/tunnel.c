@@ -16,7 +16,8 @@ typedef struct tunnel {
     h2o_linklist_t link; /* in worker_t.tunnels */
     exchange_t *ex;
     websocket_frames_t from_box;
-    bool closing; /* to be closed at the end of the box's frame */
+    websocket_frames_t from_client; /* followed where the box has uses (uses.h) */
+    bool closing;                   /* to be closed at the end of the box's frame */
 } tunnel_t;
 
 void tunnel_open(exchange_t *ex)
@@ -57,11 +58,32 @@ static void say_restart(exchange_t *ex)
     say_goodbye(ex, CLOSE_SERVICE_RESTART, STR("the edge restarts"));
 }
 
+/* Feeds the tracker. What is of data frames counts as use of the box; pings and closes do not. */
+static void feed(exchange_t *ex, websocket_frames_t *frames, str_t data, bool from_client)
+{
+    if (ex->use.box == NULL) {
+        websocket_frames_feed(frames, data);
+        return;
+    }
+    websocket_frames_t before = *frames;
+    websocket_frames_feed(frames, data);
+    /* A header counts once it is complete: only then it is known whose it is. */
+    uint64_t resolved = before.header_len + data.n - frames->header_len;
+    if (resolved > frames->control_bytes - before.control_bytes)
+        use_carried(ex, (size_t)(frames->payload_bytes - before.payload_bytes), from_client);
+}
+
+void tunnel_takes(exchange_t *ex, str_t data)
+{
+    if (ex->use.box != NULL)
+        feed(ex, &((tunnel_t *)ex->tunnel)->from_client, data, true);
+}
+
 bool tunnel_pass(exchange_t *ex, str_t *data)
 {
     tunnel_t *tunnel = ex->tunnel;
     if (!tunnel->closing) {
-        websocket_frames_feed(&tunnel->from_box, *data);
+        feed(ex, &tunnel->from_box, *data, false);
         return true;
     }
     for (size_t used = 0; used < data->n;) {
@@ -101,15 +123,14 @@ void exchange_drain(exchange_t *ex)
     loop_timer_start(ex->worker->loop, &ex->timer, period / 4 + period * step / 13, drain_expired);
 }
 
-/* Ends a tunnel at once: with a Close frame where one may stand, else by cutting it. */
-static void withdraw(exchange_t *ex, const char *code)
+void tunnel_end(exchange_t *ex, const char *code, uint16_t close_code, str_t reason)
 {
     tunnel_t *tunnel = ex->tunnel;
     if (ex->state != EXCHANGE_TUNNEL || ex->response_complete)
         return;
     ex->local_code = code;
     if (websocket_frames_between(&tunnel->from_box))
-        say_goodbye(ex, CLOSE_POLICY, STR("access was withdrawn"));
+        say_goodbye(ex, close_code, reason);
     else
         exchange_cut(ex);
 }
@@ -124,7 +145,7 @@ void tunnels_close(worker_t *worker, bool (*doomed)(const exchange_t *ex, const 
         next = at->next; /* an exchange ends at the end of the turn only, so the next one stays */
         exchange_t *ex = H2O_STRUCT_FROM_MEMBER(tunnel_t, link, at)->ex;
         if (doomed(ex, arg))
-            withdraw(ex, code);
+            tunnel_end(ex, code, CLOSE_POLICY, STR("access was withdrawn"));
     }
 }
 

@@ -16,6 +16,11 @@ void tunnel_close(exchange_t *ex);
  * `data` at the end of the frame, sends it and a Close frame, and returns false: the exchange is done.
  */
 MUST_USE bool tunnel_pass(exchange_t *ex, str_t *data);
+/* Bytes of the client are about to go to the box. */
+void tunnel_takes(exchange_t *ex, str_t data);
+/* Ends a tunnel at once: with a Close frame (RFC 6455 section 7.4) where one may stand, else by cutting it.
+ * `code` is the stable word in its access line. */
+void tunnel_end(exchange_t *ex, const char *code, uint16_t close_code, str_t reason);
 
 /*
  * Ends the open tunnels of a worker for which `doomed` says so: with Close code 1008 between two frames, else

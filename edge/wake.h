@@ -38,6 +38,8 @@ uint64_t wake_elapsed_ms(const wake_waiter_t *waiter);
 
 /* The step: passes where the box runs and its port listens; else waits, or refuses. */
 step_result_t step_wake(exchange_t *ex);
+/* Whether the exchange's port of `box` may be connected to as things are. */
+bool wake_is_needless(const exchange_t *ex, const store_box_t *box);
 /* The box answered one that had waited: the next may go to it. */
 void wake_exchange_answered(exchange_t *ex);
 /* The exchange ends: it waits for nothing any more. */

@@ -11,9 +11,8 @@
 #define RETRY_AFTER_S 5
 
 /* The box runs, and its port was seen to listen or has had its time to begin. */
-static bool is_ready(const exchange_t *ex)
+static bool is_ready(const exchange_t *ex, const store_box_t *box)
 {
-    const store_box_t *box = &ex->box;
     if (box->state != BOX_RUNNING)
         return false;
     if (box->settles_at_ms == 0 || loop_wall_us(ex->worker->loop) / 1000 >= box->settles_at_ms)
@@ -24,13 +23,17 @@ static bool is_ready(const exchange_t *ex)
     return false;
 }
 
-static bool is_exposed(const exchange_t *ex)
+static bool is_exposed(const exchange_t *ex, const store_box_t *box)
 {
-    const store_box_t *box = &ex->box;
     for (size_t i = 0; i < box->port_count; i++)
         if (box->ports[i] == ex->preview.port)
             return true;
     return box->port_count == 0;
+}
+
+bool wake_is_needless(const exchange_t *ex, const store_box_t *box)
+{
+    return is_ready(ex, box) && is_exposed(ex, box);
 }
 
 static void reply_not_exposed(exchange_t *ex)
@@ -98,11 +101,11 @@ step_result_t step_wake(exchange_t *ex)
     worker_t *worker = ex->worker;
     if (ex->box.provider == PROVIDER_STATIC && ex->box.state == BOX_RUNNING)
         return STEP_NEXT;
-    if (ex->box.state != BOX_UNKNOWN && !is_exposed(ex)) {
+    if (ex->box.state != BOX_UNKNOWN && !is_exposed(ex, &ex->box)) {
         reply_not_exposed(ex);
         return STEP_DONE;
     }
-    if (is_ready(ex)) {
+    if (is_ready(ex, &ex->box)) {
         loop_timer_stop(&ex->timer);
         return STEP_NEXT;
     }

@@ -230,6 +230,8 @@ static void on_controller_message(void *owner, ipc_message_t *message)
     worker_process_t *process = owner;
     if (message->type == PROCESS_TUNNELS)
         end_tunnels(&process->worker, str_make(message->bytes, message->len), message->value);
+    else if (message->type == PROCESS_BOXES)
+        uses_boxes_changed(process->worker.uses);
     else
         wakes_message(process->worker.wakes, message);
 }
@@ -238,6 +240,7 @@ static void on_controller_closed(void *owner)
 {
     worker_process_t *process = owner;
     wakes_set_channel(process->worker.wakes, NULL);
+    uses_set_channel(process->worker.uses, NULL);
     channel_free(&process->controller); /* running boxes are served without it, until PROCESS_PEER */
 }
 
@@ -248,6 +251,7 @@ static void open_controller(worker_process_t *process, int fd)
     if (fd >= 0)
         process->controller = channel_new(process->worker.loop, fd, &handlers, process);
     wakes_set_channel(process->worker.wakes, process->controller);
+    uses_set_channel(process->worker.uses, process->controller);
 }
 
 static void on_conf(worker_process_t *process, ipc_message_t *message)
@@ -338,6 +342,7 @@ static bool start(worker_process_t *process, const worker_args_t *args)
     }
     worker->origins = origin_pool_new(worker->loop, POOL_CONNECTIONS);
     worker->wakes = wakes_new(worker);
+    worker->uses = uses_new(worker, process->store);
     worker->random = random_source_new();
     worker->log = args->access_log_fd >= 0 ? access_log_new(args->access_log_fd, worker->counters) : NULL;
     process->supervisor = channel_new(worker->loop, args->supervisor_fd, &handlers, process);
@@ -358,6 +363,7 @@ static void serve(worker_process_t *process)
         refresh_tickets(process);
         if (blocks_changed(worker->blocks))
             tunnels_close_blocked(worker);
+        uses_turn(worker->uses, loop_now(worker->loop));
         if (worker->draining && h2o_linklist_is_empty(&worker->clients))
             end(process, 0);
     }
@@ -374,6 +380,7 @@ static void finish(worker_process_t *process)
     if (worker->origins != NULL)
         origin_pool_free(&worker->origins);
     wakes_free(&worker->wakes);
+    uses_free(&worker->uses);
     access_log_free(&worker->log);
     channel_free(&process->controller);
     channel_free(&process->supervisor);

@@ -17,6 +17,7 @@
 #include "routes.h"
 #include "shm.h"
 #include "tls.h"
+#include "uses.h"
 #include "wake_waiter.h"
 
 struct worker {
@@ -29,6 +30,7 @@ struct worker {
     blocks_t *blocks; /* what the operator has blocked */
     origin_pool_t *origins;
     wakes_t *wakes;    /* requests that wait for boxes; NULL where there are none to wake (tests) */
+    uses_t *uses;      /* which boxes exchanges use; NULL where there are none (the demo app, tests) */
     access_log_t *log; /* NULL where no lines are written */
     random_source_t *random;
     http_date_t date;

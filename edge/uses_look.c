@@ -1,0 +1,149 @@
+/*
+ * What becomes of exchanges whose box was paused, moved or removed while they were under way (DESIGN 9.9).
+ *
+ * Nobody without a response head is kept waiting: a box that was paused may never answer. Who has one keeps
+ * its connection, since a box that was frozen goes on where it was, unless the box has left its address.
+ */
+#include "uses_impl.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+
+#include "steps.h"
+#include "tunnel.h"
+#include "wake.h"
+
+/* How often the store is looked at where nobody says that boxes changed. */
+#define LOOK_MS 250
+/* Where somebody does: so many boxes are looked at in a ms, at most. */
+#define LOOKS_A_MS 64
+/* A client's bytes that came so short before its box was seen to be paused may not have been taken. */
+#define UNTAKEN_MS 500
+
+/* Service Restart and Going Away (RFC 6455 section 7.4). */
+#define CLOSE_GOING_AWAY      1001
+#define CLOSE_SERVICE_RESTART 1012
+
+static bool same_address(const store_box_t *a, const store_box_t *b)
+{
+    return a->fixed_port == b->fixed_port && memcmp(&a->address, &b->address, sizeof(a->address)) == 0;
+}
+
+/* The box as the store has it now. False where the store cannot be read. */
+static bool read_box(uses_t *uses, str_t id, store_box_t *out)
+{
+    store_result_t result = store_get_box(uses->store, id, out);
+    if (result == STORE_NOT_FOUND)
+        *out = (store_box_t){.state = BOX_GONE};
+    return result == STORE_OK || result == STORE_NOT_FOUND;
+}
+
+/* Nothing was sent for the exchange yet: it begins again towards the box as it is `now`, once. */
+static bool begin_again(exchange_t *ex, const store_box_t *now, uint64_t epoch)
+{
+    if (ex->sent_again || ex->origin_ops == NULL || ex->origin_ops->again == NULL ||
+        !wake_is_needless(ex, now))
+        return false;
+    return ex->origin_ops->again(ex, now, epoch);
+}
+
+static void answer(exchange_t *ex, const store_box_t *now)
+{
+    if (now->state == BOX_GONE)
+        exchange_reply_error(ex, 502, "box_gone", "The box was removed while this request was open.", 0);
+    else
+        exchange_reply_error(ex, 502, "box_paused",
+                             "The box was paused or moved while this request was open; the next request "
+                             "wakes it.",
+                             0);
+}
+
+/* The box of an exchange is not what it was. */
+static void box_changed(exchange_t *ex, const store_box_t *now, uint64_t epoch)
+{
+    bool gone = now->state == BOX_GONE;
+    switch (ex->state) {
+    case EXCHANGE_ORIGIN:
+        if (!begin_again(ex, now, epoch))
+            answer(ex, now);
+        break;
+    case EXCHANGE_RESPONSE:
+        if (ex->origin_ops != NULL && (gone || !same_address(&ex->box, now)))
+            answer(ex, now);
+        break;
+    case EXCHANGE_TUNNEL:
+        if (gone)
+            tunnel_end(ex, "box_gone", CLOSE_GOING_AWAY, STR("the box was removed"));
+        else if (!same_address(&ex->box, now))
+            tunnel_end(ex, "box_paused", CLOSE_SERVICE_RESTART, STR("the box was stopped or moved"));
+        break;
+    default:
+        break; /* it is over */
+    }
+}
+
+static void look_at(uses_t *uses, box_use_t *box, uint64_t epoch)
+{
+    store_box_t now;
+    if (!read_box(uses, str_from(box->id), &now)) {
+        uses->changed = true; /* looked at again soon */
+        return;
+    }
+    if (now.generation == box->generation && now.state == box->state)
+        return;
+    bool sleeps = now.state != BOX_RUNNING && box->state == BOX_RUNNING;
+    box->state = now.state;
+    box->generation = now.generation;
+    origin_pool_drop(uses->worker->origins, str_from(box->id), now.generation);
+    for (h2o_linklist_t *at = box->uses.next, *next; at != &box->uses; at = next) {
+        next = at->next; /* an exchange ends in a turn of the loop only, so the next one stays */
+        exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, use.link, at);
+        if (now.state != BOX_RUNNING || now.generation != ex->box.generation)
+            box_changed(ex, &now, epoch);
+    }
+    if (sleeps && box->client_ms != 0 && uses->now_ms - box->client_ms < UNTAKEN_MS)
+        uses_want_wake(uses, box);
+}
+
+void uses_look(uses_t *uses)
+{
+    uint64_t wait = uses->changed ? uses->count / LOOKS_A_MS : LOOK_MS;
+    if (uses->now_ms - uses->looked_ms < (wait < LOOK_MS ? wait : LOOK_MS))
+        return;
+    /* Read before the store is, so that a change that is made meanwhile is looked at again. */
+    uint64_t epoch = atomic_load_explicit(shm_epoch(uses->worker->shm), memory_order_acquire);
+    uses->looked_ms = uses->now_ms;
+    if (epoch == uses->epoch && !uses->changed)
+        return;
+    uses->epoch = epoch;
+    uses->changed = false;
+    for (h2o_linklist_t *at = uses->used.next, *next; at != &uses->used; at = next) {
+        next = at->next;
+        look_at(uses, H2O_STRUCT_FROM_MEMBER(box_use_t, link, at), epoch);
+    }
+    for (h2o_linklist_t *at = uses->resting.next, *next; at != &uses->resting; at = next) {
+        next = at->next;
+        look_at(uses, H2O_STRUCT_FROM_MEMBER(box_use_t, link, at), epoch);
+    }
+}
+
+bool use_still_there(exchange_t *ex)
+{
+    uses_t *uses = ex->worker->uses;
+    store_box_t now;
+    if (ex->use.box == NULL)
+        return true;
+    uint64_t epoch = atomic_load_explicit(shm_epoch(ex->worker->shm), memory_order_acquire);
+    if (epoch == ex->box_epoch)
+        return true;
+    if (!read_box(uses, str_from(ex->box.id), &now)) {
+        exchange_reply_error(ex, 503, "store_unavailable", "The edge cannot read its store right now.", 5);
+        return false;
+    }
+    if (now.state == BOX_RUNNING && now.generation == ex->box.generation) {
+        ex->box_epoch = epoch;
+        return true;
+    }
+    box_changed(ex, &now, epoch);
+    return false;
+}

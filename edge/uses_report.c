@@ -1,0 +1,151 @@
+/*
+ * What a worker tells the controller of the boxes that its exchanges use: that they are active, that they are
+ * silent, that they are to be woken.
+ */
+#include "uses_impl.h"
+
+#include <assert.h>
+
+#include "process.h"
+
+/* A box that has got a whole request and gives no byte for so long is looked at. */
+#define SILENCE_MS 5000
+/* How often the controller is asked to look at one box, or to wake it, at most. */
+#define LOOK_AGAIN_MS 5000
+#define WAKE_AGAIN_MS 1000
+/* How much longer than its pooled connections a box without exchanges is remembered. */
+#define REST_MS 1000
+
+static bool tell(uses_t *uses, uint32_t type, str_t bytes)
+{
+    return uses->channel != NULL && channel_send(uses->channel, type, 0, bytes, NULL, 0);
+}
+
+/* ---- active ---- */
+
+/* Ids that go out in one message. */
+typedef struct report {
+    uses_t *uses;
+    bool lost;
+    size_t n;
+    char bytes[IPC_BYTES_MAX];
+} report_t;
+
+static void send_report(report_t *report)
+{
+    if (report->n != 0 && !tell(report->uses, PROCESS_ACTIVE, str_make(report->bytes, report->n)))
+        report->lost = true;
+    report->n = 0;
+}
+
+static void put(report_t *report, box_use_t *box)
+{
+    str_t id = str_from(box->id);
+    if (id.n + 1 > sizeof(report->bytes) - report->n)
+        send_report(report);
+    memcpy(report->bytes + report->n, id.p, id.n);
+    report->bytes[report->n + id.n] = '\n';
+    report->n += id.n + 1;
+    box->touched = false;
+    box->told_ms = report->uses->now_ms;
+    if (h2o_linklist_is_linked(&box->urgent))
+        h2o_linklist_unlink(&box->urgent);
+}
+
+void uses_report_urgent(uses_t *uses)
+{
+    report_t report;
+    report.uses = uses;
+    report.lost = false;
+    report.n = 0;
+    while (!h2o_linklist_is_empty(&uses->urgent))
+        put(&report, H2O_STRUCT_FROM_MEMBER(box_use_t, urgent, uses->urgent.next));
+    send_report(&report);
+    uses->lost |= report.lost;
+}
+
+/* ---- silent, and to be woken ---- */
+
+/* The whole request went out, and nothing has come back for long. */
+static bool is_silent(uses_t *uses, exchange_t *ex)
+{
+    use_t *use = &ex->use;
+    if (ex->state != EXCHANGE_ORIGIN || !ex->request_complete) {
+        use->waits_ms = 0;
+        return false;
+    }
+    if (use->waits_ms == 0)
+        use->waits_ms = uses->now_ms;
+    return !use->looked && uses->now_ms - use->waits_ms >= SILENCE_MS;
+}
+
+/* True where the controller was told in this turn. */
+static bool ask_look(uses_t *uses, box_use_t *box)
+{
+    bool lately = box->looked_ms != 0 && uses->now_ms - box->looked_ms < LOOK_AGAIN_MS;
+    if (!lately && tell(uses, PROCESS_LOOK, str_from(box->id)))
+        box->looked_ms = uses->now_ms;
+    return box->looked_ms == uses->now_ms;
+}
+
+static void ask_wake(uses_t *uses, box_use_t *box)
+{
+    char label[BOX_ID_MAX + 8];
+    if (box->wake_asked_ms != 0 && uses->now_ms - box->wake_asked_ms < WAKE_AGAIN_MS)
+        return;
+    int n = snprintf(label, sizeof(label), "%s-%u", box->id, box->wake_port);
+    assert(n > 0 && (size_t)n < sizeof(label));
+    if (tell(uses, PROCESS_WAKE, str_make(label, (size_t)n)))
+        box->wake_asked_ms = uses->now_ms;
+}
+
+void uses_want_wake(uses_t *uses, box_use_t *box)
+{
+    if (box->state == BOX_GONE)
+        return;
+    box->wake_until_ms = uses->now_ms + uses->worker->conf->wake.timeout;
+    ask_wake(uses, box);
+}
+
+/* ---- each second ---- */
+
+/* Whether an exchange holds the box; looks at the silence of each. */
+static bool scan(uses_t *uses, box_use_t *box)
+{
+    uint32_t idle_open = uses->worker->conf->wake.idle_open;
+    bool holds = false;
+    for (h2o_linklist_t *at = box->uses.next; at != &box->uses; at = at->next) {
+        use_t *use = H2O_STRUCT_FROM_MEMBER(use_t, link, at);
+        holds |= !use->quiet || quiet_holds(&use->clock, idle_open, uses->now_ms);
+        if (!use->quiet && is_silent(uses, H2O_STRUCT_FROM_MEMBER(exchange_t, use, use)))
+            use->looked = ask_look(uses, box);
+    }
+    if (box->state != BOX_RUNNING && uses->now_ms < box->wake_until_ms)
+        ask_wake(uses, box);
+    return holds;
+}
+
+void uses_report(uses_t *uses)
+{
+    report_t report;
+    report.uses = uses;
+    report.lost = false;
+    report.n = 0;
+    bool all = uses->lost;
+    for (h2o_linklist_t *at = uses->used.next; at != &uses->used; at = at->next) {
+        box_use_t *box = H2O_STRUCT_FROM_MEMBER(box_use_t, link, at);
+        if (scan(uses, box) || box->touched || all)
+            put(&report, box);
+    }
+    uint64_t rest = uses->worker->conf->timeouts.pool_idle + REST_MS;
+    for (h2o_linklist_t *at = uses->resting.next, *next; at != &uses->resting; at = next) {
+        next = at->next;
+        box_use_t *box = H2O_STRUCT_FROM_MEMBER(box_use_t, link, at);
+        if (box->touched || all)
+            put(&report, box);
+        if (uses->now_ms - box->rested_ms > rest)
+            uses_forget(uses, &box);
+    }
+    send_report(&report);
+    uses->lost = report.lost;
+}
