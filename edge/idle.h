@@ -1,6 +1,6 @@
 /*
- * The controller's clock of what is idle: boxes that no worker reports as active for their idle_ms are paused
- * (DESIGN 9.9).
+ * The controller's clock of what is idle: boxes of `process` and `docker` that no worker reports as active
+ * for their idle_ms are paused (DESIGN 9.9); the providers that pause on their own hear what is active.
  */
 #ifndef BOXEDGE_IDLE_H
 #define BOXEDGE_IDLE_H
@@ -9,9 +9,11 @@
 
 typedef struct idle idle_t;
 
+/* Listens to `boxes`, which outlives it and is not to change any more once it is freed. Every box that runs
+ * counts as active now. */
 idle_t *idle_new(loop_t *loop, boxes_t *boxes);
 void idle_free(idle_t **idle);
-/* PROCESS_ACTIVE of a worker: hands it on to boxes_active too, at most once a second for each box. */
+/* PROCESS_ACTIVE of a worker. boxes_active hears of each box at most once a second. */
 void idle_active(idle_t *idle, str_t ids);
 
 #endif

@@ -1,0 +1,135 @@
+#include "idle.h"
+
+#include <assert.h>
+#include <search.h>
+#include <stdlib.h>
+
+#include "idle_clock.h"
+
+#define TICK_MS 1000
+
+struct idle {
+    loop_t *loop;
+    boxes_t *boxes;
+    idle_clock_t *clock;
+    loop_timer_t timer;
+    /* Boxes that were active since the last tick, each once. */
+    void *active; /* tsearch: their ids */
+    size_t active_count;
+    size_t active_bytes; /* of their ids with '\n' */
+};
+
+/* ---- what was active ---- */
+
+static int compare(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+static void note(idle_t *idle, const char *id)
+{
+    if (idle->active_count == BOXES_MAX || tfind(id, &idle->active, compare) != NULL)
+        return;
+    char *copy = strdup(id);
+    if (copy == NULL || tsearch(copy, &idle->active, compare) == NULL)
+        abort();
+    idle->active_count++;
+    idle->active_bytes += strlen(id) + 1;
+}
+
+void idle_active(idle_t *idle, str_t ids)
+{
+    uint64_t now = loop_now(idle->loop);
+    while (ids.n != 0) {
+        const char *end = memchr(ids.p, '\n', ids.n);
+        size_t n = end != NULL ? (size_t)(end - ids.p) : ids.n;
+        const store_box_t *box = boxes_find(idle->boxes, str_make(ids.p, n));
+        if (box != NULL) { /* a worker may know what is gone since */
+            idle_clock_active(idle->clock, str_from(box->id), now);
+            note(idle, box->id);
+        }
+        ids = str_from_offset(ids, end != NULL ? n + 1 : n);
+    }
+}
+
+static void append(const void *node, VISIT visit, void *closure)
+{
+    char **at = closure;
+    const char *id = *(const char *const *)node;
+    if (visit != postorder && visit != leaf)
+        return;
+    *at = stpcpy(*at, id);
+    *(*at)++ = '\n';
+}
+
+static void hand_on(idle_t *idle)
+{
+    if (idle->active_count == 0)
+        return;
+    char *text = malloc(idle->active_bytes + 1), *at = text;
+    assert(text != NULL);
+    twalk_r(idle->active, append, &at);
+    assert((size_t)(at - text) == idle->active_bytes);
+    tdestroy(idle->active, free);
+    idle->active = NULL;
+    size_t n = idle->active_bytes;
+    idle->active_count = idle->active_bytes = 0;
+    boxes_active(idle->boxes, str_make(text, n));
+    free(text);
+}
+
+/* ---- what is idle ---- */
+
+static void pause_box(void *owner, str_t id)
+{
+    idle_t *idle = owner;
+    boxes_pause(idle->boxes, id);
+}
+
+static void on_tick(loop_timer_t *timer)
+{
+    idle_t *idle = H2O_STRUCT_FROM_MEMBER(idle_t, timer, timer);
+    loop_timer_start(idle->loop, timer, TICK_MS, on_tick);
+    hand_on(idle);
+    idle_clock_tick(idle->clock, loop_now(idle->loop), pause_box, idle);
+}
+
+static bool take_box(const store_box_t *box, void *owner)
+{
+    idle_t *idle = owner;
+    bool ours = box->provider == PROVIDER_PROCESS || box->provider == PROVIDER_DOCKER;
+    if (ours && box->state == BOX_RUNNING && box->idle_ms != 0 && !box->keep_alive)
+        idle_clock_runs(idle->clock, str_from(box->id), box->generation, box->idle_ms, loop_now(idle->loop));
+    else
+        idle_clock_stops(idle->clock, str_from(box->id));
+    return true;
+}
+
+static void on_changed(void *owner, const store_box_t *box, const store_box_t *old)
+{
+    (void)old;
+    (void)take_box(box, owner);
+}
+
+idle_t *idle_new(loop_t *loop, boxes_t *boxes)
+{
+    static const boxes_handlers_t handlers = {.changed = on_changed};
+    idle_t *idle = calloc(1, sizeof(*idle));
+    assert(idle != NULL);
+    *idle = (idle_t){.loop = loop, .boxes = boxes, .clock = idle_clock_new()};
+    boxes_each(boxes, take_box, idle);
+    boxes_listen(boxes, &handlers, idle);
+    loop_timer_start(loop, &idle->timer, TICK_MS, on_tick);
+    return idle;
+}
+
+void idle_free(idle_t **idle)
+{
+    if (*idle == NULL)
+        return;
+    loop_timer_stop(&(*idle)->timer);
+    tdestroy((*idle)->active, free);
+    idle_clock_free(&(*idle)->clock);
+    free(*idle);
+    *idle = NULL;
+}
