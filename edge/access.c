@@ -278,7 +278,7 @@ static step_result_t answer_cross_site(exchange_t *ex)
 /* ---- the step
  * ---------------------------------------------------------------------------------------------------- */
 
-static browser_request_t browser_view(const exchange_t *ex)
+browser_request_t access_browser_request(const exchange_t *ex)
 {
     const fields_t *fields = &ex->request.fields;
     return (browser_request_t){
@@ -385,7 +385,7 @@ static step_result_t open_by_secret(exchange_t *ex, const shown_t *shown, bool n
 
 static step_result_t open_private(exchange_t *ex)
 {
-    browser_request_t browser = browser_view(ex);
+    browser_request_t browser = access_browser_request(ex);
     bool navigation = browser_is_navigation(&browser);
     shown_t shown = {0};
     take_query_token(ex, &shown, navigation);

@@ -4,6 +4,7 @@
 #ifndef BOXEDGE_ACCESS_H
 #define BOXEDGE_ACCESS_H
 
+#include "browser.h"
 #include "exchange.h"
 #include "lockout.h"
 #include "session.h"
@@ -38,6 +39,8 @@ access_check_t access_check_basic(exchange_t *ex, str_t user_password, unsigned 
 /* The Set-Cookie value of a new session for the exchange's preview, in its arena; empty where none can be
  * made. */
 str_t access_session_cookie(exchange_t *ex);
+/* What the request says of the browser that asks. */
+browser_request_t access_browser_request(const exchange_t *ex);
 /* "https://<authority>": the preview's own origin, as browsers write it. */
 str_t access_own_origin(exchange_t *ex);
 

@@ -6,24 +6,12 @@
 
 #include <jansson.h>
 
-#include "browser.h"
+#include "access.h"
 #include "client.h"
 #include "exchange.h"
 #include "pages.h"
 #include "steps.h"
 #include "worker.h"
-
-static bool is_navigation(const request_t *request)
-{
-    browser_request_t browser = {
-        .method = request->method,
-        .sec_fetch_mode = fields_value(&request->fields, FIELD_SEC_FETCH_MODE),
-        .accept = fields_value(&request->fields, FIELD_ACCEPT),
-        .x_requested_with = fields_value(&request->fields, FIELD_X_REQUESTED_WITH),
-        .upgrade = request->websocket,
-    };
-    return browser_is_navigation(&browser);
-}
 
 void exchange_reply_more(exchange_t *ex)
 {
@@ -96,7 +84,8 @@ void exchange_reply_error_with(exchange_t *ex, int status, const char *code, con
     add_error_fields(ex, &fields);
     for (uint32_t i = 0; i < extra->count; i++)
         fields_add(&ex->arena, &fields, extra->at[i].id, extra->at[i].name, extra->at[i].value);
-    if (is_navigation(&ex->request)) {
+    browser_request_t browser = access_browser_request(ex);
+    if (browser_is_navigation(&browser)) {
         fields_add(&ex->arena, &fields, FIELD_OTHER, STR("content-security-policy"), STR(PAGES_CSP));
         str_t page =
             page_error(&ex->arena, status, sentence, str_from(ex->request_id), ex->request.authority);

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 
 #include "process.h"
+#include "random_id.h"
+#include "rate.h"
 #include "siphash.h"
 #include "worker.h"
 
@@ -37,8 +39,13 @@ struct wake {
     loop_timer_t release;
 };
 
+/* Clients whose rates are kept; those that share a cell share its rate. */
+#define CLIENT_CELLS 4096
+
 struct wakes {
     worker_t *worker;
+    siphash_key_t hash_key;
+    uint64_t clients[CLIENT_CELLS]; /* rate_take */
     channel_t *channel;
     void *tree; /* tsearch: wake_t by label */
     h2o_linklist_t all;
@@ -85,6 +92,15 @@ static void on_ask(loop_timer_t *timer)
         loop_timer_start(wakes->worker->loop, timer, ASK_MS, on_ask);
 }
 
+bool wakes_client_allowed(wakes_t *wakes, const struct in6_addr *client)
+{
+    uint32_t per_minute = wakes->worker->conf->wake.per_client;
+    /* Whoever has one address of an IPv6 /64 has them all. */
+    uint64_t hash = siphash(&wakes->hash_key, client, IN6_IS_ADDR_V4MAPPED(client) ? sizeof(*client) : 8);
+    return per_minute == 0 || rate_take(&wakes->clients[hash % CLIENT_CELLS], loop_now(wakes->worker->loop),
+                                        60000 / per_minute + 1, per_minute);
+}
+
 /* ---- wakes ---- */
 
 static wake_t *add(wakes_t *wakes, const char *label, str_t id)
@@ -122,6 +138,7 @@ wakes_t *wakes_new(worker_t *worker)
     wakes_t *wakes = calloc(1, sizeof(*wakes));
     assert(wakes != NULL);
     wakes->worker = worker;
+    random_bytes(worker->random, wakes->hash_key.bytes, sizeof(wakes->hash_key.bytes));
     h2o_linklist_init_anchor(&wakes->all);
     return wakes;
 }

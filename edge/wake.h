@@ -29,12 +29,17 @@ MUST_USE bool wake_watch(wakes_t *wakes, wake_waiter_t *waiter, str_t id, uint16
 void wake_leave(wake_waiter_t *waiter);
 /* Whether somebody in this worker waits for (id, port) already, so that one more begins nothing. */
 bool wake_goes_on(wakes_t *wakes, str_t id, uint16_t port);
+/* Whether one more wake that this client begins is allowed now; counts it. */
+MUST_USE bool wakes_client_allowed(wakes_t *wakes, const struct in6_addr *client);
 /* For one that waits: what is known of it. */
 wake_stage_t wake_current(const wake_waiter_t *waiter);
 /* For one that waits: since the first in this worker did, in ms. */
 uint64_t wake_elapsed_ms(const wake_waiter_t *waiter);
 
-/* ---- exchanges (wake_step.c) ---- */
+/* ---- exchanges (wake_rules.c, wake_step.c) ---- */
+
+/* Whether the request may wait for its box, and wake it; else it was answered. */
+MUST_USE bool wake_rules_pass(exchange_t *ex);
 
 /* The step: passes where the box runs and its port listens; else waits, or refuses. */
 step_result_t step_wake(exchange_t *ex);

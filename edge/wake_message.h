@@ -41,7 +41,8 @@ typedef struct wake_answer {
 } wake_answer_t;
 
 #define WAKE_ANSWER_BYTES 512
-/* Returns the length. Control characters in the sentence become spaces. */
+/* Returns the length. Control characters in the sentence become spaces, and what is not
+ * ASCII '?': it may come from an engine or a control plane. */
 size_t wake_answer_write(const wake_answer_t *answer, char out[WAKE_ANSWER_BYTES]);
 MUST_USE bool wake_answer_read(str_t bytes, wake_answer_t *out);
 

@@ -110,6 +110,8 @@ step_result_t step_wake(exchange_t *ex)
         return STEP_NEXT;
     }
     bool again = ex->wake_began_ms != 0;
+    if (!again && !wake_rules_pass(ex))
+        return STEP_DONE;
     if (!again) {
         ex->wake_began_ms = loop_now(worker->loop);
         counter_add(&worker->counters->wake_waits_total, 1);

@@ -341,9 +341,9 @@ static bool start(worker_process_t *process, const worker_args_t *args)
         }
     }
     worker->origins = origin_pool_new(worker->loop, POOL_CONNECTIONS);
+    worker->random = random_source_new();
     worker->wakes = wakes_new(worker);
     worker->uses = uses_new(worker, process->store);
-    worker->random = random_source_new();
     worker->log = args->access_log_fd >= 0 ? access_log_new(args->access_log_fd, worker->counters) : NULL;
     process->supervisor = channel_new(worker->loop, args->supervisor_fd, &handlers, process);
     open_controller(process, args->controller_fd);

@@ -1,0 +1,89 @@
+/*
+ * Which requests may wake a box (docs/design.md, "Waking"): not those that nobody waits for.
+ */
+#include <assert.h>
+
+#include "access.h"
+#include "client.h"
+#include "wake.h"
+#include "worker.h"
+
+/* A client over its rate comes again after it. */
+#define RATE_RETRY_S 10
+
+static str_t value_of(const exchange_t *ex, str_t name)
+{
+    const fields_t *fields = &ex->request.fields;
+    for (uint32_t i = 0; i < fields->count; i++)
+        if (str_ieq(fields->at[i].name, name))
+            return fields->at[i].value;
+    return str_make(NULL, 0);
+}
+
+static bool contains_word(str_t value, str_t word)
+{
+    for (size_t i = 0; i + word.n <= value.n; i++)
+        if (str_ieq(str_make(value.p + i, word.n), word))
+            return true;
+    return false;
+}
+
+/* What browsers and crawlers ask for unasked. */
+static bool is_unasked(const exchange_t *ex)
+{
+    str_t target = ex->request.target;
+    const char *query = memchr(target.p, '?', target.n);
+    str_t path = query != NULL ? str_make(target.p, (size_t)(query - target.p)) : target;
+    return str_eq(path, STR("/favicon.ico")) || str_eq(path, STR("/robots.txt")) ||
+           contains_word(value_of(ex, STR("sec-purpose")), STR("prefetch")) ||
+           contains_word(value_of(ex, STR("purpose")), STR("prefetch"));
+}
+
+static void reply_asleep(exchange_t *ex)
+{
+    exchange_reply_error(ex, 503, "box_asleep", "The box is asleep, and this request does not wake it.", 0);
+}
+
+/*
+ * What a box that runs would be asked: here nothing is known of what it allows, so all is, for this once; the
+ * request itself wakes the box, and its own answer counts. Credentials are not allowed by it.
+ */
+static void reply_preflight(exchange_t *ex)
+{
+    const fields_t *fields = &ex->request.fields;
+    str_t headers = value_of(ex, STR("access-control-request-headers"));
+    fields_t answer = {0};
+    h2o_mem_pool_t *arena = &ex->arena;
+    fields_add(arena, &answer, FIELD_OTHER, STR("access-control-allow-origin"),
+               fields_value(fields, FIELD_ORIGIN));
+    fields_add(arena, &answer, FIELD_OTHER, STR("access-control-allow-methods"),
+               fields_value(fields, FIELD_ACCESS_CONTROL_REQUEST_METHOD));
+    if (headers.n != 0)
+        fields_add(arena, &answer, FIELD_OTHER, STR("access-control-allow-headers"), headers);
+    fields_add(arena, &answer, FIELD_OTHER, STR("access-control-max-age"), STR("0"));
+    fields_add(arena, &answer, FIELD_VARY, STR("vary"),
+               STR("Origin, Access-Control-Request-Method, Access-Control-Request-Headers"));
+    fields_add(arena, &answer, FIELD_OTHER, STR("cache-control"), STR("no-store"));
+    ex->local_code = "preflight_asleep";
+    exchange_reply(ex, 204, str_make(NULL, 0), &answer, str_make(NULL, 0));
+}
+
+bool wake_rules_pass(exchange_t *ex)
+{
+    wakes_t *wakes = ex->worker->wakes;
+    browser_request_t browser = access_browser_request(ex);
+    if (browser_is_preflight(&browser)) {
+        reply_preflight(ex);
+        return false;
+    }
+    if (is_unasked(ex) || str_eq(str_trim(value_of(ex, STR("x-box-no-wake"))), STR("1"))) {
+        reply_asleep(ex);
+        return false;
+    }
+    if (wake_goes_on(wakes, str_from(ex->preview.id), ex->preview.port) ||
+        wakes_client_allowed(wakes, &ex->client->address))
+        return true;
+    exchange_reply_error(ex, 429, "wake_rate",
+                         "This address wakes too many boxes; try again in a few seconds.", RATE_RETRY_S);
+    return false;
+}
