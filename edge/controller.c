@@ -12,6 +12,7 @@
 #include "admin.h"
 #include "boxes.h"
 #include "channel.h"
+#include "idle.h"
 #include "peers.h"
 #include "process.h"
 #include "store_thread.h"
@@ -39,6 +40,7 @@ typedef struct controller {
     peers_t *peers;
     boxes_t *boxes;
     waker_t *waker;
+    idle_t *idle;
     controller_state_t state;
     int status; /* of the process, when it ends */
     loop_timer_t heartbeat;
@@ -278,6 +280,9 @@ static void worker_message(void *owner, unsigned index, ipc_message_t *message)
         waker_ask(controller->waker, index, bytes,
                   message->value == WAKE_WISH_WATCH ? WAKE_WISH_WATCH : WAKE_WISH_WAKE);
         break;
+    case PROCESS_ACTIVE:
+        idle_active(controller->idle, bytes);
+        break;
     case PROCESS_LOOK:
         if (box_id_valid(bytes))
             boxes_look(controller->boxes, bytes);
@@ -396,6 +401,7 @@ static bool start(controller_t *controller, const controller_args_t *args)
                                   known.at, known.count, wall_us());
     free(known.at);
     controller->waker = waker_new(controller->loop, controller->conf, controller->boxes, controller->peers);
+    controller->idle = idle_new(controller->loop, controller->boxes);
     controller->admin = admin_new(controller->loop, controller->conf, controller->shm, controller->store,
                                   args->admin_fd, &controls, controller);
     controller->supervisor =
@@ -421,6 +427,7 @@ static void stop(controller_t *controller)
     if (controller->boxes != NULL)
         boxes_stop(controller->boxes);
     store_thread_free(&controller->store);
+    idle_free(&controller->idle);
     waker_free(&controller->waker);
     boxes_free(&controller->boxes);
     peers_free(&controller->peers); /* the last changes may have had something to tell */
