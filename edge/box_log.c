@@ -1,0 +1,180 @@
+#include "box_log.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "utf8.h"
+
+struct box_log {
+    char *ring; /* NULL before the first byte */
+    size_t size;
+    uint64_t begin; /* position of the oldest byte, which begins a line (or is all that fits of one) */
+    uint64_t end;
+};
+
+box_log_t *box_log_new(size_t bytes)
+{
+    assert(bytes > 0);
+    box_log_t *log = calloc(1, sizeof(*log));
+    assert(log != NULL);
+    log->size = bytes;
+    return log;
+}
+
+void box_log_free(box_log_t **log)
+{
+    if (*log == NULL)
+        return;
+    free((*log)->ring);
+    free(*log);
+    *log = NULL;
+}
+
+uint64_t box_log_end(const box_log_t *log)
+{
+    return log->end;
+}
+
+static char at(const box_log_t *log, uint64_t position)
+{
+    return log->ring[position % log->size];
+}
+
+/* Drops what does not fit, and with it the rest of a line that was cut. */
+static void drop_oldest(box_log_t *log)
+{
+    if (log->end - log->begin <= log->size)
+        return;
+    log->begin = log->end - log->size;
+    /* The byte before is gone already: whether a line begins here is not known, so this one goes. */
+    for (uint64_t i = log->begin; i < log->end; i++)
+        if (at(log, i) == '\n') {
+            if (i + 1 < log->end)
+                log->begin = i + 1;
+            return;
+        }
+}
+
+void box_log_add(box_log_t *log, str_t bytes)
+{
+    if (bytes.n == 0)
+        return;
+    if (log->ring == NULL) {
+        log->ring = malloc(log->size);
+        assert(log->ring != NULL);
+    }
+    if (bytes.n > log->size) { /* only the end of it stays */
+        log->end += bytes.n - log->size;
+        bytes = str_from_offset(bytes, bytes.n - log->size);
+    }
+    size_t place = log->end % log->size;
+    size_t first = log->size - place < bytes.n ? log->size - place : bytes.n;
+    memcpy(log->ring + place, bytes.p, first);
+    memcpy(log->ring, bytes.p + first, bytes.n - first);
+    log->end += bytes.n;
+    drop_oldest(log);
+}
+
+void box_log_note(box_log_t *log, str_t line)
+{
+    if (log->end > log->begin && at(log, log->end - 1) != '\n')
+        box_log_add(log, STR("\n"));
+    box_log_add(log, STR(BOX_LOG_MARK));
+    box_log_add(log, line);
+    box_log_add(log, STR("\n"));
+}
+
+/* Where the line begins that ends before `end`. */
+static uint64_t line_before(const box_log_t *log, uint64_t end)
+{
+    uint64_t position = end;
+    for (; position > log->begin; position--)
+        if (position != end && at(log, position - 1) == '\n')
+            break;
+    return position;
+}
+
+static void slice(const box_log_t *log, uint64_t from, uint64_t to, str_t parts[2])
+{
+    parts[0] = parts[1] = STR("");
+    if (from >= to)
+        return;
+    size_t place = from % log->size, n = (size_t)(to - from);
+    size_t first = log->size - place < n ? log->size - place : n;
+    parts[0] = str_make(log->ring + place, first);
+    parts[1] = str_make(log->ring, n - first);
+}
+
+void box_log_read(const box_log_t *log, uint64_t from, str_t parts[2])
+{
+    slice(log, from < log->begin || from > log->end ? log->begin : from, log->end, parts);
+}
+
+/* Takes the next character off `*rest` into `out`, or nothing of it: sequences that begin with ESC, other
+ * control characters. Returns its length there. */
+static size_t take_printable(str_t *rest, char out[4])
+{
+    unsigned char c = (unsigned char)rest->p[0];
+    size_t n = utf8_sequence(*rest), used = 1;
+    if (c == 0x1b) {
+        bool csi = rest->n > 1 && rest->p[1] == '[';
+        for (used = csi ? 2 : 1; csi && used < rest->n; used++)
+            if (rest->p[used] >= 0x40 && rest->p[used] <= 0x7e)
+                break;
+        used = csi && used < rest->n ? used + 1 : used;
+        n = 0;
+    } else if (c < 0x20 || c == 0x7f || (n == 2 && c == 0xc2 && (unsigned char)rest->p[1] < 0xa0)) {
+        used = n = n > 0 ? n : 1;
+        out[0] = ' ';
+        n = 1;
+    } else if (n == 0) {
+        out[0] = '?';
+        n = 1;
+    } else {
+        memcpy(out, rest->p, n);
+        used = n;
+    }
+    *rest = str_from_offset(*rest, used);
+    return n;
+}
+
+static size_t print_line(str_t line, char *out, size_t len)
+{
+    size_t used = 0;
+    char one[4];
+    line = str_trim(line);
+    while (line.n > 0) {
+        size_t n = take_printable(&line, one);
+        if (used + n >= len)
+            break;
+        memcpy(out + used, one, n);
+        used += n;
+    }
+    while (used > 0 && out[used - 1] == ' ')
+        used--;
+    out[used] = '\0';
+    return used;
+}
+
+#define WORDS_BYTES 1024
+
+void box_log_last_words(const box_log_t *log, char *out, size_t len)
+{
+    char line[WORDS_BYTES];
+    assert(len > 0);
+    out[0] = '\0';
+    for (uint64_t end = log->end; end > log->begin;) {
+        uint64_t from = line_before(log, end);
+        str_t parts[2];
+        slice(log, from, end, parts);
+        size_t first = parts[0].n < sizeof(line) ? parts[0].n : sizeof(line);
+        size_t second = parts[1].n < sizeof(line) - first ? parts[1].n : sizeof(line) - first;
+        memcpy(line, parts[0].p, first);
+        memcpy(line + first, parts[1].p, second);
+        str_t words = str_make(line, first + second);
+        if (!str_starts(words, STR(BOX_LOG_MARK)) && print_line(words, out, len) > 0)
+            return;
+        end = from;
+    }
+    out[0] = '\0';
+}

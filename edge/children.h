@@ -1,0 +1,15 @@
+/*
+ * The children of a process that it did not start itself: orphans of those below it, which the kernel gave to
+ * it (PR_SET_CHILD_SUBREAPER).
+ */
+#ifndef BOXEDGE_CHILDREN_H
+#define BOXEDGE_CHILDREN_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+/* SIGKILL to every child of the calling process but those in `spare`. Returns how many there were. Reads all
+ * of /proc. */
+size_t children_kill(const pid_t *spare, size_t spare_count);
+
+#endif
