@@ -2,14 +2,15 @@
  * What the supervisor gives to the processes that it forks, and the messages between them.
  *
  *   supervisor <-> each worker and the controller: a channel each (supervisor_fd)
- *   controller <-> each worker: a channel each; the supervisor makes a new pair whenever one of the two is
- *   started again, so the end of a channel means that the other side died, and PROCESS_PEER brings the next.
+ *   controller <-> each worker, and the runner: a channel each; the supervisor makes a new pair whenever one
+ *   of the two is started again, so the end of a channel means that the other side died, and PROCESS_PEER (or
+ *   PROCESS_RUNNER) brings the next.
  *
- * A child of the supervisor starts in its role's function with: no rights left (unless the edge was not
- * started as root or `user` is empty), signals other than SIGKILL ignored (only the supervisor is signalled,
- * by a terminal's Ctrl-C and service managers too), stdin from /dev/null, and only the descriptors of its
- * arguments. It ends by returning an exit status. Its lines on stderr begin with "boxedge[role]: "
- * (process_log).
+ * A child of the supervisor starts in its role's function with: no rights left (unless it is the runner, the
+ * edge was not started as root or `user` is empty), signals other than SIGKILL ignored (only the supervisor
+ * is signalled, by a terminal's Ctrl-C and service managers too), stdin from /dev/null, and only the
+ * descriptors of its arguments. It ends by returning an exit status. Its lines on stderr begin with
+ * "boxedge[role]: " (process_log).
  */
 #ifndef BOXEDGE_PROCESS_H
 #define BOXEDGE_PROCESS_H
@@ -38,7 +39,9 @@ typedef enum process_message {
     PROCESS_RELOAD,        /* controller to supervisor: reload, as SIGHUP does */
     PROCESS_RELOAD_RESULT, /* to the controller. value: 1 done, 0 refused; bytes: what is wrong, as lines */
     PROCESS_PEER,          /* to the controller: descriptor [0] is the channel to worker `value`; to a
-                              worker: descriptor [0] is the channel to the controller */
+                              worker and to the runner: descriptor [0] is the channel to the controller */
+    PROCESS_RUNNER,        /* to the controller: descriptor [0] is the channel to the runner; what is said
+                              there is in runner_message.h */
     PROCESS_WORKER_DIED,   /* to the controller: worker `value` died (reap its reader slots) */
     PROCESS_TUNNELS,       /* controller to workers: end open tunnels, of which bytes are
                               "preview <id>-<port>": those that a version of the preview below `value` let in;
@@ -75,6 +78,7 @@ typedef struct controller_args {
     shm_t *shm;
     int supervisor_fd;
     int worker_fds[SHM_WORKERS_MAX]; /* channels to the workers; -1: none yet, PROCESS_PEER brings one */
+    bool runner_lives;               /* there is a runner since before: process boxes may be running */
     int admin_fd;                    /* Unix socket at conf->admin_socket, listening, non-blocking, 0660 */
 } controller_args_t;
 
@@ -85,6 +89,20 @@ typedef struct controller_args {
  * the supervisor's channel ends. controller.c
  */
 int controller_run(const controller_args_t *args);
+
+typedef struct runner_args {
+    conf_t *conf; /* one reference */
+    shm_t *shm;
+    int supervisor_fd;
+} runner_args_t;
+
+/*
+ * Starts, freezes and stops the process boxes of the configuration as the controller asks over the channel
+ * that PROCESS_PEER brings (runner_message.h). Keeps the supervisor's rights. When it is told to drain, or
+ * the supervisor is gone, it stops all boxes and returns. There is one only where the configuration has
+ * process boxes. runner.c
+ */
+int runner_run(const runner_args_t *args);
 
 /* The directories of the two stores: "<state_dir>/store" and "<run_dir>/store"; both are made by the
  * supervisor. False where a path is too long. */

@@ -57,7 +57,7 @@ static void send_conf(supervisor_t *s, role_t *role)
     if (!role_alive(role) || role->state == ROLE_DRAINING)
         return;
     fds[count++] = s->snapshot->conf_fd;
-    if (!role->is_controller) {
+    if (role->kind == ROLE_WORKER) {
         fds[count++] = s->snapshot->pems_fd;
         for (size_t i = 0; i < s->listeners->count; i++)
             fds[count++] = s->listeners->at[i].fds[role->index];
@@ -79,7 +79,9 @@ static void swap(supervisor_t *s, snapshot_t *next, listen_set_t *listeners, int
 
     s->reload_running = true;
     supervise_workers(s, process_now_ms());
+    supervise_runner(s, process_now_ms());
     send_conf(s, &s->controller);
+    send_conf(s, &s->runner);
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++) {
         send_conf(s, &s->workers[i]);
         if (s->workers[i].state != ROLE_DRAINING)
@@ -165,6 +167,8 @@ void reload_check_done(supervisor_t *s)
     if (!s->reload_running)
         return;
     if (role_alive(&s->controller) && s->controller.generation != s->generation)
+        return;
+    if (role_alive(&s->runner) && s->runner.state != ROLE_DRAINING && s->runner.generation != s->generation)
         return;
     for (unsigned i = 0; i < s->snapshot->conf->workers; i++)
         if (role_alive(&s->workers[i]) && s->workers[i].state != ROLE_DRAINING &&

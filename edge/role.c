@@ -15,14 +15,22 @@
 
 #include "process.h"
 
-void role_init(role_t *role, shm_t *shm, bool is_controller, unsigned index)
+void role_init(role_t *role, shm_t *shm, role_kind_t kind, unsigned index)
 {
-    *role = (role_t){.is_controller = is_controller, .index = index, .state = ROLE_EMPTY, .fd = -1};
-    role->slot = is_controller ? shm_controller(shm) : shm_worker(shm, index);
-    if (is_controller)
+    *role = (role_t){.kind = kind, .index = index, .state = ROLE_EMPTY, .fd = -1};
+    switch (kind) {
+    case ROLE_CONTROLLER:
+        role->slot = shm_controller(shm);
         snprintf(role->name, sizeof(role->name), "controller");
-    else
+        break;
+    case ROLE_RUNNER:
+        role->slot = shm_runner(shm);
+        snprintf(role->name, sizeof(role->name), "runner");
+        break;
+    case ROLE_WORKER:
+        role->slot = shm_worker(shm, index);
         snprintf(role->name, sizeof(role->name), "worker %u", index);
+    }
 }
 
 void role_set_state(role_t *role, role_state_t state)
@@ -76,10 +84,10 @@ static void ignore_signals(void)
 static void become(const role_t *role, int *keep, size_t keep_count)
 {
     char title[16];
-    if (role->is_controller)
-        snprintf(title, sizeof(title), "controller");
-    else
+    if (role->kind == ROLE_WORKER)
         snprintf(title, sizeof(title), "worker-%u", role->index);
+    else
+        snprintf(title, sizeof(title), "%s", role->kind == ROLE_RUNNER ? "runner" : "controller");
     prctl(PR_SET_NAME, title, 0, 0, 0);
     ignore_signals();
     close_others(keep, keep_count);

@@ -1,6 +1,6 @@
 /*
- * One place that the supervisor keeps filled with a process: the controller, or a worker by its number. The
- * process in it changes when one dies; the place, its number and its slot in shared memory stay.
+ * One place that the supervisor keeps filled with a process: the controller, the runner, or a worker by its
+ * number. The process in it changes when one dies; the place, its number and its slot in shared memory stay.
  */
 #ifndef BOXEDGE_ROLE_H
 #define BOXEDGE_ROLE_H
@@ -19,10 +19,12 @@ typedef enum role_state {
     ROLE_DRAINING, /* told to finish */
 } role_state_t;
 
+typedef enum role_kind { ROLE_WORKER, ROLE_CONTROLLER, ROLE_RUNNER } role_kind_t;
+
 typedef struct role {
-    bool is_controller;
+    role_kind_t kind;
     unsigned index; /* of a worker */
-    char name[24];  /* "controller", "worker 3" */
+    char name[24];  /* "controller", "runner", "worker 3" */
     role_state_t state;
     bool wanted;         /* a process that ends is followed by another */
     pid_t pid;           /* 0: none */
@@ -36,7 +38,8 @@ typedef struct role {
     shm_role_t *slot;
 } role_t;
 
-void role_init(role_t *role, shm_t *shm, bool is_controller, unsigned index);
+/* `index` is that of a worker, else 0. */
+void role_init(role_t *role, shm_t *shm, role_kind_t kind, unsigned index);
 /* The only function that changes role->state; asserts that the step is one that happens. */
 void role_set_state(role_t *role, role_state_t state);
 static inline bool role_alive(const role_t *role)

@@ -41,6 +41,7 @@ struct shm {
     _Atomic uint32_t slots; /* workers above this never counted a client */
     alignas(64) _Atomic uint64_t epoch;
     alignas(64) shm_role_t controller;
+    alignas(64) shm_role_t runner;
     alignas(64) _Atomic uint64_t keys_version; /* odd while the supervisor writes the keys */
     _Atomic uint64_t keys[KEY_WORDS];
     worker_slot_t workers[SHM_WORKERS_MAX];
@@ -99,6 +100,11 @@ shm_role_t *shm_worker(shm_t *shm, unsigned index)
 shm_role_t *shm_controller(shm_t *shm)
 {
     return &shm->controller;
+}
+
+shm_role_t *shm_runner(shm_t *shm)
+{
+    return &shm->runner;
 }
 
 counters_t *shm_counters(shm_t *shm, unsigned index)

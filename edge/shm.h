@@ -50,6 +50,7 @@ void shm_epoch_bump(shm_t *shm);
 /* `index` is below SHM_WORKERS_MAX (asserted). */
 shm_role_t *shm_worker(shm_t *shm, unsigned index);
 shm_role_t *shm_controller(shm_t *shm);
+shm_role_t *shm_runner(shm_t *shm);
 counters_t *shm_counters(shm_t *shm, unsigned index);
 /* After the death of a worker: its gauges and client counts become 0; what only grows is kept. */
 void shm_worker_wipe(shm_t *shm, unsigned index);

@@ -12,12 +12,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <openssl/crypto.h>
+
 #include "process.h"
 
 /* Taken from one role in one turn, at most: none keeps us from the others. */
 #define MESSAGES_A_TURN 64
 /* EX_NOPERM of sysexits.h. */
 #define EXIT_NO_PRIVILEGES 77
+/* Boxes have 10 s to end by themselves (runner_box.h). */
+#define RUNNER_DRAIN_MS 13000
 
 /* ---- forking ---- */
 
@@ -66,9 +70,20 @@ static _Noreturn void run_controller(supervisor_t *s, role_t *role, int channel,
         .shm = s->shm,
         .supervisor_fd = channel,
         .admin_fd = s->admin_fd,
+        .runner_lives = role_alive(&s->runner),
     };
     memcpy(args.worker_fds, peers, sizeof(args.worker_fds));
     leave_role(controller_run(&args));
+}
+
+/* Keeps its rights, and nothing that it does not need. */
+static _Noreturn void run_runner(supervisor_t *s, int channel)
+{
+    snapshot_forget_keys(s->snapshot);
+    OPENSSL_cleanse(&s->tickets, sizeof(s->tickets));
+    const runner_args_t args = {
+        .conf = conf_acquire(s->snapshot->conf), .shm = s->shm, .supervisor_fd = channel};
+    leave_role(runner_run(&args));
 }
 
 static void close_fd(int *fd)
@@ -121,6 +136,46 @@ Done:
     close_fd(&peer[1]);
 }
 
+/* Makes the channel between the controller and the runner, where both are there. Where that fails, process
+ * boxes do not wake until one of them is started again. */
+static void join_runner(supervisor_t *s)
+{
+    int pair[2];
+    if (!role_alive(&s->controller) || !role_alive(&s->runner))
+        return;
+    if (!ipc_pair(pair)) {
+        process_log(NULL, "the controller and the runner cannot be joined: %s", strerror(errno));
+        return;
+    }
+    role_send(&s->controller, PROCESS_RUNNER, 0, STR(""), &pair[0], 1);
+    role_send(&s->runner, PROCESS_PEER, 0, STR(""), &pair[1], 1);
+    close_fd(&pair[0]);
+    close_fd(&pair[1]);
+}
+
+static void start_runner(supervisor_t *s, uint64_t now_ms)
+{
+    role_t *role = &s->runner;
+    int channel[2] = {-1, -1};
+    pid_t pid = -1;
+    if (ipc_pair(channel)) {
+        int keep[] = {channel[1]};
+        pid = role_fork(role, now_ms, keep, 1);
+    }
+    if (pid == 0)
+        run_runner(s, channel[1]);
+    if (pid < 0) {
+        start_failed(role, now_ms);
+    } else {
+        role->fd = channel[0];
+        channel[0] = -1;
+        role->generation = s->generation;
+        join_runner(s);
+    }
+    close_fd(&channel[0]);
+    close_fd(&channel[1]);
+}
+
 static void start_controller(supervisor_t *s, uint64_t now_ms)
 {
     role_t *role = &s->controller;
@@ -157,6 +212,7 @@ static void start_controller(supervisor_t *s, uint64_t now_ms)
         for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
             if (ours[i] >= 0)
                 role_send(&s->workers[i], PROCESS_PEER, 0, STR(""), &ours[i], 1);
+        join_runner(s);
     }
     close_fd(&channel[0]);
     close_fd(&channel[1]);
@@ -170,6 +226,8 @@ void supervise_start_due(supervisor_t *s, uint64_t now_ms)
 {
     if (s->controller.state == ROLE_WAITING && s->controller.due_ms <= now_ms)
         start_controller(s, now_ms);
+    if (s->runner.state == ROLE_WAITING && s->runner.due_ms <= now_ms)
+        start_runner(s, now_ms);
     if (!s->controller.ever_ready)
         return;
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
@@ -206,6 +264,25 @@ void supervise_workers(supervisor_t *s, uint64_t now_ms)
     }
 }
 
+void supervise_runner(supervisor_t *s, uint64_t now_ms)
+{
+    role_t *role = &s->runner;
+    if (s->snapshot->conf->process_count == 0) {
+        supervise_drain_runner(s);
+        return;
+    }
+    role->wanted = true; /* one that still drains is followed by another */
+    if (role->state == ROLE_EMPTY) {
+        role->due_ms = now_ms;
+        role_set_state(role, ROLE_WAITING);
+    }
+}
+
+void supervise_drain_runner(supervisor_t *s)
+{
+    supervise_drain_role(s, &s->runner, RUNNER_DRAIN_MS);
+}
+
 unsigned supervise_workers_alive(const supervisor_t *s)
 {
     unsigned alive = 0;
@@ -240,7 +317,7 @@ static void on_death(supervisor_t *s, role_t *role, int status, uint64_t now_ms)
     if (!was_draining || status != 0)
         process_log(NULL, "%s (process %d) died: %s", role->name, (int)role->pid, role_end_text(status, how));
     role_buried(role);
-    if (!role->is_controller) {
+    if (role->kind == ROLE_WORKER) {
         shm_worker_wipe(s->shm, role->index);
         role_send(&s->controller, PROCESS_WORKER_DIED, role->index, STR(""), NULL, 0);
     }
@@ -253,7 +330,7 @@ static void on_death(supervisor_t *s, role_t *role, int status, uint64_t now_ms)
         return;
     }
     replace(s, role, was_draining, now_ms);
-    if (role->is_controller && s->state == SUPERVISOR_UPGRADING)
+    if (role->kind == ROLE_CONTROLLER && s->state == SUPERVISOR_UPGRADING)
         upgrade_controller_gone(s);
     reload_check_done(s);
 }
@@ -262,6 +339,8 @@ static role_t *find_role(supervisor_t *s, pid_t pid)
 {
     if (s->controller.pid == pid)
         return &s->controller;
+    if (s->runner.pid == pid)
+        return &s->runner;
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
         if (s->workers[i].pid == pid)
             return &s->workers[i];
@@ -305,11 +384,11 @@ static void on_message(supervisor_t *s, role_t *role, const ipc_message_t *messa
         reload_check_done(s);
         break;
     case PROCESS_RELOAD:
-        if (role->is_controller)
+        if (role->kind == ROLE_CONTROLLER)
             s->reload_wanted = true;
         break;
     case PROCESS_DRAIN:
-        if (role->is_controller && s->state != SUPERVISOR_DRAINING)
+        if (role->kind == ROLE_CONTROLLER && s->state != SUPERVISOR_DRAINING)
             supervisor_drain(s);
         break;
     default:
@@ -356,6 +435,7 @@ static void watch_role(supervisor_t *s, role_t *role, uint64_t now_ms)
 void supervise_watch(supervisor_t *s, uint64_t now_ms)
 {
     watch_role(s, &s->controller, now_ms);
+    watch_role(s, &s->runner, now_ms);
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
         watch_role(s, &s->workers[i], now_ms);
 }
@@ -371,6 +451,7 @@ static int sooner(const role_t *role, uint64_t now_ms, int most)
 int supervise_timeout(const supervisor_t *s, uint64_t now_ms, int most)
 {
     most = sooner(&s->controller, now_ms, most);
+    most = sooner(&s->runner, now_ms, most);
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
         /* Workers that wait for the controller are started by its message. */
         if (s->controller.ever_ready || s->workers[i].state != ROLE_WAITING)

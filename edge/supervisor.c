@@ -113,9 +113,10 @@ static bool make_shm(supervisor_t *s)
     if (s->shm == NULL)
         return fail_errno("no shared memory");
     atomic_store(shm_conf_generation(s->shm), 1);
-    role_init(&s->controller, s->shm, true, 0);
+    role_init(&s->controller, s->shm, ROLE_CONTROLLER, 0);
+    role_init(&s->runner, s->shm, ROLE_RUNNER, 0);
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
-        role_init(&s->workers[i], s->shm, false, i);
+        role_init(&s->workers[i], s->shm, ROLE_WORKER, i);
     return true;
 }
 
@@ -199,6 +200,7 @@ static bool start(supervisor_t *s)
     s->controller.wanted = true;
     s->controller.due_ms = now;
     role_set_state(&s->controller, ROLE_WAITING);
+    supervise_runner(s, now);
     supervise_workers(s, now);
     return true;
 }
@@ -207,7 +209,7 @@ static bool start(supervisor_t *s)
 
 static bool all_ready(const supervisor_t *s)
 {
-    if (s->controller.state != ROLE_READY)
+    if (s->controller.state != ROLE_READY || (s->runner.wanted && s->runner.state != ROLE_READY))
         return false;
     for (unsigned i = 0; i < s->snapshot->conf->workers; i++)
         if (s->workers[i].state != ROLE_READY)
@@ -254,6 +256,7 @@ static void check_ready(supervisor_t *s)
 static void kill_all(supervisor_t *s)
 {
     role_kill(&s->controller);
+    role_kill(&s->runner);
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
         role_kill(&s->workers[i]);
     if (s->upgrade_pid != 0 && !s->handed_over)
@@ -278,6 +281,8 @@ void supervisor_drain(supervisor_t *s)
     listen_set_free(&s->listeners);
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
         supervise_drain_role(s, &s->workers[i], within + 2000u);
+    if (s->handed_over)
+        supervise_drain_runner(s); /* the new edge starts its own, on the same ports */
 }
 
 static void drain_turn(supervisor_t *s)
@@ -286,8 +291,9 @@ static void drain_turn(supervisor_t *s)
         return;
     if (s->controller.state != ROLE_DRAINING)
         supervise_drain_role(s, &s->controller, CONTROLLER_DRAIN_MS);
+    supervise_drain_runner(s);
     bool successor_starting = s->upgrade_pid != 0 && !s->handed_over;
-    if (!role_alive(&s->controller) && !successor_starting)
+    if (!role_alive(&s->controller) && !role_alive(&s->runner) && !successor_starting)
         supervisor_set_state(s, SUPERVISOR_ENDED);
 }
 
@@ -323,14 +329,16 @@ static void take_signals(supervisor_t *s)
 /* Waits for signals and messages, and takes them. */
 static void wait_for_work(supervisor_t *s, int timeout_ms)
 {
-    struct pollfd fds[SHM_WORKERS_MAX + 3];
-    role_t *roles[SHM_WORKERS_MAX + 3] = {NULL};
+    struct pollfd fds[SHM_WORKERS_MAX + 4];
+    role_t *roles[SHM_WORKERS_MAX + 4] = {NULL};
     nfds_t count = 0;
 
     fds[count++] = (struct pollfd){.fd = s->signal_fd, .events = POLLIN};
     fds[count++] = (struct pollfd){.fd = s->upgrade_fd, .events = POLLIN};
     roles[count] = &s->controller;
     fds[count++] = (struct pollfd){.fd = s->controller.fd, .events = POLLIN};
+    roles[count] = &s->runner;
+    fds[count++] = (struct pollfd){.fd = s->runner.fd, .events = POLLIN};
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++) {
         if (s->workers[i].fd < 0)
             continue;

@@ -13,7 +13,7 @@ typedef enum supervisor_state {
     SUPERVISOR_STARTING, /* not all roles have served yet */
     SUPERVISOR_SERVING,
     SUPERVISOR_UPGRADING, /* a new binary is starting; our workers serve */
-    SUPERVISOR_DRAINING,  /* workers finish, then the controller */
+    SUPERVISOR_DRAINING,  /* workers finish, then the controller and the runner */
     SUPERVISOR_ENDED,     /* nothing is left but to exit */
 } supervisor_state_t;
 
@@ -36,6 +36,7 @@ typedef struct supervisor {
     uint64_t tickets_due_ms; /* when the next key is made */
 
     role_t controller;
+    role_t runner;                   /* wanted: where the configuration has process boxes */
     role_t workers[SHM_WORKERS_MAX]; /* wanted: the first conf->workers */
     uint64_t looked_ms;              /* when the heartbeats were last looked at */
     uint64_t watch_from_ms;          /* heartbeats older than this say nothing: we did not look */
@@ -63,6 +64,10 @@ void supervisor_drain(supervisor_t *s);
 /* ---- supervise.c ---- */
 /* Places for conf->workers: new ones wait to be started, surplus ones are drained. */
 void supervise_workers(supervisor_t *s, uint64_t now_ms);
+/* A place for the runner where the configuration has process boxes; else it is drained. */
+void supervise_runner(supervisor_t *s, uint64_t now_ms);
+/* Has the runner stop all boxes and end. */
+void supervise_drain_runner(supervisor_t *s);
 /* Starts what is due. Workers wait for the first controller that serves: it makes the stores. */
 void supervise_start_due(supervisor_t *s, uint64_t now_ms);
 /* Takes the end of children that ended. */

@@ -1,0 +1,298 @@
+#include "keeper.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cgroup.h"
+#include "children.h"
+#include "keeper_exec.h"
+#include "process.h"
+
+/* Between two looks at what is left of a box that ended. */
+#define SWEEP_MS 5
+/* Tries to remove an empty group: the kernel lets go of it a moment after its last process was reaped. */
+#define REMOVE_TRIES 50
+
+typedef enum keeper_state {
+    KEEPER_RUNS,
+    KEEPER_STOPS,  /* SIGTERM was sent; SIGKILL follows at due_ms */
+    KEEPER_KILLS,  /* SIGKILL was sent */
+    KEEPER_SWEEPS, /* the command was reaped; what it left is killed */
+} keeper_state_t;
+
+typedef struct keeping {
+    const keeper_spec_t *spec;
+    keeper_state_t state;
+    cgroup_t group;
+    int runner_fd; /* -1: the runner is gone */
+    int signal_fd;
+    int report_fd;   /* of the child, until it runs; -1: it does, or never will */
+    pid_t command;   /* leader of its group; 0: reaped */
+    bool failed;     /* KEEPER_FAILED was said */
+    int status;      /* of the command */
+    uint64_t due_ms; /* KEEPER_STOPS */
+} keeping_t;
+
+static void set_state(keeping_t *k, keeper_state_t state)
+{
+    assert(state >= k->state);
+    k->state = state;
+}
+
+static void tell(const keeping_t *k, keeper_message_t type, uint64_t value, str_t bytes)
+{
+    if (k->runner_fd >= 0 && ipc_send(k->runner_fd, type, value, bytes, NULL, 0) != IPC_OK) {
+        /* It is gone: the end of the channel is read next. */
+    }
+}
+
+/* ---- signals to the box ---- */
+
+/* The group's number is the command's and cannot be another's before the command is reaped. */
+static void signal_group(const keeping_t *k, int number)
+{
+    if (k->command != 0)
+        (void)kill(-k->command, number);
+}
+
+static void kill_all(keeping_t *k)
+{
+    signal_group(k, SIGKILL);
+    if (k->group.fd >= 0)
+        cgroup_kill(&k->group); /* else the sweep finds them */
+    if (k->state < KEEPER_KILLS)
+        set_state(k, KEEPER_KILLS);
+}
+
+static void freeze(const keeping_t *k, bool frozen)
+{
+    if (k->group.fd < 0 || !cgroup_freeze(&k->group, frozen))
+        signal_group(k, frozen ? SIGSTOP : SIGCONT);
+}
+
+static void stop(keeping_t *k)
+{
+    if (k->state != KEEPER_RUNS)
+        return;
+    set_state(k, KEEPER_STOPS);
+    k->due_ms = process_now_ms() + k->spec->grace_ms;
+    signal_group(k, SIGTERM);
+    freeze(k, false); /* so that it can be heard */
+}
+
+/* ---- what is heard ---- */
+
+static void take_orders(keeping_t *k)
+{
+    ipc_message_t message;
+    ipc_result_t result;
+    while ((result = ipc_receive(k->runner_fd, &message)) == IPC_OK) {
+        if (message.type == KEEPER_STOP)
+            stop(k);
+        else if (message.type == KEEPER_FREEZE && k->state == KEEPER_RUNS)
+            freeze(k, true);
+        else if (message.type == KEEPER_THAW && k->state == KEEPER_RUNS)
+            freeze(k, false);
+        ipc_message_fini(&message);
+    }
+    if (result != IPC_CLOSED)
+        return;
+    close(k->runner_fd);
+    k->runner_fd = -1;
+    kill_all(k);
+}
+
+static void tell_failure(keeping_t *k, const keeper_report_t *report)
+{
+    char text[512];
+    const char *why = strerror(report->error);
+    switch ((keeper_stage_t)report->stage) {
+    case STAGE_RIGHTS:
+        (void)snprintf(text, sizeof(text), "the rights of its user cannot be taken on: %s", why);
+        break;
+    case STAGE_DIRECTORY:
+        (void)snprintf(text, sizeof(text), "its directory %.300s cannot be entered: %s", k->spec->directory,
+                       why);
+        break;
+    case STAGE_COMMAND:
+        (void)snprintf(text, sizeof(text), "%.300s: %s", k->spec->argv[0], why);
+        break;
+    default:
+        (void)snprintf(text, sizeof(text), "the system is short of something: %s", why);
+    }
+    k->failed = true;
+    tell(k, KEEPER_FAILED, 0, str_from(text));
+}
+
+/* What the child says before it is the command, or that it is. */
+static void take_report(keeping_t *k)
+{
+    keeper_report_t report;
+    ssize_t n = read(k->report_fd, &report, sizeof(report));
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n == (ssize_t)sizeof(report) && report.stage == STAGE_CGROUP) {
+        if (!cgroup_remove(&k->group))
+            cgroup_close(&k->group);
+        return;
+    }
+    if (n == (ssize_t)sizeof(report))
+        tell_failure(k, &report);
+    else if (k->command != 0)
+        tell(k, KEEPER_STARTED, (uint64_t)k->command, STR(""));
+    close(k->report_fd);
+    k->report_fd = -1;
+}
+
+/* ---- ends ---- */
+
+/* Reaps what ended. False once there is no child any more. */
+static bool reap(keeping_t *k)
+{
+    for (;;) {
+        siginfo_t info = {.si_pid = 0};
+        if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0)
+            return errno != ECHILD;
+        if (info.si_pid == 0)
+            return true;
+        if (info.si_pid == k->command)
+            signal_group(k, SIGKILL); /* the last moment at which the group's number is surely its own */
+        int status;
+        if (waitpid(info.si_pid, &status, 0) == info.si_pid && info.si_pid == k->command) {
+            k->status = status;
+            k->command = 0;
+            kill_all(k);
+            set_state(k, KEEPER_SWEEPS);
+        }
+    }
+}
+
+/* Nothing is left. */
+static _Noreturn void end(keeping_t *k)
+{
+    for (int i = 0; i < REMOVE_TRIES && !cgroup_remove(&k->group); i++)
+        (void)poll(NULL, 0, 2);
+    tell(k, KEEPER_ENDED, (uint64_t)(unsigned)k->status, STR(""));
+    _exit(0);
+}
+
+static int timeout_of(const keeping_t *k)
+{
+    if (k->state == KEEPER_SWEEPS)
+        return SWEEP_MS;
+    if (k->state != KEEPER_STOPS)
+        return -1;
+    uint64_t now = process_now_ms();
+    return k->due_ms > now ? (int)(k->due_ms - now) : 0;
+}
+
+static _Noreturn void keep(keeping_t *k)
+{
+    for (;;) {
+        struct signalfd_siginfo info;
+        struct pollfd fds[3] = {{.fd = k->signal_fd, .events = POLLIN},
+                                {.fd = k->runner_fd, .events = POLLIN},
+                                {.fd = k->report_fd, .events = POLLIN}};
+        (void)poll(fds, 3, timeout_of(k));
+        if (fds[0].revents != 0 && read(k->signal_fd, &info, sizeof(info)) < 0) {
+            /* Taken by an earlier turn: every turn reaps. */
+        }
+        /* Before the end of the command is seen, so that why it never ran is said first. */
+        if (k->report_fd >= 0 && fds[2].revents != 0)
+            take_report(k);
+        if (k->runner_fd >= 0 && fds[1].revents != 0)
+            take_orders(k);
+        if (k->state == KEEPER_STOPS && process_now_ms() >= k->due_ms)
+            kill_all(k);
+        if (!reap(k))
+            end(k);
+        if (k->state == KEEPER_SWEEPS)
+            (void)children_kill(NULL, 0);
+    }
+}
+
+/* ---- start ---- */
+
+static int watch_children(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    (void)signal(SIGCHLD, SIG_DFL);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+        return -1;
+    return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+/* Only what this process needs stays open; *a and *b become 3 and 4. */
+static bool take_descriptors(int *a, int *b)
+{
+    int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int first = fcntl(*a, F_DUPFD_CLOEXEC, 10), second = fcntl(*b, F_DUPFD_CLOEXEC, 10);
+    if (null_fd < 0 || first < 0 || second < 0)
+        return false;
+    for (int i = 0; i <= STDERR_FILENO; i++)
+        if (dup2(null_fd, i) < 0)
+            return false;
+    if (dup3(first, 3, O_CLOEXEC) < 0 || dup3(second, 4, O_CLOEXEC) < 0)
+        return false;
+    *a = 3;
+    *b = 4;
+    return close_range(5, ~0u, 0) == 0;
+}
+
+/* Starts the command; whatever fails here, the runner sees the end of the channel without KEEPER_ENDED. */
+static _Noreturn void run(const keeper_spec_t *spec, int runner_fd, int output_fd)
+{
+    char name[128];
+    int report[2];
+    keeping_t k = {.spec = spec, .group = {.fd = -1}};
+    pid_t self = getpid();
+
+    (void)prctl(PR_SET_NAME, "keeper", 0, 0, 0);
+    (void)setsid();
+    if (!take_descriptors(&runner_fd, &output_fd) || prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0 ||
+        (k.signal_fd = watch_children()) < 0 || pipe2(report, O_CLOEXEC) < 0)
+        _exit(1);
+    (void)snprintf(name, sizeof(name), "%d.%s", (int)self, spec->id);
+    if (!cgroup_make(&k.group, name))
+        k.group.fd = -1;
+    k.command = fork();
+    if (k.command == 0)
+        keeper_exec(spec, &k.group, self, output_fd, report[1]);
+    close(output_fd);
+    close(report[1]);
+    k.runner_fd = runner_fd;
+    k.report_fd = report[0];
+    if (k.command < 0) {
+        const keeper_report_t why = {.error = errno};
+        k.command = 0;
+        tell_failure(&k, &why);
+    }
+    keep(&k);
+}
+
+bool keeper_start(const keeper_spec_t *spec, keeper_t *out)
+{
+    int channel[2] = {-1, -1}, output[2] = {-1, -1};
+    pid_t pid = -1;
+    if (ipc_pair(channel) && pipe2(output, O_CLOEXEC) == 0 && fcntl(output[0], F_SETFL, O_NONBLOCK) == 0)
+        pid = fork();
+    if (pid == 0)
+        run(spec, channel[1], output[1]);
+    int saved = errno;
+    const int theirs[] = {channel[1], output[1], pid < 0 ? channel[0] : -1, pid < 0 ? output[0] : -1};
+    for (size_t i = 0; i < sizeof(theirs) / sizeof(theirs[0]); i++)
+        if (theirs[i] >= 0)
+            close(theirs[i]);
+    *out = (keeper_t){.pid = pid, .fd = channel[0], .output_fd = output[0]};
+    errno = saved;
+    return pid > 0;
+}

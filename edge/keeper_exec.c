@@ -1,0 +1,85 @@
+#include "keeper_exec.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define DESCRIPTORS_SOFT 1024
+#define DESCRIPTORS_HARD 524288
+
+static void report(int fd, keeper_stage_t stage)
+{
+    const keeper_report_t what = {.stage = (int32_t)stage, .error = errno};
+    if (write(fd, &what, sizeof(what)) < 0) {
+        /* Nobody is there to hear; the exit status says the same. */
+    }
+}
+
+static _Noreturn void give_up(int fd, keeper_stage_t stage)
+{
+    report(fd, stage);
+    _exit(127);
+}
+
+/* What is ignored stays so over exec, and what is blocked too. */
+static void reset_signals(void)
+{
+    sigset_t none;
+    for (int i = 1; i < NSIG; i++)
+        (void)signal(i, SIG_DFL); /* SIGKILL, SIGSTOP and the C library's own refuse */
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void limit_descriptors(void)
+{
+    struct rlimit now;
+    if (getrlimit(RLIMIT_NOFILE, &now) < 0)
+        return;
+    rlim_t hard = now.rlim_max < DESCRIPTORS_HARD ? now.rlim_max : DESCRIPTORS_HARD;
+    const struct rlimit lower = {hard < DESCRIPTORS_SOFT ? hard : DESCRIPTORS_SOFT, hard};
+    (void)setrlimit(RLIMIT_NOFILE, &lower);
+}
+
+/* 0, 1 and 2, the report at 3, which exec closes, and nothing else. */
+static bool take_descriptors(int output_fd, int *report_fd)
+{
+    int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    /* Out of the way of those that are about to be replaced. */
+    int output = fcntl(output_fd, F_DUPFD_CLOEXEC, 10);
+    int status = fcntl(*report_fd, F_DUPFD_CLOEXEC, 10);
+    if (null_fd < 0 || output < 0 || status < 0)
+        return false;
+    if (dup2(null_fd, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0 || dup2(output, STDERR_FILENO) < 0)
+        return false;
+    if (dup3(status, 3, O_CLOEXEC) < 0)
+        return false;
+    *report_fd = 3;
+    return close_range(4, ~0u, 0) == 0;
+}
+
+_Noreturn void keeper_exec(const keeper_spec_t *spec, const cgroup_t *group, pid_t keeper, int output_fd,
+                           int report_fd)
+{
+    if (setsid() < 0)
+        give_up(report_fd, STAGE_SESSION);
+    if (group->fd >= 0 && !cgroup_enter(group))
+        report(report_fd, STAGE_CGROUP);
+    reset_signals();
+    limit_descriptors();
+    umask(022);
+    if (!take_descriptors(output_fd, &report_fd))
+        give_up(report_fd, STAGE_SESSION);
+    errno = EPERM;
+    if ((geteuid() == 0 && !spec->privileges->drop) || !privileges_drop(spec->privileges, keeper))
+        give_up(report_fd, STAGE_RIGHTS);
+    /* With the user's rights, so that it is the user who may enter. */
+    if (chdir(spec->directory) < 0)
+        give_up(report_fd, STAGE_DIRECTORY);
+    environ = spec->env; /* where execvp looks for PATH, too */
+    execvp(spec->argv[0], spec->argv);
+    give_up(report_fd, STAGE_COMMAND);
+}

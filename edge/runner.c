@@ -1,0 +1,373 @@
+/*
+ * The process that starts, freezes and stops process boxes. It keeps the supervisor's rights, since workers
+ * and controller have given up what it takes to start a process as another user; it hears the supervisor and
+ * the controller only, and runs nothing but what the configuration names. runner_run is declared in
+ * process.h.
+ *
+ *   runner.c          the process: channels, configuration, questions
+ *   runner_box.c      a box: its state and its log
+ *   keeper.c          the process above each box's command
+ */
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "bytes.h"
+#include "channel.h"
+#include "children.h"
+#include "memfile.h"
+#include "process.h"
+#include "runner_box.h"
+
+/* Between two looks for what a dead keeper left. */
+#define SWEEP_MS 20
+
+typedef enum runner_life { RUNNER_SERVES, RUNNER_ENDS } runner_life_t;
+
+typedef struct runner {
+    loop_t *loop;
+    conf_t *conf;
+    shm_t *shm;
+    runner_life_t life;
+    int status; /* of the process, when it ends */
+    channel_t *supervisor;
+    channel_t *controller; /* NULL: none now */
+    runner_box_t **boxes;
+    size_t box_count;
+    runner_box_t **leaving; /* not in the configuration any more, until they are stopped */
+    size_t leaving_count;
+    loop_timer_t heartbeat;
+    loop_timer_t sweep;
+} runner_t;
+
+/* ---- to the controller ---- */
+
+static void tell(runner_t *runner, runner_message_t type, uint64_t value, str_t bytes)
+{
+    if (runner->controller != NULL && !channel_send(runner->controller, type, value, bytes, NULL, 0))
+        process_log("runner", "the controller does not hear");
+}
+
+static void tell_box(runner_t *runner, const runner_box_t *box)
+{
+    char bytes[RUNNER_STATUS_BYTES];
+    runner_status_t status;
+    runner_box_status(box, &status);
+    size_t n = runner_status_write(&status, bytes);
+    tell(runner, RUNNER_BOX, 0, str_make(bytes, n));
+}
+
+static void answer(runner_t *runner, uint64_t question, runner_result_t result, const char *sentence)
+{
+    char bytes[1 + RUNNER_SENTENCE_MAX];
+    str_t text = str_from(sentence);
+    text.n = text.n < RUNNER_SENTENCE_MAX ? text.n : RUNNER_SENTENCE_MAX;
+    bytes[0] = (char)result;
+    if (text.n > 0)
+        memcpy(bytes + 1, text.p, text.n);
+    tell(runner, RUNNER_DONE, question, str_make(bytes, 1 + text.n));
+}
+
+/* ---- what boxes say ---- */
+
+static runner_box_t *find(const runner_t *runner, str_t id)
+{
+    for (size_t i = 0; i < runner->box_count; i++)
+        if (str_eq(str_from(runner_box_id(runner->boxes[i])), id))
+            return runner->boxes[i];
+    return NULL;
+}
+
+static void box_changed(void *owner, runner_box_t *box)
+{
+    runner_t *runner = owner;
+    if (find(runner, str_from(runner_box_id(box))) == box)
+        tell_box(runner, box);
+}
+
+static void box_answered(void *owner, uint64_t question, runner_result_t result, const char *sentence)
+{
+    answer(owner, question, result, sentence);
+}
+
+/* Until nothing is found: what was a grandchild becomes a child when its parent dies. */
+static void sweep(loop_timer_t *timer)
+{
+    runner_t *runner = H2O_STRUCT_FROM_MEMBER(runner_t, sweep, timer);
+    pid_t *spare = calloc(runner->box_count + runner->leaving_count + 1, sizeof(*spare));
+    assert(spare != NULL);
+    size_t count = 0;
+    for (size_t i = 0; i < runner->box_count; i++)
+        spare[count++] = runner_box_keeper(runner->boxes[i]);
+    for (size_t i = 0; i < runner->leaving_count; i++)
+        spare[count++] = runner_box_keeper(runner->leaving[i]);
+    if (children_kill(spare, count) > 0)
+        loop_timer_start(runner->loop, timer, SWEEP_MS, sweep);
+    free(spare);
+}
+
+static void box_orphaned(void *owner)
+{
+    runner_t *runner = owner;
+    loop_timer_start(runner->loop, &runner->sweep, SWEEP_MS, sweep);
+}
+
+static void box_stopped(void *owner, runner_box_t *box)
+{
+    runner_t *runner = owner;
+    for (size_t i = 0; i < runner->leaving_count; i++)
+        if (runner->leaving[i] == box) {
+            runner->leaving[i] = runner->leaving[--runner->leaving_count];
+            runner_box_free(&box);
+            return;
+        }
+}
+
+static const runner_box_handlers_t box_handlers = {
+    .changed = box_changed, .answered = box_answered, .orphaned = box_orphaned, .stopped = box_stopped};
+
+/* ---- the configuration ---- */
+
+static const conf_process_t *find_process(const conf_t *conf, const char *id)
+{
+    for (size_t i = 0; i < conf->process_count; i++)
+        if (strcmp(conf->processes[i].id, id) == 0)
+            return &conf->processes[i];
+    return NULL;
+}
+
+/* Boxes that `next` lacks are stopped and leave. */
+static void part(runner_t *runner, const conf_t *next)
+{
+    size_t kept = 0;
+    runner->leaving =
+        realloc(runner->leaving, (runner->leaving_count + runner->box_count + 1) * sizeof(runner_box_t *));
+    assert(runner->leaving != NULL);
+    for (size_t i = 0; i < runner->box_count; i++) {
+        runner_box_t *box = runner->boxes[i];
+        if (find_process(next, runner_box_id(box)) != NULL)
+            runner->boxes[kept++] = box;
+        else
+            runner->leaving[runner->leaving_count++] = box;
+    }
+    size_t before = runner->box_count;
+    runner->box_count = kept;
+    for (size_t i = kept; i < before; i++)
+        runner->boxes[i] = NULL;
+    for (size_t i = runner->leaving_count; i-- > 0;) /* from the end: stopped ones are taken out */
+        runner_box_stop(runner->leaving[i], 0);
+}
+
+static void use_conf(runner_t *runner, conf_t *conf)
+{
+    part(runner, conf);
+    runner_box_t **boxes = calloc(conf->process_count + 1, sizeof(runner_box_t *));
+    assert(boxes != NULL);
+    for (size_t i = 0; i < conf->process_count; i++)
+        boxes[i] = find(runner, str_from(conf->processes[i].id));
+    free(runner->boxes);
+    runner->boxes = boxes;
+    runner->box_count = 0; /* grows as they are taken: a handler may look */
+    for (size_t i = 0; i < conf->process_count; i++) {
+        const conf_process_t *process = &conf->processes[i];
+        if (boxes[i] == NULL)
+            boxes[i] = runner_box_new(runner->loop, conf, process, &box_handlers, runner);
+        runner->box_count = i + 1;
+        runner_box_set_conf(boxes[i], conf, process);
+        tell_box(runner, boxes[i]);
+    }
+    conf_release(&runner->conf);
+    runner->conf = conf;
+}
+
+static void end(runner_t *runner)
+{
+    if (runner->life == RUNNER_ENDS)
+        return;
+    runner->life = RUNNER_ENDS;
+    atomic_store(&shm_runner(runner->shm)->state, SHM_DRAINING);
+    for (size_t i = 0; i < runner->box_count; i++)
+        runner_box_stop(runner->boxes[i], 0);
+}
+
+static void take_conf(runner_t *runner, int fd, uint64_t generation)
+{
+    char error[512];
+    conf_t *conf = process_conf_read(fd, error, sizeof(error));
+    if (conf == NULL) {
+        /* The supervisor has checked it: something is broken here, and a fresh process is the cure. */
+        process_log("runner", "cannot take the new configuration: %s", error);
+        runner->status = 1;
+        end(runner);
+        return;
+    }
+    use_conf(runner, conf);
+    (void)channel_send(runner->supervisor, PROCESS_CONF_DONE, generation, STR(""), NULL, 0);
+}
+
+/* ---- the controller's questions ---- */
+
+static void send_log(runner_t *runner, uint64_t question, const runner_box_t *box, uint64_t from)
+{
+    const box_log_t *log = runner_box_log(box);
+    char head[RUNNER_LOG_HEAD_BYTES];
+    str_t parts[2];
+    box_log_read(log, from, parts);
+    bytes_put64(head, box_log_end(log));
+    int fd = memfile_write("boxedge-log", parts, 2);
+    bool sent = fd >= 0 &&
+                channel_send(runner->controller, RUNNER_TEXT, question, str_make(head, sizeof(head)), &fd, 1);
+    if (fd >= 0)
+        close(fd);
+    if (!sent)
+        answer(runner, question, RUNNER_BUSY, NULL);
+}
+
+static void list(runner_t *runner)
+{
+    for (size_t i = 0; i < runner->box_count; i++)
+        tell_box(runner, runner->boxes[i]);
+    tell(runner, RUNNER_LISTED, runner->box_count, STR(""));
+}
+
+static void ask_box(runner_t *runner, const ipc_message_t *message)
+{
+    str_t bytes = str_make(message->bytes, message->len);
+    uint64_t from = 0;
+    if (message->type == RUNNER_LOG && bytes.n >= RUNNER_LOG_HEAD_BYTES) {
+        from = bytes_get64(bytes.p);
+        bytes = str_from_offset(bytes, RUNNER_LOG_HEAD_BYTES);
+    }
+    runner_box_t *box = find(runner, bytes);
+    if (box == NULL) {
+        if (message->value != 0)
+            answer(runner, message->value, RUNNER_UNKNOWN, NULL);
+        return;
+    }
+    if (message->type == RUNNER_START)
+        runner_box_start(box, message->value);
+    else if (message->type == RUNNER_STOP)
+        runner_box_stop(box, message->value);
+    else if (message->type == RUNNER_FREEZE)
+        runner_box_freeze(box, message->value);
+    else if (message->type == RUNNER_LOG)
+        send_log(runner, message->value, box, from);
+    else if (message->type == RUNNER_LOOK)
+        tell_box(runner, box);
+}
+
+static void controller_message(void *owner, ipc_message_t *message)
+{
+    runner_t *runner = owner;
+    if (runner->life != RUNNER_SERVES) {
+        if (message->value != 0)
+            answer(runner, message->value, RUNNER_FAILED, "The edge is ending.");
+    } else if (message->type == RUNNER_LIST) {
+        list(runner);
+    } else {
+        ask_box(runner, message);
+    }
+}
+
+static void controller_closed(void *owner)
+{
+    runner_t *runner = owner;
+    channel_free(&runner->controller); /* boxes run on; the next one asks for a list */
+}
+
+static void take_controller(runner_t *runner, int *fd)
+{
+    static const channel_handlers_t handlers = {.message = controller_message, .closed = controller_closed};
+    channel_free(&runner->controller);
+    runner->controller = channel_new(runner->loop, *fd, &handlers, runner);
+    *fd = -1;
+}
+
+/* ---- the supervisor ---- */
+
+static void supervisor_message(void *owner, ipc_message_t *message)
+{
+    runner_t *runner = owner;
+    switch ((process_message_t)message->type) {
+    case PROCESS_CONF:
+        if (message->fd_count >= 1 && runner->life == RUNNER_SERVES)
+            take_conf(runner, message->fds[0], message->value);
+        break;
+    case PROCESS_DRAIN:
+        end(runner);
+        break;
+    case PROCESS_PEER:
+        if (message->fd_count >= 1)
+            take_controller(runner, &message->fds[0]);
+        break;
+    default:
+        break; /* not for the runner */
+    }
+}
+
+static void supervisor_closed(void *owner)
+{
+    runner_t *runner = owner;
+    process_log("runner", "the supervisor is gone");
+    channel_free(&runner->supervisor);
+    end(runner);
+}
+
+/* ---- the process ---- */
+
+static void beat(loop_timer_t *timer)
+{
+    runner_t *runner = H2O_STRUCT_FROM_MEMBER(runner_t, heartbeat, timer);
+    atomic_store(&shm_runner(runner->shm)->heartbeat_ms, process_now_ms());
+    loop_timer_start(runner->loop, timer, PROCESS_HEARTBEAT_MS, beat);
+}
+
+static bool all_stopped(const runner_t *runner)
+{
+    for (size_t i = 0; i < runner->box_count; i++)
+        if (!runner_box_is_stopped(runner->boxes[i]))
+            return false;
+    return runner->leaving_count == 0;
+}
+
+static void stop(runner_t *runner)
+{
+    loop_timer_stop(&runner->heartbeat);
+    loop_timer_stop(&runner->sweep);
+    for (size_t i = 0; i < runner->box_count; i++)
+        runner_box_free(&runner->boxes[i]);
+    for (size_t i = 0; i < runner->leaving_count; i++)
+        runner_box_free(&runner->leaving[i]);
+    free(runner->boxes);
+    free(runner->leaving);
+    channel_free(&runner->controller);
+    channel_free(&runner->supervisor);
+    loop_turn(runner->loop, 0);
+    loop_free(&runner->loop);
+    conf_release(&runner->conf);
+}
+
+int runner_run(const runner_args_t *args)
+{
+    static const channel_handlers_t supervisor_handlers = {.message = supervisor_message,
+                                                           .closed = supervisor_closed};
+    runner_t runner = {.loop = loop_new(), .shm = args->shm};
+    conf_t *conf = args->conf;
+
+    (void)signal(SIGCHLD, SIG_IGN); /* keepers are reaped by the kernel: their channels tell their end */
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
+        process_log("runner", "orphans of boxes whose keeper is killed will not be found: %s",
+                    strerror(errno));
+    use_conf(&runner, conf);
+    runner.supervisor = channel_new(runner.loop, args->supervisor_fd, &supervisor_handlers, &runner);
+    beat(&runner.heartbeat);
+    atomic_store(&shm_runner(runner.shm)->state, SHM_READY);
+    (void)channel_send(runner.supervisor, PROCESS_READY, 0, STR(""), NULL, 0);
+    while (runner.life == RUNNER_SERVES || !all_stopped(&runner))
+        loop_turn(runner.loop, INT32_MAX);
+    stop(&runner);
+    return runner.status;
+}

@@ -1,0 +1,538 @@
+#include "runner_box.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pwd.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "box_command.h"
+#include "channel.h"
+#include "keeper.h"
+#include "loopback_port.h"
+#include "process.h"
+#include "role.h"
+
+/* Between two looks at the ports: before a start, while it starts, and later, to learn at which of the two
+ * loopback addresses it listens. */
+#define BUSY_LOOK_MS   50
+#define SETTLE_LOOK_MS 4
+#define LATER_LOOK_MS  100
+#define LATER_MOST_MS  60000
+/* Output taken in one turn, at most. */
+#define OUTPUT_A_TURN 65536
+/* Output that is still in the pipe when the box has ended, at most. */
+#define OUTPUT_AT_END (1u << 20)
+
+typedef struct question {
+    uint64_t number;
+    bool is_start; /* else it waits for the end */
+} question_t;
+
+struct runner_box {
+    loop_t *loop;
+    conf_t *conf;                  /* keeps `process` */
+    const conf_process_t *process; /* how the next start is done */
+    const runner_box_handlers_t *handlers;
+    void *owner;
+    runner_state_t state;
+    uint64_t life;
+    uint64_t since_ms; /* of RUNNER_WAITING: since then; from RUNNER_RUNNING on: when it was started */
+    pid_t command;
+    bool loopback6;
+    bool settled;                          /* of RUNNER_RUNNING: it counts as started */
+    bool start_next;                       /* of RUNNER_STOPPING: somebody wants it again */
+    bool ended;                            /* KEEPER_ENDED came */
+    int status;                            /* of waitpid, with `ended` */
+    char failure[RUNNER_SENTENCE_MAX + 1]; /* why it was not started */
+    pid_t keeper;
+    channel_t *channel; /* to the keeper; NULL: none */
+    h2o_socket_t *output;
+    int output_fd; /* owned by `output` */
+    box_log_t *log;
+    loop_timer_t timer; /* the next look at the ports */
+    question_t questions[RUNNER_BOX_QUESTIONS_MAX];
+    size_t question_count;
+};
+
+static void set_state(runner_box_t *box, runner_state_t state)
+{
+    static const unsigned next[] = {
+        [RUNNER_STOPPED] = 1u << RUNNER_WAITING | 1u << RUNNER_STARTING,
+        [RUNNER_WAITING] = 1u << RUNNER_STOPPED | 1u << RUNNER_STARTING,
+        [RUNNER_STARTING] = 1u << RUNNER_RUNNING | 1u << RUNNER_STOPPING | 1u << RUNNER_STOPPED,
+        [RUNNER_RUNNING] = 1u << RUNNER_FROZEN | 1u << RUNNER_STOPPING | 1u << RUNNER_STOPPED,
+        [RUNNER_FROZEN] = 1u << RUNNER_RUNNING | 1u << RUNNER_STOPPING | 1u << RUNNER_STOPPED,
+        [RUNNER_STOPPING] = 1u << RUNNER_STOPPED,
+    };
+    assert((next[box->state] & 1u << state) != 0);
+    box->state = state;
+    box->handlers->changed(box->owner, box);
+}
+
+/* ---- words ---- */
+
+static void note(runner_box_t *box, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* A line in the box's log, with the time. */
+static void note(runner_box_t *box, const char *format, ...)
+{
+    char line[512];
+    struct tm tm;
+    time_t now = (time_t)(loop_wall_us(box->loop) / 1000000);
+    size_t n = strftime(line, sizeof(line), "%Y-%m-%d %H:%M:%S UTC: ", gmtime_r(&now, &tm));
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(line + n, sizeof(line) - n, format, args);
+    va_end(args);
+    for (char *c = line; *c != '\0'; c++)
+        if ((unsigned char)*c < 0x20)
+            *c = ' ';
+    box_log_note(box->log, str_from(line));
+}
+
+static void say_failure(runner_box_t *box, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void say_failure(runner_box_t *box, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(box->failure, sizeof(box->failure), format, args);
+    va_end(args);
+}
+
+/* ---- questions ---- */
+
+static void answer_all(runner_box_t *box, bool starts, runner_result_t result, const char *sentence)
+{
+    question_t due[RUNNER_BOX_QUESTIONS_MAX];
+    size_t due_count = 0, kept = 0;
+    for (size_t i = 0; i < box->question_count; i++)
+        if (box->questions[i].is_start == starts)
+            due[due_count++] = box->questions[i];
+        else
+            box->questions[kept++] = box->questions[i];
+    box->question_count = kept;
+    for (size_t i = 0; i < due_count; i++)
+        box->handlers->answered(box->owner, due[i].number, result, sentence);
+}
+
+static void answer_one(const runner_box_t *box, uint64_t question, runner_result_t result)
+{
+    if (question != 0)
+        box->handlers->answered(box->owner, question, result, NULL);
+}
+
+/* False where there is no room: it was answered. */
+static bool remember(runner_box_t *box, uint64_t question, bool is_start)
+{
+    if (question == 0)
+        return true;
+    if (box->question_count == RUNNER_BOX_QUESTIONS_MAX) {
+        answer_one(box, question, RUNNER_BUSY);
+        return false;
+    }
+    box->questions[box->question_count++] = (question_t){.number = question, .is_start = is_start};
+    return true;
+}
+
+/* ---- output ---- */
+
+static bool take_output(runner_box_t *box, size_t most)
+{
+    char bytes[16384];
+    for (size_t taken = 0; taken < most;) {
+        ssize_t n = read(box->output_fd, bytes, sizeof(bytes));
+        if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+            return false;
+        if (n < 0)
+            break;
+        box_log_add(box->log, str_make(bytes, (size_t)n));
+        taken += (size_t)n;
+    }
+    return true;
+}
+
+static void close_output(runner_box_t *box)
+{
+    if (box->output == NULL)
+        return;
+    h2o_socket_read_stop(box->output);
+    h2o_socket_close(box->output);
+    box->output = NULL;
+}
+
+static void on_output(h2o_socket_t *sock, const char *err)
+{
+    runner_box_t *box = sock->data;
+    if (err != NULL || !take_output(box, OUTPUT_A_TURN))
+        close_output(box);
+}
+
+/* ---- the end of a process ---- */
+
+static void begin(runner_box_t *box);
+
+/* The sentence for those who wait for a start that came to nothing. */
+static const char *failed_sentence(runner_box_t *box)
+{
+    char how[64], words[160];
+    if (box->failure[0] != '\0')
+        return box->failure;
+    box_log_last_words(box->log, words, sizeof(words));
+    say_failure(box, "The box's process ended within a second of its start: %s.%s%s%s",
+                box->ended ? role_end_text(box->status, how) : "it was killed",
+                words[0] != '\0' ? " Its last line: " : "", words, words[0] != '\0' ? "." : "");
+    return box->failure;
+}
+
+static void note_end(runner_box_t *box)
+{
+    char how[64];
+    if (box->failure[0] != '\0')
+        note(box, "%s", box->failure);
+    else if (box->ended)
+        note(box, "%s: %s", box->state == RUNNER_STOPPING ? "stopped" : "ended by itself",
+             role_end_text(box->status, how));
+    else
+        note(box, "its keeper died, and it with it");
+}
+
+static void on_keeper_gone(runner_box_t *box)
+{
+    bool start_next = box->start_next, was_stopping = box->state == RUNNER_STOPPING;
+    if (box->output != NULL)
+        (void)take_output(box, OUTPUT_AT_END);
+    close_output(box);
+    if (!box->ended)
+        box->handlers->orphaned(box->owner);
+    const char *sentence = was_stopping || box->settled ? NULL : failed_sentence(box);
+    if (was_stopping)
+        box->failure[0] = '\0';
+    else if (box->settled)
+        sentence = "The box's process ended.";
+    note_end(box);
+    loop_timer_stop(&box->timer);
+    channel_free(&box->channel);
+    box->keeper = box->command = 0;
+    box->start_next = box->settled = false;
+    set_state(box, RUNNER_STOPPED);
+    answer_all(box, false, RUNNER_OK, NULL);
+    if (start_next) {
+        begin(box);
+        return;
+    }
+    answer_all(box, true, RUNNER_FAILED,
+               sentence != NULL ? sentence : "The box was stopped while it started.");
+    box->handlers->stopped(box->owner, box);
+}
+
+/* ---- starting ---- */
+
+static void settle(runner_box_t *box)
+{
+    if (box->settled)
+        return;
+    box->settled = true;
+    answer_all(box, true, RUNNER_OK, NULL);
+}
+
+static unsigned look_at_ports(const runner_box_t *box, uint16_t *port)
+{
+    unsigned where = 0;
+    for (size_t i = 0; i < box->process->port_count && where == 0; i++) {
+        *port = box->process->ports[i];
+        where = loopback_port_listens(*port);
+    }
+    return where;
+}
+
+static void look_again(loop_timer_t *timer)
+{
+    runner_box_t *box = H2O_STRUCT_FROM_MEMBER(runner_box_t, timer, timer);
+    uint64_t age = loop_now(box->loop) - box->since_ms;
+    uint16_t port = 0;
+    if (box->state != RUNNER_RUNNING)
+        return; /* frozen or stopping: what listens would say nothing */
+    unsigned where = look_at_ports(box, &port);
+    bool loopback6 = where == LOOPBACK_PORT_V6;
+    if (loopback6 != box->loopback6) {
+        box->loopback6 = loopback6;
+        box->handlers->changed(box->owner, box);
+    }
+    if (where != 0 || age >= RUNNER_BOX_SETTLE_MS)
+        settle(box);
+    if (where == 0 && age < LATER_MOST_MS)
+        loop_timer_start(box->loop, timer, box->settled ? LATER_LOOK_MS : SETTLE_LOOK_MS, look_again);
+}
+
+static void on_started(runner_box_t *box, pid_t command)
+{
+    if (box->state != RUNNER_STARTING)
+        return; /* it is being stopped */
+    box->command = command;
+    box->since_ms = loop_now(box->loop);
+    note(box, "started as process %d", (int)command);
+    set_state(box, RUNNER_RUNNING);
+    look_again(&box->timer);
+}
+
+static void keeper_message(void *owner, ipc_message_t *message)
+{
+    runner_box_t *box = owner;
+    switch ((keeper_message_t)message->type) {
+    case KEEPER_STARTED:
+        on_started(box, (pid_t)message->value);
+        break;
+    case KEEPER_FAILED:
+        say_failure(box, "The box cannot be started: %.*s.", (int)message->len, message->bytes);
+        break;
+    case KEEPER_ENDED:
+        box->ended = true;
+        box->status = (int)message->value;
+        break;
+    default:
+        break; /* not for us */
+    }
+}
+
+static void keeper_closed(void *owner)
+{
+    on_keeper_gone(owner);
+}
+
+/* The rights that its process gets, and the home of that user. False with box->failure. */
+static bool find_user(runner_box_t *box, privileges_t *privileges, char *home, size_t home_len)
+{
+    char error[256];
+    const char *user = box->process->user[0] != '\0' ? box->process->user : box->conf->user;
+    if (!privileges_find(user, privileges, error, sizeof(error))) {
+        say_failure(box, "The box cannot be started: %s.", error);
+        return false;
+    }
+    if (geteuid() == 0 && !privileges->drop) {
+        say_failure(box, "The box cannot be started: it would run as root. Name another `user` for it in the "
+                         "configuration.");
+        return false;
+    }
+    const struct passwd *entry = getpwuid(privileges->drop ? privileges->uid : geteuid());
+    (void)snprintf(home, home_len, "%s", entry != NULL && entry->pw_dir[0] == '/' ? entry->pw_dir : "/");
+    return true;
+}
+
+static bool fork_keeper(runner_box_t *box, keeper_t *keeper)
+{
+    privileges_t privileges;
+    char home[256];
+    if (!find_user(box, &privileges, home, sizeof(home)))
+        return false;
+    char **argv = box_command_argv(box->process), **env = box_command_env(box->process, home);
+    const keeper_spec_t spec = {.id = box->process->id,
+                                .argv = argv,
+                                .env = env,
+                                .directory = box->process->directory,
+                                .privileges = &privileges,
+                                .grace_ms = RUNNER_BOX_GRACE_MS};
+    bool ok = keeper_start(&spec, keeper);
+    if (!ok)
+        say_failure(box, "The box cannot be started: no process can be made: %s.", strerror(errno));
+    box_command_free_env(&env);
+    free(argv);
+    return ok;
+}
+
+/* From RUNNER_STOPPED or RUNNER_WAITING: it is not to be. box->failure says why. */
+static void give_up(runner_box_t *box)
+{
+    note_end(box);
+    if (box->state == RUNNER_WAITING)
+        set_state(box, RUNNER_STOPPED);
+    answer_all(box, true, RUNNER_FAILED, box->failure);
+    box->handlers->stopped(box->owner, box);
+}
+
+static void launch(runner_box_t *box)
+{
+    static const channel_handlers_t handlers = {.message = keeper_message, .closed = keeper_closed};
+    keeper_t keeper;
+    if (!fork_keeper(box, &keeper)) {
+        give_up(box);
+        return;
+    }
+    box->life = loop_precise_us();
+    box->keeper = keeper.pid;
+    box->ended = box->settled = box->loopback6 = false;
+    box->channel = channel_new(box->loop, keeper.fd, &handlers, box);
+    box->output_fd = keeper.output_fd;
+    box->output =
+        h2o_evloop_socket_create(loop_evloop(box->loop), keeper.output_fd, H2O_SOCKET_FLAG_DONT_READ);
+    box->output->data = box;
+    h2o_socket_read_start(box->output, on_output);
+    set_state(box, RUNNER_STARTING);
+}
+
+/* Starts once nothing else listens on its ports: else requests would reach that. */
+static void launch_when_free(loop_timer_t *timer)
+{
+    runner_box_t *box = H2O_STRUCT_FROM_MEMBER(runner_box_t, timer, timer);
+    uint16_t port = 0;
+    if (look_at_ports(box, &port) == 0) {
+        launch(box);
+    } else if (box->state == RUNNER_WAITING && loop_now(box->loop) - box->since_ms >= RUNNER_BOX_PORT_MS) {
+        say_failure(box, "The box cannot be started: something else on this machine listens on its port %u.",
+                    port);
+        give_up(box);
+    } else {
+        if (box->state != RUNNER_WAITING) {
+            box->since_ms = loop_now(box->loop);
+            set_state(box, RUNNER_WAITING);
+        }
+        loop_timer_start(box->loop, timer, BUSY_LOOK_MS, launch_when_free);
+    }
+}
+
+static void begin(runner_box_t *box)
+{
+    assert(box->state == RUNNER_STOPPED && box->channel == NULL);
+    box->failure[0] = '\0';
+    launch_when_free(&box->timer);
+}
+
+void runner_box_start(runner_box_t *box, uint64_t question)
+{
+    if (box->state == RUNNER_FROZEN && channel_send(box->channel, KEEPER_THAW, 0, STR(""), NULL, 0)) {
+        note(box, "thawed");
+        set_state(box, RUNNER_RUNNING);
+        box->settled = true;
+        look_again(&box->timer);
+    }
+    if (box->state == RUNNER_RUNNING && box->settled) {
+        answer_one(box, question, RUNNER_OK);
+        return;
+    }
+    if (!remember(box, question, true))
+        return;
+    if (box->state == RUNNER_STOPPED)
+        begin(box);
+    else if (box->state == RUNNER_STOPPING)
+        box->start_next = true;
+}
+
+/* ---- stopping and freezing ---- */
+
+static const char interrupted[] = "The box was stopped while it started.";
+
+/* Where it is to be stopped, `*again` says whether it is started right after. */
+static void stop(runner_box_t *box, bool again)
+{
+    box->start_next = again;
+    if (box->state == RUNNER_WAITING) {
+        loop_timer_stop(&box->timer);
+        set_state(box, RUNNER_STOPPED);
+        box->start_next = false;
+    } else if (box->state != RUNNER_STOPPED && box->state != RUNNER_STOPPING) {
+        if (!channel_send(box->channel, KEEPER_STOP, 0, STR(""), NULL, 0))
+            process_log("runner", "the keeper of %s does not hear", box->process->id); /* it is dying */
+        set_state(box, RUNNER_STOPPING);
+    }
+    if (!again)
+        answer_all(box, true, RUNNER_FAILED, interrupted);
+}
+
+void runner_box_stop(runner_box_t *box, uint64_t question)
+{
+    stop(box, false);
+    if (box->state == RUNNER_STOPPED) {
+        answer_one(box, question, RUNNER_OK);
+        box->handlers->stopped(box->owner, box);
+        return;
+    }
+    (void)remember(box, question, false);
+}
+
+void runner_box_freeze(runner_box_t *box, uint64_t question)
+{
+    if (box->state == RUNNER_RUNNING && channel_send(box->channel, KEEPER_FREEZE, 0, STR(""), NULL, 0)) {
+        note(box, "frozen");
+        loop_timer_stop(&box->timer);
+        set_state(box, RUNNER_FROZEN);
+        answer_all(box, true, RUNNER_FAILED, "The box was paused while it started.");
+    }
+    answer_one(box, question, RUNNER_OK);
+}
+
+/* ---- the whole ---- */
+
+runner_box_t *runner_box_new(loop_t *loop, const conf_t *conf, const conf_process_t *process,
+                             const runner_box_handlers_t *handlers, void *owner)
+{
+    runner_box_t *box = calloc(1, sizeof(*box));
+    assert(box != NULL);
+    *box = (runner_box_t){.loop = loop,
+                          .conf = conf_acquire(conf),
+                          .process = process,
+                          .handlers = handlers,
+                          .owner = owner,
+                          .log = box_log_new(RUNNER_BOX_LOG_BYTES)};
+    return box;
+}
+
+void runner_box_free(runner_box_t **box)
+{
+    runner_box_t *b = *box;
+    *box = NULL;
+    if (b == NULL)
+        return;
+    loop_timer_stop(&b->timer);
+    channel_free(&b->channel);
+    close_output(b);
+    box_log_free(&b->log);
+    conf_release(&b->conf);
+    free(b);
+}
+
+void runner_box_set_conf(runner_box_t *box, const conf_t *conf, const conf_process_t *process)
+{
+    bool same = box_command_same(box->process, process);
+    conf_t *old = box->conf;
+    box->conf = conf_acquire(conf);
+    box->process = process;
+    conf_release(&old);
+    if (same)
+        return;
+    bool wanted = false; /* who waits for a start gets the new one */
+    for (size_t i = 0; i < box->question_count; i++)
+        wanted |= box->questions[i].is_start;
+    stop(box, wanted);
+    if (wanted && box->state == RUNNER_STOPPED)
+        begin(box);
+}
+
+const char *runner_box_id(const runner_box_t *box)
+{
+    return box->process->id;
+}
+
+void runner_box_status(const runner_box_t *box, runner_status_t *out)
+{
+    *out = (runner_status_t){
+        .state = box->state, .life = box->life, .pid = (uint32_t)box->command, .loopback6 = box->loopback6};
+    memcpy(out->id, box->process->id, sizeof(out->id));
+}
+
+bool runner_box_is_stopped(const runner_box_t *box)
+{
+    return box->state == RUNNER_STOPPED;
+}
+
+pid_t runner_box_keeper(const runner_box_t *box)
+{
+    return box->keeper;
+}
+
+const box_log_t *runner_box_log(const runner_box_t *box)
+{
+    return box->log;
+}

@@ -1,0 +1,65 @@
+/*
+ * What the controller and the runner say to each other over their channel (channel.h). The controller asks,
+ * each time with a number of its own; the runner answers with that number, and tells the states of boxes
+ * unasked. What it tells of a box comes before the answer to what brought it about.
+ */
+#ifndef BOXEDGE_RUNNER_MESSAGE_H
+#define BOXEDGE_RUNNER_MESSAGE_H
+
+#include <sys/types.h>
+
+#include "box_id.h"
+#include "str.h"
+
+typedef enum runner_message {
+    /* to the runner. value: the number of the question; bytes: the id of the box */
+    RUNNER_START =
+        100,       /* have it run. Answered when it does and one of its ports listens, or after a second */
+    RUNNER_STOP,   /* answered when nothing of it is left */
+    RUNNER_FREEZE, /* does nothing unless it runs; answered at once */
+    RUNNER_LOG,    /* bytes: the first position (8 bytes, bytes.h), then the id */
+    RUNNER_LOOK,   /* answered by RUNNER_BOX alone; value 0 */
+    RUNNER_LIST,   /* no id; value 0: RUNNER_BOX for all, then RUNNER_LISTED */
+    /* from the runner */
+    RUNNER_BOX,    /* runner_box_write */
+    RUNNER_LISTED, /* value: how many */
+    RUNNER_DONE,   /* the answer. value: the number; bytes: runner_result_t (1 byte), a sentence */
+    RUNNER_TEXT,   /* the answer to RUNNER_LOG. bytes: position of the end; descriptor [0]: a memory file */
+} runner_message_t;
+
+typedef enum runner_result {
+    RUNNER_OK = 0,
+    RUNNER_FAILED,  /* the sentence says why */
+    RUNNER_UNKNOWN, /* no such box in the runner's configuration */
+    RUNNER_BUSY,    /* too much is asked of that box at once */
+    RUNNER_LOST,    /* (never sent) there is no runner, or it died before it answered */
+} runner_result_t;
+
+typedef enum runner_state {
+    RUNNER_STOPPED = 0,
+    RUNNER_WAITING,  /* for its ports to become free */
+    RUNNER_STARTING, /* the command does not run yet */
+    RUNNER_RUNNING,
+    RUNNER_FROZEN,
+    RUNNER_STOPPING,
+} runner_state_t;
+
+/* What the runner tells of a box. */
+typedef struct runner_status {
+    char id[BOX_ID_MAX + 1];
+    runner_state_t state;
+    uint64_t life;  /* of its process: another number for each that was started */
+    uint32_t pid;   /* of its command; 0: none */
+    bool loopback6; /* it listens on ::1 and not on 127.0.0.1 */
+} runner_status_t;
+
+#define RUNNER_STATUS_BYTES   (18 + BOX_ID_MAX)
+#define RUNNER_SENTENCE_MAX   300
+#define RUNNER_BOX_LOG_BYTES  (256u * 1024)
+#define RUNNER_LOG_HEAD_BYTES 8
+
+/* Returns the length. */
+size_t runner_status_write(const runner_status_t *status, char out[RUNNER_STATUS_BYTES]);
+MUST_USE bool runner_status_read(str_t bytes, runner_status_t *out);
+
+#endif
