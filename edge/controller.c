@@ -15,6 +15,7 @@
 #include "idle.h"
 #include "peers.h"
 #include "process.h"
+#include "provider_process.h"
 #include "store_thread.h"
 #include "waker.h"
 
@@ -41,6 +42,8 @@ typedef struct controller {
     boxes_t *boxes;
     waker_t *waker;
     idle_t *idle;
+    runner_link_t *runner;
+    provider_t *processes;
     controller_state_t state;
     int status; /* of the process, when it ends */
     loop_timer_t heartbeat;
@@ -251,6 +254,10 @@ static void supervisor_message(void *owner, ipc_message_t *message)
         if (message->fd_count >= 1)
             peers_take(controller->peers, message->value, &message->fds[0]);
         break;
+    case PROCESS_RUNNER:
+        if (message->fd_count >= 1)
+            runner_link_take(controller->runner, &message->fds[0]);
+        break;
     case PROCESS_WORKER_DIED:
         reap_readers(controller);
         break;
@@ -400,6 +407,11 @@ static bool start(controller_t *controller, const controller_args_t *args)
     controller->boxes = boxes_new(controller->loop, controller->conf, controller->store, controller->peers,
                                   known.at, known.count, wall_us());
     free(known.at);
+    controller->runner = runner_link_new(controller->loop);
+    controller->processes =
+        provider_process_new(controller->loop, controller->conf, controller->runner, args->runner_lives,
+                             &boxes_provider_handlers, controller->boxes);
+    boxes_set_provider(controller->boxes, PROVIDER_PROCESS, controller->processes);
     controller->waker = waker_new(controller->loop, controller->conf, controller->boxes, controller->peers);
     controller->idle = idle_new(controller->loop, controller->boxes);
     controller->admin = admin_new(controller->loop, controller->conf, controller->shm, controller->store,
@@ -424,6 +436,8 @@ static void stop(controller_t *controller)
     loop_timer_stop(&controller->drain);
     loop_timer_stop(&controller->chores);
     admin_free(&controller->admin);
+    controller->processes->free(controller->processes);
+    runner_link_free(&controller->runner);
     if (controller->boxes != NULL)
         boxes_stop(controller->boxes);
     store_thread_free(&controller->store);

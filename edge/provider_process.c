@@ -1,0 +1,362 @@
+#include "provider_process.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+typedef struct process_provider process_provider_t;
+
+/* A declared box. */
+typedef struct process_box {
+    process_provider_t *provider;
+    const conf_process_t *process;
+    runner_status_t status; /* what the runner said last; stopped before it said anything */
+    bool was_up;            /* it was told as running or frozen in the life `life` */
+    uint64_t life;
+    bool resuming; /* to be answered by `resumed` */
+    bool asked;    /* of `resuming`: the runner was */
+    loop_timer_t patience;
+} process_box_t;
+
+/* An id that is none of ours, to be answered. */
+typedef struct stranger {
+    struct stranger *next;
+    bool resume; /* else it was a look */
+    char id[BOX_ID_MAX + 1];
+} stranger_t;
+
+struct process_provider {
+    provider_t base;
+    loop_t *loop;
+    conf_t *conf;
+    runner_link_t *link;
+    process_box_t *boxes; /* one for each of conf->processes, in order */
+    size_t count;
+    stranger_t *strangers;
+    bool listed; /* all boxes were told once */
+    loop_timer_t first;
+    loop_task_t work;
+};
+
+static process_box_t *find(process_provider_t *p, str_t id)
+{
+    for (size_t i = 0; i < p->count; i++)
+        if (str_eq(str_from(p->boxes[i].process->id), id))
+            return &p->boxes[i];
+    return NULL;
+}
+
+/* ---- telling ---- */
+
+static void take_address(provider_box_t *told, bool loopback6)
+{
+    if (loopback6) {
+        told->address = in6addr_loopback;
+        return;
+    }
+    told->address.s6_addr[10] = told->address.s6_addr[11] = 0xff;
+    told->address.s6_addr[12] = 127;
+    told->address.s6_addr[15] = 1;
+}
+
+static void tell(process_box_t *box)
+{
+    process_provider_t *p = box->provider;
+    const conf_process_t *process = box->process;
+    bool runs = box->status.state == RUNNER_RUNNING, is_up = runs || box->status.state == RUNNER_FROZEN;
+    provider_box_t told = {.state = runs ? BOX_RUNNING : BOX_PAUSED,
+                           .keep_alive = process->keep_alive,
+                           .idle_ms = process->idle,
+                           .pid = is_up ? box->status.pid : 0};
+    memcpy(told.id, process->id, sizeof(told.id));
+    take_address(&told, box->status.loopback6);
+    for (size_t i = 0; i < process->port_count && i < STORE_BOX_PORTS_MAX; i++)
+        told.ports[told.port_count++] = process->ports[i];
+    told.renewed = box->was_up && (!is_up || box->status.life != box->life);
+    box->was_up = is_up;
+    box->life = box->status.life;
+    p->base.handlers->box(p->base.owner, &p->base, &told);
+}
+
+static void ask(process_box_t *box);
+
+static void tell_all(process_provider_t *p)
+{
+    p->listed = true;
+    loop_timer_stop(&p->first);
+    p->base.handlers->sync_began(p->base.owner, &p->base);
+    for (size_t i = 0; i < p->count; i++)
+        tell(&p->boxes[i]);
+    p->base.handlers->sync_ended(p->base.owner, &p->base);
+    for (size_t i = 0; i < p->count; i++)
+        ask(&p->boxes[i]);
+}
+
+/* The runner has not come: its boxes do not run. */
+static void on_first_timeout(loop_timer_t *timer)
+{
+    tell_all(H2O_STRUCT_FROM_MEMBER(process_provider_t, first, timer));
+}
+
+/* ---- resuming ---- */
+
+static void answer(process_box_t *box, provider_result_t result, const char *sentence)
+{
+    process_provider_t *p = box->provider;
+    box->resuming = box->asked = false;
+    loop_timer_stop(&box->patience);
+    p->base.handlers->resumed(p->base.owner, &p->base, str_from(box->process->id), result, sentence);
+}
+
+static void on_answer(void *arg, const runner_answer_t *said)
+{
+    process_box_t *box = arg;
+    box->asked = false;
+    switch (said->result) {
+    case RUNNER_OK:
+        answer(box, PROVIDER_OK, NULL);
+        break;
+    case RUNNER_LOST: /* asked again when the next one is there, unless patience ends before */
+        break;
+    case RUNNER_FAILED:
+    case RUNNER_UNKNOWN:
+    case RUNNER_BUSY:
+        answer(box, PROVIDER_FAILED, said->sentence);
+    }
+}
+
+static void on_patience(loop_timer_t *timer)
+{
+    process_box_t *box = H2O_STRUCT_FROM_MEMBER(process_box_t, patience, timer);
+    if (box->asked) /* it is there and at work; its own time ends that */
+        loop_timer_start(box->provider->loop, timer, PROVIDER_PROCESS_PATIENCE_MS, on_patience);
+    else
+        answer(box, PROVIDER_UNAVAILABLE, "The process that runs boxes is not there.");
+}
+
+static void ask(process_box_t *box)
+{
+    process_provider_t *p = box->provider;
+    if (box->resuming && !box->asked && p->listed) /* the answer comes after its state was told */
+        box->asked = runner_link_ask(p->link, RUNNER_START, str_from(box->process->id), 0, on_answer, box);
+}
+
+static void answer_stranger(process_provider_t *p, const stranger_t *stranger)
+{
+    provider_box_t gone = {.state = BOX_GONE};
+    memcpy(gone.id, stranger->id, sizeof(gone.id));
+    p->base.handlers->box(p->base.owner, &p->base, &gone);
+    if (stranger->resume)
+        p->base.handlers->resumed(p->base.owner, &p->base, str_from(stranger->id), PROVIDER_GONE, NULL);
+}
+
+/* What resume and look left for the end of the turn. */
+static void work(loop_task_t *task)
+{
+    process_provider_t *p = H2O_STRUCT_FROM_MEMBER(process_provider_t, work, task);
+    while (p->strangers != NULL) {
+        stranger_t *stranger = p->strangers;
+        p->strangers = stranger->next;
+        answer_stranger(p, stranger);
+        free(stranger);
+    }
+    if (!p->listed && !loop_timer_running(&p->first))
+        tell_all(p);
+    for (size_t i = 0; i < p->count; i++)
+        ask(&p->boxes[i]);
+}
+
+static void add_stranger(process_provider_t *p, str_t id, bool resume)
+{
+    assert(id.n <= BOX_ID_MAX);
+    stranger_t *stranger = calloc(1, sizeof(*stranger));
+    assert(stranger != NULL);
+    *stranger = (stranger_t){.next = p->strangers, .resume = resume};
+    memcpy(stranger->id, id.p, id.n);
+    p->strangers = stranger;
+    loop_defer(p->loop, &p->work, work);
+}
+
+/* ---- what the runner says ---- */
+
+static void on_up(void *owner)
+{
+    process_provider_t *p = owner;
+    runner_link_list(p->link);
+    for (size_t i = 0; i < p->count; i++)
+        ask(&p->boxes[i]);
+}
+
+static void on_down(void *owner)
+{
+    process_provider_t *p = owner;
+    for (size_t i = 0; i < p->count; i++) {
+        process_box_t *box = &p->boxes[i];
+        box->status.state = RUNNER_STOPPED;
+        box->status.pid = 0;
+        if (p->listed && box->was_up)
+            tell(box);
+    }
+}
+
+static void on_box(void *owner, const runner_status_t *status)
+{
+    process_provider_t *p = owner;
+    process_box_t *box = find(p, str_from(status->id));
+    if (box == NULL)
+        return; /* the runner has another configuration than the controller for a moment */
+    box->status = *status;
+    if (p->listed)
+        tell(box);
+}
+
+static void on_listed(void *owner)
+{
+    process_provider_t *p = owner;
+    if (!p->listed)
+        tell_all(p);
+}
+
+static const runner_link_handlers_t link_handlers = {
+    .up = on_up, .down = on_down, .box = on_box, .listed = on_listed};
+
+/* ---- the provider ---- */
+
+static process_provider_t *self(provider_t *provider)
+{
+    return H2O_STRUCT_FROM_MEMBER(process_provider_t, base, provider);
+}
+
+static void provider_resume(provider_t *provider, str_t id)
+{
+    process_provider_t *p = self(provider);
+    process_box_t *box = find(p, id);
+    if (box == NULL) {
+        add_stranger(p, id, true);
+        return;
+    }
+    assert(!box->resuming);
+    box->resuming = true;
+    loop_timer_start(p->loop, &box->patience, PROVIDER_PROCESS_PATIENCE_MS, on_patience);
+    loop_defer(p->loop, &p->work, work);
+}
+
+static void provider_pause(provider_t *provider, str_t id)
+{
+    process_provider_t *p = self(provider);
+    const process_box_t *box = find(p, id);
+    if (box == NULL || box->process->keep_alive)
+        return;
+    runner_message_t what = box->process->idle_action == CONF_IDLE_FREEZE ? RUNNER_FREEZE : RUNNER_STOP;
+    if (!runner_link_ask(p->link, what, id, 0, NULL, NULL)) {
+        /* There is no runner, and so the box does not run; or it is asked again while it stays idle. */
+    }
+}
+
+static void provider_look(provider_t *provider, str_t id)
+{
+    process_provider_t *p = self(provider);
+    if (find(p, id) == NULL)
+        add_stranger(p, id, false);
+    else
+        runner_link_look(p->link, id);
+}
+
+static void free_boxes(process_box_t *boxes, size_t count, runner_link_t *link)
+{
+    for (size_t i = 0; i < count; i++) {
+        loop_timer_stop(&boxes[i].patience);
+        runner_link_forget(link, &boxes[i]);
+    }
+    free(boxes);
+}
+
+/* The declared boxes, without anything known of them. */
+static process_box_t *make_boxes(process_provider_t *p, const conf_t *conf)
+{
+    process_box_t *boxes = calloc(conf->process_count + 1, sizeof(*boxes));
+    assert(boxes != NULL);
+    for (size_t i = 0; i < conf->process_count; i++) {
+        boxes[i].provider = p;
+        boxes[i].process = &conf->processes[i];
+        memcpy(boxes[i].status.id, conf->processes[i].id, sizeof(boxes[i].status.id));
+    }
+    return boxes;
+}
+
+/* What was known of a box goes on; a resume that was begun is asked for again, which does no harm. */
+static void inherit(process_box_t *box, const process_box_t *old)
+{
+    box->status = old->status;
+    box->was_up = old->was_up;
+    box->life = old->life;
+    box->resuming = old->resuming;
+    if (box->resuming)
+        loop_timer_start(box->provider->loop, &box->patience, PROVIDER_PROCESS_PATIENCE_MS, on_patience);
+}
+
+static void provider_set_conf(provider_t *provider, const conf_t *conf)
+{
+    process_provider_t *p = self(provider);
+    process_box_t *old = p->boxes, *boxes = make_boxes(p, conf);
+    size_t old_count = p->count;
+    for (size_t i = 0; i < conf->process_count; i++)
+        for (size_t k = 0; k < old_count; k++)
+            if (strcmp(old[k].process->id, conf->processes[i].id) == 0) {
+                inherit(&boxes[i], &old[k]);
+                old[k].resuming = false;
+            }
+    for (size_t k = 0; k < old_count; k++)
+        if (old[k].resuming)
+            add_stranger(p, str_from(old[k].process->id), true);
+    free_boxes(old, old_count, p->link);
+    p->boxes = boxes;
+    p->count = conf->process_count;
+    conf_release(&p->conf);
+    p->conf = conf_acquire(conf);
+    if (p->listed)
+        tell_all(p);
+    runner_link_list(p->link); /* of new boxes the runner may have told before we knew them */
+    loop_defer(p->loop, &p->work, work);
+}
+
+static void provider_free(provider_t *provider)
+{
+    process_provider_t *p = self(provider);
+    runner_link_listen(p->link, NULL, NULL);
+    free_boxes(p->boxes, p->count, p->link);
+    while (p->strangers != NULL) {
+        stranger_t *next = p->strangers->next;
+        free(p->strangers);
+        p->strangers = next;
+    }
+    loop_timer_stop(&p->first);
+    loop_undefer(&p->work);
+    conf_release(&p->conf);
+    free(p);
+}
+
+provider_t *provider_process_new(loop_t *loop, const conf_t *conf, runner_link_t *link, bool may_run,
+                                 const provider_handlers_t *handlers, void *owner)
+{
+    process_provider_t *p = calloc(1, sizeof(*p));
+    assert(p != NULL);
+    *p = (process_provider_t){.base = {.kind = PROVIDER_PROCESS,
+                                       .handlers = handlers,
+                                       .owner = owner,
+                                       .resume = provider_resume,
+                                       .pause = provider_pause,
+                                       .look = provider_look,
+                                       .set_conf = provider_set_conf,
+                                       .free = provider_free},
+                              .loop = loop,
+                              .conf = conf_acquire(conf),
+                              .link = link,
+                              .count = conf->process_count};
+    p->boxes = make_boxes(p, conf);
+    if (may_run)
+        loop_timer_start(loop, &p->first, PROVIDER_PROCESS_FIRST_MS, on_first_timeout);
+    else
+        loop_defer(loop, &p->work, work);
+    runner_link_listen(link, &link_handlers, p);
+    return &p->base;
+}

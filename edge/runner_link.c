@@ -1,0 +1,257 @@
+#include "runner_link.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "bytes.h"
+#include "channel.h"
+#include "memfile.h"
+
+typedef struct pending {
+    h2o_linklist_t link; /* runner_link_t.pending */
+    runner_link_t *owner;
+    uint64_t number;
+    runner_answered_t done; /* NULL: nobody waits */
+    void *arg;
+    loop_timer_t timer;
+} pending_t;
+
+struct runner_link {
+    loop_t *loop;
+    channel_t *channel; /* NULL: there is no runner */
+    const runner_link_handlers_t *handlers;
+    void *owner;
+    loop_task_t tell_up;
+    h2o_linklist_t pending;
+    size_t pending_count;
+    uint64_t last_number;
+};
+
+static void finish(pending_t *pending, const runner_answer_t *answer)
+{
+    runner_link_t *link = pending->owner;
+    h2o_linklist_unlink(&pending->link);
+    loop_timer_stop(&pending->timer);
+    link->pending_count--;
+    if (pending->done != NULL)
+        pending->done(pending->arg, answer);
+    free(pending);
+}
+
+/* Those who ask again from `done` are not asked about twice: the list is taken off first. */
+static void finish_all(runner_link_t *link)
+{
+    static const runner_answer_t lost = {.result = RUNNER_LOST,
+                                         .sentence = "The process that runs boxes has died."};
+    h2o_linklist_t all;
+    h2o_linklist_init_anchor(&all);
+    h2o_linklist_insert_list(&all, &link->pending);
+    while (!h2o_linklist_is_empty(&all))
+        finish(H2O_STRUCT_FROM_MEMBER(pending_t, link, all.next), &lost);
+}
+
+static void on_timeout(loop_timer_t *timer)
+{
+    static const runner_answer_t late = {.result = RUNNER_LOST,
+                                         .sentence = "The process that runs boxes does not answer."};
+    finish(H2O_STRUCT_FROM_MEMBER(pending_t, timer, timer), &late);
+}
+
+/* ---- messages ---- */
+
+static pending_t *find(const runner_link_t *link, uint64_t number)
+{
+    for (h2o_linklist_t *node = link->pending.next; node != &link->pending; node = node->next) {
+        pending_t *pending = H2O_STRUCT_FROM_MEMBER(pending_t, link, node);
+        if (pending->number == number)
+            return pending;
+    }
+    return NULL;
+}
+
+static const char *sentence_of(runner_result_t result)
+{
+    switch (result) {
+    case RUNNER_OK:
+        return "";
+    case RUNNER_UNKNOWN:
+        return "The process that runs boxes does not know this one (yet).";
+    case RUNNER_BUSY:
+        return "Too much is asked of this box at once.";
+    case RUNNER_FAILED:
+    case RUNNER_LOST:
+        break;
+    }
+    return "The box could not be started or stopped.";
+}
+
+static void on_done(runner_link_t *link, uint64_t number, str_t bytes)
+{
+    char sentence[RUNNER_SENTENCE_MAX + 1];
+    pending_t *pending = find(link, number);
+    unsigned result = bytes.n > 0 ? (unsigned char)bytes.p[0] : RUNNER_FAILED;
+    if (pending == NULL || result >= RUNNER_LOST)
+        return;
+    str_t text = bytes.n > 0 ? str_from_offset(bytes, 1) : bytes;
+    text.n = text.n < RUNNER_SENTENCE_MAX ? text.n : RUNNER_SENTENCE_MAX;
+    (void)snprintf(sentence, sizeof(sentence), "%.*s", STR_ARG(text));
+    const runner_answer_t answer = {.result = (runner_result_t)result,
+                                    .sentence = sentence[0] != '\0' ? sentence
+                                                                    : sentence_of((runner_result_t)result)};
+    finish(pending, &answer);
+}
+
+static void on_text(runner_link_t *link, const ipc_message_t *message)
+{
+    pending_t *pending = find(link, message->value);
+    size_t len = 0;
+    if (pending == NULL || message->fd_count == 0 || message->len != RUNNER_LOG_HEAD_BYTES)
+        return;
+    char *bytes = memfile_read(message->fds[0], &len);
+    runner_answer_t answer = {.result = RUNNER_OK,
+                              .sentence = "",
+                              .log = str_make(bytes, len),
+                              .log_end = bytes_get64(message->bytes)};
+    if (bytes == NULL)
+        answer = (runner_answer_t){.result = RUNNER_FAILED, .sentence = "The log cannot be read."};
+    finish(pending, &answer);
+    memfile_release(&bytes, len);
+}
+
+static void on_message(void *owner, ipc_message_t *message)
+{
+    runner_link_t *link = owner;
+    str_t bytes = str_make(message->bytes, message->len);
+    runner_status_t status;
+    switch (message->type) {
+    case RUNNER_BOX:
+        if (link->handlers != NULL && runner_status_read(bytes, &status))
+            link->handlers->box(link->owner, &status);
+        break;
+    case RUNNER_LISTED:
+        if (link->handlers != NULL)
+            link->handlers->listed(link->owner);
+        break;
+    case RUNNER_DONE:
+        on_done(link, message->value, bytes);
+        break;
+    case RUNNER_TEXT:
+        on_text(link, message);
+        break;
+    default:
+        break; /* not for us */
+    }
+}
+
+static void on_closed(void *owner)
+{
+    runner_link_t *link = owner;
+    channel_free(&link->channel);
+    loop_undefer(&link->tell_up);
+    if (link->handlers != NULL)
+        link->handlers->down(link->owner);
+    finish_all(link);
+}
+
+/* ---- the whole ---- */
+
+runner_link_t *runner_link_new(loop_t *loop)
+{
+    runner_link_t *link = calloc(1, sizeof(*link));
+    assert(link != NULL);
+    link->loop = loop;
+    h2o_linklist_init_anchor(&link->pending);
+    return link;
+}
+
+void runner_link_free(runner_link_t **link)
+{
+    runner_link_t *l = *link;
+    *link = NULL;
+    if (l == NULL)
+        return;
+    loop_undefer(&l->tell_up);
+    channel_free(&l->channel);
+    runner_link_forget(l, NULL);
+    free(l);
+}
+
+static void tell_up(loop_task_t *task)
+{
+    runner_link_t *link = H2O_STRUCT_FROM_MEMBER(runner_link_t, tell_up, task);
+    if (link->handlers != NULL)
+        link->handlers->up(link->owner);
+}
+
+void runner_link_listen(runner_link_t *link, const runner_link_handlers_t *handlers, void *owner)
+{
+    link->handlers = handlers;
+    link->owner = owner;
+    if (handlers != NULL && link->channel != NULL)
+        loop_defer(link->loop, &link->tell_up, tell_up);
+}
+
+void runner_link_take(runner_link_t *link, int *fd)
+{
+    static const channel_handlers_t handlers = {.message = on_message, .closed = on_closed};
+    if (link->channel != NULL) /* its end may not have been read yet */
+        on_closed(link);
+    link->channel = channel_new(link->loop, *fd, &handlers, link);
+    *fd = -1;
+    loop_defer(link->loop, &link->tell_up, tell_up);
+}
+
+bool runner_link_is_up(const runner_link_t *link)
+{
+    return link->channel != NULL;
+}
+
+bool runner_link_ask(runner_link_t *link, runner_message_t what, str_t id, uint64_t from,
+                     runner_answered_t done, void *arg)
+{
+    char bytes[RUNNER_LOG_HEAD_BYTES + BOX_ID_MAX];
+    size_t head = what == RUNNER_LOG ? RUNNER_LOG_HEAD_BYTES : 0;
+    assert(id.n <= BOX_ID_MAX);
+    if (link->channel == NULL || link->pending_count == RUNNER_LINK_QUESTIONS_MAX)
+        return false;
+    if (head != 0)
+        bytes_put64(bytes, from);
+    memcpy(bytes + head, id.p, id.n);
+    uint64_t number = ++link->last_number;
+    if (!channel_send(link->channel, what, number, str_make(bytes, head + id.n), NULL, 0))
+        return false;
+    pending_t *pending = calloc(1, sizeof(*pending));
+    assert(pending != NULL);
+    *pending = (pending_t){.owner = link, .number = number, .done = done, .arg = arg};
+    h2o_linklist_insert(&link->pending, &pending->link);
+    link->pending_count++;
+    loop_timer_start(link->loop, &pending->timer, RUNNER_LINK_ANSWER_MS, on_timeout);
+    return true;
+}
+
+void runner_link_forget(runner_link_t *link, const void *arg)
+{
+    h2o_linklist_t *node = link->pending.next;
+    while (node != &link->pending) {
+        pending_t *pending = H2O_STRUCT_FROM_MEMBER(pending_t, link, node);
+        node = node->next;
+        if (arg != NULL && pending->arg != arg)
+            continue;
+        pending->done = NULL; /* the answer finds nobody */
+        finish(pending, NULL);
+    }
+}
+
+void runner_link_look(runner_link_t *link, str_t id)
+{
+    if (link->channel != NULL && !channel_send(link->channel, RUNNER_LOOK, 0, id, NULL, 0)) {
+        /* Lost with many others: who asks asks again. */
+    }
+}
+
+void runner_link_list(runner_link_t *link)
+{
+    if (link->channel != NULL && !channel_send(link->channel, RUNNER_LIST, 0, STR(""), NULL, 0)) {
+        /* As above. */
+    }
+}
