@@ -167,52 +167,80 @@ static void make_secrets(create_job_t *create, store_preview_t *preview)
 
 /* ---- the answer ---- */
 
-static void answer_created(exchange_t *ex, const create_job_t *create, bool box_known)
+/* The preview is on disk. */
+static void committed_answer(exchange_t *ex, admin_job_t *job)
 {
-    json_t *body = admin_preview_json(ex, &create->preview);
+    const create_job_t *create = (const create_job_t *)job;
+    if (job->job.change.result != STORE_OK) {
+        admin_store_error(ex, job->job.change.result, "");
+        return;
+    }
+    json_t *body = admin_preview_json(ex, &job->job.change.preview);
     if (create->token[0] != '\0')
         json_object_set_new(body, "token", json_string(create->token));
     if (create->password[0] != '\0') {
         json_object_set_new(body, "username", json_string(USERNAME));
         json_object_set_new(body, "password", json_string(create->password));
     }
-    if (!box_known)
+    if (create->box.state == BOX_UNKNOWN)
         json_object_set_new(body, "note",
                             json_sprintf("No box \"%s\" is known yet: the preview answers once there is one.",
                                          create->preview.id));
     admin_reply(ex, 201, body);
 }
 
+static bool exposes(const store_box_t *box, uint16_t port)
+{
+    for (size_t i = 0; i < box->port_count; i++)
+        if (box->ports[i] == port)
+            return true;
+    return box->port_count == 0;
+}
+
+/* What the box does not take is answered with 400. */
+static bool box_takes(exchange_t *ex, const store_box_t *box, const store_preview_t *preview)
+{
+    if (box->state == BOX_UNKNOWN || box->state == BOX_GONE)
+        return true;
+    if (box->ephemeral) {
+        admin_error(ex, 400, "box_ephemeral", NULL, "Box \"%s\" is ephemeral: it takes no previews.",
+                    preview->id);
+        return false;
+    }
+    if (exposes(box, preview->port))
+        return true;
+    char ports[STORE_BOX_PORTS_MAX * 7 + 1] = "";
+    size_t used = 0;
+    for (size_t i = 0; i < box->port_count; i++)
+        used +=
+            (size_t)snprintf(ports + used, sizeof(ports) - used, "%s%u", i != 0 ? ", " : "", box->ports[i]);
+    admin_error(ex, 400, "port_not_exposed", NULL, "Box \"%s\" does not expose port %u; it exposes %s.",
+                preview->id, preview->port, ports);
+    return false;
+}
+
 static void lookup_run(store_job_t *job, store_t *store)
 {
     create_job_t *create = H2O_STRUCT_FROM_MEMBER(create_job_t, base.job, job);
     store_result_t result = store_get_box(store, str_from(create->preview.id), &create->box);
+    if (result != STORE_OK)
+        create->box.state = BOX_UNKNOWN;
     admin_job_result(&create->base, store, result);
 }
 
 static void looked_up(exchange_t *ex, admin_job_t *job)
 {
-    const create_job_t *create = (const create_job_t *)job;
-    bool missing =
-        job->result == STORE_NOT_FOUND || (job->result == STORE_OK && create->box.state == BOX_UNKNOWN);
-    answer_created(ex, create, !missing);
-}
-
-/* The preview is on disk; the answer also says whether its box is known. */
-static void committed_answer(exchange_t *ex, admin_job_t *job)
-{
-    create_job_t *done = (create_job_t *)job;
-    if (job->job.change.result != STORE_OK) {
-        admin_store_error(ex, job->job.change.result, "");
+    create_job_t *lookup = (create_job_t *)job;
+    if (!box_takes(ex, &lookup->box, &lookup->preview))
         return;
-    }
-    done->preview = job->job.change.preview;
-    create_job_t *lookup = calloc(1, sizeof *lookup);
-    assert(lookup != NULL);
-    *lookup = *done;
-    lookup->base = (admin_job_t){.job = {.run = lookup_run}, .answer = looked_up, .fini = create_fini};
-    if (!admin_job_try(ex, &lookup->base))
-        answer_created(ex, done, true);
+    create_job_t *create = calloc(1, sizeof *create);
+    assert(create != NULL);
+    *create = *lookup;
+    create->base =
+        (admin_job_t){.finished = create_finished, .answer = committed_answer, .fini = create_fini};
+    make_secrets(create, &create->preview);
+    create->base.job.change.preview = create->preview;
+    admin_job_start(ex, &create->base);
 }
 
 void admin_previews_create(exchange_t *ex, str_t body, void *arg)
@@ -225,10 +253,7 @@ void admin_previews_create(exchange_t *ex, str_t body, void *arg)
     create_job_t *create = calloc(1, sizeof *create);
     assert(create != NULL);
     create->kill_tunnels = kill_tunnels;
-    make_secrets(create, &preview);
-    create->base.job.change.preview = preview;
-    create->base.finished = create_finished;
-    create->base.answer = committed_answer;
-    create->base.fini = create_fini;
+    create->preview = preview;
+    create->base = (admin_job_t){.job = {.run = lookup_run}, .answer = looked_up};
     admin_job_start(ex, &create->base);
 }

@@ -54,15 +54,41 @@ static const char *box_state_text(box_state_t state)
     return "unknown";
 }
 
+static json_t *ports_json(const uint16_t *ports, size_t count)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(list, json_integer(ports[i]));
+    return list;
+}
+
 static json_t *box_json(const store_box_t *box)
 {
+    static const char *const providers[] = {[PROVIDER_STATIC] = "static",
+                                            [PROVIDER_PROCESS] = "process",
+                                            [PROVIDER_DOCKER] = "docker",
+                                            [PROVIDER_HTTP] = "http"};
+    static const struct in6_addr nowhere;
     char address[INET6_ADDRSTRLEN];
-    json_t *json =
-        json_pack("{s:s,s:s,s:s,s:I}", "box", box->id, "state", box_state_text(box->state), "address",
-                  address_text(&box->address, address).p, "generation", (json_int_t)box->generation);
+    json_t *json = json_pack("{s:s,s:s,s:s,s:I}", "box", box->id, "state", box_state_text(box->state),
+                             "provider", providers[box->provider], "generation", (json_int_t)box->generation);
     assert(json != NULL);
+    if (memcmp(&box->address, &nowhere, sizeof(nowhere)) != 0)
+        json_object_set_new(json, "address", json_string(address_text(&box->address, address).p));
     if (box->fixed_port != 0)
         json_object_set_new(json, "port", json_integer(box->fixed_port));
+    if (box->keep_alive)
+        json_object_set_new(json, "keep_alive", json_true());
+    if (box->ephemeral)
+        json_object_set_new(json, "ephemeral", json_true());
+    if (box->expires_at != 0)
+        json_object_set_new(json, "expires_at", json_integer((json_int_t)box->expires_at));
+    if (box->idle_ms != 0)
+        json_object_set_new(json, "idle_ms", json_integer(box->idle_ms));
+    if (box->port_count != 0)
+        json_object_set_new(json, "ports", ports_json(box->ports, box->port_count));
+    if (box->listening_count != 0)
+        json_object_set_new(json, "listening", ports_json(box->listening, box->listening_count));
     return json;
 }
 
