@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "wake.h"
+
 /* How often the controller is told what is active. */
 #define REPORT_MS 1000
 
@@ -112,6 +114,7 @@ void uses_turn(uses_t *uses, uint64_t now_ms)
     uses->now_ms = now_ms;
     if (uses->count == 0) {
         uses->second_ms = now_ms;
+        uses->lost = false;
         return;
     }
     uses_look(uses);
@@ -150,6 +153,9 @@ void use_begin(exchange_t *ex)
     }
     h2o_linklist_insert(&box->uses, &use->link);
     use->box = box;
+    use->idle = !wake_is_wished(ex);
+    if (use->idle)
+        return;
     box->touched = true;
     /* At once, so that the idle clock does not pause it in the second until the next report. */
     if (uses->now_ms - box->told_ms >= REPORT_MS && !h2o_linklist_is_linked(&box->urgent))
@@ -187,7 +193,7 @@ void use_carried(exchange_t *ex, size_t bytes, bool from_client)
         return;
     if (use->quiet)
         quiet_carry(&use->clock, bytes, uses->now_ms);
-    if (!from_client)
+    if (!from_client || use->idle)
         return;
     use->box->client_ms = uses->now_ms;
     use->box->wake_port = ex->preview.port;
@@ -203,7 +209,7 @@ void use_end(exchange_t *ex)
         return;
     ex->use.box = NULL;
     h2o_linklist_unlink(&ex->use.link);
-    box->touched = true;
+    box->touched |= !ex->use.idle;
     if (!rests(box))
         return;
     box->rested_ms = uses->now_ms;

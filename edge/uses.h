@@ -24,6 +24,8 @@ typedef struct use {
     uint64_t waits_ms;   /* the whole request was first seen to wait for an answer then; 0: it does not */
     bool quiet;          /* a tunnel or an event stream: holds the box only while it carries something */
     bool looked;         /* its silence was told to the controller */
+    bool idle;           /* a request that wakes no box: it counts only while its answer takes long */
+    bool seen;           /* by the report of a second */
 } use_t;
 
 /* `store` outlives it. */

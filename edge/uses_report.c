@@ -109,14 +109,22 @@ void uses_want_wake(uses_t *uses, box_use_t *box)
 
 /* ---- each second ---- */
 
+/* A poller does not keep a box awake, but nobody's answer is cut short. */
+static bool holds_box(const uses_t *uses, use_t *use)
+{
+    bool counts = !use->idle || use->seen;
+    use->seen = true;
+    return counts &&
+           (!use->quiet || quiet_holds(&use->clock, uses->worker->conf->wake.idle_open, uses->now_ms));
+}
+
 /* Whether an exchange holds the box; looks at the silence of each. */
 static bool scan(uses_t *uses, box_use_t *box)
 {
-    uint32_t idle_open = uses->worker->conf->wake.idle_open;
     bool holds = false;
     for (h2o_linklist_t *at = box->uses.next; at != &box->uses; at = at->next) {
         use_t *use = H2O_STRUCT_FROM_MEMBER(use_t, link, at);
-        holds |= !use->quiet || quiet_holds(&use->clock, idle_open, uses->now_ms);
+        holds |= holds_box(uses, use);
         if (!use->quiet && is_silent(uses, H2O_STRUCT_FROM_MEMBER(exchange_t, use, use)))
             use->looked = ask_look(uses, box);
     }

@@ -38,6 +38,9 @@ uint64_t wake_elapsed_ms(const wake_waiter_t *waiter);
 
 /* ---- exchanges (wake_rules.c, wake_step.c) ---- */
 
+/* Somebody waits for the answer, as far as the request tells: it is no prefetch, no /favicon.ico, and does
+ * not say X-Box-No-Wake. */
+bool wake_is_wished(const exchange_t *ex);
 /* Whether the request may wait for its box, and wake it; else it was answered. */
 MUST_USE bool wake_rules_pass(exchange_t *ex);
 

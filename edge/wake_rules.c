@@ -39,6 +39,11 @@ static bool is_unasked(const exchange_t *ex)
            contains_word(value_of(ex, STR("purpose")), STR("prefetch"));
 }
 
+bool wake_is_wished(const exchange_t *ex)
+{
+    return !is_unasked(ex) && !str_eq(str_trim(value_of(ex, STR("x-box-no-wake"))), STR("1"));
+}
+
 static void reply_asleep(exchange_t *ex)
 {
     exchange_reply_error(ex, 503, "box_asleep", "The box is asleep, and this request does not wake it.", 0);
@@ -76,7 +81,7 @@ bool wake_rules_pass(exchange_t *ex)
         reply_preflight(ex);
         return false;
     }
-    if (is_unasked(ex) || str_eq(str_trim(value_of(ex, STR("x-box-no-wake"))), STR("1"))) {
+    if (!wake_is_wished(ex)) {
         reply_asleep(ex);
         return false;
     }

@@ -359,11 +359,12 @@ static void serve(worker_process_t *process)
     worker_t *worker = &process->worker;
     while (!process->ended) {
         loop_turn(worker->loop, PROCESS_HEARTBEAT_MS);
-        atomic_store_explicit(&process->slot->heartbeat_ms, loop_now(worker->loop), memory_order_relaxed);
+        uint64_t now = loop_now(worker->loop);
+        atomic_store_explicit(&process->slot->heartbeat_ms, now, memory_order_relaxed);
         refresh_tickets(process);
         if (blocks_changed(worker->blocks))
             tunnels_close_blocked(worker);
-        uses_turn(worker->uses, loop_now(worker->loop));
+        uses_turn(worker->uses, now);
         if (worker->draining && h2o_linklist_is_empty(&worker->clients))
             end(process, 0);
     }

@@ -16,6 +16,7 @@ typedef struct world {
     uses_t *uses;
     uint64_t now;
     channel_t *channel;
+    bool polls;     /* exchanges ask not to wake */
     int controller; /* its end of the channel */
 } world_t;
 
@@ -78,8 +79,8 @@ static int setup(void **state)
     w->fixture->client.steps = world_steps;
     w->now = loop_now(worker->loop) + 100000;
     put_box(w, "box", BOX_RUNNING, 1);
-    uses_turn(w->uses, w->now);
     connect_controller(w);
+    uses_turn(w->uses, w->now);
     *state = w;
     return 0;
 }
@@ -119,6 +120,8 @@ static exchange_world_t *begin(world_t *w, const char *id, bool websocket)
     ex->request.target = STR("/");
     ex->request.websocket = websocket;
     ex->preview.port = 3000;
+    if (w->polls)
+        fields_add(&ex->arena, &ex->request.fields, FIELD_OTHER, STR("x-box-no-wake"), STR("1"));
     snprintf(ex->preview.id, sizeof(ex->preview.id), "%s", id);
     assert_int_equal(store_get_box(w->store.store, str_from(id), &ex->box), STORE_OK);
     ex->box_epoch = atomic_load(shm_epoch(w->fixture->worker.shm));
@@ -247,6 +250,30 @@ static void test_told_at_once_then_each_second(void **state)
     expect_silence(w);
     assert_true(is_active(w)); /* in the second before */
     assert_false(is_active(w));
+}
+
+/* A poller that asks not to wake does not keep a box awake either; what takes long is not cut short. */
+static void test_requests_that_wake_nothing_count_while_they_are_long(void **state)
+{
+    world_t *w = *state;
+    w->polls = true;
+    exchange_world_t *x = begin(w, "box", false);
+    end(&x);
+    assert_false(is_active(w));
+    x = begin(w, "box", false);
+    assert_false(is_active(w)); /* it may have begun just now */
+    assert_true(is_active(w));
+    end(&x);
+    assert_false(is_active(w));
+    x = begin(w, "box", true);
+    accept_websocket(x);
+    turn(w, w->fixture->worker.conf->wake.idle_open);
+    put_box(w, "box", BOX_PAUSED, 2);
+    turn(w, 1000);
+    from_client(x, STR("\x81\x81xxxxx"));
+    turn(w, 1000);
+    expect_silence(w);
+    end(&x);
 }
 
 /* One that came and went between two reports. */
@@ -843,6 +870,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_static_boxes_have_no_uses),
         TEST(test_told_at_once_then_each_second),
+        TEST(test_requests_that_wake_nothing_count_while_they_are_long),
         TEST(test_short_uses_are_told),
         TEST(test_forgotten_when_its_connections_are),
         TEST(test_event_streams_hold_for_a_while),
