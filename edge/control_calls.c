@@ -1,0 +1,363 @@
+/*
+ * See control_calls.h. A call waits for its turn (in the queue), flies, or waits to be tried again; one task
+ * at the end of the turn lets calls fly, so that nothing is answered from within.
+ */
+#include "control_calls.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <openssl/crypto.h>
+
+#include "control_box.h"
+#include "deadline.h"
+#include "process.h"
+#include "retry.h"
+
+#define TOKEN_MAX 4096
+#define URL_MAX   4096
+/* What goes wrong is logged at most so often. */
+#define LOG_MS 1000
+
+typedef enum call_state {
+    CALL_QUEUED,
+    CALL_FLYING,
+    CALL_WAITING, /* to be tried again */
+    CALL_ENDING,  /* `done` is being called */
+} call_state_t;
+
+struct control_calls {
+    loop_t *loop;
+    fetcher_t *fetcher;
+    random_source_t *random;
+    const conf_t *conf;
+    char token[TOKEN_MAX + 1]; /* empty: none */
+    bool token_failed;         /* there should be one, and it cannot be read: nothing is sent */
+    breaker_t breaker;
+    h2o_linklist_t queue;
+    h2o_linklist_t others; /* flying or waiting */
+    size_t flying;
+    size_t count;
+    uint64_t logged_ms; /* when something was logged last; 0: never */
+    loop_task_t task;
+};
+
+struct control_call {
+    control_calls_t *calls;
+    h2o_linklist_t link;
+    call_state_t state;
+    char method[8];
+    char path[CONTROL_PATH_MAX + 1];
+    char *body;
+    size_t body_len;
+    unsigned tries; /* left */
+    unsigned failures;
+    uint64_t until_ms;
+    bool probe; /* the breaker's */
+    fetch_t *fetch;
+    deadline_t retry;
+    control_done_t *done;
+    void *owner;
+};
+
+static void on_task(loop_task_t *task);
+
+/* ---- the token ---- */
+
+/* The first line of the file, without white space at its ends. Returns false where it is not there. */
+static bool read_token(const char *path, char token[TOKEN_MAX + 1])
+{
+    char bytes[TOKEN_MAX + 1];
+    size_t n = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return false;
+    ssize_t got;
+    while (n < sizeof(bytes) && (got = read(fd, bytes + n, sizeof(bytes) - n)) > 0)
+        n += (size_t)got;
+    close(fd);
+    const char *end = memchr(bytes, '\n', n);
+    str_t line = str_make(bytes, end != NULL ? (size_t)(end - bytes) : n);
+    if (line.n > 0 && line.p[line.n - 1] == '\r')
+        line.n--;
+    line = str_trim(line);
+    bool ok = line.n > 0 && line.n <= TOKEN_MAX;
+    if (ok) {
+        memcpy(token, line.p, line.n);
+        token[line.n] = '\0';
+    }
+    OPENSSL_cleanse(bytes, sizeof(bytes));
+    return ok;
+}
+
+void control_calls_set_conf(control_calls_t *calls, const conf_t *conf)
+{
+    const char *path = conf->control_plane.token_file;
+    calls->conf = conf;
+    OPENSSL_cleanse(calls->token, sizeof(calls->token));
+    calls->token_failed = path[0] != '\0' && !read_token(path, calls->token);
+    if (calls->token_failed)
+        process_log("controller", "the control plane's token cannot be read from %s", path);
+}
+
+/* ---- what is logged ---- */
+
+static void log_failure(control_calls_t *calls, const control_call_t *call, const char *why)
+{
+    uint64_t now = loop_now(calls->loop);
+    if (calls->logged_ms != 0 && now < calls->logged_ms + LOG_MS)
+        return;
+    calls->logged_ms = now;
+    process_log("controller", "control plane: %s %s failed: %s", call->method, call->path, why);
+}
+
+static void breaker_heard(control_calls_t *calls, control_call_t *call, bool ok)
+{
+    breaker_t *breaker = &calls->breaker;
+    bool was_closed = breaker->state == BREAKER_CLOSED;
+    if (ok)
+        breaker_succeeded(breaker);
+    else
+        breaker_failed(breaker, loop_now(calls->loop), call->probe);
+    call->probe = false;
+    if (was_closed && breaker->state != BREAKER_CLOSED)
+        process_log("controller", "the control plane failed %d times in a row: it is left alone for a while",
+                    BREAKER_FAILURES);
+    else if (!was_closed && breaker->state == BREAKER_CLOSED)
+        process_log("controller", "the control plane answers again");
+}
+
+/* ---- states ---- */
+
+static void unlink_call(control_call_t *call)
+{
+    h2o_linklist_unlink(&call->link);
+    if (call->state == CALL_FLYING)
+        call->calls->flying--;
+}
+
+static void set_state(control_call_t *call, call_state_t state)
+{
+    control_calls_t *calls = call->calls;
+    assert(call->state != CALL_ENDING);
+    unlink_call(call);
+    call->state = state;
+    h2o_linklist_insert(state == CALL_QUEUED ? &calls->queue : &calls->others, &call->link);
+    if (state == CALL_FLYING)
+        calls->flying++;
+    loop_defer(calls->loop, &calls->task, on_task);
+}
+
+static void call_free(control_call_t *call)
+{
+    deadline_clear(&call->retry);
+    fetch_cancel(&call->fetch);
+    free(call->body);
+    free(call);
+}
+
+/* Takes it out of everything; it is the caller's to free. */
+static void call_leave(control_call_t *call)
+{
+    control_calls_t *calls = call->calls;
+    breaker_given_up(&calls->breaker, loop_now(calls->loop), call->probe);
+    call->probe = false;
+    unlink_call(call);
+    calls->count--;
+    loop_defer(calls->loop, &calls->task, on_task);
+    call->state = CALL_ENDING;
+}
+
+static bool call_end(control_call_t *call, const control_answer_t *answer)
+{
+    call_leave(call);
+    bool ok = call->done(call->owner, answer);
+    call_free(call);
+    return ok;
+}
+
+static void fail(control_call_t *call, const char *sentence)
+{
+    control_answer_t answer = {.sentence = sentence};
+    (void)call_end(call, &answer);
+}
+
+/* ---- a try ---- */
+
+static void on_retry(deadline_t *deadline)
+{
+    control_call_t *call = H2O_STRUCT_FROM_MEMBER(control_call_t, retry, deadline);
+    set_state(call, CALL_QUEUED);
+}
+
+/* Once more after a while, or not: then it has failed. */
+static void try_again(control_call_t *call, uint32_t retry_after, const char *sentence)
+{
+    control_calls_t *calls = call->calls;
+    uint16_t random;
+    uint32_t ms;
+    random_bytes(calls->random, (unsigned char *)&random, sizeof(random));
+    uint64_t now = loop_now(calls->loop);
+    call->failures++;
+    if (--call->tries == 0 || breaker_is_open(&calls->breaker, now) ||
+        !retry_delay(call->failures, retry_after, random, &ms) || now + ms >= call->until_ms) {
+        fail(call, sentence);
+        return;
+    }
+    set_state(call, CALL_WAITING);
+    deadline_set(calls->loop, &call->retry, now + ms, on_retry);
+}
+
+static void on_fetched(void *owner, const fetch_result_t *result)
+{
+    control_call_t *call = owner;
+    control_calls_t *calls = call->calls;
+    char sentence[96];
+    call->fetch = NULL;
+    if (result->status == 0) {
+        log_failure(calls, call, result->error);
+        breaker_heard(calls, call, false);
+        try_again(call, 0, "The control plane that knows the box cannot be reached.");
+        return;
+    }
+    if (result->status >= 500 || result->status == 429) {
+        (void)snprintf(sentence, sizeof(sentence), "The control plane answers with status %d.",
+                       result->status);
+        log_failure(calls, call, sentence);
+        /* One that limits its callers is well. */
+        breaker_heard(calls, call, result->status == 429);
+        try_again(call, result->retry_after, sentence);
+        return;
+    }
+    /* What the owner says decides; the call is gone by then. */
+    control_call_t heard = {.probe = call->probe};
+    call->probe = false;
+    control_answer_t answer = {.status = result->status, .body = result->body};
+    breaker_heard(calls, &heard, call_end(call, &answer));
+}
+
+static const fetch_handlers_t fetch_handlers = {.done = on_fetched};
+
+static void fly(control_call_t *call)
+{
+    control_calls_t *calls = call->calls;
+    char url[URL_MAX];
+    uint64_t left = call->until_ms - loop_now(calls->loop);
+    uint32_t timeout = calls->conf->control_plane.timeout;
+    const char *ca_file = calls->conf->control_plane.ca_file;
+    int n = snprintf(url, sizeof(url), "%s%s", calls->conf->control_plane.url, call->path);
+    if (n < 0 || (size_t)n >= sizeof(url) || calls->token_failed) {
+        fail(call, calls->token_failed ? "The edge's token for the control plane cannot be read."
+                                       : "The control plane's address is too long.");
+        return;
+    }
+    fetch_request_t request = {
+        .method = call->method,
+        .url = url,
+        .bearer = calls->token[0] != '\0' ? calls->token : NULL,
+        .ca_file = ca_file[0] != '\0' ? ca_file : NULL,
+        .body = str_make(call->body, call->body_len),
+        .timeout_ms = left < timeout ? (uint32_t)left : timeout,
+        .most = CONTROL_BOX_BYTES_MAX,
+    };
+    bool allowed = breaker_allows(&calls->breaker, loop_now(calls->loop), &call->probe);
+    assert(allowed);
+    set_state(call, CALL_FLYING);
+    call->fetch = fetch_start(calls->fetcher, &request, &fetch_handlers, call);
+}
+
+/* Lets calls fly, or fails them where none may. */
+static void on_task(loop_task_t *task)
+{
+    control_calls_t *calls = H2O_STRUCT_FROM_MEMBER(control_calls_t, task, task);
+    uint64_t now = loop_now(calls->loop);
+    while (!h2o_linklist_is_empty(&calls->queue)) {
+        control_call_t *call = H2O_STRUCT_FROM_MEMBER(control_call_t, link, calls->queue.next);
+        if (now >= call->until_ms)
+            fail(call, "The control plane did not answer in time.");
+        else if (breaker_is_open(&calls->breaker, now))
+            fail(call, "The control plane that knows the box cannot be reached; it is tried again soon.");
+        else if (calls->flying < CONTROL_FLYING_MAX)
+            fly(call);
+        else
+            return; /* each end of a call comes here */
+    }
+}
+
+/* ---- calls ---- */
+
+control_call_t *control_call(control_calls_t *calls, const control_request_t *request, control_done_t *done,
+                             void *owner)
+{
+    assert(strlen(request->method) < 8 && strlen(request->path) <= CONTROL_PATH_MAX && request->tries > 0);
+    if (calls->count == CONTROL_CALLS_MAX)
+        return NULL;
+    control_call_t *call = calloc(1, sizeof(*call));
+    assert(call != NULL);
+    *call = (control_call_t){.calls = calls,
+                             .state = CALL_QUEUED,
+                             .tries = request->tries,
+                             .until_ms = request->until_ms,
+                             .done = done,
+                             .owner = owner,
+                             .body_len = request->body.n};
+    (void)snprintf(call->method, sizeof(call->method), "%s", request->method);
+    (void)snprintf(call->path, sizeof(call->path), "%s", request->path);
+    if (request->body.n > 0) {
+        call->body = malloc(request->body.n);
+        assert(call->body != NULL);
+        memcpy(call->body, request->body.p, request->body.n);
+    }
+    calls->count++;
+    h2o_linklist_insert(&calls->queue, &call->link);
+    loop_defer(calls->loop, &calls->task, on_task);
+    return call;
+}
+
+void control_call_cancel(control_call_t **call)
+{
+    control_call_t *c = *call;
+    *call = NULL;
+    if (c == NULL || c->state == CALL_ENDING)
+        return;
+    call_leave(c);
+    call_free(c);
+}
+
+/* ---- life ---- */
+
+control_calls_t *control_calls_new(loop_t *loop, fetcher_t *fetcher, random_source_t *random,
+                                   const conf_t *conf)
+{
+    control_calls_t *calls = calloc(1, sizeof(*calls));
+    assert(calls != NULL);
+    *calls = (control_calls_t){.loop = loop, .fetcher = fetcher, .random = random};
+    h2o_linklist_init_anchor(&calls->queue);
+    h2o_linklist_init_anchor(&calls->others);
+    control_calls_set_conf(calls, conf);
+    return calls;
+}
+
+static void give_up_all(h2o_linklist_t *list)
+{
+    while (!h2o_linklist_is_empty(list)) {
+        control_call_t *call = H2O_STRUCT_FROM_MEMBER(control_call_t, link, list->next);
+        control_call_cancel(&call);
+    }
+}
+
+void control_calls_free(control_calls_t **calls)
+{
+    control_calls_t *c = *calls;
+    *calls = NULL;
+    if (c == NULL)
+        return;
+    give_up_all(&c->queue);
+    give_up_all(&c->others);
+    loop_undefer(&c->task);
+    OPENSSL_cleanse(c->token, sizeof(c->token));
+    free(c);
+}

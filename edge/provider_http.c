@@ -1,0 +1,528 @@
+/*
+ * See provider_http.h. Of each box it remembers what tells a restart (`incarnation`) and what is asked of the
+ * control plane now: either a look or a resume.
+ */
+#include "provider_http.h"
+
+#include <assert.h>
+#include <search.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "control_calls.h"
+#include "deadline.h"
+#include "process.h"
+#include "retry.h"
+
+/* A look may take so long, with its tries. */
+#define LOOK_MS      10000u
+#define ACTIVITY_BUF (CONTROL_ACTIVITY_BOXES * (BOX_ID_MAX + 3) + 16)
+#define LOG_MS       1000u
+
+typedef enum asked {
+    ASKED_NOTHING = 0,
+    ASKED_LOOK,   /* GET, once */
+    ASKED_RESUME, /* POST */
+    ASKED_POLL,   /* GET, until it runs */
+    ASKED_PAUSE,  /* between two polls */
+} asked_t;
+
+typedef struct http_provider http_provider_t;
+
+/* What is remembered of a box. */
+typedef struct known {
+    char id[BOX_ID_MAX + 1];
+    http_provider_t *provider;
+    h2o_linklist_t used; /* in the order in which something was heard or asked last */
+    h2o_linklist_t active;
+    bool told; /* it was told once, with: */
+    char incarnation[CONTROL_INCARNATION_MAX + 1];
+    asked_t asked;
+    bool outdated; /* a push came since the call was made: its answer is old news */
+    control_call_t *call;
+    unsigned polls;
+    deadline_t timer; /* of ASKED_PAUSE */
+    uint64_t until_ms;
+    const char *failure; /* of the last poll; NULL: none */
+} known_t;
+
+struct http_provider {
+    provider_t base;
+    loop_t *loop;
+    random_source_t *random;
+    control_calls_t *calls;
+    void *tree; /* tsearch: known_t by id */
+    size_t count;
+    h2o_linklist_t used;
+    h2o_linklist_t active; /* since the last report */
+    loop_timer_t report;   /* runs: the last report was less than CONTROL_ACTIVITY_MS ago */
+    control_call_t *reporting;
+    uint64_t logged_ms;
+};
+
+static http_provider_t *http_of(provider_t *provider)
+{
+    return H2O_STRUCT_FROM_MEMBER(http_provider_t, base, provider);
+}
+
+/* ---- what is remembered ---- */
+
+static int compare(const void *a, const void *b)
+{
+    const known_t *x = a, *y = b;
+    return strcmp(x->id, y->id);
+}
+
+static void forget(known_t *known)
+{
+    http_provider_t *http = known->provider;
+    assert(known->asked == ASKED_NOTHING);
+    h2o_linklist_unlink(&known->used);
+    if (h2o_linklist_is_linked(&known->active))
+        h2o_linklist_unlink(&known->active);
+    (void)tdelete(known, &http->tree, compare);
+    http->count--;
+    free(known);
+}
+
+/* Forgets the one that was longest without a word, of those of which nothing is asked. */
+static void make_room(http_provider_t *http)
+{
+    for (h2o_linklist_t *link = http->used.next; link != &http->used; link = link->next) {
+        known_t *known = H2O_STRUCT_FROM_MEMBER(known_t, used, link);
+        if (known->asked != ASKED_NOTHING)
+            continue;
+        forget(known);
+        return;
+    }
+    /* Resumes are bounded by the waker, and looks by the calls: far below. */
+    assert(!"something is asked of all boxes");
+}
+
+static known_t *find(http_provider_t *http, str_t id)
+{
+    known_t key;
+    assert(id.n <= BOX_ID_MAX);
+    memcpy(key.id, id.p, id.n);
+    key.id[id.n] = '\0';
+    known_t *const *found = tfind(&key, &http->tree, compare);
+    return found != NULL ? *found : NULL;
+}
+
+static known_t *find_or_add(http_provider_t *http, str_t id)
+{
+    known_t *known = find(http, id);
+    if (known != NULL) {
+        h2o_linklist_unlink(&known->used);
+        h2o_linklist_insert(&http->used, &known->used);
+        return known;
+    }
+    if (http->count == CONTROL_BOXES_MAX)
+        make_room(http);
+    known = calloc(1, sizeof(*known));
+    assert(known != NULL);
+    known->provider = http;
+    memcpy(known->id, id.p, id.n);
+    if (tsearch(known, &http->tree, compare) == NULL)
+        abort();
+    http->count++;
+    h2o_linklist_insert(&http->used, &known->used);
+    return known;
+}
+
+/* ---- telling ---- */
+
+static void tell(known_t *known, const control_box_t *box)
+{
+    http_provider_t *http = known->provider;
+    provider_box_t told = box->box;
+    /* Of one that was not told of since the start nobody knows what it went through. */
+    told.renewed = !known->told || strcmp(known->incarnation, box->incarnation) != 0;
+    known->told = told.state != BOX_GONE;
+    memcpy(known->incarnation, box->incarnation, sizeof(known->incarnation));
+    http->base.handlers->box(http->base.owner, &http->base, &told);
+}
+
+static void tell_gone(known_t *known)
+{
+    control_box_t gone = {.state = CONTROL_GONE, .box.state = BOX_GONE};
+    memcpy(gone.box.id, known->id, sizeof(gone.box.id));
+    tell(known, &gone);
+}
+
+static void end_resume(known_t *known, provider_result_t result, const char *sentence)
+{
+    http_provider_t *http = known->provider;
+    char id[BOX_ID_MAX + 1];
+    memcpy(id, known->id, sizeof(id));
+    control_call_cancel(&known->call);
+    deadline_clear(&known->timer);
+    known->asked = ASKED_NOTHING;
+    if (!known->told)
+        forget(known);
+    http->base.handlers->resumed(http->base.owner, &http->base, str_from(id), result, sentence);
+}
+
+/* ---- what answers say ---- */
+
+typedef enum heard {
+    HEARD_BOX,
+    HEARD_NONE, /* there is no such box */
+    HEARD_WRONG /* nothing that could be used: *sentence says why */
+} heard_t;
+
+static void log_wrong(known_t *known, const char *why)
+{
+    http_provider_t *http = known->provider;
+    uint64_t now = loop_now(http->loop);
+    if (http->logged_ms != 0 && now < http->logged_ms + LOG_MS)
+        return;
+    http->logged_ms = now;
+    process_log("controller", "control plane: what it says of box %s is not used: %s", known->id, why);
+}
+
+/* Whether the answer is by the contract. */
+static heard_t hear(known_t *known, const control_answer_t *answer, control_box_t *box, const char **sentence,
+                    bool *by_contract)
+{
+    *by_contract = true;
+    *sentence = answer->sentence;
+    if (answer->status == 0)
+        return HEARD_WRONG;
+    if (answer->status == 404 || answer->status == 410)
+        return HEARD_NONE;
+    if (answer->status == 401 || answer->status == 403) {
+        *sentence = "The control plane does not accept this edge's token.";
+        log_wrong(known, *sentence);
+        return HEARD_WRONG;
+    }
+    if (answer->status != 200) {
+        *sentence = answer->status < 400 ? "The control plane's answer is not understood."
+                                         : "The control plane refuses this.";
+        char why[48];
+        (void)snprintf(why, sizeof(why), "its status is %d", answer->status);
+        log_wrong(known, why);
+        *by_contract = answer->status >= 400;
+        return HEARD_WRONG;
+    }
+    const char *why = control_box_read(answer->body, str_from(known->id), box);
+    if (why == NULL)
+        return HEARD_BOX;
+    log_wrong(known, why);
+    *sentence = "The control plane's answer is not understood.";
+    *by_contract = false;
+    return HEARD_WRONG;
+}
+
+/* ---- look ---- */
+
+static control_call_t *ask(known_t *known, bool resume, unsigned tries, control_done_t *done)
+{
+    char path[CONTROL_PATH_MAX + 1];
+    (void)snprintf(path, sizeof(path), "/boxes/%s%s", known->id, resume ? "/resume" : "");
+    control_request_t request = {
+        .method = resume ? "POST" : "GET", .path = path, .tries = tries, .until_ms = known->until_ms};
+    return control_call(known->provider->calls, &request, done, known);
+}
+
+/* Of a box that is gone, or was never heard of, nothing is kept. */
+static void forget_if_gone(http_provider_t *http, const char *id)
+{
+    known_t *known = find(http, str_from(id));
+    if (known != NULL && known->asked == ASKED_NOTHING && !known->told)
+        forget(known);
+}
+
+static bool on_looked(void *owner, const control_answer_t *answer)
+{
+    known_t *known = owner;
+    http_provider_t *http = known->provider;
+    control_box_t box;
+    const char *sentence;
+    bool by_contract;
+    char id[BOX_ID_MAX + 1];
+    memcpy(id, known->id, sizeof(id));
+    known->call = NULL;
+    known->asked = ASKED_NOTHING; /* whoever hears of the box may ask for more at once */
+    heard_t heard = hear(known, answer, &box, &sentence, &by_contract);
+    if (!known->outdated && heard == HEARD_BOX)
+        tell(known, &box);
+    else if (!known->outdated && heard == HEARD_NONE)
+        tell_gone(known);
+    forget_if_gone(http, id);
+    return by_contract;
+}
+
+static void http_look(provider_t *provider, str_t id)
+{
+    http_provider_t *http = http_of(provider);
+    known_t *known = find_or_add(http, id);
+    if (known->asked != ASKED_NOTHING)
+        return; /* an answer is on its way */
+    known->outdated = false;
+    known->until_ms = loop_now(http->loop) + LOOK_MS;
+    known->call = ask(known, false, CONTROL_TRIES, on_looked);
+    if (known->call != NULL)
+        known->asked = ASKED_LOOK;
+    else
+        forget_if_gone(http, known->id); /* too much to do: whoever asked will ask again */
+}
+
+/* ---- resume ---- */
+
+static bool on_polled(void *owner, const control_answer_t *answer);
+
+static void on_poll_time(deadline_t *deadline)
+{
+    known_t *known = H2O_STRUCT_FROM_MEMBER(known_t, timer, deadline);
+    assert(known->asked == ASKED_PAUSE);
+    if (loop_now(known->provider->loop) >= known->until_ms) {
+        if (known->failure != NULL)
+            end_resume(known, PROVIDER_UNAVAILABLE, known->failure);
+        else
+            end_resume(known, PROVIDER_FAILED, "The control plane did not bring the box to run in time.");
+        return;
+    }
+    known->asked = ASKED_POLL;
+    known->outdated = false;
+    known->call = ask(known, false, 1, on_polled);
+    if (known->call == NULL)
+        end_resume(known, PROVIDER_UNAVAILABLE, "Too much is asked of the control plane already.");
+}
+
+static void poll_later(known_t *known)
+{
+    http_provider_t *http = known->provider;
+    uint16_t random;
+    random_bytes(http->random, (unsigned char *)&random, sizeof(random));
+    uint64_t at = loop_now(http->loop) + poll_delay(known->polls++, random);
+    known->asked = ASKED_PAUSE;
+    deadline_set(http->loop, &known->timer, at < known->until_ms ? at : known->until_ms, on_poll_time);
+}
+
+/* The box is so, says an answer or a push: ends the resume where that decides it. */
+static void follow(known_t *known, control_state_t state)
+{
+    switch (state) {
+    case CONTROL_RUNNING:
+        end_resume(known, PROVIDER_OK, NULL);
+        break;
+    case CONTROL_GONE:
+        end_resume(known, PROVIDER_GONE, NULL);
+        break;
+    case CONTROL_ERROR:
+        end_resume(known, PROVIDER_FAILED, "The control plane says that the box is in error.");
+        break;
+    case CONTROL_SLEEPING:
+    case CONTROL_CREATING:
+        if (known->call == NULL && known->asked != ASKED_PAUSE)
+            poll_later(known);
+        break;
+    }
+}
+
+static bool on_polled(void *owner, const control_answer_t *answer)
+{
+    known_t *known = owner;
+    control_box_t box;
+    bool by_contract;
+    known->call = NULL;
+    heard_t heard = hear(known, answer, &box, &known->failure, &by_contract);
+    if (known->outdated) {
+        known->failure = NULL;
+        poll_later(known);
+    } else if (heard == HEARD_BOX) {
+        known->failure = NULL;
+        tell(known, &box);
+        follow(known, box.state);
+    } else if (heard == HEARD_NONE) {
+        tell_gone(known);
+        end_resume(known, PROVIDER_GONE, NULL);
+    } else {
+        /* Also where the breaker is open: the resume was asked for, and may be over when it closes. */
+        known->failure = "The control plane cannot be asked how the box is.";
+        poll_later(known);
+    }
+    return by_contract;
+}
+
+static bool on_resume_answered(void *owner, const control_answer_t *answer)
+{
+    known_t *known = owner;
+    control_box_t box;
+    const char *sentence;
+    bool by_contract = true;
+    known->call = NULL;
+    if (answer->status == 202 || (known->outdated && answer->status == 200)) {
+        poll_later(known); /* it goes on */
+        return true;
+    }
+    switch (hear(known, answer, &box, &sentence, &by_contract)) {
+    case HEARD_BOX:
+        tell(known, &box);
+        follow(known, box.state);
+        break;
+    case HEARD_NONE:
+        tell_gone(known);
+        end_resume(known, PROVIDER_GONE, NULL);
+        break;
+    case HEARD_WRONG:
+        end_resume(known, answer->status >= 400 ? PROVIDER_FAILED : PROVIDER_UNAVAILABLE, sentence);
+        break;
+    }
+    return by_contract;
+}
+
+static void on_overfull(deadline_t *deadline)
+{
+    known_t *known = H2O_STRUCT_FROM_MEMBER(known_t, timer, deadline);
+    end_resume(known, PROVIDER_UNAVAILABLE, "Too much is asked of the control plane already.");
+}
+
+static void http_resume(provider_t *provider, str_t id)
+{
+    http_provider_t *http = http_of(provider);
+    known_t *known = find_or_add(http, id);
+    if (known->asked == ASKED_LOOK)
+        control_call_cancel(&known->call);
+    else if (known->asked != ASKED_NOTHING)
+        return;
+    known->asked = ASKED_RESUME;
+    known->outdated = false;
+    known->failure = NULL;
+    known->polls = 0;
+    known->until_ms = loop_now(http->loop) + CONTROL_RESUME_MS;
+    known->call = ask(known, true, CONTROL_TRIES, on_resume_answered);
+    if (known->call == NULL)
+        deadline_set(http->loop, &known->timer, loop_now(http->loop), on_overfull);
+}
+
+/* It pauses boxes on its own: no box has an idle time here. */
+static void http_pause(provider_t *provider, str_t id)
+{
+    (void)provider;
+    (void)id;
+}
+
+void provider_http_push(provider_t *provider, const control_box_t *box)
+{
+    http_provider_t *http = http_of(provider);
+    known_t *known = find_or_add(http, str_from(box->box.id));
+    asked_t asked = known->asked;
+    known->outdated = true;
+    tell(known, box); /* whoever hears of it may ask for more at once */
+    if (asked == ASKED_NOTHING || asked == ASKED_LOOK)
+        forget_if_gone(http, box->box.id);
+    else
+        follow(known, box->state);
+}
+
+/* ---- activity ---- */
+
+static void report(http_provider_t *http);
+
+static bool on_reported(void *owner, const control_answer_t *answer)
+{
+    http_provider_t *http = owner;
+    http->reporting = NULL;
+    /* Not tried again: who is still active is reported with the next. */
+    if (!loop_timer_running(&http->report) && !h2o_linklist_is_empty(&http->active))
+        report(http);
+    return answer->status < 300 || answer->status >= 400;
+}
+
+static void on_report_time(loop_timer_t *timer)
+{
+    http_provider_t *http = H2O_STRUCT_FROM_MEMBER(http_provider_t, report, timer);
+    if (http->reporting == NULL && !h2o_linklist_is_empty(&http->active))
+        report(http);
+}
+
+static void report(http_provider_t *http)
+{
+    char *body = malloc(ACTIVITY_BUF);
+    assert(body != NULL && http->reporting == NULL);
+    int start = snprintf(body, ACTIVITY_BUF, "{\"boxes\":[");
+    size_t n = (size_t)start;
+    for (unsigned i = 0; i < CONTROL_ACTIVITY_BOXES && !h2o_linklist_is_empty(&http->active); i++) {
+        known_t *known = H2O_STRUCT_FROM_MEMBER(known_t, active, http->active.next);
+        h2o_linklist_unlink(&known->active);
+        int wrote = snprintf(body + n, ACTIVITY_BUF - n, "%s\"%s\"", i == 0 ? "" : ",", known->id);
+        n += (size_t)wrote;
+    }
+    memcpy(body + n, "]}", 2);
+    uint64_t now = loop_now(http->loop);
+    control_request_t request = {.method = "POST",
+                                 .path = "/activity",
+                                 .body = str_make(body, n + 2),
+                                 .tries = 1,
+                                 .until_ms = now + LOOK_MS};
+    http->reporting = control_call(http->calls, &request, on_reported, http);
+    free(body);
+    loop_timer_start(http->loop, &http->report, CONTROL_ACTIVITY_MS, on_report_time);
+}
+
+static void http_activity(provider_t *provider, str_t ids)
+{
+    http_provider_t *http = http_of(provider);
+    while (ids.n > 0) {
+        const char *end = memchr(ids.p, '\n', ids.n);
+        str_t id = str_make(ids.p, end != NULL ? (size_t)(end - ids.p) : ids.n);
+        ids = str_from_offset(ids, end != NULL ? id.n + 1 : id.n);
+        if (!box_id_valid(id))
+            continue;
+        known_t *known = find_or_add(http, id);
+        if (!h2o_linklist_is_linked(&known->active))
+            h2o_linklist_insert(&http->active, &known->active);
+    }
+    if (!loop_timer_running(&http->report) && !h2o_linklist_is_empty(&http->active))
+        loop_timer_start(http->loop, &http->report, CONTROL_ACTIVITY_MS, on_report_time);
+}
+
+/* ---- life ---- */
+
+static void http_set_conf(provider_t *provider, const conf_t *conf)
+{
+    control_calls_set_conf(http_of(provider)->calls, conf);
+}
+
+static void http_free(provider_t *provider)
+{
+    http_provider_t *http = http_of(provider);
+    while (!h2o_linklist_is_empty(&http->used)) {
+        known_t *known = H2O_STRUCT_FROM_MEMBER(known_t, used, http->used.next);
+        control_call_cancel(&known->call);
+        deadline_clear(&known->timer);
+        known->asked = ASKED_NOTHING;
+        forget(known);
+    }
+    loop_timer_stop(&http->report);
+    control_call_cancel(&http->reporting);
+    control_calls_free(&http->calls);
+    random_source_free(&http->random);
+    free(http);
+}
+
+provider_t *provider_http_new(loop_t *loop, fetcher_t *fetcher, const conf_t *conf,
+                              const provider_handlers_t *handlers, void *owner)
+{
+    http_provider_t *http = calloc(1, sizeof(*http));
+    assert(http != NULL);
+    *http = (http_provider_t){
+        .base = {.kind = PROVIDER_HTTP,
+                 .handlers = handlers,
+                 .owner = owner,
+                 .resume = http_resume,
+                 .pause = http_pause,
+                 .look = http_look,
+                 .activity = http_activity,
+                 .set_conf = http_set_conf,
+                 .free = http_free},
+        .loop = loop,
+        .random = random_source_new(),
+    };
+    h2o_linklist_init_anchor(&http->used);
+    h2o_linklist_init_anchor(&http->active);
+    http->calls = control_calls_new(loop, fetcher, http->random, conf);
+    return &http->base;
+}
