@@ -11,6 +11,7 @@ admin_t *admin_new(loop_t *loop, const conf_t *conf, shm_t *shm, store_thread_t 
     assert(admin != NULL);
     *admin = (admin_t){.loop = loop, .shm = shm, .store = store, .controls = controls, .owner = owner};
     h2o_linklist_init_anchor(&admin->reload_waiters);
+    h2o_linklist_init_anchor(&admin->pushes);
     admin->server = local_server_new(loop, conf, listen_fd, admin_steps, ADMIN_CLIENTS_MAX, admin);
     return admin;
 }
@@ -23,6 +24,7 @@ void admin_free(admin_t **admin)
         return;
     local_server_free(&a->server);
     assert(h2o_linklist_is_empty(&a->reload_waiters));
+    admin_pushes_free(a);
     free(a);
 }
 

@@ -7,6 +7,7 @@
 #define BOXEDGE_ADMIN_H
 
 #include "conf.h"
+#include "control_box.h"
 #include "loop.h"
 #include "shm.h"
 #include "store_thread.h"
@@ -21,6 +22,9 @@ typedef struct admin_controls {
     /* Tells every worker to end open tunnels: which ones, see PROCESS_TUNNELS. It is on its way, or will be
      * made up for, when this returns. Called also between admin_free and the end of the store's thread. */
     void (*end_tunnels)(void *owner, const char *which, uint64_t below);
+    /* The control plane says how a box is. NULL: taken, and `done` comes once every worker sees it, never
+     * from within, and not after admin_free; else a sentence that says why it is not taken. */
+    const char *(*push_box)(void *owner, const control_box_t *box, void (*done)(void *arg), void *arg);
 } admin_controls_t;
 
 /*

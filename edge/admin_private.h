@@ -20,6 +20,8 @@
 /* Previews and boxes in one answer, at most. */
 #define ADMIN_PREVIEWS_MAX 1000
 #define ADMIN_BOXES_MAX    10000
+/* Pushed states on their way into the store, at most. */
+#define ADMIN_PUSHES_MAX 1024
 
 struct admin {
     loop_t *loop;
@@ -29,6 +31,8 @@ struct admin {
     const admin_controls_t *controls;
     void *owner;
     h2o_linklist_t reload_waiters; /* reload_waiter_t.link, in admin_control.c */
+    h2o_linklist_t pushes;         /* push_t.link, in admin_push.c */
+    size_t push_count;
 };
 
 static inline admin_t *admin_of(const exchange_t *ex)
@@ -106,12 +110,16 @@ void admin_blocks_list(exchange_t *ex, str_t body, void *arg);
 void admin_blocks_create(exchange_t *ex, str_t body, void *arg);
 void admin_blocks_delete(exchange_t *ex, str_t body, void *arg);
 void admin_boxes_list(exchange_t *ex, str_t body, void *arg);
+void admin_boxes_push(exchange_t *ex, str_t body, void *arg);
 void admin_status(exchange_t *ex, str_t body, void *arg);
 void admin_metrics(exchange_t *ex, str_t body, void *arg);
 void admin_health(exchange_t *ex, str_t body, void *arg);
 void admin_ready(exchange_t *ex, str_t body, void *arg);
 void admin_reload(exchange_t *ex, str_t body, void *arg);
 void admin_start_drain(exchange_t *ex, str_t body, void *arg);
+
+/* Forgets the pushes that nobody waits for any more. */
+void admin_pushes_free(admin_t *admin);
 
 /* The table of addresses (admin_routes.c). */
 extern const exchange_step_t admin_steps[];

@@ -20,6 +20,7 @@ static const admin_route_t routes[] = {
     {"POST", "/v1/blocks", admin_blocks_create},
     {"DELETE", "/v1/blocks/*", admin_blocks_delete},
     {"GET", "/v1/boxes", admin_boxes_list},
+    {"PUT", "/v1/boxes/*", admin_boxes_push},
     {"GET", "/v1/status", admin_status},
     {"POST", "/v1/reload", admin_reload},
     {"POST", "/v1/drain", admin_start_drain},

@@ -312,11 +312,6 @@ static void on_box(void *owner, provider_t *provider, const provider_box_t *told
     tell(owner, provider->kind, told);
 }
 
-void boxes_push(boxes_t *boxes, const provider_box_t *box)
-{
-    tell(boxes, PROVIDER_HTTP, box);
-}
-
 static void on_sync_began(void *owner, provider_t *provider)
 {
     boxes_t *boxes = owner;
@@ -443,14 +438,43 @@ void boxes_look(boxes_t *boxes, str_t id)
 void boxes_active(boxes_t *boxes, str_t ids)
 {
     provider_t *provider = boxes->providers[PROVIDER_HTTP];
-    if (provider != NULL && provider->activity != NULL)
-        provider->activity(provider, ids);
+    if (provider == NULL || ids.n == 0)
+        return;
+    char *its = malloc(ids.n); /* only those that it told of */
+    assert(its != NULL);
+    size_t n = 0;
+    while (ids.n > 0) {
+        const char *end = memchr(ids.p, '\n', ids.n);
+        str_t id = str_make(ids.p, end != NULL ? (size_t)(end - ids.p) : ids.n);
+        const box_entry_t *entry = find(boxes, id);
+        size_t line = end != NULL ? id.n + 1 : id.n;
+        if (entry != NULL && entry->box.provider == PROVIDER_HTTP && entry->box.state == BOX_RUNNING) {
+            memcpy(its + n, ids.p, line);
+            n += line;
+        }
+        ids = str_from_offset(ids, line);
+    }
+    if (n > 0)
+        provider->activity(provider, str_make(its, n));
+    free(its);
 }
 
-static void tell_listening(box_entry_t *entry, box_after_t *after)
+static void tell_recorded(box_entry_t *entry, box_after_t *after)
 {
     (void)entry;
     after->done(after->arg);
+}
+
+void boxes_when_recorded(boxes_t *boxes, str_t id, void (*done)(void *arg), void *arg)
+{
+    box_entry_t *entry = find(boxes, id);
+    assert(entry != NULL && entry->box.state != BOX_UNKNOWN);
+    box_after_t *after = calloc(1, sizeof(*after));
+    assert(after != NULL);
+    after->run = tell_recorded;
+    after->done = done;
+    after->arg = arg;
+    boxes_after(entry, after);
 }
 
 static void note_listening(store_box_t *box, uint16_t port)
@@ -474,12 +498,6 @@ void boxes_set_listening(boxes_t *boxes, str_t id, uint64_t generation, uint16_t
             entry->box.settles_at_ms = settles_at_ms;
         boxes_changed(entry);
     }
-    if (done == NULL)
-        return;
-    box_after_t *after = calloc(1, sizeof(*after));
-    assert(after != NULL);
-    after->run = tell_listening;
-    after->done = done;
-    after->arg = arg;
-    boxes_after(entry, after);
+    if (done != NULL)
+        boxes_when_recorded(boxes, id, done, arg);
 }

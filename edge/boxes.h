@@ -62,7 +62,7 @@ void boxes_active(boxes_t *boxes, str_t ids);
  * also moves the end of settling. */
 void boxes_set_listening(boxes_t *boxes, str_t id, uint64_t generation, uint16_t port, uint64_t settles_at_ms,
                          void (*done)(void *arg), void *arg);
-/* A state that was pushed to the admin API, as if its provider (http) had told it. */
-void boxes_push(boxes_t *boxes, const provider_box_t *box);
+/* Calls `done` once the store has what the box (which boxes_find finds) is now; never from within. */
+void boxes_when_recorded(boxes_t *boxes, str_t id, void (*done)(void *arg), void *arg);
 
 #endif

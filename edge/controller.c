@@ -16,6 +16,7 @@
 #include "peers.h"
 #include "process.h"
 #include "provider_process.h"
+#include "providers.h"
 #include "store_thread.h"
 #include "waker.h"
 
@@ -44,6 +45,7 @@ typedef struct controller {
     idle_t *idle;
     runner_link_t *runner;
     provider_t *processes;
+    providers_t *providers;
     controller_state_t state;
     int status; /* of the process, when it ends */
     loop_timer_t heartbeat;
@@ -132,6 +134,7 @@ static void take_conf(controller_t *controller, int fd, uint64_t generation)
     controller->conf = conf;
     admin_set_conf(controller->admin, conf);
     boxes_set_conf(controller->boxes, conf);
+    providers_set_conf(controller->providers, conf);
     waker_set_conf(controller->waker, conf);
     conf_job_t *work = calloc(1, sizeof *work);
     assert(work != NULL);
@@ -321,8 +324,21 @@ static void end_tunnels(void *owner, const char *which, uint64_t below)
     peers_end_tunnels(controller->peers, which, below);
 }
 
+static const char *push_box(void *owner, const control_box_t *box, void (*done)(void *arg), void *arg)
+{
+    controller_t *controller = owner;
+    str_t id = str_from(box->box.id);
+    if (!providers_push(controller->providers, box))
+        return "The configuration has no control plane (control_plane.url).";
+    const store_box_t *known = boxes_find(controller->boxes, id);
+    if (known == NULL || known->provider != PROVIDER_HTTP)
+        return "The edge knows a box of this id from elsewhere, or too many boxes.";
+    boxes_when_recorded(controller->boxes, id, done, arg);
+    return NULL;
+}
+
 static const admin_controls_t controls = {
-    .reload = ask_reload, .drain = ask_drain, .end_tunnels = end_tunnels};
+    .reload = ask_reload, .drain = ask_drain, .end_tunnels = end_tunnels, .push_box = push_box};
 
 /* ---- the process ---- */
 
@@ -414,6 +430,7 @@ static bool start(controller_t *controller, const controller_args_t *args)
     boxes_set_provider(controller->boxes, PROVIDER_PROCESS, controller->processes);
     controller->waker = waker_new(controller->loop, controller->conf, controller->boxes, controller->peers);
     controller->idle = idle_new(controller->loop, controller->boxes);
+    controller->providers = providers_new(controller->loop, controller->conf, controller->boxes);
     controller->admin = admin_new(controller->loop, controller->conf, controller->shm, controller->store,
                                   args->admin_fd, &controls, controller);
     controller->supervisor =
@@ -443,6 +460,7 @@ static void stop(controller_t *controller)
     store_thread_free(&controller->store);
     idle_free(&controller->idle);
     waker_free(&controller->waker);
+    providers_free(&controller->providers);
     boxes_free(&controller->boxes);
     peers_free(&controller->peers); /* the last changes may have had something to tell */
     channel_free(&controller->supervisor);
