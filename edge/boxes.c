@@ -16,6 +16,10 @@
  * them, and a control plane that errs for a moment costs nobody a preview. */
 #define GONE_MS (5 * 60 * 1000)
 
+/* A box that began to run settles so much later than the last of its probes ends, whose verdict then is what
+ * counts. */
+#define SETTLE_MORE_MS 1000
+
 /* ---- the table ---- */
 
 static int compare(const void *a, const void *b)
@@ -236,7 +240,7 @@ static store_box_t make_box(boxes_t *boxes, const box_entry_t *entry, box_provid
         memcpy(box.listening, old->listening, sizeof(box.listening));
         box.listening_count = old->listening_count;
     } else if (box.state == BOX_RUNNING) {
-        box.settles_at_ms = wall_ms(boxes) + boxes->conf->wake.timeout;
+        box.settles_at_ms = wall_ms(boxes) + boxes->conf->wake.timeout + SETTLE_MORE_MS;
     }
     return box;
 }
