@@ -1,4 +1,5 @@
-/* A small HTTP server for tests of calls: a thread for each connection; the path says how it answers. */
+/* A small HTTP server for tests of calls: a thread for each connection; the path says how it answers, or,
+ * under /boxes/ and for /activity, the test does (server_will_answer). */
 #ifndef BOXEDGE_TEST_FETCH_SERVER_H
 #define BOXEDGE_TEST_FETCH_SERVER_H
 
@@ -31,9 +32,13 @@ struct server {
     int listen_fd;
     uint16_t port;
     SSL_CTX *tls;
-    int go[2]; /* a byte written to [1] lets /steps send its next chunk */
+    int go[2];      /* a byte written to [1] lets /steps send its next chunk */
+    int answers[2]; /* pointers to texts: the answers of /boxes/ and /activity, in order; NULL: closed */
     pthread_t thread;
     atomic_uint requests, connections;
+    pthread_mutex_t lock;
+    char last[256];  /* the start of the last request */
+    char body[8192]; /* and its body */
     server_conn_t *conns[SERVER_CONNECTIONS];
 };
 
@@ -76,6 +81,10 @@ static bool server_request(server_conn_t *conn)
         const char *length = strstr(conn->head, "Content-Length: ");
         want = (size_t)(end - conn->head) + 4 + (length != NULL ? strtoul(length + 16, NULL, 10) : 0);
     }
+    pthread_mutex_lock(&conn->server->lock);
+    snprintf(conn->server->last, sizeof(conn->server->last), "%.255s", conn->head);
+    snprintf(conn->server->body, sizeof(conn->server->body), "%.8191s", strstr(conn->head, "\r\n\r\n") + 4);
+    pthread_mutex_unlock(&conn->server->lock);
     conn->server->requests++;
     return true;
 }
@@ -117,12 +126,38 @@ static bool server_flood(server_conn_t *conn, const char *start, const char *aga
     return false;
 }
 
+/* The next answer that the test gives, which it may do before or after the request. */
+static bool server_answer_as_told(server_conn_t *conn)
+{
+    char *text;
+    if (read(conn->server->answers[0], &text, sizeof(text)) != sizeof(text) || text == NULL)
+        return false;
+    bool ok = server_say(conn, text);
+    free(text);
+    return ok;
+}
+
+static inline void server_will_answer(server_t *server, int status, const char *body)
+{
+    char *text = NULL;
+    if (status != 0) {
+        size_t cap = strlen(body) + 128;
+        text = malloc(cap);
+        snprintf(text, cap, "HTTP/1.1 %d Status\r\nContent-Length: %zu\r\n\r\n%s", status, strlen(body),
+                 body);
+    }
+    ssize_t wrote = write(server->answers[1], &text, sizeof(text));
+    assert(wrote == sizeof(text));
+}
+
 /* False: the connection is closed after it. */
 static bool server_reply(server_conn_t *conn)
 {
     const char *path = strchr(conn->head, ' ') + 1;
 #define IS(what) (strncmp(path, what " ", sizeof(what)) == 0)
     static char large[100000];
+    if (strncmp(path, "/boxes/", 7) == 0 || IS("/activity"))
+        return server_answer_as_told(conn);
     if (IS("/ok"))
         return server_answer(conn, "{\"a\":1}", 7);
     if (IS("/echo"))
@@ -205,7 +240,10 @@ static server_t *server_new(SSL_CTX *tls, const char *unix_path)
 {
     server_t *server = calloc(1, sizeof(*server));
     server->tls = tls;
+    pthread_mutex_init(&server->lock, NULL);
     int rc = pipe(server->go);
+    assert(rc == 0);
+    rc = pipe(server->answers);
     assert(rc == 0);
     struct sockaddr_in tcp = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct sockaddr_un local = {.sun_family = AF_UNIX};
@@ -235,6 +273,7 @@ static void server_free(server_t **server)
     pthread_join(s->thread, NULL);
     close(s->listen_fd);
     close(s->go[1]);
+    close(s->answers[1]);
     for (unsigned i = 0; i < SERVER_CONNECTIONS && s->conns[i] != NULL; i++) {
         if (s->conns[i]->fd >= 0)
             shutdown(s->conns[i]->fd, SHUT_RDWR);
@@ -244,6 +283,7 @@ static void server_free(server_t **server)
         free(s->conns[i]);
     }
     close(s->go[0]);
+    close(s->answers[0]);
     free(s);
 }
 
