@@ -28,6 +28,11 @@ void admin_free(admin_t **admin)
     free(a);
 }
 
+void admin_set_runner(admin_t *admin, runner_link_t *runner)
+{
+    admin->runner = runner;
+}
+
 void admin_set_conf(admin_t *admin, const conf_t *conf)
 {
     local_server_set_conf(admin->server, conf);

@@ -9,6 +9,7 @@
 #include "conf.h"
 #include "control_box.h"
 #include "loop.h"
+#include "runner_link.h"
 #include "shm.h"
 #include "store_thread.h"
 
@@ -36,6 +37,8 @@ admin_t *admin_new(loop_t *loop, const conf_t *conf, shm_t *shm, store_thread_t 
 /* Closes every connection and nulls; `store` may still have jobs that nobody waits for then. */
 void admin_free(admin_t **admin);
 
+/* Who is asked about process boxes; outlives `admin`. */
+void admin_set_runner(admin_t *admin, runner_link_t *runner);
 /* Another configuration is in force. */
 void admin_set_conf(admin_t *admin, const conf_t *conf);
 /* A reload has ended: `errors` is empty, or says what is wrong, as lines. Answers everyone who waits for it.

@@ -30,6 +30,7 @@ struct admin {
     local_server_t *server;
     const admin_controls_t *controls;
     void *owner;
+    runner_link_t *runner;         /* NULL: admin_set_runner was not called */
     h2o_linklist_t reload_waiters; /* reload_waiter_t.link, in admin_control.c */
     h2o_linklist_t pushes;         /* push_t.link, in admin_push.c */
     size_t push_count;
@@ -111,6 +112,8 @@ void admin_blocks_create(exchange_t *ex, str_t body, void *arg);
 void admin_blocks_delete(exchange_t *ex, str_t body, void *arg);
 void admin_boxes_list(exchange_t *ex, str_t body, void *arg);
 void admin_boxes_push(exchange_t *ex, str_t body, void *arg);
+void admin_process_log(exchange_t *ex, str_t body, void *arg);
+void admin_process_act(exchange_t *ex, str_t body, void *arg);
 void admin_status(exchange_t *ex, str_t body, void *arg);
 void admin_metrics(exchange_t *ex, str_t body, void *arg);
 void admin_health(exchange_t *ex, str_t body, void *arg);

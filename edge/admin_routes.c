@@ -21,6 +21,8 @@ static const admin_route_t routes[] = {
     {"DELETE", "/v1/blocks/*", admin_blocks_delete},
     {"GET", "/v1/boxes", admin_boxes_list},
     {"PUT", "/v1/boxes/*", admin_boxes_push},
+    {"GET", "/v1/processes/*", admin_process_log},
+    {"POST", "/v1/processes/*", admin_process_act},
     {"GET", "/v1/status", admin_status},
     {"POST", "/v1/reload", admin_reload},
     {"POST", "/v1/drain", admin_start_drain},

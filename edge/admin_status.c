@@ -177,6 +177,16 @@ static json_t *worker_json(shm_t *shm, unsigned index, uint64_t now_ms)
     return json;
 }
 
+/* There is one where the configuration has process boxes. */
+static json_t *runner_json(shm_t *shm, const conf_t *conf, uint64_t now_ms)
+{
+    if (conf->process_count == 0)
+        return json_null();
+    json_t *json = role_json(shm_runner(shm), now_ms);
+    json_object_set_new(json, "boxes", json_integer((json_int_t)conf->process_count));
+    return json;
+}
+
 static json_t *store_json(const admin_job_t *job)
 {
     const store_stats_t *stats = &((const stats_job_t *)job)->stats;
@@ -205,11 +215,11 @@ static void status_answer(exchange_t *ex, admin_job_t *job)
     for (unsigned i = 0; i < conf->workers && i < SHM_WORKERS_MAX; i++)
         json_array_append_new(workers, worker_json(admin->shm, i, now_ms));
     json_t *body = json_pack(
-        "{s:s,s:o,s:o,s:I,s:i,s:o,s:o,s:o}", "version", BOXEDGE_VERSION, "node", json_path(conf->node),
+        "{s:s,s:o,s:o,s:I,s:i,s:o,s:o,s:o,s:o}", "version", BOXEDGE_VERSION, "node", json_path(conf->node),
         "configuration", json_path(conf->source), "configuration_generation",
         (json_int_t)atomic_load_explicit(shm_conf_generation(admin->shm), memory_order_relaxed),
         "supervisor_pid", (int)getppid(), "controller", role_json(shm_controller(admin->shm), now_ms),
-        "workers", workers, "store", store_json(job));
+        "runner", runner_json(admin->shm, conf, now_ms), "workers", workers, "store", store_json(job));
     assert(body != NULL);
     admin_reply(ex, 200, body);
 }

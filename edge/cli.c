@@ -27,6 +27,8 @@ static bool *flag_of(cli_t *cli, str_t name, unsigned takes)
         return &cli->basic;
     if (str_eq(name, STR("--kill-tunnels")) && (takes & CLI_KILL) != 0)
         return &cli->kill_tunnels;
+    if ((str_eq(name, STR("-f")) || str_eq(name, STR("--follow"))) && (takes & CLI_LOGS) != 0)
+        return &cli->follow;
     return NULL;
 }
 
@@ -38,6 +40,8 @@ static const char **value_of(cli_t *cli, str_t name, unsigned takes)
         return &cli->socket;
     if (str_eq(name, STR("--box")) && (takes & CLI_BOX) != 0)
         return &cli->box;
+    if ((str_eq(name, STR("-n")) || str_eq(name, STR("--lines"))) && (takes & CLI_LOGS) != 0)
+        return &cli->lines;
     if ((takes & CLI_CREATE) == 0)
         return NULL;
     if (str_eq(name, STR("--host-header")))

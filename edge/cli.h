@@ -27,11 +27,13 @@ typedef struct cli {
     const char *host_header;                  /* --host-header */
     const char *expires;                      /* --expires */
     const char *label;                        /* --label */
+    const char *lines;                        /* -n, --lines */
     const char *origins[CLI_ORIGINS_MAX + 1]; /* --allow-origin; the one too many has a place */
     size_t origin_count;
     bool bearer;                    /* --bearer */
     bool basic;                     /* --basic */
     bool kill_tunnels;              /* --kill-tunnels */
+    bool follow;                    /* -f, --follow */
     bool json;                      /* --json */
     bool help;                      /* -h, --help */
     const char *args[CLI_ARGS_MAX]; /* what is no option, in order */
@@ -39,8 +41,8 @@ typedef struct cli {
 } cli_t;
 
 /* Options that a command takes besides -c, --socket and --help; CLI_CREATE: those of a new preview;
- * CLI_KILL: --kill-tunnels. */
-typedef enum cli_takes { CLI_JSON = 1, CLI_BOX = 2, CLI_CREATE = 4, CLI_KILL = 8 } cli_takes_t;
+ * CLI_KILL: --kill-tunnels; CLI_LOGS: those of a log. */
+typedef enum cli_takes { CLI_JSON = 1, CLI_BOX = 2, CLI_CREATE = 4, CLI_KILL = 8, CLI_LOGS = 16 } cli_takes_t;
 
 /* Reads argv[1..] ("--name value" and "--name=value", "--" ends options). False after saying on stderr what
  * is wrong. */

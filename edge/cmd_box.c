@@ -1,12 +1,19 @@
 #include "cmd_box.h"
 
 #include "cli.h"
+#include "cmd_box_process.h"
 
 static int usage(FILE *out, int status)
 {
-    fprintf(out, "usage: boxedge box list [OPTION]...\n\n"
-                 "Shows the boxes that the edge knows.\n\n"
-                 "  --json             the answer of the admin API\n");
+    fprintf(out,
+            "usage: boxedge box list [OPTION]...          show the boxes that the edge knows\n"
+            "       boxedge box logs BOX [OPTION]...      show what a process box wrote lately\n"
+            "       boxedge box start BOX [OPTION]...     start or thaw a process box, as a request does\n"
+            "       boxedge box stop BOX [OPTION]...      stop a process box; the next request starts it\n\n"
+            "Process boxes are those under `processes` in the configuration.\n\n"
+            "  -n, --lines N      of logs: the last N lines; by default 200\n"
+            "  -f, --follow       of logs: go on with what comes, until Ctrl-C\n"
+            "  --json             the answer of the admin API\n");
     fputs(cli_common_help, out);
     return status;
 }
@@ -41,10 +48,12 @@ static void print_table(const json_t *boxes)
 int cmd_box(int argc, char **argv)
 {
     cli_t cli;
-    if (!cli_parse(argc, argv, CLI_JSON, &cli))
+    if (!cli_parse(argc, argv, CLI_JSON | CLI_LOGS, &cli))
         return CLI_USAGE;
     if (cli.help)
         return usage(stdout, CLI_OK);
+    if (cli.arg_count == 2 && cmd_box_process_takes(cli.args[0]))
+        return cmd_box_process(&cli);
     if (cli.arg_count != 1 || strcmp(cli.args[0], "list") != 0)
         return usage(stderr, CLI_USAGE);
     json_t *answer;

@@ -63,6 +63,11 @@ static void print_status(const json_t *status)
     printf("%-11s  %lld\n", "supervisor", (long long)number_of(status, "supervisor_pid"));
     print_process("controller", json_object_get(status, "controller"));
     putchar('\n');
+    const json_t *runner = json_object_get(status, "runner");
+    if (json_is_object(runner)) {
+        print_process("runner", runner);
+        putchar('\n');
+    }
     size_t i;
     json_t *worker;
     json_array_foreach(json_object_get(status, "workers"), i, worker)

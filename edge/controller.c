@@ -433,6 +433,7 @@ static bool start(controller_t *controller, const controller_args_t *args)
     controller->providers = providers_new(controller->loop, controller->conf, controller->boxes);
     controller->admin = admin_new(controller->loop, controller->conf, controller->shm, controller->store,
                                   args->admin_fd, &controls, controller);
+    admin_set_runner(controller->admin, controller->runner);
     controller->supervisor =
         channel_new(controller->loop, args->supervisor_fd, &supervisor_handlers, controller);
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++) {

@@ -30,7 +30,7 @@ static const command_t commands[] = {
     {"preview", cmd_preview, "create, list and delete previews"},
     {"block", cmd_block, "refuse a box, a preview or a network at once; list what is refused"},
     {"unblock", cmd_unblock, "take a block back"},
-    {"box", cmd_box, "list boxes"},
+    {"box", cmd_box, "list boxes; logs of process boxes, starting and stopping them"},
     {"status", cmd_status, "show how the running edge does"},
     {"reload", cmd_reload, "have the running edge read its configuration again"},
     {"drain", cmd_drain, "have the running edge finish what it has and end"},

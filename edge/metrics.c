@@ -112,6 +112,9 @@ char *metrics_text(const metrics_input_t *input, size_t *len)
     single(out, "store_epoch", "counter", "Changes of the store", load(shm_epoch(input->shm)));
     single(out, "controller_restarts_total", "counter", "Times the controller was started again",
            load(&shm_controller(input->shm)->restarts));
+    single(out, "runner_restarts_total", "counter",
+           "Times the process that runs process boxes was started again",
+           load(&shm_runner(input->shm)->restarts));
     single(out, "controller_heap_allocated_bytes", "gauge", "Heap bytes in use in the controller",
            input->heap_bytes);
     store(out, input->store);

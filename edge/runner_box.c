@@ -173,6 +173,8 @@ static void on_output(h2o_socket_t *sock, const char *err)
 
 /* ---- the end of a process ---- */
 
+static const char interrupted[] = "The box was stopped while it started.";
+
 static void begin(runner_box_t *box);
 
 /* The sentence for those who wait for a start that came to nothing. */
@@ -208,12 +210,8 @@ static void on_keeper_gone(runner_box_t *box)
     close_output(box);
     if (!box->ended)
         box->handlers->orphaned(box->owner);
-    const char *sentence = was_stopping || box->settled ? NULL : failed_sentence(box);
-    if (was_stopping)
-        box->failure[0] = '\0';
-    else if (box->settled)
-        sentence = "The box's process ended.";
     note_end(box);
+    const char *sentence = was_stopping || box->settled ? interrupted : failed_sentence(box);
     loop_timer_stop(&box->timer);
     channel_free(&box->channel);
     box->keeper = box->command = 0;
@@ -224,8 +222,7 @@ static void on_keeper_gone(runner_box_t *box)
         begin(box);
         return;
     }
-    answer_all(box, true, RUNNER_FAILED,
-               sentence != NULL ? sentence : "The box was stopped while it started.");
+    answer_all(box, true, RUNNER_FAILED, sentence);
     box->handlers->stopped(box->owner, box);
 }
 
@@ -421,8 +418,6 @@ void runner_box_start(runner_box_t *box, uint64_t question)
 }
 
 /* ---- stopping and freezing ---- */
-
-static const char interrupted[] = "The box was stopped while it started.";
 
 /* Where it is to be stopped, `*again` says whether it is started right after. */
 static void stop(runner_box_t *box, bool again)

@@ -1,0 +1,337 @@
+/* The process above a box: how it starts, freezes and stops a command, and that nothing of it is left. All of
+ * it twice: with a control group, and without the right to make one. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <grp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "keeper.h"
+
+#define PATIENCE_MS 20000
+
+typedef struct box {
+    keeper_t keeper;
+    char output[4096];
+    size_t len;
+    uint64_t pid; /* of KEEPER_STARTED */
+} box_t;
+
+static const privileges_t *user(void)
+{
+    static const privileges_t nobody = {.drop = true, .uid = 65534, .gid = 65534};
+    static const privileges_t own = {.drop = false};
+    return geteuid() == 0 ? &nobody : &own;
+}
+
+static void start(box_t *box, char **argv, const char *directory, uint32_t grace_ms)
+{
+    char *env[] = {(char *)"PATH=/usr/bin:/bin", NULL};
+    const keeper_spec_t spec = {.id = "test",
+                                .argv = argv,
+                                .env = env,
+                                .directory = directory,
+                                .privileges = user(),
+                                .grace_ms = grace_ms};
+    *box = (box_t){.len = 0};
+    assert_true(keeper_start(&spec, &box->keeper));
+}
+
+static void start_script(box_t *box, const char *script, uint32_t grace_ms)
+{
+    char *argv[] = {(char *)"/bin/sh", (char *)"-c", (char *)(uintptr_t)script, NULL};
+    start(box, argv, "/", grace_ms);
+}
+
+/* Waits for `fd`; what the box writes meanwhile is kept. */
+static void await(box_t *box, int fd)
+{
+    for (;;) {
+        struct pollfd fds[2] = {{.fd = fd, .events = POLLIN},
+                                {.fd = box->keeper.output_fd, .events = POLLIN}};
+        assert_true(poll(fds, 2, PATIENCE_MS) > 0);
+        if (fds[1].revents != 0 && box->keeper.output_fd != fd) {
+            ssize_t n =
+                read(box->keeper.output_fd, box->output + box->len, sizeof(box->output) - 1 - box->len);
+            if (n > 0)
+                box->len += (size_t)n;
+            if (n == 0)
+                usleep(1000);
+        }
+        if (fds[0].revents != 0)
+            return;
+    }
+}
+
+static uint64_t expect(box_t *box, keeper_message_t type, const char *text)
+{
+    ipc_message_t message;
+    await(box, box->keeper.fd);
+    assert_int_equal(ipc_receive(box->keeper.fd, &message), IPC_OK);
+    assert_int_equal(message.type, type);
+    if (text != NULL) {
+        message.bytes[message.len] = '\0';
+        assert_string_equal(message.bytes, text);
+    }
+    return message.value;
+}
+
+static void expect_end(box_t *box, int status)
+{
+    assert_int_equal(expect(box, KEEPER_ENDED, NULL), status);
+    assert_int_equal(waitpid(box->keeper.pid, NULL, 0), box->keeper.pid);
+    ssize_t n;
+    while ((n = read(box->keeper.output_fd, box->output + box->len, sizeof(box->output) - 1 - box->len)) > 0)
+        box->len += (size_t)n;
+    assert_int_equal(n, 0); /* all who could write are gone */
+    close(box->keeper.output_fd);
+    if (box->keeper.fd >= 0)
+        close(box->keeper.fd);
+}
+
+/* Reads until the box has written so many lines. */
+static void expect_lines(box_t *box, size_t lines)
+{
+    for (;;) {
+        size_t count = 0;
+        for (size_t i = 0; i < box->len; i++)
+            count += box->output[i] == '\n';
+        if (count >= lines)
+            return;
+        struct pollfd fd = {.fd = box->keeper.output_fd, .events = POLLIN};
+        assert_int_equal(poll(&fd, 1, PATIENCE_MS), 1);
+        ssize_t n = read(fd.fd, box->output + box->len, sizeof(box->output) - 1 - box->len);
+        assert_true(n > 0);
+        box->len += (size_t)n;
+    }
+}
+
+static void say(box_t *box, keeper_message_t type)
+{
+    assert_int_equal(ipc_send(box->keeper.fd, type, 0, STR(""), NULL, 0), IPC_OK);
+}
+
+static void runs_and_ends(void **state)
+{
+    (void)state;
+    box_t box;
+    start_script(&box, "echo $$; exit 3", 1000);
+    uint64_t pid = expect(&box, KEEPER_STARTED, NULL);
+    expect_end(&box, 3 << 8);
+    assert_int_equal(strtol(box.output, NULL, 10), pid);
+}
+
+/* 0, 1, 2, and the descriptor by which ls reads; both write to the pipe; what is blocked or ignored here is
+ * not there. */
+static void has_nothing_of_ours(void **state)
+{
+    (void)state;
+    box_t box;
+    sigset_t set, old;
+    int spare = dup(1);
+    assert_true(spare >= 0);
+    (void)signal(SIGTERM, SIG_IGN);
+    sigfillset(&set);
+    sigprocmask(SIG_SETMASK, &set, &old);
+    start_script(&box,
+                 "ls /proc/self/fd | tr '\\n' ' '; readlink /proc/self/fd/0; id -u >&2; "
+                 "grep -E '^(SigBlk|SigIgn|CapEff|NoNewPrivs)' /proc/self/status | cut -f2; ulimit -n; env",
+                 1000);
+    sigprocmask(SIG_SETMASK, &old, NULL);
+    (void)signal(SIGTERM, SIG_DFL);
+    close(spare);
+    expect(&box, KEEPER_STARTED, NULL);
+    expect_end(&box, 0);
+    box.output[box.len] = '\0';
+    char want[512];
+    int n = snprintf(want, sizeof(want),
+                     "0 1 2 3 /dev/null\n%u\n0000000000000000\n0000000000000000\n0000000000000000\n1\n1024\n",
+                     geteuid() == 0 ? 65534u : (unsigned)geteuid());
+    assert_true(n > 0 && (size_t)n < box.len);
+    assert_memory_equal(box.output, want, (size_t)n);
+    const char *env = box.output + n;
+    assert_non_null(strstr(env, "PATH=/usr/bin:/bin\n"));
+    assert_null(strstr(env, "HOME="));
+}
+
+static void says_why_it_cannot(void **state)
+{
+    (void)state;
+    box_t box;
+    char *missing[] = {(char *)"/no/such/program", NULL}, *by_name[] = {(char *)"no-such-program", NULL};
+    char *fine[] = {(char *)"true", NULL};
+    start(&box, missing, "/", 1000);
+    expect(&box, KEEPER_FAILED, "/no/such/program: No such file or directory");
+    expect_end(&box, 127 << 8);
+    start(&box, by_name, "/", 1000);
+    expect(&box, KEEPER_FAILED, "no-such-program: No such file or directory");
+    expect_end(&box, 127 << 8);
+    start(&box, fine, "/no/such/dir", 1000);
+    expect(&box, KEEPER_FAILED, "its directory /no/such/dir cannot be entered: No such file or directory");
+    expect_end(&box, 127 << 8);
+}
+
+static void stops_when_asked(void **state)
+{
+    (void)state;
+    box_t box;
+    start_script(&box, "trap 'echo bye; exit 7' TERM; echo up; while :; do sleep 0.05; done", PATIENCE_MS);
+    expect(&box, KEEPER_STARTED, NULL);
+    expect_lines(&box, 1);
+    say(&box, KEEPER_STOP);
+    expect_end(&box, 7 << 8);
+    box.output[box.len] = '\0';
+    assert_non_null(strstr(box.output, "bye"));
+}
+
+static void is_killed_when_it_does_not_stop(void **state)
+{
+    (void)state;
+    box_t box;
+    start_script(&box, "trap '' TERM; echo up; while :; do sleep 1000; done", 50);
+    expect(&box, KEEPER_STARTED, NULL);
+    expect_lines(&box, 1);
+    say(&box, KEEPER_STOP);
+    expect_end(&box, SIGKILL);
+}
+
+/* The descriptor of a process that ends when it does. */
+static int watch(long pid)
+{
+    int fd = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+/* Starts a command with a child in its group, one that left for a session of its own, and one that was
+ * orphaned there; `pidfds` get the three. */
+static void start_family(box_t *box, int pidfds[3])
+{
+    start_script(box,
+                 "sh -c 'trap \"\" TERM; echo $$; exec sleep 1000' & "
+                 "setsid sh -c 'trap \"\" TERM; echo $$; exec sleep 1000' & "
+                 "sh -c 'setsid sh -c \"echo \\$\\$; exec sleep 1000\" & exit' & "
+                 "while :; do sleep 0.05; done",
+                 100);
+    expect(box, KEEPER_STARTED, NULL);
+    expect_lines(box, 3);
+    char *rest = box->output;
+    for (int i = 0; i < 3; i++)
+        pidfds[i] = watch(strtol(rest, &rest, 10));
+}
+
+static void expect_gone(const int pidfds[3])
+{
+    for (int i = 0; i < 3; i++) {
+        struct pollfd fd = {.fd = pidfds[i], .events = POLLIN};
+        assert_int_equal(poll(&fd, 1, PATIENCE_MS), 1);
+        close(pidfds[i]);
+    }
+}
+
+static void nothing_is_left_after_a_stop(void **state)
+{
+    (void)state;
+    box_t box;
+    int pidfds[3];
+    start_family(&box, pidfds);
+    say(&box, KEEPER_STOP);
+    expect(&box, KEEPER_ENDED, NULL);
+    for (int i = 0; i < 3; i++) { /* already, not soon */
+        struct pollfd fd = {.fd = pidfds[i], .events = POLLIN};
+        assert_int_equal(poll(&fd, 1, 0), 1);
+    }
+    expect_gone(pidfds);
+    assert_int_equal(waitpid(box.keeper.pid, NULL, 0), box.keeper.pid);
+    close(box.keeper.fd);
+    close(box.keeper.output_fd);
+}
+
+static void nothing_is_left_without_the_runner(void **state)
+{
+    (void)state;
+    box_t box;
+    int pidfds[3];
+    start_family(&box, pidfds);
+    close(box.keeper.fd);
+    expect_gone(pidfds);
+    assert_int_equal(waitpid(box.keeper.pid, NULL, 0), box.keeper.pid);
+    close(box.keeper.output_fd);
+}
+
+static void nothing_is_left_when_the_command_ends(void **state)
+{
+    (void)state;
+    box_t box;
+    start_script(&box, "setsid sh -c 'echo up; exec sleep 1000' & sleep 0.2", 100);
+    expect(&box, KEEPER_STARTED, NULL);
+    expect_lines(&box, 1);
+    expect_end(&box, 0);
+}
+
+static void frozen_it_does_nothing(void **state)
+{
+    (void)state;
+    box_t box;
+    start_script(&box,
+                 "trap 'echo usr1' USR1; trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.01; done",
+                 PATIENCE_MS);
+    pid_t pid = (pid_t)expect(&box, KEEPER_STARTED, NULL);
+    expect_lines(&box, 1);
+    say(&box, KEEPER_FREEZE);
+    struct pollfd fd = {.fd = box.keeper.output_fd, .events = POLLIN};
+    usleep(50000); /* the keeper hears it */
+    assert_int_equal(kill(pid, SIGUSR1), 0);
+    assert_int_equal(poll(&fd, 1, 100), 0);
+    say(&box, KEEPER_THAW);
+    expect_lines(&box, 2);
+    say(&box, KEEPER_FREEZE);
+    say(&box, KEEPER_STOP); /* heard in spite of it */
+    expect_end(&box, 0);
+    box.output[box.len] = '\0';
+    assert_non_null(strstr(box.output, "bye\n"));
+}
+
+static int run_all(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(runs_and_ends),
+        cmocka_unit_test(has_nothing_of_ours),
+        cmocka_unit_test(says_why_it_cannot),
+        cmocka_unit_test(stops_when_asked),
+        cmocka_unit_test(is_killed_when_it_does_not_stop),
+        cmocka_unit_test(nothing_is_left_after_a_stop),
+        cmocka_unit_test(nothing_is_left_without_the_runner),
+        cmocka_unit_test(nothing_is_left_when_the_command_ends),
+        cmocka_unit_test(frozen_it_does_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(void)
+{
+    int status = 0;
+    if (geteuid() == 0) {
+        fflush(NULL);
+        pid_t pid = fork();
+        if (pid == 0)
+            _exit(setgroups(0, NULL) == 0 && setresgid(65534, 65534, 65534) == 0 &&
+                          setresuid(65534, 65534, 65534) == 0
+                      ? run_all()
+                      : 99);
+        if (waitpid(pid, &status, 0) != pid || status != 0) {
+            fprintf(stderr, "without a control group: status %x\n", (unsigned)status);
+            return 1;
+        }
+    }
+    return run_all();
+}
