@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <sys/signalfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -26,24 +27,26 @@ typedef struct demo {
 typedef struct demo_options {
     const char *address;
     uint16_t port;
+    uint32_t delay_ms;
     bool help;
 } demo_options_t;
 
 static int usage(FILE *out, int status)
 {
     fprintf(out,
-            "usage: boxedge demo-app --port PORT [--address ADDRESS]\n\n"
+            "usage: boxedge demo-app --port PORT [--address ADDRESS] [--delay MS]\n\n"
             "Serves a small web app that shows what reaches a box through the edge: a page, server-sent\n"
             "events, a WebSocket, uploads. It ends on SIGTERM and Ctrl-C.\n\n"
             "  --port PORT        where it listens, 1-65535; 0: any free port, printed\n"
-            "  --address ADDRESS  an IPv4 or IPv6 address; by default 127.0.0.1\n");
+            "  --address ADDRESS  an IPv4 or IPv6 address; by default 127.0.0.1\n"
+            "  --delay MS         listens only after so long, as a slow app does; at most 600000\n");
     return status;
 }
 
 static bool parse(int argc, char **argv, demo_options_t *options)
 {
-    uint64_t port = 0;
-    bool have_port = false;
+    uint64_t port = 0, delay = 0;
+    bool have_port = false, good = true;
     *options = (demo_options_t){.address = "127.0.0.1"};
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
@@ -54,13 +57,24 @@ static bool parse(int argc, char **argv, demo_options_t *options)
             return false;
         if (strcmp(argv[i], "--port") == 0)
             have_port = str_to_uint(str_from(argv[++i]), 65535, &port);
+        else if (strcmp(argv[i], "--delay") == 0)
+            good &= str_to_uint(str_from(argv[++i]), 600000, &delay);
         else if (strcmp(argv[i], "--address") == 0)
             options->address = argv[++i];
         else
             return false;
     }
     options->port = (uint16_t)port;
-    return have_port;
+    options->delay_ms = (uint32_t)delay;
+    return have_port && good;
+}
+
+/* Before anything listens; a signal ends the app, as it would later. */
+static void wait_before(uint32_t ms)
+{
+    const struct timespec delay = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+    if (ms > 0)
+        (void)nanosleep(&delay, NULL);
 }
 
 /* Returns a listening socket, or -1 after saying why. */
@@ -163,6 +177,7 @@ int cmd_demo_app(int argc, char **argv)
         return usage(stderr, CLI_USAGE);
     if (options.help)
         return usage(stdout, CLI_OK);
+    wait_before(options.delay_ms);
     conf_t *conf = defaults();
     int fd = conf != NULL ? listen_on(&options) : -1;
     if (fd < 0) {
