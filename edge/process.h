@@ -49,7 +49,7 @@ typedef enum process_message {
                               that were lost); "blocks": those that are blocked now */
     /* Of waking (wake.h, waker.h). Any of these may be lost: each is said again as long as it matters. */
     PROCESS_WAKE,       /* worker to controller: requests wait for bytes "<id>-<port>" */
-    PROCESS_WAKE_STAGE, /* controller to workers: bytes "<id>-<port>"; value: wake_stage_t */
+    PROCESS_WAKE_STAGE, /* controller to workers: bytes "<id>-<port>"; value: wake_stage_pack */
     PROCESS_WOKEN,  /* controller to workers: the end of it. value: wake_result_t; bytes: wake_answer_write */
     PROCESS_BOXES,  /* controller to workers: states of boxes changed in the store */
     PROCESS_ACTIVE, /* worker to controller: bytes are ids, each with '\n', that hold or were active in the

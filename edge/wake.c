@@ -341,17 +341,22 @@ static void on_woken(wakes_t *wakes, wake_result_t result, str_t bytes)
         loop_timer_start(wakes->worker->loop, &wake->release, 0, on_release);
 }
 
-static void on_stage(wakes_t *wakes, wake_stage_t stage, str_t bytes)
+/* Those who watch hear it each time, so that they know how long it goes on. */
+static void on_stage(wakes_t *wakes, uint64_t value, str_t bytes)
 {
     char label[WAKE_LABEL_MAX + 1];
+    wake_stage_t stage = wake_stage_of(value);
+    uint64_t elapsed = wake_stage_elapsed_ms(value), now = loop_now(wakes->worker->loop);
     if (bytes.n > WAKE_LABEL_MAX || stage < WAKE_RESUMING || stage > WAKE_LISTENING)
         return;
     memcpy(label, bytes.p, bytes.n);
     label[bytes.n] = '\0';
     wake_t *wake = find(wakes, label);
-    if (wake == NULL || wake->stage == stage)
+    if (wake == NULL)
         return;
     wake->stage = stage;
+    if (elapsed < now && wake->began_ms > now - elapsed)
+        wake->began_ms = now - elapsed; /* others began it before those of this worker came */
     for (h2o_linklist_t *link = wake->waiters.next, *next; link != &wake->waiters; link = next) {
         wake_waiter_t *waiter = H2O_STRUCT_FROM_MEMBER(wake_waiter_t, link, link);
         next = link->next;
@@ -366,5 +371,5 @@ void wakes_message(wakes_t *wakes, const ipc_message_t *message)
     if (message->type == PROCESS_WOKEN)
         on_woken(wakes, (wake_result_t)message->value, bytes);
     else if (message->type == PROCESS_WAKE_STAGE)
-        on_stage(wakes, (wake_stage_t)message->value, bytes);
+        on_stage(wakes, message->value, bytes);
 }

@@ -33,7 +33,7 @@ bool wake_goes_on(wakes_t *wakes, str_t id, uint16_t port);
 MUST_USE bool wakes_client_allowed(wakes_t *wakes, const struct in6_addr *client);
 /* For one that waits: what is known of it. */
 wake_stage_t wake_current(const wake_waiter_t *waiter);
-/* For one that waits: since the first in this worker did, in ms. */
+/* For one that waits: since somebody began the wake, in ms; as far as the controller has told. */
 uint64_t wake_elapsed_ms(const wake_waiter_t *waiter);
 
 /* ---- exchanges (wake_rules.c, wake_step.c) ---- */

@@ -12,6 +12,20 @@ typedef enum wake_stage {
     WAKE_LISTENING,    /* it listens */
 } wake_stage_t;
 
+/* `value` of PROCESS_WAKE_STAGE: the stage, and how long the wake goes on. */
+static inline uint64_t wake_stage_pack(wake_stage_t stage, uint64_t elapsed_ms)
+{
+    return elapsed_ms << 8 | (uint64_t)stage;
+}
+static inline wake_stage_t wake_stage_of(uint64_t value)
+{
+    return (wake_stage_t)(value & 0xff);
+}
+static inline uint64_t wake_stage_elapsed_ms(uint64_t value)
+{
+    return value >> 8;
+}
+
 typedef enum wake_result {
     WAKE_OK = 1,      /* the port listens, and the store says so */
     WAKE_GONE,        /* there is no such box (any more) */

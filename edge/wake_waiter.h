@@ -17,7 +17,7 @@ typedef struct wake_waiter {
     wake_t *wake;  /* NULL: does not wait */
     bool counted;  /* among the waiters of all workers */
     bool released; /* `done` came with WAKE_OK, and its place is held until wake_leave */
-    /* The stage changed; NULL where it does not matter. */
+    /* How far it is, each time that the controller tells; NULL where it does not matter. */
     void (*stage)(struct wake_waiter *waiter, wake_stage_t stage);
     /* The end. */
     void (*done)(struct wake_waiter *waiter, wake_result_t result, const wake_answer_t *answer);

@@ -227,11 +227,29 @@ static void finish_all(box_wake_t *wake, wake_result_t result, const failure_t *
     wake->began_ms = 0;
 }
 
+static uint64_t stage_value(const port_wake_t *port, wake_stage_t stage)
+{
+    const box_wake_t *wake = port->box;
+    return wake_stage_pack(stage, span_ms(wake->began_ms, loop_now(wake->waker->loop)));
+}
+
 static void tell_stage(const port_wake_t *port, wake_stage_t stage)
 {
     char label[BOX_ID_MAX + 8];
     int n = snprintf(label, sizeof(label), "%s-%u", port->box->id, port->port);
-    each_worker(port, PROCESS_WAKE_STAGE, stage, str_make(label, (size_t)n));
+    each_worker(port, PROCESS_WAKE_STAGE, stage_value(port, stage), str_make(label, (size_t)n));
+}
+
+/* To a worker that has joined a wake, or asks again how far it is. */
+static void tell_stage_to(const port_wake_t *port, unsigned worker)
+{
+    char label[BOX_ID_MAX + 8];
+    int n = snprintf(label, sizeof(label), "%s-%u", port->box->id, port->port);
+    wake_stage_t stage = port->recording       ? WAKE_LISTENING
+                         : port->probe != NULL ? WAKE_STARTING
+                                               : WAKE_RESUMING;
+    peers_tell(port->box->waker->peers, worker, PROCESS_WAKE_STAGE, stage_value(port, stage),
+               str_make(label, (size_t)n));
 }
 
 static void remember(box_wake_t *wake, failure_t *failure, wake_result_t result, const char *sentence)
@@ -442,12 +460,12 @@ static void wait_for(box_wake_t *wake, port_wake_t *port, unsigned worker)
     waker_t *waker = wake->waker;
     const store_box_t *box = boxes_find(waker->boxes, str_from(wake->id));
     add_worker(wake, port, worker);
-    if (wake->resuming)
-        tell_stage(port, WAKE_RESUMING);
-    else if (box != NULL && box->state == BOX_RUNNING)
+    if (!wake->resuming && box != NULL && box->state == BOX_RUNNING)
         probe_all(wake, box);
     else
         begin_resume(wake);
+    if (port->waited)
+        tell_stage_to(port, worker);
 }
 
 /* A wake of it is under way, or its failure is remembered. */
