@@ -79,15 +79,19 @@ bool access_session_keys(access_t *access, session_keys_t *keys)
     return access->keys_known;
 }
 
-bool access_preflight_allowed(access_t *access, const exchange_t *ex)
+bool access_take_preflight(exchange_t *ex)
 {
+    access_t *access = ex->worker->access;
     struct {
         struct in6_addr client;
         uint64_t preview;
     } key = {ex->client->address, ex->preview.version};
     uint64_t hash = siphash(&access->hash_key, &key, sizeof(key));
-    return rate_take(&access->preflights[hash % PREFLIGHT_CELLS], loop_now(ex->worker->loop),
-                     PREFLIGHT_INTERVAL_MS, PREFLIGHT_BURST);
+    if (rate_take(&access->preflights[hash % PREFLIGHT_CELLS], loop_now(ex->worker->loop),
+                  PREFLIGHT_INTERVAL_MS, PREFLIGHT_BURST))
+        return true;
+    exchange_reply_error(ex, 429, "too_many_preflights", "Too many preflights; try again shortly.", 1);
+    return false;
 }
 
 /* ---- sessions
@@ -306,10 +310,8 @@ str_t access_own_origin(exchange_t *ex)
  * along. */
 static step_result_t pass_preflight(exchange_t *ex)
 {
-    if (!access_preflight_allowed(ex->worker->access, ex)) {
-        exchange_reply_error(ex, 429, "too_many_preflights", "Too many preflights; try again shortly.", 1);
+    if (!access_take_preflight(ex))
         return STEP_DONE;
-    }
     remove_fields(ex, FIELD_AUTHORIZATION);
     remove_fields(ex, FIELD_COOKIE);
     remove_fields(ex, FIELD_X_PREVIEW_TOKEN);

@@ -24,8 +24,8 @@ void access_free(access_t **access);
 MUST_USE bool access_session_keys(access_t *access, session_keys_t *keys);
 /* NULL: no lockout. */
 lockout_t *access_lockout(access_t *access);
-/* Whether one more preflight of this client for this preview is forwarded now. */
-MUST_USE bool access_preflight_allowed(access_t *access, const exchange_t *ex);
+/* Counts one more preflight of this client for this preview: true, or it was answered with 429. */
+MUST_USE bool access_take_preflight(exchange_t *ex);
 
 typedef enum access_check { ACCESS_RIGHT, ACCESS_WRONG, ACCESS_LOCKED } access_check_t;
 /*

@@ -10,6 +10,8 @@
 
 /* A client over its rate comes again after it. */
 #define RATE_RETRY_S 10
+/* Nothing changes by itself where a box sleeps. */
+#define ASLEEP_RETRY_S 60
 
 static str_t value_of(const exchange_t *ex, str_t name)
 {
@@ -44,9 +46,15 @@ bool wake_is_wished(const exchange_t *ex)
     return !is_unasked(ex) && !str_eq(str_trim(value_of(ex, STR("x-box-no-wake"))), STR("1"));
 }
 
+/*
+ * Not 404: a crawler that finds no robots.txt takes everything for allowed, and would wake the box with the
+ * next request, while after a 5xx it stays away (RFC 9309 sections 2.3.1.3 and 2.3.1.4). Browsers take a
+ * favicon with 404 for one that is not there, and ask again after a 503.
+ */
 static void reply_asleep(exchange_t *ex)
 {
-    exchange_reply_error(ex, 503, "box_asleep", "The box is asleep, and this request does not wake it.", 0);
+    exchange_reply_error(ex, 503, "box_asleep", "The box is asleep, and this request does not wake it.",
+                         ASLEEP_RETRY_S);
 }
 
 /*
@@ -69,6 +77,7 @@ static void reply_preflight(exchange_t *ex)
     fields_add(arena, &answer, FIELD_VARY, STR("vary"),
                STR("Origin, Access-Control-Request-Method, Access-Control-Request-Headers"));
     fields_add(arena, &answer, FIELD_OTHER, STR("cache-control"), STR("no-store"));
+    fields_add(arena, &answer, FIELD_X_REQUEST_ID, STR("x-request-id"), str_from(ex->request_id));
     ex->local_code = "preflight_asleep";
     exchange_reply(ex, 204, str_make(NULL, 0), &answer, str_make(NULL, 0));
 }
@@ -78,7 +87,10 @@ bool wake_rules_pass(exchange_t *ex)
     wakes_t *wakes = ex->worker->wakes;
     browser_request_t browser = access_browser_request(ex);
     if (browser_is_preflight(&browser)) {
-        reply_preflight(ex);
+        /* Those of private previews were counted by the access step. */
+        bool private = ex->preview.bearer || ex->preview.basic;
+        if (private || access_take_preflight(ex))
+            reply_preflight(ex);
         return false;
     }
     if (!wake_is_wished(ex)) {
