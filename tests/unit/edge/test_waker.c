@@ -207,6 +207,42 @@ static void one_resume_for_all(void **state)
     assert_int_equal(waker_resumes(w->waker), 1);
 }
 
+/* How far the wake is, as worker `index` was told last; 0: it was not. */
+static uint64_t stage_told(world_t *w, unsigned index)
+{
+    ipc_message_t message;
+    uint64_t last = 0;
+    while (ipc_receive(w->workers[index], &message) == IPC_OK)
+        if (message.type == PROCESS_WAKE_STAGE)
+            last = message.value;
+    return last;
+}
+
+/* Whoever joins hears how far it is, and since when; and only those who ask. */
+static void stages_for_those_who_join(void **state)
+{
+    world_t *w = *state;
+    close(w->listener);
+    w->listener = make_port(&w->port, false);
+    tell(w, "a", BOX_PAUSED, NULL);
+    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE);
+    assert_int_equal(wake_stage_of(stage_told(w, 0)), WAKE_RESUMING);
+    for (int i = 0; i < 4; i++)
+        loop_turn(w->loop, 10);
+    waker_ask(w->waker, 1, label(w, "a"), WAKE_WISH_WATCH);
+    uint64_t told = stage_told(w, 1);
+    assert_int_equal(wake_stage_of(told), WAKE_RESUMING);
+    assert_in_range(wake_stage_elapsed_ms(told), 1, 5000);
+    assert_int_equal(stage_told(w, 0), 0); /* knows already */
+    tell(w, "a", BOX_RUNNING, "::ffff:127.0.0.1");
+    answer(w, PROVIDER_OK, NULL);
+    settle(w);
+    assert_int_equal(wake_stage_of(stage_told(w, 0)), WAKE_STARTING);
+    assert_int_equal(wake_stage_of(stage_told(w, 1)), WAKE_STARTING);
+    waker_ask(w->waker, 2, label(w, "a"), WAKE_WISH_WATCH);
+    assert_int_equal(wake_stage_of(stage_told(w, 2)), WAKE_STARTING);
+}
+
 static void a_failure_is_remembered(void **state)
 {
     world_t *w = *state;
@@ -410,6 +446,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(one_resume_for_all, setup, teardown),
+        cmocka_unit_test_setup_teardown(stages_for_those_who_join, setup, teardown),
         cmocka_unit_test_setup_teardown(a_failure_is_remembered, setup, teardown),
         cmocka_unit_test_setup_teardown(the_provider_is_away, setup, teardown),
         cmocka_unit_test_setup_teardown(a_port_that_never_listens, setup, teardown),
