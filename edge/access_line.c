@@ -200,6 +200,33 @@ static char *write_request(char *at, const exchange_t *ex)
     return at;
 }
 
+static str_t wake_text(wake_outcome_t outcome)
+{
+    switch (outcome) {
+    case WAKE_OUTCOME_NONE:
+        break;
+    case WAKE_OUTCOME_OK:
+        return STR("ok");
+    case WAKE_OUTCOME_FAILED:
+        return STR("failed");
+    case WAKE_OUTCOME_PAGE:
+        return STR("page");
+    case WAKE_OUTCOME_REFUSED:
+        return STR("refused");
+    case WAKE_OUTCOME_LEFT:
+        return STR("left");
+    }
+    return STR("");
+}
+
+static char *write_wake(char *at, const exchange_t *ex)
+{
+    if (ex->wake_times.outcome == WAKE_OUTCOME_NONE)
+        return at;
+    at = log_json_raw(log_json_raw(at, STR(",\"wake\":\"")), wake_text(ex->wake_times.outcome));
+    return write_uint(at, STR("\",\"wake_ms\":"), ex->wake_times.waited_ms);
+}
+
 /* What came of it. */
 static char *write_response(char *at, const exchange_t *ex, exchange_end_t how, uint64_t now_us)
 {
@@ -209,6 +236,7 @@ static char *write_response(char *at, const exchange_t *ex, exchange_end_t how, 
     at = write_uint(at, STR(",\"response_bytes\":"), ex->response_bytes);
     at = log_json_raw(at, STR(",\"duration_ms\":"));
     at = log_json_ms(at, start != 0 && now_us > start ? now_us - start : 0);
+    at = write_wake(at, ex);
     if (ex->times.connect_us != 0)
         at = log_json_ms(log_json_raw(at, STR(",\"connect_ms\":")), ex->times.connect_us);
     if (ex->times.first_byte_us != 0)

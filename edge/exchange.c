@@ -226,6 +226,18 @@ void exchange_response_informational(exchange_t *ex, int status, const fields_t 
     ex->client_ops->flush(ex);
 }
 
+/* How long the wake took, and the box's answer after it (Server Timing, W3C). The app's own fields stay. */
+static void add_server_timing(exchange_t *ex)
+{
+    uint32_t origin_us = ex->times.first_byte_us > ex->wake_times.went_us
+                             ? ex->times.first_byte_us - ex->wake_times.went_us
+                             : 0;
+    fields_add(&ex->arena, &ex->response.fields, FIELD_OTHER, STR("server-timing"),
+               str_format(&ex->arena, "resume;dur=%u, listen;dur=%u, origin;dur=%u.%03u",
+                          ex->wake_times.resume_ms, ex->wake_times.listen_ms, origin_us / 1000,
+                          origin_us % 1000));
+}
+
 void exchange_response_head(exchange_t *ex)
 {
     /* Who is about to be let in for long is judged by what is known now. */
@@ -234,6 +246,8 @@ void exchange_response_head(exchange_t *ex)
     ex->times.first_byte_us = (uint32_t)(loop_precise_us() - ex->times.start_us);
     wake_exchange_answered(ex);
     ex->status = ex->response.status;
+    if (ex->wake_times.woken)
+        add_server_timing(ex);
     if (ex->session_cookie.n != 0)
         fields_add(&ex->arena, &ex->response.fields, FIELD_SET_COOKIE, STR("set-cookie"), ex->session_cookie);
     if (ex->response.tunnel) {

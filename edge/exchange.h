@@ -140,6 +140,16 @@ typedef enum exchange_state {
     EXCHANGE_DONE,     /* the response is complete or was cut; only exchange_end is left */
 } exchange_state_t;
 
+/* What came of an exchange whose box did not run, or not yet. */
+typedef enum wake_outcome {
+    WAKE_OUTCOME_NONE,    /* its box ran */
+    WAKE_OUTCOME_OK,      /* it waited, and its box woke */
+    WAKE_OUTCOME_FAILED,  /* it waited, and its box did not wake, or not in time */
+    WAKE_OUTCOME_PAGE,    /* it got the waiting page */
+    WAKE_OUTCOME_REFUSED, /* it may not wake its box, or too many wait */
+    WAKE_OUTCOME_LEFT,    /* its client left while it waited */
+} wake_outcome_t;
+
 /* Durations in microseconds since the head was complete; 0: did not happen. */
 typedef struct exchange_times {
     uint64_t start_us; /* loop_precise_us when the head was complete */
@@ -183,7 +193,10 @@ struct exchange {
     struct {
         uint32_t resume_ms; /* until its box ran */
         uint32_t listen_ms; /* until its port listened after that */
+        uint32_t waited_ms; /* by this exchange */
+        uint32_t went_us;   /* since the head was complete, when it went on to its box */
         bool woken;         /* it waited, and went on to its box */
+        wake_outcome_t outcome;
     } wake_times;
 
     char request_id[37];
@@ -223,6 +236,8 @@ void exchange_reply_error(exchange_t *ex, int status, const char *code, const ch
 /* The same with further fields (WWW-Authenticate, Allow...). */
 void exchange_reply_error_with(exchange_t *ex, int status, const char *code, const char *sentence,
                                const fields_t *extra);
+/* A page of the edge's own in place of an error: like exchange_reply_error_with, for a navigation. */
+void exchange_reply_page(exchange_t *ex, int status, const char *code, const fields_t *extra, str_t html);
 /*
  * Answers with a body that is complete now. `fields` (may be NULL) are added to Content-Type and
  * Content-Length; slices must live as long as the arena. HEAD gets no body. ex->local_code is set by the

@@ -125,13 +125,18 @@ static str_t shown(h2o_mem_pool_t *pool, str_t s, size_t max)
 
 str_t page_document(h2o_mem_pool_t *pool, str_t title, str_t body)
 {
+    return page_document_with(pool, title, STR(""), body);
+}
+
+str_t page_document_with(h2o_mem_pool_t *pool, str_t title, str_t head, str_t body)
+{
     return str_format(pool,
                       "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
                       "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">"
                       "<meta name=\"robots\" content=\"noindex\"><title>%.*s</title>"
-                      "<link rel=\"icon\" href=\"data:,\"><style>%s</style></head>\n"
+                      "<link rel=\"icon\" href=\"data:,\"><style>%s</style>%.*s</head>\n"
                       "<body><main>%.*s</main></body></html>\n",
-                      STR_ARG(title), page_style, STR_ARG(body));
+                      STR_ARG(title), page_style, STR_ARG(head), STR_ARG(body));
 }
 
 str_t page_error(h2o_mem_pool_t *pool, int status, const char *sentence, str_t request_id, str_t host)

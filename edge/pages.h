@@ -24,6 +24,9 @@ str_t page_error(h2o_mem_pool_t *pool, int status, const char *sentence, str_t r
  * escaped already). */
 str_t page_document(h2o_mem_pool_t *pool, str_t title, str_t body);
 
+/* The same with `head` (HTML) in the document's head: a style of its own, a refresh. */
+str_t page_document_with(h2o_mem_pool_t *pool, str_t title, str_t head, str_t body);
+
 /* `s` with the characters escaped that mean something in HTML text and quoted attributes; control characters
  * and bytes that are not ASCII become '?'. */
 str_t page_escape(h2o_mem_pool_t *pool, str_t s);

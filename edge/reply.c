@@ -72,6 +72,16 @@ static void add_error_fields(exchange_t *ex, fields_t *fields)
     }
 }
 
+void exchange_reply_page(exchange_t *ex, int status, const char *code, const fields_t *extra, str_t html)
+{
+    fields_t fields = {0};
+    ex->local_code = code;
+    add_error_fields(ex, &fields);
+    for (uint32_t i = 0; i < extra->count; i++)
+        fields_add(&ex->arena, &fields, extra->at[i].id, extra->at[i].name, extra->at[i].value);
+    exchange_reply(ex, status, STR("text/html; charset=utf-8"), &fields, html);
+}
+
 void exchange_reply_error_with(exchange_t *ex, int status, const char *code, const char *sentence,
                                const fields_t *extra)
 {

@@ -5,10 +5,8 @@
 
 #include "steps.h"
 #include "wake.h"
+#include "wake_reply.h"
 #include "worker.h"
-
-/* What is answered while a box starts says when to come again. */
-#define RETRY_AFTER_S 5
 
 /* The box runs, and its port was seen to listen or has had its time to begin. */
 static bool is_ready(const exchange_t *ex, const store_box_t *box)
@@ -36,64 +34,64 @@ bool wake_is_needless(const exchange_t *ex, const store_box_t *box)
     return is_ready(ex, box) && is_exposed(ex, box);
 }
 
-static void reply_not_exposed(exchange_t *ex)
+/* What came of its wait. */
+static void settle(exchange_t *ex, wake_outcome_t outcome)
 {
-    exchange_reply_error(ex, 502, "port_not_exposed", "This box does not expose this port.", 0);
-}
-
-static void reply_failed(exchange_t *ex, const char *code, const wake_answer_t *answer)
-{
-    const char *sentence = answer->sentence[0] != '\0' ? answer->sentence : "The box could not be woken.";
-    size_t n = strlen(sentence) + 1;
-    char *copy = h2o_mem_alloc_pool(&ex->arena, n);
-    memcpy(copy, sentence, n);
-    exchange_reply_error(ex, 503, code, copy, (answer->retry_after_ms + 999) / 1000 + 1);
+    ex->wake_times.outcome = outcome;
+    if (ex->wake_began_ms != 0)
+        ex->wake_times.waited_ms = (uint32_t)(loop_now(ex->worker->loop) - ex->wake_began_ms);
 }
 
 static void on_done(wake_waiter_t *waiter, wake_result_t result, const wake_answer_t *answer)
 {
     exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, waiter, waiter);
-    if (result != WAKE_OK)
-        loop_timer_stop(&ex->timer);
-    switch (result) {
-    case WAKE_OK:
+    settle(ex, result == WAKE_OK ? WAKE_OUTCOME_OK : WAKE_OUTCOME_FAILED);
+    if (result == WAKE_OK) {
         /* The credential may have changed meanwhile, and the box may be elsewhere. */
         if (!exchange_still_allowed(ex))
             return;
         ex->wake_times.resume_ms = answer->resume_ms;
         ex->wake_times.listen_ms = answer->listen_ms;
+        ex->wake_times.went_us = (uint32_t)(loop_precise_us() - ex->times.start_us);
         ex->wake_times.woken = true;
         exchange_resume(ex);
         return;
-    case WAKE_GONE:
-        if (exchange_still_allowed(ex))
-            exchange_reply_error(ex, 404, "preview_not_found", "There is no preview at this address.", 0);
-        return;
-    case WAKE_UNAVAILABLE:
-        reply_failed(ex, "provider_unavailable", answer);
-        return;
-    case WAKE_BUSY:
-        exchange_reply_error(ex, 503, "too_many_wakes",
-                             "Too many boxes are being woken; try again in a few seconds.", RETRY_AFTER_S);
-        return;
-    case WAKE_REFUSED:
-        reply_not_exposed(ex);
-        return;
-    case WAKE_FAILED:
-    case WAKE_ASLEEP:
-        break;
     }
-    reply_failed(ex, "wake_failed", answer);
+    loop_timer_stop(&ex->timer);
+    if (result != WAKE_GONE || exchange_still_allowed(ex))
+        wake_reply_failed(ex, result, answer);
 }
 
 static void on_timeout(loop_timer_t *timer)
 {
     exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, timer, timer);
+    settle(ex, WAKE_OUTCOME_FAILED);
     wake_leave(&ex->waiter);
     counter_add(&ex->worker->counters->wake_timeouts_total, 1);
     exchange_reply_error(ex, 503, "wake_timeout",
                          "The box was asleep and has not started in time. It goes on starting: try again.",
-                         RETRY_AFTER_S);
+                         WAKE_RETRY_AFTER_S);
+}
+
+/* A person does not look at an empty tab for longer: the page waits in place of this request. */
+static void on_page_due(loop_timer_t *timer)
+{
+    exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, timer, timer);
+    wake_stage_t stage = wake_current(&ex->waiter);
+    uint64_t elapsed = wake_elapsed_ms(&ex->waiter);
+    settle(ex, WAKE_OUTCOME_PAGE);
+    wake_leave(&ex->waiter);
+    if (exchange_still_allowed(ex))
+        wake_reply_page(ex, stage, elapsed);
+}
+
+static void start_timer(exchange_t *ex)
+{
+    const conf_t *conf = ex->worker->conf;
+    bool page = conf->wake.page_after != 0 && conf->wake.page_after < conf->wake.timeout &&
+                wake_reply_is_navigation(ex);
+    loop_timer_start(ex->worker->loop, &ex->timer, page ? conf->wake.page_after : conf->wake.timeout,
+                     page ? on_page_due : on_timeout);
 }
 
 step_result_t step_wake(exchange_t *ex)
@@ -102,7 +100,7 @@ step_result_t step_wake(exchange_t *ex)
     if (ex->box.provider == PROVIDER_STATIC && ex->box.state == BOX_RUNNING)
         return STEP_NEXT;
     if (ex->box.state != BOX_UNKNOWN && !is_exposed(ex, &ex->box)) {
-        reply_not_exposed(ex);
+        wake_reply_not_exposed(ex);
         return STEP_DONE;
     }
     if (is_ready(ex, &ex->box)) {
@@ -110,8 +108,10 @@ step_result_t step_wake(exchange_t *ex)
         return STEP_NEXT;
     }
     bool again = ex->wake_began_ms != 0;
-    if (!again && !wake_rules_pass(ex))
+    if (!again && !wake_rules_pass(ex)) {
+        settle(ex, WAKE_OUTCOME_REFUSED);
         return STEP_DONE;
+    }
     if (!again) {
         ex->wake_began_ms = loop_now(worker->loop);
         counter_add(&worker->counters->wake_waits_total, 1);
@@ -122,11 +122,12 @@ step_result_t step_wake(exchange_t *ex)
         counter_add(&worker->counters->shed_total, 1);
         exchange_reply_error(ex, 503, "too_many_waiting",
                              "Too many requests wait for sleeping boxes; try again in a few seconds.",
-                             RETRY_AFTER_S);
+                             WAKE_RETRY_AFTER_S);
+        settle(ex, WAKE_OUTCOME_REFUSED);
         return STEP_DONE;
     }
     if (!again)
-        loop_timer_start(worker->loop, &ex->timer, worker->conf->wake.timeout, on_timeout);
+        start_timer(ex);
     return STEP_WAIT;
 }
 
@@ -137,5 +138,7 @@ void wake_exchange_answered(exchange_t *ex)
 
 void wake_exchange_end(exchange_t *ex)
 {
+    if (ex->waiter.wake != NULL && !ex->waiter.released && ex->state == EXCHANGE_STEPS)
+        settle(ex, WAKE_OUTCOME_LEFT);
     wake_leave(&ex->waiter);
 }

@@ -129,6 +129,28 @@ static void a_full_line(void **state)
     json_decref(o);
 }
 
+static void a_wake(void **state)
+{
+    static const struct {
+        wake_outcome_t outcome;
+        const char *text;
+    } table[] = {{WAKE_OUTCOME_NONE, NULL},         {WAKE_OUTCOME_OK, "ok"},
+                 {WAKE_OUTCOME_FAILED, "failed"},   {WAKE_OUTCOME_PAGE, "page"},
+                 {WAKE_OUTCOME_REFUSED, "refused"}, {WAKE_OUTCOME_LEFT, "left"}};
+    fixture_t *f = *state;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        f->ex.wake_times.outcome = table[i].outcome;
+        f->ex.wake_times.waited_ms = 2001;
+        json_t *o = line(f, EXCHANGE_END_COMPLETE);
+        assert_text(o, "wake", table[i].text);
+        if (table[i].text != NULL)
+            assert_number(o, "wake_ms", 2001);
+        else
+            assert_null(json_object_get(o, "wake_ms"));
+        json_decref(o);
+    }
+}
+
 static void a_refused_request(void **state)
 {
     fixture_t *f = *state;
@@ -271,6 +293,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_full_line, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_wake, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_refused_request, set_up, tear_down),
         cmocka_unit_test_setup_teardown(kinds, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_clock_goes_on, set_up, tear_down),

@@ -1,0 +1,219 @@
+/* Which requests wake a box that sleeps, and what the others get. */
+#include "wake_world.h"
+
+static int setup(void **state)
+{
+    *state = wake_world_new();
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    wake_world_free(*state);
+    return 0;
+}
+
+typedef struct asked {
+    const char *target;
+    const char *name;
+    const char *value;
+} asked_t;
+
+static exchange_t *start(wake_world_t *w, const asked_t *asked)
+{
+    exchange_t *ex = wake_world_next(w);
+    ex->request.target = str_from(asked->target);
+    if (asked->name != NULL)
+        wake_world_field(ex, asked->name, asked->value);
+    exchange_start(ex);
+    return ex;
+}
+
+static void requests_that_wake(void **state)
+{
+    static const asked_t table[] = {
+        {"/", NULL, NULL},
+        {"/favicon.ico/x", NULL, NULL},
+        {"/x/favicon.ico", NULL, NULL},
+        {"/favicon.ICO", NULL, NULL},
+        {"/robots.txt.html", NULL, NULL},
+        {"/?/robots.txt", NULL, NULL},
+        {"/", "X-Box-No-Wake", "0"},
+        {"/", "X-Box-No-Wake", ""},
+        {"/", "X-Box-No-Wake", "11"},
+        {"/", "Purpose", "reload"},
+        {"/", "Sec-Purpose", "prefetc"},
+        {"/", "Origin", "https://app.example"},
+    };
+    wake_world_t *w = *state;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        exchange_t *ex = start(w, &table[i]);
+        assert_int_equal(ex->state, EXCHANGE_STEPS);
+        assert_int_equal(wake_world_asked(w), WAKE_WISH_WAKE);
+    }
+}
+
+static void requests_that_do_not(void **state)
+{
+    static const asked_t table[] = {
+        {"/favicon.ico", NULL, NULL},     {"/favicon.ico?v=2", NULL, NULL},
+        {"/robots.txt", NULL, NULL},      {"/robots.txt?", NULL, NULL},
+        {"/", "X-Box-No-Wake", "1"},      {"/", "x-box-no-wake", "1"},
+        {"/", "Purpose", "prefetch"},     {"/", "Sec-Purpose", "prefetch;prerender"},
+        {"/", "sec-purpose", "Prefetch"},
+    };
+    wake_world_t *w = *state;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        exchange_t *ex = start(w, &table[i]);
+        assert_int_equal(ex->status, 503);
+        assert_string_equal(ex->local_code, "box_asleep");
+        assert_true(str_eq(wake_world_got(ex, "retry-after"), STR("60")));
+        assert_int_equal(ex->wake_times.outcome, WAKE_OUTCOME_REFUSED);
+        assert_int_equal(wake_world_asked(w), -1);
+        assert_false(wake_goes_on(w->worker->wakes, STR("box"), 3000));
+    }
+}
+
+/* They go to a box that runs. */
+static void a_box_that_runs_gets_all(void **state)
+{
+    static const asked_t asked = {"/favicon.ico", "X-Box-No-Wake", "1"};
+    wake_world_t *w = *state;
+    exchange_t *ex = wake_world_next(w);
+    ex->box.state = BOX_RUNNING;
+    ex->request.target = str_from(asked.target);
+    wake_world_field(ex, asked.name, asked.value);
+    exchange_start(ex);
+    assert_int_equal(ex->state, EXCHANGE_ORIGIN);
+    assert_int_equal(ex->wake_times.outcome, WAKE_OUTCOME_NONE);
+}
+
+/* ---- preflights ---- */
+
+static exchange_t *preflight(wake_world_t *w)
+{
+    exchange_t *ex = wake_world_next(w);
+    ex->request.method = STR("OPTIONS");
+    ex->request.target = STR("/api");
+    wake_world_field(ex, "Origin", "https://app.example");
+    wake_world_field(ex, "Access-Control-Request-Method", "PUT");
+    wake_world_field(ex, "Access-Control-Request-Headers", "authorization,x-a");
+    return ex;
+}
+
+static void a_preflight_is_echoed(void **state)
+{
+    wake_world_t *w = *state;
+    exchange_t *ex = preflight(w);
+    exchange_start(ex);
+    assert_int_equal(ex->status, 204);
+    assert_int_equal(w->world->out_n, 0);
+    assert_int_equal(w->world->ends, 1);
+    assert_string_equal(ex->local_code, "preflight_asleep");
+    assert_true(str_eq(wake_world_got(ex, "access-control-allow-origin"), STR("https://app.example")));
+    assert_true(str_eq(wake_world_got(ex, "access-control-allow-methods"), STR("PUT")));
+    assert_true(str_eq(wake_world_got(ex, "access-control-allow-headers"), STR("authorization,x-a")));
+    assert_true(str_eq(wake_world_got(ex, "access-control-max-age"), STR("0")));
+    assert_true(str_eq(wake_world_got(ex, "x-request-id"), str_from(ex->request_id)));
+    assert_int_equal(wake_world_got(ex, "access-control-allow-credentials").n, 0);
+    assert_non_null(memmem(wake_world_got(ex, "vary").p, wake_world_got(ex, "vary").n, "Origin", 6));
+    assert_int_equal(wake_world_asked(w), -1);
+}
+
+static void a_preflight_with_a_body_wakes(void **state)
+{
+    wake_world_t *w = *state;
+    exchange_t *ex = preflight(w);
+    ex->request.has_body = true;
+    exchange_start(ex);
+    assert_int_equal(ex->state, EXCHANGE_STEPS);
+    assert_int_equal(wake_world_asked(w), WAKE_WISH_WAKE);
+}
+
+/* Those of private previews were counted before, by the access step. */
+static void preflights_have_a_rate(void **state)
+{
+    wake_world_t *w = *state;
+    for (int i = 0; i < 200; i++) {
+        exchange_t *ex = preflight(w);
+        ex->preview.bearer = true;
+        exchange_start(ex);
+        assert_int_equal(ex->status, 204);
+    }
+    exchange_t *ex = NULL;
+    int passed = 0;
+    for (int i = 0; i < 200; i++, passed++) {
+        ex = preflight(w);
+        exchange_start(ex);
+        if (ex->status != 204)
+            break;
+    }
+    assert_in_range(passed, 100, 120); /* some refill while this runs */
+    assert_int_equal(ex->status, 429);
+    assert_string_equal(ex->local_code, "too_many_preflights");
+    assert_int_equal(wake_world_asked(w), -1);
+}
+
+/* ---- the rate of a client ---- */
+
+static int wake_one(wake_world_t *w, const char *id, const char *client)
+{
+    exchange_t *ex = wake_world_next(w);
+    (void)snprintf(ex->preview.id, sizeof(ex->preview.id), "%s", id);
+    assert_int_equal(inet_pton(AF_INET6, client, &w->world->fixture->client.address), 1);
+    exchange_start(ex);
+    return ex->status;
+}
+
+static void a_client_over_its_rate(void **state)
+{
+    wake_world_t *w = *state;
+    w->worker->conf->wake.per_client = 2;
+    assert_int_equal(wake_one(w, "a", "::ffff:192.0.2.1"), 0);
+    assert_int_equal(wake_one(w, "b", "::ffff:192.0.2.1"), 0);
+    assert_int_equal(wake_one(w, "c", "::ffff:192.0.2.1"), 429);
+    assert_string_equal(w->world->ex->local_code, "wake_rate");
+    assert_int_equal(w->world->ex->wake_times.outcome, WAKE_OUTCOME_REFUSED);
+    assert_true(wake_world_got(w->world->ex, "retry-after").n != 0);
+    assert_int_equal(wake_one(w, "c", "::ffff:192.0.2.2"), 0);
+    /* Who has one address of a /64 has them all. */
+    assert_int_equal(wake_one(w, "a", "2001:db8::1"), 0);
+    assert_int_equal(wake_one(w, "b", "2001:db8::2"), 0);
+    assert_int_equal(wake_one(w, "c", "2001:db8::ffff:3"), 429);
+    assert_int_equal(wake_one(w, "c", "2001:db8:0:1::1"), 0);
+}
+
+static void who_joins_begins_nothing(void **state)
+{
+    wake_world_t *w = *state;
+    wake_waiter_t other = {.done = NULL};
+    w->worker->conf->wake.per_client = 1;
+    assert_int_equal(wake_one(w, "a", "::ffff:192.0.2.1"), 0);
+    assert_int_equal(wake_one(w, "b", "::ffff:192.0.2.1"), 429);
+    assert_true(wake_wait(w->worker->wakes, &other, STR("b"), 3000));
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(wake_one(w, "b", "::ffff:192.0.2.1"), 0);
+    wake_leave(&other);
+}
+
+static void no_rate(void **state)
+{
+    wake_world_t *w = *state;
+    char id[16];
+    w->worker->conf->wake.per_client = 0;
+    for (int i = 0; i < 500; i++) {
+        (void)snprintf(id, sizeof id, "box%d", i);
+        assert_int_equal(wake_one(w, id, "::ffff:192.0.2.1"), 0);
+    }
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(requests_that_wake),     TEST(requests_that_do_not),          TEST(a_box_that_runs_gets_all),
+        TEST(a_preflight_is_echoed),  TEST(a_preflight_with_a_body_wakes), TEST(preflights_have_a_rate),
+        TEST(a_client_over_its_rate), TEST(who_joins_begins_nothing),      TEST(no_rate),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
