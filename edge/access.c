@@ -19,6 +19,7 @@
 #include "signin.h"
 #include "siphash.h"
 #include "steps.h"
+#include "wake_events.h"
 #include "worker.h"
 
 /* Preflights of one client for one preview: so many at once, then one every so many ms. */
@@ -405,12 +406,18 @@ static step_result_t open_private(exchange_t *ex)
 step_result_t step_access(exchange_t *ex)
 {
     bool private = ex->preview.bearer || ex->preview.basic;
-    if (str_starts(ex->request.target, STR(RESERVED_PATH))) {
+    bool events = wake_events_asked(ex);
+    if (!events && str_starts(ex->request.target, STR(RESERVED_PATH))) {
         signin_answer_reserved(ex);
         return STEP_DONE;
     }
-    if (private)
-        return open_private(ex);
-    strip_session_cookie(ex);
+    if (private && open_private(ex) == STEP_DONE)
+        return STEP_DONE;
+    if (events) {
+        wake_events_answer(ex);
+        return STEP_DONE;
+    }
+    if (!private)
+        strip_session_cookie(ex);
     return STEP_NEXT;
 }

@@ -1,0 +1,82 @@
+#include "local_stream.h"
+
+#include <assert.h>
+
+#include "steps.h"
+#include "worker.h"
+
+typedef struct local_stream {
+    void (*left)(void *arg);
+    void *arg;
+} local_stream_t;
+
+static size_t discard_room(const exchange_t *ex)
+{
+    (void)ex;
+    return EXCHANGE_BODY_BYTES;
+}
+
+static void discard_body(exchange_t *ex, str_t data)
+{
+    (void)ex;
+    (void)data;
+}
+
+static void do_nothing(exchange_t *ex)
+{
+    (void)ex;
+}
+
+static void cancel(exchange_t *ex)
+{
+    const local_stream_t *stream = ex->origin;
+    ex->origin = NULL;
+    stream->left(stream->arg);
+}
+
+static const origin_ops_t ops = {
+    .room = discard_room,
+    .send_body = discard_body,
+    .send_end = do_nothing,
+    .flush = do_nothing,
+    .resume_response = do_nothing,
+    .cancel = cancel,
+};
+
+void local_stream_begin(exchange_t *ex, str_t content_type, const fields_t *fields, void (*left)(void *arg),
+                        void *arg)
+{
+    assert(ex->origin_ops == NULL);
+    local_stream_t *stream = h2o_mem_alloc_pool(&ex->arena, sizeof(*stream));
+    *stream = (local_stream_t){.left = left, .arg = arg};
+    ex->origin_ops = &ops;
+    ex->origin = stream;
+    exchange_to_origin(ex);
+    ex->response = (response_t){.status = 200, .content_length = LENGTH_UNKNOWN};
+    fields_add(&ex->arena, &ex->response.fields, FIELD_CONTENT_TYPE, STR("content-type"), content_type);
+    for (uint32_t i = 0; i < fields->count; i++)
+        fields_add(&ex->arena, &ex->response.fields, fields->at[i].id, fields->at[i].name,
+                   fields->at[i].value);
+    buffer_clear(&ex->held, &ex->worker->held_bytes);
+    exchange_response_head(ex);
+    exchange_response_flush(ex);
+}
+
+bool local_stream_send(exchange_t *ex, str_t data)
+{
+    assert(ex->origin_ops == &ops);
+    if (exchange_response_body_room(ex) < data.n)
+        return false;
+    exchange_response_body(ex, data);
+    exchange_response_flush(ex);
+    return true;
+}
+
+void local_stream_end(exchange_t *ex)
+{
+    assert(ex->origin_ops == &ops);
+    ex->origin_ops = NULL;
+    ex->origin = NULL;
+    exchange_response_end(ex);
+    exchange_response_flush(ex);
+}

@@ -1,0 +1,23 @@
+/*
+ * How the wake of a box goes on, as server-sent events below the reserved path (docs/http.md, "Waking"). It
+ * needs what the preview itself needs, is no activity, and wakes nothing.
+ *
+ *   event: stage    {"stage": "resuming"|"starting"|"listening", "elapsed_ms": n}    at least each second
+ *   event: ready    {"elapsed_ms": n}    the port listens: the last event
+ *   event: failed   {"sentence": "…", "retry_after": s}    the last event
+ *   event: asleep   {}    nothing wakes it: the last event
+ */
+#ifndef BOXEDGE_WAKE_EVENTS_H
+#define BOXEDGE_WAKE_EVENTS_H
+
+#include "exchange.h"
+
+/* Streams of one worker at a time. */
+#define WAKE_EVENTS_MAX 1024
+
+/* Whether the request is for the events. */
+bool wake_events_asked(const exchange_t *ex);
+/* Answers it, after the access step; the step then returns STEP_DONE. */
+void wake_events_answer(exchange_t *ex);
+
+#endif
