@@ -337,8 +337,19 @@ static const char *push_box(void *owner, const control_box_t *box, void (*done)(
     return NULL;
 }
 
-static const admin_controls_t controls = {
-    .reload = ask_reload, .drain = ask_drain, .end_tunnels = end_tunnels, .push_box = push_box};
+static void count_wakes(void *owner, metrics_wakes_t *out)
+{
+    const controller_t *controller = owner;
+    *out = (metrics_wakes_t){.boxes = waker_count(controller->waker),
+                             .resumes = waker_resumes(controller->waker),
+                             .failures = waker_failures(controller->waker)};
+}
+
+static const admin_controls_t controls = {.wakes = count_wakes,
+                                          .reload = ask_reload,
+                                          .drain = ask_drain,
+                                          .end_tunnels = end_tunnels,
+                                          .push_box = push_box};
 
 /* ---- the process ---- */
 

@@ -12,6 +12,7 @@
 #include "client.h"
 #include "forward.h"
 #include "http1_client_impl.h"
+#include "listening.h"
 #include "resend.h"
 #include "worker.h"
 
@@ -267,7 +268,13 @@ static void prepare_websocket_key(http1_client_t *client)
 static void connect_failed(http1_client_t *client, int error)
 {
     counter_add(&client->ex->worker->counters->origin_connect_failures_total, 1);
-    if (error == ECONNREFUSED)
+    const exchange_t *ex = client->ex;
+    if (error == ECONNREFUSED && listening_only_on_loopback(ex->box.pid, ex->preview.port))
+        http1_client_fail(
+            client, 502, "port_on_loopback",
+            "An app listens on this port, but only on the box's loopback address: have it listen "
+            "on 0.0.0.0.");
+    else if (error == ECONNREFUSED)
         http1_client_fail(client, 502, "port_not_listening", "Nothing listens on this port of the box.");
     else
         http1_client_fail(client, 502, "box_unreachable", "The box cannot be reached.");

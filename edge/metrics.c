@@ -100,6 +100,16 @@ static void store(FILE *out, const store_stats_t *stats)
     single(out, "store_readers", "gauge", "Reader slots in use", stats->readers);
 }
 
+static void waking(FILE *out, const metrics_wakes_t *wakes)
+{
+    single(out, "wake_boxes", "gauge", "Boxes that are waited for or whose failure is remembered",
+           wakes->boxes);
+    single(out, "wake_resumes_total", "counter", "Resumes asked of providers by this controller",
+           wakes->resumes);
+    single(out, "wake_failures_total", "counter", "Resumes that failed and ports that never listened",
+           wakes->failures);
+}
+
 char *metrics_text(const metrics_input_t *input, size_t *len)
 {
     char *text = NULL;
@@ -117,6 +127,7 @@ char *metrics_text(const metrics_input_t *input, size_t *len)
            load(&shm_runner(input->shm)->restarts));
     single(out, "controller_heap_allocated_bytes", "gauge", "Heap bytes in use in the controller",
            input->heap_bytes);
+    waking(out, &input->wakes);
     store(out, input->store);
     workers(out, input);
     sums(out, input);
