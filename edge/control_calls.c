@@ -262,6 +262,7 @@ static void fly(control_call_t *call)
         .body = str_make(call->body, call->body_len),
         .timeout_ms = left < timeout ? (uint32_t)left : timeout,
         .most = CONTROL_BOX_BYTES_MAX,
+        .fresh = call->failures > 0, /* the kept ones may be why it failed */
     };
     bool allowed = breaker_allows(&calls->breaker, loop_now(calls->loop), &call->probe);
     assert(allowed);

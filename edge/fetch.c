@@ -379,6 +379,7 @@ static void set_request(fetch_t *fetch, const fetch_request_t *request)
                                                                                        : (uint32_t)CONNECT_MS;
     set_long(fetch, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms);
     set_long(fetch, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms);
+    set_long(fetch, CURLOPT_FRESH_CONNECT, request->fresh ? 1 : 0);
 
     add_field(fetch, "User-Agent: boxedge/" BOXEDGE_VERSION);
     add_field(fetch, "Accept: application/json");

@@ -32,6 +32,9 @@ typedef struct fetch_request {
     str_t body;              /* JSON, where there is any */
     uint32_t timeout_ms;     /* for all of it; 0: none (a stream) */
     size_t most;             /* bytes of body that are collected; more fails */
+    bool fresh;              /* on a new connection. Else one that was kept may be used; where that turns out
+                                dead before a byte of the answer came, libcurl sends the request again, five
+                                times at most, whatever its method */
 } fetch_request_t;
 
 typedef struct fetch_result {

@@ -346,6 +346,27 @@ static void test_closed_between_calls(void **state)
     }
 }
 
+/* A kept connection that dies under a request is made good for; on a fresh one that is a failure. */
+static void test_fresh(void **state)
+{
+    world_t *world = *state;
+    char url[256];
+    fetch_request_t request = {
+        .method = "GET", .url = url_of(world, "/reset", url, sizeof(url)), .timeout_ms = 5000, .most = 100};
+    for (unsigned fresh = 0; fresh < 2; fresh++) {
+        call_t call = get(world, "/ok");
+        free(call.body);
+        unsigned requests = world->server->requests;
+        call = (call_t){0};
+        request.fresh = fresh != 0;
+        start_request(&call, world, &request, &collecting);
+        wait_for(world, &call);
+        assert_int_equal(call.status, 0);
+        assert_int_equal(world->server->requests, requests + (fresh ? 1 : 2));
+        free(call.body);
+    }
+}
+
 /* ---- what is refused ---- */
 
 static void test_refuses(void **state)
@@ -611,6 +632,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_parallel, setup, teardown),
         cmocka_unit_test_setup_teardown(test_too_many, setup, teardown),
         cmocka_unit_test_setup_teardown(test_closed_between_calls, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_fresh, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refuses, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bound_of_bodies, setup, teardown),
         cmocka_unit_test_setup_teardown(test_urls_and_tokens, setup, teardown),
