@@ -1,0 +1,367 @@
+/*
+ * Containers and the boxes that they are: which container of several counts, and what is told of it. See
+ * docker_impl.h.
+ */
+#include <assert.h>
+#include <search.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "docker_impl.h"
+#include "process.h"
+
+/* A container that could not be inspected is tried again after so long, and so often. */
+#define AGAIN_MS     1000
+#define FAILURES_MAX 3
+
+/* ---- tables ---- */
+
+/* Both kinds begin with their id. */
+static int compare(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+docker_entry_t *docker_find_entry(const docker_t *docker, const char *id)
+{
+    docker_entry_t *const *found = tfind(id, &docker->entries, compare);
+    return found != NULL ? *found : NULL;
+}
+
+static void on_inspected(docker_call_t *call, const fetch_result_t *result);
+
+docker_entry_t *docker_add_entry(docker_t *docker, const char *id)
+{
+    docker_entry_t *entry = docker_find_entry(docker, id);
+    if (entry != NULL || docker->entry_count == DOCKER_CONTAINERS_MAX)
+        return entry;
+    assert(docker_id_valid(str_from(id)));
+    entry = h2o_mem_alloc(sizeof(*entry));
+    *entry = (docker_entry_t){.docker = docker};
+    memcpy(entry->id, id, strlen(id) + 1);
+    if (tsearch(entry, &docker->entries, compare) == NULL)
+        abort();
+    docker->entry_count++;
+    return entry;
+}
+
+docker_box_t *docker_find_box(const docker_t *docker, str_t id)
+{
+    char name[BOX_ID_MAX + 1];
+    assert(id.n <= BOX_ID_MAX);
+    memcpy(name, id.p, id.n);
+    name[id.n] = '\0';
+    docker_box_t *const *found = tfind(name, &docker->boxes, compare);
+    return found != NULL ? *found : NULL;
+}
+
+docker_box_t *docker_add_box(docker_t *docker, str_t id)
+{
+    docker_box_t *box = docker_find_box(docker, id);
+    if (box != NULL)
+        return box;
+    box = h2o_mem_alloc(sizeof(*box));
+    *box = (docker_box_t){.docker = docker};
+    memcpy(box->id, id.p, id.n);
+    if (tsearch(box, &docker->boxes, compare) == NULL)
+        abort();
+    return box;
+}
+
+/* Everything of a tree, so that it may be changed while it is gone through. */
+typedef struct all {
+    void **at;
+    size_t count;
+    size_t room;
+} all_t;
+
+static void collect(const void *node, VISIT visit, void *closure)
+{
+    all_t *all = closure;
+    if (visit != postorder && visit != leaf)
+        return;
+    if (all->count == all->room) {
+        all->room = all->room != 0 ? all->room * 2 : 64;
+        all->at = h2o_mem_realloc(all->at, all->room * sizeof(*all->at));
+    }
+    all->at[all->count++] = *(void *const *)node;
+}
+
+void docker_each_entry(docker_t *docker, void (*each)(docker_entry_t *entry, void *arg), void *arg)
+{
+    all_t all = {.count = 0};
+    twalk_r(docker->entries, collect, &all);
+    for (size_t i = 0; i < all.count; i++)
+        each(all.at[i], arg);
+    free(all.at);
+}
+
+void docker_each_box(docker_t *docker, void (*each)(docker_box_t *box, void *arg), void *arg)
+{
+    all_t all = {.count = 0};
+    twalk_r(docker->boxes, collect, &all);
+    for (size_t i = 0; i < all.count; i++)
+        each(all.at[i], arg);
+    free(all.at);
+}
+
+void docker_drop_box(docker_box_t *box)
+{
+    docker_t *docker = box->docker;
+    if (box->first != NULL || box->resume != RESUME_NONE || box->look || docker_call_busy(&box->pause))
+        return;
+    assert(!docker_call_busy(&box->call) && !loop_timer_running(&box->limit) &&
+           !loop_timer_running(&box->change));
+    if (h2o_linklist_is_linked(&box->link))
+        h2o_linklist_unlink(&box->link);
+    (void)tdelete(box, &docker->boxes, compare);
+    free(box);
+}
+
+/* ---- which container counts ---- */
+
+/* A container that runs counts before one that does not, then the one started or made last. */
+static bool counts_before(const docker_entry_t *a, const docker_entry_t *b)
+{
+    bool a_runs = a->seen.state == DOCKER_RUNNING, b_runs = b->seen.state == DOCKER_RUNNING;
+    bool a_goes = a->seen.state == DOCKER_GONE, b_goes = b->seen.state == DOCKER_GONE;
+    if (a_runs != b_runs)
+        return a_runs;
+    if (a_goes != b_goes)
+        return b_goes;
+    if (a_runs && a->seen.started_ns != b->seen.started_ns)
+        return a->seen.started_ns > b->seen.started_ns;
+    if (a->seen.created_ns != b->seen.created_ns)
+        return a->seen.created_ns > b->seen.created_ns;
+    return strcmp(a->id, b->id) > 0;
+}
+
+static void choose(docker_box_t *box)
+{
+    docker_entry_t *best = box->first;
+    unsigned alive = 0;
+    for (docker_entry_t *entry = box->first; entry != NULL; entry = entry->next) {
+        alive += entry->seen.state != DOCKER_GONE;
+        if (counts_before(entry, best))
+            best = entry;
+    }
+    box->chosen = best;
+    if (alive > 1 && !box->warned)
+        process_log("controller", "box %s: %u containers have this id; %.12s counts", box->id, alive,
+                    best->id);
+    box->warned = alive > 1;
+}
+
+void docker_tell(docker_box_t *box)
+{
+    const provider_t *provider = &box->docker->provider;
+    const docker_entry_t *chosen = box->chosen;
+    provider_box_t told = {.state = BOX_GONE};
+    memcpy(told.id, box->id, sizeof(told.id));
+    if (chosen != NULL && chosen->seen.state != DOCKER_GONE) {
+        told = chosen->seen.box;
+        /* A pause between two looks is not seen, and does no harm: what is frozen keeps its connections. What
+         * the edge knows of a box from before it began is compared by process and address (boxes.c). */
+        told.renewed = box->told ? strcmp(box->told_container, chosen->id) != 0 ||
+                                       box->told_started_ns != chosen->seen.started_ns
+                                 : told.pid == 0 && told.state == BOX_RUNNING;
+        memcpy(box->told_container, chosen->id, sizeof(box->told_container));
+        box->told_started_ns = chosen->seen.started_ns;
+        box->told = true;
+    }
+    box->look = false;
+    provider->handlers->box(provider->owner, (provider_t *)provider, &told);
+}
+
+/* Takes the container off the box that it was one of. */
+static void leave_box(docker_entry_t *entry)
+{
+    docker_box_t *box = entry->box;
+    if (box == NULL)
+        return;
+    docker_entry_t **at = &box->first;
+    while (*at != entry)
+        at = &(*at)->next;
+    *at = entry->next;
+    entry->box = NULL;
+    entry->next = NULL;
+    if (box->target == entry)
+        box->target = NULL;
+    choose(box);
+}
+
+static void join_box(docker_entry_t *entry)
+{
+    docker_box_t *box = docker_add_box(entry->docker, str_from(entry->seen.box.id));
+    entry->box = box;
+    entry->next = box->first;
+    box->first = entry;
+}
+
+/* The box lost a container, or it changed: told, and the resume that waits goes on. */
+static void box_changed(docker_box_t *box, docker_entry_t *seen, bool failed)
+{
+    if (box == NULL)
+        return;
+    if (!failed)
+        docker_tell(box);
+    docker_resume_seen(box, seen, failed);
+    docker_drop_box(box);
+}
+
+static void free_entry(docker_entry_t *entry, void *arg)
+{
+    docker_t *docker = arg;
+    (void)tdelete(entry, &docker->entries, compare);
+    docker->entry_count--;
+    loop_timer_stop(&entry->again);
+    docker_call_cancel(&entry->inspect);
+    docker_container_fini(&entry->seen);
+    free(entry);
+}
+
+void docker_remove_entry(docker_entry_t *entry)
+{
+    docker_box_t *box = entry->box;
+    docker_t *docker = entry->docker;
+    bool counted = entry->counted;
+    leave_box(entry);
+    free_entry(entry, docker);
+    box_changed(box, NULL, false);
+    if (counted)
+        docker_sync_counted(docker);
+}
+
+/* ---- inspections ---- */
+
+static void begin_inspect(docker_entry_t *entry)
+{
+    entry->covers = entry->asked;
+    entry->inspect.method = "GET";
+    entry->inspect.timeout_ms = DOCKER_INSPECT_MS;
+    entry->inspect.most = DOCKER_ANSWER_MAX;
+    entry->inspect.done = on_inspected;
+    entry->inspect.path = docker_text("/containers/%s/json", entry->id);
+    docker_call_begin(entry->docker->engine, &entry->inspect);
+}
+
+void docker_inspect(docker_entry_t *entry, bool background)
+{
+    entry->asked++;
+    if (docker_call_busy(&entry->inspect)) {
+        bool waits = entry->inspect.fetch == NULL;
+        if (!waits)
+            return; /* another one follows */
+        if (background || !entry->inspect.background) {
+            entry->covers = entry->asked;
+            return;
+        }
+        docker_call_cancel(&entry->inspect); /* somebody waits for it now: it goes to the other queue */
+    }
+    loop_timer_stop(&entry->again);
+    entry->inspect.background = background;
+    begin_inspect(entry);
+}
+
+static void on_again(loop_timer_t *timer)
+{
+    docker_inspect(H2O_STRUCT_FROM_MEMBER(docker_entry_t, again, timer), true);
+}
+
+/* The container is now as `seen` says, which is taken over. */
+static void take_seen(docker_entry_t *entry, docker_read_t read, docker_container_t *seen)
+{
+    docker_box_t *before = entry->box;
+    bool moves = before != NULL && (read != DOCKER_OK || strcmp(before->id, seen->box.id) != 0);
+    if (moves)
+        leave_box(entry);
+    docker_container_fini(&entry->seen);
+    entry->seen = *seen;
+    docker_known_t known = read == DOCKER_OK ? DOCKER_KNOWN_BOX : DOCKER_KNOWN_OTHER;
+    if (entry->known == DOCKER_KNOWN_NOT && known == DOCKER_KNOWN_OTHER)
+        process_log("controller", "container %.12s: its label %s.id is no id that a box can have", entry->id,
+                    entry->docker->label);
+    if (entry->known != known && seen->doubt != NULL)
+        process_log("controller", "box %s: %s", seen->box.id, seen->doubt);
+    entry->known = known;
+    if (known == DOCKER_KNOWN_BOX && entry->box == NULL)
+        join_box(entry);
+    if (entry->box != NULL)
+        choose(entry->box);
+    if (moves)
+        box_changed(before, NULL, false);
+}
+
+/* What an inspection said; false where it said nothing. */
+static bool take_answer(docker_entry_t *entry, const fetch_result_t *result)
+{
+    docker_container_t seen;
+    if (result->status != 200)
+        return false;
+    docker_read_t read =
+        docker_read_container(result->body, entry->docker->label, entry->docker->idle_ms, &seen);
+    if (read == DOCKER_MALFORMED || strcmp(seen.id, entry->id) != 0) {
+        docker_container_fini(&seen);
+        return false;
+    }
+    take_seen(entry, read, &seen);
+    return true;
+}
+
+/* The listing is tried again where it has a container of which nothing is known; one that never can be
+ * inspected is none of ours. A box keeps its state. */
+static void take_failure(docker_entry_t *entry, bool counted)
+{
+    docker_t *docker = entry->docker;
+    entry->failures += entry->failures <= FAILURES_MAX;
+    bool given_up = entry->failures > FAILURES_MAX;
+    if (counted && entry->known == DOCKER_KNOWN_NOT && !given_up)
+        docker->incomplete = true;
+    if (!counted && !given_up)
+        loop_timer_start(docker->loop, &entry->again, AGAIN_MS, on_again);
+    if (given_up && entry->known == DOCKER_KNOWN_NOT) {
+        entry->known = DOCKER_KNOWN_OTHER;
+        process_log("controller", "container %.12s cannot be inspected: it is left out", entry->id);
+    }
+}
+
+static void on_inspected(docker_call_t *call, const fetch_result_t *result)
+{
+    docker_entry_t *entry = H2O_STRUCT_FROM_MEMBER(docker_entry_t, inspect, call);
+    docker_t *docker = entry->docker;
+    if (result->status == 404) {
+        docker_remove_entry(entry);
+        return;
+    }
+    bool failed = !take_answer(entry, result), counted = entry->counted;
+    entry->counted = false;
+    entry->answered = entry->covers;
+    if (failed)
+        take_failure(entry, counted);
+    else
+        entry->failures = 0;
+    if (entry->asked != entry->covers && !docker_call_busy(call)) {
+        call->background = false;
+        begin_inspect(entry);
+    }
+    box_changed(entry->box, entry, failed);
+    if (counted)
+        docker_sync_counted(docker);
+}
+
+/* ---- the end ---- */
+
+static void free_box(docker_box_t *box, void *arg)
+{
+    (void)arg;
+    docker_resume_cancel(box);
+    box->first = NULL;
+    box->look = false;
+    docker_drop_box(box);
+}
+
+void docker_free_boxes(docker_t *docker)
+{
+    docker_each_box(docker, free_box, NULL);
+    docker_each_entry(docker, free_entry, docker);
+}

@@ -1,0 +1,172 @@
+/*
+ * See docker_calls.h.
+ */
+#include "docker_calls.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+struct docker_engine {
+    fetcher_t *fetcher;
+    char *socket;
+    h2o_linklist_t waiting[2]; /* [1]: of a listing */
+    unsigned busy[2];
+};
+
+char *docker_text(const char *format, ...)
+{
+    char *out;
+    va_list arguments;
+    va_start(arguments, format);
+    int n = vasprintf(&out, format, arguments);
+    va_end(arguments);
+    if (n < 0)
+        abort();
+    return out;
+}
+
+docker_engine_t *docker_engine_new(fetcher_t *fetcher, const char *socket)
+{
+    docker_engine_t *engine = h2o_mem_alloc(sizeof(*engine));
+    *engine = (docker_engine_t){.fetcher = fetcher, .socket = docker_text("%s", socket)};
+    h2o_linklist_init_anchor(&engine->waiting[0]);
+    h2o_linklist_init_anchor(&engine->waiting[1]);
+    return engine;
+}
+
+void docker_engine_free(docker_engine_t **engine)
+{
+    docker_engine_t *e = *engine;
+    *engine = NULL;
+    if (e == NULL)
+        return;
+    assert(docker_engine_busy(e) == 0);
+    assert(h2o_linklist_is_empty(&e->waiting[0]) && h2o_linklist_is_empty(&e->waiting[1]));
+    free(e->socket);
+    free(e);
+}
+
+void docker_engine_set_socket(docker_engine_t *engine, const char *socket)
+{
+    free(engine->socket);
+    engine->socket = docker_text("%s", socket);
+}
+
+const char *docker_engine_socket(const docker_engine_t *engine)
+{
+    return engine->socket;
+}
+
+const char *docker_engine_fault(const docker_engine_t *engine)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    size_t n = strlen(engine->socket);
+    if (n >= sizeof(address.sun_path))
+        return "its path is too long for a Unix socket";
+    memcpy(address.sun_path, engine->socket, n);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return strerror(errno);
+    bool failed = connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0 && errno != EAGAIN;
+    const char *fault = failed ? strerror(errno) : NULL;
+    close(fd);
+    return fault;
+}
+
+unsigned docker_engine_busy(const docker_engine_t *engine)
+{
+    return engine->busy[0] + engine->busy[1];
+}
+
+bool docker_call_busy(const docker_call_t *call)
+{
+    return call->engine != NULL;
+}
+
+static void on_done(void *owner, const fetch_result_t *result);
+
+static void send_call(docker_call_t *call)
+{
+    static const fetch_handlers_t handlers = {.done = on_done};
+    char *url = docker_text("http://localhost%s", call->path);
+    docker_engine_t *engine = call->engine;
+    h2o_linklist_unlink(&call->link);
+    engine->busy[call->background]++;
+    fetch_request_t request = {.method = call->method,
+                               .url = url,
+                               .unix_socket = engine->socket,
+                               .body = str_from(call->body),
+                               .timeout_ms = call->timeout_ms,
+                               .most = call->most};
+    call->fetch = fetch_start(engine->fetcher, &request, &handlers, call);
+    free(url);
+    if (call->sent != NULL)
+        call->sent(call);
+}
+
+/* Which queue is served next; NULL: none now. */
+static h2o_linklist_t *next_queue(docker_engine_t *engine)
+{
+    bool urgent = !h2o_linklist_is_empty(&engine->waiting[0]);
+    bool background = !h2o_linklist_is_empty(&engine->waiting[1]) && engine->busy[1] < DOCKER_BACKGROUND_MAX;
+    if (docker_engine_busy(engine) == DOCKER_CALLS_MAX)
+        return NULL;
+    if (background && (!urgent || engine->busy[1] < DOCKER_BACKGROUND_MIN))
+        return &engine->waiting[1];
+    return urgent ? &engine->waiting[0] : NULL;
+}
+
+static void send_waiting(docker_engine_t *engine)
+{
+    h2o_linklist_t *queue;
+    while ((queue = next_queue(engine)) != NULL)
+        send_call(H2O_STRUCT_FROM_MEMBER(docker_call_t, link, queue->next));
+}
+
+/* The call is over: it can be begun again. */
+static void release(docker_call_t *call)
+{
+    docker_engine_t *engine = call->engine;
+    if (call->fetch != NULL)
+        engine->busy[call->background]--;
+    else
+        h2o_linklist_unlink(&call->link);
+    fetch_cancel(&call->fetch);
+    free(call->path);
+    free(call->body);
+    call->path = call->body = NULL;
+    call->engine = NULL;
+}
+
+static void on_done(void *owner, const fetch_result_t *result)
+{
+    docker_call_t *call = owner;
+    docker_engine_t *engine = call->engine;
+    release(call);
+    call->done(call, result);
+    send_waiting(engine);
+}
+
+void docker_call_begin(docker_engine_t *engine, docker_call_t *call)
+{
+    assert(call->engine == NULL && call->fetch == NULL && call->done != NULL && call->method != NULL &&
+           call->path != NULL);
+    call->engine = engine;
+    h2o_linklist_insert(&engine->waiting[call->background], &call->link);
+    send_waiting(engine);
+}
+
+void docker_call_cancel(docker_call_t *call)
+{
+    docker_engine_t *engine = call->engine;
+    if (engine == NULL)
+        return;
+    release(call);
+    send_waiting(engine);
+}

@@ -1,0 +1,320 @@
+/*
+ * Resumes and pauses of boxes that are containers. A resume unpauses or starts by what was last known of the
+ * container, and then looks whether it runs: answers such as "already started" need no reading, and what was
+ * not known right is found and acted on again. See docker_impl.h.
+ *
+ * Sentences are for anybody who opens a preview; what the engine said goes into the log.
+ */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <jansson.h>
+
+#include "docker_impl.h"
+#include "process.h"
+
+#define PAUSE_MS 20000
+/* A container that is stopping or restarting is looked at again after so long. */
+#define CHANGE_MS 250
+/* Unpauses and starts of one resume. */
+#define ACTS_MAX 3
+
+static const char unreachable[] = "The container engine cannot be reached.";
+
+static void set_stage(docker_box_t *box, docker_resume_t stage)
+{
+    assert(stage == RESUME_NONE || stage == RESUME_NEW || box->resume != RESUME_NONE);
+    box->resume = stage;
+}
+
+void docker_put_off(docker_box_t *box)
+{
+    docker_t *docker = box->docker;
+    if (!h2o_linklist_is_linked(&box->link))
+        h2o_linklist_insert(&docker->todo, &box->link);
+    loop_defer(docker->loop, &docker->task, docker->task.run);
+}
+
+static void end_resume(docker_box_t *box)
+{
+    docker_call_cancel(&box->call);
+    loop_timer_stop(&box->limit);
+    loop_timer_stop(&box->change);
+    box->target = NULL;
+    set_stage(box, RESUME_NONE);
+}
+
+void docker_resume_cancel(docker_box_t *box)
+{
+    end_resume(box);
+    docker_call_cancel(&box->pause);
+}
+
+static void answer(docker_box_t *box, provider_result_t result, const char *sentence)
+{
+    provider_t *provider = &box->docker->provider;
+    end_resume(box);
+    provider->handlers->resumed(provider->owner, provider, str_from(box->id), result, sentence);
+}
+
+static void on_limit(loop_timer_t *timer)
+{
+    docker_box_t *box = H2O_STRUCT_FROM_MEMBER(docker_box_t, limit, timer);
+    if (box->resume == RESUME_SYNC)
+        answer(box, PROVIDER_UNAVAILABLE, unreachable);
+    else if (box->resume == RESUME_CHANGE)
+        answer(box, PROVIDER_FAILED, "The box's container keeps stopping and starting.");
+    else
+        answer(box, PROVIDER_UNAVAILABLE, "The container engine takes too long to resume the box.");
+    docker_drop_box(box);
+}
+
+/* ---- steps ---- */
+
+/* Begins again, with the container that counts now. */
+static void begin_again(docker_box_t *box)
+{
+    set_stage(box, RESUME_NEW);
+    docker_put_off(box);
+}
+
+static void look(docker_box_t *box)
+{
+    if (box->target == NULL) { /* removed meanwhile */
+        begin_again(box);
+        return;
+    }
+    set_stage(box, RESUME_LOOK);
+    docker_inspect(box->target, false);
+    box->target_asked = box->target->asked;
+}
+
+static void on_change(loop_timer_t *timer)
+{
+    docker_box_t *box = H2O_STRUCT_FROM_MEMBER(docker_box_t, change, timer);
+    assert(box->resume == RESUME_CHANGE);
+    look(box);
+}
+
+static void on_sent(docker_call_t *call)
+{
+    docker_box_t *box = H2O_STRUCT_FROM_MEMBER(docker_box_t, call, call);
+    loop_timer_start(box->docker->loop, &box->limit, box->docker->resume_ms, on_limit);
+}
+
+static void post(docker_box_t *box, const char *what, const char *id, const char *verb, char *body,
+                 void (*done)(docker_call_t *call, const fetch_result_t *result))
+{
+    docker_call_t *call = &box->call;
+    call->method = "POST";
+    call->timeout_ms = box->docker->resume_ms;
+    call->most = DOCKER_ANSWER_MAX;
+    call->sent = box->resume == RESUME_ACT ? on_sent : NULL;
+    call->done = done;
+    call->body = body;
+    call->path = docker_text("/%s/%s/%s", what, id, verb);
+    docker_call_begin(box->docker->engine, call);
+}
+
+static void log_refusal(const docker_box_t *box, const char *what, const fetch_result_t *result)
+{
+    char message[DOCKER_MESSAGE_MAX + 1] = "";
+    if (result->status != 0)
+        docker_read_message(result->body, message);
+    process_log("controller", "box %s: %s: %s (%d)", box->id, what,
+                result->status == 0 ? result->error : message, result->status);
+}
+
+static bool is_good(const fetch_result_t *result)
+{
+    return (result->status >= 200 && result->status <= 299) || result->status == 304;
+}
+
+static void on_init_begun(docker_call_t *call, const fetch_result_t *result)
+{
+    docker_box_t *box = H2O_STRUCT_FROM_MEMBER(docker_box_t, call, call);
+    if (!is_good(result))
+        log_refusal(box, "its init was not run", result);
+    look(box);
+}
+
+static void on_init_made(docker_call_t *call, const fetch_result_t *result)
+{
+    docker_box_t *box = H2O_STRUCT_FROM_MEMBER(docker_box_t, call, call);
+    if (!is_good(result) || !docker_read_exec(result->body, box->exec)) {
+        log_refusal(box, "its init was not run", result);
+        look(box);
+        return;
+    }
+    post(box, "exec", box->exec, "start", docker_text("{\"Detach\":true,\"Tty\":false}"), on_init_begun);
+}
+
+/* Begins to run the command of the label; nobody waits for its end. */
+static void run_init(docker_box_t *box)
+{
+    json_t *request = json_pack("{s:b,s:b,s:b,s:[sss]}", "AttachStdin", 0, "AttachStdout", 0, "AttachStderr",
+                                0, "Cmd", "/bin/sh", "-c", box->target->seen.init);
+    char *body = request != NULL ? json_dumps(request, JSON_COMPACT) : NULL;
+    assert(body != NULL);
+    json_decref(request);
+    set_stage(box, RESUME_INIT);
+    post(box, "containers", box->target->id, "exec", body, on_init_made);
+}
+
+static void on_acted(docker_call_t *call, const fetch_result_t *result)
+{
+    docker_box_t *box = H2O_STRUCT_FROM_MEMBER(docker_box_t, call, call);
+    box->acted_well = is_good(result);
+    if (result->status == 0) {
+        if (!box->docker->lost)
+            log_refusal(box, "it was not resumed", result);
+        answer(box, PROVIDER_UNAVAILABLE, unreachable);
+        docker_drop_box(box);
+        return;
+    }
+    if (!box->acted_well && result->status != 404)
+        log_refusal(box, "the engine refused to resume it", result);
+    bool started = result->status >= 200 && result->status <= 299 && box->acted_on == DOCKER_STOPPED;
+    if (started && box->target != NULL && box->target->seen.init != NULL)
+        run_init(box);
+    else
+        look(box);
+}
+
+/* Unpauses, starts, or only looks, by what is known of the container. */
+static void act(docker_box_t *box)
+{
+    docker_entry_t *entry = box->target;
+    box->acted_on = entry->seen.state;
+    box->acted_well = false;
+    if (entry->seen.state != DOCKER_PAUSED && entry->seen.state != DOCKER_STOPPED) {
+        look(box);
+        return;
+    }
+    box->acts++;
+    set_stage(box, RESUME_ACT);
+    post(box, "containers", entry->id, entry->seen.state == DOCKER_PAUSED ? "unpause" : "start", NULL,
+         on_acted);
+}
+
+/* Begins, or begins again with another container. */
+static void begin(docker_box_t *box)
+{
+    const docker_t *docker = box->docker;
+    box->target = box->chosen;
+    if (box->pause.fetch == NULL)
+        docker_call_cancel(&box->pause); /* it still waits behind others */
+    if (docker_call_busy(&box->pause)) {
+        set_stage(box, RESUME_PAUSE);
+    } else if (box->target != NULL) {
+        act(box);
+    } else if (docker->sync == SYNC_DONE) {
+        docker_tell(box);
+        answer(box, PROVIDER_GONE, NULL);
+    } else if (docker->sync == SYNC_WAITING && docker->lost) {
+        answer(box, PROVIDER_UNAVAILABLE, unreachable);
+    } else {
+        set_stage(box, RESUME_SYNC);
+    }
+}
+
+void docker_resume_work(docker_box_t *box)
+{
+    if (box->resume == RESUME_NEW && !loop_timer_running(&box->limit)) {
+        box->acts = 0;
+        loop_timer_start(box->docker->loop, &box->limit, box->docker->queue_ms, on_limit);
+    }
+    if (box->resume == RESUME_NEW || box->resume == RESUME_SYNC)
+        begin(box);
+    if (box->look && box->chosen == NULL && box->docker->sync == SYNC_DONE)
+        docker_tell(box);
+    docker_drop_box(box);
+}
+
+/* ---- what was seen ---- */
+
+static void fail_acted(docker_box_t *box)
+{
+    char sentence[96];
+    bool ended = box->acted_well && box->acted_on == DOCKER_STOPPED;
+    if (ended)
+        snprintf(sentence, sizeof(sentence),
+                 "The box's container ended as soon as it was started, with exit code %d.",
+                 box->target->seen.exit_code);
+    else
+        snprintf(sentence, sizeof(sentence), "The container engine could not %s the box's container.",
+                 box->acted_on == DOCKER_PAUSED ? "unpause" : "start");
+    answer(box, PROVIDER_FAILED, sentence);
+}
+
+/* The container that was to run was looked at. */
+static void judge(docker_box_t *box)
+{
+    docker_state_t state = box->target->seen.state;
+    bool same = box->acts != 0 && box->acted_on == state;
+    switch (state) {
+    case DOCKER_RUNNING:
+        answer(box, PROVIDER_OK, NULL);
+        break;
+    case DOCKER_CHANGING:
+        set_stage(box, RESUME_CHANGE);
+        loop_timer_start(box->docker->loop, &box->change, CHANGE_MS, on_change);
+        break;
+    case DOCKER_GONE:
+        answer(box, PROVIDER_GONE, NULL);
+        break;
+    case DOCKER_PAUSED:
+    case DOCKER_STOPPED:
+        if (box->acts == ACTS_MAX || (same && (!box->acted_well || state == DOCKER_STOPPED)))
+            fail_acted(box);
+        else
+            act(box);
+        break;
+    }
+}
+
+void docker_resume_seen(docker_box_t *box, docker_entry_t *entry, bool failed)
+{
+    bool waits = box->resume == RESUME_LOOK || box->resume == RESUME_CHANGE;
+    if (box->resume == RESUME_NONE || box->resume == RESUME_NEW || box->resume == RESUME_PAUSE)
+        return;
+    if (box->resume == RESUME_SYNC || (waits && (box->target == NULL || box->target != box->chosen))) {
+        docker_call_cancel(&box->call);
+        loop_timer_stop(&box->change);
+        begin_again(box);
+    } else if (box->resume == RESUME_LOOK && entry == box->target && entry->answered >= box->target_asked) {
+        if (failed)
+            answer(box, PROVIDER_UNAVAILABLE, "The container engine does not say whether the box runs.");
+        else
+            judge(box);
+    }
+}
+
+/* ---- pauses ---- */
+
+static void on_paused(docker_call_t *call, const fetch_result_t *result)
+{
+    docker_box_t *box = H2O_STRUCT_FROM_MEMBER(docker_box_t, pause, call);
+    if (!is_good(result) && result->status != 404 && result->status != 409)
+        log_refusal(box, "it was not paused", result);
+    if (box->chosen != NULL && result->status != 0)
+        docker_inspect(box->chosen, false);
+    if (box->resume == RESUME_PAUSE)
+        begin_again(box);
+    docker_drop_box(box);
+}
+
+void docker_pause(docker_box_t *box)
+{
+    docker_call_t *call = &box->pause;
+    if (box->chosen == NULL || box->chosen->seen.state != DOCKER_RUNNING || box->resume != RESUME_NONE ||
+        docker_call_busy(call))
+        return;
+    call->method = "POST";
+    call->timeout_ms = PAUSE_MS;
+    call->most = DOCKER_ANSWER_MAX;
+    call->done = on_paused;
+    call->path = docker_text("/containers/%s/pause", box->chosen->id);
+    docker_call_begin(box->docker->engine, call);
+}

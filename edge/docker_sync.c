@@ -1,0 +1,297 @@
+/*
+ * How the docker provider stays right: the engine's events say which containers to look at; before them, and
+ * after any gap in them, all are listed and inspected. The stream of events is asked for together with the
+ * listing and from a little before it, since podman answers only when there is an event: what happens in
+ * between is looked at twice rather than missed. See docker_impl.h.
+ */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <jansson.h>
+
+#include "docker_impl.h"
+#include "process.h"
+
+/* How far before the listing events are asked for; covers a difference of the clocks. */
+#define EVENTS_BEFORE_S 10
+/* The engine is believed to be back when its events have gone on for so long. */
+#define STEADY_MS 1000
+
+uint32_t docker_backoff_ms(unsigned failures, uint64_t random)
+{
+    uint32_t most = DOCKER_BACKOFF_FIRST_MS;
+    for (unsigned i = 1; i < failures && most < DOCKER_BACKOFF_LAST_MS; i++)
+        most *= 2;
+    most = most < DOCKER_BACKOFF_LAST_MS ? most : DOCKER_BACKOFF_LAST_MS;
+    return most / 2 + (uint32_t)(random % (most / 2 + 1));
+}
+
+/* xorshift: only spreads retries. */
+static uint64_t next_random(docker_t *docker)
+{
+    docker->random ^= docker->random << 13;
+    docker->random ^= docker->random >> 7;
+    docker->random ^= docker->random << 17;
+    return docker->random;
+}
+
+/* ---- requests ---- */
+
+/* `text`, percent-encoded; to be freed. */
+static char *encode(const char *text)
+{
+    char *out = h2o_mem_alloc(strlen(text) * 3 + 1);
+    size_t n = 0;
+    for (; *text != '\0'; text++) {
+        bool plain = (*text >= 'a' && *text <= 'z') || (*text >= 'A' && *text <= 'Z') ||
+                     (*text >= '0' && *text <= '9');
+        n += (size_t)snprintf(out + n, 4, plain ? "%c" : "%%%02X", (unsigned char)*text);
+    }
+    out[n] = '\0';
+    return out;
+}
+
+/* The parameter "filters": `name` is one of `values`, which is released. To be freed. */
+static char *make_filters(const char *name, json_t *values)
+{
+    json_t *filters = json_pack("{s:o}", name, values);
+    char *text = filters != NULL ? json_dumps(filters, JSON_COMPACT) : NULL;
+    assert(text != NULL); /* the configuration has no text that is not UTF-8 */
+    char *encoded = encode(text);
+    free(text);
+    json_decref(filters);
+    return encoded;
+}
+
+/* ---- the end of a try ---- */
+
+static void uncount(docker_entry_t *entry, void *arg)
+{
+    (void)arg;
+    entry->counted = false;
+}
+
+static void put_off_waiting(docker_box_t *box, void *arg)
+{
+    (void)arg;
+    if (box->resume == RESUME_SYNC)
+        docker_put_off(box);
+}
+
+static void end_try(docker_t *docker)
+{
+    fetch_cancel(&docker->events);
+    docker_call_cancel(&docker->list);
+    loop_timer_stop(&docker->steady);
+    if (docker->sync == SYNC_INSPECTING)
+        docker_each_entry(docker, uncount, NULL);
+    docker->uninspected = 0;
+    docker->sync = SYNC_WAITING;
+}
+
+static void on_retry(deadline_t *deadline);
+
+void docker_sync_gap(docker_t *docker, const char *why)
+{
+    if (docker->sync == SYNC_OFF || docker->sync == SYNC_WAITING)
+        return;
+    end_try(docker);
+    docker->tries++;
+    if (why != NULL && !docker->lost) {
+        const char *fault = docker_engine_fault(docker->engine);
+        why = fault != NULL ? fault : why; /* libcurl knows of hosts and ports only */
+        process_log("controller",
+                    "the container engine at %s cannot be used: %s; boxes that run are served on",
+                    docker_engine_socket(docker->engine), why);
+        docker->lost = true;
+    }
+    if (why != NULL)
+        docker_each_box(docker, put_off_waiting, NULL);
+    uint32_t wait = docker_backoff_ms(docker->tries, next_random(docker));
+    deadline_set(docker->loop, &docker->retry, loop_now(docker->loop) + wait, on_retry);
+}
+
+static void on_steady(loop_timer_t *timer)
+{
+    docker_t *docker = H2O_STRUCT_FROM_MEMBER(docker_t, steady, timer);
+    docker->tries = 0;
+    if (docker->lost)
+        process_log("controller", "the container engine at %s can be used again",
+                    docker_engine_socket(docker->engine));
+    docker->lost = false;
+}
+
+/* ---- the listing ---- */
+
+static void remove_unlisted(docker_entry_t *entry, void *arg)
+{
+    const docker_t *docker = arg;
+    if (entry->listed != docker->listing)
+        docker_remove_entry(entry);
+}
+
+static void tell_one(docker_box_t *box, void *arg)
+{
+    (void)arg;
+    docker_tell(box);
+    docker_drop_box(box);
+}
+
+static void finish(docker_t *docker)
+{
+    const provider_t *provider = &docker->provider;
+    docker->sync = SYNC_DONE;
+    docker_each_entry(docker, remove_unlisted, docker);
+    provider->handlers->sync_began(provider->owner, &docker->provider);
+    docker_each_box(docker, tell_one, NULL);
+    provider->handlers->sync_ended(provider->owner, &docker->provider);
+    docker_each_box(docker, put_off_waiting, NULL);
+    loop_timer_start(docker->loop, &docker->steady, STEADY_MS, on_steady);
+}
+
+void docker_sync_counted(docker_t *docker)
+{
+    if (docker->sync != SYNC_INSPECTING)
+        return;
+    assert(docker->uninspected > 0);
+    if (--docker->uninspected > 0)
+        return;
+    if (docker->incomplete)
+        docker_sync_gap(docker, NULL);
+    else
+        finish(docker);
+}
+
+static void on_listed_one(void *owner, const char *id)
+{
+    docker_t *docker = owner;
+    docker_entry_t *entry = docker_add_entry(docker, id);
+    if (entry == NULL || entry->counted)
+        return; /* too many, or listed twice */
+    entry->listed = docker->listing;
+    entry->counted = true;
+    docker->uninspected++;
+    docker_inspect(entry, true);
+}
+
+static void on_listed(docker_call_t *call, const fetch_result_t *result)
+{
+    docker_t *docker = H2O_STRUCT_FROM_MEMBER(docker_t, list, call);
+    char why[64];
+    assert(docker->sync == SYNC_LISTING);
+    if (result->status != 200) {
+        snprintf(why, sizeof(why), "it answers the listing with %d", result->status);
+        docker_sync_gap(docker, result->status != 0 ? why : result->error);
+        return;
+    }
+    docker->sync = SYNC_INSPECTING;
+    docker->incomplete = false;
+    docker->uninspected = 1; /* this listing itself, until all its containers are counted */
+    if (!docker_read_list(result->body, on_listed_one, docker)) {
+        docker_sync_gap(docker, "its listing is not what the Docker Engine API describes");
+        return;
+    }
+    if (docker->events == NULL) /* it ended meanwhile */
+        docker_sync_gap(docker, NULL);
+    else
+        docker_sync_counted(docker);
+}
+
+static void begin_listing(docker_t *docker)
+{
+    char *label = docker_text("%s.id", docker->label);
+    char *filters = make_filters("label", json_pack("[s]", label));
+    docker->list.method = "GET";
+    docker->list.timeout_ms = DOCKER_LIST_MS;
+    docker->list.most = DOCKER_LIST_MAX;
+    docker->list.done = on_listed;
+    docker->list.path = docker_text("/containers/json?all=1&filters=%s", filters);
+    free(filters);
+    free(label);
+    docker_call_begin(docker->engine, &docker->list);
+}
+
+/* ---- events ---- */
+
+static void on_line(void *owner, str_t line)
+{
+    docker_t *docker = owner;
+    docker_event_t event;
+    if (docker->events == NULL)
+        return; /* a gap was found in the same piece of the stream */
+    if (!docker_read_event(line, docker->label, &event)) {
+        docker_sync_gap(docker, "its events are not what the Docker Engine API describes");
+        return;
+    }
+    docker_entry_t *entry = event.container[0] != '\0' ? docker_find_entry(docker, event.container) : NULL;
+    if (entry == NULL && event.labelled && event.container[0] != '\0')
+        entry = docker_add_entry(docker, event.container);
+    if (entry == NULL || event.passing)
+        return;
+    entry->listed = docker->listing; /* it was there after the listing began, or will be found to be gone */
+    docker_inspect(entry, false);
+}
+
+static void on_event_data(void *owner, str_t bytes)
+{
+    docker_t *docker = owner;
+    if (!docker_lines_feed(docker->lines, bytes, on_line, docker) && docker->events != NULL)
+        docker_sync_gap(docker, NULL);
+}
+
+static void on_events_end(void *owner, const fetch_result_t *result)
+{
+    docker_t *docker = owner;
+    char why[64];
+    docker->events = NULL;
+    if (result->status >= 300) {
+        snprintf(why, sizeof(why), "it answers the request for events with %d", result->status);
+        docker_sync_gap(docker, why);
+    } else if (docker->sync != SYNC_LISTING) {
+        docker_sync_gap(docker, NULL);
+    } /* else the listing knows better whether the engine is there */
+}
+
+static void begin_events(docker_t *docker)
+{
+    static const fetch_handlers_t handlers = {.data = on_event_data, .done = on_events_end};
+    uint64_t since = loop_wall_us(docker->loop) / 1000000 - EVENTS_BEFORE_S;
+    char *filters = make_filters("type", json_pack("[ss]", "container", "network"));
+    char *url =
+        docker_text("http://localhost/events?since=%llu&filters=%s", (unsigned long long)since, filters);
+    free(filters);
+    fetch_request_t request = {.method = "GET",
+                               .url = url,
+                               .unix_socket = docker_engine_socket(docker->engine),
+                               .most = DOCKER_ANSWER_MAX};
+    docker_lines_reset(docker->lines);
+    docker->events = fetch_start(docker->fetcher, &request, &handlers, docker);
+    free(url);
+}
+
+/* ---- tries ---- */
+
+static void on_retry(deadline_t *deadline)
+{
+    docker_t *docker = H2O_STRUCT_FROM_MEMBER(docker_t, retry, deadline);
+    assert(docker->sync == SYNC_WAITING);
+    docker->sync = SYNC_LISTING;
+    docker->listing++;
+    begin_events(docker);
+    begin_listing(docker);
+}
+
+void docker_sync_restart(docker_t *docker)
+{
+    end_try(docker);
+    docker->tries = 0;
+    deadline_set(docker->loop, &docker->retry, loop_now(docker->loop), on_retry);
+}
+
+void docker_sync_stop(docker_t *docker)
+{
+    end_try(docker);
+    deadline_clear(&docker->retry);
+    docker->sync = SYNC_OFF;
+}

@@ -1,0 +1,77 @@
+/*
+ * Answers of a container engine of any bytes: read or refused, with everything within its bounds. The first
+ * byte says how long the pieces are in which the same bytes come as a stream of lines.
+ */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "docker_json.h"
+#include "docker_lines.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void on_listed(void *owner, const char *id)
+{
+    size_t *count = owner;
+    assert(docker_id_valid(str_from(id)));
+    (*count)++;
+}
+
+static void check_container(str_t text)
+{
+    docker_container_t seen;
+    docker_read_t read = docker_read_container(text, "boxedge", 1, &seen);
+    if (read != DOCKER_MALFORMED)
+        assert(docker_id_valid(str_from(seen.id)));
+    if (read == DOCKER_OK) {
+        assert(box_id_valid(str_from(seen.box.id)));
+        assert(seen.box.port_count <= STORE_BOX_PORTS_MAX);
+        assert(seen.box.state != BOX_UNKNOWN && !seen.box.renewed);
+        assert(seen.init == NULL || strlen(seen.init) <= DOCKER_INIT_MAX);
+        assert(seen.exit_code >= 0 && seen.exit_code <= 255);
+    }
+    docker_container_fini(&seen);
+}
+
+static void on_line(void *owner, str_t line)
+{
+    size_t *bytes = owner;
+    docker_event_t event;
+    *bytes += line.n;
+    assert(line.n > 0 && line.n <= DOCKER_LINE_MAX);
+    if (docker_read_event(line, "boxedge", &event))
+        assert(event.container[0] == '\0' || docker_id_valid(str_from(event.container)));
+}
+
+static void check_lines(str_t text, size_t piece)
+{
+    docker_lines_t *lines = docker_lines_new();
+    size_t bytes = 0;
+    for (str_t rest = text; rest.n > 0;) {
+        size_t n = rest.n < piece ? rest.n : piece;
+        bool whole = docker_lines_feed(lines, str_make(rest.p, n), on_line, &bytes);
+        assert(whole || text.n > DOCKER_LINE_MAX);
+        rest = str_from_offset(rest, n);
+    }
+    assert(bytes <= text.n);
+    docker_lines_free(&lines);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    char exec[DOCKER_EXEC_MAX + 1], message[DOCKER_MESSAGE_MAX + 1];
+    size_t listed = 0;
+    if (size == 0)
+        return 0;
+    str_t text = str_make((const char *)data + 1, size - 1);
+    check_container(text);
+    bool whole = docker_read_list(text, on_listed, &listed);
+    assert(whole || listed == 0);
+    if (docker_read_exec(text, exec))
+        assert(strlen(exec) > 0);
+    docker_read_message(text, message);
+    assert(strlen(message) <= DOCKER_MESSAGE_MAX);
+    (void)docker_read_time(text);
+    check_lines(text, (size_t)data[0] + 1);
+    return 0;
+}
