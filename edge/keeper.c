@@ -65,6 +65,8 @@ static void signal_group(const keeping_t *k, int number)
 static void kill_all(keeping_t *k)
 {
     signal_group(k, SIGKILL);
+    if (k->command != 0)
+        (void)kill(k->command, SIGKILL); /* which may not lead its group yet */
     if (k->group.fd >= 0)
         cgroup_kill(&k->group); /* else the sweep finds them */
     if (k->state < KEEPER_KILLS)
@@ -81,6 +83,10 @@ static void stop(keeping_t *k)
 {
     if (k->state != KEEPER_RUNS)
         return;
+    if (k->report_fd >= 0) { /* our own code still, which has nothing to finish, nor hears SIGTERM */
+        kill_all(k);
+        return;
+    }
     set_state(k, KEEPER_STOPS);
     k->due_ms = process_now_ms() + k->spec->grace_ms;
     signal_group(k, SIGTERM);

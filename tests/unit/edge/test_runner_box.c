@@ -1,0 +1,334 @@
+/* A box in the runner: questions that cross each other. What its process gets is in test_keeper. */
+#include "runner_box.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "process.h"
+
+#define PATIENCE_MS 20000
+#define ANSWERS_MAX 32
+
+typedef struct world {
+    loop_t *loop;
+    conf_t *conf;
+    runner_box_t *box;
+    int listener; /* on 127.0.0.1, whose port is the box's */
+    unsigned port;
+    struct {
+        uint64_t question;
+        runner_result_t result;
+        char sentence[RUNNER_SENTENCE_MAX + 1];
+    } answers[ANSWERS_MAX];
+    size_t answered;
+    size_t stopped;
+    unsigned states; /* that it was in, as bits */
+} world_t;
+
+static void on_changed(void *owner, runner_box_t *box)
+{
+    world_t *w = owner;
+    runner_status_t status;
+    runner_box_status(box, &status);
+    w->states |= 1u << status.state;
+}
+
+static void on_answered(void *owner, uint64_t question, runner_result_t result, const char *sentence)
+{
+    world_t *w = owner;
+    assert_true(w->answered < ANSWERS_MAX);
+    w->answers[w->answered].question = question;
+    w->answers[w->answered].result = result;
+    snprintf(w->answers[w->answered++].sentence, sizeof(w->answers[0].sentence), "%s",
+             sentence != NULL ? sentence : "");
+}
+
+static void on_orphaned(void *owner)
+{
+    (void)owner;
+    fail_msg("a keeper died");
+}
+
+static void on_stopped(void *owner, runner_box_t *box)
+{
+    world_t *w = owner;
+    (void)box;
+    w->stopped++;
+}
+
+static const runner_box_handlers_t handlers = {
+    .changed = on_changed, .answered = on_answered, .orphaned = on_orphaned, .stopped = on_stopped};
+
+/* A box with this command, a line for /bin/sh. */
+static conf_t *make_conf(const world_t *w, const char *command)
+{
+    char text[1024];
+    int n = snprintf(text, sizeof(text),
+                     "preview_domain: preview.localhost\nstate_dir: /nonexistent\n"
+                     "listeners: [{address: \"127.0.0.1:1\", kind: tls}]\n%s"
+                     "processes: [{id: web, command: '%s', directory: /, ports: [%u]}]\n",
+                     geteuid() == 0 ? "user: nobody\n" : "user: \"\"\n", command, w->port);
+    conf_errors_t *errors = conf_errors_new();
+    conf_t *conf = conf_parse("test", str_make(text, (size_t)n), errors);
+    if (conf == NULL)
+        conf_errors_print(errors, stderr);
+    conf_errors_free(&errors);
+    assert_non_null(conf);
+    return conf;
+}
+
+static void make_box(world_t *w, const char *command)
+{
+    w->conf = make_conf(w, command);
+    w->box = runner_box_new(w->loop, w->conf, &w->conf->processes[0], &handlers, w);
+}
+
+static int setup(void **state)
+{
+    world_t *w = calloc(1, sizeof(*w));
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof(address);
+    assert_non_null(w);
+    w->loop = loop_new();
+    w->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(w->listener, (struct sockaddr *)&address, len),
+                     0); /* listens where a test says so */
+    assert_int_equal(getsockname(w->listener, (struct sockaddr *)&address, &len), 0);
+    w->port = ntohs(address.sin_port);
+    (void)signal(SIGCHLD, SIG_IGN);
+    *state = w;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    world_t *w = *state;
+    runner_box_free(&w->box);
+    assert_null(w->box);
+    runner_box_free(&w->box);
+    loop_turn(w->loop, 0);
+    loop_free(&w->loop);
+    close(w->listener);
+    conf_release(&w->conf);
+    free(w);
+    return 0;
+}
+
+static void await_answers(world_t *w, size_t count)
+{
+    uint64_t until = process_now_ms() + PATIENCE_MS;
+    while (w->answered < count && process_now_ms() < until)
+        loop_turn(w->loop, 100);
+    assert_int_equal(w->answered, count);
+}
+
+static runner_status_t status_of(const world_t *w)
+{
+    runner_status_t status;
+    runner_box_status(w->box, &status);
+    return status;
+}
+
+static void await_state(world_t *w, runner_state_t state)
+{
+    uint64_t until = process_now_ms() + PATIENCE_MS;
+    while (status_of(w).state != state && process_now_ms() < until)
+        loop_turn(w->loop, 100);
+    assert_int_equal(status_of(w).state, state);
+}
+
+static void expect(const world_t *w, size_t index, uint64_t question, runner_result_t result,
+                   const char *sentence)
+{
+    assert_int_equal(w->answers[index].question, question);
+    assert_int_equal(w->answers[index].result, result);
+    assert_string_equal(w->answers[index].sentence, sentence);
+}
+
+/* The listener of the test plays the app's. */
+static void start(world_t *w, uint64_t question)
+{
+    runner_box_start(w->box, question);
+    await_state(w, RUNNER_RUNNING);
+    assert_int_equal(listen(w->listener, 5), 0);
+    await_answers(w, w->answered + 1);
+    expect(w, w->answered - 1, question, RUNNER_OK, "");
+}
+
+static void started_when_its_port_listens(void **state)
+{
+    world_t *w = *state;
+    make_box(w, "exec sleep 1000");
+    assert_true(runner_box_is_stopped(w->box));
+    runner_box_start(w->box, 1);
+    assert_int_equal(w->answered, 0);
+    await_state(w, RUNNER_RUNNING);
+    runner_box_start(w->box, 2);
+    assert_int_equal(listen(w->listener, 5), 0);
+    uint64_t before = process_now_ms();
+    await_answers(w, 2);
+    assert_true(process_now_ms() - before < RUNNER_BOX_SETTLE_MS); /* not only when it has settled */
+    expect(w, 0, 1, RUNNER_OK, "");
+    expect(w, 1, 2, RUNNER_OK, "");
+    runner_box_start(w->box, 3); /* at once */
+    expect(w, 2, 3, RUNNER_OK, "");
+    runner_status_t first = status_of(w);
+    assert_true(first.pid > 0 && first.life > 0 && runner_box_keeper(w->box) > 0);
+    runner_box_stop(w->box, 4);
+    assert_int_equal(status_of(w).state, RUNNER_STOPPING);
+    await_answers(w, 4);
+    expect(w, 3, 4, RUNNER_OK, "");
+    assert_int_equal(w->stopped, 1);
+    assert_int_equal(status_of(w).pid, 0);
+}
+
+static void started_after_a_while_without_a_port(void **state)
+{
+    world_t *w = *state;
+    make_box(w, "exec sleep 1000");
+    runner_box_start(w->box, 1);
+    uint64_t before = process_now_ms();
+    await_answers(w, 1);
+    assert_true(process_now_ms() - before >= RUNNER_BOX_SETTLE_MS - 10);
+    expect(w, 0, 1, RUNNER_OK, "");
+}
+
+static void questions_are_bounded(void **state)
+{
+    world_t *w = *state;
+    make_box(w, "exec sleep 1000");
+    for (uint64_t i = 1; i <= RUNNER_BOX_QUESTIONS_MAX; i++)
+        runner_box_start(w->box, i);
+    assert_int_equal(w->answered, 0);
+    runner_box_start(w->box, 100);
+    expect(w, 0, 100, RUNNER_BUSY, "");
+    runner_box_start(w->box, 0); /* nobody waits: always */
+    assert_int_equal(w->answered, 1);
+    runner_box_stop(w->box, 101);
+    /* All starts failed, so that there is room. */
+    assert_int_equal(w->answered, 1 + RUNNER_BOX_QUESTIONS_MAX);
+    expect(w, 1, 1, RUNNER_FAILED, "The box was stopped while it started.");
+    await_answers(w, 2 + RUNNER_BOX_QUESTIONS_MAX);
+    expect(w, 1 + RUNNER_BOX_QUESTIONS_MAX, 101, RUNNER_OK, "");
+}
+
+static void started_again_right_after_it_was_stopped(void **state)
+{
+    world_t *w = *state;
+    make_box(w, "exec sleep 1000");
+    start(w, 1);
+    uint64_t life = status_of(w).life;
+    runner_box_stop(w->box, 2);
+    runner_box_start(w->box, 3);
+    runner_box_start(w->box, 4);
+    assert_int_equal(w->answered, 1);
+    w->states = 0;
+    /* Its port still listens, as a child's would that holds on: it waits for that. */
+    await_answers(w, 2);
+    expect(w, 1, 2, RUNNER_OK, "");
+    await_state(w, RUNNER_WAITING);
+    int taken = w->listener;
+    w->listener = dup(taken);
+    assert_int_equal(shutdown(taken, SHUT_RD), 0);
+    close(taken);
+    await_answers(w, 4);
+    expect(w, 2, 3, RUNNER_OK, "");
+    expect(w, 3, 4, RUNNER_OK, "");
+    assert_true(status_of(w).life > life);
+    assert_int_equal(w->states & 1u << RUNNER_STOPPED, 1u << RUNNER_STOPPED);
+    assert_int_equal(w->stopped, 0);
+}
+
+static void stopped_while_it_waits_for_its_port(void **state)
+{
+    world_t *w = *state;
+    make_box(w, "exec sleep 1000");
+    assert_int_equal(listen(w->listener, 5), 0);
+    runner_box_start(w->box, 1);
+    assert_int_equal(status_of(w).state, RUNNER_WAITING);
+    runner_box_stop(w->box, 2);
+    assert_int_equal(status_of(w).state, RUNNER_STOPPED);
+    expect(w, 0, 1, RUNNER_FAILED, "The box was stopped while it started.");
+    expect(w, 1, 2, RUNNER_OK, "");
+}
+
+static void frozen_and_thawed(void **state)
+{
+    world_t *w = *state;
+    make_box(w, "exec sleep 1000");
+    runner_box_freeze(w->box, 1); /* it does not run */
+    expect(w, 0, 1, RUNNER_OK, "");
+    start(w, 2);
+    runner_status_t before = status_of(w);
+    runner_box_freeze(w->box, 3);
+    expect(w, 2, 3, RUNNER_OK, "");
+    assert_int_equal(status_of(w).state, RUNNER_FROZEN);
+    runner_box_start(w->box, 4);
+    expect(w, 3, 4, RUNNER_OK, "");
+    assert_int_equal(status_of(w).state, RUNNER_RUNNING);
+    assert_true(status_of(w).life == before.life && status_of(w).pid == before.pid);
+    runner_box_freeze(w->box, 0);
+    runner_box_stop(w->box, 5);
+    await_answers(w, 5);
+    expect(w, 4, 5, RUNNER_OK, "");
+}
+
+static void another_configuration(void **state)
+{
+    world_t *w = *state;
+    make_box(w, "exec sleep 1000");
+    start(w, 1);
+    runner_status_t before = status_of(w);
+    conf_t *same = make_conf(w, "exec sleep 1000"), *other = make_conf(w, "echo other; exec sleep 1000");
+    runner_box_set_conf(w->box, same, &same->processes[0]);
+    assert_int_equal(status_of(w).state, RUNNER_RUNNING);
+    runner_box_set_conf(w->box, other, &other->processes[0]);
+    assert_int_equal(status_of(w).state, RUNNER_STOPPING);
+    conf_release(&same);
+    conf_release(&other);
+    assert_int_equal(close(w->listener), 0);
+    w->listener = dup(STDIN_FILENO);
+    runner_box_start(w->box, 2);
+    await_answers(w, 2);
+    expect(w, 1, 2, RUNNER_OK, "");
+    assert_true(status_of(w).life > before.life);
+    char words[64];
+    box_log_last_words(runner_box_log(w->box), words, sizeof(words));
+    assert_string_equal(words, "other");
+}
+
+/* What has to say why it ended is heard out, also where it says a lot. */
+static void why_it_ended(void **state)
+{
+    world_t *w = *state;
+    make_box(w, "seq 1 100000; echo why; exit 5");
+    runner_box_start(w->box, 1);
+    await_answers(w, 1);
+    expect(w, 0, 1, RUNNER_FAILED,
+           "The box's process ended within a second of its start: exit status 5. Its last line: why.");
+    assert_int_equal(w->stopped, 1);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(started_when_its_port_listens),
+        TEST(started_after_a_while_without_a_port),
+        TEST(questions_are_bounded),
+        TEST(started_again_right_after_it_was_stopped),
+        TEST(stopped_while_it_waits_for_its_port),
+        TEST(frozen_and_thawed),
+        TEST(another_configuration),
+        TEST(why_it_ended),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
