@@ -139,8 +139,7 @@ typedef struct conf {
 
     struct {
         char *url; /* base of the control plane, http or https, no '/' at the end; "": no such provider */
-        char *token_file; /* its first line is the bearer token, which also opens the push of states; "": none
-                           */
+        char *token_file; /* its first line is the bearer token; "": none */
         char *ca_file;    /* PEM; "": the system's */
         uint32_t timeout; /* for one call */
     } control_plane;

@@ -70,6 +70,7 @@ struct fetch {
     size_t body_len, body_cap;
     size_t most;
     size_t head_len;
+    bool headed;         /* `head` was called: what comes after it are trailers */
     const char *failure; /* why our own callbacks ended it, or why it cannot begin; NULL: they did not */
     char error[CURL_ERROR_SIZE];
 };
@@ -221,8 +222,10 @@ static size_t on_curl_header(char *line, size_t size, size_t n, void *owner)
     }
     bool ended = str_eq(str_make(line, n), STR("\r\n")) || str_eq(str_make(line, n), STR("\n"));
     long status = ended ? status_of(fetch) : 0;
-    if (status >= 200 && fetch->handlers->head != NULL)
+    if (status >= 200 && !fetch->headed && fetch->handlers->head != NULL) {
+        fetch->headed = true;
         fetch->handlers->head(fetch->owner, (int)status);
+    }
     return fetch->state == FETCH_DOOMED ? 0 : n;
 }
 

@@ -136,8 +136,9 @@ static void tell(known_t *known, const control_box_t *box)
 {
     http_provider_t *http = known->provider;
     provider_box_t told = box->box;
-    /* Of one that was not told of since the start nobody knows what it went through. */
-    told.renewed = !known->told || strcmp(known->incarnation, box->incarnation) != 0;
+    /* Of one that was not told of since the start nobody knows what it went through. Where nothing tells one
+     * start from another, a state or an address that changes must do, then as at any time. */
+    told.renewed = strcmp(known->told ? known->incarnation : "", box->incarnation) != 0;
     known->told = told.state != BOX_GONE;
     memcpy(known->incarnation, box->incarnation, sizeof(known->incarnation));
     http->base.handlers->box(http->base.owner, &http->base, &told);

@@ -175,6 +175,9 @@ static bool server_reply(server_conn_t *conn)
     if (IS("/early"))
         return server_say(conn, "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n") &&
                server_answer(conn, "ok", 2);
+    if (IS("/trailers"))
+        return server_say(conn, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: a\r\n\r\n"
+                                "2\r\nok\r\n0\r\na: b\r\n\r\n");
     if (IS("/steps"))
         return server_steps(conn);
     if (IS("/short"))

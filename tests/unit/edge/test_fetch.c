@@ -191,6 +191,10 @@ static void test_answers(void **state)
     assert_int_equal(call.status, 200);
     assert_int_equal(call.heads, 1);
     free(call.body);
+    call = get(world, "/trailers");
+    assert_int_equal(call.status, 200);
+    assert_int_equal(call.heads, 1);
+    free(call.body);
     assert_int_equal(world->server->connections, 1); /* one was enough for all */
 }
 

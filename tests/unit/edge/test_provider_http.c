@@ -307,6 +307,18 @@ static void test_looks(void **state)
     assert_true(w->box.renewed);
 }
 
+/* Of a control plane that tells no incarnations nobody asks for more than it can say. */
+static void test_without_incarnations(void **state)
+{
+    world_t *w = *state;
+    push(w, PAUSED);
+    assert_false(w->box.renewed);
+    push(w, RUNNING);
+    assert_true(w->box.renewed);
+    push(w, PAUSED);
+    assert_true(w->box.renewed);
+}
+
 /* What was pushed after a question outweighs its answer. */
 static void test_push_outweighs_look(void **state)
 {
@@ -526,6 +538,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_pushes_end_resumes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_resumed_from_within, setup, teardown),
         cmocka_unit_test_setup_teardown(test_looks, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_without_incarnations, setup, teardown),
         cmocka_unit_test_setup_teardown(test_push_outweighs_look, setup, teardown),
         cmocka_unit_test_setup_teardown(test_resume_takes_the_place_of_a_look, setup, teardown),
         cmocka_unit_test_setup_teardown(test_activity, setup, teardown),
