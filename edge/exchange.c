@@ -149,7 +149,10 @@ size_t exchange_request_room(const exchange_t *ex)
         return 0;
     if (ex->origin_ops != NULL)
         return ex->origin_ops->room(ex);
-    return ex->state == EXCHANGE_STEPS ? EXCHANGE_BODY_BYTES - buffer_size(&ex->held) : 0;
+    /* Thousands may wait for boxes: what all hold is bounded, and the rest stays with the clients. */
+    if (ex->state != EXCHANGE_STEPS || ex->worker->held_bytes >= ex->worker->conf->limits.memory_bytes)
+        return 0;
+    return EXCHANGE_BODY_BYTES - buffer_size(&ex->held);
 }
 
 void exchange_request_body(exchange_t *ex, str_t data)

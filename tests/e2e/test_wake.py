@@ -30,7 +30,7 @@ def waking_edge(directory, plane, workers=1, **config):
     settings = {
         "control_plane": {"url": plane.url},
         "origins": {"allow": [BOX_NETWORK]},
-        "limits": {"connections_per_client": 0},
+        "limits": {"connections_per_client": 0, **config.pop("limits", {})},
         "wake": {"per_client": 0, **config.pop("wake", {})},
         **config,
     }
@@ -213,6 +213,29 @@ def test_more_than_may_wait(tmp_path, place):
             assert refused.get("retry-after") == "5"
         world.gate.set()
         assert [a.join().status for a in askers] == [200] * 5
+
+
+def test_what_waiting_uploads_hold_is_bounded(tmp_path, place):
+    size, bound = 400_000, 4 << 20
+    with ControlPlane() as plane, HttpOrigin(address=place) as origin, \
+            waking_edge(tmp_path, plane, limits={"memory": "4MiB"}) as edge:
+        world = World(edge, plane, place, origin)
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(edge.connect()) for _ in range(100)]
+            for client in clients:
+                client.send(f"POST /echo HTTP/1.1\r\nHost: {world.host}\r\nContent-Length: {size}\r\n\r\n".encode())
+            world.wait_waiters(100)
+            senders = [Asker(lambda c=client: (c.send(b"x" * size), c.read_message(PATIENCE * SLOW))[1])
+                       for client in clients]
+            edge.wait_until(lambda: world.metric("buffered_bytes") > bound - 65536, what="full buffers")
+            deadline = time.monotonic() + 1
+            while time.monotonic() < deadline:
+                assert world.metric("buffered_bytes") <= bound + 65536
+            refused = edge.get(world.host)
+            assert (refused.status, code(refused)) == (503, "overloaded")
+            world.gate.set()
+            for sender in senders:
+                assert json.loads(sender.join().body)["body_bytes"] == size
 
 
 def test_clients_that_leave_release_everything(world):
