@@ -117,7 +117,8 @@ static const conf_key_t process_rows[] = {
      .min = 1,
      .max = 16,
      .required = true,
-     .doc = "The ports on which it listens, on 127.0.0.1 or all addresses; no other port can have a preview.",
+     .doc = "The ports on which it listens, on 127.0.0.1, ::1 or all addresses; no other port can have a "
+            "preview.",
      .example = "[3000]",
      PROCESS_LIST(ports, port_count)},
     {.name = "idle",

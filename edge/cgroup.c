@@ -118,7 +118,9 @@ bool cgroup_make(cgroup_t *group, const char *name)
     if (!locate_own(own, sizeof(own)) ||
         (size_t)snprintf(group->path, sizeof(group->path), "%s/boxedge.%s", own, name) >= sizeof(group->path))
         return false;
-    if (mkdir(group->path, 0755) < 0)
+    /* One may be left of a process that had the same number. */
+    if (mkdir(group->path, 0755) < 0 &&
+        (errno != EEXIST || rmdir(group->path) < 0 || mkdir(group->path, 0755) < 0))
         return false;
     group->fd = open(group->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (group->fd >= 0 && faccessat(group->fd, "cgroup.kill", W_OK, AT_EACCESS) == 0 &&

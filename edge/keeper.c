@@ -15,8 +15,9 @@
 #include "keeper_exec.h"
 #include "process.h"
 
-/* Between two looks at what is left of a box that ended. */
-#define SWEEP_MS 5
+/* Between two looks at what is left of a box that ended: at first, doubling, at last. */
+#define SWEEP_FIRST_MS 1
+#define SWEEP_LAST_MS  200
 /* Tries to remove an empty group: the kernel lets go of it a moment after its last process was reaped. */
 #define REMOVE_TRIES 50
 
@@ -35,9 +36,9 @@ typedef struct keeping {
     int signal_fd;
     int report_fd;   /* of the child, until it runs; -1: it does, or never will */
     pid_t command;   /* leader of its group; 0: reaped */
-    bool failed;     /* KEEPER_FAILED was said */
     int status;      /* of the command */
     uint64_t due_ms; /* KEEPER_STOPS */
+    int sweep_ms;    /* KEEPER_SWEEPS: until the next look */
 } keeping_t;
 
 static void set_state(keeping_t *k, keeper_state_t state)
@@ -133,7 +134,6 @@ static void tell_failure(keeping_t *k, const keeper_report_t *report)
     default:
         (void)snprintf(text, sizeof(text), "the system is short of something: %s", why);
     }
-    k->failed = true;
     tell(k, KEEPER_FAILED, 0, str_from(text));
 }
 
@@ -189,10 +189,20 @@ static _Noreturn void end(keeping_t *k)
     _exit(0);
 }
 
+/* Kills what was left to us. A process that the kernel does not let go of is looked for less and less often.
+ */
+static void sweep(keeping_t *k)
+{
+    (void)children_kill(NULL, 0);
+    k->sweep_ms = k->sweep_ms == 0 ? SWEEP_FIRST_MS : k->sweep_ms * 2;
+    if (k->sweep_ms > SWEEP_LAST_MS)
+        k->sweep_ms = SWEEP_LAST_MS;
+}
+
 static int timeout_of(const keeping_t *k)
 {
     if (k->state == KEEPER_SWEEPS)
-        return SWEEP_MS;
+        return k->sweep_ms;
     if (k->state != KEEPER_STOPS)
         return -1;
     uint64_t now = process_now_ms();
@@ -220,7 +230,7 @@ static _Noreturn void keep(keeping_t *k)
         if (!reap(k))
             end(k);
         if (k->state == KEEPER_SWEEPS)
-            (void)children_kill(NULL, 0);
+            sweep(k);
     }
 }
 

@@ -19,10 +19,12 @@
  * loopback addresses it listens. */
 #define BUSY_LOOK_MS   50
 #define SETTLE_LOOK_MS 4
-#define LATER_LOOK_MS  100
+#define LATER_LOOK_MS  250
 #define LATER_MOST_MS  60000
-/* Output taken in one turn, at most. */
-#define OUTPUT_A_TURN 65536
+/* Output taken at a time, at most, and the rest after that: a box that writes without end waits for us rather
+ * than we for it. */
+#define OUTPUT_AT_ONCE 65536
+#define OUTPUT_REST_MS 10
 /* Output that is still in the pipe when the box has ended, at most. */
 #define OUTPUT_AT_END (1u << 20)
 
@@ -53,6 +55,7 @@ struct runner_box {
     int output_fd; /* owned by `output` */
     box_log_t *log;
     loop_timer_t timer; /* the next look at the ports */
+    loop_timer_t rest;  /* runs while output is not read */
     question_t questions[RUNNER_BOX_QUESTIONS_MAX];
     size_t question_count;
 };
@@ -140,17 +143,18 @@ static bool remember(runner_box_t *box, uint64_t question, bool is_start)
 
 /* ---- output ---- */
 
-static bool take_output(runner_box_t *box, size_t most)
+/* What came; false at the end of it. */
+static bool take_output(runner_box_t *box, size_t most, size_t *taken)
 {
     char bytes[16384];
-    for (size_t taken = 0; taken < most;) {
+    for (*taken = 0; *taken < most;) {
         ssize_t n = read(box->output_fd, bytes, sizeof(bytes));
         if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
             return false;
         if (n < 0)
             break;
         box_log_add(box->log, str_make(bytes, (size_t)n));
-        taken += (size_t)n;
+        *taken += (size_t)n;
     }
     return true;
 }
@@ -159,16 +163,29 @@ static void close_output(runner_box_t *box)
 {
     if (box->output == NULL)
         return;
+    loop_timer_stop(&box->rest);
     h2o_socket_read_stop(box->output);
     h2o_socket_close(box->output);
     box->output = NULL;
 }
 
+static void on_output(h2o_socket_t *sock, const char *err);
+
+static void read_again(loop_timer_t *timer)
+{
+    h2o_socket_read_start(H2O_STRUCT_FROM_MEMBER(runner_box_t, rest, timer)->output, on_output);
+}
+
 static void on_output(h2o_socket_t *sock, const char *err)
 {
     runner_box_t *box = sock->data;
-    if (err != NULL || !take_output(box, OUTPUT_A_TURN))
+    size_t taken;
+    if (err != NULL || !take_output(box, OUTPUT_AT_ONCE, &taken)) {
         close_output(box);
+    } else if (taken >= OUTPUT_AT_ONCE / 2) {
+        h2o_socket_read_stop(sock);
+        loop_timer_start(box->loop, &box->rest, OUTPUT_REST_MS, read_again);
+    }
 }
 
 /* ---- the end of a process ---- */
@@ -205,8 +222,9 @@ static void note_end(runner_box_t *box)
 static void on_keeper_gone(runner_box_t *box)
 {
     bool start_next = box->start_next, was_stopping = box->state == RUNNER_STOPPING;
+    size_t taken;
     if (box->output != NULL)
-        (void)take_output(box, OUTPUT_AT_END);
+        (void)take_output(box, OUTPUT_AT_END, &taken);
     close_output(box);
     if (!box->ended)
         box->handlers->orphaned(box->owner);

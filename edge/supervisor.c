@@ -26,6 +26,7 @@
 #include "supervisor_parts.h"
 
 #define TURN_MS             500
+#define WATCH_MS            5
 #define TICKET_ROTATION_MS  (12u * 3600 * 1000)
 #define CONTROLLER_DRAIN_MS 5000u
 /* How long a port may take to become free after an edge before us was killed. */
@@ -281,12 +282,28 @@ void supervisor_drain(supervisor_t *s)
     listen_set_free(&s->listeners);
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
         supervise_drain_role(s, &s->workers[i], within + 2000u);
-    if (s->handed_over)
-        supervise_drain_runner(s); /* the new edge starts its own, on the same ports */
+}
+
+/* No worker takes another connection: those that are alive have said so. */
+static bool all_workers_drain(const supervisor_t *s)
+{
+    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
+        if (role_alive(&s->workers[i]) && atomic_load(&s->workers[i].slot->state) != SHM_DRAINING)
+            return false;
+    return true;
+}
+
+/* After a handover the new edge starts its own boxes, on the ports of ours: they end as soon as no request
+ * can come to us any more. */
+static bool awaits_workers(const supervisor_t *s)
+{
+    return s->state == SUPERVISOR_DRAINING && s->handed_over && s->runner.state == ROLE_READY;
 }
 
 static void drain_turn(supervisor_t *s)
 {
+    if (awaits_workers(s) && all_workers_drain(s))
+        supervise_drain_runner(s);
     if (supervise_workers_alive(s) > 0)
         return;
     if (s->controller.state != ROLE_DRAINING)
@@ -367,7 +384,7 @@ static void look_after_roles(supervisor_t *s)
 
 static void turn(supervisor_t *s)
 {
-    wait_for_work(s, supervise_timeout(s, process_now_ms(), TURN_MS));
+    wait_for_work(s, supervise_timeout(s, process_now_ms(), awaits_workers(s) ? WATCH_MS : TURN_MS));
     uint64_t now = process_now_ms();
     supervise_reap(s, now);
     check_ready(s);

@@ -9,10 +9,9 @@ import signal
 import socket
 import sys
 import threading
+import time
 
 import pytest
-import yaml
-
 import harness
 from harness import PORTS, SLOW, Edge
 from wire import PATIENCE
@@ -309,6 +308,17 @@ def test_the_log_is_bounded(start, port):
     answer = json.loads(edge.command("box", "logs", "web", "--json", "--lines", "2"))
     assert answer["text"].splitlines() == lines[-2:]
     assert edge.command("box", "logs", "web", "-n", "1").startswith("listening as ")
+
+
+@pytest.mark.skipif(harness.SANITIZED, reason="time is not judged there")
+def test_one_that_writes_without_end_waits(start, port):
+    edge = start(script(port, f'yes & exec "{sys.executable}" -S -c "$APP"', environment=[f"APP={APP}"]))
+    edge.about(port)
+    before, began = edge.cpu_seconds("runner"), time.monotonic()
+    while time.monotonic() < began + 1:
+        assert edge.about(port)
+    used = (edge.cpu_seconds("runner") - before) / (time.monotonic() - began)
+    assert used < 0.3, f"the runner takes {used:.2f} of a core"
 
 
 def test_what_a_log_may_show(start, port):
