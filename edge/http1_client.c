@@ -125,6 +125,7 @@ static void connect_timeout(loop_timer_t *timer)
     counter_add(&ex->worker->counters->origin_connect_failures_total, 1);
     if (!use_still_there(ex))
         return;
+    use_unreachable(ex);
     http1_client_fail(ex->origin, 504, "connect_timeout", "The box did not accept a connection in time.");
 }
 
@@ -268,6 +269,7 @@ static void prepare_websocket_key(http1_client_t *client)
 static void connect_failed(http1_client_t *client, int error)
 {
     counter_add(&client->ex->worker->counters->origin_connect_failures_total, 1);
+    use_unreachable(client->ex);
     const exchange_t *ex = client->ex;
     if (error == ECONNREFUSED && listening_only_on_loopback(ex->box.pid, ex->preview.port))
         http1_client_fail(

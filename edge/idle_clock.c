@@ -112,7 +112,7 @@ void idle_clock_tick(idle_clock_t *clock, uint64_t now_ms, void (*pause)(void *o
     for (h2o_linklist_t *at = clock->all.next, *next; at != &clock->all; at = next) {
         next = at->next;
         idle_box_t *entry = H2O_STRUCT_FROM_MEMBER(idle_box_t, link, at);
-        if (now_ms - entry->active_ms < entry->idle_ms ||
+        if (now_ms - entry->active_ms < (uint64_t)entry->idle_ms + IDLE_CLOCK_LATE_MS ||
             (entry->asked_ms != 0 && now_ms - entry->asked_ms < IDLE_CLOCK_AGAIN_MS))
             continue;
         entry->asked_ms = now_ms;

@@ -11,6 +11,8 @@
 
 #include "str.h"
 
+/* What is in use is told each second; a telling may be late by the rest of this. */
+#define IDLE_CLOCK_LATE_MS 2000
 /* How long after a pause was asked for it is asked for again, where the box still runs. */
 #define IDLE_CLOCK_AGAIN_MS 10000
 
@@ -20,7 +22,8 @@ idle_clock_t *idle_clock_new(void);
 void idle_clock_free(idle_clock_t **clock);
 
 /*
- * The box (a valid id) runs, and is to be paused when it was idle for `idle_ms` (not 0). Where it did not
+ * The box (a valid id) runs, and is to be paused when it was idle for `idle_ms` (not 0), which is known
+ * IDLE_CLOCK_LATE_MS later. Where it did not
  * run, or in another generation, it is active now; else only idle_ms is taken.
  */
 void idle_clock_runs(idle_clock_t *clock, str_t id, uint64_t generation, uint32_t idle_ms, uint64_t now_ms);

@@ -51,6 +51,8 @@ void use_begin(exchange_t *ex);
  * when the exchange read its record. Then the exchange was answered, or has begun again (origin_ops.again).
  */
 MUST_USE bool use_still_there(exchange_t *ex);
+/* The box could not be connected to: the controller is asked to look at it. */
+void use_unreachable(exchange_t *ex);
 /* Connections that the exchange leaves belong to the box as it is now. */
 bool use_is_current(const exchange_t *ex);
 /* A response head has come: where it opens a tunnel or an event stream, the use is quiet from here on. */

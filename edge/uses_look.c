@@ -41,8 +41,8 @@ static bool read_box(uses_t *uses, str_t id, store_box_t *out)
 /* Nothing was sent for the exchange yet: it begins again towards the box as it is `now`, once. */
 static bool begin_again(exchange_t *ex, const store_box_t *now, uint64_t epoch)
 {
-    if (ex->sent_again || ex->origin_ops == NULL || ex->origin_ops->again == NULL ||
-        !wake_is_needless(ex, now))
+    if (now->state != BOX_RUNNING || ex->sent_again || ex->origin_ops == NULL ||
+        ex->origin_ops->again == NULL || !wake_may_connect(ex, now))
         return false;
     return ex->origin_ops->again(ex, now, epoch);
 }

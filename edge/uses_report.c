@@ -88,6 +88,12 @@ static bool ask_look(uses_t *uses, box_use_t *box)
     return box->looked_ms == uses->now_ms;
 }
 
+void use_unreachable(exchange_t *ex)
+{
+    if (ex->use.box != NULL)
+        (void)ask_look(ex->worker->uses, ex->use.box);
+}
+
 static void ask_wake(uses_t *uses, box_use_t *box)
 {
     char label[BOX_ID_MAX + 8];

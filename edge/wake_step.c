@@ -21,7 +21,7 @@ static bool is_ready(const exchange_t *ex, const store_box_t *box)
     return false;
 }
 
-static bool is_exposed(const exchange_t *ex, const store_box_t *box)
+bool wake_may_connect(const exchange_t *ex, const store_box_t *box)
 {
     for (size_t i = 0; i < box->port_count; i++)
         if (box->ports[i] == ex->preview.port)
@@ -31,7 +31,7 @@ static bool is_exposed(const exchange_t *ex, const store_box_t *box)
 
 bool wake_is_needless(const exchange_t *ex, const store_box_t *box)
 {
-    return is_ready(ex, box) && is_exposed(ex, box);
+    return is_ready(ex, box) && wake_may_connect(ex, box);
 }
 
 /* What came of its wait. */
@@ -99,7 +99,7 @@ step_result_t step_wake(exchange_t *ex)
     worker_t *worker = ex->worker;
     if (ex->box.provider == PROVIDER_STATIC && ex->box.state == BOX_RUNNING)
         return STEP_NEXT;
-    if (ex->box.state != BOX_UNKNOWN && !is_exposed(ex, &ex->box)) {
+    if (ex->box.state != BOX_UNKNOWN && !wake_may_connect(ex, &ex->box)) {
         wake_reply_not_exposed(ex);
         return STEP_DONE;
     }

@@ -10,6 +10,8 @@
 #include "idle_clock.h"
 
 #define START ((uint64_t)5000000)
+/* When a box is paused that was active at START for the last time. */
+#define OVER(idle_ms) (START + (idle_ms) + IDLE_CLOCK_LATE_MS)
 
 typedef struct pauses {
     idle_clock_t *clock;
@@ -54,9 +56,9 @@ static void test_paused_when_its_time_is_over(void **state)
     idle_clock_t *clock = *state;
     idle_clock_runs(clock, STR("a"), 1, 2000, START);
     idle_clock_runs(clock, STR("b"), 1, 3000, START);
-    expect(clock, START + 1999, "");
-    expect(clock, START + 2000, "a ");
-    expect(clock, START + 3000, "b ");
+    expect(clock, OVER(2000) - 1, "");
+    expect(clock, OVER(2000), "a ");
+    expect(clock, OVER(3000), "b ");
 }
 
 static void test_activity_starts_it_anew(void **state)
@@ -65,8 +67,8 @@ static void test_activity_starts_it_anew(void **state)
     idle_clock_runs(clock, STR("a"), 1, 2000, START);
     idle_clock_active(clock, STR("a"), START + 1500);
     idle_clock_active(clock, STR("unknown"), START + 1500);
-    expect(clock, START + 3499, "");
-    expect(clock, START + 3500, "a ");
+    expect(clock, OVER(3500) - 1, "");
+    expect(clock, OVER(3500), "a ");
     assert_int_equal(idle_clock_count(clock), 1);
 }
 
@@ -74,11 +76,12 @@ static void test_asked_again_where_it_still_runs(void **state)
 {
     idle_clock_t *clock = *state;
     idle_clock_runs(clock, STR("a"), 1, 2000, START);
-    expect(clock, START + 2000, "a ");
-    expect(clock, START + 2000 + IDLE_CLOCK_AGAIN_MS - 1, "");
-    expect(clock, START + 2000 + IDLE_CLOCK_AGAIN_MS, "a ");
-    idle_clock_active(clock, STR("a"), START + 13000);
-    expect(clock, START + 15000, "a ");
+    expect(clock, OVER(2000), "a ");
+    expect(clock, OVER(2000) + IDLE_CLOCK_AGAIN_MS - 1, "");
+    expect(clock, OVER(2000) + IDLE_CLOCK_AGAIN_MS, "a ");
+    idle_clock_active(clock, STR("a"), START + 15000);
+    expect(clock, OVER(17000) - 1, "");
+    expect(clock, OVER(17000), "a ");
 }
 
 /* A box that just resumed counts as active at that moment; what else is told of it does not. */
@@ -87,14 +90,14 @@ static void test_a_new_generation_is_active(void **state)
     idle_clock_t *clock = *state;
     idle_clock_runs(clock, STR("a"), 1, 2000, START);
     idle_clock_runs(clock, STR("a"), 1, 2000, START + 1000);
-    expect(clock, START + 2000, "a ");
+    expect(clock, OVER(2000), "a ");
     idle_clock_runs(clock, STR("a"), 2, 2000, START + 2100);
-    expect(clock, START + 4099, "");
-    expect(clock, START + 4100, "a ");
+    expect(clock, OVER(4100) - 1, "");
+    expect(clock, OVER(4100), "a ");
     idle_clock_stops(clock, STR("a"));
     idle_clock_runs(clock, STR("a"), 2, 2000, START + 9000);
-    expect(clock, START + 10999, "");
-    expect(clock, START + 11000, "a ");
+    expect(clock, OVER(11000) - 1, "");
+    expect(clock, OVER(11000), "a ");
 }
 
 static void test_another_idle_time_counts_at_once(void **state)
@@ -102,12 +105,12 @@ static void test_another_idle_time_counts_at_once(void **state)
     idle_clock_t *clock = *state;
     idle_clock_runs(clock, STR("a"), 1, 2000, START);
     idle_clock_runs(clock, STR("a"), 1, 60000, START + 10);
-    expect(clock, START + 59999, "");
-    expect(clock, START + 60000, "a ");
+    expect(clock, OVER(60000) - 1, "");
+    expect(clock, OVER(60000), "a ");
     idle_clock_stops(clock, STR("a"));
     idle_clock_runs(clock, STR("b"), 1, UINT32_MAX, START);
-    expect(clock, START + UINT32_MAX - 1, "");
-    expect(clock, START + UINT32_MAX, "b ");
+    expect(clock, OVER(UINT32_MAX) - 1, "");
+    expect(clock, OVER(UINT32_MAX), "b ");
 }
 
 static void test_stopped_boxes_are_left_alone(void **state)
@@ -131,10 +134,10 @@ static void test_all_of_many(void **state)
         idle_clock_runs(clock, str_make(id, (size_t)n), 1, i % 2 == 0 ? 1000 : 2000, START);
     }
     pauses_t pauses = {.clock = clock, .stops = true};
-    idle_clock_tick(clock, START + 1000, on_pause, &pauses);
+    idle_clock_tick(clock, OVER(1000), on_pause, &pauses);
     assert_string_equal(pauses.ids, "b0 b2 b4 b6 b8 b10 b12 b14 b16 b18 ");
     assert_int_equal(idle_clock_count(clock), COUNT / 2);
-    idle_clock_tick(clock, START + 2000, on_pause, &pauses);
+    idle_clock_tick(clock, OVER(2000), on_pause, &pauses);
     assert_int_equal(idle_clock_count(clock), 0);
 }
 

@@ -448,6 +448,7 @@ static void test_boxes_at_rest_are_bounded(void **state)
     for (int i = 0; i < USES_RESTING_MAX + 10; i++) {
         exchange_world_t x = {.fixture = w->fixture, .room = EXCHANGE_BODY_BYTES};
         x.ex = exchange_new(&w->fixture->client, &world_client_ops, &x);
+        x.ex->request.target = STR("/");
         x.ex->box = (store_box_t){.state = BOX_RUNNING, .provider = PROVIDER_HTTP};
         snprintf(x.ex->box.id, sizeof(x.ex->box.id), "b%d", i);
         use_begin(x.ex);
@@ -524,6 +525,23 @@ static void test_silence_of_many(void **state)
         assert_true(is_active(w));
     for (int i = 0; i < 3; i++)
         end(&x[i]);
+}
+
+static void test_boxes_out_of_reach_are_looked_at(void **state)
+{
+    world_t *w = *state;
+    exchange_world_t *x = begin(w, "box", false), *y = begin(w, "box", false);
+    use_unreachable(x->ex);
+    expect_message(w, PROCESS_LOOK, "box");
+    use_unreachable(y->ex);
+    expect_silence(w);
+    end(&x);
+    assert_true(is_active(w));
+    turn(w, 4000);
+    expect_message(w, PROCESS_ACTIVE, "box\n");
+    use_unreachable(y->ex);
+    expect_message(w, PROCESS_LOOK, "box");
+    end(&y);
 }
 
 /* ---- boxes that change ---- */
@@ -727,7 +745,7 @@ static void test_connects_again_where_the_box_is_now(void **state)
     end(&x);
 }
 
-static void test_does_not_connect_where_the_box_is_not_ready(void **state)
+static void test_does_not_connect_where_it_may_not(void **state)
 {
     world_t *w = *state;
     origin_ops_t ops = world_origin_ops;
@@ -740,7 +758,8 @@ static void test_does_not_connect_where_the_box_is_not_ready(void **state)
         x[i]->ex->origin_ops = &ops;
     }
     store_box_t box = put_box(w, "box", BOX_RUNNING, 40);
-    box.settles_at_ms = UINT64_MAX; /* its port may be coming up */
+    box.ports[0] = 3001; /* and no other */
+    box.port_count = 1;
     assert_int_equal(store_put_box(w->store.store, &box), STORE_OK);
     assert_false(use_still_there(x[0]->ex));
     expect_code(x[0], 502, "box_paused");
@@ -882,6 +901,7 @@ int main(void)
         TEST(test_silence_is_told_once),
         TEST(test_no_silence_while_the_request_goes_on_or_after_the_head),
         TEST(test_silence_of_many),
+        TEST(test_boxes_out_of_reach_are_looked_at),
         TEST(test_waiting_ones_are_answered_when_it_is_paused),
         TEST(test_looked_at_in_the_turn_of_the_message),
         TEST(test_pooled_connections_go_with_their_generation),
@@ -889,7 +909,7 @@ int main(void)
         TEST(test_connections_to_a_left_address_end),
         TEST(test_looks_are_spread_where_boxes_are_many),
         TEST(test_connects_again_where_the_box_is_now),
-        TEST(test_does_not_connect_where_the_box_is_not_ready),
+        TEST(test_does_not_connect_where_it_may_not),
         TEST(test_a_clients_bytes_wake),
         TEST(test_an_empty_message_wakes_and_carries_nothing),
         TEST(test_a_wake_is_asked_for_until_it_has_come),
