@@ -108,8 +108,31 @@ static void check_user(const conf_t *conf, conf_errors_t *errors)
                     conf->user, conf->user);
 }
 
+/* What would keep a process box from starting; only warnings, as above. */
+static void check_process(const conf_t *conf, const conf_process_t *process, conf_errors_t *errors)
+{
+    const conf_place_t nowhere = {0, 0};
+    const char *user = process->user[0] != '\0' ? process->user : conf->user;
+    struct stat st;
+    if (stat(process->directory, &st) < 0 || !S_ISDIR(st.st_mode))
+        conf_errors_add(errors, CONF_WARNING, conf->source, nowhere, "processes.directory",
+                        "\"%s\", where %s is to run, is no directory on this machine", process->directory,
+                        process->id);
+    if (geteuid() != 0)
+        return;
+    if (user[0] == '\0')
+        conf_errors_add(errors, CONF_WARNING, conf->source, nowhere, "processes.user",
+                        "%s would run as root and will not be started; name another user for it",
+                        process->id);
+    else if (process->user[0] != '\0' && getpwnam(user) == NULL)
+        conf_errors_add(errors, CONF_WARNING, conf->source, nowhere, "processes.user",
+                        "there is no user \"%s\", as which %s is to run, on this machine", user, process->id);
+}
+
 void conf_check_files(const conf_t *conf, conf_errors_t *errors)
 {
+    for (size_t i = 0; i < conf->process_count; i++)
+        check_process(conf, &conf->processes[i], errors);
     for (size_t i = 0; i < conf->certificate_count; i++) {
         check_chain(conf, &conf->certificates[i], errors);
         check_key(conf, &conf->certificates[i], errors);

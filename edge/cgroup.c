@@ -111,12 +111,18 @@ static bool write_file(const cgroup_t *group, const char *name, const char *valu
     return ok;
 }
 
-bool cgroup_make(cgroup_t *group, const char *name)
+/* Where the group of that name is, or would be. */
+static bool take_path(cgroup_t *group, const char *name)
 {
     char own[PATH_MAX];
     group->fd = -1;
-    if (!locate_own(own, sizeof(own)) ||
-        (size_t)snprintf(group->path, sizeof(group->path), "%s/boxedge.%s", own, name) >= sizeof(group->path))
+    return locate_own(own, sizeof(own)) && (size_t)snprintf(group->path, sizeof(group->path), "%s/boxedge.%s",
+                                                            own, name) < sizeof(group->path);
+}
+
+bool cgroup_make(cgroup_t *group, const char *name)
+{
+    if (!take_path(group, name))
         return false;
     /* One may be left of a process that had the same number. */
     if (mkdir(group->path, 0755) < 0 &&
@@ -154,6 +160,20 @@ bool cgroup_remove(cgroup_t *group)
         return false;
     cgroup_close(group);
     return true;
+}
+
+bool cgroup_discard(const char *name)
+{
+    cgroup_t group;
+    if (!take_path(&group, name))
+        return true;
+    group.fd = open(group.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (group.fd < 0)
+        return true;
+    cgroup_kill(&group);
+    bool gone = cgroup_remove(&group);
+    cgroup_close(&group);
+    return gone;
 }
 
 void cgroup_close(cgroup_t *group)

@@ -30,6 +30,9 @@ MUST_USE bool cgroup_freeze(const cgroup_t *group, bool frozen);
 void cgroup_kill(const cgroup_t *group);
 /* Removes the directory, which must be empty of processes (false with errno, and it stays). */
 MUST_USE bool cgroup_remove(cgroup_t *group);
+/* Kills what is in the group "boxedge.<name>" below that of the calling process, and removes it. False where
+ * it is still there. */
+MUST_USE bool cgroup_discard(const char *name);
 /* Forgets about it. */
 void cgroup_close(cgroup_t *group);
 

@@ -236,6 +236,20 @@ static _Noreturn void keep(keeping_t *k)
 
 /* ---- start ---- */
 
+#define NAME_BYTES 128
+
+static void name_group(pid_t keeper, const char *id, char out[NAME_BYTES])
+{
+    (void)snprintf(out, NAME_BYTES, "%d.%s", (int)keeper, id);
+}
+
+bool keeper_clean_up(pid_t keeper, const char *id)
+{
+    char name[NAME_BYTES];
+    name_group(keeper, id, name);
+    return cgroup_discard(name);
+}
+
 static int watch_children(void)
 {
     sigset_t set;
@@ -267,7 +281,7 @@ static bool take_descriptors(int *a, int *b)
 /* Starts the command; whatever fails here, the runner sees the end of the channel without KEEPER_ENDED. */
 static _Noreturn void run(const keeper_spec_t *spec, int runner_fd, int output_fd)
 {
-    char name[128];
+    char name[NAME_BYTES];
     int report[2];
     keeping_t k = {.spec = spec, .group = {.fd = -1}};
     pid_t self = getpid();
@@ -277,7 +291,7 @@ static _Noreturn void run(const keeper_spec_t *spec, int runner_fd, int output_f
     if (!take_descriptors(&runner_fd, &output_fd) || prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0 ||
         (k.signal_fd = watch_children()) < 0 || pipe2(report, O_CLOEXEC) < 0)
         _exit(1);
-    (void)snprintf(name, sizeof(name), "%d.%s", (int)self, spec->id);
+    name_group(self, spec->id, name);
     if (!cgroup_make(&k.group, name))
         k.group.fd = -1;
     k.command = fork();

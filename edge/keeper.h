@@ -43,6 +43,10 @@ typedef struct keeper {
     int output_fd; /* where the box's output is read, non-blocking */
 } keeper_t;
 
+/* A keeper was killed before its box: kills what is in the box's control group, and removes that. False where
+ * it has to be tried again. What is in none is among the orphans of the caller (children.h). */
+MUST_USE bool keeper_clean_up(pid_t keeper, const char *id);
+
 /* Forks a keeper. All of `spec` is only read until this returns. False with errno. The caller reaps it, or
  * ignores SIGCHLD. */
 MUST_USE bool keeper_start(const keeper_spec_t *spec, keeper_t *out);

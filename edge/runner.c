@@ -100,11 +100,14 @@ static void sweep(loop_timer_t *timer)
     pid_t *spare = calloc(runner->box_count + runner->leaving_count + 1, sizeof(*spare));
     assert(spare != NULL);
     size_t count = 0;
-    for (size_t i = 0; i < runner->box_count; i++)
+    bool again = false;
+    for (size_t i = 0; i < runner->box_count; i++) {
         spare[count++] = runner_box_keeper(runner->boxes[i]);
+        again |= !runner_box_clean_up(runner->boxes[i]);
+    }
     for (size_t i = 0; i < runner->leaving_count; i++)
         spare[count++] = runner_box_keeper(runner->leaving[i]);
-    if (children_kill(spare, count) > 0)
+    if (children_kill(spare, count) > 0 || again)
         loop_timer_start(runner->loop, timer, SWEEP_MS, sweep);
     free(spare);
 }

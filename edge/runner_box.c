@@ -27,6 +27,8 @@
 #define OUTPUT_REST_MS 10
 /* Output that is still in the pipe when the box has ended, at most. */
 #define OUTPUT_AT_END (1u << 20)
+/* Tries to remove the control group of a keeper that was killed. */
+#define CLEAN_UP_TRIES 100
 
 typedef struct question {
     uint64_t number;
@@ -50,6 +52,8 @@ struct runner_box {
     int status;                            /* of waitpid, with `ended` */
     char failure[RUNNER_SENTENCE_MAX + 1]; /* why it was not started */
     pid_t keeper;
+    pid_t lost_keeper; /* died before its box, and left a control group maybe; 0: none */
+    unsigned lost_tries;
     channel_t *channel; /* to the keeper; NULL: none */
     h2o_socket_t *output;
     int output_fd; /* owned by `output` */
@@ -226,8 +230,11 @@ static void on_keeper_gone(runner_box_t *box)
     if (box->output != NULL)
         (void)take_output(box, OUTPUT_AT_END, &taken);
     close_output(box);
-    if (!box->ended)
+    if (!box->ended) {
+        box->lost_keeper = box->keeper;
+        box->lost_tries = 0;
         box->handlers->orphaned(box->owner);
+    }
     note_end(box);
     const char *sentence = was_stopping || box->settled ? interrupted : failed_sentence(box);
     loop_timer_stop(&box->timer);
@@ -521,6 +528,14 @@ void runner_box_set_conf(runner_box_t *box, const conf_t *conf, const conf_proce
     stop(box, wanted);
     if (wanted && box->state == RUNNER_STOPPED)
         begin(box);
+}
+
+bool runner_box_clean_up(runner_box_t *box)
+{
+    if (box->lost_keeper != 0 &&
+        (keeper_clean_up(box->lost_keeper, box->process->id) || ++box->lost_tries == CLEAN_UP_TRIES))
+        box->lost_keeper = 0;
+    return box->lost_keeper == 0;
 }
 
 const char *runner_box_id(const runner_box_t *box)

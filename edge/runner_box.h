@@ -50,6 +50,8 @@ const char *runner_box_id(const runner_box_t *box);
 void runner_box_status(const runner_box_t *box, runner_status_t *out);
 /* There is no process, and none is about to be. */
 bool runner_box_is_stopped(const runner_box_t *box);
+/* After `orphaned`: true once the control group of the dead keeper is gone. */
+MUST_USE bool runner_box_clean_up(runner_box_t *box);
 /* The keeper's process id; 0: none. */
 pid_t runner_box_keeper(const runner_box_t *box);
 /* Valid as long as the box. */

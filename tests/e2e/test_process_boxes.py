@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import pathlib
+import select
 import signal
 import socket
 import sys
@@ -92,8 +93,6 @@ def watch(pid):
 
 
 def ended(pidfd, timeout=PATIENCE * SLOW):
-    import select
-
     try:
         return bool(select.select([pidfd], [], [], timeout)[0])
     finally:
@@ -245,13 +244,19 @@ time.sleep(1000)
 """
 
 
-def test_stop_ends_all_that_it_started(start, port):
+def start_family(start, port):
+    """An app with a child in its group that ignores SIGTERM, and one that left for a session of its own and was
+    orphaned there: the edge, the three, and what watches them."""
     edge = start(script(port, f'"{sys.executable}" -S -c \'{FAMILY}\' & exec "{sys.executable}" -S -c "$APP"',
                         environment=[f"APP={APP}"]))
     pids = [edge.about(port)["pid"]]
     edge.wait_until(lambda: edge.log().count("child ") == 2, what="the family")
     pids += [int(line.split()[1]) for line in edge.log().splitlines() if line.startswith("child ")]
-    fds = [watch(pid) for pid in pids]
+    return edge, pids, [watch(pid) for pid in pids]
+
+
+def test_stop_ends_all_that_it_started(start, port):
+    edge, pids, fds = start_family(start, port)
     assert edge.command("box", "stop", "web") == "web is stopped.\n"
     assert all(ended(fd, 0) for fd in fds)
     assert edge.state() == "paused" and "stopped: killed by signal 15" in edge.log()
@@ -399,14 +404,19 @@ def test_the_death_of_the_runner_ends_it(start, port):
     assert edge.starts() == 1  # of the new runner's log
 
 
+def test_the_death_of_the_keeper_ends_it(start, port):
+    edge, pids, fds = start_family(start, port)
+    status = pathlib.Path(f"/proc/{pids[0]}/status").read_text()
+    os.kill(int(status.partition("PPid:")[2].split()[0]), signal.SIGKILL)
+    assert all(ended(fd) for fd in fds)
+    edge.wait_until(lambda: edge.state() == "paused", what="being paused")
+    assert "its keeper died, and it with it" in edge.log()
+    assert edge.about(port)["pid"] not in pids
+
+
 @pytest.mark.parametrize("whom", ["supervisor", "all"])
 def test_nothing_is_left_after_a_kill(start, port, whom):
-    edge = start(script(port, f'"{sys.executable}" -S -c \'{FAMILY}\' & exec "{sys.executable}" -S -c "$APP"',
-                        environment=[f"APP={APP}"]))
-    pids = [edge.about(port)["pid"]]
-    edge.wait_until(lambda: edge.log().count("child ") == 2, what="the family")
-    pids += [int(line.split()[1]) for line in edge.log().splitlines() if line.startswith("child ")]
-    fds = [watch(pid) for pid in pids]
+    edge, pids, fds = start_family(start, port)
     runner = watch(edge.pids("runner")[0])
     if whom == "all":
         edge.kill()

@@ -191,11 +191,30 @@ static void loading_from_a_pipe(void **state)
     assert_int_equal(status, 0);
 }
 
+static void processes(void **state)
+{
+    (void)state;
+    expect("processes: [{id: web, command: x, ports: [3000], directory: /, user: nobody}]\n", "");
+    expect("processes: [{id: web, command: x, ports: [3000], directory: /no/such, user: nobody}]\n",
+           "e.yaml: warning: processes.directory: \"/no/such\", where web is to run, is no directory on this "
+           "machine\n");
+    if (geteuid() != 0)
+        return; /* nobody else can choose a user */
+    expect(
+        "processes: [{id: web, command: x, ports: [3000], directory: /, user: no-such-user}]\n",
+        "e.yaml: warning: processes.user: there is no user \"no-such-user\", as which web is to run, on this "
+        "machine\n");
+    expect(
+        "processes: [{id: web, command: x, ports: [3000], directory: /}]\n",
+        "e.yaml: warning: processes.user: web would run as root and will not be started; name another user "
+        "for it\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(certificates), cmocka_unit_test(files_that_are_none), cmocka_unit_test(directories),
-        cmocka_unit_test(loading),      cmocka_unit_test(loading_from_a_pipe),
+        cmocka_unit_test(loading),      cmocka_unit_test(loading_from_a_pipe), cmocka_unit_test(processes),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }
