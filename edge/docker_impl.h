@@ -58,7 +58,7 @@ typedef enum docker_resume {
     RESUME_ACT,    /* was asked to unpause or start */
     RESUME_INIT,   /* has `init` run */
     RESUME_LOOK,   /* waits for an inspection */
-    RESUME_CHANGE, /* waits for a container that is stopping or restarting */
+    RESUME_CHANGE, /* waits before it looks again */
 } docker_resume_t;
 
 /* A box: the containers with its id, of which one counts. */
@@ -79,6 +79,7 @@ struct docker_box {
     docker_state_t acted_on; /* what it was then */
     bool acted_well;         /* and whether the engine did as asked */
     unsigned acts;
+    unsigned relooks;      /* because the engine refused, or could not say how the container is */
     uint64_t target_asked; /* of RESUME_LOOK: the inspection that counts */
     char exec[DOCKER_EXEC_MAX + 1];
     docker_call_t call;

@@ -17,8 +17,10 @@
 #define PAUSE_MS 20000
 /* A container that is stopping or restarting is looked at again after so long. */
 #define CHANGE_MS 250
-/* Unpauses and starts of one resume. */
-#define ACTS_MAX 3
+/* Unpauses and starts of one resume; and further looks before it is said to have failed: a container that is
+ * just being removed may refuse to start, end, and fail to say how it is. */
+#define ACTS_MAX    3
+#define RELOOKS_MAX 2
 
 static const char unreachable[] = "The container engine cannot be reached.";
 
@@ -222,7 +224,7 @@ static void begin(docker_box_t *box)
 void docker_resume_work(docker_box_t *box)
 {
     if (box->resume == RESUME_NEW && !loop_timer_running(&box->limit)) {
-        box->acts = 0;
+        box->acts = box->relooks = 0;
         loop_timer_start(box->docker->loop, &box->limit, box->docker->queue_ms, on_limit);
     }
     if (box->resume == RESUME_NEW || box->resume == RESUME_SYNC)
@@ -248,25 +250,33 @@ static void fail_acted(docker_box_t *box)
     answer(box, PROVIDER_FAILED, sentence);
 }
 
+static void look_later(docker_box_t *box)
+{
+    set_stage(box, RESUME_CHANGE);
+    loop_timer_start(box->docker->loop, &box->change, CHANGE_MS, on_change);
+}
+
 /* The container that was to run was looked at. */
 static void judge(docker_box_t *box)
 {
     docker_state_t state = box->target->seen.state;
-    bool same = box->acts != 0 && box->acted_on == state;
+    bool same = box->acts != 0 && box->acted_on == state, in_vain;
     switch (state) {
     case DOCKER_RUNNING:
         answer(box, PROVIDER_OK, NULL);
         break;
     case DOCKER_CHANGING:
-        set_stage(box, RESUME_CHANGE);
-        loop_timer_start(box->docker->loop, &box->change, CHANGE_MS, on_change);
+        look_later(box);
         break;
     case DOCKER_GONE:
         answer(box, PROVIDER_GONE, NULL);
         break;
     case DOCKER_PAUSED:
     case DOCKER_STOPPED:
-        if (box->acts == ACTS_MAX || (same && (!box->acted_well || state == DOCKER_STOPPED)))
+        in_vain = same && (!box->acted_well || state == DOCKER_STOPPED);
+        if (in_vain && box->relooks++ < RELOOKS_MAX)
+            look_later(box);
+        else if (in_vain || box->acts == ACTS_MAX)
             fail_acted(box);
         else
             act(box);
@@ -284,7 +294,9 @@ void docker_resume_seen(docker_box_t *box, docker_entry_t *entry, bool failed)
         loop_timer_stop(&box->change);
         begin_again(box);
     } else if (box->resume == RESUME_LOOK && entry == box->target && entry->answered >= box->target_asked) {
-        if (failed)
+        if (failed && box->relooks++ < RELOOKS_MAX)
+            look_later(box);
+        else if (failed)
             answer(box, PROVIDER_UNAVAILABLE, "The container engine does not say whether the box runs.");
         else
             judge(box);
