@@ -7,9 +7,10 @@
 #define ID_SHOWN   64
 
 static const char page_style[] =
-    ":root{color-scheme:light dark;--ink:#1c2230;--soft:#5a6477;--paper:#f6f7f9;--card:#fff;--line:#dde1e8}"
+    ":root{color-scheme:light dark;--ink:#1c2230;--soft:#5a6477;--paper:#f6f7f9;--card:#fff;--line:#dde1e8;"
+    "--bad:#b3261e}"
     "@media(prefers-color-scheme:dark){:root{--ink:#e8ebf1;--soft:#9aa4b5;--paper:#12151b;--card:#1a1f28;"
-    "--line:#2c3340}}"
+    "--line:#2c3340;--bad:#ff8a80}}"
     "*{box-sizing:border-box}"
     "body{margin:0;min-height:100vh;display:grid;place-items:center;padding:1.25rem;background:var(--paper);"
     "color:var(--ink);font:16px/1.55 system-ui,-apple-system,'Segoe UI',Roboto,sans-serif}"
@@ -27,7 +28,7 @@ static const char page_style[] =
     "button,.button{display:block;width:100%;margin-top:1.1rem;padding:.7rem;font:inherit;font-weight:600;"
     "text-align:center;text-decoration:none;color:var(--paper);background:var(--ink);border:0;border-radius:"
     "9px;cursor:pointer}"
-    ".problem{padding:.6rem .75rem;border:1px solid #c0392b;border-radius:9px;color:#c0392b}"
+    ".problem{padding:.6rem .75rem;border:1px solid var(--bad);border-radius:9px;color:var(--bad)}"
     ".or{margin:1.4rem 0 0;padding-top:1rem;border-top:1px solid "
     "var(--line);color:var(--soft);font-size:.9rem}"
     "dd{margin:0 0 .3rem 6.5rem;overflow-wrap:anywhere;font-family:ui-monospace,Menlo,Consolas,monospace}";

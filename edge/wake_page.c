@@ -24,6 +24,7 @@ static const char wake_style[] =
     "@media(prefers-reduced-motion:reduce){.stages .now i{animation:none;border:.35rem solid var(--ink)}}"
     "#elapsed{color:var(--ink);font-variant-numeric:tabular-nums}"
     ".button[aria-disabled=true]{opacity:.55;cursor:default}"
+    ".last{margin-top:1rem}"
     ".said{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}"
     "</style>";
 
@@ -112,10 +113,13 @@ static str_t failed(h2o_mem_pool_t *pool, const wake_page_t *page)
 {
     str_t why = str_from(page->failure != NULL ? page->failure : "");
     why = page_escape(pool, str_make(why.p, why.n < FAILURE_SHOWN ? why.n : FAILURE_SHOWN));
-    return str_format(pool,
-                      "<div id=\"failed\"%s><p class=\"problem\" id=\"why\" role=\"alert\">%.*s</p>"
-                      "<a class=\"button\" id=\"again\" href=\"\">Try again</a></div>",
-                      page->failure == NULL ? " hidden" : "", STR_ARG(why));
+    return str_format(
+        pool,
+        "<div id=\"failed\"%s><p class=\"problem\" id=\"why\" role=\"alert\">%.*s</p>"
+        "<a class=\"button\" id=\"again\" href=\"\">Try again</a>"
+        "<p class=\"status last\">If it fails again, tell whoever runs this box, with the request "
+        "id below.</p></div>",
+        page->failure == NULL ? " hidden" : "", STR_ARG(why));
 }
 
 str_t wake_page(h2o_mem_pool_t *pool, const wake_page_t *page)

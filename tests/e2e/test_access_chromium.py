@@ -12,6 +12,7 @@ import pytest
 from access_table import COOKIE
 from access_world import Made
 from harness import BINARY, PATIENCE, PORTS, SLOW, Edge, HttpOrigin
+from quiet_network import without_netlink
 from test_chromium import HERE, pytestmark, trusting_home  # noqa: F401 (the mark skips these tests too)
 
 
@@ -55,7 +56,8 @@ class World:
                  "basic": self.url("basic"), "allowed": self.url("allowed"),
                  "attacker": f"https://{self.edge.host(self.attacker)}:{self.edge.port['tls']}/"}
         done = subprocess.run(["node", "access.mjs", json.dumps(plan)], cwd=HERE, capture_output=True, text=True,
-                              timeout=60 * SLOW, check=False, env={**os.environ, "HOME": str(self.home)})
+                              timeout=60 * SLOW, check=False, env={**os.environ, "HOME": str(self.home)},
+                              preexec_fn=without_netlink)
         assert done.returncode == 0, done.stderr
         seen = json.loads(done.stdout.splitlines()[-1])
         assert seen.pop("problems") == []

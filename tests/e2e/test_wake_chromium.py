@@ -1,0 +1,146 @@
+"""The waiting page in a real browser. BOXEDGE_SCREENSHOTS keeps the pictures in that folder."""
+
+import json
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+from access_world import Made
+from harness import SLOW, Edge
+from quiet_network import without_netlink
+from sleepers import Sleepers
+from test_chromium import HERE, pytestmark, trusting_home  # noqa: F401 (the mark skips these tests too)
+
+
+class World:
+    def __init__(self, directory):
+        self.directory = directory
+        self.sleepers = Sleepers()
+        self.edge = Edge(directory / "edge", workers=2, config={
+            **self.sleepers.config, "wake": {"page_after": f"{400 * SLOW}ms"}})
+        self.home = trusting_home(directory, self.edge.ca)
+        self.shots = pathlib.Path(os.environ.get("BOXEDGE_SCREENSHOTS", directory))
+
+    def add(self, box_id, **how):
+        """A box with a public preview; its URL is `url`."""
+        box = self.sleepers.add(box_id, **how)
+        box.host = self.edge.create_preview(box.port, box_id)
+        box.url = f"https://{box.host}:{self.edge.port['tls']}/"
+        return box
+
+    def lines(self, box, **equal):
+        return [line for line in self.edge.access.lines if line.get("box") == box.id
+                and all(line.get(k) == v for k, v in equal.items())]
+
+    def run(self, run, acts=None, **plan):
+        """What the browser saw; `acts` are done where it says that it is at that point."""
+        plan |= {"run": run, "shots": str(self.shots)}
+        acts = dict(acts or {})
+        with subprocess.Popen(["node", "waking.mjs", json.dumps(plan)], cwd=HERE, text=True, stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              env={**os.environ, "HOME": str(self.home)}, preexec_fn=without_netlink) as node:
+            last = ""
+            try:
+                for last in node.stdout:
+                    if last.startswith("at "):
+                        acts.pop(last.split()[1])()
+                        node.stdin.write("on\n")
+                        node.stdin.flush()
+                assert node.wait(60 * SLOW) == 0, node.stderr.read()
+            finally:
+                node.kill()
+        assert not acts, f"{list(acts)} never came"
+        seen = json.loads(last)
+        assert seen.pop("problems") == []
+        return seen
+
+    def close(self):
+        self.edge.close()
+        self.sleepers.close()
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    running = World(tmp_path_factory.mktemp("browser"))
+    yield running
+    running.close()
+
+
+def test_a_slow_wake(world):
+    box = world.add("slow")
+    url = box.url + "deep/er?a=1&b=%20#there"
+    seen = world.run("slow", {"resuming": box.resume, "starting": box.listen}, url=url)
+    assert seen["status"] == 503 and seen["heading"] == "Waking this box" and "Box slow" in seen["names"]
+    assert "Resuming" in seen["first"] and f"port {box.port}" in seen["said"] and seen["step"] == "step"
+    # The app took the page's place: the same address, and nothing to go back to.
+    assert (seen["url"], seen["history"], seen["documents"]) == (url, 2, [503, 200])
+    assert [path for _, path, _ in box.requests] == ["/deep/er?a=1&b=%20"]
+    assert box.resumes == 1
+    (page,) = world.lines(box, wake="page")
+    assert page["status"] == 503 and page["reason"] == "waking" and page["wake_ms"] >= 399
+
+
+def test_a_quick_wake_shows_no_page(world):
+    box = world.add("quick", ready=True)
+    seen = world.run("quick", url=box.url)
+    assert (seen["status"], seen["documents"]) == (200, [200])
+    assert seen["timing"] == [["app", True], ["resume", True], ["listen", True], ["origin", True]]
+    assert box.resumes == 1
+    world.edge.wait_for_line(box="quick", wake="ok", status=200)
+
+
+def test_without_script(world):
+    box = world.add("plain")
+
+    def wake():
+        box.resume()
+        box.listen()
+
+    seen = world.run("noscript", {"waiting": wake}, url=box.url)
+    assert seen["status"] == 503 and "loads itself again" in seen["note"]
+    assert seen["documents"][-1] == 200 and box.resumes == 1
+
+
+def test_a_wake_that_fails(world):
+    box = world.add("broken")
+
+    def repair():
+        box.works_again()
+        box.listen()
+
+    seen = world.run("failed", {"waiting": box.fail, "failed": repair}, url=box.url)
+    assert seen["status"] == 503 and seen["heading"] == seen["title"] == "This box did not wake"
+    assert seen["why"] == seen["told"] == "The control plane refuses this." and not seen["waiting"]
+    assert seen["early"][0] == "true" and seen["early"][1].startswith("Try again in ")
+    assert seen["meanwhile"] == 503 and seen["countdown"]
+    assert seen["documents"] == [503, 200]
+    assert box.resumes == 2
+
+
+def test_signing_in_to_a_box_that_sleeps(world):
+    box = world.sleepers.add("private")
+    made = Made(world.edge, "private", box.port, "bearer")
+    url = f"https://{world.edge.host(box.port, 'private')}:{world.edge.port['tls']}/in?x=1"
+    seen = world.run("signin", {"resuming": box.resume, "starting": box.listen}, url=url, token=made.token)
+    assert (seen["asked"], seen["url"]) == (401, url)
+    assert box.resumes == 1
+    assert not any("__Host-boxedge" in value for _, _, fields in box.requests for value in fields.values())
+    assert world.lines(box, path="/.well-known/boxedge/wake", status=200)
+
+
+def test_other_events(world):
+    box = world.add("odd")
+    seen = world.run("events", url=box.url)
+    assert seen["asleep"] == ["The box is asleep, and nothing wakes it now.", "Try again"]
+    assert len(seen["apart"]) >= 2 and min(seen["apart"]) >= 999
+
+
+def test_looks(world):
+    sleeps, broken = world.add("sweet-shark-26021"), world.add("broken-looks")
+    broken.fail()
+    seen = world.run("looks", url=sleeps.url, broken=broken.url)
+    assert {name: turns for name, (turns, _, _) in seen.items()} == {
+        "desktop": "turn", "dark": "turn", "phone": "turn", "phonedark": "turn", "still": "none"}
+    assert all(over == wide == 0 for _, over, wide in seen.values()), "nothing stands out of the window"

@@ -1,0 +1,169 @@
+// Waits for boxes in headless Chromium: node waking.mjs <plan as JSON>. "at X" is printed where the test has something
+// to do, which answers with a line; the last line is JSON. HOME holds the store that trusts the edge's authority.
+import {createInterface} from 'node:readline';
+import {chromium} from 'playwright-core';
+
+const plan = JSON.parse(process.argv[2]);
+const input = createInterface({input: process.stdin})[Symbol.asyncIterator]();
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
+  headless: true,
+  args: [
+    '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+    '--disable-component-update', '--disable-sync', '--host-resolver-rules=MAP *.box.localhost 127.0.0.1',
+  ],
+});
+const seen = {problems: []};
+const shot = (page, name) => page.screenshot({path: `${plan.shots}/${name}.png`, fullPage: true});
+
+// Has the test do something.
+async function at(name) {
+  console.log(`at ${name}`);
+  await input.next();
+}
+
+// A page whose complaints are kept, but for the statuses that are to come.
+async function open(options = {}) {
+  const context = await browser.newContext({viewport: {width: 900, height: 700}, ...options});
+  const page = await context.newPage();
+  page.on('console', (m) => ['error', 'warning'].includes(m.type()) && !/status of (401|503)/.test(m.text()) &&
+      seen.problems.push(`console: ${m.text()}`));
+  page.on('pageerror', (e) => seen.problems.push(`page: ${e.message}`));
+  page.documents = [];
+  page.on('response', (r) => r.request().isNavigationRequest() && page.documents.push(r.status()));
+  return page;
+}
+
+const now = (page) => page.textContent('.stages .now');
+const becomes = (page, text) => page.waitForFunction(
+    (t) => document.querySelector('.stages .now')?.textContent.includes(t), text);
+const isApp = (page) => page.waitForSelector('h1:text-is("The app")');
+
+const runs = {
+  async slow() {
+    const page = await open();
+    seen.status = (await page.goto(plan.url)).status();
+    seen.names = await page.textContent('#wake');
+    seen.heading = await page.textContent('h1');
+    seen.first = await now(page);
+    await at('resuming');
+    await becomes(page, 'on port');
+    seen.said = await page.textContent('[role=status]');
+    seen.step = await page.getAttribute('.stages .now', 'aria-current');
+    const elapsed = await page.textContent('#elapsed');
+    await page.waitForFunction((t) => document.getElementById('elapsed').textContent !== t, elapsed);
+    await shot(page, 'waking-starting');
+    await at('starting');
+    await isApp(page);
+    seen.url = page.url();
+    seen.history = await page.evaluate(() => history.length);
+    seen.documents = page.documents;
+  },
+  async quick() {
+    const page = await open();
+    seen.status = (await page.goto(plan.url)).status();
+    await isApp(page);
+    seen.timing = await page.evaluate(
+        () => performance.getEntriesByType('navigation')[0].serverTiming.map((t) => [t.name, t.duration >= 0]));
+    seen.documents = page.documents;
+  },
+  async noscript() {
+    const page = await open({javaScriptEnabled: false});
+    seen.status = (await page.goto(plan.url)).status();
+    seen.note = await page.textContent('noscript p');
+    await shot(page, 'waking-noscript');
+    await at('waiting');
+    await isApp(page);
+    seen.documents = page.documents;
+  },
+  async failed() {
+    const page = await open();
+    seen.status = (await page.goto(plan.url)).status();
+    await at('waiting');
+    await page.waitForSelector('#failed:visible');
+    seen.heading = await page.textContent('h1');
+    seen.title = await page.title();
+    seen.why = await page.textContent('[role=alert]');
+    seen.waiting = await page.locator('#waiting').isVisible();
+    seen.early = [await page.getAttribute('#again', 'aria-disabled'), await page.textContent('#again')];
+    await shot(page, 'waking-failed');
+    await page.click('#again', {force: true}); // of no use yet
+    // The same address again, while the failure is remembered: the page says so at once.
+    const other = await page.context().newPage();
+    seen.meanwhile = (await other.goto(plan.url)).status();
+    seen.told = await other.textContent('[role=alert]');
+    seen.countdown = /^Try again in \d s$/.test(await other.textContent('#again'));
+    await other.close();
+    await at('failed');
+    await page.waitForSelector('#again:text-is("Try again")');
+    await page.click('#again');
+    await isApp(page);
+    seen.documents = page.documents;
+  },
+  async signin() {
+    const page = await open();
+    seen.asked = (await page.goto(plan.url)).status();
+    await page.fill('#token', plan.token);
+    await page.click('button');
+    await becomes(page, 'Resuming');
+    await at('resuming');
+    await becomes(page, 'on port');
+    await at('starting');
+    await isApp(page);
+    seen.url = page.url();
+  },
+  // What the events may also say.
+  async events() {
+    const page = await open();
+    const answer = (body) => page.route('**/.well-known/boxedge/wake', (route) => route.fulfill(body));
+    await answer({contentType: 'text/event-stream', body: 'event: asleep\ndata: {}\n\n'});
+    await page.goto(plan.url);
+    await page.waitForSelector('#failed:visible');
+    seen.asleep = [await page.textContent('#why'), await page.textContent('#again')];
+    // Said of a box that does not run yet: the page comes again, but not more often than once a second.
+    await page.unroute('**/*');
+    await answer({contentType: 'text/event-stream', body: 'event: ready\ndata: {}\n\n'});
+    await page.context().addInitScript(() => {
+      sessionStorage.began = [...(sessionStorage.began || '').split(' '), performance.timeOrigin].join(' ');
+    });
+    await page.click('#again');
+    await page.waitForFunction(() => (sessionStorage.began || '').split(' ').length > 3);
+    const began = (await page.evaluate(() => sessionStorage.began)).trim().split(' ');
+    seen.apart = began.slice(1).map((t, i) => Math.round(t - began[i]));
+    // Refused: what the page itself gets says why.
+    await page.close();
+    const other = await open();
+    await other.route('**/.well-known/boxedge/wake', (route) => route.fulfill({status: 401, body: ''}));
+    await other.goto(plan.url);
+    while (other.documents.length < 2)
+      await other.waitForEvent('response');
+  },
+  async looks() {
+    const phone = {viewport: {width: 360, height: 640}, isMobile: true, hasTouch: true, deviceScaleFactor: 2};
+    const still = {reducedMotion: 'reduce'};
+    for (const [name, options] of Object.entries({
+      desktop: {}, dark: {colorScheme: 'dark'}, phone, phonedark: {...phone, colorScheme: 'dark'}, still,
+    })) {
+      const page = await open(options);
+      const wide = () => page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+      await page.goto(plan.url);
+      await becomes(page, 'Resuming');
+      await shot(page, `waking-${name}`);
+      const turns = await page.evaluate(() => getComputedStyle(document.querySelector('.now i')).animationName);
+      const over = await wide();
+      await page.goto(plan.broken);
+      await page.waitForSelector('#failed:visible');
+      await shot(page, `waking-failed-${name}`);
+      seen[name] = [turns, over, await wide()];
+      await page.context().close();
+    }
+  },
+};
+
+try {
+  await runs[plan.run]();
+} finally {
+  await browser.close();
+}
+console.log(JSON.stringify(seen));
+process.exit(0);
