@@ -2,7 +2,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* Of /proc/self/mountinfo, at most: a machine with thousands of mounts does without groups. */
@@ -137,9 +140,11 @@ bool cgroup_make(cgroup_t *group, const char *name)
     return false;
 }
 
-bool cgroup_enter(const cgroup_t *group)
+pid_t cgroup_fork(const cgroup_t *group)
 {
-    return write_file(group, "cgroup.procs", "0");
+    struct clone_args args = {
+        .flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD, .cgroup = (unsigned)group->fd};
+    return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 }
 
 bool cgroup_freeze(const cgroup_t *group, bool frozen)

@@ -7,6 +7,7 @@
 #define BOXEDGE_CGROUP_H
 
 #include <limits.h>
+#include <sys/types.h>
 
 #include "str.h"
 
@@ -23,8 +24,11 @@ MUST_USE bool cgroup_locate(str_t mountinfo, str_t self, char *out, size_t len);
 
 /* Makes the group "boxedge.<name>" below that of the calling process. False: there is none, and fd is -1. */
 MUST_USE bool cgroup_make(cgroup_t *group, const char *name);
-/* The calling process enters it. False with errno. */
-MUST_USE bool cgroup_enter(const cgroup_t *group);
+/*
+ * fork() with the child in the group from its first moment: to move a process into one later takes the kernel
+ * tens of milliseconds. -1 with errno.
+ */
+pid_t cgroup_fork(const cgroup_t *group);
 MUST_USE bool cgroup_freeze(const cgroup_t *group, bool frozen);
 /* SIGKILL to all that is in it, frozen or not, where the kernel takes it. */
 void cgroup_kill(const cgroup_t *group);

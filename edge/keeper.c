@@ -144,11 +144,6 @@ static void take_report(keeping_t *k)
     ssize_t n = read(k->report_fd, &report, sizeof(report));
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    if (n == (ssize_t)sizeof(report) && report.stage == STAGE_CGROUP) {
-        if (!cgroup_remove(&k->group))
-            cgroup_close(&k->group);
-        return;
-    }
     if (n == (ssize_t)sizeof(report))
         tell_failure(k, &report);
     else if (k->command != 0)
@@ -292,11 +287,14 @@ static _Noreturn void run(const keeper_spec_t *spec, int runner_fd, int output_f
         (k.signal_fd = watch_children()) < 0 || pipe2(report, O_CLOEXEC) < 0)
         _exit(1);
     name_group(self, spec->id, name);
-    if (!cgroup_make(&k.group, name))
-        k.group.fd = -1;
-    k.command = fork();
+    k.command = cgroup_make(&k.group, name) ? cgroup_fork(&k.group) : -1;
+    if (k.command < 0) { /* without a group, then */
+        if (!cgroup_remove(&k.group))
+            cgroup_close(&k.group);
+        k.command = fork();
+    }
     if (k.command == 0)
-        keeper_exec(spec, &k.group, self, output_fd, report[1]);
+        keeper_exec(spec, self, output_fd, report[1]);
     close(output_fd);
     close(report[1]);
     k.runner_fd = runner_fd;

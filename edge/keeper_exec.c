@@ -10,17 +10,12 @@
 #define DESCRIPTORS_SOFT 1024
 #define DESCRIPTORS_HARD 524288
 
-static void report(int fd, keeper_stage_t stage)
+static _Noreturn void give_up(int fd, keeper_stage_t stage)
 {
     const keeper_report_t what = {.stage = (int32_t)stage, .error = errno};
     if (write(fd, &what, sizeof(what)) < 0) {
         /* Nobody is there to hear; the exit status says the same. */
     }
-}
-
-static _Noreturn void give_up(int fd, keeper_stage_t stage)
-{
-    report(fd, stage);
     _exit(127);
 }
 
@@ -61,13 +56,10 @@ static bool take_descriptors(int output_fd, int *report_fd)
     return close_range(4, ~0u, 0) == 0;
 }
 
-_Noreturn void keeper_exec(const keeper_spec_t *spec, const cgroup_t *group, pid_t keeper, int output_fd,
-                           int report_fd)
+_Noreturn void keeper_exec(const keeper_spec_t *spec, pid_t keeper, int output_fd, int report_fd)
 {
     if (setsid() < 0)
         give_up(report_fd, STAGE_SESSION);
-    if (group->fd >= 0 && !cgroup_enter(group))
-        report(report_fd, STAGE_CGROUP);
     reset_signals();
     limit_descriptors();
     umask(022);

@@ -4,13 +4,11 @@
 #ifndef BOXEDGE_KEEPER_EXEC_H
 #define BOXEDGE_KEEPER_EXEC_H
 
-#include "cgroup.h"
 #include "keeper.h"
 
 /* What failed, told over a pipe that ends where the command runs. */
 typedef enum keeper_stage {
-    STAGE_CGROUP = 1, /* no reason to give up */
-    STAGE_SESSION,
+    STAGE_SESSION = 1,
     STAGE_RIGHTS,
     STAGE_DIRECTORY,
     STAGE_COMMAND,
@@ -21,8 +19,7 @@ typedef struct keeper_report {
     int32_t error; /* errno */
 } keeper_report_t;
 
-/* In the child of `keeper`: becomes the command with `output_fd` as its output. `group` may have no group. */
-_Noreturn void keeper_exec(const keeper_spec_t *spec, const cgroup_t *group, pid_t keeper, int output_fd,
-                           int report_fd);
+/* In the child of `keeper`: becomes the command with `output_fd` as its output. */
+_Noreturn void keeper_exec(const keeper_spec_t *spec, pid_t keeper, int output_fd, int report_fd);
 
 #endif
