@@ -287,6 +287,8 @@ static void worker_message(void *owner, unsigned index, ipc_message_t *message)
     str_t bytes = str_make(message->bytes, message->len);
     switch (message->type) {
     case PROCESS_WAKE:
+        if (message->value != WAKE_WISH_WATCH)
+            idle_wanted(controller->idle, bytes);
         waker_ask(controller->waker, index, bytes,
                   message->value == WAKE_WISH_WATCH ? WAKE_WISH_WATCH : WAKE_WISH_WAKE);
         break;

@@ -37,19 +37,30 @@ static void note(idle_t *idle, const char *id)
     idle->active_bytes += strlen(id) + 1;
 }
 
+static void note_active(idle_t *idle, str_t id)
+{
+    const store_box_t *box = boxes_find(idle->boxes, id);
+    if (box == NULL)
+        return; /* a worker may know what is gone since */
+    idle_clock_active(idle->clock, str_from(box->id), loop_now(idle->loop));
+    note(idle, box->id);
+}
+
 void idle_active(idle_t *idle, str_t ids)
 {
-    uint64_t now = loop_now(idle->loop);
     while (ids.n != 0) {
         const char *end = memchr(ids.p, '\n', ids.n);
         size_t n = end != NULL ? (size_t)(end - ids.p) : ids.n;
-        const store_box_t *box = boxes_find(idle->boxes, str_make(ids.p, n));
-        if (box != NULL) { /* a worker may know what is gone since */
-            idle_clock_active(idle->clock, str_from(box->id), now);
-            note(idle, box->id);
-        }
+        note_active(idle, str_make(ids.p, n));
         ids = str_from_offset(ids, end != NULL ? n + 1 : n);
     }
+}
+
+void idle_wanted(idle_t *idle, str_t label)
+{
+    const char *dash = label.n != 0 ? memrchr(label.p, '-', label.n) : NULL;
+    if (dash != NULL)
+        note_active(idle, str_make(label.p, (size_t)(dash - label.p)));
 }
 
 static void append(const void *node, VISIT visit, void *closure)

@@ -15,5 +15,8 @@ idle_t *idle_new(loop_t *loop, boxes_t *boxes);
 void idle_free(idle_t **idle);
 /* PROCESS_ACTIVE of a worker. boxes_active hears of each box at most once a second. */
 void idle_active(idle_t *idle, str_t ids);
+/* Requests wait for "<id>-<port>" (PROCESS_WAKE, said again each second): a box that is slow to start is not
+ * idle. */
+void idle_wanted(idle_t *idle, str_t label);
 
 #endif

@@ -21,7 +21,9 @@ typedef struct use {
     h2o_linklist_t link; /* of the box's */
     struct box_use *box; /* NULL: uses nothing */
     quiet_t clock;       /* where `quiet` */
-    uint64_t waits_ms;   /* the whole request was first seen to wait for an answer then; 0: it does not */
+    uint64_t
+        waits_ms; /* since then no byte of it was seen to move while it waits for an answer; 0: unknown */
+    uint64_t sent_bytes; /* of its body, at that time */
     bool quiet;          /* a tunnel or an event stream: holds the box only while it carries something */
     bool looked;         /* its silence was told to the controller */
     bool idle;           /* a request that wakes no box: it counts only while its answer takes long */

@@ -86,7 +86,7 @@ static void look_at(uses_t *uses, box_use_t *box, uint64_t epoch)
 {
     store_box_t now;
     if (!read_box(uses, str_from(box->id), &now)) {
-        uses->changed = true; /* looked at again soon */
+        uses->epoch = ~epoch; /* looked at again in LOOK_MS */
         return;
     }
     if (now.generation == box->generation && now.state == box->state)

@@ -8,7 +8,7 @@
 
 #include "process.h"
 
-/* A box that has got a whole request and gives no byte for so long is looked at. */
+/* A box that gives and takes no byte of a request for so long is looked at. */
 #define SILENCE_MS 5000
 /* How often the controller is asked to look at one box, or to wake it, at most. */
 #define LOOK_AGAIN_MS 5000
@@ -66,16 +66,16 @@ void uses_report_urgent(uses_t *uses)
 
 /* ---- silent, and to be woken ---- */
 
-/* The whole request went out, and nothing has come back for long. */
+/* Nothing has come back for long, and no more of the request goes out. */
 static bool is_silent(uses_t *uses, exchange_t *ex)
 {
     use_t *use = &ex->use;
-    if (ex->state != EXCHANGE_ORIGIN || !ex->request_complete) {
-        use->waits_ms = 0;
+    if (ex->state != EXCHANGE_ORIGIN)
         return false;
-    }
-    if (use->waits_ms == 0)
+    if (use->waits_ms == 0 || use->sent_bytes != ex->request_bytes) {
         use->waits_ms = uses->now_ms;
+        use->sent_bytes = ex->request_bytes;
+    }
     return !use->looked && uses->now_ms - use->waits_ms >= SILENCE_MS;
 }
 

@@ -168,6 +168,13 @@ def test_an_idle_box_is_paused_and_the_next_request_wakes_it(tmp_path, action):
         assert boxes.state("idle") == "running"
 
 
+def test_a_box_that_is_slow_to_start_is_not_paused_meanwhile(tmp_path):
+    box = process_box("starts")
+    box["command"] = ["/bin/sh", "-c", 'sleep 3.5; exec /usr/bin/python3 -ISc "$0"', APP]
+    with Boxes(tmp_path, box) as boxes:
+        assert boxes.ask("starts")["served"] == 1
+
+
 def test_a_slow_answer_holds_its_box_and_a_poller_does_not(tmp_path):
     with Boxes(tmp_path, process_box("slow"), process_box("polled")) as boxes:
         pid = boxes.ask("slow")["pid"]
