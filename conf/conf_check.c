@@ -232,6 +232,22 @@ static void check_origins(const checker_t *c)
                        "has addresses of %s in it; the edge never connects to those for a box", never[j]);
 }
 
+/* The URL's host is this machine, so that nobody is in between. */
+static bool is_near(const char *url)
+{
+    static const char *const hosts[] = {"localhost", "[::1]"};
+    const char *host = strstr(url, "://") + 3;
+    const char *end = host[0] == '[' ? strchr(host, ']') : NULL;
+    size_t n = end != NULL ? (size_t)(end - host) + 1 : strcspn(host, ":/");
+    for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++)
+        if (str_eq(str_make(host, n), str_from(hosts[i])))
+            return true;
+    conf_network_t here, loopback;
+    return conf_net_read_network(str_make(host, n), &here) == NULL &&
+           conf_net_read_network(STR("127.0.0.0/8"), &loopback) == NULL &&
+           conf_network_has(&loopback, 1, &here.address);
+}
+
 static void check_control_plane(const checker_t *c)
 {
     const conf_t *conf = c->conf;
@@ -239,9 +255,7 @@ static void check_control_plane(const checker_t *c)
         return;
     const char *url = conf->control_plane.url;
     const conf_node_t *section = conf_node_get(c->root, STR("control_plane"));
-    bool near = strncmp(url, "http://127.", 11) == 0 || strncmp(url, "http://[::1]", 12) == 0 ||
-                strncmp(url, "http://localhost", 16) == 0;
-    if (strncmp(url, "http://", 7) == 0 && conf->control_plane.token_file[0] != '\0' && !near)
+    if (strncmp(url, "http://", 7) == 0 && conf->control_plane.token_file[0] != '\0' && !is_near(url))
         REPORT(c, CONF_WARNING, place_in(section, "url"), "control_plane.url",
                "is not https, and a token is sent to it: whoever is in between can read it");
 }

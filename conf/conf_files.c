@@ -1,7 +1,9 @@
 /* The files and names that a configuration mentions: are they there, and are they what they should be? */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -9,13 +11,19 @@
 #include "conf_errors.h"
 
 #define PEM_FILE_MAX (1024 * 1024)
+#define GROUPS_MAX   256
+/* A token has at most one byte less. */
+#define TOKEN_LINE_MAX 4097
+
+/* What is said of the file as a whole. */
+static const conf_place_t nowhere = {0, 0};
 
 /*
  * Opens a regular file for reading. Returns -1 after adding an error. O_NONBLOCK: a FIFO that somebody put
  * there must not stop the edge.
  */
 static int open_regular(const conf_t *conf, conf_place_t place, const char *key, const char *path,
-                        struct stat *st, conf_errors_t *errors)
+                        const char *allowed, struct stat *st, conf_errors_t *errors)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0 || fstat(fd, st) != 0) {
@@ -27,7 +35,7 @@ static int open_regular(const conf_t *conf, conf_place_t place, const char *key,
     }
     if (!S_ISREG(st->st_mode) || st->st_size > PEM_FILE_MAX) {
         conf_errors_add(errors, CONF_ERROR, conf->source, place, key,
-                        "\"%s\" is not a regular file of at most 1 MiB; allowed: a PEM file", path);
+                        "\"%s\" is not a regular file of at most 1 MiB; allowed: %s", path, allowed);
         close(fd);
         return -1;
     }
@@ -61,7 +69,8 @@ static void check_chain(const conf_t *conf, const conf_certificate_t *certificat
     static const char *const marks[] = {"-----BEGIN CERTIFICATE-----", NULL};
     struct stat st;
     const char *path = certificate->chain_path;
-    int fd = open_regular(conf, certificate->chain_place, "certificates.chain", path, &st, errors);
+    int fd =
+        open_regular(conf, certificate->chain_place, "certificates.chain", path, "a PEM file", &st, errors);
     if (fd < 0)
         return;
     if (!contains_any(fd, (size_t)st.st_size, marks))
@@ -76,7 +85,7 @@ static void check_key(const conf_t *conf, const conf_certificate_t *certificate,
                                         "-----BEGIN RSA PRIVATE KEY-----", NULL};
     struct stat st;
     const char *path = certificate->key_path;
-    int fd = open_regular(conf, certificate->key_place, "certificates.key", path, &st, errors);
+    int fd = open_regular(conf, certificate->key_place, "certificates.key", path, "a PEM file", &st, errors);
     if (fd < 0)
         return;
     if (!contains_any(fd, (size_t)st.st_size, marks))
@@ -93,9 +102,90 @@ static void check_dir(const conf_t *conf, const char *key, const char *path, con
 {
     struct stat st;
     if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode))
-        conf_errors_add(errors, CONF_ERROR, conf->source, (conf_place_t){0, 0}, key,
+        conf_errors_add(errors, CONF_ERROR, conf->source, nowhere, key,
                         "\"%s\" is there and is no directory; allowed: a directory, or a path that is free",
                         path);
+}
+
+/* Whether `user` may read a file, as far as its mode says. */
+static bool readable_by(const struct passwd *user, const struct stat *st)
+{
+    if (user->pw_uid == 0)
+        return true;
+    if (st->st_uid == user->pw_uid)
+        return (st->st_mode & S_IRUSR) != 0;
+    gid_t groups[GROUPS_MAX];
+    int count = GROUPS_MAX;
+    if (getgrouplist(user->pw_name, user->pw_gid, groups, &count) < 0)
+        return true; /* of more groups than are looked at */
+    for (int i = 0; i < count; i++)
+        if (groups[i] == st->st_gid)
+            return (st->st_mode & S_IRGRP) != 0;
+    return (st->st_mode & S_IROTH) != 0;
+}
+
+/* The controller reads these files with the rights of `user`, which it has by then. */
+static void check_readable(const conf_t *conf, const char *key, const char *path, const struct stat *st,
+                           conf_errors_t *errors)
+{
+    const struct passwd *user = geteuid() == 0 && conf->user[0] != '\0' ? getpwnam(conf->user) : NULL;
+    if (user != NULL && !readable_by(user, st))
+        conf_errors_add(errors, CONF_WARNING, conf->source, nowhere, key,
+                        "\"%s\" cannot be read by \"%s\", the user that the edge becomes; chown it to that "
+                        "user",
+                        path, conf->user);
+}
+
+/* Whether the first line is more than white space, as the controller reads it. Leaves nothing in memory. */
+static bool begins_with_token(int fd)
+{
+    char bytes[TOKEN_LINE_MAX];
+    ssize_t n = read(fd, bytes, sizeof(bytes));
+    str_t text = str_make(bytes, n > 0 ? (size_t)n : 0);
+    const char *end = text.n != 0 ? memchr(text.p, '\n', text.n) : NULL;
+    bool short_enough = end != NULL || text.n < sizeof(bytes);
+    size_t line = end != NULL ? (size_t)(end - bytes) : text.n;
+    bool any = false;
+    for (size_t i = 0; i < line; i++)
+        any = any || strchr(" \t\r", bytes[i]) == NULL;
+    explicit_bzero(bytes, sizeof(bytes));
+    return any && short_enough;
+}
+
+static void check_token(const conf_t *conf, conf_errors_t *errors)
+{
+    static const char key[] = "control_plane.token_file";
+    const char *path = conf->control_plane.token_file;
+    struct stat st;
+    int fd = open_regular(conf, nowhere, key, path, "a file with the token in its first line", &st, errors);
+    if (fd < 0)
+        return;
+    if (!begins_with_token(fd))
+        conf_errors_add(errors, CONF_ERROR, conf->source, nowhere, key,
+                        "\"%s\" has no token of at most 4 KiB in its first line; allowed: a file with one",
+                        path);
+    if (st.st_mode & S_IROTH)
+        conf_errors_add(errors, CONF_WARNING, conf->source, nowhere, key,
+                        "\"%s\" can be read by every user of this machine; chmod 600 prevents that", path);
+    check_readable(conf, key, path, &st, errors);
+    close(fd);
+}
+
+static void check_authorities(const conf_t *conf, conf_errors_t *errors)
+{
+    static const char key[] = "control_plane.ca_file";
+    static const char *const marks[] = {"-----BEGIN CERTIFICATE-----", "-----BEGIN TRUSTED CERTIFICATE-----",
+                                        NULL};
+    const char *path = conf->control_plane.ca_file;
+    struct stat st;
+    int fd = open_regular(conf, nowhere, key, path, "a PEM file", &st, errors);
+    if (fd < 0)
+        return;
+    if (!contains_any(fd, (size_t)st.st_size, marks))
+        conf_errors_add(errors, CONF_ERROR, conf->source, nowhere, key,
+                        "\"%s\" has no certificate in it; allowed: a PEM file with \"%s\"", path, marks[0]);
+    check_readable(conf, key, path, &st, errors);
+    close(fd);
 }
 
 /* Only a warning: the file may be checked on another machine than the one that it is for. */
@@ -103,7 +193,7 @@ static void check_user(const conf_t *conf, conf_errors_t *errors)
 {
     if (geteuid() != 0 || conf->user[0] == '\0' || getpwnam(conf->user) != NULL)
         return;
-    conf_errors_add(errors, CONF_WARNING, conf->source, (conf_place_t){0, 0}, "user",
+    conf_errors_add(errors, CONF_WARNING, conf->source, nowhere, "user",
                     "there is no user \"%s\" on this machine; make one (useradd --system %s) or name another",
                     conf->user, conf->user);
 }
@@ -111,7 +201,6 @@ static void check_user(const conf_t *conf, conf_errors_t *errors)
 /* What would keep a process box from starting; only warnings, as above. */
 static void check_process(const conf_t *conf, const conf_process_t *process, conf_errors_t *errors)
 {
-    const conf_place_t nowhere = {0, 0};
     const char *user = process->user[0] != '\0' ? process->user : conf->user;
     struct stat st;
     if (stat(process->directory, &st) < 0 || !S_ISDIR(st.st_mode))
@@ -120,11 +209,12 @@ static void check_process(const conf_t *conf, const conf_process_t *process, con
                         process->id);
     if (geteuid() != 0)
         return;
-    if (user[0] == '\0')
+    const struct passwd *entry = user[0] != '\0' ? getpwnam(user) : NULL;
+    if (user[0] == '\0' || (entry != NULL && entry->pw_uid == 0))
         conf_errors_add(errors, CONF_WARNING, conf->source, nowhere, "processes.user",
                         "%s would run as root and will not be started; name another user for it",
                         process->id);
-    else if (process->user[0] != '\0' && getpwnam(user) == NULL)
+    else if (process->user[0] != '\0' && entry == NULL)
         conf_errors_add(errors, CONF_WARNING, conf->source, nowhere, "processes.user",
                         "there is no user \"%s\", as which %s is to run, on this machine", user, process->id);
 }
@@ -140,4 +230,8 @@ void conf_check_files(const conf_t *conf, conf_errors_t *errors)
     check_dir(conf, "state_dir", conf->state_dir, errors);
     check_dir(conf, "run_dir", conf->run_dir, errors);
     check_user(conf, errors);
+    if (conf->control_plane.url[0] != '\0' && conf->control_plane.token_file[0] != '\0')
+        check_token(conf, errors);
+    if (conf->control_plane.url[0] != '\0' && conf->control_plane.ca_file[0] != '\0')
+        check_authorities(conf, errors);
 }

@@ -279,6 +279,22 @@ static void control_planes(void **state)
         BASE "control_plane: {url: \"http://a.example\", token_file: t}\n",
         "e.yaml:3:22: warning: control_plane.url: is not https, and a token is sent to it: whoever is in "
         "between can read it\n");
+    static const char *const far[] = {"127.evil.example", "localhost.evil.example", "[::1", "[::2]",
+                                      "128.0.0.1:80"};
+    for (size_t i = 0; i < sizeof(far) / sizeof(far[0]); i++) {
+        char text[512];
+        snprintf(text, sizeof(text), BASE "control_plane: {url: \"http://%s\", token_file: t}\n", far[i]);
+        fixture_doubtful(text,
+                         "e.yaml:3:22: warning: control_plane.url: is not https, and a token is sent to "
+                         "it: whoever is in between can read it\n");
+    }
+    static const char *const near[] = {"localhost", "localhost:8080/v1", "127.9.9.9", "[::1]:80"};
+    for (size_t i = 0; i < sizeof(near) / sizeof(near[0]); i++) {
+        char text[512];
+        snprintf(text, sizeof(text), BASE "control_plane: {url: \"http://%s\", token_file: t}\n", near[i]);
+        conf_t *fine = fixture_good(text);
+        conf_release(&fine);
+    }
     conf_t *conf = fixture_good(BASE "control_plane: {url: \"http://127.0.0.1:1/x\", token_file: t}\n");
     assert_string_equal(conf->control_plane.token_file, "/srv/t");
     assert_int_equal(conf->control_plane.timeout, 10000);

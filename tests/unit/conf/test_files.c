@@ -1,6 +1,7 @@
 /* Files: the configuration itself, and those that it names. */
 #include "conf_fixture.h"
 
+#include <pwd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -33,10 +34,10 @@ static void put(const char *name, const char *text, mode_t mode)
 
 /* Checks the files of a configuration with `chain` and `key`; `wanted` has no directory in it, "@" stands for
  * it. */
-static void expect(const char *more, const char *wanted)
+static void expect_of(const char *more, const char *wanted)
 {
     char text[1024];
-    snprintf(text, sizeof(text), BASE "state_dir: s\nrun_dir: r\nnode: n\nuser: \"\"\n%s", more);
+    snprintf(text, sizeof(text), BASE "state_dir: s\nrun_dir: r\nnode: n\n%s", more);
     conf_errors_t *errors = conf_errors_new();
     conf_t *conf = conf_parse("e.yaml", str_from(text), errors);
     assert_non_null(conf);
@@ -55,6 +56,14 @@ static void expect(const char *more, const char *wanted)
     free(printed);
     conf_release(&conf);
     conf_errors_free(&errors);
+}
+
+/* The same with no user to become. */
+static void expect(const char *more, const char *wanted)
+{
+    char text[1024];
+    snprintf(text, sizeof(text), "user: \"\"\n%s", more);
+    expect_of(text, wanted);
 }
 
 static void certificates(void **state)
@@ -134,6 +143,75 @@ static void directories(void **state)
     rmdir("s");
 }
 
+static void control_plane_files(void **state)
+{
+    (void)state;
+#define PLANE "control_plane: {url: \"https://control.example\", "
+    put("t", "secret\n", 0600);
+    expect(PLANE "token_file: t}\n", "");
+    put("t", "secret", 0604);
+    expect(PLANE "token_file: t}\n",
+           "e.yaml: warning: control_plane.token_file: \"@/t\" can be read by every "
+           "user of this machine; chmod 600 prevents that\n");
+    put("t", " secret \r\n", 0600); /* taken without the white space */
+    expect(PLANE "token_file: t}\n", "");
+    char longest[4098];
+    memset(longest, 'x', sizeof(longest));
+    longest[4096] = '\n';
+    longest[4097] = '\0';
+    const char *no_token =
+        "e.yaml: control_plane.token_file: \"@/t\" has no token of at most 4 KiB in its first "
+        "line; allowed: a file with one\n";
+    put("t", longest, 0600);
+    expect(PLANE "token_file: t}\n", "");
+    longest[4096] = 'x';
+    put("t", longest, 0600);
+    expect(PLANE "token_file: t}\n", no_token);
+    static const char *const empty[] = {"", "\n", " \t\n", "\r\n", "\nsecret\n"};
+    for (size_t i = 0; i < sizeof(empty) / sizeof(empty[0]); i++) {
+        put("t", empty[i], 0600);
+        expect(PLANE "token_file: t}\n", no_token);
+    }
+    expect(
+        PLANE "token_file: /dev/zero, ca_file: t}\n",
+        "e.yaml: control_plane.token_file: \"/dev/zero\" is not a regular file of at most 1 MiB; allowed: a "
+        "file with the token in its first line\n"
+        "e.yaml: control_plane.ca_file: \"@/t\" has no certificate in it; allowed: a PEM file with "
+        "\"-----BEGIN CERTIFICATE-----\"\n");
+    expect(PLANE "token_file: none, ca_file: none}\n",
+           "e.yaml: control_plane.token_file: \"@/none\" cannot be read: No such file or directory\n"
+           "e.yaml: control_plane.ca_file: \"@/none\" cannot be read: No such file or directory\n");
+    /* Not used: not looked at. */
+    expect("control_plane: {token_file: none, ca_file: none}\n", "");
+    put("t", CERTIFICATE, 0600);
+    expect(PLANE "ca_file: t}\n", "");
+    unlink("t");
+}
+
+/* Whether the user that the edge becomes can read what it will have to. */
+static void files_for_the_user(void **state)
+{
+    (void)state;
+    const struct passwd *nobody = getpwnam("nobody");
+    if (geteuid() != 0 || nobody == NULL)
+        skip();
+#define AS_NOBODY "user: nobody\n" PLANE "token_file: t}\n"
+    const char *refused =
+        "e.yaml: warning: control_plane.token_file: \"@/t\" cannot be read by \"nobody\", the "
+        "user that the edge becomes; chown it to that user\n";
+    put("t", "secret\n", 0600);
+    expect_of(AS_NOBODY, refused);
+    assert_int_equal(chown("t", nobody->pw_uid, 0), 0);
+    expect_of(AS_NOBODY, "");
+    put("t", "secret\n", 0240); /* its owner may not, though others may */
+    expect_of(AS_NOBODY, refused);
+    assert_int_equal(chown("t", 0, nobody->pw_gid), 0);
+    expect_of(AS_NOBODY, "");
+    put("t", "secret\n", 0600);
+    expect_of(AS_NOBODY, refused);
+    unlink("t");
+}
+
 static void loading(void **state)
 {
     (void)state;
@@ -208,13 +286,19 @@ static void processes(void **state)
         "processes: [{id: web, command: x, ports: [3000], directory: /}]\n",
         "e.yaml: warning: processes.user: web would run as root and will not be started; name another user "
         "for it\n");
+    expect_of(
+        "user: root\nprocesses: [{id: web, command: x, ports: [3000], directory: /}]\n",
+        "e.yaml: warning: processes.user: web would run as root and will not be started; name another user "
+        "for it\n");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(certificates), cmocka_unit_test(files_that_are_none), cmocka_unit_test(directories),
-        cmocka_unit_test(loading),      cmocka_unit_test(loading_from_a_pipe), cmocka_unit_test(processes),
+        cmocka_unit_test(certificates),        cmocka_unit_test(files_that_are_none),
+        cmocka_unit_test(directories),         cmocka_unit_test(control_plane_files),
+        cmocka_unit_test(files_for_the_user),  cmocka_unit_test(loading),
+        cmocka_unit_test(loading_from_a_pipe), cmocka_unit_test(processes),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

@@ -236,8 +236,62 @@ static void lists_at_their_bounds(void **state)
         "such as 10.0.0.0/8 or fd00::/8\n");
     expect_list_bound(BASE "boxes: ", "{id: b#, address: 10.0.0.1}", 16384,
                       "e.yaml:3:8: boxes: has 16385 elements; allowed: a list of 0 to 16384 maps\n");
+    expect_list_bound(BASE "processes: ", "{id: b#, command: x, ports: [1]}", 1024,
+                      "e.yaml:3:12: processes: has 1025 elements; allowed: a list of 0 to 1024 maps\n");
+    expect_list_bound(
+        BASE "origins:\n  allow: ", "\"fd00::#\"", 256,
+        "e.yaml:4:10: origins.allow: has 257 elements; allowed: a list of at most 256 networks, such as "
+        "10.0.0.0/8 or fd00::/8\n");
+#define WITHOUT_PORTS BASE "processes:\n  - id: a\n    command: x\n    "
+    expect_list_bound(
+        WITHOUT_PORTS "ports: ", "#", 16,
+        "e.yaml:6:12: processes[0].ports: has 17 elements; allowed: a list of 1 to 16 ports from 1 to "
+        "65535, each once\n");
+    expect_list_bound(
+        WITHOUT_PORTS "ports: [1]\n    environment: ", "A#=", 256,
+        "e.yaml:7:18: processes[0].environment: has 257 elements; allowed: a list of at most 256 "
+        "strings such as NAME=value\n");
+    expect_list_bound(
+        BASE "processes:\n  - id: a\n    ports: [1]\n    command: ", "a#", 64,
+        "e.yaml:6:14: processes[0].command: has 65 elements; allowed: a string, or a list of 1 to 64 "
+        "strings, such as [npm, start]\n");
     fixture_bad("preview_domain: p.example\nlisteners: []\n",
                 "e.yaml:2:12: listeners: has 0 elements; allowed: a list of 1 to 64 maps\n");
+}
+
+/* A process box whose command is `n` times 'x', followed by `after`. */
+static char *command_of(size_t n, const char *after)
+{
+    char *text = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&text, &len);
+    fprintf(out, BASE "processes: [{id: a, ports: [1], command: [\"%0*d%s\"]}]\n", (int)n, 0, after);
+    fclose(out);
+    return text;
+}
+
+static void strings_at_their_bounds(void **state)
+{
+    (void)state;
+    char *text = command_of(4096, "");
+    conf_t *conf = fixture_good(text);
+    assert_int_equal(strlen(conf->processes[0].command[0]), 4096);
+    conf_release(&conf);
+    free(text);
+    text = command_of(4097, "");
+    char wanted[256];
+    snprintf(wanted, sizeof(wanted),
+             "e.yaml:3:43: processes[0].command[0]: \"%064d...\" is too long; allowed: a string, or a list "
+             "of 1 to "
+             "64 strings, such as [npm, start]\n",
+             0);
+    fixture_bad(text, wanted);
+    free(text);
+    text = command_of(1, "\\0");
+    fixture_bad(text,
+                "e.yaml:3:43: processes[0].command[0]: \"0?\" has a NUL in it; allowed: a string, or a list "
+                "of 1 to 64 strings, such as [npm, start]\n");
+    free(text);
 }
 
 static void what_is_missing(void **state)
@@ -504,6 +558,7 @@ int main(void)
         cmocka_unit_test(every_field),
         cmocka_unit_test(every_number_at_its_bounds),
         cmocka_unit_test(lists_at_their_bounds),
+        cmocka_unit_test(strings_at_their_bounds),
         cmocka_unit_test(what_is_missing),
         cmocka_unit_test(unknown_keys),
         cmocka_unit_test(keys_given_twice),
