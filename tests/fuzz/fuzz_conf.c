@@ -7,8 +7,40 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static void check_process(const conf_process_t *process)
+{
+    assert(box_id_valid(str_from(process->id)) && process->directory[0] == '/');
+    assert(strcmp(process->user, "root") != 0);
+    assert(process->command_count >= 1 && process->command_count <= 64 && process->command[0][0] != '\0');
+    for (size_t i = 0; i < process->command_count; i++)
+        assert(strlen(process->command[i]) <= 4096);
+    assert(process->environment_count <= 256);
+    for (size_t i = 0; i < process->environment_count; i++)
+        assert(strchr(process->environment[i], '=') != NULL && strlen(process->environment[i]) <= 4096);
+    assert(process->port_count >= 1 && process->port_count <= 16);
+    for (size_t i = 0; i < process->port_count; i++)
+        assert(process->ports[i] != 0);
+}
+
+/* What has to do with boxes that can sleep. */
+static void check_sleepers(const conf_t *conf)
+{
+    assert(conf->process_count <= 1024);
+    for (size_t i = 0; i < conf->process_count; i++)
+        check_process(&conf->processes[i]);
+    assert(conf->docker.socket[0] == '\0' || conf->docker.socket[0] == '/');
+    assert(conf->docker.label[0] != '\0');
+    const char *url = conf->control_plane.url;
+    assert(url[0] == '\0' || strncmp(url, "http://", 7) == 0 || strncmp(url, "https://", 8) == 0);
+    assert(url[0] == '\0' || url[strlen(url) - 1] != '/');
+    for (size_t i = 0; i < conf->origin_count; i++)
+        assert(conf->origins[i].bits <= 128);
+    assert(conf->wake.timeout != 0 && conf->wake.waiters != 0 && conf->wake.waiters_per_box != 0);
+}
+
 static void check_promises(const conf_t *conf)
 {
+    check_sleepers(conf);
     assert(conf->refcount == 1 && conf->workers != 0 && conf->public_port != 0);
     assert(conf->listener_count != 0 && conf->listener_count <= 64);
     for (size_t i = 0; i < conf->listener_count; i++)
