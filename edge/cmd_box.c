@@ -1,5 +1,7 @@
 #include "cmd_box.h"
 
+#include <time.h>
+
 #include "cli.h"
 #include "cmd_box_process.h"
 
@@ -24,24 +26,71 @@ static const char *text_of(const json_t *object, const char *key)
     return text != NULL ? text : "-";
 }
 
-static void print_table(const json_t *boxes)
+/* "3000, 3001"; "all" where every port may have a preview; what the box has instead of the preview's. */
+static void print_ports(const json_t *box)
+{
+    const json_t *ports = json_object_get(box, "ports");
+    json_int_t fixed = json_integer_value(json_object_get(box, "port"));
+    if (json_array_size(ports) == 0)
+        printf("all");
+    for (size_t i = 0; i < json_array_size(ports); i++)
+        printf("%s%lld", i != 0 ? ", " : "", (long long)json_integer_value(json_array_get(ports, i)));
+    if (fixed != 0)
+        printf(", at port %lld of the box", (long long)fixed);
+}
+
+/* What the edge does with a box that nobody uses. */
+static void idle_of(const json_t *box, char out[32])
+{
+    json_int_t ms = json_integer_value(json_object_get(box, "idle_ms"));
+    bool kept = json_is_true(json_object_get(box, "keep_alive"));
+    snprintf(out, 32, "%s", kept ? "kept" : "-");
+    if (kept || ms == 0)
+        return;
+    if (ms < 1000)
+        snprintf(out, 32, "%lldms", (long long)ms);
+    else
+        cli_duration(ms / 1000, out);
+}
+
+/* How long it has still to live, or "-" where it stays. */
+static void left_of(const json_t *box, char out[32])
+{
+    json_int_t expires_at = json_integer_value(json_object_get(box, "expires_at"));
+    snprintf(out, 32, "-");
+    if (expires_at != 0)
+        cli_duration(expires_at - (json_int_t)time(NULL), out);
+}
+
+static int longest(const json_t *boxes, const char *key, int width)
 {
     size_t i;
     json_t *box;
-    int width = 3;
     json_array_foreach(boxes, i, box)
     {
-        int len = (int)strlen(text_of(box, "box"));
+        int len = (int)strlen(text_of(box, key));
         width = len > width ? len : width;
     }
-    printf("%-*s  %-8s  %s\n", width, "BOX", "STATE", "ADDRESS");
+    return width;
+}
+
+static void print_table(const json_t *boxes)
+{
+    int ids = longest(boxes, "box", 3), addresses = longest(boxes, "address", 7);
+    size_t i;
+    json_t *box;
+    printf("%-*s  %-7s  %-8s  %-*s  %-16s  %-8s  %-8s  %s\n", ids, "BOX", "STATE", "PROVIDER", addresses,
+           "ADDRESS", "GENERATION", "IDLE", "EXPIRES", "PORTS");
     json_array_foreach(boxes, i, box)
     {
-        printf("%-*s  %-8s  %s", width, text_of(box, "box"), text_of(box, "state"), text_of(box, "address"));
-        json_int_t port = json_integer_value(json_object_get(box, "port"));
-        if (port != 0)
-            printf(" port %lld, whatever the preview's", (long long)port);
-        putchar('\n');
+        char idle[32], left[32];
+        idle_of(box, idle);
+        left_of(box, left);
+        printf("%-*s  %-7s  %-8s  %-*s  %-16lld  %-8s  %-8s  ", ids, text_of(box, "box"),
+               text_of(box, "state"), text_of(box, "provider"), addresses, text_of(box, "address"),
+               (long long)json_integer_value(json_object_get(box, "generation")), idle, left);
+        print_ports(box);
+        printf("%s\n", json_is_true(json_object_get(box, "ephemeral")) ? "; ephemeral" : "");
     }
 }
 
@@ -64,8 +113,8 @@ int cmd_box(int argc, char **argv)
     if (cli.json)
         cli_print_json(answer);
     else if (json_array_size(boxes) == 0)
-        printf(
-            "No boxes are known. Boxes of the static provider stand under `boxes` in the configuration.\n");
+        printf("No boxes are known. They are declared under `boxes` or `processes` in the configuration, or "
+               "come from `docker` or `control_plane`.\n");
     else
         print_table(boxes);
     if (!cli.json && json_is_true(json_object_get(answer, "truncated")))

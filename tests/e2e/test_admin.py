@@ -2,6 +2,7 @@
 was acknowledged survives the death of everything."""
 
 import concurrent.futures
+import contextlib
 import http.client
 import json
 import os
@@ -305,6 +306,49 @@ def test_boxes(edge, admin):
     assert [(b["box"], b["state"], b["address"]) for b in boxes["boxes"]] == [("box", "running", "127.0.0.1")]
     assert json.loads(edge.command("box", "list", "--json")) == boxes
     assert "127.0.0.1" in edge.command("box", "list")
+
+
+def test_boxes_that_can_sleep(tmp_path):
+    command = {"command": "true", "directory": "/"}
+    config = {
+        "processes": [{"id": "web", "ports": [3000, 3001], "idle": "90m", **command},
+                      {"id": "kept", "ports": [4000], "keep_alive": True, **command}],
+        "control_plane": {"url": "http://127.0.0.1:1"},  # it is the one that tells, below
+        "origins": {"allow": ["192.0.2.0/24"]},
+    }
+    with harness.Edge(tmp_path, config=config) as edge, contextlib.closing(Admin(edge.admin_socket)) as admin:
+        for told in ({"id": "far", "state": "running", "address": "192.0.2.7", "port": 8080, "expires_at": 4102444800},
+                     {"id": "brief", "state": "paused", "ephemeral": True}):
+            assert admin.call("PUT", f"/v1/boxes/{told['id']}", told, JSON)[0] == 200
+        boxes = {b.pop("box"): b for b in admin.call("GET", "/v1/boxes")[2]["boxes"]}
+        generations = {b.pop("generation") for b in boxes.values()}
+        assert len(generations) == len(boxes) and min(generations) > 0
+        loopback = boxes["web"].pop("address", None), boxes["kept"].pop("address", None)
+        assert set(loopback) <= {None, "127.0.0.1"}
+        assert boxes == {
+            "box": {"state": "running", "provider": "static", "address": "127.0.0.1"},
+            "web": {"state": "paused", "provider": "process", "idle_ms": 5400000, "ports": [3000, 3001]},
+            "kept": {"state": "paused", "provider": "process", "keep_alive": True, "idle_ms": 1800000, "ports": [4000]},
+            "far": {"state": "running", "provider": "http", "address": "192.0.2.7", "port": 8080,
+                    "expires_at": 4102444800},
+            "brief": {"state": "paused", "provider": "http", "ephemeral": True},
+        }
+        table = {line.split()[0]: line for line in edge.command("box", "list").splitlines()}
+        assert re.search(r" paused +process .* 1h 30m +- +3000, 3001$", table["web"])
+        assert re.search(r" kept +- +4000$", table["kept"])
+        assert re.search(r" running +http +192\.0\.2\.7 +\d+ +- +\d+d \d+h +all, at port 8080 of the box$", table["far"])
+        assert table["brief"].endswith("all; ephemeral")
+        # What they take.
+        assert admin.create("web", 3001)[0] == admin.create("far", 1)[0] == 201
+        status, _, refused = admin.create("web", 3002)
+        assert (status, refused["code"]) == (400, "port_not_exposed")
+        assert refused["error"] == 'Box "web" does not expose port 3002; it exposes 3000, 3001.'
+        status, _, refused = admin.create("brief", 80)
+        assert (status, refused["code"]) == (400, "box_ephemeral")
+        assert refused["error"] == 'Box "brief" is ephemeral: it takes no previews.'
+        assert {(p["box"], p["port"]) for p in admin.previews()["previews"]} == {("web", 3001), ("far", 1)}
+        done = edge.command("preview", "create", "web", "3002", check=False)
+        assert done.returncode == 1 and "exposes 3000, 3001" in done.stderr
 
 
 # ---- the command line
