@@ -116,6 +116,46 @@ static void a_generation_never_comes_back(void **state)
     assert_true(get(f, "a").generation > second);
 }
 
+static void put_box_of(fixture_t *f, const char *id, box_provider_t provider, uint64_t generation)
+{
+    store_box_t box = {.state = BOX_RUNNING, .provider = provider, .generation = generation, .fixed_port = 0};
+    strncpy(box.id, id, sizeof box.id - 1);
+    inet_pton(AF_INET6, "::ffff:10.0.0.7", &box.address);
+    assert_int_equal(store_put_box(f->store, &box), STORE_OK);
+}
+
+/* Boxes of other providers come and go by what those say. */
+static void boxes_of_others_stay(void **state)
+{
+    fixture_t *f = *state;
+    put_box_of(f, "process", PROVIDER_PROCESS, 9001);
+    put_box_of(f, "docker", PROVIDER_DOCKER, 9002);
+    put_box_of(f, "http", PROVIDER_HTTP, 9003);
+    assert_false(put(f, "", 1000));
+    assert_true(put(f, "{id: a, address: 10.0.0.7}", 1000));
+    assert_true(put(f, "", 2000));
+    static const char *const ids[] = {"process", "docker", "http"};
+    for (unsigned i = 0; i < 3; i++) {
+        store_box_t box = get(f, ids[i]);
+        assert_int_equal(box.provider, PROVIDER_PROCESS + (int)i);
+        assert_true(box.generation == 9001 + i);
+    }
+}
+
+/* The configuration takes an id over from another provider: also where it is at the same address, nothing
+ * that was connected to before is used again. */
+static void an_id_of_another_is_taken_over(void **state)
+{
+    fixture_t *f = *state;
+    put_box_of(f, "a", PROVIDER_DOCKER, 9001);
+    assert_true(put(f, "{id: a, address: 10.0.0.7}", 1000));
+    store_box_t box = get(f, "a");
+    assert_int_equal(box.provider, PROVIDER_STATIC);
+    assert_int_equal(box.state, BOX_RUNNING);
+    assert_true(box.generation > 9001);
+    assert_false(put(f, "{id: a, address: 10.0.0.7}", 2000));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -123,6 +163,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_stays_keeps_its_generation, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_gone_is_removed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_generation_never_comes_back, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(boxes_of_others_stay, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_id_of_another_is_taken_over, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
