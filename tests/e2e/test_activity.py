@@ -187,7 +187,7 @@ def test_a_slow_answer_holds_its_box_and_a_poller_does_not(tmp_path):
                 return statuses[-1] != 200
 
             boxes.edge.wait_until(poll, what="the pause of a box that is polled")
-            assert statuses[-1] == 503 and len(statuses) > 5
+            assert statuses[-1] in (502, 503) and len(statuses) > 5  # 502: it was asked while it was paused
             answer = client.read_message()
             assert answer.status == 200
             assert json.loads(answer.body)["pid"] == pid
