@@ -211,11 +211,11 @@ static bool box_takes(exchange_t *ex, const store_box_t *box, const store_previe
         return true;
     char ports[STORE_BOX_PORTS_MAX * 7 + 1] = "";
     size_t used = 0;
-    for (size_t i = 0; i < box->port_count; i++)
+    for (size_t i = 0; i < box->port_count && box->ports[0] != 0; i++) /* 0: no port at all */
         used +=
             (size_t)snprintf(ports + used, sizeof(ports) - used, "%s%u", i != 0 ? ", " : "", box->ports[i]);
     admin_error(ex, 400, "port_not_exposed", NULL, "Box \"%s\" does not expose port %u; it exposes %s.",
-                preview->id, preview->port, ports);
+                preview->id, preview->port, used != 0 ? ports : "none");
     return false;
 }
 

@@ -26,14 +26,16 @@ static const char *text_of(const json_t *object, const char *key)
     return text != NULL ? text : "-";
 }
 
-/* "3000, 3001"; "all" where every port may have a preview; what the box has instead of the preview's. */
+/* "3000, 3001"; "all" where every port may have a preview, "none" where no port may; what the box has instead
+ * of the preview's. */
 static void print_ports(const json_t *box)
 {
     const json_t *ports = json_object_get(box, "ports");
     json_int_t fixed = json_integer_value(json_object_get(box, "port"));
-    if (json_array_size(ports) == 0)
-        printf("all");
-    for (size_t i = 0; i < json_array_size(ports); i++)
+    bool none = json_integer_value(json_array_get(ports, 0)) == 0; /* port 0 stands for no port */
+    if (none)
+        printf("%s", json_array_size(ports) == 0 ? "all" : "none");
+    for (size_t i = 0; i < json_array_size(ports) && !none; i++)
         printf("%s%lld", i != 0 ? ", " : "", (long long)json_integer_value(json_array_get(ports, i)));
     if (fixed != 0)
         printf(", at port %lld of the box", (long long)fixed);
