@@ -115,23 +115,24 @@ const runs = {
   // What the events may also say.
   async events() {
     const page = await open();
-    const answer = (body) => page.route('**/.well-known/boxedge/wake', (route) => route.fulfill(body));
-    await answer({contentType: 'text/event-stream', body: 'event: asleep\ndata: {}\n\n'});
+    let readies = 0;
+    await page.route('**/.well-known/boxedge/wake', (route) => route.fulfill({
+      contentType: 'text/event-stream', body: `event: ${readies-- > 0 ? 'ready' : 'asleep'}\ndata: {}\n\n`}));
     await page.goto(plan.url);
     await page.waitForSelector('#failed:visible');
     seen.asleep = [await page.textContent('#why'), await page.textContent('#again')];
     // Said of a box that does not run yet: the page comes again, but not more often than once a second.
-    await page.unroute('**/*');
-    await answer({contentType: 'text/event-stream', body: 'event: ready\ndata: {}\n\n'});
     await page.context().addInitScript(() => {
       sessionStorage.began = [...(sessionStorage.began || '').split(' '), performance.timeOrigin].join(' ');
     });
+    readies = 2;
     await page.click('#again');
     await page.waitForFunction(() => (sessionStorage.began || '').split(' ').length > 3);
+    await page.waitForSelector('#failed:visible');
     const began = (await page.evaluate(() => sessionStorage.began)).trim().split(' ');
     seen.apart = began.slice(1).map((t, i) => Math.round(t - began[i]));
+    await page.context().close();
     // Refused: what the page itself gets says why.
-    await page.close();
     const other = await open();
     await other.route('**/.well-known/boxedge/wake', (route) => route.fulfill({status: 401, body: ''}));
     await other.goto(plan.url);
@@ -147,7 +148,7 @@ const runs = {
       const page = await open(options);
       const wide = () => page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
       await page.goto(plan.url);
-      await becomes(page, 'Resuming');
+      await becomes(page, 'on port');
       await shot(page, `waking-${name}`);
       const turns = await page.evaluate(() => getComputedStyle(document.querySelector('.now i')).animationName);
       const over = await wide();
