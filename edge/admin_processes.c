@@ -58,13 +58,15 @@ static json_t *text_json(str_t text)
 
 static void refuse(exchange_t *ex, const waiter_t *waiter, const runner_answer_t *answer)
 {
+    const char *rest = strchr(answer->sentence, '\n'); /* for the operator only, who asks here */
     switch (answer->result) {
     case RUNNER_UNKNOWN:
         admin_error(ex, 404, "no_such_process", NULL, "%s is no box of `processes` in the configuration.",
                     waiter->id);
         break;
     case RUNNER_FAILED:
-        admin_error(ex, 409, "process_failed", NULL, "%s", answer->sentence);
+        admin_error(ex, 409, "process_failed", NULL, "%.*s%s%s", (int)strcspn(answer->sentence, "\n"),
+                    answer->sentence, rest != NULL ? " " : "", rest != NULL ? rest + 1 : "");
         break;
     default:
         admin_error(ex, 503, "runner_unavailable", NULL, "%s", answer->sentence);

@@ -75,6 +75,8 @@ static void free_entry(void *node)
     free(entry);
 }
 
+static void on_gone_long(loop_timer_t *timer);
+
 boxes_t *boxes_new(loop_t *loop, const conf_t *conf, store_thread_t *store, peers_t *peers,
                    const store_box_t *known, size_t count, uint64_t now_us)
 {
@@ -90,6 +92,8 @@ boxes_t *boxes_new(loop_t *loop, const conf_t *conf, store_thread_t *store, peer
             continue;
         entry->box = entry->stored = known[i];
         entry->missing = false;
+        if (entry->box.state == BOX_GONE) /* the controller before this one has not seen its time out */
+            loop_timer_start(loop, &entry->gone, GONE_MS, on_gone_long);
     }
     return boxes;
 }
@@ -130,6 +134,12 @@ const store_box_t *boxes_find(const boxes_t *boxes, str_t id)
 {
     const box_entry_t *entry = find(boxes, id);
     return entry != NULL ? &entry->box : NULL;
+}
+
+const store_box_t *boxes_recorded(const boxes_t *boxes, str_t id)
+{
+    const box_entry_t *entry = find(boxes, id);
+    return entry != NULL && !entry->missing ? &entry->stored : NULL;
 }
 
 const char *boxes_refusal(const boxes_t *boxes, str_t id)
@@ -173,6 +183,12 @@ static bool is_loopback(const struct in6_addr *address)
     return IN6_IS_ADDR_LOOPBACK(address) || (IN6_IS_ADDR_V4MAPPED(address) && address->s6_addr[12] == 127);
 }
 
+/* "This network" (RFC 1122): the kernel takes 0.0.0.0 for the machine itself. */
+static bool is_nowhere(const struct in6_addr *address)
+{
+    return IN6_IS_ADDR_UNSPECIFIED(address) || (IN6_IS_ADDR_V4MAPPED(address) && address->s6_addr[12] == 0);
+}
+
 static bool is_link_local(const struct in6_addr *address)
 {
     return IN6_IS_ADDR_LINKLOCAL(address) ||
@@ -182,10 +198,9 @@ static bool is_link_local(const struct in6_addr *address)
 /* Why nobody may connect to the box where its provider says that it runs; NULL: nothing is wrong. */
 static const char *refusal_of(const boxes_t *boxes, box_provider_t kind, const provider_box_t *told)
 {
-    static const struct in6_addr nowhere;
     if (told->state != BOX_RUNNING)
         return NULL;
-    if (memcmp(&told->address, &nowhere, sizeof(nowhere)) == 0)
+    if (is_nowhere(&told->address))
         return "The box runs, but has no network address that the edge could connect to.";
     if (is_link_local(&told->address) || IN6_IS_ADDR_MULTICAST(&told->address))
         return "The box is at an address that the edge never connects to.";
@@ -346,24 +361,18 @@ static void on_sync_ended(void *owner, provider_t *provider)
     twalk_r(leavers.boxes->tree, leave_one, &leavers);
 }
 
-void boxes_set_provider(boxes_t *boxes, box_provider_t kind, provider_t *provider)
-{
-    assert(kind != PROVIDER_STATIC && kind < PROVIDER_KINDS);
-    boxes->providers[kind] = provider;
-    leavers_t leavers = {boxes, kind, true};
-    if (provider == NULL)
-        twalk_r(boxes->tree, leave_one, &leavers);
-}
-
 /* ---- what is asked of providers ---- */
+
+static void announce_resumed(boxes_t *boxes, str_t id, provider_result_t result, const char *sentence)
+{
+    for (size_t i = 0; i < boxes->listener_count; i++)
+        if (boxes->listeners[i].handlers->resumed != NULL)
+            boxes->listeners[i].handlers->resumed(boxes->listeners[i].owner, id, result, sentence);
+}
 
 static void tell_resumed(box_entry_t *entry, box_after_t *after)
 {
-    boxes_t *boxes = entry->boxes;
-    for (size_t i = 0; i < boxes->listener_count; i++)
-        if (boxes->listeners[i].handlers->resumed != NULL)
-            boxes->listeners[i].handlers->resumed(boxes->listeners[i].owner, str_from(entry->box.id),
-                                                  after->result, after->sentence);
+    announce_resumed(entry->boxes, str_from(entry->box.id), after->result, after->sentence);
 }
 
 /* Told once the store has what the provider said before. */
@@ -384,10 +393,33 @@ static void on_resumed(void *owner, provider_t *provider, str_t id, provider_res
     box_entry_t *entry = find(owner, id);
     if (entry == NULL || entry->boxes->stopping)
         return;
+    entry->asked = NULL;
     if (result == PROVIDER_OK && entry->refusal != NULL)
         resumed(entry, PROVIDER_FAILED, entry->refusal);
     else
         resumed(entry, result, sentence);
+}
+
+/* Its provider goes, and will not answer. */
+static void give_up_one(const void *node, VISIT visit, void *closure)
+{
+    box_entry_t *entry = *(box_entry_t *const *)node;
+    if ((visit != postorder && visit != leaf) || entry->asked != closure)
+        return;
+    entry->asked = NULL;
+    resumed(entry, PROVIDER_GONE, NULL);
+}
+
+void boxes_set_provider(boxes_t *boxes, box_provider_t kind, provider_t *provider)
+{
+    assert(kind != PROVIDER_STATIC && kind < PROVIDER_KINDS);
+    provider_t *before = boxes->providers[kind];
+    boxes->providers[kind] = provider;
+    if (provider != NULL || before == NULL)
+        return;
+    leavers_t leavers = {boxes, kind, true};
+    twalk_r(boxes->tree, leave_one, &leavers);
+    twalk_r(boxes->tree, give_up_one, before);
 }
 
 const provider_handlers_t boxes_provider_handlers = {
@@ -411,9 +443,12 @@ void boxes_resume(boxes_t *boxes, str_t id)
     provider_t *provider = provider_of(boxes, entry);
     if (entry == NULL && (entry = add(boxes, name)) != NULL)
         loop_timer_start(boxes->loop, &entry->gone, GONE_MS, on_gone_long); /* unless somebody tells of it */
-    if (entry == NULL)
-        return; /* too many boxes: the wake times out */
+    if (entry == NULL) {
+        announce_resumed(boxes, id, PROVIDER_UNAVAILABLE, "This edge has too many boxes already.");
+        return;
+    }
     if (provider != NULL) {
+        entry->asked = provider;
         provider->resume(provider, str_from(entry->box.id));
         return;
     }

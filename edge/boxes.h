@@ -46,6 +46,8 @@ void boxes_listen(boxes_t *boxes, const boxes_handlers_t *handlers, void *owner)
 
 /* NULL where no provider told of it. Valid until the loop turns. */
 const store_box_t *boxes_find(const boxes_t *boxes, str_t id);
+/* The same as the store has it, which is what workers see: NULL where it has nothing. */
+const store_box_t *boxes_recorded(const boxes_t *boxes, str_t id);
 /* Calls `each` for every box until it returns false; do not change boxes from it. */
 void boxes_each(const boxes_t *boxes, bool (*each)(const store_box_t *, void *), void *arg);
 

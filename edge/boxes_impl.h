@@ -26,6 +26,7 @@ struct box_entry {
     store_box_t box; /* as it is; its id is the key */
     boxes_t *boxes;
     uint32_t sync;       /* the listing in which it was told last */
+    provider_t *asked;   /* to resume it, and has not answered; NULL: none */
     const char *refusal; /* why nobody connects to it, a literal; NULL: nothing is wrong */
     uint64_t changes;    /* of `box`, counted */
     uint64_t written;    /* of them, what the store has */

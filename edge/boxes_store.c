@@ -9,6 +9,8 @@
 #include "process.h"
 
 #define RETRY_MS 50
+/* Before a box that is gone is tried to be forgotten again. */
+#define FORGET_RETRY_MS 1000
 
 static void begin_write(box_entry_t *entry);
 
@@ -158,16 +160,26 @@ static void forget_done(store_job_t *job)
     free(forget);
 }
 
+static void on_forget_again(loop_timer_t *timer)
+{
+    box_entry_t *entry = H2O_STRUCT_FROM_MEMBER(box_entry_t, gone, timer);
+    if (entry->box.state == BOX_GONE)
+        boxes_forget(entry);
+}
+
 void boxes_forget(box_entry_t *entry)
 {
-    if (entry->writing)
-        return; /* it is changing */
+    if (entry->writing) { /* something is said of it once more */
+        loop_timer_start(entry->boxes->loop, &entry->gone, FORGET_RETRY_MS, on_forget_again);
+        return;
+    }
     forget_job_t *forget = calloc(1, sizeof(*forget));
     assert(forget != NULL);
     *forget = (forget_job_t){.job = {.run = run_forget, .done = forget_done}, .entry = entry};
     memcpy(forget->id, entry->box.id, sizeof(forget->id));
     if (!store_thread_add(entry->boxes->store, &forget->job)) {
         free(forget);
+        loop_timer_start(entry->boxes->loop, &entry->gone, FORGET_RETRY_MS, on_forget_again);
         return;
     }
     entry->writing = true;

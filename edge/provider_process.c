@@ -107,6 +107,14 @@ static void answer(process_box_t *box, provider_result_t result, const char *sen
     p->base.handlers->resumed(p->base.owner, &p->base, str_from(box->process->id), result, sentence);
 }
 
+/* Visitors read this: not what follows a line end. */
+static void answer_failed(process_box_t *box, const char *sentence)
+{
+    char shown[RUNNER_SENTENCE_MAX + 1];
+    (void)snprintf(shown, sizeof(shown), "%.*s", (int)strcspn(sentence, "\n"), sentence);
+    answer(box, PROVIDER_FAILED, shown);
+}
+
 static void on_answer(void *arg, const runner_answer_t *said)
 {
     process_box_t *box = arg;
@@ -120,7 +128,7 @@ static void on_answer(void *arg, const runner_answer_t *said)
     case RUNNER_FAILED:
     case RUNNER_UNKNOWN:
     case RUNNER_BUSY:
-        answer(box, PROVIDER_FAILED, said->sentence);
+        answer_failed(box, said->sentence);
     }
 }
 

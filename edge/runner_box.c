@@ -207,7 +207,7 @@ static const char *failed_sentence(runner_box_t *box)
     box_log_last_words(box->log, words, sizeof(words));
     say_failure(box, "The box's process ended within a second of its start: %s.%s%s%s",
                 box->ended ? role_end_text(box->status, how) : "it was killed",
-                words[0] != '\0' ? " Its last line: " : "", words, words[0] != '\0' ? "." : "");
+                words[0] != '\0' ? "\nIts last line: " : "", words, words[0] != '\0' ? "." : "");
     return box->failure;
 }
 
@@ -309,7 +309,7 @@ static void keeper_message(void *owner, ipc_message_t *message)
         on_started(box, (pid_t)message->value);
         break;
     case KEEPER_FAILED:
-        say_failure(box, "The box cannot be started: %.*s.", (int)message->len, message->bytes);
+        say_failure(box, "The box cannot be started.\nWhy: %.*s.", (int)message->len, message->bytes);
         break;
     case KEEPER_ENDED:
         box->ended = true;
@@ -331,7 +331,7 @@ static bool find_user(runner_box_t *box, privileges_t *privileges, char *home, s
     char error[256];
     const char *user = box->process->user[0] != '\0' ? box->process->user : box->conf->user;
     if (!privileges_find(user, privileges, error, sizeof(error))) {
-        say_failure(box, "The box cannot be started: %s.", error);
+        say_failure(box, "The box cannot be started.\nWhy: %s.", error);
         return false;
     }
     if (geteuid() == 0 && !privileges->drop) {

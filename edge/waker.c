@@ -402,8 +402,10 @@ static void on_changed(void *owner, const store_box_t *box, const store_box_t *o
             probe_all(wake, box);
         return;
     }
-    for (port_wake_t *port = wake->ports; port != NULL; port = port->next)
+    for (port_wake_t *port = wake->ports; port != NULL; port = port->next) {
         probe_stop(&port->probe);
+        loop_timer_stop(&port->timer); /* its time begins anew when the box runs again */
+    }
     if (box->state == BOX_GONE)
         finish_all(wake, WAKE_GONE, NULL);
     else
@@ -496,7 +498,10 @@ void waker_ask(waker_t *waker, unsigned worker, str_t label, wake_wish_t wish)
             answer_now(waker, worker, label, WAKE_REFUSED);
             return;
         }
-        if (listens(box, name.port) || now >= box->settles_at_ms) {
+        /* By what workers see: else they would ask again at once, until the store has it. */
+        const store_box_t *seen = boxes_recorded(waker->boxes, id);
+        if (seen != NULL && seen->state == BOX_RUNNING && seen->generation == box->generation &&
+            (listens(seen, name.port) || now >= seen->settles_at_ms)) {
             answer_now(waker, worker, label, WAKE_OK);
             return;
         }

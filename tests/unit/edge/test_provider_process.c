@@ -258,7 +258,7 @@ static void failures_have_their_sentence(void **state)
     world_t *w = *state;
     begin_with_runner(w);
     w->provider->resume(w->provider, STR("web"));
-    say_done(w, asked(w, RUNNER_START, "web"), RUNNER_FAILED, "No.");
+    say_done(w, asked(w, RUNNER_START, "web"), RUNNER_FAILED, "No.\nA secret.");
     EXPECT(w, "resumed web failed No.");
     w->provider->resume(w->provider, STR("web"));
     say_done(w, asked(w, RUNNER_START, "web"), RUNNER_UNKNOWN, "");

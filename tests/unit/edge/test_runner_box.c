@@ -313,7 +313,7 @@ static void why_it_ended(void **state)
     runner_box_start(w->box, 1);
     await_answers(w, 1);
     expect(w, 0, 1, RUNNER_FAILED,
-           "The box's process ended within a second of its start: exit status 5. Its last line: why.");
+           "The box's process ended within a second of its start: exit status 5.\nIts last line: why.");
     assert_int_equal(w->stopped, 1);
 }
 

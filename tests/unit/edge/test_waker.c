@@ -366,6 +366,22 @@ static void addresses_that_are_not_allowed(void **state)
     w->provider.handlers->box(w->boxes, &docker, &box);
     assert_non_null(boxes_refusal(w->boxes, STR("x")));
     assert_int_equal(known(w, "x")->state, BOX_PAUSED);
+    /* Also where all of IPv4 is allowed: 0.0.0.0 is this machine. */
+    conf_network_t all = {.bits = 96};
+    all.address.s6_addr[10] = all.address.s6_addr[11] = 0xff;
+    conf_network_t *origins = w->conf->origins;
+    size_t count = w->conf->origin_count;
+    w->conf->origins = &all;
+    w->conf->origin_count = 1;
+    static const char *const here[] = {
+        "::ffff:0.0.0.0", "::ffff:0.1.2.3", "::ffff:127.1.2.3", "::", "::1", "::ffff:169.254.169.254"};
+    for (size_t i = 0; i < sizeof here / sizeof here[0]; i++) {
+        box = box_at("y", BOX_RUNNING, here[i]);
+        w->provider.handlers->box(w->boxes, &docker, &box);
+        assert_non_null(boxes_refusal(w->boxes, STR("y")));
+    }
+    w->conf->origins = origins;
+    w->conf->origin_count = count;
     boxes_set_provider(w->boxes, PROVIDER_DOCKER, NULL);
 }
 
@@ -442,6 +458,72 @@ static void nonsense_from_a_worker(void **state)
     assert_int_equal(waker_count(w->waker), 0);
 }
 
+/* Its provider goes with the configuration while it is asked: nobody waits for the answer that never comes.
+ */
+static void the_provider_goes(void **state)
+{
+    world_t *w = *state;
+    wake_answer_t got;
+    tell(w, "a", BOX_PAUSED, NULL);
+    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE);
+    assert_int_equal(w->resumes, 1);
+    boxes_set_provider(w->boxes, PROVIDER_PROCESS, NULL);
+    assert_int_equal(ended(w, 0, &got, 200), WAKE_GONE);
+    boxes_set_provider(w->boxes, PROVIDER_PROCESS, &w->provider);
+    /* The next one is asked. */
+    tell(w, "a", BOX_PAUSED, NULL);
+    settle(w);
+    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE);
+    assert_int_equal(w->resumes, 2);
+    answer(w, PROVIDER_OK, NULL);
+}
+
+/* More boxes than there is room for: they are refused, and forgotten again. */
+static void too_many_boxes(void **state)
+{
+    world_t *w = *state;
+    wake_answer_t got;
+    provider_t http = w->provider;
+    http.kind = PROVIDER_HTTP;
+    store_box_t *many = calloc(BOXES_MAX, sizeof *many);
+    assert_non_null(many);
+    for (size_t i = 0; i < BOXES_MAX; i++) {
+        many[i] = (store_box_t){.state = BOX_PAUSED, .provider = PROVIDER_HTTP, .generation = 1};
+        snprintf(many[i].id, sizeof many[i].id, "b%zu", i);
+    }
+    boxes_t *full = boxes_new(w->loop, w->conf, w->store, w->peers, many, BOXES_MAX, 1000);
+    waker_t *waker = waker_new(w->loop, w->conf, full, w->peers);
+    boxes_set_provider(full, PROVIDER_HTTP, &http);
+    free(many);
+    for (unsigned i = 0; i < 2; i++) { /* asked again, it is known at once */
+        waker_ask(waker, 0, label(w, "one-too-many"), WAKE_WISH_WAKE);
+        assert_int_equal(ended(w, 0, &got, 0), WAKE_UNAVAILABLE);
+    }
+    assert_int_equal(w->resumes, 0);
+    boxes_stop(full);
+    waker_free(&waker);
+    boxes_free(&full);
+}
+
+/* What the store does not have yet is nothing that workers, who read the store, could go on with. */
+static void answered_once_the_store_has_it(void **state)
+{
+    world_t *w = *state;
+    wake_answer_t got;
+    tell(w, "a", BOX_RUNNING, "::ffff:127.0.0.1");
+    settle(w);
+    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE);
+    assert_int_equal(ended(w, 0, &got, 200), WAKE_OK);
+    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE);
+    assert_int_equal(ended(w, 0, &got, 0), WAKE_OK);
+    /* Anew, at another address: the record of before counts for nothing, nor the new one before it is there.
+     */
+    tell(w, "a", BOX_RUNNING, "::ffff:127.0.0.2");
+    boxes_set_listening(w->boxes, STR("a"), known(w, "a")->generation, w->port, 0, NULL, NULL);
+    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE);
+    assert_int_equal(ended(w, 0, &got, 0), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -455,6 +537,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(paused_again_and_again, setup, teardown),
         cmocka_unit_test_setup_teardown(addresses_that_are_not_allowed, setup, teardown),
         cmocka_unit_test_setup_teardown(generations, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_provider_goes, setup, teardown),
+        cmocka_unit_test_setup_teardown(too_many_boxes, setup, teardown),
+        cmocka_unit_test_setup_teardown(answered_once_the_store_has_it, setup, teardown),
         cmocka_unit_test_setup_teardown(what_a_listing_lacks_is_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(watching_wakes_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_port_that_is_not_exposed, setup, teardown),
