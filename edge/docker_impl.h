@@ -16,7 +16,7 @@
 #include "provider_docker.h"
 
 /* Containers that are kept, at most; also of boxes. */
-#define DOCKER_CONTAINERS_MAX 65536
+#define DOCKER_CONTAINERS_MAX 16384
 #define DOCKER_RESUME_MS      20000
 #define DOCKER_QUEUE_MS       60000
 #define DOCKER_INSPECT_MS     10000

@@ -1,10 +1,8 @@
 /*
- * What runs in the containers of tests: a server that answers GETs on PORT, from DELAY_MS after its start (-1: it
- * never listens), on all addresses or with LOOPBACK=1 on the box's own only.
- *
- *   /        NAME, and how many requests this process had
- *   /slow    never answers
- *   /init    what `sh -c` was called with since, by anybody
+ * What runs in the containers of tests: a server that answers GETs on PORT, from DELAY_MS after its start
+ * (-1: it never listens), on all addresses or with LOOPBACK=1 on the own one only; or with EXIT=n one that
+ * ends so. /        NAME, and how many requests this process had /slow    never answers /init    what `sh -c`
+ * was called with since, by anybody
  *
  * As "sh" it keeps its command where /init finds it.
  */
@@ -44,7 +42,8 @@ static void answer(int fd, const char *path)
     } else {
         snprintf(body, sizeof(body), "%s %u", getenv("NAME"), count);
     }
-    int n = snprintf(all, sizeof(all), "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n%s", strlen(body), body);
+    int n =
+        snprintf(all, sizeof(all), "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n%s", strlen(body), body);
     if (send(fd, all, (size_t)n, MSG_NOSIGNAL) != n)
         shutdown(fd, SHUT_RDWR);
 }
