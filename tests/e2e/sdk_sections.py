@@ -1,0 +1,113 @@
+"""What the real SDKs must see of a box API, section by section, and how their runners (sdk.mjs, sdk_client.py) are run.
+The same holds against the service alone and through whatever stands in front of it."""
+
+import hashlib
+import json
+import pathlib
+import subprocess
+
+from harness import SANITIZED, SLOW
+
+KEY = "sdk-key"
+LARGE_MIB = 50 if SANITIZED else 200
+SECTIONS = ("lifecycle", "exec", "stream", "code", "files", "large", "pause", "errors", "snapshot", "ephemeral")
+LAG_MS = 1000 * SLOW
+
+
+def large_file(directory):
+    """A file of LARGE_MIB without two equal MiB, and its SHA-256."""
+    path, digest = pathlib.Path(directory) / "upload", hashlib.sha256()
+    with path.open("wb") as file:
+        for number in range(LARGE_MIB):
+            piece = number.to_bytes(8, "big") + bytes(range(256)) * 4096
+            piece = piece[:1 << 20]
+            digest.update(piece)
+            file.write(piece)
+    return path, digest.hexdigest()
+
+
+def run(command, base_url, directory, environment):
+    """Runs a runner; {section: seen}, with "sum" of the large file."""
+    source, digest = large_file(directory)
+    done = subprocess.run(
+        [*map(str, command), str(source)], cwd=directory, capture_output=True, text=True, timeout=60 * SLOW, check=False,
+        stdin=subprocess.DEVNULL, env={
+            **environment, "UPSTASH_BOX_BASE_URL": base_url, "UPSTASH_BOX_API_KEY": KEY, "UPSTASH_DISABLE_TELEMETRY": "1"})
+    source.unlink()
+    seen = {line["section"]: line for line in map(json.loads, done.stdout.splitlines())}
+    if "large" in seen and "seen" in seen["large"]:
+        with open(seen["large"]["seen"]["downloaded"], "rb") as file:
+            seen["large"]["seen"]["again"] = hashlib.file_digest(file, "sha256").hexdigest()
+        pathlib.Path(seen["large"]["seen"]["downloaded"]).unlink()
+    assert done.returncode == 0 and len(seen) == len(SECTIONS), done.stdout + done.stderr
+    return {"lines": seen, "sum": digest}
+
+
+def judge(results):
+    """Every section is judged; all that failed are named."""
+    failed = []
+    for section in SECTIONS:
+        line = results["lines"][section]
+        try:
+            assert "seen" in line, line["failed"]
+            JUDGES[section](line["seen"], results)
+        except AssertionError as error:
+            failed.append(f"{section}: {error}\n  {line}")
+    assert not failed, "\n".join(failed)
+
+
+def _lifecycle(seen, _):
+    assert seen["same"] and seen["listed"] and seen["named"]
+    assert (seen["status"], seen["greeting"]) == ("idle", "hello\n")
+    assert seen["gone"] == [404, f"There is no box {seen['id']}."]
+
+
+def _exec(seen, _):
+    assert seen == {"good": [0, "out\n", "err\n", "completed"], "bad": [3, "", "no\n", "failed"], "where": "folder\n"}
+
+
+def _stream(seen, _):
+    """The command waits for each line to be heard: lines that were held back would have ended it with status 9."""
+    assert [data.split()[0] for data, _ in seen["chunks"]] == ["1", "2", "3", "4"]
+    assert (seen["exit"], seen["status"]) == (4, "failed")
+    lags = [arrived - int(data.split()[1]) for data, arrived in seen["chunks"]]
+    assert max(lags) < LAG_MS, lags
+
+
+def _code(seen, _):
+    assert seen == {"js": "42\n", "python": "42\n"}
+
+
+def _files(seen, _):
+    assert seen == {
+        "listed": [["a.txt", "/workspace/home/notes/a.txt", 6, False], ["b.bin", "/workspace/home/notes/b.bin", 3, False]],
+        "text": "ünï\n", "binary": "AP8K", "counted": "3"}
+
+
+def _large(seen, results):
+    assert seen["bytes"] == LARGE_MIB << 20
+    assert seen["sum"] == seen["again"] == results["sum"]
+
+
+def _pause(seen, _):
+    assert seen["paused"] == ["paused", "T"]
+    assert seen["refused"] == [409, f"The box {seen['id']} is paused: resume it first."]
+    assert seen["resumed"] == ["idle", "S"]
+
+
+def _errors(seen, _):
+    assert seen == {
+        "key": [401, "The key is not known."], "box": [404, "There is no box no-such-box."],
+        "file": [404, "There is no file /workspace/home/nothing.txt."],
+        "path": [400, "The path /workspace/home/../x leads out of /workspace/home."]}
+
+
+def _snapshot(seen, _):
+    assert seen == {"kept": "kept", "left": 0}
+
+
+def _ephemeral(seen, _):
+    assert seen["seen"] == "short\n" and 0 < seen["seconds"] <= 60
+
+
+JUDGES = {name: globals()[f"_{name}"] for name in SECTIONS}
