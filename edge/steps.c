@@ -34,6 +34,13 @@ static void answer_blocked(exchange_t *ex)
     exchange_reply_error(ex, 403, "blocked", "The operator of this edge has blocked this.", 0);
 }
 
+static bool is_blocked(const exchange_t *ex, hostname_result_t result, const hostname_t *name)
+{
+    return blocks_has_client(ex->worker->blocks, &ex->client->address) ||
+           (result == HOSTNAME_PREVIEW &&
+            blocks_has_preview(ex->worker->blocks, str_make(name->id, name->id_len), name->port));
+}
+
 step_result_t step_host(exchange_t *ex)
 {
     const conf_t *conf = ex->worker->conf;
@@ -44,9 +51,7 @@ step_result_t step_host(exchange_t *ex)
         return STEP_DONE;
     }
     /* Before anything is looked up: what is blocked says nothing of what is there. */
-    if (blocks_has_client(ex->worker->blocks, &ex->client->address) ||
-        (result == HOSTNAME_PREVIEW &&
-         blocks_has_preview(ex->worker->blocks, str_make(name.id, name.id_len), name.port))) {
+    if (is_blocked(ex, result, &name)) {
         answer_blocked(ex);
         return STEP_DONE;
     }
@@ -167,14 +172,17 @@ step_result_t step_redirect(exchange_t *ex)
 {
     const conf_t *conf = ex->worker->conf;
     hostname_t name;
-    switch (hostname_parse(ex->request.authority, str_from(conf->preview_domain), &name)) {
-    case HOSTNAME_PREVIEW:
-        break;
-    case HOSTNAME_MALFORMED:
-        exchange_reply_error(ex, 404, "preview_not_found", "There is no preview at this address.", 0);
-        return STEP_DONE;
-    case HOSTNAME_FOREIGN:
+    hostname_result_t result = hostname_parse(ex->request.authority, str_from(conf->preview_domain), &name);
+    if (result == HOSTNAME_FOREIGN) {
         exchange_reply_error(ex, 421, "wrong_host", "This host name is not served here.", 0);
+        return STEP_DONE;
+    }
+    if (is_blocked(ex, result, &name)) {
+        answer_blocked(ex);
+        return STEP_DONE;
+    }
+    if (result == HOSTNAME_MALFORMED) {
+        exchange_reply_error(ex, 404, "preview_not_found", "There is no preview at this address.", 0);
         return STEP_DONE;
     }
     if (ex->request.websocket || carries_credentials(ex) || ex->request.target.p[0] != '/' ||
