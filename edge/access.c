@@ -355,7 +355,11 @@ static step_result_t open_by_session(exchange_t *ex, const shown_t *shown, const
     if (shown->token.n != 0 && secret_matches(shown->token, preview->bearer_sha256))
         return STEP_NEXT;
     if (shown->query.n != 0) {
-        signin_answer_signed_in(ex, ex->request.target); /* to have the token out of the address */
+        /* To have the token out of the address. Only a right one makes the session longer. */
+        if (secret_matches(shown->query, preview->bearer_sha256))
+            signin_answer_signed_in(ex, ex->request.target);
+        else
+            signin_answer_redirect(ex, ex->request.target);
         return STEP_DONE;
     }
     bool suffices = browser_cookie_suffices(browser, access_own_origin(ex), str_from(preview->allow_origins));

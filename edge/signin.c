@@ -62,6 +62,7 @@ static void redirect(exchange_t *ex, str_t path, str_t set_cookie)
     add(ex, &fields, "location", str_make(location, origin.n + path.n));
     add(ex, &fields, "cache-control", STR("no-store"));
     add(ex, &fields, "referrer-policy", STR("no-referrer"));
+    add(ex, &fields, "x-request-id", str_from(ex->request_id));
     if (set_cookie.n != 0)
         add(ex, &fields, "set-cookie", set_cookie);
     exchange_reply(ex, 303, STR("text/plain"), &fields, STR("Go on there.\n"));
@@ -70,6 +71,11 @@ static void redirect(exchange_t *ex, str_t path, str_t set_cookie)
 void signin_answer_signed_in(exchange_t *ex, str_t path)
 {
     redirect(ex, path, access_session_cookie(ex));
+}
+
+void signin_answer_redirect(exchange_t *ex, str_t path)
+{
+    redirect(ex, path, str_make(NULL, 0));
 }
 
 /* The page may be framed by the preview itself and by the origins that it allows; nowhere else does it take a
@@ -87,6 +93,7 @@ static void answer_html(exchange_t *ex, int status, str_t policy, str_t page)
 {
     fields_t fields = {0};
     add(ex, &fields, "cache-control", STR("no-store"));
+    add(ex, &fields, "x-request-id", str_from(ex->request_id));
     /* Not no-referrer: browsers would send the form with Origin: null. */
     add(ex, &fields, "referrer-policy", STR("same-origin"));
     add(ex, &fields, "x-content-type-options", STR("nosniff"));

@@ -14,5 +14,7 @@ void signin_answer_reserved(exchange_t *ex);
 void signin_answer_page(exchange_t *ex, const char *problem);
 /* Redirects to `path` (raw, begins with one '/') on the same host with a new session. */
 void signin_answer_signed_in(exchange_t *ex, str_t path);
+/* The same without a session of its own: the one that there is goes on. */
+void signin_answer_redirect(exchange_t *ex, str_t path);
 
 #endif

@@ -287,6 +287,23 @@ def test_links(edge, bearer, path, left, method):
     assert answer.get("location") == f"https://{bearer.authority}" + left.replace("T", bearer.made.token)
 
 
+def test_a_wrong_link_makes_no_session_longer(edge, bearer):
+    session = f"Cookie: {COOKIE}={bearer.cookie}"
+    for token, renewed in (("wrong", False), (bearer.made.token, True)):
+        answer = get(edge, bearer.host, f"/x?preview_token={token}&y", [PAGE, session])
+        assert answer.status == 303 and answer.get("location") == f"https://{bearer.authority}/x?y"
+        assert bool(answer.all("set-cookie")) == renewed
+
+
+def test_signing_in_can_be_found_in_the_log(edge, bearer):
+    """The page, the form's answer and the page of signing out say their request id."""
+    answers = [get(edge, bearer.host, fields=[PAGE]), bearer.post_form({"token": bearer.made.token, "next": "/"}),
+               get(edge, bearer.host, SIGN_OUT)]
+    assert [answer.status for answer in answers] == [401, 303, 200]
+    for answer in answers:
+        assert edge.wait_for_line(request_id=answer.get("x-request-id"))["status"] == answer.status
+
+
 def test_two_tokens_are_judged_by_the_first(edge, bearer, source):
     right, other = f"X-Preview-Token: {bearer.made.token}", "X-Preview-Token: wrong"
     assert get(edge, bearer.host, fields=[right, other], source=source).status == 200
@@ -397,8 +414,11 @@ def test_blocks(edge, bearer, source, what):
     right = with_token(bearer.made.token)
     tunnels = [open_tunnel(edge, bearer, source) for _ in range(4)]
     assert get(edge, bearer.host, fields=right, source=source).status == 200
+    assert get(edge, bearer.host, source=source, kind="redirect").status == 308
     edge.command("block", what, value)
     try:
+        answer = get(edge, bearer.host, source=source, kind="redirect")
+        assert answer.status == 403 and answer.json["code"] == "blocked"
         for fields in (right, [], wrong(), [f"Cookie: {COOKIE}={bearer.cookie}"]):
             for _ in range(3):
                 answer = get(edge, bearer.host, fields=fields, source=source)
