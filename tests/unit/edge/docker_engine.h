@@ -94,7 +94,7 @@ static void engine_event_to(const engine_container_t *container, const char *act
 }
 
 /* With the lock: an event to all streams. */
-static void engine_event(engine_t *engine, const engine_container_t *container, const char *action)
+static inline void engine_event(engine_t *engine, const engine_container_t *container, const char *action)
 {
     for (unsigned i = 0; i < engine->conn_count; i++)
         if (engine->is_stream[i] && engine->conns[i] >= 0)
@@ -102,7 +102,7 @@ static void engine_event(engine_t *engine, const engine_container_t *container, 
 }
 
 /* With the lock: bytes to all streams, as they are. */
-static void engine_stream(engine_t *engine, const char *text)
+static inline void engine_stream(engine_t *engine, const char *text)
 {
     char head[32];
     int n = snprintf(head, sizeof(head), "%zx\r\n", strlen(text));
@@ -116,7 +116,7 @@ static void engine_stream(engine_t *engine, const char *text)
 }
 
 /* With the lock: a container with that state from now on. */
-static engine_container_t *engine_add(engine_t *engine, const char *box, const char *status)
+static inline engine_container_t *engine_add(engine_t *engine, const char *box, const char *status)
 {
     assert(engine->count < ENGINE_CONTAINERS);
     unsigned i = engine->count++;
@@ -129,8 +129,8 @@ static engine_container_t *engine_add(engine_t *engine, const char *box, const c
     return container;
 }
 
-static void engine_set(engine_t *engine, engine_container_t *container, const char *status,
-                       const char *action)
+static inline void engine_set(engine_t *engine, engine_container_t *container, const char *status,
+                              const char *action)
 {
     snprintf(container->status, sizeof(container->status), "%s", status);
     if (strcmp(action, "start") == 0) {
@@ -140,7 +140,7 @@ static void engine_set(engine_t *engine, engine_container_t *container, const ch
     engine_event(engine, container, action);
 }
 
-static void engine_remove(engine_t *engine, engine_container_t *container)
+static inline void engine_remove(engine_t *engine, engine_container_t *container)
 {
     engine_container_t old = *container;
     container->id[0] = '\0';
