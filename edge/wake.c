@@ -47,6 +47,7 @@ struct wakes {
     siphash_key_t hash_key;
     uint64_t clients[CLIENT_CELLS]; /* rate_take */
     channel_t *channel;
+    bool given_up;
     void *tree; /* tsearch: wake_t by label */
     h2o_linklist_t all;
     loop_timer_t ask;
@@ -84,10 +85,15 @@ static void ask_all(wakes_t *wakes)
     }
 }
 
+static void fail_everyone(wakes_t *wakes);
+
 static void on_ask(loop_timer_t *timer)
 {
     wakes_t *wakes = H2O_STRUCT_FROM_MEMBER(wakes_t, ask, timer);
-    ask_all(wakes);
+    if (wakes->given_up)
+        fail_everyone(wakes);
+    else
+        ask_all(wakes);
     if (!h2o_linklist_is_empty(&wakes->all))
         loop_timer_start(wakes->worker->loop, timer, ASK_MS, on_ask);
 }
@@ -119,7 +125,7 @@ static wake_t *add(wakes_t *wakes, const char *label, str_t id)
         abort();
     h2o_linklist_insert(&wakes->all, &wake->link);
     if (!loop_timer_running(&wakes->ask))
-        loop_timer_start(wakes->worker->loop, &wakes->ask, ASK_MS, on_ask);
+        loop_timer_start(wakes->worker->loop, &wakes->ask, wakes->given_up ? 0 : ASK_MS, on_ask);
     return wake;
 }
 
@@ -320,6 +326,35 @@ static void fail_all(wake_t *wake, wake_result_t result, const wake_answer_t *an
         finish(H2O_STRUCT_FROM_MEMBER(wake_waiter_t, link, leavers.next), result, answer);
     wake->open--;
     free_if_unused(wake);
+}
+
+/* One wake at a time: whoever is told may end others. */
+static bool fail_one(wakes_t *wakes)
+{
+    for (h2o_linklist_t *link = wakes->all.next; link != &wakes->all; link = link->next) {
+        wake_t *wake = H2O_STRUCT_FROM_MEMBER(wake_t, link, link);
+        if (h2o_linklist_is_empty(&wake->waiters))
+            continue;
+        wake_answer_t answer = {.sentence = "The edge was replaced while this request waited; try again."};
+        memcpy(answer.label, wake->label, sizeof(answer.label));
+        fail_all(wake, WAKE_UNAVAILABLE, &answer);
+        return true;
+    }
+    return false;
+}
+
+static void fail_everyone(wakes_t *wakes)
+{
+    while (fail_one(wakes)) {
+        /* until nobody is left */
+    }
+}
+
+void wakes_give_up(wakes_t *wakes)
+{
+    wakes->given_up = true;
+    if (!h2o_linklist_is_empty(&wakes->all))
+        loop_timer_start(wakes->worker->loop, &wakes->ask, 0, on_ask);
 }
 
 static void on_woken(wakes_t *wakes, wake_result_t result, str_t bytes)

@@ -14,6 +14,9 @@ wakes_t *wakes_new(worker_t *worker);
 void wakes_free(wakes_t **wakes);
 /* The channel to the controller from now on; NULL: it is down. What waits is asked again. */
 void wakes_set_channel(wakes_t *wakes, channel_t *channel);
+/* Another edge has taken over, and there will be no controller any more: whoever waits, or comes to wait, is
+ * told to ask again, which the other one hears. */
+void wakes_give_up(wakes_t *wakes);
 /* PROCESS_WAKE_STAGE and PROCESS_WOKEN. */
 void wakes_message(wakes_t *wakes, const ipc_message_t *message);
 

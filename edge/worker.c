@@ -209,6 +209,8 @@ static void begin_drain(worker_process_t *process, bool others_accept)
         next = link->next;
         client->drain(client);
     }
+    if (others_accept)
+        wakes_give_up(worker->wakes);
     loop_timer_start(worker->loop, &process->deadline, worker->conf->timeouts.drain, on_deadline);
 }
 

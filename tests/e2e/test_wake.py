@@ -17,6 +17,7 @@ import websockets
 
 from control_plane import BOX_NETWORK, BoxAddresses, ControlPlane, UnixConnection
 from harness import BINARY, PATIENCE, SANITIZED, SLOW, Edge, HttpOrigin
+from test_processes import upgraded
 
 
 @pytest.fixture(name="place", scope="module")
@@ -276,6 +277,19 @@ def test_waits_outlive_the_controller(world):
     os.kill(world.edge.pids("controller")[0], signal.SIGKILL)
     world.gate.set()
     assert [a.join().status for a in askers] == [200] * 3
+
+
+def test_a_new_binary_leaves_nobody_waiting(world):
+    """What the old workers wait for, nobody tells them any more: their clients hear it, and ask the new ones."""
+    askers = [world.ask() for _ in range(3)]
+    world.wait_waiters(3)
+    with upgraded(world.edge):
+        for asker in askers:
+            response = asker.join()
+            assert response.status == 503 and code(response) == "provider_unavailable"
+            assert response.get("retry-after") == "1"
+        world.gate.set()
+        assert world.ask().join().status == 200
 
 
 def test_a_worker_that_dies_counts_no_more(world):
