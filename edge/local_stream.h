@@ -14,8 +14,9 @@
  */
 void local_stream_begin(exchange_t *ex, str_t content_type, const fields_t *fields, void (*left)(void *arg),
                         void *arg);
-/* Sends `data` at once; false, with nothing sent: the client has no room for all of it now. */
-MUST_USE bool local_stream_send(exchange_t *ex, str_t data);
+/* Sends `data` at once; false, with nothing sent: the client has no room for all of it now, and does without.
+ */
+bool local_stream_send(exchange_t *ex, str_t data);
 /* The response is complete; `left` is not called. */
 void local_stream_end(exchange_t *ex);
 

@@ -40,7 +40,7 @@ static void send_event(exchange_t *ex, const char *name, const char *data)
     char text[128 + SENTENCE_BYTES];
     int n = snprintf(text, sizeof(text), "event: %s\ndata: %s\n\n", name, data);
     assert(n > 0 && (size_t)n < sizeof(text));
-    (void)!local_stream_send(ex, str_make(text, (size_t)n));
+    (void)local_stream_send(ex, str_make(text, (size_t)n));
 }
 
 static void send_elapsed(exchange_t *ex, const char *name, const char *stage, uint64_t elapsed_ms)
@@ -117,7 +117,7 @@ static void on_tick(loop_timer_t *timer)
         return;
     }
     if (++events->ticks % TICKS_A_COMMENT == 0)
-        (void)!local_stream_send(ex, STR(":\n\n"));
+        (void)local_stream_send(ex, STR(":\n\n"));
     loop_timer_start(worker->loop, timer, TICK_MS, on_tick);
 }
 
@@ -133,7 +133,7 @@ static wake_events_t *begin(exchange_t *ex)
     ex->worker->wake_streams++;
     ex->local_code = "wake_events";
     local_stream_begin(ex, STR("text/event-stream"), &fields, on_left, events);
-    (void)!local_stream_send(ex, STR("retry: 1000\n\n"));
+    (void)local_stream_send(ex, STR("retry: 1000\n\n"));
     return events;
 }
 
