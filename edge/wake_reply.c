@@ -64,7 +64,8 @@ const char *wake_reply_sentence(wake_result_t result, const wake_answer_t *answe
 
 unsigned wake_reply_retry_after(const wake_answer_t *answer)
 {
-    return answer != NULL ? answer->retry_after_ms / 1000 + (answer->retry_after_ms % 1000 != 0) + 1 : 1;
+    uint32_t ms = answer != NULL ? answer->retry_after_ms : 0;
+    return ms <= 1000 ? 1 : ms / 1000 + (ms % 1000 != 0);
 }
 
 void wake_reply_not_exposed(exchange_t *ex)

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "deadline.h"
 #include "hostname.h"
 #include "listening.h"
 #include "probe.h"
@@ -44,7 +45,7 @@ typedef struct port_wake {
     bool recording;                 /* it listens, and the store is being told */
     uint64_t began_ms;
     probe_t *probe; /* NULL: does not probe */
-    loop_timer_t timer;
+    deadline_t deadline;
     failure_t failure;
 } port_wake_t;
 
@@ -116,7 +117,7 @@ static void free_wake(void *node)
     while (wake->ports != NULL) {
         port_wake_t *port = wake->ports;
         wake->ports = port->next;
-        loop_timer_stop(&port->timer);
+        deadline_clear(&port->deadline);
         probe_stop(&port->probe);
         free(port);
     }
@@ -208,7 +209,7 @@ static void each_worker(const port_wake_t *port, uint32_t type, uint64_t value, 
 static void finish_port(port_wake_t *port, wake_result_t result, const failure_t *failure)
 {
     char bytes[WAKE_ANSWER_BYTES];
-    loop_timer_stop(&port->timer);
+    deadline_clear(&port->deadline);
     probe_stop(&port->probe);
     if (!port->waited)
         return;
@@ -278,7 +279,7 @@ static void on_listening(void *owner)
     port_wake_t *port = owner;
     box_wake_t *wake = port->box;
     probe_stop(&port->probe);
-    loop_timer_stop(&port->timer);
+    deadline_clear(&port->deadline);
     port->failure = (failure_t){.until_ms = 0};
     wake->failure = (failure_t){.until_ms = 0};
     port->recording = true;
@@ -288,9 +289,9 @@ static void on_listening(void *owner)
 }
 
 /* The port did not listen in time. */
-static void on_port_timeout(loop_timer_t *timer)
+static void on_port_timeout(deadline_t *deadline)
 {
-    port_wake_t *port = H2O_STRUCT_FROM_MEMBER(port_wake_t, timer, timer);
+    port_wake_t *port = H2O_STRUCT_FROM_MEMBER(port_wake_t, deadline, deadline);
     box_wake_t *wake = port->box;
     waker_t *waker = wake->waker;
     const store_box_t *box = boxes_find(waker->boxes, str_from(wake->id));
@@ -310,6 +311,16 @@ static void on_port_timeout(loop_timer_t *timer)
     finish_port(port, WAKE_FAILED, &port->failure);
 }
 
+/* Shortly before the first who waits gives up, so that it hears what is wrong; a box whose resume took long
+ * has half of the time from there. */
+static uint64_t verdict_at(const port_wake_t *port)
+{
+    const box_wake_t *wake = port->box;
+    uint64_t most = wake->waker->conf->wake.timeout;
+    uint64_t first = port->began_ms + most - most / 64, late = wake->running_ms + most / 2;
+    return first > late ? first : late;
+}
+
 static void probe_port(port_wake_t *port, const store_box_t *box)
 {
     waker_t *waker = port->box->waker;
@@ -318,7 +329,7 @@ static void probe_port(port_wake_t *port, const store_box_t *box)
     tell_stage(port, WAKE_STARTING);
     port->probe = probe_start(waker->loop, &box->address, box->fixed_port != 0 ? box->fixed_port : port->port,
                               on_listening, port);
-    loop_timer_start(waker->loop, &port->timer, waker->conf->wake.timeout, on_port_timeout);
+    deadline_set(waker->loop, &port->deadline, verdict_at(port), on_port_timeout);
 }
 
 static bool exposes(const store_box_t *box, uint16_t port)
@@ -404,7 +415,7 @@ static void on_changed(void *owner, const store_box_t *box, const store_box_t *o
     }
     for (port_wake_t *port = wake->ports; port != NULL; port = port->next) {
         probe_stop(&port->probe);
-        loop_timer_stop(&port->timer); /* its time begins anew when the box runs again */
+        deadline_clear(&port->deadline); /* its time begins anew when the box runs again */
     }
     if (box->state == BOX_GONE)
         finish_all(wake, WAKE_GONE, NULL);

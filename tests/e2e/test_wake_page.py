@@ -195,7 +195,7 @@ def test_events_of_a_wake_that_fails(world):
     with Events(world.edge, box.host) as events:
         box.fail()
         failed = events.until("failed")
-        assert failed == {"sentence": "The control plane refuses this.", "retry_after": 6}
+        assert failed == {"sentence": "The control plane refuses this.", "retry_after": 5}
         assert events.next() is None
     with Events(world.edge, box.host) as late:  # it is remembered
         assert late.next()[0] == "failed"

@@ -115,7 +115,7 @@ static void a_wake_that_fails(void **state)
     listen_to(w);
     w->world->out_n = 0;
     wake_world_ends(w, WAKE_FAILED, &answer);
-    expect_events(w, "event: failed\ndata: {\"sentence\":\"A \\\"bad\\\" \\\\ box.\",\"retry_after\":6}\n\n");
+    expect_events(w, "event: failed\ndata: {\"sentence\":\"A \\\"bad\\\" \\\\ box.\",\"retry_after\":5}\n\n");
     assert_int_equal(w->world->ends, 1);
 }
 
@@ -128,7 +128,7 @@ static void the_longest_sentence(void **state)
     w->world->out_n = 0;
     wake_world_ends(w, WAKE_FAILED, &answer);
     assert_true(w->world->out_n > 2 * WAKE_SENTENCE_MAX);
-    assert_true(wake_world_body_has(w, "\\\"\",\"retry_after\":4294969}\n\n"));
+    assert_true(wake_world_body_has(w, "\\\"\",\"retry_after\":4294968}\n\n"));
 }
 
 static void a_box_that_nothing_wakes(void **state)

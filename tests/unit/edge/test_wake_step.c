@@ -149,7 +149,7 @@ static void a_failure_says_what_happened(void **state)
     assert_int_equal(ex->status, 503);
     assert_string_equal(ex->local_code, "wake_failed");
     assert_int_equal(ex->wake_times.outcome, WAKE_OUTCOME_FAILED);
-    assert_true(str_eq(wake_world_got(ex, "retry-after"), STR("6")));
+    assert_true(str_eq(wake_world_got(ex, "retry-after"), STR("5")));
     assert_true(wake_world_body_has(w, "\"error\":\"It is <broken>.\""));
 }
 
@@ -162,7 +162,7 @@ static void a_person_may_try_again(void **state)
     assert_int_equal(ex->status, 503);
     assert_true(wake_world_body_has(w, "It is &lt;broken&gt;."));
     assert_true(wake_world_body_has(w, "Try again"));
-    assert_true(wake_world_body_has(w, "data-retry=\"6\""));
+    assert_true(wake_world_body_has(w, "data-retry=\"5\""));
     assert_false(wake_world_body_has(w, "http-equiv=\"refresh\"")); /* not by itself */
 }
 
