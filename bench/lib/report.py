@@ -1,6 +1,12 @@
 """From samples to the table and the JSON."""
 
+import os
 import statistics
+
+
+def machine():
+    model = next((l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), "?")
+    return f"{os.cpu_count()} cores, {model}, Linux {os.uname().release}"
 
 
 def median(values):
