@@ -23,9 +23,9 @@ typedef enum runner_message {
     /* from the runner */
     RUNNER_BOX,    /* runner_box_write */
     RUNNER_LISTED, /* value: how many */
-    RUNNER_DONE,   /* the answer. value: the number; bytes: runner_result_t (1 byte), a sentence; after a line
-                    * end, what   only the operator may read: output, paths */
-    RUNNER_TEXT,   /* the answer to RUNNER_LOG. bytes: position of the end; descriptor [0]: a memory file */
+    RUNNER_DONE, /* the answer. value: the number; bytes: runner_result_t (1 byte), a sentence; what follows a
+                  * line end only the operator may read (output, paths) */
+    RUNNER_TEXT, /* the answer to RUNNER_LOG. bytes: position of the end; descriptor [0]: a memory file */
 } runner_message_t;
 
 typedef enum runner_result {
