@@ -121,8 +121,21 @@ void boxes_listen(boxes_t *boxes, const boxes_handlers_t *handlers, void *owner)
     boxes->listeners[boxes->listener_count++] = (boxes_listener_t){handlers, owner};
 }
 
+static void untake_one(const void *node, VISIT visit, void *closure)
+{
+    (void)closure;
+    if (visit == postorder || visit == leaf)
+        (*(box_entry_t *const *)node)->taken = false;
+}
+
 void boxes_set_conf(boxes_t *boxes, const conf_t *conf)
 {
+    twalk_r(boxes->tree, untake_one, NULL);
+    for (size_t i = 0; i < conf->box_count; i++) {
+        box_entry_t *entry = find(boxes, str_from(conf->boxes[i].id));
+        if (entry != NULL)
+            entry->taken = entry->missing = true; /* who tells of it later has it written again */
+    }
     conf_release(&boxes->conf);
     boxes->conf = conf_acquire(conf);
     for (size_t i = 0; i < PROVIDER_KINDS; i++)
@@ -263,8 +276,8 @@ static store_box_t make_box(boxes_t *boxes, const box_entry_t *entry, box_provid
 static void on_gone_long(loop_timer_t *timer)
 {
     box_entry_t *entry = H2O_STRUCT_FROM_MEMBER(box_entry_t, gone, timer);
-    if (entry->box.state == BOX_UNKNOWN)
-        boxes_remove(entry); /* nobody told anything of it */
+    if (entry->box.state == BOX_UNKNOWN || entry->taken)
+        boxes_remove(entry); /* nobody told anything of it, or it is another's now */
     else
         boxes_forget(entry);
 }

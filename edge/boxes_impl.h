@@ -33,8 +33,10 @@ struct box_entry {
     store_box_t stored;  /* what the store has */
     bool writing;        /* `job` is under way */
     bool missing;        /* the store has no record of it */
+    bool taken;          /* the configuration has a box of this id, whose record is not ours to write */
     uint64_t job_change;
     store_box_t job_box;
+    bool job_skip; /* it is not to be written */
     store_job_t job;
     store_result_t job_result;
     box_after_t *after; /* in their order */

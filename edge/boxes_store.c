@@ -58,7 +58,7 @@ static void on_written(store_job_t *job)
     store_box_t old = entry->stored;
     entry->stored = entry->job_box;
     entry->written = entry->job_change;
-    entry->missing = false;
+    entry->missing = entry->taken;
     announce(entry, &old);
     run_after(entry);
     if (entry->written < entry->changes)
@@ -68,8 +68,8 @@ static void on_written(store_job_t *job)
 static void run_write(store_job_t *job, store_t *store)
 {
     box_entry_t *entry = H2O_STRUCT_FROM_MEMBER(box_entry_t, job, job);
-    entry->job_result = store_put_box(store, &entry->job_box);
-    job->changed = entry->job_result == STORE_OK;
+    entry->job_result = entry->job_skip ? STORE_OK : store_put_box(store, &entry->job_box);
+    job->changed = entry->job_result == STORE_OK && !entry->job_skip;
     if (entry->job_result != STORE_OK)
         process_log("controller", "the state of box %s cannot be recorded: %s", entry->job_box.id,
                     entry->job_result == STORE_FULL ? "the store is full" : store_error(store));
@@ -83,6 +83,7 @@ static void begin_write(box_entry_t *entry)
     entry->job = (store_job_t){.run = run_write, .done = on_written};
     entry->job_box = entry->box;
     entry->job_change = entry->changes;
+    entry->job_skip = entry->taken;
     entry->writing = store_thread_add(entry->boxes->store, &entry->job);
     if (!entry->writing)
         loop_timer_start(entry->boxes->loop, &entry->retry, RETRY_MS, on_retry);
@@ -163,7 +164,7 @@ static void forget_done(store_job_t *job)
 static void on_forget_again(loop_timer_t *timer)
 {
     box_entry_t *entry = H2O_STRUCT_FROM_MEMBER(box_entry_t, gone, timer);
-    if (entry->box.state == BOX_GONE)
+    if (entry->box.state == BOX_GONE && !entry->taken)
         boxes_forget(entry);
 }
 

@@ -44,6 +44,12 @@ static void ignore_id(provider_t *provider, str_t id)
     (void)id;
 }
 
+static void ignore_conf(provider_t *provider, const conf_t *conf)
+{
+    (void)provider;
+    (void)conf;
+}
+
 static void hear(void *owner, unsigned index, ipc_message_t *message)
 {
     (void)owner;
@@ -478,6 +484,55 @@ static void the_provider_goes(void **state)
     answer(w, PROVIDER_OK, NULL);
 }
 
+typedef struct read_job {
+    store_job_t job;
+    store_result_t result;
+    store_box_t box;
+} read_job_t;
+
+static void run_read(store_job_t *job, store_t *store)
+{
+    read_job_t *read = H2O_STRUCT_FROM_MEMBER(read_job_t, job, job);
+    read->result = store_get_box(store, STR("a"), &read->box);
+}
+
+static void ignore_job(store_job_t *job)
+{
+    (void)job;
+}
+
+/* The configuration takes the id of a box that a provider has: what is said of that one is not written. */
+static void the_configuration_takes_its_id(void **state)
+{
+    world_t *w = *state;
+    tell(w, "a", BOX_RUNNING, "::ffff:127.0.0.1");
+    settle(w);
+    assert_int_equal(boxes_recorded(w->boxes, STR("a"))->state, BOX_RUNNING);
+    conf_errors_t *errors = conf_errors_new();
+    conf_t *next = conf_parse("test.yaml", STR(CONF "boxes:\n  - {id: a, address: 10.1.2.3}\n"), errors);
+    conf_errors_free(&errors);
+    assert_non_null(next);
+    w->provider.set_conf = ignore_conf;
+    boxes_set_conf(w->boxes, next);
+    conf_release(&next);
+    /* A listing without it: gone, but not in the store, where the configuration's is. */
+    w->provider.handlers->sync_began(w->boxes, &w->provider);
+    w->provider.handlers->sync_ended(w->boxes, &w->provider);
+    settle(w);
+    assert_int_equal(known(w, "a")->state, BOX_GONE);
+    assert_null(boxes_recorded(w->boxes, STR("a")));
+    read_job_t read = {.job = {.run = run_read, .done = ignore_job}};
+    assert_true(store_thread_add(w->store, &read.job));
+    settle(w);
+    assert_int_equal(read.result, STORE_OK);
+    assert_int_equal(read.box.state, BOX_RUNNING);
+    /* Given back, it is written again, though nothing about it changed. */
+    boxes_set_conf(w->boxes, w->conf);
+    tell(w, "a", BOX_RUNNING, "::ffff:127.0.0.1");
+    settle(w);
+    assert_non_null(boxes_recorded(w->boxes, STR("a")));
+}
+
 /* More boxes than there is room for: they are refused, and forgotten again. */
 static void too_many_boxes(void **state)
 {
@@ -539,6 +594,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(generations, setup, teardown),
         cmocka_unit_test_setup_teardown(the_provider_goes, setup, teardown),
         cmocka_unit_test_setup_teardown(too_many_boxes, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_configuration_takes_its_id, setup, teardown),
         cmocka_unit_test_setup_teardown(answered_once_the_store_has_it, setup, teardown),
         cmocka_unit_test_setup_teardown(what_a_listing_lacks_is_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(watching_wakes_nothing, setup, teardown),
