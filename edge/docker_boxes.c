@@ -275,6 +275,9 @@ static void take_seen(docker_entry_t *entry, docker_read_t read, docker_containe
     bool moves = before != NULL && (read != DOCKER_OK || strcmp(before->id, seen->box.id) != 0);
     if (moves)
         leave_box(entry);
+    bool ended = entry->known == DOCKER_KNOWN_BOX && entry->seen.state != DOCKER_STOPPED;
+    if (ended && seen->state == DOCKER_STOPPED)
+        entry->ended_ms = loop_now(entry->docker->loop);
     docker_container_fini(&entry->seen);
     entry->seen = *seen;
     docker_known_t known = read == DOCKER_OK ? DOCKER_KNOWN_BOX : DOCKER_KNOWN_OTHER;

@@ -40,8 +40,9 @@ typedef struct docker_entry {
     docker_container_t seen; /* of the last inspection, where it is a box */
     docker_box_t *box;       /* which it is one of the containers of; NULL where it is no box */
     struct docker_entry *next;
-    uint64_t listed; /* the listing that had it */
-    bool counted;    /* the listing waits for its inspection */
+    uint64_t listed;   /* the listing that had it */
+    bool counted;      /* the listing waits for its inspection */
+    uint64_t ended_ms; /* loop_now, when it was seen to have ended; 0: not while it was watched */
     docker_call_t inspect;
     uint64_t asked;    /* inspections asked for */
     uint64_t covers;   /* those that the one under way answers */

@@ -17,6 +17,9 @@
 #define PAUSE_MS 20000
 /* A container that is stopping or restarting is looked at again after so long. */
 #define CHANGE_MS 250
+/* One that has just ended is left alone for so long: who ended it may be removing it or starting it again,
+ * and engines do not bear a start in the middle of a removal (podman loses the process). */
+#define ENDED_MS 500
 /* Unpauses and starts of one resume; and further looks before it is said to have failed: a container that is
  * just being removed may refuse to start, end, and fail to say how it is. */
 #define ACTS_MAX    3
@@ -90,13 +93,6 @@ static void look(docker_box_t *box)
     set_stage(box, RESUME_LOOK);
     docker_inspect(box->target, false);
     box->target_asked = box->target->asked;
-}
-
-static void on_change(loop_timer_t *timer)
-{
-    docker_box_t *box = H2O_STRUCT_FROM_MEMBER(docker_box_t, change, timer);
-    assert(box->resume == RESUME_CHANGE);
-    look(box);
 }
 
 static void on_sent(docker_call_t *call)
@@ -184,10 +180,33 @@ static void on_acted(docker_call_t *call, const fetch_result_t *result)
         look(box);
 }
 
+static void on_change(loop_timer_t *timer)
+{
+    docker_box_t *box = H2O_STRUCT_FROM_MEMBER(docker_box_t, change, timer);
+    assert(box->resume == RESUME_CHANGE);
+    look(box);
+}
+
+static void look_later(docker_box_t *box)
+{
+    set_stage(box, RESUME_CHANGE);
+    loop_timer_start(box->docker->loop, &box->change, CHANGE_MS, on_change);
+}
+
+static bool has_just_ended(const docker_entry_t *entry)
+{
+    return entry->seen.state == DOCKER_STOPPED && entry->ended_ms != 0 &&
+           loop_now(entry->docker->loop) - entry->ended_ms < ENDED_MS;
+}
+
 /* Unpauses, starts, or only looks, by what is known of the container. */
 static void act(docker_box_t *box)
 {
     docker_entry_t *entry = box->target;
+    if (has_just_ended(entry)) {
+        look_later(box);
+        return;
+    }
     box->acted_on = entry->seen.state;
     box->acted_well = false;
     if (entry->seen.state != DOCKER_PAUSED && entry->seen.state != DOCKER_STOPPED) {
@@ -248,12 +267,6 @@ static void fail_acted(docker_box_t *box)
         snprintf(sentence, sizeof(sentence), "The container engine could not %s the box's container.",
                  box->acted_on == DOCKER_PAUSED ? "unpause" : "start");
     answer(box, PROVIDER_FAILED, sentence);
-}
-
-static void look_later(docker_box_t *box)
-{
-    set_stage(box, RESUME_CHANGE);
-    loop_timer_start(box->docker->loop, &box->change, CHANGE_MS, on_change);
 }
 
 /* The container that was to run was looked at. */

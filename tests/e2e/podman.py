@@ -185,11 +185,24 @@ class Podman:
         if (self.directory / "root").exists():
             with contextlib.suppress(subprocess.SubprocessError):
                 self.run("rm", "-a", "-f", "-t", "0", check=False)
+        self._end_monitors()
         for line in pathlib.Path("/proc/mounts").read_text(encoding="ascii", errors="replace").splitlines():
             if line.split()[1].startswith(f"{self.directory}/"):
                 subprocess.run(["umount", "-l", line.split()[1]], check=False, capture_output=True, timeout=10)
-        subprocess.run(["ip", "link", "delete", self.bridge], check=False, capture_output=True, timeout=10)
+        with contextlib.suppress(OSError):  # podman takes it away itself, unless it was killed
+            subprocess.run(["ip", "link", "delete", self.bridge], check=False, capture_output=True, timeout=10)
         shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _end_monitors(self):
+        """conmon stays for minutes after an exec, and for ever where a container was started while it was removed."""
+        for entry in pathlib.Path("/proc").iterdir():
+            with contextlib.suppress(OSError):
+                arguments = (entry / "cmdline").read_bytes().split(b"\0") if entry.name.isdigit() else [b""]
+                if not arguments[0].endswith(b"/conmon") or f"{self.directory}/".encode() not in b"\0".join(arguments):
+                    continue
+                children = (entry / "task" / entry.name / "children").read_text(encoding="ascii").split()
+                for pid in (entry.name, *children):
+                    os.kill(int(pid), signal.SIGKILL)
 
     def close(self):
         self.clean()

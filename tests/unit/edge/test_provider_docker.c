@@ -458,6 +458,26 @@ static void containers_between_states_are_waited_for(void **state)
     assert_int_equal(container->acts, 1);
 }
 
+static void containers_that_have_just_ended_are_left_alone(void **state)
+{
+    world_t *world = *state;
+    engine_container_t *removed = add(world, "a", "running"), *stopped = add(world, "b", "running");
+    begin(world);
+    set(world, removed, "exited", "die");
+    set(world, stopped, "exited", "die");
+    WAIT(world, of(world, "a")->box.state == BOX_PAUSED && of(world, "b")->box.state == BOX_PAUSED);
+    resume(world, "a");
+    resume(world, "b");
+    docker_box_t *box = docker_find_box(docker_of(world), STR("a"));
+    WAIT(world, box->resume == RESUME_CHANGE);
+    take_away(world, removed);
+    WAIT(world, of(world, "a")->answers == 1 && of(world, "b")->answers == 1);
+    assert_int_equal(of(world, "a")->result, PROVIDER_GONE);
+    assert_int_equal(of(world, "b")->result, PROVIDER_OK);
+    assert_int_equal(removed->acts, 0);
+    assert_int_equal(stopped->acts, 1);
+}
+
 static void pauses_and_resumes_follow_each_other(void **state)
 {
     world_t *world = *state;
@@ -724,6 +744,7 @@ int main(void)
         TEST(a_box_is_removed_while_it_is_resumed),
         TEST(a_box_is_recreated_while_it_is_resumed),
         TEST(containers_between_states_are_waited_for),
+        TEST(containers_that_have_just_ended_are_left_alone),
         TEST(pauses_and_resumes_follow_each_other),
         TEST(a_storm_of_resumes_starves_nobody),
         TEST(resumes_have_limits),
