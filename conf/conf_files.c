@@ -217,6 +217,12 @@ static void check_process(const conf_t *conf, const conf_process_t *process, con
     else if (process->user[0] != '\0' && entry == NULL)
         conf_errors_add(errors, CONF_WARNING, conf->source, nowhere, "processes.user",
                         "there is no user \"%s\", as which %s is to run, on this machine", user, process->id);
+    else if (entry != NULL && strcmp(user, conf->user) == 0)
+        conf_errors_add(
+            errors, CONF_WARNING, conf->source, nowhere, "processes.user",
+            "%s would run as \"%s\", as the edge's own processes do: it could open the admin socket and "
+            "read the store; name another user for it",
+            process->id, user);
 }
 
 void conf_check_files(const conf_t *conf, conf_errors_t *errors)

@@ -140,7 +140,9 @@ static const conf_key_t process_rows[] = {
     {.name = "user",
      .type = CONF_USER,
      .derived = "`user` of the edge",
-     .doc = "Whose rights it has where the edge was started as root; root's are refused.",
+     .doc = "Whose rights it has where the edge was started as root; root's are refused, and the edge's own "
+            "are more "
+            "than a box should have.",
      .example = "www-data",
      AT(conf_process_t, user)},
 };

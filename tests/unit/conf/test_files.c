@@ -286,6 +286,10 @@ static void processes(void **state)
         "processes: [{id: web, command: x, ports: [3000], directory: /}]\n",
         "e.yaml: warning: processes.user: web would run as root and will not be started; name another user "
         "for it\n");
+    expect_of("user: nobody\nprocesses: [{id: web, command: x, ports: [3000], directory: /}]\n",
+              "e.yaml: warning: processes.user: web would run as \"nobody\", as the edge's own processes do: "
+              "it could "
+              "open the admin socket and read the store; name another user for it\n");
     expect_of(
         "user: root\nprocesses: [{id: web, command: x, ports: [3000], directory: /}]\n",
         "e.yaml: warning: processes.user: web would run as root and will not be started; name another user "
