@@ -332,12 +332,15 @@ store_result_t table_get_stats(table_t *table, table_stats_t *out)
     return STORE_OK;
 }
 
+/* Of a snapshot, and not what mdb_env_info tells: that is ahead of what a reader gets while a commit's last
+ * page is being synced, and a list that is read then would be taken for the newer one for ever. */
 uint64_t table_version(table_t *table)
 {
-    MDB_envinfo info;
-    int rc = mdb_env_info(table->env, &info);
-    assert(rc == 0); /* there is an environment */
-    return info.me_last_txnid;
+    if (table_read_begin(table) != STORE_OK)
+        return UINT64_MAX; /* no commit's: whoever compares reads, and hears of the failure */
+    uint64_t version = mdb_txn_id(table->read);
+    table_read_end(table);
+    return version;
 }
 
 /* ---- writing ---- */

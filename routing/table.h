@@ -48,7 +48,8 @@ typedef struct table_stats {
 } table_stats_t;
 MUST_USE store_result_t table_get_stats(table_t *table, table_stats_t *out);
 
-/* A number that changes with every commit of any process; costs no reading. */
+/* A number that changes with every commit of any process: what is read after it is at least as new.
+ * UINT64_MAX where nothing can be read. */
 uint64_t table_version(table_t *table);
 
 /* ---- writing: one transaction at a time; after any result but OK and NOT_FOUND it is to be aborted ---- */

@@ -31,11 +31,8 @@ static inline void fixture_open(fixture_t *f, uint64_t map_bytes)
         fail_msg("%s", error);
 }
 
-static inline void fixture_make(fixture_t *f)
+static inline void fixture_make_in(fixture_t *f, const char *where)
 {
-    /* In memory where there is such a place: what a store promises here does not hang on a disk, and
-     * thousands of syncs would take minutes on a busy one. */
-    const char *where = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
     snprintf(f->root, sizeof(f->root), "%s/boxedge-test-XXXXXX", where);
     assert_non_null(mkdtemp(f->root));
     snprintf(f->durable, sizeof(f->durable), "%s/durable", f->root);
@@ -43,6 +40,13 @@ static inline void fixture_make(fixture_t *f)
     assert_int_equal(mkdir(f->durable, 0700), 0);
     assert_int_equal(mkdir(f->scratch, 0700), 0);
     f->store = NULL;
+}
+
+static inline void fixture_make(fixture_t *f)
+{
+    /* In memory where there is such a place: what a store promises here does not hang on a disk, and
+     * thousands of syncs would take minutes on a busy one. */
+    fixture_make_in(f, access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
 }
 
 static inline void fixture_remove(fixture_t *f)

@@ -1,4 +1,6 @@
 /* Blocks and cookie keys in the store. */
+#include <sys/wait.h>
+
 #include "store_fixture.h"
 
 static bool collect(const store_block_t *block, void *arg)
@@ -98,6 +100,74 @@ static void test_cookie_keys(void **state)
     assert_blocks(f->store, "");
 }
 
+/* ---- the version ---- */
+
+#define COMMITS 200
+
+static bool count_block(const store_block_t *block, void *arg)
+{
+    (void)block;
+    ++*(uint64_t *)arg;
+    return true;
+}
+
+/* Another process reads while commits are on their way to the disk: a list that is read after a version has
+ * all that the version stands for, or a change would be missed until the next one. */
+static int read_along(const fixture_t *f, int go, int ready)
+{
+    char error[256], byte;
+    if (read(go, &byte, 1) != 1)
+        return 4;
+    store_t *store = store_open(f->durable, f->scratch, FIXTURE_MAP_BYTES, false, error, sizeof(error));
+    if (store == NULL)
+        return 1;
+    uint64_t first = store_rules_version(store), count = 0;
+    if (write(ready, "", 1) != 1)
+        return 5;
+    while (count < COMMITS) {
+        uint64_t version = store_rules_version(store);
+        count = 0;
+        if (store_each_block(store, count_block, &count) != STORE_OK)
+            return 2;
+        if (count < version - first)
+            return 3;
+    }
+    store_close(&store);
+    return 0;
+}
+
+static void a_list_is_not_older_than_its_version(void **state)
+{
+    (void)state;
+    fixture_t f;
+    int go[2], ready[2], status;
+    char byte;
+    fixture_make_in(&f, "/var/tmp"); /* on a disk, whose syncs take time */
+    fixture_open(&f, FIXTURE_MAP_BYTES);
+    assert_int_equal(pipe(go), 0);
+    assert_int_equal(pipe(ready), 0);
+    store_close(&f.store); /* nothing of it crosses the fork */
+    pid_t reader = fork();
+    if (reader == 0)
+        _exit(read_along(&f, go[0], ready[1]));
+    fixture_open(&f, FIXTURE_MAP_BYTES);
+    assert_int_equal(write(go[1], "", 1), 1);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    for (int i = 0; i < COMMITS; i++) {
+        store_block_t block = {.kind = BLOCK_BOX};
+        snprintf(block.text, sizeof(block.text), "box-%d", i);
+        assert_int_equal(store_put_block(f.store, &block), STORE_OK);
+    }
+    assert_int_equal(waitpid(reader, &status, 0), reader);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    for (int i = 0; i < 2; i++) {
+        close(go[i]);
+        close(ready[i]);
+    }
+    fixture_remove(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -105,6 +175,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_what_is_no_block_is_refused, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_blocks_are_bounded, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_version, fixture_setup, fixture_teardown),
+        cmocka_unit_test(a_list_is_not_older_than_its_version),
         cmocka_unit_test_setup_teardown(test_cookie_keys, fixture_setup, fixture_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
