@@ -6,11 +6,13 @@ this process ends, however it does, the holder kills the group. A command that l
 
 import contextlib
 import os
+import pathlib
 import selectors
 import signal
 import socket
 import subprocess
 import threading
+import time
 
 from .errors import ClientLeft
 
@@ -51,6 +53,25 @@ class ProcessGroup:
             if not self._closed:
                 os.killpg(self.id, signal.SIGSTOP)
                 os.kill(self.id, signal.SIGCONT)
+                self._await_stopped()
+
+    def _await_stopped(self):
+        """A process that runs stops a moment after the signal."""
+        deadline = time.monotonic() + 5
+        while any(state not in "TtZX" for state in self._states()) and time.monotonic() < deadline:
+            time.sleep(0.002)
+
+    def _states(self):
+        """Of all processes of the group but its holder."""
+        for entry in pathlib.Path("/proc").iterdir():
+            if not entry.name.isdigit() or int(entry.name) == self.id:
+                continue
+            try:
+                state, _, group = (entry / "stat").read_text().rpartition(") ")[2].split(" ")[:3]
+            except (OSError, ValueError):
+                continue  # it ended
+            if int(group) == self.id:
+                yield state
 
     def thaw(self):
         with self._lock:
