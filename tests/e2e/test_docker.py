@@ -236,7 +236,9 @@ def test_the_engine_restarts_under_load(world):
     busy, other = world.box("busy"), world.box("other")
     stop = threading.Event()
     load = [Asker(world, busy, stop=stop) for _ in range(2)]
+    seen = len(world.edge.stderr.lines)
     world.podman.stop_service()
+    world.edge.stderr.wait_for(lambda line: "cannot be used: " in line, PATIENCE * SLOW, seen)
     other.pause()  # while nobody tells of it
     count = [len(asker.answers) for asker in load]
     world.edge.wait_until(lambda: all(len(a.answers) > n for a, n in zip(load, count)), PATIENCE * SLOW, "more answers")
@@ -247,6 +249,8 @@ def test_the_engine_restarts_under_load(world):
     for asker in load:
         asker.result()
         assert {answer.status for answer in asker.answers} == {200}
+    # Everything was listed again, and not only the one box that was looked at.
+    world.edge.stderr.wait_for(lambda line: "can be used again" in line, PATIENCE * SLOW, seen)
     for box in (busy, other):
         box.remove()
 
@@ -258,7 +262,7 @@ def test_the_engine_is_gone(world):
     seen = len(world.edge.stderr.lines)
     world.podman.stop_service()
     try:
-        world.edge.stderr.wait_for(lambda line: "cannot be used: " in line, start=seen)
+        world.edge.stderr.wait_for(lambda line: "cannot be used: " in line, PATIENCE * SLOW, seen)
         assert world.text(awake) == "awake 1"
         asker = Asker(world, asleep)
         response = asker.result()
@@ -266,7 +270,7 @@ def test_the_engine_is_gone(world):
         assert asker.took < 1 * SLOW
     finally:
         world.podman.start_service()
-    world.edge.stderr.wait_for(lambda line: "can be used again" in line, start=seen)
+    world.edge.stderr.wait_for(lambda line: "can be used again" in line, PATIENCE * SLOW, seen)
     assert world.text(awake) == "awake 2"
     for box in (awake, asleep):
         box.remove()
