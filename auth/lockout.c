@@ -160,12 +160,17 @@ static cell_t *set_of(lockout_t *lockout, uint64_t hash)
     return &lockout->cells[(hash & (lockout->sets - 1)) * WAYS];
 }
 
+static bool is_owner(uint64_t owner, uint64_t hash)
+{
+    return owner != 0 && owner >> ROUND_BITS == hash >> ROUND_BITS;
+}
+
 /* The first cell that belongs to the key, and its owner word; NULL: none does. */
 static cell_t *find(cell_t *set, uint64_t hash, uint64_t *owner)
 {
     for (size_t i = 0; i < WAYS; i++) {
         *owner = atomic_load(&set[i].owner);
-        if (*owner != 0 && *owner >> ROUND_BITS == hash >> ROUND_BITS)
+        if (is_owner(*owner, hash))
             return &set[i];
     }
     return NULL;
@@ -183,6 +188,9 @@ static bool claim(cell_t *set, uint64_t hash, uint64_t now_ms)
     int64_t best_age = INT64_MIN;
     for (size_t i = 0; i < WAYS; i++) {
         uint64_t owner = atomic_load(&set[i].owner);
+        if (is_owner(owner, hash))
+            return true; /* a second cell would hide what the first one counts, a second claim would drop it
+                          */
         view_t view = look(&set[i], owner, 0, now_ms);
         if (owner != 0 && (left_of(&view) != 0 || view.newest <= best_age))
             continue;

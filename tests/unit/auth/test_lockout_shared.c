@@ -321,6 +321,26 @@ static void test_cell_goes_meanwhile(void **state)
     play_everywhere(&(two_t){prepare_full, VICTIM, newcomer_fails_nine_times, check_last_counts});
 }
 
+/* A full set whose last cell goes first. */
+static void prepare_others(lockout_t *table)
+{
+    for (uint32_t client = 0; client < SET; client++)
+        fail_once(table, client, 0, T - 40000 - client);
+}
+
+static void same_fails_nine_times(lockout_t *table)
+{
+    fail_range(table, VICTIM, 0, 9);
+}
+
+/* A client's first failures on two workers take one cell, and none of them is lost with a second claim. */
+static void test_one_newcomer_twice(void **state)
+{
+    (void)state;
+    play_everywhere(&(two_t){prepare_nothing, VICTIM, same_fails_nine_times, check_locked});
+    play_everywhere(&(two_t){prepare_others, VICTIM, same_fails_nine_times, check_locked});
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -332,6 +352,7 @@ int main(void)
         cmocka_unit_test(test_two_newcomers),
         cmocka_unit_test(test_two_of_one_client),
         cmocka_unit_test(test_cell_goes_meanwhile),
+        cmocka_unit_test(test_one_newcomer_twice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
