@@ -189,14 +189,6 @@ static void committed_answer(exchange_t *ex, admin_job_t *job)
     admin_reply(ex, 201, body);
 }
 
-static bool exposes(const store_box_t *box, uint16_t port)
-{
-    for (size_t i = 0; i < box->port_count; i++)
-        if (box->ports[i] == port)
-            return true;
-    return box->port_count == 0;
-}
-
 /* What the box does not take is answered with 400. */
 static bool box_takes(exchange_t *ex, const store_box_t *box, const store_preview_t *preview)
 {
@@ -207,7 +199,7 @@ static bool box_takes(exchange_t *ex, const store_box_t *box, const store_previe
                     preview->id);
         return false;
     }
-    if (exposes(box, preview->port))
+    if (store_box_exposes(box, preview->port))
         return true;
     char ports[STORE_BOX_PORTS_MAX * 7 + 1] = "";
     size_t used = 0;

@@ -42,7 +42,7 @@ static bool read_box(uses_t *uses, str_t id, store_box_t *out)
 static bool begin_again(exchange_t *ex, const store_box_t *now, uint64_t epoch)
 {
     if (now->state != BOX_RUNNING || ex->sent_again || ex->origin_ops == NULL ||
-        ex->origin_ops->again == NULL || !wake_may_connect(ex, now))
+        ex->origin_ops->again == NULL || !store_box_exposes(now, ex->preview.port))
         return false;
     return ex->origin_ops->again(ex, now, epoch);
 }

@@ -100,6 +100,10 @@ typedef struct store_box {
     uint8_t listening_count;
 } store_box_t;
 
+/* Whether the port may be exposed, and whether it was seen to listen in this generation (store_box.c). */
+bool store_box_exposes(const store_box_t *box, uint16_t port);
+bool store_box_listens(const store_box_t *box, uint16_t port);
+
 /*
  * Opens (and with `writer` makes) both environments in directories that exist. Call it after fork. On error
  * returns NULL and writes a sentence into `error`. `map_bytes` is the size of the map of each environment,

@@ -1,0 +1,19 @@
+#include "store.h"
+
+static bool has(const uint16_t *ports, size_t count, uint16_t port)
+{
+    for (size_t i = 0; i < count; i++)
+        if (ports[i] == port)
+            return true;
+    return false;
+}
+
+bool store_box_exposes(const store_box_t *box, uint16_t port)
+{
+    return box->port_count == 0 || has(box->ports, box->port_count, port);
+}
+
+bool store_box_listens(const store_box_t *box, uint16_t port)
+{
+    return has(box->listening, box->listening_count, port);
+}
