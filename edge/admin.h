@@ -9,7 +9,6 @@
 #include "conf.h"
 #include "control_box.h"
 #include "loop.h"
-#include "metrics.h"
 #include "runner_link.h"
 #include "shm.h"
 #include "store_thread.h"
@@ -27,8 +26,6 @@ typedef struct admin_controls {
     /* The control plane says how a box is. NULL: taken, and `done` comes once every worker sees it, never
      * from within, and not after admin_free; else a sentence that says why it is not taken. */
     const char *(*push_box)(void *owner, const control_box_t *box, void (*done)(void *arg), void *arg);
-    /* What it counts of waking; NULL: nothing. */
-    void (*wakes)(void *owner, metrics_wakes_t *out);
 } admin_controls_t;
 
 /*

@@ -241,8 +241,6 @@ static void metrics_answer(exchange_t *ex, admin_job_t *job)
         .heap_bytes = heap_allocated(),
         .store = job->result == STORE_OK ? &((const stats_job_t *)job)->stats : NULL,
     };
-    if (admin->controls->wakes != NULL)
-        admin->controls->wakes(admin->owner, &input.wakes);
     size_t len;
     char *text = metrics_text(&input, &len);
     str_t copy = str_dup(&ex->arena, str_make(text, len));

@@ -155,12 +155,6 @@ const store_box_t *boxes_recorded(const boxes_t *boxes, str_t id)
     return entry != NULL && !entry->missing ? &entry->stored : NULL;
 }
 
-const char *boxes_refusal(const boxes_t *boxes, str_t id)
-{
-    const box_entry_t *entry = find(boxes, id);
-    return entry != NULL ? entry->refusal : NULL;
-}
-
 typedef struct walk {
     bool (*each)(const store_box_t *, void *);
     void *arg;
@@ -531,10 +525,7 @@ void boxes_when_recorded(boxes_t *boxes, str_t id, void (*done)(void *arg), void
 
 static void note_listening(store_box_t *box, uint16_t port)
 {
-    for (size_t i = 0; i < box->listening_count; i++)
-        if (box->listening[i] == port)
-            return;
-    if (box->listening_count < STORE_BOX_PORTS_MAX)
+    if (!store_box_listens(box, port) && box->listening_count < STORE_BOX_PORTS_MAX)
         box->listening[box->listening_count++] = port;
 }
 

@@ -54,8 +54,6 @@ void boxes_each(const boxes_t *boxes, bool (*each)(const store_box_t *, void *),
 /* Resumes a box, also one that only a control plane may know. Answered once by `resumed`, never from within.
  */
 void boxes_resume(boxes_t *boxes, str_t id);
-/* Why a box that its provider calls running is not reachable: a sentence; NULL where nothing is wrong. */
-const char *boxes_refusal(const boxes_t *boxes, str_t id);
 void boxes_pause(boxes_t *boxes, str_t id);
 void boxes_look(boxes_t *boxes, str_t id);
 /* These boxes ('\n' after each) were active in the last second: handed to the providers that want to know. */

@@ -339,19 +339,8 @@ static const char *push_box(void *owner, const control_box_t *box, void (*done)(
     return NULL;
 }
 
-static void count_wakes(void *owner, metrics_wakes_t *out)
-{
-    const controller_t *controller = owner;
-    *out = (metrics_wakes_t){.boxes = waker_count(controller->waker),
-                             .resumes = waker_resumes(controller->waker),
-                             .failures = waker_failures(controller->waker)};
-}
-
-static const admin_controls_t controls = {.wakes = count_wakes,
-                                          .reload = ask_reload,
-                                          .drain = ask_drain,
-                                          .end_tunnels = end_tunnels,
-                                          .push_box = push_box};
+static const admin_controls_t controls = {
+    .reload = ask_reload, .drain = ask_drain, .end_tunnels = end_tunnels, .push_box = push_box};
 
 /* ---- the process ---- */
 
@@ -441,7 +430,8 @@ static bool start(controller_t *controller, const controller_args_t *args)
         provider_process_new(controller->loop, controller->conf, controller->runner, args->runner_lives,
                              &boxes_provider_handlers, controller->boxes);
     boxes_set_provider(controller->boxes, PROVIDER_PROCESS, controller->processes);
-    controller->waker = waker_new(controller->loop, controller->conf, controller->boxes, controller->peers);
+    controller->waker = waker_new(controller->loop, controller->conf, controller->boxes, controller->peers,
+                                  shm_wakes(controller->shm));
     controller->idle = idle_new(controller->loop, controller->boxes);
     controller->providers = providers_new(controller->loop, controller->conf, controller->boxes);
     controller->admin = admin_new(controller->loop, controller->conf, controller->shm, controller->store,

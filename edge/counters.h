@@ -44,10 +44,18 @@
     X(buffered_bytes, "gauge", "Body bytes held in buffers now")                                             \
     X(heap_allocated_bytes, "gauge", "Heap bytes in use, as the allocator counts them")
 
+/* Of requests that waited for a box and went on to it: upper bounds of the buckets, in ms; the last is open.
+ */
+#define COUNTERS_WAKE_BUCKETS 12
+static const uint32_t counters_wake_bounds_ms[COUNTERS_WAKE_BUCKETS - 1] = {
+    10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000};
+
 typedef struct counters {
 #define X(name, type, help) _Atomic uint64_t name;
     COUNTERS(X)
 #undef X
+    _Atomic uint64_t wake_waits[COUNTERS_WAKE_BUCKETS]; /* each counted in one bucket */
+    _Atomic uint64_t wake_waits_ms;                     /* their sum */
 } counters_t;
 
 /* The owner is the only writer, so a plain load and store suffice; no locked instruction. */
@@ -66,6 +74,16 @@ static inline void counter_sub(_Atomic uint64_t *counter, uint64_t n)
 static inline void counter_set(_Atomic uint64_t *counter, uint64_t value)
 {
     atomic_store_explicit(counter, value, memory_order_relaxed);
+}
+
+/* A request waited for its box for `ms`, and went on to it. */
+static inline void counter_wake_waited(counters_t *counters, uint32_t ms)
+{
+    unsigned bucket = 0;
+    while (bucket < COUNTERS_WAKE_BUCKETS - 1 && ms > counters_wake_bounds_ms[bucket])
+        bucket++;
+    counter_add(&counters->wake_waits[bucket], 1);
+    counter_add(&counters->wake_waits_ms, ms);
 }
 
 #endif

@@ -100,14 +100,41 @@ static void store(FILE *out, const store_stats_t *stats)
     single(out, "store_readers", "gauge", "Reader slots in use", stats->readers);
 }
 
-static void waking(FILE *out, const metrics_wakes_t *wakes)
+/* How long requests waited for their boxes, over all workers. */
+static void wake_histogram(FILE *out, shm_t *shm)
 {
+    uint64_t count = 0, sum_ms = 0;
+    head(out, "wake_wait_seconds", "histogram",
+         "How long requests that went on to their box had waited for it");
+    for (unsigned bucket = 0; bucket < COUNTERS_WAKE_BUCKETS; bucket++) {
+        for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
+            count += load(&shm_counters(shm, i)->wake_waits[bucket]);
+        if (bucket < COUNTERS_WAKE_BUCKETS - 1)
+            fprintf(out, PREFIX "wake_wait_seconds_bucket{le=\"%g\"} %llu\n",
+                    counters_wake_bounds_ms[bucket] / 1000.0, (unsigned long long)count);
+    }
+    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
+        sum_ms += load(&shm_counters(shm, i)->wake_waits_ms);
+    fprintf(out, PREFIX "wake_wait_seconds_bucket{le=\"+Inf\"} %llu\n", (unsigned long long)count);
+    fprintf(out, PREFIX "wake_wait_seconds_sum %llu.%03llu\n", (unsigned long long)(sum_ms / 1000),
+            (unsigned long long)(sum_ms % 1000));
+    fprintf(out, PREFIX "wake_wait_seconds_count %llu\n", (unsigned long long)count);
+}
+
+static void waking(FILE *out, shm_t *shm)
+{
+    const shm_wakes_t *wakes = shm_wakes(shm);
+    uint64_t waits = 0, resumes = load(&wakes->resumes);
+    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
+        waits += load(&shm_counters(shm, i)->wake_waits_total);
     single(out, "wake_boxes", "gauge", "Boxes that are waited for or whose failure is remembered",
-           wakes->boxes);
-    single(out, "wake_resumes_total", "counter", "Resumes asked of providers by this controller",
-           wakes->resumes);
+           load(&wakes->boxes));
+    single(out, "wake_resumes_total", "counter", "Resumes asked of providers", resumes);
     single(out, "wake_failures_total", "counter", "Resumes that failed and ports that never listened",
-           wakes->failures);
+           load(&wakes->failures));
+    head(out, "wake_coalescing_ratio", "gauge", "Requests that waited for each resume that was asked for");
+    fprintf(out, PREFIX "wake_coalescing_ratio %.3f\n", resumes != 0 ? (double)waits / (double)resumes : 0);
+    wake_histogram(out, shm);
 }
 
 char *metrics_text(const metrics_input_t *input, size_t *len)
@@ -127,7 +154,7 @@ char *metrics_text(const metrics_input_t *input, size_t *len)
            load(&shm_runner(input->shm)->restarts));
     single(out, "controller_heap_allocated_bytes", "gauge", "Heap bytes in use in the controller",
            input->heap_bytes);
-    waking(out, &input->wakes);
+    waking(out, input->shm);
     store(out, input->store);
     workers(out, input);
     sums(out, input);

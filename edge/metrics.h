@@ -8,20 +8,12 @@
 #include "shm.h"
 #include "store.h"
 
-/* What the controller counts of waking. */
-typedef struct metrics_wakes {
-    uint64_t boxes;    /* that are waited for, or whose failure is remembered */
-    uint64_t resumes;  /* asked of providers */
-    uint64_t failures; /* of resumes and of ports */
-} metrics_wakes_t;
-
 typedef struct metrics_input {
     shm_t *shm;
     unsigned workers;           /* configured */
     uint64_t now_ms;            /* CLOCK_MONOTONIC */
     uint64_t heap_bytes;        /* of the controller */
     const store_stats_t *store; /* NULL: cannot be read */
-    metrics_wakes_t wakes;
 } metrics_input_t;
 
 /* Returns the text, to be freed, and its length. Counters are summed over all workers, those of workers that

@@ -41,6 +41,7 @@ struct shm {
     _Atomic uint32_t slots; /* workers above this never counted a client */
     alignas(64) _Atomic uint64_t epoch;
     alignas(64) shm_role_t controller;
+    shm_wakes_t wakes;
     alignas(64) shm_role_t runner;
     alignas(64) _Atomic uint64_t keys_version; /* odd while the supervisor writes the keys */
     _Atomic uint64_t keys[KEY_WORDS];
@@ -84,6 +85,11 @@ const _Atomic uint64_t *shm_epoch(const shm_t *shm)
 void shm_epoch_bump(shm_t *shm)
 {
     atomic_fetch_add(&shm->epoch, 1);
+}
+
+shm_wakes_t *shm_wakes(shm_t *shm)
+{
+    return &shm->wakes;
 }
 
 static worker_slot_t *slot(shm_t *shm, unsigned index)

@@ -39,6 +39,13 @@ typedef struct shm_role {
     _Atomic uint64_t restarts;     /* processes that took this place over from a dead one */
 } shm_role_t;
 
+/* What the controllers of this edge counted of waking, one after the other. Owner: the controller. */
+typedef struct shm_wakes {
+    _Atomic uint64_t boxes;    /* that are waited for now, or whose failure is remembered */
+    _Atomic uint64_t resumes;  /* asked of providers */
+    _Atomic uint64_t failures; /* of resumes and of ports */
+} shm_wakes_t;
+
 /* `seed` (16 random bytes) keys the hash of client addresses. Returns NULL with errno. */
 shm_t *shm_new(const uint8_t seed[16]);
 void shm_free(shm_t **shm);
@@ -46,6 +53,8 @@ void shm_free(shm_t **shm);
 /* The counter of store changes: any process that changed the store adds one (shm_epoch_bump), all read. */
 const _Atomic uint64_t *shm_epoch(const shm_t *shm);
 void shm_epoch_bump(shm_t *shm);
+
+shm_wakes_t *shm_wakes(shm_t *shm);
 
 /* `index` is below SHM_WORKERS_MAX (asserted). */
 shm_role_t *shm_worker(shm_t *shm, unsigned index);

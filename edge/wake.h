@@ -49,8 +49,6 @@ MUST_USE bool wake_rules_pass(exchange_t *ex);
 
 /* The step: passes where the box runs and its port listens; else waits, or refuses. */
 step_result_t step_wake(exchange_t *ex);
-/* Whether the box exposes the exchange's port. */
-bool wake_may_connect(const exchange_t *ex, const store_box_t *box);
 /* Whether the exchange's port of `box` may be connected to as things are. */
 bool wake_is_needless(const exchange_t *ex, const store_box_t *box);
 /* The box answered one that had waited: the next may go to it. */

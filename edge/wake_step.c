@@ -13,25 +13,13 @@ static bool is_ready(const exchange_t *ex, const store_box_t *box)
 {
     if (box->state != BOX_RUNNING)
         return false;
-    if (box->settles_at_ms == 0 || loop_wall_us(ex->worker->loop) / 1000 >= box->settles_at_ms)
-        return true;
-    for (size_t i = 0; i < box->listening_count; i++)
-        if (box->listening[i] == ex->preview.port)
-            return true;
-    return false;
-}
-
-bool wake_may_connect(const exchange_t *ex, const store_box_t *box)
-{
-    for (size_t i = 0; i < box->port_count; i++)
-        if (box->ports[i] == ex->preview.port)
-            return true;
-    return box->port_count == 0;
+    return box->settles_at_ms == 0 || loop_wall_us(ex->worker->loop) / 1000 >= box->settles_at_ms ||
+           store_box_listens(box, ex->preview.port);
 }
 
 bool wake_is_needless(const exchange_t *ex, const store_box_t *box)
 {
-    return is_ready(ex, box) && wake_may_connect(ex, box);
+    return is_ready(ex, box) && store_box_exposes(box, ex->preview.port);
 }
 
 /* What came of its wait. */
@@ -47,6 +35,7 @@ static void on_done(wake_waiter_t *waiter, wake_result_t result, const wake_answ
     exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, waiter, waiter);
     settle(ex, result == WAKE_OK ? WAKE_OUTCOME_OK : WAKE_OUTCOME_FAILED);
     if (result == WAKE_OK) {
+        counter_wake_waited(ex->worker->counters, ex->wake_times.waited_ms);
         /* The credential may have changed meanwhile, and the box may be elsewhere. */
         if (!exchange_still_allowed(ex))
             return;
@@ -99,7 +88,7 @@ step_result_t step_wake(exchange_t *ex)
     worker_t *worker = ex->worker;
     if (ex->box.provider == PROVIDER_STATIC && ex->box.state == BOX_RUNNING)
         return STEP_NEXT;
-    if (ex->box.state != BOX_UNKNOWN && !wake_may_connect(ex, &ex->box)) {
+    if (ex->box.state != BOX_UNKNOWN && !store_box_exposes(&ex->box, ex->preview.port)) {
         wake_reply_not_exposed(ex);
         return STEP_DONE;
     }

@@ -70,8 +70,7 @@ struct waker {
     peers_t *peers;
     void *tree; /* tsearch: box_wake_t by id */
     size_t count;
-    uint64_t resumes;
-    uint64_t failures;
+    shm_wakes_t *counts;
 };
 
 /* ---- records ---- */
@@ -105,7 +104,7 @@ static box_wake_t *find_or_add(waker_t *waker, str_t id)
     wake->waker = waker;
     if (tsearch(wake, &waker->tree, compare) == NULL)
         abort();
-    waker->count++;
+    counter_set(&waker->counts->boxes, ++waker->count);
     loop_timer_start(waker->loop, &wake->forget, FORGET_MS, on_forget);
     return wake;
 }
@@ -152,7 +151,7 @@ static void on_forget(loop_timer_t *timer)
         return;
     }
     (void)tdelete(wake, &waker->tree, compare);
-    waker->count--;
+    counter_set(&waker->counts->boxes, --waker->count);
     free_wake(wake);
 }
 
@@ -262,7 +261,7 @@ static void remember(box_wake_t *wake, failure_t *failure, wake_result_t result,
     failure->until_ms = now + failure->last_ms;
     failure->result = result;
     (void)snprintf(failure->sentence, sizeof(failure->sentence), "%s", sentence);
-    wake->waker->failures++;
+    counter_add(&wake->waker->counts->failures, 1);
 }
 
 /* ---- probing ---- */
@@ -332,14 +331,6 @@ static void probe_port(port_wake_t *port, const store_box_t *box)
     deadline_set(waker->loop, &port->deadline, verdict_at(port), on_port_timeout);
 }
 
-static bool exposes(const store_box_t *box, uint16_t port)
-{
-    for (size_t i = 0; i < box->port_count; i++)
-        if (box->ports[i] == port)
-            return true;
-    return box->port_count == 0;
-}
-
 static void probe_all(box_wake_t *wake, const store_box_t *box)
 {
     if (wake->generation != box->generation)
@@ -367,7 +358,7 @@ static void begin_resume(box_wake_t *wake)
     wake->resuming = true;
     wake->resumes++;
     wake->running_ms = 0;
-    wake->waker->resumes++;
+    counter_add(&wake->waker->counts->resumes, 1);
     boxes_resume(wake->waker->boxes, str_from(wake->id));
 }
 
@@ -426,14 +417,6 @@ static void on_changed(void *owner, const store_box_t *box, const store_box_t *o
 static const boxes_handlers_t boxes_handlers = {.changed = on_changed, .resumed = on_resumed};
 
 /* ---- questions ---- */
-
-static bool listens(const store_box_t *box, uint16_t port)
-{
-    for (size_t i = 0; i < box->listening_count; i++)
-        if (box->listening[i] == port)
-            return true;
-    return false;
-}
 
 static bool answer_from_memory(waker_t *waker, unsigned worker, const box_wake_t *wake, uint16_t port,
                                const failure_t *failure)
@@ -505,14 +488,14 @@ void waker_ask(waker_t *waker, unsigned worker, str_t label, wake_wish_t wish)
     const store_box_t *box = boxes_find(waker->boxes, id);
     if (box != NULL && box->state == BOX_RUNNING) {
         uint64_t now = loop_wall_us(waker->loop) / 1000;
-        if (!exposes(box, name.port)) {
+        if (!store_box_exposes(box, name.port)) {
             answer_now(waker, worker, label, WAKE_REFUSED);
             return;
         }
         /* By what workers see: else they would ask again at once, until the store has it. */
         const store_box_t *seen = boxes_recorded(waker->boxes, id);
         if (seen != NULL && seen->state == BOX_RUNNING && seen->generation == box->generation &&
-            (listens(seen, name.port) || now >= seen->settles_at_ms)) {
+            (store_box_listens(seen, name.port) || now >= seen->settles_at_ms)) {
             answer_now(waker, worker, label, WAKE_OK);
             return;
         }
@@ -534,11 +517,12 @@ void waker_ask(waker_t *waker, unsigned worker, str_t label, wake_wish_t wish)
 
 /* ---- the whole ---- */
 
-waker_t *waker_new(loop_t *loop, const conf_t *conf, boxes_t *boxes, peers_t *peers)
+waker_t *waker_new(loop_t *loop, const conf_t *conf, boxes_t *boxes, peers_t *peers, shm_wakes_t *counts)
 {
     waker_t *waker = calloc(1, sizeof(*waker));
     assert(waker != NULL);
-    *waker = (waker_t){.loop = loop, .conf = conf_acquire(conf), .boxes = boxes, .peers = peers};
+    *waker =
+        (waker_t){.loop = loop, .conf = conf_acquire(conf), .boxes = boxes, .peers = peers, .counts = counts};
     boxes_listen(boxes, &boxes_handlers, waker);
     return waker;
 }
@@ -558,19 +542,4 @@ void waker_set_conf(waker_t *waker, const conf_t *conf)
 {
     conf_release(&waker->conf);
     waker->conf = conf_acquire(conf);
-}
-
-size_t waker_count(const waker_t *waker)
-{
-    return waker->count;
-}
-
-uint64_t waker_resumes(const waker_t *waker)
-{
-    return waker->resumes;
-}
-
-uint64_t waker_failures(const waker_t *waker)
-{
-    return waker->failures;
 }

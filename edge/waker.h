@@ -6,12 +6,13 @@
 #define BOXEDGE_WAKER_H
 
 #include "boxes.h"
+#include "shm.h"
 #include "wake_message.h"
 
 typedef struct waker waker_t;
 
 /* All outlive it. */
-waker_t *waker_new(loop_t *loop, const conf_t *conf, boxes_t *boxes, peers_t *peers);
+waker_t *waker_new(loop_t *loop, const conf_t *conf, boxes_t *boxes, peers_t *peers, shm_wakes_t *counts);
 void waker_free(waker_t **waker);
 void waker_set_conf(waker_t *waker, const conf_t *conf);
 
@@ -21,10 +22,5 @@ void waker_set_conf(waker_t *waker, const conf_t *conf);
  * WAKE_WISH_WATCH joins a wake that goes on, and begins none.
  */
 void waker_ask(waker_t *waker, unsigned index, str_t label, wake_wish_t wish);
-/* Wakes in progress, for metrics. */
-size_t waker_count(const waker_t *waker);
-/* Resumes asked of providers since the start, and those that failed. */
-uint64_t waker_resumes(const waker_t *waker);
-uint64_t waker_failures(const waker_t *waker);
 
 #endif

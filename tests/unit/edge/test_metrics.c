@@ -63,6 +63,39 @@ static void counters_are_summed(void **state)
     shm_free(&shm);
 }
 
+static void waits_for_boxes(void **state)
+{
+    (void)state;
+    shm_t *shm = new_shm();
+    char *text = text_of(shm, 2, NULL);
+    assert_int_equal(lines(text, "boxedge_wake_coalescing_ratio 0.000"), 1); /* and no division by zero */
+    assert_int_equal(lines(text, "boxedge_wake_wait_seconds_count 0"), 1);
+    free(text);
+    static const uint32_t waits[] = {0, 10, 11, 30000, 30001, UINT32_MAX};
+    for (size_t i = 0; i < sizeof(waits) / sizeof(waits[0]); i++)
+        counter_wake_waited(shm_counters(shm, (unsigned)i % 2), waits[i]);
+    atomic_store(&shm_counters(shm, 0)->wake_waits_total, 70);
+    atomic_store(&shm_counters(shm, 1)->wake_waits_total, 5);
+    atomic_store(&shm_wakes(shm)->resumes, 2);
+    atomic_store(&shm_wakes(shm)->failures, 1);
+    atomic_store(&shm_wakes(shm)->boxes, 4);
+    text = text_of(shm, 2, NULL);
+    assert_int_equal(lines(text, "# TYPE boxedge_wake_wait_seconds histogram"), 1);
+    assert_int_equal(lines(text, "boxedge_wake_wait_seconds_bucket{le=\"0.01\"} 2"), 1);
+    assert_int_equal(lines(text, "boxedge_wake_wait_seconds_bucket{le=\"0.025\"} 3"), 1);
+    assert_int_equal(lines(text, "boxedge_wake_wait_seconds_bucket{le=\"10\"} 3"), 1);
+    assert_int_equal(lines(text, "boxedge_wake_wait_seconds_bucket{le=\"30\"} 4"), 1);
+    assert_int_equal(lines(text, "boxedge_wake_wait_seconds_bucket{le=\"+Inf\"} 6"), 1);
+    assert_int_equal(lines(text, "boxedge_wake_wait_seconds_count 6"), 1);
+    assert_int_equal(lines(text, "boxedge_wake_wait_seconds_sum 4295027.317"), 1);
+    assert_int_equal(lines(text, "boxedge_wake_coalescing_ratio 37.500"), 1);
+    assert_int_equal(lines(text, "boxedge_wake_resumes_total 2"), 1);
+    assert_int_equal(lines(text, "boxedge_wake_failures_total 1"), 1);
+    assert_int_equal(lines(text, "boxedge_wake_boxes 4"), 1);
+    free(text);
+    shm_free(&shm);
+}
+
 static void every_counter_is_there_once(void **state)
 {
     (void)state;
@@ -119,9 +152,8 @@ static void workers_are_bounded(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(counters_are_summed),
-        cmocka_unit_test(every_counter_is_there_once),
-        cmocka_unit_test(the_store),
+        cmocka_unit_test(counters_are_summed),         cmocka_unit_test(waits_for_boxes),
+        cmocka_unit_test(every_counter_is_there_once), cmocka_unit_test(the_store),
         cmocka_unit_test(workers_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
