@@ -68,7 +68,8 @@ static const char page_start[] =
     "<main>\n"
     "<header><h1>This page comes from a box</h1>\n"
     "<p>It was served by the demo app, and reached you through the edge. Each part below tries one path "
-    "between your browser and the box.</p></header>\n"
+    "between your browser and the box.</p>\n"
+    "<p id=\"woke\" role=\"status\" hidden></p></header>\n"
     "<div class=\"grid\">\n";
 
 static const char page_parts[] =
@@ -97,6 +98,16 @@ static const char page_script[] =
     "'use strict';\n"
     "const at = id => document.getElementById(id);\n"
     "const dot = (id, state) => { at(id).className = 'dot ' + state; };\n"
+    "\n"
+    "const timing = performance.getEntriesByType('navigation')[0];\n"
+    "const took = Object.fromEntries((timing && timing.serverTiming || []).map(t => [t.name, t.duration]));\n"
+    "if ('resume' in took) {\n"
+    "  const s = ms => (ms / 1000).toFixed(2) + ' s';\n"
+    "  at('woke').textContent = 'This box was asleep. Waking it took ' + s(took.resume + took.listen) + ': ' "
+    "+\n"
+    "    s(took.resume) + ' until it ran, ' + s(took.listen) + ' until the app listened.';\n"
+    "  at('woke').hidden = false;\n"
+    "}\n"
     "\n"
     "const events = new EventSource('/events');\n"
     "events.onopen = () => dot('clock-dot', 'on');\n"
