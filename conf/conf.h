@@ -78,6 +78,90 @@ typedef struct conf_process {
                         never      root */
 } conf_process_t;
 
+/* ---- the API host (docs/api.md) ---- */
+
+/* How a server of an upstream is chosen. */
+typedef enum conf_balance {
+    CONF_BALANCE_P2C,         /* the better of two at random, by requests in flight and latency */
+    CONF_BALANCE_ROUND_ROBIN, /* one after the other, by weight */
+    CONF_BALANCE_LEAST,       /* the fewest requests in flight for its weight */
+    CONF_BALANCE_HASH,        /* by box id, with bounded load: a box's calls reach the same server */
+} conf_balance_t;
+
+/* What the edge speaks to an upstream's servers. */
+typedef enum conf_protocol { CONF_PROTOCOL_HTTP1, CONF_PROTOCOL_H2 } conf_protocol_t;
+
+#define CONF_NAME_MAX 63
+
+/* A server of an upstream: an address, or a name that is resolved, and again when its TTL is over. */
+typedef struct conf_server {
+    char *host; /* lower case; an IPv6 address without brackets */
+    uint16_t port;
+    uint32_t weight;              /* 1-100 */
+    char text[CONF_NAME_MAX + 1]; /* "host:port", as it is printed and as commands name it */
+} conf_server_t;
+
+typedef struct conf_upstream {
+    char name[CONF_NAME_MAX + 1];
+    conf_server_t *servers;
+    size_t server_count;
+    conf_balance_t balance;
+    conf_protocol_t protocol;
+
+    bool tls;              /* TLS towards them, always verified */
+    char *tls_name;        /* name in SNI and in the certificate; "": each server's host */
+    char *tls_ca;          /* PEM; "": the system's authorities */
+    char *tls_certificate; /* PEM of the edge's own certificate; "": none */
+    char *tls_key;
+
+    char *health_path;        /* asked of each server with GET; "": no active checks */
+    uint32_t health_interval; /* ms */
+    uint32_t health_timeout;  /* ms */
+    uint32_t health_rise;     /* successes in a row until it is up again */
+    uint32_t health_fall;     /* failures in a row until it is down */
+
+    uint32_t eject_failures; /* failed exchanges in a row until it is left out; 0: never */
+    uint32_t eject_time;     /* ms for the first time, doubling to ten times that */
+    uint32_t slow_start;     /* ms in which a server that is back takes its full share again; 0: at once */
+    uint32_t panic_percent;  /* with fewer servers usable than that, all are used; 0: never */
+
+    uint32_t server_in_flight; /* requests at one server, over all workers; 0: no limit */
+    uint32_t in_flight;        /* at all of them; 0: no limit */
+    uint32_t queue;            /* requests that wait for a place, over all workers */
+    uint32_t queue_timeout;    /* ms */
+    uint32_t retry_percent;    /* retries in 100 requests, at most */
+    uint32_t first_byte;       /* ms for the response's first byte, from the end of the request */
+} conf_upstream_t;
+
+/* What a key, or a client address, may use. */
+typedef struct conf_plan {
+    char name[CONF_NAME_MAX + 1];
+    uint64_t rate_count; /* units in `rate_period_ms`; 0: no limit on the rate */
+    uint64_t rate_period_ms;
+    uint32_t burst;     /* units at once, 1 or more */
+    uint32_t in_flight; /* requests at a time; 0: no limit */
+} conf_plan_t;
+
+/* What a request costs where it is not one unit. The first that matches counts. */
+typedef struct conf_cost {
+    char method[16]; /* "*": any */
+    char *path;      /* "/v2/box/{id}/exec": {…} is one segment; with "*" at its end everything below */
+    uint32_t cost;   /* 0: free */
+} conf_cost_t;
+
+/* A declared key. */
+typedef struct conf_api_key {
+    char name[CONF_NAME_MAX + 1]; /* in logs */
+    uint8_t sha256[32];           /* of the key */
+    char plan[CONF_NAME_MAX + 1];
+} conf_api_key_t;
+
+typedef enum conf_limits_mode {
+    CONF_LIMITS_ENFORCE,
+    CONF_LIMITS_SHADOW, /* only logged and counted */
+    CONF_LIMITS_OFF,
+} conf_limits_mode_t;
+
 typedef struct conf {
     char *source; /* path of the file, for messages */
 
@@ -156,6 +240,27 @@ typedef struct conf {
         uint32_t per_client;      /* wakes a minute that one client address may begin; 0: no limit */
     } wake;
 
+    conf_upstream_t *upstreams;
+    size_t upstream_count;
+    conf_plan_t *plans;
+    size_t plan_count;
+
+    struct {
+        char **hosts; /* names of the API, lower case; none: there is no API host */
+        size_t host_count;
+        char *upstream;        /* a name of `upstreams` */
+        size_t upstream_index; /* of it, where there are hosts */
+        char *default_plan;    /* of keys that no list names, once the upstream took them; "": no limits */
+        char *client_plan;     /* of a client address, for requests without such a key; "": no limits */
+        const conf_plan_t *default_limits, *client_limits; /* those; NULL: no limits */
+        conf_limits_mode_t limits;
+        conf_cost_t *costs;
+        size_t cost_count;
+        conf_api_key_t *keys;
+        size_t key_count;
+        bool previews; /* /v2/box/{id}/preview is answered by the edge */
+    } api;
+
     unsigned refcount;
 } conf_t;
 
@@ -200,6 +305,11 @@ bool conf_network_has(const conf_network_t *networks, size_t count, const struct
  * address is this machine's own is not known here; CDN-Loop finds such circles.)
  */
 bool conf_listens_on(const conf_t *conf, const struct sockaddr *address);
+
+/* The plan of that name; NULL: there is none. */
+const conf_plan_t *conf_plan(const conf_t *conf, const char *name);
+/* True where `host` (any case, a trailing dot or a port ignored) is one of api.hosts. */
+bool conf_is_api_host(const conf_t *conf, str_t host);
 
 /* The configuration reference in Markdown, made from the key table. */
 void conf_print_reference(FILE *out);

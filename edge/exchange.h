@@ -158,6 +158,23 @@ typedef struct exchange_times {
     uint32_t first_byte_us; /* the origin's head came */
 } exchange_times_t;
 
+/*
+ * Where a request goes: set by the step that chooses (the port of a box, a server of an upstream), read by
+ * the origin codecs. Connections are pooled by name, generation and port, never by address alone.
+ */
+typedef struct origin_target {
+    str_t name; /* a box's id, or that of an upstream, which begins with '=' as no box does */
+    uint64_t generation;
+    uint16_t port;
+    uint16_t connect_port;   /* where the connection goes; differs from `port` for boxes at a fixed port */
+    struct in6_addr address; /* IPv4 as mapped IPv6 */
+    bool is_box;
+    bool tls; /* to server `server` of upstream `upstream` (origin_tls.h) */
+    uint16_t upstream;
+    uint16_t server;
+    uint32_t first_byte_ms; /* from the end of the request */
+} origin_target_t;
+
 struct exchange {
     h2o_mem_pool_t arena;
     worker_t *worker;
@@ -177,16 +194,17 @@ struct exchange {
 
     store_preview_t preview; /* by the route step */
     store_box_t box;
-    uint64_t box_epoch;   /* of the store, when `box` was read or before */
-    bool routed;          /* preview and box are set */
-    buffer_t held;        /* request body taken and not yet passed on, or kept to be sent again */
-    str_t reply_rest;     /* of the body of a local answer: what the client had no room for yet */
-    bool sent_again;      /* a second attempt was made */
-    bool continued;       /* 100 (Continue) went out */
-    loop_timer_t timer;   /* of the step or the origin */
-    str_t session_cookie; /* Set-Cookie of the edge's own, for the response's head; empty: none */
-    void *tunnel;         /* frame tracker while a tunnel is open */
-    use_t use;            /* of its box, once the request goes there */
+    uint64_t box_epoch;     /* of the store, when `box` was read or before */
+    bool routed;            /* preview and box are set */
+    origin_target_t target; /* once an origin was chosen */
+    buffer_t held;          /* request body taken and not yet passed on, or kept to be sent again */
+    str_t reply_rest;       /* of the body of a local answer: what the client had no room for yet */
+    bool sent_again;        /* a second attempt was made */
+    bool continued;         /* 100 (Continue) went out */
+    loop_timer_t timer;     /* of the step or the origin */
+    str_t session_cookie;   /* Set-Cookie of the edge's own, for the response's head; empty: none */
+    void *tunnel;           /* frame tracker while a tunnel is open */
+    use_t use;              /* of its box, once the request goes there */
 
     wake_waiter_t waiter;   /* of the wake step */
     uint64_t wake_began_ms; /* loop_now when it began to wait; 0: did not */

@@ -1,0 +1,34 @@
+/*
+ * Which API keys are known by name: those of the configuration and those of the store (`boxedge key`). A
+ * worker's view; a change in the store is seen by the next request. Keys are known by their SHA-256 only.
+ */
+#ifndef BOXEDGE_KEYS_H
+#define BOXEDGE_KEYS_H
+
+#include "conf.h"
+#include "store.h"
+
+typedef struct keys keys_t;
+
+typedef enum keys_result {
+    KEYS_KNOWN,   /* it has a name and a plan */
+    KEYS_UNKNOWN, /* the upstream decides */
+    KEYS_REVOKED,
+    KEYS_FAILED, /* the store cannot be read */
+} keys_result_t;
+
+typedef struct keys_entry {
+    const char *name;        /* for logs; valid until the next call */
+    const conf_plan_t *plan; /* of the configuration given; NULL: its plan is not there any more (the default
+                                plan counts) */
+} keys_entry_t;
+
+/* `epoch` is that of shm_epoch; all outlive it. */
+keys_t *keys_new(store_t *store, const _Atomic uint64_t *epoch);
+void keys_free(keys_t **keys);
+/* A revoked key is refused also where the configuration declares it. Looks into memory while the epoch
+ * stands. */
+MUST_USE keys_result_t keys_find(keys_t *keys, const conf_t *conf, const uint8_t sha256[32],
+                                 keys_entry_t *out);
+
+#endif
