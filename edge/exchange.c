@@ -319,10 +319,11 @@ void exchange_cut(exchange_t *ex)
     ex->client_ops->cut(ex);
 }
 
-void exchange_origin_failed(exchange_t *ex, int status, const char *code, const char *sentence)
+void exchange_origin_failed(exchange_t *ex, origin_failure_t failure)
 {
+    const origin_failure_text_t *text = origin_failure_text(failure, ex->target.is_box);
     assert(ex->origin_ops == NULL);
-    exchange_reply_error(ex, status, code, sentence, 0);
+    exchange_reply_error(ex, text->status, text->code, text->sentence, 0);
 }
 
 void exchange_answer(exchange_t *ex)

@@ -26,6 +26,7 @@
 #include "conf.h"
 #include "field.h"
 #include "loop.h"
+#include "origin_failure.h"
 #include "store.h"
 #include "str.h"
 #include "uses.h"
@@ -293,8 +294,8 @@ void exchange_response_end(exchange_t *ex);
 void exchange_response_flush(exchange_t *ex);
 /* The origin takes request body again, or has handed the last of it to the kernel. */
 void exchange_request_room_grew(exchange_t *ex);
-/* The origin failed after exchange_origin_ready: before a head this is answered (502, 504) or sent again;
- * after it the response is cut. */
-void exchange_origin_failed(exchange_t *ex, int status, const char *code, const char *sentence);
+/* The origin failed and has let go of the exchange: before a head this is answered (502, 504), after it the
+ * response is cut. */
+void exchange_origin_failed(exchange_t *ex, origin_failure_t failure);
 
 #endif

@@ -14,6 +14,7 @@
 #include "http1_client_impl.h"
 #include "listening.h"
 #include "resend.h"
+#include "target.h"
 #include "worker.h"
 
 static const origin_ops_t ops;
@@ -35,12 +36,12 @@ static void drop(http1_client_t *client)
     client->state = ATTEMPT_OVER;
 }
 
-void http1_client_fail(http1_client_t *client, int status, const char *code, const char *sentence)
+void http1_client_fail(http1_client_t *client, origin_failure_t failure)
 {
     exchange_t *ex = client->ex;
     drop(client);
     ex->origin_ops = NULL;
-    exchange_origin_failed(ex, status, code, sentence);
+    exchange_origin_failed(ex, failure);
 }
 
 /* The connection ended before a response. */
@@ -58,8 +59,7 @@ void http1_client_lost(http1_client_t *client)
         .body_held = !request->has_body || client->keep_body,
     };
     if (!resend_allowed(&facts)) {
-        http1_client_fail(client, 502, "origin_closed",
-                          "The app in the box closed the connection without an answer.");
+        http1_client_fail(client, ORIGIN_CLOSED);
         return;
     }
     drop(client);
@@ -99,7 +99,7 @@ void http1_client_finish(http1_client_t *client, size_t left)
     exchange_response_end(ex);
     exchange_response_flush(ex);
     if (reusable)
-        origin_pool_put(worker->origins, &conn, str_from(ex->box.id), ex->box.generation, ex->preview.port,
+        origin_pool_put(worker->origins, &conn, ex->target.name, ex->target.generation, ex->target.port,
                         pool_idle_ms(client));
     else
         conn_free(&conn);
@@ -116,23 +116,38 @@ static void op_cancel(exchange_t *ex)
 static void first_byte_timeout(loop_timer_t *timer)
 {
     exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, timer, timer);
-    http1_client_fail(ex->origin, 504, "origin_timeout", "The app in the box did not answer in time.");
+    http1_client_fail(ex->origin, ORIGIN_TIMEOUT);
+}
+
+static void connect_failed(http1_client_t *client, origin_failure_t failure)
+{
+    exchange_t *ex = client->ex;
+    counter_add(&ex->worker->counters->origin_connect_failures_total, 1);
+    use_unreachable(ex);
+    http1_client_fail(client, failure);
+}
+
+/* Why a connection could not be made. */
+static origin_failure_t failure_of(const exchange_t *ex, int error)
+{
+    if (error != ECONNREFUSED)
+        return ORIGIN_UNREACHABLE;
+    bool on_loopback = ex->target.is_box && listening_only_on_loopback(ex->box.pid, ex->preview.port);
+    return on_loopback ? ORIGIN_ON_LOOPBACK : ORIGIN_NOT_LISTENING;
 }
 
 static void connect_timeout(loop_timer_t *timer)
 {
     exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, timer, timer);
-    counter_add(&ex->worker->counters->origin_connect_failures_total, 1);
     if (!use_still_there(ex))
         return;
-    use_unreachable(ex);
-    http1_client_fail(ex->origin, 504, "connect_timeout", "The box did not accept a connection in time.");
+    connect_failed(ex->origin, ORIGIN_CONNECT_TIMEOUT);
 }
 
 static void await_first_byte(http1_client_t *client)
 {
-    worker_t *worker = client->ex->worker;
-    loop_timer_start(worker->loop, &client->ex->timer, worker->conf->timeouts.first_byte, first_byte_timeout);
+    exchange_t *ex = client->ex;
+    loop_timer_start(ex->worker->loop, &ex->timer, ex->target.first_byte_ms, first_byte_timeout);
 }
 
 static size_t op_room(const exchange_t *ex)
@@ -190,7 +205,7 @@ static bool op_sent(const exchange_t *ex)
 static void rest_timeout(loop_timer_t *timer)
 {
     exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, timer, timer);
-    http1_client_fail(ex->origin, 504, "origin_timeout", "The app in the box takes nothing more.");
+    http1_client_fail(ex->origin, ORIGIN_STALLED);
 }
 
 void http1_client_watch_rest(http1_client_t *client)
@@ -266,22 +281,6 @@ static void prepare_websocket_key(http1_client_t *client)
     client->websocket_key[24] = '\0';
 }
 
-static void connect_failed(http1_client_t *client, int error)
-{
-    counter_add(&client->ex->worker->counters->origin_connect_failures_total, 1);
-    use_unreachable(client->ex);
-    const exchange_t *ex = client->ex;
-    if (error == ECONNREFUSED && listening_only_on_loopback(ex->box.pid, ex->preview.port))
-        http1_client_fail(
-            client, 502, "port_on_loopback",
-            "An app listens on this port, but only on the box's loopback address: have it listen "
-            "on 0.0.0.0.");
-    else if (error == ECONNREFUSED)
-        http1_client_fail(client, 502, "port_not_listening", "Nothing listens on this port of the box.");
-    else
-        http1_client_fail(client, 502, "box_unreachable", "The box cannot be reached.");
-}
-
 static void connected(http1_client_t *client)
 {
     int error = conn_connect_error(client->conn);
@@ -290,31 +289,18 @@ static void connected(http1_client_t *client)
     if (!use_still_there(client->ex))
         return;
     if (error != 0) {
-        connect_failed(client, error);
+        connect_failed(client, failure_of(client->ex, error));
         return;
     }
     conn_probe_peer(conn_fd(client->conn)); /* no timer of ours bounds a response */
     send_request(client);
 }
 
-static socklen_t origin_address(const exchange_t *ex, struct sockaddr_storage *out)
-{
-    return address_make(&ex->box.address, ex->box.fixed_port != 0 ? ex->box.fixed_port : ex->preview.port,
-                        out);
-}
-
-/* A box may be declared at an address where the edge itself listens; its ports are not the edge's. */
-static void fail_own_listener(http1_client_t *client)
-{
-    http1_client_fail(client, 502, "port_not_in_box",
-                      "This port belongs to the edge itself, not to the box.");
-}
-
 static conn_t *pooled(http1_client_t *client)
 {
     exchange_t *ex = client->ex;
     bool safe = resend_is_idempotent(ex->request.method) && !ex->request.websocket;
-    return origin_pool_take(ex->worker->origins, str_from(ex->box.id), ex->box.generation, ex->preview.port,
+    return origin_pool_take(ex->worker->origins, ex->target.name, ex->target.generation, ex->target.port,
                             safe ? 0 : RESEND_UNSAFE_IDLE_MS);
 }
 
@@ -334,38 +320,20 @@ static void attempt(http1_client_t *client, bool fresh)
         return;
     }
     struct sockaddr_storage address;
-    socklen_t len = origin_address(ex, &address);
+    socklen_t len = address_make(&ex->target.address, ex->target.connect_port, &address);
     if (conf_listens_on(worker->conf, (struct sockaddr *)&address)) {
-        fail_own_listener(client);
+        http1_client_fail(client, ORIGIN_IS_EDGE);
         return;
     }
     counter_add(&worker->counters->origin_connects_total, 1);
     client->conn = conn_connect(worker->loop, (struct sockaddr *)&address, len, &handlers, client);
     if (client->conn == NULL) {
-        connect_failed(client, errno);
+        connect_failed(client, failure_of(ex, errno));
         return;
     }
     client->state = ATTEMPT_CONNECTING;
     conn_want_write(client->conn, true);
     loop_timer_start(worker->loop, &ex->timer, worker->conf->timeouts.connect, connect_timeout);
-}
-
-static void name_origin(exchange_t *ex)
-{
-    char address[INET6_ADDRSTRLEN];
-    uint16_t port = ex->box.fixed_port != 0 ? ex->box.fixed_port : ex->preview.port;
-    str_t text = address_text(&ex->box.address, address), digits = str_decimal(&ex->arena, port);
-    bool v6 = memchr(text.p, ':', text.n) != NULL;
-    char *at = ex->origin_text;
-    assert(text.n + digits.n + 4 <= sizeof(ex->origin_text));
-    if (v6)
-        *at++ = '[';
-    at = (char *)mempcpy(at, text.p, text.n);
-    if (v6)
-        *at++ = ']';
-    *at++ = ':';
-    at = (char *)mempcpy(at, digits.p, digits.n);
-    *at = '\0';
 }
 
 void http1_client_start(exchange_t *ex)
@@ -375,7 +343,6 @@ void http1_client_start(exchange_t *ex)
     client->ex = ex;
     ex->origin = client;
     ex->origin_ops = &ops;
-    name_origin(ex);
     prepare_websocket_key(client);
     attempt(client, false);
 }
@@ -389,7 +356,7 @@ static bool op_again(exchange_t *ex, const store_box_t *now, uint64_t epoch)
     ex->box = *now;
     ex->box_epoch = epoch;
     ex->sent_again = true;
-    name_origin(ex);
+    target_box(ex);
     attempt(client, true);
     return true;
 }

@@ -49,7 +49,7 @@ typedef struct http1_client {
 } http1_client_t;
 
 /* Gives the origin up; the exchange answers with this or is cut. */
-void http1_client_fail(http1_client_t *client, int status, const char *code, const char *sentence);
+void http1_client_fail(http1_client_t *client, origin_failure_t failure);
 /* The connection ended before a response: sent again where that is safe, else failed. */
 void http1_client_lost(http1_client_t *client);
 /* The response is complete, and `left` bytes came after it. The connection goes back to the pool where its

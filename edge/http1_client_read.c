@@ -16,8 +16,7 @@
 
 static void bad_response(http1_client_t *client)
 {
-    http1_client_fail(client, 502, "bad_response",
-                      "The app in the box sent an answer that is not valid HTTP.");
+    http1_client_fail(client, ORIGIN_BAD_RESPONSE);
 }
 
 static bool is_websocket_accept(const http1_client_t *client, const response_t *response)
@@ -206,8 +205,7 @@ void http1_client_ended(http1_client_t *client, conn_result_t how)
     } else if (how == CONN_EOF && client->state == ATTEMPT_BODY && client->framing == BODY_UNTIL_CLOSE) {
         http1_client_finish(client, 0);
     } else {
-        http1_client_fail(client, 502, "origin_closed",
-                          "The app in the box closed the connection in the middle of its answer.");
+        http1_client_fail(client, ORIGIN_CUT);
     }
 }
 

@@ -10,6 +10,7 @@
 #include "forward.h"
 #include "hostname.h"
 #include "http1_client.h"
+#include "target.h"
 #include "tls.h"
 #include "worker.h"
 
@@ -144,6 +145,7 @@ step_result_t step_limit(exchange_t *ex)
 step_result_t step_origin(exchange_t *ex)
 {
     exchange_to_origin(ex);
+    target_box(ex);
     use_begin(ex);
     http1_client_start(ex);
     return STEP_DONE;

@@ -100,7 +100,7 @@ static void test_an_origin_that_fails(void **state)
         if (began)
             world_respond(world);
         world->ex->origin_ops = NULL;
-        exchange_origin_failed(world->ex, 502, "origin_closed", "It closed.");
+        exchange_origin_failed(world->ex, ORIGIN_CLOSED);
         assert_int_equal(world->cancels, 0);
         assert_string_equal(world->ex->local_code, "origin_closed");
         assert_int_equal(world->cuts, began);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "http1_client.h"
+#include "target.h"
 
 typedef struct box_world {
     exchange_world_t *world;
@@ -18,6 +19,7 @@ typedef struct box_world {
 static step_result_t step_to_box(exchange_t *ex)
 {
     exchange_to_origin(ex);
+    target_box(ex);
     http1_client_start(ex);
     return STEP_DONE;
 }

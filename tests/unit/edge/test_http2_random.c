@@ -100,12 +100,12 @@ static void origin_acts(void)
             char *piece = strdup("what came before the cut"); /* and is gone after it */
             exchange_response_body(ex, str_make(piece, room < 24 ? room : 24));
             ex->origin_ops = NULL;
-            exchange_origin_failed(ex, 502, "x", "x");
+            exchange_origin_failed(ex, ORIGIN_CLOSED);
             free(piece);
             break;
         }
         ex->origin_ops = NULL;
-        exchange_origin_failed(ex, 502, "x", "x");
+        exchange_origin_failed(ex, ORIGIN_CLOSED);
         break;
     case 2:
         exchange_request_room_grew(ex);

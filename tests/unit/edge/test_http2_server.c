@@ -293,7 +293,7 @@ static void test_cut(void **state)
     origin_head(ex, 200, 100, false, false);
     origin_body(ex, "half", 4);
     ex->origin_ops = NULL;
-    exchange_origin_failed(ex, 502, "x", "x");
+    exchange_origin_failed(ex, ORIGIN_CLOSED);
     world_pump(world);
     assert_true(world_seen(world, id)->reset);
     assert_int_equal(world_seen(world, id)->code, NGHTTP2_INTERNAL_ERROR);
@@ -422,7 +422,7 @@ static void test_tunnel_cut(void **state)
     int32_t id = open_tunnel(world);
     exchange_t *ex = world->last;
     ex->origin_ops = NULL;
-    exchange_origin_failed(ex, 502, "x", "x");
+    exchange_origin_failed(ex, ORIGIN_CLOSED);
     world_pump(world);
     assert_true(world_seen(world, id)->reset);
     assert_int_equal(world_seen(world, id)->code, NGHTTP2_CANCEL);

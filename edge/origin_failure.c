@@ -1,0 +1,48 @@
+#include "origin_failure.h"
+
+#include <assert.h>
+#include <stddef.h>
+
+#define SERVER_UNREACHABLE "A server of this API cannot be reached."
+
+static const struct {
+    origin_failure_text_t box, server;
+} texts[ORIGIN_FAILURES] = {
+    [ORIGIN_UNREACHABLE] = {{502, "box_unreachable", "The box cannot be reached."},
+                            {502, "server_unreachable", SERVER_UNREACHABLE}},
+    [ORIGIN_NOT_LISTENING] = {{502, "port_not_listening", "Nothing listens on this port of the box."},
+                              {502, "server_unreachable", SERVER_UNREACHABLE}},
+    [ORIGIN_ON_LOOPBACK] = {{502, "port_on_loopback",
+                             "An app listens on this port, but only on the box's loopback address: have it "
+                             "listen on 0.0.0.0."},
+                            {502, "server_unreachable", SERVER_UNREACHABLE}},
+    [ORIGIN_CONNECT_TIMEOUT] = {{504, "connect_timeout", "The box did not accept a connection in time."},
+                                {504, "connect_timeout",
+                                 "A server of this API did not accept a connection in time."}},
+    [ORIGIN_TLS_FAILED] = {{502, "origin_tls_failed", "The box cannot be reached over TLS."},
+                           {502, "origin_tls_failed", "A server of this API cannot be reached over TLS."}},
+    [ORIGIN_IS_EDGE] = {{502, "port_not_in_box", "This port belongs to the edge itself, not to the box."},
+                        {502, "server_is_edge", "A server of this API is the edge itself."}},
+    [ORIGIN_CLOSED] = {{502, "origin_closed", "The app in the box closed the connection without an answer."},
+                       {502, "origin_closed",
+                        "A server of this API closed the connection without an answer. The request may have "
+                        "been carried out."}},
+    [ORIGIN_CUT] = {{502, "origin_closed",
+                     "The app in the box closed the connection in the middle of its answer."},
+                    {502, "origin_closed",
+                     "A server of this API closed the connection in the middle of its answer."}},
+    [ORIGIN_BAD_RESPONSE] = {{502, "bad_response",
+                              "The app in the box sent an answer that is not valid HTTP."},
+                             {502, "bad_response",
+                              "A server of this API sent an answer that is not valid HTTP."}},
+    [ORIGIN_TIMEOUT] = {{504, "origin_timeout", "The app in the box did not answer in time."},
+                        {504, "origin_timeout", "A server of this API did not answer in time."}},
+    [ORIGIN_STALLED] = {{504, "origin_timeout", "The app in the box takes nothing more."},
+                        {504, "origin_timeout", "A server of this API takes nothing more."}},
+};
+
+const origin_failure_text_t *origin_failure_text(origin_failure_t failure, bool is_box)
+{
+    assert(failure < ORIGIN_FAILURES && texts[failure].box.code != NULL);
+    return is_box ? &texts[failure].box : &texts[failure].server;
+}

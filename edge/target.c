@@ -1,0 +1,56 @@
+#include "target.h"
+
+#include <assert.h>
+
+#include "address.h"
+#include "worker.h"
+
+/* For the access line. */
+static void name_origin(exchange_t *ex)
+{
+    char address[INET6_ADDRSTRLEN];
+    str_t text = address_text(&ex->target.address, address);
+    str_t digits = str_decimal(&ex->arena, ex->target.connect_port);
+    bool v6 = memchr(text.p, ':', text.n) != NULL;
+    char *at = ex->origin_text;
+    assert(text.n + digits.n + 4 <= sizeof(ex->origin_text));
+    if (v6)
+        *at++ = '[';
+    at = (char *)mempcpy(at, text.p, text.n);
+    if (v6)
+        *at++ = ']';
+    *at++ = ':';
+    at = (char *)mempcpy(at, digits.p, digits.n);
+    *at = '\0';
+}
+
+void target_box(exchange_t *ex)
+{
+    ex->target = (origin_target_t){
+        .name = str_from(ex->box.id),
+        .generation = ex->box.generation,
+        .port = ex->preview.port,
+        .connect_port = ex->box.fixed_port != 0 ? ex->box.fixed_port : ex->preview.port,
+        .address = ex->box.address,
+        .is_box = true,
+        .first_byte_ms = ex->worker->conf->timeouts.first_byte,
+    };
+    name_origin(ex);
+}
+
+void target_server(exchange_t *ex, const conf_t *conf, size_t upstream, const balance_pick_t *pick)
+{
+    const conf_upstream_t *from = &conf->upstreams[upstream];
+    ex->target = (origin_target_t){
+        .name = str_format(&ex->arena, "=%s", from->name),
+        .generation = pick->generation,
+        .port = pick->port,
+        .connect_port = pick->port,
+        .address = pick->address,
+        .tls = from->tls,
+        .upstream = (uint16_t)upstream,
+        .server = pick->index,
+        .first_byte_ms = from->first_byte,
+    };
+    name_origin(ex);
+}

@@ -1,0 +1,16 @@
+/*
+ * Where an exchange goes (origin_target_t): filled from a preview and its box, or from a server that was
+ * picked.
+ */
+#ifndef BOXEDGE_TARGET_H
+#define BOXEDGE_TARGET_H
+
+#include "balance.h"
+#include "exchange.h"
+
+/* The port of ex->preview in ex->box. */
+void target_box(exchange_t *ex);
+/* The server that was picked of the upstream with that index in `conf`. */
+void target_server(exchange_t *ex, const conf_t *conf, size_t upstream, const balance_pick_t *pick);
+
+#endif
