@@ -20,6 +20,7 @@
 #include "client.h"
 #include "http2_closed.h"
 #include "http2_guard.h"
+#include "http2_outbox.h"
 #include "http2_request.h"
 #include "worker.h"
 
@@ -30,8 +31,6 @@
 #define HTTP2_HELD_BYTES (1024 * 1024)
 /* What all grown stream windows of a connection have together above HTTP2_STREAM_WINDOW. */
 #define HTTP2_GROWN_BYTES (512 * 1024)
-/* Bytes of frames gathered for one write: what conn_write takes in one call. */
-#define HTTP2_OUTPUT_BYTES CONN_TURN_BYTES
 /* Response body bytes that a stream holds: with the headers of their frames they leave in one write. */
 #define HTTP2_ROOM_BYTES (HTTP2_OUTPUT_BYTES - 128)
 /* Frames that wait in nghttp2 for a client that does not read. */
@@ -128,8 +127,7 @@ struct http2_conn {
     uint32_t grown; /* window bytes granted above the default */
     size_t lingered;
 
-    char *output; /* whole frames; NULL while empty */
-    size_t output_size, output_sent, output_capacity;
+    http2_outbox_t output; /* whole frames */
 
     loop_task_t task;
     loop_timer_t timer;
@@ -198,10 +196,9 @@ MUST_USE bool http2_output_gather(http2_conn_t *conn);
 void http2_output_goaway(http2_conn_t *conn, uint32_t code);
 /* Writes what is gathered. CONN_OK: all of it. */
 MUST_USE conn_result_t http2_output_write(http2_conn_t *conn);
-void http2_output_clear(http2_conn_t *conn);
 static inline bool http2_output_pending(const http2_conn_t *conn)
 {
-    return conn->output_size != conn->output_sent;
+    return http2_outbox_pending(&conn->output);
 }
 
 #endif

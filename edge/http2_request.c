@@ -12,8 +12,7 @@
 
 _Static_assert(FIELD_ID_COUNT <= 64, "http2_head_t.seen has a bit for each identity");
 
-/* Counts one field line; says whether decoding on is worth it. */
-static http2_head_result_t count_bytes(http2_head_t *head, const http2_head_limits_t *limits, size_t n)
+http2_head_result_t http2_head_count(http2_head_t *head, const http2_head_limits_t *limits, size_t n)
 {
     head->bytes += n + FIELD_OVERHEAD;
     if (head->bytes > limits->bytes)
@@ -79,7 +78,7 @@ static void take_regular(http2_head_t *head, exchange_t *ex, const http2_head_li
 http2_head_result_t http2_head_field(http2_head_t *head, exchange_t *ex, const http2_head_limits_t *limits,
                                      str_t name, bool stable_name, str_t value)
 {
-    http2_head_result_t result = count_bytes(head, limits, name.n + value.n);
+    http2_head_result_t result = http2_head_count(head, limits, name.n + value.n);
     if (head->malformed || head->oversize)
         return result;
     if (name.n != 0 && name.p[0] == ':') {
@@ -95,10 +94,10 @@ http2_head_result_t http2_head_field(http2_head_t *head, exchange_t *ex, const h
     return result;
 }
 
-http2_head_result_t http2_trailer_field(http2_head_t *head, exchange_t *ex, const http2_head_limits_t *limits,
-                                        str_t name, str_t value)
+http2_head_result_t http2_trailer_field(http2_head_t *head, h2o_mem_pool_t *pool, fields_t *trailers,
+                                        const http2_head_limits_t *limits, str_t name, str_t value)
 {
-    http2_head_result_t result = count_bytes(head, limits, name.n + value.n);
+    http2_head_result_t result = http2_head_count(head, limits, name.n + value.n);
     field_id_t id = field_lookup(name);
     if (++head->count > limits->fields)
         head->oversize = true;
@@ -106,7 +105,7 @@ http2_head_result_t http2_trailer_field(http2_head_t *head, exchange_t *ex, cons
         head->malformed = true;
     if (head->malformed || head->oversize)
         return result;
-    fields_add(&ex->arena, &ex->request.trailers, id, str_dup(&ex->arena, name), str_dup(&ex->arena, value));
+    fields_add(pool, trailers, id, str_dup(pool, name), str_dup(pool, value));
     return result;
 }
 
@@ -114,7 +113,7 @@ http2_head_result_t http2_head_invalid(http2_head_t *head, const http2_head_limi
                                        size_t value_len)
 {
     head->malformed = true;
-    return count_bytes(head, limits, name_len + value_len);
+    return http2_head_count(head, limits, name_len + value_len);
 }
 
 static const http2_refusal_t good = {0, NULL, NULL};

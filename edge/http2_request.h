@@ -39,13 +39,17 @@ typedef enum http2_head_result {
 MUST_USE http2_head_result_t http2_head_field(http2_head_t *head, exchange_t *ex,
                                               const http2_head_limits_t *limits, str_t name, bool stable_name,
                                               str_t value);
-/* The same for a trailer section, into ex->request.trailers. A field that must not be there makes it
- * malformed. */
-MUST_USE http2_head_result_t http2_trailer_field(http2_head_t *head, exchange_t *ex,
+/* The same for a trailer section of either direction, into `trailers`. A field that must not be there makes
+ * it malformed. */
+MUST_USE http2_head_result_t http2_trailer_field(http2_head_t *head, h2o_mem_pool_t *pool, fields_t *trailers,
                                                  const http2_head_limits_t *limits, str_t name, str_t value);
 /* Counts a field that nghttp2 found invalid: the head is malformed. */
 MUST_USE http2_head_result_t http2_head_invalid(http2_head_t *head, const http2_head_limits_t *limits,
                                                 size_t name_len, size_t value_len);
+
+/* Counts one field line of so many bytes: above the limit the head is oversize. */
+MUST_USE http2_head_result_t http2_head_count(http2_head_t *head, const http2_head_limits_t *limits,
+                                              size_t n);
 
 /* Why a head is refused; status 0: it is good. */
 typedef struct http2_refusal {

@@ -48,7 +48,7 @@ static void conn_destroy(http2_conn_t *conn)
     loop_undefer(&conn->task);
     loop_timer_stop(&conn->timer);
     loop_timer_stop(&conn->write_timer);
-    http2_output_clear(conn);
+    http2_outbox_clear(&conn->output);
     nghttp2_session_del(conn->session);
     client_fini(&conn->client);
     free(conn);
@@ -101,7 +101,7 @@ static void linger(http2_conn_t *conn)
     set_phase(conn, HTTP2_LINGER);
     close_streams(conn);
     http2_streams_end(conn, true);
-    http2_output_clear(conn);
+    http2_outbox_clear(&conn->output);
     loop_timer_stop(&conn->write_timer);
     wait_for(conn, HTTP2_WAIT_LINGER);
     conn_shutdown_write(conn->client.conn);

@@ -81,7 +81,8 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghtt
     if (frame->headers.cat == NGHTTP2_HCAT_REQUEST)
         return answer(conn, http2_head_field(&stream->head, stream->ex, &limits, name_str,
                                              nghttp2_rcbuf_is_static(name) != 0, value_str));
-    return answer(conn, http2_trailer_field(&stream->head, stream->ex, &limits, name_str, value_str));
+    return answer(conn, http2_trailer_field(&stream->head, &stream->ex->arena, &stream->ex->request.trailers,
+                                            &limits, name_str, value_str));
 }
 
 /* nghttp2 would drop the field and go on. */

@@ -475,7 +475,7 @@ static void test_idle_is_small(void **state)
     world_pump(world);
     assert_int_equal(world->started, 100);
     const http2_conn_t *conn = (const http2_conn_t *)world->server;
-    assert_null(conn->output);
+    assert_null(conn->output.bytes);
     assert_int_equal(conn->stream_count, 0);
     assert_int_equal(world->worker.held_bytes, 0);
 }

@@ -1,0 +1,70 @@
+#include "http2_outbox.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <nghttp2/nghttp2.h>
+
+/* What most turns of a connection say; a body wants the whole at once. */
+#define OUTPUT_FEW_BYTES 16384
+
+char *http2_outbox_reserve(http2_outbox_t *outbox, size_t n)
+{
+    if (outbox->size + n > outbox->capacity) {
+        size_t capacity =
+            outbox->size + n <= OUTPUT_FEW_BYTES ? OUTPUT_FEW_BYTES : (size_t)HTTP2_OUTPUT_BYTES;
+        while (capacity < outbox->size + n)
+            capacity *= 2;
+        char *grown = realloc(outbox->bytes, capacity);
+        if (grown == NULL)
+            abort();
+        outbox->bytes = grown;
+        outbox->capacity = capacity;
+    }
+    return outbox->bytes + outbox->size;
+}
+
+void http2_outbox_append(http2_outbox_t *outbox, const void *bytes, size_t n)
+{
+    memcpy(http2_outbox_reserve(outbox, n), bytes, n);
+    outbox->size += n;
+}
+
+static void put32(uint8_t *out, uint32_t value)
+{
+    out[0] = (uint8_t)(value >> 24);
+    out[1] = (uint8_t)(value >> 16);
+    out[2] = (uint8_t)(value >> 8);
+    out[3] = (uint8_t)value;
+}
+
+void http2_outbox_goaway(http2_outbox_t *outbox, uint32_t last_stream, uint32_t code)
+{
+    uint8_t frame[HTTP2_FRAME_HEADER + 8] = {0, 0, 8, NGHTTP2_GOAWAY};
+    put32(frame + HTTP2_FRAME_HEADER, last_stream & 0x7fffffff);
+    put32(frame + HTTP2_FRAME_HEADER + 4, code);
+    http2_outbox_append(outbox, frame, sizeof(frame));
+}
+
+conn_result_t http2_outbox_write(http2_outbox_t *outbox, conn_t *conn, bool *moved)
+{
+    *moved = false;
+    while (http2_outbox_pending(outbox)) {
+        struct iovec iov = {outbox->bytes + outbox->sent, outbox->size - outbox->sent};
+        size_t written;
+        conn_result_t result = conn_write(conn, &iov, 1, &written);
+        if (result != CONN_OK)
+            return result;
+        outbox->sent += written;
+        *moved = true;
+    }
+    http2_outbox_clear(outbox);
+    return CONN_OK;
+}
+
+void http2_outbox_clear(http2_outbox_t *outbox)
+{
+    free(outbox->bytes);
+    *outbox = (http2_outbox_t){.bytes = NULL};
+}

@@ -1,0 +1,41 @@
+/*
+ * Frames on their way to one HTTP/2 connection: gathered whole behind each other, so that what a turn of the
+ * loop has to say leaves in one write. The memory exists only while there is something.
+ */
+#ifndef BOXEDGE_HTTP2_OUTBOX_H
+#define BOXEDGE_HTTP2_OUTBOX_H
+
+#include "conn.h"
+
+/* Bytes gathered for one write: what conn_write takes in one call. */
+#define HTTP2_OUTPUT_BYTES CONN_TURN_BYTES
+/* A frame's header; in front of each DATA frame. */
+#define HTTP2_FRAME_HEADER 9
+
+/* Zero-filled is empty. */
+typedef struct http2_outbox {
+    char *bytes; /* NULL while empty */
+    size_t size, sent, capacity;
+} http2_outbox_t;
+
+/* Room for n more bytes behind what is there; the caller adds to `size` what it put there. */
+char *http2_outbox_reserve(http2_outbox_t *outbox, size_t n);
+void http2_outbox_append(http2_outbox_t *outbox, const void *bytes, size_t n);
+/* Appends a GOAWAY made by hand: 17 bytes. */
+void http2_outbox_goaway(http2_outbox_t *outbox, uint32_t last_stream, uint32_t code);
+/* Writes what is there; *moved says whether any byte left. CONN_OK: all of it, and the memory is given back.
+ */
+MUST_USE conn_result_t http2_outbox_write(http2_outbox_t *outbox, conn_t *conn, bool *moved);
+void http2_outbox_clear(http2_outbox_t *outbox);
+
+static inline bool http2_outbox_pending(const http2_outbox_t *outbox)
+{
+    return outbox->size != outbox->sent;
+}
+/* Whether a DATA frame of n bytes keeps within HTTP2_OUTPUT_BYTES; a head may reach beyond, by a frame. */
+static inline bool http2_outbox_fits(const http2_outbox_t *outbox, size_t n)
+{
+    return outbox->size + HTTP2_FRAME_HEADER + n <= HTTP2_OUTPUT_BYTES;
+}
+
+#endif
