@@ -288,6 +288,48 @@ static rewrite_t rewrite_for(exchange_t *ex, str_t proto)
     return rewrite;
 }
 
+/* What a request that goes on is made of: shared by the heads of both protocols. */
+typedef struct outgoing {
+    bool trusted;
+    bool named; /* Connection names fields */
+    own_fields_t own;
+    rewrite_t rewrite;
+} outgoing_t;
+
+static outgoing_t outgoing(exchange_t *ex)
+{
+    bool trusted = forward_is_trusted(ex);
+    outgoing_t out = {
+        .trusted = trusted, .named = names_fields(&ex->request.fields), .own = own_fields(ex, trusted)};
+    out.rewrite = rewrite_for(ex, out.own.proto);
+    return out;
+}
+
+/* True where the client's field goes on; *value is then what it says. */
+static bool client_field(const exchange_t *ex, const outgoing_t *out, const field_t *field, str_t *value)
+{
+    if (!passes(ex, field, out->trusted, out->named))
+        return false;
+    bool rewritten = field->id == FIELD_ORIGIN && out->rewrite.own_origin.n != 0 &&
+                     str_ieq(field->value, out->rewrite.own_origin);
+    *value = rewritten ? out->rewrite.local_origin : field->value;
+    return true;
+}
+
+#define OWN_FIELDS 7
+
+/* Ours, behind the client's. */
+static void own_list(const exchange_t *ex, const own_fields_t *own, field_t list[OWN_FIELDS])
+{
+    list[0] = (field_t){STR("X-Forwarded-For"), own->forwarded_for, FIELD_X_FORWARDED_FOR};
+    list[1] = (field_t){STR("X-Forwarded-Proto"), own->proto, FIELD_X_FORWARDED_PROTO};
+    list[2] = (field_t){STR("X-Forwarded-Host"), own->forwarded_host, FIELD_X_FORWARDED_HOST};
+    list[3] = (field_t){STR("X-Forwarded-Port"), own->port, FIELD_X_FORWARDED_PORT};
+    list[4] = (field_t){STR("X-Request-Id"), str_from(ex->request_id), FIELD_X_REQUEST_ID};
+    list[5] = (field_t){STR("traceparent"), own->trace, FIELD_TRACEPARENT};
+    list[6] = (field_t){STR("CDN-Loop"), own->loop, FIELD_CDN_LOOP};
+}
+
 /* No head is longer than this: every field of the client's and ours, each with the longest value that it may
  * get. */
 static size_t head_bound(const request_t *request, const own_fields_t *own, const rewrite_t *rewrite)
@@ -299,51 +341,69 @@ static size_t head_bound(const request_t *request, const own_fields_t *own, cons
     return n;
 }
 
-static void put_client_fields(head_t *head, const exchange_t *ex, bool trusted, const rewrite_t *rewrite)
-{
-    const fields_t *fields = &ex->request.fields;
-    bool named = names_fields(fields);
-    for (uint32_t i = 0; i < fields->count; i++) {
-        const field_t *field = &fields->at[i];
-        if (!passes(ex, field, trusted, named))
-            continue;
-        bool rewritten = field->id == FIELD_ORIGIN && rewrite->own_origin.n != 0 &&
-                         str_ieq(field->value, rewrite->own_origin);
-        put_field(head, field->name, rewritten ? rewrite->local_origin : field->value);
-    }
-}
-
-static void put_own_fields(head_t *head, const exchange_t *ex, const own_fields_t *own)
-{
-    put_field(head, STR("X-Forwarded-For"), own->forwarded_for);
-    put_field(head, STR("X-Forwarded-Proto"), own->proto);
-    put_field(head, STR("X-Forwarded-Host"), own->forwarded_host);
-    put_field(head, STR("X-Forwarded-Port"), own->port);
-    put_field(head, STR("X-Request-Id"), str_from(ex->request_id));
-    put_field(head, STR("traceparent"), own->trace);
-    put_field(head, STR("CDN-Loop"), own->loop);
-}
-
 str_t forward_request_head(exchange_t *ex, str_t websocket_key)
 {
     const request_t *request = &ex->request;
-    bool trusted = forward_is_trusted(ex);
-    own_fields_t own = own_fields(ex, trusted);
-    rewrite_t rewrite = rewrite_for(ex, own.proto);
-    size_t capacity = head_bound(request, &own, &rewrite);
+    outgoing_t out = outgoing(ex);
+    size_t capacity = head_bound(request, &out.own, &out.rewrite);
     head_t head = {h2o_mem_alloc_pool(&ex->arena, capacity), 0, capacity};
     put(&head, request->method);
     put(&head, STR(" "));
     put(&head, request->target);
     put(&head, STR(" HTTP/1.1\r\n"));
-    put_field(&head, STR("Host"), own.host);
+    put_field(&head, STR("Host"), out.own.host);
     put_framing(&head, ex);
-    put_client_fields(&head, ex, trusted, &rewrite);
+    str_t value;
+    for (uint32_t i = 0; i < request->fields.count; i++)
+        if (client_field(ex, &out, &request->fields.at[i], &value))
+            put_field(&head, request->fields.at[i].name, value);
     if (request->websocket)
         put_field(&head, STR("Sec-WebSocket-Key"), websocket_key);
-    put_own_fields(&head, ex, &own);
+    field_t own[OWN_FIELDS];
+    own_list(ex, &out.own, own);
+    for (size_t i = 0; i < OWN_FIELDS; i++)
+        put_field(&head, own[i].name, own[i].value);
     put(&head, STR("\r\n"));
     return str_make(head.at, head.n);
+}
+
+/* Whether the client takes trailers: the one thing that TE may say over HTTP/2 (RFC 9113 section 8.2.2). */
+static bool takes_trailers(const fields_t *fields)
+{
+    for (uint32_t i = 0; i < fields->count; i++) {
+        if (fields->at[i].id != FIELD_TE)
+            continue;
+        str_t rest = fields->at[i].value, element;
+        for (int n = 0; n < LIST_BOUND && str_next_element(&rest, &element); n++)
+            if (str_ieq(element, STR("trailers")))
+                return true;
+    }
+    return false;
+}
+
+void forward_request_fields(exchange_t *ex, fields_t *fields)
+{
+    const request_t *request = &ex->request;
+    outgoing_t out = outgoing(ex);
+    /* Four pseudo-fields, Content-Length and TE beside the client's and ours. */
+    fields_reserve(&ex->arena, fields, request->fields.count + OWN_FIELDS + 6);
+    fields_add(&ex->arena, fields, FIELD_OTHER, STR(":method"), request->method);
+    fields_add(&ex->arena, fields, FIELD_OTHER, STR(":scheme"), ex->target.tls ? STR("https") : STR("http"));
+    fields_add(&ex->arena, fields, FIELD_OTHER, STR(":authority"), out.own.host);
+    fields_add(&ex->arena, fields, FIELD_OTHER, STR(":path"), request->target);
+    if (request->content_length != LENGTH_UNKNOWN)
+        fields_add(&ex->arena, fields, FIELD_CONTENT_LENGTH, STR("content-length"),
+                   str_decimal(&ex->arena, request->content_length));
+    str_t value;
+    for (uint32_t i = 0; i < request->fields.count; i++)
+        if (client_field(ex, &out, &request->fields.at[i], &value))
+            fields_add(&ex->arena, fields, request->fields.at[i].id, request->fields.at[i].name, value);
+    if (takes_trailers(&request->fields))
+        fields_add(&ex->arena, fields, FIELD_TE, STR("te"), STR("trailers"));
+    field_t own[OWN_FIELDS];
+    own_list(ex, &out.own, own);
+    for (size_t i = 0; i < OWN_FIELDS; i++)
+        fields_add(&ex->arena, fields, own[i].id, own[i].name, own[i].value);
 }
 
 /* "http://localhost:<port>/x" becomes "https://<preview's host>/x"; others stay. */

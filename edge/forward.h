@@ -13,6 +13,11 @@
  * client's fields without those that end here, and ours. `websocket_key` is sent with a WebSocket handshake.
  */
 str_t forward_request_head(exchange_t *ex, str_t websocket_key);
+/*
+ * The same for HTTP/2, by the same rules, into empty `fields`: pseudo-fields first, names in any case, and
+ * "te: trailers" where the client takes trailers. Slices live in the arena or as long as ex->request.
+ */
+void forward_request_fields(exchange_t *ex, fields_t *fields);
 
 /*
  * Takes out of a box's response what must not pass: Connection and what it names, Keep-Alive, Proxy-*, TE,
