@@ -311,6 +311,9 @@ const conf_plan_t *conf_plan(const conf_t *conf, const char *name);
 /* True where `host` (any case, a trailing dot or a port ignored) is one of api.hosts. */
 bool conf_is_api_host(const conf_t *conf, str_t host);
 
+/* What a request takes of its plan; `path` is without its query. */
+uint32_t conf_cost_of(const conf_t *conf, str_t method, str_t path);
+
 /* The configuration reference in Markdown, made from the key table. */
 void conf_print_reference(FILE *out);
 /* The key table as a complete commented YAML file with every default. */

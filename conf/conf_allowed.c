@@ -1,4 +1,5 @@
 /* The sentence part that says what a key may be; messages and the reference share it. */
+#include <assert.h>
 #include <stdio.h>
 
 #include "conf_keys.h"
@@ -34,6 +35,24 @@ static const char *of_scalar(conf_type_t type)
         return "a path, or \"\" for none";
     case CONF_URL:
         return "a URL with http or https, such as https://control.example.com/v1, or \"\" for none";
+    case CONF_TARGET:
+        return "a path such as /v2/box";
+    case CONF_NO_TARGET:
+        return "a path such as /health, or \"\" for none";
+    case CONF_NO_DOMAIN:
+        return "a host name, or \"\" for none";
+    case CONF_NO_NAME:
+        return "a name, or \"\" for none";
+    case CONF_NAME:
+        return "1 to 63 letters, digits, `-`, `.` and `_`";
+    case CONF_METHOD:
+        return "a method such as `POST`, or `*`";
+    case CONF_SHA256:
+        return "64 hexadecimal digits";
+    case CONF_RATE:
+        return "a number and `/s`, `/min`, `/h` or `/d`, at most 1000000/s; `0` is no limit";
+    case CONF_SERVER:
+        return "an address or a host name, and a port, such as 10.0.0.1:8080 or api.internal:8080";
     case CONF_WORD:
         return "1 to 64 letters, digits, `-`, `.`, `_` and `/`";
     case CONF_IDLE_ACTION:
@@ -59,9 +78,27 @@ static const char *of_scalar(conf_type_t type)
     }
 }
 
+/* "`a`, `b` or `c`" */
+static void print_choices(const char *const *choices, char out[CONF_ALLOWED_MAX])
+{
+    size_t used = 0;
+    for (size_t i = 0; choices[i] != NULL; i++) {
+        const char *before = i == 0 ? "" : choices[i + 1] == NULL ? " or " : ", ";
+        used += (size_t)snprintf(out + used, CONF_ALLOWED_MAX - used, "%s`%s`", before, choices[i]);
+        assert(used < CONF_ALLOWED_MAX);
+    }
+}
+
 const char *conf_keys_allowed(const conf_key_t *key, char out[CONF_ALLOWED_MAX])
 {
     switch (key->type) {
+    case CONF_CHOICE:
+        print_choices(key->choices, out);
+        break;
+    case CONF_HOSTS:
+        snprintf(out, CONF_ALLOWED_MAX, "a list of at most %llu host names, each once",
+                 (unsigned long long)key->max);
+        break;
     case CONF_UINT:
     case CONF_SIZE:
     case CONF_DURATION:

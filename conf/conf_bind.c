@@ -118,6 +118,16 @@ static const char *set_item(const conf_key_t *key, str_t text, char *elements, s
         ports[i] = (uint16_t)port;
         return NULL;
     }
+    if (key->type == CONF_HOSTS) {
+        char lower[CONF_HOST_MAX + 1], **hosts = (char **)(void *)elements;
+        const char *wrong = conf_value_host(text, lower);
+        for (size_t j = 0; wrong == NULL && j < i; j++)
+            if (hosts[j] != NULL && strcmp(hosts[j], lower) == 0)
+                wrong = "is given twice";
+        if (wrong == NULL)
+            hosts[i] = conf_copy(str_from(lower));
+        return wrong;
+    }
     const char *why = key->type == CONF_ENVIRONMENT ? conf_value_variable(text) : conf_value_string(text);
     if (why == NULL)
         ((char **)(void *)elements)[i] = conf_copy(text);
@@ -173,6 +183,10 @@ static void bind_element(const binder_t *b, const conf_key_t *key, const char *n
     set_defaults(b, key->element, element);
     if (node->kind == CONF_NODE_MAP) {
         bind_map(b, &scope, node);
+        return;
+    }
+    if (key->scalars && node->kind == CONF_NODE_SCALAR && !conf_node_is_null(node)) {
+        bind_scalar(b, &key->element->keys[0], name, node, element);
         return;
     }
     char known[KNOWN_MAX];
@@ -280,7 +294,7 @@ static void report_missing(const binder_t *b, const scope_t *scope, const conf_n
 static bool is_list(conf_type_t type)
 {
     return type == CONF_MAPS || type == CONF_NETWORKS || type == CONF_COMMAND || type == CONF_ENVIRONMENT ||
-           type == CONF_PORTS;
+           type == CONF_PORTS || type == CONF_HOSTS;
 }
 
 /* Recurses into sections and elements only, whose depth the key table bounds. */
@@ -338,7 +352,9 @@ void conf_bind(conf_t *conf, const conf_node_t *root, const char *cwd, conf_erro
 static bool is_string(conf_type_t type)
 {
     return type == CONF_PATH || type == CONF_NO_PATH || type == CONF_URL || type == CONF_WORD ||
-           type == CONF_LOG || type == CONF_NODE || type == CONF_USER || type == CONF_DOMAIN;
+           type == CONF_LOG || type == CONF_NODE || type == CONF_USER || type == CONF_DOMAIN ||
+           type == CONF_TARGET || type == CONF_NO_TARGET || type == CONF_NO_DOMAIN || type == CONF_NO_NAME ||
+           type == CONF_SERVER; /* whose host comes first */
 }
 
 static void free_fields(const conf_table_t *table, char *base)
@@ -355,7 +371,8 @@ static void free_fields(const conf_table_t *table, char *base)
             memcpy(&count, base + key->count_offset, sizeof(count));
         for (size_t j = 0; key->type == CONF_MAPS && j < count; j++)
             free_fields(key->element, value + j * key->element_size);
-        for (size_t j = 0; (key->type == CONF_COMMAND || key->type == CONF_ENVIRONMENT) && j < count; j++)
+        bool strings = key->type == CONF_COMMAND || key->type == CONF_ENVIRONMENT || key->type == CONF_HOSTS;
+        for (size_t j = 0; strings && j < count; j++)
             free(((char **)(void *)value)[j]);
         free(value);
     }

@@ -274,4 +274,5 @@ void conf_check(const conf_t *conf, const conf_node_t *root, conf_errors_t *erro
     check_processes(&c);
     check_origins(&c);
     check_control_plane(&c);
+    conf_check_api(conf, root, errors);
 }

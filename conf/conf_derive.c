@@ -94,6 +94,31 @@ static void derive_origins(conf_t *conf)
     }
 }
 
+static void derive_upstream(conf_upstream_t *upstream)
+{
+    none(&upstream->tls_name);
+    none(&upstream->tls_ca);
+    none(&upstream->tls_certificate);
+    none(&upstream->tls_key);
+    none(&upstream->health_path);
+}
+
+static void derive_api(conf_t *conf)
+{
+    for (size_t i = 0; i < conf->upstream_count; i++)
+        derive_upstream(&conf->upstreams[i]);
+    if (conf->api.upstream == NULL && conf->upstream_count == 1)
+        conf->api.upstream = conf_copy(str_from(conf->upstreams[0].name));
+    none(&conf->api.upstream);
+    none(&conf->api.default_plan);
+    none(&conf->api.client_plan);
+    for (size_t i = 0; i < conf->upstream_count; i++)
+        if (strcmp(conf->upstreams[i].name, conf->api.upstream) == 0)
+            conf->api.upstream_index = i;
+    conf->api.default_limits = conf_plan(conf, conf->api.default_plan);
+    conf->api.client_limits = conf_plan(conf, conf->api.client_plan);
+}
+
 static void derive_providers(conf_t *conf, const conf_environment_t *env)
 {
     char *dir = conf_dir_of(conf->source, env->cwd);
@@ -127,4 +152,5 @@ void conf_derive(conf_t *conf, const conf_node_t *root, const conf_environment_t
         cannot_derive(conf, root, "node", "the host name is not usable as one", errors);
     derive_dirs(conf, root, env, errors);
     derive_providers(conf, env);
+    derive_api(conf);
 }

@@ -22,6 +22,18 @@ static void print_rows(const conf_table_t *table, str_t section, FILE *out)
             print_row(&table->keys[i], out);
 }
 
+/* Lists of maps inside the maps of a list. */
+static void print_inner(const conf_key_t *list, FILE *out)
+{
+    for (size_t i = 0; i < list->element->count; i++) {
+        const conf_key_t *key = &list->element->keys[i];
+        if (key->type != CONF_MAPS)
+            continue;
+        fprintf(out, "\n### `%s` of `%s`\n\n%s\n", key->name, list->name, key->doc);
+        print_rows(key->element, STR(""), out);
+    }
+}
+
 void conf_print_reference(FILE *out)
 {
     fprintf(
@@ -58,6 +70,8 @@ void conf_print_reference(FILE *out)
             fprintf(out, "\n");
         print_rows(key->type == CONF_MAPS ? key->element : &conf_keys,
                    str_from(key->type == CONF_MAPS ? "" : key->name), out);
+        if (key->type == CONF_MAPS)
+            print_inner(key, out);
     }
 }
 

@@ -17,6 +17,16 @@ typedef enum conf_type {
     CONF_PATH,          /* char * */
     CONF_NO_PATH,       /* char *: a path, or "" for none */
     CONF_URL,           /* char *: http or https, or "" for none; without a '/' at the end */
+    CONF_TARGET,        /* char *: a path of a URL, '/' first */
+    CONF_NO_TARGET,     /* char *: the same, or "" for none */
+    CONF_NO_DOMAIN,     /* char *: a host name or "" for none */
+    CONF_NO_NAME,       /* char *: as CONF_NAME, or "" for none */
+    CONF_NAME,          /* char[CONF_NAME_MAX + 1]: letters, digits, '-', '.', '_' */
+    CONF_METHOD,        /* char[16]: an HTTP method, or "*" */
+    CONF_SHA256,        /* uint8_t[32], as hexadecimal digits */
+    CONF_RATE,          /* two uint64_t: units, and the ms in which they come */
+    CONF_SERVER,        /* conf_server_t: host and port */
+    CONF_CHOICE,        /* an enum, by `choices` */
     CONF_WORD,          /* char *: 1-64 letters, digits, '-', '.', '_', '/' */
     CONF_LOG,           /* char *: a path, "stdout" or "off" */
     CONF_NODE,          /* char * */
@@ -30,6 +40,7 @@ typedef enum conf_type {
     CONF_COMMAND,       /* a list of strings, or one string: char ** */
     CONF_ENVIRONMENT,   /* a list of "NAME=value": char ** */
     CONF_PORTS,         /* a list: uint16_t * */
+    CONF_HOSTS,         /* a list: char **, host names in lower case */
     CONF_NETWORKS,      /* a list: conf_network_t * */
     CONF_MAPS,          /* a list of maps: a pointer to `elements` of `element_size` bytes */
 } conf_type_t;
@@ -56,10 +67,16 @@ struct conf_key {
     size_t count_offset;         /* lists: of the size_t that counts the elements */
     size_t element_size;         /* lists */
     const conf_table_t *element; /* CONF_MAPS: the keys of an element */
+    bool scalars;                /* CONF_MAPS: an element may be the value of its first key alone */
+    const char *const *choices;  /* CONF_CHOICE: names by value, then NULL */
 };
 
 /* The keys of the file, in the order in which they are documented; sections before their keys. */
 extern const conf_table_t conf_keys;
+
+/* conf_keys_api.c */
+extern const conf_table_t conf_upstream_keys, conf_plan_keys, conf_cost_keys, conf_api_key_keys;
+extern const char *const conf_limits_modes[];
 
 /* The key named exactly so, NULL where there is none. */
 const conf_key_t *conf_keys_find(const conf_table_t *table, str_t name);

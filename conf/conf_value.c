@@ -84,12 +84,23 @@ const char *conf_value_bool(str_t text, bool *out)
 
 const char *conf_value_domain(str_t text, char lower[CONF_DOMAIN_MAX + 1])
 {
+    char host[CONF_HOST_MAX + 1];
+    if (text.n > CONF_DOMAIN_MAX + 1 || (text.n == CONF_DOMAIN_MAX + 1 && text.p[text.n - 1] != '.'))
+        return "is too long: a label of 63 characters before it must fit into the 253 of a host name";
+    const char *why = conf_value_host(text, host);
+    if (why == NULL)
+        memcpy(lower, host, strlen(host) + 1);
+    return why;
+}
+
+const char *conf_value_host(str_t text, char lower[CONF_HOST_MAX + 1])
+{
     if (text.n != 0 && text.p[text.n - 1] == '.')
         text.n--;
     if (text.n == 0)
         return "is empty";
-    if (text.n > CONF_DOMAIN_MAX)
-        return "is too long: a label of 63 characters before it must fit into the 253 of a host name";
+    if (text.n > CONF_HOST_MAX)
+        return "is too long";
     size_t label = 0;   /* characters of the label so far, */
     bool number = true; /* and whether all are digits */
     for (size_t i = 0; i <= text.n; i++) {
@@ -285,6 +296,140 @@ static const char *set_number(const conf_key_t *key, uint64_t value, void *field
     }
 }
 
+static const char *set_name(str_t text, void *field)
+{
+    const char *why = conf_value_node(text);
+    if (why != NULL)
+        return why;
+    if (text.n > CONF_NAME_MAX)
+        return "is too long";
+    memcpy(field, text.p, text.n);
+    ((char *)field)[text.n] = '\0';
+    return NULL;
+}
+
+static const char *read_target(str_t text)
+{
+    if (text.n == 0 || text.p[0] != '/')
+        return "does not begin with a slash";
+    if (text.n > CONF_URL_MAX)
+        return "is too long";
+    for (size_t i = 0; i < text.n; i++)
+        if (text.p[i] <= ' ' || text.p[i] >= 0x7f || text.p[i] == '#')
+            return "has a character that paths do not have";
+    return NULL;
+}
+
+static const char *set_method(str_t text, void *field)
+{
+    if (text.n == 0 || text.n > 15)
+        return "is not 1 to 15 characters long";
+    for (size_t i = 0; i < text.n; i++)
+        if ((text.p[i] < 'A' || text.p[i] > 'Z') && !(text.p[i] == '*' && text.n == 1))
+            return "is neither a method in capitals nor \"*\"";
+    memcpy(field, text.p, text.n);
+    ((char *)field)[text.n] = '\0';
+    return NULL;
+}
+
+static const char *set_sha256(str_t text, void *field)
+{
+    uint8_t bytes[32];
+    if (text.n != 2 * sizeof(bytes))
+        return "is not 64 hexadecimal digits long";
+    for (size_t i = 0; i < text.n; i++) {
+        int digit = str_hex_value(text.p[i]);
+        if (digit < 0)
+            return "has a character that is no hexadecimal digit";
+        bytes[i / 2] = (uint8_t)(bytes[i / 2] << 4 | digit);
+    }
+    memcpy(field, bytes, sizeof(bytes));
+    return NULL;
+}
+
+/* "10/s": units and the time in which they come; "0" is no limit. */
+static const char *set_rate(str_t text, void *field)
+{
+    static const unit_t periods[] = {{"s", 1000}, {"min", 60000}, {"h", 3600000}, {"d", 86400000}};
+    const uint64_t fastest = 1000000; /* a second */
+    const char *slash = memchr(text.p, '/', text.n);
+    str_t digits = slash != NULL ? str_make(text.p, (size_t)(slash - text.p)) : text;
+    uint64_t rate[2] = {0, 1000};
+    if (!str_to_uint(digits, UINT64_MAX, &rate[0]))
+        return "does not begin with a whole number";
+    if (slash == NULL && rate[0] != 0)
+        return "has no unit";
+    if (slash != NULL) {
+        str_t unit = str_from_offset(text, digits.n + 1);
+        size_t i = 0;
+        while (i < COUNT(periods) && !str_eq(unit, str_from(periods[i].name)))
+            i++;
+        if (i == COUNT(periods))
+            return "has an unknown unit";
+        rate[1] = periods[i].factor;
+        if (rate[0] == 0)
+            return "is never (write 0 for no limit)";
+        if (rate[0] > fastest * (rate[1] / 1000))
+            return "is more than 1000000/s";
+    }
+    memcpy(field, rate, sizeof(rate));
+    return NULL;
+}
+
+static const char *set_server(str_t text, void *field)
+{
+    conf_server_t *server = field;
+    conf_address_t address;
+    char host[CONF_HOST_MAX + 1];
+    if (text.n > CONF_NAME_MAX)
+        return "is too long";
+    if (conf_net_read_address(text, true, &address) == NULL) {
+        bool v6 = text.p[0] == '[';
+        const char *end = v6 ? memchr(text.p, ']', text.n) : memrchr(text.p, ':', text.n);
+        str_t literal = str_make(text.p + v6, (size_t)(end - text.p) - v6);
+        set_string(&server->host, conf_copy(literal));
+        server->port = conf_net_port(&address);
+        conf_net_print(&address, server->text);
+        return NULL;
+    }
+    const char *colon = text.n != 0 ? memrchr(text.p, ':', text.n) : NULL;
+    uint64_t port;
+    if (colon == NULL)
+        return "has no port";
+    str_t digits = str_from_offset(text, (size_t)(colon - text.p) + 1);
+    if (digits.n == 0 || digits.p[0] == '0' || !str_to_uint(digits, UINT16_MAX, &port))
+        return "has a port that is not a number from 1 to 65535";
+    const char *why = conf_value_host(str_make(text.p, (size_t)(colon - text.p)), host);
+    if (why != NULL)
+        return why;
+    set_string(&server->host, conf_copy(str_from(host)));
+    server->port = (uint16_t)port;
+    snprintf(server->text, sizeof(server->text), "%.*s:%u", (int)sizeof(server->text) - 7, host,
+             server->port);
+    return NULL;
+}
+
+static const char *set_choice(const conf_key_t *key, str_t text, void *field)
+{
+    assert(key->width == sizeof(int));
+    for (int i = 0; key->choices[i] != NULL; i++) {
+        if (!str_eq(text, str_from(key->choices[i])))
+            continue;
+        memcpy(field, &i, sizeof(i));
+        return NULL;
+    }
+    return "is none of the choices";
+}
+
+static const char *set_host(str_t text, void *field)
+{
+    char lower[CONF_HOST_MAX + 1] = "";
+    const char *why = text.n == 0 ? NULL : conf_value_host(text, lower);
+    if (why == NULL)
+        set_string(field, conf_copy(str_from(lower)));
+    return why;
+}
+
 static const char *set_scalar_number(const conf_key_t *key, str_t text, void *field)
 {
     uint64_t value = 0;
@@ -338,6 +483,26 @@ const char *conf_value_set(const conf_key_t *key, str_t text, const char *dir, v
         return set_checked_string(text, text.n == 0 ? NULL : read_url(text), field);
     case CONF_WORD:
         return set_checked_string(text, read_word(text), field);
+    case CONF_TARGET:
+        return set_checked_string(text, read_target(text), field);
+    case CONF_NO_TARGET:
+        return set_checked_string(text, text.n == 0 ? NULL : read_target(text), field);
+    case CONF_NO_DOMAIN:
+        return set_host(text, field);
+    case CONF_NO_NAME:
+        return set_checked_string(text, text.n == 0 ? NULL : conf_value_node(text), field);
+    case CONF_NAME:
+        return set_name(text, field);
+    case CONF_METHOD:
+        return set_method(text, field);
+    case CONF_SHA256:
+        return set_sha256(text, field);
+    case CONF_RATE:
+        return set_rate(text, field);
+    case CONF_SERVER:
+        return set_server(text, field);
+    case CONF_CHOICE:
+        return set_choice(key, text, field);
     case CONF_IDLE_ACTION:
         return set_idle_action(text, field);
     case CONF_NODE:
@@ -357,6 +522,7 @@ const char *conf_value_set(const conf_key_t *key, str_t text, const char *dir, v
     case CONF_COMMAND:
     case CONF_ENVIRONMENT:
     case CONF_PORTS:
+    case CONF_HOSTS:
     case CONF_NETWORKS:
     case CONF_MAPS:
         break;

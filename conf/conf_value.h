@@ -27,6 +27,9 @@ MUST_USE const char *conf_value_bool(str_t text, bool *out);
 /* `lower` has room for CONF_DOMAIN_MAX + 1 and receives the name in lower case without a trailing dot. */
 MUST_USE const char *conf_value_domain(str_t text, char lower[CONF_DOMAIN_MAX + 1]);
 MUST_USE const char *conf_value_node(str_t text);
+/* A host name in lower case without a trailing dot, of up to 253 characters. */
+#define CONF_HOST_MAX 253
+MUST_USE const char *conf_value_host(str_t text, char lower[CONF_HOST_MAX + 1]);
 /* A string of a command; one of an environment, "NAME=value". */
 MUST_USE const char *conf_value_string(str_t text);
 MUST_USE const char *conf_value_variable(str_t text);

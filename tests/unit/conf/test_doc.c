@@ -105,13 +105,15 @@ static void default_file_has_good_examples(void **state)
             opened++;
         }
     }
-    assert_int_equal(opened, 14);
+    assert_int_equal(opened, 22);
     conf_t *conf = fixture_good(text);
     assert_string_equal(conf->run_dir, "/run/boxedge");
     assert_int_equal(conf->certificate_count, 1);
     assert_int_equal(conf->box_count, 1);
     assert_int_equal(conf->process_count, 1);
     assert_int_equal(conf->origin_count, 1);
+    assert_int_equal(conf->upstream_count, 1);
+    assert_ptr_equal(conf->api.default_limits, &conf->plans[0]);
     conf_release(&conf);
     free(text);
 }

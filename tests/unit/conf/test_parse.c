@@ -327,7 +327,7 @@ static void unknown_keys(void **state)
         BASE "certs: []\n",
         "e.yaml:3:1: certs: is not a known key; allowed here: preview_domain, public_port, listeners, "
         "certificates, workers, node, user, state_dir, run_dir, admin, store, log, trusted_proxies, limits, "
-        "timeouts, boxes, processes, docker, control_plane, origins, wake\n");
+        "timeouts, boxes, processes, docker, control_plane, origins, wake, upstreams, plans, api\n");
     fixture_bad(BASE "cert: []\n", "e.yaml:3:1: cert: is not a known key; did you mean certificates?\n");
     fixture_bad(BASE "timeouts:\n  haed: 1s\n",
                 "e.yaml:4:3: timeouts.haed: is not a known key; did you mean timeouts.head?\n");
@@ -349,7 +349,7 @@ static void unknown_keys(void **state)
         BASE "\"\\0\\e[1m\": 1\n",
         "e.yaml:3:1: ??[1m: is not a known key; allowed here: preview_domain, public_port, listeners, "
         "certificates, workers, node, user, state_dir, run_dir, admin, store, log, trusted_proxies, limits, "
-        "timeouts, boxes, processes, docker, control_plane, origins, wake\n");
+        "timeouts, boxes, processes, docker, control_plane, origins, wake, upstreams, plans, api\n");
 }
 
 static void keys_given_twice(void **state)
