@@ -20,6 +20,8 @@
 /* (client address, preview) pairs whose failures are remembered. */
 #define LOCKOUT_CELLS 16384
 #define WAITER_CELLS  4096u
+/* Keys and client addresses whose use of the API is counted at a time. */
+#define LIMIT_CELLS 65536
 
 typedef struct client_counts {
     _Atomic uint32_t cell[ROWS][ROW_CELLS];
@@ -38,6 +40,7 @@ struct shm {
     uint64_t seed[2]; /* constant after shm_new */
     _Atomic uint64_t conf_generation;
     lockout_t *lockout;     /* constant after shm_new; behind this struct, in the same mapping */
+    limit_t *limit;         /* the same */
     _Atomic uint32_t slots; /* workers above this never counted a client */
     alignas(64) _Atomic uint64_t epoch;
     alignas(64) shm_role_t controller;
@@ -48,10 +51,25 @@ struct shm {
     worker_slot_t workers[SHM_WORKERS_MAX];
 };
 
-/* The lockout table lies behind the struct. */
+/* What lies behind the struct, each on pages of its own: the lockout table, the limits. */
+static size_t paged(size_t n)
+{
+    return (n + 4095) & ~(size_t)4095;
+}
+
+static size_t lockout_offset(void)
+{
+    return paged(sizeof(shm_t));
+}
+
+static size_t limit_offset(void)
+{
+    return lockout_offset() + paged(lockout_size(LOCKOUT_CELLS));
+}
+
 static size_t segment_size(void)
 {
-    return sizeof(shm_t) + lockout_size(LOCKOUT_CELLS);
+    return limit_offset() + paged(limit_size(LIMIT_CELLS));
 }
 
 shm_t *shm_new(const uint8_t seed[16])
@@ -61,7 +79,8 @@ shm_t *shm_new(const uint8_t seed[16])
         return NULL;
     (void)madvise(shm, segment_size(), MADV_DONTDUMP); /* it holds the ticket keys */
     memcpy(shm->seed, seed, sizeof(shm->seed));
-    shm->lockout = lockout_init(shm + 1, LOCKOUT_CELLS, seed);
+    shm->lockout = lockout_init((char *)shm + lockout_offset(), LOCKOUT_CELLS, seed);
+    shm->limit = limit_init((char *)shm + limit_offset(), LIMIT_CELLS, seed);
     return shm;
 }
 
@@ -75,6 +94,11 @@ void shm_free(shm_t **shm)
 lockout_t *shm_lockout(shm_t *shm)
 {
     return shm->lockout;
+}
+
+limit_t *shm_limit(shm_t *shm)
+{
+    return shm->limit;
 }
 
 const _Atomic uint64_t *shm_epoch(const shm_t *shm)
@@ -141,6 +165,7 @@ void shm_worker_wipe(shm_t *shm, unsigned index)
         if (atomic_load_explicit(&dead->waiters_of_box[i], memory_order_relaxed) != 0)
             atomic_store(&dead->waiters_of_box[i], 0);
     atomic_store(&dead->waiters, 0);
+    limit_worker_wipe(shm->limit, index);
 }
 
 /* ---- client counts ---- */

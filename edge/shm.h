@@ -14,6 +14,7 @@
 #include <netinet/in.h>
 
 #include "counters.h"
+#include "limit.h"
 #include "lockout.h"
 #include "str.h"
 #include "tls.h"
@@ -92,6 +93,9 @@ MUST_USE bool shm_waiter_add(shm_t *shm, unsigned index, uint64_t box_hash, uint
 void shm_waiter_remove(shm_t *shm, unsigned index, uint64_t box_hash);
 /* Of all workers. */
 uint32_t shm_waiters(const shm_t *shm);
+
+/* Who may use how much of the API. */
+limit_t *shm_limit(shm_t *shm);
 
 /* The table of wrong credentials that all workers share. */
 lockout_t *shm_lockout(shm_t *shm);
