@@ -11,7 +11,13 @@
 typedef struct http2_origins http2_origins_t;
 
 http2_origins_t *http2_origins_new(worker_t *worker);
+/* No exchange uses any of them. */
 void http2_origins_free(http2_origins_t **origins);
+/* A box's connections of every generation but one take no more requests, and close once they have none. NULL
+ * is allowed. */
+void http2_origins_drop(http2_origins_t *origins, str_t name, uint64_t keep_generation);
+/* How many there are. */
+size_t http2_origins_count(const http2_origins_t *origins);
 
 /* Attaches to an exchange with ex->target and sends its request; whatever happens comes through
  * exchange_response_* or exchange_origin_failed, as with http1_client_start. */

@@ -18,6 +18,9 @@
  * A completed response earns 8, less than a reset costs: a client with 10,000 requests a second may cancel a
  * third of them, and 100,000 resets empty the bucket even where every other response was completed.
  * HEADERS and DATA with bytes are free: they are the work itself, which other limits bound.
+ *
+ * Origins are charged the same. Each request that they get pays for its reset and for what goes with it, and
+ * DATA sent to them for their window updates, so that one which refuses every request is not cut off.
  */
 #include "http2_guard.h"
 
@@ -52,6 +55,7 @@ enum {
     PRICE_OVERSIZE = 40,
     EARN_DATA = 6,
     EARN_COMPLETED = 8,
+    EARN_REQUESTED = PRICE_RESET + PRICE_PING + PRICE_WINDOW_UPDATE,
 };
 
 void http2_guard_init(http2_guard_t *guard, uint64_t now)
@@ -206,6 +210,9 @@ http2_guard_result_t http2_guard_note(http2_guard_t *guard, http2_guard_event_t 
         break;
     case HTTP2_GUARD_COMPLETED:
         guard->tokens += EARN_COMPLETED;
+        break;
+    case HTTP2_GUARD_REQUESTED:
+        guard->tokens += EARN_REQUESTED;
         break;
     }
     if (guard->tokens > HTTP2_GUARD_BURST)

@@ -22,6 +22,7 @@ typedef enum http2_guard_event {
     HTTP2_GUARD_OVERSIZE,  /* a head was over the limits: decoded, but for nothing */
     HTTP2_GUARD_DATA_SENT, /* earns: the client may answer a DATA frame with window updates */
     HTTP2_GUARD_COMPLETED, /* earns: a response was sent to its end */
+    HTTP2_GUARD_REQUESTED, /* earns: the origin got a request, which it may refuse or reset */
 } http2_guard_event_t;
 
 typedef enum http2_guard_result {

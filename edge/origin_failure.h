@@ -17,6 +17,9 @@ typedef enum origin_failure {
     ORIGIN_CLOSED,       /* ended before an answer */
     ORIGIN_CUT,          /* ended in the middle of its answer */
     ORIGIN_BAD_RESPONSE, /* not valid HTTP, or over a limit */
+    ORIGIN_NOT_HTTP2,    /* does not speak HTTP/2, as it should */
+    ORIGIN_REFUSED,      /* refused the request without looking at it */
+    ORIGIN_NO_WEBSOCKET, /* WebSockets are not passed on over HTTP/2 */
     ORIGIN_TIMEOUT,      /* no answer in time */
     ORIGIN_STALLED,      /* takes nothing more */
     ORIGIN_FAILURES,     /* how many there are */

@@ -9,7 +9,6 @@
 #include "credentials.h"
 #include "forward.h"
 #include "hostname.h"
-#include "http1_client.h"
 #include "target.h"
 #include "tls.h"
 #include "worker.h"
@@ -147,7 +146,7 @@ step_result_t step_origin(exchange_t *ex)
     exchange_to_origin(ex);
     target_box(ex);
     use_begin(ex);
-    http1_client_start(ex);
+    target_start(ex);
     return STEP_DONE;
 }
 

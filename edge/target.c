@@ -3,6 +3,8 @@
 #include <assert.h>
 
 #include "address.h"
+#include "http1_client.h"
+#include "http2_client.h"
 #include "worker.h"
 
 /* For the access line. */
@@ -47,10 +49,19 @@ void target_server(exchange_t *ex, const conf_t *conf, size_t upstream, const ba
         .port = pick->port,
         .connect_port = pick->port,
         .address = pick->address,
+        .h2 = from->protocol == CONF_PROTOCOL_H2,
         .tls = from->tls,
         .upstream = (uint16_t)upstream,
         .server = pick->index,
         .first_byte_ms = from->first_byte,
     };
     name_origin(ex);
+}
+
+void target_start(exchange_t *ex)
+{
+    if (ex->target.h2)
+        http2_client_start(ex);
+    else
+        http1_client_start(ex);
 }

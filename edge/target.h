@@ -13,4 +13,7 @@ void target_box(exchange_t *ex);
 /* The server that was picked of the upstream with that index in `conf`. */
 void target_server(exchange_t *ex, const conf_t *conf, size_t upstream, const balance_pick_t *pick);
 
+/* Sends the request to ex->target, in its protocol. */
+void target_start(exchange_t *ex);
+
 #endif

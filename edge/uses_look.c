@@ -95,6 +95,7 @@ static void look_at(uses_t *uses, box_use_t *box, uint64_t epoch)
     box->state = now.state;
     box->generation = now.generation;
     origin_pool_drop(uses->worker->origins, str_from(box->id), now.generation);
+    http2_origins_drop(uses->worker->http2_origins, str_from(box->id), now.generation);
     for (h2o_linklist_t *at = box->uses.next, *next; at != &box->uses; at = next) {
         next = at->next; /* an exchange ends in a turn of the loop only, so the next one stays */
         exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, use.link, at);

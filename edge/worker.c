@@ -343,6 +343,7 @@ static bool start(worker_process_t *process, const worker_args_t *args)
         }
     }
     worker->origins = origin_pool_new(worker->loop, POOL_CONNECTIONS);
+    worker->http2_origins = http2_origins_new(worker);
     worker->random = random_source_new();
     worker->wakes = wakes_new(worker);
     worker->uses = uses_new(worker, process->store);
@@ -382,6 +383,7 @@ static void finish(worker_process_t *process)
     loop_timer_stop(&process->deadline);
     if (worker->origins != NULL)
         origin_pool_free(&worker->origins);
+    http2_origins_free(&worker->http2_origins);
     wakes_free(&worker->wakes);
     uses_free(&worker->uses);
     access_log_free(&worker->log);

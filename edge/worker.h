@@ -10,6 +10,7 @@
 #include "blocks.h"
 #include "conf.h"
 #include "counters.h"
+#include "http2_client.h"
 #include "http_date.h"
 #include "loop.h"
 #include "origin_pool.h"
@@ -28,7 +29,8 @@ struct worker {
     routes_t *routes; /* host name -> preview and box, over the store */
     access_t *access; /* who may see a preview */
     blocks_t *blocks; /* what the operator has blocked */
-    origin_pool_t *origins;
+    origin_pool_t *origins;         /* idle connections over HTTP/1 */
+    http2_origins_t *http2_origins; /* connections over HTTP/2; NULL where nothing goes there (tests) */
     wakes_t *wakes;    /* requests that wait for boxes; NULL where there are none to wake (tests) */
     uses_t *uses;      /* which boxes exchanges use; NULL where there are none (the demo app, tests) */
     access_log_t *log; /* NULL where no lines are written */

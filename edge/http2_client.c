@@ -1,0 +1,299 @@
+/*
+ * One attempt at a request over HTTP/2. Its state only moves forward: WAITING, HEAD, BODY, OVER. A second
+ * attempt begins again in the same place, once. After each exchange_* call the state is looked at again,
+ * since the exchange may have let go meanwhile.
+ *
+ * The body that came is in ex->held and leaves from there, in the portions that the origin's windows take. As
+ * long as it is short it is kept, because a request that the origin has not looked at may be sent again
+ * whatever its method (RFC 9113 section 8.7).
+ */
+#include "http2_client.h"
+
+#include <assert.h>
+#include <errno.h>
+
+#include "http2_client_impl.h"
+#include "listening.h"
+#include "resend.h"
+#include "target.h"
+
+static void attempt(http2_client_t *client, bool fresh);
+
+/* ---- letting go ---- */
+
+static void unlink_from(h2o_linklist_t *link)
+{
+    if (h2o_linklist_is_linked(link))
+        h2o_linklist_unlink(link);
+}
+
+void http2_client_detach(http2_client_t *client, uint32_t code)
+{
+    http2_origin_t *origin = client->origin;
+    exchange_t *ex = client->ex;
+    loop_timer_stop(&ex->timer);
+    buffer_clear(&client->in, &ex->worker->held_bytes);
+    client->state = HTTP2_CLIENT_OVER;
+    if (origin == NULL)
+        return;
+    client->origin = NULL;
+    unlink_from(&client->link);
+    unlink_from(&client->touched);
+    unlink_from(&client->roomy);
+    if (client->id == 0) {
+        origin->load--;
+    } else if (!client->closed) {
+        (void)nghttp2_session_set_stream_user_data(origin->session, client->id, NULL);
+        if (!client->request_ended || !client->response_ended)
+            (void)nghttp2_submit_rst_stream(origin->session, NGHTTP2_FLAG_NONE, client->id, code);
+    }
+    http2_origin_schedule(origin);
+}
+
+void http2_client_fail(http2_client_t *client, origin_failure_t failure)
+{
+    exchange_t *ex = client->ex;
+    http2_client_detach(client, NGHTTP2_CANCEL);
+    ex->origin_ops = NULL;
+    exchange_origin_failed(ex, failure);
+}
+
+void http2_client_orphan(http2_client_t *client)
+{
+    http2_origin_t *origin = client->origin;
+    assert(client->response_ended);
+    if (!client->closed)
+        (void)nghttp2_session_set_stream_user_data(origin->session, client->id, NULL);
+    client->origin = NULL;
+    unlink_from(&client->link);
+    unlink_from(&client->touched);
+    unlink_from(&client->roomy);
+}
+
+static bool response_began(const http2_client_t *client)
+{
+    return client->informational != 0 || client->head.bytes != 0;
+}
+
+static void send_again(http2_client_t *client)
+{
+    exchange_t *ex = client->ex;
+    http2_client_detach(client, NGHTTP2_CANCEL);
+    ex->sent_again = true;
+    counter_add(&ex->worker->counters->origin_resends_total, 1);
+    attempt(client, true);
+}
+
+void http2_client_lost(http2_client_t *client)
+{
+    const exchange_t *ex = client->ex;
+    resend_facts_t facts = {
+        .method = ex->request.method,
+        .reused = client->reused,
+        .sent_again = ex->sent_again,
+        .response_began = response_began(client),
+        .wrote = client->wrote,
+        .body_held = client->keep_body,
+    };
+    if (resend_allowed(&facts))
+        send_again(client);
+    else
+        http2_client_fail(client, ORIGIN_CLOSED);
+}
+
+void http2_client_refused(http2_client_t *client)
+{
+    if (client->ex->sent_again || response_began(client) || !client->keep_body)
+        http2_client_fail(client, ORIGIN_REFUSED);
+    else
+        send_again(client);
+}
+
+void http2_client_finish(http2_client_t *client)
+{
+    exchange_t *ex = client->ex;
+    http2_client_detach(client, NGHTTP2_CANCEL); /* what is left of the request is not wanted */
+    ex->origin_ops = NULL;
+    buffer_clear(&ex->held, &ex->worker->held_bytes);
+    exchange_response_end(ex);
+    exchange_response_flush(ex);
+}
+
+static void op_cancel(exchange_t *ex)
+{
+    http2_client_detach(ex->origin, NGHTTP2_CANCEL);
+}
+
+/* ---- sending ---- */
+
+static void first_byte_timeout(loop_timer_t *timer)
+{
+    exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, timer, timer);
+    http2_client_fail(ex->origin, ORIGIN_TIMEOUT);
+}
+
+static void await_first_byte(http2_client_t *client)
+{
+    exchange_t *ex = client->ex;
+    loop_timer_start(ex->worker->loop, &ex->timer, ex->target.first_byte_ms, first_byte_timeout);
+}
+
+/* What nghttp2 has taken is dropped; a second attempt cannot be made any more. */
+static void stop_keeping(http2_client_t *client)
+{
+    exchange_t *ex = client->ex;
+    if (!client->keep_body)
+        return;
+    client->keep_body = false;
+    buffer_consume(&ex->held, client->sent, &ex->worker->held_bytes);
+    client->sent = 0;
+}
+
+void http2_client_sending(http2_client_t *client)
+{
+    client->state = HTTP2_CLIENT_HEAD;
+    if (buffer_size(&client->ex->held) > HTTP2_RESEND_BYTES)
+        stop_keeping(client);
+    if (client->ex->request_complete)
+        await_first_byte(client);
+}
+
+void http2_client_answered(http2_client_t *client)
+{
+    loop_timer_stop(&client->ex->timer);
+    stop_keeping(client);
+}
+
+static size_t op_room(const exchange_t *ex)
+{
+    return EXCHANGE_BODY_BYTES - buffer_size(&ex->held);
+}
+
+static void op_send_body(exchange_t *ex, str_t data)
+{
+    http2_client_t *client = ex->origin;
+    if (client->state != HTTP2_CLIENT_WAITING && buffer_size(&ex->held) + data.n > HTTP2_RESEND_BYTES)
+        stop_keeping(client);
+    buffer_append(&ex->held, data, &ex->worker->held_bytes);
+}
+
+static void op_send_end(exchange_t *ex)
+{
+    http2_client_t *client = ex->origin;
+    if (client->state == HTTP2_CLIENT_HEAD)
+        await_first_byte(client);
+}
+
+static void op_flush(exchange_t *ex)
+{
+    http2_client_t *client = ex->origin;
+    if (client->origin == NULL || !client->deferred)
+        return;
+    if (buffer_size(&ex->held) == client->sent && !ex->request_complete)
+        return;
+    client->deferred = false;
+    (void)nghttp2_session_resume_data(client->origin->session, client->id);
+    http2_origin_schedule(client->origin);
+}
+
+static bool op_sent(const exchange_t *ex)
+{
+    (void)ex;
+    return true; /* asked of tunnels only */
+}
+
+static void op_resume_response(exchange_t *ex)
+{
+    http2_client_t *client = ex->origin;
+    if (client->state == HTTP2_CLIENT_BODY && client->origin == NULL)
+        http2_client_drain(client);
+    else if (client->state == HTTP2_CLIENT_BODY)
+        http2_client_touch(client);
+}
+
+/* ---- connecting ---- */
+
+static void fail_connect(http2_client_t *client, origin_failure_t failure)
+{
+    exchange_t *ex = client->ex;
+    counter_add(&ex->worker->counters->origin_connect_failures_total, 1);
+    use_unreachable(ex);
+    http2_client_fail(client, failure);
+}
+
+static void connect_timeout(loop_timer_t *timer)
+{
+    exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, timer, timer);
+    if (use_still_there(ex))
+        fail_connect(ex->origin, ORIGIN_CONNECT_TIMEOUT);
+}
+
+void http2_client_connect_failed(http2_client_t *client, int error)
+{
+    const exchange_t *ex = client->ex;
+    if (error == 0)
+        http2_client_fail(client, ORIGIN_IS_EDGE);
+    else if (error != ECONNREFUSED)
+        fail_connect(client, ORIGIN_UNREACHABLE);
+    else if (ex->target.is_box && listening_only_on_loopback(ex->box.pid, ex->preview.port))
+        fail_connect(client, ORIGIN_ON_LOOPBACK);
+    else
+        fail_connect(client, ORIGIN_NOT_LISTENING);
+}
+
+static void attempt(http2_client_t *client, bool fresh)
+{
+    exchange_t *ex = client->ex;
+    worker_t *worker = ex->worker;
+    int error;
+    *client = (http2_client_t){.ex = ex, .keep_body = true, .response = {.content_length = LENGTH_UNKNOWN}};
+    if (!http2_origins_attach(worker->http2_origins, client, fresh, &error)) {
+        http2_client_connect_failed(client, error);
+        return;
+    }
+    if (!client->reused) {
+        loop_timer_start(worker->loop, &ex->timer, worker->conf->timeouts.connect, connect_timeout);
+        return;
+    }
+    h2o_linklist_unlink(&client->link);
+    http2_origin_submit(client->origin, client);
+}
+
+static const origin_ops_t ops;
+
+void http2_client_start(exchange_t *ex)
+{
+    http2_client_t *client = h2o_mem_alloc_pool(&ex->arena, sizeof(*client));
+    *client = (http2_client_t){.ex = ex};
+    ex->origin = client;
+    ex->origin_ops = &ops;
+    if (ex->request.websocket)
+        http2_client_fail(client, ORIGIN_NO_WEBSOCKET);
+    else
+        attempt(client, false);
+}
+
+static bool op_again(exchange_t *ex, const store_box_t *now, uint64_t epoch)
+{
+    http2_client_t *client = ex->origin;
+    if (client->state != HTTP2_CLIENT_WAITING)
+        return false;
+    http2_client_detach(client, NGHTTP2_CANCEL);
+    ex->box = *now;
+    ex->box_epoch = epoch;
+    ex->sent_again = true;
+    target_box(ex);
+    attempt(client, true);
+    return true;
+}
+
+static const origin_ops_t ops = {
+    .room = op_room,
+    .send_body = op_send_body,
+    .send_end = op_send_end,
+    .flush = op_flush,
+    .sent = op_sent,
+    .resume_response = op_resume_response,
+    .cancel = op_cancel,
+    .again = op_again,
+};

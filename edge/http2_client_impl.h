@@ -1,0 +1,188 @@
+/*
+ * HTTP/2 towards origins, as its files share it. Nobody else includes this.
+ *
+ *   http2_origins.c        a worker's connections, and which of them a request takes
+ *   http2_origin.c         one connection: its session, its reads and writes, how it ends
+ *   http2_client.c         one attempt at a request: what the exchange calls, second attempts, failures
+ *   http2_client_stream.c  the attempt's stream: nghttp2's callbacks for heads and bodies
+ *   http2_response_head.c  fields to a response head
+ *
+ * What always holds:
+ * - nghttp2 is never entered twice: origin->receiving and origin->sending say that it runs. Whatever follows
+ *   from a call of the exchange's (frames to write, windows to give back) waits for the end of the turn.
+ * - A connection is freed only from its own handlers, its task or its timer, never below an exchange_* call.
+ * - nghttp2 knows an attempt as the user data of its stream, and forgets it when the attempt lets go.
+ */
+#ifndef BOXEDGE_HTTP2_CLIENT_IMPL_H
+#define BOXEDGE_HTTP2_CLIENT_IMPL_H
+
+#include <nghttp2/nghttp2.h>
+
+#include "http2_client.h"
+#include "http2_guard.h"
+#include "http2_outbox.h"
+#include "http2_response_head.h"
+#include "worker.h"
+
+/* Requests at a time on one connection, where its origin allows as many; more make another connection. */
+#define HTTP2_ORIGIN_STREAMS 100
+/* Connections without a request, at most; the one that has been so for longest is closed. */
+#define HTTP2_ORIGIN_IDLE_MAX 1024
+/* Connections of one target that are looked at for one with room. */
+#define HTTP2_ORIGIN_LOOKS 64
+/* What an origin may send ahead for all streams. Each stream has 64 KiB (the protocol's default), which are
+ * given back as the client takes them: that is what an exchange holds at most. */
+#define HTTP2_ORIGIN_WINDOW (1024 * 1024)
+/* Frames that wait in nghttp2 for an origin that does not read. */
+#define HTTP2_ORIGIN_QUEUE_FRAMES 2048
+/* A connection from which nothing came for so long is asked for a sign of life (PING) with the next request.
+ */
+#define HTTP2_ORIGIN_SILENT_MS 1000
+/* Interim responses before the final one, at most. */
+#define HTTP2_INFORMATIONAL_MAX 16
+/* Body bytes kept for a second attempt. */
+#define HTTP2_RESEND_BYTES 32768
+
+typedef enum http2_origin_state {
+    HTTP2_ORIGIN_CONNECTING,
+    HTTP2_ORIGIN_HANDSHAKE, /* of TLS */
+    HTTP2_ORIGIN_OPEN,
+    HTTP2_ORIGIN_LEAVING, /* takes no more requests: GOAWAY came, or the box has moved */
+} http2_origin_state_t;
+
+typedef struct http2_origin {
+    http2_origins_t *origins;
+    struct http2_origin *next; /* of the chain */
+    struct http2_origin **prev_next;
+    h2o_linklist_t idle_link; /* of origins->idle, while it has no request */
+    origin_target_t target;   /* the key; its name is the one below */
+    uint64_t hash;
+    char name[CONF_NAME_MAX + 2];
+
+    http2_origin_state_t state;
+    conn_t *conn;
+    nghttp2_session *session; /* from OPEN on */
+    http2_guard_t guard;
+    http2_outbox_t output;
+    bool receiving, sending;
+    bool settings_came;
+    bool failed;            /* nghttp2 failed, or the origin went over a bound: to be closed */
+    bool pinged;            /* a PING was sent and nothing came since */
+    uint32_t limit;         /* requests at a time */
+    uint32_t load;          /* those that wait, and streams that nghttp2 has not closed */
+    uint64_t heard_ms;      /* when something came last */
+    uint64_t pinged_ms;     /* when the PING was sent */
+    uint64_t idle_ms;       /* since when it has no request */
+    h2o_linklist_t waiting; /* http2_client_t.link: for the connection to be there */
+    h2o_linklist_t clients; /* the same, with a stream */
+    h2o_linklist_t touched; /* http2_client_t.touched: response body came, or may go on */
+    h2o_linklist_t roomy;   /* http2_client_t.roomy: request body left, and there is room */
+    loop_task_t task;
+    loop_timer_t timer; /* of being idle */
+} http2_origin_t;
+
+typedef enum http2_client_state {
+    HTTP2_CLIENT_WAITING, /* for a connection */
+    HTTP2_CLIENT_HEAD,    /* the request goes out, no final head yet */
+    HTTP2_CLIENT_BODY,
+    HTTP2_CLIENT_OVER, /* it has let go */
+} http2_client_state_t;
+
+/* One attempt; a second one begins in the same place. */
+typedef struct http2_client {
+    exchange_t *ex;
+    http2_origin_t *origin; /* NULL when OVER, or where all came and only the client is waited for */
+    http2_client_state_t state;
+    int32_t id; /* of its stream; 0 while WAITING */
+    h2o_linklist_t link, touched, roomy;
+
+    bool reused;         /* the connection was there before */
+    bool keep_body;      /* all of the body that came is in ex->held */
+    bool wrote;          /* the head went into the output */
+    bool deferred;       /* nghttp2 waits for nghttp2_session_resume_data */
+    bool request_ended;  /* END_STREAM went into the output */
+    bool response_ended; /* END_STREAM came */
+    bool reset;          /* RST_STREAM came */
+    bool closed;         /* nghttp2 has closed the stream */
+    size_t sent;         /* bytes of ex->held that nghttp2 has taken */
+    unsigned informational;
+
+    http2_head_t head; /* the head's, then the trailers' */
+    response_t response;
+    buffer_t in;      /* response body that the client has no room for */
+    uint32_t unacked; /* bytes that the client took, not yet given back to the stream's window */
+} http2_client_t;
+
+/* ---- http2_origins.c ---- */
+
+/*
+ * Chooses a connection for the attempt, or makes one, and puts the attempt into its `waiting`. `fresh`: none
+ * that was there before. False: there is none, and *error is an errno value, or 0 where the address is the
+ * edge's own.
+ */
+MUST_USE bool http2_origins_attach(http2_origins_t *origins, http2_client_t *client, bool fresh, int *error);
+/* Takes a connection out of the table; it is not chosen any more. */
+void http2_origins_forget(http2_origin_t *origin);
+/* It has no request, or has one again. */
+void http2_origins_rest(http2_origin_t *origin);
+void http2_origins_unrest(http2_origin_t *origin);
+worker_t *http2_origins_worker(const http2_origins_t *origins);
+static inline worker_t *http2_origin_worker(const http2_origin_t *origin)
+{
+    return http2_origins_worker(origin->origins);
+}
+
+/* ---- http2_origin.c ---- */
+
+/* Begins to connect to origin->target. False with errno where that failed at once. */
+MUST_USE bool http2_origin_connect(http2_origin_t *origin);
+/* Runs the end of the turn. */
+void http2_origin_schedule(http2_origin_t *origin);
+/* Sends the request of an attempt that waits; the connection is open. */
+void http2_origin_submit(http2_origin_t *origin, http2_client_t *client);
+/* What the origin may do in return for what it got. */
+void http2_origin_earn(http2_origin_t *origin, http2_guard_event_t event);
+/* Closes a connection: what its requests come to is told to each. */
+void http2_origin_close(http2_origin_t *origin);
+
+/* ---- http2_client.c ---- */
+
+/* Lets go of the connection; what was not complete is reset with `code` (NGHTTP2_*). */
+void http2_client_detach(http2_client_t *client, uint32_t code);
+/* The whole response is here: what becomes of the connection concerns it no more. */
+void http2_client_orphan(http2_client_t *client);
+/* Gives the origin up; the exchange answers with this or is cut. */
+void http2_client_fail(http2_client_t *client, origin_failure_t failure);
+/* The connection could not be made: `error` as of http2_origins_attach. */
+void http2_client_connect_failed(http2_client_t *client, int error);
+/* The connection ended before a head: sent again where that is safe, else failed. */
+void http2_client_lost(http2_client_t *client);
+/* The origin has not looked at the request (RFC 9113 section 8.7): sent again where the body is still here.
+ */
+void http2_client_refused(http2_client_t *client);
+/* A stream was made for it. */
+void http2_client_sending(http2_client_t *client);
+/* A final head came. */
+void http2_client_answered(http2_client_t *client);
+/* The response is complete. */
+void http2_client_finish(http2_client_t *client);
+
+/* ---- http2_client_stream.c ---- */
+
+void http2_client_callbacks(nghttp2_session_callbacks *callbacks);
+/* HEADERS or DATA came to its end, or RST_STREAM came. */
+void http2_client_frame(http2_origin_t *origin, const nghttp2_frame *frame);
+/* HEADERS or DATA went into the output. */
+void http2_client_frame_sent(http2_origin_t *origin, const nghttp2_frame *frame);
+/* How nghttp2 reads a request's body. */
+ssize_t http2_client_read_body(nghttp2_session *session, int32_t id, uint8_t *bytes, size_t n,
+                               uint32_t *flags, nghttp2_data_source *source, void *user_data);
+/* Passes on what was held, flushes, gives windows back: for all touched attempts. */
+void http2_clients_resume(http2_origin_t *origin);
+/* Tells exchanges that there is room for request body. True where there were any. */
+bool http2_clients_room(http2_origin_t *origin);
+void http2_client_touch(http2_client_t *client);
+/* Passes on what was held, as far as the client has room. */
+void http2_client_drain(http2_client_t *client);
+
+#endif

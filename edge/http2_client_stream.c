@@ -1,0 +1,385 @@
+/*
+ * An attempt's stream between nghttp2 and the exchange: response heads and bodies from nghttp2's callbacks,
+ * and the request's body to it.
+ *
+ * Response body: bytes that the client has room for go straight to it; others are held. The connection's
+ * window is given back for every byte at once, so that a stream whose client is slow never stalls its
+ * neighbours; the stream's window only while the client has room.
+ */
+#include <assert.h>
+
+#include "forward.h"
+#include "http2_client_impl.h"
+
+static http2_client_t *find(const http2_origin_t *origin, int32_t id)
+{
+    return nghttp2_session_get_stream_user_data(origin->session, id);
+}
+
+void http2_client_touch(http2_client_t *client)
+{
+    if (!h2o_linklist_is_linked(&client->touched))
+        h2o_linklist_insert(&client->origin->touched, &client->touched);
+    http2_origin_schedule(client->origin);
+}
+
+/* ---- heads ---- */
+
+static void reset_head(http2_client_t *client)
+{
+    client->head = (http2_head_t){.bytes = 0};
+    if (client->state == HTTP2_CLIENT_HEAD)
+        client->response = (response_t){.content_length = LENGTH_UNKNOWN};
+}
+
+static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
+{
+    (void)session;
+    http2_client_t *client = find(user_data, frame->hd.stream_id);
+    if (client != NULL)
+        reset_head(client);
+    return 0;
+}
+
+static int answer(http2_origin_t *origin, http2_head_result_t result)
+{
+    if (result == HTTP2_HEAD_OK)
+        return 0;
+    origin->failed = true;
+    return NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
+static http2_head_limits_t limits_of(const http2_origin_t *origin)
+{
+    const conf_t *conf = http2_origin_worker(origin)->conf;
+    return (http2_head_limits_t){.fields = conf->limits.head_fields, .bytes = conf->limits.head_bytes};
+}
+
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghttp2_rcbuf *name,
+                     nghttp2_rcbuf *value, uint8_t flags, void *user_data)
+{
+    (void)session;
+    (void)flags;
+    http2_origin_t *origin = user_data;
+    http2_client_t *client = find(origin, frame->hd.stream_id);
+    if (client == NULL)
+        return 0;
+    nghttp2_vec n = nghttp2_rcbuf_get_buf(name), v = nghttp2_rcbuf_get_buf(value);
+    str_t name_str = str_make((const char *)n.base, n.len), value_str = str_make((const char *)v.base, v.len);
+    http2_head_limits_t limits = limits_of(origin);
+    h2o_mem_pool_t *arena = &client->ex->arena;
+    if (client->state == HTTP2_CLIENT_HEAD)
+        return answer(origin, http2_response_field(&client->head, arena, &limits, &client->response, name_str,
+                                                   nghttp2_rcbuf_is_static(name) != 0, value_str));
+    return answer(origin, http2_trailer_field(&client->head, arena, &client->response.trailers, &limits,
+                                              name_str, value_str));
+}
+
+/* nghttp2 would drop the field and go on. */
+static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *frame, nghttp2_rcbuf *name,
+                             nghttp2_rcbuf *value, uint8_t flags, void *user_data)
+{
+    (void)session;
+    (void)flags;
+    http2_origin_t *origin = user_data;
+    http2_client_t *client = find(origin, frame->hd.stream_id);
+    if (client == NULL)
+        return 0;
+    http2_head_limits_t limits = limits_of(origin);
+    return answer(origin, http2_head_invalid(&client->head, &limits, nghttp2_rcbuf_get_buf(name).len,
+                                             nghttp2_rcbuf_get_buf(value).len));
+}
+
+static void informational(http2_client_t *client)
+{
+    if (++client->informational > HTTP2_INFORMATIONAL_MAX)
+        http2_client_fail(client, ORIGIN_BAD_RESPONSE);
+    else
+        exchange_response_informational(client->ex, client->response.status, &client->response.fields);
+}
+
+static void head_complete(http2_client_t *client, bool end_stream)
+{
+    exchange_t *ex = client->ex;
+    bool head_request = str_eq(ex->request.method, STR("HEAD"));
+    if (!http2_response_finish(&client->head, &client->response, head_request, end_stream)) {
+        http2_client_fail(client, ORIGIN_BAD_RESPONSE);
+        return;
+    }
+    forward_filter_response(ex, &client->response.fields);
+    if (client->response.status < 200) {
+        informational(client);
+        return;
+    }
+    http2_client_answered(client);
+    client->state = HTTP2_CLIENT_BODY;
+    client->response_ended = end_stream;
+    ex->response = client->response;
+    exchange_response_head(ex);
+    if (client->state == HTTP2_CLIENT_OVER)
+        return;
+    if (end_stream)
+        http2_client_finish(client);
+    else
+        http2_client_touch(client);
+}
+
+static void trailers_complete(http2_client_t *client)
+{
+    if (client->head.malformed || client->head.oversize)
+        http2_client_fail(client, ORIGIN_BAD_RESPONSE);
+    else
+        client->ex->response.trailers = client->response.trailers;
+}
+
+/* ---- response bodies ---- */
+
+/* Passes on what the client has room for. Returns how many bytes that was. */
+static size_t pass(http2_client_t *client, str_t data)
+{
+    exchange_t *ex = client->ex;
+    size_t used = 0, room;
+    /* Until all is taken or the client has said that it has no room: only then will it say when it has. */
+    while (used < data.n && client->state == HTTP2_CLIENT_BODY &&
+           (room = exchange_response_body_room(ex)) != 0) {
+        size_t n = data.n - used < room ? data.n - used : room;
+        exchange_response_body(ex, str_make(data.p + used, n));
+        used += n;
+    }
+    client->unacked += (uint32_t)used;
+    return used;
+}
+
+static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *bytes, size_t n,
+                         void *user_data)
+{
+    (void)flags;
+    http2_origin_t *origin = user_data;
+    (void)nghttp2_session_consume_connection(session, n);
+    http2_client_t *client = find(origin, id);
+    if (client == NULL || client->state != HTTP2_CLIENT_BODY || client->ex->response.bodyless)
+        return 0; /* nobody wants it */
+    str_t data = str_make((const char *)bytes, n);
+    size_t used = buffer_size(&client->in) == 0 ? pass(client, data) : 0;
+    if (client->state != HTTP2_CLIENT_BODY)
+        return 0;
+    if (used != n)
+        buffer_append(&client->in, str_from_offset(data, used), &client->ex->worker->held_bytes);
+    http2_client_touch(client);
+    return 0;
+}
+
+void http2_client_drain(http2_client_t *client)
+{
+    exchange_t *ex = client->ex;
+    buffer_t in = client->in; /* the client may let go of us while it has slices of this */
+    client->in = (buffer_t){NULL};
+    size_t used = pass(client, buffer_str(&in));
+    exchange_response_flush(ex);
+    if (client->state == HTTP2_CLIENT_OVER) {
+        buffer_clear(&in, &ex->worker->held_bytes);
+        return;
+    }
+    buffer_consume(&in, used, &ex->worker->held_bytes);
+    client->in = in;
+    if (client->response_ended && buffer_size(&client->in) == 0)
+        http2_client_finish(client);
+}
+
+/* The client has room, and so the origin may send as much again as it took. */
+static void give_window(http2_client_t *client)
+{
+    if (client->unacked == 0 || client->response_ended || buffer_size(&client->in) != 0 ||
+        exchange_response_body_room(client->ex) == 0)
+        return;
+    (void)nghttp2_session_consume_stream(client->origin->session, client->id, client->unacked);
+    client->unacked = 0;
+}
+
+void http2_clients_resume(http2_origin_t *origin)
+{
+    h2o_linklist_t now;
+    h2o_linklist_init_anchor(&now);
+    h2o_linklist_insert_list(&now, &origin->touched);
+    while (!h2o_linklist_is_empty(&now)) {
+        http2_client_t *client = H2O_STRUCT_FROM_MEMBER(http2_client_t, touched, now.next);
+        h2o_linklist_unlink(&client->touched);
+        if (buffer_size(&client->in) != 0)
+            http2_client_drain(client);
+        else
+            exchange_response_flush(client->ex);
+        if (client->state == HTTP2_CLIENT_BODY)
+            give_window(client);
+    }
+}
+
+/* ---- frames ---- */
+
+void http2_client_frame(http2_origin_t *origin, const nghttp2_frame *frame)
+{
+    http2_client_t *client = find(origin, frame->hd.stream_id);
+    bool end_stream = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+    if (client == NULL)
+        return;
+    if (frame->hd.type == NGHTTP2_RST_STREAM) {
+        client->reset = true;
+        return;
+    }
+    if (frame->hd.type == NGHTTP2_HEADERS && client->state == HTTP2_CLIENT_HEAD) {
+        head_complete(client, end_stream);
+        return;
+    }
+    if (client->state == HTTP2_CLIENT_HEAD) { /* a body before its head */
+        http2_client_fail(client, ORIGIN_BAD_RESPONSE);
+        return;
+    }
+    if (frame->hd.type == NGHTTP2_HEADERS)
+        trailers_complete(client);
+    if (client->state == HTTP2_CLIENT_OVER || !end_stream)
+        return;
+    client->response_ended = true;
+    if (buffer_size(&client->in) == 0)
+        http2_client_finish(client);
+}
+
+static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, void *user_data)
+{
+    (void)session;
+    http2_origin_t *origin = user_data;
+    http2_client_t *client = find(origin, id);
+    assert(origin->load != 0);
+    origin->load--;
+    http2_origin_schedule(origin);
+    if (client == NULL)
+        return 0;
+    client->closed = true;
+    if (client->response_ended)
+        http2_client_orphan(client);
+    else if (client->state == HTTP2_CLIENT_BODY)
+        http2_client_fail(client, ORIGIN_CUT);
+    else if (code == NGHTTP2_REFUSED_STREAM)
+        http2_client_refused(client);
+    else
+        http2_client_fail(client, client->reset ? ORIGIN_CLOSED : ORIGIN_BAD_RESPONSE);
+    return 0;
+}
+
+/* ---- request bodies ---- */
+
+static size_t unsent(const http2_client_t *client)
+{
+    return buffer_size(&client->ex->held) - client->sent;
+}
+
+static void submit_trailers(const http2_client_t *client, nghttp2_session *session)
+{
+    exchange_t *ex = client->ex;
+    const fields_t *trailers = &ex->request.trailers;
+    nghttp2_nv *nva = h2o_mem_alloc_pool(&ex->arena, trailers->count * sizeof(*nva));
+    for (uint32_t i = 0; i < trailers->count; i++)
+        nva[i] = (nghttp2_nv){.name = (uint8_t *)trailers->at[i].name.p,
+                              .namelen = trailers->at[i].name.n,
+                              .value = (uint8_t *)trailers->at[i].value.p,
+                              .valuelen = trailers->at[i].value.n};
+    (void)nghttp2_submit_trailer(session, client->id, nva, trailers->count);
+}
+
+ssize_t http2_client_read_body(nghttp2_session *session, int32_t id, uint8_t *bytes, size_t n,
+                               uint32_t *flags, nghttp2_data_source *source, void *user_data)
+{
+    (void)bytes;
+    (void)source;
+    http2_client_t *client = find(user_data, id);
+    if (client == NULL)
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* its reset is under way */
+    size_t available = unsent(client);
+    bool complete = client->ex->request_complete;
+    if (available == 0 && !complete) {
+        client->deferred = true;
+        return NGHTTP2_ERR_DEFERRED;
+    }
+    *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+    if (n < available)
+        return (ssize_t)n;
+    if (complete) {
+        *flags |= NGHTTP2_DATA_FLAG_EOF;
+        if (client->ex->request.trailers.count != 0) {
+            *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+            submit_trailers(client, session);
+        }
+    }
+    return (ssize_t)available;
+}
+
+/* The next n bytes of the body into `to`. */
+static void take_body(http2_client_t *client, char *to, size_t n)
+{
+    exchange_t *ex = client->ex;
+    assert(n <= unsent(client));
+    if (n != 0)
+        memcpy(to, buffer_str(&ex->held).p + client->sent, n);
+    if (client->keep_body) {
+        client->sent += n;
+        return;
+    }
+    buffer_consume(&ex->held, n, &ex->worker->held_bytes);
+    if (!ex->request_complete && buffer_size(&ex->held) <= EXCHANGE_BODY_BYTES / 2 &&
+        !h2o_linklist_is_linked(&client->roomy))
+        h2o_linklist_insert(&client->origin->roomy, &client->roomy);
+}
+
+/* nghttp2_send_data_callback: one DATA frame. */
+static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *header, size_t n,
+                        nghttp2_data_source *source, void *user_data)
+{
+    (void)session;
+    (void)source;
+    http2_origin_t *origin = user_data;
+    http2_client_t *client = find(origin, frame->hd.stream_id);
+    assert(frame->data.padlen == 0); /* no callback chooses any */
+    if (client == NULL)
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    /* nghttp2 hands out one DATA frame after the other within one call: the bound is kept here. */
+    if (!http2_outbox_fits(&origin->output, n))
+        return NGHTTP2_ERR_WOULDBLOCK;
+    char *at = http2_outbox_reserve(&origin->output, HTTP2_FRAME_HEADER + n);
+    memcpy(at, header, HTTP2_FRAME_HEADER);
+    take_body(client, at + HTTP2_FRAME_HEADER, n);
+    origin->output.size += HTTP2_FRAME_HEADER + n;
+    return 0;
+}
+
+void http2_client_frame_sent(http2_origin_t *origin, const nghttp2_frame *frame)
+{
+    http2_client_t *client = find(origin, frame->hd.stream_id);
+    if (frame->hd.type == NGHTTP2_DATA)
+        http2_origin_earn(origin, HTTP2_GUARD_DATA_SENT);
+    if (client == NULL)
+        return;
+    client->wrote = true;
+    client->request_ended |= (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+}
+
+bool http2_clients_room(http2_origin_t *origin)
+{
+    h2o_linklist_t now;
+    h2o_linklist_init_anchor(&now);
+    h2o_linklist_insert_list(&now, &origin->roomy);
+    bool any = !h2o_linklist_is_empty(&now);
+    while (!h2o_linklist_is_empty(&now)) {
+        http2_client_t *client = H2O_STRUCT_FROM_MEMBER(http2_client_t, roomy, now.next);
+        h2o_linklist_unlink(&client->roomy);
+        exchange_request_room_grew(client->ex);
+    }
+    return any;
+}
+
+void http2_client_callbacks(nghttp2_session_callbacks *callbacks)
+{
+    nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
+    nghttp2_session_callbacks_set_on_header_callback2(callbacks, on_header);
+    nghttp2_session_callbacks_set_on_invalid_header_callback2(callbacks, on_invalid_header);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk);
+    nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
+    nghttp2_session_callbacks_set_send_data_callback(callbacks, on_send_data);
+}

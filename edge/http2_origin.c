@@ -1,0 +1,430 @@
+/*
+ * One connection to an HTTP/2 origin: nghttp2's session as a client on a conn_t.
+ *
+ * Reads feed nghttp2, whose callbacks work on the attempts; everything that follows from them waits for
+ * turn() at the end of the loop turn, so that all frames of a turn leave in one write. Requests go out as
+ * soon as the connection is there, before the origin's SETTINGS: where those allow fewer, the origin refuses
+ * what is too much, and refused requests are sent again.
+ *
+ * Reading never stops: what an origin may send ahead is bounded by the windows of the streams.
+ */
+#include <assert.h>
+#include <errno.h>
+
+#include "address.h"
+#include "forward.h"
+#include "http2_client_impl.h"
+
+/* Writes of up to HTTP2_OUTPUT_BYTES in one turn of the loop, for one connection. */
+#define ROUNDS 4
+
+static loop_t *loop_of(const http2_origin_t *origin)
+{
+    return http2_origin_worker(origin)->loop;
+}
+
+/* ---- the end ---- */
+
+static bool is_connected(const http2_origin_t *origin)
+{
+    return origin->state >= HTTP2_ORIGIN_OPEN;
+}
+
+/* One attempt of a list, taken off it. Each is called back once: whoever begins again does so elsewhere. */
+static http2_client_t *take(h2o_linklist_t *list)
+{
+    http2_client_t *client = H2O_STRUCT_FROM_MEMBER(http2_client_t, link, list->next);
+    h2o_linklist_unlink(&client->link);
+    return client;
+}
+
+/* What comes to a request whose connection ended. */
+static void end_client(const http2_origin_t *origin, http2_client_t *client, bool broken)
+{
+    if (client->response_ended)
+        http2_client_orphan(client);
+    else if (client->state == HTTP2_CLIENT_BODY)
+        http2_client_fail(client, ORIGIN_CUT);
+    else if (broken && !origin->settings_came)
+        http2_client_fail(client, ORIGIN_NOT_HTTP2);
+    else if (broken)
+        http2_client_fail(client, ORIGIN_BAD_RESPONSE);
+    else
+        http2_client_lost(client);
+}
+
+/* `broken`: the origin spoke what is not HTTP/2, rather than ended. */
+static void close_as(http2_origin_t *origin, bool broken)
+{
+    assert(!origin->receiving && !origin->sending);
+    http2_origins_forget(origin);
+    while (!h2o_linklist_is_empty(&origin->waiting))
+        end_client(origin, take(&origin->waiting), broken);
+    while (!h2o_linklist_is_empty(&origin->clients))
+        end_client(origin, take(&origin->clients), broken);
+    assert(h2o_linklist_is_empty(&origin->touched) && h2o_linklist_is_empty(&origin->roomy));
+    loop_undefer(&origin->task);
+    loop_timer_stop(&origin->timer);
+    http2_outbox_clear(&origin->output);
+    if (origin->session != NULL)
+        nghttp2_session_del(origin->session);
+    if (origin->conn != NULL)
+        conn_free(&origin->conn);
+    free(origin);
+}
+
+static bool gather(http2_origin_t *origin)
+{
+    ssize_t n = 1;
+    assert(!origin->receiving && !origin->sending);
+    origin->sending = true;
+    while (origin->output.size < HTTP2_OUTPUT_BYTES) { /* a head may reach beyond, by a frame */
+        const uint8_t *piece;
+        n = nghttp2_session_mem_send(origin->session, &piece);
+        if (n <= 0)
+            break;
+        http2_outbox_append(&origin->output, piece, (size_t)n);
+    }
+    origin->sending = false;
+    return n >= 0;
+}
+
+/* Says goodbye where that goes at once, and closes. */
+static void leave(http2_origin_t *origin, uint32_t code, bool broken)
+{
+    bool moved;
+    if (is_connected(origin)) {
+        (void)nghttp2_session_terminate_session(origin->session, code);
+        if (gather(origin) && http2_outbox_write(&origin->output, origin->conn, &moved) == CONN_OK)
+            conn_shutdown_write(origin->conn); /* in order, where all of it left */
+    }
+    close_as(origin, broken);
+}
+
+void http2_origin_close(http2_origin_t *origin)
+{
+    leave(origin, NGHTTP2_NO_ERROR, false);
+}
+
+/* ---- a turn ---- */
+
+static void idle_expired(loop_timer_t *timer)
+{
+    http2_origin_close(H2O_STRUCT_FROM_MEMBER(http2_origin_t, timer, timer));
+}
+
+/* What the connection waits for now. May free it. */
+static void settle(http2_origin_t *origin, bool blocked)
+{
+    bool over =
+        nghttp2_session_want_read(origin->session) == 0 && nghttp2_session_want_write(origin->session) == 0;
+    bool unused = origin->load == 0;
+    if (over || (unused && origin->state == HTTP2_ORIGIN_LEAVING)) {
+        /* With a request still there, nghttp2 has ended the session for what the origin sent. */
+        leave(origin, NGHTTP2_NO_ERROR, !unused);
+        return;
+    }
+    conn_want_write(origin->conn, blocked || !conn_flushed(origin->conn));
+    if (unused && !h2o_linklist_is_linked(&origin->idle_link)) {
+        http2_origins_rest(origin);
+        loop_timer_start(loop_of(origin), &origin->timer,
+                         http2_origin_worker(origin)->conf->timeouts.pool_idle, idle_expired);
+    }
+}
+
+/* One round of bodies in, frames out. Answers what the write answered; *more: another round has work. */
+static conn_result_t round_trip(http2_origin_t *origin, bool *more)
+{
+    bool moved;
+    *more = false;
+    http2_clients_resume(origin);
+    if (!origin->failed && !gather(origin))
+        origin->failed = true;
+    conn_result_t result = http2_outbox_write(&origin->output, origin->conn, &moved);
+    bool room = http2_clients_room(origin);
+    if (result == CONN_OK)
+        *more = room || nghttp2_session_want_write(origin->session) != 0 ||
+                !h2o_linklist_is_empty(&origin->touched);
+    return result;
+}
+
+/* May free the connection. */
+static void turn(http2_origin_t *origin)
+{
+    if (!is_connected(origin)) {
+        if (origin->load == 0)
+            close_as(origin, false); /* nobody waits for it any more */
+        return;
+    }
+    bool more = true;
+    conn_result_t result = CONN_OK;
+    for (int round = 0; round < ROUNDS && more && result == CONN_OK; round++)
+        result = round_trip(origin, &more);
+    if (origin->failed)
+        leave(origin, NGHTTP2_ENHANCE_YOUR_CALM, true);
+    else if (result != CONN_OK && result != CONN_AGAIN)
+        close_as(origin, false);
+    else
+        settle(origin, more || result == CONN_AGAIN);
+}
+
+static void run_task(loop_task_t *task)
+{
+    turn(H2O_STRUCT_FROM_MEMBER(http2_origin_t, task, task));
+}
+
+void http2_origin_schedule(http2_origin_t *origin)
+{
+    loop_defer(loop_of(origin), &origin->task, run_task);
+}
+
+/* ---- what comes ---- */
+
+static void on_settings(http2_origin_t *origin)
+{
+    uint32_t allowed =
+        nghttp2_session_get_remote_settings(origin->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+    origin->settings_came = true;
+    origin->limit = allowed < HTTP2_ORIGIN_STREAMS ? allowed : HTTP2_ORIGIN_STREAMS;
+    if (origin->limit == 0)
+        origin->limit = 1; /* it may allow more later; one request finds out */
+}
+
+static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
+{
+    (void)session;
+    http2_origin_t *origin = user_data;
+    switch (frame->hd.type) {
+    case NGHTTP2_HEADERS:
+    case NGHTTP2_DATA:
+    case NGHTTP2_RST_STREAM:
+        http2_client_frame(origin, frame);
+        break;
+    case NGHTTP2_SETTINGS:
+        if ((frame->hd.flags & NGHTTP2_FLAG_ACK) == 0)
+            on_settings(origin);
+        break;
+    case NGHTTP2_GOAWAY:
+        origin->state = HTTP2_ORIGIN_LEAVING;
+        break;
+    default:
+        break;
+    }
+    return 0;
+}
+
+static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
+{
+    (void)session;
+    if (frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS)
+        http2_client_frame_sent(user_data, frame);
+    return 0;
+}
+
+/* False: the origin went over a bound. */
+static bool scan(http2_origin_t *origin, const char *data, size_t n)
+{
+    while (n != 0) {
+        size_t taken;
+        http2_guard_result_t verdict =
+            http2_guard_scan(&origin->guard, data, n, loop_now(loop_of(origin)), &taken);
+        if (verdict == HTTP2_GUARD_CALM || verdict == HTTP2_GUARD_BAD_PRIORITY)
+            return false;
+        data += taken;
+        n -= taken;
+    }
+    return true;
+}
+
+static void receive(http2_origin_t *origin, const char *data, size_t n)
+{
+    origin->heard_ms = loop_now(loop_of(origin));
+    origin->pinged = false;
+    if (origin->failed || !scan(origin, data, n)) {
+        origin->failed = true;
+        return;
+    }
+    origin->receiving = true;
+    ssize_t taken = nghttp2_session_mem_recv(origin->session, (const uint8_t *)data, n);
+    origin->receiving = false;
+    if (taken < 0)
+        origin->failed = true;
+    http2_clients_resume(origin); /* before `data` goes */
+    if (http2_outbox_pending(&origin->output) &&
+        nghttp2_session_get_outbound_queue_size(origin->session) > HTTP2_ORIGIN_QUEUE_FRAMES)
+        origin->failed = true;
+}
+
+static void on_readable(void *owner)
+{
+    http2_origin_t *origin = owner;
+    char *buffer = http2_origin_worker(origin)->scratch;
+    size_t got;
+    conn_result_t result = conn_read(origin->conn, buffer, CONN_TURN_BYTES, &got);
+    if (result == CONN_AGAIN)
+        return;
+    if (result != CONN_OK) {
+        close_as(origin, false);
+        return;
+    }
+    receive(origin, buffer, got);
+    http2_origin_schedule(origin);
+}
+
+/* ---- the beginning ---- */
+
+static nghttp2_session *session_new(http2_origin_t *origin)
+{
+    const conf_t *conf = http2_origin_worker(origin)->conf;
+    nghttp2_session_callbacks *callbacks;
+    nghttp2_option *option;
+    nghttp2_session *session;
+    if (nghttp2_session_callbacks_new(&callbacks) != 0 || nghttp2_option_new(&option) != 0)
+        abort();
+    http2_client_callbacks(callbacks);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);
+    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send);
+    nghttp2_option_set_no_auto_window_update(option, 1);
+    nghttp2_option_set_no_closed_streams(option, 1);
+    /* nghttp2 estimates a block at more than its fields have, and ours are beside the client's. */
+    nghttp2_option_set_max_send_header_block_length(option, 65536 + 2 * (size_t)conf->limits.head_bytes);
+    /* Resets are the guard's. */
+    nghttp2_option_set_stream_reset_rate_limit(option, UINT64_MAX, UINT64_MAX);
+    if (nghttp2_session_client_new2(&session, callbacks, origin, option) != 0)
+        abort();
+    nghttp2_option_del(option);
+    nghttp2_session_callbacks_del(callbacks);
+    const nghttp2_settings_entry settings[] = {
+        {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
+        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, conf->limits.head_bytes},
+        {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
+    };
+    int failed =
+        nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, settings, sizeof(settings) / sizeof(settings[0]));
+    failed |= nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0, HTTP2_ORIGIN_WINDOW);
+    assert(failed == 0);
+    (void)failed;
+    return session;
+}
+
+/* The attempts that waited are put aside first: each leaves that list once, wherever it goes. */
+static void take_waiting(http2_origin_t *origin, h2o_linklist_t *list)
+{
+    h2o_linklist_init_anchor(list);
+    h2o_linklist_insert_list(list, &origin->waiting);
+}
+
+static void open_session(http2_origin_t *origin)
+{
+    worker_t *worker = http2_origin_worker(origin);
+    h2o_linklist_t waiting;
+    origin->state = HTTP2_ORIGIN_OPEN;
+    origin->heard_ms = loop_now(worker->loop);
+    http2_guard_init(&origin->guard, origin->heard_ms);
+    origin->guard.preface_left = 0; /* only a client sends one */
+    origin->session = session_new(origin);
+    conn_want_write(origin->conn, false);
+    conn_want_read(origin->conn, true);
+    take_waiting(origin, &waiting);
+    while (!h2o_linklist_is_empty(&waiting)) {
+        http2_client_t *client = take(&waiting);
+        exchange_t *ex = client->ex;
+        ex->times.connect_us = (uint32_t)(loop_precise_us() - ex->times.start_us);
+        loop_timer_stop(&ex->timer);
+        if (use_still_there(ex))
+            http2_origin_submit(origin, client);
+    }
+    http2_origin_schedule(origin);
+}
+
+static void connect_failed(http2_origin_t *origin, int error)
+{
+    h2o_linklist_t waiting;
+    take_waiting(origin, &waiting);
+    origin->failed = true; /* whoever begins again does so elsewhere */
+    while (!h2o_linklist_is_empty(&waiting)) {
+        http2_client_t *client = take(&waiting);
+        loop_timer_stop(&client->ex->timer);
+        if (use_still_there(client->ex))
+            http2_client_connect_failed(client, error);
+    }
+    close_as(origin, false);
+}
+
+/* ---- requests ---- */
+
+void http2_origin_earn(http2_origin_t *origin, http2_guard_event_t event)
+{
+    http2_guard_result_t result = http2_guard_note(&origin->guard, event, loop_now(loop_of(origin)));
+    assert(result == HTTP2_GUARD_OK); /* these only add */
+    (void)result;
+}
+
+/* A PING goes with a request where the origin was silent, so that one that has vanished is noticed. */
+static void ask_for_life(http2_origin_t *origin)
+{
+    uint64_t now = loop_now(loop_of(origin));
+    if (origin->pinged || now - origin->heard_ms < HTTP2_ORIGIN_SILENT_MS)
+        return;
+    origin->pinged = true;
+    origin->pinged_ms = now;
+    (void)nghttp2_submit_ping(origin->session, NGHTTP2_FLAG_NONE, NULL);
+}
+
+void http2_origin_submit(http2_origin_t *origin, http2_client_t *client)
+{
+    exchange_t *ex = client->ex;
+    fields_t fields = {0};
+    assert(is_connected(origin) && client->id == 0);
+    forward_request_fields(ex, &fields);
+    nghttp2_nv *nva = h2o_mem_alloc_pool(&ex->arena, fields.count * sizeof(*nva));
+    for (uint32_t i = 0; i < fields.count; i++)
+        nva[i] = (nghttp2_nv){.name = (uint8_t *)fields.at[i].name.p,
+                              .namelen = fields.at[i].name.n,
+                              .value = (uint8_t *)fields.at[i].value.p,
+                              .valuelen = fields.at[i].value.n};
+    nghttp2_data_provider provider = {.read_callback = http2_client_read_body};
+    int32_t id = nghttp2_submit_request(origin->session, NULL, nva, fields.count,
+                                        ex->request.has_body ? &provider : NULL, client);
+    if (id < 0) { /* there are no more ids */
+        origin->state = HTTP2_ORIGIN_LEAVING;
+        h2o_linklist_insert(&origin->waiting, &client->link);
+        http2_client_refused(client);
+        return;
+    }
+    client->id = id;
+    h2o_linklist_insert(&origin->clients, &client->link);
+    http2_origin_earn(origin, HTTP2_GUARD_REQUESTED);
+    ask_for_life(origin);
+    http2_client_sending(client);
+    http2_origin_schedule(origin);
+}
+
+static void on_writable(void *owner)
+{
+    http2_origin_t *origin = owner;
+    if (origin->state != HTTP2_ORIGIN_CONNECTING) {
+        turn(origin);
+        return;
+    }
+    int error = conn_connect_error(origin->conn);
+    if (error != 0) {
+        connect_failed(origin, error);
+        return;
+    }
+    conn_probe_peer(conn_fd(origin->conn)); /* no timer of ours bounds a response */
+    open_session(origin);
+}
+
+static const conn_handlers_t handlers = {.readable = on_readable, .writable = on_writable};
+
+bool http2_origin_connect(http2_origin_t *origin)
+{
+    struct sockaddr_storage address;
+    socklen_t len = address_make(&origin->target.address, origin->target.connect_port, &address);
+    origin->conn = conn_connect(loop_of(origin), (struct sockaddr *)&address, len, &handlers, origin);
+    if (origin->conn == NULL)
+        return false;
+    conn_want_write(origin->conn, true);
+    return true;
+}

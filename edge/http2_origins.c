@@ -1,0 +1,230 @@
+/*
+ * A worker's connections to HTTP/2 origins, by target: a hash whose entries hang in chains, the youngest
+ * first, and a list of those without a request in the order in which they came to that.
+ *
+ * Who asks for a connection gets the youngest one of its target that has room, else a new one. Requests that
+ * come while it is being made wait for it together.
+ */
+#include <assert.h>
+#include <errno.h>
+
+#include "address.h"
+#include "http2_client_impl.h"
+#include "resend.h"
+
+#define BUCKETS 1024 /* a power of two */
+
+struct http2_origins {
+    worker_t *worker;
+    size_t count, idle_count;
+    h2o_linklist_t idle; /* http2_origin_t.idle_link, oldest first */
+    http2_origin_t *table[BUCKETS];
+};
+
+http2_origins_t *http2_origins_new(worker_t *worker)
+{
+    http2_origins_t *origins = h2o_mem_alloc(sizeof(*origins));
+    *origins = (http2_origins_t){.worker = worker};
+    h2o_linklist_init_anchor(&origins->idle);
+    return origins;
+}
+
+void http2_origins_free(http2_origins_t **originsp)
+{
+    http2_origins_t *origins = *originsp;
+    *originsp = NULL;
+    if (origins == NULL)
+        return;
+    for (size_t i = 0; i < BUCKETS; i++)
+        while (origins->table[i] != NULL) {
+            assert(h2o_linklist_is_empty(&origins->table[i]->waiting) &&
+                   h2o_linklist_is_empty(&origins->table[i]->clients));
+            http2_origin_close(origins->table[i]);
+        }
+    assert(origins->count == 0 && origins->idle_count == 0);
+    free(origins);
+}
+
+worker_t *http2_origins_worker(const http2_origins_t *origins)
+{
+    return origins->worker;
+}
+
+size_t http2_origins_count(const http2_origins_t *origins)
+{
+    return origins->count;
+}
+
+/* FNV-1a over what tells most targets apart. Names are checked ones, few of which are in use: nobody gains by
+ * collisions. */
+static uint64_t hash_of(const origin_target_t *target)
+{
+    uint64_t hash = 0xcbf29ce484222325;
+    for (size_t i = 0; i < target->name.n; i++)
+        hash = (hash ^ (uint8_t)target->name.p[i]) * 0x100000001b3;
+    hash = (hash ^ target->port) * 0x100000001b3;
+    hash = (hash ^ target->generation) * 0x100000001b3;
+    return hash ^ hash >> 32;
+}
+
+/* The address is compared as well: where it has changed, so has what lies behind it. */
+static bool is_for(const http2_origin_t *origin, const origin_target_t *target, uint64_t hash)
+{
+    const origin_target_t *own = &origin->target;
+    return origin->hash == hash && own->generation == target->generation && own->port == target->port &&
+           own->connect_port == target->connect_port && own->tls == target->tls &&
+           own->upstream == target->upstream && own->server == target->server &&
+           memcmp(&own->address, &target->address, sizeof(own->address)) == 0 &&
+           str_eq(own->name, target->name);
+}
+
+/* ---- which one ---- */
+
+/* Nothing came since it was asked for a sign of life: it may be gone. Its requests wait on; others do not. */
+static bool is_doubtful(const http2_origin_t *origin, const worker_t *worker)
+{
+    return origin->pinged && loop_now(worker->loop) - origin->pinged_ms >= worker->conf->timeouts.connect;
+}
+
+/* A request that cannot be sent again takes no connection that the origin may just be closing. */
+static bool is_sure(const http2_origin_t *origin, const worker_t *worker)
+{
+    return origin->load != 0 ||
+           (loop_now(worker->loop) - origin->idle_ms < RESEND_UNSAFE_IDLE_MS && conn_is_quiet(origin->conn));
+}
+
+static bool takes(const http2_origin_t *origin, const worker_t *worker, bool fresh, bool safe)
+{
+    if (origin->failed || origin->load >= origin->limit)
+        return false;
+    switch (origin->state) {
+    case HTTP2_ORIGIN_CONNECTING:
+    case HTTP2_ORIGIN_HANDSHAKE:
+        return true;
+    case HTTP2_ORIGIN_OPEN:
+        return !fresh && !is_doubtful(origin, worker) && (safe || is_sure(origin, worker));
+    case HTTP2_ORIGIN_LEAVING:
+        break;
+    }
+    return false;
+}
+
+/* The youngest that takes the request; NULL: none. *limit becomes what the origin was last seen to allow. */
+static http2_origin_t *choose(http2_origins_t *origins, const exchange_t *ex, uint64_t hash, bool fresh,
+                              uint32_t *limit)
+{
+    bool safe = resend_is_idempotent(ex->request.method);
+    unsigned looks = 0;
+    *limit = 0;
+    for (http2_origin_t *origin = origins->table[hash & (BUCKETS - 1)];
+         origin != NULL && looks < HTTP2_ORIGIN_LOOKS; origin = origin->next) {
+        if (!is_for(origin, &ex->target, hash))
+            continue;
+        looks++;
+        if (takes(origin, origins->worker, fresh, safe))
+            return origin;
+        if (*limit == 0)
+            *limit = origin->limit;
+    }
+    if (*limit == 0)
+        *limit = HTTP2_ORIGIN_STREAMS;
+    return NULL;
+}
+
+static http2_origin_t *add(http2_origins_t *origins, const origin_target_t *target, uint64_t hash,
+                           uint32_t limit)
+{
+    http2_origin_t *origin = h2o_mem_alloc(sizeof(*origin));
+    *origin = (http2_origin_t){.origins = origins, .target = *target, .hash = hash, .limit = limit};
+    assert(target->name.n <= sizeof(origin->name) && limit != 0);
+    memcpy(origin->name, target->name.p, target->name.n);
+    origin->target.name.p = origin->name;
+    h2o_linklist_init_anchor(&origin->waiting);
+    h2o_linklist_init_anchor(&origin->clients);
+    h2o_linklist_init_anchor(&origin->touched);
+    h2o_linklist_init_anchor(&origin->roomy);
+    http2_origin_t **chain = &origins->table[hash & (BUCKETS - 1)];
+    origin->next = *chain;
+    origin->prev_next = chain;
+    if (origin->next != NULL)
+        origin->next->prev_next = &origin->next;
+    *chain = origin;
+    origins->count++;
+    return origin;
+}
+
+bool http2_origins_attach(http2_origins_t *origins, http2_client_t *client, bool fresh, int *error)
+{
+    const exchange_t *ex = client->ex;
+    worker_t *worker = origins->worker;
+    uint64_t hash = hash_of(&ex->target);
+    uint32_t limit;
+    http2_origin_t *origin = choose(origins, ex, hash, fresh, &limit);
+    if (origin == NULL) {
+        struct sockaddr_storage address;
+        (void)address_make(&ex->target.address, ex->target.connect_port, &address);
+        *error = 0;
+        if (conf_listens_on(worker->conf, (struct sockaddr *)&address))
+            return false;
+        origin = add(origins, &ex->target, hash, limit);
+        counter_add(&worker->counters->origin_connects_total, 1);
+        if (!http2_origin_connect(origin)) {
+            *error = errno;
+            http2_origin_close(origin);
+            return false;
+        }
+    } else if (origin->state == HTTP2_ORIGIN_OPEN) {
+        counter_add(&worker->counters->origin_reuses_total, 1);
+    }
+    http2_origins_unrest(origin);
+    origin->load++;
+    client->origin = origin;
+    client->reused = origin->state == HTTP2_ORIGIN_OPEN;
+    h2o_linklist_insert(&origin->waiting, &client->link);
+    return true;
+}
+
+/* ---- the end ---- */
+
+void http2_origins_forget(http2_origin_t *origin)
+{
+    http2_origins_unrest(origin);
+    *origin->prev_next = origin->next;
+    if (origin->next != NULL)
+        origin->next->prev_next = origin->prev_next;
+    origin->origins->count--;
+}
+
+void http2_origins_unrest(http2_origin_t *origin)
+{
+    if (!h2o_linklist_is_linked(&origin->idle_link))
+        return;
+    h2o_linklist_unlink(&origin->idle_link);
+    origin->origins->idle_count--;
+    loop_timer_stop(&origin->timer);
+}
+
+void http2_origins_rest(http2_origin_t *origin)
+{
+    http2_origins_t *origins = origin->origins;
+    assert(!h2o_linklist_is_linked(&origin->idle_link));
+    if (origins->idle_count == HTTP2_ORIGIN_IDLE_MAX)
+        http2_origin_close(H2O_STRUCT_FROM_MEMBER(http2_origin_t, idle_link, origins->idle.next));
+    h2o_linklist_insert(&origins->idle, &origin->idle_link);
+    origins->idle_count++;
+    origin->idle_ms = loop_now(origins->worker->loop);
+}
+
+void http2_origins_drop(http2_origins_t *origins, str_t name, uint64_t keep_generation)
+{
+    if (origins == NULL || origins->count == 0)
+        return;
+    for (size_t i = 0; i < BUCKETS; i++)
+        for (http2_origin_t *origin = origins->table[i]; origin != NULL; origin = origin->next) {
+            if (origin->target.generation == keep_generation || !str_eq(origin->target.name, name))
+                continue;
+            if (origin->state == HTTP2_ORIGIN_OPEN)
+                origin->state = HTTP2_ORIGIN_LEAVING;
+            http2_origin_schedule(origin);
+        }
+}
