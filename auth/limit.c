@@ -36,6 +36,9 @@ _Static_assert(sizeof(siphash_key_t) == 16, "the seed is the key");
 #define ROUND_MASK UINT64_C(0xff)
 #define UNIT_NS    8
 
+/* Requests that no rate limits move the arrival time too; not beyond this. */
+#define NO_RATE_BURST (UINT64_C(1) << 30)
+
 #define REFUSED_CELLS 4096
 /* A time in 2^18 us (0.26 s), 24 bits of it: enough to tell which of two within weeks comes first. */
 #define REFUSED_SHIFT 18
@@ -229,14 +232,14 @@ static bool claim(limit_t *limit, uint64_t hash, uint64_t now)
 
 /* The rate of a plan in units of 8 ns. */
 typedef struct rate {
-    uint64_t burst; /* time in which it is whole again; 0: no limit */
+    uint64_t burst; /* time in which it is whole again */
     uint64_t cost;
     uint64_t interval;
 } rate_t;
 
 static rate_t rate_of(const limit_plan_t *plan, uint32_t cost)
 {
-    rate_t rate = {0, 1, 0};
+    rate_t rate = {NO_RATE_BURST, 1, 0};
     if (plan->interval_ns == 0)
         return rate;
     rate.interval = (plan->interval_ns + UNIT_NS - 1) / UNIT_NS;
@@ -276,7 +279,9 @@ static charge_t charge(cell_t *cell, uint64_t round, const limit_plan_t *plan, c
         if (round_of(word) != round)
             return CHARGE_AGAIN;
         uint64_t arrival = arrival_at(value_of(word), rate, now), next = arrival + rate->cost;
-        if (plan->interval_ns != 0 && rate->cost > 1 && next - now > rate->burst) {
+        if (rate->cost == 1 && next - now > rate->burst)
+            next = arrival; /* what is free owes nothing; the time is not past, so the cell is not taken */
+        if (next - now > rate->burst) {
             fill_state(state, plan, rate, arrival, now);
             state->retry_ms = ((next - now - rate->burst) * UNIT_NS + 999999) / 1000000;
             return CHARGE_REFUSED;
