@@ -9,6 +9,8 @@
 #define BOX_VERSION            2
 #define BLOCK_VERSION          1
 #define KEYS_VERSION           1
+#define KEY_VERSION            1
+#define KEY_FIXED_BYTES        49
 
 #define PREVIEW_PUBLIC_BYTES 18
 #define PREVIEW_FIXED_BYTES  94
@@ -146,6 +148,33 @@ bool record_decode_keys(str_t record, store_cookie_keys_t *out)
     out->rotated_at = bytes_get64(record.p + 1);
     memcpy(out->current, record.p + 9, 32);
     memcpy(out->previous, record.p + 41, 32);
+    return true;
+}
+
+size_t record_encode_key(const store_key_t *key, char out[RECORD_KEY_MAX])
+{
+    size_t plan = strlen(key->plan);
+    assert(plan <= STORE_PLAN_MAX);
+    out[0] = KEY_VERSION;
+    bytes_put64(out + 1, key->created_at);
+    bytes_put64(out + 9, key->revoked_at);
+    memcpy(out + 17, key->sha256, 32);
+    memcpy(out + KEY_FIXED_BYTES, key->plan, plan);
+    return KEY_FIXED_BYTES + plan;
+}
+
+bool record_decode_key(str_t record, str_t name, store_key_t *out)
+{
+    assert(name.n <= STORE_KEY_NAME_MAX);
+    if (record.n < KEY_FIXED_BYTES || record.n > RECORD_KEY_MAX || record.p[0] != KEY_VERSION)
+        return false;
+    str_t plan = str_from_offset(record, KEY_FIXED_BYTES);
+    if (plan.n != 0 && memchr(plan.p, '\0', plan.n) != NULL)
+        return false;
+    *out = (store_key_t){.created_at = bytes_get64(record.p + 1), .revoked_at = bytes_get64(record.p + 9)};
+    memcpy(out->sha256, record.p + 17, 32);
+    memcpy(out->name, name.p, name.n);
+    memcpy(out->plan, plan.p, plan.n);
     return true;
 }
 

@@ -16,6 +16,8 @@
  *   version (1) | kind (1) | created_at (8)
  * keys, version 1:
  *   version (1) | rotated_at (8) | current (32) | previous (32)
+ * API key, version 1 (under its name; under its hash there is the name alone):
+ *   version (1) | created_at (8) | revoked_at (8) | sha256 (32) | plan
  */
 #ifndef BOXEDGE_RECORD_H
 #define BOXEDGE_RECORD_H
@@ -26,6 +28,7 @@
 #define RECORD_BOX_BYTES   (64 + 4 * STORE_BOX_PORTS_MAX)
 #define RECORD_BLOCK_BYTES 10
 #define RECORD_KEYS_BYTES  73
+#define RECORD_KEY_MAX     (49 + STORE_PLAN_MAX)
 
 /* Returns the record's length. */
 size_t record_encode_preview(const store_preview_t *preview, char out[RECORD_PREVIEW_MAX]);
@@ -39,6 +42,9 @@ void record_encode_box(const store_box_t *box, char out[RECORD_BOX_BYTES]);
 MUST_USE bool record_decode_preview(str_t record, str_t id, uint16_t port, store_preview_t *out);
 /* `text` is the block's name, at most STORE_BLOCK_TEXT_MAX bytes (asserted). */
 MUST_USE bool record_decode_block(str_t record, str_t text, store_block_t *out);
+/* An API key. Encoding returns the record's length; `name` is at most STORE_KEY_NAME_MAX bytes (asserted). */
+size_t record_encode_key(const store_key_t *key, char out[RECORD_KEY_MAX]);
+MUST_USE bool record_decode_key(str_t record, str_t name, store_key_t *out);
 MUST_USE bool record_decode_keys(str_t record, store_cookie_keys_t *out);
 MUST_USE bool record_decode_box(str_t record, str_t id, store_box_t *out);
 

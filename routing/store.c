@@ -1,8 +1,10 @@
 #include "store.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "record.h"
 #include "store_impl.h"
@@ -23,11 +25,30 @@ store_t *store_open(const char *durable_dir, const char *volatile_dir, uint64_t 
         options.synced = false;
         store->boxes = table_open(&options, store->error);
     }
-    if (store->boxes == NULL || !store_open_rules(store, durable_dir, writer)) {
+    if (store->boxes == NULL || !store_open_rules(store, durable_dir, writer) ||
+        !store_open_keys(store, durable_dir, writer)) {
         snprintf(error, error_len, "%s: %s", store->boxes == NULL ? options.dir : durable_dir, store->error);
         store_close(&store);
     }
     return store;
+}
+
+table_t *store_open_beside(store_t *store, const char *durable_dir, const char *name, uint64_t map_bytes,
+                           bool writer)
+{
+    char dir[4096];
+    int n = snprintf(dir, sizeof(dir), "%s/%s", durable_dir, name);
+    if (n < 0 || (size_t)n >= sizeof(dir)) {
+        snprintf(store->error, sizeof(store->error), "the path is too long");
+        return NULL;
+    }
+    if (writer && mkdir(dir, 0700) != 0 && errno != EEXIST) {
+        snprintf(store->error, sizeof(store->error), "cannot make the directory %s: %s", name,
+                 strerror(errno));
+        return NULL;
+    }
+    table_options_t options = {.dir = dir, .map_bytes = map_bytes, .writer = writer, .synced = true};
+    return table_open(&options, store->error);
 }
 
 void store_close(store_t **store)
@@ -37,6 +58,7 @@ void store_close(store_t **store)
     table_close(&(*store)->previews);
     table_close(&(*store)->boxes);
     table_close(&(*store)->rules);
+    table_close(&(*store)->keys);
     free(*store);
     *store = NULL;
 }
@@ -345,5 +367,5 @@ store_result_t store_delete_box(store_t *store, str_t id)
 int store_reap_readers(store_t *store)
 {
     return table_reap_readers(store->previews) + table_reap_readers(store->boxes) +
-           table_reap_readers(store->rules);
+           table_reap_readers(store->rules) + table_reap_readers(store->keys);
 }

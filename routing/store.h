@@ -79,6 +79,19 @@ typedef struct store_cookie_keys {
     uint64_t rotated_at; /* unix seconds */
 } store_cookie_keys_t;
 
+/* An API key that has a name here. The key itself is nowhere. */
+#define STORE_KEY_NAME_MAX 48
+#define STORE_PLAN_MAX     63
+/* Keys in all. */
+#define STORE_KEYS_MAX 100000
+typedef struct store_key {
+    char name[STORE_KEY_NAME_MAX + 1]; /* letters, digits, '-', '.', '_' */
+    char plan[STORE_PLAN_MAX + 1];
+    uint8_t sha256[32];
+    uint64_t created_at; /* unix seconds */
+    uint64_t revoked_at; /* 0: it counts */
+} store_key_t;
+
 typedef struct store_box {
     char id[BOX_ID_MAX + 1];
     box_state_t state;
@@ -136,6 +149,14 @@ uint64_t store_rules_version(store_t *store);
 /* STORE_NOT_FOUND before the first rotation. */
 MUST_USE store_result_t store_get_cookie_keys(store_t *store, store_cookie_keys_t *out);
 
+/* API keys, by their SHA-256 and by name; a number that changes whenever any of them does, as
+ * store_rules_version. */
+MUST_USE store_result_t store_find_key(store_t *store, const uint8_t sha256[32], store_key_t *out);
+MUST_USE store_result_t store_get_key(store_t *store, str_t name, store_key_t *out);
+/* By name, in the order of names. */
+MUST_USE store_result_t store_each_key(store_t *store, bool (*each)(const store_key_t *, void *), void *arg);
+uint64_t store_keys_version(store_t *store);
+
 /* What the store holds and what it takes. */
 typedef struct store_stats {
     uint64_t previews;
@@ -175,6 +196,10 @@ MUST_USE store_result_t store_delete_box(store_t *store, str_t id);
 /* Blocks: on disk before it returns; STORE_FULL where there would be more than STORE_BLOCKS_MAX. */
 MUST_USE store_result_t store_put_block(store_t *store, const store_block_t *block);
 MUST_USE store_result_t store_delete_block(store_t *store, store_block_kind_t kind, str_t text);
+/* Creates or replaces the key of that name, on disk before it returns. STORE_FAILED where the name or plan is
+ * none, or another name has the same key; STORE_FULL where there would be more than STORE_KEYS_MAX. */
+MUST_USE store_result_t store_put_key(store_t *store, const store_key_t *key);
+MUST_USE store_result_t store_delete_key(store_t *store, str_t name);
 MUST_USE store_result_t store_put_cookie_keys(store_t *store, const store_cookie_keys_t *keys);
 /* Frees the reader slots of processes that died. Returns how many. */
 int store_reap_readers(store_t *store);

@@ -11,6 +11,7 @@ struct store {
     table_t *previews; /* durable */
     table_t *boxes;    /* volatile */
     table_t *rules;    /* durable: blocks and cookie keys */
+    table_t *keys;     /* durable: API keys */
     uint64_t map_bytes;
     char error[TABLE_ERROR_MAX];
 };
@@ -19,8 +20,12 @@ struct store {
 store_result_t store_refused(store_t *store, const char *why, str_t id);
 /* table_get_stats in a transaction of its own. */
 MUST_USE store_result_t store_table_stats(table_t *table, table_stats_t *out);
-/* Opens store->rules in a directory of its own under the durable one; the writer makes it. False with
- * store->error. */
+/* Opens store->rules, and store->keys, in directories of their own under the durable one; the writer makes
+ * them. False with store->error. */
 MUST_USE bool store_open_rules(store_t *store, const char *durable_dir, bool writer);
+MUST_USE bool store_open_keys(store_t *store, const char *durable_dir, bool writer);
+/* The durable table in `name` under `durable_dir`; NULL with store->error. */
+MUST_USE table_t *store_open_beside(store_t *store, const char *durable_dir, const char *name,
+                                    uint64_t map_bytes, bool writer);
 
 #endif

@@ -4,9 +4,7 @@
  * box is (id, 0), a blocked preview (id, port), a blocked network its text, which is no box id, with port 0.
  */
 #include <assert.h>
-#include <errno.h>
 #include <stdio.h>
-#include <sys/stat.h>
 
 #include "record.h"
 #include "store_impl.h"
@@ -17,18 +15,7 @@
 
 bool store_open_rules(store_t *store, const char *durable_dir, bool writer)
 {
-    char dir[4096];
-    int n = snprintf(dir, sizeof(dir), "%s/rules", durable_dir);
-    if (n < 0 || (size_t)n >= sizeof(dir)) {
-        snprintf(store->error, sizeof(store->error), "the path is too long");
-        return false;
-    }
-    if (writer && mkdir(dir, 0700) != 0 && errno != EEXIST) {
-        snprintf(store->error, sizeof(store->error), "cannot make the directory rules: %s", strerror(errno));
-        return false;
-    }
-    table_options_t options = {.dir = dir, .map_bytes = RULES_MAP_BYTES, .writer = writer, .synced = true};
-    store->rules = table_open(&options, store->error);
+    store->rules = store_open_beside(store, durable_dir, "rules", RULES_MAP_BYTES, writer);
     return store->rules != NULL;
 }
 
