@@ -41,6 +41,7 @@ struct shm {
     _Atomic uint64_t conf_generation;
     lockout_t *lockout;     /* constant after shm_new; behind this struct, in the same mapping */
     limit_t *limit;         /* the same */
+    balance_t *balance;     /* the same */
     _Atomic uint32_t slots; /* workers above this never counted a client */
     alignas(64) _Atomic uint64_t epoch;
     alignas(64) shm_role_t controller;
@@ -51,7 +52,7 @@ struct shm {
     worker_slot_t workers[SHM_WORKERS_MAX];
 };
 
-/* What lies behind the struct, each on pages of its own: the lockout table, the limits. */
+/* What lies behind the struct, each on pages of its own: the lockout table, the limits, the upstreams. */
 static size_t paged(size_t n)
 {
     return (n + 4095) & ~(size_t)4095;
@@ -67,9 +68,14 @@ static size_t limit_offset(void)
     return lockout_offset() + paged(lockout_size(LOCKOUT_CELLS));
 }
 
-static size_t segment_size(void)
+static size_t balance_offset(void)
 {
     return limit_offset() + paged(limit_size(LIMIT_CELLS));
+}
+
+static size_t segment_size(void)
+{
+    return balance_offset() + paged(balance_size());
 }
 
 shm_t *shm_new(const uint8_t seed[16])
@@ -81,6 +87,7 @@ shm_t *shm_new(const uint8_t seed[16])
     memcpy(shm->seed, seed, sizeof(shm->seed));
     shm->lockout = lockout_init((char *)shm + lockout_offset(), LOCKOUT_CELLS, seed);
     shm->limit = limit_init((char *)shm + limit_offset(), LIMIT_CELLS, seed);
+    shm->balance = balance_init((char *)shm + balance_offset());
     return shm;
 }
 
@@ -99,6 +106,11 @@ lockout_t *shm_lockout(shm_t *shm)
 limit_t *shm_limit(shm_t *shm)
 {
     return shm->limit;
+}
+
+balance_t *shm_balance(shm_t *shm)
+{
+    return shm->balance;
 }
 
 const _Atomic uint64_t *shm_epoch(const shm_t *shm)
@@ -166,6 +178,7 @@ void shm_worker_wipe(shm_t *shm, unsigned index)
             atomic_store(&dead->waiters_of_box[i], 0);
     atomic_store(&dead->waiters, 0);
     limit_worker_wipe(shm->limit, index);
+    balance_worker_wipe(shm->balance, index);
 }
 
 /* ---- client counts ---- */

@@ -13,6 +13,7 @@
 
 #include <netinet/in.h>
 
+#include "balance.h"
 #include "counters.h"
 #include "limit.h"
 #include "lockout.h"
@@ -62,7 +63,8 @@ shm_role_t *shm_worker(shm_t *shm, unsigned index);
 shm_role_t *shm_controller(shm_t *shm);
 shm_role_t *shm_runner(shm_t *shm);
 counters_t *shm_counters(shm_t *shm, unsigned index);
-/* After the death of a worker: its gauges and client counts become 0; what only grows is kept. */
+/* After the death of a worker: its gauges, client counts and what it had in flight become 0; what only grows
+ * is kept. */
 void shm_worker_wipe(shm_t *shm, unsigned index);
 
 /* Configuration loads that took effect (the first is 1); owner: the supervisor. */
@@ -99,6 +101,9 @@ limit_t *shm_limit(shm_t *shm);
 
 /* The table of wrong credentials that all workers share. */
 lockout_t *shm_lockout(shm_t *shm);
+
+/* The servers of upstreams, their load and health. */
+balance_t *shm_balance(shm_t *shm);
 
 /*
  * Session ticket keys: put by the supervisor, read by workers. `*seen` (0 at first) is the version that the

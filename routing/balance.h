@@ -4,7 +4,8 @@
  * Lock-free and bounded; a process may die between any two instructions.
  *
  * The controller is the only one that adds, removes, checks and drains servers (one writer); workers pick.
- * What a worker has in flight is in slots of its own, wiped when it dies.
+ * What a worker has in flight is in slots of its own, wiped when it dies. Limits hold exactly, over all
+ * workers.
  */
 #ifndef BOXEDGE_BALANCE_H
 #define BOXEDGE_BALANCE_H
@@ -37,8 +38,9 @@ balance_t *balance_init(void *memory);
 
 /*
  * The servers of one upstream from now on, at most BALANCE_SERVERS_MAX (asserted). One of the same name,
- * address and port keeps its load, health and ejection; a new one is up, and gets a generation that no server
- * had before. `upstream` is the index in conf_t.upstreams (asserted below BALANCE_UPSTREAMS_MAX).
+ * address and port keeps its load, health and ejection; a new one is up, in its slow start, and
+ * gets a generation that no server had before; it is drained where its name was. A server that comes twice
+ * is one. `upstream` is the index in conf_t.upstreams (asserted below BALANCE_UPSTREAMS_MAX).
  */
 void balance_set(balance_t *balance, unsigned upstream, const balance_server_t *servers, size_t count,
                  uint64_t now_ms);
@@ -104,15 +106,17 @@ typedef enum balance_outcome {
 /*
  * Gives the place back. `latency_us` is the time to the first byte, 0 where there was none. With
  * conf->eject_failures failures in a row the server is ejected: for eject_time, doubling to ten times that,
- * and back to the first after a success. Returns true where it was at its limit: others may wait for the
- * place.
+ * and back to the first after a success; back from an ejection, the next failure of the row is enough. The
+ * latency of a failure does not count. Returns true where the upstream has limits and somebody waits for a
+ * place. Who is told BALANCE_FULL says that he waits (balance_waiters_add) and then picks once more: a place
+ * may have come free in between.
  */
 bool balance_done(balance_t *balance, unsigned worker, unsigned upstream, const conf_upstream_t *conf,
                   balance_pick_t *pick, balance_outcome_t outcome, uint32_t latency_us, uint64_t now_ms);
 
 /*
  * The retry budget, over all workers: each first attempt earns conf->retry_percent hundredths of a retry, at
- * most 100 of them are kept, and one is there from the beginning for each server. False: no retry.
+ * most 100 retries are kept, and one is there from the beginning for each server. False: no retry.
  */
 void balance_earn_retry(balance_t *balance, unsigned upstream, const conf_upstream_t *conf);
 MUST_USE bool balance_take_retry(balance_t *balance, unsigned upstream);

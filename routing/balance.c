@@ -1,0 +1,324 @@
+/*
+ * See balance.h. The controller's side: which servers there are. It may die anywhere: a server is made before
+ * its bit in `present` is set, and the bit is taken away before the server is, so that what its successor
+ * finds is whole or not there.
+ */
+#include "balance_impl.h"
+
+/* A reader that met so many changes in a row takes the slot as empty. */
+#define READ_TRIES 1000
+
+size_t balance_size(void)
+{
+    return sizeof(balance_t);
+}
+
+balance_t *balance_init(void *memory)
+{
+    assert((uintptr_t)memory % alignof(balance_t) == 0);
+    return memory;
+}
+
+/* ---- copies ---- */
+
+bool balance_read(const server_slot_t *slot, server_place_t *out, char *name)
+{
+    for (int i = 0; i < READ_TRIES; i++) {
+        uint64_t version = atomic_load(&slot->version);
+        const server_copy_t *copy = &slot->copies[version % 2];
+        uint64_t address[2], words[NAME_WORDS];
+        out->generation = atomic_load(&copy->generation);
+        address[0] = atomic_load(&copy->address[0]);
+        address[1] = atomic_load(&copy->address[1]);
+        uint64_t place = atomic_load(&copy->place);
+        for (size_t w = 0; name != NULL && w < NAME_WORDS; w++)
+            words[w] = atomic_load(&copy->name[w]);
+        /* The copy that is current is not written: it is whole where it still is the current one. */
+        if (atomic_load(&slot->version) != version)
+            continue;
+        memcpy(&out->address, address, sizeof(address));
+        out->weight = (uint32_t)(place >> 32);
+        out->index = (uint16_t)(place >> 16);
+        out->port = (uint16_t)place;
+        if (name != NULL)
+            memcpy(name, words, sizeof(words));
+        return out->generation != 0;
+    }
+    return false;
+}
+
+/* `server` NULL: none. */
+static void publish(server_slot_t *slot, const balance_server_t *server, uint64_t generation)
+{
+    uint64_t version = atomic_load(&slot->version), address[2] = {0}, words[NAME_WORDS] = {0}, place = 0;
+    server_copy_t *copy = &slot->copies[(version + 1) % 2];
+    if (server != NULL) {
+        memcpy(address, &server->address, sizeof(address));
+        memcpy(words, server->name, strnlen(server->name, CONF_NAME_MAX));
+        place = (uint64_t)server->weight << 32 | (uint64_t)server->index << 16 | server->port;
+    }
+    atomic_store(&copy->generation, generation);
+    atomic_store(&copy->address[0], address[0]);
+    atomic_store(&copy->address[1], address[1]);
+    atomic_store(&copy->place, place);
+    for (size_t w = 0; w < NAME_WORDS; w++)
+        atomic_store(&copy->name[w], words[w]);
+    atomic_store(&slot->version, version + 1);
+    atomic_store(&slot->generation, generation);
+    atomic_store(&slot->weight, server != NULL ? server->weight : 0);
+}
+
+/* ---- the servers of an upstream ---- */
+
+/* Where a server is for consistent hashing: the same in every process and on every machine. */
+static uint64_t key_of(const balance_server_t *server)
+{
+    uint64_t part[2], hash;
+    memcpy(part, &server->address, sizeof(part));
+    hash = (part[0] ^ 0x9e3779b97f4a7c15u) * 0xff51afd7ed558ccdu;
+    hash = (hash ^ hash >> 32 ^ part[1]) * 0xc4ceb9fe1a85ec53u;
+    return (hash ^ hash >> 29 ^ server->port) * 0x94d049bb133111ebu;
+}
+
+static bool is_same(const balance_server_t *server, const server_place_t *place, const char *name)
+{
+    return place->port == server->port && strncmp(name, server->name, CONF_NAME_MAX) == 0 &&
+           memcmp(&place->address, &server->address, sizeof(place->address)) == 0;
+}
+
+/* The slot of a server that is there, or BALANCE_SERVERS_MAX. */
+static unsigned find(const upstream_t *upstream, const balance_server_t *server)
+{
+    for (uint64_t left = atomic_load(&upstream->present); left != 0; left &= left - 1) {
+        char name[CONF_NAME_MAX + 1];
+        server_place_t place;
+        unsigned i = balance_first(left);
+        if (balance_read(&upstream->slots[i], &place, name) && is_same(server, &place, name))
+            return i;
+    }
+    return BALANCE_SERVERS_MAX;
+}
+
+static bool has_name(const server_slot_t *slot, str_t name)
+{
+    char own[CONF_NAME_MAX + 1];
+    server_place_t place;
+    return balance_read(slot, &place, own) && str_eq(str_from(own), name);
+}
+
+/* A name that was drained stays so when it gets another address. */
+static bool is_drained_name(const upstream_t *upstream, const char *name)
+{
+    uint64_t drained = atomic_load(&upstream->present) & atomic_load(&upstream->drained);
+    for (; drained != 0; drained &= drained - 1)
+        if (has_name(&upstream->slots[balance_first(drained)], str_from(name)))
+            return true;
+    return false;
+}
+
+static void put_bit(_Atomic uint64_t *set, unsigned slot, bool on)
+{
+    if (on)
+        atomic_fetch_or(set, balance_bit(slot));
+    else
+        atomic_fetch_and(set, ~balance_bit(slot));
+}
+
+static void add(balance_t *balance, upstream_t *upstream, unsigned i, const balance_server_t *server,
+                bool drained, uint64_t now_ms)
+{
+    server_slot_t *slot = &upstream->slots[i];
+    uint64_t generation = atomic_fetch_add(&balance->generations, 1) + 1;
+    assert((atomic_load(&upstream->present) & balance_bit(i)) == 0);
+    balance_health_reset(slot, generation);
+    atomic_store(&slot->key, key_of(server));
+    atomic_store(&slot->since_ms, now_ms);
+    publish(slot, server, generation);
+    put_bit(&upstream->up, i, true);
+    put_bit(&upstream->drained, i, drained);
+    put_bit(&upstream->watched, i, true);
+    put_bit(&upstream->present, i, true);
+}
+
+static void remove_all(upstream_t *upstream, uint64_t slots)
+{
+    for (; slots != 0; slots &= slots - 1) {
+        unsigned i = balance_first(slots);
+        put_bit(&upstream->present, i, false);
+        publish(&upstream->slots[i], NULL, 0);
+    }
+}
+
+/* What a controller that died had begun. */
+static void clean(upstream_t *upstream)
+{
+    for (unsigned i = 0; i < BALANCE_SERVERS_MAX; i++)
+        if ((atomic_load(&upstream->present) & balance_bit(i)) == 0 &&
+            atomic_load(&upstream->slots[i].generation) != 0)
+            publish(&upstream->slots[i], NULL, 0);
+}
+
+static void keep(server_slot_t *slot, const balance_server_t *server)
+{
+    server_place_t place;
+    bool there = balance_read(slot, &place, NULL);
+    assert(there);
+    /* The weight beside the copy may be the former one still, where a controller died. */
+    if (place.weight != server->weight || place.index != server->index ||
+        atomic_load(&slot->weight) != server->weight || atomic_load(&slot->generation) != place.generation)
+        publish(slot, server, place.generation);
+}
+
+/* Adds the servers in `missing` (bit n: servers[n]) as far as there are free slots; returns the others. */
+static uint64_t add_all(balance_t *balance, upstream_t *upstream, const balance_server_t *servers,
+                        uint64_t missing, uint64_t drained, uint64_t now_ms)
+{
+    for (uint64_t left = missing; left != 0; left &= left - 1) {
+        unsigned n = balance_first(left);
+        uint64_t present = atomic_load(&upstream->present);
+        if (present == UINT64_MAX)
+            break;
+        missing &= ~balance_bit(n);
+        if (find(upstream, &servers[n]) == BALANCE_SERVERS_MAX) /* else it is in the list twice */
+            add(balance, upstream, balance_first(~present), &servers[n], (drained & balance_bit(n)) != 0,
+                now_ms);
+    }
+    return missing;
+}
+
+void balance_set(balance_t *balance, unsigned upstream, const balance_server_t *servers, size_t count,
+                 uint64_t now_ms)
+{
+    upstream_t *up = balance_upstream(balance, upstream);
+    uint64_t kept = 0, missing = 0, drained = 0;
+    uint32_t weight_max = 0;
+    assert(count <= BALANCE_SERVERS_MAX);
+
+    clean(up);
+    for (unsigned n = 0; n < count; n++) {
+        unsigned i = find(up, &servers[n]);
+        assert(servers[n].weight >= 1 && servers[n].weight <= 100);
+        weight_max = servers[n].weight > weight_max ? servers[n].weight : weight_max;
+        if (i == BALANCE_SERVERS_MAX) {
+            missing |= balance_bit(n);
+            drained |= is_drained_name(up, servers[n].name) ? balance_bit(n) : 0;
+        } else if ((kept & balance_bit(i)) == 0) {
+            kept |= balance_bit(i);
+            keep(&up->slots[i], &servers[n]);
+        }
+    }
+    /* The greatest weight is never too small for those who draw by it. */
+    if (weight_max > atomic_load(&up->weight_max))
+        atomic_store(&up->weight_max, weight_max);
+    uint64_t gone = atomic_load(&up->present) & ~kept;
+    /* New ones first: where there is room, no moment has fewer servers than before and after. */
+    missing = add_all(balance, up, servers, missing, drained, now_ms);
+    remove_all(up, gone);
+    missing = add_all(balance, up, servers, missing, drained, now_ms);
+    assert(missing == 0);
+    atomic_store(&up->weight_max, weight_max);
+    if (count > 0 && atomic_load(&up->begun) == 0) {
+        atomic_store(&up->retries, (uint32_t)count * 100);
+        atomic_store(&up->begun, 1);
+    }
+}
+
+bool balance_look(const balance_t *balance, unsigned upstream, unsigned slot, uint64_t now_ms,
+                  balance_view_t *out)
+{
+    assert(upstream < BALANCE_UPSTREAMS_MAX && slot < BALANCE_SERVERS_MAX);
+    const upstream_t *up = &balance->upstreams[upstream];
+    const server_slot_t *server = &up->slots[slot];
+    server_place_t place;
+    *out = (balance_view_t){.slot = slot};
+    if ((atomic_load(&up->present) & balance_bit(slot)) == 0 ||
+        !balance_read(server, &place, out->server.name))
+        return false;
+    out->server.index = place.index;
+    out->server.address = place.address;
+    out->server.port = place.port;
+    out->server.weight = place.weight;
+    out->generation = place.generation;
+    out->up = (atomic_load(&up->up) & balance_bit(slot)) != 0;
+    out->drained = (atomic_load(&up->drained) & balance_bit(slot)) != 0;
+    out->ejected_ms = balance_ejected_ms(server, now_ms);
+    out->in_flight = balance_load(balance, up, slot, balance_tag(place.generation));
+    out->latency_us = balance_latency(server, now_ms);
+    out->requests = atomic_load(&server->requests);
+    out->failures = atomic_load(&server->failures);
+    out->ejections = atomic_load(&server->ejections);
+    return true;
+}
+
+void balance_set_up(balance_t *balance, unsigned upstream, unsigned slot, uint64_t generation, bool up,
+                    uint64_t now_ms)
+{
+    upstream_t *of = balance_upstream(balance, upstream);
+    assert(slot < BALANCE_SERVERS_MAX);
+    /* Nobody but the caller adds and removes: this cannot change meanwhile. */
+    if ((atomic_load(&of->present) & balance_bit(slot)) == 0 ||
+        atomic_load(&of->slots[slot].generation) != generation)
+        return;
+    if (up && (atomic_load(&of->up) & balance_bit(slot)) == 0) {
+        atomic_store(&of->slots[slot].since_ms, now_ms);
+        put_bit(&of->watched, slot, true);
+    }
+    put_bit(&of->up, slot, up);
+}
+
+size_t balance_drain(balance_t *balance, unsigned upstream, str_t name, bool drain, uint64_t now_ms)
+{
+    upstream_t *up = balance_upstream(balance, upstream);
+    size_t found = 0;
+    for (uint64_t left = atomic_load(&up->present); left != 0; left &= left - 1) {
+        unsigned i = balance_first(left);
+        if (!has_name(&up->slots[i], name))
+            continue;
+        found++;
+        if (!drain && (atomic_load(&up->drained) & balance_bit(i)) != 0) {
+            atomic_store(&up->slots[i].since_ms, now_ms); /* it is back: slowly */
+            put_bit(&up->watched, i, true);
+        }
+        put_bit(&up->drained, i, drain);
+    }
+    return found;
+}
+
+/* ---- workers ---- */
+
+void balance_waiters_add(balance_t *balance, unsigned worker, unsigned upstream, int n)
+{
+    assert(worker < BALANCE_WORKERS_MAX);
+    uint32_t workers = atomic_load(&balance->workers);
+    while (workers <= worker && !atomic_compare_exchange_weak(&balance->workers, &workers, worker + 1))
+        ;
+    _Atomic uint32_t *own = &balance_upstream(balance, upstream)->waiters[worker];
+    uint32_t before = atomic_fetch_add(own, (uint32_t)n);
+    assert((int64_t)before + n >= 0);
+    (void)before;
+}
+
+uint32_t balance_waiters(const balance_t *balance, unsigned upstream)
+{
+    uint32_t sum = 0, workers = atomic_load(&balance->workers);
+    assert(upstream < BALANCE_UPSTREAMS_MAX);
+    for (uint32_t w = 0; w < workers; w++)
+        sum += atomic_load(&balance->upstreams[upstream].waiters[w]);
+    return sum;
+}
+
+void balance_worker_wipe(balance_t *balance, unsigned worker)
+{
+    assert(worker < BALANCE_WORKERS_MAX);
+    for (unsigned u = 0; u < BALANCE_UPSTREAMS_MAX; u++) {
+        upstream_t *up = &balance->upstreams[u];
+        for (unsigned i = 0; i < BALANCE_SERVERS_MAX; i++)
+            /* Looked at first, so that pages which were never written stay unallocated. */
+            if (atomic_load_explicit(&up->cells[i][worker], memory_order_relaxed) != 0)
+                atomic_store(&up->cells[i][worker], 0);
+        if (atomic_load_explicit(&up->in_flight[worker], memory_order_relaxed) != 0)
+            atomic_store(&up->in_flight[worker], 0);
+        if (atomic_load_explicit(&up->waiters[worker], memory_order_relaxed) != 0)
+            atomic_store(&up->waiters[worker], 0);
+    }
+}

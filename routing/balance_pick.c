@@ -1,0 +1,207 @@
+/*
+ * See balance.h. A pick: who may be chosen, and the places that it holds, first counted, then looked at: of
+ * two workers that take the last place at the same time, at least one sees both.
+ */
+#include "balance_impl.h"
+
+/* ---- counts ---- */
+
+static void take_part(balance_t *balance, unsigned worker)
+{
+    uint32_t workers = atomic_load(&balance->workers);
+    while (workers <= worker && !atomic_compare_exchange_weak(&balance->workers, &workers, worker + 1))
+        ;
+}
+
+uint32_t balance_load(const balance_t *balance, const upstream_t *upstream, unsigned slot, uint32_t tag)
+{
+    uint32_t sum = 0, workers = atomic_load(&balance->workers);
+    for (uint32_t w = 0; w < workers; w++) {
+        uint64_t cell = atomic_load(&upstream->cells[slot][w]);
+        sum += balance_tag_of(cell) == tag ? (uint32_t)cell : 0;
+    }
+    return sum;
+}
+
+uint32_t balance_load_all(const balance_t *balance, const upstream_t *upstream)
+{
+    uint32_t sum = 0, workers = atomic_load(&balance->workers);
+    for (uint32_t w = 0; w < workers; w++)
+        sum += atomic_load(&upstream->in_flight[w]);
+    return sum;
+}
+
+/* A cell is its worker's alone: nobody else changes it. */
+static void cell_add(_Atomic uint64_t *cell, uint32_t tag)
+{
+    if (balance_tag_of(atomic_load(cell)) == tag)
+        atomic_fetch_add(cell, 1);
+    else
+        atomic_store(cell, balance_tagged(tag, 1)); /* what was there is of a server that is gone */
+}
+
+static void cell_remove(_Atomic uint64_t *cell, uint32_t tag)
+{
+    uint64_t word = atomic_load(cell);
+    if (balance_tag_of(word) != tag)
+        return;
+    assert((uint32_t)word > 0);
+    atomic_fetch_sub(cell, 1);
+}
+
+/*
+ * Places are taken until there are `limit`, exactly. Two that see each other may both have to go back; the
+ * last of them to do so sees the room that is left, and tries again.
+ */
+static bool take_server(const balance_t *balance, upstream_t *up, unsigned worker, unsigned slot,
+                        uint32_t tag, uint32_t limit)
+{
+    _Atomic uint64_t *cell = &up->cells[slot][worker];
+    for (int i = 0; i < BALANCE_TRIES; i++) {
+        cell_add(cell, tag);
+        if (limit == 0 || balance_load(balance, up, slot, tag) <= limit)
+            return true;
+        cell_remove(cell, tag);
+        if (balance_load(balance, up, slot, tag) >= limit)
+            return false;
+    }
+    return false;
+}
+
+static bool take_upstream(const balance_t *balance, upstream_t *up, unsigned worker, uint32_t limit)
+{
+    for (int i = 0; i < BALANCE_TRIES; i++) {
+        atomic_fetch_add(&up->in_flight[worker], 1);
+        if (limit == 0 || balance_load_all(balance, up) <= limit)
+            return true;
+        atomic_fetch_sub(&up->in_flight[worker], 1);
+        if (balance_load_all(balance, up) >= limit)
+            return false;
+    }
+    return false;
+}
+
+static void leave_upstream(upstream_t *up, unsigned worker)
+{
+    uint32_t before = atomic_fetch_sub(&up->in_flight[worker], 1);
+    assert(before > 0);
+    (void)before;
+}
+
+/* ---- a pick ---- */
+
+/* Who shares the load: the usable ones; all that are not drained where too few of them are usable. */
+static void look_around(picking_t *picking)
+{
+    upstream_t *up = picking->upstream;
+    uint64_t wanted = atomic_load(&up->present) & ~atomic_load(&up->drained);
+    uint64_t watched = atomic_load(&up->watched) & wanted, ejected = 0;
+    if (watched != 0)
+        ejected = balance_ejected_of(up, watched, picking->conf->slow_start, picking->now_ms, &picking->slow);
+    uint64_t usable = wanted & atomic_load(&up->up) & ~ejected;
+    picking->all = usable;
+    if (usable == wanted) /* the usual case: nothing to count */
+        return;
+    unsigned least = (unsigned)__builtin_popcountll(wanted) * picking->conf->panic_percent;
+    if ((unsigned)__builtin_popcountll(usable) * 100 < least)
+        picking->all = wanted;
+}
+
+typedef enum held { HELD, HELD_FULL, HELD_GONE } held_t;
+
+/* Takes a place at the server in `slot`, unless it then had more than `limit`. */
+static held_t hold(picking_t *picking, unsigned worker, unsigned slot, uint32_t limit, balance_pick_t *out)
+{
+    server_slot_t *server = &picking->upstream->slots[slot];
+    server_place_t place;
+    if (!balance_read(server, &place, NULL))
+        return HELD_GONE;
+    uint32_t tag = balance_tag(place.generation);
+    if (!take_server(picking->balance, picking->upstream, worker, slot, tag, limit))
+        return HELD_FULL;
+    atomic_fetch_add_explicit(&server->requests, 1, memory_order_relaxed);
+    *out = (balance_pick_t){
+        .held = true,
+        .slot = (uint8_t)slot,
+        .index = place.index,
+        .port = place.port,
+        .generation = place.generation,
+        .address = place.address,
+    };
+    return HELD;
+}
+
+static uint32_t least_limit(uint32_t a, uint32_t b)
+{
+    return a != 0 && a < b ? a : b;
+}
+
+/* One after the other, as the policy has it, until one has a place. `bound`: none takes more than its part.
+ * *full: the slots that had none. */
+static bool hold_one(picking_t *picking, unsigned worker, uint64_t slots, bool bound, uint64_t *full,
+                     balance_pick_t *out)
+{
+    *full = 0;
+    while (slots != 0) {
+        unsigned slot = balance_choose(picking, slots);
+        uint32_t limit = picking->conf->server_in_flight;
+        if (bound) /* the place at the upstream is counted already */
+            limit = least_limit(
+                limit, balance_bound(picking, slot, balance_load_all(picking->balance, picking->upstream)));
+        held_t held = hold(picking, worker, slot, limit, out);
+        if (held == HELD)
+            return true;
+        *full |= held == HELD_FULL ? balance_bit(slot) : 0;
+        slots &= ~balance_bit(slot);
+    }
+    return false;
+}
+
+balance_result_t balance_pick(balance_t *balance, unsigned worker, unsigned upstream,
+                              const conf_upstream_t *conf, uint64_t hash, uint64_t random, uint64_t avoid,
+                              uint64_t now_ms, balance_pick_t *out)
+{
+    upstream_t *up = balance_upstream(balance, upstream);
+    picking_t picking = {
+        .balance = balance,
+        .upstream = up,
+        .conf = conf,
+        .hash = hash,
+        .random = random,
+        .now_ms = now_ms,
+    };
+    bool bound = conf->balance == CONF_BALANCE_HASH;
+    uint64_t full;
+
+    assert(worker < BALANCE_WORKERS_MAX);
+    take_part(balance, worker);
+    out->held = false;
+    look_around(&picking);
+    if ((picking.all & ~avoid) == 0)
+        return BALANCE_NONE;
+    if (!take_upstream(balance, up, worker, conf->in_flight))
+        return BALANCE_FULL;
+    if (hold_one(&picking, worker, picking.all & ~avoid, bound, &full, out))
+        return BALANCE_OK;
+    /* All that `avoid` leaves have their part, or others came meanwhile: then what there is. */
+    if (bound && full != 0 && hold_one(&picking, worker, full, false, &full, out))
+        return BALANCE_OK;
+    leave_upstream(up, worker);
+    return full != 0 ? BALANCE_FULL : BALANCE_NONE;
+}
+
+/* ---- its end ---- */
+
+bool balance_done(balance_t *balance, unsigned worker, unsigned upstream, const conf_upstream_t *conf,
+                  balance_pick_t *pick, balance_outcome_t outcome, uint32_t latency_us, uint64_t now_ms)
+{
+    upstream_t *up = balance_upstream(balance, upstream);
+    assert(worker < BALANCE_WORKERS_MAX && pick->slot < BALANCE_SERVERS_MAX);
+    if (!pick->held)
+        return false;
+    pick->held = false;
+    cell_remove(&up->cells[pick->slot][worker], balance_tag(pick->generation));
+    leave_upstream(up, worker);
+    balance_outcome(up, pick, conf, outcome, latency_us, now_ms);
+    return (conf->server_in_flight != 0 || conf->in_flight != 0) && balance_waiters(balance, upstream) != 0;
+}
