@@ -50,6 +50,18 @@ static bool take_host_header(const json_t *value, host_header_t *out)
     return text != NULL && (strcmp(text, "localhost") == 0 || strcmp(text, "public") == 0);
 }
 
+/* Checks the protocol, which may be left out. */
+static bool take_protocol(const json_t *value, preview_protocol_t *out)
+{
+    *out = PREVIEW_HTTP1;
+    if (value == NULL)
+        return true;
+    const char *text = json_string_value(value);
+    if (text != NULL && strcmp(text, "h2c") == 0)
+        *out = PREVIEW_H2C;
+    return text != NULL && (strcmp(text, "h2c") == 0 || strcmp(text, "http1") == 0);
+}
+
 static bool take_label(exchange_t *ex, json_t *object, store_preview_t *preview)
 {
     json_t *value = json_object_get(object, "label");
@@ -94,7 +106,7 @@ static bool take_origins(exchange_t *ex, json_t *object, store_preview_t *previe
     return ok;
 }
 
-/* The name and the Host, or answers and returns false. */
+/* The name, the Host and the protocol, or answers and returns false. */
 static bool take_name(exchange_t *ex, json_t *object, store_preview_t *preview)
 {
     json_t *box = json_object_get(object, "box");
@@ -120,13 +132,17 @@ static bool take_name(exchange_t *ex, json_t *object, store_preview_t *preview)
         admin_error(ex, 400, "bad_host_header", NULL, "\"host_header\" must be \"public\" or \"localhost\".");
         return false;
     }
+    if (!take_protocol(json_object_get(object, "protocol"), &preview->protocol)) {
+        admin_error(ex, 400, "bad_protocol", NULL, "\"protocol\" must be \"http1\" or \"h2c\".");
+        return false;
+    }
     preview->port = (uint16_t)number;
     return true;
 }
 
 static bool parse_preview(exchange_t *ex, str_t body, store_preview_t *preview, bool *kill_tunnels)
 {
-    static admin_fields_t fields = {"box",        "port",  "host_header",   "bearer",       "basic",
+    static admin_fields_t fields = {"box",        "port",  "host_header",   "protocol",     "bearer", "basic",
                                     "expires_in", "label", "allow_origins", "kill_tunnels", NULL};
     json_t *object = admin_object(ex, body, "A preview", fields);
     bool ok = object != NULL && take_name(ex, object, preview) &&

@@ -38,10 +38,10 @@ static json_t *origins_json(const char *origins)
 json_t *admin_preview_json(const exchange_t *ex, const store_preview_t *preview)
 {
     str_t url = preview_url(ex, preview);
-    json_t *json =
-        json_pack("{s:s,s:i,s:s%,s:s,s:I,s:I}", "box", preview->id, "port", (int)preview->port, "url", url.p,
-                  url.n, "host_header", host_header_text(preview->host_header), "created_at",
-                  (json_int_t)preview->created_at, "version", (json_int_t)preview->version);
+    json_t *json = json_pack("{s:s,s:i,s:s%,s:s,s:s,s:I,s:I}", "box", preview->id, "port", (int)preview->port,
+                             "url", url.p, url.n, "host_header", host_header_text(preview->host_header),
+                             "protocol", preview->protocol == PREVIEW_H2C ? "h2c" : "http1", "created_at",
+                             (json_int_t)preview->created_at, "version", (json_int_t)preview->version);
     assert(json != NULL);
     json_object_set_new(json, "bearer_token", json_boolean(preview->bearer));
     json_object_set_new(json, "basic_auth", json_boolean(preview->basic));

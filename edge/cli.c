@@ -46,6 +46,8 @@ static const char **value_of(cli_t *cli, str_t name, unsigned takes)
         return NULL;
     if (str_eq(name, STR("--host-header")))
         return &cli->host_header;
+    if (str_eq(name, STR("--protocol")))
+        return &cli->protocol;
     if (str_eq(name, STR("--expires")))
         return &cli->expires;
     if (str_eq(name, STR("--label")))

@@ -25,6 +25,7 @@ typedef struct cli {
     const char *conf;                         /* -c, --config */
     const char *box;                          /* --box */
     const char *host_header;                  /* --host-header */
+    const char *protocol;                     /* --protocol */
     const char *expires;                      /* --expires */
     const char *label;                        /* --label */
     const char *lines;                        /* -n, --lines */

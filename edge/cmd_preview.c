@@ -17,6 +17,9 @@ static int usage(FILE *out, int status)
             "  --host-header public|localhost\n"
             "                     the Host that the app sees: the public one (default), or\n"
             "                     localhost:PORT for dev servers that accept no other (create)\n"
+            "  --protocol http1|h2c\n"
+            "                     what the app speaks: HTTP/1.1 (default), or HTTP/2 without TLS, as\n"
+            "                     gRPC servers do (create)\n"
             "  --bearer           it asks for a token, which is made now and shown this once (create)\n"
             "  --basic            it asks for user and password, made now and shown this once; with\n"
             "                     --bearer either opens it, with neither it is public (create)\n"
@@ -88,6 +91,11 @@ static json_t *creation(const cli_t *cli, const char *box, unsigned port)
         json_object_set_new(body, "basic", json_true());
     if (cli->kill_tunnels)
         json_object_set_new(body, "kill_tunnels", json_true());
+    if (cli->protocol != NULL && json_object_set_new(body, "protocol", json_string(cli->protocol)) != 0) {
+        fprintf(stderr, "boxedge: --protocol takes http1 or h2c\n");
+        json_decref(body);
+        return NULL;
+    }
     if (cli->label != NULL && json_object_set_new(body, "label", json_string(cli->label)) != 0) {
         fprintf(stderr, "boxedge: --label takes plain text\n");
         json_decref(body);
@@ -276,7 +284,7 @@ static bool options_fit(const cli_t *cli, str_t verb)
 {
     bool create = str_eq(verb, STR("create")), delete = str_eq(verb, STR("delete"));
     bool creates = cli->host_header != NULL || cli->bearer || cli->basic || cli->expires != NULL ||
-                   cli->label != NULL || cli->origin_count != 0;
+                   cli->label != NULL || cli->protocol != NULL || cli->origin_count != 0;
     const char *wrong = NULL;
     if (creates && !create)
         wrong = "options of a new preview";

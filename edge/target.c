@@ -35,6 +35,7 @@ void target_box(exchange_t *ex)
         .connect_port = ex->box.fixed_port != 0 ? ex->box.fixed_port : ex->preview.port,
         .address = ex->box.address,
         .is_box = true,
+        .h2 = ex->preview.protocol == PREVIEW_H2C,
         .first_byte_ms = ex->worker->conf->timeouts.first_byte,
     };
     name_origin(ex);

@@ -15,8 +15,9 @@
 #define PREVIEW_PUBLIC_BYTES 18
 #define PREVIEW_FIXED_BYTES  94
 
-#define ACCESS_BEARER 1
-#define ACCESS_BASIC  2
+#define PREVIEW_HAS_BEARER 1
+#define PREVIEW_HAS_BASIC  2
+#define PREVIEW_IS_H2C     4
 
 #define BOX_KEEP_ALIVE 1
 #define BOX_EPHEMERAL  2
@@ -29,7 +30,8 @@ size_t record_encode_preview(const store_preview_t *preview, char out[RECORD_PRE
     bytes_put64(out + 1, preview->version);
     bytes_put64(out + 9, preview->created_at);
     out[17] = (char)preview->host_header;
-    out[18] = (char)((preview->bearer ? ACCESS_BEARER : 0) | (preview->basic ? ACCESS_BASIC : 0));
+    out[18] = (char)((preview->bearer ? PREVIEW_HAS_BEARER : 0) | (preview->basic ? PREVIEW_HAS_BASIC : 0) |
+                     (preview->protocol == PREVIEW_H2C ? PREVIEW_IS_H2C : 0));
     bytes_put64(out + 19, preview->expires_at);
     memcpy(out + 27, preview->bearer_sha256, 32);
     memcpy(out + 59, preview->basic_sha256, 32);
@@ -80,18 +82,19 @@ static void set_id(char out[BOX_ID_MAX + 1], str_t id)
 }
 
 /* What version 2 adds. */
-static bool decode_access(str_t record, store_preview_t *out)
+static bool decode_rest(str_t record, store_preview_t *out)
 {
-    uint8_t access = (uint8_t)record.p[18];
+    uint8_t flags = (uint8_t)record.p[18];
     size_t label = (uint8_t)record.p[91], origins = bytes_get16(record.p + 92);
-    if (access > (ACCESS_BEARER | ACCESS_BASIC) || label > STORE_LABEL_MAX || origins > STORE_ORIGINS_MAX ||
-        record.n != PREVIEW_FIXED_BYTES + label + origins)
+    if (flags > (PREVIEW_HAS_BEARER | PREVIEW_HAS_BASIC | PREVIEW_IS_H2C) || label > STORE_LABEL_MAX ||
+        origins > STORE_ORIGINS_MAX || record.n != PREVIEW_FIXED_BYTES + label + origins)
         return false;
     const char *text = record.p + PREVIEW_FIXED_BYTES;
     if (memchr(text, '\0', label + origins) != NULL)
         return false;
-    out->bearer = (access & ACCESS_BEARER) != 0;
-    out->basic = (access & ACCESS_BASIC) != 0;
+    out->bearer = (flags & PREVIEW_HAS_BEARER) != 0;
+    out->basic = (flags & PREVIEW_HAS_BASIC) != 0;
+    out->protocol = (flags & PREVIEW_IS_H2C) != 0 ? PREVIEW_H2C : PREVIEW_HTTP1;
     out->expires_at = bytes_get64(record.p + 19);
     memcpy(out->bearer_sha256, record.p + 27, 32);
     memcpy(out->basic_sha256, record.p + 59, 32);
@@ -107,7 +110,7 @@ bool record_decode_preview(str_t record, str_t id, uint16_t port, store_preview_
         return false;
     uint8_t host_header = (uint8_t)record.p[17];
     *out = (store_preview_t){.port = port};
-    if (host_header > HOST_HEADER_LOCALHOST || (!public && !decode_access(record, out)))
+    if (host_header > HOST_HEADER_LOCALHOST || (!public && !decode_rest(record, out)))
         return false;
     set_id(out->id, id);
     out->version = bytes_get64(record.p + 1);

@@ -6,7 +6,7 @@
  * preview, version 1 (read only: a public one):
  *   version (1) | sequence (8) | created_at (8) | host_header (1)
  * preview, version 2:
- *   the same, then access (1: 1 bearer, 2 basic) | expires_at (8) | bearer_sha256 (32) | basic_sha256 (32) |
+ *   the same, then flags (1: 1 bearer, 2 basic, 4 h2c) | expires_at (8) | bearer_sha256 (32) | basic_sha256 (32) |
  *   length of label (1) | length of allow_origins (2) | label | allow_origins
  * box, version 2 (version 1 is refused: these records need not outlive a reboot):
  *   version (1) | state (1) | generation (8) | address (16) | fixed_port (2) | provider (1) | flags (1: 1

@@ -48,12 +48,16 @@ typedef enum box_provider {
 
 typedef enum host_header { HOST_HEADER_PUBLIC = 0, HOST_HEADER_LOCALHOST } host_header_t;
 
+/* What the app behind a preview speaks. */
+typedef enum preview_protocol { PREVIEW_HTTP1 = 0, PREVIEW_H2C } preview_protocol_t;
+
 typedef struct store_preview {
     char id[BOX_ID_MAX + 1];
     uint16_t port;
     uint64_t version;    /* from a store-wide sequence that is never reused */
     uint64_t created_at; /* unix seconds */
     host_header_t host_header;
+    preview_protocol_t protocol;
     bool bearer;               /* a bearer token opens it */
     bool basic;                /* user and password open it; with neither it is public */
     uint8_t bearer_sha256[32]; /* of the token */

@@ -83,16 +83,16 @@ def metrics(admin):
 
 
 def test_create_list_delete(edge, admin):
-    status, _, made = admin.create("box", 4001, host_header="localhost")
+    status, _, made = admin.create("box", 4001, host_header="localhost", protocol="h2c")
     assert status == 201
     url = f"https://box-4001.{harness.DOMAIN}:{edge.port['tls']}/"
     assert made["url"] == url and made["box"] == "box" and made["port"] == 4001
-    assert made["host_header"] == "localhost" and made["version"] > 0 and "note" not in made
+    assert made["host_header"] == "localhost" and made["protocol"] == "h2c" and made["version"] > 0 and "note" not in made
     listed = [p for p in admin.previews("?box=box")["previews"] if p["port"] == 4001]
     assert listed == [made]
     # Creating it again replaces it, with a version of its own.
     status, _, again = admin.create("box", 4001)
-    assert status == 201 and again["version"] > made["version"] and again["host_header"] == "public"
+    assert status == 201 and again["version"] > made["version"] and again["host_header"] == "public" and again["protocol"] == "http1"
     status, _, gone = admin.call("DELETE", "/v1/previews/box/4001")
     assert status == 200 and gone["deleted"] is True
     status, _, missing = admin.call("DELETE", "/v1/previews/box/4001")
@@ -133,6 +133,8 @@ def test_a_preview_of_a_box_that_is_not_known_yet(admin):
         ({"box": "a", "port": 1 << 40}, "port"),
         ({"box": "a", "port": 80, "host_header": "box"}, "host_header"),
         ({"box": "a", "port": 80, "host_header": None}, "host_header"),
+        ({"box": "a", "port": 80, "protocol": "h3"}, "protocol"),
+        ({"box": "a", "port": 80, "protocol": None}, "protocol"),
         ({"box": "a", "port": 80, "token": "x"}, "token"),
         ({"box": "a", "port": 80, "\u00fc": "x"}, "field"),
         (b'{"box":"\xff","port":1}', "JSON"),

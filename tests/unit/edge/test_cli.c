@@ -31,6 +31,8 @@ static void options(void **state)
     assert_true(cli.help);
     assert_true(PARSE(CLI_CREATE, "preview", "create", "a", "1", "--host-header", "localhost"));
     assert_string_equal(cli.host_header, "localhost");
+    assert_true(PARSE(CLI_CREATE, "preview", "create", "a", "1", "--protocol", "h2c"));
+    assert_string_equal(cli.protocol, "h2c");
     assert_true(PARSE(0, "x", "--", "--socket", "-"));
     assert_int_equal(cli.arg_count, 2);
     assert_string_equal(cli.args[0], "--socket");

@@ -9,6 +9,7 @@
 static const store_preview_t preview = {.version = 0x0102030405060708u,
                                         .created_at = 0xfffffffffffffffeu,
                                         .host_header = HOST_HEADER_LOCALHOST,
+                                        .protocol = PREVIEW_H2C,
                                         .bearer = true,
                                         .bearer_sha256 = {9, 8, 7},
                                         .expires_at = 0x8000000000000001u,
@@ -42,13 +43,20 @@ static void test_preview(void **state)
     assert_true(got.version == preview.version && got.created_at == preview.created_at);
     assert_int_equal(got.host_header, HOST_HEADER_LOCALHOST);
     assert_true(got.bearer && !got.basic);
+    assert_int_equal(got.protocol, PREVIEW_H2C);
     assert_true(got.expires_at == preview.expires_at);
     assert_memory_equal(got.bearer_sha256, preview.bearer_sha256, 32);
     assert_string_equal(got.label, "my app");
     assert_string_equal(got.allow_origins, "https://a.example");
     /* The layout is a promise to later edges. */
     assert_int_equal(n, 94 + 6 + 17);
-    assert_memory_equal(record, "\2\x08\7\6\5\4\3\2\1\xfe\xff\xff\xff\xff\xff\xff\xff\1\1", 19);
+    assert_memory_equal(record, "\2\x08\7\6\5\4\3\2\1\xfe\xff\xff\xff\xff\xff\xff\xff\1\5", 19);
+    /* It has what it had before protocols, where it is HTTP/1. */
+    record[18] = 1;
+    assert_true(record_decode_preview(str_make(record, n), STR("a-b"), 65535, &got));
+    assert_true(got.bearer && got.protocol == PREVIEW_HTTP1);
+    record[18] = 8;
+    assert_false(record_decode_preview(str_make(record, n), STR("a-b"), 65535, &got));
 }
 
 /* What an edge without access control wrote is a public preview. */
@@ -63,6 +71,7 @@ static void test_preview_of_version_1(void **state)
     assert_string_equal(got.label, "");
     assert_string_equal(got.allow_origins, "");
     assert_int_equal(got.host_header, HOST_HEADER_LOCALHOST);
+    assert_int_equal(got.protocol, PREVIEW_HTTP1);
 }
 
 static void test_block_and_keys(void **state)
@@ -159,7 +168,7 @@ static void test_values_out_of_range_are_refused(void **state)
                          value <= HOST_HEADER_LOCALHOST);
         record_encode_preview(&preview, record);
         record[18] = (char)value;
-        assert_int_equal(record_decode_preview(str_make(record, n), STR("a"), 1, &p), value <= 3);
+        assert_int_equal(record_decode_preview(str_make(record, n), STR("a"), 1, &p), value <= 7);
         record_encode_preview(&preview, record);
         record[91] = (char)value; /* a label of another length */
         assert_int_equal(record_decode_preview(str_make(record, n), STR("a"), 1, &p), value == 6);

@@ -191,6 +191,9 @@ static void test_bad_names(void **state)
     bad = fixture_preview("a", 80);
     bad.host_header = (host_header_t)2;
     assert_int_equal(store_put_preview(f->store, &bad), STORE_FAILED);
+    bad = fixture_preview("a", 80);
+    bad.protocol = (preview_protocol_t)2;
+    assert_int_equal(store_put_preview(f->store, &bad), STORE_FAILED);
     store_box_t box = fixture_box("a", BOX_UNKNOWN);
     assert_int_equal(store_put_box(f->store, &box), STORE_FAILED);
     box.state = (box_state_t)(BOX_GONE + 1);
@@ -199,6 +202,7 @@ static void test_bad_names(void **state)
     /* Ids at their longest, and without a NUL. */
     memset(bad.id, 'x', sizeof(bad.id));
     bad.host_header = HOST_HEADER_PUBLIC;
+    bad.protocol = PREVIEW_HTTP1;
     assert_int_equal(store_put_preview(f->store, &bad), STORE_FAILED);
     assert_int_equal(store_get_preview(f->store, str_make(bad.id, sizeof(bad.id)), 80, &got),
                      STORE_NOT_FOUND);
