@@ -9,6 +9,7 @@
 #include "access.h"
 #include "client.h"
 #include "exchange.h"
+#include "grpc.h"
 #include "pages.h"
 #include "steps.h"
 #include "worker.h"
@@ -95,7 +96,10 @@ void exchange_reply_error_with(exchange_t *ex, int status, const char *code, con
     for (uint32_t i = 0; i < extra->count; i++)
         fields_add(&ex->arena, &fields, extra->at[i].id, extra->at[i].name, extra->at[i].value);
     browser_request_t browser = access_browser_request(ex);
-    if (browser_is_navigation(&browser)) {
+    if (grpc_is_request(&ex->request)) {
+        grpc_add_status(&ex->arena, &fields, status, code, sentence);
+        exchange_reply(ex, 200, STR("application/grpc"), &fields, str_make(NULL, 0));
+    } else if (browser_is_navigation(&browser)) {
         fields_add(&ex->arena, &fields, FIELD_OTHER, STR("content-security-policy"), STR(PAGES_CSP));
         str_t page =
             page_error(&ex->arena, status, sentence, str_from(ex->request_id), ex->request.authority);

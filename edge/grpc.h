@@ -1,0 +1,20 @@
+/*
+ * Errors of the edge's own for gRPC clients: a response that is nothing but its trailers ("Trailers-Only" of
+ * the gRPC protocol over HTTP/2), with status 200 and the real one in grpc-status, as such clients look there
+ * alone.
+ */
+#ifndef BOXEDGE_GRPC_H
+#define BOXEDGE_GRPC_H
+
+#include "exchange.h"
+
+/* Whether the request is a gRPC call: over HTTP/2, and its type is application/grpc, with or without a format
+ * or parameters. gRPC-Web, which is spoken over any HTTP, is not. */
+bool grpc_is_request(const request_t *request);
+/* The gRPC status that stands for an HTTP status with its stable word (may be NULL). */
+unsigned grpc_status_of(int status, const char *code);
+/* Adds grpc-status and grpc-message to the fields of an answer. */
+void grpc_add_status(h2o_mem_pool_t *pool, fields_t *fields, int status, const char *code,
+                     const char *sentence);
+
+#endif
