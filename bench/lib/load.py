@@ -43,11 +43,14 @@ def wrk_percentile(out, percent):
     return microseconds(found[1])
 
 
-def wrk(bench, proxy, tls, seconds, path="/", connections=64, script=None, host=None, token=None):
+def wrk(bench, proxy, tls, seconds, path="/", connections=64, script=None, host=None, token=None,
+        fields=()):
     """HTTP/1.1 over kept connections."""
     url = f"{'https' if tls else 'http'}://127.0.0.1:{proxy.tls if tls else proxy.plain}{path}"
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "20s",
                "-H", f"Host: {host or bench.host}"]
+    for field in fields:
+        command += ["-H", field]
     if token:
         command += ["-H", f"Authorization: Bearer {token}"]
     if script:

@@ -2,6 +2,7 @@
 Host routed by name to one origin over kept connections, the public Host passed on, an access line for each request to
 a file, one worker."""
 
+import hashlib
 import json
 import os
 import pathlib
@@ -10,6 +11,9 @@ import subprocess
 import time
 
 DOMAIN = "preview.box.localhost"
+API = "api.boxes.localhost"
+# A limit that is looked at and never reached, in requests a second.
+API_RATE = 900000
 PROXY_CORE, LOAD_CORE = "0", "1"
 # Idle connections must outlive a measurement.
 IDLE_SECONDS = 600
@@ -148,6 +152,15 @@ boxes:
     address: 127.0.0.1
   - id: {self.bench.private_box}
     address: 127.0.0.1
+upstreams:
+  - name: api
+    servers: [{", ".join(f'"127.0.0.1:{port}"' for port in self.bench.api_ports)}]
+plans:
+  - {{name: bench, rate: {API_RATE}/s, burst: {API_RATE}, in_flight: 10000}}
+api:
+  hosts: [{API}]
+  upstream: api
+  keys: [{{name: bench, sha256: {hashlib.sha256(self.bench.api_key.encode()).hexdigest()}, plan: bench}}]
 """)
         return [self.binary, "run", "-c", self.config]
 
@@ -194,11 +207,32 @@ http {{
     "~^[a-z0-9][a-z0-9_-]*-{self.bench.holder_port}\\.preview\\.box\\.localhost$" holder;
     default "";
   }}
+  map $http_x_box_api_key $key_name {{ "{self.bench.api_key}" bench; default ""; }}
+  limit_req_zone $http_x_box_api_key zone=rate:16m rate={API_RATE}r/s;
+  limit_conn_zone $http_x_box_api_key zone=flight:16m;
+  upstream api {{
+    zone api 1m; random two least_conn;
+    {" ".join(f"server 127.0.0.1:{port};" for port in self.bench.api_ports)}
+    keepalive 256; keepalive_requests 1000000000;
+  }}
   upstream origin {{ server 127.0.0.1:{self.bench.origin_port}; keepalive 256; keepalive_requests 1000000000; }}
   upstream holder {{ server 127.0.0.1:{self.bench.holder_port}; keepalive 256; keepalive_requests 1000000000; }}
   server {{
     listen 127.0.0.1:{self.plain} backlog=4096 reuseport;
     listen 127.0.0.1:{self.tls} ssl http2 backlog=4096 reuseport;
+    server_name {API};
+    limit_req_status 429; limit_conn_status 429;
+    location / {{
+      if ($key_name = "") {{ return 401; }}
+      limit_req zone=rate burst={API_RATE} nodelay; limit_conn flight 10000;
+      proxy_pass http://api; proxy_http_version 1.1; proxy_set_header Connection "";
+      proxy_set_header Host $http_host; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+      proxy_set_header X-Forwarded-Proto $scheme;
+    }}
+  }}
+  server {{
+    listen 127.0.0.1:{self.plain};
+    listen 127.0.0.1:{self.tls} ssl http2;
     server_name *.{DOMAIN};
     location / {{
       proxy_pass http://$backend; proxy_http_version 1.1; proxy_set_header Connection "";
@@ -238,7 +272,11 @@ class Haproxy(Proxy):
         pem = self.dir / "both.pem"
         pem.write_text(self.bench.cert.read_text() + self.bench.key.read_text())
         hosts = self.dir / "hosts.map"
-        hosts.write_text(f"{self.bench.host} origin\n{self.bench.private_host} origin\n{self.bench.holder_host} holder\n")
+        keys = self.dir / "keys.map"
+        keys.write_text(f"{self.bench.api_key} bench\n")
+        servers = "\n".join(
+            f"  server s{n} 127.0.0.1:{port} pool-max-conn 256" for n, port in enumerate(self.bench.api_ports))
+        hosts.write_text(f"{API} api\n{self.bench.host} origin\n{self.bench.private_host} origin\n{self.bench.holder_host} holder\n")
         conf = self.dir / "haproxy.cfg"
         conf.write_text(f"""\
 global
@@ -263,6 +301,14 @@ frontend f
   use_backend %[req.hdr(host),field(1,:),lower,map_str({hosts},none)]
 backend origin
   server s 127.0.0.1:{self.bench.origin_port} pool-max-conn 256
+backend api
+  balance random(2)
+  stick-table type string len 64 size 64k expire 60s store http_req_rate(1s),conn_cur
+  http-request deny deny_status 401 unless {{ req.hdr(x-box-api-key),map_str({keys}) -m found }}
+  http-request track-sc0 req.hdr(x-box-api-key)
+  http-request deny deny_status 429 if {{ sc_http_req_rate(0) gt {API_RATE} }}
+  http-request deny deny_status 429 if {{ sc_conn_cur(0) gt 10000 }}
+{servers}
 backend holder
   server s 127.0.0.1:{self.bench.holder_port}
 backend none
