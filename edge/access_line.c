@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "address.h"
+#include "api.h"
 #include "client.h"
 #include "log_json.h"
 
@@ -15,11 +16,12 @@
 #define ORIGIN_BYTES     64
 #define CODE_BYTES       48
 #define USER_AGENT_BYTES 256
+#define API_BYTES        (3 * CONF_NAME_MAX)
 /* Everything else: names, punctuation, numbers, the address, and a mark of a cut for each text. */
 #define REST_BYTES 1024
 
 _Static_assert(ID_BYTES + HOST_BYTES + METHOD_BYTES + PATH_BYTES + ORIGIN_BYTES + CODE_BYTES +
-                       USER_AGENT_BYTES + REST_BYTES <=
+                       USER_AGENT_BYTES + API_BYTES + REST_BYTES <=
                    ACCESS_LINE_MAX,
                "every line fits");
 
@@ -146,6 +148,8 @@ static str_t kind_text(const exchange_t *ex)
     case CONF_LISTENER_PLAIN:
         break;
     }
+    if (ex->api != NULL)
+        return STR("api");
     return ex->routed ? STR("preview") : STR("none");
 }
 
@@ -227,6 +231,43 @@ static char *write_wake(char *at, const exchange_t *ex)
     return write_uint(at, STR("\",\"wake_ms\":"), ex->wake_times.waited_ms);
 }
 
+static str_t limited_text(limit_result_t result)
+{
+    switch (result) {
+    case LIMIT_ADMITTED:
+        break;
+    case LIMIT_RATE:
+        return STR("rate");
+    case LIMIT_COST:
+        return STR("cost");
+    case LIMIT_IN_FLIGHT:
+        return STR("in_flight");
+    }
+    return STR("");
+}
+
+/* Whose key, what limit, how many servers. */
+static char *write_api(char *at, const exchange_t *ex)
+{
+    const api_t *api = ex->api;
+    if (api == NULL)
+        return at;
+    if (api->key_name.n != 0)
+        at = write_text(at, STR(",\"key\":\""), api->key_name, CONF_NAME_MAX);
+    if (api->plan != NULL)
+        at = write_own(at, STR(",\"plan\":\""), api->plan->name, CONF_NAME_MAX);
+    if (api->limited != LIMIT_ADMITTED) {
+        at = log_json_raw(log_json_raw(at, STR(",\"limited\":\"")), limited_text(api->limited));
+        *at++ = '"';
+    }
+    at = write_own(at, STR(",\"upstream\":\""), api->upstream->name, CONF_NAME_MAX);
+    if (api->attempts != 0)
+        at = write_uint(at, STR(",\"attempts\":"), api->attempts);
+    if (api->queued_ms != 0)
+        at = write_uint(at, STR(",\"queued_ms\":"), api->queued_ms);
+    return at;
+}
+
 /* What came of it. */
 static char *write_response(char *at, const exchange_t *ex, exchange_end_t how, uint64_t now_us)
 {
@@ -237,6 +278,7 @@ static char *write_response(char *at, const exchange_t *ex, exchange_end_t how, 
     at = log_json_raw(at, STR(",\"duration_ms\":"));
     at = log_json_ms(at, start != 0 && now_us > start ? now_us - start : 0);
     at = write_wake(at, ex);
+    at = write_api(at, ex);
     if (ex->times.connect_us != 0)
         at = log_json_ms(log_json_raw(at, STR(",\"connect_ms\":")), ex->times.connect_us);
     if (ex->times.first_byte_us != 0)

@@ -29,8 +29,9 @@ struct client {
     uint16_t local_port;     /* the listener's */
     conf_listener_kind_t kind;
     client_covers_t covers;
-    bool local;   /* the admin socket or the demo app: no address, no access line */
-    bool counted; /* in the shared counts of its address and in connections_open */
+    uint64_t covers_api; /* hash of the API host that its certificate was last found to cover; 0: none */
+    bool local;          /* the admin socket or the demo app: no address, no access line */
+    bool counted;        /* in the shared counts of its address and in connections_open */
 };
 
 /* Called by a codec's _new: copies `accepted` (whose conn it takes over) and enters the worker's list. The

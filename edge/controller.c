@@ -18,6 +18,7 @@
 #include "provider_process.h"
 #include "providers.h"
 #include "store_thread.h"
+#include "upstreams.h"
 #include "waker.h"
 
 #define PATH_BYTES 4096
@@ -46,6 +47,7 @@ typedef struct controller {
     runner_link_t *runner;
     provider_t *processes;
     providers_t *providers;
+    upstreams_t *upstreams;
     controller_state_t state;
     int status; /* of the process, when it ends */
     loop_timer_t heartbeat;
@@ -135,6 +137,7 @@ static void take_conf(controller_t *controller, int fd, uint64_t generation)
     admin_set_conf(controller->admin, conf);
     boxes_set_conf(controller->boxes, conf);
     providers_set_conf(controller->providers, conf);
+    upstreams_set_conf(controller->upstreams, conf);
     waker_set_conf(controller->waker, conf);
     conf_job_t *work = calloc(1, sizeof *work);
     assert(work != NULL);
@@ -263,6 +266,9 @@ static void supervisor_message(void *owner, ipc_message_t *message)
         break;
     case PROCESS_WORKER_DIED:
         reap_readers(controller);
+        break;
+    case PROCESS_PLACE:
+        peers_tell_all(controller->peers, PROCESS_PLACE, message->value, STR(""));
         break;
     default:
         break; /* not for the controller */
@@ -434,6 +440,7 @@ static bool start(controller_t *controller, const controller_args_t *args)
                                   shm_wakes(controller->shm));
     controller->idle = idle_new(controller->loop, controller->boxes);
     controller->providers = providers_new(controller->loop, controller->conf, controller->boxes);
+    controller->upstreams = upstreams_new(controller->loop, controller->conf, shm_balance(controller->shm));
     controller->admin = admin_new(controller->loop, controller->conf, controller->shm, controller->store,
                                   args->admin_fd, &controls, controller);
     admin_set_runner(controller->admin, controller->runner);
@@ -465,6 +472,7 @@ static void stop(controller_t *controller)
     idle_free(&controller->idle);
     waker_free(&controller->waker);
     providers_free(&controller->providers);
+    upstreams_free(&controller->upstreams);
     boxes_free(&controller->boxes);
     peers_free(&controller->peers); /* the last changes may have had something to tell */
     channel_free(&controller->supervisor);

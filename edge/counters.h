@@ -37,6 +37,11 @@
     X(wake_waits_total, "counter", "Requests that waited for a box to wake")                                 \
     X(wake_timeouts_total, "counter", "Requests whose box did not wake in time")                             \
     X(wake_waiters, "gauge", "Requests that wait for boxes now")                                             \
+    X(limited_total, "counter", "API requests refused by a limit")                                           \
+    X(limited_shadow_total, "counter", "API requests that a limit would have refused, were it enforced")     \
+    X(api_retries_total, "counter", "API requests given to another server because one failed")               \
+    X(api_queued_total, "counter", "API requests that waited for a place at a server")                       \
+    X(api_queue_refused_total, "counter", "API requests refused because no place became free")               \
     X(shed_total, "counter", "Requests refused because a bound on memory or connections was reached")        \
     X(http2_abuse_total, "counter", "HTTP/2 connections ended for calm")                                     \
     X(log_lines_total, "counter", "Access lines written")                                                    \

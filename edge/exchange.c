@@ -10,6 +10,7 @@
 
 #include "access.h"
 #include "access_log.h"
+#include "api.h"
 #include "client.h"
 #include "forward.h"
 #include "steps.h"
@@ -28,6 +29,17 @@ const exchange_step_t exchange_preview_steps[] = {
     {"limit", step_limit},   /* is there room for it: 503; has it been here before: 508 */
     {"wake", step_wake},     /* does its box run: else it waits, bounded: 503 */
     {"origin", step_origin}, /* to the port in the box, and the response back */
+    {NULL, NULL},
+};
+
+/* The host step goes over to these where the name is one of the API's. */
+const exchange_step_t exchange_api_steps[] = {
+    {"host", step_host},
+    {"key", step_api_key},       /* which key it shows */
+    {"limit", step_api_limit},   /* may it go on now: 429; does its key count: 401 */
+    {"room", step_limit},        /* is there room for it: 503; has it been here before: 508 */
+    {"pick", step_api_pick},     /* which server: 503; where all are full it waits, bounded */
+    {"origin", step_api_origin}, /* to the server, and the response back */
     {NULL, NULL},
 };
 
@@ -248,6 +260,10 @@ void exchange_response_head(exchange_t *ex)
         return;
     ex->times.first_byte_us = (uint32_t)(loop_precise_us() - ex->times.start_us);
     wake_exchange_answered(ex);
+    if (ex->api != NULL) {
+        api_answered(ex);
+        api_add_fields(ex, &ex->response.fields);
+    }
     ex->status = ex->response.status;
     if (ex->wake_times.woken)
         add_server_timing(ex);
@@ -323,6 +339,8 @@ void exchange_origin_failed(exchange_t *ex, origin_failure_t failure)
 {
     const origin_failure_text_t *text = origin_failure_text(failure, ex->target.is_box);
     assert(ex->origin_ops == NULL);
+    if (ex->api != NULL)
+        api_failed(ex);
     exchange_reply_error(ex, text->status, text->code, text->sentence, 0);
 }
 
@@ -331,6 +349,8 @@ void exchange_answer(exchange_t *ex)
     cancel_origin(ex);
     loop_timer_stop(&ex->timer);
     ex->status = ex->response.status;
+    if (ex->api != NULL)
+        api_add_fields(ex, &ex->response.fields);
     counter_add(&ex->worker->counters->responses_local_total, 1);
     set_state(ex, EXCHANGE_RESPONSE);
     ex->client_ops->send_head(ex);
@@ -389,6 +409,7 @@ void exchange_end(exchange_t **exp, exchange_end_t how)
     if (ex->worker->log != NULL && ex->times.start_us != 0)
         access_log_exchange(ex->worker->log, ex, how);
     buffer_clear(&ex->held, &ex->worker->held_bytes);
+    api_end(ex);
     h2o_mem_pool_t arena = ex->arena; /* the exchange lives in it */
     h2o_mem_clear_pool(&arena);
 }

@@ -126,9 +126,10 @@ typedef struct exchange_step {
     step_result_t (*run)(exchange_t *ex);
 } exchange_step_t;
 
-/* The steps of previews, redirects and health checks; each ends with {NULL, NULL}. A listener's kind chooses.
- */
+/* The steps of previews, the API, redirects and health checks; each ends with {NULL, NULL}. A listener's kind
+ * chooses. */
 extern const exchange_step_t exchange_preview_steps[];
+extern const exchange_step_t exchange_api_steps[]; /* taken by the host step, on an API host */
 extern const exchange_step_t exchange_redirect_steps[];
 extern const exchange_step_t exchange_health_steps[];
 
@@ -198,6 +199,7 @@ struct exchange {
     store_box_t box;
     uint64_t box_epoch;     /* of the store, when `box` was read or before */
     bool routed;            /* preview and box are set */
+    struct api *api;        /* of an exchange with the API; NULL: it is none */
     origin_target_t target; /* once an origin was chosen */
     buffer_t held;          /* request body taken and not yet passed on, or kept to be sent again */
     str_t reply_rest;       /* of the body of a local answer: what the client had no room for yet */

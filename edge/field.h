@@ -46,6 +46,7 @@
     X(UPGRADE, "upgrade")                                                                                    \
     X(USER_AGENT, "user-agent")                                                                              \
     X(VARY, "vary")                                                                                          \
+    X(X_BOX_API_KEY, "x-box-api-key")                                                                        \
     X(X_FORWARDED_FOR, "x-forwarded-for")                                                                    \
     X(X_FORWARDED_HOST, "x-forwarded-host")                                                                  \
     X(X_FORWARDED_PORT, "x-forwarded-port")                                                                  \

@@ -9,6 +9,7 @@
 #include <errno.h>
 
 #include "address.h"
+#include "api.h"
 #include "client.h"
 #include "forward.h"
 #include "http1_client_impl.h"
@@ -44,21 +45,41 @@ void http1_client_fail(http1_client_t *client, origin_failure_t failure)
     exchange_origin_failed(ex, failure);
 }
 
-/* The connection ended before a response. */
-void http1_client_lost(http1_client_t *client)
+static resend_facts_t resend_facts(const http1_client_t *client)
 {
-    exchange_t *ex = client->ex;
+    const exchange_t *ex = client->ex;
     const request_t *request = &ex->request;
-    resend_facts_t facts = {
+    return (resend_facts_t){
         .method = request->method,
         .websocket = request->websocket,
         .reused = client->reused,
         .sent_again = ex->sent_again,
         .response_began = buffer_size(&client->in) != 0 || client->informational != 0,
         .wrote = client->writer.written != 0,
-        .body_held = !request->has_body || client->keep_body,
+        .body_held = !request->has_body || client->keep_body || client->state < ATTEMPT_HEAD,
     };
-    if (!resend_allowed(&facts)) {
+}
+
+/* The attempt failed before a response. True: the exchange goes to another server of the API, or was answered
+ * since. */
+static bool try_elsewhere(http1_client_t *client)
+{
+    resend_facts_t facts = resend_facts(client);
+    if (client->ex->api == NULL || !api_again(client->ex, &facts))
+        return false;
+    drop(client);
+    attempt(client, true);
+    return true;
+}
+
+/* The connection ended before a response. */
+void http1_client_lost(http1_client_t *client)
+{
+    exchange_t *ex = client->ex;
+    resend_facts_t facts = resend_facts(client);
+    if (try_elsewhere(client))
+        return;
+    if (ex->api != NULL || !resend_allowed(&facts)) {
         http1_client_fail(client, ORIGIN_CLOSED);
         return;
     }
@@ -124,7 +145,8 @@ static void connect_failed(http1_client_t *client, origin_failure_t failure)
     exchange_t *ex = client->ex;
     counter_add(&ex->worker->counters->origin_connect_failures_total, 1);
     use_unreachable(ex);
-    http1_client_fail(client, failure);
+    if (!try_elsewhere(client))
+        http1_client_fail(client, failure);
 }
 
 /* Why a connection could not be made. */
@@ -248,8 +270,8 @@ static void send_request(http1_client_t *client)
         ex->times.connect_us = (uint32_t)(loop_precise_us() - ex->times.start_us);
     client->state = ATTEMPT_HEAD;
     client->writer.chunked = request->has_body && request->content_length == LENGTH_UNKNOWN;
-    client->keep_body = request->has_body && client->reused && resend_is_idempotent(request->method) &&
-                        buffer_size(&ex->held) <= RESEND_BODY_BYTES;
+    client->keep_body = request->has_body && (client->reused || ex->api != NULL) &&
+                        resend_is_idempotent(request->method) && buffer_size(&ex->held) <= RESEND_BODY_BYTES;
     http1_writer_raw(&client->writer, forward_request_head(ex, str_from(client->websocket_key)));
     http1_writer_body(&client->writer, buffer_str(&ex->held));
     if (ex->request_complete)

@@ -54,6 +54,8 @@ typedef enum process_message {
     PROCESS_BOXES,  /* controller to workers: states of boxes changed in the store */
     PROCESS_ACTIVE, /* worker to controller: bytes are ids, each with '\n', that hold or were active in the
                        last second */
+    PROCESS_PLACE,  /* worker to controller, and on to all workers: a place became free at upstream `value`,
+                       for  which others wait */
     PROCESS_LOOK,   /* worker to controller: the box that bytes name is oddly silent */
 } process_message_t;
 

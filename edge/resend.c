@@ -8,7 +8,9 @@ bool resend_is_idempotent(str_t method)
 
 bool resend_allowed(const resend_facts_t *facts)
 {
-    if (!facts->reused || facts->sent_again || facts->response_began || !facts->body_held)
+    if (!(facts->reused || facts->elsewhere) || facts->response_began || !facts->body_held)
         return false;
-    return !facts->wrote || (resend_is_idempotent(facts->method) && !facts->websocket);
+    if (!facts->wrote)
+        return facts->elsewhere || !facts->sent_again;
+    return !facts->sent_again && (resend_is_idempotent(facts->method) && !facts->websocket);
 }

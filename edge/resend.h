@@ -1,7 +1,7 @@
 /*
  * The one rule for sending a request a second time (docs/http.md, "Sent again"): only once, only when the
- * connection had been used before and died before any response byte, and only when the box cannot have acted
- * on it or may act twice.
+ * connection had been used before (or another server can take the request) and died before any response byte,
+ * and only when the origin cannot have acted on it or may act twice.
  */
 #ifndef BOXEDGE_RESEND_H
 #define BOXEDGE_RESEND_H
@@ -12,6 +12,7 @@ typedef struct resend_facts {
     str_t method;
     bool websocket;
     bool reused;         /* the connection came from the pool */
+    bool elsewhere;      /* another server can take it: then the connection need not have been a used one */
     bool sent_again;     /* this was the second attempt already */
     bool response_began; /* any byte of a response came, 1xx included */
     bool wrote;          /* any byte was handed to the kernel */

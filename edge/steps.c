@@ -9,9 +9,39 @@
 #include "credentials.h"
 #include "forward.h"
 #include "hostname.h"
+#include "siphash.h"
 #include "target.h"
 #include "tls.h"
 #include "worker.h"
+
+/* The host of an authority, in lower case, without port and trailing dot; into `out`, or empty where it is
+ * too long. */
+static str_t host_of(str_t authority, char out[256])
+{
+    const char *colon = authority.n != 0 ? memrchr(authority.p, ':', authority.n) : NULL;
+    size_t n = colon != NULL ? (size_t)(colon - authority.p) : authority.n;
+    if (n != 0 && authority.p[n - 1] == '.')
+        n--;
+    if (n > 255)
+        return str_make(NULL, 0);
+    for (size_t i = 0; i < n; i++)
+        out[i] = str_lower(authority.p[i]);
+    return str_make(out, n);
+}
+
+/* The same for a host of the API; a connection mostly asks for one of them. */
+static bool certificate_covers_api(client_t *client, str_t authority)
+{
+    static const siphash_key_t key; /* two hosts of the API are not taken for each other by chance */
+    char text[256];
+    if (client->kind != CONF_LISTENER_TLS)
+        return true;
+    str_t host = host_of(authority, text);
+    uint64_t hash = siphash(&key, host.p, host.n);
+    if (client->covers_api != hash && tls_covers(conn_ssl(client->conn), host))
+        client->covers_api = hash;
+    return client->covers_api == hash;
+}
 
 /* A connection's certificate must cover the preview's host, also where the name differs from the SNI (RFC
  * 9110 section 7.4). All preview hosts are one label under the domain, so one look a connection is enough. */
@@ -41,15 +71,35 @@ static bool is_blocked(const exchange_t *ex, hostname_result_t result, const hos
             blocks_has_preview(ex->worker->blocks, str_make(name->id, name->id_len), name->port));
 }
 
+static step_result_t refuse_host(exchange_t *ex)
+{
+    exchange_reply_error(ex, 421, "wrong_host", "This host name is not served here.", 0);
+    return STEP_DONE;
+}
+
+/* The name is not under the domain of previews: the API's, or none of ours. */
+static step_result_t step_other_host(exchange_t *ex)
+{
+    if (!conf_is_api_host(ex->worker->conf, ex->request.authority) ||
+        !certificate_covers_api(ex->client, ex->request.authority))
+        return refuse_host(ex);
+    if (blocks_has_client(ex->worker->blocks, &ex->client->address)) {
+        answer_blocked(ex);
+        return STEP_DONE;
+    }
+    ex->step = exchange_api_steps; /* of which this was the first */
+    return STEP_NEXT;
+}
+
 step_result_t step_host(exchange_t *ex)
 {
     const conf_t *conf = ex->worker->conf;
     hostname_t name;
     hostname_result_t result = hostname_parse(ex->request.authority, str_from(conf->preview_domain), &name);
-    if (result == HOSTNAME_FOREIGN || !certificate_covers(ex->client)) {
-        exchange_reply_error(ex, 421, "wrong_host", "This host name is not served here.", 0);
-        return STEP_DONE;
-    }
+    if (result == HOSTNAME_FOREIGN)
+        return step_other_host(ex);
+    if (!certificate_covers(ex->client))
+        return refuse_host(ex);
     /* Before anything is looked up: what is blocked says nothing of what is there. */
     if (is_blocked(ex, result, &name)) {
         answer_blocked(ex);
@@ -141,6 +191,13 @@ step_result_t step_limit(exchange_t *ex)
     return STEP_NEXT;
 }
 
+step_result_t step_api_origin(exchange_t *ex)
+{
+    exchange_to_origin(ex);
+    target_start(ex);
+    return STEP_DONE;
+}
+
 step_result_t step_origin(exchange_t *ex)
 {
     exchange_to_origin(ex);
@@ -159,8 +216,8 @@ static bool carries_credentials(exchange_t *ex)
     const request_t *request = &ex->request;
     for (uint32_t i = 0; i < request->fields.count; i++) {
         const field_t *field = &request->fields.at[i];
-        if (field->id == FIELD_AUTHORIZATION || str_ieq(field->name, STR("x-box-api-key")) ||
-            str_ieq(field->name, STR("x-preview-token")))
+        if (field->id == FIELD_AUTHORIZATION || field->id == FIELD_X_BOX_API_KEY ||
+            field->id == FIELD_X_PREVIEW_TOKEN)
             return true;
     }
     char value[1];
@@ -174,10 +231,9 @@ step_result_t step_redirect(exchange_t *ex)
     const conf_t *conf = ex->worker->conf;
     hostname_t name;
     hostname_result_t result = hostname_parse(ex->request.authority, str_from(conf->preview_domain), &name);
-    if (result == HOSTNAME_FOREIGN) {
-        exchange_reply_error(ex, 421, "wrong_host", "This host name is not served here.", 0);
-        return STEP_DONE;
-    }
+    bool api = result == HOSTNAME_FOREIGN && conf_is_api_host(conf, ex->request.authority);
+    if (result == HOSTNAME_FOREIGN && !api)
+        return refuse_host(ex);
     if (is_blocked(ex, result, &name)) {
         answer_blocked(ex);
         return STEP_DONE;
@@ -186,7 +242,7 @@ step_result_t step_redirect(exchange_t *ex)
         exchange_reply_error(ex, 404, "preview_not_found", "There is no preview at this address.", 0);
         return STEP_DONE;
     }
-    if (ex->request.websocket || carries_credentials(ex) || ex->request.target.p[0] != '/' ||
+    if (api || ex->request.websocket || carries_credentials(ex) || ex->request.target.p[0] != '/' ||
         fields_find(&ex->request.fields, FIELD_ACCESS_CONTROL_REQUEST_METHOD) != NULL) {
         exchange_reply_error(
             ex, 403, "tls_required",

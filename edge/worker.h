@@ -12,8 +12,10 @@
 #include "counters.h"
 #include "http2_client.h"
 #include "http_date.h"
+#include "keys.h"
 #include "loop.h"
 #include "origin_pool.h"
+#include "places.h"
 #include "random_id.h"
 #include "routes.h"
 #include "shm.h"
@@ -26,12 +28,14 @@ struct worker {
     loop_t *loop;
     conf_t *conf; /* the current snapshot; an exchange takes its own reference where it waits */
     tls_t *tls;
-    routes_t *routes; /* host name -> preview and box, over the store */
-    access_t *access; /* who may see a preview */
-    blocks_t *blocks; /* what the operator has blocked */
+    routes_t *routes;               /* host name -> preview and box, over the store */
+    access_t *access;               /* who may see a preview */
+    blocks_t *blocks;               /* what the operator has blocked */
     origin_pool_t *origins;         /* idle connections over HTTP/1 */
     http2_origins_t *http2_origins; /* connections over HTTP/2; NULL where nothing goes there (tests) */
     wakes_t *wakes;    /* requests that wait for boxes; NULL where there are none to wake (tests) */
+    keys_t *keys;      /* API keys that have a name */
+    places_t *places;  /* requests that wait for a place at an upstream */
     uses_t *uses;      /* which boxes exchanges use; NULL where there are none (the demo app, tests) */
     access_log_t *log; /* NULL where no lines are written */
     random_source_t *random;

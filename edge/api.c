@@ -1,0 +1,128 @@
+/*
+ * What an exchange with the API holds, and what its end and its server's answer mean for limits, keys and the
+ * choice of servers. The steps are in api_key.c, api_limit.c and api_pick.c.
+ */
+#include "api.h"
+
+#include <assert.h>
+
+#include "client.h"
+#include "limit_fields.h"
+#include "worker.h"
+
+/* A key that the upstream refused is refused here for so long. */
+#define REFUSED_MS 5000
+
+api_t *api_new(exchange_t *ex)
+{
+    assert(ex->api == NULL);
+    api_t *api = h2o_mem_alloc_pool(&ex->arena, sizeof(*api));
+    conf_t *conf = conf_acquire(ex->worker->conf);
+    assert(conf->api.upstream_index < conf->upstream_count);
+    *api = (api_t){.conf = conf,
+                   .upstream = &conf->upstreams[conf->api.upstream_index],
+                   .upstream_index = (unsigned)conf->api.upstream_index,
+                   .outcome = BALANCE_LEFT};
+    ex->api = api;
+    return api;
+}
+
+/* Statuses that a server in trouble answers with; other 5xx are about the request. */
+static bool is_failure(int status)
+{
+    return status == 500 || status == 502 || status == 503 || status == 504;
+}
+
+/* Whether the upstream has taken the key: only 401 says that it has not. */
+static void learn_key(exchange_t *ex)
+{
+    api_t *api = ex->api;
+    limit_t *limit = shm_limit(ex->worker->shm);
+    uint64_t now_ns = loop_precise_us() * 1000;
+    if (api->key_state == API_KEY_KNOWN || is_failure(ex->response.status))
+        return;
+    if (ex->response.status == 401)
+        limit_refuse(limit, &api->key, now_ns, REFUSED_MS);
+    else if (api->key_state == API_KEY_UNPROVEN && api->conf->api.default_limits != NULL) {
+        limit_plan_t plan = api_limit_plan(api->conf->api.default_limits);
+        limit_accept(limit, &api->key, &plan, now_ns);
+    }
+}
+
+void api_answered(exchange_t *ex)
+{
+    api_t *api = ex->api;
+    api->outcome = is_failure(ex->response.status) ? BALANCE_FAILED : BALANCE_SUCCEEDED;
+    api->latency_us = (uint32_t)(loop_precise_us() - api->picked_us);
+    learn_key(ex);
+}
+
+void api_failed(exchange_t *ex)
+{
+    ex->api->outcome = BALANCE_FAILED;
+}
+
+static bool is_limit_field(str_t name)
+{
+    static const str_t prefixes[] = {{"ratelimit", 9}, {"x-ratelimit-", 12}};
+    for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
+        if (name.n >= prefixes[i].n && str_ieq(str_make(name.p, prefixes[i].n), prefixes[i]))
+            return true;
+    return false;
+}
+
+static void remove_limit_fields(fields_t *fields)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < fields->count; i++)
+        if (fields->at[i].id != FIELD_OTHER || !is_limit_field(fields->at[i].name))
+            fields->at[kept++] = fields->at[i];
+    fields->count = kept;
+}
+
+static void add(exchange_t *ex, fields_t *fields, str_t name, const char *value)
+{
+    fields_add(&ex->arena, fields, FIELD_OTHER, name, str_from(value));
+}
+
+void api_add_fields(exchange_t *ex, fields_t *fields)
+{
+    const api_t *api = ex->api;
+    if (api->plan == NULL || api->conf->api.limits != CONF_LIMITS_ENFORCE)
+        return;
+    limit_plan_t plan = api_limit_plan(api->plan);
+    limit_fields_t *text = h2o_mem_alloc_pool(&ex->arena, sizeof(*text));
+    remove_limit_fields(fields); /* the upstream's own speak of another limit */
+    if (!limit_fields_write(text, str_from(api->plan->name), &plan, &api->limits))
+        return;
+    add(ex, fields, STR("ratelimit-policy"), text->policy);
+    add(ex, fields, STR("ratelimit"), text->limit);
+    add(ex, fields, STR("x-ratelimit-limit"), text->x_limit);
+    add(ex, fields, STR("x-ratelimit-remaining"), text->x_remaining);
+    add(ex, fields, STR("x-ratelimit-reset"), text->x_reset);
+}
+
+void api_release_server(exchange_t *ex)
+{
+    api_t *api = ex->api;
+    worker_t *worker = ex->worker;
+    if (!api->pick.held)
+        return;
+    if (balance_done(shm_balance(worker->shm), worker->index, api->upstream_index, api->upstream, &api->pick,
+                     api->outcome, api->latency_us, loop_now(worker->loop)))
+        places_freed(worker->places, api->upstream_index);
+    api->outcome = BALANCE_LEFT;
+    api->latency_us = 0;
+}
+
+void api_end(exchange_t *ex)
+{
+    api_t *api = ex->api;
+    if (api == NULL)
+        return;
+    places_leave(ex->worker->places, &api->waiter);
+    api_release_server(ex);
+    limit_release(shm_limit(ex->worker->shm), ex->worker->index, &api->ticket);
+    conf_release(&api->conf);
+    ex->api = NULL;
+}

@@ -1,0 +1,83 @@
+/*
+ * An exchange with the API (docs/api.md): whose key it shows, what that key may still use, and which server
+ * has it. Made by the first step that an API host has of its own, gone with the exchange.
+ */
+#ifndef BOXEDGE_API_H
+#define BOXEDGE_API_H
+
+#include "balance.h"
+#include "exchange.h"
+#include "keys.h"
+#include "limit.h"
+#include "places.h"
+#include "resend.h"
+
+/* A request is tried at so many servers, at most, where none of them could be connected to. */
+#define API_ATTEMPTS_MAX 3
+/* What is no key at all: longer than this, or not visible ASCII. */
+#define API_KEY_LEN_MAX 512
+
+/* What the edge knows of the key that a request shows. */
+typedef enum api_key_state {
+    API_KEY_NONE,     /* it shows none */
+    API_KEY_BAD,      /* what it shows cannot be one */
+    API_KEY_KNOWN,    /* it has a name here */
+    API_KEY_ACCEPTED, /* the upstream has taken it before */
+    API_KEY_UNPROVEN, /* the upstream will decide */
+    API_KEY_REFUSED,  /* the upstream has refused it lately */
+    API_KEY_REVOKED,
+} api_key_state_t;
+
+/* ex->api. */
+typedef struct api {
+    conf_t *conf; /* the snapshot that it began with; one reference */
+    const conf_upstream_t *upstream;
+    unsigned upstream_index;
+
+    /* by the key step */
+    api_key_state_t key_state;
+    limit_id_t key;          /* where one is shown */
+    str_t key_name;          /* of API_KEY_KNOWN */
+    const conf_plan_t *plan; /* by which it is limited; NULL: it is not */
+    bool plan_of_client;     /* it draws on its client address's bucket */
+
+    /* by the limit step */
+    limit_ticket_t ticket;
+    limit_state_t limits; /* where `plan` is not NULL */
+    limit_result_t limited;
+
+    /* by the pick step */
+    balance_pick_t pick;
+    balance_outcome_t outcome;
+    uint64_t tried;        /* slots of servers that failed */
+    unsigned attempts;     /* servers that it was given to */
+    uint64_t picked_us;    /* loop_precise_us */
+    uint32_t latency_us;   /* of the server that answered */
+    bool written_again;    /* it was sent a second time after bytes of it had been written */
+    place_waiter_t waiter; /* while every server is full */
+    uint32_t queued_ms;
+} api_t;
+
+/* A plan of the configuration as auth/limit.h takes it. */
+limit_plan_t api_limit_plan(const conf_plan_t *conf);
+
+/* Makes ex->api. */
+api_t *api_new(exchange_t *ex);
+
+/*
+ * The server that has the exchange failed before a response: gives it to another one (ex->target) where the
+ * request may be sent again and the retry budget allows it. False: the failure stands.
+ */
+MUST_USE bool api_again(exchange_t *ex, const resend_facts_t *facts);
+/* A final head has come from the server: what it says of the server and of the key. */
+void api_answered(exchange_t *ex);
+/* The server failed, and the exchange is not given to another. */
+void api_failed(exchange_t *ex);
+/* The fields that say how much the key may still use, for any response's head. */
+void api_add_fields(exchange_t *ex, fields_t *fields);
+/* Gives the server's place back, with api->outcome. */
+void api_release_server(exchange_t *ex);
+/* The exchange has ended: gives everything back. Nulls ex->api, which may be NULL. */
+void api_end(exchange_t *ex);
+
+#endif

@@ -1,0 +1,103 @@
+/*
+ * The key step: which API key a request shows, and what is known of it. Answers nothing yet: a request
+ * without a key that counts draws on its client address's bucket first (api_limit.c).
+ */
+#include "api.h"
+
+#include "client.h"
+#include "sha256.h"
+#include "steps.h"
+#include "worker.h"
+
+_Static_assert(SHA256_BYTES == sizeof(((limit_id_t *)0)->sha256), "a key is named by its SHA-256");
+
+static bool is_key(str_t text)
+{
+    if (text.n == 0 || text.n > API_KEY_LEN_MAX)
+        return false;
+    for (size_t i = 0; i < text.n; i++)
+        if (text.p[i] <= ' ' || text.p[i] >= 0x7f)
+            return false;
+    return true;
+}
+
+/* The field's value, where there is exactly one such field; `*count` is how many there are. */
+static str_t key_field(const fields_t *fields, size_t *count)
+{
+    str_t value = {NULL, 0};
+    *count = 0;
+    for (uint32_t i = 0; i < fields->count; i++) {
+        if (fields->at[i].id != FIELD_X_BOX_API_KEY)
+            continue;
+        value = fields->at[i].value;
+        ++*count;
+    }
+    return value;
+}
+
+/* The key that the request shows: X-Box-Api-Key, else Authorization: Bearer (RFC 6750 section 2.1). */
+static api_key_state_t shown_key(const exchange_t *ex, str_t *key)
+{
+    const fields_t *fields = &ex->request.fields;
+    size_t count;
+    *key = key_field(fields, &count);
+    if (count == 1)
+        return is_key(*key) ? API_KEY_UNPROVEN : API_KEY_BAD;
+    if (count != 0 || fields_count(fields, FIELD_AUTHORIZATION) > 1)
+        return API_KEY_BAD;
+    str_t value = fields_value(fields, FIELD_AUTHORIZATION);
+    if (value.n == 0)
+        return API_KEY_NONE;
+    if (value.n < 7 || !str_ieq(str_make(value.p, 7), STR("bearer ")))
+        return API_KEY_NONE;
+    *key = str_trim(str_from_offset(value, 7));
+    return is_key(*key) ? API_KEY_UNPROVEN : API_KEY_BAD;
+}
+
+/* What is known of a key whose hash is in api->key. False where the store cannot be read. */
+static bool look_up(exchange_t *ex, api_t *api)
+{
+    limit_t *limit = shm_limit(ex->worker->shm);
+    keys_entry_t entry;
+    switch (keys_find(ex->worker->keys, api->conf, api->key.sha256, &entry)) {
+    case KEYS_KNOWN:
+        api->key_state = API_KEY_KNOWN;
+        api->key_name = str_dup(&ex->arena, str_from(entry.name));
+        api->plan = entry.plan != NULL ? entry.plan : api->conf->api.default_limits;
+        return true;
+    case KEYS_REVOKED:
+        api->key_state = API_KEY_REVOKED;
+        return true;
+    case KEYS_FAILED:
+        return false;
+    case KEYS_UNKNOWN:
+        break;
+    }
+    if (limit_is_refused(limit, &api->key, loop_precise_us() * 1000))
+        api->key_state = API_KEY_REFUSED;
+    else if (limit_has(limit, &api->key))
+        api->key_state = API_KEY_ACCEPTED;
+    return true;
+}
+
+step_result_t step_api_key(exchange_t *ex)
+{
+    api_t *api = api_new(ex);
+    str_t key;
+    api->key_state = shown_key(ex, &key);
+    if (api->key_state == API_KEY_UNPROVEN) {
+        sha256(key, api->key.sha256);
+        if (!look_up(ex, api)) {
+            exchange_reply_error(ex, 503, "store_unavailable", "The edge cannot read its store right now.",
+                                 5);
+            return STEP_DONE;
+        }
+    }
+    if (api->key_state == API_KEY_ACCEPTED) {
+        api->plan = api->conf->api.default_limits;
+    } else if (api->key_state != API_KEY_KNOWN) {
+        api->plan = api->conf->api.client_limits;
+        api->plan_of_client = true;
+    }
+    return STEP_NEXT;
+}

@@ -1,0 +1,112 @@
+/*
+ * The limit step: takes the request's cost from the bucket of its key, or of its client address, and then
+ * refuses what shows no key that counts. Nothing of the body was taken before.
+ */
+#include "api.h"
+
+#include <assert.h>
+
+#include "client.h"
+#include "limit_fields.h"
+#include "sha256.h"
+#include "steps.h"
+#include "worker.h"
+
+/* A bucket of its own for each IPv4 address and each IPv6 /64, with names that no key's hash has. */
+static limit_id_t client_id(const exchange_t *ex)
+{
+    char text[32] = "client address ";
+    const struct in6_addr *address = &ex->client->address;
+    limit_id_t id;
+    memcpy(text + 16, address->s6_addr, IN6_IS_ADDR_V4MAPPED(address) ? 16 : 8);
+    sha256(str_make(text, sizeof(text)), id.sha256);
+    return id;
+}
+
+limit_plan_t api_limit_plan(const conf_plan_t *conf)
+{
+    limit_plan_t plan = {.burst = conf->burst, .in_flight = conf->in_flight};
+    if (conf->rate_count != 0)
+        plan.interval_ns = conf->rate_period_ms * 1000000 / conf->rate_count;
+    return plan;
+}
+
+static str_t path_of(str_t target)
+{
+    const char *query = memchr(target.p, '?', target.n);
+    return query != NULL ? str_make(target.p, (size_t)(query - target.p)) : target;
+}
+
+static const char *too_many(const api_t *api)
+{
+    switch (api->limited) {
+    case LIMIT_COST:
+        return "This request costs more than your plan allows at once.";
+    case LIMIT_IN_FLIGHT:
+        return "Too many requests with this key are in progress at a time: try again when one has ended.";
+    default:
+        return api->plan_of_client
+                   ? "Too many requests from your address without a known key: try again "
+                     "after the time in Retry-After."
+                   : "Too many requests with this key: try again after the time in Retry-After.";
+    }
+}
+
+/* Takes the cost. False: it was answered. */
+static bool take(exchange_t *ex, api_t *api)
+{
+    worker_t *worker = ex->worker;
+    limit_id_t id = api->plan_of_client ? client_id(ex) : api->key;
+    limit_plan_t plan = api_limit_plan(api->plan);
+    uint32_t cost = conf_cost_of(api->conf, ex->request.method, path_of(ex->request.target));
+    api->limited = limit_take(shm_limit(worker->shm), worker->index, &id, &plan, cost,
+                              loop_precise_us() * 1000, &api->limits, &api->ticket);
+    if (api->limited == LIMIT_ADMITTED)
+        return true;
+    if (api->conf->api.limits == CONF_LIMITS_SHADOW) {
+        counter_add(&worker->counters->limited_shadow_total, 1);
+        return true;
+    }
+    counter_add(&worker->counters->limited_total, 1);
+    exchange_reply_error(ex, 429, "rate_limited", too_many(api), limit_retry_after(&api->limits));
+    return false;
+}
+
+static void refuse_key(exchange_t *ex, const api_t *api)
+{
+    fields_t fields = {0};
+    const char *code = "key_required", *sentence = "Send your API key in the field X-Box-Api-Key, or as "
+                                                   "Authorization: Bearer.";
+    fields_add(&ex->arena, &fields, FIELD_OTHER, STR("www-authenticate"), STR("Bearer realm=\"box api\""));
+    if (api->key_state == API_KEY_BAD) {
+        code = "key_malformed";
+        sentence = "What was sent as the API key cannot be one: send it once, in visible ASCII characters.";
+    } else if (api->key_state == API_KEY_REVOKED) {
+        code = "key_revoked";
+        sentence = "This API key was revoked.";
+    } else if (api->key_state == API_KEY_REFUSED) {
+        code = "key_refused";
+        sentence = "This API key is not valid.";
+    }
+    exchange_reply_error_with(ex, 401, code, sentence, &fields);
+}
+
+step_result_t step_api_limit(exchange_t *ex)
+{
+    api_t *api = ex->api;
+    if (api->plan != NULL && api->conf->api.limits != CONF_LIMITS_OFF && !take(ex, api))
+        return STEP_DONE;
+    switch (api->key_state) {
+    case API_KEY_KNOWN:
+    case API_KEY_ACCEPTED:
+    case API_KEY_UNPROVEN:
+        return STEP_NEXT;
+    case API_KEY_NONE:
+    case API_KEY_BAD:
+    case API_KEY_REFUSED:
+    case API_KEY_REVOKED:
+        break;
+    }
+    refuse_key(ex, api);
+    return STEP_DONE;
+}

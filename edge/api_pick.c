@@ -1,0 +1,148 @@
+/*
+ * The pick step: which server of the upstream has the request, the wait for a place where all are full, and
+ * the choice of another server where one failed.
+ */
+#include "api.h"
+
+#include <assert.h>
+
+#include "client.h"
+#include "random_id.h"
+#include "siphash.h"
+#include "steps.h"
+#include "target.h"
+#include "worker.h"
+
+/* The box that the call is about: the third segment of "/v2/box/<id>/...", else nothing. */
+static str_t box_of(str_t target)
+{
+    static const str_t prefix = {"/v2/box/", 8};
+    if (!str_starts(target, prefix))
+        return str_make(NULL, 0);
+    str_t id = str_from_offset(target, prefix.n);
+    size_t n = 0;
+    while (n < id.n && id.p[n] != '/' && id.p[n] != '?')
+        n++;
+    return str_make(id.p, n);
+}
+
+/* Calls about one box go together; others go by their key. */
+static uint64_t hash_of(const exchange_t *ex)
+{
+    static const siphash_key_t key; /* the same in all workers and after a restart */
+    str_t box = box_of(ex->request.target);
+    if (box.n != 0)
+        return siphash(&key, box.p, box.n);
+    return siphash(&key, ex->api->key.sha256, sizeof(ex->api->key.sha256));
+}
+
+static balance_result_t pick(exchange_t *ex, uint64_t avoid)
+{
+    api_t *api = ex->api;
+    worker_t *worker = ex->worker;
+    uint64_t random = 0, hash = 0;
+    if (api->upstream->balance == CONF_BALANCE_HASH)
+        hash = hash_of(ex);
+    else
+        random_bytes(worker->random, (unsigned char *)&random, sizeof(random));
+    balance_result_t result =
+        balance_pick(shm_balance(worker->shm), worker->index, api->upstream_index, api->upstream, hash,
+                     random, avoid, loop_now(worker->loop), &api->pick);
+    if (result != BALANCE_OK)
+        return result;
+    api->attempts++;
+    api->picked_us = loop_precise_us();
+    target_server(ex, api->conf, api->upstream_index, &api->pick);
+    return result;
+}
+
+static void refuse_busy(exchange_t *ex)
+{
+    counter_add(&ex->worker->counters->api_queue_refused_total, 1);
+    exchange_reply_error(ex, 503, "api_busy", "All servers of this API are busy: try again shortly.", 1);
+}
+
+static void queue_timeout(loop_timer_t *timer)
+{
+    exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, timer, timer);
+    places_leave(ex->worker->places, &ex->api->waiter);
+    refuse_busy(ex);
+}
+
+/* Every server is full: the request waits for a place. */
+static step_result_t wait_for_place(exchange_t *ex)
+{
+    api_t *api = ex->api;
+    places_t *places = ex->worker->places;
+    if (api->waiter.ex != NULL)
+        return STEP_WAIT; /* at the place in the line that it has */
+    if (!places_wait(places, &api->waiter, ex, api->upstream_index, api->upstream->queue)) {
+        refuse_busy(ex);
+        return STEP_DONE;
+    }
+    counter_add(&ex->worker->counters->api_queued_total, 1);
+    loop_timer_start(ex->worker->loop, &ex->timer, api->upstream->queue_timeout, queue_timeout);
+    return STEP_WAIT;
+}
+
+static void leave_line(exchange_t *ex)
+{
+    api_t *api = ex->api;
+    if (api->waiter.ex == NULL)
+        return;
+    api->queued_ms = (uint32_t)(loop_now(ex->worker->loop) - api->waiter.since_ms);
+    places_leave(ex->worker->places, &api->waiter);
+    loop_timer_stop(&ex->timer);
+}
+
+step_result_t step_api_pick(exchange_t *ex)
+{
+    api_t *api = ex->api;
+    if (api->waiter.ex == NULL && places_waiting(ex->worker->places, api->upstream_index))
+        return wait_for_place(ex); /* behind those who came before */
+    switch (pick(ex, 0)) {
+    case BALANCE_OK:
+        leave_line(ex);
+        balance_earn_retry(shm_balance(ex->worker->shm), api->upstream_index, api->upstream);
+        return STEP_NEXT;
+    case BALANCE_FULL:
+        return wait_for_place(ex);
+    case BALANCE_NONE:
+        break;
+    }
+    leave_line(ex);
+    exchange_reply_error(ex, 503, "api_unavailable", "No server of this API is available: try again shortly.",
+                         5);
+    return STEP_DONE;
+}
+
+/* The failed server is given up; a connection that lay in the pool says nothing of its server when it ends.
+ */
+static void give_up(exchange_t *ex, bool reused)
+{
+    api_t *api = ex->api;
+    api->outcome = reused ? BALANCE_LEFT : BALANCE_FAILED;
+    api->tried |= UINT64_C(1) << api->pick.slot;
+    api_release_server(ex);
+}
+
+bool api_again(exchange_t *ex, const resend_facts_t *facts)
+{
+    api_t *api = ex->api;
+    resend_facts_t asked = *facts;
+    asked.elsewhere = true;
+    asked.sent_again = api->written_again;
+    if (api->attempts >= API_ATTEMPTS_MAX || !resend_allowed(&asked) ||
+        !balance_take_retry(shm_balance(ex->worker->shm), api->upstream_index))
+        return false;
+    give_up(ex, facts->reused);
+    api->written_again |= facts->wrote;
+    balance_result_t result = pick(ex, api->tried);
+    if (result == BALANCE_NONE && facts->reused)
+        result = pick(ex, 0); /* there is no other: the same one, over a fresh connection */
+    if (result != BALANCE_OK)
+        return false;
+    ex->sent_again = true;
+    counter_add(&ex->worker->counters->api_retries_total, 1);
+    return true;
+}

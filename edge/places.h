@@ -1,0 +1,44 @@
+/*
+ * Requests of one worker that wait for a place at an upstream whose servers are all at their limits: first
+ * come, first served, bounded over all workers and in time. Whoever frees a place tells the workers that wait
+ * (PROCESS_PLACE, through the controller); without the controller they look again every 100 ms.
+ */
+#ifndef BOXEDGE_PLACES_H
+#define BOXEDGE_PLACES_H
+
+#include "balance.h"
+#include "channel.h"
+#include "loop.h"
+
+typedef struct exchange exchange_t;
+typedef struct worker worker_t;
+typedef struct places places_t;
+
+/* Embedded; zero-filled waits for nothing. */
+typedef struct place_waiter {
+    h2o_linklist_t link;
+    exchange_t *ex;
+    unsigned upstream;
+    uint64_t since_ms;
+} place_waiter_t;
+
+places_t *places_new(worker_t *worker);
+/* Nobody waits any more (asserted). */
+void places_free(places_t **places);
+/* The channel to the controller from now on; NULL: it is down. */
+void places_set_channel(places_t *places, channel_t *channel);
+
+/* Whether requests of this worker wait for that upstream already: a new one must not overtake them. */
+bool places_waiting(const places_t *places, unsigned upstream);
+/* The exchange waits: exchange_resume runs its step again when there may be a place. False, and it does not
+ * wait: `most` wait already, over all workers. */
+MUST_USE bool places_wait(places_t *places, place_waiter_t *waiter, exchange_t *ex, unsigned upstream,
+                          uint32_t most);
+/* It waits no more. One that does not wait is allowed. */
+void places_leave(places_t *places, place_waiter_t *waiter);
+/* A place became free at that upstream, here or (PROCESS_PLACE) at another worker. Who waits here goes on at
+ * the end of the turn; where nobody does, others are told if they wait. */
+void places_freed(places_t *places, unsigned upstream);
+void places_message(places_t *places, uint64_t upstream);
+
+#endif
