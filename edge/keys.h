@@ -26,8 +26,12 @@ typedef struct keys_entry {
 /* `epoch` is that of shm_epoch; all outlive it. */
 keys_t *keys_new(store_t *store, const _Atomic uint64_t *epoch);
 void keys_free(keys_t **keys);
-/* A revoked key is refused also where the configuration declares it. Looks into memory while the epoch
- * stands. */
+/*
+ * A revoked key is refused also where the configuration declares it; else what the configuration says of a
+ * key counts, and then the store. Looks only into memory for a key that was asked for before, as long as
+ * neither the stored keys nor the configuration change. *out is filled but for KEYS_FAILED; the name of
+ * KEYS_UNKNOWN is empty.
+ */
 MUST_USE keys_result_t keys_find(keys_t *keys, const conf_t *conf, const uint8_t sha256[32],
                                  keys_entry_t *out);
 

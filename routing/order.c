@@ -2,8 +2,8 @@
 
 order_key_t order_key(str_t id, uint16_t port)
 {
-    bool fits = id.n <= BOX_ID_MAX;
-    size_t n = fits ? id.n : BOX_ID_MAX;
+    bool fits = id.n <= ORDER_ID_MAX;
+    size_t n = fits ? id.n : ORDER_ID_MAX;
     order_key_t key = {.len = n + 3};
     if (n != 0)
         memcpy(key.bytes, id.p, n);

@@ -7,14 +7,17 @@
 
 #include "hostname.h"
 
-#define ORDER_KEY_MAX (BOX_ID_MAX + 3)
+/* Ids in tables: those of boxes, names of API keys, hashes as hexadecimal digits behind one character. */
+#define ORDER_ID_MAX  65
+#define ORDER_KEY_MAX (ORDER_ID_MAX + 3)
 
 typedef struct order_key {
     uint8_t bytes[ORDER_KEY_MAX];
     size_t len;
 } order_key_t;
 
-/* The key of a name. An id that is longer than BOX_ID_MAX gives a key after all names that its beginning has.
+/* The key of a name. An id that is longer than ORDER_ID_MAX gives a key after all names that its beginning
+ * has.
  */
 order_key_t order_key(str_t id, uint16_t port);
 /* The name in a key; *id points into it. False for bytes that are no key. */

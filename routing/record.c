@@ -10,10 +10,11 @@
 #define BLOCK_VERSION          1
 #define KEYS_VERSION           1
 #define KEY_VERSION            1
-#define KEY_FIXED_BYTES        49
+#define NAME_VERSION           1
 
 #define PREVIEW_PUBLIC_BYTES 18
 #define PREVIEW_FIXED_BYTES  94
+#define KEY_FIXED_BYTES      19
 
 #define PREVIEW_HAS_BEARER 1
 #define PREVIEW_HAS_BASIC  2
@@ -156,28 +157,46 @@ bool record_decode_keys(str_t record, store_cookie_keys_t *out)
 
 size_t record_encode_key(const store_key_t *key, char out[RECORD_KEY_MAX])
 {
-    size_t plan = strlen(key->plan);
-    assert(plan <= STORE_PLAN_MAX);
+    size_t name = strlen(key->name), plan = strlen(key->plan);
+    assert(name <= STORE_KEY_NAME_MAX && plan <= STORE_KEY_NAME_MAX);
     out[0] = KEY_VERSION;
     bytes_put64(out + 1, key->created_at);
     bytes_put64(out + 9, key->revoked_at);
-    memcpy(out + 17, key->sha256, 32);
-    memcpy(out + KEY_FIXED_BYTES, key->plan, plan);
-    return KEY_FIXED_BYTES + plan;
+    out[17] = (char)name;
+    out[18] = (char)plan;
+    memcpy(out + KEY_FIXED_BYTES, key->name, name);
+    memcpy(out + KEY_FIXED_BYTES + name, key->plan, plan);
+    return KEY_FIXED_BYTES + name + plan;
 }
 
-bool record_decode_key(str_t record, str_t name, store_key_t *out)
+bool record_decode_key(str_t record, const uint8_t sha256[32], store_key_t *out)
 {
-    assert(name.n <= STORE_KEY_NAME_MAX);
-    if (record.n < KEY_FIXED_BYTES || record.n > RECORD_KEY_MAX || record.p[0] != KEY_VERSION)
+    if (record.n < KEY_FIXED_BYTES || record.p[0] != KEY_VERSION)
         return false;
-    str_t plan = str_from_offset(record, KEY_FIXED_BYTES);
-    if (plan.n != 0 && memchr(plan.p, '\0', plan.n) != NULL)
+    size_t name = (uint8_t)record.p[17], plan = (uint8_t)record.p[18];
+    if (name > STORE_KEY_NAME_MAX || plan > STORE_KEY_NAME_MAX || record.n != KEY_FIXED_BYTES + name + plan)
+        return false;
+    const char *text = record.p + KEY_FIXED_BYTES;
+    if (memchr(text, '\0', name + plan) != NULL)
         return false;
     *out = (store_key_t){.created_at = bytes_get64(record.p + 1), .revoked_at = bytes_get64(record.p + 9)};
-    memcpy(out->sha256, record.p + 17, 32);
-    memcpy(out->name, name.p, name.n);
-    memcpy(out->plan, plan.p, plan.n);
+    memcpy(out->sha256, sha256, 32);
+    memcpy(out->name, text, name);
+    memcpy(out->plan, text + name, plan);
+    return true;
+}
+
+void record_encode_name(const uint8_t sha256[32], char out[RECORD_NAME_BYTES])
+{
+    out[0] = NAME_VERSION;
+    memcpy(out + 1, sha256, 32);
+}
+
+bool record_decode_name(str_t record, uint8_t sha256[32])
+{
+    if (record.n != RECORD_NAME_BYTES || record.p[0] != NAME_VERSION)
+        return false;
+    memcpy(sha256, record.p + 1, 32);
     return true;
 }
 

@@ -6,8 +6,8 @@
  * preview, version 1 (read only: a public one):
  *   version (1) | sequence (8) | created_at (8) | host_header (1)
  * preview, version 2:
- *   the same, then flags (1: 1 bearer, 2 basic, 4 h2c) | expires_at (8) | bearer_sha256 (32) | basic_sha256 (32) |
- *   length of label (1) | length of allow_origins (2) | label | allow_origins
+ *   the same, then flags (1: 1 bearer, 2 basic, 4 h2c) | expires_at (8) | bearer_sha256 (32) |
+ *   basic_sha256 (32) | length of label (1) | length of allow_origins (2) | label | allow_origins
  * box, version 2 (version 1 is refused: these records need not outlive a reboot):
  *   version (1) | state (1) | generation (8) | address (16) | fixed_port (2) | provider (1) | flags (1: 1
  *   keep_alive, 2 ephemeral) | expires_at (8) | idle_ms (8) | pid (8) | settles_at_ms (8) | port_count (1) |
@@ -16,8 +16,10 @@
  *   version (1) | kind (1) | created_at (8)
  * keys, version 1:
  *   version (1) | rotated_at (8) | current (32) | previous (32)
- * API key, version 1 (under its name; under its hash there is the name alone):
- *   version (1) | created_at (8) | revoked_at (8) | sha256 (32) | plan
+ * API key, version 1 (under its hash):
+ *   version (1) | created_at (8) | revoked_at (8) | length of name (1) | length of plan (1) | name | plan
+ * name of an API key, version 1:
+ *   version (1) | sha256 (32)
  */
 #ifndef BOXEDGE_RECORD_H
 #define BOXEDGE_RECORD_H
@@ -28,13 +30,16 @@
 #define RECORD_BOX_BYTES   (64 + 4 * STORE_BOX_PORTS_MAX)
 #define RECORD_BLOCK_BYTES 10
 #define RECORD_KEYS_BYTES  73
-#define RECORD_KEY_MAX     (49 + STORE_PLAN_MAX)
+#define RECORD_KEY_MAX     (19 + 2 * STORE_KEY_NAME_MAX)
+#define RECORD_NAME_BYTES  33
 
 /* Returns the record's length. */
 size_t record_encode_preview(const store_preview_t *preview, char out[RECORD_PREVIEW_MAX]);
+size_t record_encode_key(const store_key_t *key, char out[RECORD_KEY_MAX]);
 /* These write all RECORD_…_BYTES. */
 void record_encode_block(const store_block_t *block, char out[RECORD_BLOCK_BYTES]);
 void record_encode_keys(const store_cookie_keys_t *keys, char out[RECORD_KEYS_BYTES]);
+void record_encode_name(const uint8_t sha256[32], char out[RECORD_NAME_BYTES]);
 void record_encode_box(const store_box_t *box, char out[RECORD_BOX_BYTES]);
 
 /* Fills *out with the record and the name, at most BOX_ID_MAX bytes of id (asserted). False where the record
@@ -42,10 +47,9 @@ void record_encode_box(const store_box_t *box, char out[RECORD_BOX_BYTES]);
 MUST_USE bool record_decode_preview(str_t record, str_t id, uint16_t port, store_preview_t *out);
 /* `text` is the block's name, at most STORE_BLOCK_TEXT_MAX bytes (asserted). */
 MUST_USE bool record_decode_block(str_t record, str_t text, store_block_t *out);
-/* An API key. Encoding returns the record's length; `name` is at most STORE_KEY_NAME_MAX bytes (asserted). */
-size_t record_encode_key(const store_key_t *key, char out[RECORD_KEY_MAX]);
-MUST_USE bool record_decode_key(str_t record, str_t name, store_key_t *out);
 MUST_USE bool record_decode_keys(str_t record, store_cookie_keys_t *out);
+MUST_USE bool record_decode_key(str_t record, const uint8_t sha256[32], store_key_t *out);
+MUST_USE bool record_decode_name(str_t record, uint8_t sha256[32]);
 MUST_USE bool record_decode_box(str_t record, str_t id, store_box_t *out);
 
 #endif

@@ -19,6 +19,10 @@
 #define STORE_ORIGINS_MAX    512
 #define STORE_BLOCK_TEXT_MAX 64
 #define STORE_BOX_PORTS_MAX  16
+/* Of an API key, and of its plan: as the configuration has them. */
+#define STORE_KEY_NAME_MAX 63
+/* API keys in all, revoked ones included. */
+#define STORE_KEYS_MAX 100000
 /* Blocks in all. */
 #define STORE_BLOCKS_MAX 4096
 
@@ -83,17 +87,14 @@ typedef struct store_cookie_keys {
     uint64_t rotated_at; /* unix seconds */
 } store_cookie_keys_t;
 
-/* An API key that has a name here. The key itself is nowhere. */
-#define STORE_KEY_NAME_MAX 48
-#define STORE_PLAN_MAX     63
-/* Keys in all. */
-#define STORE_KEYS_MAX 100000
+/* An API key that the edge knows by name (`boxedge key`). The key itself is kept nowhere. */
 typedef struct store_key {
-    char name[STORE_KEY_NAME_MAX + 1]; /* letters, digits, '-', '.', '_' */
-    char plan[STORE_PLAN_MAX + 1];
-    uint8_t sha256[32];
+    char name[STORE_KEY_NAME_MAX + 1]; /* of letters, digits, '-', '.', '_' */
+    uint8_t sha256[32];                /* of the key */
+    char plan[STORE_KEY_NAME_MAX +
+              1];        /* the same characters; whether there is such a plan is not known here */
     uint64_t created_at; /* unix seconds */
-    uint64_t revoked_at; /* 0: it counts */
+    uint64_t revoked_at; /* unix seconds; 0: it is valid */
 } store_key_t;
 
 typedef struct store_box {
@@ -153,12 +154,13 @@ uint64_t store_rules_version(store_t *store);
 /* STORE_NOT_FOUND before the first rotation. */
 MUST_USE store_result_t store_get_cookie_keys(store_t *store, store_cookie_keys_t *out);
 
-/* API keys, by their SHA-256 and by name; a number that changes whenever any of them does, as
- * store_rules_version. */
 MUST_USE store_result_t store_find_key(store_t *store, const uint8_t sha256[32], store_key_t *out);
 MUST_USE store_result_t store_get_key(store_t *store, str_t name, store_key_t *out);
-/* By name, in the order of names. */
-MUST_USE store_result_t store_each_key(store_t *store, bool (*each)(const store_key_t *, void *), void *arg);
+/* As store_each_preview, by name, from the first one at or after `name`. */
+MUST_USE store_result_t store_each_key(store_t *store, str_t name, bool (*each)(const store_key_t *, void *),
+                                       void *arg);
+/* A number that changes whenever a key does; cheap. One that was read before a key is that key's or an older
+ * one. UINT64_MAX where nothing can be read. */
 uint64_t store_keys_version(store_t *store);
 
 /* What the store holds and what it takes. */
@@ -200,11 +202,15 @@ MUST_USE store_result_t store_delete_box(store_t *store, str_t id);
 /* Blocks: on disk before it returns; STORE_FULL where there would be more than STORE_BLOCKS_MAX. */
 MUST_USE store_result_t store_put_block(store_t *store, const store_block_t *block);
 MUST_USE store_result_t store_delete_block(store_t *store, store_block_kind_t kind, str_t text);
-/* Creates or replaces the key of that name, on disk before it returns. STORE_FAILED where the name or plan is
- * none, or another name has the same key; STORE_FULL where there would be more than STORE_KEYS_MAX. */
-MUST_USE store_result_t store_put_key(store_t *store, const store_key_t *key);
-MUST_USE store_result_t store_delete_key(store_t *store, str_t name);
 MUST_USE store_result_t store_put_cookie_keys(store_t *store, const store_cookie_keys_t *keys);
+/*
+ * Creates a key, or replaces the one that has both this name and this hash; on disk before it returns. A name
+ * or hash that belongs to another key is refused (STORE_FAILED): whoever may meet one looks first. STORE_FULL
+ * where there would be more than STORE_KEYS_MAX.
+ */
+MUST_USE store_result_t store_put_key(store_t *store, const store_key_t *key);
+/* Forgets it: unlike one that is revoked it is then a key like any that nobody named. */
+MUST_USE store_result_t store_delete_key(store_t *store, str_t name);
 /* Frees the reader slots of processes that died. Returns how many. */
 int store_reap_readers(store_t *store);
 

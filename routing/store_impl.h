@@ -1,5 +1,5 @@
 /*
- * What the files of the store share (store.c, store_rules.c); nobody else's.
+ * What the files of the store share (store.c, store_rules.c, store_keys.c); nobody else's.
  */
 #ifndef BOXEDGE_STORE_IMPL_H
 #define BOXEDGE_STORE_IMPL_H
@@ -20,12 +20,12 @@ struct store {
 store_result_t store_refused(store_t *store, const char *why, str_t id);
 /* table_get_stats in a transaction of its own. */
 MUST_USE store_result_t store_table_stats(table_t *table, table_stats_t *out);
-/* Opens store->rules, and store->keys, in directories of their own under the durable one; the writer makes
- * them. False with store->error. */
+/* A table in a directory `name` of its own under the durable one; the writer makes it. NULL with
+ * store->error. */
+table_t *store_open_beside(store_t *store, const char *durable_dir, const char *name, uint64_t map_bytes,
+                           bool writer);
+/* These open store->rules and store->keys so. False with store->error. */
 MUST_USE bool store_open_rules(store_t *store, const char *durable_dir, bool writer);
 MUST_USE bool store_open_keys(store_t *store, const char *durable_dir, bool writer);
-/* The durable table in `name` under `durable_dir`; NULL with store->error. */
-MUST_USE table_t *store_open_beside(store_t *store, const char *durable_dir, const char *name,
-                                    uint64_t map_bytes, bool writer);
 
 #endif

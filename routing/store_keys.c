@@ -1,18 +1,24 @@
 /*
- * API keys that have a name: an environment of their own, so that neither previews nor rules can take their
- * room. Two records each, written together: "=<name>" holds the key's record, the first 28 bytes of its hash
- * in hexadecimal hold the name (the record has all of the hash, which is compared).
+ * API keys, in an environment of their own. Each is two records: under its hash, "~" and 64 hexadecimal
+ * digits, what is known of it, which is what requests look up; and under its name the hash. Both are written
+ * in one transaction. No name has a "~", and all names sort before it.
  */
 #include <assert.h>
-#include <stdio.h>
 
+#include "conf.h"
+#include "conf_value.h"
+#include "order.h"
 #include "record.h"
 #include "store_impl.h"
 
-#define KEYS_MAP_BYTES (UINT64_C(256) << 20)
-#define HASH_BYTES     28
+/* Address space only. The longest names and plans take about 80 MB (a test writes them), so that what is
+ * there can always be revoked. */
+#define KEYS_MAP_BYTES (256u << 20)
+#define HASH_MARK      '~'
+#define HASH_ID_LEN    65
 
-_Static_assert(2 * HASH_BYTES <= BOX_ID_MAX && STORE_KEY_NAME_MAX + 1 <= BOX_ID_MAX, "names of a table");
+_Static_assert(STORE_KEY_NAME_MAX == CONF_NAME_MAX, "a declared key can be recorded as revoked");
+_Static_assert(STORE_KEY_NAME_MAX <= ORDER_ID_MAX && HASH_ID_LEN <= ORDER_ID_MAX, "they are ids of a table");
 
 bool store_open_keys(store_t *store, const char *durable_dir, bool writer)
 {
@@ -20,71 +26,43 @@ bool store_open_keys(store_t *store, const char *durable_dir, bool writer)
     return store->keys != NULL;
 }
 
-/* ---- names ---- */
-
-typedef struct key_name {
-    char text[BOX_ID_MAX + 1];
-    size_t n;
-} key_name_t;
-
-static str_t text_of(const key_name_t *name)
+static bool name_valid(str_t name)
 {
-    return str_make(name->text, name->n);
+    return name.n <= STORE_KEY_NAME_MAX && conf_value_node(name) == NULL;
 }
 
-/* False where `name` cannot be one. */
-static bool name_make(str_t name, key_name_t *out)
-{
-    if (name.n == 0 || name.n > STORE_KEY_NAME_MAX)
-        return false;
-    for (size_t i = 0; i < name.n; i++) {
-        char c = str_lower(name.p[i]);
-        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_'))
-            return false;
-    }
-    out->text[0] = '=';
-    memcpy(out->text + 1, name.p, name.n);
-    out->n = name.n + 1;
-    return true;
-}
-
-static key_name_t hash_name(const uint8_t sha256[32])
+/* What a hash is called in the table. */
+static str_t hash_id(const uint8_t sha256[32], char out[HASH_ID_LEN])
 {
     static const char digits[] = "0123456789abcdef";
-    key_name_t name = {.n = 2 * HASH_BYTES};
-    for (size_t i = 0; i < HASH_BYTES; i++) {
-        name.text[2 * i] = digits[sha256[i] >> 4];
-        name.text[2 * i + 1] = digits[sha256[i] & 15];
+    out[0] = HASH_MARK;
+    for (size_t i = 0; i < 32; i++) {
+        out[1 + 2 * i] = digits[sha256[i] >> 4];
+        out[2 + 2 * i] = digits[sha256[i] & 15];
     }
-    return name;
+    return str_make(out, HASH_ID_LEN);
 }
 
-/* ---- readers: within an open transaction ---- */
+/* ---- readers ---- */
 
-static store_result_t read_named(store_t *store, str_t name, store_key_t *out)
+/* Within a reading. */
+static store_result_t find_hash(store_t *store, const uint8_t sha256[32], store_key_t *out)
 {
-    key_name_t key;
-    str_t record;
-    if (!name_make(name, &key))
-        return STORE_NOT_FOUND;
-    store_result_t result = table_find(store->keys, text_of(&key), 0, &record);
-    if (result == STORE_OK && !record_decode_key(record, name, out))
-        result = store_refused(store, "this edge cannot read the record of the key", name);
+    char bytes[HASH_ID_LEN];
+    str_t record, id = hash_id(sha256, bytes);
+    store_result_t result = table_find(store->keys, id, 0, &record);
+    if (result == STORE_OK && !record_decode_key(record, sha256, out))
+        return store_refused(store, "this edge cannot read the record of the key", id);
     return result;
 }
 
-static store_result_t read_hashed(store_t *store, const uint8_t sha256[32], store_key_t *out)
+/* Within a reading: STORE_NOT_FOUND where nothing has this name. */
+static store_result_t find_name(store_t *store, str_t name, uint8_t sha256[32])
 {
-    key_name_t hash = hash_name(sha256);
-    str_t name;
-    store_result_t result = table_find(store->keys, text_of(&hash), 0, &name);
-    if (result != STORE_OK)
-        return result;
-    result = read_named(store, name, out);
-    /* A hash of 256 bits that nobody can choose the preimage of: a comparison that stops early tells nothing.
-     */
-    if (result == STORE_OK && memcmp(out->sha256, sha256, 32) != 0)
-        return STORE_NOT_FOUND;
+    str_t record;
+    store_result_t result = name_valid(name) ? table_find(store->keys, name, 0, &record) : STORE_NOT_FOUND;
+    if (result == STORE_OK && !record_decode_name(record, sha256))
+        return store_refused(store, "this edge cannot read the record of the name", name);
     return result;
 }
 
@@ -93,43 +71,54 @@ store_result_t store_find_key(store_t *store, const uint8_t sha256[32], store_ke
     store_result_t result = table_read_begin(store->keys);
     if (result != STORE_OK)
         return result;
-    result = read_hashed(store, sha256, out);
+    result = find_hash(store, sha256, out);
     table_read_end(store->keys);
     return result;
 }
 
 store_result_t store_get_key(store_t *store, str_t name, store_key_t *out)
 {
+    uint8_t sha256[32];
     store_result_t result = table_read_begin(store->keys);
     if (result != STORE_OK)
         return result;
-    result = read_named(store, name, out);
+    result = find_name(store, name, sha256);
+    if (result == STORE_OK) {
+        result = find_hash(store, sha256, out);
+        if (result == STORE_NOT_FOUND)
+            result = store_refused(store, "the key of this name is missing", name);
+    }
     table_read_end(store->keys);
     return result;
 }
 
 typedef struct key_walk {
+    store_t *store;
     bool (*each)(const store_key_t *, void *);
     void *arg;
 } key_walk_t;
 
-static bool on_key(str_t id, uint16_t port, str_t record, void *arg)
+static bool on_name(str_t id, uint16_t port, str_t record, void *arg)
 {
-    const key_walk_t *walk = arg;
-    store_key_t key;
     (void)port;
-    if (id.p[0] != '=')
-        return false; /* hashes come after all names */
-    return !record_decode_key(record, str_from_offset(id, 1), &key) || walk->each(&key, walk->arg);
+    key_walk_t *walk = arg;
+    uint8_t sha256[32];
+    store_key_t key;
+    if (id.p[0] == HASH_MARK)
+        return false; /* the names have come to their end */
+    if (!record_decode_name(record, sha256) || find_hash(walk->store, sha256, &key) != STORE_OK)
+        return true;
+    return walk->each(&key, walk->arg);
 }
 
-store_result_t store_each_key(store_t *store, bool (*each)(const store_key_t *, void *), void *arg)
+store_result_t store_each_key(store_t *store, str_t name, bool (*each)(const store_key_t *, void *),
+                              void *arg)
 {
-    key_walk_t walk = {each, arg};
+    key_walk_t walk = {store, each, arg};
     store_result_t result = table_read_begin(store->keys);
     if (result != STORE_OK)
         return result;
-    result = table_each(store->keys, STR("="), 0, on_key, &walk);
+    result = table_each(store->keys, name, 0, on_name, &walk);
     table_read_end(store->keys);
     return result;
 }
@@ -141,46 +130,30 @@ uint64_t store_keys_version(store_t *store)
 
 /* ---- the writer ---- */
 
-/* Whether the key may be put, and the hash that the key of that name has now. */
-static store_result_t may_put(store_t *store, const store_key_t *key, bool *replaces, store_key_t *before)
+/* STORE_OK where the key may be put: it replaces itself, or it is new and there is room. */
+static store_result_t may_put(store_t *store, const store_key_t *key)
 {
     store_key_t same;
     table_stats_t stats;
-    str_t name = str_make(key->name, strnlen(key->name, sizeof(key->name)));
-    store_result_t result = read_hashed(store, key->sha256, &same);
-    if (result == STORE_OK && strcmp(same.name, key->name) != 0)
-        return store_refused(store, "another name has the same key", str_from(same.name));
-    if (result != STORE_OK && result != STORE_NOT_FOUND)
-        return result;
-    result = read_named(store, name, before);
-    *replaces = result == STORE_OK;
-    if (result != STORE_NOT_FOUND)
-        return result;
-    result = table_get_stats(store->keys, &stats);
-    if (result == STORE_OK && stats.records >= 2 * STORE_KEYS_MAX)
+    uint8_t sha256[32];
+    store_result_t by_name = find_name(store, str_from(key->name), sha256);
+    if (by_name != STORE_OK && by_name != STORE_NOT_FOUND)
+        return by_name;
+    if (by_name == STORE_OK && memcmp(sha256, key->sha256, sizeof(sha256)) != 0)
+        return store_refused(store, "the name is another key's", str_from(key->name));
+    store_result_t by_hash = find_hash(store, key->sha256, &same);
+    if (by_hash == STORE_OK && strcmp(same.name, key->name) != 0)
+        return store_refused(store, "the key has another name", str_from(same.name));
+    if (by_hash != STORE_NOT_FOUND || by_name == STORE_OK)
+        return by_hash == STORE_NOT_FOUND ? STORE_OK : by_hash;
+    store_result_t result = table_get_stats(store->keys, &stats);
+    if (result == STORE_OK && stats.records >= 2 * (uint64_t)STORE_KEYS_MAX)
         return STORE_FULL;
     return result;
 }
 
-static store_result_t remove_hash(store_t *store, const uint8_t sha256[32])
-{
-    key_name_t hash = hash_name(sha256);
-    store_result_t result = table_delete(store->keys, text_of(&hash), 0);
-    return result == STORE_NOT_FOUND ? STORE_OK : result;
-}
-
-/* Both records, in the open transaction. */
-static store_result_t write_key(store_t *store, const store_key_t *key, const key_name_t *name)
-{
-    char record[RECORD_KEY_MAX];
-    key_name_t hash = hash_name(key->sha256);
-    store_result_t result = table_put(store->keys, text_of(&hash), 0, str_from(key->name));
-    if (result != STORE_OK)
-        return result;
-    return table_put(store->keys, text_of(name), 0, str_make(record, record_encode_key(key, record)));
-}
-
-static store_result_t end(store_t *store, store_result_t result)
+/* In an open transaction, which is ended. */
+static store_result_t finish(store_t *store, store_result_t result)
 {
     if (result == STORE_OK)
         return table_write_commit(store->keys);
@@ -190,40 +163,43 @@ static store_result_t end(store_t *store, store_result_t result)
 
 store_result_t store_put_key(store_t *store, const store_key_t *key)
 {
-    str_t text = str_make(key->name, strnlen(key->name, sizeof(key->name)));
-    store_key_t before;
-    key_name_t name;
-    bool replaces;
-    if (!name_make(text, &name) || memchr(key->plan, '\0', sizeof(key->plan)) == NULL)
-        return store_refused(store, "not a key", text);
+    str_t name = str_make(key->name, strnlen(key->name, sizeof(key->name)));
+    str_t plan = str_make(key->plan, strnlen(key->plan, sizeof(key->plan)));
+    if (!name_valid(name) || !name_valid(plan))
+        return store_refused(store, "not the name of a key and a plan", name);
     store_result_t result = table_read_begin(store->keys);
     if (result != STORE_OK)
         return result;
-    result = may_put(store, key, &replaces, &before);
+    result = may_put(store, key);
     table_read_end(store->keys);
-    if (result != STORE_OK && result != STORE_NOT_FOUND)
-        return result;
-    result = table_write_begin(store->keys);
+    if (result == STORE_OK)
+        result = table_write_begin(store->keys);
     if (result != STORE_OK)
         return result;
-    if (replaces && memcmp(before.sha256, key->sha256, 32) != 0)
-        result = remove_hash(store, before.sha256);
-    return end(store, result == STORE_OK ? write_key(store, key, &name) : result);
+    char id[HASH_ID_LEN], record[RECORD_KEY_MAX], hash[RECORD_NAME_BYTES];
+    size_t n = record_encode_key(key, record);
+    record_encode_name(key->sha256, hash);
+    result = table_put(store->keys, hash_id(key->sha256, id), 0, str_make(record, n));
+    if (result == STORE_OK)
+        result = table_put(store->keys, name, 0, str_make(hash, sizeof(hash)));
+    return finish(store, result);
 }
 
 store_result_t store_delete_key(store_t *store, str_t name)
 {
-    store_key_t before;
-    key_name_t key;
-    store_result_t result = store_get_key(store, name, &before);
+    char id[HASH_ID_LEN];
+    uint8_t sha256[32];
+    store_result_t result = table_read_begin(store->keys);
     if (result != STORE_OK)
         return result;
-    bool is_name = name_make(name, &key);
-    assert(is_name);
-    (void)is_name;
-    result = table_write_begin(store->keys);
+    result = find_name(store, name, sha256);
+    table_read_end(store->keys);
+    if (result == STORE_OK)
+        result = table_write_begin(store->keys);
     if (result != STORE_OK)
         return result;
-    result = remove_hash(store, before.sha256);
-    return end(store, result == STORE_OK ? table_delete(store->keys, text_of(&key), 0) : result);
+    result = table_delete(store->keys, hash_id(sha256, id), 0);
+    if (result == STORE_OK || result == STORE_NOT_FOUND)
+        result = table_delete(store->keys, name, 0);
+    return finish(store, result);
 }

@@ -42,7 +42,7 @@ struct table {
 static size_t name_hash(const table_t *table, str_t id, uint16_t port)
 {
     static_assert(sizeof(size_t) == sizeof(uint64_t), "hashes are keys of 64 bits");
-    uint8_t name[BOX_ID_MAX + 3];
+    uint8_t name[ORDER_ID_MAX + 3];
     memcpy(name, id.p, id.n);
     name[id.n] = 0;
     bytes_put16(name + id.n + 1, port);
@@ -56,7 +56,7 @@ static MDB_val val(const void *p, size_t n)
 
 static bool id_fits(str_t id)
 {
-    return id.n != 0 && id.n <= BOX_ID_MAX;
+    return id.n != 0 && id.n <= ORDER_ID_MAX;
 }
 
 static store_result_t failed(table_t *table, const char *format, ...) __attribute__((format(printf, 2, 3)));

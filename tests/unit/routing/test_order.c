@@ -31,9 +31,9 @@ static void test_order(void **state)
 static void test_name(void **state)
 {
     (void)state;
-    char longest[BOX_ID_MAX + 2];
+    char longest[ORDER_ID_MAX + 2];
     memset(longest, 'x', sizeof(longest));
-    for (size_t n = 1; n <= BOX_ID_MAX; n++) {
+    for (size_t n = 1; n <= ORDER_ID_MAX; n++) {
         order_key_t key = order_key(str_make(longest, n), (uint16_t)(n * 1000));
         str_t id;
         uint16_t port;
@@ -42,8 +42,8 @@ static void test_name(void **state)
         assert_int_equal(port, (uint16_t)(n * 1000));
     }
     /* One longer than any id: after all that begin alike, and no name. */
-    order_key_t over = order_key(str_make(longest, BOX_ID_MAX + 1), 1);
-    order_key_t last = order_key(str_make(longest, BOX_ID_MAX), UINT16_MAX);
+    order_key_t over = order_key(str_make(longest, ORDER_ID_MAX + 1), 1);
+    order_key_t last = order_key(str_make(longest, ORDER_ID_MAX), UINT16_MAX);
     assert_true(compare(&last, &over) < 0);
     str_t id;
     uint16_t port;
