@@ -139,8 +139,9 @@ static bool take_position(list_job_t *list, str_t value)
     return admin_take_id(list->from, id);
 }
 
-static bool take_parameter(list_job_t *list, str_t name, str_t value)
+static bool take_parameter(void *arg, str_t name, str_t value)
 {
+    list_job_t *list = arg;
     uint64_t limit;
     if (str_eq(name, STR("limit"))) {
         if (!str_to_uint(value, ADMIN_PREVIEWS_MAX, &limit) || limit == 0)
@@ -156,21 +157,9 @@ static bool take_parameter(list_job_t *list, str_t name, str_t value)
 /* Fills the job from ?box=, ?from= and ?limit=. */
 static bool take_query(list_job_t *list, str_t target)
 {
-    const char *mark = memchr(target.p, '?', target.n);
-    str_t rest = mark != NULL ? str_from_offset(target, (size_t)(mark - target.p) + 1) : str_make("", 0);
-    while (rest.n != 0) {
-        const char *end = memchr(rest.p, '&', rest.n);
-        str_t pair = str_make(rest.p, end != NULL ? (size_t)(end - rest.p) : rest.n);
-        rest = str_from_offset(rest, end != NULL ? pair.n + 1 : pair.n);
-        const char *equals = memchr(pair.p, '=', pair.n);
-        if (equals == NULL)
-            return false;
-        size_t name_len = (size_t)(equals - pair.p);
-        if (!take_parameter(list, str_make(pair.p, name_len), str_from_offset(pair, name_len + 1)))
-            return false;
-    }
     /* A page of one box begins in that box. */
-    return list->box[0] == '\0' || list->from[0] == '\0' || strcmp(list->box, list->from) == 0;
+    return admin_each_parameter(target, take_parameter, list) &&
+           (list->box[0] == '\0' || list->from[0] == '\0' || strcmp(list->box, list->from) == 0);
 }
 
 void admin_previews_list(exchange_t *ex, str_t body, void *arg)

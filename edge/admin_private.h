@@ -20,6 +20,8 @@
 /* Previews and boxes in one answer, at most. */
 #define ADMIN_PREVIEWS_MAX 1000
 #define ADMIN_BOXES_MAX    10000
+/* API keys in one answer, at most; beside them all that the configuration declares. */
+#define ADMIN_KEYS_MAX 1000
 /* Pushed states on their way into the store, at most. */
 #define ADMIN_PUSHES_MAX 1024
 
@@ -50,6 +52,9 @@ typedef const char *const admin_fields_t[];
 json_t *admin_object(exchange_t *ex, str_t body, const char *noun, admin_fields_t fields);
 /* Fills *out from a field that is true, false, or left out; or answers and returns false. */
 MUST_USE bool admin_take_flag(exchange_t *ex, const json_t *object, const char *name, bool *out);
+/* Calls `take` for every name=value of the target's query; false where it does, or where one is no such pair.
+ */
+MUST_USE bool admin_each_parameter(str_t target, bool (*take)(void *arg, str_t name, str_t value), void *arg);
 /* False where `id` is no box id. */
 MUST_USE bool admin_take_id(char out[BOX_ID_MAX + 1], str_t id);
 
@@ -102,6 +107,13 @@ json_t *admin_preview_json(const exchange_t *ex, const store_preview_t *preview)
  * open tunnels of what was there before. */
 void admin_preview_changed(const admin_job_t *job, bool kill_tunnels);
 
+/* ---- API keys (admin_keys.c), for admin_keys_list.c ---- */
+
+/* False where `name` is none that a key could have. */
+MUST_USE bool admin_take_key_name(char out[STORE_KEY_NAME_MAX + 1], str_t name);
+/* What everybody may know of a key: never its hash. `conf` says whether its plan is there. */
+json_t *admin_key_json(const conf_t *conf, const store_key_t *key);
+
 /* ---- handlers: each gets the exchange and its body (local_handler_t) ---- */
 
 void admin_previews_list(exchange_t *ex, str_t body, void *arg);
@@ -110,6 +122,10 @@ void admin_previews_delete(exchange_t *ex, str_t body, void *arg);
 void admin_blocks_list(exchange_t *ex, str_t body, void *arg);
 void admin_blocks_create(exchange_t *ex, str_t body, void *arg);
 void admin_blocks_delete(exchange_t *ex, str_t body, void *arg);
+void admin_keys_list(exchange_t *ex, str_t body, void *arg);
+void admin_keys_create(exchange_t *ex, str_t body, void *arg);
+void admin_keys_set_plan(exchange_t *ex, str_t body, void *arg);
+void admin_keys_revoke(exchange_t *ex, str_t body, void *arg);
 void admin_boxes_list(exchange_t *ex, str_t body, void *arg);
 void admin_boxes_push(exchange_t *ex, str_t body, void *arg);
 void admin_process_log(exchange_t *ex, str_t body, void *arg);

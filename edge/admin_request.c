@@ -72,6 +72,24 @@ bool admin_take_flag(exchange_t *ex, const json_t *object, const char *name, boo
     return true;
 }
 
+bool admin_each_parameter(str_t target, bool (*take)(void *arg, str_t name, str_t value), void *arg)
+{
+    const char *mark = memchr(target.p, '?', target.n);
+    str_t rest = mark != NULL ? str_from_offset(target, (size_t)(mark - target.p) + 1) : str_make("", 0);
+    while (rest.n != 0) {
+        const char *end = memchr(rest.p, '&', rest.n);
+        str_t pair = str_make(rest.p, end != NULL ? (size_t)(end - rest.p) : rest.n);
+        rest = str_from_offset(rest, end != NULL ? pair.n + 1 : pair.n);
+        const char *equals = memchr(pair.p, '=', pair.n);
+        if (equals == NULL)
+            return false;
+        size_t name_len = (size_t)(equals - pair.p);
+        if (!take(arg, str_make(pair.p, name_len), str_from_offset(pair, name_len + 1)))
+            return false;
+    }
+    return true;
+}
+
 bool admin_take_id(char out[BOX_ID_MAX + 1], str_t id)
 {
     if (!box_id_valid(id))

@@ -29,6 +29,8 @@ static bool *flag_of(cli_t *cli, str_t name, unsigned takes)
         return &cli->kill_tunnels;
     if ((str_eq(name, STR("-f")) || str_eq(name, STR("--follow"))) && (takes & CLI_LOGS) != 0)
         return &cli->follow;
+    if (str_eq(name, STR("--stdin")) && (takes & CLI_KEY) != 0)
+        return &cli->from_stdin;
     return NULL;
 }
 
@@ -42,6 +44,8 @@ static const char **value_of(cli_t *cli, str_t name, unsigned takes)
         return &cli->box;
     if ((str_eq(name, STR("-n")) || str_eq(name, STR("--lines"))) && (takes & CLI_LOGS) != 0)
         return &cli->lines;
+    if (str_eq(name, STR("--plan")) && (takes & CLI_KEY) != 0)
+        return &cli->plan;
     if ((takes & CLI_CREATE) == 0)
         return NULL;
     if (str_eq(name, STR("--host-header")))

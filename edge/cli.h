@@ -29,12 +29,14 @@ typedef struct cli {
     const char *expires;                      /* --expires */
     const char *label;                        /* --label */
     const char *lines;                        /* -n, --lines */
+    const char *plan;                         /* --plan */
     const char *origins[CLI_ORIGINS_MAX + 1]; /* --allow-origin; the one too many has a place */
     size_t origin_count;
     bool bearer;                    /* --bearer */
     bool basic;                     /* --basic */
     bool kill_tunnels;              /* --kill-tunnels */
     bool follow;                    /* -f, --follow */
+    bool from_stdin;                /* --stdin */
     bool json;                      /* --json */
     bool help;                      /* -h, --help */
     const char *args[CLI_ARGS_MAX]; /* what is no option, in order */
@@ -42,8 +44,15 @@ typedef struct cli {
 } cli_t;
 
 /* Options that a command takes besides -c, --socket and --help; CLI_CREATE: those of a new preview;
- * CLI_KILL: --kill-tunnels; CLI_LOGS: those of a log. */
-typedef enum cli_takes { CLI_JSON = 1, CLI_BOX = 2, CLI_CREATE = 4, CLI_KILL = 8, CLI_LOGS = 16 } cli_takes_t;
+ * CLI_KILL: --kill-tunnels; CLI_LOGS: those of a log; CLI_KEY: those of a new API key. */
+typedef enum cli_takes {
+    CLI_JSON = 1,
+    CLI_BOX = 2,
+    CLI_CREATE = 4,
+    CLI_KILL = 8,
+    CLI_LOGS = 16,
+    CLI_KEY = 32
+} cli_takes_t;
 
 /* Reads argv[1..] ("--name value" and "--name=value", "--" ends options). False after saying on stderr what
  * is wrong. */

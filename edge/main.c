@@ -10,6 +10,7 @@
 #include "cmd_check.h"
 #include "cmd_control.h"
 #include "cmd_demo_app.h"
+#include "cmd_key.h"
 #include "cmd_preview.h"
 #include "cmd_run.h"
 #include "cmd_status.h"
@@ -31,6 +32,7 @@ static const command_t commands[] = {
     {"block", cmd_block, "refuse a box, a preview or a network at once; list what is refused"},
     {"unblock", cmd_unblock, "take a block back"},
     {"box", cmd_box, "list boxes; logs of process boxes, starting and stopping them"},
+    {"key", cmd_key, "create, list and revoke API keys, change their plans"},
     {"status", cmd_status, "show how the running edge does"},
     {"reload", cmd_reload, "have the running edge read its configuration again"},
     {"drain", cmd_drain, "have the running edge finish what it has and end"},

@@ -97,6 +97,9 @@ typedef struct store_key {
     uint64_t revoked_at; /* unix seconds; 0: it is valid */
 } store_key_t;
 
+/* 1 to STORE_KEY_NAME_MAX letters, digits, '-', '.', '_'. */
+bool store_key_name_valid(str_t name);
+
 typedef struct store_box {
     char id[BOX_ID_MAX + 1];
     box_state_t state;

@@ -26,7 +26,7 @@ bool store_open_keys(store_t *store, const char *durable_dir, bool writer)
     return store->keys != NULL;
 }
 
-static bool name_valid(str_t name)
+bool store_key_name_valid(str_t name)
 {
     return name.n <= STORE_KEY_NAME_MAX && conf_value_node(name) == NULL;
 }
@@ -60,7 +60,8 @@ static store_result_t find_hash(store_t *store, const uint8_t sha256[32], store_
 static store_result_t find_name(store_t *store, str_t name, uint8_t sha256[32])
 {
     str_t record;
-    store_result_t result = name_valid(name) ? table_find(store->keys, name, 0, &record) : STORE_NOT_FOUND;
+    store_result_t result =
+        store_key_name_valid(name) ? table_find(store->keys, name, 0, &record) : STORE_NOT_FOUND;
     if (result == STORE_OK && !record_decode_name(record, sha256))
         return store_refused(store, "this edge cannot read the record of the name", name);
     return result;
@@ -165,7 +166,7 @@ store_result_t store_put_key(store_t *store, const store_key_t *key)
 {
     str_t name = str_make(key->name, strnlen(key->name, sizeof(key->name)));
     str_t plan = str_make(key->plan, strnlen(key->plan, sizeof(key->plan)));
-    if (!name_valid(name) || !name_valid(plan))
+    if (!store_key_name_valid(name) || !store_key_name_valid(plan))
         return store_refused(store, "not the name of a key and a plan", name);
     store_result_t result = table_read_begin(store->keys);
     if (result != STORE_OK)

@@ -33,6 +33,12 @@ static void options(void **state)
     assert_string_equal(cli.host_header, "localhost");
     assert_true(PARSE(CLI_CREATE, "preview", "create", "a", "1", "--protocol", "h2c"));
     assert_string_equal(cli.protocol, "h2c");
+    assert_true(PARSE(CLI_KEY, "key", "create", "a", "--plan", "free", "--stdin"));
+    assert_string_equal(cli.plan, "free");
+    assert_true(cli.from_stdin && cli.arg_count == 2);
+    assert_false(PARSE(CLI_JSON, "key", "--stdin"));
+    assert_false(PARSE(CLI_JSON, "key", "--plan", "free"));
+    assert_false(PARSE(CLI_KEY, "key", "--plan"));
     assert_true(PARSE(0, "x", "--", "--socket", "-"));
     assert_int_equal(cli.arg_count, 2);
     assert_string_equal(cli.args[0], "--socket");

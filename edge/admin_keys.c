@@ -1,0 +1,431 @@
+/*
+ * API keys over the admin API: a key is made here, or one that exists already is given a name; its plan is
+ * changed; it is revoked, and remembered as such; and what was revoked may be forgotten. A declared key can
+ * be revoked too: the store then has a record of it.
+ */
+#include <assert.h>
+
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+
+#include "admin_private.h"
+#include "credentials.h"
+#include "process.h"
+#include "sha256.h"
+
+/* By this people and scanners of code know one of ours that got into the wrong place. */
+#define KEY_PREFIX   "box_"
+#define KEY_TEXT_LEN (sizeof(KEY_PREFIX) - 1 + SECRET_TEXT_LEN)
+/* Of a key that was made elsewhere: a short one could be guessed. */
+#define KEY_GIVEN_MIN 16
+#define KEY_GIVEN_MAX 256
+/* Of the names of plans in a sentence. */
+#define PLANS_BYTES 320
+
+typedef enum key_verb { KEY_CREATE, KEY_SET_PLAN, KEY_REVOKE, KEY_FORGET } key_verb_t;
+
+/* Why nothing was changed, though the store works. */
+typedef enum key_refusal {
+    KEY_DONE,
+    KEY_NAME_TAKEN,  /* by `stored` */
+    KEY_TAKEN,       /* the key is `stored` */
+    KEY_IS_REVOKED,  /* `stored` */
+    KEY_NOT_REVOKED, /* `stored` */
+    KEY_IS_DECLARED, /* only the configuration has the name */
+    KEY_NOWHERE,
+} key_refusal_t;
+
+typedef struct key_job {
+    admin_job_t base;
+    key_verb_t verb;
+    key_refusal_t refusal;
+    store_key_t asked;             /* the name; of KEY_CREATE all but revoked_at; of KEY_SET_PLAN the plan */
+    uint64_t now;                  /* unix seconds */
+    bool is_declared;              /* the configuration declares the name, with this hash and plan */
+    store_key_t declared;          /* of is_declared */
+    store_key_t stored;            /* as it is in the store afterwards, or was */
+    char secret[KEY_TEXT_LEN + 1]; /* of KEY_CREATE; empty: it was made elsewhere */
+} key_job_t;
+
+json_t *admin_key_json(const conf_t *conf, const store_key_t *key)
+{
+    json_t *json = json_pack("{s:s,s:s,s:I}", "name", key->name, "plan", key->plan, "created_at",
+                             (json_int_t)key->created_at);
+    assert(json != NULL);
+    if (conf_plan(conf, key->plan) == NULL)
+        json_object_set_new(json, "plan_missing", json_true());
+    if (key->revoked_at != 0)
+        json_object_set_new(json, "revoked_at", json_integer((json_int_t)key->revoked_at));
+    return json;
+}
+
+/* ---- on the thread ---- */
+
+/* Each returns what the store said; where that is STORE_OK, `refusal` says whether anything was changed. */
+
+static store_result_t write_key(key_job_t *job, store_t *store)
+{
+    job->base.job.changed = true;
+    return store_put_key(store, &job->stored);
+}
+
+static store_result_t create(key_job_t *job, store_t *store)
+{
+    store_result_t result = store_get_key(store, str_from(job->asked.name), &job->stored);
+    if (result == STORE_OK) {
+        job->refusal = KEY_NAME_TAKEN;
+        return result;
+    }
+    if (result == STORE_NOT_FOUND)
+        result = store_find_key(store, job->asked.sha256, &job->stored);
+    if (result == STORE_OK)
+        job->refusal = KEY_TAKEN;
+    if (result != STORE_NOT_FOUND)
+        return result;
+    job->stored = job->asked;
+    return write_key(job, store);
+}
+
+/* What the store has under the name, or as the key that is declared under it. */
+static store_result_t find(key_job_t *job, store_t *store)
+{
+    store_result_t result = store_get_key(store, str_from(job->asked.name), &job->stored);
+    if (result == STORE_NOT_FOUND && job->is_declared)
+        result = store_find_key(store, job->declared.sha256, &job->stored);
+    return result;
+}
+
+static store_result_t set_plan(key_job_t *job, store_t *store)
+{
+    store_result_t result = find(job, store);
+    if (result == STORE_NOT_FOUND) {
+        job->refusal = job->is_declared ? KEY_IS_DECLARED : KEY_NOWHERE;
+        return STORE_OK;
+    }
+    if (result != STORE_OK)
+        return result;
+    if (job->stored.revoked_at != 0) {
+        job->refusal = KEY_IS_REVOKED;
+        return STORE_OK;
+    }
+    memcpy(job->stored.plan, job->asked.plan, sizeof(job->stored.plan));
+    return write_key(job, store);
+}
+
+static store_result_t revoke_key(key_job_t *job, store_t *store)
+{
+    store_result_t result = find(job, store);
+    if (result == STORE_NOT_FOUND && !job->is_declared) {
+        job->refusal = KEY_NOWHERE;
+        return STORE_OK;
+    }
+    if (result == STORE_NOT_FOUND)
+        job->stored = job->declared;
+    else if (result != STORE_OK || job->stored.revoked_at != 0)
+        return result; /* once is enough */
+    job->stored.revoked_at = job->now;
+    return write_key(job, store);
+}
+
+static store_result_t forget(key_job_t *job, store_t *store)
+{
+    store_result_t result = find(job, store);
+    if (result == STORE_NOT_FOUND)
+        job->refusal = job->is_declared ? KEY_NOT_REVOKED : KEY_NOWHERE;
+    else if (result == STORE_OK && job->stored.revoked_at == 0)
+        job->refusal = KEY_NOT_REVOKED;
+    if (job->refusal != KEY_DONE)
+        return STORE_OK;
+    if (result != STORE_OK)
+        return result;
+    job->base.job.changed = true;
+    return store_delete_key(store, str_from(job->stored.name));
+}
+
+static void key_run(store_job_t *job, store_t *store)
+{
+    static store_result_t (*const verbs[])(key_job_t *, store_t *) = {
+        [KEY_CREATE] = create, [KEY_SET_PLAN] = set_plan, [KEY_REVOKE] = revoke_key, [KEY_FORGET] = forget};
+    key_job_t *key = H2O_STRUCT_FROM_MEMBER(key_job_t, base.job, job);
+    store_result_t result = verbs[key->verb](key, store);
+    job->changed = job->changed && result == STORE_OK;
+    admin_job_result(&key->base, store, result);
+}
+
+/* ---- on the loop ---- */
+
+static void key_finished(const admin_job_t *job)
+{
+    static const char *const done[] = {[KEY_CREATE] = "created",
+                                       [KEY_SET_PLAN] = "given another plan",
+                                       [KEY_REVOKE] = "revoked",
+                                       [KEY_FORGET] = "forgotten"};
+    const key_job_t *key = (const key_job_t *)job;
+    if (job->job.changed)
+        process_log("controller", "API key %s (plan %s) %s by uid %ld", key->stored.name, key->stored.plan,
+                    done[key->verb], job->uid);
+}
+
+static void key_fini(admin_job_t *job)
+{
+    key_job_t *key = (key_job_t *)job;
+    OPENSSL_cleanse(key->secret, sizeof(key->secret));
+}
+
+static void refuse(exchange_t *ex, const key_job_t *job)
+{
+    const char *name = job->asked.name;
+    switch (job->refusal) {
+    case KEY_NAME_TAKEN:
+        admin_error(ex, 409, "name_taken", NULL, "There is a key %s already%s.", name,
+                    job->stored.revoked_at != 0 ? ", which is revoked: take another name, or forget it" : "");
+        return;
+    case KEY_TAKEN:
+        admin_error(ex, 409, "key_taken", NULL, "This key is there already: it is %s%s.", job->stored.name,
+                    job->stored.revoked_at != 0 ? ", which is revoked" : "");
+        return;
+    case KEY_IS_REVOKED:
+        admin_error(ex, 409, "key_revoked", NULL, "The key %s is revoked.", name);
+        return;
+    case KEY_NOT_REVOKED:
+        admin_error(ex, 409, "not_revoked", NULL,
+                    "The key %s is not revoked: only a revoked one can be forgotten.", name);
+        return;
+    case KEY_IS_DECLARED:
+        admin_error(ex, 409, "key_declared", NULL,
+                    "The key %s is declared in the configuration: change its plan there.", name);
+        return;
+    case KEY_NOWHERE:
+        admin_error(ex, 404, "no_key", NULL, "There is no key %s.", name);
+        return;
+    case KEY_DONE:
+        break;
+    }
+    assert(!"a refusal");
+}
+
+static void key_answer(exchange_t *ex, admin_job_t *job)
+{
+    const key_job_t *key = (const key_job_t *)job;
+    if (job->result == STORE_FULL && key->verb == KEY_CREATE) {
+        admin_error(ex, 507, "keys_full", NULL,
+                    "The key was not taken: there may be %d keys, revoked ones included, as long as the disk "
+                    "has room.",
+                    STORE_KEYS_MAX);
+        return;
+    }
+    if (job->result != STORE_OK) {
+        admin_store_error(ex, job->result, job->why);
+        return;
+    }
+    if (key->refusal != KEY_DONE) {
+        refuse(ex, key);
+        return;
+    }
+    json_t *body = admin_key_json(ex->worker->conf, &key->stored);
+    if (key->verb == KEY_CREATE && key->secret[0] != '\0')
+        json_object_set_new(body, "key", json_string(key->secret));
+    if (key->verb == KEY_FORGET)
+        json_object_set_new(body, "forgotten", json_true());
+    if (key->verb == KEY_REVOKE && key->is_declared &&
+        memcmp(key->declared.sha256, key->stored.sha256, sizeof(key->stored.sha256)) != 0)
+        json_object_set_new(body, "note",
+                            json_string("The configuration declares another key of this name, which still "
+                                        "counts: take it out of api.keys."));
+    admin_reply(ex, key->verb == KEY_CREATE ? 201 : 200, body);
+}
+
+/* ---- reading requests ---- */
+
+bool admin_take_key_name(char out[STORE_KEY_NAME_MAX + 1], str_t name)
+{
+    if (!store_key_name_valid(name))
+        return false;
+    memcpy(out, name.p, name.n);
+    out[name.n] = '\0';
+    return true;
+}
+
+static bool take_name(exchange_t *ex, str_t name, key_job_t *job)
+{
+    if (!admin_take_key_name(job->asked.name, name)) {
+        admin_error(ex, 400, "bad_name", NULL,
+                    "The name of a key must be 1 to %d letters, digits, \"-\", \".\" and \"_\".",
+                    STORE_KEY_NAME_MAX);
+        return false;
+    }
+    const conf_t *conf = ex->worker->conf;
+    for (size_t i = 0; i < conf->api.key_count && !job->is_declared; i++) {
+        const conf_api_key_t *declared = &conf->api.keys[i];
+        if (strcmp(declared->name, job->asked.name) != 0)
+            continue;
+        job->is_declared = true;
+        job->declared = job->asked;
+        job->declared.created_at = job->now;
+        memcpy(job->declared.sha256, declared->sha256, sizeof(declared->sha256));
+        memcpy(job->declared.plan, declared->plan, sizeof(declared->plan));
+    }
+    return true;
+}
+
+static void refuse_plan(exchange_t *ex, str_t plan)
+{
+    const conf_t *conf = ex->worker->conf;
+    char known[PLANS_BYTES] = "";
+    size_t used = 0, shown = 0;
+    while (shown < conf->plan_count && used + CONF_NAME_MAX + 8 < sizeof known) {
+        const char *name = conf->plans[shown++].name;
+        used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", used != 0 ? ", " : "", name);
+    }
+    plan.n = plan.n < CONF_NAME_MAX ? plan.n : CONF_NAME_MAX;
+    if (conf->plan_count == 0)
+        admin_error(ex, 400, "unknown_plan", NULL,
+                    "There is no plan \"%.*s\": the configuration has none, add some under `plans`.",
+                    STR_ARG(plan));
+    else
+        admin_error(ex, 400, "unknown_plan", NULL, "There is no plan \"%.*s\": the configuration has %s%s.",
+                    STR_ARG(plan), known, shown < conf->plan_count ? ", ..." : "");
+}
+
+static bool take_plan(exchange_t *ex, const json_t *object, key_job_t *job)
+{
+    const json_t *value = json_object_get(object, "plan");
+    str_t plan = str_make(json_string_value(value), json_string_length(value));
+    if (!json_is_string(value)) {
+        admin_error(ex, 400, "bad_plan", NULL, "\"plan\" must be the name of a plan.");
+        return false;
+    }
+    if (plan.n > CONF_NAME_MAX || conf_plan(ex->worker->conf, plan.p) == NULL) {
+        refuse_plan(ex, plan);
+        return false;
+    }
+    memcpy(job->asked.plan, plan.p, plan.n + 1);
+    return true;
+}
+
+static void make_key(key_job_t *job)
+{
+    uint8_t random[32];
+    int made = RAND_bytes(random, sizeof(random));
+    assert(made == 1);
+    memcpy(job->secret, KEY_PREFIX, sizeof(KEY_PREFIX));
+    secret_make(random, job->secret + sizeof(KEY_PREFIX) - 1);
+    OPENSSL_cleanse(random, sizeof(random));
+    sha256(str_from(job->secret), job->asked.sha256);
+}
+
+/* Takes the hash of the key that is given; without one makes a key. */
+static bool take_key(exchange_t *ex, const json_t *object, key_job_t *job)
+{
+    const json_t *value = json_object_get(object, "key");
+    str_t key = str_make(json_string_value(value), json_string_length(value));
+    if (value == NULL) {
+        make_key(job);
+        return true;
+    }
+    bool ok = json_is_string(value) && key.n >= KEY_GIVEN_MIN && key.n <= KEY_GIVEN_MAX;
+    for (size_t i = 0; ok && i < key.n; i++)
+        ok = key.p[i] > ' ' && key.p[i] < 0x7f;
+    if (!ok) {
+        admin_error(ex, 400, "bad_key", NULL, "\"key\" must be %d to %d visible ASCII characters.",
+                    KEY_GIVEN_MIN, KEY_GIVEN_MAX);
+        return false;
+    }
+    sha256(key, job->asked.sha256);
+    return true;
+}
+
+/* What the configuration declares is not recorded a second time. */
+static bool is_new(exchange_t *ex, const key_job_t *job)
+{
+    const conf_t *conf = ex->worker->conf;
+    const char *same = job->is_declared ? job->asked.name : NULL;
+    for (size_t i = 0; i < conf->api.key_count && same == NULL; i++)
+        if (memcmp(conf->api.keys[i].sha256, job->asked.sha256, sizeof(job->asked.sha256)) == 0)
+            same = conf->api.keys[i].name;
+    if (same != NULL)
+        admin_error(ex, 409, "key_declared", NULL, "The configuration declares %s %s already.",
+                    job->is_declared ? "a key" : "this key as", same);
+    return same == NULL;
+}
+
+static key_job_t *key_job_new(const exchange_t *ex, key_verb_t verb)
+{
+    key_job_t *job = calloc(1, sizeof *job);
+    assert(job != NULL);
+    job->verb = verb;
+    job->now = loop_wall_us(ex->worker->loop) / 1000000;
+    job->base.job.run = key_run;
+    job->base.finished = key_finished;
+    job->base.answer = key_answer;
+    job->base.fini = key_fini;
+    return job;
+}
+
+/* Begins the job, or frees it where the exchange was answered. */
+static void start(exchange_t *ex, key_job_t *job, bool ok)
+{
+    if (ok) {
+        admin_job_start(ex, &job->base);
+        return;
+    }
+    key_fini(&job->base);
+    free(job);
+}
+
+void admin_keys_create(exchange_t *ex, str_t body, void *arg)
+{
+    (void)arg;
+    static admin_fields_t fields = {"name", "plan", "key", NULL};
+    key_job_t *job = key_job_new(ex, KEY_CREATE);
+    job->asked.created_at = job->now;
+    json_t *object = admin_object(ex, body, "A key", fields);
+    const json_t *value = json_object_get(object, "name");
+    str_t name = str_make(json_string_value(value), json_string_length(value));
+    bool ok = object != NULL && take_name(ex, name, job) && take_plan(ex, object, job) &&
+              take_key(ex, object, job) && is_new(ex, job);
+    json_decref(object);
+    start(ex, job, ok);
+}
+
+/* The part of the target behind "/v1/keys/"; *query is what follows, with its '?'. */
+static str_t path_name(const exchange_t *ex, str_t *query)
+{
+    str_t rest = str_from_offset(ex->request.target, STR("/v1/keys/").n);
+    const char *mark = memchr(rest.p, '?', rest.n);
+    str_t name = str_make(rest.p, mark != NULL ? (size_t)(mark - rest.p) : rest.n);
+    *query = str_from_offset(rest, name.n);
+    return name;
+}
+
+void admin_keys_set_plan(exchange_t *ex, str_t body, void *arg)
+{
+    (void)arg;
+    static admin_fields_t fields = {"plan", NULL};
+    str_t query;
+    key_job_t *job = key_job_new(ex, KEY_SET_PLAN);
+    bool ok = take_name(ex, path_name(ex, &query), job);
+    if (ok && query.n != 0) {
+        admin_error(ex, 400, "bad_query", NULL, "The plan of a key is changed without a query.");
+        ok = false;
+    }
+    json_t *object = ok ? admin_object(ex, body, "The plan of a key", fields) : NULL;
+    ok = object != NULL && take_plan(ex, object, job);
+    json_decref(object);
+    start(ex, job, ok);
+}
+
+void admin_keys_revoke(exchange_t *ex, str_t body, void *arg)
+{
+    (void)arg;
+    str_t query, name = path_name(ex, &query);
+    bool forgets = str_eq(query, STR("?forget=1"));
+    if (body.n != 0 || (query.n != 0 && !forgets)) {
+        admin_error(ex, 400, "bad_revocation", NULL,
+                    "A key is revoked with DELETE /v1/keys/<name> and forgotten, once it is revoked, with "
+                    "DELETE /v1/keys/<name>?forget=1, and no body.");
+        return;
+    }
+    key_job_t *job = key_job_new(ex, forgets ? KEY_FORGET : KEY_REVOKE);
+    start(ex, job, take_name(ex, name, job));
+}

@@ -1,0 +1,298 @@
+#include "cmd_key.h"
+
+#include <assert.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <openssl/crypto.h>
+
+#include "cli.h"
+#include "store.h"
+
+/* A longer key is refused; one byte more is read to see that it is. */
+#define KEY_MAX 256
+
+static int usage(FILE *out, int status)
+{
+    fprintf(
+        out,
+        "usage: boxedge key create NAME --plan PLAN [OPTION]...  make an API key\n"
+        "       boxedge key list [OPTION]...                     show the keys, never their secrets\n"
+        "       boxedge key set-plan NAME PLAN [OPTION]...       give a key another plan\n"
+        "       boxedge key revoke NAME [OPTION]...              refuse a key from now on\n"
+        "       boxedge key forget NAME [OPTION]...              forget a key that is revoked\n\n"
+        "NAME is what logs and these commands call the key: up to 63 letters, digits, \"-\", \".\" and\n"
+        "\"_\". PLAN is one of `plans` in the configuration. Changes are in force on every worker, and on\n"
+        "disk, when the command ends. A revoked key is refused also where the upstream would take it or\n"
+        "the configuration declares it; once it is forgotten, they decide again.\n\n"
+        "  --plan PLAN        how much the key may use (create)\n"
+        "  --stdin            read a key that exists already from standard input, in one line of 16 to\n"
+        "                     256 visible characters, in place of making one (create)\n"
+        "  --json             the answer of the admin API\n");
+    fputs(cli_common_help, out);
+    return status;
+}
+
+static const char *text_of(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text != NULL ? text : "-";
+}
+
+/* What stands in a path of the admin API is judged here. */
+static bool name_fits(const char *name)
+{
+    if (store_key_name_valid(str_from(name)))
+        return true;
+    fprintf(stderr, "boxedge: that is no name of a key: 1 to %d letters, digits, \"-\", \".\" and \"_\"\n",
+            STORE_KEY_NAME_MAX);
+    return false;
+}
+
+/* ---- create ---- */
+
+/* Reads the one line of standard input; false after saying what is wrong. */
+static bool read_key(char key[KEY_MAX + 1])
+{
+    char bytes[KEY_MAX + 3]; /* "\r\n", and one too many */
+    if (isatty(STDIN_FILENO))
+        fprintf(stderr, "Type the key, Enter and Ctrl-D:\n");
+    size_t n = fread(bytes, 1, sizeof(bytes), stdin);
+    bool failed = ferror(stdin) != 0;
+    if (n != 0 && n < sizeof(bytes) && bytes[n - 1] == '\n')
+        n--;
+    if (n != 0 && n < sizeof(bytes) && bytes[n - 1] == '\r')
+        n--;
+    bool ok = !failed && n != 0 && n <= KEY_MAX;
+    for (size_t i = 0; ok && i < n; i++)
+        ok = bytes[i] > ' ' && bytes[i] < 0x7f;
+    if (ok) {
+        memcpy(key, bytes, n);
+        key[n] = '\0';
+    } else if (failed) {
+        fprintf(stderr, "boxedge: standard input cannot be read\n");
+    } else {
+        fprintf(stderr,
+                "boxedge: --stdin takes one line with the key: visible ASCII characters, at most %d\n",
+                KEY_MAX);
+    }
+    OPENSSL_cleanse(bytes, sizeof(bytes));
+    return ok;
+}
+
+/* The request for a new key; NULL after saying what is wrong. */
+static json_t *creation(const cli_t *cli)
+{
+    char key[KEY_MAX + 1];
+    if (cli->plan == NULL) {
+        fprintf(stderr,
+                "boxedge key create: --plan PLAN is missing; the plans are those of the configuration\n");
+        return NULL;
+    }
+    json_t *body = json_pack("{s:s,s:s}", "name", cli->args[1], "plan", cli->plan);
+    if (body == NULL) {
+        fprintf(stderr, "boxedge: --plan takes the name of a plan\n");
+        return NULL;
+    }
+    if (!cli->from_stdin)
+        return body;
+    if (!read_key(key)) {
+        json_decref(body);
+        return NULL;
+    }
+    json_object_set_new(body, "key", json_string(key));
+    OPENSSL_cleanse(key, sizeof(key));
+    return body;
+}
+
+static void print_created(const json_t *answer)
+{
+    const char *key = json_string_value(json_object_get(answer, "key"));
+    if (key == NULL) {
+        printf("The key %s is registered with the plan %s.\n", text_of(answer, "name"),
+               text_of(answer, "plan"));
+        return;
+    }
+    printf("%s\n", key);
+    fprintf(stderr, "This key is shown only now: the edge keeps no key, only a hash of it.\n");
+}
+
+static int create(const cli_t *cli)
+{
+    json_t *answer;
+    json_t *body = creation(cli);
+    if (body == NULL)
+        return CLI_USAGE;
+    int status = cli_request(cli, "POST", "/v1/keys", body, &answer);
+    json_decref(body);
+    if (status != CLI_OK)
+        return status;
+    if (cli->json)
+        cli_print_json(answer);
+    else
+        print_created(answer);
+    json_decref(answer);
+    return CLI_OK;
+}
+
+/* ---- changes ---- */
+
+/* Sends it to the key's own address, and says "The key NAME <done>." with the plan where `shows_plan`. */
+static int change(const cli_t *cli, const char *method, const char *query, const json_t *body,
+                  const char *done, bool shows_plan)
+{
+    char target[STORE_KEY_NAME_MAX + 32];
+    json_t *answer;
+    int n = snprintf(target, sizeof target, "/v1/keys/%s%s", cli->args[1], query);
+    assert(n > 0 && (size_t)n < sizeof target);
+    int status = cli_request(cli, method, target, body, &answer);
+    if (status != CLI_OK)
+        return status;
+    const char *note = json_string_value(json_object_get(answer, "note"));
+    if (cli->json)
+        cli_print_json(answer);
+    else
+        printf("The key %s %s%s.\n", text_of(answer, "name"), done,
+               shows_plan ? text_of(answer, "plan") : "");
+    if (note != NULL && !cli->json)
+        fprintf(stderr, "%s\n", note);
+    json_decref(answer);
+    return CLI_OK;
+}
+
+static int set_plan(const cli_t *cli)
+{
+    json_t *body = json_pack("{s:s}", "plan", cli->args[2]);
+    if (body == NULL) {
+        fprintf(stderr, "boxedge: what is given is not the name of a plan\n");
+        return CLI_USAGE;
+    }
+    int status = change(cli, "PUT", "", body, "has the plan ", true);
+    json_decref(body);
+    return status;
+}
+
+/* ---- list ---- */
+
+static void print_time(json_int_t seconds, char out[32])
+{
+    struct tm tm;
+    time_t when = (time_t)seconds;
+    snprintf(out, 32, "-");
+    if (seconds != 0 && gmtime_r(&when, &tm) != NULL)
+        strftime(out, 32, "%Y-%m-%d %H:%M", &tm);
+}
+
+static void print_row(const char *name, const char *plan, const char *state, json_int_t created)
+{
+    char when[32];
+    print_time(created, when);
+    printf("%-24s  %-16s  %-9s  %s\n", name, plan, state, when);
+}
+
+/* Those of the configuration: they have no time. */
+static void print_declared(const json_t *keys)
+{
+    size_t i;
+    json_t *key;
+    json_array_foreach(keys, i, key)
+    {
+        bool revoked = json_is_true(json_object_get(key, "revoked"));
+        print_row(text_of(key, "name"), text_of(key, "plan"), revoked ? "revoked" : "declared", 0);
+    }
+}
+
+static void print_stored(const json_t *keys)
+{
+    size_t i;
+    json_t *key;
+    json_array_foreach(keys, i, key)
+    {
+        const char *state = "valid";
+        if (json_object_get(key, "revoked_at") != NULL)
+            state = "revoked";
+        else if (json_is_true(json_object_get(key, "plan_missing")))
+            state = "no plan"; /* the default plan counts */
+        print_row(text_of(key, "name"), text_of(key, "plan"), state,
+                  json_integer_value(json_object_get(key, "created_at")));
+    }
+}
+
+static void print_list(const json_t *declared, const json_t *keys)
+{
+    if (json_array_size(declared) + json_array_size(keys) == 0) {
+        printf("No keys. Make one with: boxedge key create NAME --plan PLAN\n");
+        return;
+    }
+    printf("%-24s  %-16s  %-9s  %s\n", "NAME", "PLAN", "STATE", "CREATED (UTC)");
+    print_declared(declared);
+    print_stored(keys);
+}
+
+/* Takes all pages before anything is printed: there are at most STORE_KEYS_MAX keys. */
+static int list(const cli_t *cli)
+{
+    char target[STORE_KEY_NAME_MAX + 32] = "/v1/keys";
+    json_t *all = NULL, *page;
+    bool more = true;
+    while (more) {
+        int status = cli_request(cli, "GET", target, NULL, &page);
+        if (status != CLI_OK) {
+            json_decref(all);
+            return status;
+        }
+        const char *next = json_string_value(json_object_get(page, "next"));
+        more = next != NULL && store_key_name_valid(str_from(next));
+        if (more)
+            snprintf(target, sizeof target, "/v1/keys?from=%s", next);
+        if (all == NULL) {
+            all = json_incref(page);
+            json_object_del(all, "next");
+        } else {
+            json_array_extend(json_object_get(all, "keys"), json_object_get(page, "keys"));
+        }
+        json_decref(page);
+    }
+    if (cli->json)
+        cli_print_json(all);
+    else
+        print_list(json_object_get(all, "declared"), json_object_get(all, "keys"));
+    json_decref(all);
+    return CLI_OK;
+}
+
+int cmd_key(int argc, char **argv)
+{
+    cli_t cli;
+    if (!cli_parse(argc, argv, CLI_JSON | CLI_KEY, &cli))
+        return CLI_USAGE;
+    if (cli.help)
+        return usage(stdout, CLI_OK);
+    str_t verb = str_from(cli.arg_count != 0 ? cli.args[0] : "");
+    bool creates = str_eq(verb, STR("create"));
+    if (!creates && (cli.plan != NULL || cli.from_stdin)) {
+        fprintf(stderr, "boxedge key: --plan and --stdin are options of `boxedge key create`\n");
+        return CLI_USAGE;
+    }
+    if (creates && cli.arg_count > 2) {
+        fprintf(stderr, "boxedge key create: a key that exists already is given on standard input, with "
+                        "--stdin: arguments can be seen by every user of this machine\n");
+        return CLI_USAGE;
+    }
+    if (str_eq(verb, STR("list")) && cli.arg_count == 1)
+        return list(&cli);
+    size_t wanted = str_eq(verb, STR("set-plan")) ? 3 : 2;
+    if (cli.arg_count != wanted)
+        return usage(stderr, CLI_USAGE);
+    if (!name_fits(cli.args[1]))
+        return CLI_USAGE;
+    if (creates)
+        return create(&cli);
+    if (wanted == 3)
+        return set_plan(&cli);
+    if (str_eq(verb, STR("revoke")))
+        return change(&cli, "DELETE", "", NULL, "is revoked", false);
+    if (str_eq(verb, STR("forget")))
+        return change(&cli, "DELETE", "?forget=1", NULL, "is forgotten", false);
+    return usage(stderr, CLI_USAGE);
+}
