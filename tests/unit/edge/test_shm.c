@@ -209,6 +209,24 @@ static void ticket_keys_are_never_mixed(void **state)
     assert_true(reads + (shm_ticket_keys_get(shm, &seen, &keys) ? 1u : 0u) > 0);
 }
 
+/* What a dead worker had at a server of an upstream, and who waited there. */
+static void balance_is_wiped(void **state)
+{
+    shm_t *shm = *state;
+    balance_server_t server = {.name = "a:80", .port = 80, .weight = 1};
+    conf_upstream_t conf = {.in_flight = 1};
+    balance_pick_t pick;
+    balance_set(shm_balance(shm), 15, &server, 1, 0);
+    assert_int_equal(balance_pick(shm_balance(shm), 255, 15, &conf, 0, 0, 0, 0, &pick), BALANCE_OK);
+    balance_waiters_add(shm_balance(shm), 255, 15, 1);
+    assert_int_equal(balance_pick(shm_balance(shm), 0, 15, &conf, 0, 0, 0, 0, &pick), BALANCE_FULL);
+    shm_worker_wipe(shm, 254);
+    assert_int_equal(balance_waiters(shm_balance(shm), 15), 1);
+    shm_worker_wipe(shm, 255);
+    assert_int_equal(balance_waiters(shm_balance(shm), 15), 0);
+    assert_int_equal(balance_pick(shm_balance(shm), 0, 15, &conf, 0, 0, 0, 0, &pick), BALANCE_OK);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -222,6 +240,7 @@ int main(void)
         TEST(processes_that_race_keep_the_limit),
         TEST(ticket_keys_come_once_for_each_change),
         TEST(ticket_keys_are_never_mixed),
+        TEST(balance_is_wiped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
