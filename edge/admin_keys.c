@@ -31,7 +31,7 @@ typedef enum key_refusal {
     KEY_TAKEN,       /* the key is `stored` */
     KEY_IS_REVOKED,  /* `stored` */
     KEY_NOT_REVOKED, /* `stored` */
-    KEY_IS_DECLARED, /* only the configuration has the name */
+    KEY_IS_DECLARED, /* what the configuration says of it counts */
     KEY_NOWHERE,
 } key_refusal_t;
 
@@ -41,6 +41,7 @@ typedef struct key_job {
     key_refusal_t refusal;
     store_key_t asked;             /* the name; of KEY_CREATE all but revoked_at; of KEY_SET_PLAN the plan */
     uint64_t now;                  /* unix seconds */
+    conf_t *conf;                  /* one reference; only read on the thread */
     bool is_declared;              /* the configuration declares the name, with this hash and plan */
     store_key_t declared;          /* of is_declared */
     store_key_t stored;            /* as it is in the store afterwards, or was */
@@ -57,6 +58,15 @@ json_t *admin_key_json(const conf_t *conf, const store_key_t *key)
     if (key->revoked_at != 0)
         json_object_set_new(json, "revoked_at", json_integer((json_int_t)key->revoked_at));
     return json;
+}
+
+/* How the configuration calls the key; NULL: it does not declare it. */
+static const char *declared_name(const conf_t *conf, const uint8_t sha256[SHA256_BYTES])
+{
+    for (size_t i = 0; i < conf->api.key_count; i++)
+        if (memcmp(conf->api.keys[i].sha256, sha256, SHA256_BYTES) == 0)
+            return conf->api.keys[i].name;
+    return NULL;
 }
 
 /* ---- on the thread ---- */
@@ -106,6 +116,10 @@ static store_result_t set_plan(key_job_t *job, store_t *store)
         return result;
     if (job->stored.revoked_at != 0) {
         job->refusal = KEY_IS_REVOKED;
+        return STORE_OK;
+    }
+    if (declared_name(job->conf, job->stored.sha256) != NULL) {
+        job->refusal = KEY_IS_DECLARED;
         return STORE_OK;
     }
     memcpy(job->stored.plan, job->asked.plan, sizeof(job->stored.plan));
@@ -170,6 +184,7 @@ static void key_fini(admin_job_t *job)
 {
     key_job_t *key = (key_job_t *)job;
     OPENSSL_cleanse(key->secret, sizeof(key->secret));
+    conf_release(&key->conf);
 }
 
 static void refuse(exchange_t *ex, const key_job_t *job)
@@ -207,11 +222,12 @@ static void refuse(exchange_t *ex, const key_job_t *job)
 static void key_answer(exchange_t *ex, admin_job_t *job)
 {
     const key_job_t *key = (const key_job_t *)job;
-    if (job->result == STORE_FULL && key->verb == KEY_CREATE) {
-        admin_error(ex, 507, "keys_full", NULL,
-                    "The key was not taken: there may be %d keys, revoked ones included, as long as the disk "
-                    "has room.",
-                    STORE_KEYS_MAX);
+    if (job->result == STORE_FULL && (key->verb == KEY_CREATE || key->verb == KEY_REVOKE)) {
+        admin_error(
+            ex, 507, "keys_full", NULL,
+            "There is no room for another key: there may be %d, revoked ones included, as long as the "
+            "disk has room.",
+            STORE_KEYS_MAX);
         return;
     }
     if (job->result != STORE_OK) {
@@ -254,7 +270,7 @@ static bool take_name(exchange_t *ex, str_t name, key_job_t *job)
                     STORE_KEY_NAME_MAX);
         return false;
     }
-    const conf_t *conf = ex->worker->conf;
+    const conf_t *conf = job->conf;
     for (size_t i = 0; i < conf->api.key_count && !job->is_declared; i++) {
         const conf_api_key_t *declared = &conf->api.keys[i];
         if (strcmp(declared->name, job->asked.name) != 0)
@@ -338,11 +354,7 @@ static bool take_key(exchange_t *ex, const json_t *object, key_job_t *job)
 /* What the configuration declares is not recorded a second time. */
 static bool is_new(exchange_t *ex, const key_job_t *job)
 {
-    const conf_t *conf = ex->worker->conf;
-    const char *same = job->is_declared ? job->asked.name : NULL;
-    for (size_t i = 0; i < conf->api.key_count && same == NULL; i++)
-        if (memcmp(conf->api.keys[i].sha256, job->asked.sha256, sizeof(job->asked.sha256)) == 0)
-            same = conf->api.keys[i].name;
+    const char *same = job->is_declared ? job->asked.name : declared_name(job->conf, job->asked.sha256);
     if (same != NULL)
         admin_error(ex, 409, "key_declared", NULL, "The configuration declares %s %s already.",
                     job->is_declared ? "a key" : "this key as", same);
@@ -354,6 +366,7 @@ static key_job_t *key_job_new(const exchange_t *ex, key_verb_t verb)
     key_job_t *job = calloc(1, sizeof *job);
     assert(job != NULL);
     job->verb = verb;
+    job->conf = conf_acquire(ex->worker->conf);
     job->now = loop_wall_us(ex->worker->loop) / 1000000;
     job->base.job.run = key_run;
     job->base.finished = key_finished;

@@ -3,6 +3,7 @@ with the API host."""
 
 import hashlib
 import json
+import os
 import re
 import subprocess
 import time
@@ -12,6 +13,7 @@ import pytest
 import harness
 from harness import SLOW, Edge
 from test_admin import JSON, Admin
+from test_admin_access import found_in_memory
 
 KEY = re.compile(r"box_[A-Za-z0-9_-]{43}")
 DECLARED = "the-key-of-a-partner"
@@ -213,6 +215,36 @@ def test_pages(admin):
     assert [key["name"] for key in admin.all("?from=k5&limit=1000")["keys"]] == ["k5", "k6"]
     for query in ("?limit=0", "?limit=1001", "?limit=x", "?from=", "?from=a%20b", "?from=" + "n" * 64, "?x=1", "?limit"):
         assert admin.call("GET", "/v1/keys" + query)[0] == 400, query
+
+
+def test_a_key_that_is_declared_later(make_edge):
+    edge = make_edge(config={"plans": PLANS})
+    admin = Keys(edge.admin_socket)
+    assert admin.make("ci", key=DECLARED)[0] == admin.make("partner")[0] == 201
+    edge.config["api"] = {"keys": CONFIG["api"]["keys"][1:]}
+    edge.write_config()
+    edge.command("reload")
+    # What the configuration says of a key counts, whatever the store calls it; two keys of one name are told apart.
+    status, body = admin.set_plan("ci", "pro")
+    assert status == 409 and body["code"] == "key_declared" and admin.stored()["ci"]["plan"] == "free"
+    assert admin.set_plan("partner", "pro")[0] == 200
+    status, body = admin.revoke("partner")
+    assert status == 200 and "another key of this name" in body["note"] and "revoked" not in admin.declared()["partner"]
+    assert admin.forget("partner")[0] == 200
+    # By the declared name the key is found that the store has.
+    status, body = admin.revoke("partner")
+    assert status == 200 and body["name"] == "ci" and "note" not in body and admin.declared()["partner"]["revoked"] is True
+
+
+@pytest.mark.skipif(harness.SANITIZED, reason="the sanitizer's own memory is not ours to cleanse")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may read another process's memory")
+def test_answered_keys_are_gone_from_memory(make_edge):
+    edge = make_edge(config=CONFIG)
+    admin = Keys(edge.admin_socket)
+    secrets = {admin.make(f"k{i}")[1]["key"].encode() for i in range(20)}
+    assert admin.all()["keys"]  # the last answer's exchange has ended
+    (controller,) = edge.pids("controller")
+    assert found_in_memory(controller, secrets | {harness.DOMAIN.encode()}) == {harness.DOMAIN.encode()}
 
 
 def test_keys_survive_the_death_of_everything(make_edge):
