@@ -267,9 +267,6 @@ static void supervisor_message(void *owner, ipc_message_t *message)
     case PROCESS_WORKER_DIED:
         reap_readers(controller);
         break;
-    case PROCESS_PLACE:
-        peers_tell_all(controller->peers, PROCESS_PLACE, message->value, STR(""));
-        break;
     default:
         break; /* not for the controller */
     }
@@ -297,6 +294,9 @@ static void worker_message(void *owner, unsigned index, ipc_message_t *message)
             idle_wanted(controller->idle, bytes);
         waker_ask(controller->waker, index, bytes,
                   message->value == WAKE_WISH_WATCH ? WAKE_WISH_WATCH : WAKE_WISH_WAKE);
+        break;
+    case PROCESS_PLACE:
+        peers_tell_all(controller->peers, PROCESS_PLACE, message->value, STR(""));
         break;
     case PROCESS_ACTIVE:
         idle_active(controller->idle, bytes);
