@@ -4,14 +4,10 @@
  */
 #include <assert.h>
 
-#include <openssl/crypto.h>
-#include <openssl/rand.h>
-
 #include "admin_private.h"
-#include "credentials.h"
+#include "preview_make.h"
 #include "preview_text.h"
 
-#define USERNAME "user"
 /* A preview lives at most so long by expires_in: ten years. */
 #define EXPIRES_IN_MAX 315360000
 
@@ -19,8 +15,7 @@ typedef struct create_job {
     admin_job_t base;
     store_preview_t preview;
     store_box_t box;
-    char token[SECRET_TEXT_LEN + 1];    /* empty: none was asked for */
-    char password[SECRET_TEXT_LEN + 1]; /* the same */
+    preview_secrets_t secrets;
     bool kill_tunnels;
 } create_job_t;
 
@@ -31,9 +26,7 @@ static void create_finished(const admin_job_t *job)
 
 static void create_fini(admin_job_t *job)
 {
-    create_job_t *create = (create_job_t *)job;
-    OPENSSL_cleanse(create->token, sizeof(create->token));
-    OPENSSL_cleanse(create->password, sizeof(create->password));
+    preview_secrets_fini(&((create_job_t *)job)->secrets);
 }
 
 /* ---- reading the request ---- */
@@ -154,33 +147,6 @@ static bool parse_preview(exchange_t *ex, str_t body, store_preview_t *preview, 
     return ok;
 }
 
-/* ---- secrets ---- */
-
-static void make_secret(char text[SECRET_TEXT_LEN + 1])
-{
-    uint8_t random[32];
-    int made = RAND_bytes(random, sizeof(random));
-    assert(made == 1);
-    secret_make(random, text);
-    OPENSSL_cleanse(random, sizeof(random));
-}
-
-static void make_secrets(create_job_t *create, store_preview_t *preview)
-{
-    if (preview->bearer) {
-        make_secret(create->token);
-        secret_hash(str_from(create->token), preview->bearer_sha256);
-    }
-    if (preview->basic) {
-        char both[sizeof(USERNAME) + 1 + SECRET_TEXT_LEN];
-        make_secret(create->password);
-        int n = snprintf(both, sizeof(both), USERNAME ":%s", create->password);
-        assert(n > 0 && (size_t)n < sizeof(both));
-        secret_hash(str_from(both), preview->basic_sha256);
-        OPENSSL_cleanse(both, sizeof(both));
-    }
-}
-
 /* ---- the answer ---- */
 
 /* The preview is on disk. */
@@ -192,39 +158,17 @@ static void committed_answer(exchange_t *ex, admin_job_t *job)
         return;
     }
     json_t *body = admin_preview_json(ex, &job->job.change.preview);
-    if (create->token[0] != '\0')
-        json_object_set_new(body, "token", json_string(create->token));
-    if (create->password[0] != '\0') {
-        json_object_set_new(body, "username", json_string(USERNAME));
-        json_object_set_new(body, "password", json_string(create->password));
+    if (create->secrets.token[0] != '\0')
+        json_object_set_new(body, "token", json_string(create->secrets.token));
+    if (create->secrets.password[0] != '\0') {
+        json_object_set_new(body, "username", json_string(PREVIEW_USERNAME));
+        json_object_set_new(body, "password", json_string(create->secrets.password));
     }
     if (create->box.state == BOX_UNKNOWN)
         json_object_set_new(body, "note",
                             json_sprintf("No box \"%s\" is known yet: the preview answers once there is one.",
                                          create->preview.id));
     admin_reply(ex, 201, body);
-}
-
-/* What the box does not take is answered with 400. */
-static bool box_takes(exchange_t *ex, const store_box_t *box, const store_preview_t *preview)
-{
-    if (box->state == BOX_UNKNOWN || box->state == BOX_GONE)
-        return true;
-    if (box->ephemeral) {
-        admin_error(ex, 400, "box_ephemeral", NULL, "Box \"%s\" is ephemeral: it takes no previews.",
-                    preview->id);
-        return false;
-    }
-    if (store_box_exposes(box, preview->port))
-        return true;
-    char ports[STORE_BOX_PORTS_MAX * 7 + 1] = "";
-    size_t used = 0;
-    for (size_t i = 0; i < box->port_count && box->ports[0] != 0; i++) /* 0: no port at all */
-        used +=
-            (size_t)snprintf(ports + used, sizeof(ports) - used, "%s%u", i != 0 ? ", " : "", box->ports[i]);
-    admin_error(ex, 400, "port_not_exposed", NULL, "Box \"%s\" does not expose port %u; it exposes %s.",
-                preview->id, preview->port, used != 0 ? ports : "none");
-    return false;
 }
 
 static void lookup_run(store_job_t *job, store_t *store)
@@ -239,14 +183,18 @@ static void lookup_run(store_job_t *job, store_t *store)
 static void looked_up(exchange_t *ex, admin_job_t *job)
 {
     create_job_t *lookup = (create_job_t *)job;
-    if (!box_takes(ex, &lookup->box, &lookup->preview))
+    char why[PREVIEW_WHY_MAX];
+    const char *code = preview_refusal(&lookup->box, &lookup->preview, why);
+    if (code != NULL) {
+        admin_error(ex, 400, code, NULL, "%s", why);
         return;
+    }
     create_job_t *create = calloc(1, sizeof *create);
     assert(create != NULL);
     *create = *lookup;
     create->base =
         (admin_job_t){.finished = create_finished, .answer = committed_answer, .fini = create_fini};
-    make_secrets(create, &create->preview);
+    preview_secrets_make(&create->secrets, &create->preview);
     create->base.job.change.preview = create->preview;
     admin_job_start(ex, &create->base);
 }
