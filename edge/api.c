@@ -27,6 +27,18 @@ api_t *api_new(exchange_t *ex)
     return api;
 }
 
+void api_inherit(exchange_t *ex, const api_t *from)
+{
+    api_t *api = h2o_mem_alloc_pool(&ex->arena, sizeof(*api));
+    *api = (api_t){.conf = conf_acquire(from->conf),
+                   .upstream = from->upstream,
+                   .upstream_index = from->upstream_index,
+                   .key_state = from->key_state,
+                   .key = from->key,
+                   .outcome = BALANCE_LEFT};
+    ex->api = api;
+}
+
 /* Statuses that a server in trouble answers with; other 5xx are about the request. */
 static bool is_failure(int status)
 {
@@ -55,6 +67,7 @@ void api_answered(exchange_t *ex)
     api->outcome = is_failure(ex->response.status) ? BALANCE_FAILED : BALANCE_SUCCEEDED;
     api->latency_us = (uint32_t)(loop_precise_us() - api->picked_us);
     learn_key(ex);
+    api_preview_box_deleted(ex);
 }
 
 void api_failed(exchange_t *ex)
@@ -120,6 +133,7 @@ void api_end(exchange_t *ex)
     api_t *api = ex->api;
     if (api == NULL)
         return;
+    api_preview_end(ex);
     places_leave(ex->worker->places, &api->waiter);
     api_release_server(ex);
     limit_release(shm_limit(ex->worker->shm), ex->worker->index, &api->ticket);

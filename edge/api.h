@@ -5,6 +5,7 @@
 #ifndef BOXEDGE_API_H
 #define BOXEDGE_API_H
 
+#include "api_path.h"
 #include "balance.h"
 #include "exchange.h"
 #include "keys.h"
@@ -28,6 +29,9 @@ typedef enum api_key_state {
     API_KEY_REVOKED,
 } api_key_state_t;
 
+/* A call of a preview endpoint (api_preview.c). */
+typedef struct api_preview api_preview_t;
+
 /* ex->api. */
 typedef struct api {
     conf_t *conf; /* the snapshot that it began with; one reference */
@@ -46,6 +50,10 @@ typedef struct api {
     limit_state_t limits; /* where `plan` is not NULL */
     limit_result_t limited;
 
+    /* by the preview step */
+    api_path_t path;
+    api_preview_t *preview; /* NULL: it goes to the upstream */
+
     /* by the pick step */
     balance_pick_t pick;
     balance_outcome_t outcome;
@@ -63,6 +71,8 @@ limit_plan_t api_limit_plan(const conf_plan_t *conf);
 
 /* Makes ex->api. */
 api_t *api_new(exchange_t *ex);
+/* The same for a request that the edge makes for another: with its key, configuration and no limits. */
+void api_inherit(exchange_t *ex, const api_t *from);
 
 /*
  * The server that has the exchange failed before a response: gives it to another one (ex->target) where the
@@ -75,6 +85,10 @@ void api_answered(exchange_t *ex);
 void api_failed(exchange_t *ex);
 /* The fields that say how much the key may still use, for any response's head. */
 void api_add_fields(exchange_t *ex, fields_t *fields);
+/* It ended, whatever it waited for. (api_preview.c) */
+void api_preview_end(exchange_t *ex);
+/* Where the response says that a box was deleted, its previews are too. (api_preview.c) */
+void api_preview_box_deleted(exchange_t *ex);
 /* Gives the server's place back, with api->outcome. */
 void api_release_server(exchange_t *ex);
 /* The exchange has ended: gives everything back. Nulls ex->api, which may be NULL. */

@@ -14,6 +14,7 @@
 #include "channel.h"
 #include "idle.h"
 #include "peers.h"
+#include "preview_desk.h"
 #include "process.h"
 #include "provider_process.h"
 #include "providers.h"
@@ -48,6 +49,7 @@ typedef struct controller {
     provider_t *processes;
     providers_t *providers;
     upstreams_t *upstreams;
+    preview_desk_t *previews;
     controller_state_t state;
     int status; /* of the process, when it ends */
     loop_timer_t heartbeat;
@@ -295,6 +297,9 @@ static void worker_message(void *owner, unsigned index, ipc_message_t *message)
         waker_ask(controller->waker, index, bytes,
                   message->value == WAKE_WISH_WATCH ? WAKE_WISH_WATCH : WAKE_WISH_WAKE);
         break;
+    case PROCESS_PREVIEW:
+        preview_desk_take(controller->previews, index, message->value, bytes, wall_us() / 1000000);
+        break;
     case PROCESS_PLACE:
         peers_tell_all(controller->peers, PROCESS_PLACE, message->value, STR(""));
         break;
@@ -440,6 +445,7 @@ static bool start(controller_t *controller, const controller_args_t *args)
                                   shm_wakes(controller->shm));
     controller->idle = idle_new(controller->loop, controller->boxes);
     controller->providers = providers_new(controller->loop, controller->conf, controller->boxes);
+    controller->previews = preview_desk_new(controller->store, controller->peers);
     controller->upstreams = upstreams_new(controller->loop, controller->conf, shm_balance(controller->shm));
     controller->admin = admin_new(controller->loop, controller->conf, controller->shm, controller->store,
                                   args->admin_fd, &controls, controller);
@@ -468,6 +474,7 @@ static void stop(controller_t *controller)
     runner_link_free(&controller->runner);
     if (controller->boxes != NULL)
         boxes_stop(controller->boxes);
+    preview_desk_free(&controller->previews);
     store_thread_free(&controller->store);
     idle_free(&controller->idle);
     waker_free(&controller->waker);

@@ -35,11 +35,18 @@ const exchange_step_t exchange_preview_steps[] = {
 /* The host step goes over to these where the name is one of the API's. */
 const exchange_step_t exchange_api_steps[] = {
     {"host", step_host},
-    {"key", step_api_key},       /* which key it shows */
-    {"limit", step_api_limit},   /* may it go on now: 429; does its key count: 401 */
-    {"room", step_limit},        /* is there room for it: 503; has it been here before: 508 */
-    {"pick", step_api_pick},     /* which server: 503; where all are full it waits, bounded */
-    {"origin", step_api_origin}, /* to the server, and the response back */
+    {"key", step_api_key},         /* which key it shows */
+    {"limit", step_api_limit},     /* may it go on now: 429; does its key count: 401 */
+    {"room", step_limit},          /* is there room for it: 503; has it been here before: 508 */
+    {"preview", step_api_preview}, /* is it about previews: answered here, where the upstream lets it */
+    {"pick", step_api_pick},       /* which server: 503; where all are full it waits, bounded */
+    {"origin", step_api_origin},   /* to the server, and the response back */
+    {NULL, NULL},
+};
+
+const exchange_step_t exchange_api_upstream_steps[] = {
+    {"pick", step_api_pick},
+    {"origin", step_api_origin},
     {NULL, NULL},
 };
 
@@ -122,6 +129,17 @@ void exchange_start(exchange_t *ex)
     ex->request_complete = !ex->request.has_body && !ex->request.websocket;
     set_state(ex, EXCHANGE_STEPS);
     ex->step = ex->client->steps;
+    run_steps(ex);
+}
+
+void exchange_start_at(exchange_t *ex, const exchange_step_t *step, const char *request_id)
+{
+    assert(ex->internal && !ex->request.has_body);
+    begin(ex);
+    (void)snprintf(ex->request_id, sizeof(ex->request_id), "%s", request_id);
+    ex->request_complete = true;
+    set_state(ex, EXCHANGE_STEPS);
+    ex->step = step;
     run_steps(ex);
 }
 
@@ -406,7 +424,7 @@ void exchange_end(exchange_t **exp, exchange_end_t how)
     tunnel_close(ex);
     use_end(ex);
     count(ex, how);
-    if (ex->worker->log != NULL && ex->times.start_us != 0)
+    if (ex->worker->log != NULL && ex->times.start_us != 0 && !ex->internal)
         access_log_exchange(ex->worker->log, ex, how);
     buffer_clear(&ex->held, &ex->worker->held_bytes);
     api_end(ex);

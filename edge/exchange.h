@@ -130,6 +130,8 @@ typedef struct exchange_step {
  * chooses. */
 extern const exchange_step_t exchange_preview_steps[];
 extern const exchange_step_t exchange_api_steps[]; /* taken by the host step, on an API host */
+extern const exchange_step_t
+    exchange_api_upstream_steps[]; /* the last of them: for requests of the edge's own */
 extern const exchange_step_t exchange_redirect_steps[];
 extern const exchange_step_t exchange_health_steps[];
 
@@ -198,6 +200,7 @@ struct exchange {
     store_preview_t preview; /* by the route step */
     store_box_t box;
     uint64_t box_epoch;     /* of the store, when `box` was read or before */
+    bool internal;          /* the edge's own, for another exchange (subrequest.h): no access line */
     bool routed;            /* preview and box are set */
     struct api *api;        /* of an exchange with the API; NULL: it is none */
     origin_target_t target; /* once an origin was chosen */
@@ -240,6 +243,9 @@ struct exchange {
  */
 exchange_t *exchange_new(client_t *client, const client_ops_t *ops, void *codec);
 void exchange_start(exchange_t *ex);
+/* The same for a request of the edge's own: at a step of its choice, under the id of the request that it is
+ * for. */
+void exchange_start_at(exchange_t *ex, const exchange_step_t *step, const char *request_id);
 /*
  * Answers in place of starting: a request that the codec found wrong (400, 408, 414, 431, 501...). `code` is
  * the stable word of docs/http.md, `sentence` is shown. The access line is written at exchange_end as for any

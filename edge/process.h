@@ -56,7 +56,10 @@ typedef enum process_message {
                        last second */
     PROCESS_PLACE,  /* worker to controller, and on to all workers: a place became free at upstream `value`,
                        for  which others wait */
-    PROCESS_LOOK,   /* worker to controller: the box that bytes name is oddly silent */
+    PROCESS_PREVIEW, /* worker to controller: bytes are a preview_call_t (preview_message.h), value: a number
+                        of the worker's */
+    PROCESS_PREVIEW_DONE, /* controller to worker: bytes are the preview_answer_t, value: that number */
+    PROCESS_LOOK,         /* worker to controller: the box that bytes name is oddly silent */
 } process_message_t;
 
 /* Everything is the callee's from here on, but `shm`. */

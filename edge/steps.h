@@ -13,6 +13,7 @@ step_result_t step_limit(exchange_t *ex);
 step_result_t step_origin(exchange_t *ex);
 step_result_t step_api_key(exchange_t *ex);
 step_result_t step_api_limit(exchange_t *ex);
+step_result_t step_api_preview(exchange_t *ex);
 step_result_t step_api_pick(exchange_t *ex);
 step_result_t step_api_origin(exchange_t *ex);
 step_result_t step_redirect(exchange_t *ex);

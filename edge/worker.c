@@ -232,6 +232,8 @@ static void on_controller_message(void *owner, ipc_message_t *message)
     worker_process_t *process = owner;
     if (message->type == PROCESS_TUNNELS)
         end_tunnels(&process->worker, str_make(message->bytes, message->len), message->value);
+    else if (message->type == PROCESS_PREVIEW_DONE)
+        preview_calls_message(process->worker.preview_calls, message);
     else if (message->type == PROCESS_PLACE)
         places_message(process->worker.places, message->value);
     else if (message->type == PROCESS_BOXES)
@@ -246,6 +248,7 @@ static void on_controller_closed(void *owner)
     wakes_set_channel(process->worker.wakes, NULL);
     uses_set_channel(process->worker.uses, NULL);
     places_set_channel(process->worker.places, NULL);
+    preview_calls_set_channel(process->worker.preview_calls, NULL);
     channel_free(&process->controller); /* running boxes are served without it, until PROCESS_PEER */
 }
 
@@ -258,6 +261,7 @@ static void open_controller(worker_process_t *process, int fd)
     wakes_set_channel(process->worker.wakes, process->controller);
     uses_set_channel(process->worker.uses, process->controller);
     places_set_channel(process->worker.places, process->controller);
+    preview_calls_set_channel(process->worker.preview_calls, process->controller);
 }
 
 static void on_conf(worker_process_t *process, ipc_message_t *message)
@@ -353,6 +357,8 @@ static bool start(worker_process_t *process, const worker_args_t *args)
     worker->uses = uses_new(worker, process->store);
     worker->keys = keys_new(process->store, shm_epoch(worker->shm));
     worker->places = places_new(worker);
+    worker->preview_calls = preview_calls_new(worker);
+    worker->store = process->store;
     worker->log = args->access_log_fd >= 0 ? access_log_new(args->access_log_fd, worker->counters) : NULL;
     process->supervisor = channel_new(worker->loop, args->supervisor_fd, &handlers, process);
     open_controller(process, args->controller_fd);
@@ -393,6 +399,7 @@ static void finish(worker_process_t *process)
     wakes_free(&worker->wakes);
     uses_free(&worker->uses);
     places_free(&worker->places);
+    preview_calls_free(&worker->preview_calls);
     keys_free(&worker->keys);
     access_log_free(&worker->log);
     channel_free(&process->controller);

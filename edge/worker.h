@@ -16,6 +16,7 @@
 #include "loop.h"
 #include "origin_pool.h"
 #include "places.h"
+#include "preview_calls.h"
 #include "random_id.h"
 #include "routes.h"
 #include "shm.h"
@@ -33,8 +34,10 @@ struct worker {
     blocks_t *blocks;               /* what the operator has blocked */
     origin_pool_t *origins;         /* idle connections over HTTP/1 */
     http2_origins_t *http2_origins; /* connections over HTTP/2; NULL where nothing goes there (tests) */
-    wakes_t *wakes;    /* requests that wait for boxes; NULL where there are none to wake (tests) */
-    keys_t *keys;      /* API keys that have a name */
+    wakes_t *wakes; /* requests that wait for boxes; NULL where there are none to wake (tests) */
+    keys_t *keys;   /* API keys that have a name */
+    preview_calls_t *preview_calls; /* to the controller */
+    store_t *store;
     places_t *places;  /* requests that wait for a place at an upstream */
     uses_t *uses;      /* which boxes exchanges use; NULL where there are none (the demo app, tests) */
     access_log_t *log; /* NULL where no lines are written */

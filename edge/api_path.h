@@ -1,0 +1,30 @@
+/*
+ * Which of the box API's routes a path is, as far as the edge cares (docs/api.md): a box, and its previews.
+ * Routes that the edge answers must not reach the upstream in another spelling.
+ */
+#ifndef BOXEDGE_API_PATH_H
+#define BOXEDGE_API_PATH_H
+
+#include "str.h"
+
+typedef enum api_route {
+    API_ROUTE_OTHER,      /* none of these */
+    API_ROUTE_BOX,        /* /v2/box/{id} */
+    API_ROUTE_PREVIEWS,   /* /v2/box/{id}/preview */
+    API_ROUTE_PREVIEW,    /* /v2/box/{id}/preview/{port} */
+    API_ROUTE_MISSPELLED, /* one of the last two, written in another way: encoded, doubled slashes, dots... */
+} api_route_t;
+
+/* Paths longer than this are none of ours. */
+#define API_PATH_MAX 1024
+
+typedef struct api_path {
+    api_route_t route;
+    str_t id;   /* as it stands in the target; may be no box id */
+    str_t port; /* of API_ROUTE_PREVIEW; may be no port */
+} api_path_t;
+
+/* `target` is a raw path with or without a query; slices of it are in the result. */
+api_path_t api_path_parse(str_t target);
+
+#endif

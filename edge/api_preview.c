@@ -1,0 +1,378 @@
+/*
+ * The preview endpoints of the box API, answered by the edge (docs/api.md): who may see the box at the
+ * upstream, with the key that the caller shows, may create, list and delete its previews.
+ *
+ *   authorize   GET /v2/box/{id} with the caller's key; another answer than 200 is the caller's
+ *   list        from this worker's store
+ *   create      the body; a paused box is resumed at the upstream; then the controller makes the preview
+ *   delete      the controller
+ */
+#include "api.h"
+
+#include <assert.h>
+
+#include <jansson.h>
+#include <openssl/crypto.h>
+
+#include "client.h"
+#include "local.h"
+#include "steps.h"
+#include "subrequest.h"
+#include "worker.h"
+
+#define BODY_MAX 65536
+
+typedef enum stage { AUTHORIZING, AUTHORIZED, RESUMING, CHANGING } stage_t;
+
+/* ex->api->preview. */
+struct api_preview {
+    stage_t stage;
+    exchange_t *ex;
+    api_path_t path;
+    uint16_t port;
+    bool ephemeral, paused; /* what the upstream says of the box */
+    bool bearer, basic;
+    int status; /* of the upstream's answer that is not 200 */
+    str_t content_type, body;
+    subrequest_t *request;
+    preview_asker_t asker;
+};
+
+/* ---- answers ---- */
+
+static void reply_json(exchange_t *ex, int status, json_t *json)
+{
+    fields_t fields = {0};
+    char *text = json_dumps(json, JSON_COMPACT);
+    assert(text != NULL);
+    str_t body = str_format(&ex->arena, "%s\n", text);
+    OPENSSL_cleanse(text, strlen(text)); /* it may show a secret */
+    free(text);
+    json_decref(json);
+    fields_add(&ex->arena, &fields, FIELD_OTHER, STR("cache-control"), STR("no-store"));
+    fields_add(&ex->arena, &fields, FIELD_X_REQUEST_ID, STR("x-request-id"), str_from(ex->request_id));
+    exchange_reply(ex, status, STR("application/json"), &fields, body);
+}
+
+static json_t *url_json(const exchange_t *ex, str_t id, uint16_t port)
+{
+    const conf_t *conf = ex->worker->conf;
+    if (conf->public_port == 443)
+        return json_sprintf("https://%.*s-%u.%s", STR_ARG(id), port, conf->preview_domain);
+    return json_sprintf("https://%.*s-%u.%s:%u", STR_ARG(id), port, conf->preview_domain, conf->public_port);
+}
+
+static void bad_request(exchange_t *ex, const char *code, const char *sentence)
+{
+    exchange_reply_error(ex, 400, code, sentence, 0);
+}
+
+/* ---- list ---- */
+
+typedef struct listing {
+    exchange_t *ex;
+    json_t *list;
+    uint64_t now; /* unix seconds */
+} listing_t;
+
+static bool add_preview(const store_preview_t *preview, void *arg)
+{
+    listing_t *listing = arg;
+    if (preview->expires_at != 0 && preview->expires_at <= listing->now)
+        return true;
+    json_t *one = json_object();
+    json_object_set_new(one, "id", json_sprintf("%s-%u", preview->id, preview->port));
+    json_object_set_new(one, "port", json_integer(preview->port));
+    json_object_set_new(one, "url", url_json(listing->ex, str_from(preview->id), preview->port));
+    json_object_set_new(one, "created_at", json_integer((json_int_t)preview->created_at));
+    json_object_set_new(one, "basic_auth", json_boolean(preview->basic));
+    json_object_set_new(one, "bearer_token", json_boolean(preview->bearer));
+    json_array_append_new(listing->list, one);
+    return true;
+}
+
+static void list(api_preview_t *preview)
+{
+    exchange_t *ex = preview->ex;
+    listing_t listing = {ex, json_array(), loop_wall_us(ex->worker->loop) / 1000000};
+    store_result_t result =
+        store_each_preview_from(ex->worker->store, preview->path.id, 0, true, add_preview, &listing);
+    if (result == STORE_OK || result == STORE_NOT_FOUND) {
+        reply_json(ex, 200, json_pack("{s:o}", "previews", listing.list));
+        return;
+    }
+    json_decref(listing.list);
+    exchange_reply_error(ex, 503, "store_unavailable", "The edge cannot read its store right now.", 5);
+}
+
+/* ---- create and delete ---- */
+
+static void reply_created(api_preview_t *preview, const preview_secrets_t *secrets)
+{
+    json_t *json = json_object();
+    json_object_set_new(json, "url", url_json(preview->ex, preview->path.id, preview->port));
+    json_object_set_new(json, "port", json_integer(preview->port));
+    if (preview->bearer)
+        json_object_set_new(json, "token", json_string(secrets->token));
+    if (preview->basic) {
+        json_object_set_new(json, "username", json_string(PREVIEW_USERNAME));
+        json_object_set_new(json, "password", json_string(secrets->password));
+    }
+    reply_json(preview->ex, 200, json);
+}
+
+static void on_changed(preview_asker_t *asker, const preview_answer_t *answer)
+{
+    api_preview_t *preview = H2O_STRUCT_FROM_MEMBER(api_preview_t, asker, asker);
+    exchange_t *ex = preview->ex;
+    local_wait_end(ex);
+    if (answer == NULL) {
+        exchange_reply_error(ex, 503, "controller_unavailable",
+                             "The edge cannot change previews right now; the request may yet be carried out.",
+                             5);
+    } else if (answer->status != 200) {
+        const char *code = str_dup(&ex->arena, str_make(answer->code, strlen(answer->code) + 1)).p;
+        exchange_reply_error(ex, answer->status, code, answer->sentence, answer->status == 503 ? 1 : 0);
+    } else if (preview->path.route == API_ROUTE_PREVIEWS) {
+        reply_created(preview, &answer->secrets);
+    } else {
+        reply_json(ex, 200, json_pack("{s:b,s:i}", "deleted", 1, "port", (int)preview->port));
+    }
+}
+
+static void left(void *arg)
+{
+    api_preview_t *preview = arg;
+    subrequest_cancel(&preview->request);
+    preview_calls_leave(&preview->asker);
+}
+
+static void ask_controller(api_preview_t *preview)
+{
+    bool created = preview->path.route == API_ROUTE_PREVIEWS;
+    preview_call_t call = {.op = created ? PREVIEW_CREATE : PREVIEW_DELETE,
+                           .port = preview->port,
+                           .bearer = preview->bearer,
+                           .basic = preview->basic};
+    memcpy(call.id, preview->path.id.p, preview->path.id.n);
+    preview->stage = CHANGING;
+    preview_calls_ask(preview->ex->worker->preview_calls, &preview->asker, &call, on_changed);
+}
+
+/* The caller's own key, and no more of its request. */
+static fields_t key_fields(exchange_t *ex)
+{
+    fields_t fields = {0};
+    for (uint32_t i = 0; i < ex->request.fields.count; i++) {
+        const field_t *field = &ex->request.fields.at[i];
+        if (field->id == FIELD_X_BOX_API_KEY || field->id == FIELD_AUTHORIZATION ||
+            field->id == FIELD_USER_AGENT)
+            fields_add(&ex->arena, &fields, field->id, field->name, field->value);
+    }
+    fields_add(&ex->arena, &fields, FIELD_ACCEPT, STR("accept"), STR("application/json"));
+    return fields;
+}
+
+static void send_upstream(api_preview_t *preview, str_t method, const char *below, subrequest_done_t done)
+{
+    exchange_t *ex = preview->ex;
+    fields_t fields = key_fields(ex);
+    str_t target = str_format(&ex->arena, "/v2/box/%.*s%s", STR_ARG(preview->path.id), below);
+    preview->request = subrequest_start(ex, exchange_api_upstream_steps, method, target, &fields, done);
+}
+
+/* The upstream's answer is the caller's. */
+static void pass_on(exchange_t *ex, int status, str_t content_type, str_t body)
+{
+    fields_t fields = {0};
+    if (status == 0) {
+        exchange_reply_error(ex, 502, "bad_response", "The API's answer about this box cannot be used.", 0);
+        return;
+    }
+    ex->local_code = "upstream_refused";
+    fields_add(&ex->arena, &fields, FIELD_OTHER, STR("cache-control"), STR("no-store"));
+    exchange_reply(ex, status, content_type, &fields,
+                   status == 204 || status == 304 ? str_make(NULL, 0) : body);
+}
+
+static void on_resumed(exchange_t *ex, int status, const fields_t *fields, str_t body)
+{
+    api_preview_t *preview = ex->api->preview;
+    preview->request = NULL;
+    if (status >= 200 && status < 300) {
+        ask_controller(preview);
+        return;
+    }
+    local_wait_end(ex);
+    pass_on(ex, status, fields_value(fields, FIELD_CONTENT_TYPE), body);
+}
+
+/* All is known: the box is resumed where it is paused, and the controller is asked. */
+static void change(api_preview_t *preview)
+{
+    local_wait(preview->ex, left, preview);
+    if (preview->path.route == API_ROUTE_PREVIEWS && preview->paused) {
+        preview->stage = RESUMING;
+        send_upstream(preview, STR("POST"), "/resume", on_resumed);
+        return;
+    }
+    ask_controller(preview);
+}
+
+/* ---- what is asked ---- */
+
+static bool take_flag(json_t *object, const char *name, bool *out)
+{
+    const json_t *value = json_object_get(object, name);
+    *out = json_is_true(value);
+    return value == NULL || json_is_boolean(value) || json_is_null(value);
+}
+
+/* Fills the preview from the body, or answers and returns false. */
+static bool read_wish(api_preview_t *preview, json_t *object)
+{
+    exchange_t *ex = preview->ex;
+    const json_t *port = json_object_get(object, "port");
+    json_int_t number = json_integer_value(port);
+    if (!json_is_object(object)) {
+        bad_request(ex, "bad_body",
+                    "The body must be a JSON object such as {\"port\": 3000, \"bearer_token\": true}.");
+    } else if (!json_is_integer(port) || number < 1 || number > 65535) {
+        bad_request(ex, "bad_port", "\"port\" must be a number from 1 to 65535.");
+    } else if (!take_flag(object, "bearer_token", &preview->bearer) ||
+               !take_flag(object, "basic_auth", &preview->basic)) {
+        bad_request(ex, "bad_access", "\"bearer_token\" and \"basic_auth\" must be true or false.");
+    } else if (!preview_label_fits(preview->path.id, (uint16_t)number)) {
+        bad_request(
+            ex, "label_too_long",
+            "The box's id is too long for a preview on this port: id, dash and port may have 63 characters.");
+    } else if (preview->ephemeral) {
+        bad_request(ex, "box_ephemeral", "This box is ephemeral: it takes no previews.");
+    } else {
+        preview->port = (uint16_t)number;
+        return true;
+    }
+    return false;
+}
+
+static void on_body(exchange_t *ex, str_t body, void *arg)
+{
+    api_preview_t *preview = arg;
+    json_t *object = json_loadb(body.p != NULL ? body.p : "", body.n, JSON_REJECT_DUPLICATES, NULL);
+    bool good = read_wish(preview, object);
+    (void)ex;
+    json_decref(object);
+    if (good)
+        change(preview);
+}
+
+static void go_on(api_preview_t *preview)
+{
+    exchange_t *ex = preview->ex;
+    if (preview->status != 0 || preview->body.p != NULL)
+        pass_on(ex, preview->status, preview->content_type, preview->body);
+    else if (preview->path.route == API_ROUTE_PREVIEW)
+        change(preview);
+    else if (str_eq(ex->request.method, STR("POST")))
+        local_collect(ex, BODY_MAX, on_body, preview);
+    else
+        list(preview);
+}
+
+/* ---- who asks ---- */
+
+static void on_box(exchange_t *ex, int status, const fields_t *fields, str_t body)
+{
+    api_preview_t *preview = ex->api->preview;
+    preview->request = NULL;
+    preview->stage = AUTHORIZED;
+    json_t *box = status == 200 ? json_loadb(body.p != NULL ? body.p : "", body.n, 0, NULL) : NULL;
+    if (json_is_object(box)) {
+        const char *state = json_string_value(json_object_get(box, "status"));
+        preview->ephemeral = json_is_true(json_object_get(box, "ephemeral"));
+        preview->paused = state != NULL && strcmp(state, "paused") == 0;
+    } else {
+        preview->status = status == 200 ? 0 : status;
+        preview->content_type = fields_value(fields, FIELD_CONTENT_TYPE);
+        preview->body = body.p != NULL ? body : STR("");
+    }
+    json_decref(box);
+    exchange_resume(ex);
+}
+
+static bool method_fits(const exchange_t *ex, api_route_t route)
+{
+    str_t method = ex->request.method;
+    if (route == API_ROUTE_PREVIEW)
+        return str_eq(method, STR("DELETE"));
+    return str_eq(method, STR("GET")) || str_eq(method, STR("HEAD")) || str_eq(method, STR("POST"));
+}
+
+static void refuse_method(exchange_t *ex, api_route_t route)
+{
+    fields_t fields = {0};
+    bool one = route == API_ROUTE_PREVIEW;
+    fields_add(&ex->arena, &fields, FIELD_OTHER, STR("allow"), one ? STR("DELETE") : STR("GET, HEAD, POST"));
+    exchange_reply_error_with(
+        ex, 405, "method_not_allowed",
+        one ? "A preview takes DELETE here." : "The previews of a box take GET and POST here.", &fields);
+}
+
+/* Checks the path; false where it was answered. */
+static bool take_path(exchange_t *ex, api_preview_t *preview)
+{
+    const api_path_t *path = &preview->path;
+    uint64_t port = 0;
+    if (path->route == API_ROUTE_MISSPELLED) {
+        bad_request(ex, "misspelled_path",
+                    "Write this path as /v2/box/{id}/preview or /v2/box/{id}/preview/{port}, without "
+                    "encoding, doubled "
+                    "slashes and dots.");
+    } else if (!method_fits(ex, path->route) || ex->request.websocket) {
+        refuse_method(ex, path->route);
+    } else if (!box_id_valid(path->id)) {
+        bad_request(ex, "bad_box",
+                    "The box's id must be 1 to 57 of a-z 0-9 - _, with a letter or digit at both ends.");
+    } else if (path->route == API_ROUTE_PREVIEW &&
+               (!str_to_uint(path->port, 65535, &port) || port == 0 || path->port.p[0] == '0')) {
+        bad_request(ex, "bad_port", "The port in the path must be a number from 1 to 65535.");
+    } else {
+        preview->port = (uint16_t)port;
+        return true;
+    }
+    return false;
+}
+
+step_result_t step_api_preview(exchange_t *ex)
+{
+    api_t *api = ex->api;
+    if (api->preview != NULL) {
+        assert(api->preview->stage == AUTHORIZED);
+        go_on(api->preview);
+        return STEP_DONE;
+    }
+    api->path = api_path_parse(ex->request.target);
+    if (!api->conf->api.previews || api->path.route == API_ROUTE_OTHER || api->path.route == API_ROUTE_BOX)
+        return STEP_NEXT;
+    api_preview_t *preview = h2o_mem_alloc_pool(&ex->arena, sizeof(*preview));
+    *preview = (api_preview_t){.ex = ex, .path = api->path};
+    if (!take_path(ex, preview))
+        return STEP_DONE;
+    api->preview = preview;
+    send_upstream(preview, STR("GET"), "", on_box);
+    return STEP_WAIT;
+}
+
+void api_preview_end(exchange_t *ex)
+{
+    if (ex->api->preview != NULL)
+        left(ex->api->preview);
+}
+
+void api_preview_box_deleted(exchange_t *ex)
+{
+    const api_t *api = ex->api;
+    if (api->conf->api.previews && api->path.route == API_ROUTE_BOX &&
+        str_eq(ex->request.method, STR("DELETE")) && ex->response.status >= 200 && ex->response.status < 300)
+        preview_calls_forget_box(ex->worker->preview_calls, api->path.id);
+}

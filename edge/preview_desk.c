@@ -1,0 +1,188 @@
+#include "preview_desk.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <h2o.h>
+
+#include "preview_message.h"
+#include "process.h"
+
+/* Previews of one box that are deleted in one go. */
+#define FORGET_MAX 4096
+
+struct preview_desk {
+    store_thread_t *store;
+    peers_t *peers;
+    size_t jobs;
+    bool closed;
+};
+
+typedef struct desk_job {
+    store_job_t job;
+    preview_desk_t *desk;
+    unsigned worker;
+    uint64_t number;
+    uint64_t now; /* unix seconds */
+    preview_call_t call;
+    preview_answer_t answer;
+    size_t deleted; /* of PREVIEW_FORGET_BOX */
+} desk_job_t;
+
+static void free_if_idle(preview_desk_t *desk)
+{
+    if (desk->closed && desk->jobs == 0)
+        free(desk);
+}
+
+preview_desk_t *preview_desk_new(store_thread_t *store, peers_t *peers)
+{
+    preview_desk_t *desk = calloc(1, sizeof(*desk));
+    assert(desk != NULL);
+    *desk = (preview_desk_t){.store = store, .peers = peers};
+    return desk;
+}
+
+void preview_desk_free(preview_desk_t **desk)
+{
+    preview_desk_t *freed = *desk;
+    *desk = NULL;
+    if (freed == NULL)
+        return;
+    freed->closed = true;
+    free_if_idle(freed);
+}
+
+/* ---- on the store's thread ---- */
+
+static void refuse(desk_job_t *job, int status, const char *code, const char *sentence)
+{
+    job->answer.status = status;
+    (void)snprintf(job->answer.code, sizeof(job->answer.code), "%s", code);
+    (void)snprintf(job->answer.sentence, sizeof(job->answer.sentence), "%s", sentence);
+}
+
+static void take_result(desk_job_t *job, store_result_t result)
+{
+    job->answer.status = 200;
+    if (result == STORE_NOT_FOUND)
+        refuse(job, 404, "preview_not_found", "There is no preview on this port.");
+    else if (result == STORE_FULL)
+        refuse(job, 507, "store_full",
+               "The store of this edge is full: delete previews that are not needed.");
+    else if (result != STORE_OK)
+        refuse(job, 503, "store_unavailable", "The edge cannot write to its store right now.");
+    job->job.changed = result == STORE_OK;
+}
+
+static void create(desk_job_t *job, store_t *store)
+{
+    store_preview_t preview = {
+        .port = job->call.port, .created_at = job->now, .bearer = job->call.bearer, .basic = job->call.basic};
+    store_box_t box = {.state = BOX_UNKNOWN};
+    memcpy(preview.id, job->call.id, sizeof(preview.id));
+    if (store_get_box(store, str_from(preview.id), &box) != STORE_OK)
+        box.state = BOX_UNKNOWN;
+    char why[PREVIEW_WHY_MAX];
+    const char *code = preview_refusal(&box, &preview, why);
+    if (code != NULL) {
+        refuse(job, 400, code, why);
+        return;
+    }
+    preview_secrets_make(&job->answer.secrets, &preview);
+    take_result(job, store_put_preview(store, &preview));
+}
+
+typedef struct ports {
+    uint16_t at[FORGET_MAX];
+    size_t count;
+} ports_t;
+
+static bool collect(const store_preview_t *preview, void *arg)
+{
+    ports_t *ports = arg;
+    ports->at[ports->count++] = preview->port;
+    return ports->count < FORGET_MAX;
+}
+
+static void forget_box(desk_job_t *job, store_t *store)
+{
+    ports_t ports = {.count = 0};
+    str_t id = str_from(job->call.id);
+    store_result_t result = store_each_preview_from(store, id, 0, true, collect, &ports);
+    for (size_t i = 0; result == STORE_OK && i < ports.count; i++) {
+        result = store_delete_preview(store, id, ports.at[i]);
+        job->deleted += result == STORE_OK;
+    }
+    take_result(job, result);
+    job->job.changed = job->deleted != 0;
+}
+
+static void run(store_job_t *base, store_t *store)
+{
+    desk_job_t *job = H2O_STRUCT_FROM_MEMBER(desk_job_t, job, base);
+    switch ((preview_op_t)job->call.op) {
+    case PREVIEW_CREATE:
+        create(job, store);
+        break;
+    case PREVIEW_DELETE:
+        take_result(job, store_delete_preview(store, str_from(job->call.id), job->call.port));
+        break;
+    case PREVIEW_FORGET_BOX:
+        forget_box(job, store);
+        break;
+    }
+}
+
+/* ---- on the loop ---- */
+
+static void say(const desk_job_t *job)
+{
+    if (job->answer.status != 200)
+        return;
+    if (job->call.op == PREVIEW_FORGET_BOX)
+        process_log("controller", "%zu previews of box %s deleted with it over the box API", job->deleted,
+                    job->call.id);
+    else
+        process_log("controller", "preview %s-%u %s over the box API", job->call.id, job->call.port,
+                    job->call.op == PREVIEW_CREATE ? "created" : "deleted");
+}
+
+static void answer(desk_job_t *job)
+{
+    str_t bytes = str_make((const char *)&job->answer, sizeof(job->answer));
+    if (job->call.op != PREVIEW_FORGET_BOX && !job->desk->closed)
+        peers_tell(job->desk->peers, job->worker, PROCESS_PREVIEW_DONE, job->number, bytes);
+    preview_secrets_fini(&job->answer.secrets);
+}
+
+static void done(store_job_t *base)
+{
+    desk_job_t *job = H2O_STRUCT_FROM_MEMBER(desk_job_t, job, base);
+    say(job);
+    answer(job);
+    job->desk->jobs--;
+    free_if_idle(job->desk);
+    free(job);
+}
+
+void preview_desk_take(preview_desk_t *desk, unsigned index, uint64_t number, str_t bytes, uint64_t now_unix)
+{
+    desk_job_t *job = calloc(1, sizeof(*job));
+    assert(job != NULL);
+    *job = (desk_job_t){
+        .job = {.run = run, .done = done}, .desk = desk, .worker = index, .number = number, .now = now_unix};
+    if (!preview_call_read(bytes, &job->call)) {
+        free(job);
+        return;
+    }
+    if (!store_thread_add(desk->store, &job->job)) {
+        refuse(job, 503, "store_busy",
+               "Too many changes wait for the store of this edge: try again shortly.");
+        answer(job);
+        free(job);
+        return;
+    }
+    desk->jobs++;
+}

@@ -1,0 +1,53 @@
+/*
+ * What a worker asks of the controller about previews, and its answer, as the bytes of PROCESS_PREVIEW and
+ * PROCESS_PREVIEW_DONE. Both ends are the same program; the receiver checks all the same.
+ */
+#ifndef BOXEDGE_PREVIEW_MESSAGE_H
+#define BOXEDGE_PREVIEW_MESSAGE_H
+
+#include "preview_make.h"
+
+typedef enum preview_op {
+    PREVIEW_CREATE = 1, /* or replace */
+    PREVIEW_DELETE,
+    PREVIEW_FORGET_BOX, /* all of the box's; there is no answer */
+} preview_op_t;
+
+typedef struct preview_call {
+    uint32_t op; /* preview_op_t */
+    uint16_t port;
+    bool bearer, basic;
+    char id[BOX_ID_MAX + 1];
+} preview_call_t;
+
+typedef struct preview_answer {
+    int32_t status; /* 200, or that of an error */
+    char code[32];  /* of an error */
+    char sentence[PREVIEW_WHY_MAX];
+    preview_secrets_t secrets; /* of a creation; to be cleansed */
+} preview_answer_t;
+
+/* False where the bytes are no call. */
+static inline bool preview_call_read(str_t bytes, preview_call_t *out)
+{
+    if (bytes.n != sizeof(*out))
+        return false;
+    memcpy(out, bytes.p, sizeof(*out));
+    bool named = out->op == PREVIEW_FORGET_BOX || out->port != 0;
+    return out->op >= PREVIEW_CREATE && out->op <= PREVIEW_FORGET_BOX && named &&
+           memchr(out->id, '\0', sizeof(out->id)) != NULL && box_id_valid(str_from(out->id));
+}
+
+static inline bool preview_answer_read(str_t bytes, preview_answer_t *out)
+{
+    if (bytes.n != sizeof(*out))
+        return false;
+    memcpy(out, bytes.p, sizeof(*out));
+    out->code[sizeof(out->code) - 1] = '\0';
+    out->sentence[sizeof(out->sentence) - 1] = '\0';
+    out->secrets.token[SECRET_TEXT_LEN] = '\0';
+    out->secrets.password[SECRET_TEXT_LEN] = '\0';
+    return out->status >= 200 && out->status <= 599;
+}
+
+#endif
