@@ -12,6 +12,9 @@
 #include "str.h"
 #include "tls.h"
 
+/* Further names, at most (the bound of api.hosts). */
+#define LOCAL_CA_EXTRA_MAX 64
+
 /*
  * Makes what is missing, what does not fit `preview_domain` (lower case) and `extra` (further host names that
  * the leaf is to cover), and a leaf with less than 30 days left at `now_unix`; uses the rest again.

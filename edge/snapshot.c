@@ -3,6 +3,7 @@
  */
 #include "snapshot.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -167,11 +168,15 @@ static bool local_certificate(snapshot_t *snapshot, uint64_t now_unix, FILE *out
 {
     const conf_t *conf = snapshot->conf;
     char error[512] = "";
+    str_t hosts[LOCAL_CA_EXTRA_MAX];
+    assert(conf->api.host_count <= LOCAL_CA_EXTRA_MAX);
+    for (size_t i = 0; i < conf->api.host_count; i++)
+        hosts[i] = str_from(conf->api.hosts[i]);
     snapshot->pems = calloc(1, sizeof(*snapshot->pems));
     if (snapshot->pems == NULL)
         return false;
-    if (!local_ca_ensure(conf->state_dir, conf->preview_domain, NULL, 0, now_unix, &snapshot->pems[0], error,
-                         sizeof(error))) {
+    if (!local_ca_ensure(conf->state_dir, conf->preview_domain, hosts, conf->api.host_count, now_unix,
+                         &snapshot->pems[0], error, sizeof(error))) {
         fprintf(out, "%s\n", error);
         return false;
     }
