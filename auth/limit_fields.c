@@ -3,6 +3,9 @@
 #include <assert.h>
 #include <stdio.h>
 
+/* Numbers of structured fields have 15 digits (RFC 9651 section 3.3.1). */
+#define NUMBER_MAX UINT64_C(999999999999999)
+
 static unsigned long long up(uint64_t n, uint64_t unit)
 {
     return n / unit + (n % unit != 0);
@@ -17,9 +20,12 @@ bool limit_fields_write(limit_fields_t *out, str_t name, const limit_plan_t *pla
 {
     if (plan->interval_ns == 0)
         return false;
-    unsigned long long window = up(plan->interval_ns * plan->burst, 1000000000);
+    assert(plan->burst > 0);
+    bool is_long = plan->interval_ns > UINT64_MAX / plan->burst;
+    unsigned long long window = is_long ? NUMBER_MAX : up(plan->interval_ns * plan->burst, 1000000000);
     unsigned long long left = state->remaining < plan->burst ? state->remaining : plan->burst;
     unsigned long long reset = up(state->reset_ms, 1000);
+    reset = reset < NUMBER_MAX ? reset : NUMBER_MAX;
     int n = snprintf(out->policy, sizeof(out->policy), "\"%.*s\";q=%u;w=%llu", STR_ARG(name), plan->burst,
                      window);
     int m = snprintf(out->limit, sizeof(out->limit), "\"%.*s\";r=%llu;t=%llu", STR_ARG(name), left, reset);

@@ -139,7 +139,11 @@ static void test_clock_jumps(void **state)
     uint64_t before = T - 500 * S;
     assert_int_equal(take(limit, 1, &plan, 1, before, &left), LIMIT_RATE);
     assert_int_equal(left.retry_ms, 100);
-    assert_int_equal(take(limit, 1, &plan, 1, before + 500 * MS, &left), LIMIT_RATE);
+    assert_int_equal(take(limit, 1, &plan, 1, before + 99 * MS, &left), LIMIT_RATE);
+    assert_int_equal(left.retry_ms, 1);
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(take(limit, 1, &plan, 1, before + 600 * MS, &left), LIMIT_ADMITTED);
+    assert_int_equal(take(limit, 1, &plan, 1, before + 600 * MS, &left), LIMIT_RATE);
     /* On: one burst, and no more. */
     for (int i = 0; i < 5; i++)
         assert_int_equal(take(limit, 1, &plan, 1, T + 500 * S, &left), LIMIT_ADMITTED);
@@ -156,6 +160,63 @@ static void test_another_plan(void **state)
     assert_int_equal(take(limit, 1, &slow, 10, T, &left), LIMIT_ADMITTED);
     assert_int_equal(take(limit, 1, &fast, 1, T, &left), LIMIT_RATE);
     assert_int_equal(left.retry_ms, 1);
+    assert_int_equal(take(limit, 1, &fast, 1, T + MS, &left), LIMIT_ADMITTED);
+    assert_int_equal(take(limit, 1, &fast, 1, T + MS, &left), LIMIT_RATE);
+    /* Back: at most a burst at once. */
+    unsigned passed = 0;
+    while (take(limit, 1, &slow, 1, T + MS, &left) == LIMIT_ADMITTED)
+        passed++;
+    assert_int_equal(passed, 9);
+    table_free(limit, CELLS);
+}
+
+/* Numbers at which products leave 64 bits: never more is admitted than was asked for, and nothing opens. */
+static void test_extremes(void **state)
+{
+    (void)state;
+    limit_t *limit = table_new(CELLS);
+    limit_plan_t plans[] = {
+        {.interval_ns = UINT64_MAX, .burst = UINT32_MAX},
+        {.interval_ns = 86400 * S, .burst = 1000000},
+        {.interval_ns = 1, .burst = UINT32_MAX},
+    };
+    limit_state_t left;
+    assert_int_equal(take(limit, 1, &plans[0], 1, T, &left), LIMIT_ADMITTED);
+    assert_int_equal(left.remaining, 0);
+    assert_int_equal(take(limit, 1, &plans[0], 1, T + 86400 * S, &left), LIMIT_RATE);
+    assert_int_equal(take(limit, 1, &plans[0], 2, T, &left), LIMIT_COST);
+    assert_int_equal(take(limit, 1, &plans[0], UINT32_MAX, T, &left), LIMIT_COST);
+    for (unsigned i = 0; i < 800; i++) /* two years and three months of days */
+        assert_int_equal(take(limit, 2, &plans[1], 1, T, &left), LIMIT_ADMITTED);
+    assert_in_range(left.remaining, 30, 40);
+    assert_int_equal(take(limit, 2, &plans[1], 100, T, &left), LIMIT_RATE);
+    assert_int_equal(take(limit, 2, &plans[1], 1000000, T, &left), LIMIT_COST);
+    assert_in_range(left.remaining, 30, 40);
+    assert_int_equal(take(limit, 3, &plans[2], UINT32_MAX, T, &left), LIMIT_ADMITTED);
+    assert_int_equal(take(limit, 3, &plans[2], 1, T, &left), LIMIT_RATE);
+    assert_int_equal(take(limit, 4, &plans[1], 1, 0, &left), LIMIT_ADMITTED);
+    assert_int_equal(take(limit, 4, &plans[1], 1, UINT64_C(1) << 58, &left), LIMIT_ADMITTED);
+    table_free(limit, CELLS);
+}
+
+/* What is refunded after the burst was whole would be given twice. */
+static void test_refund(void **state)
+{
+    (void)state;
+    limit_t *limit = table_new(CELLS);
+    limit_plan_t plan = {.interval_ns = 100 * MS, .burst = 5};
+    limit_id_t id = id_of(1);
+    limit_ticket_t first, second;
+    limit_state_t left;
+    assert_int_equal(limit_take(limit, 0, &id, &plan, 3, T, &left, &first), LIMIT_ADMITTED);
+    assert_int_equal(limit_take(limit, 0, &id, &plan, 2, T, &left, &second), LIMIT_ADMITTED);
+    limit_refund(limit, 0, &first);
+    limit_refund(limit, 0, &first); /* nothing is held any more */
+    assert_int_equal(take(limit, 1, &plan, 4, T, &left), LIMIT_RATE);
+    assert_int_equal(take(limit, 1, &plan, 3, T, &left), LIMIT_ADMITTED);
+    assert_int_equal(take(limit, 1, &plan, 5, T + 500 * MS, &left), LIMIT_ADMITTED);
+    limit_refund(limit, 0, &second);
+    assert_int_equal(take(limit, 1, &plan, 1, T + 500 * MS, &left), LIMIT_RATE);
     table_free(limit, CELLS);
 }
 
@@ -172,8 +233,9 @@ static void test_known_keys(void **state)
     assert_false(limit_has(limit, &other));
     limit_refuse(limit, &other, T, 5000);
     assert_true(limit_is_refused(limit, &other, T));
-    assert_true(limit_is_refused(limit, &other, T + 5 * S));
-    assert_false(limit_is_refused(limit, &other, T + 6 * S));
+    assert_true(limit_is_refused(limit, &other, T + 5 * S - 1));
+    assert_false(limit_is_refused(limit, &other, T + 5 * S));
+    assert_false(limit_is_refused(limit, &other, T + 86400 * 30 * S));
     assert_false(limit_is_refused(limit, &id, T));
     table_free(limit, CELLS);
 }
@@ -222,6 +284,18 @@ static void test_fields(void **state)
     assert_int_equal(limit_retry_after(&left), 2);
     left.retry_ms = 0;
     assert_int_equal(limit_retry_after(&left), 1);
+    left.retry_ms = 2000;
+    assert_int_equal(limit_retry_after(&left), 2);
+    left.retry_ms = UINT64_MAX;
+    assert_int_equal(limit_retry_after(&left), 366 * 86400);
+    /* Numbers of structured fields have 15 digits; and a name as long as they may be. */
+    plan = (limit_plan_t){.interval_ns = UINT64_MAX, .burst = UINT32_MAX};
+    left = (limit_state_t){.remaining = UINT64_MAX, .reset_ms = UINT64_MAX};
+    char name[64];
+    memset(name, 'n', 63);
+    assert_true(limit_fields_write(&fields, str_make(name, 63), &plan, &left));
+    assert_string_equal(fields.policy + 65, ";q=4294967295;w=999999999999999");
+    assert_string_equal(fields.limit + 65, ";r=4294967295;t=999999999999999");
 }
 
 /* ---- several processes, one clock that moves when all agree ---- */
@@ -303,6 +377,7 @@ int main(void)
         cmocka_unit_test(test_burst_then_rate), cmocka_unit_test(test_costs),
         cmocka_unit_test(test_in_flight),       cmocka_unit_test(test_without_a_rate),
         cmocka_unit_test(test_clock_jumps),     cmocka_unit_test(test_another_plan),
+        cmocka_unit_test(test_extremes),        cmocka_unit_test(test_refund),
         cmocka_unit_test(test_known_keys),      cmocka_unit_test(test_crowd),
         cmocka_unit_test(test_fields),          cmocka_unit_test(test_rates_over_processes),
     };
