@@ -12,6 +12,7 @@
 #include <assert.h>
 #include <errno.h>
 
+#include "api.h"
 #include "http2_client_impl.h"
 #include "listening.h"
 #include "resend.h"
@@ -84,18 +85,35 @@ static void send_again(http2_client_t *client)
     attempt(client, true);
 }
 
-void http2_client_lost(http2_client_t *client)
+static resend_facts_t facts_of(const http2_client_t *client)
 {
-    const exchange_t *ex = client->ex;
-    resend_facts_t facts = {
-        .method = ex->request.method,
+    return (resend_facts_t){
+        .method = client->ex->request.method,
         .reused = client->reused,
-        .sent_again = ex->sent_again,
+        .sent_again = client->ex->sent_again,
         .response_began = response_began(client),
         .wrote = client->wrote,
         .body_held = client->keep_body,
     };
-    if (resend_allowed(&facts))
+}
+
+/* The attempt failed before a response. True: the exchange goes to another server of the API, or was answered
+ * since. */
+static bool try_elsewhere(http2_client_t *client, const resend_facts_t *facts)
+{
+    if (client->ex->api == NULL || !api_again(client->ex, facts))
+        return false;
+    http2_client_detach(client, NGHTTP2_CANCEL);
+    attempt(client, true);
+    return true;
+}
+
+void http2_client_lost(http2_client_t *client)
+{
+    resend_facts_t facts = facts_of(client);
+    if (try_elsewhere(client, &facts))
+        return;
+    if (client->ex->api == NULL && resend_allowed(&facts))
         send_again(client);
     else
         http2_client_fail(client, ORIGIN_CLOSED);
@@ -103,10 +121,15 @@ void http2_client_lost(http2_client_t *client)
 
 void http2_client_refused(http2_client_t *client)
 {
-    if (client->ex->sent_again || response_began(client) || !client->keep_body)
-        http2_client_fail(client, ORIGIN_REFUSED);
-    else
+    resend_facts_t facts = facts_of(client);
+    facts.reused = true; /* the origin is well, this connection is not */
+    facts.wrote = false; /* nobody looked at it: any method may be sent again */
+    if (try_elsewhere(client, &facts))
+        return;
+    if (client->ex->api == NULL && resend_allowed(&facts))
         send_again(client);
+    else
+        http2_client_fail(client, ORIGIN_REFUSED);
 }
 
 void http2_client_finish(http2_client_t *client)
@@ -216,9 +239,11 @@ static void op_resume_response(exchange_t *ex)
 static void fail_connect(http2_client_t *client, origin_failure_t failure)
 {
     exchange_t *ex = client->ex;
+    resend_facts_t facts = facts_of(client);
     counter_add(&ex->worker->counters->origin_connect_failures_total, 1);
     use_unreachable(ex);
-    http2_client_fail(client, failure);
+    if (!try_elsewhere(client, &facts))
+        http2_client_fail(client, failure);
 }
 
 static void connect_timeout(loop_timer_t *timer)
@@ -233,6 +258,8 @@ void http2_client_connect_failed(http2_client_t *client, int error)
     const exchange_t *ex = client->ex;
     if (error == 0)
         http2_client_fail(client, ORIGIN_IS_EDGE);
+    else if (error == EPROTO)
+        fail_connect(client, ORIGIN_TLS_FAILED);
     else if (error != ECONNREFUSED)
         fail_connect(client, ORIGIN_UNREACHABLE);
     else if (ex->target.is_box && listening_only_on_loopback(ex->box.pid, ex->preview.port))

@@ -2,7 +2,8 @@
  * HTTP/2 towards origins, as its files share it. Nobody else includes this.
  *
  *   http2_origins.c        a worker's connections, and which of them a request takes
- *   http2_origin.c         one connection: its session, its reads and writes, how it ends
+ *   http2_origin_open.c    how one begins: TCP, TLS, the session
+ *   http2_origin.c         one connection: its reads and writes, how it ends
  *   http2_client.c         one attempt at a request: what the exchange calls, second attempts, failures
  *   http2_client_stream.c  the attempt's stream: nghttp2's callbacks for heads and bodies
  *   http2_response_head.c  fields to a response head
@@ -132,10 +133,18 @@ static inline worker_t *http2_origin_worker(const http2_origin_t *origin)
     return http2_origins_worker(origin->origins);
 }
 
-/* ---- http2_origin.c ---- */
+/* ---- http2_origin_open.c ---- */
 
 /* Begins to connect to origin->target. False with errno where that failed at once. */
 MUST_USE bool http2_origin_connect(http2_origin_t *origin);
+
+/* ---- http2_origin.c ---- */
+
+void http2_origin_callbacks(nghttp2_session_callbacks *callbacks);
+/* There is something to read. May free the connection. */
+void http2_origin_readable(http2_origin_t *origin);
+/* The end of a turn, or there is room to write. May free the connection. */
+void http2_origin_turn(http2_origin_t *origin);
 /* Runs the end of the turn. */
 void http2_origin_schedule(http2_origin_t *origin);
 /* Sends the request of an attempt that waits; the connection is open. */
@@ -147,13 +156,20 @@ void http2_origin_close(http2_origin_t *origin);
 
 /* ---- http2_client.c ---- */
 
+/* An attempt from a list, taken off it. Each is called back once: whoever begins again does so elsewhere. */
+static inline http2_client_t *http2_client_take(h2o_linklist_t *list)
+{
+    http2_client_t *client = H2O_STRUCT_FROM_MEMBER(http2_client_t, link, list->next);
+    h2o_linklist_unlink(&client->link);
+    return client;
+}
 /* Lets go of the connection; what was not complete is reset with `code` (NGHTTP2_*). */
 void http2_client_detach(http2_client_t *client, uint32_t code);
 /* The whole response is here: what becomes of the connection concerns it no more. */
 void http2_client_orphan(http2_client_t *client);
 /* Gives the origin up; the exchange answers with this or is cut. */
 void http2_client_fail(http2_client_t *client, origin_failure_t failure);
-/* The connection could not be made: `error` as of http2_origins_attach. */
+/* The connection could not be made: `error` as of http2_origins_attach, or EPROTO for TLS. */
 void http2_client_connect_failed(http2_client_t *client, int error);
 /* The connection ended before a head: sent again where that is safe, else failed. */
 void http2_client_lost(http2_client_t *client);

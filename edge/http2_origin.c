@@ -2,16 +2,14 @@
  * One connection to an HTTP/2 origin: nghttp2's session as a client on a conn_t.
  *
  * Reads feed nghttp2, whose callbacks work on the attempts; everything that follows from them waits for
- * turn() at the end of the loop turn, so that all frames of a turn leave in one write. Requests go out as
- * soon as the connection is there, before the origin's SETTINGS: where those allow fewer, the origin refuses
- * what is too much, and refused requests are sent again.
+ * http2_origin_turn at the end of the loop turn, so that all frames of a turn leave in one write. Requests go
+ * out as soon as the connection is there, before the origin's SETTINGS: where those allow fewer, the origin
+ * refuses what is too much, and refused requests are sent again.
  *
  * Reading never stops: what an origin may send ahead is bounded by the windows of the streams.
  */
 #include <assert.h>
-#include <errno.h>
 
-#include "address.h"
 #include "forward.h"
 #include "http2_client_impl.h"
 
@@ -28,14 +26,6 @@ static loop_t *loop_of(const http2_origin_t *origin)
 static bool is_connected(const http2_origin_t *origin)
 {
     return origin->state >= HTTP2_ORIGIN_OPEN;
-}
-
-/* One attempt of a list, taken off it. Each is called back once: whoever begins again does so elsewhere. */
-static http2_client_t *take(h2o_linklist_t *list)
-{
-    http2_client_t *client = H2O_STRUCT_FROM_MEMBER(http2_client_t, link, list->next);
-    h2o_linklist_unlink(&client->link);
-    return client;
 }
 
 /* What comes to a request whose connection ended. */
@@ -59,9 +49,9 @@ static void close_as(http2_origin_t *origin, bool broken)
     assert(!origin->receiving && !origin->sending);
     http2_origins_forget(origin);
     while (!h2o_linklist_is_empty(&origin->waiting))
-        end_client(origin, take(&origin->waiting), broken);
+        end_client(origin, http2_client_take(&origin->waiting), broken);
     while (!h2o_linklist_is_empty(&origin->clients))
-        end_client(origin, take(&origin->clients), broken);
+        end_client(origin, http2_client_take(&origin->clients), broken);
     assert(h2o_linklist_is_empty(&origin->touched) && h2o_linklist_is_empty(&origin->roomy));
     loop_undefer(&origin->task);
     loop_timer_stop(&origin->timer);
@@ -148,8 +138,7 @@ static conn_result_t round_trip(http2_origin_t *origin, bool *more)
     return result;
 }
 
-/* May free the connection. */
-static void turn(http2_origin_t *origin)
+void http2_origin_turn(http2_origin_t *origin)
 {
     if (!is_connected(origin)) {
         if (origin->load == 0)
@@ -170,7 +159,7 @@ static void turn(http2_origin_t *origin)
 
 static void run_task(loop_task_t *task)
 {
-    turn(H2O_STRUCT_FROM_MEMBER(http2_origin_t, task, task));
+    http2_origin_turn(H2O_STRUCT_FROM_MEMBER(http2_origin_t, task, task));
 }
 
 void http2_origin_schedule(http2_origin_t *origin)
@@ -221,17 +210,23 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
     return 0;
 }
 
-/* False: the origin went over a bound. */
-static bool scan(http2_origin_t *origin, const char *data, size_t n)
+void http2_origin_callbacks(nghttp2_session_callbacks *callbacks)
 {
-    while (n != 0) {
+    http2_client_callbacks(callbacks);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);
+    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send);
+}
+
+/* How many of these bytes nghttp2 gets. False: the origin goes over a bound with the last of them. */
+static bool scan(http2_origin_t *origin, const char *data, size_t n, size_t *good)
+{
+    for (*good = 0; *good != n;) {
         size_t taken;
         http2_guard_result_t verdict =
-            http2_guard_scan(&origin->guard, data, n, loop_now(loop_of(origin)), &taken);
+            http2_guard_scan(&origin->guard, data + *good, n - *good, loop_now(loop_of(origin)), &taken);
+        *good += taken;
         if (verdict == HTTP2_GUARD_CALM || verdict == HTTP2_GUARD_BAD_PRIORITY)
             return false;
-        data += taken;
-        n -= taken;
     }
     return true;
 }
@@ -240,24 +235,22 @@ static void receive(http2_origin_t *origin, const char *data, size_t n)
 {
     origin->heard_ms = loop_now(loop_of(origin));
     origin->pinged = false;
-    if (origin->failed || !scan(origin, data, n)) {
-        origin->failed = true;
+    if (origin->failed)
         return;
-    }
+    size_t good;
+    bool bounded = scan(origin, data, n, &good);
     origin->receiving = true;
-    ssize_t taken = nghttp2_session_mem_recv(origin->session, (const uint8_t *)data, n);
+    ssize_t taken = nghttp2_session_mem_recv(origin->session, (const uint8_t *)data, good);
     origin->receiving = false;
-    if (taken < 0)
-        origin->failed = true;
     http2_clients_resume(origin); /* before `data` goes */
-    if (http2_outbox_pending(&origin->output) &&
-        nghttp2_session_get_outbound_queue_size(origin->session) > HTTP2_ORIGIN_QUEUE_FRAMES)
+    bool queues = http2_outbox_pending(&origin->output) &&
+                  nghttp2_session_get_outbound_queue_size(origin->session) > HTTP2_ORIGIN_QUEUE_FRAMES;
+    if (taken < 0 || !bounded || queues)
         origin->failed = true;
 }
 
-static void on_readable(void *owner)
+void http2_origin_readable(http2_origin_t *origin)
 {
-    http2_origin_t *origin = owner;
     char *buffer = http2_origin_worker(origin)->scratch;
     size_t got;
     conn_result_t result = conn_read(origin->conn, buffer, CONN_TURN_BYTES, &got);
@@ -269,86 +262,6 @@ static void on_readable(void *owner)
     }
     receive(origin, buffer, got);
     http2_origin_schedule(origin);
-}
-
-/* ---- the beginning ---- */
-
-static nghttp2_session *session_new(http2_origin_t *origin)
-{
-    const conf_t *conf = http2_origin_worker(origin)->conf;
-    nghttp2_session_callbacks *callbacks;
-    nghttp2_option *option;
-    nghttp2_session *session;
-    if (nghttp2_session_callbacks_new(&callbacks) != 0 || nghttp2_option_new(&option) != 0)
-        abort();
-    http2_client_callbacks(callbacks);
-    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);
-    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send);
-    nghttp2_option_set_no_auto_window_update(option, 1);
-    nghttp2_option_set_no_closed_streams(option, 1);
-    /* nghttp2 estimates a block at more than its fields have, and ours are beside the client's. */
-    nghttp2_option_set_max_send_header_block_length(option, 65536 + 2 * (size_t)conf->limits.head_bytes);
-    /* Resets are the guard's. */
-    nghttp2_option_set_stream_reset_rate_limit(option, UINT64_MAX, UINT64_MAX);
-    if (nghttp2_session_client_new2(&session, callbacks, origin, option) != 0)
-        abort();
-    nghttp2_option_del(option);
-    nghttp2_session_callbacks_del(callbacks);
-    const nghttp2_settings_entry settings[] = {
-        {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
-        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, conf->limits.head_bytes},
-        {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
-    };
-    int failed =
-        nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, settings, sizeof(settings) / sizeof(settings[0]));
-    failed |= nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0, HTTP2_ORIGIN_WINDOW);
-    assert(failed == 0);
-    (void)failed;
-    return session;
-}
-
-/* The attempts that waited are put aside first: each leaves that list once, wherever it goes. */
-static void take_waiting(http2_origin_t *origin, h2o_linklist_t *list)
-{
-    h2o_linklist_init_anchor(list);
-    h2o_linklist_insert_list(list, &origin->waiting);
-}
-
-static void open_session(http2_origin_t *origin)
-{
-    worker_t *worker = http2_origin_worker(origin);
-    h2o_linklist_t waiting;
-    origin->state = HTTP2_ORIGIN_OPEN;
-    origin->heard_ms = loop_now(worker->loop);
-    http2_guard_init(&origin->guard, origin->heard_ms);
-    origin->guard.preface_left = 0; /* only a client sends one */
-    origin->session = session_new(origin);
-    conn_want_write(origin->conn, false);
-    conn_want_read(origin->conn, true);
-    take_waiting(origin, &waiting);
-    while (!h2o_linklist_is_empty(&waiting)) {
-        http2_client_t *client = take(&waiting);
-        exchange_t *ex = client->ex;
-        ex->times.connect_us = (uint32_t)(loop_precise_us() - ex->times.start_us);
-        loop_timer_stop(&ex->timer);
-        if (use_still_there(ex))
-            http2_origin_submit(origin, client);
-    }
-    http2_origin_schedule(origin);
-}
-
-static void connect_failed(http2_origin_t *origin, int error)
-{
-    h2o_linklist_t waiting;
-    take_waiting(origin, &waiting);
-    origin->failed = true; /* whoever begins again does so elsewhere */
-    while (!h2o_linklist_is_empty(&waiting)) {
-        http2_client_t *client = take(&waiting);
-        loop_timer_stop(&client->ex->timer);
-        if (use_still_there(client->ex))
-            http2_client_connect_failed(client, error);
-    }
-    close_as(origin, false);
 }
 
 /* ---- requests ---- */
@@ -398,33 +311,4 @@ void http2_origin_submit(http2_origin_t *origin, http2_client_t *client)
     ask_for_life(origin);
     http2_client_sending(client);
     http2_origin_schedule(origin);
-}
-
-static void on_writable(void *owner)
-{
-    http2_origin_t *origin = owner;
-    if (origin->state != HTTP2_ORIGIN_CONNECTING) {
-        turn(origin);
-        return;
-    }
-    int error = conn_connect_error(origin->conn);
-    if (error != 0) {
-        connect_failed(origin, error);
-        return;
-    }
-    conn_probe_peer(conn_fd(origin->conn)); /* no timer of ours bounds a response */
-    open_session(origin);
-}
-
-static const conn_handlers_t handlers = {.readable = on_readable, .writable = on_writable};
-
-bool http2_origin_connect(http2_origin_t *origin)
-{
-    struct sockaddr_storage address;
-    socklen_t len = address_make(&origin->target.address, origin->target.connect_port, &address);
-    origin->conn = conn_connect(loop_of(origin), (struct sockaddr *)&address, len, &handlers, origin);
-    if (origin->conn == NULL)
-        return false;
-    conn_want_write(origin->conn, true);
-    return true;
 }

@@ -1,0 +1,131 @@
+/*
+ * How a connection to an HTTP/2 origin begins: TCP, TLS where the target asks for it, nghttp2's session. The
+ * requests that wait for it go out as soon as it is there, or learn that it is not.
+ */
+#include <assert.h>
+#include <errno.h>
+
+#include "address.h"
+#include "http2_client_impl.h"
+
+static loop_t *loop_of(const http2_origin_t *origin)
+{
+    return http2_origin_worker(origin)->loop;
+}
+
+static nghttp2_session *session_new(http2_origin_t *origin)
+{
+    const conf_t *conf = http2_origin_worker(origin)->conf;
+    nghttp2_session_callbacks *callbacks;
+    nghttp2_option *option;
+    nghttp2_session *session;
+    if (nghttp2_session_callbacks_new(&callbacks) != 0 || nghttp2_option_new(&option) != 0)
+        abort();
+    http2_origin_callbacks(callbacks);
+    nghttp2_option_set_no_auto_window_update(option, 1);
+    nghttp2_option_set_no_closed_streams(option, 1);
+    /* nghttp2 estimates a block at more than its fields have, and ours are beside the client's. */
+    nghttp2_option_set_max_send_header_block_length(option, 65536 + 2 * (size_t)conf->limits.head_bytes);
+    /* Resets are the guard's. */
+    nghttp2_option_set_stream_reset_rate_limit(option, UINT64_MAX, UINT64_MAX);
+    if (nghttp2_session_client_new2(&session, callbacks, origin, option) != 0)
+        abort();
+    nghttp2_option_del(option);
+    nghttp2_session_callbacks_del(callbacks);
+    const nghttp2_settings_entry settings[] = {
+        {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
+        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, conf->limits.head_bytes},
+        {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
+    };
+    int failed =
+        nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, settings, sizeof(settings) / sizeof(settings[0]));
+    failed |= nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0, HTTP2_ORIGIN_WINDOW);
+    assert(failed == 0);
+    (void)failed;
+    return session;
+}
+
+/* The attempts that waited are put aside first: each leaves that list once, wherever it goes. */
+static void take_waiting(http2_origin_t *origin, h2o_linklist_t *list)
+{
+    h2o_linklist_init_anchor(list);
+    h2o_linklist_insert_list(list, &origin->waiting);
+}
+
+static void open_session(http2_origin_t *origin)
+{
+    worker_t *worker = http2_origin_worker(origin);
+    h2o_linklist_t waiting;
+    origin->state = HTTP2_ORIGIN_OPEN;
+    origin->heard_ms = loop_now(worker->loop);
+    http2_guard_init(&origin->guard, origin->heard_ms);
+    origin->guard.preface_left = 0; /* only a client sends one */
+    origin->session = session_new(origin);
+    conn_want_write(origin->conn, false);
+    conn_want_read(origin->conn, true);
+    take_waiting(origin, &waiting);
+    while (!h2o_linklist_is_empty(&waiting)) {
+        http2_client_t *client = http2_client_take(&waiting);
+        exchange_t *ex = client->ex;
+        ex->times.connect_us = (uint32_t)(loop_precise_us() - ex->times.start_us);
+        loop_timer_stop(&ex->timer);
+        if (use_still_there(ex))
+            http2_origin_submit(origin, client);
+    }
+    http2_origin_schedule(origin);
+}
+
+static void connect_failed(http2_origin_t *origin, int error)
+{
+    h2o_linklist_t waiting;
+    take_waiting(origin, &waiting);
+    origin->failed = true; /* whoever begins again does so elsewhere */
+    while (!h2o_linklist_is_empty(&waiting)) {
+        http2_client_t *client = http2_client_take(&waiting);
+        loop_timer_stop(&client->ex->timer);
+        if (use_still_there(client->ex))
+            http2_client_connect_failed(client, error);
+    }
+    http2_origin_close(origin);
+}
+
+static void connected(http2_origin_t *origin)
+{
+    int error = conn_connect_error(origin->conn);
+    if (error != 0) {
+        connect_failed(origin, error);
+        return;
+    }
+    conn_probe_peer(conn_fd(origin->conn)); /* no timer of ours bounds a response */
+    if (origin->target.tls)
+        connect_failed(origin, EPROTO); /* never in the clear */
+    else
+        open_session(origin);
+}
+
+static void on_writable(void *owner)
+{
+    http2_origin_t *origin = owner;
+    if (origin->state == HTTP2_ORIGIN_CONNECTING)
+        connected(origin);
+    else
+        http2_origin_turn(origin);
+}
+
+static void on_readable(void *owner)
+{
+    http2_origin_readable(owner);
+}
+
+static const conn_handlers_t handlers = {.readable = on_readable, .writable = on_writable};
+
+bool http2_origin_connect(http2_origin_t *origin)
+{
+    struct sockaddr_storage address;
+    socklen_t len = address_make(&origin->target.address, origin->target.connect_port, &address);
+    origin->conn = conn_connect(loop_of(origin), (struct sockaddr *)&address, len, &handlers, origin);
+    if (origin->conn == NULL)
+        return false;
+    conn_want_write(origin->conn, true);
+    return true;
+}
