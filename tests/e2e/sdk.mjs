@@ -129,8 +129,26 @@ const sections = {
     await box.delete();
     return {seen, seconds: box.expiresAt - Date.now() / 1000};
   },
+
+  async previews(box) {
+    const ports = {3000: {}, 3001: {bearerToken: true}, 3002: {basicAuth: true}, 3003: {bearerToken: true, basicAuth: true}};
+    const made = [];
+    for (const [port, options] of Object.entries(ports)) made.push(await box.getPublicURL(Number(port), options));
+    const again = await box.getPublicURL(3001, {bearerToken: true});
+    const listed = (await box.listPublicURLs()).publicURLs;
+    await box.deletePublicURL(3000);
+    return {
+      made: made.map((one) => [one.port, one.url, Object.keys(one).sort().join(' ')]), id: box.id,
+      replaced: again.token !== made[1].token, secrets: JSON.stringify(listed).includes(again.token),
+      listed: listed.map((one) => [one.id, one.port, one.url, one.bearer_token, one.basic_auth]),
+      left: (await box.listPublicURLs()).publicURLs.map((one) => one.port),
+      gone: await refusal(box.deletePublicURL(3000)), bad: await refusal(box.getPublicURL(0)),
+    };
+  },
 };
 
+// Without a gateway in front of the API there is nobody who answers about previews.
+if (!process.env.SDK_PREVIEWS) delete sections.previews;
 const box = await Box.create();
 for (const [section, run] of Object.entries(sections)) {
   try {

@@ -3,12 +3,14 @@ The same holds against the service alone and through whatever stands in front of
 
 import hashlib
 import json
+import os
 import pathlib
 import subprocess
 
-from harness import SANITIZED, SLOW
+from harness import DOMAIN, SANITIZED, SLOW
 
 KEY = "sdk-key"
+API = "api.boxes.localhost"
 LARGE_MIB = 50 if SANITIZED else 200
 SECTIONS = ("lifecycle", "exec", "stream", "code", "files", "large", "pause", "errors", "snapshot", "ephemeral")
 LAG_MS = 1000 * SLOW
@@ -26,7 +28,7 @@ def large_file(directory):
     return path, digest.hexdigest()
 
 
-def run(command, base_url, directory, environment):
+def run(command, base_url, directory, environment, sections=SECTIONS):
     """Runs a runner; {section: seen}, with "sum" of the large file."""
     source, digest = large_file(directory)
     done = subprocess.run(
@@ -39,7 +41,7 @@ def run(command, base_url, directory, environment):
         with open(seen["large"]["seen"]["downloaded"], "rb") as file:
             seen["large"]["seen"]["again"] = hashlib.file_digest(file, "sha256").hexdigest()
         pathlib.Path(seen["large"]["seen"]["downloaded"]).unlink()
-    assert done.returncode == 0 and len(seen) == len(SECTIONS), done.stdout + done.stderr
+    assert done.returncode == 0 and len(seen) == len(sections), done.stdout + done.stderr
     return {"lines": seen, "sum": digest}
 
 
@@ -54,6 +56,40 @@ def judge(results):
         except AssertionError as error:
             failed.append(f"{section}: {error}\n  {line}")
     assert not failed, "\n".join(failed)
+
+
+def gateway(service):
+    """An edge's configuration in front of a service, with limits that these suites stay below."""
+    return {"upstreams": [{"name": "api", "servers": [f"127.0.0.1:{service.port}"]}],
+            "plans": [{"name": "sdk", "rate": "1000/s", "burst": 1000, "in_flight": 100}],
+            "api": {"hosts": [API], "default_plan": "sdk", "client_plan": "sdk"}}
+
+
+def run_through(command, service, edge, directory, trusted):
+    """The same through an edge on the API host, over TLS; `trusted` names the variable with a file of authorities."""
+    environment = {**os.environ, "SDK_PREVIEWS": "1", trusted: str(edge.ca)}
+    results = run(command, edge.url(API), directory, environment, SECTIONS + ("previews",))
+    judge(results)
+    seen = results["lines"]["previews"]
+    assert "seen" in seen, seen["failed"]
+    _previews(seen["seen"], edge)
+    lines = edge.wait_for_line(kind="api", count=40)
+    assert all("key" not in line and KEY not in json.dumps(line) for line in lines)
+    assert service.url not in json.dumps(seen)
+
+
+def _previews(seen, edge):
+    box, port = seen["id"], edge.port["tls"]
+    url = lambda number: f"https://{box}-{number}.{DOMAIN}:{port}"  # noqa: E731
+    assert seen["made"] == [
+        [3000, url(3000), "port url"], [3001, url(3001), "port token url"], [3002, url(3002), "password port url username"],
+        [3003, url(3003), "password port token url username"]]
+    assert seen["listed"] == [
+        [f"{box}-{number}", number, url(number), bearer, basic]
+        for number, bearer, basic in ((3000, False, False), (3001, True, False), (3002, False, True), (3003, True, True))]
+    assert (seen["replaced"], seen["secrets"], seen["left"]) == (True, False, [3001, 3002, 3003])
+    assert seen["gone"] == [404, "There is no preview on this port."]
+    assert seen["bad"] == [400, '"port" must be a number from 1 to 65535.']
 
 
 def _lifecycle(seen, _):

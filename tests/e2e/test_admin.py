@@ -66,16 +66,17 @@ def metrics(admin):
     for line in raw.decode("ascii").splitlines():
         if line.startswith("# TYPE "):
             _, _, name, kind = line.split()
-            assert name not in typed and kind in ("counter", "gauge")
+            assert name not in typed and kind in ("counter", "gauge", "histogram")
             typed[name] = kind
         elif line.startswith("# HELP "):
             assert len(line.split()) > 3
         else:
-            found = re.fullmatch(r'(boxedge_[a-z0-9_]+)((?:\{[a-z]+="[^"]*"\})?) ([0-9]+)', line)
+            found = re.fullmatch(r'(boxedge_[a-z0-9_]+)((?:\{[a-z]+="[^"]*"\})?) ([0-9]+(?:\.[0-9]+)?)', line)
             assert found, line
-            assert found[1] in typed, line
-            assert (typed[found[1]] == "counter") == (found[1].endswith("_total") or found[1] == "boxedge_store_epoch")
-            samples[found[1] + found[2]] = int(found[3])
+            family = found[1] if found[1] in typed else re.sub("_(bucket|sum|count)$", "", found[1])
+            assert (typed[family] == "histogram") == (family != found[1]), line
+            assert (typed[family] == "counter") == (found[1].endswith("_total") or found[1] == "boxedge_store_epoch")
+            samples[found[1] + found[2]] = float(found[3])
     return samples
 
 

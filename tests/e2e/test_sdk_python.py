@@ -1,4 +1,5 @@
-"""The package upstash-box, unmodified, against the box API service of tests/boxapi."""
+"""The package upstash-box, unmodified, against the box API service of tests/boxapi: alone, and through
+TLS and the edge on an API host."""
 
 import os
 import pathlib
@@ -7,7 +8,7 @@ import pytest
 
 import sdk_sections
 from boxapi.service import BoxApi
-from harness import ROOT
+from harness import ROOT, Edge
 
 HERE = pathlib.Path(__file__).parent
 PYTHON = ROOT / "build/venv/bin/python"
@@ -20,3 +21,9 @@ pytestmark = pytest.mark.skipif(
 def test_directly(tmp_path):
     with BoxApi(tmp_path / "boxes", [sdk_sections.KEY], create_seconds=0.05) as service:
         sdk_sections.judge(sdk_sections.run([PYTHON, HERE / "sdk_client.py"], service.url, tmp_path, os.environ))
+
+
+def test_through_the_edge(tmp_path):
+    with BoxApi(tmp_path / "boxes", [sdk_sections.KEY], create_seconds=0.05) as service, Edge(
+            tmp_path / "edge", workers=2, config=sdk_sections.gateway(service)) as edge:
+        sdk_sections.run_through([PYTHON, HERE / "sdk_client.py"], service, edge, tmp_path, "SSL_CERT_FILE")

@@ -1,5 +1,6 @@
-"""What the whole is for, from a box's first day to its last preview: the SDK makes a box and starts a server in it, the
-edge shows it to those who have its token, wakes it when it is paused, and shows it no more when the preview is gone."""
+"""What the whole is for, from a box's first day to its last preview: through the edge, the SDK makes a box, starts a
+server in it and gets a public URL; the edge shows it to those who have its token, wakes it when it is paused, and shows
+it no more when the preview is gone."""
 
 import json
 import os
@@ -10,6 +11,7 @@ import subprocess
 import pytest
 
 import openapi
+import sdk_sections
 from boxapi.service import BoxApi
 from control_plane import BOX_NETWORK, BoxAddresses, push
 from harness import PATIENCE, SLOW, Edge
@@ -26,14 +28,22 @@ pytestmark = pytest.mark.skipif(
     reason="node or its packages are not there")
 
 
-def sdk(service, script):
-    """Runs a script with the SDK's Box; what it returns."""
-    program = f"import {{Box}} from '@upstash/box';\nconst seen = await (async () => {{{script}}})();\n" \
+# Names are resolved to 127.0.0.1, whatever the system's resolver knows.
+LOOKUP = """
+import dns from 'node:dns';
+dns.lookup = (name, options, callback) => process.nextTick(
+  () => (options.all ? callback(null, [{address: '127.0.0.1', family: 4}]) : callback(null, '127.0.0.1', 4)));
+"""
+
+
+def sdk(edge, script):
+    """Runs a script with the SDK's Box against the edge's API host; what it returns."""
+    program = f"{LOOKUP}import {{Box}} from '@upstash/box';\nconst seen = await (async () => {{{script}}})();\n" \
               "console.log(JSON.stringify(seen ?? null));"
     done = subprocess.run(
         ["node", "--input-type=module", "-e", program], cwd=HERE, capture_output=True, text=True, timeout=PATIENCE * SLOW,
         check=False, stdin=subprocess.DEVNULL,
-        env={**os.environ, "UPSTASH_BOX_BASE_URL": service.url, "UPSTASH_BOX_API_KEY": KEY, "UPSTASH_DISABLE_TELEMETRY": "1"})
+        env={**os.environ, "UPSTASH_BOX_BASE_URL": edge.url(sdk_sections.API), "NODE_EXTRA_CA_CERTS": str(edge.ca), "UPSTASH_BOX_API_KEY": KEY, "UPSTASH_DISABLE_TELEMETRY": "1"})
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -41,33 +51,35 @@ def sdk(service, script):
 def test_story(tmp_path):
     with BoxAddresses() as addresses, BoxApi(tmp_path / "boxes", [KEY], addresses) as service, Edge(
             tmp_path / "edge", workers=2, config={
-                "control_plane": {"url": service.plane_url}, "origins": {"allow": [BOX_NETWORK]}}) as edge:
+                **sdk_sections.gateway(service), "control_plane": {"url": service.plane_url}, "origins": {"allow": [BOX_NETWORK]}}) as edge:
         service.on_change = lambda box_id, state: push(edge, box_id, state)
-        box = sdk(service, f"""
+        box = sdk(edge, f"""
             const box = await Box.create();
             await box.files.write({{path: 'server.js', content: {json.dumps(SERVER)}}});
             await box.exec.command('node server.js >server.log 2>&1 & echo $! >server.pid');
-            return {{id: box.id, pid: (await box.files.read('server.pid')).trim()}};""")
-        made = json.loads(edge.command("preview", "create", box["id"], PORT, "--bearer", "--json"))
+            return {{id: box.id, pid: (await box.files.read('server.pid')).trim(),
+                    made: await box.getPublicURL({PORT}, {{bearerToken: true}})}};""")
+        made = box["made"]
+        assert made["url"] == f"https://{Edge.host(PORT, box['id'])}:{edge.port['tls']}"
         host, fields = Edge.host(PORT, box["id"]), [f"Authorization: Bearer {made['token']}"]
 
         assert edge.get(host, kind="tls").status == 401
         first = edge.get(host, fields=fields, kind="tls")
         assert (first.status, first.body.decode()) == (200, f"served by {box['pid']}")
 
-        assert sdk(service, f"const box = await Box.get('{box['id']}'); await box.pause(); return box.getStatus();") == {
+        assert sdk(edge, f"const box = await Box.get('{box['id']}'); await box.pause(); return box.getStatus();") == {
             "status": "paused"}
         assert edge.get(host, kind="tls").status == 401
         assert service.boxes.find(box["id"]).status == "paused"  # who has no token wakes nobody
         woken = edge.get(host, fields=fields, kind="tls")
         assert (woken.status, woken.body) == (200, first.body)
         assert ("POST", f"/boxes/{box['id']}/resume") in service.plane.calls
-        assert sdk(service, f"return (await Box.get('{box['id']}')).getStatus();") == {"status": "idle"}
+        assert sdk(edge, f"return (await Box.get('{box['id']}')).getStatus();") == {"status": "idle"}
         _judge_plane(service)
 
-        edge.command("preview", "delete", box["id"], PORT)
+        sdk(edge, f"await (await Box.get('{box['id']}')).deletePublicURL({PORT});")
         assert edge.get(host, fields=fields, kind="tls").status == 404
-        sdk(service, f"await Box.delete({{boxIds: '{box['id']}'}});")
+        sdk(edge, f"await Box.delete({{boxIds: '{box['id']}'}});")
         edge.wait_until(lambda: not pathlib.Path("/proc", box["pid"]).exists() or "Z" in state_of(box["pid"]))
 
 
