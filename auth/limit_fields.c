@@ -1,19 +1,43 @@
 #include "limit_fields.h"
 
 #include <assert.h>
-#include <stdio.h>
 
 /* Numbers of structured fields have 15 digits (RFC 9651 section 3.3.1). */
 #define NUMBER_MAX UINT64_C(999999999999999)
 
-static unsigned long long up(uint64_t n, uint64_t unit)
+static uint64_t up(uint64_t n, uint64_t unit)
 {
     return n / unit + (n % unit != 0);
 }
 
-static void write_number(char out[24], unsigned long long n)
+/* On the path of every request to the API, so that digits are written by hand. */
+static char *put_number(char *at, uint64_t n)
 {
-    (void)snprintf(out, 24, "%llu", n);
+    char digits[20];
+    size_t count = 0;
+    do
+        digits[count++] = (char)('0' + n % 10);
+    while ((n /= 10) != 0);
+    while (count != 0)
+        *at++ = digits[--count];
+    *at = '\0';
+    return at;
+}
+
+static char *put_text(char *at, str_t text)
+{
+    memcpy(at, text.p, text.n);
+    return at + text.n;
+}
+
+/* "name";a=1;b=2 */
+static void put_item(char *at, str_t name, str_t first, uint64_t a, str_t second, uint64_t b)
+{
+    *at++ = '"';
+    at = put_text(at, name);
+    *at++ = '"';
+    at = put_number(put_text(at, first), a);
+    (void)put_number(put_text(at, second), b);
 }
 
 bool limit_fields_write(limit_fields_t *out, str_t name, const limit_plan_t *plan, const limit_state_t *state)
@@ -22,17 +46,16 @@ bool limit_fields_write(limit_fields_t *out, str_t name, const limit_plan_t *pla
         return false;
     assert(plan->burst > 0);
     bool is_long = plan->interval_ns > UINT64_MAX / plan->burst;
-    unsigned long long window = is_long ? NUMBER_MAX : up(plan->interval_ns * plan->burst, 1000000000);
-    unsigned long long left = state->remaining < plan->burst ? state->remaining : plan->burst;
-    unsigned long long reset = up(state->reset_ms, 1000);
+    uint64_t window = is_long ? NUMBER_MAX : up(plan->interval_ns * plan->burst, 1000000000);
+    uint64_t left = state->remaining < plan->burst ? state->remaining : plan->burst;
+    uint64_t reset = up(state->reset_ms, 1000);
     reset = reset < NUMBER_MAX ? reset : NUMBER_MAX;
-    int n = snprintf(out->policy, sizeof(out->policy), "\"%.*s\";q=%u;w=%llu", STR_ARG(name), plan->burst,
-                     window);
-    int m = snprintf(out->limit, sizeof(out->limit), "\"%.*s\";r=%llu;t=%llu", STR_ARG(name), left, reset);
-    assert(n > 0 && n < LIMIT_FIELD_MAX && m > 0 && m < LIMIT_FIELD_MAX);
-    write_number(out->x_limit, plan->burst);
-    write_number(out->x_remaining, left);
-    write_number(out->x_reset, reset);
+    assert(name.n != 0 && name.n + 2 + 6 + 40 < LIMIT_FIELD_MAX);
+    put_item(out->policy, name, STR(";q="), plan->burst, STR(";w="), window);
+    put_item(out->limit, name, STR(";r="), left, STR(";t="), reset);
+    (void)put_number(out->x_limit, plan->burst);
+    (void)put_number(out->x_remaining, left);
+    (void)put_number(out->x_reset, reset);
     return true;
 }
 

@@ -96,6 +96,7 @@ static void derive_origins(conf_t *conf)
 
 static void derive_upstream(conf_upstream_t *upstream)
 {
+    (void)snprintf(upstream->pool, sizeof(upstream->pool), "=%s", upstream->name);
     none(&upstream->tls_name);
     none(&upstream->tls_ca);
     none(&upstream->tls_certificate);

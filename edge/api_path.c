@@ -102,7 +102,8 @@ api_path_t api_path_parse(str_t target)
     const char *query = target.n != 0 ? memchr(target.p, '?', target.n) : NULL;
     str_t path = query != NULL ? str_make(target.p, (size_t)(query - target.p)) : target;
     char decoded[API_PATH_MAX];
-    if (path.n == 0 || path.n > API_PATH_MAX || path.p[0] != '/')
+    /* The shortest of them, in any spelling; most paths of others are read no further. */
+    if (path.n < STR("/v2/box/a").n || path.n > API_PATH_MAX || path.p[0] != '/')
         return (api_path_t){.route = API_ROUTE_OTHER};
     segments_t raw = split(path);
     api_path_t letter = by_the_letter(&raw);

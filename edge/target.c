@@ -45,7 +45,7 @@ void target_server(exchange_t *ex, const conf_t *conf, size_t upstream, const ba
 {
     const conf_upstream_t *from = &conf->upstreams[upstream];
     ex->target = (origin_target_t){
-        .name = str_format(&ex->arena, "=%s", from->name),
+        .name = str_from(from->pool),
         .generation = pick->generation,
         .port = pick->port,
         .connect_port = pick->port,
