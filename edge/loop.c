@@ -28,6 +28,7 @@ typedef struct loop_clock {
     bool stale;
     uint64_t now_ms;
     uint64_t wall_us;
+    uint64_t skipped_ms;
 } loop_clock_t;
 
 struct loop {
@@ -55,14 +56,20 @@ static void clock_refresh(loop_clock_t *clock)
     if (!clock->stale)
         return;
     clock->stale = false;
-    clock->now_ms = clock_us(CLOCK_MONOTONIC) / 1000;
-    clock->wall_us = clock_us(CLOCK_REALTIME);
+    clock->now_ms = clock_us(CLOCK_MONOTONIC) / 1000 + clock->skipped_ms;
+    clock->wall_us = clock_us(CLOCK_REALTIME) + clock->skipped_ms * 1000;
 }
 
 uint64_t loop_now(const loop_t *loop)
 {
     clock_refresh(loop->clock);
     return loop->clock->now_ms;
+}
+
+void loop_skip(loop_t *loop, uint64_t ms)
+{
+    loop->clock->skipped_ms += ms;
+    loop->clock->stale = true;
 }
 
 uint64_t loop_wall_us(const loop_t *loop)

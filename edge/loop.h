@@ -41,6 +41,9 @@ void loop_turn(loop_t *loop, int32_t max_wait_ms);
 /* Monotonic milliseconds, read once a turn (after the wait). A timer may thus come early by the time that the
  * callbacks before its start had taken in that turn, and by the rounding to a millisecond. */
 uint64_t loop_now(const loop_t *loop);
+/* For tests: from here on the loop's clocks are `ms` further than the machine's, as if that time had gone by;
+ * what is due then runs in the next turn. */
+void loop_skip(loop_t *loop, uint64_t ms);
 /* Wall clock in microseconds since 1970, read once a turn: only for logs, dates and expiries. */
 uint64_t loop_wall_us(const loop_t *loop);
 /* Monotonic microseconds, read now: for durations in logs. */

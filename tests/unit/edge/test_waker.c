@@ -179,6 +179,17 @@ static void settle(world_t *w)
         loop_turn(w->loop, 2);
 }
 
+/* `ms` go by in steps in which probes and their answers have their turns. */
+static void pass(world_t *w, uint64_t ms)
+{
+    const uint64_t step = 50;
+    for (uint64_t gone = 0; gone < ms; gone += step) {
+        loop_skip(w->loop, ms - gone < step ? ms - gone : step);
+        for (int i = 0; i < 3; i++)
+            loop_turn(w->loop, 0);
+    }
+}
+
 static const store_box_t *known(world_t *w, const char *id)
 {
     const store_box_t *box = boxes_find(w->boxes, str_from(id));
@@ -233,12 +244,11 @@ static void stages_for_those_who_join(void **state)
     tell(w, "a", BOX_PAUSED, NULL);
     waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE);
     assert_int_equal(wake_stage_of(stage_told(w, 0)), WAKE_RESUMING);
-    for (int i = 0; i < 4; i++)
-        loop_turn(w->loop, 10);
+    pass(w, 1200);
     waker_ask(w->waker, 1, label(w, "a"), WAKE_WISH_WATCH);
     uint64_t told = stage_told(w, 1);
     assert_int_equal(wake_stage_of(told), WAKE_RESUMING);
-    assert_in_range(wake_stage_elapsed_ms(told), 1, 5000);
+    assert_in_range(wake_stage_elapsed_ms(told), 1200, 10000);
     assert_int_equal(stage_told(w, 0), 0); /* knows already */
     tell(w, "a", BOX_RUNNING, "::ffff:127.0.0.1");
     answer(w, PROVIDER_OK, NULL);
@@ -269,6 +279,35 @@ static void a_failure_is_remembered(void **state)
     assert_int_equal(ended(w, 1, &got, 0), WAKE_FAILED);
 }
 
+/* Each failure in a row is remembered for twice as long, up to a minute; a success ends that. */
+static void failures_are_remembered_for_longer(void **state)
+{
+    static const uint32_t remembered[] = {5000, 10000, 20000, 40000, 60000, 60000};
+    world_t *w = *state;
+    wake_answer_t got;
+    tell(w, "a", BOX_PAUSED, NULL);
+    for (unsigned i = 0; i < sizeof(remembered) / sizeof(remembered[0]); i++) {
+        waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE);
+        assert_int_equal(w->resumes, i + 1);
+        answer(w, PROVIDER_FAILED, "It is broken.");
+        assert_int_equal(ended(w, 0, &got, 200), WAKE_FAILED);
+        pass(w, remembered[i] - 500);
+        waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE);
+        assert_int_equal(ended(w, 0, &got, 0), WAKE_FAILED);
+        assert_int_equal(w->resumes, i + 1);
+        pass(w, 600);
+    }
+    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE);
+    tell(w, "a", BOX_RUNNING, "::ffff:127.0.0.1");
+    answer(w, PROVIDER_OK, NULL);
+    assert_int_equal(ended(w, 0, &got, 200), WAKE_OK);
+    tell(w, "a", BOX_PAUSED, NULL);
+    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE);
+    answer(w, PROVIDER_FAILED, "It is broken again.");
+    assert_int_equal(ended(w, 0, &got, 200), WAKE_FAILED);
+    assert_in_range(got.retry_after_ms, 4000, 5000);
+}
+
 static void the_provider_is_away(void **state)
 {
     world_t *w = *state;
@@ -288,13 +327,17 @@ static void a_port_that_never_listens(void **state)
     int fd = make_port(&silent, false);
     char text[80];
     snprintf(text, sizeof text, "a-%u", silent);
-    w->conf->wake.timeout = 200;
+    w->conf->wake.timeout = 30000;
     waker_set_conf(w->waker, w->conf);
     tell(w, "a", BOX_PAUSED, NULL);
     waker_ask(w->waker, 0, str_from(text), WAKE_WISH_WAKE);
     tell(w, "a", BOX_RUNNING, "::ffff:127.0.0.1");
     answer(w, PROVIDER_OK, NULL);
-    assert_int_equal(ended(w, 0, &got, 200), WAKE_FAILED);
+    settle(w); /* the store's thread has a clock of its own */
+    pass(w, 25000);
+    assert_int_equal(ended(w, 0, &got, 0), 0); /* still asking */
+    pass(w, 5000);
+    assert_int_equal(ended(w, 0, &got, 0), WAKE_FAILED);
     assert_non_null(strstr(got.sentence, "nothing can be reached on its port"));
     settle(w);
     /* Until it may be asked again, workers ask rather than connect. */
@@ -584,6 +627,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_resume_for_all, setup, teardown),
         cmocka_unit_test_setup_teardown(stages_for_those_who_join, setup, teardown),
         cmocka_unit_test_setup_teardown(a_failure_is_remembered, setup, teardown),
+        cmocka_unit_test_setup_teardown(failures_are_remembered_for_longer, setup, teardown),
         cmocka_unit_test_setup_teardown(the_provider_is_away, setup, teardown),
         cmocka_unit_test_setup_teardown(a_port_that_never_listens, setup, teardown),
         cmocka_unit_test_setup_teardown(gone_while_waiting, setup, teardown),

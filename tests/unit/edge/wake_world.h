@@ -143,6 +143,14 @@ static inline void wake_world_runs(wake_world_t *w, const wake_answer_t *answer)
     loop_turn(w->worker->loop, 1);
 }
 
+/* `ms` go by; what is due then happens. */
+static inline void wake_world_skip(wake_world_t *w, uint64_t ms)
+{
+    loop_skip(w->worker->loop, ms);
+    loop_turn(w->worker->loop, 0);
+    loop_turn(w->worker->loop, 0); /* what that put off */
+}
+
 /* Turns the loop until the exchange has an answer; false: not within some seconds. */
 static inline bool wake_world_answered(wake_world_t *w)
 {
