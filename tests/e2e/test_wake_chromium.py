@@ -1,14 +1,17 @@
 """The waiting page in a real browser. BOXEDGE_SCREENSHOTS keeps the pictures in that folder."""
 
+import contextlib
 import json
 import os
 import pathlib
+import shutil
 import subprocess
+import tempfile
 
 import pytest
 
 from access_world import Made
-from harness import SLOW, Edge
+from harness import BINARY, PORTS, SLOW, Edge
 from quiet_network import without_netlink
 from sleepers import Sleepers
 from test_chromium import HERE, pytestmark, trusting_home  # noqa: F401 (the mark skips these tests too)
@@ -18,10 +21,31 @@ class World:
     def __init__(self, directory):
         self.directory = directory
         self.sleepers = Sleepers()
+        self.demo_port = PORTS.take()
+        # Another user runs it, who may not look into the folders of this one.
+        self.place = tempfile.TemporaryDirectory()
+        os.chmod(self.place.name, 0o755)
+        app = shutil.copy(BINARY, self.place.name)
+        demo = {"id": "demo-1", "command": [app, "demo-app", "--port", str(self.demo_port), "--delay", "300"],
+                "directory": "/", "ports": [self.demo_port], **({"user": "nobody"} if os.getuid() == 0 else {})}
         self.edge = Edge(directory / "edge", workers=2, config={
-            **self.sleepers.config, "wake": {"page_after": f"{400 * SLOW}ms", "timeout": "5m"}})
+            **self.sleepers.config, "processes": [demo],
+            "wake": {"page_after": f"{400 * SLOW}ms", "timeout": "5m"}})
         self.home = trusting_home(directory, self.edge.ca)
         self.shots = pathlib.Path(os.environ.get("BOXEDGE_SCREENSHOTS", directory))
+
+    @contextlib.contextmanager
+    def page_after(self, time):
+        before, wake = self.edge.config["wake"]["page_after"], self.edge.config["wake"]
+        try:
+            wake["page_after"] = time
+            self.edge.write_config()
+            self.edge.command("reload")
+            yield
+        finally:
+            wake["page_after"] = before
+            self.edge.write_config()
+            self.edge.command("reload")
 
     def add(self, box_id, **how):
         """A box with a public preview; its URL is `url`."""
@@ -59,6 +83,7 @@ class World:
     def close(self):
         self.edge.close()
         self.sleepers.close()
+        self.place.cleanup()
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +114,17 @@ def test_a_quick_wake_shows_no_page(world):
     assert seen["timing"] == [["app", True], ["resume", True], ["listen", True], ["origin", True]]
     assert box.resumes == 1
     world.edge.wait_for_line(box="quick", wake="ok", status=200)
+
+
+def test_the_demo_page_says_how_long_the_wake_took(world):
+    # No waiting page may come in between, however slow the machine is.
+    world.edge.create_preview(world.demo_port, "demo-1")
+    url = f"https://{Edge.host(world.demo_port, 'demo-1')}:{world.edge.port['tls']}/"
+    with world.page_after("1m"):
+        seen = world.run("demo", url=url)
+    assert seen["status"] == 200 and not seen["again"]
+    took = seen["timing"]["resume"] + seen["timing"]["listen"]
+    assert took >= 300 and f"Waking it took {took / 1000:.2f} s" in seen["woke"], seen
 
 
 def test_without_script(world):

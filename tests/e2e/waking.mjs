@@ -139,6 +139,18 @@ const runs = {
     while (other.documents.length < 2)
       await other.waitForEvent('response');
   },
+  // The demo app, which sleeps: the page says how long the wake took, and only where there was one.
+  async demo() {
+    const page = await open();
+    seen.status = (await page.goto(plan.url)).status();
+    await page.waitForSelector('#woke:visible');
+    seen.woke = await page.textContent('#woke');
+    seen.timing = await page.evaluate(() => Object.fromEntries(
+        performance.getEntriesByType('navigation')[0].serverTiming.map((t) => [t.name, t.duration])));
+    await page.reload();
+    await page.waitForSelector('h1');
+    seen.again = await page.locator('#woke').isVisible();
+  },
   async looks() {
     const phone = {viewport: {width: 360, height: 640}, isMobile: true, hasTouch: true, deviceScaleFactor: 2};
     const still = {reducedMotion: 'reduce'};
