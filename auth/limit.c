@@ -14,9 +14,6 @@
  * than its burst and this is another plan's or another clock's. */
 #define STALL (UINT64_C(1000000000) / LIMIT_UNIT_NS)
 
-/* Requests that no rate limits move the arrival time too; not beyond this. */
-#define NO_RATE_BURST (UINT64_C(1) << 30)
-
 /* A plan and a cost in units of 8 ns. */
 typedef struct rate {
     uint64_t interval;
@@ -42,7 +39,7 @@ static uint64_t least(uint64_t a, uint64_t b)
 
 static rate_t rate_of(const limit_plan_t *plan, uint32_t cost)
 {
-    rate_t rate = {.burst = NO_RATE_BURST, .fits = true};
+    rate_t rate = {.fits = true};
     if (plan->interval_ns == 0)
         return rate;
     uint64_t interval = plan->interval_ns / LIMIT_UNIT_NS + (plan->interval_ns % LIMIT_UNIT_NS != 0);
@@ -93,15 +90,6 @@ static void fill_state_of(const request_t *request, const limit_place_t *place)
 
 typedef enum charge { CHARGED, CHARGE_REFUSED, CHARGE_AGAIN } charge_t;
 
-/* What is free is admitted always, and owes nothing; but it moves the time where it can, so that the cell is
- * not taken. */
-static uint64_t arrival_after(const request_t *request, uint64_t arrival)
-{
-    if (request->rate.cost != 0)
-        return arrival + request->rate.cost;
-    return arrival - request->now < request->rate.burst ? arrival + 1 : arrival;
-}
-
 static charge_t refuse(const request_t *request, uint64_t arrival)
 {
     fill_state(request, arrival);
@@ -118,13 +106,14 @@ static charge_t charge(const request_t *request, const limit_place_t *place)
         if (limit_round_of(word) != place->round)
             return CHARGE_AGAIN;
         uint64_t arrival = arrival_at(limit_value_of(word), request, &moved);
-        uint64_t next = arrival_after(request, arrival);
+        uint64_t next = arrival + request->rate.cost;
         bool refused = request->rate.cost != 0 && next - request->now > request->rate.burst;
         if (refused && !moved)
             return refuse(request, arrival);
         /* Counted before the word changes: a refund that sees the count knows that it comes too late. */
         uint64_t rest = moved ? atomic_fetch_add(&cell->rests, 1) + 1 : atomic_load(&cell->rests);
-        /* Who is refused writes the time that was too far ahead, so that it passes from now on. */
+        /* What is free moves the time to now, so that nobody takes the cell who saw it before. Who is refused
+         * writes the time that was too far ahead, so that it passes from now on. */
         uint64_t after = limit_time_word(refused ? arrival : next, place->round);
         if (!atomic_compare_exchange_strong(&cell->arrival, &word, after))
             continue;

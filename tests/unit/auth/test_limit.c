@@ -1,53 +1,8 @@
-/* GCRA in shared memory: rates, bursts, requests in flight, clocks that jump, and what of it several
- * processes share. */
-#include <setjmp.h>
-#include <stdarg.h>
-
-#include <cmocka.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include "limit.h"
+/* The rule of limits in one process: rates, bursts, requests in flight, clocks that jump, floods. */
 #include "limit_fields.h"
+#include "limit_fixture.h"
 
 #define CELLS 64
-#define MS    UINT64_C(1000000)
-#define S     (1000 * MS)
-#define T     (1000 * S)
-
-static limit_t *table_new(uint32_t cells)
-{
-    static const uint8_t seed[16] = "0123456789abcde";
-    void *memory = mmap(NULL, limit_size(cells), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    assert_true(memory != MAP_FAILED);
-    return limit_init(memory, cells, seed);
-}
-
-static void table_free(limit_t *limit, uint32_t cells)
-{
-    munmap(limit, limit_size(cells));
-}
-
-static limit_id_t id_of(uint64_t n)
-{
-    limit_id_t id = {{0}};
-    memcpy(id.sha256, &n, sizeof(n));
-    return id;
-}
-
-/* Takes and at once ends; its result. */
-static limit_result_t take(limit_t *limit, uint64_t n, const limit_plan_t *plan, uint32_t cost, uint64_t now,
-                           limit_state_t *state)
-{
-    limit_id_t id = id_of(n);
-    limit_ticket_t ticket;
-    limit_result_t result = limit_take(limit, 0, &id, plan, cost, now, state, &ticket);
-    limit_release(limit, 0, &ticket);
-    return result;
-}
 
 static void test_burst_then_rate(void **state)
 {
@@ -298,77 +253,68 @@ static void test_fields(void **state)
     assert_string_equal(fields.limit + 65, ";r=4294967295;t=999999999999999");
 }
 
-/* ---- several processes, one clock that moves when all agree ---- */
+/* ---- floods ---- */
 
-#define PROCESSES 4
+#define MANY     65536
+#define GOOD     1000
+#define STRANGER (UINT64_C(1) << 40)
 
-typedef struct meeting {
-    pthread_barrier_t barrier;
-    _Atomic uint64_t admitted;
-} meeting_t;
-
-typedef struct load {
-    uint64_t interval_ns, step_ns;
-    uint32_t burst, steps, tries; /* each process tries so often in a step */
-} load_t;
-
-static void run_load(limit_t *limit, meeting_t *meeting, const load_t *load, unsigned process)
-{
-    limit_plan_t plan = {.interval_ns = load->interval_ns, .burst = load->burst};
-    limit_id_t id = id_of(5);
-    for (uint32_t step = 0; step < load->steps; step++) {
-        pthread_barrier_wait(&meeting->barrier);
-        for (uint32_t i = 0; i < load->tries; i++) {
-            limit_ticket_t ticket;
-            limit_state_t left;
-            if (limit_take(limit, process, &id, &plan, 1, T + step * load->step_ns, &left, &ticket) ==
-                LIMIT_ADMITTED)
-                atomic_fetch_add(&meeting->admitted, 1);
-            limit_release(limit, process, &ticket);
-        }
-    }
-}
-
-/* At most burst + rate * W, and under overload at least 0.99 of rate * W. */
-static void check_load(const load_t *load)
-{
-    limit_t *limit = table_new(CELLS);
-    meeting_t *meeting =
-        mmap(NULL, sizeof(*meeting), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    pthread_barrierattr_t shared;
-    pid_t children[PROCESSES];
-    assert_true(meeting != MAP_FAILED);
-    pthread_barrierattr_init(&shared);
-    pthread_barrierattr_setpshared(&shared, PTHREAD_PROCESS_SHARED);
-    assert_int_equal(pthread_barrier_init(&meeting->barrier, &shared, PROCESSES), 0);
-    for (unsigned i = 0; i < PROCESSES; i++) {
-        children[i] = fork();
-        assert_true(children[i] >= 0);
-        if (children[i] == 0) {
-            run_load(limit, meeting, load, i);
-            _exit(0);
-        }
-    }
-    for (unsigned i = 0; i < PROCESSES; i++) {
-        int status;
-        assert_int_equal(waitpid(children[i], &status, 0), children[i]);
-        assert_int_equal(status, 0);
-    }
-    uint64_t window = (load->steps - 1) * load->step_ns, most = load->burst + window / load->interval_ns;
-    assert_true(meeting->admitted <= most);
-    assert_true((double)meeting->admitted >= 0.99 * (double)window / (double)load->interval_ns);
-    munmap(meeting, sizeof(*meeting));
-    table_free(limit, CELLS);
-}
-
-static void test_rates_over_processes(void **state)
+/* A million identities, each seen once, in less than a second. Who owes something or has something in flight
+ * before keeps its cell; strangers get what is left of the table and one burst for all others. */
+static void test_flood(void **state)
 {
     (void)state;
-    check_load(&(load_t){60 * S, 15 * S, 1, 401, 2});     /* 1/min, for 100 minutes */
-    check_load(&(load_t){S, 500 * MS, 3, 401, 2});        /* 1/s */
-    check_load(&(load_t){10 * MS, 25 * MS, 20, 801, 12}); /* 100/s, for 20 s */
-    check_load(&(load_t){100000, 1 * MS, 100, 2001, 30}); /* 10,000/s, for 2 s */
-    check_load(&(load_t){1000, 100000, 1000, 501, 300});  /* 1,000,000/s */
+    limit_t *limit = table_new(MANY);
+    limit_plan_t plan = {.interval_ns = S, .burst = 10, .in_flight = 1};
+    limit_ticket_t ticket;
+    limit_state_t left;
+    unsigned cells = 0, passed = 0;
+    for (uint64_t n = 0; n < GOOD; n++) {
+        assert_int_equal(hold(limit, 0, n, &plan, 0, T, &ticket), LIMIT_ADMITTED);
+        if (n % 2 == 0) {
+            limit_release(limit, 0, &ticket);
+            assert_int_equal(drain(limit, n, &plan, T), 10);
+        }
+    }
+    for (uint64_t n = 0; n < 1000000; n++) {
+        uint64_t stranger = STRANGER + n, now = T + n * 900;
+        passed += take(limit, stranger, &plan, 1, now, &left) == LIMIT_ADMITTED;
+        cells += has(limit, stranger);
+    }
+    assert_in_range(cells, MANY * 9 / 10, MANY - GOOD);
+    assert_in_range(passed, cells, cells + 10 + 1);
+    for (uint64_t n = 0; n < GOOD; n++) {
+        assert_true(has(limit, n));
+        assert_int_equal(take(limit, n, &plan, 1, T + 900 * MS, &left),
+                         n % 2 == 0 ? LIMIT_RATE : LIMIT_IN_FLIGHT);
+        assert_int_equal(left.remaining, n % 2 == 0 ? 0 : 10);
+    }
+    table_free(limit, MANY);
+}
+
+/* A million random keys: none of them is taken for one that the upstream took, or refused. */
+static void test_flood_of_keys(void **state)
+{
+    (void)state;
+    limit_t *limit = table_new(MANY);
+    limit_plan_t plan = {.interval_ns = S, .burst = 10};
+    for (uint64_t n = 0; n < GOOD; n++) {
+        limit_id_t id = id_of(n);
+        limit_accept(limit, &id, &plan, T);
+    }
+    for (uint64_t n = 0; n < 1000000; n++) {
+        limit_id_t id = id_of(STRANGER + n);
+        assert_false(limit_has(limit, &id));
+        assert_false(limit_is_refused(limit, &id, T));
+        limit_refuse(limit, &id, T, 5000);
+        assert_true(limit_is_refused(limit, &id, T));
+    }
+    for (uint64_t n = 0; n < GOOD; n++) {
+        limit_id_t id = id_of(n);
+        assert_true(limit_has(limit, &id));
+        assert_false(limit_is_refused(limit, &id, T));
+    }
+    table_free(limit, MANY);
 }
 
 int main(void)
@@ -379,7 +325,8 @@ int main(void)
         cmocka_unit_test(test_clock_jumps),     cmocka_unit_test(test_another_plan),
         cmocka_unit_test(test_extremes),        cmocka_unit_test(test_refund),
         cmocka_unit_test(test_known_keys),      cmocka_unit_test(test_crowd),
-        cmocka_unit_test(test_fields),          cmocka_unit_test(test_rates_over_processes),
+        cmocka_unit_test(test_fields),          cmocka_unit_test(test_flood),
+        cmocka_unit_test(test_flood_of_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
