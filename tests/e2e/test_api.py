@@ -243,6 +243,21 @@ def test_only_what_may_be_repeated_is(tmp_path):
             assert len(bad.requests) + len(good.requests) == before + 10
 
 
+def test_a_server_that_does_not_answer_in_time_costs_no_request_that_may_be_repeated(tmp_path):
+    def silent(conn):
+        conn.read_request()
+        conn.wait_closed()
+
+    with RawOrigin(silent) as bad, RawOrigin(answer("ok")) as good:
+        config = api_config([bad.port, good.port], upstream={
+            "balance": "round_robin", "first_byte": "300ms", "eject_failures": 2, "eject_time": "1h"})
+        with Edge(tmp_path, config=config) as edge:
+            assert [call(edge).status for _ in range(8)] == [200] * 8
+            assert len(bad.requests) == 2  # then it was left out
+        with Edge(tmp_path / "posts", config=config) as edge:
+            assert sorted({call(edge, method="POST", body=b"x").status for _ in range(4)}) == [200, 504]
+
+
 def test_calls_about_one_box_go_to_one_server(tmp_path):
     with RawOrigin(answer("0")) as a, RawOrigin(answer("1")) as b, RawOrigin(answer("2")) as c:
         config = api_config([a.port, b.port, c.port], upstream={"balance": "hash"})
