@@ -45,17 +45,17 @@ static bool is_failure(int status)
     return status == 500 || status == 502 || status == 503 || status == 504;
 }
 
-/* Whether the upstream has taken the key: only 401 says that it has not. */
+/* Whether the upstream has taken a key that it was not seen to take before: only 401 says that it has not. */
 static void learn_key(exchange_t *ex)
 {
     api_t *api = ex->api;
     limit_t *limit = shm_limit(ex->worker->shm);
     uint64_t now_ns = loop_precise_us() * 1000;
-    if (api->key_state == API_KEY_KNOWN || is_failure(ex->response.status))
+    if (api->key_state != API_KEY_UNPROVEN || is_failure(ex->response.status))
         return;
     if (ex->response.status == 401)
         limit_refuse(limit, &api->key, now_ns, REFUSED_MS);
-    else if (api->key_state == API_KEY_UNPROVEN && api->conf->api.default_limits != NULL) {
+    else if (api->conf->api.default_limits != NULL) {
         limit_plan_t plan = api_limit_plan(api->conf->api.default_limits);
         limit_accept(limit, &api->key, &plan, now_ns);
     }

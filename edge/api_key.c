@@ -21,36 +21,58 @@ static bool is_key(str_t text)
     return true;
 }
 
-/* The field's value, where there is exactly one such field; `*count` is how many there are. */
+/* Whether an upstream that takes '_' for '-' would read the name as that of the key's field. */
+static bool is_alias(str_t name)
+{
+    static const str_t key = {"x-box-api-key", 13};
+    if (name.n != key.n)
+        return false;
+    for (size_t i = 0; i < key.n; i++)
+        if ((name.p[i] == '_' ? '-' : str_lower(name.p[i])) != key.p[i])
+            return false;
+    return true;
+}
+
+/* The key's field; `*count` is how many fields an upstream could take for it. */
 static str_t key_field(const fields_t *fields, size_t *count)
 {
     str_t value = {NULL, 0};
     *count = 0;
     for (uint32_t i = 0; i < fields->count; i++) {
-        if (fields->at[i].id != FIELD_X_BOX_API_KEY)
-            continue;
-        value = fields->at[i].value;
-        ++*count;
+        const field_t *field = &fields->at[i];
+        if (field->id == FIELD_X_BOX_API_KEY)
+            value = field->value;
+        *count += field->id == FIELD_X_BOX_API_KEY || (field->id == FIELD_OTHER && is_alias(field->name));
     }
     return value;
 }
 
-/* The key that the request shows: X-Box-Api-Key, else Authorization: Bearer (RFC 6750 section 2.1). */
+/* The token of Authorization: Bearer (RFC 6750 section 2.1); empty: there is none. */
+static str_t bearer(const fields_t *fields)
+{
+    static const str_t scheme = {"bearer ", 7};
+    str_t value = fields_value(fields, FIELD_AUTHORIZATION);
+    if (value.n < scheme.n || !str_ieq(str_make(value.p, scheme.n), scheme))
+        return str_make(NULL, 0);
+    return str_trim(str_from_offset(value, scheme.n));
+}
+
+/* The key that the request shows: X-Box-Api-Key, else Authorization: Bearer. Where it shows two, nobody knows
+ * which one the upstream would take. */
 static api_key_state_t shown_key(const exchange_t *ex, str_t *key)
 {
     const fields_t *fields = &ex->request.fields;
     size_t count;
+    str_t token = bearer(fields);
     *key = key_field(fields, &count);
-    if (count == 1)
-        return is_key(*key) ? API_KEY_UNPROVEN : API_KEY_BAD;
-    if (count != 0 || fields_count(fields, FIELD_AUTHORIZATION) > 1)
+    if (count > 1 || (count == 1 && key->p == NULL) || fields_count(fields, FIELD_AUTHORIZATION) > 1)
         return API_KEY_BAD;
-    str_t value = fields_value(fields, FIELD_AUTHORIZATION);
-    if (value.n == 0)
+    if (count == 1 && token.n != 0 && !str_eq(token, *key))
+        return API_KEY_BAD;
+    if (count == 0)
+        *key = token;
+    if (count == 0 && token.n == 0)
         return API_KEY_NONE;
-    if (value.n < 7 || !str_ieq(str_make(value.p, 7), STR("bearer ")))
-        return API_KEY_NONE;
-    *key = str_trim(str_from_offset(value, 7));
     return is_key(*key) ? API_KEY_UNPROVEN : API_KEY_BAD;
 }
 

@@ -61,7 +61,8 @@ def test_a_request_reaches_the_upstream_as_it_came(tmp_path):
 def test_a_key_is_asked_for_before_the_body(tmp_path):
     with RawOrigin() as server, Edge(tmp_path, config=api_config([server.port])) as edge:
         for fields in ([], ["Authorization: Basic YTpi"], ["Authorization: Bearer "], ["X-Box-Api-Key: a b"],
-                       ["X-Box-Api-Key: a", "X-Box-Api-Key: b"]):
+                       ["X-Box-Api-Key: a", "X-Box-Api-Key: b"], ["X-Box-Api-Key: a", "X_Box_Api_Key: b"],
+                       ["x_box-api_key: a"], ["X-Box-Api-Key: a", "Authorization: Bearer b"]):
             with edge.connect("plain", API) as client:
                 head = ["POST /v2/box HTTP/1.1", f"Host: {API}", "Content-Length: 1000000", "Expect: 100-continue", *fields]
                 client.send("\r\n".join(head).encode() + b"\r\n\r\n")
@@ -71,6 +72,8 @@ def test_a_key_is_asked_for_before_the_body(tmp_path):
                 assert response.get("www-authenticate")
         assert not server.requests
         assert call(edge, key=None, fields=["Authorization: Bearer k"]).status == 200
+        assert call(edge, key="k", fields=["Authorization: bearer k"]).status == 200
+        assert call(edge, key="k", fields=["Authorization: Basic YTpi"]).status == 200
 
 
 def test_other_hosts_and_listeners(tmp_path):
