@@ -72,7 +72,8 @@ def test_bodies_and_trailers_both_ways(edge, app):
         client.send(f"GET /bytes?n=100000&trailer=1 HTTP/1.1\r\nHost: {app.host}\r\n\r\n".encode())
         message = client.read_message()
         assert message.body == HttpOrigin.PATTERN[:100000] and message.trailers == [("x-trailer", "after")]
-        client.send(f"PUT /echo HTTP/1.1\r\nHost: {app.host}\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n".encode())
+        client.send(f"PUT /echo HTTP/1.1\r\nHost: {app.host}\r\nContent-Length: 3\r\n"
+                    "Expect: 100-continue\r\n\r\n".encode())
         assert client.read_message().status == 100
         client.send(b"abc")
         got = json.loads(client.read_message().body)
@@ -319,7 +320,8 @@ NONSENSE = {
     "length_word": head(block((":status", "200"), ("content-length", "abc"))),
     "length_without_body": head(block((":status", "200"), ("content-length", "5"))),
     "only_interim": head(block((":status", "103"))),
-    "many_interim": lambda conn, stream: [head(block((":status", "103")), END_HEADERS)(conn, stream) for _ in range(20)],
+    "many_interim": lambda conn, stream: [head(block((":status", "103")), END_HEADERS)(conn, stream)
+                                          for _ in range(20)],
     "many_fields": head(block((":status", "200"), *[("x", "y")] * 101)),
     "large_head": head(block((":status", "200"), ("x", "y" * 12000), ("z", "y" * 12000)), END_HEADERS),
     "body_before_head": raw((DATA, END_STREAM, None, b"x")),
@@ -488,3 +490,68 @@ def test_grpc_errors_of_the_edge(edge, service):
     with channel(edge, host) as calls, pytest.raises(grpc.RpcError) as error:
         calls.unary_unary("/echo/Unary")(b"x", timeout=PATIENCE)
     assert error.value.code() == grpc.StatusCode.UNAUTHENTICATED
+
+
+# ---- behind an API host
+
+API = "api.boxes.localhost"
+
+
+def api_config(*servers):
+    upstream = {"name": "api", "protocol": "h2", "retry_percent": 100,
+                "servers": [f"127.0.0.1:{s.port}" for s in servers]}
+    return {"api": {"hosts": [API]}, "upstreams": [upstream]}
+
+
+def call_api(edge, path, **options):
+    return edge.get(API, path, fields=["X-Box-Api-Key: k-test"], **options)
+
+
+def test_an_upstream_over_h2(make_edge):
+    with H2Origin() as app:
+        edge = make_edge(config=api_config(app))
+        got = json.loads(call_api(edge, "/echo?a", method="POST", body=b"abc").body)
+        fields = dict(got["fields"])
+        assert fields[":authority"] == API and fields[":path"] == "/echo?a" and fields["x-box-api-key"] == "k-test"
+        assert got["body_bytes"] == 3
+        assert call_api(edge, "/bytes?n=300000").body == (HttpOrigin.PATTERN * 2)[:300000]
+        assert code_of(call_api(edge, "/reset")) == (502, "origin_closed")
+        line = edge.wait_for_line(kind="api", method="POST", status=200)
+        assert line["upstream"] == "api" and len(app.connections) == 1
+
+
+def test_another_server_takes_what_one_did_not_look_at(make_edge):
+    def refuse(conn, stream):
+        conn.send_frame(RST_STREAM, 0, stream, struct.pack(">I", 7))
+
+    def answers(conn, stream):
+        conn.send_frame(HEADERS, END_HEADERS | END_STREAM, stream, block((":status", "204")))
+
+    with FrameOrigin(refuse) as refusing, FrameOrigin(answers) as serving:
+        edge = make_edge(config=api_config(refusing, serving))
+        for _ in range(6):
+            assert call_api(edge, "/v2/box", method="POST", body=b"x").status == 204
+        assert refusing.resets == [] and refusing.connections
+
+
+def test_an_upstream_that_is_down(make_edge):
+    def answers(conn, stream):
+        conn.send_frame(HEADERS, END_HEADERS | END_STREAM, stream, block((":status", "204")))
+
+    with FrameOrigin(answers) as serving, FrameOrigin(answers) as down:
+        edge = make_edge(config=api_config(serving, down))
+        down.stop_listening()
+        for _ in range(6):
+            assert call_api(edge, "/v2/box", method="POST", body=b"x").status == 204
+
+
+def test_grpc_through_the_api(make_edge, service):
+    edge = make_edge(config=api_config(service))
+    with channel(edge, API) as calls:
+        unary = calls.unary_unary("/echo/Unary")
+        assert unary(b"hello", timeout=PATIENCE, metadata=[("x-box-api-key", "k-test")]) == b"hello"
+        with pytest.raises(grpc.RpcError) as error:
+            unary(b"hello", timeout=PATIENCE)
+        assert error.value.code() == grpc.StatusCode.UNAUTHENTICATED
+        many = calls.unary_stream("/echo/Many")(b"n", timeout=PATIENCE, metadata=[("x-box-api-key", "k-test")])
+        assert list(many) == [b"n%d" % i for i in range(5)]
