@@ -7,7 +7,6 @@
 #include <time.h>
 
 #include <openssl/pem.h>
-#include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
 #include "tls.h"
@@ -50,25 +49,6 @@ static tls_pem_t certificate_make(const char *names, time_t from, long days)
     X509_free(cert);
     EVP_PKEY_free(key);
     return (tls_pem_t){.chain = pem_text(chain_bio), .key = pem_text(key_bio)};
-}
-
-/* A server's context with this certificate, and this version of TLS only. */
-static inline SSL_CTX *server_tls(const tls_pem_t *pem, int version)
-{
-    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
-    BIO *bio = BIO_new_mem_buf(pem->chain, -1);
-    X509 *cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
-    BIO_free(bio);
-    bio = BIO_new_mem_buf(pem->key, -1);
-    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
-    BIO_free(bio);
-    int ok = SSL_CTX_use_certificate(ctx, cert) == 1 && SSL_CTX_use_PrivateKey(ctx, key) == 1;
-    assert(ok);
-    SSL_CTX_set_min_proto_version(ctx, version);
-    SSL_CTX_set_max_proto_version(ctx, version);
-    X509_free(cert);
-    EVP_PKEY_free(key);
-    return ctx;
 }
 
 static inline tls_ticket_keys_t ticket_keys_make(uint8_t seed, uint32_t count)

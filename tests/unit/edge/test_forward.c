@@ -300,11 +300,55 @@ static void test_cookies_stay_on_their_host(void **state)
     }
 }
 
+/* Over HTTP/2 the same fields pass, behind the pseudo-fields; of TE only that trailers are taken. */
+static void test_fields_for_http2(void **state)
+{
+    static const char *const expected[] = {":method: GET",
+                                           ":scheme: http",
+                                           ":authority: a-3000.preview.test",
+                                           ":path: /p%41th/../x?q=1&q=%20",
+                                           "content-length: 5",
+                                           "X-Custom: v",
+                                           "te: trailers",
+                                           "X-Forwarded-For: 192.0.2.1",
+                                           "X-Forwarded-Proto: http",
+                                           "X-Forwarded-Host: a-3000.preview.test",
+                                           "X-Forwarded-Port: 8080",
+                                           "X-Request-Id: rid"};
+    exchange_t *ex = new_exchange(*state);
+    fields_t fields = {0};
+    ex->request.content_length = 5;
+    add(ex, "TE", "gzip;q=0.5, trailers");
+    add(ex, "Connection", "TE, X-Gone");
+    add(ex, "X-Gone", "1");
+    add(ex, "Expect", "100-continue");
+    add(ex, "X-Forwarded-Host", "elsewhere");
+    add(ex, "X-Custom", "v");
+    forward_request_fields(ex, &fields);
+    size_t known = sizeof(expected) / sizeof(expected[0]);
+    assert_int_equal(fields.count, known + 2); /* and traceparent, CDN-Loop */
+    for (size_t i = 0; i < known; i++) {
+        char line[128];
+        (void)snprintf(line, sizeof(line), "%.*s: %.*s", STR_ARG(fields.at[i].name),
+                       STR_ARG(fields.at[i].value));
+        assert_string_equal(line, expected[i]);
+    }
+    ex->request.fields = (fields_t){0};
+    fields = (fields_t){0};
+    ex->target.tls = true;
+    add(ex, "TE", "gzip");
+    forward_request_fields(ex, &fields);
+    assert_true(str_eq(fields.at[1].value, STR("https")));
+    assert_null(fields_find(&fields, FIELD_TE));
+    exchange_end(&ex, EXCHANGE_END_COMPLETE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_target_and_host_pass_as_they_came, setup, teardown),
         cmocka_unit_test_setup_teardown(test_own_fields, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_fields_for_http2, setup, teardown),
         cmocka_unit_test_setup_teardown(test_spoofs_are_dropped, setup, teardown),
         cmocka_unit_test_setup_teardown(test_trusted_proxies_are_believed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_hop_by_hop_fields_end_here, setup, teardown),

@@ -173,6 +173,27 @@ static void test_resets_beside_work(void **state)
     assert_in_range(n, 1000, 10000);
 }
 
+/* An origin may refuse every request, with a PING and a window update beside each; what goes beyond is a
+ * flood. */
+static void test_an_origin_that_refuses(void **state)
+{
+    (void)state;
+    static bytes_t answer;
+    answer.n = 0;
+    frame(&answer, RST_STREAM, 0, 4);
+    frame(&answer, PING, 0, 8);
+    frame(&answer, WINDOW_UPDATE, 0, 4);
+    http2_guard_t guard = begun(0);
+    for (unsigned n = 0; n < 100000; n++) {
+        assert_int_equal(http2_guard_note(&guard, HTTP2_GUARD_REQUESTED, 0), HTTP2_GUARD_OK);
+        assert_int_equal(scan(&guard, answer.at, answer.n, 0), HTTP2_GUARD_OK);
+    }
+    unsigned more = 0;
+    while (scan(&guard, answer.at, answer.n, 0) == HTTP2_GUARD_OK)
+        more++;
+    assert_in_range(more, 500, 1000);
+}
+
 /* 10,000 requests a second for a minute, two window updates a DATA frame, every third one cancelled. */
 static void test_busy_client(void **state)
 {
@@ -318,12 +339,17 @@ static void test_refill_is_bounded(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_prices),           cmocka_unit_test(test_any_cut),
-        cmocka_unit_test(test_floods),           cmocka_unit_test(test_resets_beside_work),
-        cmocka_unit_test(test_busy_client),      cmocka_unit_test(test_browser_cancels),
-        cmocka_unit_test(test_block_bytes),      cmocka_unit_test(test_in_block),
-        cmocka_unit_test(test_priority),         cmocka_unit_test(test_stops),
-        cmocka_unit_test(test_refill_is_bounded)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_prices),
+                                       cmocka_unit_test(test_any_cut),
+                                       cmocka_unit_test(test_floods),
+                                       cmocka_unit_test(test_resets_beside_work),
+                                       cmocka_unit_test(test_busy_client),
+                                       cmocka_unit_test(test_browser_cancels),
+                                       cmocka_unit_test(test_block_bytes),
+                                       cmocka_unit_test(test_in_block),
+                                       cmocka_unit_test(test_priority),
+                                       cmocka_unit_test(test_stops),
+                                       cmocka_unit_test(test_refill_is_bounded),
+                                       cmocka_unit_test(test_an_origin_that_refuses)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
