@@ -27,7 +27,7 @@ limit_plan_t api_limit_plan(const conf_plan_t *conf)
 {
     limit_plan_t plan = {.burst = conf->burst, .in_flight = conf->in_flight};
     if (conf->rate_count != 0)
-        plan.interval_ns = conf->rate_period_ms * 1000000 / conf->rate_count;
+        plan.interval_ns = (conf->rate_period_ms * 1000000 + conf->rate_count - 1) / conf->rate_count;
     return plan;
 }
 
