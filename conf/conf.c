@@ -17,6 +17,23 @@ static void free_conf(conf_t *conf)
     free(conf);
 }
 
+static conf_place_t place_of(const conf_node_t *map, const char *name)
+{
+    const conf_node_t *value = conf_node_get(map, str_from(name));
+    return value != NULL ? value->place : (conf_place_t){0, 0};
+}
+
+static void note_upstream_places(conf_t *conf, const conf_node_t *root)
+{
+    const conf_node_t *list = conf_node_get(root, STR("upstreams"));
+    for (size_t i = 0; i < conf->upstream_count; i++) {
+        conf_upstream_t *upstream = &conf->upstreams[i];
+        upstream->tls_ca_place = place_of(list->children[i], "tls_ca");
+        upstream->tls_certificate_place = place_of(list->children[i], "tls_certificate");
+        upstream->tls_key_place = place_of(list->children[i], "tls_key");
+    }
+}
+
 /* Keeps where the certificates' files were named, for conf_check_files. */
 static void note_places(conf_t *conf, const conf_node_t *root)
 {
@@ -42,6 +59,7 @@ conf_t *conf_parse_in(const conf_environment_t *env, const char *path, str_t tex
         conf = NULL;
     } else {
         note_places(conf, root);
+        note_upstream_places(conf, root);
     }
     conf_tree_free(&root);
     return conf;

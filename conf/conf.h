@@ -114,6 +114,7 @@ typedef struct conf_upstream {
     char *tls_ca;          /* PEM; "": the system's authorities */
     char *tls_certificate; /* PEM of the edge's own certificate; "": none */
     char *tls_key;
+    conf_place_t tls_ca_place, tls_certificate_place, tls_key_place;
 
     char *health_path;        /* asked of each server with GET; "": no active checks */
     uint32_t health_interval; /* ms */
@@ -312,7 +313,10 @@ const conf_plan_t *conf_plan(const conf_t *conf, const char *name);
 /* True where `host` (any case, a trailing dot or a port ignored) is one of api.hosts. */
 bool conf_is_api_host(const conf_t *conf, str_t host);
 
-/* What a request takes of its plan; `path` is without its query. */
+/*
+ * What a request takes of its plan; `path` is without its query. Where a path could be read in several ways
+ * (encoded, doubled slashes, capitals, ...), the dearer reading counts.
+ */
 uint32_t conf_cost_of(const conf_t *conf, str_t method, str_t path);
 
 /* The configuration reference in Markdown, made from the key table. */

@@ -35,8 +35,8 @@ static const char *of_scalar(conf_type_t type)
         return "a path, or \"\" for none";
     case CONF_URL:
         return "a URL with http or https, such as https://control.example.com/v1, or \"\" for none";
-    case CONF_TARGET:
-        return "a path such as /v2/box";
+    case CONF_PATTERN:
+        return "a path such as /v2/box, /v2/box/{id}/exec or /v2/box/*";
     case CONF_NO_TARGET:
         return "a path such as /health, or \"\" for none";
     case CONF_NO_DOMAIN:

@@ -116,14 +116,14 @@ static void check_upstreams(const checker_t *c)
     }
 }
 
+/* "a, b, c", as far as there is room: what may be named. `names` as for check_once. */
 #define KNOWN_MAX 200
-static const char *plan_names(const conf_t *conf, char out[KNOWN_MAX])
+static const char *known_names(const char *names, size_t size, size_t count, char out[KNOWN_MAX])
 {
     size_t used = 0;
     snprintf(out, KNOWN_MAX, "none is declared");
-    for (size_t i = 0; i < conf->plan_count && used < KNOWN_MAX; i++)
-        used +=
-            (size_t)snprintf(out + used, KNOWN_MAX - used, "%s%s", i != 0 ? ", " : "", conf->plans[i].name);
+    for (size_t i = 0; i < count && used < KNOWN_MAX; i++)
+        used += (size_t)snprintf(out + used, KNOWN_MAX - used, "%s%s", i != 0 ? ", " : "", names + i * size);
     return out;
 }
 
@@ -132,7 +132,7 @@ static void check_plan(const checker_t *c, conf_place_t place, const char *key, 
     char known[KNOWN_MAX];
     if (name[0] != '\0' && conf_plan(c->conf, name) == NULL)
         REPORT(c, CONF_ERROR, place, key, "\"%s\" is not one of `plans`; allowed: %s", name,
-               plan_names(c->conf, known));
+               known_names((const char *)c->conf->plans, sizeof(conf_plan_t), c->conf->plan_count, known));
 }
 
 static void check_plans(const checker_t *c)
@@ -223,12 +223,15 @@ static void check_host(const checker_t *c, size_t i)
 static void check_api(const checker_t *c)
 {
     const conf_t *conf = c->conf;
+    char known[KNOWN_MAX];
     bool found = false;
     for (size_t i = 0; i < conf->upstream_count; i++)
         found |= strcmp(conf->upstreams[i].name, conf->api.upstream) == 0;
     if (conf->api.upstream[0] != '\0' && !found)
-        REPORT(c, CONF_ERROR, api_place(c, "upstream"), "api.upstream", "\"%s\" is not one of `upstreams`",
-               conf->api.upstream);
+        REPORT(
+            c, CONF_ERROR, api_place(c, "upstream"), "api.upstream",
+            "\"%s\" is not one of `upstreams`; allowed: %s", conf->api.upstream,
+            known_names((const char *)conf->upstreams, sizeof(conf_upstream_t), conf->upstream_count, known));
     else if (conf->api.host_count != 0 && !found)
         REPORT(c, CONF_ERROR, api_place(c, "hosts"), "api.upstream",
                "is missing; needed: where the requests of api.hosts go, one of `upstreams`");

@@ -17,8 +17,8 @@ typedef enum conf_type {
     CONF_PATH,          /* char * */
     CONF_NO_PATH,       /* char *: a path, or "" for none */
     CONF_URL,           /* char *: http or https, or "" for none; without a '/' at the end */
-    CONF_TARGET,        /* char *: a path of a URL, '/' first */
-    CONF_NO_TARGET,     /* char *: the same, or "" for none */
+    CONF_PATTERN,       /* char *: which paths of URLs; conf_cost.c */
+    CONF_NO_TARGET,     /* char *: a path of a URL, '/' first, or "" for none */
     CONF_NO_DOMAIN,     /* char *: a host name or "" for none */
     CONF_NO_NAME,       /* char *: as CONF_NAME, or "" for none */
     CONF_NAME,          /* char[CONF_NAME_MAX + 1]: letters, digits, '-', '.', '_' */

@@ -261,7 +261,7 @@ static const conf_key_t cost_rows[] = {
      .doc = "Of the request; `*` is any.",
      AT(conf_cost_t, method)},
     {.name = "path",
-     .type = CONF_TARGET,
+     .type = CONF_PATTERN,
      .required = true,
      .doc = "Of the request, without its query. `{…}` stands for one segment, a `*` at the end for "
             "everything that "

@@ -320,6 +320,12 @@ static const char *read_target(str_t text)
     return NULL;
 }
 
+static const char *read_pattern(str_t text)
+{
+    const char *why = read_target(text);
+    return why != NULL ? why : conf_value_pattern(text);
+}
+
 static const char *set_method(str_t text, void *field)
 {
     if (text.n == 0 || text.n > 15)
@@ -382,7 +388,7 @@ static const char *set_server(str_t text, void *field)
     conf_address_t address;
     char host[CONF_HOST_MAX + 1];
     if (text.n > CONF_NAME_MAX)
-        return "is too long";
+        return "is longer than 63 characters";
     if (conf_net_read_address(text, true, &address) == NULL) {
         bool v6 = text.p[0] == '[';
         const char *end = v6 ? memchr(text.p, ']', text.n) : memrchr(text.p, ':', text.n);
@@ -404,8 +410,12 @@ static const char *set_server(str_t text, void *field)
         return why;
     set_string(&server->host, conf_copy(str_from(host)));
     server->port = (uint16_t)port;
-    snprintf(server->text, sizeof(server->text), "%.*s:%u", (int)sizeof(server->text) - 7, host,
-             server->port);
+    /* No longer than what was read, which fits. */
+    size_t n = strlen(host);
+    memcpy(server->text, host, n);
+    server->text[n] = ':';
+    memcpy(server->text + n + 1, digits.p, digits.n);
+    server->text[n + 1 + digits.n] = '\0';
     return NULL;
 }
 
@@ -483,8 +493,8 @@ const char *conf_value_set(const conf_key_t *key, str_t text, const char *dir, v
         return set_checked_string(text, text.n == 0 ? NULL : read_url(text), field);
     case CONF_WORD:
         return set_checked_string(text, read_word(text), field);
-    case CONF_TARGET:
-        return set_checked_string(text, read_target(text), field);
+    case CONF_PATTERN:
+        return set_checked_string(text, read_pattern(text), field);
     case CONF_NO_TARGET:
         return set_checked_string(text, text.n == 0 ? NULL : read_target(text), field);
     case CONF_NO_DOMAIN:

@@ -27,6 +27,8 @@ MUST_USE const char *conf_value_bool(str_t text, bool *out);
 /* `lower` has room for CONF_DOMAIN_MAX + 1 and receives the name in lower case without a trailing dot. */
 MUST_USE const char *conf_value_domain(str_t text, char lower[CONF_DOMAIN_MAX + 1]);
 MUST_USE const char *conf_value_node(str_t text);
+/* Whether a path that begins with a slash can be one of `api.costs`. (conf_cost.c) */
+MUST_USE const char *conf_value_pattern(str_t text);
 /* A host name in lower case without a trailing dot, of up to 253 characters. */
 #define CONF_HOST_MAX 253
 MUST_USE const char *conf_value_host(str_t text, char lower[CONF_HOST_MAX + 1]);

@@ -233,6 +233,6 @@ void local_ca_advice(const char *state_dir, char *text, size_t text_len)
         text, text_len,
         "No certificate is configured: previews use one of this machine's own authority, %s/ca/ca.pem. "
         "Programs trust it with `curl --cacert %s/ca/ca.pem`; browsers once it is imported as an authority "
-        "(it is good for the preview domain only).",
+        "(it is good for the preview domain and the API's hosts only).",
         state_dir, state_dir);
 }

@@ -1,7 +1,7 @@
 /*
  * A certificate authority of this machine's own, for running without certificates: good for the preview
- * domain and nothing else (name constraints, RFC 5280 section 4.2.1.10), and a wildcard leaf for the
- * previews.
+ * domain, the API's hosts and nothing else (name constraints, RFC 5280 section 4.2.1.10), and a leaf for
+ * those hosts and all previews.
  *
  * In <state_dir>/ca/: ca.pem and ca.key, leaf.pem and leaf.key; keys have mode 0600. Files are replaced
  * whole, so that a crash leaves the old or the new.

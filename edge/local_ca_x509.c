@@ -11,9 +11,9 @@
 #include <openssl/x509v3.h>
 
 #define AUTHORITY_DAYS 3650
-#define LEAF_DAYS      396  /* clients refuse more than 398 */
-#define BACKDATE       3600 /* seconds, for clocks that are behind */
-#define TEXT_MAX       8192
+#define LEAF_DAYS      396         /* clients refuse more than 398 */
+#define BACKDATE       3600        /* seconds, for clocks that are behind */
+#define TEXT_MAX       (32 * 1024) /* 64 host names of 253 characters, and more words around them */
 
 EVP_PKEY *local_key_new(void)
 {

@@ -38,9 +38,39 @@ static void check_sleepers(const conf_t *conf)
     assert(conf->wake.timeout != 0 && conf->wake.waiters != 0 && conf->wake.waiters_per_box != 0);
 }
 
+static void check_api(const conf_t *conf)
+{
+    assert(conf->upstream_count <= 16 && conf->plan_count <= 256 && conf->api.host_count <= 64);
+    for (size_t i = 0; i < conf->upstream_count; i++) {
+        const conf_upstream_t *upstream = &conf->upstreams[i];
+        assert(upstream->name[0] != '\0' && upstream->server_count >= 1 && upstream->server_count <= 64);
+        for (size_t j = 0; j < upstream->server_count; j++) {
+            const conf_server_t *server = &upstream->servers[j];
+            assert(server->host[0] != '\0' && server->port != 0 && server->text[0] != '\0');
+            assert(server->weight >= 1 && server->weight <= 100);
+        }
+        assert((upstream->tls_key[0] == '\0') == (upstream->tls_certificate[0] == '\0'));
+    }
+    for (size_t i = 0; i < conf->plan_count; i++) {
+        const conf_plan_t *plan = &conf->plans[i];
+        assert(conf_plan(conf, plan->name) == plan && plan->burst >= 1 && plan->rate_period_ms >= 1000);
+        assert(plan->rate_count <= 1000 * plan->rate_period_ms);
+    }
+    for (size_t i = 0; i < conf->api.host_count; i++)
+        assert(conf_is_api_host(conf, str_from(conf->api.hosts[i])));
+    for (size_t i = 0; i < conf->api.cost_count; i++)
+        (void)conf_cost_of(conf, STR("POST"), str_from(conf->api.costs[i].path));
+    for (size_t i = 0; i < conf->api.key_count; i++)
+        assert(conf_plan(conf, conf->api.keys[i].plan) != NULL);
+    assert(conf->api.host_count == 0 || conf->api.upstream_index < conf->upstream_count);
+    assert((conf->api.default_limits != NULL) == (conf->api.default_plan[0] != '\0'));
+    assert((conf->api.client_limits != NULL) == (conf->api.client_plan[0] != '\0'));
+}
+
 static void check_promises(const conf_t *conf)
 {
     check_sleepers(conf);
+    check_api(conf);
     assert(conf->refcount == 1 && conf->workers != 0 && conf->public_port != 0);
     assert(conf->listener_count != 0 && conf->listener_count <= 64);
     for (size_t i = 0; i < conf->listener_count; i++)

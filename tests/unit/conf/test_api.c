@@ -140,7 +140,9 @@ static void names_must_be_there(void **state)
                 "e.yaml:8:124: api.keys[1].sha256: is the same key as in line 8; give each key once\n");
     fixture_bad(PLACE
                 "upstreams: [{name: a, servers: [\"h:1\"]}]\napi: {hosts: [x.example.org], upstream: b}\n",
-                "e.yaml:4:41: api.upstream: \"b\" is not one of `upstreams`\n");
+                "e.yaml:4:41: api.upstream: \"b\" is not one of `upstreams`; allowed: a\n");
+    fixture_bad(PLACE "api: {hosts: [x.example.org], upstream: b}\n",
+                "e.yaml:3:41: api.upstream: \"b\" is not one of `upstreams`; allowed: none is declared\n");
 }
 
 static void hosts_beside_the_previews(void **state)
@@ -162,46 +164,196 @@ static void hosts_beside_the_previews(void **state)
         "for browsers, so that cookies of a preview reach it; give the previews a domain of their own\n");
 }
 
+#define COSTS                                                                                                \
+    PLACE "api:\n"                                                                                           \
+          "  costs:\n"                                                                                       \
+          "    - {method: POST, path: /v2/box, cost: 10}\n"                                                  \
+          "    - {path: \"/v2/box/{id}/status\", cost: 0}\n"                                                 \
+          "    - {method: GET, path: \"/v2/box/{id}/*\", cost: 3}\n"                                         \
+          "    - {method: PUT, path: \"/v2/box/{id}/files/*\", cost: 7}\n"
+
 static void costs(void **state)
 {
     (void)state;
-    conf_t *conf = fixture_good(PLACE "api:\n"
-                                      "  costs:\n"
-                                      "    - {method: POST, path: /v2/box, cost: 10}\n"
-                                      "    - {path: \"/v2/box/{id}/status\", cost: 0}\n"
-                                      "    - {method: GET, path: \"/v2/box/{id}/*\", cost: 3}\n");
+    conf_t *conf = fixture_good(COSTS);
     static const struct {
         const char *method, *path;
         uint32_t cost;
     } cases[] = {{"POST", "/v2/box", 10},
                  {"GET", "/v2/box", 1},
-                 {"POST", "/v2/box/", 1},
                  {"PUT", "/v2/box/x/status", 0},
-                 {"GET", "/v2/box//status", 1},
                  {"GET", "/v2/box/x/a", 3},
                  {"GET", "/v2/box/x/a/b/c", 3},
                  {"GET", "/v2/box/x/", 3},
                  {"GET", "/v2/box/x", 1},
                  {"POST", "/v2/box/x/a", 1},
                  {"GET", "*", 1},
+                 {"GET", "", 1},
                  {"GET", "/", 1},
-                 {"POST", "/V2/box", 1}};
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-        assert_int_equal(conf_cost_of(conf, str_from(cases[i].method), str_from(cases[i].path)),
-                         cases[i].cost);
+                 /* Another spelling is never cheaper. */
+                 {"POST", "/v2/box/", 10},
+                 {"POST", "/V2/box", 10},
+                 {"POST", "/v2/%62ox", 10},
+                 {"POST", "//v2/./box", 10},
+                 {"POST", "/x/../v2/box", 10},
+                 {"POST", "/../v2/box;a=b", 10},
+                 {"POST", "\\v2\\box", 1}, /* no path: it begins with no slash */
+                 {"POST", "/v2\\box", 10},
+                 {"POST", "/v2/box%", 1},
+                 {"POST", "/v2/box%zz", 1},
+                 {"PUT", "/v2/box/x%2Ffiles/b", 7},
+                 {"PUT", "/v2/box/x/files/a/../../STATUS", 7},
+                 {"PUT", "/v2/box/x/Status", 1},
+                 {"PUT", "/v2/box/x%2Fstatus", 1},
+                 {"GET", "/v2/box//status", 1},
+                 {"GET", "/..", 1}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        uint32_t cost = conf_cost_of(conf, str_from(cases[i].method), str_from(cases[i].path));
+        if (cost != cases[i].cost)
+            fail_msg("%s %s costs %u", cases[i].method, cases[i].path, cost);
+    }
     conf_release(&conf);
+}
+
+/* A path of `n` bytes that a generous server reads as /v2/box, in memory of exactly that size. */
+static uint32_t cost_of_padded(const conf_t *conf, size_t n)
+{
+    static const char end[] = "/v2/box";
+    char *path = malloc(n);
+    assert_non_null(path);
+    memset(path, '/', n);
+    memcpy(path + n - strlen(end), end, strlen(end));
+    uint32_t cost = conf_cost_of(conf, STR("POST"), str_make(path, n));
+    free(path);
+    return cost;
+}
+
+static void costs_of_long_paths(void **state)
+{
+    (void)state;
+    conf_t *conf = fixture_good(COSTS "    - {method: POST, path: /never, cost: 20}\n");
+    assert_int_equal(cost_of_padded(conf, 8), 10);
+    assert_int_equal(cost_of_padded(conf, 4096), 10);
+    assert_int_equal(cost_of_padded(conf, 4097), 20); /* as the dearest */
+    assert_int_equal(cost_of_padded(conf, 30000), 20);
+    char plain[5000];
+    memset(plain, 'a', sizeof(plain));
+    plain[0] = '/';
+    assert_int_equal(conf_cost_of(conf, STR("POST"), str_make(plain, sizeof(plain))), 1);
+    conf_release(&conf);
+}
+
+static void costs_that_are_none(void **state)
+{
+    (void)state;
     fixture_doubtful(
         PLACE "plans: [{name: p, rate: 1/s, burst: 5}]\napi: {costs: [{path: /a, cost: 6}]}\n",
         "e.yaml:4:32: warning: api.costs[0].cost: is more than the burst of any plan (5): such requests "
         "never pass\n");
     fixture_bad(
         PLACE "api: {costs: [{path: a, cost: 1, method: get}], keys: [{name: k, sha256: 00, plan: p}]}\n",
-        "e.yaml:3:22: api.costs[0].path: \"a\" does not begin with a slash; allowed: a path such as /v2/box\n"
+        "e.yaml:3:22: api.costs[0].path: \"a\" does not begin with a slash; allowed: a path such as /v2/box, "
+        "/v2/box/{id}/exec or /v2/box/*\n"
         "e.yaml:3:42: api.costs[0].method: \"get\" is neither a method in capitals nor \"*\"; allowed: a "
         "method such as `POST`, or `*`\n"
         "e.yaml:3:74: api.keys[0].sha256: \"00\" is not 64 hexadecimal digits long; allowed: 64 hexadecimal "
         "digits\n"
         "e.yaml:3:84: api.keys[0].plan: \"p\" is not one of `plans`; allowed: none is declared\n");
+    static const struct {
+        const char *path, *why;
+    } bad[] = {{"/v2/box*", "has a \"*\" that is not its last segment"},
+               {"/v2/*/exec", "has a \"*\" that is not its last segment"},
+               {"/v2/**", "has a \"*\" that is not its last segment"},
+               {"/v2/box-{id}", "has a brace that is not around a whole segment"},
+               {"/v2/{id", "has a brace that is not around a whole segment"},
+               {"/v2//box", "has two slashes in a row"},
+               {"/v2/box?x=1", "has a query, a parameter or an encoded character"},
+               {"/v2/%62ox", "has a query, a parameter or an encoded character"}};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        char text[256], errors[512];
+        snprintf(text, sizeof(text), PLACE "api: {costs: [{cost: 1, path: \"%s\"}]}\n", bad[i].path);
+        snprintf(errors, sizeof(errors),
+                 "e.yaml:3:31: api.costs[0].path: \"%s\" %s; allowed: a path such as /v2/box, "
+                 "/v2/box/{id}/exec or /v2/box/*\n",
+                 bad[i].path, bad[i].why);
+        fixture_bad(text, errors);
+    }
+    static const char *const good[] = {"/", "/*", "/v2/box/", "/{a}/{b}/*", "/{}", "/a.b/c-d_e~"};
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        char text[256];
+        snprintf(text, sizeof(text), PLACE "api: {costs: [{cost: 1, path: \"%s\"}]}\n", good[i]);
+        conf_t *conf = fixture_good(text);
+        conf_release(&conf);
+    }
+}
+
+/* Writes `count` elements "prefix<n>suffix" with commas between them. */
+static void print_elements(FILE *out, size_t count, const char *prefix, const char *suffix)
+{
+    for (size_t i = 0; i < count; i++)
+        fprintf(out, "%s%s%zu%s", i != 0 ? ", " : "", prefix, i, suffix);
+}
+
+static void bounds(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *before, *prefix, *suffix, *after;
+        size_t max;
+        const char *error;
+    } cases[] = {
+        {"upstreams: [", "{name: u", ", servers: [\"h:1\"]}", "]\n", 16,
+         "e.yaml:3:12: upstreams: has 17 elements; allowed: a list of 0 to 16 maps\n"},
+        {"upstreams: [{name: u, servers: [", "\"h", ":1\"", "]}]\n", 64,
+         "e.yaml:3:32: upstreams[0].servers: has 65 elements; allowed: a list of 1 to 64 maps\n"},
+        {"plans: [", "{name: p", ", rate: 1/s}", "]\n", 256,
+         "e.yaml:3:8: plans: has 257 elements; allowed: a list of 0 to 256 maps\n"},
+        {"api: {costs: [", "{cost: 1, path: /", "}", "]}\n", 256,
+         "e.yaml:3:14: api.costs: has 257 elements; allowed: a list of 0 to 256 maps\n"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        for (size_t more = 0; more < 2; more++) {
+            char *text = NULL;
+            size_t len = 0;
+            FILE *out = open_memstream(&text, &len);
+            assert_non_null(out);
+            fprintf(out, PLACE "%s", cases[i].before);
+            print_elements(out, cases[i].max + more, cases[i].prefix, cases[i].suffix);
+            fprintf(out, "%s", cases[i].after);
+            fclose(out);
+            if (more != 0) {
+                fixture_bad(text, cases[i].error);
+            } else {
+                conf_t *conf = fixture_good(text);
+                conf_release(&conf);
+            }
+            free(text);
+        }
+    }
+    fixture_bad(
+        PLACE "upstreams: [{name: u, servers: [{address: \"h:1\", weight: 0}, "
+              "{address: \"i:1\", weight: 101}]}]\nplans: [{name: p, rate: 1/s, burst: 0}]\n",
+        "e.yaml:3:58: upstreams[0].servers[0].weight: \"0\" is too small; allowed: a whole number from 1 to "
+        "100\n"
+        "e.yaml:3:87: upstreams[0].servers[1].weight: \"101\" is too large; allowed: a whole number from 1 "
+        "to 100\n"
+        "e.yaml:4:37: plans[0].burst: \"0\" is too small; allowed: a whole number of units from 1 to "
+        "1000000\n");
+}
+
+/* A server's name is what commands and the table of servers call it: whole, or refused. */
+static void long_names_of_servers(void **state)
+{
+    (void)state;
+#define LABEL_59 "a1234567890123456789012345678901234567890123456789012345678"
+    conf_t *conf = fixture_good(PLACE "upstreams: [{name: u, servers: [\"" LABEL_59 ".B:1\"]}]\n");
+    assert_string_equal(conf->upstreams[0].servers[0].text, LABEL_59 ".b:1");
+    assert_string_equal(conf->upstreams[0].servers[0].host, LABEL_59 ".b");
+    conf_release(&conf);
+    fixture_bad(PLACE "upstreams: [{name: u, servers: [\"" LABEL_59 ".B:10\"]}]\n",
+                "e.yaml:3:33: upstreams[0].servers[0]: \"" LABEL_59 ".B:10\" is longer than 63 characters; "
+                "allowed: an address or a host name, and a port, such as 10.0.0.1:8080 or "
+                "api.internal:8080\n");
 }
 
 int main(void)
@@ -213,6 +365,10 @@ int main(void)
         cmocka_unit_test(names_must_be_there),
         cmocka_unit_test(hosts_beside_the_previews),
         cmocka_unit_test(costs),
+        cmocka_unit_test(costs_of_long_paths),
+        cmocka_unit_test(costs_that_are_none),
+        cmocka_unit_test(bounds),
+        cmocka_unit_test(long_names_of_servers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -136,6 +136,28 @@ static void example_loads(void **state)
     free(text);
 }
 
+/* What the example shows of the API in comments is right once it is taken out of them. */
+static void example_of_the_api_loads(void **state)
+{
+    (void)state;
+    char *text = content_of(SOURCE_DIR "/deploy/boxedge.example.yaml");
+    char *part = strstr(text, "\n# upstreams:");
+    assert_non_null(part);
+    for (char *at = part; at != NULL; at = strchr(at + 1, '\n'))
+        if (at[1] == '#')
+            memmove(at + 1, at + (at[2] == ' ' ? 3 : 2), strlen(at + (at[2] == ' ' ? 3 : 2)) + 1);
+    conf_t *conf = fixture_good(text);
+    assert_int_equal(conf->upstream_count, 1);
+    assert_int_equal(conf->upstreams[0].server_count, 2);
+    assert_int_equal(conf->api.host_count, 1);
+    assert_ptr_equal(conf->api.default_limits, &conf->plans[0]);
+    assert_ptr_equal(conf->api.client_limits, &conf->plans[1]);
+    assert_int_equal(conf->api.key_count, 1);
+    assert_int_equal(conf->api.cost_count, 1);
+    conf_release(&conf);
+    free(text);
+}
+
 static void table_is_consistent(void **state)
 {
     (void)state;
@@ -182,6 +204,7 @@ int main(void)
         cmocka_unit_test(default_file_holds_the_defaults),
         cmocka_unit_test(default_file_has_good_examples),
         cmocka_unit_test(example_loads),
+        cmocka_unit_test(example_of_the_api_loads),
         cmocka_unit_test(table_is_consistent),
         cmocka_unit_test(distances),
     };

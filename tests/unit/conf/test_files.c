@@ -100,6 +100,35 @@ static void certificates(void **state)
     unlink("k.pem");
 }
 
+static void files_of_upstreams(void **state)
+{
+    (void)state;
+#define UPSTREAM "upstreams:\n  - {name: u, servers: [\"h:1\"], "
+    put("c.pem", CERTIFICATE, 0644);
+    put("k.pem", KEY, 0600);
+    expect(UPSTREAM "tls: true, tls_ca: c.pem, tls_certificate: c.pem, tls_key: k.pem}\n", "");
+    expect(UPSTREAM "tls: true}\n", "");
+    expect(UPSTREAM "tls: true, tls_ca: k.pem, tls_certificate: k.pem, tls_key: c.pem}\n",
+           "e.yaml:8:52: upstreams[0].tls_ca: \"@/k.pem\" has no certificate in it; allowed: a PEM file with "
+           "\"-----BEGIN CERTIFICATE-----\"\n"
+           "e.yaml:8:76: upstreams[0].tls_certificate: \"@/k.pem\" has no certificate in it; allowed: a PEM "
+           "file with \"-----BEGIN CERTIFICATE-----\"\n"
+           "e.yaml:8:92: upstreams[0].tls_key: \"@/c.pem\" has no private key in it; allowed: a PEM file "
+           "with \"-----BEGIN PRIVATE KEY-----\", not encrypted\n"
+           "e.yaml:8:92: warning: upstreams[0].tls_key: \"@/c.pem\" can be read by every user of this "
+           "machine; chmod 600 prevents that\n");
+    expect(UPSTREAM "tls: true, tls_ca: none, tls_certificate: none, tls_key: none}\n",
+           "e.yaml:8:52: upstreams[0].tls_ca: \"@/none\" cannot be read: No such file or directory\n"
+           "e.yaml:8:75: upstreams[0].tls_certificate: \"@/none\" cannot be read: No such file or "
+           "directory\n"
+           "e.yaml:8:90: upstreams[0].tls_key: \"@/none\" cannot be read: No such file or directory\n");
+    /* Not used: not looked at. */
+    expect(UPSTREAM "tls_ca: none}\n",
+           "e.yaml:8:41: warning: upstreams[0].tls_ca: has no effect without `tls: true`\n");
+    unlink("c.pem");
+    unlink("k.pem");
+}
+
 static void files_that_are_none(void **state)
 {
     (void)state;
@@ -210,6 +239,16 @@ static void files_for_the_user(void **state)
     put("t", "secret\n", 0600);
     expect_of(AS_NOBODY, refused);
     unlink("t");
+    put("c", CERTIFICATE, 0644);
+    put("k", KEY, 0600);
+    expect_of(
+        "user: nobody\n" UPSTREAM "tls: true, tls_ca: c, tls_certificate: c, tls_key: k}\n",
+        "e.yaml:8:84: warning: upstreams[0].tls_key: \"@/k\" cannot be read by \"nobody\", the user that "
+        "the edge becomes; chown it to that user\n");
+    assert_int_equal(chown("k", nobody->pw_uid, 0), 0);
+    expect_of("user: nobody\n" UPSTREAM "tls: true, tls_certificate: c, tls_key: k}\n", "");
+    unlink("c");
+    unlink("k");
 }
 
 static void loading(void **state)
@@ -299,10 +338,15 @@ static void processes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(certificates),        cmocka_unit_test(files_that_are_none),
-        cmocka_unit_test(directories),         cmocka_unit_test(control_plane_files),
-        cmocka_unit_test(files_for_the_user),  cmocka_unit_test(loading),
-        cmocka_unit_test(loading_from_a_pipe), cmocka_unit_test(processes),
+        cmocka_unit_test(certificates),
+        cmocka_unit_test(files_of_upstreams),
+        cmocka_unit_test(files_that_are_none),
+        cmocka_unit_test(directories),
+        cmocka_unit_test(control_plane_files),
+        cmocka_unit_test(files_for_the_user),
+        cmocka_unit_test(loading),
+        cmocka_unit_test(loading_from_a_pipe),
+        cmocka_unit_test(processes),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

@@ -297,6 +297,33 @@ static void test_extra_names(void **state)
     tls_pem_fini(&narrow);
 }
 
+/* As many as there may be, each as long as it may be. */
+static void test_the_most_names(void **state)
+{
+    (void)state;
+    static char names[LOCAL_CA_EXTRA_MAX][254];
+    str_t extra[LOCAL_CA_EXTRA_MAX];
+    for (size_t i = 0; i < LOCAL_CA_EXTRA_MAX; i++) {
+        for (size_t at = 0; at < 253; at++)
+            names[i][at] = at % 64 == 63 ? '.' : 'a';
+        snprintf(names[i], 4, "h%02zu", i);
+        names[i][3] = 'a';
+        extra[i] = str_from(names[i]);
+        assert_int_equal(extra[i].n, 253);
+    }
+    tls_pem_t pem;
+    char error[512] = "";
+    if (!local_ca_ensure(dir, DOMAIN, extra, LOCAL_CA_EXTRA_MAX, NOW, &pem, error, sizeof(error)))
+        fail_msg("%s", error);
+    X509 *authority = file_certificate("ca.pem");
+    X509 *leaf = first_certificate(pem.chain);
+    assert_int_equal(verify(leaf, authority, names[0], NOW), X509_V_OK);
+    assert_int_equal(verify(leaf, authority, names[LOCAL_CA_EXTRA_MAX - 1], NOW), X509_V_OK);
+    X509_free(leaf);
+    X509_free(authority);
+    tls_pem_fini(&pem);
+}
+
 /* A file that was damaged or lost is made anew and never served. */
 static void test_damaged_files(void **state)
 {
@@ -354,6 +381,7 @@ int main(void)
         TEST(test_the_authority_is_renewed_at_its_end),
         TEST(test_another_domain),
         TEST(test_extra_names),
+        TEST(test_the_most_names),
         TEST(test_damaged_files),
         TEST(test_a_directory_that_does_not_exist),
         TEST(test_advice_names_the_file),

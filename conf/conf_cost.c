@@ -1,0 +1,153 @@
+/*
+ * What a request costs. Its path is read twice where it could be read in two ways: by the letter, and as a
+ * generous server would (percent-encoding undone, parameters cut off, empty and dot segments removed, letters
+ * in any case). The dearer reading counts: another spelling of a path is never cheaper.
+ */
+#include "conf_value.h"
+
+/* Paths that are longer are read by the letter, and as the dearest. */
+#define READ_MAX 4096
+
+/* Cuts the first segment off `*path`, which begins with a slash; without the slash. */
+static str_t take_segment(str_t *path)
+{
+    str_t rest = str_from_offset(*path, 1);
+    const char *slash = rest.n != 0 ? memchr(rest.p, '/', rest.n) : NULL;
+    str_t segment = slash != NULL ? str_make(rest.p, (size_t)(slash - rest.p)) : rest;
+    *path = str_from_offset(rest, segment.n);
+    return segment;
+}
+
+static bool is_placeholder(str_t segment)
+{
+    return segment.n >= 2 && segment.p[0] == '{' && segment.p[segment.n - 1] == '}';
+}
+
+const char *conf_value_pattern(str_t text)
+{
+    while (text.n != 0 && text.p[0] == '/') {
+        str_t segment = take_segment(&text);
+        bool last = text.n == 0;
+        if (segment.n == 0 && !last)
+            return "has two slashes in a row";
+        if (is_placeholder(segment) || (last && str_eq(segment, STR("*"))))
+            continue;
+        for (size_t i = 0; i < segment.n; i++) {
+            if (segment.p[i] == '*')
+                return "has a \"*\" that is not its last segment";
+            if (segment.p[i] == '{' || segment.p[i] == '}')
+                return "has a brace that is not around a whole segment";
+            if (segment.p[i] == '?' || segment.p[i] == '%' || segment.p[i] == ';')
+                return "has a query, a parameter or an encoded character";
+        }
+    }
+    return NULL;
+}
+
+/* "{id}" stands for one segment that is not empty, a "*" at the end for all that follows. */
+static bool matches(str_t pattern, str_t path, bool any_case)
+{
+    while (pattern.n != 0 && path.n != 0 && path.p[0] == '/') {
+        str_t want = take_segment(&pattern);
+        if (pattern.n == 0 && str_eq(want, STR("*")))
+            return true;
+        str_t got = take_segment(&path);
+        bool same = any_case ? str_ieq(want, got) : str_eq(want, got);
+        if (!same && !(is_placeholder(want) && got.n != 0))
+            return false;
+    }
+    return pattern.n == 0 && path.n == 0;
+}
+
+static bool is_method(const conf_cost_t *cost, str_t method)
+{
+    return cost->method[0] == '*' || str_eq(str_from(cost->method), method);
+}
+
+static uint32_t first_match(const conf_t *conf, str_t method, str_t path, bool any_case)
+{
+    for (size_t i = 0; i < conf->api.cost_count; i++) {
+        const conf_cost_t *cost = &conf->api.costs[i];
+        if (is_method(cost, method) && matches(str_from(cost->path), path, any_case))
+            return cost->cost;
+    }
+    return 1;
+}
+
+static uint32_t dearest(const conf_t *conf, str_t method)
+{
+    uint32_t most = 1;
+    for (size_t i = 0; i < conf->api.cost_count; i++)
+        if (is_method(&conf->api.costs[i], method) && conf->api.costs[i].cost > most)
+            most = conf->api.costs[i].cost;
+    return most;
+}
+
+/* Nothing in it could be read in another way. */
+static bool is_plain(str_t path)
+{
+    char before = '\0';
+    for (size_t i = 0; i < path.n; before = path.p[i], i++) {
+        char c = path.p[i];
+        if (c == '%' || c == ';' || c == '\\' || (c >= 'A' && c <= 'Z'))
+            return false;
+        if (before == '/' && (c == '/' || c == '.'))
+            return false;
+    }
+    return path.n == 1 || before != '/';
+}
+
+static size_t decode(str_t path, char *out)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < path.n; i++) {
+        char c = path.p[i];
+        if (c == '%' && i + 2 < path.n && str_hex_value(path.p[i + 1]) >= 0 &&
+            str_hex_value(path.p[i + 2]) >= 0) {
+            c = (char)(str_hex_value(path.p[i + 1]) * 16 + str_hex_value(path.p[i + 2]));
+            i += 2;
+        }
+        out[n++] = c == '\\' ? '/' : c;
+    }
+    return n;
+}
+
+/* The generous reading, in `out`, which has room for the path. */
+static str_t read_path(str_t path, char *out)
+{
+    str_t rest = str_make(out, decode(path, out));
+    size_t n = 0;
+    while (rest.n != 0 && rest.p[0] == '/') {
+        str_t segment = take_segment(&rest);
+        const char *parameters = segment.n != 0 ? memchr(segment.p, ';', segment.n) : NULL;
+        if (parameters != NULL)
+            segment.n = (size_t)(parameters - segment.p);
+        if (segment.n == 0 || str_eq(segment, STR(".")))
+            continue;
+        if (str_eq(segment, STR(".."))) {
+            while (n != 0 && out[--n] != '/')
+                ;
+            continue;
+        }
+        /* What is written lies before what was read. */
+        out[n] = '/';
+        memmove(out + n + 1, segment.p, segment.n);
+        n += 1 + segment.n;
+    }
+    if (n == 0)
+        out[n++] = '/';
+    return str_make(out, n);
+}
+
+uint32_t conf_cost_of(const conf_t *conf, str_t method, str_t path)
+{
+    if (conf->api.cost_count == 0)
+        return 1;
+    uint32_t cost = first_match(conf, method, path, false);
+    if (path.n == 0 || path.p[0] != '/' || is_plain(path))
+        return cost;
+    char out[READ_MAX];
+    uint32_t other =
+        path.n <= sizeof(out) ? first_match(conf, method, read_path(path, out), true) : dearest(conf, method);
+    return other > cost ? other : cost;
+}
