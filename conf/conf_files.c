@@ -64,10 +64,9 @@ static bool contains_any(int fd, size_t size, const char *const *marks)
     return found;
 }
 
-static void check_chain(const conf_t *conf, conf_place_t place, const char *key, const char *path,
-                        conf_errors_t *errors)
+static void check_certificates(const conf_t *conf, conf_place_t place, const char *key, const char *path,
+                               const char *const *marks, conf_errors_t *errors)
 {
-    static const char *const marks[] = {"-----BEGIN CERTIFICATE-----", NULL};
     struct stat st;
     int fd = open_regular(conf, place, key, path, "a PEM file", &st, errors);
     if (fd < 0)
@@ -76,6 +75,21 @@ static void check_chain(const conf_t *conf, conf_place_t place, const char *key,
         conf_errors_add(errors, CONF_ERROR, conf->source, place, key,
                         "\"%s\" has no certificate in it; allowed: a PEM file with \"%s\"", path, marks[0]);
     close(fd);
+}
+
+static void check_chain(const conf_t *conf, conf_place_t place, const char *key, const char *path,
+                        conf_errors_t *errors)
+{
+    static const char *const marks[] = {"-----BEGIN CERTIFICATE-----", NULL};
+    check_certificates(conf, place, key, path, marks, errors);
+}
+
+static void check_authorities(const conf_t *conf, conf_place_t place, const char *key, const char *path,
+                              conf_errors_t *errors)
+{
+    static const char *const marks[] = {"-----BEGIN CERTIFICATE-----", "-----BEGIN TRUSTED CERTIFICATE-----",
+                                        NULL};
+    check_certificates(conf, place, key, path, marks, errors);
 }
 
 static void check_key(const conf_t *conf, conf_place_t place, const char *key, const char *path,
@@ -123,13 +137,13 @@ static bool readable_by(const struct passwd *user, const struct stat *st)
     return (st->st_mode & S_IROTH) != 0;
 }
 
-/* Controller and workers read these files with the rights of `user`, which they have by then. */
-static void check_readable(const conf_t *conf, conf_place_t place, const char *key, const char *path,
-                           const struct stat *st, conf_errors_t *errors)
+/* The controller reads these files with the rights of `user`, which it has by then. */
+static void check_readable(const conf_t *conf, const char *key, const char *path, const struct stat *st,
+                           conf_errors_t *errors)
 {
     const struct passwd *user = geteuid() == 0 && conf->user[0] != '\0' ? getpwnam(conf->user) : NULL;
     if (user != NULL && !readable_by(user, st))
-        conf_errors_add(errors, CONF_WARNING, conf->source, place, key,
+        conf_errors_add(errors, CONF_WARNING, conf->source, nowhere, key,
                         "\"%s\" cannot be read by \"%s\", the user that the edge becomes; chown it to that "
                         "user",
                         path, conf->user);
@@ -166,32 +180,26 @@ static void check_token(const conf_t *conf, conf_errors_t *errors)
     if (st.st_mode & S_IROTH)
         conf_errors_add(errors, CONF_WARNING, conf->source, nowhere, key,
                         "\"%s\" can be read by every user of this machine; chmod 600 prevents that", path);
-    check_readable(conf, nowhere, key, path, &st, errors);
+    check_readable(conf, key, path, &st, errors);
     close(fd);
 }
 
-static void check_authorities(const conf_t *conf, conf_place_t place, const char *key, const char *path,
-                              conf_errors_t *errors)
+static void check_control_plane_ca(const conf_t *conf, conf_errors_t *errors)
 {
-    static const char *const marks[] = {"-----BEGIN CERTIFICATE-----", "-----BEGIN TRUSTED CERTIFICATE-----",
-                                        NULL};
+    static const char key[] = "control_plane.ca_file";
+    const char *path = conf->control_plane.ca_file;
     struct stat st;
-    int fd = open_regular(conf, place, key, path, "a PEM file", &st, errors);
-    if (fd < 0)
-        return;
-    if (!contains_any(fd, (size_t)st.st_size, marks))
-        conf_errors_add(errors, CONF_ERROR, conf->source, place, key,
-                        "\"%s\" has no certificate in it; allowed: a PEM file with \"%s\"", path, marks[0]);
-    check_readable(conf, place, key, path, &st, errors);
-    close(fd);
+    check_authorities(conf, nowhere, key, path, errors);
+    if (stat(path, &st) == 0)
+        check_readable(conf, key, path, &st, errors);
 }
 
-/* What is used of an upstream's files. */
+/* What is used of an upstream's files; the supervisor reads them, with the rights that it was started with.
+ */
 static void check_upstream(const conf_t *conf, size_t i, conf_errors_t *errors)
 {
     const conf_upstream_t *upstream = &conf->upstreams[i];
     char key[64];
-    struct stat st;
     if (!upstream->tls)
         return;
     if (upstream->tls_ca[0] != '\0') {
@@ -202,12 +210,8 @@ static void check_upstream(const conf_t *conf, size_t i, conf_errors_t *errors)
         return;
     snprintf(key, sizeof(key), "upstreams[%zu].tls_certificate", i);
     check_chain(conf, upstream->tls_certificate_place, key, upstream->tls_certificate, errors);
-    if (stat(upstream->tls_certificate, &st) == 0)
-        check_readable(conf, upstream->tls_certificate_place, key, upstream->tls_certificate, &st, errors);
     snprintf(key, sizeof(key), "upstreams[%zu].tls_key", i);
     check_key(conf, upstream->tls_key_place, key, upstream->tls_key, errors);
-    if (stat(upstream->tls_key, &st) == 0)
-        check_readable(conf, upstream->tls_key_place, key, upstream->tls_key, &st, errors);
 }
 
 /* Only a warning: the file may be checked on another machine than the one that it is for. */
@@ -262,7 +266,7 @@ void conf_check_files(const conf_t *conf, conf_errors_t *errors)
     if (conf->control_plane.url[0] != '\0' && conf->control_plane.token_file[0] != '\0')
         check_token(conf, errors);
     if (conf->control_plane.url[0] != '\0' && conf->control_plane.ca_file[0] != '\0')
-        check_authorities(conf, nowhere, "control_plane.ca_file", conf->control_plane.ca_file, errors);
+        check_control_plane_ca(conf, errors);
     for (size_t i = 0; i < conf->upstream_count; i++)
         check_upstream(conf, i, errors);
 }
