@@ -404,11 +404,16 @@ size_t conn_unread(const conn_t *conn)
     return ioctl(conn->fd, FIONREAD, &n) == 0 && n > 0 ? inside + (size_t)n : inside;
 }
 
-bool conn_stalled(const conn_t *conn, conn_stall_t *stall)
+size_t conn_untaken(const conn_t *conn)
 {
     int queued = 0;
     (void)ioctl(conn->fd, SIOCOUTQ, &queued);
-    size_t unsent = (size_t)queued + (conn->tls != NULL ? conn_tls_waiting(conn) : 0);
+    return (size_t)queued + (conn->tls != NULL ? conn_tls_waiting(conn) : 0);
+}
+
+bool conn_stalled(const conn_t *conn, conn_stall_t *stall)
+{
+    size_t unsent = conn_untaken(conn);
     if (stall->looks == 0 || unsent != stall->unsent)
         *stall = (conn_stall_t){.unsent = unsent};
     return stall->looks++ == CONN_STALL_LOOKS;

@@ -107,6 +107,9 @@ void conn_shutdown_write(conn_t *conn);
  * may make them more than conn_read will give. Used to tell a departure from a half-close. */
 size_t conn_unread(const conn_t *conn);
 
+/* Bytes that were written and that the peer's kernel has not taken yet. */
+size_t conn_untaken(const conn_t *conn);
+
 /*
  * Whether a peer has stopped taking bytes. The kernel says that it takes more only when a good part of its
  * queue is free, so a slow reader of a long queue would look like one that does not read: what is left in the

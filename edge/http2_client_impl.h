@@ -36,9 +36,6 @@
 #define HTTP2_ORIGIN_WINDOW (1024 * 1024)
 /* Frames that wait in nghttp2 for an origin that does not read. */
 #define HTTP2_ORIGIN_QUEUE_FRAMES 2048
-/* A connection from which nothing came for so long is asked for a sign of life (PING) with the next request.
- */
-#define HTTP2_ORIGIN_SILENT_MS 1000
 /* Interim responses before the final one, at most. */
 #define HTTP2_INFORMATIONAL_MAX 16
 /* Body bytes kept for a second attempt. */
@@ -68,11 +65,9 @@ typedef struct http2_origin {
     bool receiving, sending;
     bool settings_came;
     bool failed;            /* nghttp2 failed, or the origin went over a bound: to be closed */
-    bool pinged;            /* a PING was sent and nothing came since */
     uint32_t limit;         /* requests at a time */
     uint32_t load;          /* those that wait, and streams that nghttp2 has not closed */
-    uint64_t heard_ms;      /* when something came last */
-    uint64_t pinged_ms;     /* when the PING was sent */
+    uint64_t asked_ms;      /* the first write since something came or all was taken; 0: none */
     uint64_t idle_ms;       /* since when it has no request */
     h2o_linklist_t waiting; /* http2_client_t.link: for the connection to be there */
     h2o_linklist_t clients; /* the same, with a stream */

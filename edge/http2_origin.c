@@ -131,6 +131,8 @@ static conn_result_t round_trip(http2_origin_t *origin, bool *more)
     if (!origin->failed && !gather(origin))
         origin->failed = true;
     conn_result_t result = http2_outbox_write(&origin->output, origin->conn, &moved);
+    if (moved && origin->asked_ms == 0)
+        origin->asked_ms = loop_now(loop_of(origin));
     bool room = http2_clients_room(origin);
     if (result == CONN_OK)
         *more = room || nghttp2_session_want_write(origin->session) != 0 ||
@@ -233,8 +235,7 @@ static bool scan(http2_origin_t *origin, const char *data, size_t n, size_t *goo
 
 static void receive(http2_origin_t *origin, const char *data, size_t n)
 {
-    origin->heard_ms = loop_now(loop_of(origin));
-    origin->pinged = false;
+    origin->asked_ms = 0;
     if (origin->failed)
         return;
     size_t good;
@@ -273,17 +274,6 @@ void http2_origin_earn(http2_origin_t *origin, http2_guard_event_t event)
     (void)result;
 }
 
-/* A PING goes with a request where the origin was silent, so that one that has vanished is noticed. */
-static void ask_for_life(http2_origin_t *origin)
-{
-    uint64_t now = loop_now(loop_of(origin));
-    if (origin->pinged || now - origin->heard_ms < HTTP2_ORIGIN_SILENT_MS)
-        return;
-    origin->pinged = true;
-    origin->pinged_ms = now;
-    (void)nghttp2_submit_ping(origin->session, NGHTTP2_FLAG_NONE, NULL);
-}
-
 void http2_origin_submit(http2_origin_t *origin, http2_client_t *client)
 {
     exchange_t *ex = client->ex;
@@ -308,7 +298,6 @@ void http2_origin_submit(http2_origin_t *origin, http2_client_t *client)
     client->id = id;
     h2o_linklist_insert(&origin->clients, &client->link);
     http2_origin_earn(origin, HTTP2_GUARD_REQUESTED);
-    ask_for_life(origin);
     http2_client_sending(client);
     http2_origin_schedule(origin);
 }

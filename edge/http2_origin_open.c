@@ -57,8 +57,7 @@ static void open_session(http2_origin_t *origin)
     worker_t *worker = http2_origin_worker(origin);
     h2o_linklist_t waiting;
     origin->state = HTTP2_ORIGIN_OPEN;
-    origin->heard_ms = loop_now(worker->loop);
-    http2_guard_init(&origin->guard, origin->heard_ms);
+    http2_guard_init(&origin->guard, loop_now(worker->loop));
     origin->guard.preface_left = 0; /* only a client sends one */
     origin->session = session_new(origin);
     conn_want_write(origin->conn, false);

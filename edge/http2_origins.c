@@ -80,10 +80,20 @@ static bool is_for(const http2_origin_t *origin, const origin_target_t *target, 
 
 /* ---- which one ---- */
 
-/* Nothing came since it was asked for a sign of life: it may be gone. Its requests wait on; others do not. */
-static bool is_doubtful(const http2_origin_t *origin, const worker_t *worker)
+/*
+ * Nothing came for long after something was written, and not even the origin's kernel has taken all of that:
+ * it may be gone, or stands still. Its requests wait on; others take another connection. An app that is only
+ * slow is not meant, nor is it asked with PINGs, which gRPC servers allow few of.
+ */
+static bool is_doubtful(http2_origin_t *origin, const worker_t *worker)
 {
-    return origin->pinged && loop_now(worker->loop) - origin->pinged_ms >= worker->conf->timeouts.connect;
+    uint64_t now = loop_now(worker->loop);
+    if (origin->asked_ms == 0 || now - origin->asked_ms < worker->conf->timeouts.connect)
+        return false;
+    if (conn_untaken(origin->conn) != 0)
+        return true;
+    origin->asked_ms = 0;
+    return false;
 }
 
 /* A request that cannot be sent again takes no connection that the origin may just be closing. */
@@ -93,7 +103,7 @@ static bool is_sure(const http2_origin_t *origin, const worker_t *worker)
            (loop_now(worker->loop) - origin->idle_ms < RESEND_UNSAFE_IDLE_MS && conn_is_quiet(origin->conn));
 }
 
-static bool takes(const http2_origin_t *origin, const worker_t *worker, bool fresh, bool safe)
+static bool takes(http2_origin_t *origin, const worker_t *worker, bool fresh, bool safe)
 {
     if (origin->failed || origin->load >= origin->limit)
         return false;

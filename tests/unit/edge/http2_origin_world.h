@@ -36,7 +36,6 @@ typedef struct peer {
     int fd;
     nghttp2_session *session;
     peer_stream_t *streams[PEER_STREAMS]; /* by id / 2 */
-    unsigned pings;
     bool eof, goaway;
 } peer_t;
 
@@ -183,8 +182,6 @@ static inline int peer_on_frame(nghttp2_session *session, const nghttp2_frame *f
 {
     (void)session;
     peer_t *peer = user_data;
-    if (frame->hd.type == NGHTTP2_PING)
-        peer->pings++;
     if (frame->hd.type == NGHTTP2_GOAWAY)
         peer->goaway = true;
     if (frame->hd.stream_id == 0)
