@@ -5,8 +5,6 @@
 #include "address.h"
 #include "conn.h"
 
-#define FIRST_WAIT_MS 10
-#define MOST_WAIT_MS  250
 /* A box that neither accepts nor refuses within it is tried again. */
 #define CONNECT_MS 1000
 
@@ -18,8 +16,16 @@ struct probe {
     void *owner;
     conn_t *conn; /* NULL: waits for the timer */
     loop_timer_t timer;
-    uint32_t wait_ms;
+    uint64_t began_ms;
 };
+
+uint32_t probe_wait_ms(uint64_t waited_ms)
+{
+    uint32_t wait = 1;
+    while (wait < PROBE_WAIT_MOST_MS && wait * 2 <= waited_ms / 8)
+        wait *= 2;
+    return wait < PROBE_WAIT_MOST_MS ? wait : PROBE_WAIT_MOST_MS;
+}
 
 static void try_connect(probe_t *probe);
 
@@ -32,8 +38,8 @@ static void wait(probe_t *probe)
 {
     if (probe->conn != NULL)
         conn_free(&probe->conn);
-    loop_timer_start(probe->loop, &probe->timer, probe->wait_ms, on_wait_over);
-    probe->wait_ms = probe->wait_ms * 2 < MOST_WAIT_MS ? probe->wait_ms * 2 : MOST_WAIT_MS;
+    uint64_t waited = loop_now(probe->loop) - probe->began_ms;
+    loop_timer_start(probe->loop, &probe->timer, probe_wait_ms(waited), on_wait_over);
 }
 
 static void on_connect_timeout(loop_timer_t *timer)
@@ -76,7 +82,7 @@ probe_t *probe_start(loop_t *loop, const struct in6_addr *address, uint16_t port
                      void (*listening)(void *owner), void *owner)
 {
     probe_t *probe = h2o_mem_alloc(sizeof(*probe));
-    *probe = (probe_t){.loop = loop, .listening = listening, .owner = owner, .wait_ms = FIRST_WAIT_MS};
+    *probe = (probe_t){.loop = loop, .listening = listening, .owner = owner, .began_ms = loop_now(loop)};
     probe->address_len = address_make(address, port, &probe->address);
     try_connect(probe);
     return probe;

@@ -12,15 +12,15 @@
 #include "channel.h"
 #include "keeper.h"
 #include "loopback_port.h"
+#include "probe.h"
 #include "process.h"
 #include "role.h"
 
-/* Between two looks at the ports: before a start, while it starts, and later, to learn at which of the two
- * loopback addresses it listens. */
-#define BUSY_LOOK_MS   50
-#define SETTLE_LOOK_MS 4
-#define LATER_LOOK_MS  250
-#define LATER_MOST_MS  60000
+/* Between two looks at the ports: before a start, and later, to learn at which of the two loopback addresses
+ * it listens. While it starts they come as probe_wait_ms says. */
+#define BUSY_LOOK_MS  50
+#define LATER_LOOK_MS 250
+#define LATER_MOST_MS 60000
 /* Output taken at a time, at most, and the rest after that: a box that writes without end waits for us rather
  * than we for it. */
 #define OUTPUT_AT_ONCE 65536
@@ -287,7 +287,7 @@ static void look_again(loop_timer_t *timer)
     if (where != 0 || age >= RUNNER_BOX_SETTLE_MS)
         settle(box);
     if (where == 0 && age < LATER_MOST_MS)
-        loop_timer_start(box->loop, timer, box->settled ? LATER_LOOK_MS : SETTLE_LOOK_MS, look_again);
+        loop_timer_start(box->loop, timer, box->settled ? LATER_LOOK_MS : probe_wait_ms(age), look_again);
 }
 
 static void on_started(runner_box_t *box, pid_t command)
