@@ -386,6 +386,12 @@ def test_ten_thousand_wait_for_one_box(tmp_path, place):
         assert statuses.count(200) == count, {s: statuses.count(s) for s in set(statuses)}
         assert plane.count("resume") == 1
         assert metric(edge, "wake_waiters") == 0
+        assert metric(edge, "wake_waits_total") == metric(edge, "wake_wait_seconds_count") == count
+        assert metric(edge, "wake_resumes_total") == 1
+        assert metric(edge, "wake_coalescing_ratio") == count
+        # The gate was opened when all were there, so that most have waited.
+        buckets = [metric(edge, f'wake_wait_seconds_bucket{{le="{limit}"}}') for limit in ("0.01", "+Inf")]
+        assert buckets[0] < count == buckets[1] and metric(edge, "wake_wait_seconds_sum") > 0
 
 
 def test_a_thousand_boxes_in_one_second(tmp_path, place):
