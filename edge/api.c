@@ -13,6 +13,11 @@
 /* A key that the upstream refused is refused here for so long. */
 #define REFUSED_MS 5000
 
+static origin_tls_t *acquire_tls(origin_tls_t *tls)
+{
+    return tls != NULL ? origin_tls_acquire(tls) : NULL;
+}
+
 api_t *api_new(exchange_t *ex)
 {
     assert(ex->api == NULL);
@@ -22,6 +27,7 @@ api_t *api_new(exchange_t *ex)
     *api = (api_t){.conf = conf,
                    .upstream = &conf->upstreams[conf->api.upstream_index],
                    .upstream_index = (unsigned)conf->api.upstream_index,
+                   .origin_tls = acquire_tls(ex->worker->origin_tls),
                    .outcome = BALANCE_LEFT};
     ex->api = api;
     return api;
@@ -33,6 +39,7 @@ void api_inherit(exchange_t *ex, const api_t *from)
     *api = (api_t){.conf = conf_acquire(from->conf),
                    .upstream = from->upstream,
                    .upstream_index = from->upstream_index,
+                   .origin_tls = acquire_tls(from->origin_tls),
                    .key_state = from->key_state,
                    .key = from->key,
                    .outcome = BALANCE_LEFT};
@@ -138,5 +145,6 @@ void api_end(exchange_t *ex)
     api_release_server(ex);
     limit_release(shm_limit(ex->worker->shm), ex->worker->index, &api->ticket);
     conf_release(&api->conf);
+    origin_tls_release(&api->origin_tls);
     ex->api = NULL;
 }

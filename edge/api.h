@@ -10,6 +10,7 @@
 #include "exchange.h"
 #include "keys.h"
 #include "limit.h"
+#include "origin_tls.h"
 #include "places.h"
 #include "resend.h"
 
@@ -37,6 +38,7 @@ typedef struct api {
     conf_t *conf; /* the snapshot that it began with; one reference */
     const conf_upstream_t *upstream;
     unsigned upstream_index;
+    origin_tls_t *origin_tls; /* of `conf`; one reference, or NULL */
 
     /* by the key step */
     api_key_state_t key_state;

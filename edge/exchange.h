@@ -162,6 +162,9 @@ typedef struct exchange_times {
     uint32_t first_byte_us; /* the origin's head came */
 } exchange_times_t;
 
+/* Of origin_target_t.name, in bytes. */
+#define ORIGIN_NAME_MAX (CONF_NAME_MAX + 17)
+
 /*
  * Where a request goes: set by the step that chooses (the port of a box, a server of an upstream), read by
  * the origin codecs. Connections are pooled by name, generation and port, never by address alone.

@@ -1,7 +1,7 @@
 /*
- * State only moves forward within an attempt: CONNECTING, HEAD, BODY or RAW, OVER. A second attempt begins
- * again, once (resend.h). After each exchange_* call the state is looked at again, since the exchange may
- * have let go of this origin meanwhile.
+ * State only moves forward within an attempt: CONNECTING, HANDSHAKE, HEAD, BODY or RAW, OVER. A second
+ * attempt begins again, once (resend.h). After each exchange_* call the state is looked at again, since the
+ * exchange may have let go of this origin meanwhile.
  */
 #include "http1_client.h"
 
@@ -77,10 +77,14 @@ void http1_client_lost(http1_client_t *client)
 {
     exchange_t *ex = client->ex;
     resend_facts_t facts = resend_facts(client);
+    SSL *ssl = conn_ssl(client->conn);
+    bool refused = ssl != NULL && origin_tls_refused(ssl);
+    if (refused)
+        target_tls_failed(ex->worker, ssl);
     if (try_elsewhere(client))
         return;
     if (ex->api != NULL || !resend_allowed(&facts)) {
-        http1_client_fail(client, ORIGIN_CLOSED);
+        http1_client_fail(client, refused ? ORIGIN_TLS_FAILED : ORIGIN_CLOSED);
         return;
     }
     drop(client);
@@ -173,12 +177,18 @@ static void await_first_byte(http1_client_t *client)
     loop_timer_start(ex->worker->loop, &ex->timer, ex->target.first_byte_ms, first_byte_timeout);
 }
 
+/* For a connection: nothing was sent, and ex->held has the body. */
+static bool is_waiting(const http1_client_t *client)
+{
+    return client->state < ATTEMPT_HEAD;
+}
+
 static size_t op_room(const exchange_t *ex)
 {
     const http1_client_t *client = ex->origin;
     if (client->write_broken)
         return EXCHANGE_BODY_BYTES;
-    if (client->state == ATTEMPT_CONNECTING)
+    if (is_waiting(client))
         return EXCHANGE_BODY_BYTES - buffer_size(&ex->held);
     return http1_writer_room(&client->writer, EXCHANGE_BODY_BYTES);
 }
@@ -197,7 +207,7 @@ static void keep_for_resend(http1_client_t *client, str_t data)
 static void op_send_body(exchange_t *ex, str_t data)
 {
     http1_client_t *client = ex->origin;
-    if (client->state == ATTEMPT_CONNECTING) {
+    if (is_waiting(client)) {
         buffer_append(&ex->held, data, &ex->worker->held_bytes);
         return;
     }
@@ -212,7 +222,7 @@ static void op_send_end(exchange_t *ex)
     http1_client_t *client = ex->origin;
     if (client->state == ATTEMPT_RAW) {
         client->half_close = true;
-    } else if (client->state != ATTEMPT_CONNECTING && !client->write_broken) {
+    } else if (!is_waiting(client) && !client->write_broken) {
         http1_writer_end(&client->writer, &ex->request.trailers);
         if (client->state == ATTEMPT_HEAD)
             await_first_byte(client);
@@ -241,7 +251,7 @@ void http1_client_watch_rest(http1_client_t *client)
 static void op_flush(exchange_t *ex)
 {
     http1_client_t *client = ex->origin;
-    if (client->state == ATTEMPT_CONNECTING || client->state == ATTEMPT_OVER || client->write_broken)
+    if (is_waiting(client) || client->state == ATTEMPT_OVER || client->write_broken)
         return;
     switch (http1_writer_flush(&client->writer, client->conn)) {
     case HTTP1_FLUSHED:
@@ -304,19 +314,53 @@ static void prepare_websocket_key(http1_client_t *client)
     client->websocket_key[24] = '\0';
 }
 
-static void connected(http1_client_t *client)
+/* The connection is there, or failed with `failure` where that is not NULL. */
+static void connect_ended(http1_client_t *client, const origin_failure_t *failure)
 {
-    int error = conn_connect_error(client->conn);
-    conn_want_write(client->conn, false);
     loop_timer_stop(&client->ex->timer);
     if (!use_still_there(client->ex))
         return;
+    if (failure != NULL)
+        connect_failed(client, *failure);
+    else
+        send_request(client);
+}
+
+void http1_client_handshake(http1_client_t *client)
+{
+    static const origin_failure_t failure = ORIGIN_TLS_FAILED;
+    SSL *ssl = conn_ssl(client->conn);
+    conn_result_t result = conn_handshake(client->conn);
+    if (result == CONN_AGAIN)
+        return;
+    bool good = result == CONN_OK && origin_tls_agreed(ssl);
+    if (!good)
+        target_tls_failed(client->ex->worker, ssl);
+    connect_ended(client, good ? NULL : &failure);
+}
+
+static void connected(http1_client_t *client)
+{
+    int error = conn_connect_error(client->conn);
+    origin_failure_t failure;
+    SSL *ssl;
+    conn_want_write(client->conn, false);
     if (error != 0) {
-        connect_failed(client, failure_of(client->ex, error));
+        failure = failure_of(client->ex, error);
+        connect_ended(client, &failure);
         return;
     }
     conn_probe_peer(conn_fd(client->conn)); /* no timer of ours bounds a response */
-    send_request(client);
+    if (!target_tls(client->ex, &ssl)) {
+        failure = ORIGIN_TLS_FAILED;
+        connect_ended(client, &failure);
+    } else if (ssl == NULL) {
+        connect_ended(client, NULL);
+    } else {
+        conn_start_tls(client->conn, ssl);
+        client->state = ATTEMPT_HANDSHAKE;
+        http1_client_handshake(client);
+    }
 }
 
 static conn_t *pooled(http1_client_t *client)
@@ -373,7 +417,7 @@ void http1_client_start(exchange_t *ex)
 static bool op_again(exchange_t *ex, const store_box_t *now, uint64_t epoch)
 {
     http1_client_t *client = ex->origin;
-    if (client->state != ATTEMPT_CONNECTING)
+    if (!is_waiting(client))
         return false;
     drop(client);
     ex->box = *now;
@@ -390,6 +434,10 @@ static void on_writable(void *owner)
     exchange_t *ex = client->ex;
     if (client->state == ATTEMPT_CONNECTING) {
         connected(client);
+        return;
+    }
+    if (client->state == ATTEMPT_HANDSHAKE) {
+        http1_client_handshake(client);
         return;
     }
     op_flush(ex);

@@ -20,7 +20,8 @@
 typedef enum attempt_state {
     ATTEMPT_NONE,
     ATTEMPT_CONNECTING,
-    ATTEMPT_HEAD, /* the request goes out, no final head yet */
+    ATTEMPT_HANDSHAKE, /* of TLS */
+    ATTEMPT_HEAD,      /* the request goes out, no final head yet */
     ATTEMPT_BODY,
     ATTEMPT_RAW, /* a tunnel */
     ATTEMPT_OVER,
@@ -55,6 +56,8 @@ void http1_client_lost(http1_client_t *client);
 /* The response is complete, and `left` bytes came after it. The connection goes back to the pool where its
  * next use is unambiguous. */
 void http1_client_finish(http1_client_t *client, size_t left);
+/* There is something to read or write in the handshake of TLS. */
+void http1_client_handshake(http1_client_t *client);
 /* Both sides of a tunnel have ended: what the client sent last must leave in time. */
 void http1_client_watch_rest(http1_client_t *client);
 

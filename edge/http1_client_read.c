@@ -225,6 +225,10 @@ void http1_client_readable(void *owner)
     http1_client_t *client = owner;
     exchange_t *ex = client->ex;
     size_t cap = CONN_TURN_BYTES, got;
+    if (client->state == ATTEMPT_HANDSHAKE) {
+        http1_client_handshake(client);
+        return;
+    }
     if (client->state != ATTEMPT_HEAD) {
         cap = exchange_response_body_room(ex);
         if (cap == 0 || buffer_size(&client->in) != 0) {

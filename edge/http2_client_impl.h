@@ -55,10 +55,11 @@ typedef struct http2_origin {
     h2o_linklist_t idle_link; /* of origins->idle, while it has no request */
     origin_target_t target;   /* the key; its name is the one below */
     uint64_t hash;
-    char name[CONF_NAME_MAX + 2];
+    char name[ORIGIN_NAME_MAX];
 
     http2_origin_state_t state;
     conn_t *conn;
+    SSL *ssl;                 /* for the handshake, until that begins; NULL: in the clear */
     nghttp2_session *session; /* from OPEN on */
     http2_guard_t guard;
     http2_outbox_t output;
@@ -130,7 +131,7 @@ static inline worker_t *http2_origin_worker(const http2_origin_t *origin)
 
 /* ---- http2_origin_open.c ---- */
 
-/* Begins to connect to origin->target. False with errno where that failed at once. */
+/* Begins to connect to origin->target, with origin->ssl. False with errno where that failed at once. */
 MUST_USE bool http2_origin_connect(http2_origin_t *origin);
 
 /* ---- http2_origin.c ---- */

@@ -60,6 +60,7 @@ static void close_as(http2_origin_t *origin, bool broken)
         nghttp2_session_del(origin->session);
     if (origin->conn != NULL)
         conn_free(&origin->conn);
+    SSL_free(origin->ssl);
     free(origin);
 }
 

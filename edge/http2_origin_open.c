@@ -7,6 +7,7 @@
 
 #include "address.h"
 #include "http2_client_impl.h"
+#include "target.h"
 
 static loop_t *loop_of(const http2_origin_t *origin)
 {
@@ -88,6 +89,21 @@ static void connect_failed(http2_origin_t *origin, int error)
     http2_origin_close(origin);
 }
 
+/* May free the connection. */
+static void handshake(http2_origin_t *origin)
+{
+    SSL *ssl = conn_ssl(origin->conn);
+    conn_result_t result = conn_handshake(origin->conn);
+    if (result == CONN_AGAIN)
+        return;
+    if (result == CONN_OK && origin_tls_agreed(ssl)) {
+        open_session(origin);
+        return;
+    }
+    target_tls_failed(http2_origin_worker(origin), ssl);
+    connect_failed(origin, EPROTO);
+}
+
 static void connected(http2_origin_t *origin)
 {
     int error = conn_connect_error(origin->conn);
@@ -96,10 +112,15 @@ static void connected(http2_origin_t *origin)
         return;
     }
     conn_probe_peer(conn_fd(origin->conn)); /* no timer of ours bounds a response */
-    if (origin->target.tls)
-        connect_failed(origin, EPROTO); /* never in the clear */
-    else
+    if (origin->ssl == NULL) {
         open_session(origin);
+        return;
+    }
+    conn_want_write(origin->conn, false);
+    conn_start_tls(origin->conn, origin->ssl);
+    origin->ssl = NULL;
+    origin->state = HTTP2_ORIGIN_HANDSHAKE;
+    handshake(origin);
 }
 
 static void on_writable(void *owner)
@@ -107,13 +128,19 @@ static void on_writable(void *owner)
     http2_origin_t *origin = owner;
     if (origin->state == HTTP2_ORIGIN_CONNECTING)
         connected(origin);
+    else if (origin->state == HTTP2_ORIGIN_HANDSHAKE)
+        handshake(origin);
     else
         http2_origin_turn(origin);
 }
 
 static void on_readable(void *owner)
 {
-    http2_origin_readable(owner);
+    http2_origin_t *origin = owner;
+    if (origin->state == HTTP2_ORIGIN_HANDSHAKE)
+        handshake(origin);
+    else
+        http2_origin_readable(origin);
 }
 
 static const conn_handlers_t handlers = {.readable = on_readable, .writable = on_writable};

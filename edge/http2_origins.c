@@ -11,6 +11,7 @@
 #include "address.h"
 #include "http2_client_impl.h"
 #include "resend.h"
+#include "target.h"
 
 #define BUCKETS 1024 /* a power of two */
 
@@ -169,6 +170,7 @@ bool http2_origins_attach(http2_origins_t *origins, http2_client_t *client, bool
     worker_t *worker = origins->worker;
     uint64_t hash = hash_of(&ex->target);
     uint32_t limit;
+    SSL *ssl;
     http2_origin_t *origin = choose(origins, ex, hash, fresh, &limit);
     if (origin == NULL) {
         struct sockaddr_storage address;
@@ -176,7 +178,11 @@ bool http2_origins_attach(http2_origins_t *origins, http2_client_t *client, bool
         *error = 0;
         if (conf_listens_on(worker->conf, (struct sockaddr *)&address))
             return false;
+        *error = EPROTO;
+        if (!target_tls(client->ex, &ssl))
+            return false;
         origin = add(origins, &ex->target, hash, limit);
+        origin->ssl = ssl;
         counter_add(&worker->counters->origin_connects_total, 1);
         if (!http2_origin_connect(origin)) {
             *error = errno;

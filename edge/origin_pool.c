@@ -7,7 +7,7 @@
 
 #include <assert.h>
 
-#include "hostname.h"
+#include "exchange.h"
 
 typedef struct idle idle_t;
 
@@ -23,7 +23,7 @@ struct idle {
     uint64_t hash;
     uint16_t port;
     uint8_t box_len;
-    char box[BOX_ID_MAX];
+    char box[ORIGIN_NAME_MAX];
 };
 
 struct origin_pool {
@@ -142,7 +142,7 @@ conn_t *origin_pool_take(origin_pool_t *pool, str_t box, uint64_t generation, ui
 void origin_pool_put(origin_pool_t *pool, conn_t **conn, str_t box, uint64_t generation, uint16_t port,
                      uint32_t idle_ms)
 {
-    assert(*conn != NULL && box.n <= BOX_ID_MAX);
+    assert(*conn != NULL && box.n <= ORIGIN_NAME_MAX);
     if (pool->count == pool->capacity)
         idle_close(H2O_STRUCT_FROM_MEMBER(idle_t, age, pool->ages.next));
     idle_t *idle = h2o_mem_alloc(sizeof(*idle));

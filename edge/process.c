@@ -96,18 +96,20 @@ int process_conf_write(const char *path, str_t text)
     return memfile_write("boxedge-conf", parts, 3);
 }
 
-/* ---- PEMs: each chain and each key with its NUL, one after the other ---- */
+/* ---- PEMs: each chain, key and list of authorities with its NUL, one after the other ---- */
 
 int process_pems_write(const tls_pem_t *pems, size_t count)
 {
-    str_t *parts = calloc(2 * count + 1, sizeof(*parts));
+    str_t *parts = calloc(3 * count + 1, sizeof(*parts));
     if (parts == NULL)
         return -1;
     for (size_t i = 0; i < count; i++) {
-        parts[2 * i] = str_make(pems[i].chain, strlen(pems[i].chain) + 1);
-        parts[2 * i + 1] = str_make(pems[i].key, strlen(pems[i].key) + 1);
+        const char *authorities = pems[i].authorities != NULL ? pems[i].authorities : "";
+        parts[3 * i] = str_make(pems[i].chain, strlen(pems[i].chain) + 1);
+        parts[3 * i + 1] = str_make(pems[i].key, strlen(pems[i].key) + 1);
+        parts[3 * i + 2] = str_make(authorities, strlen(authorities) + 1);
     }
-    int fd = memfile_write("boxedge-pems", parts, 2 * count);
+    int fd = memfile_write("boxedge-pems", parts, 3 * count);
     free(parts);
     return fd;
 }
@@ -138,15 +140,16 @@ bool process_pems_read(int fd, tls_pem_t **pems, size_t *count)
     size_t strings = 0;
     for (size_t i = 0; i < len; i++)
         strings += bytes[i] == '\0';
-    bool well = strings % 2 == 0 && (len == 0 || bytes[len - 1] == '\0');
-    *pems = well ? calloc(strings / 2 + 1, sizeof(**pems)) : NULL;
+    bool well = strings % 3 == 0 && (len == 0 || bytes[len - 1] == '\0');
+    *pems = well ? calloc(strings / 3 + 1, sizeof(**pems)) : NULL;
     well = *pems != NULL;
     str_t rest = str_make(bytes, len);
     while (well && rest.n > 0) {
         tls_pem_t *pem = &(*pems)[(*count)++];
         pem->chain = take_string(&rest);
         pem->key = take_string(&rest);
-        well = pem->chain != NULL && pem->key != NULL;
+        pem->authorities = take_string(&rest);
+        well = pem->chain != NULL && pem->key != NULL && pem->authorities != NULL;
     }
     memfile_release(&bytes, len);
     if (!well)

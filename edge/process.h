@@ -29,8 +29,8 @@
 typedef enum process_message {
     PROCESS_READY = 1,     /* to the supervisor: this process serves */
     PROCESS_CONF,          /* to all: a new configuration. value: its generation. Descriptors: [0] its text
-                              (process_conf_read); for workers then [1] PEMs (process_pems_read) and one
-                              listening socket for each listener, in order */
+                              (process_conf_read); for workers then [1] PEMs for clients (process_pems_read),
+                              [2] PEMs for origins, and one listening socket for each listener, in order */
     PROCESS_CONF_DONE,     /* to the supervisor: the swap took place. value: the generation */
     PROCESS_LOG,           /* to workers: write access lines to descriptor [0] from now on; none: nowhere */
     PROCESS_DRAIN,         /* to workers and the controller: finish and end. value 1: the listening sockets
@@ -72,7 +72,8 @@ typedef struct worker_args {
     int access_log_fd;     /* -1: off */
     const tls_pem_t *pems; /* lives through worker_run; one for each certificate */
     size_t pem_count;
-    const int *listen_fds; /* one for each of conf->listeners, in order; listening, non-blocking */
+    const tls_pem_t *origin_pems; /* the same; one for each upstream */
+    const int *listen_fds;        /* one for each of conf->listeners, in order; listening, non-blocking */
 } worker_args_t;
 
 /* Serves until it is told to drain and has. Returns the exit status of the process. worker.c */

@@ -51,7 +51,7 @@ static void report(supervisor_t *s, const char *text)
 /* Sends the new configuration to a process that runs with an older one. */
 static void send_conf(supervisor_t *s, role_t *role)
 {
-    int fds[PROCESS_LISTENERS_MAX + 2];
+    int fds[PROCESS_LISTENERS_MAX + 3];
     size_t count = 0;
 
     if (!role_alive(role) || role->state == ROLE_DRAINING)
@@ -59,6 +59,7 @@ static void send_conf(supervisor_t *s, role_t *role)
     fds[count++] = s->snapshot->conf_fd;
     if (role->kind == ROLE_WORKER) {
         fds[count++] = s->snapshot->pems_fd;
+        fds[count++] = s->snapshot->origin_pems_fd;
         for (size_t i = 0; i < s->listeners->count; i++)
             fds[count++] = s->listeners->at[i].fds[role->index];
     }

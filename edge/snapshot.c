@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "local_ca.h"
+#include "origin_tls.h"
 #include "process.h"
 
 /* The most that is read of a configuration, a chain or a key. */
@@ -122,6 +123,22 @@ static bool has_tls(const conf_t *conf)
     return false;
 }
 
+/* A file's text; "" where the path is empty. NULL with a line in `out`. */
+static char *read_named(const char *path, FILE *out)
+{
+    size_t len;
+    char *text = path[0] != '\0' ? read_file(path, &len) : strdup("");
+    if (text == NULL)
+        fprintf(out, "%s: cannot be read: %s\n", path, strerror(errno));
+    return text;
+}
+
+static bool read_pem(tls_pem_t *pem, const char *chain, const char *key, const char *authorities, FILE *out)
+{
+    return (pem->chain = read_named(chain, out)) != NULL && (pem->key = read_named(key, out)) != NULL &&
+           (pem->authorities = read_named(authorities, out)) != NULL;
+}
+
 static bool read_certificates(snapshot_t *snapshot, FILE *out)
 {
     const conf_t *conf = snapshot->conf;
@@ -131,19 +148,33 @@ static bool read_certificates(snapshot_t *snapshot, FILE *out)
     for (size_t i = 0; i < conf->certificate_count; i++) {
         const conf_certificate_t *from = &conf->certificates[i];
         tls_pem_t *pem = &snapshot->pems[snapshot->pem_count++];
-        size_t len;
-        pem->chain = read_file(from->chain_path, &len);
-        if (pem->chain == NULL) {
-            fprintf(out, "%s: cannot be read: %s\n", from->chain_path, strerror(errno));
+        if (!read_pem(pem, from->chain_path, from->key_path, "", out))
             return false;
-        }
-        pem->key = read_file(from->key_path, &len);
-        if (pem->key == NULL) {
-            fprintf(out, "%s: cannot be read: %s\n", from->key_path, strerror(errno));
-            return false;
-        }
     }
     return true;
+}
+
+/* What upstreams name, read and tried as the workers will. */
+static bool load_origins(snapshot_t *snapshot, FILE *out)
+{
+    const conf_t *conf = snapshot->conf;
+    char error[512] = "";
+    snapshot->origin_pems = calloc(conf->upstream_count + 1, sizeof(*snapshot->origin_pems));
+    if (snapshot->origin_pems == NULL)
+        return false;
+    for (size_t i = 0; i < conf->upstream_count; i++) {
+        const conf_upstream_t *from = &conf->upstreams[i];
+        tls_pem_t *pem = &snapshot->origin_pems[snapshot->origin_pem_count++];
+        if (!read_pem(pem, from->tls ? from->tls_certificate : "", from->tls ? from->tls_key : "",
+                      from->tls ? from->tls_ca : "", out))
+            return false;
+    }
+    origin_tls_t *tls = origin_tls_new(conf, snapshot->origin_pems, NULL, error, sizeof(error));
+    if (tls == NULL)
+        fprintf(out, "%s\n", error);
+    bool good = tls != NULL;
+    origin_tls_release(&tls);
+    return good;
 }
 
 /* What the workers could not use is found here. A certificate that is out of date is used all the same: the
@@ -193,10 +224,14 @@ bool snapshot_load_keys(snapshot_t *snapshot, uint64_t now_unix, FILE *out)
         if (!got || !try_certificates(snapshot, now_unix, out))
             return false;
     }
+    if (!load_origins(snapshot, out))
+        return false;
     snapshot->pems_fd = process_pems_write(snapshot->pems, snapshot->pem_count);
-    if (snapshot->pems_fd < 0)
+    snapshot->origin_pems_fd = process_pems_write(snapshot->origin_pems, snapshot->origin_pem_count);
+    bool kept = snapshot->pems_fd >= 0 && snapshot->origin_pems_fd >= 0;
+    if (!kept)
         fprintf(out, "the certificates cannot be kept in memory: %s\n", strerror(errno));
-    return snapshot->pems_fd >= 0;
+    return kept;
 }
 
 snapshot_t *snapshot_load(const char *path, const conf_t *running, FILE *out)
@@ -205,7 +240,7 @@ snapshot_t *snapshot_load(const char *path, const conf_t *running, FILE *out)
     snapshot_t *snapshot = calloc(1, sizeof(*snapshot));
     if (snapshot == NULL)
         return NULL;
-    snapshot->conf_fd = snapshot->pems_fd = -1;
+    snapshot->conf_fd = snapshot->pems_fd = snapshot->origin_pems_fd = -1;
     bool ok = load_conf(snapshot, path, out) &&
               (running == NULL || fixed_differences(running, snapshot->conf, out) == 0);
     if (ok && snapshot->conf->workers > SHM_WORKERS_MAX) {
@@ -231,7 +266,7 @@ snapshot_t *snapshot_renew(const snapshot_t *snapshot, uint64_t now_unix, FILE *
         return NULL;
     next->privileges = snapshot->privileges;
     next->conf = conf_acquire(snapshot->conf);
-    next->pems_fd = -1;
+    next->pems_fd = next->origin_pems_fd = -1;
     next->conf_fd = fcntl(snapshot->conf_fd, F_DUPFD_CLOEXEC, 3);
     if (next->conf_fd < 0 || !snapshot_load_keys(next, now_unix, out) ||
         strcmp(next->pems[0].chain, snapshot->pems[0].chain) == 0)
@@ -242,10 +277,13 @@ snapshot_t *snapshot_renew(const snapshot_t *snapshot, uint64_t now_unix, FILE *
 void snapshot_forget_keys(snapshot_t *snapshot)
 {
     process_pems_free(&snapshot->pems, snapshot->pem_count);
-    snapshot->pem_count = 0;
+    process_pems_free(&snapshot->origin_pems, snapshot->origin_pem_count);
+    snapshot->pem_count = snapshot->origin_pem_count = 0;
     if (snapshot->pems_fd >= 0)
         close(snapshot->pems_fd);
-    snapshot->pems_fd = -1;
+    if (snapshot->origin_pems_fd >= 0)
+        close(snapshot->origin_pems_fd);
+    snapshot->pems_fd = snapshot->origin_pems_fd = -1;
 }
 
 void snapshot_free(snapshot_t **snapshot)

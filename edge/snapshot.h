@@ -17,9 +17,12 @@ typedef struct snapshot {
     privileges_t privileges;
     tls_pem_t *pems; /* none where no listener does TLS */
     size_t pem_count;
+    tls_pem_t *origin_pems; /* one for each upstream, empty where it names no files */
+    size_t origin_pem_count;
     bool local_authority; /* no certificate is configured: the one PEM comes from the local authority */
     int conf_fd;          /* process_conf_write; read-only for all */
     int pems_fd;          /* process_pems_write */
+    int origin_pems_fd;
 } snapshot_t;
 
 /*
@@ -29,9 +32,9 @@ typedef struct snapshot {
  */
 snapshot_t *snapshot_load(const char *path, const conf_t *running, FILE *out);
 /*
- * Reads the certificates and tries them; where none is configured, makes the local authority and its leaf
- * (the lock is to be held: state_dir is written). False with lines in `out`; one that is out of date at
- * `now_unix` is only warned of.
+ * Reads the certificates, those for origins too, and tries them; where none is configured, makes the local
+ * authority and its leaf (the lock is to be held: state_dir is written). False with lines in `out`; one that
+ * is out of date at `now_unix` is only warned of.
  */
 MUST_USE bool snapshot_load_keys(snapshot_t *snapshot, uint64_t now_unix, FILE *out);
 /* For a leaf of the local authority that is about to expire: the same configuration with a new leaf. NULL

@@ -56,6 +56,7 @@ static _Noreturn void run_worker(supervisor_t *s, role_t *role, int channel, int
         .access_log_fd = s->log_fd,
         .pems = s->snapshot->pems,
         .pem_count = s->snapshot->pem_count,
+        .origin_pems = s->snapshot->origin_pems,
         .listen_fds = listen_fds,
     };
     leave_role(worker_run(&args));

@@ -3,8 +3,10 @@
 #include <assert.h>
 
 #include "address.h"
+#include "api.h"
 #include "http1_client.h"
 #include "http2_client.h"
+#include "process.h"
 #include "worker.h"
 
 /* For the access line. */
@@ -45,7 +47,8 @@ void target_server(exchange_t *ex, const conf_t *conf, size_t upstream, const ba
 {
     const conf_upstream_t *from = &conf->upstreams[upstream];
     ex->target = (origin_target_t){
-        .name = str_from(from->pool),
+        .name = from->tls && ex->api->origin_tls != NULL ? origin_tls_pool(ex->api->origin_tls, upstream)
+                                                         : str_from(from->pool),
         .generation = pick->generation,
         .port = pick->port,
         .connect_port = pick->port,
@@ -57,6 +60,26 @@ void target_server(exchange_t *ex, const conf_t *conf, size_t upstream, const ba
         .first_byte_ms = from->first_byte,
     };
     name_origin(ex);
+}
+
+bool target_tls(exchange_t *ex, SSL **ssl)
+{
+    const origin_target_t *target = &ex->target;
+    *ssl = NULL;
+    if (!target->tls)
+        return true;
+    if (ex->api != NULL && ex->api->origin_tls != NULL)
+        *ssl = origin_tls_make(ex->api->origin_tls, target->upstream, target->server);
+    return *ssl != NULL;
+}
+
+void target_tls_failed(worker_t *worker, SSL *ssl)
+{
+    char reason[256], role[24];
+    if (!origin_tls_failed(ssl, loop_now(worker->loop), reason, sizeof(reason)))
+        return;
+    snprintf(role, sizeof(role), "worker %u", worker->index);
+    process_log(role, "no TLS with a server of the API: %s", reason);
 }
 
 void target_start(exchange_t *ex)

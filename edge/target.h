@@ -16,4 +16,10 @@ void target_server(exchange_t *ex, const conf_t *conf, size_t upstream, const ba
 /* Sends the request to ex->target, in its protocol. */
 void target_start(exchange_t *ex);
 
+/* What goes over a fresh connection to ex->target: *ssl is for conn_start_tls, NULL where it is spoken to in
+ * the clear. False: it is to be reached over TLS and cannot be. */
+MUST_USE bool target_tls(exchange_t *ex, SSL **ssl);
+/* The handshake failed, or the origin refused the connection: says why in the log, now and then. */
+void target_tls_failed(worker_t *worker, SSL *ssl);
+
 #endif

@@ -30,20 +30,24 @@ typedef struct material {
 typedef struct report {
     char *text;
     size_t len;
-    size_t index;
+    size_t index; /* NO_INDEX: there is only one */
     char name[80];
 } report_t;
+
+#define NO_INDEX SIZE_MAX
 
 /* Writes "certificate 2 (example.com): <sentence>", with OpenSSL's reason where there is one. False. */
 __attribute__((format(printf, 2, 3))) static bool fail(const report_t *report, const char *format, ...)
 {
-    char sentence[256];
+    char sentence[256], number[24] = "";
     va_list args;
     va_start(args, format);
     vsnprintf(sentence, sizeof(sentence), format, args);
     va_end(args);
+    if (report->index != NO_INDEX)
+        snprintf(number, sizeof(number), " %zu", report->index + 1);
     const char *reason = ERR_reason_error_string(ERR_peek_last_error());
-    snprintf(report->text, report->len, "certificate %zu%s%s%s: %s%s%s%s", report->index + 1,
+    snprintf(report->text, report->len, "certificate%s%s%s%s: %s%s%s%s", number,
              report->name[0] != '\0' ? " (" : "", report->name, report->name[0] != '\0' ? ")" : "", sentence,
              reason != NULL ? " (" : "", reason != NULL ? reason : "", reason != NULL ? ")" : "");
     ERR_clear_error();
@@ -144,6 +148,7 @@ void tls_pem_fini(tls_pem_t *pem)
         OPENSSL_cleanse(pem->key, strlen(pem->key));
     free(pem->chain);
     free(pem->key);
+    free(pem->authorities);
     *pem = (tls_pem_t){0};
 }
 
@@ -189,6 +194,15 @@ static bool set_certificate(SSL_CTX *ctx, material_t *material, const report_t *
     if (SSL_CTX_set1_chain(ctx, material->chain) != 1)
         return fail(report, "the chain cannot be used");
     return true;
+}
+
+bool tls_use_pem(SSL_CTX *ctx, const tls_pem_t *pem, char *error, size_t error_len)
+{
+    report_t report = {.text = error, .len = error_len, .index = NO_INDEX};
+    material_t material;
+    bool done = material_read(&material, pem, &report) && set_certificate(ctx, &material, &report);
+    material_fini(&material);
+    return done;
 }
 
 static bool site_init(tls_site_t *site, tls_t *tls, const tls_pem_t *pem, report_t *report)

@@ -16,6 +16,7 @@ typedef struct tls tls_t;
 typedef struct tls_pem {
     char *chain;
     char *key;
+    char *authorities; /* by which the other side is checked, where it is (origin_tls.h); may be NULL */
 } tls_pem_t;
 
 /*
@@ -35,7 +36,7 @@ typedef struct tls_ticket_keys {
  */
 MUST_USE bool tls_check(const tls_pem_t *pems, size_t count, uint64_t now_unix, char *error,
                         size_t error_len);
-/* Cleanses and frees both texts. */
+/* Cleanses and frees the texts. */
 void tls_pem_fini(tls_pem_t *pem);
 
 /*
@@ -48,6 +49,9 @@ tls_t *tls_new(const tls_pem_t *pems, size_t count, const tls_ticket_keys_t *key
 void tls_free(tls_t **tls);
 /* Replaces the ticket keys of all contexts; 1 to 3. */
 void tls_set_ticket_keys(tls_t *tls, const tls_ticket_keys_t *keys);
+
+/* Has `ctx` show the certificate, for either side. False with a sentence as of tls_check. */
+MUST_USE bool tls_use_pem(SSL_CTX *ctx, const tls_pem_t *pem, char *error, size_t error_len);
 
 /* A fresh server-side SSL, in accept state, or NULL (out of memory). */
 SSL *tls_accept(tls_t *tls);

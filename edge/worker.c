@@ -23,6 +23,8 @@
 /* Idle connections to origins, at most. */
 #define POOL_CONNECTIONS 1024
 #define GAUGES_MS        1000
+/* Descriptors of PROCESS_CONF before the sockets. */
+#define CONF_FDS 3
 
 typedef struct worker_process {
     worker_t worker;
@@ -119,40 +121,70 @@ static void swap_acceptors(worker_process_t *process, int *fds)
     }
 }
 
+/* What a new configuration brings along, made from the supervisor's message. */
+typedef struct fresh {
+    conf_t *conf;
+    tls_pem_t *pems, *origin_pems;
+    size_t pem_count, origin_pem_count;
+    tls_t *tls; /* NULL: no listener has TLS */
+    origin_tls_t *origin_tls;
+} fresh_t;
+
+static bool read_fresh(fresh_t *fresh, const ipc_message_t *message, char *error, size_t error_len)
+{
+    snprintf(error, error_len, "the supervisor's message is not whole");
+    if (message->fd_count < CONF_FDS ||
+        !process_pems_read(message->fds[1], &fresh->pems, &fresh->pem_count) ||
+        !process_pems_read(message->fds[2], &fresh->origin_pems, &fresh->origin_pem_count))
+        return false;
+    fresh->conf = process_conf_read(message->fds[0], error, error_len);
+    if (fresh->conf == NULL)
+        return false;
+    if (fresh->conf->listener_count + CONF_FDS == message->fd_count &&
+        fresh->conf->upstream_count == fresh->origin_pem_count)
+        return true;
+    snprintf(error, error_len,
+             "the supervisor's message has %zu sockets for %zu listeners and %zu PEMs for %zu upstreams",
+             message->fd_count - CONF_FDS, fresh->conf->listener_count, fresh->origin_pem_count,
+             fresh->conf->upstream_count);
+    return false;
+}
+
+static bool make_fresh(worker_process_t *process, fresh_t *fresh, char *error, size_t error_len)
+{
+    if (fresh->pem_count > 0) {
+        fresh->tls = make_tls(process, fresh->pems, fresh->pem_count, error, error_len);
+        if (fresh->tls == NULL)
+            return false;
+    }
+    fresh->origin_tls =
+        origin_tls_new(fresh->conf, fresh->origin_pems, process->worker.origin_tls, error, error_len);
+    return fresh->origin_tls != NULL;
+}
+
 /* Takes a new configuration. False: nothing was changed; a sentence is in `error`. */
 static bool take_conf(worker_process_t *process, ipc_message_t *message, char *error, size_t error_len)
 {
     worker_t *worker = &process->worker;
-    tls_pem_t *pems = NULL;
-    size_t pem_count = 0;
-    tls_t *tls = NULL;
-
-    if (message->fd_count < 2 || !process_pems_read(message->fds[1], &pems, &pem_count)) {
-        snprintf(error, error_len, "the supervisor's message is not whole");
-        return false;
-    }
-    conf_t *conf = process_conf_read(message->fds[0], error, error_len);
-    bool ok = conf != NULL;
-    if (ok && conf->listener_count + 2 != message->fd_count) {
-        snprintf(error, error_len, "the supervisor's message has %zu sockets for %zu listeners",
-                 message->fd_count - 2, conf->listener_count);
-        ok = false;
-    }
-    if (ok && pem_count > 0)
-        ok = (tls = make_tls(process, pems, pem_count, error, error_len)) != NULL;
-    process_pems_free(&pems, pem_count);
+    fresh_t fresh = {.conf = NULL};
+    bool ok = read_fresh(&fresh, message, error, error_len) && make_fresh(process, &fresh, error, error_len);
+    process_pems_free(&fresh.pems, fresh.pem_count);
+    process_pems_free(&fresh.origin_pems, fresh.origin_pem_count);
     if (!ok) {
-        conf_release(&conf);
+        conf_release(&fresh.conf);
+        tls_free(&fresh.tls);
         return false;
     }
-    bool moved = strcmp(conf->preview_domain, worker->conf->preview_domain) != 0;
+    bool moved = strcmp(fresh.conf->preview_domain, worker->conf->preview_domain) != 0;
     conf_release(&worker->conf);
-    worker->conf = conf;
+    worker->conf = fresh.conf;
     tls_free(&worker->tls);
-    worker->tls = tls;
+    worker->tls = fresh.tls;
+    origin_tls_release(&worker->origin_tls);
+    worker->origin_tls = fresh.origin_tls;
     if (moved)
         remake_routes(process);
-    swap_acceptors(process, message->fds + 2);
+    swap_acceptors(process, message->fds + CONF_FDS);
     return true;
 }
 
@@ -350,6 +382,11 @@ static bool start(worker_process_t *process, const worker_args_t *args)
             return false;
         }
     }
+    worker->origin_tls = origin_tls_new(worker->conf, args->origin_pems, NULL, error, sizeof(error));
+    if (worker->origin_tls == NULL) {
+        process_log(process->name, "%s", error);
+        return false;
+    }
     worker->origins = origin_pool_new(worker->loop, POOL_CONNECTIONS);
     worker->http2_origins = http2_origins_new(worker);
     worker->random = random_source_new();
@@ -405,6 +442,7 @@ static void finish(worker_process_t *process)
     channel_free(&process->controller);
     channel_free(&process->supervisor);
     tls_free(&worker->tls);
+    origin_tls_release(&worker->origin_tls);
     routes_free(&worker->routes);
     access_free(&worker->access);
     blocks_free(&worker->blocks);

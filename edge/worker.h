@@ -15,6 +15,7 @@
 #include "keys.h"
 #include "loop.h"
 #include "origin_pool.h"
+#include "origin_tls.h"
 #include "places.h"
 #include "preview_calls.h"
 #include "random_id.h"
@@ -29,6 +30,7 @@ struct worker {
     loop_t *loop;
     conf_t *conf; /* the current snapshot; an exchange takes its own reference where it waits */
     tls_t *tls;
+    origin_tls_t *origin_tls;       /* of `conf`; NULL where no origin has TLS (tests) */
     routes_t *routes;               /* host name -> preview and box, over the store */
     access_t *access;               /* who may see a preview */
     blocks_t *blocks;               /* what the operator has blocked */

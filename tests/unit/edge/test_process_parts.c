@@ -311,7 +311,9 @@ static void directories_are_made_and_given(void **state)
 static void pems_travel_whole(void **state)
 {
     (void)state;
-    tls_pem_t pems[2] = {{(char *)"chain 1", (char *)"key 1"}, {(char *)"", (char *)"key 2"}}, *got;
+    tls_pem_t pems[2] = {{(char *)"chain 1", (char *)"key 1", NULL},
+                         {(char *)"", (char *)"key 2", (char *)"roots"}},
+              *got;
     size_t count;
     int fd = process_pems_write(pems, 2);
     assert_true(process_pems_read(fd, &got, &count));
@@ -320,6 +322,8 @@ static void pems_travel_whole(void **state)
     assert_string_equal(got[0].key, "key 1");
     assert_string_equal(got[1].chain, "");
     assert_string_equal(got[1].key, "key 2");
+    assert_string_equal(got[0].authorities, "");
+    assert_string_equal(got[1].authorities, "roots");
     process_pems_free(&got, count);
     close(fd);
     fd = process_pems_write(NULL, 0);
@@ -335,8 +339,8 @@ static void cut_pems_are_refused(void **state)
     char path[128];
     tls_pem_t *got;
     size_t count;
-    const char *bad[] = {"chain", "chain\0key", "chain\0key\0chain\0"};
-    const size_t lengths[] = {5, 9, 16};
+    const char *bad[] = {"chain", "chain\0key\0roots", "chain\0key\0"};
+    const size_t lengths[] = {5, 15, 10};
     in_dir(path, "file");
     for (size_t i = 0; i < 3; i++) {
         int fd = open(path, O_CREAT | O_TRUNC | O_RDWR, 0600);
