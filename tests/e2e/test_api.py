@@ -343,13 +343,18 @@ def metrics(edge):
 
 
 def test_a_client_that_leaves_cancels_its_call(tmp_path):
-    with RawOrigin(lambda conn: (conn.read_request(), conn.wait_closed())) as server, Edge(
-            tmp_path, config=api_config([server.port])) as edge:
+    """A reset is a departure; an end alone (FIN) after a whole request may be half a goodbye."""
+    def wait(conn):
+        conn.read_request()
+        conn.wait_closed(timeout=600)
+
+    with RawOrigin(wait) as server, Edge(tmp_path, config=api_config([server.port])) as edge:
         client = edge.connect("plain", API)
         client.send(f"POST /v2/box/x/exec HTTP/1.1\r\nHost: {API}\r\nX-Box-Api-Key: k\r\nContent-Length: 0\r\n\r\n".encode())
         server.wait_requests(1)
-        client.close()
-        assert server.connections[0].done.wait(PATIENCE)
+        client.reset()
+        assert server.connections[0].done.wait(PATIENCE * SLOW)
+        assert edge.wait_for_line(kind="api")["end"] == "client_gone"
 
 
 def test_events_are_flushed_as_they_come(tmp_path):
