@@ -1,7 +1,6 @@
 /*
  * See fetch.h. libcurl's multi-socket interface: it says which descriptors it waits for, and when it wants to
- * be called; the loop says what is ready. Descriptors stay libcurl's: the loop watches a duplicate of each,
- * which is closed as soon as libcurl is done waiting for it, so neither closes what the other uses.
+ * be called; the loop says what is ready (watch.h). Descriptors stay libcurl's.
  *
  * libcurl must not be asked to add or remove a transfer from within its own callbacks (`data` and `head` are
  * called from such). So a fetch is added by the task at the end of the turn, and one that is cancelled while
@@ -11,7 +10,6 @@
 #include "fetch.h"
 
 #include <assert.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -20,6 +18,7 @@
 #include <openssl/crypto.h>
 
 #include "deadline.h"
+#include "watch.h"
 
 /* libcurl keeps so many idle connections, for so long (servers often close theirs after a minute). */
 #define IDLE_CONNECTIONS 16L
@@ -48,16 +47,6 @@ struct fetcher {
     bool inside; /* libcurl runs */
 };
 
-/* A descriptor that libcurl waits for. */
-typedef struct watch {
-    fetcher_t *fetcher;
-    h2o_linklist_t link;
-    h2o_socket_t *sock; /* over the duplicate, which it owns */
-    curl_socket_t fd;   /* libcurl's */
-    bool want_write;
-    bool armed; /* a notification of writability is under way: it cannot be called back */
-} watch_t;
-
 struct fetch {
     fetcher_t *fetcher;
     h2o_linklist_t link;
@@ -66,10 +55,12 @@ struct fetch {
     void *owner;
     CURL *easy;
     struct curl_slist *fields;
+    struct curl_slist *way; /* CURLOPT_CONNECT_TO, which libcurl does not copy */
     char *body;
     size_t body_len, body_cap;
     size_t most;
     size_t head_len;
+    bool http2;          /* nothing else will do */
     bool headed;         /* `head` was called: what comes after it are trailers */
     const char *failure; /* why our own callbacks ended it, or why it cannot begin; NULL: they did not */
     char error[CURL_ERROR_SIZE];
@@ -96,53 +87,9 @@ static void tell_curl(fetcher_t *fetcher, curl_socket_t fd, int ready)
     run_task_later(fetcher);
 }
 
-static void on_writable(h2o_socket_t *sock, const char *err);
-
-static void watch_arm(watch_t *watch)
+static void on_ready(void *owner, int fd, unsigned what)
 {
-    if (watch->armed || !watch->want_write)
-        return;
-    watch->armed = true;
-    h2o_socket_notify_write(watch->sock, on_writable);
-}
-
-static void on_readable(h2o_socket_t *sock, const char *err)
-{
-    (void)err; /* the loop reads nothing, so it knows of no error */
-    watch_t *watch = sock->data;
-    tell_curl(watch->fetcher, watch->fd, CURL_CSELECT_IN);
-}
-
-static void on_writable(h2o_socket_t *sock, const char *err)
-{
-    (void)err;
-    watch_t *watch = sock->data;
-    watch->armed = false;
-    if (!watch->want_write)
-        return;
-    watch_arm(watch); /* before, since libcurl may end it */
-    tell_curl(watch->fetcher, watch->fd, CURL_CSELECT_OUT);
-}
-
-static watch_t *watch_new(fetcher_t *fetcher, curl_socket_t fd)
-{
-    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    if (copy < 0)
-        return NULL;
-    watch_t *watch = h2o_mem_alloc(sizeof(*watch));
-    *watch = (watch_t){.fetcher = fetcher, .fd = fd};
-    watch->sock = h2o_evloop_socket_create(loop_evloop(fetcher->loop), copy, H2O_SOCKET_FLAG_DONT_READ);
-    watch->sock->data = watch;
-    h2o_linklist_insert(&fetcher->watches, &watch->link);
-    return watch;
-}
-
-static void watch_free(watch_t *watch)
-{
-    h2o_linklist_unlink(&watch->link);
-    h2o_socket_read_stop(watch->sock);
-    h2o_socket_close(watch->sock);
-    free(watch);
+    tell_curl(owner, fd, what == WATCH_READ ? CURL_CSELECT_IN : CURL_CSELECT_OUT);
 }
 
 /* CURLMOPT_SOCKETFUNCTION. A descriptor for which no watch can be had is not served: its calls time out. */
@@ -154,22 +101,18 @@ static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *owner, v
     if (what == CURL_POLL_REMOVE) {
         if (watch != NULL) {
             curl_multi_assign(fetcher->multi, fd, NULL);
-            watch_free(watch);
+            watch_free(&watch);
         }
         return 0;
     }
     if (watch == NULL) {
-        watch = watch_new(fetcher, fd);
+        watch = watch_new(fetcher->loop, &fetcher->watches, fd, on_ready, fetcher);
         if (watch == NULL)
             return 0;
         curl_multi_assign(fetcher->multi, fd, watch);
     }
-    if ((what & CURL_POLL_IN) != 0)
-        h2o_socket_read_start(watch->sock, on_readable);
-    else
-        h2o_socket_read_stop(watch->sock);
-    watch->want_write = (what & CURL_POLL_OUT) != 0;
-    watch_arm(watch);
+    watch_set(watch, ((what & CURL_POLL_IN) != 0 ? WATCH_READ : 0) |
+                         ((what & CURL_POLL_OUT) != 0 ? WATCH_WRITE : 0));
     return 0;
 }
 
@@ -287,6 +230,7 @@ static void fetch_free(fetch_t *fetch)
     for (struct curl_slist *field = fetch->fields; field != NULL; field = field->next)
         OPENSSL_cleanse(field->data, strlen(field->data));
     curl_slist_free_all(fetch->fields);
+    curl_slist_free_all(fetch->way);
     free(fetch->body);
     free(fetch);
 }
@@ -358,16 +302,40 @@ static void set_rules(fetch_t *fetch)
     set_long(fetch, CURLOPT_QUICK_EXIT, 1);
 }
 
-static void set_request(fetch_t *fetch, const fetch_request_t *request)
+/* How the server is reached, and what is shown to it. */
+static void set_way(fetch_t *fetch, const fetch_request_t *request)
 {
-    bool posts = request->body.n > 0 || strcmp(request->method, "POST") == 0;
-    set_text(fetch, CURLOPT_URL, request->url);
+    bool tls = strncmp(request->url, "https:", 6) == 0;
     if (request->unix_socket != NULL)
         set_text(fetch, CURLOPT_UNIX_SOCKET_PATH, request->unix_socket);
     if (request->ca_file != NULL) {
         set_text(fetch, CURLOPT_CAINFO, request->ca_file);
         set_text(fetch, CURLOPT_CAPATH, NULL); /* that file, and no other authority */
     }
+    if (request->certificate != NULL) {
+        set_text(fetch, CURLOPT_SSLCERT, request->certificate);
+        set_text(fetch, CURLOPT_SSLKEY, request->key);
+    }
+    if (request->connect_to != NULL) {
+        char way[64];
+        int n = snprintf(way, sizeof(way), "::%s", request->connect_to); /* any host, any port */
+        assert(n > 0 && (size_t)n < sizeof(way));
+        fetch->way = curl_slist_append(NULL, way);
+        assert(fetch->way != NULL);
+        CURLcode rc = curl_easy_setopt(fetch->easy, CURLOPT_CONNECT_TO, fetch->way);
+        assert(rc == CURLE_OK);
+    }
+    if (request->http2)
+        set_long(fetch, CURLOPT_HTTP_VERSION,
+                 tls ? (long)CURL_HTTP_VERSION_2TLS : (long)CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE);
+    set_long(fetch, CURLOPT_FRESH_CONNECT, request->fresh || request->alone ? 1 : 0);
+    set_long(fetch, CURLOPT_FORBID_REUSE, request->alone ? 1 : 0);
+}
+
+static void set_request(fetch_t *fetch, const fetch_request_t *request)
+{
+    bool posts = request->body.n > 0 || strcmp(request->method, "POST") == 0;
+    set_text(fetch, CURLOPT_URL, request->url);
     if (posts) {
         set_long(fetch, CURLOPT_POST, 1);
         CURLcode rc = curl_easy_setopt(fetch->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.n);
@@ -382,7 +350,6 @@ static void set_request(fetch_t *fetch, const fetch_request_t *request)
                                                                                        : (uint32_t)CONNECT_MS;
     set_long(fetch, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms);
     set_long(fetch, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms);
-    set_long(fetch, CURLOPT_FRESH_CONNECT, request->fresh ? 1 : 0);
 
     add_field(fetch, "User-Agent: boxedge/" BOXEDGE_VERSION);
     add_field(fetch, "Accept: application/json");
@@ -400,11 +367,16 @@ fetch_t *fetch_start(fetcher_t *fetcher, const fetch_request_t *request, const f
 {
     assert(request->method != NULL && request->url != NULL && handlers->done != NULL);
     fetch_t *fetch = h2o_mem_alloc(sizeof(*fetch));
-    *fetch = (fetch_t){.fetcher = fetcher, .handlers = handlers, .owner = owner, .most = request->most};
+    *fetch = (fetch_t){.fetcher = fetcher,
+                       .handlers = handlers,
+                       .owner = owner,
+                       .most = request->most,
+                       .http2 = request->http2};
     fetch->easy = curl_easy_init();
     assert(fetch->easy != NULL);
     set_callbacks(fetch);
     set_rules(fetch);
+    set_way(fetch, request);
     set_request(fetch, request);
     if (fetcher->count == FETCH_CALLS_MAX)
         fetch->failure = "too many calls are under way";
@@ -458,6 +430,10 @@ static void end(fetch_t *fetch, CURLcode code)
 {
     char sentence[SENTENCE_MAX];
     fetch_result_t result = {.body = str_make(fetch->body, fetch->body_len)};
+    long version = 0;
+    curl_easy_getinfo(fetch->easy, CURLINFO_HTTP_VERSION, &version);
+    if (fetch->failure == NULL && code == CURLE_OK && fetch->http2 && version != CURL_HTTP_VERSION_2)
+        fetch->failure = "the server does not speak HTTP/2";
     if (fetch->failure == NULL && code == CURLE_OK) {
         result.status = (int)status_of(fetch);
         result.retry_after = retry_after_of(fetch);
@@ -553,8 +529,7 @@ void fetcher_free(fetcher_t **fetcher)
         fetch_free(fetch);
     }
     curl_multi_cleanup(f->multi);
-    while (!h2o_linklist_is_empty(&f->watches))
-        watch_free(H2O_STRUCT_FROM_MEMBER(watch_t, link, f->watches.next));
+    watch_free_all(&f->watches);
     deadline_clear(&f->timer);
     loop_undefer(&f->task);
     free(f);

@@ -29,12 +29,17 @@ typedef struct fetch_request {
     const char *unix_socket; /* NULL: TCP */
     const char *bearer;      /* token of printable ASCII, NULL: none; never logged */
     const char *ca_file;     /* NULL: the system's */
-    str_t body;              /* JSON, where there is any */
-    uint32_t timeout_ms;     /* for all of it; 0: none (a stream) */
-    size_t most;             /* bytes of body that are collected; more fails */
-    bool fresh;              /* on a new connection. Else one that was kept may be used; where that turns out
-                                dead before a byte of the answer came, libcurl sends the request again, five
-                                times at most, whatever its method */
+    const char *certificate; /* PEM of our own, with its key; NULL: none is shown */
+    const char *key;
+    const char *connect_to; /* "address:port" that is connected to, whatever `url` names; NULL: as it says */
+    bool http2;             /* HTTP/2, without TLS by prior knowledge; an answer in HTTP/1 fails */
+    str_t body;             /* JSON, where there is any */
+    uint32_t timeout_ms;    /* for all of it; 0: none (a stream) */
+    size_t most;            /* bytes of body that are collected; more fails */
+    bool fresh;             /* on a new connection. Else one that was kept may be used; where that turns out
+                               dead before a byte of the answer came, libcurl sends the request again, five
+                               times at most, whatever its method */
+    bool alone;             /* on a new connection, which is closed after it */
 } fetch_request_t;
 
 typedef struct fetch_result {

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include <openssl/pem.h>
+#include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
 #include "tls.h"

@@ -489,24 +489,6 @@ static void write_file(const char *path, const char *text)
     assert_int_equal(fclose(file), 0);
 }
 
-static SSL_CTX *server_tls(const tls_pem_t *pem, int version)
-{
-    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
-    BIO *bio = BIO_new_mem_buf(pem->chain, -1);
-    X509 *cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
-    BIO_free(bio);
-    bio = BIO_new_mem_buf(pem->key, -1);
-    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
-    BIO_free(bio);
-    assert_int_equal(SSL_CTX_use_certificate(ctx, cert), 1);
-    assert_int_equal(SSL_CTX_use_PrivateKey(ctx, key), 1);
-    SSL_CTX_set_min_proto_version(ctx, version);
-    SSL_CTX_set_max_proto_version(ctx, version);
-    X509_free(cert);
-    EVP_PKEY_free(key);
-    return ctx;
-}
-
 /* A call to a server whose certificate has `names`; what came of it. `trusted`: its authority is known. */
 static call_t get_tls(world_t *world, const char *names, int version, bool trusted)
 {

@@ -1,0 +1,278 @@
+/* See health.h. Calls go through a fetcher of the upstream's own: its bound on calls is that of an upstream's
+ * servers. */
+#include "health.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "address.h"
+#include "deadline.h"
+#include "fetch.h"
+#include "process.h"
+
+#define FIRST_MS 1000u
+#define URL_MAX  8192
+#define WHY_MAX  400
+
+static_assert(BALANCE_SERVERS_MAX <= FETCH_CALLS_MAX, "all servers of an upstream may be asked at once");
+
+typedef enum check_state {
+    CHECK_OFF,   /* no server, or none that is asked */
+    CHECK_WAITS, /* for its time */
+    CHECK_ASKED, /* a call is under way */
+} check_state_t;
+
+/* The care for one server of the balance. */
+typedef struct check {
+    health_t *health;
+    check_state_t state;
+    unsigned slot;
+    uint64_t generation;
+    uint64_t asked_ms;
+    deadline_t next;
+    fetch_t *call;
+    health_count_t count;
+} check_t;
+
+struct health {
+    loop_t *loop;
+    balance_t *balance;
+    unsigned index;
+    random_source_t *random;
+    const conf_upstream_t *conf; /* NULL: none */
+    fetcher_t *fetcher;
+    check_t checks[BALANCE_SERVERS_MAX]; /* by slot */
+};
+
+/* ---- what follows from checks ---- */
+
+bool health_counted(health_count_t *count, bool well, uint32_t rise, uint32_t fall)
+{
+    if (well == count->up) {
+        count->row = 0;
+        return false;
+    }
+    if (++count->row < (well ? rise : fall))
+        return false;
+    *count = (health_count_t){.up = well};
+    return true;
+}
+
+uint32_t health_first_ms(uint32_t interval, uint16_t random)
+{
+    uint64_t most = interval < FIRST_MS ? interval : FIRST_MS;
+    return (uint32_t)(most * random / 65536);
+}
+
+uint32_t health_next_ms(uint32_t interval, uint16_t random)
+{
+    uint64_t fifth = interval / 5;
+    return (uint32_t)(interval - fifth / 2 + fifth * random / 65536);
+}
+
+static uint16_t random16(health_t *health)
+{
+    uint16_t random;
+    random_bytes(health->random, (unsigned char *)&random, sizeof(random));
+    return random;
+}
+
+/* ---- one server ---- */
+
+static void set_state(check_t *check, check_state_t state)
+{
+    assert(check->state != state);
+    check->state = state;
+}
+
+/* Its view in the balance; false where the slot has another server, or none. */
+static bool look(const check_t *check, balance_view_t *view)
+{
+    const health_t *health = check->health;
+    return balance_look(health->balance, health->index, check->slot, loop_now(health->loop), view) &&
+           view->generation == check->generation;
+}
+
+static void due(deadline_t *deadline);
+
+static void wait_until(check_t *check, uint64_t at_ms)
+{
+    set_state(check, CHECK_WAITS);
+    deadline_set(check->health->loop, &check->next, at_ms, due);
+}
+
+/* "[2001:db8::1]:80" or "192.0.2.1:80" */
+static void write_place(const balance_server_t *server, char out[64])
+{
+    char address[INET6_ADDRSTRLEN];
+    (void)address_text(&server->address, address);
+    bool v4 = IN6_IS_ADDR_V4MAPPED(&server->address);
+    snprintf(out, 64, v4 ? "%s:%u" : "[%s]:%u", address, server->port);
+}
+
+static void say(const check_t *check, const char *why)
+{
+    balance_view_t view;
+    char place[64];
+    if (!look(check, &view))
+        return;
+    write_place(&view.server, place);
+    const char *name = view.server.name;
+    bool same = strcmp(name, place) == 0;
+    if (check->count.up)
+        process_log("controller", "upstream %s: server %s%s%s%s is up", check->health->conf->name, name,
+                    same ? "" : " (", same ? "" : place, same ? "" : ")");
+    else
+        process_log("controller", "upstream %s: server %s%s%s%s is down: %s", check->health->conf->name, name,
+                    same ? "" : " (", same ? "" : place, same ? "" : ")", why);
+}
+
+static void ended(check_t *check, bool well, const char *why)
+{
+    health_t *health = check->health;
+    const conf_upstream_t *conf = health->conf;
+    uint64_t now = loop_now(health->loop);
+    if (health_counted(&check->count, well, conf->health_rise, conf->health_fall)) {
+        balance_set_up(health->balance, health->index, check->slot, check->generation, well, now);
+        say(check, why);
+    }
+    uint64_t next = check->asked_ms + health_next_ms(conf->health_interval, random16(health));
+    wait_until(check, next > now ? next : now);
+}
+
+static void on_done(void *owner, const fetch_result_t *result)
+{
+    check_t *check = owner;
+    char why[WHY_MAX];
+    check->call = NULL;
+    if (result->status == 0)
+        snprintf(why, sizeof(why), "%s", result->error);
+    else
+        snprintf(why, sizeof(why), "GET %.256s answered %d", check->health->conf->health_path,
+                 result->status);
+    ended(check, result->status >= 200 && result->status <= 399, why);
+}
+
+/* The URL that is asked for: its host is the name that the certificate is checked by. False: too long. */
+static bool write_url(const conf_upstream_t *conf, const balance_server_t *server, char out[URL_MAX])
+{
+    struct in6_addr address;
+    const char *host = conf->servers[server->index].host;
+    if (conf->tls && conf->tls_name[0] != '\0')
+        host = conf->tls_name;
+    bool v6 = inet_pton(AF_INET6, host, &address) == 1;
+    int n = snprintf(out, URL_MAX, "%s://%s%s%s:%u%s", conf->tls ? "https" : "http", v6 ? "[" : "", host,
+                     v6 ? "]" : "", server->port, conf->health_path);
+    return n > 0 && n < URL_MAX;
+}
+
+/* NULL where it is "". */
+static const char *path_of(const char *path)
+{
+    return path[0] != '\0' ? path : NULL;
+}
+
+static void ask(check_t *check, const balance_server_t *server)
+{
+    static const fetch_handlers_t handlers = {.done = on_done};
+    health_t *health = check->health;
+    const conf_upstream_t *conf = health->conf;
+    char url[URL_MAX], place[64];
+    check->asked_ms = loop_now(health->loop);
+    write_place(server, place);
+    set_state(check, CHECK_ASKED);
+    if (!write_url(conf, server, url)) {
+        ended(check, false, "its address for checks is too long");
+        return;
+    }
+    fetch_request_t request = {
+        .method = "GET",
+        .url = url,
+        .ca_file = path_of(conf->tls_ca),
+        .certificate = path_of(conf->tls_certificate),
+        .key = path_of(conf->tls_key),
+        .connect_to = place,
+        .http2 = conf->protocol == CONF_PROTOCOL_H2,
+        .alone = true,
+        .timeout_ms = conf->health_timeout,
+        .most = HEALTH_BODY_MAX,
+    };
+    check->call = fetch_start(health->fetcher, &request, &handlers, check);
+}
+
+static void due(deadline_t *deadline)
+{
+    check_t *check = H2O_STRUCT_FROM_MEMBER(check_t, next, deadline);
+    balance_view_t view;
+    bool there = look(check, &view);
+    assert(there); /* health_set follows each balance_set */
+    ask(check, &view.server);
+}
+
+static void stop(check_t *check)
+{
+    if (check->state == CHECK_OFF)
+        return;
+    fetch_cancel(&check->call);
+    deadline_clear(&check->next);
+    set_state(check, CHECK_OFF);
+}
+
+static void begin(check_t *check, const balance_view_t *view)
+{
+    health_t *health = check->health;
+    check->generation = view->generation;
+    check->count = (health_count_t){.up = view->up};
+    wait_until(check,
+               loop_now(health->loop) + health_first_ms(health->conf->health_interval, random16(health)));
+}
+
+/* ---- all of them ---- */
+
+void health_set(health_t *health, const conf_upstream_t *conf)
+{
+    bool asks = conf != NULL && conf->health_path[0] != '\0';
+    uint64_t now = loop_now(health->loop);
+    health->conf = conf;
+    for (unsigned slot = 0; slot < BALANCE_SERVERS_MAX; slot++) {
+        check_t *check = &health->checks[slot];
+        balance_view_t view;
+        bool there = balance_look(health->balance, health->index, slot, now, &view);
+        if (!there || !asks || view.generation != check->generation)
+            stop(check);
+        if (there && asks && check->state == CHECK_OFF)
+            begin(check, &view);
+        else if (there && !asks && !view.up)
+            balance_set_up(health->balance, health->index, slot, view.generation, true, now);
+    }
+}
+
+health_t *health_new(loop_t *loop, balance_t *balance, unsigned index, random_source_t *random)
+{
+    health_t *health = calloc(1, sizeof(*health));
+    assert(health != NULL);
+    health->loop = loop;
+    health->balance = balance;
+    health->index = index;
+    health->random = random;
+    health->fetcher = fetcher_new(loop);
+    for (unsigned slot = 0; slot < BALANCE_SERVERS_MAX; slot++) {
+        health->checks[slot].health = health;
+        health->checks[slot].slot = slot;
+    }
+    return health;
+}
+
+void health_free(health_t **health)
+{
+    health_t *h = *health;
+    *health = NULL;
+    if (h == NULL)
+        return;
+    for (unsigned slot = 0; slot < BALANCE_SERVERS_MAX; slot++)
+        stop(&h->checks[slot]);
+    fetcher_free(&h->fetcher);
+    free(h);
+}
