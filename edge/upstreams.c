@@ -1,13 +1,33 @@
+/*
+ * See upstreams.h. Whenever the configuration or the addresses of a name change, the servers of all upstreams
+ * are made anew from both; the balance and the checks keep what is the same.
+ */
 #include "upstreams.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
 #include <stdlib.h>
 
+#include "address.h"
+#include "health.h"
+#include "process.h"
+#include "resolver.h"
+
+/* The addresses of a server of the configuration. */
+typedef struct places {
+    size_t count;
+    struct in6_addr at[RESOLVER_ADDRESSES_MAX];
+} places_t;
+
 struct upstreams {
     loop_t *loop;
     conf_t *conf;
     balance_t *balance;
+    random_source_t *random;
+    resolver_t *resolver;
+    health_t *health[BALANCE_UPSTREAMS_MAX];
+    /* Of each server the first address that is not used, so that it is said once; all zeros: none. */
+    struct in6_addr refused[BALANCE_UPSTREAMS_MAX][BALANCE_SERVERS_MAX];
 };
 
 /* False where `host` is a name. */
@@ -23,46 +43,174 @@ static bool read_address(const char *host, struct in6_addr *out)
     return true;
 }
 
+/* ---- addresses that are never used ---- */
+
+/* Why nobody may connect there; NULL: nothing is wrong. */
+static const char *refusal_of(const conf_t *conf, const struct in6_addr *address, uint16_t port)
+{
+    bool v4 = IN6_IS_ADDR_V4MAPPED(address);
+    const uint8_t *octets = &address->s6_addr[12];
+    struct sockaddr_storage socket_address;
+    if (IN6_IS_ADDR_UNSPECIFIED(address) || (v4 && octets[0] == 0))
+        return "no server's address";
+    if (IN6_IS_ADDR_LINKLOCAL(address) || (v4 && octets[0] == 169 && octets[1] == 254))
+        return "a link-local address";
+    if (IN6_IS_ADDR_MULTICAST(address) || (v4 && octets[0] >= 224))
+        return "an address of a group";
+    (void)address_make(address, port, &socket_address);
+    return conf_listens_on(conf, (const struct sockaddr *)&socket_address) ? "the edge's own listener" : NULL;
+}
+
+/* Takes out what is never used, and says it where it was not said before. */
+static void filter(upstreams_t *upstreams, unsigned index, size_t i, places_t *places)
+{
+    const conf_server_t *server = &upstreams->conf->upstreams[index].servers[i];
+    struct in6_addr first = {0}, *said = &upstreams->refused[index][i];
+    const char *why = NULL;
+    size_t kept = 0;
+    for (size_t n = 0; n < places->count; n++) {
+        const char *refusal = refusal_of(upstreams->conf, &places->at[n], server->port);
+        if (refusal == NULL) {
+            places->at[kept++] = places->at[n];
+        } else if (why == NULL) {
+            why = refusal;
+            first = places->at[n];
+        }
+    }
+    if (why != NULL && memcmp(said, &first, sizeof(first)) != 0) {
+        char text[INET6_ADDRSTRLEN];
+        (void)address_text(&first, text);
+        process_log("controller", "upstream %s: server %s is at %s, %s, which the edge never connects to%s",
+                    upstreams->conf->upstreams[index].name, server->text, text, why,
+                    places->count - kept > 1 ? "; others of its addresses are not used either" : "");
+    }
+    *said = first;
+    places->count = kept;
+}
+
+/* ---- servers ---- */
+
+/* Those that the balance has under this name: from before this process, which has not resolved it yet. */
+static void keep_places(const upstreams_t *upstreams, unsigned index, const conf_server_t *server,
+                        places_t *places)
+{
+    balance_view_t view;
+    for (unsigned slot = 0; slot < BALANCE_SERVERS_MAX && places->count < RESOLVER_ADDRESSES_MAX; slot++)
+        if (balance_look(upstreams->balance, index, slot, loop_now(upstreams->loop), &view) &&
+            strcmp(view.server.name, server->text) == 0)
+            places->at[places->count++] = view.server.address;
+}
+
+static void find_places(upstreams_t *upstreams, unsigned index, size_t i, places_t *places)
+{
+    const conf_server_t *server = &upstreams->conf->upstreams[index].servers[i];
+    const struct in6_addr *found;
+    if (read_address(server->host, &places->at[0])) {
+        places->count = 1;
+    } else {
+        places->count = resolver_look(upstreams->resolver, server->host, &found);
+        if (places->count > 0)
+            memcpy(places->at, found, places->count * sizeof(*found));
+        else
+            keep_places(upstreams, index, server, places);
+    }
+    filter(upstreams, index, i, places);
+}
+
+/* One address of each server, then a second of those that have one, and so on as far as there is room. */
+static size_t collect(const conf_upstream_t *conf, const places_t *places, balance_server_t *out)
+{
+    size_t count = 0;
+    for (size_t n = 0; n < RESOLVER_ADDRESSES_MAX; n++)
+        for (size_t i = 0; i < conf->server_count && count < BALANCE_SERVERS_MAX; i++) {
+            const conf_server_t *from = &conf->servers[i];
+            if (n >= places[i].count)
+                continue;
+            balance_server_t *server = &out[count++];
+            *server = (balance_server_t){
+                .index = (uint16_t)i, .address = places[i].at[n], .port = from->port, .weight = from->weight};
+            memcpy(server->name, from->text, sizeof(server->name));
+        }
+    return count;
+}
+
 static void set_servers(upstreams_t *upstreams, unsigned index)
 {
-    const conf_upstream_t *upstream = &upstreams->conf->upstreams[index];
+    const conf_upstream_t *conf = &upstreams->conf->upstreams[index];
     balance_server_t servers[BALANCE_SERVERS_MAX];
-    size_t count = 0;
-    for (size_t i = 0; i < upstream->server_count && count < BALANCE_SERVERS_MAX; i++) {
-        const conf_server_t *from = &upstream->servers[i];
-        balance_server_t *server = &servers[count];
-        *server = (balance_server_t){.index = (uint16_t)i, .port = from->port, .weight = from->weight};
-        memcpy(server->name, from->text, sizeof(server->name));
-        count += read_address(from->host, &server->address);
-    }
+    assert(conf->server_count <= BALANCE_SERVERS_MAX);
+    places_t *places = calloc(conf->server_count, sizeof(*places));
+    assert(places != NULL);
+    for (size_t i = 0; i < conf->server_count; i++)
+        find_places(upstreams, index, i, &places[i]);
+    size_t count = collect(conf, places, servers);
+    free(places);
     balance_set(upstreams->balance, index, servers, count, loop_now(upstreams->loop));
+    if (upstreams->health[index] == NULL)
+        upstreams->health[index] = health_new(upstreams->loop, upstreams->balance, index, upstreams->random);
+    health_set(upstreams->health[index], conf);
 }
+
+static void set_all(void *owner)
+{
+    upstreams_t *upstreams = owner;
+    for (unsigned i = 0; i < upstreams->conf->upstream_count; i++)
+        set_servers(upstreams, i);
+    for (unsigned i = (unsigned)upstreams->conf->upstream_count; i < BALANCE_UPSTREAMS_MAX; i++) {
+        if (upstreams->health[i] == NULL)
+            continue; /* never had any: its memory stays untouched */
+        balance_set(upstreams->balance, i, NULL, 0, loop_now(upstreams->loop));
+        health_free(&upstreams->health[i]);
+    }
+}
+
+static void set_names(upstreams_t *upstreams)
+{
+    const char *names[BALANCE_UPSTREAMS_MAX * BALANCE_SERVERS_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < upstreams->conf->upstream_count; i++)
+        for (size_t j = 0; j < upstreams->conf->upstreams[i].server_count; j++) {
+            struct in6_addr address;
+            const char *host = upstreams->conf->upstreams[i].servers[j].host;
+            if (!read_address(host, &address))
+                names[count++] = host;
+        }
+    resolver_set(upstreams->resolver, names, count);
+}
+
+/* ---- life ---- */
 
 upstreams_t *upstreams_new(loop_t *loop, const conf_t *conf, balance_t *balance)
 {
     upstreams_t *upstreams = calloc(1, sizeof(*upstreams));
     assert(upstreams != NULL);
-    *upstreams = (upstreams_t){.loop = loop, .balance = balance};
+    *upstreams = (upstreams_t){.loop = loop, .balance = balance, .random = random_source_new()};
+    upstreams->resolver = resolver_new(loop, &resolver_defaults, upstreams->random, set_all, upstreams);
     upstreams_set_conf(upstreams, conf);
     return upstreams;
 }
 
 void upstreams_free(upstreams_t **upstreams)
 {
-    if (*upstreams == NULL)
-        return;
-    conf_release(&(*upstreams)->conf);
-    free(*upstreams);
+    upstreams_t *u = *upstreams;
     *upstreams = NULL;
+    if (u == NULL)
+        return;
+    for (unsigned i = 0; i < BALANCE_UPSTREAMS_MAX; i++)
+        health_free(&u->health[i]);
+    resolver_free(&u->resolver);
+    random_source_free(&u->random);
+    conf_release(&u->conf);
+    free(u);
 }
 
 void upstreams_set_conf(upstreams_t *upstreams, const conf_t *conf)
 {
     conf_t *before = upstreams->conf;
+    assert(conf->upstream_count <= BALANCE_UPSTREAMS_MAX);
     upstreams->conf = conf_acquire(conf);
-    for (unsigned i = 0; i < conf->upstream_count; i++)
-        set_servers(upstreams, i);
-    for (unsigned i = (unsigned)conf->upstream_count; before != NULL && i < before->upstream_count; i++)
-        balance_set(upstreams->balance, i, NULL, 0, loop_now(upstreams->loop));
+    memset(upstreams->refused, 0, sizeof(upstreams->refused));
+    set_names(upstreams);
+    set_all(upstreams);
     conf_release(&before);
 }
