@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <assert.h>
+#include <stdio.h>
 
 static char *write_octet(char *at, unsigned octet)
 {
@@ -28,6 +29,16 @@ str_t address_text(const struct in6_addr *address, char out[INET6_ADDRSTRLEN])
     }
     *at = '\0';
     return str_make(out, (size_t)(at - out));
+}
+
+const char *address_port_text(const struct in6_addr *address, uint16_t port, char out[ADDRESS_PORT_BYTES])
+{
+    char text[INET6_ADDRSTRLEN];
+    (void)address_text(address, text);
+    int n =
+        snprintf(out, ADDRESS_PORT_BYTES, IN6_IS_ADDR_V4MAPPED(address) ? "%s:%u" : "[%s]:%u", text, port);
+    assert(n > 0 && n < ADDRESS_PORT_BYTES);
+    return out;
 }
 
 socklen_t address_make(const struct in6_addr *address, uint16_t port, struct sockaddr_storage *out)

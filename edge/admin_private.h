@@ -114,6 +114,11 @@ MUST_USE bool admin_take_key_name(char out[STORE_KEY_NAME_MAX + 1], str_t name);
 /* What everybody may know of a key: never its hash. `conf` says whether its plan is there. */
 json_t *admin_key_json(const conf_t *conf, const store_key_t *key);
 
+/* ---- upstreams (admin_upstreams.c), for admin_status.c ---- */
+
+/* How many servers each upstream has, and how many of them are usable. */
+json_t *admin_upstreams_json(const exchange_t *ex);
+
 /* ---- handlers: each gets the exchange and its body (local_handler_t) ---- */
 
 void admin_previews_list(exchange_t *ex, str_t body, void *arg);
@@ -126,6 +131,8 @@ void admin_keys_list(exchange_t *ex, str_t body, void *arg);
 void admin_keys_create(exchange_t *ex, str_t body, void *arg);
 void admin_keys_set_plan(exchange_t *ex, str_t body, void *arg);
 void admin_keys_revoke(exchange_t *ex, str_t body, void *arg);
+void admin_upstreams_list(exchange_t *ex, str_t body, void *arg);
+void admin_upstreams_change(exchange_t *ex, str_t body, void *arg);
 void admin_boxes_list(exchange_t *ex, str_t body, void *arg);
 void admin_boxes_push(exchange_t *ex, str_t body, void *arg);
 void admin_process_log(exchange_t *ex, str_t body, void *arg);

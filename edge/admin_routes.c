@@ -23,6 +23,8 @@ static const admin_route_t routes[] = {
     {"POST", "/v1/keys", admin_keys_create},
     {"PUT", "/v1/keys/*", admin_keys_set_plan},
     {"DELETE", "/v1/keys/*", admin_keys_revoke},
+    {"GET", "/v1/upstreams", admin_upstreams_list},
+    {"PUT", "/v1/upstreams/*", admin_upstreams_change},
     {"GET", "/v1/boxes", admin_boxes_list},
     {"PUT", "/v1/boxes/*", admin_boxes_push},
     {"GET", "/v1/processes/*", admin_process_log},

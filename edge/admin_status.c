@@ -215,11 +215,12 @@ static void status_answer(exchange_t *ex, admin_job_t *job)
     for (unsigned i = 0; i < conf->workers && i < SHM_WORKERS_MAX; i++)
         json_array_append_new(workers, worker_json(admin->shm, i, now_ms));
     json_t *body = json_pack(
-        "{s:s,s:o,s:o,s:I,s:i,s:o,s:o,s:o,s:o}", "version", BOXEDGE_VERSION, "node", json_path(conf->node),
-        "configuration", json_path(conf->source), "configuration_generation",
+        "{s:s,s:o,s:o,s:I,s:i,s:o,s:o,s:o,s:o,s:o}", "version", BOXEDGE_VERSION, "node",
+        json_path(conf->node), "configuration", json_path(conf->source), "configuration_generation",
         (json_int_t)atomic_load_explicit(shm_conf_generation(admin->shm), memory_order_relaxed),
         "supervisor_pid", (int)getppid(), "controller", role_json(shm_controller(admin->shm), now_ms),
-        "runner", runner_json(admin->shm, conf, now_ms), "workers", workers, "store", store_json(job));
+        "runner", runner_json(admin->shm, conf, now_ms), "workers", workers, "upstreams",
+        admin_upstreams_json(ex), "store", store_json(job));
     assert(body != NULL);
     admin_reply(ex, 200, body);
 }
@@ -236,6 +237,7 @@ static void metrics_answer(exchange_t *ex, admin_job_t *job)
     const admin_t *admin = admin_of(ex);
     metrics_input_t input = {
         .shm = admin->shm,
+        .conf = ex->worker->conf,
         .workers = ex->worker->conf->workers,
         .now_ms = process_now_ms(),
         .heap_bytes = heap_allocated(),

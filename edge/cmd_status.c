@@ -53,6 +53,19 @@ static void print_store(const json_t *store)
            (long long)number_of(store, "boxes"), used, map);
 }
 
+static void print_upstreams(const json_t *upstreams)
+{
+    size_t i;
+    json_t *upstream;
+    json_array_foreach(upstreams, i, upstream)
+    {
+        long long servers = (long long)number_of(upstream, "servers");
+        long long usable = (long long)number_of(upstream, "usable");
+        printf("upstream %s: %lld of %lld servers usable%s\n", text_of(upstream, "name"), usable, servers,
+               usable < servers ? " (see boxedge upstream list)" : "");
+    }
+}
+
 static void print_status(const json_t *status)
 {
     printf("boxedge %s on %s, configuration %s (load %lld)\n\n", text_of(status, "version"),
@@ -75,6 +88,7 @@ static void print_status(const json_t *status)
         print_worker(worker);
     }
     print_store(json_object_get(status, "store"));
+    print_upstreams(json_object_get(status, "upstreams"));
 }
 
 int cmd_status(int argc, char **argv)

@@ -103,22 +103,13 @@ static void wait_until(check_t *check, uint64_t at_ms)
     deadline_set(check->health->loop, &check->next, at_ms, due);
 }
 
-/* "[2001:db8::1]:80" or "192.0.2.1:80" */
-static void write_place(const balance_server_t *server, char out[64])
-{
-    char address[INET6_ADDRSTRLEN];
-    (void)address_text(&server->address, address);
-    bool v4 = IN6_IS_ADDR_V4MAPPED(&server->address);
-    snprintf(out, 64, v4 ? "%s:%u" : "[%s]:%u", address, server->port);
-}
-
 static void say(const check_t *check, const char *why)
 {
     balance_view_t view;
-    char place[64];
+    char place[ADDRESS_PORT_BYTES];
     if (!look(check, &view))
         return;
-    write_place(&view.server, place);
+    (void)address_port_text(&view.server.address, view.server.port, place);
     const char *name = view.server.name;
     bool same = strcmp(name, place) == 0;
     if (check->count.up)
@@ -179,9 +170,9 @@ static void ask(check_t *check, const balance_server_t *server)
     static const fetch_handlers_t handlers = {.done = on_done};
     health_t *health = check->health;
     const conf_upstream_t *conf = health->conf;
-    char url[URL_MAX], place[64];
+    char url[URL_MAX], place[ADDRESS_PORT_BYTES];
     check->asked_ms = loop_now(health->loop);
-    write_place(server, place);
+    (void)address_port_text(&server->address, server->port, place);
     set_state(check, CHECK_ASKED);
     if (!write_url(conf, server, url)) {
         ended(check, false, "its address for checks is too long");

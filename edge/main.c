@@ -14,6 +14,7 @@
 #include "cmd_preview.h"
 #include "cmd_run.h"
 #include "cmd_status.h"
+#include "cmd_upstream.h"
 #include "cmd_version.h"
 
 typedef struct command {
@@ -33,6 +34,7 @@ static const command_t commands[] = {
     {"unblock", cmd_unblock, "take a block back"},
     {"box", cmd_box, "list boxes; logs of process boxes, starting and stopping them"},
     {"key", cmd_key, "create, list and revoke API keys, change their plans"},
+    {"upstream", cmd_upstream, "list servers of the API, take them out of the rotation and back"},
     {"status", cmd_status, "show how the running edge does"},
     {"reload", cmd_reload, "have the running edge read its configuration again"},
     {"drain", cmd_drain, "have the running edge finish what it has and end"},

@@ -157,6 +157,8 @@ char *metrics_text(const metrics_input_t *input, size_t *len)
     waking(out, input->shm);
     store(out, input->store);
     workers(out, input);
+    if (input->conf != NULL && input->conf->upstream_count > 0)
+        metrics_upstreams(out, input->conf, shm_balance(input->shm), input->now_ms);
     sums(out, input);
     fclose(out);
     return text;

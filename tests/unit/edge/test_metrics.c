@@ -149,11 +149,45 @@ static void workers_are_bounded(void **state)
     shm_free(&shm);
 }
 
+static void servers_of_upstreams(void **state)
+{
+    (void)state;
+    shm_t *shm = new_shm();
+    conf_upstream_t upstreams[2] = {{.name = "api"}, {.name = "idle"}};
+    conf_t conf = {.upstreams = upstreams, .upstream_count = 2};
+    balance_server_t servers[2] = {{.name = "a.test:80", .port = 80, .weight = 1},
+                                   {.name = "b.test:81", .port = 81, .weight = 1}};
+    servers[0].address = (struct in6_addr){.s6_addr = {[10] = 0xff, 0xff, 192, 0, 2, 1}};
+    servers[1].address = (struct in6_addr){.s6_addr = {0x20, 0x01, 0x0d, 0xb8, [15] = 7}};
+    balance_set(shm_balance(shm), 0, servers, 2, 1000);
+    balance_drain(shm_balance(shm), 0, STR("b.test:81"), true, 1000);
+    balance_waiters_add(shm_balance(shm), 0, 1, 3);
+    metrics_input_t input = {.shm = shm, .conf = &conf, .workers = 1, .now_ms = 5000};
+    size_t len;
+    char *text = metrics_text(&input, &len);
+#define A "{upstream=\"api\",server=\"a.test:80\",address=\"192.0.2.1:80\"} "
+#define B "{upstream=\"api\",server=\"b.test:81\",address=\"[2001:db8::7]:81\"} "
+    assert_int_equal(lines(text, "boxedge_upstream_server_up" A "1"), 1);
+    assert_int_equal(lines(text, "boxedge_upstream_server_drained" A "0"), 1);
+    assert_int_equal(lines(text, "boxedge_upstream_server_drained" B "1"), 1);
+    assert_int_equal(lines(text, "boxedge_upstream_server_requests_total" B "0"), 1);
+    assert_int_equal(lines(text, "# TYPE boxedge_upstream_server_ejections_total counter"), 1);
+    assert_int_equal(lines(text, "boxedge_upstream_waiting{upstream=\"api\"} 0"), 1);
+    assert_int_equal(lines(text, "boxedge_upstream_waiting{upstream=\"idle\"} 3"), 1);
+#undef A
+#undef B
+    free(text);
+    shm_free(&shm);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(counters_are_summed),         cmocka_unit_test(waits_for_boxes),
-        cmocka_unit_test(every_counter_is_there_once), cmocka_unit_test(the_store),
+        cmocka_unit_test(servers_of_upstreams),
+        cmocka_unit_test(counters_are_summed),
+        cmocka_unit_test(waits_for_boxes),
+        cmocka_unit_test(every_counter_is_there_once),
+        cmocka_unit_test(the_store),
         cmocka_unit_test(workers_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
