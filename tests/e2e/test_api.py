@@ -14,7 +14,7 @@ import time
 import pytest
 
 from boxapi.service import BoxApi
-from harness import PATIENCE, PORTS, Edge, RawOrigin
+from harness import PATIENCE, PORTS, SLOW, Edge, RawOrigin
 
 API = "api.boxes.localhost"
 
