@@ -14,7 +14,7 @@ import time
 import pytest
 
 from boxapi.service import BoxApi
-from harness import PATIENCE, PORTS, SLOW, Edge, RawOrigin
+from harness import PATIENCE, PORTS, SANITIZED, SLOW, Edge, RawOrigin
 
 API = "api.boxes.localhost"
 
@@ -355,6 +355,30 @@ def test_a_client_that_leaves_cancels_its_call(tmp_path):
         client.reset()
         assert server.connections[0].done.wait(PATIENCE * SLOW)
         assert edge.wait_for_line(kind="api")["end"] == "client_gone"
+
+
+def test_a_large_upload_is_streamed(tmp_path):
+    """More than the edge may hold at all, to a server that begins to read late."""
+    size, got, begin = (1 << 30) // SLOW, [], threading.Event()
+
+    def sink(conn):
+        begin.wait(PATIENCE)
+        conn.read_request(timeout=120 * SLOW, sink=lambda piece: got.append(len(piece)))
+        conn.send(answer("ok"))
+
+    with RawOrigin(sink, record=False) as server, Edge(tmp_path, config=api_config([server.port])) as edge:
+        with edge.connect("plain", API) as client:
+            head = f"POST /v2/box/x/files/upload HTTP/1.1\r\nHost: {API}\r\nX-Box-Api-Key: k\r\nContent-Length: {size}\r\n\r\n"
+            client.send(head.encode())
+            before, piece, sent = edge.rss_kib("worker"), b"x" * (1 << 20), 0
+            begin.set()
+            while sent < size:
+                client.sock.sendall(piece)
+                sent += len(piece)
+            grown = edge.rss_kib("worker") - before
+            assert client.read_message(120 * SLOW, "POST").status == 200
+        assert sum(got) == size
+        assert SANITIZED or grown < 8 << 10, f"{grown} KiB"
 
 
 def test_events_are_flushed_as_they_come(tmp_path):
