@@ -114,7 +114,8 @@ def spawns(program, count):
 
 
 def process_box(program, name, port, **more):
-    box = {"id": name, "command": [str(program)], "directory": "/", "ports": [port], "user": USER, **more}
+    # Of two words: one alone would be for the shell, whose own start is none of the edge's.
+    box = {"id": name, "command": [str(program), name], "directory": "/", "ports": [port], "user": USER, **more}
     return {key: value for key, value in box.items() if value != ""}
 
 
