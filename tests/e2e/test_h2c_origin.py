@@ -249,6 +249,17 @@ def test_a_connection_that_ended(edge):
             assert origin.connections[i].done.wait(PATIENCE)
 
 
+def test_the_edge_ends_with_calls_open(make_edge):
+    with H2Origin() as app:
+        edge = make_edge(config={"timeouts": {"drain": "100ms"}})
+        host = edge.create_preview(app, "box", "--protocol", "h2c")
+        with Client(edge, host) as client:
+            client.request("/hang")
+            client.request("/hang", method="POST", end=False)
+            app.wait_calls(2)
+            edge.stop()  # checks that it ended well
+
+
 # ---- what does not pass
 
 

@@ -279,6 +279,30 @@ static void test_drop(void **state)
     peer_free(peer);
 }
 
+/* A box that has moved before anything was sent gets the request at its new place; later it does not. */
+static void test_again(void **state)
+{
+    origin_world_t *world = *state;
+    call_t *call = call_start(world, "POST");
+    store_box_t now = call->ex->box;
+    now.generation = 7;
+    assert_true(call->ex->origin_ops->again(call->ex, &now, 1));
+    assert_int_equal(call->ex->target.generation, 7);
+    peer_t *peer = NULL;
+    for (int i = 0; i < 2 && (peer == NULL || !peer_stream(peer, 1)->ended); i++) {
+        if (peer != NULL) /* the connection to the old place, which nobody waited for any more */
+            peer_free(peer);
+        peer = peer_accept(world);
+        PUMP_UNTIL(world, peer, peer->eof || peer_stream(peer, 1)->ended);
+    }
+    assert_true(peer_stream(peer, 1)->ended);
+    assert_false(call->ex->origin_ops->again(call->ex, &now, 1));
+    peer_answer(peer, 1, "200", 0, NULL);
+    PUMP_UNTIL(world, peer, call->ends == 1);
+    call_free(call);
+    peer_free(peer);
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup_teardown(test_a_request_and_its_answer, setup, teardown),
     cmocka_unit_test_setup_teardown(test_an_answer_without_a_body, setup, teardown),
@@ -290,6 +314,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup_teardown(test_connections_as_the_origin_allows, setup, teardown),
     cmocka_unit_test_setup_teardown(test_idle_connections_close, setup, teardown),
     cmocka_unit_test_setup_teardown(test_drop, setup, teardown),
+    cmocka_unit_test_setup_teardown(test_again, setup, teardown),
 };
 
 int main(void)
