@@ -65,11 +65,12 @@ typedef struct http2_origin {
     http2_outbox_t output;
     bool receiving, sending;
     bool settings_came;
-    bool failed;            /* nghttp2 failed, or the origin went over a bound: to be closed */
-    uint32_t limit;         /* requests at a time */
-    uint32_t load;          /* those that wait, and streams that nghttp2 has not closed */
-    uint64_t asked_ms;      /* the first write since something came or all was taken; 0: none */
-    uint64_t idle_ms;       /* since when it has no request */
+    bool failed;       /* nghttp2 failed, or the origin went over a bound: to be closed */
+    bool refused;      /* over TLS, with a fatal alert: it may judge our certificate after the handshake */
+    uint32_t limit;    /* requests at a time */
+    uint32_t load;     /* those that wait, and streams that nghttp2 has not closed */
+    uint64_t asked_ms; /* the first write since something came or all was taken; 0: none */
+    uint64_t idle_ms;  /* since when it has no request */
     h2o_linklist_t waiting; /* http2_client_t.link: for the connection to be there */
     h2o_linklist_t clients; /* the same, with a stream */
     h2o_linklist_t touched; /* http2_client_t.touched: response body came, or may go on */

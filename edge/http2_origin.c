@@ -9,12 +9,16 @@
  * Reading never stops: what an origin may send ahead is bounded by the windows of the streams.
  */
 #include <assert.h>
+#include <errno.h>
 
 #include "forward.h"
 #include "http2_client_impl.h"
+#include "target.h"
 
 /* Writes of up to HTTP2_OUTPUT_BYTES in one turn of the loop, for one connection. */
 #define ROUNDS 4
+/* Reads of what an origin sent before it closed; its windows allow no more for all streams together. */
+#define REST_READS (HTTP2_ORIGIN_WINDOW / CONN_TURN_BYTES + 1)
 
 static loop_t *loop_of(const http2_origin_t *origin)
 {
@@ -39,6 +43,8 @@ static void end_client(const http2_origin_t *origin, http2_client_t *client, boo
         http2_client_fail(client, ORIGIN_NOT_HTTP2);
     else if (broken)
         http2_client_fail(client, ORIGIN_BAD_RESPONSE);
+    else if (origin->refused)
+        http2_client_connect_failed(client, EPROTO);
     else
         http2_client_lost(client);
 }
@@ -141,6 +147,28 @@ static conn_result_t round_trip(http2_origin_t *origin, bool *more)
     return result;
 }
 
+static void receive(http2_origin_t *origin, const char *data, size_t n);
+
+/* The origin has closed, or broke off. */
+static void ended(http2_origin_t *origin)
+{
+    SSL *ssl = conn_ssl(origin->conn);
+    origin->refused = ssl != NULL && origin_tls_refused(ssl);
+    if (origin->refused)
+        target_tls_failed(http2_origin_worker(origin), ssl);
+    close_as(origin, false);
+}
+
+/* The origin takes nothing more. It may have answered before it closed: what it sent is read first. */
+static void read_rest(http2_origin_t *origin)
+{
+    char *buffer = http2_origin_worker(origin)->scratch;
+    size_t got;
+    for (int i = 0; i < REST_READS && conn_read(origin->conn, buffer, CONN_TURN_BYTES, &got) == CONN_OK; i++)
+        receive(origin, buffer, got);
+    ended(origin);
+}
+
 void http2_origin_turn(http2_origin_t *origin)
 {
     if (!is_connected(origin)) {
@@ -155,7 +183,7 @@ void http2_origin_turn(http2_origin_t *origin)
     if (origin->failed)
         leave(origin, NGHTTP2_ENHANCE_YOUR_CALM, true);
     else if (result != CONN_OK && result != CONN_AGAIN)
-        close_as(origin, false);
+        read_rest(origin);
     else
         settle(origin, more || result == CONN_AGAIN);
 }
@@ -259,7 +287,7 @@ void http2_origin_readable(http2_origin_t *origin)
     if (result == CONN_AGAIN)
         return;
     if (result != CONN_OK) {
-        close_as(origin, false);
+        ended(origin);
         return;
     }
     receive(origin, buffer, got);

@@ -41,8 +41,9 @@ class H2Origin(RawOrigin):
     /hang            no answer
     """
 
-    def __init__(self, streams=100, **kw):
+    def __init__(self, streams=100, tls=None, **kw):
         self.streams = streams
+        self.tls = tls  # an ssl.SSLContext, where it is spoken
         self.calls = []
         self.once = set()  # what was refused already
         super().__init__(self._serve_h2, **kw)
@@ -52,6 +53,8 @@ class H2Origin(RawOrigin):
         return self.calls
 
     def _serve_h2(self, conn):
+        if self.tls:
+            conn.sock = self.tls.wrap_socket(conn.sock, server_side=True)
         server = h2.connection.H2Connection(
             h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
         server.local_settings = h2.settings.Settings(client=False, initial_values={

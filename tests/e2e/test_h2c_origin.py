@@ -6,8 +6,9 @@ import hashlib
 import json
 import queue
 import socket
+import ssl
 import struct
-import time
+import subprocess
 
 import grpc
 import hpack
@@ -566,3 +567,53 @@ def test_grpc_through_the_api(make_edge, service):
         assert error.value.code() == grpc.StatusCode.UNAUTHENTICATED
         many = calls.unary_stream("/echo/Many")(b"n", timeout=PATIENCE, metadata=[("x-box-api-key", "k-test")])
         assert list(many) == [b"n%d" % i for i in range(5)]
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """Of 127.0.0.1, signed by itself; the paths of it and of its key."""
+    folder = tmp_path_factory.mktemp("certificate")
+    paths = folder / "leaf.pem", folder / "leaf.key"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days",
+                    "2", "-subj", "/CN=server", "-addext", "subjectAltName=IP:127.0.0.1", "-out", paths[0], "-keyout",
+                    paths[1]], check=True, capture_output=True)
+    return paths
+
+
+def tls_context(certificate, *protocols):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    context.set_alpn_protocols(protocols)
+    return context
+
+
+def test_an_upstream_over_h2_and_tls(make_edge, certificate):
+    config = {"tls": True, "tls_ca": str(certificate[0])}
+    with H2Origin(tls=tls_context(certificate, "h2")) as app:
+        edge = make_edge(config=merge_upstream(api_config(app), config))
+        got = json.loads(call_api(edge, "/echo", method="POST", body=b"abc").body)
+        assert got["body_bytes"] == 3 and dict(got["fields"])[":scheme"] == "https"
+        assert call_api(edge, "/bytes?n=3000000").body[:1000] == HttpOrigin.PATTERN[:1000]
+        assert len(app.connections) == 1
+
+
+def test_tls_that_is_not_right(make_edge, certificate):
+    """Another authority, another protocol, and no client certificate where the server asks for one: refused."""
+    asking = tls_context(certificate, "h2")
+    asking.verify_mode = ssl.CERT_REQUIRED
+    asking.load_verify_locations(certificate[0])
+    cases = [(tls_context(certificate, "h2"), {"tls": True}),
+             (tls_context(certificate, "http/1.1"), {"tls": True, "tls_ca": str(certificate[0])}),
+             (asking, {"tls": True, "tls_ca": str(certificate[0])})]
+    for context, config in cases:
+        with H2Origin(tls=context) as app:
+            edge = make_edge(config=merge_upstream(api_config(app), config))
+            status, code = code_of(call_api(edge, "/echo", method="POST", body=b"abc"))
+            # Over TLS 1.3 a server judges the client's certificate late, and its reset may overtake its alert.
+            assert status == 502 and code in ("origin_tls_failed", "origin_closed")[: 1 + (context is asking)]
+            assert not app.calls
+
+
+def merge_upstream(config, more):
+    config["upstreams"][0] |= more
+    return config
