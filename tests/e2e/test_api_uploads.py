@@ -8,6 +8,7 @@ from harness import PATIENCE, PORTS, SANITIZED, SLOW, Edge, RawOrigin
 from test_api import API, answer, api_config
 
 PIECE = 8 << 20
+# Also one more than 31 bits count.
 UPLOAD_BYTES = (128 << 20) if SANITIZED else (2 << 30)
 # What an exchange may hold is a few hundred KiB; the allocator keeps some more.
 MOST_KIB = 16 * 1024
