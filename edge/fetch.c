@@ -425,6 +425,14 @@ static uint32_t retry_after_of(const fetch_t *fetch)
     return seconds < FETCH_RETRY_AFTER_MAX ? (uint32_t)seconds : FETCH_RETRY_AFTER_MAX;
 }
 
+/* Whether a failure says nothing of the server. */
+static bool is_ours(CURLcode code)
+{
+    return code == CURLE_SSL_CERTPROBLEM || code == CURLE_SSL_CACERT_BADFILE || code == CURLE_OUT_OF_MEMORY ||
+           code == CURLE_FAILED_INIT || code == CURLE_SSL_ENGINE_INITFAILED ||
+           code == CURLE_BAD_FUNCTION_ARGUMENT;
+}
+
 /* The end of a fetch that libcurl does not have (any more): told, and freed. */
 static void end(fetch_t *fetch, CURLcode code)
 {
@@ -445,6 +453,7 @@ static void end(fetch_t *fetch, CURLcode code)
         snprintf(sentence, sizeof(sentence), "%s", why);
         make_printable(sentence);
         result.error = sentence;
+        result.ours = is_ours(code);
     }
     unlink_fetch(fetch);
     fetch->state = FETCH_ENDING;

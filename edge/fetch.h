@@ -47,6 +47,7 @@ typedef struct fetch_result {
     str_t body;           /* valid during `done` */
     uint32_t retry_after; /* seconds, of the answer's Retry-After; 0: none */
     const char *error;    /* a sentence without secrets; NULL where status is not 0 */
+    bool ours;            /* no answer because of ourselves: a file of ours, memory, too many calls */
 } fetch_result_t;
 
 typedef struct fetch_handlers {

@@ -43,6 +43,7 @@ struct health {
     random_source_t *random;
     const conf_upstream_t *conf; /* NULL: none */
     fetcher_t *fetcher;
+    bool hindered; /* the last check that ended could not be made, and the log says so */
     check_t checks[BALANCE_SERVERS_MAX]; /* by slot */
 };
 
@@ -120,17 +121,37 @@ static void say(const check_t *check, const char *why)
                     same ? "" : " (", same ? "" : place, same ? "" : ")", why);
 }
 
+static void ask_later(check_t *check)
+{
+    health_t *health = check->health;
+    uint64_t now = loop_now(health->loop);
+    uint64_t next = check->asked_ms + health_next_ms(health->conf->health_interval, random16(health));
+    wait_until(check, next > now ? next : now);
+}
+
+static void hindered(check_t *check, const char *why)
+{
+    health_t *health = check->health;
+    if (!health->hindered)
+        process_log("controller", "upstream %s: its servers cannot be checked, and stay as they are: %s",
+                    health->conf->name, why);
+    health->hindered = true;
+    ask_later(check);
+}
+
 static void ended(check_t *check, bool well, const char *why)
 {
     health_t *health = check->health;
     const conf_upstream_t *conf = health->conf;
     uint64_t now = loop_now(health->loop);
+    if (health->hindered)
+        process_log("controller", "upstream %s: its servers can be checked again", conf->name);
+    health->hindered = false;
     if (health_counted(&check->count, well, conf->health_rise, conf->health_fall)) {
         balance_set_up(health->balance, health->index, check->slot, check->generation, well, now);
         say(check, why);
     }
-    uint64_t next = check->asked_ms + health_next_ms(conf->health_interval, random16(health));
-    wait_until(check, next > now ? next : now);
+    ask_later(check);
 }
 
 static void on_done(void *owner, const fetch_result_t *result)
@@ -138,6 +159,10 @@ static void on_done(void *owner, const fetch_result_t *result)
     check_t *check = owner;
     char why[WHY_MAX];
     check->call = NULL;
+    if (result->ours) {
+        hindered(check, result->error);
+        return;
+    }
     if (result->status == 0)
         snprintf(why, sizeof(why), "%s", result->error);
     else
@@ -175,7 +200,7 @@ static void ask(check_t *check, const balance_server_t *server)
     (void)address_port_text(&server->address, server->port, place);
     set_state(check, CHECK_ASKED);
     if (!write_url(conf, server, url)) {
-        ended(check, false, "its address for checks is too long");
+        hindered(check, "health_path is too long");
         return;
     }
     fetch_request_t request = {

@@ -2,7 +2,9 @@
  * Active checks of the servers of one upstream: GET of its health_path at each address, again and again, with
  * jitter so that they are not asked in step. 2xx and 3xx say that a server is well. After `health_fall` bad
  * checks in a row it is down in the shared balance, after `health_rise` good ones it is up again, and the log
- * says so. Which servers there are is read from the balance.
+ * says so. A check that cannot be made for a reason of the edge's own (a file that it cannot read) says
+ * nothing of the server, which stays as it is; the log says that once. Which servers there are is read from
+ * the balance.
  */
 #ifndef BOXEDGE_HEALTH_H
 #define BOXEDGE_HEALTH_H

@@ -304,6 +304,38 @@ static void test_tls_names(void **state)
     }
 }
 
+/* What the edge cannot read says nothing of its servers. */
+static void test_files_that_are_not_there(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        tls_pem_t pem = certificate_make("DNS:api.test", time(NULL) - 60, 1);
+        SSL_CTX *tls = server_tls(&pem, TLS1_3_VERSION);
+        world_t world;
+        world_open(&world, tls);
+        world.conf.tls_name = "api.test";
+        world.conf.health_fall = 1;
+        if (i == 0)
+            world.conf.tls_ca = "/nonexistent/ca.pem";
+        else
+            world.conf.tls_certificate = world.conf.tls_key = "/nonexistent/own.pem";
+        place(&world, "a", world.server->port);
+        /* The attempts come as far as a connection where the files are read after it. */
+        uint64_t end = loop_precise_us() + 300000;
+        while (loop_precise_us() < end)
+            loop_turn(world.loop, 20);
+        assert_true(view(&world).up);
+        assert_int_equal(world.server->requests, 0);
+        /* It is the checks' own state that is kept: they go on once they can be made. */
+        world.conf.tls_ca = world.conf.tls_certificate = world.conf.tls_key = "";
+        health_set(world.health, &world.conf);
+        UNTIL(&world, !view(&world).up); /* the system's authorities do not know it */
+        world_close(&world);
+        SSL_CTX_free(tls);
+        tls_pem_fini(&pem);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -318,6 +350,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_without_checks_all_are_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_down_at_the_beginning, setup, teardown),
         cmocka_unit_test(test_tls_names),
+        cmocka_unit_test(test_files_that_are_not_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
