@@ -13,8 +13,10 @@
 #define LEVEL_MAX    0xffu
 /* An ejection takes at most so many times the first. */
 #define EJECT_MOST 10
-/* A latency counts for an eighth. */
-#define SMOOTH 8
+/* A latency counts for an eighth, and for at most so many times what was usual: one long call among short
+ * ones says little of its server, three in a row do. */
+#define SMOOTH  8
+#define OUTLIER 4
 
 void balance_health_reset(server_slot_t *slot, uint64_t generation)
 {
@@ -47,7 +49,9 @@ static void latency_seen(server_slot_t *slot, uint32_t tag, uint32_t latency_us,
     if (latency_us == 0 || balance_tag_of(was) != tag)
         return;
     uint64_t old = balance_latency(slot, now_ms);
-    uint64_t new = old == 0 ? latency_us : (old * (SMOOTH - 1) + latency_us + SMOOTH / 2) / SMOOTH;
+    uint64_t most = (was & UINT32_MAX) * OUTLIER; /* of what was usual when it was last seen */
+    uint64_t seen = old != 0 && latency_us > most ? most : latency_us;
+    uint64_t new = old == 0 ? seen : (old * (SMOOTH - 1) + seen + SMOOTH / 2) / SMOOTH;
     if (atomic_compare_exchange_strong(&slot->latency, &was, balance_tagged(tag, (uint32_t) new)))
         atomic_store(&slot->latency_ms, now_ms);
 }

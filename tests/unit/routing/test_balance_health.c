@@ -216,6 +216,8 @@ static void test_latency_is_smoothed(void **state)
     assert_int_equal(view_of(&world, 1).latency_us, 900);
     world.now_ms += 1; /* nothing seen for so long: it is given another chance */
     assert_int_equal(view_of(&world, 1).latency_us, 450);
+    exchange_at(&world, 1, BALANCE_SUCCEEDED, 90000000); /* a long call: as four times the usual */
+    assert_int_equal(view_of(&world, 1).latency_us, 844);
     world.now_ms += 1000000;
     assert_int_equal(view_of(&world, 1).latency_us, 0);
     exchange_at(&world, 1, BALANCE_SUCCEEDED, UINT32_MAX);
