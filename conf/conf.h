@@ -252,7 +252,7 @@ typedef struct conf {
         size_t host_count;
         char *upstream;        /* a name of `upstreams` */
         size_t upstream_index; /* of it, where there are hosts */
-        char *default_plan;    /* of keys that no list names, once the upstream took them; "": no limits */
+        char *default_plan;    /* of keys that no list names, once the upstream took them; "": client_plan */
         char *client_plan;     /* of a client address, for requests without such a key; "": no limits */
         const conf_plan_t *default_limits, *client_limits; /* those; NULL: no limits */
         conf_limits_mode_t limits;

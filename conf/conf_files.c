@@ -138,12 +138,12 @@ static bool readable_by(const struct passwd *user, const struct stat *st)
 }
 
 /* The controller reads these files with the rights of `user`, which it has by then. */
-static void check_readable(const conf_t *conf, const char *key, const char *path, const struct stat *st,
-                           conf_errors_t *errors)
+static void check_readable(const conf_t *conf, conf_place_t place, const char *key, const char *path,
+                           const struct stat *st, conf_errors_t *errors)
 {
     const struct passwd *user = geteuid() == 0 && conf->user[0] != '\0' ? getpwnam(conf->user) : NULL;
     if (user != NULL && !readable_by(user, st))
-        conf_errors_add(errors, CONF_WARNING, conf->source, nowhere, key,
+        conf_errors_add(errors, CONF_WARNING, conf->source, place, key,
                         "\"%s\" cannot be read by \"%s\", the user that the edge becomes; chown it to that "
                         "user",
                         path, conf->user);
@@ -180,7 +180,7 @@ static void check_token(const conf_t *conf, conf_errors_t *errors)
     if (st.st_mode & S_IROTH)
         conf_errors_add(errors, CONF_WARNING, conf->source, nowhere, key,
                         "\"%s\" can be read by every user of this machine; chmod 600 prevents that", path);
-    check_readable(conf, key, path, &st, errors);
+    check_readable(conf, nowhere, key, path, &st, errors);
     close(fd);
 }
 
@@ -191,27 +191,38 @@ static void check_control_plane_ca(const conf_t *conf, conf_errors_t *errors)
     struct stat st;
     check_authorities(conf, nowhere, key, path, errors);
     if (stat(path, &st) == 0)
-        check_readable(conf, key, path, &st, errors);
+        check_readable(conf, nowhere, key, path, &st, errors);
 }
 
-/* What is used of an upstream's files; the supervisor reads them, with the rights that it was started with.
- */
+/* Workers are given what is in an upstream's files; active checks read them in the controller. */
+static void check_for_health(const conf_t *conf, const conf_upstream_t *upstream, conf_place_t place,
+                             const char *key, const char *path, conf_errors_t *errors)
+{
+    struct stat st;
+    if (upstream->health_path[0] != '\0' && stat(path, &st) == 0)
+        check_readable(conf, place, key, path, &st, errors);
+}
+
+/* What is used of an upstream's files. */
 static void check_upstream(const conf_t *conf, size_t i, conf_errors_t *errors)
 {
-    const conf_upstream_t *upstream = &conf->upstreams[i];
+    const conf_upstream_t *up = &conf->upstreams[i];
     char key[64];
-    if (!upstream->tls)
+    if (!up->tls)
         return;
-    if (upstream->tls_ca[0] != '\0') {
+    if (up->tls_ca[0] != '\0') {
         snprintf(key, sizeof(key), "upstreams[%zu].tls_ca", i);
-        check_authorities(conf, upstream->tls_ca_place, key, upstream->tls_ca, errors);
+        check_authorities(conf, up->tls_ca_place, key, up->tls_ca, errors);
+        check_for_health(conf, up, up->tls_ca_place, key, up->tls_ca, errors);
     }
-    if (upstream->tls_certificate[0] == '\0')
+    if (up->tls_certificate[0] == '\0')
         return;
     snprintf(key, sizeof(key), "upstreams[%zu].tls_certificate", i);
-    check_chain(conf, upstream->tls_certificate_place, key, upstream->tls_certificate, errors);
+    check_chain(conf, up->tls_certificate_place, key, up->tls_certificate, errors);
+    check_for_health(conf, up, up->tls_certificate_place, key, up->tls_certificate, errors);
     snprintf(key, sizeof(key), "upstreams[%zu].tls_key", i);
-    check_key(conf, upstream->tls_key_place, key, upstream->tls_key, errors);
+    check_key(conf, up->tls_key_place, key, up->tls_key, errors);
+    check_for_health(conf, up, up->tls_key_place, key, up->tls_key, errors);
 }
 
 /* Only a warning: the file may be checked on another machine than the one that it is for. */

@@ -513,7 +513,7 @@ static const conf_key_t rows[] = {
      AT(conf_t, api.upstream)},
     {.name = "api.default_plan",
      .type = CONF_NO_NAME,
-     .derived = "none: no limits",
+     .derived = "none: they stay with `client_plan`",
      .doc = "Of keys that are neither in `api.keys` nor made with `boxedge key`, once the upstream has taken "
             "them.",
      .example = "free",

@@ -239,10 +239,16 @@ static void files_for_the_user(void **state)
     put("t", "secret\n", 0600);
     expect_of(AS_NOBODY, refused);
     unlink("t");
-    /* An upstream's files are read before that. */
-    put("c", CERTIFICATE, 0600);
+    /* An upstream's files are read before that, but for active checks. */
+    put("c", CERTIFICATE, 0644);
     put("k", KEY, 0600);
     expect_of("user: nobody\n" UPSTREAM "tls: true, tls_ca: c, tls_certificate: c, tls_key: k}\n", "");
+    expect_of(
+        "user: nobody\n" UPSTREAM "tls: true, tls_ca: c, tls_certificate: c, tls_key: k, health_path: /}\n",
+        "e.yaml:8:84: warning: upstreams[0].tls_key: \"@/k\" cannot be read by \"nobody\", the user that "
+        "the edge becomes; chown it to that user\n");
+    assert_int_equal(chown("k", nobody->pw_uid, 0), 0);
+    expect_of("user: nobody\n" UPSTREAM "tls: true, tls_certificate: c, tls_key: k, health_path: /}\n", "");
     unlink("c");
     unlink("k");
 }
