@@ -205,7 +205,9 @@ def container(directory, sleep, started):
         def put_to_sleep():
             engine_call(engine.socket, f"/containers/app/{sleep}")
             until(lambda: states(edge)["app"] == "paused", "asleep")
-            time.sleep(0 if started else 0.05)  # so that the program has missed a tick, by which it sees that it was frozen
+            # The edge leaves a container that has just ended alone for half a second, which is no part of other wakes. A
+            # frozen program is to miss a tick, by which it sees that it was frozen.
+            time.sleep(0.6 if started else 0.05)
             relay.take()
 
         def wake():
