@@ -141,8 +141,10 @@ static void op_cancel(exchange_t *ex)
 static void first_byte_timeout(loop_timer_t *timer)
 {
     exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, timer, timer);
-    if (!try_elsewhere(ex->origin))
-        http1_client_fail(ex->origin, ORIGIN_TIMEOUT);
+    http1_client_t *client = ex->origin;
+    client->reused = false; /* silence is the server's own, wherever the connection came from */
+    if (!try_elsewhere(client))
+        http1_client_fail(client, ORIGIN_TIMEOUT);
 }
 
 static void connect_failed(http1_client_t *client, origin_failure_t failure)

@@ -152,9 +152,11 @@ static void op_cancel(exchange_t *ex)
 static void first_byte_timeout(loop_timer_t *timer)
 {
     exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, timer, timer);
-    resend_facts_t facts = facts_of(ex->origin);
-    if (!try_elsewhere(ex->origin, &facts))
-        http2_client_fail(ex->origin, ORIGIN_TIMEOUT);
+    http2_client_t *client = ex->origin;
+    resend_facts_t facts = facts_of(client);
+    facts.reused = false; /* silence is the server's own, wherever the connection came from */
+    if (!try_elsewhere(client, &facts))
+        http2_client_fail(client, ORIGIN_TIMEOUT);
 }
 
 static void await_first_byte(http2_client_t *client)

@@ -154,7 +154,7 @@ void balance_health_reset(server_slot_t *slot, uint64_t generation);
 uint64_t balance_ejected_ms(const server_slot_t *slot, uint64_t now_ms);
 /* The smoothed latency, halved for each BALANCE_LATENCY_HALF_MS in which none was seen. 0: unknown. */
 uint32_t balance_latency(const server_slot_t *slot, uint64_t now_ms);
-#define BALANCE_LATENCY_HALF_MS 5000
+#define BALANCE_LATENCY_HALF_MS 1000
 /* The hundredths that a server has of its weight: SHARE_UNITS, less in its slow start. */
 uint32_t balance_ramp(const server_slot_t *slot, uint32_t slow_start, uint64_t now_ms);
 /* Of `slots`, those that are ejected; and in *slow those in their slow start. */

@@ -212,9 +212,9 @@ static void test_latency_is_smoothed(void **state)
     exchange_at(&world, 1, BALANCE_FAILED, 5);
     exchange_at(&world, 1, BALANCE_LEFT, 5);
     assert_int_equal(view_of(&world, 1).latency_us, 900);
-    world.now_ms += 4999;
+    world.now_ms += 999;
     assert_int_equal(view_of(&world, 1).latency_us, 900);
-    world.now_ms += 1; /* nothing seen for so long: it is given another chance */
+    world.now_ms += 1; /* nothing seen for so long: another chance comes nearer */
     assert_int_equal(view_of(&world, 1).latency_us, 450);
     exchange_at(&world, 1, BALANCE_SUCCEEDED, 90000000); /* a long call: as four times the usual */
     assert_int_equal(view_of(&world, 1).latency_us, 844);
