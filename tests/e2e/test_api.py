@@ -234,6 +234,11 @@ def test_revocation_and_reload_are_immediate(tmp_path):
             edge.write_config()
             edge.command("reload")
             assert [call(edge, key="k").get("ratelimit") for _ in range(8)] == [None] * 8
+            made = edge.command("key", "create", "made", "--plan", "free").strip()
+            assert [call(edge, key=made).get("ratelimit")[:6] for _ in range(8)] == ['"free"'] * 8
+            edge.command("key", "revoke", "made")
+            assert [error(call(edge, key=made)) for _ in range(8)] == ["key_revoked"] * 8
+            assert made not in "".join(map(str, edge.access.lines + edge.stderr.lines))
 
 
 # ---- where
