@@ -286,6 +286,30 @@ def test_a_server_that_does_not_answer_in_time_costs_no_request_that_may_be_repe
             assert sorted({call(edge, method="POST", body=b"x").status for _ in range(4)}) == [200, 504]
 
 
+@pytest.mark.parametrize("pooled", [False, True])
+def test_a_server_that_falls_silent_costs_only_what_may_not_be_repeated(tmp_path, pooled):
+    release = threading.Event()
+    answers = [answer("first")] if pooled else []
+
+    def silent(conn):
+        while conn.read_request(timeout=PATIENCE) is not None and answers:
+            conn.send(answers.pop())
+        release.wait(PATIENCE)
+
+    with RawOrigin(silent) as bad, RawOrigin(answer("ok")) as good:
+        config = api_config([bad.port, good.port], upstream={
+            "balance": "round_robin", "eject_failures": 2, "eject_time": "1h", "retry_percent": 100, "first_byte": "300ms"})
+        with Edge(tmp_path, config=config) as edge:
+            if pooled:
+                assert {call(edge).body for _ in range(2)} == {b"first", b"ok"}
+            assert {call(edge, method="POST", body=b"x").status for _ in range(2)} == {200, 504}
+            assert [call(edge).body for _ in range(6)] == [b"ok"] * 6
+            # Both times it was a failure of the server's: it is left out now.
+            assert len(bad.requests) == 2 + pooled
+            assert len([r for r in bad.requests + good.requests if r.method == "POST"]) == 2
+        release.set()
+
+
 def test_calls_about_one_box_go_to_one_server(tmp_path):
     with RawOrigin(answer("0")) as a, RawOrigin(answer("1")) as b, RawOrigin(answer("2")) as c:
         config = api_config([a.port, b.port, c.port], upstream={"balance": "hash"})
