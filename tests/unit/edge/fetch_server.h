@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -148,6 +149,15 @@ static inline void server_will_answer(server_t *server, int status, const char *
     }
     ssize_t wrote = write(server->answers[1], &text, sizeof(text));
     assert(wrote == sizeof(text));
+}
+
+/* Whether some request took each of the answers: the next one is for those that come after. */
+static inline bool server_gave_all(server_t *server)
+{
+    int left = -1;
+    int rc = ioctl(server->answers[0], FIONREAD, &left);
+    assert(rc == 0);
+    return left == 0;
 }
 
 /* False: the connection is closed after it. */

@@ -250,6 +250,7 @@ static void test_pushes_end_resumes(void **state)
     unsigned requests = w->server->requests;
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
         server_will_answer(w->server, 0, NULL); /* to those that were given up */
+    WAIT(w, server_gave_all(w->server));
     server_will_answer(w->server, 202, "");
     resume(w);
     WAIT(w, w->server->requests == requests + 1);
@@ -345,6 +346,7 @@ static void test_resume_takes_the_place_of_a_look(void **state)
     w->provider->look(w->provider, STR("abc"));
     WAIT(w, w->server->requests == 1);
     server_will_answer(w->server, 0, NULL); /* to the look */
+    WAIT(w, server_gave_all(w->server));
     resume(w);
     WAIT(w, w->server->requests == 2);
     server_will_answer(w->server, 200, RUNNING);
