@@ -62,8 +62,8 @@ def server_context(certificates, name="server", version=None, client=False, prot
 
 
 def over_tls(origin, context):
-    """What it serves from now on. `origin.tls` are the connections, `origin.plain` what failed to be one."""
-    inner, origin.tls, origin.plain = origin.handler, [], []
+    """What it serves from now on. `origin.sessions` are the connections, `origin.plain` what failed to be one."""
+    inner, origin.sessions, origin.plain = origin.handler, [], []
 
     def serve(conn):
         try:
@@ -71,7 +71,7 @@ def over_tls(origin, context):
         except ssl.SSLError as failure:
             origin.plain.append(failure)
             return
-        origin.tls.append(conn.sock)
+        origin.sessions.append(conn.sock)
         inner(conn)
 
     origin.handler = serve
@@ -91,7 +91,7 @@ def test_a_server_is_taken_by_its_name_only(tmp_path, certificates, version):
             for _ in range(3):
                 assert call(edge).body == b"right"
             assert set(context.names) == {NAME}
-            assert len(server.tls) < 3  # connections are pooled
+            assert len(server.sessions) < 3  # connections are pooled
             edge.config["upstreams"][0]["servers"] = [f"127.0.0.1:{bad.port}"]
             edge.write_config()
             edge.command("reload")
@@ -147,7 +147,7 @@ def test_a_client_certificate_is_shown(tmp_path, certificates, version):
             edge.write_config()
             edge.command("reload")
             edge.wait_until(lambda: call(edge).status == 200, what="the certificate in use")
-            assert dict(x[0] for x in server.tls[-1].getpeercert()["subject"])["commonName"] == "client"
+            assert dict(x[0] for x in server.sessions[-1].getpeercert()["subject"])["commonName"] == "client"
 
 
 def test_what_is_wrong_with_files_is_said_before_anything_changes(tmp_path, certificates):
