@@ -280,7 +280,7 @@ def test_a_server_that_does_not_answer_in_time_costs_no_request_that_may_be_repe
 
     with RawOrigin(silent) as bad, RawOrigin(answer("ok")) as good:
         config = api_config([bad.port, good.port], upstream={
-            "balance": "round_robin", "first_byte": "300ms", "eject_failures": 2, "eject_time": "1h"})
+            "balance": "round_robin", "first_byte": f"{500 * SLOW}ms", "eject_failures": 2, "eject_time": "1h"})
         with Edge(tmp_path, config=config) as edge:
             assert [call(edge).status for _ in range(8)] == [200] * 8
             assert len(bad.requests) == 2  # then it was left out
@@ -300,7 +300,7 @@ def test_a_server_that_falls_silent_costs_only_what_may_not_be_repeated(tmp_path
 
     with RawOrigin(silent) as bad, RawOrigin(answer("ok")) as good:
         config = api_config([bad.port, good.port], upstream={
-            "balance": "round_robin", "eject_failures": 2, "eject_time": "1h", "retry_percent": 100, "first_byte": "300ms"})
+            "balance": "round_robin", "eject_failures": 2, "eject_time": "1h", "retry_percent": 100, "first_byte": f"{500 * SLOW}ms"})
         with Edge(tmp_path, config=config) as edge:
             if pooled:
                 assert {call(edge).body for _ in range(2)} == {b"first", b"ok"}
