@@ -288,7 +288,7 @@ static const conf_key_t rows[] = {
      .min = 4 * MIB,
      .max = TIB,
      .fallback = "256MiB",
-     .doc = "What one worker may hold in buffers; above it, new requests are answered with 503.",
+     .doc = "What one worker may hold in buffers; from there on, new requests are answered with 503.",
      AT(conf_t, limits.memory_bytes)},
     {.name = "timeouts", .type = CONF_SECTION, .doc = "How long the edge waits for others."},
     {.name = "timeouts.handshake",

@@ -182,7 +182,7 @@ step_result_t step_limit(exchange_t *ex)
         exchange_reply_error(ex, 508, "loop", "This request has been through this edge before.", 0);
         return STEP_DONE;
     }
-    if (worker->held_bytes > worker->conf->limits.memory_bytes) {
+    if (worker->held_bytes >= worker->conf->limits.memory_bytes) {
         counter_add(&worker->counters->shed_total, 1);
         exchange_reply_error(ex, 503, "overloaded",
                              "The edge is out of memory for new requests; try again shortly.", 1);

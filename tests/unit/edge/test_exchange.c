@@ -135,6 +135,28 @@ static void test_room_before_the_origin(void **state)
     exchange_world_free(world);
 }
 
+/* From the byte at which bodies stay with their clients, no request comes in: one rule, one bound. */
+static void test_full_to_the_byte_is_full(void **state)
+{
+    (void)state;
+    exchange_world_t *world = exchange_world_new();
+    world->answer = STEP_WAIT;
+    world->ex->request.has_body = true;
+    exchange_start(world->ex);
+    uint64_t *held = &world->fixture->worker.held_bytes,
+             bound = world->fixture->worker.conf->limits.memory_bytes;
+    *held = bound - 1;
+    assert_int_not_equal(exchange_request_room(world->ex), 0);
+    assert_int_equal(step_limit(world->ex), STEP_NEXT);
+    *held = bound;
+    assert_int_equal(exchange_request_room(world->ex), 0);
+    assert_int_equal(step_limit(world->ex), STEP_DONE);
+    assert_int_equal(world->ex->status, 503);
+    assert_string_equal(world->ex->local_code, "overloaded");
+    *held = 0;
+    exchange_world_free(world);
+}
+
 /* What follows a handshake is not taken before the box has agreed: it might be a request of its own. */
 static void test_room_of_a_handshake(void **state)
 {
@@ -327,6 +349,7 @@ int main(void)
         cmocka_unit_test(test_refused_in_a_tunnel),
         cmocka_unit_test(test_an_origin_that_fails),
         cmocka_unit_test(test_room_before_the_origin),
+        cmocka_unit_test(test_full_to_the_byte_is_full),
         cmocka_unit_test(test_room_of_a_handshake),
         cmocka_unit_test(test_room_that_grows),
         cmocka_unit_test(test_a_reply_larger_than_the_room),
