@@ -231,10 +231,9 @@ bool limit_has(const limit_t *limit, const limit_id_t *id)
     return limit_cell_find(limit, limit_hash(limit, id), &place);
 }
 
-void limit_accept(limit_t *limit, const limit_id_t *id, const limit_plan_t *plan, uint64_t now_ns)
+void limit_accept(limit_t *limit, const limit_id_t *id, uint64_t now_ns)
 {
     limit_place_t place;
-    (void)plan;
     (void)!limit_cell_get(limit, limit_hash(limit, id), now_ns / LIMIT_UNIT_NS, &place);
 }
 

@@ -85,7 +85,7 @@ void limit_refund(limit_t *limit, unsigned worker, limit_ticket_t *ticket);
  * the key, and keeps it until another identity needs it. So a flood of random keys takes no cells.
  */
 bool limit_has(const limit_t *limit, const limit_id_t *id);
-void limit_accept(limit_t *limit, const limit_id_t *id, const limit_plan_t *plan, uint64_t now_ns);
+void limit_accept(limit_t *limit, const limit_id_t *id, uint64_t now_ns);
 
 /* Keys that the upstream refused lately: remembered for `for_ms`, in a table that forgets the older of two in
  * one place. A key that is remembered was refused: no other one is taken for it. */

@@ -52,7 +52,7 @@ static void set_servers(bench_t *bench, unsigned count)
         server->address.s6_addr[12] = 10;
         server->address.s6_addr[15] = (uint8_t)n;
     }
-    balance_set(bench->balance, 0, servers, count, bench->now_ms);
+    balance_set(bench->balance, 0, 0, servers, count, bench->now_ms);
 }
 
 static void bench_init(bench_t *bench, conf_balance_t policy, unsigned servers)

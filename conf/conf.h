@@ -104,6 +104,7 @@ typedef struct conf_server {
 typedef struct conf_upstream {
     char name[CONF_NAME_MAX + 1];
     char pool[CONF_NAME_MAX + 2]; /* "=<name>": no box is called so */
+    uint64_t id;                  /* a hash of the name */
     conf_server_t *servers;
     size_t server_count;
     conf_balance_t balance;

@@ -7,6 +7,7 @@
 #include "conf_bind.h"
 #include "conf_net.h"
 #include "conf_value.h"
+#include "siphash.h"
 
 static char *joined(const char *dir, const char *rest)
 {
@@ -96,6 +97,8 @@ static void derive_origins(conf_t *conf)
 
 static void derive_upstream(conf_upstream_t *upstream)
 {
+    static const siphash_key_t key; /* the same in all processes */
+    upstream->id = siphash(&key, upstream->name, strlen(upstream->name));
     (void)snprintf(upstream->pool, sizeof(upstream->pool), "=%s", upstream->name);
     none(&upstream->tls_name);
     none(&upstream->tls_ca);

@@ -62,10 +62,8 @@ static void learn_key(exchange_t *ex)
         return;
     if (ex->response.status == 401)
         limit_refuse(limit, &api->key, now_ns, REFUSED_MS);
-    else if (api->conf->api.default_limits != NULL) {
-        limit_plan_t plan = api_limit_plan(api->conf->api.default_limits);
-        limit_accept(limit, &api->key, &plan, now_ns);
-    }
+    else if (api->conf->api.default_limits != NULL)
+        limit_accept(limit, &api->key, now_ns);
 }
 
 void api_answered(exchange_t *ex)
@@ -112,9 +110,9 @@ void api_add_fields(exchange_t *ex, fields_t *fields)
         return;
     limit_plan_t plan = api_limit_plan(api->plan);
     limit_fields_t *text = h2o_mem_alloc_pool(&ex->arena, sizeof(*text));
-    remove_limit_fields(fields); /* the upstream's own speak of another limit */
     if (!limit_fields_write(text, str_from(api->plan->name), &plan, &api->limits))
         return;
+    remove_limit_fields(fields); /* the upstream's own speak of another limit */
     add(ex, fields, STR("ratelimit-policy"), text->policy);
     add(ex, fields, STR("ratelimit"), text->limit);
     add(ex, fields, STR("x-ratelimit-limit"), text->x_limit);

@@ -37,7 +37,7 @@ typedef struct api_preview api_preview_t;
 typedef struct api {
     conf_t *conf; /* the snapshot that it began with; one reference */
     const conf_upstream_t *upstream;
-    unsigned upstream_index;
+    unsigned upstream_index;  /* in the shared balance */
     origin_tls_t *origin_tls; /* of `conf`; one reference, or NULL */
 
     /* by the key step */

@@ -41,6 +41,11 @@ static balance_result_t pick(exchange_t *ex, uint64_t avoid)
     api_t *api = ex->api;
     worker_t *worker = ex->worker;
     uint64_t random = 0, hash = 0;
+    /* A reload may have given it another place, or this worker may have heard of it before the controller. */
+    unsigned index = balance_find(shm_balance(worker->shm), api->upstream->id, api->upstream_index);
+    if (index == BALANCE_UPSTREAMS_MAX)
+        return BALANCE_FULL;
+    api->upstream_index = index;
     if (api->upstream->balance == CONF_BALANCE_HASH)
         hash = hash_of(ex);
     else
@@ -52,7 +57,7 @@ static balance_result_t pick(exchange_t *ex, uint64_t avoid)
         return result;
     api->attempts++;
     api->picked_us = loop_precise_us();
-    target_server(ex, api->conf, api->upstream_index, &api->pick);
+    target_server(ex, api->conf, (size_t)(api->upstream - api->conf->upstreams), &api->pick);
     return result;
 }
 

@@ -136,8 +136,12 @@ static const route_t *find_route(exchange_t *ex)
 
 bool exchange_still_allowed(exchange_t *ex)
 {
-    if (!ex->routed)
-        return true;
+    if (!ex->routed) {
+        if (ex->api == NULL || !blocks_has_client(ex->worker->blocks, &ex->client->address))
+            return true;
+        answer_blocked(ex);
+        return false;
+    }
     if (blocks_has(ex->worker->blocks, str_from(ex->preview.id), ex->preview.port, &ex->client->address)) {
         answer_blocked(ex);
         return false;

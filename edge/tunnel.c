@@ -173,8 +173,10 @@ void tunnels_close_preview(worker_t *worker, str_t id, uint16_t port, uint64_t b
 static bool is_blocked(const exchange_t *ex, const void *arg)
 {
     (void)arg;
-    return ex->routed &&
-           blocks_has(ex->worker->blocks, str_from(ex->preview.id), ex->preview.port, &ex->client->address);
+    blocks_t *blocks = ex->worker->blocks;
+    if (!ex->routed) /* of the API; the demo app has no list */
+        return ex->api != NULL && blocks_has_client(blocks, &ex->client->address);
+    return blocks_has(blocks, str_from(ex->preview.id), ex->preview.port, &ex->client->address);
 }
 
 void tunnels_close_blocked(worker_t *worker)

@@ -145,7 +145,8 @@ static void set_servers(upstreams_t *upstreams, unsigned index)
         find_places(upstreams, index, i, &places[i]);
     size_t count = collect(conf, places, servers);
     free(places);
-    balance_set(upstreams->balance, index, servers, count, loop_now(upstreams->loop));
+    balance_set(upstreams->balance, index, upstreams->conf->upstreams[index].id, servers, count,
+                loop_now(upstreams->loop));
     if (upstreams->health[index] == NULL)
         upstreams->health[index] = health_new(upstreams->loop, upstreams->balance, index, upstreams->random);
     health_set(upstreams->health[index], conf);
@@ -159,7 +160,7 @@ static void set_all(void *owner)
     for (unsigned i = (unsigned)upstreams->conf->upstream_count; i < BALANCE_UPSTREAMS_MAX; i++) {
         if (upstreams->health[i] == NULL)
             continue; /* never had any: its memory stays untouched */
-        balance_set(upstreams->balance, i, NULL, 0, loop_now(upstreams->loop));
+        balance_set(upstreams->balance, i, 0, NULL, 0, loop_now(upstreams->loop));
         health_free(&upstreams->health[i]);
     }
 }

@@ -186,10 +186,20 @@ static uint64_t add_all(balance_t *balance, upstream_t *upstream, const balance_
     return missing;
 }
 
-void balance_set(balance_t *balance, unsigned upstream, const balance_server_t *servers, size_t count,
-                 uint64_t now_ms)
+unsigned balance_find(const balance_t *balance, uint64_t id, unsigned guess)
 {
-    upstream_t *up = balance_upstream(balance, upstream);
+    assert(guess < BALANCE_UPSTREAMS_MAX);
+    if (atomic_load(&balance->upstreams[guess].id) == id)
+        return guess;
+    for (unsigned i = 0; i < BALANCE_UPSTREAMS_MAX; i++)
+        if (atomic_load(&balance->upstreams[i].id) == id)
+            return i;
+    return BALANCE_UPSTREAMS_MAX;
+}
+
+static void set_servers(balance_t *balance, upstream_t *up, const balance_server_t *servers, size_t count,
+                        uint64_t now_ms)
+{
     uint64_t kept = 0, missing = 0, drained = 0;
     uint32_t weight_max = 0;
     assert(count <= BALANCE_SERVERS_MAX);
@@ -221,6 +231,19 @@ void balance_set(balance_t *balance, unsigned upstream, const balance_server_t *
         atomic_store(&up->retries, (uint32_t)count * 100);
         atomic_store(&up->begun, 1);
     }
+}
+
+void balance_set(balance_t *balance, unsigned upstream, uint64_t id, const balance_server_t *servers,
+                 size_t count, uint64_t now_ms)
+{
+    upstream_t *up = balance_upstream(balance, upstream);
+    if (atomic_load(&up->id) != id) {
+        atomic_store(&up->id, BALANCE_NOBODY); /* no server is ever seen under another upstream's name */
+        set_servers(balance, up, NULL, 0, now_ms);
+        atomic_store(&up->begun, 0);
+    }
+    set_servers(balance, up, servers, count, now_ms);
+    atomic_store(&up->id, id);
 }
 
 bool balance_look(const balance_t *balance, unsigned upstream, unsigned slot, uint64_t now_ms,

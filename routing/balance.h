@@ -40,10 +40,12 @@ balance_t *balance_init(void *memory);
  * The servers of one upstream from now on, at most BALANCE_SERVERS_MAX (asserted). One of the same name,
  * address and port keeps its load, health and ejection; a new one is up, in its slow start, and
  * gets a generation that no server had before; it is drained where its name was. A server that comes twice
- * is one. `upstream` is the index in conf_t.upstreams (asserted below BALANCE_UPSTREAMS_MAX).
+ * is one. `upstream` is the index in conf_t.upstreams (asserted below BALANCE_UPSTREAMS_MAX), `id` whose the
+ * index is (conf_upstream_t.id): a reload may give it to another one, and a worker learns of that at another
+ * moment than the controller.
  */
-void balance_set(balance_t *balance, unsigned upstream, const balance_server_t *servers, size_t count,
-                 uint64_t now_ms);
+void balance_set(balance_t *balance, unsigned upstream, uint64_t id, const balance_server_t *servers,
+                 size_t count, uint64_t now_ms);
 
 /* One server at a time, for checks, metrics and commands. */
 typedef struct balance_view {
@@ -71,6 +73,9 @@ size_t balance_drain(balance_t *balance, unsigned upstream, str_t name, bool dra
 
 /* ---- workers ---- */
 
+/* The index of the upstream of that id; looks at `guess` first. BALANCE_UPSTREAMS_MAX: it has none (yet). */
+unsigned balance_find(const balance_t *balance, uint64_t id, unsigned guess);
+
 /* Where an exchange goes. Holds a place at that server until balance_done. */
 typedef struct balance_pick {
     bool held;
@@ -83,7 +88,8 @@ typedef struct balance_pick {
 
 typedef enum balance_result {
     BALANCE_OK,
-    BALANCE_FULL, /* every server, or the upstream, is at its limit: wait for a place */
+    BALANCE_FULL, /* every server, or the upstream, is at its limit: wait for a place. Or the index is another
+                     upstream's by now, until the caller's configuration says so too */
     BALANCE_NONE, /* there is no server, or none that `avoid` leaves */
 } balance_result_t;
 

@@ -52,12 +52,15 @@ typedef struct server_slot {
     _Atomic uint64_t requests, failures, ejections;
 } server_slot_t;
 
+#define BALANCE_NOBODY UINT64_MAX
+
 typedef struct upstream {
     /* Bit n: slot n. Owner: the controller. */
     alignas(64) _Atomic uint64_t present;
     _Atomic uint64_t up;
     _Atomic uint64_t drained;
     _Atomic uint32_t weight_max;
+    _Atomic uint64_t id; /* conf_upstream_t.id, or BALANCE_NOBODY while its servers change */
     /* Of all: slots that may be ejected or in their slow start. Others are neither. */
     _Atomic uint64_t watched;
     alignas(64) _Atomic uint32_t retries; /* hundredths */

@@ -157,11 +157,10 @@ static bool hold_one(picking_t *picking, unsigned worker, uint64_t slots, bool b
     return false;
 }
 
-balance_result_t balance_pick(balance_t *balance, unsigned worker, unsigned upstream,
-                              const conf_upstream_t *conf, uint64_t hash, uint64_t random, uint64_t avoid,
-                              uint64_t now_ms, balance_pick_t *out)
+static balance_result_t pick(balance_t *balance, upstream_t *up, unsigned worker, const conf_upstream_t *conf,
+                             uint64_t hash, uint64_t random, uint64_t avoid, uint64_t now_ms,
+                             balance_pick_t *out)
 {
-    upstream_t *up = balance_upstream(balance, upstream);
     picking_t picking = {
         .balance = balance,
         .upstream = up,
@@ -188,6 +187,23 @@ balance_result_t balance_pick(balance_t *balance, unsigned worker, unsigned upst
         return BALANCE_OK;
     leave_upstream(up, worker);
     return full != 0 ? BALANCE_FULL : BALANCE_NONE;
+}
+
+balance_result_t balance_pick(balance_t *balance, unsigned worker, unsigned upstream,
+                              const conf_upstream_t *conf, uint64_t hash, uint64_t random, uint64_t avoid,
+                              uint64_t now_ms, balance_pick_t *out)
+{
+    upstream_t *up = balance_upstream(balance, upstream);
+    out->held = false;
+    /* Its servers come before its name and go after it: they are its own where it has it before and after. */
+    if (atomic_load(&up->id) == conf->id) {
+        balance_result_t result = pick(balance, up, worker, conf, hash, random, avoid, now_ms, out);
+        if (atomic_load(&up->id) == conf->id)
+            return result;
+    }
+    if (out->held)
+        (void)balance_done(balance, worker, upstream, conf, out, BALANCE_LEFT, 0, now_ms);
+    return BALANCE_FULL;
 }
 
 /* ---- its end ---- */

@@ -1,5 +1,6 @@
 """The API host: whose requests go through, how many, to which server, and what the edge answers itself."""
 
+import base64
 import hashlib
 import itertools
 import json
@@ -109,6 +110,29 @@ def test_the_local_authority_covers_a_host_that_a_reload_brings(tmp_path):
         assert [status(API), status(late)] == [200, 200]
 
 
+def test_a_client_that_is_blocked_loses_its_live_session(tmp_path):
+    """A WebSocket to the API ends when its client is blocked, as one to a box does."""
+    def session(conn):
+        request = conn.read_request()
+        accept = base64.b64encode(hashlib.sha1(
+            (request.get("sec-websocket-key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest())
+        conn.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                  b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n")
+        conn.wait_closed(timeout=600)
+
+    with RawOrigin(session) as server, Edge(tmp_path, config=api_config([server.port])) as edge:
+        with edge.connect("plain", API) as client:
+            client.send((f"GET /v2/box/x/live HTTP/1.1\r\nHost: {API}\r\nX-Box-Api-Key: k\r\nConnection: Upgrade\r\n"
+                         "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n").encode())
+            assert client.read_head().status == 101
+            edge.command("block", "cidr", "127.0.0.1")
+            assert client.read_exactly(1) == b"\x88"  # a Close, between two frames
+        line = edge.wait_for_line(kind="api", tunnel=True)
+        assert line["reason"] == "blocked"
+        assert server.connections[0].done.wait(PATIENCE)
+
+
 # ---- how much
 
 
@@ -183,6 +207,15 @@ def test_an_unknown_key_gets_a_plan_of_its_own_when_the_upstream_has_taken_it(tm
             assert len(server.requests) == asked
             assert call(edge, key="bad").status == 429  # its address has nothing left
             assert call(edge, key="good").status == 200
+
+
+def test_a_plan_without_a_rate_leaves_the_upstreams_fields(tmp_path):
+    config = api_config([0], keys={"k": ("ci", "free")}, plans=[{"name": "free", "rate": "0", "in_flight": 9}])
+    with RawOrigin(answer("ok", fields=["X-RateLimit-Limit: 7", "RateLimit: theirs"])) as server:
+        config["upstreams"][0]["servers"] = [f"127.0.0.1:{server.port}"]
+        with Edge(tmp_path, config=config) as edge:
+            response = call(edge, key="k")
+            assert (response.all("x-ratelimit-limit"), response.all("ratelimit")) == (["7"], ["theirs"])
 
 
 def test_shadow_limits_only_log(tmp_path):
@@ -546,6 +579,62 @@ def test_a_paused_box_is_resumed_and_a_deleted_one_takes_its_previews_with_it(bo
     assert call(edge, f"/v2/box/{box}", key="k-one", method="DELETE").status < 300
     edge.wait_until(lambda: not json.loads(edge.command("preview", "list", "--json"))["previews"], what="no previews")
     assert preview(edge, box, None, method="GET").status == 404
+
+
+def test_the_upstreams_word_about_a_box_may_be_of_no_use(tmp_path):
+    """Too long, cut, no JSON, refused when it is resumed: nothing is made of it."""
+    box = json.dumps({"id": "x", "status": "paused"})
+
+    def api(conn):
+        while (request := conn.read_request(timeout=3600)) is not None:
+            name = request.target.split("/")[3]
+            if name == "cut":
+                conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
+                return
+            if request.method == "POST":
+                conn.send(answer('{"error": "Your plan has no more boxes."}', "409 Conflict",
+                                 ["Content-Type: application/json"]))
+            else:
+                conn.send(answer({"long": "x" * 70000, "text": "hello", "list": "[1]"}.get(name, box)))
+
+    with RawOrigin(api) as server, Edge(tmp_path, config=api_config([server.port])) as edge:
+        for name in ("long", "cut", "text", "list"):
+            refused = preview(edge, name, {"port": 80}, key="k")
+            assert (refused.status, error(refused)) == (502, "bad_response"), name
+        refused = preview(edge, "asleep", {"port": 80}, key="k")
+        assert (refused.status, json.loads(refused.body)) == (409, {"error": "Your plan has no more boxes."})
+        assert json.loads(edge.command("preview", "list", "--json"))["previews"] == []
+        edge.config["api"]["previews"] = False
+        edge.write_config()
+        edge.command("reload")
+        passed = preview(edge, "x", {"port": 80}, key="k")
+        assert passed.status == 409 and server.requests[-1].target == "/v2/box/x/preview"
+
+
+def test_an_upstream_in_another_place_of_the_list(tmp_path):
+    """A reload that gives an upstream's place to another one sends no request to the wrong servers, and loses none."""
+    with RawOrigin(answer("right")) as right, RawOrigin(answer("wrong")) as wrong:
+        config = api_config([right.port], api={"upstream": "api"})
+        config["upstreams"].append({"name": "other", "servers": [f"127.0.0.1:{wrong.port}"]})
+        with Edge(tmp_path, workers=2, config=config) as edge:
+            seen, stop = [], threading.Event()
+
+            def ask():
+                while not stop.is_set():
+                    seen.append(call(edge))
+
+            askers = [threading.Thread(target=ask) for _ in range(3)]
+            for asker in askers:
+                asker.start()
+            for _ in range(6):
+                edge.config["upstreams"].reverse()
+                edge.write_config()
+                edge.command("reload")
+            stop.set()
+            for asker in askers:
+                asker.join()
+            assert {(r.status, r.body) for r in seen} == {(200, b"right")} and len(seen) > 10
+            assert not wrong.requests
 
 
 def test_previews_without_a_controller(boxes):

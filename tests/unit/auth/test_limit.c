@@ -179,11 +179,10 @@ static void test_known_keys(void **state)
 {
     (void)state;
     limit_t *limit = table_new(CELLS);
-    limit_plan_t plan = {.interval_ns = 100 * MS, .burst = 5};
     limit_id_t id = id_of(9), other = id_of(10);
     assert_false(limit_has(limit, &id));
-    limit_accept(limit, &id, &plan, T);
-    limit_accept(limit, &id, &plan, T);
+    limit_accept(limit, &id, T);
+    limit_accept(limit, &id, T);
     assert_true(limit_has(limit, &id));
     assert_false(limit_has(limit, &other));
     limit_refuse(limit, &other, T, 5000);
@@ -297,10 +296,9 @@ static void test_flood_of_keys(void **state)
 {
     (void)state;
     limit_t *limit = table_new(MANY);
-    limit_plan_t plan = {.interval_ns = S, .burst = 10};
     for (uint64_t n = 0; n < GOOD; n++) {
         limit_id_t id = id_of(n);
-        limit_accept(limit, &id, &plan, T);
+        limit_accept(limit, &id, T);
     }
     for (uint64_t n = 0; n < 1000000; n++) {
         limit_id_t id = id_of(STRANGER + n);

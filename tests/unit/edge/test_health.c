@@ -119,7 +119,7 @@ static void place(world_t *world, const char *name, uint16_t port)
     balance_server_t server = {.port = port, .weight = 1};
     server.address = (struct in6_addr){.s6_addr = {[10] = 0xff, 0xff, 127, 0, 0, 1}};
     snprintf(server.name, sizeof(server.name), "%s", name);
-    balance_set(world->balance, UPSTREAM, &server, 1, loop_now(world->loop));
+    balance_set(world->balance, UPSTREAM, 0, &server, 1, loop_now(world->loop));
     health_set(world->health, &world->conf);
 }
 
@@ -232,7 +232,7 @@ static void test_servers_come_and_go(void **state)
     unsigned asked = world->server->requests;
     UNTIL(world, other->requests >= 5);
     assert_true(world->server->requests <= asked + 1); /* what was on its way */
-    balance_set(world->balance, UPSTREAM, NULL, 0, loop_now(world->loop));
+    balance_set(world->balance, UPSTREAM, 0, NULL, 0, loop_now(world->loop));
     health_set(world->health, NULL);
     place(world, "c", world->server->port);
     more_requests(world, 2);

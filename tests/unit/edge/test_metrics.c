@@ -159,7 +159,7 @@ static void servers_of_upstreams(void **state)
                                    {.name = "b.test:81", .port = 81, .weight = 1}};
     servers[0].address = (struct in6_addr){.s6_addr = {[10] = 0xff, 0xff, 192, 0, 2, 1}};
     servers[1].address = (struct in6_addr){.s6_addr = {0x20, 0x01, 0x0d, 0xb8, [15] = 7}};
-    balance_set(shm_balance(shm), 0, servers, 2, 1000);
+    balance_set(shm_balance(shm), 0, 0, servers, 2, 1000);
     balance_drain(shm_balance(shm), 0, STR("b.test:81"), true, 1000);
     balance_waiters_add(shm_balance(shm), 0, 1, 3);
     metrics_input_t input = {.shm = shm, .conf = &conf, .workers = 1, .now_ms = 5000};

@@ -216,7 +216,7 @@ static void balance_is_wiped(void **state)
     balance_server_t server = {.name = "a:80", .port = 80, .weight = 1};
     conf_upstream_t conf = {.in_flight = 1};
     balance_pick_t pick;
-    balance_set(shm_balance(shm), 15, &server, 1, 0);
+    balance_set(shm_balance(shm), 15, 0, &server, 1, 0);
     assert_int_equal(balance_pick(shm_balance(shm), 255, 15, &conf, 0, 0, 0, 0, &pick), BALANCE_OK);
     balance_waiters_add(shm_balance(shm), 255, 15, 1);
     assert_int_equal(balance_pick(shm_balance(shm), 0, 15, &conf, 0, 0, 0, 0, &pick), BALANCE_FULL);

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 
 #include "conf.h"
+#include "siphash.h"
 #include "upstreams.h"
 
 typedef struct world {
@@ -73,7 +74,7 @@ static size_t count(const world_t *world, unsigned index, const char *name)
     return n;
 }
 
-/* What a controller before this one had resolved: `n` addresses of a name. */
+/* What a controller before this one had resolved for the upstream "a": `n` addresses of a name. */
 static void resolved_before(world_t *world, const char *name, size_t n)
 {
     balance_server_t servers[BALANCE_SERVERS_MAX];
@@ -84,7 +85,8 @@ static void resolved_before(world_t *world, const char *name, size_t n)
         servers[i].port = 80;
         servers[i].weight = 1;
     }
-    balance_set(world->balance, 0, servers, n, loop_now(world->loop));
+    static const siphash_key_t key;
+    balance_set(world->balance, 0, siphash(&key, "a", 1), servers, n, loop_now(world->loop));
 }
 
 static void test_addresses(void **state)
@@ -145,7 +147,7 @@ static void test_addresses_that_are_never_used(void **state)
             server.address = (struct in6_addr){.s6_addr = {[10] = 0xff, 0xff}};
             memcpy(&server.address.s6_addr[12], never[i], 4);
         }
-        balance_set(world->balance, 0, &server, 1, loop_now(world->loop));
+        balance_set(world->balance, 0, 0, &server, 1, loop_now(world->loop));
         assert_int_equal(count(world, 0, NULL), 1);
         take(world, "[{name: a, servers: [\"api.invalid:8443\"]}]");
         assert_int_equal(count(world, 0, NULL), 0);

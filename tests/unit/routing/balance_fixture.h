@@ -77,7 +77,7 @@ static inline void set_servers(world_t *world, unsigned first, size_t count, uin
     balance_server_t servers[BALANCE_SERVERS_MAX];
     for (unsigned n = 0; n < count; n++)
         servers[n] = make_server(first + n, weight);
-    balance_set(world->balance, world->upstream, servers, count, world->now_ms);
+    balance_set(world->balance, world->upstream, 0, servers, count, world->now_ms);
 }
 
 /* The slot of server n; fails where it is not there. */

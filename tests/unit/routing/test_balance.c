@@ -45,7 +45,7 @@ static void test_kept_and_new(void **state)
     balance_set_up(world.balance, 3, before.slot, before.generation, false, T);
     balance_server_t servers[2] = {make_server(2, 9), make_server(8, 1)};
     servers[0].index = 5;
-    balance_set(world.balance, 3, servers, 2, T);
+    balance_set(world.balance, 3, 0, servers, 2, T);
     balance_view_t after = view_of(&world, 5);
     assert_int_equal(after.slot, before.slot);
     assert_int_equal(after.generation, before.generation);
@@ -76,9 +76,9 @@ static void test_same_server(void **state)
     servers[2].name[0] = 'x';
     servers[3].address.s6_addr[15] = 99;
     servers[4].port = 99;
-    balance_set(world.balance, 3, servers, 5, T);
+    balance_set(world.balance, 3, 0, servers, 5, T);
     assert_int_equal(count_servers(&world), 4);
-    balance_set(world.balance, 3, servers, 5, T);
+    balance_set(world.balance, 3, 0, servers, 5, T);
     assert_int_equal(count_servers(&world), 4);
     world_free(&world);
 }
@@ -121,6 +121,44 @@ static void test_upstreams_apart(void **state)
     world_free(&world);
 }
 
+/* A reload gave the index to another upstream: whoever has not heard of it gets none of its servers. */
+static void test_an_index_changes_hands(void **state)
+{
+    (void)state;
+    world_t world = world_new(CONF_BALANCE_P2C);
+    balance_pick_t pick;
+    balance_server_t one = make_server(1, 1), other = make_server(2, 1);
+    balance_set(world.balance, 3, 7, &one, 1, T);
+    assert_int_equal(pick_for(&world, 0, 0, 0, &pick), BALANCE_FULL);
+    assert_false(pick.held);
+    world.conf.id = 7;
+    pick_one(&world);
+    while (balance_take_retry(world.balance, 3))
+        ;
+    balance_set(world.balance, 3, 8, &other, 1, T);
+    assert_int_equal(pick_for(&world, 0, 0, 0, &pick), BALANCE_FULL);
+    world.conf.id = 8;
+    pick = pick_one(&world);
+    assert_int_equal(pick.port, other.port);
+    assert_true(balance_take_retry(world.balance, 3)); /* it begins like any new one */
+    world_free(&world);
+}
+
+static void test_found_by_id(void **state)
+{
+    (void)state;
+    world_t world = world_new(CONF_BALANCE_P2C);
+    balance_server_t server = make_server(1, 1);
+    balance_set(world.balance, 0, 7, &server, 1, T);
+    balance_set(world.balance, BALANCE_UPSTREAMS_MAX - 1, 8, &server, 1, T);
+    for (unsigned guess = 0; guess < BALANCE_UPSTREAMS_MAX; guess++) {
+        assert_int_equal(balance_find(world.balance, 7, guess), 0);
+        assert_int_equal(balance_find(world.balance, 8, guess), BALANCE_UPSTREAMS_MAX - 1);
+        assert_int_equal(balance_find(world.balance, 9, guess), BALANCE_UPSTREAMS_MAX);
+    }
+    world_free(&world);
+}
+
 static void test_drain(void **state)
 {
     (void)state;
@@ -128,14 +166,14 @@ static void test_drain(void **state)
     balance_server_t servers[3] = {make_server(1, 1), make_server(1, 1), make_server(2, 1)};
     balance_pick_t pick;
     servers[1].address.s6_addr[15] = 77;
-    balance_set(world.balance, 3, servers, 3, T);
+    balance_set(world.balance, 3, 0, servers, 3, T);
     assert_int_equal(balance_drain(world.balance, 3, STR("s1:8"), true, T), 0);
     assert_int_equal(balance_drain(world.balance, 3, STR("s1:80"), true, T), 2);
     for (unsigned i = 0; i < 50; i++)
         assert_int_equal(pick_one(&world).index, 2);
     /* A new address of a drained name is drained. */
     servers[0].address.s6_addr[15] = 78;
-    balance_set(world.balance, 3, servers, 3, T);
+    balance_set(world.balance, 3, 0, servers, 3, T);
     assert_int_equal(balance_drain(world.balance, 3, STR("s2:80"), true, T), 1);
     world.conf.panic_percent = 100; /* not even then */
     assert_int_equal(pick_for(&world, 0, 0, 0, &pick), BALANCE_NONE);
@@ -297,6 +335,8 @@ int main(void)
         cmocka_unit_test(test_same_server),
         cmocka_unit_test(test_full_table),
         cmocka_unit_test(test_upstreams_apart),
+        cmocka_unit_test(test_an_index_changes_hands),
+        cmocka_unit_test(test_found_by_id),
         cmocka_unit_test(test_drain),
         cmocka_unit_test(test_up_and_down),
         cmocka_unit_test(test_in_flight),

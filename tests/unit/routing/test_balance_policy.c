@@ -21,7 +21,7 @@ static void set_weights(world_t *world, const uint32_t *weights, unsigned count)
     balance_server_t servers[SERVERS_MAX];
     for (unsigned n = 0; n < count; n++)
         servers[n] = make_server(n, weights[n]);
-    balance_set(world->balance, world->upstream, servers, count, world->now_ms);
+    balance_set(world->balance, world->upstream, 0, servers, count, world->now_ms);
 }
 
 /* `picks` exchanges, `open` of them at a time. */
@@ -191,7 +191,7 @@ static void check_remapped(unsigned count, uint32_t weight)
     balance_server_t servers[SERVERS_MAX];
     for (unsigned n = 0; n <= count; n++)
         servers[n] = make_server(n, n < count ? 3 : weight);
-    balance_set(world.balance, world.upstream, servers, count + 1, T);
+    balance_set(world.balance, world.upstream, 0, servers, count + 1, T);
     owners(&world, with);
     set_servers(&world, 0, count, 3);
     owners(&world, after);
@@ -226,7 +226,7 @@ static void test_same_everywhere(void **state)
     set_servers(&other, 7, 9, 1);
     for (unsigned n = 0; n < 5; n++)
         servers[4 - n] = make_server(n, 1);
-    balance_set(other.balance, other.upstream, servers, 5, T);
+    balance_set(other.balance, other.upstream, 0, servers, 5, T);
     owners(&world, one);
     owners(&other, two);
     assert_memory_equal(one, two, sizeof(one));

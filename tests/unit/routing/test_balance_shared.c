@@ -201,7 +201,7 @@ static void play_changes(world_t *world, meeting_t *meeting, unsigned process)
         servers[0] = make_server(1, 1 + i % 100);
         for (unsigned n = 1; n < 8; n++)
             servers[n] = make_server(2 + (7 * i + n) % 5000, 1 + n);
-        balance_set(world->balance, world->upstream, servers, 8, world->now_ms);
+        balance_set(world->balance, world->upstream, 0, servers, 8, world->now_ms);
     }
 }
 
@@ -237,6 +237,48 @@ static void test_changes(void **state)
                 assert_int_equal(view.in_flight, 0);
         world.conf.in_flight = 1; /* the upstream's count is right too */
         pick_one(&world);
+        munmap(meeting, sizeof(*meeting));
+        world_free(&world);
+    }
+}
+
+/* The index goes to and fro between two upstreams, whose servers have odd and even numbers. */
+static void play_hands(world_t *world, meeting_t *meeting, unsigned process)
+{
+    (void)process;
+    for (unsigned i = 0; meeting->done < PROCESSES; i++) {
+        balance_server_t servers[2] = {make_server(1 + i % 2, 1), make_server(3 + i % 2, 1)};
+        balance_set(world->balance, world->upstream, 1 + i % 2, servers, 2, world->now_ms);
+    }
+}
+
+static void play_through_hands(world_t *world, meeting_t *meeting, unsigned process)
+{
+    for (unsigned i = 0; i < 20000; i++) {
+        balance_pick_t pick;
+        world->conf.id = 1 + next_random(world) % 2;
+        balance_result_t result = pick_for(world, process, next_random(world), 0, &pick);
+        if (result == BALANCE_OK)
+            meeting->wrong += !is_whole(&pick) || pick.index % 2 != world->conf.id % 2;
+        else
+            meeting->wrong += result != BALANCE_FULL || pick.held;
+        balance_done(world->balance, process, world->upstream, &world->conf, &pick, BALANCE_SUCCEEDED, 100,
+                     world->now_ms);
+    }
+}
+
+static void test_hands(void **state)
+{
+    (void)state;
+    for (conf_balance_t policy = CONF_BALANCE_P2C; policy <= CONF_BALANCE_HASH; policy++) {
+        world_t world = world_new(policy);
+        meeting_t *meeting = shared_new(sizeof(*meeting));
+        world.conf.eject_failures = 0;
+        play(&world, meeting, play_through_hands, play_hands);
+        balance_view_t view;
+        for (unsigned slot = 0; slot < BALANCE_SERVERS_MAX; slot++)
+            if (balance_look(world.balance, world.upstream, slot, T, &view))
+                assert_int_equal(view.in_flight, 0);
         munmap(meeting, sizeof(*meeting));
         world_free(&world);
     }
@@ -385,7 +427,7 @@ static void test_last_place(void **state)
 static void change(world_t *world)
 {
     balance_server_t servers[3] = {make_server(4, 1), make_server(2, 9), make_server(5, 1)};
-    balance_set(world->balance, 0, servers, 3, T);
+    balance_set(world->balance, 0, 0, servers, 3, T);
 }
 
 static void die_changing(void *arg)
@@ -478,6 +520,7 @@ int main(void)
         cmocka_unit_test(test_wiped),
         cmocka_unit_test(test_turns_and_retries),
         cmocka_unit_test(test_changes),
+        cmocka_unit_test(test_hands),
         cmocka_unit_test(test_death_of_a_worker),
         cmocka_unit_test(test_death_at_the_end),
         cmocka_unit_test(test_last_place),
