@@ -259,6 +259,13 @@ void exchange_response_informational(exchange_t *ex, int status, const fields_t 
     ex->client_ops->flush(ex);
 }
 
+void exchange_client_half_closed(exchange_t *ex)
+{
+    static const fields_t none;
+    if (ex->state == EXCHANGE_STEPS || ex->state == EXCHANGE_ORIGIN)
+        exchange_response_informational(ex, 102, &none);
+}
+
 /* How long the wake took, and the box's answer after it (Server Timing, W3C). The app's own fields stay. */
 static void add_server_timing(exchange_t *ex)
 {

@@ -291,6 +291,13 @@ void exchange_response_room(exchange_t *ex);
  * drain period. Others go on. To be called by the codec for each of its exchanges when its client is drained.
  */
 void exchange_drain(exchange_t *ex);
+/*
+ * The client ended its direction after a whole request. It may still want the response, or have gone: that
+ * shows only when something is sent to it. Where no response has begun it gets a 102 (Processing, RFC 2518
+ * section 10.1): a client that is there passes over it, and the kernel of one that is gone resets the
+ * connection, which its codec then reports as its end.
+ */
+void exchange_client_half_closed(exchange_t *ex);
 /* Logs, releases everything that the exchange holds, frees it and nulls. */
 void exchange_end(exchange_t **ex, exchange_end_t how);
 

@@ -275,7 +275,8 @@ static void client_ended(http1_server_t *server, conn_result_t result)
     } else if (http1_server_takes_body(server)) {
         http1_server_destroy(server); /* in the middle of a request: a departure */
     } else {
-        conn_want_read(server->client.conn, false); /* a half-close: the response is still wanted */
+        conn_want_read(server->client.conn, false); /* a half-close: the response may still be wanted */
+        exchange_client_half_closed(server->ex);
     }
 }
 

@@ -406,8 +406,8 @@ def metrics(edge):
     return data.decode()
 
 
-def test_a_client_that_leaves_cancels_its_call(tmp_path):
-    """A reset is a departure; an end alone (FIN) after a whole request may be half a goodbye."""
+@pytest.mark.parametrize("leave", ["reset", "close"])
+def test_a_client_that_leaves_cancels_its_call(tmp_path, leave):
     def wait(conn):
         conn.read_request()
         conn.wait_closed(timeout=600)
@@ -416,7 +416,7 @@ def test_a_client_that_leaves_cancels_its_call(tmp_path):
         client = edge.connect("plain", API)
         client.send(f"POST /v2/box/x/exec HTTP/1.1\r\nHost: {API}\r\nX-Box-Api-Key: k\r\nContent-Length: 0\r\n\r\n".encode())
         server.wait_requests(1)
-        client.reset()
+        getattr(client, leave)()
         assert server.connections[0].done.wait(PATIENCE * SLOW)
         assert edge.wait_for_line(kind="api")["end"] == "client_gone"
 

@@ -274,7 +274,7 @@ def test_an_upload_whose_client_half_closes_while_it_is_held(edge):
                     client.half_close()
                     time.sleep(1.3)  # the edge looks for departures once a second
                     go.set()
-                    assert client.read_message(request_method="POST").status == 200, (kind, size)
+                    assert client.read_answer("POST").status == 200, (kind, size)
                 edge.command("preview", "delete", "box", origin.port)
 
 
@@ -682,7 +682,7 @@ def test_clients_that_leave_at_each_byte(edge, preview, how):
             elif how == "half":
                 client.half_close()
                 if n == len(request):
-                    assert client.read_message(request_method="POST").status == 200
+                    assert client.read_answer("POST").status == 200
                 else:
                     assert client.read_to_end() == b""
     assert edge.get(preview, "/echo").status == 200

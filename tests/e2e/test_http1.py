@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from harness import HttpOrigin, RawOrigin, WireError
+from harness import PATIENCE, HttpOrigin, RawOrigin, WireError
 
 # What each request is: bytes with HOST in place of the preview's name, and the status of the refusal. A request of
 # its own follows each on the same connection, smuggled or pipelined; it must not be answered and must not arrive.
@@ -373,8 +373,27 @@ def test_a_client_that_half_closes_gets_its_response(edge, recorder):
         with edge.connect(kind, recorder.host.decode()) as client:
             client.send(b"GET /slow?ms=300 HTTP/1.1\r\nHost: " + recorder.host + b"\r\n\r\n")
             client.half_close()
+            assert client.read_message(request_method="GET").status == 102
             assert client.read_message(request_method="GET").status == 200
             assert client.wait_closed() == "eof"
+        with edge.connect(kind, recorder.host.decode()) as client:  # to which no interim response may be sent
+            client.send(b"GET /slow?ms=300 HTTP/1.0\r\nHost: " + recorder.host + b"\r\n\r\n")
+            client.half_close()
+            assert client.read_message(request_method="GET").status == 200
+            assert client.wait_closed() == "eof"
+
+
+@pytest.mark.parametrize("kind", ["plain", "tls"])
+def test_a_client_that_closes_after_its_request_is_gone(edge, kind):
+    """Its FIN may be a half-close; its kernel tells when something is sent to it."""
+    with RawOrigin(lambda conn: (conn.read_request(), conn.wait_closed(timeout=600))) as origin:
+        host = edge.create_preview(origin)
+        client = edge.connect(kind, host)
+        client.send(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        origin.wait_requests(1)
+        client.close()
+        assert origin.connections[0].done.wait(PATIENCE)
+        assert edge.wait_for_line(host=host)["end"] == "client_gone"
 
 
 def test_a_client_that_leaves_in_a_body_is_gone(edge):

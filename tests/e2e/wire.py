@@ -264,6 +264,11 @@ class Stream:
             sink(piece)
             n -= len(piece)
 
+    def read_answer(self, request_method):
+        """The final response, for a client that ended its direction, to which a 102 may come first."""
+        message = self.read_message(request_method=request_method)
+        return self.read_message(request_method=request_method) if message.status == 102 else message
+
     def read_message(self, timeout=PATIENCE, request_method=None, sink=None):
         """A whole message. `request_method` where it is the response to one (None: a request is read). With `sink`
         the body's pieces are handed to it and not kept. A body that is cut sets message.complete to False."""
