@@ -187,24 +187,28 @@ static void on_change(loop_timer_t *timer)
     look(box);
 }
 
-static void look_later(docker_box_t *box)
+static void look_later(docker_box_t *box, uint32_t ms)
 {
     set_stage(box, RESUME_CHANGE);
-    loop_timer_start(box->docker->loop, &box->change, CHANGE_MS, on_change);
+    loop_timer_start(box->docker->loop, &box->change, ms, on_change);
 }
 
-static bool has_just_ended(const docker_entry_t *entry)
+/* For how much longer a container that has just ended is left alone. */
+static uint32_t rest_of_end(const docker_entry_t *entry)
 {
-    return entry->seen.state == DOCKER_STOPPED && entry->ended_ms != 0 &&
-           loop_now(entry->docker->loop) - entry->ended_ms < ENDED_MS;
+    if (entry->seen.state != DOCKER_STOPPED || entry->ended_ms == 0)
+        return 0;
+    uint64_t gone = loop_now(entry->docker->loop) - entry->ended_ms;
+    return gone < ENDED_MS ? (uint32_t)(ENDED_MS - gone) : 0;
 }
 
 /* Unpauses, starts, or only looks, by what is known of the container. */
 static void act(docker_box_t *box)
 {
     docker_entry_t *entry = box->target;
-    if (has_just_ended(entry)) {
-        look_later(box);
+    uint32_t rest = rest_of_end(entry);
+    if (rest != 0) {
+        look_later(box, rest);
         return;
     }
     box->acted_on = entry->seen.state;
@@ -279,7 +283,7 @@ static void judge(docker_box_t *box)
         answer(box, PROVIDER_OK, NULL);
         break;
     case DOCKER_CHANGING:
-        look_later(box);
+        look_later(box, CHANGE_MS);
         break;
     case DOCKER_GONE:
         answer(box, PROVIDER_GONE, NULL);
@@ -288,7 +292,7 @@ static void judge(docker_box_t *box)
     case DOCKER_STOPPED:
         in_vain = same && (!box->acted_well || state == DOCKER_STOPPED);
         if (in_vain && box->relooks++ < RELOOKS_MAX)
-            look_later(box);
+            look_later(box, CHANGE_MS);
         else if (in_vain || box->acts == ACTS_MAX)
             fail_acted(box);
         else
@@ -308,7 +312,7 @@ void docker_resume_seen(docker_box_t *box, docker_entry_t *entry, bool failed)
         begin_again(box);
     } else if (box->resume == RESUME_LOOK && entry == box->target && entry->answered >= box->target_asked) {
         if (failed && box->relooks++ < RELOOKS_MAX)
-            look_later(box);
+            look_later(box, CHANGE_MS);
         else if (failed)
             answer(box, PROVIDER_UNAVAILABLE, "The container engine does not say whether the box runs.");
         else

@@ -19,6 +19,11 @@ APP = HERE / "wake_app.c"
 USER = "nobody" if os.geteuid() == 0 else ""
 # Boxes of process-freeze, which fall asleep together: the edge does not look for idle ones more often than once a second.
 FROZEN_AT_ONCE = 200
+# Containers are put to sleep together, and woken one by one after a while in seconds. The edge looks at a stopping
+# container four times a second, and leaves one that has just ended alone for half a second, which is no part of other
+# wakes. A frozen program is to miss a tick, by which it sees that it was frozen.
+CONTAINERS_AT_ONCE = 8
+QUIET_STOPPED, QUIET_PAUSED = 1.2, 0.05
 
 
 class Skipped(Exception):
@@ -198,21 +203,28 @@ def container(directory, sleep, started):
         stack.callback(relay.close)
         edge = stack.enter_context(edge_at(directory, docker={"socket": str(path)},
                                            origins={"allow": [engine.network]}))
-        engine.container("app", env={"TICK_MS": 20})
-        until(lambda: states(edge).get("app") == "running", "the container is a box")
-        host = edge.create_preview(podman.PORT, "app")
+        names = [f"app-{number}" for number in range(CONTAINERS_AT_ONCE)]
+        for name in names:
+            engine.container(name, env={"TICK_MS": 20})
+        until(lambda: all(states(edge).get(name) == "running" for name in names), "the containers are boxes")
+        hosts = {name: edge.create_preview(podman.PORT, name) for name in names}
+        for host in hosts.values():
+            ask(edge, host)
+        compared = running(edge, hosts[names[0]], 100)
+        asleep = []
 
         def put_to_sleep():
-            engine_call(engine.socket, f"/containers/app/{sleep}")
-            until(lambda: states(edge)["app"] == "paused", "asleep")
-            # The edge leaves a container that has just ended alone for half a second, which is no part of other wakes. A
-            # frozen program is to miss a tick, by which it sees that it was frozen.
-            time.sleep(0.6 if started else 0.05)
-            relay.take()
+            for name in names:
+                engine_call(engine.socket, f"/containers/{name}/{sleep}")
+            until(lambda: all(states(edge)[name] == "paused" for name in names), "all asleep")
+            time.sleep(QUIET_STOPPED if started else QUIET_PAUSED)
+            asleep.extend(hosts.values())
 
         def wake():
-            put_to_sleep()
-            answer = ask(edge, host)
+            if not asleep:
+                put_to_sleep()
+            relay.take()
+            answer = ask(edge, asleep.pop())
             calls, app = relay.take(), answer.app
             others = [(c.begin, c.end) for c in calls]
             if started:
@@ -220,8 +232,7 @@ def container(directory, sleep, started):
             return sample(answer, others, min((c.begin for c in calls), default=None),
                           app["listening"] if started else app["thawed"])
 
-        ask(edge, host)
-        yield wake, running(edge, host, 100)
+        yield wake, compared
 
 
 def container_pause(directory, _program):
