@@ -1,0 +1,188 @@
+/* Boxes as the controller knows them: their addresses and generations, whose they are, and how many. */
+#include "waker_world.h"
+
+static void addresses_that_are_not_allowed(void **state)
+{
+    static const char *const addresses[] = {"::ffff:192.0.2.7", "::ffff:169.254.1.1", "fe80::1", NULL};
+    world_t *w = *state;
+    wake_answer_t got;
+    char id[2] = "b";
+    for (size_t i = 0; i < sizeof addresses / sizeof addresses[0]; i++, id[0]++) {
+        tell(w, id, BOX_PAUSED, NULL);
+        waker_ask(w->waker, 0, label(w, id), WAKE_WISH_WAKE);
+        tell(w, id, BOX_RUNNING, addresses[i]);
+        answer(w, PROVIDER_OK, NULL);
+        assert_int_equal(ended(w, 0, &got, 200), WAKE_FAILED);
+        assert_true(got.sentence[0] != '\0');
+        assert_int_equal(known(w, id)->state, BOX_PAUSED); /* nobody connects */
+    }
+    /* Containers: what origins.allow has, and never the machine itself. */
+    provider_t docker = w->provider;
+    docker.kind = PROVIDER_DOCKER;
+    boxes_set_provider(w->boxes, PROVIDER_DOCKER, &docker);
+    provider_box_t box = box_at("x", BOX_RUNNING, "::ffff:127.0.0.1");
+    w->provider.handlers->box(w->boxes, &docker, &box);
+    assert_int_equal(known(w, "x")->state, BOX_PAUSED);
+    /* Also where all of IPv4 is allowed: 0.0.0.0 is this machine. */
+    conf_network_t all = {.bits = 96};
+    all.address.s6_addr[10] = all.address.s6_addr[11] = 0xff;
+    conf_network_t *origins = w->conf->origins;
+    size_t count = w->conf->origin_count;
+    w->conf->origins = &all;
+    w->conf->origin_count = 1;
+    static const char *const here[] = {
+        "::ffff:0.0.0.0", "::ffff:0.1.2.3", "::ffff:127.1.2.3", "::", "::1", "::ffff:169.254.169.254"};
+    for (size_t i = 0; i < sizeof here / sizeof here[0]; i++) {
+        box = box_at("y", BOX_RUNNING, here[i]);
+        w->provider.handlers->box(w->boxes, &docker, &box);
+        assert_int_equal(known(w, "y")->state, BOX_PAUSED);
+    }
+    w->conf->origins = origins;
+    w->conf->origin_count = count;
+    boxes_set_provider(w->boxes, PROVIDER_DOCKER, NULL);
+}
+
+static void generations(void **state)
+{
+    world_t *w = *state;
+    tell(w, "a", BOX_RUNNING, "::ffff:127.0.0.1");
+    uint64_t first = known(w, "a")->generation;
+    assert_true(first > 1000);
+    tell(w, "a", BOX_RUNNING, "::ffff:127.0.0.1");
+    assert_int_equal(known(w, "a")->generation, first); /* nothing happened */
+    tell(w, "a", BOX_PAUSED, "::ffff:127.0.0.1");
+    tell(w, "a", BOX_RUNNING, "::ffff:127.0.0.1");
+    uint64_t second = known(w, "a")->generation;
+    assert_true(second > first);
+    provider_box_t box = box_at("a", BOX_RUNNING, "::ffff:127.0.0.1");
+    box.renewed = true;
+    w->provider.handlers->box(w->boxes, &w->provider, &box);
+    assert_true(known(w, "a")->generation > second);
+    uint64_t third = known(w, "a")->generation;
+    tell(w, "a", BOX_RUNNING, "::ffff:127.0.0.2");
+    assert_true(known(w, "a")->generation > third);
+}
+
+static void what_a_listing_lacks_is_gone(void **state)
+{
+    world_t *w = *state;
+    tell(w, "a", BOX_PAUSED, NULL);
+    tell(w, "b", BOX_PAUSED, NULL);
+    w->provider.handlers->sync_began(w->boxes, &w->provider);
+    tell(w, "b", BOX_PAUSED, NULL);
+    tell(w, "c", BOX_PAUSED, NULL);
+    w->provider.handlers->sync_ended(w->boxes, &w->provider);
+    assert_int_equal(known(w, "a")->state, BOX_GONE);
+    assert_int_equal(known(w, "b")->state, BOX_PAUSED);
+    assert_int_equal(known(w, "c")->state, BOX_PAUSED);
+}
+
+/* Its provider goes with the configuration while it is asked: nobody waits for the answer that never comes.
+ */
+static void the_provider_goes(void **state)
+{
+    world_t *w = *state;
+    wake_answer_t got;
+    tell(w, "a", BOX_PAUSED, NULL);
+    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE);
+    assert_int_equal(w->resumes, 1);
+    boxes_set_provider(w->boxes, PROVIDER_PROCESS, NULL);
+    assert_int_equal(ended(w, 0, &got, 200), WAKE_GONE);
+    boxes_set_provider(w->boxes, PROVIDER_PROCESS, &w->provider);
+    /* The next one is asked. */
+    tell(w, "a", BOX_PAUSED, NULL);
+    settle(w);
+    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE);
+    assert_int_equal(w->resumes, 2);
+    answer(w, PROVIDER_OK, NULL);
+}
+
+typedef struct read_job {
+    store_job_t job;
+    store_result_t result;
+    store_box_t box;
+} read_job_t;
+
+static void run_read(store_job_t *job, store_t *store)
+{
+    read_job_t *read = H2O_STRUCT_FROM_MEMBER(read_job_t, job, job);
+    read->result = store_get_box(store, STR("a"), &read->box);
+}
+
+static void ignore_job(store_job_t *job)
+{
+    (void)job;
+}
+
+/* The configuration takes the id of a box that a provider has: what is said of that one is not written. */
+static void the_configuration_takes_its_id(void **state)
+{
+    world_t *w = *state;
+    tell(w, "a", BOX_RUNNING, "::ffff:127.0.0.1");
+    settle(w);
+    assert_int_equal(boxes_recorded(w->boxes, STR("a"))->state, BOX_RUNNING);
+    conf_errors_t *errors = conf_errors_new();
+    conf_t *next = conf_parse("test.yaml", STR(CONF "boxes:\n  - {id: a, address: 10.1.2.3}\n"), errors);
+    conf_errors_free(&errors);
+    assert_non_null(next);
+    w->provider.set_conf = ignore_conf;
+    boxes_set_conf(w->boxes, next);
+    conf_release(&next);
+    /* A listing without it: gone, but not in the store, where the configuration's is. */
+    w->provider.handlers->sync_began(w->boxes, &w->provider);
+    w->provider.handlers->sync_ended(w->boxes, &w->provider);
+    settle(w);
+    assert_int_equal(known(w, "a")->state, BOX_GONE);
+    assert_null(boxes_recorded(w->boxes, STR("a")));
+    read_job_t read = {.job = {.run = run_read, .done = ignore_job}};
+    assert_true(store_thread_add(w->store, &read.job));
+    settle(w);
+    assert_int_equal(read.result, STORE_OK);
+    assert_int_equal(read.box.state, BOX_RUNNING);
+    /* Given back, it is written again, though nothing about it changed. */
+    boxes_set_conf(w->boxes, w->conf);
+    tell(w, "a", BOX_RUNNING, "::ffff:127.0.0.1");
+    settle(w);
+    assert_non_null(boxes_recorded(w->boxes, STR("a")));
+}
+
+/* More boxes than there is room for: they are refused, and forgotten again. */
+static void too_many_boxes(void **state)
+{
+    world_t *w = *state;
+    wake_answer_t got;
+    provider_t http = w->provider;
+    http.kind = PROVIDER_HTTP;
+    store_box_t *many = calloc(BOXES_MAX, sizeof *many);
+    assert_non_null(many);
+    for (size_t i = 0; i < BOXES_MAX; i++) {
+        many[i] = (store_box_t){.state = BOX_PAUSED, .provider = PROVIDER_HTTP, .generation = 1};
+        snprintf(many[i].id, sizeof many[i].id, "b%zu", i);
+    }
+    boxes_t *full = boxes_new(w->loop, w->conf, w->store, w->peers, many, BOXES_MAX, 1000);
+    waker_t *waker = waker_new(w->loop, w->conf, full, w->peers, shm_wakes(w->shm));
+    boxes_set_provider(full, PROVIDER_HTTP, &http);
+    free(many);
+    for (unsigned i = 0; i < 2; i++) { /* asked again, it is known at once */
+        waker_ask(waker, 0, label(w, "one-too-many"), WAKE_WISH_WAKE);
+        assert_int_equal(ended(w, 0, &got, 0), WAKE_UNAVAILABLE);
+    }
+    assert_int_equal(w->resumes, 0);
+    boxes_stop(full);
+    waker_free(&waker);
+    boxes_free(&full);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(addresses_that_are_not_allowed),
+        TEST(generations),
+        TEST(the_provider_goes),
+        TEST(too_many_boxes),
+        TEST(the_configuration_takes_its_id),
+        TEST(what_a_listing_lacks_is_gone),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

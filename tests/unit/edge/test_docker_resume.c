@@ -1,0 +1,292 @@
+/* Boxes that are containers: how they are resumed and paused. */
+#include "docker_world.h"
+
+static void paused_boxes_are_unpaused(void **state)
+{
+    world_t *world = *state;
+    engine_container_t *container = add(world, "a", "paused");
+    begin(world);
+    const told_t *told = resume_and_wait(world, "a", PROVIDER_OK);
+    assert_int_equal(told->box.state, BOX_RUNNING); /* told before the answer */
+    assert_int_equal(container->acts, 1);
+    resume_and_wait(world, "a", PROVIDER_OK); /* it runs: nothing is done */
+    assert_int_equal(container->acts, 1);
+    assert_int_equal(told->renewed, 0);
+}
+
+static void stopped_boxes_are_started(void **state)
+{
+    world_t *world = *state;
+    engine_container_t *container = add(world, "a", "exited");
+    begin(world);
+    const told_t *told = resume_and_wait(world, "a", PROVIDER_OK);
+    assert_int_equal(told->box.state, BOX_RUNNING);
+    assert_int_equal(container->acts, 1);
+    assert_int_equal(world->engine->execs, 0);
+    assert_true(told->box.pid > 1000);
+}
+
+static void what_is_resumed_already_is_resumed(void **state)
+{
+    world_t *world = *state;
+    engine_container_t *paused = add(world, "a", "paused"), *stopped = add(world, "b", "exited");
+    begin(world);
+    engine_lock(world->engine); /* without an event */
+    snprintf(paused->status, sizeof(paused->status), "running");
+    snprintf(stopped->status, sizeof(stopped->status), "running");
+    engine_unlock(world->engine);
+    resume_and_wait(world, "a", PROVIDER_OK);
+    resume_and_wait(world, "b", PROVIDER_OK);
+}
+
+static void what_changed_unseen_is_found(void **state)
+{
+    world_t *world = *state;
+    engine_container_t *paused = add(world, "a", "paused"), *stopped = add(world, "b", "exited"),
+                       *running = add(world, "c", "running");
+    begin(world);
+    engine_lock(world->engine);
+    snprintf(paused->status, sizeof(paused->status), "exited");
+    snprintf(stopped->status, sizeof(stopped->status), "paused");
+    snprintf(running->status, sizeof(running->status), "paused");
+    engine_unlock(world->engine);
+    resume_and_wait(world, "a", PROVIDER_OK);
+    resume_and_wait(world, "b", PROVIDER_OK);
+    resume_and_wait(world, "c", PROVIDER_OK);
+    assert_int_equal(paused->acts, 2);
+    assert_int_equal(stopped->acts, 2);
+    assert_int_equal(running->acts, 1);
+}
+
+static void init_runs_after_a_start_only(void **state)
+{
+    world_t *world = *state;
+    engine_container_t *stopped = add(world, "a", "exited"), *paused = add(world, "b", "paused"),
+                       *third = add(world, "c", "exited");
+    const char *init = ",\"boxedge.init\":\"echo \\\"$HOME\\\" > /tmp/x\"";
+    snprintf(stopped->more, sizeof(stopped->more), "%s", init);
+    snprintf(paused->more, sizeof(paused->more), "%s", init);
+    snprintf(third->more, sizeof(third->more), "%s", init);
+    begin(world);
+    resume_and_wait(world, "b", PROVIDER_OK);
+    assert_int_equal(world->engine->execs, 0);
+    resume_and_wait(world, "a", PROVIDER_OK);
+    assert_int_equal(world->engine->execs, 1);
+    assert_non_null(
+        strstr(world->engine->last_exec, "\"Cmd\":[\"/bin/sh\",\"-c\",\"echo \\\"$HOME\\\" > /tmp/x\"]"));
+    world->engine->exec_status = 500; /* the box runs nevertheless */
+    resume_and_wait(world, "c", PROVIDER_OK);
+    assert_int_equal(world->engine->execs, 1);
+}
+
+static void failures_say_what_happened(void **state)
+{
+    world_t *world = *state;
+    engine_container_t *ends = add(world, "a", "exited"), *refused = add(world, "b", "exited"),
+                       *frozen = add(world, "c", "paused");
+    ends->ends_at_once = true;
+    refused->refuses = 500;
+    frozen->refuses = 409;
+    begin(world);
+    assert_string_equal(resume_and_wait(world, "a", PROVIDER_FAILED)->sentence,
+                        "The box's container ended as soon as it was started, with exit code 7.");
+    assert_string_equal(resume_and_wait(world, "b", PROVIDER_FAILED)->sentence,
+                        "The container engine could not start the box's container.");
+    assert_string_equal(resume_and_wait(world, "c", PROVIDER_FAILED)->sentence,
+                        "The container engine could not unpause the box's container.");
+    assert_int_equal(ends->acts, 1);
+    assert_int_equal(refused->acts, 1);
+    assert_int_equal(of(world, "b")->box.state, BOX_PAUSED);
+    refused->refuses = 0; /* the next one works */
+    resume_and_wait(world, "b", PROVIDER_OK);
+}
+
+static void boxes_that_nobody_has_are_gone(void **state)
+{
+    world_t *world = *state;
+    engine_container_t *container = add(world, "a", "paused");
+    begin(world);
+    resume_and_wait(world, "nobody", PROVIDER_GONE);
+    assert_int_equal(of(world, "nobody")->box.state, BOX_GONE);
+    engine_lock(world->engine);
+    container->id[0] = '\0'; /* without an event */
+    engine_unlock(world->engine);
+    resume_and_wait(world, "a", PROVIDER_GONE);
+    assert_int_equal(of(world, "a")->box.state, BOX_GONE);
+}
+
+static void a_box_is_removed_while_it_is_resumed(void **state)
+{
+    world_t *world = *state;
+    engine_container_t *container = add(world, "a", "paused");
+    begin(world);
+    engine_lock(world->engine);
+    world->engine->holds = true;
+    engine_unlock(world->engine);
+    resume(world, "a");
+    WAIT(world, docker_engine_busy(docker_of(world)->engine) == 1);
+    engine_lock(world->engine);
+    engine_remove(world->engine, container);
+    engine_unlock(world->engine);
+    WAIT(world, of(world, "a")->box.state == BOX_GONE);
+    engine_lock(world->engine);
+    world->engine->holds = false;
+    engine_unlock(world->engine);
+    WAIT(world, of(world, "a")->answers == 1);
+    assert_int_equal(of(world, "a")->result, PROVIDER_GONE);
+}
+
+static void a_box_is_recreated_while_it_is_resumed(void **state)
+{
+    world_t *world = *state;
+    engine_container_t *old = add(world, "a", "paused");
+    begin(world);
+    engine_lock(world->engine);
+    world->engine->holds = true;
+    engine_unlock(world->engine);
+    resume(world, "a");
+    WAIT(world, docker_engine_busy(docker_of(world)->engine) == 1);
+    engine_container_t *new = add(world, "a", "exited");
+    WAIT(world, of(world, "a")->renewed == 1);
+    take_away(world, old);
+    engine_lock(world->engine);
+    world->engine->holds = false;
+    engine_unlock(world->engine);
+    WAIT(world, of(world, "a")->answers == 1);
+    assert_int_equal(of(world, "a")->result, PROVIDER_OK);
+    assert_int_equal(of(world, "a")->box.address.s6_addr[15], 2);
+    assert_int_equal(new->acts, 1);
+}
+
+static void containers_between_states_are_waited_for(void **state)
+{
+    world_t *world = *state;
+    engine_container_t *container = add(world, "a", "stopping");
+    begin(world);
+    resume(world, "a");
+    docker_box_t *box = docker_find_box(docker_of(world), STR("a"));
+    WAIT(world, box->resume == RESUME_CHANGE);
+    assert_int_equal(container->acts, 0);
+    engine_lock(world->engine);
+    snprintf(container->status, sizeof(container->status), "exited");
+    engine_unlock(world->engine);
+    WAIT(world, of(world, "a")->answers == 1);
+    assert_int_equal(of(world, "a")->result, PROVIDER_OK);
+    assert_int_equal(container->acts, 1);
+}
+
+static void containers_that_have_just_ended_are_left_alone(void **state)
+{
+    world_t *world = *state;
+    engine_container_t *removed = add(world, "a", "running"), *stopped = add(world, "b", "running");
+    begin(world);
+    set(world, removed, "exited", "die");
+    set(world, stopped, "exited", "die");
+    WAIT(world, of(world, "a")->box.state == BOX_PAUSED && of(world, "b")->box.state == BOX_PAUSED);
+    resume(world, "a");
+    resume(world, "b");
+    docker_box_t *box = docker_find_box(docker_of(world), STR("a"));
+    WAIT(world, box->resume == RESUME_CHANGE);
+    take_away(world, removed);
+    WAIT(world, of(world, "a")->answers == 1 && of(world, "b")->answers == 1);
+    assert_int_equal(of(world, "a")->result, PROVIDER_GONE);
+    assert_int_equal(of(world, "b")->result, PROVIDER_OK);
+    assert_int_equal(removed->acts, 0);
+    assert_int_equal(stopped->acts, 1);
+}
+
+static void pauses_and_resumes_follow_each_other(void **state)
+{
+    world_t *world = *state;
+    engine_container_t *container = add(world, "a", "running");
+    begin(world);
+    told_t *told = of(world, "a");
+    world->within = true;
+    world->provider->pause(world->provider, STR("a"));
+    world->provider->pause(world->provider, STR("a")); /* once is enough */
+    world->provider->pause(world->provider, STR("nobody"));
+    world->within = false;
+    WAIT(world, told->box.state == BOX_PAUSED);
+    assert_int_equal(world->engine->pauses, 1);
+    resume_and_wait(world, "a", PROVIDER_OK);
+    world->provider->pause(world->provider, STR("a"));
+    resume_and_wait(world, "a", PROVIDER_OK); /* after the pause, or instead of it */
+    assert_string_equal(container->status, "running");
+    told->resume_again = true;
+    resume_and_wait(world, "a", PROVIDER_OK);
+    WAIT(world, told->answers == 4);
+}
+
+static void a_storm_of_resumes_starves_nobody(void **state)
+{
+    world_t *world = *state;
+    char id[16];
+    for (unsigned i = 0; i < STORM; i++) {
+        snprintf(id, sizeof(id), "box%u", i);
+        add(world, id, i % 2 != 0 ? "paused" : "exited");
+    }
+    begin(world);
+    for (unsigned i = 0; i < STORM; i++) {
+        snprintf(id, sizeof(id), "box%u", i);
+        resume(world, id);
+    }
+    for (unsigned i = 0; i < STORM; i++) {
+        snprintf(id, sizeof(id), "box%u", i);
+        WAIT(world, of(world, id)->answers == 1);
+        assert_int_equal(of(world, id)->result, PROVIDER_OK);
+        assert_int_equal(world->engine->at[i].acts, 1);
+    }
+    assert_in_range(world->engine->busy_most, 1, DOCKER_CALLS_MAX);
+}
+
+static void resumes_have_limits(void **state)
+{
+    world_t *world = *state;
+    char id[16];
+    for (unsigned i = 0; i < DOCKER_CALLS_MAX + 1; i++) {
+        snprintf(id, sizeof(id), "box%u", i);
+        add(world, id, "paused");
+    }
+    engine_container_t *busy = add(world, "busy", "restarting");
+    begin(world);
+    docker_of(world)->resume_ms = 300;
+    docker_of(world)->queue_ms = 100;
+    (void)busy;
+    assert_string_equal(resume_and_wait(world, "busy", PROVIDER_FAILED)->sentence,
+                        "The box's container keeps stopping and starting.");
+    engine_lock(world->engine);
+    world->engine->holds = true;
+    engine_unlock(world->engine);
+    for (unsigned i = 0; i < DOCKER_CALLS_MAX + 1; i++) {
+        snprintf(id, sizeof(id), "box%u", i);
+        resume(world, id);
+    }
+    for (unsigned i = 0; i < DOCKER_CALLS_MAX + 1; i++) {
+        snprintf(id, sizeof(id), "box%u", i);
+        WAIT(world, of(world, id)->answers == 1);
+        assert_int_equal(of(world, id)->result, PROVIDER_UNAVAILABLE);
+    }
+    assert_int_equal(world->engine->at[DOCKER_CALLS_MAX].acts, 0); /* never left the queue */
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(paused_boxes_are_unpaused),
+        TEST(stopped_boxes_are_started),
+        TEST(what_is_resumed_already_is_resumed),
+        TEST(what_changed_unseen_is_found),
+        TEST(init_runs_after_a_start_only),
+        TEST(failures_say_what_happened),
+        TEST(boxes_that_nobody_has_are_gone),
+        TEST(a_box_is_removed_while_it_is_resumed),
+        TEST(a_box_is_recreated_while_it_is_resumed),
+        TEST(containers_between_states_are_waited_for),
+        TEST(containers_that_have_just_ended_are_left_alone),
+        TEST(pauses_and_resumes_follow_each_other),
+        TEST(a_storm_of_resumes_starves_nobody),
+        TEST(resumes_have_limits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,232 @@
+/* What becomes of exchanges whose box changes. Time is a parameter. */
+#include "uses_world.h"
+
+static void test_waiting_ones_are_answered_when_it_is_paused(void **state)
+{
+    world_t *w = *state;
+    exchange_world_t *waits = begin(w, "box", false), *streams = begin(w, "box", false);
+    exchange_world_t *tunnel = begin(w, "box", true);
+    respond(streams, STR("text/plain"));
+    accept_websocket(tunnel);
+    turn(w, 250);
+    expect_untouched(waits);
+    put_box(w, "box", BOX_PAUSED, 2);
+    assert_true(use_is_current(waits->ex)); /* nobody looked yet */
+    turn(w, 249);
+    expect_untouched(waits);
+    turn(w, 1);
+    expect_code(waits, 502, "box_paused");
+    assert_int_equal(waits->ends, 1);
+    expect_untouched(streams);
+    expect_untouched(tunnel);
+    assert_false(use_is_current(streams->ex)); /* its connection goes to no pool */
+    put_box(w, "box", BOX_RUNNING, 3);
+    turn(w, 250);
+    expect_untouched(streams);
+    expect_untouched(tunnel);
+    end(&waits);
+    end(&streams);
+    end(&tunnel);
+}
+
+static void test_looked_at_in_the_turn_of_the_message(void **state)
+{
+    world_t *w = *state;
+    exchange_world_t *x = begin(w, "box", false);
+    turn(w, 250);
+    put_box(w, "box", BOX_RUNNING, 2); /* it slept and runs again, unseen */
+    uses_boxes_changed(w->uses);
+    turn(w, 0);
+    expect_code(x, 502, "box_paused");
+    end(&x);
+    x = begin(w, "box", false);
+    uses_boxes_changed(w->uses); /* of another box */
+    turn(w, 0);
+    expect_untouched(x);
+    assert_true(use_is_current(x->ex));
+    end(&x);
+}
+
+static void no_event(void *owner)
+{
+    (void)owner;
+}
+
+static conn_t *idle_conn(worker_t *worker, int *peer)
+{
+    static const conn_handlers_t handlers = {no_event, no_event, NULL};
+    int fds[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+    *peer = fds[1];
+    return conn_new(worker->loop, fds[0], NULL, &handlers, NULL);
+}
+
+/* Also where no exchange is open just then. */
+static void test_pooled_connections_go_with_their_generation(void **state)
+{
+    world_t *w = *state;
+    worker_t *worker = &w->fixture->worker;
+    exchange_world_t *x = begin(w, "box", false);
+    int peer;
+    conn_t *conn = idle_conn(worker, &peer);
+    turn(w, 1000);
+    origin_pool_put(worker->origins, &conn, STR("box"), 1, 3000, 4000);
+    end(&x);
+    turn(w, 3000);
+    assert_int_equal(origin_pool_idle(worker->origins), 1);
+    put_box(w, "box", BOX_PAUSED, 2);
+    turn(w, 250);
+    assert_int_equal(origin_pool_idle(worker->origins), 0);
+    close(peer);
+}
+
+static void test_all_ends_when_it_is_gone(void **state)
+{
+    static const struct {
+        bool recorded;
+    } cases[] = {{true}, {false}};
+    world_t *w = *state;
+    for (size_t i = 0; i < 2; i++) {
+        put_box(w, "box", BOX_RUNNING, 10 * i + 1);
+        exchange_world_t *waits = begin(w, "box", false), *streams = begin(w, "box", false);
+        exchange_world_t *tunnel = begin(w, "box", true);
+        respond(streams, STR("text/plain"));
+        accept_websocket(tunnel);
+        if (cases[i].recorded)
+            put_box(w, "box", BOX_GONE, 10 * i + 2);
+        else
+            assert_int_equal(store_delete_box(w->store.store, STR("box")), STORE_OK);
+        shm_epoch_bump(w->fixture->worker.shm);
+        turn(w, 250);
+        expect_code(waits, 502, "box_gone");
+        expect_code(streams, 200, "box_gone");
+        assert_int_equal(streams->cuts, 1);
+        expect_code(tunnel, 101, "box_gone");
+        assert_memory_equal(tunnel->out, "\x88\x15\x03\xe9the box was removed", 23);
+        end(&waits);
+        end(&streams);
+        end(&tunnel);
+    }
+}
+
+static void test_connections_to_a_left_address_end(void **state)
+{
+    world_t *w = *state;
+    exchange_world_t *streams = begin(w, "box", false), *tunnel = begin(w, "box", true);
+    respond(streams, STR("text/event-stream"));
+    accept_websocket(tunnel);
+    store_box_t box = put_box(w, "box", BOX_RUNNING, 2);
+    box.address.s6_addr[0] = 1;
+    assert_int_equal(store_put_box(w->store.store, &box), STORE_OK);
+    turn(w, 250);
+    expect_code(streams, 200, "box_paused");
+    assert_int_equal(streams->cuts, 1);
+    expect_code(tunnel, 101, "box_paused");
+    assert_memory_equal(tunnel->out, "\x88\x1e\x03\xf4the box was stopped or moved", 32);
+    end(&streams);
+    end(&tunnel);
+}
+
+static void test_looks_are_spread_where_boxes_are_many(void **state)
+{
+    enum { COUNT = 640 };
+    world_t *w = *state;
+    static exchange_world_t *x[COUNT];
+    char id[16];
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(id, sizeof(id), "b%d", i);
+        put_box(w, id, BOX_RUNNING, 1);
+        x[i] = begin(w, id, false);
+    }
+    turn(w, 250);
+    put_box(w, "b0", BOX_PAUSED, 2);
+    uses_boxes_changed(w->uses);
+    turn(w, COUNT / 64 - 1);
+    expect_untouched(x[0]);
+    turn(w, 1);
+    expect_code(x[0], 502, "box_paused");
+    for (int i = 0; i < COUNT; i++)
+        end(&x[i]);
+}
+
+/* ---- before the first byte is sent ---- */
+
+static unsigned began_again;
+static store_box_t began_at;
+
+static bool world_again(exchange_t *ex, const store_box_t *now, uint64_t epoch)
+{
+    (void)epoch;
+    began_again++;
+    began_at = *now;
+    return ex->request_bytes == 0;
+}
+
+static void test_connects_again_where_the_box_is_now(void **state)
+{
+    world_t *w = *state;
+    origin_ops_t ops = world_origin_ops;
+    ops.again = world_again;
+    began_again = 0;
+    exchange_world_t *x = begin(w, "box", false);
+    x->ex->origin_ops = &ops;
+    assert_true(use_still_there(x->ex));
+    put_box(w, "other", BOX_PAUSED, 9); /* the epoch moves, and nothing of this box */
+    assert_true(use_still_there(x->ex));
+    assert_int_equal(began_again, 0);
+    put_box(w, "box", BOX_RUNNING, 2);
+    assert_false(use_still_there(x->ex));
+    assert_int_equal(began_again, 1);
+    assert_int_equal(began_at.generation, 2);
+    expect_untouched(x);
+    x->ex->sent_again = true; /* once */
+    assert_false(use_still_there(x->ex));
+    assert_int_equal(began_again, 1);
+    expect_code(x, 502, "box_paused");
+    end(&x);
+}
+
+static void test_does_not_connect_where_it_may_not(void **state)
+{
+    world_t *w = *state;
+    origin_ops_t ops = world_origin_ops;
+    ops.again = world_again;
+    began_again = 0;
+    exchange_world_t *x[3];
+    for (size_t i = 0; i < 3; i++) {
+        put_box(w, "box", BOX_RUNNING, 10 * i + 1);
+        x[i] = begin(w, "box", false);
+        x[i]->ex->origin_ops = &ops;
+    }
+    store_box_t box = put_box(w, "box", BOX_RUNNING, 40);
+    box.ports[0] = 3001; /* and no other */
+    box.port_count = 1;
+    assert_int_equal(store_put_box(w->store.store, &box), STORE_OK);
+    assert_false(use_still_there(x[0]->ex));
+    expect_code(x[0], 502, "box_paused");
+    put_box(w, "box", BOX_PAUSED, 41);
+    assert_false(use_still_there(x[1]->ex));
+    expect_code(x[1], 502, "box_paused");
+    assert_int_equal(store_delete_box(w->store.store, STR("box")), STORE_OK);
+    assert_false(use_still_there(x[2]->ex));
+    expect_code(x[2], 502, "box_gone");
+    assert_int_equal(began_again, 0);
+    for (size_t i = 0; i < 3; i++)
+        end(&x[i]);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_waiting_ones_are_answered_when_it_is_paused),
+        TEST(test_looked_at_in_the_turn_of_the_message),
+        TEST(test_pooled_connections_go_with_their_generation),
+        TEST(test_all_ends_when_it_is_gone),
+        TEST(test_connections_to_a_left_address_end),
+        TEST(test_looks_are_spread_where_boxes_are_many),
+        TEST(test_connects_again_where_the_box_is_now),
+        TEST(test_does_not_connect_where_it_may_not),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,122 @@
+/* A client's bytes for a box that fell asleep under an open exchange. Time is a parameter. */
+#include "uses_world.h"
+
+static exchange_world_t *sleeping_tunnel(world_t *w)
+{
+    exchange_world_t *x = begin(w, "box", true);
+    accept_websocket(x);
+    turn(w, 1000);
+    expect_message(w, PROCESS_ACTIVE, "box\n");
+    turn(w, w->fixture->worker.conf->wake.idle_open);
+    put_box(w, "box", BOX_PAUSED, 2);
+    turn(w, 1000);
+    expect_silence(w);
+    return x;
+}
+
+static void test_a_clients_bytes_wake(void **state)
+{
+    world_t *w = *state;
+    char bytes[64];
+    exchange_world_t *x = sleeping_tunnel(w);
+    from_client(x, frame(bytes, 9, 10)); /* a ping, and what a closed tab says */
+    from_client(x, frame(bytes, 10, 0));
+    expect_silence(w);
+    from_client(x, frame(bytes, 1, 5));
+    expect_message(w, PROCESS_WAKE, "box-3000");
+    from_client(x, frame(bytes, 1, 5)); /* at most one a second */
+    turn(w, 999);
+    from_client(x, frame(bytes, 1, 5));
+    expect_silence(w);
+    turn(w, 1);
+    expect_message(w, PROCESS_WAKE, "box-3000");
+    put_box(w, "box", BOX_RUNNING, 3);
+    turn(w, 1000);
+    from_client(x, frame(bytes, 1, 5));
+    expect_silence(w);
+    end(&x);
+}
+
+static void test_an_empty_message_wakes_and_carries_nothing(void **state)
+{
+    world_t *w = *state;
+    char bytes[16];
+    exchange_world_t *x = sleeping_tunnel(w);
+    str_t empty = frame(bytes, 1, 0);
+    from_client(x, str_make(empty.p, 1)); /* not yet known whose header it is */
+    expect_silence(w);
+    from_client(x, str_from_offset(empty, 1));
+    expect_message(w, PROCESS_WAKE, "box-3000");
+    end(&x);
+}
+
+/* What is lost is said again, while the bytes are fresh. */
+static void test_a_wake_is_asked_for_until_it_has_come(void **state)
+{
+    world_t *w = *state;
+    char bytes[64];
+    uint32_t timeout = w->fixture->worker.conf->wake.timeout;
+    exchange_world_t *x = sleeping_tunnel(w);
+    from_client(x, frame(bytes, 1, 5));
+    for (uint32_t ms = 0; ms < timeout; ms += 1000) {
+        expect_message(w, PROCESS_WAKE, "box-3000");
+        expect_silence(w);
+        turn(w, 1000);
+    }
+    turn(w, 1000);
+    expect_silence(w);
+    end(&x);
+}
+
+/* They may lie in the socket of a box that was frozen before it read them. */
+static void test_bytes_just_before_the_pause_wake(void **state)
+{
+    world_t *w = *state;
+    char bytes[64];
+    exchange_world_t *x = begin(w, "box", true);
+    accept_websocket(x);
+    turn(w, 1000);
+    expect_message(w, PROCESS_ACTIVE, "box\n");
+    from_client(x, frame(bytes, 1, 5));
+    put_box(w, "box", BOX_PAUSED, 2);
+    turn(w, 499);
+    expect_message(w, PROCESS_WAKE, "box-3000");
+    put_box(w, "box", BOX_RUNNING, 3);
+    turn(w, 250);
+    from_client(x, frame(bytes, 1, 5));
+    turn(w, 250);
+    put_box(w, "box", BOX_PAUSED, 4);
+    turn(w, 250);
+    assert_int_equal(hear(w, bytes), PROCESS_ACTIVE);
+    expect_silence(w);
+    end(&x);
+}
+
+static void test_a_body_that_goes_on_wakes(void **state)
+{
+    world_t *w = *state;
+    exchange_world_t *x = begin(w, "box", false);
+    x->ex->request_complete = false;
+    respond(x, STR("text/plain"));
+    turn(w, 1000);
+    expect_message(w, PROCESS_ACTIVE, "box\n");
+    put_box(w, "box", BOX_PAUSED, 2);
+    turn(w, 250);
+    expect_silence(w);
+    from_client(x, STR("more"));
+    expect_message(w, PROCESS_WAKE, "box-3000");
+    end(&x);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_a_clients_bytes_wake),
+        TEST(test_an_empty_message_wakes_and_carries_nothing),
+        TEST(test_a_wake_is_asked_for_until_it_has_come),
+        TEST(test_bytes_just_before_the_pause_wake),
+        TEST(test_a_body_that_goes_on_wakes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

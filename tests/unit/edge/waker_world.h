@@ -1,0 +1,204 @@
+/*
+ * Boxes and their waking in the controller. The provider is the test's; ports and the store are real. Time
+ * passes where the test says so (`pass`).
+ */
+#ifndef BOXEDGE_WAKER_WORLD_H
+#define BOXEDGE_WAKER_WORLD_H
+
+#include "../routing/store_fixture.h"
+
+#include <arpa/inet.h>
+
+#include "conf.h"
+#include "process.h"
+#include "waker.h"
+
+#define MIB (UINT64_C(1) << 20)
+#define CONF                                                                                                 \
+    "preview_domain: preview.test\nnode: here\npublic_port: 443\n"                                           \
+    "listeners:\n  - {address: \"127.0.0.1:8080\", kind: plain}\n"
+
+typedef struct world {
+    fixture_t dirs;
+    loop_t *loop;
+    shm_t *shm;
+    conf_t *conf;
+    store_thread_t *store;
+    peers_t *peers;
+    boxes_t *boxes;
+    waker_t *waker;
+    provider_t provider;
+    unsigned resumes;
+    char resumed_id[BOX_ID_MAX + 1];
+    int workers[3]; /* the workers' ends */
+    int listener;   /* -1: none */
+    uint16_t port;  /* of the listener, or one where nothing listens */
+} world_t;
+
+static inline void provider_resume(provider_t *provider, str_t id)
+{
+    world_t *w = H2O_STRUCT_FROM_MEMBER(world_t, provider, provider);
+    w->resumes++;
+    snprintf(w->resumed_id, sizeof w->resumed_id, "%.*s", STR_ARG(id));
+}
+
+static inline void ignore_id(provider_t *provider, str_t id)
+{
+    (void)provider;
+    (void)id;
+}
+
+static inline void ignore_conf(provider_t *provider, const conf_t *conf)
+{
+    (void)provider;
+    (void)conf;
+}
+
+static inline void hear(void *owner, unsigned index, ipc_message_t *message)
+{
+    (void)owner;
+    (void)index;
+    (void)message;
+}
+
+static inline int make_port(uint16_t *port, bool listening)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+    *port = ntohs(address.sin_port);
+    if (listening)
+        assert_int_equal(listen(fd, 8), 0);
+    return fd; /* bound: nobody else takes the port */
+}
+
+static inline int setup(void **state)
+{
+    static const uint8_t seed[16];
+    world_t *w = calloc(1, sizeof *w);
+    assert_non_null(w);
+    fixture_make(&w->dirs);
+    fixture_open(&w->dirs, 16 * MIB);
+    w->loop = loop_new();
+    w->shm = shm_new(seed);
+    conf_errors_t *errors = conf_errors_new();
+    w->conf = conf_parse("test.yaml", STR(CONF), errors);
+    conf_errors_free(&errors);
+    assert_non_null(w->conf);
+    w->conf->wake.timeout = 5000;
+    w->store = store_thread_new(w->loop, w->dirs.store, w->shm);
+    w->dirs.store = NULL;
+    w->peers = peers_new(w->loop, hear, w);
+    for (unsigned i = 0; i < 3; i++) {
+        int fds[2];
+        assert_true(ipc_pair(fds));
+        peers_take(w->peers, i, &fds[0]);
+        w->workers[i] = fds[1];
+    }
+    w->boxes = boxes_new(w->loop, w->conf, w->store, w->peers, NULL, 0, 1000);
+    w->waker = waker_new(w->loop, w->conf, w->boxes, w->peers, shm_wakes(w->shm));
+    w->provider = (provider_t){.kind = PROVIDER_PROCESS,
+                               .handlers = &boxes_provider_handlers,
+                               .owner = w->boxes,
+                               .resume = provider_resume,
+                               .pause = ignore_id,
+                               .look = ignore_id};
+    boxes_set_provider(w->boxes, PROVIDER_PROCESS, &w->provider);
+    w->listener = make_port(&w->port, true);
+    *state = w;
+    return 0;
+}
+
+static inline int teardown(void **state)
+{
+    world_t *w = *state;
+    boxes_stop(w->boxes);
+    store_thread_free(&w->store);
+    waker_free(&w->waker);
+    boxes_free(&w->boxes);
+    peers_free(&w->peers);
+    for (unsigned i = 0; i < 3; i++)
+        close(w->workers[i]);
+    close(w->listener);
+    loop_turn(w->loop, 0);
+    loop_free(&w->loop);
+    conf_release(&w->conf);
+    shm_free(&w->shm);
+    fixture_remove(&w->dirs);
+    free(w);
+    return 0;
+}
+
+/* ---- what the tests do ---- */
+
+static inline provider_box_t box_at(const char *id, box_state_t state, const char *address)
+{
+    provider_box_t box = {.state = state};
+    snprintf(box.id, sizeof box.id, "%s", id);
+    if (address != NULL)
+        assert_int_equal(inet_pton(AF_INET6, address, &box.address), 1);
+    return box;
+}
+
+static inline void tell(world_t *w, const char *id, box_state_t state, const char *address)
+{
+    provider_box_t box = box_at(id, state, address);
+    w->provider.handlers->box(w->boxes, &w->provider, &box);
+}
+
+/* The provider's answer to the last resume. */
+static inline void answer(world_t *w, provider_result_t result, const char *sentence)
+{
+    w->provider.handlers->resumed(w->boxes, &w->provider, str_from(w->resumed_id), result, sentence);
+}
+
+static inline str_t label(world_t *w, const char *id)
+{
+    static char text[80];
+    snprintf(text, sizeof text, "%s-%u", id, w->port);
+    return str_from(text);
+}
+
+/* What worker `index` is told next that ends a wake; 0: nothing within the turns. */
+static inline wake_result_t ended(world_t *w, unsigned index, wake_answer_t *out, unsigned turns)
+{
+    ipc_message_t message;
+    for (unsigned i = 0; i <= turns; i++) {
+        while (ipc_receive(w->workers[index], &message) == IPC_OK)
+            if (message.type == PROCESS_WOKEN) {
+                assert_true(wake_answer_read(str_make(message.bytes, message.len), out));
+                return (wake_result_t)message.value;
+            }
+        if (i < turns)
+            loop_turn(w->loop, 50);
+    }
+    return (wake_result_t)0;
+}
+
+static inline void settle(world_t *w)
+{
+    for (int i = 0; i < 20; i++)
+        loop_turn(w->loop, 2);
+}
+
+/* `ms` go by in steps in which probes and their answers have their turns. */
+static inline void pass(world_t *w, uint64_t ms)
+{
+    const uint64_t step = 50;
+    for (uint64_t gone = 0; gone < ms; gone += step) {
+        loop_skip(w->loop, ms - gone < step ? ms - gone : step);
+        for (int i = 0; i < 3; i++)
+            loop_turn(w->loop, 0);
+    }
+}
+
+static const store_box_t *known(world_t *w, const char *id)
+{
+    const store_box_t *box = boxes_find(w->boxes, str_from(id));
+    assert_non_null(box);
+    return box;
+}
+
+#endif
