@@ -1,6 +1,7 @@
 #include "cli.h"
 
 #include <assert.h>
+#include <time.h>
 
 #include "admin_client.h"
 #include "conf.h"
@@ -220,12 +221,60 @@ int cli_request(const cli_t *cli, const char *method, const char *target, const 
     return status;
 }
 
+int cli_show(const cli_t *cli, const char *method, const char *target, json_t *body,
+             void (*print)(const json_t *answer))
+{
+    json_t *answer;
+    int status = cli_request(cli, method, target, body, &answer);
+    json_decref(body);
+    if (status != CLI_OK)
+        return status;
+    const char *note = json_string_value(json_object_get(answer, "note"));
+    if (cli->json) {
+        cli_print_json(answer);
+    } else {
+        print(answer);
+        if (note != NULL)
+            fprintf(stderr, "%s\n", note);
+    }
+    json_decref(answer);
+    return CLI_OK;
+}
+
 /* ---- output ---- */
 
 void cli_print_json(const json_t *json)
 {
     json_dumpf(json, stdout, JSON_COMPACT);
     putchar('\n');
+}
+
+const char *cli_text(const json_t *object, const char *name)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+    return text != NULL ? text : "-";
+}
+
+long long cli_number(const json_t *object, const char *name)
+{
+    return json_integer_value(json_object_get(object, name));
+}
+
+void cli_time(const json_t *object, const char *name, char out[32])
+{
+    struct tm tm;
+    time_t when = (time_t)cli_number(object, name);
+    snprintf(out, 32, "-");
+    if (when != 0 && gmtime_r(&when, &tm) != NULL)
+        strftime(out, 32, "%Y-%m-%d %H:%M", &tm);
+}
+
+void cli_left(const json_t *object, char out[32])
+{
+    long long expires_at = cli_number(object, "expires_at");
+    snprintf(out, 32, "-");
+    if (expires_at != 0)
+        cli_duration(expires_at - time(NULL), out);
 }
 
 void cli_duration(json_int_t seconds, char out[32])

@@ -69,8 +69,25 @@ extern const char cli_common_help[];
 MUST_USE int cli_request(const cli_t *cli, const char *method, const char *target, const json_t *body,
                          json_t **out);
 
+/*
+ * Sends a request as cli_request does and takes `body`. Prints the answer: with --json on one line, else with
+ * `print` and then, on stderr, the note that it may have.
+ */
+MUST_USE int cli_show(const cli_t *cli, const char *method, const char *target, json_t *body,
+                      void (*print)(const json_t *answer));
+
 /* Prints `json` on one line. */
 void cli_print_json(const json_t *json);
+
+/* The object's text of this name, which lives as long as the object; "-" where it has none. */
+const char *cli_text(const json_t *object, const char *name);
+/* The object's number of this name; 0 where it has none. */
+long long cli_number(const json_t *object, const char *name);
+/* "2026-01-31 12:00", in UTC: the object's time of this name, which is in Unix seconds; "-" where it has
+ * none. */
+void cli_time(const json_t *object, const char *name, char out[32]);
+/* How long the object has still to live, as cli_duration has it; "-" where it stays. */
+void cli_left(const json_t *object, char out[32]);
 
 /* "3d 4h", "4h 5m", "5m 6s" or "6s" for a number of seconds. */
 void cli_duration(json_int_t seconds, char out[32]);

@@ -1,7 +1,6 @@
 #include "cmd_block.h"
 
 #include <assert.h>
-#include <time.h>
 
 #include "cli.h"
 
@@ -21,12 +20,6 @@ static int usage(FILE *out, int status)
     return status;
 }
 
-static const char *text_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text != NULL ? text : "-";
-}
-
 #define VALUE_BYTES 128
 
 /* What is named: "box BOX", "preview BOX PORT" (or as lists show it, BOX-PORT), "cidr NETWORK". False where
@@ -40,24 +33,19 @@ static bool take_value(const cli_t *cli, char value[VALUE_BYTES])
     return n >= 0 && n < VALUE_BYTES;
 }
 
+static void print_blocked(const json_t *answer)
+{
+    printf("The %s %s is blocked.\n", cli_text(answer, "kind"), cli_text(answer, "value"));
+}
+
 static int block(const cli_t *cli, const char *value)
 {
-    json_t *answer;
     json_t *body = json_pack("{s:s,s:s}", "kind", cli->args[0], "value", value);
     if (body == NULL) {
         fprintf(stderr, "boxedge: what is to be blocked is not plain text\n");
         return CLI_USAGE;
     }
-    int status = cli_request(cli, "POST", "/v1/blocks", body, &answer);
-    json_decref(body);
-    if (status != CLI_OK)
-        return status;
-    if (cli->json)
-        cli_print_json(answer);
-    else
-        printf("The %s %s is blocked.\n", text_of(answer, "kind"), text_of(answer, "value"));
-    json_decref(answer);
-    return CLI_OK;
+    return cli_show(cli, "POST", "/v1/blocks", body, print_blocked);
 }
 
 /* Whether the text may stand in a path of the admin API, which judges the rest. */
@@ -69,58 +57,39 @@ static bool fits_path(const char *text)
     return strlen(text) < VALUE_BYTES;
 }
 
+static void print_unblocked(const json_t *answer)
+{
+    printf("The %s %s is not blocked any more.\n", cli_text(answer, "kind"), cli_text(answer, "value"));
+}
+
 static int unblock(const cli_t *cli, const char *value)
 {
     char target[320];
-    json_t *answer;
     if (!fits_path(cli->args[0]) || !fits_path(value)) {
         fprintf(stderr, "boxedge: \"%s %s\" is nothing that can be blocked\n", cli->args[0], value);
         return CLI_USAGE;
     }
     int n = snprintf(target, sizeof target, "/v1/blocks/%s/%s", cli->args[0], value);
     assert(n > 0 && (size_t)n < sizeof target);
-    int status = cli_request(cli, "DELETE", target, NULL, &answer);
-    if (status != CLI_OK)
-        return status;
-    if (cli->json)
-        cli_print_json(answer);
-    else
-        printf("The %s %s is not blocked any more.\n", text_of(answer, "kind"), text_of(answer, "value"));
-    json_decref(answer);
-    return CLI_OK;
+    return cli_show(cli, "DELETE", target, NULL, print_unblocked);
 }
 
-static void print_table(const json_t *blocks)
+static void print_list(const json_t *answer)
 {
+    const json_t *blocks = json_object_get(answer, "blocks");
     size_t i;
     json_t *one;
+    if (json_array_size(blocks) == 0) {
+        printf("Nothing is blocked.\n");
+        return;
+    }
     printf("%-8s  %-16s  %s\n", "KIND", "SINCE (UTC)", "VALUE");
     json_array_foreach(blocks, i, one)
     {
-        char when[32] = "-";
-        struct tm tm;
-        time_t created = (time_t)json_integer_value(json_object_get(one, "created_at"));
-        if (gmtime_r(&created, &tm) != NULL)
-            strftime(when, sizeof when, "%Y-%m-%d %H:%M", &tm);
-        printf("%-8s  %-16s  %s\n", text_of(one, "kind"), when, text_of(one, "value"));
+        char when[32];
+        cli_time(one, "created_at", when);
+        printf("%-8s  %-16s  %s\n", cli_text(one, "kind"), when, cli_text(one, "value"));
     }
-}
-
-static int list(const cli_t *cli)
-{
-    json_t *answer;
-    int status = cli_request(cli, "GET", "/v1/blocks", NULL, &answer);
-    if (status != CLI_OK)
-        return status;
-    const json_t *blocks = json_object_get(answer, "blocks");
-    if (cli->json)
-        cli_print_json(answer);
-    else if (json_array_size(blocks) == 0)
-        printf("Nothing is blocked.\n");
-    else
-        print_table(blocks);
-    json_decref(answer);
-    return CLI_OK;
 }
 
 int cmd_block(int argc, char **argv)
@@ -132,7 +101,7 @@ int cmd_block(int argc, char **argv)
     if (cli.help)
         return usage(stdout, CLI_OK);
     if (cli.arg_count == 1 && strcmp(cli.args[0], "list") == 0)
-        return list(&cli);
+        return cli_show(&cli, "GET", "/v1/blocks", NULL, print_list);
     return take_value(&cli, value) ? block(&cli, value) : usage(stderr, CLI_USAGE);
 }
 

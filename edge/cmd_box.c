@@ -1,7 +1,5 @@
 #include "cmd_box.h"
 
-#include <time.h>
-
 #include "cli.h"
 #include "cmd_box_process.h"
 
@@ -20,18 +18,12 @@ static int usage(FILE *out, int status)
     return status;
 }
 
-static const char *text_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text != NULL ? text : "-";
-}
-
 /* "3000, 3001"; "all" where every port may have a preview, "none" where no port may; what the box has instead
  * of the preview's. */
 static void print_ports(const json_t *box)
 {
     const json_t *ports = json_object_get(box, "ports");
-    json_int_t fixed = json_integer_value(json_object_get(box, "port"));
+    json_int_t fixed = cli_number(box, "port");
     bool none = json_integer_value(json_array_get(ports, 0)) == 0; /* port 0 stands for no port */
     if (none)
         printf("%s", json_array_size(ports) == 0 ? "all" : "none");
@@ -44,7 +36,7 @@ static void print_ports(const json_t *box)
 /* What the edge does with a box that nobody uses. */
 static void idle_of(const json_t *box, char out[32])
 {
-    json_int_t ms = json_integer_value(json_object_get(box, "idle_ms"));
+    json_int_t ms = cli_number(box, "idle_ms");
     bool kept = json_is_true(json_object_get(box, "keep_alive"));
     snprintf(out, 32, "%s", kept ? "kept" : "-");
     if (kept || ms == 0)
@@ -55,22 +47,13 @@ static void idle_of(const json_t *box, char out[32])
         cli_duration(ms / 1000, out);
 }
 
-/* How long it has still to live, or "-" where it stays. */
-static void left_of(const json_t *box, char out[32])
-{
-    json_int_t expires_at = json_integer_value(json_object_get(box, "expires_at"));
-    snprintf(out, 32, "-");
-    if (expires_at != 0)
-        cli_duration(expires_at - (json_int_t)time(NULL), out);
-}
-
 static int longest(const json_t *boxes, const char *key, int width)
 {
     size_t i;
     json_t *box;
     json_array_foreach(boxes, i, box)
     {
-        int len = (int)strlen(text_of(box, key));
+        int len = (int)strlen(cli_text(box, key));
         width = len > width ? len : width;
     }
     return width;
@@ -87,13 +70,25 @@ static void print_table(const json_t *boxes)
     {
         char idle[32], left[32];
         idle_of(box, idle);
-        left_of(box, left);
-        printf("%-*s  %-7s  %-8s  %-*s  %-16lld  %-8s  %-8s  ", ids, text_of(box, "box"),
-               text_of(box, "state"), text_of(box, "provider"), addresses, text_of(box, "address"),
-               (long long)json_integer_value(json_object_get(box, "generation")), idle, left);
+        cli_left(box, left);
+        printf("%-*s  %-7s  %-8s  %-*s  %-16lld  %-8s  %-8s  ", ids, cli_text(box, "box"),
+               cli_text(box, "state"), cli_text(box, "provider"), addresses, cli_text(box, "address"),
+               cli_number(box, "generation"), idle, left);
         print_ports(box);
         printf("%s\n", json_is_true(json_object_get(box, "ephemeral")) ? "; ephemeral" : "");
     }
+}
+
+static void print_list(const json_t *answer)
+{
+    const json_t *boxes = json_object_get(answer, "boxes");
+    if (json_array_size(boxes) == 0)
+        printf("No boxes are known. They are declared under `boxes` or `processes` in the configuration, or "
+               "come from `docker` or `control_plane`.\n");
+    else
+        print_table(boxes);
+    if (json_is_true(json_object_get(answer, "truncated")))
+        printf("... and more.\n");
 }
 
 int cmd_box(int argc, char **argv)
@@ -107,20 +102,5 @@ int cmd_box(int argc, char **argv)
         return cmd_box_process(&cli);
     if (cli.arg_count != 1 || strcmp(cli.args[0], "list") != 0)
         return usage(stderr, CLI_USAGE);
-    json_t *answer;
-    int status = cli_request(&cli, "GET", "/v1/boxes", NULL, &answer);
-    if (status != CLI_OK)
-        return status;
-    const json_t *boxes = json_object_get(answer, "boxes");
-    if (cli.json)
-        cli_print_json(answer);
-    else if (json_array_size(boxes) == 0)
-        printf("No boxes are known. They are declared under `boxes` or `processes` in the configuration, or "
-               "come from `docker` or `control_plane`.\n");
-    else
-        print_table(boxes);
-    if (!cli.json && json_is_true(json_object_get(answer, "truncated")))
-        printf("... and more.\n");
-    json_decref(answer);
-    return CLI_OK;
+    return cli_show(&cli, "GET", "/v1/boxes", NULL, print_list);
 }

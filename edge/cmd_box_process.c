@@ -110,20 +110,21 @@ static int logs(const cli_t *cli, const char *box)
     return cli->follow && !cli->json ? follow(cli, box, end) : CLI_OK;
 }
 
+static void print_started(const json_t *answer)
+{
+    printf("%s runs.\n", cli_text(answer, "box"));
+}
+
+static void print_stopped(const json_t *answer)
+{
+    printf("%s is stopped.\n", cli_text(answer, "box"));
+}
+
 static int act(const cli_t *cli, const char *verb, const char *box)
 {
     char target[128];
-    json_t *answer;
     (void)snprintf(target, sizeof(target), "/v1/processes/%s/%s", box, verb);
-    int status = cli_request(cli, "POST", target, NULL, &answer);
-    if (status != CLI_OK)
-        return status;
-    if (cli->json)
-        cli_print_json(answer);
-    else
-        printf("%s %s.\n", box, strcmp(verb, "start") == 0 ? "runs" : "is stopped");
-    json_decref(answer);
-    return CLI_OK;
+    return cli_show(cli, "POST", target, NULL, strcmp(verb, "start") == 0 ? print_started : print_stopped);
 }
 
 int cmd_box_process(const cli_t *cli)

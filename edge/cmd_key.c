@@ -1,7 +1,6 @@
 #include "cmd_key.h"
 
 #include <assert.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <openssl/crypto.h>
@@ -31,12 +30,6 @@ static int usage(FILE *out, int status)
         "  --json             the answer of the admin API\n");
     fputs(cli_common_help, out);
     return status;
-}
-
-static const char *text_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text != NULL ? text : "-";
 }
 
 /* What stands in a path of the admin API is judged here. */
@@ -109,8 +102,8 @@ static void print_created(const json_t *answer)
 {
     const char *key = json_string_value(json_object_get(answer, "key"));
     if (key == NULL) {
-        printf("The key %s is registered with the plan %s.\n", text_of(answer, "name"),
-               text_of(answer, "plan"));
+        printf("The key %s is registered with the plan %s.\n", cli_text(answer, "name"),
+               cli_text(answer, "plan"));
         return;
     }
     printf("%s\n", key);
@@ -119,45 +112,35 @@ static void print_created(const json_t *answer)
 
 static int create(const cli_t *cli)
 {
-    json_t *answer;
     json_t *body = creation(cli);
-    if (body == NULL)
-        return CLI_USAGE;
-    int status = cli_request(cli, "POST", "/v1/keys", body, &answer);
-    json_decref(body);
-    if (status != CLI_OK)
-        return status;
-    if (cli->json)
-        cli_print_json(answer);
-    else
-        print_created(answer);
-    json_decref(answer);
-    return CLI_OK;
+    return body != NULL ? cli_show(cli, "POST", "/v1/keys", body, print_created) : CLI_USAGE;
 }
 
 /* ---- changes ---- */
 
-/* Sends it to the key's own address, and says "The key NAME <done>." with the plan where `shows_plan`. */
-static int change(const cli_t *cli, const char *method, const char *query, const json_t *body,
-                  const char *done, bool shows_plan)
+static void print_planned(const json_t *answer)
+{
+    printf("The key %s has the plan %s.\n", cli_text(answer, "name"), cli_text(answer, "plan"));
+}
+
+static void print_revoked(const json_t *answer)
+{
+    printf("The key %s is revoked.\n", cli_text(answer, "name"));
+}
+
+static void print_forgotten(const json_t *answer)
+{
+    printf("The key %s is forgotten.\n", cli_text(answer, "name"));
+}
+
+/* Sends it to the key's own address; takes `body`. */
+static int change(const cli_t *cli, const char *method, const char *query, json_t *body,
+                  void (*print)(const json_t *answer))
 {
     char target[STORE_KEY_NAME_MAX + 32];
-    json_t *answer;
     int n = snprintf(target, sizeof target, "/v1/keys/%s%s", cli->args[1], query);
     assert(n > 0 && (size_t)n < sizeof target);
-    int status = cli_request(cli, method, target, body, &answer);
-    if (status != CLI_OK)
-        return status;
-    const char *note = json_string_value(json_object_get(answer, "note"));
-    if (cli->json)
-        cli_print_json(answer);
-    else
-        printf("The key %s %s%s.\n", text_of(answer, "name"), done,
-               shows_plan ? text_of(answer, "plan") : "");
-    if (note != NULL && !cli->json)
-        fprintf(stderr, "%s\n", note);
-    json_decref(answer);
-    return CLI_OK;
+    return cli_show(cli, method, target, body, print);
 }
 
 static int set_plan(const cli_t *cli)
@@ -167,27 +150,16 @@ static int set_plan(const cli_t *cli)
         fprintf(stderr, "boxedge: what is given is not the name of a plan\n");
         return CLI_USAGE;
     }
-    int status = change(cli, "PUT", "", body, "has the plan ", true);
-    json_decref(body);
-    return status;
+    return change(cli, "PUT", "", body, print_planned);
 }
 
 /* ---- list ---- */
 
-static void print_time(json_int_t seconds, char out[32])
-{
-    struct tm tm;
-    time_t when = (time_t)seconds;
-    snprintf(out, 32, "-");
-    if (seconds != 0 && gmtime_r(&when, &tm) != NULL)
-        strftime(out, 32, "%Y-%m-%d %H:%M", &tm);
-}
-
-static void print_row(const char *name, const char *plan, const char *state, json_int_t created)
+static void print_row(const json_t *key, const char *state)
 {
     char when[32];
-    print_time(created, when);
-    printf("%-24s  %-16s  %-9s  %s\n", name, plan, state, when);
+    cli_time(key, "created_at", when);
+    printf("%-24s  %-16s  %-9s  %s\n", cli_text(key, "name"), cli_text(key, "plan"), state, when);
 }
 
 /* Those of the configuration: they have no time. */
@@ -198,7 +170,7 @@ static void print_declared(const json_t *keys)
     json_array_foreach(keys, i, key)
     {
         bool revoked = json_is_true(json_object_get(key, "revoked"));
-        print_row(text_of(key, "name"), text_of(key, "plan"), revoked ? "revoked" : "declared", 0);
+        print_row(key, revoked ? "revoked" : "declared");
     }
 }
 
@@ -213,8 +185,7 @@ static void print_stored(const json_t *keys)
             state = "revoked";
         else if (json_is_true(json_object_get(key, "plan_missing")))
             state = "no plan"; /* the default plan counts */
-        print_row(text_of(key, "name"), text_of(key, "plan"), state,
-                  json_integer_value(json_object_get(key, "created_at")));
+        print_row(key, state);
     }
 }
 
@@ -291,8 +262,8 @@ int cmd_key(int argc, char **argv)
     if (wanted == 3)
         return set_plan(&cli);
     if (str_eq(verb, STR("revoke")))
-        return change(&cli, "DELETE", "", NULL, "is revoked", false);
+        return change(&cli, "DELETE", "", NULL, print_revoked);
     if (str_eq(verb, STR("forget")))
-        return change(&cli, "DELETE", "?forget=1", NULL, "is forgotten", false);
+        return change(&cli, "DELETE", "?forget=1", NULL, print_forgotten);
     return usage(stderr, CLI_USAGE);
 }

@@ -1,7 +1,6 @@
 #include "cmd_preview.h"
 
 #include <assert.h>
-#include <time.h>
 
 #include "box_id.h"
 #include "cli.h"
@@ -32,12 +31,6 @@ static int usage(FILE *out, int status)
             "  --json             JSON in place of text\n");
     fputs(cli_common_help, out);
     return status;
-}
-
-static const char *text_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text != NULL ? text : "-";
 }
 
 /* Checks what stands in a path of the admin API; everything else is the edge's to judge. */
@@ -124,9 +117,15 @@ static void print_secrets(const json_t *answer)
     if (token != NULL)
         printf("token:    %s\n", token);
     if (password != NULL)
-        printf("user:     %s\npassword: %s\n", text_of(answer, "username"), password);
+        printf("user:     %s\npassword: %s\n", cli_text(answer, "username"), password);
     if (token != NULL || password != NULL)
         fprintf(stderr, "This is shown only now: the edge keeps no secret, only a hash of it.\n");
+}
+
+static void print_created(const json_t *answer)
+{
+    printf("%s\n", cli_text(answer, "url"));
+    print_secrets(answer);
 }
 
 static int create(const cli_t *cli)
@@ -136,24 +135,12 @@ static int create(const cli_t *cli)
     if (!take_box_and_port(cli, &box, &port))
         return CLI_USAGE;
     json_t *body = creation(cli, box, port);
-    if (body == NULL)
-        return CLI_USAGE;
-    json_t *answer;
-    int status = cli_request(cli, "POST", "/v1/previews", body, &answer);
-    json_decref(body);
-    if (status != CLI_OK)
-        return status;
-    if (cli->json) {
-        cli_print_json(answer);
-    } else {
-        printf("%s\n", text_of(answer, "url"));
-        print_secrets(answer);
-    }
-    const char *note = json_string_value(json_object_get(answer, "note"));
-    if (note != NULL && !cli->json)
-        fprintf(stderr, "%s\n", note);
-    json_decref(answer);
-    return CLI_OK;
+    return body != NULL ? cli_show(cli, "POST", "/v1/previews", body, print_created) : CLI_USAGE;
+}
+
+static void print_deleted(const json_t *answer)
+{
+    printf("The preview %s-%lld is deleted.\n", cli_text(answer, "box"), cli_number(answer, "port"));
 }
 
 static int delete (const cli_t *cli)
@@ -166,16 +153,7 @@ static int delete (const cli_t *cli)
     int n = snprintf(target, sizeof target, "/v1/previews/%s/%u%s", box, port,
                      cli->kill_tunnels ? "?kill_tunnels=1" : "");
     assert(n > 0 && (size_t)n < sizeof target);
-    json_t *answer;
-    int status = cli_request(cli, "DELETE", target, NULL, &answer);
-    if (status != CLI_OK)
-        return status;
-    if (cli->json)
-        cli_print_json(answer);
-    else
-        printf("The preview %s-%u is deleted.\n", box, port);
-    json_decref(answer);
-    return CLI_OK;
+    return cli_show(cli, "DELETE", target, NULL, print_deleted);
 }
 
 /* ---- list ---- */
@@ -190,15 +168,6 @@ static const char *access_of(const json_t *preview)
     return bearer ? "bearer" : basic ? "basic" : "public";
 }
 
-/* How long it has still to live: "1h 59m", or "-" where it stays. */
-static void print_left(const json_t *preview, char out[32])
-{
-    json_int_t expires_at = json_integer_value(json_object_get(preview, "expires_at"));
-    snprintf(out, 32, "-");
-    if (expires_at != 0)
-        cli_duration(expires_at - (json_int_t)time(NULL), out);
-}
-
 static void print_rows(const json_t *previews, bool first)
 {
     size_t i;
@@ -208,18 +177,13 @@ static void print_rows(const json_t *previews, bool first)
                "EXPIRES", "URL AND LABEL");
     json_array_foreach(previews, i, preview)
     {
-        char when[32] = "-";
-        struct tm tm;
-        time_t created = (time_t)json_integer_value(json_object_get(preview, "created_at"));
-        if (gmtime_r(&created, &tm) != NULL)
-            strftime(when, sizeof when, "%Y-%m-%d %H:%M", &tm);
-        char left[32];
+        char when[32], left[32];
         const char *label = json_string_value(json_object_get(preview, "label"));
-        print_left(preview, left);
-        printf("%-24s  %5lld  %-6s  %-9s  %-16s  %-8s  %s%s%s\n", text_of(preview, "box"),
-               (long long)json_integer_value(json_object_get(preview, "port")), access_of(preview),
-               text_of(preview, "host_header"), when, left, text_of(preview, "url"),
-               label != NULL ? "  " : "", label != NULL ? label : "");
+        cli_time(preview, "created_at", when);
+        cli_left(preview, left);
+        printf("%-24s  %5lld  %-6s  %-9s  %-16s  %-8s  %s%s%s\n", cli_text(preview, "box"),
+               cli_number(preview, "port"), access_of(preview), cli_text(preview, "host_header"), when, left,
+               cli_text(preview, "url"), label != NULL ? "  " : "", label != NULL ? label : "");
     }
 }
 

@@ -126,6 +126,32 @@ static void sizes(void **state)
     assert_string_equal(out, "8388608.0 TiB");
 }
 
+static void members(void **state)
+{
+    (void)state;
+    char out[32];
+    json_t *object = json_pack("{s:s,s:I,s:I,s:I}", "text", "a", "number", (json_int_t)1 << 40, "time",
+                               (json_int_t)1769860859, "zero", (json_int_t)0);
+    assert_non_null(object);
+    assert_string_equal(cli_text(object, "text"), "a");
+    assert_string_equal(cli_text(object, "number"), "-");
+    assert_string_equal(cli_text(object, "none"), "-");
+    assert_true(cli_number(object, "number") == 1LL << 40);
+    assert_true(cli_number(object, "none") == 0);
+    cli_time(object, "time", out);
+    assert_string_equal(out, "2026-01-31 12:00");
+    cli_time(object, "zero", out);
+    assert_string_equal(out, "-");
+    cli_time(object, "none", out);
+    assert_string_equal(out, "-");
+    cli_left(object, out);
+    assert_string_equal(out, "-");
+    json_object_set_new(object, "expires_at", json_integer(1));
+    cli_left(object, out);
+    assert_string_equal(out, "0s"); /* long ago */
+    json_decref(object);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -135,6 +161,7 @@ int main(void)
         cmocka_unit_test(wrong_options),
         cmocka_unit_test(durations),
         cmocka_unit_test(sizes),
+        cmocka_unit_test(members),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
