@@ -111,6 +111,7 @@ static void failed(upstream_t *upstream, const balance_pick_t *pick, const conf_
                         (enough && level < LEVEL_MAX ? level + 1 : level);
         if (!atomic_compare_exchange_strong(&server->streak, &was, next))
             continue;
+        atomic_store(&server->failed_ms, now_ms);
         atomic_fetch_add(&server->failures, 1);
         if (enough)
             eject(upstream, pick->slot, pick->generation, now_ms + eject_ms(conf->eject_time, level));
@@ -124,6 +125,13 @@ static void succeeded(server_slot_t *server, uint32_t tag)
     for (int i = 0; i < BALANCE_TRIES && was != nothing && balance_tag_of(was) == tag; i++)
         if (atomic_compare_exchange_strong(&server->streak, &was, nothing))
             return;
+}
+
+bool balance_is_suspect(const server_slot_t *slot, uint64_t now_ms)
+{
+    uint64_t row = atomic_load_explicit(&slot->streak, memory_order_relaxed) >> STREAK_SHIFT & STREAK_MAX;
+    return row != 0 &&
+           now_ms < atomic_load_explicit(&slot->failed_ms, memory_order_relaxed) + BALANCE_SUSPECT_MS;
 }
 
 void balance_outcome(upstream_t *upstream, const balance_pick_t *pick, const conf_upstream_t *conf,

@@ -47,6 +47,7 @@ typedef struct server_slot {
     alignas(64) _Atomic uint64_t latency; /* tag 32 | microseconds 32 */
     _Atomic uint64_t latency_ms;          /* when the last was seen */
     _Atomic uint64_t streak;              /* tag 32 | failures in a row 24 | ejections without a success 8 */
+    _Atomic uint64_t failed_ms;           /* when the last failure of the row was */
     _Atomic uint64_t ejected;             /* tag 24 | end of the last ejection in ms 40 */
     _Atomic uint64_t pass;                /* round robin: its next turn */
     _Atomic uint64_t requests, failures, ejections;
@@ -155,6 +156,10 @@ uint32_t balance_bound(const picking_t *picking, unsigned slot, uint32_t total);
 void balance_health_reset(server_slot_t *slot, uint64_t generation);
 /* For how long the server is left out yet; 0: it is not. */
 uint64_t balance_ejected_ms(const server_slot_t *slot, uint64_t now_ms);
+/* Its last exchange failed, BALANCE_SUSPECT_MS ago at most. */
+#define BALANCE_SUSPECT_MS 1000
+bool balance_is_suspect(const server_slot_t *slot, uint64_t now_ms);
+
 /* The smoothed latency, halved for each BALANCE_LATENCY_HALF_MS in which none was seen. 0: unknown. */
 uint32_t balance_latency(const server_slot_t *slot, uint64_t now_ms);
 #define BALANCE_LATENCY_HALF_MS 1000

@@ -96,12 +96,16 @@ static unsigned draw(picking_t *picking, uint64_t slots)
 /* ---- power of two choices ---- */
 
 /*
- * By requests in flight; and by latency where one of them takes at least twice as long as the other: smaller
+ * One that has just failed is worse than one that has not: the next request to it may well be lost too. Else
+ * by requests in flight; and by latency where one of them takes at least twice as long as the other: smaller
  * differences are noise, and would keep a server that is a little slower from getting anything at all.
  */
 static bool is_worse(const picking_t *picking, unsigned a, unsigned b)
 {
     const server_slot_t *slots = picking->upstream->slots;
+    bool suspect_a = balance_is_suspect(&slots[a], picking->now_ms);
+    if (suspect_a != balance_is_suspect(&slots[b], picking->now_ms))
+        return suspect_a;
     uint64_t share_a = share_of(picking, a), share_b = share_of(picking, b);
     uint64_t load_a = load_of(picking, a), load_b = load_of(picking, b);
     uint64_t slow_a = balance_latency(&slots[a], picking->now_ms);

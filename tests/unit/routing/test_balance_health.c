@@ -118,7 +118,9 @@ static void test_panic(void **state)
     world_t world = world_new(CONF_BALANCE_P2C);
     set_servers(&world, 1, 4, 1);
     world.conf.panic_percent = 50;
+    world.conf.eject_time = 5000;
     fail_times(&world, 1, 3);
+    world.now_ms += 1000; /* it is no longer avoided for its last failure */
     balance_view_t two = view_of(&world, 2), three = view_of(&world, 3);
     balance_set_up(world.balance, 3, two.slot, two.generation, false, T);
     /* Half of them are usable: those are used. */

@@ -166,6 +166,30 @@ static void test_p2c_by_latency(void **state)
     world_free(&world);
 }
 
+/* For a second after a failure, or until the next success, whoever has not failed comes first. */
+static void test_p2c_by_failures(void **state)
+{
+    (void)state;
+    world_t world = world_new(CONF_BALANCE_P2C);
+    set_servers(&world, 0, 2, 1);
+    exchange_at(&world, 1, BALANCE_FAILED, 0);
+    for (unsigned i = 0; i < 100; i++)
+        assert_int_equal(pick_one(&world).index, 0);
+    world.now_ms += 999;
+    assert_int_equal(pick_one(&world).index, 0);
+    world.now_ms++;
+    balance_pick_t pick = pick_one(&world);
+    assert_int_equal(pick.index, 1); /* it has nothing in flight */
+    end_pick(&world, &pick, BALANCE_FAILED);
+    assert_int_equal(pick_one(&world).index, 0);
+    exchange_at(&world, 1, BALANCE_SUCCEEDED, 1000);
+    assert_int_equal(pick_one(&world).index, 1);
+    exchange_at(&world, 0, BALANCE_FAILED, 0); /* both have: by their load */
+    exchange_at(&world, 1, BALANCE_FAILED, 0);
+    assert_int_equal(pick_one(&world).index, 1);
+    world_free(&world);
+}
+
 /* ---- consistent hashing ---- */
 
 #define KEYS 4000
@@ -292,6 +316,7 @@ int main(void)
         cmocka_unit_test(test_least),
         cmocka_unit_test(test_p2c_by_load),
         cmocka_unit_test(test_p2c_by_latency),
+        cmocka_unit_test(test_p2c_by_failures),
         cmocka_unit_test(test_remapped),
         cmocka_unit_test(test_same_everywhere),
         cmocka_unit_test(test_bounded_load),
