@@ -1,22 +1,13 @@
 /*
  * What a request costs. Its path is read twice where it could be read in two ways: by the letter, and as a
- * generous server would (percent-encoding undone, parameters cut off, empty and dot segments removed, letters
- * in any case). The dearer reading counts: another spelling of a path is never cheaper.
+ * generous server would (path.h), letters in any case. The dearer reading counts: another spelling of a path
+ * is never cheaper.
  */
 #include "conf_value.h"
+#include "path.h"
 
 /* Paths that are longer are read by the letter, and as the dearest. */
 #define READ_MAX 4096
-
-/* Cuts the first segment off `*path`, which begins with a slash; without the slash. */
-static str_t take_segment(str_t *path)
-{
-    str_t rest = str_from_offset(*path, 1);
-    const char *slash = rest.n != 0 ? memchr(rest.p, '/', rest.n) : NULL;
-    str_t segment = slash != NULL ? str_make(rest.p, (size_t)(slash - rest.p)) : rest;
-    *path = str_from_offset(rest, segment.n);
-    return segment;
-}
 
 static bool is_placeholder(str_t segment)
 {
@@ -26,7 +17,7 @@ static bool is_placeholder(str_t segment)
 const char *conf_value_pattern(str_t text)
 {
     while (text.n != 0 && text.p[0] == '/') {
-        str_t segment = take_segment(&text);
+        str_t segment = path_take_segment(&text);
         bool last = text.n == 0;
         if (segment.n == 0 && !last)
             return "has two slashes in a row";
@@ -48,10 +39,10 @@ const char *conf_value_pattern(str_t text)
 static bool matches(str_t pattern, str_t path, bool any_case)
 {
     while (pattern.n != 0 && path.n != 0 && path.p[0] == '/') {
-        str_t want = take_segment(&pattern);
+        str_t want = path_take_segment(&pattern);
         if (pattern.n == 0 && str_eq(want, STR("*")))
             return true;
-        str_t got = take_segment(&path);
+        str_t got = path_take_segment(&path);
         bool same = any_case ? str_ieq(want, got) : str_eq(want, got);
         if (!same && !(is_placeholder(want) && got.n != 0))
             return false;
@@ -97,48 +88,6 @@ static bool is_plain(str_t path)
     return path.n == 1 || before != '/';
 }
 
-static size_t decode(str_t path, char *out)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < path.n; i++) {
-        char c = path.p[i];
-        if (c == '%' && i + 2 < path.n && str_hex_value(path.p[i + 1]) >= 0 &&
-            str_hex_value(path.p[i + 2]) >= 0) {
-            c = (char)(str_hex_value(path.p[i + 1]) * 16 + str_hex_value(path.p[i + 2]));
-            i += 2;
-        }
-        out[n++] = c == '\\' ? '/' : c;
-    }
-    return n;
-}
-
-/* The generous reading, in `out`, which has room for the path. */
-static str_t read_path(str_t path, char *out)
-{
-    str_t rest = str_make(out, decode(path, out));
-    size_t n = 0;
-    while (rest.n != 0 && rest.p[0] == '/') {
-        str_t segment = take_segment(&rest);
-        const char *parameters = segment.n != 0 ? memchr(segment.p, ';', segment.n) : NULL;
-        if (parameters != NULL)
-            segment.n = (size_t)(parameters - segment.p);
-        if (segment.n == 0 || str_eq(segment, STR(".")))
-            continue;
-        if (str_eq(segment, STR(".."))) {
-            while (n != 0 && out[--n] != '/')
-                ;
-            continue;
-        }
-        /* What is written lies before what was read. */
-        out[n] = '/';
-        memmove(out + n + 1, segment.p, segment.n);
-        n += 1 + segment.n;
-    }
-    if (n == 0)
-        out[n++] = '/';
-    return str_make(out, n);
-}
-
 uint32_t conf_cost_of(const conf_t *conf, str_t method, str_t path)
 {
     if (conf->api.cost_count == 0)
@@ -148,6 +97,6 @@ uint32_t conf_cost_of(const conf_t *conf, str_t method, str_t path)
         return cost;
     char out[READ_MAX];
     uint32_t other =
-        path.n <= sizeof(out) ? first_match(conf, method, read_path(path, out), true) : dearest(conf, method);
+        path.n <= sizeof(out) ? first_match(conf, method, path_read(path, out), true) : dearest(conf, method);
     return other > cost ? other : cost;
 }

@@ -84,6 +84,11 @@ static void bounds(void **state)
     for (size_t i = 0; i < sizeof(many) - 1; i++)
         many[i] = i % 2 == 0 ? '/' : 'a';
     assert_int_equal(api_path_parse(str_from(many)).route, API_ROUTE_OTHER);
+    /* But where nothing is left of most of them. */
+    static const char end[] = "/v2/box/a/preview";
+    memset(target, '/', sizeof(target));
+    memcpy(target + API_PATH_MAX - strlen(end), end, strlen(end));
+    assert_int_equal(api_path_parse(str_make(target, API_PATH_MAX)).route, API_ROUTE_MISSPELLED);
 }
 
 int main(void)
