@@ -17,10 +17,12 @@
 
 /* Containers that are kept, at most; also of boxes. */
 #define DOCKER_CONTAINERS_MAX 16384
-#define DOCKER_RESUME_MS      20000
-#define DOCKER_QUEUE_MS       60000
 #define DOCKER_INSPECT_MS     10000
 #define DOCKER_LIST_MS        20000
+/* How long a resume may take from when the engine was asked, and how long it may wait until then, behind
+ * others or for a container that changes. */
+#define DOCKER_RESUME_MS 20000
+#define DOCKER_QUEUE_MS  60000
 
 typedef struct docker docker_t;
 typedef struct docker_box docker_box_t;
@@ -124,8 +126,6 @@ struct docker {
     unsigned tries;      /* that failed in a row */
     bool lost;           /* it was logged that the engine cannot be reached */
     uint64_t random;
-    uint32_t resume_ms; /* how long a resume may take from when the engine was asked, */
-    uint32_t queue_ms;  /* and how long it may wait until then, behind others */
 };
 
 /* ---- docker_boxes.c ---- */

@@ -98,7 +98,7 @@ static void look(docker_box_t *box)
 static void on_sent(docker_call_t *call)
 {
     docker_box_t *box = H2O_STRUCT_FROM_MEMBER(docker_box_t, call, call);
-    loop_timer_start(box->docker->loop, &box->limit, box->docker->resume_ms, on_limit);
+    loop_timer_start(box->docker->loop, &box->limit, DOCKER_RESUME_MS, on_limit);
 }
 
 static void post(docker_box_t *box, const char *what, const char *id, const char *verb, char *body,
@@ -106,7 +106,7 @@ static void post(docker_box_t *box, const char *what, const char *id, const char
 {
     docker_call_t *call = &box->call;
     call->method = "POST";
-    call->timeout_ms = box->docker->resume_ms;
+    call->timeout_ms = DOCKER_RESUME_MS;
     call->most = DOCKER_ANSWER_MAX;
     call->sent = box->resume == RESUME_ACT ? on_sent : NULL;
     call->done = done;
@@ -248,7 +248,7 @@ void docker_resume_work(docker_box_t *box)
 {
     if (box->resume == RESUME_NEW && !loop_timer_running(&box->limit)) {
         box->acts = box->relooks = 0;
-        loop_timer_start(box->docker->loop, &box->limit, box->docker->queue_ms, on_limit);
+        loop_timer_start(box->docker->loop, &box->limit, DOCKER_QUEUE_MS, on_limit);
     }
     if (box->resume == RESUME_NEW || box->resume == RESUME_SYNC)
         begin(box);

@@ -97,8 +97,6 @@ provider_t *provider_docker_new(loop_t *loop, fetcher_t *fetcher, const conf_t *
         .task = {.run = on_task},
         .lines = docker_lines_new(),
         .random = loop_precise_us() | 1,
-        .resume_ms = DOCKER_RESUME_MS,
-        .queue_ms = DOCKER_QUEUE_MS,
     };
     h2o_linklist_init_anchor(&docker->todo);
     docker_sync_restart(docker);

@@ -97,7 +97,7 @@ static inline void start_request(call_t *call, world_t *world, const fetch_reque
 }
 
 /* "http://127.0.0.1:port<path>" in a buffer of the caller's. */
-static const char *url_of(const world_t *world, const char *path, char *url, size_t len)
+static inline const char *url_of(const world_t *world, const char *path, char *url, size_t len)
 {
     snprintf(url, len, "%s://127.0.0.1:%u%s", world->server->tls != NULL ? "https" : "http",
              world->server->port, path);

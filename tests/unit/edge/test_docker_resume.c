@@ -170,7 +170,7 @@ static void containers_between_states_are_waited_for(void **state)
     engine_lock(world->engine);
     snprintf(container->status, sizeof(container->status), "exited");
     engine_unlock(world->engine);
-    WAIT(world, of(world, "a")->answers == 1);
+    await_answers(world, "a", 1);
     assert_int_equal(of(world, "a")->result, PROVIDER_OK);
     assert_int_equal(container->acts, 1);
 }
@@ -188,7 +188,8 @@ static void containers_that_have_just_ended_are_left_alone(void **state)
     docker_box_t *box = docker_find_box(docker_of(world), STR("a"));
     WAIT(world, box->resume == RESUME_CHANGE);
     take_away(world, removed);
-    WAIT(world, of(world, "a")->answers == 1 && of(world, "b")->answers == 1);
+    await_answers(world, "a", 1);
+    await_answers(world, "b", 1);
     assert_int_equal(of(world, "a")->result, PROVIDER_GONE);
     assert_int_equal(of(world, "b")->result, PROVIDER_OK);
     assert_int_equal(removed->acts, 0);
@@ -239,34 +240,61 @@ static void a_storm_of_resumes_starves_nobody(void **state)
     assert_in_range(world->engine->busy_most, 1, DOCKER_CALLS_MAX);
 }
 
-static void resumes_have_limits(void **state)
+static void a_container_that_keeps_changing_is_given_up(void **state)
 {
     world_t *world = *state;
+    add(world, "busy", "restarting");
+    begin(world);
+    resume(world, "busy");
+    const docker_box_t *box = docker_find_box(docker_of(world), STR("busy"));
+    for (unsigned i = 0; i < 5; i++) {
+        WAIT(world, box->resume == RESUME_CHANGE);
+        assert_int_equal(of(world, "busy")->answers, 0);
+        end_change(world, "busy");
+        WAIT(world, box->resume == RESUME_LOOK);
+    }
+    WAIT(world, box->resume == RESUME_CHANGE);
+    loop_skip(world->loop, DOCKER_QUEUE_MS);
+    loop_turn(world->loop, 0);
+    assert_int_equal(of(world, "busy")->answers, 1);
+    assert_int_equal(of(world, "busy")->result, PROVIDER_FAILED);
+    assert_string_equal(of(world, "busy")->sentence, "The box's container keeps stopping and starting.");
+}
+
+/* An engine that answers nothing: each resume that it was asked for has its time, and so has the wait behind
+ * others. */
+static void resumes_have_limits(void **state)
+{
+    enum { BATCHES = DOCKER_QUEUE_MS / DOCKER_RESUME_MS, LAST = BATCHES * DOCKER_CALLS_MAX };
+    world_t *world = *state;
     char id[16];
-    for (unsigned i = 0; i < DOCKER_CALLS_MAX + 1; i++) {
+    for (unsigned i = 0; i <= LAST; i++) {
         snprintf(id, sizeof(id), "box%u", i);
         add(world, id, "paused");
     }
-    engine_container_t *busy = add(world, "busy", "restarting");
     begin(world);
-    docker_of(world)->resume_ms = 300;
-    docker_of(world)->queue_ms = 100;
-    (void)busy;
-    assert_string_equal(resume_and_wait(world, "busy", PROVIDER_FAILED)->sentence,
-                        "The box's container keeps stopping and starting.");
     engine_lock(world->engine);
     world->engine->holds = true;
     engine_unlock(world->engine);
-    for (unsigned i = 0; i < DOCKER_CALLS_MAX + 1; i++) {
+    for (unsigned i = 0; i <= LAST; i++) {
         snprintf(id, sizeof(id), "box%u", i);
         resume(world, id);
     }
-    for (unsigned i = 0; i < DOCKER_CALLS_MAX + 1; i++) {
+    for (unsigned i = 0; i < LAST; i++) {
         snprintf(id, sizeof(id), "box%u", i);
-        WAIT(world, of(world, id)->answers == 1);
+        if (i % DOCKER_CALLS_MAX == 0) {
+            WAIT(world, docker_engine_busy(docker_of(world)->engine) == DOCKER_CALLS_MAX);
+            assert_int_equal(of(world, id)->answers, 0);
+            loop_skip(world->loop, DOCKER_RESUME_MS);
+            loop_turn(world->loop, 0);
+        }
+        assert_int_equal(of(world, id)->answers, 1);
         assert_int_equal(of(world, id)->result, PROVIDER_UNAVAILABLE);
     }
-    assert_int_equal(world->engine->at[DOCKER_CALLS_MAX].acts, 0); /* never left the queue */
+    snprintf(id, sizeof(id), "box%u", LAST);
+    assert_int_equal(of(world, id)->answers, 1);
+    assert_int_equal(of(world, id)->result, PROVIDER_UNAVAILABLE);
+    assert_int_equal(world->engine->at[LAST].acts, 0); /* never left the queue */
 }
 
 int main(void)
@@ -286,6 +314,7 @@ int main(void)
         TEST(containers_that_have_just_ended_are_left_alone),
         TEST(pauses_and_resumes_follow_each_other),
         TEST(a_storm_of_resumes_starves_nobody),
+        TEST(a_container_that_keeps_changing_is_given_up),
         TEST(resumes_have_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -194,7 +194,7 @@ static inline void pass(world_t *w, uint64_t ms)
     }
 }
 
-static const store_box_t *known(world_t *w, const char *id)
+static inline const store_box_t *known(world_t *w, const char *id)
 {
     const store_box_t *box = boxes_find(w->boxes, str_from(id));
     assert_non_null(box);
