@@ -15,7 +15,7 @@ struct preview_calls {
     worker_t *worker;
     channel_t *channel;
     h2o_linklist_t askers;
-    uint64_t numbers;
+    uint64_t numbers; /* the last one that was given */
 };
 
 preview_calls_t *preview_calls_new(worker_t *worker)
@@ -24,6 +24,10 @@ preview_calls_t *preview_calls_new(worker_t *worker)
     assert(calls != NULL);
     calls->worker = worker;
     h2o_linklist_init_anchor(&calls->askers);
+    /* From anywhere: what the controller still answers to a worker that died comes to the next one, and may
+     * show secrets. Half of the range is left to count in. */
+    random_bytes(worker->random, (unsigned char *)&calls->numbers, sizeof(calls->numbers));
+    calls->numbers >>= 1;
     return calls;
 }
 

@@ -1,0 +1,414 @@
+/* A worker's questions about previews, with the test in the controller's place: answers that come, come
+ * wrong, late or never, and a controller that goes. */
+#include "worker_fixture.h"
+
+#include "ipc.h"
+#include "preview_calls.h"
+#include "process.h"
+
+#define ANSWER_MS 10000
+
+typedef struct asking asking_t;
+
+typedef struct world {
+    worker_fixture_t *fixture;
+    channel_t *channel;
+    int controller; /* its end of the channel */
+    preview_calls_t *calls;
+} world_t;
+
+/* One that asks, and what it heard. */
+struct asking {
+    preview_asker_t asker;
+    world_t *world;
+    unsigned heard, in_vain;
+    preview_answer_t answer;
+    asking_t *leaves;    /* waits no more when this one hears */
+    unsigned asks_again; /* so often */
+};
+
+static void no_message(void *owner, ipc_message_t *message)
+{
+    (void)owner;
+    (void)message;
+}
+
+static void no_end(void *owner)
+{
+    (void)owner;
+}
+
+static int setup(void **state)
+{
+    static const channel_handlers_t handlers = {.message = no_message, .closed = no_end};
+    int fds[2];
+    world_t *w = calloc(1, sizeof(*w));
+    assert_non_null(w);
+    w->fixture = worker_fixture_new();
+    assert_true(ipc_pair(fds));
+    w->channel = channel_new(w->fixture->worker.loop, fds[0], &handlers, w);
+    w->controller = fds[1];
+    w->calls = preview_calls_new(&w->fixture->worker);
+    preview_calls_set_channel(w->calls, w->channel);
+    *state = w;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    world_t *w = *state;
+    preview_calls_set_channel(w->calls, NULL);
+    preview_calls_free(&w->calls);
+    assert_null(w->calls);
+    preview_calls_free(&w->calls);
+    channel_free(&w->channel);
+    close(w->controller);
+    worker_fixture_free(w->fixture);
+    free(w);
+    return 0;
+}
+
+static void ask(world_t *w, asking_t *asking);
+
+static void on_answer(preview_asker_t *asker, const preview_answer_t *answer)
+{
+    asking_t *asking = H2O_STRUCT_FROM_MEMBER(asking_t, asker, asker);
+    assert_int_equal(asker->number, 0); /* it may ask again */
+    asking->heard++;
+    if (answer != NULL)
+        asking->answer = *answer;
+    else
+        asking->in_vain++;
+    if (asking->leaves != NULL)
+        preview_calls_leave(&asking->leaves->asker);
+    if (asking->asks_again != 0) {
+        asking->asks_again--;
+        ask(asking->world, asking);
+    }
+}
+
+static preview_call_t deletion(void)
+{
+    return (preview_call_t){.op = PREVIEW_DELETE, .port = 3000, .id = "box"};
+}
+
+static void ask(world_t *w, asking_t *asking)
+{
+    preview_call_t call = deletion();
+    unsigned before = asking->heard;
+    asking->world = w;
+    preview_calls_ask(w->calls, &asking->asker, &call, on_answer);
+    assert_int_equal(asking->heard, before); /* never from within it */
+    assert_int_not_equal(asking->asker.number, 0);
+}
+
+/* What the controller was asked next: the number, 0 for nothing. */
+static uint64_t asked(world_t *w, preview_call_t *call)
+{
+    ipc_message_t message;
+    if (ipc_receive(w->controller, &message) != IPC_OK)
+        return 0;
+    assert_int_equal(message.type, PROCESS_PREVIEW);
+    assert_true(preview_call_read(str_make(message.bytes, message.len), call));
+    return message.value;
+}
+
+static void tell_bytes(world_t *w, uint64_t number, const void *bytes, size_t n)
+{
+    ipc_message_t message = {.type = PROCESS_PREVIEW_DONE, .value = number, .len = n};
+    memcpy(message.bytes, bytes, n);
+    preview_calls_message(w->calls, &message);
+    for (size_t i = 0; i < sizeof(message.bytes); i++)
+        assert_int_equal(message.bytes[i], 0); /* it may have shown a secret */
+}
+
+static void tell(world_t *w, uint64_t number, const preview_answer_t *answer)
+{
+    tell_bytes(w, number, answer, sizeof(*answer));
+}
+
+static void go_by(world_t *w, uint64_t ms)
+{
+    loop_skip(w->fixture->worker.loop, ms);
+    loop_turn(w->fixture->worker.loop, 0);
+}
+
+/* ---- answers ---- */
+
+static void a_call_and_its_answer(void **state)
+{
+    world_t *w = *state;
+    asking_t one = {.heard = 0};
+    ask(w, &one);
+    preview_call_t call;
+    assert_int_equal(asked(w, &call), one.asker.number);
+    assert_int_equal(call.op, PREVIEW_DELETE);
+    assert_int_equal(call.port, 3000);
+    assert_string_equal(call.id, "box");
+    tell(w, one.asker.number, &(preview_answer_t){.status = 404, .code = "a", .sentence = "Why."});
+    assert_int_equal(one.heard, 1);
+    assert_int_equal(one.in_vain, 0);
+    assert_int_equal(one.answer.status, 404);
+    assert_string_equal(one.answer.code, "a");
+    assert_string_equal(one.answer.sentence, "Why.");
+    go_by(w, ANSWER_MS); /* its time was stopped */
+    assert_int_equal(one.heard, 1);
+}
+
+static void answers_go_to_whom_they_are_for(void **state)
+{
+    world_t *w = *state;
+    asking_t all[3] = {{.heard = 0}};
+    uint64_t numbers[3];
+    for (size_t i = 0; i < 3; i++) {
+        ask(w, &all[i]);
+        numbers[i] = all[i].asker.number;
+    }
+    static const size_t order[] = {1, 2, 0};
+    for (size_t i = 0; i < 3; i++) {
+        tell(w, numbers[order[i]], &(preview_answer_t){.status = 200 + (int)order[i]});
+        assert_int_equal(all[order[i]].answer.status, 200 + (int)order[i]);
+        for (size_t j = 0; j < 3; j++)
+            assert_int_equal(all[order[j]].heard, j <= i);
+    }
+    tell(w, numbers[0], &(preview_answer_t){.status = 200}); /* said twice */
+    assert_int_equal(all[0].heard, 1);
+}
+
+/* The worker before this one may have died while it waited for an answer, which comes to its successor. */
+static void an_answer_for_another_worker_is_nobodys(void **state)
+{
+    world_t *w = *state;
+    asking_t before = {.heard = 0}, after = {.heard = 0};
+    ask(w, &before);
+    uint64_t number = before.asker.number;
+    preview_calls_leave(&before.asker);
+    preview_calls_free(&w->calls);
+    w->calls = preview_calls_new(&w->fixture->worker);
+    preview_calls_set_channel(w->calls, w->channel);
+    ask(w, &after);
+    tell(w, number, &(preview_answer_t){.status = 200, .secrets = {.token = "of another"}});
+    assert_int_equal(after.heard, 0);
+    preview_calls_leave(&after.asker);
+}
+
+static void one_may_ask_again_when_it_hears(void **state)
+{
+    world_t *w = *state;
+    asking_t one = {.asks_again = 1};
+    ask(w, &one);
+    uint64_t first = one.asker.number;
+    tell(w, first, &(preview_answer_t){.status = 200});
+    assert_int_equal(one.heard, 1);
+    assert_int_not_equal(one.asker.number, first);
+    tell(w, first, &(preview_answer_t){.status = 200});
+    assert_int_equal(one.heard, 1);
+    tell(w, one.asker.number, &(preview_answer_t){.status = 201});
+    assert_int_equal(one.heard, 2);
+    assert_int_equal(one.answer.status, 201);
+}
+
+/* ---- answers that are none ---- */
+
+static void what_is_no_answer_ends_the_wait(void **state)
+{
+    world_t *w = *state;
+    static const int statuses[] = {199, 600, 0, -1, INT32_MIN};
+    char bytes[sizeof(preview_answer_t) + 1] = {0};
+    static const size_t sizes[] = {0, 1, sizeof(preview_answer_t) - 1, sizeof(preview_answer_t) + 1};
+    preview_answer_t good = {.status = 200};
+    memcpy(bytes, &good, sizeof(good));
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        asking_t one = {.heard = 0};
+        ask(w, &one);
+        tell_bytes(w, one.asker.number, bytes, sizes[i]);
+        assert_int_equal(one.in_vain, 1);
+    }
+    for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++) {
+        asking_t one = {.heard = 0};
+        ask(w, &one);
+        tell(w, one.asker.number, &(preview_answer_t){.status = statuses[i]});
+        assert_int_equal(one.in_vain, 1);
+    }
+}
+
+static void the_bounds_of_a_status(void **state)
+{
+    world_t *w = *state;
+    for (int status = 200; status <= 599; status += 399) {
+        asking_t one = {.heard = 0};
+        ask(w, &one);
+        tell(w, one.asker.number, &(preview_answer_t){.status = status});
+        assert_int_equal(one.answer.status, status);
+    }
+}
+
+static void texts_without_an_end_are_ended(void **state)
+{
+    world_t *w = *state;
+    asking_t one = {.heard = 0};
+    preview_answer_t answer;
+    memset(&answer, 'x', sizeof(answer));
+    answer.status = 200;
+    ask(w, &one);
+    tell(w, one.asker.number, &answer);
+    assert_int_equal(one.heard - one.in_vain, 1);
+    assert_int_equal(strlen(one.answer.code), sizeof(answer.code) - 1);
+    assert_int_equal(strlen(one.answer.sentence), sizeof(answer.sentence) - 1);
+    assert_int_equal(strlen(one.answer.secrets.token), SECRET_TEXT_LEN);
+    assert_int_equal(strlen(one.answer.secrets.password), SECRET_TEXT_LEN);
+}
+
+static void numbers_that_nobody_has(void **state)
+{
+    world_t *w = *state;
+    asking_t one = {.heard = 0}, idle = {.heard = 0};
+    preview_calls_leave(&idle.asker); /* it never waited */
+    ask(w, &one);
+    uint64_t number = one.asker.number;
+    const uint64_t wrong[] = {0, number + 1, number - 1, UINT64_MAX};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+        if (wrong[i] != number)
+            tell(w, wrong[i], &(preview_answer_t){.status = 200});
+    assert_int_equal(one.heard + idle.heard, 0);
+    preview_calls_leave(&one.asker);
+}
+
+/* ---- one that leaves ---- */
+
+static void nobody_hears_who_has_left(void **state)
+{
+    world_t *w = *state;
+    asking_t one = {.heard = 0};
+    ask(w, &one);
+    uint64_t number = one.asker.number;
+    preview_calls_leave(&one.asker);
+    preview_calls_leave(&one.asker);
+    tell(w, number, &(preview_answer_t){.status = 200});
+    go_by(w, ANSWER_MS);
+    assert_int_equal(one.heard, 0);
+}
+
+/* ---- no answer ---- */
+
+static void an_answer_has_its_time(void **state)
+{
+    world_t *w = *state;
+    asking_t one = {.heard = 0};
+    loop_turn(w->fixture->worker.loop, 0);
+    ask(w, &one);
+    uint64_t number = one.asker.number;
+    go_by(w, ANSWER_MS / 2); /* the machine's own time goes by too */
+    assert_int_equal(one.heard, 0);
+    go_by(w, ANSWER_MS / 2);
+    assert_int_equal(one.in_vain, 1);
+    tell(w, number, &(preview_answer_t){.status = 200}); /* too late */
+    assert_int_equal(one.heard, 1);
+}
+
+static void a_controller_that_is_down(void **state)
+{
+    world_t *w = *state;
+    asking_t one = {.asks_again = 1};
+    preview_calls_set_channel(w->calls, NULL);
+    ask(w, &one);
+    go_by(w, 0);
+    assert_int_equal(one.in_vain, 1); /* and asks again, which takes another turn */
+    go_by(w, 0);
+    assert_int_equal(one.in_vain, 2);
+    preview_call_t call;
+    assert_int_equal(asked(w, &call), 0);
+}
+
+/* All who wait are told, but for one that leaves when it hears of another's. */
+static void a_controller_that_goes(void **state)
+{
+    world_t *w = *state;
+    asking_t all[4] = {{.heard = 0}};
+    for (size_t i = 0; i < 4; i++)
+        ask(w, &all[i]);
+    all[1].leaves = &all[2];
+    preview_calls_set_channel(w->calls, NULL);
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(all[i].heard, 0); /* not from within it */
+    go_by(w, 0);
+    assert_int_equal(all[0].in_vain, 1);
+    assert_int_equal(all[1].in_vain, 1);
+    assert_int_equal(all[2].heard, 0);
+    assert_int_equal(all[3].in_vain, 1);
+    go_by(w, ANSWER_MS);
+    assert_int_equal(all[2].heard, 0);
+}
+
+/* A controller that does not read: at the bound of what waits for it, no call is made. */
+static void a_controller_that_does_not_read(void **state)
+{
+    world_t *w = *state;
+    asking_t last_sent = {.heard = 0}, one = {.heard = 0};
+    size_t count = 0;
+    ask(w, &last_sent);
+    while (channel_send(w->channel, PROCESS_PREVIEW, 0, STR(""), NULL, 0))
+        assert_true(++count < 4 * CHANNEL_QUEUE_MAX);
+    ask(w, &one);
+    go_by(w, 0);
+    assert_int_equal(one.in_vain, 1);
+    assert_int_equal(last_sent.heard, 0);
+    preview_calls_leave(&last_sent.asker);
+}
+
+/* ---- boxes that were deleted ---- */
+
+static void a_box_is_forgotten_without_an_answer(void **state)
+{
+    world_t *w = *state;
+    ipc_message_t message;
+    preview_call_t call;
+    preview_calls_forget_box(w->calls, STR("sweet-shark"));
+    assert_int_equal(ipc_receive(w->controller, &message), IPC_OK);
+    assert_int_equal(message.value, 0);
+    assert_true(preview_call_read(str_make(message.bytes, message.len), &call));
+    assert_int_equal(call.op, PREVIEW_FORGET_BOX);
+    assert_string_equal(call.id, "sweet-shark");
+    tell(w, 0, &(preview_answer_t){.status = 200}); /* nobody waits for it */
+}
+
+static void names_that_are_no_boxs_are_not_forgotten(void **state)
+{
+    world_t *w = *state;
+    static const char *const names[] = {"", "-", "a/b", "BOX", "a..b", "box-"};
+    char longest[BOX_ID_MAX + 2];
+    memset(longest, 'a', sizeof(longest));
+    ipc_message_t message;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        preview_calls_forget_box(w->calls, str_from(names[i]));
+    preview_calls_forget_box(w->calls, str_make(longest, BOX_ID_MAX + 1));
+    assert_int_equal(ipc_receive(w->controller, &message), IPC_AGAIN);
+    preview_calls_forget_box(w->calls, str_make(longest, BOX_ID_MAX));
+    assert_int_equal(ipc_receive(w->controller, &message), IPC_OK);
+    preview_calls_set_channel(w->calls, NULL);
+    preview_calls_forget_box(w->calls, STR("box")); /* that it stays is logged */
+    assert_int_equal(ipc_receive(w->controller, &message), IPC_AGAIN);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(a_call_and_its_answer),
+        TEST(answers_go_to_whom_they_are_for),
+        TEST(an_answer_for_another_worker_is_nobodys),
+        TEST(one_may_ask_again_when_it_hears),
+        TEST(what_is_no_answer_ends_the_wait),
+        TEST(the_bounds_of_a_status),
+        TEST(texts_without_an_end_are_ended),
+        TEST(numbers_that_nobody_has),
+        TEST(nobody_hears_who_has_left),
+        TEST(an_answer_has_its_time),
+        TEST(a_controller_that_is_down),
+        TEST(a_controller_that_goes),
+        TEST(a_controller_that_does_not_read),
+        TEST(a_box_is_forgotten_without_an_answer),
+        TEST(names_that_are_no_boxs_are_not_forgotten),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
