@@ -9,8 +9,8 @@
 #include "preview_message.h"
 #include "process.h"
 
-/* Previews of one box that are deleted in one go. */
-#define FORGET_MAX 4096
+/* Previews of a forgotten box that are deleted in one commit. */
+#define FORGET_BATCH 64
 
 struct preview_desk {
     store_thread_t *store;
@@ -94,27 +94,29 @@ static void create(desk_job_t *job, store_t *store)
     take_result(job, store_put_preview(store, &preview));
 }
 
-typedef struct ports {
-    uint16_t at[FORGET_MAX];
+typedef struct batch {
+    store_change_t changes[FORGET_BATCH];
     size_t count;
-} ports_t;
+} batch_t;
 
 static bool collect(const store_preview_t *preview, void *arg)
 {
-    ports_t *ports = arg;
-    ports->at[ports->count++] = preview->port;
-    return ports->count < FORGET_MAX;
+    batch_t *batch = arg;
+    batch->changes[batch->count++] = (store_change_t){.remove = true, .preview = *preview};
+    return batch->count < FORGET_BATCH;
 }
 
 static void forget_box(desk_job_t *job, store_t *store)
 {
-    ports_t ports = {.count = 0};
-    str_t id = str_from(job->call.id);
-    store_result_t result = store_each_preview_from(store, id, 0, true, collect, &ports);
-    for (size_t i = 0; result == STORE_OK && i < ports.count; i++) {
-        result = store_delete_preview(store, id, ports.at[i]);
-        job->deleted += result == STORE_OK;
-    }
+    batch_t batch;
+    store_result_t result;
+    do {
+        batch.count = 0;
+        result = store_each_preview_from(store, str_from(job->call.id), 0, true, collect, &batch);
+        if (result == STORE_OK && batch.count != 0)
+            result = store_apply(store, batch.changes, batch.count);
+        job->deleted += result == STORE_OK ? batch.count : 0;
+    } while (result == STORE_OK && batch.count == FORGET_BATCH);
     take_result(job, result);
     job->job.changed = job->deleted != 0;
 }
@@ -139,12 +141,14 @@ static void run(store_job_t *base, store_t *store)
 
 static void say(const desk_job_t *job)
 {
-    if (job->answer.status != 200)
-        return;
-    if (job->call.op == PREVIEW_FORGET_BOX)
+    bool forgotten = job->call.op == PREVIEW_FORGET_BOX, good = job->answer.status == 200;
+    if (forgotten && !good) /* nobody else is told */
+        process_log("controller", "previews of box %s, which was deleted, stay: %s", job->call.id,
+                    job->answer.sentence);
+    else if (forgotten)
         process_log("controller", "%zu previews of box %s deleted with it over the box API", job->deleted,
                     job->call.id);
-    else
+    else if (good)
         process_log("controller", "preview %s-%u %s over the box API", job->call.id, job->call.port,
                     job->call.op == PREVIEW_CREATE ? "created" : "deleted");
 }
@@ -180,6 +184,7 @@ void preview_desk_take(preview_desk_t *desk, unsigned index, uint64_t number, st
     if (!store_thread_add(desk->store, &job->job)) {
         refuse(job, 503, "store_busy",
                "Too many changes wait for the store of this edge: try again shortly.");
+        say(job);
         answer(job);
         free(job);
         return;

@@ -5,6 +5,8 @@
 #ifndef BOXEDGE_PREVIEW_MESSAGE_H
 #define BOXEDGE_PREVIEW_MESSAGE_H
 
+#include <stddef.h>
+
 #include "preview_make.h"
 
 typedef enum preview_op {
@@ -27,10 +29,11 @@ typedef struct preview_answer {
     preview_secrets_t secrets; /* of a creation; to be cleansed */
 } preview_answer_t;
 
-/* False where the bytes are no call. */
+/* False where the bytes are no call; a byte that is neither true nor false is not read as a bool. */
 static inline bool preview_call_read(str_t bytes, preview_call_t *out)
 {
-    if (bytes.n != sizeof(*out))
+    if (bytes.n != sizeof(*out) || (unsigned char)bytes.p[offsetof(preview_call_t, bearer)] > 1 ||
+        (unsigned char)bytes.p[offsetof(preview_call_t, basic)] > 1)
         return false;
     memcpy(out, bytes.p, sizeof(*out));
     bool named = out->op == PREVIEW_FORGET_BOX || out->port != 0;
