@@ -102,6 +102,9 @@ bool places_wait(places_t *places, place_waiter_t *waiter, exchange_t *ex, unsig
         balance_waiters_add(balance, worker->index, upstream, -1);
         return false;
     }
+    /* One may have come free since the caller looked, of which nobody was told as nobody waited yet. */
+    if (!places_waiting(places, upstream))
+        serve_soon(places, upstream);
     *waiter = (place_waiter_t){.ex = ex, .upstream = upstream, .since_ms = loop_now(worker->loop)};
     h2o_linklist_insert(&places->waiters[upstream], &waiter->link);
     places->count++;

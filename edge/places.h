@@ -30,8 +30,8 @@ void places_set_channel(places_t *places, channel_t *channel);
 
 /* Whether requests of this worker wait for that upstream already: a new one must not overtake them. */
 bool places_waiting(const places_t *places, unsigned upstream);
-/* The exchange waits: exchange_resume runs its step again when there may be a place. False, and it does not
- * wait: `most` wait already, over all workers. */
+/* The exchange waits: exchange_resume runs its step again when there may be a place, for the first that waits
+ * at the end of this turn already. False, and it does not wait: `most` wait already, over all workers. */
 MUST_USE bool places_wait(places_t *places, place_waiter_t *waiter, exchange_t *ex, unsigned upstream,
                           uint32_t most);
 /* It waits no more. One that does not wait is allowed. */

@@ -1,0 +1,470 @@
+/* The line of requests that wait for a place at an upstream, over two workers that share memory: its order,
+ * its bound, those who leave it, and places that come free here, elsewhere or unheard. */
+#include "worker_fixture.h"
+
+#include "exchange.h"
+#include "ipc.h"
+#include "places.h"
+#include "process.h"
+
+#define LOOK_MS 100
+#define LAST    (BALANCE_UPSTREAMS_MAX - 1)
+
+typedef struct world world_t;
+
+/* A worker, with the test at the controller's end of its channel. */
+typedef struct side {
+    world_t *world;
+    worker_fixture_t *fixture;
+    channel_t *channel;
+    int controller;
+} side_t;
+
+/* A request that takes a place where there is one, or waits for it. */
+typedef struct guest {
+    side_t *side;
+    exchange_t *ex;
+    place_waiter_t waiter;
+    unsigned upstream;
+    unsigned tries;
+    unsigned seated;      /* the how manyth that got a place, from 1; 0: none */
+    bool refused;         /* the line was too long */
+    struct guest *throws; /* leaves the line when this one gets its place */
+} guest_t;
+
+struct world {
+    shm_t *shm;
+    side_t a, b;
+    unsigned free[BALANCE_UPSTREAMS_MAX]; /* places */
+    unsigned seated;
+    uint32_t most;
+};
+
+/* ---- a client of which nothing matters ---- */
+
+static void no_informational(exchange_t *ex, int status, const fields_t *fields)
+{
+    (void)ex;
+    (void)status;
+    (void)fields;
+}
+
+static void nothing(exchange_t *ex)
+{
+    (void)ex;
+}
+
+static void no_body(exchange_t *ex, str_t data)
+{
+    (void)ex;
+    (void)data;
+}
+
+static size_t much_room(const exchange_t *ex)
+{
+    (void)ex;
+    return EXCHANGE_BODY_BYTES;
+}
+
+static const client_ops_t ops = {
+    .send_informational = no_informational,
+    .send_head = nothing,
+    .room = much_room,
+    .send_body = no_body,
+    .send_end = nothing,
+    .flush = nothing,
+    .cut = nothing,
+    .resume_request = nothing,
+};
+
+/* ---- the step ---- */
+
+static places_t *places_of(const guest_t *guest)
+{
+    return guest->side->fixture->worker.places;
+}
+
+static step_result_t take_place(exchange_t *ex)
+{
+    guest_t *guest = ex->codec;
+    world_t *w = guest->side->world;
+    guest->tries++;
+    if (w->free[guest->upstream] > 0) {
+        w->free[guest->upstream]--;
+        guest->seated = ++w->seated;
+        places_leave(places_of(guest), &guest->waiter);
+        if (guest->throws != NULL)
+            places_leave(places_of(guest->throws), &guest->throws->waiter);
+        exchange_reply(ex, 200, STR("text/plain"), NULL, STR("ok"));
+        return STEP_DONE;
+    }
+    if (guest->waiter.ex != NULL ||
+        places_wait(places_of(guest), &guest->waiter, ex, guest->upstream, w->most))
+        return STEP_WAIT;
+    guest->refused = true;
+    exchange_reply(ex, 503, STR("text/plain"), NULL, STR("busy"));
+    return STEP_DONE;
+}
+
+static const exchange_step_t steps[] = {{"place", take_place}, {NULL, NULL}};
+
+/* ---- the world ---- */
+
+static void no_message(void *owner, ipc_message_t *message)
+{
+    (void)owner;
+    (void)message;
+}
+
+static void side_init(side_t *side, world_t *w, unsigned index)
+{
+    static const channel_handlers_t handlers = {.message = no_message, .closed = NULL};
+    int fds[2];
+    *side = (side_t){.world = w, .fixture = worker_fixture_new()};
+    worker_t *worker = &side->fixture->worker;
+    worker->index = index;
+    worker->shm = w->shm;
+    side->fixture->client.steps = steps;
+    worker->places = places_new(worker);
+    assert_true(ipc_pair(fds));
+    side->channel = channel_new(worker->loop, fds[0], &handlers, side);
+    side->controller = fds[1];
+    places_set_channel(worker->places, side->channel);
+}
+
+static void side_fini(side_t *side)
+{
+    worker_t *worker = &side->fixture->worker;
+    places_free(&worker->places);
+    assert_null(worker->places);
+    places_free(&worker->places);
+    channel_free(&side->channel);
+    close(side->controller);
+    worker->shm = NULL;
+    worker_fixture_free(side->fixture);
+}
+
+static int setup(void **state)
+{
+    static const uint8_t seed[16];
+    world_t *w = calloc(1, sizeof(*w));
+    assert_non_null(w);
+    w->shm = shm_new(seed);
+    assert_non_null(w->shm);
+    w->most = 100;
+    side_init(&w->a, w, 0);
+    side_init(&w->b, w, 1);
+    *state = w;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    world_t *w = *state;
+    for (unsigned i = 0; i < BALANCE_UPSTREAMS_MAX; i++)
+        assert_int_equal(balance_waiters(shm_balance(w->shm), i), 0);
+    side_fini(&w->a);
+    side_fini(&w->b);
+    shm_free(&w->shm);
+    free(w);
+    return 0;
+}
+
+static void come(guest_t *guest, side_t *side, unsigned upstream)
+{
+    *guest = (guest_t){.side = side, .upstream = upstream};
+    guest->ex = exchange_new(&side->fixture->client, &ops, guest);
+    guest->ex->request.version = HTTP_1_1;
+    guest->ex->request.method = STR("GET");
+    guest->ex->request.target = STR("/");
+    exchange_start(guest->ex);
+}
+
+static void leave(guest_t *guest)
+{
+    places_leave(places_of(guest), &guest->waiter);
+    exchange_end(&guest->ex, EXCHANGE_END_CLIENT_GONE);
+}
+
+static void turn(side_t *side)
+{
+    loop_turn(side->fixture->worker.loop, 0);
+}
+
+/* `count` places come free, of which that worker is told. */
+static void come_free(side_t *side, unsigned upstream, unsigned count)
+{
+    side->world->free[upstream] += count;
+    places_freed(side->fixture->worker.places, upstream);
+}
+
+static uint32_t waiting(const world_t *w, unsigned upstream)
+{
+    return balance_waiters(shm_balance(w->shm), upstream);
+}
+
+/* The upstream of which a worker told the controller; -1: of none. */
+static int told(const side_t *side)
+{
+    ipc_message_t message;
+    if (ipc_receive(side->controller, &message) != IPC_OK)
+        return -1;
+    assert_int_equal(message.type, PROCESS_PLACE);
+    return (int)message.value;
+}
+
+/* ---- the line ---- */
+
+static void first_come_first_served(void **state)
+{
+    world_t *w = *state;
+    guest_t guests[4];
+    for (size_t i = 0; i < 4; i++)
+        come(&guests[i], &w->a, 0);
+    assert_int_equal(waiting(w, 0), 4);
+    assert_true(places_waiting(w->a.fixture->worker.places, 0));
+    come_free(&w->a, 0, 2);
+    assert_int_equal(w->seated, 0); /* not within that call */
+    turn(&w->a);
+    assert_int_equal(guests[0].seated, 1);
+    assert_int_equal(guests[1].seated, 2);
+    assert_int_equal(guests[2].seated + guests[3].seated, 0);
+    assert_int_equal(guests[3].tries, 1); /* there is no place for the one before it */
+    assert_int_equal(waiting(w, 0), 2);
+    come_free(&w->a, 0, 1);
+    come_free(&w->a, 0, 1); /* both before the turn ends */
+    turn(&w->a);
+    assert_int_equal(guests[2].seated, 3);
+    assert_int_equal(guests[3].seated, 4);
+    assert_int_equal(waiting(w, 0), 0);
+    assert_false(places_waiting(w->a.fixture->worker.places, 0));
+    for (size_t i = 0; i < 4; i++)
+        leave(&guests[i]);
+}
+
+static void each_upstream_has_its_line(void **state)
+{
+    world_t *w = *state;
+    guest_t first, last;
+    come(&first, &w->a, 0);
+    come(&last, &w->a, LAST);
+    assert_false(places_waiting(w->a.fixture->worker.places, 1));
+    turn(&w->a);
+    come_free(&w->a, LAST, 2); /* one more than wait there */
+    turn(&w->a);
+    assert_int_equal(last.seated, 1);
+    assert_int_equal(waiting(w, LAST), 0);
+    assert_int_equal(first.seated, 0);
+    assert_int_equal(waiting(w, 0), 1);
+    leave(&first);
+    leave(&last);
+}
+
+/* Over all workers, so that it is the same for any number of them. */
+static void the_line_is_bounded(void **state)
+{
+    world_t *w = *state;
+    guest_t guests[5];
+    w->most = 3;
+    come(&guests[0], &w->a, 0);
+    come(&guests[1], &w->b, 0);
+    come(&guests[2], &w->a, 0);
+    assert_int_equal(waiting(w, 0), 3);
+    come(&guests[3], &w->a, 0);
+    come(&guests[4], &w->b, 0);
+    assert_true(guests[3].refused && guests[4].refused);
+    assert_false(guests[0].refused || guests[1].refused || guests[2].refused);
+    assert_int_equal(waiting(w, 0), 3); /* who was refused is not counted */
+    for (size_t i = 3; i < 5; i++)
+        leave(&guests[i]);
+    leave(&guests[0]);
+    come(&guests[3], &w->b, 0); /* in the place of the one that left */
+    assert_false(guests[3].refused);
+    come(&guests[4], &w->a, LAST); /* another line */
+    assert_false(guests[4].refused);
+    for (size_t i = 1; i < 5; i++)
+        leave(&guests[i]);
+}
+
+static void no_line_at_all(void **state)
+{
+    world_t *w = *state;
+    guest_t guest;
+    w->most = 0;
+    come(&guest, &w->a, 0);
+    assert_true(guest.refused);
+    assert_int_equal(waiting(w, 0), 0);
+    leave(&guest);
+}
+
+/* ---- those who leave ---- */
+
+static void the_next_one_is_first_when_the_first_leaves(void **state)
+{
+    world_t *w = *state;
+    guest_t guests[3];
+    for (size_t i = 0; i < 3; i++)
+        come(&guests[i], &w->a, 0);
+    leave(&guests[0]);
+    leave(&guests[1]);
+    assert_int_equal(waiting(w, 0), 1);
+    come_free(&w->a, 0, 1);
+    turn(&w->a);
+    assert_int_equal(guests[2].seated, 1);
+    leave(&guests[2]);
+}
+
+static void one_that_does_not_wait_may_leave(void **state)
+{
+    world_t *w = *state;
+    place_waiter_t waiter = {.ex = NULL};
+    guest_t guest;
+    places_leave(w->a.fixture->worker.places, &waiter);
+    come(&guest, &w->a, 0);
+    places_leave(places_of(&guest), &guest.waiter);
+    places_leave(places_of(&guest), &guest.waiter);
+    assert_int_equal(waiting(w, 0), 0);
+    leave(&guest);
+}
+
+/* The place was theirs, and they leave before the turn in which they would hear of it ends. */
+static void all_leave_before_they_hear_of_the_place(void **state)
+{
+    world_t *w = *state;
+    guest_t guests[2];
+    for (size_t i = 0; i < 2; i++)
+        come(&guests[i], &w->a, 0);
+    come_free(&w->a, 0, 1);
+    leave(&guests[0]);
+    leave(&guests[1]);
+    turn(&w->a);
+    assert_int_equal(w->seated, 0);
+    come(&guests[0], &w->a, 0); /* and it is there for the next one */
+    assert_int_equal(guests[0].seated, 1);
+    leave(&guests[0]);
+}
+
+/* The line changes while it is served. */
+static void one_that_is_served_takes_another_out_of_the_line(void **state)
+{
+    world_t *w = *state;
+    guest_t guests[3];
+    for (size_t i = 0; i < 3; i++)
+        come(&guests[i], &w->a, 0);
+    guests[0].throws = &guests[1];
+    come_free(&w->a, 0, 3);
+    turn(&w->a);
+    assert_int_equal(guests[0].seated, 1);
+    assert_int_equal(guests[1].seated, 0);
+    assert_int_equal(guests[2].seated, 2);
+    assert_int_equal(waiting(w, 0), 0);
+    for (size_t i = 0; i < 3; i++)
+        leave(&guests[i]);
+}
+
+/* ---- places elsewhere ---- */
+
+static void others_are_told_where_nobody_waits_here(void **state)
+{
+    world_t *w = *state;
+    guest_t here, there;
+    come_free(&w->a, LAST, 0);
+    assert_int_equal(told(&w->a), -1); /* nobody waits anywhere */
+    come(&there, &w->b, LAST);
+    turn(&w->b);
+    come_free(&w->a, LAST, 1);
+    assert_int_equal(told(&w->a), LAST);
+    places_message(w->b.fixture->worker.places, LAST);
+    assert_int_equal(there.seated, 0); /* not within that call */
+    turn(&w->b);
+    assert_int_equal(there.seated, 1);
+    leave(&there);
+    come(&here, &w->a, LAST);
+    come(&there, &w->b, LAST);
+    come_free(&w->a, LAST, 1);
+    assert_int_equal(told(&w->a), -1); /* it is for the one that waits here */
+    turn(&w->a);
+    assert_int_equal(here.seated, 2);
+    leave(&here);
+    leave(&there);
+}
+
+static void word_of_no_place(void **state)
+{
+    world_t *w = *state;
+    static const uint64_t wrong[] = {BALANCE_UPSTREAMS_MAX, UINT64_C(1) << 32, UINT64_MAX, 1};
+    guest_t guest;
+    come(&guest, &w->a, 0);
+    turn(&w->a);
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+        places_message(w->a.fixture->worker.places, wrong[i]);
+    turn(&w->a);
+    assert_int_equal(guest.seated, 0);
+    places_message(w->a.fixture->worker.places, 0); /* said in vain: another was faster */
+    turn(&w->a);
+    assert_int_equal(guest.seated, 0);
+    assert_int_equal(waiting(w, 0), 1);
+    leave(&guest);
+}
+
+/* Another worker gave it back and told nobody, since nobody waited yet. */
+static void a_place_that_came_free_just_before_the_wait(void **state)
+{
+    world_t *w = *state;
+    guest_t guest;
+    come(&guest, &w->a, 0);
+    w->free[0] = 1;
+    turn(&w->a);
+    assert_int_equal(guest.seated, 1);
+    leave(&guest);
+}
+
+/* Without the controller it is looked for, again and again. */
+static void a_place_of_which_nobody_hears(void **state)
+{
+    world_t *w = *state;
+    guest_t guests[2];
+    places_set_channel(w->a.fixture->worker.places, NULL);
+    places_set_channel(w->b.fixture->worker.places, NULL);
+    for (unsigned i = 0; i < 2; i++) {
+        come(&guests[i], &w->b, i);
+        turn(&w->b);
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        come_free(&w->a, i, 1);
+        assert_int_equal(told(&w->a), -1);
+        loop_skip(w->b.fixture->worker.loop, LOOK_MS);
+        turn(&w->b);
+        assert_int_equal(guests[i].seated, i + 1);
+        leave(&guests[i]);
+    }
+    loop_skip(w->b.fixture->worker.loop, LOOK_MS);
+    turn(&w->b);
+    come(&guests[0], &w->b, 0); /* it had stopped: nobody waited any more */
+    turn(&w->b);
+    w->free[0] = 1;
+    loop_skip(w->b.fixture->worker.loop, LOOK_MS);
+    turn(&w->b);
+    assert_int_equal(guests[0].seated, 3);
+    leave(&guests[0]);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(first_come_first_served),
+        TEST(each_upstream_has_its_line),
+        TEST(the_line_is_bounded),
+        TEST(no_line_at_all),
+        TEST(the_next_one_is_first_when_the_first_leaves),
+        TEST(one_that_does_not_wait_may_leave),
+        TEST(all_leave_before_they_hear_of_the_place),
+        TEST(one_that_is_served_takes_another_out_of_the_line),
+        TEST(others_are_told_where_nobody_waits_here),
+        TEST(word_of_no_place),
+        TEST(a_place_that_came_free_just_before_the_wait),
+        TEST(a_place_of_which_nobody_hears),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
