@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "demo_private.h"
+#include "local.h"
 #include "steps.h"
 #include "worker.h"
 
@@ -24,24 +25,6 @@ typedef struct stream {
     uint64_t count; /* bytes or events so far */
     bool ended;
 } stream_t;
-
-/* Request bodies are thrown away. */
-static size_t discard_room(const exchange_t *ex)
-{
-    (void)ex;
-    return EXCHANGE_BODY_BYTES;
-}
-
-static void discard_body(exchange_t *ex, str_t data)
-{
-    (void)ex;
-    (void)data;
-}
-
-static void do_nothing(exchange_t *ex)
-{
-    (void)ex;
-}
 
 static void stream_cancel(exchange_t *ex)
 {
@@ -100,10 +83,10 @@ static void send_bytes(exchange_t *ex)
 }
 
 static const origin_ops_t bytes_ops = {
-    .room = discard_room,
-    .send_body = discard_body,
-    .send_end = do_nothing,
-    .flush = do_nothing,
+    .room = local_discard_room,
+    .send_body = local_discard_body,
+    .send_end = local_do_nothing,
+    .flush = local_do_nothing,
     .resume_response = send_bytes,
     .cancel = stream_cancel,
 };
@@ -147,11 +130,11 @@ static void event_due(loop_timer_t *timer)
 }
 
 static const origin_ops_t timed_ops = {
-    .room = discard_room,
-    .send_body = discard_body,
-    .send_end = do_nothing,
-    .flush = do_nothing,
-    .resume_response = do_nothing,
+    .room = local_discard_room,
+    .send_body = local_discard_body,
+    .send_end = local_do_nothing,
+    .flush = local_do_nothing,
+    .resume_response = local_do_nothing,
     .cancel = stream_cancel,
 };
 

@@ -1,38 +1,14 @@
 #include "forward.h"
 
-#include <assert.h>
-
 #include "client.h"
 #include "cookie.h"
 #include "random_id.h"
+#include "text.h"
 #include "worker.h"
 
 /* The longest list of names in Connection fields that is looked at, in elements; more are refused by the
  * codec's limits. */
 #define LIST_BOUND 64
-
-/* Text under construction, in memory that was measured before. */
-typedef struct head {
-    char *at;
-    size_t n;
-    size_t capacity;
-} head_t;
-
-static inline void put(head_t *head, str_t s)
-{
-    assert(s.n <= head->capacity - head->n);
-    if (s.n != 0)
-        memcpy(head->at + head->n, s.p, s.n);
-    head->n += s.n;
-}
-
-static inline void put_field(head_t *head, str_t name, str_t value)
-{
-    put(head, name);
-    put(head, STR(": "));
-    put(head, value);
-    put(head, STR("\r\n"));
-}
 
 bool forward_is_trusted(const exchange_t *ex)
 {
@@ -209,15 +185,15 @@ static str_t appended(exchange_t *ex, field_id_t id, bool keep_inbound, str_t ou
             n += fields->at[i].value.n + 2;
     if (n == ours.n)
         return ours;
-    head_t head = {h2o_mem_alloc_pool(&ex->arena, n), 0, n};
+    text_t head = text_new(&ex->arena, n);
     for (uint32_t i = 0; i < fields->count; i++) {
         if (fields->at[i].id != id)
             continue;
-        put(&head, fields->at[i].value);
-        put(&head, STR(", "));
+        text_put(&head, fields->at[i].value);
+        text_put(&head, STR(", "));
     }
-    put(&head, ours);
-    return str_make(head.at, head.n);
+    text_put(&head, ours);
+    return text_str(&head);
 }
 
 /* The fields that only the edge says. */
@@ -235,10 +211,10 @@ static str_t inbound_or(exchange_t *ex, bool trusted, field_id_t id, str_t ours)
 static str_t loop_mark(exchange_t *ex)
 {
     str_t node = str_from(ex->worker->conf->node);
-    head_t head = {h2o_mem_alloc_pool(&ex->arena, node.n + 8), 0, node.n + 8};
-    put(&head, STR("boxedge-"));
-    put(&head, node);
-    return str_make(head.at, head.n);
+    text_t head = text_new(&ex->arena, node.n + 8);
+    text_put(&head, STR("boxedge-"));
+    text_put(&head, node);
+    return text_str(&head);
 }
 
 static own_fields_t own_fields(exchange_t *ex, bool trusted)
@@ -260,15 +236,15 @@ static own_fields_t own_fields(exchange_t *ex, bool trusted)
     return own;
 }
 
-static void put_framing(head_t *head, exchange_t *ex)
+static void put_framing(text_t *head, exchange_t *ex)
 {
     const request_t *request = &ex->request;
     if (request->websocket)
-        put(head, STR("Connection: Upgrade\r\nUpgrade: websocket\r\n"));
+        text_put(head, STR("Connection: Upgrade\r\nUpgrade: websocket\r\n"));
     else if (request->content_length != LENGTH_UNKNOWN)
-        put_field(head, STR("Content-Length"), str_decimal(&ex->arena, request->content_length));
+        text_put_field(head, STR("Content-Length"), str_decimal(&ex->arena, request->content_length));
     else if (request->has_body)
-        put(head, STR("Transfer-Encoding: chunked\r\n"));
+        text_put(head, STR("Transfer-Encoding: chunked\r\n"));
 }
 
 /* For a box that is told it is on localhost, the preview's own origin becomes that of localhost. */
@@ -346,25 +322,25 @@ str_t forward_request_head(exchange_t *ex, str_t websocket_key)
     const request_t *request = &ex->request;
     outgoing_t out = outgoing(ex);
     size_t capacity = head_bound(request, &out.own, &out.rewrite);
-    head_t head = {h2o_mem_alloc_pool(&ex->arena, capacity), 0, capacity};
-    put(&head, request->method);
-    put(&head, STR(" "));
-    put(&head, request->target);
-    put(&head, STR(" HTTP/1.1\r\n"));
-    put_field(&head, STR("Host"), out.own.host);
+    text_t head = text_new(&ex->arena, capacity);
+    text_put(&head, request->method);
+    text_put(&head, STR(" "));
+    text_put(&head, request->target);
+    text_put(&head, STR(" HTTP/1.1\r\n"));
+    text_put_field(&head, STR("Host"), out.own.host);
     put_framing(&head, ex);
     str_t value;
     for (uint32_t i = 0; i < request->fields.count; i++)
         if (client_field(ex, &out, &request->fields.at[i], &value))
-            put_field(&head, request->fields.at[i].name, value);
+            text_put_field(&head, request->fields.at[i].name, value);
     if (request->websocket)
-        put_field(&head, STR("Sec-WebSocket-Key"), websocket_key);
+        text_put_field(&head, STR("Sec-WebSocket-Key"), websocket_key);
     field_t own[OWN_FIELDS];
     own_list(ex, &out.own, own);
     for (size_t i = 0; i < OWN_FIELDS; i++)
-        put_field(&head, own[i].name, own[i].value);
-    put(&head, STR("\r\n"));
-    return str_make(head.at, head.n);
+        text_put_field(&head, own[i].name, own[i].value);
+    text_put(&head, STR("\r\n"));
+    return text_str(&head);
 }
 
 /* Whether the client takes trailers: the one thing that TE may say over HTTP/2 (RFC 9113 section 8.2.2). */
@@ -419,12 +395,12 @@ static str_t rewrite_location(exchange_t *ex, str_t value)
     str_t proto =
         inbound_or(ex, forward_is_trusted(ex), FIELD_X_FORWARDED_PROTO, tls ? STR("https") : STR("http"));
     size_t n = proto.n + 3 + ex->request.authority.n + rest.n;
-    head_t text = {h2o_mem_alloc_pool(&ex->arena, n), 0, n};
-    put(&text, proto);
-    put(&text, STR("://"));
-    put(&text, ex->request.authority);
-    put(&text, rest);
-    return str_make(text.at, text.n);
+    text_t text = text_new(&ex->arena, n);
+    text_put(&text, proto);
+    text_put(&text, STR("://"));
+    text_put(&text, ex->request.authority);
+    text_put(&text, rest);
+    return text_str(&text);
 }
 
 /* Previews are neighbours under one domain: a box sets cookies for its own host only. */

@@ -422,10 +422,7 @@ static bool op_again(exchange_t *ex, const store_box_t *now, uint64_t epoch)
     if (!is_waiting(client))
         return false;
     drop(client);
-    ex->box = *now;
-    ex->box_epoch = epoch;
-    ex->sent_again = true;
-    target_box(ex);
+    target_box_again(ex, now, epoch);
     attempt(client, true);
     return true;
 }

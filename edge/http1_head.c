@@ -2,6 +2,8 @@
 
 #include <assert.h>
 
+#include "text.h"
+
 str_t http1_reason(int status)
 {
     switch (status) {
@@ -66,44 +68,21 @@ str_t http1_reason(int status)
     }
 }
 
-/* Text under construction in memory that is known to be large enough. */
-typedef struct text {
-    char *at;
-    size_t n;
-    size_t capacity;
-} text_t;
-
-static inline void put(text_t *text, str_t s)
-{
-    assert(s.n <= text->capacity - text->n);
-    if (s.n != 0)
-        memcpy(text->at + text->n, s.p, s.n);
-    text->n += s.n;
-}
-
 static void put_status_line(text_t *text, int status)
 {
     assert(status >= 100 && status <= 999);
     char digits[3] = {(char)('0' + status / 100), (char)('0' + status / 10 % 10), (char)('0' + status % 10)};
-    put(text, STR("HTTP/1.1 "));
-    put(text, str_make(digits, 3));
-    put(text, STR(" "));
-    put(text, http1_reason(status));
-    put(text, STR("\r\n"));
-}
-
-static void put_field(text_t *text, str_t name, str_t value)
-{
-    put(text, name);
-    put(text, STR(": "));
-    put(text, value);
-    put(text, STR("\r\n"));
+    text_put(text, STR("HTTP/1.1 "));
+    text_put(text, str_make(digits, 3));
+    text_put(text, STR(" "));
+    text_put(text, http1_reason(status));
+    text_put(text, STR("\r\n"));
 }
 
 static void put_fields(text_t *text, const fields_t *fields)
 {
     for (uint32_t i = 0; i < fields->count; i++)
-        put_field(text, fields->at[i].name, fields->at[i].value);
+        text_put_field(text, fields->at[i].name, fields->at[i].value);
 }
 
 static text_t text_for(h2o_mem_pool_t *arena, const fields_t *fields)
@@ -111,7 +90,7 @@ static text_t text_for(h2o_mem_pool_t *arena, const fields_t *fields)
     size_t capacity = 256; /* the status line, framing, Connection, Date */
     for (uint32_t i = 0; i < fields->count; i++)
         capacity += fields->at[i].name.n + fields->at[i].value.n + 4;
-    return (text_t){h2o_mem_alloc_pool(arena, capacity), 0, capacity};
+    return text_new(arena, capacity);
 }
 
 str_t http1_head_text(h2o_mem_pool_t *arena, const response_t *response, const http1_head_t *head)
@@ -120,19 +99,19 @@ str_t http1_head_text(h2o_mem_pool_t *arena, const response_t *response, const h
     put_status_line(&text, response->status);
     put_fields(&text, &response->fields);
     if (response->tunnel)
-        put(&text, STR("Connection: Upgrade\r\nUpgrade: websocket\r\n"));
+        text_put(&text, STR("Connection: Upgrade\r\nUpgrade: websocket\r\n"));
     else if (head->chunked)
-        put(&text, STR("Transfer-Encoding: chunked\r\n"));
+        text_put(&text, STR("Transfer-Encoding: chunked\r\n"));
     else if (response->content_length != LENGTH_UNKNOWN && response->status != 204)
-        put_field(&text, STR("Content-Length"), str_decimal(arena, response->content_length));
+        text_put_field(&text, STR("Content-Length"), str_decimal(arena, response->content_length));
     if (head->close && !response->tunnel)
-        put(&text, STR("Connection: close\r\n"));
+        text_put(&text, STR("Connection: close\r\n"));
     else if (head->keep_alive)
-        put(&text, STR("Connection: keep-alive\r\n"));
+        text_put(&text, STR("Connection: keep-alive\r\n"));
     if (fields_find(&response->fields, FIELD_DATE) == NULL)
-        put_field(&text, STR("Date"), head->date);
-    put(&text, STR("\r\n"));
-    return str_make(text.at, text.n);
+        text_put_field(&text, STR("Date"), head->date);
+    text_put(&text, STR("\r\n"));
+    return text_str(&text);
 }
 
 str_t http1_head_informational(h2o_mem_pool_t *arena, int status, const fields_t *fields)
@@ -140,6 +119,6 @@ str_t http1_head_informational(h2o_mem_pool_t *arena, int status, const fields_t
     text_t text = text_for(arena, fields);
     put_status_line(&text, status);
     put_fields(&text, fields);
-    put(&text, STR("\r\n"));
-    return str_make(text.at, text.n);
+    text_put(&text, STR("\r\n"));
+    return text_str(&text);
 }

@@ -310,10 +310,7 @@ static bool op_again(exchange_t *ex, const store_box_t *now, uint64_t epoch)
     if (client->state != HTTP2_CLIENT_WAITING)
         return false;
     http2_client_detach(client, NGHTTP2_CANCEL);
-    ex->box = *now;
-    ex->box_epoch = epoch;
-    ex->sent_again = true;
-    target_box(ex);
+    target_box_again(ex, now, epoch);
     attempt(client, true);
     return true;
 }

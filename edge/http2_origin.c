@@ -72,18 +72,11 @@ static void close_as(http2_origin_t *origin, bool broken)
 
 static bool gather(http2_origin_t *origin)
 {
-    ssize_t n = 1;
     assert(!origin->receiving && !origin->sending);
     origin->sending = true;
-    while (origin->output.size < HTTP2_OUTPUT_BYTES) { /* a head may reach beyond, by a frame */
-        const uint8_t *piece;
-        n = nghttp2_session_mem_send(origin->session, &piece);
-        if (n <= 0)
-            break;
-        http2_outbox_append(&origin->output, piece, (size_t)n);
-    }
+    bool ok = http2_outbox_gather(&origin->output, origin->session);
     origin->sending = false;
-    return n >= 0;
+    return ok;
 }
 
 /* Says goodbye where that goes at once, and closes. */

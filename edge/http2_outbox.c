@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <nghttp2/nghttp2.h>
-
 /* What most turns of a connection say; a body wants the whole at once. */
 #define OUTPUT_FEW_BYTES 16384
 
@@ -29,6 +27,18 @@ void http2_outbox_append(http2_outbox_t *outbox, const void *bytes, size_t n)
 {
     memcpy(http2_outbox_reserve(outbox, n), bytes, n);
     outbox->size += n;
+}
+
+bool http2_outbox_gather(http2_outbox_t *outbox, nghttp2_session *session)
+{
+    ssize_t n = 1;
+    while (n > 0 && outbox->size < HTTP2_OUTPUT_BYTES) { /* a head may reach beyond, by a frame */
+        const uint8_t *piece;
+        n = nghttp2_session_mem_send(session, &piece);
+        if (n > 0)
+            http2_outbox_append(outbox, piece, (size_t)n);
+    }
+    return n >= 0;
 }
 
 static void put32(uint8_t *out, uint32_t value)

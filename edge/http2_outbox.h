@@ -5,6 +5,8 @@
 #ifndef BOXEDGE_HTTP2_OUTBOX_H
 #define BOXEDGE_HTTP2_OUTBOX_H
 
+#include <nghttp2/nghttp2.h>
+
 #include "conn.h"
 
 /* Bytes gathered for one write: what conn_write takes in one call. */
@@ -21,6 +23,8 @@ typedef struct http2_outbox {
 /* Room for n more bytes behind what is there; the caller adds to `size` what it put there. */
 char *http2_outbox_reserve(http2_outbox_t *outbox, size_t n);
 void http2_outbox_append(http2_outbox_t *outbox, const void *bytes, size_t n);
+/* Appends what the session has to say, as far as it fits; false: the session failed. */
+MUST_USE bool http2_outbox_gather(http2_outbox_t *outbox, nghttp2_session *session);
 /* Appends a GOAWAY made by hand: 17 bytes. */
 void http2_outbox_goaway(http2_outbox_t *outbox, uint32_t last_stream, uint32_t code);
 /* Writes what is there; *moved says whether any byte left. CONN_OK: all of it, and the memory is given back.

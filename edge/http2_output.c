@@ -31,17 +31,10 @@ void http2_output_callbacks(nghttp2_session_callbacks *callbacks)
 bool http2_output_gather(http2_conn_t *conn)
 {
     assert(!conn->receiving && !conn->sending);
-    ssize_t n = 1;
     conn->sending = true;
-    while (conn->output.size < HTTP2_OUTPUT_BYTES) { /* a head may reach beyond, by a frame */
-        const uint8_t *piece;
-        n = nghttp2_session_mem_send(conn->session, &piece);
-        if (n <= 0)
-            break;
-        http2_outbox_append(&conn->output, piece, (size_t)n);
-    }
+    bool ok = http2_outbox_gather(&conn->output, conn->session);
     conn->sending = false;
-    return n >= 0;
+    return ok;
 }
 
 void http2_output_goaway(http2_conn_t *conn, uint32_t code)

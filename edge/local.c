@@ -188,3 +188,22 @@ void local_wait_end(exchange_t *ex)
     ex->origin_ops = NULL;
     ex->origin = NULL;
 }
+
+/* ---- a body that nobody wants ---- */
+
+size_t local_discard_room(const exchange_t *ex)
+{
+    (void)ex;
+    return EXCHANGE_BODY_BYTES;
+}
+
+void local_discard_body(exchange_t *ex, str_t data)
+{
+    (void)ex;
+    (void)data;
+}
+
+void local_do_nothing(exchange_t *ex)
+{
+    (void)ex;
+}

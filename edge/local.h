@@ -25,4 +25,10 @@ void local_wait(exchange_t *ex, void (*left)(void *arg), void *arg);
 /* The answer has come: ends the wait without calling `left`; the caller answers. */
 void local_wait_end(exchange_t *ex);
 
+/* Operations of an origin (origin_ops_t) that throws the request's body away. */
+size_t local_discard_room(const exchange_t *ex);
+void local_discard_body(exchange_t *ex, str_t data);
+/* One that has nothing to do. */
+void local_do_nothing(exchange_t *ex);
+
 #endif

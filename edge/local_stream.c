@@ -2,6 +2,7 @@
 
 #include <assert.h>
 
+#include "local.h"
 #include "steps.h"
 #include "worker.h"
 
@@ -9,23 +10,6 @@ typedef struct local_stream {
     void (*left)(void *arg);
     void *arg;
 } local_stream_t;
-
-static size_t discard_room(const exchange_t *ex)
-{
-    (void)ex;
-    return EXCHANGE_BODY_BYTES;
-}
-
-static void discard_body(exchange_t *ex, str_t data)
-{
-    (void)ex;
-    (void)data;
-}
-
-static void do_nothing(exchange_t *ex)
-{
-    (void)ex;
-}
 
 static void cancel(exchange_t *ex)
 {
@@ -35,11 +19,11 @@ static void cancel(exchange_t *ex)
 }
 
 static const origin_ops_t ops = {
-    .room = discard_room,
-    .send_body = discard_body,
-    .send_end = do_nothing,
-    .flush = do_nothing,
-    .resume_response = do_nothing,
+    .room = local_discard_room,
+    .send_body = local_discard_body,
+    .send_end = local_do_nothing,
+    .flush = local_do_nothing,
+    .resume_response = local_do_nothing,
     .cancel = cancel,
 };
 

@@ -43,6 +43,14 @@ void target_box(exchange_t *ex)
     name_origin(ex);
 }
 
+void target_box_again(exchange_t *ex, const store_box_t *now, uint64_t epoch)
+{
+    ex->box = *now;
+    ex->box_epoch = epoch;
+    ex->sent_again = true;
+    target_box(ex);
+}
+
 void target_server(exchange_t *ex, const conf_t *conf, size_t upstream, const balance_pick_t *pick)
 {
     const conf_upstream_t *from = &conf->upstreams[upstream];

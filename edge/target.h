@@ -10,6 +10,9 @@
 
 /* The port of ex->preview in ex->box. */
 void target_box(exchange_t *ex);
+/* The same after the box has changed, for a second attempt: `now` was read at the store's `epoch` or later.
+ */
+void target_box_again(exchange_t *ex, const store_box_t *now, uint64_t epoch);
 /* The server that was picked of the upstream with that index in `conf`. */
 void target_server(exchange_t *ex, const conf_t *conf, size_t upstream, const balance_pick_t *pick);
 

@@ -4,28 +4,19 @@
 
 #include <openssl/evp.h>
 
-#define OPCODE_CLOSE 0x8
+#include "base64.h"
 
-static int base64_value(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
+#define OPCODE_CLOSE 0x8
 
 bool websocket_key_valid(str_t key)
 {
     if (key.n != 24 || key.p[22] != '=' || key.p[23] != '=')
         return false;
     for (size_t i = 0; i < 22; i++)
-        if (base64_value(key.p[i]) < 0)
+        if (base64_digit(key.p[i]) < 0)
             return false;
     /* 16 bytes leave 4 bits of the last character unused. */
-    return (base64_value(key.p[21]) & 0x0f) == 0;
+    return (base64_digit(key.p[21]) & 0x0f) == 0;
 }
 
 void websocket_accept_key(str_t key, char out[WEBSOCKET_ACCEPT_LEN + 1])
