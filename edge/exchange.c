@@ -262,7 +262,8 @@ void exchange_response_informational(exchange_t *ex, int status, const fields_t 
 void exchange_client_half_closed(exchange_t *ex)
 {
     static const fields_t none;
-    if (ex->state == EXCHANGE_STEPS || ex->state == EXCHANGE_ORIGIN)
+    bool answered = ex->state != EXCHANGE_STEPS && ex->state != EXCHANGE_ORIGIN;
+    if (!answered && !ex->client->local) /* a command is carried out, whether or not who gave it waits */
         exchange_response_informational(ex, 102, &none);
 }
 
