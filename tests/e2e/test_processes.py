@@ -1,4 +1,4 @@
-"""The processes of an edge: what they may do, how they end, how they come back, how they change."""
+"""The processes of an edge: how they start, what they may do, how they end and come back, what they are limited to."""
 
 import contextlib
 import os
@@ -8,88 +8,22 @@ import resource
 import shutil
 import signal
 import socket
-import ssl
-import subprocess
 import tempfile
-import threading
 import time
 
 import pytest
-import yaml
 
 import harness
 from harness import SLOW, Edge, HttpOrigin
+from processes import HEALTH, Load, gone, reload, run_again, said
 from wire import PATIENCE, WireError
 
 AS_ROOT = os.geteuid() == 0
-HEALTH = b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"
-
-
-class Load:
-    """Threads that ask without a pause until it is stopped, each request on a connection of its own (or with
-    `keep` on one that is made again only when it fails)."""
-
-    def __init__(self, edge, host, threads=4, keep=False, kind="plain"):
-        self.edge, self.host, self.keep, self.kind = edge, host, keep, kind
-        self.done, self.failures = 0, []
-        self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(threads)]
-
-    def _one(self, client):
-        closing = b"" if self.keep else b"Connection: close\r\n"
-        answer = client.request(b"GET /echo HTTP/1.1\r\nHost: %s\r\n%s\r\n" % (self.host.encode(), closing))
-        if answer.status != 200 or not answer.complete:
-            raise WireError(f"{answer.start!r} {answer.body[:200]!r}")
-
-    def _run(self):
-        client = None
-        while not self._stop.is_set():
-            try:
-                client = client or self.edge.connect(self.kind, self.host)
-                self._one(client)
-                with self._lock:
-                    self.done += 1
-                if self.keep:
-                    continue
-            except (OSError, WireError) as error:
-                with self._lock:
-                    self.failures.append((time.monotonic(), repr(error)))
-                time.sleep(0.01)
-            if client is not None:
-                client.close()
-            client = None
-
-    def wait_more(self, n):
-        """Until `n` more requests were answered."""
-        goal = self.done + n
-        self.edge.wait_until(lambda: self.done >= goal, what=f"{n} more answers ({self.failures[-3:]})")
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(PATIENCE)
 
 
 def status_of(pid):
     lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
     return {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
-
-
-def gone(pid):
-    try:
-        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
-
-
-def said(edge, text, start=0, timeout=PATIENCE):
-    return edge.stderr.wait_for(lambda line: text in line, timeout * SLOW, start)
 
 
 def inode_of(client):
@@ -112,28 +46,6 @@ def worker_of(edge, client):
                 if os.readlink(fd) == f"socket:[{inode}]":
                     return pid
     raise AssertionError("no worker has the connection")
-
-
-def run_again(edge, config=None):
-    """Another `boxedge run` with the configuration of `edge` and what `config` changes; the finished process."""
-    path = edge.directory / "second.yaml"
-    path.write_text(yaml.safe_dump(harness.merge(edge.config, config)))
-    return subprocess.run([str(harness.BINARY), "run", "-c", str(path)], capture_output=True, text=True,
-                          timeout=PATIENCE * SLOW, check=False, stdin=subprocess.DEVNULL)
-
-
-def rewrite(edge, config):
-    edge.config = harness.merge(edge.config, config)
-    edge.write_config()
-
-
-def reload(edge, config, answer="reloaded: configuration"):
-    """SIGHUP with a changed file; returns the lines up to the one with `answer`."""
-    start = len(edge.stderr.lines)
-    rewrite(edge, config)
-    edge.process.send_signal(signal.SIGHUP)
-    said(edge, answer, start)
-    return edge.stderr.lines[start:]
 
 
 # ---- start
@@ -371,223 +283,6 @@ def test_a_worker_that_keeps_dying_is_started_ever_more_seldom(make_edge):
     assert time.monotonic() - killed >= 0.95
 
 
-# ---- reload
-
-
-def test_reload_changes_what_it_can_in_place(make_edge, origin):
-    edge = make_edge(workers=1)
-    host = edge.create_preview(origin)
-    held = edge.connect("plain")
-    ask = f"GET /echo HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
-    assert held.request(ask).status == 200
-    workers = edge.pids("worker")
-    old_health, new_health = edge.port["health"], harness.PORTS.take()
-    listeners = [entry for entry in edge.config["listeners"] if entry["kind"] != "health"]
-    with Load(edge, host) as load:
-        load.wait_more(20)
-        reload(edge, {"listeners": [*listeners, {"kind": "health", "address": f"127.0.0.1:{new_health}"}]})
-        load.wait_more(20)
-    assert load.failures == []
-    edge.port["health"] = new_health
-    with edge.connect("health") as client:
-        assert client.request(HEALTH).status == 200
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", old_health), timeout=PATIENCE)
-    assert edge.pids("worker") == workers
-    assert held.request(ask).status == 200  # open connections stay
-    # What a configuration says counts for what comes after it.
-    reload(edge, {"preview_domain": "other.localhost"})
-    assert edge.get(host, "/echo").status == 421
-    assert edge.get(f"box-{origin.port}.other.localhost", "/echo").status == 200
-    held.close()
-
-
-def test_reload_changes_the_number_of_workers(make_edge, origin):
-    edge = make_edge(workers=1)
-    host = edge.create_preview(origin)
-    with Load(edge, host) as load:
-        load.wait_more(20)
-        reload(edge, {"workers": 3})
-        edge.wait_until(lambda: len(edge.pids("worker")) == 3)
-        load.wait_more(50)
-        assert load.failures == []
-        reload(edge, {"workers": 1})
-        edge.wait_until(lambda: len(edge.pids("worker")) == 1)
-        load.wait_more(50)
-    # A connection that arrives while a socket of three closes may be reset by the kernel, no more than that.
-    assert len(load.failures) <= 4
-    with edge.connect("health") as client:
-        assert client.request(HEALTH).status == 200
-
-
-@pytest.mark.parametrize(
-    "change, sentence",
-    [
-        ({"workers": "many"}, "workers"),
-        ({"timeots": {}}, "timeots"),
-        ({"run_dir": "/tmp/elsewhere"}, "run_dir: cannot change"),
-        ({"state_dir": "/tmp/elsewhere"}, "state_dir: cannot change"),
-        ({"user": "daemon"}, "user: cannot change"),
-        ({"store": {"map_size": "1GiB"}}, "store.map_size: cannot change"),
-        ({"log": {"access": "/nowhere/at/all.log"}}, "/nowhere/at/all.log"),
-    ],
-)
-def test_a_bad_reload_changes_nothing(make_edge, origin, change, sentence):
-    edge = make_edge()
-    before = dict(edge.config)
-    host = edge.create_preview(origin)
-    lines = reload(edge, change, "not reloaded")
-    assert any(sentence in line for line in lines), lines
-    assert edge.get(host, "/echo").status == 200
-    refused = edge.command("reload", check=False)
-    assert refused.returncode != 0 and sentence.split(":")[0] in refused.stdout + refused.stderr
-    edge.config = before
-    reload(edge, {})
-
-
-def test_a_reload_with_a_taken_port_changes_nothing(make_edge, origin):
-    edge = make_edge()
-    host = edge.create_preview(origin)
-    listeners = edge.config["listeners"]
-    taken = [*listeners, {"kind": "plain", "address": f"127.0.0.1:{origin.port}"}]
-    lines = reload(edge, {"listeners": taken}, "not reloaded")
-    assert any(f"cannot listen on 127.0.0.1:{origin.port}" in line for line in lines)
-    assert edge.get(host, "/echo").status == 200
-    assert edge.get(host, "/echo", kind="tls").status == 200
-    reload(edge, {"listeners": listeners})
-
-
-def test_reload_by_command_says_what_is_wrong(make_edge):
-    edge = make_edge()
-    edge.command("reload")
-    edge.stderr.wait_for(lambda line: "reloaded: configuration 2" in line)
-
-
-# ---- drain
-
-
-def test_drain_lets_finish_what_is_open(make_edge, origin):
-    edge = make_edge(workers=2, config={"timeouts": {"drain": "10s"}})
-    host = edge.create_preview(origin)
-    upload = edge.connect("tls", host)
-    upload.send(f"POST /echo HTTP/1.1\r\nHost: {host}\r\nContent-Length: 100000\r\n\r\n".encode() + b"x" * 50000)
-    origin.wait(lambda o: any(b"POST /echo" in bytes(c.received) for c in o.connections))
-    idle = edge.connect("plain")
-    assert idle.request(f"GET /echo HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()).status == 200
-    edge.process.terminate()
-    assert idle.wait_closed() == "eof"
-    edge.wait_until(lambda: refused(edge.port["plain"]), what="closing the listeners")
-    upload.send(b"x" * 50000)
-    answer = upload.read_message(request_method="POST")
-    assert answer.status == 200 and b'"body_bytes": 100000' in answer.body
-    assert answer.get("connection") == "close"
-    assert upload.wait_closed() == "eof"
-    ended = time.monotonic()
-    assert edge.process.wait(PATIENCE) == 0
-    assert time.monotonic() - ended < 2 * SLOW  # not the whole period
-    edge.kill()
-    edge.check_reports()
-
-
-def frame(opcode, payload):
-    """A WebSocket frame as clients send it: masked, here with zeros."""
-    return bytes([0x80 | opcode, 0x80 | len(payload), 0, 0, 0, 0]) + payload
-
-
-def read_frame(client, timeout=PATIENCE):
-    opcode, length = client.read_exactly(2, timeout)
-    assert length < 126
-    return opcode & 0x0F, client.read_exactly(length)
-
-
-def test_drain_closes_tunnels_with_1012(make_edge):
-    edge = make_edge(config={"timeouts": {"drain": "3s"}})
-    with harness.WebSocketOrigin() as app:
-        host = edge.create_preview(app)
-        with edge.connect("tls", host) as client:
-            answer = client.request(
-                f"GET /ws HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-                "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode())
-            assert answer.status == 101
-            edge.process.terminate()
-            said(edge, "draining")
-            client.send(frame(1, b"still there"))
-            assert read_frame(client) == (1, b"still there")
-            opcode, payload = read_frame(client)
-            assert opcode == 8 and int.from_bytes(payload[:2], "big") == 1012
-            client.send(frame(8, payload[:2]))
-            assert client.wait_closed() in ("eof", "truncated")
-        assert edge.process.wait(PATIENCE) == 0
-    edge.kill()
-    edge.check_reports()
-
-
-def refused(port):
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE).close()
-        return False
-    except ConnectionRefusedError:
-        return True
-
-
-def test_drain_ends_at_its_deadline(make_edge, origin):
-    edge = make_edge(config={"timeouts": {"drain": "1s"}})
-    host = edge.create_preview(origin)
-    upload = edge.connect("plain")
-    upload.send(f"POST /echo HTTP/1.1\r\nHost: {host}\r\nContent-Length: 100000\r\n\r\n".encode() + b"x" * 50000)
-    origin.wait(lambda o: any(b"POST /echo" in bytes(c.received) for c in o.connections))
-    asked = time.monotonic()
-    edge.process.terminate()
-    assert edge.process.wait(PATIENCE) == 0
-    assert 0.9 < time.monotonic() - asked < 3 * SLOW
-    assert upload.wait_closed() in ("eof", "reset")
-    edge.kill()
-    edge.check_reports()
-
-
-def test_a_second_request_to_end_waits_for_nothing(make_edge, origin):
-    edge = make_edge(config={"timeouts": {"drain": "60s"}})
-    edge.expect_deaths = True
-    host = edge.create_preview(origin)
-    upload = edge.connect("plain")
-    upload.send(f"POST /echo HTTP/1.1\r\nHost: {host}\r\nContent-Length: 100000\r\n\r\n".encode() + b"x" * 50000)
-    origin.wait(lambda o: any(b"POST /echo" in bytes(c.received) for c in o.connections))
-    edge.process.terminate()
-    said(edge, "draining")
-    edge.process.terminate()
-    edge.process.wait(PATIENCE)
-    assert upload.wait_closed() in ("eof", "reset")
-    edge.kill()
-
-
-def test_drain_serves_what_waits_in_the_queue(make_edge):
-    edge = make_edge(workers=1, config={"timeouts": {"drain": "5s"}})
-    worker = edge.pids("worker")[0]
-    os.kill(worker, signal.SIGSTOP)
-    clients = [edge.connect("health") for _ in range(50)]
-    for client in clients:
-        client.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-    edge.process.terminate()
-    said(edge, "draining")
-    os.kill(worker, signal.SIGCONT)
-    for client in clients:
-        assert client.read_message(request_method="GET").status == 200
-        assert client.wait_closed() == "eof"
-        client.close()
-    assert edge.process.wait(PATIENCE) == 0
-    edge.kill()
-    edge.check_reports()
-
-
-def test_drain_by_command(make_edge):
-    edge = make_edge()
-    edge.command("drain")
-    assert edge.process.wait(PATIENCE) == 0
-    edge.kill()
-    edge.check_reports()
-    assert not edge.admin_socket.exists()
-
-
 # ---- the access log
 
 
@@ -609,116 +304,6 @@ def test_usr1_goes_on_in_a_new_file(make_edge, tmp_path, origin):
     parts.append(log.read_text().splitlines())
     assert all(parts) and all(line.startswith("{") and line.endswith("}") for part in parts for line in part)
     assert sum(map(len, parts)) == load.done
-
-
-# ---- a new binary
-
-
-@contextlib.contextmanager
-def upgraded(edge):
-    """SIGUSR2; yields the process id of the new supervisor when the old one has ended."""
-    old = edge.process.pid
-    start = len(edge.stderr.lines)
-    edge.process.send_signal(signal.SIGUSR2)
-    said(edge, "serves now", start)
-    new = int((edge.run_dir / "boxedge.lock").read_text())
-    assert new != old
-    try:
-        assert edge.process.wait(PATIENCE * SLOW) == 0
-        yield new
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(new, signal.SIGTERM)
-        edge.wait_until(lambda: gone(new), PATIENCE * SLOW, "the end of the new supervisor")
-        edge.kill()
-        edge.check_reports()
-
-
-def test_usr2_changes_the_binary_under_traffic(make_edge, origin):
-    edge = make_edge(workers=2)
-    host = edge.create_preview(origin)
-    children = edge.pids("worker") + edge.pids("controller")
-    with Load(edge, host) as plain, Load(edge, host, threads=2, kind="tls") as tls:
-        plain.wait_more(20)
-        with upgraded(edge) as new:
-            assert all(gone(pid) for pid in children)
-            plain.wait_more(50)
-            tls.wait_more(10)
-            assert plain.failures == [] and tls.failures == []
-            assert f"box-{origin.port}" in edge.command("preview", "list")
-            second = run_again(edge)
-            assert second.returncode == 1 and f"process {new} " in second.stderr
-            # And once more, from the new one.
-            start = len(edge.stderr.lines)
-            os.kill(new, signal.SIGUSR2)
-            said(edge, "serves now", start)
-            edge.wait_until(lambda: gone(new), PATIENCE * SLOW)
-            newest = int((edge.run_dir / "boxedge.lock").read_text())
-            plain.wait_more(50)
-            os.kill(newest, signal.SIGTERM)
-            plain._stop.set()
-            tls._stop.set()
-            edge.wait_until(lambda: gone(newest), PATIENCE * SLOW)
-    assert not edge.admin_socket.exists()
-
-
-def test_sessions_resume_on_another_worker_and_after_an_upgrade(make_edge):
-    edge = make_edge(workers=2)
-    edge.expect_deaths = True
-    context = edge.context(maximum_version=ssl.TLSVersion.TLSv1_2)
-    name = edge.host(1)
-
-    def greet(session=None):
-        with context.wrap_socket(edge.socket("tls"), server_hostname=name, session=session) as client:
-            return client.session, client.session_reused
-
-    session, reused = greet()
-    assert not reused
-    # Each connection goes to one of the two workers by chance: twenty meet both.
-    assert all(greet(session)[1] for _ in range(20))
-    start = len(edge.stderr.lines)
-    os.kill(edge.pids("worker")[0], signal.SIGKILL)
-    said(edge, "is back", start)
-    assert all(greet(session)[1] for _ in range(20))
-    with upgraded(edge):
-        assert all(greet(session)[1] for _ in range(20))
-
-
-def test_usr2_with_a_binary_that_fails_changes_nothing(tmp_path, monkeypatch, origin):
-    binary, good = tmp_path / "boxedge", harness.BINARY
-    shutil.copy(good, binary)
-    monkeypatch.setattr(harness, "BINARY", binary)
-    with Edge(tmp_path / "edge") as edge:
-        edge.expect_deaths = True
-        host = edge.create_preview(origin)
-        workers = edge.pids("worker")
-        with Load(edge, host, threads=2) as load:
-            for script, sentence in (
-                ("#!/bin/sh\nexit 3\n", "exit status 3"),
-                ("#!/bin/sh\nkill -9 $$\n", "killed by signal 9"),
-                (None, "exit status 127"),
-            ):
-                binary.unlink(missing_ok=True)
-                if script is not None:
-                    binary.write_text(script)
-                    binary.chmod(0o755)
-                start = len(edge.stderr.lines)
-                edge.process.send_signal(signal.SIGUSR2)
-                assert sentence in said(edge, "did not take over", start)
-                said(edge, "controller is back", start)
-                load.wait_more(20)
-            shutil.copy(good, binary)
-            rewrite(edge, {"timeots": {}})
-            start = len(edge.stderr.lines)
-            edge.process.send_signal(signal.SIGUSR2)
-            assert "exit status 1" in said(edge, "did not take over", start)
-            assert any("timeots" in line for line in edge.stderr.lines[start:])
-            said(edge, "controller is back", start)
-            load.wait_more(20)
-        assert load.failures == []
-        assert edge.pids("worker") == workers
-        assert edge.process.poll() is None
-        assert edge.admin_socket.is_socket()
 
 
 # ---- limits

@@ -17,7 +17,7 @@ import websockets
 
 from control_plane import BOX_NETWORK, BoxAddresses, ControlPlane, UnixConnection
 from harness import BINARY, PATIENCE, SANITIZED, SLOW, Edge, HttpOrigin
-from test_processes import upgraded
+from processes import upgraded
 
 
 @pytest.fixture(name="place", scope="module")

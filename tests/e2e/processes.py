@@ -1,0 +1,121 @@
+"""What the tests of the processes share: requests without a pause beside what happens, and what is known of a process."""
+
+import contextlib
+import os
+import pathlib
+import signal
+import subprocess
+import threading
+import time
+
+import yaml
+
+import harness
+from harness import SLOW
+from wire import PATIENCE, WireError
+
+HEALTH = b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+class Load:
+    """Threads that ask without a pause until it is stopped, each request on a connection of its own (or with
+    `keep` on one that is made again only when it fails)."""
+
+    def __init__(self, edge, host, threads=4, keep=False, kind="plain"):
+        self.edge, self.host, self.keep, self.kind = edge, host, keep, kind
+        self.done, self.failures = 0, []
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(threads)]
+
+    def _one(self, client):
+        closing = b"" if self.keep else b"Connection: close\r\n"
+        answer = client.request(b"GET /echo HTTP/1.1\r\nHost: %s\r\n%s\r\n" % (self.host.encode(), closing))
+        if answer.status != 200 or not answer.complete:
+            raise WireError(f"{answer.start!r} {answer.body[:200]!r}")
+
+    def _run(self):
+        client = None
+        while not self._stop.is_set():
+            try:
+                client = client or self.edge.connect(self.kind, self.host)
+                self._one(client)
+                with self._lock:
+                    self.done += 1
+                if self.keep:
+                    continue
+            except (OSError, WireError) as error:
+                with self._lock:
+                    self.failures.append((time.monotonic(), repr(error)))
+                time.sleep(0.01)
+            if client is not None:
+                client.close()
+            client = None
+
+    def wait_more(self, n):
+        """Until `n` more requests were answered."""
+        goal = self.done + n
+        self.edge.wait_until(lambda: self.done >= goal, what=f"{n} more answers ({self.failures[-3:]})")
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(PATIENCE)
+
+
+def gone(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def said(edge, text, start=0, timeout=PATIENCE):
+    return edge.stderr.wait_for(lambda line: text in line, timeout * SLOW, start)
+
+
+def run_again(edge, config=None):
+    """Another `boxedge run` with the configuration of `edge` and what `config` changes; the finished process."""
+    path = edge.directory / "second.yaml"
+    path.write_text(yaml.safe_dump(harness.merge(edge.config, config)))
+    return subprocess.run([str(harness.BINARY), "run", "-c", str(path)], capture_output=True, text=True,
+                          timeout=PATIENCE * SLOW, check=False, stdin=subprocess.DEVNULL)
+
+
+def rewrite(edge, config):
+    edge.config = harness.merge(edge.config, config)
+    edge.write_config()
+
+
+def reload(edge, config, answer="reloaded: configuration"):
+    """SIGHUP with a changed file; returns the lines up to the one with `answer`."""
+    start = len(edge.stderr.lines)
+    rewrite(edge, config)
+    edge.process.send_signal(signal.SIGHUP)
+    said(edge, answer, start)
+    return edge.stderr.lines[start:]
+
+
+@contextlib.contextmanager
+def upgraded(edge):
+    """SIGUSR2; yields the process id of the new supervisor when the old one has ended."""
+    old = edge.process.pid
+    start = len(edge.stderr.lines)
+    edge.process.send_signal(signal.SIGUSR2)
+    said(edge, "serves now", start)
+    new = int((edge.run_dir / "boxedge.lock").read_text())
+    assert new != old
+    try:
+        assert edge.process.wait(PATIENCE * SLOW) == 0
+        yield new
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(new, signal.SIGTERM)
+        edge.wait_until(lambda: gone(new), PATIENCE * SLOW, "the end of the new supervisor")
+        edge.kill()
+        edge.check_reports()

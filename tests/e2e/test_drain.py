@@ -1,0 +1,133 @@
+"""How an edge ends: what is open may finish, within its time, and nothing that waits is lost."""
+
+import os
+import signal
+import socket
+import time
+
+import harness
+from harness import SLOW
+from processes import said
+from wire import PATIENCE
+
+
+def test_drain_lets_finish_what_is_open(make_edge, origin):
+    edge = make_edge(workers=2, config={"timeouts": {"drain": "10s"}})
+    host = edge.create_preview(origin)
+    upload = edge.connect("tls", host)
+    upload.send(f"POST /echo HTTP/1.1\r\nHost: {host}\r\nContent-Length: 100000\r\n\r\n".encode() + b"x" * 50000)
+    origin.wait(lambda o: any(b"POST /echo" in bytes(c.received) for c in o.connections))
+    idle = edge.connect("plain")
+    assert idle.request(f"GET /echo HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()).status == 200
+    edge.process.terminate()
+    assert idle.wait_closed() == "eof"
+    edge.wait_until(lambda: refused(edge.port["plain"]), what="closing the listeners")
+    upload.send(b"x" * 50000)
+    answer = upload.read_message(request_method="POST")
+    assert answer.status == 200 and b'"body_bytes": 100000' in answer.body
+    assert answer.get("connection") == "close"
+    assert upload.wait_closed() == "eof"
+    ended = time.monotonic()
+    assert edge.process.wait(PATIENCE) == 0
+    assert time.monotonic() - ended < 2 * SLOW  # not the whole period
+    edge.kill()
+    edge.check_reports()
+
+
+def frame(opcode, payload):
+    """A WebSocket frame as clients send it: masked, here with zeros."""
+    return bytes([0x80 | opcode, 0x80 | len(payload), 0, 0, 0, 0]) + payload
+
+
+def read_frame(client, timeout=PATIENCE):
+    opcode, length = client.read_exactly(2, timeout)
+    assert length < 126
+    return opcode & 0x0F, client.read_exactly(length)
+
+
+def test_drain_closes_tunnels_with_1012(make_edge):
+    edge = make_edge(config={"timeouts": {"drain": "3s"}})
+    with harness.WebSocketOrigin() as app:
+        host = edge.create_preview(app)
+        with edge.connect("tls", host) as client:
+            answer = client.request(
+                f"GET /ws HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode())
+            assert answer.status == 101
+            edge.process.terminate()
+            said(edge, "draining")
+            client.send(frame(1, b"still there"))
+            assert read_frame(client) == (1, b"still there")
+            opcode, payload = read_frame(client)
+            assert opcode == 8 and int.from_bytes(payload[:2], "big") == 1012
+            client.send(frame(8, payload[:2]))
+            assert client.wait_closed() in ("eof", "truncated")
+        assert edge.process.wait(PATIENCE) == 0
+    edge.kill()
+    edge.check_reports()
+
+
+def refused(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE).close()
+        return False
+    except ConnectionRefusedError:
+        return True
+
+
+def test_drain_ends_at_its_deadline(make_edge, origin):
+    edge = make_edge(config={"timeouts": {"drain": "1s"}})
+    host = edge.create_preview(origin)
+    upload = edge.connect("plain")
+    upload.send(f"POST /echo HTTP/1.1\r\nHost: {host}\r\nContent-Length: 100000\r\n\r\n".encode() + b"x" * 50000)
+    origin.wait(lambda o: any(b"POST /echo" in bytes(c.received) for c in o.connections))
+    asked = time.monotonic()
+    edge.process.terminate()
+    assert edge.process.wait(PATIENCE) == 0
+    assert 0.9 < time.monotonic() - asked < 3 * SLOW
+    assert upload.wait_closed() in ("eof", "reset")
+    edge.kill()
+    edge.check_reports()
+
+
+def test_a_second_request_to_end_waits_for_nothing(make_edge, origin):
+    edge = make_edge(config={"timeouts": {"drain": "60s"}})
+    edge.expect_deaths = True
+    host = edge.create_preview(origin)
+    upload = edge.connect("plain")
+    upload.send(f"POST /echo HTTP/1.1\r\nHost: {host}\r\nContent-Length: 100000\r\n\r\n".encode() + b"x" * 50000)
+    origin.wait(lambda o: any(b"POST /echo" in bytes(c.received) for c in o.connections))
+    edge.process.terminate()
+    said(edge, "draining")
+    edge.process.terminate()
+    edge.process.wait(PATIENCE)
+    assert upload.wait_closed() in ("eof", "reset")
+    edge.kill()
+
+
+def test_drain_serves_what_waits_in_the_queue(make_edge):
+    edge = make_edge(workers=1, config={"timeouts": {"drain": "5s"}})
+    worker = edge.pids("worker")[0]
+    os.kill(worker, signal.SIGSTOP)
+    clients = [edge.connect("health") for _ in range(50)]
+    for client in clients:
+        client.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    edge.process.terminate()
+    said(edge, "draining")
+    os.kill(worker, signal.SIGCONT)
+    for client in clients:
+        assert client.read_message(request_method="GET").status == 200
+        assert client.wait_closed() == "eof"
+        client.close()
+    assert edge.process.wait(PATIENCE) == 0
+    edge.kill()
+    edge.check_reports()
+
+
+def test_drain_by_command(make_edge):
+    edge = make_edge()
+    edge.command("drain")
+    assert edge.process.wait(PATIENCE) == 0
+    edge.kill()
+    edge.check_reports()
+    assert not edge.admin_socket.exists()

@@ -1,0 +1,98 @@
+"""What a reload changes in place, and what it refuses as a whole."""
+
+import socket
+
+import pytest
+
+import harness
+from processes import HEALTH, Load, reload
+from wire import PATIENCE
+
+
+def test_reload_changes_what_it_can_in_place(make_edge, origin):
+    edge = make_edge(workers=1)
+    host = edge.create_preview(origin)
+    held = edge.connect("plain")
+    ask = f"GET /echo HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+    assert held.request(ask).status == 200
+    workers = edge.pids("worker")
+    old_health, new_health = edge.port["health"], harness.PORTS.take()
+    listeners = [entry for entry in edge.config["listeners"] if entry["kind"] != "health"]
+    with Load(edge, host) as load:
+        load.wait_more(20)
+        reload(edge, {"listeners": [*listeners, {"kind": "health", "address": f"127.0.0.1:{new_health}"}]})
+        load.wait_more(20)
+    assert load.failures == []
+    edge.port["health"] = new_health
+    with edge.connect("health") as client:
+        assert client.request(HEALTH).status == 200
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", old_health), timeout=PATIENCE)
+    assert edge.pids("worker") == workers
+    assert held.request(ask).status == 200  # open connections stay
+    # What a configuration says counts for what comes after it.
+    reload(edge, {"preview_domain": "other.localhost"})
+    assert edge.get(host, "/echo").status == 421
+    assert edge.get(f"box-{origin.port}.other.localhost", "/echo").status == 200
+    held.close()
+
+
+def test_reload_changes_the_number_of_workers(make_edge, origin):
+    edge = make_edge(workers=1)
+    host = edge.create_preview(origin)
+    with Load(edge, host) as load:
+        load.wait_more(20)
+        reload(edge, {"workers": 3})
+        edge.wait_until(lambda: len(edge.pids("worker")) == 3)
+        load.wait_more(50)
+        assert load.failures == []
+        reload(edge, {"workers": 1})
+        edge.wait_until(lambda: len(edge.pids("worker")) == 1)
+        load.wait_more(50)
+    # A connection that arrives while a socket of three closes may be reset by the kernel, no more than that.
+    assert len(load.failures) <= 4
+    with edge.connect("health") as client:
+        assert client.request(HEALTH).status == 200
+
+
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        ({"workers": "many"}, "workers"),
+        ({"timeots": {}}, "timeots"),
+        ({"run_dir": "/tmp/elsewhere"}, "run_dir: cannot change"),
+        ({"state_dir": "/tmp/elsewhere"}, "state_dir: cannot change"),
+        ({"user": "daemon"}, "user: cannot change"),
+        ({"store": {"map_size": "1GiB"}}, "store.map_size: cannot change"),
+        ({"log": {"access": "/nowhere/at/all.log"}}, "/nowhere/at/all.log"),
+    ],
+)
+def test_a_bad_reload_changes_nothing(make_edge, origin, change, sentence):
+    edge = make_edge()
+    before = dict(edge.config)
+    host = edge.create_preview(origin)
+    lines = reload(edge, change, "not reloaded")
+    assert any(sentence in line for line in lines), lines
+    assert edge.get(host, "/echo").status == 200
+    refused = edge.command("reload", check=False)
+    assert refused.returncode != 0 and sentence.split(":")[0] in refused.stdout + refused.stderr
+    edge.config = before
+    reload(edge, {})
+
+
+def test_a_reload_with_a_taken_port_changes_nothing(make_edge, origin):
+    edge = make_edge()
+    host = edge.create_preview(origin)
+    listeners = edge.config["listeners"]
+    taken = [*listeners, {"kind": "plain", "address": f"127.0.0.1:{origin.port}"}]
+    lines = reload(edge, {"listeners": taken}, "not reloaded")
+    assert any(f"cannot listen on 127.0.0.1:{origin.port}" in line for line in lines)
+    assert edge.get(host, "/echo").status == 200
+    assert edge.get(host, "/echo", kind="tls").status == 200
+    reload(edge, {"listeners": listeners})
+
+
+def test_reload_by_command_says_what_is_wrong(make_edge):
+    edge = make_edge()
+    edge.command("reload")
+    edge.stderr.wait_for(lambda line: "reloaded: configuration 2" in line)
