@@ -1,4 +1,5 @@
-"""What the tests of the data path share: boxes that say a few bytes, tunnels through the edge, and what the edge holds."""
+"""What the tests of the data path share: boxes that say a few bytes, tunnels through the edge, and what the edge
+holds."""
 
 import base64
 import contextlib

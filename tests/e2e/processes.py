@@ -1,4 +1,5 @@
-"""What the tests of the processes share: requests without a pause beside what happens, and what is known of a process."""
+"""What the tests of the processes share: requests without a pause beside what happens, and what is known of a
+process."""
 
 import contextlib
 import os

@@ -6,7 +6,7 @@ import urllib.parse
 
 from access_table import KINDS, REQUESTS, WAYS
 from access_world import SIGN_IN, SIGN_OUT, App, H2, Preview, base64_text, browser_fields, fields_of, get, query_of, send_h1
-from test_admin import Admin
+from admin_api import Admin
 
 BOXES = [{"id": "box", "address": "127.0.0.1"}, {"id": "other", "address": "127.0.0.1"}]
 

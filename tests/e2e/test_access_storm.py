@@ -10,8 +10,8 @@ import time
 import pytest
 
 from access_world import App, Made, base64_text, get
+from admin_api import Admin
 from harness import PATIENCE, SANITIZED, SLOW, WireError
-from test_admin import Admin
 
 CHANGES = 250 if SANITIZED else 1000
 LOADERS = 6

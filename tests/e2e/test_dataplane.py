@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from dataplane import OK, box, nothing_stays  # noqa: F401  (a fixture)
+from dataplane import OK, box, nothing_stays  # noqa: F401 (a fixture)
 from harness import SANITIZED, RawOrigin
 from origins import reset_on_close
 

@@ -11,7 +11,7 @@ import time
 import pytest
 
 import h2wire
-from dataplane import HANDSHAKE, accept_for, box, metric, nothing_stays, open_tunnel  # noqa: F401  (a fixture)
+from dataplane import HANDSHAKE, accept_for, box, metric, nothing_stays, open_tunnel  # noqa: F401 (a fixture)
 from harness import RawOrigin
 from origins import reset_on_close
 

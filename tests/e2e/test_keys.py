@@ -11,9 +11,9 @@ import time
 import pytest
 
 import harness
+from admin_access import found_in_memory
+from admin_api import JSON, Admin
 from harness import SLOW, Edge
-from test_admin import JSON, Admin
-from test_admin_access import found_in_memory
 
 KEY = re.compile(r"box_[A-Za-z0-9_-]{43}")
 DECLARED = "the-key-of-a-partner"

@@ -8,10 +8,10 @@ import subprocess
 import pytest
 
 import harness
+from admin_api import JSON, Admin
 from h2origin import H2Origin
 from harness import PATIENCE, PORTS, SLOW, Edge
 from origins import RawOrigin
-from test_admin import JSON, Admin
 from test_api import answer, api_config, call
 
 

@@ -1,0 +1,97 @@
+"""The commands that use the admin API: what they print, how they find the edge, and who may use them."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+
+import pytest
+
+import harness
+from harness import SLOW
+
+
+def test_commands(edge):
+    out = edge.command("preview", "create", "box", "4100", "--host-header", "localhost")
+    assert out == f"https://box-4100.{harness.DOMAIN}:{edge.port['tls']}/\n"
+    assert re.search(r"^box +4100 +public +localhost .* https://box-4100\.", edge.command("preview", "list"), re.M)
+    assert json.loads(edge.command("preview", "create", "box", "4100", "--json"))["host_header"] == "public"
+    edge.command("preview", "delete", "box", "4100")
+    missing = edge.command("preview", "delete", "box", "4100", check=False)
+    assert missing.returncode == 1 and "no preview box-4100" in missing.stderr
+    unknown = edge.command("preview", "create", "unknown-box", "1", check=False)
+    assert unknown.returncode == 0 and "unknown-box" in unknown.stderr
+    edge.command("preview", "delete", "unknown-box", "1")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("preview",),
+        ("preview", "make"),
+        ("preview", "create", "box"),
+        ("preview", "create", "box", "0"),
+        ("preview", "create", "box", "http"),
+        ("preview", "create", "Box", "1"),
+        ("preview", "create", "box", "1", "2"),
+        ("preview", "list", "--box", "no/box"),
+        ("preview", "list", "--colour"),
+        ("preview", "delete", "box", "1", "--socket"),
+        ("box",),
+        ("status", "now"),
+        ("reload", "--json"),
+    ],
+)
+def test_wrong_command_lines(arguments):
+    done = subprocess.run([str(harness.BINARY), *arguments], capture_output=True, text=True, check=False, timeout=20)
+    assert done.returncode == 2 and done.stderr and not done.stdout
+
+
+@pytest.mark.parametrize("command", ["preview", "box", "status", "reload", "drain", "version", "demo-app"])
+def test_help(command):
+    done = subprocess.run([str(harness.BINARY), command, "--help"], capture_output=True, text=True, check=True, timeout=20)
+    assert done.stdout.startswith(f"usage: boxedge {command}") and not done.stderr
+
+
+def test_finding_the_edge(edge, tmp_path):
+    def run(*arguments, **env):
+        return subprocess.run(
+            [str(harness.BINARY), "preview", "list", "--json", *arguments], capture_output=True, text=True, check=False,
+            timeout=20, env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path), **env},
+        )
+
+    assert run("--socket", str(edge.admin_socket)).returncode == 0
+    assert run("-c", str(edge.config_path)).returncode == 0
+    assert run(BOXEDGE_SOCKET=str(edge.admin_socket)).returncode == 0
+    assert run(f"--socket={edge.admin_socket}", BOXEDGE_SOCKET="/nonexistent").returncode == 0
+    absent = run("--socket", str(tmp_path / "none.sock"))
+    assert absent.returncode == 1 and "not running" in absent.stderr and "boxedge run" in absent.stderr
+    absent = run("-c", str(tmp_path / "none.yaml"))
+    assert absent.returncode == 1 and "none.yaml" in absent.stderr
+    # A socket that nobody serves any more, and something else that answers there.
+    dead = socket.socket(socket.AF_UNIX)
+    dead.bind(str(tmp_path / "dead.sock"))
+    dead.close()
+    assert "not running" in run("--socket", str(tmp_path / "dead.sock")).stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
+def test_others_may_not_use_the_socket(edge):
+    os.chmod(edge.run_dir, 0o755)
+    # Copied, because others may not be able to enter the folder that this tree is in.
+    binary = shutil.copy(harness.BINARY, edge.run_dir)
+    done = subprocess.run(
+        [binary, "status", "--socket", str(edge.admin_socket)], capture_output=True, text=True, check=False,
+        timeout=20, user=65534, group=65534, extra_groups=[],
+    )
+    assert done.returncode == 1 and "may not use" in done.stderr
+    assert os.stat(edge.admin_socket).st_mode & 0o777 == 0o660
+
+
+def test_drain_command(make_edge):
+    edge = make_edge(workers=1)
+    edge.command("drain")
+    assert edge.process.wait(15 * SLOW) == 0
+    edge.kill()
