@@ -26,6 +26,7 @@ typedef struct timer_list {
 /* The turn's clocks; read when first asked for after a wait. */
 typedef struct loop_clock {
     bool stale;
+    bool held;
     uint64_t now_ms;
     uint64_t wall_us;
     uint64_t skipped_ms;
@@ -53,7 +54,7 @@ static uint64_t clock_us(clockid_t id)
 
 static void clock_refresh(loop_clock_t *clock)
 {
-    if (!clock->stale)
+    if (!clock->stale || clock->held)
         return;
     clock->stale = false;
     clock->now_ms = clock_us(CLOCK_MONOTONIC) / 1000 + clock->skipped_ms;
@@ -68,8 +69,17 @@ uint64_t loop_now(const loop_t *loop)
 
 void loop_skip(loop_t *loop, uint64_t ms)
 {
-    loop->clock->skipped_ms += ms;
-    loop->clock->stale = true;
+    loop_clock_t *clock = loop->clock;
+    clock_refresh(clock);
+    clock->skipped_ms += ms;
+    clock->now_ms += ms;
+    clock->wall_us += ms * 1000;
+}
+
+void loop_hold(loop_t *loop)
+{
+    clock_refresh(loop->clock);
+    loop->clock->held = true;
 }
 
 uint64_t loop_wall_us(const loop_t *loop)

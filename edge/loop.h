@@ -44,6 +44,8 @@ uint64_t loop_now(const loop_t *loop);
 /* For tests: from here on the loop's clocks are `ms` further than the machine's, as if that time had gone by;
  * what is due then runs in the next turn. */
 void loop_skip(loop_t *loop, uint64_t ms);
+/* For tests: from here on the loop's clocks stand still but for loop_skip. */
+void loop_hold(loop_t *loop);
 /* Wall clock in microseconds since 1970, read once a turn: only for logs, dates and expiries. */
 uint64_t loop_wall_us(const loop_t *loop);
 /* Monotonic microseconds, read now: for durations in logs. */

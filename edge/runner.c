@@ -20,6 +20,7 @@
 #include "children.h"
 #include "memfile.h"
 #include "process.h"
+#include "runner.h"
 #include "runner_box.h"
 
 /* Between two looks for what a dead keeper left. */
@@ -27,7 +28,7 @@
 
 typedef enum runner_life { RUNNER_SERVES, RUNNER_ENDS } runner_life_t;
 
-typedef struct runner {
+struct runner {
     loop_t *loop;
     conf_t *conf;
     shm_t *shm;
@@ -41,7 +42,7 @@ typedef struct runner {
     size_t leaving_count;
     loop_timer_t heartbeat;
     loop_timer_t sweep;
-} runner_t;
+};
 
 /* ---- to the controller ---- */
 
@@ -328,49 +329,66 @@ static void beat(loop_timer_t *timer)
     loop_timer_start(runner->loop, timer, PROCESS_HEARTBEAT_MS, beat);
 }
 
-static bool all_stopped(const runner_t *runner)
+bool runner_is_over(const runner_t *runner)
 {
     for (size_t i = 0; i < runner->box_count; i++)
         if (!runner_box_is_stopped(runner->boxes[i]))
             return false;
-    return runner->leaving_count == 0;
+    return runner->life == RUNNER_ENDS && runner->leaving_count == 0;
 }
 
-static void stop(runner_t *runner)
+int runner_status(const runner_t *runner)
 {
-    loop_timer_stop(&runner->heartbeat);
-    loop_timer_stop(&runner->sweep);
-    for (size_t i = 0; i < runner->box_count; i++)
-        runner_box_free(&runner->boxes[i]);
-    for (size_t i = 0; i < runner->leaving_count; i++)
-        runner_box_free(&runner->leaving[i]);
-    free(runner->boxes);
-    free(runner->leaving);
-    channel_free(&runner->controller);
-    channel_free(&runner->supervisor);
-    loop_turn(runner->loop, 0);
-    loop_free(&runner->loop);
-    conf_release(&runner->conf);
+    return runner->status;
+}
+
+runner_t *runner_new(loop_t *loop, const runner_args_t *args)
+{
+    static const channel_handlers_t handlers = {.message = supervisor_message, .closed = supervisor_closed};
+    runner_t *runner = calloc(1, sizeof(*runner));
+    assert(runner != NULL);
+    *runner = (runner_t){.loop = loop, .shm = args->shm};
+    use_conf(runner, args->conf);
+    runner->supervisor = channel_new(loop, args->supervisor_fd, &handlers, runner);
+    beat(&runner->heartbeat);
+    atomic_store(&shm_runner(runner->shm)->state, SHM_READY);
+    (void)channel_send(runner->supervisor, PROCESS_READY, 0, STR(""), NULL, 0);
+    return runner;
+}
+
+void runner_free(runner_t **runner)
+{
+    runner_t *r = *runner;
+    *runner = NULL;
+    if (r == NULL)
+        return;
+    loop_timer_stop(&r->heartbeat);
+    loop_timer_stop(&r->sweep);
+    for (size_t i = 0; i < r->box_count; i++)
+        runner_box_free(&r->boxes[i]);
+    for (size_t i = 0; i < r->leaving_count; i++)
+        runner_box_free(&r->leaving[i]);
+    free(r->boxes);
+    free(r->leaving);
+    channel_free(&r->controller);
+    channel_free(&r->supervisor);
+    conf_release(&r->conf);
+    free(r);
 }
 
 int runner_run(const runner_args_t *args)
 {
-    static const channel_handlers_t supervisor_handlers = {.message = supervisor_message,
-                                                           .closed = supervisor_closed};
-    runner_t runner = {.loop = loop_new(), .shm = args->shm};
-    conf_t *conf = args->conf;
-
     (void)signal(SIGCHLD, SIG_IGN); /* keepers are reaped by the kernel: their channels tell their end */
     if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
         process_log("runner", "orphans of boxes whose keeper is killed will not be found: %s",
                     strerror(errno));
-    use_conf(&runner, conf);
-    runner.supervisor = channel_new(runner.loop, args->supervisor_fd, &supervisor_handlers, &runner);
-    beat(&runner.heartbeat);
-    atomic_store(&shm_runner(runner.shm)->state, SHM_READY);
-    (void)channel_send(runner.supervisor, PROCESS_READY, 0, STR(""), NULL, 0);
-    while (runner.life == RUNNER_SERVES || !all_stopped(&runner))
-        loop_turn(runner.loop, INT32_MAX);
-    stop(&runner);
-    return runner.status;
+    loop_t *loop = loop_new();
+    runner_t *runner = runner_new(loop, args);
+    while (!runner_is_over(runner))
+        loop_turn(loop, INT32_MAX);
+    int status = runner_status(runner);
+    runner_free(&runner);
+    loop_turn(loop, 0);
+    loop_free(&loop);
+    return status;
 }

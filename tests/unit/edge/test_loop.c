@@ -292,6 +292,32 @@ static void test_clocks(void **state)
     assert_true(loop_precise_us() / 1000 >= loop_now(loop));
 }
 
+static void test_time_that_tests_make(void **state)
+{
+    loop_t *loop = *state;
+    probe_t a = {.loop = loop, .name = 'a'};
+    uint64_t first = loop_now(loop), wall = loop_wall_us(loop);
+    loop_skip(loop, 1000); /* seen at once, and not taken back by the next turn */
+    assert_int_equal(loop_now(loop), first + 1000);
+    assert_int_equal(loop_wall_us(loop), wall + 1000000);
+    loop_turn(loop, 0);
+    assert_true(loop_now(loop) >= first + 1000);
+    loop_hold(loop);
+    first = loop_now(loop);
+    wall = loop_wall_us(loop);
+    loop_timer_start(loop, &a.timer, 2, on_expired);
+    loop_turn(loop, 5);
+    assert_int_equal(loop_now(loop), first);
+    assert_int_equal(loop_wall_us(loop), wall);
+    loop_skip(loop, 1);
+    loop_turn(loop, 5);
+    assert_string_equal(order, "");
+    loop_skip(loop, 1);
+    loop_turn(loop, 0);
+    assert_string_equal(order, "a");
+    assert_int_equal(loop_now(loop), first + 2);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -310,6 +336,7 @@ int main(void)
         TEST(test_a_task_takes_another_back_or_frees_itself),
         TEST(test_next_turn_does_not_wait_and_is_not_this_turn),
         TEST(test_clocks),
+        TEST(test_time_that_tests_make),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

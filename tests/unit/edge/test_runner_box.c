@@ -1,4 +1,5 @@
-/* A box in the runner: questions that cross each other. What its process gets is in test_keeper. */
+/* A box in the runner: questions that cross each other, and its timers. Its processes are real, the loop's
+ * clock is the test's. What a process gets is in test_keeper. */
 #include "runner_box.h"
 
 #include <setjmp.h>
@@ -21,7 +22,8 @@ typedef struct world {
     loop_t *loop;
     conf_t *conf;
     runner_box_t *box;
-    int listener; /* on 127.0.0.1, whose port is the box's */
+    int listener;  /* on 127.0.0.1, whose port is the box's */
+    int listener6; /* on ::1 and the same port; -1: not there */
     unsigned port;
     struct {
         uint64_t question;
@@ -97,7 +99,9 @@ static int setup(void **state)
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
     socklen_t len = sizeof(address);
     assert_non_null(w);
+    w->listener6 = -1;
     w->loop = loop_new();
+    loop_hold(w->loop);
     w->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(bind(w->listener, (struct sockaddr *)&address, len),
                      0); /* listens where a test says so */
@@ -117,6 +121,8 @@ static int teardown(void **state)
     loop_turn(w->loop, 0);
     loop_free(&w->loop);
     close(w->listener);
+    if (w->listener6 >= 0)
+        close(w->listener6);
     conf_release(&w->conf);
     free(w);
     return 0;
@@ -128,6 +134,12 @@ static void await_answers(world_t *w, size_t count)
     while (w->answered < count && process_now_ms() < until)
         loop_turn(w->loop, 100);
     assert_int_equal(w->answered, count);
+}
+
+static void pass(world_t *w, uint64_t ms)
+{
+    loop_skip(w->loop, ms);
+    loop_turn(w->loop, 0);
 }
 
 static runner_status_t status_of(const world_t *w)
@@ -156,10 +168,12 @@ static void expect(const world_t *w, size_t index, uint64_t question, runner_res
 /* The listener of the test plays the app's. */
 static void start(world_t *w, uint64_t question)
 {
+    size_t answered = w->answered;
     runner_box_start(w->box, question);
     await_state(w, RUNNER_RUNNING);
     assert_int_equal(listen(w->listener, 5), 0);
-    await_answers(w, w->answered + 1);
+    pass(w, RUNNER_BOX_SETTLE_MS / 2);
+    assert_int_equal(w->answered, answered + 1);
     expect(w, w->answered - 1, question, RUNNER_OK, "");
 }
 
@@ -172,10 +186,11 @@ static void started_when_its_port_listens(void **state)
     assert_int_equal(w->answered, 0);
     await_state(w, RUNNER_RUNNING);
     runner_box_start(w->box, 2);
+    pass(w, 1);
+    assert_int_equal(w->answered, 0);
     assert_int_equal(listen(w->listener, 5), 0);
-    uint64_t before = process_now_ms();
-    await_answers(w, 2);
-    assert_true(process_now_ms() - before < RUNNER_BOX_SETTLE_MS); /* not only when it has settled */
+    pass(w, 1); /* not only when it has settled */
+    assert_int_equal(w->answered, 2);
     expect(w, 0, 1, RUNNER_OK, "");
     expect(w, 1, 2, RUNNER_OK, "");
     runner_box_start(w->box, 3); /* at once */
@@ -195,10 +210,82 @@ static void started_after_a_while_without_a_port(void **state)
     world_t *w = *state;
     make_box(w, "exec sleep 1000");
     runner_box_start(w->box, 1);
-    uint64_t before = process_now_ms();
-    await_answers(w, 1);
-    assert_true(process_now_ms() - before >= RUNNER_BOX_SETTLE_MS - 10);
+    await_state(w, RUNNER_RUNNING);
+    pass(w, RUNNER_BOX_SETTLE_MS - 1);
+    assert_int_equal(w->answered, 0);
+    pass(w, RUNNER_BOX_SETTLE_MS / 8); /* the next look */
+    assert_int_equal(w->answered, 1);
     expect(w, 0, 1, RUNNER_OK, "");
+}
+
+static void something_else_keeps_its_port(void **state)
+{
+    world_t *w = *state;
+    char sentence[128];
+    make_box(w, "exec sleep 1000");
+    assert_int_equal(listen(w->listener, 128), 0);
+    runner_box_start(w->box, 1);
+    for (unsigned gone = 0; gone < RUNNER_BOX_PORT_MS; gone += 100) {
+        assert_int_equal(status_of(w).state, RUNNER_WAITING);
+        assert_int_equal(w->answered, 0);
+        pass(w, 100);
+    }
+    assert_int_equal(status_of(w).state, RUNNER_STOPPED);
+    snprintf(sentence, sizeof(sentence),
+             "The box cannot be started: something else on this machine listens on its port %u.", w->port);
+    expect(w, 0, 1, RUNNER_FAILED, sentence);
+    assert_int_equal(w->stopped, 1);
+}
+
+/* Listens where the box's app does that binds to ::1 only; false where this machine has no such address. */
+static bool listen6(world_t *w)
+{
+    struct sockaddr_in6 address = {
+        .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT, .sin6_port = htons((uint16_t)w->port)};
+    w->listener6 = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    return w->listener6 >= 0 && bind(w->listener6, (struct sockaddr *)&address, sizeof(address)) == 0 &&
+           listen(w->listener6, 5) == 0;
+}
+
+/* An app that is slow to listen is looked for further on, and not for ever. */
+static void where_it_listens_is_looked_for_later(void **state)
+{
+    world_t *w = *state;
+    make_box(w, "exec sleep 1000");
+    for (unsigned late = 0; late < 2; late++) {
+        runner_box_start(w->box, 1);
+        await_state(w, RUNNER_RUNNING);
+        for (unsigned gone = 0; gone < (late ? 61000 : 59000); gone += 250)
+            pass(w, 250);
+        assert_int_equal(w->answered, 2 * late + 1);
+        assert_false(status_of(w).loopback6);
+        if (!listen6(w))
+            skip();
+        pass(w, 250);
+        assert_int_equal(status_of(w).loopback6, !late);
+        close(w->listener6);
+        w->listener6 = -1;
+        runner_box_stop(w->box, 2);
+        await_answers(w, 2 * late + 2);
+    }
+}
+
+/* What a box writes without end is taken in portions, with rests between them. */
+static void output_is_taken_in_portions(void **state)
+{
+    enum { REST_MS = 10, PORTION = 65536 + 16384 };
+    world_t *w = *state;
+    make_box(w, "exec cat /dev/zero");
+    runner_box_start(w->box, 1);
+    await_state(w, RUNNER_RUNNING);
+    const box_log_t *log = runner_box_log(w->box);
+    for (unsigned i = 0; i < 20; i++) {
+        uint64_t before = box_log_end(log), until = process_now_ms() + PATIENCE_MS;
+        loop_skip(w->loop, REST_MS);
+        while (box_log_end(log) == before && process_now_ms() < until)
+            loop_turn(w->loop, 100);
+        assert_in_range(box_log_end(log) - before, 1, PORTION);
+    }
 }
 
 static void questions_are_bounded(void **state)
@@ -239,7 +326,11 @@ static void started_again_right_after_it_was_stopped(void **state)
     w->listener = dup(taken);
     assert_int_equal(shutdown(taken, SHUT_RD), 0);
     close(taken);
-    await_answers(w, 4);
+    pass(w, 50);
+    await_state(w, RUNNER_RUNNING);
+    assert_int_equal(w->answered, 2);
+    pass(w, RUNNER_BOX_SETTLE_MS);
+    assert_int_equal(w->answered, 4);
     expect(w, 2, 3, RUNNER_OK, "");
     expect(w, 3, 4, RUNNER_OK, "");
     assert_true(status_of(w).life > life);
@@ -297,11 +388,17 @@ static void another_configuration(void **state)
     assert_int_equal(close(w->listener), 0);
     w->listener = dup(STDIN_FILENO);
     runner_box_start(w->box, 2);
-    await_answers(w, 2);
+    await_state(w, RUNNER_RUNNING);
+    pass(w, RUNNER_BOX_SETTLE_MS);
+    assert_int_equal(w->answered, 2);
     expect(w, 1, 2, RUNNER_OK, "");
     assert_true(status_of(w).life > before.life);
-    char words[64];
-    box_log_last_words(runner_box_log(w->box), words, sizeof(words));
+    char words[64] = "";
+    uint64_t until = process_now_ms() + PATIENCE_MS;
+    while (words[0] == '\0' && process_now_ms() < until) {
+        loop_turn(w->loop, 100);
+        box_log_last_words(runner_box_log(w->box), words, sizeof(words));
+    }
     assert_string_equal(words, "other");
 }
 
@@ -309,9 +406,16 @@ static void another_configuration(void **state)
 static void why_it_ended(void **state)
 {
     world_t *w = *state;
-    make_box(w, "seq 1 100000; echo why; exit 5");
+    make_box(w, "seq 1 30000; echo why; exit 5");
     runner_box_start(w->box, 1);
-    await_answers(w, 1);
+    uint64_t seen = 0, until = process_now_ms() + PATIENCE_MS;
+    while (w->answered == 0 && process_now_ms() < until) {
+        if (box_log_end(runner_box_log(w->box)) != seen)
+            loop_skip(w->loop, 10); /* perhaps it rests; at most once for each 4 KiB, so for half a second */
+        seen = box_log_end(runner_box_log(w->box));
+        loop_turn(w->loop, 100);
+    }
+    assert_int_equal(w->answered, 1);
     expect(w, 0, 1, RUNNER_FAILED,
            "The box's process ended within a second of its start: exit status 5.\nIts last line: why.");
     assert_int_equal(w->stopped, 1);
@@ -323,6 +427,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(started_when_its_port_listens),
         TEST(started_after_a_while_without_a_port),
+        TEST(something_else_keeps_its_port),
+        TEST(where_it_listens_is_looked_for_later),
+        TEST(output_is_taken_in_portions),
         TEST(questions_are_bounded),
         TEST(started_again_right_after_it_was_stopped),
         TEST(stopped_while_it_waits_for_its_port),
