@@ -1,4 +1,4 @@
-/* The provider of process boxes against a runner that the test plays. */
+/* The provider of process boxes against a runner that the test plays. The loop's clock is the test's. */
 #include "provider_process.h"
 
 #include <setjmp.h>
@@ -99,6 +99,12 @@ static void turns(world_t *w)
         loop_turn(w->loop, 0);
 }
 
+static void pass(world_t *w, uint64_t ms)
+{
+    loop_skip(w->loop, ms);
+    turns(w);
+}
+
 /* The next lines are these and no others. */
 static void expect(world_t *w, const char *const *lines, size_t count)
 {
@@ -195,6 +201,7 @@ static int setup(void **state)
     world_t *w = calloc(1, sizeof(*w));
     assert_non_null(w);
     *w = (world_t){.loop = loop_new(), .conf = parse(STR(conf_text)), .runner = -1};
+    loop_hold(w->loop);
     w->link = runner_link_new(w->loop);
     *state = w;
     return 0;
@@ -235,6 +242,63 @@ static void with_a_runner_since_before_its_list_is_awaited(void **state)
     EXPECT(w, "sync", "web running pid 70 ports 2", "ice paused pid 80 ports 1", "pin paused pid 0 ports 1",
            "synced");
     asked(w, RUNNER_START, "pin");
+}
+
+static void the_first_listing_waits_for_the_runner_so_long(void **state)
+{
+    world_t *w = *state;
+    begin(w, true);
+    w->provider->resume(w->provider, STR("web"));
+    pass(w, PROVIDER_PROCESS_FIRST_MS - 1);
+    expect(w, NULL, 0);
+    pass(w, 1);
+    EXPECT(w, "sync", "web paused pid 0 ports 2", "ice paused pid 0 ports 1", "pin paused pid 0 ports 1",
+           "synced");
+    runner_up(w); /* late */
+    asked(w, RUNNER_LIST, "");
+    asked(w, RUNNER_START, "web");
+}
+
+static const char no_runner[] = "resumed web unavailable The process that runs boxes is not there.";
+
+static void a_resume_waits_for_a_runner_so_long(void **state)
+{
+    world_t *w = *state;
+    begin(w, false);
+    EXPECT(w, "sync", "web paused pid 0 ports 2", "ice paused pid 0 ports 1", "pin paused pid 0 ports 1",
+           "synced");
+    w->provider->resume(w->provider, STR("web"));
+    pass(w, PROVIDER_PROCESS_PATIENCE_MS - 1);
+    expect(w, NULL, 0);
+    pass(w, 1);
+    EXPECT(w, no_runner);
+    /* One that has the question has its own time; when it dies, the next one is waited for. */
+    runner_up(w);
+    asked(w, RUNNER_LIST, "");
+    w->provider->resume(w->provider, STR("web"));
+    asked(w, RUNNER_START, "web");
+    pass(w, PROVIDER_PROCESS_PATIENCE_MS);
+    pass(w, PROVIDER_PROCESS_PATIENCE_MS - 1);
+    runner_down(w);
+    expect(w, NULL, 0);
+    pass(w, 1);
+    EXPECT(w, no_runner);
+}
+
+static void an_answer_has_its_time(void **state)
+{
+    world_t *w = *state;
+    begin_with_runner(w);
+    w->provider->resume(w->provider, STR("web"));
+    uint64_t question = asked(w, RUNNER_START, "web");
+    pass(w, RUNNER_LINK_ANSWER_MS - 1); /* here patience begins anew */
+    pass(w, 1);                         /* and here it is as if there were no runner */
+    pass(w, PROVIDER_PROCESS_PATIENCE_MS - 2);
+    expect(w, NULL, 0);
+    pass(w, 1);
+    EXPECT(w, no_runner);
+    say_done(w, question, RUNNER_OK, ""); /* too late */
+    expect(w, NULL, 0);
 }
 
 static void resumed_when_the_runner_says_so(void **state)
@@ -429,6 +493,9 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(with_a_runner_since_before_its_list_is_awaited),
+        TEST(the_first_listing_waits_for_the_runner_so_long),
+        TEST(a_resume_waits_for_a_runner_so_long),
+        TEST(an_answer_has_its_time),
         TEST(resumed_when_the_runner_says_so),
         TEST(failures_have_their_sentence),
         TEST(a_new_life_is_renewed),
