@@ -437,15 +437,16 @@ static void a_worker_that_has_gone(void **state)
 {
     world_t *w = *state;
     start(w);
-    hold_job_t first;
+    hold_job_t first, last;
     hold(w, &first);
     preview_call_t call = call_of(PREVIEW_CREATE, "box", 3000);
     take(w, 1, &call);
+    hold(w, &last); /* done after it */
     close(w->worker);
     loop_turn(w->loop, 10); /* its end is seen */
     int other = connect_worker(w, WORKER + 1);
     release(w);
-    turn_until_done(w, &first);
+    turn_until_done(w, &last);
     w->worker = connect_worker(w, WORKER); /* its successor */
     expect_no_answer_before_this(w);
     expect_nothing(other);
