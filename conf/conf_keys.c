@@ -6,7 +6,6 @@
 #define DAY    (24u * HOUR)
 #define KIB    (UINT64_C(1) << 10)
 #define MIB    (UINT64_C(1) << 20)
-#define GIB    (UINT64_C(1) << 30)
 #define TIB    (UINT64_C(1) << 40)
 
 /* Where a field lies. */

@@ -190,7 +190,8 @@ bool conf_net_equal(const conf_address_t *a, const conf_address_t *b)
     return v4_of(a)->sin_addr.s_addr == v4_of(b)->sin_addr.s_addr;
 }
 
-bool conf_net_is_any(const conf_address_t *address)
+/* All addresses of the machine: 0.0.0.0 or [::]. */
+static bool is_any(const conf_address_t *address)
 {
     if (address->sa.ss_family == AF_INET6)
         return IN6_IS_ADDR_UNSPECIFIED(&v6_of(address)->sin6_addr);
@@ -255,7 +256,7 @@ bool conf_listens_on(const conf_t *conf, const struct sockaddr *address)
         const conf_address_t *own = &conf->listeners[i].address;
         if (own->len == 0 || conf_net_port(own) != conf_net_port(&a))
             continue;
-        if (conf_net_equal(own, &a) || (conf_net_is_any(own) && (is_loopback(&a) || conf_net_is_any(&a))))
+        if (conf_net_equal(own, &a) || (is_any(own) && (is_loopback(&a) || is_any(&a))))
             return true;
     }
     return false;

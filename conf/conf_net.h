@@ -20,8 +20,6 @@ void conf_net_print(const conf_address_t *address, char out[64]);
 uint16_t conf_net_port(const conf_address_t *address);
 /* Same family, address and port. */
 bool conf_net_equal(const conf_address_t *a, const conf_address_t *b);
-/* All addresses of the machine: 0.0.0.0 or [::]. */
-bool conf_net_is_any(const conf_address_t *address);
 /* NULL where a box may be there, else what the address is: "a link-local address". */
 const char *conf_net_not_for_boxes(const conf_address_t *address);
 

@@ -35,7 +35,8 @@ typedef enum accept_result { ACCEPT_ONE, ACCEPT_EMPTY, ACCEPT_STOP } accept_resu
 
 static void on_readable(h2o_socket_t *sock, const char *err);
 
-const exchange_step_t *acceptor_steps(conf_listener_kind_t kind)
+/* The steps that exchanges of a listener's kind go through. */
+static const exchange_step_t *steps_of(conf_listener_kind_t kind)
 {
     switch (kind) {
     case CONF_LISTENER_TLS:
@@ -77,7 +78,7 @@ static void take(acceptor_t *acceptor, int fd, const struct sockaddr_storage *fr
     worker_t *worker = acceptor->worker;
     client_t client = {.worker = worker,
                        .kind = acceptor->kind,
-                       .steps = acceptor_steps(acceptor->kind),
+                       .steps = steps_of(acceptor->kind),
                        .local_port = acceptor->port};
     /* For the moment until the codec has the connection. */
     static const conn_handlers_t no_handlers = {nothing, nothing, NULL};

@@ -28,7 +28,4 @@ void acceptor_empty_queue(acceptor_t *acceptor);
 /* Closes our descriptor and nulls; clients stay. */
 void acceptor_free(acceptor_t **acceptor);
 
-/* The steps that exchanges of a listener's kind go through. */
-const exchange_step_t *acceptor_steps(conf_listener_kind_t kind);
-
 #endif

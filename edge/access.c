@@ -16,6 +16,7 @@
 #include "cookie.h"
 #include "credentials.h"
 #include "rate.h"
+#include "session.h"
 #include "signin.h"
 #include "siphash.h"
 #include "steps.h"
@@ -63,12 +64,9 @@ void access_free(access_t **access)
     *access = NULL;
 }
 
-lockout_t *access_lockout(access_t *access)
-{
-    return access->lockout;
-}
-
-bool access_session_keys(access_t *access, session_keys_t *keys)
+/* The keys that sign cookies, as the store has them now. False where it has none, or cannot be read: then no
+ * session is valid, and none is made. */
+static bool session_keys(access_t *access, session_keys_t *keys)
 {
     uint64_t epoch = atomic_load_explicit(access->epoch, memory_order_acquire);
     if (epoch != access->keys_epoch) {
@@ -114,7 +112,7 @@ str_t access_session_cookie(exchange_t *ex)
 {
     session_keys_t keys;
     char value[SESSION_TEXT_MAX];
-    if (!access_session_keys(ex->worker->access, &keys))
+    if (!session_keys(ex->worker->access, &keys))
         return str_make(NULL, 0);
     size_t n =
         session_make(&keys, session_host(ex), ex->preview.version, now_unix(ex) + SESSION_SECONDS, value);
@@ -131,7 +129,7 @@ static bool has_session(exchange_t *ex)
         return false;
     bool keyed = false;
     for (int tries = 0; tries < SESSION_TRIES && cookie_next(&rest, STR(SESSION_COOKIE), &value); tries++) {
-        if (!keyed && !access_session_keys(ex->worker->access, &keys))
+        if (!keyed && !session_keys(ex->worker->access, &keys))
             return false;
         keyed = true;
         if (session_valid(&keys, session_host(ex), ex->preview.version, now_unix(ex), value))

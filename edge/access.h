@@ -7,7 +7,6 @@
 #include "browser.h"
 #include "exchange.h"
 #include "lockout.h"
-#include "session.h"
 #include "store.h"
 
 /* Paths on preview hosts that are the edge's own, and never reach a box. */
@@ -19,11 +18,6 @@ typedef struct access access_t;
 access_t *access_new(store_t *store, const _Atomic uint64_t *epoch, lockout_t *lockout);
 void access_free(access_t **access);
 
-/* The keys that sign cookies, as the store has them now. False where it has none, or cannot be read: then no
- * session is valid, and none is made. */
-MUST_USE bool access_session_keys(access_t *access, session_keys_t *keys);
-/* NULL: no lockout. */
-lockout_t *access_lockout(access_t *access);
 /* Counts one more preflight of this client for this preview: true, or it was answered with 429. */
 MUST_USE bool access_take_preflight(exchange_t *ex);
 

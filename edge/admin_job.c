@@ -31,7 +31,7 @@ static void job_done(store_job_t *store_job)
     job_free(job);
 }
 
-bool admin_job_try(exchange_t *ex, admin_job_t *job)
+void admin_job_start(exchange_t *ex, admin_job_t *job)
 {
     job->ex = ex;
     job->controls = admin_of(ex)->controls;
@@ -40,16 +40,10 @@ bool admin_job_try(exchange_t *ex, admin_job_t *job)
     job->job.done = job_done;
     if (!store_thread_add(admin_of(ex)->store, &job->job)) {
         job_free(job);
-        return false;
+        admin_error(ex, 503, "busy", NULL, "Too many requests wait for the disk: try again in a moment.");
+        return;
     }
     local_wait(ex, asker_left, job);
-    return true;
-}
-
-void admin_job_start(exchange_t *ex, admin_job_t *job)
-{
-    if (!admin_job_try(ex, job))
-        admin_error(ex, 503, "busy", NULL, "Too many requests wait for the disk: try again in a moment.");
 }
 
 void admin_job_result(admin_job_t *job, store_t *store, store_result_t result)

@@ -92,9 +92,8 @@ struct admin_job {
     char why[256];         /* for `run`: store_error of a STORE_FAILED */
 };
 
-/* The exchange waits for `job`, which is taken over (and freed). False where too many wait already. */
-MUST_USE bool admin_job_try(exchange_t *ex, admin_job_t *job);
-/* The same; where too many wait the exchange is answered 503. */
+/* The exchange waits for `job`, which is taken over (and freed); where too many wait already it is answered
+ * 503. */
 void admin_job_start(exchange_t *ex, admin_job_t *job);
 /* For `run`: notes the result and why. */
 void admin_job_result(admin_job_t *job, store_t *store, store_result_t result);

@@ -36,7 +36,11 @@ static bool is_control(str_t s)
     return (c < 0x20 && c != '\n' && c != '\t') || c == 0x7f;
 }
 
-str_t cmd_box_process_piece(str_t *rest)
+/*
+ * Takes the next piece of a box's output off `*rest` that a terminal may show: what was written, but of
+ * control characters only tabs, line ends and the sequences that set colours; others are '?'.
+ */
+static str_t take_piece(str_t *rest)
 {
     size_t n = 0;
     while (n < rest->n && !is_control(str_from_offset(*rest, n)))
@@ -61,7 +65,7 @@ static void print_log(const json_t *answer)
     const json_t *text = json_object_get(answer, "text");
     str_t rest = str_make(json_string_value(text), json_string_length(text));
     while (rest.n > 0) {
-        str_t piece = cmd_box_process_piece(&rest);
+        str_t piece = take_piece(&rest);
         fwrite(piece.p, 1, piece.n, stdout);
     }
     fflush(stdout);

@@ -151,8 +151,6 @@ void docker_free_boxes(docker_t *docker);
 /* Begins at the next turn; or again, because what is known may be wrong or is by another configuration. */
 void docker_sync_restart(docker_t *docker);
 void docker_sync_stop(docker_t *docker);
-/* Something may have been missed: a new listing, soon. `why`: the engine did not answer; NULL: it did. */
-void docker_sync_gap(docker_t *docker, const char *why);
 /* One of the containers that the listing waits for was inspected, or is not there any more. */
 void docker_sync_counted(docker_t *docker);
 

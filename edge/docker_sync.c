@@ -92,7 +92,8 @@ static void end_try(docker_t *docker)
 
 static void on_retry(deadline_t *deadline);
 
-void docker_sync_gap(docker_t *docker, const char *why)
+/* Something may have been missed: a new listing, soon. `why`: the engine did not answer; NULL: it did. */
+static void gap(docker_t *docker, const char *why)
 {
     if (docker->sync == SYNC_OFF || docker->sync == SYNC_WAITING)
         return;
@@ -158,7 +159,7 @@ void docker_sync_counted(docker_t *docker)
     if (--docker->uninspected > 0)
         return;
     if (docker->incomplete)
-        docker_sync_gap(docker, NULL);
+        gap(docker, NULL);
     else
         finish(docker);
 }
@@ -182,18 +183,18 @@ static void on_listed(docker_call_t *call, const fetch_result_t *result)
     assert(docker->sync == SYNC_LISTING);
     if (result->status != 200) {
         snprintf(why, sizeof(why), "it answers the listing with %d", result->status);
-        docker_sync_gap(docker, result->status != 0 ? why : result->error);
+        gap(docker, result->status != 0 ? why : result->error);
         return;
     }
     docker->sync = SYNC_INSPECTING;
     docker->incomplete = false;
     docker->uninspected = 1; /* this listing itself, until all its containers are counted */
     if (!docker_read_list(result->body, on_listed_one, docker)) {
-        docker_sync_gap(docker, "its listing is not what the Docker Engine API describes");
+        gap(docker, "its listing is not what the Docker Engine API describes");
         return;
     }
     if (docker->events == NULL) /* it ended meanwhile */
-        docker_sync_gap(docker, NULL);
+        gap(docker, NULL);
     else
         docker_sync_counted(docker);
 }
@@ -221,7 +222,7 @@ static void on_line(void *owner, str_t line)
     if (docker->events == NULL)
         return; /* a gap was found in the same piece of the stream */
     if (!docker_read_event(line, docker->label, &event)) {
-        docker_sync_gap(docker, "its events are not what the Docker Engine API describes");
+        gap(docker, "its events are not what the Docker Engine API describes");
         return;
     }
     docker_entry_t *entry = event.container[0] != '\0' ? docker_find_entry(docker, event.container) : NULL;
@@ -237,7 +238,7 @@ static void on_event_data(void *owner, str_t bytes)
 {
     docker_t *docker = owner;
     if (!docker_lines_feed(docker->lines, bytes, on_line, docker) && docker->events != NULL)
-        docker_sync_gap(docker, NULL);
+        gap(docker, NULL);
 }
 
 static void on_events_end(void *owner, const fetch_result_t *result)
@@ -247,9 +248,9 @@ static void on_events_end(void *owner, const fetch_result_t *result)
     docker->events = NULL;
     if (result->status >= 300) {
         snprintf(why, sizeof(why), "it answers the request for events with %d", result->status);
-        docker_sync_gap(docker, why);
+        gap(docker, why);
     } else if (docker->sync != SYNC_LISTING) {
-        docker_sync_gap(docker, NULL);
+        gap(docker, NULL);
     } /* else the listing knows better whether the engine is there */
 }
 

@@ -65,8 +65,6 @@ void http1_client_watch_rest(http1_client_t *client);
 void http1_client_readable(void *owner);
 /* The box has gone while nothing was read from it (conn_handlers_t.hangup). */
 void http1_client_hangup(void *owner, bool reset);
-/* The box ended or broke the connection. */
-void http1_client_ended(http1_client_t *client, conn_result_t how);
 /* The client has room again (origin_ops_t.resume_response). */
 void http1_client_resume(exchange_t *ex);
 

@@ -191,7 +191,7 @@ static void read_head(http1_client_t *client, str_t data, bool kept)
 }
 
 /* The box ended or broke the connection. */
-void http1_client_ended(http1_client_t *client, conn_result_t how)
+static void box_ended(http1_client_t *client, conn_result_t how)
 {
     exchange_t *ex = client->ex;
     if (client->state == ATTEMPT_HEAD) {
@@ -217,7 +217,7 @@ void http1_client_hangup(void *owner, bool reset)
     /* What came before a reset can be read as well, and then the reset. */
     bool unread = buffer_size(&client->in) != 0 || conn_unread(client->conn) != 0;
     if (client->state == ATTEMPT_HEAD || client->ended || !unread)
-        http1_client_ended(client, CONN_FAILED);
+        box_ended(client, CONN_FAILED);
 }
 
 void http1_client_readable(void *owner)
@@ -240,7 +240,7 @@ void http1_client_readable(void *owner)
     if (result == CONN_AGAIN)
         return;
     if (result != CONN_OK) {
-        http1_client_ended(client, result);
+        box_ended(client, result);
         return;
     }
     str_t data = str_make(ex->worker->scratch, got);

@@ -4,7 +4,8 @@
 
 #include "text.h"
 
-str_t http1_reason(int status)
+/* The reason phrase of a status (RFC 9110 section 15); empty for an unknown one. */
+static str_t reason_of(int status)
 {
     switch (status) {
 #define X(code, text)                                                                                        \
@@ -75,7 +76,7 @@ static void put_status_line(text_t *text, int status)
     text_put(text, STR("HTTP/1.1 "));
     text_put(text, str_make(digits, 3));
     text_put(text, STR(" "));
-    text_put(text, http1_reason(status));
+    text_put(text, reason_of(status));
     text_put(text, STR("\r\n"));
 }
 

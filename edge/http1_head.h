@@ -17,7 +17,5 @@ typedef struct http1_head {
 str_t http1_head_text(h2o_mem_pool_t *arena, const response_t *response, const http1_head_t *head);
 /* A head with a status of 100-199 and these fields. */
 str_t http1_head_informational(h2o_mem_pool_t *arena, int status, const fields_t *fields);
-/* The reason phrase of a status (RFC 9110 section 15); empty for an unknown one. */
-str_t http1_reason(int status);
 
 #endif

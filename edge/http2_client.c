@@ -28,7 +28,8 @@ static void unlink_from(h2o_linklist_t *link)
         h2o_linklist_unlink(link);
 }
 
-void http2_client_detach(http2_client_t *client, uint32_t code)
+/* Lets go of the connection; what was not complete is reset. */
+static void detach(http2_client_t *client)
 {
     http2_origin_t *origin = client->origin;
     exchange_t *ex = client->ex;
@@ -46,7 +47,7 @@ void http2_client_detach(http2_client_t *client, uint32_t code)
     } else if (!client->closed) {
         (void)nghttp2_session_set_stream_user_data(origin->session, client->id, NULL);
         if (!client->request_ended || !client->response_ended)
-            (void)nghttp2_submit_rst_stream(origin->session, NGHTTP2_FLAG_NONE, client->id, code);
+            (void)nghttp2_submit_rst_stream(origin->session, NGHTTP2_FLAG_NONE, client->id, NGHTTP2_CANCEL);
     }
     http2_origin_schedule(origin);
 }
@@ -54,7 +55,7 @@ void http2_client_detach(http2_client_t *client, uint32_t code)
 void http2_client_fail(http2_client_t *client, origin_failure_t failure)
 {
     exchange_t *ex = client->ex;
-    http2_client_detach(client, NGHTTP2_CANCEL);
+    detach(client);
     ex->origin_ops = NULL;
     exchange_origin_failed(ex, failure);
 }
@@ -79,7 +80,7 @@ static bool response_began(const http2_client_t *client)
 static void send_again(http2_client_t *client)
 {
     exchange_t *ex = client->ex;
-    http2_client_detach(client, NGHTTP2_CANCEL);
+    detach(client);
     ex->sent_again = true;
     counter_add(&ex->worker->counters->origin_resends_total, 1);
     attempt(client, true);
@@ -103,7 +104,7 @@ static bool try_elsewhere(http2_client_t *client, const resend_facts_t *facts)
 {
     if (client->ex->api == NULL || !api_again(client->ex, facts))
         return false;
-    http2_client_detach(client, NGHTTP2_CANCEL);
+    detach(client);
     attempt(client, true);
     return true;
 }
@@ -135,7 +136,7 @@ void http2_client_refused(http2_client_t *client)
 void http2_client_finish(http2_client_t *client)
 {
     exchange_t *ex = client->ex;
-    http2_client_detach(client, NGHTTP2_CANCEL); /* what is left of the request is not wanted */
+    detach(client); /* what is left of the request is not wanted */
     ex->origin_ops = NULL;
     buffer_clear(&ex->held, &ex->worker->held_bytes);
     exchange_response_end(ex);
@@ -144,7 +145,7 @@ void http2_client_finish(http2_client_t *client)
 
 static void op_cancel(exchange_t *ex)
 {
-    http2_client_detach(ex->origin, NGHTTP2_CANCEL);
+    detach(ex->origin);
 }
 
 /* ---- sending ---- */
@@ -309,7 +310,7 @@ static bool op_again(exchange_t *ex, const store_box_t *now, uint64_t epoch)
     http2_client_t *client = ex->origin;
     if (client->state != HTTP2_CLIENT_WAITING)
         return false;
-    http2_client_detach(client, NGHTTP2_CANCEL);
+    detach(client);
     target_box_again(ex, now, epoch);
     attempt(client, true);
     return true;

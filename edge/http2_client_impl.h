@@ -121,9 +121,8 @@ typedef struct http2_client {
 MUST_USE bool http2_origins_attach(http2_origins_t *origins, http2_client_t *client, bool fresh, int *error);
 /* Takes a connection out of the table; it is not chosen any more. */
 void http2_origins_forget(http2_origin_t *origin);
-/* It has no request, or has one again. */
+/* It has no request. */
 void http2_origins_rest(http2_origin_t *origin);
-void http2_origins_unrest(http2_origin_t *origin);
 worker_t *http2_origins_worker(const http2_origins_t *origins);
 static inline worker_t *http2_origin_worker(const http2_origin_t *origin)
 {
@@ -160,8 +159,6 @@ static inline http2_client_t *http2_client_take(h2o_linklist_t *list)
     h2o_linklist_unlink(&client->link);
     return client;
 }
-/* Lets go of the connection; what was not complete is reset with `code` (NGHTTP2_*). */
-void http2_client_detach(http2_client_t *client, uint32_t code);
 /* The whole response is here: what becomes of the connection concerns it no more. */
 void http2_client_orphan(http2_client_t *client);
 /* Gives the origin up; the exchange answers with this or is cut. */

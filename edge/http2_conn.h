@@ -141,11 +141,6 @@ struct http2_conn {
 
 /* Runs http2_turn at the end of this loop turn. */
 void http2_schedule(http2_conn_t *conn);
-/* Says GOAWAY(code) and ends the connection, whatever nghttp2 would still say. Exchanges end in the next
- * http2_turn. */
-void http2_finish(http2_conn_t *conn, uint32_t code);
-/* The second GOAWAY of a drain: streams up to the last one that came are finished. */
-void http2_drain_finally(http2_conn_t *conn);
 static inline uint64_t http2_now(const http2_conn_t *conn)
 {
     return loop_now(conn->client.worker->loop);

@@ -164,6 +164,16 @@ static http2_origin_t *add(http2_origins_t *origins, const origin_target_t *targ
     return origin;
 }
 
+/* It has a request again, or ends. */
+static void unrest(http2_origin_t *origin)
+{
+    if (!h2o_linklist_is_linked(&origin->idle_link))
+        return;
+    h2o_linklist_unlink(&origin->idle_link);
+    origin->origins->idle_count--;
+    loop_timer_stop(&origin->timer);
+}
+
 bool http2_origins_attach(http2_origins_t *origins, http2_client_t *client, bool fresh, int *error)
 {
     const exchange_t *ex = client->ex;
@@ -192,7 +202,7 @@ bool http2_origins_attach(http2_origins_t *origins, http2_client_t *client, bool
     } else if (origin->state == HTTP2_ORIGIN_OPEN) {
         counter_add(&worker->counters->origin_reuses_total, 1);
     }
-    http2_origins_unrest(origin);
+    unrest(origin);
     origin->load++;
     client->origin = origin;
     client->reused = origin->state == HTTP2_ORIGIN_OPEN;
@@ -204,20 +214,11 @@ bool http2_origins_attach(http2_origins_t *origins, http2_client_t *client, bool
 
 void http2_origins_forget(http2_origin_t *origin)
 {
-    http2_origins_unrest(origin);
+    unrest(origin);
     *origin->prev_next = origin->next;
     if (origin->next != NULL)
         origin->next->prev_next = origin->prev_next;
     origin->origins->count--;
-}
-
-void http2_origins_unrest(http2_origin_t *origin)
-{
-    if (!h2o_linklist_is_linked(&origin->idle_link))
-        return;
-    h2o_linklist_unlink(&origin->idle_link);
-    origin->origins->idle_count--;
-    loop_timer_stop(&origin->timer);
 }
 
 void http2_origins_rest(http2_origin_t *origin)

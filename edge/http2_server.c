@@ -79,7 +79,9 @@ static void wait_for(http2_conn_t *conn, http2_wait_t wait)
         loop_timer_start(loop_of(conn), &conn->timer, fixed[wait], timer_expired);
 }
 
-void http2_finish(http2_conn_t *conn, uint32_t code)
+/* Says GOAWAY(code) and ends the connection, whatever nghttp2 would still say. Exchanges end in the next
+ * http2_turn. */
+static void finish(http2_conn_t *conn, uint32_t code)
 {
     if (conn->phase >= HTTP2_FINISHED)
         return;
@@ -160,7 +162,7 @@ static conn_result_t round_trip(http2_conn_t *conn, bool *more)
         if (!conn->failed && !http2_output_gather(conn))
             conn->failed = true;
         if (conn->calm || conn->failed)
-            http2_finish(conn, conn->calm ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_INTERNAL_ERROR);
+            finish(conn, conn->calm ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_INTERNAL_ERROR);
     }
     conn_result_t result = http2_output_write(conn);
     if (result == CONN_OK && conn->phase < HTTP2_FINISHED)
@@ -207,6 +209,17 @@ void http2_schedule(http2_conn_t *conn)
     loop_defer(loop_of(conn), &conn->task, run_task);
 }
 
+/* The second GOAWAY of a drain: streams up to the last one that came are finished. */
+static void drain_finally(http2_conn_t *conn)
+{
+    set_phase(conn, HTTP2_DRAINING);
+    wait_for(conn, HTTP2_WAIT_NOTHING);
+    (void)nghttp2_submit_goaway(conn->session, NGHTTP2_FLAG_NONE,
+                                nghttp2_session_get_last_proc_stream_id(conn->session), NGHTTP2_NO_ERROR,
+                                NULL, 0);
+    http2_schedule(conn);
+}
+
 static void timer_expired(loop_timer_t *timer)
 {
     http2_conn_t *conn = H2O_STRUCT_FROM_MEMBER(http2_conn_t, timer, timer);
@@ -214,13 +227,13 @@ static void timer_expired(loop_timer_t *timer)
     conn->wait = HTTP2_WAIT_NOTHING;
     switch (wait) {
     case HTTP2_WAIT_HEAD:
-        http2_finish(conn, NGHTTP2_PROTOCOL_ERROR);
+        finish(conn, NGHTTP2_PROTOCOL_ERROR);
         break;
     case HTTP2_WAIT_KEEP_ALIVE:
         (void)nghttp2_session_terminate_session(conn->session, NGHTTP2_NO_ERROR);
         break;
     case HTTP2_WAIT_NOTICE:
-        http2_drain_finally(conn);
+        drain_finally(conn);
         break;
     case HTTP2_WAIT_LINGER:
         conn_destroy(conn);
@@ -252,16 +265,6 @@ static void drain(client_t *client)
     http2_schedule(conn);
 }
 
-void http2_drain_finally(http2_conn_t *conn)
-{
-    set_phase(conn, HTTP2_DRAINING);
-    wait_for(conn, HTTP2_WAIT_NOTHING);
-    (void)nghttp2_submit_goaway(conn->session, NGHTTP2_FLAG_NONE,
-                                nghttp2_session_get_last_proc_stream_id(conn->session), NGHTTP2_NO_ERROR,
-                                NULL, 0);
-    http2_schedule(conn);
-}
-
 /* ---- what comes ---- */
 
 static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
@@ -279,7 +282,7 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
         break;
     case NGHTTP2_PING:
         if ((frame->hd.flags & NGHTTP2_FLAG_ACK) != 0 && conn->phase == HTTP2_NOTICED)
-            http2_drain_finally(conn);
+            drain_finally(conn);
         break;
     default:
         break;
@@ -330,9 +333,9 @@ static void feed(http2_conn_t *conn, const char **from, const char *to)
     conn->receiving = false;
     *from = to;
     if (conn->calm)
-        http2_finish(conn, NGHTTP2_ENHANCE_YOUR_CALM);
+        finish(conn, NGHTTP2_ENHANCE_YOUR_CALM);
     else if (taken < 0)
-        http2_finish(conn, code_of(taken));
+        finish(conn, code_of(taken));
 }
 
 /* The guard walks ahead of nghttp2 by one frame header, so that each frame meets its stream as it is then. */
@@ -349,15 +352,15 @@ static void receive(http2_conn_t *conn, const char *data, size_t n)
         if (verdict == HTTP2_GUARD_STREAM)
             http2_stream_frame_begins(conn, (int32_t)http2_guard_stream(&conn->guard));
         else if (verdict == HTTP2_GUARD_CALM)
-            http2_finish(conn, NGHTTP2_ENHANCE_YOUR_CALM);
+            finish(conn, NGHTTP2_ENHANCE_YOUR_CALM);
         else if (verdict == HTTP2_GUARD_BAD_PRIORITY)
-            http2_finish(conn, NGHTTP2_PROTOCOL_ERROR);
+            finish(conn, NGHTTP2_PROTOCOL_ERROR);
     }
     feed(conn, &from, end);
     http2_streams_resume(conn); /* before `data` goes */
     if (http2_output_pending(conn) &&
         nghttp2_session_get_outbound_queue_size(conn->session) > HTTP2_QUEUE_FRAMES)
-        http2_finish(conn, NGHTTP2_ENHANCE_YOUR_CALM);
+        finish(conn, NGHTTP2_ENHANCE_YOUR_CALM);
 }
 
 static void on_readable(void *owner)

@@ -3,7 +3,8 @@
 #include <stdio.h>
 #include <time.h>
 
-void http_date_format(uint64_t unix_seconds, char out[HTTP_DATE_LEN + 1])
+/* "Sun, 06 Nov 1994 08:49:37 GMT". */
+static void write_date(uint64_t unix_seconds, char out[HTTP_DATE_LEN + 1])
 {
     static const char days[] = "SunMonTueWedThuFriSat";
     static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
@@ -19,7 +20,7 @@ str_t http_date_now(http_date_t *cache, const loop_t *loop)
 {
     uint64_t second = loop_wall_us(loop) / 1000000;
     if (second != cache->second) {
-        http_date_format(second, cache->text);
+        write_date(second, cache->text);
         cache->second = second;
     }
     return str_make(cache->text, HTTP_DATE_LEN);

@@ -17,7 +17,5 @@ typedef struct http_date {
 
 /* Now, as a Date field says it; valid until the next call. */
 str_t http_date_now(http_date_t *cache, const loop_t *loop);
-/* Writes "Sun, 06 Nov 1994 08:49:37 GMT" for `unix_seconds`. */
-void http_date_format(uint64_t unix_seconds, char out[HTTP_DATE_LEN + 1]);
 
 #endif

@@ -201,11 +201,6 @@ void runner_link_take(runner_link_t *link, int *fd)
     loop_defer(link->loop, &link->tell_up, tell_up);
 }
 
-bool runner_link_is_up(const runner_link_t *link)
-{
-    return link->channel != NULL;
-}
-
 bool runner_link_ask(runner_link_t *link, runner_message_t what, str_t id, uint64_t from,
                      runner_answered_t done, void *arg)
 {

@@ -43,7 +43,6 @@ void runner_link_free(runner_link_t **link);
 void runner_link_listen(runner_link_t *link, const runner_link_handlers_t *handlers, void *owner);
 /* The channel from now on; takes over `*fd` and sets it to -1. */
 void runner_link_take(runner_link_t *link, int *fd);
-bool runner_link_is_up(const runner_link_t *link);
 
 /*
  * Asks RUNNER_START, RUNNER_STOP, RUNNER_FREEZE or RUNNER_LOG (`from`: the first position) about a box. False

@@ -43,8 +43,6 @@ struct tls {
 /* Takes the DNS names and addresses out of the certificate's subject alternative names. */
 void tls_names_init(tls_names_t *names, X509 *certificate);
 void tls_names_fini(tls_names_t *names);
-bool tls_names_exact(const tls_names_t *names, str_t host);
-bool tls_names_wildcard(const tls_names_t *names, str_t host);
 /* Callbacks of a context: server name (RFC 6066 section 3) and ALPN (RFC 7301). */
 int tls_on_client_hello(SSL *ssl, int *alert, void *arg);
 int tls_on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in,

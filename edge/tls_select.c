@@ -88,12 +88,12 @@ static bool names_have(const tls_names_t *names, const char *text, size_t len)
     return false;
 }
 
-bool tls_names_exact(const tls_names_t *names, str_t host)
+static bool names_exact(const tls_names_t *names, str_t host)
 {
     return host.n > 0 && host.p[0] != '.' && names_have(names, host.p, host.n);
 }
 
-bool tls_names_wildcard(const tls_names_t *names, str_t host)
+static bool names_wildcard(const tls_names_t *names, str_t host)
 {
     const char *dot = host.n > 0 ? memchr(host.p, '.', host.n) : NULL;
     if (dot == NULL || dot == host.p)
@@ -104,7 +104,7 @@ bool tls_names_wildcard(const tls_names_t *names, str_t host)
 bool tls_covers(const SSL *ssl, str_t host)
 {
     const tls_site_t *site = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
-    return tls_names_exact(&site->names, host) || tls_names_wildcard(&site->names, host);
+    return names_exact(&site->names, host) || names_wildcard(&site->names, host);
 }
 
 /* ---- the ClientHello ---- */
@@ -129,10 +129,10 @@ static bool read_server_name(const unsigned char *ext, size_t len, char host[HOS
 static const tls_site_t *site_for(const tls_t *tls, str_t host)
 {
     for (size_t i = 0; i < tls->site_count; i++)
-        if (tls_names_exact(&tls->sites[i].names, host))
+        if (names_exact(&tls->sites[i].names, host))
             return &tls->sites[i];
     for (size_t i = 0; i < tls->site_count; i++)
-        if (tls_names_wildcard(&tls->sites[i].names, host))
+        if (names_wildcard(&tls->sites[i].names, host))
             return &tls->sites[i];
     return &tls->sites[0];
 }

@@ -163,7 +163,8 @@ store_result_t store_each_box(store_t *store, bool (*each)(const store_box_t *, 
     return result;
 }
 
-store_result_t store_table_stats(table_t *table, table_stats_t *out)
+/* table_get_stats in a transaction of its own. */
+static store_result_t stats_of(table_t *table, table_stats_t *out)
 {
     store_result_t result = table_read_begin(table);
     if (result != STORE_OK)
@@ -176,9 +177,9 @@ store_result_t store_table_stats(table_t *table, table_stats_t *out)
 store_result_t store_get_stats(store_t *store, store_stats_t *out)
 {
     table_stats_t previews, boxes;
-    store_result_t result = store_table_stats(store->previews, &previews);
+    store_result_t result = stats_of(store->previews, &previews);
     if (result == STORE_OK)
-        result = store_table_stats(store->boxes, &boxes);
+        result = stats_of(store->boxes, &boxes);
     if (result != STORE_OK)
         return result;
     *out = (store_stats_t){.previews = previews.records,

@@ -18,8 +18,6 @@ struct store {
 
 /* Notes why something is refused, and returns STORE_FAILED. */
 store_result_t store_refused(store_t *store, const char *why, str_t id);
-/* table_get_stats in a transaction of its own. */
-MUST_USE store_result_t store_table_stats(table_t *table, table_stats_t *out);
 /* A table in a directory `name` of its own under the durable one; the writer makes it. NULL with
  * store->error. */
 table_t *store_open_beside(store_t *store, const char *durable_dir, const char *name, uint64_t map_bytes,
