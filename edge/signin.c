@@ -8,6 +8,7 @@
 #include "credentials.h"
 #include "form.h"
 #include "local.h"
+#include "session.h"
 #include "signin_page.h"
 #include "steps.h"
 #include "worker.h"
