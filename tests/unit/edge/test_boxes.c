@@ -1,5 +1,8 @@
-/* Boxes as the controller knows them: their addresses and generations, whose they are, and how many. */
+/* Boxes as the controller knows them: their addresses and generations, whose they are, how many, and for how
+ * long. */
 #include "waker_world.h"
+
+#include <semaphore.h>
 
 static void addresses_that_are_not_allowed(void **state)
 {
@@ -173,6 +176,122 @@ static void too_many_boxes(void **state)
     boxes_free(&full);
 }
 
+/* ---- time ---- */
+
+#define GONE_MS (5 * 60 * 1000)
+
+static store_result_t read_box(world_t *w)
+{
+    read_job_t read = {.job = {.run = run_read, .done = ignore_job}};
+    assert_true(store_thread_add(w->store, &read.job));
+    settle(w);
+    return read.result;
+}
+
+static void go_on(world_t *w, uint64_t ms)
+{
+    loop_skip(w->loop, ms);
+    loop_turn(w->loop, 0);
+}
+
+static void boxes_gone_for_long_are_forgotten(void **state)
+{
+    world_t *w = *state;
+    for (unsigned i = 0; i < 2; i++) {
+        tell(w, "a", BOX_PAUSED, NULL);
+        tell(w, "a", BOX_GONE, NULL);
+        settle(w);
+        go_on(w, GONE_MS / 2);
+        assert_int_equal(read_box(w), STORE_OK);
+        assert_int_equal(known(w, "a")->state, BOX_GONE);
+        if (i == 0)
+            tell(w, "a", BOX_PAUSED, NULL); /* it came back */
+        go_on(w, GONE_MS);
+        assert_int_equal(read_box(w), i == 0 ? STORE_OK : STORE_NOT_FOUND);
+    }
+    assert_null(boxes_find(w->boxes, STR("a")));
+}
+
+/* What was only asked about. */
+static void boxes_that_nobody_tells_of_are_forgotten(void **state)
+{
+    world_t *w = *state;
+    provider_t http = w->provider;
+    http.kind = PROVIDER_HTTP;
+    http.resume = ignore_id;
+    boxes_set_provider(w->boxes, PROVIDER_HTTP, &http);
+    boxes_resume(w->boxes, STR("a"));
+    go_on(w, GONE_MS / 2);
+    assert_non_null(boxes_find(w->boxes, STR("a")));
+    go_on(w, GONE_MS / 2);
+    assert_null(boxes_find(w->boxes, STR("a")));
+    boxes_set_provider(w->boxes, PROVIDER_HTTP, NULL);
+}
+
+typedef struct holding {
+    store_job_t job;
+    sem_t go;
+} holding_t;
+
+static void run_hold(store_job_t *job, store_t *store)
+{
+    (void)store;
+    (void)sem_wait(&H2O_STRUCT_FROM_MEMBER(holding_t, job, job)->go);
+}
+
+/* Fills the queue of the store's thread, to be freed; `holding->go` lets the thread go on. */
+static store_job_t *fill_store(world_t *w, holding_t *holding)
+{
+    store_job_t *jobs = calloc(2 * STORE_JOBS_MAX, sizeof(*jobs)); /* it may take some before it is held */
+    size_t count = 0;
+    assert_non_null(jobs);
+    sem_init(&holding->go, 0, 0);
+    holding->job = (store_job_t){.run = run_hold, .done = ignore_job};
+    assert_true(store_thread_add(w->store, &holding->job));
+    do {
+        assert_true(count < 2 * STORE_JOBS_MAX);
+        jobs[count] = (store_job_t){.run = settling_run, .done = ignore_job};
+    } while (store_thread_add(w->store, &jobs[count++]));
+    return jobs;
+}
+
+/* The thread goes on, and all that waited is done. */
+static void drain_store(world_t *w, holding_t *holding, store_job_t **jobs)
+{
+    settling_t settling = {.job = {.run = settling_run, .done = settling_done}};
+    sem_post(&holding->go);
+    while (!store_thread_add(w->store, &settling.job))
+        loop_turn(w->loop, 1);
+    while (!settling.done)
+        loop_turn(w->loop, 100);
+    sem_destroy(&holding->go);
+    free(*jobs);
+    *jobs = NULL;
+}
+
+static void what_the_store_cannot_take_is_tried_again(void **state)
+{
+    world_t *w = *state;
+    holding_t holding;
+    store_job_t *jobs = fill_store(w, &holding);
+    tell(w, "a", BOX_PAUSED, NULL);
+    go_on(w, 1000);
+    assert_null(boxes_recorded(w->boxes, STR("a")));
+    drain_store(w, &holding, &jobs);
+    go_on(w, 1000);
+    assert_int_equal(read_box(w), STORE_OK);
+    assert_non_null(boxes_recorded(w->boxes, STR("a")));
+    /* And what is to forget a box. */
+    tell(w, "a", BOX_GONE, NULL);
+    settle(w);
+    jobs = fill_store(w, &holding);
+    go_on(w, GONE_MS);
+    drain_store(w, &holding, &jobs);
+    go_on(w, 1000);
+    assert_int_equal(read_box(w), STORE_NOT_FOUND);
+    assert_null(boxes_find(w->boxes, STR("a")));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -183,6 +302,9 @@ int main(void)
         TEST(too_many_boxes),
         TEST(the_configuration_takes_its_id),
         TEST(what_a_listing_lacks_is_gone),
+        TEST(boxes_gone_for_long_are_forgotten),
+        TEST(boxes_that_nobody_tells_of_are_forgotten),
+        TEST(what_the_store_cannot_take_is_tried_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

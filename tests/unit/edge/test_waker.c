@@ -111,6 +111,27 @@ static void failures_are_remembered_for_longer(void **state)
     assert_in_range(got.retry_after_ms, 4000, 5000);
 }
 
+/* What nothing was asked of for long is forgotten, with its failures. */
+static void wakes_are_forgotten(void **state)
+{
+    world_t *w = *state;
+    wake_answer_t got;
+    tell(w, "a", BOX_PAUSED, NULL);
+    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE);
+    pass(w, 100000);
+    answer(w, PROVIDER_FAILED, "It is broken.");
+    assert_int_equal(ended(w, 0, &got, 200), WAKE_FAILED);
+    pass(w, 100000); /* less than two minutes since then */
+    assert_int_equal(atomic_load(&shm_wakes(w->shm)->boxes), 1);
+    pass(w, 200000);
+    assert_int_equal(atomic_load(&shm_wakes(w->shm)->boxes), 0);
+    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE); /* as the first time */
+    assert_int_equal(w->resumes, 2);
+    answer(w, PROVIDER_FAILED, "It is broken again.");
+    assert_int_equal(ended(w, 0, &got, 200), WAKE_FAILED);
+    assert_in_range(got.retry_after_ms, 4000, 5000);
+}
+
 static void the_provider_is_away(void **state)
 {
     world_t *w = *state;
@@ -256,12 +277,19 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(one_resume_for_all),      TEST(stages_for_those_who_join),
-        TEST(a_failure_is_remembered), TEST(failures_are_remembered_for_longer),
-        TEST(the_provider_is_away),    TEST(a_port_that_never_listens),
-        TEST(gone_while_waiting),      TEST(nobody_knows_it),
-        TEST(paused_again_and_again),  TEST(answered_once_the_store_has_it),
-        TEST(watching_wakes_nothing),  TEST(a_port_that_is_not_exposed),
+        TEST(one_resume_for_all),
+        TEST(stages_for_those_who_join),
+        TEST(a_failure_is_remembered),
+        TEST(failures_are_remembered_for_longer),
+        TEST(wakes_are_forgotten),
+        TEST(the_provider_is_away),
+        TEST(a_port_that_never_listens),
+        TEST(gone_while_waiting),
+        TEST(nobody_knows_it),
+        TEST(paused_again_and_again),
+        TEST(answered_once_the_store_has_it),
+        TEST(watching_wakes_nothing),
+        TEST(a_port_that_is_not_exposed),
         TEST(nonsense_from_a_worker),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -28,7 +28,7 @@ typedef struct world {
     boxes_t *boxes;
     waker_t *waker;
     provider_t provider;
-    unsigned resumes;
+    unsigned resumes, pauses;
     char resumed_id[BOX_ID_MAX + 1];
     int workers[3]; /* the workers' ends */
     int listener;   /* -1: none */
@@ -40,6 +40,12 @@ static inline void provider_resume(provider_t *provider, str_t id)
     world_t *w = H2O_STRUCT_FROM_MEMBER(world_t, provider, provider);
     w->resumes++;
     snprintf(w->resumed_id, sizeof w->resumed_id, "%.*s", STR_ARG(id));
+}
+
+static inline void provider_pause(provider_t *provider, str_t id)
+{
+    (void)id;
+    H2O_STRUCT_FROM_MEMBER(world_t, provider, provider)->pauses++;
 }
 
 static inline void ignore_id(provider_t *provider, str_t id)
@@ -103,7 +109,7 @@ static inline int setup(void **state)
                                .handlers = &boxes_provider_handlers,
                                .owner = w->boxes,
                                .resume = provider_resume,
-                               .pause = ignore_id,
+                               .pause = provider_pause,
                                .look = ignore_id};
     boxes_set_provider(w->boxes, PROVIDER_PROCESS, &w->provider);
     w->listener = make_port(&w->port, true);
@@ -177,10 +183,32 @@ static inline wake_result_t ended(world_t *w, unsigned index, wake_answer_t *out
     return (wake_result_t)0;
 }
 
+typedef struct settling {
+    store_job_t job;
+    bool done;
+} settling_t;
+
+static inline void settling_run(store_job_t *job, store_t *store)
+{
+    (void)job;
+    (void)store;
+}
+
+static inline void settling_done(store_job_t *job)
+{
+    H2O_STRUCT_FROM_MEMBER(settling_t, job, job)->done = true;
+}
+
+/* What was begun with the store is done, also what came of that, and probes had their turns. */
 static inline void settle(world_t *w)
 {
-    for (int i = 0; i < 20; i++)
-        loop_turn(w->loop, 2);
+    for (int i = 0; i < 5; i++) {
+        settling_t settling = {.job = {.run = settling_run, .done = settling_done}};
+        assert_true(store_thread_add(w->store, &settling.job));
+        while (!settling.done)
+            loop_turn(w->loop, 100);
+        loop_turn(w->loop, 1);
+    }
 }
 
 /* `ms` go by in steps in which probes and their answers have their turns. */
