@@ -110,8 +110,6 @@ static charge_t charge(const request_t *request, const limit_place_t *place)
         bool refused = request->rate.cost != 0 && next - request->now > request->rate.burst;
         if (refused && !moved)
             return refuse(request, arrival);
-        /* Counted before the word changes: a refund that sees the count knows that it comes too late. */
-        uint64_t rest = moved ? atomic_fetch_add(&cell->rests, 1) + 1 : atomic_load(&cell->rests);
         /* What is free moves the time to now, so that nobody takes the cell who saw it before. Who is refused
          * writes the time that was too far ahead, so that it passes from now on. */
         uint64_t after = limit_time_word(refused ? arrival : next, place->round);
@@ -120,7 +118,6 @@ static charge_t charge(const request_t *request, const limit_place_t *place)
         if (refused)
             return refuse(request, arrival);
         fill_state(request, next);
-        request->ticket->rest = rest;
         return CHARGED;
     }
     return CHARGE_AGAIN;
@@ -147,8 +144,6 @@ static charge_t enter(const request_t *request, const limit_place_t *place, limi
         return done;
     }
     request->ticket->cell = place->index + 1;
-    request->ticket->interval_ns = request->plan->interval_ns;
-    request->ticket->counted = true;
     return done;
 }
 
@@ -175,12 +170,11 @@ limit_result_t limit_take(limit_t *limit, unsigned worker, const limit_id_t *id,
     limit_place_t place;
     limit_result_t result = LIMIT_RATE;
     charge_t done = CHARGE_AGAIN;
-    *ticket = (limit_ticket_t){.cost = cost};
+    *ticket = (limit_ticket_t){0};
     if (!request.rate.fits) {
         fill_state(&request, request.now);
         if (limit_cell_find(limit, hash, &place))
             fill_state_of(&request, &place);
-        *ticket = (limit_ticket_t){0};
         return LIMIT_COST;
     }
     for (int i = 0; i < LIMIT_TRIES && done == CHARGE_AGAIN; i++) {
@@ -193,34 +187,14 @@ limit_result_t limit_take(limit_t *limit, unsigned worker, const limit_id_t *id,
         done = enter(&request, &place, &result);
     if (done == CHARGE_AGAIN) /* every try lost to another process: refused, as if the burst was used up */
         (void)refuse(&request, request.now + request.rate.burst);
-    if (done != CHARGED)
-        *ticket = (limit_ticket_t){0};
     return result;
 }
 
 void limit_release(limit_t *limit, unsigned worker, limit_ticket_t *ticket)
 {
-    if (ticket->cell != 0 && ticket->counted)
+    if (ticket->cell != 0)
         limit_count_down(limit, worker, ticket->cell - 1);
     *ticket = (limit_ticket_t){0};
-}
-
-void limit_refund(limit_t *limit, unsigned worker, limit_ticket_t *ticket)
-{
-    const limit_plan_t plan = {.interval_ns = ticket->interval_ns, .burst = ticket->cost};
-    if (ticket->cell != 0 && ticket->cost != 0 && ticket->interval_ns != 0) {
-        /* It is in flight, so the cell is still its owner's. */
-        limit_cell_t *cell = &limit->cell[ticket->cell - 1];
-        uint64_t word = atomic_load(&cell->arrival), back = rate_of(&plan, ticket->cost).cost, next;
-        do {
-            /* Once the burst was whole, what was charged before is in no arrival time any more. */
-            if (atomic_load(&cell->rests) != ticket->rest)
-                break;
-            uint64_t time = limit_value_of(word);
-            next = limit_time_word(time > back ? time - back : 0, limit_round_of(word));
-        } while (!atomic_compare_exchange_strong(&cell->arrival, &word, next));
-    }
-    limit_release(limit, worker, ticket);
 }
 
 /* ---- keys that the upstream has taken, or refused ---- */

@@ -50,13 +50,9 @@ typedef struct limit_state {
                            rounded up. LIMIT_IN_FLIGHT: 1000. Else 0 */
 } limit_state_t;
 
-/* What an admitted request holds, until limit_release or limit_refund. All zero: nothing. */
+/* What an admitted request holds, until limit_release: it is in flight. */
 typedef struct limit_ticket {
     uint32_t cell; /* 1 + its index; 0: nothing is held */
-    uint32_t cost;
-    uint64_t interval_ns;
-    uint64_t rest; /* when the burst was whole the last time, as a number */
-    bool counted;  /* it is in flight */
 } limit_ticket_t;
 
 /* Bytes for a table of `cells` (a power of two, 8 or more), and its making in zeroed shared memory, aligned
@@ -76,9 +72,6 @@ MUST_USE limit_result_t limit_take(limit_t *limit, unsigned worker, const limit_
                                    limit_state_t *state, limit_ticket_t *ticket);
 /* The request has ended. Nulls the ticket; an empty one is allowed. By the worker that took it. */
 void limit_release(limit_t *limit, unsigned worker, limit_ticket_t *ticket);
-/* The request was refused by something else, and does not count: its units go back too, unless the burst was
- * whole in between (time has given them back then). */
-void limit_refund(limit_t *limit, unsigned worker, limit_ticket_t *ticket);
 
 /*
  * Whether an unknown key has a cell of its own: it gets one with limit_accept, when the upstream has taken

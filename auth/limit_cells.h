@@ -51,7 +51,6 @@
 typedef struct limit_cell {
     _Atomic uint64_t owner;
     _Atomic uint64_t arrival;
-    _Atomic uint64_t rests; /* how often the burst was whole when something was charged, or more */
 } limit_cell_t;
 
 /* A key that the upstream refused: the hash is stored with the time folded in, so that halves of two writers

@@ -4,7 +4,7 @@
  *
  *   new CELLS                                          an empty table; all tickets are forgotten
  *   take TICKET WORKER ID INTERVAL BURST IN_FLIGHT COST NOW     answers: RESULT REMAINING RESET_MS RETRY_MS
- *   release TICKET WORKER    refund TICKET WORKER      answers: ok
+ *   release TICKET WORKER                              answers: ok
  *   wipe WORKER                                        answers: ok; the worker's tickets must not be used
  * again has ID                                             answers: 0 or 1
  */
@@ -57,9 +57,6 @@ static bool do_line(driver_t *driver, const char *line)
         puts("ok");
     } else if (sscanf(line, "release %u %u", &a, &b) == 2 && a < TICKETS) {
         limit_release(driver->limit, b, &driver->tickets[a]);
-        puts("ok");
-    } else if (sscanf(line, "refund %u %u", &a, &b) == 2 && a < TICKETS) {
-        limit_refund(driver->limit, b, &driver->tickets[a]);
         puts("ok");
     } else if (sscanf(line, "wipe %u", &a) == 1) {
         limit_worker_wipe(driver->limit, a);

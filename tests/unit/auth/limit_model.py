@@ -1,4 +1,4 @@
-"""auth/limit.c against a model of GCRA, with plans, costs, clocks, refunds and deaths that hypothesis makes up.
+"""auth/limit.c against a model of GCRA, with plans, costs, clocks and deaths that hypothesis makes up.
 
 Usage: limit_model.py PROGRAM, where PROGRAM is the built limit_driver.
 """
@@ -47,10 +47,9 @@ class Bucket:
 
     def __init__(self, now):
         self.arrival = max(now, 2)
-        self.rest = 0
-        self.held = {}  # ticket -> (worker, time to give back, rest)
+        self.held = set()  # tickets
 
-    def take(self, ticket, worker, plan, cost, now):
+    def take(self, ticket, plan, cost, now):
         interval, most, in_flight = plan
         rated = interval != 0
         interval = min(up(interval, UNIT), TIME_MAX)
@@ -65,18 +64,11 @@ class Bucket:
         charge = cost * interval if rated else 0
         late = arrival + charge - now - burst
         if charge and late > 0:
-            self.rest += arrival != self.arrival
             self.arrival = arrival
             return self.answer(RATE, rated, interval, burst, arrival - now, up(late * UNIT, 10**6))
-        self.rest += owed <= 0 or arrival != self.arrival
         self.arrival = max(arrival + charge, 2)
-        self.held[ticket] = worker, charge, self.rest
+        self.held.add(ticket)
         return self.answer(ADMITTED, rated, interval, burst, arrival + charge - now)
-
-    def end(self, ticket, refund):
-        _, charge, rest = self.held.pop(ticket)
-        if refund and charge and rest == self.rest:
-            self.arrival = max(self.arrival - charge, 2)
 
     @staticmethod
     def answer(result, rated, interval, burst, owed, retry=0):
@@ -102,7 +94,7 @@ clocks = st.one_of(
 actions = st.one_of(
     st.tuples(st.just("take"), st.integers(0, 7), st.integers(0, 2), costs, st.integers(0, WORKERS - 1)),
     st.tuples(st.just("take"), st.just(1), st.just(0), costs, st.just(0)),
-    st.tuples(st.just("end"), st.integers(0, TICKETS), st.booleans()),
+    st.tuples(st.just("end"), st.integers(0, TICKETS)),
     st.tuples(st.just("clock"), clocks),
     st.tuples(st.just("wipe"), st.integers(0, WORKERS - 1)),
 )
@@ -121,7 +113,7 @@ def test_answers(three, script):
             answer = driver("take", number, worker, name, *three[which], cost, now)
             known = name in buckets
             bucket = buckets.setdefault(name, Bucket(now // UNIT))
-            assert list(map(int, answer)) == bucket.take(number, worker, three[which], cost, now // UNIT)
+            assert list(map(int, answer)) == bucket.take(number, three[which], cost, now // UNIT)
             if int(answer[0]) == COST and not known:
                 del buckets[name]  # it takes no cell
             if int(answer[0]) == ADMITTED:
@@ -129,12 +121,12 @@ def test_answers(three, script):
         elif action[0] == "end" and tickets:
             number = sorted(tickets)[action[1] % len(tickets)]
             name, worker = tickets.pop(number)
-            driver("refund" if action[2] else "release", number, worker)
-            buckets[name].end(number, action[2])
+            driver("release", number, worker)
+            buckets[name].held.remove(number)
         elif action[0] == "wipe":
             driver("wipe", action[1])
             for number in [number for number, (_, worker) in tickets.items() if worker == action[1]]:
-                del buckets[tickets.pop(number)[0]].held[number]
+                buckets[tickets.pop(number)[0]].held.remove(number)
 
 
 steady = st.tuples(
@@ -142,28 +134,23 @@ steady = st.tuples(
 )
 
 
-waits_costs = st.tuples(st.integers(0, 40), st.integers(1, 6), st.booleans(), st.integers(0, 9))
+waits_costs = st.tuples(st.integers(0, 40), st.integers(1, 6))
 names_waits = st.tuples(st.integers(0, 30), st.integers(0, 12), st.integers(1, 3), st.booleans())
 
 
 @given(steady, st.lists(waits_costs, max_size=100))
 def test_windows(plan, script):
-    """What is admitted and not refunded, in every window, whenever the refunds come."""
+    """What is admitted, in every window."""
     driver("new", 8)
-    now, admitted, held = START, [], []
-    for number, (wait, cost, keep, which) in enumerate(script):
+    now, admitted = START, []
+    for number, (wait, cost) in enumerate(script):
         now += wait * plan[0] // 4
-        result = int(driver("take", number, 0, 1, *plan, cost, now)[0])
-        if result == ADMITTED:
-            (held if keep else admitted).append((number, now, cost))
-            if not keep:
-                driver("release", number, 0)
-        if held and which < 5:
-            driver("refund", held.pop(which % len(held))[0], 0)
-    events = sorted((when, cost) for _, when, cost in admitted + held)
-    for i, (begin, _) in enumerate(events):
+        if int(driver("take", number, 0, 1, *plan, cost, now)[0]) == ADMITTED:
+            admitted.append((now, cost))
+            driver("release", number, 0)
+    for i, (begin, _) in enumerate(admitted):
         units = 0
-        for end, cost in events[i:]:
+        for end, cost in admitted[i:]:
             units += cost
             assert units * plan[0] <= plan[1] * plan[0] + end - begin
 

@@ -57,12 +57,13 @@ static void test_in_flight(void **state)
     limit_worker_wipe(limit, 7);
     assert_int_equal(limit_take(limit, 0, &id, &plan, 1, T, &left, &tickets[1]), LIMIT_ADMITTED);
     limit_release(limit, 0, &tickets[0]);
-    limit_refund(limit, 0, &tickets[1]);
+    limit_release(limit, 0, &tickets[1]);
+    limit_release(limit, 0, &tickets[1]); /* nothing is held any more */
     assert_int_equal(take(limit, 1, &plan, 1, T, &left), LIMIT_ADMITTED);
-    assert_int_equal(left.remaining, 2);
+    assert_int_equal(left.remaining, 1);
     /* Refused by the rate, it is not in flight. */
     plan.in_flight = 1;
-    assert_int_equal(take(limit, 1, &plan, 2, T, &left), LIMIT_ADMITTED);
+    assert_int_equal(take(limit, 1, &plan, 1, T, &left), LIMIT_ADMITTED);
     assert_int_equal(take(limit, 1, &plan, 1, T, &left), LIMIT_RATE);
     assert_int_equal(take(limit, 1, &plan, 1, T + S, &left), LIMIT_ADMITTED);
     table_free(limit, CELLS);
@@ -151,27 +152,6 @@ static void test_extremes(void **state)
     assert_int_equal(take(limit, 3, &plans[2], 1, T, &left), LIMIT_RATE);
     assert_int_equal(take(limit, 4, &plans[1], 1, 0, &left), LIMIT_ADMITTED);
     assert_int_equal(take(limit, 4, &plans[1], 1, UINT64_C(1) << 58, &left), LIMIT_ADMITTED);
-    table_free(limit, CELLS);
-}
-
-/* What is refunded after the burst was whole would be given twice. */
-static void test_refund(void **state)
-{
-    (void)state;
-    limit_t *limit = table_new(CELLS);
-    limit_plan_t plan = {.interval_ns = 100 * MS, .burst = 5};
-    limit_id_t id = id_of(1);
-    limit_ticket_t first, second;
-    limit_state_t left;
-    assert_int_equal(limit_take(limit, 0, &id, &plan, 3, T, &left, &first), LIMIT_ADMITTED);
-    assert_int_equal(limit_take(limit, 0, &id, &plan, 2, T, &left, &second), LIMIT_ADMITTED);
-    limit_refund(limit, 0, &first);
-    limit_refund(limit, 0, &first); /* nothing is held any more */
-    assert_int_equal(take(limit, 1, &plan, 4, T, &left), LIMIT_RATE);
-    assert_int_equal(take(limit, 1, &plan, 3, T, &left), LIMIT_ADMITTED);
-    assert_int_equal(take(limit, 1, &plan, 5, T + 500 * MS, &left), LIMIT_ADMITTED);
-    limit_refund(limit, 0, &second);
-    assert_int_equal(take(limit, 1, &plan, 1, T + 500 * MS, &left), LIMIT_RATE);
     table_free(limit, CELLS);
 }
 
@@ -321,10 +301,9 @@ int main(void)
         cmocka_unit_test(test_burst_then_rate), cmocka_unit_test(test_costs),
         cmocka_unit_test(test_in_flight),       cmocka_unit_test(test_without_a_rate),
         cmocka_unit_test(test_clock_jumps),     cmocka_unit_test(test_another_plan),
-        cmocka_unit_test(test_extremes),        cmocka_unit_test(test_refund),
-        cmocka_unit_test(test_known_keys),      cmocka_unit_test(test_crowd),
-        cmocka_unit_test(test_fields),          cmocka_unit_test(test_flood),
-        cmocka_unit_test(test_flood_of_keys),
+        cmocka_unit_test(test_extremes),        cmocka_unit_test(test_known_keys),
+        cmocka_unit_test(test_crowd),           cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_flood),           cmocka_unit_test(test_flood_of_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

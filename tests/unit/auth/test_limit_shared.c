@@ -66,11 +66,6 @@ static void play_load(limit_t *limit, meeting_t *meeting, const void *arg, unsig
             limit_result_t result = hold(limit, process, 5, &plan, load->cost, now, &ticket);
             if (result == LIMIT_ADMITTED)
                 atomic_fetch_add(&meeting->admitted[step], load->cost);
-            /* Some are refused by something else. */
-            if (result == LIMIT_ADMITTED && i % 7 == 3) {
-                atomic_fetch_sub(&meeting->admitted[step], load->cost);
-                limit_refund(limit, process, &ticket);
-            }
             limit_release(limit, process, &ticket);
         }
     }
@@ -207,7 +202,6 @@ typedef struct scene {
     limit_t *limit;
     uint64_t now;
     uint32_t cost;
-    bool refunds;          /* what it holds, in place of asking */
     limit_ticket_t *slows; /* shared */
     limit_ticket_t held;   /* by the one who prepared the scene, as worker 0 */
 } scene_t;
@@ -215,10 +209,7 @@ typedef struct scene {
 static void act(void *arg)
 {
     scene_t *scene = arg;
-    if (scene->refunds)
-        limit_refund(scene->limit, 1, scene->slows);
-    else
-        (void)hold(scene->limit, 1, SLOW, &slow_plan, scene->cost, scene->now, scene->slows);
+    (void)hold(scene->limit, 1, SLOW, &slow_plan, scene->cost, scene->now, scene->slows);
 }
 
 typedef struct drama {
@@ -274,7 +265,7 @@ static void same_takes_three(scene_t *scene)
 
 static void check_nothing_left(scene_t *scene)
 {
-    assert_int_equal(scene->slows->cost, 2);
+    assert_int_not_equal(scene->slows->cell, 0);
     assert_int_equal(drain(scene->limit, SLOW, &slow_plan, T), 0);
 }
 
@@ -338,7 +329,7 @@ static void check_both(scene_t *scene)
     limit_plan_t alone = slow_plan;
     limit_ticket_t ticket;
     alone.in_flight = 1;
-    assert_int_equal(scene->slows->cost, 2);
+    assert_int_not_equal(scene->slows->cell, 0);
     assert_int_not_equal(has(scene->limit, SLOW), has(scene->limit, NEWCOMER));
     assert_int_equal(drain(scene->limit, NEWCOMER, &slow_plan, T), 0);
     assert_int_equal(drain(scene->limit, SLOW, &slow_plan, T), 3);
@@ -352,35 +343,6 @@ static void test_cell_goes_meanwhile(void **state)
 {
     (void)state;
     play_everywhere(&(drama_t){prepare_to_lose, newcomer_drains, check_both});
-}
-
-static void prepare_refund(scene_t *scene)
-{
-    assert_int_equal(hold(scene->limit, 1, SLOW, &slow_plan, 2, T, scene->slows), LIMIT_ADMITTED);
-    scene->refunds = true;
-}
-
-static void check_refunded(scene_t *scene)
-{
-    assert_int_equal(scene->slows->cell, 0);
-    assert_int_equal(drain(scene->limit, SLOW, &slow_plan, T), 2);
-}
-
-static void same_drains_later(scene_t *scene)
-{
-    assert_int_equal(drain(scene->limit, SLOW, &slow_plan, T + 60 * S), 5);
-}
-
-static void check_nothing_left_later(scene_t *scene)
-{
-    assert_int_equal(drain(scene->limit, SLOW, &slow_plan, T + 60 * S), 0);
-}
-
-static void test_refund(void **state)
-{
-    (void)state;
-    play_everywhere(&(drama_t){prepare_refund, same_takes_three, check_refunded});
-    play_everywhere(&(drama_t){prepare_refund, same_drains_later, check_nothing_left_later});
 }
 
 static void prepare_one_place(scene_t *scene)
@@ -442,7 +404,7 @@ static void check_heirs(void *arg)
     for (uint64_t n = 0; n < SET; n++)
         if (has(death->scene.limit, OTHERS + n) && has(limit, OTHERS + n))
             assert_int_equal(drain(limit, OTHERS + n, &slow_plan, T), death->left[n]);
-    limit_release(limit, 0, &(limit_ticket_t){.cell = death->scene.held.cell, .counted = true});
+    limit_release(limit, 0, &(limit_ticket_t){.cell = death->scene.held.cell});
     for (uint64_t n = 0; n < SET; n++)
         assert_int_equal(take(limit, NEWCOMER + 1 + n, &slow_plan, 1, T + 60 * S, &state), LIMIT_ADMITTED);
     for (uint64_t n = 0; n < SET; n++)
@@ -482,7 +444,6 @@ static void test_death(void **state)
     die_everywhere(prepare_known, 2, 4);
     die_everywhere(prepare_to_lose, 3, 5);
     die_everywhere(prepare_better_before, 3, 5);
-    die_everywhere(prepare_refund, 3, 5);
 }
 
 int main(void)
@@ -493,7 +454,6 @@ int main(void)
         cmocka_unit_test(test_newcomers),
         cmocka_unit_test(test_one_identity_on_two_workers),
         cmocka_unit_test(test_cell_goes_meanwhile),
-        cmocka_unit_test(test_refund),
         cmocka_unit_test(test_last_place_in_flight),
         cmocka_unit_test(test_death),
     };
