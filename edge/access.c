@@ -93,8 +93,7 @@ bool access_take_preflight(exchange_t *ex)
     return false;
 }
 
-/* ---- sessions
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- sessions ---- */
 
 /* The preview's host as sessions are bound to it: "<id>-<port>.<domain>". */
 static str_t session_host(exchange_t *ex)
@@ -151,8 +150,7 @@ static void strip_session_cookie(exchange_t *ex)
     }
 }
 
-/* ---- secrets
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- secrets ---- */
 
 static access_check_t check(exchange_t *ex, str_t secret, bool set, const uint8_t sha256[32],
                             unsigned *retry_after)
@@ -236,8 +234,7 @@ static void take_query_token(exchange_t *ex, shown_t *shown, bool navigation)
         shown->query = str_make(value, value_len);
 }
 
-/* ---- answers
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- answers ---- */
 
 static step_result_t answer_locked(exchange_t *ex, unsigned retry_after)
 {
@@ -278,8 +275,7 @@ static step_result_t answer_cross_site(exchange_t *ex)
     return STEP_DONE;
 }
 
-/* ---- the step
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- the step ---- */
 
 browser_request_t access_browser_request(const exchange_t *ex)
 {

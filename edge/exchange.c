@@ -60,8 +60,7 @@ const exchange_step_t exchange_health_steps[] = {
     {NULL, NULL},
 };
 
-/* ---- beginning
- * --------------------------------------------------------------------------------------------------- */
+/* ---- beginning ---- */
 
 exchange_t *exchange_new(client_t *client, const client_ops_t *ops, void *codec)
 {
@@ -168,8 +167,7 @@ void exchange_to_origin(exchange_t *ex)
     }
 }
 
-/* ---- the request's body
- * ------------------------------------------------------------------------------------------ */
+/* ---- the request's body ---- */
 
 size_t exchange_request_room(const exchange_t *ex)
 {
@@ -236,8 +234,7 @@ void exchange_request_room_grew(exchange_t *ex)
         ex->client_ops->resume_request(ex);
 }
 
-/* ---- the response
- * ------------------------------------------------------------------------------------------------ */
+/* ---- the response ---- */
 
 static void cancel_origin(exchange_t *ex)
 {
@@ -390,8 +387,7 @@ void exchange_answered(exchange_t *ex)
     ex->client_ops->send_end(ex);
 }
 
-/* ---- the end
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- the end ---- */
 
 static void count(const exchange_t *ex, exchange_end_t how)
 {

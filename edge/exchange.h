@@ -236,8 +236,7 @@ struct exchange {
     char origin_text[64]; /* "10.0.0.7:3000", where one was tried */
 };
 
-/* ---- the client codec's calls
- * -------------------------------------------------------------------------------- */
+/* ---- the client codec's calls ---- */
 
 /*
  * A new exchange for `client`. `codec` is the codec's own (a stream, a connection): ex->codec. The codec
@@ -301,8 +300,7 @@ void exchange_client_half_closed(exchange_t *ex);
 /* Logs, releases everything that the exchange holds, frees it and nulls. */
 void exchange_end(exchange_t **ex, exchange_end_t how);
 
-/* ---- the origin codec's calls
- * -------------------------------------------------------------------------------- */
+/* ---- the origin codec's calls ---- */
 
 void exchange_response_informational(exchange_t *ex, int status, const fields_t *fields);
 /* ex->response is filled. */

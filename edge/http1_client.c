@@ -22,8 +22,7 @@ static const origin_ops_t ops;
 static const conn_handlers_t handlers;
 static void attempt(http1_client_t *client, bool fresh);
 
-/* ---- letting go
- * -------------------------------------------------------------------------------------------------- */
+/* ---- letting go ---- */
 
 /* Drops the attempt's connection and buffers. */
 static void drop(http1_client_t *client)
@@ -135,8 +134,7 @@ static void op_cancel(exchange_t *ex)
     drop(ex->origin);
 }
 
-/* ---- sending
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- sending ---- */
 
 static void first_byte_timeout(loop_timer_t *timer)
 {
@@ -298,8 +296,7 @@ static void send_request(http1_client_t *client)
     exchange_request_room_grew(ex);
 }
 
-/* ---- connecting
- * -------------------------------------------------------------------------------------------------- */
+/* ---- connecting ---- */
 
 static void prepare_websocket_key(http1_client_t *client)
 {

@@ -11,8 +11,7 @@
 #include "websocket.h"
 #include "worker.h"
 
-/* ---- receiving
- * --------------------------------------------------------------------------------------------------- */
+/* ---- receiving ---- */
 
 static void bad_response(http1_client_t *client)
 {

@@ -16,8 +16,7 @@ void http1_server_later(http1_server_t *server)
     loop_defer(loop_of(server), &server->message->task, run_task);
 }
 
-/* ---- ending
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- ending ---- */
 
 static void end_exchange(http1_server_t *server, exchange_end_t how)
 {
@@ -74,8 +73,7 @@ void http1_server_linger(http1_server_t *server)
         http1_server_destroy(server);
 }
 
-/* ---- between two exchanges
- * --------------------------------------------------------------------------------------- */
+/* ---- between two exchanges ---- */
 
 static void next_request(http1_server_t *server)
 {

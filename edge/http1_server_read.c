@@ -7,8 +7,7 @@
 
 #include "http1_parse.h"
 
-/* ---- reading
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- reading ---- */
 
 bool http1_server_body_pending(const http1_server_t *server)
 {

@@ -5,8 +5,7 @@
 
 #include "http1_head.h"
 
-/* ---- writing
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- writing ---- */
 
 static uint32_t write_look_ms(const http1_server_t *server)
 {

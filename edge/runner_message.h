@@ -21,7 +21,7 @@ typedef enum runner_message {
     RUNNER_LOOK,   /* answered by RUNNER_BOX alone; value 0 */
     RUNNER_LIST,   /* no id; value 0: RUNNER_BOX for all, then RUNNER_LISTED */
     /* from the runner */
-    RUNNER_BOX,    /* runner_box_write */
+    RUNNER_BOX,    /* runner_status_write */
     RUNNER_LISTED, /* value: how many */
     RUNNER_DONE, /* the answer. value: the number; bytes: runner_result_t (1 byte), a sentence; what follows a
                   * line end only the operator may read (output, paths) */

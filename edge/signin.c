@@ -43,8 +43,7 @@ static bool is_local_path(str_t path)
     return true;
 }
 
-/* ---- answers
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- answers ---- */
 
 static void add(exchange_t *ex, fields_t *fields, const char *name, str_t value)
 {
@@ -139,8 +138,7 @@ void signin_answer_page(exchange_t *ex, const char *problem)
     answer_page(ex, 401, ex->request.target, problem);
 }
 
-/* ---- the form
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- the form ---- */
 
 static str_t form_text(exchange_t *ex, str_t body, str_t name, size_t cap)
 {

@@ -211,8 +211,7 @@ step_result_t step_origin(exchange_t *ex)
     return STEP_DONE;
 }
 
-/* ---- other listeners
- * ------------------------------------------------------------------------------------------- */
+/* ---- other listeners ---- */
 
 /* Whether the request shows a secret that has now been sent in the clear. */
 static bool carries_credentials(exchange_t *ex)

@@ -135,8 +135,9 @@ void tunnel_end(exchange_t *ex, const char *code, uint16_t close_code, str_t rea
         exchange_cut(ex);
 }
 
-void tunnels_close(worker_t *worker, bool (*doomed)(const exchange_t *ex, const void *arg), const void *arg,
-                   const char *code)
+/* Those for which `doomed` says so; `code` is the stable word in their access lines. */
+static void close_doomed(worker_t *worker, bool (*doomed)(const exchange_t *ex, const void *arg),
+                         const void *arg, const char *code)
 {
     h2o_linklist_t *all = &worker->tunnels;
     if (all->next == NULL)
@@ -167,7 +168,7 @@ static bool of_preview(const exchange_t *ex, const void *arg)
 void tunnels_close_preview(worker_t *worker, str_t id, uint16_t port, uint64_t below)
 {
     doomed_preview_t preview = {id, port, below};
-    tunnels_close(worker, of_preview, &preview, "withdrawn");
+    close_doomed(worker, of_preview, &preview, "withdrawn");
 }
 
 static bool is_blocked(const exchange_t *ex, const void *arg)
@@ -181,7 +182,7 @@ static bool is_blocked(const exchange_t *ex, const void *arg)
 
 void tunnels_close_blocked(worker_t *worker)
 {
-    tunnels_close(worker, is_blocked, NULL, "blocked");
+    close_doomed(worker, is_blocked, NULL, "blocked");
 }
 
 static bool is_outdated(const exchange_t *ex, const void *arg)
@@ -197,7 +198,7 @@ static bool is_outdated(const exchange_t *ex, const void *arg)
 
 void tunnels_close_outdated(worker_t *worker)
 {
-    tunnels_close(worker, is_outdated, NULL, "withdrawn");
+    close_doomed(worker, is_outdated, NULL, "withdrawn");
 }
 
 static bool is_expired(const exchange_t *ex, const void *arg)
@@ -209,5 +210,5 @@ static bool is_expired(const exchange_t *ex, const void *arg)
 void tunnels_close_expired(worker_t *worker)
 {
     uint64_t now = loop_wall_us(worker->loop) / 1000000;
-    tunnels_close(worker, is_expired, &now, "expired");
+    close_doomed(worker, is_expired, &now, "expired");
 }

@@ -22,13 +22,8 @@ void tunnel_takes(exchange_t *ex, str_t data);
  * `code` is the stable word in its access line. */
 void tunnel_end(exchange_t *ex, const char *code, uint16_t close_code, str_t reason);
 
-/*
- * Ends the open tunnels of a worker for which `doomed` says so: with Close code 1008 between two frames, else
- * cut. `code` is the stable word in their access lines.
- */
-void tunnels_close(worker_t *worker, bool (*doomed)(const exchange_t *ex, const void *arg), const void *arg,
-                   const char *code);
-/* Those of a preview that were let in by a version below `below`. */
+/* These end open tunnels of a worker, with Close code 1008 between two frames, else by cutting them. First,
+ * those of a preview that were let in by a version below `below`. */
 void tunnels_close_preview(worker_t *worker, str_t id, uint16_t port, uint64_t below);
 /* Those whose box, preview or client is blocked now. */
 void tunnels_close_blocked(worker_t *worker);

@@ -143,8 +143,6 @@ typedef struct picking {
 
 /* What is in flight at a server, of all workers. */
 uint32_t balance_load(const balance_t *balance, const upstream_t *upstream, unsigned slot, uint32_t tag);
-/* Of all servers, those that were removed since included. */
-uint32_t balance_load_all(const balance_t *balance, const upstream_t *upstream);
 /* One of `slots`, which are not empty, by the policy. */
 unsigned balance_choose(picking_t *picking, uint64_t slots);
 /* Consistent hashing: what a server may have in flight, while the upstream has `total`. */

@@ -23,7 +23,8 @@ uint32_t balance_load(const balance_t *balance, const upstream_t *upstream, unsi
     return sum;
 }
 
-uint32_t balance_load_all(const balance_t *balance, const upstream_t *upstream)
+/* Of all servers, those that were removed since included. */
+static uint32_t load_all(const balance_t *balance, const upstream_t *upstream)
 {
     uint32_t sum = 0, workers = atomic_load(&balance->workers);
     for (uint32_t w = 0; w < workers; w++)
@@ -72,10 +73,10 @@ static bool take_upstream(const balance_t *balance, upstream_t *up, unsigned wor
 {
     for (int i = 0; i < BALANCE_TRIES; i++) {
         atomic_fetch_add(&up->in_flight[worker], 1);
-        if (limit == 0 || balance_load_all(balance, up) <= limit)
+        if (limit == 0 || load_all(balance, up) <= limit)
             return true;
         atomic_fetch_sub(&up->in_flight[worker], 1);
-        if (balance_load_all(balance, up) >= limit)
+        if (load_all(balance, up) >= limit)
             return false;
     }
     return false;
@@ -146,8 +147,8 @@ static bool hold_one(picking_t *picking, unsigned worker, uint64_t slots, bool b
         unsigned slot = balance_choose(picking, slots);
         uint32_t limit = picking->conf->server_in_flight;
         if (bound) /* the place at the upstream is counted already */
-            limit = least_limit(
-                limit, balance_bound(picking, slot, balance_load_all(picking->balance, picking->upstream)));
+            limit = least_limit(limit,
+                                balance_bound(picking, slot, load_all(picking->balance, picking->upstream)));
         held_t held = hold(picking, worker, slot, limit, out);
         if (held == HELD)
             return true;
