@@ -44,17 +44,17 @@ static api_path_t by_the_letter(const segments_t *s)
     return path;
 }
 
-api_path_t api_path_parse(str_t target)
+api_path_t api_path_parse(h2o_mem_pool_t *pool, str_t target)
 {
     const char *query = target.n != 0 ? memchr(target.p, '?', target.n) : NULL;
     str_t path = query != NULL ? str_make(target.p, (size_t)(query - target.p)) : target;
-    char buffer[API_PATH_MAX];
+    char buffer[API_PATH_SHORT];
     /* The shortest of them, in any spelling; most paths of others are read no further. */
-    if (path.n < STR("/v2/box/a").n || path.n > API_PATH_MAX || path.p[0] != '/')
+    if (path.n < STR("/v2/box/a").n || path.p[0] != '/')
         return (api_path_t){.route = API_ROUTE_OTHER};
     segments_t segments = split(path);
     api_path_t letter = by_the_letter(&segments);
-    str_t read = path_read(path, buffer);
+    str_t read = path_read(path, path.n <= sizeof(buffer) ? buffer : h2o_mem_alloc_pool(pool, path.n));
     segments = split(read);
     if (!is_one_of_ours(&segments))
         return letter.route == API_ROUTE_BOX ? letter : (api_path_t){.route = API_ROUTE_OTHER};

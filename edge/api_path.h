@@ -5,6 +5,8 @@
 #ifndef BOXEDGE_API_PATH_H
 #define BOXEDGE_API_PATH_H
 
+#include <h2o/memory.h>
+
 #include "str.h"
 
 typedef enum api_route {
@@ -15,8 +17,8 @@ typedef enum api_route {
     API_ROUTE_MISSPELLED, /* one of the last two, written in another way: encoded, doubled slashes, dots... */
 } api_route_t;
 
-/* Paths longer than this are none of ours. */
-#define API_PATH_MAX 1024
+/* Longer paths take memory of the pool to be read. */
+#define API_PATH_SHORT 1024
 
 typedef struct api_path {
     api_route_t route;
@@ -24,7 +26,7 @@ typedef struct api_path {
     str_t port; /* of API_ROUTE_PREVIEW; may be no port */
 } api_path_t;
 
-/* `target` is a raw path with or without a query; slices of it are in the result. */
-api_path_t api_path_parse(str_t target);
+/* `target` is a raw path of any length, with or without a query; slices of it are in the result. */
+api_path_t api_path_parse(h2o_mem_pool_t *pool, str_t target);
 
 #endif

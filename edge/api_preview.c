@@ -351,7 +351,7 @@ step_result_t step_api_preview(exchange_t *ex)
         go_on(api->preview);
         return STEP_DONE;
     }
-    api->path = api_path_parse(ex->request.target);
+    api->path = api_path_parse(&ex->arena, ex->request.target);
     if (!api->conf->api.previews || api->path.route == API_ROUTE_OTHER || api->path.route == API_ROUTE_BOX)
         return STEP_NEXT;
     api_preview_t *preview = h2o_mem_alloc_pool(&ex->arena, sizeof(*preview));
