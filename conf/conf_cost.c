@@ -1,7 +1,7 @@
 /*
  * What a request costs. Its path is read twice where it could be read in two ways: by the letter, and as a
- * generous server would (path.h), letters in any case. The dearer reading counts: another spelling of a path
- * is never cheaper.
+ * generous server would (path.h), letters in any case, and so the method. The dearer reading counts: another
+ * spelling of a path is never cheaper.
  */
 #include "conf_value.h"
 #include "path.h"
@@ -50,16 +50,17 @@ static bool matches(str_t pattern, str_t path, bool any_case)
     return pattern.n == 0 && path.n == 0;
 }
 
-static bool is_method(const conf_cost_t *cost, str_t method)
+static bool is_method(const conf_cost_t *cost, str_t method, bool any_case)
 {
-    return cost->method[0] == '*' || str_eq(str_from(cost->method), method);
+    str_t want = str_from(cost->method);
+    return cost->method[0] == '*' || (any_case ? str_ieq(want, method) : str_eq(want, method));
 }
 
 static uint32_t first_match(const conf_t *conf, str_t method, str_t path, bool any_case)
 {
     for (size_t i = 0; i < conf->api.cost_count; i++) {
         const conf_cost_t *cost = &conf->api.costs[i];
-        if (is_method(cost, method) && matches(str_from(cost->path), path, any_case))
+        if (is_method(cost, method, any_case) && matches(str_from(cost->path), path, any_case))
             return cost->cost;
     }
     return 1;
@@ -69,7 +70,7 @@ static uint32_t dearest(const conf_t *conf, str_t method)
 {
     uint32_t most = 1;
     for (size_t i = 0; i < conf->api.cost_count; i++)
-        if (is_method(&conf->api.costs[i], method) && conf->api.costs[i].cost > most)
+        if (is_method(&conf->api.costs[i], method, true) && conf->api.costs[i].cost > most)
             most = conf->api.costs[i].cost;
     return most;
 }
@@ -88,12 +89,20 @@ static bool is_plain(str_t path)
     return path.n == 1 || before != '/';
 }
 
+static bool has_lower_case(str_t text)
+{
+    for (size_t i = 0; i < text.n; i++)
+        if (text.p[i] >= 'a' && text.p[i] <= 'z')
+            return true;
+    return false;
+}
+
 uint32_t conf_cost_of(const conf_t *conf, str_t method, str_t path)
 {
     if (conf->api.cost_count == 0)
         return 1;
     uint32_t cost = first_match(conf, method, path, false);
-    if (path.n == 0 || path.p[0] != '/' || is_plain(path))
+    if (path.n == 0 || path.p[0] != '/' || (is_plain(path) && !has_lower_case(method)))
         return cost;
     char out[READ_MAX];
     uint32_t other =

@@ -199,6 +199,8 @@ static void costs(void **state)
                  {"POST", "/../v2/box;a=b", 10},
                  {"POST", "\\v2\\box", 1}, /* no path: it begins with no slash */
                  {"POST", "/v2\\box", 10},
+                 {"post", "/v2/box", 10},
+                 {"Post", "/v2/box/", 10},
                  {"POST", "/v2/box%", 1},
                  {"POST", "/v2/box%zz", 1},
                  {"PUT", "/v2/box/x%2Ffiles/b", 7},
