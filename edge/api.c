@@ -52,17 +52,26 @@ static bool is_failure(int status)
     return status == 500 || status == 502 || status == 503 || status == 504;
 }
 
-/* Whether the upstream has taken a key that it was not seen to take before: only 401 says that it has not. */
+/*
+ * Whether the upstream has looked at the key and taken it. Redirects, 404 and other refusals may have been
+ * decided before it was looked at, as may an answer to OPTIONS, which browsers send without a key.
+ */
+static bool proves_key(const exchange_t *ex)
+{
+    return ex->response.status < 300 && !str_ieq(ex->request.method, STR("OPTIONS"));
+}
+
+/* What the upstream's answer says of a key that it was not seen to take before: 401 that it is none. */
 static void learn_key(exchange_t *ex)
 {
     api_t *api = ex->api;
     limit_t *limit = shm_limit(ex->worker->shm);
     uint64_t now_ns = loop_precise_us() * 1000;
-    if (api->key_state != API_KEY_UNPROVEN || is_failure(ex->response.status))
+    if (api->key_state != API_KEY_UNPROVEN)
         return;
     if (ex->response.status == 401)
         limit_refuse(limit, &api->key, now_ns, REFUSED_MS);
-    else if (api->conf->api.default_limits != NULL)
+    else if (proves_key(ex) && api->conf->api.default_limits != NULL)
         limit_accept(limit, &api->key, now_ns);
 }
 
