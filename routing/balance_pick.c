@@ -213,9 +213,9 @@ bool balance_done(balance_t *balance, unsigned worker, unsigned upstream, const 
                   balance_pick_t *pick, balance_outcome_t outcome, uint32_t latency_us, uint64_t now_ms)
 {
     upstream_t *up = balance_upstream(balance, upstream);
-    assert(worker < BALANCE_WORKERS_MAX && pick->slot < BALANCE_SERVERS_MAX);
     if (!pick->held)
         return false;
+    assert(worker < BALANCE_WORKERS_MAX && pick->slot < BALANCE_SERVERS_MAX);
     pick->held = false;
     cell_remove(&up->cells[pick->slot][worker], balance_tag(pick->generation));
     leave_upstream(up, worker);
