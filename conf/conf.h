@@ -92,13 +92,15 @@ typedef enum conf_balance {
 typedef enum conf_protocol { CONF_PROTOCOL_HTTP1, CONF_PROTOCOL_H2 } conf_protocol_t;
 
 #define CONF_NAME_MAX 63
+/* Of a server's text, a host name of at most 253 bytes and a port: room for it in whole words. */
+#define CONF_SERVER_MAX 263
 
 /* A server of an upstream: an address, or a name that is resolved, and again when its TTL is over. */
 typedef struct conf_server {
     char *host; /* lower case; an IPv6 address without brackets */
     uint16_t port;
-    uint32_t weight;              /* 1-100 */
-    char text[CONF_NAME_MAX + 1]; /* "host:port", as it is printed and as commands name it */
+    uint32_t weight;                /* 1-100 */
+    char text[CONF_SERVER_MAX + 1]; /* "host:port", as it is printed and as commands name it */
 } conf_server_t;
 
 typedef struct conf_upstream {

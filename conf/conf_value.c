@@ -387,8 +387,6 @@ static const char *set_server(str_t text, void *field)
     conf_server_t *server = field;
     conf_address_t address;
     char host[CONF_HOST_MAX + 1];
-    if (text.n > CONF_NAME_MAX)
-        return "is longer than 63 characters";
     if (conf_net_read_address(text, true, &address) == NULL) {
         bool v6 = text.p[0] == '[';
         const char *end = v6 ? memchr(text.p, ']', text.n) : memrchr(text.p, ':', text.n);
@@ -410,8 +408,8 @@ static const char *set_server(str_t text, void *field)
         return why;
     set_string(&server->host, conf_copy(str_from(host)));
     server->port = (uint16_t)port;
-    /* No longer than what was read, which fits. */
     size_t n = strlen(host);
+    assert(n + 1 + digits.n < sizeof(server->text));
     memcpy(server->text, host, n);
     server->text[n] = ':';
     memcpy(server->text + n + 1, digits.p, digits.n);

@@ -54,7 +54,7 @@ static void publish(server_slot_t *slot, const balance_server_t *server, uint64_
     server_copy_t *copy = &slot->copies[(version + 1) % 2];
     if (server != NULL) {
         memcpy(address, &server->address, sizeof(address));
-        memcpy(words, server->name, strnlen(server->name, CONF_NAME_MAX));
+        memcpy(words, server->name, strnlen(server->name, CONF_SERVER_MAX));
         place = (uint64_t)server->weight << 32 | (uint64_t)server->index << 16 | server->port;
     }
     atomic_store(&copy->generation, generation);
@@ -82,7 +82,7 @@ static uint64_t key_of(const balance_server_t *server)
 
 static bool is_same(const balance_server_t *server, const server_place_t *place, const char *name)
 {
-    return place->port == server->port && strncmp(name, server->name, CONF_NAME_MAX) == 0 &&
+    return place->port == server->port && strncmp(name, server->name, CONF_SERVER_MAX) == 0 &&
            memcmp(&place->address, &server->address, sizeof(place->address)) == 0;
 }
 
@@ -90,7 +90,7 @@ static bool is_same(const balance_server_t *server, const server_place_t *place,
 static unsigned find(const upstream_t *upstream, const balance_server_t *server)
 {
     for (uint64_t left = atomic_load(&upstream->present); left != 0; left &= left - 1) {
-        char name[CONF_NAME_MAX + 1];
+        char name[CONF_SERVER_MAX + 1];
         server_place_t place;
         unsigned i = balance_first(left);
         if (balance_read(&upstream->slots[i], &place, name) && is_same(server, &place, name))
@@ -101,7 +101,7 @@ static unsigned find(const upstream_t *upstream, const balance_server_t *server)
 
 static bool has_name(const server_slot_t *slot, str_t name)
 {
-    char own[CONF_NAME_MAX + 1];
+    char own[CONF_SERVER_MAX + 1];
     server_place_t place;
     return balance_read(slot, &place, own) && str_eq(str_from(own), name);
 }

@@ -23,9 +23,9 @@ typedef struct balance balance_t;
 
 /* A server as the controller knows it. */
 typedef struct balance_server {
-    char name[CONF_NAME_MAX + 1]; /* conf_server_t.text */
-    uint16_t index;               /* in conf_upstream_t.servers, for the TLS name */
-    struct in6_addr address;      /* IPv4 as mapped IPv6 */
+    char name[CONF_SERVER_MAX + 1]; /* conf_server_t.text */
+    uint16_t index;                 /* in conf_upstream_t.servers, for the TLS name */
+    struct in6_addr address;        /* IPv4 as mapped IPv6 */
     uint16_t port;
     uint32_t weight; /* 1-100 */
 } balance_server_t;

@@ -17,8 +17,8 @@
 
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "processes share the cells");
 
-#define NAME_WORDS ((CONF_NAME_MAX + 1) / 8)
-_Static_assert(NAME_WORDS * 8 == CONF_NAME_MAX + 1, "a name is whole words");
+#define NAME_WORDS ((CONF_SERVER_MAX + 1) / 8)
+_Static_assert(NAME_WORDS * 8 == CONF_SERVER_MAX + 1, "a name is whole words");
 
 /* Shares are hundredths of a weight, so that a server in its slow start can have a part of one. */
 #define SHARE_UNITS 100
@@ -124,7 +124,7 @@ typedef struct server_place {
     uint32_t weight;
 } server_place_t;
 
-/* Of one moment. False where there is no server. With `name` (CONF_NAME_MAX + 1 bytes), that too. */
+/* Of one moment. False where there is no server. With `name` (CONF_SERVER_MAX + 1 bytes), that too. */
 bool balance_read(const server_slot_t *slot, server_place_t *out, char *name);
 
 /* ---- picking (balance_pick.c, balance_policy.c) ---- */

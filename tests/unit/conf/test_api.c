@@ -348,14 +348,16 @@ static void long_names_of_servers(void **state)
 {
     (void)state;
 #define LABEL_59 "a1234567890123456789012345678901234567890123456789012345678"
-    conf_t *conf = fixture_good(PLACE "upstreams: [{name: u, servers: [\"" LABEL_59 ".B:1\"]}]\n");
-    assert_string_equal(conf->upstreams[0].servers[0].text, LABEL_59 ".b:1");
-    assert_string_equal(conf->upstreams[0].servers[0].host, LABEL_59 ".b");
+#define HOST_252 LABEL_59 "." LABEL_59 "." LABEL_59 "." LABEL_59 ".b23456789012"
+    _Static_assert(sizeof(HOST_252) == 252 + 1, "with one more it is as long as a name can be");
+    conf_t *conf = fixture_good(PLACE "upstreams: [{name: u, servers: [\"" HOST_252 "C:65535\"]}]\n");
+    assert_string_equal(conf->upstreams[0].servers[0].text, HOST_252 "c:65535");
+    assert_string_equal(conf->upstreams[0].servers[0].host, HOST_252 "c");
     conf_release(&conf);
-    fixture_bad(PLACE "upstreams: [{name: u, servers: [\"" LABEL_59 ".B:10\"]}]\n",
-                "e.yaml:3:33: upstreams[0].servers[0]: \"" LABEL_59 ".B:10\" is longer than 63 characters; "
-                "allowed: an address or a host name, and a port, such as 10.0.0.1:8080 or "
-                "api.internal:8080\n");
+    fixture_bad(PLACE "upstreams: [{name: u, servers: [\"" HOST_252 "CD:1\"]}]\n",
+                "e.yaml:3:33: upstreams[0].servers[0]: \"" LABEL_59
+                ".a123...\" is too long; allowed: an address "
+                "or a host name, and a port, such as 10.0.0.1:8080 or api.internal:8080\n");
 }
 
 int main(void)
