@@ -337,7 +337,8 @@ static const conf_key_t rows[] = {
      .min = 10,
      .max = DAY,
      .fallback = "15m",
-     .doc = "For the first byte of a box's response, from the end of the request.",
+     .doc = "For the first byte of a box's response, from the end of the request, and for the box to take "
+            "more of its body.",
      AT(conf_t, timeouts.first_byte)},
     {.name = "timeouts.pool_idle",
      .type = CONF_DURATION,

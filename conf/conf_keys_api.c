@@ -215,7 +215,8 @@ static const conf_key_t upstream_rows[] = {
      .min = 10,
      .max = DAY,
      .fallback = "15m",
-     .doc = "For the first byte of a response, from the end of the request.",
+     .doc = "For the first byte of a response, from the end of the request, and for a server to take more of "
+            "its body.",
      AT(conf_upstream_t, first_byte)},
 };
 const conf_table_t conf_upstream_keys = TABLE(upstream_rows);

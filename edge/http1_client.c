@@ -177,6 +177,32 @@ static void await_first_byte(http1_client_t *client)
     loop_timer_start(ex->worker->loop, &ex->timer, ex->target.first_byte_ms, first_byte_timeout);
 }
 
+/* The request's body is under way: nothing else of the attempt has a timer. */
+static bool is_uploading(const http1_client_t *client)
+{
+    const exchange_t *ex = client->ex;
+    return client->state == ATTEMPT_HEAD && !ex->request_complete && !ex->request.websocket;
+}
+
+static void watch_upload(http1_client_t *client);
+
+static void upload_look(loop_timer_t *timer)
+{
+    exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, timer, timer);
+    http1_client_t *client = ex->origin;
+    if (conn_stalled(client->conn, &client->stall))
+        first_byte_timeout(timer);
+    else
+        watch_upload(client);
+}
+
+/* A server that takes nothing of the body for as long as it may take to answer is given up. */
+static void watch_upload(http1_client_t *client)
+{
+    exchange_t *ex = client->ex;
+    loop_timer_start(ex->worker->loop, &ex->timer, ex->target.first_byte_ms / CONN_STALL_LOOKS, upload_look);
+}
+
 /* For a connection: nothing was sent, and ex->held has the body. */
 static bool is_waiting(const http1_client_t *client)
 {
@@ -253,15 +279,22 @@ static void op_flush(exchange_t *ex)
     http1_client_t *client = ex->origin;
     if (is_waiting(client) || client->state == ATTEMPT_OVER || client->write_broken)
         return;
+    uint64_t written = client->writer.written;
     switch (http1_writer_flush(&client->writer, client->conn)) {
     case HTTP1_FLUSHED:
         conn_want_write(client->conn, false);
+        if (is_uploading(client))
+            loop_timer_stop(&ex->timer);
         if (client->half_close)
             conn_shutdown_write(client->conn);
         break;
     case HTTP1_BLOCKED:
         conn_want_write(client->conn, true);
         http1_client_watch_rest(client);
+        if (is_uploading(client) && (client->writer.written != written || !loop_timer_running(&ex->timer))) {
+            client->stall = (conn_stall_t){.looks = 0};
+            watch_upload(client);
+        }
         break;
     case HTTP1_BROKEN:
         /* The box may have answered before it closed: what it sent is read first, and that read tells the

@@ -40,7 +40,8 @@ typedef struct http1_client {
     bool half_close;   /* a tunnel's client ended: SHUT_WR once all is written */
     unsigned informational;
     http1_writer_t writer;
-    buffer_t in; /* an incomplete head, or body that the client had no room for */
+    conn_stall_t stall; /* of an upload */
+    buffer_t in;        /* an incomplete head, or body that the client had no room for */
     size_t head_seen;
     http1_response_head_t head;
     body_framing_t framing;

@@ -177,6 +177,21 @@ static void stop_keeping(http2_client_t *client)
     client->sent = 0;
 }
 
+size_t http2_client_unsent(const http2_client_t *client)
+{
+    return buffer_size(&client->ex->held) - client->sent;
+}
+
+void http2_client_watch_upload(http2_client_t *client)
+{
+    if (client->state != HTTP2_CLIENT_HEAD || client->ex->request_complete)
+        return; /* it has its time to answer */
+    if (http2_client_unsent(client) != 0)
+        await_first_byte(client);
+    else
+        loop_timer_stop(&client->ex->timer);
+}
+
 void http2_client_sending(http2_client_t *client)
 {
     client->state = HTTP2_CLIENT_HEAD;
@@ -184,6 +199,8 @@ void http2_client_sending(http2_client_t *client)
         stop_keeping(client);
     if (client->ex->request_complete)
         await_first_byte(client);
+    else
+        http2_client_watch_upload(client);
 }
 
 void http2_client_answered(http2_client_t *client)
@@ -202,7 +219,10 @@ static void op_send_body(exchange_t *ex, str_t data)
     http2_client_t *client = ex->origin;
     if (client->state != HTTP2_CLIENT_WAITING && buffer_size(&ex->held) + data.n > HTTP2_RESEND_BYTES)
         stop_keeping(client);
+    bool all_sent = http2_client_unsent(client) == 0;
     buffer_append(&ex->held, data, &ex->worker->held_bytes);
+    if (all_sent)
+        http2_client_watch_upload(client);
 }
 
 static void op_send_end(exchange_t *ex)

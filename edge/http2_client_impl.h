@@ -172,6 +172,11 @@ void http2_client_lost(http2_client_t *client);
 void http2_client_refused(http2_client_t *client);
 /* A stream was made for it. */
 void http2_client_sending(http2_client_t *client);
+/* Body bytes that came and that nghttp2 has not taken yet. */
+size_t http2_client_unsent(const http2_client_t *client);
+/* Some of the body was taken, or came: an origin that takes nothing for as long as it may take to answer is
+ * given up. */
+void http2_client_watch_upload(http2_client_t *client);
 /* A final head came. */
 void http2_client_answered(http2_client_t *client);
 /* The response is complete. */

@@ -266,11 +266,6 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
 
 /* ---- request bodies ---- */
 
-static size_t unsent(const http2_client_t *client)
-{
-    return buffer_size(&client->ex->held) - client->sent;
-}
-
 static void submit_trailers(const http2_client_t *client, nghttp2_session *session)
 {
     exchange_t *ex = client->ex;
@@ -292,7 +287,7 @@ ssize_t http2_client_read_body(nghttp2_session *session, int32_t id, uint8_t *by
     http2_client_t *client = find(user_data, id);
     if (client == NULL)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* its reset is under way */
-    size_t available = unsent(client);
+    size_t available = http2_client_unsent(client);
     bool complete = client->ex->request_complete;
     if (available == 0 && !complete) {
         client->deferred = true;
@@ -315,14 +310,16 @@ ssize_t http2_client_read_body(nghttp2_session *session, int32_t id, uint8_t *by
 static void take_body(http2_client_t *client, char *to, size_t n)
 {
     exchange_t *ex = client->ex;
-    assert(n <= unsent(client));
+    assert(n <= http2_client_unsent(client));
     if (n != 0)
         memcpy(to, buffer_str(&ex->held).p + client->sent, n);
-    if (client->keep_body) {
+    if (client->keep_body)
         client->sent += n;
+    else
+        buffer_consume(&ex->held, n, &ex->worker->held_bytes);
+    http2_client_watch_upload(client);
+    if (client->keep_body)
         return;
-    }
-    buffer_consume(&ex->held, n, &ex->worker->held_bytes);
     if (!ex->request_complete && buffer_size(&ex->held) <= EXCHANGE_BODY_BYTES / 2 &&
         !h2o_linklist_is_linked(&client->roomy))
         h2o_linklist_insert(&client->origin->roomy, &client->roomy);

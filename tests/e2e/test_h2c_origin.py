@@ -259,6 +259,18 @@ def test_websockets_are_refused(edge, app):
     assert code_of(response) == (502, "websocket_unsupported")
 
 
+def test_an_app_that_stops_taking_a_body(make_edge):
+    """It grants no more than the window that every stream begins with."""
+    edge = make_edge(config={"timeouts": {"first_byte": "500ms"}})
+    with FrameOrigin(lambda conn, stream: None) as origin:
+        host = edge.create_preview(origin, "box", "--protocol", "h2c")
+        with Client(edge, host) as client:
+            stream = client.request("/", method="POST", end=False)
+            client.send(stream, bytes(70000))
+            assert client.finish(stream).status == 504
+        origin.wait(lambda o: o.resets)
+
+
 def test_no_answer_in_time(make_edge):
     with H2Origin() as app:
         edge = make_edge(config={"timeouts": {"first_byte": "200ms"}})

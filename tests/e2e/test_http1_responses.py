@@ -1,6 +1,7 @@
 """Boxes that answer nonsense, by turns of HTTP/1: the client gets a clean 502 or a cut stream, and the next request is
 answered by the box and by nothing left over."""
 
+import contextlib
 import json
 import threading
 import time
@@ -269,6 +270,30 @@ def test_a_box_that_does_not_answer(make_edge):
         response = edge.get(host)
         assert response.status == 504 and json.loads(response.body)["code"] == "origin_timeout"
         assert origin.connections[0].done.wait(10), "the connection to the box was not closed"
+
+
+def test_a_box_that_stops_taking_a_body(make_edge):
+    edge = make_edge(kinds=("plain",), config={"timeouts": {"first_byte": "500ms"}})
+    over = threading.Event()
+
+    def send(client):
+        with contextlib.suppress(OSError):  # the edge closes when it has answered
+            while not over.is_set():
+                client.send(bytes(65536))
+
+    with RawOrigin(lambda conn: over.wait(60), receive_buffer=4096) as origin:
+        host = edge.create_preview(origin)
+        with edge.connect("plain") as client:
+            client.send(f"POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: {1 << 40}\r\n\r\n".encode())
+            sender = threading.Thread(target=send, args=(client,))
+            sender.start()
+            try:
+                response = client.read_message()
+            finally:
+                over.set()
+                client.reset()
+                sender.join()
+        assert response.status == 504 and json.loads(response.body)["code"] == "origin_timeout"
 
 
 # ---- connections to the box
