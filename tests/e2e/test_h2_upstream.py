@@ -38,7 +38,7 @@ def test_another_server_takes_what_one_did_not_look_at(make_edge):
         conn.send_frame(HEADERS, END_HEADERS | END_STREAM, stream, block((":status", "204")))
 
     with FrameOrigin(refuse) as refusing, FrameOrigin(answers) as serving:
-        edge = make_edge(config=api_config(refusing, serving))
+        edge = make_edge(config=merge_upstream(api_config(refusing, serving), {"balance": "round_robin"}))
         for _ in range(6):
             assert call_api(edge, "/v2/box", method="POST", body=b"x").status == 204
         assert refusing.resets == [] and refusing.connections
