@@ -9,6 +9,9 @@
 /* One more than the longest of our routes has. */
 #define SEGMENTS_MAX 6
 
+/* How often servers in a row may decode a path. */
+#define DECODES_MAX 3
+
 typedef struct segments {
     str_t at[SEGMENTS_MAX];
     size_t count; /* SEGMENTS_MAX: so many, or more */
@@ -26,6 +29,24 @@ static bool is_one_of_ours(const segments_t *s)
 {
     return (s->count == 4 || s->count == 5) && str_ieq(s->at[0], STR("v2")) &&
            str_ieq(s->at[1], STR("box")) && str_ieq(s->at[3], STR("preview"));
+}
+
+/* A path for a server that decodes it before it looks for its end: in C, or for its query. */
+static str_t cut_at_its_end(str_t path)
+{
+    for (size_t i = 0; i < path.n; i++)
+        if (path.p[i] == '\0' || path.p[i] == '?' || path.p[i] == '#')
+            return str_make(path.p, i);
+    return path;
+}
+
+static bool reads_as_ours(str_t read)
+{
+    segments_t segments = split(read);
+    if (is_one_of_ours(&segments))
+        return true;
+    segments = split(cut_at_its_end(read));
+    return is_one_of_ours(&segments);
 }
 
 static api_path_t by_the_letter(const segments_t *s)
@@ -54,13 +75,20 @@ api_path_t api_path_parse(h2o_mem_pool_t *pool, str_t target)
         return (api_path_t){.route = API_ROUTE_OTHER};
     segments_t segments = split(path);
     api_path_t letter = by_the_letter(&segments);
-    str_t read = path_read(path, path.n <= sizeof(buffer) ? buffer : h2o_mem_alloc_pool(pool, path.n));
-    segments = split(read);
-    if (!is_one_of_ours(&segments))
+    char *out = path.n <= sizeof(buffer) ? buffer : h2o_mem_alloc_pool(pool, path.n);
+    str_t read = path_read(path, out);
+    bool found = reads_as_ours(read);
+    bool same = str_eq(read, path);
+    /* A proxy on the way may decode it too: once more, in place. */
+    for (unsigned i = 1; !found && i < DECODES_MAX && memchr(read.p, '%', read.n) != NULL; i++) {
+        read = path_read(read, out);
+        found = reads_as_ours(read);
+    }
+    if (!found)
         return letter.route == API_ROUTE_BOX ? letter : (api_path_t){.route = API_ROUTE_OTHER};
     bool ours = letter.route == API_ROUTE_PREVIEWS || letter.route == API_ROUTE_PREVIEW;
     /* Also with a "%" that encodes nothing: servers differ about it. */
-    if (!ours || !str_eq(read, path) || memchr(path.p, '%', path.n) != NULL)
+    if (!ours || !same || memchr(path.p, '%', path.n) != NULL)
         return (api_path_t){.route = API_ROUTE_MISSPELLED};
     return letter;
 }

@@ -54,6 +54,16 @@ static void routes(void **state)
         {"/V2/box/a/preview", API_ROUTE_MISSPELLED},
         {"/v2/BOX/a/Preview", API_ROUTE_MISSPELLED},
         {"/v2/box/a/preview/%33000", API_ROUTE_MISSPELLED},
+        /* Servers that decode a path before they look for its end, or more than once. */
+        {"/v2/box/a/preview%00", API_ROUTE_MISSPELLED},
+        {"/v2/box/a/preview%3fx", API_ROUTE_MISSPELLED},
+        {"/v2/box/a/preview%23/b/c/d", API_ROUTE_MISSPELLED},
+        {"/v2/box/a/preview/3000%3F/b/c", API_ROUTE_MISSPELLED},
+        {"/v2/box/a/%2570review", API_ROUTE_MISSPELLED},
+        {"/v2/box/a%25252fpreview", API_ROUTE_MISSPELLED},
+        {"/v2/box/a%3f/preview/b/c", API_ROUTE_OTHER},
+        {"/v2/box/a/files/%2570review", API_ROUTE_OTHER},
+        {"/v2/box/a/previews%3f", API_ROUTE_OTHER},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         api_path_t path = api_path_parse(&pool, str_from(cases[i].target));
