@@ -223,7 +223,7 @@ def test_a_box_that_does_not_come_up(podman, tmp_path):
         assert world.get(mute).status == 503  # by now the controller has given up too,
         again = Asker(world, mute)
         assert again.result().status == 503
-        assert again.took < 0.3 * SLOW  # and remembers it
+        assert again.took < 0.9 * SLOW  # and remembers it
         world.edge.wait_until(lambda: "exit code 7" in error_of(world.get(ends))["error"], PATIENCE * SLOW, "why")
         # While it is new it may still come up; then it is said what is wrong.
         world.edge.wait_until(lambda: world.get(inward).status == 502, PATIENCE * SLOW, "a verdict")
@@ -267,7 +267,7 @@ def test_the_engine_is_gone(world):
         asker = Asker(world, asleep)
         response = asker.result()
         assert (response.status, error_of(response)["error"]) == (503, "The container engine cannot be reached.")
-        assert asker.took < 1 * SLOW
+        assert asker.took < 5 * SLOW
     finally:
         world.podman.start_service()
     world.edge.stderr.wait_for(lambda line: "can be used again" in line, PATIENCE * SLOW, seen)

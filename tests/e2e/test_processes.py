@@ -172,7 +172,7 @@ def test_a_killed_worker_takes_only_its_connections(make_edge, origin):
         start, killed = len(edge.stderr.lines), time.monotonic()
         os.kill(victim, signal.SIGKILL)
         said(edge, "is back", start)
-        assert time.monotonic() - killed < 1 * SLOW
+        assert time.monotonic() - killed < 5 * SLOW
         load.wait_more(100)
     assert len(load.failures) <= 4  # each thread had at most one connection at that moment
     for client in theirs:
@@ -193,7 +193,7 @@ def test_a_killed_controller_is_not_noticed_by_traffic(make_edge, origin):
         start, killed = len(edge.stderr.lines), time.monotonic()
         os.kill(edge.pids("controller")[0], signal.SIGKILL)
         said(edge, "controller is back", start)
-        assert time.monotonic() - killed < 1 * SLOW
+        assert time.monotonic() - killed < 5 * SLOW
         load.wait_more(20)
     assert load.failures == []
     assert f"box-{origin.port}" in edge.command("preview", "list")

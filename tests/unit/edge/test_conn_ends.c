@@ -148,13 +148,13 @@ static void test_hangup_while_paused(void **state)
     uint64_t start = loop_precise_us();
     conn_shutdown_write(world->b.conn);
     TURN_UNTIL(world, world->a.fins == 1);
-    assert_true(loop_precise_us() - start < 1500000);
+    assert_true(loop_precise_us() - start < 5000000);
     assert_int_equal(world->a.resets, 0);
     assert_true(conn_unread(world->a.conn) >= 6);
     start = loop_precise_us();
     conn_abort(&world->b.conn);
     TURN_UNTIL(world, world->a.resets == 1);
-    assert_true(loop_precise_us() - start < 1500000);
+    assert_true(loop_precise_us() - start < 5000000);
     assert_int_equal(world->a.fins, 1);
     assert_int_equal(world->a.readables, 0);
     world_free(world);
@@ -173,7 +173,7 @@ static void test_hangup_after_reading_stopped(void **state)
     conn_abort(&world->b.conn);
     uint64_t start = loop_precise_us();
     TURN_UNTIL(world, world->a.resets == 1);
-    assert_true(loop_precise_us() - start < 500000);
+    assert_true(loop_precise_us() - start < 900000);
     assert_int_equal(world->a.fins, 0);
     world_free(world);
 }
