@@ -4,8 +4,8 @@ import contextlib
 import socket
 import threading
 
+from api_world import API, answer, api_config
 from harness import PATIENCE, PORTS, SANITIZED, SLOW, Edge, RawOrigin
-from test_api import API, answer, api_config
 
 PIECE = 8 << 20
 # Also one more than 31 bits count.

@@ -8,9 +8,9 @@ import subprocess
 
 import pytest
 
+from api_world import answer, api_config, call, error
 from h2origin import H2Origin
 from harness import Edge, RawOrigin
-from test_api import answer, api_config, call, error
 
 NAME = "api.internal"
 

@@ -9,10 +9,10 @@ import pytest
 
 import harness
 from admin_api import JSON, Admin
+from api_world import answer, api_config, call
 from h2origin import H2Origin
 from harness import PATIENCE, PORTS, SLOW, Edge
 from origins import RawOrigin
-from test_api import answer, api_config, call
 
 
 class Server(RawOrigin):

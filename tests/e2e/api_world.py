@@ -1,0 +1,30 @@
+"""What tests of the API host share: a configuration with servers, calls, answers."""
+
+import hashlib
+import json
+
+API = "api.boxes.localhost"
+
+
+def answer(text, status="200 OK", fields=()):
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(text)}", *fields]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode() + text.encode()
+
+
+def api_config(servers, keys=None, **more):
+    """`keys`: what is shown -> (name, plan)."""
+    upstream = {"name": "api", "servers": [f"127.0.0.1:{port}" for port in servers], **more.pop("upstream", {})}
+    section = {"hosts": [API], **more.pop("api", {})}
+    if keys:
+        section["keys"] = [{"name": name, "sha256": hashlib.sha256(key.encode()).hexdigest(), "plan": plan}
+                           for key, (name, plan) in keys.items()]
+    return {"upstreams": [upstream], "api": section, **more}
+
+
+def call(edge, path="/v2/box", key="k-test", method="GET", body=b"", fields=(), **options):
+    shown = [f"X-Box-Api-Key: {key}"] if key else []
+    return edge.get(API, path, fields=[*shown, *fields], method=method, body=body, **options)
+
+
+def error(response):
+    return json.loads(response.body)["code"]
