@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import socket
+
+from harness import PATIENCE
 
 API = "api.boxes.localhost"
 
@@ -28,3 +31,14 @@ def call(edge, path="/v2/box", key="k-test", method="GET", body=b"", fields=(), 
 
 def error(response):
     return json.loads(response.body)["code"]
+
+
+def metrics(edge):
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(PATIENCE)
+        sock.connect(str(edge.admin_socket))
+        sock.sendall(b"GET /metrics HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n")
+        data = b""
+        while piece := sock.recv(65536):
+            data += piece
+    return data.decode()

@@ -11,7 +11,7 @@ import threading
 
 import pytest
 
-from api_world import API, answer, api_config, call, error
+from api_world import API, answer, api_config, call, error, metrics
 from harness import PATIENCE, Edge, RawOrigin
 
 

@@ -2,12 +2,11 @@
 
 import itertools
 import re
-import socket
 import threading
 
 import pytest
 
-from api_world import API, answer, api_config, call, error
+from api_world import API, answer, api_config, call, error, metrics
 from harness import PATIENCE, PORTS, SANITIZED, SLOW, Edge, RawOrigin
 
 
@@ -127,17 +126,6 @@ def test_full_servers_are_waited_for_in_order(tmp_path):
 
 def queued(edge):
     return sum(int(value) for value in re.findall(r"^boxedge_api_queued_total(?:\{[^}]*\})? (\d+)", metrics(edge), re.M))
-
-
-def metrics(edge):
-    with socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(PATIENCE)
-        sock.connect(str(edge.admin_socket))
-        sock.sendall(b"GET /metrics HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n")
-        data = b""
-        while piece := sock.recv(65536):
-            data += piece
-    return data.decode()
 
 
 @pytest.mark.parametrize("leave", ["reset", "close"])
