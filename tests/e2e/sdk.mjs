@@ -4,7 +4,11 @@
 import dns from 'node:dns';
 import fs from 'node:fs';
 import path from 'node:path';
-import {Box, BoxError, EphemeralBox} from '@upstash/box';
+import {webcrypto} from 'node:crypto';
+
+// The package wants what Node has had since version 20.
+globalThis.crypto ??= webcrypto;
+const {Box, BoxError, EphemeralBox} = await import('@upstash/box');
 
 // Names are resolved to 127.0.0.1 here, whatever the system's resolver knows.
 dns.lookup = (name, options, callback) => {

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "bytes.h"
+#include "cgroup.h"
 #include "memfile.h"
 #include "runner_message.h"
 
@@ -185,10 +186,23 @@ static void its_heart_beats(void **state)
     }
 }
 
+/* Whether boxes have control groups here: what has left its process group is found by nothing else. */
+static bool has_groups(void)
+{
+    cgroup_t group;
+    bool made = cgroup_make(&group, "test-runner-look");
+    if (made)
+        assert_true(cgroup_remove(&group));
+    cgroup_close(&group);
+    return made;
+}
+
 /* What a keeper that was killed left behind is looked for after a moment, until nothing of it is there. */
 static void what_a_keeper_left_is_swept(void **state)
 {
     world_t *w = *state;
+    if (!has_groups())
+        skip();
     runner_status_t status = start(w);
     int stray = (int)syscall(SYS_pidfd_open, await_stray(w), 0);
     assert_true(stray >= 0);
