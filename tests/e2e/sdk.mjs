@@ -1,10 +1,11 @@
 // The npm package @upstash/box, unmodified, against UPSTASH_BOX_BASE_URL with UPSTASH_BOX_API_KEY, for test_sdk_node.py:
 // node sdk.mjs <a file to upload>, in a directory of its own. Prints a JSON line a section: {"section", "seen"} or
 // {"section", "failed"}. sdk_client.py sees the same with the other package; sdk_sections.py judges both.
+import {webcrypto} from 'node:crypto';
 import dns from 'node:dns';
 import fs from 'node:fs';
 import path from 'node:path';
-import {webcrypto} from 'node:crypto';
+import {fileURLToPath} from 'node:url';
 
 // The package wants what Node has had since version 20.
 globalThis.crypto ??= webcrypto;
@@ -92,7 +93,7 @@ const sections = {
   },
 
   async large(box) {
-    await box.files.upload([{path: large, destination: 'large/data'}, {path: import.meta.filename, destination: 'large/me'}]);
+    await box.files.upload([{path: large, destination: 'large/data'}, {path: fileURLToPath(import.meta.url), destination: 'large/me'}]);
     const sum = (await box.exec.command('sha256sum < large/data')).result.split(' ')[0];
     await box.files.download({folder: 'large'});
     return {sum, downloaded: path.resolve('large/data'), bytes: fs.statSync('large/data').size};
