@@ -53,9 +53,14 @@ static uint32_t load_of(const picking_t *picking, unsigned slot)
 
 /* ---- draws ---- */
 
+/* Slots are given from the first on: most of them are in one run. */
 static unsigned nth(uint64_t slots, uint32_t n)
 {
-    while (n-- > 0)
+    unsigned run = slots == UINT64_MAX ? 64 : balance_first(~slots);
+    if (n < run)
+        return n;
+    slots &= ~(balance_bit(run) - 1);
+    for (n -= run; n > 0; n--)
         slots &= slots - 1;
     return balance_first(slots);
 }
