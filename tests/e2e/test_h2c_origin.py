@@ -171,16 +171,16 @@ def test_what_the_app_may_have_looked_at_is_not(edge, app):
 
 
 def test_goaway_in_the_middle_of_an_answer(edge):
-    """Streams that it knows go on; new ones take another connection."""
+    """Streams that it knows go on; new ones take another connection, also one that crossed the GOAWAY."""
     encoder, released = hpack.Encoder(), []
 
     def answers(conn, stream):
-        if conn.index == 0:
+        if conn.index == 0 and stream == 1:
+            released.append((conn, stream))
             conn.send_frame(HEADERS, END_HEADERS, stream, hpack.Encoder().encode([(":status", "200")]))
             conn.send_frame(DATA, 0, stream, b"half ")
             conn.send_frame(GOAWAY, 0, 0, struct.pack(">II", stream, 0))
-            released.append((conn, stream))
-        else:
+        elif conn.index != 0:
             conn.send_frame(HEADERS, END_HEADERS, stream, encoder.encode([(":status", "200")]))
             conn.send_frame(DATA, END_STREAM, stream, b"new")
             first, waiting = released[0]
