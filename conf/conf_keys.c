@@ -387,15 +387,15 @@ static const conf_key_t rows[] = {
     {.name = "docker.label",
      .type = CONF_WORD,
      .fallback = "boxedge",
-     .doc = "What the labels of containers begin with: those with `<label>.id` are boxes; `.keep_alive`, "
-            "`.idle`, "
-            "`.init` and `.ports` say more.",
+     .doc = "What the labels of containers begin with: those with `<label>.id` are boxes; "
+            "docs/operations.md has the others.",
      AT(conf_t, docker.label)},
     {.name = "docker.idle",
      .type = CONF_DURATION,
      .max = 365 * (uint64_t)DAY / 10,
      .fallback = "0ms",
-     .doc = "Containers without a label of their own are paused after so long without activity; 0 is never.",
+     .doc = "Containers without a label of their own are paused after so long without activity, such as "
+            "30m; 0 is never.",
      AT(conf_t, docker.idle)},
     {.name = "control_plane",
      .type = CONF_SECTION,
