@@ -4,6 +4,7 @@
 #include <sys/un.h>
 
 #include "admin.h"
+#include "store_gate.h"
 #include "worker_fixture.h"
 
 #define DELETE(query)                                                                                        \
@@ -17,17 +18,11 @@ typedef struct world {
     store_thread_t *thread;
     admin_t *admin;
     int client;
-    bool hold; /* the store's thread waits */
     unsigned told;
     char which[128];
     uint64_t below;
     bool answered_before; /* something was answered when it was told */
 } world_t;
-
-typedef struct hold_job {
-    store_job_t job;
-    bool *hold;
-} hold_job_t;
 
 static bool has_answer(const world_t *w)
 {
@@ -140,26 +135,12 @@ static void only_where_asked(void **state)
     assert_int_equal(w->told, 0);
 }
 
-static void wait_held(store_job_t *job, store_t *store)
-{
-    (void)store;
-    const hold_job_t *held = H2O_STRUCT_FROM_MEMBER(hold_job_t, job, job);
-    while (__atomic_load_n(held->hold, __ATOMIC_ACQUIRE))
-        usleep(100);
-}
-
-static void no_matter(store_job_t *job)
-{
-    (void)job;
-}
-
 /* The change is still made, and told, when the API has ended meanwhile. */
 static void after_the_end(void **state)
 {
     world_t *w = *state;
-    w->hold = true;
-    hold_job_t held = {.job = {.run = wait_held, .done = no_matter}, .hold = &w->hold};
-    assert_true(store_thread_add(w->thread, &held.job));
+    store_gate_t gate;
+    store_gate_shut(w->thread, &gate);
     ask(w, DELETE("?kill_tunnels=1"));
     for (int i = 0; i < 100; i++)
         loop_turn(w->loop, 1); /* the request is read: its job waits behind the other */
@@ -167,7 +148,7 @@ static void after_the_end(void **state)
     admin_free(&w->admin);
     close(w->client);
     w->client = -1;
-    __atomic_store_n(&w->hold, false, __ATOMIC_RELEASE);
+    store_gate_open(&gate);
     store_thread_free(&w->thread);
     assert_int_equal(w->told, 1);
     assert_string_equal(w->which, "preview my-box-3000");

@@ -1,7 +1,7 @@
 /* The controller's answers about previews, with the test in the workers' place: what is made and deleted,
  * what is refused, calls that are none, a store that is busy or full, and workers and a desk that go
  * meanwhile. */
-#include "../routing/store_fixture.h"
+#include "store_gate.h"
 
 #include <stddef.h>
 
@@ -21,7 +21,6 @@ typedef struct world {
     peers_t *peers;
     preview_desk_t *desk;
     int worker; /* WORKER's end of its channel */
-    bool hold;  /* the store's thread waits while it is set */
 } world_t;
 
 static void no_message(void *owner, unsigned index, ipc_message_t *message)
@@ -166,44 +165,12 @@ static void put(world_t *w, const char *id, uint16_t first, size_t count)
     free(changes);
 }
 
-/* ---- the store's thread is held ---- */
-
-typedef struct hold_job {
-    store_job_t job;
-    world_t *world;
-    bool done;
-} hold_job_t;
-
-static void hold_run(store_job_t *job, store_t *store)
+/* All that was added before it is done. */
+static void turn_until_passed(world_t *w, const store_gate_t *gate)
 {
-    hold_job_t *held = H2O_STRUCT_FROM_MEMBER(hold_job_t, job, job);
-    (void)store;
-    while (__atomic_load_n(&held->world->hold, __ATOMIC_ACQUIRE))
-        usleep(100);
-}
-
-static void hold_done(store_job_t *job)
-{
-    H2O_STRUCT_FROM_MEMBER(hold_job_t, job, job)->done = true;
-}
-
-static void hold(world_t *w, hold_job_t *job)
-{
-    *job = (hold_job_t){.job = {.run = hold_run, .done = hold_done}, .world = w};
-    __atomic_store_n(&w->hold, true, __ATOMIC_RELEASE);
-    assert_true(store_thread_add(w->thread, &job->job));
-}
-
-static void release(world_t *w)
-{
-    __atomic_store_n(&w->hold, false, __ATOMIC_RELEASE);
-}
-
-static void turn_until_done(world_t *w, const hold_job_t *job)
-{
-    for (int i = 0; i < 2000 && !job->done; i++)
+    for (int i = 0; i < 2000 && !gate->passed; i++)
         loop_turn(w->loop, 10);
-    assert_true(job->done);
+    assert_true(gate->passed);
 }
 
 /* ---- what is made and deleted ---- */
@@ -391,8 +358,8 @@ static void a_store_with_too_much_to_do(void **state)
     world_t *w = *state;
     put(w, "box", 3000, 1);
     start(w);
-    hold_job_t first;
-    hold(w, &first);
+    store_gate_t gate;
+    store_gate_shut(w->thread, &gate);
     preview_call_t call = call_of(PREVIEW_DELETE, "box", 3000);
     for (size_t i = 1; i < STORE_JOBS_MAX; i++)
         take(w, i, &call);
@@ -403,7 +370,7 @@ static void a_store_with_too_much_to_do(void **state)
     preview_answer_t answer = answer_to(w, STORE_JOBS_MAX, &call); /* at once */
     assert_int_equal(answer.status, 503);
     assert_string_equal(answer.code, "store_busy");
-    release(w);
+    store_gate_open(&gate);
     for (size_t i = 1; i < STORE_JOBS_MAX; i++) {
         receive(w, w->worker, i, &answer);
         assert_int_equal(answer.status, i == 1 ? 200 : 404);
@@ -437,16 +404,17 @@ static void a_worker_that_has_gone(void **state)
 {
     world_t *w = *state;
     start(w);
-    hold_job_t first, last;
-    hold(w, &first);
+    store_gate_t first, last;
+    store_gate_shut(w->thread, &first);
     preview_call_t call = call_of(PREVIEW_CREATE, "box", 3000);
     take(w, 1, &call);
-    hold(w, &last); /* done after it */
+    store_gate_shut(w->thread, &last);
     close(w->worker);
     loop_turn(w->loop, 10); /* its end is seen */
     int other = connect_worker(w, WORKER + 1);
-    release(w);
-    turn_until_done(w, &last);
+    store_gate_open(&first);
+    store_gate_open(&last);
+    turn_until_passed(w, &last);
     w->worker = connect_worker(w, WORKER); /* its successor */
     expect_no_answer_before_this(w);
     expect_nothing(other);
@@ -477,16 +445,17 @@ static void a_desk_that_goes_with_jobs_under_way(void **state)
 {
     world_t *w = *state;
     start(w);
-    hold_job_t first, last;
-    hold(w, &first);
+    store_gate_t first, last;
+    store_gate_shut(w->thread, &first);
     preview_call_t call = call_of(PREVIEW_CREATE, "box", 3000);
     call.bearer = true;
     for (uint16_t i = 0; i < 3; i++, call.port++)
         take(w, i + 1u, &call);
-    hold(w, &last);
+    store_gate_shut(w->thread, &last);
     preview_desk_free(&w->desk);
-    release(w);
-    turn_until_done(w, &last);
+    store_gate_open(&first);
+    store_gate_open(&last);
+    turn_until_passed(w, &last);
     expect_nothing(w->worker);
     assert_int_equal(previews_of(store_after(w), "box"), 3); /* who asked heard nothing, yet it was done */
 }

@@ -1,8 +1,6 @@
 /* The controller's thread: everything is done in order, changes share commits, and a full store still gives
  * room back. */
-#include "../routing/store_fixture.h"
-
-#include "store_thread.h"
+#include "store_gate.h"
 
 typedef struct world {
     fixture_t dirs;
@@ -16,7 +14,6 @@ typedef struct test_job {
     unsigned *order; /* how many were done before */
     unsigned done_as;
     uint64_t seen; /* by `run`: previews in the store */
-    bool *hold;    /* `run` waits until it is false */
     uint64_t epoch_at_done;
     const world_t *world;
 } test_job_t;
@@ -69,8 +66,6 @@ static bool count_one(const store_preview_t *preview, void *arg)
 static void count_previews(store_job_t *job, store_t *store)
 {
     test_job_t *test = H2O_STRUCT_FROM_MEMBER(test_job_t, job, job);
-    while (test->hold != NULL && __atomic_load_n(test->hold, __ATOMIC_ACQUIRE))
-        usleep(100);
     if (store_each_preview(store, count_one, &test->seen) != STORE_OK)
         test->seen = UINT64_MAX;
 }
@@ -124,18 +119,15 @@ static void changes_share_commits(void **state)
     world_t w = {0};
     open_world(&w, FIXTURE_MAP_BYTES);
     unsigned order = 0;
-    bool hold = true;
-    test_job_t first;
-    make_count(&first, &w, &order);
-    first.hold = &hold;
-    assert_true(store_thread_add(w.thread, &first.job));
+    store_gate_t gate;
+    store_gate_shut(w.thread, &gate);
     static test_job_t jobs[2 * STORE_BATCH_MAX];
     for (uint16_t i = 0; i < 2 * STORE_BATCH_MAX; i++) {
         make_change(&jobs[i], &w, &order, false, (uint16_t)(i + 1));
         assert_true(store_thread_add(w.thread, &jobs[i].job));
     }
-    __atomic_store_n(&hold, false, __ATOMIC_RELEASE);
-    turn_until(&w, &order, 2 * STORE_BATCH_MAX + 1);
+    store_gate_open(&gate);
+    turn_until(&w, &order, 2 * STORE_BATCH_MAX);
     /* A commit bumps the epoch once. */
     assert_in_range(atomic_load(shm_epoch(w.shm)), 2, 3);
     for (size_t i = 0; i < 2 * STORE_BATCH_MAX; i++)
@@ -149,18 +141,19 @@ static void the_queue_is_bounded(void **state)
     world_t w = {0};
     open_world(&w, FIXTURE_MAP_BYTES);
     unsigned order = 0;
-    bool hold = true;
-    static test_job_t jobs[STORE_JOBS_MAX + 1];
-    for (size_t i = 0; i <= STORE_JOBS_MAX; i++)
-        make_count(&jobs[i], &w, &order);
-    jobs[0].hold = &hold;
+    static test_job_t jobs[STORE_JOBS_MAX];
+    test_job_t *last = &jobs[STORE_JOBS_MAX - 1]; /* one too many: the gate counts, too */
+    store_gate_t gate;
+    store_gate_shut(w.thread, &gate);
     for (size_t i = 0; i < STORE_JOBS_MAX; i++)
+        make_count(&jobs[i], &w, &order);
+    for (size_t i = 0; i < STORE_JOBS_MAX - 1; i++)
         assert_true(store_thread_add(w.thread, &jobs[i].job));
-    assert_false(store_thread_add(w.thread, &jobs[STORE_JOBS_MAX].job));
-    __atomic_store_n(&hold, false, __ATOMIC_RELEASE);
+    assert_false(store_thread_add(w.thread, &last->job));
+    store_gate_open(&gate);
+    turn_until(&w, &order, STORE_JOBS_MAX - 1);
+    assert_true(store_thread_add(w.thread, &last->job));
     turn_until(&w, &order, STORE_JOBS_MAX);
-    assert_true(store_thread_add(w.thread, &jobs[STORE_JOBS_MAX].job));
-    turn_until(&w, &order, STORE_JOBS_MAX + 1);
     close_world(&w);
 }
 
@@ -201,21 +194,20 @@ static void a_full_store_lets_go(void **state)
     } while (one.job.change.result == STORE_OK);
     assert_int_equal(one.job.change.result, STORE_FULL);
 
-    bool hold = true;
-    static test_job_t jobs[200];
+    static test_job_t jobs[199];
+    store_gate_t gate;
     order = 0;
-    make_count(&jobs[0], &w, &order);
-    jobs[0].hold = &hold;
-    make_change(&jobs[1], &w, &order, true, 1);
-    for (uint16_t i = 2; i < 200; i++)
+    store_gate_shut(w.thread, &gate);
+    make_change(&jobs[0], &w, &order, true, 1);
+    for (uint16_t i = 1; i < 199; i++)
         make_change(&jobs[i], &w, &order, false, (uint16_t)(port + i));
-    for (size_t i = 0; i < 200; i++)
+    for (size_t i = 0; i < 199; i++)
         assert_true(store_thread_add(w.thread, &jobs[i].job));
-    __atomic_store_n(&hold, false, __ATOMIC_RELEASE);
-    turn_until(&w, &order, 200);
-    assert_int_equal(jobs[1].job.change.result, STORE_OK);
+    store_gate_open(&gate);
+    turn_until(&w, &order, 199);
+    assert_int_equal(jobs[0].job.change.result, STORE_OK);
     unsigned full = 0;
-    for (size_t i = 2; i < 200; i++)
+    for (size_t i = 1; i < 199; i++)
         full += jobs[i].job.change.result == STORE_FULL;
     assert_in_range(full, 1, 198);
     close_world(&w);

@@ -1,0 +1,44 @@
+/* A gate in the way of the store's thread: while it is shut, what is added behind it waits. */
+#ifndef BOXEDGE_STORE_GATE_H
+#define BOXEDGE_STORE_GATE_H
+
+#include "../routing/store_fixture.h"
+
+#include <semaphore.h>
+
+#include "store_thread.h"
+
+/* Lives until the thread has passed it, or was freed. */
+typedef struct store_gate {
+    store_job_t job;
+    sem_t opened;
+    bool passed; /* as the loop has heard */
+} store_gate_t;
+
+static inline void store_gate_run(store_job_t *job, store_t *store)
+{
+    (void)store;
+    while (sem_wait(&H2O_STRUCT_FROM_MEMBER(store_gate_t, job, job)->opened) != 0)
+        continue; /* interrupted */
+}
+
+static inline void store_gate_done(store_job_t *job)
+{
+    store_gate_t *gate = H2O_STRUCT_FROM_MEMBER(store_gate_t, job, job);
+    (void)sem_destroy(&gate->opened);
+    gate->passed = true;
+}
+
+static inline void store_gate_shut(store_thread_t *thread, store_gate_t *gate)
+{
+    *gate = (store_gate_t){.job = {.run = store_gate_run, .done = store_gate_done}};
+    assert_int_equal(sem_init(&gate->opened, 0, 0), 0);
+    assert_true(store_thread_add(thread, &gate->job));
+}
+
+static inline void store_gate_open(store_gate_t *gate)
+{
+    assert_int_equal(sem_post(&gate->opened), 0);
+}
+
+#endif
