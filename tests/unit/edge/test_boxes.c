@@ -1,8 +1,7 @@
 /* Boxes as the controller knows them: their addresses and generations, whose they are, how many, and for how
  * long. */
+#include "store_gate.h"
 #include "waker_world.h"
-
-#include <semaphore.h>
 
 static void addresses_that_are_not_allowed(void **state)
 {
@@ -212,6 +211,73 @@ static void boxes_gone_for_long_are_forgotten(void **state)
     assert_null(boxes_find(w->boxes, STR("a")));
 }
 
+/* One that the controller before this one found gone, and did not see forgotten. */
+static void boxes_found_gone_are_forgotten(void **state)
+{
+    world_t *w = *state;
+    store_box_t known = {.id = "a", .state = BOX_GONE, .provider = PROVIDER_PROCESS, .generation = 7};
+    boxes_t *boxes = boxes_new(w->loop, w->conf, w->store, w->peers, &known, 1, 1000);
+    go_on(w, GONE_MS / 2);
+    settle(w);
+    assert_non_null(boxes_find(boxes, STR("a")));
+    go_on(w, GONE_MS / 2);
+    settle(w);
+    assert_null(boxes_find(boxes, STR("a")));
+    boxes_stop(boxes);
+    boxes_free(&boxes);
+}
+
+typedef struct previews_job {
+    store_job_t job;
+    unsigned left;
+} previews_job_t;
+
+static bool count_preview(const store_preview_t *preview, void *arg)
+{
+    (void)preview;
+    ++*(unsigned *)arg;
+    return true;
+}
+
+static void run_count(store_job_t *job, store_t *store)
+{
+    previews_job_t *previews = H2O_STRUCT_FROM_MEMBER(previews_job_t, job, job);
+    assert_int_equal(store_each_preview(store, count_preview, &previews->left), STORE_OK);
+}
+
+/* More previews of "a" than are deleted at a time, and one of another box. */
+static void run_put(store_job_t *job, store_t *store)
+{
+    (void)job;
+    for (uint16_t port = 1; port <= 130; port++) {
+        store_preview_t preview = fixture_preview(port == 130 ? "ab" : "a", port);
+        assert_int_equal(store_put_preview(store, &preview), STORE_OK);
+    }
+}
+
+static unsigned count_previews(world_t *w)
+{
+    previews_job_t previews = {.job = {.run = run_count, .done = ignore_job}};
+    assert_true(store_thread_add(w->store, &previews.job));
+    settle(w);
+    return previews.left;
+}
+
+static void boxes_gone_for_long_lose_their_previews(void **state)
+{
+    world_t *w = *state;
+    store_job_t put = {.run = run_put, .done = ignore_job};
+    assert_true(store_thread_add(w->store, &put));
+    tell(w, "a", BOX_PAUSED, NULL);
+    tell(w, "ab", BOX_PAUSED, NULL);
+    tell(w, "a", BOX_GONE, NULL);
+    settle(w);
+    go_on(w, GONE_MS / 2);
+    assert_int_equal(count_previews(w), 130); /* it may come back */
+    go_on(w, GONE_MS);
+    assert_int_equal(count_previews(w), 1);
+}
+
 /* What was only asked about. */
 static void boxes_that_nobody_tells_of_are_forgotten(void **state)
 {
@@ -228,43 +294,29 @@ static void boxes_that_nobody_tells_of_are_forgotten(void **state)
     boxes_set_provider(w->boxes, PROVIDER_HTTP, NULL);
 }
 
-typedef struct holding {
-    store_job_t job;
-    sem_t go;
-} holding_t;
-
-static void run_hold(store_job_t *job, store_t *store)
+/* Shuts the gate and fills the queue behind it; to be freed. */
+static store_job_t *fill_store(world_t *w, store_gate_t *gate)
 {
-    (void)store;
-    (void)sem_wait(&H2O_STRUCT_FROM_MEMBER(holding_t, job, job)->go);
-}
-
-/* Fills the queue of the store's thread, to be freed; `holding->go` lets the thread go on. */
-static store_job_t *fill_store(world_t *w, holding_t *holding)
-{
-    store_job_t *jobs = calloc(2 * STORE_JOBS_MAX, sizeof(*jobs)); /* it may take some before it is held */
+    store_job_t *jobs = calloc(STORE_JOBS_MAX, sizeof(*jobs));
     size_t count = 0;
     assert_non_null(jobs);
-    sem_init(&holding->go, 0, 0);
-    holding->job = (store_job_t){.run = run_hold, .done = ignore_job};
-    assert_true(store_thread_add(w->store, &holding->job));
+    store_gate_shut(w->store, gate);
     do {
-        assert_true(count < 2 * STORE_JOBS_MAX);
+        assert_true(count < STORE_JOBS_MAX);
         jobs[count] = (store_job_t){.run = settling_run, .done = ignore_job};
     } while (store_thread_add(w->store, &jobs[count++]));
     return jobs;
 }
 
 /* The thread goes on, and all that waited is done. */
-static void drain_store(world_t *w, holding_t *holding, store_job_t **jobs)
+static void drain_store(world_t *w, store_gate_t *gate, store_job_t **jobs)
 {
     settling_t settling = {.job = {.run = settling_run, .done = settling_done}};
-    sem_post(&holding->go);
+    store_gate_open(gate);
     while (!store_thread_add(w->store, &settling.job))
         loop_turn(w->loop, 1);
     while (!settling.done)
         loop_turn(w->loop, 100);
-    sem_destroy(&holding->go);
     free(*jobs);
     *jobs = NULL;
 }
@@ -272,21 +324,21 @@ static void drain_store(world_t *w, holding_t *holding, store_job_t **jobs)
 static void what_the_store_cannot_take_is_tried_again(void **state)
 {
     world_t *w = *state;
-    holding_t holding;
-    store_job_t *jobs = fill_store(w, &holding);
+    store_gate_t gate;
+    store_job_t *jobs = fill_store(w, &gate);
     tell(w, "a", BOX_PAUSED, NULL);
     go_on(w, 1000);
     assert_null(boxes_recorded(w->boxes, STR("a")));
-    drain_store(w, &holding, &jobs);
+    drain_store(w, &gate, &jobs);
     go_on(w, 1000);
     assert_int_equal(read_box(w), STORE_OK);
     assert_non_null(boxes_recorded(w->boxes, STR("a")));
     /* And what is to forget a box. */
     tell(w, "a", BOX_GONE, NULL);
     settle(w);
-    jobs = fill_store(w, &holding);
+    jobs = fill_store(w, &gate);
     go_on(w, GONE_MS);
-    drain_store(w, &holding, &jobs);
+    drain_store(w, &gate, &jobs);
     go_on(w, 1000);
     assert_int_equal(read_box(w), STORE_NOT_FOUND);
     assert_null(boxes_find(w->boxes, STR("a")));
@@ -303,6 +355,8 @@ int main(void)
         TEST(the_configuration_takes_its_id),
         TEST(what_a_listing_lacks_is_gone),
         TEST(boxes_gone_for_long_are_forgotten),
+        TEST(boxes_found_gone_are_forgotten),
+        TEST(boxes_gone_for_long_lose_their_previews),
         TEST(boxes_that_nobody_tells_of_are_forgotten),
         TEST(what_the_store_cannot_take_is_tried_again),
     };
