@@ -16,9 +16,6 @@
 #include "process.h"
 #include "shm.h"
 
-/* Boxes that are waited for or whose failure is remembered, and ports of one of them, at most. */
-#define WAKES_MAX 20000
-#define PORTS_MAX 32
 /* How long a failure is remembered: twice as long each time, back to the first after FORGET_MS without. */
 #define FAILURE_FIRST_MS 5000
 #define FAILURE_MOST_MS  60000
@@ -96,7 +93,7 @@ static void on_forget(loop_timer_t *timer);
 static box_wake_t *find_or_add(waker_t *waker, str_t id)
 {
     box_wake_t *wake = find(waker, id);
-    if (wake != NULL || waker->count == WAKES_MAX)
+    if (wake != NULL || waker->count == WAKER_BOXES_MAX)
         return wake;
     wake = calloc(1, sizeof(*wake));
     assert(wake != NULL);
@@ -160,7 +157,7 @@ static port_wake_t *find_or_add_port(box_wake_t *wake, uint16_t number)
     for (port_wake_t *port = wake->ports; port != NULL; port = port->next)
         if (port->port == number)
             return port;
-    if (wake->port_count == PORTS_MAX)
+    if (wake->port_count == WAKER_PORTS_MAX)
         return NULL;
     port_wake_t *port = calloc(1, sizeof(*port));
     assert(port != NULL);

@@ -9,6 +9,11 @@
 #include "shm.h"
 #include "wake_message.h"
 
+/* Boxes that are waited for or whose failure is remembered, and ports of one of them, at most; whoever asks
+ * for more hears WAKE_BUSY. */
+#define WAKER_BOXES_MAX 20000
+#define WAKER_PORTS_MAX 32
+
 typedef struct waker waker_t;
 
 /* All outlive it. */

@@ -175,6 +175,27 @@ static void a_port_that_never_listens(void **state)
     close(fd);
 }
 
+/* Whose resume took nearly all the time that its waiters have gets half of it once more to listen. */
+static void a_port_of_a_box_that_was_late(void **state)
+{
+    world_t *w = *state;
+    wake_answer_t got;
+    close(w->listener);
+    w->listener = make_port(&w->port, false);
+    w->conf->wake.timeout = 30000;
+    waker_set_conf(w->waker, w->conf);
+    tell(w, "a", BOX_PAUSED, NULL);
+    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE);
+    pass(w, 28000);
+    tell(w, "a", BOX_RUNNING, "::ffff:127.0.0.1");
+    answer(w, PROVIDER_OK, NULL);
+    settle(w);
+    pass(w, 12000);
+    assert_int_equal(ended(w, 0, &got, 0), 0);
+    pass(w, 4000);
+    assert_int_equal(ended(w, 0, &got, 0), WAKE_FAILED);
+}
+
 static void gone_while_waiting(void **state)
 {
     world_t *w = *state;
@@ -244,6 +265,51 @@ static void a_port_that_is_not_exposed(void **state)
     assert_int_equal(ended(w, 0, &got, 0), WAKE_REFUSED);
 }
 
+/* ---- bounds ---- */
+
+static wake_result_t ask_for(world_t *w, const char *id, unsigned port)
+{
+    wake_answer_t got;
+    char text[80];
+    snprintf(text, sizeof text, "%s-%u", id, port);
+    waker_ask(w->waker, 0, str_from(text), WAKE_WISH_WAKE);
+    return ended(w, 0, &got, 0);
+}
+
+static void more_ports_than_one_box_may_have(void **state)
+{
+    world_t *w = *state;
+    tell(w, "a", BOX_PAUSED, NULL);
+    for (unsigned port = 1; port <= WAKER_PORTS_MAX; port++)
+        assert_int_equal(ask_for(w, "a", port), 0);
+    assert_int_equal(ask_for(w, "a", WAKER_PORTS_MAX + 1), WAKE_BUSY);
+    assert_int_equal(ask_for(w, "a", WAKER_PORTS_MAX), 0); /* one of those that wait */
+    assert_int_equal(w->resumes, 1);
+}
+
+static void more_boxes_than_may_be_woken(void **state)
+{
+    world_t *w = *state;
+    provider_t http = w->provider;
+    wake_answer_t got;
+    char id[16];
+    http.kind = PROVIDER_HTTP; /* is asked about whatever box */
+    http.resume = ignore_id;
+    boxes_set_provider(w->boxes, PROVIDER_HTTP, &http);
+    for (unsigned i = 0; i < WAKER_BOXES_MAX; i++) {
+        snprintf(id, sizeof id, "b%u", i);
+        assert_int_equal(ask_for(w, id, 80), 0);
+    }
+    assert_int_equal(atomic_load(&shm_wakes(w->shm)->boxes), WAKER_BOXES_MAX);
+    assert_int_equal(ask_for(w, "one-too-many", 80), WAKE_BUSY);
+    assert_int_equal(ask_for(w, "b0", 80), 0);
+    http.handlers->resumed(w->boxes, &http, STR("b0"), PROVIDER_FAILED, "It is broken.");
+    assert_int_equal(ended(w, 0, &got, 0), WAKE_FAILED);
+    loop_skip(w->loop, 130000); /* that is forgotten, too */
+    loop_turn(w->loop, 0);
+    assert_int_equal(ask_for(w, "one-too-many", 80), 0);
+}
+
 static void nonsense_from_a_worker(void **state)
 {
     world_t *w = *state;
@@ -284,12 +350,15 @@ int main(void)
         TEST(wakes_are_forgotten),
         TEST(the_provider_is_away),
         TEST(a_port_that_never_listens),
+        TEST(a_port_of_a_box_that_was_late),
         TEST(gone_while_waiting),
         TEST(nobody_knows_it),
         TEST(paused_again_and_again),
         TEST(answered_once_the_store_has_it),
         TEST(watching_wakes_nothing),
         TEST(a_port_that_is_not_exposed),
+        TEST(more_ports_than_one_box_may_have),
+        TEST(more_boxes_than_may_be_woken),
         TEST(nonsense_from_a_worker),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
