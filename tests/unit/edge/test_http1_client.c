@@ -193,6 +193,15 @@ static void test_a_large_body_is_not_kept(void **state)
     }
 }
 
+/* The box says this on the pooled connection, and the client gets what `*come` counts. */
+static void await_answer(box_world_t *box, const char *answer, const unsigned *come)
+{
+    assert_int_equal(send(box->pooled, answer, strlen(answer), 0), strlen(answer));
+    for (int i = 0; i < 1000 && *come == 0; i++)
+        turns(box, 1);
+    assert_int_equal(*come, 1);
+}
+
 /* Answers the exchange's request on the pooled connection, ends it, and begins another. */
 static void answer_and_renew(box_world_t *box, const char *answer)
 {
@@ -200,10 +209,7 @@ static void answer_and_renew(box_world_t *box, const char *answer)
     exchange_world_t *world = box->world;
     exchange_start(world->ex);
     read_until(box, box->pooled, "\r\n\r\n", text, sizeof(text));
-    assert_int_equal(send(box->pooled, answer, strlen(answer), 0), strlen(answer));
-    for (int i = 0; i < 1000 && world->ends == 0; i++)
-        turns(box, 1);
-    assert_int_equal(world->ends, 1);
+    await_answer(box, answer, &world->ends);
     exchange_t *next = exchange_new(&world->fixture->client, &world_client_ops, world);
     next->request = (request_t){.version = HTTP_1_1, .method = STR("GET"), .target = STR("/")};
     next->request.content_length = LENGTH_UNKNOWN;
@@ -242,6 +248,39 @@ static void test_keep_alive_of_many_kinds(void **state)
     box_world_free(&box);
 }
 
+/* An answer may begin as late as `timeouts.first_byte` says, and not later. */
+static void test_a_long_silence(void **state)
+{
+    (void)state;
+    char text[8192];
+    for (unsigned late = 0; late < 2; late++) {
+        box_world_t box = box_world_new("POST");
+        exchange_world_t *world = box.world;
+        loop_t *loop = world->fixture->worker.loop;
+        loop_hold(loop);
+        exchange_start(world->ex);
+        read_until(&box, box.pooled, "\r\n\r\n", text, sizeof(text));
+        loop_skip(loop, world->fixture->worker.conf->timeouts.first_byte - 1);
+        turns(&box, 2);
+        assert_int_equal(world->ex->status, 0);
+        if (late) {
+            loop_skip(loop, 1);
+            turns(&box, 2);
+            assert_int_equal(world->ex->status, 504);
+            assert_string_equal(world->ex->local_code, "origin_timeout");
+        } else {
+            /* Once it has begun, it may rest for as long as it likes. */
+            await_answer(&box, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\non", &world->heads);
+            loop_skip(loop, 30u * 86400 * 1000);
+            turns(&box, 2);
+            assert_int_equal(world->cuts + world->ends, 0);
+            await_answer(&box, "ly", &world->ends);
+            assert_int_equal(world->out_n, 4);
+        }
+        box_world_free(&box);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,6 +288,7 @@ int main(void)
         cmocka_unit_test(test_a_post_is_not_sent_again),
         cmocka_unit_test(test_a_large_body_is_not_kept),
         cmocka_unit_test(test_keep_alive_of_many_kinds),
+        cmocka_unit_test(test_a_long_silence),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

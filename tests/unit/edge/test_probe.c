@@ -9,6 +9,7 @@
 
 #include <arpa/inet.h>
 #include <cmocka.h>
+#include <fcntl.h>
 
 static void test_waits_are_short_beside_what_was_waited(void **state)
 {
@@ -31,6 +32,8 @@ static void test_waits_are_short_beside_what_was_waited(void **state)
     assert_int_equal(durations, 9);   /* of the loop's */
     assert_int_equal(probe_wait_ms(UINT64_MAX), PROBE_WAIT_MOST_MS);
 }
+
+static const struct in6_addr loopback = {.s6_addr = {[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}};
 
 static void on_listening(void *owner)
 {
@@ -60,7 +63,6 @@ static void turn(loop_t *loop)
 static void test_listens_at_last(void **state)
 {
     (void)state;
-    static const struct in6_addr loopback = {.s6_addr = {[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}};
     loop_t *loop = loop_new();
     unsigned told = 0;
     uint16_t port;
@@ -87,11 +89,51 @@ static void test_listens_at_last(void **state)
     loop_free(&loop);
 }
 
+static unsigned open_descriptors(void)
+{
+    unsigned count = 0;
+    for (int fd = 0; fd < 256; fd++)
+        count += fcntl(fd, F_GETFD) >= 0;
+    return count;
+}
+
+/* Whoever neither accepts nor refuses for a second is asked anew. */
+static void test_silence_is_no_answer(void **state)
+{
+    (void)state;
+    struct sockaddr_storage address;
+    socklen_t len = sizeof(address);
+    loop_t *loop = loop_new();
+    unsigned told = 0;
+    uint16_t port;
+    loop_hold(loop);
+    int fd = reserve(&port), queued = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(listen(fd, 0), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+    assert_int_equal(connect(queued, (struct sockaddr *)&address, len), 0); /* the queue is full */
+    probe_t *probe = probe_start(loop, &loopback, port, on_listening, &told);
+    turn(loop);
+    unsigned connecting = open_descriptors();
+    loop_skip(loop, 999);
+    turn(loop);
+    assert_int_equal(open_descriptors(), connecting);
+    loop_skip(loop, 1);
+    turn(loop);
+    assert_int_equal(open_descriptors(), connecting - 1); /* it waits */
+    loop_skip(loop, PROBE_WAIT_MOST_MS);
+    turn(loop);
+    assert_int_equal(open_descriptors(), connecting);
+    assert_int_equal(told, 0);
+    probe_stop(&probe);
+    close(queued);
+    close(fd);
+    loop_free(&loop);
+}
+
 /* Until something listens there is no end, and stopping it leaves nothing behind. */
 static void test_is_stopped_at_any_time(void **state)
 {
     (void)state;
-    static const struct in6_addr loopback = {.s6_addr = {[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}};
     loop_t *loop = loop_new();
     unsigned told = 0;
     uint16_t port;
@@ -114,6 +156,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_waits_are_short_beside_what_was_waited),
         cmocka_unit_test(test_listens_at_last),
+        cmocka_unit_test(test_silence_is_no_answer),
         cmocka_unit_test(test_is_stopped_at_any_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

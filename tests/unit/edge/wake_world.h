@@ -151,14 +151,6 @@ static inline void wake_world_skip(wake_world_t *w, uint64_t ms)
     loop_turn(w->worker->loop, 0); /* what that put off */
 }
 
-/* Turns the loop until the exchange has an answer; false: not within some seconds. */
-static inline bool wake_world_answered(wake_world_t *w)
-{
-    for (int i = 0; i < 500 && w->world->heads == 0; i++)
-        loop_turn(w->worker->loop, 10);
-    return w->world->heads == 1;
-}
-
 static inline void wake_world_field(exchange_t *ex, const char *name, const char *value)
 {
     str_t n = str_from(name);
