@@ -201,6 +201,26 @@ static void test_crowd(void **state)
     table_free(limit, 8);
 }
 
+/* Of cells that are all whole again the one that is so for the longest time is given away. */
+static void test_the_oldest_goes(void **state)
+{
+    (void)state;
+    static const uint64_t ages[] = {3, 7, 1, 5, 8, 2, 6, 4}; /* each identity's, in seconds */
+    static const uint64_t oldest_first[] = {4, 1, 6, 3, 7, 0, 5, 2};
+    limit_t *limit = table_new(8);
+    limit_plan_t plan = {.interval_ns = S, .burst = 3};
+    limit_state_t left;
+    for (uint64_t n = 0; n < 8; n++)
+        assert_int_equal(take(limit, n, &plan, 1, T - ages[n] * S, &left), LIMIT_ADMITTED);
+    for (uint64_t gone = 0; gone < 8; gone++) {
+        assert_true(has(limit, oldest_first[gone]));
+        assert_int_equal(take(limit, 100 + gone, &plan, 3, T + 10 * S, &left), LIMIT_ADMITTED);
+        for (uint64_t i = 0; i < 8; i++)
+            assert_int_equal(has(limit, oldest_first[i]), i > gone);
+    }
+    table_free(limit, 8);
+}
+
 static void test_fields(void **state)
 {
     (void)state;
@@ -302,8 +322,9 @@ int main(void)
         cmocka_unit_test(test_in_flight),       cmocka_unit_test(test_without_a_rate),
         cmocka_unit_test(test_clock_jumps),     cmocka_unit_test(test_another_plan),
         cmocka_unit_test(test_extremes),        cmocka_unit_test(test_known_keys),
-        cmocka_unit_test(test_crowd),           cmocka_unit_test(test_fields),
-        cmocka_unit_test(test_flood),           cmocka_unit_test(test_flood_of_keys),
+        cmocka_unit_test(test_crowd),           cmocka_unit_test(test_the_oldest_goes),
+        cmocka_unit_test(test_fields),          cmocka_unit_test(test_flood),
+        cmocka_unit_test(test_flood_of_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
