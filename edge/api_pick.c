@@ -61,6 +61,16 @@ static balance_result_t pick(exchange_t *ex, uint64_t avoid)
     return result;
 }
 
+static void leave_line(exchange_t *ex)
+{
+    api_t *api = ex->api;
+    if (api->waiter.ex == NULL)
+        return;
+    api->queued_ms = (uint32_t)(loop_now(ex->worker->loop) - api->waiter.since_ms);
+    places_leave(ex->worker->places, &api->waiter);
+    loop_timer_stop(&ex->timer);
+}
+
 static void refuse_busy(exchange_t *ex)
 {
     counter_add(&ex->worker->counters->api_queue_refused_total, 1);
@@ -70,7 +80,7 @@ static void refuse_busy(exchange_t *ex)
 static void queue_timeout(loop_timer_t *timer)
 {
     exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, timer, timer);
-    places_leave(ex->worker->places, &ex->api->waiter);
+    leave_line(ex);
     refuse_busy(ex);
 }
 
@@ -88,16 +98,6 @@ static step_result_t wait_for_place(exchange_t *ex)
     counter_add(&ex->worker->counters->api_queued_total, 1);
     loop_timer_start(ex->worker->loop, &ex->timer, api->upstream->queue_timeout, queue_timeout);
     return STEP_WAIT;
-}
-
-static void leave_line(exchange_t *ex)
-{
-    api_t *api = ex->api;
-    if (api->waiter.ex == NULL)
-        return;
-    api->queued_ms = (uint32_t)(loop_now(ex->worker->loop) - api->waiter.since_ms);
-    places_leave(ex->worker->places, &api->waiter);
-    loop_timer_stop(&ex->timer);
 }
 
 step_result_t step_api_pick(exchange_t *ex)

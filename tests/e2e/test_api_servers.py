@@ -124,6 +124,39 @@ def test_full_servers_are_waited_for_in_order(tmp_path):
                 client.close()
 
 
+def test_a_place_is_waited_for_so_long(tmp_path):
+    release = threading.Event()
+
+    def slow(conn):
+        while conn.read_request(timeout=3600) is not None:
+            release.wait(PATIENCE * SLOW)
+            conn.send(answer("ok"))
+
+    with RawOrigin(slow) as server:
+        config = api_config([server.port], upstream={"in_flight": 1, "queue_timeout": "200ms"})
+        with Edge(tmp_path, config=config) as edge, edge.connect("plain", API) as client:
+            client.send(f"GET / HTTP/1.1\r\nHost: {API}\r\nX-Box-Api-Key: k\r\n\r\n".encode())
+            server.wait_requests(1)
+            busy = call(edge)
+            assert (busy.status, error(busy)) == (503, "api_busy")
+            assert edge.wait_for_line(kind="api", status=503)["queued_ms"] > 0
+            release.set()
+            assert client.read_message(PATIENCE, "GET").status == 200
+            assert call(edge).status == 200 and len(server.requests) == 2
+
+
+def test_retries_have_a_budget(tmp_path):
+    """A new edge has one for each server; where requests earn none, there are no more."""
+    with RawOrigin(answer("ok")) as good:
+        config = api_config([good.port, PORTS.take()], upstream={
+            "balance": "round_robin", "eject_failures": 0, "retry_percent": 0})
+        with Edge(tmp_path, config=config) as edge:
+            seen = [call(edge) for _ in range(20)]
+            assert {r.status for r in seen} == {200, 502}
+            assert {error(r) for r in seen if r.status == 502} == {"server_unreachable"}
+            assert re.search(r"^boxedge_api_retries_total\S* 2$", metrics(edge), re.M)
+
+
 def queued(edge):
     return sum(int(value) for value in re.findall(r"^boxedge_api_queued_total(?:\{[^}]*\})? (\d+)", metrics(edge), re.M))
 
