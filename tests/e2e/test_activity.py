@@ -156,8 +156,8 @@ def open_websocket(stream, *where):
 @pytest.mark.parametrize("action", ["stop", "freeze"])
 def test_an_idle_box_is_paused_and_the_next_request_wakes_it(tmp_path, action):
     with Boxes(tmp_path, process_box("idle", idle_action=action)) as boxes:
-        before = boxes.ask("idle")
         began = time.monotonic()
+        before = boxes.ask("idle")
         assert boxes.state("idle") == "running"
         boxes.wait_paused("idle")
         assert time.monotonic() - began > 1.9
@@ -334,6 +334,15 @@ def test_who_waits_is_told_at_once_that_the_box_was_paused(planned):
         box.origin.handler = RawOrigin._answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
         assert box.edge.get(box.host).status == 200
         assert box.plane.count("resume", box.id) == 1
+
+
+def test_a_box_that_is_oddly_silent_is_looked_at(planned):
+    """Nobody said that it was paused, and its kernel takes connections as before."""
+    with Planned(planned, never_answers) as box, box.stream() as client:
+        box.origin.wait_requests(1)
+        box.plane.set(box.id, state="paused")
+        box.plane.wait_calls("get", box=box.id)
+        assert error_code(client.read_message()) == (502, "box_paused")
 
 
 def test_streams_and_tunnels_live_through_a_pause_and_messages_wake(planned):

@@ -150,8 +150,9 @@ def test_costs_and_the_address_of_clients_without_a_key(tmp_path):
             assert call(edge, key="k", method="POST", body=b"{}").get("x-ratelimit-remaining") == "2"
             assert call(edge, key="k", method="POST", body=b"{}").status == 429
             assert call(edge, "/v2/box/x/status", key="k").get("x-ratelimit-remaining") == "2"
-            statuses = [call(edge, key=None).status for _ in range(11)]
-            assert statuses == [401] * 10 + [429]
+            refused = [call(edge, key=None) for _ in range(11)]
+            assert [r.status for r in refused] == [401] * 10 + [429]
+            assert [r.get("ratelimit")[:9] for r in refused] == [f'"ten";r={n}' for n in [*range(9, -1, -1), 0]]
             # A flood of keys that nobody knows draws on the same bucket.
             assert call(edge, key="unknown").status == 429
 

@@ -429,6 +429,17 @@ def test_pushed_by_surprise(world):
     assert world.plane.count(box=box) == 0
 
 
+def test_a_box_past_its_end_is_gone(world):
+    now = int(time.time())
+    box = world.box(state="running", ephemeral=True, expires_at=now + 3600)
+    for changes, status in (({}, 200), ({"expires_at": now - 1}, 404), ({"state": "paused"}, 404),
+                            ({"expires_at": now + 3600}, 200)):
+        world.plane.set(box, **changes)
+        assert push(world.edge, box, world.plane.boxes[box])[0] == 200
+        assert world.get(box).status == status, changes
+    assert world.plane.count("resume", box) == 1  # nobody wakes it past its end
+
+
 def test_moved_box(world, addresses):
     """Of two boxes that swap their addresses each gets its own requests: nothing goes over old connections."""
     names = iter(("first", "second"))

@@ -8,6 +8,7 @@ import pathlib
 import select
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -315,6 +316,19 @@ def test_the_log_is_bounded(start, port):
     answer = json.loads(edge.command("box", "logs", "web", "--json", "--lines", "2"))
     assert answer["text"].splitlines() == lines[-2:]
     assert edge.command("box", "logs", "web", "-n", "1").startswith("listening as ")
+
+
+def test_a_log_is_followed(start, port):
+    edge = start(app(port))
+    edge.about(port)
+    command = [str(harness.BINARY), "box", "logs", "web", "-f", "-c", str(edge.config_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=edge.env) as follower:
+        try:
+            assert any(line.startswith("listening as ") for line in follower.stdout)
+            edge.command("box", "stop", "web")
+            assert any("stopped: killed by signal 15" in line for line in follower.stdout)
+        finally:
+            follower.terminate()
 
 
 @pytest.mark.skipif(harness.SANITIZED, reason="time is not judged there")

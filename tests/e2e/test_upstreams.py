@@ -9,7 +9,7 @@ import pytest
 
 import harness
 from admin_api import JSON, Admin
-from api_world import answer, api_config, call
+from api_world import answer, api_config, call, error
 from h2origin import H2Origin
 from harness import PATIENCE, PORTS, SLOW, Edge
 from origins import RawOrigin
@@ -121,6 +121,11 @@ def test_a_server_is_drained_and_taken_back(tmp_path, two):
             200, {"upstream": "api", "server": a, "drained": False, "addresses": 1, "in_flight": 0})
         assert who(edge) == {"a", "b"}
         assert run(edge, "undrain", "api", a).returncode == 0
+
+        for server in (a, b):
+            assert run(edge, "drain", "api", server).returncode == 0
+        none = call(edge)
+        assert (none.status, error(none), none.get("retry-after")) == (503, "api_unavailable", "5")
 
 
 def test_changes_that_are_refused(tmp_path, two):
