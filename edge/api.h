@@ -53,8 +53,7 @@ typedef struct api {
     limit_result_t limited;
 
     /* by the preview step */
-    api_path_t path;
-    api_preview_t *preview; /* NULL: it goes to the upstream */
+    api_preview_t *preview; /* of a preview endpoint, or of a box that may take its previews with it */
 
     /* by the pick step */
     balance_pick_t pick;

@@ -6,6 +6,8 @@
  *   list        from this worker's store
  *   create      the body; a paused box is resumed at the upstream; then the controller makes the preview
  *   delete      the controller
+ *
+ * DELETE /v2/box/{id} is the upstream's; where it succeeds the previews of the box that it named are deleted.
  */
 #include "api.h"
 
@@ -22,7 +24,7 @@
 
 #define BODY_MAX 65536
 
-typedef enum stage { AUTHORIZING, AUTHORIZED, RESUMING, CHANGING } stage_t;
+typedef enum stage { AUTHORIZING, AUTHORIZED, REFUSED, RESUMING, CHANGING } stage_t;
 
 /* ex->api->preview. */
 struct api_preview {
@@ -32,7 +34,7 @@ struct api_preview {
     uint16_t port;
     bool ephemeral, paused; /* what the upstream says of the box */
     bool bearer, basic;
-    int status; /* of the upstream's answer that is not 200 */
+    int status; /* of the upstream's refusal; 0: its answer is of no use */
     str_t content_type, body;
     subrequest_t *request;
     preview_asker_t asker;
@@ -269,7 +271,7 @@ static void on_body(exchange_t *ex, str_t body, void *arg)
 static void go_on(api_preview_t *preview)
 {
     exchange_t *ex = preview->ex;
-    if (preview->status != 0 || preview->body.p != NULL)
+    if (preview->stage == REFUSED)
         pass_on(ex, preview->status, preview->content_type, preview->body);
     else if (preview->path.route == API_ROUTE_PREVIEW)
         change(preview);
@@ -281,20 +283,34 @@ static void go_on(api_preview_t *preview)
 
 /* ---- who asks ---- */
 
+/*
+ * The box that the upstream speaks of. It may find a caller's box by a name (the SDKs' getByName), and a name
+ * may be what another caller's box has for its id. False where that is no id.
+ */
+static bool take_id(api_preview_t *preview, const json_t *box)
+{
+    const json_t *id = json_object_get(box, "id");
+    if (json_is_string(id))
+        preview->path.id =
+            str_dup(&preview->ex->arena, str_make(json_string_value(id), json_string_length(id)));
+    return box_id_valid(preview->path.id);
+}
+
 static void on_box(exchange_t *ex, int status, const fields_t *fields, str_t body)
 {
     api_preview_t *preview = ex->api->preview;
     preview->request = NULL;
     preview->stage = AUTHORIZED;
     json_t *box = status == 200 ? json_loadb(body.p != NULL ? body.p : "", body.n, 0, NULL) : NULL;
-    if (json_is_object(box)) {
+    if (json_is_object(box) && take_id(preview, box)) {
         const char *state = json_string_value(json_object_get(box, "status"));
         preview->ephemeral = json_is_true(json_object_get(box, "ephemeral"));
         preview->paused = state != NULL && strcmp(state, "paused") == 0;
     } else {
-        preview->status = status == 200 ? 0 : status;
+        preview->stage = REFUSED;
+        preview->status = status >= 300 ? status : 0; /* a 2xx would pass for what was asked of the edge */
         preview->content_type = fields_value(fields, FIELD_CONTENT_TYPE);
-        preview->body = body.p != NULL ? body : STR("");
+        preview->body = body;
     }
     json_decref(box);
     exchange_resume(ex);
@@ -343,20 +359,38 @@ static bool take_path(exchange_t *ex, api_preview_t *preview)
     return false;
 }
 
+static bool no_more(const store_preview_t *preview, void *found)
+{
+    (void)preview;
+    *(bool *)found = true;
+    return false;
+}
+
+/* Whether the request would delete a box that has previews. Which box that is, is asked before it is gone. */
+static bool ends_previews(exchange_t *ex, str_t id)
+{
+    bool found = false;
+    return str_eq(ex->request.method, STR("DELETE")) && box_id_valid(id) &&
+           store_each_preview_from(ex->worker->store, id, 0, true, no_more, &found) == STORE_OK && found;
+}
+
 step_result_t step_api_preview(exchange_t *ex)
 {
     api_t *api = ex->api;
     if (api->preview != NULL) {
-        assert(api->preview->stage == AUTHORIZED);
+        assert(api->preview->stage != AUTHORIZING);
+        if (api->preview->path.route == API_ROUTE_BOX)
+            return STEP_NEXT; /* api_preview_box_deleted */
         go_on(api->preview);
         return STEP_DONE;
     }
-    api->path = api_path_parse(&ex->arena, ex->request.target);
-    if (!api->conf->api.previews || api->path.route == API_ROUTE_OTHER || api->path.route == API_ROUTE_BOX)
+    api_path_t path = api_path_parse(&ex->arena, ex->request.target);
+    if (!api->conf->api.previews || path.route == API_ROUTE_OTHER ||
+        (path.route == API_ROUTE_BOX && !ends_previews(ex, path.id)))
         return STEP_NEXT;
     api_preview_t *preview = h2o_mem_alloc_pool(&ex->arena, sizeof(*preview));
-    *preview = (api_preview_t){.ex = ex, .path = api->path};
-    if (!take_path(ex, preview))
+    *preview = (api_preview_t){.ex = ex, .path = path};
+    if (path.route != API_ROUTE_BOX && !take_path(ex, preview))
         return STEP_DONE;
     api->preview = preview;
     send_upstream(preview, STR("GET"), "", on_box);
@@ -371,8 +405,8 @@ void api_preview_end(exchange_t *ex)
 
 void api_preview_box_deleted(exchange_t *ex)
 {
-    const api_t *api = ex->api;
-    if (api->conf->api.previews && api->path.route == API_ROUTE_BOX &&
-        str_eq(ex->request.method, STR("DELETE")) && ex->response.status >= 200 && ex->response.status < 300)
-        preview_calls_forget_box(ex->worker->preview_calls, api->path.id);
+    const api_preview_t *preview = ex->api->preview;
+    if (preview != NULL && preview->path.route == API_ROUTE_BOX && preview->stage == AUTHORIZED &&
+        ex->response.status >= 200 && ex->response.status < 300)
+        preview_calls_forget_box(ex->worker->preview_calls, preview->path.id);
 }

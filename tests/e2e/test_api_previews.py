@@ -122,26 +122,61 @@ def test_a_paused_box_is_resumed_and_a_deleted_one_takes_its_previews_with_it(bo
     assert preview(edge, box, None, method="GET").status == 404
 
 
+def test_a_name_that_is_the_id_of_anothers_box(tmp_path):
+    """An upstream may find a box by its name among its caller's, and a caller may name its box as it likes."""
+    box = {"id": "mine", "name": "box", "status": "idle"}
+
+    def api(conn):
+        while conn.read_request(timeout=3600) is not None:
+            conn.send(answer(json.dumps(box)))
+
+    with RawOrigin(api) as server, Edge(tmp_path, config=api_config([server.port])) as edge:
+        edge.create_preview(3000, "box", "--bearer")
+
+        def listed():
+            return [p["box"] for p in json.loads(edge.command("preview", "list", "--json"))["previews"]]
+
+        assert json.loads(preview(edge, "box", None, method="GET").body) == {"previews": []}
+        made = json.loads(preview(edge, "box", {"port": 3000}).body)
+        assert made["url"].startswith("https://mine-3000.") and listed() == ["box", "mine"]
+        assert [preview(edge, "box", None, method="DELETE", below="/3000").status for _ in range(2)] == [200, 404]
+        assert listed() == ["box"]
+        # A box that is deleted takes its own previews with it.
+        assert preview(edge, "mine", {"port": 80}).status == 200
+        assert call(edge, "/v2/box/box", method="DELETE").status == 200
+        assert preview(edge, "mine", {"port": 81}).status == 200  # the controller takes one after the other
+        assert listed() == ["box", "mine"]
+        for box["id"] in ("Upper", "a/b", "x" * 58, ""):
+            refused = preview(edge, "other", {"port": 80})
+            assert (refused.status, error(refused)) == (502, "bad_response")
+
+
 def test_the_upstreams_word_about_a_box_may_be_of_no_use(tmp_path):
-    """Too long, cut, no JSON, refused when it is resumed: nothing is made of it."""
+    """Too long, cut, no JSON, another success, refused when it is resumed: nothing is made of it."""
     box = json.dumps({"id": "x", "status": "paused"})
+    texts = {"long": "x" * 70000, "text": "hello", "list": "[1]"}
+    statuses = {"soon": "202 Accepted", "part": "206 Partial Content", "moved": "301 Moved Permanently"}
+    heads = {"empty": "204 No Content", "tunnel": "101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket",
+             "hints": "103 Early Hints\r\n\r\nHTTP/1.1 103 Early Hints", "big": "200 OK\r\nX: " + "x" * 70000,
+             "cut": "200 OK\r\nContent-Length: 100\r\n\r\n{", "chunks": "200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz"}
 
     def api(conn):
         while (request := conn.read_request(timeout=3600)) is not None:
             name = request.target.split("/")[3]
-            if name == "cut":
-                conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
+            if name in heads:
+                conn.send(f"HTTP/1.1 {heads[name]}\r\n\r\n".encode())
                 return
             if request.method == "POST":
                 conn.send(answer('{"error": "Your plan has no more boxes."}', "409 Conflict",
                                  ["Content-Type: application/json"]))
             else:
-                conn.send(answer({"long": "x" * 70000, "text": "hello", "list": "[1]"}.get(name, box)))
+                conn.send(answer(texts.get(name, box), statuses.get(name, "200 OK")))
 
     with RawOrigin(api) as server, Edge(tmp_path, config=api_config([server.port])) as edge:
-        for name in ("long", "cut", "text", "list"):
+        for name in (*texts, *heads, "soon", "part"):
             refused = preview(edge, name, {"port": 80}, key="k")
-            assert (refused.status, error(refused)) == (502, "bad_response"), name
+            assert refused.status == 502 and error(refused) in ("bad_response", "origin_closed"), name
+        assert preview(edge, "moved", {"port": 80}, key="k").status == 301
         refused = preview(edge, "asleep", {"port": 80}, key="k")
         assert (refused.status, json.loads(refused.body)) == (409, {"error": "Your plan has no more boxes."})
         assert json.loads(edge.command("preview", "list", "--json"))["previews"] == []
