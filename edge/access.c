@@ -137,17 +137,22 @@ static bool has_session(exchange_t *ex)
     return false;
 }
 
-/* The edge's cookie is never the app's business. */
+/* The edge's cookie is never the app's business; a field that held nothing else goes with it. */
 static void strip_session_cookie(exchange_t *ex)
 {
     fields_t *fields = &ex->request.fields;
+    uint32_t kept = 0;
     for (uint32_t i = 0; i < fields->count; i++) {
-        field_t *field = &fields->at[i];
-        if (field->id != FIELD_COOKIE || memmem(field->value.p, field->value.n, SESSION_COOKIE, 14) == NULL)
-            continue;
-        char *out = h2o_mem_alloc_pool(&ex->arena, field->value.n);
-        field->value = str_make(out, cookie_remove(field->value, STR(SESSION_COOKIE), out, field->value.n));
+        field_t field = fields->at[i];
+        if (field.id == FIELD_COOKIE && memmem(field.value.p, field.value.n, SESSION_COOKIE, 14) != NULL) {
+            char *out = h2o_mem_alloc_pool(&ex->arena, field.value.n);
+            field.value = str_make(out, cookie_remove(field.value, STR(SESSION_COOKIE), out, field.value.n));
+            if (field.value.n == 0)
+                continue;
+        }
+        fields->at[kept++] = field;
     }
+    fields->count = kept;
 }
 
 /* ---- secrets ---- */

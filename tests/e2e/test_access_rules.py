@@ -345,6 +345,11 @@ def test_preflights_are_bounded(edge, app, source):
         assert client.request(request).status == 200
 
 
+def test_a_field_that_held_the_session_only_goes_with_it(edge, bearer):
+    assert get(edge, bearer.host, "/echo", [f"Cookie: {COOKIE}={bearer.cookie}"]).status == 200
+    assert bearer.app.seen["/echo"].get("cookie") is None
+
+
 # ---- without TLS
 
 
