@@ -307,7 +307,7 @@ str_t access_own_origin(exchange_t *ex)
 }
 
 /* A preflight carries no credentials by design (Fetch standard): it passes without, and nothing of them goes
- * along. */
+ * along. Apps that do not look at methods answer it as they would a GET, which must not show. */
 static step_result_t pass_preflight(exchange_t *ex)
 {
     if (!access_take_preflight(ex))
@@ -315,6 +315,7 @@ static step_result_t pass_preflight(exchange_t *ex)
     remove_fields(ex, FIELD_AUTHORIZATION);
     remove_fields(ex, FIELD_COOKIE);
     remove_fields(ex, FIELD_X_PREVIEW_TOKEN);
+    ex->preflight = true;
     return STEP_NEXT;
 }
 

@@ -283,6 +283,11 @@ void exchange_response_head(exchange_t *ex)
         return;
     ex->times.first_byte_us = (uint32_t)(loop_precise_us() - ex->times.start_us);
     wake_exchange_answered(ex);
+    if (ex->preflight && !ex->response.bodyless) {
+        fields_t fields = ex->response.fields;
+        exchange_reply(ex, ex->response.status, STR(""), &fields, STR(""));
+        return;
+    }
     if (ex->api != NULL) {
         api_answered(ex);
         api_add_fields(ex, &ex->response.fields);

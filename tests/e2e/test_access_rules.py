@@ -350,6 +350,17 @@ def test_a_field_that_held_the_session_only_goes_with_it(edge, bearer):
     assert bearer.app.seen["/echo"].get("cookie") is None
 
 
+def test_a_preflight_shows_no_body(edge, bearer):
+    """Apps that look at no method answer it with what a GET would show."""
+    fields = browser_fields(bearer, "preflight", "cross")
+    paths = {"/echo": "application/json", "/bytes?n=300000": "application/octet-stream", "/bytes?n=300000&trailer=1": "application/octet-stream",
+             "/sse?n=100000": "text/event-stream"}
+    with H2(edge, bearer.host) as client:
+        for path, kind in paths.items():
+            for answer in (send_h1(edge, bearer, "preflight", path, fields), client.send_request("preflight", path, fields)):
+                assert (answer.status, answer.get("content-type"), answer.body) == (200, kind, b"")
+
+
 # ---- without TLS
 
 
