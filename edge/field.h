@@ -31,6 +31,7 @@
     X(PROXY_AUTHENTICATE, "proxy-authenticate")                                                              \
     X(PROXY_AUTHORIZATION, "proxy-authorization")                                                            \
     X(PROXY_CONNECTION, "proxy-connection")                                                                  \
+    X(REFERER, "referer")                                                                                    \
     X(SEC_FETCH_DEST, "sec-fetch-dest")                                                                      \
     X(SEC_FETCH_MODE, "sec-fetch-mode")                                                                      \
     X(SEC_FETCH_SITE, "sec-fetch-site")                                                                      \

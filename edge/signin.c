@@ -101,15 +101,28 @@ static void answer_html(exchange_t *ex, int status, str_t policy, str_t page)
     exchange_reply(ex, status, STR("text/html; charset=utf-8"), &fields, page);
 }
 
+/* Whether a page of another site may show the form in a frame. Which one asks is in Referer only; where that
+ * is kept back, the form's policy has the browser decide. */
+static bool may_be_framed(exchange_t *ex)
+{
+    str_t allowed = str_from(ex->preview.allow_origins);
+    str_t referer = fields_value(&ex->request.fields, FIELD_REFERER);
+    size_t n = 0;
+    for (int slashes = 0; n < referer.n; n++) /* "https://host:port", without the path */
+        if (referer.p[n] == '/' && ++slashes == 3)
+            break;
+    return allowed.n != 0 &&
+           (referer.n == 0 || origin_is_allowed(str_make(referer.p, n), access_own_origin(ex), allowed));
+}
+
 /* In a frame of a site that is not allowed, the page offers to open a tab of its own instead of taking a
  * secret. */
-static bool in_foreign_frame(const exchange_t *ex)
+static bool in_foreign_frame(exchange_t *ex)
 {
     str_t dest = fields_value(&ex->request.fields, FIELD_SEC_FETCH_DEST);
     str_t site = fields_value(&ex->request.fields, FIELD_SEC_FETCH_SITE);
-    return ex->preview.allow_origins[0] == '\0' &&
-           (str_eq(dest, STR("iframe")) || str_eq(dest, STR("frame"))) &&
-           (str_eq(site, STR("cross-site")) || str_eq(site, STR("same-site")));
+    return (str_eq(dest, STR("iframe")) || str_eq(dest, STR("frame"))) &&
+           (str_eq(site, STR("cross-site")) || str_eq(site, STR("same-site"))) && !may_be_framed(ex);
 }
 
 static void answer_page(exchange_t *ex, int status, str_t next, const char *problem)

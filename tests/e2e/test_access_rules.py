@@ -314,6 +314,18 @@ def test_two_tokens_are_judged_by_the_first(edge, bearer, source):
 # ---- other origins
 
 
+@pytest.mark.parametrize("referer, form", [
+    (FRIEND + "/a?b", True), (FRIEND, True), (None, True), ("https://elsewhere.example/", False),
+    (FRIEND + ".example/", False), (FRIEND + ":444/", False), ("http:" + FRIEND[6:], False), ("x", False)])
+def test_a_frame_elsewhere_offers_a_tab(edge, both, referer, form):
+    """Where some origins may frame the page, the others get no form either, that their browsers would not show."""
+    fields = [PAGE, "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: iframe", "Sec-Fetch-Site: cross-site"]
+    answer = get(edge, both.host, "/inside", fields + ([f"Referer: {referer}"] if referer else []))
+    assert answer.status == 401 and (b"<form" in answer.body) == form
+    assert (b'href="/inside" target="_blank"' in answer.body) != form
+    assert ("frame-ancestors" in answer.get("content-security-policy")) == form
+
+
 @pytest.mark.parametrize("version", ["1.1", "2"])
 def test_origins_that_are_allowed(edge, both, version):
     cookie = ("Cookie", f"{COOKIE}={both.cookie}")
