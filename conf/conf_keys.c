@@ -359,7 +359,7 @@ static const conf_key_t rows[] = {
      .min = SECOND,
      .max = 10 * MINUTE,
      .fallback = "5s",
-     .doc = "A worker that shows no life for so long is killed and replaced.",
+     .doc = "A worker, controller or runner that shows no life for so long is killed and replaced.",
      AT(conf_t, timeouts.heartbeat)},
     {.name = "boxes",
      .type = CONF_MAPS,
