@@ -8,10 +8,10 @@ import time
 
 import pytest
 
+from bounds import AttackBounds
 from harness import PATIENCE, SANITIZED, SLOW, HttpOrigin, RawOrigin, Stream, WireError
 
 MANY = 200
-MIB = 1024  # in KiB
 
 
 def alive(edge, host, within=3.0):
@@ -35,10 +35,9 @@ def close_all(sockets):
         sock.close()
 
 
-def assert_memory(edge, before, kib):
-    """Not judged under the sanitizers, which keep freed memory."""
-    now = edge.rss_kib()
-    assert SANITIZED or now - before < kib, f"{now - before} KiB more than before"
+class Bounds(AttackBounds):
+    def ask(self):
+        alive(self.edge, self.host)
 
 
 @pytest.fixture
@@ -54,52 +53,53 @@ def target(make_edge, origin):
 
 def test_slow_heads(target):
     """A byte now and then: the head's time counts from its first byte, not from the last."""
-    before = target.rss_kib()
-    sockets = [raw_socket(target) for _ in range(MANY)]
-    end = time.monotonic() + 1.5 * SLOW
-    text = f"GET / HTTP/1.1\r\nHost: {target.host_name}\r\nX: ".encode()
-    i = 0
-    while time.monotonic() < end:
+    with Bounds(target, target.host_name, mib=8, cpu=2.0) as bounds:
+        sockets = [raw_socket(target) for _ in range(MANY)]
+        end = time.monotonic() + 1.5 * SLOW
+        text = f"GET / HTTP/1.1\r\nHost: {target.host_name}\r\nX: ".encode()
+        i = 0
+        while time.monotonic() < end:
+            for sock in sockets:
+                with contextlib.suppress(OSError):
+                    sock.send(text[i : i + 1] or b"y", socket.MSG_NOSIGNAL)
+            i += 1
+            bounds.check()
         for sock in sockets:
-            with contextlib.suppress(OSError):
-                sock.send(text[i : i + 1] or b"y", socket.MSG_NOSIGNAL)
-        i += 1
-        alive(target, target.host_name)
-    for sock in sockets:
-        stream = Stream(sock)
-        with contextlib.suppress(WireError):
-            assert stream.read_head(timeout=5 * SLOW).status == 408
-        assert stream.wait_closed(5 * SLOW) in ("eof", "reset")
-    assert_memory(target, before, 8 * MIB)
+            stream = Stream(sock)
+            with contextlib.suppress(WireError):
+                assert stream.read_head(timeout=5 * SLOW).status == 408
+            assert stream.wait_closed(5 * SLOW) in ("eof", "reset")
     close_all(sockets)
 
 
 def test_half_handshakes(target):
     """Connections to the TLS port that say nothing, or the beginning of something."""
-    sockets = [raw_socket(target, "tls") for _ in range(MANY)]
-    for i, sock in enumerate(sockets):
-        if i % 3 == 1:
-            sock.send(b"\x16\x03\x01\x02\x00\x01\x00")
-        elif i % 3 == 2:
-            sock.send(b"GET / HTTP/1.1\r\n\r\n")
-    alive(target, target.host_name)
-    for sock in sockets:
-        assert Stream(sock).wait_closed(5 * SLOW) in ("eof", "reset")
+    with Bounds(target, target.host_name, mib=16, cpu=1.0) as bounds:
+        sockets = [raw_socket(target, "tls") for _ in range(MANY)]
+        for i, sock in enumerate(sockets):
+            if i % 3 == 1:
+                sock.send(b"\x16\x03\x01\x02\x00\x01\x00")
+            elif i % 3 == 2:
+                sock.send(b"GET / HTTP/1.1\r\n\r\n")
+        bounds.check()
+        for sock in sockets:
+            assert Stream(sock).wait_closed(5 * SLOW) in ("eof", "reset")
     close_all(sockets)
 
 
 def test_slow_bodies(target, origin):
     sockets = []
-    for _ in range(MANY):
-        sock = raw_socket(target)
-        sock.send(f"POST /echo HTTP/1.1\r\nHost: {target.host_name}\r\nContent-Length: 1000\r\n\r\nabc".encode())
-        sockets.append(sock)
-    alive(target, target.host_name)
-    for sock in sockets:
-        stream = Stream(sock)
-        with contextlib.suppress(WireError):
-            assert stream.read_head(5 * SLOW).status == 408
-        assert stream.wait_closed(5 * SLOW) in ("eof", "reset")
+    with Bounds(target, target.host_name, mib=16, cpu=1.0) as bounds:
+        for _ in range(MANY):
+            sock = raw_socket(target)
+            sock.send(f"POST /echo HTTP/1.1\r\nHost: {target.host_name}\r\nContent-Length: 1000\r\n\r\nabc".encode())
+            sockets.append(sock)
+        bounds.check()
+        for sock in sockets:
+            stream = Stream(sock)
+            with contextlib.suppress(WireError):
+                assert stream.read_head(5 * SLOW).status == 408
+            assert stream.wait_closed(5 * SLOW) in ("eof", "reset")
     # The box got no request that looks whole.
     assert all(r.method == "GET" or not r.complete for r in origin.requests)
     close_all(sockets)
@@ -108,17 +108,17 @@ def test_slow_bodies(target, origin):
 @pytest.mark.parametrize("kind", ["plain", "tls"])
 def test_clients_that_never_read(target, kind):
     """Each asks for much and takes nothing: little is held for it, and it is cut."""
-    before = target.rss_kib()
     request = f"GET /bytes?n=100000000 HTTP/1.1\r\nHost: {target.host_name}\r\n\r\n".encode()
     start = len(target.access.lines)
     streams = []
-    for _ in range(60):
-        sock = raw_socket(target, kind, 4096)
-        streams.append(Stream(sock, target.context() if kind == "tls" else None, target.host_name))
-        streams[-1].send(request)
-    alive(target, target.host_name)
-    assert_memory(target, before, 60 * 256)
-    lines = target.wait_for_line(lambda l: l.get("path", "").startswith("/bytes"), start=start, count=60, timeout=8 * SLOW)
+    with Bounds(target, target.host_name, mib=15, cpu=1.0) as bounds:
+        for _ in range(60):
+            sock = raw_socket(target, kind, 4096)
+            streams.append(Stream(sock, target.context() if kind == "tls" else None, target.host_name))
+            streams[-1].send(request)
+        bounds.check()
+        lines = target.wait_for_line(lambda l: l.get("path", "").startswith("/bytes"), start=start, count=60,
+                                     timeout=8 * SLOW)
     assert all(line["end"] == "client_gone" for line in lines)
     for stream in streams:
         stream.close()
@@ -197,65 +197,57 @@ def served(edge, host):
 ])
 @pytest.mark.parametrize("flood", [b"a" * 65536, b"a: b\r\n" * 10000, b"\r\n" * 30000])
 def test_heads_without_end(target, head, flood):
-    before, cpu = target.rss_kib(), target.cpu_seconds()
-    for _ in range(20):
-        sock = raw_socket(target)
-        try:
-            sock.sendall(head.replace(b"HOST", target.host_name.encode()))
-            for _ in range(64):  # 4 MiB, if it is let
-                sock.sendall(flood)
-        except (BrokenPipeError, ConnectionResetError):
-            pass
-        with contextlib.suppress(ConnectionResetError):
-            assert Stream(sock).wait_closed(5 * SLOW) in ("eof", "reset")
-        sock.close()
-    alive(target, target.host_name)
-    assert_memory(target, before, 4 * MIB)
-    assert target.cpu_seconds() - cpu < 3 * SLOW
+    with Bounds(target, target.host_name, mib=4, cpu=3.0):
+        for _ in range(20):
+            sock = raw_socket(target)
+            try:
+                sock.sendall(head.replace(b"HOST", target.host_name.encode()))
+                for _ in range(64):  # 4 MiB, if it is let
+                    sock.sendall(flood)
+            except (BrokenPipeError, ConnectionResetError):
+                pass
+            with contextlib.suppress(ConnectionResetError):
+                assert Stream(sock).wait_closed(5 * SLOW) in ("eof", "reset")
+            sock.close()
 
 
 def test_chunk_extensions_without_end(target):
-    before, cpu = target.rss_kib(), target.cpu_seconds()
-    for _ in range(20):
-        sock = raw_socket(target)
-        try:
-            sock.sendall(f"POST /echo HTTP/1.1\r\nHost: {target.host_name}\r\nTransfer-Encoding: chunked\r\n\r\n1;".encode())
-            for _ in range(64):
-                sock.sendall(b"a" * 65536)
-        except (BrokenPipeError, ConnectionResetError):
-            pass
-        assert Stream(sock).wait_closed(5 * SLOW) in ("eof", "reset")
-        sock.close()
-    alive(target, target.host_name)
-    assert_memory(target, before, 4 * MIB)
-    assert target.cpu_seconds() - cpu < 2 * SLOW
+    head = f"POST /echo HTTP/1.1\r\nHost: {target.host_name}\r\nTransfer-Encoding: chunked\r\n\r\n1;".encode()
+    with Bounds(target, target.host_name, mib=4, cpu=2.0):
+        for _ in range(20):
+            sock = raw_socket(target)
+            try:
+                sock.sendall(head)
+                for _ in range(64):
+                    sock.sendall(b"a" * 65536)
+            except (BrokenPipeError, ConnectionResetError):
+                pass
+            assert Stream(sock).wait_closed(5 * SLOW) in ("eof", "reset")
+            sock.close()
 
 
 def test_tiny_chunks(target):
     """A million bytes as chunks of one byte: allowed, but it must not cost much."""
-    cpu = target.cpu_seconds()
-    with target.connect("plain") as client:
+    with Bounds(target, target.host_name, mib=8, cpu=3.0), target.connect("plain") as client:
         client.send(f"POST /echo HTTP/1.1\r\nHost: {target.host_name}\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
         client.send(b"1\r\nx\r\n" * 200_000 + b"0\r\n\r\n")
         assert b'"body_bytes": 200000' in client.read_message(request_method="POST", timeout=60).body
-    assert target.cpu_seconds() - cpu < 3 * SLOW
 
 
 def test_pipelining_without_reading(target):
     """Requests are sent for as long as they are taken, responses never read."""
-    before = target.rss_kib()
     request = f"GET /bytes?n=20000 HTTP/1.1\r\nHost: {target.host_name}\r\n\r\n".encode() * 100
     sockets = []
-    for _ in range(10):
-        sock = raw_socket(target, receive_buffer=4096)
-        sock.settimeout(0.3)
-        with contextlib.suppress(TimeoutError, ConnectionError):
-            for _ in range(1000):
-                sock.sendall(request)
-        sockets.append(sock)
-    alive(target, target.host_name)
-    assert_memory(target, before, 8 * MIB)
-    target.wait_for_line(end="client_gone", count=10)  # cut by write_idle, each in one of its responses
+    with Bounds(target, target.host_name, mib=8) as bounds:
+        for _ in range(10):
+            sock = raw_socket(target, receive_buffer=4096)
+            sock.settimeout(0.3)
+            with contextlib.suppress(TimeoutError, ConnectionError):
+                for _ in range(1000):
+                    sock.sendall(request)
+            sockets.append(sock)
+        bounds.check()
+        target.wait_for_line(end="client_gone", count=10)  # cut by write_idle, each in one of its responses
     close_all(sockets)
 
 
@@ -291,67 +283,73 @@ def test_clients_that_vanish_while_their_reads_are_paused(make_edge, how):
         other = edge.create_preview(origin)
         host = edge.create_preview(stuck)
         sockets = []
-        for _ in range(3):
-            sock = raw_socket(edge)
-            sock.sendall(f"POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: 1000000000\r\n\r\n".encode())
-            send_until_paused(sock)
-            sockets.append(sock)
-        alive(edge, other)
-        fds = edge.open_fds()
-        for sock in sockets:
-            if how == "reset":
-                Stream(sock).reset()
-            else:
-                sock.close()
-        lines = edge.wait_for_line(host=host, count=3, timeout=3 * SLOW)
-        assert all(line["end"] == "client_gone" for line in lines)
-        edge.wait_until(lambda: edge.open_fds() <= fds - 6, what="closing both sides")
+        with Bounds(edge, other, mib=8, cpu=1.0) as bounds:
+            for _ in range(3):
+                sock = raw_socket(edge)
+                sock.sendall(f"POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: 1000000000\r\n\r\n".encode())
+                send_until_paused(sock)
+                sockets.append(sock)
+            bounds.check()
+            fds = edge.open_fds()
+            for sock in sockets:
+                if how == "reset":
+                    Stream(sock).reset()
+                else:
+                    sock.close()
+            lines = edge.wait_for_line(host=host, count=3, timeout=3 * SLOW)
+            assert all(line["end"] == "client_gone" for line in lines)
+            edge.wait_until(lambda: edge.open_fds() <= fds - 6, what="closing both sides")
         release.set()
 
 
-def test_uploads_that_stop_while_held(make_edge):
-    """A client stops sending although the box would take more: it is cut after body_idle, and the box sees that."""
+def test_uploads_that_stop_while_held(make_edge, origin):
+    """Clients stop sending although the box would take more: they are cut after body_idle, and the box sees that."""
     edge = make_edge(workers=1, kinds=("plain",), config={"timeouts": {"body_idle": "300ms"}})
-    with RawOrigin(lambda conn: conn.read_request(timeout=30)) as origin:
-        host = edge.create_preview(origin)
-        with edge.connect("plain") as client:
+    other = edge.create_preview(origin)
+    with RawOrigin(lambda conn: conn.read_request(timeout=30)) as box, Bounds(edge, other, mib=16, cpu=1.0) as bounds:
+        host = edge.create_preview(box)
+        clients = [edge.connect("plain") for _ in range(50)]
+        for client in clients:
             client.send(f"POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: 1000000\r\n\r\n".encode() + b"x" * 100_000)
+        bounds.check()
+        for client in clients:
             with contextlib.suppress(WireError):
                 assert client.read_head().status == 408
             assert client.wait_closed() in ("eof", "reset")
-        assert origin.connections[0].done.wait(10)
+            client.close()
+        assert len(box.connections) == 50
+        assert all(conn.done.wait(10) for conn in box.connections)
 
 
 def test_connections_that_come_and_go(target):
     """Thousands of connections opened and dropped in every way leave no descriptor and no memory behind."""
-    alive(target, target.host_name)
-    fds, before = target.open_fds(), target.rss_kib()
-    for i in range(3000 if not SANITIZED else 600):
-        sock = raw_socket(target, "plain" if i % 4 else "tls")
-        if i % 3 == 1:
-            sock.send(b"GET / HTTP/1.1\r\nHost: ")
-        elif i % 3 == 2:
-            sock.send(f"GET /bytes?n=50000 HTTP/1.1\r\nHost: {target.host_name}\r\n\r\n".encode())
-        if i % 2:
-            Stream(sock).reset()
-        else:
-            sock.close()
-    alive(target, target.host_name, 3)
-    target.wait_until(lambda: target.open_fds() <= fds + 4, what="closing their descriptors")
-    assert_memory(target, before, 8 * MIB)
+    with Bounds(target, target.host_name, mib=8) as bounds:
+        fds = target.open_fds()
+        for i in range(3000 if not SANITIZED else 600):
+            sock = raw_socket(target, "plain" if i % 4 else "tls")
+            if i % 3 == 1:
+                sock.send(b"GET / HTTP/1.1\r\nHost: ")
+            elif i % 3 == 2:
+                sock.send(f"GET /bytes?n=50000 HTTP/1.1\r\nHost: {target.host_name}\r\n\r\n".encode())
+            if i % 2:
+                Stream(sock).reset()
+            else:
+                sock.close()
+        bounds.check()
+        target.wait_until(lambda: target.open_fds() <= fds + 4, what="closing their descriptors")
 
 
 def test_boxes_that_hang(make_edge, origin):
     """A hundred requests wait for a box that says nothing; others are served at once."""
     edge = make_edge(workers=1, kinds=("plain",))
     host = edge.create_preview(origin)
-    with RawOrigin(lambda conn: conn.wait_closed(60)) as stuck:
+    with RawOrigin(lambda conn: conn.wait_closed(60)) as stuck, Bounds(edge, host, mib=8, cpu=1.0) as bounds:
         stuck_host = edge.create_preview(stuck)
         clients = [edge.connect("plain") for _ in range(100)]
         for client in clients:
             client.send(f"GET / HTTP/1.1\r\nHost: {stuck_host}\r\n\r\n".encode())
         stuck.wait_connections(100)
-        alive(edge, host)
+        bounds.check()
         for client in clients:
             client.reset()  # a FIN would be a half-close: they would still want their responses
         edge.wait_for_line(host=stuck_host, count=100)
@@ -361,11 +359,10 @@ def test_boxes_that_hang(make_edge, origin):
 
 def test_a_box_that_sends_faster_than_the_client_reads(target, origin):
     """A gibibyte is on offer; the edge holds its bound and no more."""
-    before = target.rss_kib()
-    with target.connect("plain") as client:
+    with Bounds(target, target.host_name, mib=2) as bounds, target.connect("plain") as client:
         client.send(f"GET /bytes?n=1000000000 HTTP/1.1\r\nHost: {target.host_name}\r\n\r\n".encode())
         client.read_exactly(1_000_000)
-        assert_memory(target, before, 2 * MIB)
+        bounds.check()
 
 
 def test_memory_is_shed_before_it_runs_out(make_edge, origin):
@@ -373,20 +370,20 @@ def test_memory_is_shed_before_it_runs_out(make_edge, origin):
     edge = make_edge(workers=1, kinds=("plain",), config={"limits": {"memory": "4MiB", "connections_per_client": 0}})
     host = edge.create_preview(origin)
     alive(edge, host, 5)
+    request = f"GET /bytes?n=10000000 HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+    first = edge.connect("plain")
+    first.send(request)
     streams = []
     refused = None
-    for _ in range(300):
-        sock = raw_socket(edge, receive_buffer=4096)
-        stream = Stream(sock)
-        stream.send(f"GET /bytes?n=10000000 HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
-        streams.append(stream)
+    while refused is None and len(streams) < 300:  # of which each holds 64 KiB at most
+        streams.append(Stream(raw_socket(edge, receive_buffer=4096)))
+        streams[-1].send(request)
         response = edge.get(host, "/echo")
-        if response.status == 503:
-            refused = response
-            break
-    # Either nothing more than the bound is ever held for them, or new requests are refused.
-    assert refused is None or refused.get("retry-after")
-    assert SANITIZED or edge.rss_kib("worker") < 64 * MIB
+        refused = response if response.status == 503 else None
+    assert refused is not None and refused.get("retry-after") and b'"overloaded"' in refused.body
+    assert SANITIZED or edge.rss_kib("worker") < 64 * 1024
+    assert len(first.read_message(request_method="GET").body) == 10_000_000
+    first.close()
     for stream in streams:
         stream.close()
     edge.wait_until(lambda: edge.get(host, "/echo").status == 200, what="service after they left")

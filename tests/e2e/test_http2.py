@@ -11,6 +11,7 @@ import pytest
 from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
 
+from bounds import AttackBounds
 from h2wire import (CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, PRIORITY, RST_STREAM,
                     SETTINGS, WINDOW_UPDATE, Client, Frames, frame)
 from harness import PATIENCE, SANITIZED, SLOW, HttpOrigin, RawOrigin
@@ -339,32 +340,10 @@ def test_timeouts(make_edge, origin):
 # ---- hostile clients
 
 
-class Bounds:
-    """What a hostile client may cost: memory of the worker, its CPU time, and other clients' answers meanwhile."""
-
-    def __init__(self, edge, host, mib=32, cpu=4.0):
-        self.edge, self.host, self.mib, self.cpu = edge, host, mib, cpu
-
-    def __enter__(self):
+class Bounds(AttackBounds):
+    def ask(self):
         with Client(self.edge, self.host) as client:
             assert client.get("/status?code=200").status == 200
-        self.rss = self.edge.rss_kib("worker")
-        self.seconds = self.edge.cpu_seconds("worker")
-        return self
-
-    def check(self):
-        """To be called while the attack's connection is open, and at its end."""
-        if not SANITIZED:
-            grown = (self.edge.rss_kib("worker") - self.rss) / 1024
-            assert grown < self.mib, f"the worker grew by {grown:.0f} MiB"
-        used = self.edge.cpu_seconds("worker") - self.seconds
-        assert used < self.cpu * SLOW, f"the worker used {used:.1f} s of CPU"
-        with Client(self.edge, self.host) as client:
-            assert client.get("/status?code=200").status == 200
-
-    def __exit__(self, kind, *_):
-        if kind is None:
-            self.check()
 
 
 @pytest.fixture(name="attacked")
