@@ -9,6 +9,9 @@ sys.path[:0] = [str(pathlib.Path(__file__).parent), str(pathlib.Path(__file__).p
 
 import harness  # noqa: E402  (after the path is set)
 
+# It runs the release build, whatever the other tests run.
+collect_ignore = ["test_quickstart.py"] if harness.SANITIZED else []
+
 
 def pytest_collection_modifyitems(items):
     """The longest files first, so that the workers end together."""

@@ -316,6 +316,29 @@ def test_a_foreign_authorization_and_cookies_pass(edge, recorder):
     assert seen["names"]["cookie"] == ["a=1; b=2"]
 
 
+HANDSHAKE = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
+             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="]
+
+
+@pytest.mark.parametrize("more", [[], HANDSHAKE], ids=["request", "handshake"])
+def test_an_app_that_knows_localhost_only(edge, more):
+    """Of a preview with --host-header localhost: what comes says localhost, and a redirect to there leads back."""
+    def box(conn):
+        request = conn.read_request()
+        conn.send(f"HTTP/1.1 302 Found\r\nLocation: http://{request.get('host')}/x?y\r\nContent-Length: 0\r\n\r\n".encode())
+
+    with RawOrigin(box) as origin:
+        host = edge.create_preview(origin, "box", "--host-header", "localhost")
+        authority = f"{host}:{edge.port['tls']}"
+        with edge.connect("tls", host) as client:
+            lines = ["GET / HTTP/1.1", f"Host: {authority}", f"Origin: https://{authority}", *more]
+            response = client.request("\r\n".join(lines).encode() + b"\r\n\r\n")
+        assert (response.status, response.get("location")) == (302, f"https://{authority}/x?y")
+        (seen,) = origin.requests
+        assert (seen.get("host"), seen.get("origin")) == (f"localhost:{origin.port}", f"http://localhost:{origin.port}")
+        assert seen.get("x-forwarded-host") == authority
+
+
 @pytest.mark.parametrize("host, status", [
     ("box-1.preview.box.localhost", 404), ("nobox-3000.preview.box.localhost", 404), ("box.preview.box.localhost", 404),
     ("box-03000.preview.box.localhost", 404), ("box-99999.preview.box.localhost", 404),

@@ -86,6 +86,13 @@ def test_what_is_wrong_is_said_before_the_start(make_edge):
     assert log.returncode == 1 and "/nowhere/at/all.log" in log.stderr
 
 
+def test_it_says_how_to_trust_its_own_authority(make_edge):
+    edge = make_edge()
+    assert f"curl --cacert {edge.ca}" in said(edge, "No certificate is configured")
+    keys = list(edge.state_dir.rglob("*.key"))
+    assert len(keys) == 2 and all(key.stat().st_mode & 0o777 == 0o600 for key in keys)
+
+
 def test_the_service_manager_is_told(make_edge, tmp_path):
     path = tempfile.mktemp(prefix="be-notify-", dir="/tmp")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:

@@ -157,6 +157,27 @@ static void test_full_to_the_byte_is_full(void **state)
     exchange_world_free(world);
 }
 
+/* Answers of the health listener: a worker that drains lives, and wants nothing more. */
+static void test_health_of_a_worker_that_drains(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *target;
+        bool draining;
+        int status;
+    } cases[] = {
+        {"/healthz", false, 200}, {"/readyz", false, 200}, {"/healthz", true, 200}, {"/readyz", true, 503}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        exchange_world_t *world = exchange_world_new();
+        world->fixture->worker.draining = cases[i].draining;
+        world->ex->request.method = STR("GET");
+        world->ex->request.target = str_from(cases[i].target);
+        assert_int_equal(step_health(world->ex), STEP_DONE);
+        assert_int_equal(world->ex->status, cases[i].status);
+        exchange_world_free(world);
+    }
+}
+
 /* What follows a handshake is not taken before the box has agreed: it might be a request of its own. */
 static void test_room_of_a_handshake(void **state)
 {
@@ -350,6 +371,7 @@ int main(void)
         cmocka_unit_test(test_an_origin_that_fails),
         cmocka_unit_test(test_room_before_the_origin),
         cmocka_unit_test(test_full_to_the_byte_is_full),
+        cmocka_unit_test(test_health_of_a_worker_that_drains),
         cmocka_unit_test(test_room_of_a_handshake),
         cmocka_unit_test(test_room_that_grows),
         cmocka_unit_test(test_a_reply_larger_than_the_room),

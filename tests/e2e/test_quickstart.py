@@ -1,0 +1,96 @@
+"""A newcomer's first command, deploy/quickstart, twice in a row: what it prints is taken at its word."""
+
+import hashlib
+import json
+import os
+import pathlib
+import signal
+import subprocess
+
+import pytest
+
+from harness import PATIENCE, ROOT, Lines
+
+pytestmark = pytest.mark.timeout(600)  # where the release build is not made yet
+
+
+class Quickstart:
+    """A running deploy/quickstart, and what it has printed until it said that it runs."""
+
+    def __init__(self):
+        self.process = subprocess.Popen(
+            [ROOT / "deploy/quickstart"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+        self.out = Lines(self.process.stdout)
+        self.out.wait_for(lambda line: line.startswith("Running until Ctrl-C."), 500)
+        self.lines = [line.strip() for line in self.out.lines]
+
+    def one(self, start):
+        """The only line that begins so, without that."""
+        (line,) = [line for line in self.lines if line.startswith(start)]
+        return line[len(start):].strip()
+
+    def curl(self, url_end):
+        """The command that it prints for an address that ends so."""
+        (line,) = [line for line in self.lines if line.startswith("curl ") and line.rstrip("'").endswith(url_end)]
+        return line
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        """Ctrl-C, as a terminal sends it; then nothing may be left."""
+        os.killpg(self.process.pid, signal.SIGINT)
+        status = self.process.wait(3 * PATIENCE)
+        self.out.join(PATIENCE)
+        if kind is not None:
+            print("\n".join(self.out.lines))
+            return
+        assert status == 0 and "stopping" in self.out.lines
+        assert not pathlib.Path(self.one("Access log:")).parent.exists()
+
+
+def run(command):
+    done = subprocess.run(["bash", "-c", f"{command} -sS --max-time 60"], capture_output=True, check=False,
+                          stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, f"{command}: {done.stderr.decode()}"
+    return done.stdout
+
+
+def first_event(command):
+    with subprocess.Popen(["bash", "-c", f"exec {command} -sS"], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as process:
+        line = Lines(process.stdout).wait_for(lambda line: line.startswith("data:"))
+        process.kill()
+    return line
+
+
+def try_everything(quickstart):
+    fields = {k.lower(): v for k, v in json.loads(run(quickstart.curl("/headers")))["headers"]}
+    assert fields["x-forwarded-proto"] == "https" and quickstart.one("https://demo-box-").split(".")[0] in fields["host"]
+    assert first_event(quickstart.curl("/events"))
+    upload = quickstart.curl("/upload")
+    sent = pathlib.Path(upload.split("-T ")[1].split()[0]).read_bytes()
+    assert json.loads(run(upload)) == {"bytes": len(sent), "sha256": hashlib.sha256(sent).hexdigest()}
+    run(quickstart.curl("/bytes?n=100000000"))
+    assert run(next(line for line in quickstart.lines if "took %{time_total}" in line)).startswith(b"took ")
+    boxes = run_boxedge(quickstart, "box list -c ")
+    assert "demo-sleeper" in boxes and "running" in boxes
+    with subprocess.Popen(["tail", "-n", "+1", "-F", quickstart.one("Access log:")], stdout=subprocess.PIPE) as log:
+        Lines(log.stdout).wait_for(lambda line: '"box":"demo-sleeper"' in line)
+        log.kill()
+
+
+def run_boxedge(quickstart, command):
+    (line,) = [line for line in quickstart.lines if command in line]
+    return subprocess.run(["bash", "-c", line.partition("(and:")[0]], capture_output=True, text=True, check=True,
+                          timeout=PATIENCE).stdout
+
+
+def test_twice_in_a_row():
+    authorities = []
+    for _ in range(2):
+        with Quickstart() as quickstart:
+            try_everything(quickstart)
+            authorities.append(pathlib.Path(quickstart.curl("/headers").split("--cacert ")[1].split()[0]).read_bytes())
+    # It needs to be trusted once only.
+    assert authorities[0] == authorities[1]
