@@ -295,8 +295,11 @@ void exchange_response_head(exchange_t *ex)
     ex->status = ex->response.status;
     if (ex->wake_times.woken)
         add_server_timing(ex);
-    if (ex->session_cookie.n != 0)
+    if (ex->session_cookie.n != 0) {
         fields_add(&ex->arena, &ex->response.fields, FIELD_SET_COOKIE, STR("set-cookie"), ex->session_cookie);
+        /* Whatever the app says of its page: no cache may give one person's session to others. */
+        fields_add(&ex->arena, &ex->response.fields, FIELD_OTHER, STR("cache-control"), STR("private"));
+    }
     if (ex->response.tunnel) {
         set_state(ex, EXCHANGE_TUNNEL);
         tunnel_open(ex);

@@ -269,6 +269,8 @@ def test_signing_out_of_a_preview_with_a_password_only(edge, app):
     """A right Basic on a page sets the session there too."""
     basic = Preview(edge, app, "basic")
     assert basic.cookie and basic.post_form({}, SIGN_OUT).status == 303
+    password = "Authorization: Basic " + base64_text(basic.made.basic)
+    assert [get(edge, basic.host, fields=[password, *more]).get("cache-control") for more in ([PAGE], [])] == ["private", None]
     assert get(edge, basic.host, SIGN_IN, [PAGE]).status == 404
 
 
