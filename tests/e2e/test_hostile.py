@@ -111,7 +111,7 @@ def test_clients_that_never_read(target, kind):
     request = f"GET /bytes?n=100000000 HTTP/1.1\r\nHost: {target.host_name}\r\n\r\n".encode()
     start = len(target.access.lines)
     streams = []
-    with Bounds(target, target.host_name, mib=15, cpu=1.0) as bounds:
+    with Bounds(target, target.host_name, mib=15, cpu=2.0) as bounds:
         for _ in range(60):
             sock = raw_socket(target, kind, 4096)
             streams.append(Stream(sock, target.context() if kind == "tls" else None, target.host_name))
