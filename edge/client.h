@@ -15,27 +15,33 @@
 /* Whether the connection's certificate covers the hosts of previews; found out once. */
 typedef enum client_covers { CLIENT_COVERS_UNKNOWN, CLIENT_COVERS, CLIENT_COVERS_NOT } client_covers_t;
 
+/* What the worker asks of a codec; `client` may be freed by either, no other one is. */
+typedef struct client_codec {
+    /* Finish what it has and close: keep-alive off and Connection: close, or GOAWAY. */
+    void (*drain)(client_t *client);
+    /* End it now: every exchange is ended, the connection closed, the memory freed. */
+    void (*destroy)(client_t *client);
+} client_codec_t;
+
+/* As small as can be, since idle connections are many. */
 struct client {
     h2o_linklist_t link; /* in worker_t.clients */
     worker_t *worker;
     conn_t *conn;
     const exchange_step_t *steps; /* what its exchanges go through */
-    /* Asks the codec to finish what it has and close: keep-alive off and Connection: close, or GOAWAY. */
-    void (*drain)(client_t *client);
-    /* Ends it now: every exchange is ended, the connection closed, the memory freed. */
-    void (*destroy)(client_t *client);
+    const client_codec_t *codec;
     struct in6_addr address; /* IPv4 as mapped IPv6 */
     uint16_t port;           /* the client's */
     uint16_t local_port;     /* the listener's */
     conf_listener_kind_t kind;
-    client_covers_t covers;
     uint64_t covers_api; /* hash of the API host that its certificate was last found to cover; 0: none */
-    bool local;          /* the admin socket or the demo app: no address, no access line */
-    bool counted;        /* in the shared counts of its address and in connections_open */
+    client_covers_t covers;
+    bool local;   /* the admin socket or the demo app: no address, no access line */
+    bool counted; /* in the shared counts of its address and in connections_open */
 };
 
 /* Called by a codec's _new: copies `accepted` (whose conn it takes over) and enters the worker's list. The
- * codec sets drain and destroy and the owner of the connection. */
+ * codec sets `codec` and the owner of the connection. */
 void client_init(client_t *client, const client_t *accepted);
 /*
  * Counts the connection in connections_open and for its address, over all workers. False, with nothing

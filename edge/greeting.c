@@ -46,6 +46,8 @@ static void drain(client_t *client)
     (void)client;
 }
 
+static const client_codec_t codec = {.drain = drain, .destroy = destroy};
+
 static void fail(greeting_t *greeting)
 {
     counters_t *counters = greeting->client.worker->counters;
@@ -202,8 +204,7 @@ bool greeting_new(const client_t *accepted, int fd, bool header)
     with_conn.conn = conn_new(worker->loop, fd, ssl, &handlers, greeting);
     client_init(&greeting->client, &with_conn);
     greeting->state = header ? GREETING_HEADER : GREETING_HANDSHAKE;
-    greeting->client.drain = drain;
-    greeting->client.destroy = destroy;
+    greeting->client.codec = &codec;
     loop_timer_start(worker->loop, &greeting->timer, worker->conf->timeouts.handshake, on_timeout);
     conn_want_read(greeting->client.conn, true);
     return true;
@@ -221,5 +222,5 @@ void greeting_finish(const client_t *accepted, bool h2)
     /* It entered the list at the end, unless it is gone already. */
     client_t *last = H2O_STRUCT_FROM_MEMBER(client_t, link, worker->clients.prev);
     if (!h2o_linklist_is_empty(&worker->clients) && last->conn == accepted->conn)
-        last->drain(last);
+        last->codec->drain(last);
 }

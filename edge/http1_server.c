@@ -162,6 +162,8 @@ static void destroy_client(client_t *client)
     http1_server_destroy((http1_server_t *)client);
 }
 
+static const client_codec_t codec = {.drain = drain, .destroy = destroy_client};
+
 static const conn_handlers_t handlers = {
     .readable = http1_server_readable,
     .writable = http1_server_writable,
@@ -173,8 +175,7 @@ void http1_server_new(const client_t *accepted)
     http1_server_t *server = calloc(1, sizeof(*server));
     assert(server != NULL);
     client_init(&server->client, accepted);
-    server->client.drain = drain;
-    server->client.destroy = destroy_client;
+    server->client.codec = &codec;
     conn_set_owner(server->client.conn, &handlers, server);
     conn_want_read(server->client.conn, true);
     loop_timer_start(loop_of(server), &server->read_timer, conf_of(server)->timeouts.keep_alive,

@@ -58,6 +58,7 @@ struct http1_server {
     message_t *message; /* of ex */
     loop_timer_t read_timer;
 };
+_Static_assert(sizeof(void *) != 8 || sizeof(http1_server_t) <= 160, "a size class of jemalloc");
 
 extern const client_ops_t http1_server_ops;
 

@@ -394,6 +394,8 @@ static void on_hangup(void *owner, bool reset)
     conn_destroy(owner);
 }
 
+static const client_codec_t codec = {.drain = drain, .destroy = destroy};
+
 static const conn_handlers_t handlers = {
     .readable = on_readable, .writable = on_writable, .hangup = on_hangup};
 
@@ -448,8 +450,7 @@ void http2_server_new(const client_t *accepted)
     if (conn == NULL)
         abort();
     client_init(&conn->client, accepted);
-    conn->client.drain = drain;
-    conn->client.destroy = destroy;
+    conn->client.codec = &codec;
     h2o_linklist_init_anchor(&conn->streams);
     h2o_linklist_init_anchor(&conn->closed);
     h2o_linklist_init_anchor(&conn->touched);

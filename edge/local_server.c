@@ -130,7 +130,7 @@ void local_server_free(local_server_t **server)
     stop_listening(s);
     while (!h2o_linklist_is_empty(&s->worker.clients)) {
         client_t *client = H2O_STRUCT_FROM_MEMBER(client_t, link, s->worker.clients.next);
-        client->destroy(client);
+        client->codec->destroy(client);
     }
     random_source_free(&s->worker.random);
     conf_release(&s->worker.conf);
@@ -153,7 +153,7 @@ void local_server_drain(local_server_t *server)
     while (at != &server->worker.clients) {
         client_t *client = H2O_STRUCT_FROM_MEMBER(client_t, link, at);
         at = at->next;
-        client->drain(client);
+        client->codec->drain(client);
     }
 }
 

@@ -210,7 +210,7 @@ static void destroy_clients(worker_t *worker)
     while (!h2o_linklist_is_empty(&worker->clients)) {
         client_t *client = H2O_STRUCT_FROM_MEMBER(client_t, link, worker->clients.next);
         uint64_t before = worker->client_count;
-        client->destroy(client);
+        client->codec->destroy(client);
         assert(worker->client_count < before);
         (void)before;
     }
@@ -239,7 +239,7 @@ static void begin_drain(worker_process_t *process, bool others_accept)
     for (h2o_linklist_t *link = worker->clients.next, *next; link != &worker->clients; link = next) {
         client_t *client = H2O_STRUCT_FROM_MEMBER(client_t, link, link);
         next = link->next;
-        client->drain(client);
+        client->codec->drain(client);
     }
     if (others_accept)
         wakes_give_up(worker->wakes);

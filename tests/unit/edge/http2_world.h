@@ -393,7 +393,7 @@ static inline bool world_closed(const world_t *world)
 static inline void world_stop(world_t *world)
 {
     if (!world_closed(world))
-        world->server->destroy(world->server);
+        world->server->codec->destroy(world->server);
     assert_int_equal(world->counters.exchanges_open, 0);
     assert_int_equal(world->worker.held_bytes, 0);
     close(world->fd);

@@ -245,7 +245,7 @@ static void run(world_t *world)
         if (any(3) != 0)
             (void)!recv(world->fd, unread, sizeof(unread), MSG_DONTWAIT);
         if (i == drain && !world_closed(world))
-            world->server->drain(world->server);
+            world->server->codec->drain(world->server);
     }
 }
 

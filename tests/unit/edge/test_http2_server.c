@@ -438,7 +438,7 @@ static void test_drain(void **state)
     world_pump(world);
     exchange_t *ex = world->last;
     origin_head(ex, 200, LENGTH_UNKNOWN, false, false);
-    world->server->drain(world->server);
+    world->server->codec->drain(world->server);
     world_until(world, world->goaways == 2, 3000); /* the client answers the PING */
     assert_int_equal(world->goaway_code, NGHTTP2_NO_ERROR);
     assert_false(world->eof);
@@ -457,7 +457,7 @@ static void test_drain_idle(void **state)
     world_t *world = *state;
     world_connect(world);
     world_pump(world);
-    world->server->drain(world->server);
+    world->server->codec->drain(world->server);
     world_until(world, world->eof, 3000);
     assert_true(world->goaway);
     assert_int_equal(shutdown(world->fd, SHUT_WR), 0);
