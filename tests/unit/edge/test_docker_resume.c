@@ -158,11 +158,23 @@ static void a_box_is_recreated_while_it_is_resumed(void **state)
     assert_int_equal(new->acts, 1);
 }
 
+/* The box is left alone for so long, and then looked at. */
+static void expect_look_after(world_t *world, const docker_box_t *box, uint64_t ms)
+{
+    loop_skip(world->loop, ms - 1);
+    loop_turn(world->loop, 0);
+    assert_int_equal(box->resume, RESUME_CHANGE);
+    loop_skip(world->loop, 1);
+    loop_turn(world->loop, 0);
+    assert_int_equal(box->resume, RESUME_LOOK);
+}
+
 static void containers_between_states_are_waited_for(void **state)
 {
     world_t *world = *state;
     engine_container_t *container = add(world, "a", "stopping");
     begin(world);
+    loop_hold(world->loop);
     resume(world, "a");
     docker_box_t *box = docker_find_box(docker_of(world), STR("a"));
     WAIT(world, box->resume == RESUME_CHANGE);
@@ -170,6 +182,7 @@ static void containers_between_states_are_waited_for(void **state)
     engine_lock(world->engine);
     snprintf(container->status, sizeof(container->status), "exited");
     engine_unlock(world->engine);
+    expect_look_after(world, box, 250);
     await_answers(world, "a", 1);
     assert_int_equal(of(world, "a")->result, PROVIDER_OK);
     assert_int_equal(container->acts, 1);
@@ -180,14 +193,17 @@ static void containers_that_have_just_ended_are_left_alone(void **state)
     world_t *world = *state;
     engine_container_t *removed = add(world, "a", "running"), *stopped = add(world, "b", "running");
     begin(world);
+    loop_hold(world->loop);
     set(world, removed, "exited", "die");
     set(world, stopped, "exited", "die");
     WAIT(world, of(world, "a")->box.state == BOX_PAUSED && of(world, "b")->box.state == BOX_PAUSED);
     resume(world, "a");
     resume(world, "b");
-    docker_box_t *box = docker_find_box(docker_of(world), STR("a"));
+    docker_box_t *box = docker_find_box(docker_of(world), STR("b"));
     WAIT(world, box->resume == RESUME_CHANGE);
     take_away(world, removed);
+    WAIT(world, of(world, "a")->box.state == BOX_GONE);
+    expect_look_after(world, box, 500);
     await_answers(world, "a", 1);
     await_answers(world, "b", 1);
     assert_int_equal(of(world, "a")->result, PROVIDER_GONE);

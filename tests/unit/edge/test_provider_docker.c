@@ -208,6 +208,7 @@ static void one_broken_container_does_not_hide_the_others(void **state)
     engine_event(world->engine, broken, "start");
     engine_unlock(world->engine);
     WAIT(world, of(world, "a")->box.state == BOX_RUNNING);
+    loop_hold(world->loop);
     engine_lock(world->engine);
     broken->is_broken = true;
     engine_event(world->engine, broken, "start");

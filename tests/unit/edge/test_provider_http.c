@@ -240,10 +240,15 @@ static void test_resume_takes_the_place_of_a_look(void **state)
 static void test_activity(void **state)
 {
     world_t *w = *state;
+    loop_hold(w->loop);
     w->provider->activity(w->provider, STR("abc\nxyz\nabc\n"));
     w->provider->activity(w->provider, STR("abc\nno/id\nlast"));
+    loop_skip(w->loop, CONTROL_ACTIVITY_MS - 1);
+    for (int i = 0; i < 10; i++)
+        loop_turn(w->loop, 1);
+    assert_int_equal(w->server->requests, 0);
     server_will_answer(w->server, 200, "{}");
-    loop_skip(w->loop, CONTROL_ACTIVITY_MS);
+    loop_skip(w->loop, 1);
     WAIT(w, w->server->requests == 1);
     assert_true(last_was(w, "POST /activity HTTP/1.1\r\n"));
     assert_string_equal(w->server->body, "{\"boxes\":[\"abc\",\"xyz\",\"last\"]}");
