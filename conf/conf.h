@@ -223,6 +223,7 @@ typedef struct conf {
     struct {
         char *socket;  /* of the Docker Engine API; "": no such provider */
         char *label;   /* prefix of labels: "<label>.id", ".keep_alive", ".idle", ".init", ".ports" */
+        bool pause;    /* `idle` is 30 minutes where it was 0 */
         uint32_t idle; /* containers without a label of their own are paused after it; 0: never */
     } docker;
 

@@ -9,6 +9,9 @@
 #include "conf_value.h"
 #include "siphash.h"
 
+/* What docker.pause means where docker.idle says nothing. */
+#define DOCKER_IDLE_MS (30 * 60 * 1000)
+
 static char *joined(const char *dir, const char *rest)
 {
     char *path = conf_alloc(strlen(dir) + 1 + strlen(rest) + 1, 1);
@@ -127,6 +130,8 @@ static void derive_providers(conf_t *conf, const conf_environment_t *env)
 {
     char *dir = conf_dir_of(conf->source, env->cwd);
     none(&conf->docker.socket);
+    if (conf->docker.pause && conf->docker.idle == 0)
+        conf->docker.idle = DOCKER_IDLE_MS;
     none(&conf->control_plane.url);
     none(&conf->control_plane.token_file);
     none(&conf->control_plane.ca_file);

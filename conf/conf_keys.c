@@ -390,12 +390,17 @@ static const conf_key_t rows[] = {
      .doc = "What the labels of containers begin with: those with `<label>.id` are boxes; "
             "docs/operations.md has the others.",
      AT(conf_t, docker.label)},
+    {.name = "docker.pause",
+     .type = CONF_BOOL,
+     .fallback = "false",
+     .doc = "Whether containers without a label of their own are paused when nobody uses them: after "
+            "`docker.idle`, or after 30m where that is 0ms.",
+     AT(conf_t, docker.pause)},
     {.name = "docker.idle",
      .type = CONF_DURATION,
      .max = 365 * (uint64_t)DAY / 10,
      .fallback = "0ms",
-     .doc = "Containers without a label of their own are paused after so long without activity, such as "
-            "30m; 0 is never.",
+     .doc = "They are paused after so long without activity; 0ms is never but for `docker.pause`.",
      AT(conf_t, docker.idle)},
     {.name = "control_plane",
      .type = CONF_SECTION,

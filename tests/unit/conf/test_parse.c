@@ -42,6 +42,28 @@ static void defaults(void **state)
     conf_release(&conf);
 }
 
+/* Off by default; 30 minutes where it is on and no time is given. */
+static void pausing_of_containers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *docker;
+        uint32_t idle;
+    } cases[] = {{"{}", 0},
+                 {"{pause: false}", 0},
+                 {"{pause: true}", 1800000},
+                 {"{pause: true, idle: 0ms}", 1800000},
+                 {"{pause: true, idle: 1m}", 60000},
+                 {"{idle: 1m}", 60000}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char text[512];
+        snprintf(text, sizeof(text), BASE "docker: %s\n", cases[i].docker);
+        conf_t *conf = fixture_good(text);
+        assert_int_equal(conf->docker.idle, cases[i].idle);
+        conf_release(&conf);
+    }
+}
+
 static void every_field(void **state)
 {
     (void)state;
@@ -555,6 +577,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults),
+        cmocka_unit_test(pausing_of_containers),
         cmocka_unit_test(every_field),
         cmocka_unit_test(every_number_at_its_bounds),
         cmocka_unit_test(lists_at_their_bounds),
