@@ -86,7 +86,7 @@ def run_boxedge(quickstart, command):
                           timeout=PATIENCE).stdout
 
 
-def test_twice_in_a_row():
+def test_twice_in_a_row_and_as_it_checks_itself():
     authorities = []
     for _ in range(2):
         with Quickstart() as quickstart:
@@ -94,3 +94,8 @@ def test_twice_in_a_row():
             authorities.append(pathlib.Path(quickstart.curl("/headers").split("--cacert ")[1].split()[0]).read_bytes())
     # It needs to be trusted once only.
     assert authorities[0] == authorities[1]
+    # Not a test of its own: one quickstart at a time has the state directory.
+    looked = subprocess.run([ROOT / "deploy/quickstart", "--check"], stdin=subprocess.DEVNULL, capture_output=True,
+                            text=True, timeout=500, check=False)
+    assert looked.returncode == 0, looked.stdout + looked.stderr
+    assert "the sleeping box wakes and falls asleep again" in looked.stdout
