@@ -400,7 +400,9 @@ static const conf_key_t rows[] = {
      .type = CONF_DURATION,
      .max = 365 * (uint64_t)DAY / 10,
      .fallback = "0ms",
-     .doc = "They are paused after so long without activity; 0ms is never but for `docker.pause`.",
+     .doc = "Containers without a label of their own are paused after so long without activity; 0ms is "
+            "never, or "
+            "what `docker.pause` says.",
      AT(conf_t, docker.idle)},
     {.name = "control_plane",
      .type = CONF_SECTION,

@@ -359,7 +359,7 @@ static bool take_path(exchange_t *ex, api_preview_t *preview)
     return false;
 }
 
-static bool no_more(const store_preview_t *preview, void *found)
+static bool find_one(const store_preview_t *preview, void *found)
 {
     (void)preview;
     *(bool *)found = true;
@@ -371,7 +371,7 @@ static bool ends_previews(exchange_t *ex, str_t id)
 {
     bool found = false;
     return str_eq(ex->request.method, STR("DELETE")) && box_id_valid(id) &&
-           store_each_preview_from(ex->worker->store, id, 0, true, no_more, &found) == STORE_OK && found;
+           store_each_preview_from(ex->worker->store, id, 0, true, find_one, &found) == STORE_OK && found;
 }
 
 step_result_t step_api_preview(exchange_t *ex)

@@ -318,9 +318,7 @@ static void take_body(http2_client_t *client, char *to, size_t n)
     else
         buffer_consume(&ex->held, n, &ex->worker->held_bytes);
     http2_client_watch_upload(client);
-    if (client->keep_body)
-        return;
-    if (!ex->request_complete && buffer_size(&ex->held) <= EXCHANGE_BODY_BYTES / 2 &&
+    if (!client->keep_body && !ex->request_complete && buffer_size(&ex->held) <= EXCHANGE_BODY_BYTES / 2 &&
         !h2o_linklist_is_linked(&client->roomy))
         h2o_linklist_insert(&client->origin->roomy, &client->roomy);
 }

@@ -113,6 +113,20 @@ def test_an_app_that_takes_no_body_stops_the_upload(edge):
             assert client.get("/").status == 200
 
 
+def test_a_preflight_without_credentials_shows_no_body(edge):
+    """What the app would go on sending is cancelled; the connection stays."""
+    with H2Origin() as app:
+        host = edge.create_preview(app, "box", "--protocol", "h2c", "--bearer")
+        fields = [("origin", "https://a.example"), ("access-control-request-method", "GET")]
+        with Client(edge, host) as client:
+            for _ in range(2):
+                answer = client.finish(client.request("/bytes?n=300000", method="OPTIONS", fields=fields))
+                assert (answer.status, bytes(answer.body), answer.reset) == (200, b"", None)
+        response = edge.get(host, "/bytes?n=300000", method="OPTIONS", fields=[f"{name}: {value}" for name, value in fields])
+        assert (response.status, response.body) == (200, b"")
+        assert len(app.connections) == 1
+
+
 def test_departures_reach_the_app(edge, app):
     with Client(edge, app.host) as client:
         client.request("/hang")
