@@ -317,8 +317,8 @@ def test_uploads_that_stop_while_held(make_edge, origin):
                 assert client.read_head().status == 408
             assert client.wait_closed() in ("eof", "reset")
             client.close()
-        assert len(box.connections) == 50
-        assert all(conn.done.wait(10) for conn in box.connections)
+        edge.wait_until(lambda: len(box.connections) == 50, what="the box's 50th connection")
+        assert all(conn.done.wait(PATIENCE * SLOW) for conn in box.connections)
 
 
 def test_connections_that_come_and_go(target):

@@ -40,6 +40,7 @@ def worker_of(edge, client):
     """The worker that has accepted this connection."""
     # The kernel's list may lack an entry while others come and go.
     inode = edge.wait_until(lambda: inode_of(client), what="finding a connection")
+    edge.open_fds()
     for pid in edge.pids("worker"):
         for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir():
             with contextlib.suppress(OSError):
@@ -386,7 +387,7 @@ def test_without_descriptors_a_worker_goes_on(make_edge):
     worker = edge.pids("worker")[0]
     ask = f"GET / HTTP/1.1\r\nHost: {edge.host(1)}\r\n\r\n".encode()
     limits = resource.prlimit(worker, resource.RLIMIT_NOFILE)
-    resource.prlimit(worker, resource.RLIMIT_NOFILE, (len(os.listdir(f"/proc/{worker}/fd")) + 20, limits[1]))
+    resource.prlimit(worker, resource.RLIMIT_NOFILE, (edge.open_fds() + 20, limits[1]))
     clients = [edge.connect() for _ in range(60)]
     first = clients[0]
     assert first.request(ask).status == 404

@@ -360,8 +360,9 @@ async def fetch_status(port, host, started=None):
 def test_ten_thousand_wait_for_one_box(tmp_path, place):
     count = 1000 if SANITIZED else 10_000
     gate = threading.Event()
-    with ControlPlane() as plane, demo_app(place) as app_port, waking_edge(tmp_path, plane, workers=4) as edge:
-        plane.on_resume = lambda box: gate.wait(60)
+    with ControlPlane() as plane, demo_app(place) as app_port, \
+            waking_edge(tmp_path, plane, workers=4, wake={"timeout": "10m"}) as edge:
+        plane.on_resume = lambda box: gate.wait(200)
         plane.add_box("sleeper", place, app_port)
         host = edge.create_preview(app_port, "sleeper")
 
@@ -377,10 +378,12 @@ def test_ten_thousand_wait_for_one_box(tmp_path, place):
                 return status
 
             tasks = [asyncio.create_task(one()) for _ in range(count)]
-            deadline = time.monotonic() + 20 * SLOW
-            while metric(edge, "wake_waiters") < count:
-                assert time.monotonic() < deadline, metric(edge, "wake_waiters")
+            waiting, deadline = 0, time.monotonic() + PATIENCE * SLOW
+            while waiting < count:
                 await asyncio.sleep(0.1)
+                assert time.monotonic() < deadline, f"{waiting} of {count} wait, and no more come"
+                if waiting != (waiting := metric(edge, "wake_waiters")):
+                    deadline = time.monotonic() + PATIENCE * SLOW
             gate.set()
             return await asyncio.gather(*tasks)
 
