@@ -1,8 +1,11 @@
 #include "conf_environment.h"
 
+#include <fcntl.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+#include "cpu_quota.h"
 
 /* Relative ones do not count (XDG Base Directory Specification, "Environment variables"). */
 static void take_path(const char *path, char out[CONF_ENVIRONMENT_PATH_MAX])
@@ -11,12 +14,25 @@ static void take_path(const char *path, char out[CONF_ENVIRONMENT_PATH_MAX])
         memcpy(out, path, strlen(path));
 }
 
+/* One for each CPU that this process may run on, and no more than its control groups give it time for. */
+static unsigned count_cpus(void)
+{
+    char self[4096];
+    cpu_set_t cpus;
+    unsigned count = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? (unsigned)CPU_COUNT(&cpus) : 1;
+    int fd = open("/proc/self/cgroup", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return count;
+    ssize_t n = read(fd, self, sizeof(self));
+    close(fd);
+    return cpu_quota_apply("/sys/fs/cgroup", str_make(self, n > 0 ? (size_t)n : 0), count);
+}
+
 void conf_environment_read(conf_environment_t *env)
 {
     memset(env, 0, sizeof(*env));
     env->root = geteuid() == 0;
-    cpu_set_t cpus;
-    env->cpus = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? (unsigned)CPU_COUNT(&cpus) : 1;
+    env->cpus = count_cpus();
     if (gethostname(env->host_name, sizeof(env->host_name) - 1) != 0)
         env->host_name[0] = '\0';
     if (getcwd(env->cwd, sizeof(env->cwd)) == NULL || env->cwd[0] != '/')

@@ -12,7 +12,7 @@
 
 typedef struct conf_environment {
     bool root;     /* the effective user is root */
-    unsigned cpus; /* that this process may run on, at least 1 */
+    unsigned cpus; /* that this process may run on, within its CPU quota; at least 1 */
     char host_name[256];
     /* Absolute paths, or "" where there is none (or none that is absolute and fits). */
     char cwd[CONF_ENVIRONMENT_PATH_MAX];

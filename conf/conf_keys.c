@@ -187,7 +187,9 @@ static const conf_key_t rows[] = {
      .unit = "processes",
      .max = 256,
      .fallback = "0",
-     .doc = "How many processes serve traffic; 0 is one for each CPU that the edge may run on.",
+     .doc =
+         "How many processes serve traffic; 0 is one for each CPU that the edge may run on, and no more than "
+         "its control group's CPU quota, rounded up.",
      AT(conf_t, workers)},
     {.name = "node",
      .type = CONF_NODE,

@@ -163,7 +163,7 @@ int tls_on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, con
 {
     (void)ssl;
     (void)arg;
-    static const unsigned char ours[] = "\x02h2\x08http/1.1";
+    static const unsigned char ours[] = "\x02h2\x08http/1.1\x08http/1.0";
     /* Without overlap the function points `out` at the client's first protocol, which is not taken. */
     if (SSL_select_next_proto((unsigned char **)out, out_len, ours, sizeof(ours) - 1, in, in_len) !=
         OPENSSL_NPN_NEGOTIATED)

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import socket
+import ssl
 import threading
 
 import h2.config
@@ -205,3 +206,14 @@ def test_h2_expect_and_early_hints(edge):
                     done = done or isinstance(event, h2.events.StreamEnded)
             assert "InformationalResponseReceived" in seen and "ResponseReceived" in seen
             assert stream
+
+
+def test_a_client_that_offers_http_1_0_only(edge, preview):
+    """It gets the protocol that it offers; where nothing that it offers is served, it is told (RFC 7301 section 3.2)."""
+    with edge.connect("tls", preview, alpn=("http/1.0",)) as client:
+        assert client.tls.selected_alpn_protocol() == "http/1.0"
+        assert client.request(f"GET / HTTP/1.0\r\nHost: {preview}\r\n\r\n".encode()).status == 200
+    with edge.connect("tls", preview, alpn=("http/1.0", "http/1.1")) as client:
+        assert client.tls.selected_alpn_protocol() == "http/1.1"
+    with pytest.raises(ssl.SSLError, match="(?i)alert no application protocol"):
+        edge.connect("tls", preview, alpn=("smtp",))

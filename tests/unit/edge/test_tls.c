@@ -219,7 +219,7 @@ static void test_alpn(void **state)
     ALPN("\x06spdy/1\x08http/1.1", "http/1.1");
     ALPN("\x06spdy/1", NULL);
     ALPN("\x02h3", NULL);
-    ALPN("\x08http/1.0", NULL);
+    ALPN("\x08http/1.0", "http/1.0");
     expect_alpn(NULL, 0, "");
 }
 
