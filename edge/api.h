@@ -86,13 +86,19 @@ void api_answered(exchange_t *ex);
 void api_failed(exchange_t *ex);
 /* The fields that say how much the key may still use, for any response's head. */
 void api_add_fields(exchange_t *ex, fields_t *fields);
-/* It ended, whatever it waited for. (api_preview.c) */
-void api_preview_end(exchange_t *ex);
+/* Whether a step of the API waits: for a place at a server, or for what a preview endpoint asked. */
+bool api_waits(const exchange_t *ex);
+/* Stops that wait. No-op where there is none. */
+void api_leave(exchange_t *ex);
+/* Their parts: the answer of the upstream or the controller (api_preview.c), the line (api_pick.c). */
+bool api_preview_waits(const exchange_t *ex);
+void api_preview_leave(exchange_t *ex);
+void api_leave_line(exchange_t *ex);
 /* Where the response says that a box was deleted, its previews are too. (api_preview.c) */
 void api_preview_box_deleted(exchange_t *ex);
 /* Gives the server's place back, with api->outcome. */
 void api_release_server(exchange_t *ex);
-/* The exchange has ended: gives everything back. Nulls ex->api, which may be NULL. */
+/* The exchange has ended and waits for nothing: gives everything back. Nulls ex->api, which may be NULL. */
 void api_end(exchange_t *ex);
 
 #endif

@@ -61,7 +61,7 @@ static balance_result_t pick(exchange_t *ex, uint64_t avoid)
     return result;
 }
 
-static void leave_line(exchange_t *ex)
+void api_leave_line(exchange_t *ex)
 {
     api_t *api = ex->api;
     if (api->waiter.ex == NULL)
@@ -80,7 +80,7 @@ static void refuse_busy(exchange_t *ex)
 static void queue_timeout(loop_timer_t *timer)
 {
     exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, timer, timer);
-    leave_line(ex);
+    api_leave_line(ex);
     refuse_busy(ex);
 }
 
@@ -107,7 +107,7 @@ step_result_t step_api_pick(exchange_t *ex)
         return wait_for_place(ex); /* behind those who came before */
     switch (pick(ex, 0)) {
     case BALANCE_OK:
-        leave_line(ex);
+        api_leave_line(ex);
         balance_earn_retry(shm_balance(ex->worker->shm), api->upstream_index, api->upstream);
         return STEP_NEXT;
     case BALANCE_FULL:
@@ -115,7 +115,7 @@ step_result_t step_api_pick(exchange_t *ex)
     case BALANCE_NONE:
         break;
     }
-    leave_line(ex);
+    api_leave_line(ex);
     exchange_reply_error(ex, 503, "api_unavailable", "No server of this API is available: try again shortly.",
                          5);
     return STEP_DONE;

@@ -397,7 +397,13 @@ step_result_t step_api_preview(exchange_t *ex)
     return STEP_WAIT;
 }
 
-void api_preview_end(exchange_t *ex)
+bool api_preview_waits(const exchange_t *ex)
+{
+    const api_preview_t *preview = ex->api->preview;
+    return preview != NULL && (preview->request != NULL || preview->asker.number != 0);
+}
+
+void api_preview_leave(exchange_t *ex)
 {
     if (ex->api->preview != NULL)
         left(ex->api->preview);

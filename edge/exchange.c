@@ -2,7 +2,8 @@
  * The exchange between its two codecs: which steps it takes, where its bodies flow, and the one place where
  * everything that it holds is let go.
  *
- * State only moves forward: HEAD, STEPS, ORIGIN, RESPONSE or TUNNEL, DONE.
+ * State only moves forward: HEAD, STEPS, ORIGIN, RESPONSE or TUNNEL, DONE. An exchange waits in STEPS only:
+ * whatever answers it, cuts it or ends it calls leave() first, so nothing resumes it afterwards.
  */
 #include "exchange.h"
 
@@ -78,9 +79,17 @@ exchange_t *exchange_new(client_t *client, const client_ops_t *ops, void *codec)
     return ex;
 }
 
+/* A step would be called back: by a box that wakes, a place that comes free, or an answer that it asked for.
+ */
+static bool waits(const exchange_t *ex)
+{
+    return wake_exchange_waits(ex) || (ex->api != NULL && api_waits(ex));
+}
+
 static void set_state(exchange_t *ex, exchange_state_t state)
 {
     assert(state > ex->state);
+    assert(state == EXCHANGE_STEPS || !waits(ex));
     assert(state != EXCHANGE_TUNNEL || ex->state == EXCHANGE_ORIGIN);
     ex->state = state;
 }
@@ -111,6 +120,27 @@ static void begin(exchange_t *ex)
         random_hex(ex->worker->random, ex->request_id, 32);
         ex->request_id[32] = '\0';
     }
+}
+
+static void cancel_origin(exchange_t *ex)
+{
+    const origin_ops_t *ops = ex->origin_ops;
+    ex->origin_ops = NULL;
+    if (ops != NULL)
+        ops->cancel(ex);
+}
+
+/*
+ * Leaves everything that could call the exchange back: its origin, its timer, and what a step waits for.
+ * Every answer of the edge's own, every cut and the end begin with it. Idempotent.
+ */
+static void leave(exchange_t *ex)
+{
+    cancel_origin(ex);
+    loop_timer_stop(&ex->timer);
+    wake_exchange_leave(ex);
+    if (ex->api != NULL)
+        api_leave(ex);
 }
 
 static void run_steps(exchange_t *ex)
@@ -236,14 +266,6 @@ void exchange_request_room_grew(exchange_t *ex)
 
 /* ---- the response ---- */
 
-static void cancel_origin(exchange_t *ex)
-{
-    const origin_ops_t *ops = ex->origin_ops;
-    ex->origin_ops = NULL;
-    if (ops != NULL)
-        ops->cancel(ex);
-}
-
 void exchange_response_informational(exchange_t *ex, int status, const fields_t *fields)
 {
     assert(status >= 100 && status < 200 && status != 101);
@@ -282,7 +304,7 @@ void exchange_response_head(exchange_t *ex)
     if (ex->response.tunnel && !exchange_still_allowed(ex))
         return;
     ex->times.first_byte_us = (uint32_t)(loop_precise_us() - ex->times.start_us);
-    wake_exchange_answered(ex);
+    wake_exchange_leave(ex); /* the box has answered: the next that waited may go to it */
     if (ex->preflight && !ex->response.bodyless) {
         fields_t fields = ex->response.fields;
         exchange_reply(ex, ex->response.status, STR(""), &fields, STR(""));
@@ -358,7 +380,7 @@ void exchange_response_room(exchange_t *ex)
 
 void exchange_cut(exchange_t *ex)
 {
-    cancel_origin(ex);
+    leave(ex);
     if (ex->state == EXCHANGE_DONE)
         return;
     set_state(ex, EXCHANGE_DONE);
@@ -377,8 +399,7 @@ void exchange_origin_failed(exchange_t *ex, origin_failure_t failure)
 
 void exchange_answer(exchange_t *ex)
 {
-    cancel_origin(ex);
-    loop_timer_stop(&ex->timer);
+    leave(ex);
     ex->status = ex->response.status;
     if (ex->api != NULL)
         api_add_fields(ex, &ex->response.fields);
@@ -389,7 +410,7 @@ void exchange_answer(exchange_t *ex)
 
 void exchange_answered(exchange_t *ex)
 {
-    cancel_origin(ex);
+    leave(ex);
     set_state(ex, EXCHANGE_DONE);
     ex->response_complete = true;
     ex->client_ops->send_end(ex);
@@ -430,9 +451,7 @@ void exchange_end(exchange_t **exp, exchange_end_t how)
 {
     exchange_t *ex = *exp;
     *exp = NULL;
-    cancel_origin(ex);
-    loop_timer_stop(&ex->timer);
-    wake_exchange_end(ex);
+    leave(ex);
     tunnel_close(ex);
     use_end(ex);
     count(ex, how);

@@ -51,9 +51,10 @@ MUST_USE bool wake_rules_pass(exchange_t *ex);
 step_result_t step_wake(exchange_t *ex);
 /* Whether the exchange's port of `box` may be connected to as things are. */
 bool wake_is_needless(const exchange_t *ex, const store_box_t *box);
-/* The box answered one that had waited: the next may go to it. */
-void wake_exchange_answered(exchange_t *ex);
-/* The exchange ends: it waits for nothing any more. */
-void wake_exchange_end(exchange_t *ex);
+/* Whether the exchange waits for its box, and will be resumed or answered when that has woken. */
+bool wake_exchange_waits(const exchange_t *ex);
+/* The exchange was answered, by its box or the edge, or ends. Stops waiting and gives its turn at the box to
+ * the next. Idempotent. */
+void wake_exchange_leave(exchange_t *ex);
 
 #endif

@@ -120,14 +120,14 @@ step_result_t step_wake(exchange_t *ex)
     return STEP_WAIT;
 }
 
-void wake_exchange_answered(exchange_t *ex)
+bool wake_exchange_waits(const exchange_t *ex)
 {
-    wake_leave(&ex->waiter);
+    return ex->waiter.wake != NULL && !ex->waiter.released;
 }
 
-void wake_exchange_end(exchange_t *ex)
+void wake_exchange_leave(exchange_t *ex)
 {
-    if (ex->waiter.wake != NULL && !ex->waiter.released && ex->state == EXCHANGE_STEPS)
+    if (wake_exchange_waits(ex))
         settle(ex, WAKE_OUTCOME_LEFT);
     wake_leave(&ex->waiter);
 }

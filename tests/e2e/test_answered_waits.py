@@ -1,0 +1,312 @@
+"""A request that waits is answered, or left by its client, before the thing comes that it waits for: nothing of it goes
+on, its worker lives, and the next request is served. Every step that waits, every way in which a client's codec ends a
+request, over HTTP/1 and HTTP/2."""
+
+import contextlib
+import json
+import os
+import signal
+import struct
+import threading
+
+import h2.exceptions
+import h2.settings
+import pytest
+
+from api_world import API, answer, api_config, call
+from h2wire import DATA, END_STREAM, RST_STREAM, Client, frame
+from harness import PATIENCE, SLOW, RawOrigin, merge
+from processes import said
+from sleepers import Sleepers
+from test_api_servers import queued
+
+LONG = PATIENCE * SLOW
+NO_WINDOW = {h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 0}
+
+# ---- what is waited for
+
+
+class Wake:
+    """A box that sleeps; then it wakes."""
+
+    method, fields, body = "POST", [], b""
+    takes_body = True  # the body is read while it waits
+
+    def __init__(self):
+        self.sleepers = Sleepers()
+        self.config = merge(self.sleepers.config, {"wake": {"per_client": 0}})
+        self.box = None
+
+    def begin(self, edge):
+        self.box = self.sleepers.add(f"box-{len(self.sleepers.boxes)}")
+        self.path, self.host = "/", edge.create_preview(self.box.port, self.box.id)
+
+    def wait(self, edge):
+        edge.wait_until(lambda: self.box.resumes > 0, LONG, "the resume")
+
+    def come(self):
+        self.box.resume()
+        self.box.listen()
+
+    def serve(self, edge):
+        assert edge.get(self.host, timeout=LONG).status == 200
+
+    def close(self):
+        self.sleepers.close()
+
+
+class FailedWake(Wake):
+    """The page of a box that fails to wake."""
+
+    method, fields = "GET", [("sec-fetch-mode", "navigate")]
+
+    def come(self):
+        self.box.fail()
+
+    def serve(self, edge):
+        got = edge.get(self.host, timeout=LONG)
+        assert got.status == 503 and json.loads(got.body)["code"] == "wake_failed", got.body
+
+
+class Api:
+    """A request of the API host. Its server lets `GET /v2/box/box` wait for `gate`, and `/slow` for `slow`."""
+
+    method, path, host, body = "POST", "/v2/box", API, b""
+    fields = [("x-box-api-key", "k-test")]
+    takes_body, limits, more = True, {}, {}
+
+    def __init__(self):
+        self.gate, self.slow = threading.Event(), threading.Event()
+        self.gate.set()
+        self.origin = RawOrigin(self._serve)
+        self.config = merge(api_config([self.origin.port], upstream=self.limits), self.more)
+
+    def _serve(self, conn):
+        while (request := conn.read_request(3600)) is not None:
+            if request.target == "/slow":
+                self.slow.wait(LONG)
+            elif request.target == "/v2/box/box" and request.method == "GET":
+                self.gate.wait(LONG)
+            conn.send(answer(json.dumps({"id": "box", "status": "running"})))
+
+    def asked(self, target):
+        return sum(r.target == target for r in list(self.origin.requests))
+
+    def serve(self, edge):
+        got = call(edge, "/v2/other", timeout=LONG)
+        assert got.status == 200, got.body
+
+    def close(self):
+        self.gate.set()
+        self.slow.set()
+        self.origin.close()
+
+
+class Subrequest(Api):
+    """A preview is to be made: the upstream is asked about the box."""
+
+    path = "/v2/box/box/preview"
+
+    def begin(self, _):
+        self.gate.clear()
+        self.before = self.asked("/v2/box/box")
+
+    def wait(self, _):
+        self.origin.wait(lambda _: self.asked("/v2/box/box") > self.before, LONG)
+
+    def come(self):
+        self.gate.set()
+
+
+class DeletedBox(Subrequest):
+    """A box that has previews is deleted: which one that is, the upstream is asked first."""
+
+    method, path = "DELETE", "/v2/box/box"
+
+    def begin(self, edge):
+        edge.create_preview(3000)
+        super().begin(edge)
+
+
+class Line(Api):
+    """The only place of the only server is taken. A place is looked for again and again."""
+
+    limits = {"server_in_flight": 1, "queue_timeout": "60s"}
+
+    def begin(self, edge):
+        self.slow.clear()
+        before = self.asked("/slow")
+        self.holder = edge.connect("plain")
+        self.holder.send(f"GET /slow HTTP/1.1\r\nHost: {API}\r\nX-Box-Api-Key: k-test\r\n\r\n".encode())
+        self.origin.wait(lambda _: self.asked("/slow") > before, LONG)
+        self.before = queued(edge)
+
+    def wait(self, edge):
+        edge.wait_until(lambda: queued(edge) > self.before, LONG, "a place in the line")
+
+    def come(self):
+        self.slow.set()
+        assert self.holder.read_message(LONG, request_method="GET").status == 200
+        self.holder.close()
+
+
+class SubrequestInLine(Line):
+    """The question about a box waits for a place."""
+
+    path = "/v2/box/box/preview"
+
+
+class PreviewCall(Subrequest):
+    """The controller is asked to make the preview, and stands still. The body is complete by then."""
+
+    body, takes_body = b'{"port": 3000}', False
+    more = {"timeouts": {"heartbeat": "10m"}}
+
+    def begin(self, edge):
+        super().begin(edge)
+        (self.controller,) = edge.pids("controller")
+        os.kill(self.controller, signal.SIGSTOP)
+
+    def wait(self, edge):
+        super().wait(edge)
+        self.gate.set()
+        for _ in range(20):  # turns in which the worker reads the upstream's answer
+            assert edge.get("health", "/healthz", kind="health").status == 200
+
+    def come(self):
+        os.kill(self.controller, signal.SIGCONT)
+
+    def close(self):
+        with contextlib.suppress(AttributeError, ProcessLookupError):
+            os.kill(self.controller, signal.SIGCONT)
+        super().close()
+
+
+WAITS = [Wake, FailedWake, Subrequest, DeletedBox, Line, SubrequestInLine, PreviewCall]
+
+# ---- clients
+
+
+class Http1:
+    """One request over HTTP/1.1."""
+
+    def __init__(self, edge, wait, whole):
+        self.client = edge.connect("plain")
+        framing = f"Content-Length: {len(wait.body)}" if whole else "Transfer-Encoding: chunked"
+        lines = [f"{wait.method} {wait.path} HTTP/1.1", f"Host: {wait.host}", framing]
+        lines += [f"{name}: {value}" for name, value in wait.fields]
+        body = wait.body if whole else b"5\r\nhello\r\n"
+        self.client.send("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+
+    def bad_body(self):
+        self.client.send(b"zz\r\n")
+        assert self.client.read_message(LONG, request_method="POST").status == 400
+
+    def body_timeout(self):
+        assert self.client.read_message(LONG, request_method="POST").status == 408
+
+    def reset(self):
+        self.client.reset()
+
+    def half_close(self):
+        self.client.half_close()
+        assert self.client.read_head(LONG).status == 102
+        self.client.reset()
+
+    def after(self):
+        self.client.close()
+
+
+class Http2:
+    """One request over HTTP/2, whose answer cannot leave."""
+
+    def __init__(self, edge, wait, whole):
+        self.client = Client(edge, wait.host, settings=NO_WINDOW)
+        announced = [] if whole else [("content-length", "10")]
+        self.stream = self.client.request(wait.path, wait.method, [*wait.fields, *announced], end=whole and not wait.body)
+        if not whole or wait.body:
+            self.client.send(self.stream, wait.body if whole else b"hello", end=whole)
+        self.answer = self.client.answer(self.stream)
+        self.refused = False
+
+    def bad_body(self):
+        self.client.sock.sendall(frame(DATA, END_STREAM, self.stream))  # five of ten bytes
+        with contextlib.suppress(h2.exceptions.ProtocolError):  # a reset after GOAWAY is one to h2
+            self.client.until(lambda: self.answer.reset is not None, LONG)
+
+    def body_timeout(self):
+        self.client.until(lambda: self.answer.status is not None, LONG)
+        assert self.answer.status == 408
+        self.refused = True
+
+    def reset(self):
+        self.client.sock.sendall(frame(RST_STREAM, 0, self.stream, struct.pack(">I", 8)))
+
+    def half_close(self):
+        self.reset()  # END_STREAM was sent with the request
+
+    def after(self):
+        """The answer that was made is the one that leaves when there is room for it."""
+        if self.refused:
+            self.client.h2.increment_flow_control_window(65535, self.stream)
+            self.client.h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 65535})
+            self.client.flush()
+            self.client.until(lambda: self.answer.ended or self.answer.reset is not None, LONG)
+            assert b"did not come in time" in self.answer.body
+        self.client.sock.close()
+
+
+CODECS = [Http1, Http2]
+WAYS = ["bad_body", "body_timeout", "reset", "half_close"]
+
+
+def fits(wait, way):
+    """A body that nobody reads while the request waits is neither found bad nor late."""
+    return wait.takes_body or way in ("reset", "half_close")
+
+
+# ---- the tests
+
+
+@pytest.mark.parametrize("wait", WAITS)
+def test_each_way_to_end_a_request_that_waits(wait, make_edge):
+    waiting = wait()
+    try:
+        edges = {late: make_edge(config=merge(waiting.config, {"timeouts": {"body_idle": "1s" if late else "60s"}}))
+                 for late in (False, True)}
+        for way in filter(lambda way: fits(wait, way), WAYS):
+            edge = edges[way == "body_timeout"]
+            workers = edge.pids("worker")
+            for codec in CODECS:
+                waiting.begin(edge)
+                client = codec(edge, waiting, whole=way == "half_close" or not wait.takes_body)
+                waiting.wait(edge)
+                getattr(client, way)()
+                waiting.come()
+                waiting.serve(edge)
+                client.after()
+            assert edge.pids("worker") == workers, way
+    finally:
+        waiting.close()
+
+
+@pytest.mark.parametrize("wait", WAITS)
+@pytest.mark.parametrize("codec", CODECS)
+def test_the_edge_drains_before_it_comes(wait, codec, make_edge):
+    """The edge ends as ever, without a death (harness.Edge.stop)."""
+    waiting = wait()
+    try:
+        edge = make_edge(config=merge(waiting.config, {"timeouts": {"body_idle": "60s", "drain": "5s"}}))
+        waiting.begin(edge)
+        client = codec(edge, waiting, whole=not wait.takes_body)
+        waiting.wait(edge)
+        edge.process.terminate()
+        said(edge, "draining")
+        (client.bad_body if wait.takes_body else client.reset)()
+        waiting.come()
+        client.after()
+        assert edge.process.wait(LONG) == 0
+        edge.kill()
+        edge.check_reports()
+    finally:
+        waiting.close()

@@ -1,0 +1,239 @@
+/* An exchange that is answered, cut or ended while a step waits is resumed by nothing afterwards: every wait
+ * of a worker, every way in which its client's codec ends it, and every event that the wait was for. */
+#include "wake_world.h"
+
+#include "api.h"
+
+/* How a codec ends an exchange whose step waits. */
+typedef enum way { BAD_BODY, BODY_TIMEOUT, RESET, HALF_CLOSE_THEN_RESET, DRAIN_THEN_BAD_BODY, WAYS } way_t;
+
+/* What the box does afterwards. */
+typedef enum event { RUNS, FAILS, IS_GONE, NOTHING_FOR_LONG, EVENTS } event_t;
+
+static int setup(void **state)
+{
+    wake_world_t *w = wake_world_new();
+    w->worker->places = places_new(w->worker);
+    *state = w;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    wake_world_t *w = *state;
+    exchange_end(&w->world->ex, EXCHANGE_END_COMPLETE);
+    places_free(&w->worker->places);
+    w->world->ex = exchange_new(&w->world->fixture->client, &world_client_ops, w->world);
+    wake_world_free(w);
+    return 0;
+}
+
+static void end_by(wake_world_t *w, way_t way)
+{
+    exchange_world_t *world = w->world;
+    switch (way) {
+    case DRAIN_THEN_BAD_BODY:
+        exchange_drain(world->ex);
+        assert_int_equal(world->ex->state, EXCHANGE_STEPS);
+        exchange_refuse(world->ex, 400, "bad_chunk", "The request's chunked body is not valid.");
+        break;
+    case BAD_BODY:
+        exchange_refuse(world->ex, 400, "bad_chunk", "The request's chunked body is not valid.");
+        break;
+    case BODY_TIMEOUT:
+        exchange_refuse(world->ex, 408, "request_timeout", "The request's body did not come in time.");
+        break;
+    case HALF_CLOSE_THEN_RESET:
+        exchange_client_half_closed(world->ex);
+        exchange_end(&world->ex, EXCHANGE_END_CLIENT_GONE);
+        break;
+    default:
+        exchange_end(&world->ex, EXCHANGE_END_CLIENT_GONE);
+        break;
+    }
+}
+
+static bool answers(way_t way)
+{
+    return way != RESET && way != HALF_CLOSE_THEN_RESET;
+}
+
+/* The answer that the client does not take stays the only one. */
+static void expect_answered(const wake_world_t *w, way_t way)
+{
+    const exchange_world_t *world = w->world;
+    assert_int_equal(world->heads, 1);
+    assert_int_equal(world->ends, 0);
+    assert_int_equal(world->ex->status, way == BODY_TIMEOUT ? 408 : 400);
+    assert_int_equal(world->ex->state, EXCHANGE_RESPONSE);
+    assert_null(world->ex->origin_ops);
+}
+
+/* An exchange that the world may end: the next one, or a fresh one where the last has ended. */
+static exchange_t *fresh(wake_world_t *w)
+{
+    exchange_world_t *world = w->world;
+    if (world->ex == NULL)
+        world->ex = exchange_new(&world->fixture->client, &world_client_ops, world);
+    world->informational_count = 0;
+    exchange_t *ex = wake_world_next(w);
+    ex->request.method = STR("POST");
+    ex->request.has_body = true;
+    world->room = 0; /* its client takes no byte of a body */
+    return ex;
+}
+
+/* ---- a box ---- */
+
+static void happens(wake_world_t *w, event_t event)
+{
+    switch (event) {
+    case RUNS:
+        wake_world_runs(w, NULL);
+        break;
+    case FAILS:
+        wake_world_ends(w, WAKE_FAILED, NULL);
+        break;
+    case IS_GONE:
+        wake_world_ends(w, WAKE_GONE, NULL);
+        break;
+    default:
+        wake_world_skip(w, 60000);
+        break;
+    }
+}
+
+static void wait_for_box(wake_world_t *w, way_t way, event_t event, bool navigation)
+{
+    exchange_t *ex = fresh(w);
+    if (navigation) {
+        ex->request.method = STR("GET");
+        wake_world_field(ex, "Sec-Fetch-Mode", "navigate");
+    }
+    exchange_start(ex);
+    assert_int_equal(ex->state, EXCHANGE_STEPS);
+    assert_int_equal(w->worker->counters->wake_waiters, 1);
+    end_by(w, way);
+    assert_int_equal(w->worker->counters->wake_waiters, 0);
+    assert_false(wake_goes_on(w->worker->wakes, STR("box"), 3000));
+    if (answers(way))
+        assert_int_equal(ex->wake_times.outcome, WAKE_OUTCOME_LEFT);
+    happens(w, event);
+    if (answers(way))
+        expect_answered(w, way);
+}
+
+static void a_box_wakes_or_fails_for_nobody(void **state)
+{
+    for (int way = 0; way < WAYS; way++)
+        for (int event = 0; event < EVENTS; event++) {
+            wait_for_box(*state, (way_t)way, (event_t)event, false);
+            wait_for_box(*state, (way_t)way, (event_t)event, true);
+        }
+}
+
+/* Others that wait for the same box are not disturbed. */
+static void the_others_go_on(void **state)
+{
+    wake_world_t *w = *state;
+    for (int way = 0; way < WAYS; way++) {
+        exchange_t *ex = fresh(w);
+        exchange_start(ex);
+        wake_waiter_t other = {.done = NULL};
+        assert_true(wake_wait(w->worker->wakes, &other, STR("box"), 3000));
+        end_by(w, (way_t)way);
+        assert_true(wake_goes_on(w->worker->wakes, STR("box"), 3000));
+        wake_leave(&other);
+    }
+}
+
+/* The answer is made when the box runs already and the turn of this one has not come. */
+static void a_box_that_woke_in_the_same_turn(void **state)
+{
+    wake_world_t *w = *state;
+    for (int way = 0; way < WAYS; way++) {
+        exchange_t *ex = fresh(w);
+        exchange_start(ex);
+        ex->box.state = BOX_RUNNING;
+        wake_world_ends(w, WAKE_OK, NULL); /* it is put off to a timer */
+        end_by(w, (way_t)way);
+        wake_world_skip(w, 1000);
+        if (answers((way_t)way))
+            expect_answered(w, (way_t)way);
+    }
+}
+
+/* ---- a place ---- */
+
+/* Goes on waiting however often a place is looked for: as pick does while every server is full. */
+static step_result_t step_line(exchange_t *ex)
+{
+    api_t *api = ex->api;
+    if (api->waiter.ex == NULL)
+        assert_true(places_wait(ex->worker->places, &api->waiter, ex, 0, 100));
+    return STEP_WAIT;
+}
+
+static const exchange_step_t line_steps[] = {{"line", step_line}, {NULL, NULL}};
+
+static void give_api(exchange_t *ex)
+{
+    api_t *api = h2o_mem_alloc_pool(&ex->arena, sizeof(*api));
+    *api = (api_t){.conf = conf_acquire(ex->worker->conf), .outcome = BALANCE_LEFT};
+    ex->api = api;
+}
+
+/* `looked`: so often a place was looked for in vain before. */
+static void wait_for_place(wake_world_t *w, way_t way, unsigned looked)
+{
+    worker_t *worker = w->worker;
+    exchange_t *ex = fresh(w);
+    give_api(ex);
+    exchange_start(ex);
+    for (unsigned i = 0; i < looked; i++)
+        wake_world_skip(w, 100);
+    assert_true(places_waiting(worker->places, 0));
+    end_by(w, way);
+    assert_false(places_waiting(worker->places, 0));
+    assert_int_equal(balance_waiters(shm_balance(worker->shm), 0), 0);
+    places_freed(worker->places, 0);
+    wake_world_skip(w, 100);
+    if (answers(way))
+        expect_answered(w, way);
+}
+
+static void a_place_comes_free_for_nobody(void **state)
+{
+    wake_world_t *w = *state;
+    w->world->fixture->client.steps = line_steps;
+    for (int way = 0; way < WAYS; way++)
+        for (unsigned looked = 0; looked < 3; looked++)
+            wait_for_place(w, (way_t)way, looked);
+}
+
+/* The first in the line is answered by a call that resumes the second. */
+static void a_line_of_two(void **state)
+{
+    wake_world_t *w = *state;
+    place_waiter_t second = {.ex = NULL};
+    w->world->fixture->client.steps = line_steps;
+    exchange_t *ex = fresh(w);
+    give_api(ex);
+    exchange_start(ex);
+    exchange_world_t *other = exchange_world_new();
+    assert_true(places_wait(w->worker->places, &second, other->ex, 0, 100));
+    end_by(w, BAD_BODY);
+    assert_true(places_waiting(w->worker->places, 0));
+    places_leave(w->worker->places, &second);
+    exchange_world_free(other);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(a_box_wakes_or_fails_for_nobody), TEST(the_others_go_on), TEST(a_box_that_woke_in_the_same_turn),
+        TEST(a_place_comes_free_for_nobody),   TEST(a_line_of_two),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
