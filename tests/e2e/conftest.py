@@ -1,6 +1,7 @@
 """Fixtures: an edge shared by the tests of a file, and one for a test that needs its own configuration."""
 
 import pathlib
+import resource
 import sys
 
 import pytest
@@ -8,6 +9,10 @@ import pytest
 sys.path[:0] = [str(pathlib.Path(__file__).parent), str(pathlib.Path(__file__).parents[1])]
 
 import harness  # noqa: E402  (after the path is set)
+
+# Tests hold ten thousand connections; shells give a thousand descriptors to begin with.
+_hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (_hard, _hard))
 
 # It runs the release build, whatever the other tests run.
 collect_ignore = ["test_quickstart.py"] if harness.SANITIZED else []

@@ -2,6 +2,7 @@
 (memory, CPU, descriptors) and by whether others are still served at once."""
 
 import contextlib
+import resource
 import socket
 import threading
 import time
@@ -141,6 +142,8 @@ def test_a_client_that_reads_slowly_is_not_cut(target):
 def test_idle_connections(make_edge, origin):
     """Ten thousand kept connections: what each costs, that they cost no time, and that others are served."""
     count = 1000 if SANITIZED else 10_000
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < count + 500:
+        pytest.skip(f"{count} connections need a higher limit of open files (ulimit -Hn)")
     edge = make_edge(workers=1, kinds=("plain",), config={"limits": {"connections_per_client": 0}})
     host = edge.create_preview(origin)
     alive(edge, host, 5)
