@@ -26,6 +26,8 @@ typedef struct admin_controls {
     /* The control plane says how a box is. NULL: taken, and `done` comes once every worker sees it, never
      * from within, and not after admin_free; else a sentence that says why it is not taken. */
     const char *(*push_box)(void *owner, const control_box_t *box, void (*done)(void *arg), void *arg);
+    /* The operator has the runner start or stop this box: no request from before undoes a stop. */
+    void (*box_ordered)(void *owner, str_t id, bool runs);
 } admin_controls_t;
 
 /*

@@ -114,7 +114,11 @@ static void ask(exchange_t *ex, str_t id, runner_message_t what, uint64_t from, 
     if (ex->worker->conf->process_count == 0) {
         const runner_answer_t none = {.result = RUNNER_UNKNOWN};
         refuse(ex, waiter, &none);
-    } else if (admin->runner == NULL || !runner_link_ask(admin->runner, what, id, from, on_answer, waiter)) {
+        return;
+    }
+    if (what != RUNNER_LOG)
+        admin->controls->box_ordered(admin->owner, id, what == RUNNER_START);
+    if (admin->runner == NULL || !runner_link_ask(admin->runner, what, id, from, on_answer, waiter)) {
         admin_error(ex, 503, "runner_unavailable", NULL,
                     "The process that runs boxes is not there: try again in a moment.");
     } else {

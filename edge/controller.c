@@ -292,10 +292,10 @@ static void worker_message(void *owner, unsigned index, ipc_message_t *message)
     str_t bytes = str_make(message->bytes, message->len);
     switch (message->type) {
     case PROCESS_WAKE:
-        if (message->value != WAKE_WISH_WATCH)
+        if (wake_wish_of(message->value) != WAKE_WISH_WATCH)
             idle_wanted(controller->idle, bytes);
-        waker_ask(controller->waker, index, bytes,
-                  message->value == WAKE_WISH_WATCH ? WAKE_WISH_WATCH : WAKE_WISH_WAKE);
+        waker_ask(controller->waker, index, bytes, wake_wish_of(message->value),
+                  wake_wish_came_ms(message->value));
         break;
     case PROCESS_PREVIEW:
         preview_desk_take(controller->previews, index, message->value, bytes, wall_us() / 1000000);
@@ -350,8 +350,17 @@ static const char *push_box(void *owner, const control_box_t *box, void (*done)(
     return NULL;
 }
 
-static const admin_controls_t controls = {
-    .reload = ask_reload, .drain = ask_drain, .end_tunnels = end_tunnels, .push_box = push_box};
+static void box_ordered(void *owner, str_t id, bool runs)
+{
+    controller_t *controller = owner;
+    waker_order(controller->waker, id, runs);
+}
+
+static const admin_controls_t controls = {.reload = ask_reload,
+                                          .drain = ask_drain,
+                                          .end_tunnels = end_tunnels,
+                                          .push_box = push_box,
+                                          .box_ordered = box_ordered};
 
 /* ---- the process ---- */
 

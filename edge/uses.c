@@ -35,6 +35,8 @@ static box_use_t *add(uses_t *uses, const store_box_t *from, uint64_t hash)
     box->hash = hash;
     box->state = from->state;
     box->generation = from->generation;
+    box->address = from->address;
+    box->pid = from->pid;
     h2o_linklist_init_anchor(&box->uses);
     box_use_t **chain = &uses->buckets[hash % USES_BUCKETS];
     box->next = *chain;

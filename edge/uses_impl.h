@@ -26,6 +26,8 @@ struct box_use {
     uint64_t hash;
     box_state_t state;       /* as the store had it last */
     uint64_t generation;     /* the same */
+    struct in6_addr address; /* the same */
+    uint32_t pid;            /* the same */
     bool touched;            /* an exchange began or ended since it was last told */
     uint64_t told_ms;        /* the controller was told that it is active; 0: never */
     uint64_t rested_ms;      /* its last exchange ended */

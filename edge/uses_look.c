@@ -82,6 +82,14 @@ static void box_changed(exchange_t *ex, const store_box_t *now, uint64_t epoch)
     }
 }
 
+/* It sleeps where it ran, for all that is known: what its sockets hold is read when it goes on. One that was
+ * stopped has no sockets any more. */
+static bool is_frozen(const box_use_t *box, const store_box_t *now)
+{
+    return now->state == BOX_PAUSED && now->pid == box->pid &&
+           memcmp(&now->address, &box->address, sizeof(now->address)) == 0;
+}
+
 static void look_at(uses_t *uses, box_use_t *box, uint64_t epoch)
 {
     store_box_t now;
@@ -91,9 +99,13 @@ static void look_at(uses_t *uses, box_use_t *box, uint64_t epoch)
     }
     if (now.generation == box->generation && now.state == box->state)
         return;
-    bool sleeps = now.state != BOX_RUNNING && box->state == BOX_RUNNING;
+    bool frozen = box->state == BOX_RUNNING && is_frozen(box, &now);
     box->state = now.state;
     box->generation = now.generation;
+    box->address = now.address;
+    box->pid = now.pid;
+    if (now.state == BOX_RUNNING)
+        box->wake_until_ms = 0; /* it came; a later sleep is another matter */
     origin_pool_drop(uses->worker->origins, str_from(box->id), now.generation);
     http2_origins_drop(uses->worker->http2_origins, str_from(box->id), now.generation);
     for (h2o_linklist_t *at = box->uses.next, *next; at != &box->uses; at = next) {
@@ -102,7 +114,7 @@ static void look_at(uses_t *uses, box_use_t *box, uint64_t epoch)
         if (now.state != BOX_RUNNING || now.generation != ex->box.generation)
             box_changed(ex, &now, epoch);
     }
-    if (sleeps && box->client_ms != 0 && uses->now_ms - box->client_ms < UNTAKEN_MS)
+    if (frozen && box->client_ms != 0 && uses->now_ms - box->client_ms < UNTAKEN_MS)
         uses_want_wake(uses, box);
 }
 

@@ -33,6 +33,7 @@ struct wake {
     h2o_linklist_t woken;   /* wait for their turn to go to the box */
     unsigned open;          /* released */
     bool wished;            /* somebody wants it awake, rather than only to know */
+    uint64_t came_ms;       /* of `wished`: when the newest of their requests came */
     uint64_t began_ms;
     wake_stage_t stage;
     wake_answer_t answer;
@@ -72,8 +73,10 @@ static wake_t *find(wakes_t *wakes, const char *label)
 static void ask(const wake_t *wake)
 {
     if (wake->wakes->channel != NULL)
-        (void)channel_send(wake->wakes->channel, PROCESS_WAKE,
-                           wake->wished ? WAKE_WISH_WAKE : WAKE_WISH_WATCH, str_from(wake->label), NULL, 0);
+        (void)channel_send(
+            wake->wakes->channel, PROCESS_WAKE,
+            wake_wish_pack(wake->wished ? WAKE_WISH_WAKE : WAKE_WISH_WATCH, wake->wished ? wake->came_ms : 0),
+            str_from(wake->label), NULL, 0);
 }
 
 static void ask_all(wakes_t *wakes)
@@ -204,8 +207,10 @@ static void make_label(char label[WAKE_LABEL_MAX + 1], str_t id, uint16_t port)
     (void)n;
 }
 
-static bool join(wakes_t *wakes, wake_waiter_t *waiter, str_t id, uint16_t port, bool wished)
+static bool join(wakes_t *wakes, wake_waiter_t *waiter, str_t id, uint16_t port, wake_wish_t wish,
+                 uint64_t came_ms)
 {
+    bool wished = wish == WAKE_WISH_WAKE;
     char label[WAKE_LABEL_MAX + 1];
     assert(waiter->wake == NULL);
     make_label(label, id, port);
@@ -221,8 +226,11 @@ static bool join(wakes_t *wakes, wake_waiter_t *waiter, str_t id, uint16_t port,
         wake->began_ms = loop_now(wakes->worker->loop);
         wake->stage = WAKE_RESUMING;
         wake->wished = false;
+        wake->came_ms = 0;
     }
     wake->wished |= wished;
+    if (wished && came_ms > wake->came_ms)
+        wake->came_ms = came_ms;
     waiter->wake = wake;
     waiter->released = false;
     h2o_linklist_insert(&wake->waiters, &waiter->link);
@@ -231,14 +239,14 @@ static bool join(wakes_t *wakes, wake_waiter_t *waiter, str_t id, uint16_t port,
     return true;
 }
 
-bool wake_wait(wakes_t *wakes, wake_waiter_t *waiter, str_t id, uint16_t port)
+bool wake_wait(wakes_t *wakes, wake_waiter_t *waiter, str_t id, uint16_t port, uint64_t came_ms)
 {
-    return join(wakes, waiter, id, port, true);
+    return join(wakes, waiter, id, port, WAKE_WISH_WAKE, came_ms);
 }
 
 bool wake_watch(wakes_t *wakes, wake_waiter_t *waiter, str_t id, uint16_t port)
 {
-    return join(wakes, waiter, id, port, false);
+    return join(wakes, waiter, id, port, WAKE_WISH_WATCH, 0);
 }
 
 bool wake_goes_on(wakes_t *wakes, str_t id, uint16_t port)

@@ -21,10 +21,11 @@ void wakes_give_up(wakes_t *wakes);
 void wakes_message(wakes_t *wakes, const ipc_message_t *message);
 
 /*
- * Waits for the preview (id, port), and wakes it unless that is going on already. False where too many wait:
+ * Waits for the preview (id, port), and wakes it unless that is going on already. `came_ms` (loop_now) is
+ * when its request came: an operator's stop after that is not undone for it. False where too many wait:
  * nothing was begun.
  */
-MUST_USE bool wake_wait(wakes_t *wakes, wake_waiter_t *waiter, str_t id, uint16_t port);
+MUST_USE bool wake_wait(wakes_t *wakes, wake_waiter_t *waiter, str_t id, uint16_t port, uint64_t came_ms);
 /* Waits for a wake that others began, on whatever worker; begins none: where none is going on, `done` comes
  * with WAKE_ASLEEP. */
 MUST_USE bool wake_watch(wakes_t *wakes, wake_waiter_t *waiter, str_t id, uint16_t port);

@@ -36,11 +36,27 @@ typedef enum wake_result {
     WAKE_REFUSED, /* the box is at an address that origins.allow does not have, or the port is not declared */
 } wake_result_t;
 
-/* `value` of PROCESS_WAKE. */
 typedef enum wake_wish {
     WAKE_WISH_WAKE = 0,
     WAKE_WISH_WATCH, /* to be told how a wake goes on, if there is one */
 } wake_wish_t;
+
+/*
+ * `value` of PROCESS_WAKE: the wish, and when the newest request came that has it (loop_now, the same clock
+ * in all processes). 0: no request has it, only bytes on a connection that is open.
+ */
+static inline uint64_t wake_wish_pack(wake_wish_t wish, uint64_t came_ms)
+{
+    return came_ms << 8 | (uint64_t)wish;
+}
+static inline wake_wish_t wake_wish_of(uint64_t value)
+{
+    return (value & 0xff) == WAKE_WISH_WATCH ? WAKE_WISH_WATCH : WAKE_WISH_WAKE;
+}
+static inline uint64_t wake_wish_came_ms(uint64_t value)
+{
+    return value >> 8;
+}
 
 #define WAKE_LABEL_MAX    63
 #define WAKE_SENTENCE_MAX 300

@@ -107,7 +107,8 @@ step_result_t step_wake(exchange_t *ex)
     }
     wake_leave(&ex->waiter); /* it was released, and its box sleeps again */
     ex->waiter.done = on_done;
-    if (!wake_wait(worker->wakes, &ex->waiter, str_from(ex->preview.id), ex->preview.port)) {
+    if (!wake_wait(worker->wakes, &ex->waiter, str_from(ex->preview.id), ex->preview.port,
+                   ex->wake_began_ms)) {
         counter_add(&worker->counters->shed_total, 1);
         exchange_reply_error(ex, 503, "too_many_waiting",
                              "Too many requests wait for sleeping boxes; try again in a few seconds.",

@@ -54,6 +54,8 @@ struct box_wake {
     uint64_t began_ms;   /* of the first who waits now */
     uint64_t running_ms; /* when it ran */
     uint64_t generation; /* that is probed */
+    uint64_t came_ms;    /* of the requests that wait: when the newest came */
+    uint64_t stopped_ms; /* the operator stopped it then; 0: no, or somebody wants it since */
     failure_t failure;
     port_wake_t *ports;
     size_t port_count;
@@ -221,8 +223,16 @@ static void finish_all(box_wake_t *wake, wake_result_t result, const failure_t *
     for (port_wake_t *port = wake->ports; port != NULL; port = port->next)
         finish_port(port, result, failure);
     wake->resumes = 0;
-    wake->began_ms = 0;
+    wake->began_ms = wake->came_ms = 0;
 }
+
+static bool is_stopped(const box_wake_t *wake)
+{
+    return wake->stopped_ms != 0 && wake->came_ms <= wake->stopped_ms;
+}
+
+static const failure_t stopped = {
+    .sentence = "The box was stopped by hand while this request waited. The next request starts it."};
 
 static uint64_t stage_value(const port_wake_t *port, wake_stage_t stage)
 {
@@ -347,6 +357,10 @@ static void begin_resume(box_wake_t *wake)
 {
     if (wake->resuming)
         return;
+    if (is_stopped(wake)) {
+        finish_all(wake, WAKE_FAILED, &stopped);
+        return;
+    }
     if (wake->resumes == RESUMES_MAX) {
         remember(wake, &wake->failure, WAKE_FAILED, "The box is paused again as soon as it was resumed.");
         finish_all(wake, WAKE_FAILED, &wake->failure);
@@ -378,6 +392,8 @@ static void on_resumed(void *owner, str_t id, provider_result_t result, const ch
             fail_all(wake, WAKE_UNAVAILABLE, sentence);
         else
             finish_all(wake, WAKE_GONE, NULL);
+    } else if (result != PROVIDER_OK && is_stopped(wake)) {
+        finish_all(wake, WAKE_FAILED, &stopped);
     } else if (result == PROVIDER_UNAVAILABLE) {
         fail_all(wake, WAKE_UNAVAILABLE, sentence);
     } else if (result == PROVIDER_FAILED) {
@@ -433,6 +449,16 @@ static void answer_now(waker_t *waker, unsigned worker, str_t label, wake_result
     tell_one(waker, worker, result, &answer);
 }
 
+/* Whether nobody has asked for the box since the operator stopped it, this one included. */
+static bool stays_stopped(box_wake_t *wake, wake_wish_t wish, uint64_t came_ms)
+{
+    if (wake->stopped_ms == 0 || wish != WAKE_WISH_WAKE)
+        return false;
+    if (came_ms > wake->stopped_ms)
+        wake->stopped_ms = 0;
+    return wake->stopped_ms != 0;
+}
+
 /* The worker waits for this port from now on. */
 static void add_worker(box_wake_t *wake, port_wake_t *port, unsigned worker)
 {
@@ -476,7 +502,7 @@ static bool goes_on(waker_t *waker, str_t id, uint16_t number)
     return false;
 }
 
-void waker_ask(waker_t *waker, unsigned worker, str_t label, wake_wish_t wish)
+void waker_ask(waker_t *waker, unsigned worker, str_t label, wake_wish_t wish, uint64_t came_ms)
 {
     hostname_t name;
     if (worker >= SHM_WORKERS_MAX || !hostname_parse_label(label, &name) || label.n > WAKE_LABEL_MAX)
@@ -507,9 +533,26 @@ void waker_ask(waker_t *waker, unsigned worker, str_t label, wake_wish_t wish)
         answer_now(waker, worker, label, WAKE_BUSY);
         return;
     }
+    if (stays_stopped(wake, wish, came_ms)) {
+        wake_answer_t answer = make_answer(wake, name.port, &stopped);
+        tell_one(waker, worker, WAKE_FAILED, &answer);
+        return;
+    }
+    if (wish == WAKE_WISH_WAKE && came_ms > wake->came_ms)
+        wake->came_ms = came_ms;
     if (!answer_from_memory(waker, worker, wake, name.port, &wake->failure) &&
         !answer_from_memory(waker, worker, wake, name.port, &port->failure))
         wait_for(wake, port, worker);
+}
+
+void waker_order(waker_t *waker, str_t id, bool runs)
+{
+    const store_box_t *box = boxes_find(waker->boxes, id);
+    if (box == NULL || box->provider != PROVIDER_PROCESS)
+        return; /* the runner knows no such box */
+    box_wake_t *wake = runs ? find(waker, id) : find_or_add(waker, id);
+    if (wake != NULL) /* else too many are being woken to remember one more */
+        wake->stopped_ms = runs ? 0 : loop_now(waker->loop);
 }
 
 /* ---- the whole ---- */

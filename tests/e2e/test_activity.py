@@ -2,6 +2,7 @@
 holds a box awake"): boxes that are processes, and boxes of a control plane, which pauses them as it likes."""
 
 import base64
+import contextlib
 import hashlib
 import json
 import os
@@ -248,6 +249,33 @@ def test_a_box_that_ends_by_itself_answers_who_waits_and_starts_anew(tmp_path):
             assert client.read_message().status == 502
         boxes.wait_paused("dies")
         assert boxes.ask("dies")["pid"] != pid
+
+
+def test_what_an_operator_stops_stays_stopped_until_a_request_comes(tmp_path):
+    """A client that sent something just before, on a tunnel or in a body, is nobody who asks for the box."""
+    never = process_box("never", idle="1h")
+    never["command"] = ["/bin/sleep", "1000"]
+    processes = [process_box("ws", idle="1h"), process_box("body", idle="1h"), never, process_box("clock")]
+    with Boxes(tmp_path, *processes) as boxes, contextlib.ExitStack() as open_ones:
+        pids = {box_id: boxes.ask(box_id)["pid"] for box_id in ("ws", "body")}
+        client = open_ones.enter_context(open_websocket(boxes.stream, "ws", "/ws"))
+        client.send(frame(b"hello"))
+        assert read_frame(client) == (1, b"hello")
+        upload = open_ones.enter_context(boxes.stream("body", "/", "Content-Length: 1000"))
+        assert upload.read_head().status == 200
+        upload.send(b"some of it")
+        waiting = open_ones.enter_context(boxes.stream("never"))
+        boxes.edge.wait_until(lambda: boxes.state("never") == "running", what="the start of a box that never listens")
+        boxes.ask("clock")
+        for box_id in ("ws", "body", "never"):
+            boxes.edge.command("box", "stop", box_id)
+        answer = waiting.read_message()
+        assert answer.status == 503 and b"stopped by hand" in answer.body
+        boxes.wait_paused("clock")  # two seconds in which a worker has looked and told all that it has to tell
+        assert [boxes.state(box_id) for box_id in ("ws", "body", "never")] == ["paused"] * 3
+        for box_id, pid in pids.items():
+            assert boxes.edge.command("box", "logs", box_id).count("started as process") == 1
+            assert boxes.ask(box_id)["pid"] != pid
 
 
 # ---- boxes of a control plane: pauses, moves and removals under open exchanges

@@ -11,7 +11,7 @@ static void addresses_that_are_not_allowed(void **state)
     char id[2] = "b";
     for (size_t i = 0; i < sizeof addresses / sizeof addresses[0]; i++, id[0]++) {
         tell(w, id, BOX_PAUSED, NULL);
-        waker_ask(w->waker, 0, label(w, id), WAKE_WISH_WAKE);
+        waker_ask(w->waker, 0, label(w, id), WAKE_WISH_WAKE, 0);
         tell(w, id, BOX_RUNNING, addresses[i]);
         answer(w, PROVIDER_OK, NULL);
         assert_int_equal(ended(w, 0, &got, 200), WAKE_FAILED);
@@ -86,7 +86,7 @@ static void the_provider_goes(void **state)
     world_t *w = *state;
     wake_answer_t got;
     tell(w, "a", BOX_PAUSED, NULL);
-    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE);
+    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
     assert_int_equal(w->resumes, 1);
     boxes_set_provider(w->boxes, PROVIDER_PROCESS, NULL);
     assert_int_equal(ended(w, 0, &got, 200), WAKE_GONE);
@@ -94,7 +94,7 @@ static void the_provider_goes(void **state)
     /* The next one is asked. */
     tell(w, "a", BOX_PAUSED, NULL);
     settle(w);
-    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE);
+    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
     assert_int_equal(w->resumes, 2);
     answer(w, PROVIDER_OK, NULL);
 }
@@ -166,7 +166,7 @@ static void too_many_boxes(void **state)
     boxes_set_provider(full, PROVIDER_HTTP, &http);
     free(many);
     for (unsigned i = 0; i < 2; i++) { /* asked again, it is known at once */
-        waker_ask(waker, 0, label(w, "one-too-many"), WAKE_WISH_WAKE);
+        waker_ask(waker, 0, label(w, "one-too-many"), WAKE_WISH_WAKE, 0);
         assert_int_equal(ended(w, 0, &got, 0), WAKE_UNAVAILABLE);
     }
     assert_int_equal(w->resumes, 0);

@@ -140,7 +140,7 @@ static void the_others_go_on(void **state)
         exchange_t *ex = fresh(w);
         exchange_start(ex);
         wake_waiter_t other = {.done = NULL};
-        assert_true(wake_wait(w->worker->wakes, &other, STR("box"), 3000));
+        assert_true(wake_wait(w->worker->wakes, &other, STR("box"), 3000, 1));
         end_by(w, (way_t)way);
         assert_true(wake_goes_on(w->worker->wakes, STR("box"), 3000));
         wake_leave(&other);

@@ -92,6 +92,42 @@ static void test_bytes_just_before_the_pause_wake(void **state)
     end(&x);
 }
 
+/* A box that was stopped has no socket in which they could lie. */
+static void test_bytes_just_before_a_stop_do_not_wake(void **state)
+{
+    world_t *w = *state;
+    char bytes[64];
+    exchange_world_t *x = begin(w, "box", true);
+    accept_websocket(x);
+    turn(w, 1000);
+    expect_message(w, PROCESS_ACTIVE, "box\n");
+    from_client(x, frame(bytes, 1, 5));
+    store_box_t box = put_box(w, "box", BOX_PAUSED, 2);
+    box.pid = 7; /* its process is another, or there is none any more */
+    assert_int_equal(store_put_box(w->store.store, &box), STORE_OK);
+    turn(w, 499);
+    expect_silence(w);
+    end(&x);
+}
+
+/* It was woken for bytes and is stopped soon after: what was asked for has come, and is not asked for again.
+ */
+static void test_a_wake_that_came_is_over(void **state)
+{
+    world_t *w = *state;
+    char bytes[64];
+    exchange_world_t *x = sleeping_tunnel(w);
+    from_client(x, frame(bytes, 1, 5));
+    expect_message(w, PROCESS_WAKE, "box-3000");
+    put_box(w, "box", BOX_RUNNING, 3);
+    turn(w, 1000);
+    put_box(w, "box", BOX_PAUSED, 4);
+    turn(w, 1000);
+    turn(w, 1000);
+    expect_silence(w);
+    end(&x);
+}
+
 static void test_a_body_that_goes_on_wakes(void **state)
 {
     world_t *w = *state;
@@ -116,6 +152,8 @@ int main(void)
         TEST(test_an_empty_message_wakes_and_carries_nothing),
         TEST(test_a_wake_is_asked_for_until_it_has_come),
         TEST(test_bytes_just_before_the_pause_wake),
+        TEST(test_bytes_just_before_a_stop_do_not_wake),
+        TEST(test_a_wake_that_came_is_over),
         TEST(test_a_body_that_goes_on_wakes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

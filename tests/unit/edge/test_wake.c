@@ -35,7 +35,7 @@ static void wait_many(wake_world_t *w, wake_waiter_t *waiters, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         waiters[i] = (wake_waiter_t){.done = on_done};
-        assert_true(wake_wait(w->worker->wakes, &waiters[i], STR("box"), 3000));
+        assert_true(wake_wait(w->worker->wakes, &waiters[i], STR("box"), 3000, 1));
     }
 }
 

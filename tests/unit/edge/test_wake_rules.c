@@ -196,7 +196,7 @@ static void who_joins_begins_nothing(void **state)
     w->worker->conf->wake.per_client = 1;
     assert_int_equal(wake_one(w, "a", "::ffff:192.0.2.1"), 0);
     assert_int_equal(wake_one(w, "b", "::ffff:192.0.2.1"), 429);
-    assert_true(wake_wait(w->worker->wakes, &other, STR("b"), 3000));
+    assert_true(wake_wait(w->worker->wakes, &other, STR("b"), 3000, 1));
     for (int i = 0; i < 5; i++)
         assert_int_equal(wake_one(w, "b", "::ffff:192.0.2.1"), 0);
     wake_leave(&other);

@@ -109,7 +109,7 @@ static inline int wake_world_asked(wake_world_t *w)
     while (ipc_receive(w->controller, &message) == IPC_OK) {
         assert_int_equal(message.type, PROCESS_WAKE);
         assert_true(str_eq(str_make(message.bytes, message.len), STR("box-3000")));
-        last = (int)message.value;
+        last = (int)wake_wish_of(message.value);
     }
     return last;
 }
