@@ -277,14 +277,16 @@ static bool take_descriptors(int *a, int *b)
 static _Noreturn void run(const keeper_spec_t *spec, int runner_fd, int output_fd)
 {
     char name[NAME_BYTES];
-    int report[2];
+    /* Nobody writes to `input`, and this process keeps its other end open until the box has ended: dev
+     * servers take the end of their input for the end of the session that they serve. */
+    int report[2], input[2];
     keeping_t k = {.spec = spec, .group = {.fd = -1}};
     pid_t self = getpid();
 
     (void)prctl(PR_SET_NAME, "keeper", 0, 0, 0);
     (void)setsid();
     if (!take_descriptors(&runner_fd, &output_fd) || prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0 ||
-        (k.signal_fd = watch_children()) < 0 || pipe2(report, O_CLOEXEC) < 0)
+        (k.signal_fd = watch_children()) < 0 || pipe2(report, O_CLOEXEC) < 0 || pipe2(input, O_CLOEXEC) < 0)
         _exit(1);
     name_group(self, spec->id, name);
     k.command = cgroup_make(&k.group, name) ? cgroup_fork(&k.group) : -1;
@@ -294,7 +296,8 @@ static _Noreturn void run(const keeper_spec_t *spec, int runner_fd, int output_f
         k.command = fork();
     }
     if (k.command == 0)
-        keeper_exec(spec, self, output_fd, report[1]);
+        keeper_exec(spec, self, &(keeper_ends_t){.input_fd = input[0], .output_fd = output_fd}, report[1]);
+    close(input[0]);
     close(output_fd);
     close(report[1]);
     k.runner_fd = runner_fd;

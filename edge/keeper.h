@@ -6,9 +6,9 @@
  * the end of its channel to the runner is the order to kill.
  *
  * The command runs in a session and process group of its own with: the rights of its user and no new ones,
- * stdin from /dev/null, stdout and stderr into a pipe, no other descriptor, no signal blocked or ignored, the
- * limits of descriptors that systemd gives (1,024, to be raised to 524,288), no core files, and SIGKILL when
- * the keeper dies.
+ * a pipe that stays open and empty as stdin, stdout and stderr into another, no other descriptor, no signal
+ * blocked or ignored, the limits of descriptors that systemd gives (1,024, to be raised to 524,288), no core
+ * files, and SIGKILL when the keeper dies.
  */
 #ifndef BOXEDGE_KEEPER_H
 #define BOXEDGE_KEEPER_H

@@ -40,15 +40,15 @@ static void limit_descriptors(void)
 }
 
 /* 0, 1 and 2, the report at 3, which exec closes, and nothing else. */
-static bool take_descriptors(int output_fd, int *report_fd)
+static bool take_descriptors(const keeper_ends_t *ends, int *report_fd)
 {
-    int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     /* Out of the way of those that are about to be replaced. */
-    int output = fcntl(output_fd, F_DUPFD_CLOEXEC, 10);
+    int input = fcntl(ends->input_fd, F_DUPFD_CLOEXEC, 10);
+    int output = fcntl(ends->output_fd, F_DUPFD_CLOEXEC, 10);
     int status = fcntl(*report_fd, F_DUPFD_CLOEXEC, 10);
-    if (null_fd < 0 || output < 0 || status < 0)
+    if (input < 0 || output < 0 || status < 0)
         return false;
-    if (dup2(null_fd, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0 || dup2(output, STDERR_FILENO) < 0)
+    if (dup2(input, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0 || dup2(output, STDERR_FILENO) < 0)
         return false;
     if (dup3(status, 3, O_CLOEXEC) < 0)
         return false;
@@ -56,14 +56,14 @@ static bool take_descriptors(int output_fd, int *report_fd)
     return close_range(4, ~0u, 0) == 0;
 }
 
-_Noreturn void keeper_exec(const keeper_spec_t *spec, pid_t keeper, int output_fd, int report_fd)
+_Noreturn void keeper_exec(const keeper_spec_t *spec, pid_t keeper, const keeper_ends_t *ends, int report_fd)
 {
     if (setsid() < 0)
         give_up(report_fd, STAGE_SESSION);
     reset_signals();
     limit_descriptors();
     umask(022);
-    if (!take_descriptors(output_fd, &report_fd))
+    if (!take_descriptors(ends, &report_fd))
         give_up(report_fd, STAGE_SESSION);
     errno = EPERM;
     if ((geteuid() == 0 && !spec->privileges->drop) || !privileges_drop(spec->privileges, keeper))

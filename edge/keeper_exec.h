@@ -19,7 +19,13 @@ typedef struct keeper_report {
     int32_t error; /* errno */
 } keeper_report_t;
 
-/* In the child of `keeper`: becomes the command with `output_fd` as its output. */
-_Noreturn void keeper_exec(const keeper_spec_t *spec, pid_t keeper, int output_fd, int report_fd);
+/* The command's ends of its pipes. */
+typedef struct keeper_ends {
+    int input_fd;
+    int output_fd;
+} keeper_ends_t;
+
+/* In the child of `keeper`: becomes the command. */
+_Noreturn void keeper_exec(const keeper_spec_t *spec, pid_t keeper, const keeper_ends_t *ends, int report_fd);
 
 #endif

@@ -23,7 +23,7 @@ USER = "nobody" if AS_ROOT else ""
 
 # An app that answers GET with what it is, and writes a line when it starts. Kept small: it is started often.
 APP = r"""
-import json, os, resource, signal, socket, sys
+import json, os, resource, select, signal, socket, sys
 def about():
     status = dict(line.split(":", 1) for line in open("/proc/self/status") if ":" in line)
     fds = {}
@@ -33,7 +33,7 @@ def about():
     return {"pid": os.getpid(), "uids": os.getresuid(), "gids": os.getresgid(), "groups": os.getgroups(),
             "env": dict(os.environ), "cwd": os.getcwd(), "fds": fds, "nnp": status["NoNewPrivs"].strip(),
             "group": os.getpgrp(), "session": os.getsid(0), "caps": status["CapEff"].strip(),
-            "nofile": resource.getrlimit(resource.RLIMIT_NOFILE), "stdin": os.read(0, 10).decode()}
+            "nofile": resource.getrlimit(resource.RLIMIT_NOFILE), "stdin": select.select([0], [], [], 0)[0]}
 known = about()
 server = socket.create_server(("127.0.0.1", int(os.environ["PORT"])))
 print("listening as", os.getpid(), *sys.argv[1:], flush=True)
@@ -134,10 +134,10 @@ def test_a_request_starts_it(start, port, tmp_path):
                             "HOME": about["env"]["HOME"], "LANG": about["env"].get("LANG"), "PORT": str(port),
                             **({"LC_CTYPE": about["env"]["LC_CTYPE"]} if "LC_CTYPE" in about["env"] else {})}
     assert about["env"]["LANG"] == "C.UTF-8" and about["env"]["HOME"].startswith("/")
-    assert about["cwd"] == "/usr/share" and about["stdin"] == "" and about["nnp"] == "1"
+    assert about["cwd"] == "/usr/share" and about["stdin"] == [] and about["nnp"] == "1"
     assert about["group"] == about["session"] == about["pid"]
-    assert {about["fds"].pop("0"), about["fds"].pop("1").partition(":")[0], about["fds"].pop("2").partition(":")[0]} == {
-        "/dev/null", "pipe"}
+    pipes = [about["fds"].pop(fd) for fd in "012"]
+    assert {pipe.partition(":")[0] for pipe in pipes} == {"pipe"} and pipes[0] != pipes[1] == pipes[2]
     assert all("/fd" in where for where in about["fds"].values()), about["fds"]  # by which it lists them
     assert about["nofile"][0] <= 1024
     if AS_ROOT:
@@ -148,6 +148,17 @@ def test_a_request_starts_it(start, port, tmp_path):
     if SLOW == 1:
         table = edge.command("status")
         assert "\nrunner " in table
+
+
+def test_its_input_stays_open(start, port):
+    """Tools that end with their input, as create-react-app's do, run on; frozen and thawed as well."""
+    edge = start(script(port, f'"{sys.executable}" -S -c "$APP" & cat && kill $!; wait',
+                        environment=[f"APP={APP}"],
+                        idle="500ms", idle_action="freeze"))
+    pid = edge.about(port)["pid"]
+    edge.wait_until(lambda: edge.state() == "paused", what="being paused")
+    assert edge.about(port)["pid"] == pid and edge.starts() == 1
+    assert edge.command("box", "stop", "web") == "web is stopped.\n"
 
 
 def test_only_declared_ports_can_be_exposed(start, port):
