@@ -135,6 +135,7 @@ typedef struct conf_upstream {
     uint32_t queue;            /* requests that wait for a place, over all workers */
     uint32_t queue_timeout;    /* ms */
     uint32_t retry_percent;    /* retries in 100 requests, at most */
+    bool pool_after_body;      /* connections are used again after requests with a body */
     uint32_t first_byte;       /* ms for the response's first byte, from the end of the request */
 } conf_upstream_t;
 

@@ -218,6 +218,12 @@ static const conf_key_t upstream_rows[] = {
      .doc = "For the first byte of a response, from the end of the request, and for a server to take more of "
             "its body.",
      AT(conf_upstream_t, first_byte)},
+    {.name = "pool_after_body",
+     .type = CONF_BOOL,
+     .fallback = "true",
+     .doc = "Whether an HTTP/1.1 connection is used again after a request with a body. Say `false` where a "
+            "server may answer without reading the body: it would take the rest for the next request.",
+     AT(conf_upstream_t, pool_after_body)},
 };
 const conf_table_t conf_upstream_keys = TABLE(upstream_rows);
 

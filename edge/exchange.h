@@ -176,8 +176,9 @@ typedef struct origin_target {
     uint16_t connect_port;   /* where the connection goes; differs from `port` for boxes at a fixed port */
     struct in6_addr address; /* IPv4 as mapped IPv6 */
     bool is_box;
-    bool h2;  /* HTTP/2, with prior knowledge */
-    bool tls; /* to server `server` of upstream `upstream` (origin_tls.h) */
+    bool pool_after_body; /* the server reads every body to its end, by its operator's word */
+    bool h2;              /* HTTP/2, with prior knowledge */
+    bool tls;             /* to server `server` of upstream `upstream` (origin_tls.h) */
     uint16_t upstream;
     uint16_t server;
     uint32_t first_byte_ms; /* from the end of the request */

@@ -236,9 +236,18 @@ static own_fields_t own_fields(exchange_t *ex, bool trusted)
     return own;
 }
 
+bool forward_says_close(const exchange_t *ex)
+{
+    const request_t *request = &ex->request;
+    return !ex->target.pool_after_body && !request->websocket &&
+           (request->has_body || str_eq(request->method, STR("HEAD")));
+}
+
 static void put_framing(text_t *head, exchange_t *ex)
 {
     const request_t *request = &ex->request;
+    if (forward_says_close(ex))
+        text_put(head, STR("Connection: close\r\n"));
     if (request->websocket)
         text_put(head, STR("Connection: Upgrade\r\nUpgrade: websocket\r\n"));
     else if (request->content_length != LENGTH_UNKNOWN)
@@ -380,6 +389,29 @@ void forward_request_fields(exchange_t *ex, fields_t *fields)
     own_list(ex, &out.own, own);
     for (size_t i = 0; i < OWN_FIELDS; i++)
         fields_add(&ex->arena, fields, own[i].id, own[i].name, own[i].value);
+}
+
+/* Whether a trailer is allowed once '_' is taken for '-'. */
+static bool is_trailer(exchange_t *ex, str_t name)
+{
+    str_t plain = str_dup(&ex->arena, name);
+    for (size_t i = 0; i < plain.n; i++)
+        if (plain.p[i] == '_')
+            ((char *)(uintptr_t)plain.p)[i] = '-';
+    return field_trailer_allowed(field_lookup(plain), plain) && !is_impostor(name, false);
+}
+
+void forward_filter_trailers(exchange_t *ex)
+{
+    fields_t *trailers = &ex->request.trailers;
+    bool named = names_fields(&ex->request.fields);
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < trailers->count; i++) {
+        const field_t *field = &trailers->at[i];
+        if (is_trailer(ex, field->name) && passes(ex, field, false, named))
+            trailers->at[kept++] = *field;
+    }
+    trailers->count = kept;
 }
 
 /* "http://localhost:<port>/x" becomes "https://<preview's host>/x"; others stay. */

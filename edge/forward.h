@@ -13,11 +13,19 @@
  * client's fields without those that end here, and ours. `websocket_key` is sent with a WebSocket handshake.
  */
 str_t forward_request_head(exchange_t *ex, str_t websocket_key);
+/* The head says `Connection: close`: nothing else is asked for on the connection, and the app may know. */
+bool forward_says_close(const exchange_t *ex);
 /*
  * The same for HTTP/2, by the same rules, into empty `fields`: pseudo-fields first, names in any case, and
  * "te: trailers" where the client takes trailers. Slices live in the arena or as long as ex->request.
  */
 void forward_request_fields(exchange_t *ex, fields_t *fields);
+
+/*
+ * The request's trailers for HTTP/2, which alone carries them: without those that Connection names, and
+ * without those that an app which reads '_' as '-' could take for a field of the head. In place; idempotent.
+ */
+void forward_filter_trailers(exchange_t *ex);
 
 /*
  * Takes out of a box's response what must not pass: Connection and what it names, Keep-Alive, Proxy-*, TE,

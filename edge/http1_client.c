@@ -105,14 +105,56 @@ static uint32_t pool_idle_ms(const http1_client_t *client)
     return told == 1 ? 0 : seconds * 1000;
 }
 
+/*
+ * Whether this exchange may meet the next one on its connection. An app that answers without reading the body
+ * takes the rest for a request, and nothing that a proxy sees proves that all was read. A body that comes
+ * late, behind a head that has none, would be taken for an answer.
+ */
+static bool may_leave_something(const http1_client_t *client)
+{
+    const exchange_t *ex = client->ex;
+    return !ex->target.pool_after_body &&
+           (ex->request.has_body || ex->request.websocket || client->head.no_body_by_rule);
+}
+
+typedef enum next_use { USE_AGAIN, USE_RETIRED, USE_NEVER } next_use_t;
+
+/* Of the connection of a complete response, with `left` bytes behind it. */
+static next_use_t next_use(const http1_client_t *client, size_t left)
+{
+    exchange_t *ex = client->ex;
+    if (client->framing == BODY_UNTIL_CLOSE || left != 0 || !ex->request_complete || client->write_broken ||
+        !http1_writer_empty(&client->writer) || !use_is_current(ex))
+        return USE_NEVER;
+    if (forward_says_close(ex))
+        return USE_RETIRED;
+    bool again = client->head.keep_alive && pool_idle_ms(client) != 0 && !may_leave_something(client);
+    return again ? USE_AGAIN : USE_NEVER;
+}
+
+static void put_away(exchange_t *ex, conn_t **conn, next_use_t use, uint32_t idle_ms)
+{
+    origin_pool_t *pool = ex->worker->origins;
+    const origin_target_t *target = &ex->target;
+    switch (use) {
+    case USE_AGAIN:
+        origin_pool_put(pool, conn, target->name, target->generation, target->port, idle_ms);
+        break;
+    case USE_RETIRED:
+        origin_pool_retire(pool, conn, target->name, target->generation);
+        break;
+    case USE_NEVER:
+        conn_free(conn);
+        break;
+    }
+}
+
 /* The response is complete. The connection goes back to the pool where its next use is unambiguous. */
 void http1_client_finish(http1_client_t *client, size_t left)
 {
     exchange_t *ex = client->ex;
     worker_t *worker = ex->worker;
-    bool reusable = client->head.keep_alive && client->framing != BODY_UNTIL_CLOSE && left == 0 &&
-                    ex->request_complete && !client->write_broken && http1_writer_empty(&client->writer) &&
-                    pool_idle_ms(client) != 0 && use_is_current(ex);
+    next_use_t use = next_use(client, left);
     conn_t *conn = client->conn;
     client->conn = NULL;
     loop_timer_stop(&ex->timer);
@@ -122,11 +164,7 @@ void http1_client_finish(http1_client_t *client, size_t left)
     buffer_clear(&ex->held, &worker->held_bytes);
     exchange_response_end(ex);
     exchange_response_flush(ex);
-    if (reusable)
-        origin_pool_put(worker->origins, &conn, ex->target.name, ex->target.generation, ex->target.port,
-                        pool_idle_ms(client));
-    else
-        conn_free(&conn);
+    put_away(ex, &conn, use, pool_idle_ms(client));
 }
 
 static void op_cancel(exchange_t *ex)
@@ -135,6 +173,10 @@ static void op_cancel(exchange_t *ex)
 }
 
 /* ---- sending ---- */
+
+/* Of requests: some apps take them for the beginning of the next request, and they may be discarded (RFC 9110
+ * section 6.5.1). */
+static const fields_t no_trailers;
 
 static void first_byte_timeout(loop_timer_t *timer)
 {
@@ -249,7 +291,7 @@ static void op_send_end(exchange_t *ex)
     if (client->state == ATTEMPT_RAW) {
         client->half_close = true;
     } else if (!is_waiting(client) && !client->write_broken) {
-        http1_writer_end(&client->writer, &ex->request.trailers);
+        http1_writer_end(&client->writer, &no_trailers);
         if (client->state == ATTEMPT_HEAD)
             await_first_byte(client);
     }
@@ -319,7 +361,7 @@ static void send_request(http1_client_t *client)
     http1_writer_raw(&client->writer, forward_request_head(ex, str_from(client->websocket_key)));
     http1_writer_body(&client->writer, buffer_str(&ex->held));
     if (ex->request_complete)
-        http1_writer_end(&client->writer, &request->trailers);
+        http1_writer_end(&client->writer, &no_trailers);
     conn_want_read(client->conn, true);
     op_flush(ex);
     if (!client->keep_body)
@@ -399,8 +441,9 @@ static conn_t *pooled(http1_client_t *client)
 {
     exchange_t *ex = client->ex;
     bool safe = resend_is_idempotent(ex->request.method) && !ex->request.websocket;
+    bool look = !safe || !ex->target.pool_after_body;
     return origin_pool_take(ex->worker->origins, ex->target.name, ex->target.generation, ex->target.port,
-                            safe ? 0 : RESEND_UNSAFE_IDLE_MS);
+                            safe ? 0 : RESEND_UNSAFE_IDLE_MS, look);
 }
 
 static void attempt(http1_client_t *client, bool fresh)

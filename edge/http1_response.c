@@ -90,6 +90,7 @@ static bool resolve_framing(parser_t *p, bool head_request)
     bool never_a_body = response->status < 200 || response->status == 204;
     if (never_a_body || response->status == 304 || head_request) {
         response->bodyless = true;
+        p->head->no_body_by_rule = true;
         /* An origin that announces a body here may send it too: the connection is not to be trusted further.
          */
         if (p->has_transfer_encoding || (p->has_length && response->content_length != 0))

@@ -12,6 +12,7 @@ typedef struct http1_response_head {
     size_t len;
     bool chunked;                  /* the body is chunked */
     bool until_close;              /* the body ends with the connection */
+    bool no_body_by_rule;          /* HEAD, 1xx, 204, 304: bodyless, whatever the origin announced */
     bool keep_alive;               /* the connection may carry another request after this response */
     uint32_t keep_alive_timeout_s; /* Keep-Alive: timeout=N; 0: not given */
 } http1_response_head_t;

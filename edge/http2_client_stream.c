@@ -298,6 +298,7 @@ ssize_t http2_client_read_body(nghttp2_session *session, int32_t id, uint8_t *by
         return (ssize_t)n;
     if (complete) {
         *flags |= NGHTTP2_DATA_FLAG_EOF;
+        forward_filter_trailers(client->ex);
         if (client->ex->request.trailers.count != 0) {
             *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
             submit_trailers(client, session);

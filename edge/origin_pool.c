@@ -9,6 +9,9 @@
 
 #include "exchange.h"
 
+/* Of connections that nobody may use again: no request asks for it. */
+#define NO_PORT 0
+
 typedef struct idle idle_t;
 
 struct idle {
@@ -120,7 +123,7 @@ void origin_pool_free(origin_pool_t **pool)
 }
 
 conn_t *origin_pool_take(origin_pool_t *pool, str_t box, uint64_t generation, uint16_t port,
-                         uint32_t max_idle_ms)
+                         uint32_t max_idle_ms, bool look)
 {
     uint64_t hash = hash_key(box, generation, port);
     idle_t *next;
@@ -128,23 +131,19 @@ conn_t *origin_pool_take(origin_pool_t *pool, str_t box, uint64_t generation, ui
         next = idle->next;
         if (idle->hash != hash || !has_key(idle, box, generation, port))
             continue;
-        if (max_idle_ms == 0)
-            return idle_remove(idle);
-        if (loop_now(pool->loop) - idle->since_ms >= max_idle_ms)
+        if (max_idle_ms != 0 && loop_now(pool->loop) - idle->since_ms >= max_idle_ms)
             return NULL; /* those behind it are older */
-        if (conn_is_quiet(idle->conn))
+        if (!look || conn_is_quiet(idle->conn))
             return idle_remove(idle);
         idle_close(idle);
     }
     return NULL;
 }
 
-void origin_pool_put(origin_pool_t *pool, conn_t **conn, str_t box, uint64_t generation, uint16_t port,
-                     uint32_t idle_ms)
+static void add(origin_pool_t *pool, conn_t **conn, str_t box, uint64_t generation, uint16_t port,
+                uint32_t idle_ms)
 {
-    assert(*conn != NULL && box.n <= ORIGIN_NAME_MAX);
-    if (pool->count == pool->capacity)
-        idle_close(H2O_STRUCT_FROM_MEMBER(idle_t, age, pool->ages.next));
+    assert(*conn != NULL && box.n <= ORIGIN_NAME_MAX && pool->count < pool->capacity);
     idle_t *idle = h2o_mem_alloc(sizeof(*idle));
     *idle = (idle_t){.pool = pool,
                      .conn = *conn,
@@ -166,6 +165,23 @@ void origin_pool_put(origin_pool_t *pool, conn_t **conn, str_t box, uint64_t gen
     loop_timer_start(pool->loop, &idle->timer, idle_ms, on_idle_timer);
     conn_set_owner(idle->conn, &idle_handlers, idle);
     conn_want_read(idle->conn, true);
+}
+
+void origin_pool_put(origin_pool_t *pool, conn_t **conn, str_t box, uint64_t generation, uint16_t port,
+                     uint32_t idle_ms)
+{
+    assert(port != NO_PORT);
+    if (pool->count == pool->capacity)
+        idle_close(H2O_STRUCT_FROM_MEMBER(idle_t, age, pool->ages.next));
+    add(pool, conn, box, generation, port, idle_ms);
+}
+
+void origin_pool_retire(origin_pool_t *pool, conn_t **conn, str_t box, uint64_t generation)
+{
+    if (pool->count == pool->capacity)
+        conn_free(conn);
+    else
+        add(pool, conn, box, generation, NO_PORT, ORIGIN_POOL_RETIRE_MS);
 }
 
 void origin_pool_drop(origin_pool_t *pool, str_t box, uint64_t keep_generation)

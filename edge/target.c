@@ -63,6 +63,7 @@ void target_server(exchange_t *ex, const conf_t *conf, size_t upstream, const ba
         .address = pick->address,
         .h2 = from->protocol == CONF_PROTOCOL_H2,
         .tls = from->tls,
+        .pool_after_body = from->pool_after_body,
         .upstream = (uint16_t)upstream,
         .server = pick->index,
         .first_byte_ms = from->first_byte,

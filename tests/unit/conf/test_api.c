@@ -36,6 +36,7 @@ static void upstreams_are_read(void **state)
     assert_string_equal(up->health_path, "/health");
     assert_int_equal(up->first_byte, 3600000);
     assert_int_equal(up->retry_percent, 20);
+    assert_true(up->pool_after_body);
     assert_int_equal(up->queue, 1024);
     assert_string_equal(up->tls_ca, "");
     assert_string_equal(conf->api.upstream, "api");

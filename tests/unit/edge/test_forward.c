@@ -151,6 +151,21 @@ static void test_framing(void **state)
     exchange_end(&ex, EXCHANGE_END_COMPLETE);
 }
 
+/* Where a request may leave something behind, the app is told that nothing else comes. */
+static void test_close(void **state)
+{
+    exchange_t *ex = new_exchange(*state);
+    assert_int_equal(count(forward_request_head(ex, STR("")), "\r\nconnection:"), 0);
+    ex->request.method = STR("HEAD");
+    assert_true(has(forward_request_head(ex, STR("")), "Connection: close"));
+    ex->request.method = STR("GET");
+    ex->request.has_body = true;
+    assert_true(has(forward_request_head(ex, STR("")), "Connection: close"));
+    ex->target.pool_after_body = true; /* a server of an upstream */
+    assert_int_equal(count(forward_request_head(ex, STR("")), "\r\nconnection:"), 0);
+    exchange_end(&ex, EXCHANGE_END_COMPLETE);
+}
+
 static void test_websocket(void **state)
 {
     exchange_t *ex = new_exchange(*state);
@@ -353,6 +368,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_trusted_proxies_are_believed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_hop_by_hop_fields_end_here, setup, teardown),
         cmocka_unit_test_setup_teardown(test_framing, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_close, setup, teardown),
         cmocka_unit_test_setup_teardown(test_websocket, setup, teardown),
         cmocka_unit_test_setup_teardown(test_traceparent, setup, teardown),
         cmocka_unit_test_setup_teardown(test_loops, setup, teardown),

@@ -71,14 +71,14 @@ static void test_the_key_is_box_generation_and_port(void **state)
     PUT(pool, conn, "swift-fox-1", 7, 3000);
     assert_null(conn);
     assert_int_equal(origin_pool_idle(pool), 1);
-    assert_null(origin_pool_take(pool, STR("swift-fox-2"), 7, 3000, 0));
-    assert_null(origin_pool_take(pool, STR("swift-fox"), 7, 3000, 0));
-    assert_null(origin_pool_take(pool, STR("swift-fox-1"), 8, 3000, 0));
-    assert_null(origin_pool_take(pool, STR("swift-fox-1"), 7, 3001, 0));
-    conn = origin_pool_take(pool, STR("swift-fox-1"), 7, 3000, 0);
+    assert_null(origin_pool_take(pool, STR("swift-fox-2"), 7, 3000, 0, true));
+    assert_null(origin_pool_take(pool, STR("swift-fox"), 7, 3000, 0, true));
+    assert_null(origin_pool_take(pool, STR("swift-fox-1"), 8, 3000, 0, true));
+    assert_null(origin_pool_take(pool, STR("swift-fox-1"), 7, 3001, 0, true));
+    conn = origin_pool_take(pool, STR("swift-fox-1"), 7, 3000, 0, true);
     assert_ptr_equal(conn, same);
     assert_int_equal(origin_pool_idle(pool), 0);
-    assert_null(origin_pool_take(pool, STR("swift-fox-1"), 7, 3000, 0));
+    assert_null(origin_pool_take(pool, STR("swift-fox-1"), 7, 3000, 0, true));
     conn_free(&conn);
     close(peer);
     origin_pool_free(&pool);
@@ -95,7 +95,7 @@ static void test_the_one_used_last_is_taken_first(void **state)
         PUT(pool, conn, "a", 1, 80);
     }
     for (int i = 2; i >= 0; i--) {
-        conn_t *conn = origin_pool_take(pool, STR("a"), 1, 80, 0);
+        conn_t *conn = origin_pool_take(pool, STR("a"), 1, 80, 0, true);
         assert_ptr_equal(conn, order[i]);
         conn_free(&conn);
         close(peers[i]);
@@ -116,7 +116,7 @@ static void test_full_the_oldest_is_closed(void **state)
     assert_true(is_closed(peers[0]));
     for (int i = 1; i < 4; i++)
         assert_false(is_closed(peers[i]));
-    assert_null(origin_pool_take(pool, STR("first"), 1, 80, 0));
+    assert_null(origin_pool_take(pool, STR("first"), 1, 80, 0, true));
     origin_pool_free(&pool);
     for (int i = 0; i < 4; i++) {
         assert_true(is_closed(peers[i]));
@@ -135,7 +135,7 @@ static void test_closed_by_the_origin(void **state)
     }
     close(peers[1]);
     turn_until_idle(pool, 2);
-    conn_t *conn = origin_pool_take(pool, STR("a"), 1, 80, 0);
+    conn_t *conn = origin_pool_take(pool, STR("a"), 1, 80, 0, true);
     assert_non_null(conn);
     assert_false(is_closed(peers[2]));
     conn_free(&conn);
@@ -184,38 +184,80 @@ static void test_max_idle(void **state)
     conn_t *conn = origin(&peer);
     PUT(pool, conn, "a", 1, 80);
     uint64_t put = loop_now(loop);
-    conn = origin_pool_take(pool, STR("a"), 1, 80, 1000);
+    conn = origin_pool_take(pool, STR("a"), 1, 80, 1000, true);
     assert_non_null(conn);
     PUT(pool, conn, "a", 1, 80);
     while (loop_now(loop) < put + 30)
         loop_turn(loop, 10);
-    assert_null(origin_pool_take(pool, STR("a"), 1, 80, 20));
+    assert_null(origin_pool_take(pool, STR("a"), 1, 80, 20, true));
     assert_int_equal(origin_pool_idle(pool), 1); /* good for others still */
-    conn = origin_pool_take(pool, STR("a"), 1, 80, 0);
+    conn = origin_pool_take(pool, STR("a"), 1, 80, 0, true);
     assert_non_null(conn);
     conn_free(&conn);
     close(peer);
     origin_pool_free(&pool);
 }
 
-/* The FIN is there but no turn has seen it: it is not given out, and the next one is. */
-static void test_max_idle_takes_quiet_ones_only(void **state)
+/* A FIN, or bytes, are there but no turn has seen them: it is not given out, and the next one is. */
+static void test_quiet_ones_only(void **state)
 {
     (void)state;
-    origin_pool_t *pool = origin_pool_new(loop, 8);
-    int peers[2];
-    conn_t *first = origin(&peers[0]);
-    conn_t *conn = first;
-    PUT(pool, conn, "a", 1, 80);
+    for (int i = 0; i < 4; i++) {
+        origin_pool_t *pool = origin_pool_new(loop, 8);
+        int peers[2];
+        conn_t *first = origin(&peers[0]);
+        conn_t *conn = first;
+        PUT(pool, conn, "a", 1, 80);
+        conn = origin(&peers[1]);
+        PUT(pool, conn, "a", 1, 80);
+        if (i % 2 == 0)
+            assert_int_equal(write(peers[1], "HTTP/1.1 200", 12), 12);
+        else
+            assert_int_equal(shutdown(peers[1], SHUT_WR), 0);
+        conn = origin_pool_take(pool, STR("a"), 1, 80, i < 2 ? 1000 : 0, true);
+        assert_ptr_equal(conn, first);
+        assert_int_equal(origin_pool_idle(pool), 0);
+        conn_free(&conn);
+        close(peers[0]);
+        close(peers[1]);
+        origin_pool_free(&pool);
+    }
+}
+
+/* What is retired is given to nobody, ends with its origin, with its box or in time, and drives nothing out.
+ */
+static void test_retired(void **state)
+{
+    (void)state;
+    origin_pool_t *pool = origin_pool_new(loop, 2);
+    int peers[5];
+    conn_t *conn = origin(&peers[0]);
+    origin_pool_retire(pool, &conn, STR("a"), 1);
+    assert_null(conn);
+    assert_null(origin_pool_take(pool, STR("a"), 1, 80, 0, true));
+    assert_false(is_closed(peers[0]));
     conn = origin(&peers[1]);
-    PUT(pool, conn, "a", 1, 80);
-    close(peers[1]);
-    conn = origin_pool_take(pool, STR("a"), 1, 80, 1000);
-    assert_ptr_equal(conn, first);
-    assert_int_equal(origin_pool_idle(pool), 0);
-    conn_free(&conn);
-    close(peers[0]);
+    PUT(pool, conn, "b", 1, 80);
+    conn = origin(&peers[2]);
+    origin_pool_retire(pool, &conn, STR("a"), 1); /* full */
+    assert_true(is_closed(peers[2]));
+    assert_false(is_closed(peers[1]));
+    assert_int_equal(shutdown(peers[0], SHUT_WR), 0);
+    turn_until_idle(pool, 1);
+    assert_true(is_closed(peers[0]));
+    conn = origin(&peers[3]);
+    origin_pool_retire(pool, &conn, STR("a"), 1);
+    origin_pool_drop(pool, STR("a"), 2);
+    assert_true(is_closed(peers[3]));
+    conn = origin(&peers[4]);
+    loop_hold(loop);
+    origin_pool_retire(pool, &conn, STR("a"), 1);
+    loop_skip(loop, ORIGIN_POOL_RETIRE_MS);
+    turn_until_idle(pool, 1);
+    assert_false(is_closed(peers[1]));
     origin_pool_free(&pool);
+    for (int i = 0; i < 5; i++)
+        close(peers[i]);
 }
 
 /* Many keys in few chains: each finds its own. */
@@ -228,13 +270,13 @@ static void test_many_keys(void **state)
     static conn_t *conns[COUNT];
     for (uint16_t i = 0; i < COUNT; i++) {
         conn_t *conn = conns[i] = origin(&peers[i]);
-        origin_pool_put(pool, &conn, STR("a"), i % 10, i / 10, 4000);
+        origin_pool_put(pool, &conn, STR("a"), i % 10, (uint16_t)(i / 10 + 1), 4000);
     }
     for (uint16_t i = 0; i < COUNT; i += 3) {
-        conn_t *conn = origin_pool_take(pool, STR("a"), i % 10, i / 10, 0);
+        conn_t *conn = origin_pool_take(pool, STR("a"), i % 10, (uint16_t)(i / 10 + 1), 0, true);
         assert_ptr_equal(conn, conns[i]);
         conn_free(&conn);
-        assert_null(origin_pool_take(pool, STR("a"), i % 10, i / 10, 0));
+        assert_null(origin_pool_take(pool, STR("a"), i % 10, (uint16_t)(i / 10 + 1), 0, true));
     }
     origin_pool_free(&pool);
     for (size_t i = 0; i < COUNT; i++)
@@ -288,7 +330,8 @@ int main(void)
         TEST(test_an_origin_that_speaks_unasked_is_closed),
         TEST(test_closed_after_its_time),
         TEST(test_max_idle),
-        TEST(test_max_idle_takes_quiet_ones_only),
+        TEST(test_quiet_ones_only),
+        TEST(test_retired),
         TEST(test_many_keys),
         TEST(test_dropped_but_for_one_generation),
     };

@@ -1,0 +1,150 @@
+"""What one exchange leaves on a connection to an app never becomes part of another client's: bodies that nobody read,
+trailers, bytes behind an answer that has no body."""
+
+import contextlib
+import subprocess
+import sys
+
+import pytest
+
+from api_world import api_config, call
+from h2origin import H2Origin
+from harness import PORTS, ROOT, SLOW, PATIENCE, RawOrigin
+
+VENV = ROOT / "build/venv"
+ROUNDS = 5
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+def _has(package):
+    return bool(list(VENV.glob(f"lib/python3*/site-packages/{package}")))
+
+
+SERVERS = [
+    pytest.param("http.server", id="http.server"),
+    pytest.param("flask", id="flask", marks=pytest.mark.skipif(not _has("flask"), reason="Flask is not in build/venv")),
+]
+
+
+@contextlib.contextmanager
+def app_of(edge, kind):
+    """The app's preview; it listens when this begins."""
+    port = PORTS.take()
+    python = sys.executable if kind == "http.server" else str(VENV / "bin/python")
+    with subprocess.Popen([python, str(ROOT / "tests/e2e/leftover_app.py"), kind, str(port)],
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            host = edge.create_preview(port)
+            edge.wait_until(lambda: edge.get(host, "/up").status == 200, PATIENCE * SLOW, "the app's start")
+            yield host
+        finally:
+            process.kill()
+
+
+def stowaway(method, host, chunked):
+    """A request whose body is the beginning of another one, which the next client's head would complete."""
+    inside = b"GET /chosen HTTP/1.1\r\nHost: x\r\nX-Swallow: "
+    head = f"{method} /first HTTP/1.1\r\nHost: {host}\r\n"
+    if chunked:
+        return (head + "Transfer-Encoding: chunked\r\n\r\n").encode() + b"%x\r\n%s\r\n0\r\n\r\n" % (len(inside), inside)
+    return (head + f"Content-Length: {len(inside)}\r\n\r\n").encode() + inside
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "GET"])
+@pytest.mark.parametrize("kind", SERVERS)
+def test_an_unread_body_is_nobodys_request(make_edge, kind, method, chunked):
+    edge = make_edge(workers=1)  # both clients meet in one pool
+    with app_of(edge, kind) as host:
+        for i in range(ROUNDS):
+            with edge.connect("plain") as one, edge.connect("plain") as other:
+                assert one.request(stowaway(method, host, chunked), method).status == 200
+                mine = other.request(f"GET /mine HTTP/1.1\r\nHost: {host}\r\nCookie: me={i}\r\n\r\n".encode())
+                assert mine.body == f"/mine me={i}".encode()
+
+
+@pytest.mark.skipif(not _has("aiohttp"), reason="aiohttp is not in build/venv")
+def test_trailers_are_no_fields_of_the_next_request(make_edge):
+    edge = make_edge(workers=1)
+    with app_of(edge, "aiohttp") as host:
+        for _ in range(ROUNDS):
+            with edge.connect("plain") as one, edge.connect("plain") as other:
+                first = one.request(f"POST /first HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n\r\n"
+                                    "2\r\nhi\r\n0\r\nX-Trailing: 1\r\n\r\n".encode(), "POST")
+                assert first.body == b"/first -"
+                second = other.request(f"GET /mine HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+                assert second.body == b"/mine -"
+
+
+def test_trailers_go_to_apps_over_http2_only(make_edge):
+    edge = make_edge(workers=1)
+    # `_` is read as `-` by apps that name fields as CGI does.
+    sent = ["X-Sum: 5", "x_forwarded_for: 6.6.6.6", "X_Request_Id: 1", "Content_Length: 9", "X-Named: 1",
+            "authorization_: fine"]
+    with H2Origin() as h2c, RawOrigin(OK) as plain:
+        for origin, options in ((h2c, ["--protocol", "h2c"]), (plain, [])):
+            host = edge.create_preview(origin, "box", *options)
+            with edge.connect("plain") as client:
+                response = client.request((f"POST /echo HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n"
+                                           "Connection: X-Named\r\n\r\n2\r\nhi\r\n0\r\n" + "\r\n".join(sent)
+                                           + "\r\n\r\n").encode(), "POST")
+                assert response.status == 200
+        got = h2c.calls[0].trailers
+        assert [name for name, _ in got] == ["x-sum", "authorization_"]
+        assert plain.requests[0].trailers == [] and plain.requests[0].body == b"hi"
+        assert plain.received.endswith(b"2\r\nhi\r\n0\r\n\r\n")
+
+
+WITHOUT_BODY = {
+    "head": ("HEAD", b"HTTP/1.1 200 OK\r\n\r\n"),
+    "204": ("GET", b"HTTP/1.1 204 No Content\r\n\r\n"),
+    "304": ("GET", b"HTTP/1.1 304 Not Modified\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("kind", WITHOUT_BODY)
+def test_late_bytes_behind_an_answer_without_a_body(make_edge, kind):
+    """The app sends a body at the worst time: when it has the next request."""
+    method, head = WITHOUT_BODY[kind]
+
+    def app(conn):
+        conn.read_request()
+        conn.send(head if conn.index == 0 else OK)
+        if conn.read_request() is not None:
+            conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nstolen" + OK)
+
+    edge = make_edge(workers=1)
+    with RawOrigin(app) as origin:
+        host = edge.create_preview(origin)
+        assert edge.get(host, method=method).status in (200, 204, 304)
+        assert edge.get(host, "/mine").body == b"ok"
+        assert [len(conn.requests) for conn in origin.connections] == [1, 1]
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+def test_servers_of_an_upstream_are_trusted_unless_they_are_not(make_edge, pooled):
+    with RawOrigin(OK) as server:
+        edge = make_edge(workers=1, config=api_config([server.port], upstream={"pool_after_body": pooled}))
+        for _ in range(4):
+            assert call(edge, method="POST", body=b"hi").status == 200
+        assert len(server.connections) == (1 if pooled else 4)
+        assert all((request.get("Connection") == "close") is not pooled for request in server.requests)
+
+
+def test_an_app_may_close_first(make_edge):
+    """It is told to; where it does, the TIME_WAIT is its own."""
+    ended = []
+
+    def app(conn):
+        request = conn.read_request()
+        conn.send(OK)
+        conn.half_close()
+        ended.append((request.get("Connection"), conn.wait_closed()))
+
+    edge = make_edge(workers=1)
+    with RawOrigin(app) as origin:
+        host = edge.create_preview(origin)
+        for _ in range(3):
+            assert edge.get(host, method="POST", body=b"hi").status == 200
+        origin.wait(lambda _: len(ended) == 3)
+        assert [close for close, _ in ended] == ["close"] * 3
