@@ -8,6 +8,7 @@
 #include "address.h"
 #include "admin_private.h"
 #include "heap.h"
+#include "logger.h"
 #include "metrics.h"
 #include "process.h"
 
@@ -241,6 +242,7 @@ static void metrics_answer(exchange_t *ex, admin_job_t *job)
         .workers = ex->worker->conf->workers,
         .now_ms = process_now_ms(),
         .heap_bytes = heap_allocated(),
+        .messages_lost = logger_lost_lines(),
         .store = job->result == STORE_OK ? &((const stats_job_t *)job)->stats : NULL,
     };
     size_t len;

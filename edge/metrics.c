@@ -154,6 +154,8 @@ char *metrics_text(const metrics_input_t *input, size_t *len)
            load(&shm_runner(input->shm)->restarts));
     single(out, "controller_heap_allocated_bytes", "gauge", "Heap bytes in use in the controller",
            input->heap_bytes);
+    single(out, "messages_lost_total", "counter", "Messages of the edge's own log that could not be written",
+           input->messages_lost);
     waking(out, input->shm);
     store(out, input->store);
     workers(out, input);

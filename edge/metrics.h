@@ -19,6 +19,7 @@ typedef struct metrics_input {
     unsigned workers;           /* configured */
     uint64_t now_ms;            /* CLOCK_MONOTONIC */
     uint64_t heap_bytes;        /* of the controller */
+    uint64_t messages_lost;     /* logger_lost_lines */
     const store_stats_t *store; /* NULL: cannot be read */
 } metrics_input_t;
 

@@ -17,6 +17,7 @@
 #include <openssl/crypto.h>
 
 #include "conf_environment.h"
+#include "logger.h"
 #include "memfile.h"
 
 #define LINE_MAX_BYTES 2048
@@ -39,9 +40,8 @@ void process_log(const char *role, const char *format, ...)
             *p = ' ';
     len = strlen(line);
     line[len++] = '\n';
-    if (write(STDERR_FILENO, line, len) < 0) {
-        /* Nobody reads our words; there is nobody to tell. */
-    }
+    if (write(STDERR_FILENO, line, len) < 0)
+        logger_lost_line();
 }
 
 uint64_t process_now_ms(void)

@@ -114,7 +114,8 @@ int runner_run(const runner_args_t *args);
  * supervisor. False where a path is too long. */
 MUST_USE bool process_store_dirs(const conf_t *conf, char *durable, char *volatile_dir, size_t len);
 
-/* One line on stderr, "boxedge[role]: sentence" (without a role "boxedge: sentence"), in one write. */
+/* One line on stderr, "boxedge[role]: sentence" (without a role "boxedge: sentence"), in one write. Never
+ * blocks: a line that nobody takes is counted (logger.h). */
 void process_log(const char *role, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* CLOCK_MONOTONIC in ms. */

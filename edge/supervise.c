@@ -77,11 +77,17 @@ static _Noreturn void run_controller(supervisor_t *s, role_t *role, int channel,
     leave_role(controller_run(&args));
 }
 
-/* Keeps its rights, and nothing that it does not need. */
-static _Noreturn void run_runner(supervisor_t *s, int channel)
+/* What a child that keeps the supervisor's rights must not know. */
+static void forget_secrets(supervisor_t *s)
 {
     snapshot_forget_keys(s->snapshot);
     OPENSSL_cleanse(&s->tickets, sizeof(s->tickets));
+}
+
+/* Keeps its rights, and nothing that it does not need. */
+static _Noreturn void run_runner(supervisor_t *s, int channel)
+{
+    forget_secrets(s);
     const runner_args_t args = {
         .conf = conf_acquire(s->snapshot->conf), .shm = s->shm, .supervisor_fd = channel};
     leave_role(runner_run(&args));
@@ -292,6 +298,14 @@ unsigned supervise_workers_alive(const supervisor_t *s)
     return alive;
 }
 
+void supervise_logger(supervisor_t *s, uint64_t now_ms)
+{
+    if (logger_start_again(&s->logger, now_ms) != 0)
+        return;
+    forget_secrets(s);
+    logger_run(&s->logger);
+}
+
 /* ---- deaths ---- */
 
 /* What comes after the process of `role`, which is gone: another one, or nothing. */
@@ -358,6 +372,8 @@ void supervise_reap(supervisor_t *s, uint64_t now_ms)
             on_death(s, role, status, now_ms);
         else if (pid == s->upgrade_pid)
             upgrade_ended(s, status);
+        else if (pid == s->logger.pid)
+            logger_died(&s->logger, now_ms);
         /* Anything else was left to us by somebody else (as process 1 of a container). */
     }
 }

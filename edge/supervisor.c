@@ -184,6 +184,8 @@ static bool start(supervisor_t *s)
     privileges_hide_memory();
     if (!open_standard() || !open_signals(s))
         return fail_errno("cannot start");
+    if (!logger_start(&s->logger))
+        return fail_errno("no process for the log");
     (void)privileges_raise_descriptors();
     if (upgrade_inherit(s))
         process_log(NULL, "taking over from process %d", (int)getppid());
@@ -387,6 +389,7 @@ static void turn(supervisor_t *s)
     wait_for_work(s, supervise_timeout(s, process_now_ms(), awaits_workers(s) ? WATCH_MS : TURN_MS));
     uint64_t now = process_now_ms();
     supervise_reap(s, now);
+    supervise_logger(s, now);
     check_ready(s);
     if (s->reload_wanted && s->state != SUPERVISOR_STARTING)
         reload_conf(s);
@@ -432,6 +435,7 @@ int supervisor_run(const char *conf_path, char **argv)
     s->argv = argv;
     s->pid = getpid();
     s->generation = 1;
+    s->logger = LOGGER_NONE;
     s->lock_fd = s->admin_fd = s->log_fd = s->signal_fd = s->upgrade_fd = s->predecessor_fd = -1;
     if (!start(s)) {
         s->exit_status = 1;
@@ -441,6 +445,7 @@ int supervisor_run(const char *conf_path, char **argv)
         process_log(NULL, "ended");
     }
     clean_up(s);
+    logger_finish(&s->logger);
     int status = s->exit_status;
     free(s);
     privileges_before_exit();

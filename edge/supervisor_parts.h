@@ -5,6 +5,7 @@
 #define BOXEDGE_SUPERVISOR_PARTS_H
 
 #include "listen.h"
+#include "logger.h"
 #include "role.h"
 #include "shm.h"
 #include "snapshot.h"
@@ -32,6 +33,7 @@ typedef struct supervisor {
     int admin_fd;
     int log_fd; /* of the access log; -1: off */
     int signal_fd;
+    logger_t logger; /* writes what all processes say to stderr */
     tls_ticket_keys_t tickets;
     uint64_t tickets_due_ms; /* when the next key is made */
 
@@ -70,6 +72,8 @@ void supervise_runner(supervisor_t *s, uint64_t now_ms);
 void supervise_drain_runner(supervisor_t *s);
 /* Starts what is due. Workers wait for the first controller that serves: it makes the stores. */
 void supervise_start_due(supervisor_t *s, uint64_t now_ms);
+/* Another logger, a second after one died. */
+void supervise_logger(supervisor_t *s, uint64_t now_ms);
 /* Takes the end of children that ended. */
 void supervise_reap(supervisor_t *s, uint64_t now_ms);
 /* Kills whoever shows no life or drains past its time. */

@@ -75,7 +75,12 @@ static _Noreturn void exec_successor(const supervisor_t *s, int handoff_fd, int 
     signal(SIGPIPE, SIG_DFL);
     snprintf(number, sizeof(number), "%d", handoff_fd);
     setenv(HANDOFF_ENV, number, 1);
+    int pipe_end = logger_leave(&s->logger);
     execvp(s->argv[0], s->argv);
+    int saved = errno;
+    if (pipe_end >= 0)
+        (void)dup2(pipe_end, STDERR_FILENO);
+    errno = saved;
     process_log(NULL, "%s cannot be run: %s", s->argv[0], strerror(errno));
     _exit(127);
 }
