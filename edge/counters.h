@@ -28,6 +28,7 @@
     X(responses_local_total, "counter", "Responses made by the edge itself")                                 \
     X(client_departures_total, "counter", "Exchanges whose client left before the end")                      \
     X(request_body_bytes_total, "counter", "Request body bytes taken from clients")                          \
+    X(discarded_bytes_total, "counter", "Request body bytes thrown away after the request was answered")     \
     X(response_body_bytes_total, "counter", "Response body bytes passed to clients")                         \
     X(tunnels_open, "gauge", "WebSocket tunnels open now")                                                   \
     X(origin_connects_total, "counter", "Connections opened to origins")                                     \

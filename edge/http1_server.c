@@ -3,7 +3,7 @@
  * holds nothing but its own struct; what an exchange needs lives in the exchange's arena.
  *
  * State: IDLE (between requests), HEAD (bytes of a head came), EXCHANGE, then IDLE again, or LINGER (the
- * response is out, what the client still sends is thrown away so that it can read the response), and freed.
+ * response is out, and the rest of the request is thrown away so that the client can read it), and freed.
  */
 #include "http1_server_impl.h"
 
@@ -31,6 +31,10 @@ void http1_server_destroy(http1_server_t *server)
 {
     if (server->ex != NULL)
         end_exchange(server, EXCHANGE_END_CLIENT_GONE);
+    if (server->state == SERVER_LINGER) {
+        linger_end(&server->rest->linger);
+        free(server->rest);
+    }
     loop_timer_stop(&server->read_timer);
     buffer_clear(&server->in, held_of(server));
     client_fini(&server->client);
@@ -44,21 +48,59 @@ static void expired_closes(loop_timer_t *timer)
     http1_server_destroy(server);
 }
 
-/* Closes so that the client can read what was sent: at once where it sent nothing more, else after its rest
- * was thrown away. */
-static void close_gently(http1_server_t *server, bool more_expected)
+/* How much is waited for before a connection is closed whose response is out. */
+typedef enum closing {
+    CLOSE_NOW,   /* nothing: what is here already is read, since unread bytes would make a reset of the end */
+    CLOSE_QUIET, /* what the client may have sent behind its request */
+    CLOSE_LINGER, /* the rest of a request that was answered before its end */
+} closing_t;
+
+static void rest_over(linger_t *linger)
 {
-    conn_shutdown_write(server->client.conn);
-    if (server->eof || (!more_expected && buffer_size(&server->in) == 0 &&
-                        conn_flushed(server->client.conn) && conn_unread(server->client.conn) == 0)) {
-        http1_server_destroy(server);
-        return;
-    }
+    http1_server_destroy(H2O_STRUCT_FROM_MEMBER(server_rest_t, linger, linger)->server);
+}
+
+static void rest_resume(linger_t *linger)
+{
+    http1_server_t *server = H2O_STRUCT_FROM_MEMBER(server_rest_t, linger, linger)->server;
+    conn_want_read(server->client.conn, true);
+}
+
+static void begin_linger(http1_server_t *server)
+{
+    static const linger_handlers_t linger_handlers = {.over = rest_over, .resume = rest_resume};
+    server_rest_t *rest = calloc(1, sizeof(*rest));
+    assert(rest != NULL);
+    rest->server = server;
+    server->rest = rest;
     server->state = SERVER_LINGER;
+    loop_timer_stop(&server->read_timer);
     buffer_clear(&server->in, held_of(server));
     conn_want_write(server->client.conn, false);
     conn_want_read(server->client.conn, true);
-    loop_timer_start(loop_of(server), &server->read_timer, LINGER_MS, expired_closes);
+    linger_begin(&rest->linger, &server->client, &linger_handlers);
+}
+
+static void read_rest(http1_server_t *server)
+{
+    size_t got, rest = 0;
+    while (rest < REST_BYTES &&
+           conn_read(server->client.conn, server->client.worker->scratch, CONN_TURN_BYTES, &got) == CONN_OK)
+        rest += got;
+}
+
+/* Closes so that the client can read what was sent. */
+static void close_gently(http1_server_t *server, closing_t closing)
+{
+    conn_shutdown_write(server->client.conn);
+    bool quiet = buffer_size(&server->in) == 0 && conn_flushed(server->client.conn) &&
+                 conn_unread(server->client.conn) == 0;
+    if (closing == CLOSE_NOW)
+        read_rest(server);
+    if (server->eof || closing == CLOSE_NOW || (closing == CLOSE_QUIET && quiet))
+        http1_server_destroy(server);
+    else
+        begin_linger(server);
 }
 
 void http1_server_linger(http1_server_t *server)
@@ -68,9 +110,11 @@ void http1_server_linger(http1_server_t *server)
         conn_read(server->client.conn, server->client.worker->scratch, CONN_TURN_BYTES, &got);
     if (result == CONN_AGAIN)
         return;
-    server->lingered += (uint32_t)got;
-    if (result != CONN_OK || server->lingered > LINGER_BYTES)
+    linger_result_t taken = result == CONN_OK ? linger_take(&server->rest->linger, got) : LINGER_OVER;
+    if (taken == LINGER_OVER)
         http1_server_destroy(server);
+    else if (taken == LINGER_PAUSED)
+        conn_want_read(server->client.conn, false);
 }
 
 /* ---- between two exchanges ---- */
@@ -85,7 +129,7 @@ static void next_request(http1_server_t *server)
         return;
     }
     if (server->eof) {
-        close_gently(server, false);
+        close_gently(server, CLOSE_QUIET);
         return;
     }
     conn_want_read(server->client.conn, true);
@@ -102,9 +146,10 @@ static bool finish(http1_server_t *server)
         conn_shutdown_write(server->client.conn);
         return false;
     }
+    closing_t closing = !unfinished ? CLOSE_QUIET : linger_wanted(server->ex) ? CLOSE_LINGER : CLOSE_NOW;
     end_exchange(server, EXCHANGE_END_COMPLETE);
     if (close)
-        close_gently(server, unfinished);
+        close_gently(server, closing);
     else
         next_request(server);
     return true;

@@ -10,13 +10,13 @@
 #include "client.h"
 #include "exchange.h"
 #include "http1_writer.h"
+#include "linger.h"
 #include "worker.h"
 
 /* Bytes of further requests that are taken while one is answered. */
 #define PIPELINE_BYTES 32768
-/* A refused request's rest: so much or so long is thrown away. */
-#define LINGER_BYTES 262144
-#define LINGER_MS    2000
+/* Bytes of a request's rest that are thrown away where nothing more is waited for. */
+#define REST_BYTES 262144
 /* An idle connection lives on so long when the edge drains, for a request that is on its way. */
 #define DRAIN_IDLE_MS 1000
 
@@ -25,6 +25,12 @@ typedef enum server_state { SERVER_IDLE, SERVER_HEAD, SERVER_EXCHANGE, SERVER_LI
 typedef enum request_body { REQUEST_NONE, REQUEST_LENGTH, REQUEST_CHUNKED, REQUEST_RAW } request_body_t;
 
 typedef struct http1_server http1_server_t;
+
+/* The rest of a request that was answered before its end. */
+typedef struct server_rest {
+    linger_t linger;
+    http1_server_t *server;
+} server_rest_t;
 
 /* What one exchange needs; in its arena. */
 typedef struct message {
@@ -51,9 +57,11 @@ struct http1_server {
     bool keep_alive;
     bool draining;
     bool eof; /* the client ended its direction */
-    uint32_t head_seen;
-    uint32_t lingered;
     buffer_t in;
+    union {
+        size_t head_seen;    /* HEAD: bytes of it that were looked at */
+        server_rest_t *rest; /* LINGER */
+    };
     exchange_t *ex;     /* NULL between two exchanges */
     message_t *message; /* of ex */
     loop_timer_t read_timer;
@@ -82,7 +90,7 @@ void http1_server_later(http1_server_t *server);
 /* Ends everything; the server is gone after it. */
 void http1_server_destroy(http1_server_t *server);
 
-/* Throws away what a client whose response is out still sends. */
+/* Throws away a part of the rest of a request whose response is out. */
 void http1_server_linger(http1_server_t *server);
 
 /* ---- http1_server_read.c ---- */

@@ -4,6 +4,7 @@
  *   http2_server.c   the connection: its session, its reads, its timers, how it ends
  *   http2_stream.c   a stream's request: nghttp2's callbacks, head and body to the exchange, the end
  *   http2_response.c its response: what the exchange calls, what nghttp2 reads
+ *   http2_rest.c     the rest of a request whose response has ended
  *   http2_output.c   frames to bytes on the connection
  *
  * What always holds:
@@ -22,6 +23,7 @@
 #include "http2_guard.h"
 #include "http2_outbox.h"
 #include "http2_request.h"
+#include "linger.h"
 #include "worker.h"
 
 /* Windows that the client gets: of the connection, of a new stream (the protocol's default). */
@@ -31,6 +33,8 @@
 #define HTTP2_HELD_BYTES (1024 * 1024)
 /* What all grown stream windows of a connection have together above HTTP2_STREAM_WINDOW. */
 #define HTTP2_GROWN_BYTES (512 * 1024)
+/* The window of a stream whose rest is thrown away. */
+#define HTTP2_REST_WINDOW (1024 * 1024)
 /* Response body bytes that a stream holds: with the headers of their frames they leave in one write. */
 #define HTTP2_ROOM_BYTES (HTTP2_OUTPUT_BYTES - 128)
 /* Frames that wait in nghttp2 for a client that does not read. */
@@ -121,6 +125,7 @@ struct http2_conn {
     bool failed; /* nghttp2 failed for good */
 
     h2o_linklist_t streams, closed, touched, roomy;
+    h2o_linklist_t rests;  /* of http2_rest.c */
     uint32_t stream_count; /* with an exchange, closed ones too */
     uint32_t closed_count;
     uint64_t held;  /* bytes in all `in` buffers */
@@ -181,6 +186,18 @@ static inline size_t http2_stream_available(const http2_stream_t *stream)
 {
     return buffer_size(&stream->out) + stream->staged_bytes;
 }
+
+/* ---- http2_rest.c ---- */
+
+/* The response has ended before the request. Closes `stream`, whose exchange ends complete; what still comes
+ * for it goes to the functions below. */
+void http2_rest_begin(http2_stream_t *stream);
+/* n bytes came for stream `id`. False: it is none whose rest is thrown away. */
+bool http2_rest_take(http2_conn_t *conn, int32_t id, size_t n);
+bool http2_rest_is_open(const http2_conn_t *conn, int32_t id);
+/* nghttp2 has let go of stream `id`. */
+void http2_rest_closed(http2_conn_t *conn, int32_t id);
+void http2_rests_end(http2_conn_t *conn);
 
 /* ---- http2_output.c ---- */
 

@@ -44,6 +44,7 @@ static void conn_destroy(http2_conn_t *conn)
             stream->how = EXCHANGE_END_CLIENT_GONE; /* its last bytes never left */
     }
     http2_streams_end(conn, true);
+    http2_rests_end(conn);
     assert(conn->stream_count == 0 && conn->held == 0 && conn->grown == 0);
     loop_undefer(&conn->task);
     loop_timer_stop(&conn->timer);
@@ -89,6 +90,7 @@ static void finish(http2_conn_t *conn, uint32_t code)
     if (code == NGHTTP2_ENHANCE_YOUR_CALM)
         counter_add(&conn->client.worker->counters->http2_abuse_total, 1);
     close_streams(conn);
+    http2_rests_end(conn);
     http2_output_goaway(conn, code);
     wait_for(conn, HTTP2_WAIT_LINGER);
     http2_schedule(conn);
@@ -103,6 +105,7 @@ static void linger(http2_conn_t *conn)
     set_phase(conn, HTTP2_LINGER);
     close_streams(conn);
     http2_streams_end(conn, true);
+    http2_rests_end(conn);
     http2_outbox_clear(&conn->output);
     loop_timer_stop(&conn->write_timer);
     wait_for(conn, HTTP2_WAIT_LINGER);
@@ -149,7 +152,8 @@ static void settle(http2_conn_t *conn, bool blocked)
         conn->watched_block = conn->guard.blocks;
         wait_for(conn, HTTP2_WAIT_HEAD);
     } else {
-        wait_for(conn, conn->stream_count == 0 ? HTTP2_WAIT_KEEP_ALIVE : HTTP2_WAIT_NOTHING);
+        bool idle = conn->stream_count == 0 && h2o_linklist_is_empty(&conn->rests);
+        wait_for(conn, idle ? HTTP2_WAIT_KEEP_ALIVE : HTTP2_WAIT_NOTHING);
     }
 }
 
@@ -455,6 +459,7 @@ void http2_server_new(const client_t *accepted)
     h2o_linklist_init_anchor(&conn->closed);
     h2o_linklist_init_anchor(&conn->touched);
     h2o_linklist_init_anchor(&conn->roomy);
+    h2o_linklist_init_anchor(&conn->rests);
     http2_guard_init(&conn->guard, http2_now(conn));
     conn->session = session_new(conn);
     announce(conn);

@@ -16,9 +16,6 @@ static http2_head_limits_t limits_of(const http2_conn_t *conn)
     return (http2_head_limits_t){.fields = conf->limits.head_fields, .bytes = conf->limits.head_bytes};
 }
 
-/* How long a complete body waits for its END_STREAM after the response has ended. */
-#define END_GRACE_MS 1000
-
 static http2_stream_t *find(http2_conn_t *conn, int32_t id)
 {
     return nghttp2_session_get_stream_user_data(conn->session, id);
@@ -203,8 +200,15 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
     http2_conn_t *conn = user_data;
     (void)nghttp2_session_consume_connection(session, n);
     http2_stream_t *stream = find(conn, id);
-    if (stream == NULL || stream->state != HTTP2_STREAM_OPEN || stream->ex->state == EXCHANGE_DONE)
+    if (stream == NULL && http2_rest_take(conn, id, n))
+        return 0;
+    if (stream == NULL || stream->state != HTTP2_STREAM_OPEN)
         return 0; /* nobody wants it: a reset follows or has gone out */
+    if (stream->ex->state == EXCHANGE_DONE) {
+        stream->unacked +=
+            (uint32_t)n; /* given back where the rest is waited for, once the response has left */
+        return 0;
+    }
     str_t data = str_make((const char *)bytes, n);
     size_t room = buffer_size(&stream->in) == 0 ? exchange_request_room(stream->ex) : 0;
     size_t now = room < n ? room : n;
@@ -262,8 +266,10 @@ static void resume(http2_stream_t *stream)
     exchange_request_flush(ex); /* also where the stream is gone: slices of the read buffer must not stay */
     if (stream->state == HTTP2_STREAM_CLOSED)
         return;
-    if (ex->state == EXCHANGE_DONE)
+    if (ex->state == EXCHANGE_DONE) {
+        stream->unacked += (uint32_t)buffer_size(&stream->in);
         release_held(stream, buffer_size(&stream->in));
+    }
     pass_held(stream);
     /* A handshake has no end that the box could see before the tunnel is open. */
     bool handshake = ex->request.websocket && ex->state < EXCHANGE_TUNNEL;
@@ -305,7 +311,7 @@ void http2_stream_wake(http2_stream_t *stream)
 void http2_stream_frame_begins(http2_conn_t *conn, int32_t id)
 {
     if (id <= nghttp2_session_get_last_proc_stream_id(conn->session) && find(conn, id) == NULL &&
-        !http2_closed_tolerates(&conn->closed_streams, id))
+        !http2_rest_is_open(conn, id) && !http2_closed_tolerates(&conn->closed_streams, id))
         (void)nghttp2_session_terminate_session(conn->session, NGHTTP2_STREAM_CLOSED);
 }
 
@@ -339,11 +345,6 @@ static bool body_has_come(const http2_stream_t *stream)
            ex->request_bytes + buffer_size(&stream->in) >= ex->request.content_length;
 }
 
-static void end_is_missing(loop_timer_t *timer)
-{
-    reset(H2O_STRUCT_FROM_MEMBER(http2_stream_t, stall_timer, timer), NGHTTP2_NO_ERROR);
-}
-
 void http2_stream_frame_sent(http2_conn_t *conn, const nghttp2_frame *frame)
 {
     if (frame->hd.type == NGHTTP2_RST_STREAM) {
@@ -366,8 +367,8 @@ void http2_stream_frame_sent(http2_conn_t *conn, const nghttp2_frame *frame)
     note(conn, HTTP2_GUARD_COMPLETED);
     if (stream->request_ended || stream->tunnel)
         return;
-    if (body_has_come(stream))
-        loop_timer_start(conn->client.worker->loop, &stream->stall_timer, END_GRACE_MS, end_is_missing);
+    if (linger_wanted(stream->ex) || body_has_come(stream))
+        http2_rest_begin(stream);
     else
         reset(stream, NGHTTP2_NO_ERROR); /* RFC 9113 section 8.1 */
 }
@@ -408,6 +409,8 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
     (void)session;
     (void)code;
     http2_stream_t *stream = find(user_data, id);
+    if (stream == NULL)
+        http2_rest_closed(user_data, id);
     if (stream == NULL || stream->state == HTTP2_STREAM_CLOSED)
         return 0;
     bool complete = stream->end_sent && (stream->request_ended || !stream->tunnel) && !stream->cut;

@@ -375,6 +375,7 @@ static bool start(worker_process_t *process, const worker_args_t *args)
     remake_routes(process);
     worker->blocks = blocks_new(process->store, shm_epoch(worker->shm));
     worker->access = access_new(process->store, shm_epoch(worker->shm), shm_lockout(worker->shm));
+    worker->linger_rates = linger_rates_new();
     if (args->pem_count > 0) {
         worker->tls = make_tls(process, args->pems, args->pem_count, error, sizeof(error));
         if (worker->tls == NULL) {
@@ -445,6 +446,7 @@ static void finish(worker_process_t *process)
     origin_tls_release(&worker->origin_tls);
     routes_free(&worker->routes);
     access_free(&worker->access);
+    linger_rates_free(&worker->linger_rates);
     blocks_free(&worker->blocks);
     if (process->store != NULL)
         store_close(&process->store);

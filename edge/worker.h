@@ -13,6 +13,7 @@
 #include "http2_client.h"
 #include "http_date.h"
 #include "keys.h"
+#include "linger.h"
 #include "loop.h"
 #include "origin_pool.h"
 #include "origin_tls.h"
@@ -33,6 +34,7 @@ struct worker {
     origin_tls_t *origin_tls;       /* of `conf`; NULL where no origin has TLS (tests) */
     routes_t *routes;               /* host name -> preview and box, over the store */
     access_t *access;               /* who may see a preview */
+    linger_rates_t *linger_rates;   /* of refused uploads; NULL: none (the demo app, tests) */
     blocks_t *blocks;               /* what the operator has blocked */
     origin_pool_t *origins;         /* idle connections over HTTP/1 */
     http2_origins_t *http2_origins; /* connections over HTTP/2; NULL where nothing goes there (tests) */

@@ -1,0 +1,138 @@
+/*
+ * Streams whose response has ended before their request. The exchange is over; nghttp2 keeps the stream until
+ * the client ends it, and the bytes that come for it meanwhile are thrown away (linger.h). Most clients read
+ * a response only when they have sent their request, and report a reset in place of its status, even one with
+ * NO_ERROR. So windows are given back until the client ends, and the reset comes at the bounds only.
+ *
+ * Such a stream counts among the client's streams (SETTINGS_MAX_CONCURRENT_STREAMS), and there are no more
+ * of them than that.
+ */
+#include <assert.h>
+
+#include "http2_conn.h"
+
+typedef struct http2_rest {
+    h2o_linklist_t link; /* conn->rests */
+    http2_conn_t *conn;
+    int32_t id;
+    uint32_t owed; /* window that is not given back while the client is over its rate */
+    bool paused;
+    bool wide; /* its window is at least HTTP2_REST_WINDOW */
+    linger_t linger;
+} http2_rest_t;
+
+static http2_rest_t *find(const http2_conn_t *conn, int32_t id)
+{
+    for (h2o_linklist_t *link = conn->rests.next; link != &conn->rests; link = link->next) {
+        http2_rest_t *rest = H2O_STRUCT_FROM_MEMBER(http2_rest_t, link, link);
+        if (rest->id == id)
+            return rest;
+    }
+    return NULL;
+}
+
+static void end(http2_rest_t *rest)
+{
+    linger_end(&rest->linger);
+    h2o_linklist_unlink(&rest->link);
+    free(rest);
+}
+
+/* RFC 9113 section 8.1: the client need not send the rest. nghttp2 closes the stream with it, which ends
+ * `rest`. */
+static void give_up(http2_rest_t *rest)
+{
+    linger_end(&rest->linger);
+    rest->paused = true;
+    (void)nghttp2_submit_rst_stream(rest->conn->session, NGHTTP2_FLAG_NONE, rest->id, NGHTTP2_NO_ERROR);
+    http2_schedule(rest->conn);
+}
+
+static void give_window(http2_rest_t *rest)
+{
+    (void)nghttp2_session_consume_stream(rest->conn->session, rest->id, rest->owed);
+    rest->owed = 0;
+    http2_schedule(rest->conn);
+}
+
+/* The client goes on. Nothing of it is held: the window may be wide, whatever the upload had before. */
+static void widen(http2_rest_t *rest)
+{
+    if (rest->wide)
+        return;
+    rest->wide = true;
+    (void)nghttp2_session_set_local_window_size(rest->conn->session, NGHTTP2_FLAG_NONE, rest->id,
+                                                HTTP2_REST_WINDOW);
+}
+
+static void over(linger_t *linger)
+{
+    give_up(H2O_STRUCT_FROM_MEMBER(http2_rest_t, linger, linger));
+}
+
+static void resume(linger_t *linger)
+{
+    http2_rest_t *rest = H2O_STRUCT_FROM_MEMBER(http2_rest_t, linger, linger);
+    rest->paused = false;
+    give_window(rest);
+}
+
+void http2_rest_begin(http2_stream_t *stream)
+{
+    static const linger_handlers_t handlers = {.over = over, .resume = resume};
+    http2_conn_t *conn = stream->conn;
+    assert(stream->end_sent && !stream->request_ended && !stream->tunnel);
+    http2_rest_t *rest = calloc(1, sizeof(*rest));
+    if (rest == NULL)
+        abort();
+    rest->conn = conn;
+    rest->id = stream->id;
+    rest->owed = stream->unacked + (uint32_t)buffer_size(&stream->in);
+    h2o_linklist_insert(&conn->rests, &rest->link);
+    linger_begin(&rest->linger, &conn->client, &handlers);
+    (void)nghttp2_session_set_stream_user_data(conn->session, stream->id, NULL);
+    rest->wide = stream->window >= HTTP2_REST_WINDOW;
+    give_window(rest);
+    http2_stream_close(stream, EXCHANGE_END_COMPLETE);
+}
+
+bool http2_rest_take(http2_conn_t *conn, int32_t id, size_t n)
+{
+    http2_rest_t *rest = find(conn, id);
+    if (rest == NULL)
+        return false;
+    rest->owed += (uint32_t)n;
+    if (rest->paused)
+        return true;
+    switch (linger_take(&rest->linger, n)) {
+    case LINGER_READ_ON:
+        widen(rest);
+        give_window(rest);
+        break;
+    case LINGER_PAUSED:
+        rest->paused = true;
+        break;
+    case LINGER_OVER:
+        give_up(rest);
+        break;
+    }
+    return true;
+}
+
+bool http2_rest_is_open(const http2_conn_t *conn, int32_t id)
+{
+    return find(conn, id) != NULL;
+}
+
+void http2_rest_closed(http2_conn_t *conn, int32_t id)
+{
+    http2_rest_t *rest = find(conn, id);
+    if (rest != NULL)
+        end(rest);
+}
+
+void http2_rests_end(http2_conn_t *conn)
+{
+    while (!h2o_linklist_is_empty(&conn->rests))
+        end(H2O_STRUCT_FROM_MEMBER(http2_rest_t, link, conn->rests.next));
+}

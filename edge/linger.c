@@ -1,0 +1,131 @@
+#include "linger.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include <openssl/rand.h>
+
+#include "rate.h"
+#include "siphash.h"
+#include "worker.h"
+
+/* Cells of rate_take; client addresses that share one share its rate. */
+#define CELLS 2048
+
+struct linger_rates {
+    siphash_key_t hash_key;
+    uint64_t cells[CELLS];
+};
+
+linger_rates_t *linger_rates_new(void)
+{
+    linger_rates_t *rates = calloc(1, sizeof(*rates));
+    assert(rates != NULL);
+    int made = RAND_bytes((unsigned char *)&rates->hash_key, sizeof(rates->hash_key));
+    assert(made == 1);
+    return rates;
+}
+
+void linger_rates_free(linger_rates_t **rates)
+{
+    free(*rates);
+    *rates = NULL;
+}
+
+bool linger_wanted(const exchange_t *ex)
+{
+    static const char *const never[] = {"overloaded", "locked", "request_timeout", "too_many_waiting",
+                                        "too_many_wakes"};
+    for (size_t i = 0; ex->local_code != NULL && i < sizeof(never) / sizeof(never[0]); i++)
+        if (strcmp(ex->local_code, never[i]) == 0)
+            return false;
+    return true;
+}
+
+/* The cell of the client's address; NULL: it has no rate. */
+static uint64_t *cell_of(const client_t *client)
+{
+    linger_rates_t *rates = client->worker->linger_rates;
+    const conf_t *conf = client->worker->conf;
+    if (rates == NULL || conf_network_has(conf->trusted, conf->trusted_count, &client->address))
+        return NULL;
+    /* Whoever has one address of an IPv6 /64 has them all. */
+    size_t n = IN6_IS_ADDR_V4MAPPED(&client->address) ? sizeof(client->address) : 8;
+    return &rates->cells[siphash(&rates->hash_key, &client->address, n) % CELLS];
+}
+
+/* Takes whole units from the client's rate. False: it is used up for now. */
+static bool pay(linger_t *linger)
+{
+    uint64_t *cell = cell_of(linger->client);
+    uint64_t now = loop_now(linger->client->worker->loop);
+    if (cell == NULL)
+        linger->unpaid = 0;
+    while (linger->unpaid >= LINGER_UNIT_BYTES) {
+        if (!rate_take(cell, now, LINGER_UNIT_MS, LINGER_BURST_BYTES / LINGER_UNIT_BYTES))
+            return false;
+        linger->unpaid -= LINGER_UNIT_BYTES;
+    }
+    return true;
+}
+
+static void give_up(linger_t *linger)
+{
+    linger_end(linger);
+    linger->handlers->over(linger);
+}
+
+static void idle_expired(loop_timer_t *timer)
+{
+    give_up(H2O_STRUCT_FROM_MEMBER(linger_t, timer, timer));
+}
+
+static void whole_expired(loop_timer_t *timer)
+{
+    give_up(H2O_STRUCT_FROM_MEMBER(linger_t, whole, timer));
+}
+
+static void pause_expired(loop_timer_t *timer)
+{
+    linger_t *linger = H2O_STRUCT_FROM_MEMBER(linger_t, timer, timer);
+    loop_t *loop = linger->client->worker->loop;
+    if (!pay(linger)) {
+        loop_timer_start(loop, timer, LINGER_PAUSE_MS, pause_expired);
+        return;
+    }
+    loop_timer_start(loop, timer, LINGER_IDLE_MS, idle_expired);
+    linger->handlers->resume(linger);
+}
+
+void linger_begin(linger_t *linger, const client_t *client, const linger_handlers_t *handlers)
+{
+    loop_t *loop = client->worker->loop;
+    linger->client = client;
+    linger->handlers = handlers;
+    loop_timer_start(loop, &linger->timer, LINGER_IDLE_MS, idle_expired);
+    loop_timer_start(loop, &linger->whole, LINGER_WHOLE_MS, whole_expired);
+}
+
+linger_result_t linger_take(linger_t *linger, size_t n)
+{
+    loop_t *loop = linger->client->worker->loop;
+    if (n > LINGER_BYTES - linger->bytes) {
+        linger_end(linger);
+        return LINGER_OVER;
+    }
+    linger->bytes += (uint32_t)n;
+    linger->unpaid += (uint32_t)n;
+    counter_add(&linger->client->worker->counters->discarded_bytes_total, n);
+    if (pay(linger)) {
+        loop_timer_start(loop, &linger->timer, LINGER_IDLE_MS, idle_expired);
+        return LINGER_READ_ON;
+    }
+    loop_timer_start(loop, &linger->timer, LINGER_PAUSE_MS, pause_expired);
+    return LINGER_PAUSED;
+}
+
+void linger_end(linger_t *linger)
+{
+    loop_timer_stop(&linger->timer);
+    loop_timer_stop(&linger->whole);
+}
