@@ -13,6 +13,7 @@
 #include "boxes.h"
 #include "channel.h"
 #include "idle.h"
+#include "listening_desk.h"
 #include "peers.h"
 #include "preview_desk.h"
 #include "process.h"
@@ -44,6 +45,7 @@ typedef struct controller {
     peers_t *peers;
     boxes_t *boxes;
     waker_t *waker;
+    listening_desk_t *listening;
     idle_t *idle;
     runner_link_t *runner;
     provider_t *processes;
@@ -310,6 +312,9 @@ static void worker_message(void *owner, unsigned index, ipc_message_t *message)
         if (box_id_valid(bytes))
             boxes_look(controller->boxes, bytes);
         break;
+    case PROCESS_LISTENING:
+        listening_desk_ask(controller->listening, index, bytes, message->value);
+        break;
     default:
         break; /* not for the controller */
     }
@@ -450,8 +455,10 @@ static bool start(controller_t *controller, const controller_args_t *args)
         provider_process_new(controller->loop, controller->conf, controller->runner, args->runner_lives,
                              &boxes_provider_handlers, controller->boxes);
     boxes_set_provider(controller->boxes, PROVIDER_PROCESS, controller->processes);
+    controller->listening =
+        listening_desk_new(controller->loop, controller->store, controller->boxes, controller->peers);
     controller->waker = waker_new(controller->loop, controller->conf, controller->boxes, controller->peers,
-                                  shm_wakes(controller->shm));
+                                  controller->listening, shm_wakes(controller->shm));
     controller->idle = idle_new(controller->loop, controller->boxes);
     controller->providers = providers_new(controller->loop, controller->conf, controller->boxes);
     controller->previews = preview_desk_new(controller->store, controller->peers);
@@ -487,6 +494,7 @@ static void stop(controller_t *controller)
     store_thread_free(&controller->store);
     idle_free(&controller->idle);
     waker_free(&controller->waker);
+    listening_desk_free(&controller->listening);
     providers_free(&controller->providers);
     upstreams_free(&controller->upstreams);
     boxes_free(&controller->boxes);

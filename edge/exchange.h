@@ -176,6 +176,7 @@ typedef struct origin_target {
     uint16_t connect_port;   /* where the connection goes; differs from `port` for boxes at a fixed port */
     struct in6_addr address; /* IPv4 as mapped IPv6 */
     bool is_box;
+    bool turned;          /* `address` is the other loopback address than the box's */
     bool pool_after_body; /* the server reads every body to its end, by its operator's word */
     bool h2;              /* HTTP/2, with prior knowledge */
     bool tls;             /* to server `server` of upstream `upstream` (origin_tls.h) */
@@ -217,6 +218,8 @@ struct exchange {
     str_t session_cookie;   /* Set-Cookie of the edge's own, for the response's head; empty: none */
     void *tunnel;           /* frame tracker while a tunnel is open */
     use_t use;              /* of its box, once the request goes there */
+    const struct listening
+        *listening; /* its box refused: what listens there (listening.h); NULL: not known */
 
     wake_waiter_t waiter;   /* of the wake step */
     uint64_t wake_began_ms; /* loop_now when it began to wait; 0: did not */

@@ -13,7 +13,6 @@
 #include "client.h"
 #include "forward.h"
 #include "http1_client_impl.h"
-#include "listening.h"
 #include "resend.h"
 #include "target.h"
 #include "worker.h"
@@ -196,13 +195,23 @@ static void connect_failed(http1_client_t *client, origin_failure_t failure)
         http1_client_fail(client, failure);
 }
 
-/* Why a connection could not be made. */
-static origin_failure_t failure_of(const exchange_t *ex, int error)
+/* A connection could not be made. */
+static void connect_error(http1_client_t *client, int error)
 {
-    if (error != ECONNREFUSED)
-        return ORIGIN_UNREACHABLE;
-    bool on_loopback = ex->target.is_box && listening_only_on_loopback(ex->box.pid, ex->preview.port);
-    return on_loopback ? ORIGIN_ON_LOOPBACK : ORIGIN_NOT_LISTENING;
+    exchange_t *ex = client->ex;
+    if (error != ECONNREFUSED || !ex->target.is_box) {
+        connect_failed(client, error == ECONNREFUSED ? ORIGIN_NOT_LISTENING : ORIGIN_UNREACHABLE);
+        return;
+    }
+    drop(client);
+    if (target_other_loopback(ex)) {
+        attempt(client, true);
+        return;
+    }
+    counter_add(&ex->worker->counters->origin_connect_failures_total, 1);
+    use_unreachable(ex);
+    ex->origin_ops = NULL;
+    refused_fail(ex);
 }
 
 static void connect_timeout(loop_timer_t *timer)
@@ -420,8 +429,9 @@ static void connected(http1_client_t *client)
     SSL *ssl;
     conn_want_write(client->conn, false);
     if (error != 0) {
-        failure = failure_of(client->ex, error);
-        connect_ended(client, &failure);
+        loop_timer_stop(&client->ex->timer);
+        if (use_still_there(client->ex))
+            connect_error(client, error);
         return;
     }
     conn_probe_peer(conn_fd(client->conn)); /* no timer of ours bounds a response */
@@ -470,7 +480,7 @@ static void attempt(http1_client_t *client, bool fresh)
     counter_add(&worker->counters->origin_connects_total, 1);
     client->conn = conn_connect(worker->loop, (struct sockaddr *)&address, len, &handlers, client);
     if (client->conn == NULL) {
-        connect_failed(client, failure_of(ex, errno));
+        connect_error(client, errno);
         return;
     }
     client->state = ATTEMPT_CONNECTING;

@@ -14,7 +14,6 @@
 
 #include "api.h"
 #include "http2_client_impl.h"
-#include "listening.h"
 #include "resend.h"
 #include "target.h"
 
@@ -278,6 +277,21 @@ static void connect_timeout(loop_timer_t *timer)
         fail_connect(ex->origin, ORIGIN_CONNECT_TIMEOUT);
 }
 
+/* The box refused the connection. */
+static void refused(http2_client_t *client)
+{
+    exchange_t *ex = client->ex;
+    detach(client);
+    if (target_other_loopback(ex)) {
+        attempt(client, false);
+        return;
+    }
+    counter_add(&ex->worker->counters->origin_connect_failures_total, 1);
+    use_unreachable(ex);
+    ex->origin_ops = NULL;
+    refused_fail(ex);
+}
+
 void http2_client_connect_failed(http2_client_t *client, int error)
 {
     const exchange_t *ex = client->ex;
@@ -287,8 +301,8 @@ void http2_client_connect_failed(http2_client_t *client, int error)
         fail_connect(client, ORIGIN_TLS_FAILED);
     else if (error != ECONNREFUSED)
         fail_connect(client, ORIGIN_UNREACHABLE);
-    else if (ex->target.is_box && listening_only_on_loopback(ex->box.pid, ex->preview.port))
-        fail_connect(client, ORIGIN_ON_LOOPBACK);
+    else if (ex->target.is_box)
+        refused(client);
     else
         fail_connect(client, ORIGIN_NOT_LISTENING);
 }

@@ -1,17 +1,13 @@
 #include "listening.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define LINE_BYTES 512
 #define LINES_MAX  8192
 /* The `st` of a listening socket in /proc/net/tcp (TCP_LISTEN of the kernel). */
 #define STATE_LISTEN 10
-
-typedef struct sight {
-    bool loopback;
-    bool elsewhere;
-} sight_t;
 
 /* IPv4 is one word, IPv6 four, each in the machine's byte order. */
 static bool is_loopback(const char *hex)
@@ -24,37 +20,82 @@ static bool is_loopback(const char *hex)
             (strncmp(hex, "0000000000000000FFFF0000", 24) == 0 && strncmp(hex + 30, "7F", 2) == 0));
 }
 
-static void look(const char *line, uint16_t port, sight_t *sight)
+static void note(listening_table_t *table, uint16_t port, bool loopback)
+{
+    for (size_t i = 0; i < table->count; i++)
+        if (table->ports[i].port == port) {
+            table->ports[i].loopback &= loopback;
+            return;
+        }
+    if (table->count < LISTENING_TABLE_MAX)
+        table->ports[table->count++] = (listening_port_t){port, loopback};
+}
+
+/* False at the first socket that does not listen: the kernel lists those that do before all others. */
+static bool take_line(const char *line, listening_table_t *table)
 {
     char address[33];
     unsigned number, state;
-    if (sscanf(line, " %*u: %32[0-9A-F]:%4x %*32[0-9A-F]:%*4x %2x", address, &number, &state) != 3 ||
-        state != STATE_LISTEN || number != port)
-        return;
-    if (is_loopback(address))
-        sight->loopback = true;
-    else
-        sight->elsewhere = true;
+    if (sscanf(line, " %*u: %32[0-9A-F]:%4x %*32[0-9A-F]:%*4x %2x", address, &number, &state) != 3)
+        return true; /* the heading */
+    if (state != STATE_LISTEN)
+        return false;
+    note(table, (uint16_t)number, is_loopback(address));
+    return true;
 }
 
-static void read_table(uint32_t pid, const char *name, uint16_t port, sight_t *sight)
+static void read_file(uint32_t pid, const char *name, listening_table_t *table)
 {
     char path[64], line[LINE_BYTES];
     (void)snprintf(path, sizeof(path), "/proc/%u/net/%s", pid, name);
     FILE *file = fopen(path, "re");
     if (file == NULL)
         return;
+    table->known = true;
     for (unsigned i = 0; i < LINES_MAX && fgets(line, sizeof(line), file) != NULL; i++)
-        look(line, port, sight);
+        if (!take_line(line, table))
+            break;
     fclose(file);
 }
 
-bool listening_only_on_loopback(uint32_t pid, uint16_t port)
+static int compare(const void *a, const void *b)
 {
-    sight_t sight = {.loopback = false};
+    const listening_port_t *x = a, *y = b;
+    return (int)x->port - (int)y->port;
+}
+
+void listening_read(uint32_t pid, listening_table_t *out)
+{
+    out->known = false;
+    out->count = 0;
     if (pid == 0)
-        return false;
-    read_table(pid, "tcp", port, &sight);
-    read_table(pid, "tcp6", port, &sight);
-    return sight.loopback && !sight.elsewhere;
+        return;
+    read_file(pid, "tcp", out);
+    read_file(pid, "tcp6", out);
+    qsort(out->ports, out->count, sizeof(out->ports[0]), compare);
+}
+
+const listening_port_t *listening_find(const listening_port_t *ports, size_t count, uint16_t port)
+{
+    for (size_t i = 0; i < count; i++)
+        if (ports[i].port == port)
+            return &ports[i];
+    return NULL;
+}
+
+/* Whether people may hear that the box listens there. */
+static bool is_its_own(const store_box_t *box, uint16_t port)
+{
+    return store_box_exposes(box, port) && (box->provider != PROVIDER_PROCESS || box->port_count != 0);
+}
+
+void listening_pick(const listening_table_t *table, const store_box_t *box, uint16_t port, listening_t *out)
+{
+    *out = (listening_t){.known = table->known};
+    const listening_port_t *asked = listening_find(table->ports, table->count, port);
+    if (asked != NULL && is_its_own(box, port))
+        out->ports[out->count++] = *asked;
+    for (size_t i = 0; i < table->count && out->count < LISTENING_ANSWER_MAX; i++)
+        if (table->ports[i].port != port && is_its_own(box, table->ports[i].port))
+            out->ports[out->count++] = table->ports[i];
 }

@@ -60,6 +60,9 @@ typedef enum process_message {
                         of the worker's */
     PROCESS_PREVIEW_DONE, /* controller to worker: bytes are the preview_answer_t, value: that number */
     PROCESS_LOOK,         /* worker to controller: the box that bytes name is oddly silent */
+    PROCESS_LISTENING,    /* worker to controller: bytes "<id>-<port>" refused a connection; value: the box's
+                             generation. What listens in it? */
+    PROCESS_LISTENS,      /* controller to worker: listening_message.h; value: that generation */
 } process_message_t;
 
 /* Everything is the callee's from here on, but `shm`. */

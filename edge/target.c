@@ -43,6 +43,20 @@ void target_box(exchange_t *ex)
     name_origin(ex);
 }
 
+bool target_other_loopback(exchange_t *ex)
+{
+    static const struct in6_addr v4 = {{{[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}}};
+    origin_target_t *target = &ex->target;
+    bool is_v4 = memcmp(&target->address, &v4, sizeof(v4)) == 0;
+    if (!target->is_box || ex->box.provider != PROVIDER_STATIC ||
+        !(is_v4 || IN6_IS_ADDR_LOOPBACK(&target->address)))
+        return false;
+    target->turned = !target->turned; /* the second time it refused too: back to what the box says */
+    target->address = is_v4 ? in6addr_loopback : v4;
+    name_origin(ex);
+    return target->turned;
+}
+
 void target_box_again(exchange_t *ex, const store_box_t *now, uint64_t epoch)
 {
     ex->box = *now;

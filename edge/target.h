@@ -13,6 +13,12 @@ void target_box(exchange_t *ex);
 /* The same after the box has changed, for a second attempt: `now` was read at the store's `epoch` or later.
  */
 void target_box_again(exchange_t *ex, const store_box_t *now, uint64_t epoch);
+/*
+ * The box refused the connection. One that the configuration has at 127.0.0.1 or ::1 is this machine, and
+ * what listens on `localhost` is at either of the two: true where the target is the other one now. False
+ * where there is none, or that one refused too; then the target is what it was.
+ */
+MUST_USE bool target_other_loopback(exchange_t *ex);
 /* The server that was picked of the upstream with that index in `conf`. */
 void target_server(exchange_t *ex, const conf_t *conf, size_t upstream, const balance_pick_t *pick);
 

@@ -2,17 +2,14 @@
  * See waker.h. A box that somebody waits for has a record here: whether a resume is under way, the ports that
  * are waited for and by which workers, and what failed last. Records without anything to remember are freed.
  */
-#include "waker.h"
+#include "waker_impl.h"
 
 #include <assert.h>
 #include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "deadline.h"
 #include "hostname.h"
-#include "listening.h"
-#include "probe.h"
 #include "process.h"
 #include "shm.h"
 
@@ -21,56 +18,7 @@
 #define FAILURE_MOST_MS  60000
 #define FORGET_MS        120000
 /* Resumes for the same waiters: a box that is paused again as soon as it runs is given up. */
-#define RESUMES_MAX  3
-#define WORKER_WORDS (SHM_WORKERS_MAX / 64)
-
-typedef struct failure {
-    uint64_t until_ms; /* loop_now; 0: none */
-    uint32_t last_ms;  /* how long the last one was remembered */
-    wake_result_t result;
-    char sentence[WAKE_SENTENCE_MAX + 1];
-} failure_t;
-
-typedef struct box_wake box_wake_t;
-
-typedef struct port_wake {
-    struct port_wake *next;
-    box_wake_t *box;
-    uint16_t port;
-    uint64_t workers[WORKER_WORDS]; /* who waits */
-    bool waited;                    /* somebody does */
-    bool recording;                 /* it listens, and the store is being told */
-    uint64_t began_ms;
-    probe_t *probe; /* NULL: does not probe */
-    deadline_t deadline;
-    failure_t failure;
-} port_wake_t;
-
-struct box_wake {
-    char id[BOX_ID_MAX + 1];
-    waker_t *waker;
-    bool resuming;
-    unsigned resumes;
-    uint64_t began_ms;   /* of the first who waits now */
-    uint64_t running_ms; /* when it ran */
-    uint64_t generation; /* that is probed */
-    uint64_t came_ms;    /* of the requests that wait: when the newest came */
-    uint64_t stopped_ms; /* the operator stopped it then; 0: no, or somebody wants it since */
-    failure_t failure;
-    port_wake_t *ports;
-    size_t port_count;
-    loop_timer_t forget;
-};
-
-struct waker {
-    loop_t *loop;
-    conf_t *conf;
-    boxes_t *boxes;
-    peers_t *peers;
-    void *tree; /* tsearch: box_wake_t by id */
-    size_t count;
-    shm_wakes_t *counts;
-};
+#define RESUMES_MAX 3
 
 /* ---- records ---- */
 
@@ -115,8 +63,7 @@ static void free_wake(void *node)
     while (wake->ports != NULL) {
         port_wake_t *port = wake->ports;
         wake->ports = port->next;
-        deadline_clear(&port->deadline);
-        probe_stop(&port->probe);
+        waker_stop_probing(port);
         free(port);
     }
     free(wake);
@@ -203,12 +150,10 @@ static void each_worker(const port_wake_t *port, uint32_t type, uint64_t value, 
             peers_tell(port->box->waker->peers, i, type, value, bytes);
 }
 
-/* Ends the wait for this port. */
-static void finish_port(port_wake_t *port, wake_result_t result, const failure_t *failure)
+void waker_finish_port(port_wake_t *port, wake_result_t result, const failure_t *failure)
 {
     char bytes[WAKE_ANSWER_BYTES];
-    deadline_clear(&port->deadline);
-    probe_stop(&port->probe);
+    waker_stop_probing(port);
     if (!port->waited)
         return;
     wake_answer_t answer = make_answer(port->box, port->port, failure);
@@ -221,7 +166,7 @@ static void finish_port(port_wake_t *port, wake_result_t result, const failure_t
 static void finish_all(box_wake_t *wake, wake_result_t result, const failure_t *failure)
 {
     for (port_wake_t *port = wake->ports; port != NULL; port = port->next)
-        finish_port(port, result, failure);
+        waker_finish_port(port, result, failure);
     wake->resumes = 0;
     wake->began_ms = wake->came_ms = 0;
 }
@@ -240,7 +185,7 @@ static uint64_t stage_value(const port_wake_t *port, wake_stage_t stage)
     return wake_stage_pack(stage, span_ms(wake->began_ms, loop_now(wake->waker->loop)));
 }
 
-static void tell_stage(const port_wake_t *port, wake_stage_t stage)
+void waker_tell_stage(const port_wake_t *port, wake_stage_t stage)
 {
     char label[BOX_ID_MAX + 8];
     int n = snprintf(label, sizeof(label), "%s-%u", port->box->id, port->port);
@@ -259,7 +204,7 @@ static void tell_stage_to(const port_wake_t *port, unsigned worker)
                str_make(label, (size_t)n));
 }
 
-static void remember(box_wake_t *wake, failure_t *failure, wake_result_t result, const char *sentence)
+void waker_remember(box_wake_t *wake, failure_t *failure, wake_result_t result, const char *sentence)
 {
     uint64_t now = loop_now(wake->waker->loop);
     bool again = failed_lately(failure, now);
@@ -269,86 +214,6 @@ static void remember(box_wake_t *wake, failure_t *failure, wake_result_t result,
     failure->result = result;
     (void)snprintf(failure->sentence, sizeof(failure->sentence), "%s", sentence);
     counter_add(&wake->waker->counts->failures, 1);
-}
-
-/* ---- probing ---- */
-
-static void port_recorded(void *arg)
-{
-    port_wake_t *port = arg;
-    port->recording = false;
-    finish_port(port, WAKE_OK, NULL);
-}
-
-static void on_listening(void *owner)
-{
-    port_wake_t *port = owner;
-    box_wake_t *wake = port->box;
-    probe_stop(&port->probe);
-    deadline_clear(&port->deadline);
-    port->failure = (failure_t){.until_ms = 0};
-    wake->failure = (failure_t){.until_ms = 0};
-    port->recording = true;
-    tell_stage(port, WAKE_LISTENING);
-    boxes_set_listening(wake->waker->boxes, str_from(wake->id), wake->generation, port->port, 0,
-                        port_recorded, port);
-}
-
-/* The port did not listen in time. */
-static void on_port_timeout(deadline_t *deadline)
-{
-    port_wake_t *port = H2O_STRUCT_FROM_MEMBER(port_wake_t, deadline, deadline);
-    box_wake_t *wake = port->box;
-    waker_t *waker = wake->waker;
-    const store_box_t *box = boxes_find(waker->boxes, str_from(wake->id));
-    char sentence[WAKE_SENTENCE_MAX + 1];
-    const char *known =
-        box != NULL && listening_only_on_loopback(box->pid, port->port)
-            ? ": an app listens on it, but only on the box's loopback address; have it listen on "
-              "0.0.0.0"
-            : "";
-    (void)snprintf(sentence, sizeof(sentence), "The box runs, but nothing can be reached on its port %u%s.",
-                   port->port, known);
-    remember(wake, &port->failure, WAKE_FAILED, sentence);
-    /* Until then the workers ask here rather than connect, and get this answer. */
-    if (box != NULL)
-        boxes_set_listening(waker->boxes, str_from(wake->id), wake->generation, 0,
-                            loop_wall_us(waker->loop) / 1000 + port->failure.last_ms, NULL, NULL);
-    finish_port(port, WAKE_FAILED, &port->failure);
-}
-
-/* Shortly before the first who waits gives up, so that it hears what is wrong; a box whose resume took long
- * has half of the time from there. */
-static uint64_t verdict_at(const port_wake_t *port)
-{
-    const box_wake_t *wake = port->box;
-    uint64_t most = wake->waker->conf->wake.timeout;
-    uint64_t first = port->began_ms + most - most / 64, late = wake->running_ms + most / 2;
-    return first > late ? first : late;
-}
-
-static void probe_port(port_wake_t *port, const store_box_t *box)
-{
-    waker_t *waker = port->box->waker;
-    if (port->probe != NULL || port->recording)
-        return;
-    tell_stage(port, WAKE_STARTING);
-    port->probe = probe_start(waker->loop, &box->address, box->fixed_port != 0 ? box->fixed_port : port->port,
-                              on_listening, port);
-    deadline_set(waker->loop, &port->deadline, verdict_at(port), on_port_timeout);
-}
-
-static void probe_all(box_wake_t *wake, const store_box_t *box)
-{
-    if (wake->generation != box->generation)
-        for (port_wake_t *port = wake->ports; port != NULL; port = port->next)
-            probe_stop(&port->probe);
-    wake->generation = box->generation;
-    if (wake->running_ms == 0)
-        wake->running_ms = loop_now(wake->waker->loop);
-    for (port_wake_t *port = wake->ports; port != NULL; port = port->next)
-        if (port->waited)
-            probe_port(port, box);
 }
 
 /* ---- resuming ---- */
@@ -362,7 +227,8 @@ static void begin_resume(box_wake_t *wake)
         return;
     }
     if (wake->resumes == RESUMES_MAX) {
-        remember(wake, &wake->failure, WAKE_FAILED, "The box is paused again as soon as it was resumed.");
+        waker_remember(wake, &wake->failure, WAKE_FAILED,
+                       "The box is paused again as soon as it was resumed.");
         finish_all(wake, WAKE_FAILED, &wake->failure);
         return;
     }
@@ -375,7 +241,7 @@ static void begin_resume(box_wake_t *wake)
 
 static void fail_all(box_wake_t *wake, wake_result_t result, const char *sentence)
 {
-    remember(wake, &wake->failure, result, sentence);
+    waker_remember(wake, &wake->failure, result, sentence);
     finish_all(wake, result, &wake->failure);
 }
 
@@ -399,7 +265,7 @@ static void on_resumed(void *owner, str_t id, provider_result_t result, const ch
     } else if (result == PROVIDER_FAILED) {
         fail_all(wake, WAKE_FAILED, sentence);
     } else if (box->state == BOX_RUNNING) {
-        probe_all(wake, box);
+        waker_probe_all(wake, box);
     } else if (in_use(wake)) {
         begin_resume(wake); /* paused again already */
     }
@@ -414,12 +280,11 @@ static void on_changed(void *owner, const store_box_t *box, const store_box_t *o
         return;
     if (box->state == BOX_RUNNING) {
         if (box->generation != wake->generation)
-            probe_all(wake, box);
+            waker_probe_all(wake, box);
         return;
     }
     for (port_wake_t *port = wake->ports; port != NULL; port = port->next) {
-        probe_stop(&port->probe);
-        deadline_clear(&port->deadline); /* its time begins anew when the box runs again */
+        waker_stop_probing(port); /* its time begins anew when the box runs again */
     }
     if (box->state == BOX_GONE)
         finish_all(wake, WAKE_GONE, NULL);
@@ -480,7 +345,7 @@ static void wait_for(box_wake_t *wake, port_wake_t *port, unsigned worker)
     const store_box_t *box = boxes_find(waker->boxes, str_from(wake->id));
     add_worker(wake, port, worker);
     if (!wake->resuming && box != NULL && box->state == BOX_RUNNING)
-        probe_all(wake, box);
+        waker_probe_all(wake, box);
     else
         begin_resume(wake);
     if (port->waited)
@@ -557,12 +422,17 @@ void waker_order(waker_t *waker, str_t id, bool runs)
 
 /* ---- the whole ---- */
 
-waker_t *waker_new(loop_t *loop, const conf_t *conf, boxes_t *boxes, peers_t *peers, shm_wakes_t *counts)
+waker_t *waker_new(loop_t *loop, const conf_t *conf, boxes_t *boxes, peers_t *peers,
+                   listening_desk_t *listening, shm_wakes_t *counts)
 {
     waker_t *waker = calloc(1, sizeof(*waker));
     assert(waker != NULL);
-    *waker =
-        (waker_t){.loop = loop, .conf = conf_acquire(conf), .boxes = boxes, .peers = peers, .counts = counts};
+    *waker = (waker_t){.loop = loop,
+                       .conf = conf_acquire(conf),
+                       .boxes = boxes,
+                       .peers = peers,
+                       .listening = listening,
+                       .counts = counts};
     boxes_listen(boxes, &boxes_handlers, waker);
     return waker;
 }

@@ -6,6 +6,7 @@
 #define BOXEDGE_WAKER_H
 
 #include "boxes.h"
+#include "listening_desk.h"
 #include "shm.h"
 #include "wake_message.h"
 
@@ -17,7 +18,8 @@
 typedef struct waker waker_t;
 
 /* All outlive it. */
-waker_t *waker_new(loop_t *loop, const conf_t *conf, boxes_t *boxes, peers_t *peers, shm_wakes_t *counts);
+waker_t *waker_new(loop_t *loop, const conf_t *conf, boxes_t *boxes, peers_t *peers,
+                   listening_desk_t *listening, shm_wakes_t *counts);
 void waker_free(waker_t **waker);
 void waker_set_conf(waker_t *waker, const conf_t *conf);
 

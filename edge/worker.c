@@ -270,6 +270,8 @@ static void on_controller_message(void *owner, ipc_message_t *message)
         places_message(process->worker.places, message->value);
     else if (message->type == PROCESS_BOXES)
         uses_boxes_changed(process->worker.uses);
+    else if (message->type == PROCESS_LISTENS)
+        refused_message(process->worker.refused, message);
     else
         wakes_message(process->worker.wakes, message);
 }
@@ -279,6 +281,7 @@ static void on_controller_closed(void *owner)
     worker_process_t *process = owner;
     wakes_set_channel(process->worker.wakes, NULL);
     uses_set_channel(process->worker.uses, NULL);
+    refused_set_channel(process->worker.refused, NULL);
     places_set_channel(process->worker.places, NULL);
     preview_calls_set_channel(process->worker.preview_calls, NULL);
     channel_free(&process->controller); /* running boxes are served without it, until PROCESS_PEER */
@@ -292,6 +295,7 @@ static void open_controller(worker_process_t *process, int fd)
         process->controller = channel_new(process->worker.loop, fd, &handlers, process);
     wakes_set_channel(process->worker.wakes, process->controller);
     uses_set_channel(process->worker.uses, process->controller);
+    refused_set_channel(process->worker.refused, process->controller);
     places_set_channel(process->worker.places, process->controller);
     preview_calls_set_channel(process->worker.preview_calls, process->controller);
 }
@@ -393,6 +397,7 @@ static bool start(worker_process_t *process, const worker_args_t *args)
     worker->random = random_source_new();
     worker->wakes = wakes_new(worker);
     worker->uses = uses_new(worker, process->store);
+    worker->refused = refused_new(worker);
     worker->keys = keys_new(process->store, shm_epoch(worker->shm));
     worker->places = places_new(worker);
     worker->preview_calls = preview_calls_new(worker);
@@ -436,6 +441,7 @@ static void finish(worker_process_t *process)
     http2_origins_free(&worker->http2_origins);
     wakes_free(&worker->wakes);
     uses_free(&worker->uses);
+    refused_free(&worker->refused);
     places_free(&worker->places);
     preview_calls_free(&worker->preview_calls);
     keys_free(&worker->keys);

@@ -20,6 +20,7 @@
 #include "places.h"
 #include "preview_calls.h"
 #include "random_id.h"
+#include "refused.h"
 #include "routes.h"
 #include "shm.h"
 #include "tls.h"
@@ -42,9 +43,10 @@ struct worker {
     keys_t *keys;   /* API keys that have a name */
     preview_calls_t *preview_calls; /* to the controller */
     store_t *store;
-    places_t *places;  /* requests that wait for a place at an upstream */
-    uses_t *uses;      /* which boxes exchanges use; NULL where there are none (the demo app, tests) */
-    access_log_t *log; /* NULL where no lines are written */
+    refused_t *refused; /* requests whose box refused them; NULL where nobody can be asked (tests) */
+    places_t *places;   /* requests that wait for a place at an upstream */
+    uses_t *uses;       /* which boxes exchanges use; NULL where there are none (the demo app, tests) */
+    access_log_t *log;  /* NULL where no lines are written */
     random_source_t *random;
     http_date_t date;
     counters_t *counters;   /* this worker's slot in shared memory */

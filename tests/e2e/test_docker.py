@@ -232,6 +232,14 @@ def test_a_box_that_does_not_come_up(podman, tmp_path):
             box.remove()
 
 
+def test_a_box_that_listens_on_loopback_only_is_told_soon(podman, tmp_path):
+    with world_of(tmp_path, podman, timeout="1h") as world:  # no answer would come before that
+        inward = world.box("inward", env={"LOOPBACK": 1})
+        response = world.get(inward)
+        assert response.status == 503 and "only on the box's loopback address" in error_of(response)["error"]
+        inward.remove()
+
+
 def test_the_engine_restarts_under_load(world):
     busy, other = world.box("busy"), world.box("other")
     stop = threading.Event()

@@ -162,7 +162,7 @@ static void too_many_boxes(void **state)
         snprintf(many[i].id, sizeof many[i].id, "b%zu", i);
     }
     boxes_t *full = boxes_new(w->loop, w->conf, w->store, w->peers, many, BOXES_MAX, 1000);
-    waker_t *waker = waker_new(w->loop, w->conf, full, w->peers, shm_wakes(w->shm));
+    waker_t *waker = waker_new(w->loop, w->conf, full, w->peers, NULL, shm_wakes(w->shm));
     boxes_set_provider(full, PROVIDER_HTTP, &http);
     free(many);
     for (unsigned i = 0; i < 2; i++) { /* asked again, it is known at once */

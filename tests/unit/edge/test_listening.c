@@ -1,5 +1,5 @@
-/* What listens where, as /proc shows it: this process stands for a box. */
-#include "listening.h"
+/* What listens where, as /proc shows it: this process stands for a box. And what is said of it. */
+#include "listening_message.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -29,15 +29,25 @@ static int listen_on(const char *text, uint16_t *port)
     return fd;
 }
 
+/* -1: nothing; 1: on loopback only; 0: so that others reach it. */
+static int seen(uint16_t port)
+{
+    static listening_table_t table;
+    listening_read((uint32_t)getpid(), &table);
+    assert_true(table.known);
+    const listening_port_t *found = listening_find(table.ports, table.count, port);
+    return found != NULL ? found->loopback : -1;
+}
+
 static void expect(const char *address, bool only)
 {
     uint16_t port = 0;
     int fd = listen_on(address, &port);
     if (fd < 0)
         return; /* a machine without IPv6 */
-    assert_int_equal(listening_only_on_loopback((uint32_t)getpid(), port), only);
+    assert_int_equal(seen(port), only);
     close(fd);
-    assert_false(listening_only_on_loopback((uint32_t)getpid(), port)); /* nothing does any more */
+    assert_int_equal(seen(port), -1);
 }
 
 static void addresses(void **state)
@@ -60,19 +70,54 @@ static void ipv4(void **state)
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
         assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
-        assert_false(
-            listening_only_on_loopback((uint32_t)getpid(), ntohs(address.sin_port))); /* bound only */
+        assert_int_equal(seen(ntohs(address.sin_port)), -1); /* bound only */
         assert_int_equal(listen(fd, 1), 0);
-        assert_int_equal(listening_only_on_loopback((uint32_t)getpid(), ntohs(address.sin_port)), i == 0);
+        assert_int_equal(seen(ntohs(address.sin_port)), i == 0);
         close(fd);
     }
 }
 
 static void unknown(void **state)
 {
+    static listening_table_t table;
     (void)state;
-    assert_false(listening_only_on_loopback(0, 80));
-    assert_false(listening_only_on_loopback(UINT32_MAX, 80));
+    listening_read(0, &table);
+    assert_false(table.known);
+    listening_read(UINT32_MAX, &table);
+    assert_false(table.known || table.count != 0);
+}
+
+/* At most as many as an answer has room for, the one that was asked about first. */
+static void what_is_said(void **state)
+{
+    static listening_table_t table = {.known = true, .count = LISTENING_TABLE_MAX};
+    listening_t picked, read;
+    char bytes[LISTENING_BYTES];
+    str_t label;
+    store_box_t box = {.provider = PROVIDER_DOCKER};
+    (void)state;
+    for (uint16_t i = 0; i < LISTENING_TABLE_MAX; i++)
+        table.ports[i] = (listening_port_t){(uint16_t)(1000 + i), i == 200};
+    listening_pick(&table, &box, 1200, &picked);
+    assert_int_equal(picked.count, LISTENING_ANSWER_MAX);
+    assert_true(picked.ports[0].port == 1200 && picked.ports[0].loopback && picked.ports[1].port == 1000);
+    size_t n = listening_write(STR("box-1200"), &picked, bytes);
+    assert_true(listening_parse(str_make(bytes, n), &label, &read));
+    assert_true(str_eq(label, STR("box-1200")) && read.known);
+    assert_memory_equal(read.ports, picked.ports, sizeof(picked.ports));
+    for (size_t i = 0; i + 8 < n; i++)
+        if (listening_parse(str_make(bytes, i), &label, &read))
+            assert_true(label.n <= LISTENING_LABEL_MAX);
+    box = (store_box_t){.provider = PROVIDER_DOCKER, .port_count = 1, .ports = {1005}};
+    listening_pick(&table, &box, 1200, &picked);
+    assert_true(picked.count == 1 && picked.ports[0].port == 1005);
+    /* The network of a process is the machine's: only what it declares is its own. */
+    box.provider = PROVIDER_PROCESS;
+    listening_pick(&table, &box, 1200, &picked);
+    assert_true(picked.count == 1 && picked.ports[0].port == 1005);
+    box.port_count = 0;
+    listening_pick(&table, &box, 1200, &picked);
+    assert_true(picked.known && picked.count == 0);
 }
 
 int main(void)
@@ -81,6 +126,7 @@ int main(void)
         cmocka_unit_test(addresses),
         cmocka_unit_test(ipv4),
         cmocka_unit_test(unknown),
+        cmocka_unit_test(what_is_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

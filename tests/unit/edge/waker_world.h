@@ -104,7 +104,7 @@ static inline int setup(void **state)
         w->workers[i] = fds[1];
     }
     w->boxes = boxes_new(w->loop, w->conf, w->store, w->peers, NULL, 0, 1000);
-    w->waker = waker_new(w->loop, w->conf, w->boxes, w->peers, shm_wakes(w->shm));
+    w->waker = waker_new(w->loop, w->conf, w->boxes, w->peers, NULL, shm_wakes(w->shm));
     w->provider = (provider_t){.kind = PROVIDER_PROCESS,
                                .handlers = &boxes_provider_handlers,
                                .owner = w->boxes,

@@ -1,0 +1,173 @@
+#include "listening_desk.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "hostname.h"
+#include "listening_message.h"
+#include "process.h"
+
+typedef struct question {
+    struct question *next;
+    unsigned worker;
+    uint16_t port;
+} question_t;
+
+typedef enum look_state { LOOK_NONE, LOOK_READS, LOOK_READ } look_state_t;
+
+/* A box in one generation. */
+typedef struct look {
+    store_job_t job;
+    listening_desk_t *desk;
+    look_state_t state;
+    uint64_t read_ms; /* LOOK_READ: since then */
+    store_box_t box;  /* as it was when it was asked about */
+    listening_table_t table;
+    question_t *questions; /* LOOK_READS */
+} look_t;
+
+struct listening_desk {
+    loop_t *loop;
+    store_thread_t *store;
+    const boxes_t *boxes;
+    peers_t *peers;
+    size_t question_count;
+    look_t looks[LISTENING_BOXES_MAX];
+};
+
+listening_desk_t *listening_desk_new(loop_t *loop, store_thread_t *store, const boxes_t *boxes,
+                                     peers_t *peers)
+{
+    listening_desk_t *desk = calloc(1, sizeof(*desk));
+    assert(desk != NULL);
+    desk->loop = loop;
+    desk->store = store;
+    desk->boxes = boxes;
+    desk->peers = peers;
+    for (size_t i = 0; i < LISTENING_BOXES_MAX; i++)
+        desk->looks[i].desk = desk;
+    return desk;
+}
+
+void listening_desk_free(listening_desk_t **desk)
+{
+    if (*desk == NULL)
+        return;
+    for (size_t i = 0; i < LISTENING_BOXES_MAX; i++)
+        assert((*desk)->looks[i].state != LOOK_READS);
+    assert((*desk)->question_count == 0);
+    free(*desk);
+    *desk = NULL;
+}
+
+/* ---- answers ---- */
+
+static void tell(listening_desk_t *desk, unsigned worker, str_t label, uint64_t generation,
+                 const listening_t *listening)
+{
+    char bytes[LISTENING_BYTES];
+    size_t n = listening_write(label, listening, bytes);
+    peers_tell(desk->peers, worker, PROCESS_LISTENS, generation, str_make(bytes, n));
+}
+
+static void answer(look_t *look, unsigned worker, uint16_t port)
+{
+    char label[LISTENING_LABEL_MAX + 1];
+    listening_t listening;
+    int n = snprintf(label, sizeof(label), "%s-%u", look->box.id, port);
+    assert(n > 0 && n <= LISTENING_LABEL_MAX);
+    listening_pick(&look->table, &look->box, port, &listening);
+    tell(look->desk, worker, str_make(label, (size_t)n), look->box.generation, &listening);
+}
+
+/* ---- looks ---- */
+
+static void run(store_job_t *job, store_t *store)
+{
+    look_t *look = H2O_STRUCT_FROM_MEMBER(look_t, job, job);
+    (void)store;
+    listening_read(look->box.pid, &look->table);
+}
+
+static void done(store_job_t *job)
+{
+    look_t *look = H2O_STRUCT_FROM_MEMBER(look_t, job, job);
+    listening_desk_t *desk = look->desk;
+    look->state = LOOK_READ;
+    look->read_ms = loop_now(desk->loop);
+    while (look->questions != NULL) {
+        question_t *question = look->questions;
+        look->questions = question->next;
+        desk->question_count--;
+        answer(look, question->worker, question->port);
+        free(question);
+    }
+}
+
+static bool is_fresh(const look_t *look)
+{
+    return look->state == LOOK_READ && loop_now(look->desk->loop) - look->read_ms < LISTENING_FRESH_MS;
+}
+
+/* The look of the box, which may have to be read; NULL where all are being read. */
+static look_t *find(listening_desk_t *desk, const store_box_t *box)
+{
+    look_t *oldest = NULL;
+    for (look_t *look = desk->looks; look < desk->looks + LISTENING_BOXES_MAX; look++) {
+        if (look->state != LOOK_NONE && look->box.generation == box->generation &&
+            strcmp(look->box.id, box->id) == 0)
+            return look;
+        if (look->state != LOOK_READS && (oldest == NULL || look->read_ms < oldest->read_ms))
+            oldest = look;
+    }
+    if (oldest != NULL)
+        oldest->state = LOOK_NONE;
+    return oldest;
+}
+
+/* False where that is not to be had: it cannot be known, or too much is being read. */
+static bool look_at(look_t *look, const store_box_t *box)
+{
+    if (look->state == LOOK_READS || is_fresh(look))
+        return true;
+    look->box = *box;
+    look->job = (store_job_t){.run = run, .done = done};
+    look->state = store_thread_add(look->desk->store, &look->job) ? LOOK_READS : LOOK_NONE;
+    return look->state == LOOK_READS;
+}
+
+static bool add_question(look_t *look, unsigned worker, uint16_t port)
+{
+    listening_desk_t *desk = look->desk;
+    if (desk->question_count == LISTENING_QUESTIONS_MAX)
+        return false;
+    question_t *question = malloc(sizeof(*question));
+    assert(question != NULL);
+    *question = (question_t){look->questions, worker, port};
+    look->questions = question;
+    desk->question_count++;
+    return true;
+}
+
+void listening_desk_ask(listening_desk_t *desk, unsigned index, str_t label, uint64_t generation)
+{
+    static const listening_t unknown;
+    hostname_t name;
+    if (index >= SHM_WORKERS_MAX || label.n > LISTENING_LABEL_MAX || !hostname_parse_label(label, &name))
+        return;
+    const store_box_t *box = boxes_find(desk->boxes, str_make(name.id, name.id_len));
+    bool known = box != NULL && box->generation == generation && box->pid != 0;
+    look_t *look = known ? find(desk, box) : NULL;
+    if (look == NULL || !look_at(look, box))
+        tell(desk, index, label, generation, &unknown);
+    else if (look->state == LOOK_READ)
+        answer(look, index, name.port);
+    else if (!add_question(look, index, name.port))
+        tell(desk, index, label, generation, &unknown);
+}
+
+const listening_table_t *listening_desk_look(listening_desk_t *desk, const store_box_t *box)
+{
+    look_t *look = box->pid != 0 ? find(desk, box) : NULL;
+    return look != NULL && look_at(look, box) && look->state == LOOK_READ ? &look->table : NULL;
+}

@@ -1,0 +1,32 @@
+/*
+ * The controller's answers to what listens in a box (PROCESS_LISTENING): /proc is read on the store's thread,
+ * once for each box and generation however many ask, and an answer holds for LISTENING_FRESH_MS, so that a
+ * crashed dev server and a page that polls it cost next to nothing.
+ */
+#ifndef BOXEDGE_LISTENING_DESK_H
+#define BOXEDGE_LISTENING_DESK_H
+
+#include "boxes.h"
+#include "listening.h"
+
+#define LISTENING_FRESH_MS 2000
+/* Boxes that are remembered, and questions that wait; who comes when all of either are in use hears that
+ * nothing is known. */
+#define LISTENING_BOXES_MAX     64
+#define LISTENING_QUESTIONS_MAX 1024
+
+typedef struct listening_desk listening_desk_t;
+
+/* All outlive it, but for the store's thread, which is freed before it. */
+listening_desk_t *listening_desk_new(loop_t *loop, store_thread_t *store, const boxes_t *boxes,
+                                     peers_t *peers);
+void listening_desk_free(listening_desk_t **desk);
+
+/* Worker `index` was refused at "<id>-<port>" of that generation: PROCESS_LISTENS tells what listens. */
+void listening_desk_ask(listening_desk_t *desk, unsigned index, str_t label, uint64_t generation);
+
+/* What listens in `box`, as far as it was read in the last LISTENING_FRESH_MS; else NULL, and it is read now:
+ * look again. Valid until the loop turns. */
+const listening_table_t *listening_desk_look(listening_desk_t *desk, const store_box_t *box);
+
+#endif

@@ -1,0 +1,19 @@
+/*
+ * What a worker asks the controller after a box refused a connection, and what it hears (PROCESS_LISTENING,
+ * PROCESS_LISTENS), as bytes. `value` of both messages is the generation of the box that was asked about.
+ */
+#ifndef BOXEDGE_LISTENING_MESSAGE_H
+#define BOXEDGE_LISTENING_MESSAGE_H
+
+#include "listening.h"
+
+/* "<id>-<port>" */
+#define LISTENING_LABEL_MAX 63
+#define LISTENING_BYTES     (1 + 3 * LISTENING_ANSWER_MAX + LISTENING_LABEL_MAX)
+
+/* Of the answer. Returns the length. `label` is at most LISTENING_LABEL_MAX long (asserted). */
+size_t listening_write(str_t label, const listening_t *listening, char out[LISTENING_BYTES]);
+/* `label` is a slice of `bytes`. */
+MUST_USE bool listening_parse(str_t bytes, str_t *label, listening_t *out);
+
+#endif

@@ -1,0 +1,223 @@
+#include "refused.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "listening_message.h"
+#include "process.h"
+#include "worker.h"
+
+/* Boxes' ports that are remembered. Two that share a cell take turns. */
+#define CELLS 256
+
+typedef enum cell_state { CELL_EMPTY, CELL_ASKED, CELL_KNOWN } cell_state_t;
+
+typedef struct cell {
+    cell_state_t state;
+    uint16_t label_len;
+    char label[LISTENING_LABEL_MAX]; /* "<id>-<port>" */
+    uint64_t generation;
+    uint64_t since_ms; /* CELL_KNOWN: it was answered */
+    listening_t listening;
+    h2o_linklist_t waiters; /* CELL_ASKED */
+    loop_timer_t patience;
+    loop_t *loop;
+} cell_t;
+
+/* Lives in the exchange's arena. */
+typedef struct waiter {
+    h2o_linklist_t link;
+    exchange_t *ex;
+} waiter_t;
+
+struct refused {
+    worker_t *worker;
+    channel_t *channel;
+    cell_t cells[CELLS];
+};
+
+refused_t *refused_new(worker_t *worker)
+{
+    refused_t *refused = calloc(1, sizeof(*refused));
+    assert(refused != NULL);
+    refused->worker = worker;
+    for (size_t i = 0; i < CELLS; i++) {
+        refused->cells[i].loop = worker->loop;
+        h2o_linklist_init_anchor(&refused->cells[i].waiters);
+    }
+    return refused;
+}
+
+void refused_free(refused_t **refused)
+{
+    if (*refused == NULL)
+        return;
+    for (size_t i = 0; i < CELLS; i++) {
+        assert(h2o_linklist_is_empty(&(*refused)->cells[i].waiters));
+        loop_timer_stop(&(*refused)->cells[i].patience);
+    }
+    free(*refused);
+    *refused = NULL;
+}
+
+void refused_set_channel(refused_t *refused, channel_t *channel)
+{
+    refused->channel = channel;
+}
+
+/* ---- the end ---- */
+
+static void fail(exchange_t *ex, const listening_t *listening)
+{
+    origin_failure_t failure = ORIGIN_NOT_LISTENING;
+    if (listening->known) {
+        listening_t *kept = h2o_mem_alloc_pool(&ex->arena, sizeof(*kept));
+        *kept = *listening;
+        ex->listening = kept;
+        const listening_port_t *port = listening_find(kept->ports, kept->count, ex->preview.port);
+        /* Boxes without a network of their own are reached on loopback. */
+        if (port != NULL && port->loopback && ex->box.provider != PROVIDER_PROCESS)
+            failure = ORIGIN_ON_LOOPBACK;
+    }
+    exchange_origin_failed(ex, failure);
+}
+
+static void settle(cell_t *cell, const listening_t *listening)
+{
+    h2o_linklist_t leavers;
+    loop_timer_stop(&cell->patience);
+    cell->state = CELL_KNOWN;
+    cell->since_ms = loop_now(cell->loop);
+    cell->listening = *listening;
+    h2o_linklist_init_anchor(&leavers);
+    h2o_linklist_insert_list(&leavers, &cell->waiters);
+    while (!h2o_linklist_is_empty(&leavers)) { /* one that fails may end others */
+        waiter_t *waiter = H2O_STRUCT_FROM_MEMBER(waiter_t, link, leavers.next);
+        h2o_linklist_unlink(&waiter->link);
+        waiter->ex->origin_ops = NULL;
+        fail(waiter->ex, listening);
+    }
+}
+
+static void on_patience(loop_timer_t *timer)
+{
+    static const listening_t unknown;
+    settle(H2O_STRUCT_FROM_MEMBER(cell_t, patience, timer), &unknown);
+}
+
+/* ---- an origin that only says why there is none ---- */
+
+static size_t op_room(const exchange_t *ex)
+{
+    (void)ex;
+    return 0; /* what the client sends stays with it */
+}
+
+static void op_send_body(exchange_t *ex, str_t data)
+{
+    (void)ex;
+    (void)data; /* of a request that fails in any case */
+}
+
+static void op_nothing(exchange_t *ex)
+{
+    (void)ex;
+}
+
+static bool op_sent(const exchange_t *ex)
+{
+    (void)ex;
+    return true;
+}
+
+static void op_cancel(exchange_t *ex)
+{
+    waiter_t *waiter = ex->origin;
+    if (h2o_linklist_is_linked(&waiter->link))
+        h2o_linklist_unlink(&waiter->link);
+}
+
+static const origin_ops_t ops = {.room = op_room,
+                                 .send_body = op_send_body,
+                                 .send_end = op_nothing,
+                                 .flush = op_nothing,
+                                 .sent = op_sent,
+                                 .resume_response = op_nothing,
+                                 .cancel = op_cancel};
+
+static void wait(cell_t *cell, exchange_t *ex)
+{
+    waiter_t *waiter = h2o_mem_alloc_pool(&ex->arena, sizeof(*waiter));
+    *waiter = (waiter_t){.ex = ex};
+    h2o_linklist_insert(&cell->waiters, &waiter->link);
+    ex->origin = waiter;
+    ex->origin_ops = &ops;
+}
+
+/* ---- questions ---- */
+
+/* FNV-1a. Nobody gains by collisions: the one who is refused then hears less of why. */
+static size_t cell_of(str_t label, uint64_t generation)
+{
+    uint64_t hash = 0xcbf29ce484222325 ^ generation;
+    for (size_t i = 0; i < label.n; i++)
+        hash = (hash ^ (uint8_t)label.p[i]) * 0x100000001b3;
+    return (hash ^ hash >> 32) % CELLS;
+}
+
+static bool is_for(const cell_t *cell, str_t label, uint64_t generation)
+{
+    return cell->state != CELL_EMPTY && cell->generation == generation &&
+           str_eq(str_make(cell->label, cell->label_len), label);
+}
+
+static bool ask(refused_t *refused, cell_t *cell, str_t label, uint64_t generation)
+{
+    if (refused->channel == NULL ||
+        !channel_send(refused->channel, PROCESS_LISTENING, generation, label, NULL, 0))
+        return false;
+    cell->state = CELL_ASKED;
+    cell->generation = generation;
+    cell->label_len = (uint16_t)label.n;
+    memcpy(cell->label, label.p, label.n);
+    loop_timer_start(cell->loop, &cell->patience, REFUSED_WAIT_MS, on_patience);
+    return true;
+}
+
+void refused_fail(exchange_t *ex)
+{
+    static const listening_t unknown;
+    refused_t *refused = ex->worker->refused;
+    char text[LISTENING_LABEL_MAX + 1];
+    assert(ex->origin_ops == NULL);
+    if (refused == NULL || ex->box.pid == 0) {
+        fail(ex, &unknown);
+        return;
+    }
+    int n = snprintf(text, sizeof(text), "%s-%u", ex->preview.id, ex->preview.port);
+    assert(n > 0 && n <= LISTENING_LABEL_MAX); /* a preview's label fits */
+    str_t label = str_make(text, (size_t)n);
+    uint64_t generation = ex->box.generation;
+    cell_t *cell = &refused->cells[cell_of(label, generation)];
+    bool mine = is_for(cell, label, generation);
+    bool fresh =
+        mine && cell->state == CELL_KNOWN && loop_now(cell->loop) - cell->since_ms < REFUSED_FRESH_MS;
+    if (fresh)
+        fail(ex, &cell->listening);
+    else if (cell->state == CELL_ASKED ? mine : ask(refused, cell, label, generation))
+        wait(cell, ex);
+    else
+        fail(ex, &unknown);
+}
+
+void refused_message(refused_t *refused, const ipc_message_t *message)
+{
+    listening_t listening;
+    str_t label;
+    if (message->type != PROCESS_LISTENS ||
+        !listening_parse(str_make(message->bytes, message->len), &label, &listening))
+        return;
+    cell_t *cell = &refused->cells[cell_of(label, message->value)];
+    if (cell->state == CELL_ASKED && is_for(cell, label, message->value))
+        settle(cell, &listening);
+}

@@ -1,0 +1,77 @@
+/*
+ * What the files of the waker share (waker.c, waker_probe.c); nobody else's.
+ */
+#ifndef BOXEDGE_WAKER_IMPL_H
+#define BOXEDGE_WAKER_IMPL_H
+
+#include "waker.h"
+
+#include "deadline.h"
+#include "probe.h"
+
+#define WORKER_WORDS (SHM_WORKERS_MAX / 64)
+
+typedef struct failure {
+    uint64_t until_ms; /* loop_now; 0: none */
+    uint32_t last_ms;  /* how long the last one was remembered */
+    wake_result_t result;
+    char sentence[WAKE_SENTENCE_MAX + 1];
+} failure_t;
+
+typedef struct box_wake box_wake_t;
+
+typedef struct port_wake {
+    struct port_wake *next;
+    box_wake_t *box;
+    uint16_t port;
+    uint64_t workers[WORKER_WORDS]; /* who waits */
+    bool waited;                    /* somebody does */
+    bool recording;                 /* it listens, and the store is being told */
+    uint64_t began_ms;
+    probe_t *probe; /* NULL: does not probe */
+    deadline_t deadline;
+    loop_timer_t look; /* while it probes: the next look at what listens in the box */
+    failure_t failure;
+} port_wake_t;
+
+struct box_wake {
+    char id[BOX_ID_MAX + 1];
+    waker_t *waker;
+    bool resuming;
+    unsigned resumes;
+    uint64_t began_ms;   /* of the first who waits now */
+    uint64_t running_ms; /* when it ran */
+    uint64_t generation; /* that is probed */
+    uint64_t came_ms;    /* of the requests that wait: when the newest came */
+    uint64_t stopped_ms; /* the operator stopped it then; 0: no, or somebody wants it since */
+    failure_t failure;
+    port_wake_t *ports;
+    size_t port_count;
+    loop_timer_t forget;
+};
+
+struct waker {
+    loop_t *loop;
+    conf_t *conf;
+    boxes_t *boxes;
+    peers_t *peers;
+    listening_desk_t *listening;
+    void *tree; /* tsearch: box_wake_t by id */
+    size_t count;
+    shm_wakes_t *counts;
+};
+
+/* ---- waker.c ---- */
+/* Ends the wait for this port. */
+void waker_finish_port(port_wake_t *port, wake_result_t result, const failure_t *failure);
+/* Requests that come while `failure` is remembered get it at once. */
+void waker_remember(box_wake_t *wake, failure_t *failure, wake_result_t result, const char *sentence);
+/* To the workers that wait for the port. */
+void waker_tell_stage(const port_wake_t *port, wake_stage_t stage);
+
+/* ---- waker_probe.c ---- */
+/* The box runs: its ports that are waited for are probed, unless they are already. */
+void waker_probe_all(box_wake_t *wake, const store_box_t *box);
+void waker_stop_probing(port_wake_t *port);
+
+#endif

@@ -1,0 +1,114 @@
+/*
+ * Ports of boxes that run and are waited for: probed until they listen, or until it is clear that they do
+ * not.
+ */
+#include "waker_impl.h"
+
+#include <stdio.h>
+
+/* Between two looks at what listens in a box whose port is probed; sooner where the look takes its time. */
+#define LOOK_MS       2000
+#define LOOK_AGAIN_MS 50
+
+void waker_stop_probing(port_wake_t *port)
+{
+    probe_stop(&port->probe);
+    deadline_clear(&port->deadline);
+    loop_timer_stop(&port->look);
+}
+
+static void port_recorded(void *arg)
+{
+    port_wake_t *port = arg;
+    port->recording = false;
+    waker_finish_port(port, WAKE_OK, NULL);
+}
+
+static void on_listening(void *owner)
+{
+    port_wake_t *port = owner;
+    box_wake_t *wake = port->box;
+    waker_stop_probing(port);
+    port->failure = (failure_t){.until_ms = 0};
+    wake->failure = (failure_t){.until_ms = 0};
+    port->recording = true;
+    waker_tell_stage(port, WAKE_LISTENING);
+    boxes_set_listening(wake->waker->boxes, str_from(wake->id), wake->generation, port->port, 0,
+                        port_recorded, port);
+}
+
+/* Nobody waits for the port any longer; `known` is what is known of why. */
+static void give_up_port(port_wake_t *port, const char *known)
+{
+    box_wake_t *wake = port->box;
+    waker_t *waker = wake->waker;
+    const store_box_t *box = boxes_find(waker->boxes, str_from(wake->id));
+    char sentence[WAKE_SENTENCE_MAX + 1];
+    (void)snprintf(sentence, sizeof(sentence), "The box runs, but nothing can be reached on its port %u%s.",
+                   port->port, known);
+    waker_remember(wake, &port->failure, WAKE_FAILED, sentence);
+    /* Until then the workers ask here rather than connect, and get this answer. */
+    if (box != NULL)
+        boxes_set_listening(waker->boxes, str_from(wake->id), wake->generation, 0,
+                            loop_wall_us(waker->loop) / 1000 + port->failure.last_ms, NULL, NULL);
+    waker_finish_port(port, WAKE_FAILED, &port->failure);
+}
+
+/* The port did not listen in time. */
+static void on_port_timeout(deadline_t *deadline)
+{
+    give_up_port(H2O_STRUCT_FROM_MEMBER(port_wake_t, deadline, deadline), "");
+}
+
+/* Waiting helps nobody whose app listens where only its own box can reach it. */
+static void on_look(loop_timer_t *timer)
+{
+    port_wake_t *port = H2O_STRUCT_FROM_MEMBER(port_wake_t, look, timer);
+    waker_t *waker = port->box->waker;
+    const store_box_t *box = boxes_find(waker->boxes, str_from(port->box->id));
+    if (box == NULL || box->state != BOX_RUNNING || waker->listening == NULL)
+        return;
+    const listening_table_t *table = listening_desk_look(waker->listening, box);
+    const listening_port_t *known =
+        table != NULL ? listening_find(table->ports, table->count, port->port) : NULL;
+    if (known != NULL && known->loopback && box->provider != PROVIDER_PROCESS)
+        give_up_port(port, ": an app listens on it, but only on the box's loopback address; have it listen "
+                           "on 0.0.0.0");
+    else
+        loop_timer_start(waker->loop, timer, table != NULL ? LOOK_MS : LOOK_AGAIN_MS, on_look);
+}
+
+/* Shortly before the first who waits gives up, so that it hears what is wrong; a box whose resume took long
+ * has half of the time from there. */
+static uint64_t verdict_at(const port_wake_t *port)
+{
+    const box_wake_t *wake = port->box;
+    uint64_t most = wake->waker->conf->wake.timeout;
+    uint64_t first = port->began_ms + most - most / 64, late = wake->running_ms + most / 2;
+    return first > late ? first : late;
+}
+
+static void probe_port(port_wake_t *port, const store_box_t *box)
+{
+    waker_t *waker = port->box->waker;
+    if (port->probe != NULL || port->recording)
+        return;
+    waker_tell_stage(port, WAKE_STARTING);
+    port->probe = probe_start(waker->loop, &box->address, box->fixed_port != 0 ? box->fixed_port : port->port,
+                              on_listening, port);
+    deadline_set(waker->loop, &port->deadline, verdict_at(port), on_port_timeout);
+    loop_timer_start(waker->loop, &port->look, LOOK_MS, on_look);
+}
+
+void waker_probe_all(box_wake_t *wake, const store_box_t *box)
+{
+    if (wake->generation != box->generation)
+        for (port_wake_t *port = wake->ports; port != NULL; port = port->next)
+            waker_stop_probing(port);
+    wake->generation = box->generation;
+    if (wake->running_ms == 0)
+        wake->running_ms = loop_now(wake->waker->loop);
+    for (port_wake_t *port = wake->ports; port != NULL; port = port->next)
+        if (port->waited)
+            probe_port(port, box);
+}

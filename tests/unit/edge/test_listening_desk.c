@@ -1,0 +1,135 @@
+/* What the controller answers to those who were refused at a port: this process stands for the box. */
+#include "waker_world.h"
+
+#include "listening_message.h"
+
+typedef struct desk_world {
+    world_t *w;
+    listening_desk_t *desk;
+    uint64_t generation;
+} desk_world_t;
+
+static void tell_with_pid(desk_world_t *d, const char *id)
+{
+    world_t *w = d->w;
+    provider_box_t box = box_at(id, BOX_RUNNING, "::ffff:127.0.0.1");
+    box.pid = (uint32_t)getpid();
+    box.ports[box.port_count++] = w->port;
+    w->provider.handlers->box(w->boxes, &w->provider, &box);
+    d->generation = boxes_find(w->boxes, str_from(id))->generation;
+}
+
+static int desk_setup(void **state)
+{
+    desk_world_t *d = calloc(1, sizeof(*d));
+    assert_non_null(d);
+    void *world;
+    assert_int_equal(setup(&world), 0);
+    d->w = world;
+    d->desk = listening_desk_new(d->w->loop, d->w->store, d->w->boxes, d->w->peers);
+    tell_with_pid(d, "a");
+    settle(d->w);
+    *state = d;
+    return 0;
+}
+
+static int desk_teardown(void **state)
+{
+    desk_world_t *d = *state;
+    void *world = d->w;
+    /* As the controller does: the store's thread goes first, and its last jobs still answer. */
+    boxes_stop(d->w->boxes);
+    store_thread_free(&d->w->store);
+    listening_desk_free(&d->desk);
+    assert_null(d->desk);
+    free(d);
+    return teardown(&world);
+}
+
+/* What worker `index` hears next; false: nothing within the turns. */
+static bool heard(desk_world_t *d, unsigned index, listening_t *out, unsigned turns)
+{
+    ipc_message_t message;
+    str_t name;
+    for (unsigned i = 0; i <= turns; i++) {
+        while (ipc_receive(d->w->workers[index], &message) == IPC_OK)
+            if (message.type == PROCESS_LISTENS) {
+                assert_true(listening_parse(str_make(message.bytes, message.len), &name, out));
+                assert_true(str_eq(name, label(d->w, "a")));
+                assert_int_equal(message.value, d->generation);
+                return true;
+            }
+        if (i < turns)
+            loop_turn(d->w->loop, 50);
+    }
+    return false;
+}
+
+static void one_look_for_all(void **state)
+{
+    desk_world_t *d = *state;
+    listening_t got;
+    for (unsigned worker = 0; worker < 3; worker++)
+        listening_desk_ask(d->desk, worker, label(d->w, "a"), d->generation);
+    for (unsigned worker = 0; worker < 3; worker++) {
+        assert_true(heard(d, worker, &got, 200));
+        assert_true(got.known && got.count == 1 && got.ports[0].port == d->w->port && got.ports[0].loopback);
+    }
+    /* Remembered, although nothing listens any more; and then not. */
+    close(d->w->listener);
+    d->w->listener = -1;
+    listening_desk_ask(d->desk, 0, label(d->w, "a"), d->generation);
+    assert_true(heard(d, 0, &got, 0) && got.count == 1);
+    const store_box_t *box = boxes_find(d->w->boxes, STR("a"));
+    assert_non_null(listening_desk_look(d->desk, box));
+    loop_skip(d->w->loop, LISTENING_FRESH_MS);
+    loop_turn(d->w->loop, 0);
+    assert_null(listening_desk_look(d->desk, box)); /* being read */
+    listening_desk_ask(d->desk, 0, label(d->w, "a"), d->generation);
+    assert_true(heard(d, 0, &got, 200) && got.known && got.count == 0);
+}
+
+static void what_is_not_known(void **state)
+{
+    desk_world_t *d = *state;
+    listening_t got;
+    d->generation += 7; /* of another life of the box */
+    listening_desk_ask(d->desk, 0, label(d->w, "a"), d->generation);
+    assert_true(heard(d, 0, &got, 0) && !got.known);
+    listening_desk_ask(d->desk, 0, STR("nonsense"), 1);
+    listening_desk_ask(d->desk, SHM_WORKERS_MAX, label(d->w, "a"), d->generation);
+    assert_false(heard(d, 0, &got, 2));
+}
+
+static void bounds(void **state)
+{
+    desk_world_t *d = *state;
+    listening_t got;
+    char id[16], text[32];
+    unsigned unknown = 0;
+    /* No answer comes before the loop turns, so all of these are being read. */
+    for (unsigned i = 0; i < LISTENING_BOXES_MAX; i++) {
+        (void)snprintf(id, sizeof(id), "b%u", i);
+        tell_with_pid(d, id);
+        (void)snprintf(text, sizeof(text), "%s-%u", id, d->w->port);
+        listening_desk_ask(d->desk, 1, str_from(text), d->generation);
+    }
+    d->generation = boxes_find(d->w->boxes, STR("a"))->generation;
+    listening_desk_ask(d->desk, 0, label(d->w, "a"), d->generation);
+    assert_true(heard(d, 0, &got, 0) && !got.known);
+    d->generation = boxes_find(d->w->boxes, STR("b0"))->generation;
+    (void)snprintf(text, sizeof(text), "b0-%u", d->w->port);
+    for (unsigned i = 0; i < LISTENING_QUESTIONS_MAX; i++)
+        listening_desk_ask(d->desk, 2, str_from(text), d->generation);
+    ipc_message_t message;
+    while (ipc_receive(d->w->workers[2], &message) == IPC_OK)
+        unknown += message.type == PROCESS_LISTENS;
+    assert_int_equal(unknown, LISTENING_BOXES_MAX); /* which the others had taken */
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, desk_setup, desk_teardown)
+    const struct CMUnitTest tests[] = {TEST(one_look_for_all), TEST(what_is_not_known), TEST(bounds)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,217 @@
+/* Requests whose box refused them, with the test in the place of the controller. */
+#include "exchange_world.h"
+
+#include "listening_message.h"
+#include "process.h"
+#include "refused.h"
+
+typedef struct world {
+    exchange_world_t *x[3];
+    worker_fixture_t *fixture;
+    channel_t *channel;
+    int controller;
+} world_t;
+
+static step_result_t step_refused(exchange_t *ex)
+{
+    exchange_to_origin(ex);
+    refused_fail(ex);
+    return STEP_DONE;
+}
+
+static const exchange_step_t steps[] = {{"refused", step_refused}, {NULL, NULL}};
+
+static void no_message(void *owner, ipc_message_t *message)
+{
+    (void)owner;
+    (void)message;
+}
+
+static void no_end(void *owner)
+{
+    (void)owner;
+}
+
+static exchange_t *prepare(exchange_world_t *x, uint64_t generation)
+{
+    exchange_t *ex = x->ex;
+    snprintf(ex->preview.id, sizeof(ex->preview.id), "box");
+    ex->preview.port = 3000;
+    ex->target.is_box = true;
+    ex->box = (store_box_t){.generation = generation, .provider = PROVIDER_DOCKER, .pid = 7};
+    ex->request.authority = STR("box-3000.preview.test");
+    return ex;
+}
+
+static exchange_world_t *another(world_t *w)
+{
+    exchange_world_t *x = calloc(1, sizeof(*x));
+    assert_non_null(x);
+    x->fixture = w->fixture;
+    x->room = EXCHANGE_BODY_BYTES;
+    x->out = malloc(WORLD_OUT);
+    assert_non_null(x->out);
+    x->ex = exchange_new(&w->fixture->client, &world_client_ops, x);
+    x->ex->request.version = HTTP_1_1;
+    x->ex->request.method = STR("GET");
+    x->ex->request.target = STR("/");
+    return x;
+}
+
+static int setup(void **state)
+{
+    static const channel_handlers_t handlers = {no_message, no_end};
+    int fds[2];
+    world_t *w = calloc(1, sizeof(*w));
+    assert_non_null(w);
+    w->x[0] = exchange_world_new();
+    w->fixture = w->x[0]->fixture;
+    w->fixture->client.steps = steps;
+    worker_t *worker = &w->fixture->worker;
+    exchange_end(&w->x[0]->ex, EXCHANGE_END_COMPLETE);
+    for (int i = 0; i < 3; i++) {
+        if (i == 0)
+            w->x[0]->ex = exchange_new(&w->fixture->client, &world_client_ops, w->x[0]);
+        else
+            w->x[i] = another(w);
+        w->x[i]->ex->request.version = HTTP_1_1;
+        w->x[i]->ex->request.method = STR("GET");
+        w->x[i]->ex->request.target = STR("/");
+        prepare(w->x[i], 5);
+    }
+    worker->refused = refused_new(worker);
+    assert_true(ipc_pair(fds));
+    w->channel = channel_new(worker->loop, fds[0], &handlers, w);
+    w->controller = fds[1];
+    refused_set_channel(worker->refused, w->channel);
+    *state = w;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    world_t *w = *state;
+    worker_t *worker = &w->fixture->worker;
+    for (int i = 2; i > 0; i--) {
+        if (w->x[i]->ex != NULL)
+            exchange_end(&w->x[i]->ex, EXCHANGE_END_COMPLETE);
+        free(w->x[i]->out);
+        free(w->x[i]);
+    }
+    refused_set_channel(worker->refused, NULL);
+    if (w->x[0]->ex != NULL)
+        exchange_end(&w->x[0]->ex, EXCHANGE_END_COMPLETE);
+    refused_free(&worker->refused);
+    assert_null(worker->refused);
+    channel_free(&w->channel);
+    close(w->controller);
+    w->x[0]->ex = exchange_new(&w->fixture->client, &world_client_ops, w->x[0]);
+    exchange_world_free(w->x[0]);
+    free(w);
+    return 0;
+}
+
+/* How often the controller was asked about the box in that generation. */
+static unsigned asked(world_t *w, uint64_t generation)
+{
+    ipc_message_t message;
+    unsigned n = 0;
+    while (ipc_receive(w->controller, &message) == IPC_OK) {
+        assert_int_equal(message.type, PROCESS_LISTENING);
+        assert_int_equal(message.value, generation);
+        assert_true(str_eq(str_make(message.bytes, message.len), STR("box-3000")));
+        n++;
+    }
+    return n;
+}
+
+static void tell(world_t *w, uint64_t generation, const listening_t *listening)
+{
+    ipc_message_t message = {.type = PROCESS_LISTENS, .value = generation};
+    message.len = listening_write(STR("box-3000"), listening, message.bytes);
+    refused_message(w->fixture->worker.refused, &message);
+}
+
+static const listening_t loopback = {.known = true, .count = 2, .ports = {{3000, true}, {5173, false}}};
+
+static void asked_once_and_remembered(void **state)
+{
+    world_t *w = *state;
+    exchange_start(w->x[0]->ex);
+    exchange_start(w->x[1]->ex);
+    assert_int_equal(asked(w, 5), 1);
+    assert_int_equal(w->x[0]->ex->state, EXCHANGE_ORIGIN);
+    tell(w, 5, &loopback);
+    for (int i = 0; i < 2; i++) {
+        exchange_t *ex = w->x[i]->ex;
+        assert_int_equal(ex->status, 502);
+        assert_string_equal(ex->local_code, "port_on_loopback");
+        assert_true(ex->listening->count == 2 && ex->listening->ports[1].port == 5173);
+    }
+    exchange_start(w->x[2]->ex);
+    assert_string_equal(w->x[2]->ex->local_code, "port_on_loopback"); /* at once */
+    assert_int_equal(asked(w, 5), 0);
+    tell(w, 5, &loopback); /* nobody asked */
+}
+
+static void forgotten_in_time(void **state)
+{
+    world_t *w = *state;
+    static const listening_t nothing = {.known = true};
+    exchange_start(w->x[0]->ex);
+    tell(w, 5, &nothing);
+    assert_string_equal(w->x[0]->ex->local_code, "port_not_listening");
+    loop_skip(w->fixture->worker.loop, REFUSED_FRESH_MS);
+    exchange_start(w->x[1]->ex);
+    assert_int_equal(asked(w, 5), 2);
+    tell(w, 5, &loopback);
+    assert_string_equal(w->x[1]->ex->local_code, "port_on_loopback");
+    /* Another generation is another box. */
+    prepare(w->x[2], 6);
+    exchange_start(w->x[2]->ex);
+    assert_int_equal(asked(w, 6), 1);
+    tell(w, 5, &loopback); /* late */
+    assert_int_equal(w->x[2]->ex->state, EXCHANGE_ORIGIN);
+    exchange_end(&w->x[2]->ex, EXCHANGE_END_CLIENT_GONE);
+    tell(w, 6, &loopback);
+}
+
+static void a_controller_that_does_not_answer(void **state)
+{
+    world_t *w = *state;
+    exchange_start(w->x[0]->ex);
+    loop_skip(w->fixture->worker.loop, REFUSED_WAIT_MS);
+    loop_turn(w->fixture->worker.loop, 0);
+    assert_string_equal(w->x[0]->ex->local_code, "port_not_listening");
+    assert_null(w->x[0]->ex->listening);
+    loop_skip(w->fixture->worker.loop, REFUSED_FRESH_MS);
+    refused_set_channel(w->fixture->worker.refused, NULL);
+    exchange_start(w->x[1]->ex);
+    assert_string_equal(w->x[1]->ex->local_code, "port_not_listening");
+}
+
+/* The advice for containers would be wrong for a process, which is reached on loopback. */
+static void a_process_is_reached_on_loopback(void **state)
+{
+    world_t *w = *state;
+    w->x[0]->ex->box.provider = PROVIDER_PROCESS;
+    exchange_start(w->x[0]->ex);
+    tell(w, 5, &loopback);
+    assert_string_equal(w->x[0]->ex->local_code, "port_not_listening");
+    w->x[1]->ex->box.pid = 0; /* nothing can be known */
+    exchange_start(w->x[1]->ex);
+    assert_string_equal(w->x[1]->ex->local_code, "port_not_listening");
+    assert_int_equal(asked(w, 5), 1);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(asked_once_and_remembered),
+        TEST(forgotten_in_time),
+        TEST(a_controller_that_does_not_answer),
+        TEST(a_process_is_reached_on_loopback),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
