@@ -152,12 +152,17 @@ static void run_steps(exchange_t *ex)
     }
 }
 
-void exchange_start(exchange_t *ex)
+void exchange_begin(exchange_t *ex)
 {
     begin(ex);
     ex->request_complete = !ex->request.has_body && !ex->request.websocket;
     set_state(ex, EXCHANGE_STEPS);
     ex->step = ex->client->steps;
+}
+
+void exchange_start(exchange_t *ex)
+{
+    exchange_begin(ex);
     run_steps(ex);
 }
 

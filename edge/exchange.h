@@ -250,6 +250,11 @@ struct exchange {
  */
 exchange_t *exchange_new(client_t *client, const client_ops_t *ops, void *codec);
 void exchange_start(exchange_t *ex);
+/*
+ * The first half of exchange_start: body bytes that came with the head can be given before exchange_resume
+ * runs the steps, in the same turn. So the head that goes to the origin can say how long a complete body is.
+ */
+void exchange_begin(exchange_t *ex);
 /* The same for a request of the edge's own: at a step of its choice, under the id of the request that it is
  * for. */
 void exchange_start_at(exchange_t *ex, const exchange_step_t *step, const char *request_id);
@@ -260,7 +265,7 @@ void exchange_start_at(exchange_t *ex, const exchange_step_t *step, const char *
  */
 void exchange_refuse(exchange_t *ex, int status, const char *code, const char *sentence);
 
-/* Runs the steps on from the one that answered WAIT. */
+/* Runs the steps on from the one that answered WAIT, or from the first after exchange_begin. */
 void exchange_resume(exchange_t *ex);
 /*
  * Answers an error from a step or an origin: JSON for programs, a page for a navigation (DESIGN, errors that

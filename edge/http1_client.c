@@ -357,10 +357,29 @@ static void op_flush(exchange_t *ex)
     }
 }
 
+/*
+ * A body that has come whole before the head goes has a length, and an empty one is none, however the client
+ * framed it: simple servers know no chunks, and expect no body with GET.
+ */
+static void settle_framing(exchange_t *ex)
+{
+    request_t *request = &ex->request;
+    size_t held = buffer_size(&ex->held);
+    if (!ex->request_complete || !request->has_body || request->content_length != LENGTH_UNKNOWN ||
+        ex->request_bytes != held)
+        return;
+    bool bare = str_eq(request->method, STR("GET")) || str_eq(request->method, STR("HEAD")) ||
+                str_eq(request->method, STR("DELETE")) || str_eq(request->method, STR("OPTIONS"));
+    request->has_body = held != 0;
+    if (held != 0 || !bare)
+        request->content_length = held;
+}
+
 static void send_request(http1_client_t *client)
 {
     exchange_t *ex = client->ex;
     const request_t *request = &ex->request;
+    settle_framing(ex);
     if (!client->reused)
         ex->times.connect_us = (uint32_t)(loop_precise_us() - ex->times.start_us);
     client->state = ATTEMPT_HEAD;

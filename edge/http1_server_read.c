@@ -172,9 +172,16 @@ static void start_exchange(http1_server_t *server, const http1_request_head_t *h
         message->body = REQUEST_LENGTH;
         message->remaining = ex->request.content_length;
     }
-    exchange_start(ex);
+    /* A chunked body that came whole with its head has a length towards the origin. */
+    bool first = message->body == REQUEST_CHUNKED && rest.n != 0;
+    if (first)
+        exchange_begin(ex);
+    else
+        exchange_start(ex);
     if (rest.n != 0 || message->body != REQUEST_NONE)
         http1_server_take_body(server, rest);
+    if (first && ex->state == EXCHANGE_STEPS)
+        exchange_resume(ex);
 }
 
 static void bad_head(http1_server_t *server, const http1_error_t *error)

@@ -70,6 +70,7 @@ typedef struct http2_stream {
 
     http2_head_t head; /* the head's, then the trailers' */
 
+    bool starting;      /* its steps run when all that came with the head was looked at */
     bool request_ended; /* END_STREAM came */
     bool end_passed;    /* and the exchange was told (or knew from the head) */
     bool tunnel;

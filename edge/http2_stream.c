@@ -141,6 +141,27 @@ void http2_stream_expect_body(http2_stream_t *stream)
     loop_timer_start(worker->loop, &stream->body_timer, worker->conf->timeouts.body_idle, body_expired);
 }
 
+static void touch(http2_stream_t *stream)
+{
+    if (!h2o_linklist_is_linked(&stream->touched))
+        h2o_linklist_insert(&stream->conn->touched, &stream->touched);
+}
+
+/* Many clients end a request without a body by an empty DATA frame in the same packet, and the origin's head
+ * should say what is known by then: the steps run once the packet was read to its end. */
+static void start(http2_stream_t *stream)
+{
+    exchange_t *ex = stream->ex;
+    stream->starting =
+        ex->request.has_body && ex->request.content_length == LENGTH_UNKNOWN && !ex->request.websocket;
+    if (!stream->starting) {
+        exchange_start(ex);
+        return;
+    }
+    exchange_begin(ex);
+    touch(stream);
+}
+
 static void head_complete(http2_stream_t *stream, bool end_stream)
 {
     exchange_t *ex = stream->ex;
@@ -157,17 +178,11 @@ static void head_complete(http2_stream_t *stream, bool end_stream)
     if (refusal.status != 0)
         exchange_refuse(ex, refusal.status, refusal.code, refusal.sentence);
     else
-        exchange_start(ex);
+        start(stream);
     watch_body(stream);
 }
 
 /* ---- request bodies ---- */
-
-static void touch(http2_stream_t *stream)
-{
-    if (!h2o_linklist_is_linked(&stream->touched))
-        h2o_linklist_insert(&stream->conn->touched, &stream->touched);
-}
 
 static void hold(http2_stream_t *stream, str_t data)
 {
@@ -277,6 +292,11 @@ static void resume(http2_stream_t *stream)
         stream->end_passed = true;
         exchange_request_end(ex);
         exchange_request_flush(ex);
+    }
+    if (stream->starting) {
+        stream->starting = false;
+        if (ex->state == EXCHANGE_STEPS)
+            exchange_resume(ex);
     }
     if (stream->detached && stream->end_passed && ex->state == EXCHANGE_DONE) {
         http2_stream_close(stream, EXCHANGE_END_COMPLETE);

@@ -69,9 +69,11 @@ def test_trailers_are_no_fields_of_the_next_request(make_edge):
     with app_of(edge, "aiohttp") as host:
         for _ in range(ROUNDS):
             with edge.connect("plain") as one, edge.connect("plain") as other:
-                first = one.request(f"POST /first HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n\r\n"
-                                    "2\r\nhi\r\n0\r\nX-Trailing: 1\r\n\r\n".encode(), "POST")
-                assert first.body == b"/first -"
+                one.send(f"POST /first HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n"
+                         "Expect: 100-continue\r\n\r\n".encode())
+                assert one.read_message().status == 100
+                one.send(b"2\r\nhi\r\n0\r\nX-Trailing: 1\r\n\r\n")
+                assert one.read_message().body == b"/first -"
                 second = other.request(f"GET /mine HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
                 assert second.body == b"/mine -"
 
@@ -85,10 +87,12 @@ def test_trailers_go_to_apps_over_http2_only(make_edge):
         for origin, options in ((h2c, ["--protocol", "h2c"]), (plain, [])):
             host = edge.create_preview(origin, "box", *options)
             with edge.connect("plain") as client:
-                response = client.request((f"POST /echo HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n"
-                                           "Connection: X-Named\r\n\r\n2\r\nhi\r\n0\r\n" + "\r\n".join(sent)
-                                           + "\r\n\r\n").encode(), "POST")
-                assert response.status == 200
+                client.send(f"POST /echo HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n"
+                            "Connection: X-Named\r\n\r\n".encode())
+                conn = origin.wait_connections(1)[0]  # the head goes before the body has come: chunked
+                edge.wait_until(lambda: conn.received, PATIENCE, "the head")
+                client.send(("2\r\nhi\r\n0\r\n" + "\r\n".join(sent) + "\r\n\r\n").encode())
+                assert client.read_message().status == 200
         got = h2c.calls[0].trailers
         assert [name for name, _ in got] == ["x-sum", "authorization_"]
         assert plain.requests[0].trailers == [] and plain.requests[0].body == b"hi"
