@@ -121,7 +121,7 @@ class Podman:
                 raise Unavailable(f"there is no {tool}")
         self.clean()
         try:
-            self._make_folders()
+            self.make_folders()
             self._make_image()
             self.container("probe", "probe").remove()
         except (RuntimeError, OSError, subprocess.SubprocessError) as error:
@@ -130,7 +130,7 @@ class Podman:
         self.start_service()
         return self
 
-    def _make_folders(self):
+    def make_folders(self):
         (self.directory / "net").mkdir(parents=True)
         # The locks of containers are of this folder too, and not shared by name with every other podman.
         (self.directory / "containers.conf").write_text(
