@@ -6,22 +6,19 @@
 
 #include "admin_private.h"
 #include "preview_make.h"
-#include "preview_text.h"
-
-/* A preview lives at most so long by expires_in: ten years. */
-#define EXPIRES_IN_MAX 315360000
 
 typedef struct create_job {
     admin_job_t base;
     store_preview_t preview;
     store_box_t box;
     preview_secrets_t secrets;
+    bool open; /* it may take the place of a preview that asks for credentials */
     bool kill_tunnels;
 } create_job_t;
 
 static void create_finished(const admin_job_t *job)
 {
-    admin_preview_changed(job, ((const create_job_t *)job)->kill_tunnels);
+    admin_preview_changed(job, "created", ((const create_job_t *)job)->kill_tunnels);
 }
 
 static void create_fini(admin_job_t *job)
@@ -31,75 +28,7 @@ static void create_fini(admin_job_t *job)
 
 /* ---- reading the request ---- */
 
-/* Checks the host header, which may be left out. */
-static bool take_host_header(const json_t *value, host_header_t *out)
-{
-    *out = HOST_HEADER_PUBLIC;
-    if (value == NULL)
-        return true;
-    const char *text = json_string_value(value);
-    if (text != NULL && strcmp(text, "localhost") == 0)
-        *out = HOST_HEADER_LOCALHOST;
-    return text != NULL && (strcmp(text, "localhost") == 0 || strcmp(text, "public") == 0);
-}
-
-/* Checks the protocol, which may be left out. */
-static bool take_protocol(const json_t *value, preview_protocol_t *out)
-{
-    *out = PREVIEW_HTTP1;
-    if (value == NULL)
-        return true;
-    const char *text = json_string_value(value);
-    if (text != NULL && strcmp(text, "h2c") == 0)
-        *out = PREVIEW_H2C;
-    return text != NULL && (strcmp(text, "h2c") == 0 || strcmp(text, "http1") == 0);
-}
-
-static bool take_label(exchange_t *ex, json_t *object, store_preview_t *preview)
-{
-    json_t *value = json_object_get(object, "label");
-    str_t text = str_make(json_string_value(value), json_string_length(value));
-    if (value != NULL && (!json_is_string(value) || !preview_label_valid(text))) {
-        admin_error(ex, 400, "bad_label", NULL, "\"label\" must be printable text of at most %d bytes.",
-                    STORE_LABEL_MAX);
-        return false;
-    }
-    if (text.n != 0)
-        memcpy(preview->label, text.p, text.n);
-    return true;
-}
-
-static bool take_expiry(exchange_t *ex, json_t *object, uint64_t now, store_preview_t *preview)
-{
-    json_t *value = json_object_get(object, "expires_in");
-    json_int_t seconds = json_integer_value(value);
-    if (value != NULL && (!json_is_integer(value) || seconds < 1 || seconds > EXPIRES_IN_MAX)) {
-        admin_error(ex, 400, "bad_expiry", NULL, "\"expires_in\" must be a number of seconds from 1 to %d.",
-                    EXPIRES_IN_MAX);
-        return false;
-    }
-    preview->expires_at = value != NULL ? now + (uint64_t)seconds : 0;
-    return true;
-}
-
-static bool take_origins(exchange_t *ex, json_t *object, store_preview_t *preview)
-{
-    json_t *list = json_object_get(object, "allow_origins");
-    bool ok = list == NULL || json_is_array(list);
-    for (size_t i = 0; ok && i < json_array_size(list); i++) {
-        const json_t *item = json_array_get(list, i);
-        str_t text = str_make(json_string_value(item), json_string_length(item));
-        ok = json_is_string(item) && preview_origins_add(preview->allow_origins, text);
-    }
-    if (!ok)
-        admin_error(ex, 400, "bad_origin", NULL,
-                    "\"allow_origins\" must be a list of origins such as \"https://app.example\", %d "
-                    "characters in all.",
-                    STORE_ORIGINS_MAX);
-    return ok;
-}
-
-/* The name, the Host and the protocol, or answers and returns false. */
+/* The name, or answers and returns false. */
 static bool take_name(exchange_t *ex, json_t *object, store_preview_t *preview)
 {
     json_t *box = json_object_get(object, "box");
@@ -121,28 +50,21 @@ static bool take_name(exchange_t *ex, json_t *object, store_preview_t *preview)
                     STR_ARG(id), (int)number);
         return false;
     }
-    if (!take_host_header(json_object_get(object, "host_header"), &preview->host_header)) {
-        admin_error(ex, 400, "bad_host_header", NULL, "\"host_header\" must be \"public\" or \"localhost\".");
-        return false;
-    }
-    if (!take_protocol(json_object_get(object, "protocol"), &preview->protocol)) {
-        admin_error(ex, 400, "bad_protocol", NULL, "\"protocol\" must be \"http1\" or \"h2c\".");
-        return false;
-    }
     preview->port = (uint16_t)number;
     return true;
 }
 
-static bool parse_preview(exchange_t *ex, str_t body, store_preview_t *preview, bool *kill_tunnels)
+static bool parse_preview(exchange_t *ex, str_t body, create_job_t *create)
 {
-    static admin_fields_t fields = {"box",        "port",  "host_header",   "protocol",     "bearer", "basic",
-                                    "expires_in", "label", "allow_origins", "kill_tunnels", NULL};
+    static admin_fields_t fields = {"box",    "port",          "host_header",  "protocol",
+                                    "bearer", "basic",         "public",       "expires_in",
+                                    "label",  "allow_origins", "kill_tunnels", NULL};
+    store_preview_t *preview = &create->preview;
     json_t *object = admin_object(ex, body, "A preview", fields);
     bool ok = object != NULL && take_name(ex, object, preview) &&
-              admin_take_flag(ex, object, "bearer", &preview->bearer) &&
-              admin_take_flag(ex, object, "basic", &preview->basic) && take_label(ex, object, preview) &&
-              take_expiry(ex, object, preview->created_at, preview) && take_origins(ex, object, preview) &&
-              admin_take_flag(ex, object, "kill_tunnels", kill_tunnels);
+              admin_take_credentials(ex, object, &preview->bearer, &preview->basic, &create->open) &&
+              admin_take_preview_fields(ex, object, preview->created_at, preview) &&
+              admin_take_flag(ex, object, "kill_tunnels", &create->kill_tunnels);
     json_decref(object);
     return ok;
 }
@@ -153,17 +75,15 @@ static bool parse_preview(exchange_t *ex, str_t body, store_preview_t *preview, 
 static void committed_answer(exchange_t *ex, admin_job_t *job)
 {
     const create_job_t *create = (const create_job_t *)job;
+    if (job->job.change.result == STORE_CONFLICT) {
+        admin_would_become_public(ex, &create->preview);
+        return;
+    }
     if (job->job.change.result != STORE_OK) {
         admin_store_error(ex, job->job.change.result, "");
         return;
     }
-    json_t *body = admin_preview_json(ex, &job->job.change.preview);
-    if (create->secrets.token[0] != '\0')
-        json_object_set_new(body, "token", json_string(create->secrets.token));
-    if (create->secrets.password[0] != '\0') {
-        json_object_set_new(body, "username", json_string(PREVIEW_USERNAME));
-        json_object_set_new(body, "password", json_string(create->secrets.password));
-    }
+    json_t *body = admin_preview_json_with(ex, &job->job.change.preview, &create->secrets);
     if (create->box.state == BOX_UNKNOWN)
         json_object_set_new(body, "note",
                             json_sprintf("No box \"%s\" is known yet: the preview answers once there is one.",
@@ -195,21 +115,20 @@ static void looked_up(exchange_t *ex, admin_job_t *job)
     create->base =
         (admin_job_t){.finished = create_finished, .answer = committed_answer, .fini = create_fini};
     preview_secrets_make(&create->secrets, &create->preview);
-    create->base.job.change.preview = create->preview;
+    create->base.job.change = (store_change_t){.preview = create->preview, .stay_private = !create->open};
     admin_job_start(ex, &create->base);
 }
 
 void admin_previews_create(exchange_t *ex, str_t body, void *arg)
 {
     (void)arg;
-    store_preview_t preview = {.created_at = loop_wall_us(ex->worker->loop) / 1000000};
-    bool kill_tunnels;
-    if (!parse_preview(ex, body, &preview, &kill_tunnels))
-        return;
     create_job_t *create = calloc(1, sizeof *create);
     assert(create != NULL);
-    create->kill_tunnels = kill_tunnels;
-    create->preview = preview;
+    create->preview.created_at = loop_wall_us(ex->worker->loop) / 1000000;
+    if (!parse_preview(ex, body, create)) {
+        free(create);
+        return;
+    }
     create->base = (admin_job_t){.job = {.run = lookup_run}, .answer = looked_up};
     admin_job_start(ex, &create->base);
 }

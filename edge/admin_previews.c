@@ -54,20 +54,33 @@ json_t *admin_preview_json(const exchange_t *ex, const store_preview_t *preview)
     return json;
 }
 
-void admin_preview_changed(const admin_job_t *job, bool kill_tunnels)
+json_t *admin_preview_json_with(const exchange_t *ex, const store_preview_t *preview,
+                                const preview_secrets_t *secrets)
+{
+    json_t *json = admin_preview_json(ex, preview);
+    if (secrets->token[0] != '\0')
+        json_object_set_new(json, "token", json_string(secrets->token));
+    if (secrets->password[0] != '\0') {
+        json_object_set_new(json, "username", json_string(PREVIEW_USERNAME));
+        json_object_set_new(json, "password", json_string(secrets->password));
+    }
+    return json;
+}
+
+void admin_preview_changed(const admin_job_t *job, const char *how, bool kill_tunnels)
 {
     const store_change_t *change = &job->job.change;
     const store_preview_t *preview = &change->preview;
     if (change->result == STORE_OK)
-        process_log("controller", "preview %s-%u %s by uid %ld", preview->id, preview->port,
-                    change->remove ? "deleted" : "created", job->uid);
+        process_log("controller", "preview %s-%u %s by uid %ld", preview->id, preview->port, how, job->uid);
     /* Also where it was deleted before: its tunnels may still be open. */
     if (!kill_tunnels || (change->result != STORE_OK && change->result != STORE_NOT_FOUND))
         return;
     char which[BOX_ID_MAX + 32];
     int n = snprintf(which, sizeof which, "preview %s-%u", preview->id, preview->port);
     assert(n > 0 && (size_t)n < sizeof which);
-    job->controls->end_tunnels(job->owner, which, preview->version);
+    /* Where it keeps its version, those of this version are meant too. */
+    job->controls->end_tunnels(job->owner, which, preview->version + change->keep_version);
 }
 
 /* ---- list ---- */
@@ -194,7 +207,7 @@ typedef struct delete_job {
 
 static void delete_finished(const admin_job_t *job)
 {
-    admin_preview_changed(job, ((const delete_job_t *)job)->kill_tunnels);
+    admin_preview_changed(job, "deleted", ((const delete_job_t *)job)->kill_tunnels);
 }
 
 static void deleted_answer(exchange_t *ex, admin_job_t *job)
@@ -214,8 +227,7 @@ static void deleted_answer(exchange_t *ex, admin_job_t *job)
     admin_reply(ex, 200, body);
 }
 
-/* Takes "{box}/{port}" apart. */
-static bool take_path(str_t rest, store_preview_t *preview)
+bool admin_take_preview_path(str_t rest, store_preview_t *preview)
 {
     uint64_t port;
     const char *slash = memchr(rest.p, '/', rest.n);
@@ -247,7 +259,7 @@ static bool take_deletion(str_t rest, delete_job_t *job)
         job->kill_tunnels = queries[i].kill_tunnels;
     }
     job->base.job.change.remove = true;
-    return known && take_path(path, &job->base.job.change.preview);
+    return known && admin_take_preview_path(path, &job->base.job.change.preview);
 }
 
 void admin_previews_delete(exchange_t *ex, str_t body, void *arg)

@@ -11,6 +11,7 @@
 #include "client.h"
 #include "exchange.h"
 #include "local_server.h"
+#include "preview_make.h"
 #include "worker.h"
 
 /* Bytes of a request's body, at most. */
@@ -98,13 +99,30 @@ void admin_job_start(exchange_t *ex, admin_job_t *job);
 /* For `run`: notes the result and why. */
 void admin_job_result(admin_job_t *job, store_t *store, store_result_t result);
 
-/* ---- previews (admin_previews.c), for admin_create.c ---- */
+/* ---- previews (admin_previews.c), for admin_create.c and admin_update.c ---- */
+
+/* Takes "{box}/{port}" apart; false where it is none. */
+MUST_USE bool admin_take_preview_path(str_t rest, store_preview_t *preview);
 
 /* What everybody may know of a preview: never a secret, nor its hash. */
 json_t *admin_preview_json(const exchange_t *ex, const store_preview_t *preview);
-/* For admin_job_t.finished: says in the edge's own log who changed what, and where `kill_tunnels` ends the
- * open tunnels of what was there before. */
-void admin_preview_changed(const admin_job_t *job, bool kill_tunnels);
+/* The same with the secrets that were made just now. */
+json_t *admin_preview_json_with(const exchange_t *ex, const store_preview_t *preview,
+                                const preview_secrets_t *secrets);
+/* For admin_job_t.finished: says in the edge's own log who changed what (`how`: "created"), and where
+ * `kill_tunnels` ends the open tunnels of what was there before. */
+void admin_preview_changed(const admin_job_t *job, const char *how, bool kill_tunnels);
+
+/* ---- fields of a preview (admin_preview_fields.c): each answers and returns false where one is wrong ----
+ */
+
+/* All but name, credentials and tunnels; what is left out stays. `now`: unix seconds. */
+MUST_USE bool admin_take_preview_fields(exchange_t *ex, json_t *object, uint64_t now,
+                                        store_preview_t *preview);
+/* "bearer", "basic" and "public"; false where they are left out. */
+MUST_USE bool admin_take_credentials(exchange_t *ex, json_t *object, bool *bearer, bool *basic, bool *open);
+/* 409: a change without "public" would take the preview's credentials away. */
+void admin_would_become_public(exchange_t *ex, const store_preview_t *preview);
 
 /* ---- API keys (admin_keys.c), for admin_keys_list.c ---- */
 
@@ -122,6 +140,7 @@ json_t *admin_upstreams_json(const exchange_t *ex);
 
 void admin_previews_list(exchange_t *ex, str_t body, void *arg);
 void admin_previews_create(exchange_t *ex, str_t body, void *arg);
+void admin_previews_update(exchange_t *ex, str_t body, void *arg);
 void admin_previews_delete(exchange_t *ex, str_t body, void *arg);
 void admin_blocks_list(exchange_t *ex, str_t body, void *arg);
 void admin_blocks_create(exchange_t *ex, str_t body, void *arg);

@@ -15,6 +15,7 @@ typedef struct admin_route {
 static const admin_route_t routes[] = {
     {"GET", "/v1/previews", admin_previews_list},
     {"POST", "/v1/previews", admin_previews_create},
+    {"PATCH", "/v1/previews/*", admin_previews_update},
     {"DELETE", "/v1/previews/*", admin_previews_delete},
     {"GET", "/v1/blocks", admin_blocks_list},
     {"POST", "/v1/blocks", admin_blocks_create},

@@ -26,6 +26,12 @@ static bool *flag_of(cli_t *cli, str_t name, unsigned takes)
         return &cli->bearer;
     if (str_eq(name, STR("--basic")) && (takes & CLI_CREATE) != 0)
         return &cli->basic;
+    if (str_eq(name, STR("--public")) && (takes & CLI_CREATE) != 0)
+        return &cli->open;
+    if (str_eq(name, STR("--no-bearer")) && (takes & CLI_CREATE) != 0)
+        return &cli->no_bearer;
+    if (str_eq(name, STR("--no-basic")) && (takes & CLI_CREATE) != 0)
+        return &cli->no_basic;
     if (str_eq(name, STR("--kill-tunnels")) && (takes & CLI_KILL) != 0)
         return &cli->kill_tunnels;
     if ((str_eq(name, STR("-f")) || str_eq(name, STR("--follow"))) && (takes & CLI_LOGS) != 0)

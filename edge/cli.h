@@ -34,6 +34,9 @@ typedef struct cli {
     size_t origin_count;
     bool bearer;                    /* --bearer */
     bool basic;                     /* --basic */
+    bool open;                      /* --public */
+    bool no_bearer;                 /* --no-bearer */
+    bool no_basic;                  /* --no-basic */
     bool kill_tunnels;              /* --kill-tunnels */
     bool follow;                    /* -f, --follow */
     bool from_stdin;                /* --stdin */

@@ -9,24 +9,33 @@ static int usage(FILE *out, int status)
 {
     fprintf(out,
             "usage: boxedge preview create BOX PORT [OPTION]...  make a port of a box public\n"
+            "       boxedge preview update BOX PORT [OPTION]...  change what the options name, and keep the "
+            "rest\n"
             "       boxedge preview list [OPTION]...             show the previews\n"
             "       boxedge preview delete BOX PORT [OPTION]...  end a preview\n\n"
-            "Creating a preview that is there replaces it, with its credentials. Changes are in force on\n"
-            "every worker, and on disk, when the command ends.\n\n"
+            "Creating a preview that is there replaces it, with its credentials; one that asks for\n"
+            "credentials becomes public only with --public. Changes are in force on every worker, and\n"
+            "on disk, when the command ends.\n\n"
             "  --host-header public|localhost\n"
             "                     the Host that the app sees: the public one (default), or\n"
-            "                     localhost:PORT for dev servers that accept no other (create)\n"
+            "                     localhost:PORT for dev servers that accept no other (create, update)\n"
             "  --protocol http1|h2c\n"
             "                     what the app speaks: HTTP/1.1 (default), or HTTP/2 without TLS, as\n"
-            "                     gRPC servers do (create)\n"
-            "  --bearer           it asks for a token, which is made now and shown this once (create)\n"
+            "                     gRPC servers do (create, update)\n"
+            "  --bearer           it asks for a token, which is made now and shown this once (create,\n"
+            "                     update)\n"
             "  --basic            it asks for user and password, made now and shown this once; with\n"
-            "                     --bearer either opens it, with neither it is public (create)\n"
-            "  --expires 2h       it is gone after this time: s, m, h or d (create)\n"
-            "  --label TEXT       a note of yours, shown in lists and on the sign-in page (create)\n"
+            "                     --bearer either opens it, with neither it is public (create, update)\n"
+            "  --no-bearer        its token opens it no longer (update)\n"
+            "  --no-basic         its password opens it no longer (update)\n"
+            "  --public           everybody may see it, also where it asked for credentials (create,\n"
+            "                     update)\n"
+            "  --expires 2h       it is gone after this time: s, m, h or d; never (create, update)\n"
+            "  --label TEXT       a note of yours, shown in lists and on the sign-in page (create, update)\n"
             "  --allow-origin URL pages of this origin may use a visitor's session, as\n"
-            "                     https://app.example; may be given several times (create)\n"
-            "  --kill-tunnels     end the WebSockets that are open already (create, delete)\n"
+            "                     https://app.example; may be given several times; none: of no other\n"
+            "                     (create, update)\n"
+            "  --kill-tunnels     end the WebSockets that are open already (create, update, delete)\n"
             "  --box BOX          only those of one box (list)\n"
             "  --json             JSON in place of text\n");
     fputs(cli_common_help, out);
@@ -69,45 +78,69 @@ static json_int_t seconds_of(const char *text)
     return 0;
 }
 
-/* The request for a new preview; NULL after saying what is wrong. */
-static json_t *creation(const cli_t *cli, const char *box, unsigned port)
+/* Sets the text `name` of a request where it is given. False where it is no UTF-8. */
+static bool set_text(json_t *body, const char *name, const char *text)
 {
-    json_t *body = json_pack("{s:s,s:i,s:s}", "box", box, "port", (int)port, "host_header",
-                             cli->host_header != NULL ? cli->host_header : "public");
-    if (body == NULL) {
-        fprintf(stderr, "boxedge: --host-header takes public or localhost\n");
-        return NULL;
+    return text == NULL || json_object_set_new(body, name, json_string(text)) == 0;
+}
+
+/* --expires; false where it is no such time. `never`: what stands for it in the request, or NULL. */
+static bool set_expiry(json_t *body, const char *text, json_t *never)
+{
+    if (text == NULL || strcmp(text, "never") == 0) {
+        if (text != NULL && never != NULL)
+            json_object_set(body, "expires_in", never);
+        return true;
     }
-    if (cli->bearer)
-        json_object_set_new(body, "bearer", json_true());
-    if (cli->basic)
-        json_object_set_new(body, "basic", json_true());
-    if (cli->kill_tunnels)
-        json_object_set_new(body, "kill_tunnels", json_true());
-    if (cli->protocol != NULL && json_object_set_new(body, "protocol", json_string(cli->protocol)) != 0) {
-        fprintf(stderr, "boxedge: --protocol takes http1 or h2c\n");
-        json_decref(body);
-        return NULL;
-    }
-    if (cli->label != NULL && json_object_set_new(body, "label", json_string(cli->label)) != 0) {
-        fprintf(stderr, "boxedge: --label takes plain text\n");
-        json_decref(body);
-        return NULL;
-    }
-    if (cli->expires != NULL) {
-        json_int_t seconds = seconds_of(cli->expires);
-        if (seconds == 0) {
-            fprintf(stderr, "boxedge: --expires takes a time such as 90s, 15m, 2h or 3d\n");
-            json_decref(body);
-            return NULL;
-        }
-        json_object_set_new(body, "expires_in", json_integer(seconds));
-    }
+    json_int_t seconds = seconds_of(text);
+    return seconds != 0 && json_object_set_new(body, "expires_in", json_integer(seconds)) == 0;
+}
+
+/* --allow-origin; one that is "none" makes the list empty. */
+static void set_origins(json_t *body, const cli_t *cli)
+{
+    if (cli->origin_count == 0)
+        return;
     json_t *origins = json_array();
     for (size_t i = 0; i < cli->origin_count; i++)
-        json_array_append_new(origins, json_string(cli->origins[i]));
+        if (strcmp(cli->origins[i], "none") != 0)
+            json_array_append_new(origins, json_string(cli->origins[i]));
     json_object_set_new(body, "allow_origins", origins);
-    return body;
+}
+
+/* The options of create and update that are given. Returns what is wrong with one of them, or NULL. */
+static const char *set_options(json_t *body, const cli_t *cli)
+{
+    if (cli->bearer || cli->no_bearer)
+        json_object_set_new(body, "bearer", json_boolean(cli->bearer));
+    if (cli->basic || cli->no_basic)
+        json_object_set_new(body, "basic", json_boolean(cli->basic));
+    if (cli->open)
+        json_object_set_new(body, "public", json_true());
+    if (cli->kill_tunnels)
+        json_object_set_new(body, "kill_tunnels", json_true());
+    if (!set_text(body, "host_header", cli->host_header))
+        return "--host-header takes public or localhost";
+    if (!set_text(body, "protocol", cli->protocol))
+        return "--protocol takes http1 or h2c";
+    if (!set_text(body, "label", cli->label))
+        return "--label takes plain text";
+    bool updates = strcmp(cli->args[0], "update") == 0;
+    if (!set_expiry(body, cli->expires, updates ? json_null() : NULL))
+        return "--expires takes a time such as 90s, 15m, 2h or 3d, or never";
+    set_origins(body, cli);
+    return NULL;
+}
+
+/* `body` with the options; NULL after saying what is wrong, and then `body` is released. */
+static json_t *with_options(json_t *body, const cli_t *cli)
+{
+    const char *wrong = set_options(body, cli);
+    if (wrong == NULL)
+        return body;
+    fprintf(stderr, "boxedge: %s\n", wrong);
+    json_decref(body);
+    return NULL;
 }
 
 static void print_secrets(const json_t *answer)
@@ -134,8 +167,32 @@ static int create(const cli_t *cli)
     unsigned port;
     if (!take_box_and_port(cli, &box, &port))
         return CLI_USAGE;
-    json_t *body = creation(cli, box, port);
+    json_t *body = with_options(json_pack("{s:s,s:i}", "box", box, "port", (int)port), cli);
     return body != NULL ? cli_show(cli, "POST", "/v1/previews", body, print_created) : CLI_USAGE;
+}
+
+static void print_updated(const json_t *answer)
+{
+    printf("The preview %s-%lld is changed.\n", cli_text(answer, "box"), cli_number(answer, "port"));
+    print_secrets(answer);
+}
+
+static int update(const cli_t *cli)
+{
+    const char *box;
+    unsigned port;
+    char target[128];
+    if (!take_box_and_port(cli, &box, &port))
+        return CLI_USAGE;
+    json_t *body = with_options(json_object(), cli);
+    if (body != NULL && json_object_size(body) == 0) {
+        fprintf(stderr, "boxedge preview update: say what to change, such as --label TEXT\n");
+        json_decref(body);
+        return CLI_USAGE;
+    }
+    int n = snprintf(target, sizeof target, "/v1/previews/%s/%u", box, port);
+    assert(n > 0 && (size_t)n < sizeof target);
+    return body != NULL ? cli_show(cli, "PATCH", target, body, print_updated) : CLI_USAGE;
 }
 
 static void print_deleted(const json_t *answer)
@@ -243,19 +300,31 @@ static int list(const cli_t *cli)
     return CLI_OK;
 }
 
+/* The option of these that does not go with the verb, or with another option; NULL: all do. */
+static const char *misfit(const cli_t *cli, str_t verb)
+{
+    bool create = str_eq(verb, STR("create")), update = str_eq(verb, STR("update"));
+    bool makes = cli->host_header != NULL || cli->bearer || cli->basic || cli->open || cli->expires != NULL ||
+                 cli->label != NULL || cli->protocol != NULL || cli->origin_count != 0;
+    if (makes && !create && !update)
+        return "options of a new preview";
+    if ((cli->no_bearer || cli->no_basic) && !update)
+        return "--no-bearer and --no-basic";
+    if (cli->kill_tunnels && !create && !update && !str_eq(verb, STR("delete")))
+        return "--kill-tunnels";
+    if (cli->box != NULL && !str_eq(verb, STR("list")))
+        return "--box";
+    if (cli->open && (cli->bearer || cli->basic))
+        return "--public together with --bearer or --basic";
+    if ((cli->bearer && cli->no_bearer) || (cli->basic && cli->no_basic))
+        return "an option together with its opposite";
+    return NULL;
+}
+
 /* An option that the verb would leave unheard is no help to anybody. */
 static bool options_fit(const cli_t *cli, str_t verb)
 {
-    bool create = str_eq(verb, STR("create")), delete = str_eq(verb, STR("delete"));
-    bool creates = cli->host_header != NULL || cli->bearer || cli->basic || cli->expires != NULL ||
-                   cli->label != NULL || cli->protocol != NULL || cli->origin_count != 0;
-    const char *wrong = NULL;
-    if (creates && !create)
-        wrong = "options of a new preview";
-    else if (cli->kill_tunnels && !create && !delete)
-        wrong = "--kill-tunnels";
-    else if (cli->box != NULL && !str_eq(verb, STR("list")))
-        wrong = "--box";
+    const char *wrong = misfit(cli, verb);
     if (wrong != NULL)
         fprintf(stderr, "boxedge preview %.*s does not take %s\n", STR_ARG(verb), wrong);
     return wrong == NULL;
@@ -273,6 +342,8 @@ int cmd_preview(int argc, char **argv)
         return CLI_USAGE;
     if (str_eq(verb, STR("create")) && cli.arg_count == 3)
         return create(&cli);
+    if (str_eq(verb, STR("update")) && cli.arg_count == 3)
+        return update(&cli);
     if (str_eq(verb, STR("delete")) && cli.arg_count == 3)
         return delete (&cli);
     if (str_eq(verb, STR("list")) && cli.arg_count == 1)

@@ -29,7 +29,7 @@ static int cmd_help(int argc, char **argv);
 static const command_t commands[] = {
     {"run", cmd_run, "run the edge"},
     {"check", cmd_check, "report everything that is wrong with a configuration file"},
-    {"preview", cmd_preview, "create, list and delete previews"},
+    {"preview", cmd_preview, "create, change, list and delete previews"},
     {"block", cmd_block, "refuse a box, a preview or a network at once; list what is refused"},
     {"unblock", cmd_unblock, "take a block back"},
     {"box", cmd_box, "list boxes; logs of process boxes, starting and stopping them"},

@@ -210,12 +210,28 @@ static str_t id_of(const char id[BOX_ID_MAX + 1])
     return str_make(id, strnlen(id, BOX_ID_MAX + 1));
 }
 
+/* Whether a public preview would take the place of one that asks for credentials. */
+static bool would_expose(store_t *store, const store_preview_t *preview)
+{
+    store_preview_t before;
+    str_t record, id = id_of(preview->id);
+    if (preview->bearer || preview->basic ||
+        table_find_changed(store->previews, id, preview->port, &record) != STORE_OK)
+        return false;
+    if (!record_decode_preview(record, id, preview->port, &before))
+        return true; /* who may see it cannot be known */
+    bool expired = before.expires_at != 0 && before.expires_at <= preview->created_at;
+    return !expired && (before.bearer || before.basic);
+}
+
 /* Makes one change of a preview within the open transaction. */
 static store_result_t make_preview(store_t *store, store_change_t *change)
 {
     store_preview_t *preview = &change->preview;
     str_t id = id_of(preview->id);
-    store_result_t result = table_next(store->previews, &preview->version);
+    if (!change->remove && change->stay_private && would_expose(store, preview))
+        return STORE_CONFLICT;
+    store_result_t result = change->keep_version ? STORE_OK : table_next(store->previews, &preview->version);
     if (result != STORE_OK)
         return result;
     if (change->remove)
@@ -247,7 +263,7 @@ static store_result_t make_previews(store_t *store, const work_t *work)
         change->result = make_preview(store, change);
         if (change->result == STORE_OK)
             all = STORE_OK;
-        else if (change->result != STORE_NOT_FOUND)
+        else if (change->result != STORE_NOT_FOUND && change->result != STORE_CONFLICT)
             return change->result;
     }
     return all;

@@ -31,8 +31,9 @@ typedef struct store store_t;
 typedef enum store_result {
     STORE_OK,
     STORE_NOT_FOUND,
-    STORE_FULL,   /* the map or the disk is full: nothing was changed */
-    STORE_FAILED, /* store_error says why */
+    STORE_CONFLICT, /* a condition of the change does not hold: nothing was changed */
+    STORE_FULL,     /* the map or the disk is full: nothing was changed */
+    STORE_FAILED,   /* store_error says why */
 } store_result_t;
 
 typedef enum box_state {
@@ -188,10 +189,14 @@ MUST_USE store_result_t store_put_preview(store_t *store, store_preview_t *previ
 MUST_USE store_result_t store_delete_preview(store_t *store, str_t id, uint16_t port);
 /* One of several changes of previews that are committed together. */
 typedef struct store_change {
-    bool remove;             /* delete (preview.id, preview.port); else create or replace it */
+    bool remove;       /* delete (preview.id, preview.port); else create or replace it */
+    bool stay_private; /* STORE_CONFLICT where a public preview would replace one that asks for credentials
+                          and has not expired by the new one's created_at */
+    bool keep_version; /* put it as the version that it has: sessions and open tunnels stay its own */
     store_preview_t preview; /* what is put; its version is set, for a delete to one above all before it */
-    store_result_t result; /* of this change: STORE_NOT_FOUND for a delete of what is not there, STORE_FAILED
-                              for a name that is refused, which stops no other change */
+    store_result_t result;   /* of this change: STORE_NOT_FOUND for a delete of what is not there,
+                                STORE_CONFLICT, or STORE_FAILED for a name that is refused; none of these stops
+                                another change */
 } store_change_t;
 #define STORE_APPLY_MAX 16384
 /*

@@ -283,6 +283,12 @@ store_result_t table_find(table_t *table, str_t id, uint16_t port, str_t *record
     return find_in(table, table->read, id, port, record);
 }
 
+store_result_t table_find_changed(table_t *table, str_t id, uint16_t port, str_t *record)
+{
+    assert(table->write != NULL);
+    return find_in(table, table->write, id, port, record);
+}
+
 store_result_t table_each(table_t *table, str_t id, uint16_t port,
                           bool (*each)(str_t id, uint16_t port, str_t record, void *), void *arg)
 {

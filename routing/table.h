@@ -36,6 +36,8 @@ MUST_USE store_result_t table_read_begin(table_t *table);
 void table_read_end(table_t *table);
 /* STORE_NOT_FOUND also for an id that cannot be one; STORE_FAILED where what is there cannot be read. */
 MUST_USE store_result_t table_find(table_t *table, str_t id, uint16_t port, str_t *record);
+/* The same within the open write transaction, with what it has changed. */
+MUST_USE store_result_t table_find_changed(table_t *table, str_t id, uint16_t port, str_t *record);
 /* Calls `each` for the records from (id, port) on, by id, then port, until it returns false; what cannot be
  * read is left out. */
 MUST_USE store_result_t table_each(table_t *table, str_t id, uint16_t port,

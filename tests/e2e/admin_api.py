@@ -27,7 +27,7 @@ class Admin(http.client.HTTPConnection):
     def call(self, method, target, body=None, headers=None):
         """Status, fields and body (parsed where it is JSON)."""
         if headers is None:
-            headers = JSON if method in ("POST", "DELETE") else {}
+            headers = JSON if method in ("POST", "PATCH", "DELETE") else {}
         data = json.dumps(body) if isinstance(body, (dict, list)) else body
         self.request(method, target, data, headers)
         answer = self.getresponse()

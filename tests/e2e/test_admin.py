@@ -157,7 +157,7 @@ def test_refusals(admin, method, target, headers, body, status):
     "method, target, allow",
     [
         ("PUT", "/v1/previews", "GET, HEAD, POST"),
-        ("GET", "/v1/previews/box/1", "DELETE"),
+        ("GET", "/v1/previews/box/1", "PATCH, DELETE"),
         ("POST", "/v1/status", "GET, HEAD"),
         ("GET", "/v1/reload", "POST"),
         ("OPTIONS", "/metrics", "GET, HEAD"),

@@ -69,7 +69,7 @@ def test_creating_again_replaces_the_credentials_at_once(edge, admin, origin):
         # On connections that were let in before, and on every worker.
         assert {client.request(request).status for client in clients} == {401}
         assert statuses(edge, host, bearer(new)) == {200}
-        assert admin.create("box", origin.port)[0] == 201
+        assert admin.create("box", origin.port, public=True)[0] == 201
         assert {client.request(request).status for client in clients} == {200}  # public now
         assert admin.call("DELETE", f"/v1/previews/box/{origin.port}")[0] == 200
         assert {client.request(request).status for client in clients} == {404}

@@ -171,7 +171,7 @@ def test_an_upgrade_under_way_is_judged_again(edge, admin, change, status):
             elif change == "block":
                 block(admin, "preview", f"box-{box.port}")
             else:
-                assert admin.create("box", box.port, bearer=change == "replace")[0] == 201
+                assert admin.create("box", box.port, bearer=change == "replace", public=change != "replace")[0] == 201
             go_on.set()
             answer = client.read_message(request_method="GET")
             assert answer.status == status

@@ -247,6 +247,51 @@ static void test_apply(void **state)
     assert_int_equal(changes[3].result, STORE_NOT_FOUND);
 }
 
+static void test_a_change_that_must_stay_private(void **state)
+{
+    fixture_t *f = *state;
+    store_preview_t asks = fixture_preview("a", 1), got;
+    asks.bearer = true;
+    asks.expires_at = 1000;
+    assert_int_equal(store_put_preview(f->store, &asks), STORE_OK);
+    store_change_t opens = {.preview = fixture_preview("a", 1), .stay_private = true};
+    opens.preview.created_at = 999;
+    store_change_t others[] = {opens, {.preview = fixture_preview("b", 1), .stay_private = true}};
+    /* It stops no other change. */
+    assert_int_equal(store_apply(f->store, others, 2), STORE_OK);
+    assert_int_equal(others[0].result, STORE_CONFLICT);
+    assert_int_equal(others[1].result, STORE_OK);
+    expect_preview(f->store, &asks);
+    /* Other credentials are none, and what has expired asks nobody. */
+    store_change_t basic = opens;
+    basic.preview.basic = true;
+    assert_int_equal(store_apply(f->store, &basic, 1), STORE_OK);
+    assert_int_equal(basic.result, STORE_OK);
+    assert_int_equal(store_put_preview(f->store, &asks), STORE_OK);
+    opens.preview.created_at = 1000;
+    assert_int_equal(store_apply(f->store, &opens, 1), STORE_OK);
+    assert_int_equal(opens.result, STORE_OK);
+    assert_int_equal(store_get_preview(f->store, STR("a"), 1, &got), STORE_OK);
+    assert_false(got.bearer || got.basic);
+    /* Of two changes in one commit the second sees the first. */
+    store_change_t both[] = {{.preview = asks}, opens};
+    both[1].preview.created_at = 1;
+    assert_int_equal(store_apply(f->store, both, 2), STORE_OK);
+    assert_int_equal(both[1].result, STORE_CONFLICT);
+}
+
+static void test_a_change_in_place_keeps_the_version(void **state)
+{
+    fixture_t *f = *state;
+    store_preview_t first = fixture_preview("a", 1);
+    assert_int_equal(store_put_preview(f->store, &first), STORE_OK);
+    store_change_t change = {.preview = first, .keep_version = true};
+    change.preview.protocol = PREVIEW_H2C;
+    assert_int_equal(store_apply(f->store, &change, 1), STORE_OK);
+    assert_int_equal(change.preview.version, first.version);
+    expect_preview(f->store, &change.preview);
+}
+
 static void test_apply_at_its_bound(void **state)
 {
     fixture_t *f = *state;
@@ -311,6 +356,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_stats, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_bad_names, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_apply, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_a_change_that_must_stay_private, fixture_setup,
+                                        fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_a_change_in_place_keeps_the_version, fixture_setup,
+                                        fixture_teardown),
         cmocka_unit_test_setup_teardown(test_apply_at_its_bound, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_reopened, fixture_setup, fixture_teardown),
         cmocka_unit_test(test_cannot_open),

@@ -1,0 +1,120 @@
+/*
+ * The fields of a preview in a request of the admin API, whether it makes one or changes one: a field that is
+ * left out leaves the preview as it is.
+ */
+#include "admin_private.h"
+#include "preview_text.h"
+
+/* A preview lives at most so long by expires_in: ten years. */
+#define EXPIRES_IN_MAX 315360000
+
+static bool take_host_header(exchange_t *ex, const json_t *value, host_header_t *out)
+{
+    const char *text = json_string_value(value);
+    bool local = text != NULL && strcmp(text, "localhost") == 0;
+    if (value == NULL)
+        return true;
+    if (!local && (text == NULL || strcmp(text, "public") != 0)) {
+        admin_error(ex, 400, "bad_host_header", NULL, "\"host_header\" must be \"public\" or \"localhost\".");
+        return false;
+    }
+    *out = local ? HOST_HEADER_LOCALHOST : HOST_HEADER_PUBLIC;
+    return true;
+}
+
+static bool take_protocol(exchange_t *ex, const json_t *value, preview_protocol_t *out)
+{
+    const char *text = json_string_value(value);
+    bool h2c = text != NULL && strcmp(text, "h2c") == 0;
+    if (value == NULL)
+        return true;
+    if (!h2c && (text == NULL || strcmp(text, "http1") != 0)) {
+        admin_error(ex, 400, "bad_protocol", NULL, "\"protocol\" must be \"http1\" or \"h2c\".");
+        return false;
+    }
+    *out = h2c ? PREVIEW_H2C : PREVIEW_HTTP1;
+    return true;
+}
+
+static bool take_label(exchange_t *ex, const json_t *value, store_preview_t *preview)
+{
+    str_t text = str_make(json_string_value(value), json_string_length(value));
+    if (value == NULL)
+        return true;
+    if (!json_is_string(value) || !preview_label_valid(text)) {
+        admin_error(ex, 400, "bad_label", NULL, "\"label\" must be printable text of at most %d bytes.",
+                    STORE_LABEL_MAX);
+        return false;
+    }
+    memset(preview->label, 0, sizeof(preview->label));
+    if (text.n != 0)
+        memcpy(preview->label, text.p, text.n);
+    return true;
+}
+
+static bool take_expiry(exchange_t *ex, const json_t *value, uint64_t now, store_preview_t *preview)
+{
+    json_int_t seconds = json_integer_value(value);
+    if (value == NULL)
+        return true;
+    if (!json_is_integer(value) || seconds < 1 || seconds > EXPIRES_IN_MAX) {
+        admin_error(ex, 400, "bad_expiry", NULL, "\"expires_in\" must be a number of seconds from 1 to %d.",
+                    EXPIRES_IN_MAX);
+        return false;
+    }
+    preview->expires_at = now + (uint64_t)seconds;
+    return true;
+}
+
+static bool take_origins(exchange_t *ex, const json_t *list, store_preview_t *preview)
+{
+    if (list == NULL)
+        return true;
+    bool ok = json_is_array(list);
+    memset(preview->allow_origins, 0, sizeof(preview->allow_origins));
+    for (size_t i = 0; ok && i < json_array_size(list); i++) {
+        const json_t *item = json_array_get(list, i);
+        str_t text = str_make(json_string_value(item), json_string_length(item));
+        ok = json_is_string(item) && preview_origins_add(preview->allow_origins, text);
+    }
+    if (!ok)
+        admin_error(ex, 400, "bad_origin", NULL,
+                    "\"allow_origins\" must be a list of origins such as \"https://app.example\", %d "
+                    "characters in all.",
+                    STORE_ORIGINS_MAX);
+    return ok;
+}
+
+bool admin_take_preview_fields(exchange_t *ex, json_t *object, uint64_t now, store_preview_t *preview)
+{
+    return take_host_header(ex, json_object_get(object, "host_header"), &preview->host_header) &&
+           take_protocol(ex, json_object_get(object, "protocol"), &preview->protocol) &&
+           take_label(ex, json_object_get(object, "label"), preview) &&
+           take_expiry(ex, json_object_get(object, "expires_in"), now, preview) &&
+           take_origins(ex, json_object_get(object, "allow_origins"), preview);
+}
+
+bool admin_take_credentials(exchange_t *ex, json_t *object, bool *bearer, bool *basic, bool *open)
+{
+    if (!admin_take_flag(ex, object, "bearer", bearer) || !admin_take_flag(ex, object, "basic", basic) ||
+        !admin_take_flag(ex, object, "public", open))
+        return false;
+    if (*open && (*bearer || *basic)) {
+        admin_error(
+            ex, 400, "bad_field", NULL,
+            "\"public\" says that no credentials are asked for: \"bearer\" and \"basic\" do not go with it.");
+        return false;
+    }
+    return true;
+}
+
+void admin_would_become_public(exchange_t *ex, const store_preview_t *preview)
+{
+    admin_error(
+        ex, 409, "would_become_public", NULL,
+        "Nothing was changed: the preview %s-%u asks for credentials, and everybody could see it without "
+        "them. "
+        "\"bearer\" or \"basic\" (--bearer, --basic) make new ones, `boxedge preview update` keeps them, "
+        "\"public\" (--public) makes it public.",
+        preview->id, preview->port);
+}

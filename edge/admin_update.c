@@ -1,0 +1,158 @@
+/*
+ * Changing a preview over the admin API: what the request names is changed, everything else stays, sessions
+ * and open tunnels included unless its credentials change.
+ */
+#include <assert.h>
+
+#include "admin_private.h"
+
+typedef struct update_job {
+    admin_job_t base;
+    uint64_t now;          /* unix seconds */
+    json_t *object;        /* the request; valid */
+    store_preview_t asked; /* its name, and what the request names */
+    preview_secrets_t secrets;
+    bool open;         /* it may become public */
+    bool kill_tunnels; /* those that are open now */
+} update_job_t;
+
+static bool names(const update_job_t *update, const char *field)
+{
+    return json_object_get(update->object, field) != NULL;
+}
+
+/* Fills the fields of `preview` that the request names. */
+static void apply_fields(const update_job_t *update, store_preview_t *preview)
+{
+    const store_preview_t *asked = &update->asked;
+    if (names(update, "host_header"))
+        preview->host_header = asked->host_header;
+    if (names(update, "protocol"))
+        preview->protocol = asked->protocol;
+    if (names(update, "label"))
+        memcpy(preview->label, asked->label, sizeof(preview->label));
+    if (names(update, "expires_in"))
+        preview->expires_at = asked->expires_at;
+    if (names(update, "allow_origins"))
+        memcpy(preview->allow_origins, asked->allow_origins, sizeof(preview->allow_origins));
+}
+
+/* The same for credentials; returns whether they are others then. */
+static bool apply_credentials(const update_job_t *update, store_preview_t *preview)
+{
+    const store_preview_t before = *preview, *asked = &update->asked;
+    if (names(update, "bearer") || update->open) {
+        preview->bearer = asked->bearer;
+        memcpy(preview->bearer_sha256, asked->bearer_sha256, sizeof(preview->bearer_sha256));
+    }
+    if (names(update, "basic") || update->open) {
+        preview->basic = asked->basic;
+        memcpy(preview->basic_sha256, asked->basic_sha256, sizeof(preview->basic_sha256));
+    }
+    return before.bearer != preview->bearer || before.basic != preview->basic ||
+           memcmp(before.bearer_sha256, preview->bearer_sha256, sizeof(before.bearer_sha256)) != 0 ||
+           memcmp(before.basic_sha256, preview->basic_sha256, sizeof(before.basic_sha256)) != 0;
+}
+
+/* On the store's thread, which is its only writer: nothing comes between reading and writing. */
+static store_result_t change(update_job_t *update, store_t *store)
+{
+    store_change_t *change = &update->base.job.change;
+    store_preview_t *preview = &change->preview;
+    store_result_t result = store_get_preview(store, str_from(update->asked.id), update->asked.port, preview);
+    if (result != STORE_OK)
+        return result;
+    if (preview->expires_at != 0 && preview->expires_at <= update->now)
+        return STORE_NOT_FOUND;
+    bool was_public = !preview->bearer && !preview->basic;
+    apply_fields(update, preview);
+    change->keep_version = !apply_credentials(update, preview);
+    if (!was_public && !preview->bearer && !preview->basic && !update->open)
+        return STORE_CONFLICT;
+    result = store_apply(store, change, 1);
+    return result == STORE_OK ? change->result : result;
+}
+
+static void update_run(store_job_t *job, store_t *store)
+{
+    update_job_t *update = H2O_STRUCT_FROM_MEMBER(update_job_t, base.job, job);
+    job->change.result = change(update, store);
+    job->changed = job->change.result == STORE_OK;
+    admin_job_result(&update->base, store, job->change.result);
+}
+
+static void update_finished(const admin_job_t *job)
+{
+    if (job->result == STORE_OK)
+        admin_preview_changed(job, "changed", ((const update_job_t *)job)->kill_tunnels);
+}
+
+static void update_answer(exchange_t *ex, admin_job_t *job)
+{
+    const update_job_t *update = (const update_job_t *)job;
+    if (job->result == STORE_NOT_FOUND)
+        admin_error(ex, 404, "no_preview", NULL, "There is no preview %s-%u.", update->asked.id,
+                    update->asked.port);
+    else if (job->result == STORE_CONFLICT)
+        admin_would_become_public(ex, &update->asked);
+    else if (job->result != STORE_OK)
+        admin_store_error(ex, job->result, job->why);
+    else
+        admin_reply(ex, 200, admin_preview_json_with(ex, &job->job.change.preview, &update->secrets));
+}
+
+static void update_fini(admin_job_t *job)
+{
+    update_job_t *update = (update_job_t *)job;
+    json_decref(update->object);
+    preview_secrets_fini(&update->secrets);
+}
+
+/* null: it does not expire any more. */
+static void take_no_expiry(json_t *object, bool *never)
+{
+    *never = json_is_null(json_object_get(object, "expires_in"));
+    if (*never)
+        json_object_del(object, "expires_in");
+}
+
+static bool parse(exchange_t *ex, str_t body, update_job_t *update)
+{
+    static admin_fields_t fields = {"host_header", "protocol", "bearer",        "basic",        "public",
+                                    "expires_in",  "label",    "allow_origins", "kill_tunnels", NULL};
+    store_preview_t *asked = &update->asked;
+    bool never = false;
+    update->object = admin_object(ex, body, "A change of a preview", fields);
+    if (update->object == NULL)
+        return false;
+    take_no_expiry(update->object, &never);
+    bool ok = admin_take_credentials(ex, update->object, &asked->bearer, &asked->basic, &update->open) &&
+              admin_take_preview_fields(ex, update->object, update->now, asked) &&
+              admin_take_flag(ex, update->object, "kill_tunnels", &update->kill_tunnels);
+    if (never)
+        json_object_set_new(update->object, "expires_in", json_null());
+    return ok;
+}
+
+void admin_previews_update(exchange_t *ex, str_t body, void *arg)
+{
+    (void)arg;
+    str_t rest = str_from_offset(ex->request.target, STR("/v1/previews/").n);
+    update_job_t *update = calloc(1, sizeof *update);
+    assert(update != NULL);
+    update->now = loop_wall_us(ex->worker->loop) / 1000000;
+    update->base = (admin_job_t){.job = {.run = update_run},
+                                 .finished = update_finished,
+                                 .answer = update_answer,
+                                 .fini = update_fini};
+    if (!admin_take_preview_path(rest, &update->asked)) {
+        admin_error(ex, 400, "bad_preview", NULL,
+                    "A preview is changed with PATCH /v1/previews/<box id>/<port>.");
+    } else if (parse(ex, body, update)) {
+        preview_secrets_make(&update->secrets, &update->asked);
+        admin_job_start(ex, &update->base);
+        return;
+    }
+    update_fini(&update->base);
+    free(update);
+}
