@@ -89,8 +89,9 @@ def test_trailers_go_to_apps_over_http2_only(make_edge):
             with edge.connect("plain") as client:
                 client.send(f"POST /echo HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n"
                             "Connection: X-Named\r\n\r\n".encode())
-                conn = origin.wait_connections(1)[0]  # the head goes before the body has come: chunked
-                edge.wait_until(lambda: conn.received, PATIENCE, "the head")
+                origin.wait_connections(1)
+                if origin is plain:  # the head goes before the body has come: chunked
+                    edge.wait_until(lambda: plain.received, PATIENCE, "the head")
                 client.send(("2\r\nhi\r\n0\r\n" + "\r\n".join(sent) + "\r\n\r\n").encode())
                 assert client.read_message().status == 200
         got = h2c.calls[0].trailers
