@@ -30,6 +30,7 @@ typedef struct conf_listener {
     conf_address_t address;
     char text[64];       /* as it is printed: "127.0.0.1:8443", "[::]:443" */
     bool proxy_protocol; /* each connection begins with a PROXY protocol header */
+    bool tls_terminated; /* plain: a trusted proxy's X-Forwarded-Proto says that its client came over TLS */
 } conf_listener_t;
 
 /* Where in the file something stands, both from 1; line 0: in no line, but the file as a whole. */
@@ -51,6 +52,20 @@ typedef struct conf_network {
     struct in6_addr address;
     unsigned bits;
 } conf_network_t;
+
+/* The field in which a proxy names the client that it speaks for. */
+typedef enum conf_client_field {
+    CONF_CLIENT_X_FORWARDED_FOR,
+    CONF_CLIENT_FORWARDED,
+    CONF_CLIENT_X_REAL_IP,
+    CONF_CLIENT_CF_CONNECTING_IP,
+} conf_client_field_t;
+
+/* Proxies in front of the edge. */
+typedef struct conf_proxy {
+    conf_network_t network;
+    conf_client_field_t client_field;
+} conf_proxy_t;
 
 /* A box of the static provider: always running, at a fixed address. */
 typedef struct conf_box {
@@ -189,7 +204,7 @@ typedef struct conf {
 
     char *access_log; /* path, "stdout" or "off" */
 
-    conf_network_t *trusted; /* clients whose X-Forwarded-* and X-Request-Id count */
+    conf_proxy_t *trusted; /* proxies whose word about their clients counts */
     size_t trusted_count;
 
     struct {
@@ -305,6 +320,8 @@ void conf_release(conf_t **conf);
 
 /* True where `address` (IPv4 as mapped IPv6) lies in one of the networks. */
 bool conf_network_has(const conf_network_t *networks, size_t count, const struct in6_addr *address);
+/* The first element of trusted_proxies whose network holds `address`, or NULL. */
+const conf_proxy_t *conf_trusted_proxy(const conf_t *conf, const struct in6_addr *address);
 
 /*
  * True where `address` is one of the edge's own listeners, so that connecting to it would come back: the

@@ -55,6 +55,8 @@ static const char *of_scalar(conf_type_t type)
         return "an address or a host name, and a port, such as 10.0.0.1:8080 or api.internal:8080";
     case CONF_WORD:
         return "1 to 64 letters, digits, `-`, `.`, `_` and `/`";
+    case CONF_NETWORK:
+        return "a network such as 10.0.0.0/8 or fd00::/8";
     case CONF_IDLE_ACTION:
         return "`stop` or `freeze`";
     case CONF_LOG:

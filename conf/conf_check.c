@@ -40,9 +40,21 @@ static void report_element(const checker_t *c, const char *list, size_t i, const
 #define REPORT(c, level, place, key, ...)                                                                    \
     conf_errors_add((c)->errors, (level), (c)->conf->source, (place), (key), __VA_ARGS__)
 
+static void check_terminated(const checker_t *c, size_t i)
+{
+    if (c->conf->listeners[i].kind != CONF_LISTENER_PLAIN)
+        report_element(c, "listeners", i, "tls_terminated",
+                       "is for a listener of the kind plain, behind a proxy that speaks TLS");
+    else if (conf_node_get(c->root, STR("trusted_proxies")) == NULL)
+        REPORT(c, CONF_WARNING, place_in_element(c, "listeners", i, "tls_terminated"),
+               "listeners.tls_terminated", "no proxy is in trusted_proxies, so that no request is https");
+}
+
 static void check_listener(const checker_t *c, size_t i)
 {
     const conf_listener_t *listener = &c->conf->listeners[i];
+    if (listener->tls_terminated)
+        check_terminated(c, i);
     for (size_t j = 0; j < i; j++) {
         const conf_listener_t *other = &c->conf->listeners[j];
         if (other->address.len == 0 || !conf_net_equal(&listener->address, &other->address))
@@ -85,10 +97,13 @@ static void check_trusted(const checker_t *c)
 {
     const conf_node_t *list = conf_node_get(c->root, STR("trusted_proxies"));
     for (size_t i = 0; i < c->conf->trusted_count; i++) {
-        const conf_network_t *network = &c->conf->trusted[i];
+        const conf_network_t *network = &c->conf->trusted[i].network;
+        const conf_node_t *node = list->children[i];
+        bool said = node->kind == CONF_NODE_SCALAR ||
+                    (node->kind == CONF_NODE_MAP && conf_node_get(node, STR("network")) != NULL);
         bool all_v4 = network->bits == 96 && IN6_IS_ADDR_V4MAPPED(&network->address);
-        if (all_v4 || network->bits == 0)
-            REPORT(c, CONF_WARNING, list->children[i]->place, "trusted_proxies",
+        if (said && (all_v4 || network->bits == 0))
+            REPORT(c, CONF_WARNING, node->place, "trusted_proxies",
                    "every client is trusted to say where it comes from");
     }
 }

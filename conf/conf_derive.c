@@ -66,6 +66,15 @@ static uint16_t first_tls_port(const conf_t *conf)
     return 0;
 }
 
+/* Another server speaks TLS for a listener of the edge. */
+static bool terminates_elsewhere(const conf_t *conf)
+{
+    for (size_t i = 0; i < conf->listener_count; i++)
+        if (conf->listeners[i].tls_terminated)
+            return true;
+    return false;
+}
+
 /* A listener whose kind could not be read counts as one: its kind is 0. */
 static bool surely_no_tls(const conf_t *conf)
 {
@@ -153,6 +162,8 @@ void conf_derive(conf_t *conf, const conf_node_t *root, const conf_environment_t
         conf->workers = env->cpus;
     if (conf->public_port == 0)
         conf->public_port = first_tls_port(conf);
+    if (conf->public_port == 0 && terminates_elsewhere(conf))
+        conf->public_port = 443;
     if (conf->public_port == 0 && surely_no_tls(conf))
         cannot_derive(conf, root, "public_port", "no listener is of the kind tls", errors);
     if (conf->node == NULL && conf_value_node(str_from(env->host_name)) == NULL)

@@ -19,47 +19,6 @@
         (rows), sizeof(rows) / sizeof((rows)[0])                                                             \
     }
 
-static const conf_key_t listener_rows[] = {
-    {.name = "address",
-     .type = CONF_ADDRESS,
-     .required = true,
-     .doc = "Where to accept connections.",
-     .example = "\"0.0.0.0:443\"",
-     AT(conf_listener_t, address)},
-    {.name = "kind",
-     .type = CONF_LISTENER_KIND,
-     .required = true,
-     .doc = "`tls` carries previews; `redirect` answers plain HTTP with a redirect to https; `plain` carries "
-            "previews without TLS, for use behind another proxy; `health` answers `/healthz` and `/readyz`.",
-     .example = "tls",
-     AT(conf_listener_t, kind)},
-    {.name = "proxy_protocol",
-     .type = CONF_BOOL,
-     .fallback = "false",
-     .doc =
-         "Whether each connection begins with a PROXY protocol header (version 1 or 2), whose address then "
-         "counts as the client's. Whoever reaches such a listener can claim any address, so let only the "
-         "proxy reach it; connections without the header are closed.",
-     AT(conf_listener_t, proxy_protocol)},
-};
-static const conf_table_t listener_table = TABLE(listener_rows);
-
-static const conf_key_t certificate_rows[] = {
-    {.name = "chain",
-     .type = CONF_PATH,
-     .required = true,
-     .doc = "PEM file with the certificate, followed by its intermediates.",
-     .example = "/etc/boxedge/tls/fullchain.pem",
-     AT(conf_certificate_t, chain_path)},
-    {.name = "key",
-     .type = CONF_PATH,
-     .required = true,
-     .doc = "PEM file with the private key; nobody but its owner should be able to read it.",
-     .example = "/etc/boxedge/tls/key.pem",
-     AT(conf_certificate_t, key_path)},
-};
-static const conf_table_t certificate_table = TABLE(certificate_rows);
-
 static const conf_key_t box_rows[] = {
     {.name = "id",
      .type = CONF_BOX_ID,
@@ -159,7 +118,7 @@ static const conf_key_t rows[] = {
      .type = CONF_UINT,
      .min = 1,
      .max = 65535,
-     .derived = "the port of the first `tls` listener",
+     .derived = "the port of the first `tls` listener; 443 where only `tls_terminated` ones are",
      .doc = "The port in URLs that the edge makes; set it where clients reach the edge through another port.",
      .example = "443",
      AT(conf_t, public_port)},
@@ -172,7 +131,7 @@ static const conf_key_t rows[] = {
      .example = "[{address: \"0.0.0.0:443\", kind: tls}, {address: \"0.0.0.0:80\", kind: redirect}, "
                 "{address: \"127.0.0.1:8081\", kind: health}]",
      LIST(listeners, listener_count, conf_listener_t),
-     .element = &listener_table},
+     .element = &conf_listener_keys},
     {.name = "certificates",
      .type = CONF_MAPS,
      .max = 1024,
@@ -181,7 +140,7 @@ static const conf_key_t rows[] = {
             "clients that name none.",
      .example = "[{chain: /etc/boxedge/tls/fullchain.pem, key: /etc/boxedge/tls/key.pem}]",
      LIST(certificates, certificate_count, conf_certificate_t),
-     .element = &certificate_table},
+     .element = &conf_certificate_keys},
     {.name = "workers",
      .type = CONF_UINT,
      .unit = "processes",
@@ -238,13 +197,16 @@ static const conf_key_t rows[] = {
      .doc = "Where the access log goes, one JSON line a request; a file is opened again on SIGUSR1.",
      AT(conf_t, access_log)},
     {.name = "trusted_proxies",
-     .type = CONF_NETWORKS,
+     .type = CONF_MAPS,
      .max = 256,
+     .scalars = true,
      .derived = "none",
-     .doc = "Networks of the proxies in front of the edge: only from them do `X-Forwarded-*` and "
-            "`X-Request-Id` count.",
-     .example = "[10.0.0.0/8, \"fd00::/8\"]",
-     LIST(trusted, trusted_count, conf_network_t)},
+     .doc = "The proxies in front of the edge, each a map or its network alone: only from them does a field "
+            "name the client, and do `X-Forwarded-*` and `X-Request-Id` count. The first that holds an "
+            "address counts.",
+     .example = "[10.0.0.0/8, {network: \"fd00::/8\", client_field: X-Real-IP}]",
+     LIST(trusted, trusted_count, conf_proxy_t),
+     .element = &conf_proxy_keys},
     {.name = "limits", .type = CONF_SECTION, .doc = "How much one client, and all of them, may use."},
     {.name = "limits.head_size",
      .type = CONF_SIZE,

@@ -37,6 +37,7 @@ typedef enum conf_type {
     CONF_BOX_ADDRESS,   /* conf_address_t, the port may be left out (0) */
     CONF_BOX_ID,        /* char[58] */
     CONF_IDLE_ACTION,   /* conf_idle_action_t */
+    CONF_NETWORK,       /* conf_network_t */
     CONF_COMMAND,       /* a list of strings, or one string: char ** */
     CONF_ENVIRONMENT,   /* a list of "NAME=value": char ** */
     CONF_PORTS,         /* a list: uint16_t * */
@@ -73,6 +74,9 @@ struct conf_key {
 
 /* The keys of the file, in the order in which they are documented; sections before their keys. */
 extern const conf_table_t conf_keys;
+
+/* conf_keys_net.c */
+extern const conf_table_t conf_listener_keys, conf_certificate_keys, conf_proxy_keys;
 
 /* conf_keys_api.c */
 extern const conf_table_t conf_upstream_keys, conf_plan_keys, conf_cost_keys, conf_api_key_keys;

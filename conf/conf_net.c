@@ -137,20 +137,31 @@ const char *conf_net_read_network(str_t text, conf_network_t *out)
                                                     : NULL;
 }
 
+static bool network_holds(const conf_network_t *network, const struct in6_addr *address)
+{
+    unsigned bits = network->bits, bytes = bits / 8;
+    /* A short IPv6 prefix such as ::/0 covers ::ffff:0:0/96 too, and is not meant to be about IPv4. */
+    if ((IN6_IS_ADDR_V4MAPPED(address) && bits < MAPPED_BITS) ||
+        memcmp(address, &network->address, bytes) != 0)
+        return false;
+    unsigned mask = 0xff00u >> (bits % 8) & 0xff;
+    return bits % 8 == 0 || ((address->s6_addr[bytes] ^ network->address.s6_addr[bytes]) & mask) == 0;
+}
+
 bool conf_network_has(const conf_network_t *networks, size_t count, const struct in6_addr *address)
 {
-    /* A short IPv6 prefix such as ::/0 covers ::ffff:0:0/96 too, and is not meant to be about IPv4. */
-    bool v4 = IN6_IS_ADDR_V4MAPPED(address);
-    for (size_t i = 0; i < count; i++) {
-        unsigned bits = networks[i].bits;
-        unsigned bytes = bits / 8;
-        if ((v4 && bits < MAPPED_BITS) || memcmp(address, &networks[i].address, bytes) != 0)
-            continue;
-        unsigned mask = 0xff00u >> (bits % 8) & 0xff;
-        if (bits % 8 == 0 || ((address->s6_addr[bytes] ^ networks[i].address.s6_addr[bytes]) & mask) == 0)
+    for (size_t i = 0; i < count; i++)
+        if (network_holds(&networks[i], address))
             return true;
-    }
     return false;
+}
+
+const conf_proxy_t *conf_trusted_proxy(const conf_t *conf, const struct in6_addr *address)
+{
+    for (size_t i = 0; i < conf->trusted_count; i++)
+        if (network_holds(&conf->trusted[i].network, address))
+            return &conf->trusted[i];
+    return NULL;
 }
 
 void conf_net_print(const conf_address_t *address, char out[64])

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "box_id.h"
+#include "conf_bind.h"
 #include "conf_errors.h"
 #include "conf_net.h"
 
@@ -255,6 +256,15 @@ const char *conf_value_variable(str_t text)
     if (name == text.n || text.p[name] != '=')
         return "has no \"=\" behind its name";
     return conf_value_string(text);
+}
+
+static const char *set_network(str_t text, void *field)
+{
+    conf_network_t *network = field;
+    const char *why = conf_net_read_network(text, network);
+    if (why != NULL)
+        network->bits = CONF_NETWORK_UNREAD;
+    return why;
 }
 
 static const char *set_kind(str_t text, void *field)
@@ -513,6 +523,8 @@ const char *conf_value_set(const conf_key_t *key, str_t text, const char *dir, v
         return set_choice(key, text, field);
     case CONF_IDLE_ACTION:
         return set_idle_action(text, field);
+    case CONF_NETWORK:
+        return set_network(text, field);
     case CONF_NODE:
         return set_checked_string(text, conf_value_node(text), field);
     case CONF_USER:

@@ -24,7 +24,7 @@ struct acceptor {
     int fd;         /* owned by sock */
     int reserve_fd; /* given up for a moment when descriptors run out; -1: none */
     conf_listener_kind_t kind;
-    bool proxy_protocol;
+    bool proxy_protocol, tls_terminated;
     uint16_t port;
     char text[64];
     loop_timer_t pause;
@@ -79,6 +79,7 @@ static void take(acceptor_t *acceptor, int fd, const struct sockaddr_storage *fr
     client_t client = {.worker = worker,
                        .kind = acceptor->kind,
                        .steps = steps_of(acceptor->kind),
+                       .tls_terminated = acceptor->tls_terminated,
                        .local_port = acceptor->port};
     /* For the moment until the codec has the connection. */
     static const conn_handlers_t no_handlers = {nothing, nothing, NULL};
@@ -190,7 +191,8 @@ acceptor_t *acceptor_new(worker_t *worker, int fd, const conf_listener_t *listen
                              .fd = fd,
                              .reserve_fd = -1,
                              .kind = listener->kind,
-                             .proxy_protocol = listener->proxy_protocol};
+                             .proxy_protocol = listener->proxy_protocol,
+                             .tls_terminated = listener->tls_terminated};
     read_address(&listener->address.sa, &ignored, &acceptor->port);
     snprintf(acceptor->text, sizeof(acceptor->text), "%s", listener->text);
     open_reserve(acceptor);
@@ -203,6 +205,7 @@ acceptor_t *acceptor_new(worker_t *worker, int fd, const conf_listener_t *listen
 bool acceptor_serves(const acceptor_t *acceptor, const conf_listener_t *listener)
 {
     return acceptor->kind == listener->kind && acceptor->proxy_protocol == listener->proxy_protocol &&
+           acceptor->tls_terminated == listener->tls_terminated &&
            strcmp(acceptor->text, listener->text) == 0;
 }
 

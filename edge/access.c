@@ -84,7 +84,7 @@ bool access_take_preflight(exchange_t *ex)
     struct {
         struct in6_addr client;
         uint64_t preview;
-    } key = {ex->client->address, ex->preview.version};
+    } key = {*remote_address(ex), ex->preview.version};
     uint64_t hash = siphash(&access->hash_key, &key, sizeof(key));
     if (rate_take(&access->preflights[hash % PREFLIGHT_CELLS], loop_now(ex->worker->loop),
                   PREFLIGHT_INTERVAL_MS, PREFLIGHT_BURST))
@@ -124,7 +124,7 @@ static bool has_session(exchange_t *ex)
 {
     str_t rest = fields_value(&ex->request.fields, FIELD_COOKIE), value;
     session_keys_t keys;
-    if (ex->client->kind != CONF_LISTENER_TLS || rest.n == 0)
+    if (!remote_is_https(ex) || rest.n == 0)
         return false;
     bool keyed = false;
     for (int tries = 0; tries < SESSION_TRIES && cookie_next(&rest, STR(SESSION_COOKIE), &value); tries++) {
@@ -163,8 +163,7 @@ static access_check_t check(exchange_t *ex, str_t secret, bool set, const uint8_
     worker_t *worker = ex->worker;
     lockout_t *lockout = worker->access->lockout;
     uint64_t now = loop_now(worker->loop);
-    uint32_t left =
-        lockout != NULL ? lockout_left(lockout, &ex->client->address, ex->preview.version, now) : 0;
+    uint32_t left = lockout != NULL ? lockout_left(lockout, remote_address(ex), ex->preview.version, now) : 0;
     if (left != 0) {
         *retry_after = (left + 999) / 1000;
         return ACCESS_LOCKED;
@@ -174,7 +173,7 @@ static access_check_t check(exchange_t *ex, str_t secret, bool set, const uint8_
     uint8_t shown[32];
     secret_hash(secret, shown);
     if (lockout != NULL)
-        lockout_failed(lockout, &ex->client->address, ex->preview.version, shown, now);
+        lockout_failed(lockout, remote_address(ex), ex->preview.version, shown, now);
     return ACCESS_WRONG;
 }
 
@@ -235,7 +234,7 @@ static void take_query_token(exchange_t *ex, shown_t *shown, bool navigation)
     if (!query_take(target, TOKEN_PARAMETER, out, &out_len, value, SECRET_PRESENTED_MAX, &value_len))
         return;
     ex->request.target = str_make(out, out_len);
-    if (navigation && ex->client->kind == CONF_LISTENER_TLS)
+    if (navigation && remote_is_https(ex))
         shown->query = str_make(value, value_len);
 }
 
@@ -251,7 +250,7 @@ static step_result_t answer_locked(exchange_t *ex, unsigned retry_after)
 
 static step_result_t answer_unauthorized(exchange_t *ex, bool navigation, const char *problem)
 {
-    if (navigation && ex->preview.bearer && ex->client->kind == CONF_LISTENER_TLS) {
+    if (navigation && ex->preview.bearer && remote_is_https(ex)) {
         signin_answer_page(ex, problem);
         return STEP_DONE;
     }
@@ -385,7 +384,7 @@ static step_result_t open_by_secret(exchange_t *ex, const shown_t *shown, bool n
     if (result == ACCESS_WRONG)
         return answer_unauthorized(ex, navigation,
                                    tried ? "These credentials are not the ones of this preview." : NULL);
-    if (navigation && shown->basic && ex->client->kind == CONF_LISTENER_TLS)
+    if (navigation && shown->basic && remote_is_https(ex))
         ex->session_cookie = access_session_cookie(ex);
     return STEP_NEXT;
 }

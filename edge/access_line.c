@@ -185,7 +185,11 @@ static char *write_request(char *at, const exchange_t *ex)
     char address[INET6_ADDRSTRLEN];
     at = write_own(at, STR(",\"request_id\":\""), ex->request_id, ID_BYTES);
     at = log_json_raw(at, STR(",\"client\":\""));
-    at = log_json_raw(at, address_text(&ex->client->address, address));
+    at = log_json_raw(at, address_text(remote_address(ex), address));
+    if (remote_is_trusted(ex)) {
+        at = log_json_raw(at, STR("\",\"proxy\":\""));
+        at = log_json_raw(at, address_text(&ex->client->address, address));
+    }
     at = write_text(at, STR("\",\"host\":\""), ex->request.authority, HOST_BYTES);
     if (ex->routed) {
         at = write_own(at, STR(",\"box\":\""), ex->preview.id, BOX_ID_MAX);
@@ -197,7 +201,7 @@ static char *write_request(char *at, const exchange_t *ex)
     at = write_path(at, ex->request.target);
     at = log_json_raw(at, STR(",\"http\":\""));
     at = log_json_raw(at, version_text(ex->request.version));
-    at = write_bool(at, STR("\",\"tls\":"), ex->client->kind == CONF_LISTENER_TLS);
+    at = write_bool(at, STR("\",\"tls\":"), remote_is_https(ex));
     str_t agent = fields_value(&ex->request.fields, FIELD_USER_AGENT);
     if (agent.n != 0)
         at = write_text(at, STR(",\"user_agent\":\""), agent, USER_AGENT_BYTES);

@@ -16,7 +16,7 @@
 static limit_id_t client_id(const exchange_t *ex)
 {
     char text[32] = "client address ";
-    const struct in6_addr *address = &ex->client->address;
+    const struct in6_addr *address = remote_address(ex);
     limit_id_t id;
     memcpy(text + 16, address->s6_addr, IN6_IS_ADDR_V4MAPPED(address) ? 16 : 8);
     sha256(str_make(text, sizeof(text)), id.sha256);

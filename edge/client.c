@@ -5,7 +5,6 @@
 
 #include <assert.h>
 
-#include "address.h"
 #include "worker.h"
 
 void client_init(client_t *client, const client_t *accepted)
@@ -17,13 +16,15 @@ void client_init(client_t *client, const client_t *accepted)
     client->worker->client_count++;
 }
 
+bool client_is_proxy(const client_t *client)
+{
+    return conf_trusted_proxy(client->worker->conf, &client->address) != NULL;
+}
+
 static uint32_t limit_of(const client_t *client)
 {
-    const conf_t *conf = client->worker->conf;
-    if (client->kind == CONF_LISTENER_HEALTH ||
-        conf_network_has(conf->trusted, conf->trusted_count, &client->address))
-        return 0;
-    return conf->limits.connections_per_client;
+    bool unlimited = client->kind == CONF_LISTENER_HEALTH || client_is_proxy(client);
+    return unlimited ? 0 : client->worker->conf->limits.connections_per_client;
 }
 
 bool client_count(client_t *client, bool limited)
@@ -56,9 +57,4 @@ void client_fini(client_t *client)
     client_uncount(client);
     if (client->conn != NULL)
         conn_free(&client->conn);
-}
-
-str_t client_address_text(const client_t *client, char out[INET6_ADDRSTRLEN])
-{
-    return address_text(&client->address, out);
 }

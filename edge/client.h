@@ -30,14 +30,15 @@ struct client {
     conn_t *conn;
     const exchange_step_t *steps; /* what its exchanges go through */
     const client_codec_t *codec;
-    struct in6_addr address; /* IPv4 as mapped IPv6 */
+    struct in6_addr address; /* of the connection; that of an exchange's client: remote_address */
     uint16_t port;           /* the client's */
     uint16_t local_port;     /* the listener's */
     conf_listener_kind_t kind;
     uint64_t covers_api; /* hash of the API host that its certificate was last found to cover; 0: none */
     client_covers_t covers;
-    bool local;   /* the admin socket or the demo app: no address, no access line */
-    bool counted; /* in the shared counts of its address and in connections_open */
+    bool tls_terminated; /* conf_listener_t.tls_terminated */
+    bool local;          /* the admin socket or the demo app: no address, no access line */
+    bool counted;        /* in the shared counts of its address and in connections_open */
 };
 
 /* Called by a codec's _new: copies `accepted` (whose conn it takes over) and enters the worker's list. The
@@ -52,8 +53,11 @@ MUST_USE bool client_count(client_t *client, bool limited);
 void client_uncount(client_t *client);
 /* Called by a codec's destroy before it frees itself: leaves the worker's list, closes the connection. */
 void client_fini(client_t *client);
-/* "192.0.2.1" or "2001:db8::1" into `out`, as logs and X-Forwarded-For show it. */
-str_t client_address_text(const client_t *client, char out[INET6_ADDRSTRLEN]);
+/*
+ * Whether the connection is one of a trusted proxy: many clients share it, so that it must not end for what
+ * one of them does. The client of an exchange is told by remote.h.
+ */
+MUST_USE bool client_is_proxy(const client_t *client);
 
 /*
  * Makes the codec for an accepted connection (after the TLS handshake and ALPN) from `accepted`, which is

@@ -14,7 +14,7 @@ str_t demo_client(exchange_t *ex)
     if (forwarded != NULL)
         return forwarded->value;
     char *text = h2o_mem_alloc_pool(&ex->arena, INET6_ADDRSTRLEN);
-    return address_text(&ex->client->address, text);
+    return address_text(remote_address(ex), text);
 }
 
 /* ---- small answers ---- */

@@ -71,6 +71,7 @@ exchange_t *exchange_new(client_t *client, const client_ops_t *ops, void *codec)
     *ex = (exchange_t){.arena = arena,
                        .worker = client->worker,
                        .client = client,
+                       .remote = remote_of_connection(client),
                        .client_ops = ops,
                        .codec = codec,
                        .request = {.content_length = LENGTH_UNKNOWN},
@@ -105,11 +106,13 @@ static bool inbound_id_usable(const exchange_t *ex, str_t id)
         if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.'))
             return false;
     }
-    return forward_is_trusted(ex);
+    return remote_is_trusted(ex);
 }
 
 static void begin(exchange_t *ex)
 {
+    if (!ex->internal)
+        remote_find(ex);
     ex->times.start_us = loop_precise_us();
     ex->times.wall_us = loop_wall_us(ex->worker->loop);
     str_t inbound = fields_value(&ex->request.fields, FIELD_X_REQUEST_ID);
@@ -156,6 +159,12 @@ void exchange_begin(exchange_t *ex)
 {
     begin(ex);
     ex->request_complete = !ex->request.has_body && !ex->request.websocket;
+    if (!remote_count(ex)) {
+        counter_add(&ex->worker->counters->connections_refused_total, 1);
+        exchange_reply_error(ex, 429, "too_many_connections",
+                             "Too many requests from this address are open at a time.", 1);
+        return;
+    }
     set_state(ex, EXCHANGE_STEPS);
     ex->step = ex->client->steps;
 }
@@ -459,6 +468,7 @@ void exchange_end(exchange_t **exp, exchange_end_t how)
     leave(ex);
     tunnel_close(ex);
     use_end(ex);
+    remote_uncount(ex);
     count(ex, how);
     if (ex->worker->log != NULL && ex->times.start_us != 0 && !ex->internal)
         access_log_exchange(ex->worker->log, ex, how);

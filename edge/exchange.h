@@ -27,6 +27,7 @@
 #include "field.h"
 #include "loop.h"
 #include "origin_failure.h"
+#include "remote.h"
 #include "store.h"
 #include "str.h"
 #include "uses.h"
@@ -36,8 +37,6 @@
 #define EXCHANGE_BODY_BYTES 65536
 /* request_t.content_length and response_t.content_length where there is none. */
 #define LENGTH_UNKNOWN UINT64_MAX
-
-typedef struct client client_t;
 
 typedef enum http_version { HTTP_1_0 = 10, HTTP_1_1 = 11, HTTP_2 = 20 } http_version_t;
 
@@ -188,7 +187,8 @@ typedef struct origin_target {
 struct exchange {
     h2o_mem_pool_t arena;
     worker_t *worker;
-    client_t *client;
+    client_t *client; /* the connection */
+    remote_t remote;  /* the client, by remote.h */
     exchange_state_t state;
     const exchange_step_t *step; /* runs or waits */
 

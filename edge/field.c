@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "forged.h"
+
 /* Room for the fields of nearly every request, so that the array is allocated once. */
 #define FIELDS_FIRST_CAPACITY 24
 #define FORMAT_MAX            (1 << 20)
@@ -88,7 +90,7 @@ bool field_trailer_allowed(field_id_t id, str_t name)
 {
     /* What the edge knows steers routing, framing, credentials or the connection: none of it may come late.
      */
-    if (id != FIELD_OTHER)
+    if (id != FIELD_OTHER || (memchr(name.p, '_', name.n) == NULL && forged_name(name, false)))
         return false;
     /* Names and, with a '-' at the end, families of names that no other rule of the edge asks for. */
     static const str_t forbidden[] = {

@@ -16,6 +16,7 @@
     X(ACCESS_CONTROL_REQUEST_METHOD, "access-control-request-method")                                        \
     X(AUTHORIZATION, "authorization")                                                                        \
     X(CDN_LOOP, "cdn-loop")                                                                                  \
+    X(CF_CONNECTING_IP, "cf-connecting-ip")                                                                  \
     X(CONNECTION, "connection")                                                                              \
     X(CONTENT_LENGTH, "content-length")                                                                      \
     X(CONTENT_TYPE, "content-type")                                                                          \
@@ -53,6 +54,7 @@
     X(X_FORWARDED_PORT, "x-forwarded-port")                                                                  \
     X(X_FORWARDED_PROTO, "x-forwarded-proto")                                                                \
     X(X_PREVIEW_TOKEN, "x-preview-token")                                                                    \
+    X(X_REAL_IP, "x-real-ip")                                                                                \
     X(X_REQUEST_ID, "x-request-id")                                                                          \
     X(X_REQUESTED_WITH, "x-requested-with")
 

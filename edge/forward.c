@@ -1,7 +1,9 @@
 #include "forward.h"
 
+#include "address.h"
 #include "client.h"
 #include "cookie.h"
+#include "forged.h"
 #include "random_id.h"
 #include "text.h"
 #include "worker.h"
@@ -9,13 +11,6 @@
 /* The longest list of names in Connection fields that is looked at, in elements; more are refused by the
  * codec's limits. */
 #define LIST_BOUND 64
-
-bool forward_is_trusted(const exchange_t *ex)
-{
-    const conf_t *conf = ex->worker->conf;
-    return conf->trusted_count != 0 &&
-           conf_network_has(conf->trusted, conf->trusted_count, &ex->client->address);
-}
 
 bool forward_is_loop(const fields_t *fields, str_t node)
 {
@@ -83,57 +78,28 @@ static bool is_hop_by_hop(field_id_t id)
     }
 }
 
-/* Whether `name` reads as `expected` once '_' is taken for '-', as CGI-like apps do. */
-static bool is_alias(str_t name, str_t expected_prefix)
-{
-    if (name.n < expected_prefix.n)
-        return false;
-    for (size_t i = 0; i < expected_prefix.n; i++) {
-        char c = name.p[i] == '_' ? '-' : str_lower(name.p[i]);
-        if (c != expected_prefix.p[i])
-            return false;
-    }
-    return true;
-}
-
-/* Fields of unknown identity that an app could take for one of ours. */
-static bool is_impostor(str_t name, bool trusted)
-{
-    switch (str_lower(name.p[0])) {
-    case 'x':
-        if (is_alias(name, STR("x-forwarded-")))
-            return !trusted || memchr(name.p, '_', name.n) != NULL;
-        return is_alias(name, STR("x-request-id")) && name.n == 12;
-    case 'c':
-        return is_alias(name, STR("cdn-loop")) && name.n == 8;
-    case 't':
-        return is_alias(name, STR("traceparent")) && name.n == 11;
-    default:
-        return false;
-    }
-}
-
 /* Whether a request field goes on to the box as it came. */
 static bool passes(const exchange_t *ex, const field_t *field, bool trusted, bool named)
 {
     if (is_hop_by_hop(field->id))
         return false;
     switch (field->id) {
+    case FIELD_CF_CONNECTING_IP:
     case FIELD_EXPECT:
+    case FIELD_FORWARDED:
     case FIELD_X_FORWARDED_FOR:
     case FIELD_X_FORWARDED_PROTO:
     case FIELD_X_FORWARDED_HOST:
     case FIELD_X_FORWARDED_PORT:
+    case FIELD_X_REAL_IP:
     case FIELD_X_REQUEST_ID:
     case FIELD_CDN_LOOP:
     case FIELD_TRACEPARENT:
         return false;
-    case FIELD_FORWARDED:
-        return trusted;
     case FIELD_SEC_WEBSOCKET_KEY:
         return !ex->request.websocket;
     case FIELD_OTHER:
-        if (is_impostor(field->name, trusted))
+        if (forged_name(field->name, trusted))
             return false;
         break;
     default:
@@ -198,7 +164,7 @@ static str_t appended(exchange_t *ex, field_id_t id, bool keep_inbound, str_t ou
 
 /* The fields that only the edge says. */
 typedef struct own_fields {
-    str_t host, forwarded_for, proto, forwarded_host, port, loop, trace;
+    str_t host, client, proto, forwarded_host, port, loop, trace;
 } own_fields_t;
 
 static str_t inbound_or(exchange_t *ex, bool trusted, field_id_t id, str_t ours)
@@ -217,19 +183,27 @@ static str_t loop_mark(exchange_t *ex)
     return text_str(&head);
 }
 
+/* The scheme that the client used, as apps are told it. */
+static str_t public_scheme(const exchange_t *ex)
+{
+    str_t inbound = fields_value(&ex->request.fields, FIELD_X_FORWARDED_PROTO);
+    bool one = remote_is_trusted(ex) && fields_count(&ex->request.fields, FIELD_X_FORWARDED_PROTO) == 1;
+    if (one && str_ieq(inbound, STR("http")))
+        return STR("http");
+    return remote_is_https(ex) || (one && str_ieq(inbound, STR("https"))) ? STR("https") : STR("http");
+}
+
 static own_fields_t own_fields(exchange_t *ex, bool trusted)
 {
-    const client_t *client = ex->client;
     const conf_t *conf = ex->worker->conf;
-    bool tls = client->kind == CONF_LISTENER_TLS;
     char *address = h2o_mem_alloc_pool(&ex->arena, INET6_ADDRSTRLEN);
     own_fields_t own = {.host = ex->request.authority};
     if (ex->preview.host_header == HOST_HEADER_LOCALHOST)
         own.host = str_format(&ex->arena, "localhost:%u", ex->preview.port);
-    own.forwarded_for = appended(ex, FIELD_X_FORWARDED_FOR, trusted, client_address_text(client, address));
-    own.proto = inbound_or(ex, trusted, FIELD_X_FORWARDED_PROTO, tls ? STR("https") : STR("http"));
+    own.client = address_text(remote_address(ex), address);
+    own.proto = public_scheme(ex);
     own.forwarded_host = inbound_or(ex, trusted, FIELD_X_FORWARDED_HOST, ex->request.authority);
-    uint16_t port = tls ? conf->public_port : client->local_port;
+    uint16_t port = remote_is_https(ex) ? conf->public_port : ex->client->local_port;
     own.port = inbound_or(ex, trusted, FIELD_X_FORWARDED_PORT, str_decimal(&ex->arena, port));
     own.loop = appended(ex, FIELD_CDN_LOOP, true, loop_mark(ex));
     own.trace = traceparent(ex);
@@ -283,7 +257,7 @@ typedef struct outgoing {
 
 static outgoing_t outgoing(exchange_t *ex)
 {
-    bool trusted = forward_is_trusted(ex);
+    bool trusted = remote_is_trusted(ex);
     outgoing_t out = {
         .trusted = trusted, .named = names_fields(&ex->request.fields), .own = own_fields(ex, trusted)};
     out.rewrite = rewrite_for(ex, out.own.proto);
@@ -301,26 +275,27 @@ static bool client_field(const exchange_t *ex, const outgoing_t *out, const fiel
     return true;
 }
 
-#define OWN_FIELDS 7
+#define OWN_FIELDS 8
 
 /* Ours, behind the client's. */
 static void own_list(const exchange_t *ex, const own_fields_t *own, field_t list[OWN_FIELDS])
 {
-    list[0] = (field_t){STR("X-Forwarded-For"), own->forwarded_for, FIELD_X_FORWARDED_FOR};
+    list[0] = (field_t){STR("X-Forwarded-For"), own->client, FIELD_X_FORWARDED_FOR};
     list[1] = (field_t){STR("X-Forwarded-Proto"), own->proto, FIELD_X_FORWARDED_PROTO};
     list[2] = (field_t){STR("X-Forwarded-Host"), own->forwarded_host, FIELD_X_FORWARDED_HOST};
     list[3] = (field_t){STR("X-Forwarded-Port"), own->port, FIELD_X_FORWARDED_PORT};
     list[4] = (field_t){STR("X-Request-Id"), str_from(ex->request_id), FIELD_X_REQUEST_ID};
     list[5] = (field_t){STR("traceparent"), own->trace, FIELD_TRACEPARENT};
     list[6] = (field_t){STR("CDN-Loop"), own->loop, FIELD_CDN_LOOP};
+    list[7] = (field_t){STR("X-Real-IP"), own->client, FIELD_X_REAL_IP};
 }
 
 /* No head is longer than this: every field of the client's and ours, each with the longest value that it may
  * get. */
 static size_t head_bound(const request_t *request, const own_fields_t *own, const rewrite_t *rewrite)
 {
-    size_t n = 512 + request->method.n + request->target.n + own->host.n + own->forwarded_for.n +
-               own->proto.n + own->forwarded_host.n + own->port.n + own->loop.n + own->trace.n;
+    size_t n = 512 + request->method.n + request->target.n + own->host.n + 2 * own->client.n + own->proto.n +
+               own->forwarded_host.n + own->port.n + own->loop.n + own->trace.n;
     for (uint32_t i = 0; i < request->fields.count; i++)
         n += request->fields.at[i].name.n + request->fields.at[i].value.n + rewrite->local_origin.n + 4;
     return n;
@@ -398,7 +373,7 @@ static bool is_trailer(exchange_t *ex, str_t name)
     for (size_t i = 0; i < plain.n; i++)
         if (plain.p[i] == '_')
             ((char *)(uintptr_t)plain.p)[i] = '-';
-    return field_trailer_allowed(field_lookup(plain), plain) && !is_impostor(name, false);
+    return field_trailer_allowed(field_lookup(plain), plain) && !forged_name(name, false);
 }
 
 void forward_filter_trailers(exchange_t *ex)
@@ -423,9 +398,7 @@ static str_t rewrite_location(exchange_t *ex, str_t value)
     str_t rest = str_from_offset(value, base.n);
     if (rest.n != 0 && rest.p[0] != '/' && rest.p[0] != '?' && rest.p[0] != '#')
         return value; /* another port that begins with the same digits */
-    bool tls = ex->client->kind == CONF_LISTENER_TLS;
-    str_t proto =
-        inbound_or(ex, forward_is_trusted(ex), FIELD_X_FORWARDED_PROTO, tls ? STR("https") : STR("http"));
+    str_t proto = public_scheme(ex);
     size_t n = proto.n + 3 + ex->request.authority.n + rest.n;
     text_t text = text_new(&ex->arena, n);
     text_put(&text, proto);

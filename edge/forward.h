@@ -36,8 +36,4 @@ void forward_filter_response(exchange_t *ex, fields_t *fields);
 /* True where CDN-Loop says that this node has seen the request before (RFC 8586). */
 bool forward_is_loop(const fields_t *fields, str_t node);
 
-/* True where the request's inbound X-Forwarded-* and X-Request-Id count: its client is on the list of trusted
- * ones. */
-bool forward_is_trusted(const exchange_t *ex);
-
 #endif

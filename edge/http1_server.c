@@ -66,7 +66,7 @@ static void rest_resume(linger_t *linger)
     conn_want_read(server->client.conn, true);
 }
 
-static void begin_linger(http1_server_t *server)
+static void begin_linger(http1_server_t *server, const remote_t *remote)
 {
     static const linger_handlers_t linger_handlers = {.over = rest_over, .resume = rest_resume};
     server_rest_t *rest = calloc(1, sizeof(*rest));
@@ -78,7 +78,7 @@ static void begin_linger(http1_server_t *server)
     buffer_clear(&server->in, held_of(server));
     conn_want_write(server->client.conn, false);
     conn_want_read(server->client.conn, true);
-    linger_begin(&rest->linger, &server->client, &linger_handlers);
+    linger_begin(&rest->linger, &server->client, remote, &linger_handlers);
 }
 
 static void read_rest(http1_server_t *server)
@@ -89,8 +89,8 @@ static void read_rest(http1_server_t *server)
         rest += got;
 }
 
-/* Closes so that the client can read what was sent. */
-static void close_gently(http1_server_t *server, closing_t closing)
+/* Closes so that the client, `remote`, can read what was sent. */
+static void close_gently(http1_server_t *server, closing_t closing, const remote_t *remote)
 {
     conn_shutdown_write(server->client.conn);
     bool quiet = buffer_size(&server->in) == 0 && conn_flushed(server->client.conn) &&
@@ -100,7 +100,7 @@ static void close_gently(http1_server_t *server, closing_t closing)
     if (server->eof || closing == CLOSE_NOW || (closing == CLOSE_QUIET && quiet))
         http1_server_destroy(server);
     else
-        begin_linger(server);
+        begin_linger(server, remote);
 }
 
 void http1_server_linger(http1_server_t *server)
@@ -129,7 +129,8 @@ static void next_request(http1_server_t *server)
         return;
     }
     if (server->eof) {
-        close_gently(server, CLOSE_QUIET);
+        remote_t remote = remote_of_connection(&server->client);
+        close_gently(server, CLOSE_QUIET, &remote);
         return;
     }
     conn_want_read(server->client.conn, true);
@@ -147,9 +148,10 @@ static bool finish(http1_server_t *server)
         return false;
     }
     closing_t closing = !unfinished ? CLOSE_QUIET : linger_wanted(server->ex) ? CLOSE_LINGER : CLOSE_NOW;
+    remote_t remote = server->ex->remote;
     end_exchange(server, EXCHANGE_END_COMPLETE);
     if (close)
-        close_gently(server, closing);
+        close_gently(server, closing, &remote);
     else
         next_request(server);
     return true;

@@ -89,7 +89,7 @@ void http2_rest_begin(http2_stream_t *stream)
     rest->id = stream->id;
     rest->owed = stream->unacked + (uint32_t)buffer_size(&stream->in);
     h2o_linklist_insert(&conn->rests, &rest->link);
-    linger_begin(&rest->linger, &conn->client, &handlers);
+    linger_begin(&rest->linger, &conn->client, &stream->ex->remote, &handlers);
     (void)nghttp2_session_set_stream_user_data(conn->session, stream->id, NULL);
     rest->wide = stream->window >= HTTP2_REST_WINDOW;
     give_window(rest);

@@ -43,21 +43,21 @@ bool linger_wanted(const exchange_t *ex)
 }
 
 /* The cell of the client's address; NULL: it has no rate. */
-static uint64_t *cell_of(const client_t *client)
+static uint64_t *cell_of(const linger_t *linger)
 {
-    linger_rates_t *rates = client->worker->linger_rates;
-    const conf_t *conf = client->worker->conf;
-    if (rates == NULL || conf_network_has(conf->trusted, conf->trusted_count, &client->address))
+    linger_rates_t *rates = linger->client->worker->linger_rates;
+    const remote_t *remote = &linger->remote;
+    if (rates == NULL || (remote->trusted && !remote->named))
         return NULL;
     /* Whoever has one address of an IPv6 /64 has them all. */
-    size_t n = IN6_IS_ADDR_V4MAPPED(&client->address) ? sizeof(client->address) : 8;
-    return &rates->cells[siphash(&rates->hash_key, &client->address, n) % CELLS];
+    size_t n = IN6_IS_ADDR_V4MAPPED(&remote->address) ? sizeof(remote->address) : 8;
+    return &rates->cells[siphash(&rates->hash_key, &remote->address, n) % CELLS];
 }
 
 /* Takes whole units from the client's rate. False: it is used up for now. */
 static bool pay(linger_t *linger)
 {
-    uint64_t *cell = cell_of(linger->client);
+    uint64_t *cell = cell_of(linger);
     uint64_t now = loop_now(linger->client->worker->loop);
     if (cell == NULL)
         linger->unpaid = 0;
@@ -97,10 +97,12 @@ static void pause_expired(loop_timer_t *timer)
     linger->handlers->resume(linger);
 }
 
-void linger_begin(linger_t *linger, const client_t *client, const linger_handlers_t *handlers)
+void linger_begin(linger_t *linger, const client_t *client, const remote_t *remote,
+                  const linger_handlers_t *handlers)
 {
     loop_t *loop = client->worker->loop;
     linger->client = client;
+    linger->remote = *remote;
     linger->handlers = handlers;
     loop_timer_start(loop, &linger->timer, LINGER_IDLE_MS, idle_expired);
     loop_timer_start(loop, &linger->whole, LINGER_WHOLE_MS, whole_expired);

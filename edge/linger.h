@@ -17,7 +17,7 @@
 #define LINGER_WHOLE_MS 30000
 #define LINGER_BYTES    (256u * 1024 * 1024)
 /* The rate of one client address (/64 for IPv6) in a worker: this many bytes at once, then a unit each
- * LINGER_UNIT_MS, which is 32 MiB a second. Trusted proxies have none. */
+ * LINGER_UNIT_MS, which is 32 MiB a second. A proxy that names no client has none. */
 #define LINGER_BURST_BYTES (64u * 1024 * 1024)
 #define LINGER_UNIT_BYTES  65536
 #define LINGER_UNIT_MS     2
@@ -35,6 +35,7 @@ typedef struct linger_handlers {
 
 struct lingering {
     const client_t *client;
+    remote_t remote; /* whose rate it takes from */
     const linger_handlers_t *handlers;
     loop_timer_t timer; /* the client is idle, or over its rate */
     loop_timer_t whole;
@@ -59,8 +60,10 @@ void linger_rates_free(linger_rates_t **rates);
  */
 bool linger_wanted(const exchange_t *ex);
 
-/* `linger` is zero-filled. Neither handler is called from within a call of the codec's. */
-void linger_begin(linger_t *linger, const client_t *client, const linger_handlers_t *handlers);
+/* `linger` is zero-filled; `remote` is that of the exchange whose request it is. Neither handler is called
+ * from within a call of the codec's. */
+void linger_begin(linger_t *linger, const client_t *client, const remote_t *remote,
+                  const linger_handlers_t *handlers);
 /* n bytes came and were thrown away. */
 MUST_USE linger_result_t linger_take(linger_t *linger, size_t n);
 /* No-op where it has ended, or never began. */

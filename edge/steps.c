@@ -66,7 +66,7 @@ static void answer_blocked(exchange_t *ex)
 
 static bool is_blocked(const exchange_t *ex, hostname_result_t result, const hostname_t *name)
 {
-    return blocks_has_client(ex->worker->blocks, &ex->client->address) ||
+    return blocks_has_client(ex->worker->blocks, remote_address(ex)) ||
            (result == HOSTNAME_PREVIEW &&
             blocks_has_preview(ex->worker->blocks, str_make(name->id, name->id_len), name->port));
 }
@@ -83,7 +83,7 @@ static step_result_t step_other_host(exchange_t *ex)
     if (!conf_is_api_host(ex->worker->conf, ex->request.authority) ||
         !certificate_covers_api(ex->client, ex->request.authority))
         return refuse_host(ex);
-    if (blocks_has_client(ex->worker->blocks, &ex->client->address)) {
+    if (blocks_has_client(ex->worker->blocks, remote_address(ex))) {
         answer_blocked(ex);
         return STEP_DONE;
     }
@@ -137,12 +137,12 @@ static const route_t *find_route(exchange_t *ex)
 bool exchange_still_allowed(exchange_t *ex)
 {
     if (!ex->routed) {
-        if (ex->api == NULL || !blocks_has_client(ex->worker->blocks, &ex->client->address))
+        if (ex->api == NULL || !blocks_has_client(ex->worker->blocks, remote_address(ex)))
             return true;
         answer_blocked(ex);
         return false;
     }
-    if (blocks_has(ex->worker->blocks, str_from(ex->preview.id), ex->preview.port, &ex->client->address)) {
+    if (blocks_has(ex->worker->blocks, str_from(ex->preview.id), ex->preview.port, remote_address(ex))) {
         answer_blocked(ex);
         return false;
     }

@@ -130,6 +130,7 @@ subrequest_t *subrequest_start(exchange_t *parent, const exchange_step_t *first,
     exchange_t *ex = exchange_new(parent->client, &ops, request);
     request->ex = ex;
     ex->internal = true;
+    remote_inherit(ex, parent);
     ex->request.version = HTTP_1_1;
     ex->request.method = str_dup(&ex->arena, method);
     ex->request.authority = str_dup(&ex->arena, parent->request.authority);

@@ -98,7 +98,7 @@ bool wake_rules_pass(exchange_t *ex)
         return false;
     }
     if (wake_goes_on(wakes, str_from(ex->preview.id), ex->preview.port) ||
-        wakes_client_allowed(wakes, &ex->client->address))
+        wakes_client_allowed(wakes, remote_address(ex)))
         return true;
     exchange_reply_error(ex, 429, "wake_rate",
                          "This address wakes too many boxes; try again in a few seconds.", RATE_RETRY_S);

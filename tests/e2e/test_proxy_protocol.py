@@ -291,7 +291,7 @@ def test_forwarded_for_counts_by_the_address_in_the_header(edge, preview, kind):
     with connected(edge, v1(), preview, kind) as client:
         assert seen(client.request(get(preview, FORGED)))["x-forwarded-for"] == CLIENT
     with connected(edge, v1("203.0.113.5"), preview, kind) as client:
-        assert seen(client.request(get(preview, FORGED)))["x-forwarded-for"] == "6.6.6.6, 203.0.113.5"
+        assert seen(client.request(get(preview, FORGED)))["x-forwarded-for"] == "6.6.6.6"
 
 
 def test_forwarded_for_is_not_believed_where_the_proxy_is_trusted_but_its_client_is_not(make_edge, origin):
@@ -304,7 +304,7 @@ def test_forwarded_for_is_not_believed_where_the_proxy_is_trusted_but_its_client
     with connected(edge, v1(), host) as client:
         assert seen(client.request(get(host, FORGED)))["x-forwarded-for"] == CLIENT
     with connected(edge, LOCAL, host) as client:
-        assert seen(client.request(get(host, FORGED)))["x-forwarded-for"] == "6.6.6.6, 127.0.0.1"
+        assert seen(client.request(get(host, FORGED)))["x-forwarded-for"] == "6.6.6.6"
 
 
 def test_redirects_and_health_checks_behind_a_header(edge, preview):

@@ -78,7 +78,7 @@ static void check_promises(const conf_t *conf)
     for (size_t i = 0; i < conf->certificate_count; i++)
         assert(conf->certificates[i].chain_path[0] == '/' && conf->certificates[i].key_path[0] == '/');
     for (size_t i = 0; i < conf->trusted_count; i++)
-        assert(conf->trusted[i].bits <= 128);
+        assert(conf->trusted[i].network.bits <= 128);
     for (size_t i = 0; i < conf->box_count; i++) {
         assert(box_id_valid(str_from(conf->boxes[i].id)));
         assert(!conf_listens_on(conf, (const struct sockaddr *)&conf->boxes[i].address.sa));

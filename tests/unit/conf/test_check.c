@@ -70,12 +70,37 @@ static void everybody_trusted(void **state)
 {
     (void)state;
     fixture_doubtful(
-        BASE "trusted_proxies: [0.0.0.0/1, 0.0.0.0/0, \"::/1\", \"::/0\"]\n",
+        BASE "trusted_proxies: [0.0.0.0/1, 0.0.0.0/0, \"::/1\", {network: \"::/0\"}]\n",
         "e.yaml:3:30: warning: trusted_proxies: every client is trusted to say where it comes from\n"
         "e.yaml:3:49: warning: trusted_proxies: every client is trusted to say where it comes from\n");
     fixture_bad(BASE "trusted_proxies: [\"\"]\n",
                 "e.yaml:3:19: trusted_proxies[0]: \"\" is not a numeric address or "
                 "network; allowed: a network such as 10.0.0.0/8 or fd00::/8\n");
+    fixture_bad(
+        BASE "trusted_proxies: [{network: 10.0.0.1, client_field: x-real-ip}, {}]\n",
+        "e.yaml:3:53: trusted_proxies[0].client_field: \"x-real-ip\" is none of the choices; allowed: "
+        "`X-Forwarded-For`, `Forwarded`, `X-Real-IP` or `CF-Connecting-IP`\n"
+        "e.yaml:3:65: trusted_proxies[1].network: is missing; needed: a network such as 10.0.0.0/8 or "
+        "fd00::/8\n");
+}
+
+/* Only a listener without TLS of its own has another server speak it, and only proxies may say so. */
+static void tls_terminated(void **state)
+{
+    (void)state;
+    conf_t *conf = fixture_good(DOMAIN "trusted_proxies: [10.0.0.1]\nlisteners: [{address: \"127.0.0.1:1\", "
+                                       "kind: plain, tls_terminated: true}]\n");
+    assert_int_equal(conf->public_port, 443);
+    conf_release(&conf);
+    fixture_doubtful(
+        DOMAIN "listeners: [{address: \"127.0.0.1:1\", kind: plain, tls_terminated: true}]\n",
+        "e.yaml:2:67: warning: listeners.tls_terminated: no proxy is in trusted_proxies, so that no "
+        "request is https\n");
+    fixture_bad(
+        DOMAIN "trusted_proxies: [10.0.0.1]\n"
+               "listeners: [{address: \"127.0.0.1:1\", kind: tls, tls_terminated: true}]\n",
+        "e.yaml:3:65: listeners[0].tls_terminated: is for a listener of the kind plain, behind a proxy "
+        "that speaks TLS\n");
 }
 
 static void admin_socket_length(void **state)
@@ -393,6 +418,7 @@ int main(void)
         cmocka_unit_test(public_ports),
         cmocka_unit_test(unused_certificates),
         cmocka_unit_test(everybody_trusted),
+        cmocka_unit_test(tls_terminated),
         cmocka_unit_test(admin_socket_length),
         cmocka_unit_test(store_map_sizes),
         cmocka_unit_test(box_addresses),

@@ -111,9 +111,9 @@ static void every_field(void **state)
     assert_int_equal(conf->store_map_bytes, 1 << 20);
     assert_string_equal(conf->access_log, "/srv/logs/a.log");
     assert_int_equal(conf->trusted_count, 3);
-    assert_int_equal(conf->trusted[0].bits, 104);
-    assert_int_equal(conf->trusted[1].bits, 8);
-    assert_int_equal(conf->trusted[2].bits, 128);
+    assert_int_equal(conf->trusted[0].network.bits, 104);
+    assert_int_equal(conf->trusted[1].network.bits, 8);
+    assert_int_equal(conf->trusted[2].network.bits, 128);
     assert_int_equal(conf->limits.head_bytes, 4096);
     assert_int_equal(conf->limits.head_fields, 20);
     assert_int_equal(conf->limits.streams, 7);
@@ -252,10 +252,8 @@ static void lists_at_their_bounds(void **state)
                       "e.yaml:2:12: listeners: has 65 elements; allowed: a list of 1 to 64 maps\n");
     expect_list_bound(BASE "certificates: ", "{chain: c#, key: k}", 1024,
                       "e.yaml:3:15: certificates: has 1025 elements; allowed: a list of 0 to 1024 maps\n");
-    expect_list_bound(
-        BASE "trusted_proxies: ", "\"fd00::#\"", 256,
-        "e.yaml:3:18: trusted_proxies: has 257 elements; allowed: a list of at most 256 networks, "
-        "such as 10.0.0.0/8 or fd00::/8\n");
+    expect_list_bound(BASE "trusted_proxies: ", "\"fd00::#\"", 256,
+                      "e.yaml:3:18: trusted_proxies: has 257 elements; allowed: a list of 0 to 256 maps\n");
     expect_list_bound(BASE "boxes: ", "{id: b#, address: 10.0.0.1}", 16384,
                       "e.yaml:3:8: boxes: has 16385 elements; allowed: a list of 0 to 16384 maps\n");
     expect_list_bound(BASE "processes: ", "{id: b#, command: x, ports: [1]}", 1024,
@@ -411,7 +409,7 @@ static void wrong_types(void **state)
                 "e.yaml:3:12: boxes[1]: is a list; allowed: a map with the keys id, address\n");
     fixture_bad(
         BASE "trusted_proxies: [[a], b]\n",
-        "e.yaml:3:19: trusted_proxies[0]: is a list; allowed: a network such as 10.0.0.0/8 or fd00::/8\n"
+        "e.yaml:3:19: trusted_proxies[0]: is a list; allowed: a map with the keys network, client_field\n"
         "e.yaml:3:24: trusted_proxies[1]: \"b\" is not a numeric address or network; allowed: a network such "
         "as "
         "10.0.0.0/8 or fd00::/8\n");

@@ -35,6 +35,7 @@ static int set_up(void **state)
     f->client.address = (struct in6_addr){{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 17}}};
     exchange_t *ex = &f->ex;
     ex->client = &f->client;
+    ex->remote = remote_of_connection(&f->client);
     ex->request.version = HTTP_1_1;
     ex->request.method = STR("GET");
     ex->request.authority = STR("demo-3000.preview.box.localhost:8443");
@@ -176,15 +177,20 @@ static void kinds(void **state)
 {
     fixture_t *f = *state;
     f->client.kind = CONF_LISTENER_REDIRECT;
+    f->ex.remote = remote_of_connection(&f->client);
     json_t *o = line(f, EXCHANGE_END_CLIENT_GONE);
     assert_text(o, "kind", "redirect");
     assert_true(json_is_false(json_object_get(o, "tls")));
     assert_text(o, "end", "client_gone");
     json_decref(o);
     f->client.kind = CONF_LISTENER_HEALTH;
+    f->ex.remote.trusted = f->ex.remote.named = true;
+    f->ex.remote.address.s6_addr[15] = 18;
     f->ex.request.version = HTTP_2;
     o = line(f, EXCHANGE_END_COMPLETE);
     assert_text(o, "kind", "health");
+    assert_text(o, "client", "192.0.2.18");
+    assert_text(o, "proxy", "192.0.2.17");
     assert_text(o, "http", "2");
     json_decref(o);
 }

@@ -68,6 +68,7 @@ static void test_own_fields(void **state)
     exchange_t *ex = new_exchange(*state);
     str_t head = forward_request_head(ex, STR(""));
     assert_true(has(head, "X-Forwarded-For: 192.0.2.1"));
+    assert_true(has(head, "X-Real-IP: 192.0.2.1"));
     assert_true(has(head, "X-Forwarded-Proto: http"));
     assert_true(has(head, "X-Forwarded-Host: a-3000.preview.test"));
     assert_true(has(head, "X-Forwarded-Port: 8080"));
@@ -81,9 +82,32 @@ static void test_own_fields(void **state)
 static void test_spoofs_are_dropped(void **state)
 {
     exchange_t *ex = new_exchange(*state);
-    static const char *const names[] = {
-        "X-Forwarded-For", "x_forwarded_for", "X-Forwarded_Proto", "X-FORWARDED-HOST", "X-Forwarded-Port",
-        "X-Forwarded-Ssl", "X-Request-Id",    "x_request_id",      "Forwarded",        "X-Forwarded-Prefix"};
+    static const char *const names[] = {"X-Forwarded-For",
+                                        "x_forwarded_for",
+                                        "X-Forwarded_Proto",
+                                        "X-FORWARDED-HOST",
+                                        "X-Forwarded-Port",
+                                        "X-Forwarded-Ssl",
+                                        "X-Request-Id",
+                                        "x_request_id",
+                                        "Forwarded",
+                                        "X-Forwarded-Prefix",
+                                        "X-Real-IP",
+                                        "x_real_ip",
+                                        "True-Client-IP",
+                                        "CF-Connecting-IP",
+                                        "cf_connecting_ip",
+                                        "X-Client-IP",
+                                        "X-Cluster-Client-IP",
+                                        "Fastly-Client-IP",
+                                        "X-Original-Forwarded-For",
+                                        "Proxy",
+                                        "X-Original-URL",
+                                        "X_Original_URL",
+                                        "X-Rewrite-URL",
+                                        "Client_IP",
+                                        "X-Forwarded",
+                                        "Forwarded-For"};
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
         add(ex, names[i], "spoofed");
     add(ex, "cdn_loop", "spoofed");
@@ -97,13 +121,25 @@ static void test_trusted_proxies_are_believed(void **state)
     worker_fixture_t *f = *state;
     assert_int_equal(inet_pton(AF_INET6, "::ffff:10.1.2.3", &f->client.address), 1);
     exchange_t *ex = new_exchange(f);
-    add(ex, "X-Forwarded-For", "198.51.100.7");
+    add(ex, "X-Forwarded-For", "6.6.6.6, 198.51.100.7");
+    add(ex, "X-Real-IP", "spoofed");
+    add(ex, "Forwarded", "for=spoofed");
+    add(ex, "CF-Connecting-IP", "spoofed");
+    add(ex, "True-Client-IP", "spoofed");
+    add(ex, "Proxy", "spoofed");
+    add(ex, "X_Original_URL", "spoofed");
+    add(ex, "X-Original-URL", "/theirs");
+    add(ex, "X-Forwarded-Prefix", "/theirs");
     add(ex, "X-Forwarded-Proto", "https");
     add(ex, "X-Forwarded-Host", "outer.example");
     add(ex, "X-Forwarded-Port", "443");
     add(ex, "x_forwarded_for", "spoofed");
+    remote_find(ex);
     str_t head = forward_request_head(ex, STR(""));
-    assert_true(has(head, "X-Forwarded-For: 198.51.100.7, 10.1.2.3"));
+    assert_true(has(head, "X-Forwarded-For: 198.51.100.7"));
+    assert_true(has(head, "X-Real-IP: 198.51.100.7"));
+    assert_true(has(head, "X-Original-URL: /theirs"));
+    assert_true(has(head, "X-Forwarded-Prefix: /theirs"));
     assert_true(has(head, "X-Forwarded-Proto: https"));
     assert_true(has(head, "X-Forwarded-Host: outer.example"));
     assert_true(has(head, "X-Forwarded-Port: 443"));
@@ -341,7 +377,7 @@ static void test_fields_for_http2(void **state)
     add(ex, "X-Custom", "v");
     forward_request_fields(ex, &fields);
     size_t known = sizeof(expected) / sizeof(expected[0]);
-    assert_int_equal(fields.count, known + 2); /* and traceparent, CDN-Loop */
+    assert_int_equal(fields.count, known + 3); /* and traceparent, CDN-Loop, X-Real-IP */
     for (size_t i = 0; i < known; i++) {
         char line[128];
         (void)snprintf(line, sizeof(line), "%.*s: %.*s", STR_ARG(fields.at[i].name),

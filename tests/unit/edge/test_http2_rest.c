@@ -125,7 +125,8 @@ static void test_rate(void **state)
     static const linger_handlers_t none;
     linger_t other = {.bytes = 0};
     world->worker.linger_rates = linger_rates_new();
-    linger_begin(&other, world->server, &none);
+    remote_t remote = remote_of_connection(world->server);
+    linger_begin(&other, world->server, &remote, &none);
     assert_int_equal(linger_take(&other, LINGER_BURST_BYTES), LINGER_READ_ON);
     linger_end(&other);
     int32_t id = refused(world);

@@ -68,12 +68,18 @@ static void let_pass(world_t *world, uint32_t ms)
     loop_turn(world->loop, 0);
 }
 
+static void begin(world_t *world, linger_t *linger)
+{
+    remote_t remote = remote_of_connection(&world->f->client);
+    linger_begin(linger, &world->f->client, &remote, &handlers);
+}
+
 /* ---- bounds ---- */
 
 static void test_idle_starts_anew_with_each_byte(void **state)
 {
     world_t *world = *state;
-    linger_begin(&world->linger, &world->f->client, &handlers);
+    begin(world, &world->linger);
     for (unsigned i = 0; i < 3; i++) {
         let_pass(world, LINGER_IDLE_MS - 1);
         assert_int_equal(linger_take(&world->linger, 1), LINGER_READ_ON);
@@ -88,7 +94,7 @@ static void test_idle_starts_anew_with_each_byte(void **state)
 static void test_whole(void **state)
 {
     world_t *world = *state;
-    linger_begin(&world->linger, &world->f->client, &handlers);
+    begin(world, &world->linger);
     for (unsigned ms = 0; ms < LINGER_WHOLE_MS; ms += LINGER_IDLE_MS / 5) {
         assert_int_equal(overs, 0);
         assert_int_equal(linger_take(&world->linger, 1), LINGER_READ_ON);
@@ -101,7 +107,7 @@ static void test_bytes(void **state)
 {
     world_t *world = *state;
     linger_rates_free(&world->f->worker.linger_rates);
-    linger_begin(&world->linger, &world->f->client, &handlers);
+    begin(world, &world->linger);
     assert_int_equal(linger_take(&world->linger, LINGER_BYTES - 1), LINGER_READ_ON);
     assert_int_equal(linger_take(&world->linger, 1), LINGER_READ_ON);
     assert_int_equal(linger_take(&world->linger, 1), LINGER_OVER);
@@ -115,8 +121,8 @@ static void test_rate(void **state)
 {
     world_t *world = *state;
     linger_t second = {.bytes = 0};
-    linger_begin(&world->linger, &world->f->client, &handlers);
-    linger_begin(&second, &world->f->client, &handlers);
+    begin(world, &world->linger);
+    begin(world, &second);
     assert_int_equal(linger_take(&world->linger, LINGER_BURST_BYTES), LINGER_READ_ON);
     assert_int_equal(linger_take(&second, LINGER_UNIT_BYTES), LINGER_PAUSED);
     linger_end(&second);
@@ -134,12 +140,20 @@ static void test_rate(void **state)
     assert_int_equal(resumes, 1);
 }
 
+/* A proxy has no rate, but each client that it names has. */
 static void test_trusted_proxies_have_no_rate(void **state)
 {
     world_t *world = *state;
-    assert_int_equal(inet_pton(AF_INET6, "::ffff:10.1.2.3", &world->f->client.address), 1);
-    linger_begin(&world->linger, &world->f->client, &handlers);
+    linger_t second = {.bytes = 0};
+    remote_t remote = remote_of_connection(&world->f->client);
+    remote.trusted = true;
+    linger_begin(&world->linger, &world->f->client, &remote, &handlers);
     assert_int_equal(linger_take(&world->linger, LINGER_BYTES), LINGER_READ_ON);
+    remote.named = true;
+    linger_begin(&second, &world->f->client, &remote, &handlers);
+    assert_int_equal(linger_take(&second, LINGER_BURST_BYTES), LINGER_READ_ON);
+    assert_int_equal(linger_take(&second, LINGER_UNIT_BYTES), LINGER_PAUSED);
+    linger_end(&second);
 }
 
 /* ---- HTTP/1 ---- */

@@ -1,0 +1,80 @@
+/* The rows of the key table that are about connections: listeners, certificates, proxies in front. */
+#include "conf_keys.h"
+
+#define AT(type, field) .offset = offsetof(type, field), .width = sizeof(((type *)0)->field)
+#define TABLE(rows)                                                                                          \
+    {                                                                                                        \
+        (rows), sizeof(rows) / sizeof((rows)[0])                                                             \
+    }
+
+static const conf_key_t listener_rows[] = {
+    {.name = "address",
+     .type = CONF_ADDRESS,
+     .required = true,
+     .doc = "Where to accept connections. An IPv6 address takes IPv6 clients only: `[::]:443` stands beside "
+            "`0.0.0.0:443`.",
+     .example = "\"0.0.0.0:443\"",
+     AT(conf_listener_t, address)},
+    {.name = "kind",
+     .type = CONF_LISTENER_KIND,
+     .required = true,
+     .doc = "`tls` carries previews; `redirect` answers plain HTTP with a redirect to https; `plain` carries "
+            "previews without TLS, for use behind another proxy; `health` answers `/healthz` and `/readyz`.",
+     .example = "tls",
+     AT(conf_listener_t, kind)},
+    {.name = "proxy_protocol",
+     .type = CONF_BOOL,
+     .fallback = "false",
+     .doc =
+         "Whether each connection begins with a PROXY protocol header (version 1 or 2), whose address then "
+         "counts as the client's. Whoever reaches such a listener can claim any address, so let only the "
+         "proxy reach it; connections without the header are closed.",
+     AT(conf_listener_t, proxy_protocol)},
+    {.name = "tls_terminated",
+     .type = CONF_BOOL,
+     .fallback = "false",
+     .doc = "Of a `plain` listener: whether exactly one `X-Forwarded-Proto: https` of a proxy in "
+            "`trusted_proxies` makes a request one over https, with sign-in and cookies. The proxy must "
+            "overwrite that field.",
+     AT(conf_listener_t, tls_terminated)},
+};
+const conf_table_t conf_listener_keys = TABLE(listener_rows);
+
+static const conf_key_t certificate_rows[] = {
+    {.name = "chain",
+     .type = CONF_PATH,
+     .required = true,
+     .doc = "PEM file with the certificate, followed by its intermediates.",
+     .example = "/etc/boxedge/tls/fullchain.pem",
+     AT(conf_certificate_t, chain_path)},
+    {.name = "key",
+     .type = CONF_PATH,
+     .required = true,
+     .doc = "PEM file with the private key; nobody but its owner should be able to read it.",
+     .example = "/etc/boxedge/tls/key.pem",
+     AT(conf_certificate_t, key_path)},
+};
+const conf_table_t conf_certificate_keys = TABLE(certificate_rows);
+
+static const char *const client_fields[] = {[CONF_CLIENT_X_FORWARDED_FOR] = "X-Forwarded-For",
+                                            [CONF_CLIENT_FORWARDED] = "Forwarded",
+                                            [CONF_CLIENT_X_REAL_IP] = "X-Real-IP",
+                                            [CONF_CLIENT_CF_CONNECTING_IP] = "CF-Connecting-IP",
+                                            NULL};
+
+static const conf_key_t proxy_rows[] = {
+    {.name = "network",
+     .type = CONF_NETWORK,
+     .required = true,
+     .doc = "Where they connect from: a network, or one address.",
+     .example = "10.0.0.0/8",
+     AT(conf_proxy_t, network)},
+    {.name = "client_field",
+     .type = CONF_CHOICE,
+     .choices = client_fields,
+     .fallback = "X-Forwarded-For",
+     .doc = "The field in which they name the client: of a list, its rightmost address that is not itself a "
+            "trusted proxy's. They must set it, or append to it, for every request.",
+     AT(conf_proxy_t, client_field)},
+};
+const conf_table_t conf_proxy_keys = TABLE(proxy_rows);

@@ -1,0 +1,75 @@
+#include "remote.h"
+
+#include <assert.h>
+
+#include "client.h"
+#include "remote_field.h"
+#include "worker.h"
+
+remote_t remote_of_connection(const client_t *client)
+{
+    return (remote_t){.address = client->address, .https = client->kind == CONF_LISTENER_TLS};
+}
+
+/* A proxy that passes on what its client sent would add its own line behind that: two are no answer. */
+static bool says_https(const fields_t *fields)
+{
+    return fields_count(fields, FIELD_X_FORWARDED_PROTO) == 1 &&
+           str_ieq(fields_value(fields, FIELD_X_FORWARDED_PROTO), STR("https"));
+}
+
+void remote_find(exchange_t *ex)
+{
+    const client_t *client = ex->client;
+    const conf_t *conf = ex->worker->conf;
+    ex->remote = remote_of_connection(client);
+    const conf_proxy_t *proxy = conf_trusted_proxy(conf, &client->address);
+    if (proxy == NULL)
+        return;
+    remote_t *remote = &ex->remote;
+    remote->trusted = true;
+    remote->named = remote_field_read(conf, proxy->client_field, &ex->request.fields, &remote->address);
+    if (client->tls_terminated)
+        remote->https = says_https(&ex->request.fields);
+}
+
+void remote_inherit(exchange_t *ex, const exchange_t *from)
+{
+    ex->remote = from->remote;
+    ex->remote.counted = false; /* by `from` */
+}
+
+const struct in6_addr *remote_address(const exchange_t *ex)
+{
+    return &ex->remote.address;
+}
+
+bool remote_is_https(const exchange_t *ex)
+{
+    return ex->remote.https;
+}
+
+bool remote_is_trusted(const exchange_t *ex)
+{
+    return ex->remote.trusted;
+}
+
+bool remote_count(exchange_t *ex)
+{
+    worker_t *worker = ex->worker;
+    uint32_t limit = worker->conf->limits.connections_per_client;
+    bool limited = ex->client->counted && ex->client->kind != CONF_LISTENER_HEALTH;
+    if (!ex->remote.named || limit == 0 || !limited)
+        return true;
+    assert(!ex->remote.counted);
+    ex->remote.counted = shm_client_add(worker->shm, worker->index, &ex->remote.address, limit);
+    return ex->remote.counted;
+}
+
+void remote_uncount(exchange_t *ex)
+{
+    if (!ex->remote.counted)
+        return;
+    shm_client_remove(ex->worker->shm, ex->worker->index, &ex->remote.address);
+    ex->remote.counted = false;
+}
