@@ -8,6 +8,7 @@
 
 #include "conf_net.h"
 #include "hostname.h"
+#include "process.h"
 #include "siphash.h"
 
 /* Lengths of prefixes: 0 to 128. */
@@ -28,6 +29,7 @@ struct blocks {
     const _Atomic uint64_t *epoch;
     siphash_key_t hash_key;
     bool known;       /* the list was read once */
+    bool failing;     /* it could not be read when that was last tried */
     bool changed;     /* and blocks_changed was not asked since */
     uint64_t seen;    /* epoch at which it was the store's */
     uint64_t version; /* store_rules_version of the list */
@@ -157,6 +159,19 @@ static void fill(blocks_t *blocks, const reading_t *reading)
     }
 }
 
+/* Of a change between success and failure only: what fails is tried again for each request. */
+static void note_result(blocks_t *blocks, store_result_t result)
+{
+    bool failing = result != STORE_OK;
+    if (failing && !blocks->failing)
+        process_log("worker", "the list of blocks cannot be read: %s; %s", store_error(blocks->store),
+                    blocks->known ? "the one before it stays in force"
+                                  : "requests are answered with 503 until it can");
+    else if (!failing && blocks->failing)
+        process_log("worker", "the list of blocks can be read again");
+    blocks->failing = failing;
+}
+
 /* Reads the list again where it may have changed. */
 static void refresh(blocks_t *blocks)
 {
@@ -173,6 +188,7 @@ static void refresh(blocks_t *blocks)
             blocks->changed = true;
         }
         free(reading.at);
+        note_result(blocks, result);
         if (result != STORE_OK)
             return;
     }
@@ -183,34 +199,42 @@ static void refresh(blocks_t *blocks)
 
 /* ---- looking ---- */
 
-bool blocks_has_preview(blocks_t *blocks, str_t box_id, uint16_t port)
+static blocks_answer_t blocked_if(bool blocked)
 {
-    refresh(blocks);
-    if (blocks->boxes == 0)
-        return false;
-    block_key_t box = name_key(BLOCK_BOX, box_id, 0), preview = name_key(BLOCK_PREVIEW, box_id, port);
-    return has(blocks, &box) || has(blocks, &preview);
+    return blocked ? BLOCKS_BLOCKED : BLOCKS_CLEAR;
 }
 
-bool blocks_has_client(blocks_t *blocks, const struct in6_addr *client)
+blocks_answer_t blocks_has_preview(blocks_t *blocks, str_t box_id, uint16_t port)
 {
     refresh(blocks);
-    if (blocks->networks == 0)
-        return false;
+    if (!blocks->known)
+        return BLOCKS_UNKNOWN;
+    if (blocks->boxes == 0)
+        return BLOCKS_CLEAR;
+    block_key_t box = name_key(BLOCK_BOX, box_id, 0), preview = name_key(BLOCK_PREVIEW, box_id, port);
+    return blocked_if(has(blocks, &box) || has(blocks, &preview));
+}
+
+blocks_answer_t blocks_has_client(blocks_t *blocks, const struct in6_addr *client)
+{
+    refresh(blocks);
+    if (!blocks->known)
+        return BLOCKS_UNKNOWN;
     bool v4 = IN6_IS_ADDR_V4MAPPED(client);
     for (size_t i = 0; i < blocks->length_count; i++) {
         if (v4 && blocks->lengths[i] < MAPPED_BITS)
             continue; /* it would cover all of IPv4 */
         block_key_t key = network_key(client, blocks->lengths[i]);
         if (has(blocks, &key))
-            return true;
+            return BLOCKS_BLOCKED;
     }
-    return false;
+    return BLOCKS_CLEAR;
 }
 
-bool blocks_has(blocks_t *blocks, str_t box_id, uint16_t port, const struct in6_addr *client)
+blocks_answer_t blocks_has(blocks_t *blocks, str_t box_id, uint16_t port, const struct in6_addr *client)
 {
-    return blocks_has_preview(blocks, box_id, port) || blocks_has_client(blocks, client);
+    blocks_answer_t box = blocks_has_preview(blocks, box_id, port);
+    return box != BLOCKS_CLEAR ? box : blocks_has_client(blocks, client);
 }
 
 bool blocks_changed(blocks_t *blocks)

@@ -59,16 +59,38 @@ static bool certificate_covers(client_t *client)
     return client->covers == CLIENT_COVERS;
 }
 
-static void answer_blocked(exchange_t *ex)
+static void answer_store_unavailable(exchange_t *ex)
 {
-    exchange_reply_error(ex, 403, "blocked", "The operator of this edge has blocked this.", 0);
+    exchange_reply_error(ex, 503, "store_unavailable", "The edge cannot read its store right now.", 5);
 }
 
-static bool is_blocked(const exchange_t *ex, hostname_result_t result, const hostname_t *name)
+/* True where it was answered: what is blocked, and everything where that is not known. */
+static bool refused_as(exchange_t *ex, blocks_answer_t answer)
 {
-    return blocks_has_client(ex->worker->blocks, remote_address(ex)) ||
-           (result == HOSTNAME_PREVIEW &&
-            blocks_has_preview(ex->worker->blocks, str_make(name->id, name->id_len), name->port));
+    switch (answer) {
+    case BLOCKS_CLEAR:
+        return false;
+    case BLOCKS_BLOCKED:
+        exchange_reply_error(ex, 403, "blocked", "The operator of this edge has blocked this.", 0);
+        return true;
+    case BLOCKS_UNKNOWN:
+        break;
+    }
+    answer_store_unavailable(ex);
+    return true;
+}
+
+static bool client_refused(exchange_t *ex)
+{
+    return refused_as(ex, blocks_has_client(ex->worker->blocks, remote_address(ex)));
+}
+
+static bool refused_by_blocks(exchange_t *ex, hostname_result_t result, const hostname_t *name)
+{
+    if (result != HOSTNAME_PREVIEW)
+        return client_refused(ex);
+    return refused_as(
+        ex, blocks_has(ex->worker->blocks, str_make(name->id, name->id_len), name->port, remote_address(ex)));
 }
 
 static step_result_t refuse_host(exchange_t *ex)
@@ -83,10 +105,8 @@ static step_result_t step_other_host(exchange_t *ex)
     if (!conf_is_api_host(ex->worker->conf, ex->request.authority) ||
         !certificate_covers_api(ex->client, ex->request.authority))
         return refuse_host(ex);
-    if (blocks_has_client(ex->worker->blocks, remote_address(ex))) {
-        answer_blocked(ex);
+    if (client_refused(ex))
         return STEP_DONE;
-    }
     ex->step = exchange_api_steps; /* of which this was the first */
     return STEP_NEXT;
 }
@@ -101,11 +121,7 @@ step_result_t step_host(exchange_t *ex)
     if (!certificate_covers(ex->client))
         return refuse_host(ex);
     /* Before anything is looked up: what is blocked says nothing of what is there. */
-    if (is_blocked(ex, result, &name)) {
-        answer_blocked(ex);
-        return STEP_DONE;
-    }
-    return STEP_NEXT;
+    return refused_by_blocks(ex, result, &name) ? STEP_DONE : STEP_NEXT;
 }
 
 /* A control plane may know a box that the store does not. */
@@ -123,7 +139,7 @@ static const route_t *find_route(exchange_t *ex)
     uint64_t now = loop_wall_us(ex->worker->loop) / 1000000;
     routes_result_t result = routes_find(ex->worker->routes, ex->request.authority, now, &route);
     if (result == ROUTES_FAILED) {
-        exchange_reply_error(ex, 503, "store_unavailable", "The edge cannot read its store right now.", 5);
+        answer_store_unavailable(ex);
         return NULL;
     }
     /* A preview on a box that is not there answers as one that was never made. */
@@ -136,16 +152,11 @@ static const route_t *find_route(exchange_t *ex)
 
 bool exchange_still_allowed(exchange_t *ex)
 {
-    if (!ex->routed) {
-        if (ex->api == NULL || !blocks_has_client(ex->worker->blocks, remote_address(ex)))
-            return true;
-        answer_blocked(ex);
+    if (!ex->routed)
+        return ex->api == NULL || !client_refused(ex);
+    if (refused_as(ex, blocks_has(ex->worker->blocks, str_from(ex->preview.id), ex->preview.port,
+                                  remote_address(ex))))
         return false;
-    }
-    if (blocks_has(ex->worker->blocks, str_from(ex->preview.id), ex->preview.port, remote_address(ex))) {
-        answer_blocked(ex);
-        return false;
-    }
     const route_t *route = find_route(ex);
     if (route == NULL)
         return false;
@@ -237,10 +248,8 @@ step_result_t step_redirect(exchange_t *ex)
     bool api = result == HOSTNAME_FOREIGN && conf_is_api_host(conf, ex->request.authority);
     if (result == HOSTNAME_FOREIGN && !api)
         return refuse_host(ex);
-    if (is_blocked(ex, result, &name)) {
-        answer_blocked(ex);
+    if (refused_by_blocks(ex, result, &name))
         return STEP_DONE;
-    }
     if (result == HOSTNAME_MALFORMED) {
         exchange_reply_error(ex, 404, "preview_not_found", "There is no preview at this address.", 0);
         return STEP_DONE;

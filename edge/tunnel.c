@@ -176,8 +176,9 @@ static bool is_blocked(const exchange_t *ex, const void *arg)
     (void)arg;
     blocks_t *blocks = ex->worker->blocks;
     if (!ex->routed) /* of the API; the demo app has no list */
-        return ex->api != NULL && blocks_has_client(blocks, remote_address(ex));
-    return blocks_has(blocks, str_from(ex->preview.id), ex->preview.port, remote_address(ex));
+        return ex->api != NULL && blocks_has_client(blocks, remote_address(ex)) == BLOCKS_BLOCKED;
+    return blocks_has(blocks, str_from(ex->preview.id), ex->preview.port, remote_address(ex)) ==
+           BLOCKS_BLOCKED;
 }
 
 void tunnels_close_blocked(worker_t *worker)

@@ -49,8 +49,10 @@ static bool name_of(store_block_kind_t kind, str_t text, rule_name_t *name)
 /* ---- readers ---- */
 
 typedef struct block_walk {
+    store_t *store;
     bool (*each)(const store_block_t *, void *);
     void *arg;
+    store_result_t result;
 } block_walk_t;
 
 static bool on_rule(str_t id, uint16_t port, str_t record, void *arg)
@@ -63,18 +65,21 @@ static bool on_rule(str_t id, uint16_t port, str_t record, void *arg)
     int n = port != 0 ? snprintf(text, sizeof(text), "%.*s-%u", STR_ARG(id), port)
                       : snprintf(text, sizeof(text), "%.*s", STR_ARG(id));
     assert(n > 0 && (size_t)n < sizeof(text));
-    return !record_decode_block(record, str_make(text, (size_t)n), &block) || walk->each(&block, walk->arg);
+    if (record_decode_block(record, str_make(text, (size_t)n), &block))
+        return walk->each(&block, walk->arg);
+    walk->result = store_refused(walk->store, "a block cannot be read", str_make(text, (size_t)n));
+    return false;
 }
 
 store_result_t store_each_block(store_t *store, bool (*each)(const store_block_t *, void *), void *arg)
 {
-    block_walk_t walk = {each, arg};
+    block_walk_t walk = {.store = store, .each = each, .arg = arg, .result = STORE_OK};
     store_result_t result = table_read_begin(store->rules);
     if (result != STORE_OK)
         return result;
     result = table_each(store->rules, STR(""), 0, on_rule, &walk);
     table_read_end(store->rules);
-    return result;
+    return walk.result != STORE_OK ? walk.result : result;
 }
 
 uint64_t store_rules_version(store_t *store)

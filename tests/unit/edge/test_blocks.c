@@ -1,4 +1,6 @@
 /* What is blocked, as a worker sees it. */
+#include "exchange_world.h"
+
 #include "blocks.h"
 
 #include <arpa/inet.h>
@@ -53,7 +55,7 @@ static void unblock(world_t *w, store_block_kind_t kind, const char *text)
 
 static bool preview(world_t *w, const char *id, uint16_t port)
 {
-    return blocks_has_preview(w->blocks, str_from(id), port);
+    return blocks_has_preview(w->blocks, str_from(id), port) == BLOCKS_BLOCKED;
 }
 
 static struct in6_addr address(const char *text)
@@ -68,14 +70,14 @@ static struct in6_addr address(const char *text)
 static bool client(world_t *w, const char *text)
 {
     struct in6_addr at = address(text);
-    return blocks_has_client(w->blocks, &at);
+    return blocks_has_client(w->blocks, &at) == BLOCKS_BLOCKED;
 }
 
 static void nothing_is_blocked(void **state)
 {
     world_t *w = *state;
     struct in6_addr at = address("192.0.2.1");
-    assert_false(blocks_has(w->blocks, STR("a"), 80, &at));
+    assert_int_equal(blocks_has(w->blocks, STR("a"), 80, &at), BLOCKS_CLEAR);
     assert_true(blocks_changed(w->blocks)); /* it was read */
     assert_false(blocks_changed(w->blocks));
 }
@@ -153,7 +155,8 @@ static void lengths(void **state)
         for (unsigned flip = 0; flip < 128; flip++) {
             struct in6_addr at = base;
             at.s6_addr[flip / 8] ^= (uint8_t)(0x80u >> (flip % 8));
-            assert_int_equal(blocks_has_client(w->blocks, &at), conf_network_has(&all[bits], 1, &at));
+            assert_int_equal(blocks_has_client(w->blocks, &at) == BLOCKS_BLOCKED,
+                             conf_network_has(&all[bits], 1, &at));
         }
         unblock(w, BLOCK_CIDR, text);
     }
@@ -201,6 +204,64 @@ static void changes_are_seen_with_the_epoch(void **state)
     assert_false(preview(w, "a", 1));
 }
 
+/* Writes a record that this edge cannot read. */
+static void damage(world_t *w)
+{
+    store_close(&w->store.store);
+    char error[TABLE_ERROR_MAX], dir[128];
+    snprintf(dir, sizeof(dir), "%s/rules", w->store.durable);
+    table_t *table =
+        table_open(&(table_options_t){.dir = dir, .map_bytes = FIXTURE_MAP_BYTES, .writer = true}, error);
+    assert_non_null(table);
+    assert_int_equal(table_write_begin(table), STORE_OK);
+    assert_int_equal(table_put(table, STR("bad"), 0, STR("\xff what a later edge wrote")), STORE_OK);
+    assert_int_equal(table_write_commit(table), STORE_OK);
+    table_close(&table);
+    fixture_open(&w->store, FIXTURE_MAP_BYTES);
+}
+
+/* Nobody is let in on the word of a list that was never read. */
+static void a_list_that_cannot_be_read(void **state)
+{
+    world_t *w = *state;
+    struct in6_addr at = address("192.0.2.1");
+    block(w, BLOCK_CIDR, "192.0.2.0/24");
+    blocks_free(&w->blocks);
+    damage(w);
+    w->blocks = blocks_new(w->store.store, &w->epoch);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(blocks_has_client(w->blocks, &at), BLOCKS_UNKNOWN);
+        assert_int_equal(blocks_has_preview(w->blocks, STR("a"), 80), BLOCKS_UNKNOWN);
+        assert_int_equal(blocks_has(w->blocks, STR("a"), 80, &at), BLOCKS_UNKNOWN);
+        assert_false(blocks_changed(w->blocks));
+    }
+    assert_int_equal(store_delete_block(w->store.store, BLOCK_BOX, STR("bad")), STORE_OK);
+    w->epoch++;
+    assert_int_equal(blocks_has_client(w->blocks, &at), BLOCKS_BLOCKED);
+    assert_int_equal(blocks_has_preview(w->blocks, STR("a"), 80), BLOCKS_CLEAR);
+}
+
+/* On every kind of listener, for previews and for the API. */
+static void requests_while_the_list_cannot_be_read(void **state)
+{
+    world_t *w = *state;
+    blocks_free(&w->blocks);
+    damage(w);
+    w->blocks = blocks_new(w->store.store, &w->epoch);
+    const exchange_step_t *const steps[] = {exchange_preview_steps, exchange_redirect_steps};
+    for (size_t i = 0; i < 2; i++) {
+        exchange_world_t *world = exchange_world_new();
+        world->fixture->worker.blocks = w->blocks;
+        world->fixture->client.steps = steps[i];
+        world->ex->request.authority = STR("a-3000.preview.test");
+        exchange_start(world->ex);
+        assert_int_equal(world->ex->status, 503);
+        assert_string_equal(world->ex->local_code, "store_unavailable");
+        world_flush(world->ex);
+        exchange_world_free(world);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -210,6 +271,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(lengths, setup, teardown),
         cmocka_unit_test_setup_teardown(many, setup, teardown),
         cmocka_unit_test_setup_teardown(changes_are_seen_with_the_epoch, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_list_that_cannot_be_read, setup, teardown),
+        cmocka_unit_test_setup_teardown(requests_while_the_list_cannot_be_read, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
