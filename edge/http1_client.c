@@ -325,6 +325,16 @@ void http1_client_watch_rest(http1_client_t *client)
         loop_timer_start(worker->loop, &client->ex->timer, worker->conf->timeouts.write_idle, rest_timeout);
 }
 
+/* Only what is idempotent may be sent again once a byte of it has left (resend.h). */
+static void drop_unsafe_body(http1_client_t *client)
+{
+    exchange_t *ex = client->ex;
+    if (!client->keep_body || client->writer.written == 0 || resend_is_idempotent(ex->request.method))
+        return;
+    client->keep_body = false;
+    buffer_clear(&ex->held, &ex->worker->held_bytes);
+}
+
 static void op_flush(exchange_t *ex)
 {
     http1_client_t *client = ex->origin;
@@ -355,6 +365,7 @@ static void op_flush(exchange_t *ex)
         conn_want_read(client->conn, true);
         break;
     }
+    drop_unsafe_body(client);
 }
 
 /*
@@ -385,7 +396,7 @@ static void send_request(http1_client_t *client)
     client->state = ATTEMPT_HEAD;
     client->writer.chunked = request->has_body && request->content_length == LENGTH_UNKNOWN;
     client->keep_body = request->has_body && (client->reused || ex->api != NULL) &&
-                        resend_is_idempotent(request->method) && buffer_size(&ex->held) <= RESEND_BODY_BYTES;
+                        buffer_size(&ex->held) <= RESEND_BODY_BYTES;
     http1_writer_raw(&client->writer, forward_request_head(ex, str_from(client->websocket_key)));
     http1_writer_body(&client->writer, buffer_str(&ex->held));
     if (ex->request_complete)

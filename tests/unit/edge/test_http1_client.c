@@ -13,7 +13,8 @@ typedef struct box_world {
     exchange_world_t *world;
     int listener;
     uint16_t port;
-    int pooled; /* the box's end of the connection in the pool */
+    int pooled;  /* the box's end of the connection in the pool */
+    int own_end; /* the edge's end of it */
 } box_world_t;
 
 static step_result_t step_to_box(exchange_t *ex)
@@ -44,6 +45,7 @@ static void put_into_pool(box_world_t *box)
     assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
     box->pooled = accept(box->listener, NULL, NULL);
     assert_true(box->pooled >= 0);
+    box->own_end = fd;
     conn_t *conn = conn_new(worker->loop, fd, NULL, &handlers, NULL);
     origin_pool_put(worker->origins, &conn, str_from(ex->box.id), ex->box.generation, ex->preview.port, 4000);
 }
@@ -121,6 +123,23 @@ static void break_pooled(box_world_t *box)
     box->pooled = -1;
 }
 
+/* What comes on the second connection, which the test closes. */
+static void expect_second(box_world_t *box, const char *head, const char *length, const char *body)
+{
+    char text[8192];
+    int second = -1;
+    assert_int_equal(fcntl(box->listener, F_SETFL, O_NONBLOCK), 0);
+    for (int i = 0; i < 1000 && second < 0; i++) {
+        turns(box, 1);
+        second = accept(box->listener, NULL, NULL);
+    }
+    assert_true(second >= 0);
+    read_until(box, second, body, text, sizeof(text));
+    assert_non_null(strstr(text, head));
+    assert_non_null(strstr(text, length)); /* all of it has come by then */
+    close(second);
+}
+
 /* The body that comes between the break and the moment in which it is noticed belongs to the second attempt
  * too. */
 static void test_the_whole_body_is_sent_again(void **state)
@@ -138,19 +157,8 @@ static void test_the_whole_body_is_sent_again(void **state)
     send_body(&box, STR("three"));
     exchange_request_end(ex);
     exchange_request_flush(ex);
-    int second = -1;
-    assert_int_equal(fcntl(box.listener, F_SETFL, O_NONBLOCK), 0);
-    for (int i = 0; i < 1000 && second < 0; i++) {
-        turns(&box, 1);
-        second = accept(box.listener, NULL, NULL);
-    }
-    assert_true(second >= 0);
-    read_until(&box, second, "three", text, sizeof(text));
-    assert_non_null(strstr(text, "PUT / HTTP/1.1\r\n"));
-    assert_non_null(strstr(text, "\r\nContent-Length: 11\r\n")); /* by now it is complete */
-    assert_non_null(strstr(text, "\r\n\r\nonetwothree"));
+    expect_second(&box, "PUT / HTTP/1.1\r\n", "\r\nContent-Length: 11\r\n", "\r\n\r\nonetwothree");
     assert_true(ex->sent_again);
-    close(second);
     box_world_free(&box);
 }
 
@@ -170,6 +178,53 @@ static void test_a_post_is_not_sent_again(void **state)
     assert_int_equal(ex->status, 502);
     assert_false(ex->sent_again);
     box_world_free(&box);
+}
+
+/* Not one byte of a POST left on the pooled connection: it is sent again with all of its body, also with what
+ * comes while the end of that connection is not known yet. */
+static void test_a_post_of_which_nothing_left_is_sent_again(void **state)
+{
+    (void)state;
+    for (int late = 0; late < 2; late++) {
+        box_world_t box = box_world_new("POST");
+        exchange_t *ex = box.world->ex;
+        ex->request.has_body = true;
+        assert_int_equal(shutdown(box.own_end, SHUT_WR), 0); /* quiet to a peek, and takes no byte */
+        exchange_start(ex);
+        send_body(&box, STR("one"));
+        if (late)
+            send_body(&box, STR("two"));
+        exchange_request_end(ex);
+        exchange_request_flush(ex);
+        break_pooled(&box);
+        expect_second(&box, "POST / HTTP/1.1\r\n",
+                      late ? "\r\nContent-Length: 6\r\n" : "\r\nContent-Length: 3\r\n",
+                      late ? "\r\n\r\nonetwo" : "\r\n\r\none");
+        assert_true(ex->sent_again);
+        assert_int_equal(ex->worker->counters->origin_resends_total, 1);
+        box_world_free(&box);
+    }
+}
+
+/* Above the bound its body is not kept, and it fails. */
+static void test_a_large_post_of_which_nothing_left(void **state)
+{
+    (void)state;
+    static char body[32769];
+    memset(body, 'x', sizeof(body));
+    for (size_t extra = 0; extra < 2; extra++) {
+        box_world_t box = box_world_new("POST");
+        exchange_t *ex = box.world->ex;
+        ex->request.has_body = true;
+        assert_int_equal(shutdown(box.own_end, SHUT_WR), 0);
+        exchange_start(ex);
+        send_body(&box, str_make(body, 32768 + extra));
+        break_pooled(&box);
+        turns(&box, 20);
+        assert_int_equal(ex->sent_again, extra == 0);
+        assert_int_equal(ex->status, extra == 0 ? 0 : 502);
+        box_world_free(&box);
+    }
 }
 
 /* A body that is too large to be kept ends the chance of a second attempt, not the request. */
@@ -287,6 +342,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_whole_body_is_sent_again),
         cmocka_unit_test(test_a_post_is_not_sent_again),
+        cmocka_unit_test(test_a_post_of_which_nothing_left_is_sent_again),
+        cmocka_unit_test(test_a_large_post_of_which_nothing_left),
         cmocka_unit_test(test_a_large_body_is_not_kept),
         cmocka_unit_test(test_keep_alive_of_many_kinds),
         cmocka_unit_test(test_a_long_silence),
