@@ -44,6 +44,7 @@ static box_use_t *add(uses_t *uses, const store_box_t *from, uint64_t hash)
     if (box->next != NULL)
         box->next->prev_next = &box->next;
     *chain = box;
+    h2o_linklist_insert(&uses->looked, &box->look); /* its record was read in this turn */
     uses->count++;
     return box;
 }
@@ -57,6 +58,7 @@ void uses_forget(uses_t *uses, box_use_t **boxp)
     if (box->next != NULL)
         box->next->prev_next = box->prev_next;
     h2o_linklist_unlink(&box->link);
+    h2o_linklist_unlink(&box->look);
     if (h2o_linklist_is_linked(&box->urgent))
         h2o_linklist_unlink(&box->urgent);
     uses->count--;
@@ -81,6 +83,8 @@ uses_t *uses_new(worker_t *worker, store_t *store)
     h2o_linklist_init_anchor(&uses->used);
     h2o_linklist_init_anchor(&uses->resting);
     h2o_linklist_init_anchor(&uses->urgent);
+    h2o_linklist_init_anchor(&uses->looked);
+    h2o_linklist_init_anchor(&uses->unlooked);
     return uses;
 }
 
@@ -91,6 +95,7 @@ void uses_free(uses_t **uses)
     assert(h2o_linklist_is_empty(&(*uses)->used));
     while (!h2o_linklist_is_empty(&(*uses)->resting))
         forget_oldest(*uses);
+    loop_undefer(&(*uses)->look_on);
     free(*uses);
     *uses = NULL;
 }

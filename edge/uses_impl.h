@@ -13,6 +13,8 @@
 #define USES_RESTING_MAX 16384
 /* A power of two. */
 #define USES_BUCKETS 4096
+/* Boxes that one turn of the loop looks up in the store, at most: about half a millisecond. */
+#define USES_LOOKS_A_TURN 256
 
 typedef struct box_use box_use_t;
 
@@ -22,6 +24,7 @@ struct box_use {
     box_use_t **prev_next;
     h2o_linklist_t link;   /* of uses->used, or of uses->resting: oldest first */
     h2o_linklist_t urgent; /* of uses->urgent, where it came into use and that was not told */
+    h2o_linklist_t look;   /* of uses->looked or uses->unlooked */
     h2o_linklist_t uses;   /* use_t.link */
     uint64_t hash;
     box_state_t state;       /* as the store had it last */
@@ -42,18 +45,22 @@ struct box_use {
 struct uses {
     worker_t *worker;
     store_t *store;
-    channel_t *channel; /* NULL: the controller is down */
-    uint64_t now_ms;    /* of the last turn */
-    uint64_t second_ms; /* when the report of each second was made */
-    uint64_t looked_ms; /* when the store was looked at */
-    uint64_t epoch;     /* of the store, before that */
-    bool changed;       /* PROCESS_BOXES came since */
-    bool lost;          /* a report did not arrive: the next one tells all */
+    channel_t *channel;  /* NULL: the controller is down */
+    uint64_t now_ms;     /* of the last turn */
+    uint64_t second_ms;  /* when the report of each second was made */
+    uint64_t looked_ms;  /* when the store was looked at */
+    uint64_t epoch;      /* of the store, before that */
+    uint64_t look_epoch; /* of the looks that are under way */
+    loop_task_t look_on; /* so that they go on in the next turn, without a wait */
+    bool changed;        /* PROCESS_BOXES came since */
+    bool lost;           /* a report did not arrive: the next one tells all */
     size_t count;
     size_t resting_count;
     h2o_linklist_t used;
     h2o_linklist_t resting;
     h2o_linklist_t urgent;
+    h2o_linklist_t looked;   /* boxes as the store had them at look_epoch or later */
+    h2o_linklist_t unlooked; /* the others: to be looked up */
     box_use_t *buckets[USES_BUCKETS];
 };
 

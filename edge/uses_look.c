@@ -15,7 +15,7 @@
 
 /* How often the store is looked at where nobody says that boxes changed. */
 #define LOOK_MS 250
-/* Where somebody does: so many boxes are looked at in a ms, at most. */
+/* Where somebody does: boxes that are looked at in a ms, at most. */
 #define LOOKS_A_MS 64
 /* A client's bytes that came so short before its box was seen to be paused may not have been taken. */
 #define UNTAKEN_MS 500
@@ -118,7 +118,8 @@ static void look_at(uses_t *uses, box_use_t *box, uint64_t epoch)
         uses_want_wake(uses, box);
 }
 
-void uses_look(uses_t *uses)
+/* All boxes are to be looked up where the store changed, at most LOOKS_A_MS of them on average. */
+static void begin_looks(uses_t *uses)
 {
     uint64_t wait = uses->changed ? uses->count / LOOKS_A_MS : LOOK_MS;
     if (uses->now_ms - uses->looked_ms < (wait < LOOK_MS ? wait : LOOK_MS))
@@ -128,16 +129,27 @@ void uses_look(uses_t *uses)
     uses->looked_ms = uses->now_ms;
     if (epoch == uses->epoch && !uses->changed)
         return;
-    uses->epoch = epoch;
+    uses->epoch = uses->look_epoch = epoch;
     uses->changed = false;
-    for (h2o_linklist_t *at = uses->used.next, *next; at != &uses->used; at = next) {
-        next = at->next;
-        look_at(uses, H2O_STRUCT_FROM_MEMBER(box_use_t, link, at), epoch);
+    h2o_linklist_insert_list(&uses->unlooked, &uses->looked);
+}
+
+static void nothing(loop_task_t *task)
+{
+    (void)task;
+}
+
+void uses_look(uses_t *uses)
+{
+    begin_looks(uses);
+    for (unsigned n = 0; n < USES_LOOKS_A_TURN && !h2o_linklist_is_empty(&uses->unlooked); n++) {
+        box_use_t *box = H2O_STRUCT_FROM_MEMBER(box_use_t, look, uses->unlooked.next);
+        h2o_linklist_unlink(&box->look);
+        h2o_linklist_insert(&uses->looked, &box->look);
+        look_at(uses, box, uses->look_epoch);
     }
-    for (h2o_linklist_t *at = uses->resting.next, *next; at != &uses->resting; at = next) {
-        next = at->next;
-        look_at(uses, H2O_STRUCT_FROM_MEMBER(box_use_t, link, at), epoch);
-    }
+    if (!h2o_linklist_is_empty(&uses->unlooked))
+        loop_defer_next(uses->worker->loop, &uses->look_on, nothing);
 }
 
 bool use_still_there(exchange_t *ex)

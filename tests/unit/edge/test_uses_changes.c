@@ -149,6 +149,76 @@ static void test_looks_are_spread_where_boxes_are_many(void **state)
         end(&x[i]);
 }
 
+/* A turn looks up a bounded number of boxes; the next one follows without a wait, and all have their turn.
+ * Also of those that rest. */
+static void test_a_turn_looks_at_few(void **state)
+{
+    enum { COUNT = 3 * USES_LOOKS_A_TURN };
+    world_t *w = *state;
+    static exchange_world_t *x[COUNT];
+    char id[16];
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(id, sizeof(id), "b%d", i);
+        put_box(w, id, BOX_RUNNING, 1);
+        x[i] = begin(w, id, false);
+    }
+    turn(w, 250);
+    for (int i = 0; i < 3; i++)
+        turn(w, 0);
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(id, sizeof(id), "b%d", i);
+        put_box(w, id, BOX_PAUSED, 2);
+    }
+    turn(w, 250);
+    for (int looked = 1; looked <= 3; looked++) {
+        for (int i = 0; i < COUNT; i++) {
+            if (i < looked * USES_LOOKS_A_TURN)
+                expect_code(x[i], 502, "box_paused");
+            else
+                expect_untouched(x[i]);
+        }
+        assert_int_equal(loop_deferred(&w->uses->look_on), looked < 3);
+        loop_turn(w->fixture->worker.loop, 0);
+        turn(w, 0);
+    }
+    for (int i = 0; i < COUNT; i++)
+        end(&x[i]);
+    assert_int_equal(w->uses->resting_count, COUNT);
+    put_box(w, "b0", BOX_RUNNING, 3);
+    turn(w, 250);
+    assert_true(loop_deferred(&w->uses->look_on));
+    turn(w, 0);
+    turn(w, 0);
+    assert_true(h2o_linklist_is_empty(&w->uses->unlooked));
+}
+
+/* A box that is forgotten, or comes into use, while it is still to be looked up. */
+static void test_boxes_that_come_and_go_between_looks(void **state)
+{
+    enum { COUNT = USES_LOOKS_A_TURN + 2 };
+    world_t *w = *state;
+    static exchange_world_t *x[COUNT];
+    char id[16];
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(id, sizeof(id), "b%d", i);
+        put_box(w, id, BOX_RUNNING, 1);
+        x[i] = begin(w, id, false);
+    }
+    turn(w, 250);
+    turn(w, 0);
+    for (int i = 0; i < COUNT; i++)
+        end(&x[i]);
+    snprintf(id, sizeof(id), "b%d", COUNT - 1);
+    put_box(w, id, BOX_RUNNING, 2);
+    turn(w, 250); /* the last two are still to be looked up */
+    exchange_world_t *late = begin(w, id, false);
+    turn(w, 10000); /* those that rested are forgotten, and the last one is looked up */
+    assert_int_equal(uses_boxes(w->uses), 1);
+    expect_untouched(late);
+    assert_true(use_is_current(late->ex));
+    end(&late);
+}
+
 /* ---- before the first byte is sent ---- */
 
 static unsigned began_again;
@@ -224,6 +294,8 @@ int main(void)
         TEST(test_pooled_connections_go_with_their_generation),
         TEST(test_all_ends_when_it_is_gone),
         TEST(test_connections_to_a_left_address_end),
+        TEST(test_a_turn_looks_at_few),
+        TEST(test_boxes_that_come_and_go_between_looks),
         TEST(test_looks_are_spread_where_boxes_are_many),
         TEST(test_connects_again_where_the_box_is_now),
         TEST(test_does_not_connect_where_it_may_not),
