@@ -2,7 +2,8 @@
  * See loop.h. Timers: one list a duration. Within a list `due` never falls, since all its timers run equally
  * long and the clock does not go back; so only heads can be due, and starting is an append. `soonest` of a
  * list is a lower bound of its head's `due`: stopping a timer does not touch it, so the loop may wake once
- * too early for a list, and corrects the bound then.
+ * too early for a list, and corrects the bound then. The durations that find no list share a wheel
+ * (timer_wheel.h).
  *
  * Callbacks may start, stop and free anything: what is due is moved to a list of its own first and taken off
  * one by one, and stopping unlinks from whichever list a timer is on.
@@ -15,7 +16,9 @@
 #include <unistd.h>
 
 #include "str.h"
+#include "timer_wheel.h"
 
+/* With lists of their own; each costs a look a turn. */
 #define LOOP_DURATIONS 64
 
 typedef struct timer_list {
@@ -38,6 +41,7 @@ struct loop {
     uint32_t durations[LOOP_DURATIONS];
     timer_list_t lists[LOOP_DURATIONS];
     size_t list_count;
+    timer_wheel_t *wheel; /* NULL: was not needed yet */
     h2o_linklist_t tasks;
     h2o_linklist_t next_tasks;
     void *shared;
@@ -116,6 +120,7 @@ void loop_free(loop_t **loop)
      * nothing. */
     h2o_evloop_run(l->evloop, 0);
     h2o_evloop_destroy(l->evloop);
+    free(l->wheel);
     free(l->clock);
     free(l);
     *loop = NULL;
@@ -140,7 +145,8 @@ void loop_set_shared(loop_t *loop, void *shared, void (*free_shared)(void *share
 
 /* ---- timers ---- */
 
-/* The list of a duration; a list without timers is given to a new duration when none is left. */
+/* The list of a duration; a list without timers is given to a new duration when none is left. NULL: all are
+ * in use. */
 static timer_list_t *list_of(loop_t *loop, uint32_t ms)
 {
     for (size_t i = 0; i < loop->list_count; i++)
@@ -151,7 +157,8 @@ static timer_list_t *list_of(loop_t *loop, uint32_t ms)
         for (at = 0; at < LOOP_DURATIONS; at++)
             if (h2o_linklist_is_empty(&loop->lists[at].timers))
                 break;
-        assert(at < LOOP_DURATIONS && "too many different durations in use");
+        if (at == LOOP_DURATIONS)
+            return NULL;
     } else {
         loop->list_count++;
         h2o_linklist_init_anchor(&loop->lists[at].timers);
@@ -161,6 +168,15 @@ static timer_list_t *list_of(loop_t *loop, uint32_t ms)
     return &loop->lists[at];
 }
 
+static timer_wheel_t *wheel_of(loop_t *loop)
+{
+    if (loop->wheel == NULL) {
+        loop->wheel = h2o_mem_alloc(sizeof(*loop->wheel));
+        timer_wheel_init(loop->wheel, loop_now(loop));
+    }
+    return loop->wheel;
+}
+
 void loop_timer_start(loop_t *loop, loop_timer_t *timer, uint32_t ms, void (*expired)(loop_timer_t *))
 {
     assert(expired != NULL);
@@ -168,6 +184,10 @@ void loop_timer_start(loop_t *loop, loop_timer_t *timer, uint32_t ms, void (*exp
     timer_list_t *list = list_of(loop, ms);
     timer->due = loop_now(loop) + ms;
     timer->expired = expired;
+    if (list == NULL) {
+        timer_wheel_add(wheel_of(loop), timer);
+        return;
+    }
     if (h2o_linklist_is_empty(&list->timers))
         list->soonest = timer->due;
     h2o_linklist_insert(&list->timers, &timer->link);
@@ -212,6 +232,8 @@ static void run_timers(loop_t *loop)
     for (size_t i = 0; i < loop->list_count; i++)
         if (loop->lists[i].soonest <= now)
             list_collect(&loop->lists[i], now, &due);
+    if (loop->wheel != NULL)
+        timer_wheel_collect(loop->wheel, now, &due);
     /* A timer that is started again from here goes to its list and not to `due`: it waits for another turn.
      */
     while (!h2o_linklist_is_empty(&due)) {
@@ -263,6 +285,14 @@ static void run_tasks(loop_t *loop)
 
 /* ---- the turn ---- */
 
+/* `wait`, or less where something is due before. */
+static uint64_t wait_until(uint64_t soonest, uint64_t now, uint64_t wait)
+{
+    if (soonest <= now)
+        return 0;
+    return soonest - now < wait ? soonest - now : wait;
+}
+
 /* How long the loop may wait: reckoned from the last turn's clock, so that a turn reads it once. */
 static int32_t turn_wait(loop_t *loop, int32_t max_wait_ms)
 {
@@ -270,13 +300,10 @@ static int32_t turn_wait(loop_t *loop, int32_t max_wait_ms)
         return 0;
     uint64_t now = loop_now(loop);
     uint64_t wait = max_wait_ms > 0 ? (uint64_t)max_wait_ms : 0;
-    for (size_t i = 0; i < loop->list_count; i++) {
-        uint64_t soonest = loop->lists[i].soonest;
-        if (soonest <= now)
-            return 0;
-        if (soonest - now < wait)
-            wait = soonest - now;
-    }
+    for (size_t i = 0; i < loop->list_count; i++)
+        wait = wait_until(loop->lists[i].soonest, now, wait);
+    if (loop->wheel != NULL)
+        wait = wait_until(timer_wheel_soonest(loop->wheel), now, wait);
     return (int32_t)wait;
 }
 

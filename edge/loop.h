@@ -15,8 +15,9 @@ typedef struct loop loop_t;
 
 /*
  * A timer is embedded in what it belongs to. All timers of one duration form a list in the order of their
- * start, so that starting, stopping and expiring cost O(1) each. Zero-filled is a valid stopped timer
- * (loop_timer_start sets the rest).
+ * start, so that starting, stopping and expiring cost O(1) each; durations beyond the first 64 in use share a
+ * timing wheel, which costs a little more. Zero-filled is a valid stopped timer (loop_timer_start sets the
+ * rest).
  */
 typedef struct loop_timer {
     h2o_linklist_t link;
@@ -52,9 +53,7 @@ uint64_t loop_wall_us(const loop_t *loop);
 uint64_t loop_precise_us(void);
 
 /*
- * Starts (or starts again) a timer that calls `expired` once after `ms` unless stopped before. At most 64
- * different durations are in use in a loop (asserted): durations come from the configuration and from
- * constants.
+ * Starts (or starts again) a timer that calls `expired` once after `ms` unless stopped before.
  */
 void loop_timer_start(loop_t *loop, loop_timer_t *timer, uint32_t ms, void (*expired)(loop_timer_t *));
 void loop_timer_stop(loop_timer_t *timer);

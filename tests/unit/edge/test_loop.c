@@ -198,7 +198,7 @@ static void test_a_callback_starts_another(void **state)
     assert_string_equal(order, "ab");
 }
 
-/* 64 durations at once are the bound; a duration that is no longer in use makes room. */
+/* 64 durations have lists; one that is no longer in use makes room. */
 static void test_durations_at_the_bound(void **state)
 {
     loop_t *loop = *state;
@@ -212,6 +212,62 @@ static void test_durations_at_the_bound(void **state)
     turn_until(loop, 1);
     assert_string_equal(order, "x");
     for (uint32_t i = 0; i < 64; i++)
+        loop_timer_stop(&probes[i].timer);
+}
+
+/* More of them are timers like all others: exact, in order, and stopped and started again at will. */
+static void test_many_durations(void **state)
+{
+    enum { COUNT = 300 };
+    loop_t *loop = *state;
+    static probe_t probes[COUNT];
+    memset(probes, 0, sizeof(probes));
+    loop_hold(loop);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        probes[i].loop = loop;
+        probes[i].name = 'a';
+        loop_timer_start(loop, &probes[i].timer, (i + 1) * 1000, on_expired);
+    }
+    loop_timer_stop(&probes[200].timer);
+    loop_timer_start(loop, &probes[201].timer, 77, on_expired);
+    loop_skip(loop, 76);
+    loop_turn(loop, 0);
+    assert_int_equal(probes[201].runs, 0);
+    loop_skip(loop, 1);
+    loop_turn(loop, 0);
+    assert_int_equal(probes[201].runs, 1);
+    loop_skip(loop, 922);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        loop_turn(loop, 0);
+        assert_int_equal(probes[i].runs, i == 201);
+        loop_skip(loop, 1);
+        order_len = 0;
+        loop_turn(loop, 0);
+        assert_int_equal(probes[i].runs, i != 200);
+        assert_int_equal(order_len, i != 200 && i != 201);
+        loop_skip(loop, 999);
+    }
+    for (uint32_t i = 0; i < COUNT; i++)
+        assert_false(loop_timer_running(&probes[i].timer));
+}
+
+/* The loop sleeps until the soonest of them, not for all it may. */
+static void test_a_sleep_with_many_durations(void **state)
+{
+    enum { COUNT = 100 };
+    loop_t *loop = *state;
+    static probe_t probes[COUNT];
+    memset(probes, 0, sizeof(probes));
+    for (uint32_t i = 0; i < COUNT; i++)
+        loop_timer_start(loop, &probes[i].timer, 100000 + i, on_expired);
+    probe_t soon = {.loop = loop, .name = 'x'}, now = {.loop = loop, .name = 'y'};
+    loop_timer_start(loop, &soon.timer, 30, on_expired);
+    loop_timer_start(loop, &now.timer, 0, on_expired);
+    loop_turn(loop, 5000);
+    assert_string_equal(order, "y");
+    turn_until(loop, 2);
+    assert_string_equal(order, "yx");
+    for (uint32_t i = 0; i < COUNT; i++)
         loop_timer_stop(&probes[i].timer);
 }
 
@@ -332,6 +388,8 @@ int main(void)
         TEST(test_restart_from_its_own_callback),
         TEST(test_a_callback_starts_another),
         TEST(test_durations_at_the_bound),
+        TEST(test_many_durations),
+        TEST(test_a_sleep_with_many_durations),
         TEST(test_tasks_run_once_in_order_at_the_end_of_the_turn),
         TEST(test_a_task_takes_another_back_or_frees_itself),
         TEST(test_next_turn_does_not_wait_and_is_not_this_turn),
