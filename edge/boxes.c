@@ -84,6 +84,7 @@ boxes_t *boxes_new(loop_t *loop, const conf_t *conf, store_thread_t *store, peer
     assert(boxes != NULL);
     *boxes = (boxes_t){
         .loop = loop, .conf = conf_acquire(conf), .store = store, .peers = peers, .last_generation = now_us};
+    boxes->untold_end = &boxes->untold;
     for (size_t i = 0; i < count; i++) {
         if (known[i].generation > boxes->last_generation)
             boxes->last_generation = known[i].generation;
@@ -98,12 +99,23 @@ boxes_t *boxes_new(loop_t *loop, const conf_t *conf, store_thread_t *store, peer
     return boxes;
 }
 
+static box_untold_t *pop_untold(boxes_t *boxes)
+{
+    box_untold_t *first = boxes->untold;
+    boxes->untold = first->next;
+    if (boxes->untold == NULL)
+        boxes->untold_end = &boxes->untold;
+    return first;
+}
+
 void boxes_free(boxes_t **boxes)
 {
     boxes_t *b = *boxes;
     *boxes = NULL;
     if (b == NULL)
         return;
+    while (b->untold != NULL)
+        free(pop_untold(b));
     tdestroy(b->tree, free_entry);
     conf_release(&b->conf);
     free(b);
@@ -113,6 +125,7 @@ void boxes_stop(boxes_t *boxes)
 {
     boxes->stopping = true;
     loop_undefer(&boxes->nudge);
+    loop_undefer(&boxes->tell);
 }
 
 void boxes_listen(boxes_t *boxes, const boxes_handlers_t *handlers, void *owner)
@@ -382,9 +395,37 @@ static void tell_resumed(box_entry_t *entry, box_after_t *after)
     announce_resumed(entry->boxes, str_from(entry->box.id), after->result, after->sentence);
 }
 
+static void tell_untold(loop_task_t *task)
+{
+    boxes_t *boxes = H2O_STRUCT_FROM_MEMBER(boxes_t, tell, task);
+    while (boxes->untold != NULL && !boxes->stopping) {
+        box_untold_t *first = pop_untold(boxes);
+        announce_resumed(boxes, str_from(first->id), first->result, first->sentence);
+        free(first);
+    }
+}
+
+/* Told at the end of the turn: whoever asks has other things to do first, and a walk over the boxes may be
+ * under way. */
+static void resumed_soon(boxes_t *boxes, str_t id, provider_result_t result, const char *sentence)
+{
+    box_untold_t *untold = calloc(1, sizeof(*untold));
+    assert(untold != NULL && id.n <= BOX_ID_MAX);
+    untold->result = result;
+    memcpy(untold->id, id.p, id.n);
+    snprintf(untold->sentence, sizeof(untold->sentence), "%s", sentence != NULL ? sentence : "");
+    *boxes->untold_end = untold;
+    boxes->untold_end = &untold->next;
+    loop_defer(boxes->loop, &boxes->tell, tell_untold);
+}
+
 /* Told once the store has what the provider said before. */
 static void resumed(box_entry_t *entry, provider_result_t result, const char *sentence)
 {
+    if (entry->box.state == BOX_UNKNOWN) {
+        resumed_soon(entry->boxes, str_from(entry->box.id), result, sentence);
+        return;
+    }
     box_after_t *after = calloc(1, sizeof(*after));
     assert(after != NULL);
     after->run = tell_resumed;
@@ -451,7 +492,7 @@ void boxes_resume(boxes_t *boxes, str_t id)
     if (entry == NULL && (entry = add(boxes, name)) != NULL)
         loop_timer_start(boxes->loop, &entry->gone, GONE_MS, on_gone_long); /* unless somebody tells of it */
     if (entry == NULL) {
-        announce_resumed(boxes, id, PROVIDER_UNAVAILABLE, "This edge has too many boxes already.");
+        resumed_soon(boxes, id, PROVIDER_UNAVAILABLE, "This edge has too many boxes already.");
         return;
     }
     if (provider != NULL) {

@@ -22,6 +22,14 @@ typedef struct box_after {
     void *arg;
 } box_after_t;
 
+/* The end of a resume of which nothing is to be written first: told at the end of the turn. */
+typedef struct box_untold {
+    struct box_untold *next;
+    provider_result_t result;
+    char id[BOX_ID_MAX + 1];
+    char sentence[256];
+} box_untold_t;
+
 struct box_entry {
     store_box_t box; /* as it is; its id is the key */
     boxes_t *boxes;
@@ -57,7 +65,9 @@ struct boxes {
     void *tree; /* tsearch: box_entry_t by id */
     size_t count;
     bool full_logged;
-    loop_task_t nudge; /* tells the workers that boxes changed */
+    loop_task_t nudge;                  /* tells the workers that boxes changed */
+    box_untold_t *untold, **untold_end; /* in their order */
+    loop_task_t tell;
     bool stopping;
     uint64_t last_generation;
     uint32_t sync[PROVIDER_KINDS];
@@ -68,7 +78,8 @@ struct boxes {
 
 /* entry->box changed: it is written as soon as what is under way is done. */
 void boxes_changed(box_entry_t *entry);
-/* Runs `after` (which is taken over) once the store has what entry->box is now; never from within. */
+/* Runs `after` (which is taken over) once the store has what entry->box, of a known state, is now; never from
+ * within. */
 void boxes_after(box_entry_t *entry, box_after_t *after);
 /* Takes the box out of the table and frees it, unless something of it is under way: then later. */
 void boxes_remove(box_entry_t *entry);

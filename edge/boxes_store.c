@@ -101,11 +101,7 @@ void boxes_after(box_entry_t *entry, box_after_t *after)
     while (*end != NULL)
         end = &(*end)->next;
     after->next = NULL;
-    if (entry->box.state == BOX_UNKNOWN) { /* there is nothing to write */
-        after->run(entry, after);
-        free(after);
-        return;
-    }
+    assert(entry->box.state != BOX_UNKNOWN); /* of which there is nothing to write */
     *end = after;
     if (entry->written == entry->changes && !entry->missing)
         entry->changes++; /* nothing is to be written: a write of the same brings the loop around */

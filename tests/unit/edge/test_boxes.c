@@ -165,14 +165,60 @@ static void too_many_boxes(void **state)
     waker_t *waker = waker_new(w->loop, w->conf, full, w->peers, NULL, shm_wakes(w->shm));
     boxes_set_provider(full, PROVIDER_HTTP, &http);
     free(many);
-    for (unsigned i = 0; i < 2; i++) { /* asked again, it is known at once */
-        waker_ask(waker, 0, label(w, "one-too-many"), WAKE_WISH_WAKE, 0);
-        assert_int_equal(ended(w, 0, &got, 0), WAKE_UNAVAILABLE);
-    }
+    waker_ask(waker, 0, label(w, "one-too-many"), WAKE_WISH_WAKE, 0);
+    assert_int_equal(ended(w, 0, &got, 0), 0); /* not from within */
+    assert_int_equal(ended(w, 0, &got, 1), WAKE_UNAVAILABLE);
+    waker_ask(waker, 0, label(w, "one-too-many"), WAKE_WISH_WAKE, 0); /* it is remembered now */
+    assert_int_equal(ended(w, 0, &got, 0), WAKE_UNAVAILABLE);
     assert_int_equal(w->resumes, 0);
+    waker_ask(waker, 0, label(w, "another-one"), WAKE_WISH_WAKE, 0); /* its answer is never told */
     boxes_stop(full);
     waker_free(&waker);
     boxes_free(&full);
+}
+
+typedef struct ends {
+    unsigned count;
+    provider_result_t last;
+    char id[BOX_ID_MAX + 1];
+} ends_t;
+
+static void count_end(void *owner, str_t id, provider_result_t result, const char *sentence)
+{
+    ends_t *ends = owner;
+    (void)sentence;
+    ends->count++;
+    ends->last = result;
+    snprintf(ends->id, sizeof(ends->id), "%.*s", STR_ARG(id));
+}
+
+static const boxes_handlers_t counting = {.resumed = count_end};
+
+/* Of boxes that nobody told anything of nothing is written before the answer, which is still not told from
+ * within: not from within the provider's, nor within the walk over the boxes when the provider goes. */
+static void answers_of_boxes_that_nobody_told_of(void **state)
+{
+    world_t *w = *state;
+    ends_t ends = {.count = 0};
+    boxes_listen(w->boxes, &counting, &ends);
+    provider_t http = w->provider;
+    http.kind = PROVIDER_HTTP;
+    http.resume = ignore_id;
+    boxes_set_provider(w->boxes, PROVIDER_HTTP, &http);
+    boxes_resume(w->boxes, STR("a"));
+    http.handlers->resumed(w->boxes, &http, STR("a"), PROVIDER_UNAVAILABLE, "Not now.");
+    assert_int_equal(ends.count, 0);
+    loop_turn(w->loop, 0);
+    assert_int_equal(ends.count, 1);
+    assert_int_equal(ends.last, PROVIDER_UNAVAILABLE);
+    boxes_resume(w->boxes, STR("b"));
+    boxes_resume(w->boxes, STR("c"));
+    boxes_set_provider(w->boxes, PROVIDER_HTTP, NULL);
+    assert_int_equal(ends.count, 1);
+    loop_turn(w->loop, 0);
+    assert_int_equal(ends.count, 3);
+    assert_int_equal(ends.last, PROVIDER_GONE);
+    assert_string_equal(ends.id, "c");
 }
 
 /* ---- time ---- */
@@ -352,6 +398,7 @@ int main(void)
         TEST(generations),
         TEST(the_provider_goes),
         TEST(too_many_boxes),
+        TEST(answers_of_boxes_that_nobody_told_of),
         TEST(the_configuration_takes_its_id),
         TEST(what_a_listing_lacks_is_gone),
         TEST(boxes_gone_for_long_are_forgotten),

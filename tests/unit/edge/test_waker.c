@@ -365,7 +365,7 @@ static void more_boxes_than_may_be_woken(void **state)
     assert_int_equal(ask_for(w, "one-too-many", 80), WAKE_BUSY);
     assert_int_equal(ask_for(w, "b0", 80), 0);
     http.handlers->resumed(w->boxes, &http, STR("b0"), PROVIDER_FAILED, "It is broken.");
-    assert_int_equal(ended(w, 0, &got, 0), WAKE_FAILED);
+    assert_int_equal(ended(w, 0, &got, 1), WAKE_FAILED);
     loop_skip(w->loop, 130000); /* that is forgotten, too */
     loop_turn(w->loop, 0);
     assert_int_equal(ask_for(w, "one-too-many", 80), 0);
