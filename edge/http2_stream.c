@@ -260,18 +260,34 @@ static void give_window(http2_stream_t *stream)
                                                 (int32_t)stream->window);
 }
 
+/* Passes the next `n` bytes that are held. An answer at their flush may close the stream, which lets go of
+ * all that it holds: until then the bytes that are on their way have an owner of their own. */
+static void pass_some(http2_stream_t *stream, size_t n)
+{
+    http2_conn_t *conn = stream->conn;
+    uint64_t *held = &conn->client.worker->held_bytes;
+    buffer_t in = stream->in;
+    stream->in = (buffer_t){NULL};
+    pass(stream, str_make(buffer_str(&in).p, n));
+    exchange_request_flush(stream->ex);
+    buffer_consume(&in, n, held);
+    conn->held -= n;
+    if (stream->state == HTTP2_STREAM_CLOSED) {
+        conn->held -= buffer_size(&in);
+        buffer_clear(&in, held);
+    } else {
+        assert(buffer_size(&stream->in) == 0); /* nothing is received meanwhile */
+        stream->in = in;
+    }
+}
+
 static void pass_held(http2_stream_t *stream)
 {
-    while (buffer_size(&stream->in) != 0) {
-        str_t data = buffer_str(&stream->in);
-        size_t room = exchange_request_room(stream->ex);
+    while (stream->state != HTTP2_STREAM_CLOSED && buffer_size(&stream->in) != 0) {
+        size_t room = exchange_request_room(stream->ex), n = buffer_size(&stream->in);
         if (room == 0)
             return;
-        if (data.n > room)
-            data.n = room;
-        pass(stream, data);
-        exchange_request_flush(stream->ex);
-        release_held(stream, data.n);
+        pass_some(stream, room < n ? room : n);
     }
 }
 
@@ -286,12 +302,16 @@ static void resume(http2_stream_t *stream)
         release_held(stream, buffer_size(&stream->in));
     }
     pass_held(stream);
+    if (stream->state == HTTP2_STREAM_CLOSED)
+        return;
     /* A handshake has no end that the box could see before the tunnel is open. */
     bool handshake = ex->request.websocket && ex->state < EXCHANGE_TUNNEL;
     if (stream->request_ended && !stream->end_passed && buffer_size(&stream->in) == 0 && !handshake) {
         stream->end_passed = true;
         exchange_request_end(ex);
         exchange_request_flush(ex);
+        if (stream->state == HTTP2_STREAM_CLOSED)
+            return;
     }
     if (stream->starting) {
         stream->starting = false;

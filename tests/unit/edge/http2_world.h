@@ -64,6 +64,7 @@ typedef struct world {
     unsigned started, cancelled, resumed;
     bool answer_at_once; /* 200 "ok" from the step */
     size_t origin_room;  /* what origin_ops.room says */
+    size_t refuses_at;   /* at the flush of so many body bytes it answers 413 instead of going on; 0: never */
     size_t taken;
     char request_body[4096];
     bool request_ended;
@@ -107,6 +108,15 @@ static inline void origin_nothing(exchange_t *ex)
     (void)ex;
 }
 
+static inline void origin_flush(exchange_t *ex)
+{
+    if (the_world->refuses_at == 0 || the_world->taken < the_world->refuses_at)
+        return;
+    the_world->last = NULL;
+    ex->origin_ops = NULL;
+    exchange_reply(ex, 413, STR("text/plain"), NULL, STR("too much"));
+}
+
 static inline void origin_resume(exchange_t *ex)
 {
     (void)ex;
@@ -123,7 +133,7 @@ static inline void origin_cancel(exchange_t *ex)
 static const origin_ops_t world_origin_ops = {.room = origin_room,
                                               .send_body = origin_send_body,
                                               .send_end = origin_send_end,
-                                              .flush = origin_nothing,
+                                              .flush = origin_flush,
                                               .sent = origin_sent,
                                               .resume_response = origin_resume,
                                               .cancel = origin_cancel};

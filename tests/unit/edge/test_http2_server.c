@@ -196,6 +196,32 @@ static void test_held_upload(void **state)
     assert_int_equal(((http2_conn_t *)world->server)->grown, 0);
 }
 
+/* A held upload goes on, and the origin answers at the flush of its next bytes: the answer ends the stream,
+ * which lets go of what it holds while its bytes are on their way. */
+static void test_held_upload_that_is_answered(void **state)
+{
+    world_t *world = *state;
+    world_connect(world);
+    world->origin_room = 0;
+    int32_t id = world_upload(world, NULL, 0, big, 30000, true);
+    world_pump(world);
+    assert_int_equal(((http2_conn_t *)world->server)->held, 30000);
+    world->origin_room = world->refuses_at = 10000;
+    exchange_request_room_grew(world->last);
+    world_pump(world);
+    const seen_t *seen = world_seen(world, id);
+    assert_true(seen->closed);
+    assert_int_equal(seen->status, 413);
+    assert_string_equal(seen->first, "too much");
+    assert_int_equal(world->taken, 10000);
+    assert_int_equal(((http2_conn_t *)world->server)->held, 0);
+    world->refuses_at = 0;
+    world->answer_at_once = true; /* the connection serves on */
+    id = world_upload(world, NULL, 0, big, 100, false);
+    world_pump(world);
+    assert_int_equal(world_seen(world, id)->status, 200);
+}
+
 /* At most 1 MiB is held for a connection, and the window of the connection stays open. */
 static void test_held_bound(void **state)
 {
@@ -495,6 +521,7 @@ int main(void)
                                        T(test_download_backpressure),
                                        T(test_upload),
                                        T(test_held_upload),
+                                       T(test_held_upload_that_is_answered),
                                        T(test_held_bound),
                                        T(test_upload_trailers),
                                        T(test_bad_trailers),
