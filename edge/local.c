@@ -130,6 +130,7 @@ void local_collect(exchange_t *ex, size_t max, local_handler_t handler, void *ar
     buffer_clear(&ex->held, &ex->worker->held_bytes);
     if (ex->request_complete)
         collect_end(ex);
+    exchange_request_room_grew(ex); /* while a step waited, what did not fit stayed with the codec */
     collect_flush(ex);
 }
 

@@ -43,6 +43,7 @@ void local_stream_begin(exchange_t *ex, str_t content_type, const fields_t *fiel
                    fields->at[i].value);
     buffer_clear(&ex->held, &ex->worker->held_bytes);
     exchange_response_head(ex);
+    exchange_request_room_grew(ex); /* a body is thrown away */
     exchange_response_flush(ex);
 }
 

@@ -21,7 +21,7 @@ from sleepers import Sleepers
 from test_api_servers import queued
 
 LONG = PATIENCE * SLOW
-NO_WINDOW = {h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 0}
+WINDOW = h2.settings.SettingCodes.INITIAL_WINDOW_SIZE
 
 # ---- what is waited for
 
@@ -190,7 +190,8 @@ WAITS = [Wake, FailedWake, Subrequest, DeletedBox, Line, SubrequestInLine, Previ
 class Http1:
     """One request over HTTP/1.1."""
 
-    def __init__(self, edge, wait, whole):
+    def __init__(self, edge, wait, whole, window=0):
+        del window
         self.client = edge.connect("plain")
         framing = f"Content-Length: {len(wait.body)}" if whole else "Transfer-Encoding: chunked"
         lines = [f"{wait.method} {wait.path} HTTP/1.1", f"Host: {wait.host}", framing]
@@ -208,6 +209,9 @@ class Http1:
     def reset(self):
         self.client.reset()
 
+    def refused_with(self, status):
+        assert self.client.read_message(LONG, request_method="POST").status == status
+
     def half_close(self):
         self.client.half_close()
         assert self.client.read_head(LONG).status == 102
@@ -220,12 +224,12 @@ class Http1:
 class Http2:
     """One request over HTTP/2, whose answer cannot leave."""
 
-    def __init__(self, edge, wait, whole):
-        self.client = Client(edge, wait.host, settings=NO_WINDOW)
+    def __init__(self, edge, wait, whole, window=0):
+        self.client = Client(edge, wait.host, settings={WINDOW: window})
         announced = [] if whole else [("content-length", "10")]
         self.stream = self.client.request(wait.path, wait.method, [*wait.fields, *announced], end=whole and not wait.body)
         if not whole or wait.body:
-            self.client.send(self.stream, wait.body if whole else b"hello", end=whole)
+            self.client.send(self.stream, wait.body if whole else b"hello", end=whole and window == 0)
         self.answer = self.client.answer(self.stream)
         self.refused = False
 
@@ -242,6 +246,11 @@ class Http2:
     def reset(self):
         self.client.sock.sendall(frame(RST_STREAM, 0, self.stream, struct.pack(">I", 8)))
 
+    def refused_with(self, status):
+        """The end of the body comes when all of it is held."""
+        self.client.send(self.stream, b"", end=True)
+        assert self.client.finish(self.stream, LONG).status == status
+
     def half_close(self):
         self.reset()  # END_STREAM was sent with the request
 
@@ -249,7 +258,7 @@ class Http2:
         """The answer that was made is the one that leaves when there is room for it."""
         if self.refused:
             self.client.h2.increment_flow_control_window(65535, self.stream)
-            self.client.h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 65535})
+            self.client.h2.update_settings({WINDOW: 65535})
             self.client.flush()
             self.client.until(lambda: self.answer.ended or self.answer.reset is not None, LONG)
             assert b"did not come in time" in self.answer.body
@@ -308,5 +317,24 @@ def test_the_edge_drains_before_it_comes(wait, codec, make_edge):
         assert edge.process.wait(LONG) == 0
         edge.kill()
         edge.check_reports()
+    finally:
+        waiting.close()
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_body_that_is_too_large_behind_a_wait(codec, make_edge):
+    """As much as is held while it waits is taken; the rest, which the codec holds, is answered at its flush."""
+    waiting = Subrequest()
+    waiting.body = b"x" * 70000
+    try:
+        edge = make_edge(config=waiting.config)
+        workers = edge.pids("worker")
+        waiting.begin(edge)
+        client = codec(edge, waiting, whole=True, window=65535)
+        waiting.wait(edge)
+        waiting.come()
+        client.refused_with(413)
+        waiting.serve(edge)
+        assert edge.pids("worker") == workers
     finally:
         waiting.close()
