@@ -135,7 +135,12 @@ typedef struct stats_job {
 static void stats_run(store_job_t *job, store_t *store)
 {
     stats_job_t *stats = H2O_STRUCT_FROM_MEMBER(stats_job_t, base.job, job);
-    admin_job_result(&stats->base, store, store_get_stats(store, &stats->stats));
+    if (store_whole(store)) {
+        admin_job_result(&stats->base, store, store_get_stats(store, &stats->stats));
+        return;
+    }
+    stats->base.result = STORE_FAILED; /* reading it would end this process */
+    snprintf(stats->base.why, sizeof(stats->base.why), "a file of the store is cut short");
 }
 
 static void start_stats(exchange_t *ex, void (*answer)(exchange_t *, admin_job_t *))

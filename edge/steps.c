@@ -290,6 +290,8 @@ step_result_t step_health(exchange_t *ex)
         exchange_reply(ex, 405, STR("text/plain"), &fields, STR("Use GET or HEAD.\n"));
     } else if (ready && ex->worker->draining) {
         exchange_reply(ex, 503, STR("text/plain"), NULL, STR("draining\n"));
+    } else if (ready && ex->worker->store != NULL && !store_whole(ex->worker->store)) {
+        exchange_reply(ex, 503, STR("text/plain"), NULL, STR("a file of the store is cut short\n"));
     } else {
         exchange_reply(ex, 200, STR("text/plain"), NULL, STR("ok\n"));
     }

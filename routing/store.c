@@ -27,7 +27,7 @@ store_t *store_open(const char *durable_dir, const char *volatile_dir, uint64_t 
     }
     if (store->boxes == NULL || !store_open_rules(store, durable_dir, writer) ||
         !store_open_keys(store, durable_dir, writer)) {
-        snprintf(error, error_len, "%s: %s", store->boxes == NULL ? options.dir : durable_dir, store->error);
+        snprintf(error, error_len, "%s", store->error);
         store_close(&store);
     }
     return store;
@@ -43,12 +43,17 @@ table_t *store_open_beside(store_t *store, const char *durable_dir, const char *
         return NULL;
     }
     if (writer && mkdir(dir, 0700) != 0 && errno != EEXIST) {
-        snprintf(store->error, sizeof(store->error), "cannot make the directory %s: %s", name,
-                 strerror(errno));
+        snprintf(store->error, sizeof(store->error), "%.256s: cannot be made: %s", dir, strerror(errno));
         return NULL;
     }
     table_options_t options = {.dir = dir, .map_bytes = map_bytes, .writer = writer, .synced = true};
     return table_open(&options, store->error);
+}
+
+bool store_whole(store_t *store)
+{
+    return table_whole(store->previews) && table_whole(store->boxes) && table_whole(store->rules) &&
+           table_whole(store->keys);
 }
 
 void store_close(store_t **store)

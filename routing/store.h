@@ -134,6 +134,9 @@ bool store_box_listens(const store_box_t *box, uint16_t port);
 store_t *store_open(const char *durable_dir, const char *volatile_dir, uint64_t map_bytes, bool writer,
                     char *error, size_t error_len);
 void store_close(store_t **store);
+/* False where a file of the store has been cut short since it was opened: reading it may kill the process. A
+ * system call for each of its four files. */
+MUST_USE bool store_whole(store_t *store);
 /* What STORE_FAILED was, a sentence; valid until the next call. */
 const char *store_error(const store_t *store);
 

@@ -13,6 +13,7 @@
 
 #include "bucket.h"
 #include "bytes.h"
+#include "env_size.h"
 #include "order.h"
 #include "siphash.h"
 
@@ -162,8 +163,22 @@ static store_result_t open_databases(table_t *table, MDB_txn *txn, bool writer)
     return meta_read(table, txn);
 }
 
+/* Adds the advice to a sentence about a broken file. */
+static store_result_t broken(table_t *table, const table_options_t *options)
+{
+    size_t n = strlen(table->error);
+    snprintf(table->error + n, TABLE_ERROR_MAX - n,
+             options->synced
+                 ? "; put a whole copy of the directory in its place, or move it away to begin without "
+                   "what it recorded"
+                 : "; remove it: the edge makes it anew");
+    return STORE_FAILED;
+}
+
 static store_result_t open_env(table_t *table, const table_options_t *options)
 {
+    if (!env_size_begun(options->dir, table->error, TABLE_ERROR_MAX))
+        return broken(table, options);
     size_t page = 4096;
     table->map_bytes = (options->map_bytes + page - 1) / page * page;
     int rc = mdb_env_create(&table->env);
@@ -182,7 +197,13 @@ static store_result_t open_env(table_t *table, const table_options_t *options)
         rc = mdb_env_open(table->env, options->dir, flags, 0600);
     if (rc == ENOENT && !options->writer)
         return failed(table, "there is no store yet");
-    return rc == 0 ? STORE_OK : failed(table, "cannot open the store: %s", mdb_strerror(rc));
+    if (rc == MDB_INVALID || rc == MDB_CORRUPTED) {
+        failed(table, "data.mdb is no store");
+        return broken(table, options);
+    }
+    if (rc != 0)
+        return failed(table, "cannot open the store: %s", mdb_strerror(rc));
+    return env_size_whole(table->env, table->error, TABLE_ERROR_MAX) ? STORE_OK : broken(table, options);
 }
 
 static store_result_t open_all(table_t *table, const table_options_t *options)
@@ -209,6 +230,14 @@ static store_result_t open_all(table_t *table, const table_options_t *options)
     return STORE_OK;
 }
 
+/* Puts the directory before the sentence. */
+static void name_place(const char *dir, char *error)
+{
+    char sentence[TABLE_ERROR_MAX / 2];
+    snprintf(sentence, sizeof(sentence), "%.*s", (int)sizeof(sentence) - 1, error);
+    snprintf(error, TABLE_ERROR_MAX, "%.*s: %s", TABLE_ERROR_MAX / 2 - 4, dir, sentence);
+}
+
 table_t *table_open(const table_options_t *options, char *error)
 {
     table_t *table = calloc(1, sizeof(*table));
@@ -218,9 +247,11 @@ table_t *table_open(const table_options_t *options, char *error)
     }
     table->error = error;
     table->writer = options->writer;
-    if (open_all(table, options) != STORE_OK)
-        table_close(&table);
-    return table;
+    if (open_all(table, options) == STORE_OK)
+        return table;
+    name_place(options->dir, error);
+    table_close(&table);
+    return NULL;
 }
 
 void table_close(table_t **table)
@@ -349,6 +380,12 @@ uint64_t table_version(table_t *table)
     return version;
 }
 
+bool table_whole(table_t *table)
+{
+    char error[TABLE_ERROR_MAX];
+    return env_size_whole(table->env, error, sizeof(error));
+}
+
 /* ---- writing ---- */
 
 store_result_t table_write_begin(table_t *table)
@@ -357,6 +394,8 @@ store_result_t table_write_begin(table_t *table)
     int rc = mdb_txn_begin(table->env, NULL, 0, &table->write);
     if (rc != 0)
         table->write = NULL;
+    if (rc == 0)
+        env_size_keep(table->env);
     return result_of(table, "cannot change the store", rc);
 }
 

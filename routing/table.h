@@ -13,7 +13,7 @@
 
 #include "store.h"
 
-#define TABLE_ERROR_MAX 256
+#define TABLE_ERROR_MAX 512
 
 typedef struct table table_t;
 
@@ -25,11 +25,14 @@ typedef struct table_options {
 } table_options_t;
 
 /*
- * Returns NULL and a sentence in error[TABLE_ERROR_MAX] on failure. `error` is kept: later failures are
- * described there too.
+ * Returns NULL and a sentence in error[TABLE_ERROR_MAX], which begins with the directory, on failure; a file
+ * that is cut short fails. `error` is kept: later failures are described there too.
  */
 table_t *table_open(const table_options_t *options, char *error);
 void table_close(table_t **table);
+
+/* False where the file has become shorter than its records need: reading them would kill the process. */
+MUST_USE bool table_whole(table_t *table);
 
 /* ---- reading: what find and each give out is valid between begin and end ---- */
 MUST_USE store_result_t table_read_begin(table_t *table);

@@ -275,7 +275,84 @@ static void test_no_lmdb_file(void **state)
     assert_non_null(file);
     assert_int_equal(fwrite(junk, 1, sizeof(junk), file), sizeof(junk));
     assert_int_equal(fclose(file), 0);
-    expect_no_store(f, "cannot open the store");
+    expect_no_store(f, "data.mdb is no store");
+}
+
+/* Fills the store until each of its files has more than its first pages. */
+static void fill(fixture_t *f)
+{
+    for (int i = 0; i < 200; i++) {
+        char id[16];
+        snprintf(id, sizeof(id), "box-%d", i);
+        put(f, id);
+    }
+}
+
+static off_t file_size(const char *path)
+{
+    struct stat file;
+    assert_int_equal(stat(path, &file), 0);
+    return file.st_size;
+}
+
+/* For a writer and a reader, at every length that it may have been cut to. */
+static void expect_cut(fixture_t *f, const char *dir, const char *advice)
+{
+    char path[192], name[192], error[512];
+    snprintf(path, sizeof(path), "%s/data.mdb", dir);
+    snprintf(name, sizeof(name), "%s: data.mdb is ", dir);
+    off_t whole = file_size(path);
+    const off_t cuts[] = {0, 1, 4096, 8192, whole / 2, whole - 4096, whole - 1};
+    for (size_t i = 0; i < sizeof(cuts) / sizeof(cuts[0]); i++) {
+        assert_int_equal(truncate(path, cuts[i]), 0);
+        for (int writer = 0; writer < 2; writer++) {
+            store_t *store =
+                store_open(f->durable, f->scratch, FIXTURE_MAP_BYTES, writer, error, sizeof(error));
+            assert_null(store);
+            assert_memory_equal(error, name, strlen(name));
+            assert_non_null(strstr(error, advice));
+            /* Whoever looks for what can be saved finds it as it was. */
+            assert_int_equal(file_size(path), cuts[i]);
+        }
+    }
+}
+
+static void test_a_file_cut_short(void **state)
+{
+    fixture_t *f = *state;
+    fill(f);
+    store_close(&f->store);
+    expect_cut(f, f->durable, "move it away");
+}
+
+static void test_another_file_cut_short(void **state)
+{
+    fixture_t *f = *state;
+    char dir[128];
+    store_close(&f->store);
+    snprintf(dir, sizeof(dir), "%s/keys", f->durable);
+    expect_cut(f, dir, "move it away");
+}
+
+static void test_the_volatile_file_cut_short(void **state)
+{
+    fixture_t *f = *state;
+    store_close(&f->store);
+    expect_cut(f, f->scratch, "remove it");
+}
+
+static void test_cut_short_while_it_is_open(void **state)
+{
+    fixture_t *f = *state;
+    char path[128];
+    fill(f);
+    assert_true(store_whole(f->store));
+    snprintf(path, sizeof(path), "%s/data.mdb", f->durable);
+    off_t whole = file_size(path);
+    assert_int_equal(truncate(path, whole / 2), 0);
+    assert_false(store_whole(f->store));
+    assert_int_equal(truncate(path, whole), 0);
+    assert_true(store_whole(f->store));
 }
 
 int main(void)
@@ -288,6 +365,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_other_layouts, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_broken_sequence, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_no_lmdb_file, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_a_file_cut_short, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_another_file_cut_short, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_the_volatile_file_cut_short, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_cut_short_while_it_is_open, fixture_setup, fixture_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

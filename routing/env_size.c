@@ -1,0 +1,53 @@
+/*
+ * See env_size.h.
+ */
+#include "env_size.h"
+
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* The bytes that the file has, and those that its pages need. */
+static bool measure(MDB_env *env, int *fd, uint64_t *has, uint64_t *needs)
+{
+    MDB_envinfo info;
+    MDB_stat stat;
+    struct stat file;
+    if (mdb_env_info(env, &info) != 0 || mdb_env_stat(env, &stat) != 0 || mdb_env_get_fd(env, fd) != 0 ||
+        fstat(*fd, &file) != 0)
+        return false;
+    *has = (uint64_t)file.st_size;
+    *needs = ((uint64_t)info.me_last_pgno + 1) * stat.ms_psize;
+    return true;
+}
+
+bool env_size_begun(const char *dir, char *error, size_t error_len)
+{
+    char path[4096];
+    struct stat file;
+    int n = snprintf(path, sizeof(path), "%s/data.mdb", dir);
+    if (n < 0 || (size_t)n >= sizeof(path) || stat(path, &file) != 0 || file.st_size != 0)
+        return true; /* LMDB says what is wrong */
+    snprintf(error, error_len, "data.mdb is empty");
+    return false;
+}
+
+bool env_size_whole(MDB_env *env, char *error, size_t error_len)
+{
+    uint64_t has, needs;
+    int fd;
+    if (!measure(env, &fd, &has, &needs) || has >= needs)
+        return true;
+    snprintf(error, error_len, "data.mdb is cut short: it has %llu of %llu bytes", (unsigned long long)has,
+             (unsigned long long)needs);
+    return false;
+}
+
+void env_size_keep(MDB_env *env)
+{
+    uint64_t has, needs;
+    int fd;
+    if (measure(env, &fd, &has, &needs) && has < needs && ftruncate(fd, (off_t)needs) != 0) {
+        /* The disk takes no more: the next commit tries again. */
+    }
+}
