@@ -27,7 +27,7 @@ static void read_holder(int fd, char *out, size_t out_len)
         snprintf(out, out_len, "unknown");
 }
 
-int lockfile_acquire(const char *path, char *error, size_t error_len)
+int lockfile_acquire(const char *path, const char *key, char *error, size_t error_len)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (fd < 0) {
@@ -42,9 +42,9 @@ int lockfile_acquire(const char *path, char *error, size_t error_len)
         char holder[24];
         read_holder(fd, holder, sizeof(holder));
         snprintf(error, error_len,
-                 "another boxedge is running with this run_dir (process %s holds %s); stop it, or give this "
-                 "one another run_dir",
-                 holder, path);
+                 "another boxedge is running with this %s (process %s holds %s); stop it, or give this "
+                 "one another %s",
+                 key, holder, path, key);
     } else {
         snprintf(error, error_len, "%s cannot be locked: %s", path, strerror(errno));
     }

@@ -10,8 +10,8 @@
 #include <sys/types.h>
 
 /* Takes the lock. Returns the descriptor to keep (close-on-exec), or -1 with a sentence, which names the
- * process that holds it. */
-int lockfile_acquire(const char *path, char *error, size_t error_len);
+ * process that holds it. `key`: how the configuration calls its directory. */
+int lockfile_acquire(const char *path, const char *key, char *error, size_t error_len);
 /* Writes the id of this process into a lock that is held. */
 void lockfile_sign(int fd);
 

@@ -145,16 +145,30 @@ static void keep_inherited(int *fd, const char *inherited, const char *wanted)
     *fd = -1;
 }
 
-static bool take_lock(supervisor_t *s)
+/* Takes the lock file `name` in the directory `dir`, which the configuration calls `key`, unless it was
+ * handed over. */
+static bool take_lock(int *fd, const char *dir, const char *name, const char *key)
 {
     char path[PATH_MAX], error[PATH_MAX + 256];
-    keep_inherited(&s->lock_fd, s->inherited_run_dir, s->snapshot->conf->run_dir);
-    if (s->lock_fd >= 0)
+    if (*fd >= 0)
         return true;
-    if ((size_t)snprintf(path, sizeof(path), "%s/boxedge.lock", s->snapshot->conf->run_dir) >= sizeof(path))
-        return fail("run_dir is too long a path");
-    s->lock_fd = lockfile_acquire(path, error, sizeof(error));
-    return s->lock_fd >= 0 || fail(error);
+    if ((size_t)snprintf(path, sizeof(path), "%s/%s", dir, name) >= sizeof(path)) {
+        process_log(NULL, "%s is too long a path", key);
+        return false;
+    }
+    *fd = lockfile_acquire(path, key, error, sizeof(error));
+    return *fd >= 0 || fail(error);
+}
+
+/* Both directories are one edge's: two edges with one state_dir would not see each other's changes. The names
+ * differ, since both may be one directory. */
+static bool take_locks(supervisor_t *s)
+{
+    const conf_t *conf = s->snapshot->conf;
+    keep_inherited(&s->lock_fd, s->inherited_run_dir, conf->run_dir);
+    keep_inherited(&s->state_lock_fd, s->inherited_state_dir, conf->state_dir);
+    return take_lock(&s->lock_fd, conf->run_dir, "boxedge.lock", "run_dir") &&
+           take_lock(&s->state_lock_fd, conf->state_dir, "boxedge-state.lock", "state_dir");
 }
 
 static bool open_sockets(supervisor_t *s)
@@ -189,7 +203,7 @@ static bool start(supervisor_t *s)
     (void)privileges_raise_descriptors();
     if (upgrade_inherit(s))
         process_log(NULL, "taking over from process %d", (int)getppid());
-    if (!make_shm(s) || !load_first(s) || !take_lock(s) || !load_keys(s) || !open_sockets(s))
+    if (!make_shm(s) || !load_first(s) || !take_locks(s) || !load_keys(s) || !open_sockets(s))
         return false;
     uint64_t now = process_now_ms();
     /* Keys that came with the handover stay in use until their time. */
@@ -248,6 +262,7 @@ static void check_ready(supervisor_t *s)
         process_log(NULL, "%s", advice);
     }
     lockfile_sign(s->lock_fd);
+    lockfile_sign(s->state_lock_fd);
     announce(s);
     snprintf(state, sizeof(state), "MAINPID=%d\nREADY=1", (int)getpid());
     sd_notify_send(state);
@@ -408,7 +423,8 @@ static void turn(supervisor_t *s)
 
 static void clean_up(supervisor_t *s)
 {
-    int *fds[] = {&s->lock_fd, &s->log_fd, &s->signal_fd, &s->upgrade_fd, &s->predecessor_fd};
+    int *fds[] = {&s->lock_fd,   &s->state_lock_fd, &s->log_fd,
+                  &s->signal_fd, &s->upgrade_fd,    &s->predecessor_fd};
     if (s->admin_fd >= 0) {
         /* The path is not ours while the one before us, or after us, serves there. */
         if (!s->handed_over && s->predecessor_fd < 0 && s->snapshot != NULL)
@@ -419,6 +435,7 @@ static void clean_up(supervisor_t *s)
         if (*fds[i] >= 0)
             close(*fds[i]);
     free(s->inherited_run_dir);
+    free(s->inherited_state_dir);
     free(s->inherited_admin);
     listen_set_free(&s->listeners);
     snapshot_free(&s->snapshot);
@@ -436,7 +453,8 @@ int supervisor_run(const char *conf_path, char **argv)
     s->pid = getpid();
     s->generation = 1;
     s->logger = LOGGER_NONE;
-    s->lock_fd = s->admin_fd = s->log_fd = s->signal_fd = s->upgrade_fd = s->predecessor_fd = -1;
+    s->lock_fd = s->state_lock_fd = s->admin_fd = s->log_fd = s->signal_fd = s->upgrade_fd =
+        s->predecessor_fd = -1;
     if (!start(s)) {
         s->exit_status = 1;
     } else {

@@ -29,7 +29,8 @@ typedef struct supervisor {
     uint64_t generation; /* of the snapshot: the first is 1 */
     listen_set_t *listeners;
     shm_t *shm;
-    int lock_fd;
+    int lock_fd;       /* of run_dir */
+    int state_lock_fd; /* of state_dir */
     int admin_fd;
     int log_fd; /* of the access log; -1: off */
     int signal_fd;
@@ -51,9 +52,10 @@ typedef struct supervisor {
     int upgrade_fd;    /* its word that it serves */
     uint64_t upgrade_due_ms;
     int predecessor_fd; /* to the old binary that waits for our word; -1: none */
-    /* Where the lock and the admin socket that it handed over lie; they are ours only if we want them there.
+    /* Where the locks and the admin socket that it handed over lie; they are ours only if we want them there.
      * NULL: nothing was handed over. */
     char *inherited_run_dir;
+    char *inherited_state_dir;
     char *inherited_admin;
 } supervisor_t;
 

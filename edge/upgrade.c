@@ -5,7 +5,8 @@
  * binary says that it serves, we drain; when it fails, our controller comes back and nothing has changed.
  *
  * What is handed over is listed in a memory file whose descriptor number is in the environment: a line each,
- * "lock FD RUN_DIR", "ready FD", "admin FD PATH", "tickets FD", "listen FD WORKER ADDRESS".
+ * "lock FD RUN_DIR", "state-lock FD STATE_DIR", "ready FD", "admin FD PATH", "tickets FD", "listen FD WORKER
+ * ADDRESS".
  *
  * The new edge has a shared segment of its own, so what it changes in the store is not seen by the workers of
  * the old one, which answer what they have and take no more connections.
@@ -43,6 +44,7 @@ static int write_handoff(const supervisor_t *s, int ready_fd, int tickets_fd)
     const conf_t *conf = s->snapshot->conf;
     fprintf(out, "ready %d\ntickets %d\n", ready_fd, tickets_fd);
     fprintf(out, "lock %d %s\nadmin %d %s\n", s->lock_fd, conf->run_dir, s->admin_fd, conf->admin_socket);
+    fprintf(out, "state-lock %d %s\n", s->state_lock_fd, conf->state_dir);
     for (size_t i = 0; i < s->listeners->count; i++)
         for (unsigned w = 0; w < s->listeners->at[i].count; w++)
             fprintf(out, "listen %d %u %s\n", s->listeners->at[i].fds[w], w, s->listeners->at[i].text);
@@ -63,7 +65,7 @@ static _Noreturn void exec_successor(const supervisor_t *s, int handoff_fd, int 
 {
     char number[16];
     sigset_t none;
-    const int fds[] = {handoff_fd, ready_fd, tickets_fd, s->lock_fd, s->admin_fd};
+    const int fds[] = {handoff_fd, ready_fd, tickets_fd, s->lock_fd, s->state_lock_fd, s->admin_fd};
 
     for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
         keep_over_exec(fds[i]);
@@ -172,9 +174,10 @@ void upgrade_heard(supervisor_t *s)
         return; /* it ends: its status comes */
     process_log(NULL, "process %d serves now", (int)s->upgrade_pid);
     s->handed_over = true;
-    /* The lock is the successor's alone from here on. */
+    /* The locks are the successor's alone from here on. */
     close(s->lock_fd);
-    s->lock_fd = -1;
+    close(s->state_lock_fd);
+    s->lock_fd = s->state_lock_fd = -1;
     supervisor_drain(s);
 }
 
@@ -248,6 +251,9 @@ static void take_line(supervisor_t *s, str_t line)
     if (str_eq(what, STR("lock")) && s->lock_fd < 0) {
         s->lock_fd = fd;
         s->inherited_run_dir = strndup(line.p, line.n);
+    } else if (str_eq(what, STR("state-lock")) && s->state_lock_fd < 0) {
+        s->state_lock_fd = fd;
+        s->inherited_state_dir = strndup(line.p, line.n);
     } else if (str_eq(what, STR("admin")) && s->admin_fd < 0) {
         s->admin_fd = fd;
         s->inherited_admin = strndup(line.p, line.n);

@@ -8,6 +8,7 @@ import resource
 import shutil
 import signal
 import socket
+import subprocess
 import tempfile
 import time
 
@@ -15,7 +16,7 @@ import pytest
 
 import harness
 from harness import SLOW, Edge, HttpOrigin
-from processes import HEALTH, Load, gone, reload, run_again, said
+from processes import HEALTH, Load, gone, reload, run_again, said, upgraded
 from wire import PATIENCE, WireError
 
 AS_ROOT = os.geteuid() == 0
@@ -61,13 +62,65 @@ def test_a_second_instance_is_refused(make_edge):
     before = edge.ca.read_bytes()
     assert run_again(edge, {"preview_domain": "other.localhost"}).returncode == 1
     assert edge.ca.read_bytes() == before
-    # Nor does another run directory help where the ports are the same.
-    third = run_again(edge, {"run_dir": str(edge.directory / "run3"), "admin": None})
+    # Nor do other directories help where the ports are the same.
+    third = run_again(edge, {"run_dir": str(edge.directory / "run3"), "state_dir": str(edge.directory / "state3"),
+                             "admin": None})
     assert third.returncode == 1
     assert f"cannot listen on 127.0.0.1:{edge.port['tls']}" in third.stderr
     with edge.connect("health") as client:
         assert client.request(HEALTH).status == 200
     assert edge.admin_socket.is_socket()
+
+
+def test_a_second_edge_with_the_same_state_is_refused(make_edge):
+    """Neither would see what the other changes: a block on one would leave the other answering."""
+    edge = make_edge()
+    other = {"run_dir": str(edge.directory / "run2"), "admin": None,
+             "listeners": [{"kind": "plain", "address": f"127.0.0.1:{harness.PORTS.take()}"}]}
+    second = run_again(edge, other)
+    assert second.returncode == 1
+    assert "another boxedge is running with this state_dir" in second.stderr
+    assert f"process {edge.process.pid} " in second.stderr
+    # A new binary takes the lock over.
+    with upgraded(edge) as successor:
+        second = run_again(edge, other)
+        assert second.returncode == 1 and f"process {successor} " in second.stderr
+
+
+def test_both_directories_may_be_one(make_edge):
+    edge = make_edge(start=False)
+    edge.config["state_dir"] = str(edge.run_dir)
+    edge.state_dir = edge.run_dir
+    edge.start()
+
+
+@pytest.mark.parametrize("which", ["state_dir", "state_dir/keys", "run_dir"])
+def test_a_store_that_is_cut_short_is_refused(make_edge, which):
+    edge = make_edge()
+    first, _, rest = which.partition("/")
+    folder = (edge.state_dir if first == "state_dir" else edge.run_dir) / "store" / rest
+    edge.stop()
+    os.truncate(folder / "data.mdb", 8192)
+    done = run_again(edge, {})
+    assert done.returncode == 1
+    assert f"{str(folder).rstrip('/')}: data.mdb is cut short" in done.stderr
+    assert ("remove it" if first == "run_dir" else "move it away") in done.stderr
+    # The advice is good.
+    (folder / "data.mdb").unlink()
+    edge.start()
+
+
+def test_a_store_that_is_cut_short_under_it_is_not_ready(make_edge):
+    edge = make_edge()
+    edge.expect_deaths = True
+    edge.create_preview(80)
+    os.truncate(edge.state_dir / "store/data.mdb", 8192)
+    with edge.connect("health") as client:
+        assert client.request(HEALTH).status == 503
+    got = subprocess.run(["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--unix-socket", edge.admin_socket,
+                          "http://edge/readyz"], capture_output=True, text=True, check=False)
+    assert got.stdout == "503"
+    edge.kill()
 
 
 def test_what_is_wrong_is_said_before_the_start(make_edge):

@@ -56,15 +56,15 @@ static void the_second_is_refused_by_name(void **state)
     (void)state;
     char path[128], pid[24];
     in_dir(path, "lock");
-    int fd = lockfile_acquire(path, error, sizeof(error));
+    int fd = lockfile_acquire(path, "run_dir", error, sizeof(error));
     assert_true(fd >= 0);
     snprintf(pid, sizeof(pid), "process %d", (int)getpid());
     /* The same process through another open is another holder. */
-    assert_int_equal(lockfile_acquire(path, error, sizeof(error)), -1);
+    assert_int_equal(lockfile_acquire(path, "run_dir", error, sizeof(error)), -1);
     assert_non_null(strstr(error, "another boxedge is running"));
     assert_non_null(strstr(error, pid));
     close(fd);
-    fd = lockfile_acquire(path, error, sizeof(error));
+    fd = lockfile_acquire(path, "run_dir", error, sizeof(error));
     assert_true(fd >= 0);
     close(fd);
 }
@@ -76,7 +76,7 @@ static void the_lock_passes_to_a_child(void **state)
     char path[128];
     int go[2];
     in_dir(path, "lock");
-    int fd = lockfile_acquire(path, error, sizeof(error));
+    int fd = lockfile_acquire(path, "run_dir", error, sizeof(error));
     assert_int_equal(pipe(go), 0);
     pid_t pid = fork();
     if (pid == 0) {
@@ -87,10 +87,10 @@ static void the_lock_passes_to_a_child(void **state)
     }
     close(fd);
     close(go[0]);
-    assert_int_equal(lockfile_acquire(path, error, sizeof(error)), -1);
+    assert_int_equal(lockfile_acquire(path, "run_dir", error, sizeof(error)), -1);
     close(go[1]);
     assert_int_equal(waitpid(pid, NULL, 0), pid);
-    fd = lockfile_acquire(path, error, sizeof(error));
+    fd = lockfile_acquire(path, "run_dir", error, sizeof(error));
     assert_true(fd >= 0);
     close(fd);
 }
@@ -102,7 +102,7 @@ static void a_link_is_not_followed(void **state)
     in_dir(path, "lock");
     in_dir(target, "file");
     assert_int_equal(symlink(target, path), 0);
-    assert_int_equal(lockfile_acquire(path, error, sizeof(error)), -1);
+    assert_int_equal(lockfile_acquire(path, "run_dir", error, sizeof(error)), -1);
     assert_int_equal(access(target, F_OK), -1);
 }
 
