@@ -16,6 +16,20 @@ bool browser_is_navigation(const browser_request_t *request)
     return memmem(request->accept.p, request->accept.n, "text/html", 9) != NULL;
 }
 
+bool browser_is_embedded(const browser_request_t *request)
+{
+    if (!str_eq(request->sec_fetch_site, STR("cross-site")) &&
+        !str_eq(request->sec_fetch_site, STR("same-site")))
+        return false;
+    return !str_eq(request->sec_fetch_mode, STR("navigate")) ||
+           !str_eq(request->sec_fetch_dest, STR("document"));
+}
+
+bool browser_hides_own_origin(const browser_request_t *request)
+{
+    return str_eq(request->origin, STR("null")) && str_eq(request->sec_fetch_site, STR("same-origin"));
+}
+
 bool browser_is_preflight(const browser_request_t *request)
 {
     return str_eq(request->method, STR("OPTIONS")) && request->origin.n != 0 &&
@@ -40,7 +54,7 @@ bool origin_is_allowed(str_t origin, str_t own, str_t allowed)
 
 bool browser_cookie_suffices(const browser_request_t *request, str_t own, str_t allowed)
 {
-    if (origin_is_allowed(request->origin, own, allowed))
+    if (origin_is_allowed(request->origin, own, allowed) || browser_hides_own_origin(request))
         return true;
     if (request->upgrade)
         return false; /* browsers always send Origin with one */

@@ -30,6 +30,9 @@
 /* Session cookies that one request may carry before the others are not looked at. */
 #define SESSION_TRIES 8
 
+/* Set in a preview's version: failures of what pages of others embed. */
+#define EMBEDDED_FAILURES (UINT64_C(1) << 63)
+
 #define TOKEN_PARAMETER STR("preview_token")
 
 struct access {
@@ -157,23 +160,50 @@ static void strip_session_cookie(exchange_t *ex)
 
 /* ---- secrets ---- */
 
+/*
+ * Under which name failures are counted. Pages of others can have a visitor's browser show wrong secrets:
+ * those count by themselves, so that the visitor is not locked out, and nobody guesses for free by
+ * pretending.
+ */
+static uint64_t failures_of(const exchange_t *ex)
+{
+    browser_request_t browser = access_browser_request(ex);
+    assert((ex->preview.version & EMBEDDED_FAILURES) == 0);
+    return ex->preview.version | (browser_is_embedded(&browser) ? EMBEDDED_FAILURES : 0);
+}
+
+/* Milliseconds until secrets of this client are looked at again. */
+static uint32_t locked_for(const exchange_t *ex)
+{
+    lockout_t *lockout = ex->worker->access->lockout;
+    uint64_t now = loop_now(ex->worker->loop), name = failures_of(ex);
+    if (lockout == NULL)
+        return 0;
+    uint32_t left = lockout_left(lockout, remote_address(ex), ex->preview.version, now);
+    return left != 0 || name == ex->preview.version ? left
+                                                    : lockout_left(lockout, remote_address(ex), name, now);
+}
+
+static void note_failure(const exchange_t *ex, str_t secret)
+{
+    lockout_t *lockout = ex->worker->access->lockout;
+    uint8_t shown[32];
+    secret_hash(secret, shown);
+    if (lockout != NULL)
+        lockout_failed(lockout, remote_address(ex), failures_of(ex), shown, loop_now(ex->worker->loop));
+}
+
 static access_check_t check(exchange_t *ex, str_t secret, bool set, const uint8_t sha256[32],
                             unsigned *retry_after)
 {
-    worker_t *worker = ex->worker;
-    lockout_t *lockout = worker->access->lockout;
-    uint64_t now = loop_now(worker->loop);
-    uint32_t left = lockout != NULL ? lockout_left(lockout, remote_address(ex), ex->preview.version, now) : 0;
+    uint32_t left = locked_for(ex);
     if (left != 0) {
         *retry_after = (left + 999) / 1000;
         return ACCESS_LOCKED;
     }
     if (set && secret_matches(secret, sha256))
         return ACCESS_RIGHT;
-    uint8_t shown[32];
-    secret_hash(secret, shown);
-    if (lockout != NULL)
-        lockout_failed(lockout, remote_address(ex), ex->preview.version, shown, now);
+    note_failure(ex, secret);
     return ACCESS_WRONG;
 }
 
@@ -288,6 +318,7 @@ browser_request_t access_browser_request(const exchange_t *ex)
         .method = ex->request.method,
         .origin = fields_value(fields, FIELD_ORIGIN),
         .sec_fetch_mode = fields_value(fields, FIELD_SEC_FETCH_MODE),
+        .sec_fetch_dest = fields_value(fields, FIELD_SEC_FETCH_DEST),
         .sec_fetch_site = fields_value(fields, FIELD_SEC_FETCH_SITE),
         .accept = fields_value(fields, FIELD_ACCEPT),
         .x_requested_with = fields_value(fields, FIELD_X_REQUESTED_WITH),

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <time.h>
 
+#include "access.h"
 #include "address.h"
 #include "api.h"
 #include "client.h"
@@ -82,23 +83,53 @@ static int hex_digit(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* True where `name`, percent-decoded and in any case, is that of the parameter that carries a token. */
-static bool is_token_name(str_t name)
+/* The end of a parameter's name, percent-decoded, in lower case and with '_' for '-'. */
+#define NAME_TAIL 16
+typedef struct name_tail {
+    char at[NAME_TAIL]; /* the last bytes, the last one at [n - 1 mod NAME_TAIL] */
+    size_t n;           /* of the whole name */
+} name_tail_t;
+
+static name_tail_t tail_of(str_t name)
 {
-    static const str_t token = {"preview_token", 13};
-    size_t matched = 0;
-    for (size_t i = 0; i < name.n; matched++) {
-        if (matched == token.n)
-            return false;
+    name_tail_t tail = {.n = 0};
+    for (size_t i = 0; i < name.n;) {
         char c = name.p[i++];
         if (c == '%' && i + 1 < name.n && hex_digit(name.p[i]) >= 0 && hex_digit(name.p[i + 1]) >= 0) {
             c = (char)(hex_digit(name.p[i]) * 16 + hex_digit(name.p[i + 1]));
             i += 2;
         }
-        if (str_lower(c) != token.p[matched])
-            return false;
+        tail.at[tail.n++ % NAME_TAIL] = c == '-' ? '_' : str_lower(c);
     }
-    return matched == token.n;
+    return tail;
+}
+
+static bool ends_with(const name_tail_t *tail, str_t word)
+{
+    if (tail->n < word.n)
+        return false;
+    for (size_t i = 0; i < word.n; i++)
+        if (tail->at[(tail->n - word.n + i) % NAME_TAIL] != word.p[i])
+            return false;
+    return true;
+}
+
+/* Whether a parameter of that name carries a secret: the edge's own, or one of the app or API behind it
+ * (docs/operations.md, "The access log"). */
+static bool is_secret_name(str_t name)
+{
+    static const str_t ends[] = {{"token", 5},       {"secret", 6},    {"password", 8},
+                                 {"passwd", 6},      {"api_key", 7},   {"apikey", 6},
+                                 {"access_key", 10}, {"signature", 9}, {"credential", 10}};
+    static const str_t whole[] = {{"auth", 4}, {"code", 4}, {"jwt", 3}, {"key", 3}, {"sig", 3}};
+    name_tail_t tail = tail_of(name);
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+        if (ends_with(&tail, ends[i]))
+            return true;
+    for (size_t i = 0; i < sizeof(whole) / sizeof(whole[0]); i++)
+        if (tail.n == whole[i].n && ends_with(&tail, whole[i]))
+            return true;
+    return false;
 }
 
 static bool is_separator(char c)
@@ -106,7 +137,7 @@ static bool is_separator(char c)
     return c == '?' || c == '&' || c == ';';
 }
 
-/* The query from its '?' on, without the values of tokens. Servers disagree about what separates parameters,
+/* The query from its '?' on, without the values of secrets. Servers disagree about what separates parameters,
  * so everything that any of them takes for a separator is one here. */
 static void add_query(log_json_text_t *text, str_t query)
 {
@@ -117,7 +148,7 @@ static void add_query(log_json_text_t *text, str_t query)
         for (; i < query.n && !is_separator(query.p[i]); i++)
             if (query.p[i] == '=' && equals == 0)
                 equals = i;
-        bool secret = equals != 0 && is_token_name(str_make(query.p + from + 1, equals - from - 1));
+        bool secret = equals != 0 && is_secret_name(str_make(query.p + from + 1, equals - from - 1));
         log_json_text(text, str_make(query.p + from, (secret ? equals + 1 : i) - from));
         if (secret)
             log_json_text(text, STR("***"));
@@ -131,7 +162,10 @@ static char *write_path(char *at, str_t target)
     const char *query = target.n != 0 ? memchr(target.p, '?', target.n) : NULL;
     size_t path_len = query != NULL ? (size_t)(query - target.p) : target.n;
     log_json_text(&text, str_make(target.p, path_len));
-    if (query != NULL)
+    /* Below the edge's own paths no query means anything: what stands there was put there by mistake. */
+    if (query != NULL && str_starts(target, STR(RESERVED_PATH)))
+        log_json_text(&text, STR("?***"));
+    else if (query != NULL)
         add_query(&text, str_from_offset(target, path_len));
     *text.at++ = '"';
     return text.at;

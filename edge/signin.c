@@ -212,9 +212,10 @@ static void sign_out(exchange_t *ex, str_t body, void *arg)
  * enough. */
 static bool comes_from_here(exchange_t *ex)
 {
-    const fields_t *fields = &ex->request.fields;
-    str_t origin = fields_value(fields, FIELD_ORIGIN), site = fields_value(fields, FIELD_SEC_FETCH_SITE);
-    if (origin.n != 0 && !origin_is_allowed(origin, access_own_origin(ex), str_make(NULL, 0)))
+    browser_request_t browser = access_browser_request(ex);
+    str_t origin = browser.origin, site = browser.sec_fetch_site;
+    if (origin.n != 0 && !browser_hides_own_origin(&browser) &&
+        !origin_is_allowed(origin, access_own_origin(ex), str_make(NULL, 0)))
         return false;
     return site.n == 0 || str_eq(site, STR("same-origin")) || str_eq(site, STR("none"));
 }

@@ -99,13 +99,40 @@ static step_result_t refuse_host(exchange_t *ex)
     return STEP_DONE;
 }
 
+/*
+ * Where authorities look for the proof that a host asks for a certificate (RFC 8555 section 8.3; Baseline
+ * Requirements 3.2.2.4.18). A box that answered there would get one for its preview's host.
+ */
+static bool is_validation(str_t target)
+{
+    static const str_t paths[] = {{"/.well-known/acme-challenge", 27}, {"/.well-known/pki-validation", 27}};
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+        str_t path = paths[i];
+        bool begins = target.n >= path.n && str_ieq(str_make(target.p, path.n), path);
+        if (begins && (target.n == path.n || target.p[path.n] == '/' || target.p[path.n] == '?'))
+            return true;
+    }
+    return false;
+}
+
+/* True where it was answered: nothing of that passes on any host. */
+static bool refused_as_validation(exchange_t *ex)
+{
+    if (!is_validation(ex->request.target))
+        return false;
+    exchange_reply_error(ex, 404, "not_found",
+                         "Proofs for certificates are not answered here: no box can get one for this host.",
+                         0);
+    return true;
+}
+
 /* The name is not under the domain of previews: the API's, or none of ours. */
 static step_result_t step_other_host(exchange_t *ex)
 {
     if (!conf_is_api_host(ex->worker->conf, ex->request.authority) ||
         !certificate_covers_api(ex->client, ex->request.authority))
         return refuse_host(ex);
-    if (client_refused(ex))
+    if (client_refused(ex) || refused_as_validation(ex))
         return STEP_DONE;
     ex->step = exchange_api_steps; /* of which this was the first */
     return STEP_NEXT;
@@ -121,7 +148,7 @@ step_result_t step_host(exchange_t *ex)
     if (!certificate_covers(ex->client))
         return refuse_host(ex);
     /* Before anything is looked up: what is blocked says nothing of what is there. */
-    return refused_by_blocks(ex, result, &name) ? STEP_DONE : STEP_NEXT;
+    return refused_by_blocks(ex, result, &name) || refused_as_validation(ex) ? STEP_DONE : STEP_NEXT;
 }
 
 /* A control plane may know a box that the store does not. */
@@ -248,7 +275,7 @@ step_result_t step_redirect(exchange_t *ex)
     bool api = result == HOSTNAME_FOREIGN && conf_is_api_host(conf, ex->request.authority);
     if (result == HOSTNAME_FOREIGN && !api)
         return refuse_host(ex);
-    if (refused_by_blocks(ex, result, &name))
+    if (refused_by_blocks(ex, result, &name) || refused_as_validation(ex))
         return STEP_DONE;
     if (result == HOSTNAME_MALFORMED) {
         exchange_reply_error(ex, 404, "preview_not_found", "There is no preview at this address.", 0);

@@ -111,6 +111,33 @@ def test_what_does_not_count(edge, both, source):
     assert get(edge, both.host, fields=with_token(both.made.token), source=source).status == 200
 
 
+def embedded(dest, site="cross-site"):
+    return [PAGE, f"Sec-Fetch-Mode: {'navigate' if dest == 'iframe' else 'no-cors'}", f"Sec-Fetch-Dest: {dest}",
+            f"Sec-Fetch-Site: {site}"]
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_pages_of_others_lock_no_visitor_out(edge, both, source, site):
+    """Frames and images with wrong tokens lock frames and images out, and not the person who looks at them."""
+    for i in range(11):
+        get(edge, both.host, f"/?preview_token=wrong-{i}", embedded("iframe", site), source=source)
+        get(edge, both.host, fields=[*embedded("image", site), f"Authorization: Bearer also-{i}"], source=source)
+    frame = get(edge, both.host, f"/?preview_token={both.made.token}", embedded("iframe", site), source=source)
+    assert frame.status == 429 and b"wrong credentials" in frame.body
+    link = get(edge, both.host, f"/?preview_token={both.made.token}", [PAGE], source=source)
+    assert link.status == 303 and session_in(link.all("set-cookie"))
+    assert get(edge, both.host, fields=with_token(both.made.token), source=source).status == 200
+    # Whoever is locked out is so in frames as well.
+    lock(edge, both, source)
+    assert is_locked(get(edge, both.host, fields=[*embedded("empty", site)[1:], *with_token(both.made.token)], source=source))
+
+
+def test_a_frame_is_judged_as_ever(edge, both, source):
+    assert get(edge, both.host, "/?preview_token=wrong", embedded("iframe"), source=source).status == 401
+    answer = get(edge, both.host, f"/?preview_token={both.made.token}", embedded("iframe"), source=source)
+    assert answer.status == 303 and session_in(answer.all("set-cookie"))
+
+
 def test_every_kind_of_secret_counts(edge, both, source):
     tries = [wrong(), ["Authorization: Basic " + base64_text("user:" + secrets.token_hex(8))],
              [f"X-Preview-Token: {secrets.token_hex(8)}"]]
@@ -297,6 +324,37 @@ def test_a_wrong_link_makes_no_session_longer(edge, bearer):
         assert bool(answer.all("set-cookie")) == renewed
 
 
+def test_no_secret_in_a_query_is_logged(edge, bearer):
+    for path, logged in ((f"{SIGN_IN}?token=SECRET", f"{SIGN_IN}?***"), ("/x1?token=SECRET&a=b", "/x1?token=***&a=b"),
+                         ("/x2?X-Box-Api-Key=SECRET", "/x2?X-Box-Api-Key=***")):
+        for kind in ("tls", "plain", "redirect"):
+            answer = get(edge, bearer.host, path, [PAGE], kind=kind)
+            line = edge.wait_for_line(status=answer.status, path=logged, tls=kind == "tls")
+            assert "SECRET" not in str(line)
+    # Refused before it is understood.
+    for refused in (b"GET /x3?token=SECRET HTTP/1.1\r\n\r\n", b"GET /x4?token=SECRET HTTP/1.1\r\nHost: a b\r\n\r\n",
+                    b"GET https://u:SECRET@%s/x5?token=SECRET HTTP/1.1\r\nHost: %s\r\n\r\n" % ((bearer.host.encode(),) * 2),
+                    b"GET /x6?token=SECRET HTTP/3.9\r\nHost: x\r\n\r\n"):
+        seen = len(edge.access.lines)
+        with connect(edge, bearer.host, kind="plain") as client:
+            assert client.request(refused).status in (400, 421, 505)
+        edge.wait_for_line(start=seen)
+    assert "SECRET" not in str(edge.access.lines) + str(edge.stderr.lines)
+
+
+@pytest.mark.parametrize("kind", ["tls", "plain", "redirect"])
+def test_no_box_proves_that_it_owns_its_host(edge, app, kind):
+    host = edge.create_preview(app)
+    for path in ("/.well-known/acme-challenge/token", "/.well-known/acme-challenge", "/.well-known/acme-challenge/a?b",
+                 "/.Well-Known/ACME-Challenge/token", "/.well-known/pki-validation/fileauth.txt"):
+        answer = get(edge, host, path, kind=kind)
+        assert (answer.status, answer.json["code"]) == (404, "not_found"), path
+    assert not app.seen
+    if kind != "redirect":
+        assert get(edge, host, "/.well-known/acme-challenger", kind=kind).status == 200
+    assert get(edge, host, "/.well-known/acme-challenge/x", [PAGE], kind=kind).status == 404
+
+
 def test_signing_in_can_be_found_in_the_log(edge, bearer):
     """The page, the form's answer and the page of signing out say their request id."""
     answers = [get(edge, bearer.host, fields=[PAGE]), bearer.post_form({"token": bearer.made.token, "next": "/"}),
@@ -326,6 +384,16 @@ def test_a_frame_elsewhere_offers_a_tab(edge, both, referer, form):
     assert answer.status == 401 and (b"<form" in answer.body) == form
     assert (b'href="/inside" target="_blank"' in answer.body) != form
     assert ("frame-ancestors" in answer.get("content-security-policy")) == form
+
+
+def test_a_page_that_keeps_its_referrer_back(edge, both):
+    """Its own forms say "Origin: null"; that they are its own is in Sec-Fetch-Site, which no script can set."""
+    session = f"Cookie: {COOKIE}={both.cookie}"
+    for site, status in (("same-origin", 200), ("same-site", 403), ("cross-site", 403), ("none", 403), (None, 403)):
+        fields = [session, "Origin: null", *([f"Sec-Fetch-Site: {site}"] if site else [])]
+        assert get(edge, both.host, "/echo", fields, "POST", b"a=b").status == status, site
+        form = both.post_form({"token": both.made.token, "next": "/"}, fields=fields[1:])
+        assert form.status == (303 if status == 200 else 403), site
 
 
 @pytest.mark.parametrize("version", ["1.1", "2"])

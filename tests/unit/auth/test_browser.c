@@ -71,7 +71,7 @@ static bool is_preflight(const combination_t *c)
 
 static bool suffices(const combination_t *c)
 {
-    if (c->origin >= FIRST_ALLOWED)
+    if (c->origin >= FIRST_ALLOWED || (c->origin == 1 && c->site == 1))
         return true;
     if (is_told_navigation(c))
         return true;
@@ -153,6 +153,10 @@ static const seen_t requests[] = {
     {"other preview's form", 0, 0, 0, "POST", "https://b-80.p.example:8443", "navigate", "same-site", HTML, 1,
      0},
     {"other site's form", 0, 0, 0, "POST", "https://evil.example", "navigate", "cross-site", HTML, 1, 0},
+    {"own form of a page without referrer", 0, 0, 1, "POST", "null", "navigate", "same-origin", HTML, 1, 0},
+    {"own fetch of a page without referrer", 0, 0, 1, "POST", "null", "cors", "same-origin", "*/*", 1, 0},
+    {"form without origin, older browser", 0, 0, 0, "POST", "null", "", "", HTML, 1, 0},
+    {"other preview's form without referrer", 0, 0, 0, "POST", "null", "navigate", "same-site", HTML, 1, 0},
     {"form in a sandboxed frame", 0, 0, 0, "POST", "null", "navigate", "cross-site", HTML, 1, 0},
     {"other preview's preflight", 0, 1, 0, "OPTIONS", "https://b-80.p.example:8443", "cors", "same-site",
      "*/*", 0, 0},
@@ -183,6 +187,36 @@ static void test_requests_of_browsers(void **state)
             browser_is_preflight(&request) != seen->preflight ||
             browser_cookie_suffices(&request, STR(OWN), STR("")) != seen->passes)
             fail_msg("%s", seen->what);
+    }
+}
+
+/* What pages of others have a visitor's browser ask for. */
+static void test_embedded(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *site, *mode, *dest;
+        bool embedded;
+    } cases[] = {
+        {"", "", "", false},
+        {"none", "navigate", "document", false},
+        {"same-origin", "navigate", "iframe", false},
+        {"same-origin", "cors", "empty", false},
+        {"cross-site", "navigate", "document", false}, /* a link */
+        {"same-site", "navigate", "document", false},
+        {"cross-site", "navigate", "iframe", true},
+        {"same-site", "navigate", "frame", true},
+        {"cross-site", "navigate", "embed", true},
+        {"cross-site", "navigate", "", true},
+        {"cross-site", "no-cors", "image", true},
+        {"cross-site", "cors", "empty", true},
+        {"same-site", "cors", "document", true},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        browser_request_t request = {.sec_fetch_site = str_from(cases[i].site),
+                                     .sec_fetch_mode = str_from(cases[i].mode),
+                                     .sec_fetch_dest = str_from(cases[i].dest)};
+        assert_int_equal(browser_is_embedded(&request), cases[i].embedded);
     }
 }
 
@@ -228,6 +262,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_combination),
         cmocka_unit_test(test_requests_of_browsers),
+        cmocka_unit_test(test_embedded),
         cmocka_unit_test(test_origins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
