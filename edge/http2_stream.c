@@ -291,19 +291,26 @@ static void pass_held(http2_stream_t *stream)
     }
 }
 
+/* Nobody wants what is left of an answered request. */
+static void drop_unwanted(http2_stream_t *stream)
+{
+    if (stream->ex->state != EXCHANGE_DONE)
+        return;
+    stream->unacked += (uint32_t)buffer_size(&stream->in);
+    release_held(stream, buffer_size(&stream->in));
+}
+
 static void resume(http2_stream_t *stream)
 {
     exchange_t *ex = stream->ex;
     exchange_request_flush(ex); /* also where the stream is gone: slices of the read buffer must not stay */
     if (stream->state == HTTP2_STREAM_CLOSED)
         return;
-    if (ex->state == EXCHANGE_DONE) {
-        stream->unacked += (uint32_t)buffer_size(&stream->in);
-        release_held(stream, buffer_size(&stream->in));
-    }
+    drop_unwanted(stream);
     pass_held(stream);
     if (stream->state == HTTP2_STREAM_CLOSED)
         return;
+    drop_unwanted(stream); /* it may have been answered on the way */
     /* A handshake has no end that the box could see before the tunnel is open. */
     bool handshake = ex->request.websocket && ex->state < EXCHANGE_TUNNEL;
     if (stream->request_ended && !stream->end_passed && buffer_size(&stream->in) == 0 && !handshake) {

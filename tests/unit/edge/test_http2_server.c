@@ -201,23 +201,27 @@ static void test_held_upload(void **state)
 static void test_held_upload_that_is_answered(void **state)
 {
     world_t *world = *state;
+    const http2_conn_t *conn;
     world_connect(world);
-    world->origin_room = 0;
-    int32_t id = world_upload(world, NULL, 0, big, 30000, true);
-    world_pump(world);
-    assert_int_equal(((http2_conn_t *)world->server)->held, 30000);
-    world->origin_room = world->refuses_at = 10000;
-    exchange_request_room_grew(world->last);
-    world_pump(world);
-    const seen_t *seen = world_seen(world, id);
-    assert_true(seen->closed);
-    assert_int_equal(seen->status, 413);
-    assert_string_equal(seen->first, "too much");
-    assert_int_equal(world->taken, 10000);
-    assert_int_equal(((http2_conn_t *)world->server)->held, 0);
-    world->refuses_at = 0;
+    conn = (http2_conn_t *)world->server;
+    for (int open = 0; open < 2; open++) {
+        world->origin_room = world->refuses_at = world->taken = 0;
+        int32_t id = world_upload(world, NULL, 0, big, 30000, open);
+        world_pump(world);
+        assert_int_equal(conn->held, 30000);
+        world->origin_room = world->refuses_at = 10000;
+        exchange_request_room_grew(world->last);
+        world_pump(world);
+        const seen_t *seen = world_seen(world, id);
+        assert_true(seen->ended);
+        assert_int_equal(seen->status, 413);
+        assert_string_equal(seen->first, "too much");
+        assert_int_equal(world->taken, 10000);
+        assert_int_equal(conn->held, 0);
+        assert_int_equal(seen->closed, !open); /* the client is listened to for a while */
+    }
     world->answer_at_once = true; /* the connection serves on */
-    id = world_upload(world, NULL, 0, big, 100, false);
+    int32_t id = world_upload(world, NULL, 0, big, 100, false);
     world_pump(world);
     assert_int_equal(world_seen(world, id)->status, 200);
 }
