@@ -1,7 +1,7 @@
 /*
- * What a request costs. Its path is read twice where it could be read in two ways: by the letter, and as a
- * generous server would (path.h), letters in any case, and so the method. The dearer reading counts: another
- * spelling of a path is never cheaper.
+ * What a request costs. Where its path could be read in several ways it is read by the letter and as generous
+ * servers would (path_each_reading), letters in any case, and so the method. The dearest reading counts:
+ * another spelling of a path is never cheaper.
  */
 #include "conf_value.h"
 #include "path.h"
@@ -81,7 +81,7 @@ static bool is_plain(str_t path)
     char before = '\0';
     for (size_t i = 0; i < path.n; before = path.p[i], i++) {
         char c = path.p[i];
-        if (c == '%' || c == ';' || c == '\\' || (c >= 'A' && c <= 'Z'))
+        if (c == '%' || c == ';' || c == '\\' || c == '#' || (c >= 'A' && c <= 'Z'))
             return false;
         if (before == '/' && (c == '/' || c == '.'))
             return false;
@@ -97,15 +97,32 @@ static bool has_lower_case(str_t text)
     return false;
 }
 
+/* What the dearest reading costs. */
+typedef struct dearer {
+    const conf_t *conf;
+    str_t method;
+    uint32_t cost;
+} dearer_t;
+
+static bool take_reading(str_t path, void *arg)
+{
+    dearer_t *dearer = arg;
+    uint32_t cost = first_match(dearer->conf, dearer->method, path, true);
+    if (cost > dearer->cost)
+        dearer->cost = cost;
+    return true;
+}
+
 uint32_t conf_cost_of(const conf_t *conf, str_t method, str_t path)
 {
     if (conf->api.cost_count == 0)
         return 1;
-    uint32_t cost = first_match(conf, method, path, false);
+    dearer_t dearer = {conf, method, first_match(conf, method, path, false)};
     if (path.n == 0 || path.p[0] != '/' || (is_plain(path) && !has_lower_case(method)))
-        return cost;
+        return dearer.cost;
     char out[READ_MAX];
-    uint32_t other =
-        path.n <= sizeof(out) ? first_match(conf, method, path_read(path, out), true) : dearest(conf, method);
-    return other > cost ? other : cost;
+    uint32_t most = path.n > sizeof(out) ? dearest(conf, method) : 0;
+    if (path.n <= sizeof(out))
+        path_each_reading(path, out, take_reading, &dearer);
+    return most > dearer.cost ? most : dearer.cost;
 }

@@ -52,3 +52,25 @@ str_t path_read(str_t path, char *out)
         out[n++] = '/';
     return str_make(out, n);
 }
+
+/* For a server that decodes the path before it looks for its end: in C, or for its query. */
+static str_t cut_at_its_end(str_t path)
+{
+    for (size_t i = 0; i < path.n; i++) {
+        if (path.p[i] != '\0' && path.p[i] != '?' && path.p[i] != '#')
+            continue;
+        return str_make(path.p, i > 1 && path.p[i - 1] == '/' ? i - 1 : i);
+    }
+    return path;
+}
+
+void path_each_reading(str_t path, char *out, bool (*each)(str_t reading, void *arg), void *arg)
+{
+    str_t read = path;
+    for (unsigned i = 0; i < PATH_DECODES_MAX; i++) {
+        read = path_read(read, out); /* from the second time on in place */
+        str_t cut = cut_at_its_end(read);
+        if (!each(read, arg) || (cut.n != read.n && !each(cut, arg)) || memchr(read.p, '%', read.n) == NULL)
+            return;
+    }
+}

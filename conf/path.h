@@ -17,4 +17,13 @@ str_t path_take_segment(str_t *path);
  */
 str_t path_read(str_t path, char *out);
 
+/* How often servers in a row may decode a path. */
+#define PATH_DECODES_MAX 3
+/*
+ * Calls `each` for the generous readings of such a path, until it returns false: decoded once, as path_read
+ * has it, and up to PATH_DECODES_MAX times; each also cut where a server may see its end (a decoded "?", "#"
+ * or zero byte). `out` has room for path.n bytes; a reading lives until `each` returns.
+ */
+void path_each_reading(str_t path, char *out, bool (*each)(str_t reading, void *arg), void *arg);
+
 #endif

@@ -4,13 +4,11 @@
  */
 #include "api_path.h"
 
+#include "field.h"
 #include "path.h"
 
 /* One more than the longest of our routes has. */
 #define SEGMENTS_MAX 6
-
-/* How often servers in a row may decode a path. */
-#define DECODES_MAX 3
 
 typedef struct segments {
     str_t at[SEGMENTS_MAX];
@@ -31,22 +29,11 @@ static bool is_one_of_ours(const segments_t *s)
            str_ieq(s->at[1], STR("box")) && str_ieq(s->at[3], STR("preview"));
 }
 
-/* A path for a server that decodes it before it looks for its end: in C, or for its query. */
-static str_t cut_at_its_end(str_t path)
+static bool look_for_ours(str_t reading, void *found)
 {
-    for (size_t i = 0; i < path.n; i++)
-        if (path.p[i] == '\0' || path.p[i] == '?' || path.p[i] == '#')
-            return str_make(path.p, i);
-    return path;
-}
-
-static bool reads_as_ours(str_t read)
-{
-    segments_t segments = split(read);
-    if (is_one_of_ours(&segments))
-        return true;
-    segments = split(cut_at_its_end(read));
-    return is_one_of_ours(&segments);
+    segments_t segments = split(reading);
+    *(bool *)found = is_one_of_ours(&segments);
+    return !*(bool *)found;
 }
 
 static api_path_t by_the_letter(const segments_t *s)
@@ -65,10 +52,15 @@ static api_path_t by_the_letter(const segments_t *s)
     return path;
 }
 
-api_path_t api_path_parse(h2o_mem_pool_t *pool, str_t target)
+static str_t without_query(str_t target)
 {
     const char *query = target.n != 0 ? memchr(target.p, '?', target.n) : NULL;
-    str_t path = query != NULL ? str_make(target.p, (size_t)(query - target.p)) : target;
+    return query != NULL ? str_make(target.p, (size_t)(query - target.p)) : target;
+}
+
+api_path_t api_path_parse(h2o_mem_pool_t *pool, str_t target)
+{
+    str_t path = without_query(target);
     char buffer[API_PATH_SHORT];
     /* The shortest of them, in any spelling; most paths of others are read no further. */
     if (path.n < STR("/v2/box/a").n || path.p[0] != '/')
@@ -76,19 +68,70 @@ api_path_t api_path_parse(h2o_mem_pool_t *pool, str_t target)
     segments_t segments = split(path);
     api_path_t letter = by_the_letter(&segments);
     char *out = path.n <= sizeof(buffer) ? buffer : h2o_mem_alloc_pool(pool, path.n);
-    str_t read = path_read(path, out);
-    bool found = reads_as_ours(read);
-    bool same = str_eq(read, path);
-    /* A proxy on the way may decode it too: once more, in place. */
-    for (unsigned i = 1; !found && i < DECODES_MAX && memchr(read.p, '%', read.n) != NULL; i++) {
-        read = path_read(read, out);
-        found = reads_as_ours(read);
-    }
+    bool found = false;
+    path_each_reading(path, out, look_for_ours, &found);
     if (!found)
         return letter.route == API_ROUTE_BOX ? letter : (api_path_t){.route = API_ROUTE_OTHER};
     bool ours = letter.route == API_ROUTE_PREVIEWS || letter.route == API_ROUTE_PREVIEW;
     /* Also with a "%" that encodes nothing: servers differ about it. */
-    if (!ours || !same || memchr(path.p, '%', path.n) != NULL)
+    if (!ours || !str_eq(path_read(path, out), path) || memchr(path.p, '%', path.n) != NULL)
         return (api_path_t){.route = API_ROUTE_MISSPELLED};
     return letter;
+}
+
+/* ---- which boxes ---- */
+
+typedef struct reader {
+    h2o_mem_pool_t *pool;
+    api_boxes_t boxes;
+} reader_t;
+
+/* What the segments say; *name is a slice of them. */
+static api_boxes_kind_t boxes_of(const segments_t *s, str_t *name)
+{
+    *name = str_make("", 0);
+    if ((s->count != 2 && s->count != 3) || !str_ieq(s->at[0], STR("v2")) || !str_ieq(s->at[1], STR("box")))
+        return API_BOXES_NONE;
+    if (s->count == 2 || s->at[2].n == 0)
+        return API_BOXES_MANY;
+    *name = s->at[2];
+    return API_BOXES_ONE;
+}
+
+static bool take_reading(str_t reading, void *arg)
+{
+    reader_t *reader = arg;
+    api_boxes_t *boxes = &reader->boxes;
+    segments_t segments = split(reading);
+    str_t name;
+    api_boxes_kind_t kind = boxes_of(&segments, &name);
+    if (kind == API_BOXES_NONE)
+        return true;
+    if (boxes->kind == API_BOXES_NONE)
+        *boxes = (api_boxes_t){.kind = kind, .name = str_dup(reader->pool, name)};
+    else if (boxes->kind != kind || !str_eq(boxes->name, name))
+        boxes->kind = API_BOXES_UNCLEAR;
+    return boxes->kind != API_BOXES_UNCLEAR;
+}
+
+api_boxes_t api_path_boxes(h2o_mem_pool_t *pool, str_t target)
+{
+    str_t path = without_query(target), raw_name;
+    char buffer[API_PATH_SHORT];
+    reader_t reader = {.pool = pool, .boxes = {.kind = API_BOXES_NONE}};
+    if (path.n < STR("/v2/box").n || path.p[0] != '/')
+        return reader.boxes;
+    segments_t segments = split(path);
+    api_boxes_kind_t letter = boxes_of(&segments, &raw_name);
+    char *out = path.n <= sizeof(buffer) ? buffer : h2o_mem_alloc_pool(pool, path.n);
+    segments = split(path_read(path, out));
+    api_boxes_kind_t decoded = boxes_of(&segments, &raw_name);
+    path_each_reading(path, out, take_reading, &reader);
+    api_boxes_t *boxes = &reader.boxes;
+    boxes->path = path;
+    if (boxes->kind == API_BOXES_NONE)
+        boxes->kind = letter; /* a name with an encoded slash */
+    else if (decoded == API_BOXES_NONE || (letter != API_BOXES_NONE && letter != boxes->kind))
+        boxes->kind = API_BOXES_UNCLEAR;
+    return *boxes;
 }

@@ -29,4 +29,20 @@ typedef struct api_path {
 /* `target` is a raw path of any length, with or without a query; slices of it are in the result. */
 api_path_t api_path_parse(h2o_mem_pool_t *pool, str_t target);
 
+typedef enum api_boxes_kind {
+    API_BOXES_NONE = 0, /* no such path */
+    API_BOXES_ONE,      /* /v2/box/{name}, in any spelling */
+    API_BOXES_MANY,     /* /v2/box */
+    API_BOXES_UNCLEAR,  /* servers may read different ones in it */
+} api_boxes_kind_t;
+
+typedef struct api_boxes {
+    api_boxes_kind_t kind;
+    str_t path; /* of the target, without its query */
+    str_t name; /* of API_BOXES_ONE: decoded, in `pool`; empty: only the path as it is says which */
+} api_boxes_t;
+
+/* Which boxes a call of this path is about, as the most generous servers would read it. */
+api_boxes_t api_path_boxes(h2o_mem_pool_t *pool, str_t target);
+
 #endif

@@ -113,6 +113,48 @@ static void many_segments(void **state)
     assert_int_equal(api_path_parse(&pool, str_from(many)).route, API_ROUTE_OTHER);
 }
 
+static void which_boxes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *target;
+        api_boxes_kind_t kind;
+        const char *name;
+    } cases[] = {
+        {"/v2/box", API_BOXES_MANY, ""},
+        {"/v2/box/", API_BOXES_MANY, ""},
+        {"/v2/box?a=/b/c", API_BOXES_MANY, ""},
+        {"/V2//b%6fx;x", API_BOXES_MANY, ""},
+        {"/v2/%62ox/./", API_BOXES_MANY, ""},
+        {"/v2/box/a-b", API_BOXES_ONE, "a-b"},
+        {"/v2/box/a-b/?x=1", API_BOXES_ONE, "a-b"},
+        {"//v2\\box/%61;x", API_BOXES_ONE, "a"},
+        {"/v2/box/my%20box", API_BOXES_ONE, "my box"},
+        {"/v2/box/50%25%20off", API_BOXES_ONE, "50% off"},
+        {"/v2/box%2fa", API_BOXES_ONE, "a"},
+        {"/v2/box/a%2Fb", API_BOXES_ONE, ""}, /* by the letter only */
+        {"/v2/x/../box/Up", API_BOXES_ONE, "Up"},
+        {"/v2/box/a/exec", API_BOXES_NONE, ""},
+        {"/v2/boxes/a", API_BOXES_NONE, ""},
+        {"/v1/box/a", API_BOXES_NONE, ""},
+        {"*", API_BOXES_NONE, ""},
+        {"", API_BOXES_NONE, ""},
+        {"/v2/box/%2561", API_BOXES_UNCLEAR, NULL},
+        {"/v2/box/a%3fb", API_BOXES_UNCLEAR, NULL},
+        {"/v2/box/a%00", API_BOXES_UNCLEAR, NULL},
+        {"/v2/box%3fall=true", API_BOXES_UNCLEAR, NULL},
+        {"/v2/box/%2e", API_BOXES_UNCLEAR, NULL},
+        {"/v2/box/;x", API_BOXES_UNCLEAR, NULL},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        api_boxes_t boxes = api_path_boxes(&pool, str_from(cases[i].target));
+        if (boxes.kind != cases[i].kind)
+            fail_msg("%s: %d", cases[i].target, boxes.kind);
+        if (cases[i].name != NULL && !str_eq(boxes.name, str_from(cases[i].name)))
+            fail_msg("%s: %.*s", cases[i].target, STR_ARG(boxes.name));
+    }
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -130,6 +172,7 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(routes), cmocka_unit_test(parts),
-                                       cmocka_unit_test(long_paths), cmocka_unit_test(many_segments)};
+                                       cmocka_unit_test(long_paths), cmocka_unit_test(which_boxes),
+                                       cmocka_unit_test(many_segments)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
