@@ -81,11 +81,37 @@ void api_answered(exchange_t *ex)
     api->outcome = is_failure(ex->response.status) ? BALANCE_FAILED : BALANCE_SUCCEEDED;
     api->latency_us = (uint32_t)(loop_precise_us() - api->picked_us);
     learn_key(ex);
-    api_preview_box_deleted(ex);
+    api_deletion_answered(ex);
 }
 
-void api_failed(exchange_t *ex)
+/* Nothing of the request can have been looked at. */
+static bool is_before_writing(origin_failure_t failure)
 {
+    switch (failure) {
+    case ORIGIN_UNREACHABLE:
+    case ORIGIN_NOT_LISTENING:
+    case ORIGIN_ON_LOOPBACK:
+    case ORIGIN_CONNECT_TIMEOUT:
+    case ORIGIN_TLS_FAILED:
+    case ORIGIN_IS_EDGE:
+    case ORIGIN_REFUSED:
+    case ORIGIN_NO_WEBSOCKET:
+        return true;
+    case ORIGIN_CLOSED:
+    case ORIGIN_CUT:
+    case ORIGIN_BAD_RESPONSE:
+    case ORIGIN_NOT_HTTP2:
+    case ORIGIN_TIMEOUT:
+    case ORIGIN_STALLED:
+    case ORIGIN_FAILURES:
+        break;
+    }
+    return false;
+}
+
+void api_failed(exchange_t *ex, origin_failure_t failure)
+{
+    ex->api->unwritten = is_before_writing(failure);
     ex->api->outcome = BALANCE_FAILED;
 }
 
@@ -144,11 +170,12 @@ void api_release_server(exchange_t *ex)
 
 bool api_waits(const exchange_t *ex)
 {
-    return ex->api->waiter.ex != NULL || api_preview_waits(ex);
+    return ex->api->waiter.ex != NULL || api_preview_waits(ex) || api_deletion_waits(ex);
 }
 
 void api_leave(exchange_t *ex)
 {
+    api_deletion_leave(ex);
     api_preview_leave(ex);
     api_leave_line(ex);
 }

@@ -32,6 +32,8 @@ typedef enum api_key_state {
 
 /* A call of a preview endpoint (api_preview.c). */
 typedef struct api_preview api_preview_t;
+/* A call that deletes boxes, or comes after one (api_deletion.c). */
+typedef struct api_deletion api_deletion_t;
 
 /* ex->api. */
 typedef struct api {
@@ -53,7 +55,9 @@ typedef struct api {
     limit_result_t limited;
 
     /* by the preview step */
-    api_preview_t *preview; /* of a preview endpoint, or of a box that may take its previews with it */
+    api_path_t path; /* by the deletion step, as the next one */
+    api_deletion_t *deletion;
+    api_preview_t *preview; /* of a preview endpoint */
 
     /* by the pick step */
     balance_pick_t pick;
@@ -62,6 +66,7 @@ typedef struct api {
     unsigned attempts;     /* servers that it was given to */
     uint64_t picked_us;    /* loop_precise_us */
     uint32_t latency_us;   /* of the server that answered */
+    bool unwritten;        /* the last server failed before a byte was written to it */
     bool written_again;    /* it was sent a second time after bytes of it had been written */
     place_waiter_t waiter; /* while every server is full */
     uint32_t queued_ms;
@@ -83,7 +88,7 @@ MUST_USE bool api_again(exchange_t *ex, const resend_facts_t *facts);
 /* A final head has come from the server: what it says of the server and of the key. */
 void api_answered(exchange_t *ex);
 /* The server failed, and the exchange is not given to another. */
-void api_failed(exchange_t *ex);
+void api_failed(exchange_t *ex, origin_failure_t failure);
 /* The fields that say how much the key may still use, for any response's head. */
 void api_add_fields(exchange_t *ex, fields_t *fields);
 /* Whether a step of the API waits: for a place at a server, or for what a preview endpoint asked. */
@@ -94,8 +99,11 @@ void api_leave(exchange_t *ex);
 bool api_preview_waits(const exchange_t *ex);
 void api_preview_leave(exchange_t *ex);
 void api_leave_line(exchange_t *ex);
-/* Where the response says that a box was deleted, its previews are too. (api_preview.c) */
-void api_preview_box_deleted(exchange_t *ex);
+/* The deletion step's wait; leaving it also says how the call ended where no answer has. (api_deletion.c) */
+bool api_deletion_waits(const exchange_t *ex);
+void api_deletion_leave(exchange_t *ex);
+/* What the response's head says of boxes that were to be deleted. (api_deletion.c) */
+void api_deletion_answered(exchange_t *ex);
 /* Gives the server's place back, with api->outcome. */
 void api_release_server(exchange_t *ex);
 /* The exchange has ended and waits for nothing: gives everything back. Nulls ex->api, which may be NULL. */

@@ -6,8 +6,6 @@
  *   list        from this worker's store
  *   create      the body; a paused box is resumed at the upstream; then the controller makes the preview
  *   delete      the controller
- *
- * DELETE /v2/box/{id} is the upstream's; where it succeeds the previews of the box that it named are deleted.
  */
 #include "api.h"
 
@@ -16,10 +14,10 @@
 #include <jansson.h>
 #include <openssl/crypto.h>
 
+#include "api_ask.h"
 #include "client.h"
 #include "local.h"
 #include "steps.h"
-#include "subrequest.h"
 #include "worker.h"
 
 #define BODY_MAX 65536
@@ -161,52 +159,23 @@ static void ask_controller(api_preview_t *preview)
     preview_calls_ask(preview->ex->worker->preview_calls, &preview->asker, &call, on_changed);
 }
 
-/* The caller's own key, and no more of its request. */
-static fields_t key_fields(exchange_t *ex)
-{
-    fields_t fields = {0};
-    for (uint32_t i = 0; i < ex->request.fields.count; i++) {
-        const field_t *field = &ex->request.fields.at[i];
-        if (field->id == FIELD_X_BOX_API_KEY || field->id == FIELD_AUTHORIZATION ||
-            field->id == FIELD_USER_AGENT)
-            fields_add(&ex->arena, &fields, field->id, field->name, field->value);
-    }
-    fields_add(&ex->arena, &fields, FIELD_ACCEPT, STR("accept"), STR("application/json"));
-    return fields;
-}
-
 static void send_upstream(api_preview_t *preview, str_t method, const char *below, subrequest_done_t done)
 {
     exchange_t *ex = preview->ex;
-    fields_t fields = key_fields(ex);
     str_t target = str_format(&ex->arena, "/v2/box/%.*s%s", STR_ARG(preview->path.id), below);
-    preview->request = subrequest_start(ex, exchange_api_upstream_steps, method, target, &fields, done);
+    preview->request = api_ask(ex, method, target, done, preview);
 }
 
-/* The upstream's answer is the caller's. */
-static void pass_on(exchange_t *ex, int status, str_t content_type, str_t body)
+static void on_resumed(exchange_t *ex, void *arg, int status, const fields_t *fields, str_t body)
 {
-    fields_t fields = {0};
-    if (status == 0) {
-        exchange_reply_error(ex, 502, "bad_response", "The API's answer about this box cannot be used.", 0);
-        return;
-    }
-    ex->local_code = "upstream_refused";
-    fields_add(&ex->arena, &fields, FIELD_OTHER, STR("cache-control"), STR("no-store"));
-    exchange_reply(ex, status, content_type, &fields,
-                   status == 204 || status == 304 ? str_make(NULL, 0) : body);
-}
-
-static void on_resumed(exchange_t *ex, int status, const fields_t *fields, str_t body)
-{
-    api_preview_t *preview = ex->api->preview;
+    api_preview_t *preview = arg;
     preview->request = NULL;
     if (status >= 200 && status < 300) {
         ask_controller(preview);
         return;
     }
     local_wait_end(ex);
-    pass_on(ex, status, fields_value(fields, FIELD_CONTENT_TYPE), body);
+    api_pass_on(ex, status, fields_value(fields, FIELD_CONTENT_TYPE), body);
 }
 
 /* All is known: the box is resumed where it is paused, and the controller is asked. */
@@ -272,7 +241,7 @@ static void go_on(api_preview_t *preview)
 {
     exchange_t *ex = preview->ex;
     if (preview->stage == REFUSED)
-        pass_on(ex, preview->status, preview->content_type, preview->body);
+        api_pass_on(ex, preview->status, preview->content_type, preview->body);
     else if (preview->path.route == API_ROUTE_PREVIEW)
         change(preview);
     else if (str_eq(ex->request.method, STR("POST")))
@@ -296,9 +265,9 @@ static bool take_id(api_preview_t *preview, const json_t *box)
     return box_id_valid(preview->path.id);
 }
 
-static void on_box(exchange_t *ex, int status, const fields_t *fields, str_t body)
+static void on_box(exchange_t *ex, void *arg, int status, const fields_t *fields, str_t body)
 {
-    api_preview_t *preview = ex->api->preview;
+    api_preview_t *preview = arg;
     preview->request = NULL;
     preview->stage = AUTHORIZED;
     json_t *box = status == 200 ? json_loadb(body.p != NULL ? body.p : "", body.n, 0, NULL) : NULL;
@@ -359,38 +328,20 @@ static bool take_path(exchange_t *ex, api_preview_t *preview)
     return false;
 }
 
-static bool find_one(const store_preview_t *preview, void *found)
-{
-    (void)preview;
-    *(bool *)found = true;
-    return false;
-}
-
-/* Whether the request would delete a box that has previews. Which box that is, is asked before it is gone. */
-static bool ends_previews(exchange_t *ex, str_t id)
-{
-    bool found = false;
-    return str_eq(ex->request.method, STR("DELETE")) && box_id_valid(id) &&
-           store_each_preview_from(ex->worker->store, id, 0, true, find_one, &found) == STORE_OK && found;
-}
-
 step_result_t step_api_preview(exchange_t *ex)
 {
     api_t *api = ex->api;
     if (api->preview != NULL) {
         assert(api->preview->stage != AUTHORIZING);
-        if (api->preview->path.route == API_ROUTE_BOX)
-            return STEP_NEXT; /* api_preview_box_deleted */
         go_on(api->preview);
         return STEP_DONE;
     }
-    api_path_t path = api_path_parse(&ex->arena, ex->request.target);
-    if (!api->conf->api.previews || path.route == API_ROUTE_OTHER ||
-        (path.route == API_ROUTE_BOX && !ends_previews(ex, path.id)))
+    api_path_t path = api->path;
+    if (!api->conf->api.previews || path.route == API_ROUTE_OTHER || path.route == API_ROUTE_BOX)
         return STEP_NEXT;
     api_preview_t *preview = h2o_mem_alloc_pool(&ex->arena, sizeof(*preview));
     *preview = (api_preview_t){.ex = ex, .path = path};
-    if (path.route != API_ROUTE_BOX && !take_path(ex, preview))
+    if (!take_path(ex, preview))
         return STEP_DONE;
     api->preview = preview;
     send_upstream(preview, STR("GET"), "", on_box);
@@ -407,12 +358,4 @@ void api_preview_leave(exchange_t *ex)
 {
     if (ex->api->preview != NULL)
         left(ex->api->preview);
-}
-
-void api_preview_box_deleted(exchange_t *ex)
-{
-    const api_preview_t *preview = ex->api->preview;
-    if (preview != NULL && preview->path.route == API_ROUTE_BOX && preview->stage == AUTHORIZED &&
-        ex->response.status >= 200 && ex->response.status < 300)
-        preview_calls_forget_box(ex->worker->preview_calls, preview->path.id);
 }

@@ -67,6 +67,7 @@ static void free_entry(void *node)
     loop_timer_stop(&entry->retry);
     loop_timer_stop(&entry->gone);
     assert(!entry->writing);
+    boxes_leave_place(entry);
     while (entry->after != NULL) {
         box_after_t *after = entry->after;
         entry->after = after->next;
@@ -77,6 +78,20 @@ static void free_entry(void *node)
 
 static void on_gone_long(loop_timer_t *timer);
 
+static int by_generation(const void *a, const void *b)
+{
+    const box_entry_t *x = *(box_entry_t *const *)a, *y = *(box_entry_t *const *)b;
+    return (x->box.generation > y->box.generation) - (x->box.generation < y->box.generation);
+}
+
+/* The boxes that ran before take their places in the order in which they were told. */
+static void take_places(box_entry_t **entries, size_t count)
+{
+    qsort(entries, count, sizeof(*entries), by_generation);
+    for (size_t i = 0; i < count; i++)
+        boxes_take_place(entries[i]);
+}
+
 boxes_t *boxes_new(loop_t *loop, const conf_t *conf, store_thread_t *store, peers_t *peers,
                    const store_box_t *known, size_t count, uint64_t now_us)
 {
@@ -85,6 +100,9 @@ boxes_t *boxes_new(loop_t *loop, const conf_t *conf, store_thread_t *store, peer
     *boxes = (boxes_t){
         .loop = loop, .conf = conf_acquire(conf), .store = store, .peers = peers, .last_generation = now_us};
     boxes->untold_end = &boxes->untold;
+    box_entry_t **running = calloc(count + 1, sizeof(*running));
+    size_t running_count = 0;
+    assert(running != NULL);
     for (size_t i = 0; i < count; i++) {
         if (known[i].generation > boxes->last_generation)
             boxes->last_generation = known[i].generation;
@@ -95,7 +113,11 @@ boxes_t *boxes_new(loop_t *loop, const conf_t *conf, store_thread_t *store, peer
         entry->missing = false;
         if (entry->box.state == BOX_GONE) /* the controller before this one has not seen its time out */
             loop_timer_start(loop, &entry->gone, GONE_MS, on_gone_long);
+        if (entry->box.state == BOX_RUNNING && entry->box.provider != PROVIDER_PROCESS)
+            running[running_count++] = entry;
     }
+    take_places(running, running_count);
+    free(running);
     return boxes;
 }
 
@@ -162,6 +184,23 @@ const store_box_t *boxes_find(const boxes_t *boxes, str_t id)
     return entry != NULL ? &entry->box : NULL;
 }
 
+uint64_t boxes_heard_ms(const boxes_t *boxes, str_t id)
+{
+    const box_entry_t *entry = find(boxes, id);
+    return entry != NULL ? entry->heard_ms : 0;
+}
+
+bool boxes_doubt(boxes_t *boxes, str_t id, uint64_t since_ms)
+{
+    box_entry_t *entry = find(boxes, id);
+    if (entry == NULL || entry->box.provider != PROVIDER_HTTP || entry->box.state != BOX_RUNNING ||
+        entry->heard_ms > since_ms)
+        return false;
+    if (!entry->box.doubted)
+        boxes_mistrust(entry);
+    return true;
+}
+
 const store_box_t *boxes_recorded(const boxes_t *boxes, str_t id)
 {
     const box_entry_t *entry = find(boxes, id);
@@ -189,6 +228,11 @@ void boxes_each(const boxes_t *boxes, bool (*each)(const store_box_t *, void *),
 }
 
 /* ---- what providers tell ---- */
+
+static uint64_t wall_ms(const boxes_t *boxes)
+{
+    return loop_wall_us(boxes->loop) / 1000;
+}
 
 static bool is_static(const boxes_t *boxes, const char *id)
 {
@@ -242,11 +286,6 @@ static bool same_place(const store_box_t *a, const store_box_t *b)
 {
     return a->fixed_port == b->fixed_port && memcmp(&a->address, &b->address, sizeof(a->address)) == 0 &&
            (a->pid == 0 || b->pid == 0 || a->pid == b->pid);
-}
-
-static uint64_t wall_ms(const boxes_t *boxes)
-{
-    return loop_wall_us(boxes->loop) / 1000;
 }
 
 /* The record that follows from what was told and what was known. */
@@ -311,6 +350,7 @@ static void take(box_entry_t *entry, box_provider_t kind, const provider_box_t *
         process_log("controller", "box %s at %.*s is not used: %s", told->id,
                     STR_ARG(address_text(&told->address, text)), refusal);
     entry->refusal = refusal;
+    entry->heard_ms = wall_ms(boxes);
     store_box_t box = make_box(boxes, entry, kind, told);
     if (!entry->missing && memcmp(&box, &entry->box, sizeof(box)) == 0)
         return;
@@ -320,6 +360,7 @@ static void take(box_entry_t *entry, box_provider_t kind, const provider_box_t *
         loop_timer_stop(&entry->gone);
     else if (!was_gone)
         loop_timer_start(boxes->loop, &entry->gone, GONE_MS, on_gone_long);
+    boxes_take_place(entry); /* first: what becomes of others there is written before this one is */
     boxes_changed(entry);
 }
 

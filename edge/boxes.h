@@ -48,6 +48,13 @@ void boxes_listen(boxes_t *boxes, const boxes_handlers_t *handlers, void *owner)
 const store_box_t *boxes_find(const boxes_t *boxes, str_t id);
 /* The same as the store has it, which is what workers see: NULL where it has nothing. */
 const store_box_t *boxes_recorded(const boxes_t *boxes, str_t id);
+/* When its provider spoke of it last: unix ms; 0: not in the life of this controller. */
+uint64_t boxes_heard_ms(const boxes_t *boxes, str_t id);
+/*
+ * A box of a control plane that is thought to run, and was not heard of since `since_ms` (unix ms): the next
+ * request asks the control plane before it goes there. False where it is no such box.
+ */
+bool boxes_doubt(boxes_t *boxes, str_t id, uint64_t since_ms);
 /* Calls `each` for every box until it returns false; do not change boxes from it. */
 void boxes_each(const boxes_t *boxes, bool (*each)(const store_box_t *, void *), void *arg);
 

@@ -1,5 +1,5 @@
 /*
- * What the files of boxes share (boxes.c, boxes_store.c); nobody else's.
+ * What the files of boxes share (boxes.c, boxes_places.c, boxes_store.c); nobody else's.
  */
 #ifndef BOXEDGE_BOXES_IMPL_H
 #define BOXEDGE_BOXES_IMPL_H
@@ -10,6 +10,7 @@
 #define PROVIDER_KINDS      4
 
 typedef struct box_entry box_entry_t;
+typedef struct box_place box_place_t;
 
 /* Something to be done once the store has what the box was when it was asked for. */
 typedef struct box_after {
@@ -33,15 +34,18 @@ typedef struct box_untold {
 struct box_entry {
     store_box_t box; /* as it is; its id is the key */
     boxes_t *boxes;
-    uint32_t sync;       /* the listing in which it was told last */
-    provider_t *asked;   /* to resume it, and has not answered; NULL: none */
-    const char *refusal; /* why nobody connects to it, a literal; NULL: nothing is wrong */
-    uint64_t changes;    /* of `box`, counted */
-    uint64_t written;    /* of them, what the store has */
-    store_box_t stored;  /* what the store has */
-    bool writing;        /* `job` is under way */
-    bool missing;        /* the store has no record of it */
-    bool taken;          /* the configuration has a box of this id, whose record is not ours to write */
+    uint32_t sync;           /* the listing in which it was told last */
+    uint64_t heard_ms;       /* unix ms: when it was told last */
+    box_place_t *place;      /* where it was told to be (boxes_places.c); NULL: nowhere */
+    h2o_linklist_t at_place; /* in place->boxes */
+    provider_t *asked;       /* to resume it, and has not answered; NULL: none */
+    const char *refusal;     /* why nobody connects to it, a literal; NULL: nothing is wrong */
+    uint64_t changes;        /* of `box`, counted */
+    uint64_t written;        /* of them, what the store has */
+    store_box_t stored;      /* what the store has */
+    bool writing;            /* `job` is under way */
+    bool missing;            /* the store has no record of it */
+    bool taken;              /* the configuration has a box of this id, whose record is not ours to write */
     uint64_t job_change;
     store_box_t job_box;
     bool job_skip; /* it is not to be written */
@@ -62,7 +66,8 @@ struct boxes {
     conf_t *conf;
     store_thread_t *store;
     peers_t *peers;
-    void *tree; /* tsearch: box_entry_t by id */
+    void *tree;   /* tsearch: box_entry_t by id */
+    void *places; /* tsearch: box_place_t (boxes_places.c) */
     size_t count;
     bool full_logged;
     loop_task_t nudge;                  /* tells the workers that boxes changed */
@@ -76,6 +81,14 @@ struct boxes {
     size_t listener_count;
 };
 
+/*
+ * The box was told to be as its record says: it takes its place among those that were told at that address,
+ * of which a control plane's are asked about before a request goes to them again. Or it leaves its place.
+ */
+void boxes_take_place(box_entry_t *entry);
+void boxes_leave_place(box_entry_t *entry);
+/* The box, which is thought to run, is asked about before a request goes to it. */
+void boxes_mistrust(box_entry_t *entry);
 /* entry->box changed: it is written as soon as what is under way is done. */
 void boxes_changed(box_entry_t *entry);
 /* Runs `after` (which is taken over) once the store has what entry->box, of a known state, is now; never from

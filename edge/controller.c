@@ -12,6 +12,7 @@
 #include "admin.h"
 #include "boxes.h"
 #include "channel.h"
+#include "deletion_desk.h"
 #include "idle.h"
 #include "listening_desk.h"
 #include "peers.h"
@@ -52,6 +53,7 @@ typedef struct controller {
     providers_t *providers;
     upstreams_t *upstreams;
     preview_desk_t *previews;
+    deletion_desk_t *deletions;
     controller_state_t state;
     int status; /* of the process, when it ends */
     loop_timer_t heartbeat;
@@ -302,6 +304,9 @@ static void worker_message(void *owner, unsigned index, ipc_message_t *message)
     case PROCESS_PREVIEW:
         preview_desk_take(controller->previews, index, message->value, bytes, wall_us() / 1000000);
         break;
+    case PROCESS_DELETION:
+        deletion_desk_take(controller->deletions, index, message->value, bytes);
+        break;
     case PROCESS_PLACE:
         peers_tell_all(controller->peers, PROCESS_PLACE, message->value, STR(""));
         break;
@@ -462,6 +467,8 @@ static bool start(controller_t *controller, const controller_args_t *args)
     controller->idle = idle_new(controller->loop, controller->boxes);
     controller->providers = providers_new(controller->loop, controller->conf, controller->boxes);
     controller->previews = preview_desk_new(controller->store, controller->peers);
+    controller->deletions =
+        deletion_desk_new(controller->loop, controller->store, controller->peers, controller->boxes);
     controller->upstreams = upstreams_new(controller->loop, controller->conf, shm_balance(controller->shm));
     controller->admin = admin_new(controller->loop, controller->conf, controller->shm, controller->store,
                                   args->admin_fd, &controls, controller);
@@ -491,6 +498,7 @@ static void stop(controller_t *controller)
     if (controller->boxes != NULL)
         boxes_stop(controller->boxes);
     preview_desk_free(&controller->previews);
+    deletion_desk_free(&controller->deletions);
     store_thread_free(&controller->store);
     idle_free(&controller->idle);
     waker_free(&controller->waker);

@@ -36,12 +36,13 @@ const exchange_step_t exchange_preview_steps[] = {
 /* The host step goes over to these where the name is one of the API's. */
 const exchange_step_t exchange_api_steps[] = {
     {"host", step_host},
-    {"key", step_api_key},         /* which key it shows */
-    {"limit", step_api_limit},     /* may it go on now: 429; does its key count: 401 */
-    {"room", step_limit},          /* is there room for it: 503; has it been here before: 508 */
-    {"preview", step_api_preview}, /* is it about previews: answered here, where the upstream lets it */
-    {"pick", step_api_pick},       /* which server: 503; where all are full it waits, bounded */
-    {"origin", step_api_origin},   /* to the server, and the response back */
+    {"key", step_api_key},           /* which key it shows */
+    {"limit", step_api_limit},       /* may it go on now: 429; does its key count: 401 */
+    {"room", step_limit},            /* is there room for it: 503; has it been here before: 508 */
+    {"deletion", step_api_deletion}, /* does it delete boxes: noted before it goes on */
+    {"preview", step_api_preview},   /* is it about previews: answered here, where the upstream lets it */
+    {"pick", step_api_pick},         /* which server: 503; where all are full it waits, bounded */
+    {"origin", step_api_origin},     /* to the server, and the response back */
     {NULL, NULL},
 };
 
@@ -199,16 +200,31 @@ void exchange_refuse(exchange_t *ex, int status, const char *code, const char *s
     exchange_reply_error(ex, status, code, sentence, 0);
 }
 
+/* A client that waits for 100 (Continue) gets it. */
+static void ask_for_body(exchange_t *ex)
+{
+    static const fields_t none;
+    if (!ex->request.expect_continue || ex->request_complete || ex->continued)
+        return;
+    ex->continued = true;
+    ex->client_ops->send_informational(ex, 100, &none);
+    ex->client_ops->flush(ex);
+}
+
 void exchange_to_origin(exchange_t *ex)
 {
     if (ex->state != EXCHANGE_ORIGIN)
         set_state(ex, EXCHANGE_ORIGIN);
-    if (ex->request.expect_continue && !ex->request_complete && !ex->continued) {
-        static const fields_t none;
-        ex->continued = true;
-        ex->client_ops->send_informational(ex, 100, &none);
-        ex->client_ops->flush(ex);
-    }
+    ask_for_body(ex);
+}
+
+bool exchange_has_body(exchange_t *ex)
+{
+    assert(ex->state == EXCHANGE_STEPS);
+    ex->awaits_body = !ex->request_complete && buffer_size(&ex->held) < EXCHANGE_BODY_BYTES;
+    if (ex->awaits_body)
+        ask_for_body(ex);
+    return !ex->awaits_body;
 }
 
 /* ---- the request's body ---- */
@@ -222,7 +238,8 @@ size_t exchange_request_room(const exchange_t *ex)
     if (ex->origin_ops != NULL)
         return ex->origin_ops->room(ex);
     /* Thousands may wait for boxes: what all hold is bounded, and the rest stays with the clients. */
-    if (ex->state != EXCHANGE_STEPS || ex->worker->held_bytes >= ex->worker->conf->limits.memory_bytes)
+    bool full = !ex->awaits_body && ex->worker->held_bytes >= ex->worker->conf->limits.memory_bytes;
+    if (ex->state != EXCHANGE_STEPS || full)
         return 0;
     return EXCHANGE_BODY_BYTES - buffer_size(&ex->held);
 }
@@ -265,6 +282,11 @@ static bool tunnel_over(exchange_t *ex)
 
 void exchange_request_flush(exchange_t *ex)
 {
+    if (ex->awaits_body && ex->state == EXCHANGE_STEPS) {
+        if (exchange_has_body(ex))
+            exchange_resume(ex);
+        return;
+    }
     if (ex->state == EXCHANGE_DONE || ex->origin_ops == NULL)
         return;
     ex->origin_ops->flush(ex);
@@ -407,7 +429,7 @@ void exchange_origin_failed(exchange_t *ex, origin_failure_t failure)
     const origin_failure_text_t *text = origin_failure_text(failure, ex->target.is_box);
     assert(ex->origin_ops == NULL);
     if (ex->api != NULL)
-        api_failed(ex);
+        api_failed(ex, failure);
     exchange_reply_error(ex, text->status, text->code, text->sentence, 0);
 }
 

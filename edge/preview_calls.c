@@ -10,11 +10,15 @@
 
 /* For one answer. A commit on a busy disk takes a while. */
 #define ANSWER_MS 10000
+/* Before something that was not taken is told again. */
+#define TELL_AGAIN_MS 1000
 
 struct preview_calls {
     worker_t *worker;
     channel_t *channel;
     h2o_linklist_t askers;
+    h2o_linklist_t told; /* told_t */
+    size_t told_count;
     uint64_t numbers; /* the last one that was given */
 };
 
@@ -24,20 +28,12 @@ preview_calls_t *preview_calls_new(worker_t *worker)
     assert(calls != NULL);
     calls->worker = worker;
     h2o_linklist_init_anchor(&calls->askers);
+    h2o_linklist_init_anchor(&calls->told);
     /* From anywhere: what the controller still answers to a worker that died comes to the next one, and may
      * show secrets. Half of the range is left to count in. */
     random_bytes(worker->random, (unsigned char *)&calls->numbers, sizeof(calls->numbers));
     calls->numbers >>= 1;
     return calls;
-}
-
-void preview_calls_free(preview_calls_t **calls)
-{
-    if (*calls == NULL)
-        return;
-    assert(h2o_linklist_is_empty(&(*calls)->askers));
-    free(*calls);
-    *calls = NULL;
 }
 
 void preview_calls_leave(preview_asker_t *asker)
@@ -68,32 +64,89 @@ void preview_calls_set_channel(preview_calls_t *calls, channel_t *channel)
     }
 }
 
-static bool post(preview_calls_t *calls, uint64_t number, const preview_call_t *call)
+static bool post(preview_calls_t *calls, process_message_t type, uint64_t number, str_t bytes)
 {
-    return calls->channel != NULL && channel_send(calls->channel, PROCESS_PREVIEW, number,
-                                                  str_make((const char *)call, sizeof(*call)), NULL, 0);
+    return calls->channel != NULL && channel_send(calls->channel, (uint32_t)type, number, bytes, NULL, 0);
 }
 
-void preview_calls_ask(preview_calls_t *calls, preview_asker_t *asker, const preview_call_t *call,
-                       void (*answered)(preview_asker_t *asker, const preview_answer_t *answer))
+static void ask(preview_calls_t *calls, preview_asker_t *asker, process_message_t type, str_t bytes,
+                void (*answered)(preview_asker_t *asker, const preview_answer_t *answer))
 {
     assert(asker->number == 0);
     asker->number = ++calls->numbers;
     asker->answered = answered;
     h2o_linklist_insert(&calls->askers, &asker->link);
-    bool sent = post(calls, asker->number, call);
+    bool sent = post(calls, type, asker->number, bytes);
     loop_timer_start(calls->worker->loop, &asker->timer, sent ? ANSWER_MS : 0, give_up);
 }
 
-void preview_calls_forget_box(preview_calls_t *calls, str_t id)
+void preview_calls_ask(preview_calls_t *calls, preview_asker_t *asker, const preview_call_t *call,
+                       void (*answered)(preview_asker_t *asker, const preview_answer_t *answer))
 {
-    preview_call_t call = {.op = PREVIEW_FORGET_BOX};
-    if (!box_id_valid(id))
+    ask(calls, asker, PROCESS_PREVIEW, str_make((const char *)call, sizeof(*call)), answered);
+}
+
+void preview_calls_ask_deletion(preview_calls_t *calls, preview_asker_t *asker, const deletion_call_t *call,
+                                void (*answered)(preview_asker_t *asker, const preview_answer_t *answer))
+{
+    ask(calls, asker, PROCESS_DELETION, deletion_call_bytes(call), answered);
+}
+
+/* ---- what must arrive ---- */
+
+/* The end of a call, until the controller has taken it. */
+typedef struct told {
+    preview_asker_t asker;
+    preview_calls_t *calls;
+    loop_timer_t again;
+    h2o_linklist_t link; /* in calls->told */
+    deletion_call_t call;
+} told_t;
+
+static void tell(told_t *told);
+
+static void forget(preview_calls_t *calls, told_t *told)
+{
+    h2o_linklist_unlink(&told->link);
+    loop_timer_stop(&told->again);
+    preview_calls_leave(&told->asker);
+    calls->told_count--;
+    free(told);
+}
+
+static void on_again(loop_timer_t *timer)
+{
+    tell(H2O_STRUCT_FROM_MEMBER(told_t, again, timer));
+}
+
+static void on_taken(preview_asker_t *asker, const preview_answer_t *answer)
+{
+    told_t *told = H2O_STRUCT_FROM_MEMBER(told_t, asker, asker);
+    if (answer != NULL && answer->status == 200)
+        forget(told->calls, told);
+    else
+        loop_timer_start(told->calls->worker->loop, &told->again, TELL_AGAIN_MS, on_again);
+}
+
+static void tell(told_t *told)
+{
+    preview_calls_ask_deletion(told->calls, &told->asker, &told->call, on_taken);
+}
+
+void preview_calls_tell_deletion(preview_calls_t *calls, const deletion_call_t *call)
+{
+    if (calls->told_count == PREVIEW_CALLS_TOLD_MAX) {
+        process_log("worker", "how the deletion of box %s ended is not told: the controller does not answer",
+                    call->ids[0]);
         return;
-    memcpy(call.id, id.p, id.n);
-    if (!post(calls, 0, &call))
-        process_log("worker", "the previews of box %s, which was deleted, stay: the controller is down",
-                    call.id);
+    }
+    told_t *told = calloc(1, sizeof(*told));
+    assert(told != NULL);
+    told->calls = calls;
+    told->call = *call;
+    h2o_linklist_insert(&calls->told, &told->link);
+    calls->told_count++;
+    tell(told);
 }
 
 void preview_calls_message(preview_calls_t *calls, ipc_message_t *message)
@@ -110,4 +163,16 @@ void preview_calls_message(preview_calls_t *calls, ipc_message_t *message)
     }
     OPENSSL_cleanse(message->bytes, sizeof(message->bytes));
     OPENSSL_cleanse(&answer, sizeof(answer));
+}
+
+void preview_calls_free(preview_calls_t **calls)
+{
+    preview_calls_t *freed = *calls;
+    *calls = NULL;
+    if (freed == NULL)
+        return;
+    while (!h2o_linklist_is_empty(&freed->told))
+        forget(freed, H2O_STRUCT_FROM_MEMBER(told_t, link, freed->told.next));
+    assert(h2o_linklist_is_empty(&freed->askers));
+    free(freed);
 }

@@ -5,6 +5,7 @@
 #define BOXEDGE_PREVIEW_CALLS_H
 
 #include "channel.h"
+#include "deletion_message.h"
 #include "loop.h"
 #include "preview_message.h"
 
@@ -31,8 +32,15 @@ void preview_calls_ask(preview_calls_t *calls, preview_asker_t *asker, const pre
                        void (*answered)(preview_asker_t *asker, const preview_answer_t *answer));
 /* It waits no more. One that does not wait is allowed. */
 void preview_calls_leave(preview_asker_t *asker);
-/* Has all previews of a box deleted; nobody waits for it. */
-void preview_calls_forget_box(preview_calls_t *calls, str_t id);
+/* The same for a call that deletes boxes. */
+void preview_calls_ask_deletion(preview_calls_t *calls, preview_asker_t *asker, const deletion_call_t *call,
+                                void (*answered)(preview_asker_t *asker, const preview_answer_t *answer));
+/*
+ * Says how such a call ended (DELETION_END), again until the controller has taken it. Of more than
+ * PREVIEW_CALLS_TOLD_MAX that it has not taken, further ones are not kept: their boxes stay noted.
+ */
+#define PREVIEW_CALLS_TOLD_MAX 1024
+void preview_calls_tell_deletion(preview_calls_t *calls, const deletion_call_t *call);
 /* PROCESS_PREVIEW_DONE. */
 void preview_calls_message(preview_calls_t *calls, ipc_message_t *message);
 

@@ -9,9 +9,6 @@
 #include "preview_message.h"
 #include "process.h"
 
-/* Previews of a forgotten box that are deleted in one commit. */
-#define FORGET_BATCH 64
-
 struct preview_desk {
     store_thread_t *store;
     peers_t *peers;
@@ -27,7 +24,6 @@ typedef struct desk_job {
     uint64_t now; /* unix seconds */
     preview_call_t call;
     preview_answer_t answer;
-    size_t deleted; /* of PREVIEW_FORGET_BOX */
 } desk_job_t;
 
 static void free_if_idle(preview_desk_t *desk)
@@ -84,6 +80,11 @@ static void create(desk_job_t *job, store_t *store)
     memcpy(preview.id, job->call.id, sizeof(preview.id));
     if (store_get_box(store, str_from(preview.id), &box) != STORE_OK)
         box.state = BOX_UNKNOWN;
+    if (store_is_being_deleted(store, str_from(preview.id)) != STORE_NOT_FOUND) {
+        refuse(job, 409, "box_being_deleted",
+               "The deletion of this box was asked for, and has not ended yet.");
+        return;
+    }
     char why[PREVIEW_WHY_MAX];
     const char *code = preview_refusal(&box, &preview, why);
     if (code != NULL) {
@@ -92,33 +93,6 @@ static void create(desk_job_t *job, store_t *store)
     }
     preview_secrets_make(&job->answer.secrets, &preview);
     take_result(job, store_put_preview(store, &preview));
-}
-
-typedef struct batch {
-    store_change_t changes[FORGET_BATCH];
-    size_t count;
-} batch_t;
-
-static bool collect(const store_preview_t *preview, void *arg)
-{
-    batch_t *batch = arg;
-    batch->changes[batch->count++] = (store_change_t){.remove = true, .preview = *preview};
-    return batch->count < FORGET_BATCH;
-}
-
-static void forget_box(desk_job_t *job, store_t *store)
-{
-    batch_t batch;
-    store_result_t result;
-    do {
-        batch.count = 0;
-        result = store_each_preview_from(store, str_from(job->call.id), 0, true, collect, &batch);
-        if (result == STORE_OK && batch.count != 0)
-            result = store_apply(store, batch.changes, batch.count);
-        job->deleted += result == STORE_OK ? batch.count : 0;
-    } while (result == STORE_OK && batch.count == FORGET_BATCH);
-    take_result(job, result);
-    job->job.changed = job->deleted != 0;
 }
 
 static void run(store_job_t *base, store_t *store)
@@ -131,9 +105,6 @@ static void run(store_job_t *base, store_t *store)
     case PREVIEW_DELETE:
         take_result(job, store_delete_preview(store, str_from(job->call.id), job->call.port));
         break;
-    case PREVIEW_FORGET_BOX:
-        forget_box(job, store);
-        break;
     }
 }
 
@@ -141,14 +112,7 @@ static void run(store_job_t *base, store_t *store)
 
 static void say(const desk_job_t *job)
 {
-    bool forgotten = job->call.op == PREVIEW_FORGET_BOX, good = job->answer.status == 200;
-    if (forgotten && !good) /* nobody else is told */
-        process_log("controller", "previews of box %s, which was deleted, stay: %s", job->call.id,
-                    job->answer.sentence);
-    else if (forgotten)
-        process_log("controller", "%zu previews of box %s deleted with it over the box API", job->deleted,
-                    job->call.id);
-    else if (good)
+    if (job->answer.status == 200)
         process_log("controller", "preview %s-%u %s over the box API", job->call.id, job->call.port,
                     job->call.op == PREVIEW_CREATE ? "created" : "deleted");
 }
@@ -156,7 +120,7 @@ static void say(const desk_job_t *job)
 static void answer(desk_job_t *job)
 {
     str_t bytes = str_make((const char *)&job->answer, sizeof(job->answer));
-    if (job->call.op != PREVIEW_FORGET_BOX && !job->desk->closed)
+    if (!job->desk->closed)
         peers_tell(job->desk->peers, job->worker, PROCESS_PREVIEW_DONE, job->number, bytes);
     preview_secrets_fini(&job->answer.secrets);
 }

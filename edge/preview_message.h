@@ -12,7 +12,6 @@
 typedef enum preview_op {
     PREVIEW_CREATE = 1, /* or replace */
     PREVIEW_DELETE,
-    PREVIEW_FORGET_BOX, /* all of the box's; there is no answer */
 } preview_op_t;
 
 typedef struct preview_call {
@@ -36,8 +35,7 @@ static inline bool preview_call_read(str_t bytes, preview_call_t *out)
         (unsigned char)bytes.p[offsetof(preview_call_t, basic)] > 1)
         return false;
     memcpy(out, bytes.p, sizeof(*out));
-    bool named = out->op == PREVIEW_FORGET_BOX || out->port != 0;
-    return out->op >= PREVIEW_CREATE && out->op <= PREVIEW_FORGET_BOX && named &&
+    return out->op >= PREVIEW_CREATE && out->op <= PREVIEW_DELETE && out->port != 0 &&
            memchr(out->id, '\0', sizeof(out->id)) != NULL && box_id_valid(str_from(out->id));
 }
 

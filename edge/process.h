@@ -63,6 +63,8 @@ typedef enum process_message {
     PROCESS_LISTENING,    /* worker to controller: bytes "<id>-<port>" refused a connection; value: the box's
                              generation. What listens in it? */
     PROCESS_LISTENS,      /* controller to worker: listening_message.h; value: that generation */
+    PROCESS_DELETION, /* worker to controller: bytes are a deletion_call_t (deletion_message.h), value: as for
+                         PROCESS_PREVIEW, whose answer it has */
 } process_message_t;
 
 /* Everything is the callee's from here on, but `shm`. */

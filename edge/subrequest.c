@@ -15,6 +15,7 @@ struct subrequest {
     exchange_t *parent;
     exchange_t *ex; /* NULL: it has ended */
     subrequest_done_t done;
+    void *arg;
     loop_task_t task;
     fields_t fields; /* of the response; in the parent's arena, as the body */
     int status;
@@ -33,7 +34,7 @@ static void finish(loop_task_t *task)
     subrequest_t *request = H2O_STRUCT_FROM_MEMBER(subrequest_t, task, task);
     exchange_t *parent = request->parent;
     exchange_end(&request->ex, request->failed ? EXCHANGE_END_CUT : EXCHANGE_END_COMPLETE);
-    request->done(parent, request->failed ? 0 : request->status, &request->fields,
+    request->done(parent, request->arg, request->failed ? 0 : request->status, &request->fields,
                   str_make(request->body, request->used));
 }
 
@@ -123,10 +124,10 @@ static const client_ops_t ops = {
 };
 
 subrequest_t *subrequest_start(exchange_t *parent, const exchange_step_t *first, str_t method, str_t target,
-                               const fields_t *fields, subrequest_done_t done)
+                               const fields_t *fields, subrequest_done_t done, void *arg)
 {
     subrequest_t *request = h2o_mem_alloc_pool(&parent->arena, sizeof(*request));
-    *request = (subrequest_t){.parent = parent, .done = done};
+    *request = (subrequest_t){.parent = parent, .done = done, .arg = arg};
     exchange_t *ex = exchange_new(parent->client, &ops, request);
     request->ex = ex;
     ex->internal = true;

@@ -11,7 +11,7 @@
 /* The box runs, and its port was seen to listen or has had its time to begin. */
 static bool is_ready(const exchange_t *ex, const store_box_t *box)
 {
-    if (box->state != BOX_RUNNING)
+    if (box->state != BOX_RUNNING || (box->doubted && !ex->wake_times.woken))
         return false;
     return box->settles_at_ms == 0 || loop_wall_us(ex->worker->loop) / 1000 >= box->settles_at_ms ||
            store_box_listens(box, ex->preview.port);

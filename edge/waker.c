@@ -344,7 +344,7 @@ static void wait_for(box_wake_t *wake, port_wake_t *port, unsigned worker)
     waker_t *waker = wake->waker;
     const store_box_t *box = boxes_find(waker->boxes, str_from(wake->id));
     add_worker(wake, port, worker);
-    if (!wake->resuming && box != NULL && box->state == BOX_RUNNING)
+    if (!wake->resuming && box != NULL && box->state == BOX_RUNNING && !box->doubted)
         waker_probe_all(wake, box);
     else
         begin_resume(wake);
@@ -374,7 +374,7 @@ void waker_ask(waker_t *waker, unsigned worker, str_t label, wake_wish_t wish, u
         return;
     str_t id = str_make(name.id, name.id_len);
     const store_box_t *box = boxes_find(waker->boxes, id);
-    if (box != NULL && box->state == BOX_RUNNING) {
+    if (box != NULL && box->state == BOX_RUNNING && !box->doubted) {
         uint64_t now = loop_wall_us(waker->loop) / 1000;
         if (!store_box_exposes(box, name.port)) {
             answer_now(waker, worker, label, WAKE_REFUSED);
@@ -382,7 +382,8 @@ void waker_ask(waker_t *waker, unsigned worker, str_t label, wake_wish_t wish, u
         }
         /* By what workers see: else they would ask again at once, until the store has it. */
         const store_box_t *seen = boxes_recorded(waker->boxes, id);
-        if (seen != NULL && seen->state == BOX_RUNNING && seen->generation == box->generation &&
+        if (seen != NULL && seen->state == BOX_RUNNING && !seen->doubted &&
+            seen->generation == box->generation &&
             (store_box_listens(seen, name.port) || now >= seen->settles_at_ms)) {
             answer_now(waker, worker, label, WAKE_OK);
             return;

@@ -11,6 +11,7 @@
 #define KEYS_VERSION           1
 #define KEY_VERSION            1
 #define NAME_VERSION           1
+#define DELETION_VERSION       1
 
 #define PREVIEW_PUBLIC_BYTES 18
 #define PREVIEW_FIXED_BYTES  94
@@ -22,6 +23,7 @@
 
 #define BOX_KEEP_ALIVE 1
 #define BOX_EPHEMERAL  2
+#define BOX_DOUBTED    4
 
 size_t record_encode_preview(const store_preview_t *preview, char out[RECORD_PREVIEW_MAX])
 {
@@ -64,7 +66,8 @@ void record_encode_box(const store_box_t *box, char out[RECORD_BOX_BYTES])
     memcpy(out + 10, &box->address, 16);
     bytes_put16(out + 26, box->fixed_port);
     out[28] = (char)box->provider;
-    out[29] = (char)((box->keep_alive ? BOX_KEEP_ALIVE : 0) | (box->ephemeral ? BOX_EPHEMERAL : 0));
+    out[29] = (char)((box->keep_alive ? BOX_KEEP_ALIVE : 0) | (box->ephemeral ? BOX_EPHEMERAL : 0) |
+                     (box->doubted ? BOX_DOUBTED : 0));
     bytes_put64(out + 30, box->expires_at);
     bytes_put64(out + 38, box->idle_ms);
     bytes_put64(out + 46, box->pid);
@@ -207,13 +210,14 @@ static bool decode_box_rest(str_t record, store_box_t *out)
     uint64_t idle_ms = bytes_get64(record.p + 38), pid = bytes_get64(record.p + 46);
     out->port_count = (uint8_t)record.p[62];
     out->listening_count = (uint8_t)record.p[63];
-    if (provider > PROVIDER_HTTP || flags > (BOX_KEEP_ALIVE | BOX_EPHEMERAL) || idle_ms > UINT32_MAX ||
-        pid > UINT32_MAX || out->port_count > STORE_BOX_PORTS_MAX ||
+    if (provider > PROVIDER_HTTP || flags > (BOX_KEEP_ALIVE | BOX_EPHEMERAL | BOX_DOUBTED) ||
+        idle_ms > UINT32_MAX || pid > UINT32_MAX || out->port_count > STORE_BOX_PORTS_MAX ||
         out->listening_count > STORE_BOX_PORTS_MAX)
         return false;
     out->provider = (box_provider_t)provider;
     out->keep_alive = (flags & BOX_KEEP_ALIVE) != 0;
     out->ephemeral = (flags & BOX_EPHEMERAL) != 0;
+    out->doubted = (flags & BOX_DOUBTED) != 0;
     out->expires_at = bytes_get64(record.p + 30);
     out->idle_ms = (uint32_t)idle_ms;
     out->pid = (uint32_t)pid;
@@ -237,4 +241,28 @@ bool record_decode_box(str_t record, str_t id, store_box_t *out)
     memcpy(&out->address, record.p + 10, 16);
     out->fixed_port = bytes_get16(record.p + 26);
     return decode_box_rest(record, out);
+}
+
+void record_encode_deletion(const store_deletion_t *deletion, char out[RECORD_DELETION_BYTES])
+{
+    out[0] = DELETION_VERSION;
+    bytes_put64(out + 1, deletion->call);
+    bytes_put64(out + 9, deletion->asked_at_ms);
+    bytes_put64(out + 17, deletion->closed_at_ms);
+    bytes_put64(out + 25, deletion->pid);
+    memcpy(out + 33, deletion->key_sha256, 32);
+}
+
+bool record_decode_deletion(str_t record, str_t id, store_deletion_t *out)
+{
+    if (record.n != RECORD_DELETION_BYTES || record.p[0] != DELETION_VERSION ||
+        bytes_get64(record.p + 25) > INT32_MAX)
+        return false;
+    *out = (store_deletion_t){.call = bytes_get64(record.p + 1),
+                              .asked_at_ms = bytes_get64(record.p + 9),
+                              .closed_at_ms = bytes_get64(record.p + 17),
+                              .pid = (uint32_t)bytes_get64(record.p + 25)};
+    set_id(out->id, id);
+    memcpy(out->key_sha256, record.p + 33, 32);
+    return true;
 }

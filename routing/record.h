@@ -10,28 +10,25 @@
  *   basic_sha256 (32) | length of label (1) | length of allow_origins (2) | label | allow_origins
  * box, version 2 (version 1 is refused: these records need not outlive a reboot):
  *   version (1) | state (1) | generation (8) | address (16) | fixed_port (2) | provider (1) | flags (1: 1
- *   keep_alive, 2 ephemeral) | expires_at (8) | idle_ms (8) | pid (8) | settles_at_ms (8) | port_count (1) |
- *   listening_count (1) | ports (32) | listening (32)
- * block, version 1:
- *   version (1) | kind (1) | created_at (8)
- * keys, version 1:
- *   version (1) | rotated_at (8) | current (32) | previous (32)
- * API key, version 1 (under its hash):
- *   version (1) | created_at (8) | revoked_at (8) | length of name (1) | length of plan (1) | name | plan
- * name of an API key, version 1:
- *   version (1) | sha256 (32)
+ *   keep_alive, 2 ephemeral, 4 doubted) | expires_at (8) | idle_ms (8) | pid (8) | settles_at_ms (8) |
+ * port_count (1) | listening_count (1) | ports (32) | listening (32) block, version 1: version (1) | kind (1)
+ * | created_at (8) keys, version 1: version (1) | rotated_at (8) | current (32) | previous (32) API key,
+ * version 1 (under its hash): version (1) | created_at (8) | revoked_at (8) | length of name (1) | length of
+ * plan (1) | name | plan name of an API key, version 1: version (1) | sha256 (32) deletion of a box, version
+ * 1: version (1) | call (8) | asked_at_ms (8) | closed_at_ms (8) | pid (8) | key_sha256 (32)
  */
 #ifndef BOXEDGE_RECORD_H
 #define BOXEDGE_RECORD_H
 
 #include "store.h"
 
-#define RECORD_PREVIEW_MAX (94 + STORE_LABEL_MAX + STORE_ORIGINS_MAX)
-#define RECORD_BOX_BYTES   (64 + 4 * STORE_BOX_PORTS_MAX)
-#define RECORD_BLOCK_BYTES 10
-#define RECORD_KEYS_BYTES  73
-#define RECORD_KEY_MAX     (19 + 2 * STORE_KEY_NAME_MAX)
-#define RECORD_NAME_BYTES  33
+#define RECORD_PREVIEW_MAX    (94 + STORE_LABEL_MAX + STORE_ORIGINS_MAX)
+#define RECORD_BOX_BYTES      (64 + 4 * STORE_BOX_PORTS_MAX)
+#define RECORD_BLOCK_BYTES    10
+#define RECORD_KEYS_BYTES     73
+#define RECORD_KEY_MAX        (19 + 2 * STORE_KEY_NAME_MAX)
+#define RECORD_NAME_BYTES     33
+#define RECORD_DELETION_BYTES 65
 
 /* Returns the record's length. */
 size_t record_encode_preview(const store_preview_t *preview, char out[RECORD_PREVIEW_MAX]);
@@ -41,6 +38,7 @@ void record_encode_block(const store_block_t *block, char out[RECORD_BLOCK_BYTES
 void record_encode_keys(const store_cookie_keys_t *keys, char out[RECORD_KEYS_BYTES]);
 void record_encode_name(const uint8_t sha256[32], char out[RECORD_NAME_BYTES]);
 void record_encode_box(const store_box_t *box, char out[RECORD_BOX_BYTES]);
+void record_encode_deletion(const store_deletion_t *deletion, char out[RECORD_DELETION_BYTES]);
 
 /* Fills *out with the record and the name, at most BOX_ID_MAX bytes of id (asserted). False where the record
  * is refused. */
@@ -51,5 +49,7 @@ MUST_USE bool record_decode_keys(str_t record, store_cookie_keys_t *out);
 MUST_USE bool record_decode_key(str_t record, const uint8_t sha256[32], store_key_t *out);
 MUST_USE bool record_decode_name(str_t record, uint8_t sha256[32]);
 MUST_USE bool record_decode_box(str_t record, str_t id, store_box_t *out);
+/* Without its slot. */
+MUST_USE bool record_decode_deletion(str_t record, str_t id, store_deletion_t *out);
 
 #endif

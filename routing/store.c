@@ -26,7 +26,7 @@ store_t *store_open(const char *durable_dir, const char *volatile_dir, uint64_t 
         store->boxes = table_open(&options, store->error);
     }
     if (store->boxes == NULL || !store_open_rules(store, durable_dir, writer) ||
-        !store_open_keys(store, durable_dir, writer)) {
+        !store_open_keys(store, durable_dir, writer) || !store_open_deletions(store, durable_dir, writer)) {
         snprintf(error, error_len, "%s", store->error);
         store_close(&store);
     }
@@ -64,6 +64,7 @@ void store_close(store_t **store)
     table_close(&(*store)->boxes);
     table_close(&(*store)->rules);
     table_close(&(*store)->keys);
+    table_close(&(*store)->deletions);
     free(*store);
     *store = NULL;
 }
@@ -389,5 +390,6 @@ store_result_t store_delete_box(store_t *store, str_t id)
 int store_reap_readers(store_t *store)
 {
     return table_reap_readers(store->previews) + table_reap_readers(store->boxes) +
-           table_reap_readers(store->rules) + table_reap_readers(store->keys);
+           table_reap_readers(store->rules) + table_reap_readers(store->keys) +
+           table_reap_readers(store->deletions);
 }

@@ -98,6 +98,24 @@ typedef struct store_key {
     uint64_t revoked_at; /* unix seconds; 0: it is valid */
 } store_key_t;
 
+/*
+ * A call that asks the API to delete a box, from before it goes up until it is known what came of it. While a
+ * box has one, its previews are not to be found.
+ */
+typedef struct store_deletion {
+    char id[BOX_ID_MAX + 1];
+    uint16_t slot;          /* the store's */
+    uint64_t call;          /* a random number: which call */
+    uint64_t asked_at_ms;   /* unix ms */
+    uint64_t closed_at_ms;  /* unix ms: the call ended, and nobody knows how; 0: it goes on */
+    uint32_t pid;           /* of the worker that has the call */
+    uint8_t key_sha256[32]; /* of the key that asked; all zero: none that is known */
+} store_deletion_t;
+/* Calls for one box; boxes in one call; records in all. */
+#define STORE_DELETIONS_PER_BOX 16
+#define STORE_DELETIONS_AT_ONCE 100
+#define STORE_DELETIONS_MAX     16384
+
 /* 1 to STORE_KEY_NAME_MAX letters, digits, '-', '.', '_'. */
 bool store_key_name_valid(str_t name);
 
@@ -110,6 +128,7 @@ typedef struct store_box {
     box_provider_t provider;
     bool keep_alive;     /* the edge never pauses it */
     bool ephemeral;      /* takes no previews */
+    bool doubted;        /* it runs as far as is known: its provider is asked before a request goes there */
     uint64_t expires_at; /* unix seconds; 0: never. From then on it is gone */
     uint32_t idle_ms;    /* the edge pauses it after so long without activity; 0: never */
     uint32_t pid;        /* a process in its network namespace, to see what listens there; 0: unknown */
@@ -170,6 +189,12 @@ MUST_USE store_result_t store_each_key(store_t *store, str_t name, bool (*each)(
  * one. UINT64_MAX where nothing can be read. */
 uint64_t store_keys_version(store_t *store);
 
+/* STORE_OK: the box has a deletion; STORE_NOT_FOUND: none. */
+MUST_USE store_result_t store_is_being_deleted(store_t *store, str_t id);
+/* As store_each_preview, those of box `id`; where that is empty, all. */
+MUST_USE store_result_t store_each_deletion(store_t *store, str_t id,
+                                            bool (*each)(const store_deletion_t *, void *), void *arg);
+
 /* What the store holds and what it takes. */
 typedef struct store_stats {
     uint64_t previews;
@@ -222,6 +247,17 @@ MUST_USE store_result_t store_put_cookie_keys(store_t *store, const store_cookie
 MUST_USE store_result_t store_put_key(store_t *store, const store_key_t *key);
 /* Forgets it: unlike one that is revoked it is then a key like any that nobody named. */
 MUST_USE store_result_t store_delete_key(store_t *store, str_t name);
+/*
+ * Deletions: on disk before these return. All that are put (at most STORE_DELETIONS_AT_ONCE, asserted) or
+ * none; STORE_FULL where a box, or the store, would have too many.
+ */
+MUST_USE store_result_t store_put_deletions(store_t *store, const store_deletion_t *deletions, size_t count);
+/* Sets closed_at_ms of the one with this id and call. */
+MUST_USE store_result_t store_close_deletion(store_t *store, const store_deletion_t *deletion,
+                                             uint64_t closed_at_ms);
+/* Removes those of the box for which `ends` is true (NULL: all). STORE_NOT_FOUND where there is none. */
+MUST_USE store_result_t store_end_deletions(store_t *store, str_t id,
+                                            bool (*ends)(const store_deletion_t *, void *), void *arg);
 /* Frees the reader slots of processes that died. Returns how many. */
 int store_reap_readers(store_t *store);
 

@@ -1,5 +1,5 @@
 /*
- * What the files of the store share (store.c, store_rules.c, store_keys.c); nobody else's.
+ * What the files of the store share (store.c, store_rules.c, store_keys.c, store_deletions.c); nobody else's.
  */
 #ifndef BOXEDGE_STORE_IMPL_H
 #define BOXEDGE_STORE_IMPL_H
@@ -8,10 +8,11 @@
 #include "table.h"
 
 struct store {
-    table_t *previews; /* durable */
-    table_t *boxes;    /* volatile */
-    table_t *rules;    /* durable: blocks and cookie keys */
-    table_t *keys;     /* durable: API keys */
+    table_t *previews;  /* durable */
+    table_t *boxes;     /* volatile */
+    table_t *rules;     /* durable: blocks and cookie keys */
+    table_t *keys;      /* durable: API keys */
+    table_t *deletions; /* durable: boxes whose deletion was asked for */
     uint64_t map_bytes;
     char error[TABLE_ERROR_MAX];
 };
@@ -22,8 +23,9 @@ store_result_t store_refused(store_t *store, const char *why, str_t id);
  * store->error. */
 table_t *store_open_beside(store_t *store, const char *durable_dir, const char *name, uint64_t map_bytes,
                            bool writer);
-/* These open store->rules and store->keys so. False with store->error. */
+/* These open store->rules, store->keys and store->deletions so. False with store->error. */
 MUST_USE bool store_open_rules(store_t *store, const char *durable_dir, bool writer);
 MUST_USE bool store_open_keys(store_t *store, const char *durable_dir, bool writer);
+MUST_USE bool store_open_deletions(store_t *store, const char *durable_dir, bool writer);
 
 #endif

@@ -356,38 +356,77 @@ static void a_controller_that_does_not_read(void **state)
     preview_calls_leave(&last_sent.asker);
 }
 
-/* ---- boxes that were deleted ---- */
+/* ---- ends of deletions ---- */
 
-static void a_box_is_forgotten_without_an_answer(void **state)
+static deletion_call_t end_of(const char *id)
 {
-    world_t *w = *state;
-    ipc_message_t message;
-    preview_call_t call;
-    preview_calls_forget_box(w->calls, STR("sweet-shark"));
-    assert_int_equal(ipc_receive(w->controller, &message), IPC_OK);
-    assert_int_equal(message.value, 0);
-    assert_true(preview_call_read(str_make(message.bytes, message.len), &call));
-    assert_int_equal(call.op, PREVIEW_FORGET_BOX);
-    assert_string_equal(call.id, "sweet-shark");
-    tell(w, 0, &(preview_answer_t){.status = 200}); /* nobody waits for it */
+    deletion_call_t call = {
+        .op = DELETION_END, .outcome = DELETION_DONE, .call = 7, .count = 1, .pid = 1, .asked_at_ms = 1};
+    (void)snprintf(call.ids[0], sizeof(call.ids[0]), "%s", id);
+    return call;
 }
 
-static void names_that_are_no_boxs_are_not_forgotten(void **state)
+/* The number of the message that tells it; 0: there is none. */
+static uint64_t told(world_t *w, const char *id)
+{
+    ipc_message_t message;
+    deletion_call_t call;
+    if (ipc_receive(w->controller, &message) != IPC_OK)
+        return 0;
+    assert_int_equal(message.type, PROCESS_DELETION);
+    assert_true(deletion_call_read(str_make(message.bytes, message.len), &call));
+    assert_string_equal(call.ids[0], id);
+    return message.value;
+}
+
+static void an_end_is_told_until_it_is_taken(void **state)
 {
     world_t *w = *state;
-    static const char *const names[] = {"", "-", "a/b", "BOX", "a..b", "box-"};
-    char longest[BOX_ID_MAX + 2];
-    memset(longest, 'a', sizeof(longest));
-    ipc_message_t message;
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        preview_calls_forget_box(w->calls, str_from(names[i]));
-    preview_calls_forget_box(w->calls, str_make(longest, BOX_ID_MAX + 1));
-    assert_int_equal(ipc_receive(w->controller, &message), IPC_AGAIN);
-    preview_calls_forget_box(w->calls, str_make(longest, BOX_ID_MAX));
-    assert_int_equal(ipc_receive(w->controller, &message), IPC_OK);
+    deletion_call_t call = end_of("box");
+    preview_calls_tell_deletion(w->calls, &call);
+    uint64_t number = told(w, "box");
+    assert_int_not_equal(number, 0);
+    tell(w, number, &(preview_answer_t){.status = 503}); /* not taken */
+    go_by(w, 0);
+    assert_int_equal(told(w, "box"), 0);
+    go_by(w, 1000);
+    number = told(w, "box");
+    assert_int_not_equal(number, 0);
+    go_by(w, 10000); /* no answer: it was lost */
+    go_by(w, 1000);
+    number = told(w, "box");
+    assert_int_not_equal(number, 0);
+    preview_calls_set_channel(w->calls, NULL); /* the controller dies */
+    go_by(w, 1000);
+    preview_calls_set_channel(w->calls, w->channel);
+    go_by(w, 1000);
+    number = told(w, "box");
+    assert_int_not_equal(number, 0);
+    tell(w, number, &(preview_answer_t){.status = 200});
+    go_by(w, 20000);
+    assert_int_equal(told(w, "box"), 0);
+}
+
+static void ends_that_nobody_takes_are_bounded(void **state)
+{
+    world_t *w = *state;
     preview_calls_set_channel(w->calls, NULL);
-    preview_calls_forget_box(w->calls, STR("box")); /* that it stays is logged */
-    assert_int_equal(ipc_receive(w->controller, &message), IPC_AGAIN);
+    deletion_call_t call = end_of("box"), last = end_of("last");
+    for (size_t i = 0; i < PREVIEW_CALLS_TOLD_MAX; i++)
+        preview_calls_tell_deletion(w->calls, &call);
+    preview_calls_tell_deletion(w->calls, &last); /* logged */
+    go_by(w, 0);
+    preview_calls_set_channel(w->calls, w->channel);
+    go_by(w, 1000);
+    for (size_t i = 0; i < PREVIEW_CALLS_TOLD_MAX; i++) {
+        uint64_t number = 0;
+        for (int turns = 0; number == 0 && turns < 1000; turns++) { /* they are more than the socket takes */
+            number = told(w, "box");
+            loop_turn(w->fixture->worker.loop, 0);
+        }
+        assert_int_not_equal(number, 0);
+    }
+    assert_int_equal(told(w, ""), 0);
 }
 
 int main(void)
@@ -407,8 +446,8 @@ int main(void)
         TEST(a_controller_that_is_down),
         TEST(a_controller_that_goes),
         TEST(a_controller_that_does_not_read),
-        TEST(a_box_is_forgotten_without_an_answer),
-        TEST(names_that_are_no_boxs_are_not_forgotten),
+        TEST(an_end_is_told_until_it_is_taken),
+        TEST(ends_that_nobody_takes_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

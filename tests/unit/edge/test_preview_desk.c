@@ -258,48 +258,19 @@ static void a_preview_is_deleted_once(void **state)
     assert_int_equal(previews_of(store_after(w), "box"), 1);
 }
 
-/* ---- a box that was deleted ---- */
+/* ---- a box that is being deleted ---- */
 
-static void a_forgotten_box_loses_its_previews(void **state)
+static void a_box_that_is_being_deleted_takes_none(void **state)
 {
     world_t *w = *state;
-    static const char *const others[] = {"bo", "box1", "box-1", "boxx", "a", "z"};
-    put(w, "box", 1, 3);
-    for (size_t i = 0; i < 6; i++)
-        put(w, others[i], 1, 1);
+    store_deletion_t deletion = {.id = "box", .call = 1};
+    assert_int_equal(store_put_deletions(w->dirs.store, &deletion, 1), STORE_OK);
     start(w);
-    uint64_t epoch = atomic_load(shm_epoch(w->shm));
-    preview_call_t call = call_of(PREVIEW_FORGET_BOX, "box", 0);
-    take(w, 5, &call);
-    expect_no_answer_before_this(w);
-    uint64_t after = atomic_load(shm_epoch(w->shm));
-    assert_true(after > epoch);
-    take(w, 6, &call); /* it has none any more */
-    expect_no_answer_before_this(w);
-    assert_int_equal(atomic_load(shm_epoch(w->shm)), after);
-    store_t *store = store_after(w);
-    assert_int_equal(previews_of(store, "box"), 0);
-    for (size_t i = 0; i < 6; i++)
-        assert_int_equal(previews_of(store, others[i]), 1);
-}
-
-/* However many there are: none stays behind for the next box of that name. */
-static void a_box_with_thousands_of_previews(void **state)
-{
-    world_t *w = *state;
-    static const char *const boxes[] = {"one-commit", "two-commits", "many"};
-    put(w, boxes[0], 1, 64);
-    put(w, boxes[1], 1, 65);
-    put(w, boxes[2], 1, 4097);
-    start(w);
-    for (size_t i = 0; i < 3; i++) {
-        preview_call_t call = call_of(PREVIEW_FORGET_BOX, boxes[i], 0);
-        take(w, 5, &call);
-    }
-    expect_no_answer_before_this(w);
-    store_t *store = store_after(w);
-    for (size_t i = 0; i < 3; i++)
-        assert_int_equal(previews_of(store, boxes[i]), 0);
+    preview_call_t call = call_of(PREVIEW_CREATE, "box", 3000);
+    preview_answer_t answer = answer_to(w, 1, &call);
+    assert_int_equal(answer.status, 409);
+    assert_string_equal(answer.code, "box_being_deleted");
+    assert_int_equal(previews_of(store_after(w), "box"), 0);
 }
 
 /* ---- calls that are none ---- */
@@ -317,15 +288,14 @@ static void what_is_no_call_is_passed_over(void **state)
         preview_desk_take(w->desk, WORKER, i, str_make(bytes, sizes[i]), NOW);
     preview_call_t calls[] = {
         call_of(PREVIEW_DELETE, "", 3000),     call_of(PREVIEW_DELETE, "box", 0),
-        call_of(PREVIEW_CREATE, "box", 0),     call_of(PREVIEW_FORGET_BOX, "", 0),
-        call_of(PREVIEW_DELETE, "BOX", 3000),  call_of(PREVIEW_DELETE, "box-", 3000),
-        call_of(PREVIEW_CREATE, "../x", 3000), call_of(PREVIEW_DELETE, "box", 3000),
+        call_of(PREVIEW_CREATE, "box", 0),     call_of(PREVIEW_DELETE, "BOX", 3000),
+        call_of(PREVIEW_DELETE, "box-", 3000), call_of(PREVIEW_CREATE, "../x", 3000),
         call_of(PREVIEW_DELETE, "box", 3000),  call_of(PREVIEW_DELETE, "box", 3000),
-        call_of(PREVIEW_DELETE, "box", 3000),
+        call_of(PREVIEW_DELETE, "box", 3000),  call_of(PREVIEW_DELETE, "box", 3000),
     };
     size_t count = sizeof(calls) / sizeof(calls[0]);
     calls[count - 4].op = 0;
-    calls[count - 3].op = PREVIEW_FORGET_BOX + 1;
+    calls[count - 3].op = PREVIEW_DELETE + 1;
     calls[count - 2].op = UINT32_MAX;
     memset(calls[count - 1].id, 'a', sizeof(calls[0].id)); /* it has no end */
     for (size_t i = 0; i < count; i++)
@@ -363,9 +333,6 @@ static void a_store_with_too_much_to_do(void **state)
     preview_call_t call = call_of(PREVIEW_DELETE, "box", 3000);
     for (size_t i = 1; i < STORE_JOBS_MAX; i++)
         take(w, i, &call);
-    expect_nothing(w->worker);
-    preview_call_t forget = call_of(PREVIEW_FORGET_BOX, "box", 0);
-    take(w, 1, &forget); /* nobody is told */
     expect_nothing(w->worker);
     preview_answer_t answer = answer_to(w, STORE_JOBS_MAX, &call); /* at once */
     assert_int_equal(answer.status, 503);
@@ -468,8 +435,7 @@ int main(void)
         TEST(a_preview_is_replaced),
         TEST(boxes_that_take_no_such_preview),
         TEST(a_preview_is_deleted_once),
-        TEST(a_forgotten_box_loses_its_previews),
-        TEST(a_box_with_thousands_of_previews),
+        TEST(a_box_that_is_being_deleted_takes_none),
         TEST(what_is_no_call_is_passed_over),
         TEST(flags_that_are_none),
         TEST(a_store_with_too_much_to_do),

@@ -114,9 +114,10 @@ static int teardown(void **state)
 
 static void start(caller_t *c);
 
-static void on_done(exchange_t *parent, int status, const fields_t *fields, str_t body)
+static void on_done(exchange_t *parent, void *arg, int status, const fields_t *fields, str_t body)
 {
     caller_t *c = stepping;
+    assert_null(arg);
     assert_ptr_equal(parent, c->world->ex);
     assert_int_equal(parent->worker->counters->exchanges_open, 1); /* the edge's own has gone */
     c->request = NULL;
@@ -138,7 +139,8 @@ static void on_done(exchange_t *parent, int status, const fields_t *fields, str_
 static void start_with(caller_t *c, const char *method, const char *target, const fields_t *fields)
 {
     unsigned before = c->heard;
-    c->request = subrequest_start(c->world->ex, steps, str_from(method), str_from(target), fields, on_done);
+    c->request =
+        subrequest_start(c->world->ex, steps, str_from(method), str_from(target), fields, on_done, NULL);
     assert_int_equal(c->heard, before); /* never from within it */
 }
 

@@ -52,11 +52,12 @@ static inline void fixture_make(fixture_t *f)
 static inline void fixture_remove(fixture_t *f)
 {
     store_close(&f->store);
-    char rules[128], keys[128];
+    char rules[128], keys[128], deletions[128];
     snprintf(rules, sizeof(rules), "%s/rules", f->durable);
     snprintf(keys, sizeof(keys), "%s/keys", f->durable);
-    const char *dirs[] = {rules, keys, f->durable, f->scratch};
-    for (int i = 0; i < 4; i++) {
+    snprintf(deletions, sizeof(deletions), "%s/deletions", f->durable);
+    const char *dirs[] = {rules, keys, deletions, f->durable, f->scratch};
+    for (int i = 0; i < 5; i++) {
         char path[160];
         snprintf(path, sizeof(path), "%s/data.mdb", dirs[i]);
         (void)unlink(path);

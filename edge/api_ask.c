@@ -1,0 +1,63 @@
+#include "api_ask.h"
+
+#include "steps.h"
+
+/* The caller's own key, and no more of its request. */
+static fields_t key_fields(exchange_t *ex)
+{
+    fields_t fields = {0};
+    for (uint32_t i = 0; i < ex->request.fields.count; i++) {
+        const field_t *field = &ex->request.fields.at[i];
+        if (field->id == FIELD_X_BOX_API_KEY || field->id == FIELD_AUTHORIZATION ||
+            field->id == FIELD_USER_AGENT)
+            fields_add(&ex->arena, &fields, field->id, field->name, field->value);
+    }
+    fields_add(&ex->arena, &fields, FIELD_ACCEPT, STR("accept"), STR("application/json"));
+    return fields;
+}
+
+subrequest_t *api_ask(exchange_t *ex, str_t method, str_t target, subrequest_done_t done, void *arg)
+{
+    fields_t fields = key_fields(ex);
+    return subrequest_start(ex, exchange_api_upstream_steps, method, target, &fields, done, arg);
+}
+
+/* RFC 3986 section 2.3. */
+static bool is_unreserved(char c)
+{
+    char l = str_lower(c);
+    return (l >= 'a' && l <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~';
+}
+
+str_t api_box_path(exchange_t *ex, str_t name)
+{
+    static const str_t prefix = {"/v2/box/", 8};
+    static const char digits[] = "0123456789ABCDEF";
+    char *out = h2o_mem_alloc_pool(&ex->arena, prefix.n + 3 * name.n);
+    size_t n = prefix.n;
+    memcpy(out, prefix.p, prefix.n);
+    for (size_t i = 0; i < name.n; i++) {
+        unsigned char c = (unsigned char)name.p[i];
+        if (is_unreserved((char)c)) {
+            out[n++] = (char)c;
+            continue;
+        }
+        out[n++] = '%';
+        out[n++] = digits[c >> 4];
+        out[n++] = digits[c & 15];
+    }
+    return str_make(out, n);
+}
+
+void api_pass_on(exchange_t *ex, int status, str_t content_type, str_t body)
+{
+    fields_t fields = {0};
+    if (status == 0) {
+        exchange_reply_error(ex, 502, "bad_response", "The API's answer about this box cannot be used.", 0);
+        return;
+    }
+    ex->local_code = "upstream_refused";
+    fields_add(&ex->arena, &fields, FIELD_OTHER, STR("cache-control"), STR("no-store"));
+    exchange_reply(ex, status, content_type, &fields,
+                   status == 204 || status == 304 ? str_make(NULL, 0) : body);
+}

@@ -1,0 +1,253 @@
+#include "deletion_desk.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "deletion_store.h"
+#include "process.h"
+
+/* Between two looks at what is unsettled: while a call goes on or ended lately; else. */
+#define SWEEP_MS      1000
+#define SLOW_SWEEP_MS 30000
+
+typedef struct desk_job desk_job_t;
+
+struct deletion_desk {
+    loop_t *loop;
+    store_thread_t *store;
+    peers_t *peers;
+    boxes_t *boxes;
+    h2o_linklist_t waiting; /* desk_job_t, for boxes to be recorded */
+    size_t jobs;            /* at the store */
+    bool stopped, freed;
+    loop_timer_t timer;
+    bool sweeping;
+    uint64_t sweep_ms; /* unix ms: when it began */
+    store_job_t sweep_job;
+    deletion_sweep_t sweep;
+};
+
+/* What a worker said, or what was heard of a box, on its way to the store. */
+struct desk_job {
+    store_job_t job;
+    deletion_desk_t *desk;
+    h2o_linklist_t link; /* in desk->waiting */
+    unsigned unrecorded; /* boxes that the store does not have yet as they are to be */
+    unsigned worker;
+    uint64_t number;
+    uint64_t now_ms;
+    uint64_t heard_ms; /* of the box's provider; 0: a worker said it */
+    bool gone;
+    deletion_call_t call;
+    preview_answer_t answer;
+    size_t deleted;
+};
+
+static uint64_t wall_ms(const deletion_desk_t *desk)
+{
+    return loop_wall_us(desk->loop) / 1000;
+}
+
+static void free_if_over(deletion_desk_t *desk)
+{
+    if (desk->freed && desk->jobs == 0 && !desk->sweeping)
+        free(desk);
+}
+
+/* ---- jobs ---- */
+
+static void run(store_job_t *base, store_t *store)
+{
+    desk_job_t *job = H2O_STRUCT_FROM_MEMBER(desk_job_t, job, base);
+    bool changed = false;
+    if (job->heard_ms != 0)
+        deletion_store_heard(store, str_from(job->call.ids[0]), job->heard_ms, job->gone, &job->deleted,
+                             &changed);
+    else
+        deletion_store_take(store, &job->call, job->now_ms, &job->answer, &job->deleted, &changed);
+    job->job.changed = changed;
+}
+
+static void say(const desk_job_t *job)
+{
+    const char *id = job->call.ids[0];
+    if (job->deleted != 0)
+        process_log("controller", "box %s%s was deleted: %zu previews went with it", id,
+                    job->call.count > 1 ? " (and others)" : "", job->deleted);
+    else if (job->answer.status != 200 && job->heard_ms == 0)
+        process_log("controller", "the deletion of box %s cannot be recorded: %s", id, job->answer.sentence);
+}
+
+static void answer(const desk_job_t *job)
+{
+    if (job->heard_ms == 0 && !job->desk->stopped)
+        peers_tell(job->desk->peers, job->worker, PROCESS_PREVIEW_DONE, job->number,
+                   str_make((const char *)&job->answer, sizeof(job->answer)));
+}
+
+static void done(store_job_t *base)
+{
+    desk_job_t *job = H2O_STRUCT_FROM_MEMBER(desk_job_t, job, base);
+    deletion_desk_t *desk = job->desk;
+    say(job);
+    answer(job);
+    desk->jobs--;
+    free(job);
+    free_if_over(desk);
+}
+
+static void to_store(desk_job_t *job)
+{
+    deletion_desk_t *desk = job->desk;
+    job->job = (store_job_t){.run = run, .done = done};
+    if (store_thread_add(desk->store, &job->job)) {
+        desk->jobs++;
+        return;
+    }
+    job->answer =
+        (preview_answer_t){.status = 503,
+                           .code = "store_busy",
+                           .sentence = "Too many changes wait for the store of this edge: try again "
+                                       "shortly."};
+    answer(job); /* what is heard of a box is heard again */
+    free(job);
+}
+
+/* ---- boxes that stay ---- */
+
+static void on_recorded(void *arg)
+{
+    desk_job_t *job = arg;
+    assert(job->unrecorded != 0);
+    if (--job->unrecorded != 0)
+        return;
+    h2o_linklist_unlink(&job->link);
+    to_store(job);
+}
+
+/*
+ * Before the previews of a box are found again: where its provider has said nothing since the deletion was
+ * asked for, nobody uses its address until it has.
+ */
+static void doubt_first(desk_job_t *job)
+{
+    deletion_desk_t *desk = job->desk;
+    job->unrecorded = 1;
+    h2o_linklist_insert(&desk->waiting, &job->link);
+    for (uint32_t i = 0; i < job->call.count; i++) {
+        str_t id = str_from(job->call.ids[i]);
+        if (!boxes_doubt(desk->boxes, id, job->call.asked_at_ms))
+            continue;
+        job->unrecorded++;
+        boxes_when_recorded(desk->boxes, id, on_recorded, job);
+    }
+    on_recorded(job);
+}
+
+/* ---- what nobody says ---- */
+
+static void sweep_soon(deletion_desk_t *desk, uint32_t ms);
+
+/* The provider's word since the call ended decides; where there is none, it is asked. */
+static void settle(deletion_desk_t *desk, const deletion_open_end_t *end)
+{
+    str_t id = str_from(end->id);
+    const store_box_t *box = boxes_find(desk->boxes, id);
+    uint64_t heard_ms = boxes_heard_ms(desk->boxes, id);
+    if (box == NULL || heard_ms <= end->closed_at_ms || box->state == BOX_UNKNOWN) {
+        boxes_look(desk->boxes, id);
+        return;
+    }
+    desk_job_t *job = calloc(1, sizeof(*job));
+    assert(job != NULL);
+    *job = (desk_job_t){.desk = desk, .heard_ms = heard_ms, .gone = box->state == BOX_GONE, .call.count = 1};
+    memcpy(job->call.ids[0], end->id, sizeof(end->id));
+    to_store(job);
+}
+
+static void run_sweep(store_job_t *job, store_t *store)
+{
+    deletion_desk_t *desk = H2O_STRUCT_FROM_MEMBER(deletion_desk_t, sweep_job, job);
+    bool changed = false;
+    deletion_store_sweep(store, desk->sweep_ms, &desk->sweep, &changed);
+    job->changed = changed;
+}
+
+static void swept(store_job_t *job)
+{
+    deletion_desk_t *desk = H2O_STRUCT_FROM_MEMBER(deletion_desk_t, sweep_job, job);
+    desk->sweeping = false;
+    if (desk->stopped) {
+        free_if_over(desk);
+        return;
+    }
+    for (size_t i = 0; i < desk->sweep.count; i++)
+        settle(desk, &desk->sweep.at[i]);
+    if (desk->sweep.after[0] != '\0' || desk->sweep.fresh)
+        sweep_soon(desk, SWEEP_MS);
+    else if (desk->sweep.any)
+        sweep_soon(desk, SLOW_SWEEP_MS);
+}
+
+static void on_time(loop_timer_t *timer)
+{
+    deletion_desk_t *desk = H2O_STRUCT_FROM_MEMBER(deletion_desk_t, timer, timer);
+    desk->sweep_ms = wall_ms(desk);
+    desk->sweep_job = (store_job_t){.run = run_sweep, .done = swept};
+    desk->sweeping = store_thread_add(desk->store, &desk->sweep_job);
+    if (!desk->sweeping)
+        sweep_soon(desk, SWEEP_MS);
+}
+
+static void sweep_soon(deletion_desk_t *desk, uint32_t ms)
+{
+    if (!desk->sweeping && !desk->stopped)
+        loop_timer_start(desk->loop, &desk->timer, ms, on_time);
+}
+
+/* ---- the whole ---- */
+
+deletion_desk_t *deletion_desk_new(loop_t *loop, store_thread_t *store, peers_t *peers, boxes_t *boxes)
+{
+    deletion_desk_t *desk = calloc(1, sizeof(*desk));
+    assert(desk != NULL);
+    *desk = (deletion_desk_t){.loop = loop, .store = store, .peers = peers, .boxes = boxes};
+    h2o_linklist_init_anchor(&desk->waiting);
+    sweep_soon(desk, SWEEP_MS); /* the controller before this one may have left some */
+    return desk;
+}
+
+void deletion_desk_free(deletion_desk_t **desk)
+{
+    deletion_desk_t *freed = *desk;
+    *desk = NULL;
+    if (freed == NULL)
+        return;
+    freed->stopped = true;
+    loop_timer_stop(&freed->timer);
+    while (!h2o_linklist_is_empty(&freed->waiting)) { /* the boxes will not call back any more */
+        desk_job_t *job = H2O_STRUCT_FROM_MEMBER(desk_job_t, link, freed->waiting.next);
+        h2o_linklist_unlink(&job->link);
+        free(job);
+    }
+    freed->freed = true;
+    free_if_over(freed);
+}
+
+void deletion_desk_take(deletion_desk_t *desk, unsigned index, uint64_t number, str_t bytes)
+{
+    desk_job_t *job = calloc(1, sizeof(*job));
+    assert(job != NULL);
+    *job = (desk_job_t){.desk = desk, .worker = index, .number = number, .now_ms = wall_ms(desk)};
+    if (!deletion_call_read(bytes, &job->call)) {
+        free(job);
+        return;
+    }
+    bool stays = job->call.op != DELETION_BEGIN && job->call.outcome == DELETION_REFUSED;
+    if (job->call.op == DELETION_BEGIN || job->call.outcome == DELETION_UNKNOWN)
+        sweep_soon(desk, SWEEP_MS);
+    if (stays)
+        doubt_first(job);
+    else
+        to_store(job);
+}

@@ -1,0 +1,25 @@
+/*
+ * The controller's part in deletions of boxes at the API (docs/design.md, "Deleted boxes"): it notes which
+ * ones were asked for before the call goes up, ends or restores the previews when it is known what came of
+ * it, and asks the box's provider where the end of the call did not say.
+ */
+#ifndef BOXEDGE_DELETION_DESK_H
+#define BOXEDGE_DELETION_DESK_H
+
+#include "boxes.h"
+#include "peers.h"
+#include "store_thread.h"
+
+typedef struct deletion_desk deletion_desk_t;
+
+/* All outlive it. Free it before the store's thread ends, whose jobs may still come back to it. */
+deletion_desk_t *deletion_desk_new(loop_t *loop, store_thread_t *store, peers_t *peers, boxes_t *boxes);
+/* Nothing is asked or answered any more; jobs under way free themselves. Nulls; NULL is allowed. */
+void deletion_desk_free(deletion_desk_t **desk);
+/* PROCESS_DELETION of worker `index`. */
+void deletion_desk_take(deletion_desk_t *desk, unsigned index, uint64_t number, str_t bytes);
+
+/* Whether the call may still go on: it was not closed, and its worker lives. In any process. */
+bool deletion_is_open(const store_deletion_t *deletion, uint64_t now_ms);
+
+#endif

@@ -1,0 +1,190 @@
+/*
+ * Deletions of boxes that were asked for and are not settled: from the record on the box's previews are not
+ * found. They have a small environment of their own, so that a store that is full of previews can still note
+ * one. Each call that asks has a record of its own: (box id, slot), slots from 1.
+ */
+#include <assert.h>
+
+#include "record.h"
+#include "store_impl.h"
+
+#define DELETIONS_MAP_BYTES (32 << 20)
+
+bool store_open_deletions(store_t *store, const char *durable_dir, bool writer)
+{
+    store->deletions = store_open_beside(store, durable_dir, "deletions", DELETIONS_MAP_BYTES, writer);
+    return store->deletions != NULL;
+}
+
+/* ---- readers ---- */
+
+typedef struct deletion_walk {
+    bool (*each)(const store_deletion_t *, void *);
+    void *arg;
+    str_t only; /* those of this box; all where it is empty */
+} deletion_walk_t;
+
+static bool on_deletion(str_t id, uint16_t slot, str_t record, void *arg)
+{
+    const deletion_walk_t *walk = arg;
+    store_deletion_t deletion;
+    if (walk->only.n != 0 && !str_eq(id, walk->only))
+        return false;
+    if (id.n > BOX_ID_MAX || !record_decode_deletion(record, id, &deletion))
+        return true;
+    deletion.slot = slot;
+    return walk->each(&deletion, walk->arg);
+}
+
+store_result_t store_each_deletion(store_t *store, str_t id, bool (*each)(const store_deletion_t *, void *),
+                                   void *arg)
+{
+    deletion_walk_t walk = {each, arg, id};
+    store_result_t result = table_read_begin(store->deletions);
+    if (result != STORE_OK)
+        return result;
+    result = table_each(store->deletions, id, 0, on_deletion, &walk);
+    table_read_end(store->deletions);
+    return result;
+}
+
+store_result_t store_is_being_deleted(store_t *store, str_t id)
+{
+    store_result_t result = table_read_begin(store->deletions);
+    if (result != STORE_OK)
+        return result;
+    str_t record;
+    result = table_find(store->deletions, id, 1, &record);
+    table_read_end(store->deletions);
+    return result;
+}
+
+/* ---- the writer ---- */
+
+/* The records of one box. */
+typedef struct slots {
+    store_deletion_t at[STORE_DELETIONS_PER_BOX];
+    size_t count;
+} slots_t;
+
+static bool take_slot(const store_deletion_t *deletion, void *arg)
+{
+    slots_t *slots = arg;
+    slots->at[slots->count++] = *deletion;
+    return slots->count < STORE_DELETIONS_PER_BOX;
+}
+
+static store_result_t slots_of(store_t *store, const char *id, slots_t *slots)
+{
+    slots->count = 0;
+    return store_each_deletion(store, str_from(id), take_slot, slots);
+}
+
+/* In an open transaction. The first slot of a box is never empty while another is not, so that one look says
+ * whether there is any. */
+static store_result_t put_slot(store_t *store, const store_deletion_t *deletion, size_t slot)
+{
+    char record[RECORD_DELETION_BYTES];
+    record_encode_deletion(deletion, record);
+    return table_put(store->deletions, str_from(deletion->id), (uint16_t)slot,
+                     str_make(record, sizeof(record)));
+}
+
+static store_result_t finish(store_t *store, store_result_t result)
+{
+    if (result == STORE_OK)
+        return table_write_commit(store->deletions);
+    table_write_abort(store->deletions);
+    return result;
+}
+
+/* Whether so many more fit. */
+static store_result_t has_room(store_t *store, size_t count)
+{
+    table_stats_t stats;
+    store_result_t result = table_read_begin(store->deletions);
+    if (result != STORE_OK)
+        return result;
+    result = table_get_stats(store->deletions, &stats);
+    table_read_end(store->deletions);
+    if (result != STORE_OK)
+        return result;
+    return stats.records + count <= STORE_DELETIONS_MAX ? STORE_OK : STORE_FULL;
+}
+
+/* Which slot each of them takes; one box may be named twice. */
+static store_result_t choose_slots(store_t *store, const store_deletion_t *deletions, size_t count,
+                                   uint16_t *slots)
+{
+    slots_t taken;
+    for (size_t i = 0; i < count; i++) {
+        if (!box_id_valid(str_from(deletions[i].id)))
+            return store_refused(store, "not a box", str_from(deletions[i].id));
+        store_result_t result = slots_of(store, deletions[i].id, &taken);
+        if (result != STORE_OK)
+            return result;
+        for (size_t j = 0; j < i; j++)
+            taken.count += strcmp(deletions[i].id, deletions[j].id) == 0;
+        if (taken.count >= STORE_DELETIONS_PER_BOX)
+            return STORE_FULL;
+        slots[i] = (uint16_t)(taken.count + 1);
+    }
+    return STORE_OK;
+}
+
+store_result_t store_put_deletions(store_t *store, const store_deletion_t *deletions, size_t count)
+{
+    uint16_t slots[STORE_DELETIONS_AT_ONCE];
+    assert(count <= STORE_DELETIONS_AT_ONCE);
+    store_result_t result = has_room(store, count);
+    if (result == STORE_OK)
+        result = choose_slots(store, deletions, count, slots);
+    if (result == STORE_OK)
+        result = table_write_begin(store->deletions);
+    if (result != STORE_OK)
+        return result;
+    for (size_t i = 0; i < count && result == STORE_OK; i++)
+        result = put_slot(store, &deletions[i], slots[i]);
+    return finish(store, result);
+}
+
+store_result_t store_close_deletion(store_t *store, const store_deletion_t *deletion, uint64_t closed_at_ms)
+{
+    slots_t slots;
+    store_result_t result = slots_of(store, deletion->id, &slots);
+    for (size_t i = 0; result == STORE_OK && i < slots.count; i++) {
+        if (slots.at[i].call != deletion->call)
+            continue;
+        slots.at[i].closed_at_ms = closed_at_ms;
+        result = table_write_begin(store->deletions);
+        return result != STORE_OK ? result : finish(store, put_slot(store, &slots.at[i], slots.at[i].slot));
+    }
+    return result == STORE_OK ? STORE_NOT_FOUND : result;
+}
+
+/* In an open transaction: `kept` stay, from the first slot on. */
+static store_result_t rewrite(store_t *store, const slots_t *all, const slots_t *kept)
+{
+    store_result_t result = STORE_OK;
+    for (size_t i = 0; i < all->count && result == STORE_OK; i++)
+        result = table_delete(store->deletions, str_from(all->at[i].id), all->at[i].slot);
+    for (size_t i = 0; i < kept->count && result == STORE_OK; i++)
+        result = put_slot(store, &kept->at[i], i + 1);
+    return result;
+}
+
+store_result_t store_end_deletions(store_t *store, str_t id, bool (*ends)(const store_deletion_t *, void *),
+                                   void *arg)
+{
+    slots_t all = {.count = 0}, kept = {.count = 0};
+    store_result_t result = store_each_deletion(store, id, take_slot, &all);
+    if (id.n == 0 || result != STORE_OK)
+        return result == STORE_OK ? STORE_NOT_FOUND : result;
+    for (size_t i = 0; i < all.count; i++)
+        if (ends != NULL && !ends(&all.at[i], arg))
+            kept.at[kept.count++] = all.at[i];
+    if (kept.count == all.count)
+        return STORE_NOT_FOUND;
+    result = table_write_begin(store->deletions);
+    return result != STORE_OK ? result : finish(store, rewrite(store, &all, &kept));
+}

@@ -1,0 +1,476 @@
+"""The API host: boxes that are deleted there, in every way and spelling. Their previews are not found from before the
+call goes up, and end or come back with what is known of it."""
+
+import json
+import os
+import re
+import signal
+import threading
+from urllib.parse import unquote
+
+import pytest
+
+from api_world import API, answer, api_config, call, error
+from boxapi.service import BoxApi
+from control_plane import BOX_NETWORK, BoxAddresses, ControlPlane, push
+from harness import PATIENCE, Edge, HttpOrigin, RawOrigin
+
+IDS = ("box", "two", "box_3")
+
+
+class Api(RawOrigin):
+    """A box API that takes every spelling, and boxes by id or name. `hold`: deletions are answered once it is set."""
+
+    def __init__(self, ids=IDS, **names):
+        self.boxes = {box: {"id": box, "name": names.get(box, f"name-of-{box}"), "status": "idle"} for box in ids}
+        self.statuses = {}  # method -> status line
+        self.hold, self.deleting = None, threading.Event()
+        super().__init__(self.serve)
+
+    def find(self, name):
+        return next((b for b in self.boxes.values() if name in (b["id"], b["name"])), None)
+
+    def serve(self, conn):
+        while (request := conn.read_request(timeout=3600)) is not None:
+            method, path = request.method.upper(), unquote(unquote(request.target.split("?")[0])).lower()
+            parts = [part.split(";")[0] for part in re.split(r"[/\\]", path) if part not in ("", ".")]
+            names = json.loads(request.body)["ids"] if len(parts) == 2 and method == "DELETE" else parts[2:3]
+            if method == "DELETE":
+                self.deleting.set()
+                if self.hold is not None:
+                    self.hold.wait(PATIENCE)
+            found = [self.find(name) for name in names]
+            status = self.statuses.get(method) or ("200 OK" if all(found) else "404 Not Found")
+            if method == "DELETE" and status.startswith("2") and not status.startswith("207"):
+                for box in found:
+                    self.boxes.pop(box["id"], None)
+            text = json.dumps(found[0] if method == "GET" and found else {})
+            conn.send(answer("" if status.startswith("204") else text, status))
+
+
+@pytest.fixture(name="world")
+def _world(tmp_path):
+    with HttpOrigin() as app, Api() as api, Edge(tmp_path, workers=2, config=api_config([api.port]),
+                                                 boxes=[{"id": i, "address": "127.0.0.1"} for i in IDS]) as edge:
+        for box in IDS:
+            edge.create_preview(app.port, box)
+        api.app_port = app.port
+        yield api, edge
+
+
+def status(world, box="box"):
+    api, edge = world
+    return edge.get(Edge.host(api.app_port, box), "/echo").status
+
+
+def delete(world, path="/v2/box/box", body=b"", method="DELETE", fields=(), **options):
+    return call(world[1], path, method=method, body=body, fields=["Content-Type: application/json", *fields], **options)
+
+
+def many(*names):
+    return json.dumps({"ids": names}).encode()
+
+
+def previews(edge):
+    return sorted({p["box"] for p in json.loads(edge.command("preview", "list", "--json"))["previews"]})
+
+
+def eventually(world, box, wanted):
+    world[1].wait_until(lambda: status(world, box) == wanted, what=f"status {wanted} of {box}")
+
+
+# ---- every way
+
+WAYS = {
+    "one": ("DELETE", "/v2/box/box", b""),
+    "by-name": ("DELETE", "/v2/box/name-of-box", b""),
+    "query": ("DELETE", "/v2/box/box?force=1", b""),
+    "slash": ("DELETE", "/v2/box/box/", b""),
+    "slashes": ("DELETE", "//v2//box//box", b""),
+    "encoded": ("DELETE", "/v2/box/%62ox", b""),
+    "encoded-route": ("DELETE", "/v2/%62ox/box", b""),
+    "encoded-slash": ("DELETE", "/v2/box%2fbox", b""),
+    "parameter": ("DELETE", "/v2/box/box;x", b""),
+    "dot": ("DELETE", "/v2/./box/box", b""),
+    "backslash": ("DELETE", "/v2/box\\box", b""),
+    "capitals": ("DELETE", "/V2/BOX/box", b""),
+    "method": ("delete", "/v2/box/box", b""),
+    "many": ("DELETE", "/v2/box", many("box")),
+    "many-by-name": ("DELETE", "/v2/box", many("name-of-box")),
+    "many-slash": ("DELETE", "/v2/box/", many("box")),
+    "many-encoded": ("DELETE", "/v2/b%6fx", many("box")),
+    "many-method": ("Delete", "/v2/box", many("box")),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_previews_are_not_found_from_before_the_call_goes_up(world, way):
+    api, edge = world
+    method, path, body = WAYS[way]
+    assert status(world) == 200
+    api.hold = threading.Event()
+    answers = []
+    asker = threading.Thread(target=lambda: answers.append(delete(world, path, body, method)))
+    asker.start()
+    assert api.deleting.wait(PATIENCE)
+    assert {status(world) for _ in range(8)} == {404}
+    assert status(world, "two") == 200
+    api.hold.set()
+    asker.join()
+    assert answers[0].status == 200, answers[0].body
+    assert status(world) == 404
+    edge.wait_until(lambda: previews(edge) == ["box_3", "two"], what="the previews to go")
+
+
+def test_many_boxes_at_once(world):
+    _, edge = world
+    assert delete(world, "/v2/box", many("box", "name-of-two", "box", "", "..")).status == 404  # ".." is nobody's
+    assert status(world, "box_3") == 200
+    for box in ("box", "two"):
+        eventually(world, box, 200)
+    assert delete(world, "/v2/box", many("box", "name-of-two")).status == 200
+    assert [status(world, box) for box in IDS] == [404, 404, 200]
+    edge.wait_until(lambda: previews(edge) == ["box_3"], what="the previews to go")
+
+
+@pytest.mark.parametrize("refusal", ["403 Forbidden", "404 Not Found", "409 Conflict", "429 Too Many Requests",
+                                     "308 Permanent Redirect"])
+@pytest.mark.parametrize("path, body", [("/v2/box/box", b""), ("/v2/box", many("box"))], ids=["one", "many"])
+def test_a_refused_deletion_brings_them_back(world, refusal, path, body):
+    api, edge = world
+    api.statuses["DELETE"] = refusal
+    assert delete(world, path, body).status == int(refusal[:3])
+    eventually(world, "box", 200)
+    assert previews(edge) == sorted(IDS)
+
+
+@pytest.mark.parametrize("success", ["202 Accepted", "204 No Content", "410 Gone"])
+def test_any_success_ends_them(world, success):
+    api, edge = world
+    api.statuses["DELETE"] = success
+    assert delete(world).status == int(success[:3])
+    assert status(world) == 404
+    edge.wait_until(lambda: previews(edge) == ["box_3", "two"], what="the previews to go")
+
+
+# ---- nobody knows what came of it
+
+def unknown(world, way, tmp_path):
+    """A deletion whose end says nothing."""
+    api, edge = world
+    if way in ("500", "207"):
+        api.statuses["DELETE"] = {"500": "500 Internal Server Error", "207": "207 Multi-Status"}[way]
+        assert delete(world).status == int(way)
+        return
+    api.hold = threading.Event()
+    with edge.connect("plain", API) as client:
+        client.send(f"DELETE /v2/box/box HTTP/1.1\r\nHost: {API}\r\nX-Box-Api-Key: k-test\r\n\r\n".encode())
+        assert api.deleting.wait(PATIENCE)
+        if way == "worker-died":
+            edge.expect_deaths = True
+            for pid in edge.pids("worker"):
+                os.kill(pid, signal.SIGKILL)
+            edge.wait_until(lambda: len(edge.pids("worker")) == 2, what="new workers")
+        elif way == "all-died":
+            edge.kill()
+            edge.start()
+    api.statuses["DELETE"] = "500 Internal Server Error"
+    api.hold.set()
+
+
+UNKNOWN = ["500", "207", "client-left", "worker-died", "all-died"]
+
+
+@pytest.mark.parametrize("way", UNKNOWN)
+def test_a_later_get_by_the_same_key_brings_them_back(world, way, tmp_path):
+    api, _ = world
+    unknown(world, way, tmp_path)
+    eventually(world, "box", 404)
+    assert call(world[1], "/v2/box/box", key="another").status == 200
+    assert status(world) == 404
+    world[1].wait_until(lambda: call(world[1], "/v2/box/box").status == 200 and status(world) == 200,
+                        what="the preview to be back")
+    assert [r.method for r in api.requests].count("DELETE") == 1
+
+
+@pytest.mark.parametrize("way", UNKNOWN)
+@pytest.mark.parametrize("gone", ["404", "deleted"])
+def test_a_later_get_by_the_same_key_ends_them(world, way, gone, tmp_path):
+    api, edge = world
+    unknown(world, way, tmp_path)
+    eventually(world, "box", 404)
+    if gone == "404":
+        del api.boxes["box"]
+    else:
+        api.boxes["box"]["status"] = "deleted"
+
+    def settled():
+        call(edge, "/v2/box/box")
+        return previews(edge) == ["box_3", "two"]
+
+    edge.wait_until(settled, what="the previews to go")
+    assert status(world) == 404
+
+
+def test_a_call_that_never_went_up_changes_nothing(world):
+    api, edge = world
+    edge.command("upstream", "drain", "api", f"127.0.0.1:{api.port}")
+    refused = delete(world)
+    assert refused.status == 503
+    assert status(world) == 200
+    edge.command("upstream", "undrain", "api", f"127.0.0.1:{api.port}")
+
+
+def test_a_call_that_no_server_took_brings_them_back(world):
+    """The upstream goes between the question and the call."""
+    api, _ = world
+
+    def serve(conn):
+        conn.read_request(timeout=3600)
+        api.stop_listening()
+        text = json.dumps(api.boxes["box"])
+        conn.send(answer(text, fields=["Connection: close"]))
+
+    api.handler = serve
+    assert delete(world).status == 502
+    eventually(world, "box", 200)
+
+
+def test_who_may_not_see_a_box_does_not_hide_its_previews(world):
+    api, _ = world
+    for line in ("404 Not Found", "403 Forbidden", "401 Unauthorized", "500 Internal Server Error"):
+        api.statuses["GET"] = line
+        api.hold = threading.Event()
+        api.hold.set()
+        api.statuses["DELETE"] = "404 Not Found"
+        before = len([r for r in api.requests if r.method == "DELETE"])
+        assert delete(world, key=f"k-{line[:3]}").status == int(line[:3])
+        assert status(world) == 200
+        went_up = len([r for r in api.requests if r.method == "DELETE"]) - before
+        assert went_up == (1 if line[0:3] == "404" else 0), line
+
+
+def test_no_preview_is_made_while_a_deletion_goes_on(world):
+    api, edge = world
+    api.hold = threading.Event()
+    asker = threading.Thread(target=lambda: delete(world))
+    asker.start()
+    assert api.deleting.wait(PATIENCE)
+    refused = call(edge, "/v2/box/box/preview", method="POST", body=b'{"port": 4000}')
+    assert (refused.status, error(refused)) == (409, "box_being_deleted")
+    api.hold.set()
+    asker.join()
+
+
+# ---- bodies
+
+def test_bodies_that_are_not_understood_never_go_up(world):
+    api, _ = world
+    cases = [(b"", 400, "bad_body"), (b"{", 400, "bad_body"), (b"[]", 400, "bad_body"), (b'{"ids": "box"}', 400, "bad_body"),
+             (b'{"ids": [1]}', 400, "bad_body"), (b'{"ids": ["two"], "ids": ["box"]}', 400, "bad_body"),
+             (b'{"ids": ["two"], "all": true}', 400, "bad_body"), (many("x" * 257), 400, "bad_body"),
+             (many(*["x"] * 101), 413, "too_many_boxes"), (many("x" * 256) + b" " * 65536, 413, "body_too_large")]
+    for body, code, word in cases:
+        refused = delete(world, "/v2/box", body)
+        assert (refused.status, error(refused)) == (code, word), body[:40]
+        assert json.loads(refused.body)["error"]
+    for path, word in (("/v2/box?all=true", "bad_query"), ("/v2/box/%2562ox", "misspelled_path"),
+                       ("/v2/box/two%3fx", "misspelled_path"), ("/v2/box%3f", "misspelled_path"),
+                       ("/v2/box%3fall=true", "misspelled_path"), ("/v2/box/%2e", "misspelled_path")):
+        refused = delete(world, path, many("box"))
+        assert (refused.status, error(refused)) == (400, word), path
+    assert not [r for r in api.requests if r.method.upper() == "DELETE"]
+
+
+def test_a_body_that_comes_late_and_in_pieces(world):
+    api, edge = world
+    body = many("box") + b" " * 60000
+    with edge.connect("plain", API) as client:
+        client.send(f"DELETE /v2/box HTTP/1.1\r\nHost: {API}\r\nX-Box-Api-Key: k-test\r\nExpect: 100-continue\r\n"
+                    "Transfer-Encoding: chunked\r\n\r\n".encode())
+        assert client.read_message(PATIENCE, "DELETE").status == 100
+        for start in range(0, len(body), 20000):
+            piece = body[start:start + 20000]
+            client.send(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+        client.send(b"0\r\n\r\n")
+        assert client.read_message(PATIENCE, "DELETE").status == 200
+    assert status(world) == 404
+    assert [r.body for r in api.requests if r.method == "DELETE"] == [body]
+
+
+def test_a_body_without_end_is_refused(world):
+    _, edge = world
+    with edge.connect("plain", API) as client:
+        client.send(f"DELETE /v2/box HTTP/1.1\r\nHost: {API}\r\nX-Box-Api-Key: k-test\r\n"
+                    "Transfer-Encoding: chunked\r\n\r\n10000\r\n".encode() + b" " * 65536 + b"\r\n")
+        assert client.read_message(PATIENCE, "DELETE").status == 413
+
+
+def test_snapshots_are_no_boxes(world):
+    api, _ = world
+    assert delete(world, "/v2/box/snapshots").status == 404
+    assert [r.method for r in api.requests] == ["DELETE"]
+
+
+# ---- the provider's word, and addresses that are given to others
+
+PORT = 3000
+
+
+class Fleet:
+    """A control plane, an API and an edge with two workers; boxes at addresses that are given again."""
+
+    def __init__(self, directory, addresses):
+        self.plane, self.api = ControlPlane(), Api()
+        self.apps = {name: RawOrigin(answer(name), address=address) for name, address in zip("ab", addresses)}
+        self.edge = Edge(directory, workers=2, config=api_config(
+            [self.api.port], control_plane={"url": self.plane.url, "timeout": "1s"}, origins={"allow": [BOX_NETWORK]}),
+            boxes=[{"id": "other", "address": "127.0.0.1:1"}])
+        for box in IDS:
+            self.edge.create_preview(PORT, box)
+
+    def place(self, box, app, state="running"):
+        origin = self.apps[app]
+        return self.plane.add_box(box, address=origin.listener.getsockname()[0], port=origin.port, state=state)
+
+    def get(self, box="box"):
+        response = self.edge.get(Edge.host(PORT, box), "/")
+        return response.body.decode() if response.status == 200 else response.status
+
+    def close(self):
+        self.edge.close()
+        self.plane.close()
+        for origin in (*self.apps.values(), self.api):
+            origin.close()
+
+
+@pytest.fixture(name="fleet")
+def _fleet(tmp_path):
+    with BoxAddresses(2) as addresses:
+        made = Fleet(tmp_path, addresses)
+        try:
+            yield made
+        finally:
+            made.close()
+
+
+def test_an_address_that_another_box_was_seen_to_have(fleet):
+    """The control plane has not told that the first box has left."""
+    fleet.place("box", "a")
+    assert fleet.get() == "a"
+    before = fleet.plane.count(box="box")
+    assert fleet.get() == "a" and fleet.plane.count(box="box") == before
+    fleet.plane.remove_box("box")
+    fleet.place("two", "a")
+    assert fleet.get("two") == "a"
+    assert {fleet.get() for _ in range(4)} == {404}
+    assert fleet.plane.count(box="box") == before + 1
+
+
+def test_a_box_that_moved_unseen_is_found_where_it_is(fleet):
+    fleet.place("box", "a")
+    assert fleet.get() == "a"
+    fleet.place("box", "b")
+    fleet.place("two", "a")
+    assert fleet.get("two") == "a"
+    before = fleet.plane.count(box="box")
+    answers = []
+    askers = [threading.Thread(target=lambda: answers.append(fleet.get())) for _ in range(16)]
+    for asker in askers:
+        asker.start()
+    for asker in askers:
+        asker.join()
+    assert set(answers) == {"b"} and fleet.plane.count(box="box") == before + 1
+
+
+def test_without_a_word_nobody_uses_the_address(fleet):
+    fleet.place("box", "a")
+    assert fleet.get() == "a"
+    fleet.place("two", "a")
+    assert fleet.get("two") == "a"
+    seen = len(fleet.apps["a"].requests)
+    fleet.plane.misbehave("resume", 503)
+    assert fleet.get() == 503
+    assert len(fleet.apps["a"].requests) == seen
+
+
+def test_two_boxes_that_the_control_plane_has_at_one_address(fleet):
+    """Each is asked about before it is used: its last word is the one that counts."""
+    fleet.place("box", "a")
+    fleet.place("two", "a")
+    for box in ("box", "two", "box", "two"):
+        assert fleet.get(box) == "a"
+
+
+def test_a_controller_that_was_killed_remembers_who_came_last(fleet):
+    fleet.place("box", "a")
+    fleet.place("two", "b")
+    assert (fleet.get(), fleet.get("two")) == ("a", "b")
+    fleet.edge.expect_deaths = True
+    os.kill(fleet.edge.pids("controller")[0], signal.SIGKILL)
+    fleet.plane.remove_box("box")
+    address = fleet.place("box_3", "a")
+    fleet.edge.wait_until(lambda: fleet.get("box_3") == "a", what="a controller")
+    assert push(fleet.edge, "box_3", address)[0] == 200
+    assert fleet.get() == 404
+
+
+def test_after_a_refused_deletion_the_box_is_asked_about_first(fleet):
+    fleet.place("box", "a")
+    assert fleet.get() == "a"
+    fleet.api.statuses["DELETE"] = "403 Forbidden"
+    assert call(fleet.edge, "/v2/box/box", method="DELETE").status == 403
+    fleet.place("box", "b")
+    fleet.edge.wait_until(lambda: fleet.get() != 404, what="the preview to be back")
+    assert fleet.get() == "b" and not fleet.apps["b"].requests == []
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known", "unknown"])
+def test_the_providers_word_brings_them_back(fleet, known):
+    fleet.place("box", "a")
+    if known:
+        assert fleet.get() == "a"
+    fleet.api.statuses["DELETE"] = "500 Internal Server Error"
+    assert call(fleet.edge, "/v2/box/box", method="DELETE").status == 500
+    assert fleet.get() == 404
+    fleet.edge.wait_until(lambda: fleet.get() == "a", what="the preview to be back")
+    assert fleet.plane.count("get", "box") > 0
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known", "unknown"])
+def test_the_providers_word_ends_them(fleet, known):
+    fleet.place("box", "a")
+    if known:
+        assert fleet.get() == "a"
+    fleet.plane.remove_box("box")
+    fleet.api.statuses["DELETE"] = "500 Internal Server Error"
+    assert call(fleet.edge, "/v2/box/box", method="DELETE").status == 500
+    fleet.edge.wait_until(lambda: previews(fleet.edge) == ["box_3", "two"], what="the previews to go")
+
+
+def test_a_provider_that_is_down_is_asked_until_it_speaks(fleet):
+    fleet.place("box", "a")
+    assert fleet.get() == "a"
+    fleet.plane.misbehave("get", 503)
+    fleet.api.statuses["DELETE"] = "500 Internal Server Error"
+    assert call(fleet.edge, "/v2/box/box", method="DELETE").status == 500
+    fleet.plane.wait_calls("get", 1, "box")
+    assert fleet.get() == 404
+    fleet.plane.misbehave("get", None)
+    fleet.edge.wait_until(lambda: fleet.get() == "a", what="the preview to be back")
+
+
+# ---- the API of the tests, whose client asks in its own way
+
+def test_a_real_api(tmp_path):
+    with BoxApi(tmp_path / "boxes", ["k-test"]) as service, Edge(
+            tmp_path / "edge", workers=2, config=api_config([service.port])) as edge:
+        made = [json.loads(call(edge, method="POST", body=b"{}").body)["id"] for _ in range(3)]
+        for box in made:
+            assert call(edge, f"/v2/box/{box}/preview", method="POST", body=b'{"port": 3000}').status == 200
+        assert call(edge, "/v2/box", method="DELETE", body=many(*made[:2])).status == 200
+        edge.wait_until(lambda: previews(edge) == [made[2]], what="two boxes' previews to go")
+        refused = call(edge, "/v2/box", method="DELETE", body=many(made[2], made[0]))
+        assert refused.status == 404 and previews(edge) == [made[2]]
+        assert call(edge, f"/v2/box/{made[2]}", method="DELETE").status == 200
+        edge.wait_until(lambda: previews(edge) == [], what="the last one to go")

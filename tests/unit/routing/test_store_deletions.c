@@ -1,0 +1,126 @@
+/* Deletions of boxes: noted all or none, found by the box, closed, ended one by one, bounded, and there after
+ * a restart. */
+#include "store_fixture.h"
+
+static store_deletion_t deletion_of(const char *id, uint64_t call)
+{
+    store_deletion_t deletion = {.call = call, .asked_at_ms = 10 * call, .pid = 42};
+    (void)snprintf(deletion.id, sizeof(deletion.id), "%s", id);
+    memset(deletion.key_sha256, (int)call, sizeof(deletion.key_sha256));
+    return deletion;
+}
+
+static void put(fixture_t *f, const char *id, uint64_t call)
+{
+    store_deletion_t deletion = deletion_of(id, call);
+    assert_int_equal(store_put_deletions(f->store, &deletion, 1), STORE_OK);
+}
+
+static bool sum(const store_deletion_t *deletion, void *arg)
+{
+    uint64_t *total = arg;
+    *total = *total * 10 + deletion->call;
+    assert_int_equal(deletion->asked_at_ms, 10 * deletion->call);
+    assert_int_equal(deletion->pid, 42);
+    assert_int_equal(deletion->key_sha256[31], deletion->call);
+    return true;
+}
+
+/* The calls of a box as digits, in the order of their slots. */
+static uint64_t calls_of(fixture_t *f, const char *id)
+{
+    uint64_t total = 0;
+    assert_int_equal(store_each_deletion(f->store, str_from(id), sum, &total), STORE_OK);
+    return total;
+}
+
+static bool is_call(const store_deletion_t *deletion, void *call)
+{
+    return deletion->call == *(uint64_t *)call;
+}
+
+static store_result_t end(fixture_t *f, const char *id, uint64_t call)
+{
+    return store_end_deletions(f->store, str_from(id), is_call, &call);
+}
+
+static void noted_and_ended(void **state)
+{
+    fixture_t *f = *state;
+    assert_int_equal(store_is_being_deleted(f->store, STR("box")), STORE_NOT_FOUND);
+    put(f, "box", 1);
+    put(f, "box", 2);
+    put(f, "box", 3);
+    put(f, "box-2", 4);
+    assert_int_equal(store_is_being_deleted(f->store, STR("box")), STORE_OK);
+    assert_int_equal(calls_of(f, "box"), 123);
+    assert_int_equal(calls_of(f, ""), 1234);
+    assert_int_equal(end(f, "box", 1), STORE_OK); /* the first slot is taken by another one */
+    assert_int_equal(end(f, "box", 1), STORE_NOT_FOUND);
+    assert_int_equal(calls_of(f, "box"), 23);
+    store_close(&f->store);
+    fixture_open(f, FIXTURE_MAP_BYTES);
+    assert_int_equal(store_is_being_deleted(f->store, STR("box")), STORE_OK);
+    assert_int_equal(store_end_deletions(f->store, STR("box"), NULL, NULL), STORE_OK);
+    assert_int_equal(store_is_being_deleted(f->store, STR("box")), STORE_NOT_FOUND);
+    assert_int_equal(calls_of(f, ""), 4);
+}
+
+static bool closed_at(const store_deletion_t *deletion, void *arg)
+{
+    *(uint64_t *)arg = deletion->closed_at_ms;
+    return true;
+}
+
+static void closed(void **state)
+{
+    fixture_t *f = *state;
+    uint64_t at = 1;
+    put(f, "box", 1);
+    store_deletion_t deletion = deletion_of("box", 1), other = deletion_of("box", 2);
+    assert_int_equal(store_close_deletion(f->store, &deletion, 99), STORE_OK);
+    assert_int_equal(store_close_deletion(f->store, &other, 99), STORE_NOT_FOUND);
+    assert_int_equal(store_each_deletion(f->store, STR("box"), closed_at, &at), STORE_OK);
+    assert_int_equal(at, 99);
+}
+
+static void all_or_none(void **state)
+{
+    fixture_t *f = *state;
+    store_deletion_t some[3] = {deletion_of("a", 1), deletion_of("a", 2), deletion_of("-", 3)};
+    assert_int_equal(store_put_deletions(f->store, some, 3), STORE_FAILED);
+    assert_int_equal(calls_of(f, ""), 0);
+    assert_int_equal(store_put_deletions(f->store, some, 2), STORE_OK); /* one box twice */
+    assert_int_equal(calls_of(f, "a"), 12);
+}
+
+static void bounded(void **state)
+{
+    fixture_t *f = *state;
+    store_deletion_t many[STORE_DELETIONS_AT_ONCE];
+    for (uint64_t i = 0; i < STORE_DELETIONS_PER_BOX; i++)
+        put(f, "box", 1);
+    store_deletion_t deletion = deletion_of("box", 1);
+    assert_int_equal(store_put_deletions(f->store, &deletion, 1), STORE_FULL);
+    size_t count = STORE_DELETIONS_PER_BOX;
+    for (unsigned id = 0; count < STORE_DELETIONS_MAX;) {
+        size_t n = 0;
+        for (; n < STORE_DELETIONS_AT_ONCE && count < STORE_DELETIONS_MAX; n++, count++, id++) {
+            char text[16];
+            (void)snprintf(text, sizeof(text), "b%u", id);
+            many[n] = deletion_of(text, 1);
+        }
+        assert_int_equal(store_put_deletions(f->store, many, n), STORE_OK);
+    }
+    deletion = deletion_of("last", 1);
+    assert_int_equal(store_put_deletions(f->store, &deletion, 1), STORE_FULL);
+    assert_int_equal(store_end_deletions(f->store, STR("b0"), NULL, NULL), STORE_OK);
+    assert_int_equal(store_put_deletions(f->store, &deletion, 1), STORE_OK);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+    const struct CMUnitTest tests[] = {TEST(noted_and_ended), TEST(closed), TEST(all_or_none), TEST(bounded)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
