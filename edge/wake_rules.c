@@ -97,7 +97,8 @@ bool wake_rules_pass(exchange_t *ex)
         reply_asleep(ex);
         return false;
     }
-    if (wake_goes_on(wakes, str_from(ex->preview.id), ex->preview.port) ||
+    if (ex->box.doubted || /* it runs as far as is known: asking about it is no wake of the client's */
+        wake_goes_on(wakes, str_from(ex->preview.id), ex->preview.port) ||
         wakes_client_allowed(wakes, remote_address(ex)))
         return true;
     exchange_reply_error(ex, 429, "wake_rate",

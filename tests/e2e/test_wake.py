@@ -109,7 +109,7 @@ def fixture_world(tmp_path, place):
 def test_many_wait_and_one_resume(world):
     askers = [world.ask() for _ in range(20)]
     world.wait_waiters(20)
-    assert len(world.plane.calls_of("resume")) == 1
+    assert len(world.plane.wait_calls("resume")) == 1
     world.gate.set()
     for asker in askers:
         response = asker.join()

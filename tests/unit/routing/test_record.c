@@ -179,7 +179,7 @@ static void test_values_out_of_range_are_refused(void **state)
         static const struct {
             size_t at;
             unsigned most;
-        } bounded[] = {{28, PROVIDER_HTTP}, {29, 3}, {62, STORE_BOX_PORTS_MAX}, {63, STORE_BOX_PORTS_MAX}};
+        } bounded[] = {{28, PROVIDER_HTTP}, {29, 7}, {62, STORE_BOX_PORTS_MAX}, {63, STORE_BOX_PORTS_MAX}};
         for (size_t i = 0; i < sizeof(bounded) / sizeof(bounded[0]); i++) {
             record_encode_box(&box, record);
             record[bounded[i].at] = (char)value;
