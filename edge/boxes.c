@@ -242,46 +242,6 @@ static bool is_static(const boxes_t *boxes, const char *id)
     return false;
 }
 
-static bool is_loopback(const struct in6_addr *address)
-{
-    return IN6_IS_ADDR_LOOPBACK(address) || (IN6_IS_ADDR_V4MAPPED(address) && address->s6_addr[12] == 127);
-}
-
-/* "This network" (RFC 1122): the kernel takes 0.0.0.0 for the machine itself. */
-static bool is_nowhere(const struct in6_addr *address)
-{
-    return IN6_IS_ADDR_UNSPECIFIED(address) || (IN6_IS_ADDR_V4MAPPED(address) && address->s6_addr[12] == 0);
-}
-
-static bool is_link_local(const struct in6_addr *address)
-{
-    return IN6_IS_ADDR_LINKLOCAL(address) ||
-           (IN6_IS_ADDR_V4MAPPED(address) && address->s6_addr[12] == 169 && address->s6_addr[13] == 254);
-}
-
-/* Why nobody may connect to the box where its provider says that it runs; NULL: nothing is wrong. */
-static const char *refusal_of(const boxes_t *boxes, box_provider_t kind, const provider_box_t *told)
-{
-    if (told->state != BOX_RUNNING)
-        return NULL;
-    if (is_nowhere(&told->address))
-        return "The box runs, but has no network address that the edge could connect to.";
-    if (is_link_local(&told->address) || IN6_IS_ADDR_MULTICAST(&told->address))
-        return "The box is at an address that the edge never connects to.";
-    if (kind == PROVIDER_PROCESS)
-        return is_loopback(&told->address) ? NULL : "The box is not on this machine.";
-    if (is_loopback(&told->address) ||
-        !conf_network_has(boxes->conf->origins, boxes->conf->origin_count, &told->address))
-        return "The box is at an address that this edge is not allowed to connect to (origins.allow).";
-    if (told->fixed_port != 0) {
-        struct sockaddr_storage address;
-        (void)address_make(&told->address, told->fixed_port, &address);
-        if (conf_listens_on(boxes->conf, (struct sockaddr *)&address))
-            return "The box's address is the edge's own.";
-    }
-    return NULL;
-}
-
 static bool same_place(const store_box_t *a, const store_box_t *b)
 {
     return a->fixed_port == b->fixed_port && memcmp(&a->address, &b->address, sizeof(a->address)) == 0 &&
@@ -344,7 +304,7 @@ void boxes_remove(box_entry_t *entry)
 static void take(box_entry_t *entry, box_provider_t kind, const provider_box_t *told)
 {
     boxes_t *boxes = entry->boxes;
-    const char *refusal = refusal_of(boxes, kind, told);
+    const char *refusal = boxes_refusal(boxes, kind, told);
     char text[INET6_ADDRSTRLEN];
     if (refusal != NULL && entry->refusal == NULL)
         process_log("controller", "box %s at %.*s is not used: %s", told->id,

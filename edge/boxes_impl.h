@@ -81,6 +81,8 @@ struct boxes {
     size_t listener_count;
 };
 
+/* Why nobody may connect to the box where its provider says that it runs; NULL: nothing is wrong. */
+const char *boxes_refusal(const boxes_t *boxes, box_provider_t kind, const provider_box_t *told);
 /*
  * The box was told to be as its record says: it takes its place among those that were told at that address,
  * of which a control plane's are asked about before a request goes to them again. Or it leaves its place.

@@ -53,7 +53,7 @@ table_t *store_open_beside(store_t *store, const char *durable_dir, const char *
 bool store_whole(store_t *store)
 {
     return table_whole(store->previews) && table_whole(store->boxes) && table_whole(store->rules) &&
-           table_whole(store->keys);
+           table_whole(store->keys) && table_whole(store->deletions);
 }
 
 void store_close(store_t **store)
