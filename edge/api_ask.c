@@ -57,7 +57,7 @@ void api_pass_on(exchange_t *ex, int status, str_t content_type, str_t body)
         return;
     }
     ex->local_code = "upstream_refused";
-    fields_add(&ex->arena, &fields, FIELD_OTHER, STR("cache-control"), STR("no-store"));
+    exchange_add_own_fields(ex, &fields);
     exchange_reply(ex, status, content_type, &fields,
                    status == 204 || status == 304 ? str_make(NULL, 0) : body);
 }

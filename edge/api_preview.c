@@ -49,8 +49,7 @@ static void reply_json(exchange_t *ex, int status, json_t *json)
     OPENSSL_cleanse(text, strlen(text)); /* it may show a secret */
     free(text);
     json_decref(json);
-    fields_add(&ex->arena, &fields, FIELD_OTHER, STR("cache-control"), STR("no-store"));
-    fields_add(&ex->arena, &fields, FIELD_X_REQUEST_ID, STR("x-request-id"), str_from(ex->request_id));
+    exchange_add_own_fields(ex, &fields);
     exchange_reply(ex, status, STR("application/json"), &fields, body);
 }
 

@@ -60,24 +60,39 @@ static str_t error_json(exchange_t *ex, const char *code, const char *sentence)
     return body;
 }
 
-/* The fields of every error of the edge's own. */
-static void add_error_fields(exchange_t *ex, fields_t *fields)
+/* Without credentials any script may read it; with them those of origins on the preview's list. */
+static bool credentials_allowed(const exchange_t *ex, str_t origin)
+{
+    return ex->routed && origin_is_allowed(origin, STR(""), str_from(ex->preview.allow_origins));
+}
+
+/* So that a script of another origin can read the answer, and when to come again (Fetch standard, CORS). */
+static void add_cors(exchange_t *ex, fields_t *fields)
+{
+    str_t origin = fields_value(&ex->request.fields, FIELD_ORIGIN);
+    if (origin.n == 0)
+        return;
+    fields_add(&ex->arena, fields, FIELD_OTHER, STR("access-control-allow-origin"), origin);
+    if (credentials_allowed(ex, origin))
+        fields_add(&ex->arena, fields, FIELD_OTHER, STR("access-control-allow-credentials"), STR("true"));
+    fields_add(&ex->arena, fields, FIELD_OTHER, STR("access-control-expose-headers"),
+               STR("Retry-After, RateLimit, RateLimit-Policy, X-RateLimit-Limit, X-RateLimit-Remaining, "
+                   "X-RateLimit-Reset, X-Request-Id"));
+    fields_add(&ex->arena, fields, FIELD_VARY, STR("vary"), STR("Origin"));
+}
+
+void exchange_add_own_fields(exchange_t *ex, fields_t *fields)
 {
     fields_add(&ex->arena, fields, FIELD_OTHER, STR("cache-control"), STR("no-store"));
     fields_add(&ex->arena, fields, FIELD_X_REQUEST_ID, STR("x-request-id"), str_from(ex->request_id));
-    /* So that a script of another origin can read what went wrong. */
-    str_t origin = fields_value(&ex->request.fields, FIELD_ORIGIN);
-    if (origin.n != 0) {
-        fields_add(&ex->arena, fields, FIELD_OTHER, STR("access-control-allow-origin"), origin);
-        fields_add(&ex->arena, fields, FIELD_VARY, STR("vary"), STR("Origin"));
-    }
+    add_cors(ex, fields);
 }
 
 void exchange_reply_page(exchange_t *ex, int status, const char *code, const fields_t *extra, str_t html)
 {
     fields_t fields = {0};
     ex->local_code = code;
-    add_error_fields(ex, &fields);
+    exchange_add_own_fields(ex, &fields);
     for (uint32_t i = 0; i < extra->count; i++)
         fields_add(&ex->arena, &fields, extra->at[i].id, extra->at[i].name, extra->at[i].value);
     exchange_reply(ex, status, STR("text/html; charset=utf-8"), &fields, html);
@@ -92,7 +107,7 @@ void exchange_reply_error_with(exchange_t *ex, int status, const char *code, con
         return;
     }
     fields_t fields = {0};
-    add_error_fields(ex, &fields);
+    exchange_add_own_fields(ex, &fields);
     for (uint32_t i = 0; i < extra->count; i++)
         fields_add(&ex->arena, &fields, extra->at[i].id, extra->at[i].name, extra->at[i].value);
     browser_request_t browser = access_browser_request(ex);

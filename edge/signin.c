@@ -8,6 +8,7 @@
 #include "credentials.h"
 #include "form.h"
 #include "local.h"
+#include "random_id.h"
 #include "session.h"
 #include "signin_page.h"
 #include "steps.h"
@@ -18,6 +19,8 @@
 /* A form's body: token, or user and password, and where to go on. */
 #define FORM_BYTES 8192
 #define NEXT_MAX   4096
+/* Hexadecimal digits: 128 bits, as the policy's grammar asks for. */
+#define NONCE_DIGITS 32
 
 static const char wrong_token[] = "That is not the token of this preview. It may have been replaced.";
 static const char wrong_password[] =
@@ -60,9 +63,8 @@ static void redirect(exchange_t *ex, str_t path, str_t set_cookie)
     memcpy(location, origin.p, origin.n);
     memcpy(location + origin.n, path.p, path.n);
     add(ex, &fields, "location", str_make(location, origin.n + path.n));
-    add(ex, &fields, "cache-control", STR("no-store"));
+    exchange_add_own_fields(ex, &fields);
     add(ex, &fields, "referrer-policy", STR("no-referrer"));
-    add(ex, &fields, "x-request-id", str_from(ex->request_id));
     if (set_cookie.n != 0)
         add(ex, &fields, "set-cookie", set_cookie);
     exchange_reply(ex, 303, STR("text/plain"), &fields, STR("Go on there.\n"));
@@ -80,20 +82,27 @@ void signin_answer_redirect(exchange_t *ex, str_t path)
 
 /* The page may be framed by the preview itself and by the origins that it allows; nowhere else does it take a
  * secret. */
-static str_t security_policy(exchange_t *ex)
+static str_t security_policy(exchange_t *ex, str_t nonce)
 {
-    return str_format(
-        &ex->arena,
-        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; base-uri 'none'; "
-        "frame-ancestors 'self'%s%s",
-        ex->preview.allow_origins[0] != '\0' ? " " : "", ex->preview.allow_origins);
+    return str_format(&ex->arena,
+                      "default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src "
+                      "'nonce-%.*s'; form-action 'self'; "
+                      "base-uri 'none'; frame-ancestors 'self'%s%s",
+                      STR_ARG(nonce), ex->preview.allow_origins[0] != '\0' ? " " : "",
+                      ex->preview.allow_origins);
+}
+
+static str_t new_nonce(exchange_t *ex)
+{
+    char *nonce = h2o_mem_alloc_pool(&ex->arena, NONCE_DIGITS);
+    random_hex(ex->worker->random, nonce, NONCE_DIGITS);
+    return str_make(nonce, NONCE_DIGITS);
 }
 
 static void answer_html(exchange_t *ex, int status, str_t policy, str_t page)
 {
     fields_t fields = {0};
-    add(ex, &fields, "cache-control", STR("no-store"));
-    add(ex, &fields, "x-request-id", str_from(ex->request_id));
+    exchange_add_own_fields(ex, &fields);
     /* Not no-referrer: browsers would send the form with Origin: null. */
     add(ex, &fields, "referrer-policy", STR("same-origin"));
     add(ex, &fields, "x-content-type-options", STR("nosniff"));
@@ -136,13 +145,19 @@ static void answer_page(exchange_t *ex, int status, str_t next, const char *prob
         .bearer = ex->preview.bearer,
         .basic = ex->preview.basic,
         .problem = problem,
+        .nonce = new_nonce(ex),
     };
     if (in_foreign_frame(ex))
-        answer_html(ex, status,
-                    STR("default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'"),
-                    signin_page_open_tab(&ex->arena, &page));
+        answer_html(
+            ex, status,
+            str_format(
+                &ex->arena,
+                "default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'nonce-%.*s'; "
+                "base-uri 'none'",
+                STR_ARG(page.nonce)),
+            signin_page_open_tab(&ex->arena, &page));
     else
-        answer_html(ex, status, security_policy(ex), signin_page_form(&ex->arena, &page));
+        answer_html(ex, status, security_policy(ex, page.nonce), signin_page_form(&ex->arena, &page));
 }
 
 void signin_answer_page(exchange_t *ex, const char *problem)
@@ -263,7 +278,7 @@ void signin_answer_reserved(exchange_t *ex)
     } else if (in) {
         answer_page(ex, 200, STR("/"), NULL);
     } else {
-        answer_html(ex, 200, security_policy(ex),
+        answer_html(ex, 200, security_policy(ex, new_nonce(ex)),
                     signin_page_sign_out(&ex->arena, ex->preview.id, ex->preview.port, SIGN_OUT_PATH));
     }
 }

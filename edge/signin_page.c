@@ -41,32 +41,45 @@ static str_t password_form(h2o_mem_pool_t *pool, const signin_page_t *page)
         STR_ARG(head));
 }
 
+/* A redirect keeps the fragment of the address that was asked for (Fetch standard, HTTP-redirect fetch, 4):
+ * that of the form's action, or of the link. */
+static const char keep_fragment[] =
+    "document.querySelectorAll('form').forEach(form=>form.addEventListener('submit',()=>{"
+    "if(location.hash)form.action=new URL(location.hash,form.action).href}));\n"
+    "document.querySelectorAll('a.button').forEach(link=>link.addEventListener('click',()=>{"
+    "link.hash=location.hash}));\n";
+
+static str_t script(h2o_mem_pool_t *pool, const signin_page_t *page)
+{
+    return str_format(pool, "<script nonce=\"%.*s\">%s</script>", STR_ARG(page->nonce), keep_fragment);
+}
+
 str_t signin_page_form(h2o_mem_pool_t *pool, const signin_page_t *page)
 {
     str_t top = heading(pool, page), head = form_head(pool, page);
     str_t problem = page->problem != NULL
                         ? str_format(pool, "<p class=\"problem\" role=\"alert\">%s</p>", page->problem)
                         : STR("<p>It is private. Enter the token that came with its address.</p>");
-    str_t password = page->basic ? password_form(pool, page) : STR("");
+    str_t password = page->basic ? password_form(pool, page) : STR(""), code = script(pool, page);
     str_t body =
         str_format(pool,
                    "%.*s%.*s%.*s<label for=\"token\">Token</label>"
                    "<input id=\"token\" name=\"token\" type=\"password\" autocomplete=\"current-password\" "
                    "autocapitalize=\"none\" spellcheck=\"false\" required autofocus>"
-                   "<button>Sign in</button></form>%.*s",
-                   STR_ARG(top), STR_ARG(problem), STR_ARG(head), STR_ARG(password));
+                   "<button>Sign in</button></form>%.*s%.*s",
+                   STR_ARG(top), STR_ARG(problem), STR_ARG(head), STR_ARG(password), STR_ARG(code));
     return page_document(pool, STR("Sign in"), body);
 }
 
 str_t signin_page_open_tab(h2o_mem_pool_t *pool, const signin_page_t *page)
 {
-    str_t top = heading(pool, page), next = page_escape(pool, page->next);
+    str_t top = heading(pool, page), next = page_escape(pool, page->next), code = script(pool, page);
     str_t body = str_format(
         pool,
         "%.*s<p>This page stands inside another site, which this preview does not allow to take its "
         "token. Open it in a tab of its own.</p>"
-        "<a class=\"button\" href=\"%.*s\" target=\"_blank\" rel=\"noopener\">Open in a new tab</a>",
-        STR_ARG(top), STR_ARG(next));
+        "<a class=\"button\" href=\"%.*s\" target=\"_blank\" rel=\"noopener\">Open in a new tab</a>%.*s",
+        STR_ARG(top), STR_ARG(next), STR_ARG(code));
     return page_document(pool, STR("Sign in"), body);
 }
 

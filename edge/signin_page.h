@@ -1,6 +1,7 @@
 /*
- * The pages of signing in and out: plain HTML, no script, nothing from elsewhere. All text that is not ours
- * is escaped.
+ * The pages of signing in and out: plain HTML and nothing from elsewhere. All text that is not ours is
+ * escaped. The one script keeps the fragment of the address, which only a browser knows; without it signing
+ * in works, and leads to the page without its fragment.
  */
 #ifndef BOXEDGE_SIGNIN_PAGE_H
 #define BOXEDGE_SIGNIN_PAGE_H
@@ -18,6 +19,7 @@ typedef struct signin_page {
     bool bearer;
     bool basic;
     const char *problem; /* what was wrong with the last try; NULL: none */
+    str_t nonce;         /* of the script, as in the Content-Security-Policy */
 } signin_page_t;
 
 str_t signin_page_form(h2o_mem_pool_t *pool, const signin_page_t *page);

@@ -299,7 +299,7 @@ step_result_t step_redirect(exchange_t *ex)
     assert(n > 0 && (size_t)n < room);
     fields_t fields = {0};
     fields_add(&ex->arena, &fields, FIELD_LOCATION, STR("location"), str_make(location, (size_t)n));
-    fields_add(&ex->arena, &fields, FIELD_OTHER, STR("cache-control"), STR("no-store"));
+    exchange_add_own_fields(ex, &fields);
     fields_add(&ex->arena, &fields, FIELD_OTHER, STR("referrer-policy"), STR("no-referrer"));
     exchange_reply(ex, 308, STR("text/plain"), &fields, STR("This preview is served over https.\n"));
     return STEP_DONE;

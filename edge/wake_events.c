@@ -127,9 +127,8 @@ static wake_events_t *begin(exchange_t *ex)
     *events = (wake_events_t){
         .ex = ex, .waiter = {.stage = on_stage, .done = on_done}, .began_ms = loop_now(ex->worker->loop)};
     fields_t fields = {0};
-    fields_add(&ex->arena, &fields, FIELD_OTHER, STR("cache-control"), STR("no-store"));
+    exchange_add_own_fields(ex, &fields);
     fields_add(&ex->arena, &fields, FIELD_OTHER, STR("x-accel-buffering"), STR("no"));
-    fields_add(&ex->arena, &fields, FIELD_X_REQUEST_ID, STR("x-request-id"), str_from(ex->request_id));
     ex->worker->wake_streams++;
     ex->local_code = "wake_events";
     local_stream_begin(ex, STR("text/event-stream"), &fields, on_left, events);

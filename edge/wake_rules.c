@@ -5,6 +5,7 @@
 
 #include "access.h"
 #include "client.h"
+#include "steps.h"
 #include "wake.h"
 #include "worker.h"
 
@@ -59,7 +60,8 @@ static void reply_asleep(exchange_t *ex)
 
 /*
  * What a box that runs would be asked: here nothing is known of what it allows, so all is, for this once; the
- * request itself wakes the box, and its own answer counts. Credentials are not allowed by it.
+ * request itself wakes the box, and its own answer counts. Credentials are allowed by it only to origins on
+ * the preview's list.
  */
 static void reply_preflight(exchange_t *ex)
 {
@@ -67,17 +69,14 @@ static void reply_preflight(exchange_t *ex)
     str_t headers = value_of(ex, STR("access-control-request-headers"));
     fields_t answer = {0};
     h2o_mem_pool_t *arena = &ex->arena;
-    fields_add(arena, &answer, FIELD_OTHER, STR("access-control-allow-origin"),
-               fields_value(fields, FIELD_ORIGIN));
+    exchange_add_own_fields(ex, &answer);
     fields_add(arena, &answer, FIELD_OTHER, STR("access-control-allow-methods"),
                fields_value(fields, FIELD_ACCESS_CONTROL_REQUEST_METHOD));
     if (headers.n != 0)
         fields_add(arena, &answer, FIELD_OTHER, STR("access-control-allow-headers"), headers);
     fields_add(arena, &answer, FIELD_OTHER, STR("access-control-max-age"), STR("0"));
     fields_add(arena, &answer, FIELD_VARY, STR("vary"),
-               STR("Origin, Access-Control-Request-Method, Access-Control-Request-Headers"));
-    fields_add(arena, &answer, FIELD_OTHER, STR("cache-control"), STR("no-store"));
-    fields_add(arena, &answer, FIELD_X_REQUEST_ID, STR("x-request-id"), str_from(ex->request_id));
+               STR("Access-Control-Request-Method, Access-Control-Request-Headers"));
     ex->local_code = "preflight_asleep";
     exchange_reply(ex, 204, str_make(NULL, 0), &answer, str_make(NULL, 0));
 }

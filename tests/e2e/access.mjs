@@ -74,6 +74,25 @@ const runs = {
     seen.after = await page.locator('#token').count();
     seen.cookies = (await page.context().cookies()).length;
   },
+  // Only the browser knows the fragment: it is there after a wrong token, the right one, and a link.
+  async fragment() {
+    const page = await open();
+    const at = `${plan.bearer}/?a=1#part/2`;
+    await page.goto(at);
+    seen.wrong = await signIn(page, page, 'not-the-token');
+    await page.waitForSelector('[role=alert]');
+    seen.right = await signIn(page, page, plan.token);
+    await page.waitForFunction(() => document.getElementById('clock-count'));
+    seen.form = page.url().replace(plan.bearer, '');
+    const other = await open();
+    await other.goto(`${plan.bearer}/?b=2&preview_token=${plan.token}#three`);
+    seen.link = other.url().replace(plan.bearer, '');
+    const none = await open();
+    await none.goto(`${plan.bearer}/?c`);
+    await signIn(none, none, plan.token);
+    await none.waitForFunction(() => document.getElementById('clock-count'));
+    seen.none = none.url().replace(plan.bearer, '');
+  },
   async link() {
     const page = await open();
     const response = await page.goto(`${plan.bearer}/?x=1&preview_token=${plan.token}&y=2`);

@@ -98,6 +98,11 @@ def test_a_link_with_the_token(world):
     assert seen["url"] == seen["back"] == world.url("bearer") + "/?x=1&y=2"
 
 
+def test_the_fragment_stays(world):
+    seen = world.run("fragment", token=world.made["bearer"].token)
+    assert seen == {"wrong": 401, "right": 303, "form": "/?a=1#part/2", "link": "/?b=2#three", "none": "/?c"}
+
+
 def test_the_page_on_phones_and_in_the_dark(world):
     assert world.run("looks") == {"phone": 0, "dark": 0, "phonedark": 0}, "nothing stands out of the window"
 

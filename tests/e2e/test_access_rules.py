@@ -413,6 +413,35 @@ def test_origins_that_are_allowed(edge, both, version):
     assert f"frame-ancestors 'self' {FRIEND}" in policy and "form-action 'self'" in policy
 
 
+EXPOSED = ("Retry-After, RateLimit, RateLimit-Policy, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, "
+           "X-Request-Id")
+
+
+def test_every_answer_of_the_edge_can_be_read_by_scripts(edge, both, source):
+    """With its fields; and with credentials by the origins on the preview's list."""
+    nobody, redirected = both.host.replace("box-", "no-such-"), {"kind": "redirect"}
+    for host, path, fields, status, more in (
+            (both.host, "/", [], 401, {}), (both.host, "/", [PAGE], 401, {}),
+            (both.host, "/", [f"Cookie: {COOKIE}={both.cookie}", "Sec-Fetch-Site: cross-site"], None, {}),
+            (both.host, "/.well-known/boxedge/none", [], 404, {}), (both.host, SIGN_IN, [], 200, {}),
+            (both.host, SIGN_IN, [], 405, {"method": "PUT"}), (both.host, SIGN_IN, [], 403, {"method": "POST", "body": b"x"}),
+            (both.host, f"/?preview_token={both.made.token}", [PAGE], 303, {}),
+            (both.host, "/.well-known/boxedge/wake", with_token(both.made.token), 200, {}),
+            (nobody, "/", [], 404, {}), (both.host, "/", [], 308, redirected),
+            (both.host, "/", with_token("x"), 403, redirected), (both.host, "/.well-known/acme-challenge/x", [], 404, {})):
+        for origin in (FRIEND, "https://elsewhere.example", "null", None):
+            answer = get(edge, host, path, [*fields, *([f"Origin: {origin}"] if origin else [])], source=source, **more)
+            if status is None and answer.status == 200:
+                continue  # of the app, which decides
+            assert answer.status == (status or 403) or (origin is None and answer.status in (303, 401, 415)), (path, origin)
+            allowed = origin == FRIEND and host == both.host and not more.get("kind") and "acme" not in path
+            assert answer.get("access-control-allow-origin") == origin, (path, origin)
+            assert answer.get("access-control-expose-headers") == (EXPOSED if origin else None), (path, origin)
+            assert answer.get("access-control-allow-credentials") == ("true" if allowed else None), (path, origin)
+            assert ("Origin" in answer.all("vary")) == bool(origin)
+            assert answer.get("x-request-id") and answer.get("cache-control") == "no-store"
+
+
 def test_preflights_are_bounded(edge, app, source):
     """One client may send many, and no flood; others are not affected."""
     preview = Preview(edge, app, "bearer")

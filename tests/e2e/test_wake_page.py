@@ -48,6 +48,16 @@ def world(tmp_path_factory):
 # ---- what wakes nothing
 
 
+def test_a_preflight_of_an_origin_on_the_list_may_bring_credentials(world):
+    box = world.sleepers.add("preflight-listed")
+    Made(world.edge, box.id, box.port, "bearer", "--allow-origin", "https://app.example")
+    for origin, allowed in (("https://app.example", "true"), ("https://other.example", None)):
+        fields = [f"Origin: {origin}", "Access-Control-Request-Method: PUT"]
+        got = world.edge.get(world.edge.host(box.port, box.id), "/api", "tls", fields, "OPTIONS")
+        assert (got.status, got.get("access-control-allow-origin")) == (204, origin)
+        assert got.get("access-control-allow-credentials") == allowed
+
+
 @pytest.mark.parametrize("kind", ["public", "bearer"])
 def test_preflights_of_a_box_that_sleeps(world, kind):
     box = world.sleepers.add(f"preflight-{kind}")
