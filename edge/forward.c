@@ -408,13 +408,44 @@ static str_t rewrite_location(exchange_t *ex, str_t value)
     return text_str(&text);
 }
 
+/* The host of an authority, without its port. */
+static str_t host_part(str_t authority)
+{
+    const char *colon = authority.n != 0 ? memrchr(authority.p, ':', authority.n) : NULL;
+    return colon != NULL ? str_make(authority.p, (size_t)(colon - authority.p)) : authority;
+}
+
+/*
+ * "http://<own host>/x" of an app that does not know of TLS becomes "https://<own authority>/x", without a
+ * detour through port 80, where https is what the client speaks. Another port of that host stays.
+ */
+static str_t secure_location(exchange_t *ex, str_t value)
+{
+    static const str_t scheme = {"http://", 7};
+    str_t own = ex->request.authority;
+    if (!remote_is_https(ex) || value.n < scheme.n || !str_ieq(str_make(value.p, scheme.n), scheme))
+        return value;
+    str_t authority = str_from_offset(value, scheme.n), rest;
+    size_t n = 0;
+    while (n < authority.n && memchr("/?#", authority.p[n], 3) == NULL)
+        n++;
+    rest = str_from_offset(authority, n);
+    authority.n = n;
+    str_t port = str_from_offset(authority, host_part(authority).n);
+    bool own_port = port.n == 0 || str_eq(port, STR(":80")) || str_ieq(authority, own);
+    if (!own_port || !str_ieq(host_part(authority), host_part(own)))
+        return value;
+    text_t text = text_new(&ex->arena, 8 + own.n + rest.n);
+    text_put(&text, STR("https://"));
+    text_put(&text, own);
+    text_put(&text, rest);
+    return text_str(&text);
+}
+
 /* Previews are neighbours under one domain: a box sets cookies for its own host only. */
 static str_t confined_cookie(exchange_t *ex, str_t value)
 {
-    str_t host = ex->request.authority;
-    const char *colon = host.n != 0 ? memrchr(host.p, ':', host.n) : NULL;
-    if (colon != NULL)
-        host.n = (size_t)(colon - host.p);
+    str_t host = host_part(ex->request.authority);
     char *out = h2o_mem_alloc_pool(&ex->arena, value.n != 0 ? value.n : 1);
     size_t len;
     return set_cookie_confine(value, host, out, value.n, &len) ? str_make(out, len) : value;
@@ -430,8 +461,9 @@ void forward_filter_response(exchange_t *ex, fields_t *fields)
         if (is_hop_by_hop(field->id) || (named && is_named(fields, field->name)))
             continue;
         fields->at[kept] = *field;
-        if (localhost && field->id == FIELD_LOCATION)
-            fields->at[kept].value = rewrite_location(ex, field->value);
+        if (field->id == FIELD_LOCATION)
+            fields->at[kept].value =
+                secure_location(ex, localhost ? rewrite_location(ex, field->value) : field->value);
         else if (field->id == FIELD_SET_COOKIE)
             fields->at[kept].value = confined_cookie(ex, field->value);
         kept++;

@@ -289,6 +289,47 @@ static void test_localhost(void **state)
     exchange_end(&ex, EXCHANGE_END_COMPLETE);
 }
 
+/* An app that does not know of TLS redirects to http on its own host. */
+static void test_location_becomes_https(void **state)
+{
+    static const struct {
+        const char *authority, *location, *expected;
+    } cases[] = {
+        {"a-3000.preview.test", "http://a-3000.preview.test/x?y#z", "https://a-3000.preview.test/x?y#z"},
+        {"a-3000.preview.test", "HTTP://A-3000.Preview.Test", "https://a-3000.preview.test"},
+        {"a-3000.preview.test", "http://a-3000.preview.test:80/", "https://a-3000.preview.test/"},
+        {"a-3000.preview.test", "http://a-3000.preview.test?x", "https://a-3000.preview.test?x"},
+        {"a-3000.preview.test:8443", "http://a-3000.preview.test:8443/x",
+         "https://a-3000.preview.test:8443/x"},
+        {"a-3000.preview.test:8443", "http://a-3000.preview.test/x", "https://a-3000.preview.test:8443/x"},
+        /* Other places. */
+        {"a-3000.preview.test", "http://a-3000.preview.test:8080/", NULL},
+        {"a-3000.preview.test", "http://a-3000.preview.test.evil/", NULL},
+        {"a-3000.preview.test", "http://u@a-3000.preview.test/", NULL},
+        {"a-3000.preview.test", "http://b-3000.preview.test/", NULL},
+        {"a-3000.preview.test", "https://a-3000.preview.test/", NULL},
+        {"a-3000.preview.test", "//a-3000.preview.test/", NULL},
+        {"a-3000.preview.test", "/x", NULL},
+        {"a-3000.preview.test", "http:/x", NULL},
+        {"a-3000.preview.test", "http://", NULL},
+        {"a-3000.preview.test", "", NULL},
+    };
+    worker_fixture_t *f = *state;
+    for (size_t i = 0; i < 2 * sizeof(cases) / sizeof(*cases); i++) {
+        f->client.kind = i % 2 == 0 ? CONF_LISTENER_TLS : CONF_LISTENER_PLAIN;
+        const char *location = cases[i / 2].location, *expected = cases[i / 2].expected;
+        exchange_t *ex = new_exchange(f);
+        fields_t fields = {0};
+        ex->request.authority = str_from(cases[i / 2].authority);
+        fields_add(&ex->arena, &fields, FIELD_LOCATION, STR("Location"), str_from(location));
+        forward_filter_response(ex, &fields);
+        if (expected == NULL || f->client.kind == CONF_LISTENER_PLAIN)
+            expected = location;
+        assert_true(str_eq(fields_value(&fields, FIELD_LOCATION), str_from(expected)));
+        exchange_end(&ex, EXCHANGE_END_COMPLETE);
+    }
+}
+
 static void test_location_from_localhost(void **state)
 {
     static const struct {
@@ -410,6 +451,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_loops, setup, teardown),
         cmocka_unit_test_setup_teardown(test_loop_marks_add_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_localhost, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_location_becomes_https, setup, teardown),
         cmocka_unit_test_setup_teardown(test_location_from_localhost, setup, teardown),
         cmocka_unit_test_setup_teardown(test_cookies_stay_on_their_host, setup, teardown),
         cmocka_unit_test_setup_teardown(test_response_filter, setup, teardown),
