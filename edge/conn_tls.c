@@ -28,6 +28,7 @@ struct conn_tls {
     uint32_t budget;       /* bytes that the call under way may still take from the kernel */
     uint32_t unproductive; /* ciphertext bytes since the owner last got a byte */
     size_t inside;         /* bytes taken from the kernel and not yet given to the owner, at most */
+    char first;            /* the first byte that the peer sent */
     bool established;      /* the handshake is done; OpenSSL's own state goes back for a key update */
     bool corked;           /* `out` is a session ticket that leaves with the first bytes */
     bool eof;              /* FIN came */
@@ -92,6 +93,8 @@ static int bio_read(BIO *bio, char *buf, int len)
         return -1;
     }
     tls->eof = n == 0;
+    if (tls->first == '\0' && n > 0)
+        tls->first = buf[0];
     conn->drained = n < len;
     tls->budget = tls->budget > (uint32_t)n ? tls->budget - (uint32_t)n : 0;
     tls->unproductive += (uint32_t)n;
@@ -329,6 +332,27 @@ static void cork_ticket(conn_t *conn)
         loop_defer(shared->loop, &tls->uncork, on_uncork);
 }
 
+/*
+ * A client that speaks HTTP where TLS is meant to be (its first byte is a method's letter, which begins no
+ * TLS record: RFC 8446 5.1) is told so, in place of an alert that it could not read. Best effort: what does
+ * not leave at once is dropped.
+ */
+static void answer_plain_http(const conn_t *conn)
+{
+    static const char answer[] = "HTTP/1.1 400 Bad Request\r\n"
+                                 "Content-Type: text/plain\r\n"
+                                 "Content-Length: 62\r\n"
+                                 "Connection: close\r\n"
+                                 "\r\n"
+                                 "This port speaks HTTPS only: ask for an address with https://\n";
+    if (send(conn->fd, answer, sizeof(answer) - 1, MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
+        (void)shutdown(conn->fd, SHUT_WR);
+    /* Bytes that are not read make the close a reset, which would take the answer with it. */
+    for (int i = 0; i < 4; i++)
+        if (recv(conn->fd, conn->shared->record, RECORD_BYTES, MSG_DONTWAIT) <= 0)
+            break;
+}
+
 conn_result_t conn_tls_handshake(conn_t *conn)
 {
     conn_tls_t *tls = conn->tls;
@@ -349,6 +373,10 @@ conn_result_t conn_tls_handshake(conn_t *conn)
         return conn->broken ? CONN_FAILED : CONN_OK;
     }
     conn_result_t why = ssl_why(conn);
+    if (why == CONN_FAILED && SSL_is_server(tls->ssl) && tls->first >= 'A' && tls->first <= 'Z') {
+        conn->shared->stage_len = 0; /* no alert */
+        answer_plain_http(conn);
+    }
     push(conn);
     return why == CONN_AGAIN && !conn->broken ? CONN_AGAIN : CONN_FAILED;
 }
