@@ -81,6 +81,22 @@ static void set_state(runner_box_t *box, runner_state_t state)
 
 /* ---- words ---- */
 
+/* What came; false at the end of it. */
+static bool take_output(runner_box_t *box, size_t most, size_t *taken)
+{
+    char bytes[16384];
+    for (*taken = 0; *taken < most;) {
+        ssize_t n = read(box->output_fd, bytes, sizeof(bytes));
+        if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+            return false;
+        if (n < 0)
+            break;
+        box_log_add(box->log, str_make(bytes, (size_t)n));
+        *taken += (size_t)n;
+    }
+    return true;
+}
+
 static void note(runner_box_t *box, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* A line in the box's log, with the time. */
@@ -97,6 +113,10 @@ static void note(runner_box_t *box, const char *format, ...)
     for (char *c = line; *c != '\0'; c++)
         if ((unsigned char)*c < 0x20)
             *c = ' ';
+    /* What the box wrote before this happened stands before it. */
+    size_t taken;
+    if (box->output != NULL && (box->state == RUNNER_RUNNING || box->state == RUNNER_FROZEN))
+        (void)take_output(box, OUTPUT_AT_ONCE, &taken); /* its end is met again by on_output */
     box_log_note(box->log, str_from(line));
 }
 
@@ -146,22 +166,6 @@ static bool remember(runner_box_t *box, uint64_t question, bool is_start)
 }
 
 /* ---- output ---- */
-
-/* What came; false at the end of it. */
-static bool take_output(runner_box_t *box, size_t most, size_t *taken)
-{
-    char bytes[16384];
-    for (*taken = 0; *taken < most;) {
-        ssize_t n = read(box->output_fd, bytes, sizeof(bytes));
-        if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
-            return false;
-        if (n < 0)
-            break;
-        box_log_add(box->log, str_make(bytes, (size_t)n));
-        *taken += (size_t)n;
-    }
-    return true;
-}
 
 static void close_output(runner_box_t *box)
 {
@@ -292,11 +296,13 @@ static void look_again(loop_timer_t *timer)
 
 static void on_started(runner_box_t *box, pid_t command)
 {
+    if (box->state == RUNNER_STARTING)
+        note(box, "started as process %d", (int)command);
+    h2o_socket_read_start(box->output, on_output);
     if (box->state != RUNNER_STARTING)
         return; /* it is being stopped */
     box->command = command;
     box->since_ms = loop_now(box->loop);
-    note(box, "started as process %d", (int)command);
     set_state(box, RUNNER_RUNNING);
     look_again(&box->timer);
 }
@@ -390,8 +396,7 @@ static void launch(runner_box_t *box)
     box->output_fd = keeper.output_fd;
     box->output =
         h2o_evloop_socket_create(loop_evloop(box->loop), keeper.output_fd, H2O_SOCKET_FLAG_DONT_READ);
-    box->output->data = box;
-    h2o_socket_read_start(box->output, on_output);
+    box->output->data = box; /* read once the note of its start is in the log */
     set_state(box, RUNNER_STARTING);
 }
 

@@ -329,6 +329,17 @@ def test_the_log_is_bounded(start, port):
     assert edge.command("box", "logs", "web", "-n", "1").startswith("listening as ")
 
 
+def test_the_log_keeps_the_order(start, port):
+    """The note of a start comes before the first line of the box, that of its end after the last."""
+    edge = start(script(port, f'echo first; exec "{sys.executable}" -S -c "$APP"', environment=[f"APP={APP}"]))
+    for _ in range(10):
+        edge.command("box", "start", "web")
+        edge.command("box", "stop", "web")
+    kinds = {"started as process": "started", "first": "first", "stopped: ": "stopped"}
+    order = [kind for line in edge.log().splitlines() for text, kind in kinds.items() if text in line]
+    assert order == ["started", "first", "stopped"] * 10
+
+
 def test_a_log_is_followed(start, port):
     edge = start(app(port))
     edge.about(port)
