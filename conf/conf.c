@@ -96,11 +96,18 @@ static bool read_file(const char *path, char *bytes, size_t *len)
 
 conf_t *conf_load(const char *path, conf_errors_t *errors)
 {
+    conf_environment_t env;
+    conf_environment_read(&env);
+    return conf_load_in(&env, path, errors);
+}
+
+conf_t *conf_load_in(const conf_environment_t *env, const char *path, conf_errors_t *errors)
+{
     char *bytes = conf_alloc(CONF_FILE_MAX + 1, 1);
     size_t len = 0;
     conf_t *conf = NULL;
     if (read_file(path, bytes, &len))
-        conf = conf_parse(path, str_make(bytes, len), errors);
+        conf = conf_parse_in(env, path, str_make(bytes, len), errors);
     else
         conf_errors_add(errors, CONF_ERROR, path, (conf_place_t){0, 0}, NULL, "cannot be read: %s",
                         strerror(errno));

@@ -26,5 +26,7 @@ void conf_environment_read(conf_environment_t *env);
 
 /* conf_parse with what it depends on as a parameter; conf_parse asks this process. */
 conf_t *conf_parse_in(const conf_environment_t *env, const char *path, str_t text, conf_errors_t *errors);
+/* The same for conf_load. */
+conf_t *conf_load_in(const conf_environment_t *env, const char *path, conf_errors_t *errors);
 
 #endif

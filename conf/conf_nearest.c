@@ -45,7 +45,7 @@ const char *conf_keys_nearest(const conf_table_t *table, str_t prefix, str_t nam
     if (exact != NULL && strchr(exact->name, '.') != NULL)
         return exact->name; /* the dotted name itself */
     const conf_key_t *best = NULL;
-    size_t best_distance = 1 + name.n / 3;
+    size_t best_distance = name.n < 7 ? 1 : (name.n + 1) / 4; /* a short name has much that is near */
     for (size_t i = 0; i < table->count; i++) {
         const conf_key_t *key = &table->keys[i];
         str_t leaf = str_from(conf_keys_leaf(key));

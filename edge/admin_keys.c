@@ -222,12 +222,10 @@ static void refuse(exchange_t *ex, const key_job_t *job)
 static void key_answer(exchange_t *ex, admin_job_t *job)
 {
     const key_job_t *key = (const key_job_t *)job;
-    if (job->result == STORE_FULL && (key->verb == KEY_CREATE || key->verb == KEY_REVOKE)) {
-        admin_error(
-            ex, 507, "keys_full", NULL,
-            "There is no room for another key: there may be %d, revoked ones included, as long as the "
-            "disk has room.",
-            STORE_KEYS_MAX);
+    if (job->result == STORE_TOO_MANY) {
+        admin_error(ex, 507, "keys_full", NULL,
+                    "There may be %d keys, revoked ones included, and there are: nothing was changed.",
+                    STORE_KEYS_MAX);
         return;
     }
     if (job->result != STORE_OK) {

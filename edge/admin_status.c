@@ -3,6 +3,7 @@
  */
 #include <arpa/inet.h>
 #include <assert.h>
+#include <limits.h>
 #include <unistd.h>
 
 #include "address.h"
@@ -212,6 +213,18 @@ static json_t *json_path(const char *path)
     return json != NULL ? json : json_string("?");
 }
 
+/* `path` as it can be opened from anywhere: the edge stays in the directory that it was started in. */
+static json_t *json_absolute_path(const char *path)
+{
+    char cwd[PATH_MAX], whole[2 * PATH_MAX];
+    if (path == NULL || path[0] == '/' || getcwd(cwd, sizeof(cwd)) == NULL)
+        return json_path(path);
+    while (path[0] == '.' && path[1] == '/')
+        path += 2;
+    snprintf(whole, sizeof(whole), "%s/%s", strcmp(cwd, "/") == 0 ? "" : cwd, path);
+    return json_path(whole);
+}
+
 static void status_answer(exchange_t *ex, admin_job_t *job)
 {
     const admin_t *admin = admin_of(ex);
@@ -222,7 +235,7 @@ static void status_answer(exchange_t *ex, admin_job_t *job)
         json_array_append_new(workers, worker_json(admin->shm, i, now_ms));
     json_t *body = json_pack(
         "{s:s,s:o,s:o,s:I,s:i,s:o,s:o,s:o,s:o,s:o}", "version", BOXEDGE_VERSION, "node",
-        json_path(conf->node), "configuration", json_path(conf->source), "configuration_generation",
+        json_path(conf->node), "configuration", json_absolute_path(conf->source), "configuration_generation",
         (json_int_t)atomic_load_explicit(shm_conf_generation(admin->shm), memory_order_relaxed),
         "supervisor_pid", (int)getppid(), "controller", role_json(shm_controller(admin->shm), now_ms),
         "runner", runner_json(admin->shm, conf, now_ms), "workers", workers, "upstreams",

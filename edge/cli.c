@@ -4,7 +4,7 @@
 #include <time.h>
 
 #include "admin_client.h"
-#include "conf.h"
+#include "cli_sockets.h"
 
 /* Between two pieces of an answer; a reload checks certificates and waits for workers. */
 #define TIMEOUT_S 30
@@ -12,7 +12,8 @@
 const char cli_common_help[] =
     "  -c, --config FILE  the edge that runs with this configuration\n"
     "  --socket PATH      the edge whose admin socket this is\n"
-    "                     (without both: $BOXEDGE_SOCKET, else the default place)\n";
+    "                     (without both: $BOXEDGE_SOCKET, else what /etc/boxedge/boxedge.yaml says,\n"
+    "                     and the default places)\n";
 
 /* ---- options ---- */
 
@@ -118,73 +119,47 @@ bool cli_parse(int argc, char **argv, unsigned takes, cli_t *cli)
 
 /* ---- the running edge ---- */
 
-/* The socket of an edge with this configuration, to be freed; NULL after saying why. */
-static char *socket_of_conf(const char *path)
-{
-    conf_errors_t *errors = conf_errors_new();
-    conf_t *conf = conf_load(path, errors);
-    if (conf == NULL)
-        conf_errors_print(errors, stderr);
-    char *found = conf != NULL ? strdup(conf->admin_socket) : NULL;
-    conf_errors_free(&errors);
-    conf_release(&conf);
-    return found;
-}
-
-/* Where an edge has its socket whose configuration does not say so. */
-static char *default_socket(void)
-{
-    conf_errors_t *errors = conf_errors_new();
-    conf_t *conf = conf_parse("defaults",
-                              STR("preview_domain: preview.example\n"
-                                  "listeners: [{address: \"127.0.0.1:8443\", kind: tls}]\n"),
-                              errors);
-    if (conf == NULL)
-        conf_errors_print(errors, stderr); /* the environment says nothing of where it could be */
-    char *found = conf != NULL ? strdup(conf->admin_socket) : NULL;
-    conf_errors_free(&errors);
-    conf_release(&conf);
-    return found;
-}
-
-static char *find_socket(const cli_t *cli)
-{
-    if (cli->socket != NULL)
-        return strdup(cli->socket);
-    if (cli->conf != NULL)
-        return socket_of_conf(cli->conf);
-    const char *environment = getenv("BOXEDGE_SOCKET");
-    if (environment != NULL && environment[0] != '\0')
-        return strdup(environment);
-    return default_socket();
-}
-
-static int explain(admin_client_result_t result, const char *socket, const cli_t *cli,
+/* Says why there is no answer. `place`: the socket that the result is of; the others of `sockets` do not
+ * exist. */
+static int explain(admin_client_result_t result, const cli_sockets_t *sockets, const char *place,
                    const admin_answer_t *answer)
 {
     switch (result) {
     case ADMIN_CLIENT_NOT_RUNNING:
-        fprintf(stderr, "boxedge: the edge is not running: nothing listens on %s\n", socket);
-        if (cli->conf != NULL)
-            fprintf(stderr, "Start it with: boxedge run -c %s\n", cli->conf);
-        else
-            fprintf(stderr,
-                    "Start it with `boxedge run -c FILE`; if it runs with another configuration, name "
-                    "that with -c FILE.\n");
+        cli_sockets_explain(sockets);
         break;
     case ADMIN_CLIENT_FORBIDDEN:
         fprintf(stderr,
                 "boxedge: you may not use %s: only its owner, its group and root may. Use sudo, or join the "
                 "group (ls -l %s shows it).\n",
-                socket, socket);
+                place, place);
         break;
     case ADMIN_CLIENT_FAILED:
-        fprintf(stderr, "boxedge: no answer from the edge at %s: %s\n", socket, answer->error);
+        fprintf(stderr, "boxedge: no answer from the edge at %s: %s\n", place, answer->error);
         break;
     case ADMIN_CLIENT_OK:
         assert(false);
     }
     return CLI_FAILED;
+}
+
+/* Asks at one socket after the other, until an edge is there. What one that may not be used would have said
+ * is the answer where there is no other: *place is that socket then. */
+static admin_client_result_t ask(const cli_sockets_t *sockets, const char *method, const char *target,
+                                 const json_t *body, const char **place, admin_answer_t *answer)
+{
+    admin_client_result_t worst = ADMIN_CLIENT_NOT_RUNNING;
+    for (size_t i = 0; i < sockets->count; i++) {
+        admin_client_result_t result =
+            admin_client_request(sockets->paths[i], method, target, body, TIMEOUT_S, answer);
+        if (result != ADMIN_CLIENT_NOT_RUNNING)
+            *place = sockets->paths[i];
+        if (result == ADMIN_CLIENT_OK || result == ADMIN_CLIENT_FAILED)
+            return result;
+        worst = result == ADMIN_CLIENT_FORBIDDEN ? result : worst;
+        admin_answer_fini(answer);
+    }
+    return worst;
 }
 
 /* What the edge said against a request. */
@@ -208,22 +183,21 @@ static int explain_refusal(const admin_answer_t *answer)
 
 int cli_request(const cli_t *cli, const char *method, const char *target, const json_t *body, json_t **out)
 {
-    char *socket = find_socket(cli);
-    if (socket == NULL) {
-        fprintf(stderr, "boxedge: so the edge cannot be found; --socket PATH names its admin socket\n");
+    cli_sockets_t sockets;
+    const char *place = "";
+    if (!cli_sockets_find(&sockets, cli->socket, cli->conf))
         return CLI_FAILED;
-    }
-    admin_answer_t answer;
-    admin_client_result_t result = admin_client_request(socket, method, target, body, TIMEOUT_S, &answer);
+    admin_answer_t answer = {0};
+    admin_client_result_t result = ask(&sockets, method, target, body, &place, &answer);
     int status = CLI_OK;
     if (result != ADMIN_CLIENT_OK)
-        status = explain(result, socket, cli, &answer);
+        status = explain(result, &sockets, place, &answer);
     else if (answer.status < 200 || answer.status > 299 || !json_is_object(answer.json))
         status = explain_refusal(&answer);
     else
         *out = json_incref(answer.json);
     admin_answer_fini(&answer);
-    free(socket);
+    cli_sockets_free(&sockets);
     return status;
 }
 

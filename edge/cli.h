@@ -65,8 +65,7 @@ MUST_USE bool cli_parse(int argc, char **argv, unsigned takes, cli_t *cli);
 extern const char cli_common_help[];
 
 /*
- * Sends a request to the edge that the options name: --socket, else the `admin.socket` of -c FILE, else
- * $BOXEDGE_SOCKET, else the socket of an edge that was started with defaults. With a status of 2xx sets *out
+ * Sends a request to the edge that the options name (cli_sockets.h). With a status of 2xx sets *out
  * (owned by the caller, never NULL) and returns CLI_OK; else says why on stderr and returns CLI_FAILED.
  */
 MUST_USE int cli_request(const cli_t *cli, const char *method, const char *target, const json_t *body,

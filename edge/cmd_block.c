@@ -2,7 +2,7 @@
 
 #include <assert.h>
 
-#include "cli.h"
+#include "cli_words.h"
 
 static int usage(FILE *out, int status)
 {
@@ -92,6 +92,15 @@ static void print_list(const json_t *answer)
     }
 }
 
+/* Says which word is wrong, and how it is used. */
+static int wrong_words(const cli_t *cli, const char *command)
+{
+    static const cli_verb_t verbs[] = {
+        {"box", "BOX"}, {"preview", "BOX PORT"}, {"cidr", "NETWORK"}, {"list", ""}, {NULL, NULL}};
+    cli_explain_words(cli, command, verbs);
+    return usage(stderr, CLI_USAGE);
+}
+
 int cmd_block(int argc, char **argv)
 {
     cli_t cli;
@@ -102,7 +111,7 @@ int cmd_block(int argc, char **argv)
         return usage(stdout, CLI_OK);
     if (cli.arg_count == 1 && strcmp(cli.args[0], "list") == 0)
         return cli_show(&cli, "GET", "/v1/blocks", NULL, print_list);
-    return take_value(&cli, value) ? block(&cli, value) : usage(stderr, CLI_USAGE);
+    return take_value(&cli, value) ? block(&cli, value) : wrong_words(&cli, argv[0]);
 }
 
 int cmd_unblock(int argc, char **argv)
@@ -113,5 +122,5 @@ int cmd_unblock(int argc, char **argv)
         return CLI_USAGE;
     if (cli.help)
         return usage(stdout, CLI_OK);
-    return take_value(&cli, value) ? unblock(&cli, value) : usage(stderr, CLI_USAGE);
+    return take_value(&cli, value) ? unblock(&cli, value) : wrong_words(&cli, argv[0]);
 }

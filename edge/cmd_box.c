@@ -1,6 +1,6 @@
 #include "cmd_box.h"
 
-#include "cli.h"
+#include "cli_words.h"
 #include "cmd_box_process.h"
 
 static int usage(FILE *out, int status)
@@ -91,6 +91,15 @@ static void print_list(const json_t *answer)
         printf("... and more.\n");
 }
 
+/* Says which word is wrong, and how it is used. */
+static int wrong_words(const cli_t *cli)
+{
+    static const cli_verb_t verbs[] = {
+        {"list", ""}, {"logs", "BOX"}, {"start", "BOX"}, {"stop", "BOX"}, {NULL, NULL}};
+    cli_explain_words(cli, "box", verbs);
+    return usage(stderr, CLI_USAGE);
+}
+
 int cmd_box(int argc, char **argv)
 {
     cli_t cli;
@@ -101,6 +110,6 @@ int cmd_box(int argc, char **argv)
     if (cli.arg_count == 2 && cmd_box_process_takes(cli.args[0]))
         return cmd_box_process(&cli);
     if (cli.arg_count != 1 || strcmp(cli.args[0], "list") != 0)
-        return usage(stderr, CLI_USAGE);
+        return wrong_words(&cli);
     return cli_show(&cli, "GET", "/v1/boxes", NULL, print_list);
 }

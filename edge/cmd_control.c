@@ -1,6 +1,6 @@
 #include "cmd_control.h"
 
-#include "cli.h"
+#include "cli_words.h"
 
 static int usage(FILE *out, const char *name, const char *what, int status)
 {
@@ -16,8 +16,11 @@ static int post(int argc, char **argv, const char *what, const char *target, con
         return CLI_USAGE;
     if (cli.help)
         return usage(stdout, argv[0], what, CLI_OK);
-    if (cli.arg_count != 0)
+    if (cli.arg_count != 0) {
+        static const cli_verb_t none[] = {{"", ""}, {NULL, NULL}};
+        cli_explain_words(&cli, argv[0], none);
         return usage(stderr, argv[0], what, CLI_USAGE);
+    }
     json_t *answer;
     int status = cli_request(&cli, "POST", target, NULL, &answer);
     if (status != CLI_OK)

@@ -5,7 +5,7 @@
 
 #include <openssl/crypto.h>
 
-#include "cli.h"
+#include "cli_words.h"
 #include "store.h"
 
 /* A longer key is refused; one byte more is read to see that it is. */
@@ -232,6 +232,15 @@ static int list(const cli_t *cli)
     return CLI_OK;
 }
 
+/* Says which word is wrong, and how it is used. */
+static int wrong_words(const cli_t *cli)
+{
+    static const cli_verb_t verbs[] = {{"create", "NAME"}, {"list", ""},       {"set-plan", "NAME PLAN"},
+                                       {"revoke", "NAME"}, {"forget", "NAME"}, {NULL, NULL}};
+    cli_explain_words(cli, "key", verbs);
+    return usage(stderr, CLI_USAGE);
+}
+
 int cmd_key(int argc, char **argv)
 {
     cli_t cli;
@@ -254,7 +263,7 @@ int cmd_key(int argc, char **argv)
         return list(&cli);
     size_t wanted = str_eq(verb, STR("set-plan")) ? 3 : 2;
     if (cli.arg_count != wanted)
-        return usage(stderr, CLI_USAGE);
+        return wrong_words(&cli);
     if (!name_fits(cli.args[1]))
         return CLI_USAGE;
     if (creates)
@@ -265,5 +274,5 @@ int cmd_key(int argc, char **argv)
         return change(&cli, "DELETE", "", NULL, print_revoked);
     if (str_eq(verb, STR("forget")))
         return change(&cli, "DELETE", "?forget=1", NULL, print_forgotten);
-    return usage(stderr, CLI_USAGE);
+    return wrong_words(&cli);
 }

@@ -3,7 +3,7 @@
 #include <assert.h>
 
 #include "box_id.h"
-#include "cli.h"
+#include "cli_words.h"
 
 static int usage(FILE *out, int status)
 {
@@ -330,6 +330,15 @@ static bool options_fit(const cli_t *cli, str_t verb)
     return wrong == NULL;
 }
 
+/* Says which word is wrong, and how it is used. */
+static int wrong_words(const cli_t *cli)
+{
+    static const cli_verb_t verbs[] = {
+        {"create", "BOX PORT"}, {"update", "BOX PORT"}, {"list", ""}, {"delete", "BOX PORT"}, {NULL, NULL}};
+    cli_explain_words(cli, "preview", verbs);
+    return usage(stderr, CLI_USAGE);
+}
+
 int cmd_preview(int argc, char **argv)
 {
     cli_t cli;
@@ -348,5 +357,5 @@ int cmd_preview(int argc, char **argv)
         return delete (&cli);
     if (str_eq(verb, STR("list")) && cli.arg_count == 1)
         return list(&cli);
-    return usage(stderr, CLI_USAGE);
+    return wrong_words(&cli);
 }

@@ -1,6 +1,6 @@
 #include "cmd_status.h"
 
-#include "cli.h"
+#include "cli_words.h"
 
 static int usage(FILE *out, int status)
 {
@@ -80,6 +80,14 @@ static void print_status(const json_t *status)
     print_upstreams(json_object_get(status, "upstreams"));
 }
 
+/* Says which word is wrong, and how it is used. */
+static int wrong_words(const cli_t *cli)
+{
+    static const cli_verb_t verbs[] = {{"", ""}, {NULL, NULL}};
+    cli_explain_words(cli, "status", verbs);
+    return usage(stderr, CLI_USAGE);
+}
+
 int cmd_status(int argc, char **argv)
 {
     cli_t cli;
@@ -88,6 +96,6 @@ int cmd_status(int argc, char **argv)
     if (cli.help)
         return usage(stdout, CLI_OK);
     if (cli.arg_count != 0)
-        return usage(stderr, CLI_USAGE);
+        return wrong_words(&cli);
     return cli_show(&cli, "GET", "/v1/status", NULL, print_status);
 }

@@ -1,6 +1,6 @@
 #include "cmd_upstream.h"
 
-#include "cli.h"
+#include "cli_words.h"
 #include "conf.h"
 
 static int usage(FILE *out, int status)
@@ -101,6 +101,15 @@ static int change(const cli_t *cli, bool drain)
     return cli_show(cli, "PUT", target, body, print_changed);
 }
 
+/* Says which word is wrong, and how it is used. */
+static int wrong_words(const cli_t *cli)
+{
+    static const cli_verb_t verbs[] = {
+        {"list", ""}, {"drain", "UPSTREAM SERVER"}, {"undrain", "UPSTREAM SERVER"}, {NULL, NULL}};
+    cli_explain_words(cli, "upstream", verbs);
+    return usage(stderr, CLI_USAGE);
+}
+
 int cmd_upstream(int argc, char **argv)
 {
     cli_t cli;
@@ -114,5 +123,5 @@ int cmd_upstream(int argc, char **argv)
         return change(&cli, true);
     if (cli.arg_count == 3 && strcmp(cli.args[0], "undrain") == 0)
         return change(&cli, false);
-    return usage(stderr, CLI_USAGE);
+    return wrong_words(&cli);
 }

@@ -139,14 +139,20 @@ bool privileges_make_dir(const char *path, mode_t mode, bool give, const privile
                          char *error, size_t error_len)
 {
     bool made = false;
+    int why = 0; /* it was not made */
     if (make_parents(path)) {
         mode_t mask = umask(0);
         made = mkdir(path, mode) == 0;
+        why = errno;
         umask(mask);
+    } else {
+        why = errno;
     }
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) {
-        snprintf(error, error_len, "the directory %s cannot be made or opened: %s", path, strerror(errno));
+        /* That it is not there is no reason: why it could not be made is one. */
+        snprintf(error, error_len, "the directory %s cannot be made or opened: %s", path,
+                 strerror(errno == ENOENT && !made ? why : errno));
         return false;
     }
     bool ok = !give || !privileges->drop || give_dir(fd, made, path, privileges, error, error_len);

@@ -32,6 +32,7 @@ typedef enum store_result {
     STORE_OK,
     STORE_NOT_FOUND,
     STORE_CONFLICT, /* a condition of the change does not hold: nothing was changed */
+    STORE_TOO_MANY, /* a bound on the number of such records is reached: nothing was changed */
     STORE_FULL,     /* the map or the disk is full: nothing was changed */
     STORE_FAILED,   /* store_error says why */
 } store_result_t;
@@ -235,14 +236,14 @@ typedef struct store_change {
 MUST_USE store_result_t store_apply(store_t *store, store_change_t *changes, size_t count);
 MUST_USE store_result_t store_put_box(store_t *store, const store_box_t *box);
 MUST_USE store_result_t store_delete_box(store_t *store, str_t id);
-/* Blocks: on disk before it returns; STORE_FULL where there would be more than STORE_BLOCKS_MAX. */
+/* Blocks: on disk before it returns; STORE_TOO_MANY where there would be more than STORE_BLOCKS_MAX. */
 MUST_USE store_result_t store_put_block(store_t *store, const store_block_t *block);
 MUST_USE store_result_t store_delete_block(store_t *store, store_block_kind_t kind, str_t text);
 MUST_USE store_result_t store_put_cookie_keys(store_t *store, const store_cookie_keys_t *keys);
 /*
  * Creates a key, or replaces the one that has both this name and this hash; on disk before it returns. A name
- * or hash that belongs to another key is refused (STORE_FAILED): whoever may meet one looks first. STORE_FULL
- * where there would be more than STORE_KEYS_MAX.
+ * or hash that belongs to another key is refused (STORE_FAILED): whoever may meet one looks first.
+ * STORE_TOO_MANY where there would be more than STORE_KEYS_MAX.
  */
 MUST_USE store_result_t store_put_key(store_t *store, const store_key_t *key);
 /* Forgets it: unlike one that is revoked it is then a key like any that nobody named. */

@@ -149,7 +149,7 @@ static store_result_t may_put(store_t *store, const store_key_t *key)
         return by_hash == STORE_NOT_FOUND ? STORE_OK : by_hash;
     store_result_t result = table_get_stats(store->keys, &stats);
     if (result == STORE_OK && stats.records >= 2 * (uint64_t)STORE_KEYS_MAX)
-        return STORE_FULL;
+        return STORE_TOO_MANY;
     return result;
 }
 

@@ -143,7 +143,7 @@ store_result_t store_put_block(store_t *store, const store_block_t *block)
     bool room;
     store_result_t result = has_room(store, &name, &room);
     if (result != STORE_OK || !room)
-        return result != STORE_OK ? result : STORE_FULL;
+        return result != STORE_OK ? result : STORE_TOO_MANY;
     char record[RECORD_BLOCK_BYTES];
     record_encode_block(block, record);
     return change_rule(store, &name, str_make(record, sizeof(record)));

@@ -49,6 +49,41 @@ def test_wrong_command_lines(arguments):
     assert done.returncode == 2 and done.stderr and not done.stdout
 
 
+@pytest.mark.parametrize("arguments, said", [
+    (("preview",), "boxedge preview: what to do is missing: create, update, list or delete"),
+    (("preview", "make"), 'boxedge preview: there is no "make": it takes create, update, list or delete'),
+    (("preview", "create"), "boxedge preview create: BOX and PORT are missing"),
+    (("preview", "delete", "box"), "boxedge preview delete: PORT is missing"),
+    (("preview", "create", "box", "1", "2"), 'boxedge preview create: "2" is not expected'),
+    (("preview", "list", "box"), 'boxedge preview list: "box" is not expected'),
+    (("box", "logs"), "boxedge box logs: BOX is missing"),
+    (("block", "preview"), "boxedge block preview: BOX and PORT are missing"),
+    (("unblock", "cidr"), "boxedge unblock cidr: NETWORK is missing"),
+    (("key", "set-plan", "a"), "boxedge key set-plan: PLAN is missing"),
+    (("upstream", "drain", "api"), "boxedge upstream drain: SERVER is missing"),
+    (("status", "now"), 'boxedge status: "now" is not expected'),
+    (("reload", "now"), 'boxedge reload: "now" is not expected'),
+])
+def test_the_wrong_word_is_named_before_the_usage(arguments, said):
+    done = subprocess.run([str(harness.BINARY), *arguments], capture_output=True, text=True, check=False, timeout=20)
+    assert done.returncode == 2 and not done.stdout
+    first, _, rest = done.stderr.partition("\n")
+    assert first == said and "usage: boxedge" in rest
+
+
+def test_status_shows_paths_that_can_be_opened(make_edge):
+    edge = make_edge(start=False)
+    whole = edge.config_path
+    edge.config_path = whole.relative_to(edge.directory)  # the edge's own directory
+    cwd = os.getcwd()
+    os.chdir(edge.directory)
+    try:
+        edge.start()
+        assert f"configuration {whole} " in edge.command("status")
+    finally:
+        os.chdir(cwd)
+
+
 @pytest.mark.parametrize("command", ["preview", "box", "status", "reload", "drain", "version", "demo-app"])
 def test_help(command):
     done = subprocess.run([str(harness.BINARY), command, "--help"], capture_output=True, text=True, check=True, timeout=20)
@@ -75,6 +110,9 @@ def test_finding_the_edge(edge, tmp_path):
     dead.bind(str(tmp_path / "dead.sock"))
     dead.close()
     assert "not running" in run("--socket", str(tmp_path / "dead.sock")).stderr
+    # Without a word of where it is, every place that was tried is named; an edge of this machine may be there.
+    tried = run(BOXEDGE_SOCKET="")
+    assert tried.returncode == 0 or "/run/boxedge/admin.sock" in tried.stderr
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
@@ -88,6 +126,19 @@ def test_others_may_not_use_the_socket(edge):
     )
     assert done.returncode == 1 and "may not use" in done.stderr
     assert os.stat(edge.admin_socket).st_mode & 0o777 == 0o660
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
+def test_a_directory_that_may_not_be_made_says_so(edge):
+    """That it is not there is no reason."""
+    binary = shutil.copy(harness.BINARY, edge.run_dir)
+    config = edge.run_dir / "refused.yaml"
+    config.write_text("preview_domain: a.example\npublic_port: 443\nlisteners: [{address: '127.0.0.1:1', kind: plain}]\n"
+                      f"state_dir: {edge.run_dir}/sub/state\nrun_dir: {edge.run_dir}/sub/run\n")
+    done = subprocess.run([binary, "run", "-c", str(config)], capture_output=True, text=True, check=False,
+                          timeout=20, user=65534, group=65534, extra_groups=[])
+    assert done.returncode == 1
+    assert f"{edge.run_dir}/sub/state cannot be made or opened: Permission denied" in done.stderr
 
 
 def test_drain_command(make_edge):

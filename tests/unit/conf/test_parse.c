@@ -348,6 +348,9 @@ static void unknown_keys(void **state)
         "e.yaml:3:1: certs: is not a known key; allowed here: preview_domain, public_port, listeners, "
         "certificates, workers, node, user, state_dir, run_dir, admin, store, log, trusted_proxies, limits, "
         "timeouts, boxes, processes, docker, control_plane, origins, wake, upstreams, plans, api\n");
+    /* A key that looks only a little like it is no guess. */
+    fixture_bad(BASE "admin: {secret: 1}\n",
+                "e.yaml:3:9: admin.secret: is not a known key; allowed here: socket\n");
     fixture_bad(BASE "cert: []\n", "e.yaml:3:1: cert: is not a known key; did you mean certificates?\n");
     fixture_bad(BASE "timeouts:\n  haed: 1s\n",
                 "e.yaml:4:3: timeouts.haed: is not a known key; did you mean timeouts.head?\n");

@@ -2,10 +2,13 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
-#include "cli.h"
+#include "cli_sockets.h"
+#include "cli_words.h"
 
 #define PARSE(takes, ...)                                                                                    \
     parse(takes, (char *[]){__VA_ARGS__, NULL}, sizeof((char *[]){__VA_ARGS__}) / sizeof(char *))
@@ -152,6 +155,65 @@ static void members(void **state)
     json_decref(object);
 }
 
+/* ---- where the edge is looked for ---- */
+
+static void make_conf(char path[32], const char *more)
+{
+    snprintf(path, 32, "/tmp/test-cli-XXXXXX");
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    FILE *file = fdopen(fd, "w");
+    fprintf(file, "preview_domain: a.example\nlisteners: [{address: \"127.0.0.1:1\", kind: tls}]\n%s", more);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void sockets_that_are_named(void **state)
+{
+    (void)state;
+    cli_sockets_t sockets;
+    char path[32];
+    assert_int_equal(setenv("BOXEDGE_SOCKET", "/run/e.sock", 1), 0);
+    assert_true(cli_sockets_find(&sockets, "/run/a.sock", "/nonexistent"));
+    assert_int_equal(sockets.count, 1);
+    assert_string_equal(sockets.paths[0], "/run/a.sock");
+    cli_sockets_free(&sockets);
+    make_conf(path, "admin: {socket: /run/c.sock}\n");
+    assert_true(cli_sockets_find(&sockets, NULL, path));
+    assert_int_equal(sockets.count, 1);
+    assert_string_equal(sockets.paths[0], "/run/c.sock");
+    cli_sockets_free(&sockets);
+    assert_true(cli_sockets_find(&sockets, NULL, NULL));
+    assert_int_equal(sockets.count, 1);
+    assert_string_equal(sockets.paths[0], "/run/e.sock");
+    cli_sockets_free(&sockets);
+    assert_false(cli_sockets_find(&sockets, NULL, "/nonexistent"));
+    assert_int_equal(unlink(path), 0);
+}
+
+/* A configuration that leaves the directories out means root's for an edge that root has started, whoever
+ * asks. */
+static void sockets_in_default_directories(void **state)
+{
+    (void)state;
+    static const char roots[] = "/run/boxedge/admin.sock";
+    cli_sockets_t sockets;
+    char path[32];
+    make_conf(path, "");
+    assert_int_equal(unsetenv("BOXEDGE_SOCKET"), 0);
+    assert_int_equal(setenv("XDG_RUNTIME_DIR", "/tmp/runtime-of-the-test", 1), 0);
+    for (int named = 0; named < 2; named++) {
+        assert_true(cli_sockets_find(&sockets, NULL, named ? path : NULL));
+        bool root_found = false;
+        for (size_t i = 0; i < sockets.count; i++)
+            root_found |= strcmp(sockets.paths[i], roots) == 0;
+        assert_true(root_found);
+        if (geteuid() != 0)
+            assert_int_equal(strncmp(sockets.paths[0], "/tmp/runtime-of-the-test/", 25), 0);
+        cli_sockets_free(&sockets);
+    }
+    assert_int_equal(unlink(path), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -162,6 +224,8 @@ int main(void)
         cmocka_unit_test(durations),
         cmocka_unit_test(sizes),
         cmocka_unit_test(members),
+        cmocka_unit_test(sockets_that_are_named),
+        cmocka_unit_test(sockets_in_default_directories),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

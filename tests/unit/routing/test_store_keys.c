@@ -187,7 +187,7 @@ static void keys_are_bounded(void **state)
     fixture_open(f, FIXTURE_MAP_BYTES);
     store_key_t got, last = nth(STORE_KEYS_MAX - 1), over = nth(STORE_KEYS_MAX);
     assert_int_equal(store_put_key(f->store, &last), STORE_OK);
-    assert_int_equal(store_put_key(f->store, &over), STORE_FULL);
+    assert_int_equal(store_put_key(f->store, &over), STORE_TOO_MANY);
     assert_int_equal(store_find_key(f->store, over.sha256, &got), STORE_NOT_FOUND);
     uint32_t count = 0;
     assert_int_equal(store_each_key(f->store, STR(""), count_key, &count), STORE_OK);
@@ -200,7 +200,7 @@ static void keys_are_bounded(void **state)
     assert_int_equal(store_delete_key(f->store, str_from(nth(5).name)), STORE_OK);
     assert_int_equal(store_put_key(f->store, &over), STORE_OK);
     over = nth(STORE_KEYS_MAX + 1);
-    assert_int_equal(store_put_key(f->store, &over), STORE_FULL);
+    assert_int_equal(store_put_key(f->store, &over), STORE_TOO_MANY);
 }
 
 /* ---- what another edge wrote ---- */

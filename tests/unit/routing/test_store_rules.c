@@ -65,11 +65,11 @@ static void test_blocks_are_bounded(void **state)
         (void)snprintf(name, sizeof(name), "box%d", i);
         assert_int_equal(put(f->store, BLOCK_BOX, name, 1), STORE_OK);
     }
-    assert_int_equal(put(f->store, BLOCK_BOX, "one-more", 1), STORE_FULL);
+    assert_int_equal(put(f->store, BLOCK_BOX, "one-more", 1), STORE_TOO_MANY);
     assert_int_equal(put(f->store, BLOCK_BOX, name, 2), STORE_OK); /* only replaced */
     assert_int_equal(store_delete_block(f->store, BLOCK_BOX, STR("box0")), STORE_OK);
     assert_int_equal(put(f->store, BLOCK_BOX, "one-more", 1), STORE_OK);
-    assert_int_equal(put(f->store, BLOCK_BOX, "two-more", 1), STORE_FULL);
+    assert_int_equal(put(f->store, BLOCK_BOX, "two-more", 1), STORE_TOO_MANY);
 }
 
 static void test_version(void **state)

@@ -1,0 +1,20 @@
+/*
+ * Says what is wrong with the words of a command (what is no option), so that nobody has to find it in the
+ * usage.
+ */
+#ifndef BOXEDGE_CLI_WORDS_H
+#define BOXEDGE_CLI_WORDS_H
+
+#include "cli.h"
+
+/* A verb, and the words that follow it, with one space between: "create", "BOX PORT". */
+typedef struct cli_verb {
+    const char *verb;
+    const char *words;
+} cli_verb_t;
+
+/* A sentence on stderr: which word is missing, not expected or not known. `verbs` ends with {NULL, NULL}; a
+ * command without verbs has one that is "". */
+void cli_explain_words(const cli_t *cli, const char *command, const cli_verb_t *verbs);
+
+#endif
