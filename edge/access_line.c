@@ -17,12 +17,13 @@
 #define ORIGIN_BYTES     64
 #define CODE_BYTES       48
 #define USER_AGENT_BYTES 256
+#define DETAIL_BYTES     128
 #define API_BYTES        (3 * CONF_NAME_MAX)
 /* Everything else: names, punctuation, numbers, the address, and a mark of a cut for each text. */
 #define REST_BYTES 1024
 
 _Static_assert(ID_BYTES + HOST_BYTES + METHOD_BYTES + PATH_BYTES + ORIGIN_BYTES + CODE_BYTES +
-                       USER_AGENT_BYTES + API_BYTES + REST_BYTES <=
+                       USER_AGENT_BYTES + DETAIL_BYTES + API_BYTES + REST_BYTES <=
                    ACCESS_LINE_MAX,
                "every line fits");
 
@@ -325,6 +326,8 @@ static char *write_response(char *at, const exchange_t *ex, exchange_end_t how, 
         at = write_own(at, STR(",\"origin\":\""), ex->origin_text, ORIGIN_BYTES);
     if (ex->local_code != NULL)
         at = write_own(at, STR(",\"reason\":\""), ex->local_code, CODE_BYTES);
+    if (ex->detail != NULL)
+        at = write_text(at, STR(",\"detail\":\""), str_from(ex->detail), DETAIL_BYTES);
     at = write_bool(at, STR(",\"tunnel\":"), ex->response.tunnel);
     at = write_bool(at, STR(",\"resent\":"), ex->sent_again);
     at = log_json_raw(at, STR(",\"end\":\""));

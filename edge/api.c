@@ -100,6 +100,8 @@ static bool is_before_writing(origin_failure_t failure)
     case ORIGIN_CLOSED:
     case ORIGIN_CUT:
     case ORIGIN_BAD_RESPONSE:
+    case ORIGIN_OVER_LIMIT:
+    case ORIGIN_IS_HTTP2:
     case ORIGIN_NOT_HTTP2:
     case ORIGIN_TIMEOUT:
     case ORIGIN_STALLED:

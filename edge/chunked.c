@@ -174,9 +174,38 @@ chunked_result_t chunked_decode(chunked_t *chunked, str_t *input, str_t *data)
         }
         char c = input->p[0];
         *input = str_from_offset(*input, 1);
+        uint8_t before = chunked->state;
         chunked->state = (uint8_t)step(chunked, c);
+        if (chunked->state == BAD)
+            chunked->failed = before;
     }
     if (chunked->state == BAD)
         return CHUNKED_BAD;
     return chunked->state == END ? CHUNKED_END : CHUNKED_MORE;
+}
+
+const char *chunked_fault(const chunked_t *chunked)
+{
+    assert(chunked->state == BAD);
+    switch ((enum state)chunked->failed) {
+    case SIZE:
+        return "The size of a chunk is no hexadecimal number, or too large.";
+    case SIZE_SPACE:
+    case EXTENSION:
+        return "The extensions of a chunk are malformed or too long.";
+    case SIZE_LF:
+    case DATA_CR:
+    case DATA_LF:
+        return "A chunk does not end with CR LF.";
+    case TRAILER_LINE:
+    case TRAILER:
+    case TRAILER_LF:
+    case END_LF:
+        return "The trailers are malformed, too long, or not allowed there.";
+    case DATA:
+    case END:
+    case BAD:
+        break;
+    }
+    return "The chunked body is malformed.";
 }

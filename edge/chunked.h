@@ -24,6 +24,7 @@ typedef enum chunked_result {
 /* Its fields are for chunked.c only, but for `trailers`. */
 typedef struct chunked {
     uint8_t state;
+    uint8_t failed; /* with CHUNKED_BAD: the state before */
     uint8_t digits;
     uint16_t extension; /* bytes of this chunk's extensions */
     uint16_t extensions_left;
@@ -39,5 +40,7 @@ typedef struct chunked {
 void chunked_init(chunked_t *chunked, h2o_mem_pool_t *pool, uint32_t max_fields);
 /* Takes bytes off the front of `*input`. Call it until it returns something else than CHUNKED_DATA. */
 MUST_USE chunked_result_t chunked_decode(chunked_t *chunked, str_t *input, str_t *data);
+/* After CHUNKED_BAD: what is wrong, in a constant sentence. */
+const char *chunked_fault(const chunked_t *chunked);
 
 #endif

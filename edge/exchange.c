@@ -193,10 +193,12 @@ void exchange_resume(exchange_t *ex)
     run_steps(ex);
 }
 
-void exchange_refuse(exchange_t *ex, int status, const char *code, const char *sentence)
+void exchange_refuse(exchange_t *ex, int status, const char *code, const char *sentence, const fault_t *fault)
 {
     if (ex->times.start_us == 0)
         begin(ex);
+    if (status == 400 && fault != NULL)
+        fault_say(ex, fault, false);
     exchange_reply_error(ex, status, code, sentence, 0);
 }
 

@@ -24,6 +24,7 @@
 
 #include "buffer.h"
 #include "conf.h"
+#include "fault.h"
 #include "field.h"
 #include "loop.h"
 #include "origin_failure.h"
@@ -234,6 +235,7 @@ struct exchange {
     } wake_times;
 
     char request_id[37];
+    const char *detail; /* why it is refused or failed, where more is known than the code says; else NULL */
     const char *local_code; /* the stable word of an answer that the edge made, else NULL */
     int status;             /* sent; 0: none */
     uint64_t request_bytes; /* of the body, taken from the client */
@@ -261,10 +263,11 @@ void exchange_begin(exchange_t *ex);
 void exchange_start_at(exchange_t *ex, const exchange_step_t *step, const char *request_id);
 /*
  * Answers in place of starting: a request that the codec found wrong (400, 408, 414, 431, 501...). `code` is
- * the stable word of docs/http.md, `sentence` is shown. The access line is written at exchange_end as for any
- * other.
+ * the stable word of docs/http.md, `sentence` is shown, and what `fault` (may be NULL) knows beyond it. The
+ * access line is written at exchange_end as for any other.
  */
-void exchange_refuse(exchange_t *ex, int status, const char *code, const char *sentence);
+void exchange_refuse(exchange_t *ex, int status, const char *code, const char *sentence,
+                     const fault_t *fault);
 
 /* Runs the steps on from the one that answered WAIT, or from the first after exchange_begin. */
 void exchange_resume(exchange_t *ex);

@@ -13,9 +13,16 @@
 
 /* ---- receiving ---- */
 
-static void bad_response(http1_client_t *client)
+static void bad_response(http1_client_t *client, const fault_t *fault)
 {
-    http1_client_fail(client, ORIGIN_BAD_RESPONSE);
+    fault_say(client->ex, fault, true);
+    http1_client_fail(client, origin_failure_of(fault->kind));
+}
+
+static void bad_for(http1_client_t *client, const char *reason)
+{
+    fault_t fault = {.kind = FAULT_MALFORMED, .reason = reason};
+    bad_response(client, &fault);
 }
 
 static bool is_websocket_accept(const http1_client_t *client, const response_t *response)
@@ -57,7 +64,7 @@ static size_t take_chunked(http1_client_t *client, str_t data)
             http1_client_finish(client, rest.n);
             return data.n;
         case CHUNKED_BAD:
-            bad_response(client);
+            bad_for(client, chunked_fault(&client->chunked));
             return data.n;
         }
     }
@@ -119,7 +126,8 @@ static void take_head(http1_client_t *client, response_t *response, str_t rest)
     exchange_t *ex = client->ex;
     bool tunnel = response->status == 101;
     if (tunnel && !is_websocket_accept(client, response)) {
-        bad_response(client);
+        bad_for(client, ex->request.websocket ? "The 101 has not the Sec-WebSocket-Accept that was asked for."
+                                              : "A 101 came to a request that asked for no other protocol.");
         return;
     }
     loop_timer_stop(&ex->timer);
@@ -153,7 +161,7 @@ static void read_head(http1_client_t *client, str_t data, bool kept)
             http1_parse_response(data, client->head_seen, conf->limits.head_bytes, conf->limits.head_fields,
                                  head_request, &ex->arena, &response, &client->head);
         if (result == HTTP1_BAD) {
-            bad_response(client);
+            bad_response(client, &client->head.fault);
             return;
         }
         if (result == HTTP1_INCOMPLETE) {
@@ -174,7 +182,7 @@ static void read_head(http1_client_t *client, str_t data, bool kept)
             return;
         }
         if (++client->informational > INFORMATIONAL_MAX) {
-            bad_response(client);
+            bad_for(client, "More than 16 interim answers (1xx) came before the final one.");
             return;
         }
         forward_filter_response(ex, &response.fields);

@@ -2,8 +2,8 @@
 
 #include <assert.h>
 
-http1_lines_result_t http1_lines_cut(str_t text, size_t last_len, uint32_t max_fields, h2o_mem_pool_t *pool,
-                                     http1_lines_t *lines, size_t *len)
+static http1_lines_result_t cut(str_t text, size_t last_len, uint32_t max_fields, h2o_mem_pool_t *pool,
+                                http1_lines_t *lines, size_t *len, bool bare)
 {
     assert(max_fields > 0 && last_len <= text.n);
     /* The search for the end wants two line ends in a row; a section without lines has but one. */
@@ -23,15 +23,29 @@ http1_lines_result_t http1_lines_cut(str_t text, size_t last_len, uint32_t max_f
         return HTTP1_LINES_INCOMPLETE;
     if (lines->count > max_fields)
         return HTTP1_LINES_TOO_MANY;
-    if (parsed < 2 || text.p[parsed - 2] != '\r')
+    bool after_cr = parsed >= 2 && text.p[parsed - 2] == '\r';
+    if (parsed < 1 || after_cr == bare)
         return HTTP1_LINES_BAD;
     *len = (size_t)parsed;
     return HTTP1_LINES_OK;
 }
 
-bool http1_lines_field(const struct phr_header *line, field_t *field)
+http1_lines_result_t http1_lines_cut(str_t text, size_t last_len, uint32_t max_fields, h2o_mem_pool_t *pool,
+                                     http1_lines_t *lines, size_t *len)
 {
-    if (line->name == NULL || line->value[line->value_len] != '\r')
+    return cut(text, last_len, max_fields, pool, lines, len, false);
+}
+
+http1_lines_result_t http1_lines_cut_bare(str_t text, size_t last_len, uint32_t max_fields,
+                                          h2o_mem_pool_t *pool, http1_lines_t *lines, size_t *len)
+{
+    return cut(text, last_len, max_fields, pool, lines, len, true);
+}
+
+/* `end` follows the value. */
+static bool take(const struct phr_header *line, char end, field_t *field)
+{
+    if (line->name == NULL || line->value[line->value_len] != end)
         return false;
     field->name = str_make(line->name, line->name_len);
     field->value = str_trim(str_make(line->value, line->value_len));
@@ -40,4 +54,14 @@ bool http1_lines_field(const struct phr_header *line, field_t *field)
      * first. tests/unit/edge/test_http1_lines.c holds it to that, for every byte at every place. */
     field->id = field_lookup(field->name);
     return true;
+}
+
+bool http1_lines_field(const struct phr_header *line, field_t *field)
+{
+    return take(line, '\r', field);
+}
+
+bool http1_lines_field_bare(const struct phr_header *line, field_t *field)
+{
+    return take(line, '\n', field);
 }

@@ -28,17 +28,28 @@ typedef struct parser {
     unsigned connection_options;
 } parser_t;
 
+/* Said of what is no HTTP request: enough to know TLS or SSH by. */
+#define FIRST_BYTES 8
+
 _Static_assert(FIELD_ID_COUNT <= 64, "parser_t.seen has a bit for each identity");
 
 static bool refuse(parser_t *p, int status, const char *code, const char *sentence)
 {
-    *p->error = (http1_error_t){status, code, sentence};
+    *p->error = (http1_error_t){status, code, sentence, {.reason = sentence}};
     return false;
 }
 
 static bool bad(parser_t *p, const char *sentence)
 {
     return refuse(p, 400, "bad_request", sentence);
+}
+
+/* Something is wrong with the field lines in `text`. */
+static bool bad_lines(parser_t *p, str_t text)
+{
+    (void)bad(p, "A header field is malformed.");
+    p->error->fault = fault_of_lines(text, false);
+    return false;
 }
 
 static bool has(const parser_t *p, field_id_t id)
@@ -131,6 +142,7 @@ static http1_parse_t line_incomplete(parser_t *p)
 {
     if (p->text.n != 0 && !grammar_is_token(str_make(p->text.p, 1))) {
         bad(p, "This is not an HTTP request.");
+        p->error->fault.bytes = str_make(p->text.p, p->text.n < FIRST_BYTES ? p->text.n : FIRST_BYTES);
         return HTTP1_BAD;
     }
     if (p->text.n < p->max_bytes)
@@ -182,8 +194,11 @@ static bool take_field(parser_t *p, const field_t *field)
         fields_add(p->pool, &request->fields, field->id, field->name, field->value);
         return true;
     }
-    if (has(p, field->id) && field_is_single(field->id))
-        return bad(p, "A field that must come once came twice.");
+    if (has(p, field->id) && field_is_single(field->id)) {
+        (void)bad(p, "A field that must come once came twice.");
+        p->error->fault.bytes = field->name;
+        return false;
+    }
     p->seen |= UINT64_C(1) << field->id;
     switch (field->id) {
     case FIELD_HOST:
@@ -210,13 +225,13 @@ static bool take_field(parser_t *p, const field_t *field)
     return true;
 }
 
-static bool take_fields(parser_t *p, const http1_lines_t *lines)
+static bool take_fields(parser_t *p, const http1_lines_t *lines, str_t text)
 {
     fields_reserve(p->pool, &p->request->fields, (uint32_t)lines->count);
     for (size_t i = 0; i < lines->count; i++) {
         field_t field;
         if (!http1_lines_field(&lines->at[i], &field))
-            return bad(p, "A header field is malformed.");
+            return bad_lines(p, text);
         if (!take_field(p, &field))
             return false;
     }
@@ -319,13 +334,13 @@ static bool resolve(parser_t *p)
 
 /* ---- the head ---- */
 
-static bool cut_succeeded(parser_t *p, http1_lines_result_t cut)
+static bool cut_succeeded(parser_t *p, http1_lines_result_t cut, str_t text)
 {
     switch (cut) {
     case HTTP1_LINES_OK:
         return true;
     case HTTP1_LINES_BAD:
-        return bad(p, "A header field is malformed.");
+        return bad_lines(p, text);
     case HTTP1_LINES_TOO_MANY:
         return refuse(p, 431, "head_too_large", "The request has too many header fields.");
     case HTTP1_LINES_INCOMPLETE:
@@ -348,15 +363,15 @@ static http1_parse_t parse_head(parser_t *p, size_t line_len, size_t seen)
     if (line_taken && !take_request_line(p, line))
         return HTTP1_BAD;
     http1_lines_t lines;
+    str_t rest = str_from_offset(p->text, line_len);
     size_t len = 0;
     http1_lines_result_t cut =
-        http1_lines_cut(str_from_offset(p->text, line_len), line_taken ? 0 : seen - line_len, p->max_fields,
-                        p->pool, &lines, &len);
+        http1_lines_cut(rest, line_taken ? 0 : seen - line_len, p->max_fields, p->pool, &lines, &len);
     if (cut == HTTP1_LINES_INCOMPLETE && p->text.n < p->max_bytes)
         return HTTP1_INCOMPLETE;
     p->head->len = line_len + len;
-    bool good = (line_taken || take_request_line(p, line)) && cut_succeeded(p, cut) &&
-                take_fields(p, &lines) && resolve(p);
+    bool good = (line_taken || take_request_line(p, line)) && cut_succeeded(p, cut, rest) &&
+                take_fields(p, &lines, rest) && resolve(p);
     return good ? HTTP1_OK : HTTP1_BAD;
 }
 

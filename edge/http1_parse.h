@@ -6,6 +6,7 @@
 #define BOXEDGE_HTTP1_PARSE_H
 
 #include "exchange.h"
+#include "fault.h"
 
 /* A method has at most so many bytes. */
 #define HTTP1_METHOD_MAX 32
@@ -19,6 +20,7 @@ typedef struct http1_error {
     int status; /* 400, 414, 417, 431, 501 or 505 */
     const char *code;
     const char *sentence;
+    fault_t fault; /* why, for the log and whoever sent it */
 } http1_error_t;
 
 typedef struct http1_request_head {

@@ -5,9 +5,17 @@
 #include "grammar.h"
 #include "http1_lines.h"
 
+#define OVER_BYTES "The head of the answer is larger than limits.head_size allows."
+
+typedef struct bounds {
+    size_t bytes;
+    uint32_t fields;
+} bounds_t;
+
 typedef struct parser {
     response_t *response;
     http1_response_head_t *head;
+    bool bare_lf; /* lines end with LF alone */
     bool http_1_0;
     bool has_length;
     bool has_transfer_encoding;
@@ -15,18 +23,47 @@ typedef struct parser {
     bool says_keep_alive;
 } parser_t;
 
+static bool bad(parser_t *p, const char *reason, str_t bytes)
+{
+    p->head->fault = (fault_t){.kind = FAULT_MALFORMED, .reason = reason, .bytes = bytes};
+    return false;
+}
+
+static http1_parse_t over_limit(parser_t *p, const char *reason)
+{
+    p->head->fault = (fault_t){.kind = FAULT_OVER_LIMIT, .reason = reason};
+    return HTTP1_BAD;
+}
+
+/* The frame that every HTTP/2 server sends first (RFC 9113 section 3.4): SETTINGS, of stream 0. */
+static bool is_http2(str_t text)
+{
+    return text.n >= 9 && text.p[0] == 0 && memcmp(text.p + 3, "\4\0\0\0\0\0", 6) == 0 &&
+           ((uint8_t)text.p[1] << 8 | (uint8_t)text.p[2]) % 6 == 0;
+}
+
+static bool not_http1(parser_t *p, str_t text)
+{
+    (void)bad(p, "The answer does not begin with HTTP/1.0 or HTTP/1.1.", text);
+    if (is_http2(text)) {
+        p->head->fault.kind = FAULT_HTTP2;
+        p->head->fault.reason = "The answer begins with a SETTINGS frame of HTTP/2.";
+    }
+    return false;
+}
+
 /* status-line = HTTP-version SP 3DIGIT SP [reason]; the last SP is left out by some servers, where no reason
- * follows (RFC 9112 section 4). */
+ * follows (RFC 9112 section 4). Statuses over 599 mean nothing to HTTP but something to their apps. */
 static bool take_status_line(parser_t *p, str_t line)
 {
-    if (line.n < 12 || memcmp(line.p, "HTTP/1.", 7) != 0 || (line.p[7] != '0' && line.p[7] != '1') ||
-        line.p[8] != ' ')
-        return false;
+    if (line.n < 8 || memcmp(line.p, "HTTP/1.", 7) != 0 || (line.p[7] != '0' && line.p[7] != '1'))
+        return not_http1(p, line);
     uint64_t status;
-    if (!str_to_uint(str_make(line.p + 9, 3), 599, &status) || status < 100)
-        return false;
-    if (line.n > 12 && (line.p[12] != ' ' || !grammar_is_field_value(str_from_offset(line, 13))))
-        return false;
+    bool three = line.n >= 12 && line.p[8] == ' ' && (line.n == 12 || line.p[12] == ' ');
+    if (!three || !str_to_uint(str_make(line.p + 9, 3), 999, &status) || status < 100)
+        return bad(p, "The status is not a number from 100 to 999 between single spaces.", line);
+    if (line.n > 12 && !grammar_is_field_value(str_from_offset(line, 13)))
+        return bad(p, "The reason phrase has a control character.", str_make(line.p, 12));
     p->http_1_0 = line.p[7] == '0';
     p->response->status = (int)status;
     return true;
@@ -54,19 +91,36 @@ static void take_keep_alive(parser_t *p, str_t value)
             p->head->keep_alive_timeout_s = (uint32_t)seconds;
 }
 
+/* A number, or the same number more than once (RFC 9112 section 6.3). */
+static bool take_length(parser_t *p, const field_t *field)
+{
+    str_t rest = field->value;
+    for (;;) {
+        const char *comma = memchr(rest.p, ',', rest.n);
+        str_t one = str_trim(str_make(rest.p, comma != NULL ? (size_t)(comma - rest.p) : rest.n));
+        uint64_t length;
+        if (!str_to_uint(one, INT64_MAX, &length))
+            return bad(p, "Content-Length is not a number.", field->value);
+        if (p->has_length && length != p->response->content_length)
+            return bad(p, "Content-Length is said more than once, with numbers that differ.", field->value);
+        p->has_length = true;
+        p->response->content_length = length;
+        if (comma == NULL)
+            return true;
+        rest = str_from_offset(rest, (size_t)(comma - rest.p) + 1);
+    }
+}
+
 static bool take_field(parser_t *p, h2o_mem_pool_t *pool, const field_t *field)
 {
     switch (field->id) {
     case FIELD_CONTENT_LENGTH:
-        if (p->has_length)
-            return false;
-        p->has_length = true;
-        return str_to_uint(field->value, INT64_MAX, &p->response->content_length);
+        return take_length(p, field);
     case FIELD_TRANSFER_ENCODING:
-        if (p->has_transfer_encoding)
-            return false;
+        if (p->has_transfer_encoding || !str_ieq(field->value, STR("chunked")))
+            return bad(p, "Transfer-Encoding is not exactly chunked.", field->value);
         p->has_transfer_encoding = true;
-        return str_ieq(field->value, STR("chunked"));
+        return true;
     case FIELD_CONNECTION:
         take_connection(p, field->value);
         break;
@@ -84,8 +138,10 @@ static bool take_field(parser_t *p, h2o_mem_pool_t *pool, const field_t *field)
 static bool resolve_framing(parser_t *p, bool head_request)
 {
     response_t *response = p->response;
-    if (p->has_transfer_encoding && (p->has_length || p->http_1_0))
-        return false;
+    if (p->has_transfer_encoding && p->has_length)
+        return bad(p, "Content-Length and Transfer-Encoding exclude each other.", STR(""));
+    if (p->has_transfer_encoding && p->http_1_0)
+        return bad(p, "HTTP/1.0 has no Transfer-Encoding.", STR(""));
     p->head->keep_alive = !p->says_close && (!p->http_1_0 || p->says_keep_alive);
     bool never_a_body = response->status < 200 || response->status == 204;
     if (never_a_body || response->status == 304 || head_request) {
@@ -108,34 +164,70 @@ static bool resolve_framing(parser_t *p, bool head_request)
 }
 
 /* What has come of a status line: wrong already, or not yet. */
-static http1_parse_t line_incomplete(str_t text, size_t max_bytes)
+static http1_parse_t line_incomplete(parser_t *p, str_t text, size_t max_bytes)
 {
     str_t start = STR("HTTP/1.");
     size_t n = text.n < start.n ? text.n : start.n;
-    if (text.n >= max_bytes || memcmp(text.p, start.p, n) != 0)
+    if (memcmp(text.p, start.p, n) != 0) {
+        (void)not_http1(p, text);
         return HTTP1_BAD;
-    return HTTP1_INCOMPLETE;
+    }
+    return text.n >= max_bytes ? over_limit(p, OVER_BYTES) : HTTP1_INCOMPLETE;
+}
+
+static http1_parse_t bad_lines(parser_t *p, str_t lines)
+{
+    p->head->fault = fault_of_lines(lines, p->bare_lf);
+    return HTTP1_BAD;
+}
+
+static bool take_fields(parser_t *p, h2o_mem_pool_t *pool, const http1_lines_t *lines, str_t text)
+{
+    fields_reserve(pool, &p->response->fields, (uint32_t)lines->count);
+    for (size_t i = 0; i < lines->count; i++) {
+        field_t field;
+        bool good = p->bare_lf ? http1_lines_field_bare(&lines->at[i], &field)
+                               : http1_lines_field(&lines->at[i], &field);
+        if (!good) {
+            (void)bad_lines(p, text);
+            return false;
+        }
+        if (!take_field(p, pool, &field))
+            return false;
+    }
+    return true;
 }
 
 /* The status line is the first `line_len` bytes of `text`, with its line end; `seen` bytes were seen before.
  */
-static http1_lines_result_t cut_head(parser_t *p, str_t text, size_t line_len, size_t seen,
-                                     uint32_t max_fields, h2o_mem_pool_t *pool, http1_lines_t *lines)
+static http1_parse_t parse_head(parser_t *p, str_t text, size_t line_len, size_t seen, const bounds_t *bounds,
+                                h2o_mem_pool_t *pool)
 {
-    if (line_len < 2 || text.p[line_len - 2] != '\r')
-        return HTTP1_LINES_BAD;
-    str_t line = str_make(text.p, line_len - 2);
+    p->bare_lf = line_len < 2 || text.p[line_len - 2] != '\r';
+    str_t line = str_make(text.p, line_len - (p->bare_lf ? 1 : 2));
     /* A line that an earlier call found good is not looked at again before the head is complete. */
     bool line_taken = seen < line_len;
     if (line_taken && !take_status_line(p, line))
-        return HTTP1_LINES_BAD;
-    size_t len = 0;
-    http1_lines_result_t cut = http1_lines_cut(
-        str_from_offset(text, line_len), line_taken ? 0 : seen - line_len, max_fields, pool, lines, &len);
-    if (cut == HTTP1_LINES_OK && !line_taken && !take_status_line(p, line))
-        return HTTP1_LINES_BAD;
+        return HTTP1_BAD;
+    http1_lines_t lines;
+    size_t len = 0, last = line_taken ? 0 : seen - line_len;
+    str_t rest = str_from_offset(text, line_len);
+    http1_lines_result_t cut = p->bare_lf
+                                   ? http1_lines_cut_bare(rest, last, bounds->fields, pool, &lines, &len)
+                                   : http1_lines_cut(rest, last, bounds->fields, pool, &lines, &len);
     p->head->len = line_len + len;
-    return cut;
+    switch (cut) {
+    case HTTP1_LINES_INCOMPLETE:
+        return text.n < bounds->bytes ? HTTP1_INCOMPLETE : over_limit(p, OVER_BYTES);
+    case HTTP1_LINES_TOO_MANY:
+        return over_limit(p, "The answer has more header fields than limits.head_fields allows.");
+    case HTTP1_LINES_BAD:
+        return bad_lines(p, rest);
+    case HTTP1_LINES_OK:
+        break;
+    }
+    bool good = (line_taken || take_status_line(p, line)) && take_fields(p, pool, &lines, rest);
+    return good ? HTTP1_OK : HTTP1_BAD;
 }
 
 http1_parse_t http1_parse_response(str_t data, size_t last_len, size_t max_bytes, uint32_t max_fields,
@@ -147,23 +239,15 @@ http1_parse_t http1_parse_response(str_t data, size_t last_len, size_t max_bytes
     *head = (http1_response_head_t){.len = 0};
     if (data.n == 0)
         return HTTP1_INCOMPLETE;
+    parser_t p = {.response = response, .head = head};
     str_t text = str_make(data.p, data.n < max_bytes ? data.n : max_bytes);
     const char *line_feed = memchr(text.p, '\n', text.n);
     if (line_feed == NULL)
-        return line_incomplete(text, max_bytes);
-    parser_t p = {.response = response, .head = head};
-    http1_lines_t lines;
-    http1_lines_result_t cut = cut_head(&p, text, (size_t)(line_feed - text.p) + 1,
-                                        last_len < text.n ? last_len : text.n, max_fields, pool, &lines);
-    if (cut == HTTP1_LINES_INCOMPLETE && text.n < max_bytes)
-        return HTTP1_INCOMPLETE;
-    if (cut != HTTP1_LINES_OK)
-        return HTTP1_BAD;
-    fields_reserve(pool, &response->fields, (uint32_t)lines.count);
-    for (size_t i = 0; i < lines.count; i++) {
-        field_t field;
-        if (!http1_lines_field(&lines.at[i], &field) || !take_field(&p, pool, &field))
-            return HTTP1_BAD;
-    }
+        return line_incomplete(&p, text, max_bytes);
+    bounds_t bounds = {max_bytes, max_fields};
+    http1_parse_t parsed = parse_head(&p, text, (size_t)(line_feed - text.p) + 1,
+                                      last_len < text.n ? last_len : text.n, &bounds, pool);
+    if (parsed != HTTP1_OK)
+        return parsed;
     return resolve_framing(&p, head_request) ? HTTP1_OK : HTTP1_BAD;
 }

@@ -6,11 +6,13 @@
 #define BOXEDGE_HTTP1_RESPONSE_H
 
 #include "exchange.h"
+#include "fault.h"
 #include "http1_parse.h"
 
 typedef struct http1_response_head {
     size_t len;
     bool chunked;                  /* the body is chunked */
+    fault_t fault;                 /* with HTTP1_BAD: why */
     bool until_close;              /* the body ends with the connection */
     bool no_body_by_rule;          /* HEAD, 1xx, 204, 304: bodyless, whatever the origin announced */
     bool keep_alive;               /* the connection may carry another request after this response */
@@ -20,8 +22,9 @@ typedef struct http1_response_head {
 /*
  * Parses the head at the start of `data`; `last_len`, `max_bytes` and `max_fields` as in http1_parse_request.
  * `head_request` says that the request was HEAD. A head with a 1xx status is bodyless; another follows, but
- * for 101. response->content_length is what the origin said, also where the response is bodyless (HEAD, 304);
- * response->tunnel is left false. Slices point into `data`.
+ * for 101. Lines may all end with LF alone (RFC 9112 section 2.2). Equal lengths that are said more than once
+ * count as one (section 6.3). response->content_length is what the origin said, also where the response is
+ * bodyless (HEAD, 304); response->tunnel is left false. Slices point into `data`.
  */
 MUST_USE http1_parse_t http1_parse_response(str_t data, size_t last_len, size_t max_bytes,
                                             uint32_t max_fields, bool head_request, h2o_mem_pool_t *pool,

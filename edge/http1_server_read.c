@@ -39,11 +39,17 @@ static bool wants_bytes(const http1_server_t *server)
     return buffer_size(&server->in) < PIPELINE_BYTES;
 }
 
-static void refuse(http1_server_t *server, int status, const char *code, const char *sentence)
+static void refuse_for(http1_server_t *server, int status, const char *code, const char *sentence,
+                       const fault_t *fault)
 {
     server->keep_alive = false;
     server->message->refused = true;
-    exchange_refuse(server->ex, status, code, sentence);
+    exchange_refuse(server->ex, status, code, sentence, fault);
+}
+
+static void refuse(http1_server_t *server, int status, const char *code, const char *sentence)
+{
+    refuse_for(server, status, code, sentence, NULL);
 }
 
 static void body_idle_expired(loop_timer_t *timer)
@@ -85,6 +91,7 @@ static size_t give_chunked(http1_server_t *server, str_t data)
     size_t room = exchange_request_room(server->ex);
     str_t input = str_make(data.p, data.n < room ? data.n : room), piece;
     size_t offered = input.n;
+    fault_t fault;
     while (message->body == REQUEST_CHUNKED) {
         switch (chunked_decode(&message->chunked, &input, &piece)) {
         case CHUNKED_DATA:
@@ -98,7 +105,8 @@ static size_t give_chunked(http1_server_t *server, str_t data)
             break;
         case CHUNKED_BAD:
             message->body = REQUEST_NONE;
-            refuse(server, 400, "bad_chunk", "The request's chunked body is not valid.");
+            fault = (fault_t){.reason = chunked_fault(&message->chunked)};
+            refuse_for(server, 400, "bad_chunk", "The request's chunked body is not valid.", &fault);
             return data.n;
         }
     }
@@ -188,8 +196,10 @@ static void bad_head(http1_server_t *server, const http1_error_t *error)
 {
     server->state = SERVER_EXCHANGE;
     loop_timer_stop(&server->read_timer);
+    fault_t fault = error->fault;
+    fault.bytes = str_dup(&server->ex->arena, fault.bytes); /* they may lie in server->in */
     buffer_clear(&server->in, held_of(server));
-    refuse(server, error->status, error->code, error->sentence);
+    refuse_for(server, error->status, error->code, error->sentence, &fault);
 }
 
 /* Where the head in `data` ends, 0 where it does not. An empty line before the request line is skipped (RFC

@@ -162,6 +162,8 @@ static inline http2_client_t *http2_client_take(h2o_linklist_t *list)
 /* The whole response is here: what becomes of the connection concerns it no more. */
 void http2_client_orphan(http2_client_t *client);
 /* Gives the origin up; the exchange answers with this or is cut. */
+/* The same for an answer that is wrong; the reason is said. */
+void http2_client_bad_response(http2_client_t *client, const char *reason);
 void http2_client_fail(http2_client_t *client, origin_failure_t failure);
 /* The connection could not be made: `error` as of http2_origins_attach, or EPROTO for TLS. */
 void http2_client_connect_failed(http2_client_t *client, int error);

@@ -90,10 +90,21 @@ static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *fram
                                              nghttp2_rcbuf_get_buf(value).len));
 }
 
+void http2_client_bad_response(http2_client_t *client, const char *reason)
+{
+    fault_t fault = {.kind = FAULT_MALFORMED, .reason = reason};
+    if (client->head.oversize)
+        fault = (fault_t){.kind = FAULT_OVER_LIMIT,
+                          .reason = "The head of the answer is larger, or has more fields, than "
+                                    "limits.head_size and limits.head_fields allow."};
+    fault_say(client->ex, &fault, true);
+    http2_client_fail(client, origin_failure_of(fault.kind));
+}
+
 static void informational(http2_client_t *client)
 {
     if (++client->informational > HTTP2_INFORMATIONAL_MAX)
-        http2_client_fail(client, ORIGIN_BAD_RESPONSE);
+        http2_client_bad_response(client, "More than 16 interim answers (1xx) came before the final one.");
     else
         exchange_response_informational(client->ex, client->response.status, &client->response.fields);
 }
@@ -103,7 +114,7 @@ static void head_complete(http2_client_t *client, bool end_stream)
     exchange_t *ex = client->ex;
     bool head_request = str_eq(ex->request.method, STR("HEAD"));
     if (!http2_response_finish(&client->head, &client->response, head_request, end_stream)) {
-        http2_client_fail(client, ORIGIN_BAD_RESPONSE);
+        http2_client_bad_response(client, "The answer's head has fields that HTTP/2 does not allow.");
         return;
     }
     forward_filter_response(ex, &client->response.fields);
@@ -127,7 +138,7 @@ static void head_complete(http2_client_t *client, bool end_stream)
 static void trailers_complete(http2_client_t *client)
 {
     if (client->head.malformed || client->head.oversize)
-        http2_client_fail(client, ORIGIN_BAD_RESPONSE);
+        http2_client_bad_response(client, "The answer's trailers have fields that HTTP/2 does not allow.");
     else
         client->ex->response.trailers = client->response.trailers;
 }
@@ -230,7 +241,7 @@ void http2_client_frame(http2_origin_t *origin, const nghttp2_frame *frame)
         return;
     }
     if (client->state == HTTP2_CLIENT_HEAD) { /* a body before its head */
-        http2_client_fail(client, ORIGIN_BAD_RESPONSE);
+        http2_client_bad_response(client, "A DATA frame came before the answer's head.");
         return;
     }
     if (frame->hd.type == NGHTTP2_HEADERS)
@@ -259,8 +270,10 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
         http2_client_fail(client, ORIGIN_CUT);
     else if (code == NGHTTP2_REFUSED_STREAM)
         http2_client_refused(client);
+    else if (client->reset)
+        http2_client_fail(client, ORIGIN_CLOSED);
     else
-        http2_client_fail(client, client->reset ? ORIGIN_CLOSED : ORIGIN_BAD_RESPONSE);
+        http2_client_bad_response(client, "The answer breaks a rule of HTTP/2.");
     return 0;
 }
 

@@ -42,7 +42,8 @@ static void end_client(const http2_origin_t *origin, http2_client_t *client, boo
     else if (broken && !origin->settings_came)
         http2_client_fail(client, ORIGIN_NOT_HTTP2);
     else if (broken)
-        http2_client_fail(client, ORIGIN_BAD_RESPONSE);
+        http2_client_bad_response(client,
+                                  "The app's connection broke a rule of HTTP/2, or a bound of the edge.");
     else if (origin->refused)
         http2_client_connect_failed(client, EPROTO);
     else

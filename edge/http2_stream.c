@@ -132,7 +132,7 @@ static void body_expired(loop_timer_t *timer)
 {
     http2_stream_t *stream = H2O_STRUCT_FROM_MEMBER(http2_stream_t, body_timer, timer);
     if (stream->ex->state < EXCHANGE_RESPONSE)
-        exchange_refuse(stream->ex, 408, "request_timeout", "The request's body did not come in time.");
+        exchange_refuse(stream->ex, 408, "request_timeout", "The request's body did not come in time.", NULL);
 }
 
 void http2_stream_expect_body(http2_stream_t *stream)
@@ -176,7 +176,7 @@ static void head_complete(http2_stream_t *stream, bool end_stream)
     stream->state = HTTP2_STREAM_OPEN;
     set_priority(stream);
     if (refusal.status != 0)
-        exchange_refuse(ex, refusal.status, refusal.code, refusal.sentence);
+        exchange_refuse(ex, refusal.status, refusal.code, refusal.sentence, NULL);
     else
         start(stream);
     watch_body(stream);

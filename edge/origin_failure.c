@@ -35,6 +35,17 @@ static const struct {
                               "The app in the box sent an answer that is not valid HTTP."},
                              {502, "bad_response",
                               "A server of this API sent an answer that is not valid HTTP."}},
+    [ORIGIN_OVER_LIMIT] = {{502, "bad_response",
+                            "The head of the app's answer is larger than this edge allows."},
+                           {502, "bad_response",
+                            "The head of an answer of this API is larger than this edge allows."}},
+    [ORIGIN_IS_HTTP2] =
+        {{502, "bad_response",
+          "The app in the box speaks HTTP/2 on this port, and its preview says HTTP/1: create "
+          "the preview with --protocol h2c."},
+         {502, "bad_response",
+          "A server of this API speaks HTTP/2, and its upstream says HTTP/1: it needs "
+          "protocol: h2."}},
     [ORIGIN_NOT_HTTP2] = {{502, "origin_not_http2",
                            "The app in the box does not speak HTTP/2 on this port, as its preview says."},
                           {502, "origin_not_http2", "A server of this API does not speak HTTP/2."}},
@@ -52,6 +63,19 @@ static const struct {
     [ORIGIN_STALLED] = {{504, "origin_timeout", "The app in the box takes nothing more."},
                         {504, "origin_timeout", "A server of this API takes nothing more."}},
 };
+
+origin_failure_t origin_failure_of(fault_kind_t kind)
+{
+    switch (kind) {
+    case FAULT_OVER_LIMIT:
+        return ORIGIN_OVER_LIMIT;
+    case FAULT_HTTP2:
+        return ORIGIN_IS_HTTP2;
+    case FAULT_MALFORMED:
+        break;
+    }
+    return ORIGIN_BAD_RESPONSE;
+}
 
 const origin_failure_text_t *origin_failure_text(origin_failure_t failure, bool is_box)
 {

@@ -7,6 +7,8 @@
 
 #include <stdbool.h>
 
+#include "fault.h"
+
 typedef enum origin_failure {
     ORIGIN_UNREACHABLE = 0, /* the connection failed */
     ORIGIN_NOT_LISTENING,   /* it was refused */
@@ -16,7 +18,9 @@ typedef enum origin_failure {
     ORIGIN_IS_EDGE,      /* its address is a listener of the edge itself */
     ORIGIN_CLOSED,       /* ended before an answer */
     ORIGIN_CUT,          /* ended in the middle of its answer */
-    ORIGIN_BAD_RESPONSE, /* not valid HTTP, or over a limit */
+    ORIGIN_BAD_RESPONSE, /* not valid HTTP */
+    ORIGIN_OVER_LIMIT,   /* the head of its answer is over a limit */
+    ORIGIN_IS_HTTP2,     /* answers in HTTP/2, as nobody said that it would */
     ORIGIN_NOT_HTTP2,    /* does not speak HTTP/2, as it should */
     ORIGIN_REFUSED,      /* refused the request without looking at it */
     ORIGIN_NO_WEBSOCKET, /* WebSockets are not passed on over HTTP/2 */
@@ -30,6 +34,9 @@ typedef struct origin_failure_text {
     const char *code;
     const char *sentence;
 } origin_failure_text_t;
+
+/* What an answer with such a fault is. */
+origin_failure_t origin_failure_of(fault_kind_t kind);
 
 const origin_failure_text_t *origin_failure_text(origin_failure_t failure, bool is_box);
 

@@ -5,6 +5,8 @@
 /* Bytes of a host name that are shown, and of a request id. */
 #define HOST_SHOWN 255
 #define ID_SHOWN   64
+/* Of a sentence. */
+#define TEXT_SHOWN 1024
 
 static const char page_style[] =
     ":root{color-scheme:light dark;--ink:#1c2230;--soft:#5a6477;--paper:#f6f7f9;--card:#fff;--line:#dde1e8;"
@@ -140,18 +142,34 @@ str_t page_document_with(h2o_mem_pool_t *pool, str_t title, str_t head, str_t bo
                       STR_ARG(title), page_style, STR_ARG(head), STR_ARG(body));
 }
 
-str_t page_error(h2o_mem_pool_t *pool, int status, const char *sentence, str_t request_id, str_t host)
+static str_t paragraph(h2o_mem_pool_t *pool, const char *text)
 {
-    const advice_t *advice = advice_for(status);
-    str_t what = shown(pool, str_from(sentence), 1024);
-    str_t where = shown(pool, host, HOST_SHOWN);
-    str_t id = shown(pool, request_id, ID_SHOWN);
-    str_t host_row = where.n != 0 ? str_format(pool, "<dt>Host</dt><dd>%.*s</dd>", STR_ARG(where)) : STR("");
-    str_t title = str_format(pool, "%d %s", status, advice->title);
-    str_t body =
-        str_format(pool,
-                   "<p class=\"status\">Error %d</p><h1>%s</h1><p>%.*s</p><p>%s</p>"
-                   "<dl>%.*s<dt>Request id</dt><dd>%.*s</dd></dl>",
-                   status, advice->title, STR_ARG(what), advice->next, STR_ARG(host_row), STR_ARG(id));
+    if (text == NULL)
+        return STR("");
+    str_t escaped = shown(pool, str_from(text), TEXT_SHOWN);
+    return str_format(pool, "<p>%.*s</p>", STR_ARG(escaped));
+}
+
+/* A line of the list at the page's end; nothing for an empty value. */
+static str_t row(h2o_mem_pool_t *pool, const char *name, str_t value, size_t max)
+{
+    str_t escaped = shown(pool, value, max);
+    return escaped.n != 0 ? str_format(pool, "<dt>%s</dt><dd>%.*s</dd>", name, STR_ARG(escaped)) : STR("");
+}
+
+str_t page_error(h2o_mem_pool_t *pool, const page_error_t *about)
+{
+    const advice_t *advice = advice_for(about->status);
+    bool says_more = about->detail != NULL && strcmp(about->detail, about->sentence) != 0;
+    str_t what = paragraph(pool, about->sentence);
+    str_t why = paragraph(pool, says_more ? about->detail : NULL);
+    str_t host = row(pool, "Host", about->host, HOST_SHOWN);
+    str_t id = row(pool, "Request id", about->request_id, ID_SHOWN);
+    str_t title = str_format(pool, "%d %s", about->status, advice->title);
+    str_t body = str_format(pool,
+                            "<p class=\"status\">Error %d</p><h1>%s</h1>%.*s%.*s<p>%s</p>"
+                            "<dl>%.*s%.*s</dl>",
+                            about->status, advice->title, STR_ARG(what), STR_ARG(why), advice->next,
+                            STR_ARG(host), STR_ARG(id));
     return page_document(pool, title, body);
 }

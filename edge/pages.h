@@ -13,12 +13,16 @@
 #define PAGES_CSP                                                                                            \
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
-/*
- * The page for an error of the edge's own, in UTF-8: the status, `sentence` (what happened), what to do next,
- * the host that was asked for (`host`, hostile, shown up to 255 bytes; may be empty) and the request's id.
- * Made in `pool`, at most 8 KiB.
- */
-str_t page_error(h2o_mem_pool_t *pool, int status, const char *sentence, str_t request_id, str_t host);
+typedef struct page_error {
+    int status;
+    const char *sentence; /* what happened */
+    const char *detail;   /* why, where that is known; else NULL */
+    str_t request_id;
+    str_t host; /* that was asked for; hostile, shown up to 255 bytes; may be empty */
+} page_error_t;
+
+/* The page for an error of the edge's own, in UTF-8, with what to do next. Made in `pool`, at most 8 KiB. */
+str_t page_error(h2o_mem_pool_t *pool, const page_error_t *about);
 
 /* A whole document in the style of these pages; `title` and `body` are HTML (what is not ours in them is
  * escaped already). */

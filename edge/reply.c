@@ -50,7 +50,8 @@ void exchange_reply(exchange_t *ex, int status, str_t content_type, const fields
 
 static str_t error_json(exchange_t *ex, const char *code, const char *sentence)
 {
-    json_t *json = json_pack("{s:s,s:s,s:s}", "error", sentence, "code", code, "request_id", ex->request_id);
+    json_t *json = json_pack("{s:s,s:s,s:s*,s:s}", "error", sentence, "code", code, "detail", ex->detail,
+                             "request_id", ex->request_id);
     assert(json != NULL); /* sentences and codes are ours: valid UTF-8 */
     char *text = json_dumps(json, JSON_COMPACT);
     assert(text != NULL);
@@ -106,18 +107,26 @@ void exchange_reply_error_with(exchange_t *ex, int status, const char *code, con
         exchange_cut(ex);
         return;
     }
+    if (status == 400 && ex->detail == NULL) {
+        fault_t fault = {.reason = str_dup(&ex->arena, str_make(sentence, strlen(sentence) + 1)).p};
+        fault_say(ex, &fault, false);
+    }
     fields_t fields = {0};
     exchange_add_own_fields(ex, &fields);
     for (uint32_t i = 0; i < extra->count; i++)
         fields_add(&ex->arena, &fields, extra->at[i].id, extra->at[i].name, extra->at[i].value);
     browser_request_t browser = access_browser_request(ex);
     if (grpc_is_request(&ex->request)) {
-        grpc_add_status(&ex->arena, &fields, status, code, sentence);
+        grpc_add_status(&ex->arena, &fields, status, code, ex->detail != NULL ? ex->detail : sentence);
         exchange_reply(ex, 200, STR("application/grpc"), &fields, str_make(NULL, 0));
     } else if (browser_is_navigation(&browser)) {
         fields_add(&ex->arena, &fields, FIELD_OTHER, STR("content-security-policy"), STR(PAGES_CSP));
-        str_t page =
-            page_error(&ex->arena, status, sentence, str_from(ex->request_id), ex->request.authority);
+        page_error_t about = {.status = status,
+                              .sentence = sentence,
+                              .detail = ex->detail,
+                              .request_id = str_from(ex->request_id),
+                              .host = ex->request.authority};
+        str_t page = page_error(&ex->arena, &about);
         exchange_reply(ex, status, STR("text/html; charset=utf-8"), &fields, page);
     } else {
         exchange_reply(ex, status, STR("application/json"), &fields, error_json(ex, code, sentence));

@@ -10,6 +10,7 @@
 #include "blocks.h"
 #include "conf.h"
 #include "counters.h"
+#include "fault.h"
 #include "http2_client.h"
 #include "http_date.h"
 #include "keys.h"
@@ -54,7 +55,8 @@ struct worker {
     h2o_linklist_t clients; /* client_t.link */
     h2o_linklist_t tunnels; /* open ones (tunnel.c); zero-filled is valid */
     uint64_t client_count;
-    uint64_t held_bytes;   /* in all buffer_t */
+    uint64_t held_bytes; /* in all buffer_t */
+    fault_log_t client_faults, app_faults;
     unsigned wake_streams; /* open ones (wake_events.c) */
     bool draining;
     char *scratch; /* CONN_TURN_BYTES: what one read takes, before it is copied or passed on */

@@ -4,7 +4,7 @@
 
 static void refuse(exchange_world_t *world)
 {
-    exchange_refuse(world->ex, 400, "bad_request", "This is wrong.");
+    exchange_refuse(world->ex, 400, "bad_request", "This is wrong.", NULL);
 }
 
 static void expect_refusal(exchange_world_t *world)

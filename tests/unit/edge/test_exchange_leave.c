@@ -35,13 +35,13 @@ static void end_by(wake_world_t *w, way_t way)
     case DRAIN_THEN_BAD_BODY:
         exchange_drain(world->ex);
         assert_int_equal(world->ex->state, EXCHANGE_STEPS);
-        exchange_refuse(world->ex, 400, "bad_chunk", "The request's chunked body is not valid.");
+        exchange_refuse(world->ex, 400, "bad_chunk", "The request's chunked body is not valid.", NULL);
         break;
     case BAD_BODY:
-        exchange_refuse(world->ex, 400, "bad_chunk", "The request's chunked body is not valid.");
+        exchange_refuse(world->ex, 400, "bad_chunk", "The request's chunked body is not valid.", NULL);
         break;
     case BODY_TIMEOUT:
-        exchange_refuse(world->ex, 408, "request_timeout", "The request's body did not come in time.");
+        exchange_refuse(world->ex, 408, "request_timeout", "The request's body did not come in time.", NULL);
         break;
     case HALF_CLOSE_THEN_RESET:
         exchange_client_half_closed(world->ex);

@@ -155,7 +155,7 @@ static void test_overloaded(void **state)
     int32_t id = world_upload(world, NULL, 0, big, sizeof(big), true);
     world->origin_room = 0;
     world_pump(world);
-    exchange_refuse(world->last, 503, "overloaded", "Busy.");
+    exchange_refuse(world->last, 503, "overloaded", "Busy.", NULL);
     world_pump(world);
     assert_int_equal(world_seen(world, id)->status, 503);
     assert_true(world_seen(world, id)->ended);

@@ -161,7 +161,7 @@ static void test_trusted_proxies_have_no_rate(void **state)
 static step_result_t answers(exchange_t *ex)
 {
     if (code != NULL) {
-        exchange_refuse(ex, 503, code, "No.");
+        exchange_refuse(ex, 503, code, "No.", NULL);
         return STEP_DONE;
     }
     exchange_reply(ex, 401, STR("text/plain"), NULL, STR("no"));

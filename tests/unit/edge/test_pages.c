@@ -28,9 +28,15 @@ static bool contains(str_t page, const char *text)
     return memmem(page.p, page.n, text, strlen(text)) != NULL;
 }
 
+static str_t error_page(h2o_mem_pool_t *pool, int status, const char *sentence, str_t request_id, str_t host)
+{
+    page_error_t about = {.status = status, .sentence = sentence, .request_id = request_id, .host = host};
+    return page_error(pool, &about);
+}
+
 static void it_says_what_happened(void **state)
 {
-    str_t page = page_error(*state, 502, "The box closed the connection.", STR("id-1"), STR("a-1.example"));
+    str_t page = error_page(*state, 502, "The box closed the connection.", STR("id-1"), STR("a-1.example"));
     assert_true(str_starts(page, STR("<!doctype html>")));
     assert_true(contains(page, "Error 502"));
     assert_true(contains(page, "The box closed the connection."));
@@ -46,8 +52,8 @@ static void it_says_what_happened(void **state)
 
 static void statuses_without_a_text_of_their_own(void **state)
 {
-    assert_true(contains(page_error(*state, 418, "x", STR(""), STR("")), "Error 418"));
-    str_t page = page_error(*state, 599, "x", STR(""), STR(""));
+    assert_true(contains(error_page(*state, 418, "x", STR(""), STR("")), "Error 418"));
+    str_t page = error_page(*state, 599, "x", STR(""), STR(""));
     assert_true(contains(page, "Error 599"));
     assert_true(contains(page, "request id"));
     assert_false(contains(page, "<dt>Host</dt>"));
@@ -56,7 +62,7 @@ static void statuses_without_a_text_of_their_own(void **state)
 static void nothing_from_outside_becomes_markup(void **state)
 {
     str_t host = STR("<script>alert('1')</script>&\"\x01\xff");
-    str_t page = page_error(*state, 404, "a < b & c", STR("<b>"), host);
+    str_t page = error_page(*state, 404, "a < b & c", STR("<b>"), host);
     assert_false(contains(page, "<script"));
     assert_false(contains(page, "<b>"));
     assert_true(contains(page, "&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&amp;&quot;??"));
@@ -67,7 +73,7 @@ static void long_hosts_are_cut(void **state)
 {
     static char host[32768];
     memset(host, '&', sizeof host);
-    str_t page = page_error(*state, 404, "x", STR("id"), str_make(host, sizeof host));
+    str_t page = error_page(*state, 404, "x", STR("id"), str_make(host, sizeof host));
     assert_in_range(page.n, 1000, 8192);
 }
 

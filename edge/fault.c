@@ -1,0 +1,160 @@
+#include "fault.h"
+
+#include <stdio.h>
+
+#include "address.h"
+#include "client.h"
+#include "exchange.h"
+#include "grammar.h"
+#include "process.h"
+#include "worker.h"
+
+/* Said of a line without a colon, which may be the rest of a value. */
+#define UNNAMED_BYTES 8
+
+/* The beginning of a line as far as it holds no value: names end at ':', parameters at '='. */
+static str_t harmless(str_t line)
+{
+    size_t n = 0;
+    while (n < line.n && line.p[n] != ':' && line.p[n] != '=' && line.p[n] != ' ' && line.p[n] != '\t')
+        n++;
+    return str_make(line.p, n);
+}
+
+static fault_t malformed(const char *reason, str_t bytes)
+{
+    return (fault_t){.kind = FAULT_MALFORMED, .reason = reason, .bytes = bytes};
+}
+
+static fault_t at_byte(const char *reason, str_t bytes, char byte)
+{
+    fault_t fault = malformed(reason, bytes);
+    fault.has_byte = true;
+    fault.byte = (uint8_t)byte;
+    return fault;
+}
+
+static fault_t fault_of_name(str_t name)
+{
+    if (name.n == 0)
+        return malformed("A header field has no name.", name);
+    char last = name.p[name.n - 1];
+    if (last == ' ' || last == '\t')
+        return malformed("A header field has a space before its colon.", str_trim(name));
+    for (size_t i = 0; i < name.n; i++)
+        if (!grammar_is_token(str_make(name.p + i, 1)))
+            return at_byte("The name of a header field has a character that is not allowed there.",
+                           str_make(name.p, i), name.p[i]);
+    return malformed(NULL, name);
+}
+
+/* Of one line without its end; reason NULL where it is well formed. */
+static fault_t fault_of_line(str_t line)
+{
+    if (line.p[0] == ' ' || line.p[0] == '\t')
+        return malformed("A header line is folded: it begins with a space.", str_make(NULL, 0));
+    const char *colon = memchr(line.p, ':', line.n);
+    if (colon == NULL)
+        return malformed("A header line has no colon.",
+                         str_make(line.p, line.n < UNNAMED_BYTES ? line.n : UNNAMED_BYTES));
+    str_t name = str_make(line.p, (size_t)(colon - line.p));
+    fault_t fault = fault_of_name(name);
+    if (fault.reason != NULL)
+        return fault;
+    str_t value = str_from_offset(line, name.n + 1);
+    for (size_t i = 0; i < value.n; i++)
+        if (!grammar_is_field_value(str_make(value.p + i, 1)) && value.p[i] != ' ')
+            return at_byte("The value of a header field has a control character.", name, value.p[i]);
+    return malformed(NULL, name);
+}
+
+fault_t fault_of_lines(str_t text, bool bare_lf)
+{
+    while (text.n != 0) {
+        const char *end = memchr(text.p, '\n', text.n);
+        str_t line = str_make(text.p, end != NULL ? (size_t)(end - text.p) : text.n);
+        text = str_from_offset(text, end != NULL ? line.n + 1 : line.n);
+        bool ends_with_cr = line.n != 0 && line.p[line.n - 1] == '\r';
+        if (end != NULL && ends_with_cr == bare_lf)
+            return malformed(bare_lf ? "Some lines of the head end with LF alone and others with CR LF."
+                                     : "A line of the head ends with LF alone, without CR.",
+                             harmless(line));
+        line.n -= ends_with_cr ? 1 : 0;
+        if (line.n == 0)
+            break;
+        fault_t fault = fault_of_line(line);
+        if (fault.reason != NULL)
+            return fault;
+    }
+    return malformed("A header line is malformed.", str_make(NULL, 0));
+}
+
+bool fault_log_take(fault_log_t *log, uint64_t now_ms, unsigned *left_out)
+{
+    if (log->lines == 0 || now_ms - log->window_ms >= FAULT_WINDOW_MS) {
+        log->window_ms = now_ms;
+        log->lines = 0;
+    }
+    if (log->lines == FAULT_LINES) {
+        log->left_out++;
+        return false;
+    }
+    log->lines++;
+    *left_out = log->left_out;
+    log->left_out = 0;
+    return true;
+}
+
+void fault_quote(str_t bytes, char out[FAULT_TEXT])
+{
+    static const char digits[] = "0123456789abcdef";
+    char *at = out;
+    *at++ = '"';
+    for (size_t i = 0; i < bytes.n && i < FAULT_BYTES; i++) {
+        uint8_t c = (uint8_t)bytes.p[i];
+        if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\') {
+            *at++ = (char)c;
+            continue;
+        }
+        *at++ = '\\';
+        *at++ = 'x';
+        *at++ = digits[c >> 4];
+        *at++ = digits[c & 15];
+    }
+    *at++ = '"';
+    memcpy(at, bytes.n > FAULT_BYTES ? "..." : "", bytes.n > FAULT_BYTES ? 4 : 1);
+}
+
+/* Whose message it was. */
+static void name_culprit(const exchange_t *ex, bool of_app, char *out, size_t room)
+{
+    char address[INET6_ADDRSTRLEN];
+    str_t client = address_text(&ex->client->address, address);
+    if (!of_app)
+        (void)snprintf(out, room, "a request of %.*s", STR_ARG(client));
+    else if (ex->target.is_box)
+        (void)snprintf(out, room, "the answer of box %s, port %u", ex->preview.id, ex->preview.port);
+    else
+        (void)snprintf(out, room, "the answer of server %s", ex->origin_text);
+}
+
+void fault_say(exchange_t *ex, const fault_t *fault, bool of_app)
+{
+    worker_t *worker = ex->worker;
+    char role[24], culprit[160], quoted[FAULT_TEXT] = "", byte[24] = "", more[48] = "";
+    unsigned left_out;
+    ex->detail = fault->reason;
+    if (!fault_log_take(of_app ? &worker->app_faults : &worker->client_faults, loop_now(worker->loop),
+                        &left_out))
+        return;
+    name_culprit(ex, of_app, culprit, sizeof(culprit));
+    if (fault->bytes.n != 0)
+        fault_quote(fault->bytes, quoted);
+    if (fault->has_byte)
+        (void)snprintf(byte, sizeof(byte), ", byte 0x%02x", fault->byte);
+    if (left_out != 0)
+        (void)snprintf(more, sizeof(more), " (%u more were not said)", left_out);
+    (void)snprintf(role, sizeof(role), "worker %u", worker->index);
+    process_log(role, "%s (%s): %s%s%s%s%s", culprit, ex->request_id, fault->reason,
+                quoted[0] != '\0' ? " In " : "", quoted, byte, more);
+}

@@ -1,0 +1,61 @@
+/*
+ * Why a message was refused: found by the parsers, said to those who can repair it. A client reads the reason
+ * in the page or the JSON of the answer, an operator in the access line and, with the offending bytes, in the
+ * edge's own log. Values of fields are never said: they may be secrets.
+ */
+#ifndef BOXEDGE_FAULT_H
+#define BOXEDGE_FAULT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "str.h"
+
+/* Offending bytes that are said, at most. */
+#define FAULT_BYTES 32
+/* Lines in the log within FAULT_WINDOW_MS, for the faults of clients and for those of apps. */
+#define FAULT_LINES     10
+#define FAULT_WINDOW_MS 10000
+
+typedef struct exchange exchange_t;
+
+typedef enum fault_kind {
+    FAULT_MALFORMED,
+    FAULT_OVER_LIMIT, /* valid, and larger than `limits` allow */
+    FAULT_HTTP2,      /* an answer in HTTP/2, where HTTP/1 was spoken */
+} fault_kind_t;
+
+typedef struct fault {
+    fault_kind_t kind;
+    const char *reason; /* a constant sentence */
+    str_t bytes;        /* what it was found in: a name, the beginning of a line; a slice of the message */
+    bool has_byte;      /* one byte of it is wrong: `byte` */
+    uint8_t byte;
+} fault_t;
+
+/*
+ * What is wrong with the field lines (RFC 9112 section 5) at the start of `text`, which http1_lines_cut or
+ * http1_lines_field refused. `bare_lf`: lines end with LF alone.
+ */
+fault_t fault_of_lines(str_t text, bool bare_lf);
+
+/* For the log of one process, zero-filled at first. */
+typedef struct fault_log {
+    uint64_t window_ms; /* when it began */
+    unsigned lines;
+    unsigned left_out;
+} fault_log_t;
+
+/* True where a line may be written at `now_ms`; *left_out is how many were not since the one before. */
+bool fault_log_take(fault_log_t *log, uint64_t now_ms, unsigned *left_out);
+
+/* `bytes` in quotes with everything but printable ASCII as \xNN, and where it was cut "…"; `out` has
+ * FAULT_TEXT bytes. */
+#define FAULT_TEXT (FAULT_BYTES * 4 + 8)
+void fault_quote(str_t bytes, char out[FAULT_TEXT]);
+
+/* The exchange's answer will say the reason, and the log does now. `of_app`: the answer of its origin was
+ * wrong, not the request. */
+void fault_say(exchange_t *ex, const fault_t *fault, bool of_app);
+
+#endif

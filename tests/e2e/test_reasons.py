@@ -1,0 +1,130 @@
+"""A message that is refused says why: in the answer, in its access line, and, with the bytes, in the edge's log."""
+
+import json
+
+import pytest
+
+from h2origin import H2Origin
+from harness import RawOrigin
+
+OK = b"HTTP/1.1 200 OK\r\n"
+# What the app sends -> what is said, and what the log quotes.
+ANSWERS = {
+    "not_http": (b"SSH-2.0-OpenSSH\r\n", "The answer does not begin with HTTP/1.0 or HTTP/1.1.", r'"SSH-2.0-OpenSSH'),
+    "status": (b"HTTP/1.1 20 OK\r\n\r\n", "The status is not a number from 100 to 999 between single spaces.", "20 OK"),
+    "lf": (OK + b"X: y\n\r\n", "A line of the head ends with LF alone, without CR.", '"X"'),
+    "mixture": (b"HTTP/1.1 200 OK\nX: y\r\n\n", "Some lines of the head end with LF alone and others with CR LF.", '"X"'),
+    "folded": (OK + b"X: a\r\n b\r\n\r\n", "A header line is folded: it begins with a space.", ""),
+    "no_colon": (OK + b"nonsense\r\n\r\n", "A header line has no colon.", '"nonsense"'),
+    "space": (OK + b"X : a\r\n\r\n", "A header field has a space before its colon.", '"X"'),
+    "nul": (OK + b"Set-Cookie: s3cret\x00\r\n\r\n", "The value of a header field has a control character.",
+            '"Set-Cookie", byte 0x00'),
+    "lengths": (OK + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nok",
+                "Content-Length is said more than once, with numbers that differ.", '"3"'),
+    "both": (OK + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\nok",
+             "Content-Length and Transfer-Encoding exclude each other.", ""),
+    "fields": (OK + b"X: y\r\n" * 101 + b"\r\n", "The answer has more header fields than limits.head_fields allows.", ""),
+    "size": (OK + b"X: " + b"y" * 40000 + b"\r\n\r\n", "The head of the answer is larger than limits.head_size allows.", ""),
+    "http2": (b"\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x64",
+              "The answer begins with a SETTINGS frame of HTTP/2.", r'"\x00\x00\x06\x04'),
+}
+SENTENCES = {
+    "fields": "The head of the app's answer is larger than this edge allows.",
+    "size": "The head of the app's answer is larger than this edge allows.",
+    "http2": "The app in the box speaks HTTP/2 on this port, and its preview says HTTP/1: create the preview with "
+             "--protocol h2c.",
+}
+
+
+def said(edge, reason, quoted):
+    line = edge.stderr.wait_for(lambda line: reason in line)
+    assert quoted in line and "s3cret" not in line
+    return line
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_an_answer(make_edge, name):
+    sent, reason, quoted = ANSWERS[name]
+    edge = make_edge(workers=1, kinds=("plain",))
+    with RawOrigin(lambda conn: (conn.read_request(), conn.send(sent))) as origin:
+        host = edge.create_preview(origin)
+        response = edge.get(host)
+        body = json.loads(response.body)
+        assert (response.status, body["code"], body["detail"]) == (502, "bad_response", reason)
+        assert body["error"] == SENTENCES.get(name, "The app in the box sent an answer that is not valid HTTP.")
+        assert edge.wait_for_line(host=host)["detail"] == reason
+        line = said(edge, reason, quoted)
+        assert f"box box, port {origin.port}" in line and body["request_id"] in line
+        page = edge.get(host, fields=["Sec-Fetch-Mode: navigate"]).body.decode()
+        assert reason.replace("'", "&#39;") in page
+
+
+REQUESTS = {
+    "name": (b"GET / HTTP/1.1\r\nHost: HOST\r\nA\x01b: s3cret\r\n\r\n", "bad_request",
+             "The name of a header field has a character that is not allowed there.", '"A", byte 0x01'),
+    "folded": (b"GET / HTTP/1.1\r\nHost: HOST\r\nA: b\r\n s3cret\r\n\r\n", "bad_request",
+               "A header line is folded: it begins with a space.", ""),
+    "no_host": (b"GET / HTTP/1.1\r\n\r\n", "bad_request", "Host is missing.", ""),
+    "twice": (b"GET / HTTP/1.1\r\nHost: HOST\r\nHost: HOST\r\n\r\n", "bad_request",
+              "A field that must come once came twice.", '"Host"'),
+    "tls": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03", "bad_request", "This is not an HTTP request.", r'"\x16\x03\x01'),
+    "chunk": (b"POST / HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", "bad_chunk",
+              "The size of a chunk is no hexadecimal number, or too large.", ""),
+    "chunk_end": (b"POST / HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nab\r\n", "bad_chunk",
+                  "A chunk does not end with CR LF.", ""),
+}
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_a_request(make_edge, name):
+    sent, code, reason, quoted = REQUESTS[name]
+    edge = make_edge(workers=1, kinds=("plain",))
+    with RawOrigin() as origin:
+        host = edge.create_preview(origin)
+        with edge.connect("plain") as client:
+            response = client.request(sent.replace(b"HOST", host.encode()))
+        body = json.loads(response.body)
+        assert (response.status, body["code"], body["detail"]) == (400, code, reason)
+        assert edge.wait_for_line(status=400)["detail"] == reason
+        assert "a request of 127.0.0.1" in said(edge, reason, quoted)
+
+
+def test_the_log_is_bounded(make_edge):
+    """However many come within ten seconds, ten lines are written."""
+    edge = make_edge(workers=1, kinds=("plain",))
+    for _ in range(30):
+        with edge.connect("plain") as client:
+            assert client.request(b"GET / HTTP/1.1\r\n\r\n").status == 400
+    edge.wait_for_line(status=400, count=30)
+    edge.stop()
+    lines = [line for line in edge.stderr.lines if "Host is missing." in line]
+    assert 10 <= len(lines) <= 20  # two windows on a slow machine
+
+
+@pytest.mark.parametrize("sent", [
+    b"HTTP/1.1 200 OK\nX: y\nContent-Length: 2\n\nok",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nok",
+])
+def test_what_is_taken_though_unusual(make_edge, sent):
+    edge = make_edge(workers=1, kinds=("plain",))
+    with RawOrigin(sent) as origin:
+        host = edge.create_preview(origin)
+        for _ in range(2):
+            assert edge.get(host).body == b"ok"
+        assert len(origin.connections) == 1  # and the connection is as good as before
+
+
+@pytest.mark.parametrize("status", [600, 999])
+def test_statuses_that_http_does_not_know(edge, status):
+    with RawOrigin(b"HTTP/1.1 %d Odd\r\nContent-Length: 2\r\n\r\nok" % status) as origin:
+        response = edge.get(edge.create_preview(origin))
+        assert response.status == status and response.body == b"ok"
+
+
+def test_an_app_that_speaks_http2_only(edge):
+    with H2Origin() as origin:
+        response = edge.get(edge.create_preview(origin))
+        assert response.status == 502 and "--protocol h2c" in json.loads(response.body)["error"]
+        origin.connections[0].done.wait(5)
+        origin.errors.clear()  # it has met HTTP/1
