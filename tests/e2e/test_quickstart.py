@@ -50,6 +50,16 @@ class Quickstart:
         assert not pathlib.Path(self.one("Access log:")).parent.exists()
 
 
+def test_an_edge_that_was_killed_is_no_good_end():
+    quickstart = Quickstart()
+    status = run_boxedge(quickstart, "box list -c ", "status --json -c ")
+    os.kill(json.loads(status)["supervisor_pid"], signal.SIGKILL)
+    assert quickstart.process.wait(3 * PATIENCE) == 1
+    quickstart.out.join(PATIENCE)
+    assert any("ended by itself" in line for line in quickstart.out.lines)
+    assert not pathlib.Path(quickstart.one("Access log:")).parent.exists()
+
+
 def run(command):
     done = subprocess.run(["bash", "-c", f"{command} -sS --max-time 60"], capture_output=True, check=False,
                           stdin=subprocess.DEVNULL)
@@ -80,8 +90,10 @@ def try_everything(quickstart):
         log.kill()
 
 
-def run_boxedge(quickstart, command):
+def run_boxedge(quickstart, command, instead=None):
+    """A command that it prints; with `instead` another of the same edge."""
     (line,) = [line for line in quickstart.lines if command in line]
+    line = line.replace(command, instead or command)
     return subprocess.run(["bash", "-c", line.partition("(and:")[0]], capture_output=True, text=True, check=True,
                           timeout=PATIENCE).stdout
 
