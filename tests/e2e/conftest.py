@@ -18,6 +18,12 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (_hard, _hard))
 collect_ignore = ["test_quickstart.py"] if harness.SANITIZED else []
 
 
+def pytest_sessionstart(session):
+    """One sentence in place of a failure of every test."""
+    if not harness.BINARY.is_file() and not session.config.option.collectonly:
+        pytest.exit(f"{harness.BINARY} is not there: build it (README.md), or name another in BOXEDGE_BINARY", 2)
+
+
 def pytest_collection_modifyitems(items):
     """The longest files first, so that the workers end together."""
     order = {"test_chromium": 0, "test_hostile": 1, "test_curl": 2}

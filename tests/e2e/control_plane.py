@@ -1,6 +1,7 @@
 """A control plane for tests, as docs/control-plane.yaml has it: it knows boxes, resumes them, takes activity, and can
 be slow, wrong and down. Boxes are origins at addresses that are no loopback (BoxAddresses)."""
 
+import atexit
 import contextlib
 import errno
 import http.client
@@ -33,6 +34,7 @@ class BoxAddresses:
     def __init__(self, count=1):
         self.count = count
         self.added = []
+        atexit.register(self.close)  # also where what uses them cannot be made
 
     def __enter__(self):
         if os.geteuid() != 0:

@@ -39,8 +39,10 @@ count_pytest() {
 count_ctest() {
     local line bad all
     line=$(grep -E 'tests passed, [0-9]+ tests? failed out of [0-9]+' "$1" | tail -1)
-    bad=$(sed -E 's/.*, ([0-9]+) tests? failed out of.*/\1/' <<<"${line:-, 0 test failed out of}")
-    all=$(sed -E 's/.* out of ([0-9]+).*/\1/' <<<"${line:-out of 0}")
+    # Without that line ctest ran nothing.
+    line=${line:-", 0 tests failed out of 0"}
+    bad=$(sed -E 's/.*, ([0-9]+) tests? failed out of.*/\1/' <<<"$line")
+    all=$(sed -E 's/.* out of ([0-9]+).*/\1/' <<<"$line")
     if [ "$2" != 0 ] && [ "$bad" = 0 ]; then bad=1 all=$((all + 1)); fi
     add_counts $((all - bad)) "$bad" 0
 }
