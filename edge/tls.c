@@ -219,6 +219,7 @@ static bool site_init(tls_site_t *site, tls_t *tls, const tls_pem_t *pem, report
         SSL_CTX_set_app_data(site->ctx, site);
         SSL_CTX_set_client_hello_cb(site->ctx, tls_on_client_hello, tls);
         tls_names_init(&site->names, material.leaf);
+        tls_site_set_key(site, material.key);
     }
     material_fini(&material);
     return done;

@@ -17,11 +17,16 @@ typedef struct tls_names {
     size_t count;
 } tls_names_t;
 
+typedef enum tls_key_kind { TLS_KEY_RSA, TLS_KEY_ECDSA, TLS_KEY_OTHER } tls_key_kind_t;
+
 /* A certificate with its context; the context's app data points here. */
 typedef struct tls_site {
     tls_t *tls;
     SSL_CTX *ctx;
     tls_names_t names;
+    tls_key_kind_t key;
+    uint16_t
+        scheme; /* the only signature scheme of its key (RFC 8446 section 4.2.3); 0: RSA, which has several */
 } tls_site_t;
 
 typedef struct tls_ticket_key {
@@ -43,6 +48,8 @@ struct tls {
 /* Takes the DNS names and addresses out of the certificate's subject alternative names. */
 void tls_names_init(tls_names_t *names, X509 *certificate);
 void tls_names_fini(tls_names_t *names);
+/* Notes which signatures the site's key makes. */
+void tls_site_set_key(tls_site_t *site, const EVP_PKEY *key);
 /* Callbacks of a context: server name (RFC 6066 section 3) and ALPN (RFC 7301). */
 int tls_on_client_hello(SSL *ssl, int *alert, void *arg);
 int tls_on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in,

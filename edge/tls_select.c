@@ -2,6 +2,9 @@
  * Which certificate serves a handshake, and which protocol is spoken over it. The certificate is chosen when
  * the ClientHello has come and before OpenSSL decides about resumption, so that a session is only ever
  * resumed under the certificate that it was made with.
+ *
+ * Of several certificates for a name the client gets one whose signature it can check, and of those one with
+ * an ECDSA key, which costs a tenth of RSA's.
  */
 #include <arpa/inet.h>
 
@@ -88,6 +91,12 @@ static bool names_have(const tls_names_t *names, const char *text, size_t len)
     return false;
 }
 
+/* Written in the certificate just so, as a wildcard or not. */
+static bool names_listed(const tls_names_t *names, str_t name)
+{
+    return names_have(names, name.p, name.n);
+}
+
 static bool names_exact(const tls_names_t *names, str_t host)
 {
     return host.n > 0 && host.p[0] != '.' && names_have(names, host.p, host.n);
@@ -126,31 +135,129 @@ static bool read_server_name(const unsigned char *ext, size_t len, char host[HOS
     return true;
 }
 
-static const tls_site_t *site_for(const tls_t *tls, str_t host)
+/* ---- the key ---- */
+
+void tls_site_set_key(tls_site_t *site, const EVP_PKEY *key)
 {
-    for (size_t i = 0; i < tls->site_count; i++)
-        if (names_exact(&tls->sites[i].names, host))
-            return &tls->sites[i];
-    for (size_t i = 0; i < tls->site_count; i++)
-        if (names_wildcard(&tls->sites[i].names, host))
-            return &tls->sites[i];
-    return &tls->sites[0];
+    static const struct {
+        const char *group;
+        uint16_t scheme;
+    } curves[] = {{"prime256v1", 0x0403}, {"secp384r1", 0x0503}, {"secp521r1", 0x0603}};
+    char group[32] = "";
+    size_t len;
+    site->key = TLS_KEY_OTHER;
+    switch (EVP_PKEY_get_base_id(key)) {
+    case EVP_PKEY_RSA:
+        site->key = TLS_KEY_RSA;
+        break;
+    case EVP_PKEY_EC:
+        site->key = TLS_KEY_ECDSA;
+        (void)EVP_PKEY_get_group_name(key, group, sizeof(group), &len);
+        for (size_t i = 0; i < sizeof(curves) / sizeof(curves[0]); i++)
+            if (strcmp(group, curves[i].group) == 0)
+                site->scheme = curves[i].scheme;
+        break;
+    case EVP_PKEY_ED25519:
+        site->scheme = 0x0807;
+        break;
+    default:
+        break;
+    }
+}
+
+/* PKCS #1 with any hash, or PSS with a key of the kind that certificates have. */
+static bool is_rsa_scheme(unsigned scheme)
+{
+    return (scheme >> 8 >= 2 && scheme >> 8 <= 6 && (scheme & 0xff) == 1) ||
+           (scheme >= 0x0804 && scheme <= 0x0806);
+}
+
+static bool checks_signature(SSL *ssl, const tls_site_t *site)
+{
+    const unsigned char *ext;
+    size_t len;
+    if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_signature_algorithms, &ext, &len) != 1)
+        return site->key == TLS_KEY_RSA; /* an old client (RFC 5246 section 7.4.1.4.1) */
+    for (size_t i = 2; i + 1 < len; i += 2) {
+        unsigned scheme = (unsigned)(ext[i] << 8 | ext[i + 1]);
+        if (site->key == TLS_KEY_RSA ? is_rsa_scheme(scheme) : scheme == site->scheme)
+            return true;
+    }
+    return false;
+}
+
+/* Suites of TLS 1.3 go with every key, those of TLS 1.2 with one kind. */
+static bool has_suite(SSL *ssl, const tls_site_t *site)
+{
+    static const unsigned rsa[] = {0xc02f, 0xc030, 0xcca8}, ecdsa[] = {0xc02b, 0xc02c, 0xcca9};
+    const unsigned *suites = site->key == TLS_KEY_RSA ? rsa : ecdsa;
+    const unsigned char *offered;
+    size_t len = SSL_client_hello_get0_ciphers(ssl, &offered);
+    for (size_t i = 0; i + 1 < len; i += 2) {
+        unsigned suite = (unsigned)(offered[i] << 8 | offered[i + 1]);
+        if (suite >> 8 == 0x13 || suite == suites[0] || suite == suites[1] || suite == suites[2])
+            return true;
+    }
+    return false;
+}
+
+/* ---- which one ---- */
+
+typedef bool (*names_match_t)(const tls_names_t *names, str_t host);
+
+/* The best of the sites for `host` whose key suits the client, or NULL; `any` gets the first for that host.
+ */
+static const tls_site_t *best_of(SSL *ssl, const tls_t *tls, str_t host, names_match_t match,
+                                 const tls_site_t **any)
+{
+    const tls_site_t *best = NULL;
+    for (size_t i = 0; i < tls->site_count; i++) {
+        const tls_site_t *site = &tls->sites[i];
+        if (!match(&site->names, host))
+            continue;
+        if (*any == NULL)
+            *any = site;
+        bool better = best == NULL || (best->key != TLS_KEY_ECDSA && site->key == TLS_KEY_ECDSA);
+        if (better && checks_signature(ssl, site) && has_suite(ssl, site))
+            best = site;
+    }
+    return best;
+}
+
+/* Of those that have the first certificate's first name. */
+static const tls_site_t *default_site(SSL *ssl, const tls_t *tls)
+{
+    const tls_site_t *first = &tls->sites[0], *any = first;
+    if (first->names.count == 0)
+        return first;
+    str_t name = str_make(first->names.names[0].text, first->names.names[0].len);
+    const tls_site_t *best = best_of(ssl, tls, name, names_listed, &any);
+    return best != NULL ? best : any;
+}
+
+static const tls_site_t *site_for(SSL *ssl, const tls_t *tls, str_t host)
+{
+    const tls_site_t *any = NULL;
+    const tls_site_t *best = best_of(ssl, tls, host, names_exact, &any);
+    if (best == NULL)
+        best = best_of(ssl, tls, host, names_wildcard, &any);
+    if (best == NULL)
+        best = any;
+    return best != NULL ? best : default_site(ssl, tls);
 }
 
 int tls_on_client_hello(SSL *ssl, int *alert, void *arg)
 {
     const tls_t *tls = arg;
     const unsigned char *ext;
-    size_t len;
-    if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &ext, &len) != 1)
-        return SSL_CLIENT_HELLO_SUCCESS; /* no name: the first certificate, which the SSL has */
+    size_t len, host_len = 0;
     char host[HOST_MAX];
-    size_t host_len;
-    if (!read_server_name(ext, len, host, &host_len)) {
+    bool named = SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &ext, &len) == 1;
+    if (named && !read_server_name(ext, len, host, &host_len)) {
         *alert = SSL_AD_DECODE_ERROR;
         return SSL_CLIENT_HELLO_ERROR;
     }
-    const tls_site_t *site = site_for(tls, str_make(host, host_len));
+    const tls_site_t *site = named ? site_for(ssl, tls, str_make(host, host_len)) : default_site(ssl, tls);
     if (SSL_set_SSL_CTX(ssl, site->ctx) == NULL) {
         *alert = SSL_AD_INTERNAL_ERROR;
         return SSL_CLIENT_HELLO_ERROR;

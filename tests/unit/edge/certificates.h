@@ -46,11 +46,10 @@ static inline void certificate_sign(X509 *cert, const tls_pem_t *issuer)
 }
 
 /* `names` is what a subjectAltName extension is written as ("DNS:a.test,DNS:*.b.test"); NULL: none. `issuer`
- * NULL: self-signed; `authority`: it may sign others. */
-static inline tls_pem_t certificate_issue(const char *names, time_t from, long days, const tls_pem_t *issuer,
-                                          bool authority)
+ * NULL: self-signed; `authority`: it may sign others. Takes `key`. */
+static inline tls_pem_t certificate_issue_with(EVP_PKEY *key, const char *names, time_t from, long days,
+                                               const tls_pem_t *issuer, bool authority)
 {
-    EVP_PKEY *key = EVP_EC_gen("P-256");
     X509 *cert = X509_new();
     assert(key != NULL && cert != NULL);
     X509_set_version(cert, X509_VERSION_3);
@@ -78,6 +77,12 @@ static inline tls_pem_t certificate_issue(const char *names, time_t from, long d
     X509_free(cert);
     EVP_PKEY_free(key);
     return (tls_pem_t){.chain = pem_text(chain_bio), .key = pem_text(key_bio)};
+}
+
+static inline tls_pem_t certificate_issue(const char *names, time_t from, long days, const tls_pem_t *issuer,
+                                          bool authority)
+{
+    return certificate_issue_with(EVP_EC_gen("P-256"), names, from, days, issuer, authority);
 }
 
 /* Self-signed. */
