@@ -111,6 +111,32 @@ static void check_key(const conf_t *conf, conf_place_t place, const char *key, c
     close(fd);
 }
 
+/* Cuts `path` to the directory that something is to be made in: the nearest one above it that is there. */
+static void cut_to_existing(char *path)
+{
+    struct stat st;
+    while (strcmp(path, "/") != 0 && stat(path, &st) != 0 && errno == ENOENT) {
+        char *slash = strrchr(path, '/');
+        if (slash == NULL)
+            return;
+        slash[slash == path ? 1 : 0] = '\0';
+    }
+}
+
+/* Whether who runs this may make things at `path`, or where it would be made. */
+static void check_writable(const conf_t *conf, const char *key, const char *path, const char *what,
+                           conf_errors_t *errors)
+{
+    char *nearest = conf_copy(str_from(path));
+    cut_to_existing(nearest);
+    if (access(nearest, W_OK | X_OK) != 0)
+        conf_errors_add(errors, CONF_ERROR, conf->source, nowhere, key, "%s \"%s\" cannot be %s: %s%s%s%s",
+                        what, path, strcmp(nearest, path) == 0 ? "written" : "made", strerror(errno),
+                        strcmp(nearest, path) == 0 ? "" : " (in \"",
+                        strcmp(nearest, path) == 0 ? "" : nearest, strcmp(nearest, path) == 0 ? "" : "\")");
+    free(nearest);
+}
+
 static void check_dir(const conf_t *conf, const char *key, const char *path, conf_errors_t *errors)
 {
     struct stat st;
@@ -118,6 +144,38 @@ static void check_dir(const conf_t *conf, const char *key, const char *path, con
         conf_errors_add(errors, CONF_ERROR, conf->source, nowhere, key,
                         "\"%s\" is there and is no directory; allowed: a directory, or a path that is free",
                         path);
+    else
+        check_writable(conf, key, path, "the directory", errors);
+}
+
+/* False with errno. */
+static bool is_writable_dir(const char *path)
+{
+    struct stat st;
+    if (stat(path, &st) != 0)
+        return false;
+    if (!S_ISDIR(st.st_mode)) {
+        errno = ENOTDIR;
+        return false;
+    }
+    return access(path, W_OK | X_OK) == 0;
+}
+
+/* The file is made where it is missing, its directory is not. */
+static void check_log(const conf_t *conf, conf_errors_t *errors)
+{
+    const char *path = conf->access_log;
+    struct stat st;
+    if (strcmp(path, "stdout") == 0 || strcmp(path, "off") == 0)
+        return;
+    char *dir = conf_copy(str_from(path));
+    char *slash = strrchr(dir, '/');
+    if (slash != NULL)
+        slash[slash == dir ? 1 : 0] = '\0';
+    if (stat(path, &st) == 0 ? access(path, W_OK) != 0 : !is_writable_dir(dir))
+        conf_errors_add(errors, CONF_ERROR, conf->source, nowhere, "log.access",
+                        "\"%s\" cannot be written: %s", path, strerror(errno));
+    free(dir);
 }
 
 /* Whether `user` may read a file, as far as its mode says. */
@@ -273,6 +331,7 @@ void conf_check_files(const conf_t *conf, conf_errors_t *errors)
     }
     check_dir(conf, "state_dir", conf->state_dir, errors);
     check_dir(conf, "run_dir", conf->run_dir, errors);
+    check_log(conf, errors);
     check_user(conf, errors);
     if (conf->control_plane.url[0] != '\0' && conf->control_plane.token_file[0] != '\0')
         check_token(conf, errors);

@@ -52,31 +52,31 @@ void admin_reload(exchange_t *ex, str_t body, void *arg)
     local_wait(ex, stop_waiting, waiter);
 }
 
-/* The lines of `errors` as an array of strings. */
-static json_t *lines_json(str_t errors)
+/* The lines of a text as an array of strings. */
+static json_t *lines_json(str_t text)
 {
     json_t *lines = json_array();
-    while (errors.n != 0) {
-        const char *end = memchr(errors.p, '\n', errors.n);
-        size_t len = end != NULL ? (size_t)(end - errors.p) : errors.n;
-        json_t *line = json_stringn(errors.p, len);
+    while (text.n != 0) {
+        const char *end = memchr(text.p, '\n', text.n);
+        size_t len = end != NULL ? (size_t)(end - text.p) : text.n;
+        json_t *line = json_stringn(text.p, len);
         json_array_append_new(lines, line != NULL ? line : json_string("?"));
-        errors = str_from_offset(errors, end != NULL ? len + 1 : len);
+        text = str_from_offset(text, end != NULL ? len + 1 : len);
     }
     return lines;
 }
 
-void admin_reload_done(admin_t *admin, bool ok, str_t errors)
+void admin_reload_done(admin_t *admin, bool ok, str_t lines)
 {
     while (!h2o_linklist_is_empty(&admin->reload_waiters)) {
         reload_waiter_t *waiter = H2O_STRUCT_FROM_MEMBER(reload_waiter_t, link, admin->reload_waiters.next);
         exchange_t *ex = waiter->ex;
         stop_waiting(waiter);
         local_wait_end(ex);
-        json_t *body = ok ? json_pack("{s:b}", "reloaded", 1)
+        json_t *body = ok ? json_pack("{s:b,s:o}", "reloaded", 1, "warnings", lines_json(lines))
                           : json_pack("{s:s,s:s,s:o}", "error",
                                       "The configuration was refused; the old one stays in force.", "code",
-                                      "conf_refused", "lines", lines_json(errors));
+                                      "conf_refused", "lines", lines_json(lines));
         assert(body != NULL);
         admin_reply(ex, ok ? 200 : 422, body);
     }

@@ -1,8 +1,10 @@
 #include "cmd_check.h"
 
 #include <stdio.h>
+#include <time.h>
 
 #include "conf.h"
+#include "snapshot.h"
 
 static int usage(FILE *out, int code)
 {
@@ -19,6 +21,8 @@ static int check_file(const char *path)
     conf_t *conf = conf_load(path, errors);
     if (conf != NULL)
         conf_check_files(conf, errors);
+    if (conf != NULL && conf_errors_count(errors) == 0)
+        snapshot_check_keys(conf, (uint64_t)time(NULL), errors);
     conf_errors_print(errors, stderr);
     size_t count = conf_errors_count(errors);
     size_t warnings = conf_errors_warnings(errors);

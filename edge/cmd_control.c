@@ -25,6 +25,10 @@ static int post(int argc, char **argv, const char *what, const char *target, con
     int status = cli_request(&cli, "POST", target, NULL, &answer);
     if (status != CLI_OK)
         return status;
+    size_t i;
+    const json_t *line;
+    json_array_foreach(json_object_get(answer, "warnings"), i, line)
+        fprintf(stderr, "%s\n", json_string_value(line));
     printf("%s\n", done);
     json_decref(answer);
     return CLI_OK;

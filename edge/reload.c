@@ -30,22 +30,39 @@ bool reload_open_log(const conf_t *conf, int *fd)
     return *fd >= 0 && fcntl(*fd, F_SETFL, O_APPEND) == 0;
 }
 
-/* Tells the controller, and stderr, how a reload went. `text`: lines; NULL: it is done. */
-static void report(supervisor_t *s, const char *text)
+static void log_lines(const char *text)
 {
-    if (text == NULL) {
-        process_log(NULL, "reloaded: configuration %llu is in use", (unsigned long long)s->generation);
-    } else {
-        for (const char *line = text; *line != '\0';) {
-            size_t n = strcspn(line, "\n");
-            process_log(NULL, "%.*s", (int)n, line);
-            line += n + (line[n] == '\n');
-        }
-        process_log(NULL, "not reloaded: the configuration from before stays in use");
+    for (const char *line = text; *line != '\0';) {
+        size_t n = strcspn(line, "\n");
+        process_log(NULL, "%.*s", (int)n, line);
+        line += n + (line[n] == '\n');
     }
-    str_t bytes = str_from(text);
+}
+
+/* Tells the controller how a reload went, with the lines of what is wrong or doubtful. */
+static void tell(supervisor_t *s, bool done, const char *lines)
+{
+    str_t bytes = str_from(lines);
     bytes.n = bytes.n < IPC_BYTES_MAX ? bytes.n : IPC_BYTES_MAX;
-    role_send(&s->controller, PROCESS_RELOAD_RESULT, text == NULL, bytes, NULL, 0);
+    role_send(&s->controller, PROCESS_RELOAD_RESULT, done, bytes, NULL, 0);
+}
+
+static void report_failed(supervisor_t *s, const char *lines)
+{
+    log_lines(lines);
+    process_log(NULL, "not reloaded: the configuration from before stays in use");
+    tell(s, false, lines);
+}
+
+/* With what is doubtful about the configuration that is in use now. */
+static void report_done(supervisor_t *s)
+{
+    const char *lines = s->reload_warnings != NULL ? s->reload_warnings : "";
+    log_lines(lines);
+    process_log(NULL, "reloaded: configuration %llu is in use", (unsigned long long)s->generation);
+    tell(s, true, lines);
+    free(s->reload_warnings);
+    s->reload_warnings = NULL;
 }
 
 /* Sends the new configuration to a process that runs with an older one. */
@@ -127,21 +144,25 @@ void reload_conf(supervisor_t *s)
 
     s->reload_wanted = false;
     if (s->state != SUPERVISOR_SERVING) {
-        report(s, s->state == SUPERVISOR_UPGRADING ? "a new binary is starting" : "the edge is ending");
+        report_failed(s,
+                      s->state == SUPERVISOR_UPGRADING ? "a new binary is starting" : "the edge is ending");
         return;
     }
     FILE *out = open_memstream(&text, &len);
     if (out == NULL) {
-        report(s, "out of memory");
+        report_failed(s, "out of memory");
         return;
     }
     bool ok = prepare(s, &next, &listeners, &log_fd, out);
     fclose(out);
-    if (ok)
-        swap(s, next, listeners, log_fd);
-    else
-        report(s, text);
-    free(text);
+    if (!ok) {
+        report_failed(s, text);
+        free(text);
+        return;
+    }
+    free(s->reload_warnings);
+    s->reload_warnings = text;
+    swap(s, next, listeners, log_fd);
 }
 
 void reload_local_certificate(supervisor_t *s)
@@ -176,7 +197,7 @@ void reload_check_done(supervisor_t *s)
             s->workers[i].generation != s->generation)
             return;
     s->reload_running = false;
-    report(s, NULL);
+    report_done(s);
 }
 
 void reload_log(supervisor_t *s)

@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "certificate_check.h"
+#include "conf_errors.h"
 #include "local_ca.h"
 #include "origin_tls.h"
 #include "process.h"
@@ -155,10 +157,9 @@ static bool read_certificates(snapshot_t *snapshot, FILE *out)
 }
 
 /* What upstreams name, read and tried as the workers will. */
-static bool load_origins(snapshot_t *snapshot, FILE *out)
+static bool load_origins(snapshot_t *snapshot, char *error, size_t error_len, FILE *out)
 {
     const conf_t *conf = snapshot->conf;
-    char error[512] = "";
     snapshot->origin_pems = calloc(conf->upstream_count + 1, sizeof(*snapshot->origin_pems));
     if (snapshot->origin_pems == NULL)
         return false;
@@ -169,9 +170,7 @@ static bool load_origins(snapshot_t *snapshot, FILE *out)
                       from->tls ? from->tls_ca : "", out))
             return false;
     }
-    origin_tls_t *tls = origin_tls_new(conf, snapshot->origin_pems, NULL, error, sizeof(error));
-    if (tls == NULL)
-        fprintf(out, "%s\n", error);
+    origin_tls_t *tls = origin_tls_new(conf, snapshot->origin_pems, NULL, error, error_len);
     bool good = tls != NULL;
     origin_tls_release(&tls);
     return good;
@@ -183,15 +182,17 @@ static bool try_certificates(const snapshot_t *snapshot, uint64_t now_unix, FILE
 {
     const tls_ticket_keys_t keys = {.count = 1};
     char error[512] = "";
-    tls_t *tls = tls_new(snapshot->pems, snapshot->pem_count, &keys, error, sizeof(error));
-    if (tls == NULL) {
+    conf_errors_t *errors = conf_errors_new();
+    certificate_check(snapshot->conf, snapshot->pems, now_unix, errors);
+    conf_errors_print(errors, out);
+    bool good = conf_errors_count(errors) == 0;
+    conf_errors_free(&errors);
+    tls_t *tls = good ? tls_new(snapshot->pems, snapshot->pem_count, &keys, error, sizeof(error)) : NULL;
+    if (good && tls == NULL)
         fprintf(out, "%s\n", error);
-        return false;
-    }
+    good = tls != NULL;
     tls_free(&tls);
-    if (!tls_check(snapshot->pems, snapshot->pem_count, now_unix, error, sizeof(error)))
-        process_log(NULL, "warning: %s", error);
-    return true;
+    return good;
 }
 
 /* Without certificates: the machine's own authority and its leaf. */
@@ -224,14 +225,31 @@ bool snapshot_load_keys(snapshot_t *snapshot, uint64_t now_unix, FILE *out)
         if (!got || !try_certificates(snapshot, now_unix, out))
             return false;
     }
-    if (!load_origins(snapshot, out))
+    char error[512] = "";
+    if (!load_origins(snapshot, error, sizeof(error), out)) {
+        if (error[0] != '\0')
+            fprintf(out, "%s\n", error);
         return false;
+    }
     snapshot->pems_fd = process_pems_write(snapshot->pems, snapshot->pem_count);
     snapshot->origin_pems_fd = process_pems_write(snapshot->origin_pems, snapshot->origin_pem_count);
     bool kept = snapshot->pems_fd >= 0 && snapshot->origin_pems_fd >= 0;
     if (!kept)
         fprintf(out, "the certificates cannot be kept in memory: %s\n", strerror(errno));
     return kept;
+}
+
+void snapshot_check_keys(const conf_t *conf, uint64_t now_unix, conf_errors_t *errors)
+{
+    static const conf_place_t nowhere = {0, 0};
+    char error[512] = "";
+    snapshot_t snapshot = {
+        .conf = (conf_t *)(uintptr_t)conf, .conf_fd = -1, .pems_fd = -1, .origin_pems_fd = -1};
+    if (has_tls(conf) && conf->certificate_count > 0 && read_certificates(&snapshot, stderr))
+        certificate_check(conf, snapshot.pems, now_unix, errors);
+    if (!load_origins(&snapshot, error, sizeof(error), stderr) && error[0] != '\0')
+        conf_errors_add(errors, CONF_ERROR, conf->source, nowhere, "upstreams", "%s", error);
+    snapshot_forget_keys(&snapshot);
 }
 
 snapshot_t *snapshot_load(const char *path, const conf_t *running, FILE *out)

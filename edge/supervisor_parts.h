@@ -44,9 +44,10 @@ typedef struct supervisor {
     uint64_t looked_ms;              /* when the heartbeats were last looked at */
     uint64_t watch_from_ms;          /* heartbeats older than this say nothing: we did not look */
 
-    bool reload_wanted;  /* SIGHUP or the controller asked while starting */
-    bool reload_running; /* some role has yet to answer PROCESS_CONF */
-    bool handed_over;    /* a new binary serves on our sockets */
+    bool reload_wanted;    /* SIGHUP or the controller asked while starting */
+    bool reload_running;   /* some role has yet to answer PROCESS_CONF */
+    char *reload_warnings; /* lines about the configuration that is being taken; "" or NULL: none */
+    bool handed_over;      /* a new binary serves on our sockets */
 
     pid_t upgrade_pid; /* the new binary; 0: none */
     int upgrade_fd;    /* its word that it serves */

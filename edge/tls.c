@@ -205,6 +205,41 @@ bool tls_use_pem(SSL_CTX *ctx, const tls_pem_t *pem, char *error, size_t error_l
     return done;
 }
 
+tls_pem_result_t tls_pem_try(const tls_pem_t *pem, char *error, size_t error_len)
+{
+    report_t report = {.text = error, .len = error_len, .index = NO_INDEX};
+    material_t material = {.chain = sk_X509_new_null()};
+    SSL_CTX *ctx = context_new();
+    assert(material.chain != NULL && ctx != NULL && pem->chain != NULL && pem->key != NULL);
+    ERR_clear_error();
+    tls_pem_result_t result = TLS_PEM_GOOD;
+    if (!read_chain(&material, pem->chain, &report))
+        result = TLS_PEM_BAD_CHAIN;
+    else if (!read_key(&material, pem->key, &report))
+        result = TLS_PEM_BAD_KEY;
+    else if (!set_certificate(ctx, &material, &report))
+        result = TLS_PEM_BAD_CHAIN;
+    material_fini(&material);
+    SSL_CTX_free(ctx);
+    return result;
+}
+
+bool tls_pem_covers(const tls_pem_t *pem, str_t host)
+{
+    char ignored[256];
+    report_t report = {.text = ignored, .len = sizeof(ignored), .index = NO_INDEX};
+    material_t material = {.chain = sk_X509_new_null()};
+    tls_names_t names = {0};
+    assert(material.chain != NULL && pem->chain != NULL);
+    ERR_clear_error();
+    if (read_chain(&material, pem->chain, &report))
+        tls_names_init(&names, material.leaf);
+    bool covers = tls_names_cover(&names, host);
+    tls_names_fini(&names);
+    material_fini(&material);
+    return covers;
+}
+
 static bool site_init(tls_site_t *site, tls_t *tls, const tls_pem_t *pem, report_t *report)
 {
     material_t material;
@@ -267,7 +302,7 @@ static int reference_index(void)
 bool tls_check(const tls_pem_t *pems, size_t count, uint64_t now_unix, char *error, size_t error_len)
 {
     for (size_t i = 0; i < count; i++) {
-        report_t report = {.text = error, .len = error_len, .index = i};
+        report_t report = {.text = error, .len = error_len, .index = count > 1 ? i : NO_INDEX};
         material_t material;
         bool good = material_read(&material, &pems[i], &report) && check_dates(&material, now_unix, &report);
         material_fini(&material);

@@ -36,6 +36,11 @@ typedef struct tls_ticket_keys {
  */
 MUST_USE bool tls_check(const tls_pem_t *pems, size_t count, uint64_t now_unix, char *error,
                         size_t error_len);
+typedef enum tls_pem_result { TLS_PEM_GOOD, TLS_PEM_BAD_CHAIN, TLS_PEM_BAD_KEY } tls_pem_result_t;
+/* Whether it can be read, and its key is that of the certificate, whatever the time. Else a sentence. */
+MUST_USE tls_pem_result_t tls_pem_try(const tls_pem_t *pem, char *error, size_t error_len);
+/* Whether the certificate covers `host`, as tls_covers; false where it cannot be read. */
+bool tls_pem_covers(const tls_pem_t *pem, str_t host);
 /* Cleanses and frees the texts. */
 void tls_pem_fini(tls_pem_t *pem);
 

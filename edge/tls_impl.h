@@ -48,6 +48,8 @@ struct tls {
 /* Takes the DNS names and addresses out of the certificate's subject alternative names. */
 void tls_names_init(tls_names_t *names, X509 *certificate);
 void tls_names_fini(tls_names_t *names);
+/* Whether `host` is one of them, or one label below a wildcard. */
+bool tls_names_cover(const tls_names_t *names, str_t host);
 /* Notes which signatures the site's key makes. */
 void tls_site_set_key(tls_site_t *site, const EVP_PKEY *key);
 /* Callbacks of a context: server name (RFC 6066 section 3) and ALPN (RFC 7301). */

@@ -110,10 +110,15 @@ static bool names_wildcard(const tls_names_t *names, str_t host)
     return names_have(names, dot, host.n - (size_t)(dot - host.p));
 }
 
+bool tls_names_cover(const tls_names_t *names, str_t host)
+{
+    return names_exact(names, host) || names_wildcard(names, host);
+}
+
 bool tls_covers(const SSL *ssl, str_t host)
 {
     const tls_site_t *site = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
-    return names_exact(&site->names, host) || names_wildcard(&site->names, host);
+    return tls_names_cover(&site->names, host);
 }
 
 /* ---- the ClientHello ---- */

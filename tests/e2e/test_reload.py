@@ -1,6 +1,7 @@
 """What a reload changes in place, and what it refuses as a whole."""
 
 import socket
+import subprocess
 
 import pytest
 
@@ -92,7 +93,54 @@ def test_a_reload_with_a_taken_port_changes_nothing(make_edge, origin):
     reload(edge, {"listeners": listeners})
 
 
+def expired(directory):
+    """A certificate for the previews whose time is over, with its key; as the configuration names them."""
+    for args in (["req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=x", "-addext",
+                  f"subjectAltName=DNS:*.{harness.DOMAIN}", "-keyout", "old.key", "-out", "old.csr"],
+                 ["x509", "-req", "-in", "old.csr", "-signkey", "old.key", "-days", "-1", "-copy_extensions", "copy",
+                  "-out", "old.pem"]):
+        subprocess.run(["openssl", *args], cwd=directory, check=True, capture_output=True)
+    (directory / "old.key").chmod(0o600)
+    return {"certificates": [{"chain": str(directory / "old.pem"), "key": str(directory / "old.key")}]}
+
+
+def test_a_reload_that_loads_an_expired_certificate_says_so(make_edge):
+    edge = make_edge()
+    edge.config |= expired(edge.directory)
+    edge.write_config()
+    done = edge.command("reload", check=False)
+    assert done.returncode == 0 and "loaded again" in done.stdout
+    assert "warning: certificates.chain: " in done.stderr and "it has expired" in done.stderr
+    edge.stderr.wait_for(lambda line: "it has expired" in line)
+    # So does a start, and the check.
+    assert "it has expired" in edge.command("check", check=False).stderr
+    edge.stop()
+    edge.start()
+    assert any("it has expired" in line for line in edge.stderr.lines)
+
+
 def test_reload_by_command_says_what_is_wrong(make_edge):
     edge = make_edge()
     edge.command("reload")
     edge.stderr.wait_for(lambda line: "reloaded: configuration 2" in line)
+
+
+def test_an_ipv6_listener_takes_ipv6_clients_only(make_edge):
+    """Which addresses are listened on stands in the configuration, whatever the system's net.ipv6.bindv6only says."""
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    port = harness.PORTS.take()
+    edge = make_edge(kinds=("health",))
+    six = {"kind": "health", "address": f"[::]:{port}"}
+    reload(edge, {"listeners": [*edge.config["listeners"], six]})
+    with harness.Stream(socket.create_connection(("::1", port), PATIENCE)) as client:
+        assert client.request(HEALTH).status == 200
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), PATIENCE)
+    reload(edge, {"listeners": [*edge.config["listeners"], {"kind": "health", "address": f"0.0.0.0:{port}"}]})
+    for address in ("::1", "127.0.0.1"):
+        with harness.Stream(socket.create_connection((address, port), PATIENCE)) as client:
+            assert client.request(HEALTH).status == 200

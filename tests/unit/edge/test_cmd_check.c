@@ -4,10 +4,12 @@
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "certificates.h"
 #include "str.h"
 
 /* Runs the command with stdout and stderr in one temporary file, whose content comes into `output`. */
@@ -58,7 +60,7 @@ static void files(void **state)
     char output[4096];
     char *path =
         temporary("preview_domain: p.example\nlisteners: [{address: \"127.0.0.1:8443\", kind: tls}]\n"
-                  "user: \"\"\nstate_dir: /nowhere/s\nrun_dir: /nowhere/r\nnode: n\n");
+                  "user: \"\"\nstate_dir: /tmp/boxedge-none/s\nrun_dir: /tmp/boxedge-none/r\nnode: n\n");
     assert_int_equal(RUN(output, "-c", path), 0);
     char wanted[256];
     snprintf(wanted, sizeof(wanted), "%s: no errors (1 listener, 0 certificates, 0 boxes, 0 warnings)\n",
@@ -69,7 +71,7 @@ static void files(void **state)
 
     /* Errors of the text and warnings come together; those of files only where the text is right. */
     path = temporary("preview_domain: p.example\nlisteners: [{address: \"127.0.0.1:8443\", kind: tls}]\n"
-                     "state_dir: /nowhere/s\nrun_dir: /nowhere/r\nnode: n\nuser: \"\"\n"
+                     "state_dir: /tmp/boxedge-none/s\nrun_dir: /tmp/boxedge-none/r\nnode: n\nuser: \"\"\n"
                      "trusted_proxies: [0.0.0.0/0]\ncertificates: [{chain: /nowhere/c, key: /nowhere/k}]\n");
     assert_int_equal(RUN(output, "-c", path), 1);
     snprintf(wanted, sizeof(wanted), "%s:7:19: warning: trusted_proxies: ", path);
@@ -83,6 +85,148 @@ static void files(void **state)
     assert_int_equal(RUN(output, "-c", "/nowhere/e.yaml"), 1);
     assert_string_equal(
         output, "/nowhere/e.yaml: cannot be read: No such file or directory\n/nowhere/e.yaml: 1 error\n");
+}
+
+/* ---- what `run` would refuse, and what clients would ---- */
+
+#define DAY 86400
+
+static char folder[] = "/tmp/boxedge-check-XXXXXX";
+
+static void put(const char *name, const char *text)
+{
+    char path[128];
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    FILE *out = fopen(path, "w");
+    assert_non_null(out);
+    fputs(text, out);
+    assert_int_equal(fclose(out), 0);
+    assert_int_equal(chmod(path, 0600), 0);
+}
+
+static void put_pem(const char *name, tls_pem_t pem)
+{
+    char file[64];
+    snprintf(file, sizeof(file), "%s.pem", name);
+    put(file, pem.chain);
+    snprintf(file, sizeof(file), "%s.key", name);
+    put(file, pem.key);
+    tls_pem_fini(&pem);
+}
+
+/* Another file's key with a password, in the older form, whose first line is that of one without. */
+static void put_encrypted(const char *from, const char *to)
+{
+    char path[128];
+    snprintf(path, sizeof(path), "%s/%s", folder, from);
+    FILE *in = fopen(path, "r");
+    assert_non_null(in);
+    EVP_PKEY *key = PEM_read_PrivateKey(in, NULL, NULL, NULL);
+    fclose(in);
+    snprintf(path, sizeof(path), "%s/%s", folder, to);
+    BIO *out = BIO_new_file(path, "w");
+    assert_non_null(out);
+    char password[] = "secret";
+    assert_int_equal(PEM_write_bio_PrivateKey_traditional(out, key, EVP_aes_128_cbc(),
+                                                          (unsigned char *)password, (int)strlen(password),
+                                                          NULL, NULL),
+                     1);
+    EVP_PKEY_free(key);
+    BIO_free(out);
+    assert_int_equal(chmod(path, 0600), 0);
+}
+
+static int make_folder(void **state)
+{
+    (void)state;
+    time_t now = time(NULL);
+    if (mkdtemp(folder) == NULL)
+        return -1;
+    put_pem("good", certificate_make("DNS:*.p.example", now - DAY, 30));
+    put_pem("other", certificate_make("DNS:*.p.example", now - DAY, 30));
+    put_pem("expired", certificate_make("DNS:*.p.example", now - 30 * DAY, 2));
+    put_pem("early", certificate_make("DNS:*.p.example", now + DAY, 2));
+    put_pem("stranger", certificate_make("DNS:elsewhere.example", now - DAY, 30));
+    put_pem("api", certificate_make("DNS:api.example", now - DAY, 30));
+    put_encrypted("good.key", "encrypted.key");
+    put("file", "");
+    return 0;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"good", "other", "expired", "early", "stranger", "api", "encrypted"};
+    char path[128];
+    for (size_t i = 0; i < 2 * sizeof(names) / sizeof(names[0]); i++) {
+        snprintf(path, sizeof(path), "%s/%s.%s", folder, names[i / 2], i % 2 == 0 ? "pem" : "key");
+        (void)unlink(path);
+    }
+    snprintf(path, sizeof(path), "%s/file", folder);
+    (void)unlink(path);
+    snprintf(path, sizeof(path), "%s/e.yaml", folder);
+    (void)unlink(path);
+    return rmdir(folder);
+}
+
+/* Checks a configuration with `more`; each of `wanted` is in what is said, up to NULL. */
+static void expect(const char *more, int code, const char *const wanted[])
+{
+    char text[1024], path[128], output[4096];
+    snprintf(text, sizeof(text),
+             "preview_domain: p.example\nlisteners: [{address: \"127.0.0.1:8443\", kind: tls}]\n"
+             "user: \"\"\nrun_dir: r\nnode: n\n%s",
+             more);
+    put("e.yaml", text);
+    snprintf(path, sizeof(path), "%s/e.yaml", folder);
+    int got = RUN(output, "-c", path);
+    for (size_t i = 0; wanted[i] != NULL; i++)
+        if (strstr(output, wanted[i]) == NULL)
+            fail_msg("%s\nshould say \"%s\" but says:\n%s", text, wanted[i], output);
+    if (got != code)
+        fail_msg("%s\nends with %d:\n%s", text, got, output);
+}
+
+#define EXPECT(more, code, ...) expect((more), (code), (const char *const[]){__VA_ARGS__, NULL})
+
+static void certificates(void **state)
+{
+    (void)state;
+    EXPECT("state_dir: s\ncertificates: [{chain: good.pem, key: good.key}]\n", 0, "no errors", "0 warnings");
+    EXPECT("state_dir: s\ncertificates: [{chain: good.pem, key: other.key}]\n", 1,
+           "/e.yaml:7:39: certificates.key: ",
+           "/other.key\": certificate (*.p.example): the key does not belong to the certificate");
+    EXPECT("state_dir: s\ncertificates: [{chain: good.pem, key: encrypted.key}]\n", 1,
+           "certificates.key: ", "without a password is needed");
+    EXPECT("state_dir: s\ncertificates: [{chain: expired.pem, key: expired.key}]\n", 0,
+           "/e.yaml:7:24: warning: ", "it has expired; clients will refuse it", "1 warning)");
+    EXPECT("state_dir: s\ncertificates: [{chain: early.pem, key: early.key}]\n", 0,
+           "it is not valid yet; clients");
+    EXPECT("state_dir: s\ncertificates: [{chain: stranger.pem, key: stranger.key}]\n", 0,
+           "stranger.pem\" is for none of the hosts that are served here",
+           "warning: certificates: none is for *.p.example: requests for it over TLS get 421");
+    EXPECT("state_dir: s\ncertificates: [{chain: good.pem, key: good.key}]\n"
+           "upstreams: [{name: api, servers: [\"127.0.0.1:1\"]}]\napi: {hosts: [api.example]}\n",
+           0, "none is for api.example: ");
+    EXPECT("state_dir: s\ncertificates: [{chain: good.pem, key: good.key}, {chain: api.pem, key: api.key}]\n"
+           "upstreams: [{name: api, servers: [\"127.0.0.1:1\"]}]\napi: {hosts: [api.example]}\n",
+           0, "no errors");
+    EXPECT("state_dir: s\nupstreams: [{name: api, servers: [\"127.0.0.1:1\"], tls: true, tls_certificate: "
+           "good.pem, "
+           "tls_key: other.key}]\n",
+           1, "upstreams: ", "the key does not belong to the certificate");
+}
+
+static void places_that_cannot_be_written(void **state)
+{
+    (void)state;
+    EXPECT("state_dir: file/s\n", 1, "state_dir: the directory ", "cannot be ", "Not a directory");
+    EXPECT("state_dir: s\nlog: {access: file/a.log}\n", 1,
+           "log.access: ", "cannot be written: Not a directory");
+    EXPECT("state_dir: s\nlog: {access: none/a.log}\n", 1, "log.access: ", "No such file");
+    if (geteuid() == 0)
+        return; /* who may write everywhere */
+    EXPECT("state_dir: /proc/s\n", 1, "state_dir: the directory \"/proc/s\" cannot be made");
 }
 
 static void pages(void **state)
@@ -113,8 +257,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(files),
+        cmocka_unit_test(certificates),
+        cmocka_unit_test(places_that_cannot_be_written),
         cmocka_unit_test(pages),
         cmocka_unit_test(wrong_command_lines),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
