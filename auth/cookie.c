@@ -101,6 +101,8 @@ static bool is_wider(str_t domain, str_t host)
             return true;
     domain = without_outer_dots(domain);
     host = without_outer_dots(host);
+    if (str_ieq(domain, STR("localhost")))
+        return true; /* an app that believes to be there; browsers would drop the cookie */
     if (domain.n == 0 || domain.n >= host.n)
         return false;
     size_t before = host.n - domain.n;

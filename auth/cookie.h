@@ -30,11 +30,12 @@ size_t cookie_remove(str_t header, str_t name, char *out, size_t cap);
  * Whether a Set-Cookie value gives its cookie to more hosts than `host`, the one that the response comes from
  * (without port, in any case, a trailing dot is ignored). That is, whether some
  * Domain attribute (draft-ietf-httpbis-rfc6265bis section 5.6: any case, dots around it ignored) names a
- * parent of the host, or holds characters that no plain host name has, of which nobody can say what each
- * browser makes of them. The last attribute counts in new browsers, another one may in old ones, so that all
- * are looked at. If so, true, and the value without those attributes is in out[0..*len), every other byte as
- * it was. `out` has at least value.n bytes (cap, asserted) and may be value.p itself. A Domain that is the
- * host itself, is empty or is foreign to the host (browsers refuse that cookie) stays.
+ * parent of the host, is "localhost" (of an app that believes to be there), or holds characters that no plain
+ * host name has, of which nobody can say what each browser makes of them. The last attribute counts in new
+ * browsers, another one may in old ones, so that all are looked at. If so, true, and the value without those
+ * attributes is in out[0..*len), every other byte as it was. `out` has at least value.n bytes (cap, asserted)
+ * and may be value.p itself. A Domain that is the host itself, is empty or is foreign to the host (browsers
+ * refuse that cookie) stays.
  */
 MUST_USE bool set_cookie_confine(str_t value, str_t host, char *out, size_t cap, size_t *len);
 

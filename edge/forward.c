@@ -1,6 +1,7 @@
 #include "forward.h"
 
 #include "address.h"
+#include "cdn_loop.h"
 #include "client.h"
 #include "cookie.h"
 #include "forged.h"
@@ -11,24 +12,6 @@
 /* The longest list of names in Connection fields that is looked at, in elements; more are refused by the
  * codec's limits. */
 #define LIST_BOUND 64
-
-bool forward_is_loop(const fields_t *fields, str_t node)
-{
-    for (uint32_t i = 0; i < fields->count; i++) {
-        if (fields->at[i].id != FIELD_CDN_LOOP)
-            continue;
-        str_t rest = fields->at[i].value, element;
-        while (str_next_element(&rest, &element)) {
-            const char *semicolon = memchr(element.p, ';', element.n);
-            if (semicolon != NULL)
-                element = str_trim(str_make(element.p, (size_t)(semicolon - element.p)));
-            if (element.n == node.n + 8 && str_ieq(str_make(element.p, 8), STR("boxedge-")) &&
-                str_ieq(str_from_offset(element, 8), node))
-                return true;
-        }
-    }
-    return false;
-}
 
 /* Whether a Connection field names `name`. */
 static bool is_named(const fields_t *fields, str_t name)
@@ -127,18 +110,13 @@ static bool traceparent_valid(str_t value)
     return trace && span;
 }
 
-static str_t traceparent(exchange_t *ex)
+/* The client's where it is valid, else empty: one that the edge made up would say that the trace is not
+ * sampled, and switch the app's own tracing off. */
+static str_t traceparent(const exchange_t *ex)
 {
     str_t inbound = fields_value(&ex->request.fields, FIELD_TRACEPARENT);
-    if (fields_count(&ex->request.fields, FIELD_TRACEPARENT) == 1 && traceparent_valid(inbound))
-        return inbound;
-    char *text = h2o_mem_alloc_pool(&ex->arena, 55);
-    memcpy(text, "00-", 3);
-    random_hex(ex->worker->random, text + 3, 32);
-    text[35] = '-';
-    random_hex(ex->worker->random, text + 36, 16);
-    memcpy(text + 52, "-00", 3);
-    return str_make(text, 55);
+    bool good = fields_count(&ex->request.fields, FIELD_TRACEPARENT) == 1 && traceparent_valid(inbound);
+    return good ? inbound : STR("");
 }
 
 /* All values of one field joined, and ours behind them. */
@@ -173,16 +151,6 @@ static str_t inbound_or(exchange_t *ex, bool trusted, field_id_t id, str_t ours)
     return inbound.n != 0 ? inbound : ours;
 }
 
-/* How this node is written in CDN-Loop. */
-static str_t loop_mark(exchange_t *ex)
-{
-    str_t node = str_from(ex->worker->conf->node);
-    text_t head = text_new(&ex->arena, node.n + 8);
-    text_put(&head, STR("boxedge-"));
-    text_put(&head, node);
-    return text_str(&head);
-}
-
 /* The scheme that the client used, as apps are told it. */
 static str_t public_scheme(const exchange_t *ex)
 {
@@ -193,20 +161,29 @@ static str_t public_scheme(const exchange_t *ex)
     return remote_is_https(ex) || (one && str_ieq(inbound, STR("https"))) ? STR("https") : STR("http");
 }
 
+/* Apps compare Host, Origin, Referer and X-Forwarded-* with each other: all of them say the same. */
+static void say_localhost(exchange_t *ex, own_fields_t *own)
+{
+    own->host = own->forwarded_host = str_format(&ex->arena, "localhost:%u", ex->preview.port);
+    own->proto = STR("http");
+    own->port = str_decimal(&ex->arena, ex->preview.port);
+}
+
 static own_fields_t own_fields(exchange_t *ex, bool trusted)
 {
     const conf_t *conf = ex->worker->conf;
     char *address = h2o_mem_alloc_pool(&ex->arena, INET6_ADDRSTRLEN);
     own_fields_t own = {.host = ex->request.authority};
-    if (ex->preview.host_header == HOST_HEADER_LOCALHOST)
-        own.host = str_format(&ex->arena, "localhost:%u", ex->preview.port);
     own.client = address_text(remote_address(ex), address);
     own.proto = public_scheme(ex);
     own.forwarded_host = inbound_or(ex, trusted, FIELD_X_FORWARDED_HOST, ex->request.authority);
     uint16_t port = remote_is_https(ex) ? conf->public_port : ex->client->local_port;
     own.port = inbound_or(ex, trusted, FIELD_X_FORWARDED_PORT, str_decimal(&ex->arena, port));
-    own.loop = appended(ex, FIELD_CDN_LOOP, true, loop_mark(ex));
+    str_t mark = cdn_loop_mark(&ex->arena, str_from(conf->node), ex->request.authority);
+    own.loop = appended(ex, FIELD_CDN_LOOP, true, mark);
     own.trace = traceparent(ex);
+    if (ex->preview.host_header == HOST_HEADER_LOCALHOST)
+        say_localhost(ex, &own);
     return own;
 }
 
@@ -260,34 +237,49 @@ static outgoing_t outgoing(exchange_t *ex)
     bool trusted = remote_is_trusted(ex);
     outgoing_t out = {
         .trusted = trusted, .named = names_fields(&ex->request.fields), .own = own_fields(ex, trusted)};
-    out.rewrite = rewrite_for(ex, out.own.proto);
+    out.rewrite = rewrite_for(ex, public_scheme(ex));
     return out;
 }
 
+/* Origin or Referer, where it is on the preview's own origin, on that of localhost. */
+static str_t rewritten(exchange_t *ex, const rewrite_t *rewrite, str_t value)
+{
+    str_t own = rewrite->own_origin;
+    if (own.n == 0 || value.n < own.n || !str_ieq(str_make(value.p, own.n), own))
+        return value;
+    str_t rest = str_from_offset(value, own.n);
+    if (rest.n != 0 && rest.p[0] != '/' && rest.p[0] != '?')
+        return value; /* a longer host, or another port */
+    text_t text = text_new(&ex->arena, rewrite->local_origin.n + rest.n);
+    text_put(&text, rewrite->local_origin);
+    text_put(&text, rest);
+    return text_str(&text);
+}
+
 /* True where the client's field goes on; *value is then what it says. */
-static bool client_field(const exchange_t *ex, const outgoing_t *out, const field_t *field, str_t *value)
+static bool client_field(exchange_t *ex, const outgoing_t *out, const field_t *field, str_t *value)
 {
     if (!passes(ex, field, out->trusted, out->named))
         return false;
-    bool rewritten = field->id == FIELD_ORIGIN && out->rewrite.own_origin.n != 0 &&
-                     str_ieq(field->value, out->rewrite.own_origin);
-    *value = rewritten ? out->rewrite.local_origin : field->value;
+    bool compared = field->id == FIELD_ORIGIN || field->id == FIELD_REFERER;
+    *value = compared ? rewritten(ex, &out->rewrite, field->value) : field->value;
     return true;
 }
 
 #define OWN_FIELDS 8
 
-/* Ours, behind the client's. */
-static void own_list(const exchange_t *ex, const own_fields_t *own, field_t list[OWN_FIELDS])
+/* Ours, behind the client's; how many they are. */
+static size_t own_list(const exchange_t *ex, const own_fields_t *own, field_t list[OWN_FIELDS])
 {
     list[0] = (field_t){STR("X-Forwarded-For"), own->client, FIELD_X_FORWARDED_FOR};
     list[1] = (field_t){STR("X-Forwarded-Proto"), own->proto, FIELD_X_FORWARDED_PROTO};
     list[2] = (field_t){STR("X-Forwarded-Host"), own->forwarded_host, FIELD_X_FORWARDED_HOST};
     list[3] = (field_t){STR("X-Forwarded-Port"), own->port, FIELD_X_FORWARDED_PORT};
     list[4] = (field_t){STR("X-Request-Id"), str_from(ex->request_id), FIELD_X_REQUEST_ID};
-    list[5] = (field_t){STR("traceparent"), own->trace, FIELD_TRACEPARENT};
-    list[6] = (field_t){STR("CDN-Loop"), own->loop, FIELD_CDN_LOOP};
-    list[7] = (field_t){STR("X-Real-IP"), own->client, FIELD_X_REAL_IP};
+    list[5] = (field_t){STR("CDN-Loop"), own->loop, FIELD_CDN_LOOP};
+    list[6] = (field_t){STR("X-Real-IP"), own->client, FIELD_X_REAL_IP};
+    list[7] = (field_t){STR("traceparent"), own->trace, FIELD_TRACEPARENT};
+    return own->trace.n != 0 ? OWN_FIELDS : OWN_FIELDS - 1;
 }
 
 /* No head is longer than this: every field of the client's and ours, each with the longest value that it may
@@ -320,8 +312,8 @@ str_t forward_request_head(exchange_t *ex, str_t websocket_key)
     if (request->websocket)
         text_put_field(&head, STR("Sec-WebSocket-Key"), websocket_key);
     field_t own[OWN_FIELDS];
-    own_list(ex, &out.own, own);
-    for (size_t i = 0; i < OWN_FIELDS; i++)
+    size_t count = own_list(ex, &out.own, own);
+    for (size_t i = 0; i < count; i++)
         text_put_field(&head, own[i].name, own[i].value);
     text_put(&head, STR("\r\n"));
     return text_str(&head);
@@ -361,8 +353,8 @@ void forward_request_fields(exchange_t *ex, fields_t *fields)
     if (takes_trailers(&request->fields))
         fields_add(&ex->arena, fields, FIELD_TE, STR("te"), STR("trailers"));
     field_t own[OWN_FIELDS];
-    own_list(ex, &out.own, own);
-    for (size_t i = 0; i < OWN_FIELDS; i++)
+    size_t count = own_list(ex, &out.own, own);
+    for (size_t i = 0; i < count; i++)
         fields_add(&ex->arena, fields, own[i].id, own[i].name, own[i].value);
 }
 

@@ -33,7 +33,4 @@ void forward_filter_trailers(exchange_t *ex);
  */
 void forward_filter_response(exchange_t *ex, fields_t *fields);
 
-/* True where CDN-Loop says that this node has seen the request before (RFC 8586). */
-bool forward_is_loop(const fields_t *fields, str_t node);
-
 #endif

@@ -5,6 +5,7 @@
 
 #include <assert.h>
 
+#include "cdn_loop.h"
 #include "client.h"
 #include "credentials.h"
 #include "forward.h"
@@ -220,7 +221,7 @@ step_result_t step_route(exchange_t *ex)
 step_result_t step_limit(exchange_t *ex)
 {
     worker_t *worker = ex->worker;
-    if (forward_is_loop(&ex->request.fields, str_from(worker->conf->node))) {
+    if (cdn_loop_found(&ex->request.fields, str_from(worker->conf->node), ex->request.authority)) {
         exchange_reply_error(ex, 508, "loop", "This request has been through this edge before.", 0);
         return STEP_DONE;
     }

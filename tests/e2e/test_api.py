@@ -53,7 +53,7 @@ def test_other_hosts_and_listeners(tmp_path):
         assert edge.get(f"{API.upper()}.:{edge.port['plain']}", fields=["X-Box-Api-Key: k"]).status == 200
         refused = edge.get(API, kind="redirect", fields=["X-Box-Api-Key: k"])
         assert (refused.status, error(refused)) == (403, "tls_required")
-        looped = call(edge, fields=["CDN-Loop: boxedge-test"])
+        looped = call(edge, fields=[f"CDN-Loop: boxedge-test;host={API}"])
         assert (looped.status, error(looped)) == (508, "loop")
         edge.command("block", "cidr", "127.0.0.1/32")
         blocked = call(edge)

@@ -280,8 +280,8 @@ def test_the_edges_fields_cannot_be_forged(edge, recorder):
     assert "x_forwarded_for" not in names and "x_forwarded-proto" not in names
     assert len(names["x-request-id"]) == 1 and names["x-request-id"] != ["mine"]
     assert "6.6.6.6" not in json.dumps(seen["fields"])
-    assert names["cdn-loop"] == ["boxedge-test"]
-    assert names["traceparent"][0].startswith("00-")
+    assert names["cdn-loop"] == [f"boxedge-test;host={recorder.host.decode()}"]
+    assert "traceparent" not in names  # one of the edge's own would switch the app's tracing off
 
 
 def test_a_trusted_proxys_fields_count(make_edge):
@@ -298,10 +298,37 @@ def test_a_trusted_proxys_fields_count(make_edge):
 
 def test_a_loop_is_cut(edge, recorder):
     with edge.connect("plain") as client:
-        response = client.request(b"GET / HTTP/1.1\r\nHost: " + recorder.host + b"\r\nCDN-Loop: other, boxedge-test\r\n\r\n")
+        mark = b"boxedge-test;host=" + recorder.host
+        response = client.request(b"GET / HTTP/1.1\r\nHost: " + recorder.host + b"\r\nCDN-Loop: other, " + mark + b"\r\n\r\n")
         assert response.status == 508
     _, seen = ask(edge, recorder, b"GET /echo HTTP/1.1\r\nHost: HOST\r\nCDN-Loop: other\r\n\r\n")
-    assert ", ".join(seen["names"]["cdn-loop"]) == "other, boxedge-test"
+    assert ", ".join(seen["names"]["cdn-loop"]) == "other, " + mark.decode()
+
+
+def test_an_app_may_ask_another_preview(edge):
+    """A dev server that passes requests on to the preview of another: no loop until the same host comes again."""
+    hosts = []
+
+    def passes_on(conn):
+        request = conn.read_request()
+        at = [name for name, _ in hosts].index(request.get("host"))
+        fields = [f"CDN-Loop: {request.get('cdn-loop')}"]
+        answer = edge.get(hosts[(at + 1) % len(hosts)][0], fields=fields)
+        conn.send(f"HTTP/1.1 {answer.status} x\r\nContent-Length: {len(answer.body)}\r\n\r\n".encode() + answer.body)
+
+    with RawOrigin(passes_on) as one, RawOrigin(passes_on) as two, RawOrigin() as last:
+        hosts += [(edge.create_preview(origin), origin) for origin in (one, two, last)]
+        assert edge.get(hosts[0][0]).status == 200
+        assert len(last.requests) == 1
+        del hosts[2]  # and now round and round
+        assert edge.get(hosts[0][0]).status == 508
+        assert len(one.requests) == 2 and len(two.requests) == 2
+
+
+def test_passes_are_bounded(edge, recorder):
+    marks = [f"boxedge-test;host=box-{n}.other" for n in range(5)]
+    assert edge.get(recorder.host.decode(), "/echo", fields=[f"CDN-Loop: {', '.join(marks[:4])}"]).status == 200
+    assert edge.get(recorder.host.decode(), "/echo", fields=[f"CDN-Loop: {', '.join(marks)}"]).status == 508
 
 
 def test_traceparent_is_kept(edge, recorder):
@@ -325,18 +352,24 @@ def test_an_app_that_knows_localhost_only(edge, more):
     """Of a preview with --host-header localhost: what comes says localhost, and a redirect to there leads back."""
     def box(conn):
         request = conn.read_request()
-        conn.send(f"HTTP/1.1 302 Found\r\nLocation: http://{request.get('host')}/x?y\r\nContent-Length: 0\r\n\r\n".encode())
+        conn.send(f"HTTP/1.1 302 Found\r\nLocation: http://{request.get('host')}/x?y\r\nSet-Cookie: a=1; Domain=localhost; "
+                  "Path=/\r\nContent-Length: 0\r\n\r\n".encode())
 
     with RawOrigin(box) as origin:
         host = edge.create_preview(origin, "box", "--host-header", "localhost")
         authority = f"{host}:{edge.port['tls']}"
         with edge.connect("tls", host) as client:
-            lines = ["GET / HTTP/1.1", f"Host: {authority}", f"Origin: https://{authority}", *more]
+            lines = ["GET / HTTP/1.1", f"Host: {authority}", f"Origin: https://{authority}",
+                     f"Referer: https://{authority}/from?q", *more]
             response = client.request("\r\n".join(lines).encode() + b"\r\n\r\n")
         assert (response.status, response.get("location")) == (302, f"https://{authority}/x?y")
         (seen,) = origin.requests
         assert (seen.get("host"), seen.get("origin")) == (f"localhost:{origin.port}", f"http://localhost:{origin.port}")
-        assert seen.get("x-forwarded-host") == authority
+        # Apps compare all of these with each other (Next.js, React Router, Rails, Django).
+        assert seen.get("referer") == f"http://localhost:{origin.port}/from?q"
+        assert (seen.get("x-forwarded-host"), seen.get("x-forwarded-proto"), seen.get("x-forwarded-port")) == (
+            f"localhost:{origin.port}", "http", str(origin.port))
+        assert response.get("set-cookie") == "a=1; Path=/"
 
 
 @pytest.mark.parametrize("host, status", [

@@ -167,6 +167,9 @@ static void becomes(const char *value, const char *wanted)
 static void test_parents_go(void **state)
 {
     (void)state;
+    becomes("a=b; Domain=localhost; Path=/", "a=b; Path=/");
+    becomes("a=b; domain=.LOCALHOST", "a=b");
+    stays("a=b; Domain=localhost.example");
     becomes("s=1; Domain=preview.box.example", "s=1");
     becomes("s=1; Path=/; Domain=preview.box.example; Secure", "s=1; Path=/; Secure");
     becomes("s=1;domain=preview.box.example;Secure", "s=1;Secure");
