@@ -24,6 +24,7 @@
  * answers STEP_NEXT, STEP_WAIT or STEP_DONE, and never goes back.
  */
 const exchange_step_t exchange_preview_steps[] = {
+    {"client", step_client}, /* has its client too many requests open: 429 */
     {"host", step_host},     /* is this name ours: 421 */
     {"route", step_route},   /* which preview and which box: 404 */
     {"access", step_access}, /* may this request see it: 401, 403, 429, or the sign-in page */
@@ -160,12 +161,6 @@ void exchange_begin(exchange_t *ex)
 {
     begin(ex);
     ex->request_complete = !ex->request.has_body && !ex->request.websocket;
-    if (!remote_count(ex)) {
-        counter_add(&ex->worker->counters->connections_refused_total, 1);
-        exchange_reply_error(ex, 429, "too_many_connections",
-                             "Too many requests from this address are open at a time.", 1);
-        return;
-    }
     set_state(ex, EXCHANGE_STEPS);
     ex->step = ex->client->steps;
 }

@@ -414,7 +414,8 @@ void http2_stream_frame_sent(http2_conn_t *conn, const nghttp2_frame *frame)
     note(conn, HTTP2_GUARD_COMPLETED);
     if (stream->request_ended || stream->tunnel)
         return;
-    if (linger_wanted(stream->ex) || body_has_come(stream))
+    /* A handshake that was not accepted has no rest; the reset says that a 200 opened no tunnel. */
+    if (!stream->ex->request.websocket && (linger_wanted(stream->ex) || body_has_come(stream)))
         http2_rest_begin(stream);
     else
         reset(stream, NGHTTP2_NO_ERROR); /* RFC 9113 section 8.1 */

@@ -139,6 +139,16 @@ static step_result_t step_other_host(exchange_t *ex)
     return STEP_NEXT;
 }
 
+step_result_t step_client(exchange_t *ex)
+{
+    if (remote_count(ex))
+        return STEP_NEXT;
+    counter_add(&ex->worker->counters->connections_refused_total, 1);
+    exchange_reply_error(ex, 429, "too_many_connections",
+                         "Too many requests from this address are open at a time.", 1);
+    return STEP_DONE;
+}
+
 step_result_t step_host(exchange_t *ex)
 {
     const conf_t *conf = ex->worker->conf;

@@ -7,6 +7,7 @@
 
 #include "exchange.h"
 
+step_result_t step_client(exchange_t *ex);
 step_result_t step_host(exchange_t *ex);
 step_result_t step_route(exchange_t *ex);
 step_result_t step_limit(exchange_t *ex);

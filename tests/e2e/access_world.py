@@ -55,6 +55,7 @@ class Made:
 
     def __init__(self, edge, box, port, kind, *options):
         flags = ["--bearer"] * access_table.has_bearer(kind) + ["--basic"] * access_table.has_basic(kind)
+        flags = flags or ["--public"]
         answer = json.loads(edge.command("preview", "create", box, port, *flags, *options, "--json"))
         self.token = answer.get("token")
         self.user, self.password = answer.get("username"), answer.get("password")

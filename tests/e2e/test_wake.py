@@ -156,7 +156,7 @@ def test_a_credential_that_changes_while_its_request_waits(world, how):
     world.wait_waiters(1)
     command = {"replaced": ("preview", "create", "sleeper", world.origin.port, "--bearer"),
                "deleted": ("preview", "delete", "sleeper", world.origin.port),
-               "made public": ("preview", "create", "sleeper", world.origin.port),
+               "made public": ("preview", "create", "sleeper", world.origin.port, "--public"),
                "blocked": ("block", "box", "sleeper")}[how]
     world.edge.command(*command)
     world.gate.set()

@@ -420,9 +420,10 @@ static void ends_that_nobody_takes_are_bounded(void **state)
     go_by(w, 1000);
     for (size_t i = 0; i < PREVIEW_CALLS_TOLD_MAX; i++) {
         uint64_t number = 0;
-        for (int turns = 0; number == 0 && turns < 1000; turns++) { /* they are more than the socket takes */
+        for (int tries = 0; number == 0 && tries < 2; tries++) {
             number = told(w, "box");
-            loop_turn(w->fixture->worker.loop, 0);
+            if (number == 0) /* they are more than the socket takes: the rest follows */
+                go_by(w, 5);
         }
         assert_int_not_equal(number, 0);
     }
