@@ -290,7 +290,7 @@ static void test_too_many_streams(void **state)
     world_raw(world, frames, sizeof(frames) - 1);
     for (unsigned i = 0; i < 10; i++)
         world_turn(world);
-    assert_int_equal(world->started, 4);
+    assert_int_equal(world->started, 3); /* 1 was reset before it had begun */
     assert_int_equal(world->taken, 1);
     assert_int_equal(world->request_body[0], 'y');
     assert_int_equal(world->counters.exchanges_open, 3);
