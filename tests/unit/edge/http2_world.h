@@ -148,6 +148,11 @@ static inline step_result_t world_step(exchange_t *ex)
     the_world->last = ex;
     ex->origin_ops = &world_origin_ops;
     exchange_to_origin(ex);
+    str_t held = buffer_str(&ex->held); /* it came with the head, before the steps */
+    if (held.n != 0 && held.n <= the_world->origin_room) {
+        origin_send_body(ex, held);
+        buffer_clear(&ex->held, &the_world->worker.held_bytes);
+    }
     return STEP_DONE;
 }
 
