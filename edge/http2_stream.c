@@ -324,6 +324,8 @@ static void resume(http2_stream_t *stream)
         stream->starting = false;
         if (ex->state == EXCHANGE_STEPS)
             exchange_resume(ex);
+        if (buffer_size(&stream->in) != 0) /* the origin may take what the steps had no room for */
+            http2_stream_wake(stream);
     }
     if (stream->detached && stream->end_passed && ex->state == EXCHANGE_DONE) {
         http2_stream_close(stream, EXCHANGE_END_COMPLETE);
