@@ -244,7 +244,7 @@ static const conf_key_t rows[] = {
      .min = 16,
      .max = 1000000,
      .fallback = "32768",
-     .doc = "Client connections that one worker holds.",
+     .doc = "Client connections that one worker holds; at most three quarters of its descriptors.",
      AT(conf_t, limits.connections)},
     {.name = "limits.memory",
      .type = CONF_SIZE,

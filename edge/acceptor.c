@@ -12,8 +12,10 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "descriptors.h"
 #include "greeting.h"
 #include "process.h"
+#include "shortage.h"
 
 /* Taken from the queue of a socket that is about to be closed, at most: as many as the kernel queues. */
 #define QUEUE_MAX 4096
@@ -122,6 +124,7 @@ static void open_reserve(acceptor_t *acceptor)
 /* No descriptor is left: one connection is taken with the reserve and closed, so that its client knows. */
 static void refuse_one(acceptor_t *acceptor)
 {
+    shortage_note(acceptor->worker);
     if (acceptor->reserve_fd < 0)
         return;
     close(acceptor->reserve_fd);
@@ -134,12 +137,21 @@ static void refuse_one(acceptor_t *acceptor)
     open_reserve(acceptor);
 }
 
+/* `usable_descriptors` is 0 where nobody asked (tests). */
+static bool is_full(const worker_t *worker)
+{
+    uint32_t most = worker->conf->limits.connections;
+    if (worker->usable_descriptors != 0)
+        most = descriptors_for_clients(worker->usable_descriptors, most);
+    return worker->client_count >= most;
+}
+
 static accept_result_t accept_one(acceptor_t *acceptor)
 {
     struct sockaddr_storage from;
     socklen_t len = sizeof(from);
 
-    if (acceptor->worker->client_count >= acceptor->worker->conf->limits.connections)
+    if (is_full(acceptor->worker))
         return ACCEPT_STOP;
     int fd = accept4(acceptor->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {

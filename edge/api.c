@@ -94,6 +94,7 @@ static bool is_before_writing(origin_failure_t failure)
     case ORIGIN_CONNECT_TIMEOUT:
     case ORIGIN_TLS_FAILED:
     case ORIGIN_IS_EDGE:
+    case ORIGIN_NO_DESCRIPTOR:
     case ORIGIN_REFUSED:
     case ORIGIN_NO_WEBSOCKET:
         return true;
@@ -114,7 +115,7 @@ static bool is_before_writing(origin_failure_t failure)
 void api_failed(exchange_t *ex, origin_failure_t failure)
 {
     ex->api->unwritten = is_before_writing(failure);
-    ex->api->outcome = BALANCE_FAILED;
+    ex->api->outcome = failure != ORIGIN_NO_DESCRIPTOR ? BALANCE_FAILED : BALANCE_LEFT;
 }
 
 static bool is_limit_field(str_t name)

@@ -7,6 +7,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "descriptors.h"
+#include "process.h"
+
 #define MESSAGES_A_TURN 16
 /* How long a peer that does not read is left alone before the next try. A socket for messages tells that it
  * is writable while a quarter of its room is free, which a small message may need or not: a clock is simpler.
@@ -27,6 +30,7 @@ struct channel {
     int fd; /* owned by sock */
     const channel_handlers_t *handlers;
     void *owner;
+    bool reserve;
     bool *freed; /* set by channel_free while a handler runs, else NULL */
     loop_t *loop;
     loop_timer_t again; /* runs while something waits */
@@ -41,6 +45,26 @@ static void deliver_closed(channel_t *channel)
     channel->handlers->closed(channel->owner);
 }
 
+static ipc_result_t receive(const channel_t *channel, ipc_message_t *message)
+{
+    if (!channel->reserve)
+        return ipc_receive(channel->fd, message);
+    descriptors_use_reserve(true);
+    ipc_result_t result = ipc_receive(channel->fd, message);
+    descriptors_use_reserve(false);
+    return result;
+}
+
+static void hand_over(channel_t *channel, ipc_result_t result, ipc_message_t *message)
+{
+    if (result == IPC_LOST && channel->handlers->lost != NULL)
+        channel->handlers->lost(channel->owner, message->type, message->value);
+    if (result != IPC_OK)
+        return; /* not ours: dropped whole */
+    channel->handlers->message(channel->owner, message);
+    ipc_message_fini(message);
+}
+
 static void on_readable(h2o_socket_t *sock, const char *err)
 {
     channel_t *channel = sock->data;
@@ -52,18 +76,15 @@ static void on_readable(h2o_socket_t *sock, const char *err)
         return;
     }
     for (int i = 0; i < MESSAGES_A_TURN; i++) {
-        ipc_result_t result = ipc_receive(channel->fd, &message);
+        ipc_result_t result = receive(channel, &message);
         if (result == IPC_AGAIN)
             return;
-        if (result == IPC_FAILED)
-            continue; /* not ours: dropped whole */
         if (result == IPC_CLOSED) {
             deliver_closed(channel);
             return;
         }
         channel->freed = &freed;
-        channel->handlers->message(channel->owner, &message);
-        ipc_message_fini(&message);
+        hand_over(channel, result, &message);
         if (freed)
             return;
         channel->freed = NULL;
@@ -80,6 +101,11 @@ channel_t *channel_new(loop_t *loop, int fd, const channel_handlers_t *handlers,
     channel->sock->data = channel;
     h2o_socket_read_start(channel->sock, on_readable);
     return channel;
+}
+
+void channel_use_reserve(channel_t *channel)
+{
+    channel->reserve = true;
 }
 
 /* ---- what waits ---- */
@@ -147,4 +173,11 @@ bool channel_send(channel_t *channel, uint32_t type, uint64_t value, str_t bytes
     if (result != IPC_AGAIN || fd_count != 0)
         return result == IPC_OK;
     return queue(channel, type, value, bytes);
+}
+
+void channel_ask_again(channel_t *channel, const char *role, uint32_t type, uint64_t value)
+{
+    process_log(role, "a message of type %u cannot be taken, as no descriptor is free; it is asked for again",
+                (unsigned)type);
+    (void)channel_send(channel, PROCESS_LOST, process_lost_pack(type, value), STR(""), NULL, 0);
 }

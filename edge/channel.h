@@ -16,12 +16,20 @@ typedef struct channel channel_t;
 typedef struct channel_handlers {
     void (*message)(void *owner, ipc_message_t *message);
     void (*closed)(void *owner);
+    /* A message came without its descriptors, because none were free; NULL where none bring any. */
+    void (*lost)(void *owner, uint32_t type, uint64_t value);
 } channel_handlers_t;
 
 /* Takes over `fd`, an end of ipc_pair. `handlers` outlive the channel. */
 channel_t *channel_new(loop_t *loop, int fd, const channel_handlers_t *handlers, void *owner);
+/* Messages of this channel may use the reserve of descriptors (descriptors.h). */
+void channel_use_reserve(channel_t *channel);
 /* Closes and nulls. NULL is allowed. */
 void channel_free(channel_t **channel);
+
+/* For a handler of `lost` on the channel to the supervisor: says so in the log as `role`, and asks for it
+ * once more. */
+void channel_ask_again(channel_t *channel, const char *role, uint32_t type, uint64_t value);
 
 /* Messages without descriptors that wait for a peer which does not read just now, at most. */
 #define CHANNEL_QUEUE_MAX 16384

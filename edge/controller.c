@@ -13,6 +13,7 @@
 #include "boxes.h"
 #include "channel.h"
 #include "deletion_desk.h"
+#include "descriptors.h"
 #include "idle.h"
 #include "listening_desk.h"
 #include "peers.h"
@@ -286,8 +287,13 @@ static void supervisor_closed(void *owner)
     end(controller);
 }
 
-static const channel_handlers_t supervisor_handlers = {.message = supervisor_message,
-                                                       .closed = supervisor_closed};
+static void supervisor_lost(void *owner, uint32_t type, uint64_t value)
+{
+    channel_ask_again(((controller_t *)owner)->supervisor, "controller", type, value);
+}
+
+static const channel_handlers_t supervisor_handlers = {
+    .message = supervisor_message, .closed = supervisor_closed, .lost = supervisor_lost};
 
 /* What a worker says. */
 static void worker_message(void *owner, unsigned index, ipc_message_t *message)
@@ -475,6 +481,7 @@ static bool start(controller_t *controller, const controller_args_t *args)
     admin_set_runner(controller->admin, controller->runner);
     controller->supervisor =
         channel_new(controller->loop, args->supervisor_fd, &supervisor_handlers, controller);
+    channel_use_reserve(controller->supervisor);
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++) {
         int fd = args->worker_fds[i];
         peers_take(controller->peers, i, &fd);
@@ -515,6 +522,7 @@ static void stop(controller_t *controller)
 int controller_run(const controller_args_t *args)
 {
     controller_t controller;
+    (void)descriptors_keep_reserve();
     if (!start(&controller, args))
         return 1;
     while (controller.state != CONTROLLER_ENDS) {

@@ -427,7 +427,7 @@ void exchange_origin_failed(exchange_t *ex, origin_failure_t failure)
     assert(ex->origin_ops == NULL);
     if (ex->api != NULL)
         api_failed(ex, failure);
-    exchange_reply_error(ex, text->status, text->code, text->sentence, 0);
+    exchange_reply_error(ex, text->status, text->code, text->sentence, text->status == 503 ? 1 : 0);
 }
 
 void exchange_answer(exchange_t *ex)

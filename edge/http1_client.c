@@ -11,9 +11,11 @@
 #include "address.h"
 #include "api.h"
 #include "client.h"
+#include "descriptors.h"
 #include "forward.h"
 #include "http1_client_impl.h"
 #include "resend.h"
+#include "shortage.h"
 #include "target.h"
 #include "worker.h"
 
@@ -199,6 +201,10 @@ static void connect_failed(http1_client_t *client, origin_failure_t failure)
 static void connect_error(http1_client_t *client, int error)
 {
     exchange_t *ex = client->ex;
+    if (descriptors_ran_out(error)) { /* that is no fault of the origin, and no other one helps */
+        http1_client_fail(client, ORIGIN_NO_DESCRIPTOR);
+        return;
+    }
     if (error != ECONNREFUSED || !ex->target.is_box) {
         connect_failed(client, error == ECONNREFUSED ? ORIGIN_NOT_LISTENING : ORIGIN_UNREACHABLE);
         return;
@@ -508,7 +514,7 @@ static void attempt(http1_client_t *client, bool fresh)
         return;
     }
     counter_add(&worker->counters->origin_connects_total, 1);
-    client->conn = conn_connect(worker->loop, (struct sockaddr *)&address, len, &handlers, client);
+    client->conn = shortage_connect(worker, (struct sockaddr *)&address, len, &handlers, client);
     if (client->conn == NULL) {
         connect_error(client, errno);
         return;

@@ -13,6 +13,7 @@
 #include <errno.h>
 
 #include "api.h"
+#include "descriptors.h"
 #include "http2_client_impl.h"
 #include "resend.h"
 #include "target.h"
@@ -297,6 +298,8 @@ void http2_client_connect_failed(http2_client_t *client, int error)
     const exchange_t *ex = client->ex;
     if (error == 0)
         http2_client_fail(client, ORIGIN_IS_EDGE);
+    else if (descriptors_ran_out(error))
+        http2_client_fail(client, ORIGIN_NO_DESCRIPTOR);
     else if (error == EPROTO)
         fail_connect(client, ORIGIN_TLS_FAILED);
     else if (error != ECONNREFUSED)

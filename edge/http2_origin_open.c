@@ -7,12 +7,8 @@
 
 #include "address.h"
 #include "http2_client_impl.h"
+#include "shortage.h"
 #include "target.h"
-
-static loop_t *loop_of(const http2_origin_t *origin)
-{
-    return http2_origin_worker(origin)->loop;
-}
 
 static nghttp2_session *session_new(http2_origin_t *origin)
 {
@@ -149,7 +145,8 @@ bool http2_origin_connect(http2_origin_t *origin)
 {
     struct sockaddr_storage address;
     socklen_t len = address_make(&origin->target.address, origin->target.connect_port, &address);
-    origin->conn = conn_connect(loop_of(origin), (struct sockaddr *)&address, len, &handlers, origin);
+    origin->conn =
+        shortage_connect(http2_origin_worker(origin), (struct sockaddr *)&address, len, &handlers, origin);
     if (origin->conn == NULL)
         return false;
     conn_want_write(origin->conn, true);

@@ -85,12 +85,16 @@ ipc_result_t ipc_receive(int fd, ipc_message_t *message)
     if (n == 0)
         return IPC_CLOSED;
     take_fds(&msg, message);
-    if ((size_t)n < sizeof(head) || head.magic != MAGIC || (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
+    if ((size_t)n < sizeof(head) || head.magic != MAGIC || (msg.msg_flags & MSG_TRUNC) != 0) {
         ipc_message_fini(message);
         return IPC_FAILED;
     }
     message->type = head.type;
     message->value = head.value;
+    if ((msg.msg_flags & MSG_CTRUNC) != 0) {
+        ipc_message_fini(message);
+        return IPC_LOST;
+    }
     message->len = (size_t)n - sizeof(head);
     return IPC_OK;
 }

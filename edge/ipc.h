@@ -28,6 +28,8 @@ typedef enum ipc_result {
     IPC_OK,
     IPC_AGAIN,  /* nothing there; or no room: the peer does not read */
     IPC_CLOSED, /* the peer is gone */
+    IPC_LOST,   /* a message of ours without its descriptors, for which none were free: its type and value say
+                   which */
     IPC_FAILED, /* not a message of ours, or errno */
 } ipc_result_t;
 

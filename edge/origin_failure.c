@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #define SERVER_UNREACHABLE "A server of this API cannot be reached."
+#define NO_DESCRIPTOR      "The edge has no room for another connection right now; try again shortly."
 
 static const struct {
     origin_failure_text_t box, server;
@@ -60,6 +61,7 @@ static const struct {
           "This API is spoken to over HTTP/2, which carries no WebSockets here."}},
     [ORIGIN_TIMEOUT] = {{504, "origin_timeout", "The app in the box did not answer in time."},
                         {504, "origin_timeout", "A server of this API did not answer in time."}},
+    [ORIGIN_NO_DESCRIPTOR] = {{503, "no_descriptors", NO_DESCRIPTOR}, {503, "no_descriptors", NO_DESCRIPTOR}},
     [ORIGIN_STALLED] = {{504, "origin_timeout", "The app in the box takes nothing more."},
                         {504, "origin_timeout", "A server of this API takes nothing more."}},
 };

@@ -14,19 +14,20 @@ typedef enum origin_failure {
     ORIGIN_NOT_LISTENING,   /* it was refused */
     ORIGIN_ON_LOOPBACK,     /* it was refused, and an app listens on the box's loopback */
     ORIGIN_CONNECT_TIMEOUT,
-    ORIGIN_TLS_FAILED,   /* no TLS session with a certificate that is right */
-    ORIGIN_IS_EDGE,      /* its address is a listener of the edge itself */
-    ORIGIN_CLOSED,       /* ended before an answer */
-    ORIGIN_CUT,          /* ended in the middle of its answer */
-    ORIGIN_BAD_RESPONSE, /* not valid HTTP */
-    ORIGIN_OVER_LIMIT,   /* the head of its answer is over a limit */
-    ORIGIN_IS_HTTP2,     /* answers in HTTP/2, as nobody said that it would */
-    ORIGIN_NOT_HTTP2,    /* does not speak HTTP/2, as it should */
-    ORIGIN_REFUSED,      /* refused the request without looking at it */
-    ORIGIN_NO_WEBSOCKET, /* WebSockets are not passed on over HTTP/2 */
-    ORIGIN_TIMEOUT,      /* no answer in time */
-    ORIGIN_STALLED,      /* takes nothing more */
-    ORIGIN_FAILURES,     /* how many there are */
+    ORIGIN_TLS_FAILED,    /* no TLS session with a certificate that is right */
+    ORIGIN_IS_EDGE,       /* its address is a listener of the edge itself */
+    ORIGIN_CLOSED,        /* ended before an answer */
+    ORIGIN_CUT,           /* ended in the middle of its answer */
+    ORIGIN_BAD_RESPONSE,  /* not valid HTTP */
+    ORIGIN_OVER_LIMIT,    /* the head of its answer is over a limit */
+    ORIGIN_IS_HTTP2,      /* answers in HTTP/2, as nobody said that it would */
+    ORIGIN_NOT_HTTP2,     /* does not speak HTTP/2, as it should */
+    ORIGIN_REFUSED,       /* refused the request without looking at it */
+    ORIGIN_NO_WEBSOCKET,  /* WebSockets are not passed on over HTTP/2 */
+    ORIGIN_TIMEOUT,       /* no answer in time */
+    ORIGIN_STALLED,       /* takes nothing more */
+    ORIGIN_NO_DESCRIPTOR, /* the edge has none left for a connection */
+    ORIGIN_FAILURES,      /* how many there are */
 } origin_failure_t;
 
 typedef struct origin_failure_text {

@@ -34,6 +34,8 @@ void origin_pool_put(origin_pool_t *pool, conn_t **conn, str_t box, uint64_t gen
  */
 void origin_pool_retire(origin_pool_t *pool, conn_t **conn, str_t box, uint64_t generation);
 /* Closes a box's connections of every generation but one. */
+/* Closes up to `most` connections, the oldest first; returns their number. */
+size_t origin_pool_shed(origin_pool_t *pool, size_t most);
 void origin_pool_drop(origin_pool_t *pool, str_t box, uint64_t keep_generation);
 size_t origin_pool_idle(const origin_pool_t *pool);
 

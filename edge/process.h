@@ -63,6 +63,8 @@ typedef enum process_message {
     PROCESS_LISTENING,    /* worker to controller: bytes "<id>-<port>" refused a connection; value: the box's
                              generation. What listens in it? */
     PROCESS_LISTENS,      /* controller to worker: listening_message.h; value: that generation */
+    PROCESS_LOST,         /* to the supervisor: a message of its came without its descriptors, and is to be
+                             said again. value: process_lost_pack */
     PROCESS_DELETION, /* worker to controller: bytes are a deletion_call_t (deletion_message.h), value: as for
                          PROCESS_PREVIEW, whose answer it has */
 } process_message_t;
@@ -118,6 +120,12 @@ int runner_run(const runner_args_t *args);
 /* The directories of the two stores: "<state_dir>/store" and "<run_dir>/store"; both are made by the
  * supervisor. False where a path is too long. */
 MUST_USE bool process_store_dirs(const conf_t *conf, char *durable, char *volatile_dir, size_t len);
+
+/* The value of PROCESS_LOST: the type (below 32) and the value of the message that was lost. */
+static inline uint64_t process_lost_pack(uint32_t type, uint64_t value)
+{
+    return value << 8 | (type & 0xff);
+}
 
 /* One line on stderr, "boxedge[role]: sentence" (without a role "boxedge: sentence"), in one write. Never
  * blocks: a line that nobody takes is counted (logger.h). */

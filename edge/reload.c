@@ -66,7 +66,7 @@ static void report_done(supervisor_t *s)
 }
 
 /* Sends the new configuration to a process that runs with an older one. */
-static void send_conf(supervisor_t *s, role_t *role)
+void reload_send_conf(supervisor_t *s, role_t *role)
 {
     int fds[PROCESS_LISTENERS_MAX + 3];
     size_t count = 0;
@@ -83,6 +83,11 @@ static void send_conf(supervisor_t *s, role_t *role)
     role_send(role, PROCESS_CONF, s->generation, STR(""), fds, count);
 }
 
+void reload_send_log(supervisor_t *s, role_t *role)
+{
+    role_send(role, PROCESS_LOG, 0, STR(""), &s->log_fd, s->log_fd >= 0);
+}
+
 static void swap(supervisor_t *s, snapshot_t *next, listen_set_t *listeners, int log_fd)
 {
     snapshot_free(&s->snapshot);
@@ -95,15 +100,16 @@ static void swap(supervisor_t *s, snapshot_t *next, listen_set_t *listeners, int
         close(s->log_fd);
     s->log_fd = log_fd;
 
+    supervisor_check_descriptors(s);
     s->reload_running = true;
     supervise_workers(s, process_now_ms());
     supervise_runner(s, process_now_ms());
-    send_conf(s, &s->controller);
-    send_conf(s, &s->runner);
+    reload_send_conf(s, &s->controller);
+    reload_send_conf(s, &s->runner);
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++) {
-        send_conf(s, &s->workers[i]);
+        reload_send_conf(s, &s->workers[i]);
         if (s->workers[i].state != ROLE_DRAINING)
-            role_send(&s->workers[i], PROCESS_LOG, 0, STR(""), &s->log_fd, s->log_fd >= 0);
+            reload_send_log(s, &s->workers[i]);
     }
     reload_check_done(s);
 }
@@ -214,6 +220,6 @@ void reload_log(supervisor_t *s)
         close(s->log_fd);
     s->log_fd = fd;
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
-        role_send(&s->workers[i], PROCESS_LOG, 0, STR(""), &fd, 1);
+        reload_send_log(s, &s->workers[i]);
     process_log(NULL, "the access log was opened again");
 }

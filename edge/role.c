@@ -119,6 +119,7 @@ void role_buried(role_t *role)
 {
     role->pid = 0;
     role->killed = false;
+    role->lost = 0;
     if (role->fd >= 0)
         close(role->fd);
     role->fd = -1;

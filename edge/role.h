@@ -33,7 +33,9 @@ typedef struct role {
     uint64_t due_ms;     /* ROLE_WAITING */
     uint64_t generation; /* the configuration that it runs with */
     bool killed;         /* SIGKILL is on its way to the process */
-    bool ever_ready;     /* a process in this place once served */
+    uint32_t lost;       /* messages that it could not take, a bit a type: to be said again */
+    uint64_t lost_due_ms;
+    bool ever_ready; /* a process in this place once served */
     backoff_t backoff;
     shm_role_t *slot;
 } role_t;

@@ -18,6 +18,7 @@
 #include "bytes.h"
 #include "channel.h"
 #include "children.h"
+#include "descriptors.h"
 #include "memfile.h"
 #include "process.h"
 #include "runner.h"
@@ -342,14 +343,21 @@ int runner_status(const runner_t *runner)
     return runner->status;
 }
 
+static void supervisor_lost(void *owner, uint32_t type, uint64_t value)
+{
+    channel_ask_again(((runner_t *)owner)->supervisor, "runner", type, value);
+}
+
 runner_t *runner_new(loop_t *loop, const runner_args_t *args)
 {
-    static const channel_handlers_t handlers = {.message = supervisor_message, .closed = supervisor_closed};
+    static const channel_handlers_t handlers = {
+        .message = supervisor_message, .closed = supervisor_closed, .lost = supervisor_lost};
     runner_t *runner = calloc(1, sizeof(*runner));
     assert(runner != NULL);
     *runner = (runner_t){.loop = loop, .shm = args->shm};
     use_conf(runner, args->conf);
     runner->supervisor = channel_new(loop, args->supervisor_fd, &handlers, runner);
+    channel_use_reserve(runner->supervisor);
     beat(&runner->heartbeat);
     atomic_store(&shm_runner(runner->shm)->state, SHM_READY);
     (void)channel_send(runner->supervisor, PROCESS_READY, 0, STR(""), NULL, 0);
@@ -382,6 +390,7 @@ int runner_run(const runner_args_t *args)
     if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
         process_log("runner", "orphans of boxes whose keeper is killed will not be found: %s",
                     strerror(errno));
+    (void)descriptors_keep_reserve();
     loop_t *loop = loop_new();
     runner_t *runner = runner_new(loop, args);
     while (!runner_is_over(runner))

@@ -145,7 +145,7 @@ Done:
 
 /* Makes the channel between the controller and the runner, where both are there. Where that fails, process
  * boxes do not wake until one of them is started again. */
-static void join_runner(supervisor_t *s)
+void supervise_join_runner(supervisor_t *s)
 {
     int pair[2];
     if (!role_alive(&s->controller) || !role_alive(&s->runner))
@@ -156,6 +156,21 @@ static void join_runner(supervisor_t *s)
     }
     role_send(&s->controller, PROCESS_RUNNER, 0, STR(""), &pair[0], 1);
     role_send(&s->runner, PROCESS_PEER, 0, STR(""), &pair[1], 1);
+    close_fd(&pair[0]);
+    close_fd(&pair[1]);
+}
+
+void supervise_join_worker(supervisor_t *s, role_t *worker)
+{
+    int pair[2];
+    if (!role_alive(&s->controller) || !role_alive(worker))
+        return;
+    if (!ipc_pair(pair)) {
+        process_log(NULL, "the controller and %s cannot be joined: %s", worker->name, strerror(errno));
+        return;
+    }
+    role_send(&s->controller, PROCESS_PEER, worker->index, STR(""), &pair[0], 1);
+    role_send(worker, PROCESS_PEER, 0, STR(""), &pair[1], 1);
     close_fd(&pair[0]);
     close_fd(&pair[1]);
 }
@@ -177,7 +192,7 @@ static void start_runner(supervisor_t *s, uint64_t now_ms)
         role->fd = channel[0];
         channel[0] = -1;
         role->generation = s->generation;
-        join_runner(s);
+        supervise_join_runner(s);
     }
     close_fd(&channel[0]);
     close_fd(&channel[1]);
@@ -219,7 +234,7 @@ static void start_controller(supervisor_t *s, uint64_t now_ms)
         for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
             if (ours[i] >= 0)
                 role_send(&s->workers[i], PROCESS_PEER, 0, STR(""), &ours[i], 1);
-        join_runner(s);
+        supervise_join_runner(s);
     }
     close_fd(&channel[0]);
     close_fd(&channel[1]);
@@ -403,6 +418,9 @@ static void on_message(supervisor_t *s, role_t *role, const ipc_message_t *messa
     case PROCESS_RELOAD:
         if (role->kind == ROLE_CONTROLLER)
             s->reload_wanted = true;
+        break;
+    case PROCESS_LOST:
+        lost_note(s, role, message->value);
         break;
     case PROCESS_DRAIN:
         if (role->kind == ROLE_CONTROLLER && s->state != SUPERVISOR_DRAINING)

@@ -19,6 +19,7 @@
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 
+#include "descriptors.h"
 #include "local_ca.h"
 #include "lockfile.h"
 #include "process.h"
@@ -192,6 +193,18 @@ static bool open_sockets(supervisor_t *s)
     return true;
 }
 
+void supervisor_check_descriptors(const supervisor_t *s)
+{
+    uint32_t wanted = s->snapshot->conf->limits.connections;
+    uint32_t most = descriptors_for_clients(descriptors_usable(s->descriptors), wanted);
+    if (most < wanted)
+        process_log(
+            NULL,
+            "a process may have %zu descriptors: a worker holds %u client connections instead of the %u of "
+            "limits.connections (raise LimitNOFILE, or lower limits.connections)",
+            s->descriptors, most, wanted);
+}
+
 static bool start(supervisor_t *s)
 {
     prctl(PR_SET_NAME, "boxedge", 0, 0, 0);
@@ -200,11 +213,12 @@ static bool start(supervisor_t *s)
         return fail_errno("cannot start");
     if (!logger_start(&s->logger))
         return fail_errno("no process for the log");
-    (void)privileges_raise_descriptors();
+    s->descriptors = privileges_raise_descriptors();
     if (upgrade_inherit(s))
         process_log(NULL, "taking over from process %d", (int)getppid());
     if (!make_shm(s) || !load_first(s) || !take_locks(s) || !load_keys(s) || !open_sockets(s))
         return false;
+    supervisor_check_descriptors(s);
     uint64_t now = process_now_ms();
     /* Keys that came with the handover stay in use until their time. */
     if (s->tickets.count > 0) {
@@ -409,6 +423,7 @@ static void turn(supervisor_t *s)
     if (s->reload_wanted && s->state != SUPERVISOR_STARTING)
         reload_conf(s);
     look_after_roles(s);
+    lost_repeat(s, now);
     upgrade_watch(s, now);
     if (now >= s->tickets_due_ms) {
         if (!rotate_tickets(s, now))

@@ -34,7 +34,8 @@ typedef struct supervisor {
     int admin_fd;
     int log_fd; /* of the access log; -1: off */
     int signal_fd;
-    logger_t logger; /* writes what all processes say to stderr */
+    logger_t logger;    /* writes what all processes say to stderr */
+    size_t descriptors; /* that each process may have, at most */
     tls_ticket_keys_t tickets;
     uint64_t tickets_due_ms; /* when the next key is made */
 
@@ -63,6 +64,8 @@ typedef struct supervisor {
 /* ---- supervisor.c ---- */
 /* The only function that changes the state; asserts that the step is one that happens. */
 void supervisor_set_state(supervisor_t *s, supervisor_state_t state);
+/* Says where the limit of descriptors is too low for the configuration. */
+void supervisor_check_descriptors(const supervisor_t *s);
 /* SIGTERM: workers finish what they have. A second call waits for nothing. */
 void supervisor_drain(supervisor_t *s);
 
@@ -81,6 +84,9 @@ void supervise_logger(supervisor_t *s, uint64_t now_ms);
 void supervise_reap(supervisor_t *s, uint64_t now_ms);
 /* Kills whoever shows no life or drains past its time. */
 void supervise_watch(supervisor_t *s, uint64_t now_ms);
+/* Makes the channel between a worker, or the runner, and the controller anew, where both are there. */
+void supervise_join_worker(supervisor_t *s, role_t *worker);
+void supervise_join_runner(supervisor_t *s);
 /* Takes the messages that wait in the channel of `role`. */
 void supervise_receive(supervisor_t *s, role_t *role);
 void supervise_drain_role(supervisor_t *s, role_t *role, uint64_t within_ms);
@@ -88,9 +94,18 @@ void supervise_drain_role(supervisor_t *s, role_t *role, uint64_t within_ms);
 int supervise_timeout(const supervisor_t *s, uint64_t now_ms, int most);
 unsigned supervise_workers_alive(const supervisor_t *s);
 
+/* ---- lost.c ---- */
+/* `role` says (PROCESS_LOST) that it could not take a message. */
+void lost_note(supervisor_t *s, role_t *role, uint64_t value);
+/* Says again what is due. */
+void lost_repeat(supervisor_t *s, uint64_t now_ms);
+
 /* ---- reload.c ---- */
 /* SIGHUP: loads, checks, swaps, or says why not. */
 void reload_conf(supervisor_t *s);
+/* Sends the configuration, or where access lines go, to a process once more. */
+void reload_send_conf(supervisor_t *s, role_t *role);
+void reload_send_log(supervisor_t *s, role_t *role);
 /* Every 12 hours: replaces the leaf of the local authority when it is about to expire. */
 void reload_local_certificate(supervisor_t *s);
 /* A role answered PROCESS_CONF, or is gone. */

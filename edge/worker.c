@@ -14,6 +14,7 @@
 #include "acceptor.h"
 #include "channel.h"
 #include "client.h"
+#include "descriptors.h"
 #include "heap.h"
 #include "hostname.h"
 #include "process.h"
@@ -289,7 +290,8 @@ static void on_controller_closed(void *owner)
 
 static void open_controller(worker_process_t *process, int fd)
 {
-    static const channel_handlers_t handlers = {on_controller_message, on_controller_closed};
+    static const channel_handlers_t handlers = {.message = on_controller_message,
+                                                .closed = on_controller_closed};
     channel_free(&process->controller);
     if (fd >= 0)
         process->controller = channel_new(process->worker.loop, fd, &handlers, process);
@@ -338,6 +340,12 @@ static void on_message(void *owner, ipc_message_t *message)
     }
 }
 
+static void on_lost(void *owner, uint32_t type, uint64_t value)
+{
+    worker_process_t *process = owner;
+    channel_ask_again(process->supervisor, process->name, type, value);
+}
+
 static void on_supervisor_closed(void *owner)
 {
     end(owner, 1); /* without it nobody would start us again, or tell us to end */
@@ -369,7 +377,8 @@ static bool open_store(worker_process_t *process)
 
 static bool start(worker_process_t *process, const worker_args_t *args)
 {
-    static const channel_handlers_t handlers = {on_message, on_supervisor_closed};
+    static const channel_handlers_t handlers = {
+        .message = on_message, .closed = on_supervisor_closed, .lost = on_lost};
     worker_t *worker = &process->worker;
     char error[512] = "";
     int fds[PROCESS_LISTENERS_MAX];
@@ -404,6 +413,7 @@ static bool start(worker_process_t *process, const worker_args_t *args)
     worker->store = process->store;
     worker->log = args->access_log_fd >= 0 ? access_log_new(args->access_log_fd, worker->counters) : NULL;
     process->supervisor = channel_new(worker->loop, args->supervisor_fd, &handlers, process);
+    channel_use_reserve(process->supervisor);
     open_controller(process, args->controller_fd);
     memcpy(fds, args->listen_fds, sizeof(fds[0]) * worker->conf->listener_count);
     swap_acceptors(process, fds);
@@ -471,6 +481,7 @@ int worker_run(const worker_args_t *args)
     assert(args->conf->listener_count <= PROCESS_LISTENERS_MAX);
     snprintf(process->name, sizeof(process->name), "worker %u", args->index);
     process->slot = shm_worker(args->shm, args->index);
+    worker->usable_descriptors = descriptors_keep_reserve();
     worker->index = args->index;
     worker->conf = args->conf;
     worker->shm = args->shm;

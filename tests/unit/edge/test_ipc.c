@@ -197,7 +197,7 @@ static void on_closed(void *owner)
     channel_free(&listener->channel);
 }
 
-static const channel_handlers_t handlers = {on_message, on_closed};
+static const channel_handlers_t handlers = {.message = on_message, .closed = on_closed};
 
 static void a_channel_gives_all_messages_then_the_end(void **state)
 {

@@ -60,7 +60,7 @@ static exchange_world_t *another(world_t *w)
 
 static int setup(void **state)
 {
-    static const channel_handlers_t handlers = {no_message, no_end};
+    static const channel_handlers_t handlers = {.message = no_message, .closed = no_end};
     int fds[2];
     world_t *w = calloc(1, sizeof(*w));
     assert_non_null(w);

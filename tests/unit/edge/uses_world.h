@@ -37,7 +37,7 @@ static inline void no_end(void *owner)
 
 static inline void connect_controller(world_t *w)
 {
-    static const channel_handlers_t handlers = {no_message, no_end};
+    static const channel_handlers_t handlers = {.message = no_message, .closed = no_end};
     int fds[2];
     assert_true(ipc_pair(fds));
     w->channel = channel_new(w->fixture->worker.loop, fds[0], &handlers, w);

@@ -1,0 +1,63 @@
+/*
+ * Messages of the supervisor that came without their descriptors, because their receiver had none free
+ * (descriptors.h): they are said again each second until they are taken, so that a reload ends and a rotated
+ * log is opened.
+ */
+#include "supervisor_parts.h"
+
+#include "process.h"
+
+#define AGAIN_MS 1000
+
+static void note(role_t *role, uint32_t type)
+{
+    if (role->lost == 0)
+        role->lost_due_ms = process_now_ms() + AGAIN_MS;
+    role->lost |= UINT32_C(1) << type;
+}
+
+void lost_note(supervisor_t *s, role_t *role, uint64_t value)
+{
+    uint32_t type = value & 0xff;
+    uint64_t worker = value >> 8;
+    if (role->kind == ROLE_CONTROLLER && type == PROCESS_PEER) {
+        if (worker < SHM_WORKERS_MAX)
+            note(&s->workers[worker], type); /* both ends of that channel are made anew */
+    } else if (type == PROCESS_CONF || type == PROCESS_LOG || type == PROCESS_PEER ||
+               type == PROCESS_RUNNER) {
+        note(role, type);
+    } else {
+        process_log(NULL, "%s lost a message of type %u, which brings no descriptors", role->name,
+                    (unsigned)type);
+    }
+}
+
+static bool take(uint32_t *lost, uint32_t type)
+{
+    bool was = (*lost & UINT32_C(1) << type) != 0;
+    *lost &= ~(UINT32_C(1) << type);
+    return was;
+}
+
+static void repeat(supervisor_t *s, role_t *role, uint64_t now_ms)
+{
+    if (role->lost == 0 || now_ms < role->lost_due_ms || s->state == SUPERVISOR_DRAINING)
+        return;
+    if (take(&role->lost, PROCESS_CONF) && role->generation != s->generation)
+        reload_send_conf(s, role);
+    if (take(&role->lost, PROCESS_LOG))
+        reload_send_log(s, role);
+    bool peer = take(&role->lost, PROCESS_PEER), runner = take(&role->lost, PROCESS_RUNNER);
+    if (peer && role->kind == ROLE_WORKER)
+        supervise_join_worker(s, role);
+    else if (peer || runner)
+        supervise_join_runner(s);
+}
+
+void lost_repeat(supervisor_t *s, uint64_t now_ms)
+{
+    repeat(s, &s->controller, now_ms);
+    repeat(s, &s->runner, now_ms);
+    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
+        repeat(s, &s->workers[i], now_ms);
+}
