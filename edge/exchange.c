@@ -390,6 +390,8 @@ void exchange_response_end(exchange_t *ex)
 {
     if (ex->state == EXCHANGE_DONE)
         return;
+    if (tunnel_box_left(ex, NULL))
+        return;
     assert(!ex->response_complete);
     ex->response_complete = true;
     /* A tunnel whose box ended still carries what the client sends, until that ends too. */
@@ -425,6 +427,8 @@ void exchange_origin_failed(exchange_t *ex, origin_failure_t failure)
 {
     const origin_failure_text_t *text = origin_failure_text(failure, ex->target.is_box);
     assert(ex->origin_ops == NULL);
+    if (tunnel_box_left(ex, &failure))
+        return;
     if (ex->api != NULL)
         api_failed(ex, failure);
     exchange_reply_error(ex, text->status, text->code, text->sentence, text->status == 503 ? 1 : 0);

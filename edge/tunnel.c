@@ -18,6 +18,10 @@ typedef struct tunnel {
     websocket_frames_t from_box;
     websocket_frames_t from_client; /* followed where the box has uses (uses.h) */
     bool closing;                   /* to be closed at the end of the box's frame */
+    bool left;                      /* by its box, without a Close frame */
+    bool judged;                    /* and nothing more is to be known about that */
+    bool failed;                    /* with `failure`, rather than by an end of its direction */
+    origin_failure_t failure;
 } tunnel_t;
 
 void tunnel_open(exchange_t *ex)
@@ -121,6 +125,40 @@ void exchange_drain(exchange_t *ex)
     uint32_t step = (uint32_t)ex->request_id[0] & 7;
     uint32_t period = ex->worker->conf->timeouts.drain;
     loop_timer_start(ex->worker->loop, &ex->timer, period / 4 + period * step / 13, drain_expired);
+}
+
+static void word_expired(loop_timer_t *timer)
+{
+    exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, timer, timer);
+    tunnel_t *tunnel = ex->tunnel;
+    tunnel->judged = true;
+    if (ex->state != EXCHANGE_TUNNEL || ex->response_complete)
+        return;
+    if (tunnel->failed) {
+        exchange_origin_failed(ex, tunnel->failure);
+        return;
+    }
+    exchange_response_end(ex);
+    exchange_response_flush(ex);
+}
+
+bool tunnel_box_left(exchange_t *ex, const origin_failure_t *failure)
+{
+    tunnel_t *tunnel = ex->tunnel;
+    bool is_process = ex->use.box != NULL && ex->box.pid != 0;
+    if (ex->state != EXCHANGE_TUNNEL || !is_process || ex->response_complete || tunnel->judged)
+        return false;
+    if (failure != NULL) {
+        tunnel->failed = true;
+        tunnel->failure = *failure;
+    }
+    if (tunnel->left)
+        return true;
+    if (ex->request_complete || !websocket_frames_between(&tunnel->from_box))
+        return false;
+    tunnel->left = true;
+    loop_timer_start(ex->worker->loop, &ex->timer, TUNNEL_WORD_MS, word_expired);
+    return true;
 }
 
 void tunnel_end(exchange_t *ex, const char *code, uint16_t close_code, str_t reason)

@@ -18,6 +18,14 @@ void tunnel_close(exchange_t *ex);
 MUST_USE bool tunnel_pass(exchange_t *ex, str_t *data);
 /* Bytes of the client are about to go to the box. */
 void tunnel_takes(exchange_t *ex, str_t data);
+/*
+ * The box's end of a tunnel has gone; `failure` NULL: it ended its direction. False: the tunnel goes on as
+ * any stream does. True where no Close frame came from a process that the edge may just be stopping: the
+ * tunnel waits TUNNEL_WORD_MS for that to be known (uses_look.c), and then ends as it would have, by the same
+ * calls again.
+ */
+#define TUNNEL_WORD_MS 500
+MUST_USE bool tunnel_box_left(exchange_t *ex, const origin_failure_t *failure);
 /* Ends a tunnel at once: with a Close frame (RFC 6455 section 7.4) where one may stand, else by cutting it.
  * `code` is the stable word in its access line. */
 void tunnel_end(exchange_t *ex, const char *code, uint16_t close_code, str_t reason);

@@ -74,6 +74,8 @@ static void box_changed(exchange_t *ex, const store_box_t *now, uint64_t epoch)
     case EXCHANGE_TUNNEL:
         if (gone)
             tunnel_end(ex, "box_gone", CLOSE_GOING_AWAY, STR("the box was removed"));
+        else if (ex->box.pid != 0 && now->pid != ex->box.pid) /* its sockets went with its process */
+            tunnel_end(ex, "box_paused", CLOSE_GOING_AWAY, STR("the box was stopped"));
         else if (!same_address(&ex->box, now))
             tunnel_end(ex, "box_paused", CLOSE_SERVICE_RESTART, STR("the box was stopped or moved"));
         break;

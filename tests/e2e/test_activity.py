@@ -251,6 +251,22 @@ def test_a_box_that_ends_by_itself_answers_who_waits_and_starts_anew(tmp_path):
         assert boxes.ask("dies")["pid"] != pid
 
 
+@pytest.mark.parametrize("how", ["idle", "command"])
+def test_the_sockets_of_a_process_that_the_edge_stops_get_a_close(tmp_path, how):
+    """1001, however fast the process goes: not an end without a word (1006)."""
+    count = 8
+    processes = [process_box(f"ws{i}", idle="100ms" if how == "idle" else "1h") for i in range(count)]
+    with Boxes(tmp_path, *processes) as boxes, contextlib.ExitStack() as open_ones:
+        clients = [open_ones.enter_context(open_websocket(boxes.stream, f"ws{i}", "/ws")) for i in range(count)]
+        if how == "command":
+            for i in range(count):
+                boxes.edge.command("box", "stop", f"ws{i}")
+        for client in clients:
+            opcode, payload = read_frame(client)
+            assert (opcode, payload) == (8, b"\x03\xe9the box was stopped")
+        boxes.edge.wait_for_line(reason="box_paused", tunnel=True, count=count)
+
+
 def test_what_an_operator_stops_stays_stopped_until_a_request_comes(tmp_path):
     """A client that sent something just before, on a tunnel or in a body, is nobody who asks for the box."""
     never = process_box("never", idle="1h")

@@ -1,6 +1,8 @@
 /* What becomes of exchanges whose box changes. Time is a parameter. */
 #include "uses_world.h"
 
+#include "tunnel.h"
+
 static void test_waiting_ones_are_answered_when_it_is_paused(void **state)
 {
     world_t *w = *state;
@@ -125,6 +127,87 @@ static void test_connections_to_a_left_address_end(void **state)
     assert_memory_equal(tunnel->out, "\x88\x1e\x03\xf4the box was stopped or moved", 32);
     end(&streams);
     end(&tunnel);
+}
+
+static void put_process(world_t *w, box_state_t state, uint64_t generation, uint32_t pid)
+{
+    store_box_t box = put_box(w, "box", state, generation);
+    box.pid = pid;
+    assert_int_equal(store_put_box(w->store.store, &box), STORE_OK);
+    shm_epoch_bump(w->fixture->worker.shm);
+}
+
+static const char stopped[] = "\x88\x15\x03\xe9the box was stopped";
+
+typedef enum tunnel_loss { LOSS_NONE, LOSS_END, LOSS_FAILURE, LOSS_BOTH } tunnel_loss_t;
+
+/* What the worker sees of the box's process before, or without, the word of the controller. */
+static void lose(exchange_world_t *tunnel, tunnel_loss_t loss)
+{
+    if (loss == LOSS_END || loss == LOSS_BOTH)
+        exchange_response_end(tunnel->ex);
+    if (loss == LOSS_FAILURE || loss == LOSS_BOTH) {
+        tunnel->ex->origin_ops = NULL; /* it has let go */
+        exchange_origin_failed(tunnel->ex, ORIGIN_CUT);
+    }
+    exchange_response_flush(tunnel->ex);
+}
+
+/* The client gets a Close frame, whichever of the two the worker hears of first: the end of the connection or
+ * why. */
+static void test_tunnels_of_a_process_that_is_stopped(void **state)
+{
+    world_t *w = *state;
+    loop_hold(w->fixture->worker.loop);
+    for (tunnel_loss_t loss = LOSS_NONE; loss <= LOSS_BOTH; loss++) {
+        uint64_t generation = 10 * loss + 1;
+        put_process(w, BOX_RUNNING, generation, 100);
+        exchange_world_t *tunnel = begin(w, "box", true);
+        accept_websocket(tunnel);
+        lose(tunnel, loss);
+        assert_int_equal(tunnel->ends + tunnel->cuts, 0);
+        /* Stopped, or started again at once. */
+        put_process(w, loss % 2 == 0 ? BOX_PAUSED : BOX_RUNNING, generation + 1, loss % 2 == 0 ? 0 : 101);
+        turn(w, 250);
+        expect_out(tunnel, str_make(stopped, sizeof(stopped) - 1));
+        assert_string_equal(tunnel->ex->local_code, "box_paused");
+        assert_int_equal(tunnel->ends, 1);
+        loop_skip(w->fixture->worker.loop, TUNNEL_WORD_MS);
+        loop_turn(w->fixture->worker.loop, 0);
+        assert_int_equal(tunnel->ends + tunnel->cuts, 1);
+        end(&tunnel);
+    }
+}
+
+static void test_tunnels_of_a_process_that_closes_them(void **state)
+{
+    world_t *w = *state;
+    loop_hold(w->fixture->worker.loop);
+    put_process(w, BOX_RUNNING, 1, 100);
+    for (tunnel_loss_t loss = LOSS_END; loss <= LOSS_BOTH; loss++) {
+        exchange_world_t *tunnel = begin(w, "box", true), *said = begin(w, "box", true),
+                         *within = begin(w, "box", true);
+        accept_websocket(tunnel);
+        accept_websocket(said);
+        accept_websocket(within);
+        lose(tunnel, loss);
+        loop_skip(w->fixture->worker.loop, TUNNEL_WORD_MS - 1);
+        loop_turn(w->fixture->worker.loop, 0);
+        assert_int_equal(tunnel->ends + tunnel->cuts, 0);
+        loop_skip(w->fixture->worker.loop, 1);
+        loop_turn(w->fixture->worker.loop, 0);
+        assert_int_equal(loss == LOSS_END ? tunnel->ends : tunnel->cuts, 1);
+        assert_int_equal(tunnel->out_n, 0);
+        /* One that said so, or stands within a frame, is not waited for. */
+        from_box(said, STR("\x88\x00"));
+        from_box(within, STR("\x81\x05he"));
+        lose(said, loss == LOSS_BOTH ? LOSS_END : loss);
+        lose(within, loss == LOSS_BOTH ? LOSS_END : loss);
+        assert_int_equal(loss == LOSS_FAILURE ? said->cuts + within->cuts : said->ends + within->ends, 2);
+        end(&within);
+        end(&said);
+        end(&tunnel);
+    }
 }
 
 static void test_looks_are_spread_where_boxes_are_many(void **state)
@@ -296,6 +379,8 @@ int main(void)
         TEST(test_connections_to_a_left_address_end),
         TEST(test_a_turn_looks_at_few),
         TEST(test_boxes_that_come_and_go_between_looks),
+        TEST(test_tunnels_of_a_process_that_is_stopped),
+        TEST(test_tunnels_of_a_process_that_closes_them),
         TEST(test_looks_are_spread_where_boxes_are_many),
         TEST(test_connects_again_where_the_box_is_now),
         TEST(test_does_not_connect_where_it_may_not),
