@@ -75,6 +75,8 @@ static void refill(http2_guard_t *guard, uint64_t now)
 
 static http2_guard_result_t charge(http2_guard_t *guard, int32_t price)
 {
+    if (guard->shared)
+        return HTTP2_GUARD_OK;
     guard->tokens -= price;
     if (guard->tokens > 0)
         return HTTP2_GUARD_OK;

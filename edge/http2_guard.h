@@ -44,6 +44,8 @@ typedef struct http2_guard {
     uint8_t parent_len; /* bytes of a PRIORITY frame's dependency that came */
     uint32_t parent;
     bool block_open; /* HEADERS came without END_HEADERS */
+    bool shared; /* by its owner, after init: many clients share the connection, and one must not empty the
+                    bucket of all; only the bounds hold */
     uint32_t blocks; /* field blocks that began, modulo 2^32 */
 } http2_guard_t;
 

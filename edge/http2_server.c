@@ -461,6 +461,7 @@ void http2_server_new(const client_t *accepted)
     h2o_linklist_init_anchor(&conn->roomy);
     h2o_linklist_init_anchor(&conn->rests);
     http2_guard_init(&conn->guard, http2_now(conn));
+    conn->guard.shared = client_is_proxy(&conn->client);
     conn->session = session_new(conn);
     announce(conn);
     conn_set_owner(conn->client.conn, &handlers, conn);

@@ -8,7 +8,7 @@ import secrets
 import pytest
 
 import wire
-from access_world import COOKIE, SIGN_IN, App, Made, connect, get, session_in
+from access_world import COOKIE, H2, SIGN_IN, App, Made, connect, get, session_in
 from api_world import api_config, call
 from harness import PATIENCE, Edge, HttpOrigin, RawOrigin
 
@@ -155,6 +155,19 @@ def test_the_plan_without_a_key_is_of_the_named_client(make_edge):
         edge = make_edge(config=config)
         for client in ("192.0.2.5", "192.0.2.6"):
             assert [call(edge, key=None, fields=[of(client)]).status for _ in range(3)] == [401, 401, 429]
+
+
+def test_what_one_client_resets_ends_no_streams_of_others(edge, app):
+    """A proxy that speaks HTTP/2 passes on what its clients cancel: 2,000 of a single one, at once."""
+    host = edge.create_preview(app)
+    with H2(edge, host) as proxy:
+        for _ in range(2000):
+            stream = proxy.request("/gone", fields=[tuple(of("192.0.2.7").lower().split(": "))])
+            proxy.h2.reset_stream(stream)
+        proxy.flush()
+        answer = proxy.send_request("fetch", "/other", [tuple(of("192.0.2.8").split(": "))])
+        assert answer.status == 200 and not proxy.eof
+        assert app.seen["/other"].all("x-forwarded-for") == ["192.0.2.8"]
 
 
 # ---- https

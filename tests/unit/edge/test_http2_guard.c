@@ -74,6 +74,31 @@ static http2_guard_t begun(uint64_t now)
     return guard;
 }
 
+/* What a trusted proxy passes on of its clients ends nobody else's streams; a field block without end does.
+ */
+static void test_shared(void **state)
+{
+    (void)state;
+    http2_guard_t guard = begun(0);
+    guard.shared = true;
+    for (int i = 0; i < 2 * HTTP2_GUARD_BURST; i++) {
+        assert_int_equal(http2_guard_note(&guard, HTTP2_GUARD_RESET, 0), HTTP2_GUARD_OK);
+        assert_int_equal(http2_guard_note(&guard, HTTP2_GUARD_OVERSIZE, 0), HTTP2_GUARD_OK);
+    }
+    assert_int_equal(guard.tokens, HTTP2_GUARD_BURST);
+    static const char headers[] = "\x00\x40\x00\x01\x00\x00\x00\x00\x01",
+                      more[] = "\x00\x40\x00\x09\x00\x00\x00\x00\x01";
+    static char payload[16384];
+    assert_int_equal(scan(&guard, headers, sizeof(headers) - 1, 0), HTTP2_GUARD_OK);
+    http2_guard_result_t result = scan(&guard, payload, sizeof(payload), 0);
+    for (int i = 0; i < 4 && result == HTTP2_GUARD_OK; i++) {
+        result = scan(&guard, more, sizeof(more) - 1, 0);
+        if (result == HTTP2_GUARD_OK)
+            result = scan(&guard, payload, sizeof(payload), 0);
+    }
+    assert_int_equal(result, HTTP2_GUARD_CALM);
+}
+
 static int32_t price(unsigned type, unsigned flags, uint32_t len)
 {
     static bytes_t one;
@@ -339,7 +364,8 @@ static void test_refill_is_bounded(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_prices),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_shared),
+                                       cmocka_unit_test(test_prices),
                                        cmocka_unit_test(test_any_cut),
                                        cmocka_unit_test(test_floods),
                                        cmocka_unit_test(test_resets_beside_work),
