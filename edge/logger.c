@@ -18,8 +18,10 @@
 
 #include "str.h"
 
-/* Read at once: as much as a pipe holds by default (pipe(7)). */
 #define READ_BYTES 65536
+/* What waits for the reader of stderr, at most: what any user may give a pipe (pipe(7)), so that all that is
+ * wrong with a configuration finds room. Its memory is taken as it fills. */
+#define PIPE_BYTES (1 << 20)
 /* How long the end of the edge waits for a reader that does not read. */
 #define FINISH_MS 1000
 /* A logger that dies again and again is started this often. */
@@ -148,7 +150,10 @@ static logger_counts_t *make_counts(void)
 /* A pipe whose writers never wait. Its reader does: the two ends are two open files. */
 static bool make_pipe(int ends[2])
 {
-    return pipe2(ends, O_CLOEXEC) == 0 && fcntl(ends[1], F_SETFL, O_NONBLOCK) == 0;
+    if (pipe2(ends, O_CLOEXEC) != 0 || fcntl(ends[1], F_SETFL, O_NONBLOCK) != 0)
+        return false;
+    (void)fcntl(ends[1], F_SETPIPE_SZ, PIPE_BYTES); /* else it holds 64 KiB */
+    return true;
 }
 
 bool logger_start(logger_t *logger)

@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,6 +43,27 @@ void process_log(const char *role, const char *format, ...)
     line[len++] = '\n';
     if (write(STDERR_FILENO, line, len) < 0)
         logger_lost_line();
+}
+
+void process_lines_open(process_lines_t *lines)
+{
+    *lines = (process_lines_t){0};
+    lines->out = open_memstream(&lines->text, &lines->len);
+    assert(lines->out != NULL);
+}
+
+void process_lines_say(process_lines_t *lines)
+{
+    fclose(lines->out);
+    for (const char *at = lines->text; *at != '\0';) {
+        const char *end = strchrnul(at, '\n');
+        size_t len = (size_t)(end - at) + (*end == '\n');
+        /* More than PIPE_BUF is no line of ours, and could be written in part only. */
+        if (len > PIPE_BUF || write(STDERR_FILENO, at, len) < 0)
+            logger_lost_line();
+        at += len;
+    }
+    free(lines->text);
 }
 
 uint64_t process_now_ms(void)

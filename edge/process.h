@@ -15,6 +15,8 @@
 #ifndef BOXEDGE_PROCESS_H
 #define BOXEDGE_PROCESS_H
 
+#include <stdio.h>
+
 #include "conf.h"
 #include "ipc.h"
 #include "shm.h"
@@ -130,6 +132,17 @@ static inline uint64_t process_lost_pack(uint32_t type, uint64_t value)
 /* One line on stderr, "boxedge[role]: sentence" (without a role "boxedge: sentence"), in one write. Never
  * blocks: a line that nobody takes is counted (logger.h). */
 void process_log(const char *role, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The same for lines that a function writes into a FILE: process_lines_open, write to `out`,
+ * process_lines_say. */
+typedef struct process_lines {
+    FILE *out;
+    char *text;
+    size_t len;
+} process_lines_t;
+void process_lines_open(process_lines_t *lines);
+/* Says them and frees. */
+void process_lines_say(process_lines_t *lines);
 
 /* CLOCK_MONOTONIC in ms. */
 uint64_t process_now_ms(void);

@@ -176,7 +176,10 @@ void reload_local_certificate(supervisor_t *s)
     char error[512];
     if (s->state != SUPERVISOR_SERVING)
         return;
-    snapshot_t *next = snapshot_renew(s->snapshot, (uint64_t)time(NULL), stderr);
+    process_lines_t lines;
+    process_lines_open(&lines);
+    snapshot_t *next = snapshot_renew(s->snapshot, (uint64_t)time(NULL), lines.out);
+    process_lines_say(&lines);
     if (next == NULL)
         return;
     listen_set_t *listeners = listen_set_open(next->conf, s->listeners, 0, error, sizeof(error));

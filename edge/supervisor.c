@@ -124,16 +124,20 @@ static bool make_shm(supervisor_t *s)
 
 static bool load_first(supervisor_t *s)
 {
-    s->snapshot = snapshot_load(s->conf_path, NULL, stderr);
-    fflush(stderr);
+    process_lines_t lines;
+    process_lines_open(&lines);
+    s->snapshot = snapshot_load(s->conf_path, NULL, lines.out);
+    process_lines_say(&lines);
     return s->snapshot != NULL || fail("not started");
 }
 
 /* Under the lock: where no certificate is configured, the local authority is written to state_dir. */
 static bool load_keys(supervisor_t *s)
 {
-    bool ok = snapshot_load_keys(s->snapshot, (uint64_t)time(NULL), stderr);
-    fflush(stderr);
+    process_lines_t lines;
+    process_lines_open(&lines);
+    bool ok = snapshot_load_keys(s->snapshot, (uint64_t)time(NULL), lines.out);
+    process_lines_say(&lines);
     return ok || fail("not started");
 }
 

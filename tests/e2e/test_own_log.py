@@ -47,7 +47,7 @@ class Stalled(Edge):
     def fill(self):
         """Has the edge say more than any pipe holds."""
         good = self.config_path.read_text()
-        self.config_path.write_text(good + "".join(f"{'k' * 200}{i}: 1\n" for i in range(100)))
+        self.config_path.write_text(good + "".join(f"{'k' * 200}{i}: 1\n" for i in range(400)))
         deadline = time.monotonic() + PATIENCE * SLOW
         while self.lost() == 0:
             assert time.monotonic() < deadline, "the edge's messages find room for ever"
@@ -146,6 +146,19 @@ def test_a_killed_logger_is_followed_by_another(stalled):
     stalled.command("reload")
     stalled.read_until(rb"\nboxedge: reloaded: ")
     assert stalled.finish() == 0
+
+
+def test_all_that_is_wrong_finds_room(tmp_path):
+    """More than a pipe holds by default, said faster than it is read."""
+    config = tmp_path / "bad.yaml"
+    config.write_text("preview_domain: a.example\nlisteners: [{kind: tls, address: '127.0.0.1:1'}]\n"
+                      + "".join(f"{'k' * 60}{i}: 1\n" for i in range(1000)))
+    run, check = (subprocess.run([str(harness.BINARY), verb, "-c", str(config)], capture_output=True, text=True,
+                                 check=False, timeout=PATIENCE * SLOW) for verb in ("run", "check"))
+    assert len(run.stderr) > 65536
+    wrong = [line for line in (check.stdout + check.stderr).splitlines() if "is not a known key" in line]
+    assert run.stderr.splitlines()[: len(wrong)] == wrong
+    assert run.returncode == 1 and run.stderr.endswith("boxedge: not started\n")
 
 
 def test_what_is_wrong_is_said_before_it_ends(tmp_path):
