@@ -34,7 +34,8 @@ static void detach(http2_client_t *client)
     http2_origin_t *origin = client->origin;
     exchange_t *ex = client->ex;
     loop_timer_stop(&ex->timer);
-    buffer_clear(&client->in, &ex->worker->held_bytes);
+    pieces_clear(&client->in, &ex->worker->held_bytes);
+    http2_window_end(&client->window, ex->worker);
     client->state = HTTP2_CLIENT_OVER;
     if (origin == NULL)
         return;
@@ -67,6 +68,7 @@ void http2_client_orphan(http2_client_t *client)
     if (!client->closed)
         (void)nghttp2_session_set_stream_user_data(origin->session, client->id, NULL);
     client->origin = NULL;
+    http2_window_end(&client->window, client->ex->worker);
     unlink_from(&client->link);
     unlink_from(&client->touched);
     unlink_from(&client->roomy);
@@ -316,6 +318,7 @@ static void attempt(http2_client_t *client, bool fresh)
     worker_t *worker = ex->worker;
     int error;
     *client = (http2_client_t){.ex = ex, .keep_body = true, .response = {.content_length = LENGTH_UNKNOWN}};
+    http2_window_init(&client->window);
     if (!http2_origins_attach(worker->http2_origins, client, fresh, &error)) {
         http2_client_connect_failed(client, error);
         return;

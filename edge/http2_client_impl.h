@@ -23,6 +23,8 @@
 #include "http2_guard.h"
 #include "http2_outbox.h"
 #include "http2_response_head.h"
+#include "http2_window.h"
+#include "pieces.h"
 #include "worker.h"
 
 /* Requests at a time on one connection, where its origin allows as many; more make another connection. */
@@ -31,9 +33,9 @@
 #define HTTP2_ORIGIN_IDLE_MAX 1024
 /* Connections of one target that are looked at for one with room. */
 #define HTTP2_ORIGIN_LOOKS 64
-/* What an origin may send ahead for all streams. Each stream has 64 KiB (the protocol's default), which are
- * given back as the client takes them: that is what an exchange holds at most. */
-#define HTTP2_ORIGIN_WINDOW (1024 * 1024)
+/* What an origin may send ahead for all streams. It is given back for each byte that comes; each stream has a
+ * window of its own (http2_window.h), which is what is held for it at most. */
+#define HTTP2_ORIGIN_WINDOW (2 * HTTP2_WINDOW_MAX)
 /* Frames that wait in nghttp2 for an origin that does not read. */
 #define HTTP2_ORIGIN_QUEUE_FRAMES 2048
 /* Interim responses before the final one, at most. */
@@ -71,6 +73,8 @@ typedef struct http2_origin {
     uint32_t load;     /* those that wait, and streams that nghttp2 has not closed */
     uint64_t asked_ms; /* the first write since something came or all was taken; 0: none */
     uint64_t idle_ms;  /* since when it has no request */
+    uint64_t announced_ms;  /* when our SETTINGS went */
+    uint32_t round_trip_ms; /* until their ACK came; 0: it has not */
     h2o_linklist_t waiting; /* http2_client_t.link: for the connection to be there */
     h2o_linklist_t clients; /* the same, with a stream */
     h2o_linklist_t touched; /* http2_client_t.touched: response body came, or may go on */
@@ -107,8 +111,9 @@ typedef struct http2_client {
 
     http2_head_t head; /* the head's, then the trailers' */
     response_t response;
-    buffer_t in;      /* response body that the client has no room for */
-    uint32_t unacked; /* bytes that the client took, not yet given back to the stream's window */
+    pieces_t in; /* response body that the client has no room for */
+    http2_window_t window;
+    size_t passed; /* to the client since the window was last looked at */
 } http2_client_t;
 
 /* ---- http2_origins.c ---- */

@@ -4,7 +4,7 @@
  *
  * Response body: bytes that the client has room for go straight to it; others are held. The connection's
  * window is given back for every byte at once, so that a stream whose client is slow never stalls its
- * neighbours; the stream's window only while the client has room.
+ * neighbours; the stream's as the client takes bytes (http2_window.h).
  */
 #include <assert.h>
 
@@ -157,7 +157,7 @@ static size_t pass(http2_client_t *client, str_t data)
         exchange_response_body(ex, str_make(data.p + used, n));
         used += n;
     }
-    client->unacked += (uint32_t)used;
+    client->passed += used;
     return used;
 }
 
@@ -171,11 +171,11 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
     if (client == NULL || client->state != HTTP2_CLIENT_BODY || client->ex->response.bodyless)
         return 0; /* nobody wants it */
     str_t data = str_make((const char *)bytes, n);
-    size_t used = buffer_size(&client->in) == 0 ? pass(client, data) : 0;
+    size_t used = client->in.size == 0 ? pass(client, data) : 0;
     if (client->state != HTTP2_CLIENT_BODY)
         return 0;
     if (used != n)
-        buffer_append(&client->in, str_from_offset(data, used), &client->ex->worker->held_bytes);
+        pieces_append(&client->in, str_from_offset(data, used), &client->ex->worker->held_bytes);
     http2_client_touch(client);
     return 0;
 }
@@ -183,28 +183,42 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
 void http2_client_drain(http2_client_t *client)
 {
     exchange_t *ex = client->ex;
-    buffer_t in = client->in; /* the client may let go of us while it has slices of this */
-    client->in = (buffer_t){NULL};
-    size_t used = pass(client, buffer_str(&in));
-    exchange_response_flush(ex);
+    uint64_t *held = &ex->worker->held_bytes;
+    pieces_t in = client->in; /* the client may let go of us while it has slices of this */
+    client->in = (pieces_t){NULL};
+    bool all = true;
+    while (all && in.size != 0 && client->state != HTTP2_CLIENT_OVER) {
+        str_t data = pieces_front(&in);
+        size_t used = pass(client, data);
+        all = used == data.n;
+        exchange_response_flush(ex);
+        pieces_consume(&in, used, held);
+    }
     if (client->state == HTTP2_CLIENT_OVER) {
-        buffer_clear(&in, &ex->worker->held_bytes);
+        pieces_clear(&in, held);
         return;
     }
-    buffer_consume(&in, used, &ex->worker->held_bytes);
     client->in = in;
-    if (client->response_ended && buffer_size(&client->in) == 0)
+    if (client->response_ended && client->in.size == 0)
         http2_client_finish(client);
 }
 
-/* The client has room, and so the origin may send as much again as it took. */
+/* The window as the client took bytes since the last look: other ones may come in their place. */
 static void give_window(http2_client_t *client)
 {
-    if (client->unacked == 0 || client->response_ended || buffer_size(&client->in) != 0 ||
-        exchange_response_body_room(client->ex) == 0)
+    http2_origin_t *origin = client->origin;
+    http2_window_t *window = &client->window;
+    worker_t *worker = client->ex->worker;
+    size_t passed = client->passed;
+    client->passed = 0;
+    if (client->response_ended) {
+        http2_window_end(window, worker);
         return;
-    (void)nghttp2_session_consume_stream(client->origin->session, client->id, client->unacked);
-    client->unacked = 0;
+    }
+    http2_window_took(window, passed, client->in.size != 0, loop_now(worker->loop), origin->round_trip_ms,
+                      HTTP2_WINDOW_MAX);
+    bool renew = passed != 0 || exchange_response_body_room(client->ex) != 0;
+    http2_window_update(window, origin->session, client->id, client->in.size, renew, worker);
 }
 
 void http2_clients_resume(http2_origin_t *origin)
@@ -215,7 +229,7 @@ void http2_clients_resume(http2_origin_t *origin)
     while (!h2o_linklist_is_empty(&now)) {
         http2_client_t *client = H2O_STRUCT_FROM_MEMBER(http2_client_t, touched, now.next);
         h2o_linklist_unlink(&client->touched);
-        if (buffer_size(&client->in) != 0)
+        if (client->in.size != 0)
             http2_client_drain(client);
         else
             exchange_response_flush(client->ex);
@@ -249,7 +263,7 @@ void http2_client_frame(http2_origin_t *origin, const nghttp2_frame *frame)
     if (client->state == HTTP2_CLIENT_OVER || !end_stream)
         return;
     client->response_ended = true;
-    if (buffer_size(&client->in) == 0)
+    if (client->in.size == 0)
         http2_client_finish(client);
 }
 

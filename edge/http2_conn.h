@@ -23,16 +23,19 @@
 #include "http2_guard.h"
 #include "http2_outbox.h"
 #include "http2_request.h"
+#include "http2_window.h"
 #include "linger.h"
+#include "pieces.h"
 #include "worker.h"
 
-/* Windows that the client gets: of the connection, of a new stream (the protocol's default). */
-#define HTTP2_CONNECTION_WINDOW (1024 * 1024)
-#define HTTP2_STREAM_WINDOW     65535
-/* Request body bytes held for all streams of a connection; the stream that would pass it is reset. */
+/* The connection's window. It is given back for each byte that comes, so it holds nothing: it is there to let
+ * what the streams' windows allow be under way. */
+#define HTTP2_CONNECTION_WINDOW (2 * HTTP2_WINDOW_MAX)
+/* Request body bytes held for all streams of a connection within their first windows; the stream that would
+ * pass it is reset. What is above a first window was counted when it was granted. */
 #define HTTP2_HELD_BYTES (1024 * 1024)
-/* What all grown stream windows of a connection have together above HTTP2_STREAM_WINDOW. */
-#define HTTP2_GROWN_BYTES (512 * 1024)
+/* What all stream windows of a connection have together above the first ones. */
+#define HTTP2_GROWN_BYTES (2 * HTTP2_WINDOW_MAX)
 /* The window of a stream whose rest is thrown away. */
 #define HTTP2_REST_WINDOW (1024 * 1024)
 /* Response body bytes that a stream holds: with the headers of their frames they leave in one write. */
@@ -82,10 +85,9 @@ typedef struct http2_stream {
     bool end_sent;       /* END_STREAM was put into the output */
     bool room_wanted;    /* the exchange was told that there is no room */
 
-    uint32_t window;  /* what the client was granted at most */
-    uint32_t unacked; /* taken by the exchange, not yet given back to the stream's window */
-    uint32_t taken;   /* by the exchange since the window last grew */
-    buffer_t in;      /* request body that the exchange has no room for */
+    http2_window_t window;
+    size_t passed; /* to the exchange since the window was last looked at */
+    pieces_t in;   /* request body that the exchange has no room for */
 
     buffer_t out; /* response body, then the staged slices */
     str_t staged[HTTP2_STAGED];
@@ -129,8 +131,10 @@ struct http2_conn {
     h2o_linklist_t rests;  /* of http2_rest.c */
     uint32_t stream_count; /* with an exchange, closed ones too */
     uint32_t closed_count;
-    uint64_t held;  /* bytes in all `in` buffers */
-    uint32_t grown; /* window bytes granted above the default */
+    uint64_t held;          /* bytes in all `in`, within first windows */
+    uint32_t grown;         /* what windows have above the first ones */
+    uint64_t announced_ms;  /* when our SETTINGS went */
+    uint32_t round_trip_ms; /* until their ACK came; 0: it has not */
     size_t lingered;
 
     http2_outbox_t output; /* whole frames */

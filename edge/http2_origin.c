@@ -17,8 +17,8 @@
 
 /* Writes of up to HTTP2_OUTPUT_BYTES in one turn of the loop, for one connection. */
 #define ROUNDS 4
-/* Reads of what an origin sent before it closed; its windows allow no more for all streams together. */
-#define REST_READS (HTTP2_ORIGIN_WINDOW / CONN_TURN_BYTES + 1)
+/* Reads of what an origin sent before it closed: more than a kernel keeps for a connection (tcp_rmem). */
+#define REST_READS (8 * 1024 * 1024 / CONN_TURN_BYTES)
 
 static loop_t *loop_of(const http2_origin_t *origin)
 {
@@ -217,6 +217,8 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
     case NGHTTP2_SETTINGS:
         if ((frame->hd.flags & NGHTTP2_FLAG_ACK) == 0)
             on_settings(origin);
+        else
+            origin->round_trip_ms = http2_round_trip_ms(origin->announced_ms, loop_now(loop_of(origin)));
         break;
     case NGHTTP2_GOAWAY:
         origin->state = HTTP2_ORIGIN_LEAVING;

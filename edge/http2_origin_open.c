@@ -57,6 +57,7 @@ static void open_session(http2_origin_t *origin)
     http2_guard_init(&origin->guard, loop_now(worker->loop));
     origin->guard.preface_left = 0; /* only a client sends one */
     origin->session = session_new(origin);
+    origin->announced_ms = loop_now(worker->loop);
     conn_want_write(origin->conn, false);
     conn_want_read(origin->conn, true);
     take_waiting(origin, &waiting);

@@ -15,9 +15,7 @@ typedef struct http2_rest {
     h2o_linklist_t link; /* conn->rests */
     http2_conn_t *conn;
     int32_t id;
-    uint32_t owed; /* window that is not given back while the client is over its rate */
-    bool paused;
-    bool wide; /* its window is at least HTTP2_REST_WINDOW */
+    bool paused; /* no window is given back */
     linger_t linger;
 } http2_rest_t;
 
@@ -48,21 +46,15 @@ static void give_up(http2_rest_t *rest)
     http2_schedule(rest->conn);
 }
 
+/* Nothing of it is held: the window may be wide, whatever the upload had before. */
 static void give_window(http2_rest_t *rest)
 {
-    (void)nghttp2_session_consume_stream(rest->conn->session, rest->id, rest->owed);
-    rest->owed = 0;
-    http2_schedule(rest->conn);
-}
-
-/* The client goes on. Nothing of it is held: the window may be wide, whatever the upload had before. */
-static void widen(http2_rest_t *rest)
-{
-    if (rest->wide)
+    uint32_t open = http2_window_open(rest->conn->session, rest->id);
+    if (open > HTTP2_REST_WINDOW / 2)
         return;
-    rest->wide = true;
-    (void)nghttp2_session_set_local_window_size(rest->conn->session, NGHTTP2_FLAG_NONE, rest->id,
-                                                HTTP2_REST_WINDOW);
+    (void)nghttp2_submit_window_update(rest->conn->session, NGHTTP2_FLAG_NONE, rest->id,
+                                       (int32_t)(HTTP2_REST_WINDOW - open));
+    http2_schedule(rest->conn);
 }
 
 static void over(linger_t *linger)
@@ -87,12 +79,11 @@ void http2_rest_begin(http2_stream_t *stream)
         abort();
     rest->conn = conn;
     rest->id = stream->id;
-    rest->owed = stream->unacked + (uint32_t)buffer_size(&stream->in);
     h2o_linklist_insert(&conn->rests, &rest->link);
     linger_begin(&rest->linger, &conn->client, &stream->ex->remote, &handlers);
     (void)nghttp2_session_set_stream_user_data(conn->session, stream->id, NULL);
-    rest->wide = stream->window >= HTTP2_REST_WINDOW;
-    give_window(rest);
+    if (http2_window_open(conn->session, stream->id) <= HTTP2_WINDOW_MIN / 2)
+        give_window(rest);
     http2_stream_close(stream, EXCHANGE_END_COMPLETE);
 }
 
@@ -101,12 +92,10 @@ bool http2_rest_take(http2_conn_t *conn, int32_t id, size_t n)
     http2_rest_t *rest = find(conn, id);
     if (rest == NULL)
         return false;
-    rest->owed += (uint32_t)n;
     if (rest->paused)
         return true;
     switch (linger_take(&rest->linger, n)) {
     case LINGER_READ_ON:
-        widen(rest);
         give_window(rest);
         break;
     case LINGER_PAUSED:

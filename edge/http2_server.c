@@ -283,6 +283,8 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
     case NGHTTP2_SETTINGS:
         if ((frame->hd.flags & NGHTTP2_FLAG_ACK) == 0)
             conn->settings_came = true;
+        else
+            conn->round_trip_ms = http2_round_trip_ms(conn->announced_ms, http2_now(conn));
         break;
     case NGHTTP2_PING:
         if ((frame->hd.flags & NGHTTP2_FLAG_ACK) != 0 && conn->phase == HTTP2_NOTICED)
@@ -446,6 +448,7 @@ static void announce(http2_conn_t *conn)
         nghttp2_session_set_local_window_size(conn->session, NGHTTP2_FLAG_NONE, 0, HTTP2_CONNECTION_WINDOW);
     assert(failed == 0);
     (void)failed;
+    conn->announced_ms = http2_now(conn);
 }
 
 void http2_server_new(const client_t *accepted)

@@ -4,7 +4,8 @@
  *
  * Request body: bytes that the exchange has room for go straight to it; others are held. The connection's
  * window is given back for every byte at once, so that a held stream never stalls its neighbours; the
- * stream's window only while the exchange has room, so that it holds what the client was granted and no more.
+ * stream's as the exchange takes bytes (http2_window.h), so that it holds what the client was granted and no
+ * more.
  */
 #include <assert.h>
 
@@ -33,7 +34,8 @@ static void stream_new(http2_conn_t *conn, int32_t id)
 {
     exchange_t *ex = exchange_new(&conn->client, &http2_client_ops, NULL);
     http2_stream_t *stream = h2o_mem_alloc_pool(&ex->arena, sizeof(*stream));
-    *stream = (http2_stream_t){.conn = conn, .ex = ex, .id = id, .window = HTTP2_STREAM_WINDOW};
+    *stream = (http2_stream_t){.conn = conn, .ex = ex, .id = id};
+    http2_window_init(&stream->window);
     ex->codec = stream;
     ex->request.version = HTTP_2;
     h2o_linklist_insert(&conn->streams, &stream->link);
@@ -120,7 +122,7 @@ static void watch_body(http2_stream_t *stream)
     const exchange_t *ex = stream->ex;
     bool waits_for_continue = ex->request.expect_continue && !ex->continued;
     bool owed = stream->state == HTTP2_STREAM_OPEN && ex->request.has_body && !stream->request_ended &&
-                ex->state < EXCHANGE_RESPONSE && !waits_for_continue && buffer_size(&stream->in) == 0 &&
+                ex->state < EXCHANGE_RESPONSE && !waits_for_continue && stream->in.size == 0 &&
                 exchange_request_room(ex) > 0;
     if (owed)
         http2_stream_expect_body(stream);
@@ -184,28 +186,35 @@ static void head_complete(http2_stream_t *stream, bool end_stream)
 
 /* ---- request bodies ---- */
 
+/* Of n held bytes, those that no credit above the first window stood for. */
+static size_t first_bytes(size_t n)
+{
+    return n < HTTP2_WINDOW_MIN ? n : HTTP2_WINDOW_MIN;
+}
+
 static void hold(http2_stream_t *stream, str_t data)
 {
     http2_conn_t *conn = stream->conn;
-    if (conn->held + data.n > HTTP2_HELD_BYTES) {
+    uint64_t held = conn->held - first_bytes(stream->in.size) + first_bytes(stream->in.size + data.n);
+    if (held > HTTP2_HELD_BYTES) {
         reset(stream, NGHTTP2_ENHANCE_YOUR_CALM);
         return;
     }
-    buffer_append(&stream->in, data, &conn->client.worker->held_bytes);
-    conn->held += data.n;
+    pieces_append(&stream->in, data, &conn->client.worker->held_bytes);
+    conn->held = held;
 }
 
 static void release_held(http2_stream_t *stream, size_t n)
 {
     http2_conn_t *conn = stream->conn;
-    buffer_consume(&stream->in, n, &conn->client.worker->held_bytes);
-    conn->held -= n;
+    conn->held = conn->held - first_bytes(stream->in.size) + first_bytes(stream->in.size - n);
+    pieces_consume(&stream->in, n, &conn->client.worker->held_bytes);
 }
 
 static void pass(http2_stream_t *stream, str_t data)
 {
     exchange_request_body(stream->ex, data);
-    stream->unacked += (uint32_t)data.n;
+    stream->passed += data.n;
 }
 
 static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *bytes, size_t n,
@@ -219,13 +228,10 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
         return 0;
     if (stream == NULL || stream->state != HTTP2_STREAM_OPEN)
         return 0; /* nobody wants it: a reset follows or has gone out */
-    if (stream->ex->state == EXCHANGE_DONE) {
-        stream->unacked +=
-            (uint32_t)n; /* given back where the rest is waited for, once the response has left */
-        return 0;
-    }
+    if (stream->ex->state == EXCHANGE_DONE)
+        return 0; /* given back once the response has left, where the rest is waited for */
     str_t data = str_make((const char *)bytes, n);
-    size_t room = buffer_size(&stream->in) == 0 ? exchange_request_room(stream->ex) : 0;
+    size_t room = stream->in.size == 0 ? exchange_request_room(stream->ex) : 0;
     size_t now = room < n ? room : n;
     if (now != 0)
         pass(stream, str_make(data.p, now));
@@ -235,29 +241,25 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
     return 0;
 }
 
-/*
- * Gives the stream's window back for what the exchange took, and doubles it each time that a whole window was
- * taken, as long as the connection's share of grown windows lasts: uploads over long paths need more than 64
- * KiB in flight.
- */
+/* The window as the exchange took bytes since the last look: other ones may come in their place. */
 static void give_window(http2_stream_t *stream)
 {
     http2_conn_t *conn = stream->conn;
-    if (stream->unacked == 0 || stream->request_ended || buffer_size(&stream->in) != 0 ||
-        exchange_request_room(stream->ex) == 0)
+    http2_window_t *window = &stream->window;
+    worker_t *worker = conn->client.worker;
+    size_t passed = stream->passed;
+    stream->passed = 0;
+    if (stream->request_ended) {
+        http2_window_end(window, worker);
         return;
-    (void)nghttp2_session_consume_stream(conn->session, stream->id, stream->unacked);
-    stream->taken += stream->unacked;
-    stream->unacked = 0;
-    if (stream->taken < stream->window || conn->grown == HTTP2_GROWN_BYTES)
-        return;
-    uint32_t left = HTTP2_GROWN_BYTES - conn->grown;
-    uint32_t more = stream->window < left ? stream->window : left;
-    conn->grown += more;
-    stream->window += more;
-    stream->taken = 0;
-    (void)nghttp2_session_set_local_window_size(conn->session, NGHTTP2_FLAG_NONE, stream->id,
-                                                (int32_t)stream->window);
+    }
+    conn->grown -= window->size - HTTP2_WINDOW_MIN;
+    http2_window_took(window, passed, stream->in.size != 0, http2_now(conn), conn->round_trip_ms,
+                      HTTP2_WINDOW_MIN + HTTP2_GROWN_BYTES - conn->grown);
+    conn->grown += window->size - HTTP2_WINDOW_MIN;
+    bool renew =
+        stream->ex->state != EXCHANGE_DONE && (passed != 0 || exchange_request_room(stream->ex) != 0);
+    http2_window_update(window, conn->session, stream->id, stream->in.size, renew, worker);
 }
 
 /* Passes the next `n` bytes that are held. An answer at their flush may close the stream, which lets go of
@@ -266,25 +268,25 @@ static void pass_some(http2_stream_t *stream, size_t n)
 {
     http2_conn_t *conn = stream->conn;
     uint64_t *held = &conn->client.worker->held_bytes;
-    buffer_t in = stream->in;
-    stream->in = (buffer_t){NULL};
-    pass(stream, str_make(buffer_str(&in).p, n));
+    pieces_t in = stream->in;
+    stream->in = (pieces_t){NULL};
+    pass(stream, str_make(pieces_front(&in).p, n));
     exchange_request_flush(stream->ex);
-    buffer_consume(&in, n, held);
-    conn->held -= n;
+    conn->held -= first_bytes(in.size);
+    pieces_consume(&in, n, held);
     if (stream->state == HTTP2_STREAM_CLOSED) {
-        conn->held -= buffer_size(&in);
-        buffer_clear(&in, held);
+        pieces_clear(&in, held);
     } else {
-        assert(buffer_size(&stream->in) == 0); /* nothing is received meanwhile */
+        assert(stream->in.size == 0); /* nothing is received meanwhile */
         stream->in = in;
+        conn->held += first_bytes(in.size);
     }
 }
 
 static void pass_held(http2_stream_t *stream)
 {
-    while (stream->state != HTTP2_STREAM_CLOSED && buffer_size(&stream->in) != 0) {
-        size_t room = exchange_request_room(stream->ex), n = buffer_size(&stream->in);
+    while (stream->state != HTTP2_STREAM_CLOSED && stream->in.size != 0) {
+        size_t room = exchange_request_room(stream->ex), n = pieces_front(&stream->in).n;
         if (room == 0)
             return;
         pass_some(stream, room < n ? room : n);
@@ -294,10 +296,8 @@ static void pass_held(http2_stream_t *stream)
 /* Nobody wants what is left of an answered request. */
 static void drop_unwanted(http2_stream_t *stream)
 {
-    if (stream->ex->state != EXCHANGE_DONE)
-        return;
-    stream->unacked += (uint32_t)buffer_size(&stream->in);
-    release_held(stream, buffer_size(&stream->in));
+    if (stream->ex->state == EXCHANGE_DONE)
+        release_held(stream, stream->in.size);
 }
 
 static void resume(http2_stream_t *stream)
@@ -313,7 +313,7 @@ static void resume(http2_stream_t *stream)
     drop_unwanted(stream); /* it may have been answered on the way */
     /* A handshake has no end that the box could see before the tunnel is open. */
     bool handshake = ex->request.websocket && ex->state < EXCHANGE_TUNNEL;
-    if (stream->request_ended && !stream->end_passed && buffer_size(&stream->in) == 0 && !handshake) {
+    if (stream->request_ended && !stream->end_passed && stream->in.size == 0 && !handshake) {
         stream->end_passed = true;
         exchange_request_end(ex);
         exchange_request_flush(ex);
@@ -324,7 +324,7 @@ static void resume(http2_stream_t *stream)
         stream->starting = false;
         if (ex->state == EXCHANGE_STEPS)
             exchange_resume(ex);
-        if (buffer_size(&stream->in) != 0) /* the origin may take what the steps had no room for */
+        if (stream->in.size != 0) /* the origin may take what the steps had no room for */
             http2_stream_wake(stream);
     }
     if (stream->detached && stream->end_passed && ex->state == EXCHANGE_DONE) {
@@ -391,7 +391,7 @@ static bool body_has_come(const http2_stream_t *stream)
 {
     const exchange_t *ex = stream->ex;
     return ex->request.content_length != LENGTH_UNKNOWN &&
-           ex->request_bytes + buffer_size(&stream->in) >= ex->request.content_length;
+           ex->request_bytes + stream->in.size >= ex->request.content_length;
 }
 
 void http2_stream_frame_sent(http2_conn_t *conn, const nghttp2_frame *frame)
@@ -436,8 +436,9 @@ void http2_stream_close(http2_stream_t *stream, exchange_end_t how)
         h2o_linklist_unlink(&stream->roomy);
     loop_timer_stop(&stream->body_timer);
     loop_timer_stop(&stream->stall_timer);
-    release_held(stream, buffer_size(&stream->in));
-    conn->grown -= stream->window - HTTP2_STREAM_WINDOW;
+    release_held(stream, stream->in.size);
+    conn->grown -= stream->window.size - HTTP2_WINDOW_MIN;
+    http2_window_end(&stream->window, conn->client.worker);
     http2_stream_drop_output(stream);
     http2_schedule(conn);
 }

@@ -41,8 +41,10 @@ class H2Origin(RawOrigin):
     /hang            no answer
     """
 
-    def __init__(self, streams=100, tls=None, **kw):
+    def __init__(self, streams=100, tls=None, distance=0, **kw):
         self.streams = streams
+        self.distance = distance  # seconds after which the edge's SETTINGS are answered, as from so far away
+        self.widest = 0  # the most that a stream's window and the connection's allowed at once
         self.tls = tls  # an ssl.SSLContext, where it is spoken
         self.calls = []
         self.once = set()  # what was refused already
@@ -63,6 +65,7 @@ class H2Origin(RawOrigin):
         })
         server.initiate_connection()
         calls, sending = {}, {}
+        time.sleep(self.distance)
         while True:
             self._pump(server, sending)
             data = server.data_to_send()
@@ -147,12 +150,13 @@ class H2Origin(RawOrigin):
                                          ("content-length", str(len(body)))])
             server.send_data(stream, body, end_stream=True)
 
-    @staticmethod
-    def _pump(server, sending):
+    def _pump(self, server, sending):
         """As much of the bodies as windows take: [bytes left, place in the pattern, trailers]."""
         for stream, state in list(sending.items()):
             while state[0]:
-                n = min(state[0], server.local_flow_control_window(stream), server.max_outbound_frame_size)
+                window = server.local_flow_control_window(stream)
+                self.widest = max(self.widest, window)
+                n = min(state[0], window, server.max_outbound_frame_size)
                 if n == 0:
                     break
                 at = state[1] % len(HttpOrigin.PATTERN)

@@ -33,9 +33,10 @@ class Answer:
 
 
 class Client:
-    """A connection by the h2 package. `consume`: windows are given back as bytes come."""
+    """A connection by the h2 package. `consume`: windows are given back as bytes come. `distance`: seconds after which
+    the edge's SETTINGS are answered, as from so far away."""
 
-    def __init__(self, edge, host, kind="tls", consume=True, keep=True, settings=None, validate=True):
+    def __init__(self, edge, host, kind="tls", consume=True, keep=True, settings=None, validate=True, distance=0):
         self.edge, self.host, self.consume, self.keep = edge, host, consume, keep
         self.sock = edge.socket(kind)
         if kind == "tls":
@@ -50,9 +51,11 @@ class Client:
         self.goaways = []
         self.settings = {}
         self.pushes = 0
+        self.pongs = 0
         self.widest = 0  # the most that a stream's window and the connection's allowed at once
         self.eof = False
         self.flush()
+        time.sleep(distance)
 
     def __enter__(self):
         return self
@@ -143,6 +146,8 @@ class Client:
             self.goaways.append(event.error_code)
         elif isinstance(event, h2.events.RemoteSettingsChanged):
             self.settings.update({k: v.new_value for k, v in event.changed_settings.items()})
+        elif isinstance(event, h2.events.PingAckReceived):
+            self.pongs += 1
         elif isinstance(event, h2.events.PushedStreamReceived):
             self.pushes += 1
 
@@ -151,6 +156,13 @@ class Client:
         while not condition():
             assert not self.eof, "the edge closed the connection"
             self.turn(deadline - time.monotonic())
+
+    def catch_up(self, timeout=PATIENCE):
+        """Takes all that the edge has sent until it has seen what was sent here."""
+        pongs = self.pongs
+        self.h2.ping(b"catch up")
+        self.flush()
+        self.until(lambda: self.pongs > pongs, timeout)
 
     def finish(self, stream, timeout=PATIENCE):
         """The answer, when the stream has ended or was reset."""

@@ -67,8 +67,6 @@ def test_large_bodies_both_ways(edge, preview):
         assert client.send(up, body, end=True, timeout=60 * SLOW) == len(body)
         got = json_of(client.finish(up))
         assert got["body_bytes"] == len(body) and got["body_sha256"] == hashlib.sha256(body).hexdigest()
-        # The window grew: a client far away needs more than 64 KiB in flight.
-        assert client.widest > 200_000
 
 
 def test_trailers(edge, preview):

@@ -208,7 +208,7 @@ static void test_cut_answers(void **state)
     peer_t *peer = peer_accept(world);
     PUMP_UNTIL(world, peer, peer_stream(peer, 5)->ended);
     for (int32_t id = 1; id <= 5; id += 2)
-        peer_answer(peer, id, "200", 200000, NULL);
+        peer_answer(peer, id, "200", 20000000, NULL);
     PUMP_UNTIL(world, peer, calls[0]->out_n != 0 && calls[1]->out_n != 0 && calls[2]->out_n != 0);
     (void)nghttp2_submit_rst_stream(peer->session, NGHTTP2_FLAG_NONE, 3, NGHTTP2_INTERNAL_ERROR);
     PUMP_UNTIL(world, peer, calls[1]->cuts == 1);

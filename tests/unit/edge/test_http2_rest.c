@@ -61,7 +61,7 @@ static void test_sent_to_the_end(void **state)
     assert_false(world->goaway);
     assert_true(h2o_linklist_is_empty(rests(world)));
     /* All but the window that was held when it was answered. */
-    assert_int_equal(world->counters.discarded_bytes_total, 21 * sizeof(big) + 1 - HTTP2_STREAM_WINDOW);
+    assert_int_equal(world->counters.discarded_bytes_total, 21 * sizeof(big) + 1 - HTTP2_WINDOW_MIN);
 }
 
 static void test_trailers_end_it(void **state)

@@ -1,0 +1,28 @@
+/*
+ * A queue of bytes like buffer_t, for what may become large: in pieces, so that it grows and shrinks without
+ * a copy and gives memory back as it empties. An empty one holds no memory. One queue belongs to one thread.
+ */
+#ifndef BOXEDGE_PIECES_H
+#define BOXEDGE_PIECES_H
+
+#include "str.h"
+
+/* Memory of a piece behind the first, which is as small as its bytes allow. */
+#define PIECES_BYTES       65536
+#define PIECES_FIRST_BYTES 4096
+
+/* Zero-filled is empty. */
+typedef struct pieces {
+    struct piece *first, *last;
+    size_t size;
+} pieces_t;
+
+/* Appends a copy of `data`; `*held` is the process's figure, as of buffer_append. */
+void pieces_append(pieces_t *pieces, str_t data, uint64_t *held);
+/* The bytes at the head that lie together; empty only where the queue is. */
+str_t pieces_front(const pieces_t *pieces);
+/* Drops the first n bytes; n is at most `size`. */
+void pieces_consume(pieces_t *pieces, size_t n, uint64_t *held);
+void pieces_clear(pieces_t *pieces, uint64_t *held);
+
+#endif

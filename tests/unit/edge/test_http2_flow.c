@@ -1,0 +1,187 @@
+/* Windows of uploads on a connection: they grow with the distance, their credit counts to the memory budget,
+ * and what is held for one stream stalls no other. */
+#include "http2_world.h"
+
+#define ROUND_TRIP 100
+
+static char big[1000000];
+
+static int set_up(void **state)
+{
+    static world_t world;
+    *state = &world;
+    world_start(&world);
+    loop_hold(world.loop);
+    world.conf.limits.memory_bytes = 256u * 1024 * 1024;
+    world_connect(&world);
+    world_pump(&world);
+    http2_conn_t *conn = (http2_conn_t *)world.server;
+    assert_int_equal(conn->round_trip_ms, 1); /* its SETTINGS were acknowledged at once */
+    conn->round_trip_ms = ROUND_TRIP;
+    world.origin_room = SIZE_MAX / 2; /* the box takes all */
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    world_stop(*state);
+    return 0;
+}
+
+static http2_conn_t *conn_of(world_t *world)
+{
+    return (http2_conn_t *)world->server;
+}
+
+/* One round trip's worth: the client sends what its window allows, of as much as there is. Returns how much.
+ */
+static size_t round_trip(world_t *world, int32_t id)
+{
+    size_t before = world->taken, took;
+    int32_t open = nghttp2_session_get_stream_remote_window_size(world->client, id);
+    size_t left = (size_t)open;
+    while (left != 0) {
+        size_t n = left < sizeof(big) ? left : sizeof(big);
+        world_upload_more(world, id, big, n, true);
+        world_pump(world);
+        took = n - world_seen(world, id)->upload_left;
+        assert_int_not_equal(took, 0);
+        left -= took;
+    }
+    loop_skip(world->loop, ROUND_TRIP);
+    return world->taken - before;
+}
+
+static int32_t grow(world_t *world, unsigned rounds)
+{
+    int32_t id = world_upload(world, NULL, 0, "x", 1, true);
+    world_pump(world);
+    for (unsigned i = 0; i < rounds; i++)
+        (void)round_trip(world, id);
+    return id;
+}
+
+static void test_grows_to_the_widest(void **state)
+{
+    world_t *world = *state;
+    int32_t id = grow(world, 8);
+    assert_true(round_trip(world, id) >= HTTP2_WINDOW_MAX - 1024 * 1024);
+    assert_true(nghttp2_session_get_stream_remote_window_size(world->client, id) <= HTTP2_WINDOW_MAX);
+    assert_int_equal(world->worker.held_bytes,
+                     nghttp2_session_get_stream_remote_window_size(world->client, id) - HTTP2_WINDOW_MIN);
+    world_upload_more(world, id, big, 1, false);
+    world_pump(world);
+    assert_true(world->request_ended);
+    assert_int_equal(world->worker.held_bytes, 0); /* no more comes */
+}
+
+/* Two take what a connection may have; a third one has its first window. */
+static void test_bound_of_the_connection(void **state)
+{
+    world_t *world = *state;
+    int32_t ids[4];
+    uint64_t all = 0;
+    for (unsigned i = 0; i < 4; i++) {
+        ids[i] = grow(world, 8);
+        all += (uint64_t)nghttp2_session_get_stream_remote_window_size(world->client, ids[i]);
+    }
+    assert_true(all <= 4 * HTTP2_WINDOW_MIN + HTTP2_GROWN_BYTES);
+    assert_true(all >= HTTP2_GROWN_BYTES - 1024 * 1024);
+    assert_true(nghttp2_session_get_stream_remote_window_size(world->client, ids[3]) <= HTTP2_WINDOW_MIN);
+    assert_true(round_trip(world, ids[3]) > 0);
+}
+
+static void test_not_renewed_under_pressure(void **state)
+{
+    world_t *world = *state;
+    int32_t id = grow(world, 8);
+    /* Another exchange holds so much that three quarters of the budget are gone. */
+    uint64_t others = world->conf.limits.memory_bytes;
+    assert_true(nghttp2_session_get_stream_remote_window_size(world->client, id) > 8 * 1024 * 1024);
+    world->worker.held_bytes += others;
+    for (unsigned i = 0; i < 3; i++)
+        (void)round_trip(world, id);
+    assert_true(nghttp2_session_get_stream_remote_window_size(world->client, id) <= HTTP2_WINDOW_MIN);
+    assert_int_equal(world->worker.held_bytes, others);
+    assert_true(round_trip(world, id) > 0); /* its first window goes on */
+    world->worker.held_bytes -= others;
+    for (unsigned i = 0; i < 8; i++)
+        (void)round_trip(world, id);
+    assert_true(nghttp2_session_get_stream_remote_window_size(world->client, id) > 8 * 1024 * 1024);
+}
+
+/* Credit of many streams together stays within the budget. */
+static void test_budget(void **state)
+{
+    world_t *world = *state;
+    world->conf.limits.memory_bytes = 12 * 1024 * 1024;
+    for (unsigned i = 0; i < 3; i++) {
+        (void)grow(world, 8);
+        assert_true(world->worker.held_bytes <= 9 * 1024 * 1024);
+    }
+    assert_true(world->worker.held_bytes >= 8 * 1024 * 1024);
+}
+
+/* The box stops: what was granted comes and is held, none of it is refused, and it costs once what it is. */
+static void test_a_stalled_stream_costs_what_it_holds(void **state)
+{
+    world_t *world = *state;
+    int32_t id = grow(world, 8);
+    exchange_t *stalled = world->last;
+    uint64_t granted = (uint64_t)nghttp2_session_get_stream_remote_window_size(world->client, id);
+    world->origin_room = 0;
+    world->window_updates = 0;
+    assert_int_equal(round_trip(world, id), 0);
+    http2_stream_t *stream = stalled->codec;
+    assert_int_equal(stream->in.size, granted);
+    assert_int_equal(nghttp2_session_get_stream_remote_window_size(world->client, id), 0);
+    assert_int_equal(world->window_updates, 0);
+    assert_in_range(world->worker.held_bytes, granted, granted + granted / 64 + 65536);
+    assert_true(conn_of(world)->held <= HTTP2_WINDOW_MIN);
+    assert_false(world_seen(world, id)->reset);
+    /* Another stream of the connection goes on. */
+    world->answer_at_once = true;
+    int32_t other = world_upload(world, NULL, 0, big, sizeof(big), false);
+    world_pump(world);
+    assert_int_equal(world_seen(world, other)->status, 200);
+    /* And so does this one, when the box takes bytes again. */
+    world->origin_room = SIZE_MAX / 2;
+    exchange_request_room_grew(stalled);
+    world_pump(world);
+    assert_int_equal(stream->in.size, 0);
+    assert_true(nghttp2_session_get_stream_remote_window_size(world->client, id) > 0);
+}
+
+/* A box that takes less than the client could send: windows stay small, and what is held with them. */
+static void test_a_slow_box(void **state)
+{
+    world_t *world = *state;
+    int32_t id = world_upload(world, NULL, 0, big, sizeof(big), true);
+    world->origin_room = 0;
+    world_pump(world);
+    exchange_t *ex = world->last;
+    http2_stream_t *stream = ex->codec;
+    for (unsigned i = 0; i < 40; i++) {
+        if (world_seen(world, id)->upload_left < 500000)
+            world_upload_more(world, id, big, sizeof(big), true);
+        loop_skip(world->loop, ROUND_TRIP / 4);
+        world->origin_room = 20000;
+        exchange_request_room_grew(ex);
+        world_pump(world);
+        assert_true(stream->in.size <= HTTP2_WINDOW_MIN);
+        assert_int_equal(stream->window.size, HTTP2_WINDOW_MIN);
+    }
+    assert_int_equal(world->taken, 40 * 20000);
+}
+
+int main(void)
+{
+#define T(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+    const struct CMUnitTest tests[] = {T(test_grows_to_the_widest),
+                                       T(test_bound_of_the_connection),
+                                       T(test_not_renewed_under_pressure),
+                                       T(test_budget),
+                                       T(test_a_stalled_stream_costs_what_it_holds),
+                                       T(test_a_slow_box)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
