@@ -3,7 +3,6 @@
 #include <stdio.h>
 
 #include "address.h"
-#include "client.h"
 #include "exchange.h"
 #include "grammar.h"
 #include "process.h"
@@ -129,7 +128,7 @@ void fault_quote(str_t bytes, char out[FAULT_TEXT])
 static void name_culprit(const exchange_t *ex, bool of_app, char *out, size_t room)
 {
     char address[INET6_ADDRSTRLEN];
-    str_t client = address_text(&ex->client->address, address);
+    str_t client = address_text(remote_address(ex), address);
     if (!of_app)
         (void)snprintf(out, room, "a request of %.*s", STR_ARG(client));
     else if (ex->target.is_box)

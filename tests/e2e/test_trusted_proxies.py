@@ -11,6 +11,7 @@ import wire
 from access_world import COOKIE, H2, SIGN_IN, App, Made, connect, get, session_in
 from api_world import api_config, call
 from harness import PATIENCE, Edge, HttpOrigin, RawOrigin
+from sleepers import Sleepers
 
 PAGE = "Accept: text/html"
 STRANGER = "127.0.0.2"
@@ -146,6 +147,27 @@ def test_connections_are_counted_for_the_named_client(make_edge):
             assert ask("192.0.2.4").status == 200
             held[0].close()
             edge.wait_until(lambda: ask("192.0.2.3").status == 200, what="the place given back")
+
+
+def test_wakes_are_counted_for_the_named_client(make_edge):
+    with contextlib.closing(Sleepers()) as sleepers:
+        edge = make_edge(config={**sleepers.config, **PROXIES, "wake": {"per_client": 1}})
+        hosts = [edge.create_preview(box.port, box.id) for box in (sleepers.add(f"sleeps-{n}", ready=True) for n in range(2))]
+        assert edge.get(hosts[0], fields=[of("192.0.2.31")]).status == 200
+        refused = edge.get(hosts[1], fields=[of("192.0.2.31")])
+        assert (refused.status, json.loads(refused.body)["code"]) == (429, "wake_rate")
+        assert edge.get(hosts[1], fields=[of("192.0.2.32")]).status == 200
+
+
+def test_preflights_are_counted_for_the_named_client(edge, app):
+    Made(edge, "box", app.port, "bearer")
+    head = f"OPTIONS / HTTP/1.1\r\nHost: {edge.host(app)}\r\nOrigin: https://a.example\r\nAccess-Control-Request-Method: PUT\r\n"
+    with edge.connect("plain") as proxy:
+        def ask(client):
+            return proxy.request(f"{head}{of(client)}\r\n\r\n".encode(), "OPTIONS").status
+
+        assert 429 in [ask("192.0.2.41") for _ in range(150)]
+        assert ask("192.0.2.42") == 200
 
 
 def test_the_plan_without_a_key_is_of_the_named_client(make_edge):
