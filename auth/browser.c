@@ -22,7 +22,7 @@ bool browser_is_embedded(const browser_request_t *request)
         !str_eq(request->sec_fetch_site, STR("same-site")))
         return false;
     return !str_eq(request->sec_fetch_mode, STR("navigate")) ||
-           !str_eq(request->sec_fetch_dest, STR("document"));
+           !str_eq(request->sec_fetch_dest, STR("document")) || request->sec_purpose.n != 0;
 }
 
 bool browser_hides_own_origin(const browser_request_t *request)

@@ -18,6 +18,7 @@ typedef struct browser_request {
     str_t accept;
     str_t x_requested_with;
     str_t access_control_request_method;
+    str_t sec_purpose; /* or Purpose, of older browsers */
     bool has_body;
     bool upgrade;
 } browser_request_t;
@@ -26,7 +27,7 @@ typedef struct browser_request {
  * Accept with text/html and no X-Requested-With. */
 bool browser_is_navigation(const browser_request_t *request);
 /* A page of another origin had its browser send this (Sec-Fetch-Site), other than by opening a page of its
- * own in a tab: a frame, an image, a script's request. */
+ * own in a tab: a frame, an image, a script's request, a page fetched ahead. */
 bool browser_is_embedded(const browser_request_t *request);
 /* OPTIONS with Origin and Access-Control-Request-Method and no body (Fetch standard, CORS-preflight). */
 bool browser_is_preflight(const browser_request_t *request);

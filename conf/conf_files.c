@@ -123,7 +123,7 @@ static void cut_to_existing(char *path)
     }
 }
 
-/* Whether who runs this may make things at `path`, or where it would be made. */
+/* The user of this process must be able to write at `path`, or to make it. */
 static void check_writable(const conf_t *conf, const char *key, const char *path, const char *what,
                            conf_errors_t *errors)
 {
@@ -320,8 +320,26 @@ static void check_process(const conf_t *conf, const conf_process_t *process, con
             process->id, user);
 }
 
+/* Only a warning, as of the user: the address may be another machine's. */
+static void check_address(const conf_t *conf, const conf_listener_t *listener, conf_errors_t *errors)
+{
+    struct sockaddr_storage any_port = listener->address.sa;
+    if (any_port.ss_family == AF_INET6)
+        ((struct sockaddr_in6 *)&any_port)->sin6_port = 0;
+    else
+        ((struct sockaddr_in *)&any_port)->sin_port = 0;
+    int fd = socket(any_port.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&any_port, listener->address.len) != 0)
+        conf_errors_add(errors, CONF_WARNING, conf->source, nowhere, "listeners.address",
+                        "%s cannot be listened on here: %s", listener->text, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+}
+
 void conf_check_files(const conf_t *conf, conf_errors_t *errors)
 {
+    for (size_t i = 0; i < conf->listener_count; i++)
+        check_address(conf, &conf->listeners[i], errors);
     for (size_t i = 0; i < conf->process_count; i++)
         check_process(conf, &conf->processes[i], errors);
     for (size_t i = 0; i < conf->certificate_count; i++) {

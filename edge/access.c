@@ -20,6 +20,7 @@
 #include "signin.h"
 #include "siphash.h"
 #include "steps.h"
+#include "wake.h"
 #include "wake_events.h"
 #include "worker.h"
 
@@ -30,7 +31,7 @@
 /* Session cookies that one request may carry before the others are not looked at. */
 #define SESSION_TRIES 8
 
-/* Set in a preview's version: failures of what pages of others embed. */
+/* Set in a preview's version: failures of requests that pages of other origins embed. */
 #define EMBEDDED_FAILURES (UINT64_C(1) << 63)
 
 #define TOKEN_PARAMETER STR("preview_token")
@@ -168,6 +169,7 @@ static void strip_session_cookie(exchange_t *ex)
 static uint64_t failures_of(const exchange_t *ex)
 {
     browser_request_t browser = access_browser_request(ex);
+    browser.sec_purpose = wake_purpose(ex);
     assert((ex->preview.version & EMBEDDED_FAILURES) == 0);
     return ex->preview.version | (browser_is_embedded(&browser) ? EMBEDDED_FAILURES : 0);
 }

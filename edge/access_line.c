@@ -163,7 +163,7 @@ static char *write_path(char *at, str_t target)
     const char *query = target.n != 0 ? memchr(target.p, '?', target.n) : NULL;
     size_t path_len = query != NULL ? (size_t)(query - target.p) : target.n;
     log_json_text(&text, str_make(target.p, path_len));
-    /* Below the edge's own paths no query means anything: what stands there was put there by mistake. */
+    /* The edge's own paths take no query: one that is there was put there by mistake. */
     if (query != NULL && str_starts(target, STR(RESERVED_PATH)))
         log_json_text(&text, STR("?***"));
     else if (query != NULL)

@@ -43,8 +43,8 @@ void admin_free(admin_t **admin);
 void admin_set_runner(admin_t *admin, runner_link_t *runner);
 /* Another configuration is in force. */
 void admin_set_conf(admin_t *admin, const conf_t *conf);
-/* A reload has ended: `lines` say what is wrong, or, where it went well, what is doubtful. Answers everyone
- * who waits for it.
+/* A reload has ended: `lines` are its errors, or its warnings where it went well. Answers all waiting
+ * requests.
  */
 void admin_reload_done(admin_t *admin, bool ok, str_t lines);
 /* Takes no more connections and asks the open ones to end; admin_clients says how many are left. */

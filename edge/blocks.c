@@ -159,7 +159,7 @@ static void fill(blocks_t *blocks, const reading_t *reading)
     }
 }
 
-/* Of a change between success and failure only: what fails is tried again for each request. */
+/* Logs changes between success and failure only, since a failure is tried again for each request. */
 static void note_result(blocks_t *blocks, store_result_t result)
 {
     bool failing = result != STORE_OK;

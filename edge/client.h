@@ -54,8 +54,8 @@ void client_uncount(client_t *client);
 /* Called by a codec's destroy before it frees itself: leaves the worker's list, closes the connection. */
 void client_fini(client_t *client);
 /*
- * Whether the connection is one of a trusted proxy: many clients share it, so that it must not end for what
- * one of them does. The client of an exchange is told by remote.h.
+ * Whether the connection is one of a trusted proxy: many clients share it, so that no fault of one of them
+ * may end it. remote.h tells the client of an exchange.
  */
 MUST_USE bool client_is_proxy(const client_t *client);
 

@@ -3,7 +3,7 @@
 #include <string.h>
 
 typedef enum forged_kind {
-    FORGED_ALWAYS,    /* from everybody: a trusted proxy mostly passes on what its client sent */
+    FORGED_ALWAYS,    /* from everybody: trusted proxies pass most fields of their clients on */
     FORGED_BY_CLIENT, /* unless it comes from a trusted proxy */
     FORGED_ALIAS,     /* the edge knows this name and sets it: another spelling of it is forged */
 } forged_kind_t;

@@ -39,7 +39,7 @@ static void log_lines(const char *text)
     }
 }
 
-/* Tells the controller how a reload went, with the lines of what is wrong or doubtful. */
+/* Tells the controller how a reload went, with its errors or warnings. */
 static void tell(supervisor_t *s, bool done, const char *lines)
 {
     str_t bytes = str_from(lines);
@@ -54,7 +54,7 @@ static void report_failed(supervisor_t *s, const char *lines)
     tell(s, false, lines);
 }
 
-/* With what is doubtful about the configuration that is in use now. */
+/* With the warnings about the configuration that is in use now. */
 static void report_done(supervisor_t *s)
 {
     const char *lines = s->reload_warnings != NULL ? s->reload_warnings : "";

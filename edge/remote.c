@@ -11,7 +11,7 @@ remote_t remote_of_connection(const client_t *client)
     return (remote_t){.address = client->address, .https = client->kind == CONF_LISTENER_TLS};
 }
 
-/* A proxy that passes on what its client sent would add its own line behind that: two are no answer. */
+/* Two lines are no answer: a proxy may have added its own behind its client's. */
 static bool says_https(const fields_t *fields)
 {
     return fields_count(fields, FIELD_X_FORWARDED_PROTO) == 1 &&

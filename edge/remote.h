@@ -20,7 +20,7 @@ typedef struct remote {
     bool counted; /* in the shared counts of `address`, where it was named */
 } remote_t;
 
-/* What is known from the connection alone. */
+/* The answers of the connection alone. */
 remote_t remote_of_connection(const client_t *client);
 /* Reads the complete head of the request. */
 void remote_find(exchange_t *ex);
@@ -29,8 +29,8 @@ void remote_inherit(exchange_t *ex, const exchange_t *from);
 
 /* The client's address. */
 const struct in6_addr *remote_address(const exchange_t *ex);
-/* Whether what the client sends and gets is encrypted up to a server of the operator's: only then may cookies
- * be set, and secrets typed. */
+/* Whether the client speaks TLS, to the edge or to the server in front: only then may cookies be set, and
+ * secrets typed. */
 bool remote_is_https(const exchange_t *ex);
 /* Whether the request's X-Forwarded-* and X-Request-Id count. */
 bool remote_is_trusted(const exchange_t *ex);

@@ -3,7 +3,7 @@
 #include <arpa/inet.h>
 #include <string.h>
 
-/* What came of one line of a list, read from its right end. */
+/* The result of reading one line of a list from its right end. */
 typedef enum list_result { LIST_FOUND, LIST_BAD, LIST_GO_ON } list_result_t;
 
 /* ---- one address ---- */

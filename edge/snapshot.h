@@ -37,8 +37,8 @@ snapshot_t *snapshot_load(const char *path, const conf_t *running, FILE *out);
  * is out of date at `now_unix` is only warned of.
  */
 MUST_USE bool snapshot_load_keys(snapshot_t *snapshot, uint64_t now_unix, FILE *out);
-/* For `boxedge check`, of files that are there: adds to `errors` what snapshot_load_keys would refuse, and
- * warn of. Makes nothing. */
+/* For `boxedge check`, of files that are there: adds the errors and warnings of snapshot_load_keys to
+ * `errors`. Makes nothing. */
 void snapshot_check_keys(const conf_t *conf, uint64_t now_unix, conf_errors_t *errors);
 /* For a leaf of the local authority that is about to expire: the same configuration with a new leaf. NULL
  * where the leaf is good for long (nothing in `out`), or on error. */

@@ -65,7 +65,7 @@ static void answer_store_unavailable(exchange_t *ex)
     exchange_reply_error(ex, 503, "store_unavailable", "The edge cannot read its store right now.", 5);
 }
 
-/* True where it was answered: what is blocked, and everything where that is not known. */
+/* Answers blocked requests, and all requests while the list is unknown. True where it answered. */
 static bool refused_as(exchange_t *ex, blocks_answer_t answer)
 {
     switch (answer) {

@@ -40,7 +40,7 @@ void exchange_to_origin(exchange_t *ex);
 void exchange_answer(exchange_t *ex);
 /* The edge's own answer is complete. */
 void exchange_answered(exchange_t *ex);
-/* The fields of every answer of the edge's own: not to be kept, its request id, and what lets scripts of
+/* The fields of every answer of the edge's own: Cache-Control, X-Request-Id, and those that let scripts of
  * other origins read it. */
 void exchange_add_own_fields(exchange_t *ex, fields_t *fields);
 /* Sends on with ex->reply_rest. */

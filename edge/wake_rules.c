@@ -31,6 +31,12 @@ static bool contains_word(str_t value, str_t word)
     return false;
 }
 
+str_t wake_purpose(const exchange_t *ex)
+{
+    str_t purpose = value_of(ex, STR("sec-purpose"));
+    return purpose.n != 0 ? purpose : value_of(ex, STR("purpose"));
+}
+
 /* What browsers and crawlers ask for unasked. */
 static bool is_unasked(const exchange_t *ex)
 {
@@ -38,8 +44,7 @@ static bool is_unasked(const exchange_t *ex)
     const char *query = memchr(target.p, '?', target.n);
     str_t path = query != NULL ? str_make(target.p, (size_t)(query - target.p)) : target;
     return str_eq(path, STR("/favicon.ico")) || str_eq(path, STR("/robots.txt")) ||
-           contains_word(value_of(ex, STR("sec-purpose")), STR("prefetch")) ||
-           contains_word(value_of(ex, STR("purpose")), STR("prefetch"));
+           contains_word(wake_purpose(ex), STR("prefetch"));
 }
 
 bool wake_is_wished(const exchange_t *ex)

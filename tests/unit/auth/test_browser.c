@@ -218,6 +218,13 @@ static void test_embedded(void **state)
                                      .sec_fetch_dest = str_from(cases[i].dest)};
         assert_int_equal(browser_is_embedded(&request), cases[i].embedded);
     }
+    browser_request_t ahead = {.sec_fetch_site = STR("cross-site"),
+                               .sec_fetch_mode = STR("navigate"),
+                               .sec_fetch_dest = STR("document"),
+                               .sec_purpose = STR("prefetch")};
+    assert_true(browser_is_embedded(&ahead));
+    ahead.sec_fetch_site = STR("same-origin");
+    assert_false(browser_is_embedded(&ahead));
 }
 
 /* ---- origins ---- */

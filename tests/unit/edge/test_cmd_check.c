@@ -220,6 +220,15 @@ static void certificates(void **state)
 static void places_that_cannot_be_written(void **state)
 {
     (void)state;
+    /* TEST-NET-1: nobody's. Its line comes before those of the files. */
+    char output[4096], path[128];
+    put("e.yaml",
+        "preview_domain: p.example\nuser: \"\"\nrun_dir: r\nstate_dir: s\nnode: n\npublic_port: 443\n"
+        "listeners: [{address: \"192.0.2.1:8080\", kind: plain}]\n");
+    snprintf(path, sizeof(path), "%s/e.yaml", folder);
+    assert_int_equal(RUN(output, "-c", path), 0);
+    assert_non_null(
+        strstr(output, "warning: listeners.address: 192.0.2.1:8080 cannot be listened on here: "));
     EXPECT("state_dir: file/s\n", 1, "state_dir: the directory ", "cannot be ", "Not a directory");
     EXPECT("state_dir: s\nlog: {access: file/a.log}\n", 1,
            "log.access: ", "cannot be written: Not a directory");
