@@ -71,6 +71,8 @@ typedef struct conf_proxy {
 typedef struct conf_box {
     char id[58];
     conf_address_t address; /* port 0: the preview's port is used */
+    uint16_t *ports;        /* the only ones that may have previews */
+    size_t port_count;      /* 0: all may */
 } conf_box_t;
 
 /* What is done with a process box that is idle. */
@@ -169,6 +171,17 @@ typedef struct conf_cost {
     char *path;      /* "/v2/box/{id}/exec": {…} is one segment; with "*" at its end everything below */
     uint32_t cost;   /* 0: free */
 } conf_cost_t;
+
+/* A route of the API; the fields as those of conf_cost_t. */
+typedef struct conf_route {
+    char *path;
+    char method[16];
+} conf_route_t;
+
+/* Whose pages may call the API: a serialized origin in lower case, or "*". */
+typedef struct conf_origin {
+    char *origin;
+} conf_origin_t;
 
 /* A declared key. */
 typedef struct conf_api_key {
@@ -280,7 +293,14 @@ typedef struct conf {
         size_t cost_count;
         conf_api_key_t *keys;
         size_t key_count;
-        bool previews; /* /v2/box/{id}/preview is answered by the edge */
+        bool previews;         /* /v2/box/{id}/preview is answered by the edge */
+        conf_route_t *unkeyed; /* pass without a key: they carry a proof of their own */
+        size_t unkeyed_count;
+        conf_route_t *proves; /* where a success says that the upstream has taken the key */
+        size_t proves_count;
+        uint64_t new_keys_count, new_keys_period_ms; /* that one client address may prove; 0: no limit */
+        conf_origin_t *cors;                         /* whose preflights the edge answers */
+        size_t cors_count;
     } api;
 
     unsigned refcount;
@@ -313,6 +333,13 @@ void conf_errors_print(const conf_errors_t *errors, FILE *out);
 conf_t *conf_load(const char *path, conf_errors_t *errors);
 conf_t *conf_parse(const char *path, str_t text, conf_errors_t *errors);
 void conf_check_files(const conf_t *conf, conf_errors_t *errors);
+/*
+ * For `check` alone: static boxes that are this machine, beside an API host whose callers choose ports. An
+ * edge runs with them, and takes no previews of them over the API.
+ */
+void conf_check_exposure(const conf_t *conf, conf_errors_t *errors);
+/* Whether the address is of this machine's loopback; IPv4 as mapped IPv6 is none. */
+bool conf_is_loopback(const conf_address_t *address);
 
 conf_t *conf_acquire(const conf_t *conf);
 /* Gives a reference back and nulls it; the last one frees. NULL is allowed. */
@@ -340,6 +367,12 @@ bool conf_is_api_host(const conf_t *conf, str_t host);
  * (encoded, doubled slashes, capitals, ...), the dearer reading counts.
  */
 uint32_t conf_cost_of(const conf_t *conf, str_t method, str_t path);
+/* Whether the request passes without a key, whichever way its path is read. */
+bool conf_is_unkeyed(const conf_t *conf, str_t method, str_t path);
+/* Whether a success proves its key, whichever way its path is read. */
+bool conf_proves_key(const conf_t *conf, str_t method, str_t path);
+/* Whether pages of this origin may call the API, by api.cors. */
+bool conf_allows_origin(const conf_t *conf, str_t origin);
 
 /* The configuration reference in Markdown, made from the key table. */
 void conf_print_reference(FILE *out);

@@ -49,6 +49,8 @@ static const char *of_scalar(conf_type_t type)
         return "a method such as `POST`, or `*`";
     case CONF_SHA256:
         return "64 hexadecimal digits";
+    case CONF_ORIGIN:
+        return "an origin such as https://app.example.com, or `*`";
     case CONF_RATE:
         return "a number and `/s`, `/min`, `/h` or `/d`, at most 1000000/s; `0` is no limit";
     case CONF_SERVER:

@@ -353,8 +353,8 @@ static bool is_string(conf_type_t type)
 {
     return type == CONF_PATH || type == CONF_NO_PATH || type == CONF_URL || type == CONF_WORD ||
            type == CONF_LOG || type == CONF_NODE || type == CONF_USER || type == CONF_DOMAIN ||
-           type == CONF_PATTERN || type == CONF_NO_TARGET || type == CONF_NO_DOMAIN || type == CONF_NO_NAME ||
-           type == CONF_SERVER; /* whose host comes first */
+           type == CONF_PATTERN || type == CONF_ORIGIN || type == CONF_NO_TARGET || type == CONF_NO_DOMAIN ||
+           type == CONF_NO_NAME || type == CONF_SERVER; /* whose host comes first */
 }
 
 static void free_fields(const conf_table_t *table, char *base)

@@ -1,7 +1,7 @@
 /*
- * What a request costs. Where its path could be read in several ways it is read by the letter and as generous
- * servers would (path_each_reading), letters in any case, and so the method. The dearest reading counts:
- * another spelling of a path is never cheaper.
+ * What a request costs, and which routes need no key or prove one. Where its path could be read in several
+ * ways it is read by the letter and as generous servers would (path_each_reading), letters in any case, and
+ * so the method. The dearest reading counts: another spelling of a path is never cheaper.
  */
 #include "conf_value.h"
 #include "path.h"
@@ -50,17 +50,17 @@ static bool matches(str_t pattern, str_t path, bool any_case)
     return pattern.n == 0 && path.n == 0;
 }
 
-static bool is_method(const conf_cost_t *cost, str_t method, bool any_case)
+static bool is_method(const char *wanted, str_t method, bool any_case)
 {
-    str_t want = str_from(cost->method);
-    return cost->method[0] == '*' || (any_case ? str_ieq(want, method) : str_eq(want, method));
+    str_t want = str_from(wanted);
+    return wanted[0] == '*' || (any_case ? str_ieq(want, method) : str_eq(want, method));
 }
 
 static uint32_t first_match(const conf_t *conf, str_t method, str_t path, bool any_case)
 {
     for (size_t i = 0; i < conf->api.cost_count; i++) {
         const conf_cost_t *cost = &conf->api.costs[i];
-        if (is_method(cost, method, any_case) && matches(str_from(cost->path), path, any_case))
+        if (is_method(cost->method, method, any_case) && matches(str_from(cost->path), path, any_case))
             return cost->cost;
     }
     return 1;
@@ -70,7 +70,7 @@ static uint32_t dearest(const conf_t *conf, str_t method)
 {
     uint32_t most = 1;
     for (size_t i = 0; i < conf->api.cost_count; i++)
-        if (is_method(&conf->api.costs[i], method, true) && conf->api.costs[i].cost > most)
+        if (is_method(conf->api.costs[i].method, method, true) && conf->api.costs[i].cost > most)
             most = conf->api.costs[i].cost;
     return most;
 }
@@ -125,4 +125,63 @@ uint32_t conf_cost_of(const conf_t *conf, str_t method, str_t path)
     if (path.n <= sizeof(out))
         path_each_reading(path, out, take_reading, &dearer);
     return most > dearer.cost ? most : dearer.cost;
+}
+
+/* ---- lists of routes ---- */
+
+typedef struct routes {
+    const conf_route_t *at;
+    size_t count;
+    str_t method;
+    bool all; /* readings so far fit one */
+    bool any;
+} routes_t;
+
+static bool fits_one(const routes_t *routes, str_t path, bool any_case)
+{
+    for (size_t i = 0; i < routes->count; i++)
+        if (is_method(routes->at[i].method, routes->method, any_case) &&
+            matches(str_from(routes->at[i].path), path, any_case))
+            return true;
+    return false;
+}
+
+static bool fit_reading(str_t path, void *arg)
+{
+    routes_t *routes = arg;
+    bool fits = fits_one(routes, path, true);
+    routes->all &= fits;
+    routes->any |= fits;
+    return true;
+}
+
+/* Every reading, and the path by the letter. One that is too long to be read fits and does not. */
+static void fit_all(routes_t *routes, str_t path)
+{
+    char out[READ_MAX];
+    routes->all = routes->any = fits_one(routes, path, false);
+    if (path.n == 0 || path.p[0] != '/' || is_plain(path))
+        return;
+    if (path.n <= sizeof(out)) {
+        path_each_reading(path, out, fit_reading, routes);
+        return;
+    }
+    routes->all = false;
+    routes->any = true;
+}
+
+bool conf_is_unkeyed(const conf_t *conf, str_t method, str_t path)
+{
+    routes_t routes = {.at = conf->api.unkeyed, .count = conf->api.unkeyed_count, .method = method};
+    fit_all(&routes, path);
+    return routes.all;
+}
+
+bool conf_proves_key(const conf_t *conf, str_t method, str_t path)
+{
+    routes_t proves = {.at = conf->api.proves, .count = conf->api.proves_count, .method = method};
+    routes_t open = {.at = conf->api.unkeyed, .count = conf->api.unkeyed_count, .method = method};
+    fit_all(&proves, path);
+    fit_all(&open, path);
+    return proves.all && !open.any;
 }

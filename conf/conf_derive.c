@@ -119,8 +119,35 @@ static void derive_upstream(conf_upstream_t *upstream)
     none(&upstream->health_path);
 }
 
-static void derive_api(conf_t *conf)
+static void set_route(conf_route_t *route, const char *method, const char *path)
 {
+    (void)snprintf(route->method, sizeof(route->method), "%s", method);
+    route->path = conf_copy(str_from(path));
+}
+
+/* Of the box API's public clients: WebSocket URLs that they are given with a token; and all of its routes. */
+static void derive_routes(conf_t *conf, const conf_node_t *root)
+{
+    const conf_node_t *api = conf_node_get(root, STR("api"));
+    bool given = api != NULL && api->kind == CONF_NODE_MAP;
+    if (conf->api.unkeyed_count == 0 && !(given && conf_node_get(api, STR("unkeyed")) != NULL)) {
+        free(conf->api.unkeyed);
+        conf->api.unkeyed_count = 2;
+        conf->api.unkeyed = conf_alloc(2, sizeof(*conf->api.unkeyed));
+        set_route(&conf->api.unkeyed[0], "GET", "/v2/box/{id}/browser/cdp");
+        set_route(&conf->api.unkeyed[1], "GET", "/v2/box/{id}/browser/screencast");
+    }
+    if (conf->api.proves_count == 0 && !(given && conf_node_get(api, STR("proves")) != NULL)) {
+        free(conf->api.proves);
+        conf->api.proves_count = 1;
+        conf->api.proves = conf_alloc(1, sizeof(*conf->api.proves));
+        set_route(&conf->api.proves[0], "*", "/v2/*");
+    }
+}
+
+static void derive_api(conf_t *conf, const conf_node_t *root)
+{
+    derive_routes(conf, root);
     for (size_t i = 0; i < conf->upstream_count; i++)
         derive_upstream(&conf->upstreams[i]);
     if (conf->api.upstream == NULL && conf->upstream_count == 1)
@@ -172,5 +199,5 @@ void conf_derive(conf_t *conf, const conf_node_t *root, const conf_environment_t
         cannot_derive(conf, root, "node", "the host name is not usable as one", errors);
     derive_dirs(conf, root, env, errors);
     derive_providers(conf, env);
-    derive_api(conf);
+    derive_api(conf, root);
 }

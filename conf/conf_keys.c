@@ -19,93 +19,6 @@
         (rows), sizeof(rows) / sizeof((rows)[0])                                                             \
     }
 
-static const conf_key_t box_rows[] = {
-    {.name = "id",
-     .type = CONF_BOX_ID,
-     .required = true,
-     .doc = "The box's name in host names.",
-     .example = "demo-box",
-     AT(conf_box_t, id)},
-    {.name = "address",
-     .type = CONF_BOX_ADDRESS,
-     .required = true,
-     .doc =
-         "Where the box is. With a port, every preview of the box goes to that port; without, each goes to "
-         "its own.",
-     .example = "127.0.0.1",
-     AT(conf_box_t, address)},
-};
-static const conf_table_t box_table = TABLE(box_rows);
-
-#define PROCESS_LIST(field, counter)                                                                         \
-    .offset = offsetof(conf_process_t, field), .width = sizeof(((conf_process_t *)0)->field),                \
-    .count_offset = offsetof(conf_process_t, counter), .element_size = sizeof(*((conf_process_t *)0)->field)
-
-static const conf_key_t process_rows[] = {
-    {.name = "id",
-     .type = CONF_BOX_ID,
-     .required = true,
-     .doc = "The box's name in host names.",
-     .example = "web",
-     AT(conf_process_t, id)},
-    {.name = "command",
-     .type = CONF_COMMAND,
-     .min = 1,
-     .max = 64,
-     .required = true,
-     .doc = "The program and its arguments as a list, or one string for `/bin/sh -c`.",
-     .example = "[npm, run, dev]",
-     PROCESS_LIST(command, command_count)},
-    {.name = "directory",
-     .type = CONF_PATH,
-     .derived = "the directory of the configuration file",
-     .doc = "Where it runs.",
-     .example = "/srv/web",
-     AT(conf_process_t, directory)},
-    {.name = "environment",
-     .type = CONF_ENVIRONMENT,
-     .max = 256,
-     .derived = "none",
-     .doc = "Variables beside PATH, HOME, LANG and PORT (the first of `ports`); nothing of the edge's own "
-            "environment is passed on.",
-     .example = "[NODE_ENV=development]",
-     PROCESS_LIST(environment, environment_count)},
-    {.name = "ports",
-     .type = CONF_PORTS,
-     .min = 1,
-     .max = 16,
-     .required = true,
-     .doc = "The ports on which it listens, on 127.0.0.1, ::1 or all addresses; no other port can have a "
-            "preview.",
-     .example = "[3000]",
-     PROCESS_LIST(ports, port_count)},
-    {.name = "idle",
-     .type = CONF_DURATION,
-     .max = 365 * (uint64_t)DAY / 10,
-     .fallback = "30m",
-     .doc = "Without activity for so long it is stopped or frozen; 0 is never.",
-     AT(conf_process_t, idle)},
-    {.name = "idle_action",
-     .type = CONF_IDLE_ACTION,
-     .fallback = "stop",
-     .doc = "`stop` ends it (its memory is free, and it starts anew), `freeze` halts it where it is.",
-     AT(conf_process_t, idle_action)},
-    {.name = "keep_alive",
-     .type = CONF_BOOL,
-     .fallback = "false",
-     .doc = "Whether it is never stopped or frozen by the edge.",
-     AT(conf_process_t, keep_alive)},
-    {.name = "user",
-     .type = CONF_USER,
-     .derived = "`user` of the edge",
-     .doc = "Whose rights it has where the edge was started as root; root's are refused, and the edge's own "
-            "are more "
-            "than a box should have.",
-     .example = "www-data",
-     AT(conf_process_t, user)},
-};
-static const conf_table_t process_table = TABLE(process_rows);
-
 static const conf_key_t rows[] = {
     {.name = "preview_domain",
      .type = CONF_DOMAIN,
@@ -332,7 +245,7 @@ static const conf_key_t rows[] = {
      .doc = "Boxes at fixed addresses that always run.",
      .example = "[{id: demo-box, address: 127.0.0.1}]",
      LIST(boxes, box_count, conf_box_t),
-     .element = &box_table},
+     .element = &conf_box_keys},
     {.name = "processes",
      .type = CONF_MAPS,
      .max = 1024,
@@ -340,7 +253,7 @@ static const conf_key_t rows[] = {
      .doc = "Boxes that are processes on this machine, started on their first request.",
      .example = "[{id: web, command: [npm, run, dev], directory: /srv/web, ports: [3000]}]",
      LIST(processes, process_count, conf_process_t),
-     .element = &process_table},
+     .element = &conf_process_keys},
     {.name = "docker", .type = CONF_SECTION, .doc = "Boxes that are containers of this machine's engine."},
     {.name = "docker.socket",
      .type = CONF_NO_PATH,
@@ -508,6 +421,48 @@ static const conf_key_t rows[] = {
      .fallback = "true",
      .doc = "Whether the edge answers `/v2/box/{id}/preview` itself.",
      AT(conf_t, api.previews)},
+    {.name = "api.unkeyed",
+     .type = CONF_MAPS,
+     .max = 256,
+     .scalars = true,
+     .derived = "GET of `/v2/box/{id}/browser/cdp` and `/v2/box/{id}/browser/screencast`",
+     .doc = "Routes that carry a proof of their own, such as WebSocket URLs with a token in the query: they "
+            "pass "
+            "without a key, on `client_plan`. Each a map, or its path alone. A path in another spelling does "
+            "not "
+            "fit.",
+     .example = "[{path: \"/v2/box/{id}/browser/cdp\", method: GET}]",
+     LIST(api.unkeyed, api.unkeyed_count, conf_route_t),
+     .element = &conf_route_keys},
+    {.name = "api.proves",
+     .type = CONF_MAPS,
+     .max = 256,
+     .scalars = true,
+     .derived = "`/v2/*`",
+     .doc = "Routes that the upstream answers with a success only where it has taken the key: a new key that "
+            "succeeds there becomes a known one. Those of `api.unkeyed` never count.",
+     .example = "[\"/v2/*\"]",
+     LIST(api.proves, api.proves_count, conf_route_t),
+     .element = &conf_route_keys},
+    {.name = "api.new_keys",
+     .type = CONF_RATE,
+     .fallback = "60/min",
+     .doc =
+         "New keys that one client address (a /64 for IPv6) may turn into known ones; further ones stay with "
+         "`client_plan`. `0` is no limit.",
+     .offset = offsetof(conf_t, api.new_keys_count),
+     .width = 2 * sizeof(uint64_t)},
+    {.name = "api.cors",
+     .type = CONF_MAPS,
+     .max = 256,
+     .scalars = true,
+     .derived = "none: the upstream answers",
+     .doc =
+         "Origins whose pages may call the API: the edge answers their preflights, and says so in responses "
+         "that do not.",
+     .example = "[\"https://app.example.com\"]",
+     LIST(api.cors, api.cors_count, conf_origin_t),
+     .element = &conf_origin_keys},
     {.name = "api.costs",
      .type = CONF_MAPS,
      .max = 256,

@@ -24,6 +24,7 @@ typedef enum conf_type {
     CONF_NAME,          /* char[CONF_NAME_MAX + 1]: letters, digits, '-', '.', '_' */
     CONF_METHOD,        /* char[16]: an HTTP method, or "*" */
     CONF_SHA256,        /* uint8_t[32], as hexadecimal digits */
+    CONF_ORIGIN,        /* char *: a serialized origin, or "*" */
     CONF_RATE,          /* two uint64_t: units, and the ms in which they come */
     CONF_SERVER,        /* conf_server_t: host and port */
     CONF_CHOICE,        /* an enum, by `choices` */
@@ -78,8 +79,12 @@ extern const conf_table_t conf_keys;
 /* conf_keys_net.c */
 extern const conf_table_t conf_listener_keys, conf_certificate_keys, conf_proxy_keys;
 
+/* conf_keys_boxes.c */
+extern const conf_table_t conf_box_keys, conf_process_keys;
+
 /* conf_keys_api.c */
-extern const conf_table_t conf_upstream_keys, conf_plan_keys, conf_cost_keys, conf_api_key_keys;
+extern const conf_table_t conf_upstream_keys, conf_plan_keys, conf_cost_keys, conf_api_key_keys,
+    conf_route_keys, conf_origin_keys;
 extern const char *const conf_limits_modes[];
 
 /* The key named exactly so, NULL where there is none. */

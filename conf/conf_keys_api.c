@@ -286,6 +286,31 @@ static const conf_key_t cost_rows[] = {
 };
 const conf_table_t conf_cost_keys = TABLE(cost_rows);
 
+static const conf_key_t route_rows[] = {
+    {.name = "path",
+     .type = CONF_PATTERN,
+     .required = true,
+     .doc = "Of the request, without its query; as in `api.costs`.",
+     .example = "\"/v2/box/{id}/browser/cdp\"",
+     AT(conf_route_t, path)},
+    {.name = "method",
+     .type = CONF_METHOD,
+     .fallback = "*",
+     .doc = "Of the request; `*` is any.",
+     AT(conf_route_t, method)},
+};
+const conf_table_t conf_route_keys = TABLE(route_rows);
+
+static const conf_key_t origin_rows[] = {
+    {.name = "origin",
+     .type = CONF_ORIGIN,
+     .required = true,
+     .doc = "Scheme, host and port as browsers send them in `Origin`; `*` is any.",
+     .example = "https://app.example.com",
+     AT(conf_origin_t, origin)},
+};
+const conf_table_t conf_origin_keys = TABLE(origin_rows);
+
 static const conf_key_t api_key_rows[] = {
     {.name = "name",
      .type = CONF_NAME,

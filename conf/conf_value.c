@@ -336,6 +336,28 @@ static const char *read_pattern(str_t text)
     return why != NULL ? why : conf_value_pattern(text);
 }
 
+/* RFC 6454 section 6.2, as browsers write it. */
+static const char *read_origin(str_t text)
+{
+    static const str_t schemes[] = {{"https://", 8}, {"http://", 7}};
+    if (str_eq(text, STR("*")))
+        return NULL;
+    str_t host = str_make(NULL, 0);
+    for (size_t i = 0; i < COUNT(schemes); i++)
+        if (str_starts(text, schemes[i]))
+            host = str_from_offset(text, schemes[i].n);
+    if (host.n == 0 || text.n > 255)
+        return "is no origin: http:// or https:// and a host";
+    for (size_t i = 0; i < host.n; i++) {
+        char c = host.p[i];
+        if (c >= 'A' && c <= 'Z')
+            return "has capitals";
+        if (c <= ' ' || c >= 0x7f || strchr("/?#*@,\"\\", c) != NULL)
+            return "has more than a scheme, a host and a port";
+    }
+    return NULL;
+}
+
 static const char *set_method(str_t text, void *field)
 {
     if (text.n == 0 || text.n > 15)
@@ -515,6 +537,8 @@ const char *conf_value_set(const conf_key_t *key, str_t text, const char *dir, v
         return set_method(text, field);
     case CONF_SHA256:
         return set_sha256(text, field);
+    case CONF_ORIGIN:
+        return set_checked_string(text, read_origin(text), field);
     case CONF_RATE:
         return set_rate(text, field);
     case CONF_SERVER:

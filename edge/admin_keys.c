@@ -10,6 +10,7 @@
 
 #include "admin_private.h"
 #include "credentials.h"
+#include "keys.h"
 #include "process.h"
 #include "sha256.h"
 
@@ -337,11 +338,11 @@ static bool take_key(exchange_t *ex, const json_t *object, key_job_t *job)
         make_key(job);
         return true;
     }
-    bool ok = json_is_string(value) && key.n >= KEY_GIVEN_MIN && key.n <= KEY_GIVEN_MAX;
-    for (size_t i = 0; ok && i < key.n; i++)
-        ok = key.p[i] > ' ' && key.p[i] < 0x7f;
+    bool ok = json_is_string(value) && key.n >= KEY_GIVEN_MIN && key.n <= KEY_GIVEN_MAX && keys_is_token(key);
     if (!ok) {
-        admin_error(ex, 400, "bad_key", NULL, "\"key\" must be %d to %d visible ASCII characters.",
+        admin_error(ex, 400, "bad_key", NULL,
+                    "\"key\" must be %d to %d visible ASCII characters, without quotes, commas, "
+                    "semicolons, backslashes and brackets.",
                     KEY_GIVEN_MIN, KEY_GIVEN_MAX);
         return false;
     }

@@ -12,6 +12,8 @@
 
 /* A key that the upstream refused is refused here for so long. */
 #define REFUSED_MS 5000
+/* New keys of one client address that may become known at once after a rest, at most. */
+#define NEW_KEYS_BURST 1000000
 
 static origin_tls_t *acquire_tls(origin_tls_t *tls)
 {
@@ -54,11 +56,35 @@ static bool is_failure(int status)
 
 /*
  * Whether the upstream has looked at the key and taken it. Redirects, 404 and other refusals may have been
- * decided before it was looked at, as may an answer to OPTIONS, which browsers send without a key.
+ * decided before it was looked at, as may an answer to OPTIONS, which browsers send without a key, and any
+ * answer of a route that asks for none.
  */
 static bool proves_key(const exchange_t *ex)
 {
-    return ex->response.status < 300 && !str_ieq(ex->request.method, STR("OPTIONS"));
+    return ex->response.status < 300 && !str_ieq(ex->request.method, STR("OPTIONS")) &&
+           conf_proves_key(ex->api->conf, ex->request.method, api_path_without_query(ex->request.target));
+}
+
+/* One client address turns a bounded number of new keys into known ones, each of which has a plan of its own.
+ */
+static bool may_prove_more(const exchange_t *ex, uint64_t now_ns)
+{
+    const conf_t *conf = ex->api->conf;
+    limit_t *limit = shm_limit(ex->worker->shm);
+    conf_plan_t rate = {.rate_count = conf->api.new_keys_count,
+                        .rate_period_ms = conf->api.new_keys_period_ms,
+                        .burst =
+                            (uint32_t)(conf->api.new_keys_count < NEW_KEYS_BURST ? conf->api.new_keys_count
+                                                                                 : NEW_KEYS_BURST)};
+    if (rate.rate_count == 0 || limit_has(limit, &ex->api->key))
+        return true;
+    limit_plan_t plan = api_limit_plan(&rate);
+    limit_id_t client = api_client_id(ex, "new keys of");
+    limit_state_t state;
+    limit_ticket_t ticket = {0};
+    limit_result_t result = limit_take(limit, ex->worker->index, &client, &plan, 1, now_ns, &state, &ticket);
+    limit_release(limit, ex->worker->index, &ticket);
+    return result == LIMIT_ADMITTED;
 }
 
 /* What the upstream's answer says of a key that it was not seen to take before: 401 that it is none. */
@@ -71,7 +97,7 @@ static void learn_key(exchange_t *ex)
         return;
     if (ex->response.status == 401)
         limit_refuse(limit, &api->key, now_ns, REFUSED_MS);
-    else if (proves_key(ex) && api->conf->api.default_limits != NULL)
+    else if (proves_key(ex) && api->conf->api.default_limits != NULL && may_prove_more(ex, now_ns))
         limit_accept(limit, &api->key, now_ns);
 }
 
@@ -144,6 +170,7 @@ static void add(exchange_t *ex, fields_t *fields, str_t name, const char *value)
 void api_add_fields(exchange_t *ex, fields_t *fields)
 {
     const api_t *api = ex->api;
+    api_cors_add(ex, fields);
     if (api->plan == NULL || api->conf->api.limits != CONF_LIMITS_ENFORCE)
         return;
     limit_plan_t plan = api_limit_plan(api->plan);

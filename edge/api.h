@@ -16,12 +16,13 @@
 
 /* A request is tried at so many servers, at most, where none of them could be connected to. */
 #define API_ATTEMPTS_MAX 3
-/* What is no key at all: longer than this, or not visible ASCII. */
+/* What is no key at all: longer than this, or not by keys_is_token. */
 #define API_KEY_LEN_MAX 512
 
 /* What the edge knows of the key that a request shows. */
 typedef enum api_key_state {
     API_KEY_NONE,     /* it shows none */
+    API_KEY_NEEDLESS, /* it shows none, and passes without */
     API_KEY_BAD,      /* what it shows cannot be one */
     API_KEY_KNOWN,    /* it has a name here */
     API_KEY_ACCEPTED, /* the upstream has taken it before */
@@ -48,6 +49,7 @@ typedef struct api {
     str_t key_name;          /* of API_KEY_KNOWN */
     const conf_plan_t *plan; /* by which it is limited; NULL: it is not */
     bool plan_of_client;     /* it draws on its client address's bucket */
+    bool preflight;          /* of a web page's browser */
 
     /* by the limit step */
     limit_ticket_t ticket;
@@ -74,6 +76,20 @@ typedef struct api {
 
 /* A plan of the configuration as auth/limit.h takes it. */
 limit_plan_t api_limit_plan(const conf_plan_t *conf);
+
+/* A bucket of its own for each IPv4 address and each IPv6 /64, with names that no key's hash has; `what` (of
+ * at most 15 letters) tells several of one client apart. (api_limit.c) */
+limit_id_t api_client_id(const exchange_t *ex, const char *what);
+
+/* Whether the request is a preflight. (api_cors.c, as the next two) */
+bool api_is_preflight(const exchange_t *ex);
+/* Answers a preflight of an origin in api.cors; false: it is none, and the upstream answers. */
+MUST_USE bool api_cors_answers(exchange_t *ex);
+/* Lets pages of an origin in api.cors read the response, where it does not say who may. */
+void api_cors_add(exchange_t *ex, fields_t *fields);
+
+/* Takes a key of the API that is known here out of a request to a preview: a box is not to see it. */
+void api_key_hide(exchange_t *ex);
 
 /* Makes ex->api. */
 api_t *api_new(exchange_t *ex);

@@ -310,6 +310,10 @@ static step_result_t read_names(api_deletion_t *deletion)
     if (!ex->request_complete)
         return bad_request(ex, 413, "body_too_large",
                            "A call that deletes boxes may have a body of less than 64 KiB.");
+    if (body.n == 0) {
+        deletion->stage = OVER; /* it names none */
+        return STEP_NEXT;
+    }
     json_t *object = json_loadb(body.p != NULL ? body.p : "", body.n, JSON_REJECT_DUPLICATES, NULL);
     const json_t *ids = json_object_get(object, "ids");
     step_result_t result = STEP_DONE;
@@ -449,7 +453,7 @@ static bool deletes(const request_t *request)
 step_result_t step_api_deletion(exchange_t *ex)
 {
     api_t *api = ex->api;
-    if (!api->conf->api.previews)
+    if (!api->conf->api.previews || api->preflight)
         return STEP_NEXT;
     if (api->deletion == NULL)
         api->path = api_path_parse(&ex->arena, ex->request.target);

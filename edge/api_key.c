@@ -11,16 +11,6 @@
 
 _Static_assert(SHA256_BYTES == sizeof(((limit_id_t *)0)->sha256), "a key is named by its SHA-256");
 
-static bool is_key(str_t text)
-{
-    if (text.n == 0 || text.n > API_KEY_LEN_MAX)
-        return false;
-    for (size_t i = 0; i < text.n; i++)
-        if (text.p[i] <= ' ' || text.p[i] >= 0x7f)
-            return false;
-    return true;
-}
-
 /* Whether an upstream that takes '_' for '-' would read the name as that of the key's field. */
 static bool is_alias(str_t name)
 {
@@ -73,7 +63,7 @@ static api_key_state_t shown_key(const exchange_t *ex, str_t *key)
         *key = token;
     if (count == 0 && token.n == 0)
         return API_KEY_NONE;
-    return is_key(*key) ? API_KEY_UNPROVEN : API_KEY_BAD;
+    return keys_is_token(*key) && key->n <= API_KEY_LEN_MAX ? API_KEY_UNPROVEN : API_KEY_BAD;
 }
 
 /* What is known of a key whose hash is in api->key. False where the store cannot be read. */
@@ -102,11 +92,21 @@ static bool look_up(exchange_t *ex, api_t *api)
     return true;
 }
 
+/* Preflights show no key by design, and some routes carry a proof of their own. */
+static bool passes_without(const exchange_t *ex)
+{
+    return ex->api->preflight ||
+           conf_is_unkeyed(ex->api->conf, ex->request.method, api_path_without_query(ex->request.target));
+}
+
 step_result_t step_api_key(exchange_t *ex)
 {
     api_t *api = api_new(ex);
     str_t key;
     api->key_state = shown_key(ex, &key);
+    api->preflight = api->key_state == API_KEY_NONE && api_is_preflight(ex);
+    if (api->key_state == API_KEY_NONE && passes_without(ex))
+        api->key_state = API_KEY_NEEDLESS;
     if (api->key_state == API_KEY_UNPROVEN) {
         sha256(key, api->key.sha256);
         if (!look_up(ex, api)) {
@@ -122,4 +122,39 @@ step_result_t step_api_key(exchange_t *ex)
         api->plan_of_client = true;
     }
     return STEP_NEXT;
+}
+
+/* ---- keys that are sent to previews ---- */
+
+/* As an app would take it that strips what a list or a string has around its members. */
+static str_t stripped(str_t value)
+{
+    while (value.n != 0 && strchr(" \t\"',;", value.p[0]) != NULL)
+        value = str_from_offset(value, 1);
+    while (value.n != 0 && strchr(" \t\"',;", value.p[value.n - 1]) != NULL)
+        value.n--;
+    return value;
+}
+
+/* Also where the store cannot say. */
+static bool is_known(const exchange_t *ex, str_t key)
+{
+    limit_id_t id;
+    keys_entry_t entry;
+    sha256(key, id.sha256);
+    return keys_find(ex->worker->keys, ex->worker->conf, id.sha256, &entry) != KEYS_UNKNOWN ||
+           limit_has(shm_limit(ex->worker->shm), &id);
+}
+
+void api_key_hide(exchange_t *ex)
+{
+    fields_t *fields = &ex->request.fields;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < fields->count; i++) {
+        const field_t *field = &fields->at[i];
+        bool key = field->id == FIELD_X_BOX_API_KEY || (field->id == FIELD_OTHER && is_alias(field->name));
+        if (!key || !is_known(ex, stripped(field->value)))
+            fields->at[kept++] = fields->at[i];
+    }
+    fields->count = kept;
 }

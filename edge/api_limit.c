@@ -5,6 +5,7 @@
 #include "api.h"
 
 #include <assert.h>
+#include <stdio.h>
 
 #include "client.h"
 #include "limit_fields.h"
@@ -12,12 +13,13 @@
 #include "steps.h"
 #include "worker.h"
 
-/* A bucket of its own for each IPv4 address and each IPv6 /64, with names that no key's hash has. */
-static limit_id_t client_id(const exchange_t *ex)
+limit_id_t api_client_id(const exchange_t *ex, const char *what)
 {
-    char text[32] = "client address ";
+    char text[32] = "";
     const struct in6_addr *address = remote_address(ex);
     limit_id_t id;
+    int n = snprintf(text, 16, "%s ", what);
+    assert(n > 0 && n < 16);
     memcpy(text + 16, address->s6_addr, IN6_IS_ADDR_V4MAPPED(address) ? 16 : 8);
     sha256(str_make(text, sizeof(text)), id.sha256);
     return id;
@@ -29,12 +31,6 @@ limit_plan_t api_limit_plan(const conf_plan_t *conf)
     if (conf->rate_count != 0)
         plan.interval_ns = (conf->rate_period_ms * 1000000 + conf->rate_count - 1) / conf->rate_count;
     return plan;
-}
-
-static str_t path_of(str_t target)
-{
-    const char *query = memchr(target.p, '?', target.n);
-    return query != NULL ? str_make(target.p, (size_t)(query - target.p)) : target;
 }
 
 static const char *too_many(const api_t *api)
@@ -56,9 +52,9 @@ static const char *too_many(const api_t *api)
 static bool take(exchange_t *ex, api_t *api)
 {
     worker_t *worker = ex->worker;
-    limit_id_t id = api->plan_of_client ? client_id(ex) : api->key;
+    limit_id_t id = api->plan_of_client ? api_client_id(ex, "client address") : api->key;
     limit_plan_t plan = api_limit_plan(api->plan);
-    uint32_t cost = conf_cost_of(api->conf, ex->request.method, path_of(ex->request.target));
+    uint32_t cost = conf_cost_of(api->conf, ex->request.method, api_path_without_query(ex->request.target));
     api->limited = limit_take(shm_limit(worker->shm), worker->index, &id, &plan, cost,
                               loop_precise_us() * 1000, &api->limits, &api->ticket);
     if (api->limited == LIMIT_ADMITTED)
@@ -80,7 +76,8 @@ static void refuse_key(exchange_t *ex, const api_t *api)
     fields_add(&ex->arena, &fields, FIELD_OTHER, STR("www-authenticate"), STR("Bearer realm=\"box api\""));
     if (api->key_state == API_KEY_BAD) {
         code = "key_malformed";
-        sentence = "What was sent as the API key cannot be one: send it once, in visible ASCII characters.";
+        sentence = "What was sent as the API key cannot be one: send it once, in visible ASCII "
+                   "characters without quotes, commas, semicolons, backslashes and brackets.";
     } else if (api->key_state == API_KEY_REVOKED) {
         code = "key_revoked";
         sentence = "This API key was revoked.";
@@ -101,6 +98,8 @@ step_result_t step_api_limit(exchange_t *ex)
     case API_KEY_ACCEPTED:
     case API_KEY_UNPROVEN:
         return STEP_NEXT;
+    case API_KEY_NEEDLESS:
+        return api->preflight && api_cors_answers(ex) ? STEP_DONE : STEP_NEXT;
     case API_KEY_NONE:
     case API_KEY_BAD:
     case API_KEY_REFUSED:

@@ -52,7 +52,7 @@ static api_path_t by_the_letter(const segments_t *s)
     return path;
 }
 
-static str_t without_query(str_t target)
+str_t api_path_without_query(str_t target)
 {
     const char *query = target.n != 0 ? memchr(target.p, '?', target.n) : NULL;
     return query != NULL ? str_make(target.p, (size_t)(query - target.p)) : target;
@@ -60,7 +60,7 @@ static str_t without_query(str_t target)
 
 api_path_t api_path_parse(h2o_mem_pool_t *pool, str_t target)
 {
-    str_t path = without_query(target);
+    str_t path = api_path_without_query(target);
     char buffer[API_PATH_SHORT];
     /* The shortest of them, in any spelling; most paths of others are read no further. */
     if (path.n < STR("/v2/box/a").n || path.p[0] != '/')
@@ -116,7 +116,7 @@ static bool take_reading(str_t reading, void *arg)
 
 api_boxes_t api_path_boxes(h2o_mem_pool_t *pool, str_t target)
 {
-    str_t path = without_query(target), raw_name;
+    str_t path = api_path_without_query(target), raw_name;
     char buffer[API_PATH_SHORT];
     reader_t reader = {.pool = pool, .boxes = {.kind = API_BOXES_NONE}};
     if (path.n < STR("/v2/box").n || path.p[0] != '/')

@@ -29,6 +29,9 @@ typedef struct api_path {
 /* `target` is a raw path of any length, with or without a query; slices of it are in the result. */
 api_path_t api_path_parse(h2o_mem_pool_t *pool, str_t target);
 
+/* The raw path of a target. */
+str_t api_path_without_query(str_t target);
+
 typedef enum api_boxes_kind {
     API_BOXES_NONE = 0, /* no such path */
     API_BOXES_ONE,      /* /v2/box/{name}, in any spelling */

@@ -336,7 +336,8 @@ step_result_t step_api_preview(exchange_t *ex)
         return STEP_DONE;
     }
     api_path_t path = api->path;
-    if (!api->conf->api.previews || path.route == API_ROUTE_OTHER || path.route == API_ROUTE_BOX)
+    if (!api->conf->api.previews || api->preflight || path.route == API_ROUTE_OTHER ||
+        path.route == API_ROUTE_BOX)
         return STEP_NEXT;
     api_preview_t *preview = h2o_mem_alloc_pool(&ex->arena, sizeof(*preview));
     *preview = (api_preview_t){.ex = ex, .path = path};

@@ -157,3 +157,11 @@ keys_result_t keys_find(keys_t *keys, const conf_t *conf, const uint8_t sha256[3
     *out = (keys_entry_t){.name = entry->name, .plan = entry->plan};
     return entry->result;
 }
+
+bool keys_is_token(str_t text)
+{
+    for (size_t i = 0; i < text.n; i++)
+        if (text.p[i] <= ' ' || text.p[i] >= 0x7f || strchr("\"'`,;\\()<>[]{}", text.p[i]) != NULL)
+            return false;
+    return text.n != 0;
+}

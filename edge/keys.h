@@ -23,6 +23,13 @@ typedef struct keys_entry {
                                 plan counts) */
 } keys_entry_t;
 
+/*
+ * Whether it can be a key, in whichever field it is shown: visible ASCII without quotes, commas, semicolons,
+ * backslashes and brackets. In anything else an upstream that strips what lists and strings have around their
+ * members would read another key.
+ */
+bool keys_is_token(str_t text);
+
 /* `epoch` is that of shm_epoch; all outlive it. */
 keys_t *keys_new(store_t *store, const _Atomic uint64_t *epoch);
 void keys_free(keys_t **keys);

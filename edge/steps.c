@@ -5,6 +5,7 @@
 
 #include <assert.h>
 
+#include "api.h"
 #include "cdn_loop.h"
 #include "client.h"
 #include "credentials.h"
@@ -225,6 +226,8 @@ step_result_t step_route(exchange_t *ex)
     ex->box = route->box;
     ex->box_epoch = route->epoch;
     ex->routed = true;
+    if (ex->worker->conf->api.host_count != 0)
+        api_key_hide(ex);
     return STEP_NEXT;
 }
 

@@ -181,7 +181,7 @@ def test_an_unknown_key_gets_a_plan_of_its_own_when_the_upstream_has_taken_it(tm
 def test_only_a_success_makes_a_key_known(tmp_path):
     """What an API answers before it looks at the key, such as 404 and preflights, gives no key a bucket of its own."""
     answers = {"/gone": answer("no", "404 Not Found"), "/slash": answer("", "307 Temporary Redirect"),
-               "/busy": answer("", "503 Busy"), "/good": answer("ok")}
+               "/busy": answer("", "503 Busy"), "/v2/good": answer("ok")}
 
     def decide(conn):
         while (request := conn.read_request(timeout=3600)) is not None:
@@ -192,9 +192,9 @@ def test_only_a_success_makes_a_key_known(tmp_path):
     with RawOrigin(decide) as server:
         config["upstreams"][0]["servers"] = [f"127.0.0.1:{server.port}"]
         with Edge(tmp_path, config=config) as edge:
-            for path, method in [("/gone", "GET"), ("/slash", "GET"), ("/busy", "POST"), ("/good", "OPTIONS")] * 2:
+            for path, method in [("/gone", "GET"), ("/slash", "GET"), ("/busy", "POST"), ("/v2/good", "OPTIONS")] * 2:
                 assert call(edge, path, method=method).get("ratelimit-policy").startswith('"anonymous"'), (path, method)
-            assert call(edge, "/good").get("ratelimit-policy").startswith('"anonymous"')
+            assert call(edge, "/v2/good").get("ratelimit-policy").startswith('"anonymous"')
             assert call(edge, "/gone").get("ratelimit-policy").startswith('"free"')
 
 

@@ -266,7 +266,7 @@ def test_no_preview_is_made_while_a_deletion_goes_on(world):
 
 def test_bodies_that_are_not_understood_never_go_up(world):
     api, _ = world
-    cases = [(b"", 400, "bad_body"), (b"{", 400, "bad_body"), (b"[]", 400, "bad_body"), (b'{"ids": "box"}', 400, "bad_body"),
+    cases = [(b" ", 400, "bad_body"), (b"{", 400, "bad_body"), (b"[]", 400, "bad_body"), (b'{"ids": "box"}', 400, "bad_body"),
              (b'{"ids": [1]}', 400, "bad_body"), (b'{"ids": ["two"], "ids": ["box"]}', 400, "bad_body"),
              (b'{"ids": ["two"], "all": true}', 400, "bad_body"), (many("x" * 257), 400, "bad_body"),
              (many(*["x"] * 101), 413, "too_many_boxes"), (many("x" * 256) + b" " * 65536, 413, "body_too_large")]
@@ -280,6 +280,13 @@ def test_bodies_that_are_not_understood_never_go_up(world):
         refused = delete(world, path, many("box"))
         assert (refused.status, error(refused)) == (400, word), path
     assert not [r for r in api.requests if r.method.upper() == "DELETE"]
+
+
+def test_a_call_that_names_no_box_is_the_upstreams(tmp_path):
+    with RawOrigin(answer("none")) as server, Edge(tmp_path, config=api_config([server.port])) as edge:
+        for body in (b"", b'{"ids": []}'):
+            assert call(edge, "/v2/box", method="DELETE", body=body).body == b"none"
+        assert [r.method for r in server.requests] == ["DELETE"] * 2
 
 
 def test_a_body_that_comes_late_and_in_pieces(world):

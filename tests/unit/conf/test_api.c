@@ -255,6 +255,60 @@ static void costs_of_long_paths(void **state)
     conf_release(&conf);
 }
 
+static bool unkeyed(const conf_t *conf, const char *method, const char *path)
+{
+    return conf_is_unkeyed(conf, str_from(method), str_from(path));
+}
+
+static bool proves(const conf_t *conf, const char *method, const char *path)
+{
+    return conf_proves_key(conf, str_from(method), str_from(path));
+}
+
+/* In every reading of a path: another spelling passes without a key nowhere, and proves none. */
+static void routes_without_a_key(void **state)
+{
+    (void)state;
+    conf_t *conf = fixture_good(BASE "api: {unkeyed: [/open, {path: /v2/hook/*, method: POST}]}\n");
+    assert_true(unkeyed(conf, "GET", "/open"));
+    assert_true(unkeyed(conf, "POST", "/v2/hook/a/b"));
+    assert_true(unkeyed(conf, "POST", "/v2/hook/a%20b"));
+    static const char *const closed[] = {"/open/",
+                                         "/OPEN",
+                                         "/open;x",
+                                         "/%6fpen",
+                                         "/v2/hook",
+                                         "/v2/hook/../box",
+                                         "/v2/hook/..%2fbox",
+                                         "/v2/hook/%252e%252e/box",
+                                         "",
+                                         "*"};
+    for (size_t i = 0; i < sizeof(closed) / sizeof(closed[0]); i++)
+        if (unkeyed(conf, "POST", closed[i]))
+            fail_msg("%s", closed[i]);
+    assert_false(unkeyed(conf, "GET", "/v2/hook/a"));
+    assert_false(unkeyed(conf, "post", "/v2/hook/a"));
+    assert_true(proves(conf, "GET", "/v2/box/a"));
+    assert_true(proves(conf, "GET", "/v2/hook/a"));
+    static const char *const open[] = {"/open",        "/v2/hook/a",  "/V2/hook/a",        "/v2/hook/x/../a",
+                                       "/v2%2fhook/a", "/v2/../open", "/v2/box/../hook/a", "/status",
+                                       "/v2"};
+    for (size_t i = 0; i < sizeof(open) / sizeof(open[0]); i++)
+        if (proves(conf, "POST", open[i]))
+            fail_msg("%s", open[i]);
+    conf_release(&conf);
+    conf = fixture_good(BASE "api: {unkeyed: [], proves: []}\n");
+    assert_int_equal(conf->api.unkeyed_count, 0);
+    assert_false(proves(conf, "GET", "/v2/box"));
+    conf_release(&conf);
+    conf = fixture_good(BASE);
+    assert_true(unkeyed(conf, "GET", "/v2/box/a/browser/cdp"));
+    assert_false(unkeyed(conf, "POST", "/v2/box/a/browser/cdp"));
+    assert_true(proves(conf, "PUT", "/v2/box"));
+    assert_int_equal(conf->api.new_keys_count, 60);
+    conf_release(&conf);
+}
+
 static void costs_that_are_none(void **state)
 {
     (void)state;
@@ -380,6 +434,7 @@ int main(void)
         cmocka_unit_test(hosts_beside_the_previews),
         cmocka_unit_test(costs),
         cmocka_unit_test(costs_of_long_paths),
+        cmocka_unit_test(routes_without_a_key),
         cmocka_unit_test(costs_that_are_none),
         cmocka_unit_test(bounds),
         cmocka_unit_test(long_names_of_servers),

@@ -1,0 +1,69 @@
+/*
+ * Calls that web pages make (Fetch standard, CORS protocol). A preflight shows no key by design: it passes on
+ * the plan of the client's address. The edge answers those of origins in api.cors, and says in the API's
+ * responses to them that pages may read them; others are the upstream's.
+ */
+#include "api.h"
+
+#include "access.h"
+#include "browser.h"
+
+/* How long a browser may keep the answer to a preflight, in seconds. */
+#define MAX_AGE "600"
+/* What pages may read beside the fields that they always may. */
+#define EXPOSED                                                                                              \
+    "Retry-After, RateLimit, RateLimit-Policy, X-RateLimit-Limit, X-RateLimit-Remaining, "                   \
+    "X-RateLimit-Reset, "                                                                                    \
+    "X-Request-Id"
+
+bool api_is_preflight(const exchange_t *ex)
+{
+    browser_request_t browser = access_browser_request(ex);
+    return browser_is_preflight(&browser);
+}
+
+static void add(exchange_t *ex, fields_t *fields, str_t name, str_t value)
+{
+    fields_add(&ex->arena, fields, FIELD_OTHER, name, value);
+}
+
+static str_t value_of(const fields_t *fields, str_t name)
+{
+    for (uint32_t i = 0; i < fields->count; i++)
+        if (str_ieq(fields->at[i].name, name))
+            return fields->at[i].value;
+    return str_make(NULL, 0);
+}
+
+bool api_cors_answers(exchange_t *ex)
+{
+    const fields_t *asked = &ex->request.fields;
+    str_t origin = fields_value(asked, FIELD_ORIGIN);
+    str_t headers = value_of(asked, STR("access-control-request-headers"));
+    fields_t fields = {0};
+    if (!conf_allows_origin(ex->api->conf, origin))
+        return false;
+    add(ex, &fields, STR("access-control-allow-origin"), origin);
+    add(ex, &fields, STR("access-control-allow-methods"),
+        fields_value(asked, FIELD_ACCESS_CONTROL_REQUEST_METHOD));
+    if (headers.n != 0)
+        add(ex, &fields, STR("access-control-allow-headers"), headers);
+    add(ex, &fields, STR("access-control-max-age"), STR(MAX_AGE));
+    fields_add(&ex->arena, &fields, FIELD_VARY, STR("vary"),
+               STR("Origin, Access-Control-Request-Method, Access-Control-Request-Headers"));
+    fields_add(&ex->arena, &fields, FIELD_X_REQUEST_ID, STR("x-request-id"), str_from(ex->request_id));
+    ex->local_code = "preflight";
+    exchange_reply(ex, 204, str_make(NULL, 0), &fields, str_make(NULL, 0));
+    return true;
+}
+
+void api_cors_add(exchange_t *ex, fields_t *fields)
+{
+    str_t origin = fields_value(&ex->request.fields, FIELD_ORIGIN);
+    if (origin.n == 0 || !conf_allows_origin(ex->api->conf, origin) ||
+        value_of(fields, STR("access-control-allow-origin")).n != 0)
+        return;
+    add(ex, fields, STR("access-control-allow-origin"), origin);
+    add(ex, fields, STR("access-control-expose-headers"), STR(EXPOSED));
+    fields_add(&ex->arena, fields, FIELD_VARY, STR("vary"), STR("Origin"));
+}
