@@ -67,7 +67,8 @@ static void take_address(store_box_t *box, const conf_address_t *address)
 static bool same_place(const store_box_t *a, const store_box_t *b)
 {
     return a->provider == b->provider && a->state == b->state && a->fixed_port == b->fixed_port &&
-           memcmp(&a->address, &b->address, sizeof a->address) == 0;
+           memcmp(&a->address, &b->address, sizeof a->address) == 0 && a->port_count == b->port_count &&
+           memcmp(a->ports, b->ports, sizeof a->ports) == 0;
 }
 
 /* Writes the box unless it is there as it should be. */
@@ -78,6 +79,9 @@ static store_result_t put_box(store_t *store, const conf_box_t *conf_box, uint64
     store_box_t old;
     memcpy(box.id, conf_box->id, sizeof box.id);
     take_address(&box, &conf_box->address);
+    assert(conf_box->port_count <= STORE_BOX_PORTS_MAX);
+    for (size_t i = 0; i < conf_box->port_count; i++)
+        box.ports[box.port_count++] = conf_box->ports[i];
     store_result_t result = store_get_box(store, str_from(box.id), &old);
     if (result == STORE_OK && same_place(&old, &box))
         return STORE_OK;

@@ -72,6 +72,17 @@ static void take_result(desk_job_t *job, store_result_t result)
     job->job.changed = result == STORE_OK;
 }
 
+/* This machine itself, of which the operator has not said what may be seen from outside: callers of the API
+ * do not decide that. */
+static bool is_whole_machine(const store_box_t *box)
+{
+    const struct in6_addr *address = &box->address;
+    bool loopback =
+        IN6_IS_ADDR_LOOPBACK(address) || (IN6_IS_ADDR_V4MAPPED(address) && address->s6_addr[12] == 127);
+    return box->state == BOX_RUNNING && box->provider == PROVIDER_STATIC && loopback &&
+           box->fixed_port == 0 && box->port_count == 0;
+}
+
 static void create(desk_job_t *job, store_t *store)
 {
     store_preview_t preview = {
@@ -83,6 +94,11 @@ static void create(desk_job_t *job, store_t *store)
     if (store_is_being_deleted(store, str_from(preview.id)) != STORE_NOT_FOUND) {
         refuse(job, 409, "box_being_deleted",
                "The deletion of this box was asked for, and has not ended yet.");
+        return;
+    }
+    if (is_whole_machine(&box)) {
+        refuse(job, 403, "port_not_exposed",
+               "No port of this box is declared: the operator of this edge has to do that (boxes[].ports).");
         return;
     }
     char why[PREVIEW_WHY_MAX];

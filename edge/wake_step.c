@@ -86,12 +86,12 @@ static void start_timer(exchange_t *ex)
 step_result_t step_wake(exchange_t *ex)
 {
     worker_t *worker = ex->worker;
-    if (ex->box.provider == PROVIDER_STATIC && ex->box.state == BOX_RUNNING)
-        return STEP_NEXT;
     if (ex->box.state != BOX_UNKNOWN && !store_box_exposes(&ex->box, ex->preview.port)) {
         wake_reply_not_exposed(ex);
         return STEP_DONE;
     }
+    if (ex->box.provider == PROVIDER_STATIC && ex->box.state == BOX_RUNNING)
+        return STEP_NEXT;
     if (is_ready(ex, &ex->box)) {
         loop_timer_stop(&ex->timer);
         return STEP_NEXT;
