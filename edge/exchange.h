@@ -61,6 +61,7 @@ typedef struct request {
 /* A response head. Slices live until send_head returns, and no longer. */
 typedef struct response {
     int status;
+    str_t reason;    /* the phrase as it came over HTTP/1, valid by its grammar; empty: none */
     fields_t fields; /* without connection-level fields, Content-Length and Transfer-Encoding */
     fields_t trailers;
     uint64_t content_length; /* LENGTH_UNKNOWN: framed by the codec */

@@ -69,14 +69,15 @@ static str_t reason_of(int status)
     }
 }
 
-static void put_status_line(text_t *text, int status)
+/* `reason`: empty for the usual one. */
+static void put_status_line(text_t *text, int status, str_t reason)
 {
     assert(status >= 100 && status <= 999);
     char digits[3] = {(char)('0' + status / 100), (char)('0' + status / 10 % 10), (char)('0' + status % 10)};
     text_put(text, STR("HTTP/1.1 "));
     text_put(text, str_make(digits, 3));
     text_put(text, STR(" "));
-    text_put(text, reason_of(status));
+    text_put(text, reason.n != 0 ? reason : reason_of(status));
     text_put(text, STR("\r\n"));
 }
 
@@ -86,9 +87,9 @@ static void put_fields(text_t *text, const fields_t *fields)
         text_put_field(text, fields->at[i].name, fields->at[i].value);
 }
 
-static text_t text_for(h2o_mem_pool_t *arena, const fields_t *fields)
+static text_t text_for(h2o_mem_pool_t *arena, str_t reason, const fields_t *fields)
 {
-    size_t capacity = 256; /* the status line, framing, Connection, Date */
+    size_t capacity = 256 + reason.n; /* the status line, framing, Connection, Date */
     for (uint32_t i = 0; i < fields->count; i++)
         capacity += fields->at[i].name.n + fields->at[i].value.n + 4;
     return text_new(arena, capacity);
@@ -96,8 +97,8 @@ static text_t text_for(h2o_mem_pool_t *arena, const fields_t *fields)
 
 str_t http1_head_text(h2o_mem_pool_t *arena, const response_t *response, const http1_head_t *head)
 {
-    text_t text = text_for(arena, &response->fields);
-    put_status_line(&text, response->status);
+    text_t text = text_for(arena, response->reason, &response->fields);
+    put_status_line(&text, response->status, response->reason);
     put_fields(&text, &response->fields);
     if (response->tunnel)
         text_put(&text, STR("Connection: Upgrade\r\nUpgrade: websocket\r\n"));
@@ -117,8 +118,8 @@ str_t http1_head_text(h2o_mem_pool_t *arena, const response_t *response, const h
 
 str_t http1_head_informational(h2o_mem_pool_t *arena, int status, const fields_t *fields)
 {
-    text_t text = text_for(arena, fields);
-    put_status_line(&text, status);
+    text_t text = text_for(arena, STR(""), fields);
+    put_status_line(&text, status, STR(""));
     put_fields(&text, fields);
     text_put(&text, STR("\r\n"));
     return text_str(&text);

@@ -66,6 +66,7 @@ static bool take_status_line(parser_t *p, str_t line)
         return bad(p, "The reason phrase has a control character.", str_make(line.p, 12));
     p->http_1_0 = line.p[7] == '0';
     p->response->status = (int)status;
+    p->response->reason = line.n > 12 ? str_from_offset(line, 13) : str_make(NULL, 0);
     return true;
 }
 

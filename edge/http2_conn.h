@@ -40,6 +40,8 @@
 #define HTTP2_REST_WINDOW (1024 * 1024)
 /* Response body bytes that a stream holds: with the headers of their frames they leave in one write. */
 #define HTTP2_ROOM_BYTES (HTTP2_OUTPUT_BYTES - 128)
+/* Interim heads (1xx) that wait for a client that does not read: above this, further ones are left out. */
+#define HTTP2_INTERIM_BYTES (256 * 1024)
 /* Frames that wait in nghttp2 for a client that does not read. */
 #define HTTP2_QUEUE_FRAMES 1024
 /* After our last byte: how long, and how many bytes, the client is listened to before the connection goes. */
@@ -133,6 +135,7 @@ struct http2_conn {
     uint32_t closed_count;
     uint64_t held;          /* bytes in all `in`, within first windows */
     uint32_t grown;         /* what windows have above the first ones */
+    size_t interim;         /* bytes of interim heads since all output had left */
     uint64_t announced_ms;  /* when our SETTINGS went */
     uint32_t round_trip_ms; /* until their ACK came; 0: it has not */
     size_t lingered;

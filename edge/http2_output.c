@@ -49,5 +49,7 @@ conn_result_t http2_output_write(http2_conn_t *conn)
     conn_result_t result = http2_outbox_write(&conn->output, conn->client.conn, &moved);
     if (moved)
         loop_timer_stop(&conn->write_timer); /* the client takes bytes */
+    if (result == CONN_OK)
+        conn->interim = 0;
     return result;
 }

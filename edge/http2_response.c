@@ -56,13 +56,25 @@ static bool usable(const http2_stream_t *stream)
     return stream->state != HTTP2_STREAM_CLOSED && !stream->cut && stream->conn->phase < HTTP2_FINISHED;
 }
 
+/* Hints pass, each of them; but for a client that does not read they would only pile up. */
+static bool interim_passes(http2_conn_t *conn, const fields_t *fields)
+{
+    size_t n = HTTP2_FRAME_HEADER;
+    for (uint32_t i = 0; i < fields->count; i++)
+        n += fields->at[i].name.n + fields->at[i].value.n;
+    if (n > HTTP2_INTERIM_BYTES - conn->interim)
+        return false;
+    conn->interim += n;
+    return true;
+}
+
 static void send_informational(exchange_t *ex, int status, const fields_t *fields)
 {
     http2_stream_t *stream = ex->codec;
     if (!usable(stream))
         return;
-    if (status != 100 && http2_output_pending(stream->conn))
-        return; /* hints for a client that does not read would only pile up */
+    if (status != 100 && !interim_passes(stream->conn, fields))
+        return;
     nv_list_t list;
     nv_begin(&list, ex, status, fields->count);
     list.n += nv_fields(list.at + list.n, fields, false);

@@ -32,7 +32,7 @@ class Call:
 class H2Origin(RawOrigin):
     """The paths of HttpOrigin that matter here: /echo, /bytes?n=N[&trailer=1], /status?code=N; and
 
-    /hints           103 before the answer
+    /hints[?n=N]     N times 103 before the answer (1), numbered
     /early?n=N       answers N bytes at once, whatever is still coming
     /goaway          GOAWAY that does not know this stream, once; served on the next connection
     /refuse          RST_STREAM(REFUSED_STREAM), once; then served
@@ -129,7 +129,8 @@ class H2Origin(RawOrigin):
         if call.reset is not None or path == "/hang":
             return
         if path == "/hints":
-            server.send_headers(stream, [(":status", "103"), ("link", "</a>")])
+            for i in range(int(query.get("n", "1"))):
+                server.send_headers(stream, [(":status", "103"), ("link", "</a>"), ("x-number", str(i))])
         if path == "/bytes":
             n = int(query["n"])
             server.send_headers(stream, [(":status", "200")] + ([] if "trailer" in query else

@@ -42,6 +42,22 @@ static void test_length(void **state)
     assert_non_null(memmem(text.p, text.n, "Content-Length: 18446744073709551614\r\n", 38));
 }
 
+static void test_reason(void **state)
+{
+    (void)state;
+    http1_head_t head = {.date = date};
+    response_t response = {.status = 299, .reason = STR("Fine, I think")};
+    assert_text(http1_head_text(&arena, &response, &head),
+                "HTTP/1.1 299 Fine, I think\r\nContent-Length: 0\r\n"
+                "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n");
+    static char huge[30000];
+    memset(huge, 'x', sizeof(huge));
+    response.reason = str_make(huge, sizeof(huge));
+    str_t text = http1_head_text(&arena, &response, &head);
+    assert_true(text.n > sizeof(huge));
+    assert_non_null(memmem(text.p, text.n, "xx\r\nContent-Length: 0\r\n", 23));
+}
+
 static void test_framing(void **state)
 {
     (void)state;
@@ -99,6 +115,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_length, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_reason, setup, teardown),
         cmocka_unit_test_setup_teardown(test_framing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_content_has_no_length, setup, teardown),
         cmocka_unit_test_setup_teardown(test_box_date_stays, setup, teardown),

@@ -105,6 +105,33 @@ static void test_informational_and_trailers(void **state)
     assert_true(seen->ended && seen->closed && !seen->reset);
 }
 
+/* Each passes, also several in one turn; for a client that does not read they pile up to a bound. */
+static void test_many_informational(void **state)
+{
+    world_t *world = *state;
+    world_connect(world);
+    int32_t id = world_request(world, "GET", "/", NULL, 0);
+    world_pump(world);
+    fields_t hints = {0};
+    fields_add(&world->last->arena, &hints, FIELD_OTHER, STR("link"), str_make(big, 4000));
+    for (unsigned i = 0; i < 16; i++)
+        exchange_response_informational(world->last, 103, &hints);
+    world_pump(world);
+    assert_int_equal(world_seen(world, id)->informational, 16);
+    world->reads = false;
+    http2_conn_t *conn = (http2_conn_t *)world->server;
+    for (unsigned i = 0; i < 1000; i++) {
+        exchange_response_informational(world->last, 103, &hints);
+        world_turn(world);
+        assert_true(conn->interim <= HTTP2_INTERIM_BYTES);
+    }
+    assert_true(http2_output_pending(conn));
+    world->reads = true;
+    world_pump(world);
+    assert_in_range(world_seen(world, id)->informational, 17, 16 + 999);
+    assert_int_equal(conn->interim, 0);
+}
+
 /* The response's bytes are held to a bound while the client gives no window, and flow when it does. */
 static void test_download_backpressure(void **state)
 {
@@ -520,6 +547,7 @@ int main(void)
                                        T(test_date_of_the_box_stays),
                                        T(test_head_says_length),
                                        T(test_informational_and_trailers),
+                                       T(test_many_informational),
                                        T(test_download_backpressure),
                                        T(test_upload),
                                        T(test_held_upload),
