@@ -1,5 +1,6 @@
 #include "forged.h"
 
+#include <stdint.h>
 #include <string.h>
 
 typedef enum forged_kind {
@@ -8,48 +9,86 @@ typedef enum forged_kind {
     FORGED_ALIAS,     /* the edge knows this name and sets it: another spelling of it is forged */
 } forged_kind_t;
 
+/* First letter, name, kind. "Proxy" becomes HTTP_PROXY in the environment of CGI programs. */
+#define FORGED_FIELDS(X)                                                                                     \
+    X('c', "cdn-loop", FORGED_ALIAS)                                                                         \
+    X('c', "cf-connecting-ip", FORGED_ALWAYS)                                                                \
+    X('c', "cf-connecting-ipv6", FORGED_ALWAYS)                                                              \
+    X('c', "cf-pseudo-ipv4", FORGED_ALWAYS)                                                                  \
+    X('c', "client-ip", FORGED_ALWAYS)                                                                       \
+    X('f', "fastly-client-ip", FORGED_ALWAYS)                                                                \
+    X('f', "forwarded-for", FORGED_ALWAYS)                                                                   \
+    X('p', "proxy", FORGED_ALWAYS)                                                                           \
+    X('p', "proxy-client-ip", FORGED_ALWAYS)                                                                 \
+    X('t', "traceparent", FORGED_ALIAS)                                                                      \
+    X('t', "true-client-ip", FORGED_ALWAYS)                                                                  \
+    X('w', "wl-proxy-client-ip", FORGED_ALWAYS)                                                              \
+    X('x', "x-appengine-user-ip", FORGED_ALWAYS)                                                             \
+    X('x', "x-azure-clientip", FORGED_ALWAYS)                                                                \
+    X('x', "x-azure-socketip", FORGED_ALWAYS)                                                                \
+    X('x', "x-client-ip", FORGED_ALWAYS)                                                                     \
+    X('x', "x-cluster-client-ip", FORGED_ALWAYS)                                                             \
+    X('x', "x-envoy-external-address", FORGED_ALWAYS)                                                        \
+    X('x', "x-forwarded", FORGED_ALWAYS)                                                                     \
+    X('x', "x-original-forwarded-for", FORGED_ALWAYS)                                                        \
+    X('x', "x-original-url", FORGED_BY_CLIENT)                                                               \
+    X('x', "x-originating-ip", FORGED_ALWAYS)                                                                \
+    X('x', "x-proxyuser-ip", FORGED_ALWAYS)                                                                  \
+    X('x', "x-real-ip", FORGED_ALWAYS)                                                                       \
+    X('x', "x-remote-addr", FORGED_ALWAYS)                                                                   \
+    X('x', "x-remote-ip", FORGED_ALWAYS)                                                                     \
+    X('x', "x-request-id", FORGED_ALIAS)                                                                     \
+    X('x', "x-rewrite-url", FORGED_BY_CLIENT)                                                                \
+    X('x', "x-true-client-ip", FORGED_ALWAYS)
+
 typedef struct forged_field {
     str_t name;
     forged_kind_t kind;
 } forged_field_t;
 
-#define FORGED(name, kind)                                                                                   \
-    {                                                                                                        \
-        {name, sizeof(name) - 1}, kind                                                                       \
-    }
-
-/* In the order of their first letters. */
 static const forged_field_t forged[] = {
-    FORGED("cdn-loop", FORGED_ALIAS),
-    FORGED("cf-connecting-ip", FORGED_ALWAYS),
-    FORGED("cf-connecting-ipv6", FORGED_ALWAYS),
-    FORGED("cf-pseudo-ipv4", FORGED_ALWAYS),
-    FORGED("client-ip", FORGED_ALWAYS),
-    FORGED("fastly-client-ip", FORGED_ALWAYS),
-    FORGED("forwarded-for", FORGED_ALWAYS),
-    FORGED("proxy", FORGED_ALWAYS), /* HTTP_PROXY in the environment of CGI programs */
-    FORGED("proxy-client-ip", FORGED_ALWAYS),
-    FORGED("traceparent", FORGED_ALIAS),
-    FORGED("true-client-ip", FORGED_ALWAYS),
-    FORGED("wl-proxy-client-ip", FORGED_ALWAYS),
-    FORGED("x-appengine-user-ip", FORGED_ALWAYS),
-    FORGED("x-azure-clientip", FORGED_ALWAYS),
-    FORGED("x-azure-socketip", FORGED_ALWAYS),
-    FORGED("x-client-ip", FORGED_ALWAYS),
-    FORGED("x-cluster-client-ip", FORGED_ALWAYS),
-    FORGED("x-envoy-external-address", FORGED_ALWAYS),
-    FORGED("x-forwarded", FORGED_ALWAYS),
-    FORGED("x-original-forwarded-for", FORGED_ALWAYS),
-    FORGED("x-original-url", FORGED_BY_CLIENT),
-    FORGED("x-originating-ip", FORGED_ALWAYS),
-    FORGED("x-proxyuser-ip", FORGED_ALWAYS),
-    FORGED("x-real-ip", FORGED_ALWAYS),
-    FORGED("x-remote-addr", FORGED_ALWAYS),
-    FORGED("x-remote-ip", FORGED_ALWAYS),
-    FORGED("x-request-id", FORGED_ALIAS),
-    FORGED("x-rewrite-url", FORGED_BY_CLIENT),
-    FORGED("x-true-client-ip", FORGED_ALWAYS),
+#define X(letter, name, kind) {{name, sizeof(name) - 1}, kind},
+    FORGED_FIELDS(X)
+#undef X
 };
+
+#define X(letter, name, kind) _Static_assert(sizeof(name) - 1 < 32, "lengths_for");
+FORGED_FIELDS(X)
+#undef X
+
+/* A bit for each length of a name that begins with `first`, a constant where this is inlined. */
+static inline __attribute__((always_inline)) uint32_t lengths_for(char first)
+{
+    uint32_t lengths = 0;
+#define X(letter, name, kind) lengths |= letter == first ? UINT32_C(1) << (sizeof(name) - 1) : 0;
+    FORGED_FIELDS(X)
+#undef X
+    return lengths;
+}
+
+/* False for nearly every name that is not in the list. */
+static bool may_be_listed(str_t name)
+{
+    uint32_t lengths;
+    if (name.n == 0 || name.n >= 32)
+        return false;
+    switch (str_lower(name.p[0])) {
+#define LETTER(c)                                                                                            \
+    case c:                                                                                                  \
+        lengths = lengths_for(c);                                                                            \
+        break;
+        LETTER('c')
+        LETTER('f')
+        LETTER('p')
+        LETTER('t')
+        LETTER('w')
+        LETTER('x')
+#undef LETTER
+    default:
+        return false;
+    }
+    return (lengths >> name.n & 1) != 0;
+}
 
 static bool has_underscore(str_t name)
 {
@@ -84,11 +123,10 @@ static bool counts(forged_kind_t kind, bool trusted, bool alias)
 
 bool forged_name(str_t name, bool trusted)
 {
-    char first = name.n != 0 ? str_lower(name.p[0]) : '\0';
-    if (first != 'x' && first != 'c' && first != 'f' && first != 'p' && first != 't' && first != 'w')
-        return false;
-    if (begins(name, STR("x-forwarded-")))
+    if (name.n >= 12 && str_lower(name.p[0]) == 'x' && begins(name, STR("x-forwarded-")))
         return !trusted || has_underscore(name);
+    if (!may_be_listed(name))
+        return false;
     for (size_t i = 0; i < sizeof(forged) / sizeof(forged[0]); i++)
         if (forged[i].name.n == name.n && begins(name, forged[i].name))
             return counts(forged[i].kind, trusted, has_underscore(name));
