@@ -75,6 +75,9 @@ typedef struct conf_box {
     size_t port_count;      /* 0: all may */
 } conf_box_t;
 
+/* How long a box may be given to start, at most. */
+#define CONF_START_MAX_MS (60 * 60 * 1000)
+
 /* What is done with a process box that is idle. */
 typedef enum conf_idle_action { CONF_IDLE_STOP, CONF_IDLE_FREEZE } conf_idle_action_t;
 
@@ -88,7 +91,8 @@ typedef struct conf_process {
     size_t environment_count;
     uint16_t *ports; /* that may be exposed; the first is in its environment as PORT */
     size_t port_count;
-    uint32_t idle; /* without activity, before idle_action; 0: never */
+    uint32_t start_timeout; /* for its ports to listen, from its start; 0: wake.timeout */
+    uint32_t idle;          /* without activity, before idle_action; 0: never */
     conf_idle_action_t idle_action;
     bool keep_alive; /* never stopped or frozen by the edge */
     char *user;      /* whose rights it has where the edge was started as root; by default `user` of the edge,

@@ -84,6 +84,13 @@ static const conf_key_t process_rows[] = {
             "preview.",
      .example = "[3000]",
      PROCESS_LIST(ports, port_count)},
+    {.name = "start_timeout",
+     .type = CONF_DURATION,
+     .max = CONF_START_MAX_MS,
+     .fallback = "0ms",
+     .doc = "How long a port may take to listen after the start: requests and the waiting page wait for it "
+            "while the process lives; 0 is `wake.timeout`.",
+     AT(conf_process_t, start_timeout)},
     {.name = "idle",
      .type = CONF_DURATION,
      .max = 365 * (uint64_t)DAY / 10,

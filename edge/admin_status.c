@@ -85,6 +85,8 @@ static json_t *box_json(const store_box_t *box)
         json_object_set_new(json, "ephemeral", json_true());
     if (box->expires_at != 0)
         json_object_set_new(json, "expires_at", json_integer((json_int_t)box->expires_at));
+    if (box->start_ms != 0)
+        json_object_set_new(json, "start_ms", json_integer(box->start_ms));
     if (box->idle_ms != 0)
         json_object_set_new(json, "idle_ms", json_integer(box->idle_ms));
     if (box->port_count != 0)

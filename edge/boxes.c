@@ -264,6 +264,7 @@ static store_box_t make_box(boxes_t *boxes, const box_entry_t *entry, box_provid
     box.ephemeral = told->ephemeral;
     box.expires_at = told->expires_at;
     box.idle_ms = told->idle_ms;
+    box.start_ms = told->start_ms;
     box.pid = told->pid;
     box.port_count = told->port_count;
     memcpy(box.ports, told->ports, sizeof(box.ports));
@@ -274,7 +275,8 @@ static store_box_t make_box(boxes_t *boxes, const box_entry_t *entry, box_provid
         memcpy(box.listening, old->listening, sizeof(box.listening));
         box.listening_count = old->listening_count;
     } else if (box.state == BOX_RUNNING) {
-        box.settles_at_ms = wall_ms(boxes) + boxes->conf->wake.timeout + SETTLE_MORE_MS;
+        box.settles_at_ms =
+            wall_ms(boxes) + store_box_start_ms(&box, boxes->conf->wake.timeout) + SETTLE_MORE_MS;
     }
     return box;
 }

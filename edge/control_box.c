@@ -110,6 +110,16 @@ static const char *read_flags(const json_t *object, control_box_t *out)
     return NULL;
 }
 
+static const char *read_start_timeout(const json_t *object, control_box_t *out)
+{
+    const json_t *value = field(object, "start_timeout");
+    json_int_t seconds = json_integer_value(value);
+    if (value != NULL && (!json_is_integer(value) || seconds < 1 || seconds > CONF_START_MAX_MS / 1000))
+        return "\"start_timeout\" must be a whole number of seconds, from 1 to 3600";
+    out->box.start_ms = (uint32_t)seconds * 1000;
+    return NULL;
+}
+
 static const char *read_incarnation(const json_t *object, control_box_t *out)
 {
     const json_t *value = field(object, "incarnation");
@@ -133,6 +143,8 @@ static const char *read_all(const json_t *object, str_t id, control_box_t *out)
         why = read_ports(object, out);
     if (why == NULL)
         why = read_flags(object, out);
+    if (why == NULL)
+        why = read_start_timeout(object, out);
     if (why == NULL)
         why = read_incarnation(object, out);
     return why;

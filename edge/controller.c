@@ -302,10 +302,11 @@ static void worker_message(void *owner, unsigned index, ipc_message_t *message)
     str_t bytes = str_make(message->bytes, message->len);
     switch (message->type) {
     case PROCESS_WAKE:
-        if (wake_wish_of(message->value) != WAKE_WISH_WATCH)
+        /* The waiting page of a box that starts for long keeps it from being paused meanwhile. */
+        if (waker_ask(controller->waker, index, bytes, wake_wish_of(message->value),
+                      wake_wish_came_ms(message->value)) ||
+            wake_wish_of(message->value) != WAKE_WISH_WATCH)
             idle_wanted(controller->idle, bytes);
-        waker_ask(controller->waker, index, bytes, wake_wish_of(message->value),
-                  wake_wish_came_ms(message->value));
         break;
     case PROCESS_PREVIEW:
         preview_desk_take(controller->previews, index, message->value, bytes, wall_us() / 1000000);

@@ -57,6 +57,18 @@ static void read_idle(str_t text, docker_container_t *out)
         out->doubt = "its label idle is no duration such as 30m, and not \"never\": it has no effect";
 }
 
+static void read_start_timeout(str_t text, docker_container_t *out)
+{
+    uint64_t ms = 0;
+    text = str_trim(text);
+    if (text.p == NULL)
+        return;
+    if (conf_value_duration(text, &ms) == NULL && ms <= CONF_START_MAX_MS)
+        out->box.start_ms = (uint32_t)ms;
+    else
+        out->doubt = "its label start_timeout is no duration such as 90s, up to 1h: it has no effect";
+}
+
 static void read_expires_at(str_t text, docker_container_t *out)
 {
     text = str_trim(text);
@@ -106,6 +118,7 @@ bool docker_read_labels(const json_t *labels, const char *prefix, uint32_t idle_
     out->box.idle_ms = idle_ms;
     read_keep_alive(docker_label(labels, prefix, "keep_alive"), out);
     read_idle(docker_label(labels, prefix, "idle"), out);
+    read_start_timeout(docker_label(labels, prefix, "start_timeout"), out);
     read_init(docker_label(labels, prefix, "init"), out);
     read_ports(docker_label(labels, prefix, "ports"), out);
     read_ephemeral(docker_label(labels, prefix, "ephemeral"), out);

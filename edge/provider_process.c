@@ -66,6 +66,7 @@ static void tell(process_box_t *box)
     provider_box_t told = {.state = runs ? BOX_RUNNING : BOX_PAUSED,
                            .keep_alive = process->keep_alive,
                            .idle_ms = process->idle,
+                           .start_ms = process->start_timeout,
                            .pid = is_up ? box->status.pid : 0};
     memcpy(told.id, process->id, sizeof(told.id));
     take_address(&told, box->status.loopback6);

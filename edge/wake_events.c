@@ -111,8 +111,8 @@ static void on_tick(loop_timer_t *timer)
     worker_t *worker = ex->worker;
     if (!exchange_still_allowed(ex))
         return; /* it was cut, and let go of */
-    if (worker->draining ||
-        loop_now(worker->loop) - events->began_ms >= 2 * (uint64_t)worker->conf->wake.timeout) {
+    if (worker->draining || loop_now(worker->loop) - events->began_ms >=
+                                2 * (uint64_t)store_box_start_ms(&ex->box, worker->conf->wake.timeout)) {
         finish(events); /* who still wants to know asks again */
         return;
     }

@@ -8,6 +8,9 @@
 #include "wake_reply.h"
 #include "worker.h"
 
+/* The last wait of those that take a box's own time. */
+#define LAST_STEP_MS 32
+
 /* The box runs, and its port was seen to listen or has had its time to begin. */
 static bool is_ready(const exchange_t *ex, const store_box_t *box)
 {
@@ -51,9 +54,32 @@ static void on_done(wake_waiter_t *waiter, wake_result_t result, const wake_answ
         wake_reply_failed(ex, result, answer);
 }
 
+/* How long it waits, in all. */
+static uint32_t patience_ms(const exchange_t *ex)
+{
+    return store_box_start_ms(&ex->box, ex->worker->conf->wake.timeout);
+}
+
+static void on_timeout(loop_timer_t *timer);
+
+/* Boxes may say for how long they are waited for, and a loop has few different durations: the time passes in
+ * powers of two. */
+static void wait_on(exchange_t *ex)
+{
+    uint64_t gone = loop_now(ex->worker->loop) - ex->wake_began_ms, most = patience_ms(ex);
+    uint32_t step = LAST_STEP_MS;
+    while (gone < most && (uint64_t)step * 2 <= most - gone)
+        step *= 2;
+    loop_timer_start(ex->worker->loop, &ex->timer, step, on_timeout);
+}
+
 static void on_timeout(loop_timer_t *timer)
 {
     exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, timer, timer);
+    if (loop_now(ex->worker->loop) - ex->wake_began_ms < patience_ms(ex)) {
+        wait_on(ex);
+        return;
+    }
     settle(ex, WAKE_OUTCOME_FAILED);
     wake_leave(&ex->waiter);
     counter_add(&ex->worker->counters->wake_timeouts_total, 1);
@@ -76,11 +102,13 @@ static void on_page_due(loop_timer_t *timer)
 
 static void start_timer(exchange_t *ex)
 {
-    const conf_t *conf = ex->worker->conf;
-    bool page = conf->wake.page_after != 0 && conf->wake.page_after < conf->wake.timeout &&
-                wake_reply_is_navigation(ex);
-    loop_timer_start(ex->worker->loop, &ex->timer, page ? conf->wake.page_after : conf->wake.timeout,
-                     page ? on_page_due : on_timeout);
+    uint32_t page_after = ex->worker->conf->wake.page_after, most = patience_ms(ex);
+    if (page_after != 0 && page_after < most && wake_reply_is_navigation(ex))
+        loop_timer_start(ex->worker->loop, &ex->timer, page_after, on_page_due);
+    else if (ex->box.start_ms != 0)
+        wait_on(ex);
+    else
+        loop_timer_start(ex->worker->loop, &ex->timer, most, on_timeout);
 }
 
 step_result_t step_wake(exchange_t *ex)

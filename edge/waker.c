@@ -367,48 +367,56 @@ static bool goes_on(waker_t *waker, str_t id, uint16_t number)
     return false;
 }
 
-void waker_ask(waker_t *waker, unsigned worker, str_t label, wake_wish_t wish, uint64_t came_ms)
+/* The box runs, and nothing is left to wait for, or to hope for. */
+static bool answer_running(waker_t *waker, unsigned worker, str_t label, const store_box_t *box,
+                           uint16_t port)
+{
+    if (box == NULL || box->state != BOX_RUNNING || box->doubted)
+        return false;
+    if (!store_box_exposes(box, port)) {
+        answer_now(waker, worker, label, WAKE_REFUSED);
+        return true;
+    }
+    /* By what workers see: else they would ask again at once, until the store has it. */
+    const store_box_t *seen = boxes_recorded(waker->boxes, str_from(box->id));
+    uint64_t now = loop_wall_us(waker->loop) / 1000;
+    if (seen == NULL || seen->state != BOX_RUNNING || seen->doubted || seen->generation != box->generation ||
+        !(store_box_listens(seen, port) || now >= seen->settles_at_ms))
+        return false;
+    answer_now(waker, worker, label, WAKE_OK);
+    return true;
+}
+
+bool waker_ask(waker_t *waker, unsigned worker, str_t label, wake_wish_t wish, uint64_t came_ms)
 {
     hostname_t name;
     if (worker >= SHM_WORKERS_MAX || !hostname_parse_label(label, &name) || label.n > WAKE_LABEL_MAX)
-        return;
+        return false;
     str_t id = str_make(name.id, name.id_len);
-    const store_box_t *box = boxes_find(waker->boxes, id);
-    if (box != NULL && box->state == BOX_RUNNING && !box->doubted) {
-        uint64_t now = loop_wall_us(waker->loop) / 1000;
-        if (!store_box_exposes(box, name.port)) {
-            answer_now(waker, worker, label, WAKE_REFUSED);
-            return;
-        }
-        /* By what workers see: else they would ask again at once, until the store has it. */
-        const store_box_t *seen = boxes_recorded(waker->boxes, id);
-        if (seen != NULL && seen->state == BOX_RUNNING && !seen->doubted &&
-            seen->generation == box->generation &&
-            (store_box_listens(seen, name.port) || now >= seen->settles_at_ms)) {
-            answer_now(waker, worker, label, WAKE_OK);
-            return;
-        }
-    }
+    if (answer_running(waker, worker, label, boxes_find(waker->boxes, id), name.port))
+        return false;
     if (wish == WAKE_WISH_WATCH && !goes_on(waker, id, name.port)) {
         answer_now(waker, worker, label, WAKE_ASLEEP);
-        return;
+        return false;
     }
     box_wake_t *wake = find_or_add(waker, id);
     port_wake_t *port = wake != NULL ? find_or_add_port(wake, name.port) : NULL;
     if (port == NULL) {
         answer_now(waker, worker, label, WAKE_BUSY);
-        return;
+        return false;
     }
     if (stays_stopped(wake, wish, came_ms)) {
         wake_answer_t answer = make_answer(wake, name.port, &stopped);
         tell_one(waker, worker, WAKE_FAILED, &answer);
-        return;
+        return false;
     }
     if (wish == WAKE_WISH_WAKE && came_ms > wake->came_ms)
         wake->came_ms = came_ms;
-    if (!answer_from_memory(waker, worker, wake, name.port, &wake->failure) &&
-        !answer_from_memory(waker, worker, wake, name.port, &port->failure))
-        wait_for(wake, port, worker);
+    if (answer_from_memory(waker, worker, wake, name.port, &wake->failure) ||
+        answer_from_memory(waker, worker, wake, name.port, &port->failure))
+        return false;
+    wait_for(wake, port, worker);
+    return port->waited;
 }
 
 void waker_order(waker_t *waker, str_t id, bool runs)

@@ -27,9 +27,9 @@ void waker_set_conf(waker_t *waker, const conf_t *conf);
  * Worker `index` has requests that wait for "<id>-<port>": the box is resumed unless it runs, the port is
  * probed until it listens, and the worker gets PROCESS_WOKEN. Asked again is harmless, and answered again.
  * WAKE_WISH_WATCH joins a wake that goes on, and begins none. `came_ms` (loop_now) is when the newest of the
- * requests came; 0: there is none, only bytes for the box.
+ * requests came; 0: there is none, only bytes for the box. True where the box is being woken for them.
  */
-void waker_ask(waker_t *waker, unsigned index, str_t label, wake_wish_t wish, uint64_t came_ms);
+bool waker_ask(waker_t *waker, unsigned index, str_t label, wake_wish_t wish, uint64_t came_ms);
 
 /*
  * The operator starts or stops the box (a valid id) now. Requests that came before a stop do not have it

@@ -80,10 +80,10 @@ static void on_look(loop_timer_t *timer)
 
 /* Shortly before the first who waits gives up, so that it hears what is wrong; a box whose resume took long
  * has half of the time from there. */
-static uint64_t verdict_at(const port_wake_t *port)
+static uint64_t verdict_at(const port_wake_t *port, const store_box_t *box)
 {
     const box_wake_t *wake = port->box;
-    uint64_t most = wake->waker->conf->wake.timeout;
+    uint64_t most = store_box_start_ms(box, wake->waker->conf->wake.timeout);
     uint64_t first = port->began_ms + most - most / 64, late = wake->running_ms + most / 2;
     return first > late ? first : late;
 }
@@ -96,7 +96,7 @@ static void probe_port(port_wake_t *port, const store_box_t *box)
     waker_tell_stage(port, WAKE_STARTING);
     port->probe = probe_start(waker->loop, &box->address, box->fixed_port != 0 ? box->fixed_port : port->port,
                               on_listening, port);
-    deadline_set(waker->loop, &port->deadline, verdict_at(port), on_port_timeout);
+    deadline_set(waker->loop, &port->deadline, verdict_at(port, box), on_port_timeout);
     loop_timer_start(waker->loop, &port->look, LOOK_MS, on_look);
 }
 

@@ -6,7 +6,7 @@
 
 #define PREVIEW_VERSION_PUBLIC 1
 #define PREVIEW_VERSION        2
-#define BOX_VERSION            2
+#define BOX_VERSION            3
 #define BLOCK_VERSION          1
 #define KEYS_VERSION           1
 #define KEY_VERSION            1
@@ -21,6 +21,7 @@
 #define PREVIEW_HAS_BASIC  2
 #define PREVIEW_IS_H2C     4
 
+#define BOX_START_AT   (64 + 4 * STORE_BOX_PORTS_MAX)
 #define BOX_KEEP_ALIVE 1
 #define BOX_EPHEMERAL  2
 #define BOX_DOUBTED    4
@@ -76,6 +77,7 @@ void record_encode_box(const store_box_t *box, char out[RECORD_BOX_BYTES])
     out[63] = (char)box->listening_count;
     put_ports(out + 64, box->ports);
     put_ports(out + 64 + 2 * STORE_BOX_PORTS_MAX, box->listening);
+    bytes_put64(out + BOX_START_AT, box->start_ms);
 }
 
 static void set_id(char out[BOX_ID_MAX + 1], str_t id)
@@ -208,11 +210,12 @@ static bool decode_box_rest(str_t record, store_box_t *out)
 {
     uint8_t provider = (uint8_t)record.p[28], flags = (uint8_t)record.p[29];
     uint64_t idle_ms = bytes_get64(record.p + 38), pid = bytes_get64(record.p + 46);
+    uint64_t start_ms = bytes_get64(record.p + BOX_START_AT);
     out->port_count = (uint8_t)record.p[62];
     out->listening_count = (uint8_t)record.p[63];
     if (provider > PROVIDER_HTTP || flags > (BOX_KEEP_ALIVE | BOX_EPHEMERAL | BOX_DOUBTED) ||
-        idle_ms > UINT32_MAX || pid > UINT32_MAX || out->port_count > STORE_BOX_PORTS_MAX ||
-        out->listening_count > STORE_BOX_PORTS_MAX)
+        idle_ms > UINT32_MAX || pid > UINT32_MAX || start_ms > UINT32_MAX ||
+        out->port_count > STORE_BOX_PORTS_MAX || out->listening_count > STORE_BOX_PORTS_MAX)
         return false;
     out->provider = (box_provider_t)provider;
     out->keep_alive = (flags & BOX_KEEP_ALIVE) != 0;
@@ -221,6 +224,7 @@ static bool decode_box_rest(str_t record, store_box_t *out)
     out->expires_at = bytes_get64(record.p + 30);
     out->idle_ms = (uint32_t)idle_ms;
     out->pid = (uint32_t)pid;
+    out->start_ms = (uint32_t)start_ms;
     out->settles_at_ms = bytes_get64(record.p + 54);
     get_ports(record.p + 64, out->ports);
     get_ports(record.p + 64 + 2 * STORE_BOX_PORTS_MAX, out->listening);

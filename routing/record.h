@@ -8,14 +8,20 @@
  * preview, version 2:
  *   the same, then flags (1: 1 bearer, 2 basic, 4 h2c) | expires_at (8) | bearer_sha256 (32) |
  *   basic_sha256 (32) | length of label (1) | length of allow_origins (2) | label | allow_origins
- * box, version 2 (version 1 is refused: these records need not outlive a reboot):
+ * box, version 3 (others are refused: these records need not outlive a reboot):
  *   version (1) | state (1) | generation (8) | address (16) | fixed_port (2) | provider (1) | flags (1: 1
  *   keep_alive, 2 ephemeral, 4 doubted) | expires_at (8) | idle_ms (8) | pid (8) | settles_at_ms (8) |
- * port_count (1) | listening_count (1) | ports (32) | listening (32) block, version 1: version (1) | kind (1)
- * | created_at (8) keys, version 1: version (1) | rotated_at (8) | current (32) | previous (32) API key,
- * version 1 (under its hash): version (1) | created_at (8) | revoked_at (8) | length of name (1) | length of
- * plan (1) | name | plan name of an API key, version 1: version (1) | sha256 (32) deletion of a box, version
- * 1: version (1) | call (8) | asked_at_ms (8) | closed_at_ms (8) | pid (8) | key_sha256 (32)
+ *   port_count (1) | listening_count (1) | ports (32) | listening (32) | start_ms (8)
+ * block, version 1:
+ *   version (1) | kind (1) | created_at (8)
+ * keys, version 1:
+ *   version (1) | rotated_at (8) | current (32) | previous (32)
+ * API key, version 1 (under its hash):
+ *   version (1) | created_at (8) | revoked_at (8) | length of name (1) | length of plan (1) | name | plan
+ * name of an API key, version 1:
+ *   version (1) | sha256 (32)
+ * deletion of a box, version 1:
+ *   version (1) | call (8) | asked_at_ms (8) | closed_at_ms (8) | pid (8) | key_sha256 (32)
  */
 #ifndef BOXEDGE_RECORD_H
 #define BOXEDGE_RECORD_H
@@ -23,7 +29,7 @@
 #include "store.h"
 
 #define RECORD_PREVIEW_MAX    (94 + STORE_LABEL_MAX + STORE_ORIGINS_MAX)
-#define RECORD_BOX_BYTES      (64 + 4 * STORE_BOX_PORTS_MAX)
+#define RECORD_BOX_BYTES      (72 + 4 * STORE_BOX_PORTS_MAX)
 #define RECORD_BLOCK_BYTES    10
 #define RECORD_KEYS_BYTES     73
 #define RECORD_KEY_MAX        (19 + 2 * STORE_KEY_NAME_MAX)

@@ -132,6 +132,7 @@ typedef struct store_box {
     bool doubted;        /* it runs as far as is known: its provider is asked before a request goes there */
     uint64_t expires_at; /* unix seconds; 0: never. From then on it is gone */
     uint32_t idle_ms;    /* the edge pauses it after so long without activity; 0: never */
+    uint32_t start_ms;   /* its ports may take so long to listen once it runs; 0: as others, wake.timeout */
     uint32_t pid;        /* a process in its network namespace, to see what listens there; 0: unknown */
     /* It began to run lately: until then (unix ms; 0: settled) a port that is not in `listening` may still be
      * coming up, and the controller is asked before anybody connects. */
@@ -145,6 +146,8 @@ typedef struct store_box {
 /* Whether the port may be exposed, and whether it was seen to listen in this generation (store_box.c). */
 bool store_box_exposes(const store_box_t *box, uint16_t port);
 bool store_box_listens(const store_box_t *box, uint16_t port);
+/* How long its ports may take to listen; `usual` where nothing is said of it. */
+uint32_t store_box_start_ms(const store_box_t *box, uint32_t usual);
 
 /*
  * Opens (and with `writer` makes) both environments in directories that exist. Call it after fork. On error

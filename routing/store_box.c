@@ -17,3 +17,8 @@ bool store_box_listens(const store_box_t *box, uint16_t port)
 {
     return has(box->listening, box->listening_count, port);
 }
+
+uint32_t store_box_start_ms(const store_box_t *box, uint32_t usual)
+{
+    return box->start_ms != 0 ? box->start_ms : usual;
+}

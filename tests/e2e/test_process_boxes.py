@@ -161,6 +161,19 @@ def test_its_input_stays_open(start, port):
     assert edge.command("box", "stop", "web") == "web is stopped.\n"
 
 
+def test_it_may_take_its_time_to_start(start, port):
+    """Requests, and the page that waits in a person's tab, wait as long as the box says."""
+    edge = start(script(port, f'sleep 3; exec "{sys.executable}" -S -c "$APP"', environment=[f"APP={APP}"],
+                        start_timeout="1h", idle="500ms"), config={"wake": {"timeout": "1s", "page_after": "100ms"}})
+    page = edge.get(edge.host(port, "web"), fields=["Sec-Fetch-Mode: navigate"])
+    assert page.status == 503 and b"Waiting for the app" in page.body
+    with edge.connect("plain", edge.host(port, "web")) as client:
+        client.send(f"GET /.well-known/boxedge/wake HTTP/1.1\r\nHost: {edge.host(port, 'web')}\r\n\r\n".encode())
+        assert client.read_head().status == 200
+        client.read_until(b"event: ready", PATIENCE * SLOW)
+    assert edge.about(port)["pid"] and edge.starts() == 1
+
+
 def test_only_declared_ports_can_be_exposed(start, port):
     edge = start(app(port))
     other = PORTS.take()

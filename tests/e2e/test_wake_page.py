@@ -116,7 +116,7 @@ def test_a_client_over_its_rate(make_edge, world):
     assert [r.status for r in got] == [503, 503, 503, 429, 429]
     assert int(got[3].get("retry-after")) > 0
     assert edge.wait_for_line(status=429)["reason"] == "wake_rate"
-    assert [box.resumes for box in boxes] == [1, 1, 1, 0, 0]
+    edge.wait_until(lambda: [box.resumes for box in boxes] == [1, 1, 1, 0, 0], what="three resumes")
     for box in boxes:
         box.resume()
 

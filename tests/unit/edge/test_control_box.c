@@ -136,9 +136,16 @@ static void test_flags_and_times(void **state)
     assert_null(read_with("\"keep_alive\":true,\"ephemeral\":true,\"expires_at\":1700000000"));
     assert_true(box.box.keep_alive && box.box.ephemeral);
     assert_int_equal(box.box.expires_at, 1700000000);
+    assert_int_equal(box.box.start_ms, 0);
+    assert_null(read_with("\"start_timeout\":3600"));
+    assert_int_equal(box.box.start_ms, 3600000);
     assert_null(read_with("\"keep_alive\":false,\"ephemeral\":null,\"expires_at\":9007199254740992"));
     assert_false(box.box.keep_alive || box.box.ephemeral);
-    const char *bad[] = {"\"keep_alive\":1",
+    const char *bad[] = {"\"start_timeout\":0",
+                         "\"start_timeout\":3601",
+                         "\"start_timeout\":\"90s\"",
+                         "\"start_timeout\":-18446744073709551615",
+                         "\"keep_alive\":1",
                          "\"ephemeral\":\"true\"",
                          "\"expires_at\":-1",
                          "\"expires_at\":1.5",

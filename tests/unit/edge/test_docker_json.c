@@ -278,6 +278,22 @@ static void idle_times_are_durations(void **state)
     assert_non_null(seen.doubt);
 }
 
+static void start_timeouts_are_durations(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        uint32_t ms;
+        bool doubt;
+    } rows[] = {{"90s", 90000, false}, {" 1h ", 3600000, false}, {"0s", 0, false},
+                {"2h", 0, true},       {"soon", 0, true},        {"", 0, true}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        assert_int_equal(read_text(with_label("start_timeout", rows[i].text)), DOCKER_OK);
+        assert_int_equal(seen.box.start_ms, rows[i].ms);
+        assert_int_equal(seen.doubt != NULL, rows[i].doubt);
+    }
+}
+
 static void init_has_a_bound(void **state)
 {
     (void)state;
@@ -528,6 +544,7 @@ int main(void)
         cmocka_unit_test(what_is_no_container_is_refused),
         cmocka_unit_test(doubtful_labels_open_nothing),
         cmocka_unit_test(idle_times_are_durations),
+        cmocka_unit_test(start_timeouts_are_durations),
         cmocka_unit_test(init_has_a_bound),
         cmocka_unit_test(other_prefixes_are_read),
         cmocka_unit_test(times_are_read),

@@ -90,6 +90,26 @@ static void a_navigation_gets_the_page(void **state)
     assert_true(wake_world_body_has(w, attribute));
 }
 
+static void a_boxs_own_time(void **state)
+{
+    wake_world_t *w = *state;
+    uint32_t usual = w->worker->conf->wake.timeout;
+    static const uint32_t times[] = {123457, 1, 20000};
+    loop_hold(w->worker->loop);
+    for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+        exchange_t *ex = wake_world_next(w);
+        ex->box.start_ms = times[i];
+        exchange_start(ex);
+        uint64_t gone = 0;
+        for (; w->world->heads == 0; gone += 16) {
+            assert_true(gone < times[i] + usual);
+            wake_world_skip(w, 16);
+        }
+        assert_string_equal(ex->local_code, "wake_timeout");
+        assert_in_range(gone, times[i], times[i] + 64);
+    }
+}
+
 static void a_head_gets_its_head(void **state)
 {
     wake_world_t *w = *state;
@@ -227,6 +247,7 @@ int main(void)
         TEST(it_goes_on_to_the_box),
         TEST(one_that_did_not_wait_says_nothing),
         TEST(a_navigation_gets_the_page),
+        TEST(a_boxs_own_time),
         TEST(a_head_gets_its_head),
         TEST(who_gets_no_page),
         TEST(a_quick_wake_shows_no_page),

@@ -236,6 +236,32 @@ static void a_port_that_never_listens(void **state)
     close(fd);
 }
 
+/* A box that says how long it takes is given that; who watches its page hears of it, and keeps it awake. */
+static void a_box_that_takes_its_time(void **state)
+{
+    world_t *w = *state;
+    wake_answer_t got;
+    uint16_t silent;
+    int fd = make_port(&silent, false);
+    char text[80];
+    snprintf(text, sizeof text, "a-%u", silent);
+    provider_box_t box = box_at("a", BOX_RUNNING, "::ffff:127.0.0.1");
+    box.start_ms = 90000;
+    tell(w, "a", BOX_PAUSED, NULL);
+    waker_ask(w->waker, 0, str_from(text), WAKE_WISH_WAKE, 0);
+    w->provider.handlers->box(w->boxes, &w->provider, &box);
+    answer(w, PROVIDER_OK, NULL);
+    settle(w);
+    assert_true(known(w, "a")->settles_at_ms > loop_wall_us(w->loop) / 1000 + 80000);
+    pass(w, 80000); /* sixteen times wake.timeout */
+    assert_int_equal(ended(w, 0, &got, 0), 0);
+    assert_true(waker_ask(w->waker, 0, str_from(text), WAKE_WISH_WATCH, 0));
+    pass(w, 10000);
+    assert_int_equal(ended(w, 0, &got, 0), WAKE_FAILED);
+    assert_false(waker_ask(w->waker, 0, str_from(text), WAKE_WISH_WATCH, 0));
+    close(fd);
+}
+
 /* Whose resume took nearly all the time that its waiters have gets half of it once more to listen. */
 static void a_port_of_a_box_that_was_late(void **state)
 {
@@ -414,6 +440,7 @@ int main(void)
         TEST(the_provider_is_away),
         TEST(a_port_that_never_listens),
         TEST(a_port_of_a_box_that_was_late),
+        TEST(a_box_that_takes_its_time),
         TEST(gone_while_waiting),
         TEST(nobody_knows_it),
         TEST(paused_again_and_again),

@@ -24,6 +24,7 @@ static const store_box_t box = {.state = BOX_GONE,
                                 .ephemeral = true,
                                 .expires_at = 0x0102030405060708u,
                                 .idle_ms = UINT32_MAX,
+                                .start_ms = 90000,
                                 .pid = 4711,
                                 .settles_at_ms = 0x1112131415161718u,
                                 .ports = {3000},
@@ -111,6 +112,7 @@ static void test_box(void **state)
     assert_true(got.keep_alive && got.ephemeral);
     assert_true(got.expires_at == box.expires_at && got.settles_at_ms == box.settles_at_ms);
     assert_int_equal(got.idle_ms, UINT32_MAX);
+    assert_int_equal(got.start_ms, 90000);
     assert_int_equal(got.pid, 4711);
     assert_int_equal(got.port_count, 1);
     assert_int_equal(got.ports[0], 3000);
@@ -118,7 +120,7 @@ static void test_box(void **state)
     assert_int_equal(got.listening[STORE_BOX_PORTS_MAX - 1], 65535);
     assert_memory_equal(
         record,
-        "\2\3\x88\x77\x66\x55\x44\x33\x22\x11\1\2\3\4\5\6\7\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f\x10"
+        "\3\3\x88\x77\x66\x55\x44\x33\x22\x11\1\2\3\4\5\6\7\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f\x10"
         "\xfe\xff\3\3",
         30);
 }
@@ -135,7 +137,7 @@ static void test_other_versions_are_refused(void **state)
         assert_int_equal(record_decode_preview(str_make(record, n), STR("a"), 1, &p), version == 2);
         record_encode_box(&box, record);
         record[0] = (char)version;
-        assert_int_equal(record_decode_box(str_make(record, RECORD_BOX_BYTES), STR("a"), &b), version == 2);
+        assert_int_equal(record_decode_box(str_make(record, RECORD_BOX_BYTES), STR("a"), &b), version == 3);
     }
 }
 
