@@ -56,9 +56,9 @@ static bool take_name(exchange_t *ex, json_t *object, store_preview_t *preview)
 
 static bool parse_preview(exchange_t *ex, str_t body, create_job_t *create)
 {
-    static admin_fields_t fields = {"box",    "port",          "host_header",  "protocol",
-                                    "bearer", "basic",         "public",       "expires_in",
-                                    "label",  "allow_origins", "kill_tunnels", NULL};
+    static admin_fields_t fields = {
+        "box",    "port",       "host_header", "protocol",      "background_wakes", "bearer", "basic",
+        "public", "expires_in", "label",       "allow_origins", "kill_tunnels",     NULL};
     store_preview_t *preview = &create->preview;
     json_t *object = admin_object(ex, body, "A preview", fields);
     bool ok = object != NULL && take_name(ex, object, preview) &&

@@ -36,6 +36,21 @@ static bool take_protocol(exchange_t *ex, const json_t *value, preview_protocol_
     return true;
 }
 
+static bool take_background_wakes(exchange_t *ex, const json_t *value, bool *out)
+{
+    const char *text = json_string_value(value);
+    bool always = text != NULL && strcmp(text, "always") == 0;
+    if (value == NULL)
+        return true;
+    if (!always && (text == NULL || strcmp(text, "once") != 0)) {
+        admin_error(ex, 400, "bad_background_wakes", NULL,
+                    "\"background_wakes\" must be \"once\" or \"always\".");
+        return false;
+    }
+    *out = always;
+    return true;
+}
+
 static bool take_label(exchange_t *ex, const json_t *value, store_preview_t *preview)
 {
     str_t text = str_make(json_string_value(value), json_string_length(value));
@@ -89,6 +104,8 @@ bool admin_take_preview_fields(exchange_t *ex, json_t *object, uint64_t now, sto
 {
     return take_host_header(ex, json_object_get(object, "host_header"), &preview->host_header) &&
            take_protocol(ex, json_object_get(object, "protocol"), &preview->protocol) &&
+           take_background_wakes(ex, json_object_get(object, "background_wakes"),
+                                 &preview->background_wakes) &&
            take_label(ex, json_object_get(object, "label"), preview) &&
            take_expiry(ex, json_object_get(object, "expires_in"), now, preview) &&
            take_origins(ex, json_object_get(object, "allow_origins"), preview);

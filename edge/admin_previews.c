@@ -45,6 +45,8 @@ json_t *admin_preview_json(const exchange_t *ex, const store_preview_t *preview)
     assert(json != NULL);
     json_object_set_new(json, "bearer_token", json_boolean(preview->bearer));
     json_object_set_new(json, "basic_auth", json_boolean(preview->basic));
+    if (preview->background_wakes)
+        json_object_set_new(json, "background_wakes", json_string("always"));
     if (preview->label[0] != '\0')
         json_object_set_new(json, "label", json_string(preview->label));
     if (preview->expires_at != 0)

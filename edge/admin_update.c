@@ -29,6 +29,8 @@ static void apply_fields(const update_job_t *update, store_preview_t *preview)
         preview->host_header = asked->host_header;
     if (names(update, "protocol"))
         preview->protocol = asked->protocol;
+    if (names(update, "background_wakes"))
+        preview->background_wakes = asked->background_wakes;
     if (names(update, "label"))
         memcpy(preview->label, asked->label, sizeof(preview->label));
     if (names(update, "expires_in"))
@@ -118,8 +120,9 @@ static void take_no_expiry(json_t *object, bool *never)
 
 static bool parse(exchange_t *ex, str_t body, update_job_t *update)
 {
-    static admin_fields_t fields = {"host_header", "protocol", "bearer",        "basic",        "public",
-                                    "expires_in",  "label",    "allow_origins", "kill_tunnels", NULL};
+    static admin_fields_t fields = {
+        "host_header", "protocol", "background_wakes", "bearer",       "basic", "public",
+        "expires_in",  "label",    "allow_origins",    "kill_tunnels", NULL};
     store_preview_t *asked = &update->asked;
     bool never = false;
     update->object = admin_object(ex, body, "A change of a preview", fields);

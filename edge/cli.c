@@ -60,6 +60,8 @@ static const char **value_of(cli_t *cli, str_t name, unsigned takes)
         return &cli->host_header;
     if (str_eq(name, STR("--protocol")))
         return &cli->protocol;
+    if (str_eq(name, STR("--background-wakes")))
+        return &cli->background_wakes;
     if (str_eq(name, STR("--expires")))
         return &cli->expires;
     if (str_eq(name, STR("--label")))

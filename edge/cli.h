@@ -26,6 +26,7 @@ typedef struct cli {
     const char *box;                          /* --box */
     const char *host_header;                  /* --host-header */
     const char *protocol;                     /* --protocol */
+    const char *background_wakes;             /* --background-wakes */
     const char *expires;                      /* --expires */
     const char *label;                        /* --label */
     const char *lines;                        /* -n, --lines */

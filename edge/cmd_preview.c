@@ -35,6 +35,9 @@ static int usage(FILE *out, int status)
             "  --allow-origin URL pages of this origin may use a visitor's session, as\n"
             "                     https://app.example; may be given several times; none: of no other\n"
             "                     (create, update)\n"
+            "  --background-wakes once|always\n"
+            "                     how often a page that is left open wakes its sleeping box by itself: once\n"
+            "                     (default), or each time that it asks (create, update)\n"
             "  --kill-tunnels     end the WebSockets that are open already (create, update, delete)\n"
             "  --box BOX          only those of one box (list)\n"
             "  --json             JSON in place of text\n");
@@ -123,6 +126,8 @@ static const char *set_options(json_t *body, const cli_t *cli)
         return "--host-header takes public or localhost";
     if (!set_text(body, "protocol", cli->protocol))
         return "--protocol takes http1 or h2c";
+    if (!set_text(body, "background_wakes", cli->background_wakes))
+        return "--background-wakes takes once or always";
     if (!set_text(body, "label", cli->label))
         return "--label takes plain text";
     bool updates = strcmp(cli->args[0], "update") == 0;
@@ -305,7 +310,8 @@ static const char *misfit(const cli_t *cli, str_t verb)
 {
     bool create = str_eq(verb, STR("create")), update = str_eq(verb, STR("update"));
     bool makes = cli->host_header != NULL || cli->bearer || cli->basic || cli->open || cli->expires != NULL ||
-                 cli->label != NULL || cli->protocol != NULL || cli->origin_count != 0;
+                 cli->label != NULL || cli->protocol != NULL || cli->background_wakes != NULL ||
+                 cli->origin_count != 0;
     if (makes && !create && !update)
         return "options of a new preview";
     if ((cli->no_bearer || cli->no_basic) && !update)

@@ -28,7 +28,7 @@ typedef struct provider_box {
     bool ephemeral;          /* takes no previews */
     uint64_t expires_at;     /* unix seconds; 0: never. From then on it is gone */
     uint32_t idle_ms;        /* to be paused after so long without activity; 0: not by the edge */
-    uint32_t start_ms; /* its ports may take so long to listen once it runs; 0: wake.timeout */
+    uint32_t start_ms;       /* its ports may take so long to listen once it runs; 0: wake.timeout */
     uint32_t pid; /* a process in the box's network namespace, to see what listens there; 0: unknown */
     uint16_t ports[STORE_BOX_PORTS_MAX]; /* the only ports that may be exposed */
     uint8_t port_count;                  /* 0: all may be */

@@ -50,6 +50,7 @@ struct shm {
     alignas(64) _Atomic uint64_t keys_version; /* odd while the supervisor writes the keys */
     _Atomic uint64_t keys[KEY_WORDS];
     worker_slot_t workers[SHM_WORKERS_MAX];
+    alignas(4096) tabs_t tabs;
 };
 
 /* What lies behind the struct, each on pages of its own: the lockout table, the limits, the upstreams. */
@@ -126,6 +127,11 @@ void shm_epoch_bump(shm_t *shm)
 shm_wakes_t *shm_wakes(shm_t *shm)
 {
     return &shm->wakes;
+}
+
+tabs_t *shm_tabs(shm_t *shm)
+{
+    return &shm->tabs;
 }
 
 static worker_slot_t *slot(shm_t *shm, unsigned index)

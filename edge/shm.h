@@ -18,6 +18,7 @@
 #include "limit.h"
 #include "lockout.h"
 #include "str.h"
+#include "tabs.h"
 #include "tls.h"
 
 /* Worker slots in the segment; `workers` in the configuration is at most this. */
@@ -57,6 +58,8 @@ const _Atomic uint64_t *shm_epoch(const shm_t *shm);
 void shm_epoch_bump(shm_t *shm);
 
 shm_wakes_t *shm_wakes(shm_t *shm);
+/* Pages that have woken their boxes by themselves. Owners: all workers. */
+tabs_t *shm_tabs(shm_t *shm);
 
 /* `index` is below SHM_WORKERS_MAX (asserted). */
 shm_role_t *shm_worker(shm_t *shm, unsigned index);

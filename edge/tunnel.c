@@ -3,7 +3,9 @@
 #include <assert.h>
 
 #include "client.h"
+#include "heartbeat.h"
 #include "steps.h"
+#include "wake_tabs.h"
 #include "websocket.h"
 #include "worker.h"
 
@@ -17,6 +19,9 @@ typedef struct tunnel {
     exchange_t *ex;
     websocket_frames_t from_box;
     websocket_frames_t from_client; /* followed where the box has uses (uses.h) */
+    heartbeats_t beats;             /* of the client's messages */
+    bool wishes;                    /* the client's frame that runs is no heartbeat */
+    bool wished;                    /* one of those that the last bytes held was none */
     bool closing;                   /* to be closed at the end of the box's frame */
     bool left;                      /* by its box, without a Close frame */
     bool judged;                    /* and nothing more is to be known about that */
@@ -24,11 +29,24 @@ typedef struct tunnel {
     origin_failure_t failure;
 } tunnel_t;
 
+/* A client's data frame begins. A message that comes by the clock wakes nobody: it lies in the box's socket,
+ * in its order, until the box is woken. */
+static void client_frame_begins(websocket_frames_t *frames, uint64_t length)
+{
+    tunnel_t *tunnel = H2O_STRUCT_FROM_MEMBER(tunnel_t, from_client, frames);
+    exchange_t *ex = tunnel->ex;
+    heartbeat_t beat = heartbeat_note(&tunnel->beats, length, loop_now(ex->worker->loop));
+    tunnel->wishes = beat != HEARTBEAT_REGULAR || ex->preview.background_wakes;
+    tunnel->wished |= tunnel->wishes;
+    if (beat == HEARTBEAT_OTHER)
+        wake_tabs_typed(ex);
+}
+
 void tunnel_open(exchange_t *ex)
 {
     assert(ex->tunnel == NULL);
     tunnel_t *tunnel = h2o_mem_alloc_pool(&ex->arena, sizeof(*tunnel));
-    *tunnel = (tunnel_t){.ex = ex};
+    *tunnel = (tunnel_t){.ex = ex, .from_client = {.data_begins = client_frame_begins}};
     h2o_linklist_t *all = &ex->worker->tunnels;
     if (all->next == NULL)
         h2o_linklist_init_anchor(all);
@@ -62,19 +80,23 @@ static void say_restart(exchange_t *ex)
     say_goodbye(ex, CLOSE_SERVICE_RESTART, STR("the edge restarts"));
 }
 
-/* Feeds the tracker. What is of data frames counts as use of the box; pings and closes do not. */
+/* Feeds the tracker. What is of data frames counts as use of the box; pings and closes do not. Of a client,
+ * heartbeats do not count as what it wishes. */
 static void feed(exchange_t *ex, websocket_frames_t *frames, str_t data, bool from_client)
 {
+    tunnel_t *tunnel = ex->tunnel;
     if (ex->use.box == NULL) {
         websocket_frames_feed(frames, data);
         return;
     }
     websocket_frames_t before = *frames;
+    tunnel->wished = frames->left != 0 && !frames->control && tunnel->wishes;
     websocket_frames_feed(frames, data);
     /* A header counts once it is complete: only then it is known whose it is. */
     uint64_t resolved = before.header_len + data.n - frames->header_len;
     if (resolved > frames->control_bytes - before.control_bytes)
-        use_carried(ex, (size_t)(frames->payload_bytes - before.payload_bytes), from_client);
+        use_carried(ex, (size_t)(frames->payload_bytes - before.payload_bytes),
+                    from_client && (tunnel->wished || frames->unknown));
 }
 
 void tunnel_takes(exchange_t *ex, str_t data)

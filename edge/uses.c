@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "wake.h"
+#include "wake_tabs.h"
 
 /* How often the controller is told what is active. */
 #define REPORT_MS 1000
@@ -163,6 +164,7 @@ void use_begin(exchange_t *ex)
     use->idle = !wake_is_wished(ex);
     if (use->idle)
         return;
+    wake_tabs_went(ex);
     box->touched = true;
     /* At once, so that the idle clock does not pause it in the second until the next report. */
     if (uses->now_ms - box->told_ms >= REPORT_MS && !h2o_linklist_is_linked(&box->urgent))

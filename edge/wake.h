@@ -44,8 +44,8 @@ uint64_t wake_elapsed_ms(const wake_waiter_t *waiter);
 
 /* Sec-Purpose, or Purpose, of the request; empty: none. */
 str_t wake_purpose(const exchange_t *ex);
-/* Somebody waits for the answer, as far as the request tells: it is no prefetch, no /favicon.ico, and does
- * not say X-Box-No-Wake. */
+/* Somebody waits for the answer, as far as the request tells: it is no prefetch, no preflight, no
+ * /favicon.ico, and does not say X-Box-No-Wake. */
 bool wake_is_wished(const exchange_t *ex);
 /* Whether the request may wait for its box, and wake it; else it was answered. */
 MUST_USE bool wake_rules_pass(exchange_t *ex);

@@ -57,6 +57,7 @@ static const char wake_script[] =
     "at('waiting').hidden=true;at('failed').hidden=false;at('title').textContent='This box did not wake';\n"
     "document.title='This box did not wake';at('why').textContent=why;\n"
     "offer(performance.now()+seconds*1000)}\n"
+    "if(wake.dataset.state==='asleep')return;\n" /* the link itself shows that a person follows it */
     "at('again').addEventListener('click',event=>{event.preventDefault();\n"
     "if(event.currentTarget.getAttribute('aria-disabled')!=='true')location.reload()});\n"
     "if(wake.dataset.state==='failed'){over=true;offer(+wake.dataset.retry*1000);return}\n"
@@ -116,16 +117,20 @@ static str_t failed(h2o_mem_pool_t *pool, const wake_page_t *page)
     return str_format(
         pool,
         "<div id=\"failed\"%s><p class=\"problem\" id=\"why\" role=\"alert\">%.*s</p>"
-        "<a class=\"button\" id=\"again\" href=\"\">Try again</a>"
-        "<p class=\"status last\">If it fails again, tell whoever runs this box, with the request "
-        "id below.</p></div>",
-        page->failure == NULL ? " hidden" : "", STR_ARG(why));
+        "<a class=\"button\" id=\"again\" href=\"\">%s</a>%s</div>",
+        page->failure == NULL ? " hidden" : "", STR_ARG(why), page->asleep ? "Wake it" : "Try again",
+        page->asleep
+            ? ""
+            : "<p class=\"status last\">If it fails again, tell whoever runs this box, with the request "
+              "id below.</p>");
 }
 
 str_t wake_page(h2o_mem_pool_t *pool, const wake_page_t *page)
 {
     bool over = page->failure != NULL;
-    const char *title = over ? "This box did not wake" : "Waking this box";
+    const char *title = page->asleep ? "This box is asleep"
+                        : over       ? "This box did not wake"
+                                     : "Waking this box";
     str_t box = page_escape(pool, str_from(page->box));
     str_t id = page_escape(pool, str_from(page->request_id));
     str_t head = over
@@ -138,9 +143,11 @@ str_t wake_page(h2o_mem_pool_t *pool, const wake_page_t *page)
         "<div id=\"wake\" data-state=\"%s\" data-stage=\"%s\" data-elapsed=\"%llu\" data-retry=\"%u\">"
         "<p class=\"status\">Box <b>%.*s</b>, port <b>%u</b></p><h1 id=\"title\">%s</h1>%.*s%.*s"
         "<dl><dt>Request id</dt><dd>%.*s</dd></dl></div><script nonce=\"%.*s\">%s</script>",
-        over ? "failed" : "waiting", wake_stage_name(page->stage), (unsigned long long)page->elapsed_ms,
-        page->retry_after, STR_ARG(box), page->port, title, STR_ARG(one), STR_ARG(other), STR_ARG(id),
-        STR_ARG(page->nonce), wake_script);
+        page->asleep ? "asleep"
+        : over       ? "failed"
+                     : "waiting",
+        wake_stage_name(page->stage), (unsigned long long)page->elapsed_ms, page->retry_after, STR_ARG(box),
+        page->port, title, STR_ARG(one), STR_ARG(other), STR_ARG(id), STR_ARG(page->nonce), wake_script);
     return page_document_with(pool, str_from(title), head, body);
 }
 

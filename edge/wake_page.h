@@ -22,6 +22,7 @@ typedef struct wake_page {
     wake_stage_t stage;   /* how far it is; of no matter where it failed */
     uint64_t elapsed_ms;  /* since the wake began */
     const char *failure;  /* what went wrong, a sentence, escaped here; NULL: it goes on */
+    bool asleep;          /* of a failure: nothing is wrong, but only a person's hand wakes the box */
     unsigned retry_after; /* of a failure, in seconds: trying earlier is of no use */
 } wake_page_t;
 

@@ -7,6 +7,8 @@
 #include "worker.h"
 
 #define NONCE_DIGITS 32
+/* Nothing changes by itself where a box sleeps. */
+#define ASLEEP_RETRY_S 60
 
 bool wake_reply_is_navigation(const exchange_t *ex)
 {
@@ -71,6 +73,26 @@ unsigned wake_reply_retry_after(const wake_answer_t *answer)
 void wake_reply_not_exposed(exchange_t *ex)
 {
     exchange_reply_error(ex, 502, "port_not_exposed", wake_reply_sentence(WAKE_REFUSED, NULL), 0);
+}
+
+void wake_reply_forgotten(exchange_t *ex)
+{
+    static const char code[] = "box_asleep";
+    if (wake_reply_is_navigation(ex)) {
+        reply(ex, code,
+              (wake_page_t){.stage = WAKE_RESUMING,
+                            .asleep = true,
+                            .failure =
+                                "Nobody has used it for a while. A page that was left open has woken it "
+                                "once by itself."},
+              ASLEEP_RETRY_S);
+        return;
+    }
+    exchange_reply_error(
+        ex, 503, code,
+        "The box is asleep, and this page has woken it by itself once: load it again to wake "
+        "the box.",
+        ASLEEP_RETRY_S);
 }
 
 void wake_reply_failed(exchange_t *ex, wake_result_t result, const wake_answer_t *answer)

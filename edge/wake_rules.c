@@ -7,6 +7,8 @@
 #include "client.h"
 #include "steps.h"
 #include "wake.h"
+#include "wake_reply.h"
+#include "wake_tabs.h"
 #include "worker.h"
 
 /* A client over its rate comes again after it. */
@@ -47,9 +49,19 @@ static bool is_unasked(const exchange_t *ex)
            contains_word(wake_purpose(ex), STR("prefetch"));
 }
 
+/* What a browser asks before a request that may follow; that one counts. */
+static bool is_preflight(const exchange_t *ex)
+{
+    if (!str_eq(ex->request.method, STR("OPTIONS")))
+        return false;
+    browser_request_t browser = access_browser_request(ex);
+    return browser_is_preflight(&browser);
+}
+
 bool wake_is_wished(const exchange_t *ex)
 {
-    return !is_unasked(ex) && !str_eq(str_trim(value_of(ex, STR("x-box-no-wake"))), STR("1"));
+    return !is_unasked(ex) && !is_preflight(ex) &&
+           !str_eq(str_trim(value_of(ex, STR("x-box-no-wake"))), STR("1"));
 }
 
 /*
@@ -101,9 +113,13 @@ bool wake_rules_pass(exchange_t *ex)
         reply_asleep(ex);
         return false;
     }
-    if (ex->box.doubted || /* it runs as far as is known: asking about it is no wake of the client's */
-        wake_goes_on(wakes, str_from(ex->preview.id), ex->preview.port) ||
-        wakes_client_allowed(wakes, remote_address(ex)))
+    /* A doubted one runs as far as is known: asking about it is no wake of the client's. */
+    bool goes_on = ex->box.doubted || wake_goes_on(wakes, str_from(ex->preview.id), ex->preview.port);
+    if (!wake_tabs_allow(ex, goes_on)) {
+        wake_reply_forgotten(ex);
+        return false;
+    }
+    if (goes_on || wakes_client_allowed(wakes, remote_address(ex)))
         return true;
     exchange_reply_error(ex, 429, "wake_rate",
                          "This address wakes too many boxes; try again in a few seconds.", RATE_RETRY_S);

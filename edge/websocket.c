@@ -67,6 +67,8 @@ static void begin_frame(websocket_frames_t *frames)
         frames->unknown = true;
     if (frames->control)
         frames->control_bytes += frames->header_len;
+    else if (frames->data_begins != NULL)
+        frames->data_begins(frames, frames->left);
     if (opcode == OPCODE_CLOSE)
         frames->closed = true;
     frames->header_len = 0;

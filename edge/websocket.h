@@ -31,6 +31,9 @@ typedef struct websocket_frames {
     bool control;       /* the current frame is a control frame */
     bool closed;        /* a Close frame has begun */
     bool unknown;
+    /* The header of a data frame with `length` bytes of payload is complete; NULL where it does not matter.
+     */
+    void (*data_begins)(struct websocket_frames *frames, uint64_t length);
 } websocket_frames_t;
 
 void websocket_frames_feed(websocket_frames_t *frames, str_t data);

@@ -20,6 +20,8 @@
 #define PREVIEW_HAS_BEARER 1
 #define PREVIEW_HAS_BASIC  2
 #define PREVIEW_IS_H2C     4
+#define PREVIEW_BACKGROUND 8
+#define PREVIEW_FLAGS      15
 
 #define BOX_START_AT   (64 + 4 * STORE_BOX_PORTS_MAX)
 #define BOX_KEEP_ALIVE 1
@@ -35,7 +37,8 @@ size_t record_encode_preview(const store_preview_t *preview, char out[RECORD_PRE
     bytes_put64(out + 9, preview->created_at);
     out[17] = (char)preview->host_header;
     out[18] = (char)((preview->bearer ? PREVIEW_HAS_BEARER : 0) | (preview->basic ? PREVIEW_HAS_BASIC : 0) |
-                     (preview->protocol == PREVIEW_H2C ? PREVIEW_IS_H2C : 0));
+                     (preview->protocol == PREVIEW_H2C ? PREVIEW_IS_H2C : 0) |
+                     (preview->background_wakes ? PREVIEW_BACKGROUND : 0));
     bytes_put64(out + 19, preview->expires_at);
     memcpy(out + 27, preview->bearer_sha256, 32);
     memcpy(out + 59, preview->basic_sha256, 32);
@@ -92,8 +95,8 @@ static bool decode_rest(str_t record, store_preview_t *out)
 {
     uint8_t flags = (uint8_t)record.p[18];
     size_t label = (uint8_t)record.p[91], origins = bytes_get16(record.p + 92);
-    if (flags > (PREVIEW_HAS_BEARER | PREVIEW_HAS_BASIC | PREVIEW_IS_H2C) || label > STORE_LABEL_MAX ||
-        origins > STORE_ORIGINS_MAX || record.n != PREVIEW_FIXED_BYTES + label + origins)
+    if (flags > PREVIEW_FLAGS || label > STORE_LABEL_MAX || origins > STORE_ORIGINS_MAX ||
+        record.n != PREVIEW_FIXED_BYTES + label + origins)
         return false;
     const char *text = record.p + PREVIEW_FIXED_BYTES;
     if (memchr(text, '\0', label + origins) != NULL)
@@ -101,6 +104,7 @@ static bool decode_rest(str_t record, store_preview_t *out)
     out->bearer = (flags & PREVIEW_HAS_BEARER) != 0;
     out->basic = (flags & PREVIEW_HAS_BASIC) != 0;
     out->protocol = (flags & PREVIEW_IS_H2C) != 0 ? PREVIEW_H2C : PREVIEW_HTTP1;
+    out->background_wakes = (flags & PREVIEW_BACKGROUND) != 0;
     out->expires_at = bytes_get64(record.p + 19);
     memcpy(out->bearer_sha256, record.p + 27, 32);
     memcpy(out->basic_sha256, record.p + 59, 32);

@@ -64,6 +64,7 @@ typedef struct store_preview {
     uint64_t created_at; /* unix seconds */
     host_header_t host_header;
     preview_protocol_t protocol;
+    bool background_wakes;     /* what its pages ask for by themselves wakes its box each time */
     bool bearer;               /* a bearer token opens it */
     bool basic;                /* user and password open it; with neither it is public */
     uint8_t bearer_sha256[32]; /* of the token */

@@ -40,11 +40,12 @@ def metrics(admin):
 
 
 def test_create_list_delete(edge, admin):
-    status, _, made = admin.create("box", 4001, host_header="localhost", protocol="h2c")
+    status, _, made = admin.create("box", 4001, host_header="localhost", protocol="h2c", background_wakes="always")
     assert status == 201
     url = f"https://box-4001.{harness.DOMAIN}:{edge.port['tls']}/"
     assert made["url"] == url and made["box"] == "box" and made["port"] == 4001
     assert made["host_header"] == "localhost" and made["protocol"] == "h2c" and made["version"] > 0 and "note" not in made
+    assert made["background_wakes"] == "always"
     listed = [p for p in admin.previews("?box=box")["previews"] if p["port"] == 4001]
     assert listed == [made]
     # Creating it again replaces it, with a version of its own.
@@ -92,6 +93,7 @@ def test_a_preview_of_a_box_that_is_not_known_yet(admin):
         ({"box": "a", "port": 80, "host_header": None}, "host_header"),
         ({"box": "a", "port": 80, "protocol": "h3"}, "protocol"),
         ({"box": "a", "port": 80, "protocol": None}, "protocol"),
+        ({"box": "a", "port": 80, "background_wakes": True}, "background_wakes"),
         ({"box": "a", "port": 80, "token": "x"}, "token"),
         ({"box": "a", "port": 80, "\u00fc": "x"}, "field"),
         (b'{"box":"\xff","port":1}', "JSON"),

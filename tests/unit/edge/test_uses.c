@@ -64,6 +64,29 @@ static void test_requests_that_wake_nothing_count_while_they_are_long(void **sta
     end(&x);
 }
 
+/* A cross-origin request of a browser. */
+static exchange_world_t *begin_as(world_t *w, const char *id, const char *method)
+{
+    w->method = method;
+    exchange_world_t *x = begin(w, id, false);
+    w->method = NULL;
+    return x;
+}
+
+/* Browsers send them every few minutes, and the request itself follows or does not. */
+static void test_preflights_are_no_activity(void **state)
+{
+    world_t *w = *state;
+    for (int i = 0; i < 3; i++) {
+        exchange_world_t *x = begin_as(w, "box", "OPTIONS");
+        end(&x);
+        assert_false(is_active(w));
+    }
+    exchange_world_t *x = begin_as(w, "box", "GET");
+    end(&x);
+    assert_true(is_active(w));
+}
+
 /* One that came and went between two reports. */
 static void test_short_uses_are_told(void **state)
 {
@@ -324,6 +347,7 @@ int main(void)
         TEST(test_static_boxes_have_no_uses),
         TEST(test_told_at_once_then_each_second),
         TEST(test_requests_that_wake_nothing_count_while_they_are_long),
+        TEST(test_preflights_are_no_activity),
         TEST(test_short_uses_are_told),
         TEST(test_forgotten_when_its_connections_are),
         TEST(test_event_streams_hold_for_a_while),

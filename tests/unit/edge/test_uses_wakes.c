@@ -37,6 +37,72 @@ static void test_a_clients_bytes_wake(void **state)
     end(&x);
 }
 
+/* A heartbeat does not, and stays in its order in front of what does. */
+static void test_heartbeats_do_not_wake(void **state)
+{
+    world_t *w = *state;
+    loop_t *loop = w->fixture->worker.loop;
+    char bytes[64];
+    loop_hold(loop);
+    exchange_world_t *x = begin(w, "box", true);
+    accept_websocket(x);
+    for (int i = 0; i < 3; i++) {
+        loop_skip(loop, 30000);
+        from_client(x, frame(bytes, 1, 18));
+    }
+    turn(w, 1000);
+    expect_message(w, PROCESS_ACTIVE, "box\n");
+    turn(w, w->fixture->worker.conf->wake.idle_open);
+    put_box(w, "box", BOX_PAUSED, 2);
+    turn(w, 1000);
+    expect_silence(w);
+    for (int i = 0; i < 5; i++) {
+        loop_skip(loop, 30000);
+        str_t beat = frame(bytes, 1, 18);
+        from_client(x, str_make(beat.p, 7)); /* in two parts */
+        from_client(x, str_from_offset(beat, 7));
+    }
+    turn(w, 1000);
+    expect_silence(w);
+    assert_true(x->taken_n > 8 * 18); /* they went on to the box's socket */
+    loop_skip(loop, 30000);
+    from_client(x, frame(bytes, 1, 18));
+    from_client(x, frame(bytes, 1, 20));
+    expect_message(w, PROCESS_WAKE, "box-3000");
+    put_box(w, "box", BOX_RUNNING, 3);
+    turn(w, 1000);
+    put_box(w, "box", BOX_PAUSED, 4);
+    turn(w, 1000);
+    turn(w, 1000);
+    while (hear(w, bytes) != 0) {
+        /* what was said meanwhile */
+    }
+    loop_skip(loop, 12000);
+    from_client(x, frame(bytes, 1, 18)); /* not when it is due */
+    expect_message(w, PROCESS_WAKE, "box-3000");
+    end(&x);
+}
+
+static void test_every_message_wakes_where_the_preview_says_so(void **state)
+{
+    world_t *w = *state;
+    loop_t *loop = w->fixture->worker.loop;
+    char bytes[64];
+    loop_hold(loop);
+    exchange_world_t *x = sleeping_tunnel(w);
+    x->ex->preview.background_wakes = true;
+    for (int i = 0; i < 4; i++) {
+        loop_skip(loop, 30000);
+        from_client(x, frame(bytes, 1, 18));
+        turn(w, 1000);
+        expect_message(w, PROCESS_WAKE, "box-3000");
+        while (hear(w, bytes) != 0) {
+            /* asked again each second */
+        }
+    }
+    end(&x);
+}
+
 static void test_an_empty_message_wakes_and_carries_nothing(void **state)
 {
     world_t *w = *state;
@@ -149,6 +215,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_a_clients_bytes_wake),
+        TEST(test_heartbeats_do_not_wake),
+        TEST(test_every_message_wakes_where_the_preview_says_so),
         TEST(test_an_empty_message_wakes_and_carries_nothing),
         TEST(test_a_wake_is_asked_for_until_it_has_come),
         TEST(test_bytes_just_before_the_pause_wake),

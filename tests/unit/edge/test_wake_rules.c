@@ -1,6 +1,8 @@
 /* Which requests wake a box that sleeps, and what the others get. */
 #include "wake_world.h"
 
+#include "tabs.h"
+
 static int setup(void **state)
 {
     *state = wake_world_new();
@@ -71,6 +73,100 @@ static void requests_that_do_not(void **state)
         assert_int_equal(ex->wake_times.outcome, WAKE_OUTCOME_REFUSED);
         assert_int_equal(wake_world_asked(w), -1);
         assert_false(wake_goes_on(w->worker->wakes, STR("box"), 3000));
+    }
+}
+
+/* What a page asks for by itself. The box does not come up, and the attempt is over. */
+static const char *page_asks(wake_world_t *w, const char *target, const char *name, const char *value)
+{
+    exchange_t *ex = start(w, &(asked_t){target, name, value});
+    if (ex->state == EXCHANGE_STEPS) {
+        assert_int_equal(wake_world_asked(w), WAKE_WISH_WAKE);
+        exchange_reply_error(ex, 503, "it_would_wake", "", 0);
+    }
+    loop_skip(w->worker->loop, TABS_WAKE_MS);
+    return ex->local_code;
+}
+
+static void pages_that_ask_by_themselves_wake_once(void **state)
+{
+    static const asked_t table[] = {
+        {"/ws", "Origin", "https://box-3000.preview.test"},
+        {"/", "Origin", "http://box-8000.preview.test:8080"}, /* another port of the same box */
+        {"/api", "Sec-Fetch-Site", "same-origin"},
+        {"/old", "Referer", "https://box-3000.preview.test/x?y"},
+    };
+    wake_world_t *w = *state;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        const asked_t *asked = &table[i];
+        assert_string_equal(page_asks(w, asked->target, asked->name, asked->value), "it_would_wake");
+        for (int again = 0; again < 3; again++)
+            assert_string_equal(page_asks(w, asked->target, asked->name, asked->value), "box_asleep");
+        assert_true(str_eq(wake_world_got(w->world->ex, "retry-after"), STR("60")));
+    }
+    /* A navigation wakes, and what the page asks for then wakes once more. */
+    assert_string_equal(page_asks(w, "/", "Sec-Fetch-Mode", "navigate"), "it_would_wake");
+    assert_string_equal(page_asks(w, "/ws", "Origin", "https://box-3000.preview.test"), "it_would_wake");
+    assert_string_equal(page_asks(w, "/ws", "Origin", "https://box-3000.preview.test"), "box_asleep");
+    /* The preview may say that each of them wakes. */
+    exchange_t *ex = wake_world_next(w);
+    ex->request.target = STR("/ws");
+    ex->preview.background_wakes = true;
+    wake_world_field(ex, "Origin", "https://box-3000.preview.test");
+    exchange_start(ex);
+    assert_int_equal(ex->state, EXCHANGE_STEPS);
+}
+
+/* A navigation within the preview. */
+static exchange_t *reload(wake_world_t *w, const char *agent, bool by_hand)
+{
+    exchange_t *ex = wake_world_next(w);
+    fields_add(&ex->arena, &ex->request.fields, FIELD_USER_AGENT, STR("user-agent"), str_from(agent));
+    wake_world_field(ex, "Sec-Fetch-Mode", "navigate");
+    wake_world_field(ex, "Sec-Fetch-Site", "same-origin");
+    if (by_hand)
+        wake_world_field(ex, "Sec-Fetch-User", "?1");
+    exchange_start(ex);
+    loop_skip(w->worker->loop, TABS_WAKE_MS);
+    return ex;
+}
+
+/* One with nobody's hand is refused with a page from which a person wakes the box. */
+static void pages_that_load_themselves_again(void **state)
+{
+    static const char *const agents[] = {"Chrome/130.0.0.0 Safari/537.36", "Gecko/20100101 Firefox/140.0"};
+    wake_world_t *w = *state;
+    for (size_t i = 0; i < sizeof agents / sizeof *agents; i++) {
+        assert_int_equal(reload(w, agents[i], false)->state, EXCHANGE_STEPS);
+        exchange_t *ex = reload(w, agents[i], false);
+        assert_string_equal(ex->local_code, "box_asleep");
+        assert_true(wake_world_body_has(w, "data-state=\"asleep\"") && wake_world_body_has(w, "Wake it"));
+        assert_true(str_eq(wake_world_got(ex, "retry-after"), STR("60")));
+        assert_int_equal(reload(w, agents[i], true)->state, EXCHANGE_STEPS);
+    }
+}
+
+/* Programs and other sites are none of the box's pages that ask by themselves. */
+static void all_others_wake_each_time(void **state)
+{
+    static const asked_t table[] = {
+        {"/", NULL, NULL},
+        {"/", "Origin", "https://app.example"},
+        {"/", "Origin", "https://other-3000.preview.test"},
+        {"/", "Origin", "null"},
+        {"/", "Sec-Fetch-Site", "cross-site"},
+        {"/", "Referer", "https://app.example/box-3000.preview.test"},
+        {"/", "Accept", "text/html"},
+    };
+    wake_world_t *w = *state;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        for (int again = 0; again < 3; again++)
+            assert_string_equal(page_asks(w, table[i].target, table[i].name, table[i].value),
+                                "it_would_wake");
+    /* Browsers that never say whether a hand began a navigation. */
+    for (int again = 0; again < 3; again++) {
+        exchange_t *ex = reload(w, "Version/17.4 Safari/605.1.15", false);
+        assert_int_equal(ex->state, EXCHANGE_STEPS);
     }
 }
 
@@ -217,9 +313,18 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(requests_that_wake),     TEST(requests_that_do_not),          TEST(a_box_that_runs_gets_all),
-        TEST(a_preflight_is_echoed),  TEST(a_preflight_with_a_body_wakes), TEST(preflights_have_a_rate),
-        TEST(a_client_over_its_rate), TEST(who_joins_begins_nothing),      TEST(no_rate),
+        TEST(requests_that_wake),
+        TEST(requests_that_do_not),
+        TEST(a_box_that_runs_gets_all),
+        TEST(a_preflight_is_echoed),
+        TEST(a_preflight_with_a_body_wakes),
+        TEST(preflights_have_a_rate),
+        TEST(pages_that_ask_by_themselves_wake_once),
+        TEST(all_others_wake_each_time),
+        TEST(pages_that_load_themselves_again),
+        TEST(a_client_over_its_rate),
+        TEST(who_joins_begins_nothing),
+        TEST(no_rate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,8 +20,9 @@ typedef struct world {
     uses_t *uses;
     uint64_t now;
     channel_t *channel;
-    bool polls;     /* exchanges ask not to wake */
-    int controller; /* its end of the channel */
+    bool polls;         /* exchanges ask not to wake */
+    const char *method; /* of cross-origin exchanges; NULL: they are none */
+    int controller;     /* its end of the channel */
 } world_t;
 
 static inline void no_message(void *owner, ipc_message_t *message)
@@ -124,6 +125,12 @@ static inline exchange_world_t *begin(world_t *w, const char *id, bool websocket
     ex->request.target = STR("/");
     ex->request.websocket = websocket;
     ex->preview.port = 3000;
+    if (w->method != NULL) {
+        ex->request.method = str_from(w->method);
+        fields_add(&ex->arena, &ex->request.fields, FIELD_ORIGIN, STR("origin"), STR("https://x.example"));
+        fields_add(&ex->arena, &ex->request.fields, FIELD_ACCESS_CONTROL_REQUEST_METHOD,
+                   STR("access-control-request-method"), STR("GET"));
+    }
     if (w->polls)
         fields_add(&ex->arena, &ex->request.fields, FIELD_OTHER, STR("x-box-no-wake"), STR("1"));
     snprintf(ex->preview.id, sizeof(ex->preview.id), "%s", id);

@@ -10,6 +10,7 @@ static const store_preview_t preview = {.version = 0x0102030405060708u,
                                         .created_at = 0xfffffffffffffffeu,
                                         .host_header = HOST_HEADER_LOCALHOST,
                                         .protocol = PREVIEW_H2C,
+                                        .background_wakes = true,
                                         .bearer = true,
                                         .bearer_sha256 = {9, 8, 7},
                                         .expires_at = 0x8000000000000001u,
@@ -45,18 +46,20 @@ static void test_preview(void **state)
     assert_int_equal(got.host_header, HOST_HEADER_LOCALHOST);
     assert_true(got.bearer && !got.basic);
     assert_int_equal(got.protocol, PREVIEW_H2C);
+    assert_true(got.background_wakes);
     assert_true(got.expires_at == preview.expires_at);
     assert_memory_equal(got.bearer_sha256, preview.bearer_sha256, 32);
     assert_string_equal(got.label, "my app");
     assert_string_equal(got.allow_origins, "https://a.example");
     /* The layout is a promise to later edges. */
     assert_int_equal(n, 94 + 6 + 17);
-    assert_memory_equal(record, "\2\x08\7\6\5\4\3\2\1\xfe\xff\xff\xff\xff\xff\xff\xff\1\5", 19);
+    assert_memory_equal(record, "\2\x08\7\6\5\4\3\2\1\xfe\xff\xff\xff\xff\xff\xff\xff\1\x0d", 19);
     /* It has what it had before protocols, where it is HTTP/1. */
     record[18] = 1;
     assert_true(record_decode_preview(str_make(record, n), STR("a-b"), 65535, &got));
     assert_true(got.bearer && got.protocol == PREVIEW_HTTP1);
-    record[18] = 8;
+    assert_false(got.background_wakes);
+    record[18] = 16;
     assert_false(record_decode_preview(str_make(record, n), STR("a-b"), 65535, &got));
 }
 
@@ -170,7 +173,7 @@ static void test_values_out_of_range_are_refused(void **state)
                          value <= HOST_HEADER_LOCALHOST);
         record_encode_preview(&preview, record);
         record[18] = (char)value;
-        assert_int_equal(record_decode_preview(str_make(record, n), STR("a"), 1, &p), value <= 7);
+        assert_int_equal(record_decode_preview(str_make(record, n), STR("a"), 1, &p), value <= 15);
         record_encode_preview(&preview, record);
         record[91] = (char)value; /* a label of another length */
         assert_int_equal(record_decode_preview(str_make(record, n), STR("a"), 1, &p), value == 6);

@@ -1,0 +1,122 @@
+#include "wake_tabs.h"
+
+#include "access.h"
+#include "client.h"
+#include "hostname.h"
+#include "remote.h"
+#include "siphash.h"
+#include "tabs.h"
+#include "worker.h"
+
+typedef enum asker {
+    ASKER_PERSON, /* or a program: a navigation, or no page of the box's own */
+    ASKER_PAGE,   /* a page of the box's previews asks for something, or loads itself again */
+} asker_t;
+
+static bool contains(str_t text, str_t word)
+{
+    return text.n != 0 && memmem(text.p, text.n, word.p, word.n) != NULL;
+}
+
+/* A navigation that no hand began, as far as the browser says. Some never say (WebKit): theirs are a
+ * person's. */
+static bool loads_itself(const exchange_t *ex)
+{
+    const fields_t *fields = &ex->request.fields;
+    for (uint32_t i = 0; i < fields->count; i++)
+        if (str_ieq(fields->at[i].name, STR("sec-fetch-user")))
+            return false;
+    str_t agent = fields_value(fields, FIELD_USER_AGENT);
+    return contains(agent, STR("Chrome/")) || contains(agent, STR("Firefox/"));
+}
+
+/* Whether a URL or an Origin is of a preview of the same box: a page's requests may go to its other ports. */
+static bool is_own(const exchange_t *ex, str_t url)
+{
+    static const str_t mark = {"://", 3};
+    hostname_t name;
+    const char *at = url.n != 0 ? memmem(url.p, url.n, mark.p, mark.n) : NULL;
+    if (at == NULL)
+        return false;
+    str_t authority = str_from_offset(url, (size_t)(at - url.p) + mark.n);
+    const char *slash = memchr(authority.p, '/', authority.n);
+    if (slash != NULL)
+        authority.n = (size_t)(slash - authority.p);
+    str_t domain = str_from(ex->worker->conf->preview_domain);
+    return hostname_parse(authority, domain, &name) == HOSTNAME_PREVIEW &&
+           strcmp(name.id, ex->preview.id) == 0;
+}
+
+static asker_t asker_of(const exchange_t *ex)
+{
+    browser_request_t browser = access_browser_request(ex);
+    bool same = str_eq(browser.sec_fetch_site, STR("same-origin"));
+    if (browser_is_navigation(&browser))
+        return same && loads_itself(ex) ? ASKER_PAGE : ASKER_PERSON;
+    if (same || is_own(ex, browser.origin))
+        return ASKER_PAGE;
+    bool told = browser.origin.n != 0 || browser.sec_fetch_site.n != 0;
+    return !told && is_own(ex, fields_value(&ex->request.fields, FIELD_REFERER)) ? ASKER_PAGE : ASKER_PERSON;
+}
+
+/* Of the box and the client: its address (the /64 of IPv6) and its User-Agent, since many share an address.
+ */
+static uint64_t key_of(const exchange_t *ex)
+{
+    static const siphash_key_t hash_key; /* a client that meets another's cell is judged with it */
+    const struct in6_addr *client = remote_address(ex);
+    str_t agent = fields_value(&ex->request.fields, FIELD_USER_AGENT);
+    str_t id = str_from(ex->preview.id);
+    uint64_t parts[3] = {siphash(&hash_key, client, IN6_IS_ADDR_V4MAPPED(client) ? sizeof(*client) : 8),
+                         siphash(&hash_key, agent.n != 0 ? agent.p : "", agent.n),
+                         siphash(&hash_key, id.p, id.n)};
+    uint64_t key = siphash(&hash_key, parts, sizeof(parts));
+    return key != 0 ? key : 1;
+}
+
+static tab_request_t request_of(const exchange_t *ex)
+{
+    str_t method = ex->request.method;
+    bool safe = str_eq(method, STR("GET")) || str_eq(method, STR("HEAD"));
+    str_t what = ex->request.websocket ? STR("websocket") : method;
+    return (tab_request_t){
+        .key = key_of(ex), .fingerprint = tab_fingerprint(what, ex->request.target), .unsafe = !safe};
+}
+
+/* NULL where the rule is not in force. */
+static tabs_t *tabs_of(const exchange_t *ex)
+{
+    return ex->worker->shm == NULL || ex->preview.background_wakes ? NULL : shm_tabs(ex->worker->shm);
+}
+
+bool wake_tabs_allow(exchange_t *ex, bool goes_on)
+{
+    tabs_t *tabs = tabs_of(ex);
+    if (tabs == NULL)
+        return true;
+    if (asker_of(ex) != ASKER_PAGE) {
+        tabs_person(tabs, key_of(ex));
+        return true;
+    }
+    tab_request_t request = request_of(ex);
+    return goes_on || tabs_may_wake(tabs, &request, loop_now(ex->worker->loop));
+}
+
+void wake_tabs_went(const exchange_t *ex)
+{
+    tabs_t *tabs = tabs_of(ex);
+    if (tabs == NULL || atomic_load_explicit(&tabs->used, memory_order_relaxed) == 0)
+        return;
+    tab_request_t request = request_of(ex);
+    if (asker_of(ex) != ASKER_PAGE)
+        tabs_person(tabs, request.key);
+    else
+        tabs_note(tabs, &request, loop_now(ex->worker->loop));
+}
+
+void wake_tabs_typed(const exchange_t *ex)
+{
+    tabs_t *tabs = tabs_of(ex);
+    if (tabs != NULL && atomic_load_explicit(&tabs->used, memory_order_relaxed) != 0)
+        tabs_typed(tabs, key_of(ex), loop_now(ex->worker->loop));
+}
