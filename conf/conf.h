@@ -231,20 +231,23 @@ typedef struct conf {
         uint32_t
             connections_per_client; /* of one client address (/64 for IPv6), over all workers; 0: no limit */
         uint32_t connections;       /* per worker */
-        uint64_t memory_bytes;      /* buffers a worker may hold before it sheds */
+        uint32_t origin_connections_per_client, origin_connections_per_box; /* of a worker; 0: its share */
+        uint32_t origin_queue; /* requests of a worker that wait for those */
+        uint64_t memory_bytes; /* buffers a worker may hold before it sheds */
     } limits;
 
     struct {
-        uint32_t handshake;  /* TLS, from accept */
-        uint32_t head;       /* from a request's first byte to the end of its head */
-        uint32_t body_idle;  /* between reads of a request body */
-        uint32_t write_idle; /* a client that takes no byte for so long is cut */
-        uint32_t keep_alive; /* between requests */
-        uint32_t connect;    /* to an origin */
-        uint32_t first_byte; /* from the request's end to the response's first byte */
-        uint32_t pool_idle;  /* an idle origin connection is used within this time */
-        uint32_t drain;      /* on SIGTERM */
-        uint32_t heartbeat;  /* a worker that shows no life for so long is killed */
+        uint32_t handshake;    /* TLS, from accept */
+        uint32_t head;         /* from a request's first byte to the end of its head */
+        uint32_t body_idle;    /* between reads of a request body */
+        uint32_t origin_queue; /* for a connection to an origin that its client and box may have */
+        uint32_t write_idle;   /* a client that takes no byte for so long is cut */
+        uint32_t keep_alive;   /* between requests */
+        uint32_t connect;      /* to an origin */
+        uint32_t first_byte;   /* from the request's end to the response's first byte */
+        uint32_t pool_idle;    /* an idle origin connection is used within this time */
+        uint32_t drain;        /* on SIGTERM */
+        uint32_t heartbeat;    /* a worker that shows no life for so long is killed */
     } timeouts;
 
     conf_box_t *boxes;

@@ -30,6 +30,7 @@ const exchange_step_t exchange_preview_steps[] = {
     {"access", step_access}, /* may this request see it: 401, 403, 429, or the sign-in page */
     {"limit", step_limit},   /* is there room for it: 503; has it been here before: 508 */
     {"wake", step_wake},     /* does its box run: else it waits, bounded: 503 */
+    {"slots", step_slots},   /* may its client and its box have another connection: else it waits: 503 */
     {"origin", step_origin}, /* to the port in the box, and the response back */
     {NULL, NULL},
 };
@@ -42,6 +43,7 @@ const exchange_step_t exchange_api_steps[] = {
     {"room", step_limit},            /* is there room for it: 503; has it been here before: 508 */
     {"deletion", step_api_deletion}, /* does it delete boxes: noted before it goes on */
     {"preview", step_api_preview},   /* is it about previews: answered here, where the upstream lets it */
+    {"slots", step_api_slots},       /* may its client have another connection: else it waits: 503 */
     {"pick", step_api_pick},         /* which server: 503; where all are full it waits, bounded */
     {"origin", step_api_origin},     /* to the server, and the response back */
     {NULL, NULL},
@@ -86,7 +88,7 @@ exchange_t *exchange_new(client_t *client, const client_ops_t *ops, void *codec)
  */
 static bool waits(const exchange_t *ex)
 {
-    return wake_exchange_waits(ex) || (ex->api != NULL && api_waits(ex));
+    return wake_exchange_waits(ex) || slots_waits(ex) || (ex->api != NULL && api_waits(ex));
 }
 
 static void set_state(exchange_t *ex, exchange_state_t state)
@@ -144,6 +146,7 @@ static void leave(exchange_t *ex)
     cancel_origin(ex);
     loop_timer_stop(&ex->timer);
     wake_exchange_leave(ex);
+    slots_leave(ex);
     if (ex->api != NULL)
         api_leave(ex);
 }
@@ -397,6 +400,8 @@ void exchange_response_end(exchange_t *ex)
     /* A tunnel whose box ended still carries what the client sends, until that ends too. */
     if (!tunnel_over(ex) && ex->state == EXCHANGE_RESPONSE)
         set_state(ex, EXCHANGE_DONE);
+    if (ex->state == EXCHANGE_DONE)
+        slots_leave(ex); /* the origin's connection is free, whenever the client takes the rest */
     ex->client_ops->send_end(ex);
 }
 

@@ -29,6 +29,7 @@
 #include "loop.h"
 #include "origin_failure.h"
 #include "remote.h"
+#include "slots.h"
 #include "store.h"
 #include "str.h"
 #include "uses.h"
@@ -223,6 +224,8 @@ struct exchange {
     use_t use;              /* of its box, once the request goes there */
     const struct listening
         *listening; /* its box refused: what listens there (listening.h); NULL: not known */
+
+    slot_claim_t slots; /* of connections to origins */
 
     wake_waiter_t waiter;   /* of the wake step */
     uint64_t wake_began_ms; /* loop_now when it began to wait; 0: did not */

@@ -16,6 +16,8 @@ step_result_t step_api_key(exchange_t *ex);
 step_result_t step_api_limit(exchange_t *ex);
 step_result_t step_api_deletion(exchange_t *ex);
 step_result_t step_api_preview(exchange_t *ex);
+step_result_t step_slots(exchange_t *ex);
+step_result_t step_api_slots(exchange_t *ex);
 step_result_t step_api_pick(exchange_t *ex);
 step_result_t step_api_origin(exchange_t *ex);
 step_result_t step_redirect(exchange_t *ex);

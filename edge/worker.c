@@ -409,6 +409,7 @@ static bool start(worker_process_t *process, const worker_args_t *args)
     worker->refused = refused_new(worker);
     worker->keys = keys_new(process->store, shm_epoch(worker->shm));
     worker->places = places_new(worker);
+    worker->slots = slots_new(worker);
     worker->preview_calls = preview_calls_new(worker);
     worker->store = process->store;
     worker->log = args->access_log_fd >= 0 ? access_log_new(args->access_log_fd, worker->counters) : NULL;
@@ -453,6 +454,7 @@ static void finish(worker_process_t *process)
     uses_free(&worker->uses);
     refused_free(&worker->refused);
     places_free(&worker->places);
+    slots_free(&worker->slots);
     preview_calls_free(&worker->preview_calls);
     keys_free(&worker->keys);
     access_log_free(&worker->log);

@@ -55,7 +55,8 @@ struct worker {
     h2o_linklist_t clients; /* client_t.link */
     h2o_linklist_t tunnels; /* open ones (tunnel.c); zero-filled is valid */
     uint64_t client_count;
-    uint64_t held_bytes;       /* in all buffer_t */
+    uint64_t held_bytes; /* in all buffer_t */
+    slots_t *slots; /* connections to origins by client and box; NULL where there are no bounds (tests) */
     size_t usable_descriptors; /* by the limit that it was started with */
     uint64_t shortage_said_ms; /* of descriptors, in the log; 0: never */
     fault_log_t client_faults, app_faults;

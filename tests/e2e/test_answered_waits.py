@@ -19,6 +19,7 @@ from harness import PATIENCE, SLOW, RawOrigin, merge
 from processes import said
 from sleepers import Sleepers
 from test_api_servers import queued
+from test_slots import waited
 
 LONG = PATIENCE * SLOW
 WINDOW = h2.settings.SettingCodes.INITIAL_WINDOW_SIZE
@@ -182,7 +183,34 @@ class PreviewCall(Subrequest):
         super().close()
 
 
-WAITS = [Wake, FailedWake, Subrequest, DeletedBox, Line, SubrequestInLine, PreviewCall]
+class Slots(Api):
+    """Its client has all the connections to origins that it may have."""
+
+    path, fields = "/", []
+    more = {"limits": {"origin_connections_per_client": 1}, "timeouts": {"origin_queue": "60s"}}
+
+    def begin(self, edge):
+        self.host = edge.create_preview(self.origin)
+        self.slow.clear()
+        before = self.asked("/slow")
+        self.holder = edge.connect("plain")
+        self.holder.send(f"GET /slow HTTP/1.1\r\nHost: {self.host}\r\n\r\n".encode())
+        self.origin.wait(lambda _: self.asked("/slow") > before, LONG)
+        self.before = waited(edge)
+
+    def wait(self, edge):
+        edge.wait_until(lambda: waited(edge) > self.before, LONG, "a place in the line")
+
+    def come(self):
+        self.slow.set()
+        assert self.holder.read_message(LONG, request_method="GET").status == 200
+        self.holder.close()
+
+    def serve(self, edge):
+        assert edge.get(self.host, timeout=LONG).status == 200
+
+
+WAITS = [Wake, FailedWake, Subrequest, DeletedBox, Line, SubrequestInLine, PreviewCall, Slots]
 
 # ---- clients
 

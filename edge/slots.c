@@ -1,0 +1,300 @@
+/*
+ * See slots.h. A cell stands for one client (one /64 for IPv6) or one box while somebody holds a slot of it
+ * or waits for one. Clients and boxes are told apart by a keyed hash of 64 bits.
+ */
+#include "slots.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "api.h"
+#include "random_id.h"
+#include "remote.h"
+#include "siphash.h"
+#include "steps.h"
+#include "wake.h"
+#include "worker.h"
+
+/* A power of two. */
+#define BUCKETS 1024
+/* Of a worker's descriptors, whatever the configuration says: an eighth for one client, a quarter for one
+ * box. */
+#define CLIENT_SHARE 8
+#define BOX_SHARE    4
+
+struct slot_cell {
+    slot_cell_t *next; /* of the chain */
+    uint64_t hash;
+    slot_kind_t kind;
+    uint32_t held;
+    bool serving;         /* its line is being served: it stays */
+    h2o_linklist_t line;  /* slot_claim_t.link */
+    h2o_linklist_t freed; /* in slots->freed: a slot came free, and somebody waits */
+};
+
+struct slots {
+    worker_t *worker;
+    siphash_key_t key;
+    slot_cell_t *buckets[BUCKETS];
+    h2o_linklist_t freed;
+    size_t cells, waiting;
+    loop_task_t task;
+};
+
+slots_t *slots_new(worker_t *worker)
+{
+    slots_t *slots = calloc(1, sizeof(*slots));
+    assert(slots != NULL);
+    slots->worker = worker;
+    random_bytes(worker->random, slots->key.bytes, sizeof(slots->key.bytes));
+    h2o_linklist_init_anchor(&slots->freed);
+    return slots;
+}
+
+void slots_free(slots_t **slots)
+{
+    if (*slots == NULL)
+        return;
+    assert((*slots)->cells == 0 && (*slots)->waiting == 0);
+    loop_undefer(&(*slots)->task);
+    free(*slots);
+    *slots = NULL;
+}
+
+size_t slots_waiting(const slots_t *slots)
+{
+    return slots->waiting;
+}
+
+/* ---- cells ---- */
+
+static uint64_t hash_client(const slots_t *slots, const struct in6_addr *address)
+{
+    size_t n =
+        IN6_IS_ADDR_V4MAPPED(address) ? sizeof(*address) : 8; /* whoever has one of a /64 has all of it */
+    return siphash(&slots->key, address->s6_addr, n);
+}
+
+static slot_cell_t **find(slots_t *slots, slot_kind_t kind, uint64_t hash)
+{
+    slot_cell_t **at = &slots->buckets[hash & (BUCKETS - 1)];
+    while (*at != NULL && ((*at)->hash != hash || (*at)->kind != kind))
+        at = &(*at)->next;
+    return at;
+}
+
+static slot_cell_t *cell_of(slots_t *slots, slot_kind_t kind, uint64_t hash)
+{
+    slot_cell_t **at = find(slots, kind, hash);
+    if (*at != NULL)
+        return *at;
+    slot_cell_t *cell = calloc(1, sizeof(*cell));
+    assert(cell != NULL);
+    *cell = (slot_cell_t){.hash = hash, .kind = kind};
+    h2o_linklist_init_anchor(&cell->line);
+    *at = cell;
+    slots->cells++;
+    return cell;
+}
+
+static void drop_if_unused(slots_t *slots, slot_cell_t *cell)
+{
+    if (cell->held != 0 || cell->serving || !h2o_linklist_is_empty(&cell->line))
+        return;
+    slot_cell_t **at = find(slots, cell->kind, cell->hash);
+    assert(*at == cell);
+    *at = cell->next;
+    if (h2o_linklist_is_linked(&cell->freed))
+        h2o_linklist_unlink(&cell->freed);
+    slots->cells--;
+    free(cell);
+}
+
+static uint32_t least(uint32_t configured, size_t share)
+{
+    if (share == 0) /* nobody asked for the limit of descriptors (tests) */
+        return configured != 0 ? configured : UINT32_MAX;
+    return configured != 0 && configured < share ? configured : (uint32_t)share;
+}
+
+static uint32_t bound_of(const slots_t *slots, slot_kind_t kind)
+{
+    const worker_t *worker = slots->worker;
+    if (kind == SLOT_CLIENT)
+        return least(worker->conf->limits.origin_connections_per_client,
+                     worker->usable_descriptors / CLIENT_SHARE);
+    return least(worker->conf->limits.origin_connections_per_box, worker->usable_descriptors / BOX_SHARE);
+}
+
+/* ---- who waits ---- */
+
+bool slots_waits(const exchange_t *ex)
+{
+    return ex->slots.waits != NULL;
+}
+
+static void leave_line(exchange_t *ex)
+{
+    slot_cell_t *cell = ex->slots.waits;
+    if (cell == NULL)
+        return;
+    ex->slots.waits = NULL;
+    h2o_linklist_unlink(&ex->slots.link);
+    loop_timer_stop(&ex->timer);
+    ex->worker->slots->waiting--;
+    drop_if_unused(ex->worker->slots, cell);
+}
+
+/* The first in the line tries again, as often as there is a slot for it. */
+static void serve(slots_t *slots, slot_cell_t *cell)
+{
+    cell->serving = true;
+    while (!h2o_linklist_is_empty(&cell->line) && cell->held < bound_of(slots, cell->kind)) {
+        slot_claim_t *first = H2O_STRUCT_FROM_MEMBER(slot_claim_t, link, cell->line.next);
+        exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, slots, first);
+        leave_line(ex);
+        if (exchange_still_allowed(ex)) /* the preview may be another's, and the box elsewhere */
+            exchange_resume(ex);
+    }
+    cell->serving = false;
+    drop_if_unused(slots, cell);
+}
+
+static void on_freed(loop_task_t *task)
+{
+    slots_t *slots = H2O_STRUCT_FROM_MEMBER(slots_t, task, task);
+    while (!h2o_linklist_is_empty(&slots->freed)) {
+        slot_cell_t *cell = H2O_STRUCT_FROM_MEMBER(slot_cell_t, freed, slots->freed.next);
+        h2o_linklist_unlink(&cell->freed);
+        serve(slots, cell);
+    }
+}
+
+static void give_back(slots_t *slots, slot_cell_t *cell)
+{
+    assert(cell->held > 0);
+    cell->held--;
+    if (h2o_linklist_is_empty(&cell->line)) {
+        drop_if_unused(slots, cell);
+        return;
+    }
+    if (!h2o_linklist_is_linked(&cell->freed))
+        h2o_linklist_insert(&slots->freed, &cell->freed);
+    loop_defer(slots->worker->loop, &slots->task, on_freed);
+}
+
+void slots_leave(exchange_t *ex)
+{
+    leave_line(ex);
+    for (size_t kind = 0; kind < SLOT_KINDS; kind++) {
+        slot_cell_t *cell = ex->slots.held[kind];
+        ex->slots.held[kind] = NULL;
+        if (cell != NULL)
+            give_back(ex->worker->slots, cell);
+    }
+}
+
+/* ---- the step ---- */
+
+static void refuse(exchange_t *ex, slot_kind_t kind)
+{
+    counter_add(&ex->worker->counters->origin_queue_refused_total, 1);
+    if (kind == SLOT_CLIENT)
+        exchange_reply_error(ex, 503, "client_busy",
+                             "Too many requests from this address are open, and none of them ended in time.",
+                             1);
+    else
+        exchange_reply_error(ex, 503, "box_busy",
+                             "Too many requests to this box are open, and none of them ended in time.", 1);
+}
+
+static void on_timeout(loop_timer_t *timer)
+{
+    exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, timer, timer);
+    slot_kind_t kind = ex->slots.waits->kind;
+    leave_line(ex);
+    refuse(ex, kind);
+}
+
+/* What is left of its time. */
+static uint32_t time_left(const exchange_t *ex)
+{
+    uint64_t gone = loop_now(ex->worker->loop) - ex->slots.since_ms;
+    uint32_t most = ex->worker->conf->timeouts.origin_queue;
+    return gone < most ? most - (uint32_t)gone : 0;
+}
+
+static step_result_t wait_for(exchange_t *ex, slot_cell_t *cell)
+{
+    slots_t *slots = ex->worker->slots;
+    if (slots->waiting >= ex->worker->conf->limits.origin_queue) {
+        slot_kind_t kind = cell->kind;
+        drop_if_unused(slots, cell);
+        refuse(ex, kind);
+        return STEP_DONE;
+    }
+    if (ex->slots.since_ms == 0) {
+        ex->slots.since_ms = loop_now(ex->worker->loop);
+        counter_add(&ex->worker->counters->origin_queue_waits_total, 1);
+    }
+    ex->slots.waits = cell;
+    h2o_linklist_insert(&cell->line, &ex->slots.link);
+    slots->waiting++;
+    loop_timer_start(ex->worker->loop, &ex->timer, time_left(ex), on_timeout);
+    return STEP_WAIT;
+}
+
+/* Takes a slot of each kind for which there is a hash, or none. */
+static step_result_t take(exchange_t *ex, const uint64_t *hashes, size_t count)
+{
+    slots_t *slots = ex->worker->slots;
+    slot_cell_t *cells[SLOT_KINDS] = {NULL};
+    bool waited = ex->slots.since_ms != 0;
+    for (size_t kind = 0; kind < count; kind++) {
+        cells[kind] = cell_of(slots, (slot_kind_t)kind, hashes[kind]);
+        /* One that is new waits behind those who came before. */
+        bool full = cells[kind]->held >= bound_of(slots, (slot_kind_t)kind) ||
+                    (!waited && !h2o_linklist_is_empty(&cells[kind]->line));
+        if (!full)
+            continue;
+        step_result_t result = wait_for(ex, cells[kind]);
+        while (kind-- > 0)
+            drop_if_unused(slots, cells[kind]);
+        return result;
+    }
+    for (size_t kind = 0; kind < count; kind++) {
+        cells[kind]->held++;
+        ex->slots.held[kind] = cells[kind];
+    }
+    return STEP_NEXT;
+}
+
+static bool needs_none(const exchange_t *ex)
+{
+    return ex->worker->slots == NULL || ex->internal || ex->client->local;
+}
+
+step_result_t step_slots(exchange_t *ex)
+{
+    if (needs_none(ex) || ex->preview.protocol == PREVIEW_H2C)
+        return STEP_NEXT;
+    if (ex->slots.since_ms != 0) {
+        if (!wake_is_needless(ex, &ex->box)) /* its box sleeps by now, and is woken anew */
+            ex->wake_began_ms = 0;
+        step_result_t woken = step_wake(ex);
+        if (woken != STEP_NEXT)
+            return woken;
+    }
+    slots_t *slots = ex->worker->slots;
+    str_t id = str_from(ex->box.id);
+    const uint64_t hashes[] = {hash_client(slots, remote_address(ex)), siphash(&slots->key, id.p, id.n)};
+    return take(ex, hashes, SLOT_KINDS);
+}
+
+step_result_t step_api_slots(exchange_t *ex)
+{
+    if (needs_none(ex) || ex->api->upstream->protocol == CONF_PROTOCOL_H2)
+        return STEP_NEXT;
+    const uint64_t hash = hash_client(ex->worker->slots, remote_address(ex));
+    return take(ex, &hash, 1);
+}

@@ -1,0 +1,42 @@
+/*
+ * Connections to origins that the requests of one client, and those to one box, may have at a worker. A
+ * request that finds all of them taken waits in a line, first come, first served, bounded in length and time:
+ * so one client, or one box whose app does not answer, does not take the descriptors of all others.
+ *
+ * A request holds its slots from the step until its response has come or was given up. Connections over
+ * HTTP/2, which requests share, need none.
+ */
+#ifndef BOXEDGE_SLOTS_H
+#define BOXEDGE_SLOTS_H
+
+#include <h2o.h>
+
+#include "str.h"
+
+typedef struct exchange exchange_t;
+typedef struct worker worker_t;
+typedef struct slots slots_t;
+typedef struct slot_cell slot_cell_t;
+
+typedef enum slot_kind { SLOT_CLIENT, SLOT_BOX, SLOT_KINDS } slot_kind_t;
+
+/* Embedded in an exchange; zero-filled holds nothing and waits for nothing. */
+typedef struct slot_claim {
+    slot_cell_t *held[SLOT_KINDS]; /* NULL: none */
+    h2o_linklist_t link;           /* in the line of `waits` */
+    slot_cell_t *waits;            /* NULL: does not wait */
+    uint64_t since_ms;             /* when it began to wait; 0: never did */
+} slot_claim_t;
+
+slots_t *slots_new(worker_t *worker);
+/* Nothing is held, and nobody waits (asserted). */
+void slots_free(slots_t **slots);
+
+/* Whether the exchange waits, and will be resumed. */
+bool slots_waits(const exchange_t *ex);
+/* Gives back what the exchange holds, and stops waiting. Idempotent. */
+void slots_leave(exchange_t *ex);
+/* Requests that wait at this worker. */
+size_t slots_waiting(const slots_t *slots);
+
+#endif
