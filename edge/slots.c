@@ -17,6 +17,8 @@
 
 /* A power of two. */
 #define BUCKETS 1024
+/* Cells that are kept for the next ones. */
+#define SPARES_MAX 256
 /* Of a worker's descriptors, whatever the configuration says: an eighth for one client, a quarter for one
  * box. */
 #define CLIENT_SHARE 8
@@ -37,7 +39,8 @@ struct slots {
     siphash_key_t key;
     slot_cell_t *buckets[BUCKETS];
     h2o_linklist_t freed;
-    size_t cells, waiting;
+    slot_cell_t *spare; /* for the next ones, so that a request costs no allocation */
+    size_t spares, cells, waiting;
     loop_task_t task;
 };
 
@@ -57,6 +60,11 @@ void slots_free(slots_t **slots)
         return;
     assert((*slots)->cells == 0 && (*slots)->waiting == 0);
     loop_undefer(&(*slots)->task);
+    while ((*slots)->spare != NULL) {
+        slot_cell_t *spare = (*slots)->spare;
+        (*slots)->spare = spare->next;
+        free(spare);
+    }
     free(*slots);
     *slots = NULL;
 }
@@ -88,8 +96,14 @@ static slot_cell_t *cell_of(slots_t *slots, slot_kind_t kind, uint64_t hash)
     slot_cell_t **at = find(slots, kind, hash);
     if (*at != NULL)
         return *at;
-    slot_cell_t *cell = calloc(1, sizeof(*cell));
-    assert(cell != NULL);
+    slot_cell_t *cell = slots->spare;
+    if (cell != NULL) {
+        slots->spare = cell->next;
+        slots->spares--;
+    } else {
+        cell = malloc(sizeof(*cell));
+        assert(cell != NULL);
+    }
     *cell = (slot_cell_t){.hash = hash, .kind = kind};
     h2o_linklist_init_anchor(&cell->line);
     *at = cell;
@@ -107,7 +121,13 @@ static void drop_if_unused(slots_t *slots, slot_cell_t *cell)
     if (h2o_linklist_is_linked(&cell->freed))
         h2o_linklist_unlink(&cell->freed);
     slots->cells--;
-    free(cell);
+    if (slots->spares == SPARES_MAX) {
+        free(cell);
+        return;
+    }
+    cell->next = slots->spare;
+    slots->spare = cell;
+    slots->spares++;
 }
 
 static uint32_t least(uint32_t configured, size_t share)
