@@ -138,7 +138,7 @@ def test_a_directory_that_may_not_be_made_says_so(edge):
     done = subprocess.run([binary, "run", "-c", str(config)], capture_output=True, text=True, check=False,
                           timeout=20, user=65534, group=65534, extra_groups=[])
     assert done.returncode == 1
-    assert f"{edge.run_dir}/sub/state cannot be made or opened: Permission denied" in done.stderr
+    assert f"\"{edge.run_dir}/sub/state\" cannot be made: Permission denied" in done.stderr
 
 
 def test_drain_command(make_edge):

@@ -159,7 +159,7 @@ def test_changes_that_are_refused(tmp_path, two):
 def test_a_server_that_is_not_well_gets_nothing(tmp_path, two):
     a, b = (f"127.0.0.1:{server.port}" for server in two)
     health = {"health_path": "/health", "health_interval": "100ms", "health_rise": 2, "health_fall": 2, "slow_start": "0ms",
-              "panic_percent": 0}
+              "balance": "round_robin", "panic_percent": 0}
     with Edge(tmp_path, workers=2, config=api_config([s.port for s in two], upstream=health)) as edge:
         two[0].wait(lambda o: o.checks >= 2)
         assert servers(edge)[a]["up"] and servers(edge)[b]["up"]
