@@ -65,7 +65,9 @@ def test_more_than_sixteen(edge, app):
 # ---- reason phrases
 
 
-@pytest.mark.parametrize("phrase", [b"Quota \"Gold\" Exceeded", b"caf\xe9", b"x" * 4000, b"  two  spaces", b"\ttab"])
+@pytest.mark.parametrize(
+    "phrase", [b"Quota \"Gold\" Exceeded", b"caf\xe9", b"x" * 4000, b"  two  spaces", b"\ttab"],
+    ids=["words", "obs-text", "long", "spaces", "tab"])
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 def test_a_reason_phrase_passes(edge, phrase, version):
     with RawOrigin(b"HTTP/1.1 429 " + phrase + b"\r\nContent-Length: 0\r\n\r\n") as origin:
