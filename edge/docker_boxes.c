@@ -268,6 +268,19 @@ static void on_again(loop_timer_t *timer)
     docker_inspect(H2O_STRUCT_FROM_MEMBER(docker_entry_t, again, timer), true);
 }
 
+/* Notes lives that end soon: between two looks the engine may have started it anew. */
+static void count_crash(docker_entry_t *entry, const docker_container_t *seen)
+{
+    uint64_t now = loop_now(entry->docker->loop);
+    bool ran = entry->known == DOCKER_KNOWN_BOX && entry->seen.state == DOCKER_RUNNING;
+    bool runs = seen->state == DOCKER_RUNNING, anew = seen->started_ns != entry->seen.started_ns;
+    bool ended = ran && (seen->state == DOCKER_STOPPED || seen->state == DOCKER_CHANGING || (runs && anew));
+    if (ended)
+        entry->crashes = now - entry->ran_ms < DOCKER_CRASH_MS ? entry->crashes + 1 : 0;
+    if (runs && (!ran || anew))
+        entry->ran_ms = now;
+}
+
 /* The container is now as `seen` says, which is taken over. */
 static void take_seen(docker_entry_t *entry, docker_read_t read, docker_container_t *seen)
 {
@@ -275,6 +288,7 @@ static void take_seen(docker_entry_t *entry, docker_read_t read, docker_containe
     bool moves = before != NULL && (read != DOCKER_OK || strcmp(before->id, seen->box.id) != 0);
     if (moves)
         leave_box(entry);
+    count_crash(entry, seen);
     bool ended = entry->known == DOCKER_KNOWN_BOX && entry->seen.state != DOCKER_STOPPED;
     if (ended && seen->state == DOCKER_STOPPED)
         entry->ended_ms = loop_now(entry->docker->loop);

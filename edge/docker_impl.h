@@ -23,6 +23,9 @@
  * others or for a container that changes. */
 #define DOCKER_RESUME_MS 20000
 #define DOCKER_QUEUE_MS  60000
+/* A container that ends by itself within so long of its start, so often in a row, is in a loop. */
+#define DOCKER_CRASH_MS    10000
+#define DOCKER_CRASHES_MAX 2
 
 typedef struct docker docker_t;
 typedef struct docker_box docker_box_t;
@@ -45,6 +48,8 @@ typedef struct docker_entry {
     uint64_t listed;   /* the listing that had it */
     bool counted;      /* the listing waits for its inspection */
     uint64_t ended_ms; /* loop_now, when it was seen to have ended; 0: not while it was watched */
+    uint64_t ran_ms;   /* loop_now, when it was seen to run, in the life that it has or had last */
+    unsigned crashes;  /* in a row: lives that were over soon after they had begun */
     docker_call_t inspect;
     uint64_t asked;    /* inspections asked for */
     uint64_t covers;   /* those that the one under way answers */
@@ -62,6 +67,7 @@ typedef enum docker_resume {
     RESUME_INIT,   /* has `init` run */
     RESUME_LOOK,   /* waits for an inspection */
     RESUME_CHANGE, /* waits before it looks again */
+    RESUME_LOG,    /* asks what it wrote last: it has failed */
 } docker_resume_t;
 
 /* A box: the containers with its id, of which one counts. */
@@ -85,6 +91,7 @@ struct docker_box {
     unsigned relooks;      /* because the engine refused, or could not say how the container is */
     uint64_t target_asked; /* of RESUME_LOOK: the inspection that counts */
     char exec[DOCKER_EXEC_MAX + 1];
+    char why[128]; /* RESUME_LOG: the sentence before what it wrote */
     docker_call_t call;
     loop_timer_t limit;
     loop_timer_t change;

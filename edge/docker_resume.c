@@ -12,6 +12,7 @@
 #include <jansson.h>
 
 #include "docker_impl.h"
+#include "docker_log.h"
 #include "process.h"
 
 #define PAUSE_MS 20000
@@ -24,6 +25,9 @@
  * just being removed may refuse to start, end, and fail to say how it is. */
 #define ACTS_MAX    3
 #define RELOOKS_MAX 2
+/* For the end of a log, of which the last lines are asked for. */
+#define DOCKER_LOG_MS 2000
+#define LOG_LINES     20
 
 static const char unreachable[] = "The container engine cannot be reached.";
 
@@ -202,10 +206,30 @@ static uint32_t rest_of_end(const docker_entry_t *entry)
     return gone < ENDED_MS ? (uint32_t)(ENDED_MS - gone) : 0;
 }
 
+static void answer_with_log(docker_box_t *box, const char *sentence);
+
+/* It has ended again and again: who waits hears how, and the next who asks has it tried once more. */
+static bool is_in_a_loop(docker_box_t *box)
+{
+    char sentence[128];
+    docker_entry_t *entry = box->target;
+    bool down = entry->seen.state == DOCKER_STOPPED || entry->seen.state == DOCKER_CHANGING;
+    if (!down || entry->crashes < DOCKER_CRASHES_MAX)
+        return false;
+    entry->crashes = DOCKER_CRASHES_MAX - 1;
+    snprintf(sentence, sizeof(sentence),
+             "The box's container ends again as soon as it was started (%s, exit code %d).",
+             entry->seen.state == DOCKER_STOPPED ? "exited" : "restarting", entry->seen.exit_code);
+    answer_with_log(box, sentence);
+    return true;
+}
+
 /* Unpauses, starts, or only looks, by what is known of the container. */
 static void act(docker_box_t *box)
 {
     docker_entry_t *entry = box->target;
+    if (is_in_a_loop(box))
+        return;
     uint32_t rest = rest_of_end(entry);
     if (rest != 0) {
         look_later(box, rest);
@@ -259,6 +283,32 @@ void docker_resume_work(docker_box_t *box)
 
 /* ---- what was seen ---- */
 
+static void on_log(docker_call_t *call, const fetch_result_t *result)
+{
+    docker_box_t *box = H2O_STRUCT_FROM_MEMBER(docker_box_t, call, call);
+    char line[DOCKER_LOG_LINE_MAX + 1] = "", sentence[sizeof(box->why) + sizeof(line) + 32];
+    if (result->status == 200)
+        docker_log_line(result->body, line);
+    snprintf(sentence, sizeof(sentence), "%s%s%s", box->why, line[0] != '\0' ? " Its log ends: " : "", line);
+    answer(box, PROVIDER_FAILED, sentence);
+    docker_drop_box(box);
+}
+
+/* PROVIDER_FAILED, with what the container wrote last behind the sentence. */
+static void answer_with_log(docker_box_t *box, const char *sentence)
+{
+    docker_call_t *call = &box->call;
+    snprintf(box->why, sizeof(box->why), "%s", sentence);
+    set_stage(box, RESUME_LOG);
+    call->method = "GET";
+    call->timeout_ms = DOCKER_LOG_MS;
+    call->most = DOCKER_ANSWER_MAX;
+    call->sent = NULL;
+    call->done = on_log;
+    call->path = docker_text("/containers/%s/logs?stdout=1&stderr=1&tail=%d", box->target->id, LOG_LINES);
+    docker_call_begin(box->docker->engine, call);
+}
+
 static void fail_acted(docker_box_t *box)
 {
     char sentence[96];
@@ -270,7 +320,10 @@ static void fail_acted(docker_box_t *box)
     else
         snprintf(sentence, sizeof(sentence), "The container engine could not %s the box's container.",
                  box->acted_on == DOCKER_PAUSED ? "unpause" : "start");
-    answer(box, PROVIDER_FAILED, sentence);
+    if (ended)
+        answer_with_log(box, sentence);
+    else
+        answer(box, PROVIDER_FAILED, sentence);
 }
 
 /* The container that was to run was looked at. */
@@ -283,7 +336,8 @@ static void judge(docker_box_t *box)
         answer(box, PROVIDER_OK, NULL);
         break;
     case DOCKER_CHANGING:
-        look_later(box, CHANGE_MS);
+        if (!is_in_a_loop(box))
+            look_later(box, CHANGE_MS);
         break;
     case DOCKER_GONE:
         answer(box, PROVIDER_GONE, NULL);
@@ -304,7 +358,8 @@ static void judge(docker_box_t *box)
 void docker_resume_seen(docker_box_t *box, docker_entry_t *entry, bool failed)
 {
     bool waits = box->resume == RESUME_LOOK || box->resume == RESUME_CHANGE;
-    if (box->resume == RESUME_NONE || box->resume == RESUME_NEW || box->resume == RESUME_PAUSE)
+    if (box->resume == RESUME_NONE || box->resume == RESUME_NEW || box->resume == RESUME_PAUSE ||
+        box->resume == RESUME_LOG)
         return;
     if (box->resume == RESUME_SYNC || (waits && (box->target == NULL || box->target != box->chosen))) {
         docker_call_cancel(&box->call);

@@ -1,8 +1,8 @@
 /*
  * What runs in the containers of tests: a server that answers GETs on PORT, from DELAY_MS after its start
  * (-1: it never listens), on all addresses or with LOOPBACK=1 on the own one only; or with EXIT=n one that
- * ends so. /        NAME, and how many requests this process had /slow    never answers /init    what `sh -c`
- * was called with since, by anybody
+ * ends so, or with DIES_MS=n one that complains and ends with 7 after so long. /        NAME, and how many
+ * requests this process had /slow    never answers /init    what `sh -c` was called with since, by anybody
  *
  * As "sh" it keeps its command where /init finds it.
  */
@@ -100,6 +100,11 @@ int main(int argc, char **argv)
     int delay = number("DELAY_MS", 0), exit_code = number("EXIT", -1);
     if (exit_code >= 0)
         return exit_code;
+    if (number("DIES_MS", -1) >= 0) {
+        usleep((useconds_t)number("DIES_MS", 0) * 1000);
+        fprintf(stderr, "Error: there is no database\n}\n");
+        return 7;
+    }
     for (;;) {
         if (delay < 0)
             pause();

@@ -25,6 +25,7 @@ typedef struct engine_container {
     unsigned pid, started, exit_code;
     unsigned acts;     /* unpauses and starts */
     bool ends_at_once; /* when it is started */
+    const char *log;   /* NULL: there is none */
     bool is_broken;    /* its inspection answers 500 */
     int refuses;       /* unpause and start answer so; 0: no */
 } engine_container_t;
@@ -243,6 +244,9 @@ static void engine_get(engine_t *engine, engine_conn_t *conn, const char *path)
         engine_event_to(&(engine_container_t){.id = "ffffffffffff", .box = "none"}, "start", conn->fd);
     } else if (strncmp(path, "/containers/json?", 17) == 0) {
         engine_list(engine, conn->fd);
+    } else if (container != NULL && strstr(path, "/logs?") != NULL) {
+        engine_say(conn->fd, container->log != NULL ? 200 : 404,
+                   container->log != NULL ? container->log : "");
     } else if (container != NULL) {
         engine_inspect(engine, container, conn->fd);
     } else {

@@ -79,6 +79,16 @@ static void init_runs_after_a_start_only(void **state)
     assert_int_equal(world->engine->execs, 1);
 }
 
+/* It ends by itself, which the provider sees. */
+static void crash(world_t *world, engine_container_t *container, const char *box, unsigned exit_code)
+{
+    engine_lock(world->engine);
+    container->exit_code = exit_code;
+    engine_set(world->engine, container, "exited", "die");
+    engine_unlock(world->engine);
+    WAIT(world, of(world, box)->box.state == BOX_PAUSED);
+}
+
 static void failures_say_what_happened(void **state)
 {
     world_t *world = *state;
@@ -99,6 +109,34 @@ static void failures_say_what_happened(void **state)
     assert_int_equal(of(world, "b")->box.state, BOX_PAUSED);
     refused->refuses = 0; /* the next one works */
     resume_and_wait(world, "b", PROVIDER_OK);
+}
+
+/* A container that runs for a moment, again and again. */
+static void a_loop_is_told_with_its_reason(void **state)
+{
+    world_t *world = *state;
+    engine_container_t *container = add(world, "a", "exited");
+    container->log = "starting\nError: no database at db:5432\n    at main.js:7\n}\n";
+    begin(world);
+    for (unsigned i = 1; i <= DOCKER_CRASHES_MAX; i++) {
+        resume_and_wait(world, "a", PROVIDER_OK);
+        crash(world, container, "a", 3);
+    }
+    assert_string_equal(resume_and_wait(world, "a", PROVIDER_FAILED)->sentence,
+                        "The box's container ends again as soon as it was started (exited, exit code 3). Its "
+                        "log ends: Error: no database at db:5432");
+    assert_int_equal(container->acts, DOCKER_CRASHES_MAX);
+    /* The next who asks has it tried once more, and hears it at once if it ends again. */
+    resume_and_wait(world, "a", PROVIDER_OK);
+    crash(world, container, "a", 4);
+    container->log = NULL;
+    assert_string_equal(resume_and_wait(world, "a", PROVIDER_FAILED)->sentence,
+                        "The box's container ends again as soon as it was started (exited, exit code 4).");
+    resume_and_wait(world, "a", PROVIDER_OK);
+    /* One that ran for long is no loop, whatever was before. */
+    loop_skip(world->loop, DOCKER_CRASH_MS);
+    crash(world, container, "a", 5);
+    resume_and_wait(world, "a", PROVIDER_OK);
 }
 
 static void boxes_that_nobody_has_are_gone(void **state)
@@ -322,6 +360,7 @@ int main(void)
         TEST(what_is_resumed_already_is_resumed),
         TEST(what_changed_unseen_is_found),
         TEST(init_runs_after_a_start_only),
+        TEST(a_loop_is_told_with_its_reason),
         TEST(failures_say_what_happened),
         TEST(boxes_that_nobody_has_are_gone),
         TEST(a_box_is_removed_while_it_is_resumed),
