@@ -77,7 +77,7 @@ static uint64_t key_of(const exchange_t *ex)
 static tab_request_t request_of(const exchange_t *ex)
 {
     str_t method = ex->request.method;
-    bool safe = str_eq(method, STR("GET")) || str_eq(method, STR("HEAD"));
+    bool safe = str_eq(method, STR("GET")) || str_eq(method, STR("HEAD")) || ex->request.websocket;
     str_t what = ex->request.websocket ? STR("websocket") : method;
     return (tab_request_t){
         .key = key_of(ex), .fingerprint = tab_fingerprint(what, ex->request.target), .unsafe = !safe};
