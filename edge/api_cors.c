@@ -7,14 +7,10 @@
 
 #include "access.h"
 #include "browser.h"
+#include "steps.h"
 
 /* How long a browser may keep the answer to a preflight, in seconds. */
 #define MAX_AGE "600"
-/* What pages may read beside the fields that they always may. */
-#define EXPOSED                                                                                              \
-    "Retry-After, RateLimit, RateLimit-Policy, X-RateLimit-Limit, X-RateLimit-Remaining, "                   \
-    "X-RateLimit-Reset, "                                                                                    \
-    "X-Request-Id"
 
 bool api_is_preflight(const exchange_t *ex)
 {
@@ -64,6 +60,6 @@ void api_cors_add(exchange_t *ex, fields_t *fields)
         value_of(fields, STR("access-control-allow-origin")).n != 0)
         return;
     add(ex, fields, STR("access-control-allow-origin"), origin);
-    add(ex, fields, STR("access-control-expose-headers"), STR(EXPOSED));
+    add(ex, fields, STR("access-control-expose-headers"), STR(EXPOSED_FIELDS));
     fields_add(&ex->arena, fields, FIELD_VARY, STR("vary"), STR("Origin"));
 }

@@ -76,9 +76,7 @@ static void add_cors(exchange_t *ex, fields_t *fields)
     fields_add(&ex->arena, fields, FIELD_OTHER, STR("access-control-allow-origin"), origin);
     if (credentials_allowed(ex, origin))
         fields_add(&ex->arena, fields, FIELD_OTHER, STR("access-control-allow-credentials"), STR("true"));
-    fields_add(&ex->arena, fields, FIELD_OTHER, STR("access-control-expose-headers"),
-               STR("Retry-After, RateLimit, RateLimit-Policy, X-RateLimit-Limit, X-RateLimit-Remaining, "
-                   "X-RateLimit-Reset, X-Request-Id"));
+    fields_add(&ex->arena, fields, FIELD_OTHER, STR("access-control-expose-headers"), STR(EXPOSED_FIELDS));
     fields_add(&ex->arena, fields, FIELD_VARY, STR("vary"), STR("Origin"));
 }
 

@@ -42,6 +42,11 @@ void exchange_to_origin(exchange_t *ex);
 void exchange_answer(exchange_t *ex);
 /* The edge's own answer is complete. */
 void exchange_answered(exchange_t *ex);
+/* The fields of answers of the edge that pages of other origins may read beside those that they always may.
+ */
+#define EXPOSED_FIELDS                                                                                       \
+    "Retry-After, RateLimit, RateLimit-Policy, X-RateLimit-Limit, X-RateLimit-Remaining, "                   \
+    "X-RateLimit-Reset, X-Request-Id"
 /* The fields of every answer of the edge's own: Cache-Control, X-Request-Id, and those that let scripts of
  * other origins read it. */
 void exchange_add_own_fields(exchange_t *ex, fields_t *fields);
