@@ -57,3 +57,8 @@ socklen_t address_make(const struct in6_addr *address, uint16_t port, struct soc
     v6->sin6_addr = *address;
     return sizeof(*v6);
 }
+
+bool address_is_loopback(const struct in6_addr *address)
+{
+    return IN6_IS_ADDR_LOOPBACK(address) || (IN6_IS_ADDR_V4MAPPED(address) && address->s6_addr[12] == 127);
+}

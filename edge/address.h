@@ -20,4 +20,7 @@ const char *address_port_text(const struct in6_addr *address, uint16_t port, cha
 /* A socket address of an address (IPv4 as mapped IPv6) and a port; returns its length. */
 socklen_t address_make(const struct in6_addr *address, uint16_t port, struct sockaddr_storage *out);
 
+/* 127.0.0.0/8 or ::1. */
+bool address_is_loopback(const struct in6_addr *address);
+
 #endif

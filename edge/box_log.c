@@ -157,24 +157,78 @@ static size_t print_line(str_t line, char *out, size_t len)
 }
 
 #define WORDS_BYTES 1024
+/* Lines that are looked at for the last words. */
+#define WORDS_LINES 100
+
+static bool begins_with_one_of(str_t line, const str_t *prefixes, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (str_starts(line, prefixes[i]))
+            return true;
+    return false;
+}
+
+/* What runtimes print after the sentence that says what went wrong: frames and members (indented), closing
+ * braces, versions, hints. */
+static bool is_trailer(str_t line)
+{
+    static const str_t prefixes[] = {{"Node.js v", 9}, {"npm ERR!", 8},      {"npm error", 9},
+                                     {"note: ", 6},    {"exit status ", 12}, {"goroutine ", 10}};
+    if (line.p[0] == ' ' || line.p[0] == '\t' ||
+        begins_with_one_of(line, prefixes, sizeof(prefixes) / sizeof(prefixes[0])))
+        return true;
+    for (size_t i = 0; i < line.n; i++) {
+        char c = str_lower(line.p[i]);
+        if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (unsigned char)c >= 0x80)
+            return false;
+    }
+    return true;
+}
+
+/* Go says what went wrong before its frames. */
+static bool is_headline(str_t line)
+{
+    static const str_t prefixes[] = {{"panic: ", 7}, {"fatal error: ", 13}};
+    return begins_with_one_of(line, prefixes, sizeof(prefixes) / sizeof(prefixes[0]));
+}
+
+/* The line that ends before *end, which moves to its beginning. */
+static str_t take_line_before(const box_log_t *log, uint64_t *end, char line[WORDS_BYTES])
+{
+    uint64_t from = line_before(log, *end);
+    str_t parts[2];
+    slice(log, from, *end, parts);
+    size_t first = parts[0].n < WORDS_BYTES ? parts[0].n : WORDS_BYTES;
+    size_t second = parts[1].n < WORDS_BYTES - first ? parts[1].n : WORDS_BYTES - first;
+    memcpy(line, parts[0].p, first);
+    if (second != 0)
+        memcpy(line + first, parts[1].p, second);
+    *end = from;
+    return str_make(line, first + second);
+}
 
 void box_log_last_words(const box_log_t *log, char *out, size_t len)
 {
-    char line[WORDS_BYTES];
+    char line[WORDS_BYTES], words[WORDS_BYTES];
+    enum { NOTHING, TRAILER, SENTENCE } found = NOTHING;
     assert(len > 0);
     out[0] = '\0';
-    for (uint64_t end = log->end; end > log->begin;) {
-        uint64_t from = line_before(log, end);
-        str_t parts[2];
-        slice(log, from, end, parts);
-        size_t first = parts[0].n < sizeof(line) ? parts[0].n : sizeof(line);
-        size_t second = parts[1].n < sizeof(line) - first ? parts[1].n : sizeof(line) - first;
-        memcpy(line, parts[0].p, first);
-        memcpy(line + first, parts[1].p, second);
-        str_t words = str_make(line, first + second);
-        if (!str_starts(words, STR(BOX_LOG_MARK)) && print_line(words, out, len) > 0)
+    uint64_t end = log->end;
+    for (int i = 0; i < WORDS_LINES && end > log->begin; i++) {
+        str_t text = take_line_before(log, &end, line);
+        if (str_starts(text, STR(BOX_LOG_MARK))) {
+            if (found != NOTHING)
+                return; /* what is before it belongs to another run */
+            continue;
+        }
+        if (print_line(text, words, sizeof(words)) == 0)
+            continue;
+        bool trailer = is_trailer(text), headline = is_headline(text);
+        if (headline || (!trailer && found != SENTENCE) || found == NOTHING)
+            (void)print_line(text, out, len);
+        if (headline)
             return;
-        end = from;
+        if (found != SENTENCE)
+            found = trailer ? TRAILER : SENTENCE;
     }
-    out[0] = '\0';
 }

@@ -4,11 +4,6 @@
 #include "address.h"
 #include "boxes_impl.h"
 
-static bool is_loopback(const struct in6_addr *address)
-{
-    return IN6_IS_ADDR_LOOPBACK(address) || (IN6_IS_ADDR_V4MAPPED(address) && address->s6_addr[12] == 127);
-}
-
 /* "This network" (RFC 1122): the kernel takes 0.0.0.0 for the machine itself. */
 static bool is_nowhere(const struct in6_addr *address)
 {
@@ -30,8 +25,8 @@ const char *boxes_refusal(const boxes_t *boxes, box_provider_t kind, const provi
     if (is_link_local(&told->address) || IN6_IS_ADDR_MULTICAST(&told->address))
         return "The box is at an address that the edge never connects to.";
     if (kind == PROVIDER_PROCESS)
-        return is_loopback(&told->address) ? NULL : "The box is not on this machine.";
-    if (is_loopback(&told->address) ||
+        return address_is_loopback(&told->address) ? NULL : "The box is not on this machine.";
+    if (address_is_loopback(&told->address) ||
         !conf_network_has(boxes->conf->origins, boxes->conf->origin_count, &told->address))
         return "The box is at an address that this edge is not allowed to connect to (origins.allow).";
     if (told->fixed_port != 0) {

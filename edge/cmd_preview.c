@@ -235,17 +235,18 @@ static void print_rows(const json_t *previews, bool first)
     size_t i;
     json_t *preview;
     if (first)
-        printf("%-24s  %5s  %-6s  %-9s  %-16s  %-8s  %s\n", "BOX", "PORT", "ACCESS", "HOST", "CREATED (UTC)",
-               "EXPIRES", "URL AND LABEL");
+        printf("%-24s  %5s  %-6s  %-8s  %-9s  %-16s  %-8s  %s\n", "BOX", "PORT", "ACCESS", "PROTOCOL", "HOST",
+               "CREATED (UTC)", "EXPIRES", "URL AND LABEL");
     json_array_foreach(previews, i, preview)
     {
         char when[32], left[32];
         const char *label = json_string_value(json_object_get(preview, "label"));
         cli_time(preview, "created_at", when);
         cli_left(preview, left);
-        printf("%-24s  %5lld  %-6s  %-9s  %-16s  %-8s  %s%s%s\n", cli_text(preview, "box"),
-               cli_number(preview, "port"), access_of(preview), cli_text(preview, "host_header"), when, left,
-               cli_text(preview, "url"), label != NULL ? "  " : "", label != NULL ? label : "");
+        printf("%-24s  %5lld  %-6s  %-8s  %-9s  %-16s  %-8s  %s%s%s\n", cli_text(preview, "box"),
+               cli_number(preview, "port"), access_of(preview), cli_text(preview, "protocol"),
+               cli_text(preview, "host_header"), when, left, cli_text(preview, "url"),
+               label != NULL ? "  " : "", label != NULL ? label : "");
     }
 }
 

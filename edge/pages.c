@@ -1,6 +1,7 @@
 #include "pages.h"
 
 #include "field.h"
+#include "text.h"
 
 /* Bytes of a host name that are shown, and of a request id. */
 #define HOST_SHOWN 255
@@ -33,7 +34,11 @@ static const char page_style[] =
     ".problem{padding:.6rem .75rem;border:1px solid var(--bad);border-radius:9px;color:var(--bad)}"
     ".or{margin:1.4rem 0 0;padding-top:1rem;border-top:1px solid "
     "var(--line);color:var(--soft);font-size:.9rem}"
-    "dd{margin:0 0 .3rem 6.5rem;overflow-wrap:anywhere;font-family:ui-monospace,Menlo,Consolas,monospace}";
+    "dd{margin:0 0 .3rem 6.5rem;overflow-wrap:break-word}"
+    "dd,code{font-family:ui-monospace,Menlo,Consolas,monospace}code{font-size:.9em}"
+    /* On a phone a request id needs the whole line. */
+    "@media(max-width:30rem){main{padding:1.25rem}dl{font-size:.8rem}dt{float:none;width:auto}"
+    "dd{margin-left:0}}";
 
 /* What an error page says under its title, and what its reader can do. */
 typedef struct advice {
@@ -57,12 +62,9 @@ static const advice_t advices[] = {
      "Check the address. If it is right, its DNS record points to the wrong server."},
     {429, "Too many requests", "Wait a moment and try again."},
     {431, "The request's head is too large", "Delete the cookies of this site and try again."},
-    {502, "The app in the box did not answer properly",
-     "See that the app is running and listens on this port, on all addresses (0.0.0.0) and not only on "
-     "localhost, then load this page again."},
+    {502, "There is no answer to pass on", "Load this page again."},
     {503, "This cannot be served right now", "Wait a few seconds and load this page again."},
-    {504, "The app in the box took too long",
-     "See whether the app in the box is busy or stuck, then load this page again."},
+    {504, "There is no answer yet", "Load this page again."},
     {508, "The request goes round in a circle", "Some proxy sends requests back to this edge. Correct it."},
 };
 
@@ -150,10 +152,24 @@ static str_t paragraph(h2o_mem_pool_t *pool, const char *text)
     return str_format(pool, "<p>%.*s</p>", STR_ARG(escaped));
 }
 
+/* Where a name is too long for a phone, it breaks after a dot (or a hyphen, as in any text), not within a
+ * word. */
+static str_t breakable(h2o_mem_pool_t *pool, str_t escaped)
+{
+    str_t chance = STR("<wbr>");
+    text_t out = text_new(pool, escaped.n * (chance.n + 1));
+    for (size_t i = 0; i < escaped.n; i++) {
+        text_put(&out, str_make(escaped.p + i, 1));
+        if (escaped.p[i] == '.')
+            text_put(&out, chance);
+    }
+    return text_str(&out);
+}
+
 /* A line of the list at the page's end; nothing for an empty value. */
 static str_t row(h2o_mem_pool_t *pool, const char *name, str_t value, size_t max)
 {
-    str_t escaped = shown(pool, value, max);
+    str_t escaped = breakable(pool, shown(pool, value, max));
     return escaped.n != 0 ? str_format(pool, "<dt>%s</dt><dd>%.*s</dd>", name, STR_ARG(escaped)) : STR("");
 }
 
@@ -161,15 +177,17 @@ str_t page_error(h2o_mem_pool_t *pool, const page_error_t *about)
 {
     const advice_t *advice = advice_for(about->status);
     bool says_more = about->detail != NULL && strcmp(about->detail, about->sentence) != 0;
+    const char *heading = about->title != NULL ? about->title : advice->title;
+    str_t next = about->title != NULL ? about->next : str_from(advice->next);
     str_t what = paragraph(pool, about->sentence);
     str_t why = paragraph(pool, says_more ? about->detail : NULL);
     str_t host = row(pool, "Host", about->host, HOST_SHOWN);
     str_t id = row(pool, "Request id", about->request_id, ID_SHOWN);
-    str_t title = str_format(pool, "%d %s", about->status, advice->title);
+    str_t title = str_format(pool, "%d %s", about->status, heading);
     str_t body = str_format(pool,
-                            "<p class=\"status\">Error %d</p><h1>%s</h1>%.*s%.*s<p>%s</p>"
+                            "<p class=\"status\">Error %d</p><h1>%s</h1>%.*s%.*s<p>%.*s</p>%.*s"
                             "<dl>%.*s%.*s</dl>",
-                            about->status, advice->title, STR_ARG(what), STR_ARG(why), advice->next,
-                            STR_ARG(host), STR_ARG(id));
+                            about->status, heading, STR_ARG(what), STR_ARG(why), STR_ARG(next),
+                            STR_ARG(about->more), STR_ARG(host), STR_ARG(id));
     return page_document(pool, title, body);
 }

@@ -18,10 +18,14 @@ typedef struct page_error {
     const char *sentence; /* what happened */
     const char *detail;   /* why, where that is known; else NULL */
     str_t request_id;
-    str_t host; /* that was asked for; hostile, shown up to 255 bytes; may be empty */
+    str_t host;        /* that was asked for; hostile, shown up to 255 bytes; may be empty */
+    const char *title; /* NULL: by the status, as `next` then */
+    str_t next;        /* what to do */
+    str_t more;        /* HTML behind it; may be empty */
 } page_error_t;
 
-/* The page for an error of the edge's own, in UTF-8, with what to do next. Made in `pool`, at most 8 KiB. */
+/* The page for an error of the edge's own, in UTF-8, with what to do next. Made in `pool`, at most 8 KiB and
+ * `more`. */
 str_t page_error(h2o_mem_pool_t *pool, const page_error_t *about);
 
 /* A whole document in the style of these pages; `title` and `body` are HTML (what is not ours in them is

@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "wake_message.h"
+
 typedef struct process_provider process_provider_t;
 
 /* A declared box. */
@@ -108,11 +110,16 @@ static void answer(process_box_t *box, provider_result_t result, const char *sen
     p->base.handlers->resumed(p->base.owner, &p->base, str_from(box->process->id), result, sentence);
 }
 
-/* Visitors read this: not what follows a line end. */
+/* Visitors read this: what follows a line end only where it is output, marked as such. */
 static void answer_failed(process_box_t *box, const char *sentence)
 {
     char shown[RUNNER_SENTENCE_MAX + 1];
-    (void)snprintf(shown, sizeof(shown), "%.*s", (int)strcspn(sentence, "\n"), sentence);
+    size_t first = strcspn(sentence, "\n");
+    (void)snprintf(shown, sizeof(shown), "%s", sentence);
+    bool output =
+        sentence[first] == '\n' && str_starts(str_from(sentence + first + 1), STR(RUNNER_LAST_LINE));
+    if (shown[first] != '\0')
+        shown[first] = output ? WAKE_SENTENCE_OUTPUT : '\0';
     answer(box, PROVIDER_FAILED, shown);
 }
 

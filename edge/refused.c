@@ -5,6 +5,7 @@
 
 #include "listening_message.h"
 #include "process.h"
+#include "text.h"
 #include "worker.h"
 
 /* Boxes' ports that are remembered. Two that share a cell take turns. */
@@ -67,6 +68,26 @@ void refused_set_channel(refused_t *refused, channel_t *channel)
 
 /* ---- the end ---- */
 
+/* "What listens in the box: ports 5173, 9229 (on its loopback only)." */
+static const char *ports_text(exchange_t *ex, const listening_t *listening)
+{
+    text_t text = text_new(&ex->arena, 64 + (size_t)listening->count * 32);
+    if (listening->count == 0)
+        text_put(&text, STR("Nothing listens in the box on any port that may be opened."));
+    else
+        text_put(&text, listening->count == 1 ? STR("What listens in the box: port ")
+                                              : STR("What listens in the box: ports "));
+    for (size_t i = 0; i < listening->count; i++) {
+        text_put(&text, i != 0 ? STR(", ") : STR(""));
+        text_put(&text, str_decimal(&ex->arena, listening->ports[i].port));
+        bool hidden = listening->ports[i].loopback && ex->box.provider != PROVIDER_PROCESS;
+        text_put(&text, hidden ? STR(" (on its loopback only)") : STR(""));
+    }
+    text_put(&text, listening->count != 0 ? STR(".") : STR(""));
+    text_put(&text, str_make("", 1)); /* the NUL */
+    return text_str(&text).p;
+}
+
 static void fail(exchange_t *ex, const listening_t *listening)
 {
     origin_failure_t failure = ORIGIN_NOT_LISTENING;
@@ -78,6 +99,8 @@ static void fail(exchange_t *ex, const listening_t *listening)
         /* Boxes without a network of their own are reached on loopback. */
         if (port != NULL && port->loopback && ex->box.provider != PROVIDER_PROCESS)
             failure = ORIGIN_ON_LOOPBACK;
+        else
+            ex->detail = ports_text(ex, kept);
     }
     exchange_origin_failed(ex, failure);
 }

@@ -7,12 +7,18 @@
 #include <jansson.h>
 
 #include "access.h"
+#include "address.h"
 #include "client.h"
 #include "exchange.h"
+#include "failure_page.h"
 #include "grpc.h"
 #include "pages.h"
 #include "steps.h"
+#include "wake_page.h"
 #include "worker.h"
+
+/* Of a script's nonce. */
+#define NONCE_DIGITS 32
 
 void exchange_reply_more(exchange_t *ex)
 {
@@ -87,6 +93,33 @@ void exchange_add_own_fields(exchange_t *ex, fields_t *fields)
     add_cors(ex, fields);
 }
 
+/* The page for a person, and the policy under which it works. */
+static str_t error_page(exchange_t *ex, int status, const char *code, const char *sentence, fields_t *fields)
+{
+    page_error_t about = {.status = status,
+                          .sentence = sentence,
+                          .detail = ex->detail,
+                          .request_id = str_from(ex->request_id),
+                          .host = ex->request.authority};
+    bool of_box = ex->routed && status >= 500 && failure_page_knows(code);
+    if (!of_box) {
+        fields_add(&ex->arena, fields, FIELD_OTHER, STR("content-security-policy"), STR(PAGES_CSP));
+        return page_error(&ex->arena, &about);
+    }
+    char *nonce = h2o_mem_alloc_pool(&ex->arena, NONCE_DIGITS);
+    random_hex(ex->worker->random, nonce, NONCE_DIGITS);
+    failure_page_t page = {.error = about,
+                           .code = code,
+                           .box = ex->preview.id,
+                           .port = ex->preview.port,
+                           .provider = ex->box.provider,
+                           .on_loopback = address_is_loopback(&ex->box.address),
+                           .nonce = str_make(nonce, NONCE_DIGITS)};
+    fields_add(&ex->arena, fields, FIELD_OTHER, STR("content-security-policy"),
+               wake_page_policy(&ex->arena, page.nonce));
+    return failure_page(&ex->arena, &page);
+}
+
 void exchange_reply_page(exchange_t *ex, int status, const char *code, const fields_t *extra, str_t html)
 {
     fields_t fields = {0};
@@ -118,13 +151,7 @@ void exchange_reply_error_with(exchange_t *ex, int status, const char *code, con
         grpc_add_status(&ex->arena, &fields, status, code, ex->detail != NULL ? ex->detail : sentence);
         exchange_reply(ex, 200, STR("application/grpc"), &fields, str_make(NULL, 0));
     } else if (browser_is_navigation(&browser)) {
-        fields_add(&ex->arena, &fields, FIELD_OTHER, STR("content-security-policy"), STR(PAGES_CSP));
-        page_error_t about = {.status = status,
-                              .sentence = sentence,
-                              .detail = ex->detail,
-                              .request_id = str_from(ex->request_id),
-                              .host = ex->request.authority};
-        str_t page = page_error(&ex->arena, &about);
+        str_t page = error_page(ex, status, code, sentence, &fields);
         exchange_reply(ex, status, STR("text/html; charset=utf-8"), &fields, page);
     } else {
         exchange_reply(ex, status, STR("application/json"), &fields, error_json(ex, code, sentence));

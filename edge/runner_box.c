@@ -211,7 +211,7 @@ static const char *failed_sentence(runner_box_t *box)
     box_log_last_words(box->log, words, sizeof(words));
     say_failure(box, "The box's process ended within a second of its start: %s.%s%s%s",
                 box->ended ? role_end_text(box->status, how) : "it was killed",
-                words[0] != '\0' ? "\nIts last line: " : "", words, words[0] != '\0' ? "." : "");
+                words[0] != '\0' ? "\n" RUNNER_LAST_LINE : "", words, words[0] != '\0' ? "." : "");
     return box->failure;
 }
 

@@ -54,8 +54,10 @@ typedef struct runner_status {
     bool loopback6; /* it listens on ::1 and not on 127.0.0.1 */
 } runner_status_t;
 
-#define RUNNER_STATUS_BYTES   (18 + BOX_ID_MAX)
-#define RUNNER_SENTENCE_MAX   300
+#define RUNNER_STATUS_BYTES (18 + BOX_ID_MAX)
+#define RUNNER_SENTENCE_MAX 300
+/* What follows a sentence's line end where it is output of the box, and no path. */
+#define RUNNER_LAST_LINE      "Its last line: "
 #define RUNNER_BOX_LOG_BYTES  (256u * 1024)
 #define RUNNER_LOG_HEAD_BYTES 8
 

@@ -268,7 +268,7 @@ void signin_answer_reserved(exchange_t *ex)
     bool get = str_eq(ex->request.method, STR("GET")) || str_eq(ex->request.method, STR("HEAD"));
     bool here = (in && ex->preview.bearer) || (out && (ex->preview.bearer || ex->preview.basic));
     if (!here || ex->request.websocket) {
-        exchange_reply_error(ex, 404, "not_found", "There is nothing at this address.", 0);
+        exchange_reply_error(ex, 404, "not_found", RESERVED_NOTHING, 0);
     } else if (!remote_is_https(ex)) {
         exchange_reply_error(ex, 403, "tls_required", "Sign in over https.", 0);
     } else if (str_eq(ex->request.method, STR("POST"))) {

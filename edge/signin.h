@@ -5,6 +5,11 @@
 #ifndef BOXEDGE_SIGNIN_H
 #define BOXEDGE_SIGNIN_H
 
+/* Of an address below the reserved path at which there is nothing. */
+#define RESERVED_NOTHING                                                                                     \
+    "Addresses below /.well-known/boxedge/ belong to the edge and never reach the box; there is nothing at " \
+    "this one."
+
 #include "exchange.h"
 
 /* Answers a request for a reserved path on a preview's host. */

@@ -5,6 +5,7 @@
 
 #include "local_stream.h"
 #include "log_json.h"
+#include "signin.h"
 #include "steps.h"
 #include "wake.h"
 #include "wake_page.h"
@@ -100,7 +101,8 @@ static void on_done(wake_waiter_t *waiter, wake_result_t result, const wake_answ
     else if (result == WAKE_ASLEEP)
         send_event(events->ex, "asleep", "{}");
     else
-        send_failed(events->ex, wake_reply_sentence(result, answer), wake_reply_retry_after(answer));
+        send_failed(events->ex, wake_reply_sentence(events->ex, result, answer),
+                    wake_reply_retry_after(answer));
     finish(events);
 }
 
@@ -163,7 +165,7 @@ static void answer_get(exchange_t *ex)
 void wake_events_answer(exchange_t *ex)
 {
     if (ex->request.websocket) {
-        exchange_reply_error(ex, 404, "not_found", "There is nothing at this address.", 0);
+        exchange_reply_error(ex, 404, "not_found", RESERVED_NOTHING, 0);
     } else if (!str_eq(ex->request.method, STR("GET"))) {
         fields_t fields = {0};
         fields_add(&ex->arena, &fields, FIELD_OTHER, STR("allow"), STR("GET"));

@@ -12,7 +12,9 @@ size_t wake_answer_write(const wake_answer_t *answer, char out[WAKE_ANSWER_BYTES
                      answer->listen_ms, answer->retry_after_ms, answer->sentence);
     assert(n > 0 && n < WAKE_ANSWER_BYTES);
     for (int i = 0; i < n; i++)
-        if ((unsigned char)out[i] < 0x20 || (unsigned char)out[i] == 0x7f)
+        if (out[i] == WAKE_SENTENCE_OUTPUT)
+            continue;
+        else if ((unsigned char)out[i] < 0x20 || (unsigned char)out[i] == 0x7f)
             out[i] = ' ';
         else if ((unsigned char)out[i] >= 0x80)
             out[i] = '?';

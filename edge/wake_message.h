@@ -60,6 +60,8 @@ static inline uint64_t wake_wish_came_ms(uint64_t value)
 
 #define WAKE_LABEL_MAX    63
 #define WAKE_SENTENCE_MAX 300
+/* In a sentence: what follows is output of the box, for those whom it asked for credentials. */
+#define WAKE_SENTENCE_OUTPUT '\x1f'
 
 /* The end of a wake. */
 typedef struct wake_answer {
@@ -71,7 +73,8 @@ typedef struct wake_answer {
 } wake_answer_t;
 
 #define WAKE_ANSWER_BYTES 512
-/* Returns the length. Control characters in the sentence become spaces, and what is not
+/* Returns the length. Control characters in the sentence but
+ * WAKE_SENTENCE_OUTPUT become spaces, and what is not
  * ASCII '?': it may come from an engine or a control plane. */
 size_t wake_answer_write(const wake_answer_t *answer, char out[WAKE_ANSWER_BYTES]);
 MUST_USE bool wake_answer_read(str_t bytes, wake_answer_t *out);

@@ -114,11 +114,19 @@ static str_t failed(h2o_mem_pool_t *pool, const wake_page_t *page)
 {
     str_t why = str_from(page->failure != NULL ? page->failure : "");
     why = page_escape(pool, str_make(why.p, why.n < FAILURE_SHOWN ? why.n : FAILURE_SHOWN));
+    str_t box = page_escape(pool, str_from(page->box));
+    str_t log = page->has_log && !page->asleep
+                    ? str_format(pool,
+                                 "<p class=\"status last\">What the box wrote is shown by "
+                                 "<code>boxedge box logs %.*s</code>.</p>",
+                                 STR_ARG(box))
+                    : STR("");
     return str_format(
         pool,
         "<div id=\"failed\"%s><p class=\"problem\" id=\"why\" role=\"alert\">%.*s</p>"
-        "<a class=\"button\" id=\"again\" href=\"\">%s</a>%s</div>",
+        "<a class=\"button\" id=\"again\" href=\"\">%s</a>%.*s%s</div>",
         page->failure == NULL ? " hidden" : "", STR_ARG(why), page->asleep ? "Wake it" : "Try again",
+        STR_ARG(log),
         page->asleep
             ? ""
             : "<p class=\"status last\">If it fails again, tell whoever runs this box, with the request "

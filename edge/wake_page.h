@@ -18,6 +18,7 @@ typedef struct wake_page {
     const char *box;
     uint16_t port;
     const char *request_id;
+    bool has_log;         /* `boxedge box logs` shows what the box wrote */
     str_t nonce;          /* of the script, in hex; also in the answer's Content-Security-Policy */
     wake_stage_t stage;   /* how far it is; of no matter where it failed */
     uint64_t elapsed_ms;  /* since the wake began */

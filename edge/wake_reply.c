@@ -29,6 +29,7 @@ static void reply(exchange_t *ex, const char *code, wake_page_t page, unsigned r
     page.box = ex->preview.id;
     page.port = ex->preview.port;
     page.request_id = ex->request_id;
+    page.has_log = ex->box.provider == PROVIDER_PROCESS;
     fields_t fields = {0};
     add(ex, &fields, STR("retry-after"), str_decimal(&ex->arena, retry_after));
     add(ex, &fields, STR("content-security-policy"), wake_page_policy(&ex->arena, page.nonce));
@@ -45,7 +46,20 @@ void wake_reply_page(exchange_t *ex, wake_stage_t stage, uint64_t elapsed_ms)
     reply(ex, "waking", page, WAKE_RETRY_AFTER_S);
 }
 
-const char *wake_reply_sentence(wake_result_t result, const wake_answer_t *answer)
+/* The sentence for this reader: with the box's output, or without. */
+static const char *readable(exchange_t *ex, const char *sentence)
+{
+    size_t first = strcspn(sentence, (char[]){WAKE_SENTENCE_OUTPUT, '\0'}), whole = strlen(sentence);
+    if (first == whole)
+        return sentence;
+    bool all = ex->preview.bearer || ex->preview.basic;
+    char *copy = h2o_mem_alloc_pool(&ex->arena, whole + 1);
+    memcpy(copy, sentence, whole + 1);
+    copy[first] = all ? ' ' : '\0';
+    return copy;
+}
+
+const char *wake_reply_sentence(exchange_t *ex, wake_result_t result, const wake_answer_t *answer)
 {
     switch (result) {
     case WAKE_GONE:
@@ -61,7 +75,8 @@ const char *wake_reply_sentence(wake_result_t result, const wake_answer_t *answe
     case WAKE_UNAVAILABLE:
         break;
     }
-    return answer != NULL && answer->sentence[0] != '\0' ? answer->sentence : "The box could not be woken.";
+    return answer != NULL && answer->sentence[0] != '\0' ? readable(ex, answer->sentence)
+                                                         : "The box could not be woken.";
 }
 
 unsigned wake_reply_retry_after(const wake_answer_t *answer)
@@ -72,7 +87,7 @@ unsigned wake_reply_retry_after(const wake_answer_t *answer)
 
 void wake_reply_not_exposed(exchange_t *ex)
 {
-    exchange_reply_error(ex, 502, "port_not_exposed", wake_reply_sentence(WAKE_REFUSED, NULL), 0);
+    exchange_reply_error(ex, 502, "port_not_exposed", wake_reply_sentence(ex, WAKE_REFUSED, NULL), 0);
 }
 
 void wake_reply_forgotten(exchange_t *ex)
@@ -98,7 +113,7 @@ void wake_reply_forgotten(exchange_t *ex)
 void wake_reply_failed(exchange_t *ex, wake_result_t result, const wake_answer_t *answer)
 {
     unsigned retry_after = wake_reply_retry_after(answer);
-    const char *sentence = wake_reply_sentence(result, answer), *code = "wake_failed";
+    const char *sentence = wake_reply_sentence(ex, result, answer), *code = "wake_failed";
     assert(result != WAKE_OK);
     if (result == WAKE_GONE) {
         exchange_reply_error(ex, 404, "preview_not_found", "There is no preview at this address.", 0);

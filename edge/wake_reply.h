@@ -22,8 +22,9 @@ void wake_reply_not_exposed(exchange_t *ex);
 /* The request is of a page that connects again by itself, and that has woken the box before: 503 box_asleep,
  * and to one that loads itself again a page with a way to wake it. */
 void wake_reply_forgotten(exchange_t *ex);
-/* A wake's end in words: a sentence for people, in ASCII; of `answer` (may be NULL) or static. */
-const char *wake_reply_sentence(wake_result_t result, const wake_answer_t *answer);
+/* A wake's end in words: sentences for people, in ASCII; of `answer` (may be NULL), of the arena, or static.
+ * Output of the box is in them where its preview asks for credentials: whoever waits has shown them. */
+const char *wake_reply_sentence(exchange_t *ex, wake_result_t result, const wake_answer_t *answer);
 /* Seconds after which trying again is of use, at least 1. */
 unsigned wake_reply_retry_after(const wake_answer_t *answer);
 

@@ -16,7 +16,7 @@ from harness import SLOW
 def test_commands(edge):
     out = edge.command("preview", "create", "box", "4100", "--host-header", "localhost")
     assert out == f"https://box-4100.{harness.DOMAIN}:{edge.port['tls']}/\n"
-    assert re.search(r"^box +4100 +public +localhost .* https://box-4100\.", edge.command("preview", "list"), re.M)
+    assert re.search(r"^box +4100 +public +http1 +localhost .* https://box-4100\.", edge.command("preview", "list"), re.M)
     assert json.loads(edge.command("preview", "create", "box", "4100", "--json"))["host_header"] == "public"
     edge.command("preview", "delete", "box", "4100")
     missing = edge.command("preview", "delete", "box", "4100", check=False)

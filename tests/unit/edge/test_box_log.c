@@ -112,6 +112,18 @@ static void last_words_are_the_boxs_own(void **state)
         {"a\033", "a"},
         {"a\033]0;b\a", "a]0;b"},
         {"a\tb\rc\n", "a b c"},
+        {"x.js:1\nthrow new Error('boom')\n^\n\nError: boom\n    at main (x.js:1:7)\n\nNode.js v20.11.0\n",
+         "Error: boom"},
+        {"Error: listen EADDRINUSE: :::3000\n    at listen {\n  code: 'EADDRINUSE'\n}\n\nNode.js v18.1.0\n",
+         "Error: listen EADDRINUSE: :::3000"},
+        {"Traceback (most recent call last):\n  File \"a.py\", line 1\nModuleNotFoundError: No module named "
+         "'x'\n",
+         "ModuleNotFoundError: No module named 'x'"},
+        {"panic: boom\n\ngoroutine 1 [running]:\nmain.main()\n\t/a.go:4\nexit status 2\n", "panic: boom"},
+        {"sh: 1: vite: not found\nnpm ERR! code ELIFECYCLE\nnpm ERR! errno 127\n", "sh: 1: vite: not found"},
+        {"  indented only\n}\n", "}"},
+        {"Error: of a run before\n[boxedge] x: started\n    at y\n", "at y"},
+        {"panic: of a run before\n[boxedge] x: started\nlast\n[boxedge] x: ended\n", "last"},
         {"\xc3\xa9t\xc3\xa9 \xff\xc3\n", "\xc3\xa9t\xc3\xa9 ??"},
         {"a\xc2\x9b"
          "31mb\n",

@@ -12,14 +12,14 @@ static void there_and_back(void **state)
     char bytes[WAKE_ANSWER_BYTES];
     wake_answer_t in = {.label = "a-b-3000", .resume_ms = 0, .listen_ms = UINT32_MAX, .retry_after_ms = 5000},
                   out;
-    memcpy(in.sentence, "a b\nc", 6);
+    memcpy(in.sentence, "a b\nc\x1f!", 8);
     size_t n = wake_answer_write(&in, bytes);
     assert_true(wake_answer_read(str_make(bytes, n), &out));
     assert_string_equal(out.label, "a-b-3000");
     assert_int_equal(out.resume_ms, 0);
     assert_int_equal(out.listen_ms, UINT32_MAX);
     assert_int_equal(out.retry_after_ms, 5000);
-    assert_string_equal(out.sentence, "a b c");
+    assert_string_equal(out.sentence, "a b c\x1f!");
 }
 
 static void the_longest(void **state)

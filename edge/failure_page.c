@@ -1,0 +1,142 @@
+#include "failure_page.h"
+
+#include <assert.h>
+
+#include "field.h"
+
+/* What may help. */
+typedef enum remedy {
+    REMEDY_LISTEN, /* the app is to listen, where it can be reached */
+    REMEDY_APP,    /* the app is to be looked at */
+    REMEDY_BOX,    /* the box is to be looked at */
+    REMEDY_ANSWER, /* the app's answers are to be corrected */
+    REMEDY_HTTP1,  /* the preview is to be made for HTTP/1 */
+    REMEDY_PORT,   /* another port */
+    REMEDY_RELOAD, /* the page is to be loaded again */
+    REMEDY_NONE,
+} remedy_t;
+
+typedef struct failure {
+    const char *code;
+    const char *title;
+    remedy_t remedy;
+    bool may_pass; /* as a dev server restarts: worth looking again */
+} failure_t;
+
+static const failure_t failures[] = {
+    {"port_not_listening", "Nothing listens on this port", REMEDY_LISTEN, true},
+    {"port_on_loopback", "The app is not reachable from outside its box", REMEDY_LISTEN, true},
+    {"port_not_exposed", "This port is not exposed", REMEDY_PORT, false},
+    {"port_not_in_box", "This port is not one of the box", REMEDY_PORT, false},
+    {"box_unreachable", "The box cannot be reached", REMEDY_BOX, true},
+    {"connect_timeout", "The box does not answer", REMEDY_BOX, true},
+    {"origin_closed", "The app closed the connection", REMEDY_APP, true},
+    {"origin_timeout", "The app took too long", REMEDY_APP, false},
+    {"origin_refused", "The app refused the request", REMEDY_RELOAD, true},
+    {"origin_not_http2", "The app does not speak HTTP/2", REMEDY_HTTP1, false},
+    {"bad_response", "The app's answer cannot be passed on", REMEDY_ANSWER, false},
+    {"box_paused", "The box was paused", REMEDY_RELOAD, false},
+    {"box_gone", "The box is gone", REMEDY_NONE, false},
+};
+
+static const failure_t *failure_of(const char *code)
+{
+    for (size_t i = 0; i < sizeof(failures) / sizeof(failures[0]); i++)
+        if (strcmp(failures[i].code, code) == 0)
+            return &failures[i];
+    return NULL;
+}
+
+bool failure_page_knows(const char *code)
+{
+    return failure_of(code) != NULL;
+}
+
+/*
+ * Asks with HEAD, which wakes nothing, for three minutes while somebody looks at the page; then the app takes
+ * the page's place by a reload. Reloads that lead back here within a minute are counted, and the fifth is the
+ * last.
+ */
+static const char again_script[] =
+    "(()=>{'use strict';\n"
+    "const line=document.getElementById('again'),key='boxedge-again',end=Date.now()+180000;\n"
+    "let wait=1000,past;\n"
+    "try{past=JSON.parse(sessionStorage.getItem(key))||{n:0,at:0}}catch(e){return}\n"
+    "if(Date.now()-past.at>60000)past.n=0;\n"
+    "if(past.n>=5)return;\n"
+    "line.hidden=false;\n"
+    "function open(){try{sessionStorage.setItem(key,JSON.stringify({n:past.n+1,at:Date.now()}))}\n"
+    "catch(e){return}location.reload()}\n"
+    "async function look(){\n"
+    "if(Date.now()>end){line.textContent='It was tried for three minutes. Load this page again.';return}\n"
+    "if(!document.hidden)try{\n"
+    "const answer=await fetch(location.href,{method:'HEAD',cache:'no-store',redirect:'manual',\n"
+    "headers:{'X-Box-No-Wake':'1'}});\n"
+    "if(![502,503,504].includes(answer.status))return open()}catch(e){}\n"
+    "wait=Math.min(wait*1.3,5000);setTimeout(look,wait)}\n"
+    "setTimeout(look,wait);\n"
+    "})();\n";
+
+/* Where the app is to listen. */
+static str_t listen_remedy(h2o_mem_pool_t *pool, const failure_page_t *page)
+{
+    if (page->provider == PROVIDER_PROCESS)
+        return str_format(pool, "See that the command of this box serves on port %u.", page->port);
+    if (page->on_loopback)
+        return str_format(pool, "See that the app runs on this machine and listens on port %u.", page->port);
+    return str_format(
+        pool,
+        "See that the app %s runs and listens on port %u, on all addresses (0.0.0.0 or ::) and not "
+        "only on localhost.",
+        page->provider == PROVIDER_DOCKER ? "in the container" : "in the box", page->port);
+}
+
+static str_t remedy_text(h2o_mem_pool_t *pool, const failure_page_t *page, remedy_t remedy)
+{
+    switch (remedy) {
+    case REMEDY_LISTEN:
+        return listen_remedy(pool, page);
+    case REMEDY_APP:
+        return STR("See whether the app has crashed, or is busy or stuck; then load this page again.");
+    case REMEDY_BOX:
+        return STR("See that the box runs and that its network is up; then load this page again.");
+    case REMEDY_ANSWER:
+        return STR("What the app sends is to be corrected there. The log of the edge shows the bytes.");
+    case REMEDY_HTTP1:
+        return STR("Have the app speak HTTP/2 without TLS, or make the preview with --protocol http1.");
+    case REMEDY_PORT:
+        return STR("Open a preview of another port.");
+    case REMEDY_RELOAD:
+        return STR("Load this page again.");
+    case REMEDY_NONE:
+        break;
+    }
+    return STR("Ask whoever runs the box.");
+}
+
+/* Where the box's own words are to be found; empty where the edge knows of no such place. */
+static str_t log_text(h2o_mem_pool_t *pool, const failure_page_t *page, remedy_t remedy)
+{
+    if (page->provider != PROVIDER_PROCESS || remedy == REMEDY_PORT || remedy == REMEDY_NONE)
+        return STR("");
+    str_t box = page_escape(pool, str_from(page->box));
+    return str_format(pool, "<p>What the box wrote is shown by <code>boxedge box logs %.*s</code>.</p>",
+                      STR_ARG(box));
+}
+
+str_t failure_page(h2o_mem_pool_t *pool, const failure_page_t *page)
+{
+    const failure_t *failure = failure_of(page->code);
+    assert(failure != NULL);
+    page_error_t error = page->error;
+    error.title = failure->title;
+    error.next = remedy_text(pool, page, failure->remedy);
+    error.more = log_text(pool, page, failure->remedy);
+    if (failure->may_pass)
+        error.more =
+            str_format(pool,
+                       "%.*s<p class=\"status\" id=\"again\" role=\"status\" hidden>The app opens here as "
+                       "soon as it answers.</p><script nonce=\"%.*s\">%s</script>",
+                       STR_ARG(error.more), STR_ARG(page->nonce), again_script);
+    return page_error(pool, &error);
+}

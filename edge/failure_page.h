@@ -1,0 +1,29 @@
+/*
+ * The page that a person sees where a box is asked and its app gives no answer that can be passed on: what
+ * happened, what to do about it in a box of that kind, and, where a dev server may be restarting, a script
+ * that opens the app as soon as it answers.
+ */
+#ifndef BOXEDGE_FAILURE_PAGE_H
+#define BOXEDGE_FAILURE_PAGE_H
+
+#include <h2o.h>
+
+#include "pages.h"
+#include "store.h"
+
+typedef struct failure_page {
+    page_error_t error;
+    const char *code; /* of docs/http.md */
+    const char *box;
+    uint16_t port;
+    box_provider_t provider;
+    bool on_loopback; /* the box is this machine: its apps need not listen on other addresses */
+    str_t nonce;      /* of the script, in hex; also in the answer's Content-Security-Policy */
+} failure_page_t;
+
+/* Whether there is a page for this code. */
+bool failure_page_knows(const char *code);
+/* In `pool`, at most 12 KiB. */
+str_t failure_page(h2o_mem_pool_t *pool, const failure_page_t *page);
+
+#endif
