@@ -253,10 +253,12 @@ static void give_window(http2_stream_t *stream)
         http2_window_end(window, worker);
         return;
     }
-    conn->grown -= window->size - HTTP2_WINDOW_MIN;
-    http2_window_took(window, passed, stream->in.size != 0, http2_now(conn), conn->round_trip_ms,
-                      HTTP2_WINDOW_MIN + HTTP2_GROWN_BYTES - conn->grown);
-    conn->grown += window->size - HTTP2_WINDOW_MIN;
+    if (stream->ex->state >= EXCHANGE_ORIGIN) { /* before, bytes are only kept */
+        conn->grown -= window->size - HTTP2_WINDOW_MIN;
+        http2_window_took(window, passed, stream->in.size != 0, http2_now(conn), conn->round_trip_ms,
+                          HTTP2_WINDOW_MIN + HTTP2_GROWN_BYTES - conn->grown);
+        conn->grown += window->size - HTTP2_WINDOW_MIN;
+    }
     bool renew =
         stream->ex->state != EXCHANGE_DONE && (passed != 0 || exchange_request_room(stream->ex) != 0);
     http2_window_update(window, conn->session, stream->id, stream->in.size, renew, worker);

@@ -63,6 +63,7 @@ typedef struct world {
     exchange_t *last; /* the exchange that started last */
     unsigned started, cancelled, resumed;
     bool answer_at_once; /* 200 "ok" from the step */
+    bool waits;          /* the step waits */
     size_t origin_room;  /* what origin_ops.room says */
     size_t refuses_at;   /* at the flush of so many body bytes it answers 413 instead of going on; 0: never */
     size_t taken;
@@ -146,6 +147,8 @@ static inline step_result_t world_step(exchange_t *ex)
         return STEP_DONE;
     }
     the_world->last = ex;
+    if (the_world->waits)
+        return STEP_WAIT;
     ex->origin_ops = &world_origin_ops;
     exchange_to_origin(ex);
     str_t held = buffer_str(&ex->held); /* it came with the head, before the steps */

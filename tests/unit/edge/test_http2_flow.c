@@ -152,6 +152,23 @@ static void test_a_stalled_stream_costs_what_it_holds(void **state)
     assert_true(nghttp2_session_get_stream_remote_window_size(world->client, id) > 0);
 }
 
+/* While a request waits for its box, what it sends is only kept. */
+static void test_a_request_that_waits(void **state)
+{
+    world_t *world = *state;
+    world->waits = true;
+    int32_t id = world_upload(world, NULL, 0, big, sizeof(big), true);
+    for (unsigned i = 0; i < 10; i++) {
+        world_pump(world);
+        loop_skip(world->loop, ROUND_TRIP);
+    }
+    http2_stream_t *stream = world->last->codec;
+    assert_int_equal(stream->window.size, HTTP2_WINDOW_MIN);
+    size_t sent = sizeof(big) - world_seen(world, id)->upload_left;
+    assert_in_range(sent, HTTP2_WINDOW_MIN, EXCHANGE_BODY_BYTES + HTTP2_WINDOW_MIN);
+    assert_int_equal(buffer_size(&world->last->held) + stream->in.size, sent);
+}
+
 /* A box that takes less than the client could send: windows stay small, and what is held with them. */
 static void test_a_slow_box(void **state)
 {
@@ -182,6 +199,7 @@ int main(void)
                                        T(test_not_renewed_under_pressure),
                                        T(test_budget),
                                        T(test_a_stalled_stream_costs_what_it_holds),
+                                       T(test_a_request_that_waits),
                                        T(test_a_slow_box)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
