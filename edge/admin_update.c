@@ -1,6 +1,6 @@
 /*
- * Changing a preview over the admin API: what the request names is changed, everything else stays, sessions
- * and open tunnels included unless its credentials change.
+ * Changing a preview over the admin API: the fields that the request names change, all others stay. Sessions
+ * and open tunnels stay too, unless credentials change.
  */
 #include <assert.h>
 
@@ -10,7 +10,7 @@ typedef struct update_job {
     admin_job_t base;
     uint64_t now;          /* unix seconds */
     json_t *object;        /* the request; valid */
-    store_preview_t asked; /* its name, and what the request names */
+    store_preview_t asked; /* its name, and the fields of the request */
     preview_secrets_t secrets;
     bool open;         /* it may become public */
     bool kill_tunnels; /* those that are open now */

@@ -1,6 +1,5 @@
 /*
- * Says what is wrong with the words of a command (what is no option), so that nobody has to find it in the
- * usage.
+ * Names the wrong word of a command line (options apart), so that nobody has to find it in the usage.
  */
 #ifndef BOXEDGE_CLI_WORDS_H
 #define BOXEDGE_CLI_WORDS_H

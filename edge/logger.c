@@ -19,8 +19,8 @@
 #include "str.h"
 
 #define READ_BYTES 65536
-/* What waits for the reader of stderr, at most: what any user may give a pipe (pipe(7)), so that all that is
- * wrong with a configuration finds room. Its memory is taken as it fills. */
+/* The size of the pipe: the most that any user may set (pipe(7)), so that every error of a configuration
+ * finds room. The kernel takes its memory as it fills. */
 #define PIPE_BYTES (1 << 20)
 /* How long the end of the edge waits for a reader that does not read. */
 #define FINISH_MS 1000
@@ -66,7 +66,7 @@ static bool write_piece(int fd, str_t bytes)
         if (n > 0) {
             bytes = str_from_offset(bytes, (size_t)n);
         } else if (n < 0 && errno == EAGAIN) {
-            /* Whoever started the edge has made its stderr non-blocking. */
+            /* This stderr came to us non-blocking. */
             struct pollfd wait = {.fd = fd, .events = POLLOUT};
             (void)poll(&wait, 1, -1);
         } else if (n == 0 || errno != EINTR) {
@@ -92,7 +92,7 @@ static bool write_all(int fd, str_t bytes)
     return all;
 }
 
-/* After what was in the pipe when it was full: tells how many lines found no place in it. */
+/* Tells how many lines found the pipe full, after the lines that filled it. */
 static void say_lost(int fd)
 {
     char line[128];

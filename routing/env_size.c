@@ -27,7 +27,7 @@ bool env_size_begun(const char *dir, char *error, size_t error_len)
     struct stat file;
     int n = snprintf(path, sizeof(path), "%s/data.mdb", dir);
     if (n < 0 || (size_t)n >= sizeof(path) || stat(path, &file) != 0 || file.st_size != 0)
-        return true; /* LMDB says what is wrong */
+        return true; /* LMDB finds the error */
     snprintf(error, error_len, "data.mdb is empty");
     return false;
 }
