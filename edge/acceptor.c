@@ -8,10 +8,12 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "client.h"
+#include "crowd.h"
 #include "descriptors.h"
 #include "greeting.h"
 #include "process.h"
@@ -146,12 +148,19 @@ static bool is_full(const worker_t *worker)
     return worker->client_count >= most;
 }
 
+/* Idle connections go where one waits to be accepted. */
+static bool make_room(const acceptor_t *acceptor)
+{
+    struct pollfd queue = {.fd = acceptor->fd, .events = POLLIN};
+    return poll(&queue, 1, 0) == 1 && crowd_make_room(acceptor->worker);
+}
+
 static accept_result_t accept_one(acceptor_t *acceptor)
 {
     struct sockaddr_storage from;
     socklen_t len = sizeof(from);
 
-    if (is_full(acceptor->worker))
+    if (is_full(acceptor->worker) && !make_room(acceptor))
         return ACCEPT_STOP;
     int fd = accept4(acceptor->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {

@@ -21,6 +21,10 @@ typedef struct client_codec {
     void (*drain)(client_t *client);
     /* End it now: every exchange is ended, the connection closed, the memory freed. */
     void (*destroy)(client_t *client);
+    /* Whether it is between two requests, and since when (loop_now). NULL: it never is. */
+    bool (*idle_since)(const client_t *client, uint64_t *since_ms);
+    /* Ends an idle one now, as its keep-alive timeout would. */
+    void (*close_idle)(client_t *client);
 } client_codec_t;
 
 /* As small as can be, since idle connections are many. */

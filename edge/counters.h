@@ -44,6 +44,7 @@
     X(api_queued_total, "counter", "API requests that waited for a place at a server")                       \
     X(api_queue_refused_total, "counter", "API requests refused because no place became free")               \
     X(shed_total, "counter", "Requests refused because a bound on memory or connections was reached")        \
+    X(connections_given_up_total, "counter", "Idle client connections closed to make room for others")       \
     X(origin_queue_waits_total, "counter", "Requests that waited for a connection to an origin")             \
     X(origin_queue_refused_total, "counter", "Requests refused because none became free")                    \
     X(descriptor_shortages_total, "counter", "Connections that found no descriptor")                         \

@@ -209,7 +209,20 @@ static void destroy_client(client_t *client)
     http1_server_destroy((http1_server_t *)client);
 }
 
-static const client_codec_t codec = {.drain = drain, .destroy = destroy_client};
+static bool idle_since(const client_t *client, uint64_t *since_ms)
+{
+    const http1_server_t *server = (const http1_server_t *)client;
+    *since_ms = server->read_timer.due - conf_of(server)->timeouts.keep_alive;
+    return server->state == SERVER_IDLE && !server->draining && loop_timer_running(&server->read_timer);
+}
+
+static void close_idle(client_t *client)
+{
+    expired_closes(&((http1_server_t *)client)->read_timer);
+}
+
+static const client_codec_t codec = {
+    .drain = drain, .destroy = destroy_client, .idle_since = idle_since, .close_idle = close_idle};
 
 static const conn_handlers_t handlers = {
     .readable = http1_server_readable,

@@ -400,7 +400,25 @@ static void on_hangup(void *owner, bool reset)
     conn_destroy(owner);
 }
 
-static const client_codec_t codec = {.drain = drain, .destroy = destroy};
+static bool idle_since(const client_t *client, uint64_t *since_ms)
+{
+    const http2_conn_t *conn = (const http2_conn_t *)client;
+    *since_ms = conn->timer.due - client->worker->conf->timeouts.keep_alive;
+    return conn->phase == HTTP2_OPEN && conn->wait == HTTP2_WAIT_KEEP_ALIVE && conn->stream_count == 0 &&
+           loop_timer_running(&conn->timer);
+}
+
+static void close_idle(client_t *client)
+{
+    http2_conn_t *conn = (http2_conn_t *)client;
+    http2_output_goaway(conn, NGHTTP2_NO_ERROR);
+    if (http2_output_write(conn) == CONN_OK) /* it has room for it */
+        conn_shutdown_write(conn->client.conn);
+    conn_destroy(conn);
+}
+
+static const client_codec_t codec = {
+    .drain = drain, .destroy = destroy, .idle_since = idle_since, .close_idle = close_idle};
 
 static const conn_handlers_t handlers = {
     .readable = on_readable, .writable = on_writable, .hangup = on_hangup};

@@ -5,8 +5,11 @@ import json
 import re
 import socket
 
+import pytest
+
 from api_world import metrics
-from harness import PATIENCE, SLOW, RawOrigin
+from h2wire import Client
+from harness import DOMAIN, PATIENCE, SLOW, RawOrigin
 from wire import Stream
 
 LONG = PATIENCE * SLOW
@@ -63,6 +66,60 @@ def test_one_box_does_not_take_the_connections_of_others(make_edge):
         with flood(edge, host, 10, "127.0.0.1"), flood(edge, host, 10, "127.0.0.2"):
             edge.wait_until(lambda: waited(edge) == 12, LONG, "12 that wait")
             assert get(edge, good, "127.0.0.1").status == 200
+
+
+# ---- client connections: a worker that holds all that it may
+
+FULL = 16
+
+
+def idle_client(edge, address):
+    """A connection that had one request."""
+    client = Stream(edge.socket("plain", source_address=(address, 0)))
+    assert client.request(b"GET / HTTP/1.1\r\nHost: nowhere.test\r\n\r\n").status == 421
+    return client
+
+
+def test_idle_connections_of_who_has_most_make_room(make_edge):
+    edge = make_edge(config={"limits": {"connections": FULL}})
+    with contextlib.ExitStack() as stack:
+        other = stack.enter_context(idle_client(edge, "127.0.0.3"))
+        with Client(edge, f"box-1.{DOMAIN}") as second:  # over HTTP/2
+            assert second.get(authority="nowhere.test").status == 421
+            many = [stack.enter_context(idle_client(edge, "127.0.0.2")) for _ in range(FULL - 2)]
+            fresh = stack.enter_context(idle_client(edge, "127.0.0.4"))  # served at once
+            assert many[0].wait_closed(LONG) == "eof"
+            for client in (other, fresh):
+                assert client.request(b"GET / HTTP/1.1\r\nHost: nowhere.test\r\n\r\n").status == 421
+            assert second.get(authority="nowhere.test").status == 421
+
+
+def test_connections_over_http2_make_room(make_edge):
+    edge = make_edge(config={"limits": {"connections": FULL}})
+    with contextlib.ExitStack() as stack:
+        many = [stack.enter_context(Client(edge, f"box-1.{DOMAIN}")) for _ in range(FULL)]
+        for client in many:
+            assert client.get(authority="nowhere.test").status == 421
+        stack.enter_context(idle_client(edge, "127.0.0.4"))
+        many[0].until_eof(LONG)
+        assert many[0].goaways == [0]
+
+
+def test_busy_connections_stay(make_edge):
+    """Nothing of theirs is cut: the new one waits until one of them ends."""
+    edge = make_edge(config={"limits": {"connections": FULL}})
+    with RawOrigin(silent) as app:
+        host = edge.create_preview(app)
+        with flood(edge, host, FULL) as clients:
+            app.wait_connections(FULL)
+            with Stream(edge.socket("plain", source_address=("127.0.0.4", 0))) as late:
+                late.send(b"GET / HTTP/1.1\r\nHost: nowhere.test\r\n\r\n")
+                clients[0].reset()
+                assert late.read_message(LONG, request_method="GET").status == 421
+            for client in clients[1:]:
+                client.sock.setblocking(False)
+                with pytest.raises(BlockingIOError):
+                    client.sock.recv(1)
 
 
 def test_a_wait_for_a_connection_ends(make_edge):
