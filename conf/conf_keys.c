@@ -163,7 +163,7 @@ static const conf_key_t rows[] = {
      .type = CONF_UINT,
      .unit = "connections",
      .max = 1000000,
-     .fallback = "1024",
+     .fallback = "4096",
      .doc = "Connections to boxes and servers that the requests of one client address (of one /64 for IPv6) "
             "have at one worker, at most an eighth of its descriptors; others wait. 0 is an eighth.",
      AT(conf_t, limits.origin_connections_per_client)},
@@ -171,7 +171,7 @@ static const conf_key_t rows[] = {
      .type = CONF_UINT,
      .unit = "connections",
      .max = 1000000,
-     .fallback = "4096",
+     .fallback = "16384",
      .doc = "The same of the requests to one box, at most a quarter of the descriptors. 0 is a quarter.",
      AT(conf_t, limits.origin_connections_per_box)},
     {.name = "limits.origin_queue",

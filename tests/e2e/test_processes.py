@@ -15,7 +15,7 @@ import time
 import pytest
 
 import harness
-from harness import SLOW, Edge, HttpOrigin
+from harness import SLOW, Edge, HttpOrigin, RawOrigin
 from processes import HEALTH, Load, gone, reload, run_again, said, upgraded
 from wire import PATIENCE, WireError
 
@@ -419,20 +419,25 @@ def add_one(edge, clients, served):
 
 
 def test_over_its_limit_a_worker_lets_connections_wait(make_edge):
+    """Where none of those that it holds is idle."""
     edge = make_edge(workers=1, config={"limits": {"connections": 16}})
     ask = f"GET / HTTP/1.1\r\nHost: {edge.host(1)}\r\n\r\n".encode()
-    clients = [edge.connect() for _ in range(16)]
-    assert all(client.request(ask).status == 404 for client in clients)
-    waiting = edge.connect()
-    waiting.send(ask)
-    assert waiting.is_silent(0.5)
-    before = edge.cpu_seconds("worker")
-    assert waiting.is_silent(1)
-    assert edge.cpu_seconds("worker") - before < 0.2 * SLOW  # it waits, it does not spin
-    clients.pop().close()
-    assert waiting.read_message(request_method="GET").status == 404
-    for client in [*clients, waiting]:
-        client.close()
+    with RawOrigin(lambda conn: conn.wait_closed(3600)) as app:
+        busy = f"GET / HTTP/1.1\r\nHost: {edge.create_preview(app)}\r\n\r\n".encode()
+        clients = [edge.connect() for _ in range(16)]
+        for client in clients:
+            client.send(busy)
+        app.wait_connections(16)
+        waiting = edge.connect()
+        waiting.send(ask)
+        assert waiting.is_silent(0.5)
+        before = edge.cpu_seconds("worker")
+        assert waiting.is_silent(1)
+        assert edge.cpu_seconds("worker") - before < 0.2 * SLOW  # it waits, it does not spin
+        clients.pop().close()
+        assert waiting.read_message(request_method="GET").status == 404
+        for client in [*clients, waiting]:
+            client.close()
 
 
 def test_without_descriptors_a_worker_goes_on(make_edge):
