@@ -50,6 +50,16 @@ def test_it_starts_and_its_commands_answer(started):
     started.run("curl", "-fsS", "http://127.0.0.1:8081/readyz")
 
 
+@pytest.mark.parametrize("options", [(), ("-c", "/etc/boxedge/boxedge.yaml")])
+@pytest.mark.parametrize("environment", [(), ("XDG_RUNTIME_DIR=/tmp/runtime", "HOME=/tmp")])
+def test_an_ordinary_user_is_told_of_the_permission(started, options, environment):
+    """Not that the edge does not run, because that user's own edge would be elsewhere."""
+    done = started.run("setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups", "env", *environment,
+                       "boxedge", "status", *options, check=False)
+    assert done.returncode == 1 and "you may not use /run/boxedge/admin.sock" in done.stderr
+    assert "not running" not in done.stderr
+
+
 def test_no_other_user_reads_what_it_keeps(started):
     """The directory of the state may be entered, since controller and workers are not its owner."""
     store, ca = "/var/lib/boxedge/store", "/var/lib/boxedge/ca"
