@@ -182,6 +182,8 @@ typedef struct conf_route {
     char method[16];
 } conf_route_t;
 
+typedef enum conf_alias_mode { CONF_ALIAS_NONE, CONF_ALIAS_DASH } conf_alias_mode_t;
+
 /* Whose pages may call the API: a serialized origin in lower case, or "*". */
 typedef struct conf_origin {
     char *origin;
@@ -300,8 +302,9 @@ typedef struct conf {
         size_t cost_count;
         conf_api_key_t *keys;
         size_t key_count;
-        bool previews;         /* /v2/box/{id}/preview is answered by the edge */
-        conf_route_t *unkeyed; /* pass without a key: they carry a proof of their own */
+        bool previews;                    /* /v2/box/{id}/preview is answered by the edge */
+        conf_alias_mode_t previews_alias; /* of ids with '_' */
+        conf_route_t *unkeyed;            /* pass without a key: they carry a proof of their own */
         size_t unkeyed_count;
         conf_route_t *proves; /* where a success says that the upstream has taken the key */
         size_t proves_count;

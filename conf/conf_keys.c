@@ -451,6 +451,14 @@ static const conf_key_t rows[] = {
      .fallback = "true",
      .doc = "Whether the edge answers `/v2/box/{id}/preview` itself.",
      AT(conf_t, api.previews)},
+    {.name = "api.previews_alias",
+     .type = CONF_CHOICE,
+     .choices = conf_alias_modes,
+     .fallback = "none",
+     .doc = "`dash` gives previews that are made over the API an alias with `-` for each `_` of the box's "
+            "id, since "
+            "many apps refuse host names with underscores; a preview whose alias is taken is refused.",
+     AT(conf_t, api.previews_alias)},
     {.name = "api.unkeyed",
      .type = CONF_MAPS,
      .max = 256,

@@ -85,7 +85,7 @@ extern const conf_table_t conf_box_keys, conf_process_keys;
 /* conf_keys_api.c */
 extern const conf_table_t conf_upstream_keys, conf_plan_keys, conf_cost_keys, conf_api_key_keys,
     conf_route_keys, conf_origin_keys;
-extern const char *const conf_limits_modes[];
+extern const char *const conf_limits_modes[], *const conf_alias_modes[];
 
 /* The key named exactly so, NULL where there is none. */
 const conf_key_t *conf_keys_find(const conf_table_t *table, str_t name);

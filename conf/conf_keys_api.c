@@ -22,6 +22,8 @@ static const char *const protocols[] = {[CONF_PROTOCOL_HTTP1] = "http1", [CONF_P
 const char *const conf_limits_modes[] = {
     [CONF_LIMITS_ENFORCE] = "enforce", [CONF_LIMITS_SHADOW] = "shadow", [CONF_LIMITS_OFF] = "off", NULL};
 
+const char *const conf_alias_modes[] = {[CONF_ALIAS_NONE] = "none", [CONF_ALIAS_DASH] = "dash", NULL};
+
 static const conf_key_t server_rows[] = {
     {.name = "address",
      .type = CONF_SERVER,

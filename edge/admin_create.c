@@ -12,8 +12,12 @@ typedef struct create_job {
     store_preview_t preview;
     store_box_t box;
     preview_secrets_t secrets;
+    const char *alias_code; /* why its alias, or its id, cannot be: a literal; NULL: nothing is wrong */
+    int alias_status;
+    char alias_why[PREVIEW_WHY_MAX];
     bool open; /* it may take the place of a preview that asks for credentials */
     bool kill_tunnels;
+    bool being_deleted;
 } create_job_t;
 
 static void create_finished(const admin_job_t *job)
@@ -54,16 +58,33 @@ static bool take_name(exchange_t *ex, json_t *object, store_preview_t *preview)
     return true;
 }
 
+static bool take_alias(exchange_t *ex, const json_t *value, store_preview_t *preview)
+{
+    str_t alias = str_make(json_string_value(value), json_string_length(value));
+    if (value == NULL)
+        return true;
+    if (!json_is_string(value) || !store_alias_valid(alias) || !preview_label_fits(alias, preview->port)) {
+        admin_error(
+            ex, 400, "bad_alias", NULL,
+            "\"alias\" must be letters, digits and -, with a letter or digit at both ends; with a dash "
+            "and the port it may have 63 characters.");
+        return false;
+    }
+    memcpy(preview->alias, alias.p, alias.n + 1);
+    return true;
+}
+
 static bool parse_preview(exchange_t *ex, str_t body, create_job_t *create)
 {
     static admin_fields_t fields = {
         "box",    "port",       "host_header", "protocol",      "background_wakes", "bearer", "basic",
-        "public", "expires_in", "label",       "allow_origins", "kill_tunnels",     NULL};
+        "public", "expires_in", "label",       "allow_origins", "kill_tunnels",     "alias",  NULL};
     store_preview_t *preview = &create->preview;
     json_t *object = admin_object(ex, body, "A preview", fields);
     bool ok = object != NULL && take_name(ex, object, preview) &&
               admin_take_credentials(ex, object, &preview->bearer, &preview->basic, &create->open) &&
               admin_take_preview_fields(ex, object, preview->created_at, preview) &&
+              take_alias(ex, json_object_get(object, "alias"), preview) &&
               admin_take_flag(ex, object, "kill_tunnels", &create->kill_tunnels);
     json_decref(object);
     return ok;
@@ -88,6 +109,11 @@ static void committed_answer(exchange_t *ex, admin_job_t *job)
         json_object_set_new(body, "note",
                             json_sprintf("No box \"%s\" is known yet: the preview answers once there is one.",
                                          create->preview.id));
+    else if (create->being_deleted)
+        json_object_set_new(body, "note",
+                            json_sprintf("The deletion of box \"%s\" was asked for, and has not ended: the "
+                                         "preview answers if the box stays.",
+                                         create->preview.id));
     admin_reply(ex, 201, body);
 }
 
@@ -97,6 +123,9 @@ static void lookup_run(store_job_t *job, store_t *store)
     store_result_t result = store_get_box(store, str_from(create->preview.id), &create->box);
     if (result != STORE_OK)
         create->box.state = BOX_UNKNOWN;
+    create->being_deleted = store_is_being_deleted(store, str_from(create->preview.id)) == STORE_OK;
+    create->alias_code =
+        preview_alias_refusal(store, &create->preview, &create->alias_status, create->alias_why);
     admin_job_result(&create->base, store, result);
 }
 
@@ -107,6 +136,10 @@ static void looked_up(exchange_t *ex, admin_job_t *job)
     const char *code = preview_refusal(&lookup->box, &lookup->preview, why);
     if (code != NULL) {
         admin_error(ex, 400, code, NULL, "%s", why);
+        return;
+    }
+    if (lookup->alias_code != NULL) {
+        admin_error(ex, lookup->alias_status, lookup->alias_code, NULL, "%s", lookup->alias_why);
         return;
     }
     create_job_t *create = calloc(1, sizeof *create);

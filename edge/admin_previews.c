@@ -13,9 +13,10 @@ static str_t preview_url(const exchange_t *ex, const store_preview_t *preview)
     const conf_t *conf = ex->worker->conf;
     h2o_mem_pool_t *pool = (h2o_mem_pool_t *)&ex->arena;
     if (conf->public_port == 443)
-        return str_format(pool, "https://%s-%u.%s/", preview->id, preview->port, conf->preview_domain);
-    return str_format(pool, "https://%s-%u.%s:%u/", preview->id, preview->port, conf->preview_domain,
-                      conf->public_port);
+        return str_format(pool, "https://%.*s-%u.%s/", STR_ARG(preview_host_id(preview)), preview->port,
+                          conf->preview_domain);
+    return str_format(pool, "https://%.*s-%u.%s:%u/", STR_ARG(preview_host_id(preview)), preview->port,
+                      conf->preview_domain, conf->public_port);
 }
 
 static const char *host_header_text(host_header_t host_header)
@@ -47,6 +48,8 @@ json_t *admin_preview_json(const exchange_t *ex, const store_preview_t *preview)
     json_object_set_new(json, "basic_auth", json_boolean(preview->basic));
     if (preview->background_wakes)
         json_object_set_new(json, "background_wakes", json_string("always"));
+    if (preview->alias[0] != '\0')
+        json_object_set_new(json, "alias", json_string(preview->alias));
     if (preview->label[0] != '\0')
         json_object_set_new(json, "label", json_string(preview->label));
     if (preview->expires_at != 0)

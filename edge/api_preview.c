@@ -82,7 +82,7 @@ static bool add_preview(const store_preview_t *preview, void *arg)
     json_t *one = json_object();
     json_object_set_new(one, "id", json_sprintf("%s-%u", preview->id, preview->port));
     json_object_set_new(one, "port", json_integer(preview->port));
-    json_object_set_new(one, "url", url_json(listing->ex, str_from(preview->id), preview->port));
+    json_object_set_new(one, "url", url_json(listing->ex, preview_host_id(preview), preview->port));
     json_object_set_new(one, "created_at", json_integer((json_int_t)preview->created_at));
     json_object_set_new(one, "basic_auth", json_boolean(preview->basic));
     json_object_set_new(one, "bearer_token", json_boolean(preview->bearer));
@@ -106,10 +106,12 @@ static void list(api_preview_t *preview)
 
 /* ---- create and delete ---- */
 
-static void reply_created(api_preview_t *preview, const preview_secrets_t *secrets)
+static void reply_created(api_preview_t *preview, const preview_answer_t *answer)
 {
+    const preview_secrets_t *secrets = &answer->secrets;
+    str_t name = answer->alias[0] != '\0' ? str_from(answer->alias) : preview->path.id;
     json_t *json = json_object();
-    json_object_set_new(json, "url", url_json(preview->ex, preview->path.id, preview->port));
+    json_object_set_new(json, "url", url_json(preview->ex, name, preview->port));
     json_object_set_new(json, "port", json_integer(preview->port));
     if (preview->bearer)
         json_object_set_new(json, "token", json_string(secrets->token));
@@ -133,7 +135,7 @@ static void on_changed(preview_asker_t *asker, const preview_answer_t *answer)
         const char *code = str_dup(&ex->arena, str_make(answer->code, strlen(answer->code) + 1)).p;
         exchange_reply_error(ex, answer->status, code, answer->sentence, answer->status == 503 ? 1 : 0);
     } else if (preview->path.route == API_ROUTE_PREVIEWS) {
-        reply_created(preview, &answer->secrets);
+        reply_created(preview, answer);
     } else {
         reply_json(ex, 200, json_pack("{s:b,s:i}", "deleted", 1, "port", (int)preview->port));
     }
@@ -152,7 +154,8 @@ static void ask_controller(api_preview_t *preview)
     preview_call_t call = {.op = created ? PREVIEW_CREATE : PREVIEW_DELETE,
                            .port = preview->port,
                            .bearer = preview->bearer,
-                           .basic = preview->basic};
+                           .basic = preview->basic,
+                           .dash = preview->ex->api->conf->api.previews_alias == CONF_ALIAS_DASH};
     memcpy(call.id, preview->path.id.p, preview->path.id.n);
     preview->stage = CHANGING;
     preview_calls_ask(preview->ex->worker->preview_calls, &preview->asker, &call, on_changed);

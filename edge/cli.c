@@ -66,6 +66,8 @@ static const char **value_of(cli_t *cli, str_t name, unsigned takes)
         return &cli->expires;
     if (str_eq(name, STR("--label")))
         return &cli->label;
+    if (str_eq(name, STR("--alias")))
+        return &cli->alias;
     if (str_eq(name, STR("--allow-origin")))
         return &cli->origins[cli->origin_count]; /* take_option counts it */
     return NULL;

@@ -29,6 +29,7 @@ typedef struct cli {
     const char *background_wakes;             /* --background-wakes */
     const char *expires;                      /* --expires */
     const char *label;                        /* --label */
+    const char *alias;                        /* --alias */
     const char *lines;                        /* -n, --lines */
     const char *plan;                         /* --plan */
     const char *origins[CLI_ORIGINS_MAX + 1]; /* --allow-origin; the one too many has a place */

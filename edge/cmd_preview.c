@@ -7,40 +7,43 @@
 
 static int usage(FILE *out, int status)
 {
-    fprintf(out,
-            "usage: boxedge preview create BOX PORT [OPTION]...  make a port of a box public\n"
-            "       boxedge preview update BOX PORT [OPTION]...  change what the options name, and keep the "
-            "rest\n"
-            "       boxedge preview list [OPTION]...             show the previews\n"
-            "       boxedge preview delete BOX PORT [OPTION]...  end a preview\n\n"
-            "Creating a preview that is there replaces it, with its credentials; one that asks for\n"
-            "credentials becomes public only with --public. Changes are in force on every worker, and\n"
-            "on disk, when the command ends.\n\n"
-            "  --host-header public|localhost\n"
-            "                     the Host that the app sees: the public one (default), or\n"
-            "                     localhost:PORT for dev servers that accept no other (create, update)\n"
-            "  --protocol http1|h2c\n"
-            "                     what the app speaks: HTTP/1.1 (default), or HTTP/2 without TLS, as\n"
-            "                     gRPC servers do (create, update)\n"
-            "  --bearer           it asks for a token, which is made now and shown this once (create,\n"
-            "                     update)\n"
-            "  --basic            it asks for user and password, made now and shown this once; with\n"
-            "                     --bearer either opens it, with neither it is public (create, update)\n"
-            "  --no-bearer        its token opens it no longer (update)\n"
-            "  --no-basic         its password opens it no longer (update)\n"
-            "  --public           everybody may see it, also where it asked for credentials (create,\n"
-            "                     update)\n"
-            "  --expires 2h       it is gone after this time: s, m, h or d; never (create, update)\n"
-            "  --label TEXT       a note of yours, shown in lists and on the sign-in page (create, update)\n"
-            "  --allow-origin URL pages of this origin may use a visitor's session, as\n"
-            "                     https://app.example; may be given several times; none: of no other\n"
-            "                     (create, update)\n"
-            "  --background-wakes once|always\n"
-            "                     how often a page that is left open wakes its sleeping box by itself: once\n"
-            "                     (default), or each time that it asks (create, update)\n"
-            "  --kill-tunnels     end the WebSockets that are open already (create, update, delete)\n"
-            "  --box BOX          only those of one box (list)\n"
-            "  --json             JSON in place of text\n");
+    fprintf(
+        out,
+        "usage: boxedge preview create BOX PORT [OPTION]...  make a port of a box public\n"
+        "       boxedge preview update BOX PORT [OPTION]...  change what the options name, and keep the "
+        "rest\n"
+        "       boxedge preview list [OPTION]...             show the previews\n"
+        "       boxedge preview delete BOX PORT [OPTION]...  end a preview\n\n"
+        "Creating a preview that is there replaces it, with its credentials; one that asks for\n"
+        "credentials becomes public only with --public. Changes are in force on every worker, and\n"
+        "on disk, when the command ends.\n\n"
+        "  --host-header public|localhost\n"
+        "                     the Host that the app sees: the public one (default), or\n"
+        "                     localhost:PORT for dev servers that accept no other (create, update)\n"
+        "  --protocol http1|h2c\n"
+        "                     what the app speaks: HTTP/1.1 (default), or HTTP/2 without TLS, as\n"
+        "                     gRPC servers do (create, update)\n"
+        "  --bearer           it asks for a token, which is made now and shown this once (create,\n"
+        "                     update)\n"
+        "  --basic            it asks for user and password, made now and shown this once; with\n"
+        "                     --bearer either opens it, with neither it is public (create, update)\n"
+        "  --no-bearer        its token opens it no longer (update)\n"
+        "  --no-basic         its password opens it no longer (update)\n"
+        "  --public           everybody may see it, also where it asked for credentials (create,\n"
+        "                     update)\n"
+        "  --alias NAME       NAME stands for the box's id in the URL, where apps refuse a host name with\n"
+        "                     an underscore: letters, digits and -, no other box's id or alias (create)\n"
+        "  --expires 2h       it is gone after this time: s, m, h or d; never (create, update)\n"
+        "  --label TEXT       a note of yours, shown in lists and on the sign-in page (create, update)\n"
+        "  --allow-origin URL pages of this origin may use a visitor's session, as\n"
+        "                     https://app.example; may be given several times; none: of no other\n"
+        "                     (create, update)\n"
+        "  --background-wakes once|always\n"
+        "                     how often a page that is left open wakes its sleeping box by itself: once\n"
+        "                     (default), or each time that it asks (create, update)\n"
+        "  --kill-tunnels     end the WebSockets that are open already (create, update, delete)\n"
+        "  --box BOX          only those of one box (list)\n"
+        "  --json             JSON in place of text\n");
     fputs(cli_common_help, out);
     return status;
 }
@@ -166,6 +169,15 @@ static void print_created(const json_t *answer)
     print_secrets(answer);
 }
 
+/* RFC 952 and RFC 1123 know no '_' in host names; browsers take them, frameworks do not. */
+static void warn_of_underscore(const char *box, unsigned port)
+{
+    fprintf(stderr,
+            "boxedge: the host name %s-%u has an underscore: Django, Rails and others refuse such hosts.\n"
+            "         With --alias NAME another name stands for the box's id.\n",
+            box, port);
+}
+
 static int create(const cli_t *cli)
 {
     const char *box;
@@ -173,7 +185,16 @@ static int create(const cli_t *cli)
     if (!take_box_and_port(cli, &box, &port))
         return CLI_USAGE;
     json_t *body = with_options(json_pack("{s:s,s:i}", "box", box, "port", (int)port), cli);
-    return body != NULL ? cli_show(cli, "POST", "/v1/previews", body, print_created) : CLI_USAGE;
+    if (body == NULL)
+        return CLI_USAGE;
+    if (!set_text(body, "alias", cli->alias)) {
+        fprintf(stderr, "boxedge: --alias takes letters, digits and -\n");
+        json_decref(body);
+        return CLI_USAGE;
+    }
+    if (cli->alias == NULL && strchr(box, '_') != NULL)
+        warn_of_underscore(box, port);
+    return cli_show(cli, "POST", "/v1/previews", body, print_created);
 }
 
 static void print_updated(const json_t *answer)
@@ -317,6 +338,8 @@ static const char *misfit(const cli_t *cli, str_t verb)
         return "options of a new preview";
     if ((cli->no_bearer || cli->no_basic) && !update)
         return "--no-bearer and --no-basic";
+    if (cli->alias != NULL && !create)
+        return "--alias";
     if (cli->kill_tunnels && !create && !update && !str_eq(verb, STR("delete")))
         return "--kill-tunnels";
     if (cli->box != NULL && !str_eq(verb, STR("list")))

@@ -107,6 +107,17 @@ static void create(desk_job_t *job, store_t *store)
         refuse(job, 400, code, why);
         return;
     }
+    if (job->call.dash && !preview_alias_dash(&preview)) {
+        refuse(job, 400, "bad_alias", "This box's id makes no host name without an underscore.");
+        return;
+    }
+    int status;
+    code = preview_alias_refusal(store, &preview, &status, why);
+    if (code != NULL) {
+        refuse(job, status, code, why);
+        return;
+    }
+    memcpy(job->answer.alias, preview.alias, sizeof(preview.alias));
     preview_secrets_make(&job->answer.secrets, &preview);
     take_result(job, store_put_preview(store, &preview));
 }

@@ -56,3 +56,49 @@ const char *preview_refusal(const store_box_t *box, const store_preview_t *previ
                    preview->port, used != 0 ? ports : "none");
     return "port_not_exposed";
 }
+
+str_t preview_host_id(const store_preview_t *preview)
+{
+    return str_from(preview->alias[0] != '\0' ? preview->alias : preview->id);
+}
+
+bool preview_alias_dash(store_preview_t *preview)
+{
+    if (strchr(preview->id, '_') == NULL)
+        return true;
+    for (size_t i = 0; i < sizeof(preview->alias); i++)
+        preview->alias[i] = preview->id[i] == '_' ? '-' : preview->id[i];
+    return store_alias_valid(str_from(preview->alias)) &&
+           preview_label_fits(str_from(preview->alias), preview->port);
+}
+
+const char *preview_alias_refusal(store_t *store, const store_preview_t *preview, int *status,
+                                  char why[PREVIEW_WHY_MAX])
+{
+    char owner[BOX_ID_MAX + 1];
+    *status = 409;
+    if (store_get_alias(store, str_from(preview->id), owner) == STORE_OK && strcmp(owner, preview->id) != 0) {
+        (void)snprintf(why, PREVIEW_WHY_MAX, "\"%s\" is the alias of previews of box \"%s\".", preview->id,
+                       owner);
+        return "id_is_alias";
+    }
+    if (preview->alias[0] == '\0')
+        return NULL;
+    switch (store_claim_alias(store, str_from(preview->alias), str_from(preview->id))) {
+    case STORE_OK:
+        return NULL;
+    case STORE_CONFLICT:
+        (void)snprintf(why, PREVIEW_WHY_MAX, "\"%s\" is the id of a box, or the alias of another one.",
+                       preview->alias);
+        return "alias_taken";
+    case STORE_TOO_MANY:
+    case STORE_FULL:
+        *status = 507;
+        (void)snprintf(why, PREVIEW_WHY_MAX, "The store of this edge has no room for another alias.");
+        return "store_full";
+    default:
+        *status = 503;
+        (void)snprintf(why, PREVIEW_WHY_MAX, "The edge cannot write to its store right now.");
+        return "store_unavailable";
+    }
+}

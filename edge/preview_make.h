@@ -27,4 +27,16 @@ void preview_secrets_fini(preview_secrets_t *secrets);
 const char *preview_refusal(const store_box_t *box, const store_preview_t *preview,
                             char why[PREVIEW_WHY_MAX]);
 
+/*
+ * Reserves what preview->alias says, and sees that no other box's alias is this box's id. NULL: it is its own
+ * from here on; else why not, as preview_refusal, with `*status` 409 (or 507, 503).
+ */
+const char *preview_alias_refusal(store_t *store, const store_preview_t *preview, int *status,
+                                  char why[PREVIEW_WHY_MAX]);
+/* The id as a host label without '_', into preview->alias; false where there is none such. Ids without '_'
+ * need none. */
+bool preview_alias_dash(store_preview_t *preview);
+/* What stands for the box in the preview's host name. */
+str_t preview_host_id(const store_preview_t *preview);
+
 #endif

@@ -18,6 +18,7 @@ typedef struct preview_call {
     uint32_t op; /* preview_op_t */
     uint16_t port;
     bool bearer, basic;
+    bool dash; /* an alias for an id with '_' */
     char id[BOX_ID_MAX + 1];
 } preview_call_t;
 
@@ -25,14 +26,16 @@ typedef struct preview_answer {
     int32_t status; /* 200, or that of an error */
     char code[32];  /* of an error */
     char sentence[PREVIEW_WHY_MAX];
-    preview_secrets_t secrets; /* of a creation; to be cleansed */
+    char alias[BOX_ID_MAX + 1]; /* of a creation; empty: none */
+    preview_secrets_t secrets;  /* of a creation; to be cleansed */
 } preview_answer_t;
 
 /* False where the bytes are no call; a byte that is neither true nor false is not read as a bool. */
 static inline bool preview_call_read(str_t bytes, preview_call_t *out)
 {
     if (bytes.n != sizeof(*out) || (unsigned char)bytes.p[offsetof(preview_call_t, bearer)] > 1 ||
-        (unsigned char)bytes.p[offsetof(preview_call_t, basic)] > 1)
+        (unsigned char)bytes.p[offsetof(preview_call_t, basic)] > 1 ||
+        (unsigned char)bytes.p[offsetof(preview_call_t, dash)] > 1)
         return false;
     memcpy(out, bytes.p, sizeof(*out));
     return out->op >= PREVIEW_CREATE && out->op <= PREVIEW_DELETE && out->port != 0 &&
@@ -46,6 +49,7 @@ static inline bool preview_answer_read(str_t bytes, preview_answer_t *out)
     memcpy(out, bytes.p, sizeof(*out));
     out->code[sizeof(out->code) - 1] = '\0';
     out->sentence[sizeof(out->sentence) - 1] = '\0';
+    out->alias[sizeof(out->alias) - 1] = '\0';
     out->secrets.token[SECRET_TEXT_LEN] = '\0';
     out->secrets.password[SECRET_TEXT_LEN] = '\0';
     return out->status >= 200 && out->status <= 599;

@@ -83,16 +83,17 @@ static routes_result_t look_up(routes_t *routes, str_t authority, route_t *route
         break;
     }
     str_t id = str_make(name.id, name.id_len);
-    store_result_t result = store_get_preview(routes->store, id, name.port, &route->preview);
+    store_result_t result = store_find_preview(routes->store, id, name.port, &route->preview);
     if (result != STORE_OK)
         return result == STORE_NOT_FOUND ? ROUTES_NO_PREVIEW : ROUTES_FAILED;
+    id = str_from(route->preview.id);
     result = store_is_being_deleted(routes->store, id);
     if (result != STORE_NOT_FOUND)
         return result == STORE_OK ? ROUTES_NO_PREVIEW : ROUTES_FAILED;
     result = store_get_box(routes->store, id, &route->box);
     if (result == STORE_NOT_FOUND) {
         route->box = (store_box_t){.state = BOX_UNKNOWN};
-        memcpy(route->box.id, name.id, sizeof(name.id));
+        memcpy(route->box.id, route->preview.id, sizeof(route->box.id));
         return ROUTES_FOUND;
     }
     return result == STORE_OK ? ROUTES_FOUND : ROUTES_FAILED;

@@ -226,6 +226,11 @@ step_result_t step_route(exchange_t *ex)
     ex->box = route->box;
     ex->box_epoch = route->epoch;
     ex->routed = true;
+    /* Under an alias: what was looked at before is the name. */
+    if (ex->preview.alias[0] != '\0' &&
+        refused_as(ex, blocks_has(ex->worker->blocks, str_from(ex->preview.id), ex->preview.port,
+                                  remote_address(ex))))
+        return STEP_DONE;
     if (ex->worker->conf->api.host_count != 0)
         api_key_hide(ex);
     return STEP_NEXT;

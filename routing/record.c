@@ -7,6 +7,8 @@
 #define PREVIEW_VERSION_PUBLIC 1
 #define PREVIEW_VERSION        2
 #define BOX_VERSION            3
+#define PREVIEW_VERSION_ALIAS  3
+#define ALIAS_VERSION          1
 #define BLOCK_VERSION          1
 #define KEYS_VERSION           1
 #define KEY_VERSION            1
@@ -32,7 +34,9 @@ size_t record_encode_preview(const store_preview_t *preview, char out[RECORD_PRE
 {
     size_t label = strlen(preview->label), origins = strlen(preview->allow_origins);
     assert(label <= STORE_LABEL_MAX && origins <= STORE_ORIGINS_MAX);
-    out[0] = PREVIEW_VERSION;
+    size_t alias = strlen(preview->alias);
+    assert(alias <= BOX_ID_MAX);
+    out[0] = alias != 0 ? PREVIEW_VERSION_ALIAS : PREVIEW_VERSION;
     bytes_put64(out + 1, preview->version);
     bytes_put64(out + 9, preview->created_at);
     out[17] = (char)preview->host_header;
@@ -46,7 +50,8 @@ size_t record_encode_preview(const store_preview_t *preview, char out[RECORD_PRE
     bytes_put16(out + 92, (uint16_t)origins);
     memcpy(out + PREVIEW_FIXED_BYTES, preview->label, label);
     memcpy(out + PREVIEW_FIXED_BYTES + label, preview->allow_origins, origins);
-    return PREVIEW_FIXED_BYTES + label + origins;
+    memcpy(out + PREVIEW_FIXED_BYTES + label + origins, preview->alias, alias);
+    return PREVIEW_FIXED_BYTES + label + origins + alias;
 }
 
 static void put_ports(char *out, const uint16_t ports[STORE_BOX_PORTS_MAX])
@@ -96,10 +101,13 @@ static bool decode_rest(str_t record, store_preview_t *out)
     uint8_t flags = (uint8_t)record.p[18];
     size_t label = (uint8_t)record.p[91], origins = bytes_get16(record.p + 92);
     if (flags > PREVIEW_FLAGS || label > STORE_LABEL_MAX || origins > STORE_ORIGINS_MAX ||
-        record.n != PREVIEW_FIXED_BYTES + label + origins)
+        record.n < PREVIEW_FIXED_BYTES + label + origins)
         return false;
     const char *text = record.p + PREVIEW_FIXED_BYTES;
-    if (memchr(text, '\0', label + origins) != NULL)
+    size_t alias = record.n - PREVIEW_FIXED_BYTES - label - origins;
+    bool has_alias = record.p[0] == PREVIEW_VERSION_ALIAS;
+    if (memchr(text, '\0', label + origins) != NULL || has_alias != (alias != 0) ||
+        (has_alias && !store_alias_valid(str_make(text + label + origins, alias))))
         return false;
     out->bearer = (flags & PREVIEW_HAS_BEARER) != 0;
     out->basic = (flags & PREVIEW_HAS_BASIC) != 0;
@@ -110,13 +118,15 @@ static bool decode_rest(str_t record, store_preview_t *out)
     memcpy(out->basic_sha256, record.p + 59, 32);
     memcpy(out->label, text, label);
     memcpy(out->allow_origins, text + label, origins);
+    memcpy(out->alias, text + label + origins, alias);
     return true;
 }
 
 bool record_decode_preview(str_t record, str_t id, uint16_t port, store_preview_t *out)
 {
     bool public = record.n == PREVIEW_PUBLIC_BYTES && record.p[0] == PREVIEW_VERSION_PUBLIC;
-    if (!public && (record.n < PREVIEW_FIXED_BYTES || record.p[0] != PREVIEW_VERSION))
+    if (!public && (record.n < PREVIEW_FIXED_BYTES ||
+                    (record.p[0] != PREVIEW_VERSION && record.p[0] != PREVIEW_VERSION_ALIAS)))
         return false;
     uint8_t host_header = (uint8_t)record.p[17];
     *out = (store_preview_t){.port = port};
@@ -249,6 +259,22 @@ bool record_decode_box(str_t record, str_t id, store_box_t *out)
     memcpy(&out->address, record.p + 10, 16);
     out->fixed_port = bytes_get16(record.p + 26);
     return decode_box_rest(record, out);
+}
+
+size_t record_encode_alias(str_t id, char out[RECORD_ALIAS_MAX])
+{
+    assert(id.n <= BOX_ID_MAX);
+    out[0] = ALIAS_VERSION;
+    memcpy(out + 1, id.p, id.n);
+    return 1 + id.n;
+}
+
+bool record_decode_alias(str_t record, char id[BOX_ID_MAX + 1])
+{
+    if (record.n < 2 || record.p[0] != ALIAS_VERSION || !box_id_valid(str_from_offset(record, 1)))
+        return false;
+    set_id(id, str_from_offset(record, 1));
+    return true;
 }
 
 void record_encode_deletion(const store_deletion_t *deletion, char out[RECORD_DELETION_BYTES])

@@ -9,6 +9,8 @@
  *   the same, then flags (1: 1 bearer, 2 basic, 4 h2c, 8 background wakes) | expires_at (8) |
  *   bearer_sha256 (32) | basic_sha256 (32) | length of label (1) | length of allow_origins (2) | label |
  *   allow_origins
+ * preview, version 3 (with an alias only, so that an older edge reads the others):
+ *   the same as version 2, then alias
  * box, version 3 (others are refused: these records need not outlive a reboot):
  *   version (1) | state (1) | generation (8) | address (16) | fixed_port (2) | provider (1) | flags (1: 1
  *   keep_alive, 2 ephemeral, 4 doubted) | expires_at (8) | idle_ms (8) | pid (8) | settles_at_ms (8) |
@@ -21,6 +23,8 @@
  *   version (1) | created_at (8) | revoked_at (8) | length of name (1) | length of plan (1) | name | plan
  * name of an API key, version 1:
  *   version (1) | sha256 (32)
+ * alias, version 1:
+ *   version (1) | id
  * deletion of a box, version 1:
  *   version (1) | call (8) | asked_at_ms (8) | closed_at_ms (8) | pid (8) | key_sha256 (32)
  */
@@ -29,7 +33,8 @@
 
 #include "store.h"
 
-#define RECORD_PREVIEW_MAX    (94 + STORE_LABEL_MAX + STORE_ORIGINS_MAX)
+#define RECORD_PREVIEW_MAX    (94 + STORE_LABEL_MAX + STORE_ORIGINS_MAX + BOX_ID_MAX)
+#define RECORD_ALIAS_MAX      (1 + BOX_ID_MAX)
 #define RECORD_BOX_BYTES      (72 + 4 * STORE_BOX_PORTS_MAX)
 #define RECORD_BLOCK_BYTES    10
 #define RECORD_KEYS_BYTES     73
@@ -40,6 +45,7 @@
 /* Returns the record's length. */
 size_t record_encode_preview(const store_preview_t *preview, char out[RECORD_PREVIEW_MAX]);
 size_t record_encode_key(const store_key_t *key, char out[RECORD_KEY_MAX]);
+size_t record_encode_alias(str_t id, char out[RECORD_ALIAS_MAX]);
 /* These write all RECORD_…_BYTES. */
 void record_encode_block(const store_block_t *block, char out[RECORD_BLOCK_BYTES]);
 void record_encode_keys(const store_cookie_keys_t *keys, char out[RECORD_KEYS_BYTES]);
@@ -56,6 +62,7 @@ MUST_USE bool record_decode_keys(str_t record, store_cookie_keys_t *out);
 MUST_USE bool record_decode_key(str_t record, const uint8_t sha256[32], store_key_t *out);
 MUST_USE bool record_decode_name(str_t record, uint8_t sha256[32]);
 MUST_USE bool record_decode_box(str_t record, str_t id, store_box_t *out);
+MUST_USE bool record_decode_alias(str_t record, char id[BOX_ID_MAX + 1]);
 /* Without its slot. */
 MUST_USE bool record_decode_deletion(str_t record, str_t id, store_deletion_t *out);
 

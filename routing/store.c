@@ -26,7 +26,8 @@ store_t *store_open(const char *durable_dir, const char *volatile_dir, uint64_t 
         store->boxes = table_open(&options, store->error);
     }
     if (store->boxes == NULL || !store_open_rules(store, durable_dir, writer) ||
-        !store_open_keys(store, durable_dir, writer) || !store_open_deletions(store, durable_dir, writer)) {
+        !store_open_keys(store, durable_dir, writer) || !store_open_deletions(store, durable_dir, writer) ||
+        !store_open_aliases(store, durable_dir, writer)) {
         snprintf(error, error_len, "%s", store->error);
         store_close(&store);
     }
@@ -53,7 +54,7 @@ table_t *store_open_beside(store_t *store, const char *durable_dir, const char *
 bool store_whole(store_t *store)
 {
     return table_whole(store->previews) && table_whole(store->boxes) && table_whole(store->rules) &&
-           table_whole(store->keys) && table_whole(store->deletions);
+           table_whole(store->keys) && table_whole(store->deletions) && table_whole(store->aliases);
 }
 
 void store_close(store_t **store)
@@ -65,6 +66,7 @@ void store_close(store_t **store)
     table_close(&(*store)->rules);
     table_close(&(*store)->keys);
     table_close(&(*store)->deletions);
+    table_close(&(*store)->aliases);
     free(*store);
     *store = NULL;
 }
@@ -253,6 +255,8 @@ static bool preview_valid(const store_preview_t *preview)
     return box_id_valid(id) && preview->port != 0 && preview_label_fits(id, preview->port) &&
            preview->host_header <= HOST_HEADER_LOCALHOST && preview->protocol <= PREVIEW_H2C &&
            memchr(preview->label, '\0', sizeof(preview->label)) != NULL &&
+           (preview->alias[0] == '\0' || (memchr(preview->alias, '\0', sizeof(preview->alias)) != NULL &&
+                                          store_alias_valid(str_from(preview->alias)))) &&
            memchr(preview->allow_origins, '\0', sizeof(preview->allow_origins)) != NULL;
 }
 
@@ -391,5 +395,5 @@ int store_reap_readers(store_t *store)
 {
     return table_reap_readers(store->previews) + table_reap_readers(store->boxes) +
            table_reap_readers(store->rules) + table_reap_readers(store->keys) +
-           table_reap_readers(store->deletions);
+           table_reap_readers(store->deletions) + table_reap_readers(store->aliases);
 }

@@ -71,6 +71,7 @@ typedef struct store_preview {
     uint8_t basic_sha256[32];  /* of "user:password" */
     uint64_t expires_at;       /* unix seconds; 0: never. From then on it is not found */
     char label[STORE_LABEL_MAX + 1];
+    char alias[BOX_ID_MAX + 1];                /* stands for the id in its host name; empty: none */
     char allow_origins[STORE_ORIGINS_MAX + 1]; /* serialized origins, lower case, one space between */
 } store_preview_t;
 
@@ -194,6 +195,14 @@ MUST_USE store_result_t store_each_key(store_t *store, str_t name, bool (*each)(
  * one. UINT64_MAX where nothing can be read. */
 uint64_t store_keys_version(store_t *store);
 
+/* What can stand for a box's id in host names: as that, without '_' (RFC 952, RFC 1123). */
+bool store_alias_valid(str_t alias);
+/* Aliases in all. */
+#define STORE_ALIASES_MAX 100000
+/* The box whose previews carry the alias; STORE_NOT_FOUND where none does. */
+MUST_USE store_result_t store_get_alias(store_t *store, str_t alias, char owner[BOX_ID_MAX + 1]);
+/* The preview that a host name's id and port mean: of that box, or of the box that has it for an alias. */
+MUST_USE store_result_t store_find_preview(store_t *store, str_t name, uint16_t port, store_preview_t *out);
 /* STORE_OK: the box has a deletion; STORE_NOT_FOUND: none. */
 MUST_USE store_result_t store_is_being_deleted(store_t *store, str_t id);
 /* As store_each_preview, those of box `id`; where that is empty, all. */
@@ -252,6 +261,11 @@ MUST_USE store_result_t store_put_cookie_keys(store_t *store, const store_cookie
 MUST_USE store_result_t store_put_key(store_t *store, const store_key_t *key);
 /* Forgets it: unlike one that is revoked it is then a key like any that nobody named. */
 MUST_USE store_result_t store_delete_key(store_t *store, str_t name);
+/*
+ * Reserves an alias for previews of box `id`, which are put afterwards. STORE_CONFLICT where it is another
+ * box's alias, or the id of a box that is known or has previews; STORE_TOO_MANY beyond STORE_ALIASES_MAX.
+ */
+MUST_USE store_result_t store_claim_alias(store_t *store, str_t alias, str_t id);
 /*
  * Deletions: on disk before these return. All that are put (at most STORE_DELETIONS_AT_ONCE, asserted) or
  * none; STORE_FULL where a box, or the store, would have too many.

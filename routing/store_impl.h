@@ -12,6 +12,7 @@ struct store {
     table_t *boxes;     /* volatile */
     table_t *rules;     /* durable: blocks and cookie keys */
     table_t *keys;      /* durable: API keys */
+    table_t *aliases;   /* durable: host labels that stand for boxes */
     table_t *deletions; /* durable: boxes whose deletion was asked for */
     uint64_t map_bytes;
     char error[TABLE_ERROR_MAX];
@@ -26,6 +27,7 @@ table_t *store_open_beside(store_t *store, const char *durable_dir, const char *
 /* These open store->rules, store->keys and store->deletions so. False with store->error. */
 MUST_USE bool store_open_rules(store_t *store, const char *durable_dir, bool writer);
 MUST_USE bool store_open_keys(store_t *store, const char *durable_dir, bool writer);
+MUST_USE bool store_open_aliases(store_t *store, const char *durable_dir, bool writer);
 MUST_USE bool store_open_deletions(store_t *store, const char *durable_dir, bool writer);
 
 #endif

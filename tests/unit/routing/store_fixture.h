@@ -52,12 +52,13 @@ static inline void fixture_make(fixture_t *f)
 static inline void fixture_remove(fixture_t *f)
 {
     store_close(&f->store);
-    char rules[128], keys[128], deletions[128];
+    char rules[128], keys[128], deletions[128], aliases[128];
     snprintf(rules, sizeof(rules), "%s/rules", f->durable);
     snprintf(keys, sizeof(keys), "%s/keys", f->durable);
     snprintf(deletions, sizeof(deletions), "%s/deletions", f->durable);
-    const char *dirs[] = {rules, keys, deletions, f->durable, f->scratch};
-    for (int i = 0; i < 5; i++) {
+    snprintf(aliases, sizeof(aliases), "%s/aliases", f->durable);
+    const char *dirs[] = {rules, keys, deletions, aliases, f->durable, f->scratch};
+    for (int i = 0; i < 6; i++) {
         char path[160];
         snprintf(path, sizeof(path), "%s/data.mdb", dirs[i]);
         (void)unlink(path);

@@ -1,0 +1,186 @@
+/*
+ * Aliases: host labels that stand for the id of a box in the names of its previews, reserved over the whole
+ * store. A record says whose an alias is: (alias, 0) -> id. It counts as long as a preview of that box
+ * carries the alias, so nothing has to be given up where a preview goes; what nobody carries is removed when
+ * there are too many. They have a small environment of their own.
+ */
+#include <assert.h>
+
+#include "record.h"
+#include "store_impl.h"
+
+#define ALIASES_MAP_BYTES (64 << 20)
+/* Removed in one go, at most. */
+#define SWEEP_MAX 256
+
+bool store_open_aliases(store_t *store, const char *durable_dir, bool writer)
+{
+    store->aliases = store_open_beside(store, durable_dir, "aliases", ALIASES_MAP_BYTES, writer);
+    return store->aliases != NULL;
+}
+
+bool store_alias_valid(str_t alias)
+{
+    return box_id_valid(alias) && memchr(alias.p, '_', alias.n) == NULL;
+}
+
+/* ---- readers ---- */
+
+/* The record, whether or not anybody carries the alias. */
+static store_result_t find_owner(store_t *store, str_t alias, char owner[BOX_ID_MAX + 1])
+{
+    str_t record;
+    store_result_t result = table_read_begin(store->aliases);
+    if (result != STORE_OK)
+        return result;
+    result = table_find(store->aliases, alias, 0, &record);
+    if (result == STORE_OK && !record_decode_alias(record, owner))
+        result = store_refused(store, "this edge cannot read the record of an alias", alias);
+    table_read_end(store->aliases);
+    return result;
+}
+
+typedef struct carried {
+    str_t alias;
+    bool found;
+} carried_t;
+
+static bool carries(const store_preview_t *preview, void *arg)
+{
+    carried_t *carried = arg;
+    carried->found = str_eq(str_from(preview->alias), carried->alias);
+    return !carried->found;
+}
+
+store_result_t store_get_alias(store_t *store, str_t alias, char owner[BOX_ID_MAX + 1])
+{
+    carried_t carried = {.alias = alias};
+    if (!store_alias_valid(alias))
+        return STORE_NOT_FOUND;
+    store_result_t result = find_owner(store, alias, owner);
+    if (result != STORE_OK)
+        return result;
+    result = store_each_preview_from(store, str_from(owner), 0, true, carries, &carried);
+    return result == STORE_OK && !carried.found ? STORE_NOT_FOUND : result;
+}
+
+store_result_t store_find_preview(store_t *store, str_t name, uint16_t port, store_preview_t *out)
+{
+    char owner[BOX_ID_MAX + 1];
+    store_result_t result = store_get_preview(store, name, port, out);
+    if (result != STORE_NOT_FOUND)
+        return result;
+    result = find_owner(store, name, owner);
+    if (result == STORE_OK)
+        result = store_get_preview(store, str_from(owner), port, out);
+    return result == STORE_OK && !str_eq(str_from(out->alias), name) ? STORE_NOT_FOUND : result;
+}
+
+/* ---- the writer ---- */
+
+typedef struct names {
+    size_t count, looked_at;
+    char at[SWEEP_MAX][BOX_ID_MAX + 1];
+} names_t;
+
+static bool take_name(str_t id, uint16_t port, str_t record, void *arg)
+{
+    names_t *names = arg;
+    (void)port;
+    (void)record;
+    if (id.n <= BOX_ID_MAX) {
+        memcpy(names->at[names->count], id.p, id.n);
+        names->at[names->count++][id.n] = '\0';
+    }
+    return names->count < SWEEP_MAX;
+}
+
+/* Removes aliases from `from` on that nobody carries. Returns the last that was looked at, or "". */
+static store_result_t sweep(store_t *store, char from[BOX_ID_MAX + 1])
+{
+    names_t names = {.count = 0};
+    char owner[BOX_ID_MAX + 1];
+    store_result_t result = table_read_begin(store->aliases);
+    if (result != STORE_OK)
+        return result;
+    result = table_each(store->aliases, str_from(from), 1, take_name, &names);
+    table_read_end(store->aliases);
+    for (size_t i = 0; i < names.count && result == STORE_OK; i++) {
+        if (store_get_alias(store, str_from(names.at[i]), owner) != STORE_NOT_FOUND)
+            continue;
+        result = table_write_begin(store->aliases);
+        if (result != STORE_OK)
+            break;
+        result = table_delete(store->aliases, str_from(names.at[i]), 0);
+        if (result == STORE_OK)
+            result = table_write_commit(store->aliases);
+        else
+            table_write_abort(store->aliases);
+    }
+    memcpy(from, names.count == SWEEP_MAX ? names.at[SWEEP_MAX - 1] : "",
+           names.count == SWEEP_MAX ? sizeof(names.at[0]) : 1);
+    return result;
+}
+
+static store_result_t make_room(store_t *store)
+{
+    table_stats_t stats = {.records = 0};
+    char from[BOX_ID_MAX + 1] = "";
+    store_result_t result = table_read_begin(store->aliases);
+    if (result != STORE_OK)
+        return result;
+    result = table_get_stats(store->aliases, &stats);
+    table_read_end(store->aliases);
+    if (result != STORE_OK || stats.records < STORE_ALIASES_MAX)
+        return result;
+    do
+        result = sweep(store, from);
+    while (result == STORE_OK && from[0] != '\0');
+    if (result == STORE_OK && (result = table_read_begin(store->aliases)) == STORE_OK) {
+        result = table_get_stats(store->aliases, &stats);
+        table_read_end(store->aliases);
+    }
+    return result == STORE_OK && stats.records >= STORE_ALIASES_MAX ? STORE_TOO_MANY : result;
+}
+
+static bool found_one(const store_preview_t *preview, void *found)
+{
+    (void)preview;
+    *(bool *)found = true;
+    return false;
+}
+
+/* A box of that id: one that is known, or that has previews. */
+static bool is_a_box(store_t *store, str_t name)
+{
+    store_box_t box;
+    bool found = false;
+    if (store_get_box(store, name, &box) == STORE_OK && box.state != BOX_GONE)
+        return true;
+    store_result_t result = store_each_preview_from(store, name, 0, true, found_one, &found);
+    return found || (result != STORE_OK && result != STORE_NOT_FOUND);
+}
+
+store_result_t store_claim_alias(store_t *store, str_t alias, str_t id)
+{
+    char owner[BOX_ID_MAX + 1], record[RECORD_ALIAS_MAX];
+    store_result_t result = store_get_alias(store, alias, owner);
+    if (!store_alias_valid(alias) || !box_id_valid(id))
+        return store_refused(store, "not an alias", alias);
+    if (result == STORE_OK)
+        return str_eq(str_from(owner), id) ? STORE_OK : STORE_CONFLICT;
+    if (result != STORE_NOT_FOUND)
+        return result;
+    if (!str_eq(alias, id) && is_a_box(store, alias))
+        return STORE_CONFLICT;
+    result = make_room(store);
+    if (result == STORE_OK)
+        result = table_write_begin(store->aliases);
+    if (result != STORE_OK)
+        return result;
+    result = table_put(store->aliases, alias, 0, str_make(record, record_encode_alias(id, record)));
+    if (result == STORE_OK)
+        return table_write_commit(store->aliases);
+    table_write_abort(store->aliases);
+    return result;
+}
