@@ -174,12 +174,12 @@ bool tunnel_box_left(exchange_t *ex, const origin_failure_t *failure)
         tunnel->failed = true;
         tunnel->failure = *failure;
     }
-    if (tunnel->left)
-        return true;
-    if (ex->request_complete || !websocket_frames_between(&tunnel->from_box))
+    if (!tunnel->left && (ex->request_complete || !websocket_frames_between(&tunnel->from_box)))
         return false;
+    /* An origin that fails after its end has stopped the timer. */
+    if (!tunnel->left || !loop_timer_running(&ex->timer))
+        loop_timer_start(ex->worker->loop, &ex->timer, TUNNEL_WORD_MS, word_expired);
     tunnel->left = true;
-    loop_timer_start(ex->worker->loop, &ex->timer, TUNNEL_WORD_MS, word_expired);
     return true;
 }
 
