@@ -362,7 +362,7 @@ static void unknown_keys(void **state)
                 "e.yaml:3:1: timeouts.head: is written as a map in a map (timeouts: "
                 "{head: ...}), not as a name with a dot\n");
     fixture_bad(BASE "boxes: [{id: a, address: 10.0.0.1, prot: 1}]\n",
-                "e.yaml:3:36: boxes[0].prot: is not a known key; allowed here: id, address\n");
+                "e.yaml:3:36: boxes[0].prot: is not a known key; allowed here: id, address, ports\n");
     fixture_bad(
         BASE "boxes: [{id: a, addres: 10.0.0.1}]\n",
         "e.yaml:3:9: boxes[0].address: is missing; needed: an address, with or without a port, such as "
@@ -408,8 +408,8 @@ static void wrong_types(void **state)
     fixture_bad(BASE "timeouts: [head]\n", "e.yaml:3:11: timeouts: is a list; allowed: a map of keys\n");
     fixture_bad(BASE "boxes: {id: a}\n", "e.yaml:3:8: boxes: is a map; allowed: a list of 0 to 16384 maps\n");
     fixture_bad(BASE "boxes: [a, [b], ]\n",
-                "e.yaml:3:9: boxes[0]: is a single value; allowed: a map with the keys id, address\n"
-                "e.yaml:3:12: boxes[1]: is a list; allowed: a map with the keys id, address\n");
+                "e.yaml:3:9: boxes[0]: is a single value; allowed: a map with the keys id, address, ports\n"
+                "e.yaml:3:12: boxes[1]: is a list; allowed: a map with the keys id, address, ports\n");
     fixture_bad(
         BASE "trusted_proxies: [[a], b]\n",
         "e.yaml:3:19: trusted_proxies[0]: is a list; allowed: a map with the keys network, client_field\n"
