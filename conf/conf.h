@@ -234,8 +234,10 @@ typedef struct conf {
             connections_per_client; /* of one client address (/64 for IPv6), over all workers; 0: no limit */
         uint32_t connections;       /* per worker */
         uint32_t origin_connections_per_client, origin_connections_per_box; /* of a worker; 0: its share */
-        uint32_t origin_queue; /* requests of a worker that wait for those */
-        uint64_t memory_bytes; /* buffers a worker may hold before it sheds */
+        uint32_t origin_queue;            /* requests of a worker that wait for those */
+        uint64_t memory_bytes;            /* what exchanges may hold at one worker before it sheds */
+        uint64_t memory_per_client_bytes; /* of it, a client address and a box, over all workers, once it is
+                                             short; 0: an eighth */
     } limits;
 
     struct {

@@ -186,8 +186,19 @@ static const conf_key_t rows[] = {
      .min = 4 * MIB,
      .max = TIB,
      .fallback = "256MiB",
-     .doc = "What one worker may hold in buffers; from there on, new requests are answered with 503.",
+     .doc =
+         "What requests may hold at one worker: heads, bodies under way, and what their connections keep for "
+         "them. `docs/operations.md` says what happens when it is reached.",
      AT(conf_t, limits.memory_bytes)},
+    {.name = "limits.memory_per_client",
+     .type = CONF_SIZE,
+     .max = TIB,
+     .fallback = "0",
+     .doc =
+         "Once a worker holds three quarters of `limits.memory`: what the requests of one client address (of "
+         "one /64 for IPv6) may hold over all workers, and those to one box; 0 is an eighth of "
+         "`limits.memory`.",
+     AT(conf_t, limits.memory_per_client_bytes)},
     {.name = "timeouts", .type = CONF_SECTION, .doc = "How long the edge waits for others."},
     {.name = "timeouts.handshake",
      .type = CONF_DURATION,

@@ -8,13 +8,7 @@ static uint64_t footprint(const buffer_t *buffer)
     return buffer->bytes != NULL ? buffer->bytes->capacity : 0;
 }
 
-static void account(uint64_t *held, uint64_t before, uint64_t after)
-{
-    assert(*held >= before);
-    *held = *held - before + after;
-}
-
-void buffer_append(buffer_t *buffer, str_t data, uint64_t *held)
+void buffer_append(buffer_t *buffer, str_t data, account_t *account)
 {
     if (data.n == 0)
         return;
@@ -25,24 +19,24 @@ void buffer_append(buffer_t *buffer, str_t data, uint64_t *held)
     assert(space.base != NULL && space.len >= data.n);
     memcpy(space.base, data.p, data.n);
     buffer->bytes->size += data.n;
-    account(held, before, footprint(buffer));
+    account_move(account, before, footprint(buffer));
 }
 
-void buffer_consume(buffer_t *buffer, size_t n, uint64_t *held)
+void buffer_consume(buffer_t *buffer, size_t n, account_t *account)
 {
     assert(n <= buffer_size(buffer));
     if (n == 0)
         return;
     if (n == buffer_size(buffer))
-        buffer_clear(buffer, held);
+        buffer_clear(buffer, account);
     else
         h2o_buffer_consume(&buffer->bytes, n);
 }
 
-void buffer_clear(buffer_t *buffer, uint64_t *held)
+void buffer_clear(buffer_t *buffer, account_t *account)
 {
     if (buffer->bytes == NULL)
         return;
-    account(held, footprint(buffer), 0);
+    account_sub(account, footprint(buffer));
     h2o_buffer_dispose(&buffer->bytes);
 }

@@ -1,6 +1,6 @@
 /*
- * A queue of bytes that were taken and could not be passed on yet, over h2o_buffer_t. What all buffers of a
- * process hold (their memory, which is more than their bytes) is added up in one figure, by which the edge
+ * A queue of bytes that were taken and could not be passed on yet, over h2o_buffer_t. What a buffer holds
+ * (its memory, which is more than its bytes) is counted to an account, always the same one, by which the edge
  * sheds load. An empty buffer holds no memory. One buffer belongs to one thread.
  */
 #ifndef BOXEDGE_BUFFER_H
@@ -8,17 +8,18 @@
 
 #include <h2o.h>
 
+#include "account.h"
 #include "str.h"
 
 typedef struct buffer {
     h2o_buffer_t *bytes; /* NULL while empty */
 } buffer_t;
 
-/* Appends a copy of `data`; `*held` is the process's figure. */
-void buffer_append(buffer_t *buffer, str_t data, uint64_t *held);
+/* Appends a copy of `data`. */
+void buffer_append(buffer_t *buffer, str_t data, account_t *account);
 /* Drops the first n bytes (n is at most buffer_size); gives memory back when it becomes empty. */
-void buffer_consume(buffer_t *buffer, size_t n, uint64_t *held);
-void buffer_clear(buffer_t *buffer, uint64_t *held);
+void buffer_consume(buffer_t *buffer, size_t n, account_t *account);
+void buffer_clear(buffer_t *buffer, account_t *account);
 
 static inline size_t buffer_size(const buffer_t *buffer)
 {

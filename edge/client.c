@@ -14,6 +14,9 @@ void client_init(client_t *client, const client_t *accepted)
     client->link = (h2o_linklist_t){NULL, NULL};
     h2o_linklist_insert(&client->worker->clients, &client->link);
     client->worker->client_count++;
+    client->account = (account_t){.parent = &client->worker->memory.account};
+    if (client->worker->shm != NULL && !client->local)
+        client->account.share = shm_share_of_client(client->worker->shm, &client->address);
 }
 
 bool client_is_proxy(const client_t *client)

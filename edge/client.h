@@ -25,6 +25,11 @@ typedef struct client_codec {
     bool (*idle_since)(const client_t *client, uint64_t *since_ms);
     /* Ends an idle one now, as its keep-alive timeout would. */
     void (*close_idle)(client_t *client);
+    /* Bytes that its exchanges hold which got no further since `before` (relief.h), about. NULL: it has none.
+     */
+    uint64_t (*stalled)(client_t *client, uint64_t before);
+    /* Ends those exchanges; with `box_share` only those whose box holds more. */
+    void (*relieve)(client_t *client, uint64_t before, uint64_t box_share);
 } client_codec_t;
 
 /* As small as can be, since idle connections are many. */
@@ -37,12 +42,13 @@ struct client {
     struct in6_addr address; /* of the connection; that of an exchange's client: remote_address */
     uint16_t port;           /* the client's */
     uint16_t local_port;     /* the listener's */
-    conf_listener_kind_t kind;
-    uint64_t covers_api; /* hash of the API host that its certificate was last found to cover; 0: none */
-    client_covers_t covers;
-    bool tls_terminated; /* conf_listener_t.tls_terminated */
-    bool local;          /* the admin socket or the demo app: no address, no access line */
-    bool counted;        /* in the shared counts of its address and in connections_open */
+    conf_listener_kind_t kind : 8;
+    client_covers_t covers : 8;
+    bool tls_terminated : 1; /* conf_listener_t.tls_terminated */
+    bool local : 1;          /* the admin socket or the demo app: no address, no access line */
+    bool counted : 1;        /* in the shared counts of its address and in connections_open */
+    uint64_t covers_api;     /* hash of the API host that its certificate was last found to cover; 0: none */
+    account_t account;       /* of what the connection holds; its share is that of the address */
 };
 
 /* Called by a codec's _new: copies `accepted` (whose conn it takes over) and enters the worker's list. The

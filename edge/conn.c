@@ -187,6 +187,12 @@ void conn_set_owner(conn_t *conn, const conn_handlers_t *handlers, void *owner)
     conn_hangup_update(conn);
 }
 
+void conn_set_account(conn_t *conn, account_t *account)
+{
+    if (conn->tls != NULL)
+        conn_tls_set_account(conn, account);
+}
+
 void conn_start_tls(conn_t *conn, SSL *ssl)
 {
     assert(conn->tls == NULL && conn->end == CONN_OK && !conn->broken && !conn->shut_asked);

@@ -15,6 +15,7 @@
 
 #include <openssl/ssl.h>
 
+#include "account.h"
 #include "loop.h"
 #include "str.h"
 
@@ -59,6 +60,10 @@ conn_t *conn_new(loop_t *loop, int fd, SSL *ssl, const conn_handlers_t *handlers
 /* Hands the connection to another owner (the codec chosen after ALPN). Wants are cleared; a hangup that the
  * last owner was told of is told again. */
 void conn_set_owner(conn_t *conn, const conn_handlers_t *handlers, void *owner);
+
+/* Counts what the connection keeps for TLS to `account` from now on, which outlives it: ciphertext that
+ * waits, and OpenSSL's buffer for records, by estimate. */
+void conn_set_account(conn_t *conn, account_t *account);
 
 /*
  * Starts a TCP connection to `address`, TCP_NODELAY set. Returns NULL with errno where it failed at once.

@@ -19,6 +19,8 @@
 #define STAGE_BYTES        (CONN_TURN_BYTES + 8192)
 #define READ_BUDGET        (CONN_TURN_BYTES + 16384)
 #define UNPRODUCTIVE_BYTES 65536
+/* What OpenSSL keeps while it has a part of a record: room for one, with what encryption adds. */
+#define RECORD_BUFFER_BYTES (SSL3_RT_MAX_PACKET_SIZE + 1024)
 
 struct conn_tls {
     SSL *ssl;
@@ -35,6 +37,8 @@ struct conn_tls {
     bool more;             /* another read may bring bytes without the kernel having any */
     bool wants_room;       /* the call under way could not answer the peer: go on when `out` is empty */
     conn_t *conn;
+    account_t *account; /* NULL: nobody counts */
+    size_t counted;     /* to it */
     loop_task_t uncork; /* sends the ticket at the end of the turn */
 };
 
@@ -67,6 +71,23 @@ size_t conn_tls_inside(const conn_t *conn)
 bool conn_tls_holds(const conn_t *conn)
 {
     return conn->tls->more || SSL_has_pending(conn->tls->ssl) != 0;
+}
+
+static void count(conn_tls_t *tls)
+{
+    if (tls->account == NULL)
+        return;
+    size_t now = tls->out_off + tls->out_len + (tls->inside != 0 ? RECORD_BUFFER_BYTES : 0);
+    account_move(tls->account, tls->counted, now);
+    tls->counted = now;
+}
+
+void conn_tls_set_account(conn_t *conn, account_t *account)
+{
+    assert(conn->tls->account == NULL);
+    conn->tls->account = account;
+    conn->tls->inside = conn_tls_inside(conn); /* what the handshake took is gone */
+    count(conn->tls);
 }
 
 /* ---- the BIO ---- */
@@ -171,6 +192,8 @@ void conn_tls_detach(conn_t *conn)
     SSL_set_shutdown(conn->tls->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(conn->tls->ssl);
     loop_undefer(&conn->tls->uncork);
+    if (conn->tls->account != NULL)
+        account_sub(conn->tls->account, conn->tls->counted);
     free(conn->tls->out);
     free(conn->tls);
     conn->tls = NULL;
@@ -199,6 +222,7 @@ static void out_drop(conn_tls_t *tls)
     tls->out = NULL;
     tls->out_off = tls->out_len = 0;
     tls->corked = false;
+    count(tls);
 }
 
 /* Adds to what waits. */
@@ -213,6 +237,7 @@ static void out_keep(conn_tls_t *tls, const char *data, size_t len)
     tls->out = joined;
     tls->out_off = 0;
     tls->out_len += (uint32_t)len;
+    count(tls);
 }
 
 /* Puts a corked ticket at the head of the stage. */
@@ -403,6 +428,7 @@ conn_result_t conn_tls_read(conn_t *conn, char *buf, size_t cap, size_t *got)
     push(conn);
     *got = total;
     tls->inside = SSL_has_pending(tls->ssl) != 0 && tls->inside > total ? tls->inside - total : 0;
+    count(tls);
     if (total == 0)
         return result;
     /* An end that was met behind these bytes is found again by the next call, which must then come. */

@@ -48,10 +48,14 @@
     X(origin_queue_waits_total, "counter", "Requests that waited for a connection to an origin")             \
     X(origin_queue_refused_total, "counter", "Requests refused because none became free")                    \
     X(descriptor_shortages_total, "counter", "Connections that found no descriptor")                         \
+    X(memory_resets_total, "counter",                                                                        \
+      "Exchanges ended because they held memory that was short and got no further")                          \
+    X(memory_closes_total, "counter",                                                                        \
+      "Client connections ended because they held memory that was short and took nothing")                   \
     X(http2_abuse_total, "counter", "HTTP/2 connections ended for calm")                                     \
     X(log_lines_total, "counter", "Access lines written")                                                    \
     X(log_drops_total, "counter", "Access lines dropped because the log could not keep up")                  \
-    X(buffered_bytes, "gauge", "Body bytes held in buffers now")                                             \
+    X(buffered_bytes, "gauge", "Bytes that requests hold now, of limits.memory")                             \
     X(heap_allocated_bytes, "gauge", "Heap bytes in use, as the allocator counts them")
 
 /* Of requests that waited for a box and went on to it: upper bounds of the buckets, in ms; the last is open.

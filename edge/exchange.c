@@ -12,12 +12,16 @@
 #include "access.h"
 #include "access_log.h"
 #include "api.h"
+#include "budget.h"
 #include "client.h"
 #include "forward.h"
 #include "steps.h"
 #include "tunnel.h"
 #include "wake.h"
 #include "worker.h"
+
+/* Fewer bytes than this in the time of relief.h are no progress. */
+#define PROGRESS_BYTES 4096
 
 /*
  * The steps of an exchange that came to a preview's host, in order. Each listener's kind has a table; a step
@@ -76,6 +80,7 @@ exchange_t *exchange_new(client_t *client, const client_ops_t *ops, void *codec)
                        .worker = client->worker,
                        .client = client,
                        .remote = remote_of_connection(client),
+                       .account = {.parent = &client->account},
                        .client_ops = ops,
                        .codec = codec,
                        .request = {.content_length = LENGTH_UNKNOWN},
@@ -89,6 +94,62 @@ exchange_t *exchange_new(client_t *client, const client_ops_t *ops, void *codec)
 static bool waits(const exchange_t *ex)
 {
     return wake_exchange_waits(ex) || slots_waits(ex) || (ex->api != NULL && api_waits(ex));
+}
+
+void exchange_count(exchange_t *ex)
+{
+    if (!arena_has_grown(&ex->arena, &ex->arena_seen))
+        return;
+    size_t n = arena_growth(&ex->arena, &ex->arena_seen);
+    ex->arena_bytes += n;
+    account_add(&ex->account, n);
+}
+
+void exchange_give_back(exchange_t *ex, const void *bytes)
+{
+    size_t n = arena_give_back(&ex->arena, bytes, &ex->arena_seen);
+    if (n == 0)
+        return;
+    ex->arena_bytes -= n;
+    account_sub(&ex->account, n);
+}
+
+void exchange_progress(exchange_t *ex, size_t bytes)
+{
+    ex->moved += (uint32_t)(bytes < PROGRESS_BYTES ? bytes : PROGRESS_BYTES);
+    if (ex->moved < PROGRESS_BYTES)
+        return;
+    ex->moved = 0;
+    ex->progress_ms = loop_now(ex->worker->loop);
+}
+
+/* What an exchange holds already when it is known whose it is, moves there. */
+static void set_accounts(exchange_t *ex, account_t own, account_t named)
+{
+    uint32_t held = ex->account.held;
+    account_sub(&ex->account, held);
+    ex->account = own;
+    ex->named = named;
+    account_add(&ex->account, held);
+}
+
+void exchange_set_share(exchange_t *ex, str_t box)
+{
+    if (ex->worker->shm == NULL || ex->account.share.cell[0] != 0)
+        return;
+    account_t own = {.parent = ex->account.parent, .share = shm_share_of_box(ex->worker->shm, box)};
+    account_t named = {.parent = ex->named.parent, .share = ex->named.share};
+    set_accounts(ex, own, named);
+}
+
+/* A trusted proxy's connection carries many clients. */
+static void set_client_share(exchange_t *ex)
+{
+    if (ex->worker->shm == NULL || !ex->remote.named || ex->client->local)
+        return;
+    account_t own = {.parent = &ex->named}, named = {.parent = &ex->client->account};
+    named.share = shm_share_of_client(ex->worker->shm, &ex->remote.address);
+    set_accounts(ex, own, named);
 }
 
 static void set_state(exchange_t *ex, exchange_state_t state)
@@ -115,8 +176,10 @@ static bool inbound_id_usable(const exchange_t *ex, str_t id)
 
 static void begin(exchange_t *ex)
 {
+    ex->progress_ms = loop_now(ex->worker->loop);
     if (!ex->internal)
         remote_find(ex);
+    set_client_share(ex);
     ex->times.start_us = loop_precise_us();
     ex->times.wall_us = loop_wall_us(ex->worker->loop);
     str_t inbound = fields_value(&ex->request.fields, FIELD_X_REQUEST_ID);
@@ -156,8 +219,9 @@ static void run_steps(exchange_t *ex)
     for (;; ex->step++) {
         assert(ex->step->run != NULL); /* the last step answers */
         if (ex->step->run(ex) != STEP_NEXT)
-            return;
+            break;
     }
+    exchange_count(ex);
 }
 
 void exchange_begin(exchange_t *ex)
@@ -166,12 +230,15 @@ void exchange_begin(exchange_t *ex)
     ex->request_complete = !ex->request.has_body && !ex->request.websocket;
     set_state(ex, EXCHANGE_STEPS);
     ex->step = ex->client->steps;
+    if (budget_refuses(ex))
+        exchange_count(ex);
 }
 
 void exchange_start(exchange_t *ex)
 {
     exchange_begin(ex);
-    run_steps(ex);
+    if (ex->state == EXCHANGE_STEPS)
+        run_steps(ex);
 }
 
 void exchange_start_at(exchange_t *ex, const exchange_step_t *step, const char *request_id)
@@ -197,7 +264,12 @@ void exchange_refuse(exchange_t *ex, int status, const char *code, const char *s
         begin(ex);
     if (status == 400 && fault != NULL)
         fault_say(ex, fault, false);
-    exchange_reply_error(ex, status, code, sentence, 0);
+    exchange_count(ex);
+    if (ex->state == EXCHANGE_HEAD && budget_is_short(ex))
+        exchange_cut(ex); /* an answer would take more of what it holds too much of */
+    else
+        exchange_reply_error(ex, status, code, sentence, 0);
+    exchange_count(ex);
 }
 
 /* A client that waits for 100 (Continue) gets it. */
@@ -238,15 +310,17 @@ size_t exchange_request_room(const exchange_t *ex)
     if (ex->origin_ops != NULL)
         return ex->origin_ops->room(ex);
     /* Thousands may wait for boxes: what all hold is bounded, and the rest stays with the clients. */
-    bool full = !ex->awaits_body && ex->worker->held_bytes >= ex->worker->conf->limits.memory_bytes;
+    bool full = !ex->awaits_body && ex->worker->memory.held >= ex->worker->conf->limits.memory_bytes;
     if (ex->state != EXCHANGE_STEPS || full)
         return 0;
-    return EXCHANGE_BODY_BYTES - buffer_size(&ex->held);
+    size_t bound = ex->awaits_body ? EXCHANGE_BODY_BYTES : budget_bound(ex, EXCHANGE_BODY_BYTES);
+    return buffer_size(&ex->held) < bound ? bound - buffer_size(&ex->held) : 0;
 }
 
 void exchange_request_body(exchange_t *ex, str_t data)
 {
     ex->request_bytes += data.n;
+    exchange_progress(ex, data.n);
     counter_add(&ex->worker->counters->request_body_bytes_total, data.n);
     if (ex->state == EXCHANGE_DONE)
         return;
@@ -257,7 +331,7 @@ void exchange_request_body(exchange_t *ex, str_t data)
     if (ex->origin_ops != NULL)
         ex->origin_ops->send_body(ex, data);
     else if (ex->state == EXCHANGE_STEPS)
-        buffer_append(&ex->held, data, &ex->worker->held_bytes);
+        buffer_append(&ex->held, data, &ex->account);
 }
 
 void exchange_request_end(exchange_t *ex)
@@ -290,6 +364,7 @@ void exchange_request_flush(exchange_t *ex)
     if (ex->state == EXCHANGE_DONE || ex->origin_ops == NULL)
         return;
     ex->origin_ops->flush(ex);
+    exchange_count(ex);
     if (tunnel_over(ex))
         ex->client_ops->resume_request(ex);
 }
@@ -365,6 +440,7 @@ void exchange_response_head(exchange_t *ex)
         set_state(ex, EXCHANGE_RESPONSE);
     }
     use_responds(ex);
+    ex->progress_ms = loop_now(ex->worker->loop);
     ex->client_ops->send_head(ex);
     if (!ex->response.tunnel)
         return;
@@ -408,6 +484,7 @@ void exchange_response_end(exchange_t *ex)
 void exchange_response_flush(exchange_t *ex)
 {
     ex->client_ops->flush(ex);
+    exchange_count(ex);
 }
 
 void exchange_response_room(exchange_t *ex)
@@ -500,8 +577,9 @@ void exchange_end(exchange_t **exp, exchange_end_t how)
     count(ex, how);
     if (ex->worker->log != NULL && ex->times.start_us != 0 && !ex->internal)
         access_log_exchange(ex->worker->log, ex, how);
-    buffer_clear(&ex->held, &ex->worker->held_bytes);
+    buffer_clear(&ex->held, &ex->account);
     api_end(ex);
+    account_sub(&ex->account, ex->arena_bytes);
     h2o_mem_pool_t arena = ex->arena; /* the exchange lives in it */
     h2o_mem_clear_pool(&arena);
 }

@@ -22,6 +22,7 @@
 
 #include <netinet/in.h>
 
+#include "arena.h"
 #include "buffer.h"
 #include "conf.h"
 #include "fault.h"
@@ -190,8 +191,14 @@ typedef struct origin_target {
 struct exchange {
     h2o_mem_pool_t arena;
     worker_t *worker;
-    client_t *client; /* the connection */
-    remote_t remote;  /* the client, by remote.h */
+    client_t *client;        /* the connection */
+    remote_t remote;         /* the client, by remote.h */
+    account_t account;       /* of all that it holds; its share is that of its box, once that is known */
+    account_t named;         /* between that and the connection's, where a trusted proxy names the client */
+    arena_mark_t arena_seen; /* up to where the arena is counted */
+    uint64_t arena_bytes;    /* counted so far */
+    uint64_t progress_ms;    /* loop_now when it last got further (exchange_progress) */
+    uint32_t moved;          /* bytes since then */
     exchange_state_t state;
     const exchange_step_t *step; /* runs or waits */
 
@@ -275,6 +282,18 @@ void exchange_refuse(exchange_t *ex, int status, const char *code, const char *s
 
 /* Runs the steps on from the one that answered WAIT, or from the first after exchange_begin. */
 void exchange_resume(exchange_t *ex);
+
+/* Counts what the arena has grown by to ex->account. The exchange does so itself whenever it waits for
+ * others; a codec where it lets an exchange wait. Cheap where nothing has grown. */
+void exchange_count(exchange_t *ex);
+/* Gives back what was allocated from the arena and is not needed any more (arena_give_back). */
+void exchange_give_back(exchange_t *ex, const void *bytes);
+/* Bytes of a body went on to the client's kernel or came from it. An exchange that holds memory and does not
+ * get further for some seconds is the first to go when memory is short (relief.h); a few bytes now and then
+ * are no progress. */
+void exchange_progress(exchange_t *ex, size_t bytes);
+/* Its box is known: what it holds counts to the share of that box too. */
+void exchange_set_share(exchange_t *ex, str_t box);
 /*
  * Answers an error from a step or an origin: JSON for programs, a page for a navigation (DESIGN, errors that
  * the edge makes). `retry_after` in seconds; 0: none.

@@ -31,7 +31,7 @@ static void drop(http1_client_t *client)
     exchange_t *ex = client->ex;
     loop_timer_stop(&ex->timer);
     http1_writer_fini(&client->writer);
-    buffer_clear(&client->in, &ex->worker->held_bytes);
+    buffer_clear(&client->in, &ex->account);
     if (client->conn != NULL)
         conn_free(&client->conn);
     client->state = ATTEMPT_OVER;
@@ -154,7 +154,6 @@ static void put_away(exchange_t *ex, conn_t **conn, next_use_t use, uint32_t idl
 void http1_client_finish(http1_client_t *client, size_t left)
 {
     exchange_t *ex = client->ex;
-    worker_t *worker = ex->worker;
     next_use_t use = next_use(client, left);
     conn_t *conn = client->conn;
     client->conn = NULL;
@@ -162,7 +161,7 @@ void http1_client_finish(http1_client_t *client, size_t left)
     http1_writer_fini(&client->writer);
     client->state = ATTEMPT_OVER;
     ex->origin_ops = NULL;
-    buffer_clear(&ex->held, &worker->held_bytes);
+    buffer_clear(&ex->held, &ex->account);
     exchange_response_end(ex);
     exchange_response_flush(ex);
     put_away(ex, &conn, use, pool_idle_ms(client));
@@ -280,10 +279,10 @@ static void keep_for_resend(http1_client_t *client, str_t data)
 {
     exchange_t *ex = client->ex;
     if (buffer_size(&ex->held) + data.n <= RESEND_BODY_BYTES) {
-        buffer_append(&ex->held, data, &ex->worker->held_bytes);
+        buffer_append(&ex->held, data, &ex->account);
     } else {
         client->keep_body = false;
-        buffer_clear(&ex->held, &ex->worker->held_bytes);
+        buffer_clear(&ex->held, &ex->account);
     }
 }
 
@@ -291,7 +290,7 @@ static void op_send_body(exchange_t *ex, str_t data)
 {
     http1_client_t *client = ex->origin;
     if (is_waiting(client)) {
-        buffer_append(&ex->held, data, &ex->worker->held_bytes);
+        buffer_append(&ex->held, data, &ex->account);
         return;
     }
     if (client->keep_body) /* also where this box takes no more: the second attempt sends it all */
@@ -338,7 +337,7 @@ static void drop_unsafe_body(http1_client_t *client)
     if (!client->keep_body || client->writer.written == 0 || resend_is_idempotent(ex->request.method))
         return;
     client->keep_body = false;
-    buffer_clear(&ex->held, &ex->worker->held_bytes);
+    buffer_clear(&ex->held, &ex->account);
 }
 
 static void op_flush(exchange_t *ex)
@@ -403,14 +402,16 @@ static void send_request(http1_client_t *client)
     client->writer.chunked = request->has_body && request->content_length == LENGTH_UNKNOWN;
     client->keep_body = request->has_body && (client->reused || ex->api != NULL) &&
                         buffer_size(&ex->held) <= RESEND_BODY_BYTES;
-    http1_writer_raw(&client->writer, forward_request_head(ex, str_from(client->websocket_key)));
+    str_t head = forward_request_head(ex, str_from(client->websocket_key));
+    http1_writer_raw(&client->writer, head);
     http1_writer_body(&client->writer, buffer_str(&ex->held));
     if (ex->request_complete)
         http1_writer_end(&client->writer, &no_trailers);
     conn_want_read(client->conn, true);
     op_flush(ex);
+    exchange_give_back(ex, head.p); /* the kernel has it, or the writer a copy of its rest */
     if (!client->keep_body)
-        buffer_clear(&ex->held, &ex->worker->held_bytes);
+        buffer_clear(&ex->held, &ex->account);
     if (ex->request_complete || request->websocket)
         await_first_byte(client);
     exchange_request_room_grew(ex);
@@ -496,7 +497,7 @@ static void attempt(http1_client_t *client, bool fresh)
 {
     exchange_t *ex = client->ex;
     worker_t *worker = ex->worker;
-    http1_writer_init(&client->writer, &worker->held_bytes);
+    http1_writer_init(&client->writer, &ex->account);
     client->head_seen = 0;
     client->write_broken = false;
     client->conn = fresh ? NULL : pooled(client);

@@ -13,6 +13,9 @@
 
 /* ---- receiving ---- */
 
+/* Of a response before its head is known, where the client has no room for more. */
+#define HEAD_READ_BYTES 4096
+
 static void bad_response(http1_client_t *client, const fault_t *fault)
 {
     fault_say(client->ex, fault, true);
@@ -98,7 +101,7 @@ static void take_body(http1_client_t *client, str_t data)
     if (client->state == ATTEMPT_OVER)
         return;
     if (n < data.n) {
-        buffer_append(&client->in, str_from_offset(data, n), &client->ex->worker->held_bytes);
+        buffer_append(&client->in, str_from_offset(data, n), &client->ex->account);
         conn_want_read(client->conn, false);
     }
     exchange_response_flush(client->ex);
@@ -132,7 +135,7 @@ static void take_head(http1_client_t *client, response_t *response, str_t rest)
     }
     loop_timer_stop(&ex->timer);
     if (!client->keep_body || ex->request_complete)
-        buffer_clear(&ex->held, &ex->worker->held_bytes);
+        buffer_clear(&ex->held, &ex->account);
     client->keep_body = false;
     forward_filter_response(ex, &response->fields);
     response->tunnel = tunnel;
@@ -168,8 +171,8 @@ static void read_head(http1_client_t *client, str_t data, bool kept)
             str_t copy = kept ? str_make(NULL, 0) : data;
             client->head_seen = data.n;
             if (kept) /* interim responses before it are used up */
-                buffer_consume(&client->in, buffer_size(&client->in) - data.n, &ex->worker->held_bytes);
-            buffer_append(&client->in, copy, &ex->worker->held_bytes);
+                buffer_consume(&client->in, buffer_size(&client->in) - data.n, &ex->account);
+            buffer_append(&client->in, copy, &ex->account);
             return;
         }
         client->head_seen = 0;
@@ -178,7 +181,7 @@ static void read_head(http1_client_t *client, str_t data, bool kept)
             buffer_t in = client->in; /* the slices live in it until the head and its body are passed on */
             client->in = (buffer_t){NULL};
             take_head(client, &response, rest);
-            buffer_clear(&in, &ex->worker->held_bytes);
+            buffer_clear(&in, &ex->account);
             return;
         }
         if (++client->informational > INFORMATIONAL_MAX) {
@@ -191,7 +194,7 @@ static void read_head(http1_client_t *client, str_t data, bool kept)
             return;
         data = rest;
         if (data.n == 0) {
-            buffer_clear(&client->in, &ex->worker->held_bytes);
+            buffer_clear(&client->in, &ex->account);
             return;
         }
     }
@@ -236,7 +239,12 @@ void http1_client_readable(void *owner)
         http1_client_handshake(client);
         return;
     }
-    if (client->state != ATTEMPT_HEAD) {
+    if (client->state == ATTEMPT_HEAD) {
+        /* What comes with the head, and finds no room, would have to be kept. */
+        size_t room = exchange_response_body_room(ex);
+        room = room > HEAD_READ_BYTES ? room : HEAD_READ_BYTES;
+        cap = room < cap ? room : cap;
+    } else {
         cap = exchange_response_body_room(ex);
         if (cap == 0 || buffer_size(&client->in) != 0) {
             conn_want_read(client->conn, false);
@@ -257,7 +265,7 @@ void http1_client_readable(void *owner)
     }
     bool kept = buffer_size(&client->in) != 0;
     if (kept) {
-        buffer_append(&client->in, data, &ex->worker->held_bytes);
+        buffer_append(&client->in, data, &ex->account);
         data = buffer_str(&client->in);
     }
     read_head(client, data, kept);
@@ -272,7 +280,7 @@ void http1_client_resume(exchange_t *ex)
     client->in = (buffer_t){NULL};
     if (buffer_size(&in) != 0)
         take_body(client, buffer_str(&in));
-    buffer_clear(&in, &ex->worker->held_bytes);
+    buffer_clear(&in, &ex->account);
     if (client->state != ATTEMPT_OVER && buffer_size(&client->in) == 0 && !client->ended)
         conn_want_read(client->conn, true);
 }

@@ -5,6 +5,7 @@
  * State: IDLE (between requests), HEAD (bytes of a head came), EXCHANGE, then IDLE again, or LINGER (the
  * response is out, and the rest of the request is thrown away so that the client can read it), and freed.
  */
+#include "budget.h"
 #include "http1_server_impl.h"
 
 #include <assert.h>
@@ -34,9 +35,10 @@ void http1_server_destroy(http1_server_t *server)
     if (server->state == SERVER_LINGER) {
         linger_end(&server->rest->linger);
         free(server->rest);
+    } else {
+        loop_timer_stop(&server->read_timer);
     }
-    loop_timer_stop(&server->read_timer);
-    buffer_clear(&server->in, held_of(server));
+    buffer_clear(&server->in, account_of(server));
     client_fini(&server->client);
     free(server);
 }
@@ -72,10 +74,10 @@ static void begin_linger(http1_server_t *server, const remote_t *remote)
     server_rest_t *rest = calloc(1, sizeof(*rest));
     assert(rest != NULL);
     rest->server = server;
+    loop_timer_stop(&server->read_timer);
     server->rest = rest;
     server->state = SERVER_LINGER;
-    loop_timer_stop(&server->read_timer);
-    buffer_clear(&server->in, held_of(server));
+    buffer_clear(&server->in, account_of(server));
     conn_want_write(server->client.conn, false);
     conn_want_read(server->client.conn, true);
     linger_begin(&rest->linger, &server->client, remote, &linger_handlers);
@@ -123,7 +125,7 @@ static void next_request(http1_server_t *server)
 {
     server->state = SERVER_IDLE;
     if (http1_server_is_filler(buffer_str(&server->in)))
-        buffer_clear(&server->in, held_of(server));
+        buffer_clear(&server->in, account_of(server));
     if (buffer_size(&server->in) != 0) {
         http1_server_take_head(server, buffer_str(&server->in), true);
         return;
@@ -187,7 +189,7 @@ static void run_task(loop_task_t *task)
         buffer_t in = server->in;
         server->in = (buffer_t){NULL};
         http1_server_take_body(server, buffer_str(&in));
-        buffer_clear(&in, held_of(server));
+        buffer_clear(&in, account_of(server));
     } else if (server->state == SERVER_EXCHANGE) {
         http1_server_update_reading(server);
     }
@@ -209,6 +211,32 @@ static void destroy_client(client_t *client)
     http1_server_destroy((http1_server_t *)client);
 }
 
+/* ---- memory is short (relief.h) ---- */
+
+static uint64_t stalled(client_t *client, uint64_t before)
+{
+    const http1_server_t *server = (http1_server_t *)client;
+    if (server->ex == NULL || !relief_is_stalled(server->ex, before))
+        return 0;
+    return server->ex->account.held;
+}
+
+static void relieve(client_t *client, uint64_t before, uint64_t box_share)
+{
+    http1_server_t *server = (http1_server_t *)client;
+    exchange_t *ex = server->ex;
+    if (ex == NULL || !relief_is_stalled(ex, before) || (box_share != 0 && budget_exchange(ex) <= box_share))
+        return;
+    if (ex->state == EXCHANGE_ORIGIN) {
+        counter_add(&client->worker->counters->memory_resets_total, 1);
+        budget_shed(ex);
+    } else if (budget_may_close(client)) {
+        counter_add(&client->worker->counters->memory_closes_total, 1);
+        conn_abort(&server->client.conn);
+        http1_server_destroy(server);
+    }
+}
+
 static bool idle_since(const client_t *client, uint64_t *since_ms)
 {
     const http1_server_t *server = (const http1_server_t *)client;
@@ -221,8 +249,12 @@ static void close_idle(client_t *client)
     expired_closes(&((http1_server_t *)client)->read_timer);
 }
 
-static const client_codec_t codec = {
-    .drain = drain, .destroy = destroy_client, .idle_since = idle_since, .close_idle = close_idle};
+static const client_codec_t codec = {.drain = drain,
+                                     .destroy = destroy_client,
+                                     .idle_since = idle_since,
+                                     .close_idle = close_idle,
+                                     .stalled = stalled,
+                                     .relieve = relieve};
 
 static const conn_handlers_t handlers = {
     .readable = http1_server_readable,
@@ -237,6 +269,7 @@ void http1_server_new(const client_t *accepted)
     client_init(&server->client, accepted);
     server->client.codec = &codec;
     conn_set_owner(server->client.conn, &handlers, server);
+    conn_set_account(server->client.conn, &server->client.account);
     conn_want_read(server->client.conn, true);
     loop_timer_start(loop_of(server), &server->read_timer, conf_of(server)->timeouts.keep_alive,
                      expired_closes);

@@ -53,18 +53,18 @@ typedef struct message {
 /* As small as can be, since idle connections are many. */
 struct http1_server {
     client_t client;
-    server_state_t state;
+    server_state_t state : 8;
     bool keep_alive;
     bool draining;
-    bool eof; /* the client ended its direction */
+    bool eof;           /* the client ended its direction */
+    uint32_t head_seen; /* HEAD: bytes of it that were looked at */
     buffer_t in;
-    union {
-        size_t head_seen;    /* HEAD: bytes of it that were looked at */
-        server_rest_t *rest; /* LINGER */
-    };
     exchange_t *ex;     /* NULL between two exchanges */
     message_t *message; /* of ex */
-    loop_timer_t read_timer;
+    union {
+        loop_timer_t read_timer; /* but in LINGER */
+        server_rest_t *rest;     /* LINGER */
+    };
 };
 _Static_assert(sizeof(void *) != 8 || sizeof(http1_server_t) <= 160, "a size class of jemalloc");
 
@@ -75,9 +75,10 @@ static inline loop_t *loop_of(http1_server_t *server)
     return server->client.worker->loop;
 }
 
-static inline uint64_t *held_of(http1_server_t *server)
+/* Of what lies on the connection and belongs to no exchange yet. */
+static inline account_t *account_of(http1_server_t *server)
 {
-    return &server->client.worker->held_bytes;
+    return &server->client.account;
 }
 
 static inline const conf_t *conf_of(const http1_server_t *server)

@@ -142,7 +142,7 @@ static size_t give_body(http1_server_t *server, str_t data)
 void http1_server_take_body(http1_server_t *server, str_t data)
 {
     size_t used = give_body(server, data);
-    buffer_append(&server->in, str_from_offset(data, used), held_of(server));
+    buffer_append(&server->in, str_from_offset(data, used), account_of(server));
     http1_server_update_reading(server);
 }
 
@@ -151,7 +151,7 @@ static void begin_message(http1_server_t *server)
     message_t *message = h2o_mem_alloc_pool(&server->ex->arena, sizeof(*message));
     memset(message, 0, sizeof(*message));
     message->server = server;
-    http1_writer_init(&message->writer, held_of(server));
+    http1_writer_init(&message->writer, &server->ex->account);
     server->message = message;
 }
 
@@ -198,7 +198,7 @@ static void bad_head(http1_server_t *server, const http1_error_t *error)
     loop_timer_stop(&server->read_timer);
     fault_t fault = error->fault;
     fault.bytes = str_dup(&server->ex->arena, fault.bytes); /* they may lie in server->in */
-    buffer_clear(&server->in, held_of(server));
+    buffer_clear(&server->in, account_of(server));
     refuse_for(server, error->status, error->code, error->sentence, &fault);
 }
 
@@ -259,7 +259,7 @@ void http1_server_take_head(http1_server_t *server, str_t data, bool kept)
             return;
         }
         if (!kept)
-            buffer_append(&server->in, data, held_of(server));
+            buffer_append(&server->in, data, account_of(server));
         server->head_seen = (uint32_t)data.n;
         conn_want_read(server->client.conn, true);
         return;
@@ -273,7 +273,7 @@ void http1_server_take_head(http1_server_t *server, str_t data, bool kept)
     buffer_t in = server->in; /* `data` may lie in it */
     server->in = (buffer_t){NULL};
     start_exchange(server, &head, str_from_offset(data, head.len));
-    buffer_clear(&in, held_of(server));
+    buffer_clear(&in, account_of(server));
     http1_server_update_reading(server);
 }
 
@@ -326,7 +326,7 @@ void http1_server_readable(void *owner)
         if (server->state != SERVER_IDLE || !http1_server_is_filler(data))
             http1_server_take_head(server, data, false);
     } else {
-        buffer_append(&server->in, data, held_of(server));
+        buffer_append(&server->in, data, account_of(server));
         if (head)
             http1_server_take_head(server, buffer_str(&server->in), true);
         else

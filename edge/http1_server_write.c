@@ -3,6 +3,7 @@
  */
 #include "http1_server_impl.h"
 
+#include "budget.h"
 #include "http1_head.h"
 
 /* ---- writing ---- */
@@ -31,12 +32,14 @@ void http1_server_flush(http1_server_t *server)
     switch (http1_writer_flush(&message->writer, server->client.conn)) {
     case HTTP1_FLUSHED:
         loop_timer_stop(&message->write_timer);
+        exchange_progress(server->ex, message->writer.written - written);
         /* Whoever found no room waits to be told of it, also where everything left at once. */
         conn_want_write(server->client.conn, message->starved);
         if (message->response_ended || message->cut)
             http1_server_later(server);
         break;
     case HTTP1_BLOCKED:
+        exchange_progress(server->ex, message->writer.written - written);
         if (message->writer.written != written || !loop_timer_running(&message->write_timer)) {
             message->stall = (conn_stall_t){.looks = 0};
             loop_timer_start(loop_of(server), &message->write_timer, write_look_ms(server), write_expired);
@@ -81,7 +84,7 @@ static size_t op_room(const exchange_t *ex)
     http1_server_t *server = ex->codec;
     if (server->message->cut)
         return EXCHANGE_BODY_BYTES; /* nobody reads it: it goes nowhere, and the end is near */
-    size_t room = http1_writer_room(&server->message->writer, EXCHANGE_BODY_BYTES);
+    size_t room = http1_writer_room(&server->message->writer, budget_bound(ex, EXCHANGE_BODY_BYTES));
     if (room == 0)
         server->message->starved = true;
     return room;

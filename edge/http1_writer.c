@@ -2,14 +2,14 @@
 
 static const char hex_digits[] = "0123456789abcdef";
 
-void http1_writer_init(http1_writer_t *writer, uint64_t *held)
+void http1_writer_init(http1_writer_t *writer, account_t *account)
 {
-    *writer = (http1_writer_t){.held = held};
+    *writer = (http1_writer_t){.account = account};
 }
 
 void http1_writer_fini(http1_writer_t *writer)
 {
-    buffer_clear(&writer->rest, writer->held);
+    buffer_clear(&writer->rest, writer->account);
     writer->staged = 0;
     writer->staged_bytes = 0;
 }
@@ -19,7 +19,7 @@ static void spill(http1_writer_t *writer)
 {
     for (int i = 0; i < writer->staged; i++)
         buffer_append(&writer->rest, str_make(writer->stage[i].iov_base, writer->stage[i].iov_len),
-                      writer->held);
+                      writer->account);
     writer->staged = 0;
     writer->staged_bytes = 0;
     writer->chunk_line_count = 0;
@@ -120,7 +120,7 @@ static http1_flush_t flush_rest(http1_writer_t *writer, conn_t *conn)
         if (result != CONN_OK)
             return HTTP1_BROKEN;
         writer->written += n;
-        buffer_consume(&writer->rest, n, writer->held);
+        buffer_consume(&writer->rest, n, writer->account);
         if (n < rest.n && n < CONN_TURN_BYTES)
             return HTTP1_BLOCKED; /* the kernel is full: do not ask again */
     }

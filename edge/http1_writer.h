@@ -24,7 +24,7 @@ typedef struct http1_writer {
     bool chunked;
     bool chunk_open; /* a chunk's data was staged, its CRLF not yet */
     buffer_t rest;   /* taken and not yet written */
-    uint64_t *held;  /* the process's figure of buffered bytes */
+    account_t *account;
     uint64_t written;
 } http1_writer_t;
 
@@ -34,7 +34,8 @@ typedef enum http1_flush {
     HTTP1_BROKEN,  /* the connection failed */
 } http1_flush_t;
 
-void http1_writer_init(http1_writer_t *writer, uint64_t *held);
+/* `account` is that of what is kept, and outlives the writer. */
+void http1_writer_init(http1_writer_t *writer, account_t *account);
 /* Drops what is kept. */
 void http1_writer_fini(http1_writer_t *writer);
 

@@ -34,8 +34,8 @@ static void detach(http2_client_t *client)
     http2_origin_t *origin = client->origin;
     exchange_t *ex = client->ex;
     loop_timer_stop(&ex->timer);
-    pieces_clear(&client->in, &ex->worker->held_bytes);
-    http2_window_end(&client->window, ex->worker);
+    pieces_clear(&client->in, &ex->account);
+    http2_window_end(&client->window, ex);
     client->state = HTTP2_CLIENT_OVER;
     if (origin == NULL)
         return;
@@ -68,7 +68,7 @@ void http2_client_orphan(http2_client_t *client)
     if (!client->closed)
         (void)nghttp2_session_set_stream_user_data(origin->session, client->id, NULL);
     client->origin = NULL;
-    http2_window_end(&client->window, client->ex->worker);
+    http2_window_end(&client->window, client->ex);
     unlink_from(&client->link);
     unlink_from(&client->touched);
     unlink_from(&client->roomy);
@@ -140,7 +140,7 @@ void http2_client_finish(http2_client_t *client)
     exchange_t *ex = client->ex;
     detach(client); /* what is left of the request is not wanted */
     ex->origin_ops = NULL;
-    buffer_clear(&ex->held, &ex->worker->held_bytes);
+    buffer_clear(&ex->held, &ex->account);
     exchange_response_end(ex);
     exchange_response_flush(ex);
 }
@@ -175,7 +175,7 @@ static void stop_keeping(http2_client_t *client)
     if (!client->keep_body)
         return;
     client->keep_body = false;
-    buffer_consume(&ex->held, client->sent, &ex->worker->held_bytes);
+    buffer_consume(&ex->held, client->sent, &ex->account);
     client->sent = 0;
 }
 
@@ -222,7 +222,7 @@ static void op_send_body(exchange_t *ex, str_t data)
     if (client->state != HTTP2_CLIENT_WAITING && buffer_size(&ex->held) + data.n > HTTP2_RESEND_BYTES)
         stop_keeping(client);
     bool all_sent = http2_client_unsent(client) == 0;
-    buffer_append(&ex->held, data, &ex->worker->held_bytes);
+    buffer_append(&ex->held, data, &ex->account);
     if (all_sent)
         http2_client_watch_upload(client);
 }

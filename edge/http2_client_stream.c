@@ -175,7 +175,7 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
     if (client->state != HTTP2_CLIENT_BODY)
         return 0;
     if (used != n)
-        pieces_append(&client->in, str_from_offset(data, used), &client->ex->worker->held_bytes);
+        pieces_append(&client->in, str_from_offset(data, used), &client->ex->account);
     http2_client_touch(client);
     return 0;
 }
@@ -183,7 +183,7 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
 void http2_client_drain(http2_client_t *client)
 {
     exchange_t *ex = client->ex;
-    uint64_t *held = &ex->worker->held_bytes;
+    account_t *account = &ex->account;
     pieces_t in = client->in; /* the client may let go of us while it has slices of this */
     client->in = (pieces_t){NULL};
     bool all = true;
@@ -192,10 +192,10 @@ void http2_client_drain(http2_client_t *client)
         size_t used = pass(client, data);
         all = used == data.n;
         exchange_response_flush(ex);
-        pieces_consume(&in, used, held);
+        pieces_consume(&in, used, account);
     }
     if (client->state == HTTP2_CLIENT_OVER) {
-        pieces_clear(&in, held);
+        pieces_clear(&in, account);
         return;
     }
     client->in = in;
@@ -212,13 +212,13 @@ static void give_window(http2_client_t *client)
     size_t passed = client->passed;
     client->passed = 0;
     if (client->response_ended) {
-        http2_window_end(window, worker);
+        http2_window_end(window, client->ex);
         return;
     }
     http2_window_took(window, passed, client->in.size != 0, loop_now(worker->loop), origin->round_trip_ms,
                       HTTP2_WINDOW_MAX);
     bool renew = passed != 0 || exchange_response_body_room(client->ex) != 0;
-    http2_window_update(window, origin->session, client->id, client->in.size, renew, worker);
+    http2_window_update(window, origin->session, client->id, client->in.size, renew, client->ex);
 }
 
 void http2_clients_resume(http2_origin_t *origin)
@@ -344,7 +344,7 @@ static void take_body(http2_client_t *client, char *to, size_t n)
     if (client->keep_body)
         client->sent += n;
     else
-        buffer_consume(&ex->held, n, &ex->worker->held_bytes);
+        buffer_consume(&ex->held, n, &ex->account);
     http2_client_watch_upload(client);
     if (!client->keep_body && !ex->request_complete && buffer_size(&ex->held) <= EXCHANGE_BODY_BYTES / 2 &&
         !h2o_linklist_is_linked(&client->roomy))

@@ -21,6 +21,7 @@
 #include "client.h"
 #include "http2_closed.h"
 #include "http2_guard.h"
+#include "http2_memory.h"
 #include "http2_outbox.h"
 #include "http2_request.h"
 #include "http2_window.h"
@@ -38,6 +39,9 @@
 #define HTTP2_GROWN_BYTES (2 * HTTP2_WINDOW_MAX)
 /* The window of a stream whose rest is thrown away. */
 #define HTTP2_REST_WINDOW (1024 * 1024)
+/* Response body bytes held for all streams of a connection; a stream that would pass it holds
+ * BUDGET_FLOOR_BYTES, so that those that move go on beside those that do not. */
+#define HTTP2_OUT_BYTES (1024 * 1024)
 /* Response body bytes that a stream holds: with the headers of their frames they leave in one write. */
 #define HTTP2_ROOM_BYTES (HTTP2_OUTPUT_BYTES - 128)
 /* Interim heads (1xx) that wait for a client that does not read: above this, further ones are left out. */
@@ -121,6 +125,8 @@ typedef enum http2_phase {
 struct http2_conn {
     client_t client; /* first: the worker sees this */
     nghttp2_session *session;
+    http2_memory_t memory; /* of the session */
+    uint64_t counted;      /* of it, to the client's account: while there are streams */
     http2_phase_t phase;
     http2_guard_t guard;
     http2_closed_t closed_streams;
@@ -134,6 +140,7 @@ struct http2_conn {
     uint32_t stream_count; /* with an exchange, closed ones too */
     uint32_t closed_count;
     uint64_t held;          /* bytes in all `in`, within first windows */
+    uint64_t out;           /* bytes in all `out` buffers */
     uint32_t grown;         /* what windows have above the first ones */
     size_t interim;         /* bytes of interim heads since all output had left */
     uint64_t announced_ms;  /* when our SETTINGS went */
@@ -146,6 +153,8 @@ struct http2_conn {
     loop_timer_t timer;
     http2_wait_t wait;
     uint32_t watched_block;   /* with HTTP2_WAIT_HEAD: which one (http2_guard_t.blocks) */
+    uint64_t blocked_ms;      /* with write_timer: since when */
+    bool reset;               /* conn_destroy ends it by a reset: its client takes nothing */
     loop_timer_t write_timer; /* the client takes no bytes */
     conn_stall_t stall;
 };
@@ -177,6 +186,9 @@ void http2_stream_wake(http2_stream_t *stream);
 void http2_stream_expect_body(http2_stream_t *stream);
 /* Marks a stream closed, so that its exchange is ended by http2_streams_end. */
 void http2_stream_close(http2_stream_t *stream, exchange_end_t how);
+/* Resets a stream and closes it at once, whether or not the client takes the reset. Its exchange is ended in
+ * the next turn, as after http2_stream_close. */
+void http2_stream_abandon(http2_stream_t *stream, uint32_t code);
 /* Ends the exchanges of closed streams; with `flushed` false not those whose last bytes are not yet in the
  * kernel. */
 void http2_streams_end(http2_conn_t *conn, bool flushed);

@@ -146,7 +146,11 @@ static http2_origin_t *add(http2_origins_t *origins, const origin_target_t *targ
                            uint32_t limit)
 {
     http2_origin_t *origin = h2o_mem_alloc(sizeof(*origin));
-    *origin = (http2_origin_t){.origins = origins, .target = *target, .hash = hash, .limit = limit};
+    *origin = (http2_origin_t){.output = {.account = &origins->worker->memory.account},
+                               .origins = origins,
+                               .target = *target,
+                               .hash = hash,
+                               .limit = limit};
     assert(target->name.n <= sizeof(origin->name) && limit != 0);
     memcpy(origin->name, target->name.p, target->name.n);
     origin->target.name.p = origin->name;

@@ -18,6 +18,7 @@ char *http2_outbox_reserve(http2_outbox_t *outbox, size_t n)
         if (grown == NULL)
             abort();
         outbox->bytes = grown;
+        account_move(outbox->account, outbox->capacity, capacity);
         outbox->capacity = capacity;
     }
     return outbox->bytes + outbox->size;
@@ -75,6 +76,7 @@ conn_result_t http2_outbox_write(http2_outbox_t *outbox, conn_t *conn, bool *mov
 
 void http2_outbox_clear(http2_outbox_t *outbox)
 {
+    account_sub(outbox->account, outbox->capacity);
     free(outbox->bytes);
-    *outbox = (http2_outbox_t){.bytes = NULL};
+    *outbox = (http2_outbox_t){.account = outbox->account};
 }

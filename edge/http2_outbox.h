@@ -7,6 +7,7 @@
 
 #include <nghttp2/nghttp2.h>
 
+#include "account.h"
 #include "conn.h"
 
 /* Bytes gathered for one write: what conn_write takes in one call. */
@@ -14,10 +15,11 @@
 /* A frame's header; in front of each DATA frame. */
 #define HTTP2_FRAME_HEADER 9
 
-/* Zero-filled is empty. */
+/* Empty with `account` set. */
 typedef struct http2_outbox {
     char *bytes; /* NULL while empty */
     size_t size, sent, capacity;
+    account_t *account; /* of `capacity` */
 } http2_outbox_t;
 
 /* Room for n more bytes behind what is there; the caller adds to `size` what it put there. */

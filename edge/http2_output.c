@@ -10,15 +10,18 @@
 static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *header, size_t n,
                         nghttp2_data_source *source, void *user_data)
 {
-    (void)session;
+    (void)source;
     http2_conn_t *conn = user_data;
-    assert(frame->data.padlen == 0); /* no callback chooses any */
+    http2_stream_t *stream = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+    if (stream == NULL)
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* abandoned; its reset is under way */
+    assert(frame->data.padlen == 0);                  /* no callback chooses any */
     /* nghttp2 hands out one DATA frame after the other within one call: the bound is kept here. */
     if (!http2_outbox_fits(&conn->output, n))
         return NGHTTP2_ERR_WOULDBLOCK;
     char *at = http2_outbox_reserve(&conn->output, HTTP2_FRAME_HEADER + n);
     memcpy(at, header, HTTP2_FRAME_HEADER);
-    http2_stream_take(source->ptr, at + HTTP2_FRAME_HEADER, n);
+    http2_stream_take(stream, at + HTTP2_FRAME_HEADER, n);
     conn->output.size += HTTP2_FRAME_HEADER + n;
     return 0;
 }

@@ -6,6 +6,7 @@
  */
 #include <assert.h>
 
+#include "budget.h"
 #include "http2_conn.h"
 
 /* Fields of a head that need no memory but the stack. */
@@ -112,7 +113,7 @@ static void send_head(exchange_t *ex)
         list.at[list.n++] = nv_make(STR("content-length"), str_make(length + at, sizeof(length) - at));
     }
     stream->has_data = response->tunnel || !response->bodyless;
-    nghttp2_data_provider provider = {.source = {.ptr = stream}, .read_callback = on_read_body};
+    nghttp2_data_provider provider = {.read_callback = on_read_body}; /* the stream may go before it */
     int failed = nghttp2_submit_response(stream->conn->session, stream->id, list.at, list.n,
                                          stream->has_data ? &provider : NULL);
     if (failed != 0)
@@ -154,8 +155,10 @@ static size_t room(const exchange_t *ex)
     if (!usable(stream) || stream->response_ended)
         return 0;
     size_t available = http2_stream_available(stream);
-    if (available < HTTP2_ROOM_BYTES)
-        return HTTP2_ROOM_BYTES - available;
+    size_t bound = stream->conn->out < HTTP2_OUT_BYTES ? HTTP2_ROOM_BYTES : BUDGET_FLOOR_BYTES;
+    bound = budget_bound(ex, bound);
+    if (available < bound)
+        return bound - available;
     stream->room_wanted = true;
     return 0;
 }
@@ -163,9 +166,9 @@ static size_t room(const exchange_t *ex)
 /* Copies the staged slices, whose memory goes with the flush, behind what is buffered. */
 static void unstage(http2_stream_t *stream)
 {
+    stream->conn->out += stream->staged_bytes;
     for (; stream->staged_first != stream->staged_end; stream->staged_first++)
-        buffer_append(&stream->out, stream->staged[stream->staged_first],
-                      &stream->conn->client.worker->held_bytes);
+        buffer_append(&stream->out, stream->staged[stream->staged_first], &stream->ex->account);
     stream->staged_first = stream->staged_end = 0;
     stream->staged_bytes = 0;
 }
@@ -220,13 +223,7 @@ static void cut(exchange_t *ex)
     if (!usable(stream))
         return;
     stream->cut = true;
-    if (stream->detached) {
-        http2_stream_close(stream, EXCHANGE_END_CUT);
-        return;
-    }
-    (void)nghttp2_submit_rst_stream(stream->conn->session, NGHTTP2_FLAG_NONE, stream->id,
-                                    stream->tunnel ? NGHTTP2_CANCEL : NGHTTP2_INTERNAL_ERROR);
-    http2_schedule(stream->conn);
+    http2_stream_abandon(stream, stream->tunnel ? NGHTTP2_CANCEL : NGHTTP2_INTERNAL_ERROR);
 }
 
 static void resume_request(exchange_t *ex)
@@ -258,11 +255,12 @@ static void submit_trailers(http2_stream_t *stream)
 static ssize_t on_read_body(nghttp2_session *session, int32_t id, uint8_t *bytes, size_t n, uint32_t *flags,
                             nghttp2_data_source *source, void *user_data)
 {
-    (void)session;
-    (void)id;
     (void)bytes;
+    (void)source;
     (void)user_data;
-    http2_stream_t *stream = source->ptr;
+    http2_stream_t *stream = nghttp2_session_get_stream_user_data(session, id);
+    if (stream == NULL)
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* abandoned; its reset is under way */
     size_t available = http2_stream_available(stream);
     if (available == 0 && !stream->response_ended) {
         stream->deferred = true;
@@ -284,11 +282,13 @@ static ssize_t on_read_body(nghttp2_session *session, int32_t id, uint8_t *bytes
 void http2_stream_take(http2_stream_t *stream, char *to, size_t n)
 {
     http2_conn_t *conn = stream->conn;
+    exchange_progress(stream->ex, n);
     size_t buffered = buffer_size(&stream->out);
     size_t now = buffered < n ? buffered : n;
     if (now != 0) {
         memcpy(to, buffer_str(&stream->out).p, now);
-        buffer_consume(&stream->out, now, &conn->client.worker->held_bytes);
+        buffer_consume(&stream->out, now, &stream->ex->account);
+        conn->out -= now;
     }
     while (now != n) {
         assert(stream->staged_first != stream->staged_end);
@@ -325,7 +325,8 @@ bool http2_streams_room(http2_conn_t *conn)
 
 void http2_stream_drop_output(http2_stream_t *stream)
 {
-    buffer_clear(&stream->out, &stream->conn->client.worker->held_bytes);
+    stream->conn->out -= buffer_size(&stream->out);
+    buffer_clear(&stream->out, &stream->ex->account);
     stream->staged_first = stream->staged_end = 0;
     stream->staged_bytes = 0;
 }

@@ -7,6 +7,7 @@
  */
 #include <assert.h>
 
+#include "budget.h"
 #include "http2_conn.h"
 
 /* Writes of up to HTTP2_OUTPUT_BYTES in one turn of the loop, for one connection. */
@@ -21,6 +22,14 @@ static void set_phase(http2_conn_t *conn, http2_phase_t phase)
 static loop_t *loop_of(const http2_conn_t *conn)
 {
     return conn->client.worker->loop;
+}
+
+/* What nghttp2 holds is counted while there are streams: idle connections are bounded by their number. */
+static void count_session(http2_conn_t *conn)
+{
+    uint64_t now = conn->stream_count != 0 ? conn->memory.bytes : 0;
+    account_move(&conn->client.account, conn->counted, now);
+    conn->counted = now;
 }
 
 /* ---- the end ---- */
@@ -45,12 +54,15 @@ static void conn_destroy(http2_conn_t *conn)
     }
     http2_streams_end(conn, true);
     http2_rests_end(conn);
-    assert(conn->stream_count == 0 && conn->held == 0 && conn->grown == 0);
+    assert(conn->stream_count == 0 && conn->held == 0 && conn->out == 0 && conn->grown == 0);
+    count_session(conn);
     loop_undefer(&conn->task);
     loop_timer_stop(&conn->timer);
     loop_timer_stop(&conn->write_timer);
     http2_outbox_clear(&conn->output);
     nghttp2_session_del(conn->session);
+    if (conn->reset)
+        conn_abort(&conn->client.conn);
     client_fini(&conn->client);
     free(conn);
 }
@@ -119,7 +131,8 @@ static void linger(http2_conn_t *conn)
 static void write_expired(loop_timer_t *timer)
 {
     http2_conn_t *conn = H2O_STRUCT_FROM_MEMBER(http2_conn_t, write_timer, timer);
-    if (conn_stalled(conn->client.conn, &conn->stall))
+    conn->reset = conn_stalled(conn->client.conn, &conn->stall);
+    if (conn->reset)
         conn_destroy(conn);
     else
         loop_timer_start(loop_of(conn), timer,
@@ -139,6 +152,7 @@ static void settle(http2_conn_t *conn, bool blocked)
         loop_timer_stop(&conn->write_timer);
     else if (!loop_timer_running(&conn->write_timer)) {
         conn->stall = (conn_stall_t){.looks = 0};
+        conn->blocked_ms = http2_now(conn);
         loop_timer_start(loop_of(conn), &conn->write_timer, conf->timeouts.write_idle / CONN_STALL_LOOKS,
                          write_expired);
     }
@@ -197,6 +211,7 @@ static void http2_turn(http2_conn_t *conn)
         return;
     }
     http2_streams_end(conn, !http2_output_pending(conn) && conn_flushed(conn->client.conn));
+    count_session(conn);
     if (is_over(conn))
         linger(conn);
     else
@@ -267,6 +282,50 @@ static void drain(client_t *client)
             exchange_drain(stream->ex);
     }
     http2_schedule(conn);
+}
+
+/* ---- memory is short (relief.h) ---- */
+
+/* The client takes nothing that the connection itself holds. */
+static bool is_blocked(const http2_conn_t *conn, uint64_t before)
+{
+    return loop_timer_running(&conn->write_timer) && conn->blocked_ms <= before;
+}
+
+static uint64_t stalled(client_t *client, uint64_t before)
+{
+    http2_conn_t *conn = (http2_conn_t *)client;
+    uint64_t n = is_blocked(conn, before) ? conn->counted + conn->output.capacity : 0;
+    for (h2o_linklist_t *link = conn->streams.next; link != &conn->streams; link = link->next) {
+        const http2_stream_t *stream = H2O_STRUCT_FROM_MEMBER(http2_stream_t, link, link);
+        if (relief_is_stalled(stream->ex, before))
+            n += stream->ex->account.held;
+    }
+    return n;
+}
+
+static void relieve(client_t *client, uint64_t before, uint64_t box_share)
+{
+    http2_conn_t *conn = (http2_conn_t *)client;
+    counters_t *counters = client->worker->counters;
+    h2o_linklist_t *next;
+    if (box_share == 0 && is_blocked(conn, before) && budget_may_close(client)) {
+        counter_add(&counters->memory_closes_total, 1);
+        conn->reset = true;
+        conn_destroy(conn);
+        return;
+    }
+    for (h2o_linklist_t *link = conn->streams.next; link != &conn->streams; link = next) {
+        http2_stream_t *stream = H2O_STRUCT_FROM_MEMBER(http2_stream_t, link, link);
+        next = link->next;
+        if (!relief_is_stalled(stream->ex, before) ||
+            (box_share != 0 && budget_exchange(stream->ex) <= box_share))
+            continue;
+        counter_add(&counters->memory_resets_total, 1);
+        http2_stream_abandon(stream, NGHTTP2_ENHANCE_YOUR_CALM);
+    }
+    if (conn->closed_count != 0)
+        http2_turn(conn);
 }
 
 /* ---- what comes ---- */
@@ -417,8 +476,12 @@ static void close_idle(client_t *client)
     conn_destroy(conn);
 }
 
-static const client_codec_t codec = {
-    .drain = drain, .destroy = destroy, .idle_since = idle_since, .close_idle = close_idle};
+static const client_codec_t codec = {.drain = drain,
+                                     .destroy = destroy,
+                                     .idle_since = idle_since,
+                                     .close_idle = close_idle,
+                                     .stalled = stalled,
+                                     .relieve = relieve};
 
 static const conn_handlers_t handlers = {
     .readable = on_readable, .writable = on_writable, .hangup = on_hangup};
@@ -427,6 +490,7 @@ static const conn_handlers_t handlers = {
 
 static nghttp2_session *session_new(http2_conn_t *conn)
 {
+    http2_memory_init(&conn->memory);
     nghttp2_session_callbacks *callbacks;
     nghttp2_option *option;
     nghttp2_session *session;
@@ -444,7 +508,7 @@ static nghttp2_session *session_new(http2_conn_t *conn)
         option, 65536 + 2 * (size_t)conn->client.worker->conf->limits.head_bytes);
     /* Resets are the guard's, which tells busy browsers from attacks. */
     nghttp2_option_set_stream_reset_rate_limit(option, UINT64_MAX, UINT64_MAX);
-    if (nghttp2_session_server_new2(&session, callbacks, conn, option) != 0)
+    if (nghttp2_session_server_new3(&session, callbacks, conn, option, &conn->memory.functions) != 0)
         abort();
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(callbacks);
@@ -483,8 +547,10 @@ void http2_server_new(const client_t *accepted)
     h2o_linklist_init_anchor(&conn->rests);
     http2_guard_init(&conn->guard, http2_now(conn));
     conn->guard.shared = client_is_proxy(&conn->client);
+    conn->output.account = &conn->client.account;
     conn->session = session_new(conn);
     announce(conn);
     conn_set_owner(conn->client.conn, &handlers, conn);
+    conn_set_account(conn->client.conn, &conn->client.account);
     http2_schedule(conn);
 }

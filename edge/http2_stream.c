@@ -168,6 +168,7 @@ static void head_complete(http2_stream_t *stream, bool end_stream)
 {
     exchange_t *ex = stream->ex;
     stream->request_ended = stream->end_passed = end_stream;
+    exchange_count(ex);
     if (stream->head.malformed) {
         reset(stream, NGHTTP2_PROTOCOL_ERROR);
         return;
@@ -200,7 +201,7 @@ static void hold(http2_stream_t *stream, str_t data)
         reset(stream, NGHTTP2_ENHANCE_YOUR_CALM);
         return;
     }
-    pieces_append(&stream->in, data, &conn->client.worker->held_bytes);
+    pieces_append(&stream->in, data, &stream->ex->account);
     conn->held = held;
 }
 
@@ -208,7 +209,7 @@ static void release_held(http2_stream_t *stream, size_t n)
 {
     http2_conn_t *conn = stream->conn;
     conn->held = conn->held - first_bytes(stream->in.size) + first_bytes(stream->in.size - n);
-    pieces_consume(&stream->in, n, &conn->client.worker->held_bytes);
+    pieces_consume(&stream->in, n, &stream->ex->account);
 }
 
 static void pass(http2_stream_t *stream, str_t data)
@@ -235,7 +236,7 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
     size_t now = room < n ? room : n;
     if (now != 0)
         pass(stream, str_make(data.p, now));
-    if (now != n)
+    if (now != n && stream->state == HTTP2_STREAM_OPEN)
         hold(stream, str_from_offset(data, now));
     touch(stream);
     return 0;
@@ -246,11 +247,10 @@ static void give_window(http2_stream_t *stream)
 {
     http2_conn_t *conn = stream->conn;
     http2_window_t *window = &stream->window;
-    worker_t *worker = conn->client.worker;
     size_t passed = stream->passed;
     stream->passed = 0;
     if (stream->request_ended) {
-        http2_window_end(window, worker);
+        http2_window_end(window, stream->ex);
         return;
     }
     if (stream->ex->state >= EXCHANGE_ORIGIN) { /* before, bytes are only kept */
@@ -261,7 +261,7 @@ static void give_window(http2_stream_t *stream)
     }
     bool renew =
         stream->ex->state != EXCHANGE_DONE && (passed != 0 || exchange_request_room(stream->ex) != 0);
-    http2_window_update(window, conn->session, stream->id, stream->in.size, renew, worker);
+    http2_window_update(window, conn->session, stream->id, stream->in.size, renew, stream->ex);
 }
 
 /* Passes the next `n` bytes that are held. An answer at their flush may close the stream, which lets go of
@@ -269,15 +269,15 @@ static void give_window(http2_stream_t *stream)
 static void pass_some(http2_stream_t *stream, size_t n)
 {
     http2_conn_t *conn = stream->conn;
-    uint64_t *held = &conn->client.worker->held_bytes;
+    account_t *account = &stream->ex->account;
     pieces_t in = stream->in;
     stream->in = (pieces_t){NULL};
     pass(stream, str_make(pieces_front(&in).p, n));
     exchange_request_flush(stream->ex);
     conn->held -= first_bytes(in.size);
-    pieces_consume(&in, n, held);
+    pieces_consume(&in, n, account);
     if (stream->state == HTTP2_STREAM_CLOSED) {
-        pieces_clear(&in, held);
+        pieces_clear(&in, account);
     } else {
         assert(stream->in.size == 0); /* nothing is received meanwhile */
         stream->in = in;
@@ -329,6 +329,8 @@ static void resume(http2_stream_t *stream)
         if (stream->in.size != 0) /* the origin may take what the steps had no room for */
             http2_stream_wake(stream);
     }
+    if (stream->state == HTTP2_STREAM_CLOSED)
+        return;
     if (stream->detached && stream->end_passed && ex->state == EXCHANGE_DONE) {
         http2_stream_close(stream, EXCHANGE_END_COMPLETE);
         return;
@@ -347,6 +349,20 @@ void http2_streams_resume(http2_conn_t *conn)
         h2o_linklist_unlink(&stream->touched);
         resume(stream);
     }
+}
+
+void http2_stream_abandon(http2_stream_t *stream, uint32_t code)
+{
+    nghttp2_session *session = stream->conn->session;
+    if (stream->detached) { /* nghttp2 has let go of it before */
+        http2_stream_close(stream, EXCHANGE_END_CUT);
+        return;
+    }
+    (void)nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, stream->id, code);
+    /* Frames that are under way for it meet nobody, as after the reset itself. */
+    http2_closed_reset(&stream->conn->closed_streams, stream->id);
+    (void)nghttp2_session_set_stream_user_data(session, stream->id, NULL);
+    http2_stream_close(stream, EXCHANGE_END_CUT);
 }
 
 void http2_stream_wake(http2_stream_t *stream)
@@ -440,7 +456,7 @@ void http2_stream_close(http2_stream_t *stream, exchange_end_t how)
     loop_timer_stop(&stream->stall_timer);
     release_held(stream, stream->in.size);
     conn->grown -= stream->window.size - HTTP2_WINDOW_MIN;
-    http2_window_end(&stream->window, conn->client.worker);
+    http2_window_end(&stream->window, stream->ex);
     http2_stream_drop_output(stream);
     http2_schedule(conn);
 }

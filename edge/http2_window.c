@@ -82,30 +82,29 @@ uint32_t http2_window_open(nghttp2_session *session, int32_t id)
 static uint64_t budget_left(const worker_t *worker)
 {
     uint64_t most = worker->conf->limits.memory_bytes / 4 * 3;
-    return most > worker->held_bytes ? most - worker->held_bytes : 0;
+    return most > worker->memory.held ? most - worker->memory.held : 0;
 }
 
-static void count(http2_window_t *window, uint32_t open, worker_t *worker)
+static void count(http2_window_t *window, uint32_t open, exchange_t *ex)
 {
     uint32_t now = open > HTTP2_WINDOW_MIN ? open - HTTP2_WINDOW_MIN : 0;
-    assert(worker->held_bytes >= window->counted);
-    worker->held_bytes = worker->held_bytes - window->counted + now;
+    account_move(&ex->account, window->counted, now);
     window->counted = now;
 }
 
 void http2_window_update(http2_window_t *window, nghttp2_session *session, int32_t id, size_t held,
-                         bool renew, worker_t *worker)
+                         bool renew, exchange_t *ex)
 {
     uint32_t open = http2_window_open(session, id);
-    count(window, open, worker);
-    uint32_t more = renew ? http2_window_grant(window, open, held, budget_left(worker)) : 0;
+    count(window, open, ex);
+    uint32_t more = renew ? http2_window_grant(window, open, held, budget_left(ex->worker)) : 0;
     if (more == 0)
         return;
     (void)nghttp2_submit_window_update(session, NGHTTP2_FLAG_NONE, id, (int32_t)more);
-    count(window, open + more, worker);
+    count(window, open + more, ex);
 }
 
-void http2_window_end(http2_window_t *window, worker_t *worker)
+void http2_window_end(http2_window_t *window, exchange_t *ex)
 {
-    count(window, 0, worker);
+    count(window, 0, ex);
 }

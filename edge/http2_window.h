@@ -53,12 +53,12 @@ uint32_t http2_window_grant(const http2_window_t *window, uint32_t open, size_t 
 /* Credit that the peer has on stream `id`. */
 uint32_t http2_window_open(nghttp2_session *session, int32_t id);
 /*
- * Counts the credit that the peer has on stream `id` to the worker's memory, and, with `renew`, advertises
+ * Counts the credit that the peer has on stream `id` to the exchange's account, and, with `renew`, advertises
  * what http2_window_grant says. Call it when bytes came or were taken.
  */
 void http2_window_update(http2_window_t *window, nghttp2_session *session, int32_t id, size_t held,
-                         bool renew, worker_t *worker);
+                         bool renew, exchange_t *ex);
 /* Nothing more comes: no credit is counted any more. */
-void http2_window_end(http2_window_t *window, worker_t *worker);
+void http2_window_end(http2_window_t *window, exchange_t *ex);
 
 #endif

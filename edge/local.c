@@ -127,7 +127,7 @@ void local_collect(exchange_t *ex, size_t max, local_handler_t handler, void *ar
     ex->origin = collector;
     exchange_to_origin(ex);
     collect_body(ex, buffer_str(&ex->held));
-    buffer_clear(&ex->held, &ex->worker->held_bytes);
+    buffer_clear(&ex->held, &ex->account);
     if (ex->request_complete)
         collect_end(ex);
     exchange_request_room_grew(ex); /* while a step waited, what did not fit stayed with the codec */

@@ -41,7 +41,7 @@ void local_stream_begin(exchange_t *ex, str_t content_type, const fields_t *fiel
     for (uint32_t i = 0; i < fields->count; i++)
         fields_add(&ex->arena, &ex->response.fields, fields->at[i].id, fields->at[i].name,
                    fields->at[i].value);
-    buffer_clear(&ex->held, &ex->worker->held_bytes);
+    buffer_clear(&ex->held, &ex->account);
     exchange_response_head(ex);
     exchange_request_room_grew(ex); /* a body is thrown away */
     exchange_response_flush(ex);

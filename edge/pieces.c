@@ -10,7 +10,7 @@ typedef struct piece {
     char bytes[];
 } piece_t;
 
-static piece_t *add(pieces_t *pieces, size_t n, uint64_t *held)
+static piece_t *add(pieces_t *pieces, size_t n, account_t *account)
 {
     size_t memory = pieces->first == NULL ? PIECES_FIRST_BYTES : PIECES_BYTES;
     while (memory - sizeof(piece_t) < n && memory < PIECES_BYTES)
@@ -21,29 +21,28 @@ static piece_t *add(pieces_t *pieces, size_t n, uint64_t *held)
     *piece = (piece_t){.capacity = (uint32_t)(memory - sizeof(*piece))};
     *(pieces->first == NULL ? &pieces->first : &pieces->last->next) = piece;
     pieces->last = piece;
-    *held += memory;
+    account_add(account, memory);
     return piece;
 }
 
-static void drop_first(pieces_t *pieces, uint64_t *held)
+static void drop_first(pieces_t *pieces, account_t *account)
 {
     piece_t *piece = pieces->first;
     size_t memory = piece->capacity + sizeof(*piece);
     pieces->first = piece->next;
     if (pieces->first == NULL)
         pieces->last = NULL;
-    assert(*held >= memory);
-    *held -= memory;
+    account_sub(account, memory);
     free(piece);
 }
 
-void pieces_append(pieces_t *pieces, str_t data, uint64_t *held)
+void pieces_append(pieces_t *pieces, str_t data, account_t *account)
 {
     pieces->size += data.n;
     while (data.n != 0) {
         piece_t *piece = pieces->last;
         if (piece == NULL || piece->to == piece->capacity)
-            piece = add(pieces, data.n, held);
+            piece = add(pieces, data.n, account);
         size_t room = piece->capacity - piece->to;
         size_t n = data.n < room ? data.n : room;
         memcpy(piece->bytes + piece->to, data.p, n);
@@ -58,7 +57,7 @@ str_t pieces_front(const pieces_t *pieces)
     return piece != NULL ? str_make(piece->bytes + piece->from, piece->to - piece->from) : str_make(NULL, 0);
 }
 
-void pieces_consume(pieces_t *pieces, size_t n, uint64_t *held)
+void pieces_consume(pieces_t *pieces, size_t n, account_t *account)
 {
     assert(n <= pieces->size);
     pieces->size -= n;
@@ -68,11 +67,11 @@ void pieces_consume(pieces_t *pieces, size_t n, uint64_t *held)
         piece->from += (uint32_t)step;
         n -= step;
         if (piece->from == piece->to)
-            drop_first(pieces, held);
+            drop_first(pieces, account);
     }
 }
 
-void pieces_clear(pieces_t *pieces, uint64_t *held)
+void pieces_clear(pieces_t *pieces, account_t *account)
 {
-    pieces_consume(pieces, pieces->size, held);
+    pieces_consume(pieces, pieces->size, account);
 }

@@ -5,6 +5,7 @@
 #ifndef BOXEDGE_PIECES_H
 #define BOXEDGE_PIECES_H
 
+#include "account.h"
 #include "str.h"
 
 /* Memory of a piece behind the first, which is as small as its bytes allow. */
@@ -17,12 +18,12 @@ typedef struct pieces {
     size_t size;
 } pieces_t;
 
-/* Appends a copy of `data`; `*held` is the process's figure, as of buffer_append. */
-void pieces_append(pieces_t *pieces, str_t data, uint64_t *held);
+/* Appends a copy of `data`, counted to `account` as by buffer_append. */
+void pieces_append(pieces_t *pieces, str_t data, account_t *account);
 /* The bytes at the head that lie together; empty only where the queue is. */
 str_t pieces_front(const pieces_t *pieces);
 /* Drops the first n bytes; n is at most `size`. */
-void pieces_consume(pieces_t *pieces, size_t n, uint64_t *held);
-void pieces_clear(pieces_t *pieces, uint64_t *held);
+void pieces_consume(pieces_t *pieces, size_t n, account_t *account);
+void pieces_clear(pieces_t *pieces, account_t *account);
 
 #endif

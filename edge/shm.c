@@ -13,10 +13,14 @@
 
 #include <openssl/crypto.h>
 
+#include "siphash.h"
+
 #define ROWS       2
 #define ROW_CELLS  32768u
 #define KEY_WORDS  ((sizeof(tls_ticket_keys_t) + 7) / 8)
 #define READ_TRIES 1000
+/* Of bytes held, in each row; a power of two. */
+#define SHARE_CELLS 8192u
 /* (client address, preview) pairs whose failures are remembered. */
 #define LOCKOUT_CELLS 16384
 #define WAITER_CELLS  4096u
@@ -27,6 +31,13 @@ typedef struct client_counts {
     _Atomic uint32_t cell[ROWS][ROW_CELLS];
 } client_counts_t;
 
+_Static_assert(1 + 2 * ROWS * SHARE_CELLS <= UINT16_MAX + 1, "a cell's number fits shm_share_t");
+
+/* Cell 0 belongs to nobody; then come the rows of clients and those of boxes. */
+typedef struct share_table {
+    _Atomic uint64_t cell[1 + 2 * ROWS * SHARE_CELLS];
+} share_table_t;
+
 /* Each on cache lines of its own: its owner writes it all the time. */
 typedef struct worker_slot {
     alignas(64) shm_role_t role;
@@ -34,6 +45,7 @@ typedef struct worker_slot {
     alignas(4096) client_counts_t clients;
     alignas(4096) _Atomic uint32_t waiters;
     _Atomic uint32_t waiters_of_box[WAITER_CELLS];
+    alignas(4096) share_table_t shares;
 } worker_slot_t;
 
 struct shm {
@@ -183,6 +195,9 @@ void shm_worker_wipe(shm_t *shm, unsigned index)
         if (atomic_load_explicit(&dead->waiters_of_box[i], memory_order_relaxed) != 0)
             atomic_store(&dead->waiters_of_box[i], 0);
     atomic_store(&dead->waiters, 0);
+    for (size_t i = 0; i < sizeof(dead->shares.cell) / sizeof(dead->shares.cell[0]); i++)
+        if (atomic_load_explicit(&dead->shares.cell[i], memory_order_relaxed) != 0)
+            atomic_store(&dead->shares.cell[i], 0);
     limit_worker_wipe(shm->limit, index);
     balance_worker_wipe(shm->balance, index);
 }
@@ -195,15 +210,21 @@ static uint64_t fold_multiply(uint64_t a, uint64_t b)
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-/* The two cells of an address. The seed keeps clients from choosing addresses that share cells. */
-static void cells_of(const shm_t *shm, const struct in6_addr *address, uint32_t cells[ROWS])
+/* The seed keeps clients from choosing addresses that share cells. */
+static uint64_t hash_of(const shm_t *shm, const struct in6_addr *address)
 {
     uint64_t part[2];
     memcpy(part, address, sizeof(part));
     if (!IN6_IS_ADDR_V4MAPPED(address))
         part[1] = 0; /* whoever has one address of an IPv6 /64 has them all */
     uint64_t hash = fold_multiply(part[0] ^ shm->seed[0], part[1] ^ shm->seed[1]);
-    hash = fold_multiply(hash ^ shm->seed[1], 0x9e3779b97f4a7c15u ^ shm->seed[0]);
+    return fold_multiply(hash ^ shm->seed[1], 0x9e3779b97f4a7c15u ^ shm->seed[0]);
+}
+
+/* The two cells of an address. */
+static void cells_of(const shm_t *shm, const struct in6_addr *address, uint32_t cells[ROWS])
+{
+    uint64_t hash = hash_of(shm, address);
     cells[0] = (uint32_t)hash % ROW_CELLS;
     cells[1] = (uint32_t)(hash >> 32) % ROW_CELLS;
 }
@@ -267,6 +288,50 @@ uint32_t shm_client_count(const shm_t *shm, const struct in6_addr *address)
     uint32_t cells[ROWS];
     cells_of(shm, address, cells);
     return count_of_cells(shm, cells);
+}
+
+/* ---- bytes held ---- */
+
+/* `first` is the first cell of the kind's two rows. */
+static shm_share_t share_of(uint64_t hash, uint32_t first)
+{
+    uint32_t other = first + SHARE_CELLS;
+    return (shm_share_t){.cell = {(uint16_t)(first + (uint32_t)hash % SHARE_CELLS),
+                                  (uint16_t)(other + (uint32_t)(hash >> 32) % SHARE_CELLS)}};
+}
+
+shm_share_t shm_share_of_client(const shm_t *shm, const struct in6_addr *address)
+{
+    return share_of(hash_of(shm, address), 1);
+}
+
+shm_share_t shm_share_of_box(const shm_t *shm, str_t id)
+{
+    siphash_key_t key;
+    _Static_assert(sizeof(key) == sizeof(shm->seed), "the seed is a key");
+    memcpy(&key, shm->seed, sizeof(key));
+    return share_of(siphash(&key, id.p, id.n), 1 + ROWS * SHARE_CELLS);
+}
+
+_Atomic uint64_t *shm_shares(shm_t *shm, unsigned index)
+{
+    take_part(shm, index);
+    return slot(shm, index)->shares.cell;
+}
+
+uint64_t shm_share_held(const shm_t *shm, shm_share_t share)
+{
+    uint64_t least = UINT64_MAX;
+    uint32_t slots = atomic_load(&shm->slots);
+    if (share.cell[0] == 0)
+        return 0;
+    for (size_t row = 0; row < ROWS; row++) {
+        uint64_t sum = 0;
+        for (uint32_t i = 0; i < slots; i++)
+            sum += atomic_load_explicit(&shm->workers[i].shares.cell[share.cell[row]], memory_order_relaxed);
+        least = sum < least ? sum : least;
+    }
+    return least;
 }
 
 /* ---- requests that wait for boxes ---- */

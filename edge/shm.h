@@ -88,6 +88,22 @@ void shm_client_remove(shm_t *shm, unsigned index, const struct in6_addr *addres
 uint32_t shm_client_count(const shm_t *shm, const struct in6_addr *address);
 
 /*
+ * Bytes that exchanges hold, by client address (a /64 for IPv6) and by box: a count-min sketch of two rows
+ * for each worker and kind, which errs upward only. A share says in which cells of a worker's table its owner
+ * is counted; a worker writes its own table only (account.h).
+ */
+typedef struct shm_share {
+    uint16_t cell[2]; /* 0: none */
+} shm_share_t;
+
+shm_share_t shm_share_of_client(const shm_t *shm, const struct in6_addr *address);
+shm_share_t shm_share_of_box(const shm_t *shm, str_t id);
+/* The table of worker `index`, which takes part from now on. */
+_Atomic uint64_t *shm_shares(shm_t *shm, unsigned index);
+/* What the owner of a share holds over all workers; 0 where there is none. */
+uint64_t shm_share_held(const shm_t *shm, shm_share_t share);
+
+/*
  * Requests that wait for boxes, over all workers: in all, and by box in cells that few boxes share, so that
  * the count of one box errs upward only. shm_waiter_add counts one of worker `index` and returns true, or
  * leaves the counts as they were and returns false where there would be more than `most` in all or

@@ -6,6 +6,7 @@
 #include <assert.h>
 
 #include "api.h"
+#include "budget.h"
 #include "cdn_loop.h"
 #include "client.h"
 #include "credentials.h"
@@ -233,23 +234,17 @@ step_result_t step_route(exchange_t *ex)
         return STEP_DONE;
     if (ex->worker->conf->api.host_count != 0)
         api_key_hide(ex);
+    exchange_set_share(ex, str_from(ex->box.id));
     return STEP_NEXT;
 }
 
 step_result_t step_limit(exchange_t *ex)
 {
-    worker_t *worker = ex->worker;
-    if (cdn_loop_found(&ex->request.fields, str_from(worker->conf->node), ex->request.authority)) {
+    if (cdn_loop_found(&ex->request.fields, str_from(ex->worker->conf->node), ex->request.authority)) {
         exchange_reply_error(ex, 508, "loop", "This request has been through this edge before.", 0);
         return STEP_DONE;
     }
-    if (worker->held_bytes >= worker->conf->limits.memory_bytes) {
-        counter_add(&worker->counters->shed_total, 1);
-        exchange_reply_error(ex, 503, "overloaded",
-                             "The edge is out of memory for new requests; try again shortly.", 1);
-        return STEP_DONE;
-    }
-    return STEP_NEXT;
+    return budget_refuses(ex) ? STEP_DONE : STEP_NEXT; /* its box is known now */
 }
 
 step_result_t step_api_origin(exchange_t *ex)

@@ -357,7 +357,7 @@ static void on_gauges(loop_timer_t *timer)
 {
     worker_process_t *process = H2O_STRUCT_FROM_MEMBER(worker_process_t, gauges, timer);
     worker_t *worker = &process->worker;
-    counter_set(&worker->counters->buffered_bytes, worker->held_bytes);
+    counter_set(&worker->counters->buffered_bytes, worker->memory.held);
     counter_set(&worker->counters->heap_allocated_bytes, heap_allocated());
     tunnels_close_expired(worker);
     loop_timer_start(worker->loop, timer, GAUGES_MS, on_gauges);
@@ -434,6 +434,7 @@ static void serve(worker_process_t *process)
         if (blocks_changed(worker->blocks))
             tunnels_close_blocked(worker);
         uses_turn(worker->uses, now);
+        relief_turn(worker);
         if (worker->draining && h2o_linklist_is_empty(&worker->clients))
             end(process, 0);
     }
@@ -490,6 +491,7 @@ int worker_run(const worker_args_t *args)
     worker->counters = shm_counters(args->shm, args->index);
     worker->scratch = malloc(CONN_TURN_BYTES);
     assert(worker->scratch != NULL);
+    worker->memory.shares = shm_shares(args->shm, args->index);
     worker->loop = loop_new();
     h2o_linklist_init_anchor(&worker->clients);
     if (start(process, args))

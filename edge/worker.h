@@ -22,6 +22,7 @@
 #include "preview_calls.h"
 #include "random_id.h"
 #include "refused.h"
+#include "relief.h"
 #include "routes.h"
 #include "shm.h"
 #include "tls.h"
@@ -50,12 +51,13 @@ struct worker {
     access_log_t *log;  /* NULL where no lines are written */
     random_source_t *random;
     http_date_t date;
-    counters_t *counters;   /* this worker's slot in shared memory */
-    shm_t *shm;             /* NULL where nothing is shared (the demo app) */
+    counters_t *counters; /* this worker's slot in shared memory */
+    shm_t *shm;           /* NULL where nothing is shared (the demo app) */
+    relief_t relief;
     h2o_linklist_t clients; /* client_t.link */
     h2o_linklist_t tunnels; /* open ones (tunnel.c); zero-filled is valid */
     uint64_t client_count;
-    uint64_t held_bytes; /* in all buffer_t */
+    account_root_t memory; /* what exchanges and their connections hold */
     slots_t *slots; /* connections to origins by client and box; NULL where there are no bounds (tests) */
     size_t usable_descriptors; /* by the limit that it was started with */
     uint64_t shortage_said_ms; /* of descriptors, in the log; 0: never */

@@ -212,6 +212,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
     for (int turn = 0; turn < TURNS && http2_origins_count(world->worker.http2_origins) != 0; turn++)
         loop_turn(world->worker.loop, 1);
     assert(http2_origins_count(world->worker.http2_origins) == 0);
-    assert(world->worker.held_bytes == 0 && world->counters.exchanges_open == 0);
+    assert(world->worker.memory.held == 0 && world->counters.exchanges_open == 0);
     return 0;
 }

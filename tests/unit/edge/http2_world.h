@@ -154,7 +154,7 @@ static inline step_result_t world_step(exchange_t *ex)
     str_t held = buffer_str(&ex->held); /* it came with the head, before the steps */
     if (held.n != 0 && held.n <= the_world->origin_room) {
         origin_send_body(ex, held);
-        buffer_clear(&ex->held, &the_world->worker.held_bytes);
+        buffer_clear(&ex->held, &ex->account);
     }
     return STEP_DONE;
 }
@@ -371,6 +371,7 @@ static inline void world_start(world_t *world)
     world->conf.limits.head_bytes = 32768;
     world->conf.limits.head_fields = 100;
     world->conf.limits.streams = 128;
+    world->conf.limits.memory_bytes = 256 << 20;
     world->conf.timeouts.head = world->conf.timeouts.body_idle = world->conf.timeouts.write_idle =
         world->conf.timeouts.keep_alive = 60000;
     world->loop = loop_new();
@@ -413,7 +414,7 @@ static inline void world_stop(world_t *world)
     if (!world_closed(world))
         world->server->codec->destroy(world->server);
     assert_int_equal(world->counters.exchanges_open, 0);
-    assert_int_equal(world->worker.held_bytes, 0);
+    assert_int_equal(world->worker.memory.held, 0);
     close(world->fd);
     nghttp2_session_del(world->client);
     loop_free(&world->loop);

@@ -135,7 +135,7 @@ static void test_room_before_the_origin(void **state)
     exchange_world_free(world);
 }
 
-/* From the byte at which bodies stay with their clients, no request comes in: one rule, one bound. */
+/* Bodies stay with their clients from the bound on, new requests are refused a quarter above it. */
 static void test_full_to_the_byte_is_full(void **state)
 {
     (void)state;
@@ -143,17 +143,21 @@ static void test_full_to_the_byte_is_full(void **state)
     world->answer = STEP_WAIT;
     world->ex->request.has_body = true;
     exchange_start(world->ex);
-    uint64_t *held = &world->fixture->worker.held_bytes,
+    uint64_t *held = &world->fixture->worker.memory.held,
              bound = world->fixture->worker.conf->limits.memory_bytes;
+    uint64_t own = *held;
+    world->fixture->client.local = false;
     *held = bound - 1;
     assert_int_not_equal(exchange_request_room(world->ex), 0);
-    assert_int_equal(step_limit(world->ex), STEP_NEXT);
     *held = bound;
     assert_int_equal(exchange_request_room(world->ex), 0);
+    *held = bound + bound / 4 - 1;
+    assert_int_equal(step_limit(world->ex), STEP_NEXT);
+    *held = bound + bound / 4;
     assert_int_equal(step_limit(world->ex), STEP_DONE);
     assert_int_equal(world->ex->status, 503);
     assert_string_equal(world->ex->local_code, "overloaded");
-    *held = 0;
+    *held = own;
     exchange_world_free(world);
 }
 

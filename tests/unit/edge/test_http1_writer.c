@@ -15,7 +15,7 @@ typedef struct fixture {
     loop_t *loop;
     conn_t *conn;
     int peer;
-    uint64_t held;
+    account_root_t memory;
     http1_writer_t writer;
 } fixture_t;
 
@@ -35,7 +35,7 @@ static int setup(void **state)
     f->loop = loop_new();
     f->conn = conn_new(f->loop, fds[0], NULL, &handlers, f);
     f->peer = fds[1];
-    http1_writer_init(&f->writer, &f->held);
+    http1_writer_init(&f->writer, &f->memory.account);
     *state = f;
     return 0;
 }
@@ -44,7 +44,7 @@ static int teardown(void **state)
 {
     fixture_t *f = *state;
     http1_writer_fini(&f->writer);
-    assert_int_equal(f->held, 0);
+    assert_int_equal(f->memory.held, 0);
     if (f->conn != NULL)
         conn_free(&f->conn);
     loop_turn(f->loop, 0);
@@ -136,7 +136,7 @@ static void test_blocked(void **state)
         data[i] = (char)(i * 7 + i / 251);
     http1_writer_raw(&f->writer, str_make(data, 100000));
     assert_int_equal(http1_writer_flush(&f->writer, f->conn), HTTP1_BLOCKED);
-    assert_true(f->held > 0);
+    assert_true(f->memory.held > 0);
     assert_false(http1_writer_empty(&f->writer));
     assert_int_equal(http1_writer_room(&f->writer, 65536), 0);
     http1_writer_raw(&f->writer, str_make(data + 100000, TOTAL - 100000));
@@ -148,7 +148,7 @@ static void test_blocked(void **state)
     assert_int_equal(n, TOTAL);
     assert_memory_equal(got, data, TOTAL);
     assert_int_equal(http1_writer_flush(&f->writer, f->conn), HTTP1_FLUSHED);
-    assert_int_equal(f->held, 0);
+    assert_int_equal(f->memory.held, 0);
     assert_int_equal(f->writer.written, TOTAL);
     free(data);
     free(got);

@@ -537,7 +537,7 @@ static void test_idle_is_small(void **state)
     const http2_conn_t *conn = (const http2_conn_t *)world->server;
     assert_null(conn->output.bytes);
     assert_int_equal(conn->stream_count, 0);
-    assert_int_equal(world->worker.held_bytes, 0);
+    assert_int_equal(world->worker.memory.held, 0);
 }
 
 int main(void)

@@ -226,7 +226,7 @@ static void test_http1_takes_the_rest(void **state)
     post(world);
     assert_int_equal(upload(world, 20000000), 20000000);
     assert_true(is_open(world));
-    assert_int_equal(world->f->worker.held_bytes, 0);
+    assert_int_equal(world->f->worker.memory.held, 0);
     assert_int_equal(shutdown(world->fd, SHUT_WR), 0);
     for (unsigned i = 0; i < 10; i++)
         loop_turn(world->loop, 0);

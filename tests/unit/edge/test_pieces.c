@@ -15,7 +15,7 @@ static void test_order(void **state)
 {
     (void)state;
     pieces_t pieces = {NULL};
-    uint64_t held = 0;
+    account_root_t root = {.held = 0};
     size_t in = 0, out = 0;
     unsigned random = 1;
     for (size_t i = 0; i < sizeof(text); i++)
@@ -25,21 +25,21 @@ static void test_order(void **state)
         size_t n = random / 65536 % 20000;
         if (random % 3 != 0) {
             n = n < sizeof(text) - in ? n : sizeof(text) - in;
-            pieces_append(&pieces, str_make(text + in, n), &held);
+            pieces_append(&pieces, str_make(text + in, n), &root.account);
             in += n;
         } else {
             str_t front = pieces_front(&pieces);
             n = n < front.n ? n : front.n;
             if (n != 0)
                 assert_memory_equal(front.p, text + out, n);
-            pieces_consume(&pieces, n, &held);
+            pieces_consume(&pieces, n, &root.account);
             out += n;
         }
         assert_int_equal(pieces.size, in - out);
-        assert_true(held >= pieces.size);
-        assert_true(held <= pieces.size + 2 * PIECES_BYTES);
+        assert_true(root.held >= pieces.size);
+        assert_true(root.held <= pieces.size + 2 * PIECES_BYTES);
     }
-    assert_int_equal(held, 0);
+    assert_int_equal(root.held, 0);
     assert_null(pieces.first);
 }
 
@@ -47,27 +47,27 @@ static void test_a_few_bytes_take_little(void **state)
 {
     (void)state;
     pieces_t pieces = {NULL};
-    uint64_t held = 0;
-    pieces_append(&pieces, STR("abc"), &held);
-    assert_int_equal(held, PIECES_FIRST_BYTES);
-    pieces_append(&pieces, STR("def"), &held);
-    assert_int_equal(held, PIECES_FIRST_BYTES);
+    account_root_t root = {.held = 0};
+    pieces_append(&pieces, STR("abc"), &root.account);
+    assert_int_equal(root.held, PIECES_FIRST_BYTES);
+    pieces_append(&pieces, STR("def"), &root.account);
+    assert_int_equal(root.held, PIECES_FIRST_BYTES);
     assert_true(str_eq(pieces_front(&pieces), STR("abcdef")));
-    pieces_clear(&pieces, &held);
-    assert_int_equal(held, 0);
+    pieces_clear(&pieces, &root.account);
+    assert_int_equal(root.held, 0);
 }
 
 static void test_consume_over_pieces(void **state)
 {
     (void)state;
     pieces_t pieces = {NULL};
-    uint64_t held = 0;
-    pieces_append(&pieces, str_make(text, sizeof(text)), &held);
-    pieces_consume(&pieces, 200001, &held);
+    account_root_t root = {.held = 0};
+    pieces_append(&pieces, str_make(text, sizeof(text)), &root.account);
+    pieces_consume(&pieces, 200001, &root.account);
     assert_int_equal(pieces.size, sizeof(text) - 200001);
     assert_memory_equal(pieces_front(&pieces).p, text + 200001, pieces_front(&pieces).n);
-    pieces_clear(&pieces, &held);
-    assert_int_equal(held, 0);
+    pieces_clear(&pieces, &root.account);
+    assert_int_equal(root.held, 0);
     assert_int_equal(pieces_front(&pieces).n, 0);
 }
 

@@ -41,6 +41,7 @@ static inline worker_fixture_t *worker_fixture_new(void)
     f->worker.scratch = malloc(CONN_TURN_BYTES);
     h2o_linklist_init_anchor(&f->worker.clients);
     f->client.worker = &f->worker;
+    f->client.account.parent = &f->worker.memory.account;
     f->client.kind = CONF_LISTENER_PLAIN;
     f->client.local_port = 8080;
     f->client.local = true;
@@ -50,7 +51,7 @@ static inline worker_fixture_t *worker_fixture_new(void)
 
 static inline void worker_fixture_free(worker_fixture_t *f)
 {
-    assert_int_equal(f->worker.held_bytes, 0);
+    assert_int_equal(f->worker.memory.held, 0);
     assert_int_equal(f->counters.exchanges_open, 0);
     loop_turn(f->worker.loop, 0);
     loop_free(&f->worker.loop);

@@ -1,0 +1,113 @@
+#include "budget.h"
+
+#include "client.h"
+#include "steps.h"
+#include "worker.h"
+
+static uint64_t ahead_of(const worker_t *worker)
+{
+    return BUDGET_AHEAD_BYTES * atomic_load_explicit(&worker->counters->exchanges_open, memory_order_relaxed);
+}
+
+static bool is_tight(uint64_t memory, uint64_t held)
+{
+    return held >= memory - memory / 4;
+}
+
+bool budget_is_tight(const worker_t *worker)
+{
+    return is_tight(worker->conf->limits.memory_bytes, worker->memory.held + ahead_of(worker));
+}
+
+uint64_t budget_share(const conf_t *conf)
+{
+    uint64_t given = conf->limits.memory_per_client_bytes;
+    return given != 0 ? given : conf->limits.memory_bytes / 8;
+}
+
+budget_answer_t budget_rule(const budget_facts_t *facts)
+{
+    uint64_t memory = facts->memory, share = facts->share;
+    uint64_t most = facts->client > facts->box ? facts->client : facts->box;
+    if (!is_tight(memory, facts->held + facts->ahead))
+        return BUDGET_SERVE;
+    if ((most > share && facts->held >= memory - memory / 8) || facts->held >= memory + memory / 2)
+        return BUDGET_DROP;
+    if (most > share || facts->held >= memory + memory / 4)
+        return BUDGET_SHED;
+    return BUDGET_SERVE;
+}
+
+bool budget_may_close(const client_t *client)
+{
+    return !client->local && client->kind != CONF_LISTENER_HEALTH && !client_is_proxy(client);
+}
+
+uint64_t budget_client(const client_t *client)
+{
+    const shm_t *shm = client->worker->shm;
+    return shm != NULL && budget_may_close(client) ? shm_share_held(shm, client->account.share) : 0;
+}
+
+uint64_t budget_exchange(const exchange_t *ex)
+{
+    const shm_t *shm = ex->worker->shm;
+    if (shm == NULL)
+        return 0;
+    uint64_t box = shm_share_held(shm, ex->account.share), named = shm_share_held(shm, ex->named.share);
+    return box > named ? box : named;
+}
+
+static budget_answer_t judge(const exchange_t *ex, uint64_t ahead)
+{
+    const worker_t *worker = ex->worker;
+    uint64_t held = worker->memory.held;
+    if (!is_tight(worker->conf->limits.memory_bytes, held + ahead))
+        return BUDGET_SERVE;
+    if (ex->client->local || ex->client->kind == CONF_LISTENER_HEALTH)
+        return BUDGET_SERVE;
+    budget_facts_t facts = {.memory = worker->conf->limits.memory_bytes,
+                            .share = budget_share(worker->conf),
+                            .held = held,
+                            .ahead = ahead,
+                            .client = budget_client(ex->client),
+                            .box = budget_exchange(ex)};
+    return budget_rule(&facts);
+}
+
+void budget_shed(exchange_t *ex)
+{
+    exchange_reply_error(ex, 503, "overloaded",
+                         "The edge is out of memory for new requests; try again shortly.", 1);
+}
+
+bool budget_refuses(exchange_t *ex)
+{
+    budget_answer_t answer = judge(ex, ahead_of(ex->worker));
+    if (answer == BUDGET_SERVE)
+        return false;
+    counter_add(&ex->worker->counters->shed_total, 1);
+    ex->local_code = "overloaded";
+    if (answer == BUDGET_SHED)
+        budget_shed(ex);
+    else
+        exchange_cut(ex);
+    return true;
+}
+
+bool budget_is_short(const exchange_t *ex)
+{
+    return judge(ex, 0) != BUDGET_SERVE;
+}
+
+size_t budget_bound(const exchange_t *ex, size_t most)
+{
+    const worker_t *worker = ex->worker;
+    uint64_t memory = worker->conf->limits.memory_bytes, held = worker->memory.held;
+    if (held < memory / 2 || most <= BUDGET_FLOOR_BYTES)
+        return most;
+    uint64_t share = budget_share(worker->conf);
+    bool over =
+        held >= memory + memory / 4 || budget_client(ex->client) > share || budget_exchange(ex) > share;
+    return over ? BUDGET_FLOOR_BYTES : most;
+}

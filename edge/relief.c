@@ -1,0 +1,91 @@
+/* See relief.h. */
+#include "relief.h"
+
+#include "budget.h"
+#include "worker.h"
+
+/* A client address among those that hold most. */
+typedef struct holder {
+    struct in6_addr address;
+    uint64_t held; /* over all workers */
+} holder_t;
+
+typedef struct round {
+    worker_t *worker;
+    uint64_t before; /* what got no further since then is stalled */
+    uint64_t share;
+    bool full;                          /* limits.memory is reached: shares protect nobody */
+    holder_t holders[RELIEF_ADDRESSES]; /* those that hold most first */
+    size_t count;
+} round_t;
+
+static bool same_owner(const struct in6_addr *a, const struct in6_addr *b)
+{
+    size_t n = IN6_IS_ADDR_V4MAPPED(a) ? sizeof(*a) : sizeof(*a) / 2;
+    return memcmp(a, b, n) == 0;
+}
+
+static void note_holder(round_t *round, const struct in6_addr *address, uint64_t held)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < round->count; i++)
+        if (same_owner(&round->holders[i].address, address))
+            return;
+    while (at < round->count && round->holders[at].held >= held)
+        at++;
+    if (at == RELIEF_ADDRESSES)
+        return;
+    if (round->count < RELIEF_ADDRESSES)
+        round->count++;
+    memmove(&round->holders[at + 1], &round->holders[at], (round->count - at - 1) * sizeof(holder_t));
+    round->holders[at] = (holder_t){.address = *address, .held = held};
+}
+
+/* Addresses that something can be taken from. A trusted proxy's has no share, and holds for many. */
+static void find_holders(round_t *round)
+{
+    worker_t *worker = round->worker;
+    for (h2o_linklist_t *link = worker->clients.next; link != &worker->clients; link = link->next) {
+        client_t *client = H2O_STRUCT_FROM_MEMBER(client_t, link, link);
+        if (client->codec->stalled == NULL || client->local)
+            continue;
+        uint64_t stalled = client->codec->stalled(client, round->before);
+        if (stalled == 0)
+            continue;
+        uint64_t held = budget_client(client);
+        if (round->full || held > round->share)
+            note_holder(round, &client->address, held != 0 ? held : stalled);
+    }
+}
+
+/* Every exchange that is stalled, of one address; NULL: those of boxes over their share, of any. */
+static void take_from(round_t *round, const struct in6_addr *address)
+{
+    worker_t *worker = round->worker;
+    h2o_linklist_t *next;
+    for (h2o_linklist_t *link = worker->clients.next; link != &worker->clients; link = next) {
+        client_t *client = H2O_STRUCT_FROM_MEMBER(client_t, link, link);
+        next = link->next;
+        if (client->codec->relieve == NULL || client->local)
+            continue;
+        if (address == NULL || same_owner(address, &client->address))
+            client->codec->relieve(client, round->before, address != NULL ? 0 : round->share);
+    }
+}
+
+void relief_turn(worker_t *worker)
+{
+    const conf_t *conf = worker->conf;
+    uint64_t now = loop_now(worker->loop);
+    if (!budget_is_tight(worker) || now < worker->relief.last_ms + RELIEF_PERIOD_MS)
+        return;
+    worker->relief.last_ms = now;
+    round_t round = {.worker = worker,
+                     .before = now > RELIEF_STALL_MS ? now - RELIEF_STALL_MS : 0,
+                     .share = budget_share(conf),
+                     .full = worker->memory.held >= conf->limits.memory_bytes};
+    take_from(&round, NULL);
+    find_holders(&round);
+    for (size_t i = 0; i < round.count && budget_is_tight(worker); i++)
+        take_from(&round, &round.holders[i].address);
+}

@@ -1,0 +1,32 @@
+/*
+ * Takes memory back from those who hold it and do not get further, when it is short (budget.h): exchanges
+ * without progress for RELIEF_STALL_MS, of the client addresses that hold most first, and of boxes over their
+ * share. Their streams are reset; a connection over HTTP/1 ends with its exchange, one over HTTP/2 where it
+ * takes nothing itself. Connections of trusted proxies, which carry many clients, stay. An exchange that gets
+ * further is never ended.
+ */
+#ifndef BOXEDGE_RELIEF_H
+#define BOXEDGE_RELIEF_H
+
+#include "client.h"
+
+#define RELIEF_STALL_MS  5000
+#define RELIEF_PERIOD_MS 250
+/* Client addresses in one turn, at most. */
+#define RELIEF_ADDRESSES 16
+
+/* Zero-filled is valid. */
+typedef struct relief {
+    uint64_t last_ms;
+} relief_t;
+
+/* At the end of each turn of the loop; cheap where memory is not short. May end any exchange. */
+void relief_turn(worker_t *worker);
+
+/* Whether an exchange holds memory without getting further: `before` is from when on it had to. */
+static inline bool relief_is_stalled(const exchange_t *ex, uint64_t before)
+{
+    return ex->state > EXCHANGE_HEAD && ex->progress_ms <= before;
+}
+
+#endif

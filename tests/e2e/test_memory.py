@@ -1,0 +1,118 @@
+"""What one client may take of limits.memory: small versions of the attacks of bench/attack, and what others get meanwhile.
+The attack comes from 127.0.0.1, the others from 127.0.0.2."""
+
+import contextlib
+import pathlib
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from harness import PATIENCE, ROOT, SANITIZED, RawOrigin, Stream
+
+sys.path.append(str(pathlib.Path(ROOT, "bench/lib")))
+import attacks  # noqa: E402
+
+BOXES = [{"id": "box", "address": "127.0.0.1"}, {"id": "other", "address": "127.0.0.1"}]
+MIB = 1 << 20
+
+
+@pytest.fixture
+def edge(make_edge, origin):
+    edge = make_edge(workers=1, kinds=("plain", "tls"), boxes=BOXES,
+                     config={"limits": {"memory": "8MiB", "connections_per_client": 0}})
+    edge.attacked = edge.create_preview(origin)
+    edge.other = edge.create_preview(origin, "other")
+    return edge
+
+
+@contextlib.contextmanager
+def attack(*args, **kw):
+    socks = attacks.over_http2(*args, **kw)
+    try:
+        yield socks
+    finally:
+        for sock in socks:
+            sock.close()
+
+
+def ask(edge, host, source="127.0.0.2"):
+    """The response to a request from another address."""
+    sock = socket.create_connection(("127.0.0.1", edge.port["plain"]), PATIENCE, (source, 0))
+    with Stream(sock) as client:
+        return client.request(f"GET /echo HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+
+
+def metric(edge, name):
+    text = subprocess.run(["curl", "-s", "--unix-socket", str(edge.admin_socket), "http://admin/metrics"],
+                          capture_output=True, text=True, check=True).stdout
+    return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(f"boxedge_{name}"))
+
+
+def served(edge, times=20):
+    for _ in range(times):
+        assert ask(edge, edge.other).status == 200
+
+
+def check_growth(edge, before, mib=40):
+    """Not under the sanitizers, which keep what is freed."""
+    if not SANITIZED:
+        assert (edge.rss_kib("worker") - before) / 1024 < mib
+
+
+def test_heads_count(edge):
+    """128 heads of 31 KiB a connection, a few bytes each on the wire, to a preview that does not exist, and windows of
+    0: the answers stay, and so would the heads."""
+    served(edge, 3)
+    before = edge.rss_kib("worker")
+    target = attacks.Target(edge, edge.attacked, "none-1.preview.box.localhost")
+    with attack(target, 1, 16, "/", host=target.missing, big_heads=True):
+        edge.wait_until(lambda: metric(edge, "shed_total") > 0, what="something to be refused")
+        served(edge)
+        check_growth(edge, before)
+
+
+def test_heads_for_an_app_that_is_silent(edge):
+    with RawOrigin(lambda conn: conn.wait_closed(60)) as silent:
+        before = edge.rss_kib("worker")
+        target = attacks.Target(edge, edge.create_preview(silent), "none-1.preview.box.localhost")
+        with attack(target, 1, 8, "/", big_heads=True):
+            edge.wait_until(lambda: metric(edge, "shed_total") > 0, what="something to be refused")
+            served(edge)
+            check_growth(edge, before)
+            edge.wait_until(lambda: metric(edge, "memory_resets_total") > 0, 30, what="stalled streams to be reset")
+
+
+def test_responses_that_nobody_takes(edge):
+    """Windows of 0 and large responses: what is held is bounded for a connection, and goes after some seconds."""
+    before = edge.rss_kib("worker")
+    target = attacks.Target(edge, edge.attacked, "none-1.preview.box.localhost")
+    with attack(target, 1, 16, "/bytes?n=1000000", streams=64) as socks:
+        edge.wait_until(lambda: metric(edge, "buffered_bytes") >= 6 * MIB, 30, what="memory to be short")
+        served(edge)
+        check_growth(edge, before)
+        edge.wait_until(lambda: metric(edge, "memory_resets_total") > 0, 30, what="stalled streams to be reset")
+        edge.wait_until(lambda: metric(edge, "buffered_bytes") < 6 * MIB, 30, what="memory to come back")
+        assert len(socks) == 16
+
+
+def test_who_gets_further_stays(edge):
+    """All clients have one address. A download that goes on while memory is short is not ended by what is stalled, and
+    new requests are served again once that is gone."""
+    host = edge.attacked
+    target = attacks.Target(edge, host, "none-1.preview.box.localhost")
+    with edge.connect("plain") as client:
+        client.send(f"GET /bytes?n=40000000 HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        client.read_head()
+        taken = 0
+        with attack(target, 1, 16, "/bytes?n=1000000", streams=64):
+            def went_on():
+                nonlocal taken
+                client.read_exactly(20_000)
+                taken += 20_000
+                return metric(edge, "memory_resets_total") > 0
+
+            edge.wait_until(went_on, 30, what="stalled streams to be reset")
+            client.read_exactly(40_000_000 - taken)
+            edge.wait_until(lambda: ask(edge, host, "127.0.0.1").status == 200, 30, what="service")

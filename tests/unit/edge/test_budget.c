@@ -1,0 +1,135 @@
+/* What is served, refused and dropped: every bound to the byte, and who has none. */
+#include "budget.h"
+
+#include "worker_fixture.h"
+
+#define MEMORY 64000u
+#define SHARE  8000u
+
+typedef struct bound_case {
+    uint64_t held, client, box;
+    budget_answer_t answer;
+} bound_case_t;
+
+static void test_bounds(void **state)
+{
+    (void)state;
+    static const bound_case_t cases[] = {
+        {47999, 47999, 47999, BUDGET_SERVE}, /* below three quarters shares do not count */
+        {48000, 0, 0, BUDGET_SERVE},          {48000, SHARE, SHARE, BUDGET_SERVE},
+        {48000, SHARE + 1, 0, BUDGET_SHED},   {48000, 0, SHARE + 1, BUDGET_SHED},
+        {55999, 6 * SHARE, 0, BUDGET_SHED},   {56000, SHARE + 1, 0, BUDGET_DROP},
+        {56000, 0, SHARE + 1, BUDGET_DROP},   {56000, SHARE, SHARE, BUDGET_SERVE},
+        {MEMORY, SHARE, SHARE, BUDGET_SERVE}, /* full: who is within its share is served */
+        {79999, SHARE, SHARE, BUDGET_SERVE},  {80000, 0, 0, BUDGET_SHED},
+        {95999, 0, 0, BUDGET_SHED},           {96000, 0, 0, BUDGET_DROP},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        budget_facts_t facts = {.memory = MEMORY,
+                                .share = SHARE,
+                                .held = cases[i].held,
+                                .client = cases[i].client,
+                                .box = cases[i].box};
+        assert_int_equal(budget_rule(&facts), cases[i].answer);
+    }
+}
+
+static const client_ops_t no_ops;
+
+typedef struct world {
+    worker_fixture_t *f;
+    exchange_t *ex;
+} world_t;
+
+static world_t world_new(void)
+{
+    static const uint8_t seed[16] = "0123456789abcdef";
+    world_t w = {.f = worker_fixture_new()};
+    worker_t *worker = &w.f->worker;
+    worker->shm = shm_new(seed);
+    worker->memory.shares = shm_shares(worker->shm, 0);
+    w.f->client.local = false;
+    w.f->client.account.share = shm_share_of_client(worker->shm, &w.f->client.address);
+    w.ex = exchange_new(&w.f->client, &no_ops, NULL);
+    return w;
+}
+
+static void world_free(world_t *w)
+{
+    exchange_end(&w->ex, EXCHANGE_END_CLIENT_GONE);
+    shm_free(&w->f->worker.shm);
+    worker_fixture_free(w->f);
+}
+
+/* The share is an eighth where none is given; an exchange of a client over it holds a few KiB, others all. */
+static void test_share_of_a_client(void **state)
+{
+    (void)state;
+    world_t w = world_new();
+    worker_t *worker = &w.f->worker;
+    uint64_t memory = worker->conf->limits.memory_bytes;
+    assert_int_equal(budget_share(worker->conf), memory / 8);
+    account_add(&w.f->client.account, memory / 8);
+    account_add(&worker->memory.account, (memory - memory / 4) - memory / 8);
+    assert_int_equal(budget_client(&w.f->client), memory / 8);
+    assert_int_equal(budget_bound(w.ex, 65536), 65536);
+    assert_false(budget_is_short(w.ex));
+    account_add(&w.f->client.account, 1);
+    assert_true(budget_is_short(w.ex));
+    assert_int_equal(budget_bound(w.ex, 65536), BUDGET_FLOOR_BYTES);
+    assert_int_equal(budget_bound(w.ex, 100), 100);
+    account_sub(&w.f->client.account, memory / 8 + 1);
+    account_sub(&worker->memory.account, (memory - memory / 4) - memory / 8);
+    world_free(&w);
+}
+
+/* A box's share is that of its exchanges, whoever they are from. */
+static void test_share_of_a_box(void **state)
+{
+    (void)state;
+    world_t w = world_new();
+    worker_t *worker = &w.f->worker;
+    uint64_t memory = worker->conf->limits.memory_bytes;
+    exchange_count(w.ex); /* its head came before the box is known */
+    uint64_t own = w.ex->arena_bytes;
+    exchange_set_share(w.ex, STR("sweet-shark-26021"));
+    assert_int_equal(budget_exchange(w.ex), own);
+    account_add(&w.ex->account, memory / 8 - own);
+    account_add(&worker->memory.account, (memory - memory / 4) - memory / 8);
+    assert_false(budget_is_short(w.ex));
+    account_add(&w.ex->account, 1);
+    assert_true(budget_is_short(w.ex));
+    account_sub(&w.ex->account, memory / 8 - own + 1);
+    account_sub(&worker->memory.account, (memory - memory / 4) - memory / 8);
+    world_free(&w);
+}
+
+/* Trusted proxies and the health listener carry what is many clients', or the operator's. */
+static void test_who_has_no_bound(void **state)
+{
+    (void)state;
+    world_t w = world_new();
+    client_t *client = &w.f->client;
+    account_add(&client->account, 100);
+    assert_int_equal(budget_client(client), 100);
+    assert_true(budget_may_close(client));
+    client->kind = CONF_LISTENER_HEALTH;
+    assert_int_equal(budget_client(client), 0);
+    client->kind = CONF_LISTENER_PLAIN;
+    assert_int_equal(inet_pton(AF_INET6, "::ffff:10.1.2.3", &client->address), 1);
+    assert_int_equal(budget_client(client), 0);
+    assert_false(budget_may_close(client));
+    account_sub(&client->account, 100);
+    world_free(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_share_of_a_client),
+        cmocka_unit_test(test_share_of_a_box),
+        cmocka_unit_test(test_who_has_no_bound),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
