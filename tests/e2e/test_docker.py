@@ -234,6 +234,7 @@ def test_a_box_that_does_not_come_up(podman, tmp_path):
 
 def test_a_box_in_a_crash_loop_says_why(podman, tmp_path):
     with world_of(tmp_path, podman, timeout="1h", page_after="0ms") as world:  # no answer would come before that
+        other = world.box("other")  # so that the network of containers is there all the while
         box = world.box("crashes", env={"DIES_MS": 300}, start=False)
         response = world.get(box)
         assert response.status == 503
@@ -241,7 +242,8 @@ def test_a_box_in_a_crash_loop_says_why(podman, tmp_path):
         assert "exit code 7" in why and "exited" in why and "Error: there is no database" in why
         page = world.edge.get(box.host, fields=["Sec-Fetch-Mode: navigate"], timeout=PATIENCE * SLOW)
         assert page.status == 503 and b"there is no database" in page.body and b"Try again" in page.body
-        box.remove()
+        for one in (box, other):
+            one.remove()
 
 
 def test_a_box_that_listens_on_loopback_only_is_told_soon(podman, tmp_path):
