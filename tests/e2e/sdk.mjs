@@ -142,7 +142,12 @@ const sections = {
     const again = await box.getPublicURL(3001, {bearerToken: true});
     const listed = (await box.listPublicURLs()).publicURLs;
     await box.deletePublicURL(3000);
+    const name = `named-${process.pid}`;
+    const others = [await Box.create(), await Box.create({name})];
+    for (const other of others) await other.getPublicURL(3000);
+    await Box.delete({boxIds: [others[0].id, name]});
     return {
+      deleted: others.map((other) => other.id),
       made: made.map((one) => [one.port, one.url, Object.keys(one).sort().join(' ')]), id: box.id,
       replaced: again.token !== made[1].token, secrets: JSON.stringify(listed).includes(again.token),
       listed: listed.map((one) => [one.id, one.port, one.url, one.bearer_token, one.basic_auth]),

@@ -127,7 +127,13 @@ def previews(box):
     again = box.get_public_url(3001, bearer_token=True)
     listed = box.list_public_urls()["public_urls"]
     box.delete_public_url(3000)
+    name = f"named-{os.getpid()}"
+    others = [Box.create(), Box.create(name=name)]
+    for other in others:
+        other.get_public_url(3000)
+    Box.delete_boxes(box_ids=[others[0].id, name])
     return {
+        "deleted": [other.id for other in others],
         "made": [[one["port"], one["url"], " ".join(sorted(one))] for one in made], "id": box.id,
         "replaced": again.token != made[1]["token"], "secrets": again.token in repr(listed),
         "listed": [[one.id, one.port, one.url, one.bearer_token, one.basic_auth] for one in listed],
