@@ -183,6 +183,21 @@ class PreviewCall(Subrequest):
         super().close()
 
 
+class Deletion(PreviewCall):
+    """Boxes are to be deleted, and the controller, which notes that first, stands still."""
+
+    method, path, body = "DELETE", "/v2/box", b'{"ids": ["box"]}'
+
+    def begin(self, edge):
+        edge.create_preview(3000)
+        super().begin(edge)
+        self.gate.set()
+
+    def wait(self, edge):
+        for _ in range(20):
+            assert edge.get("health", "/healthz", kind="health").status == 200
+
+
 class Slots(Api):
     """Its client has all the connections to origins that it may have."""
 
@@ -210,7 +225,7 @@ class Slots(Api):
         assert edge.get(self.host, timeout=LONG).status == 200
 
 
-WAITS = [Wake, FailedWake, Subrequest, DeletedBox, Line, SubrequestInLine, PreviewCall, Slots]
+WAITS = [Wake, FailedWake, Subrequest, DeletedBox, Line, SubrequestInLine, PreviewCall, Deletion, Slots]
 
 # ---- clients
 
