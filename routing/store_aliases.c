@@ -79,7 +79,7 @@ store_result_t store_find_preview(store_t *store, str_t name, uint16_t port, sto
 /* ---- the writer ---- */
 
 typedef struct names {
-    size_t count, looked_at;
+    size_t count;
     char at[SWEEP_MAX][BOX_ID_MAX + 1];
 } names_t;
 
@@ -95,7 +95,21 @@ static bool take_name(str_t id, uint16_t port, str_t record, void *arg)
     return names->count < SWEEP_MAX;
 }
 
-/* Removes aliases from `from` on that nobody carries. Returns the last that was looked at, or "". */
+/* In one commit: each has the disk waited for, and with it every other change of the store. */
+static store_result_t remove_all(store_t *store, const names_t *names)
+{
+    store_result_t result = names->count != 0 ? table_write_begin(store->aliases) : STORE_NOT_FOUND;
+    if (result != STORE_OK)
+        return result == STORE_NOT_FOUND ? STORE_OK : result;
+    for (size_t i = 0; i < names->count && result == STORE_OK; i++)
+        result = table_delete(store->aliases, str_from(names->at[i]), 0);
+    if (result == STORE_OK)
+        return table_write_commit(store->aliases);
+    table_write_abort(store->aliases);
+    return result;
+}
+
+/* Removes aliases from `from` on that nobody carries; `from` becomes the last that was looked at, or "". */
 static store_result_t sweep(store_t *store, char from[BOX_ID_MAX + 1])
 {
     names_t names = {.count = 0};
@@ -105,21 +119,14 @@ static store_result_t sweep(store_t *store, char from[BOX_ID_MAX + 1])
         return result;
     result = table_each(store->aliases, str_from(from), 1, take_name, &names);
     table_read_end(store->aliases);
-    for (size_t i = 0; i < names.count && result == STORE_OK; i++) {
-        if (store_get_alias(store, str_from(names.at[i]), owner) != STORE_NOT_FOUND)
-            continue;
-        result = table_write_begin(store->aliases);
-        if (result != STORE_OK)
-            break;
-        result = table_delete(store->aliases, str_from(names.at[i]), 0);
-        if (result == STORE_OK)
-            result = table_write_commit(store->aliases);
-        else
-            table_write_abort(store->aliases);
-    }
     memcpy(from, names.count == SWEEP_MAX ? names.at[SWEEP_MAX - 1] : "",
            names.count == SWEEP_MAX ? sizeof(names.at[0]) : 1);
-    return result;
+    size_t unused = 0;
+    for (size_t i = 0; i < names.count && result == STORE_OK; i++)
+        if (store_get_alias(store, str_from(names.at[i]), owner) == STORE_NOT_FOUND)
+            memmove(names.at[unused++], names.at[i], sizeof(names.at[0]));
+    names.count = unused;
+    return result == STORE_OK ? remove_all(store, &names) : result;
 }
 
 static store_result_t make_room(store_t *store)

@@ -1,6 +1,9 @@
 /* Aliases: reserved over the store, while somebody carries them. */
 #include "store_fixture.h"
 
+#include "record.h"
+#include "store_impl.h"
+
 static void put(fixture_t *f, const char *id, uint16_t port, const char *alias)
 {
     store_preview_t preview = fixture_preview(id, port);
@@ -69,10 +72,44 @@ static void what_is_none(void **state)
     assert_int_equal(store_put_preview(f->store, &preview), STORE_FAILED);
 }
 
+/* As many as there may be with that of `but`, of boxes that are gone. */
+static void fill(fixture_t *f, int but)
+{
+    char alias[16], record[RECORD_ALIAS_MAX];
+    size_t n = record_encode_alias(STR("gone"), record);
+    table_t *aliases = f->store->aliases;
+    assert_int_equal(table_write_begin(aliases), STORE_OK);
+    for (int i = 0; i < STORE_ALIASES_MAX; i++) {
+        if (i == but)
+            continue;
+        (void)snprintf(alias, sizeof(alias), "n%d", i);
+        assert_int_equal(table_put(aliases, str_from(alias), 0, str_make(record, n)), STORE_OK);
+    }
+    assert_int_equal(table_write_commit(aliases), STORE_OK);
+}
+
+/* What nobody carries makes room, and few commits: other changes of the store wait meanwhile. */
+static void the_table_is_full(void **state)
+{
+    fixture_t *f = *state;
+    table_stats_t stats;
+    assert_int_equal(claim(f, "n7", "b_1"), STORE_OK);
+    put(f, "b_1", 80, "n7");
+    fill(f, 7);
+    uint64_t before = table_version(f->store->aliases);
+    assert_int_equal(claim(f, "one-more", "b_2"), STORE_OK);
+    assert_true(table_version(f->store->aliases) - before < STORE_ALIASES_MAX / 100);
+    assert_int_equal(table_read_begin(f->store->aliases), STORE_OK);
+    assert_int_equal(table_get_stats(f->store->aliases, &stats), STORE_OK);
+    table_read_end(f->store->aliases);
+    assert_int_equal(stats.records, 2);
+    assert_string_equal(found(f, "n7", 80), "b_1");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {TEST(an_alias_finds_its_preview), TEST(it_is_anothers),
-                                       TEST(what_is_none)};
+                                       TEST(what_is_none), TEST(the_table_is_full)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
