@@ -44,7 +44,7 @@ static bool is_own(const exchange_t *ex, str_t url)
         authority.n = (size_t)(slash - authority.p);
     str_t domain = str_from(ex->worker->conf->preview_domain);
     return hostname_parse(authority, domain, &name) == HOSTNAME_PREVIEW &&
-           strcmp(name.id, ex->preview.id) == 0;
+           (strcmp(name.id, ex->preview.id) == 0 || strcmp(name.id, ex->preview.alias) == 0);
 }
 
 static asker_t asker_of(const exchange_t *ex)

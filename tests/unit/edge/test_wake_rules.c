@@ -77,15 +77,30 @@ static void requests_that_do_not(void **state)
 }
 
 /* What a page asks for by itself. The box does not come up, and the attempt is over. */
-static const char *page_asks(wake_world_t *w, const char *target, const char *name, const char *value)
+static const char *outcome(wake_world_t *w, exchange_t *ex)
 {
-    exchange_t *ex = start(w, &(asked_t){target, name, value});
     if (ex->state == EXCHANGE_STEPS) {
         assert_int_equal(wake_world_asked(w), WAKE_WISH_WAKE);
         exchange_reply_error(ex, 503, "it_would_wake", "", 0);
     }
     loop_skip(w->worker->loop, TABS_WAKE_MS);
     return ex->local_code;
+}
+
+static const char *page_asks(wake_world_t *w, const char *target, const char *name, const char *value)
+{
+    return outcome(w, start(w, &(asked_t){target, name, value}));
+}
+
+/* A page on another port of the box, whose previews have an alias. */
+static const char *page_under_an_alias_asks(wake_world_t *w)
+{
+    exchange_t *ex = wake_world_next(w);
+    ex->request.target = STR("/ws");
+    memcpy(ex->preview.alias, "alias", 6);
+    wake_world_field(ex, "Origin", "https://alias-8000.preview.test");
+    exchange_start(ex);
+    return outcome(w, ex);
 }
 
 static void pages_that_ask_by_themselves_wake_once(void **state)
@@ -147,6 +162,12 @@ static void pages_that_load_themselves_again(void **state)
 }
 
 /* Programs and other sites are none of the box's pages that ask by themselves. */
+static void pages_under_an_alias_wake_once(void **state)
+{
+    assert_string_equal(page_under_an_alias_asks(*state), "it_would_wake");
+    assert_string_equal(page_under_an_alias_asks(*state), "box_asleep");
+}
+
 static void all_others_wake_each_time(void **state)
 {
     static const asked_t table[] = {
@@ -320,6 +341,7 @@ int main(void)
         TEST(a_preflight_with_a_body_wakes),
         TEST(preflights_have_a_rate),
         TEST(pages_that_ask_by_themselves_wake_once),
+        TEST(pages_under_an_alias_wake_once),
         TEST(all_others_wake_each_time),
         TEST(pages_that_load_themselves_again),
         TEST(a_client_over_its_rate),
