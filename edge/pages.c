@@ -75,8 +75,13 @@ static const advice_t server_error = {500, "Something went wrong at the edge",
                                       "Load this page again. If it stays so, tell whoever runs this edge, "
                                       "with the request id below."};
 
-static const advice_t *advice_for(int status)
+/* Of an address of the edge's own at which there is nothing: it is no missing preview. */
+static const advice_t nothing_there = {404, "There is nothing at this address", "Check the address."};
+
+static const advice_t *advice_for(int status, const char *code)
 {
+    if (status == 404 && code != NULL && strcmp(code, "not_found") == 0)
+        return &nothing_there;
     for (size_t i = 0; i < sizeof advices / sizeof *advices; i++)
         if (advices[i].status == status)
             return &advices[i];
@@ -175,7 +180,7 @@ static str_t row(h2o_mem_pool_t *pool, const char *name, str_t value, size_t max
 
 str_t page_error(h2o_mem_pool_t *pool, const page_error_t *about)
 {
-    const advice_t *advice = advice_for(about->status);
+    const advice_t *advice = advice_for(about->status, about->code);
     bool says_more = about->detail != NULL && strcmp(about->detail, about->sentence) != 0;
     const char *heading = about->title != NULL ? about->title : advice->title;
     str_t next = about->title != NULL ? about->next : str_from(advice->next);

@@ -15,6 +15,7 @@
 
 typedef struct page_error {
     int status;
+    const char *code;     /* of docs/http.md; may be NULL */
     const char *sentence; /* what happened */
     const char *detail;   /* why, where that is known; else NULL */
     str_t request_id;

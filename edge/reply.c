@@ -97,6 +97,7 @@ void exchange_add_own_fields(exchange_t *ex, fields_t *fields)
 static str_t error_page(exchange_t *ex, int status, const char *code, const char *sentence, fields_t *fields)
 {
     page_error_t about = {.status = status,
+                          .code = code,
                           .sentence = sentence,
                           .detail = ex->detail,
                           .request_id = str_from(ex->request_id),

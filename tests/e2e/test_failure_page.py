@@ -103,6 +103,8 @@ def test_what_is_reserved_says_so(make_edge):
         response = edge.get(edge.create_preview(origin), "/.well-known/boxedge/nothing")
         assert response.status == 404 and not origin.connections
         assert "belong to the edge" in json.loads(response.body)["error"]
+        page = edge.get(edge.host(origin), "/.well-known/boxedge/nothing", fields=["Sec-Fetch-Mode: navigate"])
+        assert b"<h1>There is nothing at this address</h1>" in page.body
 
 
 NODE_ERROR = "Error: listen EADDRINUSE: address already in use"

@@ -10,8 +10,11 @@ static void check_ok(const response_parse_t *p, str_t data, bool head_request)
 {
     const response_t *response = &p->response;
     assert(p->head.len > 0 && p->head.len <= data.n);
-    assert(memcmp(data.p + p->head.len - 4, "\r\n\r\n", 4) == 0);
-    assert(response->status >= 100 && response->status <= 599 && !response->tunnel);
+    /* All lines end with LF alone, or none does. */
+    bool bare_lf = memmem(data.p, p->head.len, "\r", 1) == NULL;
+    str_t end = bare_lf ? STR("\n\n") : STR("\r\n\r\n");
+    assert(memcmp(data.p + p->head.len - end.n, end.p, end.n) == 0);
+    assert(response->status >= 100 && response->status <= 999 && !response->tunnel);
     bool length = !response->bodyless && response->content_length != LENGTH_UNKNOWN;
     assert(response->bodyless + p->head.chunked + p->head.until_close + length == 1);
     assert(!p->head.until_close || !p->head.keep_alive);
@@ -40,6 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
     parse_response_in_pieces(&pieces, data, (size_t)(input[0] >> 1) + 1, head_request);
     assert((pieces.result == HTTP1_OK) == (whole.result == HTTP1_OK));
     assert(whole.result != HTTP1_INCOMPLETE || pieces.result == HTTP1_INCOMPLETE);
+    assert(whole.result != HTTP1_BAD || whole.head.fault.reason != NULL);
     if (whole.result == HTTP1_OK) {
         assert(pieces.head.len == whole.head.len && responses_equal(&whole, &pieces));
         check_ok(&whole, data, head_request);
