@@ -185,7 +185,7 @@ void http2_client_drain(http2_client_t *client)
     exchange_t *ex = client->ex;
     account_t *account = &ex->account;
     pieces_t in = client->in; /* the client may let go of us while it has slices of this */
-    client->in = (pieces_t){NULL};
+    client->in = (pieces_t){.size = 0};
     bool all = true;
     while (all && in.size != 0 && client->state != HTTP2_CLIENT_OVER) {
         str_t data = pieces_front(&in);

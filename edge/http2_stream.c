@@ -271,7 +271,7 @@ static void pass_some(http2_stream_t *stream, size_t n)
     http2_conn_t *conn = stream->conn;
     account_t *account = &stream->ex->account;
     pieces_t in = stream->in;
-    stream->in = (pieces_t){NULL};
+    stream->in = (pieces_t){.size = 0};
     pass(stream, str_make(pieces_front(&in).p, n));
     exchange_request_flush(stream->ex);
     conn->held -= first_bytes(in.size);
