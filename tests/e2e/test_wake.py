@@ -361,7 +361,8 @@ def test_ten_thousand_wait_for_one_box(tmp_path, place):
     count = 1000 if SANITIZED else 10_000
     gate = threading.Event()
     with ControlPlane() as plane, demo_app(place) as app_port, \
-            waking_edge(tmp_path, plane, workers=4, wake={"timeout": "10m"}) as edge:
+            waking_edge(tmp_path, plane, workers=4, wake={"timeout": "10m"},
+                        control_plane={"url": plane.url, "timeout": "10m"}) as edge:
         plane.on_resume = lambda box: gate.wait(200)
         plane.add_box("sleeper", place, app_port)
         host = edge.create_preview(app_port, "sleeper")
