@@ -62,11 +62,20 @@ static bool address_free(const conf_address_t *address, uint32_t patience_ms)
     }
 }
 
+/*
+ * The kernel takes no more once it holds this many bytes that were not sent yet: some 250 KiB with the last
+ * write and what is under way to a slow reader, in place of 4 MiB. How much may be under way to a fast one
+ * stays as it is.
+ */
+#define UNSENT_BYTES 98304
+
 static int open_listening(const conf_address_t *address)
 {
-    int on = 1;
+    int on = 1, unsent = UNSENT_BYTES;
     int fd = open_bound(address, true);
-    /* TCP_NODELAY passes to every connection that is accepted, which saves a call for each. */
+    if (fd >= 0) /* a kernel that cannot do this only holds more */
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
+    /* Both options pass to every connection that is accepted, which saves a call for each. */
     if (fd >= 0 &&
         (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0 || listen(fd, BACKLOG) < 0)) {
         int saved = errno;

@@ -116,3 +116,18 @@ def test_who_gets_further_stays(edge):
             edge.wait_until(went_on, 30, what="stalled streams to be reset")
             client.read_exactly(40_000_000 - taken)
             edge.wait_until(lambda: ask(edge, host, "127.0.0.1").status == 200, 30, what="service")
+
+
+def send_queues(port):
+    """Bytes that the kernel holds to be sent from each connection of a port."""
+    rows = [line.split() for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return [int(row[4].partition(":")[0], 16) for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "01"]
+
+
+def test_what_the_kernel_holds_for_a_slow_reader(edge):
+    """Not megabytes: the edge stops writing while little waits, and its own bound holds from there on."""
+    with edge.connect("plain") as client:
+        client.send(f"GET /bytes?n=50000000 HTTP/1.1\r\nHost: {edge.attacked}\r\n\r\n".encode())
+        client.read_head()
+        edge.wait_until(lambda: metric(edge, "buffered_bytes") >= 65536, what="the edge to hold some itself")
+        assert 0 < max(send_queues(edge.port["plain"])) <= 256 * 1024
