@@ -69,9 +69,13 @@ void http2_client_orphan(http2_client_t *client)
         (void)nghttp2_session_set_stream_user_data(origin->session, client->id, NULL);
     client->origin = NULL;
     http2_window_end(&client->window, client->ex);
+    /* The exchange may have been told of room for the rest; it is told once. */
+    bool due = h2o_linklist_is_linked(&client->touched);
     unlink_from(&client->link);
     unlink_from(&client->touched);
     unlink_from(&client->roomy);
+    if (due && client->state == HTTP2_CLIENT_BODY)
+        http2_client_drain(client);
 }
 
 static bool response_began(const http2_client_t *client)
