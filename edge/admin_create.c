@@ -100,6 +100,10 @@ static void committed_answer(exchange_t *ex, admin_job_t *job)
         admin_would_become_public(ex, &create->preview);
         return;
     }
+    if (job->job.change.result == STORE_TAKEN) {
+        admin_alias_taken(ex, &create->preview);
+        return;
+    }
     if (job->job.change.result != STORE_OK) {
         admin_store_error(ex, job->job.change.result, "");
         return;

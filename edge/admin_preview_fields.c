@@ -125,6 +125,11 @@ bool admin_take_credentials(exchange_t *ex, json_t *object, bool *bearer, bool *
     return true;
 }
 
+void admin_alias_taken(exchange_t *ex, const store_preview_t *preview)
+{
+    admin_error(ex, 409, "alias_taken", NULL, "\"%s\" is the alias of another box.", preview->alias);
+}
+
 void admin_would_become_public(exchange_t *ex, const store_preview_t *preview)
 {
     admin_error(

@@ -123,6 +123,8 @@ MUST_USE bool admin_take_preview_fields(exchange_t *ex, json_t *object, uint64_t
 MUST_USE bool admin_take_credentials(exchange_t *ex, json_t *object, bool *bearer, bool *basic, bool *open);
 /* 409: a change without "public" would take the preview's credentials away. */
 void admin_would_become_public(exchange_t *ex, const store_preview_t *preview);
+/* 409 `alias_taken`: its alias is another box's (STORE_TAKEN). */
+void admin_alias_taken(exchange_t *ex, const store_preview_t *preview);
 
 /* ---- API keys (admin_keys.c), for admin_keys_list.c ---- */
 

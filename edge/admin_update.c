@@ -97,6 +97,8 @@ static void update_answer(exchange_t *ex, admin_job_t *job)
                     update->asked.port);
     else if (job->result == STORE_CONFLICT)
         admin_would_become_public(ex, &update->asked);
+    else if (job->result == STORE_TAKEN)
+        admin_alias_taken(ex, &job->job.change.preview);
     else if (job->result != STORE_OK)
         admin_store_error(ex, job->result, job->why);
     else

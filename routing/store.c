@@ -239,6 +239,9 @@ static store_result_t make_preview(store_t *store, store_change_t *change)
     str_t id = id_of(preview->id);
     if (!change->remove && change->stay_private && would_expose(store, preview))
         return STORE_CONFLICT;
+    if (!change->remove && preview->alias[0] != '\0' &&
+        !store_alias_is_of(store, str_from(preview->alias), id))
+        return STORE_TAKEN;
     store_result_t result = change->keep_version ? STORE_OK : table_next(store->previews, &preview->version);
     if (result != STORE_OK)
         return result;
@@ -273,7 +276,8 @@ static store_result_t make_previews(store_t *store, const work_t *work)
         change->result = make_preview(store, change);
         if (change->result == STORE_OK)
             all = STORE_OK;
-        else if (change->result != STORE_NOT_FOUND && change->result != STORE_CONFLICT)
+        else if (change->result != STORE_NOT_FOUND && change->result != STORE_CONFLICT &&
+                 change->result != STORE_TAKEN)
             return change->result;
     }
     return all;

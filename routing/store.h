@@ -32,6 +32,7 @@ typedef enum store_result {
     STORE_OK,
     STORE_NOT_FOUND,
     STORE_CONFLICT, /* a condition of the change does not hold: nothing was changed */
+    STORE_TAKEN,    /* the alias of a preview is another box's by now: nothing was changed */
     STORE_TOO_MANY, /* a bound on the number of such records is reached: nothing was changed */
     STORE_FULL,     /* the map or the disk is full: nothing was changed */
     STORE_FAILED,   /* store_error says why */
@@ -237,8 +238,8 @@ typedef struct store_change {
     bool keep_version; /* put it as the version that it has: sessions and open tunnels stay its own */
     store_preview_t preview; /* what is put; its version is set, for a delete to one above all before it */
     store_result_t result;   /* of this change: STORE_NOT_FOUND for a delete of what is not there,
-                                STORE_CONFLICT, or STORE_FAILED for a name that is refused; none of these stops
-                                another change */
+                                STORE_CONFLICT, STORE_TAKEN, or STORE_FAILED for a name that is refused; none of
+                                these stops   another change */
 } store_change_t;
 #define STORE_APPLY_MAX 16384
 /*
@@ -262,7 +263,8 @@ MUST_USE store_result_t store_put_key(store_t *store, const store_key_t *key);
 /* Forgets it: unlike one that is revoked it is then a key like any that nobody named. */
 MUST_USE store_result_t store_delete_key(store_t *store, str_t name);
 /*
- * Reserves an alias for previews of box `id`, which are put afterwards. STORE_CONFLICT where it is another
+ * Reserves an alias for previews of box `id`, which are put afterwards: until one carries it, another box may
+ * take it, and the put is refused with STORE_TAKEN. STORE_CONFLICT where it is another
  * box's alias, or the id of a box that is known or has previews; STORE_TOO_MANY beyond STORE_ALIASES_MAX.
  */
 MUST_USE store_result_t store_claim_alias(store_t *store, str_t alias, str_t id);

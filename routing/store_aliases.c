@@ -40,6 +40,12 @@ static store_result_t find_owner(store_t *store, str_t alias, char owner[BOX_ID_
     return result;
 }
 
+bool store_alias_is_of(store_t *store, str_t alias, str_t id)
+{
+    char owner[BOX_ID_MAX + 1];
+    return find_owner(store, alias, owner) == STORE_OK && str_eq(str_from(owner), id);
+}
+
 typedef struct carried {
     str_t alias;
     bool found;

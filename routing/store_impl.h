@@ -27,6 +27,8 @@ table_t *store_open_beside(store_t *store, const char *durable_dir, const char *
 /* These open store->rules, store->keys and store->deletions so. False with store->error. */
 MUST_USE bool store_open_rules(store_t *store, const char *durable_dir, bool writer);
 MUST_USE bool store_open_keys(store_t *store, const char *durable_dir, bool writer);
+/* Whether the record of `alias` says that it is of box `id`, whoever carries it. */
+MUST_USE bool store_alias_is_of(store_t *store, str_t alias, str_t id);
 MUST_USE bool store_open_aliases(store_t *store, const char *durable_dir, bool writer);
 MUST_USE bool store_open_deletions(store_t *store, const char *durable_dir, bool writer);
 

@@ -59,6 +59,21 @@ static void it_is_anothers(void **state)
     assert_string_equal(found(f, "mine", 80), "b_2");
 }
 
+/* Two boxes claim one alias before either has a preview that carries it: the later claim stands. */
+static void claimed_by_two(void **state)
+{
+    fixture_t *f = *state;
+    store_preview_t first = fixture_preview("b_1", 80);
+    memcpy(first.alias, "mine", 5);
+    assert_int_equal(claim(f, "mine", "b_1"), STORE_OK);
+    assert_int_equal(claim(f, "mine", "b_2"), STORE_OK);
+    assert_int_equal(store_put_preview(f->store, &first), STORE_TAKEN);
+    put(f, "b_2", 80, "mine");
+    assert_int_equal(store_put_preview(f->store, &first), STORE_TAKEN);
+    assert_string_equal(found(f, "mine", 80), "b_2");
+    assert_string_equal(found(f, "b_1", 80), "");
+}
+
 static void what_is_none(void **state)
 {
     fixture_t *f = *state;
@@ -70,6 +85,8 @@ static void what_is_none(void **state)
     store_preview_t preview = fixture_preview("b_1", 80);
     memcpy(preview.alias, "a_b", 4);
     assert_int_equal(store_put_preview(f->store, &preview), STORE_FAILED);
+    memcpy(preview.alias, "a-b", 4);
+    assert_int_equal(store_put_preview(f->store, &preview), STORE_TAKEN); /* nobody has claimed it */
 }
 
 /* As many as there may be with that of `but`, of boxes that are gone. */
@@ -110,6 +127,6 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {TEST(an_alias_finds_its_preview), TEST(it_is_anothers),
-                                       TEST(what_is_none), TEST(the_table_is_full)};
+                                       TEST(claimed_by_two), TEST(what_is_none), TEST(the_table_is_full)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
