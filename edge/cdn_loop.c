@@ -57,12 +57,11 @@ static bool names_host(str_t rest, str_t host)
 
 bool cdn_loop_found(const fields_t *fields, str_t node, str_t authority)
 {
-    str_t host = host_of(authority);
     unsigned passes = 0;
     for (uint32_t i = 0; i < fields->count; i++) {
         if (fields->at[i].id != FIELD_CDN_LOOP)
             continue;
-        str_t rest = fields->at[i].value, element;
+        str_t host = host_of(authority), rest = fields->at[i].value, element;
         while (str_next_element(&rest, &element)) {
             if (!is_of_node(take_part(&element), node))
                 continue;
