@@ -170,6 +170,29 @@ static void test_what_came_outlives_its_connection(void **state)
     call_free(call);
 }
 
+/* The client has room, which is noted for the end of the turn; before that the answer's stream closes. */
+static void test_room_that_comes_as_the_stream_closes(void **state)
+{
+    origin_world_t *world = *state;
+    call_t *call = call_new(world, "GET");
+    call->room = 0;
+    exchange_start(call->ex);
+    peer_t *peer = peer_accept(world);
+    PUMP_UNTIL(world, peer, peer_stream(peer, 1)->ended);
+    peer_answer(peer, 1, "200", 300000, NULL);
+    http2_client_t *client = call->ex->origin;
+    PUMP_UNTIL(world, peer, client->in.size == 65535);
+    call->room = EXCHANGE_BODY_BYTES;
+    exchange_response_room(call->ex);
+    assert_int_equal(call->out_n, 0);
+    client->response_ended = true; /* what came is the whole answer */
+    http2_client_orphan(client);
+    assert_int_equal(call->ends, 1);
+    assert_int_equal(call->out_n, 65535);
+    call_free(call);
+    peer_free(peer);
+}
+
 /* An upload stops at 64 KiB while the origin gives no window, and goes on when it does. */
 static void test_an_origin_that_takes_nothing(void **state)
 {
@@ -310,6 +333,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup_teardown(test_interim_heads_pass, setup, teardown),
     cmocka_unit_test_setup_teardown(test_a_slow_client_stalls_only_itself, setup, teardown),
     cmocka_unit_test_setup_teardown(test_what_came_outlives_its_connection, setup, teardown),
+    cmocka_unit_test_setup_teardown(test_room_that_comes_as_the_stream_closes, setup, teardown),
     cmocka_unit_test_setup_teardown(test_an_origin_that_takes_nothing, setup, teardown),
     cmocka_unit_test_setup_teardown(test_connections_as_the_origin_allows, setup, teardown),
     cmocka_unit_test_setup_teardown(test_idle_connections_close, setup, teardown),
