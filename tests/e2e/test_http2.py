@@ -1,5 +1,6 @@
 """HTTP/2 towards clients, by Python's h2 and by frames made by hand: what passes, what is refused, what is bounded."""
 
+import errno
 import hashlib
 import json
 import signal
@@ -335,6 +336,19 @@ def test_timeouts(make_edge, origin):
         stream = stalled.request("/bytes?n=1000000")
         assert stalled.finish(stream).reset == ErrorCodes.CANCEL
         assert stalled.answer(stream).body_bytes == 65535
+
+
+def test_a_client_that_takes_nothing_is_ended_by_a_reset(make_edge, origin):
+    """A FIN would stand behind what is not read, and the kernel would keep all of it for minutes."""
+    edge = make_edge(config={"timeouts": {"write_idle": "1s"}})
+    host = edge.create_preview(origin)
+    with Frames(edge, host, begin=False) as client:
+        client.send(PREFACE + frame(SETTINGS, 0, 0, b"\0\4\x7f\xff\xff\xff")
+                    + frame(WINDOW_UPDATE, 0, 0, b"\x7f\xff\0\0"))
+        client.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, client.head(path="/bytes?n=100000000")))
+        assert edge.wait_for_line(host=f"{host}:{edge.port['tls']}")["end"] == "client_gone"
+        edge.wait_until(lambda: client.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNRESET,
+                        what="the reset")
 
 
 # ---- hostile clients
