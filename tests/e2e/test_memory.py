@@ -16,6 +16,7 @@ import attacks  # noqa: E402
 
 BOXES = [{"id": "box", "address": "127.0.0.1"}, {"id": "other", "address": "127.0.0.1"}]
 MIB = 1 << 20
+PING = 6
 
 
 @pytest.fixture
@@ -116,6 +117,40 @@ def test_who_gets_further_stays(edge):
             edge.wait_until(went_on, 30, what="stalled streams to be reset")
             client.read_exactly(40_000_000 - taken)
             edge.wait_until(lambda: ask(edge, host, "127.0.0.1").status == 200, 30, what="service")
+
+
+def answers_pings(sock):
+    """Whether an HTTP/2 connection lives, whatever came on it before."""
+    sock.sendall(attacks.frame(PING, payload=bytes(8)))
+    buffer = b""
+    while data := sock.recv(65536):
+        buffer += data
+        while len(buffer) >= 9 and len(buffer) >= (end := 9 + int.from_bytes(buffer[:3], "big")):
+            if buffer[3] == PING and buffer[4] & 1:
+                return True
+            buffer = buffer[end:]
+    return False
+
+
+def test_a_trusted_proxy_keeps_its_connections(make_edge, origin):
+    """What one of its clients holds without progress is reset; the connections carry others, too."""
+    edge = make_edge(workers=1, kinds=("plain", "tls"), boxes=BOXES, config={
+        "limits": {"memory": "8MiB", "connections_per_client": 0}, "trusted_proxies": ["127.0.0.1/32"]})
+    host = edge.create_preview(origin)
+    other = edge.create_preview(origin, "other")
+    target = attacks.Target(edge, host, "")
+    named = b"\x00" + attacks.string(b"x-forwarded-for") + attacks.string(b"192.0.2.1")
+    heads = b"".join(attacks.frame(attacks.HEADERS, attacks.END_STREAM | attacks.END_HEADERS, 2 * n + 1,
+                                   attacks.head(host, "/bytes?n=1000000", named)) for n in range(64))
+    with contextlib.ExitStack() as stack:
+        socks = [stack.enter_context(target.connect_h2(i, 0)) for i in range(16)]
+        for sock in socks:
+            sock.sendall(heads)
+        edge.wait_until(lambda: metric(edge, "memory_resets_total") > 0, 30, what="stalled streams to be reset")
+        edge.wait_until(lambda: metric(edge, "buffered_bytes") < 6 * MIB, 30, what="memory to come back")
+        assert all(answers_pings(sock) for sock in socks)
+        assert edge.get(other, fields=["X-Forwarded-For: 192.0.2.2"]).status == 200
+    assert metric(edge, "memory_closes_total") == 0
 
 
 def send_queues(port):
