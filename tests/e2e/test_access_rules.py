@@ -498,7 +498,7 @@ def test_a_plain_listener_takes_secrets_but_no_sessions(edge, both):
 
 def bytes_of(answer):
     return [f for f in answer.fields if f[0] not in ("x-request-id", "date")], answer.body.replace(
-        (answer.get("x-request-id") or "-").encode(), b"ID")
+        (answer.get("x-request-id") or "-").encode(), b"ID").replace(b"<wbr>", b"")  # where a name may break
 
 
 @pytest.mark.parametrize("fields", [[], [PAGE], ["Authorization: Bearer x"], ["Origin: https://a.example"]])

@@ -228,12 +228,11 @@ def test_what_waiting_uploads_hold_is_bounded(tmp_path, place):
             world.wait_waiters(100)
             senders = [Asker(lambda c=client: (c.send(b"x" * size), c.read_message(PATIENCE * SLOW))[1])
                        for client in clients]
-            edge.wait_until(lambda: world.metric("buffered_bytes") >= bound, what="full buffers")
+            # All come from one address, which is over its share: from a half on it holds little more for each.
+            edge.wait_until(lambda: world.metric("buffered_bytes") >= bound / 2, what="full buffers")
             deadline = time.monotonic() + 1
             while time.monotonic() < deadline:
-                assert world.metric("buffered_bytes") <= bound + 65536
-            refused = edge.get(world.host)
-            assert (refused.status, code(refused)) == (503, "overloaded")
+                assert world.metric("buffered_bytes") < bound * 3 / 4
             world.gate.set()
             for sender in senders:
                 assert json.loads(sender.join().body)["body_bytes"] == size
