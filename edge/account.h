@@ -13,7 +13,8 @@
 
 #include "shm.h"
 
-/* Zero-filled belongs to nobody: it counts nothing. */
+/* One without a parent is the beginning of an account_root_t, and is taken for it: client_init and
+ * exchange_new give all others theirs. */
 typedef struct account {
     struct account *parent; /* NULL: this is account_root_t.account */
     shm_share_t share;      /* zero-filled: none */

@@ -124,6 +124,7 @@ static world_t *world_new(void)
     world->worker.scratch = malloc(CONN_TURN_BYTES);
     world->worker.http2_origins = http2_origins_new(&world->worker);
     world->client.worker = &world->worker;
+    world->client.account.parent = &world->worker.memory.account;
     world->client.kind = CONF_LISTENER_PLAIN;
     world->client.steps = steps;
     world->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
