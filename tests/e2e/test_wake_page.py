@@ -143,7 +143,8 @@ def test_a_program_waits(world):
     box = world.add("held")
     with world.edge.connect("plain", box.host) as client:
         client.send(f"GET /data HTTP/1.1\r\nHost: {box.host}\r\nAccept: */*\r\nSec-Fetch-Mode: cors\r\n\r\n".encode())
-        # The page's time passes for another, who gets it.
+        # It waits; then the page's time passes for another, who gets it.
+        world.plane.wait_calls("resume", 1, "held")
         assert world.edge.get(box.host, fields=NAVIGATION).status == 503
         box.resume()
         box.listen()
