@@ -1,23 +1,4 @@
-#include "conf_keys.h"
-
-#define SECOND (1000u)
-#define MINUTE (60u * SECOND)
-#define HOUR   (60u * MINUTE)
-#define DAY    (24u * HOUR)
-#define KIB    (UINT64_C(1) << 10)
-#define MIB    (UINT64_C(1) << 20)
-#define TIB    (UINT64_C(1) << 40)
-
-/* Where a field lies. */
-#define AT(type, field) .offset = offsetof(type, field), .width = sizeof(((type *)0)->field)
-/* Where a list and its count lie. */
-#define LIST(field, counter, element_type)                                                                   \
-    .offset = offsetof(conf_t, field), .width = sizeof(((conf_t *)0)->field),                                \
-    .count_offset = offsetof(conf_t, counter), .element_size = sizeof(element_type)
-#define TABLE(rows)                                                                                          \
-    {                                                                                                        \
-        (rows), sizeof(rows) / sizeof((rows)[0])                                                             \
-    }
+#include "conf_rows.h"
 
 static const conf_key_t rows[] = {
     {.name = "preview_domain",

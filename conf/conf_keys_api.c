@@ -1,16 +1,5 @@
 /* The rows of the key table that are about the API host: upstreams, plans, keys (docs/api.md). */
-#include "conf_keys.h"
-
-#define SECOND (1000u)
-#define MINUTE (60u * SECOND)
-#define HOUR   (60u * MINUTE)
-#define DAY    (24u * HOUR)
-
-#define AT(type, field) .offset = offsetof(type, field), .width = sizeof(((type *)0)->field)
-#define TABLE(rows)                                                                                          \
-    {                                                                                                        \
-        (rows), sizeof(rows) / sizeof((rows)[0])                                                             \
-    }
+#include "conf_rows.h"
 
 static const char *const balances[] = {[CONF_BALANCE_P2C] = "p2c",
                                        [CONF_BALANCE_ROUND_ROBIN] = "round_robin",

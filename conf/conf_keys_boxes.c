@@ -1,16 +1,5 @@
 /* The rows of the key table that say what boxes are: fixed addresses, and commands of this machine. */
-#include "conf_keys.h"
-
-#define SECOND (1000u)
-#define MINUTE (60u * SECOND)
-#define HOUR   (60u * MINUTE)
-#define DAY    (24u * HOUR)
-
-#define AT(type, field) .offset = offsetof(type, field), .width = sizeof(((type *)0)->field)
-#define TABLE(rows)                                                                                          \
-    {                                                                                                        \
-        (rows), sizeof(rows) / sizeof((rows)[0])                                                             \
-    }
+#include "conf_rows.h"
 
 static const conf_key_t box_rows[] = {
     {.name = "id",

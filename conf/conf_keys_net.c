@@ -1,11 +1,5 @@
 /* The rows of the key table that are about connections: listeners, certificates, proxies in front. */
-#include "conf_keys.h"
-
-#define AT(type, field) .offset = offsetof(type, field), .width = sizeof(((type *)0)->field)
-#define TABLE(rows)                                                                                          \
-    {                                                                                                        \
-        (rows), sizeof(rows) / sizeof((rows)[0])                                                             \
-    }
+#include "conf_rows.h"
 
 static const conf_key_t listener_rows[] = {
     {.name = "address",

@@ -2,16 +2,10 @@
 // HOME holds the certificate store that trusts the edge's authority.
 import {chromium} from 'playwright-core';
 
+import {options} from './browser.mjs';
+
 const plan = JSON.parse(process.argv[2]);
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
-  headless: true,
-  args: [
-    '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync',
-    '--host-resolver-rules=MAP *.box.localhost 127.0.0.1, MAP *.test 127.0.0.1',
-  ],
-});
+const browser = await chromium.launch(options(', MAP *.test 127.0.0.1'));
 const seen = {problems: []};
 const shot = (page, name) => page.screenshot({path: `${plan.shots}/${name}.png`, fullPage: true});
 

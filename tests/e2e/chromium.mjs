@@ -2,15 +2,12 @@
 // Prints one JSON line. HOME holds the certificate store that trusts the edge's authority.
 import {chromium} from 'playwright-core';
 
+import {options} from './browser.mjs';
+
 const [url, profile, screenshot] = process.argv.slice(2);
 const context = await chromium.launchPersistentContext(profile, {
-  executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
-  headless: true,
+  ...options(),
   viewport: {width: 1000, height: 1300},
-  args: [
-    '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync', '--host-resolver-rules=MAP *.box.localhost 127.0.0.1',
-  ],
 });
 const seen = {problems: []};
 try {

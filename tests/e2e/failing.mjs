@@ -2,15 +2,12 @@
 // node failing.mjs <url> <profile> <screenshot>. Prints a JSON line when the failure is shown, and one in the end.
 import {chromium} from 'playwright-core';
 
+import {options} from './browser.mjs';
+
 const [url, profile, screenshot] = process.argv.slice(2);
 const context = await chromium.launchPersistentContext(profile, {
-  executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
-  headless: true,
+  ...options(),
   viewport: {width: 360, height: 740},
-  args: [
-    '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync', '--host-resolver-rules=MAP *.box.localhost 127.0.0.1',
-  ],
 });
 try {
   const page = await context.newPage();

@@ -1,24 +1,13 @@
 // A tab that is left open, in headless Chromium: node tab.mjs <plan as JSON>. "at X" is printed where the test has
 // something to do, which answers with a line; the last line is JSON. HOME holds the store that trusts the authority.
-import {createInterface} from 'node:readline';
 import {chromium} from 'playwright-core';
 
-const plan = JSON.parse(process.argv[2]);
-const input = createInterface({input: process.stdin})[Symbol.asyncIterator]();
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
-  headless: true,
-  args: [
-    '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync', '--host-resolver-rules=MAP *.box.localhost 127.0.0.1',
-  ],
-});
-const seen = {};
+import {at} from './acts.mjs';
+import {options} from './browser.mjs';
 
-async function at(name) {
-  console.log(`at ${name}`);
-  await input.next();
-}
+const plan = JSON.parse(process.argv[2]);
+const browser = await chromium.launch(options());
+const seen = {};
 
 try {
   const page = await browser.newPage();

@@ -4,12 +4,11 @@ same; a click, or loading the page again, wakes it."""
 import json
 import os
 import shutil
-import subprocess
 
 import pytest
 
+from acts import browse
 from harness import PATIENCE, PORTS, SLOW, Edge
-from quiet_network import without_netlink
 from test_chromium import HERE, pytestmark, trusting_home  # noqa: F401 (the mark skips these tests too)
 
 # Idle times in which the tab is looked at.
@@ -72,22 +71,7 @@ class Tab:
         self.wait_asleep()
 
     def browse(self, acts):
-        plan = {"url": self.edge.url(self.host), "patience": PATIENCE * SLOW * 1000}
-        with subprocess.Popen(["node", "tab.mjs", json.dumps(plan)], cwd=HERE, text=True, stdin=subprocess.PIPE,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              env={**os.environ, "HOME": str(self.home)}, preexec_fn=without_netlink) as node:
-            last = ""
-            try:
-                for last in node.stdout:
-                    if last.startswith("at "):
-                        acts.pop(last.split()[1])()
-                        node.stdin.write("on\n")
-                        node.stdin.flush()
-                assert node.wait(60 * SLOW) == 0, node.stderr.read()
-            finally:
-                node.kill()
-        assert not acts, f"{list(acts)} never came"
-        return json.loads(last)
+        return browse("tab.mjs", {"url": self.edge.url(self.host), "patience": PATIENCE * SLOW * 1000}, self.home, acts)
 
 
 @pytest.mark.parametrize("kind", ["plain", "socketio", "vite"])

@@ -1,20 +1,18 @@
 """The waiting page in a real browser. BOXEDGE_SCREENSHOTS keeps the pictures in that folder."""
 
 import contextlib
-import json
 import os
 import pathlib
 import shutil
-import subprocess
 import tempfile
 
 import pytest
 
+from acts import browse
 from access_world import Made
 from harness import BINARY, PORTS, SLOW, Edge
-from quiet_network import without_netlink
 from sleepers import Sleepers
-from test_chromium import HERE, pytestmark, trusting_home  # noqa: F401 (the mark skips these tests too)
+from test_chromium import pytestmark, trusting_home  # noqa: F401 (the mark skips these tests too)
 
 
 class World:
@@ -61,22 +59,7 @@ class World:
     def run(self, run, acts=None, **plan):
         """What the browser saw; `acts` are done where it says that it is at that point."""
         plan |= {"run": run, "shots": str(self.shots)}
-        acts = dict(acts or {})
-        with subprocess.Popen(["node", "waking.mjs", json.dumps(plan)], cwd=HERE, text=True, stdin=subprocess.PIPE,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              env={**os.environ, "HOME": str(self.home)}, preexec_fn=without_netlink) as node:
-            last = ""
-            try:
-                for last in node.stdout:
-                    if last.startswith("at "):
-                        acts.pop(last.split()[1])()
-                        node.stdin.write("on\n")
-                        node.stdin.flush()
-                assert node.wait(60 * SLOW) == 0, node.stderr.read()
-            finally:
-                node.kill()
-        assert not acts, f"{list(acts)} never came"
-        seen = json.loads(last)
+        seen = browse("waking.mjs", plan, self.home, acts or {})
         assert seen.pop("problems") == []
         return seen
 

@@ -1,26 +1,14 @@
 // Waits for boxes in headless Chromium: node waking.mjs <plan as JSON>. "at X" is printed where the test has something
 // to do, which answers with a line; the last line is JSON. HOME holds the store that trusts the edge's authority.
-import {createInterface} from 'node:readline';
 import {chromium} from 'playwright-core';
 
+import {at} from './acts.mjs';
+import {options} from './browser.mjs';
+
 const plan = JSON.parse(process.argv[2]);
-const input = createInterface({input: process.stdin})[Symbol.asyncIterator]();
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
-  headless: true,
-  args: [
-    '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync', '--host-resolver-rules=MAP *.box.localhost 127.0.0.1',
-  ],
-});
+const browser = await chromium.launch(options());
 const seen = {problems: []};
 const shot = (page, name) => page.screenshot({path: `${plan.shots}/${name}.png`, fullPage: true});
-
-// Has the test do something.
-async function at(name) {
-  console.log(`at ${name}`);
-  await input.next();
-}
 
 // A page whose complaints are kept, but for the statuses that are to come.
 async function open(options = {}) {

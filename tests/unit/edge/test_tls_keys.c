@@ -33,21 +33,6 @@ static int unmake(void **state)
     return 0;
 }
 
-static int index_of(const client_t *client)
-{
-    X509 *got = SSL_get0_peer_certificate(client->ssl);
-    for (int i = 0; i < KEYS; i++) {
-        BIO *bio = BIO_new_mem_buf(keys_pems[i].chain, -1);
-        X509 *cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
-        BIO_free(bio);
-        bool same = X509_cmp(got, cert) == 0;
-        X509_free(cert);
-        if (same)
-            return i;
-    }
-    return -1;
-}
-
 /* What a client with these signature algorithms and suites of TLS 1.2 (NULL: OpenSSL's own) is served; -1:
  * nothing. */
 static int served(int version, const char *name, const char *algorithms, const char *suites)
@@ -58,7 +43,7 @@ static int served(int version, const char *name, const char *algorithms, const c
         assert_int_equal(SSL_set1_sigalgs_list(client.ssl, algorithms), 1);
     if (suites != NULL)
         assert_int_equal(SSL_set_cipher_list(client.ssl, suites), 1);
-    int index = client_run(&client) ? index_of(&client) : -1;
+    int index = client_run(&client) ? served_one_of(&client, keys_pems, KEYS) : -1;
     client_close(&client);
     return index;
 }

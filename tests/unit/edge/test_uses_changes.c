@@ -211,18 +211,24 @@ static void test_tunnels_of_a_process_that_closes_them(void **state)
     }
 }
 
-static void test_looks_are_spread_where_boxes_are_many(void **state)
+/* A request to each of the boxes b0, b1... */
+static void begin_many(world_t *w, exchange_world_t **x, int count)
 {
-    enum { COUNT = 640 };
-    world_t *w = *state;
-    static exchange_world_t *x[COUNT];
     char id[16];
-    for (int i = 0; i < COUNT; i++) {
+    for (int i = 0; i < count; i++) {
         snprintf(id, sizeof(id), "b%d", i);
         put_box(w, id, BOX_RUNNING, 1);
         x[i] = begin(w, id, false);
     }
     turn(w, 250);
+}
+
+static void test_looks_are_spread_where_boxes_are_many(void **state)
+{
+    enum { COUNT = 640 };
+    world_t *w = *state;
+    static exchange_world_t *x[COUNT];
+    begin_many(w, x, COUNT);
     put_box(w, "b0", BOX_PAUSED, 2);
     uses_boxes_changed(w->uses);
     turn(w, COUNT / 64 - 1);
@@ -241,12 +247,7 @@ static void test_a_turn_looks_at_few(void **state)
     world_t *w = *state;
     static exchange_world_t *x[COUNT];
     char id[16];
-    for (int i = 0; i < COUNT; i++) {
-        snprintf(id, sizeof(id), "b%d", i);
-        put_box(w, id, BOX_RUNNING, 1);
-        x[i] = begin(w, id, false);
-    }
-    turn(w, 250);
+    begin_many(w, x, COUNT);
     for (int i = 0; i < 3; i++)
         turn(w, 0);
     for (int i = 0; i < COUNT; i++) {
@@ -283,12 +284,7 @@ static void test_boxes_that_come_and_go_between_looks(void **state)
     world_t *w = *state;
     static exchange_world_t *x[COUNT];
     char id[16];
-    for (int i = 0; i < COUNT; i++) {
-        snprintf(id, sizeof(id), "b%d", i);
-        put_box(w, id, BOX_RUNNING, 1);
-        x[i] = begin(w, id, false);
-    }
-    turn(w, 250);
+    begin_many(w, x, COUNT);
     turn(w, 0);
     for (int i = 0; i < COUNT; i++)
         end(&x[i]);

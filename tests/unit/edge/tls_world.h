@@ -159,12 +159,12 @@ static inline void client_close(client_t *client)
     client->fresh = NULL;
 }
 
-/* Which of pems served. */
-static inline int served_by(const client_t *client)
+/* Which of `made` served; -1: none. */
+static inline int served_one_of(const client_t *client, const tls_pem_t *made, int count)
 {
     X509 *got = SSL_get0_peer_certificate(client->ssl);
-    for (int i = 0; i < CERTIFICATES; i++) {
-        BIO *bio = BIO_new_mem_buf(pems[i].chain, -1);
+    for (int i = 0; i < count; i++) {
+        BIO *bio = BIO_new_mem_buf(made[i].chain, -1);
         X509 *cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
         BIO_free(bio);
         bool same = X509_cmp(got, cert) == 0;
@@ -173,6 +173,12 @@ static inline int served_by(const client_t *client)
             return i;
     }
     return -1;
+}
+
+/* Which of pems. */
+static inline int served_by(const client_t *client)
+{
+    return served_one_of(client, pems, CERTIFICATES);
 }
 
 #endif
