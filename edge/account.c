@@ -3,10 +3,17 @@
 
 #include <assert.h>
 
+void account_root_init(account_root_t *root, _Atomic uint64_t *shares)
+{
+    *root = (account_root_t){.account = {.parent = &root->account}, .shares = shares};
+}
+
 static account_root_t *root_of(account_t *account)
 {
-    while (account->parent != NULL)
+    while (account->parent != account) {
         account = account->parent;
+        assert(account != NULL);
+    }
     return (account_root_t *)account;
 }
 
@@ -16,32 +23,33 @@ static void cell_add(_Atomic uint64_t *cell, uint64_t n)
     atomic_store_explicit(cell, atomic_load_explicit(cell, memory_order_relaxed) + n, memory_order_relaxed);
 }
 
-static void change(account_t *account, uint64_t n)
+static const account_root_t *change(account_t *account, uint64_t n)
 {
     account_root_t *root = root_of(account);
     root->held += n;
-    for (; account->parent != NULL; account = account->parent) {
+    for (; account != &root->account; account = account->parent) {
         account->held += (uint32_t)n;
         if (account->share.cell[0] == 0 || root->shares == NULL)
             continue;
         cell_add(&root->shares[account->share.cell[0]], n);
         cell_add(&root->shares[account->share.cell[1]], n);
     }
+    return root;
 }
 
 void account_add(account_t *account, uint64_t n)
 {
-    change(account, n);
+    (void)change(account, n);
 }
 
 void account_sub(account_t *account, uint64_t n)
 {
-    assert(root_of(account)->held >= n);
-    change(account, -n);
+    const account_root_t *root = change(account, -n);
+    assert(root->held <= UINT64_MAX - n); /* it held `n` or more */
 }
 
 void account_move(account_t *account, uint64_t before, uint64_t after)
 {
     if (before != after)
-        change(account, after - before);
+        (void)change(account, after - before);
 }

@@ -13,20 +13,23 @@
 
 #include "shm.h"
 
-/* One without a parent is the beginning of an account_root_t, and is taken for it: client_init and
- * exchange_new give all others theirs. */
+/* The parent of a root is the root itself. A zero-filled account belongs nowhere, and may not count
+ * (asserted). */
 typedef struct account {
-    struct account *parent; /* NULL: this is account_root_t.account */
-    shm_share_t share;      /* zero-filled: none */
-    uint32_t held;          /* bytes, modulo 2^32: of an exchange all that it holds */
+    struct account *parent;
+    shm_share_t share; /* zero-filled: none */
+    uint32_t held;     /* bytes, modulo 2^32: of an exchange all that it holds */
 } account_t;
 
-/* Of a worker; zero-filled is valid and has no shares. */
+/* Of a worker. */
 typedef struct account_root {
-    account_t account;        /* first */
+    account_t account;        /* first; its parent is itself */
     uint64_t held;            /* bytes */
     _Atomic uint64_t *shares; /* of this worker (shm_shares); NULL: nothing is shared */
 } account_root_t;
+
+/* Must come before any account is put under it. `root` keeps its place: the accounts below point to it. */
+void account_root_init(account_root_t *root, _Atomic uint64_t *shares);
 
 /* Counts `n` bytes more, or less: for whoever the account belongs to, and all above. */
 void account_add(account_t *account, uint64_t n);

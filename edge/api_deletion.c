@@ -333,7 +333,7 @@ static step_result_t read_body(api_deletion_t *deletion)
     exchange_t *ex = deletion->ex;
     bool too_large =
         ex->request.content_length != LENGTH_UNKNOWN && ex->request.content_length >= EXCHANGE_BODY_BYTES;
-    if (!too_large && !exchange_has_body(ex))
+    if (!too_large && !exchange_await_body(ex))
         return STEP_WAIT;
     return read_names(deletion);
 }

@@ -290,7 +290,7 @@ void exchange_to_origin(exchange_t *ex)
     ask_for_body(ex);
 }
 
-bool exchange_has_body(exchange_t *ex)
+bool exchange_await_body(exchange_t *ex)
 {
     assert(ex->state == EXCHANGE_STEPS);
     ex->awaits_body = !ex->request_complete && buffer_size(&ex->held) < EXCHANGE_BODY_BYTES;
@@ -357,7 +357,7 @@ static bool tunnel_over(exchange_t *ex)
 void exchange_request_flush(exchange_t *ex)
 {
     if (ex->awaits_body && ex->state == EXCHANGE_STEPS) {
-        if (exchange_has_body(ex))
+        if (exchange_await_body(ex))
             exchange_resume(ex);
         return;
     }

@@ -223,7 +223,7 @@ struct exchange {
     str_t reply_rest;       /* of the body of a local answer: what the client had no room for yet */
     bool sent_again;        /* a second attempt was made */
     bool continued;         /* 100 (Continue) went out */
-    bool awaits_body;       /* its step waits for the request's body (exchange_has_body) */
+    bool awaits_body;       /* its step waits for the request's body (exchange_await_body) */
     bool preflight;         /* let through without credentials: of its answer only the head comes back */
     loop_timer_t timer;     /* of the step or the origin */
     str_t session_cookie;   /* Set-Cookie of the edge's own, for the response's head; empty: none */

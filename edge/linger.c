@@ -54,7 +54,7 @@ static uint64_t *cell_of(const linger_t *linger)
     return &rates->cells[siphash(&rates->hash_key, &remote->address, n) % CELLS];
 }
 
-/* Takes whole units from the client's rate. False: it is used up for now. */
+/* Takes whole units from the client's rate. False: none is left at the moment. */
 static bool pay(linger_t *linger)
 {
     uint64_t *cell = cell_of(linger);

@@ -102,6 +102,7 @@ local_server_t *local_server_new(loop_t *loop, const conf_t *conf, int listen_fd
         .listen_fd = listen_fd,
     };
     server->worker.counters = &server->counters;
+    account_root_init(&server->worker.memory, NULL);
     server->worker.scratch = malloc(CONN_TURN_BYTES);
     assert(server->worker.scratch != NULL);
     h2o_linklist_init_anchor(&server->worker.clients);

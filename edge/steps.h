@@ -31,11 +31,10 @@ step_result_t step_health(exchange_t *ex);
 MUST_USE bool exchange_still_allowed(exchange_t *ex);
 
 /*
- * Whether the request's body lies in ex->held as far as it ever will before the request goes on: it is
- * complete, or EXCHANGE_BODY_BYTES are there. Where not, the step answers STEP_WAIT, and is run again when it
- * does.
+ * Asks the client for the request's body, for a step that judges it. True: all of it is in ex->held, or
+ * EXCHANGE_BODY_BYTES are. False: the step answers STEP_WAIT, and is run again when the body is there.
  */
-MUST_USE bool exchange_has_body(exchange_t *ex);
+MUST_USE bool exchange_await_body(exchange_t *ex);
 /* The request goes to an origin from here on; a client that waits for 100 (Continue) gets it. */
 void exchange_to_origin(exchange_t *ex);
 /* Sends ex->response's head as the edge's own answer, in place of whatever origin was asked. */

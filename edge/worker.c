@@ -491,7 +491,7 @@ int worker_run(const worker_args_t *args)
     worker->counters = shm_counters(args->shm, args->index);
     worker->scratch = malloc(CONN_TURN_BYTES);
     assert(worker->scratch != NULL);
-    worker->memory.shares = shm_shares(args->shm, args->index);
+    account_root_init(&worker->memory, shm_shares(args->shm, args->index));
     worker->loop = loop_new();
     h2o_linklist_init_anchor(&worker->clients);
     if (start(process, args))

@@ -120,6 +120,7 @@ static world_t *world_new(void)
     conf_errors_free(&errors);
     world->worker.loop = loop_new();
     world->worker.counters = &world->counters;
+    account_root_init(&world->worker.memory, NULL);
     world->worker.random = random_source_new();
     world->worker.scratch = malloc(CONN_TURN_BYTES);
     world->worker.http2_origins = http2_origins_new(&world->worker);

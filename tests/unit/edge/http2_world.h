@@ -378,6 +378,7 @@ static inline void world_start(world_t *world)
     world->worker.loop = world->loop;
     world->worker.conf = &world->conf;
     world->worker.counters = &world->counters;
+    account_root_init(&world->worker.memory, NULL);
     world->worker.random = random_source_new();
     world->worker.scratch = malloc(CONN_TURN_BYTES);
     h2o_linklist_init_anchor(&world->worker.clients);

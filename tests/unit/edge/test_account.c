@@ -22,7 +22,8 @@ static struct in6_addr address(const char *text)
 static void test_without_shares(void **state)
 {
     (void)state;
-    account_root_t root = {.held = 0};
+    account_root_t root;
+    account_root_init(&root, NULL);
     account_t client = {.parent = &root.account}, exchange = {.parent = &client};
     account_add(&exchange, 10);
     account_add(&client, 5);
@@ -48,7 +49,7 @@ static void test_shares(void **state)
     struct in6_addr near = address("::ffff:192.0.2.1");
     shm_share_t of_client = shm_share_of_client(shm, &near), of_box = shm_share_of_box(shm, STR("box"));
     for (unsigned i = 0; i < 2; i++) {
-        roots[i] = (account_root_t){.shares = shm_shares(shm, i)};
+        account_root_init(&roots[i], shm_shares(shm, i));
         clients[i] = (account_t){.parent = &roots[i].account, .share = of_client};
         exchanges[i] = (account_t){.parent = &clients[i], .share = of_box};
         account_add(&exchanges[i], 1000);

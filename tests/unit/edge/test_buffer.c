@@ -11,7 +11,8 @@ static void test_empty(void **state)
 {
     (void)state;
     buffer_t buffer = {NULL};
-    account_root_t root = {.held = 0};
+    account_root_t root;
+    account_root_init(&root, NULL);
     assert_int_equal(buffer_size(&buffer), 0);
     assert_int_equal(buffer_str(&buffer).n, 0);
     buffer_append(&buffer, str_make(NULL, 0), &root.account);
@@ -25,7 +26,8 @@ static void test_append_and_consume(void **state)
 {
     (void)state;
     buffer_t buffer = {NULL};
-    account_root_t root = {.held = 0};
+    account_root_t root;
+    account_root_init(&root, NULL);
     buffer_append(&buffer, STR("hello"), &root.account);
     buffer_append(&buffer, STR(" world"), &root.account);
     assert_true(str_eq(buffer_str(&buffer), STR("hello world")));
@@ -48,7 +50,8 @@ static void test_stream(void **state)
 {
     (void)state;
     buffer_t buffers[2] = {{NULL}, {NULL}};
-    account_root_t root = {.held = 0};
+    account_root_t root;
+    account_root_init(&root, NULL);
     uint64_t in = 0, out = 0;
     uint32_t seed = 1;
     char piece[9000];

@@ -35,6 +35,7 @@ static int setup(void **state)
     f->loop = loop_new();
     f->conn = conn_new(f->loop, fds[0], NULL, &handlers, f);
     f->peer = fds[1];
+    account_root_init(&f->memory, NULL);
     http1_writer_init(&f->writer, &f->memory.account);
     *state = f;
     return 0;

@@ -15,7 +15,8 @@ static void test_order(void **state)
 {
     (void)state;
     pieces_t pieces = {NULL};
-    account_root_t root = {.held = 0};
+    account_root_t root;
+    account_root_init(&root, NULL);
     size_t in = 0, out = 0;
     unsigned random = 1;
     for (size_t i = 0; i < sizeof(text); i++)
@@ -47,7 +48,8 @@ static void test_a_few_bytes_take_little(void **state)
 {
     (void)state;
     pieces_t pieces = {NULL};
-    account_root_t root = {.held = 0};
+    account_root_t root;
+    account_root_init(&root, NULL);
     pieces_append(&pieces, STR("abc"), &root.account);
     assert_int_equal(root.held, PIECES_FIRST_BYTES);
     pieces_append(&pieces, STR("def"), &root.account);
@@ -61,7 +63,8 @@ static void test_consume_over_pieces(void **state)
 {
     (void)state;
     pieces_t pieces = {NULL};
-    account_root_t root = {.held = 0};
+    account_root_t root;
+    account_root_init(&root, NULL);
     pieces_append(&pieces, str_make(text, sizeof(text)), &root.account);
     pieces_consume(&pieces, 200001, &root.account);
     assert_int_equal(pieces.size, sizeof(text) - 200001);

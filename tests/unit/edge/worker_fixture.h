@@ -37,6 +37,7 @@ static inline worker_fixture_t *worker_fixture_new(void)
     conf_errors_free(&errors);
     f->worker.loop = loop_new();
     f->worker.counters = &f->counters;
+    account_root_init(&f->worker.memory, NULL);
     f->worker.random = random_source_new();
     f->worker.scratch = malloc(CONN_TURN_BYTES);
     h2o_linklist_init_anchor(&f->worker.clients);
