@@ -291,3 +291,24 @@ def test_no_answer_in_time(make_edge):
         host = edge.create_preview(app, "box", "--protocol", "h2c")
         assert code_of(edge.get(host, "/hang")) == (504, "origin_timeout")
         app.wait(lambda o: o.calls[0].reset == ErrorCodes.CANCEL)
+
+
+def lengths(*values):
+    """Answers with these fields, in this order, and three bytes."""
+    def answers(conn, stream):
+        fields = [(":status", "200"), *(("content-length", value) for value in values)]
+        conn.send_frame(HEADERS, END_HEADERS, stream, hpack.Encoder().encode(fields))
+        conn.send_frame(DATA, END_STREAM, stream, b"abc")
+    return answers
+
+
+@pytest.mark.parametrize("values", [("3", "3"), ("3", "4"), ("4", "3"), ("3, 3",)])
+def test_lengths_more_than_once(edge, values):
+    """nghttp2 resets the stream of an answer with a second Content-Length, equal or not, before the edge sees it."""
+    with FrameOrigin(lengths(*values)) as origin:
+        response = edge.get(edge.create_preview(origin, "box", "--protocol", "h2c"))
+        assert code_of(response) == (502, "bad_response")
+        assert json.loads(response.body)["detail"] == "The answer breaks a rule of HTTP/2."
+        origin.wait(lambda o: o.resets == [(1, ErrorCodes.PROTOCOL_ERROR)])
+    with FrameOrigin(lengths("3")) as origin:
+        assert edge.get(edge.create_preview(origin, "box", "--protocol", "h2c")).body == b"abc"
