@@ -304,6 +304,7 @@ typedef struct conf {
         size_t cost_count;
         conf_api_key_t *keys;
         size_t key_count;
+        char *settle_key;                 /* a file whose first line is a key that sees every box; "": none */
         bool previews;                    /* /v2/box/{id}/preview is answered by the edge */
         conf_alias_mode_t previews_alias; /* of ids with '_' */
         conf_route_t *unkeyed;            /* pass without a key: they carry a proof of their own */

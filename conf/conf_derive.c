@@ -155,6 +155,7 @@ static void derive_api(conf_t *conf, const conf_node_t *root)
     none(&conf->api.upstream);
     none(&conf->api.default_plan);
     none(&conf->api.client_plan);
+    none(&conf->api.settle_key);
     for (size_t i = 0; i < conf->upstream_count; i++)
         if (strcmp(conf->upstreams[i].name, conf->api.upstream) == 0)
             conf->api.upstream_index = i;

@@ -223,18 +223,20 @@ static bool begins_with_token(int fd)
     return any && short_enough;
 }
 
-static void check_token(const conf_t *conf, conf_errors_t *errors)
+/* `what` it is: a token, a key. */
+static void check_token(const conf_t *conf, const char *key, const char *path, const char *what,
+                        conf_errors_t *errors)
 {
-    static const char key[] = "control_plane.token_file";
-    const char *path = conf->control_plane.token_file;
     struct stat st;
-    int fd = open_regular(conf, nowhere, key, path, "a file with the token in its first line", &st, errors);
+    char needed[64];
+    snprintf(needed, sizeof(needed), "a file with the %s in its first line", what);
+    int fd = open_regular(conf, nowhere, key, path, needed, &st, errors);
     if (fd < 0)
         return;
     if (!begins_with_token(fd))
         conf_errors_add(errors, CONF_ERROR, conf->source, nowhere, key,
-                        "\"%s\" has no token of at most 4 KiB in its first line; allowed: a file with one",
-                        path);
+                        "\"%s\" has no %s of at most 4 KiB in its first line; allowed: a file with one", path,
+                        what);
     if (st.st_mode & S_IROTH)
         conf_errors_add(errors, CONF_WARNING, conf->source, nowhere, key,
                         "\"%s\" can be read by every user of this machine; chmod 600 prevents that", path);
@@ -352,7 +354,9 @@ void conf_check_files(const conf_t *conf, conf_errors_t *errors)
     check_log(conf, errors);
     check_user(conf, errors);
     if (conf->control_plane.url[0] != '\0' && conf->control_plane.token_file[0] != '\0')
-        check_token(conf, errors);
+        check_token(conf, "control_plane.token_file", conf->control_plane.token_file, "token", errors);
+    if (conf->api.host_count != 0 && conf->api.settle_key[0] != '\0')
+        check_token(conf, "api.settle_key", conf->api.settle_key, "key", errors);
     if (conf->control_plane.url[0] != '\0' && conf->control_plane.ca_file[0] != '\0')
         check_control_plane_ca(conf, errors);
     for (size_t i = 0; i < conf->upstream_count; i++)

@@ -451,6 +451,15 @@ static const conf_key_t rows[] = {
             "id, since "
             "many apps refuse host names with underscores; a preview whose alias is taken is refused.",
      AT(conf_t, api.previews_alias)},
+    {.name = "api.settle_key",
+     .type = CONF_NO_PATH,
+     .derived = "none: the API is not asked",
+     .doc =
+         "A file whose first line is a key of the API. With it the edge asks the API whether a box is still "
+         "there when the end of its deletion is unknown. The key must see every box: a 404 ends the box's "
+         "previews.",
+     .example = "/etc/boxedge/settle.key",
+     AT(conf_t, api.settle_key)},
     {.name = "api.unkeyed",
      .type = CONF_MAPS,
      .max = 256,

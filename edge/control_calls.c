@@ -5,10 +5,8 @@
 #include "control_calls.h"
 
 #include <assert.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include <openssl/crypto.h>
 
@@ -16,9 +14,9 @@
 #include "deadline.h"
 #include "process.h"
 #include "retry.h"
+#include "token_file.h"
 
-#define TOKEN_MAX 4096
-#define URL_MAX   4096
+#define URL_MAX 4096
 /* What goes wrong is logged at most so often. */
 #define LOG_MS 1000
 
@@ -34,8 +32,8 @@ struct control_calls {
     fetcher_t *fetcher;
     random_source_t *random;
     const conf_t *conf;
-    char token[TOKEN_MAX + 1]; /* empty: none */
-    bool token_failed;         /* there should be one, and it cannot be read: nothing is sent */
+    char token[TOKEN_FILE_MAX + 1]; /* empty: none */
+    bool token_failed;              /* there should be one, and it cannot be read: nothing is sent */
     breaker_t breaker;
     h2o_linklist_t queue;
     h2o_linklist_t others; /* flying or waiting */
@@ -67,38 +65,12 @@ static void on_task(loop_task_t *task);
 
 /* ---- the token ---- */
 
-/* The first line of the file, without white space at its ends. Returns false where it is not there. */
-static bool read_token(const char *path, char token[TOKEN_MAX + 1])
-{
-    char bytes[TOKEN_MAX + 1];
-    size_t n = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0)
-        return false;
-    ssize_t got;
-    while (n < sizeof(bytes) && (got = read(fd, bytes + n, sizeof(bytes) - n)) > 0)
-        n += (size_t)got;
-    close(fd);
-    const char *end = memchr(bytes, '\n', n);
-    str_t line = str_make(bytes, end != NULL ? (size_t)(end - bytes) : n);
-    if (line.n > 0 && line.p[line.n - 1] == '\r')
-        line.n--;
-    line = str_trim(line);
-    bool ok = line.n > 0 && line.n <= TOKEN_MAX;
-    if (ok) {
-        memcpy(token, line.p, line.n);
-        token[line.n] = '\0';
-    }
-    OPENSSL_cleanse(bytes, sizeof(bytes));
-    return ok;
-}
-
 void control_calls_set_conf(control_calls_t *calls, const conf_t *conf)
 {
     const char *path = conf->control_plane.token_file;
     calls->conf = conf;
     OPENSSL_cleanse(calls->token, sizeof(calls->token));
-    calls->token_failed = path[0] != '\0' && !read_token(path, calls->token);
+    calls->token_failed = path[0] != '\0' && !token_file_read(path, calls->token);
     if (calls->token_failed)
         process_log("controller", "the control plane's token cannot be read from %s", path);
 }

@@ -145,6 +145,7 @@ static void take_conf(controller_t *controller, int fd, uint64_t generation)
     boxes_set_conf(controller->boxes, conf);
     providers_set_conf(controller->providers, conf);
     upstreams_set_conf(controller->upstreams, conf);
+    deletion_desk_set_conf(controller->deletions, conf);
     waker_set_conf(controller->waker, conf);
     conf_job_t *work = calloc(1, sizeof *work);
     assert(work != NULL);
@@ -475,7 +476,8 @@ static bool start(controller_t *controller, const controller_args_t *args)
     controller->providers = providers_new(controller->loop, controller->conf, controller->boxes);
     controller->previews = preview_desk_new(controller->store, controller->peers);
     controller->deletions =
-        deletion_desk_new(controller->loop, controller->store, controller->peers, controller->boxes);
+        deletion_desk_new(controller->loop, controller->conf, controller->store, controller->peers,
+                          controller->boxes, shm_balance(controller->shm));
     controller->upstreams = upstreams_new(controller->loop, controller->conf, shm_balance(controller->shm));
     controller->admin = admin_new(controller->loop, controller->conf, controller->shm, controller->store,
                                   args->admin_fd, &controls, controller);

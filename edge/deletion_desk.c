@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "deletion_asker.h"
 #include "deletion_store.h"
 #include "process.h"
 
@@ -17,6 +18,7 @@ struct deletion_desk {
     store_thread_t *store;
     peers_t *peers;
     boxes_t *boxes;
+    deletion_asker_t *asker;
     h2o_linklist_t waiting; /* desk_job_t, for boxes to be recorded */
     size_t jobs;            /* at the store */
     bool stopped, freed;
@@ -36,7 +38,7 @@ struct desk_job {
     unsigned worker;
     uint64_t number;
     uint64_t now_ms;
-    uint64_t heard_ms; /* of the box's provider; 0: a worker said it */
+    uint64_t heard_ms; /* of the box's provider or API; 0: a worker said it */
     bool gone;
     deletion_call_t call;
     preview_answer_t answer;
@@ -148,7 +150,16 @@ static void doubt_first(desk_job_t *job)
 
 static void sweep_soon(deletion_desk_t *desk, uint32_t ms);
 
-/* The provider's word since the call ended decides; where there is none, it is asked. */
+static desk_job_t *heard_new(deletion_desk_t *desk, str_t id, uint64_t heard_ms, bool gone)
+{
+    desk_job_t *job = calloc(1, sizeof(*job));
+    assert(job != NULL && id.n <= BOX_ID_MAX);
+    *job = (desk_job_t){.desk = desk, .heard_ms = heard_ms, .gone = gone, .call.count = 1};
+    memcpy(job->call.ids[0], id.p, id.n);
+    return job;
+}
+
+/* The provider's word since the call ended decides; where there is none, it and the API are asked. */
 static void settle(deletion_desk_t *desk, const deletion_open_end_t *end)
 {
     str_t id = str_from(end->id);
@@ -156,13 +167,21 @@ static void settle(deletion_desk_t *desk, const deletion_open_end_t *end)
     uint64_t heard_ms = boxes_heard_ms(desk->boxes, id);
     if (box == NULL || heard_ms <= end->closed_at_ms || box->state == BOX_UNKNOWN) {
         boxes_look(desk->boxes, id);
+        deletion_asker_want(desk->asker, id, end->asked_at_ms, end->closed_at_ms);
         return;
     }
-    desk_job_t *job = calloc(1, sizeof(*job));
-    assert(job != NULL);
-    *job = (desk_job_t){.desk = desk, .heard_ms = heard_ms, .gone = box->state == BOX_GONE, .call.count = 1};
-    memcpy(job->call.ids[0], end->id, sizeof(end->id));
-    to_store(job);
+    to_store(heard_new(desk, id, heard_ms, box->state == BOX_GONE));
+}
+
+/* The API's word. */
+static void on_asked(void *owner, str_t id, uint64_t asked_at_ms, uint64_t heard_ms, bool gone)
+{
+    desk_job_t *job = heard_new(owner, id, heard_ms, gone);
+    job->call.asked_at_ms = asked_at_ms;
+    if (gone)
+        to_store(job);
+    else
+        doubt_first(job);
 }
 
 static void run_sweep(store_job_t *job, store_t *store)
@@ -207,12 +226,14 @@ static void sweep_soon(deletion_desk_t *desk, uint32_t ms)
 
 /* ---- the whole ---- */
 
-deletion_desk_t *deletion_desk_new(loop_t *loop, store_thread_t *store, peers_t *peers, boxes_t *boxes)
+deletion_desk_t *deletion_desk_new(loop_t *loop, const conf_t *conf, store_thread_t *store, peers_t *peers,
+                                   boxes_t *boxes, balance_t *balance)
 {
     deletion_desk_t *desk = calloc(1, sizeof(*desk));
     assert(desk != NULL);
     *desk = (deletion_desk_t){.loop = loop, .store = store, .peers = peers, .boxes = boxes};
     h2o_linklist_init_anchor(&desk->waiting);
+    desk->asker = deletion_asker_new(loop, conf, balance, on_asked, desk);
     sweep_soon(desk, SWEEP_MS); /* the controller before this one may have left some */
     return desk;
 }
@@ -224,6 +245,7 @@ void deletion_desk_free(deletion_desk_t **desk)
     if (freed == NULL)
         return;
     freed->stopped = true;
+    deletion_asker_free(&freed->asker);
     loop_timer_stop(&freed->timer);
     while (!h2o_linklist_is_empty(&freed->waiting)) { /* the boxes will not call back any more */
         desk_job_t *job = H2O_STRUCT_FROM_MEMBER(desk_job_t, link, freed->waiting.next);
@@ -232,6 +254,13 @@ void deletion_desk_free(deletion_desk_t **desk)
     }
     freed->freed = true;
     free_if_over(freed);
+}
+
+void deletion_desk_set_conf(deletion_desk_t *desk, const conf_t *conf)
+{
+    deletion_asker_set_conf(desk->asker, conf);
+    if (conf->api.settle_key[0] != '\0')
+        sweep_soon(desk, SWEEP_MS);
 }
 
 void deletion_desk_take(deletion_desk_t *desk, unsigned index, uint64_t number, str_t bytes)

@@ -238,9 +238,30 @@ static bool was_closed_before(const store_deletion_t *deletion, void *heard_ms)
     return deletion->closed_at_ms != 0 && deletion->closed_at_ms < *(uint64_t *)heard_ms;
 }
 
+typedef struct closed {
+    uint64_t heard_ms;
+    bool any;
+} closed_t;
+
+static bool find_closed_before(const store_deletion_t *deletion, void *arg)
+{
+    closed_t *found = arg;
+    found->any |= was_closed_before(deletion, &found->heard_ms);
+    return !found->any;
+}
+
+/* False where that cannot be read. */
+static bool has_closed_before(store_t *store, str_t id, uint64_t heard_ms)
+{
+    closed_t found = {.heard_ms = heard_ms};
+    return store_each_deletion(store, id, find_closed_before, &found) == STORE_OK && found.any;
+}
+
 void deletion_store_heard(store_t *store, str_t id, uint64_t heard_ms, bool gone, size_t *deleted,
                           bool *changed)
 {
+    if (!has_closed_before(store, id, heard_ms))
+        return; /* settled meanwhile, or asked for once more */
     if (gone) {
         store_result_t result = deletion_store_forget(store, id, deleted);
         if (result != STORE_OK && result != STORE_NOT_FOUND)

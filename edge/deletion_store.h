@@ -34,8 +34,8 @@ typedef struct deletion_sweep {
 void deletion_store_sweep(store_t *store, uint64_t now_ms, deletion_sweep_t *sweep, bool *changed);
 
 /*
- * The provider's word about a box is known, of `heard_ms`: deletions that had been closed before end, and
- * with `gone` the box's previews, too.
+ * The word of a box's provider or API is known, of `heard_ms`: deletions that had been closed before end, and
+ * with `gone` the box's previews, too. No-op where there is no such deletion.
  */
 void deletion_store_heard(store_t *store, str_t id, uint64_t heard_ms, bool gone, size_t *deleted,
                           bool *changed);

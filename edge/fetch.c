@@ -255,13 +255,14 @@ static void add_field(fetch_t *fetch, const char *line)
     fetch->fields = fields;
 }
 
-static void add_bearer(fetch_t *fetch, const char *bearer)
+/* `before`: the field's name and all else that comes before the secret. */
+static void add_secret(fetch_t *fetch, const char *before, const char *secret)
 {
     char line[HEADER_BYTES_MAX];
-    int n = snprintf(line, sizeof(line), "Authorization: Bearer %s", bearer);
+    int n = snprintf(line, sizeof(line), "%s%s", before, secret);
     if (n < 0 || (size_t)n >= sizeof(line))
         fetch->failure = "the token is too long";
-    for (const char *c = bearer; *c != '\0'; c++)
+    for (const char *c = secret; *c != '\0'; c++)
         if (*c <= ' ' || *c > '~')
             fetch->failure = "the token has a character that a header cannot carry";
     if (fetch->failure == NULL)
@@ -357,7 +358,15 @@ static void set_request(fetch_t *fetch, const fetch_request_t *request)
     if (posts)
         add_field(fetch, request->body.n > 0 ? "Content-Type: application/json" : "Content-Type:");
     if (request->bearer != NULL)
-        add_bearer(fetch, request->bearer);
+        add_secret(fetch, "Authorization: Bearer ", request->bearer);
+    if (request->api_key != NULL)
+        add_secret(fetch, "X-Box-Api-Key: ", request->api_key);
+    if (request->host != NULL) {
+        char line[HEADER_BYTES_MAX];
+        int n = snprintf(line, sizeof(line), "Host: %s", request->host);
+        assert(n > 0 && (size_t)n < sizeof(line));
+        add_field(fetch, line);
+    }
     CURLcode rc = curl_easy_setopt(fetch->easy, CURLOPT_HTTPHEADER, fetch->fields);
     assert(rc == CURLE_OK);
 }

@@ -28,7 +28,9 @@ typedef struct fetch_request {
     const char *url;         /* http or https, without user and password */
     const char *unix_socket; /* NULL: TCP */
     const char *bearer;      /* token of printable ASCII, NULL: none; never logged */
-    const char *ca_file;     /* NULL: the system's */
+    const char *api_key;     /* in X-Box-Api-Key, as `bearer` */
+    const char *host;    /* in place of the host of `url`, which certificates are checked by; NULL: that */
+    const char *ca_file; /* NULL: the system's */
     const char *certificate; /* PEM of our own, with its key; NULL: none is shown */
     const char *key;
     const char *connect_to; /* "address:port" that is connected to, whatever `url` names; NULL: as it says */

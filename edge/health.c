@@ -2,7 +2,6 @@
  * servers. */
 #include "health.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,9 +10,9 @@
 #include "deadline.h"
 #include "fetch.h"
 #include "process.h"
+#include "upstream_fetch.h"
 
 #define FIRST_MS 1000u
-#define URL_MAX  8192
 #define WHY_MAX  400
 
 static_assert(BALANCE_SERVERS_MAX <= FETCH_CALLS_MAX, "all servers of an upstream may be asked at once");
@@ -171,51 +170,21 @@ static void on_done(void *owner, const fetch_result_t *result)
     ended(check, result->status >= 200 && result->status <= 399, why);
 }
 
-/* The URL that is asked for: its host is the name that the certificate is checked by. False: too long. */
-static bool write_url(const conf_upstream_t *conf, const balance_server_t *server, char out[URL_MAX])
-{
-    struct in6_addr address;
-    const char *host = conf->servers[server->index].host;
-    if (conf->tls && conf->tls_name[0] != '\0')
-        host = conf->tls_name;
-    bool v6 = inet_pton(AF_INET6, host, &address) == 1;
-    int n = snprintf(out, URL_MAX, "%s://%s%s%s:%u%s", conf->tls ? "https" : "http", v6 ? "[" : "", host,
-                     v6 ? "]" : "", server->port, conf->health_path);
-    return n > 0 && n < URL_MAX;
-}
-
-/* NULL where it is "". */
-static const char *path_of(const char *path)
-{
-    return path[0] != '\0' ? path : NULL;
-}
-
 static void ask(check_t *check, const balance_server_t *server)
 {
     static const fetch_handlers_t handlers = {.done = on_done};
     health_t *health = check->health;
     const conf_upstream_t *conf = health->conf;
-    char url[URL_MAX], place[ADDRESS_PORT_BYTES];
+    upstream_fetch_t request;
     check->asked_ms = loop_now(health->loop);
-    (void)address_port_text(&server->address, server->port, place);
     set_state(check, CHECK_ASKED);
-    if (!write_url(conf, server, url)) {
+    if (!upstream_fetch_init(&request, conf, server, conf->health_path)) {
         hindered(check, "health_path is too long");
         return;
     }
-    fetch_request_t request = {
-        .method = "GET",
-        .url = url,
-        .ca_file = path_of(conf->tls_ca),
-        .certificate = path_of(conf->tls_certificate),
-        .key = path_of(conf->tls_key),
-        .connect_to = place,
-        .http2 = conf->protocol == CONF_PROTOCOL_H2,
-        .alone = true,
-        .timeout_ms = conf->health_timeout,
-        .most = HEALTH_BODY_MAX,
-    };
-    check->call = fetch_start(health->fetcher, &request, &handlers, check);
+    request.fetch.timeout_ms = conf->health_timeout;
+    request.fetch.most = HEALTH_BODY_MAX;
+    check->call = fetch_start(health->fetcher, &request.fetch, &handlers, check);
 }
 
 static void due(deadline_t *deadline)

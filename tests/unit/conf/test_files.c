@@ -217,6 +217,26 @@ static void control_plane_files(void **state)
     unlink("t");
 }
 
+static void settle_key_file(void **state)
+{
+    (void)state;
+#define HOST "upstreams: [{name: a, servers: [\"127.0.0.1:1\"]}]\napi: {hosts: [api.example.net], "
+    put("t", "k-1\n", 0600);
+    expect(HOST "settle_key: t}\n", "");
+    put("t", "k-1\n", 0604);
+    expect(HOST "settle_key: t}\n",
+           "e.yaml: warning: api.settle_key: \"@/t\" can be read by every user of this "
+           "machine; chmod 600 prevents that\n");
+    put("t", "\n", 0600);
+    expect(HOST "settle_key: t}\n",
+           "e.yaml: api.settle_key: \"@/t\" has no key of at most 4 KiB in its first "
+           "line; allowed: a file with one\n");
+    unlink("t");
+    expect(HOST "settle_key: t}\n",
+           "e.yaml: api.settle_key: \"@/t\" cannot be read: No such file or directory\n");
+    expect("api: {settle_key: t}\n", ""); /* not used: not looked at */
+}
+
 /* Whether the user that the edge becomes can read what it will have to. */
 static void files_for_the_user(void **state)
 {
@@ -340,15 +360,11 @@ static void processes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(certificates),
-        cmocka_unit_test(files_of_upstreams),
-        cmocka_unit_test(files_that_are_none),
-        cmocka_unit_test(directories),
-        cmocka_unit_test(control_plane_files),
-        cmocka_unit_test(files_for_the_user),
-        cmocka_unit_test(loading),
-        cmocka_unit_test(loading_from_a_pipe),
-        cmocka_unit_test(processes),
+        cmocka_unit_test(certificates),        cmocka_unit_test(files_of_upstreams),
+        cmocka_unit_test(files_that_are_none), cmocka_unit_test(directories),
+        cmocka_unit_test(control_plane_files), cmocka_unit_test(settle_key_file),
+        cmocka_unit_test(files_for_the_user),  cmocka_unit_test(loading),
+        cmocka_unit_test(loading_from_a_pipe), cmocka_unit_test(processes),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

@@ -1,5 +1,5 @@
 /* A small HTTP server for tests of calls: a thread for each connection; the path says how it answers, or,
- * under /boxes/ and for /activity, the test does (server_will_answer). */
+ * under /boxes/ and /v2/box/ and for /activity, the test does (server_will_answer). */
 #ifndef BOXEDGE_TEST_FETCH_SERVER_H
 #define BOXEDGE_TEST_FETCH_SERVER_H
 
@@ -34,7 +34,7 @@ struct server {
     uint16_t port;
     SSL_CTX *tls;
     int go[2];      /* a byte written to [1] lets /steps send its next chunk */
-    int answers[2]; /* pointers to texts: the answers of /boxes/ and /activity, in order; NULL: closed */
+    int answers[2]; /* pointers to texts: the answers of these, in order; NULL: closed */
     pthread_t thread;
     atomic_uint requests, connections;
     pthread_mutex_t lock;
@@ -166,7 +166,7 @@ static bool server_reply(server_conn_t *conn)
     const char *path = strchr(conn->head, ' ') + 1;
 #define IS(what) (strncmp(path, what " ", sizeof(what)) == 0)
     static char large[100000];
-    if (strncmp(path, "/boxes/", 7) == 0 || IS("/activity"))
+    if (strncmp(path, "/boxes/", 7) == 0 || strncmp(path, "/v2/box/", 8) == 0 || IS("/activity"))
         return server_answer_as_told(conn);
     if (IS("/ok"))
         return server_answer(conn, "{\"a\":1}", 7);

@@ -119,6 +119,32 @@ static void test_unix_socket(void **state)
     free(call.body);
 }
 
+static void test_key_and_host(void **state)
+{
+    world_t *world = *state;
+    char url[256];
+    call_t call = {0};
+    fetch_request_t request = {.method = "GET",
+                               .url = url_of(world, "/echo", url, sizeof(url)),
+                               .api_key = "k-1",
+                               .host = "api.example.com",
+                               .timeout_ms = 5000,
+                               .most = 4096};
+    start_request(&call, world, &request, &collecting);
+    wait_for(world, &call);
+    assert_non_null(strstr(call.body, "\r\nX-Box-Api-Key: k-1\r\n"));
+    assert_non_null(strstr(call.body, "\r\nHost: api.example.com\r\n"));
+    assert_null(strstr(call.body, "Host: 127"));
+    free(call.body);
+    call = (call_t){0};
+    request.api_key = "k 1";
+    start_request(&call, world, &request, &collecting);
+    wait_for(world, &call);
+    assert_int_equal(call.status, 0);
+    assert_null(strstr(call.error, "k 1"));
+    free(call.body);
+}
+
 static void test_streams(void **state)
 {
     world_t *world = *state;
@@ -298,6 +324,7 @@ int main(void)
         TEST(test_request),
         TEST(test_environment_is_not_asked),
         TEST(test_unix_socket),
+        TEST(test_key_and_host),
         TEST(test_streams),
         TEST(test_parallel),
         TEST(test_too_many),

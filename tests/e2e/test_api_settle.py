@@ -1,0 +1,127 @@
+"""The API host: boxes whose deletion ended without a word, of which the edge asks the API itself (api.settle_key)."""
+
+import subprocess
+import time
+
+import pytest
+
+from api_world import API, api_config, call
+from harness import Edge, HttpOrigin
+from test_api_deletions import IDS, Api, delete, eventually, previews, status, unknown
+
+KEY = "k-settle-2f1c"
+
+
+@pytest.fixture(name="make")
+def _make(tmp_path):
+    """make(key=True) -> world, as of test_api_deletions; the key's file is there in any case."""
+    made = []
+    key_file = tmp_path / "settle.key"
+    key_file.write_text(KEY + "\n")
+    key_file.chmod(0o600)
+
+    def make(key=True):
+        app, api = HttpOrigin(), Api()
+        config = api_config([api.port], api={"settle_key": str(key_file)} if key else {})
+        edge = Edge(tmp_path, workers=2, config=config, boxes=[{"id": i, "address": "127.0.0.1"} for i in IDS])
+        made.extend((edge, api, app))
+        for box in IDS:
+            edge.create_preview(app.port, box)
+        api.app_port, api.key_file = app.port, key_file
+        return api, edge
+
+    yield make
+    for part in made:
+        part.close()
+
+
+def questions(api):
+    return [r for r in api.requests if r.method == "GET" and r.get("x-box-api-key") == KEY]
+
+
+@pytest.mark.parametrize("way", ["500", "client-left", "worker-died", "all-died"])
+@pytest.mark.parametrize("gone", ["404", "deleted"])
+def test_the_api_says_that_it_is_gone(make, way, gone, tmp_path):
+    api, edge = world = make()
+    unknown(world, way, tmp_path)
+    if gone == "404":
+        del api.boxes["box"]
+    else:
+        api.boxes["box"]["status"] = "deleted"
+    edge.wait_until(lambda: previews(edge) == ["box_3", "two"], what="the previews to go")
+    assert status(world) == 404 and status(world, "two") == 200
+    assert {(r.target, r.get("host")) for r in questions(api)} == {("/v2/box/box", API)}
+
+
+@pytest.mark.parametrize("way", ["207", "client-left", "worker-died"])
+def test_the_api_says_that_it_is_there(make, way, tmp_path):
+    """Not at once: the API may still be about to delete it."""
+    api, _ = world = make()
+    began = time.monotonic()
+    unknown(world, way, tmp_path)
+    eventually(world, "box", 404)
+    eventually(world, "box", 200)
+    assert time.monotonic() - began > 9
+    assert 1 <= len(questions(api)) < 8
+
+
+def test_a_box_that_is_about_to_go_stays_hidden(make, tmp_path):
+    api, edge = world = make()
+    api.boxes["box"]["status"] = "deleting"
+    unknown(world, "500", tmp_path)
+    edge.wait_until(lambda: len(questions(api)) >= 3, what="three questions")
+    assert status(world) == 404 and "box" in previews(edge)
+    del api.boxes["box"]
+    edge.wait_until(lambda: previews(edge) == ["box_3", "two"], what="the previews to go")
+
+
+@pytest.mark.parametrize("refusal", ["401 Unauthorized", "429 Too Many Requests", "503 Service Unavailable"])
+def test_an_api_that_does_not_answer_is_asked_less_and_less(make, refusal, tmp_path):
+    api, edge = world = make()
+    unknown(world, "500", tmp_path)
+    api.statuses["GET"] = refusal
+    edge.wait_until(lambda: len(questions(api)) >= 3, what="three questions")
+    assert status(world) == 404 and "box" in previews(edge)
+    assert len([line for line in edge.stderr.lines if "cannot be asked" in line]) == 1
+    del api.boxes["box"]
+    del api.statuses["GET"]
+    edge.wait_until(lambda: previews(edge) == ["box_3", "two"], what="the previews to go")
+    edge.stderr.wait_for(lambda line: "can be asked again" in line)
+
+
+def test_a_reload_brings_the_key_and_takes_it(make, tmp_path):
+    api, edge = world = make(key=False)
+    unknown(world, "500", tmp_path)
+    del api.boxes["box"]
+    time.sleep(3)
+    assert [r.method for r in api.requests] == ["GET", "DELETE"]  # the first one with the caller's key
+    assert status(world) == 404 and "box" in previews(edge)
+    edge.config["api"]["settle_key"] = str(api.key_file)
+    edge.write_config()
+    edge.command("reload")
+    edge.wait_until(lambda: previews(edge) == ["box_3", "two"], what="the previews to go")
+    del edge.config["api"]["settle_key"]
+    edge.write_config()
+    edge.command("reload")
+    before = len(questions(api))
+    assert delete(world, "/v2/box/two").status == 500
+    time.sleep(3)
+    assert len(questions(api)) == before and status(world, "two") == 404
+    assert call(edge, "/v2/box/two").status == 200  # the caller's key still settles it
+    eventually(world, "two", 200)
+
+
+def test_the_key_is_shown_nowhere(make, tmp_path):
+    api, edge = world = make()
+    unknown(world, "500", tmp_path)
+    api.statuses["GET"] = "403 Forbidden"
+    edge.wait_until(lambda: len(questions(api)) >= 2, what="two questions")
+    checked = edge.command("check", check=False)
+    shown = [checked.stdout, checked.stderr, edge.command("status"),
+             subprocess.run(["ps", "axeww"], capture_output=True, check=True, text=True).stdout]
+    del api.statuses["GET"]
+    edge.stop()
+    shown += ["\n".join(edge.stderr.lines), "\n".join(map(str, edge.access.lines))]
+    assert not [text for text in shown if KEY in text]
+    for path in [*edge.state_dir.rglob("*"), *edge.run_dir.rglob("*"), edge.config_path]:
+        assert not path.is_file() or KEY.encode() not in path.read_bytes(), path

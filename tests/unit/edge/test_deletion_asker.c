@@ -1,0 +1,255 @@
+/* Questions about boxes whose deletion ended without a word: what answers say, one question at a time, and
+ * bounds. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <signal.h>
+#include <sys/mman.h>
+
+#include "box_id.h"
+#include "deletion_asker.h"
+#include "fetch_server.h"
+
+typedef struct world {
+    loop_t *loop;
+    balance_t *balance;
+    server_t *server;
+    deletion_asker_t *asker;
+    char key_path[64];
+    char *host;
+    conf_server_t at;
+    conf_upstream_t upstream;
+    conf_t conf;
+    unsigned dones, gones;
+    char last[BOX_ID_MAX + 1];
+    uint64_t heard_ms;
+} world_t;
+
+static void on_done(void *owner, str_t id, uint64_t asked_at_ms, uint64_t heard_ms, bool gone)
+{
+    world_t *w = owner;
+    assert_int_equal(asked_at_ms, 7);
+    w->dones++;
+    w->gones += gone;
+    w->heard_ms = heard_ms;
+    snprintf(w->last, sizeof(w->last), "%.*s", (int)id.n, id.p);
+}
+
+static void place(world_t *w, size_t count)
+{
+    balance_server_t server = {.port = w->server->port, .weight = 1};
+    server.address = (struct in6_addr){.s6_addr = {[10] = 0xff, 0xff, 127, 0, 0, 1}};
+    snprintf(server.name, sizeof(server.name), "%s", w->at.text);
+    balance_set(w->balance, 0, 0, &server, count, loop_now(w->loop));
+}
+
+static int setup(void **state)
+{
+    world_t *w = calloc(1, sizeof(*w));
+    signal(SIGPIPE, SIG_IGN);
+    w->loop = loop_new();
+    w->server = server_new(NULL, NULL);
+    void *memory = mmap(NULL, balance_size(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(memory != MAP_FAILED);
+    w->balance = balance_init(memory);
+    snprintf(w->key_path, sizeof(w->key_path), "/tmp/boxedge-key-%d", getpid());
+    FILE *file = fopen(w->key_path, "w");
+    assert_non_null(file);
+    fputs("k-1\n", file);
+    fclose(file);
+    w->host = "api.example.com";
+    w->at = (conf_server_t){.host = "127.0.0.1", .port = w->server->port, .text = "here"};
+    w->upstream = (conf_upstream_t){.name = "api",
+                                    .servers = &w->at,
+                                    .server_count = 1,
+                                    .tls_name = "",
+                                    .tls_ca = "",
+                                    .tls_certificate = "",
+                                    .tls_key = ""};
+    w->conf = (conf_t){.upstreams = &w->upstream,
+                       .upstream_count = 1,
+                       .api = {.hosts = &w->host, .host_count = 1, .settle_key = w->key_path}};
+    place(w, 1);
+    w->asker = deletion_asker_new(w->loop, &w->conf, w->balance, on_done, w);
+    *state = w;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    world_t *w = *state;
+    deletion_asker_free(&w->asker);
+    assert_null(w->asker);
+    server_free(&w->server);
+    loop_free(&w->loop);
+    munmap(w->balance, balance_size());
+    unlink(w->key_path);
+    free(w);
+    return 0;
+}
+
+/* Turns until `condition`; a generous bound ends a test that would hang. */
+#define UNTIL(w, condition)                                                                                  \
+    do {                                                                                                     \
+        uint64_t end_us = loop_precise_us() + 30000000;                                                      \
+        while (!(condition) && loop_precise_us() < end_us)                                                   \
+            loop_turn((w)->loop, 20);                                                                        \
+        assert_true(condition);                                                                              \
+    } while (0)
+
+static void turn_for(world_t *w, uint64_t ms)
+{
+    uint64_t end_us = loop_precise_us() + ms * 1000;
+    while (loop_precise_us() < end_us)
+        loop_turn(w->loop, 20);
+}
+
+static void want(world_t *w, const char *id)
+{
+    deletion_asker_want(w->asker, str_from(id), 7, loop_wall_us(w->loop) / 1000 - 60000);
+}
+
+static void test_words(void **state)
+{
+    (void)state;
+    static const struct {
+        int status;
+        const char *body;
+        deletion_word_t word;
+    } rows[] = {
+        {200, "{\"id\":\"a\",\"status\":\"running\"}", DELETION_WORD_THERE},
+        {200, "{\"id\":\"a\",\"status\":\"idle\"}", DELETION_WORD_THERE},
+        {200, "{\"id\":\"a\",\"status\":\"paused\"}", DELETION_WORD_THERE},
+        {200, "{\"id\":\"a\",\"status\":\"deleted\"}", DELETION_WORD_GONE},
+        {200, "{\"id\":\"a\",\"status\":\"deleting\"}", DELETION_WORD_NONE},
+        {200, "{\"id\":\"a\",\"status\":\"error\"}", DELETION_WORD_NONE},
+        {200, "{\"id\":\"a\",\"status\":1}", DELETION_WORD_NONE},
+        {200, "{\"id\":\"a\"}", DELETION_WORD_NONE},
+        {200, "{\"id\":\"b\",\"status\":\"deleted\"}", DELETION_WORD_NONE},
+        {200, "{\"id\":\"b\",\"status\":\"running\"}", DELETION_WORD_NONE},
+        {200, "{\"id\":\"a\",\"status\":\"running\",\"status\":\"deleted\"}", DELETION_WORD_NONE},
+        {200, "[]", DELETION_WORD_NONE},
+        {200, "", DELETION_WORD_NONE},
+        {204, "", DELETION_WORD_NONE},
+        {302, "", DELETION_WORD_NONE},
+        {400, "", DELETION_WORD_NONE},
+        {404, "", DELETION_WORD_GONE},
+        {410, "", DELETION_WORD_GONE},
+        {0, "", DELETION_WORD_REFUSED},
+        {401, "", DELETION_WORD_REFUSED},
+        {403, "", DELETION_WORD_REFUSED},
+        {429, "", DELETION_WORD_REFUSED},
+        {500, "", DELETION_WORD_REFUSED},
+        {503, "", DELETION_WORD_REFUSED},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (deletion_word(STR("a"), rows[i].status, str_from(rows[i].body)) != rows[i].word)
+            fail_msg("row %zu", i);
+}
+
+static void test_gone_and_there(void **state)
+{
+    world_t *w = *state;
+    server_will_answer(w->server, 404, "");
+    want(w, "a");
+    UNTIL(w, w->dones == 1);
+    assert_int_equal(w->gones, 1);
+    assert_string_equal(w->last, "a");
+    pthread_mutex_lock(&w->server->lock);
+    assert_non_null(strstr(w->server->last, "GET /v2/box/a HTTP/1.1\r\n"));
+    assert_non_null(strstr(w->server->last, "Host: api.example.com\r\n"));
+    assert_non_null(strstr(w->server->last, "X-Box-Api-Key: k-1\r\n"));
+    pthread_mutex_unlock(&w->server->lock);
+    server_will_answer(w->server, 200, "{\"id\":\"b\",\"status\":\"idle\"}");
+    want(w, "b");
+    UNTIL(w, w->dones == 2);
+    assert_int_equal(w->gones, 1);
+    /* It settles what was closed well before the question, and nothing later. */
+    assert_true(w->heard_ms + DELETION_ASKER_LIVING_MS <= loop_wall_us(w->loop) / 1000);
+}
+
+static void test_one_at_a_time(void **state)
+{
+    world_t *w = *state;
+    char id[16];
+    for (int round = 0; round < 2; round++)
+        for (int i = 0; i < 20; i++) {
+            snprintf(id, sizeof(id), "b-%d", i);
+            want(w, id); /* the second time says nothing new */
+        }
+    UNTIL(w, w->server->requests == 1);
+    turn_for(w, 300);
+    assert_int_equal(w->server->requests, 1);
+    uint64_t began_us = loop_precise_us();
+    for (int i = 0; i < 20; i++)
+        server_will_answer(w->server, 410, "");
+    UNTIL(w, w->dones == 20);
+    assert_true(loop_precise_us() - began_us >= 19 * 90000);
+    assert_int_equal(w->server->requests, 20);
+}
+
+/* Further ones are named again by the desk. A question that settles nothing makes room in a full list. */
+static void test_a_full_list(void **state)
+{
+    world_t *w = *state;
+    char id[16];
+    for (int i = 0; i < DELETION_ASKER_BOXES + 10; i++) {
+        snprintf(id, sizeof(id), "b-%d", i);
+        want(w, id);
+    }
+    server_will_answer(w->server, 400, "");
+    UNTIL(w, w->server->requests == 2);
+    want(w, "late");
+    want(w, "later"); /* has no room again */
+    assert_int_equal(w->dones, 0);
+}
+
+static void test_no_key_no_question(void **state)
+{
+    world_t *w = *state;
+    want(w, "a");
+    UNTIL(w, w->server->requests == 1);
+    conf_t none = w->conf;
+    none.api.settle_key = "";
+    deletion_asker_set_conf(w->asker, &none); /* while it asks */
+    server_will_answer(w->server, 404, "");
+    want(w, "b");
+    turn_for(w, 300);
+    none.api.settle_key = "/nonexistent";
+    deletion_asker_set_conf(w->asker, &none);
+    want(w, "c");
+    turn_for(w, 300);
+    assert_int_equal(w->dones, 0);
+    assert_int_equal(w->server->requests, 1);
+    server_will_answer(w->server, 404, "");
+    deletion_asker_set_conf(w->asker, &w->conf);
+    want(w, "d");
+    UNTIL(w, w->dones == 1);
+    assert_string_equal(w->last, "d");
+}
+
+static void test_no_server_is_up(void **state)
+{
+    world_t *w = *state;
+    place(w, 0);
+    want(w, "a");
+    turn_for(w, 300);
+    place(w, 1);
+    server_will_answer(w->server, 404, "");
+    UNTIL(w, w->dones == 1);
+    assert_int_equal(w->server->requests, 1);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_words), TEST(test_gone_and_there),     TEST(test_one_at_a_time),
+        TEST(test_a_full_list),       TEST(test_no_key_no_question), TEST(test_no_server_is_up),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
