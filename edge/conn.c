@@ -187,10 +187,10 @@ void conn_set_owner(conn_t *conn, const conn_handlers_t *handlers, void *owner)
     conn_hangup_update(conn);
 }
 
-void conn_set_account(conn_t *conn, account_t *account)
+void conn_set_account(conn_t *conn, account_t *account, size_t state_bytes)
 {
     if (conn->tls != NULL)
-        conn_tls_set_account(conn, account);
+        conn_tls_set_account(conn, account, state_bytes);
 }
 
 void conn_start_tls(conn_t *conn, SSL *ssl)

@@ -61,9 +61,15 @@ conn_t *conn_new(loop_t *loop, int fd, SSL *ssl, const conn_handlers_t *handlers
  * last owner was told of is told again. */
 void conn_set_owner(conn_t *conn, const conn_handlers_t *handlers, void *owner);
 
-/* Counts what the connection keeps for TLS to `account` from now on, which outlives it: ciphertext that
- * waits, and OpenSSL's buffer for records, by estimate. */
-void conn_set_account(conn_t *conn, account_t *account);
+/* OpenSSL's state of one connection, by estimate (docs/benchmarks.md). */
+#define CONN_TLS_STATE_BYTES 15360
+
+/*
+ * Counts what the connection keeps for TLS to `account` from now on, which outlives it: ciphertext that
+ * waits, OpenSSL's buffer for records, by estimate, and `state_bytes` until the connection ends (0 where
+ * another limit bounds the number of such connections). No-op without TLS.
+ */
+void conn_set_account(conn_t *conn, account_t *account, size_t state_bytes);
 
 /*
  * Starts a TCP connection to `address`, TCP_NODELAY set. Returns NULL with errno where it failed at once.

@@ -65,7 +65,7 @@ void conn_hangup_ask(conn_t *conn);
 /* ---- conn_tls.c ---- */
 void conn_tls_attach(conn_t *conn, SSL *ssl);
 void conn_tls_detach(conn_t *conn);
-void conn_tls_set_account(conn_t *conn, account_t *account);
+void conn_tls_set_account(conn_t *conn, account_t *account, size_t state_bytes);
 void conn_tls_shared_free(conn_shared_t *shared);
 SSL *conn_tls_ssl(const conn_t *conn);
 MUST_USE conn_result_t conn_tls_handshake(conn_t *conn);

@@ -38,7 +38,8 @@ struct conn_tls {
     bool wants_room;       /* the call under way could not answer the peer: go on when `out` is empty */
     conn_t *conn;
     account_t *account; /* NULL: nobody counts */
-    size_t counted;     /* to it */
+    size_t state_bytes; /* counted to it until the end */
+    size_t counted;     /* to it, all together */
     loop_task_t uncork; /* sends the ticket at the end of the turn */
 };
 
@@ -77,15 +78,17 @@ static void count(conn_tls_t *tls)
 {
     if (tls->account == NULL)
         return;
-    size_t now = tls->out_off + tls->out_len + (tls->inside != 0 ? RECORD_BUFFER_BYTES : 0);
+    size_t now =
+        tls->state_bytes + tls->out_off + tls->out_len + (tls->inside != 0 ? RECORD_BUFFER_BYTES : 0);
     account_move(tls->account, tls->counted, now);
     tls->counted = now;
 }
 
-void conn_tls_set_account(conn_t *conn, account_t *account)
+void conn_tls_set_account(conn_t *conn, account_t *account, size_t state_bytes)
 {
     assert(conn->tls->account == NULL);
     conn->tls->account = account;
+    conn->tls->state_bytes = state_bytes;
     conn->tls->inside = conn_tls_inside(conn); /* what the handshake took is gone */
     count(conn->tls);
 }

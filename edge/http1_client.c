@@ -456,6 +456,8 @@ void http1_client_handshake(http1_client_t *client)
     bool good = result == CONN_OK && origin_tls_agreed(ssl);
     if (!good)
         target_tls_failed(client->ex->worker, ssl);
+    else
+        conn_set_account(client->conn, &client->ex->worker->memory.account, CONN_TLS_STATE_BYTES);
     connect_ended(client, good ? NULL : &failure);
 }
 

@@ -269,7 +269,7 @@ void http1_server_new(const client_t *accepted)
     client_init(&server->client, accepted);
     server->client.codec = &codec;
     conn_set_owner(server->client.conn, &handlers, server);
-    conn_set_account(server->client.conn, &server->client.account);
+    conn_set_account(server->client.conn, &server->client.account, 0);
     conn_want_read(server->client.conn, true);
     loop_timer_start(loop_of(server), &server->read_timer, conf_of(server)->timeouts.keep_alive,
                      expired_closes);

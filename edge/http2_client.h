@@ -16,6 +16,9 @@ void http2_origins_free(http2_origins_t **origins);
 /* A box's connections of every generation but one take no more requests, and close once they have none. NULL
  * is allowed. */
 void http2_origins_drop(http2_origins_t *origins, str_t name, uint64_t keep_generation);
+/* Closes connections that have had no request since `before` (loop_now), up to `most`, the oldest first. NULL
+ * is allowed. */
+void http2_origins_shed(http2_origins_t *origins, uint64_t before, size_t most);
 /* How many there are. */
 size_t http2_origins_count(const http2_origins_t *origins);
 

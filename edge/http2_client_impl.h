@@ -21,6 +21,7 @@
 
 #include "http2_client.h"
 #include "http2_guard.h"
+#include "http2_memory.h"
 #include "http2_outbox.h"
 #include "http2_response_head.h"
 #include "http2_window.h"
@@ -63,6 +64,8 @@ typedef struct http2_origin {
     conn_t *conn;
     SSL *ssl;                 /* for the handshake, until that begins; NULL: in the clear */
     nghttp2_session *session; /* from OPEN on */
+    http2_memory_t memory;    /* the session's */
+    uint64_t counted;         /* of it, to the worker's account */
     http2_guard_t guard;
     http2_outbox_t output;
     bool receiving, sending;

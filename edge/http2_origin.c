@@ -25,6 +25,13 @@ static loop_t *loop_of(const http2_origin_t *origin)
     return http2_origin_worker(origin)->loop;
 }
 
+/* Counts what the session holds now to the worker's account. */
+static void count_session(http2_origin_t *origin)
+{
+    account_move(&http2_origin_worker(origin)->memory.account, origin->counted, origin->memory.bytes);
+    origin->counted = origin->memory.bytes;
+}
+
 /* ---- the end ---- */
 
 static bool is_connected(const http2_origin_t *origin)
@@ -65,6 +72,7 @@ static void close_as(http2_origin_t *origin, bool broken)
     http2_outbox_clear(&origin->output);
     if (origin->session != NULL)
         nghttp2_session_del(origin->session);
+    count_session(origin);
     if (origin->conn != NULL)
         conn_free(&origin->conn);
     SSL_free(origin->ssl);
@@ -115,6 +123,7 @@ static void settle(http2_origin_t *origin, bool blocked)
         leave(origin, NGHTTP2_NO_ERROR, !unused);
         return;
     }
+    count_session(origin);
     conn_want_write(origin->conn, blocked || !conn_flushed(origin->conn));
     if (unused && !h2o_linklist_is_linked(&origin->idle_link)) {
         http2_origins_rest(origin);

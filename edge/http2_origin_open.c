@@ -16,6 +16,7 @@ static nghttp2_session *session_new(http2_origin_t *origin)
     nghttp2_session_callbacks *callbacks;
     nghttp2_option *option;
     nghttp2_session *session;
+    http2_memory_init(&origin->memory);
     if (nghttp2_session_callbacks_new(&callbacks) != 0 || nghttp2_option_new(&option) != 0)
         abort();
     http2_origin_callbacks(callbacks);
@@ -25,7 +26,7 @@ static nghttp2_session *session_new(http2_origin_t *origin)
     nghttp2_option_set_max_send_header_block_length(option, 65536 + 2 * (size_t)conf->limits.head_bytes);
     /* Resets are the guard's. */
     nghttp2_option_set_stream_reset_rate_limit(option, UINT64_MAX, UINT64_MAX);
-    if (nghttp2_session_client_new2(&session, callbacks, origin, option) != 0)
+    if (nghttp2_session_client_new3(&session, callbacks, origin, option, &origin->memory.functions) != 0)
         abort();
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(callbacks);
@@ -57,6 +58,7 @@ static void open_session(http2_origin_t *origin)
     http2_guard_init(&origin->guard, loop_now(worker->loop));
     origin->guard.preface_left = 0; /* only a client sends one */
     origin->session = session_new(origin);
+    conn_set_account(origin->conn, &worker->memory.account, CONN_TLS_STATE_BYTES);
     origin->announced_ms = loop_now(worker->loop);
     conn_want_write(origin->conn, false);
     conn_want_read(origin->conn, true);

@@ -236,6 +236,18 @@ void http2_origins_rest(http2_origin_t *origin)
     origin->idle_ms = loop_now(origins->worker->loop);
 }
 
+void http2_origins_shed(http2_origins_t *origins, uint64_t before, size_t most)
+{
+    if (origins == NULL)
+        return;
+    for (size_t n = 0; n < most && !h2o_linklist_is_empty(&origins->idle); n++) {
+        http2_origin_t *origin = H2O_STRUCT_FROM_MEMBER(http2_origin_t, idle_link, origins->idle.next);
+        if (origin->idle_ms > before)
+            return;
+        http2_origin_close(origin);
+    }
+}
+
 void http2_origins_drop(http2_origins_t *origins, str_t name, uint64_t keep_generation)
 {
     if (origins == NULL || origins->count == 0)

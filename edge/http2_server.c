@@ -551,6 +551,6 @@ void http2_server_new(const client_t *accepted)
     conn->session = session_new(conn);
     announce(conn);
     conn_set_owner(conn->client.conn, &handlers, conn);
-    conn_set_account(conn->client.conn, &conn->client.account);
+    conn_set_account(conn->client.conn, &conn->client.account, 0);
     http2_schedule(conn);
 }

@@ -184,11 +184,15 @@ void origin_pool_retire(origin_pool_t *pool, conn_t **conn, str_t box, uint64_t 
         add(pool, conn, box, generation, NO_PORT, ORIGIN_POOL_RETIRE_MS);
 }
 
-size_t origin_pool_shed(origin_pool_t *pool, size_t most)
+size_t origin_pool_shed(origin_pool_t *pool, uint64_t before, size_t most)
 {
     size_t n = 0;
-    for (; n < most && !h2o_linklist_is_empty(&pool->ages); n++)
-        idle_close(H2O_STRUCT_FROM_MEMBER(idle_t, age, pool->ages.next));
+    for (; n < most && !h2o_linklist_is_empty(&pool->ages); n++) {
+        idle_t *oldest = H2O_STRUCT_FROM_MEMBER(idle_t, age, pool->ages.next);
+        if (oldest->since_ms > before)
+            break;
+        idle_close(oldest);
+    }
     return n;
 }
 

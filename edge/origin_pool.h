@@ -33,8 +33,9 @@ void origin_pool_put(origin_pool_t *pool, conn_t **conn, str_t box, uint64_t gen
  * Closed at once where the pool is full.
  */
 void origin_pool_retire(origin_pool_t *pool, conn_t **conn, str_t box, uint64_t generation);
-/* Closes up to `most` connections, the oldest first; returns their number. */
-size_t origin_pool_shed(origin_pool_t *pool, size_t most);
+/* Closes up to `most` connections that came at `before` (loop_now) or earlier, the oldest first; returns
+ * their number. */
+size_t origin_pool_shed(origin_pool_t *pool, uint64_t before, size_t most);
 /* Closes a box's connections of every generation but one. */
 void origin_pool_drop(origin_pool_t *pool, str_t box, uint64_t keep_generation);
 size_t origin_pool_idle(const origin_pool_t *pool);

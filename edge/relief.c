@@ -2,6 +2,8 @@
 #include "relief.h"
 
 #include "budget.h"
+#include "http2_client.h"
+#include "origin_pool.h"
 #include "worker.h"
 
 /* A client address among those that hold most. */
@@ -73,6 +75,15 @@ static void take_from(round_t *round, const struct in6_addr *address)
     }
 }
 
+static void shed_idle(worker_t *worker, uint64_t now)
+{
+    if (now < RELIEF_IDLE_MS)
+        return;
+    if (worker->origins != NULL)
+        (void)origin_pool_shed(worker->origins, now - RELIEF_IDLE_MS, RELIEF_IDLE_MOST);
+    http2_origins_shed(worker->http2_origins, now - RELIEF_IDLE_MS, RELIEF_IDLE_MOST);
+}
+
 void relief_turn(worker_t *worker)
 {
     const conf_t *conf = worker->conf;
@@ -80,6 +91,9 @@ void relief_turn(worker_t *worker)
     if (!budget_is_tight(worker) || now < worker->relief.last_ms + RELIEF_PERIOD_MS)
         return;
     worker->relief.last_ms = now;
+    shed_idle(worker, now);
+    if (!budget_is_tight(worker))
+        return;
     round_t round = {.worker = worker,
                      .before = now > RELIEF_STALL_MS ? now - RELIEF_STALL_MS : 0,
                      .share = budget_share(conf),

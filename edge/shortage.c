@@ -33,7 +33,7 @@ conn_t *shortage_connect(worker_t *worker, const struct sockaddr *address, sockl
     if (conn != NULL || !descriptors_ran_out(error))
         return conn;
     shortage_note(worker);
-    if (origin_pool_shed(worker->origins, CLOSED_AT_ONCE) != 0)
+    if (origin_pool_shed(worker->origins, loop_now(worker->loop), CLOSED_AT_ONCE) != 0)
         return conn_connect(worker->loop, address, len, handlers, owner);
     errno = error;
     return NULL;

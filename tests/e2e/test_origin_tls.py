@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 from api_world import answer, api_config, call, error
+from dataplane import metric
 from h2origin import H2Origin
 from harness import Edge, RawOrigin
 
@@ -169,6 +170,19 @@ def test_http2_over_tls(tmp_path, certificates):
                 response = call(edge, "/echo", method="POST", body=b"abc" * 10000)
                 assert (response.status, json.loads(response.body)["body_bytes"]) == (200, 30000)
             assert set(context.names) == {NAME}
+
+
+@pytest.mark.parametrize("protocol", ["http1", "h2"])
+def test_idle_connections_count_until_they_close(tmp_path, certificates, protocol):
+    h2 = protocol == "h2"
+    context = server_context(certificates, protocols=["h2" if h2 else "http/1.1"])
+    with over_tls(H2Origin() if h2 else RawOrigin(answer("right")), context) as server:
+        config = tls_config(certificates, server.port, protocol=protocol, tls_name=NAME)
+        with Edge(tmp_path, config=config) as edge:
+            assert call(edge).status == 200
+            edge.wait_until(lambda: metric(edge, "exchanges_open") == 0, what="the end of the request")
+            edge.wait_until(lambda: metric(edge, "buffered_bytes") >= 15360, what="an idle connection that counts")
+            edge.wait_until(lambda: metric(edge, "buffered_bytes") == 0, 30, what="its end")
 
 
 def test_http2_must_be_agreed_on(tmp_path, certificates):

@@ -2,6 +2,7 @@
 #include "http2_origin_world.h"
 
 #include "http2_client_impl.h"
+#include "relief.h"
 
 static int setup(void **state)
 {
@@ -281,6 +282,39 @@ static void test_idle_connections_close(void **state)
     peer_free(peer);
 }
 
+/* Sessions count, idle ones too, and go first when memory is short. */
+static void test_idle_connections_count_and_are_shed(void **state)
+{
+    origin_world_t *world = *state;
+    worker_t *worker = &world->fixture->worker;
+    call_t *call = call_start(world, "GET");
+    peer_t *peer = peer_accept(world);
+    PUMP_UNTIL(world, peer, peer_stream(peer, 1)->ended);
+    http2_origin_t *origin = ((http2_client_t *)call->ex->origin)->origin;
+    peer_answer(peer, 1, "200", 0, NULL);
+    PUMP_UNTIL(world, peer, call->ends == 1);
+    call_free(call);
+    PUMP_UNTIL(world, peer, h2o_linklist_is_linked(&origin->idle_link));
+    assert_true(worker->memory.held >= 4096);
+    assert_int_equal(worker->memory.held, origin->memory.bytes);
+
+    uint64_t others = worker->conf->limits.memory_bytes;
+    relief_turn(worker); /* memory is not short */
+    origin->idle_ms = loop_now(worker->loop);
+    account_add(&worker->memory.account, others);
+    relief_turn(worker); /* it is, but the connection may be wanted again */
+    assert_int_equal(http2_origins_count(worker->http2_origins), 1);
+    worker->relief = (relief_t){0};
+    origin->idle_ms -= RELIEF_IDLE_MS;
+    relief_turn(worker);
+    assert_int_equal(http2_origins_count(worker->http2_origins), 0);
+    assert_int_equal(worker->memory.held, others);
+    account_sub(&worker->memory.account, others);
+    PUMP_UNTIL(world, peer, peer->eof);
+    assert_true(peer->goaway);
+    peer_free(peer);
+}
+
 /* A box that has moved: what is idle closes, what is under way ends first. */
 static void test_drop(void **state)
 {
@@ -337,6 +371,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup_teardown(test_an_origin_that_takes_nothing, setup, teardown),
     cmocka_unit_test_setup_teardown(test_connections_as_the_origin_allows, setup, teardown),
     cmocka_unit_test_setup_teardown(test_idle_connections_close, setup, teardown),
+    cmocka_unit_test_setup_teardown(test_idle_connections_count_and_are_shed, setup, teardown),
     cmocka_unit_test_setup_teardown(test_drop, setup, teardown),
     cmocka_unit_test_setup_teardown(test_again, setup, teardown),
 };

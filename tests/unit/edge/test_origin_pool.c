@@ -283,6 +283,28 @@ static void test_many_keys(void **state)
         close(peers[i]);
 }
 
+static void test_shed_by_age_and_number(void **state)
+{
+    (void)state;
+    enum { COUNT = 4 };
+    origin_pool_t *pool = origin_pool_new(loop, COUNT);
+    int peers[COUNT];
+    uint64_t before = loop_now(loop);
+    for (int i = 0; i < COUNT; i++) {
+        conn_t *conn = origin(&peers[i]);
+        PUT(pool, conn, "a", 1, 80);
+    }
+    assert_int_equal(origin_pool_shed(pool, before - 1, COUNT), 0); /* all are younger */
+    assert_int_equal(origin_pool_shed(pool, loop_now(loop), 1), 1);
+    assert_true(is_closed(peers[0]));
+    assert_false(is_closed(peers[1]));
+    assert_int_equal(origin_pool_shed(pool, loop_now(loop), COUNT), COUNT - 1);
+    assert_int_equal(origin_pool_idle(pool), 0);
+    origin_pool_free(&pool);
+    for (int i = 0; i < COUNT; i++)
+        close(peers[i]);
+}
+
 static void test_dropped_but_for_one_generation(void **state)
 {
     (void)state;
@@ -333,6 +355,7 @@ int main(void)
         TEST(test_quiet_ones_only),
         TEST(test_retired),
         TEST(test_many_keys),
+        TEST(test_shed_by_age_and_number),
         TEST(test_dropped_but_for_one_generation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
