@@ -13,6 +13,8 @@
 
 #include <openssl/crypto.h>
 
+#include "fold_hash.h"
+
 #define ROWS       2
 #define ROW_CELLS  32768u
 #define KEY_WORDS  ((sizeof(tls_ticket_keys_t) + 7) / 8)
@@ -202,27 +204,10 @@ void shm_worker_wipe(shm_t *shm, unsigned index)
 
 /* ---- client counts ---- */
 
-static uint64_t fold_multiply(uint64_t a, uint64_t b)
-{
-    unsigned __int128 product = (unsigned __int128)a * b;
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
-/* The seed keeps clients from choosing addresses that share cells. */
-static uint64_t hash_of(const shm_t *shm, const struct in6_addr *address)
-{
-    uint64_t part[2];
-    memcpy(part, address, sizeof(part));
-    if (!IN6_IS_ADDR_V4MAPPED(address))
-        part[1] = 0; /* whoever has one address of an IPv6 /64 has them all */
-    uint64_t hash = fold_multiply(part[0] ^ shm->seed[0], part[1] ^ shm->seed[1]);
-    return fold_multiply(hash ^ shm->seed[1], 0x9e3779b97f4a7c15u ^ shm->seed[0]);
-}
-
 /* The two cells of an address. */
 static void cells_of(const shm_t *shm, const struct in6_addr *address, uint32_t cells[ROWS])
 {
-    uint64_t hash = hash_of(shm, address);
+    uint64_t hash = fold_hash_client(shm->seed, address);
     cells[0] = (uint32_t)hash % ROW_CELLS;
     cells[1] = (uint32_t)(hash >> 32) % ROW_CELLS;
 }
@@ -300,25 +285,12 @@ static shm_share_t share_of(uint64_t hash, uint32_t first)
 
 shm_share_t shm_share_of_client(const shm_t *shm, const struct in6_addr *address)
 {
-    return share_of(hash_of(shm, address), 1);
-}
-
-/* Ids are short, and each request needs this: no more is done than the seed asks for. */
-static uint64_t hash_of_text(const shm_t *shm, str_t text)
-{
-    uint64_t hash = shm->seed[0] ^ text.n;
-    for (size_t at = 0; at < text.n; at += sizeof(uint64_t)) {
-        uint64_t word = 0;
-        size_t left = text.n - at;
-        memcpy(&word, text.p + at, left < sizeof(word) ? left : sizeof(word));
-        hash = fold_multiply(hash ^ word, shm->seed[1] ^ 0x9e3779b97f4a7c15u);
-    }
-    return fold_multiply(hash ^ shm->seed[1], 0x9e3779b97f4a7c15u ^ shm->seed[0]);
+    return share_of(fold_hash_client(shm->seed, address), 1);
 }
 
 shm_share_t shm_share_of_box(const shm_t *shm, str_t id)
 {
-    return share_of(hash_of_text(shm, id), 1 + ROWS * SHARE_CELLS);
+    return share_of(fold_hash_text(shm->seed, id), 1 + ROWS * SHARE_CELLS);
 }
 
 _Atomic uint64_t *shm_shares(shm_t *shm, unsigned index)

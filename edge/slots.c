@@ -8,9 +8,9 @@
 #include <stdlib.h>
 
 #include "api.h"
+#include "fold_hash.h"
 #include "random_id.h"
 #include "remote.h"
-#include "siphash.h"
 #include "steps.h"
 #include "wake.h"
 #include "worker.h"
@@ -36,7 +36,7 @@ struct slot_cell {
 
 struct slots {
     worker_t *worker;
-    siphash_key_t key;
+    uint64_t seed[2];
     slot_cell_t *buckets[BUCKETS];
     h2o_linklist_t freed;
     slot_cell_t *spare; /* for the next ones, so that a request costs no allocation */
@@ -49,7 +49,7 @@ slots_t *slots_new(worker_t *worker)
     slots_t *slots = calloc(1, sizeof(*slots));
     assert(slots != NULL);
     slots->worker = worker;
-    random_bytes(worker->random, slots->key.bytes, sizeof(slots->key.bytes));
+    random_bytes(worker->random, (unsigned char *)slots->seed, sizeof(slots->seed));
     h2o_linklist_init_anchor(&slots->freed);
     return slots;
 }
@@ -75,13 +75,6 @@ size_t slots_waiting(const slots_t *slots)
 }
 
 /* ---- cells ---- */
-
-static uint64_t hash_client(const slots_t *slots, const struct in6_addr *address)
-{
-    size_t n =
-        IN6_IS_ADDR_V4MAPPED(address) ? sizeof(*address) : 8; /* whoever has one of a /64 has all of it */
-    return siphash(&slots->key, address->s6_addr, n);
-}
 
 static slot_cell_t **find(slots_t *slots, slot_kind_t kind, uint64_t hash)
 {
@@ -307,7 +300,8 @@ step_result_t step_slots(exchange_t *ex)
     }
     slots_t *slots = ex->worker->slots;
     str_t id = str_from(ex->box.id);
-    const uint64_t hashes[] = {hash_client(slots, remote_address(ex)), siphash(&slots->key, id.p, id.n)};
+    const uint64_t hashes[] = {fold_hash_client(slots->seed, remote_address(ex)),
+                               fold_hash_text(slots->seed, id)};
     return take(ex, hashes, SLOT_KINDS);
 }
 
@@ -315,6 +309,6 @@ step_result_t step_api_slots(exchange_t *ex)
 {
     if (needs_none(ex) || ex->api->upstream->protocol == CONF_PROTOCOL_H2)
         return STEP_NEXT;
-    const uint64_t hash = hash_client(ex->worker->slots, remote_address(ex));
+    const uint64_t hash = fold_hash_client(ex->worker->slots->seed, remote_address(ex));
     return take(ex, &hash, 1);
 }
