@@ -32,6 +32,7 @@ struct api_preview {
     uint16_t port;
     bool ephemeral, paused; /* what the upstream says of the box */
     bool bearer, basic;
+    uint64_t deletions; /* of the store, before the upstream was asked for the box */
     int status; /* of the upstream's refusal; 0: its answer is of no use */
     str_t content_type, body;
     subrequest_t *request;
@@ -155,6 +156,7 @@ static void ask_controller(api_preview_t *preview)
                            .port = preview->port,
                            .bearer = preview->bearer,
                            .basic = preview->basic,
+                           .deletions = preview->deletions,
                            .dash = preview->ex->api->conf->api.previews_alias == CONF_ALIAS_DASH};
     memcpy(call.id, preview->path.id.p, preview->path.id.n);
     preview->stage = CHANGING;
@@ -347,6 +349,7 @@ step_result_t step_api_preview(exchange_t *ex)
     if (!take_path(ex, preview))
         return STEP_DONE;
     api->preview = preview;
+    preview->deletions = store_deletions_version(ex->worker->store);
     send_upstream(preview, STR("GET"), "", on_box);
     return STEP_WAIT;
 }

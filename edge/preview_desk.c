@@ -96,6 +96,11 @@ static void create(desk_job_t *job, store_t *store)
                "The deletion of this box was asked for, and has not ended yet.");
         return;
     }
+    if (store_deletion_ended_since(store, str_from(preview.id), job->call.deletions)) {
+        refuse(job, 409, "box_being_deleted",
+               "The box may have been deleted since this request began: try again.");
+        return;
+    }
     if (is_whole_machine(&box)) {
         refuse(job, 403, "port_not_exposed",
                "No port of this box is declared: the operator of this edge has to do that (boxes[].ports).");

@@ -67,6 +67,7 @@ void store_close(store_t **store)
     table_close(&(*store)->keys);
     table_close(&(*store)->deletions);
     table_close(&(*store)->aliases);
+    free((*store)->ended);
     free(*store);
     *store = NULL;
 }

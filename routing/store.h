@@ -210,6 +210,9 @@ MUST_USE store_result_t store_is_being_deleted(store_t *store, str_t id);
 MUST_USE store_result_t store_each_deletion(store_t *store, str_t id,
                                             bool (*each)(const store_deletion_t *, void *), void *arg);
 
+/* A number that grows with each change of deletions; cheap. 0 where nothing can be read. */
+uint64_t store_deletions_version(store_t *store);
+
 /* What the store holds and what it takes. */
 typedef struct store_stats {
     uint64_t previews;
@@ -279,6 +282,12 @@ MUST_USE store_result_t store_close_deletion(store_t *store, const store_deletio
 /* Removes those of the box for which `ends` is true (NULL: all). STORE_NOT_FOUND where there is none. */
 MUST_USE store_result_t store_end_deletions(store_t *store, str_t id,
                                             bool (*ends)(const store_deletion_t *, void *), void *arg);
+/*
+ * Whether a deletion of the box ended after `version` was read (store_deletions_version), as far as the
+ * writer knows: true also for a version before its own start, or before the last STORE_ENDED_MAX ends.
+ */
+#define STORE_ENDED_MAX 1024
+bool store_deletion_ended_since(const store_t *store, str_t id, uint64_t version);
 /* Frees the reader slots of processes that died. Returns how many. */
 int store_reap_readers(store_t *store);
 

@@ -4,16 +4,36 @@
  * one. Each call that asks has a record of its own: (box id, slot), slots from 1.
  */
 #include <assert.h>
+#include <stdlib.h>
 
 #include "record.h"
 #include "store_impl.h"
 
 #define DELETIONS_MAP_BYTES (32 << 20)
 
+/* The last boxes of which a deletion ended, in a ring. A box that has left the ring may be any box: versions
+ * below `floor` count as older than its end. */
+struct store_ended {
+    uint64_t floor;
+    size_t next;
+    struct {
+        char id[BOX_ID_MAX + 1];
+        uint64_t version; /* of the commit that ended it; 0: free */
+    } at[STORE_ENDED_MAX];
+};
+
+/* A writer before this one may have ended any box up to now. */
 bool store_open_deletions(store_t *store, const char *durable_dir, bool writer)
 {
     store->deletions = store_open_beside(store, durable_dir, "deletions", DELETIONS_MAP_BYTES, writer);
-    return store->deletions != NULL;
+    if (store->deletions == NULL || !writer)
+        return store->deletions != NULL;
+    store->ended = calloc(1, sizeof(*store->ended));
+    assert(store->ended != NULL);
+    store->ended->floor = table_version(store->deletions);
+    if (store->ended->floor == UINT64_MAX)
+        (void)store_refused(store, "cannot be read", STR("deletions"));
+    return store->ended->floor != UINT64_MAX;
 }
 
 /* ---- readers ---- */
@@ -59,7 +79,37 @@ store_result_t store_is_being_deleted(store_t *store, str_t id)
     return result;
 }
 
+uint64_t store_deletions_version(store_t *store)
+{
+    uint64_t version = table_version(store->deletions);
+    return version != UINT64_MAX ? version : 0;
+}
+
 /* ---- the writer ---- */
+
+/* `version` of the commit that did it. */
+static void note_ended(store_t *store, str_t id, uint64_t version)
+{
+    store_ended_t *ended = store->ended;
+    size_t i = ended->next;
+    ended->next = (i + 1) % STORE_ENDED_MAX;
+    if (ended->at[i].version > ended->floor)
+        ended->floor = ended->at[i].version;
+    ended->at[i].version = version;
+    memcpy(ended->at[i].id, id.p, id.n);
+    ended->at[i].id[id.n] = '\0';
+}
+
+bool store_deletion_ended_since(const store_t *store, str_t id, uint64_t version)
+{
+    const store_ended_t *ended = store->ended;
+    if (version < ended->floor)
+        return true;
+    for (size_t i = 0; i < STORE_ENDED_MAX; i++)
+        if (ended->at[i].version > version && str_eq(str_from(ended->at[i].id), id))
+            return true;
+    return false;
+}
 
 /* The records of one box. */
 typedef struct slots {
@@ -186,5 +236,11 @@ store_result_t store_end_deletions(store_t *store, str_t id, bool (*ends)(const 
     if (kept.count == all.count)
         return STORE_NOT_FOUND;
     result = table_write_begin(store->deletions);
-    return result != STORE_OK ? result : finish(store, rewrite(store, &all, &kept));
+    if (result != STORE_OK)
+        return result;
+    uint64_t version = table_write_version(store->deletions);
+    result = finish(store, rewrite(store, &all, &kept));
+    if (result == STORE_OK)
+        note_ended(store, id, version);
+    return result;
 }

@@ -399,6 +399,12 @@ store_result_t table_write_begin(table_t *table)
     return result_of(table, "cannot change the store", rc);
 }
 
+uint64_t table_write_version(const table_t *table)
+{
+    assert(table->write != NULL);
+    return mdb_txn_id(table->write);
+}
+
 store_result_t table_write_commit(table_t *table)
 {
     assert(table->write != NULL);

@@ -59,6 +59,8 @@ uint64_t table_version(table_t *table);
 
 /* ---- writing: one transaction at a time; after any result but OK and NOT_FOUND it is to be aborted ---- */
 MUST_USE store_result_t table_write_begin(table_t *table);
+/* The version that the transaction makes where it commits. */
+uint64_t table_write_version(const table_t *table);
 /* Ends the transaction in any case. On failure nothing was changed. */
 MUST_USE store_result_t table_write_commit(table_t *table);
 void table_write_abort(table_t *table);

@@ -19,12 +19,14 @@ IDS = ("box", "two", "box_3")
 
 
 class Api(RawOrigin):
-    """A box API that takes every spelling, and boxes by id or name. `hold`: deletions are answered once it is set."""
+    """A box API that takes every spelling, and boxes by id or name. `hold`: deletions are answered once it is set.
+    `held_key`: what is asked with it is answered as of then, once `release` is set."""
 
     def __init__(self, ids=IDS, **names):
         self.boxes = {box: {"id": box, "name": names.get(box, f"name-of-{box}"), "status": "idle"} for box in ids}
         self.statuses = {}  # method -> status line
         self.hold, self.deleting = None, threading.Event()
+        self.held_key, self.asked, self.release = None, threading.Event(), threading.Event()
         super().__init__(self.serve)
 
     def find(self, name):
@@ -45,6 +47,9 @@ class Api(RawOrigin):
                 for box in found:
                     self.boxes.pop(box["id"], None)
             text = json.dumps(found[0] if method == "GET" and found else {})
+            if self.held_key is not None and request.get("x-box-api-key") == self.held_key:
+                self.asked.set()
+                self.release.wait(PATIENCE)
             conn.send(answer("" if status.startswith("204") else text, status))
 
 
@@ -260,6 +265,37 @@ def test_no_preview_is_made_while_a_deletion_goes_on(world):
     assert (refused.status, error(refused)) == (409, "box_being_deleted")
     api.hold.set()
     asker.join()
+
+
+@pytest.mark.parametrize("path, body", [("/v2/box/box", b""), ("/v2/box", many("two", "box"))], ids=["one", "many"])
+@pytest.mark.parametrize("first", ["preview", "deletion"])
+def test_no_preview_is_made_by_an_answer_from_before_a_deletion(world, first, path, body):
+    """The API lets the caller make it, the box is deleted, and only then the answer comes."""
+    api, edge = world
+    wish = b'{"port": 4000}'
+    made, api.held_key = [], "k-held"
+    maker = threading.Thread(
+        target=lambda: made.append(call(edge, "/v2/box/box/preview", key="k-held", method="POST", body=wish)))
+    deleter = threading.Thread(target=lambda: delete(world, path, body))
+    if first == "deletion":
+        api.hold = threading.Event()
+        deleter.start()
+        assert api.deleting.wait(PATIENCE)
+    maker.start()
+    assert api.asked.wait(PATIENCE)
+    if first == "deletion":
+        api.hold.set()
+    else:
+        deleter.start()
+    deleter.join()
+    edge.wait_until(lambda: "box" not in previews(edge), what="the previews to go")
+    api.release.set()
+    maker.join()
+    assert (made[0].status, error(made[0])) == (409, "box_being_deleted")
+    assert "box" not in previews(edge)
+    api.boxes["box"] = {"id": "box", "name": "again", "status": "idle"}
+    refused = call(edge, "/v2/box/box/preview", key="k-held", method="POST", body=wish)
+    assert error(refused) == "port_not_exposed"  # a later request gets past the deletion, to the next check
 
 
 # ---- bodies

@@ -100,7 +100,7 @@ static int teardown(void **state)
 
 static preview_call_t call_of(preview_op_t op, const char *id, uint16_t port)
 {
-    preview_call_t call = {.op = op, .port = port};
+    preview_call_t call = {.op = op, .port = port, .deletions = UINT64_MAX};
     (void)snprintf(call.id, sizeof(call.id), "%s", id);
     return call;
 }
@@ -273,6 +273,26 @@ static void a_box_that_is_being_deleted_takes_none(void **state)
     assert_int_equal(previews_of(store_after(w), "box"), 0);
 }
 
+/* The right to the box may be from before its deletion. */
+static void a_call_from_before_a_deletion_makes_none(void **state)
+{
+    world_t *w = *state;
+    store_deletion_t deletion = {.id = "box", .call = 1};
+    uint64_t before = store_deletions_version(w->dirs.store);
+    assert_int_equal(store_put_deletions(w->dirs.store, &deletion, 1), STORE_OK);
+    assert_int_equal(store_end_deletions(w->dirs.store, STR("box"), NULL, NULL), STORE_OK);
+    uint64_t after = store_deletions_version(w->dirs.store);
+    start(w);
+    preview_call_t call = call_of(PREVIEW_CREATE, "box", 3000);
+    call.deletions = before;
+    preview_answer_t answer = answer_to(w, 1, &call);
+    assert_int_equal(answer.status, 409);
+    assert_string_equal(answer.code, "box_being_deleted");
+    call.deletions = after;
+    assert_int_equal(answer_to(w, 2, &call).status, 200);
+    assert_int_equal(previews_of(store_after(w), "box"), 1);
+}
+
 /* ---- calls that are none ---- */
 
 static void what_is_no_call_is_passed_over(void **state)
@@ -436,6 +456,7 @@ int main(void)
         TEST(boxes_that_take_no_such_preview),
         TEST(a_preview_is_deleted_once),
         TEST(a_box_that_is_being_deleted_takes_none),
+        TEST(a_call_from_before_a_deletion_makes_none),
         TEST(what_is_no_call_is_passed_over),
         TEST(flags_that_are_none),
         TEST(a_store_with_too_much_to_do),

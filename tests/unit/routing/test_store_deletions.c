@@ -118,9 +118,52 @@ static void bounded(void **state)
     assert_int_equal(store_put_deletions(f->store, &deletion, 1), STORE_OK);
 }
 
+/* What was read before a deletion ended is older than its end; a writer's start and a full ring err that way. */
+static void ended_since(void **state)
+{
+    fixture_t *f = *state;
+    uint64_t before = store_deletions_version(f->store);
+    put(f, "box", 1);
+    put(f, "box", 2);
+    uint64_t pending = store_deletions_version(f->store);
+    assert_false(store_deletion_ended_since(f->store, STR("box"), before)); /* it is pending */
+    assert_int_equal(end(f, "box", 1), STORE_OK);
+    assert_true(store_deletion_ended_since(f->store, STR("box"), before));
+    assert_true(store_deletion_ended_since(f->store, STR("box"), pending));
+    assert_false(store_deletion_ended_since(f->store, STR("other"), before));
+    uint64_t between = store_deletions_version(f->store);
+    assert_false(store_deletion_ended_since(f->store, STR("box"), between));
+    assert_int_equal(end(f, "box", 2), STORE_OK);
+    assert_true(store_deletion_ended_since(f->store, STR("box"), between));
+    uint64_t after = store_deletions_version(f->store);
+    store_close(&f->store);
+    fixture_open(f, FIXTURE_MAP_BYTES);
+    assert_true(store_deletion_ended_since(f->store, STR("other"), between));
+    assert_false(store_deletion_ended_since(f->store, STR("box"), after));
+}
+
+static void many_ended(void **state)
+{
+    fixture_t *f = *state;
+    put(f, "box", 1);
+    uint64_t before = store_deletions_version(f->store);
+    assert_int_equal(end(f, "box", 1), STORE_OK);
+    for (size_t i = 0; i < STORE_ENDED_MAX - 1; i++) {
+        put(f, "another", 2);
+        assert_int_equal(end(f, "another", 2), STORE_OK);
+    }
+    assert_true(store_deletion_ended_since(f->store, STR("box"), before));
+    assert_false(store_deletion_ended_since(f->store, STR("third"), before));
+    put(f, "another", 2);
+    assert_int_equal(end(f, "another", 2), STORE_OK);
+    assert_true(store_deletion_ended_since(f->store, STR("box"), before));
+    assert_true(store_deletion_ended_since(f->store, STR("third"), before)); /* nobody knows any more */
+    assert_false(store_deletion_ended_since(f->store, STR("another"), store_deletions_version(f->store)));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
-    const struct CMUnitTest tests[] = {TEST(noted_and_ended), TEST(closed), TEST(all_or_none), TEST(bounded)};
+    const struct CMUnitTest tests[] = {TEST(noted_and_ended), TEST(closed), TEST(all_or_none), TEST(bounded), TEST(ended_since), TEST(many_ended)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
