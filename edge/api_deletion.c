@@ -20,7 +20,6 @@
 
 #include "api_ask.h"
 #include "client.h"
-#include "deletion_desk.h"
 #include "steps.h"
 #include "worker.h"
 
@@ -153,6 +152,7 @@ static void all_answered(api_deletion_t *deletion)
     }
     memcpy(call->key_sha256, ex->api->key.sha256, sizeof(call->key_sha256));
     call->pid = (uint32_t)getpid();
+    call->birth = ex->worker->birth;
     if (deletion->settles) {
         deletion->stage = SETTLING;
         call->op = DELETION_SETTLE;
@@ -390,14 +390,13 @@ static step_result_t begin(exchange_t *ex)
 
 typedef struct earlier {
     const uint8_t *key_sha256;
-    uint64_t now_ms;
     uint64_t asked_at_ms; /* of the first one; 0: none */
 } earlier_t;
 
 static bool find_earlier(const store_deletion_t *deletion, void *arg)
 {
     earlier_t *earlier = arg;
-    bool fits = !deletion_is_open(deletion, earlier->now_ms) &&
+    bool fits = deletion->closed_at_ms != 0 && /* the controller closes those of dead workers */
                 memcmp(deletion->key_sha256, earlier->key_sha256, sizeof(deletion->key_sha256)) == 0;
     if (fits && (earlier->asked_at_ms == 0 || deletion->asked_at_ms < earlier->asked_at_ms))
         earlier->asked_at_ms = deletion->asked_at_ms;
@@ -407,7 +406,7 @@ static bool find_earlier(const store_deletion_t *deletion, void *arg)
 static step_result_t settle(exchange_t *ex)
 {
     const api_path_t path = ex->api->path;
-    earlier_t earlier = {.key_sha256 = ex->api->key.sha256, .now_ms = wall_ms(ex)};
+    earlier_t earlier = {.key_sha256 = ex->api->key.sha256};
     if ((path.route != API_ROUTE_BOX && path.route != API_ROUTE_PREVIEWS &&
          path.route != API_ROUTE_PREVIEW) ||
         !box_id_valid(path.id) || store_is_being_deleted(ex->worker->store, path.id) != STORE_OK)

@@ -33,7 +33,7 @@ struct api_preview {
     bool ephemeral, paused; /* what the upstream says of the box */
     bool bearer, basic;
     uint64_t deletions; /* of the store, before the upstream was asked for the box */
-    int status; /* of the upstream's refusal; 0: its answer is of no use */
+    int status;         /* of the upstream's refusal; 0: its answer is of no use */
     str_t content_type, body;
     subrequest_t *request;
     preview_asker_t asker;

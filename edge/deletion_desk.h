@@ -25,7 +25,4 @@ void deletion_desk_free(deletion_desk_t **desk);
 /* PROCESS_DELETION of worker `index`. */
 void deletion_desk_take(deletion_desk_t *desk, unsigned index, uint64_t number, str_t bytes);
 
-/* Whether the call may still go on: it was not closed, and its worker lives. In any process. */
-bool deletion_is_open(const store_deletion_t *deletion, uint64_t now_ms);
-
 #endif

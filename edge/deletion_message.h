@@ -28,6 +28,7 @@ typedef struct deletion_call {
     uint64_t call;        /* which one; 0 for DELETION_SETTLE */
     uint64_t asked_at_ms; /* unix ms: the worker's, of when it begins; for DELETION_SETTLE the first one */
     uint32_t pid;         /* of the worker */
+    uint32_t birth;       /* process_birth of it */
     uint32_t count;
     uint8_t key_sha256[32];
     char ids[STORE_DELETIONS_AT_ONCE][BOX_ID_MAX + 1];

@@ -1,23 +1,20 @@
 #include "deletion_store.h"
 
-#include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 
-#include "deletion_desk.h"
+#include "process_birth.h"
 
 /* Previews of a deleted box that go in one commit. */
 #define FORGET_BATCH 64
-/* A call whose response has not begun after so long (upstreams[].first_byte is a day at most) has ended: its
- * worker's id is another process's by now. */
+/* A call whose response has not begun after so long (upstreams[].first_byte is a day at most) has ended,
+ * where its worker's birth is not known and its id may be another process's by now. */
 #define OPEN_MS  (48ull * 3600 * 1000)
 #define FRESH_MS 60000u
 
 bool deletion_is_open(const store_deletion_t *deletion, uint64_t now_ms)
 {
-    if (deletion->closed_at_ms != 0 || now_ms > deletion->asked_at_ms + OPEN_MS)
-        return false;
-    return deletion->pid != 0 && (kill((pid_t)deletion->pid, 0) == 0 || errno == EPERM);
+    return deletion->closed_at_ms == 0 && now_ms <= deletion->asked_at_ms + OPEN_MS &&
+           process_lives((pid_t)deletion->pid, deletion->birth);
 }
 
 /* ---- previews ---- */
@@ -81,7 +78,8 @@ static void answer_result(preview_answer_t *answer, store_result_t result)
 
 static store_deletion_t deletion_of(const deletion_call_t *call, uint32_t i)
 {
-    store_deletion_t deletion = {.call = call->call, .asked_at_ms = call->asked_at_ms, .pid = call->pid};
+    store_deletion_t deletion = {
+        .call = call->call, .asked_at_ms = call->asked_at_ms, .pid = call->pid, .birth = call->birth};
     memcpy(deletion.id, call->ids[i], sizeof(deletion.id));
     memcpy(deletion.key_sha256, call->key_sha256, sizeof(deletion.key_sha256));
     return deletion;

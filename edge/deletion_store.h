@@ -7,6 +7,9 @@
 #include "deletion_message.h"
 #include "preview_message.h"
 
+/* Whether the call may still go on: it was not closed, and its worker lives. Reads /proc. */
+bool deletion_is_open(const store_deletion_t *deletion, uint64_t now_ms);
+
 /* Carries out what a worker says. `*changed` where anything did; `*deleted` counts previews. */
 void deletion_store_take(store_t *store, const deletion_call_t *call, uint64_t now_ms,
                          preview_answer_t *answer, size_t *deleted, bool *changed);

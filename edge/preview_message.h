@@ -18,7 +18,7 @@ typedef struct preview_call {
     uint32_t op; /* preview_op_t */
     uint16_t port;
     bool bearer, basic;
-    bool dash; /* an alias for an id with '_' */
+    bool dash;          /* an alias for an id with '_' */
     uint64_t deletions; /* store_deletions_version before the caller's right to the box was asked for */
     char id[BOX_ID_MAX + 1];
 } preview_call_t;

@@ -18,6 +18,7 @@
 #include "heap.h"
 #include "hostname.h"
 #include "process.h"
+#include "process_birth.h"
 #include "tunnel.h"
 #include "wake.h"
 
@@ -486,6 +487,7 @@ int worker_run(const worker_args_t *args)
     process->slot = shm_worker(args->shm, args->index);
     worker->usable_descriptors = descriptors_keep_reserve();
     worker->index = args->index;
+    worker->birth = process_birth(getpid());
     worker->conf = args->conf;
     worker->shm = args->shm;
     worker->counters = shm_counters(args->shm, args->index);

@@ -64,7 +64,8 @@ struct worker {
     fault_log_t client_faults, app_faults;
     unsigned wake_streams; /* open ones (wake_events.c) */
     bool draining;
-    char *scratch; /* CONN_TURN_BYTES: what one read takes, before it is copied or passed on */
+    uint32_t birth; /* process_birth of this process */
+    char *scratch;  /* CONN_TURN_BYTES: what one read takes, before it is copied or passed on */
 };
 
 #endif

@@ -283,19 +283,20 @@ void record_encode_deletion(const store_deletion_t *deletion, char out[RECORD_DE
     bytes_put64(out + 1, deletion->call);
     bytes_put64(out + 9, deletion->asked_at_ms);
     bytes_put64(out + 17, deletion->closed_at_ms);
-    bytes_put64(out + 25, deletion->pid);
+    bytes_put64(out + 25, (uint64_t)deletion->birth << 32 | deletion->pid);
     memcpy(out + 33, deletion->key_sha256, 32);
 }
 
 bool record_decode_deletion(str_t record, str_t id, store_deletion_t *out)
 {
     if (record.n != RECORD_DELETION_BYTES || record.p[0] != DELETION_VERSION ||
-        bytes_get64(record.p + 25) > INT32_MAX)
+        (uint32_t)bytes_get64(record.p + 25) > INT32_MAX)
         return false;
     *out = (store_deletion_t){.call = bytes_get64(record.p + 1),
                               .asked_at_ms = bytes_get64(record.p + 9),
                               .closed_at_ms = bytes_get64(record.p + 17),
-                              .pid = (uint32_t)bytes_get64(record.p + 25)};
+                              .pid = (uint32_t)bytes_get64(record.p + 25),
+                              .birth = (uint32_t)(bytes_get64(record.p + 25) >> 32)};
     set_id(out->id, id);
     memcpy(out->key_sha256, record.p + 33, 32);
     return true;

@@ -113,6 +113,7 @@ typedef struct store_deletion {
     uint64_t asked_at_ms;   /* unix ms */
     uint64_t closed_at_ms;  /* unix ms: the call ended, and nobody knows how; 0: it goes on */
     uint32_t pid;           /* of the worker that has the call */
+    uint32_t birth;         /* of that process (process_birth); 0: not known */
     uint8_t key_sha256[32]; /* of the key that asked; all zero: none that is known */
 } store_deletion_t;
 /* Calls for one box; boxes in one call; records in all. */

@@ -10,12 +10,12 @@
 typedef struct store_ended store_ended_t; /* store_deletions.c */
 
 struct store {
-    table_t *previews;  /* durable */
-    table_t *boxes;     /* volatile */
-    table_t *rules;     /* durable: blocks and cookie keys */
-    table_t *keys;      /* durable: API keys */
-    table_t *aliases;   /* durable: host labels that stand for boxes */
-    table_t *deletions; /* durable: boxes whose deletion was asked for */
+    table_t *previews;    /* durable */
+    table_t *boxes;       /* volatile */
+    table_t *rules;       /* durable: blocks and cookie keys */
+    table_t *keys;        /* durable: API keys */
+    table_t *aliases;     /* durable: host labels that stand for boxes */
+    table_t *deletions;   /* durable: boxes whose deletion was asked for */
     store_ended_t *ended; /* the writer's: boxes whose deletions ended lately */
     uint64_t map_bytes;
     char error[TABLE_ERROR_MAX];

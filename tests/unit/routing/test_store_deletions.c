@@ -4,7 +4,8 @@
 
 static store_deletion_t deletion_of(const char *id, uint64_t call)
 {
-    store_deletion_t deletion = {.call = call, .asked_at_ms = 10 * call, .pid = 42};
+    store_deletion_t deletion = {
+        .call = call, .asked_at_ms = 10 * call, .pid = INT32_MAX, .birth = UINT32_MAX};
     (void)snprintf(deletion.id, sizeof(deletion.id), "%s", id);
     memset(deletion.key_sha256, (int)call, sizeof(deletion.key_sha256));
     return deletion;
@@ -21,7 +22,8 @@ static bool sum(const store_deletion_t *deletion, void *arg)
     uint64_t *total = arg;
     *total = *total * 10 + deletion->call;
     assert_int_equal(deletion->asked_at_ms, 10 * deletion->call);
-    assert_int_equal(deletion->pid, 42);
+    assert_int_equal(deletion->pid, INT32_MAX);
+    assert_int_equal(deletion->birth, UINT32_MAX);
     assert_int_equal(deletion->key_sha256[31], deletion->call);
     return true;
 }
@@ -118,7 +120,8 @@ static void bounded(void **state)
     assert_int_equal(store_put_deletions(f->store, &deletion, 1), STORE_OK);
 }
 
-/* What was read before a deletion ended is older than its end; a writer's start and a full ring err that way. */
+/* What was read before a deletion ended is older than its end; a writer's start and a full ring err that way.
+ */
 static void ended_since(void **state)
 {
     fixture_t *f = *state;
@@ -164,6 +167,7 @@ static void many_ended(void **state)
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
-    const struct CMUnitTest tests[] = {TEST(noted_and_ended), TEST(closed), TEST(all_or_none), TEST(bounded), TEST(ended_since), TEST(many_ended)};
+    const struct CMUnitTest tests[] = {TEST(noted_and_ended), TEST(closed),      TEST(all_or_none),
+                                       TEST(bounded),         TEST(ended_since), TEST(many_ended)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

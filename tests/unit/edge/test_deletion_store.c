@@ -1,0 +1,53 @@
+/* Deletions whose worker died: the sweep closes them, also where another process has the worker's id. */
+#include "../routing/store_fixture.h"
+
+#include <unistd.h>
+
+#include "deletion_store.h"
+#include "process_birth.h"
+
+#define NOW_MS 1700000000000u
+
+static bool sum_closed(const store_deletion_t *deletion, void *sum)
+{
+    *(uint64_t *)sum += deletion->closed_at_ms;
+    return true;
+}
+
+/* When the sweep closed the deletion that this process, of that birth, asked for; 0: it did not. */
+static uint64_t closed_at(fixture_t *f, uint32_t birth)
+{
+    store_preview_t preview = fixture_preview("box", 3000);
+    store_deletion_t deletion = {
+        .id = "box", .call = 1, .asked_at_ms = NOW_MS, .pid = (uint32_t)getpid(), .birth = birth};
+    deletion_sweep_t sweep = {.after = ""};
+    bool changed = false;
+    uint64_t sum = 0;
+    assert_int_equal(store_put_preview(f->store, &preview), STORE_OK);
+    assert_int_equal(store_put_deletions(f->store, &deletion, 1), STORE_OK);
+    deletion_store_sweep(f->store, NOW_MS + 1, &sweep, &changed);
+    assert_int_equal(store_each_deletion(f->store, STR("box"), sum_closed, &sum), STORE_OK);
+    assert_int_equal(changed, sum != 0);
+    assert_int_equal(sweep.count, sum != 0);
+    return sum;
+}
+
+static void a_living_workers_call_goes_on(void **state)
+{
+    assert_int_equal(closed_at(*state, process_birth(getpid())), 0);
+}
+
+static void a_dead_workers_call_is_closed_at_once(void **state)
+{
+    assert_int_equal(closed_at(*state, process_birth(getpid()) + 1), NOW_MS + 1);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(a_living_workers_call_goes_on),
+        TEST(a_dead_workers_call_is_closed_at_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
