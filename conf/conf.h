@@ -75,6 +75,8 @@ typedef struct conf_box {
     size_t port_count;      /* 0: all may */
 } conf_box_t;
 
+#define CONF_WORKERS_MAX 256
+
 /* How long a box may be given to start, at most. */
 #define CONF_START_MAX_MS (60 * 60 * 1000)
 
@@ -346,11 +348,6 @@ void conf_errors_print(const conf_errors_t *errors, FILE *out);
 conf_t *conf_load(const char *path, conf_errors_t *errors);
 conf_t *conf_parse(const char *path, str_t text, conf_errors_t *errors);
 void conf_check_files(const conf_t *conf, conf_errors_t *errors);
-/*
- * For `check` alone: static boxes that are this machine, beside an API host whose callers choose ports. An
- * edge runs with them, and takes no previews of them over the API.
- */
-void conf_check_exposure(const conf_t *conf, conf_errors_t *errors);
 /* Whether the address is of this machine's loopback; IPv4 as mapped IPv6 is none. */
 bool conf_is_loopback(const conf_address_t *address);
 

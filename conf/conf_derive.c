@@ -187,7 +187,7 @@ void conf_derive(conf_t *conf, const conf_node_t *root, const conf_environment_t
         if (conf->listeners[i].address.len != 0)
             conf_net_print(&conf->listeners[i].address, conf->listeners[i].text);
     if (conf->workers == 0)
-        conf->workers = env->cpus;
+        conf->workers = env->cpus < CONF_WORKERS_MAX ? env->cpus : CONF_WORKERS_MAX;
     if (conf->public_port == 0)
         conf->public_port = first_tls_port(conf);
     if (conf->public_port == 0 && terminates_elsewhere(conf))

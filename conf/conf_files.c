@@ -172,7 +172,12 @@ static void check_log(const conf_t *conf, conf_errors_t *errors)
     char *slash = strrchr(dir, '/');
     if (slash != NULL)
         slash[slash == dir ? 1 : 0] = '\0';
-    if (stat(path, &st) == 0 ? access(path, W_OK) != 0 : !is_writable_dir(dir))
+    bool there = stat(path, &st) == 0;
+    if (there && (S_ISDIR(st.st_mode) || S_ISSOCK(st.st_mode)))
+        conf_errors_add(errors, CONF_ERROR, conf->source, nowhere, "log.access",
+                        "\"%s\" is a %s; allowed: a file, a pipe or a path that is free", path,
+                        S_ISDIR(st.st_mode) ? "directory" : "socket");
+    else if (there ? access(path, W_OK) != 0 : !is_writable_dir(dir))
         conf_errors_add(errors, CONF_ERROR, conf->source, nowhere, "log.access",
                         "\"%s\" cannot be written: %s", path, strerror(errno));
     free(dir);

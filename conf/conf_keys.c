@@ -38,7 +38,7 @@ static const conf_key_t rows[] = {
     {.name = "workers",
      .type = CONF_UINT,
      .unit = "processes",
-     .max = 256,
+     .max = CONF_WORKERS_MAX,
      .fallback = "0",
      .doc =
          "How many processes serve traffic; 0 is one for each CPU that the edge may run on, and no more than "
@@ -265,7 +265,7 @@ static const conf_key_t rows[] = {
      .max = 16384,
      .derived = "none",
      .doc = "Boxes at fixed addresses that always run.",
-     .example = "[{id: demo-box, address: 127.0.0.1}]",
+     .example = "[{id: demo-box, address: 127.0.0.1, ports: [3000]}]",
      LIST(boxes, box_count, conf_box_t),
      .element = &conf_box_keys},
     {.name = "processes",

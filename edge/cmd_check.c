@@ -23,8 +23,6 @@ static int check_file(const char *path)
         conf_check_files(conf, errors);
     if (conf != NULL && conf_errors_count(errors) == 0)
         snapshot_check_keys(conf, (uint64_t)time(NULL), errors);
-    if (conf != NULL)
-        conf_check_exposure(conf, errors);
     conf_errors_print(errors, stderr);
     size_t count = conf_errors_count(errors);
     size_t warnings = conf_errors_warnings(errors);

@@ -18,6 +18,8 @@
 #include "origin_tls.h"
 #include "process.h"
 
+_Static_assert(CONF_WORKERS_MAX <= SHM_WORKERS_MAX, "each configured worker has a place");
+
 /* The most that is read of a configuration, a chain or a key. */
 #define FILE_BYTES_MAX (4u << 20)
 
@@ -261,10 +263,6 @@ snapshot_t *snapshot_load(const char *path, const conf_t *running, FILE *out)
     snapshot->conf_fd = snapshot->pems_fd = snapshot->origin_pems_fd = -1;
     bool ok = load_conf(snapshot, path, out) &&
               (running == NULL || fixed_differences(running, snapshot->conf, out) == 0);
-    if (ok && snapshot->conf->workers > SHM_WORKERS_MAX) {
-        fprintf(out, "%s: workers: at most %d are possible\n", path, SHM_WORKERS_MAX);
-        ok = false;
-    }
     if (ok && !privileges_find(snapshot->conf->user, &snapshot->privileges, error, sizeof(error))) {
         fprintf(out, "%s: user: %s\n", path, error);
         ok = false;

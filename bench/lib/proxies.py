@@ -150,8 +150,10 @@ timeouts:
 boxes:
   - id: {self.bench.box}
     address: 127.0.0.1
+    ports: [{self.bench.origin_port}, {self.bench.holder_port}]
   - id: {self.bench.private_box}
     address: 127.0.0.1
+    ports: [{self.bench.origin_port}]
 upstreams:
   - name: api
     servers: [{", ".join(f'"127.0.0.1:{port}"' for port in self.bench.api_ports)}]

@@ -141,6 +141,13 @@ def _access_line(text):
         return {"unparsed": text}
 
 
+def local_box(box, *ports):
+    """A static box on this machine. With ports (numbers or origins), only those may have previews: needed beside an API
+    host."""
+    declared = {"ports": [getattr(port, "port", port) for port in ports]} if ports else {}
+    return {"id": box, "address": "127.0.0.1", **declared}
+
+
 class Edge:
     """A running edge. `config` is merged over the defaults below. Listeners, each on a free port of 127.0.0.1: tls,
     plain, redirect and health (edge.port[kind]). The box `box` is at 127.0.0.1, so that a preview of it reaches
@@ -171,7 +178,7 @@ class Edge:
                 "admin": {"socket": str(self.admin_socket)},
                 "log": {"access": "stdout"},
                 "timeouts": {"drain": "2s"},
-                "boxes": boxes or [{"id": "box", "address": "127.0.0.1"}],
+                "boxes": boxes or [local_box("box", *([3000] if "api" in (config or {}) else []))],
             },
             config,
         )

@@ -17,7 +17,7 @@ import pytest
 
 from api_world import API, answer, api_config, call, metrics
 from h2wire import DATA, END_STREAM, RST_STREAM, Client, frame
-from harness import DOMAIN, PATIENCE, SLOW, RawOrigin, merge
+from harness import DOMAIN, PATIENCE, SLOW, RawOrigin, local_box, merge
 from processes import said
 from sleepers import Sleepers
 from test_api_servers import queued
@@ -94,7 +94,8 @@ class Api:
         self.gate, self.slow = threading.Event(), threading.Event()
         self.gate.set()
         self.origin = RawOrigin(self._serve)
-        self.config = merge(api_config([self.origin.port], upstream=self.limits), self.more)
+        boxes = {"boxes": [local_box("box", 3000, self.origin)]}
+        self.config = merge({**api_config([self.origin.port], upstream=self.limits), **boxes}, self.more)
 
     def _serve(self, conn):
         while (request := conn.read_request(3600)) is not None:

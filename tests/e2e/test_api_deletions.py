@@ -13,7 +13,7 @@ import pytest
 from api_world import API, answer, api_config, call, error
 from boxapi.service import BoxApi
 from control_plane import BOX_NETWORK, BoxAddresses, ControlPlane, push
-from harness import PATIENCE, Edge, HttpOrigin, RawOrigin
+from harness import PATIENCE, Edge, HttpOrigin, RawOrigin, local_box
 
 IDS = ("box", "two", "box_3")
 
@@ -56,7 +56,7 @@ class Api(RawOrigin):
 @pytest.fixture(name="world")
 def _world(tmp_path):
     with HttpOrigin() as app, Api() as api, Edge(tmp_path, workers=2, config=api_config([api.port]),
-                                                 boxes=[{"id": i, "address": "127.0.0.1"} for i in IDS]) as edge:
+                                                 boxes=[local_box(i, app) for i in IDS]) as edge:
         for box in IDS:
             edge.create_preview(app.port, box)
         api.app_port = app.port

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from api_world import API, api_config, call
-from harness import Edge, HttpOrigin
+from harness import Edge, HttpOrigin, local_box
 from test_api_deletions import IDS, Api, delete, eventually, previews, status, unknown
 
 KEY = "k-settle-2f1c"
@@ -23,7 +23,7 @@ def _make(tmp_path):
     def make(key=True):
         app, api = HttpOrigin(), Api()
         config = api_config([api.port], api={"settle_key": str(key_file)} if key else {})
-        edge = Edge(tmp_path, workers=2, config=config, boxes=[{"id": i, "address": "127.0.0.1"} for i in IDS])
+        edge = Edge(tmp_path, workers=2, config=config, boxes=[local_box(i, app) for i in IDS])
         made.extend((edge, api, app))
         for box in IDS:
             edge.create_preview(app.port, box)

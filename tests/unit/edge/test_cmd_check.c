@@ -1,7 +1,9 @@
-/* "boxedge check": what it says about the command line and about files, by its exit code and its output. */
+/* "boxedge check": what it says about the command line and about files, by its exit code and its output; a
+ * start and a reload refuse the same files. */
 #include "cmd_check.h"
 
 #include <fcntl.h>
+#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <sys/stat.h>
@@ -10,6 +12,7 @@
 #include <cmocka.h>
 
 #include "certificates.h"
+#include "snapshot.h"
 #include "str.h"
 
 /* Runs the command with stdout and stderr in one temporary file, whose content comes into `output`. */
@@ -90,6 +93,9 @@ static void files(void **state)
 /* ---- what `run` would refuse, and what clients would ---- */
 
 #define DAY 86400
+#define HEAD                                                                                                 \
+    "preview_domain: p.example\nlisteners: [{address: \"127.0.0.1:8443\", kind: tls}]\n"                     \
+    "user: \"\"\nrun_dir: r\nnode: n\n"
 
 static char folder[] = "/tmp/boxedge-check-XXXXXX";
 
@@ -153,30 +159,60 @@ static int make_folder(void **state)
     return 0;
 }
 
+static int remove_entry(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+    (void)st, (void)kind, (void)at;
+    return remove(path);
+}
+
 static int remove_folder(void **state)
 {
     (void)state;
-    static const char *const names[] = {"good", "other", "expired", "early", "stranger", "api", "encrypted"};
-    char path[128];
-    for (size_t i = 0; i < 2 * sizeof(names) / sizeof(names[0]); i++) {
-        snprintf(path, sizeof(path), "%s/%s.%s", folder, names[i / 2], i % 2 == 0 ? "pem" : "key");
-        (void)unlink(path);
-    }
-    snprintf(path, sizeof(path), "%s/file", folder);
-    (void)unlink(path);
-    snprintf(path, sizeof(path), "%s/e.yaml", folder);
-    (void)unlink(path);
-    return rmdir(folder);
+    return nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* Whether a start (`running` is NULL) or a reload takes the file; what it says comes into `output`. */
+static bool starts(const char *path, const conf_t *running, char *output, size_t room)
+{
+    FILE *out = fmemopen(output, room, "w");
+    assert_non_null(out);
+    snapshot_t *snapshot = snapshot_load(path, running, out);
+    bool ok = snapshot != NULL && snapshot_load_keys(snapshot, (uint64_t)time(NULL), out);
+    fclose(out);
+    snapshot_free(&snapshot);
+    return ok;
+}
+
+static conf_t *running_conf(void)
+{
+    char path[128], text[1024];
+    snprintf(text, sizeof(text), "%sstate_dir: s\n", HEAD);
+    put("running.yaml", text);
+    snprintf(path, sizeof(path), "%s/running.yaml", folder);
+    conf_errors_t *errors = conf_errors_new();
+    conf_t *conf = conf_load(path, errors);
+    assert_non_null(conf);
+    conf_errors_free(&errors);
+    return conf;
+}
+
+/* A start and a reload refuse the file where `check` does, and only there. */
+static void expect_the_same_of_run(const char *path, const char *text, bool good)
+{
+    char said[4096] = "";
+    conf_t *running = running_conf();
+    for (int reload = 0; reload < 2; reload++)
+        if (starts(path, reload ? running : NULL, said, sizeof(said)) != good)
+            fail_msg("%s\nis %s by %s:\n%s", text, good ? "refused" : "taken",
+                     reload ? "a reload" : "a start", said);
+    conf_release(&running);
 }
 
 /* Checks a configuration with `more`; each of `wanted` is in what is said, up to NULL. */
 static void expect(const char *more, int code, const char *const wanted[])
 {
     char text[1024], path[128], output[4096];
-    snprintf(text, sizeof(text),
-             "preview_domain: p.example\nlisteners: [{address: \"127.0.0.1:8443\", kind: tls}]\n"
-             "user: \"\"\nrun_dir: r\nnode: n\n%s",
-             more);
+    snprintf(text, sizeof(text), "%s%s", HEAD, more);
     put("e.yaml", text);
     snprintf(path, sizeof(path), "%s/e.yaml", folder);
     int got = RUN(output, "-c", path);
@@ -185,6 +221,7 @@ static void expect(const char *more, int code, const char *const wanted[])
             fail_msg("%s\nshould say \"%s\" but says:\n%s", text, wanted[i], output);
     if (got != code)
         fail_msg("%s\nends with %d:\n%s", text, got, output);
+    expect_the_same_of_run(path, text, code == 0);
 }
 
 #define EXPECT(more, code, ...) expect((more), (code), (const char *const[]){__VA_ARGS__, NULL})
@@ -233,9 +270,59 @@ static void places_that_cannot_be_written(void **state)
     EXPECT("state_dir: s\nlog: {access: file/a.log}\n", 1,
            "log.access: ", "cannot be written: Not a directory");
     EXPECT("state_dir: s\nlog: {access: none/a.log}\n", 1, "log.access: ", "No such file");
+    EXPECT("state_dir: s\nlog: {access: .}\n", 1, "log.access: ", "is a directory; allowed: a file");
     if (geteuid() == 0)
         return; /* who may write everywhere */
     EXPECT("state_dir: /proc/s\n", 1, "state_dir: the directory \"/proc/s\" cannot be made");
+}
+
+/* Every owner of an API key could publish any port of such a box. */
+static void machines_without_declared_ports(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *box;
+        bool good;
+    } cases[] = {
+        {"address: 127.0.0.1", false},         {"address: 127.5.0.1", false}, {"address: \"[::1]\"", false},
+        {"address: \"127.0.0.1:3000\"", true}, {"address: 10.0.0.7", true},
+    };
+    static const struct {
+        const char *conf;
+        bool exposes;
+    } apis[] = {{"upstreams: [{name: api, servers: [\"127.0.0.1:1\"]}]\napi: {hosts: [api.example]}\n", true},
+                {"upstreams: [{name: api, servers: [\"127.0.0.1:1\"]}]\n"
+                 "api: {hosts: [api.example], previews: false}\n",
+                 false},
+                {"", false}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        for (size_t j = 0; j < sizeof(apis) / sizeof(apis[0]); j++) {
+            char more[512];
+            bool good = cases[i].good || !apis[j].exposes;
+            snprintf(more, sizeof(more), "state_dir: s\nboxes: [{id: dev, %s}]\n%s", cases[i].box,
+                     apis[j].conf);
+            EXPECT(more, good ? 0 : 1,
+                   good ? "no errors" : "/e.yaml:7:9: boxes[0].ports: is missing: \"dev\" is this machine");
+        }
+}
+
+/* Errors of the text, of limits and of files alike. */
+static void what_is_refused_in_general(void **state)
+{
+    (void)state;
+    EXPECT("state_dir: s\nworkers: 257\n", 1, "workers: ");
+    EXPECT("state_dir: s\nworkers: 256\n", 0, "no errors");
+    EXPECT("state_dir: s\nno_such_key: 1\n", 1, "no_such_key");
+    EXPECT("state_dir: s\ncertificates: [{chain: none.pem, key: none.key}]\n", 1,
+           "none.pem\" cannot be read");
+    EXPECT("state_dir: s\nboxes: [{id: a, address: \"127.0.0.1:8443\"}]\n", 1, "is a listener of the edge");
+    EXPECT("state_dir: s\ncontrol_plane: {url: \"https://c.example\", token_file: none}\n", 1,
+           "control_plane.token_file: ");
+    EXPECT("state_dir: s\nupstreams: [{name: api, servers: [\"127.0.0.1:1\"], tls: true, tls_ca: file}]\n", 1,
+           "has no certificate in it");
+    EXPECT("state_dir: s\nupstreams: [{name: api, servers: [\"127.0.0.1:1\"]}]\n"
+           "api: {hosts: [api.example], settle_key: none}\n",
+           1, "api.settle_key: ");
 }
 
 static void pages(void **state)
@@ -268,6 +355,8 @@ int main(void)
         cmocka_unit_test(files),
         cmocka_unit_test(certificates),
         cmocka_unit_test(places_that_cannot_be_written),
+        cmocka_unit_test(machines_without_declared_ports),
+        cmocka_unit_test(what_is_refused_in_general),
         cmocka_unit_test(pages),
         cmocka_unit_test(wrong_command_lines),
     };
