@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -28,11 +29,16 @@ def run(tmp_path):
     make("sleep", "")  # between two tries
     make("id", '[ "$1" = -u ] && echo 1000 || echo somebody\n')
 
-    def packages(sudo=None):
+    def packages(sudo=None, **instead):
         if sudo is not None:
             make("sudo", sudo)
+        for name, text in instead.items():
+            name = name.replace("_", "-")
+            (tools / name).unlink()
+            make(name, text)
         done = subprocess.run(["bash", ROOT / "deploy/packages", "install", "build"], capture_output=True, text=True,
-                              check=False, env={"PATH": str(tools), "TMPDIR": str(scratch)}, timeout=60)
+                              check=False, env={"PATH": str(tools), "TMPDIR": str(scratch)}, timeout=60,
+                              start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
         assert not list(scratch.iterdir())
         return done
 
@@ -55,6 +61,18 @@ def test_where_apt_fails_its_words_are_shown(run):
     assert done.returncode != 0 and "no such mirror" in done.stderr and "apt could not install" in done.stderr
 
 
-def test_interrupted(run):
-    done = run('[[ $* = "env true" ]] || { kill -INT $PPID $$; }\n')
-    assert done.returncode != 0
+def test_interrupted_in_apt(run):
+    """apt has a status of its own for that."""
+    done = run('[[ $* = "env true" ]] || { echo E: interrupted; kill -INT 0; exit 100; }\n')
+    assert done.returncode == 130 and "E:" not in done.stderr
+
+
+def test_interrupted_as_it_makes_its_file(run):
+    done = run("", mktemp=f'made=$({shutil.which("mktemp")} "$@")\nkill -INT 0\necho "$made"\n')
+    assert done.returncode == 130
+
+
+def test_interrupted_as_it_looks(run):
+    """The command that looks takes no notice: nothing is installed all the same."""
+    done = run("echo called >&2\n", dpkg_query="trap '' INT\nkill -INT 0\nexit 1\n")
+    assert done.returncode == 130 and "called" not in done.stderr

@@ -4,8 +4,10 @@ import hashlib
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -111,3 +113,58 @@ def test_twice_in_a_row_and_as_it_checks_itself():
                             text=True, timeout=500, check=False)
     assert looked.returncode == 0, looked.stdout + looked.stderr
     assert "the sleeping box wakes and falls asleep again" in looked.stdout
+
+
+# ---- Ctrl-C before it runs
+
+
+@pytest.fixture
+def fresh(tmp_path):
+    """Starts it in a tree that was never built, with a folder for temporary files that is empty."""
+    tree, scratch = tmp_path / "tree", tmp_path / "tmp"
+    shutil.copytree(ROOT, tree, symlinks=True,
+                    ignore=shutil.ignore_patterns("build", ".git", "node_modules", "__pycache__", ".pytest_cache"))
+    scratch.mkdir()
+    started = []
+
+    def start(**env):
+        started.append(subprocess.Popen(
+            [tree / "deploy/quickstart"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, start_new_session=True, env={**os.environ, "TMPDIR": str(scratch), **env},
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)))
+        return started[-1], scratch
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def log_of_build(scratch):
+    return "".join(log.read_text() for log in scratch.glob("*/log"))
+
+
+@pytest.mark.parametrize("point", ["Detecting C compiler ABI info", "Building C object"], ids=["configure", "compile"])
+def test_interrupted_in_the_build(fresh, point):
+    process, scratch = fresh()
+    deadline = time.monotonic() + 120
+    while point not in log_of_build(scratch):
+        assert process.poll() is None and time.monotonic() < deadline, log_of_build(scratch)
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    out, _ = process.communicate(timeout=3 * PATIENCE)
+    assert process.returncode == 130, out
+    assert not list(scratch.iterdir())
+    assert "Building" not in out and "FAILED" not in out  # no log of a build that did not fail
+
+
+def test_interrupted_as_it_makes_its_folder(fresh, tmp_path):
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "mktemp").write_text(f'#!/bin/bash\nmade=$({shutil.which("mktemp")} "$@")\nkill -INT 0\necho "$made"\n')
+    (tools / "mktemp").chmod(0o755)
+    process, scratch = fresh(PATH=f"{tools}:{os.environ['PATH']}")
+    out, _ = process.communicate(timeout=3 * PATIENCE)
+    assert process.returncode == 130, out
+    assert not list(scratch.iterdir())
