@@ -16,7 +16,6 @@
 #include "crowd.h"
 #include "descriptors.h"
 #include "greeting.h"
-#include "process.h"
 #include "shortage.h"
 
 /* Taken from the queue of a socket that is about to be closed, at most: as many as the kernel queues. */

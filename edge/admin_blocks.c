@@ -7,7 +7,7 @@
 #include "admin_private.h"
 #include "conf_net.h"
 #include "hostname.h"
-#include "process.h"
+#include "process_log.h"
 
 static const char *const kind_names[] = {
     [BLOCK_BOX] = "box", [BLOCK_PREVIEW] = "preview", [BLOCK_CIDR] = "cidr"};

@@ -6,7 +6,7 @@
 
 #include "admin_private.h"
 #include "local.h"
-#include "process.h"
+#include "process_log.h"
 
 /* How long a reload may take before its asker is told that nothing came back. */
 #define RELOAD_WAIT_MS 20000

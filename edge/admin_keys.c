@@ -11,7 +11,7 @@
 #include "admin_private.h"
 #include "credentials.h"
 #include "keys.h"
-#include "process.h"
+#include "process_log.h"
 #include "sha256.h"
 
 /* By this people and scanners of code know one of ours that got into the wrong place. */

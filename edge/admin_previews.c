@@ -4,7 +4,7 @@
 #include <assert.h>
 
 #include "admin_private.h"
-#include "process.h"
+#include "process_log.h"
 
 /* ---- what the answers have in common ---- */
 

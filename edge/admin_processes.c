@@ -6,7 +6,7 @@
 
 #include "admin_private.h"
 #include "local.h"
-#include "process.h"
+#include "process_log.h"
 #include "utf8.h"
 
 /* Lines of a log in one answer where none are named. */

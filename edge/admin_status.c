@@ -8,10 +8,10 @@
 
 #include "address.h"
 #include "admin_private.h"
+#include "clock.h"
 #include "heap.h"
 #include "logger.h"
 #include "metrics.h"
-#include "process.h"
 
 /* ---- boxes ---- */
 
@@ -231,7 +231,7 @@ static void status_answer(exchange_t *ex, admin_job_t *job)
 {
     const admin_t *admin = admin_of(ex);
     const conf_t *conf = ex->worker->conf;
-    uint64_t now_ms = process_now_ms();
+    uint64_t now_ms = clock_now_ms();
     json_t *workers = json_array();
     for (unsigned i = 0; i < conf->workers && i < SHM_WORKERS_MAX; i++)
         json_array_append_new(workers, worker_json(admin->shm, i, now_ms));
@@ -260,7 +260,7 @@ static void metrics_answer(exchange_t *ex, admin_job_t *job)
         .shm = admin->shm,
         .conf = ex->worker->conf,
         .workers = ex->worker->conf->workers,
-        .now_ms = process_now_ms(),
+        .now_ms = clock_now_ms(),
         .heap_bytes = heap_allocated(),
         .messages_lost = logger_lost_lines(),
         .store = job->result == STORE_OK ? &((const stats_job_t *)job)->stats : NULL,

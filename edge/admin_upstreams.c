@@ -7,7 +7,7 @@
 #include "address.h"
 #include "admin_private.h"
 #include "balance.h"
-#include "process.h"
+#include "process_log.h"
 
 /* The servers that an upstream has now. */
 typedef struct views {

@@ -8,7 +8,7 @@
 
 #include "conf_net.h"
 #include "hostname.h"
-#include "process.h"
+#include "process_log.h"
 #include "siphash.h"
 
 /* Lengths of prefixes: 0 to 128. */

@@ -10,7 +10,7 @@
 
 #include "address.h"
 #include "boxes_impl.h"
-#include "process.h"
+#include "process_log.h"
 
 /* How long a box must have been gone before its previews go: a container that is made again meanwhile keeps
  * them, and a control plane that errs for a moment costs nobody a preview. */

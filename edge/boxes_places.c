@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "boxes_impl.h"
-#include "process.h"
+#include "process_log.h"
 
 struct box_place {
     struct in6_addr address;

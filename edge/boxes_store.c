@@ -7,6 +7,7 @@
 
 #include "boxes_impl.h"
 #include "process.h"
+#include "process_log.h"
 
 #define RETRY_MS 50
 /* Before a box that is gone is tried to be forgotten again. */

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "descriptors.h"
-#include "process.h"
+#include "process_log.h"
 
 #define MESSAGES_A_TURN 16
 /* How long a peer that does not read is left alone before the next try. A socket for messages tells that it
@@ -179,5 +179,5 @@ void channel_ask_again(channel_t *channel, const char *role, uint32_t type, uint
 {
     process_log(role, "a message of type %u cannot be taken, as no descriptor is free; it is asked for again",
                 (unsigned)type);
-    (void)channel_send(channel, PROCESS_LOST, process_lost_pack(type, value), STR(""), NULL, 0);
+    (void)channel_send(channel, IPC_TYPE_LOST, ipc_lost_pack(type, value), STR(""), NULL, 0);
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "str.h"
@@ -70,4 +71,13 @@ size_t children_kill(const pid_t *spare, size_t spare_count)
     }
     closedir(proc);
     return count;
+}
+
+const char *children_end_text(int status, char out[64])
+{
+    if (WIFSIGNALED(status))
+        snprintf(out, 64, "killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+    else
+        snprintf(out, 64, "exit status %d", WEXITSTATUS(status));
+    return out;
 }

@@ -12,7 +12,7 @@
 
 #include "control_box.h"
 #include "deadline.h"
-#include "process.h"
+#include "process_log.h"
 #include "retry.h"
 #include "token_file.h"
 

@@ -12,6 +12,7 @@
 #include "admin.h"
 #include "boxes.h"
 #include "channel.h"
+#include "clock.h"
 #include "deletion_desk.h"
 #include "descriptors.h"
 #include "idle.h"
@@ -19,6 +20,7 @@
 #include "peers.h"
 #include "preview_desk.h"
 #include "process.h"
+#include "process_log.h"
 #include "provider_process.h"
 #include "providers.h"
 #include "store_thread.h"
@@ -385,7 +387,7 @@ static const admin_controls_t controls = {.reload = ask_reload,
 static void beat(loop_timer_t *timer)
 {
     controller_t *controller = H2O_STRUCT_FROM_MEMBER(controller_t, heartbeat, timer);
-    atomic_store(&shm_controller(controller->shm)->heartbeat_ms, process_now_ms());
+    atomic_store(&shm_controller(controller->shm)->heartbeat_ms, clock_now_ms());
     loop_timer_start(controller->loop, timer, PROCESS_HEARTBEAT_MS, beat);
 }
 

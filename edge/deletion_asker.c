@@ -9,7 +9,7 @@
 
 #include "box_id.h"
 #include "deadline.h"
-#include "process.h"
+#include "process_log.h"
 #include "token_file.h"
 #include "upstream_fetch.h"
 

@@ -6,6 +6,7 @@
 #include "deletion_asker.h"
 #include "deletion_store.h"
 #include "process.h"
+#include "process_log.h"
 
 /* Between two looks at what is unsettled: while a call goes on or ended lately; else. */
 #define SWEEP_MS      1000

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "docker_impl.h"
-#include "process.h"
+#include "process_log.h"
 
 /* A container that could not be inspected is tried again after so long, and so often. */
 #define AGAIN_MS     1000

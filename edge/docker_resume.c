@@ -13,7 +13,7 @@
 
 #include "docker_impl.h"
 #include "docker_log.h"
-#include "process.h"
+#include "process_log.h"
 
 #define PAUSE_MS 20000
 /* A container that is stopping or restarting is looked at again after so long. */

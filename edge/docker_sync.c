@@ -11,7 +11,7 @@
 #include <jansson.h>
 
 #include "docker_impl.h"
-#include "process.h"
+#include "process_log.h"
 
 /* How far before the listing events are asked for; covers a difference of the clocks. */
 #define EVENTS_BEFORE_S 10

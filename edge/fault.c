@@ -5,7 +5,7 @@
 #include "address.h"
 #include "exchange.h"
 #include "grammar.h"
-#include "process.h"
+#include "process_log.h"
 #include "worker.h"
 
 /* Said of a line without a colon, which may be the rest of a value. */

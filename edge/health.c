@@ -9,7 +9,7 @@
 #include "address.h"
 #include "deadline.h"
 #include "fetch.h"
-#include "process.h"
+#include "process_log.h"
 #include "upstream_fetch.h"
 
 #define FIRST_MS 1000u

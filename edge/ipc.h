@@ -15,8 +15,17 @@
 #define IPC_BYTES_MAX 8192
 #define IPC_FDS_MAX   80
 
+/* The one type that belongs to the channel itself: a message of the peer came without its descriptors, and
+ * the peer sends it again. value: ipc_lost_pack. */
+#define IPC_TYPE_LOST 31
+/* `type` (below IPC_TYPE_LOST) and value of the message that was lost. */
+static inline uint64_t ipc_lost_pack(uint32_t type, uint64_t value)
+{
+    return value << 8 | (type & 0xff);
+}
+
 typedef struct ipc_message {
-    uint32_t type; /* process_message_t */
+    uint32_t type; /* process_message_t, or IPC_TYPE_LOST */
     uint64_t value;
     size_t len; /* of bytes */
     char bytes[IPC_BYTES_MAX];

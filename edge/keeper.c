@@ -12,8 +12,8 @@
 
 #include "cgroup.h"
 #include "children.h"
+#include "clock.h"
 #include "keeper_exec.h"
-#include "process.h"
 
 /* Between two looks at what is left of a box that ended: at first, doubling, at last. */
 #define SWEEP_FIRST_MS 1
@@ -89,7 +89,7 @@ static void stop(keeping_t *k)
         return;
     }
     set_state(k, KEEPER_STOPS);
-    k->due_ms = process_now_ms() + k->spec->grace_ms;
+    k->due_ms = clock_now_ms() + k->spec->grace_ms;
     signal_group(k, SIGTERM);
     freeze(k, false); /* so that it can be heard */
 }
@@ -200,7 +200,7 @@ static int timeout_of(const keeping_t *k)
         return k->sweep_ms;
     if (k->state != KEEPER_STOPS)
         return -1;
-    uint64_t now = process_now_ms();
+    uint64_t now = clock_now_ms();
     return k->due_ms > now ? (int)(k->due_ms - now) : 0;
 }
 
@@ -220,7 +220,7 @@ static _Noreturn void keep(keeping_t *k)
             take_report(k);
         if (k->runner_fd >= 0 && fds[1].revents != 0)
             take_orders(k);
-        if (k->state == KEEPER_STOPS && process_now_ms() >= k->due_ms)
+        if (k->state == KEEPER_STOPS && clock_now_ms() >= k->due_ms)
             kill_all(k);
         if (!reap(k))
             end(k);

@@ -5,14 +5,16 @@
  */
 #include "supervisor_parts.h"
 
+#include "clock.h"
 #include "process.h"
+#include "process_log.h"
 
 #define AGAIN_MS 1000
 
 static void note(role_t *role, uint32_t type)
 {
     if (role->lost == 0)
-        role->lost_due_ms = process_now_ms() + AGAIN_MS;
+        role->lost_due_ms = clock_now_ms() + AGAIN_MS;
     role->lost |= UINT32_C(1) << type;
 }
 

@@ -6,6 +6,7 @@
 #include <openssl/crypto.h>
 
 #include "process.h"
+#include "process_log.h"
 #include "worker.h"
 
 /* For one answer. A commit on a busy disk takes a while. */

@@ -8,6 +8,7 @@
 
 #include "preview_message.h"
 #include "process.h"
+#include "process_log.h"
 
 struct preview_desk {
     store_thread_t *store;

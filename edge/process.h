@@ -15,8 +15,6 @@
 #ifndef BOXEDGE_PROCESS_H
 #define BOXEDGE_PROCESS_H
 
-#include <stdio.h>
-
 #include "conf.h"
 #include "ipc.h"
 #include "shm.h"
@@ -65,8 +63,6 @@ typedef enum process_message {
     PROCESS_LISTENING,    /* worker to controller: bytes "<id>-<port>" refused a connection; value: the box's
                              generation. What listens in it? */
     PROCESS_LISTENS,      /* controller to worker: listening_message.h; value: that generation */
-    PROCESS_LOST,         /* to the supervisor: a message of its came without its descriptors, and is to be
-                             said again. value: process_lost_pack */
     PROCESS_DELETION, /* worker to controller: bytes are a deletion_call_t (deletion_message.h), value: as for
                          PROCESS_PREVIEW, whose answer it has */
 } process_message_t;
@@ -122,30 +118,6 @@ int runner_run(const runner_args_t *args);
 /* The directories of the two stores: "<state_dir>/store" and "<run_dir>/store"; both are made by the
  * supervisor. False where a path is too long. */
 MUST_USE bool process_store_dirs(const conf_t *conf, char *durable, char *volatile_dir, size_t len);
-
-/* The value of PROCESS_LOST: the type (below 32) and the value of the message that was lost. */
-static inline uint64_t process_lost_pack(uint32_t type, uint64_t value)
-{
-    return value << 8 | (type & 0xff);
-}
-
-/* One line on stderr, "boxedge[role]: sentence" (without a role "boxedge: sentence"), in one write. Never
- * blocks: a line that nobody takes is counted (logger.h). */
-void process_log(const char *role, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-/* The same for lines that a function writes into a FILE: process_lines_open, write to `out`,
- * process_lines_say. */
-typedef struct process_lines {
-    FILE *out;
-    char *text;
-    size_t len;
-} process_lines_t;
-void process_lines_open(process_lines_t *lines);
-/* Says them and frees. */
-void process_lines_say(process_lines_t *lines);
-
-/* CLOCK_MONOTONIC in ms. */
-uint64_t process_now_ms(void);
 
 /* The configuration in a descriptor of PROCESS_CONF: parsed, one reference; NULL with a sentence. Does not
  * close `fd`. */

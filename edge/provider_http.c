@@ -11,7 +11,7 @@
 
 #include "control_calls.h"
 #include "deadline.h"
-#include "process.h"
+#include "process_log.h"
 #include "retry.h"
 
 /* A look may take so long, with its tries. */

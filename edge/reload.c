@@ -11,7 +11,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "process.h"
+#include "process_log.h"
 
 /* A port that the configuration before this one gave up may still be draining. */
 #define LISTEN_PATIENCE_MS 300
@@ -102,8 +104,8 @@ static void swap(supervisor_t *s, snapshot_t *next, listen_set_t *listeners, int
 
     supervisor_check_descriptors(s);
     s->reload_running = true;
-    supervise_workers(s, process_now_ms());
-    supervise_runner(s, process_now_ms());
+    supervise_workers(s, clock_now_ms());
+    supervise_runner(s, clock_now_ms());
     reload_send_conf(s, &s->controller);
     reload_send_conf(s, &s->runner);
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++) {

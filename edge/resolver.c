@@ -10,7 +10,7 @@
 #include <ares.h>
 
 #include "deadline.h"
-#include "process.h"
+#include "process_log.h"
 #include "watch.h"
 
 /* For one server of /etc/resolv.conf, once; c-ares asks each of them so often, and doubles the time. */

@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "process.h"
+#include "process_log.h"
 
 void role_init(role_t *role, shm_t *shm, role_kind_t kind, unsigned index)
 {
@@ -145,13 +145,4 @@ void role_send(role_t *role, uint32_t type, uint64_t value, str_t bytes, const i
     if (role->pid != 0 && result != IPC_CLOSED)
         process_log(NULL, "%s (process %d) takes no message; it is replaced", role->name, (int)role->pid);
     role_kill(role);
-}
-
-const char *role_end_text(int status, char out[64])
-{
-    if (WIFSIGNALED(status))
-        snprintf(out, 64, "killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
-    else
-        snprintf(out, 64, "exit status %d", WEXITSTATUS(status));
-    return out;
 }

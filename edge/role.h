@@ -64,7 +64,4 @@ void role_buried(role_t *role);
 void role_send(role_t *role, uint32_t type, uint64_t value, str_t bytes, const int *fds, size_t fd_count);
 void role_kill(role_t *role);
 
-/* "killed by signal 9 (Killed)", "exit status 1" for a status of waitpid. */
-const char *role_end_text(int status, char out[64]);
-
 #endif

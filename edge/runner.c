@@ -18,9 +18,11 @@
 #include "bytes.h"
 #include "channel.h"
 #include "children.h"
+#include "clock.h"
 #include "descriptors.h"
 #include "memfile.h"
 #include "process.h"
+#include "process_log.h"
 #include "runner.h"
 #include "runner_box.h"
 
@@ -326,7 +328,7 @@ static void supervisor_closed(void *owner)
 static void beat(loop_timer_t *timer)
 {
     runner_t *runner = H2O_STRUCT_FROM_MEMBER(runner_t, heartbeat, timer);
-    atomic_store(&shm_runner(runner->shm)->heartbeat_ms, process_now_ms());
+    atomic_store(&shm_runner(runner->shm)->heartbeat_ms, clock_now_ms());
     loop_timer_start(runner->loop, timer, PROCESS_HEARTBEAT_MS, beat);
 }
 

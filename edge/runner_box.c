@@ -10,11 +10,11 @@
 
 #include "box_command.h"
 #include "channel.h"
+#include "children.h"
 #include "keeper.h"
 #include "loopback_port.h"
 #include "probe.h"
-#include "process.h"
-#include "role.h"
+#include "process_log.h"
 
 /* Between two looks at the ports: before a start, and later, to learn at which of the two loopback addresses
  * it listens. While it starts they come as probe_wait_ms says. */
@@ -210,7 +210,7 @@ static const char *failed_sentence(runner_box_t *box)
         return box->failure;
     box_log_last_words(box->log, words, sizeof(words));
     say_failure(box, "The box's process ended within a second of its start: %s.%s%s%s",
-                box->ended ? role_end_text(box->status, how) : "it was killed",
+                box->ended ? children_end_text(box->status, how) : "it was killed",
                 words[0] != '\0' ? "\n" RUNNER_LAST_LINE : "", words, words[0] != '\0' ? "." : "");
     return box->failure;
 }
@@ -222,7 +222,7 @@ static void note_end(runner_box_t *box)
         note(box, "%s", box->failure);
     else if (box->ended)
         note(box, "%s: %s", box->state == RUNNER_STOPPING ? "stopped" : "ended by itself",
-             role_end_text(box->status, how));
+             children_end_text(box->status, how));
     else
         note(box, "its keeper died, and it with it");
 }

@@ -3,7 +3,7 @@
 #include <errno.h>
 
 #include "descriptors.h"
-#include "process.h"
+#include "process_log.h"
 #include "worker.h"
 
 #define SAY_MS 10000

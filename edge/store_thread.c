@@ -7,7 +7,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "process.h"
+#include "process_log.h"
 
 /* First in, first out. */
 typedef struct job_queue {

@@ -14,7 +14,10 @@
 
 #include <openssl/crypto.h>
 
+#include "children.h"
+#include "clock.h"
 #include "process.h"
+#include "process_log.h"
 
 /* Taken from one role in one turn, at most: none keeps us from the others. */
 #define MESSAGES_A_TURN 64
@@ -264,7 +267,7 @@ void supervise_drain_role(supervisor_t *s, role_t *role, uint64_t within_ms)
         role_set_state(role, ROLE_EMPTY);
     } else if (role->state == ROLE_STARTING || role->state == ROLE_READY) {
         role_set_state(role, ROLE_DRAINING);
-        role->due_ms = process_now_ms() + within_ms;
+        role->due_ms = clock_now_ms() + within_ms;
         role_send(role, PROCESS_DRAIN, s->handed_over, STR(""), NULL, 0);
     }
 }
@@ -345,7 +348,8 @@ static void on_death(supervisor_t *s, role_t *role, int status, uint64_t now_ms)
     bool was_draining = role->state == ROLE_DRAINING;
     char how[64];
     if (!was_draining || status != 0)
-        process_log(NULL, "%s (process %d) died: %s", role->name, (int)role->pid, role_end_text(status, how));
+        process_log(NULL, "%s (process %d) died: %s", role->name, (int)role->pid,
+                    children_end_text(status, how));
     role_buried(role);
     if (role->kind == ROLE_WORKER) {
         shm_worker_wipe(s->shm, role->index);
@@ -419,7 +423,7 @@ static void on_message(supervisor_t *s, role_t *role, const ipc_message_t *messa
         if (role->kind == ROLE_CONTROLLER)
             s->reload_wanted = true;
         break;
-    case PROCESS_LOST:
+    case IPC_TYPE_LOST:
         lost_note(s, role, message->value);
         break;
     case PROCESS_DRAIN:

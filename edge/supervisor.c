@@ -19,10 +19,11 @@
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 
+#include "clock.h"
 #include "descriptors.h"
 #include "local_ca.h"
 #include "lockfile.h"
-#include "process.h"
+#include "process_log.h"
 #include "sd_notify.h"
 #include "supervisor_parts.h"
 
@@ -223,7 +224,7 @@ static bool start(supervisor_t *s)
     if (!make_shm(s) || !load_first(s) || !take_locks(s) || !load_keys(s) || !open_sockets(s))
         return false;
     supervisor_check_descriptors(s);
-    uint64_t now = process_now_ms();
+    uint64_t now = clock_now_ms();
     /* Keys that came with the handover stay in use until their time. */
     if (s->tickets.count > 0) {
         /* They came with the handover, and go on. */
@@ -410,7 +411,7 @@ static void wait_for_work(supervisor_t *s, int timeout_ms)
 
 static void look_after_roles(supervisor_t *s)
 {
-    uint64_t now = process_now_ms();
+    uint64_t now = clock_now_ms();
     if (now - s->looked_ms > BLIND_MS)
         s->watch_from_ms = now;
     s->looked_ms = now;
@@ -419,8 +420,8 @@ static void look_after_roles(supervisor_t *s)
 
 static void turn(supervisor_t *s)
 {
-    wait_for_work(s, supervise_timeout(s, process_now_ms(), awaits_workers(s) ? WATCH_MS : TURN_MS));
-    uint64_t now = process_now_ms();
+    wait_for_work(s, supervise_timeout(s, clock_now_ms(), awaits_workers(s) ? WATCH_MS : TURN_MS));
+    uint64_t now = clock_now_ms();
     supervise_reap(s, now);
     supervise_logger(s, now);
     check_ready(s);
@@ -437,7 +438,7 @@ static void turn(supervisor_t *s)
     if (s->state == SUPERVISOR_DRAINING)
         drain_turn(s);
     else
-        supervise_start_due(s, process_now_ms());
+        supervise_start_due(s, clock_now_ms());
 }
 
 static void clean_up(supervisor_t *s)

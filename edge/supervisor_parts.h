@@ -95,7 +95,7 @@ int supervise_timeout(const supervisor_t *s, uint64_t now_ms, int most);
 unsigned supervise_workers_alive(const supervisor_t *s);
 
 /* ---- lost.c ---- */
-/* `role` says (PROCESS_LOST) that it could not take a message. */
+/* `role` says (IPC_TYPE_LOST) that it could not take a message. */
 void lost_note(supervisor_t *s, role_t *role, uint64_t value);
 /* Says again what is due. */
 void lost_repeat(supervisor_t *s, uint64_t now_ms);

@@ -6,7 +6,7 @@
 #include "api.h"
 #include "http1_client.h"
 #include "http2_client.h"
-#include "process.h"
+#include "process_log.h"
 #include "worker.h"
 
 /* For the access line. */

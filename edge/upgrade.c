@@ -22,8 +22,11 @@
 
 #include <openssl/crypto.h>
 
+#include "children.h"
+#include "clock.h"
 #include "memfile.h"
 #include "process.h"
+#include "process_log.h"
 
 #define HANDOFF_ENV         "BOXEDGE_HANDOFF"
 #define START_WITHIN_MS     60000u
@@ -106,7 +109,7 @@ static bool start_successor(supervisor_t *s)
     int saved = errno;
     if (ok) {
         s->upgrade_fd = ready[0];
-        s->upgrade_due_ms = process_now_ms() + START_WITHIN_MS;
+        s->upgrade_due_ms = clock_now_ms() + START_WITHIN_MS;
     } else if (ready[0] >= 0) {
         close(ready[0]);
     }
@@ -130,7 +133,7 @@ static void give_up(supervisor_t *s, const char *why)
     supervisor_set_state(s, SUPERVISOR_SERVING);
     s->controller.wanted = true;
     if (s->controller.state == ROLE_EMPTY) {
-        s->controller.due_ms = process_now_ms();
+        s->controller.due_ms = clock_now_ms();
         role_set_state(&s->controller, ROLE_WAITING);
     }
 }
@@ -186,7 +189,7 @@ void upgrade_ended(supervisor_t *s, int status)
     char how[64];
     s->upgrade_pid = 0;
     if (!s->handed_over)
-        give_up(s, role_end_text(status, how));
+        give_up(s, children_end_text(status, how));
 }
 
 void upgrade_watch(supervisor_t *s, uint64_t now_ms)

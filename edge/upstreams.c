@@ -10,7 +10,7 @@
 
 #include "address.h"
 #include "health.h"
-#include "process.h"
+#include "process_log.h"
 #include "resolver.h"
 
 /* The addresses of a server of the configuration. */

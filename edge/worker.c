@@ -19,6 +19,7 @@
 #include "hostname.h"
 #include "process.h"
 #include "process_birth.h"
+#include "process_log.h"
 #include "tunnel.h"
 #include "wake.h"
 

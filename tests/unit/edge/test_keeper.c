@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 #include "cgroup.h"
+#include "clock.h"
 #include "keeper.h"
-#include "process.h"
 
 #define PATIENCE_MS 20000
 
@@ -316,8 +316,8 @@ static bool is_frozen(pid_t pid)
 /* The keeper does not say so. */
 static void await_frozen(pid_t pid)
 {
-    uint64_t until = process_now_ms() + PATIENCE_MS;
-    while (!is_frozen(pid) && process_now_ms() < until)
+    uint64_t until = clock_now_ms() + PATIENCE_MS;
+    while (!is_frozen(pid) && clock_now_ms() < until)
         (void)poll(NULL, 0, 1);
     assert_true(is_frozen(pid));
 }

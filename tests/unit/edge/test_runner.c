@@ -17,6 +17,7 @@
 
 #include "bytes.h"
 #include "cgroup.h"
+#include "clock.h"
 #include "memfile.h"
 #include "runner_message.h"
 
@@ -97,9 +98,9 @@ static void pass(world_t *w, uint64_t ms)
 /* The next message of that type to the supervisor or the controller; others are dropped. */
 static void hear(world_t *w, int fd, uint32_t type, ipc_message_t *message)
 {
-    uint64_t until = process_now_ms() + PATIENCE_MS;
+    uint64_t until = clock_now_ms() + PATIENCE_MS;
     ipc_result_t result;
-    while ((result = ipc_receive(fd, message)) == IPC_OK ? message->type != type : process_now_ms() < until) {
+    while ((result = ipc_receive(fd, message)) == IPC_OK ? message->type != type : clock_now_ms() < until) {
         assert_int_not_equal(result, IPC_CLOSED);
         if (result == IPC_OK)
             ipc_message_fini(message);
@@ -129,9 +130,9 @@ static runner_status_t start(world_t *w)
 /* The number that the process said which the box will leave behind. */
 static pid_t await_stray(world_t *w)
 {
-    uint64_t until = process_now_ms() + PATIENCE_MS;
+    uint64_t until = clock_now_ms() + PATIENCE_MS;
     long pid = 0;
-    while (pid == 0 && process_now_ms() < until) {
+    while (pid == 0 && clock_now_ms() < until) {
         char question[RUNNER_LOG_HEAD_BYTES + 3];
         ipc_message_t message;
         size_t len;

@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "process.h"
+#include "clock.h"
 
 #define PATIENCE_MS 20000
 #define ANSWERS_MAX 32
@@ -130,8 +130,8 @@ static int teardown(void **state)
 
 static void await_answers(world_t *w, size_t count)
 {
-    uint64_t until = process_now_ms() + PATIENCE_MS;
-    while (w->answered < count && process_now_ms() < until)
+    uint64_t until = clock_now_ms() + PATIENCE_MS;
+    while (w->answered < count && clock_now_ms() < until)
         loop_turn(w->loop, 100);
     assert_int_equal(w->answered, count);
 }
@@ -151,8 +151,8 @@ static runner_status_t status_of(const world_t *w)
 
 static void await_state(world_t *w, runner_state_t state)
 {
-    uint64_t until = process_now_ms() + PATIENCE_MS;
-    while (status_of(w).state != state && process_now_ms() < until)
+    uint64_t until = clock_now_ms() + PATIENCE_MS;
+    while (status_of(w).state != state && clock_now_ms() < until)
         loop_turn(w->loop, 100);
     assert_int_equal(status_of(w).state, state);
 }
@@ -280,9 +280,9 @@ static void output_is_taken_in_portions(void **state)
     await_state(w, RUNNER_RUNNING);
     const box_log_t *log = runner_box_log(w->box);
     for (unsigned i = 0; i < 20; i++) {
-        uint64_t before = box_log_end(log), until = process_now_ms() + PATIENCE_MS;
+        uint64_t before = box_log_end(log), until = clock_now_ms() + PATIENCE_MS;
         loop_skip(w->loop, REST_MS);
-        while (box_log_end(log) == before && process_now_ms() < until)
+        while (box_log_end(log) == before && clock_now_ms() < until)
             loop_turn(w->loop, 100);
         assert_in_range(box_log_end(log) - before, 1, PORTION);
     }
@@ -394,8 +394,8 @@ static void another_configuration(void **state)
     expect(w, 1, 2, RUNNER_OK, "");
     assert_true(status_of(w).life > before.life);
     char words[64] = "";
-    uint64_t until = process_now_ms() + PATIENCE_MS;
-    while (words[0] == '\0' && process_now_ms() < until) {
+    uint64_t until = clock_now_ms() + PATIENCE_MS;
+    while (words[0] == '\0' && clock_now_ms() < until) {
         loop_turn(w->loop, 100);
         box_log_last_words(runner_box_log(w->box), words, sizeof(words));
     }
@@ -408,8 +408,8 @@ static void why_it_ended(void **state)
     world_t *w = *state;
     make_box(w, "seq 1 30000; echo why; exit 5");
     runner_box_start(w->box, 1);
-    uint64_t seen = 0, until = process_now_ms() + PATIENCE_MS;
-    while (w->answered == 0 && process_now_ms() < until) {
+    uint64_t seen = 0, until = clock_now_ms() + PATIENCE_MS;
+    while (w->answered == 0 && clock_now_ms() < until) {
         if (box_log_end(runner_box_log(w->box)) != seen)
             loop_skip(w->loop, 10); /* perhaps it rests; at most once for each 4 KiB, so for half a second */
         seen = box_log_end(runner_box_log(w->box));
