@@ -58,6 +58,7 @@ int cmd_run(int argc, char **argv)
         fprintf(stderr, "boxedge run: \"%s\" is not expected\n", argv[optind]);
         return 2;
     }
+    static const supervisor_roles_t roles = {worker_run, controller_run, runner_run};
     /* The whole command line, one before our part of it (main.c), for starting a new binary. */
-    return supervisor_run(path, argv - 1);
+    return supervisor_run(path, argv - 1, &roles);
 }

@@ -62,7 +62,7 @@ static _Noreturn void run_worker(supervisor_t *s, role_t *role, int channel, int
         .origin_pems = s->snapshot->origin_pems,
         .listen_fds = listen_fds,
     };
-    leave_role(worker_run(&args));
+    leave_role(s->roles->worker(&args));
 }
 
 static _Noreturn void run_controller(supervisor_t *s, role_t *role, int channel, const int *peers)
@@ -77,7 +77,7 @@ static _Noreturn void run_controller(supervisor_t *s, role_t *role, int channel,
         .runner_lives = role_alive(&s->runner),
     };
     memcpy(args.worker_fds, peers, sizeof(args.worker_fds));
-    leave_role(controller_run(&args));
+    leave_role(s->roles->controller(&args));
 }
 
 /* What a child that keeps the supervisor's rights must not know. */
@@ -93,7 +93,7 @@ static _Noreturn void run_runner(supervisor_t *s, int channel)
     forget_secrets(s);
     const runner_args_t args = {
         .conf = conf_acquire(s->snapshot->conf), .shm = s->shm, .supervisor_fd = channel};
-    leave_role(runner_run(&args));
+    leave_role(s->roles->runner(&args));
 }
 
 static void close_fd(int *fd)

@@ -463,13 +463,14 @@ static void clean_up(supervisor_t *s)
     OPENSSL_cleanse(&s->tickets, sizeof(s->tickets));
 }
 
-int supervisor_run(const char *conf_path, char **argv)
+int supervisor_run(const char *conf_path, char **argv, const supervisor_roles_t *roles)
 {
     supervisor_t *s = calloc(1, sizeof(*s));
     if (s == NULL)
         return 1;
     s->conf_path = conf_path;
     s->argv = argv;
+    s->roles = roles;
     s->pid = getpid();
     s->generation = 1;
     s->logger = LOGGER_NONE;

@@ -10,8 +10,19 @@
 #ifndef BOXEDGE_SUPERVISOR_H
 #define BOXEDGE_SUPERVISOR_H
 
+#include "process.h"
+
+/* The main functions of the children. Each runs in a child that the supervisor forked, and returns its exit
+ * status (process.h says what the child starts with). */
+typedef struct supervisor_roles {
+    int (*worker)(const worker_args_t *args);
+    int (*controller)(const controller_args_t *args);
+    int (*runner)(const runner_args_t *args);
+} supervisor_roles_t;
+
 /* Runs the edge with the configuration at `conf_path` until it was drained. `argv` is the whole command
- * line, for starting a new binary. Returns the exit status: 0 after a drain, 1 where it could not start. */
-int supervisor_run(const char *conf_path, char **argv);
+ * line, for starting a new binary; `roles` lives on. Returns the exit status: 0 after a drain, 1 where it
+ * could not start. */
+int supervisor_run(const char *conf_path, char **argv, const supervisor_roles_t *roles);
 
 #endif

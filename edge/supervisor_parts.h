@@ -9,6 +9,7 @@
 #include "role.h"
 #include "shm.h"
 #include "snapshot.h"
+#include "supervisor.h"
 
 typedef enum supervisor_state {
     SUPERVISOR_STARTING, /* not all roles have served yet */
@@ -22,6 +23,7 @@ typedef struct supervisor {
     supervisor_state_t state;
     const char *conf_path;
     char **argv;
+    const supervisor_roles_t *roles;
     pid_t pid;
     int exit_status;
 
