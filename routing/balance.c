@@ -238,6 +238,8 @@ void balance_set(balance_t *balance, unsigned upstream, uint64_t id, const balan
 {
     upstream_t *up = balance_upstream(balance, upstream);
     if (atomic_load(&up->id) != id) {
+        /* Before the id: a pick must see that an id went away and came back. */
+        atomic_fetch_add(&up->changes, 1);
         atomic_store(&up->id, BALANCE_NOBODY); /* no server is ever seen under another upstream's name */
         set_servers(balance, up, NULL, 0, now_ms);
         atomic_store(&up->begun, 0);

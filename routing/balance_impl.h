@@ -61,7 +61,8 @@ typedef struct upstream {
     _Atomic uint64_t up;
     _Atomic uint64_t drained;
     _Atomic uint32_t weight_max;
-    _Atomic uint64_t id; /* conf_upstream_t.id, or BALANCE_NOBODY while its servers change */
+    _Atomic uint64_t id;      /* conf_upstream_t.id, or BALANCE_NOBODY while its servers change */
+    _Atomic uint64_t changes; /* how often `id` was given to another upstream */
     /* Of all: slots that may be ejected or in their slow start. Others are neither. */
     _Atomic uint64_t watched;
     alignas(64) _Atomic uint32_t retries; /* hundredths */

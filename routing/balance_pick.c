@@ -196,10 +196,12 @@ balance_result_t balance_pick(balance_t *balance, unsigned worker, unsigned upst
 {
     upstream_t *up = balance_upstream(balance, upstream);
     out->held = false;
-    /* Its servers come before its name and go after it: they are its own where it has it before and after. */
+    /* Servers are published before their upstream's id, and taken away after it. So they are those of
+     * conf->id if the id is there before and after the pick, and was not replaced and put back meanwhile. */
+    uint64_t changes = atomic_load(&up->changes);
     if (atomic_load(&up->id) == conf->id) {
         balance_result_t result = pick(balance, up, worker, conf, hash, random, avoid, now_ms, out);
-        if (atomic_load(&up->id) == conf->id)
+        if (atomic_load(&up->id) == conf->id && atomic_load(&up->changes) == changes)
             return result;
     }
     if (out->held)
