@@ -61,6 +61,13 @@ typedef enum conf_client_field {
     CONF_CLIENT_CF_CONNECTING_IP,
 } conf_client_field_t;
 
+/* Who reads on the edge's answers how a box failed: the last line of its log, the ports that listen in it. */
+typedef enum conf_failure_details {
+    CONF_DETAILS_EVERYONE,      /* each reader that may see the preview */
+    CONF_DETAILS_AUTHENTICATED, /* readers that showed credentials of the preview */
+    CONF_DETAILS_NOBODY,
+} conf_failure_details_t;
+
 /* Proxies in front of the edge. */
 typedef struct conf_proxy {
     conf_network_t network;
@@ -287,6 +294,8 @@ typedef struct conf {
         uint32_t waiters_per_box; /* over all workers */
         uint32_t per_client;      /* wakes a minute that one client address may begin; 0: no limit */
     } wake;
+
+    conf_failure_details_t failure_details;
 
     conf_upstream_t *upstreams;
     size_t upstream_count;

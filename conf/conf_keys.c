@@ -1,5 +1,10 @@
 #include "conf_rows.h"
 
+static const char *const failure_details[] = {[CONF_DETAILS_EVERYONE] = "everyone",
+                                              [CONF_DETAILS_AUTHENTICATED] = "authenticated",
+                                              [CONF_DETAILS_NOBODY] = "nobody",
+                                              NULL};
+
 static const conf_key_t rows[] = {
     {.name = "preview_domain",
      .type = CONF_DOMAIN,
@@ -386,6 +391,15 @@ static const conf_key_t rows[] = {
      .fallback = "120",
      .doc = "A minute that one client address (one /64 for IPv6) may begin at one worker; 0 is no limit.",
      AT(conf_t, wake.per_client)},
+    {.name = "failure_details",
+     .type = CONF_CHOICE,
+     .choices = failure_details,
+     .fallback = "everyone",
+     .doc =
+         "Who reads in answers about a box that failed the last line of its log and the ports that listen in "
+         "it: `everyone` is each reader that may see the preview; `authenticated` is readers that showed "
+         "its credentials; `nobody` leaves them to `boxedge box logs` and the edge's own log.",
+     AT(conf_t, failure_details)},
     {.name = "upstreams",
      .type = CONF_MAPS,
      .max = 16,

@@ -82,6 +82,22 @@ static bool session_keys(access_t *access, session_keys_t *keys)
     return access->keys_known;
 }
 
+bool access_reads_details(const exchange_t *ex)
+{
+    bool private = ex->preview.bearer || ex->preview.basic;
+    if (private && ex->preflight) /* passed without credentials */
+        return false;
+    switch (ex->worker->conf->failure_details) {
+    case CONF_DETAILS_EVERYONE:
+        return true;
+    case CONF_DETAILS_AUTHENTICATED:
+        return private;
+    case CONF_DETAILS_NOBODY:
+        break;
+    }
+    return false;
+}
+
 bool access_take_preflight(exchange_t *ex)
 {
     access_t *access = ex->worker->access;

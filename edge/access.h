@@ -35,6 +35,8 @@ access_check_t access_check_basic(exchange_t *ex, str_t user_password, unsigned 
 str_t access_session_cookie(exchange_t *ex);
 /* What the request says of the browser that asks. */
 browser_request_t access_browser_request(const exchange_t *ex);
+/* Whether this reader, which passed the auth step, may read how its box failed (failure_details). */
+bool access_reads_details(const exchange_t *ex);
 /* "https://<authority>": the preview's own origin, as browsers write it. */
 str_t access_own_origin(exchange_t *ex);
 

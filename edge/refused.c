@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "access.h"
 #include "listening_message.h"
 #include "process.h"
 #include "text.h"
@@ -99,7 +100,7 @@ static void fail(exchange_t *ex, const listening_t *listening)
         /* Boxes without a network of their own are reached on loopback. */
         if (port != NULL && port->loopback && ex->box.provider != PROVIDER_PROCESS)
             failure = ORIGIN_ON_LOOPBACK;
-        else
+        else if (access_reads_details(ex))
             ex->detail = ports_text(ex, kept);
     }
     exchange_origin_failed(ex, failure);

@@ -52,10 +52,9 @@ static const char *readable(exchange_t *ex, const char *sentence)
     size_t first = strcspn(sentence, (char[]){WAKE_SENTENCE_OUTPUT, '\0'}), whole = strlen(sentence);
     if (first == whole)
         return sentence;
-    bool all = ex->preview.bearer || ex->preview.basic;
     char *copy = h2o_mem_alloc_pool(&ex->arena, whole + 1);
     memcpy(copy, sentence, whole + 1);
-    copy[first] = all ? ' ' : '\0';
+    copy[first] = access_reads_details(ex) ? ' ' : '\0';
     return copy;
 }
 

@@ -23,7 +23,7 @@ void wake_reply_not_exposed(exchange_t *ex);
  * and to one that loads itself again a page with a way to wake it. */
 void wake_reply_forgotten(exchange_t *ex);
 /* A wake's end in words: sentences for people, in ASCII; of `answer` (may be NULL), of the arena, or static.
- * Output of the box is in them where its preview asks for credentials: whoever waits has shown them. */
+ * Output of the box is in them where access_reads_details lets this reader read it. */
 const char *wake_reply_sentence(exchange_t *ex, wake_result_t result, const wake_answer_t *answer);
 /* Seconds after which trying again is of use, at least 1. */
 unsigned wake_reply_retry_after(const wake_answer_t *answer);

@@ -60,7 +60,7 @@ static inline uint64_t wake_wish_came_ms(uint64_t value)
 
 #define WAKE_LABEL_MAX    63
 #define WAKE_SENTENCE_MAX 300
-/* In a sentence: what follows is output of the box, for those whom it asked for credentials. */
+/* In a sentence: output of the box follows, for readers that access_reads_details lets read it. */
 #define WAKE_SENTENCE_OUTPUT '\x1f'
 
 /* The end of a wake. */

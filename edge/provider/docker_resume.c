@@ -14,6 +14,7 @@
 #include "docker_impl.h"
 #include "docker_log.h"
 #include "process_log.h"
+#include "wake_message.h"
 
 #define PAUSE_MS 20000
 /* A container that is stopping or restarting is looked at again after so long. */
@@ -289,7 +290,9 @@ static void on_log(docker_call_t *call, const fetch_result_t *result)
     char line[DOCKER_LOG_LINE_MAX + 1] = "", sentence[sizeof(box->why) + sizeof(line) + 32];
     if (result->status == 200)
         docker_log_line(result->body, line);
-    snprintf(sentence, sizeof(sentence), "%s%s%s", box->why, line[0] != '\0' ? " Its log ends: " : "", line);
+    snprintf(sentence, sizeof(sentence), "%s", box->why);
+    if (line[0] != '\0')
+        snprintf(sentence, sizeof(sentence), "%s%cIts log ends: %s", box->why, WAKE_SENTENCE_OUTPUT, line);
     answer(box, PROVIDER_FAILED, sentence);
     docker_drop_box(box);
 }

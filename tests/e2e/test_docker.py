@@ -60,8 +60,9 @@ class World:
 
 
 @contextlib.contextmanager
-def world_of(directory, podman, **wake):
+def world_of(directory, podman, more=None, **wake):
     config = {
+        **(more or {}),
         "docker": {"socket": str(podman.socket)},
         "origins": {"allow": [podman.network]},
         "limits": {"connections_per_client": 0},
@@ -232,16 +233,18 @@ def test_a_box_that_does_not_come_up(podman, tmp_path):
             box.remove()
 
 
-def test_a_box_in_a_crash_loop_says_why(podman, tmp_path):
-    with world_of(tmp_path, podman, timeout="1h", page_after="0ms") as world:  # no answer would come before that
+@pytest.mark.parametrize("details, said", [("everyone", True), ("authenticated", False), ("nobody", False)])
+def test_a_box_in_a_crash_loop_says_why(podman, tmp_path, details, said):
+    more = {"failure_details": details}
+    with world_of(tmp_path, podman, more, timeout="1h", page_after="0ms") as world:  # no answer would come before that
         other = world.box("other")  # so that the network of containers is there all the while
         box = world.box("crashes", env={"DIES_MS": 300}, start=False)
         response = world.get(box)
         assert response.status == 503
         why = error_of(response)["error"]
-        assert "exit code 7" in why and "exited" in why and "Error: there is no database" in why
+        assert "exit code 7" in why and "exited" in why and ("Error: there is no database" in why) == said
         page = world.edge.get(box.host, fields=["Sec-Fetch-Mode: navigate"], timeout=PATIENCE * SLOW)
-        assert page.status == 503 and b"there is no database" in page.body and b"Try again" in page.body
+        assert page.status == 503 and (b"there is no database" in page.body) == said and b"Try again" in page.body
         for one in (box, other):
             one.remove()
 

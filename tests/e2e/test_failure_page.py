@@ -7,8 +7,14 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
+
 from harness import PATIENCE, PORTS, SLOW, Lines, RawOrigin
 from test_chromium import HERE, pytestmark as needs_chromium
+
+# failure_details, and whether readers of a public and of a private preview get the details.
+DETAILS = [({}, True, True), ({"failure_details": "everyone"}, True, True),
+           ({"failure_details": "authenticated"}, False, True), ({"failure_details": "nobody"}, False, False)]
 
 BOX = "sweet-shark-with-a-long-name-26021"
 
@@ -80,21 +86,30 @@ second.serve_forever()
 """
 
 
-def test_a_process_box_has_a_log(make_edge):
-    """Its command runs and listens elsewhere now: where, and where to read on."""
+@pytest.mark.parametrize("details, public, private", DETAILS)
+def test_a_process_box_has_a_log(make_edge, details, public, private):
+    """Its command runs and listens elsewhere now: where, for those that failure_details lets read it, and where to read
+    on."""
     port, other = PORTS.take(), PORTS.take()
-    edge = make_edge(workers=1, kinds=("plain",), config={"processes": [{
+    edge = make_edge(workers=1, kinds=("plain",), config={**details, "processes": [{
         "id": "dev", "command": [sys.executable, "-S", "-c", TWO_SERVERS, str(port), str(other)], "directory": "/",
         "ports": [port, other], **({"user": "nobody"} if os.getuid() == 0 else {})}]})
     here, there = edge.create_preview(port, "dev"), edge.create_preview(other, "dev")
     assert edge.get(here).status == 200
     assert edge.get(there).status == 200
-    answer = edge.get(here)
-    assert answer.status == 502
-    body = json.loads(answer.body)
-    assert (body["code"], body["detail"]) == ("port_not_listening", f"What listens in the box: port {other}.")
-    page = navigate(edge, here).body.decode()
-    assert "boxedge box logs dev" in page and "0.0.0.0" not in page and body["detail"] in page
+    listens = f"What listens in the box: port {other}."
+
+    def check(said, *fields):
+        answer = edge.get(here, fields=[*fields])
+        assert answer.status == 502
+        body = json.loads(answer.body)
+        assert (body["code"], body.get("detail")) == ("port_not_listening", listens if said else None)
+        page = edge.get(here, fields=[*fields, "Sec-Fetch-Mode: navigate"]).body.decode()
+        assert "boxedge box logs dev" in page and "0.0.0.0" not in page and (listens in page) == said
+
+    check(public)
+    token = json.loads(edge.command("preview", "create", "dev", port, "--bearer", "--json"))["token"]
+    check(private, f"X-Preview-Token: {token}")
 
 
 def test_what_is_reserved_says_so(make_edge):
@@ -110,22 +125,31 @@ def test_what_is_reserved_says_so(make_edge):
 NODE_ERROR = "Error: listen EADDRINUSE: address already in use"
 
 
-def test_a_failed_start_says_the_error(make_edge):
-    """Of what Node prints, the sentence that says what is wrong, and not the brace behind it."""
+def failing_box(make_edge, details):
+    """An edge with a box that ends with such output, and its port."""
     port = PORTS.take()
     script = f"printf '{NODE_ERROR}\\n    at listen {{\\n  code: 1\\n}}\\n\\nNode.js v20.1.0\\n'; exit 1"
-    edge = make_edge(workers=1, kinds=("plain",), config={"processes": [{
+    return make_edge(workers=1, kinds=("plain",), config={**details, "processes": [{
         "id": "dev", "command": ["/bin/sh", "-c", script], "directory": "/", "ports": [port],
-        **({"user": "nobody"} if os.getuid() == 0 else {})}]})
-    token = json.loads(edge.command("preview", "create", "dev", port, "--bearer", "--json"))["token"]
+        **({"user": "nobody"} if os.getuid() == 0 else {})}]}), port
+
+
+@pytest.mark.parametrize("details, public, private", DETAILS)
+def test_a_failed_start_says_the_error(make_edge, details, public, private):
+    """Of what Node prints, the sentence that says what is wrong, and not the brace behind it, to whom failure_details lets
+    read it."""
+    edge, port = failing_box(make_edge, details)
     host = edge.host(port, "dev")
-    body = json.loads(edge.get(host, fields=[f"X-Preview-Token: {token}"]).body)
-    assert body["error"].endswith(f"exit status 1. Its last line: {NODE_ERROR}.")
-    page = edge.get(host, fields=[f"X-Preview-Token: {token}", "Sec-Fetch-Mode: navigate"])
-    assert page.status == 503
-    assert NODE_ERROR in page.body.decode() and "boxedge box logs dev" in page.body.decode()
-    # Strangers do not read what the box wrote.
+
+    def check(said, *fields):
+        error = json.loads(edge.get(host, fields=[*fields]).body)["error"]
+        assert error.endswith(f"exit status 1. Its last line: {NODE_ERROR}." if said else "exit status 1.")
+        page = edge.get(host, fields=[*fields, "Sec-Fetch-Mode: navigate"])
+        assert page.status == 503 and "exit status 1" in page.body.decode()
+        assert (NODE_ERROR in page.body.decode()) == said and "boxedge box logs dev" in page.body.decode()
+
+    token = json.loads(edge.command("preview", "create", "dev", port, "--bearer", "--json"))["token"]
+    check(private, f"X-Preview-Token: {token}")
+    assert NODE_ERROR not in edge.get(host).body.decode()  # without credentials: no line, with any value
     edge.command("preview", "create", "dev", port, "--public")
-    page = navigate(edge, host)
-    assert page.status == 503 and "exit status 1" in page.body.decode()
-    assert "EADDRINUSE" not in page.body.decode() and "boxedge box logs dev" in page.body.decode()
+    check(public)

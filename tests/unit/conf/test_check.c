@@ -186,6 +186,22 @@ static void box_addresses(void **state)
         "address\n");
 }
 
+static void failure_details(void **state)
+{
+    (void)state;
+    conf_t *conf = fixture_good(BASE);
+    assert_int_equal(conf->failure_details, CONF_DETAILS_EVERYONE);
+    conf_release(&conf);
+    conf = fixture_good(BASE "failure_details: authenticated\n");
+    assert_int_equal(conf->failure_details, CONF_DETAILS_AUTHENTICATED);
+    conf_release(&conf);
+    conf = fixture_good(BASE "failure_details: nobody\n");
+    assert_int_equal(conf->failure_details, CONF_DETAILS_NOBODY);
+    conf_release(&conf);
+    fixture_bad(BASE "failure_details: all\n", "e.yaml:3:18: failure_details: \"all\" is none of the "
+                                               "choices; allowed: `everyone`, `authenticated` or `nobody`\n");
+}
+
 static void box_ids_given_twice(void **state)
 {
     (void)state;
@@ -426,6 +442,7 @@ int main(void)
         cmocka_unit_test(processes_that_are_wrong),
         cmocka_unit_test(control_planes),
         cmocka_unit_test(origins_allowed),
+        cmocka_unit_test(failure_details),
         cmocka_unit_test(box_ids_given_twice),
         cmocka_unit_test(default_directories),
         cmocka_unit_test(default_node),

@@ -347,7 +347,8 @@ static void unknown_keys(void **state)
         BASE "certs: []\n",
         "e.yaml:3:1: certs: is not a known key; allowed here: preview_domain, public_port, listeners, "
         "certificates, workers, node, user, state_dir, run_dir, admin, store, log, trusted_proxies, limits, "
-        "timeouts, boxes, processes, docker, control_plane, origins, wake, upstreams, plans, api\n");
+        "timeouts, boxes, processes, docker, control_plane, origins, wake, failure_details, upstreams, "
+        "plans, api\n");
     /* A key that looks only a little like it is no guess. */
     fixture_bad(BASE "admin: {secret: 1}\n",
                 "e.yaml:3:9: admin.secret: is not a known key; allowed here: socket\n");
@@ -372,7 +373,8 @@ static void unknown_keys(void **state)
         BASE "\"\\0\\e[1m\": 1\n",
         "e.yaml:3:1: ??[1m: is not a known key; allowed here: preview_domain, public_port, listeners, "
         "certificates, workers, node, user, state_dir, run_dir, admin, store, log, trusted_proxies, limits, "
-        "timeouts, boxes, processes, docker, control_plane, origins, wake, upstreams, plans, api\n");
+        "timeouts, boxes, processes, docker, control_plane, origins, wake, failure_details, upstreams, "
+        "plans, api\n");
 }
 
 static void keys_given_twice(void **state)

@@ -123,8 +123,8 @@ static void a_loop_is_told_with_its_reason(void **state)
         crash(world, container, "a", 3);
     }
     assert_string_equal(resume_and_wait(world, "a", PROVIDER_FAILED)->sentence,
-                        "The box's container ends again as soon as it was started (exited, exit code 3). Its "
-                        "log ends: Error: no database at db:5432");
+                        "The box's container ends again as soon as it was started (exited, exit code 3).\x1f"
+                        "Its log ends: Error: no database at db:5432");
     assert_int_equal(container->acts, DOCKER_CRASHES_MAX);
     /* The next who asks has it tried once more, and hears it at once if it ends again. */
     resume_and_wait(world, "a", PROVIDER_OK);
