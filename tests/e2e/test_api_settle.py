@@ -8,6 +8,7 @@ import pytest
 from api_world import API, api_config, call
 from harness import Edge, HttpOrigin, local_box
 from test_api_deletions import IDS, Api, delete, eventually, previews, status, unknown
+from test_origin_tls import NAME, certificates, over_tls, server_context, tls_config  # noqa: F401 (a fixture)
 
 KEY = "k-settle-2f1c"
 
@@ -109,6 +110,33 @@ def test_a_reload_brings_the_key_and_takes_it(make, tmp_path):
     assert len(questions(api)) == before and status(world, "two") == 404
     assert call(edge, "/v2/box/two").status == 200  # the caller's key still settles it
     eventually(world, "two", 200)
+
+
+def test_a_reload_reads_the_key_again(make, tmp_path):
+    api, edge = world = make()
+    api.key_file.write_text("k-next\n")
+    edge.command("reload")
+    unknown(world, "500", tmp_path)
+    del api.boxes["box"]
+    edge.wait_until(lambda: previews(edge) == ["box_3", "two"], what="the previews to go")
+    assert "k-next" in {r.get("x-box-api-key") for r in api.requests} and not questions(api)
+
+
+def test_an_api_over_tls_is_asked(tmp_path, certificates):
+    """Its certificate and name are checked, as for requests of callers."""
+    key_file = tmp_path / "settle.key"
+    key_file.write_text(KEY)
+    context = server_context(certificates)
+    with HttpOrigin() as app, over_tls(Api(), context) as api:
+        config = {**tls_config(certificates, api.port, tls_name=NAME)}
+        config["api"] = {**config["api"], "settle_key": str(key_file)}
+        with Edge(tmp_path, workers=2, config=config, boxes=[local_box(i, app) for i in IDS]) as edge:
+            for box in IDS:
+                edge.create_preview(app.port, box)
+            unknown((api, edge), "500", tmp_path)
+            del api.boxes["box"]
+            edge.wait_until(lambda: previews(edge) == ["box_3", "two"], what="the previews to go")
+            assert questions(api) and set(context.names) == {NAME}
 
 
 def test_the_key_is_shown_nowhere(make, tmp_path):
