@@ -4,7 +4,7 @@
 #include "table.h"
 
 #include "../auth/single_step.h"
-#include "../routing/store_fixture.h"
+#include "store_fixture.h"
 
 #define DOMAIN STR("preview.box.example")
 
