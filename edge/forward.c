@@ -120,7 +120,8 @@ static str_t traceparent(const exchange_t *ex)
 }
 
 /* All values of one field joined, and ours behind them. */
-static str_t appended(exchange_t *ex, field_id_t id, bool keep_inbound, str_t ours)
+static str_t appended(const exchange_t *ex, h2o_mem_pool_t *pool, field_id_t id, bool keep_inbound,
+                      str_t ours)
 {
     const fields_t *fields = &ex->request.fields;
     size_t n = ours.n;
@@ -129,7 +130,7 @@ static str_t appended(exchange_t *ex, field_id_t id, bool keep_inbound, str_t ou
             n += fields->at[i].value.n + 2;
     if (n == ours.n)
         return ours;
-    text_t head = text_new(&ex->arena, n);
+    text_t head = text_new(pool, n);
     for (uint32_t i = 0; i < fields->count; i++) {
         if (fields->at[i].id != id)
             continue;
@@ -145,7 +146,7 @@ typedef struct own_fields {
     str_t host, client, proto, forwarded_host, port, loop, trace;
 } own_fields_t;
 
-static str_t inbound_or(exchange_t *ex, bool trusted, field_id_t id, str_t ours)
+static str_t inbound_or(const exchange_t *ex, bool trusted, field_id_t id, str_t ours)
 {
     str_t inbound = trusted ? fields_value(&ex->request.fields, id) : str_make(NULL, 0);
     return inbound.n != 0 ? inbound : ours;
@@ -162,28 +163,28 @@ static str_t public_scheme(const exchange_t *ex)
 }
 
 /* Apps compare Host, Origin, Referer and X-Forwarded-* with each other: all of them say the same. */
-static void say_localhost(exchange_t *ex, own_fields_t *own)
+static void say_localhost(const exchange_t *ex, h2o_mem_pool_t *pool, own_fields_t *own)
 {
-    own->host = own->forwarded_host = str_format(&ex->arena, "localhost:%u", ex->preview.port);
+    own->host = own->forwarded_host = str_format(pool, "localhost:%u", ex->preview.port);
     own->proto = STR("http");
-    own->port = str_decimal(&ex->arena, ex->preview.port);
+    own->port = str_decimal(pool, ex->preview.port);
 }
 
-static own_fields_t own_fields(exchange_t *ex, bool trusted)
+static own_fields_t own_fields(const exchange_t *ex, h2o_mem_pool_t *pool, bool trusted)
 {
     const conf_t *conf = ex->worker->conf;
-    char *address = h2o_mem_alloc_pool(&ex->arena, INET6_ADDRSTRLEN);
+    char *address = h2o_mem_alloc_pool(pool, INET6_ADDRSTRLEN);
     own_fields_t own = {.host = ex->request.authority};
     own.client = address_text(remote_address(ex), address);
     own.proto = public_scheme(ex);
     own.forwarded_host = inbound_or(ex, trusted, FIELD_X_FORWARDED_HOST, ex->request.authority);
     uint16_t port = remote_is_https(ex) ? conf->public_port : ex->client->local_port;
-    own.port = inbound_or(ex, trusted, FIELD_X_FORWARDED_PORT, str_decimal(&ex->arena, port));
-    str_t mark = cdn_loop_mark(&ex->arena, str_from(conf->node), ex->request.authority);
-    own.loop = appended(ex, FIELD_CDN_LOOP, true, mark);
+    own.port = inbound_or(ex, trusted, FIELD_X_FORWARDED_PORT, str_decimal(pool, port));
+    str_t mark = cdn_loop_mark(pool, str_from(conf->node), ex->request.authority);
+    own.loop = appended(ex, pool, FIELD_CDN_LOOP, true, mark);
     own.trace = traceparent(ex);
     if (ex->preview.host_header == HOST_HEADER_LOCALHOST)
-        say_localhost(ex, &own);
+        say_localhost(ex, pool, &own);
     return own;
 }
 
@@ -194,7 +195,7 @@ bool forward_says_close(const exchange_t *ex)
            (request->has_body || str_eq(request->method, STR("HEAD")));
 }
 
-static void put_framing(text_t *head, exchange_t *ex)
+static void put_framing(text_t *head, const exchange_t *ex, h2o_mem_pool_t *pool)
 {
     const request_t *request = &ex->request;
     if (forward_says_close(ex))
@@ -202,7 +203,7 @@ static void put_framing(text_t *head, exchange_t *ex)
     if (request->websocket)
         text_put(head, STR("Connection: Upgrade\r\nUpgrade: websocket\r\n"));
     else if (request->content_length != LENGTH_UNKNOWN)
-        text_put_field(head, STR("Content-Length"), str_decimal(&ex->arena, request->content_length));
+        text_put_field(head, STR("Content-Length"), str_decimal(pool, request->content_length));
     else if (request->has_body)
         text_put(head, STR("Transfer-Encoding: chunked\r\n"));
 }
@@ -213,13 +214,12 @@ typedef struct rewrite {
     str_t local_origin;
 } rewrite_t;
 
-static rewrite_t rewrite_for(exchange_t *ex, str_t proto)
+static rewrite_t rewrite_for(const exchange_t *ex, h2o_mem_pool_t *pool, str_t proto)
 {
     rewrite_t rewrite = {{NULL, 0}, {NULL, 0}};
     if (ex->preview.host_header == HOST_HEADER_LOCALHOST) {
-        rewrite.own_origin =
-            str_format(&ex->arena, "%.*s://%.*s", STR_ARG(proto), STR_ARG(ex->request.authority));
-        rewrite.local_origin = str_format(&ex->arena, "http://localhost:%u", ex->preview.port);
+        rewrite.own_origin = str_format(pool, "%.*s://%.*s", STR_ARG(proto), STR_ARG(ex->request.authority));
+        rewrite.local_origin = str_format(pool, "http://localhost:%u", ex->preview.port);
     }
     return rewrite;
 }
@@ -232,17 +232,17 @@ typedef struct outgoing {
     rewrite_t rewrite;
 } outgoing_t;
 
-static outgoing_t outgoing(exchange_t *ex)
+static outgoing_t outgoing(const exchange_t *ex, h2o_mem_pool_t *pool)
 {
     bool trusted = remote_is_trusted(ex);
     outgoing_t out = {
-        .trusted = trusted, .named = names_fields(&ex->request.fields), .own = own_fields(ex, trusted)};
-    out.rewrite = rewrite_for(ex, public_scheme(ex));
+        .trusted = trusted, .named = names_fields(&ex->request.fields), .own = own_fields(ex, pool, trusted)};
+    out.rewrite = rewrite_for(ex, pool, public_scheme(ex));
     return out;
 }
 
 /* Origin or Referer, where it is on the preview's own origin, on that of localhost. */
-static str_t rewritten(exchange_t *ex, const rewrite_t *rewrite, str_t value)
+static str_t rewritten(h2o_mem_pool_t *pool, const rewrite_t *rewrite, str_t value)
 {
     str_t own = rewrite->own_origin;
     if (own.n == 0 || value.n < own.n || !str_ieq(str_make(value.p, own.n), own))
@@ -250,19 +250,20 @@ static str_t rewritten(exchange_t *ex, const rewrite_t *rewrite, str_t value)
     str_t rest = str_from_offset(value, own.n);
     if (rest.n != 0 && rest.p[0] != '/' && rest.p[0] != '?')
         return value; /* a longer host, or another port */
-    text_t text = text_new(&ex->arena, rewrite->local_origin.n + rest.n);
+    text_t text = text_new(pool, rewrite->local_origin.n + rest.n);
     text_put(&text, rewrite->local_origin);
     text_put(&text, rest);
     return text_str(&text);
 }
 
 /* True where the client's field goes on; *value is then what it says. */
-static bool client_field(exchange_t *ex, const outgoing_t *out, const field_t *field, str_t *value)
+static bool client_field(const exchange_t *ex, h2o_mem_pool_t *pool, const outgoing_t *out,
+                         const field_t *field, str_t *value)
 {
     if (!passes(ex, field, out->trusted, out->named))
         return false;
     bool compared = field->id == FIELD_ORIGIN || field->id == FIELD_REFERER;
-    *value = compared ? rewritten(ex, &out->rewrite, field->value) : field->value;
+    *value = compared ? rewritten(pool, &out->rewrite, field->value) : field->value;
     return true;
 }
 
@@ -293,21 +294,21 @@ static size_t head_bound(const request_t *request, const own_fields_t *own, cons
     return n;
 }
 
-str_t forward_request_head(exchange_t *ex, str_t websocket_key)
+str_t forward_request_head(const exchange_t *ex, h2o_mem_pool_t *pool, str_t websocket_key)
 {
     const request_t *request = &ex->request;
-    outgoing_t out = outgoing(ex);
+    outgoing_t out = outgoing(ex, pool);
     size_t capacity = head_bound(request, &out.own, &out.rewrite);
-    text_t head = text_new(&ex->arena, capacity);
+    text_t head = text_new(pool, capacity);
     text_put(&head, request->method);
     text_put(&head, STR(" "));
     text_put(&head, request->target);
     text_put(&head, STR(" HTTP/1.1\r\n"));
     text_put_field(&head, STR("Host"), out.own.host);
-    put_framing(&head, ex);
+    put_framing(&head, ex, pool);
     str_t value;
     for (uint32_t i = 0; i < request->fields.count; i++)
-        if (client_field(ex, &out, &request->fields.at[i], &value))
+        if (client_field(ex, pool, &out, &request->fields.at[i], &value))
             text_put_field(&head, request->fields.at[i].name, value);
     if (request->websocket)
         text_put_field(&head, STR("Sec-WebSocket-Key"), websocket_key);
@@ -333,29 +334,29 @@ static bool takes_trailers(const fields_t *fields)
     return false;
 }
 
-void forward_request_fields(exchange_t *ex, fields_t *fields)
+void forward_request_fields(const exchange_t *ex, h2o_mem_pool_t *pool, fields_t *fields)
 {
     const request_t *request = &ex->request;
-    outgoing_t out = outgoing(ex);
+    outgoing_t out = outgoing(ex, pool);
     /* Four pseudo-fields, Content-Length and TE beside the client's and ours. */
-    fields_reserve(&ex->arena, fields, request->fields.count + OWN_FIELDS + 6);
-    fields_add(&ex->arena, fields, FIELD_OTHER, STR(":method"), request->method);
-    fields_add(&ex->arena, fields, FIELD_OTHER, STR(":scheme"), ex->target.tls ? STR("https") : STR("http"));
-    fields_add(&ex->arena, fields, FIELD_OTHER, STR(":authority"), out.own.host);
-    fields_add(&ex->arena, fields, FIELD_OTHER, STR(":path"), request->target);
+    fields_reserve(pool, fields, request->fields.count + OWN_FIELDS + 6);
+    fields_add(pool, fields, FIELD_OTHER, STR(":method"), request->method);
+    fields_add(pool, fields, FIELD_OTHER, STR(":scheme"), ex->target.tls ? STR("https") : STR("http"));
+    fields_add(pool, fields, FIELD_OTHER, STR(":authority"), out.own.host);
+    fields_add(pool, fields, FIELD_OTHER, STR(":path"), request->target);
     if (request->content_length != LENGTH_UNKNOWN)
-        fields_add(&ex->arena, fields, FIELD_CONTENT_LENGTH, STR("content-length"),
-                   str_decimal(&ex->arena, request->content_length));
+        fields_add(pool, fields, FIELD_CONTENT_LENGTH, STR("content-length"),
+                   str_decimal(pool, request->content_length));
     str_t value;
     for (uint32_t i = 0; i < request->fields.count; i++)
-        if (client_field(ex, &out, &request->fields.at[i], &value))
-            fields_add(&ex->arena, fields, request->fields.at[i].id, request->fields.at[i].name, value);
+        if (client_field(ex, pool, &out, &request->fields.at[i], &value))
+            fields_add(pool, fields, request->fields.at[i].id, request->fields.at[i].name, value);
     if (takes_trailers(&request->fields))
-        fields_add(&ex->arena, fields, FIELD_TE, STR("te"), STR("trailers"));
+        fields_add(pool, fields, FIELD_TE, STR("te"), STR("trailers"));
     field_t own[OWN_FIELDS];
     size_t count = own_list(ex, &out.own, own);
     for (size_t i = 0; i < count; i++)
-        fields_add(&ex->arena, fields, own[i].id, own[i].name, own[i].value);
+        fields_add(pool, fields, own[i].id, own[i].name, own[i].value);
 }
 
 /* Whether a trailer is allowed once '_' is taken for '-'. */

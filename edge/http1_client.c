@@ -402,7 +402,7 @@ static void send_request(http1_client_t *client)
     client->writer.chunked = request->has_body && request->content_length == LENGTH_UNKNOWN;
     client->keep_body = request->has_body && (client->reused || ex->api != NULL) &&
                         buffer_size(&ex->held) <= RESEND_BODY_BYTES;
-    str_t head = forward_request_head(ex, str_from(client->websocket_key));
+    str_t head = forward_request_head(ex, &ex->arena, str_from(client->websocket_key));
     http1_writer_raw(&client->writer, head);
     http1_writer_body(&client->writer, buffer_str(&ex->held));
     if (ex->request_complete)

@@ -308,13 +308,15 @@ void http2_origin_earn(http2_origin_t *origin, http2_guard_event_t event)
     (void)result;
 }
 
-void http2_origin_submit(http2_origin_t *origin, http2_client_t *client)
+/* Hands the head to nghttp2, which copies it. Returns the stream's id; negative where there are no more. */
+static int32_t submit_head(http2_origin_t *origin, http2_client_t *client)
 {
-    exchange_t *ex = client->ex;
+    const exchange_t *ex = client->ex;
     fields_t fields = {0};
-    assert(is_connected(origin) && client->id == 0);
-    forward_request_fields(ex, &fields);
-    nghttp2_nv *nva = h2o_mem_alloc_pool(&ex->arena, fields.count * sizeof(*nva));
+    h2o_mem_pool_t pool;
+    h2o_mem_init_pool(&pool);
+    forward_request_fields(ex, &pool, &fields);
+    nghttp2_nv *nva = h2o_mem_alloc_pool(&pool, fields.count * sizeof(*nva));
     for (uint32_t i = 0; i < fields.count; i++)
         nva[i] = (nghttp2_nv){.name = (uint8_t *)fields.at[i].name.p,
                               .namelen = fields.at[i].name.n,
@@ -323,7 +325,15 @@ void http2_origin_submit(http2_origin_t *origin, http2_client_t *client)
     nghttp2_data_provider provider = {.read_callback = http2_client_read_body};
     int32_t id = nghttp2_submit_request(origin->session, NULL, nva, fields.count,
                                         ex->request.has_body ? &provider : NULL, client);
-    if (id < 0) { /* there are no more ids */
+    h2o_mem_clear_pool(&pool);
+    return id;
+}
+
+void http2_origin_submit(http2_origin_t *origin, http2_client_t *client)
+{
+    assert(is_connected(origin) && client->id == 0);
+    int32_t id = submit_head(origin, client);
+    if (id < 0) {
         origin->state = HTTP2_ORIGIN_LEAVING;
         h2o_linklist_insert(&origin->waiting, &client->link);
         http2_client_refused(client);

@@ -55,7 +55,7 @@ static void test_target_and_host_pass_as_they_came(void **state)
 {
     exchange_t *ex = new_exchange(*state);
     add(ex, "X-Custom", "v");
-    str_t head = forward_request_head(ex, STR(""));
+    str_t head = forward_request_head(ex, &ex->arena, STR(""));
     assert_true(
         str_starts(head, STR("GET /p%41th/../x?q=1&q=%20 HTTP/1.1\r\nHost: a-3000.preview.test\r\n")));
     assert_true(has(head, "X-Custom: v"));
@@ -66,7 +66,7 @@ static void test_target_and_host_pass_as_they_came(void **state)
 static void test_own_fields(void **state)
 {
     exchange_t *ex = new_exchange(*state);
-    str_t head = forward_request_head(ex, STR(""));
+    str_t head = forward_request_head(ex, &ex->arena, STR(""));
     assert_true(has(head, "X-Forwarded-For: 192.0.2.1"));
     assert_true(has(head, "X-Real-IP: 192.0.2.1"));
     assert_true(has(head, "X-Forwarded-Proto: http"));
@@ -110,7 +110,7 @@ static void test_spoofs_are_dropped(void **state)
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
         add(ex, names[i], "spoofed");
     add(ex, "cdn_loop", "spoofed");
-    str_t head = forward_request_head(ex, STR(""));
+    str_t head = forward_request_head(ex, &ex->arena, STR(""));
     assert_int_equal(count(head, "spoofed"), 0);
     exchange_end(&ex, EXCHANGE_END_COMPLETE);
 }
@@ -134,7 +134,7 @@ static void test_trusted_proxies_are_believed(void **state)
     add(ex, "X-Forwarded-Port", "443");
     add(ex, "x_forwarded_for", "spoofed");
     remote_find(ex);
-    str_t head = forward_request_head(ex, STR(""));
+    str_t head = forward_request_head(ex, &ex->arena, STR(""));
     assert_true(has(head, "X-Forwarded-For: 198.51.100.7"));
     assert_true(has(head, "X-Real-IP: 198.51.100.7"));
     assert_true(has(head, "X-Original-URL: /theirs"));
@@ -160,7 +160,7 @@ static void test_hop_by_hop_fields_end_here(void **state)
     add(ex, "x-hop", "hop");
     add(ex, "X-Other", "hop");
     add(ex, "X-Stays", "here");
-    str_t head = forward_request_head(ex, STR(""));
+    str_t head = forward_request_head(ex, &ex->arena, STR(""));
     assert_int_equal(count(head, "hop"), 0);
     assert_int_equal(count(head, "\r\nte:"), 0);
     assert_int_equal(count(head, "\r\nupgrade:"), 0);
@@ -173,16 +173,16 @@ static void test_hop_by_hop_fields_end_here(void **state)
 static void test_framing(void **state)
 {
     exchange_t *ex = new_exchange(*state);
-    assert_int_equal(count(forward_request_head(ex, STR("")), "\r\ncontent-length:"), 0);
+    assert_int_equal(count(forward_request_head(ex, &ex->arena, STR("")), "\r\ncontent-length:"), 0);
     ex->request.has_body = true;
-    assert_true(has(forward_request_head(ex, STR("")), "Transfer-Encoding: chunked"));
+    assert_true(has(forward_request_head(ex, &ex->arena, STR("")), "Transfer-Encoding: chunked"));
     ex->request.content_length = 12345;
-    str_t head = forward_request_head(ex, STR(""));
+    str_t head = forward_request_head(ex, &ex->arena, STR(""));
     assert_true(has(head, "Content-Length: 12345"));
     assert_int_equal(count(head, "\r\ntransfer-encoding:"), 0);
     ex->request.has_body = false;
     ex->request.content_length = 0; /* a POST without a body says so to the box as well */
-    assert_true(has(forward_request_head(ex, STR("")), "Content-Length: 0"));
+    assert_true(has(forward_request_head(ex, &ex->arena, STR("")), "Content-Length: 0"));
     exchange_end(&ex, EXCHANGE_END_COMPLETE);
 }
 
@@ -190,14 +190,14 @@ static void test_framing(void **state)
 static void test_close(void **state)
 {
     exchange_t *ex = new_exchange(*state);
-    assert_int_equal(count(forward_request_head(ex, STR("")), "\r\nconnection:"), 0);
+    assert_int_equal(count(forward_request_head(ex, &ex->arena, STR("")), "\r\nconnection:"), 0);
     ex->request.method = STR("HEAD");
-    assert_true(has(forward_request_head(ex, STR("")), "Connection: close"));
+    assert_true(has(forward_request_head(ex, &ex->arena, STR("")), "Connection: close"));
     ex->request.method = STR("GET");
     ex->request.has_body = true;
-    assert_true(has(forward_request_head(ex, STR("")), "Connection: close"));
+    assert_true(has(forward_request_head(ex, &ex->arena, STR("")), "Connection: close"));
     ex->target.pool_after_body = true; /* a server of an upstream */
-    assert_int_equal(count(forward_request_head(ex, STR("")), "\r\nconnection:"), 0);
+    assert_int_equal(count(forward_request_head(ex, &ex->arena, STR("")), "\r\nconnection:"), 0);
     exchange_end(&ex, EXCHANGE_END_COMPLETE);
 }
 
@@ -208,7 +208,7 @@ static void test_websocket(void **state)
     add(ex, "Sec-WebSocket-Key", "theirs");
     add(ex, "Sec-WebSocket-Version", "13");
     add(ex, "Sec-WebSocket-Protocol", "chat");
-    str_t head = forward_request_head(ex, STR("dGhlIHNhbXBsZSBub25jZQ=="));
+    str_t head = forward_request_head(ex, &ex->arena, STR("dGhlIHNhbXBsZSBub25jZQ=="));
     assert_true(has(head, "Connection: Upgrade"));
     assert_true(has(head, "Upgrade: websocket"));
     assert_true(has(head, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="));
@@ -235,13 +235,13 @@ static void test_traceparent(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         exchange_t *ex = new_exchange(*state);
         add(ex, "traceparent", cases[i].value);
-        str_t head = forward_request_head(ex, STR(""));
+        str_t head = forward_request_head(ex, &ex->arena, STR(""));
         assert_int_equal(count(head, "\r\ntraceparent: "), cases[i].kept);
         assert_int_equal(count(head, cases[i].value), cases[i].kept);
         exchange_end(&ex, EXCHANGE_END_COMPLETE);
     }
     exchange_t *ex = new_exchange(*state);
-    assert_int_equal(count(forward_request_head(ex, STR("")), "\r\ntraceparent: "), 0);
+    assert_int_equal(count(forward_request_head(ex, &ex->arena, STR("")), "\r\ntraceparent: "), 0);
     exchange_end(&ex, EXCHANGE_END_COMPLETE);
 }
 
@@ -250,8 +250,8 @@ static void test_loop_marks_add_up(void **state)
     exchange_t *ex = new_exchange(*state);
     add(ex, "CDN-Loop", "a");
     add(ex, "cdn-loop", "b");
-    assert_true(
-        has(forward_request_head(ex, STR("")), "CDN-Loop: a, b, boxedge-here;host=a-3000.preview.test"));
+    assert_true(has(forward_request_head(ex, &ex->arena, STR("")),
+                    "CDN-Loop: a, b, boxedge-here;host=a-3000.preview.test"));
     exchange_end(&ex, EXCHANGE_END_COMPLETE);
 }
 
@@ -260,7 +260,7 @@ static void test_localhost(void **state)
     exchange_t *ex = new_exchange(*state);
     ex->preview.host_header = HOST_HEADER_LOCALHOST;
     add(ex, "Origin", "http://a-3000.preview.test");
-    str_t head = forward_request_head(ex, STR(""));
+    str_t head = forward_request_head(ex, &ex->arena, STR(""));
     assert_true(has(head, "Host: localhost:3000"));
     assert_true(has(head, "Origin: http://localhost:3000"));
     assert_true(has(head, "X-Forwarded-Host: localhost:3000"));
@@ -283,13 +283,13 @@ static void test_localhost(void **state)
         ex->preview.host_header = HOST_HEADER_LOCALHOST;
         add(ex, "Referer", cases[i].referer);
         (void)snprintf(line, sizeof(line), "Referer: %s", cases[i].expected);
-        assert_true(has(forward_request_head(ex, STR("")), line));
+        assert_true(has(forward_request_head(ex, &ex->arena, STR("")), line));
         exchange_end(&ex, EXCHANGE_END_COMPLETE);
     }
     ex = new_exchange(*state);
     ex->preview.host_header = HOST_HEADER_LOCALHOST;
     add(ex, "Origin", "https://elsewhere.example");
-    assert_true(has(forward_request_head(ex, STR("")), "Origin: https://elsewhere.example"));
+    assert_true(has(forward_request_head(ex, &ex->arena, STR("")), "Origin: https://elsewhere.example"));
     exchange_end(&ex, EXCHANGE_END_COMPLETE);
 }
 
@@ -420,7 +420,7 @@ static void test_fields_for_http2(void **state)
     add(ex, "Expect", "100-continue");
     add(ex, "X-Forwarded-Host", "elsewhere");
     add(ex, "X-Custom", "v");
-    forward_request_fields(ex, &fields);
+    forward_request_fields(ex, &ex->arena, &fields);
     size_t known = sizeof(expected) / sizeof(expected[0]);
     assert_int_equal(fields.count, known + 2); /* and CDN-Loop, X-Real-IP */
     for (size_t i = 0; i < known; i++) {
@@ -433,7 +433,7 @@ static void test_fields_for_http2(void **state)
     fields = (fields_t){0};
     ex->target.tls = true;
     add(ex, "TE", "gzip");
-    forward_request_fields(ex, &fields);
+    forward_request_fields(ex, &ex->arena, &fields);
     assert_true(str_eq(fields.at[1].value, STR("https")));
     assert_null(fields_find(&fields, FIELD_TE));
     exchange_end(&ex, EXCHANGE_END_COMPLETE);

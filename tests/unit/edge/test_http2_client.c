@@ -360,7 +360,32 @@ static void test_again(void **state)
     peer_free(peer);
 }
 
+/* nghttp2 copies the head on submit: the exchange keeps neither the list nor the values made for it. */
+static void test_a_forwarded_head_is_not_kept(void **state)
+{
+    origin_world_t *world = *state;
+    static char loop[20001];
+    memset(loop, 'n', sizeof(loop) - 1);
+    call_t *call = call_new(world, "GET");
+    exchange_t *ex = call->ex;
+    fields_add(&ex->arena, &ex->request.fields, FIELD_CDN_LOOP, STR("cdn-loop"), str_from(loop));
+    for (int i = 0; i < 400; i++)
+        fields_add(&ex->arena, &ex->request.fields, FIELD_OTHER, STR("x-a"), STR("1"));
+    exchange_count(ex);
+    uint64_t before = ex->arena_bytes;
+    exchange_start(ex);
+    peer_t *peer = peer_accept(world);
+    PUMP_UNTIL(world, peer, peer_stream(peer, 1)->ended);
+    exchange_count(ex);
+    assert_in_range(ex->arena_bytes, before, before + 4096);
+    peer_answer(peer, 1, "200", 0, NULL);
+    PUMP_UNTIL(world, peer, call->ends == 1);
+    call_free(call);
+    peer_free(peer);
+}
+
 static const struct CMUnitTest tests[] = {
+    cmocka_unit_test_setup_teardown(test_a_forwarded_head_is_not_kept, setup, teardown),
     cmocka_unit_test_setup_teardown(test_a_request_and_its_answer, setup, teardown),
     cmocka_unit_test_setup_teardown(test_an_answer_without_a_body, setup, teardown),
     cmocka_unit_test_setup_teardown(test_trailers_both_ways, setup, teardown),
