@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+import tcp_table
 from dataplane import OK, box, nothing_stays  # noqa: F401 (a fixture)
 from harness import SANITIZED, RawOrigin
 from origins import reset_on_close
@@ -299,14 +300,8 @@ def test_a_box_that_closes_at_the_worst_moment(edge, method):
 def test_the_kernel_watches_over_clients_that_say_nothing(edge):
     """Nothing of ours bounds a quiet tunnel, so that a client that vanished must be found by keep-alive probes."""
     with edge.socket() as sock:
-        mine = "%04X" % sock.getsockname()[1]
-        theirs = "%04X" % edge.port["plain"]
-
         def probed():
-            for line in open("/proc/net/tcp", encoding="ascii").read().splitlines()[1:]:
-                fields = line.split()
-                if fields[1].endswith(":" + theirs) and fields[2].endswith(":" + mine):
-                    return fields[5].startswith("02:")  # the keep-alive timer runs
-            return False
+            row = tcp_table.of_ports(edge.port["plain"], sock.getsockname()[1])
+            return row is not None and row.timer == tcp_table.KEEP_ALIVE
 
         edge.wait_until(probed, 5, "keep-alive")

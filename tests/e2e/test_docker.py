@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+import tcp_table
 from control_plane import UnixConnection
 from harness import PATIENCE, SLOW, Edge
 from podman import PORT, Podman, Unavailable
@@ -172,10 +173,7 @@ def test_no_byte_reaches_the_box_that_got_the_old_address(world):
 
 def is_connected(address):
     """Whether a connection from here to the port of the container at `address` is open."""
-    text = "".join(f"{int(part):02X}" for part in reversed(address.split(".")))
-    with open("/proc/net/tcp", encoding="ascii") as table:
-        rows = [line.split() for line in table]
-    return any(row[2] == f"{text}:{PORT:04X}" and row[3] == "01" for row in rows)
+    return any(row.remote == (address, PORT) and row.state == tcp_table.ESTABLISHED for row in tcp_table.rows())
 
 
 def test_a_box_that_is_frozen_behind_the_back(world):

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+import tcp_table
 from bounds import AttackBounds
 from harness import PATIENCE, SANITIZED, SLOW, HttpOrigin, RawOrigin, Stream, WireError
 
@@ -256,12 +257,8 @@ def test_pipelining_without_reading(target):
 
 def unread_by_the_edge(sock):
     """Bytes of ours that wait in the kernel for the edge, from the kernel's table of connections."""
-    pair = f":{sock.getpeername()[1]:04X} 0100007F:{sock.getsockname()[1]:04X} "
-    with open("/proc/net/tcp") as table:
-        for line in table:  # long where the machine has many connections
-            if pair in line:
-                return int(line.split()[4].split(":")[1], 16)
-    return 0
+    row = tcp_table.of_ports(sock.getpeername()[1], sock.getsockname()[1])
+    return row.received if row else 0
 
 
 def send_until_paused(sock):

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+import tcp_table
 from harness import PATIENCE, ROOT, SANITIZED, RawOrigin, Stream
 
 sys.path.append(str(pathlib.Path(ROOT, "bench/lib")))
@@ -155,8 +156,7 @@ def test_a_trusted_proxy_keeps_its_connections(make_edge, origin):
 
 def send_queues(port):
     """Bytes that the kernel holds to be sent from each connection of a port."""
-    rows = [line.split() for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return [int(row[4].partition(":")[0], 16) for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "01"]
+    return [row.sending for row in tcp_table.rows() if row.local[1] == port and row.state == tcp_table.ESTABLISHED]
 
 
 def test_what_the_kernel_holds_for_a_slow_reader(edge):

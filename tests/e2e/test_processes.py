@@ -15,6 +15,7 @@ import time
 import pytest
 
 import harness
+import tcp_table
 from harness import SLOW, Edge, HttpOrigin, RawOrigin
 from processes import HEALTH, Load, gone, reload, run_again, said, upgraded
 from wire import PATIENCE, WireError
@@ -29,12 +30,8 @@ def status_of(pid):
 
 def inode_of(client):
     """The socket that was accepted for this connection."""
-    ends = [client.sock.getpeername()[1], client.sock.getsockname()[1]]
-    for row in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        fields = row.split()
-        if [int(end.rpartition(":")[2], 16) for end in fields[1:3]] == ends and fields[9] != "0":
-            return fields[9]
-    return None
+    row = tcp_table.of_ports(client.sock.getpeername()[1], client.sock.getsockname()[1])
+    return str(row.inode) if row and row.inode else None
 
 
 def worker_of(edge, client):
