@@ -1,10 +1,9 @@
 /*
- * Takes memory back from those who hold it and do not get further, when it is short (budget.h): first idle
- * connections to origins, then exchanges
- * without progress for RELIEF_STALL_MS, of the client addresses that hold most first, and of boxes over their
- * share. Their streams are reset; a connection over HTTP/1 ends with its exchange, one over HTTP/2 where it
- * takes nothing itself. Connections of trusted proxies, which carry many clients, stay. An exchange that gets
- * further is never ended.
+ * Takes memory back when it is short (budget.h): first from idle connections to origins, then from exchanges
+ * without progress for RELIEF_STALL_MS, beginning with the client addresses that hold most, and from boxes
+ * over their share. Their streams are reset; a connection over HTTP/1 ends with its exchange, one over HTTP/2
+ * where it takes nothing itself. Connections of trusted proxies, which carry many clients, stay. An exchange
+ * that makes progress is never ended.
  */
 #ifndef BOXEDGE_RELIEF_H
 #define BOXEDGE_RELIEF_H
@@ -13,8 +12,7 @@
 
 #define RELIEF_STALL_MS  5000
 #define RELIEF_PERIOD_MS 250
-/* Connections to origins without a request for this long go first, RELIEF_IDLE_MOST of each codec in a turn.
- */
+/* Idle time after which a connection to an origin may be closed; the maximum closed per codec and turn. */
 #define RELIEF_IDLE_MS   1000
 #define RELIEF_IDLE_MOST 64
 /* Client addresses in one turn, at most. */

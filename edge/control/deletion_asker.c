@@ -20,7 +20,8 @@
 #define LAST_STOP_MS  60000u
 #define TIMEOUT_MS    10000u
 #define BODY_MAX      65536u
-/* A box that no sweep has named for so long is settled: a round of sweeps over a full store takes less. */
+/* Drop a box that no sweep has named for this long: its deletion is settled. Sweeping a full store takes
+ * less. */
 #define STALE_MS 300000u
 
 /* A box to be asked about. */
