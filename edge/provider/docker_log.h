@@ -9,11 +9,9 @@
 
 #define DOCKER_LOG_LINE_MAX 140
 
-/*
- * The line that tells most of an end: the last one that names an error, else the last one with a letter or
- * digit. Printable ASCII, others are '?', cut; "" where there is none. `body` is raw, where the container has
- * a terminal, or in frames with heads of 8 bytes (Docker Engine API, "Stream format").
- */
+/* The line that best explains an end, for a sentence (last_words.h); "" where there is none. `body` is raw,
+ * where the container has a terminal, or in frames with heads of 8 bytes (Docker Engine API, "Stream
+ * format"). */
 void docker_log_line(str_t body, char out[DOCKER_LOG_LINE_MAX + 1]);
 
 #endif

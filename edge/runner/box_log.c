@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "utf8.h"
+#include "last_words.h"
 
 struct box_log {
     char *ring; /* NULL before the first byte */
@@ -110,87 +110,9 @@ void box_log_read(const box_log_t *log, uint64_t from, str_t parts[2])
     slice(log, from < log->begin || from > log->end ? log->begin : from, log->end, parts);
 }
 
-/* Takes the next character off `*rest` into `out`, or nothing of it: sequences that begin with ESC, other
- * control characters. Returns its length there. */
-static size_t take_printable(str_t *rest, char out[4])
-{
-    unsigned char c = (unsigned char)rest->p[0];
-    size_t n = utf8_sequence(*rest), used = 1;
-    if (c == 0x1b) {
-        bool csi = rest->n > 1 && rest->p[1] == '[';
-        for (used = csi ? 2 : 1; csi && used < rest->n; used++)
-            if (rest->p[used] >= 0x40 && rest->p[used] <= 0x7e)
-                break;
-        used = csi && used < rest->n ? used + 1 : used;
-        n = 0;
-    } else if (c < 0x20 || c == 0x7f || (n == 2 && c == 0xc2 && (unsigned char)rest->p[1] < 0xa0)) {
-        used = n = n > 0 ? n : 1;
-        out[0] = ' ';
-        n = 1;
-    } else if (n == 0) {
-        out[0] = '?';
-        n = 1;
-    } else {
-        memcpy(out, rest->p, n);
-        used = n;
-    }
-    *rest = str_from_offset(*rest, used);
-    return n;
-}
-
-static size_t print_line(str_t line, char *out, size_t len)
-{
-    size_t used = 0;
-    char one[4];
-    line = str_trim(line);
-    while (line.n > 0) {
-        size_t n = take_printable(&line, one);
-        if (used + n >= len)
-            break;
-        memcpy(out + used, one, n);
-        used += n;
-    }
-    while (used > 0 && out[used - 1] == ' ')
-        used--;
-    out[used] = '\0';
-    return used;
-}
-
 #define WORDS_BYTES 1024
 /* Lines that are looked at for the last words. */
 #define WORDS_LINES 100
-
-static bool begins_with_one_of(str_t line, const str_t *prefixes, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (str_starts(line, prefixes[i]))
-            return true;
-    return false;
-}
-
-/* What runtimes print after the sentence that says what went wrong: frames and members (indented), closing
- * braces, versions, hints. */
-static bool is_trailer(str_t line)
-{
-    static const str_t prefixes[] = {{"Node.js v", 9}, {"npm ERR!", 8},      {"npm error", 9},
-                                     {"note: ", 6},    {"exit status ", 12}, {"goroutine ", 10}};
-    if (line.p[0] == ' ' || line.p[0] == '\t' ||
-        begins_with_one_of(line, prefixes, sizeof(prefixes) / sizeof(prefixes[0])))
-        return true;
-    for (size_t i = 0; i < line.n; i++) {
-        char c = str_lower(line.p[i]);
-        if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (unsigned char)c >= 0x80)
-            return false;
-    }
-    return true;
-}
-
-/* Go says what went wrong before its frames. */
-static bool is_headline(str_t line)
-{
-    static const str_t prefixes[] = {{"panic: ", 7}, {"fatal error: ", 13}};
-    return begins_with_one_of(line, prefixes, sizeof(prefixes) / sizeof(prefixes[0]));
-}
 
 /* The line that ends before *end, which moves to its beginning. */
 static str_t take_line_before(const box_log_t *log, uint64_t *end, char line[WORDS_BYTES])
@@ -209,26 +131,22 @@ static str_t take_line_before(const box_log_t *log, uint64_t *end, char line[WOR
 
 void box_log_last_words(const box_log_t *log, char *out, size_t len)
 {
-    char line[WORDS_BYTES], words[WORDS_BYTES];
-    enum { NOTHING, TRAILER, SENTENCE } found = NOTHING;
+    char line[WORDS_BYTES];
+    last_words_rank_t best = LAST_WORDS_NOTHING;
     assert(len > 0);
     out[0] = '\0';
     uint64_t end = log->end;
-    for (int i = 0; i < WORDS_LINES && end > log->begin; i++) {
+    for (int i = 0; i < WORDS_LINES && end > log->begin && best != LAST_WORDS_ERROR; i++) {
         str_t text = take_line_before(log, &end, line);
         if (str_starts(text, STR(BOX_LOG_MARK))) {
-            if (found != NOTHING)
+            if (best != LAST_WORDS_NOTHING)
                 return; /* what is before it belongs to another run */
             continue;
         }
-        if (print_line(text, words, sizeof(words)) == 0)
+        last_words_rank_t rank = last_words_rank(text);
+        if (rank <= best)
             continue;
-        bool trailer = is_trailer(text), headline = is_headline(text);
-        if (headline || (!trailer && found != SENTENCE) || found == NOTHING)
-            (void)print_line(text, out, len);
-        if (headline)
-            return;
-        if (found != SENTENCE)
-            found = trailer ? TRAILER : SENTENCE;
+        best = rank;
+        last_words_print(text, out, len);
     }
 }

@@ -31,9 +31,8 @@ uint64_t box_log_end(const box_log_t *log);
  */
 void box_log_read(const box_log_t *log, uint64_t from, str_t parts[2]);
 
-/* The last line of the box's own that says something, for a sentence: not a frame, a brace or a version that
- * follows an error, where there is a better one in the same run. Printable, without the sequences that colour
- * a terminal, cut to fit `len`. Empty where there is none. */
+/* The line of the box's last run that best explains its end, for a sentence (last_words.h), cut to fit `len`.
+ * Empty where there is none. */
 void box_log_last_words(const box_log_t *log, char *out, size_t len);
 
 #endif

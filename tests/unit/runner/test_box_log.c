@@ -121,7 +121,14 @@ static void last_words_are_the_boxs_own(void **state)
          "ModuleNotFoundError: No module named 'x'"},
         {"panic: boom\n\ngoroutine 1 [running]:\nmain.main()\n\t/a.go:4\nexit status 2\n", "panic: boom"},
         {"sh: 1: vite: not found\nnpm ERR! code ELIFECYCLE\nnpm ERR! errno 127\n", "sh: 1: vite: not found"},
-        {"  indented only\n}\n", "}"},
+        {"  indented only\n}\n", "indented only"},
+        {"}\n", ""},
+        {"node:internal/modules/cjs/loader:1080\n  throw err;\n  ^\n\nError: Cannot find module "
+         "'express'\nRequire "
+         "stack:\n- /srv/app.js\n    at a (b:1:2) {\n  code: 'MODULE_NOT_FOUND',\n  requireStack: [ "
+         "'/srv/app.js' "
+         "]\n}\n\nNode.js v20.11.0\n",
+         "Error: Cannot find module 'express'"},
         {"Error: of a run before\n[boxedge] x: started\n    at y\n", "at y"},
         {"panic: of a run before\n[boxedge] x: started\nlast\n[boxedge] x: ended\n", "last"},
         {"\xc3\xa9t\xc3\xa9 \xff\xc3\n", "\xc3\xa9t\xc3\xa9 ??"},
