@@ -98,8 +98,8 @@ def fill(edge, client, box_sock):
 
     sent, before = 0, taken()
     while sent - in_kernel(box_sock) < 16384:
-        client.send(bytes(8192))
-        sent += 8192
+        client.send(bytes(32768))  # what waits stays below the 64 KiB at which the edge stops reading
+        sent += 32768
         edge.wait_until(lambda: taken() == before + sent, what=f"{sent} bytes to be taken")
     return sent
 
@@ -112,7 +112,7 @@ def test_a_box_that_ended_and_does_not_read_is_left_in_time(make_edge):
     def handler(conn):
         conn.send(accept_for(conn.read_request()))
         conn.half_close()
-        held.wait(PATIENCE * SLOW)
+        held.wait(10 * PATIENCE * SLOW)
 
     with RawOrigin(handler) as origin:
         origin.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
