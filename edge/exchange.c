@@ -201,12 +201,13 @@ static void cancel_origin(exchange_t *ex)
 }
 
 /*
- * Leaves everything that could call the exchange back: its origin, its timer, and what a step waits for.
+ * Leaves everything that could call the exchange back: its origin, its tunnel, and what a step waits for.
  * Every answer of the edge's own, every cut and the end begin with it. Idempotent.
  */
 static void leave(exchange_t *ex)
 {
     cancel_origin(ex);
+    tunnel_leave(ex);
     loop_timer_stop(&ex->timer);
     wake_exchange_leave(ex);
     slots_leave(ex);

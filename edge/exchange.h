@@ -225,7 +225,7 @@ struct exchange {
     bool continued;         /* 100 (Continue) went out */
     bool awaits_body;       /* its step waits for the request's body (exchange_await_body) */
     bool preflight;         /* let through without credentials: of its answer only the head comes back */
-    loop_timer_t timer;     /* of the step or the origin */
+    loop_timer_t timer;     /* of the step that waits */
     str_t session_cookie;   /* Set-Cookie of the edge's own, for the response's head; empty: none */
     void *tunnel;           /* frame tracker while a tunnel is open */
     use_t use;              /* of its box, once the request goes there */

@@ -29,7 +29,7 @@ static void attempt(http1_client_t *client, bool fresh);
 static void drop(http1_client_t *client)
 {
     exchange_t *ex = client->ex;
-    loop_timer_stop(&ex->timer);
+    loop_timer_stop(&client->timer);
     http1_writer_fini(&client->writer);
     buffer_clear(&client->in, &ex->account);
     if (client->conn != NULL)
@@ -157,7 +157,7 @@ void http1_client_finish(http1_client_t *client, size_t left)
     next_use_t use = next_use(client, left);
     conn_t *conn = client->conn;
     client->conn = NULL;
-    loop_timer_stop(&ex->timer);
+    loop_timer_stop(&client->timer);
     http1_writer_fini(&client->writer);
     client->state = ATTEMPT_OVER;
     ex->origin_ops = NULL;
@@ -180,8 +180,7 @@ static const fields_t no_trailers;
 
 static void first_byte_timeout(loop_timer_t *timer)
 {
-    exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, timer, timer);
-    http1_client_t *client = ex->origin;
+    http1_client_t *client = H2O_STRUCT_FROM_MEMBER(http1_client_t, timer, timer);
     client->reused = false; /* silence is the server's own, wherever the connection came from */
     if (!try_elsewhere(client))
         http1_client_fail(client, ORIGIN_TIMEOUT);
@@ -221,16 +220,15 @@ static void connect_error(http1_client_t *client, int error)
 
 static void connect_timeout(loop_timer_t *timer)
 {
-    exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, timer, timer);
-    if (!use_still_there(ex))
-        return;
-    connect_failed(ex->origin, ORIGIN_CONNECT_TIMEOUT);
+    http1_client_t *client = H2O_STRUCT_FROM_MEMBER(http1_client_t, timer, timer);
+    if (use_still_there(client->ex))
+        connect_failed(client, ORIGIN_CONNECT_TIMEOUT);
 }
 
 static void await_first_byte(http1_client_t *client)
 {
     exchange_t *ex = client->ex;
-    loop_timer_start(ex->worker->loop, &ex->timer, ex->target.first_byte_ms, first_byte_timeout);
+    loop_timer_start(ex->worker->loop, &client->timer, ex->target.first_byte_ms, first_byte_timeout);
 }
 
 /* The request's body is under way: nothing else of the attempt has a timer. */
@@ -244,8 +242,7 @@ static void watch_upload(http1_client_t *client);
 
 static void upload_look(loop_timer_t *timer)
 {
-    exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, timer, timer);
-    http1_client_t *client = ex->origin;
+    http1_client_t *client = H2O_STRUCT_FROM_MEMBER(http1_client_t, timer, timer);
     if (conn_stalled(client->conn, &client->stall))
         first_byte_timeout(timer);
     else
@@ -256,7 +253,8 @@ static void upload_look(loop_timer_t *timer)
 static void watch_upload(http1_client_t *client)
 {
     exchange_t *ex = client->ex;
-    loop_timer_start(ex->worker->loop, &ex->timer, ex->target.first_byte_ms / CONN_STALL_LOOKS, upload_look);
+    loop_timer_start(ex->worker->loop, &client->timer, ex->target.first_byte_ms / CONN_STALL_LOOKS,
+                     upload_look);
 }
 
 /* For a connection: nothing was sent, and ex->held has the body. */
@@ -319,15 +317,14 @@ static bool op_sent(const exchange_t *ex)
 
 static void rest_timeout(loop_timer_t *timer)
 {
-    exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, timer, timer);
-    http1_client_fail(ex->origin, ORIGIN_STALLED);
+    http1_client_fail(H2O_STRUCT_FROM_MEMBER(http1_client_t, timer, timer), ORIGIN_STALLED);
 }
 
 void http1_client_watch_rest(http1_client_t *client)
 {
     worker_t *worker = client->ex->worker;
     if (client->ended && client->half_close && !op_sent(client->ex))
-        loop_timer_start(worker->loop, &client->ex->timer, worker->conf->timeouts.write_idle, rest_timeout);
+        loop_timer_start(worker->loop, &client->timer, worker->conf->timeouts.write_idle, rest_timeout);
 }
 
 /* Only what is idempotent may be sent again once a byte of it has left (resend.h). */
@@ -350,14 +347,15 @@ static void op_flush(exchange_t *ex)
     case HTTP1_FLUSHED:
         conn_want_write(client->conn, false);
         if (is_uploading(client))
-            loop_timer_stop(&ex->timer);
+            loop_timer_stop(&client->timer);
         if (client->half_close)
             conn_shutdown_write(client->conn);
         break;
     case HTTP1_BLOCKED:
         conn_want_write(client->conn, true);
         http1_client_watch_rest(client);
-        if (is_uploading(client) && (client->writer.written != written || !loop_timer_running(&ex->timer))) {
+        if (is_uploading(client) &&
+            (client->writer.written != written || !loop_timer_running(&client->timer))) {
             client->stall = (conn_stall_t){.looks = 0};
             watch_upload(client);
         }
@@ -437,7 +435,7 @@ static void prepare_websocket_key(http1_client_t *client)
 /* The connection is there, or failed with `failure` where that is not NULL. */
 static void connect_ended(http1_client_t *client, const origin_failure_t *failure)
 {
-    loop_timer_stop(&client->ex->timer);
+    loop_timer_stop(&client->timer);
     if (!use_still_there(client->ex))
         return;
     if (failure != NULL)
@@ -468,7 +466,7 @@ static void connected(http1_client_t *client)
     SSL *ssl;
     conn_want_write(client->conn, false);
     if (error != 0) {
-        loop_timer_stop(&client->ex->timer);
+        loop_timer_stop(&client->timer);
         if (use_still_there(client->ex))
             connect_error(client, error);
         return;
@@ -524,7 +522,7 @@ static void attempt(http1_client_t *client, bool fresh)
     }
     client->state = ATTEMPT_CONNECTING;
     conn_want_write(client->conn, true);
-    loop_timer_start(worker->loop, &ex->timer, worker->conf->timeouts.connect, connect_timeout);
+    loop_timer_start(worker->loop, &client->timer, worker->conf->timeouts.connect, connect_timeout);
 }
 
 void http1_client_start(exchange_t *ex)

@@ -40,6 +40,7 @@ typedef struct http1_client {
     bool half_close;   /* a tunnel's client ended: SHUT_WR once all is written */
     unsigned informational;
     http1_writer_t writer;
+    loop_timer_t timer; /* of connecting, of the request's body, of the first byte, or of a tunnel's rest */
     conn_stall_t stall; /* of an upload */
     buffer_t in;        /* an incomplete head, or body that the client had no room for */
     size_t head_seen;

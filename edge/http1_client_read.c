@@ -133,7 +133,7 @@ static void take_head(http1_client_t *client, response_t *response, str_t rest)
                                               : "A 101 came to a request that asked for no other protocol.");
         return;
     }
-    loop_timer_stop(&ex->timer);
+    loop_timer_stop(&client->timer);
     if (!client->keep_body || ex->request_complete)
         buffer_clear(&ex->held, &ex->account);
     client->keep_body = false;

@@ -33,7 +33,7 @@ static void detach(http2_client_t *client)
 {
     http2_origin_t *origin = client->origin;
     exchange_t *ex = client->ex;
-    loop_timer_stop(&ex->timer);
+    loop_timer_stop(&client->timer);
     pieces_clear(&client->in, &ex->account);
     http2_window_end(&client->window, ex);
     client->state = HTTP2_CLIENT_OVER;
@@ -158,8 +158,7 @@ static void op_cancel(exchange_t *ex)
 
 static void first_byte_timeout(loop_timer_t *timer)
 {
-    exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, timer, timer);
-    http2_client_t *client = ex->origin;
+    http2_client_t *client = H2O_STRUCT_FROM_MEMBER(http2_client_t, timer, timer);
     resend_facts_t facts = facts_of(client);
     facts.reused = false; /* silence is the server's own, wherever the connection came from */
     if (!try_elsewhere(client, &facts))
@@ -169,7 +168,7 @@ static void first_byte_timeout(loop_timer_t *timer)
 static void await_first_byte(http2_client_t *client)
 {
     exchange_t *ex = client->ex;
-    loop_timer_start(ex->worker->loop, &ex->timer, ex->target.first_byte_ms, first_byte_timeout);
+    loop_timer_start(ex->worker->loop, &client->timer, ex->target.first_byte_ms, first_byte_timeout);
 }
 
 /* What nghttp2 has taken is dropped; a second attempt cannot be made any more. */
@@ -195,7 +194,7 @@ void http2_client_watch_upload(http2_client_t *client)
     if (http2_client_unsent(client) != 0)
         await_first_byte(client);
     else
-        loop_timer_stop(&client->ex->timer);
+        loop_timer_stop(&client->timer);
 }
 
 void http2_client_sending(http2_client_t *client)
@@ -211,7 +210,7 @@ void http2_client_sending(http2_client_t *client)
 
 void http2_client_answered(http2_client_t *client)
 {
-    loop_timer_stop(&client->ex->timer);
+    loop_timer_stop(&client->timer);
     stop_keeping(client);
 }
 
@@ -279,9 +278,9 @@ static void fail_connect(http2_client_t *client, origin_failure_t failure)
 
 static void connect_timeout(loop_timer_t *timer)
 {
-    exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, timer, timer);
-    if (use_still_there(ex))
-        fail_connect(ex->origin, ORIGIN_CONNECT_TIMEOUT);
+    http2_client_t *client = H2O_STRUCT_FROM_MEMBER(http2_client_t, timer, timer);
+    if (use_still_there(client->ex))
+        fail_connect(client, ORIGIN_CONNECT_TIMEOUT);
 }
 
 /* The box refused the connection. */
@@ -328,7 +327,7 @@ static void attempt(http2_client_t *client, bool fresh)
         return;
     }
     if (!client->reused) {
-        loop_timer_start(worker->loop, &ex->timer, worker->conf->timeouts.connect, connect_timeout);
+        loop_timer_start(worker->loop, &client->timer, worker->conf->timeouts.connect, connect_timeout);
         return;
     }
     h2o_linklist_unlink(&client->link);

@@ -100,6 +100,7 @@ typedef struct http2_client {
     http2_client_state_t state;
     int32_t id; /* of its stream; 0 while WAITING */
     h2o_linklist_t link, touched, roomy;
+    loop_timer_t timer; /* of connecting, of the request's body, or of the first byte */
 
     bool reused;         /* the connection was there before */
     bool keep_body;      /* all of the body that came is in ex->held */

@@ -67,7 +67,7 @@ static void open_session(http2_origin_t *origin)
         http2_client_t *client = http2_client_take(&waiting);
         exchange_t *ex = client->ex;
         ex->times.connect_us = (uint32_t)(loop_precise_us() - ex->times.start_us);
-        loop_timer_stop(&ex->timer);
+        loop_timer_stop(&client->timer);
         if (use_still_there(ex))
             http2_origin_submit(origin, client);
     }
@@ -81,7 +81,7 @@ static void connect_failed(http2_origin_t *origin, int error)
     origin->failed = true; /* whoever begins again does so elsewhere */
     while (!h2o_linklist_is_empty(&waiting)) {
         http2_client_t *client = http2_client_take(&waiting);
-        loop_timer_stop(&client->ex->timer);
+        loop_timer_stop(&client->timer);
         if (use_still_there(client->ex))
             http2_client_connect_failed(client, error);
     }

@@ -20,6 +20,7 @@ typedef struct tunnel {
     websocket_frames_t from_box;
     websocket_frames_t from_client; /* followed where the box has uses (uses.h) */
     heartbeats_t beats;             /* of the client's messages */
+    loop_timer_t timer;             /* of a drain, or of the word about its box */
     bool wishes;                    /* the client's frame that runs is no heartbeat */
     bool wished;                    /* one of those that the last bytes held was none */
     bool closing;                   /* to be closed at the end of the box's frame */
@@ -55,11 +56,19 @@ void tunnel_open(exchange_t *ex)
     counter_add(&ex->worker->counters->tunnels_open, 1);
 }
 
+void tunnel_leave(exchange_t *ex)
+{
+    tunnel_t *tunnel = ex->tunnel;
+    if (tunnel != NULL)
+        loop_timer_stop(&tunnel->timer);
+}
+
 void tunnel_close(exchange_t *ex)
 {
     tunnel_t *tunnel = ex->tunnel;
     if (tunnel == NULL)
         return;
+    loop_timer_stop(&tunnel->timer);
     h2o_linklist_unlink(&tunnel->link);
     ex->tunnel = NULL;
     counter_sub(&ex->worker->counters->tunnels_open, 1);
@@ -128,8 +137,8 @@ bool tunnel_pass(exchange_t *ex, str_t *data)
 
 static void drain_expired(loop_timer_t *timer)
 {
-    exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, timer, timer);
-    tunnel_t *tunnel = ex->tunnel;
+    tunnel_t *tunnel = H2O_STRUCT_FROM_MEMBER(tunnel_t, timer, timer);
+    exchange_t *ex = tunnel->ex;
     if (ex->state != EXCHANGE_TUNNEL || ex->response_complete)
         return; /* it has ended meanwhile: nothing more can be said to the client */
     if (websocket_frames_between(&tunnel->from_box))
@@ -140,19 +149,20 @@ static void drain_expired(loop_timer_t *timer)
 
 void exchange_drain(exchange_t *ex)
 {
-    if (ex->state != EXCHANGE_TUNNEL || ex->response_complete || loop_timer_running(&ex->timer))
+    tunnel_t *tunnel = ex->tunnel;
+    if (ex->state != EXCHANGE_TUNNEL || ex->response_complete || loop_timer_running(&tunnel->timer))
         return;
     /* From a quarter to about four fifths of the period, in eight steps, so that not all come back at once.
      */
     uint32_t step = (uint32_t)ex->request_id[0] & 7;
     uint32_t period = ex->worker->conf->timeouts.drain;
-    loop_timer_start(ex->worker->loop, &ex->timer, period / 4 + period * step / 13, drain_expired);
+    loop_timer_start(ex->worker->loop, &tunnel->timer, period / 4 + period * step / 13, drain_expired);
 }
 
 static void word_expired(loop_timer_t *timer)
 {
-    exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, timer, timer);
-    tunnel_t *tunnel = ex->tunnel;
+    tunnel_t *tunnel = H2O_STRUCT_FROM_MEMBER(tunnel_t, timer, timer);
+    exchange_t *ex = tunnel->ex;
     tunnel->judged = true;
     if (ex->state != EXCHANGE_TUNNEL || ex->response_complete)
         return;
@@ -176,9 +186,8 @@ bool tunnel_box_left(exchange_t *ex, const origin_failure_t *failure)
     }
     if (!tunnel->left && (ex->request_complete || !websocket_frames_between(&tunnel->from_box)))
         return false;
-    /* An origin that fails after its end has stopped the timer. */
-    if (!tunnel->left || !loop_timer_running(&ex->timer))
-        loop_timer_start(ex->worker->loop, &ex->timer, TUNNEL_WORD_MS, word_expired);
+    if (!tunnel->left)
+        loop_timer_start(ex->worker->loop, &tunnel->timer, TUNNEL_WORD_MS, word_expired);
     tunnel->left = true;
     return true;
 }

@@ -9,6 +9,8 @@
 
 /* The tunnel begins: bytes of the box from here on are frames. */
 void tunnel_open(exchange_t *ex);
+/* The exchange was answered, was cut, or ends: stops the tunnel's timer. No-op without a tunnel. */
+void tunnel_leave(exchange_t *ex);
 /* The exchange ends. Does nothing where no tunnel was open. */
 void tunnel_close(exchange_t *ex);
 /*

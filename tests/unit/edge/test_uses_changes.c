@@ -147,8 +147,7 @@ static void lose(exchange_world_t *tunnel, tunnel_loss_t loss)
     if (loss == LOSS_END || loss == LOSS_BOTH)
         exchange_response_end(tunnel->ex);
     if (loss == LOSS_FAILURE || loss == LOSS_BOTH) {
-        loop_timer_stop(&tunnel->ex->timer); /* it has let go */
-        tunnel->ex->origin_ops = NULL;
+        tunnel->ex->origin_ops = NULL; /* it has let go */
         exchange_origin_failed(tunnel->ex, ORIGIN_CUT);
     }
     exchange_response_flush(tunnel->ex);
