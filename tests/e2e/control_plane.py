@@ -28,39 +28,38 @@ STATES = ("creating", "running", "paused", "stopped", "gone", "deleted", "error"
 
 
 class BoxAddresses:
-    """`count` addresses of this machine that are no loopback addresses, where boxes of a test can listen: added to
-    the interface `lo` and taken away again. That needs root; without it the test is skipped."""
+    """`count` addresses of this machine that are no loopback addresses, where boxes of a test can listen: a block of
+    them is added to the interface `lo` and taken away again. That needs root; without it the test is skipped."""
 
     def __init__(self, count=1):
-        self.count = count
-        self.added = []
+        # A block of more than one has an address of the network and one for broadcasts, where nothing can listen.
+        self.count, self.prefix = count, 32 if count == 1 else 32 - (count + 1).bit_length()
+        self.block = None
         atexit.register(self.close)  # also where what uses them cannot be made
 
     def __enter__(self):
         if os.geteuid() != 0:
             pytest.skip("needs root, to give this machine addresses for boxes")
-        network = ipaddress.ip_network(BOX_NETWORK)
-        try:
-            while len(self.added) < self.count:
-                address = str(network[random.randrange(1, network.num_addresses - 1)])
-                done = subprocess.run(["ip", "address", "add", f"{address}/32", "dev", "lo"], capture_output=True,
-                                      text=True, check=False)
-                if done.returncode == 0:
-                    self.added.append(address)
-                elif "File exists" not in done.stderr:
-                    pytest.skip(f"addresses for boxes cannot be added: {done.stderr.strip()}")
-        except BaseException:
-            self.close()
-            raise
-        return self.added
+        network, size = ipaddress.ip_network(BOX_NETWORK), 1 << (32 - self.prefix)
+        first = None
+        while self.block is None:
+            first = network[random.randrange(network.num_addresses // size) * size + (size > 1)]
+            block = f"{first}/{self.prefix}"
+            done = subprocess.run(["ip", "address", "add", block, "dev", "lo"], capture_output=True, text=True,
+                                  check=False)
+            if done.returncode == 0:
+                self.block = block
+            elif "File exists" not in done.stderr:
+                pytest.skip(f"addresses for boxes cannot be added: {done.stderr.strip()}")
+        return [str(first + i) for i in range(self.count)]
 
     def __exit__(self, *_):
         self.close()
 
     def close(self):
-        while self.added:
-            subprocess.run(["ip", "address", "del", f"{self.added.pop()}/32", "dev", "lo"], check=False,
-                           capture_output=True)
+        block, self.block = self.block, None
+        if block is not None:
+            subprocess.run(["ip", "address", "del", block, "dev", "lo"], check=False, capture_output=True)
 
 
 class UnixConnection(http.client.HTTPConnection):
