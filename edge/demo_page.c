@@ -5,7 +5,7 @@
 #include <assert.h>
 
 #include "demo_private.h"
-#include "pages.h"
+#include "template.h"
 
 /* What the page may do: its own style and script, its own addresses. */
 #define DEMO_CSP                                                                                             \
@@ -200,8 +200,8 @@ static str_t joined(h2o_mem_pool_t *pool, const str_t *parts, size_t count)
 static str_t row(exchange_t *ex, str_t name, str_t value)
 {
     h2o_mem_pool_t *pool = &ex->arena;
-    str_t left = page_escape(pool, name);
-    str_t right = page_escape(pool, value);
+    str_t left = template_escape(pool, name);
+    str_t right = template_escape(pool, value);
     str_t parts[] = {STR("<tr><td>"), left, STR("</td><td>"), right, STR("</td></tr>\n")};
     return joined(pool, parts, sizeof parts / sizeof *parts);
 }

@@ -52,31 +52,6 @@ bool failure_page_knows(const char *code)
     return failure_of(code) != NULL;
 }
 
-/*
- * Asks with HEAD, which wakes nothing, for three minutes while somebody looks at the page; then the app takes
- * the page's place by a reload. Reloads that lead back here within a minute are counted, and the fifth is the
- * last.
- */
-static const char again_script[] =
-    "(()=>{'use strict';\n"
-    "const line=document.getElementById('again'),key='boxedge-again',end=Date.now()+180000;\n"
-    "let wait=1000,past;\n"
-    "try{past=JSON.parse(sessionStorage.getItem(key))||{n:0,at:0}}catch(e){return}\n"
-    "if(Date.now()-past.at>60000)past.n=0;\n"
-    "if(past.n>=5)return;\n"
-    "line.hidden=false;\n"
-    "function open(){try{sessionStorage.setItem(key,JSON.stringify({n:past.n+1,at:Date.now()}))}\n"
-    "catch(e){return}location.reload()}\n"
-    "async function look(){\n"
-    "if(Date.now()>end){line.textContent='It was tried for three minutes. Load this page again.';return}\n"
-    "if(!document.hidden)try{\n"
-    "const answer=await fetch(location.href,{method:'HEAD',cache:'no-store',redirect:'manual',\n"
-    "headers:{'X-Box-No-Wake':'1'}});\n"
-    "if(![502,503,504].includes(answer.status))return open()}catch(e){}\n"
-    "wait=Math.min(wait*1.3,5000);setTimeout(look,wait)}\n"
-    "setTimeout(look,wait);\n"
-    "})();\n";
-
 /* Where the app is to listen. */
 static str_t listen_remedy(h2o_mem_pool_t *pool, const failure_page_t *page)
 {
@@ -114,14 +89,10 @@ static str_t remedy_text(h2o_mem_pool_t *pool, const failure_page_t *page, remed
     return STR("Ask whoever runs the box.");
 }
 
-/* Where the box's own words are to be found; empty where the edge knows of no such place. */
-static str_t log_text(h2o_mem_pool_t *pool, const failure_page_t *page, remedy_t remedy)
+/* Whether a command shows what the box wrote, and that may help. */
+static bool has_logs(const failure_page_t *page, remedy_t remedy)
 {
-    if (page->provider != PROVIDER_PROCESS || remedy == REMEDY_PORT || remedy == REMEDY_NONE)
-        return STR("");
-    str_t box = page_escape(pool, str_from(page->box));
-    return str_format(pool, "<p>What the box wrote is shown by <code>boxedge box logs %.*s</code>.</p>",
-                      STR_ARG(box));
+    return page->provider == PROVIDER_PROCESS && remedy != REMEDY_PORT && remedy != REMEDY_NONE;
 }
 
 str_t failure_page(h2o_mem_pool_t *pool, const failure_page_t *page)
@@ -131,12 +102,9 @@ str_t failure_page(h2o_mem_pool_t *pool, const failure_page_t *page)
     page_error_t error = page->error;
     error.title = failure->title;
     error.next = remedy_text(pool, page, failure->remedy);
-    error.more = log_text(pool, page, failure->remedy);
+    if (has_logs(page, failure->remedy))
+        error.logs_of = str_from(page->box);
     if (failure->may_pass)
-        error.more =
-            str_format(pool,
-                       "%.*s<p class=\"status\" id=\"again\" role=\"status\" hidden>The app opens here as "
-                       "soon as it answers.</p><script nonce=\"%.*s\">%s</script>",
-                       STR_ARG(error.more), STR_ARG(page->nonce), again_script);
+        error.nonce = page->nonce;
     return page_error(pool, &error);
 }

@@ -1,7 +1,7 @@
 /*
- * The pages of signing in and out: plain HTML and nothing from elsewhere. All text that is not ours is
- * escaped. The one script keeps the fragment of the address, which only a browser knows; without it signing
- * in works, and leads to the page without its fragment.
+ * The pages of signing in and out (signin.html, signin_tab.html, signout.html). Their one script keeps the
+ * fragment of the address, which only a browser knows; without it signing in works, and leads to the page
+ * without its fragment.
  */
 #ifndef BOXEDGE_SIGNIN_PAGE_H
 #define BOXEDGE_SIGNIN_PAGE_H

@@ -1,7 +1,7 @@
 /*
  * The page that a person sees while a box wakes: how far it is, and in the end the app in its place, or what
- * went wrong and a way to try again (docs/design.md, "Waking"). One file, nothing from elsewhere; its script
- * listens to the wake's events (wake_events.h). Without script it loads itself again.
+ * went wrong and a way to try again (docs/design.md, "Waking"). Its markup is wake.html; its script listens
+ * to the wake's events (wake_events.h). Without script it loads itself again.
  */
 #ifndef BOXEDGE_WAKE_PAGE_H
 #define BOXEDGE_WAKE_PAGE_H
@@ -11,7 +11,7 @@
 #include "str.h"
 #include "wake_message.h"
 
-/* Where the page hears how the wake goes on. */
+/* Where the page hears how the wake goes on; wake.js names it too. */
 #define WAKE_EVENTS_PATH "/.well-known/boxedge/wake"
 
 typedef struct wake_page {
