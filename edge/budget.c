@@ -25,16 +25,28 @@ uint64_t budget_share(const conf_t *conf)
     return given != 0 ? given : conf->limits.memory_bytes / 8;
 }
 
+/* The share of a client address: whole up to limits.memory, nothing from 3/2 of it on. */
+static uint64_t share_of_client(const budget_facts_t *facts)
+{
+    uint64_t half = facts->memory / 2;
+    if (facts->held <= facts->memory)
+        return facts->share;
+    return (uint64_t)((double)facts->share * (double)(facts->memory + half - facts->held) / (double)half);
+}
+
 budget_answer_t budget_rule(const budget_facts_t *facts)
 {
-    uint64_t memory = facts->memory, share = facts->share;
-    uint64_t most = facts->client > facts->box ? facts->client : facts->box;
-    if (!is_tight(memory, facts->held + facts->ahead))
+    uint64_t memory = facts->memory, share = facts->share, held = facts->held;
+    if (!is_tight(memory, held + facts->ahead))
         return BUDGET_SERVE;
-    if ((most > share && facts->held >= memory - memory / 8) || facts->held >= memory + memory / 2)
+    if (held >= memory + memory / 2)
         return BUDGET_DROP;
-    if (most > share || facts->held >= memory + memory / 4)
-        return BUDGET_SHED;
+    if (facts->client > share || facts->box > share)
+        return held >= memory - memory / 8 ? BUDGET_DROP : BUDGET_SHED;
+    if (!facts->shared || share >= memory)
+        return held >= memory + memory / 4 ? BUDGET_SHED : BUDGET_SERVE;
+    if (facts->client > share_of_client(facts))
+        return held >= memory + memory / 4 ? BUDGET_DROP : BUDGET_SHED;
     return BUDGET_SERVE;
 }
 
@@ -49,29 +61,37 @@ uint64_t budget_client(const client_t *client)
     return shm != NULL && budget_may_close(client) ? shm_share_held(shm, client->account.share) : 0;
 }
 
+static uint64_t greater(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
 uint64_t budget_exchange(const exchange_t *ex)
 {
     const shm_t *shm = ex->worker->shm;
     if (shm == NULL)
         return 0;
-    uint64_t box = shm_share_held(shm, ex->account.share), named = shm_share_held(shm, ex->named.share);
-    return box > named ? box : named;
+    return greater(shm_share_held(shm, ex->account.share), shm_share_held(shm, ex->named.share));
 }
 
 static budget_answer_t judge(const exchange_t *ex, uint64_t ahead)
 {
     const worker_t *worker = ex->worker;
+    const shm_t *shm = worker->shm;
     uint64_t held = worker->memory.held;
     if (!is_tight(worker->conf->limits.memory_bytes, held + ahead))
         return BUDGET_SERVE;
     if (ex->client->local || ex->client->kind == CONF_LISTENER_HEALTH)
         return BUDGET_SERVE;
+    uint64_t named = shm != NULL ? shm_share_held(shm, ex->named.share) : 0;
     budget_facts_t facts = {.memory = worker->conf->limits.memory_bytes,
                             .share = budget_share(worker->conf),
                             .held = held,
                             .ahead = ahead,
-                            .client = budget_client(ex->client),
-                            .box = budget_exchange(ex)};
+                            .shared =
+                                shm != NULL && (budget_may_close(ex->client) || ex->named.share.cell[0] != 0),
+                            .client = greater(budget_client(ex->client), named),
+                            .box = shm != NULL ? shm_share_held(shm, ex->account.share) : 0};
     return budget_rule(&facts);
 }
 

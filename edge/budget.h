@@ -1,13 +1,27 @@
 /*
  * What follows from how much memory is held (docs/design.md, "Memory"). Of limits.memory, for one worker:
  *
- *   below 1/2           nobody is bounded
- *   from 1/2 on         a client address or a box that holds more than its share (over all workers) holds no
- *                       more than BUDGET_FLOOR_BYTES in each direction of what is under way
- *   from 3/4 on         it gets 503 for what is new; each exchange that is open counts BUDGET_AHEAD_BYTES
- * more here, since its response is to come from 7/8 on         it gets no answer at all, since answers take
- * memory too from 4/4 on         the holders go first (relief.h); a client within its share is served from
- * 5/4 on         all of this holds for everybody, and from 3/2 on nobody gets an answer
+ *   below 1/2
+ *     no bound
+ *   from 1/2 on
+ *     a client address or a box over its share (summed over all workers) holds at most BUDGET_FLOOR_BYTES in
+ *     each direction of an exchange
+ *   from 3/4 on
+ *     it gets 503 for new requests; each open exchange counts BUDGET_AHEAD_BYTES more here, as its
+ *     response is still to come
+ *   from 7/8 on
+ *     its new requests end without an answer, because answers take memory too
+ *   from 4/4 on
+ *     exchanges without progress end (relief.h); the share of a client address falls evenly, to
+ *     nothing at 3/2: many addresses together cannot take the place of one more. An address between
+ *     its fallen and its whole share gets 503
+ *   from 5/4 on
+ *     such an address gets no answer; a request without a share gets 503
+ *   from 3/2 on
+ *     no address gets an answer
+ *
+ * Requests without a share: those of trusted proxies that name no client, and all where
+ * limits.memory_per_client is limits.memory or more.
  */
 #ifndef BOXEDGE_BUDGET_H
 #define BOXEDGE_BUDGET_H
@@ -24,9 +38,10 @@ typedef struct budget_facts {
     uint64_t share;  /* limits.memory_per_client, or an eighth of `memory` */
     uint64_t held;   /* by the worker */
     uint64_t ahead;  /* about to be held as well */
-    uint64_t client; /* by the client's address over all workers; 0 where it has no bound */
-    uint64_t box;    /* by the box over all workers; 0 where it is not known; or by the client that a proxy
-                        names, where that is more */
+    bool shared;     /* the client has a share */
+    uint64_t client; /* by the client's address, or the client that a trusted proxy names, over all workers;
+                        0 where it has no bound */
+    uint64_t box;    /* by the box over all workers; 0 where it is not known */
 } budget_facts_t;
 
 typedef enum budget_answer {

@@ -78,6 +78,20 @@ def test_heads_count(edge):
         check_growth(edge, before)
 
 
+def test_heads_from_many_addresses(edge):
+    """Each address is within its share; together they hold more than there is. An address that holds little is served
+    the whole time, the wait for the stalled streams' end included."""
+    target = attacks.Target(edge, edge.attacked, "none-1.preview.box.localhost", lambda i: f"127.1.0.{i + 1}")
+    with attack(target, 1, 40, "/", host=target.missing, big_heads=True):
+        edge.wait_until(lambda: metric(edge, "shed_total") > 0, what="something to be refused")
+
+        def served_until_reset():
+            served(edge, 5)
+            return metric(edge, "memory_resets_total") > 0
+
+        edge.wait_until(served_until_reset, 30, what="stalled streams to be reset")
+
+
 def test_heads_for_an_app_that_is_silent(edge):
     with RawOrigin(lambda conn: conn.wait_closed(60)) as silent:
         before = edge.rss_kib("worker")

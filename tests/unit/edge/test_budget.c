@@ -3,8 +3,8 @@
 
 #include "worker_fixture.h"
 
-#define MEMORY 64000u
-#define SHARE  8000u
+#define MEMORY 8388608u
+#define SHARE  1048576u
 
 typedef struct bound_case {
     uint64_t held, client, box;
@@ -15,23 +15,54 @@ static void test_bounds(void **state)
 {
     (void)state;
     static const bound_case_t cases[] = {
-        {47999, 47999, 47999, BUDGET_SERVE}, /* below three quarters shares do not count */
-        {48000, 0, 0, BUDGET_SERVE},          {48000, SHARE, SHARE, BUDGET_SERVE},
-        {48000, SHARE + 1, 0, BUDGET_SHED},   {48000, 0, SHARE + 1, BUDGET_SHED},
-        {55999, 6 * SHARE, 0, BUDGET_SHED},   {56000, SHARE + 1, 0, BUDGET_DROP},
-        {56000, 0, SHARE + 1, BUDGET_DROP},   {56000, SHARE, SHARE, BUDGET_SERVE},
-        {MEMORY, SHARE, SHARE, BUDGET_SERVE}, /* full: who is within its share is served */
-        {79999, SHARE, SHARE, BUDGET_SERVE},  {80000, 0, 0, BUDGET_SHED},
-        {95999, 0, 0, BUDGET_SHED},           {96000, 0, 0, BUDGET_DROP},
+        {MEMORY / 4 * 3 - 1, MEMORY / 2, MEMORY / 2, BUDGET_SERVE}, /* shares do not count yet */
+        {MEMORY / 4 * 3, SHARE, SHARE, BUDGET_SERVE},
+        {MEMORY / 4 * 3, SHARE + 1, 0, BUDGET_SHED},
+        {MEMORY / 4 * 3, 0, SHARE + 1, BUDGET_SHED},
+        {MEMORY / 8 * 7 - 1, 6 * SHARE, 0, BUDGET_SHED},
+        {MEMORY / 8 * 7, SHARE, SHARE, BUDGET_SERVE},
+        {MEMORY / 8 * 7, SHARE + 1, 0, BUDGET_DROP},
+        {MEMORY / 8 * 7, 0, SHARE + 1, BUDGET_DROP},
+        {MEMORY, SHARE, SHARE, BUDGET_SERVE},
+        /* From here on the share of a client address falls, that of a box does not. */
+        {MEMORY + MEMORY / 8, SHARE / 4 * 3, SHARE, BUDGET_SERVE},
+        {MEMORY + MEMORY / 8, SHARE / 4 * 3 + 1, SHARE, BUDGET_SHED},
+        {MEMORY / 4 * 5, SHARE / 2, SHARE, BUDGET_SERVE},
+        {MEMORY / 4 * 5, SHARE / 2 + 1, SHARE, BUDGET_DROP},
+        {MEMORY / 2 * 3 - 4, 1, SHARE, BUDGET_SERVE}, /* a share of 1 byte */
+        {MEMORY / 2 * 3 - 4, 2, SHARE, BUDGET_DROP},
+        {MEMORY / 2 * 3, 0, 0, BUDGET_DROP},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         budget_facts_t facts = {.memory = MEMORY,
                                 .share = SHARE,
                                 .held = cases[i].held,
+                                .shared = true,
                                 .client = cases[i].client,
                                 .box = cases[i].box};
         assert_int_equal(budget_rule(&facts), cases[i].answer);
     }
+}
+
+static void check_without_shares(budget_facts_t facts)
+{
+    facts.held = MEMORY / 4 * 5 - 1;
+    assert_int_equal(budget_rule(&facts), BUDGET_SERVE);
+    facts.held++;
+    assert_int_equal(budget_rule(&facts), BUDGET_SHED);
+    facts.held = MEMORY / 2 * 3 - 1;
+    assert_int_equal(budget_rule(&facts), BUDGET_SHED);
+    facts.held++;
+    assert_int_equal(budget_rule(&facts), BUDGET_DROP);
+}
+
+/* A share as large as the memory is none, and some clients have none. */
+static void test_bounds_without_shares(void **state)
+{
+    (void)state;
+    check_without_shares(
+        (budget_facts_t){.memory = MEMORY, .share = MEMORY, .shared = true, .client = MEMORY});
+    check_without_shares((budget_facts_t){.memory = MEMORY, .share = SHARE});
 }
 
 static const client_ops_t no_ops;
@@ -127,6 +158,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_bounds_without_shares),
         cmocka_unit_test(test_share_of_a_client),
         cmocka_unit_test(test_share_of_a_box),
         cmocka_unit_test(test_who_has_no_bound),
