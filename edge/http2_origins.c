@@ -9,6 +9,7 @@
 #include <errno.h>
 
 #include "address.h"
+#include "fnv.h"
 #include "http2_client_impl.h"
 #include "resend.h"
 #include "target.h"
@@ -56,16 +57,12 @@ size_t http2_origins_count(const http2_origins_t *origins)
     return origins->count;
 }
 
-/* FNV-1a over what tells most targets apart. Names are checked ones, few of which are in use: nobody gains by
- * collisions. */
+/* Over the fields that tell most targets apart. Names are checked ones, few of which are in use: nobody gains
+ * by collisions. */
 static uint64_t hash_of(const origin_target_t *target)
 {
-    uint64_t hash = 0xcbf29ce484222325;
-    for (size_t i = 0; i < target->name.n; i++)
-        hash = (hash ^ (uint8_t)target->name.p[i]) * 0x100000001b3;
-    hash = (hash ^ target->port) * 0x100000001b3;
-    hash = (hash ^ target->generation) * 0x100000001b3;
-    return hash ^ hash >> 32;
+    uint64_t hash = fnv_number(fnv_text(FNV_START, target->name), target->port);
+    return fnv_end(fnv_number(hash, target->generation));
 }
 
 /* The address is compared as well: where it has changed, so has what lies behind it. */

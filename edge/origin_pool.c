@@ -8,6 +8,7 @@
 #include <assert.h>
 
 #include "exchange.h"
+#include "fnv.h"
 
 /* Of connections that nobody may use again: no request asks for it. */
 #define NO_PORT 0
@@ -42,16 +43,10 @@ static void on_event(void *owner);
 static void on_hangup(void *owner, bool reset);
 static const conn_handlers_t idle_handlers = {on_event, on_event, on_hangup};
 
-/* FNV-1a over the whole key. Box ids are checked names, few of which are in use: nobody gains by collisions.
- */
+/* Over the whole key. Box ids are checked names, few of which are in use: nobody gains by collisions. */
 static uint64_t hash_key(str_t box, uint64_t generation, uint16_t port)
 {
-    uint64_t hash = 0xcbf29ce484222325;
-    for (size_t i = 0; i < box.n; i++)
-        hash = (hash ^ (uint8_t)box.p[i]) * 0x100000001b3;
-    hash = (hash ^ port) * 0x100000001b3;
-    hash = (hash ^ generation) * 0x100000001b3;
-    return hash ^ hash >> 32;
+    return fnv_end(fnv_number(fnv_number(fnv_text(FNV_START, box), port), generation));
 }
 
 static bool has_key(const idle_t *idle, str_t box, uint64_t generation, uint16_t port)

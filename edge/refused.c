@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "access.h"
+#include "fnv.h"
 #include "listening_message.h"
 #include "process.h"
 #include "text.h"
@@ -180,13 +181,10 @@ static void wait(cell_t *cell, exchange_t *ex)
 
 /* ---- questions ---- */
 
-/* FNV-1a. Nobody gains by collisions: the one who is refused then hears less of why. */
+/* Nobody gains by collisions: a client that is refused then reads less of the reason. */
 static size_t cell_of(str_t label, uint64_t generation)
 {
-    uint64_t hash = 0xcbf29ce484222325 ^ generation;
-    for (size_t i = 0; i < label.n; i++)
-        hash = (hash ^ (uint8_t)label.p[i]) * 0x100000001b3;
-    return (hash ^ hash >> 32) % CELLS;
+    return fnv_end(fnv_text(FNV_START ^ generation, label)) % CELLS;
 }
 
 static bool is_for(const cell_t *cell, str_t label, uint64_t generation)

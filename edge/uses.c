@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "fnv.h"
 #include "wake.h"
 #include "wake_tabs.h"
 
@@ -11,13 +12,10 @@
 
 /* ---- the table ---- */
 
-/* FNV-1a. Ids are checked names, few of which are in use: nobody gains by collisions. */
+/* Ids are checked names, few of which are in use: nobody gains by collisions. */
 static uint64_t hash_id(str_t id)
 {
-    uint64_t hash = 0xcbf29ce484222325;
-    for (size_t i = 0; i < id.n; i++)
-        hash = (hash ^ (uint8_t)id.p[i]) * 0x100000001b3;
-    return hash ^ hash >> 32;
+    return fnv_end(fnv_text(FNV_START, id));
 }
 
 static box_use_t *find(const uses_t *uses, str_t id, uint64_t hash)

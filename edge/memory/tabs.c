@@ -2,18 +2,13 @@
 
 #include <string.h>
 
+#include "fnv.h"
+
 #define RELAXED memory_order_relaxed
 /* A segment of a path that is so long is made up by a program. */
 #define SEGMENT_MADE_UP 16
 
 /* ---- what is asked for ---- */
-
-static uint64_t hash_bytes(uint64_t hash, str_t bytes)
-{
-    for (size_t i = 0; i < bytes.n; i++)
-        hash = (hash ^ (uint8_t)bytes.p[i]) * 0x100000001b3;
-    return hash;
-}
 
 static bool is_made_up(str_t segment)
 {
@@ -27,13 +22,13 @@ uint64_t tab_fingerprint(str_t method, str_t target)
 {
     const char *query = memchr(target.p, '?', target.n);
     str_t path = query != NULL ? str_make(target.p, (size_t)(query - target.p)) : target;
-    uint64_t hash = hash_bytes(0xcbf29ce484222325, method);
+    uint64_t hash = fnv_text(FNV_START, method);
     while (path.n > 0) {
         path = str_from_offset(path, 1); /* a slash */
         const char *slash = path.n > 0 ? memchr(path.p, '/', path.n) : NULL;
         str_t segment = str_make(path.p, slash != NULL ? (size_t)(slash - path.p) : path.n);
-        hash = hash_bytes(hash, STR("/"));
-        hash = hash_bytes(hash, is_made_up(segment) ? STR("#") : segment);
+        hash = fnv_text(hash, STR("/"));
+        hash = fnv_text(hash, is_made_up(segment) ? STR("#") : segment);
         path = str_from_offset(path, segment.n);
     }
     return hash ^ hash >> 29;
