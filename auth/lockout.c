@@ -18,6 +18,7 @@
 #include <stdalign.h>
 #include <stdatomic.h>
 
+#include "address.h"
 #include "siphash.h"
 
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "processes share the cells");
@@ -145,7 +146,7 @@ static uint32_t left_of(const view_t *view)
 static uint64_t hash_of(const lockout_t *lockout, const struct in6_addr *client, uint64_t preview_version)
 {
     uint8_t text[24] = {0};
-    memcpy(text, client->s6_addr, IN6_IS_ADDR_V4MAPPED(client) ? 16 : 8);
+    memcpy(text, client->s6_addr, address_owner_bytes(client));
     memcpy(text + 16, &preview_version, 8);
     return siphash(&lockout->hash_key, text, sizeof(text));
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/un.h>
 
+#include "address.h"
 #include "conf_bind.h"
 #include "conf_net.h"
 
@@ -101,7 +102,7 @@ static void check_trusted(const checker_t *c)
         const conf_node_t *node = list->children[i];
         bool said = node->kind == CONF_NODE_SCALAR ||
                     (node->kind == CONF_NODE_MAP && conf_node_get(node, STR("network")) != NULL);
-        bool all_v4 = network->bits == 96 && IN6_IS_ADDR_V4MAPPED(&network->address);
+        bool all_v4 = network->bits == 96 && address_is_v4(&network->address);
         if (said && (all_v4 || network->bits == 0))
             REPORT(c, CONF_WARNING, node->place, "trusted_proxies",
                    "every client is trusted to say where it comes from");

@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "address.h"
+
 #define MAPPED_BITS 96 /* of the prefix ::ffff:0:0/96 that holds IPv4 */
 
 static const struct sockaddr_in *v4_of(const conf_address_t *address)
@@ -65,7 +67,7 @@ static const char *read_host(str_t host, bool bracketed, uint16_t port, conf_add
     struct in_addr v4;
     struct in6_addr v6;
     if (bracketed && read_number(AF_INET6, host, &v6)) {
-        if (IN6_IS_ADDR_V4MAPPED(&v6))
+        if (address_is_v4(&v6))
             return "is an IPv4 address in IPv6 notation (write it as IPv4)";
         struct sockaddr_in6 sa = {.sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = v6};
         memcpy(&out->sa, &sa, sizeof(sa));
@@ -118,11 +120,10 @@ const char *conf_net_read_network(str_t text, conf_network_t *out)
     unsigned most = 128;
     if (read_number(AF_INET, host, &v4)) {
         most = 32;
-        out->address.s6_addr[10] = out->address.s6_addr[11] = 0xff;
-        memcpy(&out->address.s6_addr[12], &v4, sizeof(v4));
+        out->address = address_from_v4(&v4);
     } else if (!read_number(AF_INET6, host, &out->address)) {
         return "is not a numeric address or network";
-    } else if (IN6_IS_ADDR_V4MAPPED(&out->address)) {
+    } else if (address_is_v4(&out->address)) {
         return "is an IPv4 network in IPv6 notation (write it as IPv4)";
     }
     uint64_t bits = most;
@@ -141,8 +142,7 @@ static bool network_holds(const conf_network_t *network, const struct in6_addr *
 {
     unsigned bits = network->bits, bytes = bits / 8;
     /* A short IPv6 prefix such as ::/0 covers ::ffff:0:0/96 too, and is not meant to be about IPv4. */
-    if ((IN6_IS_ADDR_V4MAPPED(address) && bits < MAPPED_BITS) ||
-        memcmp(address, &network->address, bytes) != 0)
+    if ((address_is_v4(address) && bits < MAPPED_BITS) || memcmp(address, &network->address, bytes) != 0)
         return false;
     unsigned mask = 0xff00u >> (bits % 8) & 0xff;
     return bits % 8 == 0 || ((address->s6_addr[bytes] ^ network->address.s6_addr[bytes]) & mask) == 0;
@@ -180,8 +180,8 @@ void conf_net_print(const conf_address_t *address, char out[64])
 void conf_net_print_network(const conf_network_t *network, char out[64])
 {
     char host[INET6_ADDRSTRLEN];
-    bool v4 = network->bits >= MAPPED_BITS && IN6_IS_ADDR_V4MAPPED(&network->address);
-    const char *printed = v4 ? inet_ntop(AF_INET, &network->address.s6_addr[12], host, sizeof(host))
+    bool v4 = network->bits >= MAPPED_BITS && address_is_v4(&network->address);
+    const char *printed = v4 ? inet_ntop(AF_INET, address_v4(&network->address), host, sizeof(host))
                              : inet_ntop(AF_INET6, &network->address, host, sizeof(host));
     assert(printed != NULL);
     snprintf(out, 64, "%s/%u", host, v4 ? network->bits - MAPPED_BITS : network->bits);
@@ -248,13 +248,13 @@ static conf_address_t unmapped(const struct sockaddr *address)
     assert(address->sa_family == AF_INET6);
     struct sockaddr_in6 v6;
     memcpy(&v6, address, sizeof(v6));
-    if (!IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr)) {
+    if (!address_is_v4(&v6.sin6_addr)) {
         out.len = sizeof(v6);
         memcpy(&out.sa, &v6, sizeof(v6));
         return out;
     }
     struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = v6.sin6_port};
-    memcpy(&v4.sin_addr, &v6.sin6_addr.s6_addr[12], sizeof(v4.sin_addr));
+    memcpy(&v4.sin_addr, address_v4(&v6.sin6_addr), sizeof(v4.sin_addr));
     out.len = sizeof(v4);
     memcpy(&out.sa, &v4, sizeof(v4));
     return out;

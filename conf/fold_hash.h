@@ -6,9 +6,7 @@
 #ifndef BOXEDGE_FOLD_HASH_H
 #define BOXEDGE_FOLD_HASH_H
 
-#include <netinet/in.h>
-
-#include "str.h"
+#include "address.h"
 
 static inline uint64_t fold_multiply(uint64_t a, uint64_t b)
 {
@@ -26,7 +24,7 @@ static inline uint64_t fold_hash_client(const uint64_t seed[2], const struct in6
 {
     uint64_t part[2];
     memcpy(part, address, sizeof(part));
-    if (!IN6_IS_ADDR_V4MAPPED(address))
+    if (!address_is_v4(address))
         part[1] = 0;
     return fold_hash_end(seed, fold_multiply(part[0] ^ seed[0], part[1] ^ seed[1]));
 }

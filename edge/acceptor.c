@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "address.h"
 #include "client.h"
 #include "crowd.h"
 #include "descriptors.h"
@@ -54,23 +55,6 @@ static const exchange_step_t *steps_of(conf_listener_kind_t kind)
     return NULL;
 }
 
-/* IPv4 as mapped IPv6. */
-static void read_address(const struct sockaddr_storage *from, struct in6_addr *address, uint16_t *port)
-{
-    if (from->ss_family == AF_INET6) {
-        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)from;
-        *address = in6->sin6_addr;
-        *port = ntohs(in6->sin6_port);
-        return;
-    }
-    assert(from->ss_family == AF_INET);
-    const struct sockaddr_in *in = (const struct sockaddr_in *)from;
-    memset(address, 0, sizeof(*address));
-    address->s6_addr[10] = address->s6_addr[11] = 0xff;
-    memcpy(&address->s6_addr[12], &in->sin_addr, 4);
-    *port = ntohs(in->sin_port);
-}
-
 static void nothing(void *owner)
 {
     (void)owner;
@@ -88,7 +72,8 @@ static void take(acceptor_t *acceptor, int fd, const struct sockaddr_storage *fr
     static const conn_handlers_t no_handlers = {nothing, nothing, NULL};
 
     counter_add(&worker->counters->connections_total, 1);
-    read_address(from, &client.address, &client.port);
+    bool taken = address_take((const struct sockaddr *)from, &client.address, &client.port);
+    assert(taken);
     /* Whose connection it is, and so whose limit counts, is not known before a PROXY protocol header. */
     if (!client_count(&client, !acceptor->proxy_protocol)) {
         counter_add(&worker->counters->connections_refused_total, 1);
@@ -213,7 +198,8 @@ acceptor_t *acceptor_new(worker_t *worker, int fd, const conf_listener_t *listen
                              .kind = listener->kind,
                              .proxy_protocol = listener->proxy_protocol,
                              .tls_terminated = listener->tls_terminated};
-    read_address(&listener->address.sa, &ignored, &acceptor->port);
+    bool taken = address_take((const struct sockaddr *)&listener->address.sa, &ignored, &acceptor->port);
+    assert(taken);
     snprintf(acceptor->text, sizeof(acceptor->text), "%s", listener->text);
     open_reserve(acceptor);
     acceptor->sock = h2o_evloop_socket_create(loop_evloop(worker->loop), fd, H2O_SOCKET_FLAG_DONT_READ);

@@ -2,6 +2,7 @@
  * The limit step: takes the request's cost from the bucket of its key, or of its client address, and then
  * refuses what shows no key that counts. Nothing of the body was taken before.
  */
+#include "address.h"
 #include "api.h"
 
 #include <assert.h>
@@ -20,7 +21,7 @@ limit_id_t api_client_id(const exchange_t *ex, const char *what)
     limit_id_t id;
     int n = snprintf(text, 16, "%s ", what);
     assert(n > 0 && n < 16);
-    memcpy(text + 16, address->s6_addr, IN6_IS_ADDR_V4MAPPED(address) ? 16 : 8);
+    memcpy(text + 16, address->s6_addr, address_owner_bytes(address));
     sha256(str_make(text, sizeof(text)), id.sha256);
     return id;
 }

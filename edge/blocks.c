@@ -6,6 +6,7 @@
 
 #include <openssl/rand.h>
 
+#include "address.h"
 #include "conf_net.h"
 #include "hostname.h"
 #include "process_log.h"
@@ -220,7 +221,7 @@ blocks_answer_t blocks_has_client(blocks_t *blocks, const struct in6_addr *clien
     refresh(blocks);
     if (!blocks->known)
         return BLOCKS_UNKNOWN;
-    bool v4 = IN6_IS_ADDR_V4MAPPED(client);
+    bool v4 = address_is_v4(client);
     for (size_t i = 0; i < blocks->length_count; i++) {
         if (v4 && blocks->lengths[i] < MAPPED_BITS)
             continue; /* it would cover all of IPv4 */

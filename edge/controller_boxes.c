@@ -3,6 +3,7 @@
  */
 #include <assert.h>
 
+#include "address.h"
 #include "controller.h"
 
 /* What the store has that the configuration lacks, and the highest generation in it. */
@@ -50,18 +51,8 @@ static bool survey_box(const store_box_t *box, void *arg)
 /* IPv4 becomes an IPv4-mapped IPv6 address. */
 static void take_address(store_box_t *box, const conf_address_t *address)
 {
-    box->address = (struct in6_addr){0};
-    if (address->sa.ss_family == AF_INET) {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)&address->sa;
-        box->address.s6_addr[10] = box->address.s6_addr[11] = 0xff;
-        memcpy(box->address.s6_addr + 12, &in->sin_addr, 4);
-        box->fixed_port = ntohs(in->sin_port);
-    } else {
-        assert(address->sa.ss_family == AF_INET6);
-        const struct sockaddr_in6 *in = (const struct sockaddr_in6 *)&address->sa;
-        box->address = in->sin6_addr;
-        box->fixed_port = ntohs(in->sin6_port);
-    }
+    bool taken = address_take((const struct sockaddr *)&address->sa, &box->address, &box->fixed_port);
+    assert(taken);
 }
 
 static bool same_place(const store_box_t *a, const store_box_t *b)

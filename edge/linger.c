@@ -5,6 +5,7 @@
 
 #include <openssl/rand.h>
 
+#include "address.h"
 #include "rate.h"
 #include "siphash.h"
 #include "worker.h"
@@ -49,8 +50,7 @@ static uint64_t *cell_of(const linger_t *linger)
     const remote_t *remote = &linger->remote;
     if (rates == NULL || (remote->trusted && !remote->named))
         return NULL;
-    /* Whoever has one address of an IPv6 /64 has them all. */
-    size_t n = IN6_IS_ADDR_V4MAPPED(&remote->address) ? sizeof(remote->address) : 8;
+    size_t n = address_owner_bytes(&remote->address);
     return &rates->cells[siphash(&rates->hash_key, &remote->address, n) % CELLS];
 }
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "address.h"
 #include "client.h"
 #include "worker.h"
 
@@ -30,20 +31,6 @@ static void ignore(void *owner)
 
 /* Until the codec takes the connection over. */
 static const conn_handlers_t no_handlers = {.readable = ignore, .writable = ignore};
-
-static void take_address(client_t *client, const struct sockaddr_storage *from)
-{
-    if (from->ss_family == AF_INET) {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)from;
-        client->address.s6_addr[10] = client->address.s6_addr[11] = 0xff;
-        memcpy(client->address.s6_addr + 12, &in->sin_addr, 4);
-        client->port = ntohs(in->sin_port);
-    } else if (from->ss_family == AF_INET6) {
-        const struct sockaddr_in6 *in = (const struct sockaddr_in6 *)from;
-        client->address = in->sin6_addr;
-        client->port = ntohs(in->sin6_port);
-    }
-}
 
 static void on_acceptable(h2o_socket_t *sock, const char *err);
 
@@ -83,7 +70,7 @@ static void on_acceptable(h2o_socket_t *sock, const char *err)
         }
         client_t client = {
             .worker = &server->worker, .kind = CONF_LISTENER_PLAIN, .steps = server->steps, .local = true};
-        take_address(&client, &from);
+        (void)address_take((const struct sockaddr *)&from, &client.address, &client.port);
         client.conn = conn_new(server->worker.loop, fd, NULL, &no_handlers, NULL);
         http1_server_new(&client);
     }

@@ -1,6 +1,7 @@
 /* See relief.h. */
 #include "relief.h"
 
+#include "address.h"
 #include "budget.h"
 #include "http2_client.h"
 #include "origin_pool.h"
@@ -23,8 +24,7 @@ typedef struct round {
 
 static bool same_owner(const struct in6_addr *a, const struct in6_addr *b)
 {
-    size_t n = IN6_IS_ADDR_V4MAPPED(a) ? sizeof(*a) : sizeof(*a) / 2;
-    return memcmp(a, b, n) == 0;
+    return memcmp(a, b, address_owner_bytes(a)) == 0;
 }
 
 static void note_holder(round_t *round, const struct in6_addr *address, uint64_t held)

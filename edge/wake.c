@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "address.h"
 #include "process.h"
 #include "random_id.h"
 #include "rate.h"
@@ -104,8 +105,7 @@ static void on_ask(loop_timer_t *timer)
 bool wakes_client_allowed(wakes_t *wakes, const struct in6_addr *client)
 {
     uint32_t per_minute = wakes->worker->conf->wake.per_client;
-    /* Whoever has one address of an IPv6 /64 has them all. */
-    uint64_t hash = siphash(&wakes->hash_key, client, IN6_IS_ADDR_V4MAPPED(client) ? sizeof(*client) : 8);
+    uint64_t hash = siphash(&wakes->hash_key, client, address_owner_bytes(client));
     return per_minute == 0 || rate_take(&wakes->clients[hash % CLIENT_CELLS], loop_now(wakes->worker->loop),
                                         60000 / per_minute + 1, per_minute);
 }

@@ -1,6 +1,7 @@
 #include "wake_tabs.h"
 
 #include "access.h"
+#include "address.h"
 #include "client.h"
 #include "hostname.h"
 #include "remote.h"
@@ -67,7 +68,7 @@ static uint64_t key_of(const exchange_t *ex)
     const struct in6_addr *client = remote_address(ex);
     str_t agent = fields_value(&ex->request.fields, FIELD_USER_AGENT);
     str_t id = str_from(ex->preview.id);
-    uint64_t parts[3] = {siphash(&hash_key, client, IN6_IS_ADDR_V4MAPPED(client) ? sizeof(*client) : 8),
+    uint64_t parts[3] = {siphash(&hash_key, client, address_owner_bytes(client)),
                          siphash(&hash_key, agent.n != 0 ? agent.p : "", agent.n),
                          siphash(&hash_key, id.p, id.n)};
     uint64_t key = siphash(&hash_key, parts, sizeof(parts));

@@ -5,24 +5,13 @@
 #include "boxes_impl.h"
 
 /* "This network" (RFC 1122): the kernel takes 0.0.0.0 for the machine itself. */
-static bool is_nowhere(const struct in6_addr *address)
-{
-    return IN6_IS_ADDR_UNSPECIFIED(address) || (IN6_IS_ADDR_V4MAPPED(address) && address->s6_addr[12] == 0);
-}
-
-static bool is_link_local(const struct in6_addr *address)
-{
-    return IN6_IS_ADDR_LINKLOCAL(address) ||
-           (IN6_IS_ADDR_V4MAPPED(address) && address->s6_addr[12] == 169 && address->s6_addr[13] == 254);
-}
-
 const char *boxes_refusal(const boxes_t *boxes, box_provider_t kind, const provider_box_t *told)
 {
     if (told->state != BOX_RUNNING)
         return NULL;
-    if (is_nowhere(&told->address))
+    if (address_is_nowhere(&told->address))
         return "The box runs, but has no network address that the edge could connect to.";
-    if (is_link_local(&told->address) || IN6_IS_ADDR_MULTICAST(&told->address))
+    if (address_is_link_local(&told->address) || IN6_IS_ADDR_MULTICAST(&told->address))
         return "The box is at an address that the edge never connects to.";
     if (kind == PROVIDER_PROCESS)
         return address_is_loopback(&told->address) ? NULL : "The box is not on this machine.";

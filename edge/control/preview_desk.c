@@ -6,6 +6,7 @@
 
 #include <h2o.h>
 
+#include "address.h"
 #include "preview_message.h"
 #include "process.h"
 #include "process_log.h"
@@ -77,11 +78,8 @@ static void take_result(desk_job_t *job, store_result_t result)
  * do not decide that. */
 static bool is_whole_machine(const store_box_t *box)
 {
-    const struct in6_addr *address = &box->address;
-    bool loopback =
-        IN6_IS_ADDR_LOOPBACK(address) || (IN6_IS_ADDR_V4MAPPED(address) && address->s6_addr[12] == 127);
-    return box->state == BOX_RUNNING && box->provider == PROVIDER_STATIC && loopback &&
-           box->fixed_port == 0 && box->port_count == 0;
+    return box->state == BOX_RUNNING && box->provider == PROVIDER_STATIC &&
+           address_is_loopback(&box->address) && box->fixed_port == 0 && box->port_count == 0;
 }
 
 static void create(desk_job_t *job, store_t *store)

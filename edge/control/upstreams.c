@@ -30,32 +30,17 @@ struct upstreams {
     struct in6_addr refused[BALANCE_UPSTREAMS_MAX][BALANCE_SERVERS_MAX];
 };
 
-/* False where `host` is a name. */
-static bool read_address(const char *host, struct in6_addr *out)
-{
-    struct in_addr v4;
-    if (inet_pton(AF_INET6, host, out) == 1)
-        return true;
-    if (inet_pton(AF_INET, host, &v4) != 1)
-        return false;
-    *out = (struct in6_addr){.s6_addr = {[10] = 0xff, 0xff}};
-    memcpy(&out->s6_addr[12], &v4, sizeof(v4));
-    return true;
-}
-
 /* ---- addresses that are never used ---- */
 
 /* Why nobody may connect there; NULL: nothing is wrong. */
 static const char *refusal_of(const conf_t *conf, const struct in6_addr *address, uint16_t port)
 {
-    bool v4 = IN6_IS_ADDR_V4MAPPED(address);
-    const uint8_t *octets = &address->s6_addr[12];
     struct sockaddr_storage socket_address;
-    if (IN6_IS_ADDR_UNSPECIFIED(address) || (v4 && octets[0] == 0))
+    if (address_is_nowhere(address))
         return "no server's address";
-    if (IN6_IS_ADDR_LINKLOCAL(address) || (v4 && octets[0] == 169 && octets[1] == 254))
+    if (address_is_link_local(address))
         return "a link-local address";
-    if (IN6_IS_ADDR_MULTICAST(address) || (v4 && octets[0] >= 224))
+    if (IN6_IS_ADDR_MULTICAST(address) || (address_is_v4(address) && address_v4(address)[0] >= 224))
         return "an address of a group";
     (void)address_make(address, port, &socket_address);
     return conf_listens_on(conf, (const struct sockaddr *)&socket_address) ? "the edge's own listener" : NULL;
@@ -105,7 +90,7 @@ static void find_places(upstreams_t *upstreams, unsigned index, size_t i, places
 {
     const conf_server_t *server = &upstreams->conf->upstreams[index].servers[i];
     const struct in6_addr *found;
-    if (read_address(server->host, &places->at[0])) {
+    if (address_parse(server->host, &places->at[0])) {
         places->count = 1;
     } else {
         places->count = resolver_look(upstreams->resolver, server->host, &found);
@@ -173,7 +158,7 @@ static void set_names(upstreams_t *upstreams)
         for (size_t j = 0; j < upstreams->conf->upstreams[i].server_count; j++) {
             struct in6_addr address;
             const char *host = upstreams->conf->upstreams[i].servers[j].host;
-            if (!read_address(host, &address))
+            if (!address_parse(host, &address))
                 names[count++] = host;
         }
     resolver_set(upstreams->resolver, names, count);

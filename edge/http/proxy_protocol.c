@@ -5,6 +5,8 @@
 
 #include <arpa/inet.h>
 
+#include "address.h"
+
 #define V1_SIGNATURE "PROXY "
 #define V2_SIGNATURE "\r\n\r\n\0\r\nQUIT\n"
 #define V2_FIXED     16 /* signature, version and command, family and transport, length */
@@ -20,13 +22,6 @@ static uint16_t read_16(const uint8_t *p)
 static uint32_t read_32(const uint8_t *p)
 {
     return (uint32_t)read_16(p) << 16 | read_16(p + 2);
-}
-
-static void map_v4(const void *four_bytes, struct in6_addr *out)
-{
-    memset(out, 0, sizeof(*out));
-    out->s6_addr[10] = out->s6_addr[11] = 0xff;
-    memcpy(&out->s6_addr[12], four_bytes, 4);
 }
 
 /* True where the bytes that are there are those of `signature`. */
@@ -62,7 +57,7 @@ static bool next_address(str_t *line, int family, struct in6_addr *out)
         return inet_pton(AF_INET6, text, out) == 1;
     if (inet_pton(AF_INET, text, &v4) != 1)
         return false;
-    map_v4(&v4, out);
+    *out = address_from_v4(&v4);
     return true;
 }
 
@@ -187,7 +182,7 @@ static bool read_proxied(const uint8_t *header, size_t len, proxy_protocol_t *ou
     if (family != 0x00 && !check_tlvs(header, len, V2_FIXED + addresses))
         return false;
     if (family == 0x11) {
-        map_v4(p, &out->address);
+        out->address = address_from_v4(p);
         out->port = read_16(p + 2 * 4);
     } else if (family == 0x21) {
         memcpy(&out->address, p, 16);

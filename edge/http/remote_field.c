@@ -3,6 +3,8 @@
 #include <arpa/inet.h>
 #include <string.h>
 
+#include "address.h"
+
 /* The result of reading one line of a list from its right end. */
 typedef enum list_result { LIST_FOUND, LIST_BAD, LIST_GO_ON } list_result_t;
 
@@ -20,11 +22,10 @@ static bool read_number(int family, str_t text, void *out)
 
 static bool read_v4(str_t text, struct in6_addr *address)
 {
-    struct in6_addr mapped = {0};
-    mapped.s6_addr[10] = mapped.s6_addr[11] = 0xff;
-    if (!read_number(AF_INET, text, &mapped.s6_addr[12]))
+    struct in_addr v4;
+    if (!read_number(AF_INET, text, &v4))
         return false;
-    *address = mapped;
+    *address = address_from_v4(&v4);
     return true;
 }
 

@@ -9,6 +9,7 @@
 
 #include <ares.h>
 
+#include "address.h"
 #include "deadline.h"
 #include "process_log.h"
 #include "watch.h"
@@ -181,12 +182,9 @@ static struct in6_addr *read_answer(const struct ares_addrinfo *answer, size_t *
     *ttl = n != 0 ? answer->nodes->ai_ttl : 0;
     n = 0;
     for (const struct ares_addrinfo_node *at = answer->nodes; at != NULL; at = at->ai_next) {
-        if (at->ai_family == AF_INET6) {
-            memcpy(&all[n++], &((const struct sockaddr_in6 *)(void *)at->ai_addr)->sin6_addr, 16);
-        } else if (at->ai_family == AF_INET) {
-            all[n].s6_addr[10] = all[n].s6_addr[11] = 0xff;
-            memcpy(&all[n++].s6_addr[12], &((const struct sockaddr_in *)(void *)at->ai_addr)->sin_addr, 4);
-        }
+        uint16_t port;
+        if (address_take(at->ai_addr, &all[n], &port))
+            n++;
         *ttl = at->ai_ttl < *ttl ? at->ai_ttl : *ttl;
     }
     for (const struct ares_addrinfo_cname *at = answer->cnames; at != NULL; at = at->next)

@@ -5,6 +5,8 @@
 
 #include <jansson.h>
 
+#include "address.h"
+
 /* 2^53: larger numbers are no longer exact in every JSON reader. */
 #define SECONDS_MAX 9007199254740992
 
@@ -55,15 +57,7 @@ static const char *read_address(const json_t *object, control_box_t *out)
     if (value == NULL)
         return NULL;
     const char *text = json_is_string(value) ? json_string_value(value) : "";
-    struct in6_addr *address = &out->box.address;
-    struct in_addr v4;
-    if (inet_pton(AF_INET6, text, address) == 1)
-        return NULL;
-    if (inet_pton(AF_INET, text, &v4) != 1)
-        return "\"address\" must be an IPv4 or IPv6 address";
-    memset(address->s6_addr + 10, 0xff, 2);
-    memcpy(address->s6_addr + 12, &v4, sizeof(v4));
-    return NULL;
+    return address_parse(text, &out->box.address) ? NULL : "\"address\" must be an IPv4 or IPv6 address";
 }
 
 static bool is_port(const json_t *value)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "address.h"
 #include "docker_labels.h"
 
 bool docker_id_valid(str_t id)
@@ -154,8 +155,7 @@ static bool read_address(const json_t *network, struct in6_addr *out)
     const char *v6 = json_string_value(json_object_get(network, "GlobalIPv6Address"));
     struct in_addr address;
     if (v4 != NULL && inet_pton(AF_INET, v4, &address) == 1 && address.s_addr != 0) {
-        *out = (struct in6_addr){.s6_addr = {[10] = 0xff, [11] = 0xff}};
-        memcpy(out->s6_addr + 12, &address, 4);
+        *out = address_from_v4(&address);
         return true;
     }
     return v6 != NULL && inet_pton(AF_INET6, v6, out) == 1 && memcmp(out, &nowhere, sizeof(nowhere)) != 0;

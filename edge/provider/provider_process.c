@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "address.h"
 #include "wake_message.h"
 
 typedef struct process_provider process_provider_t;
@@ -51,13 +52,8 @@ static process_box_t *find(process_provider_t *p, str_t id)
 
 static void take_address(provider_box_t *told, bool loopback6)
 {
-    if (loopback6) {
-        told->address = in6addr_loopback;
-        return;
-    }
-    told->address.s6_addr[10] = told->address.s6_addr[11] = 0xff;
-    told->address.s6_addr[12] = 127;
-    told->address.s6_addr[15] = 1;
+    static const uint8_t loopback4[] = {127, 0, 0, 1};
+    told->address = loopback6 ? in6addr_loopback : address_from_v4(loopback4);
 }
 
 static void tell(process_box_t *box)
