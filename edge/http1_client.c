@@ -472,6 +472,7 @@ static void connected(http1_client_t *client)
         return;
     }
     conn_probe_peer(conn_fd(client->conn)); /* no timer of ours bounds a response */
+    conn_bound_queues(conn_fd(client->conn));
     if (!target_tls(client->ex, &ssl)) {
         failure = ORIGIN_TLS_FAILED;
         connect_ended(client, &failure);

@@ -425,6 +425,23 @@ bool conn_stalled(const conn_t *conn, conn_stall_t *stall)
     return stall->looks++ == CONN_STALL_LOOKS;
 }
 
+/* As the handshake saw it. A peer whose distance is not known is far. */
+static bool is_near(int fd)
+{
+    struct tcp_info info = {0};
+    socklen_t len = sizeof(info);
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 && info.tcpi_rtt != 0 &&
+           info.tcpi_rtt < CONN_FAR_US;
+}
+
+void conn_bound_queues(int fd)
+{
+    int unsent = CONN_UNSENT_BYTES, unread = CONN_UNREAD_BYTES / 2; /* the kernel doubles it (socket(7)) */
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
+    if (is_near(fd))
+        (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &unread, sizeof(unread));
+}
+
 void conn_probe_peer(int fd)
 {
     int on = 1, idle = 60, interval = 15, probes = 4;

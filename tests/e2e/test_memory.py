@@ -4,7 +4,9 @@ The attack comes from 127.0.0.1, the others from 127.0.0.2."""
 import concurrent.futures
 import contextlib
 import pathlib
+import re
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -12,7 +14,8 @@ import threading
 import pytest
 
 import tcp_table
-from harness import PATIENCE, ROOT, SANITIZED, SLOW, RawOrigin, Stream
+from h2origin import H2Origin
+from harness import PATIENCE, ROOT, SANITIZED, SLOW, HttpOrigin, RawOrigin, Stream
 from wire import WireError
 
 sys.path.append(str(pathlib.Path(ROOT, "bench/lib")))
@@ -219,3 +222,58 @@ def test_what_the_kernel_holds_for_a_slow_reader(edge):
         client.read_head()
         edge.wait_until(lambda: metric(edge, "buffered_bytes") >= 65536, what="the edge to hold some itself")
         assert 0 < max(send_queues(edge.port["plain"])) <= 256 * 1024
+
+
+def towards(port):
+    """Bytes that the kernel holds to be sent on each of the edge's connections to an app."""
+    return [row.sending for row in tcp_table.rows() if row.remote[1] == port and row.state == tcp_table.ESTABLISHED]
+
+
+@contextlib.contextmanager
+def app_that_reads_nothing():
+    """Over HTTP/2 it grants all the windows there can be."""
+    over = threading.Event()
+    window = struct.pack(">HI", attacks.INITIAL_WINDOW_SIZE, (1 << 31) - 1)
+
+    def handler(conn):
+        if conn.sock.recv(3) == b"PRI":
+            conn.sock.sendall(attacks.frame(attacks.SETTINGS, payload=window) +
+                              attacks.frame(attacks.WINDOW_UPDATE, payload=struct.pack(">I", (1 << 31) - 65536)))
+        over.wait(60)
+
+    with RawOrigin(handler, receive_buffer=8192) as app:
+        yield app
+        over.set()
+
+
+@pytest.mark.parametrize("protocol", ["http1", "h2c"])
+def test_what_the_kernel_holds_for_an_app_that_does_not_read(edge, protocol):
+    with app_that_reads_nothing() as app, edge.connect("plain") as client:
+        host = edge.create_preview(app, "box", "--protocol", protocol)
+        client.send(f"POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: 50000000\r\n\r\n".encode())
+        client.sock.setblocking(False)
+
+        def is_full():
+            try:
+                client.sock.send(bytes(1 << 20))
+            except BlockingIOError:
+                return max(towards(app.port), default=0) > 0 and metric(edge, "buffered_bytes") >= 65536
+            return False
+
+        edge.wait_until(is_full, what="everything on the way to be full")
+        assert max(towards(app.port)) <= 256 * 1024
+
+
+@pytest.mark.parametrize("protocol", ["http1", "h2c"])
+def test_what_the_kernel_may_hold_from_an_app(edge, protocol):
+    """The bound stays where it was while a fast client reads, which would let the kernel's grow."""
+    with contextlib.ExitStack() as stack:
+        app = stack.enter_context(H2Origin() if protocol == "h2c" else HttpOrigin())
+        host = edge.create_preview(app, "box", "--protocol", protocol)
+        client = stack.enter_context(edge.connect("plain"))
+        client.send(f"GET /bytes?n=200000000 HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        client.read_head()
+        client.read_exactly(100_000_000)
+        out = subprocess.run(["ss", "-tnmH", f"dport = :{app.port}"], capture_output=True, text=True, check=True).stdout
+        bounds = [int(found) for found in re.findall(r"skmem:\(r\d+,rb(\d+)", out)]
+        assert bounds and max(bounds) <= 256 * 1024
