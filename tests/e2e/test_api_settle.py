@@ -15,15 +15,15 @@ KEY = "k-settle-2f1c"
 
 @pytest.fixture(name="make")
 def _make(tmp_path):
-    """make(key=True) -> world, as of test_api_deletions; the key's file is there in any case."""
+    """make(key=True, **keys of the upstream) -> world, as of test_api_deletions; the key's file is there in any case."""
     made = []
     key_file = tmp_path / "settle.key"
     key_file.write_text(KEY + "\n")
     key_file.chmod(0o600)
 
-    def make(key=True):
+    def make(key=True, **upstream):
         app, api = HttpOrigin(), Api()
-        config = api_config([api.port], api={"settle_key": str(key_file)} if key else {})
+        config = api_config([api.port], api={"settle_key": str(key_file)} if key else {}, upstream=upstream)
         edge = Edge(tmp_path, workers=2, config=config, boxes=[local_box(i, app) for i in IDS])
         made.extend((edge, api, app))
         for box in IDS:
@@ -38,6 +38,18 @@ def _make(tmp_path):
 
 def questions(api):
     return [r for r in api.requests if r.method == "GET" and r.get("x-box-api-key") == KEY]
+
+
+def checks(api):
+    return [r for r in api.requests if r.target == "/health"]
+
+
+def wait_checks(world, n):
+    """For a number of further checks of the server's health, one a second: the controller makes them, which would ask
+    for boxes, too."""
+    api, edge = world
+    before = len(checks(api))
+    edge.wait_until(lambda: len(checks(api)) >= before + n, what=f"{n} checks of health")
 
 
 @pytest.mark.parametrize("way", ["500", "client-left", "worker-died", "all-died"])
@@ -91,11 +103,12 @@ def test_an_api_that_does_not_answer_is_asked_less_and_less(make, refusal, tmp_p
 
 
 def test_a_reload_brings_the_key_and_takes_it(make, tmp_path):
-    api, edge = world = make(key=False)
+    api, edge = world = make(key=False, health_path="/health", health_interval="1s")
     unknown(world, "500", tmp_path)
     del api.boxes["box"]
-    time.sleep(3)
-    assert [r.method for r in api.requests] == ["GET", "DELETE"]  # the first one with the caller's key
+    wait_checks(world, 4)
+    # The first one with the caller's key.
+    assert [r.method for r in api.requests if r.target != "/health"] == ["GET", "DELETE"]
     assert status(world) == 404 and "box" in previews(edge)
     edge.config["api"]["settle_key"] = str(api.key_file)
     edge.write_config()
@@ -106,7 +119,7 @@ def test_a_reload_brings_the_key_and_takes_it(make, tmp_path):
     edge.command("reload")
     before = len(questions(api))
     assert delete(world, "/v2/box/two").status == 500
-    time.sleep(3)
+    wait_checks(world, 4)
     assert len(questions(api)) == before and status(world, "two") == 404
     assert call(edge, "/v2/box/two").status == 200  # the caller's key still settles it
     eventually(world, "two", 200)
