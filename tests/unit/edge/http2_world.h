@@ -499,6 +499,8 @@ static inline void world_raw(world_t *world, const void *bytes, size_t n)
     while (n != 0) {
         ssize_t sent = send(world->fd, at, n, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (sent < 0 && errno == EAGAIN) {
+            if (world->counters.http2_abuse_total != 0)
+                return; /* the server has had enough, and reads no more */
             world_turn(world);
             (void)client_receives(world);
             continue;
