@@ -444,14 +444,27 @@ static str_t confined_cookie(exchange_t *ex, str_t value)
     return set_cookie_confine(value, host, out, value.n, &len) ? str_make(out, len) : value;
 }
 
+/* A copy of the fields where their Connection names any, so that they can be asked while some are taken out;
+ * else none. */
+static fields_t naming_fields(exchange_t *ex, const fields_t *fields)
+{
+    fields_t copy = {0};
+    if (!names_fields(fields))
+        return copy;
+    fields_reserve(&ex->arena, &copy, fields->count);
+    memcpy(copy.at, fields->at, fields->count * sizeof(*fields->at));
+    copy.count = fields->count;
+    return copy;
+}
+
 void forward_filter_response(exchange_t *ex, fields_t *fields)
 {
-    bool named = names_fields(fields);
+    fields_t naming = naming_fields(ex, fields);
     bool localhost = ex->preview.host_header == HOST_HEADER_LOCALHOST;
     uint32_t kept = 0;
     for (uint32_t i = 0; i < fields->count; i++) {
         const field_t *field = &fields->at[i];
-        if (is_hop_by_hop(field->id) || (named && is_named(fields, field->name)))
+        if (is_hop_by_hop(field->id) || is_named(&naming, field->name))
             continue;
         fields->at[kept] = *field;
         if (field->id == FIELD_LOCATION)

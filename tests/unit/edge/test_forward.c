@@ -373,6 +373,28 @@ static void test_response_filter(void **state)
     exchange_end(&ex, EXCHANGE_END_COMPLETE);
 }
 
+/* The fields that Connection names go, wherever they stand among fields that stay. */
+static void test_response_filter_of_named_fields(void **state)
+{
+    static const char *const orders[][5] = {
+        {"Connection", "Age", "X-Named", "Vary", "X-Other"},
+        {"Age", "X-Named", "Connection", "X-Other", "Vary"},
+        {"X-Other", "X-Named", "Age", "Vary", "Connection"},
+    };
+    for (size_t i = 0; i < sizeof(orders) / sizeof(orders[0]); i++) {
+        exchange_t *ex = new_exchange(*state);
+        fields_t fields = {0};
+        for (size_t n = 0; n < 5; n++)
+            fields_add(&ex->arena, &fields, field_lookup(str_from(orders[i][n])), str_from(orders[i][n]),
+                       STR("x-other, x-named"));
+        forward_filter_response(ex, &fields);
+        assert_int_equal(fields.count, 2);
+        assert_true(str_eq(fields.at[0].name, STR("Age")));
+        assert_true(str_eq(fields.at[1].name, STR("Vary")));
+        exchange_end(&ex, EXCHANGE_END_COMPLETE);
+    }
+}
+
 static void test_cookies_stay_on_their_host(void **state)
 {
     static const struct {
@@ -458,6 +480,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_location_from_localhost, setup, teardown),
         cmocka_unit_test_setup_teardown(test_cookies_stay_on_their_host, setup, teardown),
         cmocka_unit_test_setup_teardown(test_response_filter, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_response_filter_of_named_fields, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
