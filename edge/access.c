@@ -158,21 +158,19 @@ static bool has_session(exchange_t *ex)
 }
 
 /* The edge's cookie is never the app's business; a field that held nothing else goes with it. */
+static bool keep_other_cookies(field_t *field, void *arg)
+{
+    exchange_t *ex = arg;
+    if (field->id != FIELD_COOKIE || memmem(field->value.p, field->value.n, SESSION_COOKIE, 14) == NULL)
+        return true;
+    char *out = h2o_mem_alloc_pool(&ex->arena, field->value.n);
+    field->value = str_make(out, cookie_remove(field->value, STR(SESSION_COOKIE), out, field->value.n));
+    return field->value.n != 0;
+}
+
 static void strip_session_cookie(exchange_t *ex)
 {
-    fields_t *fields = &ex->request.fields;
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < fields->count; i++) {
-        field_t field = fields->at[i];
-        if (field.id == FIELD_COOKIE && memmem(field.value.p, field.value.n, SESSION_COOKIE, 14) != NULL) {
-            char *out = h2o_mem_alloc_pool(&ex->arena, field.value.n);
-            field.value = str_make(out, cookie_remove(field.value, STR(SESSION_COOKIE), out, field.value.n));
-            if (field.value.n == 0)
-                continue;
-        }
-        fields->at[kept++] = field;
-    }
-    fields->count = kept;
+    fields_filter(&ex->request.fields, keep_other_cookies, ex);
 }
 
 /* ---- secrets ---- */
@@ -235,14 +233,14 @@ access_check_t access_check_basic(exchange_t *ex, str_t user_password, unsigned 
     return check(ex, user_password, ex->preview.basic, ex->preview.basic_sha256, retry_after);
 }
 
+static bool is_other(field_t *field, void *arg)
+{
+    return field->id != *(const field_id_t *)arg;
+}
+
 static void remove_fields(exchange_t *ex, field_id_t id)
 {
-    fields_t *fields = &ex->request.fields;
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < fields->count; i++)
-        if (fields->at[i].id != id)
-            fields->at[kept++] = fields->at[i];
-    fields->count = kept;
+    fields_filter(&ex->request.fields, is_other, &id);
 }
 
 /* What a request shows, before anything of it was compared. */

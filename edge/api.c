@@ -153,13 +153,10 @@ static bool is_limit_field(str_t name)
     return false;
 }
 
-static void remove_limit_fields(fields_t *fields)
+static bool keep_without_limits(field_t *field, void *arg)
 {
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < fields->count; i++)
-        if (fields->at[i].id != FIELD_OTHER || !is_limit_field(fields->at[i].name))
-            fields->at[kept++] = fields->at[i];
-    fields->count = kept;
+    (void)arg;
+    return field->id != FIELD_OTHER || !is_limit_field(field->name);
 }
 
 static void add(exchange_t *ex, fields_t *fields, str_t name, const char *value)
@@ -177,7 +174,7 @@ void api_add_fields(exchange_t *ex, fields_t *fields)
     limit_fields_t *text = h2o_mem_alloc_pool(&ex->arena, sizeof(*text));
     if (!limit_fields_write(text, str_from(api->plan->name), &plan, &api->limits))
         return;
-    remove_limit_fields(fields); /* the upstream's own speak of another limit */
+    fields_filter(fields, keep_without_limits, NULL); /* the upstream's own speak of another limit */
     add(ex, fields, STR("ratelimit-policy"), text->policy);
     add(ex, fields, STR("ratelimit"), text->limit);
     add(ex, fields, STR("x-ratelimit-limit"), text->x_limit);

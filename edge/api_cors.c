@@ -23,19 +23,11 @@ static void add(exchange_t *ex, fields_t *fields, str_t name, str_t value)
     fields_add(&ex->arena, fields, FIELD_OTHER, name, value);
 }
 
-static str_t value_of(const fields_t *fields, str_t name)
-{
-    for (uint32_t i = 0; i < fields->count; i++)
-        if (str_ieq(fields->at[i].name, name))
-            return fields->at[i].value;
-    return str_make(NULL, 0);
-}
-
 bool api_cors_answers(exchange_t *ex)
 {
     const fields_t *asked = &ex->request.fields;
     str_t origin = fields_value(asked, FIELD_ORIGIN);
-    str_t headers = value_of(asked, STR("access-control-request-headers"));
+    str_t headers = fields_value_named(asked, STR("access-control-request-headers"));
     fields_t fields = {0};
     if (!conf_allows_origin(ex->api->conf, origin))
         return false;
@@ -57,7 +49,7 @@ void api_cors_add(exchange_t *ex, fields_t *fields)
 {
     str_t origin = fields_value(&ex->request.fields, FIELD_ORIGIN);
     if (origin.n == 0 || !conf_allows_origin(ex->api->conf, origin) ||
-        value_of(fields, STR("access-control-allow-origin")).n != 0)
+        fields_value_named(fields, STR("access-control-allow-origin")).n != 0)
         return;
     add(ex, fields, STR("access-control-allow-origin"), origin);
     add(ex, fields, STR("access-control-expose-headers"), STR(EXPOSED_FIELDS));

@@ -369,17 +369,21 @@ static bool is_trailer(exchange_t *ex, str_t name)
     return field_trailer_allowed(field_lookup(plain), plain) && !forged_name(name, false);
 }
 
+typedef struct trailer_filter {
+    exchange_t *ex;
+    bool named; /* Connection names fields */
+} trailer_filter_t;
+
+static bool keep_trailer(field_t *field, void *arg)
+{
+    trailer_filter_t *filter = arg;
+    return is_trailer(filter->ex, field->name) && passes(filter->ex, field, false, filter->named);
+}
+
 void forward_filter_trailers(exchange_t *ex)
 {
-    fields_t *trailers = &ex->request.trailers;
-    bool named = names_fields(&ex->request.fields);
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < trailers->count; i++) {
-        const field_t *field = &trailers->at[i];
-        if (is_trailer(ex, field->name) && passes(ex, field, false, named))
-            trailers->at[kept++] = *field;
-    }
-    trailers->count = kept;
+    trailer_filter_t filter = {.ex = ex, .named = names_fields(&ex->request.fields)};
+    fields_filter(&ex->request.trailers, keep_trailer, &filter);
 }
 
 /* "http://localhost:<port>/x" becomes "https://<preview's host>/x"; others stay. */
@@ -457,22 +461,27 @@ static fields_t naming_fields(exchange_t *ex, const fields_t *fields)
     return copy;
 }
 
+typedef struct response_filter {
+    exchange_t *ex;
+    fields_t naming;
+} response_filter_t;
+
+static bool keep_of_response(field_t *field, void *arg)
+{
+    response_filter_t *filter = arg;
+    exchange_t *ex = filter->ex;
+    bool localhost = ex->preview.host_header == HOST_HEADER_LOCALHOST;
+    if (is_hop_by_hop(field->id) || is_named(&filter->naming, field->name))
+        return false;
+    if (field->id == FIELD_LOCATION)
+        field->value = secure_location(ex, localhost ? rewrite_location(ex, field->value) : field->value);
+    else if (field->id == FIELD_SET_COOKIE)
+        field->value = confined_cookie(ex, field->value);
+    return true;
+}
+
 void forward_filter_response(exchange_t *ex, fields_t *fields)
 {
-    fields_t naming = naming_fields(ex, fields);
-    bool localhost = ex->preview.host_header == HOST_HEADER_LOCALHOST;
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < fields->count; i++) {
-        const field_t *field = &fields->at[i];
-        if (is_hop_by_hop(field->id) || is_named(&naming, field->name))
-            continue;
-        fields->at[kept] = *field;
-        if (field->id == FIELD_LOCATION)
-            fields->at[kept].value =
-                secure_location(ex, localhost ? rewrite_location(ex, field->value) : field->value);
-        else if (field->id == FIELD_SET_COOKIE)
-            fields->at[kept].value = confined_cookie(ex, field->value);
-        kept++;
-    }
-    fields->count = kept;
+    response_filter_t filter = {.ex = ex, .naming = naming_fields(ex, fields)};
+    fields_filter(fields, keep_of_response, &filter);
 }

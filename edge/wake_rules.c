@@ -16,15 +16,6 @@
 /* Nothing changes by itself where a box sleeps. */
 #define ASLEEP_RETRY_S 60
 
-static str_t value_of(const exchange_t *ex, str_t name)
-{
-    const fields_t *fields = &ex->request.fields;
-    for (uint32_t i = 0; i < fields->count; i++)
-        if (str_ieq(fields->at[i].name, name))
-            return fields->at[i].value;
-    return str_make(NULL, 0);
-}
-
 static bool contains_word(str_t value, str_t word)
 {
     for (size_t i = 0; i + word.n <= value.n; i++)
@@ -35,8 +26,8 @@ static bool contains_word(str_t value, str_t word)
 
 str_t wake_purpose(const exchange_t *ex)
 {
-    str_t purpose = value_of(ex, STR("sec-purpose"));
-    return purpose.n != 0 ? purpose : value_of(ex, STR("purpose"));
+    str_t purpose = fields_value_named(&ex->request.fields, STR("sec-purpose"));
+    return purpose.n != 0 ? purpose : fields_value_named(&ex->request.fields, STR("purpose"));
 }
 
 /* What browsers and crawlers ask for unasked. */
@@ -61,7 +52,7 @@ static bool is_preflight(const exchange_t *ex)
 bool wake_is_wished(const exchange_t *ex)
 {
     return !is_unasked(ex) && !is_preflight(ex) &&
-           !str_eq(str_trim(value_of(ex, STR("x-box-no-wake"))), STR("1"));
+           !str_eq(str_trim(fields_value_named(&ex->request.fields, STR("x-box-no-wake"))), STR("1"));
 }
 
 /*
@@ -83,7 +74,7 @@ static void reply_asleep(exchange_t *ex)
 static void reply_preflight(exchange_t *ex)
 {
     const fields_t *fields = &ex->request.fields;
-    str_t headers = value_of(ex, STR("access-control-request-headers"));
+    str_t headers = fields_value_named(&ex->request.fields, STR("access-control-request-headers"));
     fields_t answer = {0};
     h2o_mem_pool_t *arena = &ex->arena;
     exchange_add_own_fields(ex, &answer);

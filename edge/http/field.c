@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "forged.h"
+#include "text.h"
 
 /* Room for the fields of nearly every request, so that the array is allocated once. */
 #define FIELDS_FIRST_CAPACITY 24
@@ -168,40 +169,53 @@ str_t fields_value(const fields_t *fields, field_id_t id)
     return field != NULL ? field->value : str_make(NULL, 0);
 }
 
+str_t fields_value_named(const fields_t *fields, str_t name)
+{
+    for (uint32_t i = 0; i < fields->count; i++)
+        if (str_ieq(fields->at[i].name, name))
+            return fields->at[i].value;
+    return str_make(NULL, 0);
+}
+
+/* The values of all Cookie fields, while they are joined. */
+typedef struct crumbs {
+    str_t joined;
+    bool placed;
+} crumbs_t;
+
+static bool join_crumb(field_t *field, void *arg)
+{
+    crumbs_t *crumbs = arg;
+    if (field->id != FIELD_COOKIE)
+        return true;
+    bool first = !crumbs->placed;
+    crumbs->placed = true;
+    field->value = crumbs->joined;
+    return first;
+}
+
 void fields_join_cookies(h2o_mem_pool_t *pool, fields_t *fields)
 {
-    size_t len = 0, crumbs = 0;
+    size_t len = 0, count = 0;
     for (uint32_t i = 0; i < fields->count; i++) {
         if (fields->at[i].id == FIELD_COOKIE) {
             len += fields->at[i].value.n + 2;
-            crumbs++;
+            count++;
         }
     }
-    if (crumbs < 2)
+    if (count < 2)
         return;
-    char *joined = h2o_mem_alloc_pool(pool, len);
-    char *end = joined;
-    field_t *first = NULL;
-    uint32_t kept = 0;
+    text_t joined = text_new(pool, len);
     for (uint32_t i = 0; i < fields->count; i++) {
-        field_t field = fields->at[i];
-        if (field.id != FIELD_COOKIE || first == NULL)
-            fields->at[kept++] = field;
-        if (field.id != FIELD_COOKIE)
+        const field_t *field = &fields->at[i];
+        if (field->id != FIELD_COOKIE || field->value.n == 0)
             continue;
-        if (first == NULL)
-            first = &fields->at[kept - 1];
-        if (field.value.n == 0)
-            continue;
-        if (end != joined) {
-            *end++ = ';';
-            *end++ = ' ';
-        }
-        memcpy(end, field.value.p, field.value.n);
-        end += field.value.n;
+        if (joined.n != 0)
+            text_put(&joined, STR("; "));
+        text_put(&joined, field->value);
     }
-    fields->count = kept;
-    first->value = str_make(joined, (size_t)(end - joined));
+    crumbs_t crumbs = {.joined = text_str(&joined)};
+    fields_filter(fields, join_crumb, &crumbs);
 }
 
 str_t str_dup(h2o_mem_pool_t *pool, str_t s)

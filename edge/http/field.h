@@ -98,6 +98,19 @@ const field_t *fields_find(const fields_t *fields, field_id_t id);
 size_t fields_count(const fields_t *fields, field_id_t id);
 /* The value of the first such field, or an empty slice. */
 str_t fields_value(const fields_t *fields, field_id_t id);
+/* The value of the first field of that name, in any case, or an empty slice: for names without an identity.
+ */
+str_t fields_value_named(const fields_t *fields, str_t name);
+/* Keeps the fields for which `keep` returns true, in their order. `keep` may change a field's value; it must
+ * not look at other fields of the section. Inline, so that `keep` is, too. */
+static inline void fields_filter(fields_t *fields, bool (*keep)(field_t *field, void *arg), void *arg)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < fields->count; i++)
+        if (keep(&fields->at[i], arg))
+            fields->at[kept++] = fields->at[i];
+    fields->count = kept;
+}
 /* Joins all Cookie fields to one with "; ", in the place of the first (RFC 9113 section 8.2.3). */
 void fields_join_cookies(h2o_mem_pool_t *pool, fields_t *fields);
 

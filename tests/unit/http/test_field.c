@@ -178,6 +178,59 @@ static void test_reserve(void **state)
     h2o_mem_clear_pool(&pool);
 }
 
+/* Keeps what is not "gone", and counts the calls. */
+static bool keep(field_t *field, void *arg)
+{
+    ++*(unsigned *)arg;
+    if (str_eq(field->value, STR("changes")))
+        field->value = STR("changed");
+    return !str_eq(field->value, STR("gone"));
+}
+
+static void test_filter(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *values[4], *left[4];
+    } cases[] = {
+        {{NULL}, {NULL}},
+        {{"gone"}, {NULL}},
+        {{"a", "b", "c"}, {"a", "b", "c"}},
+        {{"gone", "a", "gone", "b"}, {"a", "b"}},
+        {{"gone", "gone", "gone", "changes"}, {"changed"}},
+        {{"changes", "gone", "gone", "gone"}, {"changed"}},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        h2o_mem_pool_t pool;
+        fields_t fields = {0};
+        unsigned calls = 0, n = 0;
+        h2o_mem_init_pool(&pool);
+        for (; n < 4 && cases[i].values[n] != NULL; n++)
+            fields_add(&pool, &fields, FIELD_OTHER, STR("n"), str_from(cases[i].values[n]));
+        fields_filter(&fields, keep, &calls);
+        assert_int_equal(calls, n);
+        for (n = 0; n < 4 && cases[i].left[n] != NULL; n++)
+            assert_true(n < fields.count && str_eq(fields.at[n].value, str_from(cases[i].left[n])));
+        assert_int_equal(fields.count, n);
+        h2o_mem_clear_pool(&pool);
+    }
+}
+
+static void test_value_of_a_name(void **state)
+{
+    (void)state;
+    h2o_mem_pool_t pool;
+    fields_t fields = {0};
+    h2o_mem_init_pool(&pool);
+    assert_int_equal(fields_value_named(&fields, STR("a")).n, 0);
+    fields_add(&pool, &fields, FIELD_OTHER, STR("ab"), STR("1"));
+    fields_add(&pool, &fields, FIELD_OTHER, STR("A"), STR("2"));
+    fields_add(&pool, &fields, FIELD_OTHER, STR("a"), STR("3"));
+    assert_true(str_eq(fields_value_named(&fields, STR("a")), STR("2")));
+    assert_int_equal(fields_value_named(&fields, STR("b")).n, 0);
+    h2o_mem_clear_pool(&pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -186,6 +239,8 @@ int main(void)
         cmocka_unit_test(test_single),
         cmocka_unit_test(test_section),
         cmocka_unit_test(test_reserve),
+        cmocka_unit_test(test_filter),
+        cmocka_unit_test(test_value_of_a_name),
         cmocka_unit_test(test_cookies),
         cmocka_unit_test(test_trailers),
         cmocka_unit_test(test_copies),
