@@ -6,11 +6,11 @@
 #include "wake.h"
 
 #include <assert.h>
-#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "address.h"
+#include "name_map.h"
 #include "process.h"
 #include "random_id.h"
 #include "rate.h"
@@ -50,23 +50,14 @@ struct wakes {
     uint64_t clients[CLIENT_CELLS]; /* rate_take */
     channel_t *channel;
     bool given_up;
-    void *tree; /* tsearch: wake_t by label */
+    name_map_t by_label; /* wake_t */
     h2o_linklist_t all;
     loop_timer_t ask;
 };
 
-static int compare(const void *a, const void *b)
-{
-    const wake_t *x = a, *y = b;
-    return strcmp(x->label, y->label);
-}
-
 static wake_t *find(wakes_t *wakes, const char *label)
 {
-    wake_t key;
-    (void)snprintf(key.label, sizeof(key.label), "%s", label);
-    wake_t *const *found = tfind(&key, &wakes->tree, compare);
-    return found != NULL ? *found : NULL;
+    return name_map_find(&wakes->by_label, str_from(label));
 }
 
 /* ---- the question ---- */
@@ -124,8 +115,7 @@ static wake_t *add(wakes_t *wakes, const char *label, str_t id)
     wake->stage = WAKE_RESUMING;
     h2o_linklist_init_anchor(&wake->waiters);
     h2o_linklist_init_anchor(&wake->woken);
-    if (tsearch(wake, &wakes->tree, compare) == NULL)
-        abort();
+    name_map_add(&wakes->by_label, wake);
     h2o_linklist_insert(&wakes->all, &wake->link);
     if (!loop_timer_running(&wakes->ask))
         loop_timer_start(wakes->worker->loop, &wakes->ask, wakes->given_up ? 0 : ASK_MS, on_ask);
@@ -136,7 +126,7 @@ static void free_if_unused(wake_t *wake)
 {
     if (!h2o_linklist_is_empty(&wake->waiters) || !h2o_linklist_is_empty(&wake->woken) || wake->open != 0)
         return;
-    (void)tdelete(wake, &wake->wakes->tree, compare);
+    name_map_remove(&wake->wakes->by_label, wake);
     h2o_linklist_unlink(&wake->link);
     loop_timer_stop(&wake->release);
     free(wake);
@@ -147,6 +137,7 @@ wakes_t *wakes_new(worker_t *worker)
     wakes_t *wakes = calloc(1, sizeof(*wakes));
     assert(wakes != NULL);
     wakes->worker = worker;
+    wakes->by_label = NAME_MAP(wake_t, label);
     random_bytes(worker->random, wakes->hash_key.bytes, sizeof(wakes->hash_key.bytes));
     h2o_linklist_init_anchor(&wakes->all);
     return wakes;

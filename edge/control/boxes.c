@@ -5,7 +5,6 @@
 #include "boxes.h"
 
 #include <assert.h>
-#include <search.h>
 #include <stdlib.h>
 
 #include "address.h"
@@ -22,27 +21,15 @@
 
 /* ---- the table ---- */
 
-static int compare(const void *a, const void *b)
-{
-    const box_entry_t *x = a, *y = b;
-    return strcmp(x->box.id, y->box.id);
-}
-
 static box_entry_t *find(const boxes_t *boxes, str_t id)
 {
-    box_entry_t key;
-    if (id.n > BOX_ID_MAX)
-        return NULL;
-    memcpy(key.box.id, id.p, id.n);
-    key.box.id[id.n] = '\0';
-    box_entry_t *const *found = tfind(&key, &boxes->tree, compare);
-    return found != NULL ? *found : NULL;
+    return name_map_find(&boxes->by_id, id);
 }
 
 /* NULL where there are BOXES_MAX. */
 static box_entry_t *add(boxes_t *boxes, const char *id)
 {
-    if (boxes->count == BOXES_MAX) {
+    if (boxes->by_id.count == BOXES_MAX) {
         if (!boxes->full_logged)
             process_log("controller", "there are more than %d boxes: %s and others are left out", BOXES_MAX,
                         id);
@@ -55,15 +42,13 @@ static box_entry_t *add(boxes_t *boxes, const char *id)
     entry->missing = true;
     memcpy(entry->box.id, id, strlen(id) + 1);
     memcpy(entry->stored.id, id, strlen(id) + 1);
-    if (tsearch(entry, &boxes->tree, compare) == NULL)
-        abort();
-    boxes->count++;
+    name_map_add(&boxes->by_id, entry);
     return entry;
 }
 
-static void free_entry(void *node)
+static void free_entry(void *item)
 {
-    box_entry_t *entry = node;
+    box_entry_t *entry = item;
     loop_timer_stop(&entry->retry);
     loop_timer_stop(&entry->gone);
     assert(!entry->writing);
@@ -98,7 +83,14 @@ boxes_t *boxes_new(loop_t *loop, const conf_t *conf, store_thread_t *store, peer
     boxes_t *boxes = calloc(1, sizeof(*boxes));
     assert(boxes != NULL);
     *boxes = (boxes_t){
-        .loop = loop, .conf = conf_acquire(conf), .store = store, .peers = peers, .last_generation = now_us};
+        .loop = loop,
+        .conf = conf_acquire(conf),
+        .store = store,
+        .peers = peers,
+        .by_id = NAME_MAP(box_entry_t, box.id),
+        .by_place = boxes_no_places(),
+        .last_generation = now_us,
+    };
     boxes->untold_end = &boxes->untold;
     box_entry_t **running = calloc(count + 1, sizeof(*running));
     size_t running_count = 0;
@@ -138,7 +130,7 @@ void boxes_free(boxes_t **boxes)
         return;
     while (b->untold != NULL)
         free(pop_untold(b));
-    tdestroy(b->tree, free_entry);
+    name_map_clear(&b->by_id, free_entry);
     conf_release(&b->conf);
     free(b);
 }
@@ -156,16 +148,17 @@ void boxes_listen(boxes_t *boxes, const boxes_handlers_t *handlers, void *owner)
     boxes->listeners[boxes->listener_count++] = (boxes_listener_t){handlers, owner};
 }
 
-static void untake_one(const void *node, VISIT visit, void *closure)
+static bool untake_one(void *item, void *arg)
 {
-    (void)closure;
-    if (visit == postorder || visit == leaf)
-        (*(box_entry_t *const *)node)->taken = false;
+    box_entry_t *entry = item;
+    (void)arg;
+    entry->taken = false;
+    return true;
 }
 
 void boxes_set_conf(boxes_t *boxes, const conf_t *conf)
 {
-    twalk_r(boxes->tree, untake_one, NULL);
+    name_map_each(&boxes->by_id, untake_one, NULL);
     for (size_t i = 0; i < conf->box_count; i++) {
         box_entry_t *entry = find(boxes, str_from(conf->boxes[i].id));
         if (entry != NULL)
@@ -210,21 +203,19 @@ const store_box_t *boxes_recorded(const boxes_t *boxes, str_t id)
 typedef struct walk {
     bool (*each)(const store_box_t *, void *);
     void *arg;
-    bool over;
 } walk_t;
 
-static void walk_one(const void *node, VISIT visit, void *closure)
+static bool walk_one(void *item, void *arg)
 {
-    walk_t *walk = closure;
-    const box_entry_t *const *entry = node;
-    if ((visit == postorder || visit == leaf) && !walk->over)
-        walk->over = !walk->each(&(*entry)->box, walk->arg);
+    const walk_t *walk = arg;
+    const box_entry_t *entry = item;
+    return walk->each(&entry->box, walk->arg);
 }
 
 void boxes_each(const boxes_t *boxes, bool (*each)(const store_box_t *, void *), void *arg)
 {
-    walk_t walk = {each, arg, false};
-    twalk_r(boxes->tree, walk_one, &walk);
+    walk_t walk = {each, arg};
+    name_map_each(&boxes->by_id, walk_one, &walk);
 }
 
 /* ---- what providers tell ---- */
@@ -297,8 +288,7 @@ void boxes_remove(box_entry_t *entry)
         loop_timer_start(boxes->loop, &entry->gone, GONE_MS, on_gone_long);
         return;
     }
-    (void)tdelete(entry, &boxes->tree, compare);
-    boxes->count--;
+    name_map_remove(&boxes->by_id, entry);
     free_entry(entry);
 }
 
@@ -366,22 +356,23 @@ typedef struct leavers {
     bool all;
 } leavers_t;
 
-static void leave_one(const void *node, VISIT visit, void *closure)
+static bool leave_one(void *item, void *arg)
 {
-    const leavers_t *leavers = closure;
-    box_entry_t *entry = *(box_entry_t *const *)node;
-    if ((visit != postorder && visit != leaf) || entry->box.provider != leavers->kind ||
-        entry->box.state == BOX_GONE || (!leavers->all && entry->sync == leavers->boxes->sync[leavers->kind]))
-        return;
+    const leavers_t *leavers = arg;
+    box_entry_t *entry = item;
+    if (entry->box.provider != leavers->kind || entry->box.state == BOX_GONE ||
+        (!leavers->all && entry->sync == leavers->boxes->sync[leavers->kind]))
+        return true;
     provider_box_t gone = {.state = BOX_GONE};
     memcpy(gone.id, entry->box.id, sizeof(gone.id));
     take(entry, leavers->kind, &gone);
+    return true;
 }
 
 static void on_sync_ended(void *owner, provider_t *provider)
 {
     leavers_t leavers = {owner, provider->kind, false};
-    twalk_r(leavers.boxes->tree, leave_one, &leavers);
+    name_map_each(&leavers.boxes->by_id, leave_one, &leavers);
 }
 
 /* ---- what is asked of providers ---- */
@@ -452,13 +443,14 @@ static void on_resumed(void *owner, provider_t *provider, str_t id, provider_res
 }
 
 /* Its provider goes, and will not answer. */
-static void give_up_one(const void *node, VISIT visit, void *closure)
+static bool give_up_one(void *item, void *arg)
 {
-    box_entry_t *entry = *(box_entry_t *const *)node;
-    if ((visit != postorder && visit != leaf) || entry->asked != closure)
-        return;
+    box_entry_t *entry = item;
+    if (entry->asked != arg)
+        return true;
     entry->asked = NULL;
     resumed(entry, PROVIDER_GONE, NULL);
+    return true;
 }
 
 void boxes_set_provider(boxes_t *boxes, box_provider_t kind, provider_t *provider)
@@ -469,8 +461,8 @@ void boxes_set_provider(boxes_t *boxes, box_provider_t kind, provider_t *provide
     if (provider != NULL || before == NULL)
         return;
     leavers_t leavers = {boxes, kind, true};
-    twalk_r(boxes->tree, leave_one, &leavers);
-    twalk_r(boxes->tree, give_up_one, before);
+    name_map_each(&boxes->by_id, leave_one, &leavers);
+    name_map_each(&boxes->by_id, give_up_one, before);
 }
 
 const provider_handlers_t boxes_provider_handlers = {

@@ -5,6 +5,7 @@
 #define BOXEDGE_BOXES_IMPL_H
 
 #include "boxes.h"
+#include "name_map.h"
 
 #define BOXES_LISTENERS_MAX 4
 #define PROVIDER_KINDS      4
@@ -66,9 +67,8 @@ struct boxes {
     conf_t *conf;
     store_thread_t *store;
     peers_t *peers;
-    void *tree;   /* tsearch: box_entry_t by id */
-    void *places; /* tsearch: box_place_t (boxes_places.c) */
-    size_t count;
+    name_map_t by_id;    /* box_entry_t */
+    name_map_t by_place; /* box_place_t (boxes_places.c) */
     bool full_logged;
     loop_task_t nudge;                  /* tells the workers that boxes changed */
     box_untold_t *untold, **untold_end; /* in their order */
@@ -83,6 +83,8 @@ struct boxes {
 
 /* Why nobody may connect to the box where its provider says that it runs; NULL: nothing is wrong. */
 const char *boxes_refusal(const boxes_t *boxes, box_provider_t kind, const provider_box_t *told);
+/* An empty map of places. */
+name_map_t boxes_no_places(void);
 /*
  * The box was told to be as its record says: it takes its place among those that were told at that address,
  * of which a control plane's are asked about before a request goes to them again. Or it leaves its place.

@@ -4,23 +4,20 @@
  * asked about before a request goes to it. Where the control plane then says that both are there, they are.
  */
 #include <assert.h>
-#include <search.h>
 #include <stdlib.h>
 
+#include "address.h"
 #include "boxes_impl.h"
 #include "process_log.h"
 
 struct box_place {
-    struct in6_addr address;
-    uint16_t fixed_port;
-    h2o_linklist_t boxes; /* box_entry_t by `at_place`; never empty */
+    char name[ADDRESS_PORT_BYTES]; /* its address and fixed port */
+    h2o_linklist_t boxes;          /* box_entry_t by `at_place`; never empty */
 };
 
-static int compare(const void *a, const void *b)
+name_map_t boxes_no_places(void)
 {
-    const box_place_t *x = a, *y = b;
-    int order = memcmp(&x->address, &y->address, sizeof(x->address));
-    return order != 0 ? order : (x->fixed_port > y->fixed_port) - (x->fixed_port < y->fixed_port);
+    return NAME_MAP(box_place_t, name);
 }
 
 void boxes_leave_place(box_entry_t *entry)
@@ -32,7 +29,7 @@ void boxes_leave_place(box_entry_t *entry)
     h2o_linklist_unlink(&entry->at_place);
     if (!h2o_linklist_is_empty(&place->boxes))
         return;
-    (void)tdelete(place, &entry->boxes->places, compare);
+    name_map_remove(&entry->boxes->by_place, place);
     free(place);
 }
 
@@ -55,30 +52,30 @@ static void mistrust_others(const box_place_t *place, const box_entry_t *newcome
     }
 }
 
-static box_place_t *find_or_add(boxes_t *boxes, const box_place_t *key)
+static box_place_t *find_or_add(boxes_t *boxes, const char name[ADDRESS_PORT_BYTES])
 {
-    box_place_t *const *found = tfind(key, &boxes->places, compare);
-    if (found != NULL)
-        return *found;
-    box_place_t *place = malloc(sizeof(*place));
+    box_place_t *place = name_map_find(&boxes->by_place, str_from(name));
+    if (place != NULL)
+        return place;
+    place = malloc(sizeof(*place));
     assert(place != NULL);
-    *place = *key;
+    memcpy(place->name, name, sizeof(place->name));
     h2o_linklist_init_anchor(&place->boxes);
-    if (tsearch(place, &boxes->places, compare) == NULL)
-        abort();
+    name_map_add(&boxes->by_place, place);
     return place;
 }
 
 void boxes_take_place(box_entry_t *entry)
 {
-    box_place_t key = {.address = entry->box.address, .fixed_port = entry->box.fixed_port};
+    char name[ADDRESS_PORT_BYTES] = "";
+    (void)address_port_text(&entry->box.address, entry->box.fixed_port, name);
     bool has_one = entry->box.state == BOX_RUNNING && entry->box.provider != PROVIDER_PROCESS;
-    if (has_one && entry->place != NULL && compare(entry->place, &key) == 0)
+    if (has_one && entry->place != NULL && strcmp(entry->place->name, name) == 0)
         return;
     boxes_leave_place(entry);
     if (!has_one)
         return;
-    box_place_t *place = find_or_add(entry->boxes, &key);
+    box_place_t *place = find_or_add(entry->boxes, name);
     mistrust_others(place, entry);
     entry->place = place;
     h2o_linklist_insert(&place->boxes, &entry->at_place);

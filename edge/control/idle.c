@@ -1,10 +1,10 @@
 #include "idle.h"
 
 #include <assert.h>
-#include <search.h>
 #include <stdlib.h>
 
 #include "idle_clock.h"
+#include "name_map.h"
 
 #define TICK_MS 1000
 
@@ -14,26 +14,19 @@ struct idle {
     idle_clock_t *clock;
     loop_timer_t timer;
     /* Boxes that were active since the last tick, each once. */
-    void *active; /* tsearch: their ids */
-    size_t active_count;
+    name_map_t active;   /* their ids */
     size_t active_bytes; /* of their ids with '\n' */
 };
 
 /* ---- what was active ---- */
 
-static int compare(const void *a, const void *b)
-{
-    return strcmp(a, b);
-}
-
 static void note(idle_t *idle, const char *id)
 {
-    if (idle->active_count == BOXES_MAX || tfind(id, &idle->active, compare) != NULL)
+    if (idle->active.count == BOXES_MAX || name_map_find(&idle->active, str_from(id)) != NULL)
         return;
     char *copy = strdup(id);
-    if (copy == NULL || tsearch(copy, &idle->active, compare) == NULL)
-        abort();
-    idle->active_count++;
+    assert(copy != NULL);
+    name_map_add(&idle->active, copy);
     idle->active_bytes += strlen(id) + 1;
 }
 
@@ -63,28 +56,25 @@ void idle_wanted(idle_t *idle, str_t label)
         note_active(idle, str_make(label.p, (size_t)(dash - label.p)));
 }
 
-static void append(const void *node, VISIT visit, void *closure)
+static bool append(void *id, void *arg)
 {
-    char **at = closure;
-    const char *id = *(const char *const *)node;
-    if (visit != postorder && visit != leaf)
-        return;
+    char **at = arg;
     *at = stpcpy(*at, id);
     *(*at)++ = '\n';
+    return true;
 }
 
 static void hand_on(idle_t *idle)
 {
-    if (idle->active_count == 0)
+    if (idle->active.count == 0)
         return;
     char *text = malloc(idle->active_bytes + 1), *at = text;
     assert(text != NULL);
-    twalk_r(idle->active, append, &at);
+    name_map_each(&idle->active, append, &at);
     assert((size_t)(at - text) == idle->active_bytes);
-    tdestroy(idle->active, free);
-    idle->active = NULL;
+    name_map_clear(&idle->active, free);
     size_t n = idle->active_bytes;
-    idle->active_count = idle->active_bytes = 0;
+    idle->active_bytes = 0;
     boxes_active(idle->boxes, str_make(text, n));
     free(text);
 }
@@ -139,7 +129,7 @@ void idle_free(idle_t **idle)
     if (*idle == NULL)
         return;
     loop_timer_stop(&(*idle)->timer);
-    tdestroy((*idle)->active, free);
+    name_map_clear(&(*idle)->active, free);
     idle_clock_free(&(*idle)->clock);
     free(*idle);
     *idle = NULL;

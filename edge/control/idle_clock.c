@@ -1,13 +1,13 @@
 #include "idle_clock.h"
 
 #include <assert.h>
-#include <search.h>
 #include <stdlib.h>
 
 #include <h2o/linklist.h>
 #include <h2o/memory.h>
 
 #include "hostname.h"
+#include "name_map.h"
 
 /* A box that runs and may be paused. */
 typedef struct idle_box {
@@ -20,15 +20,15 @@ typedef struct idle_box {
 } idle_box_t;
 
 struct idle_clock {
-    void *tree; /* tsearch: idle_box_t by id */
+    name_map_t by_id; /* idle_box_t */
     h2o_linklist_t all;
-    size_t count;
 };
 
 idle_clock_t *idle_clock_new(void)
 {
     idle_clock_t *clock = calloc(1, sizeof(*clock));
     assert(clock != NULL);
+    clock->by_id = NAME_MAP(idle_box_t, id);
     h2o_linklist_init_anchor(&clock->all);
     return clock;
 }
@@ -37,45 +37,21 @@ void idle_clock_free(idle_clock_t **clock)
 {
     if (*clock == NULL)
         return;
-    tdestroy((*clock)->tree, free);
+    name_map_clear(&(*clock)->by_id, free);
     free(*clock);
     *clock = NULL;
-}
-
-static int compare(const void *a, const void *b)
-{
-    const idle_box_t *x = a, *y = b;
-    return strcmp(x->id, y->id);
-}
-
-static void set_id(idle_box_t *entry, str_t id)
-{
-    memcpy(entry->id, id.p, id.n);
-    entry->id[id.n] = '\0';
-}
-
-static idle_box_t *find(const idle_clock_t *clock, str_t id)
-{
-    idle_box_t key;
-    if (id.n > BOX_ID_MAX)
-        return NULL;
-    set_id(&key, id);
-    idle_box_t *const *found = tfind(&key, &clock->tree, compare);
-    return found != NULL ? *found : NULL;
 }
 
 void idle_clock_runs(idle_clock_t *clock, str_t id, uint64_t generation, uint32_t idle_ms, uint64_t now_ms)
 {
     assert(idle_ms != 0 && id.n <= BOX_ID_MAX);
-    idle_box_t *entry = find(clock, id);
+    idle_box_t *entry = name_map_find(&clock->by_id, id);
     if (entry == NULL) {
         entry = calloc(1, sizeof(*entry));
         assert(entry != NULL);
-        set_id(entry, id);
-        if (tsearch(entry, &clock->tree, compare) == NULL)
-            abort();
+        memcpy(entry->id, id.p, id.n);
+        name_map_add(&clock->by_id, entry);
         h2o_linklist_insert(&clock->all, &entry->link);
-        clock->count++;
         entry->generation = generation;
         entry->active_ms = now_ms;
     }
@@ -89,18 +65,17 @@ void idle_clock_runs(idle_clock_t *clock, str_t id, uint64_t generation, uint32_
 
 void idle_clock_stops(idle_clock_t *clock, str_t id)
 {
-    idle_box_t *entry = find(clock, id);
+    idle_box_t *entry = name_map_find(&clock->by_id, id);
     if (entry == NULL)
         return;
-    (void)tdelete(entry, &clock->tree, compare);
+    name_map_remove(&clock->by_id, entry);
     h2o_linklist_unlink(&entry->link);
-    clock->count--;
     free(entry);
 }
 
 void idle_clock_active(idle_clock_t *clock, str_t id, uint64_t now_ms)
 {
-    idle_box_t *entry = find(clock, id);
+    idle_box_t *entry = name_map_find(&clock->by_id, id);
     if (entry == NULL)
         return;
     entry->active_ms = now_ms;
@@ -122,5 +97,5 @@ void idle_clock_tick(idle_clock_t *clock, uint64_t now_ms, void (*pause)(void *o
 
 size_t idle_clock_count(const idle_clock_t *clock)
 {
-    return clock->count;
+    return clock->by_id.count;
 }

@@ -5,7 +5,6 @@
 #include "waker_impl.h"
 
 #include <assert.h>
-#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -22,20 +21,9 @@
 
 /* ---- records ---- */
 
-static int compare(const void *a, const void *b)
-{
-    const box_wake_t *x = a, *y = b;
-    return strcmp(x->id, y->id);
-}
-
 static box_wake_t *find(waker_t *waker, str_t id)
 {
-    box_wake_t key;
-    assert(id.n <= BOX_ID_MAX);
-    memcpy(key.id, id.p, id.n);
-    key.id[id.n] = '\0';
-    box_wake_t *const *found = tfind(&key, &waker->tree, compare);
-    return found != NULL ? *found : NULL;
+    return name_map_find(&waker->by_id, id);
 }
 
 static void on_forget(loop_timer_t *timer);
@@ -43,22 +31,22 @@ static void on_forget(loop_timer_t *timer);
 static box_wake_t *find_or_add(waker_t *waker, str_t id)
 {
     box_wake_t *wake = find(waker, id);
-    if (wake != NULL || waker->count == WAKER_BOXES_MAX)
+    if (wake != NULL || waker->by_id.count == WAKER_BOXES_MAX)
         return wake;
     wake = calloc(1, sizeof(*wake));
     assert(wake != NULL);
+    assert(id.n <= BOX_ID_MAX);
     memcpy(wake->id, id.p, id.n);
     wake->waker = waker;
-    if (tsearch(wake, &waker->tree, compare) == NULL)
-        abort();
-    counter_set(&waker->counts->boxes, ++waker->count);
+    name_map_add(&waker->by_id, wake);
+    counter_set(&waker->counts->boxes, waker->by_id.count);
     loop_timer_start(waker->loop, &wake->forget, FORGET_MS, on_forget);
     return wake;
 }
 
-static void free_wake(void *node)
+static void free_wake(void *item)
 {
-    box_wake_t *wake = node;
+    box_wake_t *wake = item;
     loop_timer_stop(&wake->forget);
     while (wake->ports != NULL) {
         port_wake_t *port = wake->ports;
@@ -96,8 +84,8 @@ static void on_forget(loop_timer_t *timer)
         loop_timer_start(waker->loop, timer, FORGET_MS, on_forget);
         return;
     }
-    (void)tdelete(wake, &waker->tree, compare);
-    counter_set(&waker->counts->boxes, --waker->count);
+    name_map_remove(&waker->by_id, wake);
+    counter_set(&waker->counts->boxes, waker->by_id.count);
     free_wake(wake);
 }
 
@@ -441,6 +429,7 @@ waker_t *waker_new(loop_t *loop, const conf_t *conf, boxes_t *boxes, peers_t *pe
                        .boxes = boxes,
                        .peers = peers,
                        .listening = listening,
+                       .by_id = NAME_MAP(box_wake_t, id),
                        .counts = counts};
     boxes_listen(boxes, &boxes_handlers, waker);
     return waker;
@@ -452,7 +441,7 @@ void waker_free(waker_t **waker)
     *waker = NULL;
     if (w == NULL)
         return;
-    tdestroy(w->tree, free_wake);
+    name_map_clear(&w->by_id, free_wake);
     conf_release(&w->conf);
     free(w);
 }

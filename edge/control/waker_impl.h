@@ -7,6 +7,7 @@
 #include "waker.h"
 
 #include "deadline.h"
+#include "name_map.h"
 #include "probe.h"
 
 #define WORKER_WORDS (SHM_WORKERS_MAX / 64)
@@ -56,8 +57,7 @@ struct waker {
     boxes_t *boxes;
     peers_t *peers;
     listening_desk_t *listening;
-    void *tree; /* tsearch: box_wake_t by id */
-    size_t count;
+    name_map_t by_id; /* box_wake_t */
     shm_wakes_t *counts;
 };
 

@@ -3,7 +3,6 @@
  * docker_impl.h.
  */
 #include <assert.h>
-#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -16,16 +15,9 @@
 
 /* ---- tables ---- */
 
-/* Both kinds begin with their id. */
-static int compare(const void *a, const void *b)
-{
-    return strcmp(a, b);
-}
-
 docker_entry_t *docker_find_entry(const docker_t *docker, const char *id)
 {
-    docker_entry_t *const *found = tfind(id, &docker->entries, compare);
-    return found != NULL ? *found : NULL;
+    return name_map_find(&docker->entries, str_from(id));
 }
 
 static void on_inspected(docker_call_t *call, const fetch_result_t *result);
@@ -33,26 +25,19 @@ static void on_inspected(docker_call_t *call, const fetch_result_t *result);
 docker_entry_t *docker_add_entry(docker_t *docker, const char *id)
 {
     docker_entry_t *entry = docker_find_entry(docker, id);
-    if (entry != NULL || docker->entry_count == DOCKER_CONTAINERS_MAX)
+    if (entry != NULL || docker->entries.count == DOCKER_CONTAINERS_MAX)
         return entry;
     assert(docker_id_valid(str_from(id)));
     entry = h2o_mem_alloc(sizeof(*entry));
     *entry = (docker_entry_t){.docker = docker};
     memcpy(entry->id, id, strlen(id) + 1);
-    if (tsearch(entry, &docker->entries, compare) == NULL)
-        abort();
-    docker->entry_count++;
+    name_map_add(&docker->entries, entry);
     return entry;
 }
 
 docker_box_t *docker_find_box(const docker_t *docker, str_t id)
 {
-    char name[BOX_ID_MAX + 1];
-    assert(id.n <= BOX_ID_MAX);
-    memcpy(name, id.p, id.n);
-    name[id.n] = '\0';
-    docker_box_t *const *found = tfind(name, &docker->boxes, compare);
-    return found != NULL ? *found : NULL;
+    return name_map_find(&docker->boxes, id);
 }
 
 docker_box_t *docker_add_box(docker_t *docker, str_t id)
@@ -62,47 +47,10 @@ docker_box_t *docker_add_box(docker_t *docker, str_t id)
         return box;
     box = h2o_mem_alloc(sizeof(*box));
     *box = (docker_box_t){.docker = docker};
+    assert(id.n <= BOX_ID_MAX);
     memcpy(box->id, id.p, id.n);
-    if (tsearch(box, &docker->boxes, compare) == NULL)
-        abort();
+    name_map_add(&docker->boxes, box);
     return box;
-}
-
-/* Everything of a tree, so that it may be changed while it is gone through. */
-typedef struct all {
-    void **at;
-    size_t count;
-    size_t room;
-} all_t;
-
-static void collect(const void *node, VISIT visit, void *closure)
-{
-    all_t *all = closure;
-    if (visit != postorder && visit != leaf)
-        return;
-    if (all->count == all->room) {
-        all->room = all->room != 0 ? all->room * 2 : 64;
-        all->at = h2o_mem_realloc(all->at, all->room * sizeof(*all->at));
-    }
-    all->at[all->count++] = *(void *const *)node;
-}
-
-void docker_each_entry(docker_t *docker, void (*each)(docker_entry_t *entry, void *arg), void *arg)
-{
-    all_t all = {.count = 0};
-    twalk_r(docker->entries, collect, &all);
-    for (size_t i = 0; i < all.count; i++)
-        each(all.at[i], arg);
-    free(all.at);
-}
-
-void docker_each_box(docker_t *docker, void (*each)(docker_box_t *box, void *arg), void *arg)
-{
-    all_t all = {.count = 0};
-    twalk_r(docker->boxes, collect, &all);
-    for (size_t i = 0; i < all.count; i++)
-        each(all.at[i], arg);
-    free(all.at);
 }
 
 void docker_drop_box(docker_box_t *box)
@@ -114,7 +62,7 @@ void docker_drop_box(docker_box_t *box)
            !loop_timer_running(&box->change));
     if (h2o_linklist_is_linked(&box->link))
         h2o_linklist_unlink(&box->link);
-    (void)tdelete(box, &docker->boxes, compare);
+    name_map_remove(&docker->boxes, box);
     free(box);
 }
 
@@ -209,11 +157,10 @@ static void box_changed(docker_box_t *box, docker_entry_t *seen, bool failed)
     docker_drop_box(box);
 }
 
-static void free_entry(docker_entry_t *entry, void *arg)
+static void free_entry(docker_entry_t *entry)
 {
-    docker_t *docker = arg;
-    (void)tdelete(entry, &docker->entries, compare);
-    docker->entry_count--;
+    docker_t *docker = entry->docker;
+    name_map_remove(&docker->entries, entry);
     loop_timer_stop(&entry->again);
     docker_call_cancel(&entry->inspect);
     docker_container_fini(&entry->seen);
@@ -226,7 +173,7 @@ void docker_remove_entry(docker_entry_t *entry)
     docker_t *docker = entry->docker;
     bool counted = entry->counted;
     leave_box(entry);
-    free_entry(entry, docker);
+    free_entry(entry);
     box_changed(box, NULL, false);
     if (counted)
         docker_sync_counted(docker);
@@ -368,17 +315,26 @@ static void on_inspected(docker_call_t *call, const fetch_result_t *result)
 
 /* ---- the end ---- */
 
-static void free_box(docker_box_t *box, void *arg)
+static bool free_box(void *item, void *arg)
 {
+    docker_box_t *box = item;
     (void)arg;
     docker_resume_cancel(box);
     box->first = NULL;
     box->look = false;
     docker_drop_box(box);
+    return true;
+}
+
+static bool free_one(void *item, void *arg)
+{
+    (void)arg;
+    free_entry(item);
+    return true;
 }
 
 void docker_free_boxes(docker_t *docker)
 {
-    docker_each_box(docker, free_box, NULL);
-    docker_each_entry(docker, free_entry, docker);
+    name_map_each(&docker->boxes, free_box, NULL);
+    name_map_each(&docker->entries, free_one, NULL);
 }

@@ -13,6 +13,7 @@
 #include "docker_calls.h"
 #include "docker_json.h"
 #include "docker_lines.h"
+#include "name_map.h"
 #include "provider_docker.h"
 
 /* Containers that are kept, at most; also of boxes. */
@@ -115,9 +116,8 @@ struct docker {
     docker_engine_t *engine;
     char *label;
     uint32_t idle_ms;
-    void *entries; /* tsearch: docker_entry_t by id */
-    size_t entry_count;
-    void *boxes; /* tsearch: docker_box_t by id */
+    name_map_t entries; /* docker_entry_t by id */
+    name_map_t boxes;   /* docker_box_t by id */
     loop_task_t task;
     h2o_linklist_t todo; /* boxes with something for the end of the turn */
     /* The listing and the events. */
@@ -143,10 +143,8 @@ docker_entry_t *docker_add_entry(docker_t *docker, const char *id);
 void docker_remove_entry(docker_entry_t *entry);
 /* Has it inspected, after what is under way. */
 void docker_inspect(docker_entry_t *entry, bool background);
-void docker_each_entry(docker_t *docker, void (*each)(docker_entry_t *entry, void *arg), void *arg);
 docker_box_t *docker_find_box(const docker_t *docker, str_t id);
 docker_box_t *docker_add_box(docker_t *docker, str_t id);
-void docker_each_box(docker_t *docker, void (*each)(docker_box_t *box, void *arg), void *arg);
 /* Tells what the box is now. */
 void docker_tell(docker_box_t *box);
 /* Frees the box where nothing is left to know or to do. */

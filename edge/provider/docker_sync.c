@@ -66,17 +66,21 @@ static char *make_filters(const char *name, json_t *values)
 
 /* ---- the end of a try ---- */
 
-static void uncount(docker_entry_t *entry, void *arg)
+static bool uncount(void *item, void *arg)
 {
+    docker_entry_t *entry = item;
     (void)arg;
     entry->counted = false;
+    return true;
 }
 
-static void put_off_waiting(docker_box_t *box, void *arg)
+static bool put_off_waiting(void *item, void *arg)
 {
+    docker_box_t *box = item;
     (void)arg;
     if (box->resume == RESUME_SYNC)
         docker_put_off(box);
+    return true;
 }
 
 static void end_try(docker_t *docker)
@@ -85,7 +89,7 @@ static void end_try(docker_t *docker)
     docker_call_cancel(&docker->list);
     loop_timer_stop(&docker->steady);
     if (docker->sync == SYNC_INSPECTING)
-        docker_each_entry(docker, uncount, NULL);
+        name_map_each(&docker->entries, uncount, NULL);
     docker->uninspected = 0;
     docker->sync = SYNC_WAITING;
 }
@@ -108,7 +112,7 @@ static void gap(docker_t *docker, const char *why)
         docker->lost = true;
     }
     if (why != NULL)
-        docker_each_box(docker, put_off_waiting, NULL);
+        name_map_each(&docker->boxes, put_off_waiting, NULL);
     uint32_t wait = docker_backoff_ms(docker->tries, next_random(docker));
     deadline_set(docker->loop, &docker->retry, loop_now(docker->loop) + wait, on_retry);
 }
@@ -125,29 +129,33 @@ static void on_steady(loop_timer_t *timer)
 
 /* ---- the listing ---- */
 
-static void remove_unlisted(docker_entry_t *entry, void *arg)
+static bool remove_unlisted(void *item, void *arg)
 {
+    docker_entry_t *entry = item;
     const docker_t *docker = arg;
     if (entry->listed != docker->listing)
         docker_remove_entry(entry);
+    return true;
 }
 
-static void tell_one(docker_box_t *box, void *arg)
+static bool tell_one(void *item, void *arg)
 {
+    docker_box_t *box = item;
     (void)arg;
     docker_tell(box);
     docker_drop_box(box);
+    return true;
 }
 
 static void finish(docker_t *docker)
 {
     const provider_t *provider = &docker->provider;
     docker->sync = SYNC_DONE;
-    docker_each_entry(docker, remove_unlisted, docker);
+    name_map_each(&docker->entries, remove_unlisted, docker);
     provider->handlers->sync_began(provider->owner, &docker->provider);
-    docker_each_box(docker, tell_one, NULL);
+    name_map_each(&docker->boxes, tell_one, NULL);
     provider->handlers->sync_ended(provider->owner, &docker->provider);
-    docker_each_box(docker, put_off_waiting, NULL);
+    name_map_each(&docker->boxes, put_off_waiting, NULL);
     loop_timer_start(docker->loop, &docker->steady, STEADY_MS, on_steady);
 }
 

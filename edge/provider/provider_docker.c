@@ -90,6 +90,8 @@ provider_t *provider_docker_new(loop_t *loop, fetcher_t *fetcher, const conf_t *
                      .set_conf = set_conf,
                      .free = free_provider},
         .loop = loop,
+        .entries = NAME_MAP(docker_entry_t, id),
+        .boxes = NAME_MAP(docker_box_t, id),
         .fetcher = fetcher,
         .engine = docker_engine_new(fetcher, conf->docker.socket),
         .label = docker_text("%s", conf->docker.label),

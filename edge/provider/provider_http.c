@@ -5,12 +5,12 @@
 #include "provider_http.h"
 
 #include <assert.h>
-#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "control_calls.h"
 #include "deadline.h"
+#include "name_map.h"
 #include "process_log.h"
 #include "retry.h"
 
@@ -51,8 +51,7 @@ struct http_provider {
     loop_t *loop;
     random_source_t *random;
     control_calls_t *calls;
-    void *tree; /* tsearch: known_t by id */
-    size_t count;
+    name_map_t known; /* known_t by id */
     h2o_linklist_t used;
     h2o_linklist_t active; /* since the last report */
     loop_timer_t report;   /* runs: the last report was less than CONTROL_ACTIVITY_MS ago */
@@ -67,12 +66,6 @@ static http_provider_t *http_of(provider_t *provider)
 
 /* ---- what is remembered ---- */
 
-static int compare(const void *a, const void *b)
-{
-    const known_t *x = a, *y = b;
-    return strcmp(x->id, y->id);
-}
-
 static void forget(known_t *known)
 {
     http_provider_t *http = known->provider;
@@ -80,8 +73,7 @@ static void forget(known_t *known)
     h2o_linklist_unlink(&known->used);
     if (h2o_linklist_is_linked(&known->active))
         h2o_linklist_unlink(&known->active);
-    (void)tdelete(known, &http->tree, compare);
-    http->count--;
+    name_map_remove(&http->known, known);
     free(known);
 }
 
@@ -99,33 +91,22 @@ static void make_room(http_provider_t *http)
     assert(!"something is asked of all boxes");
 }
 
-static known_t *find(http_provider_t *http, str_t id)
-{
-    known_t key;
-    assert(id.n <= BOX_ID_MAX);
-    memcpy(key.id, id.p, id.n);
-    key.id[id.n] = '\0';
-    known_t *const *found = tfind(&key, &http->tree, compare);
-    return found != NULL ? *found : NULL;
-}
-
 static known_t *find_or_add(http_provider_t *http, str_t id)
 {
-    known_t *known = find(http, id);
+    known_t *known = name_map_find(&http->known, id);
     if (known != NULL) {
         h2o_linklist_unlink(&known->used);
         h2o_linklist_insert(&http->used, &known->used);
         return known;
     }
-    if (http->count == CONTROL_BOXES_MAX)
+    if (http->known.count == CONTROL_BOXES_MAX)
         make_room(http);
     known = calloc(1, sizeof(*known));
     assert(known != NULL);
     known->provider = http;
+    assert(id.n <= BOX_ID_MAX);
     memcpy(known->id, id.p, id.n);
-    if (tsearch(known, &http->tree, compare) == NULL)
-        abort();
-    http->count++;
+    name_map_add(&http->known, known);
     h2o_linklist_insert(&http->used, &known->used);
     return known;
 }
@@ -229,7 +210,7 @@ static control_call_t *ask(known_t *known, bool resume, unsigned tries, control_
 /* Of a box that is gone, or was never heard of, nothing is kept. */
 static void forget_if_gone(http_provider_t *http, const char *id)
 {
-    known_t *known = find(http, str_from(id));
+    known_t *known = name_map_find(&http->known, str_from(id));
     if (known != NULL && known->asked == ASKED_NOTHING && !known->told)
         forget(known);
 }
@@ -522,6 +503,7 @@ provider_t *provider_http_new(loop_t *loop, fetcher_t *fetcher, const conf_t *co
         .loop = loop,
         .random = random_source_new(),
     };
+    http->known = NAME_MAP(known_t, id);
     h2o_linklist_init_anchor(&http->used);
     h2o_linklist_init_anchor(&http->active);
     http->calls = control_calls_new(loop, fetcher, http->random, conf);
