@@ -20,7 +20,10 @@
 
 #include "api_ask.h"
 #include "client.h"
+#include "preview_calls.h"
+#include "random_id.h"
 #include "steps.h"
+#include "store.h"
 #include "worker.h"
 
 /* Asked of the upstream at a time; the first one alone, which says whether the key counts. */

@@ -17,7 +17,9 @@
 #include "api_ask.h"
 #include "client.h"
 #include "local.h"
+#include "preview_calls.h"
 #include "steps.h"
+#include "store.h"
 #include "worker.h"
 
 #define BODY_MAX 65536

@@ -14,9 +14,14 @@
 #include "descriptors.h"
 #include "forward.h"
 #include "http1_client_impl.h"
+#include "origin_pool.h"
+#include "origin_tls.h"
+#include "random_id.h"
+#include "refused.h"
 #include "resend.h"
 #include "shortage.h"
 #include "target.h"
+#include "uses.h"
 #include "worker.h"
 
 static const origin_ops_t ops;

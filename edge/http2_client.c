@@ -15,8 +15,10 @@
 #include "api.h"
 #include "descriptors.h"
 #include "http2_client_impl.h"
+#include "refused.h"
 #include "resend.h"
 #include "target.h"
+#include "uses.h"
 
 static void attempt(http2_client_t *client, bool fresh);
 

@@ -12,7 +12,9 @@
 #include <errno.h>
 
 #include "forward.h"
+#include "http2_client.h"
 #include "http2_client_impl.h"
+#include "origin_tls.h"
 #include "target.h"
 
 /* Writes of up to HTTP2_OUTPUT_BYTES in one turn of the loop, for one connection. */

@@ -6,9 +6,12 @@
 #include <errno.h>
 
 #include "address.h"
+#include "http2_client.h"
 #include "http2_client_impl.h"
+#include "origin_tls.h"
 #include "shortage.h"
 #include "target.h"
+#include "uses.h"
 
 static nghttp2_session *session_new(http2_origin_t *origin)
 {

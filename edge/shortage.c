@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "descriptors.h"
+#include "origin_pool.h"
 #include "process_log.h"
 #include "worker.h"
 

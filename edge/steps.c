@@ -6,15 +6,19 @@
 #include <assert.h>
 
 #include "api.h"
+#include "blocks.h"
 #include "budget.h"
 #include "cdn_loop.h"
 #include "client.h"
 #include "credentials.h"
 #include "forward.h"
 #include "hostname.h"
+#include "routes.h"
 #include "siphash.h"
+#include "store.h"
 #include "target.h"
 #include "tls.h"
+#include "uses.h"
 #include "worker.h"
 
 /* The host of an authority, in lower case, without port and trailing dot; into `out`, or empty where it is

@@ -2,9 +2,12 @@
 
 #include <assert.h>
 
+#include "blocks.h"
 #include "client.h"
 #include "heartbeat.h"
+#include "routes.h"
 #include "steps.h"
+#include "uses.h"
 #include "wake_tabs.h"
 #include "websocket.h"
 #include "worker.h"

@@ -9,8 +9,13 @@
 #include <assert.h>
 #include <stdatomic.h>
 
+#include "http2_client.h"
+#include "origin_pool.h"
+#include "shm.h"
 #include "steps.h"
+#include "store.h"
 #include "tunnel.h"
+#include "uses.h"
 #include "wake.h"
 
 /* How often the store is looked at where nobody says that boxes changed. */

@@ -5,29 +5,34 @@
 #ifndef BOXEDGE_WORKER_H
 #define BOXEDGE_WORKER_H
 
-#include "access.h"
-#include "access_log.h"
-#include "blocks.h"
+#include "account.h"
 #include "conf.h"
 #include "counters.h"
 #include "fault.h"
-#include "http2_client.h"
 #include "http_date.h"
-#include "keys.h"
-#include "linger.h"
 #include "loop.h"
-#include "origin_pool.h"
-#include "origin_tls.h"
-#include "places.h"
-#include "preview_calls.h"
 #include "random_id.h"
-#include "refused.h"
 #include "relief.h"
-#include "routes.h"
-#include "shm.h"
-#include "tls.h"
-#include "uses.h"
-#include "wake_waiter.h"
+
+/* Parts that others make and the steps use: each is known to its own files only. */
+typedef struct access access_t;
+typedef struct access_log access_log_t;
+typedef struct blocks blocks_t;
+typedef struct http2_origins http2_origins_t;
+typedef struct keys keys_t;
+typedef struct linger_rates linger_rates_t;
+typedef struct origin_pool origin_pool_t;
+typedef struct origin_tls origin_tls_t;
+typedef struct places places_t;
+typedef struct preview_calls preview_calls_t;
+typedef struct refused refused_t;
+typedef struct routes routes_t;
+typedef struct shm shm_t;
+typedef struct slots slots_t;
+typedef struct store store_t;
+typedef struct tls tls_t;
+typedef struct uses uses_t;
+typedef struct wakes wakes_t;
 
 struct worker {
     unsigned index;

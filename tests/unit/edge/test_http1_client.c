@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "http1_client.h"
+#include "origin_pool.h"
 #include "target.h"
 
 typedef struct box_world {

@@ -1,7 +1,11 @@
 /* What becomes of exchanges whose box changes. Time is a parameter. */
 #include "uses_world.h"
 
+#include "origin_pool.h"
+#include "shm.h"
+#include "store.h"
 #include "tunnel.h"
+#include "uses.h"
 
 static void test_waiting_ones_are_answered_when_it_is_paused(void **state)
 {

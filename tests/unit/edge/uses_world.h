@@ -10,8 +10,12 @@
 #include <unistd.h>
 
 #include "../routing/store_fixture.h"
+#include "origin_pool.h"
 #include "process.h"
+#include "shm.h"
+#include "store.h"
 #include "tunnel.h"
+#include "uses.h"
 #include "uses_impl.h"
 
 typedef struct world {
