@@ -195,24 +195,12 @@ void api_release_server(exchange_t *ex)
     api->latency_us = 0;
 }
 
-bool api_waits(const exchange_t *ex)
-{
-    return ex->api->waiter.ex != NULL || api_preview_waits(ex) || api_deletion_waits(ex);
-}
-
-void api_leave(exchange_t *ex)
-{
-    api_deletion_leave(ex);
-    api_preview_leave(ex);
-    api_leave_line(ex);
-}
-
 void api_end(exchange_t *ex)
 {
     api_t *api = ex->api;
     if (api == NULL)
         return;
-    assert(!api_waits(ex));
+    assert(api->waiter.ex == NULL);
     api_release_server(ex);
     limit_release(shm_limit(ex->worker->shm), ex->worker->index, &api->ticket);
     conf_release(&api->conf);

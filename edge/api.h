@@ -107,17 +107,9 @@ void api_answered(exchange_t *ex);
 void api_failed(exchange_t *ex, origin_failure_t failure);
 /* The fields that say how much the key may still use, for any response's head. */
 void api_add_fields(exchange_t *ex, fields_t *fields);
-/* Whether a step of the API waits: for a place at a server, or for what a preview endpoint asked. */
-bool api_waits(const exchange_t *ex);
-/* Stops that wait. No-op where there is none. */
-void api_leave(exchange_t *ex);
-/* Their parts: the answer of the upstream or the controller (api_preview.c), the line (api_pick.c). */
-bool api_preview_waits(const exchange_t *ex);
-void api_preview_leave(exchange_t *ex);
-void api_leave_line(exchange_t *ex);
-/* The deletion step's wait; leaving it also says how the call ended where no answer has. (api_deletion.c) */
-bool api_deletion_waits(const exchange_t *ex);
-void api_deletion_leave(exchange_t *ex);
+/* The deletion step's claim: the controller has noted the boxes. Tells it how the call ended where no answer
+ * has. Idempotent. (api_deletion.c) */
+void api_deletion_end(exchange_t *ex);
 /* What the response's head says of boxes that were to be deleted. (api_deletion.c) */
 void api_deletion_answered(exchange_t *ex);
 /* Gives the server's place back, with api->outcome. */

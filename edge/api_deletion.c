@@ -95,21 +95,22 @@ static void stop_asking(api_deletion_t *deletion)
         subrequest_cancel(&deletion->questions[i].request);
 }
 
-bool api_deletion_waits(const exchange_t *ex)
+static void leave(exchange_t *ex, await_end_t how)
 {
-    const api_deletion_t *deletion = ex->api->deletion;
-    return deletion != NULL && (deletion->asker.number != 0 ||
-                                (deletion->stage == ASKING && deletion->asked > deletion->answered));
+    api_deletion_t *deletion = ex->api->deletion;
+    (void)how;
+    stop_asking(deletion);
+    preview_calls_leave(&deletion->asker);
 }
 
-void api_deletion_leave(exchange_t *ex)
+static const await_source_t source = {.name = "deletion", .leave = leave};
+
+void api_deletion_end(exchange_t *ex)
 {
     api_deletion_t *deletion = ex->api->deletion;
     if (deletion == NULL || deletion->stage == OVER)
         return;
     bool went_up = ex->api->attempts != 0 && (!ex->api->unwritten || ex->api->written_again);
-    stop_asking(deletion);
-    preview_calls_leave(&deletion->asker);
     if (deletion->stage == NOTING || deletion->stage == NOTED)
         tell_end(deletion, went_up ? DELETION_UNKNOWN : DELETION_REFUSED);
     deletion->stage = OVER;
@@ -130,7 +131,7 @@ static void on_noted(preview_asker_t *asker, const preview_answer_t *answer)
         exchange_reply_error(ex, answer->status, code, answer->sentence, answer->status == 503 ? 1 : 0);
     } else {
         deletion->stage = NOTED;
-        exchange_resume(ex);
+        await_complete(ex);
     }
 }
 
@@ -139,7 +140,7 @@ static void on_settled(preview_asker_t *asker, const preview_answer_t *answer)
     api_deletion_t *deletion = H2O_STRUCT_FROM_MEMBER(api_deletion_t, asker, asker);
     (void)answer; /* where it was not taken, the next GET says it again */
     deletion->stage = OVER;
-    exchange_resume(deletion->ex);
+    await_complete(deletion->ex);
 }
 
 /* The upstream has said all. */
@@ -150,7 +151,7 @@ static void all_answered(api_deletion_t *deletion)
     preview_calls_t *calls = ex->worker->preview_calls;
     if (call->count == 0) {
         deletion->stage = OVER;
-        exchange_resume(ex);
+        await_complete(ex);
         return;
     }
     memcpy(call->key_sha256, ex->api->key.sha256, sizeof(call->key_sha256));
@@ -229,7 +230,6 @@ static bool take_answer(api_deletion_t *deletion, const question_t *question, in
 static void refuse(api_deletion_t *deletion, int status, const fields_t *fields, str_t body)
 {
     exchange_t *ex = deletion->ex;
-    stop_asking(deletion);
     deletion->stage = OVER;
     api_pass_on(ex, status >= 300 ? status : 0, fields_value(fields, FIELD_CONTENT_TYPE), body);
 }
@@ -284,6 +284,7 @@ static step_result_t ask_all(api_deletion_t *deletion)
         deletion->stage = OVER;
         return STEP_NEXT;
     }
+    await_begin(deletion->ex, &source);
     ask_more(deletion);
     return STEP_WAIT;
 }

@@ -61,15 +61,24 @@ static balance_result_t pick(exchange_t *ex, uint64_t avoid)
     return result;
 }
 
-void api_leave_line(exchange_t *ex)
+static void leave_line(exchange_t *ex)
 {
     api_t *api = ex->api;
     if (api->waiter.ex == NULL)
         return;
     api->queued_ms = (uint32_t)(loop_now(ex->worker->loop) - api->waiter.since_ms);
     places_leave(ex->worker->places, &api->waiter);
-    loop_timer_stop(&ex->timer);
 }
+
+static void leave(exchange_t *ex, await_end_t how)
+{
+    if (how == AWAIT_RESUMED)
+        places_turn(&ex->api->waiter);
+    else
+        leave_line(ex);
+}
+
+static const await_source_t source = {.name = "upstream", .leave = leave};
 
 static void refuse_busy(exchange_t *ex)
 {
@@ -77,26 +86,23 @@ static void refuse_busy(exchange_t *ex)
     exchange_reply_error(ex, 503, "api_busy", "All servers of this API are busy: try again shortly.", 1);
 }
 
-static void queue_timeout(loop_timer_t *timer)
-{
-    exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, timer, timer);
-    api_leave_line(ex);
-    refuse_busy(ex);
-}
-
 /* Every server is full: the request waits for a place. */
 static step_result_t wait_for_place(exchange_t *ex)
 {
     api_t *api = ex->api;
     places_t *places = ex->worker->places;
-    if (api->waiter.ex != NULL)
-        return STEP_WAIT; /* at the place in the line that it has */
+    if (api->waiter.ex != NULL) { /* it had its turn */
+        places_wait_on(places, &api->waiter);
+        await_begin(ex, &source);
+        return STEP_WAIT;
+    }
     if (!places_wait(places, &api->waiter, ex, api->upstream_index, api->upstream->queue)) {
         refuse_busy(ex);
         return STEP_DONE;
     }
     counter_add(&ex->worker->counters->api_queued_total, 1);
-    loop_timer_start(ex->worker->loop, &ex->timer, api->upstream->queue_timeout, queue_timeout);
+    await_begin(ex, &source);
+    await_until(ex, api->upstream->queue_timeout, refuse_busy);
     return STEP_WAIT;
 }
 
@@ -107,7 +113,7 @@ step_result_t step_api_pick(exchange_t *ex)
         return wait_for_place(ex); /* behind those who came before */
     switch (pick(ex, 0)) {
     case BALANCE_OK:
-        api_leave_line(ex);
+        leave_line(ex);
         balance_earn_retry(shm_balance(ex->worker->shm), api->upstream_index, api->upstream);
         return STEP_NEXT;
     case BALANCE_FULL:
@@ -115,7 +121,7 @@ step_result_t step_api_pick(exchange_t *ex)
     case BALANCE_NONE:
         break;
     }
-    api_leave_line(ex);
+    leave_line(ex);
     exchange_reply_error(ex, 503, "api_unavailable", "No server of this API is available: try again shortly.",
                          5);
     return STEP_DONE;

@@ -151,6 +151,14 @@ static void left(void *arg)
     preview_calls_leave(&preview->asker);
 }
 
+static void leave(exchange_t *ex, await_end_t how)
+{
+    (void)how;
+    left(ex->api->preview);
+}
+
+static const await_source_t source = {.name = "preview", .leave = leave};
+
 static void ask_controller(api_preview_t *preview)
 {
     bool created = preview->path.route == API_ROUTE_PREVIEWS;
@@ -288,7 +296,7 @@ static void on_box(exchange_t *ex, void *arg, int status, const fields_t *fields
         preview->body = body;
     }
     json_decref(box);
-    exchange_resume(ex);
+    await_complete(ex);
 }
 
 static bool method_fits(const exchange_t *ex, api_route_t route)
@@ -352,18 +360,7 @@ step_result_t step_api_preview(exchange_t *ex)
         return STEP_DONE;
     api->preview = preview;
     preview->deletions = store_deletions_version(ex->worker->store);
+    await_begin(ex, &source);
     send_upstream(preview, STR("GET"), "", on_box);
     return STEP_WAIT;
-}
-
-bool api_preview_waits(const exchange_t *ex)
-{
-    const api_preview_t *preview = ex->api->preview;
-    return preview != NULL && (preview->request != NULL || preview->asker.number != 0);
-}
-
-void api_preview_leave(exchange_t *ex)
-{
-    if (ex->api->preview != NULL)
-        left(ex->api->preview);
 }

@@ -2,8 +2,8 @@
  * The exchange between its two codecs: which steps it takes, where its bodies flow, and the one place where
  * everything that it holds is let go.
  *
- * State only moves forward: HEAD, STEPS, ORIGIN, RESPONSE or TUNNEL, DONE. An exchange waits in STEPS only:
- * whatever answers it, cuts it or ends it calls leave() first, so nothing resumes it afterwards.
+ * State only moves forward: HEAD, STEPS, ORIGIN, RESPONSE or TUNNEL, DONE. An exchange waits in STEPS only
+ * (await.h): an answer, a cut and the end call leave() first, so nothing resumes it afterwards.
  */
 #include "exchange.h"
 
@@ -89,13 +89,6 @@ exchange_t *exchange_new(client_t *client, const client_ops_t *ops, void *codec)
     return ex;
 }
 
-/* A step would be called back: by a box that wakes, a place that comes free, or an answer that it asked for.
- */
-static bool waits(const exchange_t *ex)
-{
-    return wake_exchange_waits(ex) || slots_waits(ex) || (ex->api != NULL && api_waits(ex));
-}
-
 void exchange_count(exchange_t *ex)
 {
     if (!arena_has_grown(&ex->arena, &ex->arena_seen))
@@ -155,7 +148,7 @@ static void set_client_share(exchange_t *ex)
 static void set_state(exchange_t *ex, exchange_state_t state)
 {
     assert(state > ex->state);
-    assert(state == EXCHANGE_STEPS || !waits(ex));
+    assert(await_source(ex) == NULL);
     assert(state != EXCHANGE_TUNNEL || ex->state == EXCHANGE_ORIGIN);
     ex->state = state;
 }
@@ -201,28 +194,19 @@ static void cancel_origin(exchange_t *ex)
 }
 
 /*
- * Leaves everything that could call the exchange back: its origin, its tunnel, and what a step waits for.
- * Every answer of the edge's own, every cut and the end begin with it. Idempotent.
+ * Leaves everything that could call the exchange back (its wait, its origin, its tunnel), then gives its
+ * claims back: its turn at a box, its slots, a deletion that it noted. Every answer of the edge's own, every
+ * cut and the end begin with it. Idempotent.
  */
 static void leave(exchange_t *ex)
 {
+    await_leave(ex);
     cancel_origin(ex);
     tunnel_leave(ex);
-    loop_timer_stop(&ex->timer);
-    wake_exchange_leave(ex);
-    slots_leave(ex);
+    wake_turn_end(ex);
+    slots_release(ex);
     if (ex->api != NULL)
-        api_leave(ex);
-}
-
-static void run_steps(exchange_t *ex)
-{
-    for (;; ex->step++) {
-        assert(ex->step->run != NULL); /* the last step answers */
-        if (ex->step->run(ex) != STEP_NEXT)
-            break;
-    }
-    exchange_count(ex);
+        api_deletion_end(ex);
 }
 
 void exchange_begin(exchange_t *ex)
@@ -235,11 +219,16 @@ void exchange_begin(exchange_t *ex)
         exchange_count(ex);
 }
 
+void exchange_go(exchange_t *ex)
+{
+    if (ex->state == EXCHANGE_STEPS)
+        await_run_steps(ex);
+}
+
 void exchange_start(exchange_t *ex)
 {
     exchange_begin(ex);
-    if (ex->state == EXCHANGE_STEPS)
-        run_steps(ex);
+    exchange_go(ex);
 }
 
 void exchange_start_at(exchange_t *ex, const exchange_step_t *step, const char *request_id)
@@ -250,13 +239,7 @@ void exchange_start_at(exchange_t *ex, const exchange_step_t *step, const char *
     ex->request_complete = true;
     set_state(ex, EXCHANGE_STEPS);
     ex->step = step;
-    run_steps(ex);
-}
-
-void exchange_resume(exchange_t *ex)
-{
-    assert(ex->state == EXCHANGE_STEPS);
-    run_steps(ex);
+    await_run_steps(ex);
 }
 
 void exchange_refuse(exchange_t *ex, int status, const char *code, const char *sentence, const fault_t *fault)
@@ -273,11 +256,13 @@ void exchange_refuse(exchange_t *ex, int status, const char *code, const char *s
     exchange_count(ex);
 }
 
-/* A client that waits for 100 (Continue) gets it. */
+/* A client that waits for 100 (Continue) gets it, unless the origin takes no body. */
 static void ask_for_body(exchange_t *ex)
 {
     static const fields_t none;
     if (!ex->request.expect_continue || ex->request_complete || ex->continued)
+        return;
+    if (ex->origin_ops != NULL && ex->origin_ops->room(ex) == 0)
         return;
     ex->continued = true;
     ex->client_ops->send_informational(ex, 100, &none);
@@ -291,16 +276,35 @@ void exchange_to_origin(exchange_t *ex)
     ask_for_body(ex);
 }
 
-bool exchange_await_body(exchange_t *ex)
+/* ---- the request's body ---- */
+
+/* exchange_request_flush looks at the body of every exchange that waits for it. */
+static void leave_body(exchange_t *ex, await_end_t how)
 {
-    assert(ex->state == EXCHANGE_STEPS);
-    ex->awaits_body = !ex->request_complete && buffer_size(&ex->held) < EXCHANGE_BODY_BYTES;
-    if (ex->awaits_body)
-        ask_for_body(ex);
-    return !ex->awaits_body;
+    (void)ex;
+    (void)how;
 }
 
-/* ---- the request's body ---- */
+static const await_source_t body_source = {.name = "body", .leave = leave_body};
+
+static bool awaits_body(const exchange_t *ex)
+{
+    return await_source(ex) == &body_source;
+}
+
+static bool body_is_held(const exchange_t *ex)
+{
+    return ex->request_complete || buffer_size(&ex->held) >= EXCHANGE_BODY_BYTES;
+}
+
+bool exchange_await_body(exchange_t *ex)
+{
+    if (body_is_held(ex))
+        return true;
+    await_begin(ex, &body_source);
+    ask_for_body(ex);
+    return false;
+}
 
 size_t exchange_request_room(const exchange_t *ex)
 {
@@ -311,10 +315,11 @@ size_t exchange_request_room(const exchange_t *ex)
     if (ex->origin_ops != NULL)
         return ex->origin_ops->room(ex);
     /* Thousands may wait for boxes: what all hold is bounded, and the rest stays with the clients. */
-    bool full = !ex->awaits_body && ex->worker->memory.held >= ex->worker->conf->limits.memory_bytes;
+    bool awaits = awaits_body(ex);
+    bool full = !awaits && ex->worker->memory.held >= ex->worker->conf->limits.memory_bytes;
     if (ex->state != EXCHANGE_STEPS || full)
         return 0;
-    size_t bound = ex->awaits_body ? EXCHANGE_BODY_BYTES : budget_bound(ex, EXCHANGE_BODY_BYTES);
+    size_t bound = awaits ? EXCHANGE_BODY_BYTES : budget_bound(ex, EXCHANGE_BODY_BYTES);
     return buffer_size(&ex->held) < bound ? bound - buffer_size(&ex->held) : 0;
 }
 
@@ -357,9 +362,9 @@ static bool tunnel_over(exchange_t *ex)
 
 void exchange_request_flush(exchange_t *ex)
 {
-    if (ex->awaits_body && ex->state == EXCHANGE_STEPS) {
-        if (exchange_await_body(ex))
-            exchange_resume(ex);
+    if (awaits_body(ex)) {
+        if (body_is_held(ex))
+            await_complete(ex);
         return;
     }
     if (ex->state == EXCHANGE_DONE || ex->origin_ops == NULL)
@@ -416,7 +421,7 @@ void exchange_response_head(exchange_t *ex)
     if (ex->response.tunnel && !exchange_still_allowed(ex))
         return;
     ex->times.first_byte_us = (uint32_t)(loop_precise_us() - ex->times.start_us);
-    wake_exchange_leave(ex); /* the box has answered: the next that waited may go to it */
+    wake_turn_end(ex); /* the box has answered: the next that waited may go to it */
     if (ex->preflight && !ex->response.bodyless) {
         fields_t fields = ex->response.fields;
         exchange_reply(ex, ex->response.status, STR(""), &fields, STR(""));
@@ -478,7 +483,7 @@ void exchange_response_end(exchange_t *ex)
     if (!tunnel_over(ex) && ex->state == EXCHANGE_RESPONSE)
         set_state(ex, EXCHANGE_DONE);
     if (ex->state == EXCHANGE_DONE)
-        slots_leave(ex); /* the origin's connection is free, whenever the client takes the rest */
+        slots_release(ex); /* the origin's connection is free, whenever the client takes the rest */
     ex->client_ops->send_end(ex);
 }
 

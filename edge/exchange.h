@@ -23,6 +23,7 @@
 #include <netinet/in.h>
 
 #include "arena.h"
+#include "await.h"
 #include "buffer.h"
 #include "conf.h"
 #include "fault.h"
@@ -34,7 +35,6 @@
 #include "store.h"
 #include "str.h"
 #include "uses.h"
-#include "wake_waiter.h"
 
 /* Bytes of a body held in one direction of one exchange, at most. */
 #define EXCHANGE_BODY_BYTES 65536
@@ -119,8 +119,8 @@ typedef enum exchange_end {
 
 /*
  * One step of an exchange. A step reads what earlier steps found and writes its own fields only. NEXT goes
- * on, WAIT stops here until exchange_resume runs the same step again, DONE means that a response is on its
- * way.
+ * on, WAIT stops here until the wait that the step began completes and the same step runs again (await.h),
+ * DONE means that the exchange was answered or has an origin.
  */
 typedef enum step_result { STEP_NEXT, STEP_WAIT, STEP_DONE } step_result_t;
 
@@ -223,18 +223,17 @@ struct exchange {
     str_t reply_rest;       /* of the body of a local answer: what the client had no room for yet */
     bool sent_again;        /* a second attempt was made */
     bool continued;         /* 100 (Continue) went out */
-    bool awaits_body;       /* its step waits for the request's body (exchange_await_body) */
     bool preflight;         /* let through without credentials: of its answer only the head comes back */
-    loop_timer_t timer;     /* of the step that waits */
     str_t session_cookie;   /* Set-Cookie of the edge's own, for the response's head; empty: none */
     void *tunnel;           /* frame tracker while a tunnel is open */
     use_t use;              /* of its box, once the request goes there */
     const struct listening
         *listening; /* its box refused: what listens there (listening.h); NULL: not known */
 
-    slot_claim_t slots; /* of connections to origins */
+    await_t await; /* of its step */
 
-    wake_waiter_t waiter;   /* of the wake step */
+    slot_claim_t slots;     /* of connections to origins */
+    struct wake_turn *wake; /* NULL: it never waited for its box */
     uint64_t wake_began_ms; /* loop_now when it began to wait; 0: did not */
     struct {
         uint32_t resume_ms; /* until its box ran */
@@ -265,10 +264,12 @@ struct exchange {
 exchange_t *exchange_new(client_t *client, const client_ops_t *ops, void *codec);
 void exchange_start(exchange_t *ex);
 /*
- * The first half of exchange_start: body bytes that came with the head can be given before exchange_resume
- * runs the steps, in the same turn. So the head that goes to the origin can say how long a complete body is.
+ * The two halves of exchange_start: body bytes that came with the head can be given between them, in the same
+ * turn. So the head that goes to the origin can say how long a complete body is. exchange_go is a no-op where
+ * the exchange was answered since exchange_begin.
  */
 void exchange_begin(exchange_t *ex);
+void exchange_go(exchange_t *ex);
 /* The same for a request of the edge's own: at a step of its choice, under the id of the request that it is
  * for. */
 void exchange_start_at(exchange_t *ex, const exchange_step_t *step, const char *request_id);
@@ -279,9 +280,6 @@ void exchange_start_at(exchange_t *ex, const exchange_step_t *step, const char *
  */
 void exchange_refuse(exchange_t *ex, int status, const char *code, const char *sentence,
                      const fault_t *fault);
-
-/* Runs the steps on from the one that answered WAIT, or from the first after exchange_begin. */
-void exchange_resume(exchange_t *ex);
 
 /* Counts what the arena has grown by to ex->account. The exchange does so itself whenever it waits for
  * others; a codec where it lets an exchange wait. Cheap where nothing has grown. */

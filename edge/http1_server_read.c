@@ -188,8 +188,8 @@ static void start_exchange(http1_server_t *server, const http1_request_head_t *h
         exchange_start(ex);
     if (rest.n != 0 || message->body != REQUEST_NONE)
         http1_server_take_body(server, rest);
-    if (first && ex->state == EXCHANGE_STEPS)
-        exchange_resume(ex);
+    if (first)
+        exchange_go(ex);
 }
 
 static void bad_head(http1_server_t *server, const http1_error_t *error)

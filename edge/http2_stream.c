@@ -324,8 +324,7 @@ static void resume(http2_stream_t *stream)
     }
     if (stream->starting) {
         stream->starting = false;
-        if (ex->state == EXCHANGE_STEPS)
-            exchange_resume(ex);
+        exchange_go(ex);
         if (stream->in.size != 0) /* the origin may take what the steps had no room for */
             http2_stream_wake(stream);
     }

@@ -181,6 +181,7 @@ void local_wait(exchange_t *ex, void (*left)(void *arg), void *arg)
     *wait = (local_wait_t){.left = left, .arg = arg};
     ex->origin_ops = &wait_ops;
     ex->origin = wait;
+    exchange_to_origin(ex);
 }
 
 void local_wait_end(exchange_t *ex)

@@ -18,8 +18,9 @@ typedef void (*local_handler_t)(exchange_t *ex, str_t body, void *arg);
 void local_collect(exchange_t *ex, size_t max, local_handler_t handler, void *arg);
 
 /*
- * The exchange, whose body is complete, waits for an answer that comes later. When it ends before that
- * (client gone, answered otherwise), `left` is called with `arg` and the wait is over.
+ * The answer comes later, and no more of the request's body is taken. `left` is called with `arg` when the
+ * exchange ends before that (client gone, answered otherwise). For a step, which then returns STEP_DONE, and
+ * for a local_handler_t.
  */
 void local_wait(exchange_t *ex, void (*left)(void *arg), void *arg);
 /* The answer has come: ends the wait without calling `left`; the caller answers. */

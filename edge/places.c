@@ -58,7 +58,7 @@ static void serve(places_t *places, unsigned upstream)
     h2o_linklist_t *list = &places->waiters[upstream];
     while (!h2o_linklist_is_empty(list)) {
         place_waiter_t *first = H2O_STRUCT_FROM_MEMBER(place_waiter_t, link, list->next);
-        exchange_resume(first->ex);
+        await_complete(first->ex);
         if (list->next == &first->link)
             return;
     }
@@ -113,12 +113,24 @@ bool places_wait(places_t *places, place_waiter_t *waiter, exchange_t *ex, unsig
     return true;
 }
 
+void places_turn(place_waiter_t *waiter)
+{
+    h2o_linklist_unlink(&waiter->link);
+}
+
+void places_wait_on(places_t *places, place_waiter_t *waiter)
+{
+    assert(waiter->ex != NULL && !h2o_linklist_is_linked(&waiter->link));
+    h2o_linklist_insert(places->waiters[waiter->upstream].next, &waiter->link);
+}
+
 void places_leave(places_t *places, place_waiter_t *waiter)
 {
     if (waiter->ex == NULL)
         return;
     balance_waiters_add(shm_balance(places->worker->shm), places->worker->index, waiter->upstream, -1);
-    h2o_linklist_unlink(&waiter->link);
+    if (h2o_linklist_is_linked(&waiter->link))
+        h2o_linklist_unlink(&waiter->link);
     waiter->ex = NULL;
     assert(places->count > 0);
     places->count--;

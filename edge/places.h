@@ -30,11 +30,16 @@ void places_set_channel(places_t *places, channel_t *channel);
 
 /* Whether requests of this worker wait for that upstream already: a new one must not overtake them. */
 bool places_waiting(const places_t *places, unsigned upstream);
-/* The exchange waits: exchange_resume runs its step again when there may be a place, for the first that waits
- * at the end of this turn already. False, and it does not wait: `most` wait already, over all workers. */
+/* Puts the exchange into the line. Its wait (await.h), which the caller begins, completes when there may be a
+ * place; for the first of the line at the end of this turn already. False, and it is in no line: `most` wait
+ * already, over all workers. */
 MUST_USE bool places_wait(places_t *places, place_waiter_t *waiter, exchange_t *ex, unsigned upstream,
                           uint32_t most);
-/* It waits no more. One that does not wait is allowed. */
+/* The wait completes: out of the line, but still counted. places_wait_on or places_leave follows. */
+void places_turn(place_waiter_t *waiter);
+/* There is no place after all: back to the front of the line. */
+void places_wait_on(places_t *places, place_waiter_t *waiter);
+/* Leaves the line. No-op for one that is in none. */
 void places_leave(places_t *places, place_waiter_t *waiter);
 /* A place became free at that upstream, here or (PROCESS_PLACE) at another worker. Who waits here goes on at
  * the end of the turn; where nobody does, others are told if they wait. */

@@ -24,13 +24,21 @@
 #define CLIENT_SHARE 8
 #define BOX_SHARE    4
 
+/* In the exchange's arena, from its first wait on. */
+struct slot_waiter {
+    exchange_t *ex;
+    h2o_linklist_t link; /* in the line of `cell` */
+    slot_cell_t *cell;   /* NULL: does not wait */
+    uint64_t since_ms;   /* when it began to wait */
+};
+
 struct slot_cell {
     slot_cell_t *next; /* of the chain */
     uint64_t hash;
     slot_kind_t kind;
     uint32_t held;
     bool serving;         /* its line is being served: it stays */
-    h2o_linklist_t line;  /* slot_claim_t.link */
+    h2o_linklist_t line;  /* slot_waiter.link */
     h2o_linklist_t freed; /* in slots->freed: a slot came free, and somebody waits */
 };
 
@@ -141,33 +149,27 @@ static uint32_t bound_of(const slots_t *slots, slot_kind_t kind)
 
 /* ---- who waits ---- */
 
-bool slots_waits(const exchange_t *ex)
+static void leave_line(exchange_t *ex, await_end_t how)
 {
-    return ex->slots.waits != NULL;
-}
-
-static void leave_line(exchange_t *ex)
-{
-    slot_cell_t *cell = ex->slots.waits;
-    if (cell == NULL)
-        return;
-    ex->slots.waits = NULL;
-    h2o_linklist_unlink(&ex->slots.link);
-    loop_timer_stop(&ex->timer);
+    struct slot_waiter *waiter = ex->slots.waiter;
+    slot_cell_t *cell = waiter->cell;
+    (void)how;
+    waiter->cell = NULL;
+    h2o_linklist_unlink(&waiter->link);
     ex->worker->slots->waiting--;
     drop_if_unused(ex->worker->slots, cell);
 }
+
+static const await_source_t source = {.name = "slots", .leave = leave_line};
 
 /* The first in the line tries again, as often as there is a slot for it. */
 static void serve(slots_t *slots, slot_cell_t *cell)
 {
     cell->serving = true;
     while (!h2o_linklist_is_empty(&cell->line) && cell->held < bound_of(slots, cell->kind)) {
-        slot_claim_t *first = H2O_STRUCT_FROM_MEMBER(slot_claim_t, link, cell->line.next);
-        exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, slots, first);
-        leave_line(ex);
+        exchange_t *ex = H2O_STRUCT_FROM_MEMBER(struct slot_waiter, link, cell->line.next)->ex;
         if (exchange_still_allowed(ex)) /* the preview may be another's, and the box elsewhere */
-            exchange_resume(ex);
+            await_complete(ex);
     }
     cell->serving = false;
     drop_if_unused(slots, cell);
@@ -196,9 +198,8 @@ static void give_back(slots_t *slots, slot_cell_t *cell)
     loop_defer(slots->worker->loop, &slots->task, on_freed);
 }
 
-void slots_leave(exchange_t *ex)
+void slots_release(exchange_t *ex)
 {
-    leave_line(ex);
     for (size_t kind = 0; kind < SLOT_KINDS; kind++) {
         slot_cell_t *cell = ex->slots.held[kind];
         ex->slots.held[kind] = NULL;
@@ -221,20 +222,32 @@ static void refuse(exchange_t *ex, slot_kind_t kind)
                              "Too many requests to this box are open, and none of them ended in time.", 1);
 }
 
-static void on_timeout(loop_timer_t *timer)
+static void on_timeout(exchange_t *ex)
 {
-    exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, timer, timer);
-    slot_kind_t kind = ex->slots.waits->kind;
-    leave_line(ex);
-    refuse(ex, kind);
+    refuse(ex, ex->slots.waiter->cell->kind);
 }
 
 /* What is left of its time. */
 static uint32_t time_left(const exchange_t *ex)
 {
-    uint64_t gone = loop_now(ex->worker->loop) - ex->slots.since_ms;
+    uint64_t gone = loop_now(ex->worker->loop) - ex->slots.waiter->since_ms;
     uint32_t most = ex->worker->conf->timeouts.origin_queue;
     return gone < most ? most - (uint32_t)gone : 0;
+}
+
+static bool has_waited(const exchange_t *ex)
+{
+    return ex->slots.waiter != NULL;
+}
+
+static struct slot_waiter *waiter_of(exchange_t *ex)
+{
+    if (!has_waited(ex)) {
+        ex->slots.waiter = h2o_mem_alloc_pool(&ex->arena, sizeof(*ex->slots.waiter));
+        *ex->slots.waiter = (struct slot_waiter){.ex = ex, .since_ms = loop_now(ex->worker->loop)};
+        counter_add(&ex->worker->counters->origin_queue_waits_total, 1);
+    }
+    return ex->slots.waiter;
 }
 
 static step_result_t wait_for(exchange_t *ex, slot_cell_t *cell)
@@ -246,14 +259,12 @@ static step_result_t wait_for(exchange_t *ex, slot_cell_t *cell)
         refuse(ex, kind);
         return STEP_DONE;
     }
-    if (ex->slots.since_ms == 0) {
-        ex->slots.since_ms = loop_now(ex->worker->loop);
-        counter_add(&ex->worker->counters->origin_queue_waits_total, 1);
-    }
-    ex->slots.waits = cell;
-    h2o_linklist_insert(&cell->line, &ex->slots.link);
+    struct slot_waiter *waiter = waiter_of(ex);
+    waiter->cell = cell;
+    h2o_linklist_insert(&cell->line, &waiter->link);
     slots->waiting++;
-    loop_timer_start(ex->worker->loop, &ex->timer, time_left(ex), on_timeout);
+    await_begin(ex, &source);
+    await_until(ex, time_left(ex), on_timeout);
     return STEP_WAIT;
 }
 
@@ -262,7 +273,7 @@ static step_result_t take(exchange_t *ex, const uint64_t *hashes, size_t count)
 {
     slots_t *slots = ex->worker->slots;
     slot_cell_t *cells[SLOT_KINDS] = {NULL};
-    bool waited = ex->slots.since_ms != 0;
+    bool waited = has_waited(ex);
     for (size_t kind = 0; kind < count; kind++) {
         cells[kind] = cell_of(slots, (slot_kind_t)kind, hashes[kind]);
         /* One that is new waits behind those who came before. */
@@ -291,7 +302,7 @@ step_result_t step_slots(exchange_t *ex)
 {
     if (needs_none(ex) || ex->preview.protocol == PREVIEW_H2C)
         return STEP_NEXT;
-    if (ex->slots.since_ms != 0) {
+    if (has_waited(ex)) {
         if (!wake_is_needless(ex, &ex->box)) /* its box sleeps by now, and is woken anew */
             ex->wake_began_ms = 0;
         step_result_t woken = step_wake(ex);

@@ -20,22 +20,18 @@ typedef struct slot_cell slot_cell_t;
 
 typedef enum slot_kind { SLOT_CLIENT, SLOT_BOX, SLOT_KINDS } slot_kind_t;
 
-/* Embedded in an exchange; zero-filled holds nothing and waits for nothing. */
+/* Embedded in an exchange; zero-filled holds nothing. */
 typedef struct slot_claim {
     slot_cell_t *held[SLOT_KINDS]; /* NULL: none */
-    h2o_linklist_t link;           /* in the line of `waits` */
-    slot_cell_t *waits;            /* NULL: does not wait */
-    uint64_t since_ms;             /* when it began to wait; 0: never did */
+    struct slot_waiter *waiter;    /* NULL: it never waited */
 } slot_claim_t;
 
 slots_t *slots_new(worker_t *worker);
 /* Nothing is held, and nobody waits (asserted). */
 void slots_free(slots_t **slots);
 
-/* Whether the exchange waits, and will be resumed. */
-bool slots_waits(const exchange_t *ex);
-/* Gives back what the exchange holds, and stops waiting. Idempotent. */
-void slots_leave(exchange_t *ex);
+/* Gives back the slots that the exchange holds. Idempotent. */
+void slots_release(exchange_t *ex);
 /* Requests that wait at this worker. */
 size_t slots_waiting(const slots_t *slots);
 

@@ -35,7 +35,8 @@ MUST_USE bool exchange_still_allowed(exchange_t *ex);
  * EXCHANGE_BODY_BYTES are. False: the step answers STEP_WAIT, and is run again when the body is there.
  */
 MUST_USE bool exchange_await_body(exchange_t *ex);
-/* The request goes to an origin from here on; a client that waits for 100 (Continue) gets it. */
+/* The request goes to an origin from here on; a client that waits for 100 (Continue) gets it, unless
+ * ex->origin_ops is set and has no room for a body. */
 void exchange_to_origin(exchange_t *ex);
 /* Sends ex->response's head as the edge's own answer, in place of whatever origin was asked. */
 void exchange_answer(exchange_t *ex);

@@ -54,10 +54,11 @@ MUST_USE bool wake_rules_pass(exchange_t *ex);
 step_result_t step_wake(exchange_t *ex);
 /* Whether the exchange's port of `box` may be connected to as things are. */
 bool wake_is_needless(const exchange_t *ex, const store_box_t *box);
-/* Whether the exchange waits for its box, and will be resumed or answered when that has woken. */
-bool wake_exchange_waits(const exchange_t *ex);
-/* The exchange was answered, by its box or the edge, or ends. Stops waiting and gives its turn at the box to
- * the next. Idempotent. */
-void wake_exchange_leave(exchange_t *ex);
+/*
+ * The claim that follows the wait: an exchange that waited for its box has a turn at it, of which each box
+ * has a few at a time (wake.c). The box or the edge has answered, or the exchange ends: the next one gets the
+ * turn. No-op without a turn.
+ */
+void wake_turn_end(exchange_t *ex);
 
 #endif

@@ -5,6 +5,7 @@
 #define BOXEDGE_WAKE_REPLY_H
 
 #include "exchange.h"
+#include "wake_message.h"
 
 /* While a box starts, answers say when to come again. */
 #define WAKE_RETRY_AFTER_S 5

@@ -8,6 +8,12 @@
 #include "wake_reply.h"
 #include "worker.h"
 
+/* ex->wake: the exchange among those that wait, then its turn at the box. */
+struct wake_turn {
+    exchange_t *ex;
+    wake_waiter_t waiter;
+};
+
 /* The last wait of those that take a box's own time. */
 #define LAST_STEP_MS 32
 
@@ -35,7 +41,7 @@ static void settle(exchange_t *ex, wake_outcome_t outcome)
 
 static void on_done(wake_waiter_t *waiter, wake_result_t result, const wake_answer_t *answer)
 {
-    exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, waiter, waiter);
+    exchange_t *ex = H2O_STRUCT_FROM_MEMBER(struct wake_turn, waiter, waiter)->ex;
     settle(ex, result == WAKE_OK ? WAKE_OUTCOME_OK : WAKE_OUTCOME_FAILED);
     if (result == WAKE_OK) {
         counter_wake_waited(ex->worker->counters, ex->wake_times.waited_ms);
@@ -46,10 +52,9 @@ static void on_done(wake_waiter_t *waiter, wake_result_t result, const wake_answ
         ex->wake_times.listen_ms = answer->listen_ms;
         ex->wake_times.went_us = (uint32_t)(loop_precise_us() - ex->times.start_us);
         ex->wake_times.woken = true;
-        exchange_resume(ex);
+        await_complete(ex);
         return;
     }
-    loop_timer_stop(&ex->timer);
     if (result != WAKE_GONE || exchange_still_allowed(ex))
         wake_reply_failed(ex, result, answer);
 }
@@ -60,7 +65,7 @@ static uint32_t patience_ms(const exchange_t *ex)
     return store_box_start_ms(&ex->box, ex->worker->conf->wake.timeout);
 }
 
-static void on_timeout(loop_timer_t *timer);
+static void on_timeout(exchange_t *ex);
 
 /* Boxes may say for how long they are waited for, and a loop has few different durations: the time passes in
  * powers of two. */
@@ -70,18 +75,16 @@ static void wait_on(exchange_t *ex)
     uint32_t step = LAST_STEP_MS;
     while (gone < most && (uint64_t)step * 2 <= most - gone)
         step *= 2;
-    loop_timer_start(ex->worker->loop, &ex->timer, step, on_timeout);
+    await_until(ex, step, on_timeout);
 }
 
-static void on_timeout(loop_timer_t *timer)
+static void on_timeout(exchange_t *ex)
 {
-    exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, timer, timer);
     if (loop_now(ex->worker->loop) - ex->wake_began_ms < patience_ms(ex)) {
         wait_on(ex);
         return;
     }
     settle(ex, WAKE_OUTCOME_FAILED);
-    wake_leave(&ex->waiter);
     counter_add(&ex->worker->counters->wake_timeouts_total, 1);
     exchange_reply_error(ex, 503, "wake_timeout",
                          "The box was asleep and has not started in time. It goes on starting: try again.",
@@ -89,27 +92,45 @@ static void on_timeout(loop_timer_t *timer)
 }
 
 /* A person does not look at an empty tab for longer: the page waits in place of this request. */
-static void on_page_due(loop_timer_t *timer)
+static void on_page_due(exchange_t *ex)
 {
-    exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, timer, timer);
-    wake_stage_t stage = wake_current(&ex->waiter);
-    uint64_t elapsed = wake_elapsed_ms(&ex->waiter);
+    wake_stage_t stage = wake_current(&ex->wake->waiter);
+    uint64_t elapsed = wake_elapsed_ms(&ex->wake->waiter);
     settle(ex, WAKE_OUTCOME_PAGE);
-    wake_leave(&ex->waiter);
     if (exchange_still_allowed(ex))
         wake_reply_page(ex, stage, elapsed);
 }
 
-static void start_timer(exchange_t *ex)
+static void set_deadline(exchange_t *ex)
 {
     uint32_t page_after = ex->worker->conf->wake.page_after, most = patience_ms(ex);
     if (page_after != 0 && page_after < most && wake_reply_is_navigation(ex))
-        loop_timer_start(ex->worker->loop, &ex->timer, page_after, on_page_due);
+        await_until(ex, page_after, on_page_due);
     else if (ex->box.start_ms != 0)
         wait_on(ex);
     else
-        loop_timer_start(ex->worker->loop, &ex->timer, most, on_timeout);
+        await_until(ex, most, on_timeout);
 }
+
+static wake_waiter_t *waiter_of(exchange_t *ex)
+{
+    if (ex->wake == NULL) {
+        ex->wake = h2o_mem_alloc_pool(&ex->arena, sizeof(*ex->wake));
+        *ex->wake = (struct wake_turn){.ex = ex, .waiter = {.done = on_done}};
+    }
+    return &ex->wake->waiter;
+}
+
+static void leave(exchange_t *ex, await_end_t how)
+{
+    if (how == AWAIT_RESUMED)
+        return; /* it has its turn */
+    if (ex->wake_times.outcome == WAKE_OUTCOME_NONE)
+        settle(ex, WAKE_OUTCOME_LEFT);
+    wake_turn_end(ex);
+}
+
+static const await_source_t source = {.name = "wake", .leave = leave};
 
 step_result_t step_wake(exchange_t *ex)
 {
@@ -120,10 +141,8 @@ step_result_t step_wake(exchange_t *ex)
     }
     if (ex->box.provider == PROVIDER_STATIC && ex->box.state == BOX_RUNNING)
         return STEP_NEXT;
-    if (is_ready(ex, &ex->box)) {
-        loop_timer_stop(&ex->timer);
+    if (is_ready(ex, &ex->box))
         return STEP_NEXT;
-    }
     bool again = ex->wake_began_ms != 0;
     if (!again && !wake_rules_pass(ex)) {
         settle(ex, WAKE_OUTCOME_REFUSED);
@@ -133,9 +152,8 @@ step_result_t step_wake(exchange_t *ex)
         ex->wake_began_ms = loop_now(worker->loop);
         counter_add(&worker->counters->wake_waits_total, 1);
     }
-    wake_leave(&ex->waiter); /* it was released, and its box sleeps again */
-    ex->waiter.done = on_done;
-    if (!wake_wait(worker->wakes, &ex->waiter, str_from(ex->preview.id), ex->preview.port,
+    wake_turn_end(ex); /* its box sleeps again */
+    if (!wake_wait(worker->wakes, waiter_of(ex), str_from(ex->preview.id), ex->preview.port,
                    ex->wake_began_ms)) {
         counter_add(&worker->counters->shed_total, 1);
         exchange_reply_error(ex, 503, "too_many_waiting",
@@ -144,19 +162,15 @@ step_result_t step_wake(exchange_t *ex)
         settle(ex, WAKE_OUTCOME_REFUSED);
         return STEP_DONE;
     }
+    ex->wake_times.outcome = WAKE_OUTCOME_NONE; /* of an earlier wait */
+    await_begin(ex, &source);
     if (!again)
-        start_timer(ex);
+        set_deadline(ex);
     return STEP_WAIT;
 }
 
-bool wake_exchange_waits(const exchange_t *ex)
+void wake_turn_end(exchange_t *ex)
 {
-    return ex->waiter.wake != NULL && !ex->waiter.released;
-}
-
-void wake_exchange_leave(exchange_t *ex)
-{
-    if (wake_exchange_waits(ex))
-        settle(ex, WAKE_OUTCOME_LEFT);
-    wake_leave(&ex->waiter);
+    if (ex->wake != NULL)
+        wake_leave(&ex->wake->waiter);
 }

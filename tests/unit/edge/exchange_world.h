@@ -18,7 +18,8 @@ typedef struct exchange_world {
     worker_fixture_t *fixture;
     exchange_t *ex;
     step_result_t
-        answer; /* of the step: STEP_WAIT, or STEP_DONE with the request handed to the origin below */
+        answer;    /* of the step: STEP_WAIT, or STEP_DONE with the request handed to the origin below */
+    unsigned runs; /* of the step */
 
     /* What the client got. */
     size_t room;
@@ -166,11 +167,22 @@ static const origin_ops_t world_origin_ops = {
 
 /* ---- the world ---- */
 
+static inline void world_wait_leave(exchange_t *ex, await_end_t how)
+{
+    (void)ex;
+    (void)how;
+}
+
+static const await_source_t world_source = {.name = "world", .leave = world_wait_leave};
+
 static inline step_result_t world_step(exchange_t *ex)
 {
     exchange_world_t *world = ex->codec;
-    if (world->answer == STEP_WAIT)
+    world->runs++;
+    if (world->answer == STEP_WAIT) {
+        await_begin(ex, &world_source);
         return STEP_WAIT;
+    }
     ex->origin = world;
     ex->origin_ops = &world_origin_ops;
     exchange_to_origin(ex);

@@ -139,6 +139,14 @@ static const origin_ops_t world_origin_ops = {.room = origin_room,
                                               .resume_response = origin_resume,
                                               .cancel = origin_cancel};
 
+static inline void world_wait_leave(exchange_t *ex, await_end_t how)
+{
+    (void)ex;
+    (void)how;
+}
+
+static const await_source_t world_source = {.name = "world", .leave = world_wait_leave};
+
 static inline step_result_t world_step(exchange_t *ex)
 {
     the_world->started++;
@@ -147,8 +155,10 @@ static inline step_result_t world_step(exchange_t *ex)
         return STEP_DONE;
     }
     the_world->last = ex;
-    if (the_world->waits)
+    if (the_world->waits) {
+        await_begin(ex, &world_source);
         return STEP_WAIT;
+    }
     ex->origin_ops = &world_origin_ops;
     exchange_to_origin(ex);
     str_t held = buffer_str(&ex->held); /* it came with the head, before the steps */

@@ -128,7 +128,7 @@ static void test_room_before_the_origin(void **state)
     assert_int_equal(exchange_request_room(world->ex), 0);
     assert_int_equal(buffer_size(&world->ex->held), EXCHANGE_BODY_BYTES);
     world->answer = STEP_DONE;
-    exchange_resume(world->ex);
+    await_complete(world->ex);
     assert_int_equal(exchange_request_room(world->ex), EXCHANGE_BODY_BYTES); /* the origin's */
     world->origin_room = 7;
     assert_int_equal(exchange_request_room(world->ex), 7);

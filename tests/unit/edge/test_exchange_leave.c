@@ -165,12 +165,25 @@ static void a_box_that_woke_in_the_same_turn(void **state)
 
 /* ---- a place ---- */
 
+static void leave_line(exchange_t *ex, await_end_t how)
+{
+    if (how == AWAIT_RESUMED)
+        places_turn(&ex->api->waiter);
+    else
+        places_leave(ex->worker->places, &ex->api->waiter);
+}
+
+static const await_source_t line_source = {.name = "line", .leave = leave_line};
+
 /* Goes on waiting however often a place is looked for: as pick does while every server is full. */
 static step_result_t step_line(exchange_t *ex)
 {
     api_t *api = ex->api;
     if (api->waiter.ex == NULL)
         assert_true(places_wait(ex->worker->places, &api->waiter, ex, 0, 100));
+    else
+        places_wait_on(ex->worker->places, &api->waiter);
+    await_begin(ex, &line_source);
     return STEP_WAIT;
 }
 

@@ -84,6 +84,17 @@ static places_t *places_of(const guest_t *guest)
     return guest->side->fixture->worker.places;
 }
 
+static void leave_line(exchange_t *ex, await_end_t how)
+{
+    guest_t *guest = ex->codec;
+    if (how == AWAIT_RESUMED)
+        places_turn(&guest->waiter);
+    else
+        places_leave(places_of(guest), &guest->waiter);
+}
+
+static const await_source_t line_source = {.name = "line", .leave = leave_line};
+
 static step_result_t take_place(exchange_t *ex)
 {
     guest_t *guest = ex->codec;
@@ -94,13 +105,19 @@ static step_result_t take_place(exchange_t *ex)
         guest->seated = ++w->seated;
         places_leave(places_of(guest), &guest->waiter);
         if (guest->throws != NULL)
-            places_leave(places_of(guest->throws), &guest->throws->waiter);
+            await_leave(guest->throws->ex);
         exchange_reply(ex, 200, STR("text/plain"), NULL, STR("ok"));
         return STEP_DONE;
     }
-    if (guest->waiter.ex != NULL ||
-        places_wait(places_of(guest), &guest->waiter, ex, guest->upstream, w->most))
+    if (guest->waiter.ex != NULL) {
+        places_wait_on(places_of(guest), &guest->waiter);
+        await_begin(ex, &line_source);
         return STEP_WAIT;
+    }
+    if (places_wait(places_of(guest), &guest->waiter, ex, guest->upstream, w->most)) {
+        await_begin(ex, &line_source);
+        return STEP_WAIT;
+    }
     guest->refused = true;
     exchange_reply(ex, 503, STR("text/plain"), NULL, STR("busy"));
     return STEP_DONE;
@@ -182,7 +199,6 @@ static void come(guest_t *guest, side_t *side, unsigned upstream)
 
 static void leave(guest_t *guest)
 {
-    places_leave(places_of(guest), &guest->waiter);
     exchange_end(&guest->ex, EXCHANGE_END_CLIENT_GONE);
 }
 

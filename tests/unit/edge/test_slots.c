@@ -96,7 +96,7 @@ static void expect_at_origin(const exchange_world_t *x)
 static void expect_waits(const exchange_world_t *x)
 {
     assert_int_equal(x->ex->state, EXCHANGE_STEPS);
-    assert_true(slots_waits(x->ex));
+    assert_string_equal(await_source(x->ex)->name, "slots");
 }
 
 #define A "::ffff:192.0.2.1"

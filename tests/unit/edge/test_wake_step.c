@@ -221,7 +221,7 @@ static void one_that_leaves(void **state)
     exchange_t *ex = wake_world_next(w);
     exchange_start(ex);
     assert_int_equal(w->worker->counters->wake_waiters, 1);
-    wake_exchange_leave(ex);
+    await_leave(ex);
     assert_int_equal(ex->wake_times.outcome, WAKE_OUTCOME_LEFT);
     assert_int_equal(w->worker->counters->wake_waiters, 0);
 }

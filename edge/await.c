@@ -1,0 +1,103 @@
+/*
+ * See await.h. The steps run here and nowhere else, so that a step runs again only by await_complete.
+ */
+#include "await.h"
+
+#include <assert.h>
+
+#include "worker.h"
+
+static void go_on(await_t *wait)
+{
+    assert(wait->state == AWAIT_NONE);
+    loop_timer_stop(&wait->deadline);
+}
+
+/* The step has answered STEP_WAIT. True where it runs again at once. */
+static bool was_completed(await_t *wait)
+{
+    assert(wait->state == AWAIT_BEGINNING || wait->state == AWAIT_COMPLETED);
+    bool completed = wait->state == AWAIT_COMPLETED;
+    wait->state = completed ? AWAIT_NONE : AWAIT_WAITING;
+    return completed;
+}
+
+/* True where a step runs next: the next one, or the same one again. */
+static bool take_result(exchange_t *ex, step_result_t result)
+{
+    bool over = ex->state != EXCHANGE_STEPS; /* answered, maybe where it began to wait */
+    if (!over && result == STEP_WAIT)
+        return was_completed(&ex->await);
+    go_on(&ex->await);
+    assert(over == (result != STEP_NEXT));
+    if (over)
+        return false;
+    ex->step++;
+    return true;
+}
+
+static void run(exchange_t *ex)
+{
+    do
+        assert(ex->step->run != NULL); /* the last step answers */
+    while (take_result(ex, ex->step->run(ex)));
+    exchange_count(ex);
+}
+
+void await_run_steps(exchange_t *ex)
+{
+    assert(ex->state == EXCHANGE_STEPS && ex->await.state == AWAIT_NONE);
+    run(ex);
+}
+
+void await_begin(exchange_t *ex, const await_source_t *source)
+{
+    assert(ex->state == EXCHANGE_STEPS && ex->await.state == AWAIT_NONE);
+    ex->await.state = AWAIT_BEGINNING;
+    ex->await.source = source;
+}
+
+static void on_deadline(loop_timer_t *timer)
+{
+    await_t *wait = H2O_STRUCT_FROM_MEMBER(await_t, deadline, timer);
+    assert(wait->state == AWAIT_WAITING);
+    wait->expired(H2O_STRUCT_FROM_MEMBER(exchange_t, await, wait));
+}
+
+void await_until(exchange_t *ex, uint32_t ms, void (*expired)(exchange_t *ex))
+{
+    assert(ex->await.source != NULL);
+    ex->await.expired = expired;
+    loop_timer_start(ex->worker->loop, &ex->await.deadline, ms, on_deadline);
+}
+
+/* The source forgets the exchange. */
+static void leave(exchange_t *ex, await_end_t how)
+{
+    const await_source_t *source = ex->await.source;
+    ex->await.source = NULL;
+    if (source != NULL)
+        source->leave(ex, how);
+}
+
+void await_complete(exchange_t *ex)
+{
+    await_state_t state = ex->await.state;
+    assert(state == AWAIT_BEGINNING || state == AWAIT_WAITING);
+    leave(ex, AWAIT_RESUMED);
+    ex->await.state = state == AWAIT_BEGINNING ? AWAIT_COMPLETED : AWAIT_NONE;
+    if (state == AWAIT_WAITING)
+        run(ex);
+}
+
+void await_leave(exchange_t *ex)
+{
+    ex->await.state = AWAIT_NONE;
+    leave(ex, AWAIT_LEFT);
+    loop_timer_stop(&ex->await.deadline);
+}
+
+const await_source_t *await_source(const exchange_t *ex)
+{
+    return ex->await.source;
+}
