@@ -21,9 +21,9 @@
 
 #include "http2_client.h"
 #include "http2_guard.h"
-#include "http2_memory.h"
 #include "http2_outbox.h"
 #include "http2_response_head.h"
+#include "http2_session.h"
 #include "http2_window.h"
 #include "pieces.h"
 #include "worker.h"

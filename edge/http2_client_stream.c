@@ -64,8 +64,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghtt
     http2_client_t *client = find(origin, frame->hd.stream_id);
     if (client == NULL)
         return 0;
-    nghttp2_vec n = nghttp2_rcbuf_get_buf(name), v = nghttp2_rcbuf_get_buf(value);
-    str_t name_str = str_make((const char *)n.base, n.len), value_str = str_make((const char *)v.base, v.len);
+    str_t name_str = http2_decoded(name), value_str = http2_decoded(value);
     http2_head_limits_t limits = limits_of(origin);
     h2o_mem_pool_t *arena = &client->ex->arena;
     if (client->state == HTTP2_CLIENT_HEAD)
@@ -297,13 +296,7 @@ static void submit_trailers(const http2_client_t *client, nghttp2_session *sessi
 {
     exchange_t *ex = client->ex;
     const fields_t *trailers = &ex->request.trailers;
-    nghttp2_nv *nva = h2o_mem_alloc_pool(&ex->arena, trailers->count * sizeof(*nva));
-    for (uint32_t i = 0; i < trailers->count; i++)
-        nva[i] = (nghttp2_nv){.name = (uint8_t *)trailers->at[i].name.p,
-                              .namelen = trailers->at[i].name.n,
-                              .value = (uint8_t *)trailers->at[i].value.p,
-                              .valuelen = trailers->at[i].value.n};
-    (void)nghttp2_submit_trailer(session, client->id, nva, trailers->count);
+    (void)nghttp2_submit_trailer(session, client->id, http2_nv_list(&ex->arena, trailers), trailers->count);
 }
 
 ssize_t http2_client_read_body(nghttp2_session *session, int32_t id, uint8_t *bytes, size_t n,
@@ -314,24 +307,16 @@ ssize_t http2_client_read_body(nghttp2_session *session, int32_t id, uint8_t *by
     http2_client_t *client = find(user_data, id);
     if (client == NULL)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* its reset is under way */
-    size_t available = http2_client_unsent(client);
-    bool complete = client->ex->request_complete;
-    if (available == 0 && !complete) {
-        client->deferred = true;
-        return NGHTTP2_ERR_DEFERRED;
-    }
-    *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
-    if (n < available)
-        return (ssize_t)n;
-    if (complete) {
-        *flags |= NGHTTP2_DATA_FLAG_EOF;
+    ssize_t taken = http2_read_body(n, http2_client_unsent(client), client->ex->request_complete, flags);
+    client->deferred |= taken == NGHTTP2_ERR_DEFERRED;
+    if ((*flags & NGHTTP2_DATA_FLAG_EOF) != 0) {
         forward_filter_trailers(client->ex);
         if (client->ex->request.trailers.count != 0) {
             *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
             submit_trailers(client, session);
         }
     }
-    return (ssize_t)available;
+    return taken;
 }
 
 /* The next n bytes of the body into `to`. */
@@ -362,13 +347,10 @@ static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const ui
     assert(frame->data.padlen == 0); /* no callback chooses any */
     if (client == NULL)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-    /* nghttp2 hands out one DATA frame after the other within one call: the bound is kept here. */
-    if (!http2_outbox_fits(&origin->output, n))
+    char *at = http2_outbox_data(&origin->output, header, n);
+    if (at == NULL)
         return NGHTTP2_ERR_WOULDBLOCK;
-    char *at = http2_outbox_reserve(&origin->output, HTTP2_FRAME_HEADER + n);
-    memcpy(at, header, HTTP2_FRAME_HEADER);
-    take_body(client, at + HTTP2_FRAME_HEADER, n);
-    origin->output.size += HTTP2_FRAME_HEADER + n;
+    take_body(client, at, n);
     return 0;
 }
 

@@ -318,14 +318,8 @@ static int32_t submit_head(http2_origin_t *origin, http2_client_t *client)
     h2o_mem_pool_t pool;
     h2o_mem_init_pool(&pool);
     forward_request_fields(ex, &pool, &fields);
-    nghttp2_nv *nva = h2o_mem_alloc_pool(&pool, fields.count * sizeof(*nva));
-    for (uint32_t i = 0; i < fields.count; i++)
-        nva[i] = (nghttp2_nv){.name = (uint8_t *)fields.at[i].name.p,
-                              .namelen = fields.at[i].name.n,
-                              .value = (uint8_t *)fields.at[i].value.p,
-                              .valuelen = fields.at[i].value.n};
     nghttp2_data_provider provider = {.read_callback = http2_client_read_body};
-    int32_t id = nghttp2_submit_request(origin->session, NULL, nva, fields.count,
+    int32_t id = nghttp2_submit_request(origin->session, NULL, http2_nv_list(&pool, &fields), fields.count,
                                         ex->request.has_body ? &provider : NULL, client);
     h2o_mem_clear_pool(&pool);
     return id;

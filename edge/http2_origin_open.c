@@ -15,35 +15,18 @@
 
 static nghttp2_session *session_new(http2_origin_t *origin)
 {
-    const conf_t *conf = http2_origin_worker(origin)->conf;
-    nghttp2_session_callbacks *callbacks;
-    nghttp2_option *option;
-    nghttp2_session *session;
-    http2_memory_init(&origin->memory);
-    if (nghttp2_session_callbacks_new(&callbacks) != 0 || nghttp2_option_new(&option) != 0)
-        abort();
-    http2_origin_callbacks(callbacks);
-    nghttp2_option_set_no_auto_window_update(option, 1);
-    nghttp2_option_set_no_closed_streams(option, 1);
-    /* nghttp2 estimates a block at more than its fields have, and ours are beside the client's. */
-    nghttp2_option_set_max_send_header_block_length(option, 65536 + 2 * (size_t)conf->limits.head_bytes);
-    /* Resets are the guard's. */
-    nghttp2_option_set_stream_reset_rate_limit(option, UINT64_MAX, UINT64_MAX);
-    if (nghttp2_session_client_new3(&session, callbacks, origin, option, &origin->memory.functions) != 0)
-        abort();
-    nghttp2_option_del(option);
-    nghttp2_session_callbacks_del(callbacks);
+    uint32_t head_bytes = http2_origin_worker(origin)->conf->limits.head_bytes;
     const nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
-        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, conf->limits.head_bytes},
+        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, head_bytes},
         {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
     };
-    int failed =
-        nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, settings, sizeof(settings) / sizeof(settings[0]));
-    failed |= nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0, HTTP2_ORIGIN_WINDOW);
-    assert(failed == 0);
-    (void)failed;
-    return session;
+    const http2_session_setup_t setup = {.set_callbacks = http2_origin_callbacks,
+                                         .head_bytes = head_bytes,
+                                         .settings = settings,
+                                         .settings_count = sizeof(settings) / sizeof(settings[0]),
+                                         .window = HTTP2_ORIGIN_WINDOW};
+    return http2_session_new(&setup, &origin->memory, origin);
 }
 
 /* The attempts that waited are put aside first: each leaves that list once, wherever it goes. */

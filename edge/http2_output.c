@@ -16,13 +16,10 @@ static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const ui
     if (stream == NULL)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* abandoned; its reset is under way */
     assert(frame->data.padlen == 0);                  /* no callback chooses any */
-    /* nghttp2 hands out one DATA frame after the other within one call: the bound is kept here. */
-    if (!http2_outbox_fits(&conn->output, n))
+    char *at = http2_outbox_data(&conn->output, header, n);
+    if (at == NULL)
         return NGHTTP2_ERR_WOULDBLOCK;
-    char *at = http2_outbox_reserve(&conn->output, HTTP2_FRAME_HEADER + n);
-    memcpy(at, header, HTTP2_FRAME_HEADER);
-    http2_stream_take(stream, at + HTTP2_FRAME_HEADER, n);
-    conn->output.size += HTTP2_FRAME_HEADER + n;
+    http2_stream_take(stream, at, n);
     return 0;
 }
 

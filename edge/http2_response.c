@@ -14,13 +14,6 @@
 
 /* ---- heads ---- */
 
-static nghttp2_nv nv_make(str_t name, str_t value)
-{
-    return (nghttp2_nv){
-        .name = (uint8_t *)name.p, .namelen = name.n, .value = (uint8_t *)value.p, .valuelen = value.n};
-}
-
-/* Names and values are copied, names in lower case, by nghttp2. */
 static size_t nv_fields(nghttp2_nv *nva, const fields_t *fields, bool tunnel)
 {
     size_t n = 0;
@@ -28,7 +21,7 @@ static size_t nv_fields(nghttp2_nv *nva, const fields_t *fields, bool tunnel)
         const field_t *field = &fields->at[i];
         if (tunnel && field->id == FIELD_SEC_WEBSOCKET_ACCEPT) /* RFC 8441 section 5 has none */
             continue;
-        nva[n++] = nv_make(field->name, field->value);
+        nva[n++] = http2_nv(field->name, field->value);
     }
     return n;
 }
@@ -48,7 +41,7 @@ static void nv_begin(nv_list_t *list, exchange_t *ex, int status, uint32_t field
     list->status[0] = (char)('0' + status / 100);
     list->status[1] = (char)('0' + status / 10 % 10);
     list->status[2] = (char)('0' + status % 10);
-    list->at[0] = nv_make(STR(":status"), str_make(list->status, sizeof(list->status)));
+    list->at[0] = http2_nv(STR(":status"), str_make(list->status, sizeof(list->status)));
     list->n = 1;
 }
 
@@ -101,7 +94,7 @@ static void send_head(exchange_t *ex)
     nv_begin(&list, ex, response->tunnel ? 200 : response->status, response->fields.count);
     list.n += nv_fields(list.at + list.n, &response->fields, response->tunnel);
     if (fields_find(&response->fields, FIELD_DATE) == NULL)
-        list.at[list.n++] = nv_make(STR("date"), http_date_now(&worker->date, worker->loop));
+        list.at[list.n++] = http2_nv(STR("date"), http_date_now(&worker->date, worker->loop));
     char length[20];
     if (response->content_length != LENGTH_UNKNOWN && !response->tunnel && response->status != 204) {
         size_t at = sizeof(length);
@@ -110,7 +103,7 @@ static void send_head(exchange_t *ex)
             length[--at] = (char)('0' + left % 10);
             left /= 10;
         } while (left != 0);
-        list.at[list.n++] = nv_make(STR("content-length"), str_make(length + at, sizeof(length) - at));
+        list.at[list.n++] = http2_nv(STR("content-length"), str_make(length + at, sizeof(length) - at));
     }
     stream->has_data = response->tunnel || !response->bodyless;
     nghttp2_data_provider provider = {.read_callback = on_read_body}; /* the stream may go before it */
@@ -246,10 +239,9 @@ const client_ops_t http2_client_ops = {
 
 static void submit_trailers(http2_stream_t *stream)
 {
-    nv_list_t list;
-    nv_begin(&list, stream->ex, 200, stream->trailers.count);
-    list.n = nv_fields(list.at, &stream->trailers, false); /* in place of :status */
-    (void)nghttp2_submit_trailer(stream->conn->session, stream->id, list.at, list.n);
+    (void)nghttp2_submit_trailer(stream->conn->session, stream->id,
+                                 http2_nv_list(&stream->ex->arena, &stream->trailers),
+                                 stream->trailers.count);
 }
 
 static ssize_t on_read_body(nghttp2_session *session, int32_t id, uint8_t *bytes, size_t n, uint32_t *flags,
@@ -261,22 +253,13 @@ static ssize_t on_read_body(nghttp2_session *session, int32_t id, uint8_t *bytes
     http2_stream_t *stream = nghttp2_session_get_stream_user_data(session, id);
     if (stream == NULL)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* abandoned; its reset is under way */
-    size_t available = http2_stream_available(stream);
-    if (available == 0 && !stream->response_ended) {
-        stream->deferred = true;
-        return NGHTTP2_ERR_DEFERRED;
+    ssize_t taken = http2_read_body(n, http2_stream_available(stream), stream->response_ended, flags);
+    stream->deferred |= taken == NGHTTP2_ERR_DEFERRED;
+    if ((*flags & NGHTTP2_DATA_FLAG_EOF) != 0 && stream->trailers.count != 0) {
+        *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+        submit_trailers(stream);
     }
-    *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
-    if (n < available)
-        return (ssize_t)n;
-    if (stream->response_ended) {
-        *flags |= NGHTTP2_DATA_FLAG_EOF;
-        if (stream->trailers.count != 0) {
-            *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-            submit_trailers(stream);
-        }
-    }
-    return (ssize_t)available;
+    return taken;
 }
 
 void http2_stream_take(http2_stream_t *stream, char *to, size_t n)

@@ -488,34 +488,16 @@ static const conn_handlers_t handlers = {
 
 /* ---- the beginning ---- */
 
-static nghttp2_session *session_new(http2_conn_t *conn)
+static void set_callbacks(nghttp2_session_callbacks *callbacks)
 {
-    http2_memory_init(&conn->memory);
-    nghttp2_session_callbacks *callbacks;
-    nghttp2_option *option;
-    nghttp2_session *session;
-    if (nghttp2_session_callbacks_new(&callbacks) != 0 || nghttp2_option_new(&option) != 0)
-        abort();
     http2_stream_callbacks(callbacks);
     http2_output_callbacks(callbacks);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send);
     nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, on_frame_not_send);
-    nghttp2_option_set_no_auto_window_update(option, 1);
-    nghttp2_option_set_no_closed_streams(option, 1);
-    /* nghttp2 estimates a block at more than its fields have; a box's head has at most head_bytes. */
-    nghttp2_option_set_max_send_header_block_length(
-        option, 65536 + 2 * (size_t)conn->client.worker->conf->limits.head_bytes);
-    /* Resets are the guard's, which tells busy browsers from attacks. */
-    nghttp2_option_set_stream_reset_rate_limit(option, UINT64_MAX, UINT64_MAX);
-    if (nghttp2_session_server_new3(&session, callbacks, conn, option, &conn->memory.functions) != 0)
-        abort();
-    nghttp2_option_del(option);
-    nghttp2_session_callbacks_del(callbacks);
-    return session;
 }
 
-static void announce(http2_conn_t *conn)
+static nghttp2_session *session_new(http2_conn_t *conn)
 {
     const conf_t *conf = conn->client.worker->conf;
     const nghttp2_settings_entry settings[] = {
@@ -524,13 +506,13 @@ static void announce(http2_conn_t *conn)
         {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
         {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
     };
-    int failed = nghttp2_submit_settings(conn->session, NGHTTP2_FLAG_NONE, settings,
-                                         sizeof(settings) / sizeof(settings[0]));
-    failed |=
-        nghttp2_session_set_local_window_size(conn->session, NGHTTP2_FLAG_NONE, 0, HTTP2_CONNECTION_WINDOW);
-    assert(failed == 0);
-    (void)failed;
-    conn->announced_ms = http2_now(conn);
+    const http2_session_setup_t setup = {.server = true,
+                                         .set_callbacks = set_callbacks,
+                                         .head_bytes = conf->limits.head_bytes,
+                                         .settings = settings,
+                                         .settings_count = sizeof(settings) / sizeof(settings[0]),
+                                         .window = HTTP2_CONNECTION_WINDOW};
+    return http2_session_new(&setup, &conn->memory, conn);
 }
 
 void http2_server_new(const client_t *accepted)
@@ -549,7 +531,7 @@ void http2_server_new(const client_t *accepted)
     conn->guard.shared = client_is_proxy(&conn->client);
     conn->output.account = &conn->client.account;
     conn->session = session_new(conn);
-    announce(conn);
+    conn->announced_ms = http2_now(conn);
     conn_set_owner(conn->client.conn, &handlers, conn);
     conn_set_account(conn->client.conn, &conn->client.account, 0);
     http2_schedule(conn);

@@ -74,8 +74,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghtt
     http2_stream_t *stream = find(conn, frame->hd.stream_id);
     if (stream == NULL || stream->state == HTTP2_STREAM_CLOSED)
         return 0;
-    nghttp2_vec n = nghttp2_rcbuf_get_buf(name), v = nghttp2_rcbuf_get_buf(value);
-    str_t name_str = str_make((const char *)n.base, n.len), value_str = str_make((const char *)v.base, v.len);
+    str_t name_str = http2_decoded(name), value_str = http2_decoded(value);
     http2_head_limits_t limits = limits_of(conn);
     if (frame->headers.cat == NGHTTP2_HCAT_REQUEST)
         return answer(conn, http2_head_field(&stream->head, stream->ex, &limits, name_str,

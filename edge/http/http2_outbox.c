@@ -24,6 +24,22 @@ char *http2_outbox_reserve(http2_outbox_t *outbox, size_t n)
     return outbox->bytes + outbox->size;
 }
 
+/* Whether a DATA frame of n bytes keeps within HTTP2_OUTPUT_BYTES; a head may reach beyond, by a frame. */
+static bool fits(const http2_outbox_t *outbox, size_t n)
+{
+    return outbox->size + HTTP2_FRAME_HEADER + n <= HTTP2_OUTPUT_BYTES;
+}
+
+char *http2_outbox_data(http2_outbox_t *outbox, const uint8_t *header, size_t n)
+{
+    if (!fits(outbox, n))
+        return NULL;
+    char *at = http2_outbox_reserve(outbox, HTTP2_FRAME_HEADER + n);
+    memcpy(at, header, HTTP2_FRAME_HEADER);
+    outbox->size += HTTP2_FRAME_HEADER + n;
+    return at + HTTP2_FRAME_HEADER;
+}
+
 void http2_outbox_append(http2_outbox_t *outbox, const void *bytes, size_t n)
 {
     memcpy(http2_outbox_reserve(outbox, n), bytes, n);

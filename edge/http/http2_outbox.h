@@ -24,6 +24,10 @@ typedef struct http2_outbox {
 
 /* Room for n more bytes behind what is there; the caller adds to `size` what it put there. */
 char *http2_outbox_reserve(http2_outbox_t *outbox, size_t n);
+/* Puts a DATA frame's header there, with room for its n bytes behind it, and returns where these go: nghttp2
+ * hands out one DATA frame after the other within one call, and the bound is kept here. NULL: the frame must
+ * wait (NGHTTP2_ERR_WOULDBLOCK). */
+char *http2_outbox_data(http2_outbox_t *outbox, const uint8_t *header, size_t n);
 void http2_outbox_append(http2_outbox_t *outbox, const void *bytes, size_t n);
 /* Appends what the session has to say, as far as it fits; false: the session failed. */
 MUST_USE bool http2_outbox_gather(http2_outbox_t *outbox, nghttp2_session *session);
@@ -37,11 +41,6 @@ void http2_outbox_clear(http2_outbox_t *outbox);
 static inline bool http2_outbox_pending(const http2_outbox_t *outbox)
 {
     return outbox->size != outbox->sent;
-}
-/* Whether a DATA frame of n bytes keeps within HTTP2_OUTPUT_BYTES; a head may reach beyond, by a frame. */
-static inline bool http2_outbox_fits(const http2_outbox_t *outbox, size_t n)
-{
-    return outbox->size + HTTP2_FRAME_HEADER + n <= HTTP2_OUTPUT_BYTES;
 }
 
 #endif

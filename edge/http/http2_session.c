@@ -1,0 +1,62 @@
+#include "http2_session.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+/* nghttp2 estimates a field block at more than its fields have, and each end adds fields of its own. */
+#define BLOCK_EXTRA 65536
+
+static nghttp2_option *option_new(uint32_t head_bytes)
+{
+    nghttp2_option *option;
+    if (nghttp2_option_new(&option) != 0)
+        abort();
+    nghttp2_option_set_no_auto_window_update(option, 1);
+    nghttp2_option_set_no_closed_streams(option, 1);
+    nghttp2_option_set_max_send_header_block_length(option, BLOCK_EXTRA + 2 * (size_t)head_bytes);
+    /* Resets are the guard's, which tells busy browsers from attacks. */
+    nghttp2_option_set_stream_reset_rate_limit(option, UINT64_MAX, UINT64_MAX);
+    return option;
+}
+
+nghttp2_session *http2_session_new(const http2_session_setup_t *setup, http2_memory_t *memory, void *owner)
+{
+    nghttp2_session *session;
+    nghttp2_session_callbacks *callbacks;
+    nghttp2_option *option = option_new(setup->head_bytes);
+    http2_memory_init(memory);
+    if (nghttp2_session_callbacks_new(&callbacks) != 0)
+        abort();
+    setup->set_callbacks(callbacks);
+    int failed = setup->server
+                     ? nghttp2_session_server_new3(&session, callbacks, owner, option, &memory->functions)
+                     : nghttp2_session_client_new3(&session, callbacks, owner, option, &memory->functions);
+    if (failed != 0)
+        abort();
+    nghttp2_option_del(option);
+    nghttp2_session_callbacks_del(callbacks);
+    failed = nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, setup->settings, setup->settings_count);
+    failed |= nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0, setup->window);
+    assert(failed == 0);
+    return session;
+}
+
+nghttp2_nv *http2_nv_list(h2o_mem_pool_t *pool, const fields_t *fields)
+{
+    nghttp2_nv *list = h2o_mem_alloc_pool(pool, fields->count * sizeof(*list));
+    for (uint32_t i = 0; i < fields->count; i++)
+        list[i] = http2_nv(fields->at[i].name, fields->at[i].value);
+    return list;
+}
+
+ssize_t http2_read_body(size_t n, size_t available, bool complete, uint32_t *flags)
+{
+    if (available == 0 && !complete)
+        return NGHTTP2_ERR_DEFERRED;
+    *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+    if (n < available)
+        return (ssize_t)n;
+    if (complete)
+        *flags |= NGHTTP2_DATA_FLAG_EOF;
+    return (ssize_t)available;
+}

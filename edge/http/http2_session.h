@@ -1,0 +1,54 @@
+/*
+ * What both of our ends of HTTP/2 have in common: how an nghttp2 session is made, fields as nghttp2 takes and
+ * gives them, and how it reads a body. The codecs have the rest: http2_server.c towards clients,
+ * http2_origin.c towards origins.
+ */
+#ifndef BOXEDGE_HTTP2_SESSION_H
+#define BOXEDGE_HTTP2_SESSION_H
+
+#include <nghttp2/nghttp2.h>
+
+#include "field.h"
+#include "http2_memory.h"
+
+typedef struct http2_session_setup {
+    bool server;
+    void (*set_callbacks)(nghttp2_session_callbacks *callbacks);
+    uint32_t head_bytes; /* limits.head_size */
+    const nghttp2_settings_entry *settings;
+    size_t settings_count;
+    int32_t window; /* of the connection */
+} http2_session_setup_t;
+
+/*
+ * A session that gives no window back by itself, keeps no closed streams, leaves the counting of resets to
+ * http2_guard.h, and has our SETTINGS and the connection's window to send. `owner` is its callbacks'
+ * user_data; `memory`, which is initialized here, must outlive it.
+ */
+nghttp2_session *http2_session_new(const http2_session_setup_t *setup, http2_memory_t *memory, void *owner);
+
+/* nghttp2 copies both, and names in lower case, when it is given them. */
+static inline nghttp2_nv http2_nv(str_t name, str_t value)
+{
+    return (nghttp2_nv){
+        .name = (uint8_t *)name.p, .namelen = name.n, .value = (uint8_t *)value.p, .valuelen = value.n};
+}
+
+/* All fields of a section, in `pool`; nghttp2_submit_* takes them with fields->count. */
+nghttp2_nv *http2_nv_list(h2o_mem_pool_t *pool, const fields_t *fields);
+
+/* The bytes of a name or value that nghttp2 decoded, for as long as the callback runs. */
+static inline str_t http2_decoded(nghttp2_rcbuf *buffer)
+{
+    nghttp2_vec bytes = nghttp2_rcbuf_get_buf(buffer);
+    return str_make((const char *)bytes.base, bytes.len);
+}
+
+/*
+ * What a data source's read callback returns where up to `n` of `available` bytes may go: the bytes are
+ * copied later (nghttp2_send_data_callback). Sets the flags; EOF with the last bytes of a body that is
+ * `complete`. Without bytes and an end it returns NGHTTP2_ERR_DEFERRED.
+ */
+ssize_t http2_read_body(size_t n, size_t available, bool complete, uint32_t *flags);
+
+#endif
