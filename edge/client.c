@@ -5,6 +5,7 @@
 
 #include <assert.h>
 
+#include "farewell.h"
 #include "worker.h"
 
 void client_init(client_t *client, const client_t *accepted)
@@ -57,6 +58,8 @@ void client_fini(client_t *client)
     assert(h2o_linklist_is_linked(&client->link) && worker->client_count > 0);
     h2o_linklist_unlink(&client->link);
     worker->client_count--;
+    if (client->conn != NULL)
+        farewell_begin(client); /* it may keep the connection, and its count */
     client_uncount(client);
     if (client->conn != NULL)
         conn_free(&client->conn);

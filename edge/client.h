@@ -61,7 +61,8 @@ void client_init(client_t *client, const client_t *accepted);
  */
 MUST_USE bool client_count(client_t *client, bool limited);
 void client_uncount(client_t *client);
-/* Called by a codec's destroy before it frees itself: leaves the worker's list, closes the connection. */
+/* Called by a codec's destroy before it frees itself: leaves the worker's list, closes the connection, or
+ * leaves it to a farewell (farewell.h). */
 void client_fini(client_t *client);
 /*
  * Whether the connection is one of a trusted proxy: many clients share it, so that no fault of one of them

@@ -18,6 +18,7 @@
 #include "channel.h"
 #include "client.h"
 #include "descriptors.h"
+#include "farewell.h"
 #include "heap.h"
 #include "hostname.h"
 #include "http2_client.h"
@@ -250,6 +251,7 @@ static void begin_drain(worker_process_t *process, bool others_accept)
     if (worker->draining)
         return;
     worker->draining = true;
+    farewells_free(&worker->farewells);
     atomic_store(&process->slot->state, SHM_DRAINING);
     for (size_t i = 0; i < process->acceptor_count; i++) {
         if (!others_accept)
@@ -409,6 +411,7 @@ static bool start(worker_process_t *process, const worker_args_t *args)
     worker->blocks = blocks_new(process->store, shm_epoch(worker->shm));
     worker->access = access_new(process->store, shm_epoch(worker->shm), shm_lockout(worker->shm));
     worker->linger_rates = linger_rates_new();
+    worker->farewells = farewells_new(worker);
     if (args->pem_count > 0) {
         worker->tls = make_tls(process, args->pems, args->pem_count, error, sizeof(error));
         if (worker->tls == NULL) {
@@ -465,6 +468,7 @@ static void finish(worker_process_t *process)
     worker_t *worker = &process->worker;
     for (size_t i = 0; i < process->acceptor_count; i++)
         acceptor_free(&process->acceptors[i]);
+    farewells_free(&worker->farewells);
     destroy_clients(worker);
     loop_timer_stop(&process->gauges);
     loop_timer_stop(&process->deadline);

@@ -18,6 +18,7 @@
 typedef struct access access_t;
 typedef struct access_log access_log_t;
 typedef struct blocks blocks_t;
+typedef struct farewells farewells_t;
 typedef struct http2_origins http2_origins_t;
 typedef struct keys keys_t;
 typedef struct linger_rates linger_rates_t;
@@ -59,6 +60,7 @@ struct worker {
     counters_t *counters; /* this worker's slot in shared memory */
     shm_t *shm;           /* NULL where nothing is shared (the demo app) */
     relief_t relief;
+    farewells_t *farewells; /* client connections that have ended; NULL: none (the demo app, tests, drains) */
     h2o_linklist_t clients; /* client_t.link */
     h2o_linklist_t tunnels; /* open ones (tunnel.c); zero-filled is valid */
     uint64_t client_count;

@@ -158,6 +158,17 @@ def closes_unread(target, scale):
     return socks
 
 
+def closes_complete(target, scale):
+    """2,000 connections, one after another: 90 KB with Connection: close, never read, never closed"""
+    socks = []
+    text = f"GET /big?n=90000 HTTP/1.1\r\nHost: {target.host}\r\nConnection: close\r\n\r\n".encode()
+    for i in range(many(2000, scale)):
+        with refusals():
+            socks.append(target.connect("plain", i, 4096))
+            socks[-1].sendall(text)
+    return socks
+
+
 ATTACKS = {
     "heads-silent": heads_silent,
     "heads-404": heads_404,
@@ -167,4 +178,5 @@ ATTACKS = {
     "responses-unread-http1": responses_unread_http1,
     "responses-begun": responses_begun,
     "closes-unread": closes_unread,
+    "closes-complete": closes_complete,
 }

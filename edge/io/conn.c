@@ -403,6 +403,22 @@ void conn_shutdown_write(conn_t *conn)
     shutdown_when_flushed(conn);
 }
 
+void conn_cut_write(conn_t *conn)
+{
+    if (conn->shut_asked)
+        return;
+    conn->shut_asked = 1;
+    shutdown_when_flushed(conn);
+}
+
+bool conn_is_dead(const conn_t *conn)
+{
+    struct tcp_info info;
+    socklen_t len = sizeof(info);
+    return conn->broken || getsockopt(conn->fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0 ||
+           info.tcpi_state == TCP_CLOSE;
+}
+
 size_t conn_unread(const conn_t *conn)
 {
     int n = 0;

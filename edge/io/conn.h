@@ -67,7 +67,8 @@ void conn_set_owner(conn_t *conn, const conn_handlers_t *handlers, void *owner);
 /*
  * Counts what the connection keeps for TLS to `account` from now on, which outlives it: ciphertext that
  * waits, OpenSSL's buffer for records, by estimate, and `state_bytes` until the connection ends (0 where
- * another limit bounds the number of such connections). No-op without TLS.
+ * another limit bounds the number of such connections). No-op without TLS. Called again, it moves the count;
+ * the former account must still be there.
  */
 void conn_set_account(conn_t *conn, account_t *account, size_t state_bytes);
 
@@ -113,6 +114,11 @@ bool conn_wants_read(const conn_t *conn);
 
 /* Ends our direction once what was taken has left: close_notify and SHUT_WR. Reading goes on. Idempotent. */
 void conn_shutdown_write(conn_t *conn);
+
+/* The same without close_notify: over TLS the peer takes it for an end that came too early. */
+void conn_cut_write(conn_t *conn);
+/* Nothing can reach the peer any more: the connection is reset or timed out, or is no TCP connection. */
+bool conn_is_dead(const conn_t *conn);
 
 /* Bytes that came and were not read yet: in the kernel, and over TLS in the connection too, where encryption
  * may make them more than conn_read will give. Used to tell a departure from a half-close. */

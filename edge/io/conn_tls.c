@@ -86,7 +86,9 @@ static void count(conn_tls_t *tls)
 
 void conn_tls_set_account(conn_t *conn, account_t *account, size_t state_bytes)
 {
-    assert(conn->tls->account == NULL);
+    if (conn->tls->account != NULL)
+        account_sub(conn->tls->account, conn->tls->counted);
+    conn->tls->counted = 0;
     conn->tls->account = account;
     conn->tls->state_bytes = state_bytes;
     conn->tls->inside = conn_tls_inside(conn); /* what the handshake took is gone */

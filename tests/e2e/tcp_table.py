@@ -4,7 +4,7 @@ import socket
 from pathlib import Path
 from typing import NamedTuple
 
-ESTABLISHED = 1
+ESTABLISHED, FIN_WAIT1, CLOSING = 1, 4, 11
 KEEP_ALIVE = 2  # Row.timer: its timer runs
 
 

@@ -1,0 +1,327 @@
+/*
+ * See farewell.h. One list by the time of the last progress, and one timer that looks at all of it. Neither
+ * epoll nor the socket tells when the peer has taken bytes, so the kernel is asked (conn_untaken).
+ */
+#include "farewell.h"
+
+#include <assert.h>
+
+#include "budget.h"
+#include "worker.h"
+
+/* Connections that are looked at to find one without progress, when one has to go. */
+#define CANDIDATES 16
+
+typedef struct farewell {
+    client_t client; /* first: it is one */
+    farewells_t *all;
+    h2o_linklist_t age;   /* in farewells_t.ages */
+    uint64_t progress_ms; /* when the client was last seen to have taken bytes */
+    uint32_t untaken;     /* bytes, at the last look; counted to the client's account */
+    uint32_t discarded;   /* bytes that came from the client */
+} farewell_t;
+
+struct farewells {
+    worker_t *worker;
+    h2o_linklist_t ages; /* longest without progress first */
+    size_t count;
+    uint64_t untaken;   /* bytes of all */
+    loop_timer_t timer; /* runs while there are any */
+};
+
+/* What some of them hold together. */
+typedef struct load {
+    size_t count;
+    uint64_t bytes;
+} load_t;
+
+/* ---- the end ---- */
+
+static void set_untaken(farewell_t *farewell, uint32_t now)
+{
+    account_move(&farewell->client.account, farewell->untaken, now);
+    farewell->all->untaken += now;
+    farewell->all->untaken -= farewell->untaken;
+    farewell->untaken = now;
+}
+
+/* `reset`: what the client has not taken is dropped. */
+static void end(farewell_t *farewell, bool reset)
+{
+    farewells_t *all = farewell->all;
+    set_untaken(farewell, 0);
+    h2o_linklist_unlink(&farewell->age);
+    all->count--;
+    if (all->count == 0)
+        loop_timer_stop(&all->timer);
+    if (reset) {
+        counter_add(&all->worker->counters->farewell_resets_total, 1);
+        conn_abort(&farewell->client.conn);
+    } else {
+        conn_free(&farewell->client.conn);
+    }
+    client_fini(&farewell->client);
+    free(farewell);
+}
+
+static void destroy(client_t *client)
+{
+    end((farewell_t *)client, false);
+}
+
+/* ---- progress ---- */
+
+typedef enum sight { SIGHT_OVER, SIGHT_PROGRESS, SIGHT_NOTHING } sight_t;
+
+/* Asks the kernel. SIGHT_OVER: the farewell is freed. */
+static sight_t look(farewell_t *farewell)
+{
+    size_t left = conn_untaken(farewell->client.conn);
+    if (left <= 1 || conn_is_dead(farewell->client.conn)) { /* the end itself counts as one byte */
+        end(farewell, false);
+        return SIGHT_OVER;
+    }
+    if (left >= farewell->untaken)
+        return SIGHT_NOTHING;
+    set_untaken(farewell, (uint32_t)left);
+    farewell->progress_ms = loop_now(farewell->all->worker->loop);
+    h2o_linklist_unlink(&farewell->age);
+    h2o_linklist_insert(&farewell->all->ages, &farewell->age);
+    return SIGHT_PROGRESS;
+}
+
+static void look_at_all(loop_timer_t *timer)
+{
+    farewells_t *all = H2O_STRUCT_FROM_MEMBER(farewells_t, timer, timer);
+    worker_t *worker = all->worker;
+    uint64_t patience = worker->conf->timeouts.write_idle;
+    size_t count = all->count; /* those with progress go to the end of the list */
+    h2o_linklist_t *next = all->ages.next;
+    while (count-- > 0) {
+        farewell_t *farewell = H2O_STRUCT_FROM_MEMBER(farewell_t, age, next);
+        next = next->next;
+        if (look(farewell) == SIGHT_NOTHING && loop_now(worker->loop) - farewell->progress_ms >= patience)
+            end(farewell, true);
+    }
+    if (all->count != 0)
+        loop_timer_start(worker->loop, timer, FAREWELL_LOOK_MS, look_at_all);
+}
+
+/* ---- bounds ---- */
+
+/* Whether two connections count to one client; with `address` NULL all do. */
+static bool counts_to(const farewell_t *farewell, const struct in6_addr *address)
+{
+    if (address == NULL)
+        return true;
+    size_t n = IN6_IS_ADDR_V4MAPPED(address) ? sizeof(*address) : sizeof(*address) / 2;
+    return memcmp(&farewell->client.address, address, n) == 0;
+}
+
+static load_t load_of(const farewells_t *all, const struct in6_addr *address)
+{
+    load_t load = {all->count, all->untaken};
+    if (address == NULL)
+        return load;
+    load = (load_t){0, 0};
+    for (h2o_linklist_t *link = all->ages.next; link != &all->ages; link = link->next) {
+        const farewell_t *farewell = H2O_STRUCT_FROM_MEMBER(farewell_t, age, link);
+        if (!counts_to(farewell, address))
+            continue;
+        load.count++;
+        load.bytes += farewell->untaken;
+    }
+    return load;
+}
+
+static load_t bound_of(const worker_t *worker, const struct in6_addr *address)
+{
+    uint64_t memory = worker->conf->limits.memory_bytes, share = budget_share(worker->conf);
+    load_t bound = {FAREWELL_MOST, memory / 4};
+    if (worker->usable_descriptors != 0 && worker->usable_descriptors / 16 < bound.count)
+        bound.count = worker->usable_descriptors / 16;
+    if (address != NULL && share < memory) {
+        bound.count = (size_t)((double)bound.count * (double)share / (double)memory) + 1;
+        bound.bytes = share / 4;
+    }
+    return bound;
+}
+
+/* Ends the one of `address` that is longest without progress, as the kernel knows it now. */
+static void give_up_one(farewells_t *all, const struct in6_addr *address)
+{
+    size_t left = all->count;
+    unsigned looks = 0;
+    h2o_linklist_t *next = all->ages.next;
+    while (left-- > 0) {
+        farewell_t *farewell = H2O_STRUCT_FROM_MEMBER(farewell_t, age, next);
+        next = next->next;
+        if (!counts_to(farewell, address))
+            continue;
+        sight_t sight = look(farewell);
+        if (sight == SIGHT_OVER)
+            return;
+        if (sight == SIGHT_NOTHING || ++looks == CANDIDATES) {
+            end(farewell, true);
+            return;
+        }
+    }
+    /* All of the address had progress; the list begins with it again. */
+    for (next = all->ages.next; next != &all->ages; next = next->next) {
+        farewell_t *farewell = H2O_STRUCT_FROM_MEMBER(farewell_t, age, next);
+        if (counts_to(farewell, address)) {
+            end(farewell, true);
+            return;
+        }
+    }
+}
+
+static void keep_bound(farewells_t *all, const struct in6_addr *address)
+{
+    load_t bound = bound_of(all->worker, address), load;
+    for (load = load_of(all, address); load.count > bound.count || load.bytes > bound.bytes;
+         load = load_of(all, address))
+        give_up_one(all, address);
+}
+
+/* ---- what comes ---- */
+
+static void on_readable(void *owner)
+{
+    farewell_t *farewell = owner;
+    size_t got;
+    switch (conn_read(farewell->client.conn, farewell->client.worker->scratch, CONN_TURN_BYTES, &got)) {
+    case CONN_OK:
+        farewell->discarded += (uint32_t)got;
+        if (farewell->discarded >= FAREWELL_READ_BYTES)
+            conn_want_read(farewell->client.conn, false);
+        break;
+    case CONN_AGAIN:
+        break;
+    case CONN_EOF:
+    case CONN_TRUNCATED:
+        (void)look(farewell); /* most clients close once they have everything */
+        break;
+    case CONN_FAILED:
+        end(farewell, false);
+        break;
+    }
+}
+
+static void on_writable(void *owner)
+{
+    (void)owner; /* never wanted */
+}
+
+static void on_hangup(void *owner, bool reset)
+{
+    farewell_t *farewell = owner;
+    if (reset)
+        end(farewell, false);
+    else
+        (void)look(farewell);
+}
+
+/* ---- as a client of the worker ---- */
+
+static bool is_stalled(const farewell_t *farewell, uint64_t before)
+{
+    return farewell->progress_ms <= before;
+}
+
+static bool idle_since(const client_t *client, uint64_t *since_ms)
+{
+    const farewell_t *farewell = (const farewell_t *)client;
+    uint64_t now = loop_now(client->worker->loop);
+    *since_ms = farewell->progress_ms;
+    return now >= RELIEF_STALL_MS && is_stalled(farewell, now - RELIEF_STALL_MS);
+}
+
+static void close_idle(client_t *client)
+{
+    end((farewell_t *)client, true);
+}
+
+static uint64_t stalled(client_t *client, uint64_t before)
+{
+    const farewell_t *farewell = (const farewell_t *)client;
+    return is_stalled(farewell, before) ? farewell->untaken : 0;
+}
+
+static void relieve(client_t *client, uint64_t before, uint64_t box_share)
+{
+    farewell_t *farewell = (farewell_t *)client;
+    if (box_share == 0 && is_stalled(farewell, before) && budget_may_close(client)) {
+        counter_add(&client->worker->counters->memory_closes_total, 1);
+        end(farewell, true);
+    }
+}
+
+static const client_codec_t codec = {.drain = destroy,
+                                     .destroy = destroy,
+                                     .idle_since = idle_since,
+                                     .close_idle = close_idle,
+                                     .stalled = stalled,
+                                     .relieve = relieve};
+
+static const conn_handlers_t handlers = {on_readable, on_writable, on_hangup};
+
+/* ---- life ---- */
+
+farewells_t *farewells_new(worker_t *worker)
+{
+    farewells_t *all = calloc(1, sizeof(*all));
+    assert(all != NULL);
+    all->worker = worker;
+    h2o_linklist_init_anchor(&all->ages);
+    return all;
+}
+
+void farewells_free(farewells_t **all)
+{
+    farewells_t *those = *all;
+    *all = NULL; /* nothing begins any more */
+    if (those == NULL)
+        return;
+    while (!h2o_linklist_is_empty(&those->ages))
+        end(H2O_STRUCT_FROM_MEMBER(farewell_t, age, those->ages.next), false);
+    free(those);
+}
+
+size_t farewells_count(const farewells_t *all)
+{
+    return all->count;
+}
+
+void farewell_begin(client_t *client)
+{
+    farewells_t *all = client->worker->farewells;
+    assert(client->conn != NULL && !h2o_linklist_is_linked(&client->link));
+    if (all == NULL || client->local || client->codec == &codec)
+        return;
+    size_t untaken = conn_untaken(client->conn);
+    if (untaken < FAREWELL_LEAST_BYTES || untaken > UINT32_MAX || conn_is_dead(client->conn))
+        return;
+    farewell_t *farewell = calloc(1, sizeof(*farewell));
+    assert(farewell != NULL);
+    farewell->all = all;
+    client_init(&farewell->client, client);
+    client->conn = NULL;
+    client->counted = false;
+    farewell->client.codec = &codec;
+    farewell->progress_ms = loop_now(all->worker->loop);
+    h2o_linklist_insert(&all->ages, &farewell->age);
+    all->count++;
+    set_untaken(farewell, (uint32_t)untaken);
+    conn_set_owner(farewell->client.conn, &handlers, farewell);
+    conn_set_account(farewell->client.conn, &farewell->client.account, 0);
+    conn_cut_write(farewell->client.conn);
+    conn_want_read(farewell->client.conn, true);
+    if (!loop_timer_running(&all->timer))
+        loop_timer_start(all->worker->loop, &all->timer, FAREWELL_LOOK_MS, look_at_all);
+    if (!client_is_proxy(&farewell->client)) {
+        struct in6_addr address = farewell->client.address; /* it may go itself */
+        keep_bound(all, &address);
+    }
+    keep_bound(all, NULL);
+}

@@ -1,0 +1,40 @@
+/*
+ * Client connections that the edge has ended and whose last bytes the client has not taken yet. Closed at
+ * once, each would live on in the kernel for minutes with all that it holds, outside every count. So the
+ * worker keeps the connection until its bytes are taken, and resets it after `timeouts.write_idle` without
+ * progress. Meanwhile it counts as a connection of its client, and its bytes count to the client's account.
+ *
+ * Bounds of a worker: FAREWELL_MOST connections and a quarter of limits.memory; of one client address, unless
+ * it is a trusted proxy, the part of both that its share is of limits.memory. Over a bound the connection
+ * that has been without progress longest is reset. A worker that drains keeps none: the kernel still sends
+ * what it has.
+ */
+#ifndef BOXEDGE_FAREWELL_H
+#define BOXEDGE_FAREWELL_H
+
+#include "client.h"
+
+/* Connections of a worker; with few descriptors a sixteenth of them. */
+#define FAREWELL_MOST 1024
+/* A connection that holds less is closed at once: its end alone costs the kernel as much. */
+#define FAREWELL_LEAST_BYTES 4096
+/* Bytes that the client may still send; they are thrown away, since unread ones make a reset of the end. */
+#define FAREWELL_READ_BYTES 262144
+/* How often the kernel is asked for progress. */
+#define FAREWELL_LOOK_MS 1000
+
+/* All of one worker; worker_t.farewells. */
+typedef struct farewells farewells_t;
+
+farewells_t *farewells_new(worker_t *worker);
+/* Closes all; the kernel still sends what it has. */
+void farewells_free(farewells_t **all);
+size_t farewells_count(const farewells_t *all);
+
+/*
+ * For client_fini, once `client` has left the worker's list: takes its connection (nulled) and its count over
+ * where enough bytes are untaken. No-op where the worker keeps no farewells, or the connection is dead.
+ */
+void farewell_begin(client_t *client);
+
+#endif
