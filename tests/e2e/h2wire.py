@@ -34,11 +34,12 @@ class Answer:
 
 class Client:
     """A connection by the h2 package. `consume`: windows are given back as bytes come. `distance`: seconds after which
-    the edge's SETTINGS are answered, as from so far away."""
+    the edge's SETTINGS are answered, as from so far away. `source`: the address that it comes from."""
 
-    def __init__(self, edge, host, kind="tls", consume=True, keep=True, settings=None, validate=True, distance=0):
+    def __init__(self, edge, host, kind="tls", consume=True, keep=True, settings=None, validate=True, distance=0,
+                 source=None):
         self.edge, self.host, self.consume, self.keep = edge, host, consume, keep
-        self.sock = edge.socket(kind)
+        self.sock = edge.socket(kind, **({"source_address": (source, 0)} if source else {}))
         if kind == "tls":
             self.sock = edge.context(("h2",)).wrap_socket(self.sock, server_hostname=host)
             assert self.sock.selected_alpn_protocol() == "h2"
@@ -71,14 +72,15 @@ class Client:
     def answer(self, stream):
         return self.answers.setdefault(stream, Answer())
 
-    def request(self, path="/", method="GET", fields=(), end=True, authority=None):
-        """Sends a head; its stream's id."""
+    def request(self, path="/", method="GET", fields=(), end=True, authority=None, flush=True):
+        """Sends a head; its stream's id. Without `flush` it goes with what is sent next."""
         stream = self.h2.get_next_available_stream_id()
         authority = authority or f"{self.host}:{self.edge.port['tls']}"
         self.h2.send_headers(stream, [(":method", method), (":scheme", "https"), (":authority", authority),
                                       (":path", path), *fields], end_stream=end)
         self.answer(stream)
-        self.flush()
+        if flush:
+            self.flush()
         return stream
 
     def send(self, stream, data, end=False, timeout=PATIENCE):

@@ -112,7 +112,7 @@ class Lines:
             self.ended = True
             self._changed.notify_all()
 
-    def wait_for(self, predicate, timeout=PATIENCE, start=0, count=1):
+    def wait_for(self, predicate, timeout=PATIENCE * SLOW, start=0, count=1):
         """The first line (from index `start`) for which predicate holds; with `count` over 1 a list of so many."""
         deadline = time.monotonic() + timeout
         found, at = [], start
@@ -415,7 +415,7 @@ class Edge:
 
     # ---- logs
 
-    def wait_for_line(self, predicate=None, timeout=PATIENCE, start=0, count=1, **equal):
+    def wait_for_line(self, predicate=None, timeout=PATIENCE * SLOW, start=0, count=1, **equal):
         """The first access line for which `predicate` holds and whose keys have the values given in `equal`."""
 
         def matches(line):
@@ -423,7 +423,7 @@ class Edge:
 
         return self.access.wait_for(matches, timeout, start, count)
 
-    def wait_until(self, predicate, timeout=PATIENCE, what="that"):
+    def wait_until(self, predicate, timeout=PATIENCE * SLOW, what="that"):
         """For what has no event to wait for (another process's memory, descriptors): looks again each 20 ms."""
         deadline = time.monotonic() + timeout
         while not (value := predicate()):
