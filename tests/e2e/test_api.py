@@ -132,9 +132,9 @@ def test_retry_after_is_when_the_next_one_passes(tmp_path):
     with RawOrigin() as server:
         config["upstreams"][0]["servers"] = [f"127.0.0.1:{server.port}"]
         with Edge(tmp_path, config=config) as edge:
-            assert call(edge, key="k").status == 200
-            refused = call(edge, key="k")
-            assert refused.status == 429
+            # A second may go by between two calls, on a busy machine.
+            calls = (call(edge, key="k") for _ in range(20))
+            refused = next(answer for answer in calls if answer.status == 429)
             threading.Event().wait(int(refused.get("retry-after")))
             assert call(edge, key="k").status == 200
 

@@ -304,4 +304,4 @@ def test_the_kernel_watches_over_clients_that_say_nothing(edge):
             row = tcp_table.of_ports(edge.port["plain"], sock.getsockname()[1])
             return row is not None and row.timer == tcp_table.KEEP_ALIVE
 
-        edge.wait_until(probed, 5, "keep-alive")
+        edge.wait_until(probed, what="keep-alive")

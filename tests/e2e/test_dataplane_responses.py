@@ -130,7 +130,7 @@ def test_a_slow_reader_is_not_one_that_does_not_read(make_edge, origin, kind):
             assert client.sock.recv(20_000)
             time.sleep(0.05)
         assert metric(edge, "exchanges_open") == 1
-        edge.wait_until(lambda: metric(edge, "exchanges_open") == 0, 10, "the end of one that does not read")
+        edge.wait_until(lambda: metric(edge, "exchanges_open") == 0, what="the end of one that does not read")
 
 
 # ---- bounds
