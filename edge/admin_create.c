@@ -133,27 +133,32 @@ static void lookup_run(store_job_t *job, store_t *store)
     admin_job_result(&create->base, store, result);
 }
 
-static void looked_up(exchange_t *ex, admin_job_t *job)
+/* The preview cannot be. */
+static void refused_answer(exchange_t *ex, admin_job_t *job)
 {
-    create_job_t *lookup = (create_job_t *)job;
+    const create_job_t *create = (const create_job_t *)job;
     char why[PREVIEW_WHY_MAX];
-    const char *code = preview_refusal(&lookup->box, &lookup->preview, why);
-    if (code != NULL) {
+    const char *code = preview_refusal(&create->box, &create->preview, why);
+    if (code != NULL)
         admin_error(ex, 400, code, NULL, "%s", why);
-        return;
-    }
-    if (lookup->alias_code != NULL) {
-        admin_error(ex, lookup->alias_status, lookup->alias_code, NULL, "%s", lookup->alias_why);
-        return;
-    }
-    create_job_t *create = calloc(1, sizeof *create);
-    assert(create != NULL);
-    *create = *lookup;
-    create->base =
-        (admin_job_t){.finished = create_finished, .answer = committed_answer, .fini = create_fini};
+    else
+        admin_error(ex, create->alias_status, create->alias_code, NULL, "%s", create->alias_why);
+}
+
+/* What the store has does not stand against it: it is made, also for an asker who has left. */
+static bool looked_up(admin_job_t *job)
+{
+    create_job_t *create = (create_job_t *)job;
+    char why[PREVIEW_WHY_MAX];
+    if (preview_refusal(&create->box, &create->preview, why) != NULL || create->alias_code != NULL)
+        return false;
     preview_secrets_make(&create->secrets, &create->preview);
-    create->base.job.change = (store_change_t){.preview = create->preview, .stay_private = !create->open};
-    admin_job_start(ex, &create->base);
+    job->job.run = NULL;
+    job->job.change = (store_change_t){.preview = create->preview, .stay_private = !create->open};
+    job->finished = create_finished;
+    job->answer = committed_answer;
+    job->fini = create_fini;
+    return true;
 }
 
 void admin_previews_create(exchange_t *ex, str_t body, void *arg)
@@ -166,6 +171,6 @@ void admin_previews_create(exchange_t *ex, str_t body, void *arg)
         free(create);
         return;
     }
-    create->base = (admin_job_t){.job = {.run = lookup_run}, .answer = looked_up};
+    create->base = (admin_job_t){.job = {.run = lookup_run}, .go_on = looked_up, .answer = refused_answer};
     admin_job_start(ex, &create->base);
 }

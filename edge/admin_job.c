@@ -18,15 +18,38 @@ static void job_free(admin_job_t *job)
     free(job);
 }
 
+static void refuse_busy(exchange_t *ex)
+{
+    admin_error(ex, 503, "busy", NULL, "Too many requests wait for the disk: try again in a moment.");
+}
+
+/* The next piece of the job's work. False: there is none, or no room for it (*busy). */
+static bool goes_on(admin_job_t *job, bool *busy)
+{
+    bool (*go_on)(admin_job_t *) = job->go_on;
+    job->go_on = NULL;
+    *busy = false;
+    if (go_on == NULL || !go_on(job))
+        return false;
+    *busy = !store_thread_add(job->store, &job->job);
+    return !*busy;
+}
+
 static void job_done(store_job_t *store_job)
 {
     admin_job_t *job = H2O_STRUCT_FROM_MEMBER(admin_job_t, job, store_job);
-    exchange_t *ex = job->ex;
+    bool busy;
     if (job->finished != NULL)
         job->finished(job);
+    if (goes_on(job, &busy))
+        return;
+    exchange_t *ex = job->ex;
     if (ex != NULL) {
         local_wait_end(ex);
-        job->answer(ex, job);
+        if (busy)
+            refuse_busy(ex);
+        else
+            job->answer(ex, job);
     }
     job_free(job);
 }
@@ -36,11 +59,12 @@ void admin_job_start(exchange_t *ex, admin_job_t *job)
     job->ex = ex;
     job->controls = admin_of(ex)->controls;
     job->owner = admin_of(ex)->owner;
+    job->store = admin_of(ex)->store;
     job->uid = admin_peer_uid(ex);
     job->job.done = job_done;
-    if (!store_thread_add(admin_of(ex)->store, &job->job)) {
+    if (!store_thread_add(job->store, &job->job)) {
         job_free(job);
-        admin_error(ex, 503, "busy", NULL, "Too many requests wait for the disk: try again in a moment.");
+        refuse_busy(ex);
         return;
     }
     local_wait(ex, asker_left, job);

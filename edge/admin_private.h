@@ -81,11 +81,15 @@ struct admin_job {
     store_job_t job;
     const admin_controls_t *controls; /* for `finished`, which may come after the API's end */
     void *owner;                      /* of them */
-    exchange_t *ex;                   /* NULL: the asker has left */
-    long uid;                         /* the asker's */
+    store_thread_t *store;
+    exchange_t *ex; /* NULL: the asker has left */
+    long uid;       /* the asker's */
     /* Called on the loop when the job is done, whether or not the asker still is there; may be NULL. */
     void (*finished)(const admin_job_t *job);
-    /* Called after it with the exchange free to be answered; not called when the asker has left. */
+    /* Called after it, once, whether or not the asker still is there; may be NULL. Where it returns true, it
+     * has made another piece of work of the job, which is done before the answer. */
+    bool (*go_on)(admin_job_t *job);
+    /* Called after them with the exchange free to be answered; not called when the asker has left. */
     void (*answer)(exchange_t *ex, admin_job_t *job);
     /* Frees what the job holds besides itself; may be NULL. */
     void (*fini)(admin_job_t *job);

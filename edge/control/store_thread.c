@@ -211,17 +211,16 @@ void store_thread_free(store_thread_t **thread)
     pthread_mutex_unlock(&t->lock);
     pthread_join(t->thread, NULL);
     call_done(t);
-    assert(t->pending == 0); /* `done` adds no jobs while the thread ends */
+    assert(t->pending == 0); /* `done` cannot add jobs while the thread ends */
     destroy(t);
 }
 
 bool store_thread_add(store_thread_t *thread, store_job_t *job)
 {
-    if (thread->pending == STORE_JOBS_MAX)
+    if (thread->pending == STORE_JOBS_MAX || thread->stopping) /* the loop's own thread sets it */
         return false;
     thread->pending++;
     pthread_mutex_lock(&thread->lock);
-    assert(!thread->stopping);
     queue_add(&thread->waiting, job);
     pthread_cond_signal(&thread->wake);
     pthread_mutex_unlock(&thread->lock);

@@ -37,7 +37,8 @@ store_thread_t *store_thread_new(loop_t *loop, store_t *store, shm_t *shm);
 /* Does what waits, calls `done` of every job, ends, closes the store and nulls. */
 void store_thread_free(store_thread_t **thread);
 
-/* False where STORE_JOBS_MAX jobs wait: nothing was added. */
+/* False where STORE_JOBS_MAX jobs wait, or where store_thread_free waits for the last ones: nothing was
+ * added. */
 MUST_USE bool store_thread_add(store_thread_t *thread, store_job_t *job);
 
 #endif

@@ -213,12 +213,37 @@ static void a_full_store_lets_go(void **state)
     close_world(&w);
 }
 
+static store_thread_t *ending;
+static bool took_more;
+
+static void try_more(store_job_t *job)
+{
+    took_more = store_thread_add(ending, job);
+}
+
+/* Work that would follow a job has no thread any more when the last ones are done. */
+static void the_end_takes_no_more(void **state)
+{
+    (void)state;
+    world_t w;
+    unsigned order = 0;
+    test_job_t job;
+    open_world(&w, FIXTURE_MAP_BYTES);
+    make_change(&job, &w, &order, false, 1);
+    job.job.done = try_more;
+    ending = w.thread;
+    took_more = true;
+    assert_true(store_thread_add(w.thread, &job.job));
+    close_world(&w);
+    assert_false(took_more);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(jobs_are_done_in_order), cmocka_unit_test(changes_share_commits),
         cmocka_unit_test(the_queue_is_bounded),   cmocka_unit_test(free_does_what_waits),
-        cmocka_unit_test(a_full_store_lets_go),
+        cmocka_unit_test(a_full_store_lets_go),   cmocka_unit_test(the_end_takes_no_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
