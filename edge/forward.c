@@ -471,7 +471,7 @@ static bool keep_of_response(field_t *field, void *arg)
     response_filter_t *filter = arg;
     exchange_t *ex = filter->ex;
     bool localhost = ex->preview.host_header == HOST_HEADER_LOCALHOST;
-    if (is_hop_by_hop(field->id) || is_named(&filter->naming, field->name))
+    if (is_hop_by_hop(field->id) || (filter->naming.count != 0 && is_named(&filter->naming, field->name)))
         return false;
     if (field->id == FIELD_LOCATION)
         field->value = secure_location(ex, localhost ? rewrite_location(ex, field->value) : field->value);
