@@ -439,6 +439,12 @@ static str_t secure_location(exchange_t *ex, str_t value)
     return text_str(&text);
 }
 
+static str_t public_location(exchange_t *ex, str_t value)
+{
+    bool localhost = ex->preview.host_header == HOST_HEADER_LOCALHOST;
+    return secure_location(ex, localhost ? rewrite_location(ex, value) : value);
+}
+
 /* Previews are neighbours under one domain: a box sets cookies for its own host only. */
 static str_t confined_cookie(exchange_t *ex, str_t value)
 {
@@ -468,13 +474,12 @@ typedef struct response_filter {
 
 static bool keep_of_response(field_t *field, void *arg)
 {
-    response_filter_t *filter = arg;
+    const response_filter_t *filter = arg;
     exchange_t *ex = filter->ex;
-    bool localhost = ex->preview.host_header == HOST_HEADER_LOCALHOST;
     if (is_hop_by_hop(field->id) || (filter->naming.count != 0 && is_named(&filter->naming, field->name)))
         return false;
     if (field->id == FIELD_LOCATION)
-        field->value = secure_location(ex, localhost ? rewrite_location(ex, field->value) : field->value);
+        field->value = public_location(ex, field->value);
     else if (field->id == FIELD_SET_COOKIE)
         field->value = confined_cookie(ex, field->value);
     return true;

@@ -106,9 +106,13 @@ str_t fields_value_named(const fields_t *fields, str_t name);
 static inline void fields_filter(fields_t *fields, bool (*keep)(field_t *field, void *arg), void *arg)
 {
     uint32_t kept = 0;
-    for (uint32_t i = 0; i < fields->count; i++)
-        if (keep(&fields->at[i], arg))
-            fields->at[kept++] = fields->at[i];
+    for (uint32_t i = 0; i < fields->count; i++) {
+        if (!keep(&fields->at[i], arg))
+            continue;
+        if (kept != i)
+            fields->at[kept] = fields->at[i];
+        kept++;
+    }
     fields->count = kept;
 }
 /* Joins all Cookie fields to one with "; ", in the place of the first (RFC 9113 section 8.2.3). */
