@@ -25,8 +25,8 @@ typedef struct driver {
 static void renew(driver_t *driver, uint32_t cells)
 {
     if (driver->limit != NULL)
-        table_free(driver->limit, driver->cells);
-    *driver = (driver_t){.limit = table_new(cells), .cells = cells};
+        limit_fixture_table_free(driver->limit, driver->cells);
+    *driver = (driver_t){.limit = limit_fixture_table_new(cells), .cells = cells};
 }
 
 static bool do_take(driver_t *driver, const char *line)
@@ -81,6 +81,6 @@ int main(void)
         (void)fflush(stdout);
     }
     if (driver.limit != NULL)
-        table_free(driver.limit, driver.cells);
+        limit_fixture_table_free(driver.limit, driver.cells);
     return 0;
 }

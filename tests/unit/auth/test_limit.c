@@ -7,7 +7,7 @@
 static void test_burst_then_rate(void **state)
 {
     (void)state;
-    limit_t *limit = table_new(CELLS);
+    limit_t *limit = limit_fixture_table_new(CELLS);
     limit_plan_t plan = {.interval_ns = 100 * MS, .burst = 5};
     limit_state_t left;
     for (unsigned i = 0; i < 5; i++) {
@@ -23,13 +23,13 @@ static void test_burst_then_rate(void **state)
     assert_int_equal(take(limit, 1, &plan, 1, T + 100 * MS, &left), LIMIT_ADMITTED);
     assert_int_equal(take(limit, 2, &plan, 1, T, &left), LIMIT_ADMITTED); /* another identity */
     assert_int_equal(left.remaining, 4);
-    table_free(limit, CELLS);
+    limit_fixture_table_free(limit, CELLS);
 }
 
 static void test_costs(void **state)
 {
     (void)state;
-    limit_t *limit = table_new(CELLS);
+    limit_t *limit = limit_fixture_table_new(CELLS);
     limit_plan_t plan = {.interval_ns = 100 * MS, .burst = 5};
     limit_state_t left;
     assert_int_equal(take(limit, 1, &plan, 6, T, &left), LIMIT_COST);
@@ -38,13 +38,13 @@ static void test_costs(void **state)
     assert_int_equal(take(limit, 1, &plan, 2, T, &left), LIMIT_RATE);
     assert_int_equal(left.retry_ms, 200);
     assert_int_equal(take(limit, 1, &plan, 2, T + left.retry_ms * MS, &left), LIMIT_ADMITTED);
-    table_free(limit, CELLS);
+    limit_fixture_table_free(limit, CELLS);
 }
 
 static void test_in_flight(void **state)
 {
     (void)state;
-    limit_t *limit = table_new(CELLS);
+    limit_t *limit = limit_fixture_table_new(CELLS);
     limit_plan_t plan = {.interval_ns = 100 * MS, .burst = 5, .in_flight = 2};
     limit_id_t id = id_of(1);
     limit_ticket_t tickets[3];
@@ -66,13 +66,13 @@ static void test_in_flight(void **state)
     assert_int_equal(take(limit, 1, &plan, 1, T, &left), LIMIT_ADMITTED);
     assert_int_equal(take(limit, 1, &plan, 1, T, &left), LIMIT_RATE);
     assert_int_equal(take(limit, 1, &plan, 1, T + S, &left), LIMIT_ADMITTED);
-    table_free(limit, CELLS);
+    limit_fixture_table_free(limit, CELLS);
 }
 
 static void test_without_a_rate(void **state)
 {
     (void)state;
-    limit_t *limit = table_new(CELLS);
+    limit_t *limit = limit_fixture_table_new(CELLS);
     limit_plan_t plan = {.burst = 1, .in_flight = 1};
     limit_state_t left;
     limit_fields_t fields;
@@ -80,13 +80,13 @@ static void test_without_a_rate(void **state)
         assert_int_equal(take(limit, 1, &plan, 100, T, &left), LIMIT_ADMITTED);
     assert_true(left.remaining == UINT64_MAX);
     assert_false(limit_fields_write(&fields, STR("p"), &plan, &left));
-    table_free(limit, CELLS);
+    limit_fixture_table_free(limit, CELLS);
 }
 
 static void test_clock_jumps(void **state)
 {
     (void)state;
-    limit_t *limit = table_new(CELLS);
+    limit_t *limit = limit_fixture_table_new(CELLS);
     limit_plan_t plan = {.interval_ns = 100 * MS, .burst = 5};
     limit_state_t left;
     for (int i = 0; i < 5; i++)
@@ -104,13 +104,13 @@ static void test_clock_jumps(void **state)
     for (int i = 0; i < 5; i++)
         assert_int_equal(take(limit, 1, &plan, 1, T + 500 * S, &left), LIMIT_ADMITTED);
     assert_int_equal(take(limit, 1, &plan, 1, T + 500 * S, &left), LIMIT_RATE);
-    table_free(limit, CELLS);
+    limit_fixture_table_free(limit, CELLS);
 }
 
 static void test_another_plan(void **state)
 {
     (void)state;
-    limit_t *limit = table_new(CELLS);
+    limit_t *limit = limit_fixture_table_new(CELLS);
     limit_plan_t slow = {.interval_ns = 3600 * S, .burst = 10}, fast = {.interval_ns = MS, .burst = 10};
     limit_state_t left;
     assert_int_equal(take(limit, 1, &slow, 10, T, &left), LIMIT_ADMITTED);
@@ -123,14 +123,14 @@ static void test_another_plan(void **state)
     while (take(limit, 1, &slow, 1, T + MS, &left) == LIMIT_ADMITTED)
         passed++;
     assert_int_equal(passed, 9);
-    table_free(limit, CELLS);
+    limit_fixture_table_free(limit, CELLS);
 }
 
 /* Numbers at which products leave 64 bits: never more is admitted than was asked for, and nothing opens. */
 static void test_extremes(void **state)
 {
     (void)state;
-    limit_t *limit = table_new(CELLS);
+    limit_t *limit = limit_fixture_table_new(CELLS);
     limit_plan_t plans[] = {
         {.interval_ns = UINT64_MAX, .burst = UINT32_MAX},
         {.interval_ns = 86400 * S, .burst = 1000000},
@@ -152,13 +152,13 @@ static void test_extremes(void **state)
     assert_int_equal(take(limit, 3, &plans[2], 1, T, &left), LIMIT_RATE);
     assert_int_equal(take(limit, 4, &plans[1], 1, 0, &left), LIMIT_ADMITTED);
     assert_int_equal(take(limit, 4, &plans[1], 1, UINT64_C(1) << 58, &left), LIMIT_ADMITTED);
-    table_free(limit, CELLS);
+    limit_fixture_table_free(limit, CELLS);
 }
 
 static void test_known_keys(void **state)
 {
     (void)state;
-    limit_t *limit = table_new(CELLS);
+    limit_t *limit = limit_fixture_table_new(CELLS);
     limit_id_t id = id_of(9), other = id_of(10);
     assert_false(limit_has(limit, &id));
     limit_accept(limit, &id, T);
@@ -171,14 +171,14 @@ static void test_known_keys(void **state)
     assert_false(limit_is_refused(limit, &other, T + 5 * S));
     assert_false(limit_is_refused(limit, &other, T + 86400 * 30 * S));
     assert_false(limit_is_refused(limit, &id, T));
-    table_free(limit, CELLS);
+    limit_fixture_table_free(limit, CELLS);
 }
 
 /* Eight cells: who is in debt or has something in flight keeps its cell, others share one bucket. */
 static void test_crowd(void **state)
 {
     (void)state;
-    limit_t *limit = table_new(8);
+    limit_t *limit = limit_fixture_table_new(8);
     limit_plan_t plan = {.interval_ns = 1000 * MS, .burst = 3, .in_flight = 10};
     limit_state_t left;
     for (uint64_t n = 0; n < 8; n++)
@@ -198,7 +198,7 @@ static void test_crowd(void **state)
         (void)take(limit, n, &plan, 3, T + 100 * S, &left);
     assert_true(limit_has(limit, &held));
     limit_release(limit, 0, &ticket);
-    table_free(limit, 8);
+    limit_fixture_table_free(limit, 8);
 }
 
 /* Of cells that are all whole again the one that is so for the longest time is given away. */
@@ -207,7 +207,7 @@ static void test_the_oldest_goes(void **state)
     (void)state;
     static const uint64_t ages[] = {3, 7, 1, 5, 8, 2, 6, 4}; /* each identity's, in seconds */
     static const uint64_t oldest_first[] = {4, 1, 6, 3, 7, 0, 5, 2};
-    limit_t *limit = table_new(8);
+    limit_t *limit = limit_fixture_table_new(8);
     limit_plan_t plan = {.interval_ns = S, .burst = 3};
     limit_state_t left;
     for (uint64_t n = 0; n < 8; n++)
@@ -218,7 +218,7 @@ static void test_the_oldest_goes(void **state)
         for (uint64_t i = 0; i < 8; i++)
             assert_int_equal(has(limit, oldest_first[i]), i > gone);
     }
-    table_free(limit, 8);
+    limit_fixture_table_free(limit, 8);
 }
 
 static void test_fields(void **state)
@@ -263,7 +263,7 @@ static void test_fields(void **state)
 static void test_flood(void **state)
 {
     (void)state;
-    limit_t *limit = table_new(MANY);
+    limit_t *limit = limit_fixture_table_new(MANY);
     limit_plan_t plan = {.interval_ns = S, .burst = 10, .in_flight = 1};
     limit_ticket_t ticket;
     limit_state_t left;
@@ -288,14 +288,14 @@ static void test_flood(void **state)
                          n % 2 == 0 ? LIMIT_RATE : LIMIT_IN_FLIGHT);
         assert_int_equal(left.remaining, n % 2 == 0 ? 0 : 10);
     }
-    table_free(limit, MANY);
+    limit_fixture_table_free(limit, MANY);
 }
 
 /* A million random keys: none of them is taken for one that the upstream took, or refused. */
 static void test_flood_of_keys(void **state)
 {
     (void)state;
-    limit_t *limit = table_new(MANY);
+    limit_t *limit = limit_fixture_table_new(MANY);
     for (uint64_t n = 0; n < GOOD; n++) {
         limit_id_t id = id_of(n);
         limit_accept(limit, &id, T);
@@ -312,7 +312,7 @@ static void test_flood_of_keys(void **state)
         assert_true(limit_has(limit, &id));
         assert_false(limit_is_refused(limit, &id, T));
     }
-    table_free(limit, MANY);
+    limit_fixture_table_free(limit, MANY);
 }
 
 int main(void)

@@ -90,14 +90,14 @@ static void check_windows(const load_t *load, const meeting_t *meeting)
 
 static void check_load(const load_t *load)
 {
-    limit_t *limit = table_new(SET);
-    meeting_t *meeting = shared_new(sizeof(*meeting));
+    limit_t *limit = limit_fixture_table_new(SET);
+    meeting_t *meeting = limit_fixture_shared_new(sizeof(*meeting));
     assert_true(load->steps <= STEPS);
     assert_true((load->steps - 1) * load->step_ns > 10 * S);
     play(play_load, limit, meeting, load);
     check_windows(load, meeting);
     munmap(meeting, sizeof(*meeting));
-    table_free(limit, SET);
+    limit_fixture_table_free(limit, SET);
 }
 
 static void test_rates(void **state)
@@ -139,8 +139,8 @@ static void play_in_flight(limit_t *limit, meeting_t *meeting, const void *arg, 
 static void test_in_flight(void **state)
 {
     (void)state;
-    limit_t *limit = table_new(SET);
-    meeting_t *meeting = shared_new(sizeof(*meeting));
+    limit_t *limit = limit_fixture_table_new(SET);
+    meeting_t *meeting = limit_fixture_shared_new(sizeof(*meeting));
     limit_plan_t plan = {.burst = 1, .in_flight = 1};
     limit_ticket_t ticket;
     play(play_in_flight, limit, meeting, NULL);
@@ -148,7 +148,7 @@ static void test_in_flight(void **state)
                 0);
     assert_int_equal(hold(limit, 0, 5, &plan, 1, T, &ticket), LIMIT_ADMITTED); /* nothing is left behind */
     munmap(meeting, sizeof(*meeting));
-    table_free(limit, SET);
+    limit_fixture_table_free(limit, SET);
 }
 
 /* ---- newcomers ---- */
@@ -180,13 +180,13 @@ static void play_newcomers(limit_t *limit, meeting_t *meeting, const void *arg, 
 static void test_newcomers(void **state)
 {
     (void)state;
-    limit_t *limit = table_new(SET);
-    meeting_t *meeting = shared_new(sizeof(*meeting));
+    limit_t *limit = limit_fixture_table_new(SET);
+    meeting_t *meeting = limit_fixture_shared_new(sizeof(*meeting));
     play(play_newcomers, limit, meeting, NULL);
     for (uint32_t round = 0; round < ROUNDS; round++)
         assert_int_equal(meeting->admitted[round], 3);
     munmap(meeting, sizeof(*meeting));
-    table_free(limit, SET);
+    limit_fixture_table_free(limit, SET);
 }
 
 /* ---- one stands still between any two instructions, and another one comes ---- */
@@ -220,7 +220,8 @@ typedef struct drama {
 
 static scene_t scene_new(const drama_t *drama)
 {
-    scene_t scene = {.limit = table_new(SET), .now = T, .cost = 2, .slows = shared_new(4096)};
+    scene_t scene = {
+        .limit = limit_fixture_table_new(SET), .now = T, .cost = 2, .slows = limit_fixture_shared_new(4096)};
     drama->prepare(&scene);
     return scene;
 }
@@ -228,7 +229,7 @@ static scene_t scene_new(const drama_t *drama)
 static void scene_free(scene_t *scene)
 {
     munmap(scene->slows, 4096);
-    table_free(scene->limit, SET);
+    limit_fixture_table_free(scene->limit, SET);
 }
 
 /* Times at which the other one comes. */
@@ -415,8 +416,8 @@ static void die_everywhere(void (*prepare)(scene_t *scene), unsigned least, unsi
 {
     drama_t drama = {.prepare = prepare};
     death_t death = {.scene = scene_new(&drama), .least = least, .most = most};
-    death.copy = table_new(SET);
-    death.last = table_new(SET);
+    death.copy = limit_fixture_table_new(SET);
+    death.last = limit_fixture_table_new(SET);
     memcpy(death.copy, death.scene.limit, USED);
     for (uint64_t n = 0; n < SET; n++)
         if (has(death.copy, OTHERS + n))
@@ -424,8 +425,8 @@ static void die_everywhere(void (*prepare)(scene_t *scene), unsigned least, unsi
     memset(death.last, 0xff, USED);
     size_t steps = single_step(act, NULL, &death.scene, check_heirs, &death);
     assert_true(steps > 100);
-    table_free(death.copy, SET);
-    table_free(death.last, SET);
+    limit_fixture_table_free(death.copy, SET);
+    limit_fixture_table_free(death.last, SET);
     scene_free(&death.scene);
 }
 

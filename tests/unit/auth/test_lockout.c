@@ -15,7 +15,7 @@ static void fail_times(lockout_t *table, uint32_t client, uint64_t secret, int t
 static void test_tenth_locks(void **state)
 {
     (void)state;
-    lockout_t *table = table_new(CELLS);
+    lockout_t *table = lockout_fixture_table_new(CELLS);
     assert_int_equal(left(table, 1, T), 0);
     for (uint64_t i = 0; i < 9; i++) {
         fail_once(table, 1, i, T + i);
@@ -27,14 +27,14 @@ static void test_tenth_locks(void **state)
     assert_int_equal(left(table, 1, T + 9 + 59999), 1);
     assert_int_equal(left(table, 1, T + 9 + 60000), 0);
     assert_int_equal(left(table, 1, T + 9 + 60001), 0);
-    table_free(table, CELLS);
+    lockout_fixture_table_free(table, CELLS);
 }
 
 /* The window slides: ten within 59,999 ms lock, ten within 60,000 do not. */
 static void test_window(void **state)
 {
     (void)state;
-    lockout_t *table = table_new(CELLS);
+    lockout_t *table = lockout_fixture_table_new(CELLS);
     fail_once(table, 1, 0, T);
     fail_times(table, 1, 1, 9, T + 59999);
     assert_int_equal(left(table, 1, T + 59999), 60000);
@@ -51,13 +51,13 @@ static void test_window(void **state)
         if (i == 9)
             assert_int_equal(left(table, 4, T + i * 6666), 60000);
     }
-    table_free(table, CELLS);
+    lockout_fixture_table_free(table, CELLS);
 }
 
 static void test_repeats(void **state)
 {
     (void)state;
-    lockout_t *table = table_new(CELLS);
+    lockout_t *table = lockout_fixture_table_new(CELLS);
     for (int i = 0; i < 1000; i++)
         fail_once(table, 1, 7, T);
     fail_times(table, 1, 100, 8, T);
@@ -72,14 +72,14 @@ static void test_repeats(void **state)
     assert_int_equal(left(table, 2, T + 60000), 0);
     fail_once(table, 2, 7, T + 60000);
     assert_int_equal(left(table, 2, T + 60000), 60000);
-    table_free(table, CELLS);
+    lockout_fixture_table_free(table, CELLS);
 }
 
 /* A lock is not made longer by who goes on, and afterwards counting starts anew. */
 static void test_after_the_lock(void **state)
 {
     (void)state;
-    lockout_t *table = table_new(CELLS);
+    lockout_t *table = lockout_fixture_table_new(CELLS);
     fail_once(table, 1, 0, T);
     fail_times(table, 1, 1, 9, T + 50000);
     for (uint64_t i = 0; i < 60; i++)
@@ -90,13 +90,13 @@ static void test_after_the_lock(void **state)
     assert_int_equal(left(table, 1, T + 110000), 0);
     fail_once(table, 1, 3000, T + 110000);
     assert_int_equal(left(table, 1, T + 110000), 60000);
-    table_free(table, CELLS);
+    lockout_fixture_table_free(table, CELLS);
 }
 
 static void test_who(void **state)
 {
     (void)state;
-    lockout_t *table = table_new(CELLS);
+    lockout_t *table = lockout_fixture_table_new(CELLS);
     struct in6_addr a = ipv4(1), b = ipv4(2);
     struct in6_addr six = {.s6_addr = {0x20, 1, 0xd, 0xb8, 0, 0, 0, 1, 1, 2, 3, 4, 5, 6, 7, 8}};
     struct in6_addr same_64 = six, other_64 = six, zero_64 = {.s6_addr = {[15] = 1}};
@@ -118,7 +118,7 @@ static void test_who(void **state)
     assert_int_equal(lockout_left(table, &same_64, 1, T), 60000);
     assert_int_equal(lockout_left(table, &other_64, 1, T), 0);
     assert_int_equal(lockout_left(table, &six, 2, T), 0);
-    table_free(table, CELLS);
+    lockout_fixture_table_free(table, CELLS);
 }
 
 /* Workers read their clocks at different moments: an early one sees no longer lock, and failures out of order
@@ -126,13 +126,13 @@ static void test_who(void **state)
 static void test_clocks_apart(void **state)
 {
     (void)state;
-    lockout_t *table = table_new(CELLS);
+    lockout_t *table = lockout_fixture_table_new(CELLS);
     for (uint64_t i = 0; i < 10; i++)
         fail_once(table, 1, i, T - i % 3 * 20);
     assert_int_equal(left(table, 1, T - 40), 60000);
     assert_int_equal(left(table, 1, T), 60000);
     assert_int_equal(left(table, 1, T + 59999), 1);
-    table_free(table, CELLS);
+    lockout_fixture_table_free(table, CELLS);
 }
 
 /* Times wrap in a cell: across that nothing is seen, and no old lock comes back. */
@@ -140,7 +140,7 @@ static void test_wrap(void **state)
 {
     (void)state;
     static const uint64_t wrap = 1ull << 36;
-    lockout_t *table = table_new(CELLS);
+    lockout_t *table = lockout_fixture_table_new(CELLS);
     fail_once(table, 1, 0, wrap - 30000);
     fail_times(table, 1, 1, 9, wrap + 29999);
     assert_int_equal(left(table, 1, wrap + 29999), 60000);
@@ -153,7 +153,7 @@ static void test_wrap(void **state)
     assert_int_equal(left(table, 1, wrap + 29999 + wrap / 2 + 10000000), 0);
     fail_times(table, 2, 1, 10, 0); /* at the first moment */
     assert_int_equal(left(table, 2, 0), 60000);
-    table_free(table, CELLS);
+    lockout_fixture_table_free(table, CELLS);
 }
 
 /* One key more than there is room for: the one whose last failure is the longest ago is forgotten, not the
@@ -162,7 +162,7 @@ static void test_least_recent_goes(void **state)
 {
     (void)state;
     for (uint32_t idle = 0; idle < SET; idle++) {
-        lockout_t *table = table_new(SET);
+        lockout_t *table = lockout_fixture_table_new(SET);
         for (uint32_t client = 0; client < SET; client++)
             fail_times(table, client, 0, 8, T - client);
         for (uint32_t client = 0; client < SET; client++)
@@ -177,7 +177,7 @@ static void test_least_recent_goes(void **state)
         }
         fail_times(table, idle, 8, 2, T + 300); /* takes the newcomer's place */
         assert_int_equal(left(table, idle, T + 300), 0);
-        table_free(table, SET);
+        lockout_fixture_table_free(table, SET);
     }
 }
 
@@ -185,7 +185,7 @@ static void test_least_recent_goes(void **state)
 static void test_locked_stay(void **state)
 {
     (void)state;
-    lockout_t *table = table_new(SET);
+    lockout_t *table = lockout_fixture_table_new(SET);
     for (uint32_t client = 0; client < SET; client++)
         fail_times(table, client, 0, 10, T + client);
     for (uint32_t client = SET; client < 100; client++) {
@@ -199,21 +199,21 @@ static void test_locked_stay(void **state)
     assert_int_equal(left(table, 100, T + 60000), 60000);
     assert_int_equal(left(table, 0, T + 60000), 0);
     assert_int_equal(left(table, 1, T + 60000), 1);
-    table_free(table, SET);
+    lockout_fixture_table_free(table, SET);
 }
 
 /* Whoever gets a used cell starts from zero, however often it changed hands. */
 static void test_nothing_is_inherited(void **state)
 {
     (void)state;
-    lockout_t *table = table_new(SET);
+    lockout_t *table = lockout_fixture_table_new(SET);
     for (uint32_t client = 0; client < 5000; client++) {
         fail_times(table, client, client, 9, T);
         assert_int_equal(left(table, client, T), 0);
     }
     fail_once(table, 4999, 9999, T);
     assert_int_equal(left(table, 4999, T), 60000);
-    table_free(table, SET);
+    lockout_fixture_table_free(table, SET);
 }
 
 /* Nor when a cell's owners, each with a failure, follow each other so fast that those of the first are still
@@ -221,7 +221,7 @@ static void test_nothing_is_inherited(void **state)
 static void test_nothing_is_inherited_later(void **state)
 {
     (void)state;
-    lockout_t *table = table_new(SET), *copy = table_new(SET);
+    lockout_t *table = lockout_fixture_table_new(SET), *copy = lockout_fixture_table_new(SET);
     for (uint32_t client = 0; client < SET; client++)
         fail_times(table, client, 0, 9, T);
     for (uint32_t client = SET; client < SET + 4080; client++) {
@@ -230,8 +230,8 @@ static void test_nothing_is_inherited_later(void **state)
         fail_times(copy, 6000, 100, 9, T + 2);
         assert_int_equal(left(copy, 6000, T + 2), 0);
     }
-    table_free(table, SET);
-    table_free(copy, SET);
+    lockout_fixture_table_free(table, SET);
+    lockout_fixture_table_free(copy, SET);
 }
 
 /* ---- against a plain model ---- */
@@ -299,7 +299,7 @@ static uint64_t next_random(uint64_t *seed)
  * room, it says what the model says (`exact`); where it has not, it locks nobody without a reason. */
 static void check_random(uint32_t cells, bool exact, uint64_t seed, unsigned *locks)
 {
-    lockout_t *table = table_new(cells);
+    lockout_t *table = lockout_fixture_table_new(cells);
     model_t *models = calloc(CLIENTS, sizeof(*models));
     uint64_t now_ms = T + seed;
     assert_non_null(models);
@@ -320,7 +320,7 @@ static void check_random(uint32_t cells, bool exact, uint64_t seed, unsigned *lo
         }
     }
     free(models);
-    table_free(table, cells);
+    lockout_fixture_table_free(table, cells);
 }
 
 static void test_random(void **state)

@@ -35,7 +35,7 @@ typedef void part_t(lockout_t *table, meeting_t *meeting, unsigned process);
 /* Plays a part in PROCESSES children at once; none of them may have seen anything wrong. */
 static void play(part_t *part, uint32_t cells)
 {
-    lockout_t *table = table_new(cells);
+    lockout_t *table = lockout_fixture_table_new(cells);
     meeting_t *meeting = meeting_new();
     pid_t children[PROCESSES];
     for (unsigned i = 0; i < PROCESSES; i++) {
@@ -53,7 +53,7 @@ static void play(part_t *part, uint32_t cells)
     }
     assert_int_equal(meeting->wrong, 0);
     munmap(meeting, sizeof(*meeting));
-    table_free(table, cells);
+    lockout_fixture_table_free(table, cells);
 }
 
 #define ROUNDS 1500
@@ -151,14 +151,14 @@ static void check_heirs(void *arg)
  * times. Fails where that leaves anything wrong. */
 static void die_everywhere(uint32_t others, uint32_t client)
 {
-    death_t death = {table_new(SET), table_new(SET), client};
+    death_t death = {lockout_fixture_table_new(SET), lockout_fixture_table_new(SET), client};
     for (uint32_t other = 0; other < others; other++)
         for (uint64_t secret = 0; secret < 9; secret++)
             fail_once(death.table, other, secret, T - 1000 + other);
     size_t steps = single_step(fail_the_last_time, NULL, &death, check_heirs, &death);
     assert_true(steps > 100);
-    table_free(death.table, SET);
-    table_free(death.copy, SET);
+    lockout_fixture_table_free(death.table, SET);
+    lockout_fixture_table_free(death.copy, SET);
 }
 
 static void test_death_at_first_failure(void **state)
@@ -194,7 +194,7 @@ typedef struct two {
 
 static void play_two(const two_t *two, size_t place)
 {
-    death_t slow = {table_new(SET), NULL, two->slow};
+    death_t slow = {lockout_fixture_table_new(SET), NULL, two->slow};
     two->prepare(slow.table);
     pid_t child = step_begin(fail_the_last_time, NULL, &slow);
     bool more = true;
@@ -203,18 +203,18 @@ static void play_two(const two_t *two, size_t place)
     two->other(slow.table);
     step_finish(child, !more);
     two->check(slow.table);
-    table_free(slow.table, SET);
+    lockout_fixture_table_free(slow.table, SET);
 }
 
 /* At places all over the work. */
 static void play_everywhere(const two_t *two)
 {
-    death_t alone = {table_new(SET), NULL, two->slow};
+    death_t alone = {lockout_fixture_table_new(SET), NULL, two->slow};
     two->prepare(alone.table);
     size_t steps = single_step(fail_the_last_time, NULL, &alone, NULL, NULL);
     for (size_t i = 0; i < PLACES; i++)
         play_two(two, i * steps / PLACES);
-    table_free(alone.table, SET);
+    lockout_fixture_table_free(alone.table, SET);
 }
 
 static void fail_range(lockout_t *table, uint32_t client, uint64_t from, uint64_t to)

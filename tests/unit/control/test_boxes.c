@@ -392,7 +392,7 @@ static void what_the_store_cannot_take_is_tried_again(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, waker_world_setup, waker_world_teardown)
     const struct CMUnitTest tests[] = {
         TEST(addresses_that_are_not_allowed),
         TEST(generations),

@@ -52,7 +52,7 @@ static int setup(void **state)
     world_t *w = calloc(1, sizeof(*w));
     signal(SIGPIPE, SIG_IGN);
     w->loop = loop_new();
-    w->server = server_new(NULL, NULL);
+    w->server = fetch_server_server_new(NULL, NULL);
     void *memory = mmap(NULL, balance_size(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(memory != MAP_FAILED);
     w->balance = balance_init(memory);

@@ -1,5 +1,5 @@
 /* Deletions whose worker died: the sweep closes them, also where another process has the worker's id. */
-#include "../routing/store_fixture.h"
+#include "store_fixture.h"
 
 #include <unistd.h>
 

@@ -67,7 +67,8 @@ static void test_jitter(void **state)
 static void world_open(world_t *world, SSL_CTX *tls)
 {
     signal(SIGPIPE, SIG_IGN);
-    *world = (world_t){.loop = loop_new(), .random = random_source_new(), .server = server_new(tls, NULL)};
+    *world = (world_t){
+        .loop = loop_new(), .random = random_source_new(), .server = fetch_server_server_new(tls, NULL)};
     void *memory = mmap(NULL, balance_size(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(memory != MAP_FAILED);
     world->balance = balance_init(memory);
@@ -223,7 +224,7 @@ static void test_http1_where_http2_is_spoken(void **state)
 static void test_servers_come_and_go(void **state)
 {
     world_t *world = *state;
-    server_t *other = server_new(NULL, NULL);
+    server_t *other = fetch_server_server_new(NULL, NULL);
     place(world, "a", world->server->port);
     more_requests(world, 2);
     place(world, "a", world->server->port); /* the same: goes on */

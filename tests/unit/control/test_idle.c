@@ -87,7 +87,7 @@ static void activity_is_handed_on(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, waker_world_setup, waker_world_teardown)
     const struct CMUnitTest tests[] = {
         TEST(paused_when_nothing_was_active),
         TEST(activity_is_handed_on),

@@ -24,7 +24,7 @@ static int desk_setup(void **state)
     desk_world_t *d = calloc(1, sizeof(*d));
     assert_non_null(d);
     void *world;
-    assert_int_equal(setup(&world), 0);
+    assert_int_equal(waker_world_setup(&world), 0);
     d->w = world;
     d->desk = listening_desk_new(d->w->loop, d->w->store, d->w->boxes, d->w->peers);
     tell_with_pid(d, "a");
@@ -43,7 +43,7 @@ static int desk_teardown(void **state)
     listening_desk_free(&d->desk);
     assert_null(d->desk);
     free(d);
-    return teardown(&world);
+    return waker_world_teardown(&world);
 }
 
 /* What worker `index` hears next; false: nothing within the turns. */

@@ -47,7 +47,7 @@ static void stages_for_those_who_join(void **state)
     tell(w, "a", BOX_PAUSED, NULL);
     waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
     assert_int_equal(wake_stage_of(stage_told(w, 0)), WAKE_RESUMING);
-    pass(w, 1200);
+    waker_world_pass(w, 1200);
     waker_ask(w->waker, 1, label(w, "a"), WAKE_WISH_WATCH, 0);
     uint64_t told = stage_told(w, 1);
     assert_int_equal(wake_stage_of(told), WAKE_RESUMING);
@@ -94,11 +94,11 @@ static void failures_are_remembered_for_longer(void **state)
         assert_int_equal(w->resumes, i + 1);
         answer(w, PROVIDER_FAILED, "It is broken.");
         assert_int_equal(ended(w, 0, &got, 200), WAKE_FAILED);
-        pass(w, remembered[i] - 500);
+        waker_world_pass(w, remembered[i] - 500);
         waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
         assert_int_equal(ended(w, 0, &got, 0), WAKE_FAILED);
         assert_int_equal(w->resumes, i + 1);
-        pass(w, 600);
+        waker_world_pass(w, 600);
     }
     waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
     tell(w, "a", BOX_RUNNING, "::ffff:127.0.0.1");
@@ -118,12 +118,12 @@ static void wakes_are_forgotten(void **state)
     wake_answer_t got;
     tell(w, "a", BOX_PAUSED, NULL);
     waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
-    pass(w, 100000);
+    waker_world_pass(w, 100000);
     answer(w, PROVIDER_FAILED, "It is broken.");
     assert_int_equal(ended(w, 0, &got, 200), WAKE_FAILED);
-    pass(w, 100000); /* less than two minutes since then */
+    waker_world_pass(w, 100000); /* less than two minutes since then */
     assert_int_equal(atomic_load(&shm_wakes(w->shm)->boxes), 1);
-    pass(w, 200000);
+    waker_world_pass(w, 200000);
     assert_int_equal(atomic_load(&shm_wakes(w->shm)->boxes), 0);
     waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE, 0); /* as the first time */
     assert_int_equal(w->resumes, 2);
@@ -151,7 +151,7 @@ static void an_operators_stop_lasts(void **state)
     tell(w, "a", BOX_RUNNING, "::ffff:127.0.0.1");
     answer(w, PROVIDER_OK, NULL);
     settle(w);
-    pass(w, 100);
+    waker_world_pass(w, 100);
     waker_order(w->waker, STR("a"), false);
     tell(w, "a", BOX_PAUSED, NULL);
     assert_int_equal(ended(w, 0, &got, 200), WAKE_FAILED);
@@ -161,7 +161,7 @@ static void an_operators_stop_lasts(void **state)
     ask_since(w, 2, 0); /* bytes */
     assert_int_equal(ended(w, 2, &got, 0), WAKE_FAILED);
     assert_int_equal(w->resumes, 1);
-    pass(w, 1);
+    waker_world_pass(w, 1);
     ask_since(w, 0, loop_now(w->loop));
     assert_int_equal(w->resumes, 2);
     ask_since(w, 1, began); /* joins it */
@@ -176,12 +176,12 @@ static void an_operators_stop_interrupts_a_start(void **state)
     wake_answer_t got;
     tell(w, "a", BOX_PAUSED, NULL);
     ask_since(w, 0, loop_now(w->loop));
-    pass(w, 1);
+    waker_world_pass(w, 1);
     waker_order(w->waker, STR("a"), false);
     answer(w, PROVIDER_FAILED, "The box was stopped while it started.");
     assert_int_equal(ended(w, 0, &got, 200), WAKE_FAILED);
     assert_non_null(strstr(got.sentence, "stopped by hand"));
-    pass(w, 1);
+    waker_world_pass(w, 1);
     ask_since(w, 0, loop_now(w->loop));
     assert_int_equal(w->resumes, 2);
     /* Started by hand again, bytes wake it as ever. */
@@ -219,9 +219,9 @@ static void a_port_that_never_listens(void **state)
     tell(w, "a", BOX_RUNNING, "::ffff:127.0.0.1");
     answer(w, PROVIDER_OK, NULL);
     settle(w); /* the store's thread has a clock of its own */
-    pass(w, 25000);
+    waker_world_pass(w, 25000);
     assert_int_equal(ended(w, 0, &got, 0), 0); /* still asking */
-    pass(w, 5000);
+    waker_world_pass(w, 5000);
     assert_int_equal(ended(w, 0, &got, 0), WAKE_FAILED);
     assert_non_null(strstr(got.sentence, "nothing can be reached on its port"));
     settle(w);
@@ -253,10 +253,10 @@ static void a_box_that_takes_its_time(void **state)
     answer(w, PROVIDER_OK, NULL);
     settle(w);
     assert_true(known(w, "a")->settles_at_ms > loop_wall_us(w->loop) / 1000 + 80000);
-    pass(w, 80000); /* sixteen times wake.timeout */
+    waker_world_pass(w, 80000); /* sixteen times wake.timeout */
     assert_int_equal(ended(w, 0, &got, 0), 0);
     assert_true(waker_ask(w->waker, 0, str_from(text), WAKE_WISH_WATCH, 0));
-    pass(w, 10000);
+    waker_world_pass(w, 10000);
     assert_int_equal(ended(w, 0, &got, 0), WAKE_FAILED);
     assert_false(waker_ask(w->waker, 0, str_from(text), WAKE_WISH_WATCH, 0));
     close(fd);
@@ -273,13 +273,13 @@ static void a_port_of_a_box_that_was_late(void **state)
     waker_set_conf(w->waker, w->conf);
     tell(w, "a", BOX_PAUSED, NULL);
     waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
-    pass(w, 28000);
+    waker_world_pass(w, 28000);
     tell(w, "a", BOX_RUNNING, "::ffff:127.0.0.1");
     answer(w, PROVIDER_OK, NULL);
     settle(w);
-    pass(w, 12000);
+    waker_world_pass(w, 12000);
     assert_int_equal(ended(w, 0, &got, 0), 0);
-    pass(w, 4000);
+    waker_world_pass(w, 4000);
     assert_int_equal(ended(w, 0, &got, 0), WAKE_FAILED);
 }
 
@@ -428,7 +428,7 @@ static void answered_once_the_store_has_it(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, waker_world_setup, waker_world_teardown)
     const struct CMUnitTest tests[] = {
         TEST(one_resume_for_all),
         TEST(stages_for_those_who_join),

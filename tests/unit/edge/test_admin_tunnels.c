@@ -1,5 +1,5 @@
 /* When the admin API has tunnels ended: before it answers, and also when nobody is left to be answered. */
-#include "../routing/store_fixture.h"
+#include "store_fixture.h"
 
 #include <sys/un.h>
 

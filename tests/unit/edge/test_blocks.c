@@ -9,7 +9,7 @@
 #include "conf_net.h"
 #include "table.h"
 
-#include "../routing/store_fixture.h"
+#include "store_fixture.h"
 
 typedef struct world {
     fixture_t store;

@@ -1,6 +1,6 @@
 /* The static provider: what the store says of boxes follows the configuration, and a generation never comes
  * back. */
-#include "../routing/store_fixture.h"
+#include "store_fixture.h"
 
 #include <arpa/inet.h>
 

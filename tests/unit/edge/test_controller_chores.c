@@ -4,7 +4,7 @@
 #include "record.h"
 #include "store_impl.h"
 
-#include "../routing/store_fixture.h"
+#include "store_fixture.h"
 
 #define DAY 86400u
 #define NOW 1700000000u

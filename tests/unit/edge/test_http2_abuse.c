@@ -97,7 +97,7 @@ static void flood(world_t *world, const frames_t *unit, unsigned most)
 
 static void begin(world_t *world)
 {
-    world_connect(world);
+    http2_world_connect(world);
     world_pump(world);
     assert_false(world_closed(world));
 }
@@ -163,7 +163,7 @@ static void test_ping_flood_unread(void **state)
     static frames_t unit;
     unit.n = 0;
     put(&unit, NGHTTP2_PING, 0, 0, "12345678", 8);
-    world_connect(world);
+    http2_world_connect(world);
     int small = 4096;
     assert_int_equal(setsockopt(conn_fd(world->server->conn), SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)),
                      0);
@@ -299,7 +299,7 @@ static void test_no_preface(void **state)
 {
     world_t *world = *state;
     world->conf.timeouts.head = 60;
-    world_connect(world);
+    http2_world_connect(world);
     for (unsigned gone = 0; !world_closed(world); gone += STEP_MS) {
         loop_skip(world->loop, STEP_MS);
         world_turn(world);
@@ -313,7 +313,7 @@ static void test_no_preface(void **state)
 static void test_not_http2(void **state)
 {
     world_t *world = *state;
-    world_connect(world);
+    http2_world_connect(world);
     static const char hello[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
     world_raw(world, hello, sizeof(hello) - 1);
     for (unsigned gone = 0; !world->eof; gone += STEP_MS) {
@@ -485,7 +485,7 @@ static void test_socket_stall(void **state)
 {
     world_t *world = *state;
     world->conf.timeouts.write_idle = 150;
-    world_connect(world);
+    http2_world_connect(world);
     nghttp2_settings_entry wide = {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 1 << 30};
     assert_int_equal(nghttp2_submit_settings(world->client, NGHTTP2_FLAG_NONE, &wide, 1), 0);
     assert_int_equal(nghttp2_submit_window_update(world->client, NGHTTP2_FLAG_NONE, 0, 1 << 30), 0);
@@ -511,7 +511,7 @@ static void test_socket_stall(void **state)
 static void test_unread_responses(void **state)
 {
     world_t *world = *state;
-    world_connect(world);
+    http2_world_connect(world);
     int small = 4096;
     assert_int_equal(setsockopt(conn_fd(world->server->conn), SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)),
                      0);

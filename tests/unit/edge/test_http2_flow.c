@@ -13,7 +13,7 @@ static int set_up(void **state)
     world_start(&world);
     loop_hold(world.loop);
     world.conf.limits.memory_bytes = 256u * 1024 * 1024;
-    world_connect(&world);
+    http2_world_connect(&world);
     world_pump(&world);
     http2_conn_t *conn = (http2_conn_t *)world.server;
     assert_int_equal(conn->round_trip_ms, 1); /* its SETTINGS were acknowledged at once */

@@ -229,7 +229,7 @@ static void run(world_t *world)
     next_stream = 1;
     taken_count = open_count = 0;
     wild = any(2) == 0;
-    world_connect(world);
+    http2_world_connect(world);
     world->server->steps = random_steps;
     static const char hello[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0";
     world_raw(world, hello, sizeof(hello) - 1);

@@ -143,7 +143,7 @@ static const head_case_t cases[] = {
 static void test_heads(void **state)
 {
     world_t *world = *state;
-    world_connect(world);
+    http2_world_connect(world);
     world->answer_at_once = true;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         const head_case_t *c = &cases[i];
@@ -161,7 +161,7 @@ static void test_heads(void **state)
 static void test_upper_case_name(void **state)
 {
     world_t *world = *state;
-    world_connect(world);
+    http2_world_connect(world);
     world->answer_at_once = true;
     world_pump(world);
     world->reads = false; /* its session knows nothing of these streams */
@@ -184,7 +184,7 @@ static void test_upper_case_name(void **state)
 static void test_crumbs(void **state)
 {
     world_t *world = *state;
-    world_connect(world);
+    http2_world_connect(world);
     nghttp2_nv crumbs[150];
     for (size_t i = 0; i < 150; i++)
         crumbs[i] = i % 3 == 0 ? nv("cookie", "a=1") : nv("cookie", "b=2");
@@ -204,7 +204,7 @@ static void test_crumbs(void **state)
 static void test_what_leaves_the_fields(void **state)
 {
     world_t *world = *state;
-    world_connect(world);
+    http2_world_connect(world);
     const nghttp2_nv extra[] = {nv("host", "box-3000.preview.test"), nv("content-length", "0"),
                                 nv("x-a", "1"), nv("priority", "u=1, i")};
     world_request(world, "GET", "/", extra, 4);
@@ -226,7 +226,7 @@ static int status_of(world_t *world, const nghttp2_nv *extra, size_t n)
 static void test_field_count(void **state)
 {
     world_t *world = *state;
-    world_connect(world);
+    http2_world_connect(world);
     world->answer_at_once = true;
     nghttp2_nv extra[101];
     for (size_t i = 0; i < 101; i++)
@@ -239,7 +239,7 @@ static void test_field_count(void **state)
 static void test_field_bytes(void **state)
 {
     world_t *world = *state;
-    world_connect(world);
+    http2_world_connect(world);
     world->answer_at_once = true;
     /* What the pseudo-fields of world_request count. */
     size_t pseudo = strlen(":methodGET:schemehttps:authoritybox-3000.preview.test:path/") + 4 * 32;
@@ -260,7 +260,7 @@ static void test_field_bytes(void **state)
 static void test_length_against_data(void **state)
 {
     world_t *world = *state;
-    world_connect(world);
+    http2_world_connect(world);
     nghttp2_nv length = nv("content-length", "5");
     int32_t shorter = world_upload(world, &length, 1, "abc", 3, false);
     int32_t longer = world_upload(world, &length, 1, "abcdef", 6, false);
@@ -277,7 +277,7 @@ static void test_too_many_streams(void **state)
 {
     world_t *world = *state;
     world->conf.limits.streams = 3;
-    world_connect(world);
+    http2_world_connect(world);
     world->reads = false; /* its session knows nothing of these streams */
 #define GET(id)                                                                                              \
     "\0\0\x0d\1\4\0\0\0" id "\x82\x87\x84\x01\x08"                                                           \
@@ -300,7 +300,7 @@ static void test_too_many_streams(void **state)
 static void test_closed_stream(void **state)
 {
     world_t *world = *state;
-    world_connect(world);
+    http2_world_connect(world);
     world->answer_at_once = true;
     int32_t id = world_request(world, "GET", "/", NULL, 0);
     world_pump(world);

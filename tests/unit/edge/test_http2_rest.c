@@ -10,7 +10,7 @@ static int set_up(void **state)
     *state = &world;
     world_start(&world);
     loop_hold(world.loop);
-    world_connect(&world);
+    http2_world_connect(&world);
     return 0;
 }
 

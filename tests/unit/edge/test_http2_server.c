@@ -21,7 +21,7 @@ static char big[1024 * 1024];
 static void test_get(void **state)
 {
     world_t *world = *state;
-    world_connect(world);
+    http2_world_connect(world);
     int32_t id = world_request(world, "GET", "/a?b", NULL, 0);
     world_pump(world);
     exchange_t *ex = world->last;
@@ -52,7 +52,7 @@ static void test_get(void **state)
 static void test_date_of_the_box_stays(void **state)
 {
     world_t *world = *state;
-    world_connect(world);
+    http2_world_connect(world);
     int32_t id = world_request(world, "GET", "/", NULL, 0);
     world_pump(world);
     exchange_t *ex = world->last;
@@ -68,7 +68,7 @@ static void test_date_of_the_box_stays(void **state)
 static void test_head_says_length(void **state)
 {
     world_t *world = *state;
-    world_connect(world);
+    http2_world_connect(world);
     int32_t id = world_request(world, "HEAD", "/", NULL, 0);
     world_pump(world);
     origin_head(world->last, 200, 123456789012, true, false);
@@ -82,7 +82,7 @@ static void test_head_says_length(void **state)
 static void test_informational_and_trailers(void **state)
 {
     world_t *world = *state;
-    world_connect(world);
+    http2_world_connect(world);
     int32_t id = world_request(world, "GET", "/", NULL, 0);
     world_pump(world);
     exchange_t *ex = world->last;
@@ -109,7 +109,7 @@ static void test_informational_and_trailers(void **state)
 static void test_many_informational(void **state)
 {
     world_t *world = *state;
-    world_connect(world);
+    http2_world_connect(world);
     int32_t id = world_request(world, "GET", "/", NULL, 0);
     world_pump(world);
     fields_t hints = {0};
@@ -136,7 +136,7 @@ static void test_many_informational(void **state)
 static void test_download_backpressure(void **state)
 {
     world_t *world = *state;
-    world_connect(world);
+    http2_world_connect(world);
     world->consumes = false;
     int32_t id = world_request(world, "GET", "/", NULL, 0);
     world_pump(world);
@@ -167,7 +167,7 @@ static void test_download_backpressure(void **state)
 static void test_upload(void **state)
 {
     world_t *world = *state;
-    world_connect(world);
+    http2_world_connect(world);
     nghttp2_nv length = nv("content-length", "11");
     int32_t id = world_upload(world, &length, 1, "hello world", 11, false);
     world_pump(world);
@@ -188,7 +188,7 @@ static void test_upload(void **state)
 static void test_held_upload(void **state)
 {
     world_t *world = *state;
-    world_connect(world);
+    http2_world_connect(world);
     world->origin_room = 0;
     int32_t id = world_upload(world, NULL, 0, big, sizeof(big), false);
     world_pump(world);
@@ -227,7 +227,7 @@ static void test_held_upload_that_is_answered(void **state)
 {
     world_t *world = *state;
     const http2_conn_t *conn;
-    world_connect(world);
+    http2_world_connect(world);
     conn = (http2_conn_t *)world->server;
     for (int open = 0; open < 2; open++) {
         world->origin_room = world->refuses_at = world->taken = 0;
@@ -255,7 +255,7 @@ static void test_held_upload_that_is_answered(void **state)
 static void test_held_bound(void **state)
 {
     world_t *world = *state;
-    world_connect(world);
+    http2_world_connect(world);
     world->origin_room = 0;
     int32_t ids[20];
     for (size_t i = 0; i < 20; i++)
@@ -278,7 +278,7 @@ static void test_held_bound(void **state)
 static void test_upload_trailers(void **state)
 {
     world_t *world = *state;
-    world_connect(world);
+    http2_world_connect(world);
     int32_t id = world_upload(world, NULL, 0, "abc", 3, true);
     world_pump(world);
     assert_false(world->request_ended);
@@ -293,7 +293,7 @@ static void test_upload_trailers(void **state)
 static void test_bad_trailers(void **state)
 {
     world_t *world = *state;
-    world_connect(world);
+    http2_world_connect(world);
     int32_t id = world_upload(world, NULL, 0, "abc", 3, true);
     world_pump(world);
     nghttp2_nv trailer = nv("authorization", "x");
@@ -309,7 +309,7 @@ static void test_bad_trailers(void **state)
 static void test_response_before_the_request_ends(void **state)
 {
     world_t *world = *state;
-    world_connect(world);
+    http2_world_connect(world);
     int32_t id = world_upload(world, NULL, 0, big, sizeof(big), true);
     world->origin_room = 0;
     world_pump(world);
@@ -331,7 +331,7 @@ static void test_response_before_the_request_ends(void **state)
 static void test_expect(void **state)
 {
     world_t *world = *state;
-    world_connect(world);
+    http2_world_connect(world);
     nghttp2_nv expect = nv("expect", "100-continue");
     int32_t id = world_upload(world, &expect, 1, "", 0, true);
     world_pump(world);
@@ -346,7 +346,7 @@ static void test_expect(void **state)
 static void test_cut(void **state)
 {
     world_t *world = *state;
-    world_connect(world);
+    http2_world_connect(world);
     int32_t id = world_request(world, "GET", "/", NULL, 0);
     world_pump(world);
     exchange_t *ex = world->last;
@@ -363,7 +363,7 @@ static void test_cut(void **state)
 static void test_client_resets(void **state)
 {
     world_t *world = *state;
-    world_connect(world);
+    http2_world_connect(world);
     int32_t id = world_request(world, "GET", "/", NULL, 0);
     world_pump(world);
     origin_head(world->last, 200, LENGTH_UNKNOWN, false, false);
@@ -379,7 +379,7 @@ static void test_client_resets(void **state)
 static void test_client_leaves(void **state)
 {
     world_t *world = *state;
-    world_connect(world);
+    http2_world_connect(world);
     for (unsigned i = 0; i < 5; i++)
         world_request(world, "GET", "/", NULL, 0);
     world_pump(world);
@@ -417,7 +417,7 @@ static int32_t open_tunnel(world_t *world)
 static void test_tunnel(void **state)
 {
     world_t *world = *state;
-    world_connect(world);
+    http2_world_connect(world);
     int32_t id = open_tunnel(world);
     seen_t *seen = world_seen(world, id);
     world_upload_more(world, id, "\x81\x80\1\2\3\4", 6, true);
@@ -441,7 +441,7 @@ static void test_tunnel(void **state)
 static void test_tunnel_client_ends_first(void **state)
 {
     world_t *world = *state;
-    world_connect(world);
+    http2_world_connect(world);
     int32_t id = open_tunnel(world);
     world_upload_more(world, id, "", 0, false);
     world_pump(world);
@@ -458,7 +458,7 @@ static void test_tunnel_client_ends_first(void **state)
 static void test_tunnel_last_bytes(void **state)
 {
     world_t *world = *state;
-    world_connect(world);
+    http2_world_connect(world);
     int32_t id = open_tunnel(world);
     origin_end(world->last);
     world->origin_room = 10;
@@ -478,7 +478,7 @@ static void test_tunnel_last_bytes(void **state)
 static void test_tunnel_cut(void **state)
 {
     world_t *world = *state;
-    world_connect(world);
+    http2_world_connect(world);
     int32_t id = open_tunnel(world);
     exchange_t *ex = world->last;
     ex->origin_ops = NULL;
@@ -493,7 +493,7 @@ static void test_tunnel_cut(void **state)
 static void test_drain(void **state)
 {
     world_t *world = *state;
-    world_connect(world);
+    http2_world_connect(world);
     int32_t id = world_request(world, "GET", "/", NULL, 0);
     world_pump(world);
     exchange_t *ex = world->last;
@@ -515,7 +515,7 @@ static void test_drain(void **state)
 static void test_drain_idle(void **state)
 {
     world_t *world = *state;
-    world_connect(world);
+    http2_world_connect(world);
     world_pump(world);
     world->server->codec->drain(world->server);
     world_until(world, world->eof, 3000);
@@ -528,7 +528,7 @@ static void test_drain_idle(void **state)
 static void test_idle_is_small(void **state)
 {
     world_t *world = *state;
-    world_connect(world);
+    http2_world_connect(world);
     world->answer_at_once = true;
     for (unsigned i = 0; i < 100; i++)
         world_request(world, "GET", "/", NULL, 0);

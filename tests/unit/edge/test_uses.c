@@ -9,7 +9,7 @@ static void test_static_boxes_have_no_uses(void **state)
     store_box_t box = put_box(w, "still", BOX_RUNNING, 1);
     box.provider = PROVIDER_STATIC;
     assert_int_equal(store_put_box(w->store.store, &box), STORE_OK);
-    exchange_world_t *x = begin(w, "still", false);
+    exchange_world_t *x = uses_world_begin(w, "still", false);
     assert_int_equal(uses_boxes(w->uses), 0);
     assert_true(use_is_current(x->ex));
     assert_true(use_still_there(x->ex));
@@ -24,11 +24,11 @@ static void test_static_boxes_have_no_uses(void **state)
 static void test_told_at_once_then_each_second(void **state)
 {
     world_t *w = *state;
-    exchange_world_t *x = begin(w, "box", false);
+    exchange_world_t *x = uses_world_begin(w, "box", false);
     expect_silence(w);
     turn(w, 1);
     expect_message(w, PROCESS_ACTIVE, "box\n");
-    exchange_world_t *y = begin(w, "box", false);
+    exchange_world_t *y = uses_world_begin(w, "box", false);
     turn(w, 1); /* it was told less than a second ago */
     expect_silence(w);
     assert_true(is_active(w));
@@ -45,15 +45,15 @@ static void test_requests_that_wake_nothing_count_while_they_are_long(void **sta
 {
     world_t *w = *state;
     w->polls = true;
-    exchange_world_t *x = begin(w, "box", false);
+    exchange_world_t *x = uses_world_begin(w, "box", false);
     end(&x);
     assert_false(is_active(w));
-    x = begin(w, "box", false);
+    x = uses_world_begin(w, "box", false);
     assert_false(is_active(w)); /* it may have begun just now */
     assert_true(is_active(w));
     end(&x);
     assert_false(is_active(w));
-    x = begin(w, "box", true);
+    x = uses_world_begin(w, "box", true);
     accept_websocket(x);
     turn(w, w->fixture->worker.conf->wake.idle_open);
     put_box(w, "box", BOX_PAUSED, 2);
@@ -68,7 +68,7 @@ static void test_requests_that_wake_nothing_count_while_they_are_long(void **sta
 static exchange_world_t *begin_as(world_t *w, const char *id, const char *method)
 {
     w->method = method;
-    exchange_world_t *x = begin(w, id, false);
+    exchange_world_t *x = uses_world_begin(w, id, false);
     w->method = NULL;
     return x;
 }
@@ -92,16 +92,16 @@ static void test_short_uses_are_told(void **state)
 {
     world_t *w = *state;
     assert_int_equal(uses_boxes(w->uses), 0);
-    exchange_world_t *x = begin(w, "box", false);
+    exchange_world_t *x = uses_world_begin(w, "box", false);
     turn(w, 1000);
     expect_message(w, PROCESS_ACTIVE, "box\n");
     expect_silence(w);
     end(&x);
-    x = begin(w, "box", false);
+    x = uses_world_begin(w, "box", false);
     end(&x);
     assert_true(is_active(w));
     assert_false(is_active(w));
-    x = begin(w, "box", false);
+    x = uses_world_begin(w, "box", false);
     end(&x);
     turn(w, 1);
     expect_message(w, PROCESS_ACTIVE, "box\n");
@@ -111,7 +111,7 @@ static void test_forgotten_when_its_connections_are(void **state)
 {
     world_t *w = *state;
     uint64_t rest = w->fixture->worker.conf->timeouts.pool_idle + 1000;
-    exchange_world_t *x = begin(w, "box", false);
+    exchange_world_t *x = uses_world_begin(w, "box", false);
     turn(w, 1000);
     end(&x);
     turn(w, rest);
@@ -127,7 +127,7 @@ static void test_event_streams_hold_for_a_while(void **state)
     uint32_t idle_open = w->fixture->worker.conf->wake.idle_open;
     static const str_t types[] = {{"text/event-stream", 17}, {"Text/Event-Stream; charset=utf-8", 32}};
     for (size_t i = 0; i < 2; i++) {
-        exchange_world_t *x = begin(w, "box", false);
+        exchange_world_t *x = uses_world_begin(w, "box", false);
         turn(w, 1000);
         expect_message(w, PROCESS_ACTIVE, "box\n");
         respond(x, types[i]);
@@ -152,7 +152,7 @@ static void test_others_hold_for_ever(void **state)
     world_t *w = *state;
     static const str_t types[] = {{"text/event-streams", 18}, {"text/html", 9}};
     for (size_t i = 0; i < 2; i++) {
-        exchange_world_t *x = begin(w, "box", false);
+        exchange_world_t *x = uses_world_begin(w, "box", false);
         turn(w, 1000);
         respond(x, types[i]);
         turn(w, 100000000);
@@ -168,7 +168,7 @@ static void test_content_of_tunnels_counts_and_control_frames_do_not(void **stat
 {
     world_t *w = *state;
     char bytes[2048];
-    exchange_world_t *x = begin(w, "box", true);
+    exchange_world_t *x = uses_world_begin(w, "box", true);
     turn(w, 1000);
     expect_message(w, PROCESS_ACTIVE, "box\n");
     accept_websocket(x);
@@ -199,7 +199,7 @@ static void test_many_boxes_in_several_messages(void **state)
         snprintf(id, sizeof(id), "a-very-long-name-of-a-box-to-fill-messages-%014d", i);
         assert_int_equal(strlen(id), BOX_ID_MAX);
         put_box(w, id, BOX_RUNNING, 1);
-        x[i] = begin(w, id, false);
+        x[i] = uses_world_begin(w, id, false);
     }
     for (int round = 0; round < 2; round++) {
         memset(seen, 0, sizeof(seen));
@@ -226,7 +226,7 @@ static void test_many_boxes_in_several_messages(void **state)
 static void test_told_to_the_next_controller(void **state)
 {
     world_t *w = *state;
-    exchange_world_t *x = begin(w, "box", false);
+    exchange_world_t *x = uses_world_begin(w, "box", false);
     turn(w, 1000);
     expect_message(w, PROCESS_ACTIVE, "box\n");
     end(&x);
@@ -262,7 +262,7 @@ static void test_boxes_at_rest_are_bounded(void **state)
 static void test_silence_is_told_once(void **state)
 {
     world_t *w = *state;
-    exchange_world_t *x = begin(w, "box", false);
+    exchange_world_t *x = uses_world_begin(w, "box", false);
     turn(w, 1000);
     expect_message(w, PROCESS_ACTIVE, "box\n");
     for (int i = 0; i < 4; i++)
@@ -278,7 +278,7 @@ static void test_silence_is_told_once(void **state)
 static void test_no_silence_while_the_request_goes_on_or_after_the_head(void **state)
 {
     world_t *w = *state;
-    exchange_world_t *x = begin(w, "box", false), *y = begin(w, "box", true);
+    exchange_world_t *x = uses_world_begin(w, "box", false), *y = uses_world_begin(w, "box", true);
     respond(y, STR("text/plain"));
     turn(w, 1000);
     expect_message(w, PROCESS_ACTIVE, "box\n");
@@ -301,9 +301,9 @@ static void test_silence_of_many(void **state)
     world_t *w = *state;
     exchange_world_t *x[3];
     for (int i = 0; i < 2; i++)
-        x[i] = begin(w, "box", false);
+        x[i] = uses_world_begin(w, "box", false);
     turn(w, 1000);
-    x[2] = begin(w, "box", false);
+    x[2] = uses_world_begin(w, "box", false);
     turn(w, 1000);
     expect_message(w, PROCESS_ACTIVE, "box\n");
     expect_message(w, PROCESS_ACTIVE, "box\n");
@@ -326,7 +326,7 @@ static void test_silence_of_many(void **state)
 static void test_boxes_out_of_reach_are_looked_at(void **state)
 {
     world_t *w = *state;
-    exchange_world_t *x = begin(w, "box", false), *y = begin(w, "box", false);
+    exchange_world_t *x = uses_world_begin(w, "box", false), *y = uses_world_begin(w, "box", false);
     use_unreachable(x->ex);
     expect_message(w, PROCESS_LOOK, "box");
     use_unreachable(y->ex);
@@ -342,7 +342,7 @@ static void test_boxes_out_of_reach_are_looked_at(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, uses_world_setup, uses_world_teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_static_boxes_have_no_uses),
         TEST(test_told_at_once_then_each_second),

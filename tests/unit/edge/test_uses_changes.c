@@ -10,8 +10,8 @@
 static void test_waiting_ones_are_answered_when_it_is_paused(void **state)
 {
     world_t *w = *state;
-    exchange_world_t *waits = begin(w, "box", false), *streams = begin(w, "box", false);
-    exchange_world_t *tunnel = begin(w, "box", true);
+    exchange_world_t *waits = uses_world_begin(w, "box", false), *streams = uses_world_begin(w, "box", false);
+    exchange_world_t *tunnel = uses_world_begin(w, "box", true);
     respond(streams, STR("text/plain"));
     accept_websocket(tunnel);
     turn(w, 250);
@@ -38,14 +38,14 @@ static void test_waiting_ones_are_answered_when_it_is_paused(void **state)
 static void test_looked_at_in_the_turn_of_the_message(void **state)
 {
     world_t *w = *state;
-    exchange_world_t *x = begin(w, "box", false);
+    exchange_world_t *x = uses_world_begin(w, "box", false);
     turn(w, 250);
     put_box(w, "box", BOX_RUNNING, 2); /* it slept and runs again, unseen */
     uses_boxes_changed(w->uses);
     turn(w, 0);
     expect_code(x, 502, "box_paused");
     end(&x);
-    x = begin(w, "box", false);
+    x = uses_world_begin(w, "box", false);
     uses_boxes_changed(w->uses); /* of another box */
     turn(w, 0);
     expect_untouched(x);
@@ -72,7 +72,7 @@ static void test_pooled_connections_go_with_their_generation(void **state)
 {
     world_t *w = *state;
     worker_t *worker = &w->fixture->worker;
-    exchange_world_t *x = begin(w, "box", false);
+    exchange_world_t *x = uses_world_begin(w, "box", false);
     int peer;
     conn_t *conn = idle_conn(worker, &peer);
     turn(w, 1000);
@@ -94,8 +94,9 @@ static void test_all_ends_when_it_is_gone(void **state)
     world_t *w = *state;
     for (size_t i = 0; i < 2; i++) {
         put_box(w, "box", BOX_RUNNING, 10 * i + 1);
-        exchange_world_t *waits = begin(w, "box", false), *streams = begin(w, "box", false);
-        exchange_world_t *tunnel = begin(w, "box", true);
+        exchange_world_t *waits = uses_world_begin(w, "box", false),
+                         *streams = uses_world_begin(w, "box", false);
+        exchange_world_t *tunnel = uses_world_begin(w, "box", true);
         respond(streams, STR("text/plain"));
         accept_websocket(tunnel);
         if (cases[i].recorded)
@@ -118,7 +119,7 @@ static void test_all_ends_when_it_is_gone(void **state)
 static void test_connections_to_a_left_address_end(void **state)
 {
     world_t *w = *state;
-    exchange_world_t *streams = begin(w, "box", false), *tunnel = begin(w, "box", true);
+    exchange_world_t *streams = uses_world_begin(w, "box", false), *tunnel = uses_world_begin(w, "box", true);
     respond(streams, STR("text/event-stream"));
     accept_websocket(tunnel);
     store_box_t box = put_box(w, "box", BOX_RUNNING, 2);
@@ -166,7 +167,7 @@ static void test_tunnels_of_a_process_that_is_stopped(void **state)
     for (tunnel_loss_t loss = LOSS_NONE; loss <= LOSS_BOTH; loss++) {
         uint64_t generation = 10 * loss + 1;
         put_process(w, BOX_RUNNING, generation, 100);
-        exchange_world_t *tunnel = begin(w, "box", true);
+        exchange_world_t *tunnel = uses_world_begin(w, "box", true);
         accept_websocket(tunnel);
         lose(tunnel, loss);
         assert_int_equal(tunnel->ends + tunnel->cuts, 0);
@@ -189,8 +190,8 @@ static void test_tunnels_of_a_process_that_closes_them(void **state)
     loop_hold(w->fixture->worker.loop);
     put_process(w, BOX_RUNNING, 1, 100);
     for (tunnel_loss_t loss = LOSS_END; loss <= LOSS_BOTH; loss++) {
-        exchange_world_t *tunnel = begin(w, "box", true), *said = begin(w, "box", true),
-                         *within = begin(w, "box", true);
+        exchange_world_t *tunnel = uses_world_begin(w, "box", true), *said = uses_world_begin(w, "box", true),
+                         *within = uses_world_begin(w, "box", true);
         accept_websocket(tunnel);
         accept_websocket(said);
         accept_websocket(within);
@@ -221,7 +222,7 @@ static void begin_many(world_t *w, exchange_world_t **x, int count)
     for (int i = 0; i < count; i++) {
         snprintf(id, sizeof(id), "b%d", i);
         put_box(w, id, BOX_RUNNING, 1);
-        x[i] = begin(w, id, false);
+        x[i] = uses_world_begin(w, id, false);
     }
     turn(w, 250);
 }
@@ -294,7 +295,7 @@ static void test_boxes_that_come_and_go_between_looks(void **state)
     snprintf(id, sizeof(id), "b%d", COUNT - 1);
     put_box(w, id, BOX_RUNNING, 2);
     turn(w, 250); /* the last two are still to be looked up */
-    exchange_world_t *late = begin(w, id, false);
+    exchange_world_t *late = uses_world_begin(w, id, false);
     turn(w, 10000); /* those that rested are forgotten, and the last one is looked up */
     assert_int_equal(uses_boxes(w->uses), 1);
     expect_untouched(late);
@@ -321,7 +322,7 @@ static void test_connects_again_where_the_box_is_now(void **state)
     origin_ops_t ops = world_origin_ops;
     ops.again = world_again;
     began_again = 0;
-    exchange_world_t *x = begin(w, "box", false);
+    exchange_world_t *x = uses_world_begin(w, "box", false);
     x->ex->origin_ops = &ops;
     assert_true(use_still_there(x->ex));
     put_box(w, "other", BOX_PAUSED, 9); /* the epoch moves, and nothing of this box */
@@ -348,7 +349,7 @@ static void test_does_not_connect_where_it_may_not(void **state)
     exchange_world_t *x[3];
     for (size_t i = 0; i < 3; i++) {
         put_box(w, "box", BOX_RUNNING, 10 * i + 1);
-        x[i] = begin(w, "box", false);
+        x[i] = uses_world_begin(w, "box", false);
         x[i]->ex->origin_ops = &ops;
     }
     store_box_t box = put_box(w, "box", BOX_RUNNING, 40);
@@ -370,7 +371,7 @@ static void test_does_not_connect_where_it_may_not(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, uses_world_setup, uses_world_teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_waiting_ones_are_answered_when_it_is_paused),
         TEST(test_looked_at_in_the_turn_of_the_message),

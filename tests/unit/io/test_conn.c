@@ -12,8 +12,8 @@
 
 static void test_bytes_both_ways(void **state)
 {
-    world_t *world = world_new(kind_of(state));
-    world_connect(world);
+    world_t *world = conn_world_new(kind_of(state));
+    conn_world_connect(world);
     conn_want_read(world->a.conn, true);
     conn_want_read(world->b.conn, true);
     say(&world->b, "GET /");
@@ -28,28 +28,28 @@ static void test_bytes_both_ways(void **state)
     for (int i = 0; i < 5; i++)
         loop_turn(world->loop, 0);
     assert_true(world->a.readables + world->b.readables <= before + 1);
-    world_free(world);
+    conn_world_free(world);
 }
 
 /* Bytes that were not taken make the next turn readable, whether the kernel has them or OpenSSL. */
 static void test_readable_is_level_triggered(void **state)
 {
-    world_t *world = world_new(kind_of(state));
-    world_connect(world);
+    world_t *world = conn_world_new(kind_of(state));
+    conn_world_connect(world);
     world->a.read_cap = 3;
     conn_want_read(world->a.conn, true);
     say(&world->b, "0123456789");
     TURN_UNTIL(world, world->a.in_len == 10);
     expect_in(&world->a, "0123456789");
     assert_true(world->a.readables >= 4);
-    world_free(world);
+    conn_world_free(world);
 }
 
 /* The same when reading is stopped in between: no bytes come unwanted, and none are lost. */
 static void test_reading_stops_and_goes_on(void **state)
 {
-    world_t *world = world_new(kind_of(state));
-    world_connect(world);
+    world_t *world = conn_world_new(kind_of(state));
+    conn_world_connect(world);
     world->a.read_cap = 3;
     conn_want_read(world->a.conn, true);
     say(&world->b, "0123456789");
@@ -64,12 +64,12 @@ static void test_reading_stops_and_goes_on(void **state)
     conn_want_read(world->a.conn, true);
     TURN_UNTIL(world, world->a.in_len == 10);
     expect_in(&world->a, "0123456789");
-    world_free(world);
+    conn_world_free(world);
 }
 
 static void transfer(world_t *world, size_t len, size_t write_cap, size_t read_cap, int sndbuf)
 {
-    world_connect(world);
+    conn_world_connect(world);
     char *there = malloc(len), *back = malloc(len);
     fill(there, len, 1);
     fill(back, len, 2);
@@ -99,23 +99,23 @@ static void transfer(world_t *world, size_t len, size_t write_cap, size_t read_c
 
 static void test_large_transfer(void **state)
 {
-    world_t *world = world_new(kind_of(state));
+    world_t *world = conn_world_new(kind_of(state));
     transfer(world, 8 << 20, SIZE_MAX, SIZE_MAX, 0);
-    world_free(world);
+    conn_world_free(world);
 }
 
 static void test_large_transfer_through_small_buffers(void **state)
 {
-    world_t *world = world_new(kind_of(state));
+    world_t *world = conn_world_new(kind_of(state));
     transfer(world, 2 << 20, 50001, 7001, 4096);
     assert_true(world->a.writables > 10); /* the kernel did refuse */
-    world_free(world);
+    conn_world_free(world);
 }
 
 static void test_one_call_moves_a_turns_bytes_at_most(void **state)
 {
-    world_t *world = world_new(kind_of(state));
-    world_connect(world);
+    world_t *world = conn_world_new(kind_of(state));
+    conn_world_connect(world);
     static char bytes[200000];
     struct iovec iov = {.iov_base = bytes, .iov_len = sizeof(bytes)};
     size_t written;
@@ -131,14 +131,14 @@ static void test_one_call_moves_a_turns_bytes_at_most(void **state)
         last = world->b.in_len;
     }
     assert_int_equal(world->b.in_len, written);
-    world_free(world);
+    conn_world_free(world);
 }
 
 /* Sixteen slices, some empty, one long: in order, and taken whole. */
 static void test_slices(void **state)
 {
-    world_t *world = world_new(kind_of(state));
-    world_connect(world);
+    world_t *world = conn_world_new(kind_of(state));
+    conn_world_connect(world);
     static char bytes[60000];
     fill(bytes, sizeof(bytes), 3);
     struct iovec iov[16];
@@ -158,13 +158,13 @@ static void test_slices(void **state)
     TURN_UNTIL(world, world->b.in_len >= at);
     assert_int_equal(world->b.in_len, at);
     assert_memory_equal(world->b.in, bytes, at);
-    world_free(world);
+    conn_world_free(world);
 }
 
 static void test_quiet(void **state)
 {
-    world_t *world = world_new(kind_of(state));
-    world_connect(world);
+    world_t *world = conn_world_new(kind_of(state));
+    conn_world_connect(world);
     conn_want_read(world->a.conn, true);
     say(&world->b, "x"); /* what came with the handshake is read, tickets for example */
     TURN_UNTIL(world, world->a.in_len == 1);
@@ -184,20 +184,20 @@ static void test_quiet(void **state)
     TURN_UNTIL(world, conn_is_quiet(world->a.conn));
     conn_free(&world->b.conn);
     TURN_UNTIL(world, !conn_is_quiet(world->a.conn));
-    world_free(world);
+    conn_world_free(world);
 }
 
 static void test_connect(void **state)
 {
     (void)state;
-    world_t *world = world_new(PLAIN);
+    world_t *world = conn_world_new(PLAIN);
     struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof(sa);
     int listener = socket(AF_INET, SOCK_STREAM, 0);
     assert_int_equal(bind(listener, (struct sockaddr *)&sa, len), 0);
     assert_int_equal(getsockname(listener, (struct sockaddr *)&sa, &len), 0);
     /* Nobody listens yet. */
-    world->b.conn = conn_connect(world->loop, (struct sockaddr *)&sa, len, &handlers, &world->b);
+    world->b.conn = conn_connect(world->loop, (struct sockaddr *)&sa, len, &conn_world_handlers, &world->b);
     if (world->b.conn != NULL) {
         world->b.quiet = true;
         conn_want_write(world->b.conn, true);
@@ -209,7 +209,7 @@ static void test_connect(void **state)
     }
     assert_int_equal(listen(listener, 1), 0);
     world->b.writables = 0;
-    world->b.conn = conn_connect(world->loop, (struct sockaddr *)&sa, len, &handlers, &world->b);
+    world->b.conn = conn_connect(world->loop, (struct sockaddr *)&sa, len, &conn_world_handlers, &world->b);
     assert_non_null(world->b.conn);
     int on = 0;
     socklen_t on_len = sizeof(on);
@@ -220,7 +220,7 @@ static void test_connect(void **state)
     TURN_UNTIL(world, world->b.writables > 0);
     assert_int_equal(conn_connect_error(world->b.conn), 0);
     close(listener);
-    world_free(world);
+    conn_world_free(world);
 }
 
 int main(void)

@@ -11,8 +11,8 @@
 
 static void test_end_in_order_and_half_close(void **state)
 {
-    world_t *world = world_new(kind_of(state));
-    world_connect(world);
+    world_t *world = conn_world_new(kind_of(state));
+    conn_world_connect(world);
     conn_want_read(world->a.conn, true);
     conn_want_read(world->b.conn, true);
     say(&world->b, "last words");
@@ -32,7 +32,7 @@ static void test_end_in_order_and_half_close(void **state)
     size_t got;
     char byte;
     assert_int_equal(conn_read(world->a.conn, &byte, 1, &got), CONN_EOF);
-    conn_set_owner(world->a.conn, &handlers, &world->a);
+    conn_set_owner(world->a.conn, &conn_world_handlers, &world->a);
     conn_want_read(world->a.conn, true);
     TURN_UNTIL(world, world->a.readables == before + 1);
     assert_int_equal(world->a.last, CONN_EOF);
@@ -42,14 +42,14 @@ static void test_end_in_order_and_half_close(void **state)
     expect_in(&world->b, "answer");
     conn_shutdown_write(world->a.conn);
     TURN_UNTIL(world, world->b.last == CONN_EOF);
-    world_free(world);
+    conn_world_free(world);
 }
 
 /* What conn_write took leaves before the end, however slow the peer. */
 static void test_shutdown_flushes_first(void **state)
 {
-    world_t *world = world_new(kind_of(state));
-    world_connect(world);
+    world_t *world = conn_world_new(kind_of(state));
+    conn_world_connect(world);
     int small = 4096;
     setsockopt(conn_fd(world->a.conn), SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
     static char bytes[CONN_TURN_BYTES];
@@ -64,14 +64,14 @@ static void test_shutdown_flushes_first(void **state)
     conn_want_read(world->b.conn, true);
     TURN_UNTIL(world, world->b.last == CONN_EOF);
     assert_int_equal(world->b.in_len, total);
-    world_free(world);
+    conn_world_free(world);
 }
 
 /* FIN alone: the end of a plain stream, the truncation of a TLS one. */
 static void test_fin_alone(void **state)
 {
-    world_t *world = world_new(kind_of(state));
-    world_connect(world);
+    world_t *world = conn_world_new(kind_of(state));
+    conn_world_connect(world);
     world->a.keep_reading = true;
     conn_want_read(world->a.conn, true);
     say(&world->b, "cut off");
@@ -82,13 +82,13 @@ static void test_fin_alone(void **state)
     char byte;
     size_t got;
     assert_int_equal(conn_read(world->a.conn, &byte, 1, &got), end);
-    world_free(world);
+    conn_world_free(world);
 }
 
 static void test_reset(void **state)
 {
-    world_t *world = world_new(kind_of(state));
-    world_connect(world);
+    world_t *world = conn_world_new(kind_of(state));
+    conn_world_connect(world);
     conn_want_read(world->a.conn, true);
     conn_abort(&world->b.conn);
     assert_null(world->b.conn);
@@ -96,13 +96,13 @@ static void test_reset(void **state)
     struct iovec iov = {.iov_base = "x", .iov_len = 1};
     size_t written;
     assert_int_equal(conn_write(world->a.conn, &iov, 1, &written), CONN_FAILED);
-    world_free(world);
+    conn_world_free(world);
 }
 
 static void test_write_to_a_closed_peer_fails(void **state)
 {
-    world_t *world = world_new(kind_of(state));
-    world_connect(world);
+    world_t *world = conn_world_new(kind_of(state));
+    conn_world_connect(world);
     conn_abort(&world->b.conn);
     struct iovec iov = {.iov_base = "x", .iov_len = 1};
     size_t written;
@@ -111,7 +111,7 @@ static void test_write_to_a_closed_peer_fails(void **state)
     /* The other direction says so too, without an event of the socket's. */
     conn_want_read(world->a.conn, true);
     TURN_UNTIL(world, world->a.last == CONN_FAILED);
-    world_free(world);
+    conn_world_free(world);
 }
 
 /* A plain peer that answered and closed, as servers do with an upload that they refuse: what it said is
@@ -119,8 +119,8 @@ static void test_write_to_a_closed_peer_fails(void **state)
 static void test_last_words_after_a_failed_write(void **state)
 {
     (void)state;
-    world_t *world = world_new(PLAIN);
-    world_connect(world);
+    world_t *world = conn_world_new(PLAIN);
+    conn_world_connect(world);
     say(&world->b, "too large");
     TURN_UNTIL(world, conn_unread(world->a.conn) == 9);
     conn_free(&world->b.conn);
@@ -133,7 +133,7 @@ static void test_last_words_after_a_failed_write(void **state)
     conn_want_read(world->a.conn, true);
     TURN_UNTIL(world, world->a.last == CONN_FAILED);
     expect_in(&world->a, "too large");
-    world_free(world);
+    conn_world_free(world);
 }
 
 /* ---- hangups ---- */
@@ -141,8 +141,8 @@ static void test_last_words_after_a_failed_write(void **state)
 /* Reads are not wanted, and bytes lie before the FIN: it is noticed within the second, then the RST too. */
 static void test_hangup_while_paused(void **state)
 {
-    world_t *world = world_new(kind_of(state));
-    world_connect(world);
+    world_t *world = conn_world_new(kind_of(state));
+    conn_world_connect(world);
     say(&world->b, "unread");
     TURN_UNTIL(world, conn_unread(world->a.conn) >= 6);
     uint64_t start = loop_precise_us();
@@ -157,15 +157,15 @@ static void test_hangup_while_paused(void **state)
     assert_true(loop_precise_us() - start < 5000000);
     assert_int_equal(world->a.fins, 1);
     assert_int_equal(world->a.readables, 0);
-    world_free(world);
+    conn_world_free(world);
 }
 
 /* Reads were wanted once and are no longer: the socket is still in epoll, so the departure is seen at once.
  */
 static void test_hangup_after_reading_stopped(void **state)
 {
-    world_t *world = world_new(kind_of(state));
-    world_connect(world);
+    world_t *world = conn_world_new(kind_of(state));
+    conn_world_connect(world);
     conn_want_read(world->a.conn, true);
     say(&world->b, "x");
     TURN_UNTIL(world, world->a.in_len == 1);
@@ -175,32 +175,32 @@ static void test_hangup_after_reading_stopped(void **state)
     TURN_UNTIL(world, world->a.resets == 1);
     assert_true(loop_precise_us() - start < 900000);
     assert_int_equal(world->a.fins, 0);
-    world_free(world);
+    conn_world_free(world);
 }
 
 /* Another owner does not know what the last one was told. */
 static void test_hangup_is_told_to_the_next_owner(void **state)
 {
     (void)state;
-    world_t *world = world_new(PLAIN);
-    world_connect(world);
+    world_t *world = conn_world_new(PLAIN);
+    conn_world_connect(world);
     say(&world->b, "unread");
     conn_shutdown_write(world->b.conn);
     TURN_UNTIL(world, world->a.fins == 1);
-    conn_set_owner(world->a.conn, &handlers, &world->a);
+    conn_set_owner(world->a.conn, &conn_world_handlers, &world->a);
     TURN_UNTIL(world, world->a.fins == 2);
     conn_abort(&world->b.conn);
     TURN_UNTIL(world, world->a.resets == 1);
-    conn_set_owner(world->a.conn, &handlers, &world->a);
+    conn_set_owner(world->a.conn, &conn_world_handlers, &world->a);
     TURN_UNTIL(world, world->a.resets == 2);
-    world_free(world);
+    conn_world_free(world);
 }
 
 /* With our own end sent, the peer's end is no reset, and what lies before it can be read. */
 static void test_hangup_after_our_own_end(void **state)
 {
-    world_t *world = world_new(kind_of(state));
-    world_connect(world);
+    world_t *world = conn_world_new(kind_of(state));
+    conn_world_connect(world);
     conn_shutdown_write(world->a.conn);
     say(&world->b, "late");
     conn_shutdown_write(world->b.conn);
@@ -210,15 +210,15 @@ static void test_hangup_after_our_own_end(void **state)
     conn_want_read(world->a.conn, true);
     TURN_UNTIL(world, world->a.last == CONN_EOF);
     expect_in(&world->a, "late");
-    world_free(world);
+    conn_world_free(world);
 }
 
 /* ---- freeing from handlers ---- */
 
 static void test_free_in_readable(void **state)
 {
-    world_t *world = world_new(kind_of(state));
-    world_connect(world);
+    world_t *world = conn_world_new(kind_of(state));
+    conn_world_connect(world);
     world->a.frees = &world->a;
     conn_want_read(world->a.conn, true);
     conn_want_write(world->a.conn, true);
@@ -226,36 +226,36 @@ static void test_free_in_readable(void **state)
     say(&world->b, "x");
     TURN_UNTIL(world, world->a.conn == NULL);
     loop_turn(world->loop, 0);
-    world_free(world);
+    conn_world_free(world);
 }
 
 static void test_free_in_writable(void **state)
 {
-    world_t *world = world_new(kind_of(state));
-    world_connect(world);
+    world_t *world = conn_world_new(kind_of(state));
+    conn_world_connect(world);
     world->a.frees = &world->a;
     conn_want_write(world->a.conn, true);
     TURN_UNTIL(world, world->a.conn == NULL);
     loop_turn(world->loop, 0);
-    world_free(world);
+    conn_world_free(world);
 }
 
 static void test_free_in_hangup(void **state)
 {
-    world_t *world = world_new(kind_of(state));
-    world_connect(world);
+    world_t *world = conn_world_new(kind_of(state));
+    conn_world_connect(world);
     world->a.frees = &world->a;
     conn_abort(&world->b.conn);
     TURN_UNTIL(world, world->a.conn == NULL);
     loop_turn(world->loop, 0);
-    world_free(world);
+    conn_world_free(world);
 }
 
 /* Both ends are ready in one turn, and the first to run frees the other. */
 static void test_free_the_other_in_the_same_turn(void **state)
 {
-    world_t *world = world_new(kind_of(state));
-    world_connect(world);
+    world_t *world = conn_world_new(kind_of(state));
+    conn_world_connect(world);
     say(&world->a, "x");
     say(&world->b, "x");
     TURN_UNTIL(world, conn_unread(world->a.conn) > 0 && conn_unread(world->b.conn) > 0);
@@ -267,7 +267,7 @@ static void test_free_the_other_in_the_same_turn(void **state)
     assert_true((world->a.conn == NULL) != (world->b.conn == NULL));
     world->a.frees = world->b.frees = NULL;
     loop_turn(world->loop, 0);
-    world_free(world);
+    conn_world_free(world);
 }
 
 /* ---- one kind only ---- */
@@ -278,13 +278,13 @@ static void test_free_the_other_in_the_same_turn(void **state)
 static void test_many_hangups_free_each_other(void **state)
 {
     (void)state;
-    world_t *world = world_new(PLAIN);
+    world_t *world = conn_world_new(PLAIN);
     static end_t ends[MANY];
     for (size_t i = 0; i < MANY; i++) {
         int fds[2];
         assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
         end_init(&ends[i], world);
-        ends[i].conn = conn_new(world->loop, fds[0], NULL, &handlers, &ends[i]);
+        ends[i].conn = conn_new(world->loop, fds[0], NULL, &conn_world_handlers, &ends[i]);
         ends[i].frees = &ends[i ^ 1];
         close(fds[1]);
     }
@@ -303,7 +303,7 @@ static void test_many_hangups_free_each_other(void **state)
     }
     for (size_t i = 0; i < MANY; i++)
         end_fini(&ends[i]);
-    world_free(world);
+    conn_world_free(world);
 }
 
 int main(void)

@@ -71,7 +71,7 @@ static void raw_close(raw_t *raw)
 static void test_bytes_with_finished(void **state)
 {
     (void)state;
-    world_t *world = world_new(TLS13);
+    world_t *world = conn_world_new(TLS13);
     raw_t raw;
     raw_connect(world, &raw);
     raw_handshake(world, &raw);
@@ -84,12 +84,12 @@ static void test_bytes_with_finished(void **state)
     assert_int_equal(in_kernel, 0);
     assert_true(conn_unread(world->a.conn) >= 10);
     assert_false(conn_is_quiet(world->a.conn));
-    conn_set_owner(world->a.conn, &handlers, &world->a);
+    conn_set_owner(world->a.conn, &conn_world_handlers, &world->a);
     conn_want_read(world->a.conn, true);
     TURN_UNTIL(world, world->a.in_len > 0);
     expect_in(&world->a, "early bird");
     raw_close(&raw);
-    world_free(world);
+    conn_world_free(world);
 }
 
 /* A client that has said nothing yet may wait for its Finished to be acknowledged: the ticket does that, at
@@ -97,7 +97,7 @@ static void test_bytes_with_finished(void **state)
 static void test_ticket_leaves_by_itself(void **state)
 {
     (void)state;
-    world_t *world = world_new(TLS13);
+    world_t *world = conn_world_new(TLS13);
     raw_t raw;
     raw_connect(world, &raw);
     raw_handshake(world, &raw);
@@ -109,14 +109,14 @@ static void test_ticket_leaves_by_itself(void **state)
     assert_int_equal(SSL_read(raw.ssl, &byte, 1), -1);
     assert_true(SSL_SESSION_is_resumable(SSL_get_session(raw.ssl)));
     raw_close(&raw);
-    world_free(world);
+    conn_world_free(world);
 }
 
 /* A connection that goes in the turn of its handshake takes its ticket along. */
 static void test_ticket_of_a_freed_connection(void **state)
 {
     (void)state;
-    world_t *world = world_new(TLS13);
+    world_t *world = conn_world_new(TLS13);
     raw_t raw;
     raw_connect(world, &raw);
     raw_handshake(world, &raw);
@@ -125,7 +125,7 @@ static void test_ticket_of_a_freed_connection(void **state)
     TURN_UNTIL(world, world->a.handshake == CONN_OK);
     assert_null(world->a.conn);
     raw_close(&raw);
-    world_free(world);
+    conn_world_free(world);
 }
 
 /* Where the first request came with the handshake, the ticket waits for the response and leaves in the same
@@ -133,7 +133,7 @@ static void test_ticket_of_a_freed_connection(void **state)
 static void test_ticket_leaves_with_the_first_bytes(void **state)
 {
     (void)state;
-    world_t *world = world_new(TLS13);
+    world_t *world = conn_world_new(TLS13);
     raw_t raw;
     raw_connect(world, &raw);
     raw_handshake(world, &raw);
@@ -144,25 +144,25 @@ static void test_ticket_leaves_with_the_first_bytes(void **state)
     char buf[4096];
     assert_int_equal(recv(raw.fd, buf, sizeof(buf), 0), -1);
     assert_int_equal(errno, EAGAIN);
-    conn_set_owner(world->a.conn, &handlers, &world->a);
+    conn_set_owner(world->a.conn, &conn_world_handlers, &world->a);
     say(&world->a, "hello");
     raw_receive(&raw);
     assert_int_equal(SSL_read(raw.ssl, buf, sizeof(buf)), 5);
     assert_true(SSL_SESSION_is_resumable(SSL_get_session(raw.ssl)));
     raw_close(&raw);
-    world_free(world);
+    conn_world_free(world);
 }
 
 /* Records without a byte for the owner, as fast as they come: the peer is cut, and soon. */
 static void flood(int (*make)(raw_t *raw))
 {
-    world_t *world = world_new(TLS13);
+    world_t *world = conn_world_new(TLS13);
     raw_t raw;
     raw_connect(world, &raw);
     raw_handshake(world, &raw);
     raw_send(&raw);
     TURN_UNTIL(world, world->a.handshake == CONN_OK);
-    conn_set_owner(world->a.conn, &handlers, &world->a);
+    conn_set_owner(world->a.conn, &conn_world_handlers, &world->a);
     conn_want_read(world->a.conn, true);
     size_t sent = 0;
     while (sent < 10 * CONN_TURN_BYTES && world->a.last == CONN_AGAIN) {
@@ -183,7 +183,7 @@ static void flood(int (*make)(raw_t *raw))
     assert_int_equal(world->a.in_len, 0);
     ERR_clear_error();
     raw_close(&raw);
-    world_free(world);
+    conn_world_free(world);
 }
 
 static int make_key_update(raw_t *raw)
@@ -213,13 +213,13 @@ static void test_key_update_request_flood(void **state)
 static void test_key_updates_between_bytes(void **state)
 {
     (void)state;
-    world_t *world = world_new(TLS13);
+    world_t *world = conn_world_new(TLS13);
     raw_t raw;
     raw_connect(world, &raw);
     raw_handshake(world, &raw);
     raw_send(&raw);
     TURN_UNTIL(world, world->a.handshake == CONN_OK);
-    conn_set_owner(world->a.conn, &handlers, &world->a);
+    conn_set_owner(world->a.conn, &conn_world_handlers, &world->a);
     conn_want_read(world->a.conn, true);
     for (int i = 0; i < 10; i++) {
         assert_true(make_key_update_request(&raw));
@@ -232,14 +232,14 @@ static void test_key_updates_between_bytes(void **state)
         assert_int_equal(SSL_read(raw.ssl, buf, sizeof(buf)), 6);
     }
     raw_close(&raw);
-    world_free(world);
+    conn_world_free(world);
 }
 
 /* The ticket waits for a response, but an alert waits for nothing. */
 static void test_a_corked_ticket_does_not_hold_back_an_alert(void **state)
 {
     (void)state;
-    world_t *world = world_new(TLS13);
+    world_t *world = conn_world_new(TLS13);
     raw_t raw;
     raw_connect(world, &raw);
     raw_handshake(world, &raw);
@@ -249,7 +249,7 @@ static void test_a_corked_ticket_does_not_hold_back_an_alert(void **state)
     data[len - 1] ^= 1;
     raw_send(&raw);
     TURN_UNTIL(world, world->a.handshake == CONN_OK);
-    conn_set_owner(world->a.conn, &handlers, &world->a);
+    conn_set_owner(world->a.conn, &conn_world_handlers, &world->a);
     conn_want_read(world->a.conn, true);
     TURN_UNTIL(world, world->a.last == CONN_FAILED);
     raw_receive(&raw);
@@ -259,46 +259,46 @@ static void test_a_corked_ticket_does_not_hold_back_an_alert(void **state)
     assert_true(SSL_SESSION_has_ticket(SSL_get_session(raw.ssl)));
     ERR_clear_error();
     raw_close(&raw);
-    world_free(world);
+    conn_world_free(world);
 }
 
 static void test_rubbish_fails_the_handshake(void **state)
 {
     (void)state;
-    world_t *world = world_new(TLS13);
+    world_t *world = conn_world_new(TLS13);
     raw_t raw;
     raw_connect(world, &raw);
     assert_int_equal(send(raw.fd, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 27, MSG_NOSIGNAL), 27);
     TURN_UNTIL(world, world->a.handshake != CONN_AGAIN);
     assert_int_equal(world->a.handshake, CONN_FAILED);
     raw_close(&raw);
-    world_free(world);
+    conn_world_free(world);
 }
 
 static void test_fin_fails_the_handshake(void **state)
 {
     (void)state;
-    world_t *world = world_new(TLS13);
+    world_t *world = conn_world_new(TLS13);
     raw_t raw;
     raw_connect(world, &raw);
     shutdown(raw.fd, SHUT_WR);
     TURN_UNTIL(world, world->a.handshake != CONN_AGAIN);
     assert_int_equal(world->a.handshake, CONN_FAILED);
     raw_close(&raw);
-    world_free(world);
+    conn_world_free(world);
 }
 
 /* A record that was changed on its way: the bytes before it are given out, then the stream has failed. */
 static void test_a_forged_record_fails_after_the_good_ones(void **state)
 {
     (void)state;
-    world_t *world = world_new(TLS13);
+    world_t *world = conn_world_new(TLS13);
     raw_t raw;
     raw_connect(world, &raw);
     raw_handshake(world, &raw);
     raw_send(&raw);
     TURN_UNTIL(world, world->a.handshake == CONN_OK);
-    conn_set_owner(world->a.conn, &handlers, &world->a);
+    conn_set_owner(world->a.conn, &conn_world_handlers, &world->a);
     assert_int_equal(SSL_write(raw.ssl, "good", 4), 4);
     assert_int_equal(SSL_write(raw.ssl, "bad", 3), 3);
     char *data;
@@ -310,14 +310,14 @@ static void test_a_forged_record_fails_after_the_good_ones(void **state)
     TURN_UNTIL(world, world->a.last == CONN_FAILED);
     expect_in(&world->a, "good");
     raw_close(&raw);
-    world_free(world);
+    conn_world_free(world);
 }
 
 /* Client-initiated renegotiation of TLS 1.2 is refused. */
 static void test_no_renegotiation(void **state)
 {
     (void)state;
-    world_t *world = world_new(TLS12);
+    world_t *world = conn_world_new(TLS12);
     raw_t raw;
     raw_connect(world, &raw);
     uint64_t end_us = loop_precise_us() + 20000000;
@@ -327,7 +327,7 @@ static void test_no_renegotiation(void **state)
         raw_receive(&raw);
     }
     TURN_UNTIL(world, world->a.handshake == CONN_OK);
-    conn_set_owner(world->a.conn, &handlers, &world->a);
+    conn_set_owner(world->a.conn, &conn_world_handlers, &world->a);
     conn_want_read(world->a.conn, true);
     assert_int_equal(SSL_renegotiate(raw.ssl), 1);
     SSL_do_handshake(raw.ssl);
@@ -343,7 +343,7 @@ static void test_no_renegotiation(void **state)
     assert_int_equal(reason, SSL_R_NO_RENEGOTIATION);
     ERR_clear_error();
     raw_close(&raw);
-    world_free(world);
+    conn_world_free(world);
 }
 
 int main(void)

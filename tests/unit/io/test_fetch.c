@@ -101,7 +101,7 @@ static void test_unix_socket(void **state)
     world_t *world = *state;
     char path[64];
     snprintf(path, sizeof(path), "/tmp/boxedge-fetch-%d.sock", getpid());
-    server_t *local = server_new(NULL, path);
+    server_t *local = fetch_server_server_new(NULL, path);
     call_t call = {0};
     fetch_request_t request = {
         .method = "GET", .url = "http://engine/echo", .unix_socket = path, .timeout_ms = 5000, .most = 4096};
@@ -186,7 +186,7 @@ static void test_parallel(void **state)
     fetcher_free(&world->fetcher);
     server_free(&world->server);
     world->fetcher = fetcher_new(world->loop);
-    world->server = server_new(NULL, NULL);
+    world->server = fetch_server_server_new(NULL, NULL);
     loop_turn(world->loop, 0);
     assert_in_range(open_fds(), 0, fds);
 }
@@ -318,7 +318,7 @@ static void test_freed_under_way(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fetch_world_setup, fetch_world_teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_answers),
         TEST(test_request),

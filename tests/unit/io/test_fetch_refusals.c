@@ -106,7 +106,7 @@ static void test_nobody_listens(void **state)
     wait_for(world, &call);
     assert_int_equal(call.status, 0);
     free(call.body);
-    world->server = server_new(NULL, NULL);
+    world->server = fetch_server_server_new(NULL, NULL);
 }
 
 /* ---- TLS ---- */
@@ -128,7 +128,7 @@ static call_t get_tls(world_t *world, const char *names, int version, bool trust
     write_file(ca, pem.chain);
     SSL_CTX *tls = server_tls(&pem, version);
     server_free(&world->server);
-    world->server = server_new(tls, NULL);
+    world->server = fetch_server_server_new(tls, NULL);
     char url[256];
     call_t call = {0};
     fetch_request_t request = {.method = "GET",
@@ -143,7 +143,7 @@ static call_t get_tls(world_t *world, const char *names, int version, bool trust
     assert_null(strstr(call.error, "secret"));
     assert_int_equal(world->server->requests, call.status == 200 ? 1 : 0);
     server_free(&world->server);
-    world->server = server_new(NULL, NULL);
+    world->server = fetch_server_server_new(NULL, NULL);
     SSL_CTX_free(tls);
     tls_pem_fini(&pem);
     unlink(ca);
@@ -167,7 +167,7 @@ static void test_tls(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fetch_world_setup, fetch_world_teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_refuses),   TEST(test_bound_of_bodies), TEST(test_urls_and_tokens),
         TEST(test_times_out), TEST(test_nobody_listens),  TEST(test_tls),

@@ -5,24 +5,24 @@
 static void test_tried_again(void **state)
 {
     world_t *w = *state;
-    resume(w);
+    control_world_resume(w);
     WAIT(w, w->server->requests == 1);
     server_will_answer(w->server, 503, "");
-    pass(w, RETRY_LAST_MS);
+    control_world_pass(w, RETRY_LAST_MS);
     WAIT(w, w->server->requests == 2);
     server_will_answer(w->server, 0, NULL); /* closed without an answer */
-    pass(w, RETRY_LAST_MS);
+    control_world_pass(w, RETRY_LAST_MS);
     WAIT(w, w->server->requests == 3);
     server_will_answer(w->server, 200, RUNNING);
     WAIT(w, w->resumeds == 1);
     assert_int_equal(w->result, PROVIDER_OK);
     /* Three times and no more. */
     unsigned requests = w->server->requests;
-    resume(w);
+    control_world_resume(w);
     for (unsigned i = 1; i <= 3; i++) {
         WAIT(w, w->server->requests == requests + i);
         server_will_answer(w->server, 503, "");
-        pass(w, RETRY_LAST_MS);
+        control_world_pass(w, RETRY_LAST_MS);
     }
     WAIT(w, w->resumeds == 1);
     assert_int_equal(w->result, PROVIDER_UNAVAILABLE);
@@ -35,18 +35,18 @@ static void test_breaker(void **state)
     for (int i = 0; i < BREAKER_FAILURES; i++)
         server_will_answer(w->server, 200, "junk");
     for (int i = 0; i < BREAKER_FAILURES; i++) {
-        resume(w);
+        control_world_resume(w);
         WAIT(w, w->resumeds == 1);
     }
     assert_int_equal(w->server->requests, BREAKER_FAILURES);
-    resume(w); /* nobody is asked */
+    control_world_resume(w); /* nobody is asked */
     WAIT(w, w->resumeds == 1);
     assert_int_equal(w->result, PROVIDER_UNAVAILABLE);
     assert_non_null(strstr(w->sentence, "tried again soon"));
     assert_int_equal(w->server->requests, BREAKER_FAILURES);
     loop_skip(w->loop, BREAKER_FIRST_MS);
     server_will_answer(w->server, 200, RUNNING);
-    resume(w);
+    control_world_resume(w);
     WAIT(w, w->resumeds == 1);
     assert_int_equal(w->result, PROVIDER_OK);
 }
@@ -134,7 +134,7 @@ static void test_token(void **state)
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
         write_token(w, good[i]); /* read again with each configuration */
         server_will_answer(w->server, 200, RUNNING);
-        resume(w);
+        control_world_resume(w);
         WAIT(w, w->resumeds == 1);
         assert_int_equal(w->result, PROVIDER_OK);
         assert_true(last_had(w, "\r\nAuthorization: Bearer s3cret\r\n"));
@@ -146,7 +146,7 @@ static void test_token(void **state)
     unsigned requests = w->server->requests;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         write_token(w, bad[i]);
-        resume(w);
+        control_world_resume(w);
         WAIT(w, w->resumeds == 1);
         assert_int_equal(w->result, PROVIDER_UNAVAILABLE);
         assert_null(strstr(w->sentence, "two"));
@@ -154,7 +154,7 @@ static void test_token(void **state)
     free(large);
     unlink(w->token_path);
     w->provider->set_conf(w->provider, w->conf); /* the file has gone */
-    resume(w);
+    control_world_resume(w);
     WAIT(w, w->resumeds == 1);
     assert_int_equal(w->result, PROVIDER_UNAVAILABLE);
     assert_int_equal(w->server->requests, requests); /* nothing was sent without the token */
@@ -162,7 +162,7 @@ static void test_token(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, control_world_setup, control_world_teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_tried_again),     TEST(test_breaker),
         TEST(test_bounds_of_calls), TEST(test_calls_that_came_too_late),

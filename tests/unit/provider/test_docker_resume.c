@@ -5,7 +5,7 @@ static void paused_boxes_are_unpaused(void **state)
 {
     world_t *world = *state;
     engine_container_t *container = add(world, "a", "paused");
-    begin(world);
+    docker_world_begin(world);
     const told_t *told = resume_and_wait(world, "a", PROVIDER_OK);
     assert_int_equal(told->box.state, BOX_RUNNING); /* told before the answer */
     assert_int_equal(container->acts, 1);
@@ -18,7 +18,7 @@ static void stopped_boxes_are_started(void **state)
 {
     world_t *world = *state;
     engine_container_t *container = add(world, "a", "exited");
-    begin(world);
+    docker_world_begin(world);
     const told_t *told = resume_and_wait(world, "a", PROVIDER_OK);
     assert_int_equal(told->box.state, BOX_RUNNING);
     assert_int_equal(container->acts, 1);
@@ -30,7 +30,7 @@ static void what_is_resumed_already_is_resumed(void **state)
 {
     world_t *world = *state;
     engine_container_t *paused = add(world, "a", "paused"), *stopped = add(world, "b", "exited");
-    begin(world);
+    docker_world_begin(world);
     engine_lock(world->engine); /* without an event */
     snprintf(paused->status, sizeof(paused->status), "running");
     snprintf(stopped->status, sizeof(stopped->status), "running");
@@ -44,7 +44,7 @@ static void what_changed_unseen_is_found(void **state)
     world_t *world = *state;
     engine_container_t *paused = add(world, "a", "paused"), *stopped = add(world, "b", "exited"),
                        *running = add(world, "c", "running");
-    begin(world);
+    docker_world_begin(world);
     engine_lock(world->engine);
     snprintf(paused->status, sizeof(paused->status), "exited");
     snprintf(stopped->status, sizeof(stopped->status), "paused");
@@ -67,7 +67,7 @@ static void init_runs_after_a_start_only(void **state)
     snprintf(stopped->more, sizeof(stopped->more), "%s", init);
     snprintf(paused->more, sizeof(paused->more), "%s", init);
     snprintf(third->more, sizeof(third->more), "%s", init);
-    begin(world);
+    docker_world_begin(world);
     resume_and_wait(world, "b", PROVIDER_OK);
     assert_int_equal(world->engine->execs, 0);
     resume_and_wait(world, "a", PROVIDER_OK);
@@ -97,7 +97,7 @@ static void failures_say_what_happened(void **state)
     ends->ends_at_once = true;
     refused->refuses = 500;
     frozen->refuses = 409;
-    begin(world);
+    docker_world_begin(world);
     assert_string_equal(resume_and_wait(world, "a", PROVIDER_FAILED)->sentence,
                         "The box's container ended as soon as it was started, with exit code 7.");
     assert_string_equal(resume_and_wait(world, "b", PROVIDER_FAILED)->sentence,
@@ -117,7 +117,7 @@ static void a_loop_is_told_with_its_reason(void **state)
     world_t *world = *state;
     engine_container_t *container = add(world, "a", "exited");
     container->log = "starting\nError: no database at db:5432\n    at main.js:7\n}\n";
-    begin(world);
+    docker_world_begin(world);
     for (unsigned i = 1; i <= DOCKER_CRASHES_MAX; i++) {
         resume_and_wait(world, "a", PROVIDER_OK);
         crash(world, container, "a", 3);
@@ -143,7 +143,7 @@ static void boxes_that_nobody_has_are_gone(void **state)
 {
     world_t *world = *state;
     engine_container_t *container = add(world, "a", "paused");
-    begin(world);
+    docker_world_begin(world);
     resume_and_wait(world, "nobody", PROVIDER_GONE);
     assert_int_equal(of(world, "nobody")->box.state, BOX_GONE);
     engine_lock(world->engine);
@@ -157,11 +157,11 @@ static void a_box_is_removed_while_it_is_resumed(void **state)
 {
     world_t *world = *state;
     engine_container_t *container = add(world, "a", "paused");
-    begin(world);
+    docker_world_begin(world);
     engine_lock(world->engine);
     world->engine->holds = true;
     engine_unlock(world->engine);
-    resume(world, "a");
+    docker_world_resume(world, "a");
     WAIT(world, docker_engine_busy(docker_of(world)->engine) == 1);
     engine_lock(world->engine);
     engine_remove(world->engine, container);
@@ -178,11 +178,11 @@ static void a_box_is_recreated_while_it_is_resumed(void **state)
 {
     world_t *world = *state;
     engine_container_t *old = add(world, "a", "paused");
-    begin(world);
+    docker_world_begin(world);
     engine_lock(world->engine);
     world->engine->holds = true;
     engine_unlock(world->engine);
-    resume(world, "a");
+    docker_world_resume(world, "a");
     WAIT(world, docker_engine_busy(docker_of(world)->engine) == 1);
     engine_container_t *new = add(world, "a", "exited");
     WAIT(world, of(world, "a")->renewed == 1);
@@ -211,9 +211,9 @@ static void containers_between_states_are_waited_for(void **state)
 {
     world_t *world = *state;
     engine_container_t *container = add(world, "a", "stopping");
-    begin(world);
+    docker_world_begin(world);
     loop_hold(world->loop);
-    resume(world, "a");
+    docker_world_resume(world, "a");
     docker_box_t *box = docker_find_box(docker_of(world), STR("a"));
     WAIT(world, box->resume == RESUME_CHANGE);
     assert_int_equal(container->acts, 0);
@@ -230,13 +230,13 @@ static void containers_that_have_just_ended_are_left_alone(void **state)
 {
     world_t *world = *state;
     engine_container_t *removed = add(world, "a", "running"), *stopped = add(world, "b", "running");
-    begin(world);
+    docker_world_begin(world);
     loop_hold(world->loop);
     set(world, removed, "exited", "die");
     set(world, stopped, "exited", "die");
     WAIT(world, of(world, "a")->box.state == BOX_PAUSED && of(world, "b")->box.state == BOX_PAUSED);
-    resume(world, "a");
-    resume(world, "b");
+    docker_world_resume(world, "a");
+    docker_world_resume(world, "b");
     docker_box_t *box = docker_find_box(docker_of(world), STR("b"));
     WAIT(world, box->resume == RESUME_CHANGE);
     take_away(world, removed);
@@ -254,7 +254,7 @@ static void pauses_and_resumes_follow_each_other(void **state)
 {
     world_t *world = *state;
     engine_container_t *container = add(world, "a", "running");
-    begin(world);
+    docker_world_begin(world);
     told_t *told = of(world, "a");
     world->within = true;
     world->provider->pause(world->provider, STR("a"));
@@ -280,10 +280,10 @@ static void a_storm_of_resumes_starves_nobody(void **state)
         snprintf(id, sizeof(id), "box%u", i);
         add(world, id, i % 2 != 0 ? "paused" : "exited");
     }
-    begin(world);
+    docker_world_begin(world);
     for (unsigned i = 0; i < STORM; i++) {
         snprintf(id, sizeof(id), "box%u", i);
-        resume(world, id);
+        docker_world_resume(world, id);
     }
     for (unsigned i = 0; i < STORM; i++) {
         snprintf(id, sizeof(id), "box%u", i);
@@ -298,8 +298,8 @@ static void a_container_that_keeps_changing_is_given_up(void **state)
 {
     world_t *world = *state;
     add(world, "busy", "restarting");
-    begin(world);
-    resume(world, "busy");
+    docker_world_begin(world);
+    docker_world_resume(world, "busy");
     const docker_box_t *box = docker_find_box(docker_of(world), STR("busy"));
     for (unsigned i = 0; i < 5; i++) {
         WAIT(world, box->resume == RESUME_CHANGE);
@@ -326,13 +326,13 @@ static void resumes_have_limits(void **state)
         snprintf(id, sizeof(id), "box%u", i);
         add(world, id, "paused");
     }
-    begin(world);
+    docker_world_begin(world);
     engine_lock(world->engine);
     world->engine->holds = true;
     engine_unlock(world->engine);
     for (unsigned i = 0; i <= LAST; i++) {
         snprintf(id, sizeof(id), "box%u", i);
-        resume(world, id);
+        docker_world_resume(world, id);
     }
     for (unsigned i = 0; i < LAST; i++) {
         snprintf(id, sizeof(id), "box%u", i);
@@ -353,7 +353,7 @@ static void resumes_have_limits(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, docker_world_setup, docker_world_teardown)
     const struct CMUnitTest tests[] = {
         TEST(paused_boxes_are_unpaused),
         TEST(stopped_boxes_are_started),

@@ -11,7 +11,7 @@ static void a_listing_tells_every_box(void **state)
     add(world, "c", "exited");
     add(world, "", "running");
     add(world, "Not A Box", "running");
-    begin(world);
+    docker_world_begin(world);
     assert_int_equal(world->told_count, 3);
     assert_int_equal(of(world, "a")->box.state, BOX_RUNNING);
     assert_int_equal(of(world, "a")->box.address.s6_addr[15], 1);
@@ -28,7 +28,7 @@ static void a_listing_tells_every_box(void **state)
 static void an_engine_without_boxes_is_listed_too(void **state)
 {
     world_t *world = *state;
-    begin(world);
+    docker_world_begin(world);
     assert_int_equal(world->told_count, 0);
 }
 
@@ -36,7 +36,7 @@ static void events_tell_what_changed(void **state)
 {
     world_t *world = *state;
     engine_container_t *container = add(world, "a", "running");
-    begin(world);
+    docker_world_begin(world);
     told_t *told = of(world, "a");
     set(world, container, "paused", "pause");
     WAIT(world, told->box.state == BOX_PAUSED);
@@ -56,7 +56,7 @@ static void a_box_is_recreated_elsewhere(void **state)
 {
     world_t *world = *state;
     engine_container_t *old = add(world, "a", "running");
-    begin(world);
+    docker_world_begin(world);
     engine_container_t *new = add(world, "a", "running");
     told_t *told = of(world, "a");
     WAIT(world, told->box.pid == new->pid); /* started later */
@@ -73,7 +73,7 @@ static void of_two_containers_the_running_one_counts(void **state)
 {
     world_t *world = *state;
     engine_container_t *first = add(world, "a", "running"), *second = add(world, "a", "exited");
-    begin(world);
+    docker_world_begin(world);
     assert_int_equal(of(world, "a")->box.state, BOX_RUNNING);
     assert_int_equal(of(world, "a")->box.pid, first->pid);
     set(world, first, "exited", "die");
@@ -87,7 +87,7 @@ static void looks_are_answered(void **state)
 {
     world_t *world = *state;
     add(world, "a", "running");
-    begin(world);
+    docker_world_begin(world);
     told_t *told = of(world, "a");
     unsigned count = told->count;
     world->within = true;
@@ -107,7 +107,7 @@ static void an_engine_that_is_gone_changes_nothing(void **state)
     add(world, "a", "running");
     add(world, "b", "paused");
     engine_container_t *removed = add(world, "c", "running");
-    begin(world);
+    docker_world_begin(world);
     engine_end(world->engine);
     PASS(world, docker_of(world)->lost);
     unsigned told = of(world, "a")->count;
@@ -134,8 +134,9 @@ static void an_engine_comes_up_after_the_edge(void **state)
     world_t *world = *state;
     add(world, "a", "paused");
     engine_end(world->engine);
-    world->provider = provider_docker_new(world->loop, world->fetcher, &world->conf, &handlers, world);
-    resume(world, "a"); /* before anything is known of the box */
+    world->provider =
+        provider_docker_new(world->loop, world->fetcher, &world->conf, &docker_world_handlers, world);
+    docker_world_resume(world, "a"); /* before anything is known of the box */
     WAIT(world, of(world, "a")->answers == 1);
     assert_int_equal(of(world, "a")->result, PROVIDER_UNAVAILABLE);
     assert_int_equal(world->begun, 0);
@@ -148,9 +149,10 @@ static void resumes_wait_for_the_first_listing(void **state)
 {
     world_t *world = *state;
     add(world, "a", "paused");
-    world->provider = provider_docker_new(world->loop, world->fetcher, &world->conf, &handlers, world);
-    resume(world, "a");
-    resume(world, "nobody");
+    world->provider =
+        provider_docker_new(world->loop, world->fetcher, &world->conf, &docker_world_handlers, world);
+    docker_world_resume(world, "a");
+    docker_world_resume(world, "nobody");
     WAIT(world, of(world, "a")->answers == 1 && of(world, "nobody")->answers == 1);
     assert_int_equal(of(world, "a")->result, PROVIDER_OK);
     assert_int_equal(of(world, "nobody")->result, PROVIDER_GONE);
@@ -161,7 +163,8 @@ static void answers_that_are_no_listing_tell_nothing(void **state)
     world_t *world = *state;
     add(world, "a", "running");
     world->engine->is_silly = true;
-    world->provider = provider_docker_new(world->loop, world->fetcher, &world->conf, &handlers, world);
+    world->provider =
+        provider_docker_new(world->loop, world->fetcher, &world->conf, &docker_world_handlers, world);
     PASS(world, docker_of(world)->tries >= 2);
     assert_int_equal(world->begun, 0);
     assert_true(docker_of(world)->lost);
@@ -176,7 +179,7 @@ static void events_that_cannot_be_read_lead_to_a_listing(void **state)
 {
     world_t *world = *state;
     add(world, "a", "running");
-    begin(world);
+    docker_world_begin(world);
     unsigned strays = world->engine->strays;
     engine_lock(world->engine);
     engine_stream(world->engine, "{\"Type\":\"container\",\n");
@@ -200,7 +203,7 @@ static void one_broken_container_does_not_hide_the_others(void **state)
     engine_container_t *broken = add(world, "a", "running");
     add(world, "b", "running");
     broken->is_broken = true;
-    begin(world); /* after some tries */
+    docker_world_begin(world); /* after some tries */
     assert_int_equal(of(world, "b")->box.state, BOX_RUNNING);
     assert_int_equal(world->told_count, 1);
     engine_lock(world->engine);
@@ -231,7 +234,7 @@ static void another_configuration_lists_again(void **state)
 {
     world_t *world = *state;
     add(world, "a", "running");
-    begin(world);
+    docker_world_begin(world);
     conf_t conf = world->conf;
     world->provider->set_conf(world->provider, &conf); /* nothing that matters here */
     conf.docker.idle = 60000;
@@ -254,12 +257,13 @@ static void it_can_be_freed_at_any_time(void **state)
     }
     for (unsigned turns = 0; turns < 12; turns++) {
         world->begun = world->ended = 0;
-        world->provider = provider_docker_new(world->loop, world->fetcher, &world->conf, &handlers, world);
+        world->provider =
+            provider_docker_new(world->loop, world->fetcher, &world->conf, &docker_world_handlers, world);
         for (unsigned i = 0; i < turns; i++)
             loop_turn(world->loop, 10);
         for (unsigned i = 0; i < 20; i++) {
             snprintf(id, sizeof(id), "box%u", i);
-            resume(world, id);
+            docker_world_resume(world, id);
             world->provider->pause(world->provider, str_from(id));
             world->provider->look(world->provider, str_from(id));
         }
@@ -285,7 +289,7 @@ static void retries_are_spread(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, docker_world_setup, docker_world_teardown)
     const struct CMUnitTest tests[] = {
         TEST(a_listing_tells_every_box),
         TEST(an_engine_without_boxes_is_listed_too),

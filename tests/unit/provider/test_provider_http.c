@@ -9,8 +9,8 @@ static void test_resumed_at_once(void **state)
 {
     world_t *w = *state;
     server_will_answer(w->server, 200, RUNNING);
-    resume(w);
-    resume(w); /* one is under way */
+    control_world_resume(w);
+    control_world_resume(w); /* one is under way */
     WAIT(w, w->resumeds == 1);
     assert_int_equal(w->result, PROVIDER_OK);
     assert_string_equal(w->resumed_id, "abc");
@@ -25,12 +25,12 @@ static void test_polled_until_it_runs(void **state)
 {
     world_t *w = *state;
     server_will_answer(w->server, 202, "taken");
-    resume(w);
+    control_world_resume(w);
     WAIT(w, w->server->requests == 1);
-    pass(w, POLL_LAST_MS);
+    control_world_pass(w, POLL_LAST_MS);
     WAIT(w, w->server->requests == 2);
     server_will_answer(w->server, 500, ""); /* one poll that fails is no end */
-    pass(w, POLL_LAST_MS);
+    control_world_pass(w, POLL_LAST_MS);
     WAIT(w, w->server->requests == 3);
     server_will_answer(w->server, 200, RUNNING);
     WAIT(w, w->resumeds == 1);
@@ -45,7 +45,7 @@ static void test_polled_for_so_long(void **state)
     world_t *w = *state;
     unsigned polls = 0;
     server_will_answer(w->server, 200, PAUSED);
-    resume(w);
+    control_world_resume(w);
     WAIT(w, w->tolds == 1);
     for (;; polls++) {
         loop_skip(w->loop, POLL_LAST_MS * 6 / 5); /* as late as the last of them come */
@@ -65,12 +65,12 @@ static void test_polled_in_vain(void **state)
 {
     world_t *w = *state;
     server_will_answer(w->server, 200, PAUSED);
-    resume(w);
+    control_world_resume(w);
     WAIT(w, w->tolds == 1);
     loop_skip(w->loop, POLL_LAST_MS);
     WAIT(w, w->server->requests == 2);
     server_will_answer(w->server, 500, "");
-    pass(w, CONTROL_RESUME_MS);
+    control_world_pass(w, CONTROL_RESUME_MS);
     WAIT(w, w->resumeds == 1);
     assert_int_equal(w->result, PROVIDER_UNAVAILABLE);
     assert_string_equal(w->sentence, "The control plane cannot be asked how the box is.");
@@ -100,7 +100,7 @@ static void test_ends_of_resumes(void **state)
         unsigned requests = w->server->requests;
         w->tolds = 0;
         server_will_answer(w->server, all[i].status, all[i].body);
-        resume(w);
+        control_world_resume(w);
         WAIT(w, w->resumeds == 1);
         assert_int_equal(w->result, all[i].result);
         assert_int_equal(w->server->requests, requests + 1); /* none of these is tried again */
@@ -119,7 +119,7 @@ static void test_pushes_end_resumes(void **state)
     } all[] = {{RUNNING, PROVIDER_OK}, {GONE, PROVIDER_GONE}, {BROKEN, PROVIDER_FAILED}};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         unsigned requests = w->server->requests;
-        resume(w);
+        control_world_resume(w);
         WAIT(w, w->server->requests == requests + 1); /* its POST is not answered yet */
         push(w, PAUSED);
         assert_int_equal(w->resumeds, 0);
@@ -133,7 +133,7 @@ static void test_pushes_end_resumes(void **state)
         server_will_answer(w->server, 0, NULL); /* to those that were given up */
     WAIT(w, server_gave_all(w->server));
     server_will_answer(w->server, 202, "");
-    resume(w);
+    control_world_resume(w);
     WAIT(w, w->server->requests == requests + 1);
     push(w, RUNNING);
     assert_int_equal(w->resumeds, 1);
@@ -228,7 +228,7 @@ static void test_resume_takes_the_place_of_a_look(void **state)
     WAIT(w, w->server->requests == 1);
     server_will_answer(w->server, 0, NULL); /* to the look */
     WAIT(w, server_gave_all(w->server));
-    resume(w);
+    control_world_resume(w);
     WAIT(w, w->server->requests == 2);
     server_will_answer(w->server, 200, RUNNING);
     WAIT(w, w->resumeds == 1);
@@ -253,7 +253,7 @@ static void test_activity(void **state)
     assert_true(last_was(w, "POST /activity HTTP/1.1\r\n"));
     assert_string_equal(w->server->body, "{\"boxes\":[\"abc\",\"xyz\",\"last\"]}");
     for (int i = 0; i < 3; i++)
-        pass(w, CONTROL_ACTIVITY_MS);
+        control_world_pass(w, CONTROL_ACTIVITY_MS);
     assert_int_equal(w->server->requests, 1); /* said once */
 }
 
@@ -270,7 +270,7 @@ static void test_activity_of_many(void **state)
     loop_skip(w->loop, CONTROL_ACTIVITY_MS);
     WAIT(w, w->server->requests == 1);
     server_will_answer(w->server, 503, ""); /* what was in it is not said again */
-    pass(w, CONTROL_ACTIVITY_MS);
+    control_world_pass(w, CONTROL_ACTIVITY_MS);
     WAIT(w, w->server->requests == 2);
     server_will_answer(w->server, 200, "{}");
     assert_string_equal(w->server->body, "{\"boxes\":[\"b1000\"]}");
@@ -307,7 +307,7 @@ static void test_too_much_is_asked(void **state)
         snprintf(id, sizeof(id), "b%u", i);
         w->provider->look(w->provider, str_from(id));
     }
-    resume(w);
+    control_world_resume(w);
     loop_turn(w->loop, 0);
     assert_int_equal(w->resumeds, 1);
     assert_int_equal(w->result, PROVIDER_UNAVAILABLE);
@@ -317,19 +317,19 @@ static void test_too_much_is_asked(void **state)
 static void test_freed_under_way(void **state)
 {
     world_t *w = *state;
-    resume(w);
+    control_world_resume(w);
     w->provider->look(w->provider, STR("other"));
     w->provider->activity(w->provider, STR("third\n"));
     WAIT(w, w->server->requests == 2);
     w->provider->free(w->provider);
     loop_turn(w->loop, 0);
     assert_int_equal(w->resumeds + w->tolds, 0);
-    w->provider = provider_http_new(w->loop, w->fetcher, w->conf, &handlers, w);
+    w->provider = provider_http_new(w->loop, w->fetcher, w->conf, &control_world_handlers, w);
 }
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, control_world_setup, control_world_teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_resumed_at_once),
         TEST(test_polled_until_it_runs),

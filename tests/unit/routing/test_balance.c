@@ -6,7 +6,7 @@
 static void test_servers_come_and_go(void **state)
 {
     (void)state;
-    world_t world = world_new(CONF_BALANCE_P2C);
+    world_t world = balance_world_new(CONF_BALANCE_P2C);
     balance_pick_t pick;
     assert_int_equal(pick_for(&world, 0, 0, 0, &pick), BALANCE_NONE);
     assert_false(pick.held);
@@ -30,14 +30,14 @@ static void test_servers_come_and_go(void **state)
     set_servers(&world, 1, 0, 7);
     assert_int_equal(count_servers(&world), 0);
     assert_int_equal(pick_for(&world, 0, 0, 0, &pick), BALANCE_NONE);
-    world_free(&world);
+    balance_world_free(&world);
 }
 
 /* Who stays keeps everything, with another weight and another place in the list too. */
 static void test_kept_and_new(void **state)
 {
     (void)state;
-    world_t world = world_new(CONF_BALANCE_P2C);
+    world_t world = balance_world_new(CONF_BALANCE_P2C);
     set_servers(&world, 1, 2, 1);
     balance_view_t before = view_of(&world, 2);
     exchange_at(&world, 2, BALANCE_SUCCEEDED, 500);
@@ -63,14 +63,14 @@ static void test_kept_and_new(void **state)
     assert_int_equal(after.latency_us, 0);
     assert_int_equal(after.requests, 0);
     assert_int_equal(after.failures, 0);
-    world_free(&world);
+    balance_world_free(&world);
 }
 
 /* Name, address and port are the server; a list that has it twice has it once. */
 static void test_same_server(void **state)
 {
     (void)state;
-    world_t world = world_new(CONF_BALANCE_P2C);
+    world_t world = balance_world_new(CONF_BALANCE_P2C);
     balance_server_t servers[5] = {make_server(1, 1), make_server(1, 2), make_server(1, 1), make_server(1, 1),
                                    make_server(1, 1)};
     servers[2].name[0] = 'x';
@@ -80,14 +80,14 @@ static void test_same_server(void **state)
     assert_int_equal(count_servers(&world), 4);
     balance_set(world.balance, 3, 0, servers, 5, T);
     assert_int_equal(count_servers(&world), 4);
-    world_free(&world);
+    balance_world_free(&world);
 }
 
 /* All upstreams full of servers, each of which is picked; then all of them are others. */
 static void test_full_table(void **state)
 {
     (void)state;
-    world_t world = world_new(CONF_BALANCE_ROUND_ROBIN);
+    world_t world = balance_world_new(CONF_BALANCE_ROUND_ROBIN);
     for (unsigned round = 0; round < 3; round++)
         for (world.upstream = 0; world.upstream < BALANCE_UPSTREAMS_MAX; world.upstream++) {
             uint64_t seen = 0;
@@ -101,14 +101,14 @@ static void test_full_table(void **state)
             }
             assert_true(seen == UINT64_MAX);
         }
-    world_free(&world);
+    balance_world_free(&world);
 }
 
 /* Upstreams know nothing of each other. */
 static void test_upstreams_apart(void **state)
 {
     (void)state;
-    world_t world = world_new(CONF_BALANCE_P2C);
+    world_t world = balance_world_new(CONF_BALANCE_P2C);
     balance_pick_t pick;
     set_servers(&world, 1, 1, 1);
     world.conf.in_flight = 1;
@@ -118,14 +118,14 @@ static void test_upstreams_apart(void **state)
     assert_false(balance_take_retry(world.balance, 4));
     set_servers(&world, 1, 1, 1);
     pick_one(&world);
-    world_free(&world);
+    balance_world_free(&world);
 }
 
 /* A reload gave the index to another upstream: whoever has not heard of it gets none of its servers. */
 static void test_an_index_changes_hands(void **state)
 {
     (void)state;
-    world_t world = world_new(CONF_BALANCE_P2C);
+    world_t world = balance_world_new(CONF_BALANCE_P2C);
     balance_pick_t pick;
     balance_server_t one = make_server(1, 1), other = make_server(2, 1);
     balance_set(world.balance, 3, 7, &one, 1, T);
@@ -141,13 +141,13 @@ static void test_an_index_changes_hands(void **state)
     pick = pick_one(&world);
     assert_int_equal(pick.port, other.port);
     assert_true(balance_take_retry(world.balance, 3)); /* it begins like any new one */
-    world_free(&world);
+    balance_world_free(&world);
 }
 
 static void test_found_by_id(void **state)
 {
     (void)state;
-    world_t world = world_new(CONF_BALANCE_P2C);
+    world_t world = balance_world_new(CONF_BALANCE_P2C);
     balance_server_t server = make_server(1, 1);
     balance_set(world.balance, 0, 7, &server, 1, T);
     balance_set(world.balance, BALANCE_UPSTREAMS_MAX - 1, 8, &server, 1, T);
@@ -156,13 +156,13 @@ static void test_found_by_id(void **state)
         assert_int_equal(balance_find(world.balance, 8, guess), BALANCE_UPSTREAMS_MAX - 1);
         assert_int_equal(balance_find(world.balance, 9, guess), BALANCE_UPSTREAMS_MAX);
     }
-    world_free(&world);
+    balance_world_free(&world);
 }
 
 static void test_drain(void **state)
 {
     (void)state;
-    world_t world = world_new(CONF_BALANCE_P2C);
+    world_t world = balance_world_new(CONF_BALANCE_P2C);
     balance_server_t servers[3] = {make_server(1, 1), make_server(1, 1), make_server(2, 1)};
     balance_pick_t pick;
     servers[1].address.s6_addr[15] = 77;
@@ -180,13 +180,13 @@ static void test_drain(void **state)
     assert_int_equal(balance_drain(world.balance, 3, STR("s1:80"), false, T), 2);
     assert_int_equal(pick_one(&world).index, 1);
     assert_true(view_of(&world, 2).drained);
-    world_free(&world);
+    balance_world_free(&world);
 }
 
 static void test_up_and_down(void **state)
 {
     (void)state;
-    world_t world = world_new(CONF_BALANCE_P2C);
+    world_t world = balance_world_new(CONF_BALANCE_P2C);
     set_servers(&world, 1, 2, 1);
     balance_view_t one = view_of(&world, 1);
     balance_set_up(world.balance, 3, one.slot, one.generation + 100, false, T);
@@ -202,7 +202,7 @@ static void test_up_and_down(void **state)
     assert_true(three.up);
     balance_set_up(world.balance, 3, one.slot, one.generation, false, T);
     assert_true(view_of(&world, 3).up);
-    world_free(&world);
+    balance_world_free(&world);
 }
 
 /* ---- counts ---- */
@@ -210,7 +210,7 @@ static void test_up_and_down(void **state)
 static void test_in_flight(void **state)
 {
     (void)state;
-    world_t world = world_new(CONF_BALANCE_P2C);
+    world_t world = balance_world_new(CONF_BALANCE_P2C);
     balance_pick_t first, second;
     set_servers(&world, 1, 1, 1);
     assert_int_equal(pick_for(&world, 0, 0, 0, &first), BALANCE_OK);
@@ -222,7 +222,7 @@ static void test_in_flight(void **state)
     assert_int_equal(view_of(&world, 1).in_flight, 1);
     balance_worker_wipe(world.balance, 5);
     assert_int_equal(view_of(&world, 1).in_flight, 0);
-    world_free(&world);
+    balance_world_free(&world);
 }
 
 /* A server is removed under its exchanges and its slot taken by another one: what ends then touches nothing
@@ -230,7 +230,7 @@ static void test_in_flight(void **state)
 static void test_late_end(void **state)
 {
     (void)state;
-    world_t world = world_new(CONF_BALANCE_P2C);
+    world_t world = balance_world_new(CONF_BALANCE_P2C);
     world.conf.eject_failures = 1;
     set_servers(&world, 1, 1, 1);
     balance_pick_t old[3] = {pick_one(&world), pick_one(&world), pick_one(&world)};
@@ -256,7 +256,7 @@ static void test_late_end(void **state)
     world.conf.in_flight = 1;
     new = pick_one(&world);
     assert_int_equal(pick_for(&world, 0, 0, 0, &old[0]), BALANCE_FULL);
-    world_free(&world);
+    balance_world_free(&world);
 }
 
 /* ---- limits ---- */
@@ -265,7 +265,7 @@ static void test_server_limit(void **state)
 {
     (void)state;
     for (conf_balance_t policy = CONF_BALANCE_P2C; policy <= CONF_BALANCE_HASH; policy++) {
-        world_t world = world_new(policy);
+        world_t world = balance_world_new(policy);
         balance_pick_t picks[7];
         set_servers(&world, 1, 3, 1);
         world.conf.server_in_flight = 2;
@@ -280,14 +280,14 @@ static void test_server_limit(void **state)
         end_pick(&world, &picks[3], BALANCE_SUCCEEDED); /* worker 0's */
         assert_int_equal(pick_for(&world, 1, 7, 0, &picks[6]), BALANCE_OK);
         assert_int_equal(picks[6].index, picks[3].index);
-        world_free(&world);
+        balance_world_free(&world);
     }
 }
 
 static void test_upstream_limit(void **state)
 {
     (void)state;
-    world_t world = world_new(CONF_BALANCE_LEAST);
+    world_t world = balance_world_new(CONF_BALANCE_LEAST);
     balance_pick_t picks[5];
     set_servers(&world, 1, 2, 1);
     world.conf.in_flight = 4;
@@ -298,14 +298,14 @@ static void test_upstream_limit(void **state)
     assert_int_equal(pick_for(&world, 2, 0, 0, &picks[4]), BALANCE_OK);
     assert_int_equal(pick_for(&world, 2, 0, 0, &picks[1]), BALANCE_OK);
     assert_int_equal(pick_for(&world, 2, 0, 0, &picks[3]), BALANCE_FULL);
-    world_free(&world);
+    balance_world_free(&world);
 }
 
 /* Who gives a place back is told whether somebody waits for one. */
 static void test_waiters(void **state)
 {
     (void)state;
-    world_t world = world_new(CONF_BALANCE_P2C);
+    world_t world = balance_world_new(CONF_BALANCE_P2C);
     set_servers(&world, 1, 1, 1);
     world.conf.server_in_flight = 1;
     balance_pick_t pick = pick_one(&world);
@@ -324,7 +324,7 @@ static void test_waiters(void **state)
     world.conf.server_in_flight = 0; /* nobody waits for a place where there is no limit */
     pick = pick_one(&world);
     assert_false(end_pick(&world, &pick, BALANCE_SUCCEEDED));
-    world_free(&world);
+    balance_world_free(&world);
 }
 
 int main(void)

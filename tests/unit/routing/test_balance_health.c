@@ -29,7 +29,7 @@ static bool is_picked(world_t *world, unsigned n)
 static void test_ejected_at_the_last(void **state)
 {
     (void)state;
-    world_t world = world_new(CONF_BALANCE_P2C);
+    world_t world = balance_world_new(CONF_BALANCE_P2C);
     set_servers(&world, 1, 2, 1);
     fail_times(&world, 1, 2);
     assert_int_equal(view_of(&world, 1).ejected_ms, 0);
@@ -46,13 +46,13 @@ static void test_ejected_at_the_last(void **state)
     world.now_ms += 1;
     assert_int_equal(view_of(&world, 1).ejected_ms, 0);
     assert_true(is_picked(&world, 1));
-    world_free(&world);
+    balance_world_free(&world);
 }
 
 static void test_success_ends_the_row(void **state)
 {
     (void)state;
-    world_t world = world_new(CONF_BALANCE_P2C);
+    world_t world = balance_world_new(CONF_BALANCE_P2C);
     set_servers(&world, 1, 2, 1);
     for (unsigned i = 0; i < 5; i++) {
         fail_times(&world, 1, 2);
@@ -62,14 +62,14 @@ static void test_success_ends_the_row(void **state)
     world.conf.eject_failures = 0; /* never */
     fail_times(&world, 1, 100);
     assert_int_equal(view_of(&world, 1).ejections, 0);
-    world_free(&world);
+    balance_world_free(&world);
 }
 
 /* What was on its way when the server was ejected: it counts, and changes nothing. */
 static void test_failures_while_ejected(void **state)
 {
     (void)state;
-    world_t world = world_new(CONF_BALANCE_P2C);
+    world_t world = balance_world_new(CONF_BALANCE_P2C);
     set_servers(&world, 1, 1, 1);
     balance_pick_t picks[10];
     for (unsigned i = 0; i < 10; i++)
@@ -80,7 +80,7 @@ static void test_failures_while_ejected(void **state)
     assert_int_equal(view_of(&world, 1).ejections, 1);
     assert_int_equal(view_of(&world, 1).failures, 10);
     assert_int_equal(pick_for(&world, 0, 0, 0, &picks[0]), BALANCE_NONE);
-    world_free(&world);
+    balance_world_free(&world);
 }
 
 /* Twice as long each time up to ten times; from the beginning after a success. */
@@ -88,7 +88,7 @@ static void test_back_off(void **state)
 {
     (void)state;
     static const uint64_t times[] = {1000, 2000, 4000, 8000, 10000, 10000, 10000};
-    world_t world = world_new(CONF_BALANCE_P2C);
+    world_t world = balance_world_new(CONF_BALANCE_P2C);
     set_servers(&world, 1, 2, 1);
     fail_times(&world, 1, 2);
     for (size_t i = 0; i < 7; i++) {
@@ -107,7 +107,7 @@ static void test_back_off(void **state)
         fail_times(&world, 1, 1);
     }
     assert_int_equal(view_of(&world, 1).ejected_ms, 10000);
-    world_free(&world);
+    balance_world_free(&world);
 }
 
 /* ---- panic ---- */
@@ -115,7 +115,7 @@ static void test_back_off(void **state)
 static void test_panic(void **state)
 {
     (void)state;
-    world_t world = world_new(CONF_BALANCE_P2C);
+    world_t world = balance_world_new(CONF_BALANCE_P2C);
     set_servers(&world, 1, 4, 1);
     world.conf.panic_percent = 50;
     world.conf.eject_time = 5000;
@@ -138,7 +138,7 @@ static void test_panic(void **state)
     world.conf.panic_percent = 0;
     for (unsigned n = 1; n <= 3; n++)
         assert_false(is_picked(&world, n));
-    world_free(&world);
+    balance_world_free(&world);
 }
 
 /* ---- slow start ---- */
@@ -146,14 +146,14 @@ static void test_panic(void **state)
 /* The part of a server that has been there for `age` of ten seconds, among four. */
 static double slow_part(conf_balance_t policy, uint64_t age)
 {
-    world_t world = world_new(policy);
+    world_t world = balance_world_new(policy);
     set_servers(&world, 1, 3, 2);
     world.now_ms += 3600000;
     set_servers(&world, 1, 4, 2);
     world.conf.slow_start = 10000;
     world.now_ms += age;
     double part = part_of(&world, 4, 8000);
-    world_free(&world);
+    balance_world_free(&world);
     return part;
 }
 
@@ -172,7 +172,7 @@ static void test_slow_start(void **state)
 static void test_slow_start_of_who_is_back(void **state)
 {
     (void)state;
-    world_t world = world_new(CONF_BALANCE_ROUND_ROBIN);
+    world_t world = balance_world_new(CONF_BALANCE_ROUND_ROBIN);
     set_servers(&world, 1, 2, 1);
     balance_view_t one = view_of(&world, 1);
     world.conf.slow_start = 10000;
@@ -195,7 +195,7 @@ static void test_slow_start_of_who_is_back(void **state)
     assert_true(part_of(&world, 1, 1000) < 0.12);
     world.now_ms += 9999;
     assert_true(part_of(&world, 1, 1000) > 0.4);
-    world_free(&world);
+    balance_world_free(&world);
 }
 
 /* ---- latency ---- */
@@ -203,7 +203,7 @@ static void test_slow_start_of_who_is_back(void **state)
 static void test_latency_is_smoothed(void **state)
 {
     (void)state;
-    world_t world = world_new(CONF_BALANCE_P2C);
+    world_t world = balance_world_new(CONF_BALANCE_P2C);
     set_servers(&world, 1, 1, 1);
     exchange_at(&world, 1, BALANCE_SUCCEEDED, 800);
     assert_int_equal(view_of(&world, 1).latency_us, 800);
@@ -227,7 +227,7 @@ static void test_latency_is_smoothed(void **state)
     assert_int_equal(view_of(&world, 1).latency_us, UINT32_MAX);
     world.now_ms -= 500000; /* another process's clock */
     assert_int_equal(view_of(&world, 1).latency_us, UINT32_MAX);
-    world_free(&world);
+    balance_world_free(&world);
 }
 
 /* ---- retries ---- */
@@ -249,7 +249,7 @@ static void earn(world_t *world, unsigned times)
 static void test_retry_budget(void **state)
 {
     (void)state;
-    world_t world = world_new(CONF_BALANCE_P2C);
+    world_t world = balance_world_new(CONF_BALANCE_P2C);
     assert_int_equal(take_all(&world), 0);
     set_servers(&world, 1, 0, 1);
     assert_int_equal(take_all(&world), 0);
@@ -268,7 +268,7 @@ static void test_retry_budget(void **state)
     world.conf.retry_percent = 0;
     earn(&world, 1000);
     assert_int_equal(take_all(&world), 0);
-    world_free(&world);
+    balance_world_free(&world);
 }
 
 int main(void)

@@ -42,7 +42,7 @@ static void spread(world_t *world, unsigned picks, unsigned open, unsigned *got)
 
 static void check_spread(conf_balance_t policy, unsigned count, bool weighted, unsigned open, double bound)
 {
-    world_t world = world_new(policy);
+    world_t world = balance_world_new(policy);
     unsigned got[SERVERS_MAX] = {0};
     uint32_t weights[SERVERS_MAX];
     for (unsigned n = 0; n < count; n++)
@@ -52,7 +52,7 @@ static void check_spread(conf_balance_t policy, unsigned count, bool weighted, u
     double found = variation(got, weights, count);
     if (found > bound * bound)
         fail_msg("policy %d, %u servers, %u open: %f", (int)policy, count, open, found);
-    world_free(&world);
+    balance_world_free(&world);
 }
 
 /* The coefficient of variation: with 400 exchanges a server, 0.05 is pure chance. */
@@ -76,7 +76,7 @@ static void test_spread(void **state)
 static void test_round_robin(void **state)
 {
     (void)state;
-    world_t world = world_new(CONF_BALANCE_ROUND_ROBIN);
+    world_t world = balance_world_new(CONF_BALANCE_ROUND_ROBIN);
     set_servers(&world, 0, 3, 5);
     for (unsigned i = 0; i < 30; i++) {
         balance_pick_t pick;
@@ -92,14 +92,14 @@ static void test_round_robin(void **state)
         assert_int_equal(got[0], 1);
         assert_int_equal(got[1], 3);
     }
-    world_free(&world);
+    balance_world_free(&world);
 }
 
 /* Who was away for a thousand turns has its turn, not a thousand. */
 static void test_round_robin_after_absence(void **state)
 {
     (void)state;
-    world_t world = world_new(CONF_BALANCE_ROUND_ROBIN);
+    world_t world = balance_world_new(CONF_BALANCE_ROUND_ROBIN);
     unsigned got[3] = {0};
     set_servers(&world, 0, 3, 1);
     balance_view_t one = view_of(&world, 1);
@@ -109,40 +109,40 @@ static void test_round_robin_after_absence(void **state)
     balance_set_up(world.balance, 3, one.slot, one.generation, true, T);
     spread(&world, 30, 1, got);
     assert_in_range(got[1], 9, 11);
-    world_free(&world);
+    balance_world_free(&world);
 }
 
 static void test_least(void **state)
 {
     (void)state;
-    world_t world = world_new(CONF_BALANCE_LEAST);
+    world_t world = balance_world_new(CONF_BALANCE_LEAST);
     set_weights(&world, (const uint32_t[]){1, 2, 5}, 3);
     for (unsigned i = 0; i < 80; i++)
         pick_one(&world);
     assert_int_equal(view_of(&world, 0).in_flight, 10);
     assert_int_equal(view_of(&world, 1).in_flight, 20);
     assert_int_equal(view_of(&world, 2).in_flight, 50);
-    world_free(&world);
+    balance_world_free(&world);
 }
 
 /* Of two that are drawn the less busy one: with two servers that is always the same. */
 static void test_p2c_by_load(void **state)
 {
     (void)state;
-    world_t world = world_new(CONF_BALANCE_P2C);
+    world_t world = balance_world_new(CONF_BALANCE_P2C);
     set_servers(&world, 0, 2, 1);
     for (unsigned i = 0; i < 100; i++) {
         pick_one(&world);
         pick_one(&world);
         assert_int_equal(view_of(&world, 0).in_flight, i + 1);
     }
-    world_free(&world);
+    balance_world_free(&world);
 }
 
 static void test_p2c_by_latency(void **state)
 {
     (void)state;
-    world_t world = world_new(CONF_BALANCE_P2C);
+    world_t world = balance_world_new(CONF_BALANCE_P2C);
     set_servers(&world, 0, 2, 1);
     exchange_at(&world, 0, BALANCE_SUCCEEDED, 1000);
     exchange_at(&world, 1, BALANCE_SUCCEEDED, 1999); /* not twice as much: no difference */
@@ -163,14 +163,14 @@ static void test_p2c_by_latency(void **state)
     for (unsigned i = 0; i < 40; i++)
         pick_one(&world);
     assert_in_range(view_of(&world, 0).in_flight, 28, 31);
-    world_free(&world);
+    balance_world_free(&world);
 }
 
 /* For a second after a failure, or until the next success, whoever has not failed comes first. */
 static void test_p2c_by_failures(void **state)
 {
     (void)state;
-    world_t world = world_new(CONF_BALANCE_P2C);
+    world_t world = balance_world_new(CONF_BALANCE_P2C);
     set_servers(&world, 0, 2, 1);
     exchange_at(&world, 1, BALANCE_FAILED, 0);
     for (unsigned i = 0; i < 100; i++)
@@ -187,7 +187,7 @@ static void test_p2c_by_failures(void **state)
     exchange_at(&world, 0, BALANCE_FAILED, 0); /* both have: by their load */
     exchange_at(&world, 1, BALANCE_FAILED, 0);
     assert_int_equal(pick_one(&world).index, 1);
-    world_free(&world);
+    balance_world_free(&world);
 }
 
 /* ---- consistent hashing ---- */
@@ -207,7 +207,7 @@ static void owners(world_t *world, uint16_t *owner)
 /* A server that comes takes its part and nobody else's keys move; when it goes, all is as before. */
 static void check_remapped(unsigned count, uint32_t weight)
 {
-    world_t world = world_new(CONF_BALANCE_HASH);
+    world_t world = balance_world_new(CONF_BALANCE_HASH);
     static uint16_t before[KEYS], with[KEYS], after[KEYS];
     unsigned moved = 0;
     set_servers(&world, 0, count, 3);
@@ -226,7 +226,7 @@ static void check_remapped(unsigned count, uint32_t weight)
     }
     double part = (double)weight / (3.0 * count + weight);
     assert_true(moved > 0.6 * part * KEYS && moved < 1.5 * part * KEYS);
-    world_free(&world);
+    balance_world_free(&world);
 }
 
 static void test_remapped(void **state)
@@ -243,7 +243,7 @@ static void test_remapped(void **state)
 static void test_same_everywhere(void **state)
 {
     (void)state;
-    world_t world = world_new(CONF_BALANCE_HASH), other = world_new(CONF_BALANCE_HASH);
+    world_t world = balance_world_new(CONF_BALANCE_HASH), other = balance_world_new(CONF_BALANCE_HASH);
     static uint16_t one[KEYS], two[KEYS];
     balance_server_t servers[5];
     set_servers(&world, 0, 5, 1);
@@ -254,15 +254,15 @@ static void test_same_everywhere(void **state)
     owners(&world, one);
     owners(&other, two);
     assert_memory_equal(one, two, sizeof(one));
-    world_free(&world);
-    world_free(&other);
+    balance_world_free(&world);
+    balance_world_free(&other);
 }
 
 /* Everything has the same key: each server takes its part and a quarter, rounded up, and no more. */
 static void test_bounded_load(void **state)
 {
     (void)state;
-    world_t world = world_new(CONF_BALANCE_HASH);
+    world_t world = balance_world_new(CONF_BALANCE_HASH);
     static const uint32_t weights[] = {1, 1, 2, 4, 2};
     balance_pick_t pick;
     uint16_t first = UINT16_MAX;
@@ -282,7 +282,7 @@ static void test_bounded_load(void **state)
         assert_int_equal(pick_for(&world, 0, 42, others, &pick), BALANCE_OK);
         assert_int_equal(pick.index, first);
     }
-    world_free(&world);
+    balance_world_free(&world);
 }
 
 /* ---- what is avoided ---- */
@@ -291,7 +291,7 @@ static void test_avoid(void **state)
 {
     (void)state;
     for (conf_balance_t policy = CONF_BALANCE_P2C; policy <= CONF_BALANCE_HASH; policy++) {
-        world_t world = world_new(policy);
+        world_t world = balance_world_new(policy);
         balance_pick_t pick;
         set_servers(&world, 0, 64, 1);
         uint64_t avoid = 0;
@@ -303,7 +303,7 @@ static void test_avoid(void **state)
         }
         assert_int_equal(pick_for(&world, 0, 9, avoid, &pick), BALANCE_NONE);
         assert_false(pick.held);
-        world_free(&world);
+        balance_world_free(&world);
     }
 }
 

@@ -4,9 +4,9 @@
  */
 #include <signal.h>
 
-#include "../auth/single_step.h"
 #include "balance_fixture.h"
 #include "balance_impl.h"
+#include "single_step.h"
 
 #define PROCESSES 4
 
@@ -85,8 +85,8 @@ static void test_limits(void **state)
 {
     (void)state;
     for (conf_balance_t policy = CONF_BALANCE_P2C; policy <= CONF_BALANCE_HASH; policy++) {
-        world_t world = world_new(policy);
-        meeting_t *meeting = shared_new(sizeof(*meeting));
+        world_t world = balance_world_new(policy);
+        meeting_t *meeting = balance_shared_new(sizeof(*meeting));
         balance_pick_t pick;
         world.conf.server_in_flight = SERVER_LIMIT;
         world.conf.in_flight = UPSTREAM_LIMIT;
@@ -101,7 +101,7 @@ static void test_limits(void **state)
             pick_one(&world);
         assert_int_equal(pick_for(&world, 9, 0, 0, &pick), BALANCE_FULL);
         munmap(meeting, sizeof(*meeting));
-        world_free(&world);
+        balance_world_free(&world);
     }
 }
 
@@ -122,15 +122,15 @@ static void play_one_place(world_t *world, meeting_t *meeting, unsigned process)
 static void test_one_place(void **state)
 {
     (void)state;
-    world_t world = world_new(CONF_BALANCE_P2C);
-    meeting_t *meeting = shared_new(sizeof(*meeting));
+    world_t world = balance_world_new(CONF_BALANCE_P2C);
+    meeting_t *meeting = balance_shared_new(sizeof(*meeting));
     world.conf.server_in_flight = 1;
     set_servers(&world, 0, 1, 1);
     play(&world, meeting, play_one_place, NULL);
     assert_true(meeting->got[0] > 1000);
     assert_int_equal(view_of(&world, 0).in_flight, 0);
     munmap(meeting, sizeof(*meeting));
-    world_free(&world);
+    balance_world_free(&world);
 }
 
 static void play_kept(world_t *world, meeting_t *meeting, unsigned process)
@@ -145,8 +145,8 @@ static void play_kept(world_t *world, meeting_t *meeting, unsigned process)
 static void test_wiped(void **state)
 {
     (void)state;
-    world_t world = world_new(CONF_BALANCE_P2C);
-    meeting_t *meeting = shared_new(sizeof(*meeting));
+    world_t world = balance_world_new(CONF_BALANCE_P2C);
+    meeting_t *meeting = balance_shared_new(sizeof(*meeting));
     set_servers(&world, 0, 1, 1);
     play(&world, meeting, play_kept, NULL);
     assert_int_equal(view_of(&world, 0).in_flight, 46);
@@ -155,7 +155,7 @@ static void test_wiped(void **state)
     assert_int_equal(view_of(&world, 0).in_flight, 0);
     assert_int_equal(balance_waiters(world.balance, world.upstream), 0);
     munmap(meeting, sizeof(*meeting));
-    world_free(&world);
+    balance_world_free(&world);
 }
 
 /* ---- turns and retries, over all workers ---- */
@@ -174,8 +174,8 @@ static void play_turns(world_t *world, meeting_t *meeting, unsigned process)
 static void test_turns_and_retries(void **state)
 {
     (void)state;
-    world_t world = world_new(CONF_BALANCE_ROUND_ROBIN);
-    meeting_t *meeting = shared_new(sizeof(*meeting));
+    world_t world = balance_world_new(CONF_BALANCE_ROUND_ROBIN);
+    meeting_t *meeting = balance_shared_new(sizeof(*meeting));
     set_servers(&world, 0, 5, 1);
     play(&world, meeting, play_turns, NULL);
     for (unsigned n = 0; n < 5; n++)
@@ -185,7 +185,7 @@ static void test_turns_and_retries(void **state)
         meeting->held++;
     assert_int_equal(meeting->held, 2005);
     munmap(meeting, sizeof(*meeting));
-    world_free(&world);
+    balance_world_free(&world);
 }
 
 /* ---- servers that change under the workers ---- */
@@ -228,8 +228,8 @@ static void test_changes(void **state)
 {
     (void)state;
     for (conf_balance_t policy = CONF_BALANCE_P2C; policy <= CONF_BALANCE_HASH; policy++) {
-        world_t world = world_new(policy);
-        meeting_t *meeting = shared_new(sizeof(*meeting));
+        world_t world = balance_world_new(policy);
+        meeting_t *meeting = balance_shared_new(sizeof(*meeting));
         world.conf.eject_failures = 0; /* server 1 is there all the time */
         set_servers(&world, 1, 1, 1);
         uint64_t generation = view_of(&world, 1).generation;
@@ -242,7 +242,7 @@ static void test_changes(void **state)
         world.conf.in_flight = 1; /* the upstream's count is right too */
         pick_one(&world);
         munmap(meeting, sizeof(*meeting));
-        world_free(&world);
+        balance_world_free(&world);
     }
 }
 
@@ -275,8 +275,8 @@ static void test_hands(void **state)
 {
     (void)state;
     for (conf_balance_t policy = CONF_BALANCE_P2C; policy <= CONF_BALANCE_HASH; policy++) {
-        world_t world = world_new(policy);
-        meeting_t *meeting = shared_new(sizeof(*meeting));
+        world_t world = balance_world_new(policy);
+        meeting_t *meeting = balance_shared_new(sizeof(*meeting));
         world.conf.eject_failures = 0;
         play(&world, meeting, play_through_hands, play_hands);
         balance_view_t view;
@@ -284,7 +284,7 @@ static void test_hands(void **state)
             if (balance_look(world.balance, world.upstream, slot, T, &view))
                 assert_int_equal(view.in_flight, 0);
         munmap(meeting, sizeof(*meeting));
-        world_free(&world);
+        balance_world_free(&world);
     }
 }
 
@@ -305,7 +305,7 @@ static void copy_world(death_t *death)
 
 static death_t death_new(conf_balance_t policy)
 {
-    death_t death = {.world = world_new(policy), .copy = world_new(policy)};
+    death_t death = {.world = balance_world_new(policy), .copy = balance_world_new(policy)};
     death.world.upstream = death.copy.upstream = 0;
     death.world.conf.server_in_flight = death.copy.conf.server_in_flight = 2;
     return death;
@@ -313,8 +313,8 @@ static death_t death_new(conf_balance_t policy)
 
 static void death_free(death_t *death)
 {
-    world_free(&death->world);
-    world_free(&death->copy);
+    balance_world_free(&death->world);
+    balance_world_free(&death->copy);
 }
 
 static void die_picking(void *arg)
@@ -494,13 +494,13 @@ static void work_nothing(void *arg)
 /* Instructions of a pick and its end, with four workers. */
 static size_t cost_of(conf_balance_t policy, unsigned count)
 {
-    world_t world = world_new(policy);
+    world_t world = balance_world_new(policy);
     balance_pick_t pick;
     set_servers(&world, 0, count, 1);
     assert_int_equal(pick_for(&world, 3, 0, 0, &pick), BALANCE_OK);
     size_t steps = single_step(work_once, &world, &world, NULL, NULL);
     size_t around = single_step(work_nothing, &world, &world, NULL, NULL);
-    world_free(&world);
+    balance_world_free(&world);
     return steps - around;
 }
 

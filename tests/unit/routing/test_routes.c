@@ -3,7 +3,7 @@
 
 #include "table.h"
 
-#include "../auth/single_step.h"
+#include "single_step.h"
 #include "store_fixture.h"
 
 #define DOMAIN STR("preview.box.example")

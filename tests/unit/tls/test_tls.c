@@ -265,7 +265,7 @@ static void test_a_handshake_outlives_its_tls(void **state)
 {
     (void)state;
     tls_ticket_keys_t keys = ticket_keys_make(3, 1);
-    tls_t *tls = server_new(0, CERTIFICATES, &keys);
+    tls_t *tls = tls_world_server_new(0, CERTIFICATES, &keys);
     client_t client = {.name = "b.wild.test"};
     client_open(&client, tls);
     tls_free(&tls);

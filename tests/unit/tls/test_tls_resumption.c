@@ -46,7 +46,7 @@ static void test_resumes_on_another_worker(void **state)
 {
     (void)state;
     tls_ticket_keys_t keys = ticket_keys_make(1, 2);
-    tls_t *other = server_new(0, CERTIFICATES, &keys);
+    tls_t *other = tls_world_server_new(0, CERTIFICATES, &keys);
     for (size_t v = 0; v < 2; v++) {
         SSL_SESSION *session = session_of(server, versions[v], "b.wild.test");
         assert_true(resumes(server, versions[v], "b.wild.test", session, NULL, NULL));
@@ -83,7 +83,7 @@ static void test_no_resumption_after_the_certificate_changed(void **state)
 {
     (void)state;
     tls_ticket_keys_t keys = ticket_keys_make(1, 2);
-    tls_t *other = server_new(EXACT, 1, &keys);
+    tls_t *other = tls_world_server_new(EXACT, 1, &keys);
     for (size_t v = 0; v < 2; v++) {
         SSL_SESSION *session = session_of(server, versions[v], NULL);
         assert_true(resumes(server, versions[v], NULL, session, NULL, NULL));

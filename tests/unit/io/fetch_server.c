@@ -1,47 +1,4 @@
-/* A small HTTP server for tests of calls: a thread for each connection; the path says how it answers, or,
- * under /boxes/ and /v2/box/ and for /activity, the test does (server_will_answer). */
-#ifndef BOXEDGE_TEST_FETCH_SERVER_H
-#define BOXEDGE_TEST_FETCH_SERVER_H
-
-#include <assert.h>
-#include <netinet/in.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
-
-#include <openssl/ssl.h>
-
-#define SERVER_CONNECTIONS 300
-
-typedef struct server server_t;
-
-typedef struct server_conn {
-    server_t *server;
-    int fd;
-    SSL *ssl;
-    pthread_t thread;
-    char head[16384];
-} server_conn_t;
-
-struct server {
-    int listen_fd;
-    uint16_t port;
-    SSL_CTX *tls;
-    int go[2];      /* a byte written to [1] lets /steps send its next chunk */
-    int answers[2]; /* pointers to texts: the answers of these, in order; NULL: closed */
-    pthread_t thread;
-    atomic_uint requests, connections;
-    pthread_mutex_t lock;
-    char last[256];  /* the start of the last request */
-    char body[8192]; /* and its body */
-    server_conn_t *conns[SERVER_CONNECTIONS];
-};
+#include "fetch_server.h"
 
 static ssize_t server_read(server_conn_t *conn, char *buf, size_t n)
 {
@@ -138,7 +95,7 @@ static bool server_answer_as_told(server_conn_t *conn)
     return ok;
 }
 
-static inline void server_will_answer(server_t *server, int status, const char *body)
+void server_will_answer(server_t *server, int status, const char *body)
 {
     char *text = NULL;
     if (status != 0) {
@@ -151,8 +108,7 @@ static inline void server_will_answer(server_t *server, int status, const char *
     assert(wrote == sizeof(text));
 }
 
-/* Whether some request took each of the answers: the next one is for those that come after. */
-static inline bool server_gave_all(server_t *server)
+bool server_gave_all(server_t *server)
 {
     int left = -1;
     int rc = ioctl(server->answers[0], FIONREAD, &left);
@@ -248,8 +204,7 @@ static void *server_accept(void *arg)
     return NULL;
 }
 
-/* On a free port of loopback, or on a Unix socket; over TLS where `tls` is given (borrowed). */
-static server_t *server_new(SSL_CTX *tls, const char *unix_path)
+server_t *fetch_server_server_new(SSL_CTX *tls, const char *unix_path)
 {
     server_t *server = calloc(1, sizeof(*server));
     server->tls = tls;
@@ -278,7 +233,7 @@ static server_t *server_new(SSL_CTX *tls, const char *unix_path)
     return server;
 }
 
-static void server_free(server_t **server)
+void server_free(server_t **server)
 {
     server_t *s = *server;
     *server = NULL;
@@ -299,5 +254,3 @@ static void server_free(server_t **server)
     close(s->answers[0]);
     free(s);
 }
-
-#endif

@@ -1,18 +1,6 @@
-/* Certificates for tests, made when asked for: P-256, valid from `from` for `days`. */
-#ifndef BOXEDGE_TEST_CERTIFICATES_H
-#define BOXEDGE_TEST_CERTIFICATES_H
+#include "certificates.h"
 
-#include <assert.h>
-#include <string.h>
-#include <time.h>
-
-#include <openssl/pem.h>
-#include <openssl/ssl.h>
-#include <openssl/x509v3.h>
-
-#include "tls.h"
-
-static char *pem_text(BIO *bio)
+char *pem_text(BIO *bio)
 {
     char *data;
     long len = BIO_get_mem_data(bio, &data);
@@ -21,7 +9,7 @@ static char *pem_text(BIO *bio)
     return text;
 }
 
-static inline void add_extension(X509 *cert, int nid, const char *value)
+static void add_extension(X509 *cert, int nid, const char *value)
 {
     X509_EXTENSION *ext = X509V3_EXT_conf_nid(NULL, NULL, nid, value);
     assert(ext != NULL);
@@ -30,7 +18,7 @@ static inline void add_extension(X509 *cert, int nid, const char *value)
 }
 
 /* Signs `cert` as `issuer`. */
-static inline void certificate_sign(X509 *cert, const tls_pem_t *issuer)
+static void certificate_sign(X509 *cert, const tls_pem_t *issuer)
 {
     BIO *chain_bio = BIO_new_mem_buf(issuer->chain, -1);
     BIO *key_bio = BIO_new_mem_buf(issuer->key, -1);
@@ -45,10 +33,8 @@ static inline void certificate_sign(X509 *cert, const tls_pem_t *issuer)
     BIO_free(key_bio);
 }
 
-/* `names` is what a subjectAltName extension is written as ("DNS:a.test,DNS:*.b.test"); NULL: none. `issuer`
- * NULL: self-signed; `authority`: it may sign others. Takes `key`. */
-static inline tls_pem_t certificate_issue_with(EVP_PKEY *key, const char *names, time_t from, long days,
-                                               const tls_pem_t *issuer, bool authority)
+tls_pem_t certificate_issue_with(EVP_PKEY *key, const char *names, time_t from, long days,
+                                 const tls_pem_t *issuer, bool authority)
 {
     X509 *cert = X509_new();
     assert(key != NULL && cert != NULL);
@@ -79,20 +65,18 @@ static inline tls_pem_t certificate_issue_with(EVP_PKEY *key, const char *names,
     return (tls_pem_t){.chain = pem_text(chain_bio), .key = pem_text(key_bio)};
 }
 
-static inline tls_pem_t certificate_issue(const char *names, time_t from, long days, const tls_pem_t *issuer,
-                                          bool authority)
+tls_pem_t certificate_issue(const char *names, time_t from, long days, const tls_pem_t *issuer,
+                            bool authority)
 {
     return certificate_issue_with(EVP_EC_gen("P-256"), names, from, days, issuer, authority);
 }
 
-/* Self-signed. */
-static inline tls_pem_t certificate_make(const char *names, time_t from, long days)
+tls_pem_t certificate_make(const char *names, time_t from, long days)
 {
     return certificate_issue(names, from, days, NULL, false);
 }
 
-/* A server's context with this certificate, and this version of TLS only. */
-static inline SSL_CTX *server_tls(const tls_pem_t *pem, int version)
+SSL_CTX *server_tls(const tls_pem_t *pem, int version)
 {
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
     BIO *bio = BIO_new_mem_buf(pem->chain, -1);
@@ -110,12 +94,10 @@ static inline SSL_CTX *server_tls(const tls_pem_t *pem, int version)
     return ctx;
 }
 
-static inline tls_ticket_keys_t ticket_keys_make(uint8_t seed, uint32_t count)
+tls_ticket_keys_t ticket_keys_make(uint8_t seed, uint32_t count)
 {
     tls_ticket_keys_t keys = {.count = count};
     for (uint32_t i = 0; i < count; i++)
         memset(keys.secret[i], seed + (int)i, sizeof(keys.secret[i]));
     return keys;
 }
-
-#endif

@@ -1,28 +1,7 @@
-/*
- * Runs work in a child, one instruction at a time (ptrace): counts its instructions, or looks at what they
- * left behind in shared memory after each. A count says what a clock cannot: the same work takes the same
- * steps.
- */
-#ifndef SINGLE_STEP_H
-#define SINGLE_STEP_H
-
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-
-#include <cmocka.h>
-#include <sys/ptrace.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include "str.h"
-
-#define STEPS_MAX 1000000
-
-typedef void work_t(void *arg);
+#include "single_step.h"
 
 /* The next stop of the child; it has to be a stop. Returns its signal. */
-static inline int wait_for_stop(pid_t child)
+static int wait_for_stop(pid_t child)
 {
     int status;
     assert_int_equal(waitpid(child, &status, 0), child);
@@ -30,9 +9,7 @@ static inline int wait_for_stop(pid_t child)
     return WSTOPSIG(status);
 }
 
-/* A child that stands before work(arg). The work is done once before, unwatched, so that what happens on the
- * first call only is not counted; `warm` is its argument then (NULL: not done before). */
-static inline pid_t step_begin(work_t *work, void *warm, void *arg)
+pid_t step_begin(work_t *work, void *warm, void *arg)
 {
     pid_t child = fork();
     assert_true(child >= 0);
@@ -52,8 +29,7 @@ static inline pid_t step_begin(work_t *work, void *warm, void *arg)
     return child;
 }
 
-/* One instruction. False when the work is done. */
-static inline bool step_once(pid_t child)
+bool step_once(pid_t child)
 {
     assert_int_equal(ptrace(PTRACE_SINGLESTEP, child, NULL, NULL), 0);
     int signal = wait_for_stop(child);
@@ -61,8 +37,7 @@ static inline bool step_once(pid_t child)
     return signal == SIGTRAP;
 }
 
-/* Lets the work be done, where it is not. */
-static inline void step_finish(pid_t child, bool done)
+void step_finish(pid_t child, bool done)
 {
     if (!done) {
         assert_int_equal(ptrace(PTRACE_CONT, child, NULL, NULL), 0);
@@ -72,11 +47,7 @@ static inline void step_finish(pid_t child, bool done)
     assert_int_equal(waitpid(child, NULL, 0), child);
 }
 
-/*
- * Steps through work(arg); after(after_arg), where given, is called after each step, here. Returns the
- * instructions, those around the work included: compare counts with each other only.
- */
-static inline size_t single_step(work_t *work, void *warm, void *arg, work_t *after, void *after_arg)
+size_t single_step(work_t *work, void *warm, void *arg, work_t *after, void *after_arg)
 {
     /* Through a pointer that the compiler cannot see through: every count is taken in the one copy of
      * step_begin, none in one that was made for a caller, whose own instructions would be counted too. */
@@ -92,5 +63,3 @@ static inline size_t single_step(work_t *work, void *warm, void *arg, work_t *af
     step_finish(child, true);
     return count;
 }
-
-#endif

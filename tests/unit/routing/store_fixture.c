@@ -1,0 +1,78 @@
+#include "store_fixture.h"
+
+void fixture_open(fixture_t *f, uint64_t map_bytes)
+{
+    char error[256] = "";
+    f->store = store_open(f->durable, f->scratch, map_bytes, true, error, sizeof(error));
+    if (f->store == NULL)
+        fail_msg("%s", error);
+}
+
+void fixture_make_in(fixture_t *f, const char *where)
+{
+    snprintf(f->root, sizeof(f->root), "%s/boxedge-test-XXXXXX", where);
+    assert_non_null(mkdtemp(f->root));
+    snprintf(f->durable, sizeof(f->durable), "%s/durable", f->root);
+    snprintf(f->scratch, sizeof(f->scratch), "%s/volatile", f->root);
+    assert_int_equal(mkdir(f->durable, 0700), 0);
+    assert_int_equal(mkdir(f->scratch, 0700), 0);
+    f->store = NULL;
+}
+
+void fixture_make(fixture_t *f)
+{
+    /* In memory where there is such a place: what a store promises here does not hang on a disk, and
+     * thousands of syncs would take minutes on a busy one. */
+    fixture_make_in(f, access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+}
+
+void fixture_remove(fixture_t *f)
+{
+    store_close(&f->store);
+    char rules[128], keys[128], deletions[128], aliases[128];
+    snprintf(rules, sizeof(rules), "%s/rules", f->durable);
+    snprintf(keys, sizeof(keys), "%s/keys", f->durable);
+    snprintf(deletions, sizeof(deletions), "%s/deletions", f->durable);
+    snprintf(aliases, sizeof(aliases), "%s/aliases", f->durable);
+    const char *dirs[] = {rules, keys, deletions, aliases, f->durable, f->scratch};
+    for (int i = 0; i < 6; i++) {
+        char path[160];
+        snprintf(path, sizeof(path), "%s/data.mdb", dirs[i]);
+        (void)unlink(path);
+        snprintf(path, sizeof(path), "%s/lock.mdb", dirs[i]);
+        (void)unlink(path);
+        (void)rmdir(dirs[i]);
+    }
+    assert_int_equal(rmdir(f->root), 0);
+}
+
+int fixture_setup(void **state)
+{
+    fixture_t *f = malloc(sizeof(*f));
+    assert_non_null(f);
+    fixture_make(f);
+    fixture_open(f, FIXTURE_MAP_BYTES);
+    *state = f;
+    return 0;
+}
+
+int fixture_teardown(void **state)
+{
+    fixture_remove(*state);
+    free(*state);
+    return 0;
+}
+
+store_preview_t fixture_preview(const char *id, uint16_t port)
+{
+    store_preview_t preview = {.port = port, .created_at = 1700000000u + port};
+    snprintf(preview.id, sizeof(preview.id), "%s", id);
+    return preview;
+}
+
+store_box_t fixture_box(const char *id, box_state_t state)
+{
+    store_box_t box = {.state = state, .generation = 7, .address = IN6ADDR_LOOPBACK_INIT, .fixed_port = 8080};
+    snprintf(box.id, sizeof(box.id), "%s", id);
+    return box;
+}
