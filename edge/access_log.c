@@ -51,7 +51,8 @@ struct access_log {
     pthread_mutex_t lock; /* of all below; held for a copy or a swap, never for a write */
     pthread_cond_t wake;
     log_state_t state;
-    bool idle; /* the thread sleeps until it is woken, without a timeout */
+    bool idle;  /* the thread sleeps until it is woken, without a timeout */
+    bool ended; /* the thread has written its last line */
     bool reopen;
     int next_fd;
     log_buffer_t filling;
@@ -199,6 +200,8 @@ static void *run(void *arg)
         }
     }
     bool abandoned = log->state == LOG_ABANDONED;
+    log->ended = true;
+    pthread_cond_signal(&log->wake);
     pthread_mutex_unlock(&log->lock);
     if (abandoned)
         destroy(log);
@@ -241,13 +244,29 @@ access_log_t *access_log_new(int fd, counters_t *counters)
     return log;
 }
 
+/* Tells the thread, the lock held. */
 static void set_state(access_log_t *log, log_state_t state)
 {
-    pthread_mutex_lock(&log->lock);
     assert(state > log->state);
     log->state = state;
     pthread_cond_signal(&log->wake);
+}
+
+/* Waits until the thread has written all lines. False: a reader that does not read; the thread frees the log,
+ * unless the process ends first. */
+static bool finish(access_log_t *log)
+{
+    struct timespec until = in_ms(FINISH_MS);
+    pthread_mutex_lock(&log->lock);
+    set_state(log, LOG_STOPPING);
+    while (!log->ended)
+        if (pthread_cond_timedwait(&log->wake, &log->lock, &until) == ETIMEDOUT)
+            break;
+    bool ended = log->ended;
+    if (!ended)
+        set_state(log, LOG_ABANDONED);
     pthread_mutex_unlock(&log->lock);
+    return ended;
 }
 
 void access_log_free(access_log_t **log)
@@ -261,15 +280,12 @@ void access_log_free(access_log_t **log)
         return;
     }
     pthread_t thread = l->thread;
-    set_state(l, LOG_STOPPING);
-    struct timespec until = in_ms(FINISH_MS);
-    if (pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until) == 0) {
+    if (finish(l)) {
+        pthread_join(thread, NULL);
         destroy(l);
-        return;
+    } else {
+        pthread_detach(thread);
     }
-    /* A reader that does not read: the process ends without it. */
-    pthread_detach(thread);
-    set_state(l, LOG_ABANDONED);
 }
 
 void access_log_reopen(access_log_t *log, int fd)

@@ -180,10 +180,12 @@ static void *server_serve(void *arg)
     struct linger how;
     socklen_t len = sizeof(how);
     getsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &how, &len);
+    pthread_mutex_lock(&conn->server->lock);
     if (how.l_onoff)
         close(conn->fd), conn->fd = -1;
     else
         shutdown(conn->fd, SHUT_RDWR);
+    pthread_mutex_unlock(&conn->server->lock);
     return NULL;
 }
 
@@ -243,8 +245,10 @@ void server_free(server_t **server)
     close(s->go[1]);
     close(s->answers[1]);
     for (unsigned i = 0; i < SERVER_CONNECTIONS && s->conns[i] != NULL; i++) {
+        pthread_mutex_lock(&s->lock);
         if (s->conns[i]->fd >= 0)
             shutdown(s->conns[i]->fd, SHUT_RDWR);
+        pthread_mutex_unlock(&s->lock);
         pthread_join(s->conns[i]->thread, NULL);
         if (s->conns[i]->fd >= 0)
             close(s->conns[i]->fd);
