@@ -5,6 +5,7 @@ to 127.0.0.1 and send the name.
 """
 
 import contextlib
+import copy
 import ctypes
 import fcntl
 import json
@@ -79,7 +80,8 @@ PORTS = Ports()
 
 
 def merge(base, extra):
-    """`extra` over `base`, dictionaries merged all the way down; None removes a key."""
+    """`extra` over `base`, dictionaries merged all the way down; None removes a key. Nothing of `extra` is shared: tests
+    change the configuration of their edge."""
     out = dict(base)
     for key, value in (extra or {}).items():
         if value is None:
@@ -87,7 +89,7 @@ def merge(base, extra):
         elif isinstance(value, dict) and isinstance(out.get(key), dict):
             out[key] = merge(out[key], value)
         else:
-            out[key] = value
+            out[key] = copy.deepcopy(value)
     return out
 
 
