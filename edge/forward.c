@@ -82,7 +82,9 @@ static bool passes(const exchange_t *ex, const field_t *field, bool trusted, boo
     case FIELD_SEC_WEBSOCKET_KEY:
         return !ex->request.websocket;
     case FIELD_OTHER:
-        if (forged_name(field->name, trusted))
+        /* A trusted proxy's other X-Forwarded-* (-Ssl, -Scheme) tell of the public host, as ours do not here.
+         */
+        if (forged_name(field->name, trusted && ex->preview.host_header != HOST_HEADER_LOCALHOST))
             return false;
         break;
     default:

@@ -293,6 +293,25 @@ static void test_localhost(void **state)
     exchange_end(&ex, EXCHANGE_END_COMPLETE);
 }
 
+/* Of what a trusted proxy says, nothing contradicts localhost either. */
+static void test_localhost_behind_a_proxy(void **state)
+{
+    static const char *const names[] = {"X-Forwarded-Proto", "X-Forwarded-Host",   "X-Forwarded-Port",
+                                        "X-Forwarded-Ssl",   "X-Forwarded-Scheme", "X-Forwarded-Server",
+                                        "X-Original-URL",    "X-Rewrite-URL",      "Forwarded"};
+    worker_fixture_t *f = *state;
+    assert_int_equal(inet_pton(AF_INET6, "::ffff:10.1.2.3", &f->client.address), 1);
+    exchange_t *ex = new_exchange(f);
+    ex->preview.host_header = HOST_HEADER_LOCALHOST;
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+        add(ex, names[i], "theirs");
+    remote_find(ex);
+    str_t head = forward_request_head(ex, &ex->arena, STR(""));
+    assert_int_equal(count(head, "theirs"), 0);
+    assert_true(has(head, "X-Forwarded-Host: localhost:3000"));
+    exchange_end(&ex, EXCHANGE_END_COMPLETE);
+}
+
 /* An app that does not know of TLS redirects to http on its own host. */
 static void test_location_becomes_https(void **state)
 {
@@ -476,6 +495,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_traceparent, setup, teardown),
         cmocka_unit_test_setup_teardown(test_loop_marks_add_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_localhost, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_localhost_behind_a_proxy, setup, teardown),
         cmocka_unit_test_setup_teardown(test_location_becomes_https, setup, teardown),
         cmocka_unit_test_setup_teardown(test_location_from_localhost, setup, teardown),
         cmocka_unit_test_setup_teardown(test_cookies_stay_on_their_host, setup, teardown),
