@@ -74,6 +74,17 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghtt
                                               name_str, value_str));
 }
 
+/* The first one is said, as far as it is quoted. */
+static void note_invalid(http2_client_t *client, str_t name)
+{
+    http2_head_t *head = &client->head;
+    if (head->malformed)
+        return;
+    head->fault = "A field has a name or value that HTTP/2 does not allow.";
+    head->fault_name =
+        str_dup(&client->ex->arena, str_make(name.p, name.n < FAULT_BYTES ? name.n : FAULT_BYTES));
+}
+
 /* nghttp2 would drop the field and go on. */
 static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *frame, nghttp2_rcbuf *name,
                              nghttp2_rcbuf *value, uint8_t flags, void *user_data)
@@ -85,6 +96,7 @@ static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *fram
     if (client == NULL)
         return 0;
     http2_head_limits_t limits = limits_of(origin);
+    note_invalid(client, http2_decoded(name));
     return answer(origin, http2_head_invalid(&client->head, &limits, nghttp2_rcbuf_get_buf(name).len,
                                              nghttp2_rcbuf_get_buf(value).len));
 }
@@ -92,6 +104,10 @@ static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *fram
 void http2_client_bad_response(http2_client_t *client, const char *reason)
 {
     fault_t fault = {.kind = FAULT_MALFORMED, .reason = reason};
+    if (client->head.fault != NULL) {
+        fault.reason = client->head.fault;
+        fault.bytes = client->head.fault_name;
+    }
     if (client->head.oversize)
         fault = (fault_t){.kind = FAULT_OVER_LIMIT,
                           .reason = "The head of the answer is larger, or has more fields, than "

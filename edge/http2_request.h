@@ -27,7 +27,9 @@ typedef struct http2_head {
     uint32_t count; /* regular fields; all crumbs are one */
     bool malformed; /* the stream is to be reset */
     bool oversize;
-    bool repeated; /* a field that must come once came twice */
+    bool repeated;     /* a field that must come once came twice */
+    const char *fault; /* why an answer's head is malformed, where more is known than that it is */
+    str_t fault_name;  /* of the field that it is about */
 } http2_head_t;
 
 typedef enum http2_head_result {

@@ -3,10 +3,12 @@
 static void take_status(http2_head_t *head, response_t *response, str_t value)
 {
     uint64_t status;
-    if (value.n != 3 || !str_to_uint(value, 599, &status) || status < 100 || status == 101)
-        head->malformed = true;
-    else
+    if (value.n == 3 && str_to_uint(value, 999, &status) && status >= 100 && status != 101) {
         response->status = (int)status;
+        return;
+    }
+    head->malformed = true;
+    head->fault = "The status is not a number from 100 to 999, or 101, which HTTP/2 does not have.";
 }
 
 static void take_length(http2_head_t *head, response_t *response, str_t value)

@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-from h2origin import H2Origin
+from h2c_world import block
+from h2origin import FrameOrigin, H2Origin
+from h2wire import END_HEADERS, END_STREAM, HEADERS, Client
 from harness import RawOrigin
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -115,6 +117,53 @@ def test_what_is_taken_though_unusual(make_edge, sent):
         assert len(origin.connections) == 1  # and the connection is as good as before
 
 
+# What an app sends over HTTP/2 -> what is said, and what the log quotes.
+H2_ANSWERS = {
+    "status": ([(":status", "099")], "The status is not a number from 100 to 999, or 101, which HTTP/2 does not have.", ""),
+    "nul": ([(":status", "200"), ("x-odd", "s3cret\0")], "A field has a name or value that HTTP/2 does not allow.", '"x-odd"'),
+    "fields": ([(":status", "200"), *[("x", "y")] * 101],
+               "The head of the answer is larger, or has more fields, than limits.head_size and limits.head_fields allow.", ""),
+}
+
+
+@pytest.mark.parametrize("name", H2_ANSWERS)
+def test_an_answer_over_http2(make_edge, name):
+    fields, reason, quoted = H2_ANSWERS[name]
+    edge = make_edge(workers=1, kinds=("plain",))
+
+    def answers(conn, stream):
+        conn.send_frame(HEADERS, END_HEADERS | END_STREAM, stream, block(*fields))
+
+    with FrameOrigin(answers) as origin:
+        host = edge.create_preview(origin, "box", "--protocol", "h2c")
+        response = edge.get(host)
+        body = json.loads(response.body)
+        assert (response.status, body["code"], body["detail"]) == (502, "bad_response", reason)
+        assert edge.wait_for_line(host=host)["detail"] == reason
+        assert f"box box, port {origin.port}" in said(edge, reason, quoted)
+
+
+def test_a_request_over_http2(edge):
+    with RawOrigin() as origin:
+        host = edge.create_preview(origin)
+        with Client(edge, host) as client:
+            answer = client.get("/a#b")
+        reason = "The request target is empty or has characters that must be percent-encoded."
+        body = json.loads(answer.body)
+        assert (answer.status, body["code"], body["detail"]) == (400, "bad_request", reason)
+        assert edge.wait_for_line(status=400, detail=reason)
+        assert "a request of 127.0.0.1" in said(edge, reason, "")
+
+
+@pytest.mark.parametrize("status", [600, 999])
+def test_statuses_that_http_does_not_know_over_http2(edge, status):
+    with H2Origin() as origin:
+        host = edge.create_preview(origin, "box", "--protocol", "h2c")
+        assert edge.get(host, f"/status?code={status}").status == status
+        with Client(edge, host) as client:
+            assert client.get(f"/status?code={status}").status == status
+
+
 @pytest.mark.parametrize("status", [600, 999])
 def test_statuses_that_http_does_not_know(edge, status):
     with RawOrigin(b"HTTP/1.1 %d Odd\r\nContent-Length: 2\r\n\r\nok" % status) as origin:
@@ -124,7 +173,8 @@ def test_statuses_that_http_does_not_know(edge, status):
 
 def test_an_app_that_speaks_http2_only(edge):
     with H2Origin() as origin:
-        response = edge.get(edge.create_preview(origin))
+        host = edge.create_preview(origin)
+        response = edge.get(host)
         assert response.status == 502 and "--protocol h2c" in json.loads(response.body)["error"]
         origin.connections[0].done.wait(5)
         origin.errors.clear()  # it has met HTTP/1
