@@ -9,7 +9,7 @@ typedef enum remedy {
     REMEDY_LISTEN, /* the app is to listen, where it can be reached */
     REMEDY_APP,    /* the app is to be looked at */
     REMEDY_BOX,    /* the box is to be looked at */
-    REMEDY_ANSWER, /* the app's answers are to be corrected */
+    REMEDY_ANSWER, /* the reason says where: in the app, its preview or the edge's limits */
     REMEDY_HTTP1,  /* the preview is to be made for HTTP/1 */
     REMEDY_PORT,   /* another port */
     REMEDY_RELOAD, /* the page is to be loaded again */
@@ -76,7 +76,8 @@ static str_t remedy_text(h2o_mem_pool_t *pool, const failure_page_t *page, remed
     case REMEDY_BOX:
         return STR("See that the box runs and that its network is up; then load this page again.");
     case REMEDY_ANSWER:
-        return STR("What the app sends is to be corrected there. The log of the edge shows the bytes.");
+        return STR(
+            "The app, its preview or a limit of the edge needs a change. The log of the edge says more.");
     case REMEDY_HTTP1:
         return STR("Have the app speak HTTP/2 without TLS, or make the preview with --protocol http1.");
     case REMEDY_PORT:

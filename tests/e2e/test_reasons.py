@@ -176,5 +176,7 @@ def test_an_app_that_speaks_http2_only(edge):
         host = edge.create_preview(origin)
         response = edge.get(host)
         assert response.status == 502 and "--protocol h2c" in json.loads(response.body)["error"]
+        page = edge.get(host, fields=["Sec-Fetch-Mode: navigate"]).body
+        assert b"--protocol h2c" in page and b"corrected there" not in page  # nothing contradicts it
         origin.connections[0].done.wait(5)
         origin.errors.clear()  # it has met HTTP/1

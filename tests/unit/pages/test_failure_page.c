@@ -62,6 +62,15 @@ static void advice_goes_by_the_kind_of_box(void **state)
     }
 }
 
+/* A sentence may say that the preview or a limit is to be changed: the app is not to blame then. */
+static void advice_blames_no_app_alone(void **state)
+{
+    (void)state;
+    str_t page = made("bad_response", PROVIDER_HTTP, false);
+    assert_true(contains(page, "The app, its preview or a limit of the edge needs a change."));
+    assert_false(contains(page, "corrected there"));
+}
+
 static void every_code_has_a_page(void **state)
 {
     (void)state;
@@ -90,6 +99,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(advice_goes_by_the_kind_of_box, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(advice_blames_no_app_alone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_code_has_a_page, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
