@@ -74,6 +74,6 @@ void admin_job_result(admin_job_t *job, store_t *store, store_result_t result)
 {
     job->result = result;
     job->why[0] = '\0';
-    if (result == STORE_FAILED)
+    if (result == STORE_FAILED || result == STORE_FULL)
         snprintf(job->why, sizeof job->why, "%s", store_error(store));
 }

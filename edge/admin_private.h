@@ -94,7 +94,7 @@ struct admin_job {
     /* Frees what the job holds besides itself; may be NULL. */
     void (*fini)(admin_job_t *job);
     store_result_t result; /* for `run` */
-    char why[256];         /* for `run`: store_error of a STORE_FAILED */
+    char why[256];         /* for `run`: store_error of a STORE_FAILED or STORE_FULL */
 };
 
 /* The exchange waits for `job`, which is taken over (and freed); where too many wait already it is answered
