@@ -327,16 +327,15 @@ static void check_process(const conf_t *conf, const conf_process_t *process, con
             process->id, user);
 }
 
-/* Only a warning, as of the user: the address may be another machine's. */
+/* Only a warning, as of the user: the address may be another machine's, and the port that of an edge that
+ * runs or of one that another user starts. */
 static void check_address(const conf_t *conf, const conf_listener_t *listener, conf_errors_t *errors)
 {
-    struct sockaddr_storage any_port = listener->address.sa;
-    if (any_port.ss_family == AF_INET6)
-        ((struct sockaddr_in6 *)&any_port)->sin6_port = 0;
-    else
-        ((struct sockaddr_in *)&any_port)->sin_port = 0;
-    int fd = socket(any_port.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&any_port, listener->address.len) != 0)
+    const struct sockaddr *address = (const struct sockaddr *)&listener->address.sa;
+    int on = 1, fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    /* So that it is in the way of nobody who listens at this moment. */
+    bool ok = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0;
+    if (!ok || (bind(fd, address, listener->address.len) != 0 && errno != EADDRINUSE))
         conf_errors_add(errors, CONF_WARNING, conf->source, nowhere, "listeners.address",
                         "%s cannot be listened on here: %s", listener->text, strerror(errno));
     if (fd >= 0)
