@@ -16,6 +16,7 @@
 #include "cookie.h"
 #include "credentials.h"
 #include "rate.h"
+#include "request_head.h"
 #include "session.h"
 #include "signin.h"
 #include "siphash.h"
@@ -163,7 +164,7 @@ static bool keep_other_cookies(field_t *field, void *arg)
     exchange_t *ex = arg;
     if (field->id != FIELD_COOKIE || memmem(field->value.p, field->value.n, SESSION_COOKIE, 14) == NULL)
         return true;
-    char *out = h2o_mem_alloc_pool(&ex->arena, field->value.n);
+    char *out = h2o_mem_alloc_pool(request_head_pool(ex, field->value.n), field->value.n);
     field->value = str_make(out, cookie_remove(field->value, STR(SESSION_COOKIE), out, field->value.n));
     return field->value.n != 0;
 }
@@ -257,7 +258,7 @@ static void look_at_authorization(exchange_t *ex, shown_t *shown)
     const field_t *field = fields_find(&ex->request.fields, FIELD_AUTHORIZATION);
     if (field == NULL)
         return;
-    char *out = h2o_mem_alloc_pool(&ex->arena, field->value.n + 1);
+    char *out = h2o_mem_alloc_pool(request_head_pool(ex, field->value.n), field->value.n + 1);
     str_t secret;
     authorization_scheme_t scheme = authorization_parse(field->value, out, field->value.n + 1, &secret);
     if (scheme == AUTHORIZATION_BEARER && ex->preview.bearer) {
@@ -274,7 +275,7 @@ static void take_query_token(exchange_t *ex, shown_t *shown, bool navigation)
     str_t target = ex->request.target;
     if (!ex->preview.bearer || memchr(target.p, '?', target.n) == NULL)
         return;
-    char *out = h2o_mem_alloc_pool(&ex->arena, target.n);
+    char *out = h2o_mem_alloc_pool(request_head_pool(ex, target.n), target.n);
     char *value = h2o_mem_alloc_pool(&ex->arena, SECRET_PRESENTED_MAX + 1);
     size_t out_len, value_len;
     if (!query_take(target, TOKEN_PARAMETER, out, &out_len, value, SECRET_PRESENTED_MAX, &value_len))

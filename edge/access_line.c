@@ -10,20 +10,19 @@
 #include "log_json.h"
 
 /* Bounds of the texts of a line, escaped, in bytes. */
-#define ID_BYTES         36
-#define HOST_BYTES       255
-#define METHOD_BYTES     32
-#define PATH_BYTES       2048
-#define ORIGIN_BYTES     64
-#define CODE_BYTES       48
-#define USER_AGENT_BYTES 256
-#define DETAIL_BYTES     128
-#define API_BYTES        (3 * CONF_NAME_MAX)
+#define ID_BYTES     36
+#define HOST_BYTES   255
+#define METHOD_BYTES 32
+#define PATH_BYTES   2048
+#define ORIGIN_BYTES 64
+#define CODE_BYTES   48
+#define DETAIL_BYTES 128
+#define API_BYTES    (3 * CONF_NAME_MAX)
 /* Everything else: names, punctuation, numbers, the address, and a mark of a cut for each text. */
 #define REST_BYTES 1024
 
 _Static_assert(ID_BYTES + HOST_BYTES + METHOD_BYTES + PATH_BYTES + ORIGIN_BYTES + CODE_BYTES +
-                       USER_AGENT_BYTES + DETAIL_BYTES + API_BYTES + REST_BYTES <=
+                       ACCESS_LINE_AGENT_BYTES + DETAIL_BYTES + API_BYTES + REST_BYTES <=
                    ACCESS_LINE_MAX,
                "every line fits");
 
@@ -138,9 +137,12 @@ static bool is_separator(char c)
     return c == '?' || c == '&' || c == ';';
 }
 
+/* Takes a part of the path as it is shown. */
+typedef void (*take_part_t)(str_t part, void *arg);
+
 /* The query from its '?' on, without the values of secrets. Servers disagree about what separates parameters,
  * so everything that any of them takes for a separator is one here. */
-static void add_query(log_json_text_t *text, str_t query)
+static void each_parameter(str_t query, take_part_t take, void *arg)
 {
     size_t i = 0;
     while (i < query.n) {
@@ -150,26 +152,58 @@ static void add_query(log_json_text_t *text, str_t query)
             if (query.p[i] == '=' && equals == 0)
                 equals = i;
         bool secret = equals != 0 && is_secret_name(str_make(query.p + from + 1, equals - from - 1));
-        log_json_text(text, str_make(query.p + from, (secret ? equals + 1 : i) - from));
+        take(str_make(query.p + from, (secret ? equals + 1 : i) - from), arg);
         if (secret)
-            log_json_text(text, STR("***"));
+            take(STR("***"), arg);
     }
+}
+
+static void each_part(str_t target, take_part_t take, void *arg)
+{
+    const char *query = target.n != 0 ? memchr(target.p, '?', target.n) : NULL;
+    size_t path_len = query != NULL ? (size_t)(query - target.p) : target.n;
+    take(str_make(target.p, path_len), arg);
+    /* The edge's own paths take no query: one that is there was put there by mistake. */
+    if (query != NULL && str_starts(target, STR(RESERVED_PATH)))
+        take(STR("?***"), arg);
+    else if (query != NULL)
+        each_parameter(str_from_offset(target, path_len), take, arg);
+}
+
+static void add_escaped(str_t part, void *arg)
+{
+    log_json_text(arg, part);
 }
 
 static char *write_path(char *at, str_t target)
 {
     at = log_json_raw(at, STR(",\"path\":\""));
     log_json_text_t text = {.at = at, .limit = at + PATH_BYTES};
-    const char *query = target.n != 0 ? memchr(target.p, '?', target.n) : NULL;
-    size_t path_len = query != NULL ? (size_t)(query - target.p) : target.n;
-    log_json_text(&text, str_make(target.p, path_len));
-    /* The edge's own paths take no query: one that is there was put there by mistake. */
-    if (query != NULL && str_starts(target, STR(RESERVED_PATH)))
-        log_json_text(&text, STR("?***"));
-    else if (query != NULL)
-        add_query(&text, str_from_offset(target, path_len));
+    each_part(target, add_escaped, &text);
     *text.at++ = '"';
     return text.at;
+}
+
+/* One more than a line shows, so that it marks the cut. */
+typedef struct shown {
+    char bytes[PATH_BYTES + 1];
+    size_t n;
+} shown_t;
+
+static void add_plain(str_t part, void *arg)
+{
+    shown_t *shown = arg;
+    size_t room = sizeof(shown->bytes) - shown->n, n = part.n < room ? part.n : room;
+    if (n != 0)
+        memcpy(shown->bytes + shown->n, part.p, n);
+    shown->n += n;
+}
+
+str_t access_line_target(h2o_mem_pool_t *pool, str_t target)
+{
+    shown_t shown = {.n = 0};
+    each_part(target, add_plain, &shown);
+    return str_dup(pool, str_make(shown.bytes, shown.n));
 }
 
 static str_t kind_text(const exchange_t *ex)
@@ -239,7 +273,7 @@ static char *write_request(char *at, const exchange_t *ex)
     at = write_bool(at, STR("\",\"tls\":"), remote_is_https(ex));
     str_t agent = fields_value(&ex->request.fields, FIELD_USER_AGENT);
     if (agent.n != 0)
-        at = write_text(at, STR(",\"user_agent\":\""), agent, USER_AGENT_BYTES);
+        at = write_text(at, STR(",\"user_agent\":\""), agent, ACCESS_LINE_AGENT_BYTES);
     return at;
 }
 

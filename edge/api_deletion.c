@@ -22,6 +22,7 @@
 #include "client.h"
 #include "preview_calls.h"
 #include "random_id.h"
+#include "request_head.h"
 #include "steps.h"
 #include "store.h"
 #include "worker.h"
@@ -372,7 +373,8 @@ static bool has_query(const exchange_t *ex, const api_boxes_t *boxes)
 
 static step_result_t begin(exchange_t *ex)
 {
-    api_boxes_t boxes = api_path_boxes(&ex->arena, ex->request.target);
+    str_t target = ex->request.target;
+    api_boxes_t boxes = api_path_boxes(request_head_pool(ex, target.n), target);
     switch (boxes.kind) {
     case API_BOXES_NONE:
         return STEP_NEXT;
@@ -459,7 +461,7 @@ step_result_t step_api_deletion(exchange_t *ex)
     if (!api->conf->api.previews || api->preflight)
         return STEP_NEXT;
     if (api->deletion == NULL)
-        api->path = api_path_parse(&ex->arena, ex->request.target);
+        api->path = api_path_parse(request_head_pool(ex, ex->request.target.n), ex->request.target);
     if (api->deletion == NULL)
         return deletes(&ex->request) ? begin(ex) : settle(ex);
     if (api->deletion->stage == READING)

@@ -15,6 +15,7 @@
 #include "budget.h"
 #include "client.h"
 #include "forward.h"
+#include "request_head.h"
 #include "steps.h"
 #include "tunnel.h"
 #include "wake.h"
@@ -91,6 +92,8 @@ exchange_t *exchange_new(client_t *client, const client_ops_t *ops, void *codec)
 
 void exchange_count(exchange_t *ex)
 {
+    if (ex->head != NULL)
+        request_head_count(ex);
     if (!arena_has_grown(&ex->arena, &ex->arena_seen))
         return;
     size_t n = arena_growth(&ex->arena, &ex->arena_seen);
@@ -448,6 +451,7 @@ void exchange_response_head(exchange_t *ex)
     use_responds(ex);
     ex->progress_ms = loop_now(ex->worker->loop);
     ex->client_ops->send_head(ex);
+    request_head_release(ex);
     if (!ex->response.tunnel)
         return;
     ex->client_ops->resume_request(ex);
@@ -531,6 +535,7 @@ void exchange_answer(exchange_t *ex)
     counter_add(&ex->worker->counters->responses_local_total, 1);
     set_state(ex, EXCHANGE_RESPONSE);
     ex->client_ops->send_head(ex);
+    request_head_release(ex);
 }
 
 void exchange_answered(exchange_t *ex)
@@ -584,6 +589,7 @@ void exchange_end(exchange_t **exp, exchange_end_t how)
     if (ex->worker->log != NULL && ex->times.start_us != 0 && !ex->internal)
         access_log_exchange(ex->worker->log, ex, how);
     buffer_clear(&ex->held, &ex->account);
+    request_head_free(ex);
     api_end(ex);
     account_sub(&ex->account, ex->arena_bytes);
     h2o_mem_pool_t arena = ex->arena; /* the exchange lives in it */

@@ -43,7 +43,7 @@
 
 typedef enum http_version { HTTP_1_0 = 10, HTTP_1_1 = 11, HTTP_2 = 20 } http_version_t;
 
-/* A request head, checked by its codec by the rules of docs/http.md. All slices live in the exchange's arena.
+/* A request head, checked by its codec by the rules of docs/http.md. Slices live until request_head_release.
  */
 typedef struct request {
     http_version_t version;
@@ -70,6 +70,8 @@ typedef struct response {
     bool bodyless;           /* no body bytes follow: HEAD, 204, 304, or length 0 */
     bool tunnel; /* a WebSocket was accepted: bodies are raw bytes in both directions from here on */
 } response_t;
+
+typedef struct request_head request_head_t;
 
 /* What an exchange calls on the client's side. */
 typedef struct client_ops {
@@ -208,6 +210,7 @@ struct exchange {
     void *origin;
 
     request_t request;
+    request_head_t *head; /* of a large head (request_head.h); NULL: it lies in `arena`, or was freed */
     response_t response;
     bool request_complete;  /* exchange_request_end was called */
     bool response_complete; /* client_ops.send_end was called */

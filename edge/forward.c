@@ -1,5 +1,7 @@
 #include "forward.h"
 
+#include <assert.h>
+
 #include "address.h"
 #include "cdn_loop.h"
 #include "client.h"
@@ -299,6 +301,7 @@ static size_t head_bound(const request_t *request, const own_fields_t *own, cons
 str_t forward_request_head(const exchange_t *ex, h2o_mem_pool_t *pool, str_t websocket_key)
 {
     const request_t *request = &ex->request;
+    assert(!request->fields.dropped); /* the head is whole */
     outgoing_t out = outgoing(ex, pool);
     size_t capacity = head_bound(request, &out.own, &out.rewrite);
     text_t head = text_new(pool, capacity);
@@ -339,6 +342,7 @@ static bool takes_trailers(const fields_t *fields)
 void forward_request_fields(const exchange_t *ex, h2o_mem_pool_t *pool, fields_t *fields)
 {
     const request_t *request = &ex->request;
+    assert(!request->fields.dropped);
     outgoing_t out = outgoing(ex, pool);
     /* Four pseudo-fields, Content-Length and TE beside the client's and ours. */
     fields_reserve(pool, fields, request->fields.count + OWN_FIELDS + 6);

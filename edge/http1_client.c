@@ -18,6 +18,7 @@
 #include "origin_tls.h"
 #include "random_id.h"
 #include "refused.h"
+#include "request_head.h"
 #include "resend.h"
 #include "shortage.h"
 #include "target.h"
@@ -333,13 +334,18 @@ void http1_client_watch_rest(http1_client_t *client)
 }
 
 /* Only what is idempotent may be sent again once a byte of it has left (resend.h). */
-static void drop_unsafe_body(http1_client_t *client)
+static void drop_unsafe(http1_client_t *client)
 {
     exchange_t *ex = client->ex;
-    if (!client->keep_body || client->writer.written == 0 || resend_is_idempotent(ex->request.method))
+    if (client->keep_body && client->writer.written != 0 && !resend_is_idempotent(ex->request.method)) {
+        client->keep_body = false;
+        buffer_clear(&ex->held, &ex->account);
+    }
+    if (ex->head == NULL || ex->api != NULL) /* what an answer of the API means depends on its request */
         return;
-    client->keep_body = false;
-    buffer_clear(&ex->held, &ex->account);
+    resend_facts_t facts = resend_facts(client);
+    if (!resend_allowed(&facts))
+        request_head_release(ex);
 }
 
 static void op_flush(exchange_t *ex)
@@ -373,7 +379,7 @@ static void op_flush(exchange_t *ex)
         conn_want_read(client->conn, true);
         break;
     }
-    drop_unsafe_body(client);
+    drop_unsafe(client);
 }
 
 /*
@@ -405,14 +411,20 @@ static void send_request(http1_client_t *client)
     client->writer.chunked = request->has_body && request->content_length == LENGTH_UNKNOWN;
     client->keep_body = request->has_body && (client->reused || ex->api != NULL) &&
                         buffer_size(&ex->held) <= RESEND_BODY_BYTES;
-    str_t head = forward_request_head(ex, &ex->arena, str_from(client->websocket_key));
+    h2o_mem_pool_t own, *pool = ex->head != NULL ? &own : &ex->arena;
+    if (pool == &own)
+        h2o_mem_init_pool(&own);
+    str_t head = forward_request_head(ex, pool, str_from(client->websocket_key));
     http1_writer_raw(&client->writer, head);
     http1_writer_body(&client->writer, buffer_str(&ex->held));
     if (ex->request_complete)
         http1_writer_end(&client->writer, &no_trailers);
     conn_want_read(client->conn, true);
     op_flush(ex);
-    exchange_give_back(ex, head.p); /* the kernel has it, or the writer a copy of its rest */
+    if (pool == &own) /* the kernel has it, or the writer a copy of its rest */
+        h2o_mem_clear_pool(&own);
+    else
+        exchange_give_back(ex, head.p);
     if (!client->keep_body)
         buffer_clear(&ex->held, &ex->account);
     if (ex->request_complete || request->websocket)

@@ -6,6 +6,7 @@
 #include <assert.h>
 
 #include "http1_parse.h"
+#include "request_head.h"
 
 /* ---- reading ---- */
 
@@ -230,7 +231,7 @@ static http1_parse_t probe_head(http1_server_t *server, str_t data, http1_error_
     return result;
 }
 
-/* Parses a head into the exchange, whose arena gets a copy of the text: what was understood of a head that is
+/* Parses a head into the exchange, which gets a copy of the text: what was understood of a head that is
  * refused outlives it too. */
 static http1_parse_t parse_head(http1_server_t *server, str_t data, http1_request_head_t *head,
                                 http1_error_t *error)
@@ -238,9 +239,11 @@ static http1_parse_t parse_head(http1_server_t *server, str_t data, http1_reques
     const conf_t *conf = conf_of(server);
     exchange_t *ex = server->ex;
     size_t bound = conf->limits.head_bytes + 2; /* an empty line may come before it */
-    str_t text = str_dup(&ex->arena, str_make(data.p, data.n < bound ? data.n : bound));
-    return http1_parse_request(text, 0, conf->limits.head_bytes, conf->limits.head_fields, &ex->arena,
-                               &ex->request, head, error);
+    size_t n = data.n < bound ? data.n : bound;
+    h2o_mem_pool_t *pool = request_head_pool(ex, n);
+    str_t text = str_dup(pool, str_make(data.p, n));
+    return http1_parse_request(text, 0, conf->limits.head_bytes, conf->limits.head_fields, pool, &ex->request,
+                               head, error);
 }
 
 /* `data` begins with a head; `kept` says that it lies in server->in. */

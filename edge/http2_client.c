@@ -16,6 +16,7 @@
 #include "descriptors.h"
 #include "http2_client_impl.h"
 #include "refused.h"
+#include "request_head.h"
 #include "resend.h"
 #include "target.h"
 #include "uses.h"
@@ -173,6 +174,13 @@ static void await_first_byte(http2_client_t *client)
     loop_timer_start(ex->worker->loop, &client->timer, ex->target.first_byte_ms, first_byte_timeout);
 }
 
+/* Once nghttp2 has the head, and where no second attempt can be made. */
+static void release_head(http2_client_t *client)
+{
+    if (client->ex->api == NULL) /* what an answer of the API means depends on its request */
+        request_head_release(client->ex);
+}
+
 /* What nghttp2 has taken is dropped; a second attempt cannot be made any more. */
 static void stop_keeping(http2_client_t *client)
 {
@@ -182,6 +190,7 @@ static void stop_keeping(http2_client_t *client)
     client->keep_body = false;
     buffer_consume(&ex->held, client->sent, &ex->account);
     client->sent = 0;
+    release_head(client);
 }
 
 size_t http2_client_unsent(const http2_client_t *client)
@@ -204,6 +213,8 @@ void http2_client_sending(http2_client_t *client)
     client->state = HTTP2_CLIENT_HEAD;
     if (buffer_size(&client->ex->held) > HTTP2_RESEND_BYTES)
         stop_keeping(client);
+    if (client->ex->sent_again)
+        release_head(client);
     if (client->ex->request_complete)
         await_first_byte(client);
     else

@@ -4,6 +4,7 @@
 
 #include "authority.h"
 #include "grammar.h"
+#include "request_head.h"
 
 /* A method has at most so many bytes, as in HTTP/1. */
 #define METHOD_MAX 32
@@ -31,7 +32,7 @@ static bool was_seen(http2_head_t *head, field_id_t id)
 /* nghttp2 refuses unknown and repeated pseudo-fields. */
 static void take_pseudo(http2_head_t *head, exchange_t *ex, str_t name, str_t value)
 {
-    str_t copy = str_dup(&ex->arena, value);
+    str_t copy = str_dup(request_head_pool(ex, head->bytes), value);
     if (str_eq(name, STR(":path")))
         ex->request.target = copy;
     else if (str_eq(name, STR(":method")))
@@ -61,7 +62,8 @@ static void take_regular(http2_head_t *head, exchange_t *ex, const http2_head_li
         head->oversize = true;
         return;
     }
-    str_t copy = str_dup(&ex->arena, value);
+    h2o_mem_pool_t *pool = request_head_pool(ex, head->bytes);
+    str_t copy = str_dup(pool, value);
     switch (id) {
     case FIELD_HOST:
         head->host = copy;
@@ -71,7 +73,7 @@ static void take_regular(http2_head_t *head, exchange_t *ex, const http2_head_li
             head->malformed = true;
         return;
     default:
-        fields_add(&ex->arena, &request->fields, id, name, copy);
+        fields_add(pool, &request->fields, id, name, copy);
     }
 }
 
@@ -89,7 +91,7 @@ http2_head_result_t http2_head_field(http2_head_t *head, exchange_t *ex, const h
     if (id != FIELD_OTHER)
         name = field_name(id);
     else if (!stable_name)
-        name = str_dup(&ex->arena, name);
+        name = str_dup(request_head_pool(ex, head->bytes), name);
     take_regular(head, ex, limits, id, name, value);
     return result;
 }
@@ -196,7 +198,7 @@ http2_refusal_t http2_head_finish(http2_head_t *head, exchange_t *ex, bool end_s
     if (head->oversize)
         return (http2_refusal_t){431, "head_too_large", "The request's header fields are too large."};
     if ((head->seen & (UINT64_C(1) << FIELD_COOKIE)) != 0)
-        fields_join_cookies(&ex->arena, &request->fields);
+        fields_join_cookies(request_head_pool(ex, head->bytes), &request->fields);
     if (head->repeated)
         return bad("A field that must come once came twice.");
     http2_refusal_t refusal = check_method(request);
@@ -218,6 +220,7 @@ http2_refusal_t http2_head_finish(http2_head_t *head, exchange_t *ex, bool end_s
 
 unsigned http2_urgency(const fields_t *fields)
 {
+    assert(!fields->dropped);
     for (uint32_t i = 0; i < fields->count; i++) {
         const field_t *field = &fields->at[i];
         if (field->id != FIELD_OTHER || !str_eq(field->name, STR("priority")))

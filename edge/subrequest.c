@@ -8,6 +8,7 @@
 
 #include "api.h"
 #include "client.h"
+#include "request_head.h"
 #include "steps.h"
 #include "worker.h"
 
@@ -123,6 +124,17 @@ static const client_ops_t ops = {
     .resume_request = nothing,
 };
 
+static void copy_fields(exchange_t *ex, const fields_t *fields)
+{
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < fields->count; i++)
+        bytes += fields->at[i].name.n + fields->at[i].value.n;
+    h2o_mem_pool_t *pool = request_head_pool(ex, bytes);
+    for (uint32_t i = 0; i < fields->count; i++)
+        fields_add(pool, &ex->request.fields, fields->at[i].id, str_dup(pool, fields->at[i].name),
+                   str_dup(pool, fields->at[i].value));
+}
+
 subrequest_t *subrequest_start(exchange_t *parent, const exchange_step_t *first, str_t method, str_t target,
                                const fields_t *fields, subrequest_done_t done, void *arg)
 {
@@ -136,9 +148,7 @@ subrequest_t *subrequest_start(exchange_t *parent, const exchange_step_t *first,
     ex->request.method = str_dup(&ex->arena, method);
     ex->request.authority = str_dup(&ex->arena, parent->request.authority);
     ex->request.target = str_dup(&ex->arena, target);
-    for (uint32_t i = 0; i < fields->count; i++)
-        fields_add(&ex->arena, &ex->request.fields, fields->at[i].id, str_dup(&ex->arena, fields->at[i].name),
-                   str_dup(&ex->arena, fields->at[i].value));
+    copy_fields(ex, fields);
     if (parent->api != NULL)
         api_inherit(ex, parent->api);
     exchange_start_at(ex, first, parent->request_id);

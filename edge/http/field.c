@@ -9,7 +9,13 @@
 
 /* Room for the fields of nearly every request, so that the array is allocated once. */
 #define FIELDS_FIRST_CAPACITY 24
+#define FIELDS_CAPACITY_MAX   0x7fffffffu
 #define FORMAT_MAX            (1 << 20)
+
+_Static_assert(FIELD_ID_COUNT <= 64, "kept_mask has a bit for each identity");
+#define X(id, bytes, times) | UINT64_C(1) << FIELD_##id
+static const uint64_t kept_mask = 0 FIELDS_KEPT(X);
+#undef X
 
 static const str_t names[FIELD_ID_COUNT] = {[FIELD_OTHER] = {NULL, 0},
 #define X(id, name) [FIELD_##id] = {name, sizeof(name) - 1},
@@ -128,7 +134,7 @@ void fields_reserve(h2o_mem_pool_t *pool, fields_t *fields, uint32_t count)
     if (count == 0)
         return;
     fields->at = h2o_mem_alloc_pool(pool, count * sizeof(fields->at[0]));
-    fields->capacity = count;
+    fields->capacity = count & FIELDS_CAPACITY_MAX;
 }
 
 void fields_add(h2o_mem_pool_t *pool, fields_t *fields, field_id_t id, str_t name, str_t value)
@@ -140,7 +146,7 @@ void fields_add(h2o_mem_pool_t *pool, fields_t *fields, field_id_t id, str_t nam
         if (fields->count != 0)
             memcpy(at, fields->at, fields->count * sizeof(*at));
         fields->at = at;
-        fields->capacity = capacity;
+        fields->capacity = capacity & FIELDS_CAPACITY_MAX;
     }
     fields->at[fields->count++] = (field_t){.name = name, .value = value, .id = id};
 }
@@ -151,12 +157,13 @@ const field_t *fields_find(const fields_t *fields, field_id_t id)
     for (uint32_t i = 0; i < fields->count; i++)
         if (fields->at[i].id == id)
             return &fields->at[i];
+    assert(!fields->dropped || (kept_mask >> id & 1) != 0);
     return NULL;
 }
 
 size_t fields_count(const fields_t *fields, field_id_t id)
 {
-    assert(id != FIELD_OTHER);
+    assert(id != FIELD_OTHER && (!fields->dropped || (kept_mask >> id & 1) != 0));
     size_t count = 0;
     for (uint32_t i = 0; i < fields->count; i++)
         count += fields->at[i].id == id;
@@ -171,6 +178,7 @@ str_t fields_value(const fields_t *fields, field_id_t id)
 
 str_t fields_value_named(const fields_t *fields, str_t name)
 {
+    assert(!fields->dropped);
     for (uint32_t i = 0; i < fields->count; i++)
         if (str_ieq(fields->at[i].name, name))
             return fields->at[i].value;

@@ -66,6 +66,23 @@ typedef enum field_id {
         FIELD_ID_COUNT
 } field_id_t;
 
+/*
+ * The fields that anything reads once a request's head was freed (request_head.h): identity, bytes of the
+ * value at most, how many of that name at most (more than 1 where readers tell one from several). No reader
+ * needs more. The first six are for answers of the edge's own (access_browser_request).
+ */
+#define FIELDS_KEPT(X)                                                                                       \
+    X(ACCEPT, 256, 1)                                                                                        \
+    X(ACCESS_CONTROL_REQUEST_METHOD, 32, 1)                                                                  \
+    X(SEC_FETCH_DEST, 32, 1)                                                                                 \
+    X(SEC_FETCH_MODE, 32, 1)                                                                                 \
+    X(SEC_FETCH_SITE, 32, 1)                                                                                 \
+    X(X_REQUESTED_WITH, 32, 1)                                                                               \
+    X(CONTENT_TYPE, 64, 1)                        /* failures of gRPC calls (grpc_is_request) */             \
+    X(ORIGIN, 288, 1)                             /* CORS of answers; a host has 255 bytes at most */        \
+    X(USER_AGENT, ACCESS_LINE_AGENT_BYTES + 1, 1) /* the access line, which marks a cut */                   \
+    X(X_FORWARDED_PROTO, 16, 2)                   /* Location of a response (public_scheme) */
+
 typedef struct field {
     str_t name;  /* as it came; HTTP/2 names are lower case already */
     str_t value; /* without surrounding white space */
@@ -75,7 +92,8 @@ typedef struct field {
 typedef struct fields {
     field_t *at;
     uint32_t count;
-    uint32_t capacity;
+    uint32_t capacity : 31;
+    uint32_t dropped : 1; /* of a request, only those of FIELDS_KEPT are left */
 } fields_t;
 
 /* The identity of a name, in any case; FIELD_OTHER for one that no rule asks for. */
@@ -93,7 +111,7 @@ bool field_trailer_allowed(field_id_t id, str_t name);
 void fields_reserve(h2o_mem_pool_t *pool, fields_t *fields, uint32_t count);
 /* Appends; the slices are kept, not copied. The array grows in `pool`. */
 void fields_add(h2o_mem_pool_t *pool, fields_t *fields, field_id_t id, str_t name, str_t value);
-/* The first field of that identity (not FIELD_OTHER), or NULL. */
+/* The first field of that identity (not FIELD_OTHER), or NULL. Asserts that such fields were not dropped. */
 const field_t *fields_find(const fields_t *fields, field_id_t id);
 size_t fields_count(const fields_t *fields, field_id_t id);
 /* The value of the first such field, or an empty slice. */

@@ -36,6 +36,7 @@ class H2Origin(RawOrigin):
     /early?n=N       answers N bytes at once, whatever is still coming
     /goaway          GOAWAY that does not know this stream, once; served on the next connection
     /refuse          RST_STREAM(REFUSED_STREAM), once; then served
+    /open            answers a byte at once, and ends when the request does
     /reset           RST_STREAM(INTERNAL_ERROR)
     /cut             half an answer, then RST_STREAM
     /hang            no answer
@@ -118,6 +119,9 @@ class H2Origin(RawOrigin):
         elif path == "/reset":
             server.reset_stream(stream, 2)
             call.reset = -1
+        elif path == "/open":
+            server.send_headers(stream, [(":status", "200")])
+            server.send_data(stream, b"x")
         elif path == "/early":
             server.send_headers(stream, [(":status", "200")])
             sending[stream] = [int(query["n"]), 0, None]
@@ -127,6 +131,9 @@ class H2Origin(RawOrigin):
         path, query = self._target(call)
         fields = dict(call.fields)
         if call.reset is not None or path == "/hang":
+            return
+        if path == "/open":
+            server.end_stream(stream)
             return
         if path == "/hints":
             for i in range(int(query.get("n", "1"))):
@@ -149,7 +156,9 @@ class H2Origin(RawOrigin):
             }).encode()
             server.send_headers(stream, [(":status", "200"), ("content-type", "application/json"),
                                          ("content-length", str(len(body)))])
-            server.send_data(stream, body, end_stream=True)
+            n = server.max_outbound_frame_size
+            for at in range(0, len(body), n):
+                server.send_data(stream, body[at:at + n], end_stream=at + n >= len(body))
 
     def _pump(self, server, sending):
         """As much of the bodies as windows take: [bytes left, place in the pattern, trailers]."""

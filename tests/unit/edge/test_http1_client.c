@@ -8,6 +8,7 @@
 
 #include "http1_client.h"
 #include "origin_pool.h"
+#include "request_head.h"
 #include "target.h"
 
 typedef struct box_world {
@@ -338,6 +339,69 @@ static void test_a_long_silence(void **state)
     }
 }
 
+/* ---- large heads ---- */
+
+#define LARGE 31000
+
+static void give_large_head(exchange_t *ex)
+{
+    h2o_mem_pool_t *pool = request_head_pool(ex, LARGE);
+    char *value = h2o_mem_alloc_pool(pool, LARGE);
+    memset(value, 'v', LARGE);
+    value[LARGE - 1] = 'z';
+    fields_add(pool, &ex->request.fields, FIELD_OTHER, STR("x-a"), str_make(value, LARGE));
+    exchange_count(ex);
+    ex->client->local = false;
+}
+
+/* What can be sent again stays whole until the response begins, and goes up whole both times. */
+static void test_a_large_head_is_sent_again(void **state)
+{
+    (void)state;
+    static char text[2 * LARGE];
+    box_world_t box = box_world_new("GET");
+    exchange_world_t *world = box.world;
+    give_large_head(world->ex);
+    exchange_start(world->ex);
+    read_until(&box, box.pooled, "vz\r\n", text, sizeof(text));
+    assert_true(world->ex->account.held > LARGE);
+    break_pooled(&box);
+    assert_int_equal(fcntl(box.listener, F_SETFL, O_NONBLOCK), 0);
+    int second = -1;
+    while (second < 0) {
+        turns(&box, 1);
+        second = accept(box.listener, NULL, NULL);
+    }
+    read_until(&box, second, "vz\r\n", text, sizeof(text));
+    assert_true(strlen(text) > LARGE);
+    turns(&box, 1);
+    assert_true(world->ex->account.held < LARGE); /* there is no third attempt */
+    assert_int_equal(send(second, "HTTP/1.1 204 No\r\n\r\n", 20, 0), 20);
+    while (world->ends == 0)
+        turns(&box, 1);
+    assert_int_equal(world->ex->status, 204);
+    close(second);
+    box_world_free(&box);
+}
+
+/* Nothing of a POST is sent again once a byte has left. */
+static void test_a_large_head_of_a_post_is_freed(void **state)
+{
+    (void)state;
+    static char text[2 * LARGE];
+    box_world_t box = box_world_new("POST");
+    give_large_head(box.world->ex);
+    exchange_start(box.world->ex);
+    assert_true(box.world->ex->account.held < LARGE);
+    read_until(&box, box.pooled, "vz\r\n", text, sizeof(text));
+    assert_true(strlen(text) > LARGE);
+    break_pooled(&box);
+    while (box.world->ends == 0)
+        turns(&box, 1);
+    assert_int_equal(box.world->ex->status, 502);
+    box_world_free(&box);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -348,6 +412,8 @@ int main(void)
         cmocka_unit_test(test_a_large_body_is_not_kept),
         cmocka_unit_test(test_keep_alive_of_many_kinds),
         cmocka_unit_test(test_a_long_silence),
+        cmocka_unit_test(test_a_large_head_is_sent_again),
+        cmocka_unit_test(test_a_large_head_of_a_post_is_freed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 #include "http2_origin_world.h"
 
 #include "http2_client_impl.h"
+#include "request_head.h"
 
 static int setup(void **state)
 {
@@ -101,6 +102,37 @@ static void test_refused_twice(void **state)
     }
     PUMP_UNTIL(world, peers[1], call->ends == 1);
     assert_string_equal(call->ex->local_code, "origin_refused");
+    call_free(call);
+    peer_free(peers[0]);
+    peer_free(peers[1]);
+}
+
+/* A large head is whole for the second attempt, and gone once there can be no third. */
+static void test_a_refused_request_with_a_large_head(void **state)
+{
+    origin_world_t *world = *state;
+    call_t *call = call_new(world, "POST");
+    exchange_t *ex = call->ex;
+    const size_t large = 3900;
+    h2o_mem_pool_t *pool = request_head_pool(ex, large);
+    char *value = h2o_mem_alloc_pool(pool, large);
+    memset(value, 'v', large);
+    fields_add(pool, &ex->request.fields, FIELD_OTHER, STR("x-a"), str_make(value, large));
+    world->fixture->client.local = false;
+    exchange_start(ex);
+    peer_t *peers[2];
+    for (size_t i = 0; i < 2; i++) {
+        peers[i] = peer_accept(world);
+        PUMP_UNTIL(world, peers[i], peer_stream(peers[i], 1)->ended);
+        const char *field = strstr(peer_stream(peers[i], 1)->fields, "x-a: ");
+        assert_non_null(field);
+        assert_true(strspn(field + 5, "v") > large - 500); /* as much as the test's buffer holds */
+        assert_int_equal(ex->head == NULL, i == 1);
+        (void)nghttp2_submit_rst_stream(peers[i]->session, NGHTTP2_FLAG_NONE, 1, NGHTTP2_REFUSED_STREAM);
+        pump(world, peers[i]);
+    }
+    PUMP_UNTIL(world, peers[1], call->ends == 1);
+    assert_string_equal(ex->local_code, "origin_refused");
     call_free(call);
     peer_free(peers[0]);
     peer_free(peers[1]);
@@ -501,6 +533,7 @@ static void test_heads_at_their_bounds(void **state)
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup_teardown(test_refused_streams, setup, teardown),
     cmocka_unit_test_setup_teardown(test_refused_twice, setup, teardown),
+    cmocka_unit_test_setup_teardown(test_a_refused_request_with_a_large_head, setup, teardown),
     cmocka_unit_test_setup_teardown(test_a_refused_request_with_a_large_body, setup, teardown),
     cmocka_unit_test_setup_teardown(test_goaway, setup, teardown),
     cmocka_unit_test_setup_teardown(test_a_broken_connection, setup, teardown),

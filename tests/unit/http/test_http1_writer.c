@@ -103,7 +103,7 @@ static void test_chunked_empty_with_trailers(void **state)
 {
     fixture_t *f = *state;
     field_t at[] = {{STR("A"), STR("1"), FIELD_OTHER}, {STR("b"), STR(""), FIELD_OTHER}};
-    fields_t trailers = {at, 2, 2};
+    fields_t trailers = {.at = at, .count = 2, .capacity = 2};
     f->writer.chunked = true;
     http1_writer_end(&f->writer, &trailers);
     assert_sent(f, "0\r\nA: 1\r\nb: \r\n\r\n");
