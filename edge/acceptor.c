@@ -17,6 +17,7 @@
 #include "crowd.h"
 #include "descriptors.h"
 #include "greeting.h"
+#include "pipeline.h"
 #include "shortage.h"
 
 /* Taken from the queue of a socket that is about to be closed, at most: as many as the kernel queues. */
@@ -40,16 +41,16 @@ typedef enum accept_result { ACCEPT_ONE, ACCEPT_EMPTY, ACCEPT_STOP } accept_resu
 static void on_readable(h2o_socket_t *sock, const char *err);
 
 /* The steps that exchanges of a listener's kind go through. */
-static const exchange_step_t *steps_of(conf_listener_kind_t kind)
+static const exchange_step_t *steps_of(const pipeline_t *pipeline, conf_listener_kind_t kind)
 {
     switch (kind) {
     case CONF_LISTENER_TLS:
     case CONF_LISTENER_PLAIN:
-        return exchange_preview_steps;
+        return pipeline->preview;
     case CONF_LISTENER_REDIRECT:
-        return exchange_redirect_steps;
+        return pipeline->redirect;
     case CONF_LISTENER_HEALTH:
-        return exchange_health_steps;
+        return pipeline->health;
     }
     assert(!"a kind that does not exist");
     return NULL;
@@ -65,7 +66,7 @@ static void take(acceptor_t *acceptor, int fd, const struct sockaddr_storage *fr
     worker_t *worker = acceptor->worker;
     client_t client = {.worker = worker,
                        .kind = acceptor->kind,
-                       .steps = steps_of(acceptor->kind),
+                       .steps = steps_of(acceptor->worker->pipeline, acceptor->kind),
                        .tls_terminated = acceptor->tls_terminated,
                        .local_port = acceptor->port};
     /* For the moment until the codec has the connection. */

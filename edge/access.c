@@ -472,3 +472,21 @@ step_result_t step_access(exchange_t *ex)
         strip_session_cookie(ex);
     return STEP_NEXT;
 }
+
+bool access_judge_head(exchange_t *ex)
+{
+    if (!ex->preflight || ex->response.bodyless)
+        return true;
+    fields_t fields = ex->response.fields;
+    exchange_reply(ex, ex->response.status, STR(""), &fields, STR(""));
+    return false;
+}
+
+void access_response_head(exchange_t *ex)
+{
+    if (ex->session_cookie.n == 0)
+        return;
+    fields_add(&ex->arena, &ex->response.fields, FIELD_SET_COOKIE, STR("set-cookie"), ex->session_cookie);
+    /* Whatever the app says of its page: no cache may give one person's session to others. */
+    fields_add(&ex->arena, &ex->response.fields, FIELD_OTHER, STR("cache-control"), STR("private"));
+}

@@ -43,4 +43,9 @@ str_t access_own_origin(exchange_t *ex);
 /* The step: passes, or answers 401, 403 or 429, or the sign-in pages. */
 step_result_t step_access(exchange_t *ex);
 
+/* Hooks (pipeline.h). Of the answer to a preflight without credentials only the head comes back. */
+MUST_USE bool access_judge_head(exchange_t *ex);
+/* The session that this exchange opened goes to the client. */
+void access_response_head(exchange_t *ex);
+
 #endif

@@ -13,6 +13,7 @@
 
 #include "access_line.h"
 #include "client.h"
+#include "worker.h"
 
 /* Lines that wait, in bytes; there are two buffers of this size, one filled and one being written. */
 #define BUFFER_BYTES 524288
@@ -327,4 +328,11 @@ void access_log_exchange(access_log_t *log, const exchange_t *ex, exchange_end_t
     if (wake)
         pthread_cond_signal(&log->wake);
     pthread_mutex_unlock(&log->lock);
+}
+
+void access_log_end(exchange_t *ex)
+{
+    access_log_t *log = ex->worker->log;
+    if (log != NULL && ex->times.start_us != 0 && !ex->internal)
+        access_log_exchange(log, ex, ex->end);
 }

@@ -20,5 +20,7 @@ void access_log_reopen(access_log_t *log, int fd);
 /* Adds the line of an exchange that ends, and how it ended. Makes no system call but, now and then, a wake-up
  * of the thread. Local clients (client_t.local) get no line. */
 void access_log_exchange(access_log_t *log, const exchange_t *ex, exchange_end_t how);
+/* Hook (pipeline.h): writes the line of an exchange that ends, to its worker's log. */
+void access_log_end(exchange_t *ex);
 
 #endif

@@ -101,7 +101,7 @@ static void learn_key(exchange_t *ex)
         limit_accept(limit, &api->key, now_ns);
 }
 
-void api_answered(exchange_t *ex)
+static void answered(exchange_t *ex)
 {
     api_t *api = ex->api;
     api->outcome = is_failure(ex->response.status) ? BALANCE_FAILED : BALANCE_SUCCEEDED;
@@ -140,6 +140,8 @@ static bool is_before_writing(origin_failure_t failure)
 
 void api_failed(exchange_t *ex, origin_failure_t failure)
 {
+    if (ex->api == NULL)
+        return;
     ex->api->unwritten = is_before_writing(failure);
     ex->api->outcome = failure != ORIGIN_NO_DESCRIPTOR ? BALANCE_FAILED : BALANCE_LEFT;
 }
@@ -164,9 +166,12 @@ static void add(exchange_t *ex, fields_t *fields, str_t name, const char *value)
     fields_add(&ex->arena, fields, FIELD_OTHER, name, str_from(value));
 }
 
-void api_add_fields(exchange_t *ex, fields_t *fields)
+void api_local_head(exchange_t *ex)
 {
     const api_t *api = ex->api;
+    fields_t *fields = &ex->response.fields;
+    if (api == NULL)
+        return;
     api_cors_add(ex, fields);
     if (api->plan == NULL || api->conf->api.limits != CONF_LIMITS_ENFORCE)
         return;
@@ -180,6 +185,14 @@ void api_add_fields(exchange_t *ex, fields_t *fields)
     add(ex, fields, STR("x-ratelimit-limit"), text->x_limit);
     add(ex, fields, STR("x-ratelimit-remaining"), text->x_remaining);
     add(ex, fields, STR("x-ratelimit-reset"), text->x_reset);
+}
+
+void api_response_head(exchange_t *ex)
+{
+    if (ex->api == NULL)
+        return;
+    answered(ex);
+    api_local_head(ex);
 }
 
 void api_release_server(exchange_t *ex)

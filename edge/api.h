@@ -101,12 +101,15 @@ void api_inherit(exchange_t *ex, const api_t *from);
  * request may be sent again and the retry budget allows it. False: the failure stands.
  */
 MUST_USE bool api_again(exchange_t *ex, const resend_facts_t *facts);
-/* A final head has come from the server: what it says of the server and of the key. */
-void api_answered(exchange_t *ex);
+/*
+ * Hooks (pipeline.h), also of exchanges that are not with the API. A final head has come from the server:
+ * what it says of the server and of the key. It gets the fields that say how much the key may still use.
+ */
+void api_response_head(exchange_t *ex);
+/* The same fields, for an answer of the edge's own. */
+void api_local_head(exchange_t *ex);
 /* The server failed, and the exchange is not given to another. */
 void api_failed(exchange_t *ex, origin_failure_t failure);
-/* The fields that say how much the key may still use, for any response's head. */
-void api_add_fields(exchange_t *ex, fields_t *fields);
 /* The deletion step's claim: the controller has noted the boxes. Tells it how the call ended where no answer
  * has. Idempotent. (api_deletion.c) */
 void api_deletion_end(exchange_t *ex);

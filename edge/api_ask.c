@@ -1,6 +1,8 @@
 #include "api_ask.h"
 
+#include "pipeline.h"
 #include "steps.h"
+#include "worker.h"
 
 /* The caller's own key, and no more of its request. */
 static fields_t key_fields(exchange_t *ex)
@@ -19,7 +21,7 @@ static fields_t key_fields(exchange_t *ex)
 subrequest_t *api_ask(exchange_t *ex, str_t method, str_t target, subrequest_done_t done, void *arg)
 {
     fields_t fields = key_fields(ex);
-    return subrequest_start(ex, exchange_api_upstream_steps, method, target, &fields, done, arg);
+    return subrequest_start(ex, ex->worker->pipeline->api_upstream, method, target, &fields, done, arg);
 }
 
 /* RFC 3986 section 2.3. */

@@ -108,7 +108,7 @@ static const await_source_t source = {.name = "deletion", .leave = leave};
 
 void api_deletion_end(exchange_t *ex)
 {
-    api_deletion_t *deletion = ex->api->deletion;
+    api_deletion_t *deletion = ex->api != NULL ? ex->api->deletion : NULL;
     if (deletion == NULL || deletion->stage == OVER)
         return;
     bool went_up = ex->api->attempts != 0 && (!ex->api->unwritten || ex->api->written_again);

@@ -57,7 +57,8 @@ static balance_result_t pick(exchange_t *ex, uint64_t avoid)
         return result;
     api->attempts++;
     api->picked_us = loop_precise_us();
-    target_server(ex, api->conf, (size_t)(api->upstream - api->conf->upstreams), &api->pick);
+    target_server(ex, api->conf, api->origin_tls, (size_t)(api->upstream - api->conf->upstreams), &api->pick,
+                  api_again);
     return result;
 }
 

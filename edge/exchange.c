@@ -1,5 +1,5 @@
 /*
- * The exchange between its two codecs: which steps it takes, where its bodies flow, and the one place where
+ * The exchange between its two codecs: how it runs its steps, where its bodies flow, and the one place where
  * everything that it holds is let go.
  *
  * State only moves forward: HEAD, STEPS, ORIGIN, RESPONSE or TUNNEL, DONE. An exchange waits in STEPS only
@@ -9,66 +9,27 @@
 
 #include <assert.h>
 
-#include "access.h"
-#include "access_log.h"
-#include "api.h"
 #include "budget.h"
 #include "client.h"
 #include "forward.h"
+#include "pipeline.h"
 #include "request_head.h"
 #include "steps.h"
-#include "tunnel.h"
-#include "wake.h"
 #include "worker.h"
 
 /* Fewer bytes than this in the time of relief.h are no progress. */
 #define PROGRESS_BYTES 4096
 
-/*
- * The steps of an exchange that came to a preview's host, in order. Each listener's kind has a table; a step
- * answers STEP_NEXT, STEP_WAIT or STEP_DONE, and never goes back.
- */
-const exchange_step_t exchange_preview_steps[] = {
-    {"client", step_client}, /* has its client too many requests open: 429 */
-    {"host", step_host},     /* is this name ours: 421 */
-    {"route", step_route},   /* which preview and which box: 404 */
-    {"access", step_access}, /* may this request see it: 401, 403, 429, or the sign-in page */
-    {"limit", step_limit},   /* is there room for it: 503; has it been here before: 508 */
-    {"wake", step_wake},     /* does its box run: else it waits, bounded: 503 */
-    {"slots", step_slots},   /* may its client and its box have another connection: else it waits: 503 */
-    {"origin", step_origin}, /* to the port in the box, and the response back */
-    {NULL, NULL},
-};
+static const exchange_hooks_t *hooks_of(const exchange_t *ex)
+{
+    return &ex->worker->pipeline->hooks;
+}
 
-/* The host step goes over to these where the name is one of the API's. */
-const exchange_step_t exchange_api_steps[] = {
-    {"host", step_host},
-    {"key", step_api_key},           /* which key it shows */
-    {"limit", step_api_limit},       /* may it go on now: 429; does its key count: 401 */
-    {"room", step_limit},            /* is there room for it: 503; has it been here before: 508 */
-    {"deletion", step_api_deletion}, /* does it delete boxes: noted before it goes on */
-    {"preview", step_api_preview},   /* is it about previews: answered here, where the upstream lets it */
-    {"slots", step_api_slots},       /* may its client have another connection: else it waits: 503 */
-    {"pick", step_api_pick},         /* which server: 503; where all are full it waits, bounded */
-    {"origin", step_api_origin},     /* to the server, and the response back */
-    {NULL, NULL},
-};
-
-const exchange_step_t exchange_api_upstream_steps[] = {
-    {"pick", step_api_pick},
-    {"origin", step_api_origin},
-    {NULL, NULL},
-};
-
-const exchange_step_t exchange_redirect_steps[] = {
-    {"redirect", step_redirect},
-    {NULL, NULL},
-};
-
-const exchange_step_t exchange_health_steps[] = {
-    {"health", step_health},
-    {NULL, NULL},
-};
+static void run_hooks(const exchange_hook_t *hook, exchange_t *ex)
+{
+    for (; *hook != NULL; hook++)
+        (*hook)(ex);
+}
 
 /* ---- beginning ---- */
 
@@ -205,11 +166,7 @@ static void leave(exchange_t *ex)
 {
     await_leave(ex);
     cancel_origin(ex);
-    tunnel_leave(ex);
-    wake_turn_end(ex);
-    slots_release(ex);
-    if (ex->api != NULL)
-        api_deletion_end(ex);
+    run_hooks(hooks_of(ex)->leave, ex);
 }
 
 void exchange_begin(exchange_t *ex)
@@ -333,10 +290,9 @@ void exchange_request_body(exchange_t *ex, str_t data)
     counter_add(&ex->worker->counters->request_body_bytes_total, data.n);
     if (ex->state == EXCHANGE_DONE)
         return;
-    if (ex->state == EXCHANGE_TUNNEL)
-        tunnel_takes(ex, data);
-    else if (ex->state == EXCHANGE_RESPONSE)
-        use_carried(ex, data.n, true);
+    if (ex->state == EXCHANGE_TUNNEL || ex->state == EXCHANGE_RESPONSE)
+        for (void (*const *hook)(exchange_t *, str_t) = hooks_of(ex)->request_body; *hook != NULL; hook++)
+            (*hook)(ex, data);
     if (ex->origin_ops != NULL)
         ex->origin_ops->send_body(ex, data);
     else if (ex->state == EXCHANGE_STEPS)
@@ -406,49 +362,23 @@ void exchange_client_half_closed(exchange_t *ex)
         exchange_response_informational(ex, 102, &none);
 }
 
-/* How long the wake took, and the box's answer after it (Server Timing, W3C). The app's own fields stay. */
-static void add_server_timing(exchange_t *ex)
+/* False: a hook has answered the exchange in the origin's place. */
+static bool judge_head(exchange_t *ex)
 {
-    uint32_t origin_us = ex->times.first_byte_us > ex->wake_times.went_us
-                             ? ex->times.first_byte_us - ex->wake_times.went_us
-                             : 0;
-    fields_add(&ex->arena, &ex->response.fields, FIELD_OTHER, STR("server-timing"),
-               str_format(&ex->arena, "resume;dur=%u, listen;dur=%u, origin;dur=%u.%03u",
-                          ex->wake_times.resume_ms, ex->wake_times.listen_ms, origin_us / 1000,
-                          origin_us % 1000));
+    for (bool (*const *hook)(exchange_t *) = hooks_of(ex)->judge_head; *hook != NULL; hook++)
+        if (!(*hook)(ex))
+            return false;
+    return true;
 }
 
 void exchange_response_head(exchange_t *ex)
 {
-    /* Who is about to be let in for long is judged by what is known now. */
-    if (ex->response.tunnel && !exchange_still_allowed(ex))
-        return;
     ex->times.first_byte_us = (uint32_t)(loop_precise_us() - ex->times.start_us);
-    wake_turn_end(ex); /* the box has answered: the next that waited may go to it */
-    if (ex->preflight && !ex->response.bodyless) {
-        fields_t fields = ex->response.fields;
-        exchange_reply(ex, ex->response.status, STR(""), &fields, STR(""));
+    if (!judge_head(ex))
         return;
-    }
-    if (ex->api != NULL) {
-        api_answered(ex);
-        api_add_fields(ex, &ex->response.fields);
-    }
     ex->status = ex->response.status;
-    if (ex->wake_times.woken)
-        add_server_timing(ex);
-    if (ex->session_cookie.n != 0) {
-        fields_add(&ex->arena, &ex->response.fields, FIELD_SET_COOKIE, STR("set-cookie"), ex->session_cookie);
-        /* Whatever the app says of its page: no cache may give one person's session to others. */
-        fields_add(&ex->arena, &ex->response.fields, FIELD_OTHER, STR("cache-control"), STR("private"));
-    }
-    if (ex->response.tunnel) {
-        set_state(ex, EXCHANGE_TUNNEL);
-        tunnel_open(ex);
-    } else {
-        set_state(ex, EXCHANGE_RESPONSE);
-    }
-    use_responds(ex);
+    set_state(ex, ex->response.tunnel ? EXCHANGE_TUNNEL : EXCHANGE_RESPONSE);
+    run_hooks(hooks_of(ex)->response_head, ex);
     ex->progress_ms = loop_now(ex->worker->loop);
     ex->client_ops->send_head(ex);
     request_head_release(ex);
@@ -468,18 +398,25 @@ void exchange_response_body(exchange_t *ex, str_t data)
 {
     assert(ex->state == EXCHANGE_RESPONSE || ex->state == EXCHANGE_TUNNEL);
     ex->response_bytes += data.n;
-    if (ex->state == EXCHANGE_TUNNEL && !tunnel_pass(ex, &data))
-        return; /* the tunnel was closed within these bytes */
-    if (ex->use.quiet && ex->state == EXCHANGE_RESPONSE)
-        use_carried(ex, data.n, false);
+    for (bool (*const *hook)(exchange_t *, str_t *) = hooks_of(ex)->response_body; *hook != NULL; hook++)
+        if (!(*hook)(ex, &data))
+            return;
     ex->client_ops->send_body(ex, data);
+}
+
+/* False: a hook goes on with the exchange. */
+static bool origin_left(exchange_t *ex, const origin_failure_t *failure)
+{
+    bool (*const *hook)(exchange_t *, const origin_failure_t *) = hooks_of(ex)->origin_left;
+    for (; *hook != NULL; hook++)
+        if (!(*hook)(ex, failure))
+            return false;
+    return true;
 }
 
 void exchange_response_end(exchange_t *ex)
 {
-    if (ex->state == EXCHANGE_DONE)
-        return;
-    if (tunnel_box_left(ex, NULL))
+    if (ex->state == EXCHANGE_DONE || !origin_left(ex, NULL))
         return;
     assert(!ex->response_complete);
     ex->response_complete = true;
@@ -519,10 +456,10 @@ void exchange_origin_failed(exchange_t *ex, origin_failure_t failure)
 {
     const origin_failure_text_t *text = origin_failure_text(failure, ex->target.is_box);
     assert(ex->origin_ops == NULL);
-    if (tunnel_box_left(ex, &failure))
+    if (!origin_left(ex, &failure))
         return;
-    if (ex->api != NULL)
-        api_failed(ex, failure);
+    for (void (*const *hook)(exchange_t *, origin_failure_t) = hooks_of(ex)->failed; *hook != NULL; hook++)
+        (*hook)(ex, failure);
     exchange_reply_error(ex, text->status, text->code, text->sentence, text->status == 503 ? 1 : 0);
 }
 
@@ -530,8 +467,7 @@ void exchange_answer(exchange_t *ex)
 {
     leave(ex);
     ex->status = ex->response.status;
-    if (ex->api != NULL)
-        api_add_fields(ex, &ex->response.fields);
+    run_hooks(hooks_of(ex)->local_head, ex);
     counter_add(&ex->worker->counters->responses_local_total, 1);
     set_state(ex, EXCHANGE_RESPONSE);
     ex->client_ops->send_head(ex);
@@ -548,13 +484,13 @@ void exchange_answered(exchange_t *ex)
 
 /* ---- the end ---- */
 
-static void count(const exchange_t *ex, exchange_end_t how)
+static void count(const exchange_t *ex)
 {
     counters_t *counters = ex->worker->counters;
     counter_sub(&counters->exchanges_open, 1);
     counter_add(&counters->exchanges_total, 1);
     counter_add(&counters->response_body_bytes_total, ex->response_bytes);
-    if (how == EXCHANGE_END_CLIENT_GONE)
+    if (ex->end == EXCHANGE_END_CLIENT_GONE)
         counter_add(&counters->client_departures_total, 1);
     switch (ex->status / 100) {
     case 1:
@@ -581,16 +517,13 @@ void exchange_end(exchange_t **exp, exchange_end_t how)
 {
     exchange_t *ex = *exp;
     *exp = NULL;
+    ex->end = how;
     leave(ex);
-    tunnel_close(ex);
-    use_end(ex);
     remote_uncount(ex);
-    count(ex, how);
-    if (ex->worker->log != NULL && ex->times.start_us != 0 && !ex->internal)
-        access_log_exchange(ex->worker->log, ex, how);
+    count(ex);
+    run_hooks(hooks_of(ex)->end, ex);
     buffer_clear(&ex->held, &ex->account);
     request_head_free(ex);
-    api_end(ex);
     account_sub(&ex->account, ex->arena_bytes);
     h2o_mem_pool_t arena = ex->arena; /* the exchange lives in it */
     h2o_mem_clear_pool(&arena);

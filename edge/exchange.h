@@ -31,6 +31,7 @@
 #include "loop.h"
 #include "origin_failure.h"
 #include "remote.h"
+#include "resend.h"
 #include "slots.h"
 #include "store.h"
 #include "str.h"
@@ -131,15 +132,6 @@ typedef struct exchange_step {
     step_result_t (*run)(exchange_t *ex);
 } exchange_step_t;
 
-/* The steps of previews, the API, redirects and health checks; each ends with {NULL, NULL}. A listener's kind
- * chooses. */
-extern const exchange_step_t exchange_preview_steps[];
-extern const exchange_step_t exchange_api_steps[]; /* taken by the host step, on an API host */
-extern const exchange_step_t
-    exchange_api_upstream_steps[]; /* the last of them: for requests of the edge's own */
-extern const exchange_step_t exchange_redirect_steps[];
-extern const exchange_step_t exchange_health_steps[];
-
 typedef enum exchange_state {
     EXCHANGE_HEAD,     /* the codec fills the request */
     EXCHANGE_STEPS,    /* a step runs or waits */
@@ -188,6 +180,13 @@ typedef struct origin_target {
     uint16_t upstream;
     uint16_t server;
     uint32_t first_byte_ms; /* from the end of the request */
+    /*
+     * The attempt failed before a response. True: ex->target is another server, which is to be tried, or the
+     * exchange was answered. NULL: there is one place only, where the codec's own rule (resend.h) may try
+     * again. Where it is set, what a response means depends on its request, which stays until the end.
+     */
+    bool (*elsewhere)(exchange_t *ex, const resend_facts_t *facts);
+    struct origin_tls *origin_tls; /* where `tls`; borrowed for as long as the exchange goes there */
 } origin_target_t;
 
 struct exchange {
@@ -202,6 +201,7 @@ struct exchange {
     uint64_t progress_ms;    /* loop_now when it last got further (exchange_progress) */
     uint32_t moved;          /* bytes since then */
     exchange_state_t state;
+    exchange_end_t end;          /* by exchange_end */
     const exchange_step_t *step; /* runs or waits */
 
     const client_ops_t *client_ops;

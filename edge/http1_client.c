@@ -9,7 +9,6 @@
 #include <errno.h>
 
 #include "address.h"
-#include "api.h"
 #include "client.h"
 #include "descriptors.h"
 #include "forward.h"
@@ -71,7 +70,8 @@ static resend_facts_t resend_facts(const http1_client_t *client)
 static bool try_elsewhere(http1_client_t *client)
 {
     resend_facts_t facts = resend_facts(client);
-    if (client->ex->api == NULL || !api_again(client->ex, &facts))
+    const origin_target_t *target = &client->ex->target;
+    if (target->elsewhere == NULL || !target->elsewhere(client->ex, &facts))
         return false;
     drop(client);
     attempt(client, true);
@@ -89,7 +89,7 @@ void http1_client_lost(http1_client_t *client)
         target_tls_failed(ex->worker, ssl);
     if (try_elsewhere(client))
         return;
-    if (ex->api != NULL || !resend_allowed(&facts)) {
+    if (ex->target.elsewhere != NULL || !resend_allowed(&facts)) {
         http1_client_fail(client, refused ? ORIGIN_TLS_FAILED : ORIGIN_CLOSED);
         return;
     }
@@ -341,7 +341,7 @@ static void drop_unsafe(http1_client_t *client)
         client->keep_body = false;
         buffer_clear(&ex->held, &ex->account);
     }
-    if (ex->head == NULL || ex->api != NULL) /* what an answer of the API means depends on its request */
+    if (ex->head == NULL || ex->target.elsewhere != NULL)
         return;
     resend_facts_t facts = resend_facts(client);
     if (!resend_allowed(&facts))
@@ -409,7 +409,7 @@ static void send_request(http1_client_t *client)
         ex->times.connect_us = (uint32_t)(loop_precise_us() - ex->times.start_us);
     client->state = ATTEMPT_HEAD;
     client->writer.chunked = request->has_body && request->content_length == LENGTH_UNKNOWN;
-    client->keep_body = request->has_body && (client->reused || ex->api != NULL) &&
+    client->keep_body = request->has_body && (client->reused || ex->target.elsewhere != NULL) &&
                         buffer_size(&ex->held) <= RESEND_BODY_BYTES;
     h2o_mem_pool_t own, *pool = ex->head != NULL ? &own : &ex->arena;
     if (pool == &own)

@@ -12,7 +12,6 @@
 #include <assert.h>
 #include <errno.h>
 
-#include "api.h"
 #include "descriptors.h"
 #include "http2_client_impl.h"
 #include "refused.h"
@@ -111,7 +110,8 @@ static resend_facts_t facts_of(const http2_client_t *client)
  * since. */
 static bool try_elsewhere(http2_client_t *client, const resend_facts_t *facts)
 {
-    if (client->ex->api == NULL || !api_again(client->ex, facts))
+    const origin_target_t *target = &client->ex->target;
+    if (target->elsewhere == NULL || !target->elsewhere(client->ex, facts))
         return false;
     detach(client);
     attempt(client, true);
@@ -123,7 +123,7 @@ void http2_client_lost(http2_client_t *client)
     resend_facts_t facts = facts_of(client);
     if (try_elsewhere(client, &facts))
         return;
-    if (client->ex->api == NULL && resend_allowed(&facts))
+    if (client->ex->target.elsewhere == NULL && resend_allowed(&facts))
         send_again(client);
     else
         http2_client_fail(client, ORIGIN_CLOSED);
@@ -136,7 +136,7 @@ void http2_client_refused(http2_client_t *client)
     facts.wrote = false; /* nobody looked at it: any method may be sent again */
     if (try_elsewhere(client, &facts))
         return;
-    if (client->ex->api == NULL && resend_allowed(&facts))
+    if (client->ex->target.elsewhere == NULL && resend_allowed(&facts))
         send_again(client);
     else
         http2_client_fail(client, ORIGIN_REFUSED);
@@ -177,7 +177,7 @@ static void await_first_byte(http2_client_t *client)
 /* Once nghttp2 has the head, and where no second attempt can be made. */
 static void release_head(http2_client_t *client)
 {
-    if (client->ex->api == NULL) /* what an answer of the API means depends on its request */
+    if (client->ex->target.elsewhere == NULL)
         request_head_release(client->ex);
 }
 

@@ -6,6 +6,7 @@
 
 #include "address.h"
 #include "client.h"
+#include "pipeline.h"
 #include "worker.h"
 
 /* Connections accepted in one turn, at most. */
@@ -82,7 +83,10 @@ local_server_t *local_server_new(loop_t *loop, const conf_t *conf, int listen_fd
     local_server_t *server = calloc(1, sizeof *server);
     assert(server != NULL);
     *server = (local_server_t){
-        .worker = {.loop = loop, .conf = conf_acquire(conf), .random = random_source_new()},
+        .worker = {.loop = loop,
+                   .pipeline = &edge_pipeline,
+                   .conf = conf_acquire(conf),
+                   .random = random_source_new()},
         .steps = steps,
         .max_clients = max_clients,
         .owner = owner,

@@ -13,6 +13,7 @@
 #include "credentials.h"
 #include "forward.h"
 #include "hostname.h"
+#include "pipeline.h"
 #include "routes.h"
 #include "siphash.h"
 #include "store.h"
@@ -141,7 +142,7 @@ static step_result_t step_other_host(exchange_t *ex)
         return refuse_host(ex);
     if (client_refused(ex) || refused_as_validation(ex))
         return STEP_DONE;
-    ex->step = exchange_api_steps; /* of which this was the first */
+    ex->step = ex->worker->pipeline->api; /* of which this was the first */
     return STEP_NEXT;
 }
 

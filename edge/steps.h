@@ -1,5 +1,5 @@
 /*
- * The steps that the tables in exchange.c name, and what steps, replies and tunnels may do to an exchange.
+ * The steps that the tables in pipeline.c name, and what steps, replies and tunnels may do to an exchange.
  * For the files that make up the exchange only; codecs use exchange.h.
  */
 #ifndef BOXEDGE_STEPS_H

@@ -3,7 +3,6 @@
 #include <assert.h>
 
 #include "address.h"
-#include "api.h"
 #include "http1_client.h"
 #include "http2_client.h"
 #include "process_log.h"
@@ -65,12 +64,12 @@ void target_box_again(exchange_t *ex, const store_box_t *now, uint64_t epoch)
     target_box(ex);
 }
 
-void target_server(exchange_t *ex, const conf_t *conf, size_t upstream, const balance_pick_t *pick)
+void target_server(exchange_t *ex, const conf_t *conf, origin_tls_t *tls, size_t upstream,
+                   const balance_pick_t *pick, bool (*elsewhere)(exchange_t *ex, const resend_facts_t *facts))
 {
     const conf_upstream_t *from = &conf->upstreams[upstream];
     ex->target = (origin_target_t){
-        .name = from->tls && ex->api->origin_tls != NULL ? origin_tls_pool(ex->api->origin_tls, upstream)
-                                                         : str_from(from->pool),
+        .name = from->tls && tls != NULL ? origin_tls_pool(tls, upstream) : str_from(from->pool),
         .generation = pick->generation,
         .port = pick->port,
         .connect_port = pick->port,
@@ -81,6 +80,8 @@ void target_server(exchange_t *ex, const conf_t *conf, size_t upstream, const ba
         .upstream = (uint16_t)upstream,
         .server = pick->index,
         .first_byte_ms = from->first_byte,
+        .elsewhere = elsewhere,
+        .origin_tls = tls,
     };
     name_origin(ex);
 }
@@ -91,8 +92,8 @@ bool target_tls(exchange_t *ex, SSL **ssl)
     *ssl = NULL;
     if (!target->tls)
         return true;
-    if (ex->api != NULL && ex->api->origin_tls != NULL)
-        *ssl = origin_tls_make(ex->api->origin_tls, target->upstream, target->server);
+    if (target->origin_tls != NULL)
+        *ssl = origin_tls_make(target->origin_tls, target->upstream, target->server);
     return *ssl != NULL;
 }
 

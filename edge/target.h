@@ -7,6 +7,7 @@
 
 #include "balance.h"
 #include "exchange.h"
+#include "origin_tls.h"
 
 /* The port of ex->preview in ex->box. */
 void target_box(exchange_t *ex);
@@ -19,8 +20,11 @@ void target_box_again(exchange_t *ex, const store_box_t *now, uint64_t epoch);
  * where there is none, or that one refused too; then the target is what it was.
  */
 MUST_USE bool target_other_loopback(exchange_t *ex);
-/* The server that was picked of the upstream with that index in `conf`. */
-void target_server(exchange_t *ex, const conf_t *conf, size_t upstream, const balance_pick_t *pick);
+/* The server that was picked of the upstream with that index in `conf`. `tls` (may be NULL) is borrowed; for
+ * `elsewhere` see origin_target_t. */
+void target_server(exchange_t *ex, const conf_t *conf, origin_tls_t *tls, size_t upstream,
+                   const balance_pick_t *pick,
+                   bool (*elsewhere)(exchange_t *ex, const resend_facts_t *facts));
 
 /* Sends the request to ex->target, in its protocol. */
 void target_start(exchange_t *ex);

@@ -46,8 +46,15 @@ static void client_frame_begins(websocket_frames_t *frames, uint64_t length)
         wake_tabs_typed(ex);
 }
 
-void tunnel_open(exchange_t *ex)
+bool tunnel_judge_head(exchange_t *ex)
 {
+    return !ex->response.tunnel || exchange_still_allowed(ex);
+}
+
+void tunnel_response_head(exchange_t *ex)
+{
+    if (!ex->response.tunnel)
+        return;
     assert(ex->tunnel == NULL);
     tunnel_t *tunnel = h2o_mem_alloc_pool(&ex->arena, sizeof(*tunnel));
     *tunnel = (tunnel_t){.ex = ex, .from_client = {.data_begins = client_frame_begins}};
@@ -111,15 +118,17 @@ static void feed(exchange_t *ex, websocket_frames_t *frames, str_t data, bool fr
                     from_client && (tunnel->wished || frames->unknown));
 }
 
-void tunnel_takes(exchange_t *ex, str_t data)
+void tunnel_request_body(exchange_t *ex, str_t data)
 {
-    if (ex->use.box != NULL)
+    if (ex->state == EXCHANGE_TUNNEL && ex->use.box != NULL)
         feed(ex, &((tunnel_t *)ex->tunnel)->from_client, data, true);
 }
 
-bool tunnel_pass(exchange_t *ex, str_t *data)
+bool tunnel_response_body(exchange_t *ex, str_t *data)
 {
     tunnel_t *tunnel = ex->tunnel;
+    if (ex->state != EXCHANGE_TUNNEL)
+        return true;
     if (!tunnel->closing) {
         feed(ex, &tunnel->from_box, *data, false);
         return true;
@@ -177,22 +186,22 @@ static void word_expired(loop_timer_t *timer)
     exchange_response_flush(ex);
 }
 
-bool tunnel_box_left(exchange_t *ex, const origin_failure_t *failure)
+bool tunnel_origin_left(exchange_t *ex, const origin_failure_t *failure)
 {
     tunnel_t *tunnel = ex->tunnel;
     bool is_process = ex->use.box != NULL && ex->box.pid != 0;
     if (ex->state != EXCHANGE_TUNNEL || !is_process || ex->response_complete || tunnel->judged)
-        return false;
+        return true;
     if (failure != NULL) {
         tunnel->failed = true;
         tunnel->failure = *failure;
     }
     if (!tunnel->left && (ex->request_complete || !websocket_frames_between(&tunnel->from_box)))
-        return false;
+        return true;
     if (!tunnel->left)
         loop_timer_start(ex->worker->loop, &tunnel->timer, TUNNEL_WORD_MS, word_expired);
     tunnel->left = true;
-    return true;
+    return false;
 }
 
 void tunnel_end(exchange_t *ex, const char *code, uint16_t close_code, str_t reason)

@@ -208,6 +208,19 @@ void use_carried(exchange_t *ex, size_t bytes, bool from_client)
         uses_want_wake(uses, use->box);
 }
 
+void use_request_body(exchange_t *ex, str_t data)
+{
+    if (ex->state == EXCHANGE_RESPONSE)
+        use_carried(ex, data.n, true);
+}
+
+bool use_response_body(exchange_t *ex, str_t *data)
+{
+    if (ex->use.quiet && ex->state == EXCHANGE_RESPONSE)
+        use_carried(ex, data->n, false);
+    return true;
+}
+
 void use_end(exchange_t *ex)
 {
     uses_t *uses = ex->worker->uses;

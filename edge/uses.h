@@ -62,6 +62,9 @@ void use_responds(exchange_t *ex);
 /* So many bytes of content went by (no control frames). `from_client`: they came from the client, and wake
  * the box where it sleeps. */
 void use_carried(exchange_t *ex, size_t bytes, bool from_client);
+/* Hooks (pipeline.h): bytes of bodies go by, outside of tunnels. */
+void use_request_body(exchange_t *ex, str_t data);
+MUST_USE bool use_response_body(exchange_t *ex, str_t *data);
 /* Idempotent. */
 void use_end(exchange_t *ex);
 

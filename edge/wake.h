@@ -60,5 +60,7 @@ bool wake_is_needless(const exchange_t *ex, const store_box_t *box);
  * turn. No-op without a turn.
  */
 void wake_turn_end(exchange_t *ex);
+/* Hook (pipeline.h): says in the response's head how long the wake took. */
+void wake_response_head(exchange_t *ex);
 
 #endif

@@ -174,3 +174,17 @@ void wake_turn_end(exchange_t *ex)
     if (ex->wake != NULL)
         wake_leave(&ex->wake->waiter);
 }
+
+/* How long the wake took, and the box's answer after it (Server Timing, W3C). The app's own fields stay. */
+void wake_response_head(exchange_t *ex)
+{
+    if (!ex->wake_times.woken)
+        return;
+    uint32_t origin_us = ex->times.first_byte_us > ex->wake_times.went_us
+                             ? ex->times.first_byte_us - ex->wake_times.went_us
+                             : 0;
+    fields_add(&ex->arena, &ex->response.fields, FIELD_OTHER, STR("server-timing"),
+               str_format(&ex->arena, "resume;dur=%u, listen;dur=%u, origin;dur=%u.%03u",
+                          ex->wake_times.resume_ms, ex->wake_times.listen_ms, origin_us / 1000,
+                          origin_us % 1000));
+}

@@ -26,6 +26,7 @@
 #include "linger.h"
 #include "origin_pool.h"
 #include "origin_tls.h"
+#include "pipeline.h"
 #include "places.h"
 #include "preview_calls.h"
 #include "process.h"
@@ -518,6 +519,7 @@ int worker_run(const worker_args_t *args)
     assert(worker->scratch != NULL);
     account_root_init(&worker->memory, shm_shares(args->shm, args->index));
     worker->loop = loop_new();
+    worker->pipeline = &edge_pipeline;
     h2o_linklist_init_anchor(&worker->clients);
     if (start(process, args))
         serve(process);

@@ -25,6 +25,7 @@ typedef struct linger_rates linger_rates_t;
 typedef struct origin_pool origin_pool_t;
 typedef struct origin_tls origin_tls_t;
 typedef struct places places_t;
+typedef struct pipeline pipeline_t;
 typedef struct preview_calls preview_calls_t;
 typedef struct refused refused_t;
 typedef struct routes routes_t;
@@ -38,6 +39,7 @@ typedef struct wakes wakes_t;
 struct worker {
     unsigned index;
     loop_t *loop;
+    const pipeline_t *pipeline;
     conf_t *conf; /* the current snapshot; an exchange takes its own reference where it waits */
     tls_t *tls;
     origin_tls_t *origin_tls;       /* of `conf`; NULL where no origin has TLS (tests) */

@@ -11,6 +11,7 @@
 
 #include "client.h"
 #include "http2_client.h"
+#include "pipeline.h"
 #include "steps.h"
 #include "target.h"
 #include "worker.h"
@@ -119,6 +120,7 @@ static world_t *world_new(void)
     assert(world->worker.conf != NULL);
     conf_errors_free(&errors);
     world->worker.loop = loop_new();
+    world->worker.pipeline = &edge_pipeline;
     world->worker.counters = &world->counters;
     account_root_init(&world->worker.memory, NULL);
     world->worker.random = random_source_new();

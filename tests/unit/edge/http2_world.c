@@ -1,5 +1,7 @@
 #include "http2_world.h"
 
+#include "pipeline.h"
+
 static world_t *the_world; /* ops have no other way to it */
 
 /* ---- the origin ---- */
@@ -302,6 +304,7 @@ void world_start(world_t *world)
         world->conf.timeouts.keep_alive = 60000;
     world->loop = loop_new();
     world->worker.loop = world->loop;
+    world->worker.pipeline = &edge_pipeline;
     world->worker.conf = &world->conf;
     world->worker.counters = &world->counters;
     account_root_init(&world->worker.memory, NULL);

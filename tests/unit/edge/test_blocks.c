@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "conf_net.h"
+#include "pipeline.h"
 #include "table.h"
 
 #include "store_fixture.h"
@@ -248,7 +249,7 @@ static void requests_while_the_list_cannot_be_read(void **state)
     blocks_free(&w->blocks);
     damage(w);
     w->blocks = blocks_new(w->store.store, &w->epoch);
-    const exchange_step_t *const steps[] = {exchange_preview_steps, exchange_redirect_steps};
+    const exchange_step_t *const steps[] = {edge_pipeline.preview, edge_pipeline.redirect};
     for (size_t i = 0; i < 2; i++) {
         exchange_world_t *world = exchange_world_new();
         world->fixture->worker.blocks = w->blocks;

@@ -1,5 +1,7 @@
 #include "worker_fixture.h"
 
+#include "pipeline.h"
+
 worker_fixture_t *worker_fixture_new(void)
 {
     worker_fixture_t *f = calloc(1, sizeof(*f));
@@ -10,6 +12,7 @@ worker_fixture_t *worker_fixture_new(void)
     assert_non_null(f->worker.conf);
     conf_errors_free(&errors);
     f->worker.loop = loop_new();
+    f->worker.pipeline = &edge_pipeline;
     f->worker.counters = &f->counters;
     account_root_init(&f->worker.memory, NULL);
     f->worker.random = random_source_new();

@@ -1,0 +1,54 @@
+/*
+ * What an edge does with exchanges: the steps of each kind of listener, and the hooks that see an exchange go
+ * by. The exchange names no feature; the tables do (pipeline.c). They are constants: nothing is registered
+ * while the edge runs.
+ *
+ * Each hook list ends with NULL and runs in its order. The two kinds that return a bool stop at the first
+ * that returns false.
+ */
+#ifndef BOXEDGE_PIPELINE_H
+#define BOXEDGE_PIPELINE_H
+
+#include "exchange.h"
+
+typedef struct pipeline pipeline_t;
+
+typedef void (*exchange_hook_t)(exchange_t *ex);
+
+typedef struct exchange_hooks {
+    /* The origin's final head has come, in EXCHANGE_ORIGIN. False: the hook has answered the exchange in its
+     * place. */
+    bool (*const *judge_head)(exchange_t *ex);
+    /* The origin's head is about to go to the client: ex->response may get fields. The state is
+     * EXCHANGE_RESPONSE or EXCHANGE_TUNNEL. */
+    const exchange_hook_t *response_head;
+    /* The head of an answer of the edge's own is about to go. */
+    const exchange_hook_t *local_head;
+    /* Bytes of the client are about to go to the origin, after the request's head. */
+    void (*const *request_body)(exchange_t *ex, str_t data);
+    /* Bytes of the origin are about to go to the client. False: the hook has ended the exchange with a part
+     * of them. It may shorten `data`. */
+    bool (*const *response_body)(exchange_t *ex, str_t *data);
+    /* The origin ended its direction (`failure` is NULL) or failed. False: the hook goes on with the
+     * exchange, and calls exchange_response_end or exchange_origin_failed again later. */
+    bool (*const *origin_left)(exchange_t *ex, const origin_failure_t *failure);
+    /* The origin failed, and an answer follows. */
+    void (*const *failed)(exchange_t *ex, origin_failure_t failure);
+    /* The exchange is answered, cut or ends: gives back what could call it and what it claims. Idempotent. */
+    const exchange_hook_t *leave;
+    /* The exchange ends, after `leave`: its last sight. */
+    const exchange_hook_t *end;
+} exchange_hooks_t;
+
+struct pipeline {
+    /* Steps of exchanges by where they came from; each ends with {NULL, NULL}. */
+    const exchange_step_t *preview, *redirect, *health;
+    const exchange_step_t *api;          /* the host step goes over to these on an API host */
+    const exchange_step_t *api_upstream; /* the last of them: for requests of the edge's own */
+    exchange_hooks_t hooks;
+};
+
+/* The product's. */
+extern const pipeline_t edge_pipeline;
+
+#endif
