@@ -38,10 +38,30 @@ static int check_file(const char *path)
     return count != 0 ? 1 : 0;
 }
 
+static bool names_file(const char *option)
+{
+    return strcmp(option, "-c") == 0 || strcmp(option, "--config") == 0;
+}
+
+/* Which word is missing or not expected, and then the usage. */
+static int refuse(int argc, char **argv)
+{
+    bool file = argc >= 2 && names_file(argv[1]);
+    bool print = argc >= 2 && str_starts(str_from(argv[1]), STR("--print-"));
+    int last = file ? 2 : print ? 1 : 0; /* the last word that has its place */
+    if (argc < 2)
+        fprintf(stderr, "boxedge check: -c FILE is missing\n\n");
+    else if (file && argc == 2)
+        fprintf(stderr, "boxedge check: %s needs a value\n\n", argv[1]);
+    else
+        fprintf(stderr, "boxedge check: \"%s\" is not expected\n\n", argv[last + 1 < argc ? last + 1 : 1]);
+    return usage(stderr, 2);
+}
+
 int cmd_check(int argc, char **argv)
 {
     str_t option = str_from(argc >= 2 ? argv[1] : "");
-    if (argc == 3 && (str_eq(option, STR("-c")) || str_eq(option, STR("--config"))))
+    if (argc == 3 && names_file(argv[1]))
         return check_file(argv[2]);
     if (argc == 2 && str_eq(option, STR("--print-default"))) {
         conf_print_default(stdout);
@@ -52,5 +72,5 @@ int cmd_check(int argc, char **argv)
         return 0;
     }
     bool help = argc == 2 && (str_eq(option, STR("-h")) || str_eq(option, STR("--help")));
-    return help ? usage(stdout, 0) : usage(stderr, 2);
+    return help ? usage(stdout, 0) : refuse(argc, argv);
 }

@@ -43,30 +43,43 @@ static int usage(FILE *out, int status)
     return status;
 }
 
+/* False, after a sentence that names the wrong word. */
+static bool refuse(const char *word, const char *why)
+{
+    fprintf(stderr, "boxedge demo-app: \"%s\" %s\n\n", word, why);
+    return false;
+}
+
 static bool parse(int argc, char **argv, demo_options_t *options)
 {
-    uint64_t port = 0, delay = 0;
-    bool have_port = false, good = true;
+    bool have_port = false;
     *options = (demo_options_t){.address = "127.0.0.1"};
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+        const char *name = argv[i];
+        bool is_port = strcmp(name, "--port") == 0, is_delay = strcmp(name, "--delay") == 0;
+        uint64_t value = 0;
+        if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
             options->help = true;
             return true;
         }
+        if (!is_port && !is_delay && strcmp(name, "--address") != 0)
+            return refuse(name, "is not expected");
         if (i + 1 == argc)
-            return false;
-        if (strcmp(argv[i], "--port") == 0)
-            have_port = str_to_uint(str_from(argv[++i]), 65535, &port);
-        else if (strcmp(argv[i], "--delay") == 0)
-            good &= str_to_uint(str_from(argv[++i]), 600000, &delay);
-        else if (strcmp(argv[i], "--address") == 0)
-            options->address = argv[++i];
+            return refuse(name, "needs a value");
+        const char *text = argv[++i];
+        if (is_port && !str_to_uint(str_from(text), 65535, &value))
+            return refuse(text, "is no port");
+        if (is_delay && !str_to_uint(str_from(text), 600000, &value))
+            return refuse(text, "is no number of milliseconds up to 600000");
+        if (is_port)
+            options->port = (uint16_t)value;
+        else if (is_delay)
+            options->delay_ms = (uint32_t)value;
         else
-            return false;
+            options->address = text;
+        have_port |= is_port;
     }
-    options->port = (uint16_t)port;
-    options->delay_ms = (uint32_t)delay;
-    return have_port && good;
+    return have_port || refuse("--port", "is missing");
 }
 
 /* Before anything listens; a signal ends the app, as it would later. */

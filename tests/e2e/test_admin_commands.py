@@ -64,6 +64,17 @@ def test_wrong_command_lines(arguments):
     (("upstream", "drain", "api"), "boxedge upstream drain: SERVER is missing"),
     (("status", "now"), 'boxedge status: "now" is not expected'),
     (("reload", "now"), 'boxedge reload: "now" is not expected'),
+    (("version", "now"), 'boxedge version: "now" is not expected'),
+    (("check",), "boxedge check: -c FILE is missing"),
+    (("check", "-c"), "boxedge check: -c needs a value"),
+    (("check", "-x"), 'boxedge check: "-x" is not expected'),
+    (("check", "-c", "a", "b"), 'boxedge check: "b" is not expected'),
+    (("check", "--print-default", "a"), 'boxedge check: "a" is not expected'),
+    (("check", "--print-nothing"), 'boxedge check: "--print-nothing" is not expected'),
+    (("demo-app",), 'boxedge demo-app: "--port" is missing'),
+    (("demo-app", "--port"), 'boxedge demo-app: "--port" needs a value'),
+    (("demo-app", "--port", "x"), 'boxedge demo-app: "x" is no port'),
+    (("demo-app", "--colour"), 'boxedge demo-app: "--colour" is not expected'),
 ])
 def test_the_wrong_word_is_named_before_the_usage(arguments, said):
     done = subprocess.run([str(harness.BINARY), *arguments], capture_output=True, text=True, check=False, timeout=20)

@@ -342,7 +342,7 @@ static void wrong_command_lines(void **state)
     (void)state;
     char output[4096];
     assert_int_equal(run((char *[]){"check", NULL}, output, sizeof(output)), 2);
-    assert_true(str_starts(str_from(output), STR("usage: ")));
+    assert_true(str_starts(str_from(output), STR("boxedge check: -c FILE is missing\n\nusage: ")));
     assert_int_equal(RUN(output, "-c"), 2);
     assert_int_equal(RUN(output, "-x"), 2);
     assert_int_equal(RUN(output, "-c", "a", "b"), 2);
