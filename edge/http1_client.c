@@ -30,7 +30,7 @@ static void attempt(http1_client_t *client, bool fresh);
 
 /* ---- letting go ---- */
 
-/* Drops the attempt's connection and buffers. */
+/* Drops the attempt's connection and buffers. A FIN would wait behind what a stalled box does not take. */
 static void drop(http1_client_t *client)
 {
     exchange_t *ex = client->ex;
@@ -38,7 +38,7 @@ static void drop(http1_client_t *client)
     http1_writer_fini(&client->writer);
     buffer_clear(&client->in, &ex->account);
     if (client->conn != NULL)
-        conn_free(&client->conn);
+        (client->stall.over ? conn_abort : conn_free)(&client->conn);
     client->state = ATTEMPT_OVER;
 }
 
@@ -517,7 +517,7 @@ static void attempt(http1_client_t *client, bool fresh)
     worker_t *worker = ex->worker;
     http1_writer_init(&client->writer, &ex->account);
     client->head_seen = 0;
-    client->write_broken = false;
+    client->write_broken = client->stall.over = false;
     client->conn = fresh ? NULL : pooled(client);
     client->reused = client->conn != NULL;
     if (client->reused) {

@@ -438,7 +438,8 @@ bool conn_stalled(const conn_t *conn, conn_stall_t *stall)
     size_t unsent = conn_untaken(conn);
     if (stall->looks == 0 || unsent != stall->unsent)
         *stall = (conn_stall_t){.unsent = unsent};
-    return stall->looks++ == CONN_STALL_LOOKS;
+    stall->over = stall->looks++ == CONN_STALL_LOOKS;
+    return stall->over;
 }
 
 /* As the handshake saw it. A peer whose distance is not known is far. */

@@ -138,6 +138,7 @@ size_t conn_untaken(const conn_t *conn);
 typedef struct conn_stall {
     size_t unsent; /* at the last look */
     unsigned looks;
+    bool over; /* it was seen to have stopped */
 } conn_stall_t;
 MUST_USE bool conn_stalled(const conn_t *conn, conn_stall_t *stall);
 

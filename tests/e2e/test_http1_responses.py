@@ -2,7 +2,9 @@
 answered by the box and by nothing left over."""
 
 import contextlib
+import errno
 import json
+import socket
 import threading
 import time
 
@@ -273,6 +275,7 @@ def test_a_box_that_does_not_answer(make_edge):
 
 
 def test_a_box_that_stops_taking_a_body(make_edge):
+    """Its connection is reset: a FIN would stand behind what the box does not take, and the kernel would keep all of it."""
     edge = make_edge(kinds=("plain",), config={"timeouts": {"first_byte": "500ms"}})
     over = threading.Event()
 
@@ -289,6 +292,9 @@ def test_a_box_that_stops_taking_a_body(make_edge):
             sender.start()
             try:
                 response = client.read_message()
+                box = origin.connections[0].sock
+                edge.wait_until(lambda: box.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNRESET,
+                                what="the reset")
             finally:
                 over.set()
                 client.reset()
