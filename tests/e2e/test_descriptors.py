@@ -105,3 +105,14 @@ def test_a_message_that_cannot_be_taken_is_said_again(world, tmp_path):
 
     edge.wait_until(is_logged, LONG, "a line")
     assert edge.pids("worker") == [worker]
+
+
+def test_what_is_more_than_a_worker_may_have_is_said(make_edge):
+    """At a start; each process has raised its limit as far as that goes."""
+    edge = make_edge(config={"limits": {"connections": 1000000}})
+    (worker,) = edge.pids("worker")
+    hard = resource.prlimit(edge.process.pid, resource.RLIMIT_NOFILE)[1]
+    soft = resource.prlimit(worker, resource.RLIMIT_NOFILE)[0]
+    assert soft == hard - min(96, hard // 4)
+    said = f"a process may have {hard} descriptors: a worker holds {soft - soft // 4} client connections instead of the 1000000 "
+    assert any(said in line for line in edge.stderr.lines)

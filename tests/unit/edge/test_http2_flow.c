@@ -1,6 +1,8 @@
 /* Windows of uploads on a connection: they grow with the distance, their credit counts to the memory budget,
- * and what is held for one stream stalls no other. */
+ * and what is held for one stream stalls no other. What a connection holds of responses has a bound, too. */
 #include "http2_world.h"
+
+#include "budget.h"
 
 #define ROUND_TRIP 100
 
@@ -195,6 +197,27 @@ static void test_a_slow_box(void **state)
     assert_int_equal(world->taken, 40 * 20000);
 }
 
+/* Responses of which the client takes nothing: the connection holds its bound of them, and of each that comes
+ * beyond it a few KiB. */
+static void test_responses_that_nobody_takes(void **state)
+{
+    enum { STREAMS = 100 };
+    world_t *world = *state;
+    nghttp2_settings_entry zero = {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0};
+    assert_int_equal(nghttp2_submit_settings(world->client, NGHTTP2_FLAG_NONE, &zero, 1), 0);
+    for (unsigned i = 0; i < STREAMS; i++) {
+        (void)world_request(world, "GET", "/", NULL, 0);
+        world_pump(world);
+        exchange_t *ex = world->last;
+        origin_head(ex, 200, LENGTH_UNKNOWN, false, false);
+        for (size_t room; (room = exchange_response_body_room(ex)) != 0;)
+            origin_body(ex, big, room);
+        world_pump(world);
+    }
+    assert_in_range(conn_of(world)->out, HTTP2_OUT_BYTES,
+                    HTTP2_OUT_BYTES + HTTP2_ROOM_BYTES + STREAMS * BUDGET_FLOOR_BYTES);
+}
+
 int main(void)
 {
 #define T(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -204,6 +227,7 @@ int main(void)
                                        T(test_budget),
                                        T(test_a_stalled_stream_costs_what_it_holds),
                                        T(test_a_request_that_waits),
-                                       T(test_a_slow_box)};
+                                       T(test_a_slow_box),
+                                       T(test_responses_that_nobody_takes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
