@@ -30,15 +30,16 @@ static void attempt(http1_client_t *client, bool fresh);
 
 /* ---- letting go ---- */
 
-/* Drops the attempt's connection and buffers. A FIN would wait behind what a stalled box does not take. */
+/* Drops the attempt's connection and buffers. The rest of a request that is not whole is of no use. */
 static void drop(http1_client_t *client)
 {
     exchange_t *ex = client->ex;
+    bool whole = ex->request_complete && http1_writer_empty(&client->writer);
     loop_timer_stop(&client->timer);
     http1_writer_fini(&client->writer);
     buffer_clear(&client->in, &ex->account);
     if (client->conn != NULL)
-        (client->stall.over ? conn_abort : conn_free)(&client->conn);
+        (whole ? conn_free : conn_give_up)(&client->conn);
     client->state = ATTEMPT_OVER;
 }
 
@@ -70,8 +71,7 @@ static resend_facts_t resend_facts(const http1_client_t *client)
 static bool try_elsewhere(http1_client_t *client)
 {
     resend_facts_t facts = resend_facts(client);
-    const origin_target_t *target = &client->ex->target;
-    if (target->elsewhere == NULL || !target->elsewhere(client->ex, &facts))
+    if (client->ex->target.elsewhere == NULL || !client->ex->target.elsewhere(client->ex, &facts))
         return false;
     drop(client);
     attempt(client, true);
@@ -517,7 +517,7 @@ static void attempt(http1_client_t *client, bool fresh)
     worker_t *worker = ex->worker;
     http1_writer_init(&client->writer, &ex->account);
     client->head_seen = 0;
-    client->write_broken = client->stall.over = false;
+    client->write_broken = false;
     client->conn = fresh ? NULL : pooled(client);
     client->reused = client->conn != NULL;
     if (client->reused) {

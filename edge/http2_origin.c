@@ -76,7 +76,7 @@ static void close_as(http2_origin_t *origin, bool broken)
         nghttp2_session_del(origin->session);
     count_session(origin);
     if (origin->conn != NULL)
-        conn_free(&origin->conn);
+        conn_give_up(&origin->conn); /* all streams have ended */
     SSL_free(origin->ssl);
     free(origin);
 }

@@ -259,6 +259,11 @@ void conn_abort(conn_t **conn)
     conn_free(conn);
 }
 
+void conn_give_up(conn_t **conn)
+{
+    (conn_untaken(*conn) < CONN_LITTLE_BYTES ? conn_free : conn_abort)(conn);
+}
+
 /* ---- wants ---- */
 
 void conn_want_read(conn_t *conn, bool want)
@@ -438,8 +443,7 @@ bool conn_stalled(const conn_t *conn, conn_stall_t *stall)
     size_t unsent = conn_untaken(conn);
     if (stall->looks == 0 || unsent != stall->unsent)
         *stall = (conn_stall_t){.unsent = unsent};
-    stall->over = stall->looks++ == CONN_STALL_LOOKS;
-    return stall->over;
+    return stall->looks++ == CONN_STALL_LOOKS;
 }
 
 /* As the handshake saw it. A peer whose distance is not known is far. */

@@ -138,7 +138,6 @@ size_t conn_untaken(const conn_t *conn);
 typedef struct conn_stall {
     size_t unsent; /* at the last look */
     unsigned looks;
-    bool over; /* it was seen to have stopped */
 } conn_stall_t;
 MUST_USE bool conn_stalled(const conn_t *conn, conn_stall_t *stall);
 
@@ -168,5 +167,9 @@ bool conn_is_quiet(conn_t *conn);
  * still has unread bytes; call conn_abort to force one. */
 void conn_free(conn_t **conn);
 void conn_abort(conn_t **conn);
+/* The same for a connection whose bytes are of no use to the peer any more: by a RST where the peer's kernel
+ * has not taken CONN_LITTLE_BYTES of them. A FIN would wait behind them, and the kernel would keep both. */
+#define CONN_LITTLE_BYTES 4096
+void conn_give_up(conn_t **conn);
 
 #endif

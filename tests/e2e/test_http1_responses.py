@@ -302,6 +302,27 @@ def test_a_box_that_stops_taking_a_body(make_edge):
         assert response.status == 504 and json.loads(response.body)["code"] == "origin_timeout"
 
 
+def test_a_box_that_takes_nothing_of_a_body_whose_client_leaves(make_edge):
+    """The rest is of no use to it: a reset, and the kernel keeps nothing."""
+    edge = make_edge(kinds=("plain",))
+    over = threading.Event()
+    with RawOrigin(lambda conn: over.wait(60), receive_buffer=4096) as origin:
+        host = edge.create_preview(origin)
+        with edge.connect("plain") as client:
+            client.send(f"POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: {1 << 40}\r\n\r\n".encode())
+            client.sock.settimeout(0.2)
+            with contextlib.suppress(TimeoutError):
+                while True:  # until nobody takes more
+                    client.sock.sendall(bytes(65536))
+            client.reset()
+            try:
+                box = origin.connections[0].sock
+                edge.wait_until(lambda: box.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNRESET,
+                                what="the reset")
+            finally:
+                over.set()
+
+
 # ---- connections to the box
 
 
