@@ -470,8 +470,8 @@ static bool start(controller_t *controller, const controller_args_t *args)
         provider_process_new(controller->loop, controller->conf, controller->runner, args->runner_lives,
                              &boxes_provider_handlers, controller->boxes);
     boxes_set_provider(controller->boxes, PROVIDER_PROCESS, controller->processes);
-    controller->listening =
-        listening_desk_new(controller->loop, controller->store, controller->boxes, controller->peers);
+    controller->listening = listening_desk_new(controller->loop, controller->store, controller->boxes,
+                                               controller->peers, controller->runner);
     controller->waker = waker_new(controller->loop, controller->conf, controller->boxes, controller->peers,
                                   controller->listening, shm_wakes(controller->shm));
     controller->idle = idle_new(controller->loop, controller->boxes);

@@ -71,21 +71,37 @@ void refused_set_channel(refused_t *refused, channel_t *channel)
 /* ---- the end ---- */
 
 /* "What listens in the box: ports 5173, 9229 (on its loopback only)." */
-static const char *ports_text(exchange_t *ex, const listening_t *listening)
+static void put_ports(exchange_t *ex, const listening_t *listening, text_t *text)
 {
-    text_t text = text_new(&ex->arena, 64 + (size_t)listening->count * 32);
     if (listening->count == 0)
-        text_put(&text, STR("Nothing listens in the box on any port that may be opened."));
+        text_put(text, STR("Nothing listens in the box on any port that may be opened."));
     else
-        text_put(&text, listening->count == 1 ? STR("What listens in the box: port ")
-                                              : STR("What listens in the box: ports "));
+        text_put(text, listening->count == 1 ? STR("What listens in the box: port ")
+                                             : STR("What listens in the box: ports "));
     for (size_t i = 0; i < listening->count; i++) {
-        text_put(&text, i != 0 ? STR(", ") : STR(""));
-        text_put(&text, str_decimal(&ex->arena, listening->ports[i].port));
+        text_put(text, i != 0 ? STR(", ") : STR(""));
+        text_put(text, str_decimal(&ex->arena, listening->ports[i].port));
         bool hidden = listening->ports[i].loopback && ex->box.provider != PROVIDER_PROCESS;
-        text_put(&text, hidden ? STR(" (on its loopback only)") : STR(""));
+        text_put(text, hidden ? STR(" (on its loopback only)") : STR(""));
     }
-    text_put(&text, listening->count != 0 ? STR(".") : STR(""));
+    text_put(text, listening->count != 0 ? STR(".") : STR(""));
+}
+
+/* The ports, as far as they are known, and the line of the log; NULL: neither. */
+static const char *details_text(exchange_t *ex, const listening_t *listening)
+{
+    bool has_line = listening->line[0] != '\0';
+    if (!listening->known && !has_line)
+        return NULL;
+    text_t text = text_new(&ex->arena, 128 + (size_t)listening->count * 32 + sizeof(listening->line));
+    if (listening->known)
+        put_ports(ex, listening, &text);
+    if (has_line) {
+        text_put(&text, listening->known ? STR(" ") : STR(""));
+        text_put(&text, STR("The last line of its log: "));
+        text_put(&text, str_from(listening->line));
+        text_put(&text, STR("."));
+    }
     text_put(&text, str_make("", 1)); /* the NUL */
     return text_str(&text).p;
 }
@@ -101,9 +117,9 @@ static void fail(exchange_t *ex, const listening_t *listening)
         /* Boxes without a network of their own are reached on loopback. */
         if (port != NULL && port->loopback && ex->box.provider != PROVIDER_PROCESS)
             failure = ORIGIN_ON_LOOPBACK;
-        else if (access_reads_details(ex))
-            ex->detail = ports_text(ex, kept);
     }
+    if (failure == ORIGIN_NOT_LISTENING && access_reads_details(ex))
+        ex->detail = details_text(ex, listening);
     exchange_origin_failed(ex, failure);
 }
 

@@ -17,6 +17,14 @@ static bool says_something(str_t line)
     return false;
 }
 
+static bool holds_one(str_t line, const str_t words[], size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (memmem(line.p, line.n, words[i].p, words[i].n) != NULL)
+            return true;
+    return false;
+}
+
 /* Runtimes print these after the error: frames and members (indented), versions, hints. */
 static bool is_trailer(str_t line)
 {
@@ -30,14 +38,19 @@ static bool is_trailer(str_t line)
     return false;
 }
 
+/* "127.0.0.1 - - [...] "GET / HTTP/1.1" 200 -", "GET /?q=1 200 3 ms". */
+static bool tells_of_request(str_t line)
+{
+    static const str_t words[] = {{"GET /", 5},   {"HEAD /", 6},   {"POST /", 6},    {"PUT /", 5},
+                                  {"PATCH /", 7}, {"DELETE /", 8}, {"OPTIONS /", 9}, {" HTTP/", 6}};
+    return holds_one(line, words, sizeof(words) / sizeof(words[0]));
+}
+
 /* "TypeError: x is not a function", "error: no such table", "panic: boom". */
 static bool names_error(str_t line)
 {
     static const str_t words[] = {{"rror:", 5}, {"xception:", 9}, {"panic:", 6}, {"fatal", 5}, {"FATAL", 5}};
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-        if (memmem(line.p, line.n, words[i].p, words[i].n) != NULL)
-            return true;
-    return false;
+    return holds_one(line, words, sizeof(words) / sizeof(words[0]));
 }
 
 last_words_rank_t last_words_rank(str_t line)
@@ -46,7 +59,9 @@ last_words_rank_t last_words_rank(str_t line)
         return LAST_WORDS_NOTHING;
     if (is_trailer(line))
         return LAST_WORDS_TRAILER;
-    return names_error(line) ? LAST_WORDS_ERROR : LAST_WORDS_SENTENCE;
+    if (names_error(line))
+        return LAST_WORDS_ERROR;
+    return tells_of_request(line) ? LAST_WORDS_TRAILER : LAST_WORDS_SENTENCE;
 }
 
 /* ---- as text for a sentence ---- */

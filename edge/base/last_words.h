@@ -9,7 +9,8 @@
 
 typedef enum last_words_rank {
     LAST_WORDS_NOTHING, /* no letter or digit: empty lines, braces, carets */
-    LAST_WORDS_TRAILER, /* follows an error: a stack frame, a version, a hint of npm's */
+    LAST_WORDS_TRAILER, /* follows an error (a stack frame, a version, a hint of npm's), or tells of a
+                           request, which is a visitor's matter */
     LAST_WORDS_SENTENCE,
     LAST_WORDS_ERROR, /* names an error */
 } last_words_rank_t;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "hostname.h"
+#include "last_words.h"
 #include "listening_message.h"
 #include "process.h"
 
@@ -20,9 +21,12 @@ typedef struct look {
     store_job_t job;
     listening_desk_t *desk;
     look_state_t state;
-    uint64_t read_ms; /* LOOK_READ: since then */
-    store_box_t box;  /* as it was when it was asked about */
+    bool reads_table, awaits_line; /* LOOK_READS: until neither */
+    uint64_t read_ms;              /* LOOK_READ: since then */
+    store_box_t box;               /* as it was when it was asked about */
     listening_table_t table;
+    char line[LISTENING_LINE_MAX + 1];
+    loop_timer_t patience; /* awaits_line */
     question_t *questions; /* LOOK_READS */
 } look_t;
 
@@ -31,12 +35,13 @@ struct listening_desk {
     store_thread_t *store;
     const boxes_t *boxes;
     peers_t *peers;
+    runner_link_t *runner;
     size_t question_count;
     look_t looks[LISTENING_BOXES_MAX];
 };
 
 listening_desk_t *listening_desk_new(loop_t *loop, store_thread_t *store, const boxes_t *boxes,
-                                     peers_t *peers)
+                                     peers_t *peers, runner_link_t *runner)
 {
     listening_desk_t *desk = calloc(1, sizeof(*desk));
     assert(desk != NULL);
@@ -44,17 +49,31 @@ listening_desk_t *listening_desk_new(loop_t *loop, store_thread_t *store, const 
     desk->store = store;
     desk->boxes = boxes;
     desk->peers = peers;
+    desk->runner = runner;
     for (size_t i = 0; i < LISTENING_BOXES_MAX; i++)
         desk->looks[i].desk = desk;
     return desk;
+}
+
+static question_t *take_question(look_t *look)
+{
+    question_t *question = look->questions;
+    look->questions = question->next;
+    look->desk->question_count--;
+    return question;
 }
 
 void listening_desk_free(listening_desk_t **desk)
 {
     if (*desk == NULL)
         return;
-    for (size_t i = 0; i < LISTENING_BOXES_MAX; i++)
-        assert((*desk)->looks[i].state != LOOK_READS);
+    for (size_t i = 0; i < LISTENING_BOXES_MAX; i++) {
+        look_t *look = &(*desk)->looks[i];
+        assert(look->state != LOOK_READS || !look->reads_table);
+        loop_timer_stop(&look->patience); /* the runner's answer finds nobody any more */
+        while (look->questions != NULL)
+            free(take_question(look));
+    }
     assert((*desk)->question_count == 0);
     free(*desk);
     *desk = NULL;
@@ -77,6 +96,7 @@ static void answer(look_t *look, unsigned worker, uint16_t port)
     int n = snprintf(label, sizeof(label), "%s-%u", look->box.id, port);
     assert(n > 0 && n <= LISTENING_LABEL_MAX);
     listening_pick(&look->table, &look->box, port, &listening);
+    memcpy(listening.line, look->line, sizeof(look->line));
     tell(look->desk, worker, str_make(label, (size_t)n), look->box.generation, &listening);
 }
 
@@ -89,19 +109,56 @@ static void run(store_job_t *job, store_t *store)
     listening_read(look->box.pid, &look->table);
 }
 
-static void done(store_job_t *job)
+/* After each part: answers once none is awaited any more. */
+static void settle(look_t *look)
 {
-    look_t *look = H2O_STRUCT_FROM_MEMBER(look_t, job, job);
-    listening_desk_t *desk = look->desk;
+    assert(look->state == LOOK_READS);
+    if (look->reads_table || look->awaits_line)
+        return;
     look->state = LOOK_READ;
-    look->read_ms = loop_now(desk->loop);
+    look->read_ms = loop_now(look->desk->loop);
     while (look->questions != NULL) {
-        question_t *question = look->questions;
-        look->questions = question->next;
-        desk->question_count--;
+        question_t *question = take_question(look);
         answer(look, question->worker, question->port);
         free(question);
     }
+}
+
+static void done(store_job_t *job)
+{
+    look_t *look = H2O_STRUCT_FROM_MEMBER(look_t, job, job);
+    look->reads_table = false;
+    settle(look);
+}
+
+static void on_line(void *arg, const runner_answer_t *answer)
+{
+    look_t *look = arg;
+    loop_timer_stop(&look->patience);
+    if (answer->result == RUNNER_OK)
+        last_words_print(str_from(answer->sentence), look->line, sizeof(look->line));
+    look->awaits_line = false;
+    settle(look);
+}
+
+static void on_patience(loop_timer_t *timer)
+{
+    look_t *look = H2O_STRUCT_FROM_MEMBER(look_t, patience, timer);
+    runner_link_forget(look->desk->runner, look);
+    look->awaits_line = false;
+    settle(look);
+}
+
+/* False where no line is to be had. */
+static bool ask_line(look_t *look)
+{
+    listening_desk_t *desk = look->desk;
+    look->line[0] = '\0';
+    if (look->box.provider != PROVIDER_PROCESS || desk->runner == NULL ||
+        !runner_link_ask(desk->runner, RUNNER_LINE, str_from(look->box.id), 0, on_line, look))
+        return false;
+    loop_timer_start(desk->loop, &look->patience, LISTENING_LINE_MS, on_patience);
+    return true;
 }
 
 static bool is_fresh(const look_t *look)
@@ -132,8 +189,14 @@ static bool look_at(look_t *look, const store_box_t *box)
         return true;
     look->box = *box;
     look->job = (store_job_t){.run = run, .done = done};
-    look->state = store_thread_add(look->desk->store, &look->job) ? LOOK_READS : LOOK_NONE;
-    return look->state == LOOK_READS;
+    if (!store_thread_add(look->desk->store, &look->job)) {
+        look->state = LOOK_NONE;
+        return false;
+    }
+    look->state = LOOK_READS;
+    look->reads_table = true;
+    look->awaits_line = ask_line(look);
+    return true;
 }
 
 static bool add_question(look_t *look, unsigned worker, uint16_t port)

@@ -1,15 +1,19 @@
 /*
  * The controller's answers to what listens in a box (PROCESS_LISTENING): /proc is read on the store's thread,
- * once for each box and generation however many ask, and an answer holds for LISTENING_FRESH_MS, so that a
- * crashed dev server and a page that polls it cost next to nothing.
+ * and the runner is asked for a line of a process box's log, once for each box and generation however many
+ * ask. An answer holds for LISTENING_FRESH_MS, so that a crashed dev server and a page that polls it cost
+ * next to nothing.
  */
 #ifndef BOXEDGE_LISTENING_DESK_H
 #define BOXEDGE_LISTENING_DESK_H
 
 #include "boxes.h"
 #include "listening.h"
+#include "runner_link.h"
 
 #define LISTENING_FRESH_MS 2000
+/* A runner that does not answer within it has no line to say. Less than workers wait (REFUSED_WAIT_MS). */
+#define LISTENING_LINE_MS 250
 /* Boxes that are remembered, and questions that wait; who comes when all of either are in use hears that
  * nothing is known. */
 #define LISTENING_BOXES_MAX     64
@@ -17,9 +21,10 @@
 
 typedef struct listening_desk listening_desk_t;
 
-/* All outlive it, but for the store's thread, which is freed before it. */
+/* All outlive it, but for the store's thread and `runner` (NULL: there are no lines), which are freed before
+ * it. */
 listening_desk_t *listening_desk_new(loop_t *loop, store_thread_t *store, const boxes_t *boxes,
-                                     peers_t *peers);
+                                     peers_t *peers, runner_link_t *runner);
 void listening_desk_free(listening_desk_t **desk);
 
 /* Worker `index` was refused at "<id>-<port>" of that generation: PROCESS_LISTENS tells what listens. */

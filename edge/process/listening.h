@@ -11,6 +11,8 @@
 /* Ports that are kept of one look, and those of an answer, which travels (listening_message.h). */
 #define LISTENING_TABLE_MAX  256
 #define LISTENING_ANSWER_MAX 16
+/* Of a line of the box's log in an answer, without its zero. */
+#define LISTENING_LINE_MAX 159
 
 typedef struct listening_port {
     uint16_t port;
@@ -25,11 +27,12 @@ typedef struct listening_table {
 } listening_table_t;
 
 /* What somebody who was refused at a port may hear: that port, where it listens, and then others that may be
- * exposed, ascending. */
+ * exposed, ascending; and the line of the box's log that best explains it, whether or not ports are known. */
 typedef struct listening {
     bool known;
     uint8_t count;
     listening_port_t ports[LISTENING_ANSWER_MAX];
+    char line[LISTENING_LINE_MAX + 1]; /* printable UTF-8 (last_words_print); "" where there is none */
 } listening_t;
 
 /* Reads at most 1 MiB of /proc/<pid>/net, which blocks: on a thread. `pid` 0: not known. */
@@ -37,8 +40,8 @@ void listening_read(uint32_t pid, listening_table_t *out);
 /* NULL where nothing listens on the port. */
 const listening_port_t *listening_find(const listening_port_t *ports, size_t count, uint16_t port);
 /*
- * Out of the table of `box`. A box that has no network of its own (of the process provider) shares the
- * machine's: of those only the ports that it declares are its own.
+ * Out of the table of `box`, without a line. A box that has no network of its own (of the process provider)
+ * shares the machine's: of those only the ports that it declares are its own.
  */
 void listening_pick(const listening_table_t *table, const store_box_t *box, uint16_t port, listening_t *out);
 

@@ -9,7 +9,7 @@
 
 /* "<id>-<port>" */
 #define LISTENING_LABEL_MAX 63
-#define LISTENING_BYTES     (1 + 3 * LISTENING_ANSWER_MAX + LISTENING_LABEL_MAX)
+#define LISTENING_BYTES     (2 + 3 * LISTENING_ANSWER_MAX + LISTENING_LINE_MAX + LISTENING_LABEL_MAX)
 
 /* Of the answer. Returns the length. `label` is at most LISTENING_LABEL_MAX long (asserted). */
 size_t listening_write(str_t label, const listening_t *listening, char out[LISTENING_BYTES]);

@@ -20,6 +20,7 @@ typedef enum runner_message {
     RUNNER_LOG,    /* bytes: the first position (8 bytes, bytes.h), then the id */
     RUNNER_LOOK,   /* answered by RUNNER_BOX alone; value 0 */
     RUNNER_LIST,   /* no id; value 0: RUNNER_BOX for all, then RUNNER_LISTED */
+    RUNNER_LINE,   /* the sentence of the answer is the line that best explains the box's state; may be "" */
     /* from the runner */
     RUNNER_BOX,    /* runner_status_write */
     RUNNER_LISTED, /* value: how many */
@@ -56,6 +57,8 @@ typedef struct runner_status {
 
 #define RUNNER_STATUS_BYTES (18 + BOX_ID_MAX)
 #define RUNNER_SENTENCE_MAX 300
+/* Of a line of a box's output in a sentence, without its zero. */
+#define RUNNER_LINE_MAX 159
 /* What follows a sentence's line end where it is output of the box, and no path. */
 #define RUNNER_LAST_LINE      "Its last line: "
 #define RUNNER_BOX_LOG_BYTES  (256u * 1024)

@@ -45,8 +45,9 @@ void runner_link_listen(runner_link_t *link, const runner_link_handlers_t *handl
 void runner_link_take(runner_link_t *link, int *fd);
 
 /*
- * Asks RUNNER_START, RUNNER_STOP, RUNNER_FREEZE or RUNNER_LOG (`from`: the first position) about a box. False
- * where it cannot be asked now; else `done` (NULL: nobody waits) is called once, never from within.
+ * Asks RUNNER_START, RUNNER_STOP, RUNNER_FREEZE, RUNNER_LINE or RUNNER_LOG (`from`: the first position) about
+ * a box. False where it cannot be asked now; else `done` (NULL: nobody waits) is called once, never from
+ * within.
  */
 MUST_USE bool runner_link_ask(runner_link_t *link, runner_message_t what, str_t id, uint64_t from,
                               runner_answered_t done, void *arg);

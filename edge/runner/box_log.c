@@ -3,8 +3,6 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "last_words.h"
-
 struct box_log {
     char *ring; /* NULL before the first byte */
     size_t size;
@@ -129,7 +127,7 @@ static str_t take_line_before(const box_log_t *log, uint64_t *end, char line[WOR
     return str_make(line, first + second);
 }
 
-void box_log_last_words(const box_log_t *log, char *out, size_t len)
+void box_log_last_words(const box_log_t *log, last_words_rank_t least, char *out, size_t len)
 {
     char line[WORDS_BYTES];
     last_words_rank_t best = LAST_WORDS_NOTHING;
@@ -147,6 +145,8 @@ void box_log_last_words(const box_log_t *log, char *out, size_t len)
         if (rank <= best)
             continue;
         best = rank;
+        if (rank < least)
+            continue;
         last_words_print(text, out, len);
     }
 }

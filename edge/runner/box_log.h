@@ -6,7 +6,7 @@
 #ifndef BOXEDGE_BOX_LOG_H
 #define BOXEDGE_BOX_LOG_H
 
-#include "str.h"
+#include "last_words.h"
 
 typedef struct box_log box_log_t;
 
@@ -32,7 +32,7 @@ uint64_t box_log_end(const box_log_t *log);
 void box_log_read(const box_log_t *log, uint64_t from, str_t parts[2]);
 
 /* The line of the box's last run that best explains its end, for a sentence (last_words.h), cut to fit `len`.
- * Empty where there is none. */
-void box_log_last_words(const box_log_t *log, char *out, size_t len);
+ * Empty where no line is of the rank `least` or higher. */
+void box_log_last_words(const box_log_t *log, last_words_rank_t least, char *out, size_t len);
 
 #endif

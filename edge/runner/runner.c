@@ -233,6 +233,13 @@ static void send_log(runner_t *runner, uint64_t question, const runner_box_t *bo
         answer(runner, question, RUNNER_BUSY, NULL);
 }
 
+static void answer_line(runner_t *runner, uint64_t question, runner_box_t *box)
+{
+    char line[RUNNER_LINE_MAX + 1];
+    runner_box_last_line(box, line, sizeof(line));
+    answer(runner, question, RUNNER_OK, line);
+}
+
 static void list(runner_t *runner)
 {
     for (size_t i = 0; i < runner->box_count; i++)
@@ -262,6 +269,8 @@ static void ask_box(runner_t *runner, const ipc_message_t *message)
         runner_box_freeze(box, message->value);
     else if (message->type == RUNNER_LOG)
         send_log(runner, message->value, box, from);
+    else if (message->type == RUNNER_LINE)
+        answer_line(runner, message->value, box);
     else if (message->type == RUNNER_LOOK)
         tell_box(runner, box);
 }

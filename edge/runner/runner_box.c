@@ -97,6 +97,14 @@ static bool take_output(runner_box_t *box, size_t most, size_t *taken)
     return true;
 }
 
+/* Takes output that was written already; on_output meets its end again. */
+static void take_written(runner_box_t *box)
+{
+    size_t taken;
+    if (box->output != NULL && (box->state == RUNNER_RUNNING || box->state == RUNNER_FROZEN))
+        (void)take_output(box, OUTPUT_AT_ONCE, &taken);
+}
+
 static void note(runner_box_t *box, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* A line in the box's log, with the time. */
@@ -113,10 +121,7 @@ static void note(runner_box_t *box, const char *format, ...)
     for (char *c = line; *c != '\0'; c++)
         if ((unsigned char)*c < 0x20)
             *c = ' ';
-    /* What the box wrote before this happened stands before it. */
-    size_t taken;
-    if (box->output != NULL && (box->state == RUNNER_RUNNING || box->state == RUNNER_FROZEN))
-        (void)take_output(box, OUTPUT_AT_ONCE, &taken); /* its end is met again by on_output */
+    take_written(box); /* what the box wrote before this happened stands before it */
     box_log_note(box->log, str_from(line));
 }
 
@@ -205,10 +210,10 @@ static void begin(runner_box_t *box);
 /* The sentence for those who wait for a start that came to nothing. */
 static const char *failed_sentence(runner_box_t *box)
 {
-    char how[64], words[160];
+    char how[64], words[RUNNER_LINE_MAX + 1];
     if (box->failure[0] != '\0')
         return box->failure;
-    box_log_last_words(box->log, words, sizeof(words));
+    box_log_last_words(box->log, LAST_WORDS_TRAILER, words, sizeof(words));
     say_failure(box, "The box's process ended within a second of its start: %s.%s%s%s",
                 box->ended ? children_end_text(box->status, how) : "it was killed",
                 words[0] != '\0' ? "\n" RUNNER_LAST_LINE : "", words, words[0] != '\0' ? "." : "");
@@ -563,6 +568,12 @@ bool runner_box_is_stopped(const runner_box_t *box)
 pid_t runner_box_keeper(const runner_box_t *box)
 {
     return box->keeper;
+}
+
+void runner_box_last_line(runner_box_t *box, char *out, size_t len)
+{
+    take_written(box);
+    box_log_last_words(box->log, LAST_WORDS_SENTENCE, out, len);
 }
 
 const box_log_t *runner_box_log(const runner_box_t *box)

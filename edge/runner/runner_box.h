@@ -54,6 +54,9 @@ bool runner_box_is_stopped(const runner_box_t *box);
 MUST_USE bool runner_box_clean_up(runner_box_t *box);
 /* The keeper's process id; 0: none. */
 pid_t runner_box_keeper(const runner_box_t *box);
+/* The line of its output that best explains why it does not serve, including output that was not read before;
+ * cut to fit `len`. Empty where there is none. */
+void runner_box_last_line(runner_box_t *box, char *out, size_t len);
 /* Valid as long as the box. */
 const box_log_t *runner_box_log(const runner_box_t *box);
 

@@ -16,6 +16,7 @@ from test_chromium import HERE, pytestmark as needs_chromium
 DETAILS = [({}, True, True), ({"failure_details": "everyone"}, True, True),
            ({"failure_details": "authenticated"}, False, True), ({"failure_details": "nobody"}, False, False)]
 
+NODE_ERROR = "Error: listen EADDRINUSE: address already in use"
 BOX = "sweet-shark-with-a-long-name-26021"
 
 
@@ -72,13 +73,14 @@ def test_looking_again_wakes_nothing(make_edge):
     assert "connect-src 'self'" in policy and "script-src 'nonce-" in policy
 
 
-# Serves on two ports; a request to the second ends the first.
+# Serves on two ports; a request to the second ends the first, of which it says what Node would.
 TWO_SERVERS = """
 import http.server, sys, threading
 class H(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         if self.server is second:
             first.shutdown(); first.server_close()
+            print("Error: listen EADDRINUSE: address already in use\\n    at listen {\\n  code: 1\\n}", flush=True)
         self.send_response(200); self.send_header("Content-Length", "0"); self.end_headers()
 first, second = (http.server.ThreadingHTTPServer(("127.0.0.1", int(port)), H) for port in sys.argv[1:])
 threading.Thread(target=first.serve_forever).start()
@@ -88,8 +90,8 @@ second.serve_forever()
 
 @pytest.mark.parametrize("details, public, private", DETAILS)
 def test_a_process_box_has_a_log(make_edge, details, public, private):
-    """Its command runs and listens elsewhere now: where, for those that failure_details lets read it, and where to read
-    on."""
+    """Its command runs and listens elsewhere now: where, and the line that names the error, for those that failure_details
+    lets read it, and where to read on."""
     port, other = PORTS.take(), PORTS.take()
     edge = make_edge(workers=1, kinds=("plain",), config={**details, "processes": [{
         "id": "dev", "command": [sys.executable, "-S", "-c", TWO_SERVERS, str(port), str(other)], "directory": "/",
@@ -97,7 +99,7 @@ def test_a_process_box_has_a_log(make_edge, details, public, private):
     here, there = edge.create_preview(port, "dev"), edge.create_preview(other, "dev")
     assert edge.get(here).status == 200
     assert edge.get(there).status == 200
-    listens = f"What listens in the box: port {other}."
+    listens = f"What listens in the box: port {other}. The last line of its log: {NODE_ERROR}."
 
     def check(said, *fields):
         answer = edge.get(here, fields=[*fields])
@@ -120,9 +122,6 @@ def test_what_is_reserved_says_so(make_edge):
         assert "belong to the edge" in json.loads(response.body)["error"]
         page = edge.get(edge.host(origin), "/.well-known/boxedge/nothing", fields=["Sec-Fetch-Mode: navigate"])
         assert b"<h1>There is nothing at this address</h1>" in page.body
-
-
-NODE_ERROR = "Error: listen EADDRINUSE: address already in use"
 
 
 def failing_box(make_edge, details):

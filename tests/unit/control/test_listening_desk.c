@@ -6,6 +6,8 @@
 typedef struct desk_world {
     world_t *w;
     listening_desk_t *desk;
+    runner_link_t *link;
+    int runner; /* the runner's end; -1: there is none */
     uint64_t generation;
 } desk_world_t;
 
@@ -26,7 +28,9 @@ static int desk_setup(void **state)
     void *world;
     assert_int_equal(waker_world_setup(&world), 0);
     d->w = world;
-    d->desk = listening_desk_new(d->w->loop, d->w->store, d->w->boxes, d->w->peers);
+    d->link = runner_link_new(d->w->loop);
+    d->runner = -1;
+    d->desk = listening_desk_new(d->w->loop, d->w->store, d->w->boxes, d->w->peers, d->link);
     tell_with_pid(d, "a");
     settle(d->w);
     *state = d;
@@ -37,7 +41,10 @@ static int desk_teardown(void **state)
 {
     desk_world_t *d = *state;
     void *world = d->w;
-    /* As the controller does: the store's thread goes first, and its last jobs still answer. */
+    /* As the controller does: the runner and the store's thread go first, and its last jobs still answer. */
+    runner_link_free(&d->link);
+    if (d->runner >= 0)
+        close(d->runner);
     boxes_stop(d->w->boxes);
     store_thread_free(&d->w->store);
     listening_desk_free(&d->desk);
@@ -89,6 +96,58 @@ static void one_look_for_all(void **state)
     assert_true(heard(d, 0, &got, 200) && got.known && got.count == 0);
 }
 
+/* How often the runner was asked for the box's line; `*number` is that of the last question. */
+static unsigned runner_asked(desk_world_t *d, uint64_t *number)
+{
+    ipc_message_t message;
+    unsigned n = 0;
+    while (ipc_receive(d->runner, &message) == IPC_OK) {
+        assert_int_equal(message.type, RUNNER_LINE);
+        assert_true(str_eq(str_make(message.bytes, message.len), STR("a")));
+        *number = message.value;
+        n++;
+    }
+    return n;
+}
+
+static void ask_of_process(desk_world_t *d, unsigned worker)
+{
+    listening_desk_ask(d->desk, worker, label(d->w, "a"), d->generation);
+}
+
+/* The runner says the line of a process box, once for all; one that is silent leaves the ports. */
+static void a_line_of_the_log(void **state)
+{
+    desk_world_t *d = *state;
+    uint64_t number = 0;
+    listening_t got;
+    int fds[2];
+    assert_true(ipc_pair(fds));
+    runner_link_take(d->link, &fds[0]);
+    d->runner = fds[1];
+    ask_of_process(d, 0);
+    ask_of_process(d, 1);
+    assert_int_equal(runner_asked(d, &number), 1);
+    settle(d->w);
+    assert_false(heard(d, 0, &got, 0)); /* the table alone is no answer */
+    assert_int_equal(ipc_send(d->runner, RUNNER_DONE, number, str_make("\0Error: boom", 12), NULL, 0),
+                     IPC_OK);
+    for (unsigned worker = 0; worker < 2; worker++) {
+        assert_true(heard(d, worker, &got, 200));
+        assert_true(got.known && got.count == 1);
+        assert_string_equal(got.line, "Error: boom");
+    }
+    loop_skip(d->w->loop, LISTENING_FRESH_MS);
+    ask_of_process(d, 0);
+    assert_int_equal(runner_asked(d, &number), 1);
+    settle(d->w);
+    assert_false(heard(d, 0, &got, 0));
+    loop_skip(d->w->loop, LISTENING_LINE_MS);
+    assert_true(heard(d, 0, &got, 200) && got.known && got.line[0] == '\0');
+    loop_skip(d->w->loop, LISTENING_FRESH_MS);
+    ask_of_process(d, 0); /* waits at the end */
+}
+
 static void what_is_not_known(void **state)
 {
     desk_world_t *d = *state;
@@ -130,6 +189,7 @@ static void bounds(void **state)
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, desk_setup, desk_teardown)
-    const struct CMUnitTest tests[] = {TEST(one_look_for_all), TEST(what_is_not_known), TEST(bounds)};
+    const struct CMUnitTest tests[] = {TEST(one_look_for_all), TEST(a_line_of_the_log),
+                                       TEST(what_is_not_known), TEST(bounds)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -204,6 +204,31 @@ static void a_process_is_reached_on_loopback(void **state)
     assert_int_equal(asked(w, 5), 1);
 }
 
+/* For readers that may have it: `failure_details` is the default. */
+static void the_line_is_shown(void **state)
+{
+    world_t *w = *state;
+    static const listening_t with_port = {
+        .known = true, .count = 1, .ports = {{5173, false}}, .line = "boom"};
+    static const listening_t alone = {.line = "boom"};
+    exchange_start(w->x[0]->ex);
+    tell(w, 5, &with_port);
+    assert_string_equal(w->x[0]->ex->detail,
+                        "What listens in the box: port 5173. The last line of its log: boom.");
+    loop_skip(w->fixture->worker.loop, REFUSED_FRESH_MS);
+    exchange_start(w->x[1]->ex);
+    tell(w, 5, &alone);
+    assert_string_equal(w->x[1]->ex->detail, "The last line of its log: boom.");
+    loop_skip(w->fixture->worker.loop, REFUSED_FRESH_MS);
+    exchange_start(w->x[2]->ex);
+    listening_t most = {.known = true, .count = LISTENING_ANSWER_MAX};
+    for (size_t i = 0; i < LISTENING_ANSWER_MAX; i++)
+        most.ports[i] = (listening_port_t){(uint16_t)(65000 + i), true};
+    memset(most.line, 'x', LISTENING_LINE_MAX);
+    tell(w, 5, &most);
+    assert_non_null(strstr(w->x[2]->ex->detail, most.line));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -212,6 +237,7 @@ int main(void)
         TEST(forgotten_in_time),
         TEST(a_controller_that_does_not_answer),
         TEST(a_process_is_reached_on_loopback),
+        TEST(the_line_is_shown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

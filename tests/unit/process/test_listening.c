@@ -120,13 +120,38 @@ static void what_is_said(void **state)
     assert_true(picked.known && picked.count == 0);
 }
 
+/* A line travels whole up to its bound, beside as many ports as there can be, and as text however it comes.
+ */
+static void a_line_is_said(void **state)
+{
+    listening_t sent = {.known = true, .count = LISTENING_ANSWER_MAX}, read;
+    char bytes[LISTENING_BYTES], text[LISTENING_LABEL_MAX + 1];
+    str_t label;
+    (void)state;
+    memset(text, 'l', LISTENING_LABEL_MAX);
+    memset(sent.line, 'x', LISTENING_LINE_MAX);
+    size_t n = listening_write(str_make(text, LISTENING_LABEL_MAX), &sent, bytes);
+    assert_int_equal(n, LISTENING_BYTES);
+    assert_true(listening_parse(str_make(bytes, n), &label, &read));
+    assert_string_equal(read.line, sent.line);
+    assert_true(str_eq(label, str_make(text, LISTENING_LABEL_MAX)));
+    assert_false(listening_parse(str_make(bytes, n - LISTENING_LABEL_MAX), &label, &read)); /* no label */
+    for (size_t i = 0; i < n - LISTENING_LABEL_MAX; i++)
+        assert_false(listening_parse(str_make(bytes, i), &label, &read));
+    bytes[1] = (char)(LISTENING_LINE_MAX + 1);
+    assert_false(listening_parse(str_make(bytes, n), &label, &read));
+    sent = (listening_t){.line = "a\xff\x01z"};
+    n = listening_write(STR("box-1"), &sent, bytes);
+    assert_true(listening_parse(str_make(bytes, n), &label, &read));
+    assert_string_equal(read.line, "a? z");
+    assert_true(!read.known && str_eq(label, STR("box-1")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(addresses),
-        cmocka_unit_test(ipv4),
-        cmocka_unit_test(unknown),
-        cmocka_unit_test(what_is_said),
+        cmocka_unit_test(addresses),    cmocka_unit_test(ipv4),           cmocka_unit_test(unknown),
+        cmocka_unit_test(what_is_said), cmocka_unit_test(a_line_is_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

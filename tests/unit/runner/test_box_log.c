@@ -20,7 +20,7 @@ static const char *read_from(const box_log_t *log, uint64_t from)
 static const char *last_words(const box_log_t *log, size_t len)
 {
     assert_true(len <= sizeof(text));
-    box_log_last_words(log, text, len);
+    box_log_last_words(log, LAST_WORDS_TRAILER, text, len);
     return text;
 }
 
@@ -122,6 +122,9 @@ static void last_words_are_the_boxs_own(void **state)
         {"panic: boom\n\ngoroutine 1 [running]:\nmain.main()\n\t/a.go:4\nexit status 2\n", "panic: boom"},
         {"sh: 1: vite: not found\nnpm ERR! code ELIFECYCLE\nnpm ERR! errno 127\n", "sh: 1: vite: not found"},
         {"  indented only\n}\n", "indented only"},
+        {"ready on 3000\n1.2.3.4 - - [x] \"GET /?token=1 HTTP/1.1\" 200 -\nPOST /a?b=c 201 3 ms\n",
+         "ready on 3000"},
+        {"Error: GET /orders timed out\nGET /orders 504\n", "Error: GET /orders timed out"},
         {"}\n", ""},
         {"node:internal/modules/cjs/loader:1080\n  throw err;\n  ^\n\nError: Cannot find module "
          "'express'\nRequire "
@@ -140,6 +143,29 @@ static void last_words_are_the_boxs_own(void **state)
         box_log_t *log = box_log_new(256);
         box_log_add(log, str_from(rows[i].output));
         assert_string_equal(last_words(log, 100), rows[i].words);
+        box_log_free(&log);
+    }
+}
+
+/* Of a box that runs, stack frames and requests explain nothing. */
+static void last_words_of_a_rank(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *output, *words;
+    } rows[] = {
+        {"}\n", ""},
+        {"    at main (x.js:1:7)\n\nNode.js v20.11.0\n", ""},
+        {"GET /?token=1 200 3 ms\n", ""},
+        {"ready\n    at main (x.js:1:7)\n", "ready"},
+        {"Error: boom\nready\n}\n", "Error: boom"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char line[100];
+        box_log_t *log = box_log_new(256);
+        box_log_add(log, str_from(rows[i].output));
+        box_log_last_words(log, LAST_WORDS_SENTENCE, line, sizeof(line));
+        assert_string_equal(line, rows[i].words);
         box_log_free(&log);
     }
 }
@@ -169,6 +195,7 @@ int main(void)
         cmocka_unit_test(a_line_longer_than_all_is_cut),
         cmocka_unit_test(notes_have_lines_of_their_own),
         cmocka_unit_test(last_words_are_the_boxs_own),
+        cmocka_unit_test(last_words_of_a_rank),
         cmocka_unit_test(last_words_are_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
