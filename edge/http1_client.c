@@ -48,7 +48,7 @@ void http1_client_fail(http1_client_t *client, origin_failure_t failure)
     exchange_t *ex = client->ex;
     drop(client);
     ex->origin_ops = NULL;
-    exchange_origin_failed(ex, failure);
+    refused_end(ex, failure);
 }
 
 static resend_facts_t resend_facts(const http1_client_t *client)

@@ -60,7 +60,7 @@ void http2_client_fail(http2_client_t *client, origin_failure_t failure)
     exchange_t *ex = client->ex;
     detach(client);
     ex->origin_ops = NULL;
-    exchange_origin_failed(ex, failure);
+    refused_end(ex, failure);
 }
 
 void http2_client_orphan(http2_client_t *client)

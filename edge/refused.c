@@ -31,6 +31,7 @@ typedef struct cell {
 typedef struct waiter {
     h2o_linklist_t link;
     exchange_t *ex;
+    origin_failure_t failure; /* ORIGIN_NOT_LISTENING or ORIGIN_CLOSED */
 } waiter_t;
 
 struct refused {
@@ -87,17 +88,17 @@ static void put_ports(exchange_t *ex, const listening_t *listening, text_t *text
     text_put(text, listening->count != 0 ? STR(".") : STR(""));
 }
 
-/* The ports, as far as they are known, and the line of the log; NULL: neither. */
-static const char *details_text(exchange_t *ex, const listening_t *listening)
+/* The ports, where they matter and are known, and the line of the log; NULL: neither. */
+static const char *details_text(exchange_t *ex, const listening_t *listening, bool ports)
 {
-    bool has_line = listening->line[0] != '\0';
-    if (!listening->known && !has_line)
+    bool has_line = listening->line[0] != '\0', has_ports = ports && listening->known;
+    if (!has_ports && !has_line)
         return NULL;
     text_t text = text_new(&ex->arena, 128 + (size_t)listening->count * 32 + sizeof(listening->line));
-    if (listening->known)
+    if (has_ports)
         put_ports(ex, listening, &text);
     if (has_line) {
-        text_put(&text, listening->known ? STR(" ") : STR(""));
+        text_put(&text, has_ports ? STR(" ") : STR(""));
         text_put(&text, STR("The last line of its log: "));
         text_put(&text, str_from(listening->line));
         text_put(&text, STR("."));
@@ -106,10 +107,10 @@ static const char *details_text(exchange_t *ex, const listening_t *listening)
     return text_str(&text).p;
 }
 
-static void fail(exchange_t *ex, const listening_t *listening)
+static void fail(exchange_t *ex, origin_failure_t failure, const listening_t *listening)
 {
-    origin_failure_t failure = ORIGIN_NOT_LISTENING;
-    if (listening->known) {
+    bool refused = failure == ORIGIN_NOT_LISTENING;
+    if (refused && listening->known) {
         listening_t *kept = h2o_mem_alloc_pool(&ex->arena, sizeof(*kept));
         *kept = *listening;
         ex->listening = kept;
@@ -118,8 +119,8 @@ static void fail(exchange_t *ex, const listening_t *listening)
         if (port != NULL && port->loopback && ex->box.provider != PROVIDER_PROCESS)
             failure = ORIGIN_ON_LOOPBACK;
     }
-    if (failure == ORIGIN_NOT_LISTENING && access_reads_details(ex))
-        ex->detail = details_text(ex, listening);
+    if (failure != ORIGIN_ON_LOOPBACK && access_reads_details(ex))
+        ex->detail = details_text(ex, listening, refused);
     exchange_origin_failed(ex, failure);
 }
 
@@ -136,7 +137,7 @@ static void settle(cell_t *cell, const listening_t *listening)
         waiter_t *waiter = H2O_STRUCT_FROM_MEMBER(waiter_t, link, leavers.next);
         h2o_linklist_unlink(&waiter->link);
         waiter->ex->origin_ops = NULL;
-        fail(waiter->ex, listening);
+        fail(waiter->ex, waiter->failure, listening);
     }
 }
 
@@ -186,10 +187,10 @@ static const origin_ops_t ops = {.room = op_room,
                                  .resume_response = op_nothing,
                                  .cancel = op_cancel};
 
-static void wait(cell_t *cell, exchange_t *ex)
+static void wait(cell_t *cell, exchange_t *ex, origin_failure_t failure)
 {
     waiter_t *waiter = h2o_mem_alloc_pool(&ex->arena, sizeof(*waiter));
-    *waiter = (waiter_t){.ex = ex};
+    *waiter = (waiter_t){.ex = ex, .failure = failure};
     h2o_linklist_insert(&cell->waiters, &waiter->link);
     ex->origin = waiter;
     ex->origin_ops = &ops;
@@ -222,14 +223,14 @@ static bool ask(refused_t *refused, cell_t *cell, str_t label, uint64_t generati
     return true;
 }
 
-void refused_fail(exchange_t *ex)
+static void explain(exchange_t *ex, origin_failure_t failure)
 {
     static const listening_t unknown;
     refused_t *refused = ex->worker->refused;
     char text[LISTENING_LABEL_MAX + 1];
     assert(ex->origin_ops == NULL);
     if (refused == NULL || ex->box.pid == 0) {
-        fail(ex, &unknown);
+        fail(ex, failure, &unknown);
         return;
     }
     int n = snprintf(text, sizeof(text), "%s-%u", ex->preview.id, ex->preview.port);
@@ -241,11 +242,25 @@ void refused_fail(exchange_t *ex)
     bool fresh =
         mine && cell->state == CELL_KNOWN && loop_now(cell->loop) - cell->since_ms < REFUSED_FRESH_MS;
     if (fresh)
-        fail(ex, &cell->listening);
+        fail(ex, failure, &cell->listening);
     else if (cell->state == CELL_ASKED ? mine : ask(refused, cell, label, generation))
-        wait(cell, ex);
+        wait(cell, ex, failure);
     else
-        fail(ex, &unknown);
+        fail(ex, failure, &unknown);
+}
+
+void refused_fail(exchange_t *ex)
+{
+    explain(ex, ORIGIN_NOT_LISTENING);
+}
+
+void refused_end(exchange_t *ex, origin_failure_t failure)
+{
+    bool has_log = ex->target.is_box && ex->box.provider == PROVIDER_PROCESS;
+    if (failure == ORIGIN_CLOSED && has_log && ex->state < EXCHANGE_RESPONSE && access_reads_details(ex))
+        explain(ex, failure);
+    else
+        exchange_origin_failed(ex, failure);
 }
 
 void refused_message(refused_t *refused, const ipc_message_t *message)

@@ -12,6 +12,7 @@ typedef struct question {
     struct question *next;
     unsigned worker;
     uint16_t port;
+    uint64_t generation; /* that was asked about */
 } question_t;
 
 typedef enum look_state { LOOK_NONE, LOOK_READS, LOOK_READ } look_state_t;
@@ -89,7 +90,7 @@ static void tell(listening_desk_t *desk, unsigned worker, str_t label, uint64_t 
     peers_tell(desk->peers, worker, PROCESS_LISTENS, generation, str_make(bytes, n));
 }
 
-static void answer(look_t *look, unsigned worker, uint16_t port)
+static void answer(look_t *look, unsigned worker, uint16_t port, uint64_t generation)
 {
     char label[LISTENING_LABEL_MAX + 1];
     listening_t listening;
@@ -97,7 +98,7 @@ static void answer(look_t *look, unsigned worker, uint16_t port)
     assert(n > 0 && n <= LISTENING_LABEL_MAX);
     listening_pick(&look->table, &look->box, port, &listening);
     memcpy(listening.line, look->line, sizeof(look->line));
-    tell(look->desk, worker, str_make(label, (size_t)n), look->box.generation, &listening);
+    tell(look->desk, worker, str_make(label, (size_t)n), generation, &listening);
 }
 
 /* ---- looks ---- */
@@ -119,7 +120,7 @@ static void settle(look_t *look)
     look->read_ms = loop_now(look->desk->loop);
     while (look->questions != NULL) {
         question_t *question = take_question(look);
-        answer(look, question->worker, question->port);
+        answer(look, question->worker, question->port, question->generation);
         free(question);
     }
 }
@@ -199,17 +200,25 @@ static bool look_at(look_t *look, const store_box_t *box)
     return true;
 }
 
-static bool add_question(look_t *look, unsigned worker, uint16_t port)
+static bool add_question(look_t *look, unsigned worker, uint16_t port, uint64_t generation)
 {
     listening_desk_t *desk = look->desk;
     if (desk->question_count == LISTENING_QUESTIONS_MAX)
         return false;
     question_t *question = malloc(sizeof(*question));
     assert(question != NULL);
-    *question = (question_t){look->questions, worker, port};
+    *question = (question_t){look->questions, worker, port, generation};
     look->questions = question;
     desk->question_count++;
     return true;
+}
+
+/* Of a process box that has just ended there are no ports, yet its log says why. */
+static bool can_tell(const store_box_t *box, uint64_t generation)
+{
+    if (box == NULL || box->pid == 0)
+        return box != NULL && box->provider == PROVIDER_PROCESS;
+    return box->generation == generation;
 }
 
 void listening_desk_ask(listening_desk_t *desk, unsigned index, str_t label, uint64_t generation)
@@ -219,13 +228,12 @@ void listening_desk_ask(listening_desk_t *desk, unsigned index, str_t label, uin
     if (index >= SHM_WORKERS_MAX || label.n > LISTENING_LABEL_MAX || !hostname_parse_label(label, &name))
         return;
     const store_box_t *box = boxes_find(desk->boxes, str_make(name.id, name.id_len));
-    bool known = box != NULL && box->generation == generation && box->pid != 0;
-    look_t *look = known ? find(desk, box) : NULL;
+    look_t *look = can_tell(box, generation) ? find(desk, box) : NULL;
     if (look == NULL || !look_at(look, box))
         tell(desk, index, label, generation, &unknown);
     else if (look->state == LOOK_READ)
-        answer(look, index, name.port);
-    else if (!add_question(look, index, name.port))
+        answer(look, index, name.port, generation);
+    else if (!add_question(look, index, name.port, generation))
         tell(desk, index, label, generation, &unknown);
 }
 

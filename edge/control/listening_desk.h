@@ -27,7 +27,8 @@ listening_desk_t *listening_desk_new(loop_t *loop, store_thread_t *store, const 
                                      peers_t *peers, runner_link_t *runner);
 void listening_desk_free(listening_desk_t **desk);
 
-/* Worker `index` was refused at "<id>-<port>" of that generation: PROCESS_LISTENS tells what listens. */
+/* "<id>-<port>" of that generation refused or closed a connection of worker `index`: PROCESS_LISTENS tells
+ * what listens, and the line. */
 void listening_desk_ask(listening_desk_t *desk, unsigned index, str_t label, uint64_t generation);
 
 /* What listens in `box`, as far as it was read in the last LISTENING_FRESH_MS; else NULL, and it is read now:

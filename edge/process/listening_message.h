@@ -1,6 +1,7 @@
 /*
- * What a worker asks the controller after a box refused a connection, and what it hears (PROCESS_LISTENING,
- * PROCESS_LISTENS), as bytes. `value` of both messages is the generation of the box that was asked about.
+ * What a worker asks the controller after a box refused or closed a connection, and what it hears
+ * (PROCESS_LISTENING, PROCESS_LISTENS), as bytes. `value` of both messages is the generation of the box that
+ * was asked about.
  */
 #ifndef BOXEDGE_LISTENING_MESSAGE_H
 #define BOXEDGE_LISTENING_MESSAGE_H

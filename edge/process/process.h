@@ -60,8 +60,8 @@ typedef enum process_message {
                         of the worker's */
     PROCESS_PREVIEW_DONE, /* controller to worker: bytes are the preview_answer_t, value: that number */
     PROCESS_LOOK,         /* worker to controller: the box that bytes name is oddly silent */
-    PROCESS_LISTENING,    /* worker to controller: bytes "<id>-<port>" refused a connection; value: the box's
-                             generation. What listens in it? */
+    PROCESS_LISTENING,    /* worker to controller: bytes "<id>-<port>" refused or closed a connection; value:
+                             the box's generation. What listens in it, and what does its log say? */
     PROCESS_LISTENS,      /* controller to worker: listening_message.h; value: that generation */
     PROCESS_DELETION, /* worker to controller: bytes are a deletion_call_t (deletion_message.h), value: as for
                          PROCESS_PREVIEW, whose answer it has */

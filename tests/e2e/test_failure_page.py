@@ -114,6 +114,41 @@ def test_a_process_box_has_a_log(make_edge, details, public, private):
     check(private, f"X-Preview-Token: {token}")
 
 
+# Serves; says what is wrong and closes the connection without an answer, or ends.
+CLOSER = """
+import http.server, os, sys
+class H(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.path != "/":
+            print("ready")
+            print("TypeError: cannot read " + self.path + "\\n    at main {\\n  code: 1\\n}", flush=True)
+            if self.path == "/end":
+                os._exit(1)
+            self.close_connection = True
+            return
+        self.send_response(200); self.send_header("Content-Length", "0"); self.end_headers()
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), H).serve_forever()
+"""
+
+
+@pytest.mark.parametrize("details, said", [({}, True), ({"failure_details": "nobody"}, False)])
+@pytest.mark.parametrize("path", ["/close", "/end"])
+def test_a_process_box_that_closes_says_why(make_edge, details, said, path):
+    """Also where its process ends with the connection."""
+    port = PORTS.take()
+    edge = make_edge(workers=1, kinds=("plain",), config={**details, "processes": [{
+        "id": "dev", "command": [sys.executable, "-S", "-c", CLOSER, str(port)], "directory": "/", "ports": [port],
+        **({"user": "nobody"} if os.getuid() == 0 else {})}]})
+    host = edge.create_preview(port, "dev")
+    line = f"The last line of its log: TypeError: cannot read {path}."
+    assert edge.get(host).status == 200
+    body = json.loads(edge.get(host, path).body)
+    assert (body["code"], body.get("detail")) == ("origin_closed", line if said else None)
+    edge.wait_until(lambda: edge.get(host).status == 200)  # the edge hears of an end a moment after its connection closed
+    page = edge.get(host, path, fields=["Sec-Fetch-Mode: navigate"]).body.decode()
+    assert "boxedge box logs dev" in page and (line in page) == said
+
+
 def test_what_is_reserved_says_so(make_edge):
     edge = make_edge(workers=1, kinds=("plain",))
     with RawOrigin() as origin:

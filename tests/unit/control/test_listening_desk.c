@@ -148,6 +148,25 @@ static void a_line_of_the_log(void **state)
     ask_of_process(d, 0); /* waits at the end */
 }
 
+/* Its log is there, under the generation that was asked about; of its ports nothing is known. */
+static void a_process_that_has_ended(void **state)
+{
+    desk_world_t *d = *state;
+    uint64_t number = 0;
+    listening_t got;
+    int fds[2];
+    assert_true(ipc_pair(fds));
+    runner_link_take(d->link, &fds[0]);
+    d->runner = fds[1];
+    tell(d->w, "a", BOX_PAUSED, "::ffff:127.0.0.1");
+    settle(d->w);
+    ask_of_process(d, 0);
+    assert_int_equal(runner_asked(d, &number), 1);
+    assert_int_equal(ipc_send(d->runner, RUNNER_DONE, number, str_make("\0boom", 5), NULL, 0), IPC_OK);
+    assert_true(heard(d, 0, &got, 200) && !got.known && got.count == 0);
+    assert_string_equal(got.line, "boom");
+}
+
 static void what_is_not_known(void **state)
 {
     desk_world_t *d = *state;
@@ -190,6 +209,6 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, desk_setup, desk_teardown)
     const struct CMUnitTest tests[] = {TEST(one_look_for_all), TEST(a_line_of_the_log),
-                                       TEST(what_is_not_known), TEST(bounds)};
+                                       TEST(a_process_that_has_ended), TEST(what_is_not_known), TEST(bounds)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -229,6 +229,36 @@ static void the_line_is_shown(void **state)
     assert_non_null(strstr(w->x[2]->ex->detail, most.line));
 }
 
+static step_result_t step_closed(exchange_t *ex)
+{
+    exchange_to_origin(ex);
+    refused_end(ex, ORIGIN_CLOSED);
+    return STEP_DONE;
+}
+
+/* The log of a process says why; the ports do not. */
+static void an_app_that_closed(void **state)
+{
+    static const exchange_step_t closed[] = {{"closed", step_closed}, {NULL, NULL}};
+    world_t *w = *state;
+    static const listening_t listening = {.known = true, .count = 1, .ports = {{3000, true}}, .line = "boom"};
+    w->fixture->client.steps = closed;
+    exchange_start(w->x[0]->ex); /* a container's log is not asked for */
+    assert_string_equal(w->x[0]->ex->local_code, "origin_closed");
+    assert_int_equal(asked(w, 5), 0);
+    w->x[1]->ex->box.provider = w->x[2]->ex->box.provider = PROVIDER_PROCESS;
+    exchange_start(w->x[1]->ex);
+    assert_int_equal(w->x[1]->ex->state, EXCHANGE_ORIGIN);
+    assert_int_equal(asked(w, 5), 1);
+    tell(w, 5, &listening);
+    assert_string_equal(w->x[1]->ex->local_code, "origin_closed");
+    assert_string_equal(w->x[1]->ex->detail, "The last line of its log: boom.");
+    w->fixture->worker.conf->failure_details = CONF_DETAILS_NOBODY;
+    exchange_start(w->x[2]->ex);
+    assert_string_equal(w->x[2]->ex->local_code, "origin_closed");
+    assert_null(w->x[2]->ex->detail);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -238,6 +268,7 @@ int main(void)
         TEST(a_controller_that_does_not_answer),
         TEST(a_process_is_reached_on_loopback),
         TEST(the_line_is_shown),
+        TEST(an_app_that_closed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
