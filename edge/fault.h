@@ -1,7 +1,7 @@
 /*
  * Why a message was refused: found by the parsers, said to those who can repair it. A client reads the reason
  * in the page or the JSON of the answer, an operator in the access line and, with the offending bytes, in the
- * edge's own log. Values of fields are never said: they may be secrets.
+ * edge's own log. Values of fields may be secrets and are not said, except those that docs/http.md names.
  */
 #ifndef BOXEDGE_FAULT_H
 #define BOXEDGE_FAULT_H

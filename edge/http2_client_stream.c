@@ -74,17 +74,6 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghtt
                                               name_str, value_str));
 }
 
-/* The first one is said, as far as it is quoted. */
-static void note_invalid(http2_client_t *client, str_t name)
-{
-    http2_head_t *head = &client->head;
-    if (head->malformed)
-        return;
-    head->fault = "A field has a name or value that HTTP/2 does not allow.";
-    head->fault_name =
-        str_dup(&client->ex->arena, str_make(name.p, name.n < FAULT_BYTES ? name.n : FAULT_BYTES));
-}
-
 /* nghttp2 would drop the field and go on. */
 static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *frame, nghttp2_rcbuf *name,
                              nghttp2_rcbuf *value, uint8_t flags, void *user_data)
@@ -96,9 +85,44 @@ static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *fram
     if (client == NULL)
         return 0;
     http2_head_limits_t limits = limits_of(origin);
-    note_invalid(client, http2_decoded(name));
+    http2_response_blame(&client->head, &client->ex->arena, HTTP2_RESPONSE_BAD_FIELD, http2_decoded(name));
     return answer(origin, http2_head_invalid(&client->head, &limits, nghttp2_rcbuf_get_buf(name).len,
                                              nghttp2_rcbuf_get_buf(value).len));
+}
+
+/* nghttp2 will reset the stream for a field, which only this text names. */
+static int on_error(nghttp2_session *session, int error, const char *text, size_t n, void *user_data)
+{
+    (void)session;
+    int32_t id;
+    str_t name, value;
+    if (error != NGHTTP2_ERR_HTTP_HEADER ||
+        !http2_response_refused_field(str_make(text, n), &id, &name, &value))
+        return 0;
+    http2_client_t *client = find(user_data, id);
+    if (client != NULL && client->state == HTTP2_CLIENT_HEAD)
+        http2_response_refused(&client->head, &client->ex->arena, &client->response, name, value);
+    return 0;
+}
+
+/* nghttp2 will reset the stream. */
+static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int error, void *user_data)
+{
+    (void)session;
+    bool end_stream = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+    http2_client_t *client = frame->hd.stream_id > 0 ? find(user_data, frame->hd.stream_id) : NULL;
+    const char *reason = NULL;
+    if (client == NULL || client->state != HTTP2_CLIENT_HEAD)
+        return 0;
+    if (error == NGHTTP2_ERR_HTTP_HEADER)
+        reason = HTTP2_RESPONSE_BAD_FIELD;
+    else if (error == NGHTTP2_ERR_HTTP_MESSAGING)
+        reason = http2_response_bad_section(&client->response, end_stream);
+    else if (error == NGHTTP2_ERR_FLOW_CONTROL)
+        reason = "WINDOW_UPDATE frames make the window of the stream larger than 2^31 - 1 bytes.";
+    if (reason != NULL)
+        http2_response_blame(&client->head, &client->ex->arena, reason, str_make(NULL, 0));
+    return 0;
 }
 
 void http2_client_bad_response(http2_client_t *client, const char *reason)
@@ -106,7 +130,7 @@ void http2_client_bad_response(http2_client_t *client, const char *reason)
     fault_t fault = {.kind = FAULT_MALFORMED, .reason = reason};
     if (client->head.fault != NULL) {
         fault.reason = client->head.fault;
-        fault.bytes = client->head.fault_name;
+        fault.bytes = client->head.fault_bytes;
     }
     if (client->head.oversize)
         fault = (fault_t){.kind = FAULT_OVER_LIMIT,
@@ -301,6 +325,9 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
         http2_client_refused(client);
     else if (client->reset)
         http2_client_fail(client, ORIGIN_CLOSED);
+    else if (client->informational != 0 && code == NGHTTP2_PROTOCOL_ERROR)
+        http2_client_bad_response(client,
+                                  "A DATA frame came after an interim answer (1xx), before the final one.");
     else
         http2_client_bad_response(client, "The answer breaks a rule of HTTP/2.");
     return 0;
@@ -400,6 +427,8 @@ void http2_client_callbacks(nghttp2_session_callbacks *callbacks)
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback2(callbacks, on_header);
     nghttp2_session_callbacks_set_on_invalid_header_callback2(callbacks, on_invalid_header);
+    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame);
+    nghttp2_session_callbacks_set_error_callback2(callbacks, on_error);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
     nghttp2_session_callbacks_set_send_data_callback(callbacks, on_send_data);

@@ -29,7 +29,7 @@ typedef struct http2_head {
     bool oversize;
     bool repeated;     /* a field that must come once came twice */
     const char *fault; /* why an answer's head is malformed, where more is known than that it is */
-    str_t fault_name;  /* of the field that it is about */
+    str_t fault_bytes; /* that are to blame: the name of a field, or a value that is no secret */
 } http2_head_t;
 
 typedef enum http2_head_result {

@@ -21,4 +21,22 @@ MUST_USE http2_head_result_t http2_response_field(http2_head_t *head, h2o_mem_po
 MUST_USE bool http2_response_finish(const http2_head_t *head, response_t *response, bool head_request,
                                     bool end_stream);
 
+/* Where nothing more is known of a field that HTTP/2 does not allow. */
+#define HTTP2_RESPONSE_BAD_FIELD "A field has a name or value that HTTP/2 does not allow."
+
+/* Marks the head as malformed. The first reason stays, with a copy of the first of its `bytes` in `pool`. */
+void http2_response_blame(http2_head_t *head, h2o_mem_pool_t *pool, const char *reason, str_t bytes);
+
+/*
+ * The stream and the field in the text that nghttp2 passes to its error callback. No other callback has the
+ * field that makes nghttp2 reset a stream. False where the text, which may change with nghttp2, has none;
+ * the reason is then less exact. The slices are of `message`.
+ */
+MUST_USE bool http2_response_refused_field(str_t message, int32_t *stream, str_t *name, str_t *value);
+/* Blames this field of a head; `head` and `response` have the fields before it. */
+void http2_response_refused(http2_head_t *head, h2o_mem_pool_t *pool, const response_t *response, str_t name,
+                            str_t value);
+/* Why nghttp2 refuses a head of which it took every field; NULL: unknown. */
+const char *http2_response_bad_section(const response_t *response, bool end_stream);
+
 #endif

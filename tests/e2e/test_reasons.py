@@ -6,7 +6,7 @@ import pytest
 
 from h2c_world import block
 from h2origin import FrameOrigin, H2Origin
-from h2wire import END_HEADERS, END_STREAM, HEADERS, Client
+from h2wire import DATA, END_HEADERS, END_STREAM, HEADERS, WINDOW_UPDATE, Client
 from harness import RawOrigin
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -117,9 +117,33 @@ def test_what_is_taken_though_unusual(make_edge, sent):
         assert len(origin.connections) == 1  # and the connection is as good as before
 
 
+BAD_STATUS = "The status is not a number from 100 to 999, or 101, which HTTP/2 does not have."
 # What an app sends over HTTP/2 -> what is said, and what the log quotes.
 H2_ANSWERS = {
-    "status": ([(":status", "099")], "The status is not a number from 100 to 999, or 101, which HTTP/2 does not have.", ""),
+    "status": ([(":status", "099")], BAD_STATUS, '"099"'),
+    "status_text": ([(":status", "2x0")], BAD_STATUS, '"2x0"'),
+    "status_short": ([(":status", "20")], BAD_STATUS, '"20"'),
+    "status_101": ([(":status", "101")], BAD_STATUS, '"101"'),
+    "status_long": ([(":status", "2\x7f" * 20)], BAD_STATUS, '"' + r"2\x7f" * 16 + '"...'),
+    "no_status": ([("x", "s3cret")], "The answer has no :status.", ""),
+    "status_twice": ([(":status", "200"), (":status", "201")], "The answer has :status twice.", '"201"'),
+    "status_late": ([("x", "s3cret"), (":status", "200")], "The answer has :status after another field.", '"200"'),
+    "pseudo": ([(":status", "200"), (":path", "/s3cret")],
+               "The only field of an answer that begins with ':' is :status.", '":path"'),
+    "lengths": ([(":status", "200"), ("content-length", "2"), ("content-length", "3")],
+                "The answer has Content-Length twice.", '"3"'),
+    "length_text": ([(":status", "200"), ("content-length", "2a")], "Content-Length is no number, or too large.", '"2a"'),
+    "length_204": ([(":status", "204"), ("content-length", "7")], "An answer with 1xx or 204 has Content-Length.", '"7"'),
+    "no_body": ([(":status", "200"), ("content-length", "2")],
+                "The answer ends with its head, and its Content-Length says that a body follows.", ""),
+    "interim": ([(":status", "103")], "An interim answer (1xx) ends its stream.", ""),
+    "connection": ([(":status", "200"), ("connection", "s3cret")],
+                   "The answer has a field that is about one connection of HTTP/1.", '"connection"'),
+    "chunked": ([(":status", "200"), ("transfer-encoding", "chunked")],
+                "The answer has a field that is about one connection of HTTP/1.", '"transfer-encoding"'),
+    "te": ([(":status", "200"), ("te", "s3cret")], "A field has a name or value that HTTP/2 does not allow.", '"te"'),
+    "capital": ([(":status", "200"), ("X-Odd\x01" + "y" * 30, "s3cret")], "The name of a header field has a capital letter.",
+                r'"X-Odd\x01' + "y" * 26 + '"...'),
     "nul": ([(":status", "200"), ("x-odd", "s3cret\0")], "A field has a name or value that HTTP/2 does not allow.", '"x-odd"'),
     "fields": ([(":status", "200"), *[("x", "y")] * 101],
                "The head of the answer is larger, or has more fields, than limits.head_size and limits.head_fields allow.", ""),
@@ -134,6 +158,30 @@ def test_an_answer_over_http2(make_edge, name):
     def answers(conn, stream):
         conn.send_frame(HEADERS, END_HEADERS | END_STREAM, stream, block(*fields))
 
+    bad_answer_over_http2(edge, answers, reason, quoted)
+
+
+H2_FRAMES = {
+    "data": ([(HEADERS, END_HEADERS, block((":status", "103"))), (DATA, END_STREAM, b"x")],
+             "A DATA frame came after an interim answer (1xx), before the final one."),
+    "window": ([(WINDOW_UPDATE, 0, b"\x7f\xff\xff\xff")],
+               "WINDOW_UPDATE frames make the window of the stream larger than 2^31 - 1 bytes."),
+}
+
+
+@pytest.mark.parametrize("name", H2_FRAMES)
+def test_frames_that_break_a_rule(make_edge, name):
+    frames, reason = H2_FRAMES[name]
+    edge = make_edge(workers=1, kinds=("plain",))
+
+    def answers(conn, stream):
+        for kind, flags, payload in frames:
+            conn.send_frame(kind, flags, stream, payload)
+
+    bad_answer_over_http2(edge, answers, reason, "")
+
+
+def bad_answer_over_http2(edge, answers, reason, quoted):
     with FrameOrigin(answers) as origin:
         host = edge.create_preview(origin, "box", "--protocol", "h2c")
         response = edge.get(host)

@@ -116,12 +116,67 @@ static void test_bytes(void **state)
     h2o_mem_clear_pool(&pool);
 }
 
+/* The texts of nghttp2 1.52, and such as another version may have. */
+static void test_the_text_of_a_refused_field(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool taken;
+        int32_t stream;
+        const char *name, *value;
+    } cases[] = {
+        {"Invalid HTTP header field was received: frame type: 1, stream: 7, name: [te], value: [x]", true, 7,
+         "te", "x"},
+        {"stream: 2147483647, name: [], value: []", true, INT32_MAX, "", ""},
+        {"stream: 1, name: [a], value: [b], name: [c], value: [d]]", true, 1, "a",
+         "b], name: [c], value: [d]"},
+        {"stream: 1, name: [a], value: [b", true, 1, "a", "b"},
+        {"stream: 1, name: [a], value: [", true, 1, "a", ""},
+        {"stream: 2147483648, name: [a], value: [b]", false, 0, "", ""},
+        {"stream: -1, name: [a], value: [b]", false, 0, "", ""},
+        {"stream: , name: [a], value: [b]", false, 0, "", ""},
+        {"stream: 1, name: [a]", false, 0, "", ""},
+        {"stream: 1", false, 0, "", ""},
+        {"a field is wrong", false, 0, "", ""},
+        {"", false, 0, "", ""},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        int32_t stream;
+        str_t name, value;
+        bool taken = http2_response_refused_field(str_from(cases[i].text), &stream, &name, &value);
+        assert_int_equal(taken, cases[i].taken);
+        if (!taken)
+            continue;
+        assert_int_equal(stream, cases[i].stream);
+        assert_true(str_eq(name, str_from(cases[i].name)));
+        assert_true(str_eq(value, str_from(cases[i].value)));
+    }
+}
+
+/* The first one is kept, and no more of its bytes than a log shows. */
+static void test_blame(void **state)
+{
+    (void)state;
+    static char bytes[1000];
+    h2o_mem_pool_t pool;
+    http2_head_t head = {.bytes = 0};
+    h2o_mem_init_pool(&pool);
+    memset(bytes, 'b', sizeof(bytes));
+    http2_response_blame(&head, &pool, "one", str_make(bytes, sizeof(bytes)));
+    http2_response_blame(&head, &pool, "two", STR("c"));
+    assert_true(head.malformed);
+    assert_string_equal(head.fault, "one");
+    assert_int_equal(head.fault_bytes.n, FAULT_BYTES + 1);
+    h2o_mem_clear_pool(&pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lengths),
-        cmocka_unit_test(test_what_is_refused),
-        cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_lengths), cmocka_unit_test(test_what_is_refused),
+        cmocka_unit_test(test_bytes),   cmocka_unit_test(test_the_text_of_a_refused_field),
+        cmocka_unit_test(test_blame),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
