@@ -88,6 +88,14 @@ fault_t fault_of_lines(str_t text, bool bare_lf)
     return malformed("A header line is malformed.", str_make(NULL, 0));
 }
 
+fault_t fault_of_text(const char *reason, str_t text, bool (*is_allowed)(str_t text))
+{
+    for (size_t i = 0; i < text.n; i++)
+        if (!is_allowed(str_make(text.p + i, 1)))
+            return at_byte(reason, harmless(str_make(text.p, i)), text.p[i]);
+    return malformed(reason, harmless(text));
+}
+
 bool fault_log_take(fault_log_t *log, uint64_t now_ms, unsigned *left_out)
 {
     if (log->lines == 0 || now_ms - log->window_ms >= FAULT_WINDOW_MS) {

@@ -39,6 +39,12 @@ typedef struct fault {
  */
 fault_t fault_of_lines(str_t text, bool bare_lf);
 
+/*
+ * `text`, of a request's head, is refused with `reason`. The fault names the first byte that `is_allowed`
+ * refuses by itself, if any, and quotes the bytes before it up to the first ':' or '='.
+ */
+fault_t fault_of_text(const char *reason, str_t text, bool (*is_allowed)(str_t text));
+
 /* For the log of one process, zero-filled at first. */
 typedef struct fault_log {
     uint64_t window_ms; /* when it began */

@@ -112,8 +112,11 @@ static void complete_path(parser_t *p)
 
 static bool take_target(parser_t *p, str_t target)
 {
-    if (!grammar_is_target(target))
-        return bad(p, "The request target is empty or has characters that must be percent-encoded.");
+    if (!grammar_is_target(target)) {
+        (void)bad(p, "The request target is empty or has characters that must be percent-encoded.");
+        p->error->fault = fault_of_text(p->error->sentence, target, grammar_is_target);
+        return false;
+    }
     if (str_eq(p->request->method, STR("CONNECT")))
         return refuse(p, 501, "not_implemented", "CONNECT is not offered here.");
     if (target.p[0] != '/' && !str_eq(target, STR("*")))

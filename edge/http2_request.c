@@ -53,8 +53,10 @@ static void take_regular(http2_head_t *head, exchange_t *ex, const http2_head_li
     request_t *request = &ex->request;
     if (id != FIELD_OTHER) {
         bool seen = was_seen(head, id);
-        if (seen && field_is_single(id))
+        if (seen && field_is_single(id)) {
             head->repeated = true;
+            head->repeated_name = field_name(id);
+        }
         if (seen && id == FIELD_COOKIE)
             head->count--; /* all crumbs are one field */
     }
@@ -118,11 +120,36 @@ http2_head_result_t http2_head_invalid(http2_head_t *head, const http2_head_limi
     return http2_head_count(head, limits, name_len + value_len);
 }
 
-static const http2_refusal_t good = {0, NULL, NULL};
+static const http2_refusal_t good = {.status = 0};
+
+static http2_refusal_t refuse(int status, const char *code, const char *sentence)
+{
+    return (http2_refusal_t){status, code, sentence, {.reason = NULL}};
+}
+
+/* `bytes` go into the log. */
+static http2_refusal_t bad_in(const char *sentence, str_t bytes)
+{
+    return (http2_refusal_t){400, "bad_request", sentence, {.reason = sentence, .bytes = bytes}};
+}
 
 static http2_refusal_t bad(const char *sentence)
 {
-    return (http2_refusal_t){400, "bad_request", sentence};
+    return bad_in(sentence, str_make(NULL, 0));
+}
+
+static http2_refusal_t bad_text(const char *sentence, str_t text, bool (*is_allowed)(str_t text))
+{
+    return (http2_refusal_t){400, "bad_request", sentence, fault_of_text(sentence, text, is_allowed)};
+}
+
+/* An authority without user and password (RFC 3986 section 3.2.1), which are secrets. */
+static str_t without_user(str_t authority)
+{
+    size_t at = authority.n;
+    while (at != 0 && authority.p[at - 1] != '@')
+        at--;
+    return str_from_offset(authority, at);
 }
 
 /* RFC 9113 section 8.3.1: :authority and Host are the same host; one is enough. */
@@ -132,33 +159,34 @@ static http2_refusal_t check_authority(const http2_head_t *head, request_t *requ
     if (request->authority.n == 0)
         request->authority = head->host;
     if (!authority_parse(request->authority, &authority))
-        return bad("The authority is missing or not a host name.");
+        return bad_in("The authority is missing or not a host name.", without_user(request->authority));
     if (head->host.n == 0)
         return good;
     uint16_t default_port = str_ieq(head->scheme, STR("https")) ? 443 : 80;
     if (!authority_parse(head->host, &host) || !authority_same(&authority, &host, default_port))
-        return bad("Host and :authority disagree.");
+        return bad_in("Host and :authority disagree.", without_user(head->host));
     return good;
 }
 
 static http2_refusal_t check_target(const request_t *request)
 {
     if (!grammar_is_target(request->target))
-        return bad("The request target is empty or has characters that must be percent-encoded.");
+        return bad_text("The request target is empty or has characters that must be percent-encoded.",
+                        request->target, grammar_is_target);
     if (request->target.p[0] == '/')
         return good;
     if (str_eq(request->target, STR("*")) && str_eq(request->method, STR("OPTIONS")))
         return good;
-    return bad("The request target is not a path.");
+    return bad_text("The request target is not a path.", request->target, grammar_is_target);
 }
 
 /* CONNECT: an extended one for a WebSocket becomes the handshake that HTTP/1 has (RFC 8441). */
 static http2_refusal_t check_connect(const http2_head_t *head, request_t *request, bool end_stream)
 {
     if (head->protocol.n == 0)
-        return (http2_refusal_t){501, "not_implemented", "CONNECT is not offered here."};
+        return refuse(501, "not_implemented", "CONNECT is not offered here.");
     if (!str_ieq(head->protocol, STR("websocket")))
-        return (http2_refusal_t){501, "not_implemented", "The only :protocol here is websocket."};
+        return refuse(501, "not_implemented", "The only :protocol here is websocket.");
     if (!str_eq(fields_value(&request->fields, FIELD_SEC_WEBSOCKET_VERSION), STR("13")))
         return bad("A WebSocket handshake needs Sec-WebSocket-Version: 13.");
     if (end_stream || request->content_length != LENGTH_UNKNOWN)
@@ -176,7 +204,7 @@ static http2_refusal_t check_expect(request_t *request)
     if (expect == NULL)
         return good;
     if (!str_ieq(expect->value, STR("100-continue")))
-        return (http2_refusal_t){417, "expectation_failed", "The only expectation here is 100-continue."};
+        return refuse(417, "expectation_failed", "The only expectation here is 100-continue.");
     request->expect_continue = request->has_body;
     return good;
 }
@@ -184,9 +212,9 @@ static http2_refusal_t check_expect(request_t *request)
 static http2_refusal_t check_method(const request_t *request)
 {
     if (!grammar_is_token(request->method))
-        return bad("The method is not a token.");
+        return bad_text("The method is not a token.", request->method, grammar_is_token);
     if (request->method.n > METHOD_MAX)
-        return (http2_refusal_t){501, "not_implemented", "No method is that long."};
+        return refuse(501, "not_implemented", "No method is that long.");
     return good;
 }
 
@@ -196,19 +224,19 @@ http2_refusal_t http2_head_finish(http2_head_t *head, exchange_t *ex, bool end_s
     request_t *request = &ex->request;
     request->has_body = !end_stream;
     if (head->oversize)
-        return (http2_refusal_t){431, "head_too_large", "The request's header fields are too large."};
+        return refuse(431, "head_too_large", "The request's header fields are too large.");
     if ((head->seen & (UINT64_C(1) << FIELD_COOKIE)) != 0)
         fields_join_cookies(request_head_pool(ex, head->bytes), &request->fields);
     if (head->repeated)
-        return bad("A field that must come once came twice.");
+        return bad_in("A field that must come once came twice.", head->repeated_name);
     http2_refusal_t refusal = check_method(request);
     bool connect = str_eq(request->method, STR("CONNECT"));
     if (refusal.status == 0 && connect)
         refusal = check_connect(head, request, end_stream);
     else if (refusal.status == 0 && head->protocol.n != 0)
-        refusal = bad(":protocol goes with CONNECT only.");
+        refusal = bad_in(":protocol goes with CONNECT only.", head->protocol);
     if (refusal.status == 0 && !str_ieq(head->scheme, STR("https")) && !str_ieq(head->scheme, STR("http")))
-        refusal = bad("The scheme is neither http nor https.");
+        refusal = bad_in("The scheme is neither http nor https.", head->scheme);
     if (refusal.status == 0)
         refusal = check_target(request);
     if (refusal.status == 0)

@@ -27,7 +27,8 @@ typedef struct http2_head {
     uint32_t count; /* regular fields; all crumbs are one */
     bool malformed; /* the stream is to be reset */
     bool oversize;
-    bool repeated;     /* a field that must come once came twice */
+    bool repeated; /* a field that must come once came twice: */
+    str_t repeated_name;
     const char *fault; /* why an answer's head is malformed, where more is known than that it is */
     str_t fault_bytes; /* that are to blame: the name of a field, or a value that is no secret */
 } http2_head_t;
@@ -58,6 +59,7 @@ typedef struct http2_refusal {
     int status;
     const char *code;
     const char *sentence;
+    fault_t fault; /* with 400 */
 } http2_refusal_t;
 
 /*

@@ -178,7 +178,7 @@ static void head_complete(http2_stream_t *stream, bool end_stream)
     stream->state = HTTP2_STREAM_OPEN;
     set_priority(stream);
     if (refusal.status != 0)
-        exchange_refuse(ex, refusal.status, refusal.code, refusal.sentence, NULL);
+        exchange_refuse(ex, refusal.status, refusal.code, refusal.sentence, &refusal.fault);
     else
         start(stream);
     watch_body(stream);

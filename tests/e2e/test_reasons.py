@@ -6,7 +6,7 @@ import pytest
 
 from h2c_world import block
 from h2origin import FrameOrigin, H2Origin
-from h2wire import DATA, END_HEADERS, END_STREAM, HEADERS, WINDOW_UPDATE, Client
+from h2wire import DATA, END_HEADERS, END_STREAM, HEADERS, WINDOW_UPDATE, Client, Frames, frame
 from harness import RawOrigin
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -66,6 +66,8 @@ REQUESTS = {
              "The name of a header field has a character that is not allowed there.", '"A", byte 0x01'),
     "folded": (b"GET / HTTP/1.1\r\nHost: HOST\r\nA: b\r\n s3cret\r\n\r\n", "bad_request",
                "A header line is folded: it begins with a space.", ""),
+    "target": (b"GET /a?t=s3cret#b HTTP/1.1\r\nHost: HOST\r\n\r\n", "bad_request",
+               "The request target is empty or has characters that must be percent-encoded.", '"/a?t", byte 0x23'),
     "no_host": (b"GET / HTTP/1.1\r\n\r\n", "bad_request", "Host is missing.", ""),
     "twice": (b"GET / HTTP/1.1\r\nHost: HOST\r\nHost: HOST\r\n\r\n", "bad_request",
               "A field that must come once came twice.", '"Host"'),
@@ -191,16 +193,37 @@ def bad_answer_over_http2(edge, answers, reason, quoted):
         assert f"box box, port {origin.port}" in said(edge, reason, quoted)
 
 
-def test_a_request_over_http2(edge):
+BAD_TARGET = "The request target is empty or has characters that must be percent-encoded."
+# What a client sends over HTTP/2 in place of a good head's fields -> what is said, and what the log quotes.
+H2_REQUESTS = {
+    "target": ({":path": "/a#b"}, [], BAD_TARGET, '"/a", byte 0x23'),
+    "target_secret": ({":path": "/a?t=s3cret#b"}, [], BAD_TARGET, '"/a?t", byte 0x23'),
+    "target_long": ({":path": "/" + "a" * 40 + "\xe9"}, [], BAD_TARGET, '"/' + "a" * 31 + '"..., byte 0xc3'),
+    "scheme": ({":scheme": "gopher"}, [], "The scheme is neither http nor https.", '"gopher"'),
+    "authority": ({":authority": "s3cret:s3cret@HOST"}, [], "The authority is missing or not a host name.", '"HOST"'),
+    "disagree": ({}, [("host", "other.test")], "Host and :authority disagree.", '"other.test"'),
+    "twice": ({}, [("authorization", "s3cret")] * 2, "A field that must come once came twice.", '"authorization"'),
+}
+
+
+@pytest.mark.parametrize("name", H2_REQUESTS)
+def test_a_request_over_http2(make_edge, name):
+    changed, fields, reason, quoted = H2_REQUESTS[name]
+    edge = make_edge(workers=1, kinds=("tls",))
     with RawOrigin() as origin:
         host = edge.create_preview(origin)
-        with Client(edge, host) as client:
-            answer = client.get("/a#b")
-        reason = "The request target is empty or has characters that must be percent-encoded."
-        body = json.loads(answer.body)
-        assert (answer.status, body["code"], body["detail"]) == (400, "bad_request", reason)
-        assert edge.wait_for_line(status=400, detail=reason)
-        assert "a request of 127.0.0.1" in said(edge, reason, "")
+        head = {":method": "GET", ":scheme": "https", ":authority": f"{host}:{edge.port['tls']}", ":path": "/"}
+        head |= {name: value.replace("HOST", host) for name, value in changed.items()}
+        with Frames(edge, host) as client:
+            client.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, block(*head.items(), *fields)))
+            answered = client.read_until(HEADERS, 1)[3]
+            body = json.loads(client.read_until(DATA, 1)[3])
+        assert answered[0] == (":status", "400")
+        assert (body["code"], body["detail"]) == ("bad_request", reason)
+        line = edge.wait_for_line(status=400)
+        assert (line["reason"], line["detail"]) == ("bad_request", reason)
+        line = said(edge, reason, quoted.replace("HOST", host))
+        assert "a request of 127.0.0.1" in line and not origin.connections
 
 
 @pytest.mark.parametrize("status", [600, 999])

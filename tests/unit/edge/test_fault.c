@@ -60,12 +60,45 @@ static void test_values_are_not_said(void **state)
     }
 }
 
+static bool is_letter_or_sign(str_t text)
+{
+    for (size_t i = 0; i < text.n; i++)
+        if ((text.p[i] < 'a' || text.p[i] > 'z') && text.p[i] != '=' && text.p[i] != '/')
+            return false;
+    return text.n != 0;
+}
+
+static void test_text(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *quoted;
+        int byte;
+    } cases[] = {
+        {"", "", -1},
+        {"/a", "/a", -1},
+        {"/a#b", "/a", '#'},
+        {"#", "", '#'},
+        {"/a/k=secret#", "/a/k", '#'},
+        {"/k=secret", "/k", -1},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        fault_t fault = fault_of_text("why", str_from(cases[i].text), is_letter_or_sign);
+        assert_string_equal(fault.reason, "why");
+        assert_true(str_eq(fault.bytes, str_from(cases[i].quoted)));
+        assert_int_equal(fault.has_byte, cases[i].byte >= 0);
+        if (fault.has_byte)
+            assert_int_equal(fault.byte, cases[i].byte);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_quote),
         cmocka_unit_test(test_lines_are_bounded),
         cmocka_unit_test(test_values_are_not_said),
+        cmocka_unit_test(test_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
