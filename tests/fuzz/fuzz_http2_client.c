@@ -50,7 +50,7 @@ static void send_informational(exchange_t *ex, int status, const fields_t *field
 static void send_head(exchange_t *ex)
 {
     call_t *call = ex->codec;
-    assert(call->heads++ == 0 && ex->response.status >= 200 && ex->response.status <= 599);
+    assert(call->heads++ == 0 && ex->response.status >= 200 && ex->response.status <= 999);
     call->length = ex->response.bodyless ? 0 : ex->response.content_length;
 }
 
