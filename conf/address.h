@@ -7,6 +7,7 @@
 #define BOXEDGE_ADDRESS_H
 
 #include <netinet/in.h>
+#include <string.h>
 
 #include "str.h"
 
@@ -37,6 +38,12 @@ bool address_take(const struct sockaddr *from, struct in6_addr *address, uint16_
 static inline size_t address_owner_bytes(const struct in6_addr *address)
 {
     return address_is_v4(address) ? 16 : 8;
+}
+
+/* Whether two addresses have one owner. */
+static inline bool address_same_owner(const struct in6_addr *a, const struct in6_addr *b)
+{
+    return memcmp(a, b, address_owner_bytes(a)) == 0;
 }
 
 /* "192.0.2.1" or "2001:db8::1" into `out`, with a NUL after it; the

@@ -145,7 +145,8 @@ static void refused_answer(exchange_t *ex, admin_job_t *job)
         admin_error(ex, create->alias_status, create->alias_code, NULL, "%s", create->alias_why);
 }
 
-/* What the store has does not stand against it: it is made, also for an asker who has left. */
+/* The rule of previews allows the preview and its alias is free: the edge makes it, also for a client that
+ * has left. */
 static bool looked_up(admin_job_t *job)
 {
     create_job_t *create = (create_job_t *)job;

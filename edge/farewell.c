@@ -6,6 +6,7 @@
 
 #include <assert.h>
 
+#include "address.h"
 #include "budget.h"
 #include "worker.h"
 
@@ -112,10 +113,7 @@ static void look_at_all(loop_timer_t *timer)
 /* Whether two connections count to one client; with `address` NULL all do. */
 static bool counts_to(const farewell_t *farewell, const struct in6_addr *address)
 {
-    if (address == NULL)
-        return true;
-    size_t n = IN6_IS_ADDR_V4MAPPED(address) ? sizeof(*address) : sizeof(*address) / 2;
-    return memcmp(&farewell->client.address, address, n) == 0;
+    return address == NULL || address_same_owner(address, &farewell->client.address);
 }
 
 static load_t load_of(const farewells_t *all, const struct in6_addr *address)
@@ -300,7 +298,7 @@ void farewell_begin(client_t *client)
     if (all == NULL || client->local || client->codec == &codec)
         return;
     size_t untaken = conn_untaken(client->conn);
-    if (untaken < FAREWELL_LEAST_BYTES || untaken > UINT32_MAX || conn_is_dead(client->conn))
+    if (untaken < CONN_LITTLE_BYTES || untaken > UINT32_MAX || conn_is_dead(client->conn))
         return;
     farewell_t *farewell = calloc(1, sizeof(*farewell));
     assert(farewell != NULL);

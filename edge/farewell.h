@@ -16,8 +16,6 @@
 
 /* Connections of a worker; with few descriptors a sixteenth of them. */
 #define FAREWELL_MOST 1024
-/* A connection that holds less is closed at once: its end alone costs the kernel as much. */
-#define FAREWELL_LEAST_BYTES 4096
 /* Bytes that the client may still send; they are thrown away, since unread ones make a reset of the end. */
 #define FAREWELL_READ_BYTES 262144
 /* How often the kernel is asked for progress. */

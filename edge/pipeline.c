@@ -59,7 +59,7 @@ static const exchange_step_t health_steps[] = {
     {NULL, NULL},
 };
 
-/* Who is about to be let in for long is judged by what is known now. */
+/* A tunnel lasts: the preview, its blocks and its credentials are looked up once more before it opens. */
 static bool (*const judge_head[])(exchange_t *) = {tunnel_judge_head, access_judge_head, NULL};
 
 static const exchange_hook_t response_head[] = {

@@ -22,16 +22,11 @@ typedef struct round {
     size_t count;
 } round_t;
 
-static bool same_owner(const struct in6_addr *a, const struct in6_addr *b)
-{
-    return memcmp(a, b, address_owner_bytes(a)) == 0;
-}
-
 static void note_holder(round_t *round, const struct in6_addr *address, uint64_t held)
 {
     size_t at = 0;
     for (size_t i = 0; i < round->count; i++)
-        if (same_owner(&round->holders[i].address, address))
+        if (address_same_owner(&round->holders[i].address, address))
             return;
     while (at < round->count && round->holders[at].held >= held)
         at++;
@@ -70,7 +65,7 @@ static void take_from(round_t *round, const struct in6_addr *address)
         next = link->next;
         if (client->codec->relieve == NULL || client->local)
             continue;
-        if (address == NULL || same_owner(address, &client->address))
+        if (address == NULL || address_same_owner(address, &client->address))
             client->codec->relieve(client, round->before, address != NULL ? 0 : round->share);
     }
 }

@@ -10,7 +10,7 @@ from h2wire import DATA, END_HEADERS, END_STREAM, HEADERS, WINDOW_UPDATE, Client
 from harness import PATIENCE, RawOrigin
 
 OK = b"HTTP/1.1 200 OK\r\n"
-# What the app sends -> what is said, and what the log quotes.
+# The bytes of an app -> the reason, and the quote in the log.
 ANSWERS = {
     "not_http": (b"SSH-2.0-OpenSSH\r\n", "The answer does not begin with HTTP/1.0 or HTTP/1.1.", r'"SSH-2.0-OpenSSH'),
     "status": (b"HTTP/1.1 20 OK\r\n\r\n", "The status is not a number from 100 to 999 between single spaces.", "20 OK"),
@@ -120,7 +120,7 @@ def test_what_is_taken_though_unusual(make_edge, sent):
 
 
 BAD_STATUS = "The status is not a number from 100 to 999, or 101, which HTTP/2 does not have."
-# What an app sends over HTTP/2 -> what is said, and what the log quotes.
+# The fields of an app over HTTP/2 -> the reason, and the quote in the log.
 H2_ANSWERS = {
     "status": ([(":status", "099")], BAD_STATUS, '"099"'),
     "status_text": ([(":status", "2x0")], BAD_STATUS, '"2x0"'),
@@ -194,7 +194,7 @@ def bad_answer_over_http2(edge, answers, reason, quoted):
 
 
 BAD_TARGET = "The request target is empty or has characters that must be percent-encoded."
-# What a client sends over HTTP/2 in place of a good head's fields -> what is said, and what the log quotes.
+# The fields of a client over HTTP/2, in place of good ones -> the reason, and the quote in the log.
 H2_REQUESTS = {
     "target": ({":path": "/a#b"}, [], BAD_TARGET, '"/a", byte 0x23'),
     "target_secret": ({":path": "/a?t=s3cret#b"}, [], BAD_TARGET, '"/a?t", byte 0x23'),

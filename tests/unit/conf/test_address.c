@@ -86,6 +86,25 @@ static void four_bytes(void **state)
     assert_memory_equal(address_v4(&made), bytes, sizeof(bytes));
 }
 
+/* A /64 is one owner, to the last bit of it. */
+static void owners(void **state)
+{
+    static const struct {
+        const char *a, *b;
+        bool same;
+    } pairs[] = {
+        {"192.0.2.1", "192.0.2.1", true},        {"192.0.2.1", "192.0.2.2", false},
+        {"2001:db8::1", "2001:db8::2", true},    {"2001:db8::", "2001:db8::ffff:ffff:ffff:ffff", true},
+        {"2001:db8::", "2001:db8:0:1::", false}, {"192.0.2.1", "::1", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+        struct in6_addr a, b;
+        assert_true(address_parse(pairs[i].a, &a) && address_parse(pairs[i].b, &b));
+        assert_int_equal(address_same_owner(&a, &b), pairs[i].same);
+    }
+}
+
 static void kinds(void **state)
 {
     (void)state;
@@ -127,7 +146,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text_and_back), cmocka_unit_test(what_is_no_address),
         cmocka_unit_test(of_sockets),    cmocka_unit_test(four_bytes),
-        cmocka_unit_test(kinds),
+        cmocka_unit_test(owners),        cmocka_unit_test(kinds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

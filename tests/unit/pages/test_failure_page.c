@@ -1,32 +1,7 @@
 /* The page for an app that cannot be reached: its advice goes by the kind of box, and contradicts nothing. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
+#include "pages_fixture.h"
 
 #include "failure_page.h"
-
-static h2o_mem_pool_t pool;
-
-static int set_up(void **state)
-{
-    (void)state;
-    h2o_mem_init_pool(&pool);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    h2o_mem_clear_pool(&pool);
-    return 0;
-}
-
-static bool contains(str_t page, const char *text)
-{
-    return memmem(page.p, page.n, text, strlen(text)) != NULL;
-}
 
 static str_t made(const char *code, box_provider_t provider, bool on_loopback)
 {
@@ -38,7 +13,7 @@ static str_t made(const char *code, box_provider_t provider, bool on_loopback)
                            .on_loopback = on_loopback,
                            .nonce = STR("00ff")};
     page.error.request_id = STR("id");
-    return failure_page(&pool, &page);
+    return failure_page(&pages_pool, &page);
 }
 
 static void advice_goes_by_the_kind_of_box(void **state)
@@ -54,11 +29,11 @@ static void advice_goes_by_the_kind_of_box(void **state)
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         str_t page = made("port_not_listening", cases[i].provider, cases[i].on_loopback);
-        assert_int_equal(contains(page, "0.0.0.0"), cases[i].all_addresses);
-        assert_int_equal(contains(page, "boxedge box logs sweet-shark-26021"), cases[i].log);
-        assert_true(contains(page, "<h1>Nothing listens on this port</h1>"));
-        assert_true(contains(page, "3000"));
-        assert_true(contains(page, "For &lt;that&gt;."));
+        assert_int_equal(page_contains(page, "0.0.0.0"), cases[i].all_addresses);
+        assert_int_equal(page_contains(page, "boxedge box logs sweet-shark-26021"), cases[i].log);
+        assert_true(page_contains(page, "<h1>Nothing listens on this port</h1>"));
+        assert_true(page_contains(page, "3000"));
+        assert_true(page_contains(page, "For &lt;that&gt;."));
     }
 }
 
@@ -67,8 +42,8 @@ static void advice_blames_no_app_alone(void **state)
 {
     (void)state;
     str_t page = made("bad_response", PROVIDER_HTTP, false);
-    assert_true(contains(page, "The app, its preview or a limit of the edge needs a change."));
-    assert_false(contains(page, "corrected there"));
+    assert_true(page_contains(page, "The app, its preview or a limit of the edge needs a change."));
+    assert_false(page_contains(page, "corrected there"));
 }
 
 static void every_code_has_a_page(void **state)
@@ -87,8 +62,8 @@ static void every_code_has_a_page(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         assert_true(failure_page_knows(cases[i].code));
         str_t page = made(cases[i].code, PROVIDER_HTTP, false);
-        assert_int_equal(contains(page, "<script nonce=\"00ff\">"), cases[i].looks_again);
-        assert_false(contains(page, "did not answer properly"));
+        assert_int_equal(page_contains(page, "<script nonce=\"00ff\">"), cases[i].looks_again);
+        assert_false(page_contains(page, "did not answer properly"));
         assert_true(page.n < 12288);
     }
     assert_false(failure_page_knows("websocket_unsupported"));
@@ -98,9 +73,9 @@ static void every_code_has_a_page(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(advice_goes_by_the_kind_of_box, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(advice_blames_no_app_alone, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(every_code_has_a_page, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(advice_goes_by_the_kind_of_box, pages_set_up, pages_tear_down),
+        cmocka_unit_test_setup_teardown(advice_blames_no_app_alone, pages_set_up, pages_tear_down),
+        cmocka_unit_test_setup_teardown(every_code_has_a_page, pages_set_up, pages_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,9 +1,5 @@
 /* Filling in pages: all that comes from outside is text, and no placeholder is forgotten. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
+#include "pages_fixture.h"
 
 #include "failure_page.h"
 #include "signin_page.h"
@@ -12,27 +8,6 @@
 
 #define HOSTILE "<x>\"'&\x01\xff"
 #define ESCAPED "&lt;x&gt;&quot;&#39;&amp;??"
-
-static h2o_mem_pool_t pool;
-
-static int set_up(void **state)
-{
-    (void)state;
-    h2o_mem_init_pool(&pool);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    h2o_mem_clear_pool(&pool);
-    return 0;
-}
-
-static bool contains(str_t page, const char *text)
-{
-    return memmem(page.p, page.n, text, strlen(text)) != NULL;
-}
 
 static void expect(str_t page, const char *text)
 {
@@ -57,7 +32,7 @@ static const template_piece_t pieces[] = {
 static str_t filled(str_t name, str_t more)
 {
     values_t values = {.name = name, .more = more};
-    return template_fill(&pool, pieces, sizeof(pieces) / sizeof(pieces[0]), &values);
+    return template_fill(&pages_pool, pieces, sizeof(pieces) / sizeof(pieces[0]), &values);
 }
 
 static void values_are_escaped(void **state)
@@ -66,8 +41,8 @@ static void values_are_escaped(void **state)
     expect(filled(STR(HOSTILE), STR("")), "<a>" ESCAPED "<c>");
     expect(filled(STR(""), STR("a.b<.")), "<a><b>a.<wbr>b&lt;.<wbr><c>");
     expect(filled(STR("{{more}}"), STR("x")), "<a>{{more}}<b>x<c>");
-    expect(template_escape(&pool, STR(HOSTILE)), ESCAPED);
-    expect(template_escape(&pool, str_make(NULL, 0)), "");
+    expect(template_escape(&pages_pool, STR(HOSTILE)), ESCAPED);
+    expect(template_escape(&pages_pool, str_make(NULL, 0)), "");
 }
 
 static void a_forgotten_value_shows(void **state)
@@ -94,34 +69,34 @@ static void long_values_are_cut(void **state)
 static void expect_page(str_t page, unsigned values)
 {
     unsigned seen = 0;
-    for (str_t rest = page; contains(rest, ESCAPED); seen++) {
+    for (str_t rest = page; page_contains(rest, ESCAPED); seen++) {
         const char *at = memmem(rest.p, rest.n, ESCAPED, strlen(ESCAPED));
         rest = str_from_offset(rest, (size_t)(at - rest.p) + 1);
     }
     assert_int_equal(seen, values);
-    assert_false(contains(page, "{{"));
-    assert_false(contains(page, "<x>"));
-    assert_false(contains(page, "src="));
-    assert_false(contains(page, "<!--"));
+    assert_false(page_contains(page, "{{"));
+    assert_false(page_contains(page, "<x>"));
+    assert_false(page_contains(page, "src="));
+    assert_false(page_contains(page, "<!--"));
 }
 
 static void every_page_of_an_error(void **state)
 {
     (void)state;
     page_error_t nothing = {.status = 404};
-    expect_page(page_error(&pool, &nothing), 0);
+    expect_page(page_error(&pages_pool, &nothing), 0);
     page_error_t error = {.status = 404,
                           .sentence = HOSTILE,
                           .detail = HOSTILE "2",
                           .request_id = STR(HOSTILE),
                           .host = STR(HOSTILE)};
-    expect_page(page_error(&pool, &error), 4);
+    expect_page(page_error(&pages_pool, &error), 4);
     failure_page_t failure = {.error = error,
                               .code = "port_not_listening",
                               .box = HOSTILE,
                               .provider = PROVIDER_PROCESS,
                               .nonce = STR(HOSTILE)};
-    expect_page(failure_page(&pool, &failure), 6);
+    expect_page(failure_page(&pages_pool, &failure), 6);
 }
 
 static void every_page_of_signing_in(void **state)
@@ -134,13 +109,13 @@ static void every_page_of_signing_in(void **state)
                           .basic = true,
                           .problem = HOSTILE,
                           .nonce = STR(HOSTILE)};
-    expect_page(signin_page_form(&pool, &page), 8);
-    expect_page(signin_page_open_tab(&pool, &page), 4);
-    expect_page(signin_page_sign_out(&pool, HOSTILE, 1, HOSTILE), 2);
+    expect_page(signin_page_form(&pages_pool, &page), 8);
+    expect_page(signin_page_open_tab(&pages_pool, &page), 4);
+    expect_page(signin_page_sign_out(&pages_pool, HOSTILE, 1, HOSTILE), 2);
     page.problem = NULL;
     page.label = "";
     page.basic = false;
-    expect_page(signin_page_form(&pool, &page), 4);
+    expect_page(signin_page_form(&pages_pool, &page), 4);
 }
 
 static void every_page_of_a_wake(void **state)
@@ -148,18 +123,18 @@ static void every_page_of_a_wake(void **state)
     (void)state;
     for (wake_stage_t stage = WAKE_RESUMING; stage <= WAKE_LISTENING; stage++) {
         wake_page_t page = {.box = HOSTILE, .request_id = HOSTILE, .nonce = STR(HOSTILE), .stage = stage};
-        expect_page(wake_page(&pool, &page), 3);
+        expect_page(wake_page(&pages_pool, &page), 3);
         page.failure = HOSTILE;
         page.has_log = true;
-        expect_page(wake_page(&pool, &page), 5);
+        expect_page(wake_page(&pages_pool, &page), 5);
         page.asleep = true;
-        expect_page(wake_page(&pool, &page), 4);
+        expect_page(wake_page(&pages_pool, &page), 4);
     }
 }
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, pages_set_up, pages_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(values_are_escaped),     TEST(a_forgotten_value_shows),  TEST(long_values_are_cut),
         TEST(every_page_of_an_error), TEST(every_page_of_signing_in), TEST(every_page_of_a_wake),

@@ -1,33 +1,8 @@
 /* The page while a box wakes: complete, bounded, nothing from elsewhere, and nothing from outside is markup.
  * What its script does is tested in a browser (tests/e2e/test_wake_chromium.py). */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
+#include "pages_fixture.h"
 
 #include "wake_page.h"
-
-static int set_up(void **state)
-{
-    h2o_mem_pool_t *pool = malloc(sizeof *pool);
-    assert_non_null(pool);
-    h2o_mem_init_pool(pool);
-    *state = pool;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    h2o_mem_clear_pool(*state);
-    free(*state);
-    return 0;
-}
-
-static bool contains(str_t page, const char *text)
-{
-    return memmem(page.p, page.n, text, strlen(text)) != NULL;
-}
 
 static wake_page_t made(void)
 {
@@ -44,19 +19,19 @@ static void it_waits(void **state)
     wake_page_t page = made();
     str_t html = wake_page(*state, &page);
     assert_true(str_starts(html, STR("<!doctype html>")));
-    assert_true(contains(html, "sweet-shark-26021"));
-    assert_true(contains(html, "port <b>3000</b>"));
-    assert_true(contains(html, "id-1"));
-    assert_true(contains(html, "<li class=\"done\">"));
-    assert_true(contains(html, "<li class=\"now\" aria-current=\"step\">"));
-    assert_true(contains(html, "data-elapsed=\"2345\""));
-    assert_true(contains(html, ">2 s<"));
-    assert_true(contains(html, "<noscript><meta http-equiv=\"refresh\" content=\"3\"></noscript>"));
-    assert_true(contains(html, "<div id=\"failed\" hidden>"));
-    assert_true(contains(html, "prefers-reduced-motion"));
-    assert_true(contains(html, "new EventSource('" WAKE_EVENTS_PATH "')"));
-    assert_false(contains(html, "http://"));
-    assert_false(contains(html, "https://"));
+    assert_true(page_contains(html, "sweet-shark-26021"));
+    assert_true(page_contains(html, "port <b>3000</b>"));
+    assert_true(page_contains(html, "id-1"));
+    assert_true(page_contains(html, "<li class=\"done\">"));
+    assert_true(page_contains(html, "<li class=\"now\" aria-current=\"step\">"));
+    assert_true(page_contains(html, "data-elapsed=\"2345\""));
+    assert_true(page_contains(html, ">2 s<"));
+    assert_true(page_contains(html, "<noscript><meta http-equiv=\"refresh\" content=\"3\"></noscript>"));
+    assert_true(page_contains(html, "<div id=\"failed\" hidden>"));
+    assert_true(page_contains(html, "prefers-reduced-motion"));
+    assert_true(page_contains(html, "new EventSource('" WAKE_EVENTS_PATH "')"));
+    assert_false(page_contains(html, "http://"));
+    assert_false(page_contains(html, "https://"));
     assert_true(html.n < 16384);
 }
 
@@ -66,12 +41,12 @@ static void it_failed(void **state)
     page.failure = "</p><script>alert(1)</script>\"'&";
     page.retry_after = 7;
     str_t html = wake_page(*state, &page);
-    assert_true(contains(html, "&lt;/p&gt;&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#39;&amp;"));
-    assert_true(contains(html, "<div id=\"waiting\" hidden>"));
-    assert_true(contains(html, "<div id=\"failed\">"));
-    assert_true(contains(html, "data-retry=\"7\""));
-    assert_true(contains(html, "href=\"\">Try again</a>"));
-    assert_false(contains(html, "http-equiv"));
+    assert_true(page_contains(html, "&lt;/p&gt;&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#39;&amp;"));
+    assert_true(page_contains(html, "<div id=\"waiting\" hidden>"));
+    assert_true(page_contains(html, "<div id=\"failed\">"));
+    assert_true(page_contains(html, "data-retry=\"7\""));
+    assert_true(page_contains(html, "href=\"\">Try again</a>"));
+    assert_false(page_contains(html, "http-equiv"));
 }
 
 static void it_is_bounded(void **state)
@@ -88,9 +63,9 @@ static void it_is_bounded(void **state)
 static void the_policy(void **state)
 {
     str_t policy = wake_page_policy(*state, STR("00ff"));
-    assert_true(contains(policy, "default-src 'none'"));
-    assert_true(contains(policy, "script-src 'nonce-00ff'"));
-    assert_true(contains(policy, "connect-src 'self'"));
+    assert_true(page_contains(policy, "default-src 'none'"));
+    assert_true(page_contains(policy, "script-src 'nonce-00ff'"));
+    assert_true(page_contains(policy, "connect-src 'self'"));
 }
 
 static void names_of_stages(void **state)
@@ -103,7 +78,7 @@ static void names_of_stages(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, pages_set_up, pages_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(it_waits), TEST(it_failed), TEST(it_is_bounded), TEST(the_policy), TEST(names_of_stages),
     };
