@@ -63,6 +63,13 @@ static void answer(exchange_t *ex, const store_box_t *now)
                              0);
 }
 
+/* The command of a process box has ended, and its connections with it. */
+static bool has_ended(const exchange_t *ex, const store_box_t *now)
+{
+    return ex->box.provider == PROVIDER_PROCESS && ex->box.pid != 0 && now->pid != ex->box.pid &&
+           now->state != BOX_GONE;
+}
+
 /* The box of an exchange is not what it was. */
 static void box_changed(exchange_t *ex, const store_box_t *now, uint64_t epoch)
 {
@@ -118,6 +125,9 @@ static void look_at(uses_t *uses, box_use_t *box, uint64_t epoch)
     for (h2o_linklist_t *at = box->uses.next, *next; at != &box->uses; at = next) {
         next = at->next; /* an exchange ends in a turn of the loop only, so the next one stays */
         exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, use.link, at);
+        /* Of an app that crashed, the end of the connection and the log say more than a pause would. */
+        if (ex->state == EXCHANGE_ORIGIN && has_ended(ex, &now))
+            continue;
         if (now.state != BOX_RUNNING || now.generation != ex->box.generation)
             box_changed(ex, &now, epoch);
     }

@@ -142,6 +142,32 @@ static void put_process(world_t *w, box_state_t state, uint64_t generation, uint
     shm_epoch_bump(w->fixture->worker.shm);
 }
 
+/* A request learns of the end of its process by its connection, whose failure has the app's last words; one
+ * of a box of another provider may have no such end. */
+static void test_requests_of_a_process_that_ends(void **state)
+{
+    world_t *w = *state;
+    static const box_provider_t providers[] = {PROVIDER_PROCESS, PROVIDER_DOCKER};
+    for (unsigned i = 0; i < 4; i++) {
+        store_box_t box = put_box(w, "box", BOX_RUNNING, 2 * i + 1);
+        box.pid = 100;
+        box.provider = providers[i % 2];
+        assert_int_equal(store_put_box(w->store.store, &box), STORE_OK);
+        exchange_world_t *x = uses_world_begin(w, "box", false);
+        box.pid = i < 2 ? 0 : 101; /* started again at once */
+        box.state = i < 2 ? BOX_PAUSED : BOX_RUNNING;
+        box.generation++;
+        assert_int_equal(store_put_box(w->store.store, &box), STORE_OK);
+        shm_epoch_bump(w->fixture->worker.shm);
+        turn(w, 250);
+        if (box.provider == PROVIDER_PROCESS)
+            expect_untouched(x);
+        else
+            expect_code(x, 502, "box_paused");
+        end(&x);
+    }
+}
+
 static const char stopped[] = "\x88\x15\x03\xe9the box was stopped";
 
 typedef enum tunnel_loss { LOSS_NONE, LOSS_END, LOSS_FAILURE, LOSS_BOTH } tunnel_loss_t;
@@ -380,6 +406,7 @@ int main(void)
         TEST(test_connections_to_a_left_address_end),
         TEST(test_a_turn_looks_at_few),
         TEST(test_boxes_that_come_and_go_between_looks),
+        TEST(test_requests_of_a_process_that_ends),
         TEST(test_tunnels_of_a_process_that_is_stopped),
         TEST(test_tunnels_of_a_process_that_closes_them),
         TEST(test_looks_are_spread_where_boxes_are_many),
