@@ -1,5 +1,5 @@
 /*
- * Who may see a preview: what a worker needs to judge requests (DESIGN 8, docs/access.md).
+ * Who may see a preview: what a worker needs to judge requests (docs/access.md).
  */
 #ifndef BOXEDGE_ACCESS_H
 #define BOXEDGE_ACCESS_H

@@ -296,8 +296,8 @@ void exchange_progress(exchange_t *ex, size_t bytes);
 /* Its box is known: what it holds counts to the share of that box too. */
 void exchange_set_share(exchange_t *ex, str_t box);
 /*
- * Answers an error from a step or an origin: JSON for programs, a page for a navigation (DESIGN, errors that
- * the edge makes). `retry_after` in seconds; 0: none.
+ * Answers an error from a step or an origin: JSON for programs, a page for a navigation (docs/http.md,
+ * "Errors"). `retry_after` in seconds; 0: none.
  */
 void exchange_reply_error(exchange_t *ex, int status, const char *code, const char *sentence,
                           unsigned retry_after);

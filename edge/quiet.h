@@ -1,6 +1,6 @@
 /*
  * The clock of a tunnel or an event stream: it holds its box only for a while after it last carried something
- * worth the name, so that a forgotten tab does not keep a box awake (DESIGN 9.9).
+ * worth the name, so that a forgotten tab does not keep a box awake (docs/internals/wake.md).
  */
 #ifndef BOXEDGE_QUIET_H
 #define BOXEDGE_QUIET_H

@@ -1,7 +1,7 @@
 /*
- * Which exchanges of a worker use which box: what holds a box awake is told to the controller (DESIGN 9.9),
- * and what was sent to a box that was paused meanwhile is answered at once. Boxes of the static provider have
- * no uses: they cost one branch here.
+ * Which exchanges of a worker use which box: what holds a box awake is told to the controller
+ * (docs/internals/wake.md), and what was sent to a box that was paused meanwhile is answered at once. Boxes
+ * of the static provider have no uses: they cost one branch here.
  *
  * Times are those of the last uses_turn: the worker calls it once a turn, so they are at most a turn old.
  */

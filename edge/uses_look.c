@@ -1,5 +1,6 @@
 /*
- * What becomes of exchanges whose box was paused, moved or removed while they were under way (DESIGN 9.9).
+ * What becomes of exchanges whose box was paused, moved or removed while they were under way
+ * (docs/internals/wake.md).
  *
  * Nobody without a response head is kept waiting: a box that was paused may never answer. Who has one keeps
  * its connection, since a box that was frozen goes on where it was, unless the box has left its address.

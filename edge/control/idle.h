@@ -1,6 +1,7 @@
 /*
  * The controller's clock of what is idle: boxes of `process` and `docker` that no worker reports as active
- * for their idle_ms are paused (DESIGN 9.9); the providers that pause on their own hear what is active.
+ * for their idle_ms are paused (docs/internals/wake.md); the providers that pause on their own hear what is
+ * active.
  */
 #ifndef BOXEDGE_IDLE_H
 #define BOXEDGE_IDLE_H

@@ -1,6 +1,6 @@
 /*
- * Since when boxes are idle, and which of them are to be paused for it (DESIGN 9.9). Knows no loop: times are
- * parameters, monotonic ms.
+ * Since when boxes are idle, and which of them are to be paused for it (docs/internals/wake.md). Knows no
+ * loop: times are parameters, monotonic ms.
  */
 #ifndef BOXEDGE_IDLE_CLOCK_H
 #define BOXEDGE_IDLE_CLOCK_H
