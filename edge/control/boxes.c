@@ -89,6 +89,7 @@ boxes_t *boxes_new(loop_t *loop, const conf_t *conf, store_thread_t *store, peer
         .peers = peers,
         .by_id = NAME_MAP(box_entry_t, box.id),
         .by_place = boxes_no_places(),
+        .by_site = boxes_no_sites(),
         .last_generation = now_us,
     };
     boxes->untold_end = &boxes->untold;

@@ -12,6 +12,7 @@
 
 typedef struct box_entry box_entry_t;
 typedef struct box_place box_place_t;
+typedef struct box_site box_site_t;
 
 /* Something to be done once the store has what the box was when it was asked for. */
 typedef struct box_after {
@@ -69,6 +70,7 @@ struct boxes {
     peers_t *peers;
     name_map_t by_id;    /* box_entry_t */
     name_map_t by_place; /* box_place_t (boxes_places.c) */
+    name_map_t by_site;  /* box_site_t (boxes_places.c) */
     bool full_logged;
     loop_task_t nudge;                  /* tells the workers that boxes changed */
     box_untold_t *untold, **untold_end; /* in their order */
@@ -83,11 +85,13 @@ struct boxes {
 
 /* Why nobody may connect to the box where its provider says that it runs; NULL: nothing is wrong. */
 const char *boxes_refusal(const boxes_t *boxes, box_provider_t kind, const provider_box_t *told);
-/* An empty map of places. */
+/* Empty maps of places, and of their addresses. */
 name_map_t boxes_no_places(void);
+name_map_t boxes_no_sites(void);
 /*
- * The box was told to be as its record says: it takes its place among those that were told at that address,
- * of which a control plane's are asked about before a request goes to them again. Or it leaves its place.
+ * The box was told to be as its record says: it takes its place among those that were told at that address.
+ * A control plane's that it meets there are asked about before a request goes to them again. Or it leaves its
+ * place.
  */
 void boxes_take_place(box_entry_t *entry);
 void boxes_leave_place(box_entry_t *entry);

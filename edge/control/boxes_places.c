@@ -2,6 +2,9 @@
  * Which boxes were told to be at an address. A control plane may be late in saying that a box has left one,
  * or fail to: when another box is told there, its word about the first one stands no longer, and that one is
  * asked about before a request goes to it. Where the control plane then says that both are there, they are.
+ *
+ * A box with a fixed port is at that port of its address alone, so boxes with different ones do not meet: one
+ * address may carry many. A box without one is at every port, and meets all.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -10,14 +13,38 @@
 #include "boxes_impl.h"
 #include "process_log.h"
 
+/* An address. */
+struct box_site {
+    char name[INET6_ADDRSTRLEN];
+    h2o_linklist_t places; /* box_place_t by `at_site`; never empty */
+};
+
+/* A port of it, or all of them. */
 struct box_place {
-    char name[ADDRESS_PORT_BYTES]; /* its address and fixed port */
-    h2o_linklist_t boxes;          /* box_entry_t by `at_place`; never empty */
+    char name[ADDRESS_PORT_BYTES]; /* its address and fixed port; port 0: all */
+    box_site_t *site;
+    h2o_linklist_t at_site; /* in site->places */
+    h2o_linklist_t boxes;   /* box_entry_t by `at_place`; never empty */
 };
 
 name_map_t boxes_no_places(void)
 {
     return NAME_MAP(box_place_t, name);
+}
+
+name_map_t boxes_no_sites(void)
+{
+    return NAME_MAP(box_site_t, name);
+}
+
+static void leave_site(boxes_t *boxes, box_place_t *place)
+{
+    box_site_t *site = place->site;
+    h2o_linklist_unlink(&place->at_site);
+    if (!h2o_linklist_is_empty(&site->places))
+        return;
+    name_map_remove(&boxes->by_site, site);
+    free(site);
 }
 
 void boxes_leave_place(box_entry_t *entry)
@@ -29,6 +56,7 @@ void boxes_leave_place(box_entry_t *entry)
     h2o_linklist_unlink(&entry->at_place);
     if (!h2o_linklist_is_empty(&place->boxes))
         return;
+    leave_site(entry->boxes, place);
     name_map_remove(&entry->boxes->by_place, place);
     free(place);
 }
@@ -40,26 +68,83 @@ void boxes_mistrust(box_entry_t *entry)
     boxes_changed(entry);
 }
 
-static void mistrust_others(const box_place_t *place, const box_entry_t *newcomer)
+/* Boxes that a newcomer meets. */
+typedef struct meeting {
+    const box_entry_t *newcomer, *first; /* of them, whose id is logged */
+    size_t count;
+} meeting_t;
+
+static void mistrust_all_at(const box_place_t *place, meeting_t *meeting)
 {
     for (h2o_linklist_t *link = place->boxes.next; link != &place->boxes; link = link->next) {
         box_entry_t *entry = H2O_STRUCT_FROM_MEMBER(box_entry_t, at_place, link);
         if (entry->box.provider != PROVIDER_HTTP || entry->box.state != BOX_RUNNING || entry->box.doubted)
             continue;
-        process_log("controller", "box %s is told to be where box %s is: that one is asked about first",
-                    newcomer->box.id, entry->box.id);
+        if (meeting->count++ == 0)
+            meeting->first = entry;
         boxes_mistrust(entry);
     }
 }
 
-static box_place_t *find_or_add(boxes_t *boxes, const char name[ADDRESS_PORT_BYTES])
+static void say(const meeting_t *meeting)
 {
-    box_place_t *place = name_map_find(&boxes->by_place, str_from(name));
+    const char *id = meeting->newcomer->box.id;
+    if (meeting->count == 1)
+        process_log("controller", "box %s is told to be where box %s is: that one is asked about first", id,
+                    meeting->first->box.id);
+    else if (meeting->count > 1)
+        process_log("controller",
+                    "box %s is told to be where box %s and %zu others are: these are asked about first", id,
+                    meeting->first->box.id, meeting->count - 1);
+}
+
+static box_place_t *place_at(const boxes_t *boxes, const struct in6_addr *address, uint16_t port)
+{
+    char name[ADDRESS_PORT_BYTES];
+    return name_map_find(&boxes->by_place, str_from(address_port_text(address, port, name)));
+}
+
+/* Those that the newcomer, which is at `place`, meets. */
+static void mistrust_others(const box_place_t *place, const box_entry_t *newcomer)
+{
+    meeting_t meeting = {.newcomer = newcomer};
+    const box_place_t *all_ports = place_at(newcomer->boxes, &newcomer->box.address, 0);
+    const h2o_linklist_t *places = &place->site->places;
+    if (place == all_ports) {
+        for (h2o_linklist_t *link = places->next; link != places; link = link->next)
+            mistrust_all_at(H2O_STRUCT_FROM_MEMBER(box_place_t, at_site, link), &meeting);
+    } else {
+        mistrust_all_at(place, &meeting);
+        if (all_ports != NULL)
+            mistrust_all_at(all_ports, &meeting);
+    }
+    say(&meeting);
+}
+
+static box_site_t *find_or_add_site(boxes_t *boxes, const struct in6_addr *address)
+{
+    char name[INET6_ADDRSTRLEN];
+    box_site_t *site = name_map_find(&boxes->by_site, address_text(address, name));
+    if (site != NULL)
+        return site;
+    site = malloc(sizeof(*site));
+    assert(site != NULL);
+    memcpy(site->name, name, sizeof(site->name));
+    h2o_linklist_init_anchor(&site->places);
+    name_map_add(&boxes->by_site, site);
+    return site;
+}
+
+static box_place_t *find_or_add(boxes_t *boxes, const struct in6_addr *address, uint16_t port)
+{
+    box_place_t *place = place_at(boxes, address, port);
     if (place != NULL)
         return place;
-    place = malloc(sizeof(*place));
+    place = calloc(1, sizeof(*place));
     assert(place != NULL);
-    memcpy(place->name, name, sizeof(place->name));
+    (void)address_port_text(address, port, place->name);
+    place->site = find_or_add_site(boxes, address);
+    h2o_linklist_insert(&place->site->places, &place->at_site);
     h2o_linklist_init_anchor(&place->boxes);
     name_map_add(&boxes->by_place, place);
     return place;
@@ -67,15 +152,15 @@ static box_place_t *find_or_add(boxes_t *boxes, const char name[ADDRESS_PORT_BYT
 
 void boxes_take_place(box_entry_t *entry)
 {
-    char name[ADDRESS_PORT_BYTES] = "";
-    (void)address_port_text(&entry->box.address, entry->box.fixed_port, name);
-    bool has_one = entry->box.state == BOX_RUNNING && entry->box.provider != PROVIDER_PROCESS;
-    if (has_one && entry->place != NULL && strcmp(entry->place->name, name) == 0)
+    const store_box_t *box = &entry->box;
+    bool has_one = box->state == BOX_RUNNING && box->provider != PROVIDER_PROCESS;
+    if (has_one && entry->place != NULL &&
+        entry->place == place_at(entry->boxes, &box->address, box->fixed_port))
         return;
     boxes_leave_place(entry);
     if (!has_one)
         return;
-    box_place_t *place = find_or_add(entry->boxes, name);
+    box_place_t *place = find_or_add(entry->boxes, &box->address, box->fixed_port);
     mistrust_others(place, entry);
     entry->place = place;
     h2o_linklist_insert(&place->boxes, &entry->at_place);
