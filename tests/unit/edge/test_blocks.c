@@ -10,6 +10,7 @@
 #include "pipeline.h"
 #include "table.h"
 
+#include "said.h"
 #include "store_fixture.h"
 
 typedef struct world {
@@ -242,6 +243,41 @@ static void a_list_that_cannot_be_read(void **state)
     assert_int_equal(blocks_has_preview(w->blocks, STR("a"), 80), BLOCKS_CLEAR);
 }
 
+/* What a worker says of a look at its list. */
+static const char *said_of_a_look(world_t *w)
+{
+    static char text[1024];
+    said_t said;
+    said_begin(&said);
+    (void)blocks_changed(w->blocks);
+    said_end(&said, text, sizeof(text));
+    return text;
+}
+
+static bool begins_with(const char *text, const char *begin)
+{
+    return strncmp(text, begin, strlen(begin)) == 0;
+}
+
+/* The log says once what is refused and why, and once that it is over. */
+static void the_log_says_that_the_list_cannot_be_read(void **state)
+{
+    world_t *w = *state;
+    static const char failure[] = "boxedge[worker]: the list of blocks cannot be read: ";
+    blocks_free(&w->blocks);
+    damage(w);
+    w->blocks = blocks_new(w->store.store, &w->epoch);
+    const char *text = said_of_a_look(w); /* the first one */
+    assert_true(begins_with(text, failure));
+    assert_int_not_equal(text[sizeof(failure) - 1], ';'); /* the store's reason */
+    assert_non_null(strstr(text, "; requests are answered with 503 until it can\n"));
+    assert_string_equal(said_of_a_look(w), "");
+    assert_int_equal(store_delete_block(w->store.store, BLOCK_BOX, STR("bad")), STORE_OK);
+    w->epoch++;
+    assert_string_equal(said_of_a_look(w), "boxedge[worker]: the list of blocks can be read again\n");
+    assert_string_equal(said_of_a_look(w), "");
+}
+
 /* On every kind of listener, for previews and for the API. */
 static void requests_while_the_list_cannot_be_read(void **state)
 {
@@ -273,6 +309,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(many, setup, teardown),
         cmocka_unit_test_setup_teardown(changes_are_seen_with_the_epoch, setup, teardown),
         cmocka_unit_test_setup_teardown(a_list_that_cannot_be_read, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_log_says_that_the_list_cannot_be_read, setup, teardown),
         cmocka_unit_test_setup_teardown(requests_while_the_list_cannot_be_read, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
