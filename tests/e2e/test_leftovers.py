@@ -2,8 +2,15 @@
 trailers, bytes behind an answer that has no body."""
 
 import contextlib
+import fcntl
+import os
+import pathlib
+import signal
+import struct
 import subprocess
 import sys
+import termios
+import threading
 
 import pytest
 
@@ -124,6 +131,66 @@ def test_late_bytes_behind_an_answer_without_a_body(make_edge, kind):
         assert edge.get(host, method=method).status in (200, 204, 304)
         assert edge.get(host, "/mine").body == b"ok"
         assert [len(conn.requests) for conn in origin.connections] == [1, 1]
+
+
+def has_arrived(sock):
+    """The peer's kernel has all that was sent."""
+    return struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))[0] == 0
+
+
+def is_stopped(pid):
+    return pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[0] == "T"
+
+
+WEBSOCKET = ("Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13",
+             "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==")
+NEXT = {**{method: (method, ()) for method in ("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "POST", "PATCH")},
+        "PUT-empty": ("PUT", ("Content-Length: 0",)), "websocket": ("GET", WEBSOCKET)}
+
+
+@pytest.mark.parametrize("kind", NEXT)
+def test_a_pooled_connection_is_looked_at_before_it_is_used(make_edge, kind):
+    """The app sends bytes on a connection that lies idle. They and the next request lie in the worker's sockets when it
+    goes on, which takes the request first (libh2o's loop takes the last socket of a turn first): the request goes to
+    the app on a connection of its own."""
+    late, sent = threading.Event(), threading.Event()
+
+    def app(conn):
+        requests = 0
+        while conn.read_request() is not None:
+            conn.send(OK)
+            requests += 1
+            if conn.index == 0 and requests == 2:
+                assert late.wait(PATIENCE)
+                conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nstolen")
+                while not has_arrived(conn.sock):
+                    pass
+                sent.set()
+
+    edge = make_edge(workers=1)
+    method, fields = NEXT[kind]
+    with RawOrigin(app) as origin, edge.connect("plain") as client:
+        host = edge.create_preview(origin)
+        for _ in range(2):
+            assert client.request(f"GET /first HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()).body == b"ok"
+        assert [len(conn.requests) for conn in origin.connections] == [2]  # it is used again
+        (worker,) = edge.pids("worker")
+        os.kill(worker, signal.SIGSTOP)
+        try:
+            edge.wait_until(lambda: is_stopped(worker), what="the worker's stop")
+            late.set()
+            assert sent.wait(PATIENCE)
+            client.send("\r\n".join((f"{method} /mine HTTP/1.1", f"Host: {host}", *fields, "", "")).encode())
+            edge.wait_until(lambda: has_arrived(client.sock), what="the request")
+        finally:
+            os.kill(worker, signal.SIGCONT)
+        answer = client.read_message(request_method=method)
+        assert answer.body != b"stolen"
+        if kind != "websocket":
+            assert (answer.status, answer.body) == (200, b"" if method == "HEAD" else b"ok")
+        origin.wait_requests(3)
+        assert [[message.target for message in conn.requests] for conn in origin.connections] == [["/first"] * 2,
+                                                                                              ["/mine"]]
 
 
 @pytest.mark.parametrize("pooled", [True, False])
