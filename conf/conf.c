@@ -34,9 +34,11 @@ static void note_upstream_places(conf_t *conf, const conf_node_t *root)
     }
 }
 
-/* Keeps where the certificates' files were named, for conf_check_files. */
+/* Keeps where the certificates' files and the boxes were named, for conf_check_files. */
 static void note_places(conf_t *conf, const conf_node_t *root)
 {
+    for (size_t i = 0; i < conf->box_count; i++)
+        conf->boxes[i].place = conf_node_get(root, STR("boxes"))->children[i]->place;
     const conf_node_t *list = conf_node_get(root, STR("certificates"));
     for (size_t i = 0; i < conf->certificate_count; i++) {
         conf->certificates[i].chain_place = conf_node_get(list->children[i], STR("chain"))->place;

@@ -80,6 +80,7 @@ typedef struct conf_box {
     conf_address_t address; /* port 0: the preview's port is used */
     uint16_t *ports;        /* the only ones that may have previews */
     size_t port_count;      /* 0: all may */
+    conf_place_t place;
 } conf_box_t;
 
 #define CONF_WORKERS_MAX 256
@@ -357,8 +358,6 @@ void conf_errors_print(const conf_errors_t *errors, FILE *out);
 conf_t *conf_load(const char *path, conf_errors_t *errors);
 conf_t *conf_parse(const char *path, str_t text, conf_errors_t *errors);
 void conf_check_files(const conf_t *conf, conf_errors_t *errors);
-/* Whether the address is of this machine's loopback; IPv4 as mapped IPv6 is none. */
-bool conf_is_loopback(const conf_address_t *address);
 
 conf_t *conf_acquire(const conf_t *conf);
 /* Gives a reference back and nulls it; the last one frees. NULL is allowed. */

@@ -29,11 +29,3 @@ bool conf_allows_origin(const conf_t *conf, str_t origin)
             return true;
     return false;
 }
-
-bool conf_is_loopback(const conf_address_t *address)
-{
-    if (address->sa.ss_family == AF_INET)
-        return ntohl(((const struct sockaddr_in *)&address->sa)->sin_addr.s_addr) >> 24 == 127;
-    return address->sa.ss_family == AF_INET6 &&
-           IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)&address->sa)->sin6_addr);
-}

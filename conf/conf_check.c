@@ -153,22 +153,6 @@ static void check_box_address(const checker_t *c, size_t i)
     report_element(c, "boxes", i, "address", sentence);
 }
 
-/* A static box on this machine, beside an API host whose callers choose ports: only declared ports are the
- * operator's decision. */
-static void check_box_exposure(const checker_t *c, size_t i)
-{
-    const conf_box_t *box = &c->conf->boxes[i];
-    if (c->conf->api.host_count == 0 || !c->conf->api.previews || box->port_count != 0 ||
-        box->address.len == 0 || conf_net_port(&box->address) != 0 || !conf_is_loopback(&box->address))
-        return;
-    char sentence[256];
-    snprintf(sentence, sizeof(sentence),
-             "is missing: \"%s\" is this machine, and every owner of an API key could publish any of its "
-             "ports; needed: the ports that may have previews",
-             box->id);
-    report_element(c, "boxes", i, "ports", sentence);
-}
-
 /* Where an id of a box was given. */
 typedef struct named_box {
     const char *id;
@@ -300,10 +284,8 @@ void conf_check(const conf_t *conf, const conf_node_t *root, conf_errors_t *erro
     check_trusted(&c);
     check_admin(&c);
     check_store(&c);
-    for (size_t i = 0; i < conf->box_count; i++) {
+    for (size_t i = 0; i < conf->box_count; i++)
         check_box_address(&c, i);
-        check_box_exposure(&c, i);
-    }
     check_ids(&c);
     check_processes(&c);
     check_origins(&c);

@@ -8,7 +8,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "address.h"
 #include "conf_errors.h"
+#include "conf_net.h"
+#include "own_address.h"
 
 #define PEM_FILE_MAX (1024 * 1024)
 #define GROUPS_MAX   256
@@ -342,8 +345,32 @@ static void check_address(const conf_t *conf, const conf_listener_t *listener, c
         close(fd);
 }
 
+/* A static box that is this machine, beside an API host whose callers choose ports: only declared ports are
+ * the operator's decision. Whether it is this machine shows here, so that a worker which reads the same text
+ * later, when the machine has another address, takes it all the same. */
+static void check_box(const conf_t *conf, size_t i, conf_errors_t *errors)
+{
+    const conf_box_t *box = &conf->boxes[i];
+    struct in6_addr address;
+    uint16_t port;
+    char key[64], text[64];
+    if (conf->api.host_count == 0 || !conf->api.previews || box->port_count != 0 ||
+        !address_take((const struct sockaddr *)&box->address.sa, &address, &port) || port != 0 ||
+        !own_address(&address))
+        return;
+    snprintf(key, sizeof(key), "boxes[%zu].ports", i);
+    conf_net_print(&box->address, text);
+    conf_errors_add(
+        errors, CONF_ERROR, conf->source, box->place, key,
+        "is missing: \"%s\" is this machine (%s), and every owner of an API key could publish any of its "
+        "ports; needed: the ports that may have previews, such as ports: [3000]",
+        box->id, text);
+}
+
 void conf_check_files(const conf_t *conf, conf_errors_t *errors)
 {
+    for (size_t i = 0; i < conf->box_count; i++)
+        check_box(conf, i, errors);
     for (size_t i = 0; i < conf->listener_count; i++)
         check_address(conf, &conf->listeners[i], errors);
     for (size_t i = 0; i < conf->process_count; i++)

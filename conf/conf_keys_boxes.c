@@ -21,8 +21,8 @@ static const conf_key_t box_rows[] = {
      .max = 16,
      .derived = "all",
      .doc =
-         "The only ports that may have previews. A box on this machine's loopback without a port needs them "
-         "beside an API host, whose clients choose ports.",
+         "The only ports that may have previews. A box at any address of this machine without a port needs "
+         "them beside an API host, whose clients choose ports.",
      .example = "[3000]",
      .offset = offsetof(conf_box_t, ports),
      .width = sizeof(((conf_box_t *)0)->ports),

@@ -6,7 +6,7 @@
 
 #include <h2o.h>
 
-#include "address.h"
+#include "own_address.h"
 #include "preview_message.h"
 #include "process.h"
 #include "process_log.h"
@@ -75,11 +75,12 @@ static void take_result(desk_job_t *job, store_result_t result)
 }
 
 /* This machine itself, of which the operator has not said what may be seen from outside: callers of the API
- * do not decide that. */
+ * do not decide that. The configuration was checked for it (conf_check_files); an address that the machine
+ * got since then shows here. */
 static bool is_whole_machine(const store_box_t *box)
 {
-    return box->state == BOX_RUNNING && box->provider == PROVIDER_STATIC &&
-           address_is_loopback(&box->address) && box->fixed_port == 0 && box->port_count == 0;
+    return box->state == BOX_RUNNING && box->provider == PROVIDER_STATIC && box->fixed_port == 0 &&
+           box->port_count == 0 && own_address(&box->address);
 }
 
 static void create(desk_job_t *job, store_t *store)

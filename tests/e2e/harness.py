@@ -143,11 +143,11 @@ def _access_line(text):
         return {"unparsed": text}
 
 
-def local_box(box, *ports):
+def local_box(box, *ports, address="127.0.0.1"):
     """A static box on this machine. With ports (numbers or origins), only those may have previews: needed beside an API
     host."""
     declared = {"ports": [getattr(port, "port", port) for port in ports]} if ports else {}
-    return {"id": box, "address": "127.0.0.1", **declared}
+    return {"id": box, "address": address, **declared}
 
 
 class Edge:

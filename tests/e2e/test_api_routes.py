@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 from api_world import API, answer, api_config, call, error
+from control_plane import BoxAddresses
 from harness import BINARY, PATIENCE, Edge, HttpOrigin, RawOrigin, local_box
 
 PLANS = [{"name": "known", "rate": "0"}, {"name": "client", "rate": "1/d", "burst": 1000}]
@@ -203,10 +204,20 @@ def test_a_known_key_does_not_reach_a_box(tmp_path):
 
 # ---- boxes that are this machine
 
-def test_a_machine_whose_ports_any_client_could_publish_is_refused(tmp_path):
+@pytest.fixture(params=["loopback", "another"])
+def own_address(request):
+    """An address of this machine."""
+    if request.param == "loopback":
+        yield "127.0.0.1"
+        return
+    with BoxAddresses(1) as (address,):
+        yield address
+
+
+def test_a_machine_whose_ports_any_client_could_publish_is_refused(own_address, tmp_path):
     """By a check, a start and a reload: the unit tests of check have all cases."""
     with RawOrigin(answer("ok")) as server, Edge(tmp_path, config=api_config([server.port])) as edge:
-        edge.config["boxes"] = [local_box("dev")]
+        edge.config["boxes"] = [local_box("dev", address=own_address)]
         edge.write_config()
         done = subprocess.run([str(BINARY), "check", "-c", str(edge.config_path)], capture_output=True, text=True, check=False)
         assert done.returncode == 1 and "boxes[0].ports: is missing" in done.stderr, done
@@ -218,6 +229,30 @@ def test_a_machine_whose_ports_any_client_could_publish_is_refused(tmp_path):
         done = subprocess.run([str(BINARY), "run", "-c", str(edge.config_path)], capture_output=True, text=True, check=False,
                               timeout=60)
         assert done.returncode != 0 and "boxes[0].ports: is missing" in done.stderr, done
+
+
+def test_an_address_that_the_machine_gets_later_publishes_no_port(tmp_path):
+    def api(conn):
+        while (request := conn.read_request(timeout=3600)) is not None:
+            conn.send(answer(json.dumps({"id": request.target.split("/")[3], "status": "idle"})))
+
+    with BoxAddresses(1) as (address,):
+        pass  # nobody's any more
+    with RawOrigin(api) as server, \
+            Edge(tmp_path, config=api_config([server.port]), boxes=[local_box("dev", address=address)]) as edge:
+        def create(port):
+            return call(edge, "/v2/box/dev/preview", method="POST", body=json.dumps({"port": port}).encode())
+
+        assert create(3000).status == 200
+        subprocess.run(["ip", "address", "add", f"{address}/32", "dev", "lo"], check=True)
+        try:
+            refused = create(3001)
+            assert (refused.status, error(refused)) == (403, "port_not_exposed")
+            assert "boxes[0].ports: is missing" in edge.command("reload", check=False).stderr
+        finally:
+            subprocess.run(["ip", "address", "del", f"{address}/32", "dev", "lo"], check=True)
+        assert create(3001).status == 200
+        edge.command("reload")
 
 
 def test_over_the_api_only_declared_ports_of_this_machine(tmp_path):

@@ -5,7 +5,9 @@
 
 #include <stddef.h>
 
+#include "address.h"
 #include "credentials.h"
+#include "own_addresses.h"
 #include "preview_desk.h"
 #include "preview_message.h"
 #include "process.h"
@@ -173,6 +175,24 @@ static void turn_until_passed(world_t *w, const store_gate_t *gate)
     assert_true(gate->passed);
 }
 
+/* A box that is recorded while the store is the thread's. */
+typedef struct box_job {
+    store_job_t job;
+    store_box_t box;
+    bool done;
+} box_job_t;
+
+static void put_box(store_job_t *job, store_t *store)
+{
+    box_job_t *work = H2O_STRUCT_FROM_MEMBER(box_job_t, job, job);
+    assert_int_equal(store_put_box(store, &work->box), STORE_OK);
+}
+
+static void box_done(store_job_t *job)
+{
+    H2O_STRUCT_FROM_MEMBER(box_job_t, job, job)->done = true;
+}
+
 /* ---- what is made and deleted ---- */
 
 static void a_preview_is_made(void **state)
@@ -241,6 +261,41 @@ static void boxes_that_take_no_such_preview(void **state)
     assert_int_equal(answer_to(w, 3, &call).status, 200);
     store_t *store = store_after(w);
     assert_int_equal(previews_of(store, "short") + previews_of(store, "narrow"), 1);
+}
+
+/* A call for port 3000 of a static box at `address`; the code of the refusal, "" for none. */
+static const char *code_at(world_t *w, const char *address, uint16_t fixed_port, uint16_t declared)
+{
+    static uint64_t calls;
+    static preview_answer_t answer;
+    store_box_t box = fixture_box("machine", BOX_RUNNING);
+    assert_true(address_parse(address, &box.address));
+    box.fixed_port = fixed_port;
+    box.ports[0] = declared;
+    box.port_count = declared != 0;
+    box_job_t job = {.job = {.run = put_box, .done = box_done}, .box = box};
+    assert_true(store_thread_add(w->thread, &job.job));
+    while (!job.done)
+        loop_turn(w->loop, 10);
+    preview_call_t call = call_of(PREVIEW_CREATE, "machine", 3000);
+    answer = answer_to(w, ++calls, &call);
+    assert_int_equal(answer.status, answer.code[0] == '\0' ? 200 : 403);
+    return answer.code;
+}
+
+/* Also where the address is this machine's only since the configuration was read. */
+static void a_machine_without_declared_ports(void **state)
+{
+    world_t *w = *state;
+    start(w);
+    char own[INET6_ADDRSTRLEN] = "127.0.0.1";
+    for (size_t i = 0; i == 0 || own_fixture(i - 1, own); i++) {
+        assert_string_equal(code_at(w, own, 0, 0), "port_not_exposed");
+        assert_string_equal(code_at(w, own, 8080, 0), "");
+        assert_string_equal(code_at(w, own, 0, 3000), "");
+    }
+    assert_string_equal(code_at(w, "203.0.113.7", 0, 0), ""); /* nobody's */
+    (void)store_after(w);
 }
 
 static void a_preview_is_deleted_once(void **state)
@@ -454,6 +509,7 @@ int main(void)
         TEST(a_preview_is_made),
         TEST(a_preview_is_replaced),
         TEST(boxes_that_take_no_such_preview),
+        TEST(a_machine_without_declared_ports),
         TEST(a_preview_is_deleted_once),
         TEST(a_box_that_is_being_deleted_takes_none),
         TEST(a_call_from_before_a_deletion_makes_none),

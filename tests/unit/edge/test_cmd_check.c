@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "certificates.h"
+#include "own_addresses.h"
 #include "said.h"
 #include "snapshot.h"
 #include "str.h"
@@ -261,17 +262,8 @@ static void places_that_cannot_be_written(void **state)
     EXPECT("state_dir: /proc/s\n", 1, "state_dir: the directory \"/proc/s\" cannot be made");
 }
 
-/* Every owner of an API key could publish any port of such a box. */
-static void machines_without_declared_ports(void **state)
+static void expect_exposure(const char *box, bool good)
 {
-    (void)state;
-    static const struct {
-        const char *box;
-        bool good;
-    } cases[] = {
-        {"address: 127.0.0.1", false},         {"address: 127.5.0.1", false}, {"address: \"[::1]\"", false},
-        {"address: \"127.0.0.1:3000\"", true}, {"address: 10.0.0.7", true},
-    };
     static const struct {
         const char *conf;
         bool exposes;
@@ -280,15 +272,46 @@ static void machines_without_declared_ports(void **state)
                  "api: {hosts: [api.example], previews: false}\n",
                  false},
                 {"", false}};
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-        for (size_t j = 0; j < sizeof(apis) / sizeof(apis[0]); j++) {
-            char more[512];
-            bool good = cases[i].good || !apis[j].exposes;
-            snprintf(more, sizeof(more), "state_dir: s\nboxes: [{id: dev, %s}]\n%s", cases[i].box,
-                     apis[j].conf);
-            EXPECT(more, good ? 0 : 1,
-                   good ? "no errors" : "/e.yaml:7:9: boxes[0].ports: is missing: \"dev\" is this machine");
-        }
+    for (size_t j = 0; j < sizeof(apis) / sizeof(apis[0]); j++) {
+        char more[512];
+        bool taken = good || !apis[j].exposes;
+        snprintf(more, sizeof(more), "state_dir: s\nboxes: [{id: dev, %s}]\n%s", box, apis[j].conf);
+        EXPECT(more, taken ? 0 : 1,
+               taken ? "no errors" : "/e.yaml:7:9: boxes[0].ports: is missing: \"dev\" is this machine (",
+               taken ? "" : "such as ports: [3000]");
+    }
+}
+
+/* At an address of this machine: without ports, with them, and at one port. */
+static void expect_own(const char *address)
+{
+    char box[128];
+    const char *open = strchr(address, ':') != NULL ? "[" : "", *close = open[0] != '\0' ? "]" : "";
+    snprintf(box, sizeof(box), "address: \"%s%s%s\"", open, address, close);
+    expect_exposure(box, false);
+    snprintf(box, sizeof(box), "address: \"%s%s%s\", ports: [3000]", open, address, close);
+    expect_exposure(box, true);
+    snprintf(box, sizeof(box), "address: \"%s%s%s:3000\"", open, address, close);
+    expect_exposure(box, true);
+}
+
+/* Every owner of an API key could publish any port of such a box: at each address of this machine alike. */
+static void machines_without_declared_ports(void **state)
+{
+    (void)state;
+    static const char *const loopback[] = {"127.0.0.1", "127.5.0.1", "::1"};
+    char address[INET6_ADDRSTRLEN], box[128];
+    for (size_t i = 0; i < sizeof(loopback) / sizeof(loopback[0]); i++)
+        expect_own(loopback[i]);
+    for (size_t i = 0; own_fixture(i, address); i++)
+        expect_own(address);
+    expect_exposure("address: 203.0.113.7", true); /* nobody's */
+    expect_exposure("address: \"[2001:db8::7]\"", true);
+    static const char *const nowhere[] = {"0.0.0.0", "0.0.0.1", "[::]", "[::ffff:127.0.0.1]"};
+    for (size_t i = 0; i < sizeof(nowhere) / sizeof(nowhere[0]); i++) {
+        snprintf(box, sizeof(box), "state_dir: s\nboxes: [{id: dev, address: \"%s\"}]\n", nowhere[i]);
+        EXPECT(box, 1, "/e.yaml:7:28: boxes[0].address: ");
+    }
 }
 
 /* Errors of the text, of limits and of files alike. */
