@@ -1,5 +1,5 @@
 /*
- * See acceptor.h. The h2o socket over the listening descriptor reports readiness only; connections are taken
+ * See acceptor.h. Connections are taken
  * with accept4, which gives them non-blocking and close-on-exec in one call. TCP_NODELAY comes from the
  * listening socket.
  */
@@ -18,6 +18,7 @@
 #include "descriptors.h"
 #include "greeting.h"
 #include "pipeline.h"
+#include "readable.h"
 #include "shortage.h"
 
 /* Taken from the queue of a socket that is about to be closed, at most: as many as the kernel queues. */
@@ -25,8 +26,8 @@
 
 struct acceptor {
     worker_t *worker;
-    h2o_socket_t *sock;
-    int fd;         /* owned by sock */
+    readable_t *queue;
+    int fd;         /* owned by `queue` */
     int reserve_fd; /* given up for a moment when descriptors run out; -1: none */
     conf_listener_kind_t kind;
     bool proxy_protocol, tls_terminated;
@@ -37,8 +38,6 @@ struct acceptor {
 
 /* What one try to accept came to. */
 typedef enum accept_result { ACCEPT_ONE, ACCEPT_EMPTY, ACCEPT_STOP } accept_result_t;
-
-static void on_readable(h2o_socket_t *sock, const char *err);
 
 /* The steps that exchanges of a listener's kind go through. */
 static const exchange_step_t *steps_of(const pipeline_t *pipeline, conf_listener_kind_t kind)
@@ -93,12 +92,12 @@ static void take(acceptor_t *acceptor, int fd, const struct sockaddr_storage *fr
 static void on_pause_over(loop_timer_t *timer)
 {
     acceptor_t *acceptor = H2O_STRUCT_FROM_MEMBER(acceptor_t, pause, timer);
-    h2o_socket_read_start(acceptor->sock, on_readable);
+    readable_start(acceptor->queue);
 }
 
 static void pause_accepting(acceptor_t *acceptor)
 {
-    h2o_socket_read_stop(acceptor->sock);
+    readable_stop(acceptor->queue);
     loop_timer_start(acceptor->worker->loop, &acceptor->pause, ACCEPTOR_PAUSE_MS, on_pause_over);
 }
 
@@ -176,10 +175,10 @@ static accept_result_t accept_one(acceptor_t *acceptor)
     }
 }
 
-static void on_readable(h2o_socket_t *sock, const char *err)
+static void on_acceptable(void *owner)
 {
-    acceptor_t *acceptor = sock->data;
-    accept_result_t result = err == NULL ? ACCEPT_ONE : ACCEPT_STOP;
+    acceptor_t *acceptor = owner;
+    accept_result_t result = ACCEPT_ONE;
 
     for (int i = 0; i < ACCEPTOR_BATCH && result == ACCEPT_ONE; i++)
         result = accept_one(acceptor);
@@ -203,9 +202,8 @@ acceptor_t *acceptor_new(worker_t *worker, int fd, const conf_listener_t *listen
     assert(taken);
     snprintf(acceptor->text, sizeof(acceptor->text), "%s", listener->text);
     open_reserve(acceptor);
-    acceptor->sock = h2o_evloop_socket_create(loop_evloop(worker->loop), fd, H2O_SOCKET_FLAG_DONT_READ);
-    acceptor->sock->data = acceptor;
-    h2o_socket_read_start(acceptor->sock, on_readable);
+    acceptor->queue = readable_new(worker->loop, fd, on_acceptable, acceptor);
+    readable_start(acceptor->queue);
     return acceptor;
 }
 
@@ -228,8 +226,7 @@ void acceptor_free(acceptor_t **acceptor)
     if (*acceptor == NULL)
         return;
     loop_timer_stop(&(*acceptor)->pause);
-    h2o_socket_read_stop((*acceptor)->sock);
-    h2o_socket_close((*acceptor)->sock);
+    readable_free(&(*acceptor)->queue);
     if ((*acceptor)->reserve_fd >= 0)
         close((*acceptor)->reserve_fd);
     free(*acceptor);

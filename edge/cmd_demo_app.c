@@ -10,6 +10,7 @@
 
 #include "cli.h"
 #include "demo_app.h"
+#include "readable.h"
 
 /* How long open connections may take to end after SIGTERM. */
 #define DRAIN_MS 2000
@@ -17,7 +18,7 @@
 typedef struct demo {
     loop_t *loop;
     local_server_t *server;
-    h2o_socket_t *signals;
+    readable_t *signals;
     int signal_fd;
     bool draining;
     bool ended;
@@ -137,10 +138,9 @@ static void deadline_expired(loop_timer_t *timer)
 }
 
 /* The first signal drains, the second ends. */
-static void on_signal(h2o_socket_t *sock, const char *err)
+static void on_signal(void *owner)
 {
-    (void)err;
-    demo_t *demo = sock->data;
+    demo_t *demo = owner;
     struct signalfd_siginfo info;
     if (read(demo->signal_fd, &info, sizeof info) != (ssize_t)sizeof info)
         return;
@@ -162,10 +162,8 @@ static void watch_signals(demo_t *demo)
     signal(SIGPIPE, SIG_IGN);
     demo->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     assert(demo->signal_fd >= 0);
-    demo->signals =
-        h2o_evloop_socket_create(loop_evloop(demo->loop), demo->signal_fd, H2O_SOCKET_FLAG_DONT_READ);
-    demo->signals->data = demo;
-    h2o_socket_read_start(demo->signals, on_signal);
+    demo->signals = readable_new(demo->loop, demo->signal_fd, on_signal, demo);
+    readable_start(demo->signals);
 }
 
 /* Limits and timeouts of the defaults: the app needs nothing else of a configuration. */
@@ -206,8 +204,7 @@ int cmd_demo_app(int argc, char **argv)
         loop_turn(demo.loop, INT32_MAX);
     local_server_free(&demo.server);
     loop_timer_stop(&demo.deadline);
-    h2o_socket_read_stop(demo.signals);
-    h2o_socket_close(demo.signals);
+    readable_free(&demo.signals);
     loop_free(&demo.loop);
     return CLI_OK;
 }

@@ -7,6 +7,7 @@
 #include "address.h"
 #include "client.h"
 #include "pipeline.h"
+#include "readable.h"
 #include "worker.h"
 
 /* Connections accepted in one turn, at most. */
@@ -20,7 +21,7 @@ struct local_server {
     const exchange_step_t *steps;
     uint64_t max_clients;
     void *owner;
-    h2o_socket_t *listener; /* NULL: draining */
+    readable_t *listener; /* NULL: draining */
     loop_timer_t pause;
     int listen_fd;
 };
@@ -33,28 +34,22 @@ static void ignore(void *owner)
 /* Until the codec takes the connection over. */
 static const conn_handlers_t no_handlers = {.readable = ignore, .writable = ignore};
 
-static void on_acceptable(h2o_socket_t *sock, const char *err);
-
 static void pause_over(loop_timer_t *timer)
 {
     local_server_t *server = H2O_STRUCT_FROM_MEMBER(local_server_t, pause, timer);
-    h2o_socket_read_start(server->listener, on_acceptable);
+    readable_start(server->listener);
 }
 
 /* A listener that cannot be emptied stays readable: without a pause the loop would spin. */
 static void pause_accepting(local_server_t *server)
 {
-    h2o_socket_read_stop(server->listener);
+    readable_stop(server->listener);
     loop_timer_start(server->worker.loop, &server->pause, PAUSE_MS, pause_over);
 }
 
-static void on_acceptable(h2o_socket_t *sock, const char *err)
+static void on_acceptable(void *owner)
 {
-    local_server_t *server = sock->data;
-    if (err != NULL) {
-        pause_accepting(server);
-        return;
-    }
+    local_server_t *server = owner;
     for (int i = 0; i < ACCEPTS_A_TURN; i++) {
         struct sockaddr_storage from = {.ss_family = AF_UNSPEC};
         socklen_t len = sizeof from;
@@ -97,9 +92,8 @@ local_server_t *local_server_new(loop_t *loop, const conf_t *conf, int listen_fd
     server->worker.scratch = malloc(CONN_TURN_BYTES);
     assert(server->worker.scratch != NULL);
     h2o_linklist_init_anchor(&server->worker.clients);
-    server->listener = h2o_evloop_socket_create(loop_evloop(loop), listen_fd, H2O_SOCKET_FLAG_DONT_READ);
-    server->listener->data = server;
-    h2o_socket_read_start(server->listener, on_acceptable);
+    server->listener = readable_new(loop, listen_fd, on_acceptable, server);
+    readable_start(server->listener);
     return server;
 }
 
@@ -108,9 +102,7 @@ static void stop_listening(local_server_t *server)
     if (server->listener == NULL)
         return;
     loop_timer_stop(&server->pause);
-    h2o_socket_read_stop(server->listener);
-    h2o_socket_close(server->listener);
-    server->listener = NULL;
+    readable_free(&server->listener);
 }
 
 void local_server_free(local_server_t **server)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "process_log.h"
+#include "readable.h"
 
 /* First in, first out. */
 typedef struct job_queue {
@@ -19,9 +20,9 @@ struct store_thread {
     store_t *store; /* the thread's */
     shm_t *shm;
     pthread_t thread;
-    h2o_socket_t *wake_loop; /* over wake_fd */
-    int wake_fd;             /* eventfd: the thread has done something */
-    size_t pending;          /* added and `done` not yet called (the loop's) */
+    readable_t *wake_loop; /* owns wake_fd */
+    int wake_fd;           /* eventfd: the thread has done something */
+    size_t pending;        /* added and `done` not yet called (the loop's) */
 
     pthread_mutex_t lock; /* of all below */
     pthread_cond_t wake;
@@ -141,10 +142,9 @@ static void call_done(store_thread_t *thread)
     }
 }
 
-static void on_finished(h2o_socket_t *sock, const char *err)
+static void on_finished(void *owner)
 {
-    (void)err;
-    store_thread_t *thread = sock->data;
+    store_thread_t *thread = owner;
     uint64_t times;
     if (read(thread->wake_fd, &times, sizeof times) == (ssize_t)sizeof times)
         call_done(thread);
@@ -163,10 +163,7 @@ static int start(store_thread_t *thread)
 
 static void destroy(store_thread_t *thread)
 {
-    if (thread->wake_loop != NULL) {
-        h2o_socket_read_stop(thread->wake_loop);
-        h2o_socket_close(thread->wake_loop);
-    }
+    readable_free(&thread->wake_loop);
     pthread_mutex_destroy(&thread->lock);
     pthread_cond_destroy(&thread->wake);
     store_close(&thread->store);
@@ -185,17 +182,14 @@ store_thread_t *store_thread_new(loop_t *loop, store_t *store, shm_t *shm)
     pthread_cond_init(&thread->wake, NULL);
     thread->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     int error = thread->wake_fd < 0 ? errno : start(thread);
-    if (thread->wake_fd >= 0) {
-        thread->wake_loop =
-            h2o_evloop_socket_create(loop_evloop(loop), thread->wake_fd, H2O_SOCKET_FLAG_DONT_READ);
-        thread->wake_loop->data = thread;
-    }
+    if (thread->wake_fd >= 0)
+        thread->wake_loop = readable_new(loop, thread->wake_fd, on_finished, thread);
     if (error != 0) {
         destroy(thread);
         errno = error;
         return NULL;
     }
-    h2o_socket_read_start(thread->wake_loop, on_finished);
+    readable_start(thread->wake_loop);
     return thread;
 }
 

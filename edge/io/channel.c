@@ -1,5 +1,5 @@
 /*
- * See channel.h. The h2o socket only reports readiness; messages are taken with ipc_receive, a bounded number
+ * See channel.h. Messages are taken with ipc_receive, a bounded number
  * a turn so that a chatty peer does not hold up the loop.
  */
 #include "channel.h"
@@ -9,6 +9,7 @@
 
 #include "descriptors.h"
 #include "process_log.h"
+#include "readable.h"
 
 #define MESSAGES_A_TURN 16
 /* How long a peer that does not read is left alone before the next try. A socket for messages tells that it
@@ -26,8 +27,8 @@ typedef struct queued {
 } queued_t;
 
 struct channel {
-    h2o_socket_t *sock;
-    int fd; /* owned by sock */
+    readable_t *readable;
+    int fd; /* owned by `readable` */
     const channel_handlers_t *handlers;
     void *owner;
     bool reserve;
@@ -41,7 +42,7 @@ struct channel {
 
 static void deliver_closed(channel_t *channel)
 {
-    h2o_socket_read_stop(channel->sock);
+    readable_stop(channel->readable);
     channel->handlers->closed(channel->owner);
 }
 
@@ -65,16 +66,12 @@ static void hand_over(channel_t *channel, ipc_result_t result, ipc_message_t *me
     ipc_message_fini(message);
 }
 
-static void on_readable(h2o_socket_t *sock, const char *err)
+static void on_readable(void *owner)
 {
-    channel_t *channel = sock->data;
+    channel_t *channel = owner;
     ipc_message_t message;
     bool freed = false;
 
-    if (err != NULL) {
-        deliver_closed(channel);
-        return;
-    }
     for (int i = 0; i < MESSAGES_A_TURN; i++) {
         ipc_result_t result = receive(channel, &message);
         if (result == IPC_AGAIN)
@@ -97,9 +94,8 @@ channel_t *channel_new(loop_t *loop, int fd, const channel_handlers_t *handlers,
     channel_t *channel = h2o_mem_alloc(sizeof(*channel));
     *channel = (channel_t){.fd = fd, .handlers = handlers, .owner = owner, .loop = loop};
     channel->end = &channel->first;
-    channel->sock = h2o_evloop_socket_create(loop_evloop(loop), fd, H2O_SOCKET_FLAG_DONT_READ);
-    channel->sock->data = channel;
-    h2o_socket_read_start(channel->sock, on_readable);
+    channel->readable = readable_new(loop, fd, on_readable, channel);
+    readable_start(channel->readable);
     return channel;
 }
 
@@ -159,8 +155,7 @@ void channel_free(channel_t **channel)
     loop_timer_stop(&(*channel)->again);
     while ((*channel)->first != NULL)
         drop_first(*channel);
-    h2o_socket_read_stop((*channel)->sock);
-    h2o_socket_close((*channel)->sock);
+    readable_free(&(*channel)->readable);
     free(*channel);
     *channel = NULL;
 }

@@ -15,6 +15,7 @@
 #include "loopback_port.h"
 #include "probe.h"
 #include "process_log.h"
+#include "readable.h"
 
 /* Between two looks at the ports: before a start, and later, to learn at which of the two loopback addresses
  * it listens. While it starts they come as probe_wait_ms says. */
@@ -55,7 +56,7 @@ struct runner_box {
     pid_t lost_keeper; /* died before its box, and left a control group maybe; 0: none */
     unsigned lost_tries;
     channel_t *channel; /* to the keeper; NULL: none */
-    h2o_socket_t *output;
+    readable_t *output;
     int output_fd; /* owned by `output` */
     box_log_t *log;
     loop_timer_t timer; /* the next look at the ports */
@@ -174,29 +175,23 @@ static bool remember(runner_box_t *box, uint64_t question, bool is_start)
 
 static void close_output(runner_box_t *box)
 {
-    if (box->output == NULL)
-        return;
     loop_timer_stop(&box->rest);
-    h2o_socket_read_stop(box->output);
-    h2o_socket_close(box->output);
-    box->output = NULL;
+    readable_free(&box->output);
 }
-
-static void on_output(h2o_socket_t *sock, const char *err);
 
 static void read_again(loop_timer_t *timer)
 {
-    h2o_socket_read_start(H2O_STRUCT_FROM_MEMBER(runner_box_t, rest, timer)->output, on_output);
+    readable_start(H2O_STRUCT_FROM_MEMBER(runner_box_t, rest, timer)->output);
 }
 
-static void on_output(h2o_socket_t *sock, const char *err)
+static void on_output(void *owner)
 {
-    runner_box_t *box = sock->data;
+    runner_box_t *box = owner;
     size_t taken;
-    if (err != NULL || !take_output(box, OUTPUT_AT_ONCE, &taken)) {
+    if (!take_output(box, OUTPUT_AT_ONCE, &taken)) {
         close_output(box);
     } else if (taken >= OUTPUT_AT_ONCE / 2) {
-        h2o_socket_read_stop(sock);
+        readable_stop(box->output);
         loop_timer_start(box->loop, &box->rest, OUTPUT_REST_MS, read_again);
     }
 }
@@ -303,7 +298,7 @@ static void on_started(runner_box_t *box, pid_t command)
 {
     if (box->state == RUNNER_STARTING)
         note(box, "started as process %d", (int)command);
-    h2o_socket_read_start(box->output, on_output);
+    readable_start(box->output);
     if (box->state != RUNNER_STARTING)
         return; /* it is being stopped */
     box->command = command;
@@ -399,9 +394,8 @@ static void launch(runner_box_t *box)
     box->ended = box->settled = box->loopback6 = false;
     box->channel = channel_new(box->loop, keeper.fd, &handlers, box);
     box->output_fd = keeper.output_fd;
-    box->output =
-        h2o_evloop_socket_create(loop_evloop(box->loop), keeper.output_fd, H2O_SOCKET_FLAG_DONT_READ);
-    box->output->data = box; /* read once the note of its start is in the log */
+    box->output = readable_new(box->loop, keeper.output_fd, on_output,
+                               box); /* read once the note of its start is in the log */
     set_state(box, RUNNER_STARTING);
 }
 
