@@ -312,7 +312,7 @@ static step_result_t read_names(api_deletion_t *deletion)
 {
     exchange_t *ex = deletion->ex;
     str_t body = buffer_str(&ex->held);
-    if (!ex->request_complete)
+    if (!ex->request_complete && !ex->request.websocket)
         return bad_request(ex, 413, "body_too_large",
                            "A call that deletes boxes may have a body of less than 64 KiB.");
     if (body.n == 0) {

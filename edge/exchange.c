@@ -252,9 +252,10 @@ static bool awaits_body(const exchange_t *ex)
     return await_source(ex) == &body_source;
 }
 
+/* A WebSocket handshake has no body: what follows it is the tunnel's. */
 static bool body_is_held(const exchange_t *ex)
 {
-    return ex->request_complete || buffer_size(&ex->held) >= EXCHANGE_BODY_BYTES;
+    return ex->request_complete || ex->request.websocket || buffer_size(&ex->held) >= EXCHANGE_BODY_BYTES;
 }
 
 bool exchange_await_body(exchange_t *ex)

@@ -326,6 +326,14 @@ def test_a_call_that_names_no_box_is_the_upstreams(tmp_path):
         assert [r.method for r in server.requests] == ["DELETE"] * 2
 
 
+def test_a_handshake_has_no_body_and_names_no_box(tmp_path):
+    with RawOrigin(answer("none")) as server, Edge(tmp_path, config=api_config([server.port])) as edge:
+        shaken = call(edge, "/v2/box", fields=[
+            "X-HTTP-Method-Override: DELETE", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="])
+        assert shaken.body == b"none"
+
+
 def test_a_body_that_comes_late_and_in_pieces(world):
     api, edge = world
     body = many("box") + b" " * 60000

@@ -199,6 +199,27 @@ static void test_room_of_a_handshake(void **state)
     exchange_world_free(world);
 }
 
+static step_result_t step_that_judges_the_body(exchange_t *ex)
+{
+    if (!exchange_await_body(ex))
+        return STEP_WAIT;
+    exchange_reply(ex, 204, STR(""), NULL, STR(""));
+    return STEP_DONE;
+}
+
+/* The codec takes none before a tunnel is open, so a step would wait for it for ever. */
+static void test_a_handshake_has_no_body_to_wait_for(void **state)
+{
+    (void)state;
+    static const exchange_step_t steps[] = {{"body", step_that_judges_the_body}, {NULL, NULL}};
+    exchange_world_t *world = exchange_world_new();
+    world->fixture->client.steps = steps;
+    world->ex->request.websocket = true;
+    exchange_start(world->ex);
+    assert_int_equal(world->ex->status, 204);
+    exchange_world_free(world);
+}
+
 static void test_room_that_grows(void **state)
 {
     (void)state;
@@ -377,6 +398,7 @@ int main(void)
         cmocka_unit_test(test_full_to_the_byte_is_full),
         cmocka_unit_test(test_health_of_a_worker_that_drains),
         cmocka_unit_test(test_room_of_a_handshake),
+        cmocka_unit_test(test_a_handshake_has_no_body_to_wait_for),
         cmocka_unit_test(test_room_that_grows),
         cmocka_unit_test(test_a_reply_larger_than_the_room),
         cmocka_unit_test(test_a_reply_that_is_cut),
