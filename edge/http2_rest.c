@@ -73,7 +73,7 @@ void http2_rest_begin(http2_stream_t *stream)
 {
     static const linger_handlers_t handlers = {.over = over, .resume = resume};
     http2_conn_t *conn = stream->conn;
-    assert(stream->end_sent && !stream->request_ended && !stream->tunnel);
+    assert(stream->end_sent && !stream->request_ended);
     http2_rest_t *rest = calloc(1, sizeof(*rest));
     if (rest == NULL)
         abort();

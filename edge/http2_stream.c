@@ -410,6 +410,15 @@ static bool body_has_come(const http2_stream_t *stream)
            ex->request_bytes + stream->in.size >= ex->request.content_length;
 }
 
+/* A tunnel that the edge closed has a rest: the client's Close frame and its end. A handshake that was not
+ * accepted has none, and the reset says that a 200 opened no tunnel. */
+static bool rest_is_awaited(const http2_stream_t *stream)
+{
+    if (stream->ex->request.websocket)
+        return stream->tunnel;
+    return linger_wanted(stream->ex) || body_has_come(stream);
+}
+
 void http2_stream_frame_sent(http2_conn_t *conn, const nghttp2_frame *frame)
 {
     if (frame->hd.type == NGHTTP2_RST_STREAM) {
@@ -430,10 +439,9 @@ void http2_stream_frame_sent(http2_conn_t *conn, const nghttp2_frame *frame)
     stream->end_sent = true;
     loop_timer_stop(&stream->stall_timer);
     note(conn, HTTP2_GUARD_COMPLETED);
-    if (stream->request_ended || stream->tunnel)
+    if (stream->request_ended || (stream->tunnel && stream->ex->state != EXCHANGE_DONE))
         return;
-    /* A handshake that was not accepted has no rest; the reset says that a 200 opened no tunnel. */
-    if (!stream->ex->request.websocket && (linger_wanted(stream->ex) || body_has_come(stream)))
+    if (rest_is_awaited(stream))
         http2_rest_begin(stream);
     else
         reset(stream, NGHTTP2_NO_ERROR); /* RFC 9113 section 8.1 */
