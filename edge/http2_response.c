@@ -135,7 +135,9 @@ static void stall_expired(loop_timer_t *timer)
 static void watch_stall(http2_stream_t *stream)
 {
     const worker_t *worker = stream->conn->client.worker;
-    if (http2_stream_available(stream) != 0)
+    /* nghttp2 sends the end of a body in a window of at least a byte, too. */
+    bool end_waits = stream->has_data && stream->response_ended && !stream->end_sent;
+    if (http2_stream_available(stream) != 0 || end_waits)
         loop_timer_start(worker->loop, &stream->stall_timer, worker->conf->timeouts.write_idle,
                          stall_expired);
     else

@@ -456,6 +456,31 @@ static void test_window_stall(void **state)
     assert_false(world->goaway);
 }
 
+/* Nothing but the end of a response is left, and that needs a window, too. */
+static void test_window_stall_of_an_end(void **state)
+{
+    world_t *world = *state;
+    world->conf.timeouts.write_idle = 150;
+    begin(world);
+    world->consumes = false;
+    int32_t id = world_request(world, "GET", "/", NULL, 0);
+    world_pump(world);
+    exchange_t *ex = world->last;
+    origin_head(ex, 200, LENGTH_UNKNOWN, false, false);
+    for (size_t left = 65535, n; left != 0; left -= n) {
+        n = exchange_response_body_room(ex);
+        n = n < left ? n : left;
+        origin_body(ex, big, n);
+        world_pump(world);
+    }
+    origin_end(ex);
+    pass_until(world, world_seen(world, id)->closed, 3000);
+    assert_true(world_seen(world, id)->reset);
+    assert_int_equal(world_seen(world, id)->body, 65535);
+    assert_int_equal(world->counters.exchanges_open, 0);
+    assert_false(world->goaway);
+}
+
 /* A slow reader that takes a little now and then is not cut. */
 static void test_slow_reader_lives(void **state)
 {
@@ -543,7 +568,7 @@ int main(void)
         T(test_continuation_flood),  T(test_long_block),          T(test_reference_bomb),
         T(test_no_preface),          T(test_not_http2),           T(test_head_drips),
         T(test_heads_without_pause), T(test_keep_alive),          T(test_body_stops),
-        T(test_body_may_wait),       T(test_window_stall),        T(test_slow_reader_lives),
-        T(test_socket_stall),        T(test_unread_responses)};
+        T(test_body_may_wait),       T(test_window_stall),        T(test_window_stall_of_an_end),
+        T(test_slow_reader_lives),   T(test_socket_stall),        T(test_unread_responses)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
