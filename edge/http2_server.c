@@ -139,16 +139,17 @@ static void write_expired(loop_timer_t *timer)
                          conn->client.worker->conf->timeouts.write_idle / CONN_STALL_LOOKS, write_expired);
 }
 
-/* What the connection waits for now. */
+/* What the connection waits for now. `blocked`: there is more to write; the kernel may have no room for it.
+ */
 static void settle(http2_conn_t *conn, bool blocked)
 {
     const conf_t *conf = conn->client.worker->conf;
-    bool flushed = conn_flushed(conn->client.conn);
-    conn_want_write(conn->client.conn, blocked || !flushed);
+    bool waits = blocked || http2_output_pending(conn) || !conn_flushed(conn->client.conn);
+    conn_want_write(conn->client.conn, waits);
     /* Responses that are complete but for the kernel hold exchanges that nghttp2 no longer counts. */
     bool reads = conn->phase < HTTP2_FINISHED && conn->closed_count <= conf->limits.streams;
     conn_want_read(conn->client.conn, reads);
-    if (flushed && !http2_output_pending(conn))
+    if (!waits)
         loop_timer_stop(&conn->write_timer);
     else if (!loop_timer_running(&conn->write_timer)) {
         conn->stall = (conn_stall_t){.looks = 0};

@@ -218,6 +218,47 @@ static void test_responses_that_nobody_takes(void **state)
                     HTTP2_OUT_BYTES + HTTP2_ROOM_BYTES + STREAMS * BUDGET_FLOOR_BYTES);
 }
 
+static step_result_t step_large(exchange_t *ex)
+{
+    exchange_reply(ex, 200, STR("text/plain"), NULL, str_make(big, 20000));
+    return STEP_DONE;
+}
+
+/* Requests that reach the server in one read. */
+static void ask_at_once(world_t *world, unsigned count)
+{
+    static char out[16384];
+    size_t n = 0;
+    const uint8_t *bytes;
+    for (unsigned i = 0; i < count; i++)
+        (void)world_request(world, "GET", "/", NULL, 0);
+    for (ssize_t more; (more = nghttp2_session_mem_send(world->client, &bytes)) > 0; n += (size_t)more) {
+        assert_true((size_t)more <= sizeof(out) - n);
+        memcpy(out + n, bytes, (size_t)more);
+    }
+    world_raw(world, out, n);
+}
+
+/* The kernel took all that one turn of the loop writes, and then has room for no more: nothing waits on the
+ * connection, and no event comes. */
+static void test_a_client_that_stops_between_two_writes(void **state)
+{
+    static const exchange_step_t steps[] = {{"large", step_large}, {NULL, NULL}};
+    world_t *world = *state;
+    world->server->steps = steps;
+    assert_int_equal(nghttp2_submit_window_update(world->client, NGHTTP2_FLAG_NONE, 0, 1 << 20), 0);
+    world_pump(world);
+    world->reads = false;
+    ask_at_once(world, 17);
+    world_pump(world);
+    assert_int_equal(world->counters.exchanges_open, 17);
+    for (unsigned i = 0; i < 2 * CONN_STALL_LOOKS; i++) {
+        loop_skip(world->loop, world->conf.timeouts.write_idle / CONN_STALL_LOOKS);
+        world_turn(world);
+    }
+    assert_true(world_closed(world));
+}
+
 int main(void)
 {
 #define T(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -228,6 +269,7 @@ int main(void)
                                        T(test_a_stalled_stream_costs_what_it_holds),
                                        T(test_a_request_that_waits),
                                        T(test_a_slow_box),
-                                       T(test_responses_that_nobody_takes)};
+                                       T(test_responses_that_nobody_takes),
+                                       T(test_a_client_that_stops_between_two_writes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
