@@ -296,6 +296,8 @@ void world_start(world_t *world)
 {
     *world = (world_t){.reads = true, .consumes = true, .origin_room = 65536};
     the_world = world;
+    world->seen = calloc(WORLD_STREAMS, sizeof(*world->seen));
+    assert_non_null(world->seen);
     world->conf.limits.head_bytes = 32768;
     world->conf.limits.head_fields = 100;
     world->conf.limits.streams = 128;
@@ -338,7 +340,7 @@ bool world_closed(const world_t *world)
     return h2o_linklist_is_empty((h2o_linklist_t *)&world->worker.clients);
 }
 
-void world_stop(world_t *world)
+void http2_world_disconnect(world_t *world)
 {
     if (!world_closed(world))
         world->server->codec->destroy(world->server);
@@ -346,9 +348,15 @@ void world_stop(world_t *world)
     assert_int_equal(world->worker.memory.held, 0);
     close(world->fd);
     nghttp2_session_del(world->client);
+}
+
+void world_stop(world_t *world)
+{
+    http2_world_disconnect(world);
     loop_free(&world->loop);
     random_source_free(&world->worker.random);
     free(world->worker.scratch);
+    free(world->seen);
 }
 
 nghttp2_nv nv(const char *name, const char *value)

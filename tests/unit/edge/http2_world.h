@@ -55,7 +55,7 @@ typedef struct world {
     uint32_t goaway_code;
     unsigned goaways;
     uint64_t bytes_in;
-    seen_t seen[WORLD_STREAMS]; /* by stream id / 2 */
+    seen_t *seen; /* WORLD_STREAMS, by stream id / 2 */
     unsigned window_updates;
     uint64_t window_given; /* for streams */
 
@@ -101,6 +101,9 @@ void world_start(world_t *world);
 /* Connects, after the test has set limits. */
 void http2_world_connect(world_t *world);
 bool world_closed(const world_t *world);
+
+/* Ends the connection at both ends; nothing of it is held (asserted). Another one may follow. */
+void http2_world_disconnect(world_t *world);
 void world_stop(world_t *world);
 nghttp2_nv nv(const char *name, const char *value);
 
