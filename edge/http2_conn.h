@@ -22,6 +22,7 @@
 #include "http2_closed.h"
 #include "http2_guard.h"
 #include "http2_outbox.h"
+#include "http2_progress.h"
 #include "http2_request.h"
 #include "http2_session.h"
 #include "http2_window.h"
@@ -129,6 +130,7 @@ struct http2_conn {
     uint64_t counted;      /* of it, to the client's account: while there are streams */
     http2_phase_t phase;
     http2_guard_t guard;
+    http2_progress_t progress;
     http2_closed_t closed_streams;
     bool receiving, sending;
     bool settings_came;

@@ -268,6 +268,7 @@ void http2_stream_take(http2_stream_t *stream, char *to, size_t n)
 {
     http2_conn_t *conn = stream->conn;
     exchange_progress(stream->ex, n);
+    http2_progress_moved(&conn->progress, n, http2_now(conn));
     size_t buffered = buffer_size(&stream->out);
     size_t now = buffered < n ? buffered : n;
     if (now != 0) {

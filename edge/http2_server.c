@@ -190,7 +190,7 @@ static conn_result_t round_trip(http2_conn_t *conn, bool *more)
     return result;
 }
 
-static bool is_over(http2_conn_t *conn)
+static bool all_is_said(http2_conn_t *conn)
 {
     if (http2_output_pending(conn))
         return false;
@@ -213,7 +213,7 @@ static void http2_turn(http2_conn_t *conn)
     }
     http2_streams_end(conn, !http2_output_pending(conn) && conn_flushed(conn->client.conn));
     count_session(conn);
-    if (is_over(conn))
+    if (all_is_said(conn))
         linger(conn);
     else
         settle(conn, more || result == CONN_AGAIN);
@@ -293,6 +293,12 @@ static bool is_blocked(const http2_conn_t *conn, uint64_t before)
     return loop_timer_running(&conn->write_timer) && conn->blocked_ms <= before;
 }
 
+/* All of it has requests and moves nothing. */
+static bool is_stuck(const http2_conn_t *conn, uint64_t before)
+{
+    return conn->stream_count != 0 && http2_progress_is_stuck(&conn->progress, before);
+}
+
 static uint64_t stalled(client_t *client, uint64_t before)
 {
     http2_conn_t *conn = (http2_conn_t *)client;
@@ -302,29 +308,63 @@ static uint64_t stalled(client_t *client, uint64_t before)
         if (relief_is_stalled(stream->ex, before))
             n += stream->ex->account.held;
     }
-    return n;
+    return n == 0 && is_stuck(conn, before) ? client->account.held : n;
 }
 
-static void relieve(client_t *client, uint64_t before, uint64_t box_share)
+/* Says GOAWAY(code) as far as there is room for it, and closes. */
+static void leave(http2_conn_t *conn, uint32_t code)
 {
-    http2_conn_t *conn = (http2_conn_t *)client;
-    counters_t *counters = client->worker->counters;
+    http2_output_goaway(conn, code);
+    if (http2_output_write(conn) == CONN_OK)
+        conn_shutdown_write(conn->client.conn);
+    conn_destroy(conn);
+}
+
+/* The next step where streams were taken from the connection: it holds again, and has moved nothing since. */
+static bool is_over(const http2_conn_t *conn, uint64_t before)
+{
+    return http2_progress_is_over(&conn->progress, before) && budget_may_close(&conn->client) &&
+           budget_is_tight(conn->client.worker);
+}
+
+/* Resets the streams that are stalled, for box_share 0 all of them. True: there were any. */
+static bool take_streams(http2_conn_t *conn, uint64_t before, uint64_t box_share)
+{
     h2o_linklist_t *next;
-    if (box_share == 0 && is_blocked(conn, before) && budget_may_close(client)) {
-        counter_add(&counters->memory_closes_total, 1);
-        conn->reset = true;
-        conn_destroy(conn);
-        return;
-    }
+    bool any = false;
     for (h2o_linklist_t *link = conn->streams.next; link != &conn->streams; link = next) {
         http2_stream_t *stream = H2O_STRUCT_FROM_MEMBER(http2_stream_t, link, link);
         next = link->next;
         if (!relief_is_stalled(stream->ex, before) ||
             (box_share != 0 && budget_exchange(stream->ex) <= box_share))
             continue;
-        counter_add(&counters->memory_resets_total, 1);
+        counter_add(&conn->client.worker->counters->memory_resets_total, 1);
         http2_stream_abandon(stream, NGHTTP2_ENHANCE_YOUR_CALM);
+        any = true;
     }
+    return any;
+}
+
+static void relieve(client_t *client, uint64_t before, uint64_t box_share)
+{
+    http2_conn_t *conn = (http2_conn_t *)client;
+    counters_t *counters = client->worker->counters;
+    bool of_address = box_share == 0;
+    if (of_address && is_blocked(conn, before) && budget_may_close(client)) {
+        counter_add(&counters->memory_closes_total, 1);
+        conn->reset = true;
+        conn_destroy(conn);
+        return;
+    }
+    if (of_address && stalled(client, before) != 0 && is_over(conn, before)) {
+        counter_add(&counters->memory_closes_total, 1);
+        conn->reset = conn_untaken(client->conn) >= CONN_LITTLE_BYTES;
+        leave(conn, NGHTTP2_ENHANCE_YOUR_CALM);
+        return;
+    }
+    bool taken = take_streams(conn, before, box_share);
+    if (of_address && (taken || is_stuck(conn, before)))
+        http2_progress_taken(&conn->progress, http2_now(conn));
     if (conn->closed_count != 0)
         http2_turn(conn);
 }
@@ -470,11 +510,7 @@ static bool idle_since(const client_t *client, uint64_t *since_ms)
 
 static void close_idle(client_t *client)
 {
-    http2_conn_t *conn = (http2_conn_t *)client;
-    http2_output_goaway(conn, NGHTTP2_NO_ERROR);
-    if (http2_output_write(conn) == CONN_OK) /* it has room for it */
-        conn_shutdown_write(conn->client.conn);
-    conn_destroy(conn);
+    leave((http2_conn_t *)client, NGHTTP2_NO_ERROR);
 }
 
 static const client_codec_t codec = {.drain = drain,
@@ -529,6 +565,7 @@ void http2_server_new(const client_t *accepted)
     h2o_linklist_init_anchor(&conn->roomy);
     h2o_linklist_init_anchor(&conn->rests);
     http2_guard_init(&conn->guard, http2_now(conn));
+    http2_progress_init(&conn->progress, http2_now(conn));
     conn->guard.shared = client_is_proxy(&conn->client);
     conn->output.account = &conn->client.account;
     conn->session = session_new(conn);

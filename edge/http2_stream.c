@@ -39,7 +39,8 @@ static void stream_new(http2_conn_t *conn, int32_t id)
     ex->codec = stream;
     ex->request.version = HTTP_2;
     h2o_linklist_insert(&conn->streams, &stream->link);
-    conn->stream_count++;
+    if (conn->stream_count++ == 0)
+        http2_progress_busy(&conn->progress, http2_now(conn));
     (void)nghttp2_session_set_stream_user_data(conn->session, id, stream);
 }
 
@@ -213,6 +214,8 @@ static void release_held(http2_stream_t *stream, size_t n)
 
 static void pass(http2_stream_t *stream, str_t data)
 {
+    http2_conn_t *conn = stream->conn;
+    http2_progress_moved(&conn->progress, data.n, http2_now(conn));
     exchange_request_body(stream->ex, data);
     stream->passed += data.n;
 }
@@ -514,6 +517,10 @@ void http2_streams_end(http2_conn_t *conn, bool flushed)
         conn->closed_count--;
         conn->stream_count--;
         exchange_t *ex = stream->ex; /* the stream goes with its arena */
+        if (stream->how == EXCHANGE_END_COMPLETE && ex->local_code == NULL)
+            http2_progress_answered(&conn->progress, http2_now(conn));
+        if (conn->stream_count == 0)
+            http2_progress_rest(&conn->progress, http2_now(conn));
         exchange_end(&ex, stream->how);
     }
 }

@@ -2,8 +2,8 @@
  * Takes memory back when it is short (budget.h): first from idle connections to origins, then from exchanges
  * without progress for RELIEF_STALL_MS, beginning with the client addresses that hold most, and from boxes
  * over their share. Their streams are reset; a connection over HTTP/1 ends with its exchange, one over HTTP/2
- * where it takes nothing itself. Connections of trusted proxies, which carry many clients, stay. An exchange
- * that makes progress is never ended.
+ * where it takes nothing itself, or holds again after it lost streams (http2_progress.h). Connections of
+ * trusted proxies, which carry many clients, stay. What makes progress is never ended.
  */
 #ifndef BOXEDGE_RELIEF_H
 #define BOXEDGE_RELIEF_H

@@ -51,7 +51,7 @@
     X(memory_resets_total, "counter",                                                                        \
       "Exchanges ended because they held memory that was short and got no further")                          \
     X(memory_closes_total, "counter",                                                                        \
-      "Client connections ended because they held memory that was short and took nothing")                   \
+      "Client connections ended because they held memory that was short and got no further")                 \
     X(farewell_resets_total, "counter",                                                                      \
       "Client connections reset after their end because the client did not take the last bytes")             \
     X(http2_abuse_total, "counter", "HTTP/2 connections ended for calm")                                     \

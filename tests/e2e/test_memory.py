@@ -23,7 +23,7 @@ import attacks  # noqa: E402
 
 BOXES = [{"id": "box", "address": "127.0.0.1"}, {"id": "other", "address": "127.0.0.1"}]
 MIB = 1 << 20
-PING = 6
+PING, GOAWAY = 6, 7
 
 
 @pytest.fixture
@@ -208,6 +208,98 @@ def test_a_trusted_proxy_keeps_its_connections(make_edge, origin):
         assert all(answers_pings(sock) for sock in socks)
         assert edge.get(other, fields=["X-Forwarded-For: 192.0.2.2"]).status == 200
     assert metric(edge, "memory_closes_total") == 0
+
+
+class Holder:
+    """A connection over HTTP/2 whose streams have a window of 0. It opens a stream for each that the edge resets for want
+    of memory. `moves`: the first stream is a download that goes on all the time."""
+
+    CALM = 11  # RFC 9113 section 7: ENHANCE_YOUR_CALM
+
+    def __init__(self, target, streams=32, path="/bytes?n=1000000", moves=False):
+        self.target, self.path, self.moving = target, path, 1 if moves else None
+        self.sock = target.connect_h2(window=0)
+        self.resets = self.moved = self.next_id = 0
+        self.goaway, self.buffer = None, b""
+        self.over = threading.Event()
+        if moves:
+            self._open(1, "/bytes?n=100000000")
+            self._grant(20_000)
+        self._open(streams, path)
+
+    def _open(self, streams, path):
+        heads = b""
+        for _ in range(streams):
+            heads += attacks.frame(attacks.HEADERS, attacks.END_STREAM | attacks.END_HEADERS, 2 * self.next_id + 1,
+                                   attacks.head(self.target.host, path))
+            self.next_id += 1
+        self.sock.sendall(heads)
+
+    def _grant(self, n):
+        self.sock.sendall(attacks.frame(attacks.WINDOW_UPDATE, stream=self.moving, payload=struct.pack(">I", n)))
+
+    def _take(self, kind, stream, payload):
+        if kind == attacks.DATA and stream == self.moving:
+            self.moved += len(payload)
+            self.over.wait(0.01)
+            self._grant(len(payload))
+        elif kind == attacks.RST_STREAM and int.from_bytes(payload, "big") == self.CALM:
+            self.resets += 1
+            self._open(1, self.path)
+        elif kind == GOAWAY:
+            self.goaway = int.from_bytes(payload[4:8], "big")
+
+    def hold(self):
+        """Returns when the connection has ended, or `over` is set; True: it has ended."""
+        self.sock.settimeout(0.2)
+        with contextlib.suppress(OSError):  # a reset
+            while not self.over.is_set():
+                try:
+                    data = self.sock.recv(65536)
+                except TimeoutError:
+                    continue
+                if not data:
+                    break
+                self.buffer += data
+                while len(self.buffer) >= 9 and len(self.buffer) >= (end := 9 + int.from_bytes(self.buffer[:3], "big")):
+                    kind, stream = self.buffer[3], int.from_bytes(self.buffer[5:9], "big")
+                    payload, self.buffer = self.buffer[9:end], self.buffer[end:]
+                    self._take(kind, stream, payload)
+        return not self.over.is_set()
+
+
+@contextlib.contextmanager
+def holding(holders):
+    """Each in a thread of its own; gives their futures."""
+    with concurrent.futures.ThreadPoolExecutor(len(holders)) as threads:
+        futures = [threads.submit(holder.hold) for holder in holders]
+        try:
+            yield futures
+        finally:
+            for holder in holders:
+                holder.over.set()
+    for holder in holders:
+        holder.sock.close()
+
+
+def test_connections_that_hold_again_are_closed(edge):
+    """Streams of window 0 come back whenever the edge takes them, so their connections go; one of the same address with
+    a download that gets further stays, though it does the same beside it."""
+    target = attacks.Target(edge, edge.attacked, "none-1.preview.box.localhost")
+    moving = Holder(target, 16, moves=True)
+    with holding([moving]) as (stays,):
+        edge.wait_until(lambda: moving.moved > 0, what="the download to begin")
+        holders = [Holder(target) for _ in range(16)]
+        with holding(holders) as futures:
+            edge.wait_until(lambda: metric(edge, "memory_resets_total") > 0, 30, what="stalled streams to be reset")
+            edge.wait_until(lambda: metric(edge, "memory_closes_total") > 0, 30, what="connections to be closed")
+            edge.wait_until(lambda: any(future.done() for future in futures), what="a client to see it")
+            ended = [holder for holder, future in zip(holders, futures) if future.done()]
+            assert all(holder.goaway == Holder.CALM and holder.resets > 0 for holder in ended)
+            before = moving.moved
+            edge.wait_until(lambda: moving.moved > before + 100_000, what="the download to go on")
+            assert moving.resets > 0 and moving.goaway is None and not stays.done()
+            served(edge)
 
 
 def send_queues(port):
