@@ -95,11 +95,14 @@ def test_heads_from_many_addresses(edge):
         edge.wait_until(served_until_reset, 30, what="stalled streams to be reset")
 
 
-def test_heads_for_an_app_that_is_silent(edge):
-    with RawOrigin(lambda conn: conn.wait_closed(60)) as silent:
+@pytest.mark.parametrize("protocol", ["http1", "h2c"])
+def test_heads_for_an_app_that_is_silent(edge, protocol):
+    """Over HTTP/2 the heads stay, as the app may refuse each stream until it answers: they count for as long."""
+    with H2Origin(streams=4096) if protocol == "h2c" else RawOrigin(lambda conn: conn.wait_closed(60)) as silent:
         before = edge.rss_kib("worker")
-        target = attacks.Target(edge, edge.create_preview(silent), "none-1.preview.box.localhost")
-        with attack(target, 1, 8, "/", big_heads=True):
+        host = edge.create_preview(silent, "box", "--protocol", protocol)
+        target = attacks.Target(edge, host, "none-1.preview.box.localhost")
+        with attack(target, 1, 8, "/hang", big_heads=True):
             edge.wait_until(lambda: metric(edge, "shed_total") > 0, what="something to be refused")
             served(edge)
             check_growth(edge, before)
