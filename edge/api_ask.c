@@ -1,5 +1,7 @@
 #include "api_ask.h"
 
+#include <assert.h>
+
 #include "pipeline.h"
 #include "steps.h"
 #include "worker.h"
@@ -23,6 +25,54 @@ subrequest_t *api_ask(exchange_t *ex, str_t method, str_t target, subrequest_don
     fields_t fields = key_fields(ex);
     return subrequest_start(ex, ex->worker->pipeline->api_upstream, method, target, &fields, done, arg);
 }
+
+/* ---- several ---- */
+
+static void ask_more(api_questions_t *questions);
+
+static void on_answer(exchange_t *ex, void *arg, int status, const fields_t *fields, str_t body)
+{
+    api_question_t *question = arg;
+    api_questions_t *all = question->all;
+    question->all = NULL;
+    question->request = NULL;
+    all->answered++;
+    if (!all->answer(ex, question->index, status, fields, body))
+        return;
+    if (all->answered == all->count)
+        all->done(ex);
+    else
+        ask_more(all);
+}
+
+static void ask_more(api_questions_t *questions)
+{
+    size_t most = questions->answered == 0 ? 1 : API_ASKED_AT_ONCE;
+    for (size_t i = 0; i < most && questions->asked < questions->count; i++) {
+        api_question_t *question = &questions->at[i];
+        if (question->all != NULL)
+            continue;
+        *question = (api_question_t){.all = questions, .index = questions->asked++};
+        question->request =
+            api_ask(questions->ex, STR("GET"), questions->paths[question->index], on_answer, question);
+    }
+}
+
+void api_ask_each(api_questions_t *questions, exchange_t *ex, const str_t *paths, size_t count,
+                  api_answer_t *answer, void (*done)(exchange_t *ex))
+{
+    assert(count != 0 && questions->answered == questions->count);
+    *questions = (api_questions_t){.ex = ex, .paths = paths, .count = count, .answer = answer, .done = done};
+    ask_more(questions);
+}
+
+void api_ask_stop(api_questions_t *questions)
+{
+    for (size_t i = 0; i < API_ASKED_AT_ONCE; i++)
+        subrequest_cancel(&questions->at[i].request);
+}
+
+/* ---- what is said ---- */
 
 /* RFC 3986 section 2.3. */
 static bool is_unreserved(char c)

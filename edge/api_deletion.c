@@ -4,6 +4,8 @@
  *
  *   read     which boxes it names
  *   ask      GET of each with the caller's key: which box that is, the upstream's answer says
+ *   search   for those that are not found, which the upstream may delete all the same: in the list of the
+ *            caller's boxes, else among all that have previews (api_search.h)
  *   begin    the controller notes them; their previews are not found from here on; then the call goes up
  *   end      the upstream's answer: they are gone, or they stay. Without one nobody knows: the provider is
  *            asked, or a later GET by the same key says it
@@ -18,7 +20,7 @@
 
 #include <jansson.h>
 
-#include "api_ask.h"
+#include "api_deletion_impl.h"
 #include "client.h"
 #include "preview_calls.h"
 #include "random_id.h"
@@ -27,39 +29,8 @@
 #include "store.h"
 #include "worker.h"
 
-/* Asked of the upstream at a time; the first one alone, which says whether the key counts. */
-#define ASKED_AT_ONCE 8
 /* Of a name in the body. */
 #define NAME_MAX_BYTES 256
-
-typedef enum stage {
-    READING,  /* waits for the body */
-    ASKING,   /* the upstream */
-    NOTING,   /* the controller is told */
-    NOTED,    /* it has it: the call goes up */
-    SETTLING, /* the controller is told what a GET said */
-    OVER,     /* nothing is to be told any more */
-} stage_t;
-
-typedef struct question {
-    api_deletion_t *deletion; /* NULL: free */
-    subrequest_t *request;
-    str_t path;
-} question_t;
-
-/* ex->api->deletion. */
-struct api_deletion {
-    exchange_t *ex;
-    stage_t stage;
-    bool settles; /* what became of an earlier call, rather than deletes */
-    str_t *paths;
-    size_t path_count, asked, answered;
-    question_t questions[ASKED_AT_ONCE];
-    int status; /* of the refusal; 0: an answer of no use */
-    str_t content_type, body;
-    preview_asker_t asker;
-    deletion_call_t call;
-};
 
 static uint64_t wall_ms(const exchange_t *ex)
 {
@@ -68,12 +39,31 @@ static uint64_t wall_ms(const exchange_t *ex)
 
 /* ---- what is told ---- */
 
+static void tell(api_deletion_t *deletion, deletion_call_t *call, deletion_outcome_t outcome)
+{
+    if (call->count == 0)
+        return;
+    call->op = DELETION_END;
+    call->outcome = outcome;
+    preview_calls_tell_deletion(deletion->ex->worker->preview_calls, call);
+}
+
+/* The upstream says that it has deleted something: also a box of which it shows nothing is asked about where
+ * it has one of the names for its id. */
+static void doubt_ids(api_deletion_t *deletion)
+{
+    for (size_t i = 0; i < deletion->search.name_count; i++)
+        if (!deletion->search.matched[i] && box_id_valid(deletion->search.names[i]))
+            deletion->search.maybe_full |= !api_search_add_id(&deletion->maybe, deletion->search.names[i]);
+}
+
 static void tell_end(api_deletion_t *deletion, deletion_outcome_t outcome)
 {
     deletion->stage = OVER;
-    deletion->call.op = DELETION_END;
-    deletion->call.outcome = outcome;
-    preview_calls_tell_deletion(deletion->ex->worker->preview_calls, &deletion->call);
+    tell(deletion, &deletion->call, outcome);
+    if (outcome == DELETION_DONE)
+        doubt_ids(deletion);
+    tell(deletion, &deletion->maybe, outcome == DELETION_REFUSED ? DELETION_REFUSED : DELETION_UNKNOWN);
 }
 
 void api_deletion_answered(exchange_t *ex)
@@ -90,17 +80,11 @@ void api_deletion_answered(exchange_t *ex)
         tell_end(deletion, DELETION_UNKNOWN); /* 5xx, or 207: some are gone */
 }
 
-static void stop_asking(api_deletion_t *deletion)
-{
-    for (size_t i = 0; i < ASKED_AT_ONCE; i++)
-        subrequest_cancel(&deletion->questions[i].request);
-}
-
 static void leave(exchange_t *ex, await_end_t how)
 {
     api_deletion_t *deletion = ex->api->deletion;
     (void)how;
-    stop_asking(deletion);
+    api_ask_stop(&deletion->questions);
     preview_calls_leave(&deletion->asker);
 }
 
@@ -119,6 +103,8 @@ void api_deletion_end(exchange_t *ex)
 
 /* ---- the controller ---- */
 
+static void note(api_deletion_t *deletion, deletion_call_t *call, deletion_op_t op);
+
 static void on_noted(preview_asker_t *asker, const preview_answer_t *answer)
 {
     api_deletion_t *deletion = H2O_STRUCT_FROM_MEMBER(api_deletion_t, asker, asker);
@@ -128,8 +114,11 @@ static void on_noted(preview_asker_t *asker, const preview_answer_t *answer)
                              "The edge cannot delete boxes right now: nothing was deleted.", 5);
     } else if (answer->status != 200) {
         const char *code = str_dup(&ex->arena, str_make(answer->code, strlen(answer->code) + 1)).p;
-        deletion->stage = OVER;
+        if (deletion->maybe.count == 0)
+            deletion->stage = OVER; /* nothing was noted */
         exchange_reply_error(ex, answer->status, code, answer->sentence, answer->status == 503 ? 1 : 0);
+    } else if (deletion->call.count != 0 && deletion->call.op != DELETION_BEGIN) {
+        note(deletion, &deletion->call, DELETION_BEGIN);
     } else {
         deletion->stage = NOTED;
         await_complete(ex);
@@ -144,130 +133,94 @@ static void on_settled(preview_asker_t *asker, const preview_answer_t *answer)
     await_complete(deletion->ex);
 }
 
-/* The upstream has said all. */
-static void all_answered(api_deletion_t *deletion)
+static void fill(api_deletion_t *deletion, deletion_call_t *call, deletion_op_t op)
 {
     exchange_t *ex = deletion->ex;
-    deletion_call_t *call = &deletion->call;
-    preview_calls_t *calls = ex->worker->preview_calls;
-    if (call->count == 0) {
-        deletion->stage = OVER;
-        await_complete(ex);
-        return;
-    }
+    call->op = op;
     memcpy(call->key_sha256, ex->api->key.sha256, sizeof(call->key_sha256));
     call->pid = (uint32_t)getpid();
     call->birth = ex->worker->birth;
-    if (deletion->settles) {
-        deletion->stage = SETTLING;
-        call->op = DELETION_SETTLE;
-        preview_calls_ask_deletion(calls, &deletion->asker, call, on_settled);
-        return;
-    }
+}
+
+static void note(api_deletion_t *deletion, deletion_call_t *call, deletion_op_t op)
+{
+    fill(deletion, call, op);
+    preview_calls_ask_deletion(deletion->ex->worker->preview_calls, &deletion->asker, call, on_noted);
+}
+
+/* The upstream has shown all that it shows. */
+void api_deletion_note(api_deletion_t *deletion)
+{
+    exchange_t *ex = deletion->ex;
+    deletion_call_t *call = &deletion->call, *maybe = &deletion->maybe;
     deletion->stage = NOTING;
-    call->op = DELETION_BEGIN;
-    call->asked_at_ms = wall_ms(ex);
     random_bytes(ex->worker->random, (unsigned char *)&call->call, sizeof(call->call));
-    preview_calls_ask_deletion(calls, &deletion->asker, call, on_noted);
+    maybe->call = call->call + 1;
+    call->asked_at_ms = maybe->asked_at_ms = wall_ms(ex);
+    if (maybe->count != 0) {
+        note(deletion, maybe, DELETION_DOUBT);
+    } else if (call->count != 0) {
+        note(deletion, call, DELETION_BEGIN);
+    } else {
+        deletion->stage = NOTED; /* nothing is noted; what a success says is told */
+        await_complete(ex);
+    }
 }
 
 /* ---- the upstream ---- */
 
-static void add_id(deletion_call_t *call, str_t id)
-{
-    for (uint32_t i = 0; i < call->count; i++)
-        if (str_eq(str_from(call->ids[i]), id))
-            return;
-    assert(call->count < STORE_DELETIONS_AT_ONCE);
-    memcpy(call->ids[call->count], id.p, id.n);
-    call->ids[call->count++][id.n] = '\0';
-}
-
 /* Statuses that say that the path names no box of the caller's. */
-static bool says_no_box(int status)
+bool api_deletion_says_no_box(int status)
 {
     return status == 400 || status == 404 || status == 405 || status == 410 || status == 422;
 }
 
 /* The box of a 200. False where the answer cannot be read. */
-static bool take_box(api_deletion_t *deletion, str_t body)
+static bool take_box(api_deletion_t *deletion, target_t *target, str_t body)
 {
     json_t *box = json_loadb(body.p != NULL ? body.p : "", body.n, JSON_DECODE_ANY, NULL);
     const json_t *id = json_object_get(box, "id");
-    bool read = deletion->settles ? json_is_string(id) : box != NULL;
+    bool read = box != NULL;
     if (json_is_string(id)) {
         str_t text = str_make(json_string_value(id), json_string_length(id));
-        const char *state = json_string_value(json_object_get(box, "status"));
-        bool deleted = state != NULL && strcmp(state, "deleted") == 0;
-        if (!box_id_valid(text) || (deletion->settles && !str_eq(text, str_from(deletion->call.ids[0]))))
-            read = false;
-        else
-            add_id(&deletion->call, text);
-        if (deletion->settles)
-            deletion->call.outcome = deleted ? DELETION_DONE : DELETION_REFUSED;
+        read = target->found = box_id_valid(text) && api_search_add_id(&deletion->call, text);
     }
     json_decref(box);
     return read;
 }
 
-/* False where the call cannot go on. */
-static bool take_answer(api_deletion_t *deletion, const question_t *question, int status, str_t body)
+void api_deletion_refuse(api_deletion_t *deletion, int status, str_t content_type, str_t body)
 {
-    if (status == 200)
-        return take_box(deletion, body);
-    if (deletion->settles) {
-        if (status == 404 || status == 410)
-            deletion->call.outcome = DELETION_DONE;
-        else
-            deletion->call.count = 0;
-        return true;
-    }
-    /* In another spelling it may be redirected; the right one is asked for, too. */
-    bool elsewhere =
-        status >= 300 && status < 400 && question->path.p == deletion->paths[0].p && deletion->path_count > 1;
-    return elsewhere || says_no_box(status);
-}
-
-static void refuse(api_deletion_t *deletion, int status, const fields_t *fields, str_t body)
-{
-    exchange_t *ex = deletion->ex;
     deletion->stage = OVER;
-    api_pass_on(ex, status >= 300 ? status : 0, fields_value(fields, FIELD_CONTENT_TYPE), body);
+    api_pass_on(deletion->ex, status >= 300 ? status : 0, content_type, body);
 }
 
-static void ask_more(api_deletion_t *deletion);
-
-static void on_answer(exchange_t *ex, void *arg, int status, const fields_t *fields, str_t body)
+static void keep_refusal(api_deletion_t *deletion, int status, const fields_t *fields, str_t body)
 {
-    question_t *question = arg;
-    api_deletion_t *deletion = question->deletion;
-    (void)ex;
-    question->deletion = NULL;
-    question->request = NULL;
-    deletion->answered++;
-    bool good = take_answer(deletion, question, status, body);
-    if (!good && deletion->settles)
-        deletion->call.count = 0; /* nothing is learnt */
-    else if (!good) {
-        refuse(deletion, status, fields, body);
+    h2o_mem_pool_t *arena = &deletion->ex->arena;
+    if (deletion->no_box != 0)
         return;
-    }
-    if (deletion->answered == deletion->path_count)
-        all_answered(deletion);
-    else
-        ask_more(deletion);
+    deletion->no_box = status;
+    deletion->content_type = str_dup(arena, fields_value(fields, FIELD_CONTENT_TYPE));
+    deletion->body = str_dup(arena, body);
 }
 
-static void ask_more(api_deletion_t *deletion)
+/* False where the call cannot go on, and was answered. */
+static bool on_answer(exchange_t *ex, size_t index, int status, const fields_t *fields, str_t body)
 {
-    size_t most = deletion->answered == 0 ? 1 : ASKED_AT_ONCE;
-    for (size_t i = 0; i < most && deletion->asked < deletion->path_count; i++) {
-        question_t *question = &deletion->questions[i];
-        if (question->deletion != NULL)
-            continue;
-        *question = (question_t){.deletion = deletion, .path = deletion->paths[deletion->asked++]};
-        question->request = api_ask(deletion->ex, STR("GET"), question->path, on_answer, question);
+    api_deletion_t *deletion = ex->api->deletion;
+    bool good = false;
+    if (status == 200) {
+        good = take_box(deletion, &deletion->targets[index], body);
+    } else if (api_deletion_says_no_box(status)) {
+        keep_refusal(deletion, status, fields, body);
+        good = true;
+    } else if (status >= 300 && status < 400) { /* in another spelling; the right one is asked for, too */
+        good = index == 0 && deletion->count > 1;
     }
+    if (!good)
+        api_deletion_refuse(deletion, status, fields_value(fields, FIELD_CONTENT_TYPE), body);
+    return good;
 }
 
 /* ---- which boxes ---- */
@@ -281,13 +234,27 @@ static step_result_t bad_request(exchange_t *ex, int status, const char *code, c
 static step_result_t ask_all(api_deletion_t *deletion)
 {
     deletion->stage = ASKING;
-    if (deletion->path_count == 0) {
+    if (deletion->count == 0) {
         deletion->stage = OVER;
         return STEP_NEXT;
     }
     await_begin(deletion->ex, &source);
-    ask_more(deletion);
+    api_ask_each(&deletion->questions, deletion->ex, deletion->paths, deletion->count, on_answer,
+                 api_deletion_search);
     return STEP_WAIT;
+}
+
+static void add_target(api_deletion_t *deletion, str_t path, str_t name)
+{
+    deletion->paths[deletion->count] = path;
+    deletion->targets[deletion->count++] = (target_t){.name = name};
+}
+
+static void make_room(api_deletion_t *deletion, size_t count)
+{
+    h2o_mem_pool_t *arena = &deletion->ex->arena;
+    deletion->paths = h2o_mem_alloc_pool(arena, (count + 1) * sizeof(*deletion->paths));
+    deletion->targets = h2o_mem_alloc_pool(arena, (count + 1) * sizeof(*deletion->targets));
 }
 
 /* False: not a list of names. What cannot be anybody's name is not asked for. */
@@ -296,14 +263,14 @@ static bool take_names(api_deletion_t *deletion, const json_t *ids)
     exchange_t *ex = deletion->ex;
     size_t index;
     json_t *one;
-    deletion->paths = h2o_mem_alloc_pool(&ex->arena, json_array_size(ids) * sizeof(*deletion->paths));
+    make_room(deletion, json_array_size(ids));
     json_array_foreach(ids, index, one)
     {
         str_t name = str_make(json_string_value(one), json_string_length(one));
         if (!json_is_string(one) || name.n > NAME_MAX_BYTES)
             return false;
         if (name.n != 0 && !str_eq(name, STR(".")) && !str_eq(name, STR("..")))
-            deletion->paths[deletion->path_count++] = api_box_path(ex, name);
+            add_target(deletion, api_box_path(ex, name), str_dup(&ex->arena, name));
     }
     return true;
 }
@@ -359,10 +326,10 @@ static step_result_t begin_one(exchange_t *ex, const api_boxes_t *boxes)
         return STEP_NEXT; /* all snapshots: a route of its own */
     api_deletion_t *deletion = make(ex);
     str_t canonical = boxes->name.n != 0 ? api_box_path(ex, boxes->name) : boxes->path;
-    deletion->paths = h2o_mem_alloc_pool(&ex->arena, 2 * sizeof(*deletion->paths));
-    deletion->paths[deletion->path_count++] = boxes->path;
+    make_room(deletion, 2);
+    add_target(deletion, boxes->path, boxes->name);
     if (!str_eq(canonical, boxes->path))
-        deletion->paths[deletion->path_count++] = canonical;
+        add_target(deletion, canonical, boxes->name);
     return ask_all(deletion);
 }
 
@@ -409,6 +376,45 @@ static bool find_earlier(const store_deletion_t *deletion, void *arg)
     return true;
 }
 
+/* What a 200 says of the box. 0: nothing. */
+static deletion_outcome_t read_state(str_t body, str_t id)
+{
+    json_t *box = json_loadb(body.p != NULL ? body.p : "", body.n, JSON_DECODE_ANY, NULL);
+    const char *name = json_string_value(json_object_get(box, "id"));
+    const char *state = json_string_value(json_object_get(box, "status"));
+    deletion_outcome_t outcome = 0;
+    if (name != NULL && str_eq(str_from(name), id))
+        outcome = state != NULL && strcmp(state, "deleted") == 0 ? DELETION_DONE : DELETION_REFUSED;
+    json_decref(box);
+    return outcome;
+}
+
+static bool on_state(exchange_t *ex, size_t index, int status, const fields_t *fields, str_t body)
+{
+    deletion_call_t *call = &ex->api->deletion->call;
+    (void)index;
+    (void)fields;
+    call->outcome = 0;
+    if (status == 200)
+        call->outcome = read_state(body, str_from(call->ids[0]));
+    else if (status == 404 || status == 410)
+        call->outcome = DELETION_DONE;
+    return true;
+}
+
+static void on_state_known(exchange_t *ex)
+{
+    api_deletion_t *deletion = ex->api->deletion;
+    if (deletion->call.outcome == 0) {
+        deletion->stage = OVER;
+        await_complete(ex);
+        return;
+    }
+    deletion->stage = SETTLING;
+    fill(deletion, &deletion->call, DELETION_SETTLE);
+    preview_calls_ask_deletion(ex->worker->preview_calls, &deletion->asker, &deletion->call, on_settled);
+}
+
 static step_result_t settle(exchange_t *ex)
 {
     const api_path_t path = ex->api->path;
@@ -421,12 +427,15 @@ static step_result_t settle(exchange_t *ex)
         earlier.asked_at_ms == 0)
         return STEP_NEXT;
     api_deletion_t *deletion = make(ex);
-    deletion->settles = true;
+    deletion->stage = ASKING;
     deletion->call.asked_at_ms = earlier.asked_at_ms;
-    add_id(&deletion->call, path.id);
-    deletion->paths = h2o_mem_alloc_pool(&ex->arena, sizeof(*deletion->paths));
-    deletion->paths[deletion->path_count++] = api_box_path(ex, path.id);
-    return ask_all(deletion);
+    bool added = api_search_add_id(&deletion->call, path.id);
+    assert(added);
+    make_room(deletion, 1);
+    add_target(deletion, api_box_path(ex, path.id), path.id);
+    await_begin(ex, &source);
+    api_ask_each(&deletion->questions, ex, deletion->paths, 1, on_state, on_state_known);
+    return STEP_WAIT;
 }
 
 /* ---- the step ---- */

@@ -128,22 +128,34 @@ static void on_recorded(void *arg)
     to_store(job);
 }
 
+/* Of boxes that a provider has told of, that provider says what becomes of them. */
+static void keep_those_of_nobody(const deletion_desk_t *desk, deletion_call_t *call)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < call->count; i++)
+        if (boxes_find(desk->boxes, str_from(call->ids[i])) == NULL)
+            memmove(call->ids[kept++], call->ids[i], sizeof(call->ids[i]));
+    call->count = kept;
+}
+
 /*
- * Before the previews of a box are found again: where its provider has said nothing since the deletion was
- * asked for, nobody uses its address until it has.
+ * Before the previews of a box are found again, or where a call that goes up may mean it: where its provider
+ * has said nothing since `since_ms`, nobody uses its address until it has.
  */
-static void doubt_first(desk_job_t *job)
+static void doubt_first(desk_job_t *job, uint64_t since_ms)
 {
     deletion_desk_t *desk = job->desk;
     job->unrecorded = 1;
     h2o_linklist_insert(&desk->waiting, &job->link);
     for (uint32_t i = 0; i < job->call.count; i++) {
         str_t id = str_from(job->call.ids[i]);
-        if (!boxes_doubt(desk->boxes, id, job->call.asked_at_ms))
+        if (!boxes_doubt(desk->boxes, id, since_ms))
             continue;
         job->unrecorded++;
         boxes_when_recorded(desk->boxes, id, on_recorded, job);
     }
+    if (job->call.op == DELETION_DOUBT)
+        keep_those_of_nobody(desk, &job->call);
     on_recorded(job);
 }
 
@@ -182,7 +194,7 @@ static void on_asked(void *owner, str_t id, uint64_t asked_at_ms, uint64_t heard
     if (gone)
         to_store(job);
     else
-        doubt_first(job);
+        doubt_first(job, asked_at_ms);
 }
 
 static void run_sweep(store_job_t *job, store_t *store)
@@ -273,11 +285,13 @@ void deletion_desk_take(deletion_desk_t *desk, unsigned index, uint64_t number, 
         free(job);
         return;
     }
-    bool stays = job->call.op != DELETION_BEGIN && job->call.outcome == DELETION_REFUSED;
-    if (job->call.op == DELETION_BEGIN || job->call.outcome == DELETION_UNKNOWN)
+    bool ends = !deletion_call_begins(&job->call);
+    if (!ends || job->call.outcome == DELETION_UNKNOWN)
         sweep_soon(desk, SWEEP_MS);
-    if (stays)
-        doubt_first(job);
+    if (ends && job->call.outcome == DELETION_REFUSED)
+        doubt_first(job, job->call.asked_at_ms);
+    else if (job->call.op == DELETION_DOUBT || (ends && job->call.outcome == DELETION_UNKNOWN))
+        doubt_first(job, job->now_ms);
     else
         to_store(job);
 }

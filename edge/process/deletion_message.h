@@ -14,6 +14,8 @@ typedef enum deletion_op {
     DELETION_BEGIN = 1, /* the call is about to go up: the boxes' previews are not found from here on */
     DELETION_END,       /* the call has ended */
     DELETION_SETTLE,    /* an owner's GET says how the box is, of which the end of a call said nothing */
+    DELETION_DOUBT, /* the call is about to go up, and may mean these boxes: as DELETION_BEGIN where nobody
+                       but the API knows of the box; one of a control plane is asked about first */
 } deletion_op_t;
 
 typedef enum deletion_outcome {
@@ -24,7 +26,7 @@ typedef enum deletion_outcome {
 
 typedef struct deletion_call {
     uint32_t op;          /* deletion_op_t */
-    uint32_t outcome;     /* deletion_outcome_t, of the last two */
+    uint32_t outcome;     /* deletion_outcome_t, of END and SETTLE */
     uint64_t call;        /* which one; 0 for DELETION_SETTLE */
     uint64_t asked_at_ms; /* unix ms: the worker's, of when it begins; for DELETION_SETTLE the first one */
     uint32_t pid;         /* of the worker */
@@ -42,6 +44,12 @@ static inline str_t deletion_call_bytes(const deletion_call_t *call)
     return str_make((const char *)call, offsetof(deletion_call_t, ids) + call->count * sizeof(call->ids[0]));
 }
 
+/* Not the end of one. */
+static inline bool deletion_call_begins(const deletion_call_t *call)
+{
+    return call->op == DELETION_BEGIN || call->op == DELETION_DOUBT;
+}
+
 /* False where the bytes are no such call. */
 static inline bool deletion_call_read(str_t bytes, deletion_call_t *out)
 {
@@ -49,10 +57,10 @@ static inline bool deletion_call_read(str_t bytes, deletion_call_t *out)
         return false;
     memset(out, 0, sizeof(*out));
     memcpy(out, bytes.p, bytes.n);
-    if (out->op < DELETION_BEGIN || out->op > DELETION_SETTLE || out->count == 0 ||
+    if (out->op < DELETION_BEGIN || out->op > DELETION_DOUBT || out->count == 0 ||
         out->count > STORE_DELETIONS_AT_ONCE || bytes.n != deletion_call_bytes(out).n ||
         out->pid > INT32_MAX ||
-        (out->op != DELETION_BEGIN && (out->outcome < DELETION_DONE || out->outcome > DELETION_UNKNOWN)))
+        (!deletion_call_begins(out) && (out->outcome < DELETION_DONE || out->outcome > DELETION_UNKNOWN)))
         return false;
     for (uint32_t i = 0; i < out->count; i++)
         if (memchr(out->ids[i], '\0', sizeof(out->ids[i])) == NULL || !box_id_valid(str_from(out->ids[i])))

@@ -29,8 +29,14 @@ class Api(RawOrigin):
         self.held_key, self.asked, self.release = None, threading.Event(), threading.Event()
         super().__init__(self.serve)
 
-    def find(self, name):
+    def find(self, name, method):  # pylint: disable=unused-argument
         return next((b for b in self.boxes.values() if name in (b["id"], b["name"])), None)
+
+    def show(self, box):
+        return box
+
+    def list(self):
+        return {}
 
     def serve(self, conn):
         while (request := conn.read_request(timeout=3600)) is not None:
@@ -41,12 +47,13 @@ class Api(RawOrigin):
                 self.deleting.set()
                 if self.hold is not None:
                     self.hold.wait(PATIENCE)
-            found = [self.find(name) for name in names]
+            found = [self.find(name, method) for name in names]
             status = self.statuses.get(method) or ("200 OK" if all(found) else "404 Not Found")
             if method == "DELETE" and status.startswith("2") and not status.startswith("207"):
                 for box in found:
                     self.boxes.pop(box["id"], None)
-            text = json.dumps(found[0] if method == "GET" and found else {})
+            shown = self.list() if len(parts) == 2 else self.show(found[0]) if all(found) and found else {}
+            text = json.dumps(shown if method == "GET" else {})
             if self.held_key is not None and request.get("x-box-api-key") == self.held_key:
                 self.asked.set()
                 self.release.wait(PATIENCE)
@@ -372,8 +379,8 @@ PORT = 3000
 class Fleet:
     """A control plane, an API and an edge with two workers; boxes at addresses that are given again."""
 
-    def __init__(self, directory, addresses):
-        self.plane, self.api = ControlPlane(), Api()
+    def __init__(self, directory, addresses, api=None):
+        self.plane, self.api = ControlPlane(), api or Api()
         self.apps = {name: RawOrigin(answer(name), address=address) for name, address in zip("ab", addresses)}
         self.edge = Edge(directory, workers=2, config=api_config(
             [self.api.port], control_plane={"url": self.plane.url, "timeout": "1s"}, origins={"allow": [BOX_NETWORK]}),

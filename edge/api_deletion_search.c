@@ -1,0 +1,98 @@
+/*
+ * Calls that delete boxes by names by which the API finds none: the boxes are looked for in the list of the
+ * caller's, and where that is not whole, one by one among those that have previews.
+ */
+#include "api.h"
+#include "api_deletion_impl.h"
+#include "worker.h"
+
+/* Nobody could tell which boxes go: the upstream's word is that there is none. */
+static void refuse_unclear(api_deletion_t *deletion)
+{
+    api_deletion_refuse(deletion, deletion->no_box, deletion->content_type, deletion->body);
+}
+
+static void end_search(api_deletion_t *deletion)
+{
+    if (api_search_end(&deletion->search))
+        api_deletion_note(deletion);
+    else
+        refuse_unclear(deletion);
+}
+
+static bool on_candidate(exchange_t *ex, size_t index, int status, const fields_t *fields, str_t body)
+{
+    api_deletion_t *deletion = ex->api->deletion;
+    json_t *box = status == 200 ? json_loadb(body.p != NULL ? body.p : "", body.n, 0, NULL) : NULL;
+    bool good = status == 200 ? api_search_take(&deletion->search, box)
+                              : api_deletion_says_no_box(status) || (status >= 300 && status < 400);
+    (void)index;
+    json_decref(box);
+    if (!good)
+        api_deletion_refuse(deletion, status, fields_value(fields, FIELD_CONTENT_TYPE), body);
+    return good;
+}
+
+static void on_candidates_shown(exchange_t *ex)
+{
+    end_search(ex->api->deletion);
+}
+
+static void look_at_each(api_deletion_t *deletion)
+{
+    exchange_t *ex = deletion->ex;
+    char(*ids)[BOX_ID_MAX + 1] = h2o_mem_alloc_pool(&ex->arena, STORE_DELETIONS_AT_ONCE * sizeof(*ids));
+    str_t *paths = h2o_mem_alloc_pool(&ex->arena, STORE_DELETIONS_AT_ONCE * sizeof(*paths));
+    size_t count = api_search_candidates(ex->worker->store, ids);
+    if (count > STORE_DELETIONS_AT_ONCE) {
+        refuse_unclear(deletion);
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        paths[i] = api_box_path(ex, str_from(ids[i]));
+    if (count == 0)
+        end_search(deletion);
+    else
+        api_ask_each(&deletion->questions, ex, paths, count, on_candidate, on_candidates_shown);
+}
+
+static bool on_list(exchange_t *ex, size_t index, int status, const fields_t *fields, str_t body)
+{
+    api_deletion_t *deletion = ex->api->deletion;
+    (void)index;
+    (void)fields;
+    deletion->listed = status == 200 && api_search_take_list(&deletion->search, body);
+    return true;
+}
+
+static void on_listed(exchange_t *ex)
+{
+    api_deletion_t *deletion = ex->api->deletion;
+    if (deletion->listed || api_search_matched(&deletion->search))
+        end_search(deletion);
+    else
+        look_at_each(deletion);
+}
+
+static bool is_found(const api_deletion_t *deletion, str_t name)
+{
+    for (size_t i = 0; i < deletion->count; i++)
+        if (deletion->targets[i].found && str_eq(deletion->targets[i].name, name))
+            return true;
+    return false;
+}
+
+void api_deletion_search(exchange_t *ex)
+{
+    static const str_t list = {"/v2/box", 7};
+    api_deletion_t *deletion = ex->api->deletion;
+    api_search_t *search = &deletion->search;
+    *search = (api_search_t){.store = ex->worker->store, .meant = &deletion->call, .maybe = &deletion->maybe};
+    for (size_t i = 0; i < deletion->count; i++)
+        if (!is_found(deletion, deletion->targets[i].name))
+            api_search_add(search, deletion->targets[i].name);
+    if (search->name_count == 0)
+        api_deletion_note(deletion);
+    else
+        api_ask_each(&deletion->questions, ex, &list, 1, on_list, on_listed);
+}

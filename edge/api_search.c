@@ -1,0 +1,175 @@
+#include "api_search.h"
+
+#include <assert.h>
+
+/* ---- boxes of a call ---- */
+
+static bool has_id(const deletion_call_t *call, str_t id)
+{
+    for (uint32_t i = 0; i < call->count; i++)
+        if (str_eq(str_from(call->ids[i]), id))
+            return true;
+    return false;
+}
+
+bool api_search_add_id(deletion_call_t *call, str_t id)
+{
+    if (has_id(call, id))
+        return true;
+    if (call->count == STORE_DELETIONS_AT_ONCE)
+        return false;
+    memcpy(call->ids[call->count], id.p, id.n);
+    call->ids[call->count++][id.n] = '\0';
+    return true;
+}
+
+/* ---- what the API shows ---- */
+
+void api_search_add(api_search_t *search, str_t name)
+{
+    search->unreadable |= name.n == 0;
+    for (size_t i = 0; i < search->name_count; i++)
+        if (str_eq(search->names[i], name))
+            return;
+    assert(search->name_count < STORE_DELETIONS_AT_ONCE);
+    search->names[search->name_count++] = name;
+}
+
+static str_t text_of(const json_t *box, const char *member)
+{
+    const json_t *text = json_object_get(box, member);
+    return json_is_string(text) ? str_make(json_string_value(text), json_string_length(text)) : STR("");
+}
+
+/* Also by its id, where a list has a box that cannot be asked for. */
+static bool is_meant(api_search_t *search, str_t id, str_t name)
+{
+    bool meant = false;
+    for (size_t i = 0; i < search->name_count; i++) {
+        bool matches = str_eq(search->names[i], id) || (name.n != 0 && str_eq(search->names[i], name));
+        search->matched[i] |= matches;
+        meant |= matches;
+    }
+    return meant;
+}
+
+static bool found_one(const store_preview_t *preview, void *found)
+{
+    (void)preview;
+    *(bool *)found = true;
+    return false;
+}
+
+/* Also where that cannot be read. */
+static bool has_previews(store_t *store, str_t id)
+{
+    bool found = false;
+    store_result_t result = store_each_preview_from(store, id, 0, true, found_one, &found);
+    return found || (result != STORE_OK && result != STORE_NOT_FOUND);
+}
+
+bool api_search_take(api_search_t *search, const json_t *box)
+{
+    str_t id = text_of(box, "id"), name = text_of(box, "name");
+    if (!box_id_valid(id))
+        return false;
+    search->shown |= name.n != 0;
+    if (is_meant(search, id, name))
+        search->meant_full |= !api_search_add_id(search->meant, id);
+    else if (name.n == 0 || search->unreadable)
+        if (!has_id(search->meant, id) && !has_id(search->maybe, id) && has_previews(search->store, id))
+            search->maybe_full |= !api_search_add_id(search->maybe, id);
+    return true;
+}
+
+/* A page of a list: something tells where the next one begins. */
+static bool says_more(const json_t *object)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)object, name, value)
+    {
+        bool about = strcasestr(name, "next") != NULL || strcasestr(name, "cursor") != NULL ||
+                     strcasestr(name, "more") != NULL;
+        bool nothing = json_is_null(value) || json_is_false(value) ||
+                       (json_is_string(value) && json_string_length(value) == 0);
+        if (about && !nothing)
+            return true;
+    }
+    return false;
+}
+
+/* NULL: none, or several. */
+static const json_t *list_in(const json_t *root)
+{
+    const json_t *list = NULL;
+    const char *name;
+    json_t *value;
+    if (json_is_array(root))
+        return root;
+    json_object_foreach((json_t *)root, name, value)
+    {
+        if (!json_is_array(value))
+            continue;
+        if (list != NULL)
+            return NULL;
+        list = value;
+    }
+    return list;
+}
+
+bool api_search_take_list(api_search_t *search, str_t body)
+{
+    json_t *root = json_loadb(body.p != NULL ? body.p : "", body.n, JSON_REJECT_DUPLICATES, NULL);
+    const json_t *list = list_in(root);
+    bool whole = list != NULL && !says_more(root);
+    size_t index;
+    json_t *box;
+    json_array_foreach(list, index, box) whole &= api_search_take(search, box);
+    json_decref(root);
+    return whole;
+}
+
+bool api_search_matched(const api_search_t *search)
+{
+    for (size_t i = 0; i < search->name_count; i++)
+        if (!search->matched[i])
+            return false;
+    return true;
+}
+
+bool api_search_end(api_search_t *search)
+{
+    bool known = api_search_matched(search) || (search->shown && !search->unreadable);
+    if (known)
+        search->maybe->count = 0;
+    return !search->meant_full && (known || !search->maybe_full);
+}
+
+/* ---- candidates ---- */
+
+typedef struct candidates {
+    char (*ids)[BOX_ID_MAX + 1];
+    size_t count, looked_at;
+} candidates_t;
+
+/* Previews of one box come together. */
+static bool take_preview(const store_preview_t *preview, void *arg)
+{
+    candidates_t *found = arg;
+    bool known = found->count != 0 && strcmp(found->ids[found->count - 1], preview->id) == 0;
+    bool too_many =
+        found->looked_at++ == API_SEARCH_PREVIEWS || (!known && found->count == STORE_DELETIONS_AT_ONCE);
+    if (too_many)
+        found->count = STORE_DELETIONS_AT_ONCE + 1;
+    else if (!known)
+        memcpy(found->ids[found->count++], preview->id, sizeof(preview->id));
+    return !too_many;
+}
+
+size_t api_search_candidates(store_t *store, char ids[STORE_DELETIONS_AT_ONCE][BOX_ID_MAX + 1])
+{
+    candidates_t found = {.ids = ids};
+    store_result_t result = store_each_preview(store, take_preview, &found);
+    return result == STORE_OK || result == STORE_NOT_FOUND ? found.count : STORE_DELETIONS_AT_ONCE + 1;
+}
