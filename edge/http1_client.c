@@ -25,28 +25,25 @@
 #include "worker.h"
 
 static const origin_ops_t ops;
-static const conn_handlers_t handlers;
-static void attempt(http1_client_t *client, bool fresh);
 
 /* ---- letting go ---- */
 
-/* Drops the attempt's connection and buffers. The rest of a request that is not whole is of no use. */
-static void drop(http1_client_t *client)
+void http1_client_drop(http1_client_t *client)
 {
     exchange_t *ex = client->ex;
-    bool whole = ex->request_complete && http1_writer_empty(&client->writer);
+    http1_parting_t parting = http1_client_parting(client);
     loop_timer_stop(&client->timer);
     http1_writer_fini(&client->writer);
     buffer_clear(&client->in, &ex->account);
     if (client->conn != NULL)
-        (whole ? conn_free : conn_give_up)(&client->conn);
+        http1_client_part(ex, &client->conn, &parting);
     client->state = ATTEMPT_OVER;
 }
 
 void http1_client_fail(http1_client_t *client, origin_failure_t failure)
 {
     exchange_t *ex = client->ex;
-    drop(client);
+    http1_client_drop(client);
     ex->origin_ops = NULL;
     refused_end(ex, failure);
 }
@@ -66,15 +63,13 @@ static resend_facts_t resend_facts(const http1_client_t *client)
     };
 }
 
-/* The attempt failed before a response. True: the exchange goes to another server of the API, or was answered
- * since. */
-static bool try_elsewhere(http1_client_t *client)
+bool http1_client_elsewhere(http1_client_t *client)
 {
     resend_facts_t facts = resend_facts(client);
     if (client->ex->target.elsewhere == NULL || !client->ex->target.elsewhere(client->ex, &facts))
         return false;
-    drop(client);
-    attempt(client, true);
+    http1_client_drop(client);
+    http1_client_attempt(client, true);
     return true;
 }
 
@@ -87,80 +82,23 @@ void http1_client_lost(http1_client_t *client)
     bool refused = ssl != NULL && origin_tls_refused(ssl);
     if (refused)
         target_tls_failed(ex->worker, ssl);
-    if (try_elsewhere(client))
+    if (http1_client_elsewhere(client))
         return;
     if (ex->target.elsewhere != NULL || !resend_allowed(&facts)) {
         http1_client_fail(client, refused ? ORIGIN_TLS_FAILED : ORIGIN_CLOSED);
         return;
     }
-    drop(client);
+    http1_client_drop(client);
     ex->sent_again = true;
     counter_add(&ex->worker->counters->origin_resends_total, 1);
-    attempt(client, true);
-}
-
-static uint32_t pool_idle_ms(const http1_client_t *client)
-{
-    uint32_t idle = client->ex->worker->conf->timeouts.pool_idle;
-    uint32_t told = client->head.keep_alive_timeout_s;
-    if (told == 0 || told > idle / 1000)
-        return idle;
-    /* A power of two seconds, because the loop has few different durations and boxes have many opinions. */
-    uint32_t seconds = 1;
-    while (seconds * 2 <= told - 1)
-        seconds *= 2;
-    return told == 1 ? 0 : seconds * 1000;
-}
-
-/*
- * Whether this exchange may meet the next one on its connection. An app that answers without reading the body
- * takes the rest for a request, and nothing that a proxy sees proves that all was read. A body that comes
- * late, behind a head that has none, would be taken for an answer.
- */
-static bool may_leave_something(const http1_client_t *client)
-{
-    const exchange_t *ex = client->ex;
-    return !ex->target.pool_after_body &&
-           (ex->request.has_body || ex->request.websocket || client->head.no_body_by_rule);
-}
-
-typedef enum next_use { USE_AGAIN, USE_RETIRED, USE_NEVER } next_use_t;
-
-/* Of the connection of a complete response, with `left` bytes behind it. */
-static next_use_t next_use(const http1_client_t *client, size_t left)
-{
-    exchange_t *ex = client->ex;
-    if (client->framing == BODY_UNTIL_CLOSE || left != 0 || !ex->request_complete || client->write_broken ||
-        !http1_writer_empty(&client->writer) || !use_is_current(ex))
-        return USE_NEVER;
-    if (forward_says_close(ex))
-        return USE_RETIRED;
-    bool again = client->head.keep_alive && pool_idle_ms(client) != 0 && !may_leave_something(client);
-    return again ? USE_AGAIN : USE_NEVER;
-}
-
-static void put_away(exchange_t *ex, conn_t **conn, next_use_t use, uint32_t idle_ms)
-{
-    origin_pool_t *pool = ex->worker->origins;
-    const origin_target_t *target = &ex->target;
-    switch (use) {
-    case USE_AGAIN:
-        origin_pool_put(pool, conn, target->name, target->generation, target->port, idle_ms);
-        break;
-    case USE_RETIRED:
-        origin_pool_retire(pool, conn, target->name, target->generation);
-        break;
-    case USE_NEVER:
-        conn_free(conn);
-        break;
-    }
+    http1_client_attempt(client, true);
 }
 
 /* The response is complete. The connection goes back to the pool where its next use is unambiguous. */
 void http1_client_finish(http1_client_t *client, size_t left)
 {
     exchange_t *ex = client->ex;
-    next_use_t use = next_use(client, left);
+    http1_parting_t parting = http1_client_parting_answered(client, left);
     conn_t *conn = client->conn;
     client->conn = NULL;
     loop_timer_stop(&client->timer);
@@ -170,12 +108,12 @@ void http1_client_finish(http1_client_t *client, size_t left)
     buffer_clear(&ex->held, &ex->account);
     exchange_response_end(ex);
     exchange_response_flush(ex);
-    put_away(ex, &conn, use, pool_idle_ms(client));
+    http1_client_part(ex, &conn, &parting);
 }
 
 static void op_cancel(exchange_t *ex)
 {
-    drop(ex->origin);
+    http1_client_drop(ex->origin);
 }
 
 /* ---- sending ---- */
@@ -188,47 +126,8 @@ static void first_byte_timeout(loop_timer_t *timer)
 {
     http1_client_t *client = H2O_STRUCT_FROM_MEMBER(http1_client_t, timer, timer);
     client->reused = false; /* silence is the server's own, wherever the connection came from */
-    if (!try_elsewhere(client))
+    if (!http1_client_elsewhere(client))
         http1_client_fail(client, ORIGIN_TIMEOUT);
-}
-
-static void connect_failed(http1_client_t *client, origin_failure_t failure)
-{
-    exchange_t *ex = client->ex;
-    counter_add(&ex->worker->counters->origin_connect_failures_total, 1);
-    use_unreachable(ex);
-    if (!try_elsewhere(client))
-        http1_client_fail(client, failure);
-}
-
-/* A connection could not be made. */
-static void connect_error(http1_client_t *client, int error)
-{
-    exchange_t *ex = client->ex;
-    if (descriptors_ran_out(error)) { /* that is no fault of the origin, and no other one helps */
-        http1_client_fail(client, ORIGIN_NO_DESCRIPTOR);
-        return;
-    }
-    if (error != ECONNREFUSED || !ex->target.is_box) {
-        connect_failed(client, error == ECONNREFUSED ? ORIGIN_NOT_LISTENING : ORIGIN_UNREACHABLE);
-        return;
-    }
-    drop(client);
-    if (target_other_loopback(ex)) {
-        attempt(client, true);
-        return;
-    }
-    counter_add(&ex->worker->counters->origin_connect_failures_total, 1);
-    use_unreachable(ex);
-    ex->origin_ops = NULL;
-    refused_fail(ex);
-}
-
-static void connect_timeout(loop_timer_t *timer)
-{
-    http1_client_t *client = H2O_STRUCT_FROM_MEMBER(http1_client_t, timer, timer);
-    if (use_still_there(client->ex))
-        connect_failed(client, ORIGIN_CONNECT_TIMEOUT);
 }
 
 static void await_first_byte(http1_client_t *client)
@@ -400,7 +299,7 @@ static void settle_framing(exchange_t *ex)
         request->content_length = held;
 }
 
-static void send_request(http1_client_t *client)
+void http1_client_send(http1_client_t *client)
 {
     exchange_t *ex = client->ex;
     const request_t *request = &ex->request;
@@ -432,7 +331,7 @@ static void send_request(http1_client_t *client)
     exchange_request_room_grew(ex);
 }
 
-/* ---- connecting ---- */
+/* ---- beginning ---- */
 
 static void prepare_websocket_key(http1_client_t *client)
 {
@@ -449,100 +348,6 @@ static void prepare_websocket_key(http1_client_t *client)
     client->websocket_key[24] = '\0';
 }
 
-/* The connection is there, or failed with `failure` where that is not NULL. */
-static void connect_ended(http1_client_t *client, const origin_failure_t *failure)
-{
-    loop_timer_stop(&client->timer);
-    if (!use_still_there(client->ex))
-        return;
-    if (failure != NULL)
-        connect_failed(client, *failure);
-    else
-        send_request(client);
-}
-
-void http1_client_handshake(http1_client_t *client)
-{
-    static const origin_failure_t failure = ORIGIN_TLS_FAILED;
-    SSL *ssl = conn_ssl(client->conn);
-    conn_result_t result = conn_handshake(client->conn);
-    if (result == CONN_AGAIN)
-        return;
-    bool good = result == CONN_OK && origin_tls_agreed(ssl);
-    if (!good)
-        target_tls_failed(client->ex->worker, ssl);
-    else
-        conn_set_account(client->conn, &client->ex->worker->memory.account, CONN_TLS_STATE_BYTES);
-    connect_ended(client, good ? NULL : &failure);
-}
-
-static void connected(http1_client_t *client)
-{
-    int error = conn_connect_error(client->conn);
-    origin_failure_t failure;
-    SSL *ssl;
-    conn_want_write(client->conn, false);
-    if (error != 0) {
-        loop_timer_stop(&client->timer);
-        if (use_still_there(client->ex))
-            connect_error(client, error);
-        return;
-    }
-    conn_probe_peer(conn_fd(client->conn)); /* no timer of ours bounds a response */
-    conn_bound_queues(conn_fd(client->conn));
-    if (!target_tls(client->ex, &ssl)) {
-        failure = ORIGIN_TLS_FAILED;
-        connect_ended(client, &failure);
-    } else if (ssl == NULL) {
-        connect_ended(client, NULL);
-    } else {
-        conn_start_tls(client->conn, ssl);
-        client->state = ATTEMPT_HANDSHAKE;
-        http1_client_handshake(client);
-    }
-}
-
-static conn_t *pooled(http1_client_t *client)
-{
-    exchange_t *ex = client->ex;
-    bool safe = resend_is_idempotent(ex->request.method) && !ex->request.websocket;
-    bool look = !safe || !ex->target.pool_after_body;
-    return origin_pool_take(ex->worker->origins, ex->target.name, ex->target.generation, ex->target.port,
-                            safe ? 0 : RESEND_UNSAFE_IDLE_MS, look);
-}
-
-static void attempt(http1_client_t *client, bool fresh)
-{
-    exchange_t *ex = client->ex;
-    worker_t *worker = ex->worker;
-    http1_writer_init(&client->writer, &ex->account);
-    client->head_seen = 0;
-    client->write_broken = false;
-    client->conn = fresh ? NULL : pooled(client);
-    client->reused = client->conn != NULL;
-    if (client->reused) {
-        counter_add(&worker->counters->origin_reuses_total, 1);
-        conn_set_owner(client->conn, &handlers, client);
-        send_request(client);
-        return;
-    }
-    struct sockaddr_storage address;
-    socklen_t len = address_make(&ex->target.address, ex->target.connect_port, &address);
-    if (conf_listens_on(worker->conf, (struct sockaddr *)&address)) {
-        http1_client_fail(client, ORIGIN_IS_EDGE);
-        return;
-    }
-    counter_add(&worker->counters->origin_connects_total, 1);
-    client->conn = shortage_connect(worker, (struct sockaddr *)&address, len, &handlers, client);
-    if (client->conn == NULL) {
-        connect_error(client, errno);
-        return;
-    }
-    client->state = ATTEMPT_CONNECTING;
-    conn_want_write(client->conn, true);
-    loop_timer_start(worker->loop, &client->timer, worker->conf->timeouts.connect, connect_timeout);
-}
-
 void http1_client_start(exchange_t *ex)
 {
     http1_client_t *client = h2o_mem_alloc_pool(&ex->arena, sizeof(*client));
@@ -551,7 +356,7 @@ void http1_client_start(exchange_t *ex)
     ex->origin = client;
     ex->origin_ops = &ops;
     prepare_websocket_key(client);
-    attempt(client, false);
+    http1_client_attempt(client, false);
 }
 
 static bool op_again(exchange_t *ex, const store_box_t *now, uint64_t epoch)
@@ -559,9 +364,9 @@ static bool op_again(exchange_t *ex, const store_box_t *now, uint64_t epoch)
     http1_client_t *client = ex->origin;
     if (!is_waiting(client))
         return false;
-    drop(client);
+    http1_client_drop(client);
     target_box_again(ex, now, epoch);
-    attempt(client, true);
+    http1_client_attempt(client, true);
     return true;
 }
 
@@ -570,7 +375,7 @@ static void on_writable(void *owner)
     http1_client_t *client = owner;
     exchange_t *ex = client->ex;
     if (client->state == ATTEMPT_CONNECTING) {
-        connected(client);
+        http1_client_connected(client);
         return;
     }
     if (client->state == ATTEMPT_HANDSHAKE) {
@@ -593,7 +398,7 @@ static const origin_ops_t ops = {
     .again = op_again,
 };
 
-static const conn_handlers_t handlers = {
+const conn_handlers_t http1_client_handlers = {
     .readable = http1_client_readable,
     .writable = on_writable,
     .hangup = http1_client_hangup,

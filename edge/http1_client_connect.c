@@ -1,0 +1,226 @@
+/*
+ * Connections of the HTTP/1 client: how an attempt gets one, from the pool or by connecting, over TLS where
+ * its target says so; and what becomes of it.
+ */
+#include <errno.h>
+
+#include "address.h"
+#include "client.h"
+#include "descriptors.h"
+#include "forward.h"
+#include "http1_client_impl.h"
+#include "origin_pool.h"
+#include "origin_tls.h"
+#include "refused.h"
+#include "resend.h"
+#include "shortage.h"
+#include "target.h"
+#include "uses.h"
+#include "worker.h"
+
+/* ---- beginning ---- */
+
+static void connect_failed(http1_client_t *client, origin_failure_t failure)
+{
+    exchange_t *ex = client->ex;
+    counter_add(&ex->worker->counters->origin_connect_failures_total, 1);
+    use_unreachable(ex);
+    if (!http1_client_elsewhere(client))
+        http1_client_fail(client, failure);
+}
+
+/* A connection could not be made. */
+static void connect_error(http1_client_t *client, int error)
+{
+    exchange_t *ex = client->ex;
+    if (descriptors_ran_out(error)) { /* that is no fault of the origin, and no other one helps */
+        http1_client_fail(client, ORIGIN_NO_DESCRIPTOR);
+        return;
+    }
+    if (error != ECONNREFUSED || !ex->target.is_box) {
+        connect_failed(client, error == ECONNREFUSED ? ORIGIN_NOT_LISTENING : ORIGIN_UNREACHABLE);
+        return;
+    }
+    http1_client_drop(client);
+    if (target_other_loopback(ex)) {
+        http1_client_attempt(client, true);
+        return;
+    }
+    counter_add(&ex->worker->counters->origin_connect_failures_total, 1);
+    use_unreachable(ex);
+    ex->origin_ops = NULL;
+    refused_fail(ex);
+}
+
+static void connect_timeout(loop_timer_t *timer)
+{
+    http1_client_t *client = H2O_STRUCT_FROM_MEMBER(http1_client_t, timer, timer);
+    if (use_still_there(client->ex))
+        connect_failed(client, ORIGIN_CONNECT_TIMEOUT);
+}
+
+/* The connection is there, or failed with `failure` where that is not NULL. */
+static void connect_ended(http1_client_t *client, const origin_failure_t *failure)
+{
+    loop_timer_stop(&client->timer);
+    if (!use_still_there(client->ex))
+        return;
+    if (failure != NULL)
+        connect_failed(client, *failure);
+    else
+        http1_client_send(client);
+}
+
+void http1_client_handshake(http1_client_t *client)
+{
+    static const origin_failure_t failure = ORIGIN_TLS_FAILED;
+    SSL *ssl = conn_ssl(client->conn);
+    conn_result_t result = conn_handshake(client->conn);
+    if (result == CONN_AGAIN)
+        return;
+    bool good = result == CONN_OK && origin_tls_agreed(ssl);
+    if (!good)
+        target_tls_failed(client->ex->worker, ssl);
+    else
+        conn_set_account(client->conn, &client->ex->worker->memory.account, CONN_TLS_STATE_BYTES);
+    connect_ended(client, good ? NULL : &failure);
+}
+
+void http1_client_connected(http1_client_t *client)
+{
+    int error = conn_connect_error(client->conn);
+    origin_failure_t failure;
+    SSL *ssl;
+    conn_want_write(client->conn, false);
+    if (error != 0) {
+        loop_timer_stop(&client->timer);
+        if (use_still_there(client->ex))
+            connect_error(client, error);
+        return;
+    }
+    conn_probe_peer(conn_fd(client->conn)); /* no timer of ours bounds a response */
+    conn_bound_queues(conn_fd(client->conn));
+    if (!target_tls(client->ex, &ssl)) {
+        failure = ORIGIN_TLS_FAILED;
+        connect_ended(client, &failure);
+    } else if (ssl == NULL) {
+        connect_ended(client, NULL);
+    } else {
+        conn_start_tls(client->conn, ssl);
+        client->state = ATTEMPT_HANDSHAKE;
+        http1_client_handshake(client);
+    }
+}
+
+static conn_t *pooled(http1_client_t *client)
+{
+    exchange_t *ex = client->ex;
+    bool safe = resend_is_idempotent(ex->request.method) && !ex->request.websocket;
+    bool look = !safe || !ex->target.pool_after_body;
+    return origin_pool_take(ex->worker->origins, ex->target.name, ex->target.generation, ex->target.port,
+                            safe ? 0 : RESEND_UNSAFE_IDLE_MS, look);
+}
+
+void http1_client_attempt(http1_client_t *client, bool fresh)
+{
+    exchange_t *ex = client->ex;
+    worker_t *worker = ex->worker;
+    http1_writer_init(&client->writer, &ex->account);
+    client->head_seen = 0;
+    client->write_broken = false;
+    client->conn = fresh ? NULL : pooled(client);
+    client->reused = client->conn != NULL;
+    if (client->reused) {
+        counter_add(&worker->counters->origin_reuses_total, 1);
+        conn_set_owner(client->conn, &http1_client_handlers, client);
+        http1_client_send(client);
+        return;
+    }
+    struct sockaddr_storage address;
+    socklen_t len = address_make(&ex->target.address, ex->target.connect_port, &address);
+    if (conf_listens_on(worker->conf, (struct sockaddr *)&address)) {
+        http1_client_fail(client, ORIGIN_IS_EDGE);
+        return;
+    }
+    counter_add(&worker->counters->origin_connects_total, 1);
+    client->conn = shortage_connect(worker, (struct sockaddr *)&address, len, &http1_client_handlers, client);
+    if (client->conn == NULL) {
+        connect_error(client, errno);
+        return;
+    }
+    client->state = ATTEMPT_CONNECTING;
+    conn_want_write(client->conn, true);
+    loop_timer_start(worker->loop, &client->timer, worker->conf->timeouts.connect, connect_timeout);
+}
+
+/* ---- the end ---- */
+
+static uint32_t pool_idle_ms(const http1_client_t *client)
+{
+    uint32_t idle = client->ex->worker->conf->timeouts.pool_idle;
+    uint32_t told = client->head.keep_alive_timeout_s;
+    if (told == 0 || told > idle / 1000)
+        return idle;
+    /* A power of two seconds, because the loop has few different durations and boxes have many opinions. */
+    uint32_t seconds = 1;
+    while (seconds * 2 <= told - 1)
+        seconds *= 2;
+    return told == 1 ? 0 : seconds * 1000;
+}
+
+/*
+ * Whether this exchange may meet the next one on its connection. An app that answers without reading the body
+ * takes the rest for a request, and nothing that a proxy sees proves that all was read. A body that comes
+ * late, behind a head that has none, would be taken for an answer.
+ */
+static bool may_leave_something(const http1_client_t *client)
+{
+    const exchange_t *ex = client->ex;
+    return !ex->target.pool_after_body &&
+           (ex->request.has_body || ex->request.websocket || client->head.no_body_by_rule);
+}
+
+/* Of the connection of a complete response, with `left` bytes behind it. */
+static http1_next_use_t next_use(const http1_client_t *client, size_t left)
+{
+    exchange_t *ex = client->ex;
+    if (client->framing == BODY_UNTIL_CLOSE || left != 0 || !ex->request_complete || client->write_broken ||
+        !http1_writer_empty(&client->writer) || !use_is_current(ex))
+        return HTTP1_USE_NEVER;
+    if (forward_says_close(ex))
+        return HTTP1_USE_RETIRED;
+    bool again = client->head.keep_alive && pool_idle_ms(client) != 0 && !may_leave_something(client);
+    return again ? HTTP1_USE_AGAIN : HTTP1_USE_NEVER;
+}
+
+http1_parting_t http1_client_parting(const http1_client_t *client)
+{
+    return (http1_parting_t){
+        .use = HTTP1_USE_NEVER,
+        .whole = client->ex->request_complete && http1_writer_empty(&client->writer),
+    };
+}
+
+http1_parting_t http1_client_parting_answered(const http1_client_t *client, size_t left)
+{
+    http1_parting_t parting = http1_client_parting(client);
+    parting.use = next_use(client, left);
+    parting.idle_ms = pool_idle_ms(client);
+    return parting;
+}
+
+void http1_client_part(exchange_t *ex, conn_t **conn, const http1_parting_t *parting)
+{
+    origin_pool_t *pool = ex->worker->origins;
+    const origin_target_t *target = &ex->target;
+    if (parting->use == HTTP1_USE_AGAIN) {
+        origin_pool_put(pool, conn, target->name, target->generation, target->port, parting->idle_ms);
+        return;
+    }
+    if (parting->use == HTTP1_USE_RETIRED)
+        origin_pool_retire(pool, conn, target->name, target->generation);
+    else if (!parting->whole)
+        conn_give_up(conn); /* the rest of a request that is not whole is of no use */
+    else
+        conn_free(conn);
+}
