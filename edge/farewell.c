@@ -14,12 +14,13 @@
 #define CANDIDATES 16
 
 typedef struct farewell {
-    client_t client; /* first: it is one */
+    client_t client; /* first: it is one. Of a connection to an origin: that of the request's client */
     farewells_t *all;
+    account_t account;    /* below the client's; its share is that of the request's box, if there is one */
     h2o_linklist_t age;   /* in farewells_t.ages */
-    uint64_t progress_ms; /* when the client was last seen to have taken bytes */
-    uint32_t untaken;     /* bytes, at the last look; counted to the client's account */
-    uint32_t discarded;   /* bytes that came from the client */
+    uint64_t progress_ms; /* when the peer was last seen to have taken bytes */
+    uint32_t untaken;     /* bytes, at the last look; counted to `account` */
+    uint32_t discarded;   /* bytes that came from the peer */
 } farewell_t;
 
 struct farewells {
@@ -36,17 +37,23 @@ typedef struct load {
     uint64_t bytes;
 } load_t;
 
+/* Which of them: those of a client address, of a box, or (both NULL) all. */
+typedef struct owner {
+    const struct in6_addr *address;
+    const shm_share_t *box;
+} owner_t;
+
 /* ---- the end ---- */
 
 static void set_untaken(farewell_t *farewell, uint32_t now)
 {
-    account_move(&farewell->client.account, farewell->untaken, now);
+    account_move(&farewell->account, farewell->untaken, now);
     farewell->all->untaken += now;
     farewell->all->untaken -= farewell->untaken;
     farewell->untaken = now;
 }
 
-/* `reset`: what the client has not taken is dropped. */
+/* `reset`: what the peer has not taken is dropped. */
 static void end(farewell_t *farewell, bool reset)
 {
     farewells_t *all = farewell->all;
@@ -110,21 +117,28 @@ static void look_at_all(loop_timer_t *timer)
 
 /* ---- bounds ---- */
 
-/* Whether two connections count to one client; with `address` NULL all do. */
-static bool counts_to(const farewell_t *farewell, const struct in6_addr *address)
+static bool is_everybody(owner_t owner)
 {
-    return address == NULL || address_same_owner(address, &farewell->client.address);
+    return owner.address == NULL && owner.box == NULL;
 }
 
-static load_t load_of(const farewells_t *all, const struct in6_addr *address)
+static bool counts_to(const farewell_t *farewell, owner_t owner)
+{
+    const uint16_t *cell = farewell->account.share.cell;
+    if (owner.address != NULL)
+        return address_same_owner(owner.address, &farewell->client.address);
+    return owner.box == NULL || (owner.box->cell[0] == cell[0] && owner.box->cell[1] == cell[1]);
+}
+
+static load_t load_of(const farewells_t *all, owner_t owner)
 {
     load_t load = {all->count, all->untaken};
-    if (address == NULL)
+    if (is_everybody(owner))
         return load;
     load = (load_t){0, 0};
     for (h2o_linklist_t *link = all->ages.next; link != &all->ages; link = link->next) {
         const farewell_t *farewell = H2O_STRUCT_FROM_MEMBER(farewell_t, age, link);
-        if (!counts_to(farewell, address))
+        if (!counts_to(farewell, owner))
             continue;
         load.count++;
         load.bytes += farewell->untaken;
@@ -132,21 +146,21 @@ static load_t load_of(const farewells_t *all, const struct in6_addr *address)
     return load;
 }
 
-static load_t bound_of(const worker_t *worker, const struct in6_addr *address)
+static load_t bound_of(const worker_t *worker, owner_t owner)
 {
     uint64_t memory = worker->conf->limits.memory_bytes, share = budget_share(worker->conf);
     load_t bound = {FAREWELL_MOST, memory / 4};
     if (worker->usable_descriptors != 0 && worker->usable_descriptors / 16 < bound.count)
         bound.count = worker->usable_descriptors / 16;
-    if (address != NULL && share < memory) {
+    if (!is_everybody(owner) && share < memory) {
         bound.count = (size_t)((double)bound.count * (double)share / (double)memory) + 1;
         bound.bytes = share / 4;
     }
     return bound;
 }
 
-/* Ends the one of `address` that is longest without progress, as the kernel knows it now. */
-static void give_up_one(farewells_t *all, const struct in6_addr *address)
+/* Ends the one of `owner` that is longest without progress, as the kernel knows it now. */
+static void give_up_one(farewells_t *all, owner_t owner)
 {
     size_t left = all->count;
     unsigned looks = 0;
@@ -154,7 +168,7 @@ static void give_up_one(farewells_t *all, const struct in6_addr *address)
     while (left-- > 0) {
         farewell_t *farewell = H2O_STRUCT_FROM_MEMBER(farewell_t, age, next);
         next = next->next;
-        if (!counts_to(farewell, address))
+        if (!counts_to(farewell, owner))
             continue;
         sight_t sight = look(farewell);
         if (sight == SIGHT_OVER)
@@ -164,22 +178,34 @@ static void give_up_one(farewells_t *all, const struct in6_addr *address)
             return;
         }
     }
-    /* All of the address had progress; the list begins with it again. */
+    /* All of the owner had progress; the list begins with it again. */
     for (next = all->ages.next; next != &all->ages; next = next->next) {
         farewell_t *farewell = H2O_STRUCT_FROM_MEMBER(farewell_t, age, next);
-        if (counts_to(farewell, address)) {
+        if (counts_to(farewell, owner)) {
             end(farewell, true);
             return;
         }
     }
 }
 
-static void keep_bound(farewells_t *all, const struct in6_addr *address)
+static void keep_bound(farewells_t *all, owner_t owner)
 {
-    load_t bound = bound_of(all->worker, address), load;
-    for (load = load_of(all, address); load.count > bound.count || load.bytes > bound.bytes;
-         load = load_of(all, address))
-        give_up_one(all, address);
+    load_t bound = bound_of(all->worker, owner), load;
+    for (load = load_of(all, owner); load.count > bound.count || load.bytes > bound.bytes;
+         load = load_of(all, owner))
+        give_up_one(all, owner);
+}
+
+/* Of all that a new one counts to, which may go itself. */
+static void keep_bounds(farewells_t *all, const farewell_t *farewell)
+{
+    struct in6_addr address = farewell->client.address;
+    shm_share_t box = farewell->account.share;
+    if (!client_is_proxy(&farewell->client))
+        keep_bound(all, (owner_t){.address = &address});
+    if (box.cell[0] != 0)
+        keep_bound(all, (owner_t){.box = &box});
+    keep_bound(all, (owner_t){.address = NULL});
 }
 
 /* ---- what comes ---- */
@@ -198,7 +224,7 @@ static void on_readable(void *owner)
         break;
     case CONN_EOF:
     case CONN_TRUNCATED:
-        (void)look(farewell); /* most clients close once they have everything */
+        (void)look(farewell); /* most peers close once they have everything */
         break;
     case CONN_FAILED:
         end(farewell, false);
@@ -291,35 +317,67 @@ size_t farewells_count(const farewells_t *all)
     return all->count;
 }
 
+/* Bytes for which the connection is kept; 0: it is not. */
+static uint32_t worth(const conn_t *conn)
+{
+    size_t untaken = conn_untaken(conn);
+    bool kept = untaken >= CONN_LITTLE_BYTES && untaken <= UINT32_MAX && !conn_is_dead(conn);
+    return kept ? (uint32_t)untaken : 0;
+}
+
+/* `accepted` has the connection. */
+static void begin(farewells_t *all, const client_t *accepted, shm_share_t box, uint32_t untaken)
+{
+    farewell_t *farewell = calloc(1, sizeof(*farewell));
+    assert(farewell != NULL);
+    farewell->all = all;
+    client_init(&farewell->client, accepted);
+    farewell->client.codec = &codec;
+    farewell->account = (account_t){.parent = &farewell->client.account, .share = box};
+    farewell->progress_ms = loop_now(all->worker->loop);
+    h2o_linklist_insert(&all->ages, &farewell->age);
+    all->count++;
+    set_untaken(farewell, untaken);
+    conn_set_owner(farewell->client.conn, &handlers, farewell);
+    conn_set_account(farewell->client.conn, &farewell->account, 0);
+    conn_cut_write(farewell->client.conn);
+    conn_want_read(farewell->client.conn, true);
+    if (!loop_timer_running(&all->timer))
+        loop_timer_start(all->worker->loop, &all->timer, FAREWELL_LOOK_MS, look_at_all);
+    keep_bounds(all, farewell);
+}
+
 void farewell_begin(client_t *client)
 {
     farewells_t *all = client->worker->farewells;
     assert(client->conn != NULL && !h2o_linklist_is_linked(&client->link));
     if (all == NULL || client->local || client->codec == &codec)
         return;
-    size_t untaken = conn_untaken(client->conn);
-    if (untaken < CONN_LITTLE_BYTES || untaken > UINT32_MAX || conn_is_dead(client->conn))
+    uint32_t untaken = worth(client->conn);
+    if (untaken == 0)
         return;
-    farewell_t *farewell = calloc(1, sizeof(*farewell));
-    assert(farewell != NULL);
-    farewell->all = all;
-    client_init(&farewell->client, client);
+    client_t accepted = *client;
     client->conn = NULL;
     client->counted = false;
-    farewell->client.codec = &codec;
-    farewell->progress_ms = loop_now(all->worker->loop);
-    h2o_linklist_insert(&all->ages, &farewell->age);
-    all->count++;
-    set_untaken(farewell, (uint32_t)untaken);
-    conn_set_owner(farewell->client.conn, &handlers, farewell);
-    conn_set_account(farewell->client.conn, &farewell->client.account, 0);
-    conn_cut_write(farewell->client.conn);
-    conn_want_read(farewell->client.conn, true);
-    if (!loop_timer_running(&all->timer))
-        loop_timer_start(all->worker->loop, &all->timer, FAREWELL_LOOK_MS, look_at_all);
-    if (!client_is_proxy(&farewell->client)) {
-        struct in6_addr address = farewell->client.address; /* it may go itself */
-        keep_bound(all, &address);
+    begin(all, &accepted, (shm_share_t){{0}}, untaken);
+}
+
+void farewell_begin_origin(const exchange_t *ex, conn_t **conn)
+{
+    farewells_t *all = ex->worker->farewells;
+    if (all == NULL || ex->client->local)
+        return;
+    uint32_t untaken = worth(*conn);
+    if (untaken == 0)
+        return;
+    if (ex->worker->relief.at_work) {
+        conn_abort(conn);
+        return;
     }
-    keep_bound(all, NULL);
+    client_t accepted = *ex->client;
+    accepted.conn = *conn;
+    accepted.address = *remote_address(ex);
+    accepted.counted = false;
+    *conn = NULL;
+    begin(all, &accepted, ex->account.share, untaken);
 }

@@ -7,6 +7,7 @@
 #include "address.h"
 #include "client.h"
 #include "descriptors.h"
+#include "farewell.h"
 #include "forward.h"
 #include "http1_client_impl.h"
 #include "origin_pool.h"
@@ -195,8 +196,11 @@ static http1_next_use_t next_use(const http1_client_t *client, size_t left)
 
 http1_parting_t http1_client_parting(const http1_client_t *client)
 {
+    /* A server of the API may have left the last request's body unread as well. */
+    bool earlier = client->reused && client->ex->target.pool_after_body;
     return (http1_parting_t){
         .use = HTTP1_USE_NEVER,
+        .much = !client->write_broken && (earlier || client->writer.written >= CONN_LITTLE_BYTES),
         .whole = client->ex->request_complete && http1_writer_empty(&client->writer),
     };
 }
@@ -217,9 +221,13 @@ void http1_client_part(exchange_t *ex, conn_t **conn, const http1_parting_t *par
         origin_pool_put(pool, conn, target->name, target->generation, target->port, parting->idle_ms);
         return;
     }
+    if (parting->much && parting->whole)
+        farewell_begin_origin(ex, conn); /* also of one that was answered: its app may read on */
+    if (*conn == NULL)
+        return;
     if (parting->use == HTTP1_USE_RETIRED)
         origin_pool_retire(pool, conn, target->name, target->generation);
-    else if (!parting->whole)
+    else if (parting->much && !parting->whole)
         conn_give_up(conn); /* the rest of a request that is not whole is of no use */
     else
         conn_free(conn);

@@ -90,6 +90,7 @@ typedef enum http1_next_use { HTTP1_USE_AGAIN, HTTP1_USE_RETIRED, HTTP1_USE_NEVE
 typedef struct http1_parting {
     http1_next_use_t use;
     uint32_t idle_ms; /* with HTTP1_USE_AGAIN */
+    bool much;        /* so much was written that the kernel may hold it still */
     bool whole;       /* the request is: an app may want all of it, whatever became of its client */
 } http1_parting_t;
 

@@ -60,6 +60,7 @@ static void take_from(round_t *round, const struct in6_addr *address)
 {
     worker_t *worker = round->worker;
     h2o_linklist_t *next;
+    worker->relief.at_work = true;
     for (h2o_linklist_t *link = worker->clients.next; link != &worker->clients; link = next) {
         client_t *client = H2O_STRUCT_FROM_MEMBER(client_t, link, link);
         next = link->next;
@@ -68,6 +69,7 @@ static void take_from(round_t *round, const struct in6_addr *address)
         if (address == NULL || address_same_owner(address, &client->address))
             client->codec->relieve(client, round->before, address != NULL ? 0 : round->share);
     }
+    worker->relief.at_work = false;
 }
 
 static void shed_idle(worker_t *worker, uint64_t now)

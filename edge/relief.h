@@ -21,6 +21,7 @@
 /* Zero-filled is valid. */
 typedef struct relief {
     uint64_t last_ms;
+    bool at_work; /* it ends exchanges just now */
 } relief_t;
 
 /* At the end of each turn of the loop; cheap where memory is not short. May end any exchange. */

@@ -53,7 +53,7 @@
     X(memory_closes_total, "counter",                                                                        \
       "Client connections ended because they held memory that was short and got no further")                 \
     X(farewell_resets_total, "counter",                                                                      \
-      "Client connections reset after their end because the client did not take the last bytes")             \
+      "Connections reset after their end because the peer did not take the last bytes")                      \
     X(http2_abuse_total, "counter", "HTTP/2 connections ended for calm")                                     \
     X(log_lines_total, "counter", "Access lines written")                                                    \
     X(log_drops_total, "counter", "Access lines dropped because the log could not keep up")                  \

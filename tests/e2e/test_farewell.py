@@ -1,21 +1,23 @@
-"""Connections that the edge has ended and whose last bytes the client does not take (edge/farewell.h)."""
+"""Connections that the edge has ended and whose last bytes the client, or the app, does not take (edge/farewell.h)."""
 
 import contextlib
+import errno
 import socket
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 import tcp_table
-from harness import PATIENCE, ROOT
+from harness import PATIENCE, ROOT, RawOrigin
 
 sys.path.append(str(Path(ROOT, "bench/lib")))
 import attacks  # noqa: E402
 
 SIZE = 90_000  # the kernel takes all of it, so that the exchange is complete
-BOXES = [{"id": "box", "address": "127.0.0.1"}]
+BOXES = [{"id": "box", "address": "127.0.0.1"}, {"id": "other", "address": "127.0.0.1"}]
 
 
 def ended(edge, kind="plain"):
@@ -105,3 +107,87 @@ def test_a_drain_does_not_wait_for_it(make_edge, origin):
         edge.wait_until(lambda: ended(edge), what="the edge to end the connection")
         edge.stop()
         assert read_rest(sock) > SIZE  # the kernel still sends it
+
+
+# ---- whole requests that their app does not take
+
+
+class Unreading(RawOrigin):
+    """An app that takes nothing until its test lets it."""
+
+    def __init__(self):
+        self.over = threading.Event()
+        super().__init__(lambda conn: self.over.wait(60), receive_buffer=4096)
+
+    def __exit__(self, *exception):
+        self.over.set()
+        return super().__exit__(*exception)
+
+    def rows(self):
+        """Of the edge's ends of its connections."""
+        return [row for row in tcp_table.rows() if row.remote[1] == self.port and row.inode != 0]
+
+    def ended(self):
+        """The rows of the connections whose direction the edge has ended; some may be the kernel's alone."""
+        return [row for row in tcp_table.rows()
+                if row.remote[1] == self.port and row.state in (tcp_table.FIN_WAIT1, tcp_table.CLOSING)]
+
+
+def upload(edge, app, host, source="127.0.0.1"):
+    """The kernel takes all of it; then the client leaves. Returns the app's end."""
+    count = len(app.connections)
+    with socket.create_connection(("127.0.0.1", edge.port["plain"]), PATIENCE, (source, 0)) as sock:
+        sock.sendall(f"POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: {SIZE}\r\n\r\n".encode() + bytes(SIZE))
+        app.wait(lambda _: len(app.connections) > count)
+        box = app.connections[count].sock
+
+        def whole():
+            ends = [row for row in tcp_table.rows() if row.local[1] == app.port and row.remote == box.getpeername()]
+            mine = [row for row in app.rows() if row.local == box.getpeername()]
+            return ends and mine and ends[0].received + mine[0].sending >= SIZE
+
+        edge.wait_until(whole, what="the upload to be whole")
+    return box
+
+
+def test_an_app_that_takes_nothing_is_reset(make_edge):
+    """Before, the kernel kept the bytes for minutes."""
+    with Unreading() as app:
+        edge, host = make(make_edge, app, "1s")
+        box = upload(edge, app, host)
+        edge.wait_until(app.ended, what="the edge to end the connection")
+        assert all(row.inode for row in app.ended())
+        edge.wait_until(lambda: box.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNRESET, what="the reset")
+        assert not app.ended()
+
+
+def test_a_slow_app_gets_the_whole_request(make_edge):
+    """For longer than `write_idle`, but not without progress. A reset could lose a request that had come whole."""
+    with Unreading() as app:
+        edge, host = make(make_edge, app, "2s")
+        box = upload(edge, app, host)
+        edge.wait_until(app.ended, what="the edge to end the connection")
+        size, begin = 0, time.monotonic()
+        while data := box.recv(SIZE // 16):
+            size += len(data)
+            if time.monotonic() - begin < 6:
+                time.sleep(0.4)
+        assert size > SIZE
+        edge.wait_until(lambda: not app.ended(), what="the end")
+
+
+@pytest.mark.parametrize("source", ["127.0.0.1", "127.1.0.{}"], ids=["one address", "one box"])
+def test_requests_have_their_part(make_edge, source):
+    """Of 8 MiB: 256 KiB for a client address, and for a box. Others are not concerned."""
+    with Unreading() as app, Unreading() as fine:
+        edge, host = make(make_edge, app, limits={"memory": "8MiB"})
+        other = upload(edge, fine, edge.create_preview(fine, "other"), "127.0.0.2")
+        edge.wait_until(fine.ended, what="the edge to end the connection")
+        for n in range(10):
+            upload(edge, app, host, source.format(n + 1))
+            edge.wait_until(lambda: not [row for row in app.rows() if row.state == tcp_table.ESTABLISHED],
+                            what="the edge to end the connection")
+        assert all(row.inode for row in app.ended())
+        sending = [row.sending for row in app.ended()]
+        assert sending and sum(sending) <= 256 * 1024
+        assert read_rest(other) > SIZE
