@@ -351,7 +351,7 @@ void conf_errors_print(const conf_errors_t *errors, FILE *out);
  * Loads `path`, or the bytes `text` under the name `path` (conf_parse). Never stops at the first error: all
  * are added to `errors`. Returns a snapshot with one reference, owned by the caller, or NULL where there was
  * any error; warnings alone are none. Reads no file but `path`; conf_check_files looks at the files that the
- * configuration names (certificates, keys: readable, of the right kind; directories; the user) and adds
+ * configuration names (certificates, keys: readable, of the right kind; directories) and adds
  * errors and warnings, those of certificates with the lines that named them. What the defaults depend on
  * beside the file is in conf_environment.h.
  */

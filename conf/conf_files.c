@@ -293,17 +293,7 @@ static void check_upstream(const conf_t *conf, size_t i, conf_errors_t *errors)
     check_for_health(conf, up, up->tls_key_place, key, up->tls_key, errors);
 }
 
-/* Only a warning: the file may be checked on another machine than the one that it is for. */
-static void check_user(const conf_t *conf, conf_errors_t *errors)
-{
-    if (geteuid() != 0 || conf->user[0] == '\0' || getpwnam(conf->user) != NULL)
-        return;
-    conf_errors_add(errors, CONF_WARNING, conf->source, nowhere, "user",
-                    "there is no user \"%s\" on this machine; make one (useradd --system %s) or name another",
-                    conf->user, conf->user);
-}
-
-/* What would keep a process box from starting; only warnings, as above. */
+/* What would keep a process box from starting; only warnings: a start goes on. */
 static void check_process(const conf_t *conf, const conf_process_t *process, conf_errors_t *errors)
 {
     const char *user = process->user[0] != '\0' ? process->user : conf->user;
@@ -328,21 +318,6 @@ static void check_process(const conf_t *conf, const conf_process_t *process, con
             "%s would run as \"%s\", as the edge's own processes do: it could open the admin socket and "
             "read the store; name another user for it",
             process->id, user);
-}
-
-/* Only a warning, as of the user: the address may be another machine's, and the port that of an edge that
- * runs or of one that another user starts. */
-static void check_address(const conf_t *conf, const conf_listener_t *listener, conf_errors_t *errors)
-{
-    const struct sockaddr *address = (const struct sockaddr *)&listener->address.sa;
-    int on = 1, fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    /* So that it is in the way of nobody who listens at this moment. */
-    bool ok = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0;
-    if (!ok || (bind(fd, address, listener->address.len) != 0 && errno != EADDRINUSE))
-        conf_errors_add(errors, CONF_WARNING, conf->source, nowhere, "listeners.address",
-                        "%s cannot be listened on here: %s", listener->text, strerror(errno));
-    if (fd >= 0)
-        close(fd);
 }
 
 /* A static box that is this machine, beside an API host whose callers choose ports: only declared ports are
@@ -371,8 +346,6 @@ void conf_check_files(const conf_t *conf, conf_errors_t *errors)
 {
     for (size_t i = 0; i < conf->box_count; i++)
         check_box(conf, i, errors);
-    for (size_t i = 0; i < conf->listener_count; i++)
-        check_address(conf, &conf->listeners[i], errors);
     for (size_t i = 0; i < conf->process_count; i++)
         check_process(conf, &conf->processes[i], errors);
     for (size_t i = 0; i < conf->certificate_count; i++) {
@@ -383,7 +356,6 @@ void conf_check_files(const conf_t *conf, conf_errors_t *errors)
     check_dir(conf, "state_dir", conf->state_dir, errors);
     check_dir(conf, "run_dir", conf->run_dir, errors);
     check_log(conf, errors);
-    check_user(conf, errors);
     if (conf->control_plane.url[0] != '\0' && conf->control_plane.token_file[0] != '\0')
         check_token(conf, "control_plane.token_file", conf->control_plane.token_file, "token", errors);
     if (conf->api.host_count != 0 && conf->api.settle_key[0] != '\0')

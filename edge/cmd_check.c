@@ -5,25 +5,41 @@
 
 #include "conf.h"
 #include "snapshot.h"
+#include "start_check.h"
 
 static int usage(FILE *out, int code)
 {
-    fprintf(out,
-            "usage: boxedge check -c FILE         report everything that is wrong with a configuration\n"
-            "       boxedge check --print-default    print a commented configuration with every default\n"
-            "       boxedge check --print-reference  print the reference of all keys, in Markdown\n");
+    fprintf(
+        out,
+        "usage: boxedge check -c FILE [--elsewhere]  report everything that is wrong with a configuration, "
+        "and\n"
+        "                                            all for which `run` would refuse it here and now\n"
+        "                                            (--elsewhere: the file is for another machine or user)\n"
+        "       boxedge check --print-default        print a commented configuration with every default\n"
+        "       boxedge check --print-reference      print the reference of all keys, in Markdown\n");
     return code;
 }
 
-static int check_file(const char *path)
+/* `here`: on this machine, as this user. */
+static int check_file(const char *path, bool here)
 {
     conf_errors_t *errors = conf_errors_new();
     conf_t *conf = conf_load(path, errors);
+    pid_t running = 0;
     if (conf != NULL)
         conf_check_files(conf, errors);
-    if (conf != NULL && conf_errors_count(errors) == 0)
+    bool files = conf_errors_count(errors) == 0;
+    if (conf != NULL && here)
+        running = start_check(conf, files, errors);
+    if (conf != NULL && files)
         snapshot_check_keys(conf, (uint64_t)time(NULL), errors);
     conf_errors_print(errors, stderr);
+    if (running != 0)
+        fprintf(
+            stderr,
+            "%s: note: process %d runs with this state_dir and run_dir: `boxedge reload` can take the file, "
+            "`boxedge run` is refused until that process ends\n",
+            path, (int)running);
     size_t count = conf_errors_count(errors);
     size_t warnings = conf_errors_warnings(errors);
     conf_errors_free(&errors);
@@ -43,12 +59,18 @@ static bool names_file(const char *option)
     return strcmp(option, "-c") == 0 || strcmp(option, "--config") == 0;
 }
 
+static bool says_elsewhere(const char *option)
+{
+    return strcmp(option, "--elsewhere") == 0;
+}
+
 /* Which word is missing or not expected, and then the usage. */
 static int refuse(int argc, char **argv)
 {
     bool file = argc >= 2 && names_file(argv[1]);
     bool print = argc >= 2 && str_starts(str_from(argv[1]), STR("--print-"));
-    int last = file ? 2 : print ? 1 : 0; /* the last word that has its place */
+    bool elsewhere = file && argc >= 4 && says_elsewhere(argv[3]);
+    int last = elsewhere ? 3 : file ? 2 : print ? 1 : 0; /* the last word that has its place */
     if (argc < 2)
         fprintf(stderr, "boxedge check: -c FILE is missing\n\n");
     else if (file && argc == 2)
@@ -60,9 +82,13 @@ static int refuse(int argc, char **argv)
 
 int cmd_check(int argc, char **argv)
 {
+    char *turned[] = {argv[0], argc == 4 ? argv[2] : NULL, argc == 4 ? argv[3] : NULL,
+                      argc == 4 ? argv[1] : NULL};
+    if (argc == 4 && says_elsewhere(argv[1]))
+        argv = turned; /* it may come before or after the file */
+    if (argc >= 3 && argc <= 4 && names_file(argv[1]) && (argc == 3 || says_elsewhere(argv[3])))
+        return check_file(argv[2], argc == 3);
     str_t option = str_from(argc >= 2 ? argv[1] : "");
-    if (argc == 3 && names_file(argv[1]))
-        return check_file(argv[2]);
     if (argc == 2 && str_eq(option, STR("--print-default"))) {
         conf_print_default(stdout);
         return 0;

@@ -5,9 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "record.h"
 #include "store_impl.h"
+
+/* Of the tables beside the previews, while they are looked at: LMDB maps a larger file whole all the same. */
+#define LOOK_MAP_BYTES (1u << 20)
 
 store_t *store_open(const char *durable_dir, const char *volatile_dir, uint64_t map_bytes, bool writer,
                     char *error, size_t error_len)
@@ -49,6 +53,36 @@ table_t *store_open_beside(store_t *store, const char *durable_dir, const char *
     }
     table_options_t options = {.dir = dir, .map_bytes = map_bytes, .writer = writer, .synced = true};
     return table_open(&options, store->error);
+}
+
+/* The sentence of store_open where a directory beside the previews cannot be made. */
+static bool look_beside(const char *durable_dir, const char *dir, char *error)
+{
+    struct stat st;
+    if (stat(dir, &st) == 0 || errno != ENOENT || access(durable_dir, W_OK | X_OK) == 0 || errno == ENOENT)
+        return true;
+    snprintf(error, TABLE_ERROR_MAX, "%.256s: cannot be made: %s", dir, strerror(errno));
+    return false;
+}
+
+bool store_look(const char *durable_dir, const char *volatile_dir, uint64_t map_bytes, char *error,
+                size_t error_len)
+{
+    static const char *const beside[] = {"rules", "keys", "deletions", "aliases"};
+    char sentence[TABLE_ERROR_MAX], dir[4096];
+    table_options_t options = {.dir = durable_dir, .map_bytes = map_bytes, .synced = true};
+    bool good = table_look(&options, sentence) != STORE_FAILED;
+    options.dir = volatile_dir;
+    options.synced = false;
+    good = good && table_look(&options, sentence) != STORE_FAILED;
+    options = (table_options_t){.dir = dir, .map_bytes = LOOK_MAP_BYTES, .synced = true};
+    for (size_t i = 0; good && i < sizeof(beside) / sizeof(beside[0]); i++) {
+        snprintf(dir, sizeof(dir), "%s/%s", durable_dir, beside[i]);
+        good = look_beside(durable_dir, dir, sentence) && table_look(&options, sentence) != STORE_FAILED;
+    }
+    if (!good)
+        snprintf(error, error_len, "%s", sentence);
+    return good;
 }
 
 bool store_whole(store_t *store)

@@ -160,6 +160,13 @@ uint32_t store_box_start_ms(const store_box_t *box, uint32_t usual);
  */
 store_t *store_open(const char *durable_dir, const char *volatile_dir, uint64_t map_bytes, bool writer,
                     char *error, size_t error_len);
+/*
+ * For a store that no process has open: whether the writer's store_open would open it, or make what is
+ * missing of it. Makes nothing and changes nothing; the directories may be missing. On false the sentence of
+ * store_open.
+ */
+MUST_USE bool store_look(const char *durable_dir, const char *volatile_dir, uint64_t map_bytes, char *error,
+                         size_t error_len);
 void store_close(store_t **store);
 /* False where a file of the store has been cut short since it was opened: reading it may kill the process. A
  * system call for each of its four files. */

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -150,8 +151,10 @@ static store_result_t open_databases(table_t *table, MDB_txn *txn, bool writer)
         rc = mdb_dbi_open(txn, "order", make, &table->order);
     if (rc == 0)
         rc = mdb_dbi_open(txn, "meta", make, &table->meta);
-    if (rc == MDB_NOTFOUND)
-        return failed(table, "there is no store yet");
+    if (rc == MDB_NOTFOUND) {
+        (void)failed(table, "there is no store yet");
+        return STORE_NOT_FOUND;
+    }
     if (rc == 0 && writer) {
         MDB_stat stat;
         rc = mdb_stat(txn, table->meta, &stat);
@@ -191,8 +194,8 @@ static store_result_t open_env(table_t *table, const table_options_t *options)
         rc = mdb_env_set_mapsize(table->env, table->map_bytes + (options->writer ? 0 : TABLE_RESERVE_BYTES));
     /* MDB_NOTLS: a reader slot belongs to the transaction, which stays open and is renewed, not to the
      * thread: then a reading costs no system call, and the thread that writes may read as well. */
-    unsigned flags =
-        MDB_NOTLS | (options->writer ? 0 : MDB_RDONLY) | (options->synced ? 0 : MDB_NOSYNC | MDB_NOMETASYNC);
+    unsigned flags = MDB_NOTLS | (options->writer ? 0 : MDB_RDONLY) | (options->look ? MDB_NOLOCK : 0) |
+                     (options->synced ? 0 : MDB_NOSYNC | MDB_NOMETASYNC);
     if (rc == 0)
         rc = mdb_env_open(table->env, options->dir, flags, 0600);
     if (rc == ENOENT && !options->writer)
@@ -212,11 +215,12 @@ static store_result_t open_all(table_t *table, const table_options_t *options)
     if (result != STORE_OK)
         return result;
     (void)table_reap_readers(table);
+    bool writer = options->writer && !options->look;
     MDB_txn *txn;
-    int rc = mdb_txn_begin(table->env, NULL, options->writer ? 0 : MDB_RDONLY, &txn);
+    int rc = mdb_txn_begin(table->env, NULL, writer ? 0 : MDB_RDONLY, &txn);
     if (rc != 0)
         return failed(table, "cannot read the store: %s", mdb_strerror(rc));
-    result = open_databases(table, txn, options->writer);
+    result = open_databases(table, txn, writer);
     if (result != STORE_OK) {
         mdb_txn_abort(txn);
         return result;
@@ -254,19 +258,56 @@ table_t *table_open(const table_options_t *options, char *error)
     return NULL;
 }
 
-void table_close(table_t **table)
+static void close_all(table_t *t)
 {
-    table_t *t = *table;
-    if (t == NULL)
-        return;
     if (t->write != NULL)
         mdb_txn_abort(t->write);
     if (t->read != NULL)
         mdb_txn_abort(t->read);
     if (t->env != NULL)
         mdb_env_close(t->env);
-    free(t);
+}
+
+void table_close(table_t **table)
+{
+    if (*table == NULL)
+        return;
+    close_all(*table);
+    free(*table);
     *table = NULL;
+}
+
+/* 0 where a writer can open the file, ENOENT where it can make it, else the reason why it can do neither. */
+static int look_at(const char *dir, const char *name)
+{
+    char path[4096];
+    int n = snprintf(path, sizeof(path), "%s/%s", dir, name);
+    if (n < 0 || (size_t)n >= sizeof(path))
+        return ENAMETOOLONG;
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 && errno == ENOENT)
+        return access(dir, W_OK | X_OK) == 0 ? ENOENT : errno;
+    if (fd < 0)
+        return errno;
+    close(fd);
+    return 0;
+}
+
+store_result_t table_look(const table_options_t *options, char *error)
+{
+    table_options_t look = *options;
+    table_t table = {.error = error};
+    look.writer = look.look = true;
+    int lock = look_at(look.dir, "lock.mdb"), data = look_at(look.dir, "data.mdb");
+    int rc = lock != 0 && lock != ENOENT ? lock : data;
+    if (rc == ENOENT)
+        return STORE_NOT_FOUND;
+    store_result_t result =
+        rc == 0 ? open_all(&table, &look) : failed(&table, "cannot open the store: %s", mdb_strerror(rc));
+    close_all(&table);
+    if (result == STORE_FAILED)
+        name_place(look.dir, error);
+    return result;
 }
 
 /* ---- reading ---- */

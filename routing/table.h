@@ -22,6 +22,7 @@ typedef struct table_options {
     uint64_t map_bytes; /* of address space; rounded up to whole pages */
     bool writer;
     bool synced; /* a commit is on disk when it returns */
+    bool look;   /* table_look's */
 } table_options_t;
 
 /*
@@ -30,6 +31,12 @@ typedef struct table_options {
  */
 table_t *table_open(const table_options_t *options, char *error);
 void table_close(table_t **table);
+/*
+ * Whether table_open would open it for a writer, for a table that no process has open: makes nothing, changes
+ * nothing, takes no lock. `dir` may be missing. STORE_NOT_FOUND: a writer would make what is missing.
+ * STORE_FAILED: with the sentence of table_open.
+ */
+MUST_USE store_result_t table_look(const table_options_t *options, char *error);
 
 /* False where the file has become shorter than its records need: reading them would kill the process. */
 MUST_USE bool table_whole(table_t *table);

@@ -159,3 +159,15 @@ bool privileges_make_dir(const char *path, mode_t mode, bool give, const privile
     close(fd);
     return ok;
 }
+
+bool privileges_look_dir(const char *path, const privileges_t *privileges, char *error, size_t error_len)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 && errno != ENOENT)
+        snprintf(error, error_len, "the directory %s cannot be made or opened: %s", path, strerror(errno));
+    if (fd < 0)
+        return errno == ENOENT;
+    bool ok = !privileges->drop || give_dir(fd, false, path, privileges, error, error_len);
+    close(fd);
+    return ok;
+}

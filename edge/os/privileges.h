@@ -45,5 +45,9 @@ size_t privileges_raise_descriptors(void);
  */
 MUST_USE bool privileges_make_dir(const char *path, mode_t mode, bool give, const privileges_t *privileges,
                                   char *error, size_t error_len);
+/* Whether privileges_make_dir with `give` takes a directory that is there; else its sentence. True where
+ * nothing is there. */
+MUST_USE bool privileges_look_dir(const char *path, const privileges_t *privileges, char *error,
+                                  size_t error_len);
 
 #endif

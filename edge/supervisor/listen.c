@@ -160,6 +160,34 @@ listen_set_t *listen_set_open(const conf_t *conf, const listen_set_t *old, uint3
     return set;
 }
 
+/* A bound socket that does not listen is in the way of nobody who listens at this moment. */
+static bool can_bind(const conf_address_t *address)
+{
+    int fd = open_bound(address, false);
+    if (fd < 0)
+        return false;
+    close(fd);
+    return true;
+}
+
+void listen_look(const conf_t *conf, uint32_t patience_ms, conf_errors_t *errors)
+{
+    static const conf_place_t nowhere = {0, 0};
+    char error[512];
+    for (size_t i = 0; i < conf->listener_count; i++) {
+        const conf_listener_t *listener = &conf->listeners[i];
+        bool free = can_bind(&listener->address);
+        for (; !free && errno == EADDRINUSE && patience_ms >= RETRY_MS; patience_ms -= RETRY_MS) {
+            (void)poll(NULL, 0, RETRY_MS);
+            free = can_bind(&listener->address);
+        }
+        if (free)
+            continue;
+        describe(listener->text, errno, error, sizeof(error));
+        conf_errors_add(errors, CONF_ERROR, conf->source, nowhere, "listeners.address", "%s", error);
+    }
+}
+
 void listen_set_free(listen_set_t **set)
 {
     if (*set == NULL)
@@ -214,8 +242,8 @@ static bool unix_answers(const struct sockaddr_un *sa)
     return answers;
 }
 
-/* Removes a socket that its process left behind. False with a sentence where something else is there. */
-static bool clear_path(const struct sockaddr_un *sa, char *error, size_t error_len)
+/* False with a sentence where the path is taken, by anything but a socket that its process left behind. */
+static bool path_is_free(const struct sockaddr_un *sa, char *error, size_t error_len)
 {
     struct stat st;
     if (lstat(sa->sun_path, &st) < 0)
@@ -230,20 +258,30 @@ static bool clear_path(const struct sockaddr_un *sa, char *error, size_t error_l
         snprintf(error, error_len, "another process serves the admin socket %s", sa->sun_path);
         return false;
     }
-    (void)unlink(sa->sun_path);
     return true;
+}
+
+static bool name_unix(const char *path, struct sockaddr_un *sa, char *error, size_t error_len)
+{
+    *sa = (struct sockaddr_un){.sun_family = AF_UNIX};
+    if ((size_t)snprintf(sa->sun_path, sizeof(sa->sun_path), "%s", path) < sizeof(sa->sun_path))
+        return true;
+    snprintf(error, error_len, "the path of the admin socket is longer than %zu bytes: %s",
+             sizeof(sa->sun_path) - 1, path);
+    return false;
+}
+
+static void describe_unix(const char *path, int error_number, char *error, size_t error_len)
+{
+    snprintf(error, error_len, "cannot listen on the admin socket %s: %s", path, strerror(error_number));
 }
 
 int listen_unix(const char *path, uid_t uid, gid_t gid, char *error, size_t error_len)
 {
-    struct sockaddr_un sa = {.sun_family = AF_UNIX};
-    if ((size_t)snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", path) >= sizeof(sa.sun_path)) {
-        snprintf(error, error_len, "the path of the admin socket is longer than %zu bytes: %s",
-                 sizeof(sa.sun_path) - 1, path);
+    struct sockaddr_un sa;
+    if (!name_unix(path, &sa, error, error_len) || !path_is_free(&sa, error, error_len))
         return -1;
-    }
-    if (!clear_path(&sa, error, error_len))
-        return -1;
+    (void)unlink(path); /* what a process left behind */
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     /* Nobody may connect between bind and chmod. */
     mode_t mask = umask(0177);
@@ -255,10 +293,37 @@ int listen_unix(const char *path, uid_t uid, gid_t gid, char *error, size_t erro
         saved = errno;
     }
     if (!ok) {
-        snprintf(error, error_len, "cannot listen on the admin socket %s: %s", path, strerror(saved));
+        describe_unix(path, saved, error, error_len);
         if (fd >= 0)
             close(fd);
         return -1;
     }
     return fd;
+}
+
+/* `path` is one of `made`, or above one. */
+static bool will_be_made(const char *path, const char *const made[])
+{
+    size_t n = strlen(path);
+    for (size_t i = 0; made[i] != NULL; i++)
+        if (strncmp(made[i], path, n) == 0 && (made[i][n] == '/' || made[i][n] == '\0'))
+            return true;
+    return false;
+}
+
+bool listen_unix_look(const char *path, const char *const made[], char *error, size_t error_len)
+{
+    struct sockaddr_un sa;
+    char dir[sizeof(sa.sun_path)];
+    if (!name_unix(path, &sa, error, error_len) || !path_is_free(&sa, error, error_len))
+        return false;
+    memcpy(dir, sa.sun_path, sizeof(dir));
+    char *slash = strrchr(dir, '/');
+    if (slash == NULL)
+        return true; /* no path of a configuration is relative */
+    slash[slash == dir] = '\0';
+    if (access(dir, W_OK | X_OK) == 0 || (errno == ENOENT && will_be_made(dir, made)))
+        return true;
+    describe_unix(path, errno, error, error_len);
+    return false;
 }

@@ -6,7 +6,7 @@
 #ifndef BOXEDGE_LISTEN_H
 #define BOXEDGE_LISTEN_H
 
-#include "conf.h"
+#include "conf_errors.h"
 #include "shm.h"
 
 /* The sockets of one address, one for each worker. */
@@ -32,6 +32,11 @@ typedef struct listen_set {
  */
 listen_set_t *listen_set_open(const conf_t *conf, const listen_set_t *old, uint32_t patience_ms, char *error,
                               size_t error_len);
+/*
+ * For a configuration of which no edge runs: adds the sentence of listen_set_open for each address that it
+ * would not open. Listens nowhere.
+ */
+void listen_look(const conf_t *conf, uint32_t patience_ms, conf_errors_t *errors);
 /* Closes and nulls. NULL is allowed. */
 void listen_set_free(listen_set_t **set);
 
@@ -46,5 +51,8 @@ MUST_USE bool listen_set_adopt(listen_set_t *set, const char *text, unsigned wor
  * error. Returns the descriptor, or -1 with a sentence.
  */
 int listen_unix(const char *path, uid_t uid, gid_t gid, char *error, size_t error_len);
+/* Whether listen_unix would listen there; else its sentence. Changes nothing. `made`: directories that a
+ * start makes before, up to NULL. */
+MUST_USE bool listen_unix_look(const char *path, const char *const made[], char *error, size_t error_len);
 
 #endif

@@ -20,6 +20,9 @@
 
 _Static_assert(CONF_WORKERS_MAX <= SHM_WORKERS_MAX, "each configured worker has a place");
 
+/* What is said of the file as a whole. */
+static const conf_place_t nowhere = {0, 0};
+
 /* The most that is read of a configuration, a chain or a key. */
 #define FILE_BYTES_MAX (4u << 20)
 
@@ -197,19 +200,26 @@ static bool try_certificates(const snapshot_t *snapshot, uint64_t now_unix, FILE
     return good;
 }
 
+/* The names beside the previews that the local authority's leaf covers; returns how many. */
+static size_t local_hosts(const conf_t *conf, str_t hosts[LOCAL_CA_EXTRA_MAX])
+{
+    assert(conf->api.host_count <= LOCAL_CA_EXTRA_MAX);
+    for (size_t i = 0; i < conf->api.host_count; i++)
+        hosts[i] = str_from(conf->api.hosts[i]);
+    return conf->api.host_count;
+}
+
 /* Without certificates: the machine's own authority and its leaf. */
 static bool local_certificate(snapshot_t *snapshot, uint64_t now_unix, FILE *out)
 {
     const conf_t *conf = snapshot->conf;
     char error[512] = "";
     str_t hosts[LOCAL_CA_EXTRA_MAX];
-    assert(conf->api.host_count <= LOCAL_CA_EXTRA_MAX);
-    for (size_t i = 0; i < conf->api.host_count; i++)
-        hosts[i] = str_from(conf->api.hosts[i]);
+    size_t host_count = local_hosts(conf, hosts);
     snapshot->pems = calloc(1, sizeof(*snapshot->pems));
     if (snapshot->pems == NULL)
         return false;
-    if (!local_ca_ensure(conf->state_dir, conf->preview_domain, hosts, conf->api.host_count, now_unix,
+    if (!local_ca_ensure(conf->state_dir, conf->preview_domain, hosts, host_count, now_unix,
                          &snapshot->pems[0], error, sizeof(error))) {
         fprintf(out, "%s\n", error);
         return false;
@@ -241,14 +251,39 @@ bool snapshot_load_keys(snapshot_t *snapshot, uint64_t now_unix, FILE *out)
     return kept;
 }
 
+/* The certificates of the configuration, or the local authority that a start would make. */
+static void check_certificates(snapshot_t *snapshot, uint64_t now_unix, conf_errors_t *errors)
+{
+    const conf_t *conf = snapshot->conf;
+    const tls_ticket_keys_t keys = {.count = 1};
+    char error[512] = "";
+    str_t hosts[LOCAL_CA_EXTRA_MAX];
+    if (conf->certificate_count == 0) {
+        size_t host_count = local_hosts(conf, hosts);
+        if (!local_ca_look(conf->state_dir, conf->preview_domain, hosts, host_count, now_unix, error,
+                           sizeof(error)))
+            conf_errors_add(errors, CONF_ERROR, conf->source, nowhere, "state_dir", "%s", error);
+        return;
+    }
+    if (!read_certificates(snapshot, stderr))
+        return;
+    size_t before = conf_errors_count(errors);
+    certificate_check(conf, snapshot->pems, now_unix, errors);
+    if (conf_errors_count(errors) != before)
+        return;
+    tls_t *tls = tls_new(snapshot->pems, snapshot->pem_count, &keys, error, sizeof(error));
+    if (tls == NULL)
+        conf_errors_add(errors, CONF_ERROR, conf->source, nowhere, "certificates", "%s", error);
+    tls_free(&tls);
+}
+
 void snapshot_check_keys(const conf_t *conf, uint64_t now_unix, conf_errors_t *errors)
 {
-    static const conf_place_t nowhere = {0, 0};
     char error[512] = "";
     snapshot_t snapshot = {
         .conf = (conf_t *)(uintptr_t)conf, .conf_fd = -1, .pems_fd = -1, .origin_pems_fd = -1};
-    if (has_tls(conf) && conf->certificate_count > 0 && read_certificates(&snapshot, stderr))
-        certificate_check(conf, snapshot.pems, now_unix, errors);
+    if (has_tls(conf))
+        check_certificates(&snapshot, now_unix, errors);
     if (!load_origins(&snapshot, error, sizeof(error), stderr) && error[0] != '\0')
         conf_errors_add(errors, CONF_ERROR, conf->source, nowhere, "upstreams", "%s", error);
     snapshot_forget_keys(&snapshot);

@@ -31,8 +31,6 @@
 #define WATCH_MS            5
 #define TICKET_ROTATION_MS  (12u * 3600 * 1000)
 #define CONTROLLER_DRAIN_MS 5000u
-/* How long a port may take to become free after an edge before us was killed. */
-#define LISTEN_PATIENCE_MS 2000
 /* Longer between two looks at the heartbeats than this: we were stopped, and so were the others maybe. */
 #define BLIND_MS 2000
 
@@ -173,8 +171,8 @@ static bool take_locks(supervisor_t *s)
     const conf_t *conf = s->snapshot->conf;
     keep_inherited(&s->lock_fd, s->inherited_run_dir, conf->run_dir);
     keep_inherited(&s->state_lock_fd, s->inherited_state_dir, conf->state_dir);
-    return take_lock(&s->lock_fd, conf->run_dir, "boxedge.lock", "run_dir") &&
-           take_lock(&s->state_lock_fd, conf->state_dir, "boxedge-state.lock", "state_dir");
+    return take_lock(&s->lock_fd, conf->run_dir, RUN_LOCK, "run_dir") &&
+           take_lock(&s->state_lock_fd, conf->state_dir, STATE_LOCK, "state_dir");
 }
 
 static bool open_sockets(supervisor_t *s)
@@ -183,7 +181,8 @@ static bool open_sockets(supervisor_t *s)
     char error[512];
     listen_set_t *inherited = s->listeners;
 
-    s->listeners = listen_set_open(s->snapshot->conf, inherited, LISTEN_PATIENCE_MS, error, sizeof(error));
+    s->listeners =
+        listen_set_open(s->snapshot->conf, inherited, START_LISTEN_PATIENCE_MS, error, sizeof(error));
     listen_set_free(&inherited);
     if (s->listeners == NULL)
         return fail(error);

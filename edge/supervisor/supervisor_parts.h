@@ -11,6 +11,12 @@
 #include "snapshot.h"
 #include "supervisor.h"
 
+/* The locks of run_dir and state_dir, which may be one directory. */
+#define RUN_LOCK   "boxedge.lock"
+#define STATE_LOCK "boxedge-state.lock"
+/* How long a port may take to become free after an edge before us was killed. */
+#define START_LISTEN_PATIENCE_MS 2000
+
 typedef enum supervisor_state {
     SUPERVISOR_STARTING, /* not all roles have served yet */
     SUPERVISOR_SERVING,

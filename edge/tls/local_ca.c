@@ -27,6 +27,7 @@ typedef struct job {
     char dir[PATH_MAX];
     local_names_t names;
     uint64_t now;
+    bool look; /* makes no file */
     char *error;
     size_t error_len;
 } job_t;
@@ -70,6 +71,22 @@ static bool write_all(int fd, const char *data, size_t len)
     return true;
 }
 
+/* Whether write_file would do it, as far as modes and kinds say; else errno is its reason. */
+static bool can_write(const job_t *job, const char *path)
+{
+    struct stat st;
+    if (stat(job->dir, &st) != 0)
+        return errno == ENOENT; /* it is made */
+    if (!S_ISDIR(st.st_mode)) {
+        errno = ENOTDIR;
+        return false;
+    }
+    if (access(job->dir, W_OK | X_OK) != 0)
+        return false;
+    errno = EISDIR;
+    return lstat(path, &st) != 0 || !S_ISDIR(st.st_mode);
+}
+
 /* Under another name first, on disk, then renamed. */
 static bool write_file(const job_t *job, const char *name, mode_t mode, BIO *content)
 {
@@ -78,6 +95,8 @@ static bool write_file(const job_t *job, const char *name, mode_t mode, BIO *con
     snprintf(tmp_name, sizeof(tmp_name), ".%s.%ld", name, (long)getpid());
     if (!path_of(job, name, path) || !path_of(job, tmp_name, tmp))
         return fail(job, "%s: the path is too long", job->dir);
+    if (job->look)
+        return can_write(job, path) || fail(job, "%s cannot be written: %s", path, strerror(errno));
     char *data;
     long len = BIO_get_mem_data(content, &data);
     (void)unlink(tmp);
@@ -198,33 +217,52 @@ static bool give_out(const job_t *job, const pair_t *leaf, tls_pem_t *out)
     return out->chain != NULL && out->key != NULL ? true : fail(job, "no memory for the certificate");
 }
 
-bool local_ca_ensure(const char *state_dir, const char *preview_domain, const str_t *extra,
-                     size_t extra_count, uint64_t now_unix, tls_pem_t *out, char *error, size_t error_len)
+static bool ensure(job_t *job, const char *state_dir, tls_pem_t *out)
 {
     *out = (tls_pem_t){0};
-    job_t job = {.names = {preview_domain, extra, extra_count},
-                 .now = now_unix,
-                 .error = error,
-                 .error_len = error_len};
-    int n = snprintf(job.dir, sizeof(job.dir), "%s/ca", state_dir);
-    if (n < 0 || (size_t)n >= sizeof(job.dir))
-        return fail(&job, "%s: the path is too long", state_dir);
-    if (mkdir(job.dir, 0755) != 0 && errno != EEXIST)
-        return fail(&job, "%s cannot be made: %s", job.dir, strerror(errno));
+    int n = snprintf(job->dir, sizeof(job->dir), "%s/ca", state_dir);
+    if (n < 0 || (size_t)n >= sizeof(job->dir))
+        return fail(job, "%s: the path is too long", state_dir);
+    if (!job->look && mkdir(job->dir, 0755) != 0 && errno != EEXIST)
+        return fail(job, "%s cannot be made: %s", job->dir, strerror(errno));
     pair_t authority, leaf;
-    bool have_authority = pair_load(&job, "ca.pem", "ca.key", &authority);
-    bool done = pair_load(&job, "leaf.pem", "leaf.key", &leaf) && have_authority &&
-                local_leaf_fits(leaf.cert, authority.cert, &job.names, now_unix, RENEW_DAYS);
+    bool have_authority = pair_load(job, "ca.pem", "ca.key", &authority);
+    bool done = pair_load(job, "leaf.pem", "leaf.key", &leaf) && have_authority &&
+                local_leaf_fits(leaf.cert, authority.cert, &job->names, job->now, RENEW_DAYS);
     if (!done) {
         pair_fini(&leaf);
-        done = make_leaf(&job, have_authority, &authority, &leaf);
+        done = make_leaf(job, have_authority, &authority, &leaf);
     }
-    done = done && give_out(&job, &leaf, out);
+    done = done && give_out(job, &leaf, out);
     pair_fini(&authority);
     pair_fini(&leaf);
     if (!done)
         tls_pem_fini(out);
     return done;
+}
+
+bool local_ca_ensure(const char *state_dir, const char *preview_domain, const str_t *extra,
+                     size_t extra_count, uint64_t now_unix, tls_pem_t *out, char *error, size_t error_len)
+{
+    job_t job = {.names = {preview_domain, extra, extra_count},
+                 .now = now_unix,
+                 .error = error,
+                 .error_len = error_len};
+    return ensure(&job, state_dir, out);
+}
+
+bool local_ca_look(const char *state_dir, const char *preview_domain, const str_t *extra, size_t extra_count,
+                   uint64_t now_unix, char *error, size_t error_len)
+{
+    tls_pem_t unused;
+    job_t job = {.names = {preview_domain, extra, extra_count},
+                 .now = now_unix,
+                 .look = true,
+                 .error = error,
+                 .error_len = error_len};
+    bool good = ensure(&job, state_dir, &unused);
+    tls_pem_fini(&unused);
+    return good;
 }
 
 void local_ca_advice(const char *state_dir, char *text, size_t text_len)

@@ -24,6 +24,10 @@ MUST_USE bool local_ca_ensure(const char *state_dir, const char *preview_domain,
                               size_t extra_count, uint64_t now_unix, tls_pem_t *out, char *error,
                               size_t error_len);
 
+/* Whether local_ca_ensure would do it; else its sentence. Makes no file; `state_dir` may be missing. */
+MUST_USE bool local_ca_look(const char *state_dir, const char *preview_domain, const str_t *extra,
+                            size_t extra_count, uint64_t now_unix, char *error, size_t error_len);
+
 /* A sentence or two for people: where the authority lies and how a client trusts it. */
 void local_ca_advice(const char *state_dir, char *text, size_t text_len);
 

@@ -153,23 +153,6 @@ def test_a_directory_that_may_not_be_made_says_so(edge):
     assert f"\"{edge.run_dir}/sub/state\" cannot be made: Permission denied" in done.stderr
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
-def test_a_port_that_may_not_be_listened_on_is_warned_of(edge):
-    """`run` would refuse it; a port that is taken may be that of an edge which runs."""
-    if int(pathlib.Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) < 2:
-        pytest.skip("every user may listen on every port here")
-    os.chmod(edge.run_dir, 0o755)
-    binary = shutil.copy(harness.BINARY, edge.run_dir)
-    config = edge.run_dir / "listeners.yaml"
-    config.write_text("preview_domain: a.example\npublic_port: 443\nuser: ''\nlisteners: [{address: '127.0.0.1:1', kind: plain}, "
-                      f"{{address: '127.0.0.1:{edge.port['plain']}', kind: plain}}]\n"
-                      "state_dir: /tmp/boxedge-none/state\nrun_dir: /tmp/boxedge-none/run\n")
-    done = subprocess.run([binary, "check", "-c", str(config)], capture_output=True, text=True, check=False,
-                          timeout=20, user=65534, group=65534, extra_groups=[])
-    assert (done.returncode, "1 warning)" in done.stdout) == (0, True), done.stderr
-    assert "listeners.address: 127.0.0.1:1 cannot be listened on here: Permission denied" in done.stderr
-
-
 def test_drain_command(make_edge):
     edge = make_edge(workers=1)
     edge.command("drain")

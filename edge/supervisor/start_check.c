@@ -1,0 +1,155 @@
+#include "start_check.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "children.h"
+#include "listen.h"
+#include "lockfile.h"
+#include "privileges.h"
+#include "process.h"
+#include "store.h"
+#include "supervisor_parts.h"
+
+typedef struct start {
+    const conf_t *conf;
+    conf_errors_t *errors;
+    privileges_t privileges;
+    char durable[PATH_MAX];
+    char fleeting[PATH_MAX];
+} start_t;
+
+#define ERROR_MAX (PATH_MAX + 512)
+
+static void add(const start_t *s, const char *key, const char *sentence)
+{
+    static const conf_place_t nowhere = {0, 0};
+    conf_errors_add(s->errors, CONF_ERROR, s->conf->source, nowhere, key, "%s", sentence);
+}
+
+/* ---- locks ---- */
+
+static lockfile_state_t look_at_lock(const char *dir, const char *name, const char *key, pid_t *holder,
+                                     char error[ERROR_MAX])
+{
+    char path[PATH_MAX];
+    *holder = 0;
+    if ((size_t)snprintf(path, sizeof(path), "%s/%s", dir, name) < sizeof(path))
+        return lockfile_look(path, key, holder, error, ERROR_MAX);
+    snprintf(error, ERROR_MAX, "%s is too long a path", key);
+    return LOCKFILE_UNUSABLE;
+}
+
+/* The edge that holds both locks; 0, and errors where `places`, where there is none. */
+static pid_t look_at_locks(const start_t *s, bool places)
+{
+    const conf_t *conf = s->conf;
+    char run_error[ERROR_MAX], state_error[ERROR_MAX];
+    pid_t run_holder, state_holder;
+    lockfile_state_t run = look_at_lock(conf->run_dir, RUN_LOCK, "run_dir", &run_holder, run_error);
+    lockfile_state_t state =
+        look_at_lock(conf->state_dir, STATE_LOCK, "state_dir", &state_holder, state_error);
+    if (run == LOCKFILE_HELD && state == LOCKFILE_HELD && run_holder == state_holder && run_holder != 0)
+        return run_holder;
+    if (places && run != LOCKFILE_FREE)
+        add(s, "run_dir", run_error);
+    if (places && state != LOCKFILE_FREE)
+        add(s, "state_dir", state_error);
+    return 0;
+}
+
+/* ---- directories and the store ---- */
+
+static bool look_at_dirs(start_t *s)
+{
+    char error[ERROR_MAX];
+    bool good = true;
+    if (!process_store_dirs(s->conf, s->durable, s->fleeting, PATH_MAX)) {
+        add(s, "state_dir", "state_dir or run_dir is too long a path");
+        return false;
+    }
+    if (!privileges_look_dir(s->durable, &s->privileges, error, sizeof(error))) {
+        add(s, "state_dir", error);
+        good = false;
+    }
+    if (!privileges_look_dir(s->fleeting, &s->privileges, error, sizeof(error))) {
+        add(s, "run_dir", error);
+        good = false;
+    }
+    return good;
+}
+
+/* In a child, with the rights of the controller: the sentence, or nothing, goes into the pipe. */
+static _Noreturn void look_as_controller(const start_t *s, pid_t parent, int out)
+{
+    char error[512], sentence[600];
+    int n = 0;
+    if (!privileges_drop(&s->privileges, parent))
+        n = snprintf(sentence, sizeof(sentence), "cannot give up its rights: %s", strerror(errno));
+    else if (!store_look(s->durable, s->fleeting, s->conf->store_map_bytes, error, sizeof(error)))
+        n = snprintf(sentence, sizeof(sentence), "the store cannot be opened: %s", error);
+    _exit(write(out, sentence, (size_t)n) == n ? 0 : 1);
+}
+
+/* The store is the controller's, which is another user; and a file that is cut short may kill its reader. */
+static void look_at_store(const start_t *s)
+{
+    char sentence[600], how[64];
+    int ends[2] = {-1, -1}, status = 0;
+    pid_t parent = getpid(), child = -1;
+    if (pipe(ends) == 0) {
+        fflush(NULL);
+        child = fork();
+        if (child == 0)
+            look_as_controller(s, parent, ends[1]);
+        close(ends[1]);
+    }
+    if (child < 0) {
+        snprintf(sentence, sizeof(sentence), "the store cannot be looked at: %s", strerror(errno));
+        add(s, "state_dir", sentence);
+        if (ends[0] >= 0)
+            close(ends[0]);
+        return;
+    }
+    ssize_t n = read(ends[0], sentence, sizeof(sentence) - 1);
+    close(ends[0]);
+    if (waitpid(child, &status, 0) == child && status != 0)
+        n = snprintf(sentence, sizeof(sentence), "%s: what reads the store ends: %s", s->durable,
+                     children_end_text(status, how));
+    sentence[n > 0 ? n : 0] = '\0';
+    if (n > 0)
+        add(s, "state_dir", sentence);
+}
+
+/* ---- all ---- */
+
+static void look_at_admin(const start_t *s)
+{
+    const char *const made[] = {s->conf->run_dir, s->conf->state_dir, NULL};
+    char error[ERROR_MAX];
+    if (!listen_unix_look(s->conf->admin_socket, made, error, sizeof(error)))
+        add(s, "admin.socket", error);
+}
+
+pid_t start_check(const conf_t *conf, bool places, conf_errors_t *errors)
+{
+    start_t s = {.conf = conf, .errors = errors};
+    char error[ERROR_MAX];
+    bool user = privileges_find(conf->user, &s.privileges, error, sizeof(error));
+    if (!user)
+        add(&s, "user", error);
+    pid_t running = look_at_locks(&s, places);
+    if (places && user && look_at_dirs(&s) && running == 0)
+        look_at_store(&s);
+    if (running != 0)
+        return running;
+    listen_look(conf, START_LISTEN_PATIENCE_MS, errors);
+    if (places)
+        look_at_admin(&s);
+    return 0;
+}
