@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "address.h"
+#include "chunked.h"
 #include "exchange.h"
 #include "grammar.h"
 #include "process_log.h"
@@ -10,6 +11,9 @@
 
 /* Said of a line without a colon, which may be the rest of a value. */
 #define UNNAMED_BYTES 8
+
+static const char bad_line[] = "A header line is malformed.";
+static const char bad_name[] = "The name of a header field has a character that is not allowed there.";
 
 /* The beginning of a line as far as it holds no value: names end at ':', parameters at '='. */
 static str_t harmless(str_t line)
@@ -42,8 +46,16 @@ static fault_t fault_of_name(str_t name)
         return malformed("A header field has a space before its colon.", str_trim(name));
     for (size_t i = 0; i < name.n; i++)
         if (!grammar_is_token(str_make(name.p + i, 1)))
-            return at_byte("The name of a header field has a character that is not allowed there.",
-                           str_make(name.p, i), name.p[i]);
+            return at_byte(bad_name, str_make(name.p, i), name.p[i]);
+    return malformed(NULL, name);
+}
+
+/* Its name is said, and no byte of it but one that must not be there. */
+static fault_t fault_of_value(str_t name, str_t value)
+{
+    for (size_t i = 0; i < value.n; i++)
+        if (!grammar_is_field_value(str_make(value.p + i, 1)))
+            return at_byte("The value of a header field has a control character.", name, value.p[i]);
     return malformed(NULL, name);
 }
 
@@ -60,11 +72,7 @@ static fault_t fault_of_line(str_t line)
     fault_t fault = fault_of_name(name);
     if (fault.reason != NULL)
         return fault;
-    str_t value = str_from_offset(line, name.n + 1);
-    for (size_t i = 0; i < value.n; i++)
-        if (!grammar_is_field_value(str_make(value.p + i, 1)) && value.p[i] != ' ')
-            return at_byte("The value of a header field has a control character.", name, value.p[i]);
-    return malformed(NULL, name);
+    return fault_of_value(name, str_from_offset(line, name.n + 1));
 }
 
 fault_t fault_of_lines(str_t text, bool bare_lf)
@@ -85,15 +93,78 @@ fault_t fault_of_lines(str_t text, bool bare_lf)
         if (fault.reason != NULL)
             return fault;
     }
-    return malformed("A header line is malformed.", str_make(NULL, 0));
+    return malformed(bad_line, str_make(NULL, 0));
 }
 
 fault_t fault_of_text(const char *reason, str_t text, bool (*is_allowed)(str_t text))
 {
+    /* Before an '@' of a URL there may be a user and a password. */
+    bool may_name_user = text.n != 0 && text.p[0] != '/' && memchr(text.p, '@', text.n) != NULL;
+    str_t said = may_name_user ? str_make(NULL, 0) : text;
     for (size_t i = 0; i < text.n; i++)
         if (!is_allowed(str_make(text.p + i, 1)))
-            return at_byte(reason, harmless(str_make(text.p, i)), text.p[i]);
-    return malformed(reason, harmless(text));
+            return at_byte(reason, harmless(str_make(said.p, i < said.n ? i : said.n)), text.p[i]);
+    return malformed(reason, harmless(said));
+}
+
+fault_t fault_of_request_line(const char *reason, str_t line)
+{
+    const char *space = memchr(line.p, ' ', line.n);
+    if (space == NULL) {
+        str_t start = harmless(line);
+        return malformed(reason, str_make(line.p, start.n < UNNAMED_BYTES ? start.n : UNNAMED_BYTES));
+    }
+    size_t method = harmless(line).n, all = (size_t)(space - line.p) + 1;
+    if (method + 1 != all)
+        return malformed(reason, str_make(line.p, method));
+    return malformed(reason, str_make(line.p, all + harmless(str_from_offset(line, all)).n));
+}
+
+/* ---- HTTP/2 ---- */
+
+static fault_t fault_of_http2_name(str_t name)
+{
+    if (name.n == 0)
+        return malformed("A header field has no name.", name);
+    for (size_t i = 0; i < name.n; i++) {
+        if (name.p[i] >= 'A' && name.p[i] <= 'Z')
+            return at_byte("The name of a header field has a capital letter.", name, name.p[i]);
+        if (!grammar_is_token(str_make(name.p + i, 1)))
+            return at_byte(bad_name, str_make(name.p, i), name.p[i]);
+    }
+    return malformed(NULL, name);
+}
+
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+fault_t fault_of_http2_field(str_t name, str_t value)
+{
+    bool pseudo = name.n != 0 && name.p[0] == ':';
+    fault_t fault = pseudo ? malformed(NULL, name) : fault_of_http2_name(name);
+    if (fault.reason != NULL)
+        return fault;
+    if (value.n != 0 && (is_space(value.p[0]) || is_space(value.p[value.n - 1])))
+        return malformed("The value of a header field begins or ends with white space.", name);
+    return fault_of_value(name, value);
+}
+
+/* ---- chunked bodies ---- */
+
+fault_t fault_of_chunked(const chunked_t *chunked)
+{
+    str_t trailers, name = chunked->refused_trailer;
+    const char *reason = chunked_fault(chunked);
+    if (!chunked_trailers_failed(chunked, &trailers))
+        return at_byte(reason, str_make(NULL, 0), (char)chunked->failed_at);
+    if (name.n != 0)
+        return malformed(FAULT_TRAILER, name);
+    fault_t fault = fault_of_lines(trailers, false);
+    if (fault.reason == bad_line)
+        fault.reason = reason; /* their lines are well formed */
+    return fault;
 }
 
 bool fault_log_take(fault_log_t *log, uint64_t now_ms, unsigned *left_out)

@@ -18,6 +18,11 @@
 #define FAULT_WINDOW_MS 10000
 
 typedef struct exchange exchange_t;
+struct chunked;
+
+/* Of a trailer that must not be one (field_trailer_allowed). */
+#define FAULT_TRAILER        "A trailer has a name that may come in a head only."
+#define FAULT_PSEUDO_TRAILER "A trailer is a pseudo-field."
 
 typedef enum fault_kind {
     FAULT_MALFORMED,
@@ -41,9 +46,23 @@ fault_t fault_of_lines(str_t text, bool bare_lf);
 
 /*
  * `text`, of a request's head, is refused with `reason`. The fault names the first byte that `is_allowed`
- * refuses by itself, if any, and quotes the bytes before it up to the first ':' or '='.
+ * refuses by itself, if any, and quotes the bytes before it up to the first ':' or '='; none of a text with
+ * '@' that is no path.
  */
 fault_t fault_of_text(const char *reason, str_t text, bool (*is_allowed)(str_t text));
+
+/*
+ * The request line, or its beginning, is refused with `reason`: the fault quotes it up to the first ':' or
+ * '=' of its target, or no more than its first bytes where it has no space.
+ */
+fault_t fault_of_request_line(const char *reason, str_t line);
+
+/* What is wrong with a field of HTTP/2 (RFC 9113 section 8.2.1); `reason` is NULL where nothing is. The value
+ * of a pseudo-field is not judged further than that of others. */
+fault_t fault_of_http2_field(str_t name, str_t value);
+
+/* What is wrong with a chunked body, after CHUNKED_BAD. */
+fault_t fault_of_chunked(const struct chunked *chunked);
 
 /* For the log of one process, zero-filled at first. */
 typedef struct fault_log {

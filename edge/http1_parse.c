@@ -28,6 +28,7 @@ typedef struct parser {
     unsigned connection_options;
 } parser_t;
 
+#define NO_VERSION "The request line does not end with a space and HTTP/1.0 or HTTP/1.1."
 /* Said of what is no HTTP request: enough to know TLS or SSH by. */
 #define FIRST_BYTES 8
 
@@ -42,6 +43,22 @@ static bool refuse(parser_t *p, int status, const char *code, const char *senten
 static bool bad(parser_t *p, const char *sentence)
 {
     return refuse(p, 400, "bad_request", sentence);
+}
+
+/* `bytes` go into the log. */
+static bool bad_in(parser_t *p, const char *sentence, str_t bytes)
+{
+    (void)bad(p, sentence);
+    p->error->fault.bytes = bytes;
+    return false;
+}
+
+/* `reason` says what is wrong with the request line. */
+static bool bad_line(parser_t *p, str_t line, const char *reason)
+{
+    (void)bad(p, "The request line is malformed.");
+    p->error->fault = fault_of_request_line(reason, line);
+    return false;
 }
 
 /* Something is wrong with the field lines in `text`. */
@@ -59,13 +76,18 @@ static bool has(const parser_t *p, field_id_t id)
 
 /* ---- the request line (RFC 9112 section 3) ---- */
 
-static bool take_version(parser_t *p, str_t version)
+static bool take_version(parser_t *p, str_t line)
 {
+    str_t version = str_from_offset(line, line.n - 8);
     bool well_formed = version.n == 8 && memcmp(version.p, "HTTP/", 5) == 0 && version.p[5] >= '0' &&
                        version.p[5] <= '9' && version.p[6] == '.' && version.p[7] >= '0' &&
                        version.p[7] <= '9';
-    if (!well_formed)
-        return bad(p, "The request line is malformed.");
+    if (!well_formed) {
+        (void)bad_line(p, line, NO_VERSION);
+        if (str_ieq(str_make(version.p, 5), STR("HTTP/")))
+            p->error->fault.bytes = version;
+        return false;
+    }
     if (version.p[5] != '1' || version.p[7] > '1')
         return refuse(p, 505, "version_not_supported", "Only HTTP/1.0, HTTP/1.1 and HTTP/2 are spoken here.");
     p->request->version = version.p[7] == '1' ? HTTP_1_1 : HTTP_1_0;
@@ -83,7 +105,9 @@ static bool take_absolute(parser_t *p, str_t target)
         rest = str_from_offset(target, 8);
         p->default_port = 443;
     } else {
-        return bad(p, "The request target is neither a path nor an http or https URL.");
+        (void)bad(p, "The request target is neither a path nor an http or https URL.");
+        p->error->fault = fault_of_text(p->error->sentence, target, grammar_is_target);
+        return false;
     }
     size_t len = 0;
     while (len < rest.n && rest.p[len] != '/' && rest.p[len] != '?')
@@ -122,30 +146,42 @@ static bool take_target(parser_t *p, str_t target)
     if (target.p[0] != '/' && !str_eq(target, STR("*")))
         return take_absolute(p, target);
     if (target.p[0] == '*' && !str_eq(p->request->method, STR("OPTIONS")))
-        return bad(p, "The target * goes with OPTIONS only.");
+        return bad_in(p, "The target * goes with OPTIONS only.", p->request->method);
     p->request->target = target;
     return true;
+}
+
+static bool bad_method(parser_t *p, str_t line, str_t method)
+{
+    (void)bad(p, "The request line is malformed.");
+    fault_t *fault = &p->error->fault;
+    *fault = fault_of_text("The method is not a token.", method, grammar_is_token);
+    if (method.n == line.n && fault->bytes.n > FIRST_BYTES)
+        fault->bytes.n = FIRST_BYTES; /* of something else than a request line */
+    return false;
 }
 
 static bool take_request_line(parser_t *p, str_t line)
 {
     const char *space = memchr(line.p, ' ', line.n);
     str_t method = str_make(line.p, space != NULL ? (size_t)(space - line.p) : line.n);
-    if (!grammar_is_token(method) || line.n < method.n + 10 || line.p[line.n - 9] != ' ')
-        return bad(p, "The request line is malformed.");
+    if (!grammar_is_token(method))
+        return bad_method(p, line, method);
+    if (space != NULL && method.n <= HTTP1_METHOD_MAX)
+        p->request->method = method;
+    if (line.n < method.n + 10 || line.p[line.n - 9] != ' ')
+        return bad_line(p, line, NO_VERSION);
     if (method.n > HTTP1_METHOD_MAX)
         return refuse(p, 501, "not_implemented", "No method is that long.");
-    p->request->method = method;
-    return take_version(p, str_from_offset(line, line.n - 8)) &&
-           take_target(p, str_make(line.p + method.n + 1, line.n - method.n - 10));
+    return take_version(p, line) && take_target(p, str_make(line.p + method.n + 1, line.n - method.n - 10));
 }
 
 /* No end of the request line yet. */
 static http1_parse_t line_incomplete(parser_t *p)
 {
     if (p->text.n != 0 && !grammar_is_token(str_make(p->text.p, 1))) {
-        bad(p, "This is not an HTTP request.");
-        p->error->fault.bytes = str_make(p->text.p, p->text.n < FIRST_BYTES ? p->text.n : FIRST_BYTES);
+        size_t n = p->text.n < FIRST_BYTES ? p->text.n : FIRST_BYTES;
+        (void)bad_in(p, "This is not an HTTP request.", str_make(p->text.p, n));
         return HTTP1_BAD;
     }
     if (p->text.n < p->max_bytes)
@@ -154,7 +190,7 @@ static http1_parse_t line_incomplete(parser_t *p)
     if (space != NULL && space - p->text.p <= HTTP1_METHOD_MAX)
         refuse(p, 414, "uri_too_long", "The request target is too long.");
     else
-        bad(p, "The request line is malformed.");
+        bad_line(p, p->text, "The method is longer than 32 bytes, or no space follows it.");
     return HTTP1_BAD;
 }
 
@@ -185,7 +221,7 @@ static bool take_connection(parser_t *p, str_t value)
         else if (str_ieq(option, STR("upgrade")))
             p->says_upgrade = true;
         else if (!connection_may_name(option))
-            return bad(p, "Connection names a field that must not be removed.");
+            return bad_in(p, "Connection names a field that must not be removed.", option);
     }
     return true;
 }
@@ -197,11 +233,8 @@ static bool take_field(parser_t *p, const field_t *field)
         fields_add(p->pool, &request->fields, field->id, field->name, field->value);
         return true;
     }
-    if (has(p, field->id) && field_is_single(field->id)) {
-        (void)bad(p, "A field that must come once came twice.");
-        p->error->fault.bytes = field->name;
-        return false;
-    }
+    if (has(p, field->id) && field_is_single(field->id))
+        return bad_in(p, "A field that must come once came twice.", field->name);
     p->seen |= UINT64_C(1) << field->id;
     switch (field->id) {
     case FIELD_HOST:
@@ -209,7 +242,7 @@ static bool take_field(parser_t *p, const field_t *field)
         return true;
     case FIELD_CONTENT_LENGTH:
         if (!str_to_uint(field->value, INT64_MAX, &request->content_length))
-            return bad(p, "Content-Length is not a number.");
+            return bad_in(p, "Content-Length is not a number.", field->value);
         return true;
     case FIELD_TRANSFER_ENCODING:
         p->transfer_encoding = field->value;
@@ -260,7 +293,7 @@ static bool resolve_framing(parser_t *p)
     if (!str_ieq(p->transfer_encoding, STR("chunked"))) {
         if (grammar_is_token(p->transfer_encoding) && !str_ieq(p->transfer_encoding, STR("identity")))
             return refuse(p, 501, "not_implemented", "The only transfer coding here is chunked.");
-        return bad(p, "Transfer-Encoding is not exactly chunked.");
+        return bad_in(p, "Transfer-Encoding is not exactly chunked.", p->transfer_encoding);
     }
     p->head->chunked = true;
     request->has_body = true;
@@ -276,15 +309,16 @@ static bool resolve_authority(parser_t *p)
         if (request->version != HTTP_1_0)
             return bad(p, "Host is missing.");
     } else if (!authority_parse(request->authority, &host)) {
-        return bad(p, "Host is not a host name.");
+        return bad_in(p, "Host is not a host name.", authority_harmless(request->authority));
     }
     if (!p->absolute)
         return true;
     complete_path(p);
     if (!authority_parse(p->target_authority, &target))
-        return bad(p, "The request target's host is not a host name.");
+        return bad_in(p, "The request target's host is not a host name.",
+                      authority_harmless(p->target_authority));
     if (has(p, FIELD_HOST) && !authority_same(&target, &host, p->default_port))
-        return bad(p, "Host and the request target disagree.");
+        return bad_in(p, "Host and the request target disagree.", request->authority);
     request->authority = p->target_authority;
     return true;
 }
@@ -357,7 +391,9 @@ static bool cut_succeeded(parser_t *p, http1_lines_result_t cut, str_t text)
 static http1_parse_t parse_head(parser_t *p, size_t line_len, size_t seen)
 {
     if (line_len < 2 || p->text.p[line_len - 2] != '\r') {
-        bad(p, "The request line does not end with CR LF.");
+        str_t line = str_make(p->text.p, line_len - 1);
+        (void)bad(p, "The request line does not end with CR LF.");
+        p->error->fault = fault_of_request_line(p->error->sentence, line);
         return HTTP1_BAD;
     }
     str_t line = str_make(p->text.p, line_len - 2);

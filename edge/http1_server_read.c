@@ -106,7 +106,7 @@ static size_t give_chunked(http1_server_t *server, str_t data)
             break;
         case CHUNKED_BAD:
             message->body = REQUEST_NONE;
-            fault = (fault_t){.reason = chunked_fault(&message->chunked)};
+            fault = fault_of_chunked(&message->chunked);
             refuse_for(server, 400, "bad_chunk", "The request's chunked body is not valid.", &fault);
             return data.n;
         }

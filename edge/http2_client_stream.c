@@ -128,10 +128,8 @@ static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame
 void http2_client_bad_response(http2_client_t *client, const char *reason)
 {
     fault_t fault = {.kind = FAULT_MALFORMED, .reason = reason};
-    if (client->head.fault != NULL) {
-        fault.reason = client->head.fault;
-        fault.bytes = client->head.fault_bytes;
-    }
+    if (client->head.fault.reason != NULL)
+        fault = client->head.fault;
     if (client->head.oversize)
         fault = (fault_t){.kind = FAULT_OVER_LIMIT,
                           .reason = "The head of the answer is larger, or has more fields, than "

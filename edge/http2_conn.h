@@ -78,7 +78,8 @@ typedef struct http2_stream {
     h2o_linklist_t touched; /* conn->touched: request body came, or may go on */
     h2o_linklist_t roomy;   /* conn->roomy: the exchange waits for room and there is some */
 
-    http2_head_t head; /* the head's, then the trailers' */
+    http2_head_t head;  /* the head's, then the trailers' */
+    uint64_t body_left; /* of Content-Length; LENGTH_UNKNOWN: it has none */
 
     bool starting;      /* its steps run when all that came with the head was looked at */
     bool request_ended; /* END_STREAM came */
@@ -86,6 +87,7 @@ typedef struct http2_stream {
     bool tunnel;
     bool detached; /* a tunnel that nghttp2 has let go of, whose last bytes still wait for the box */
     bool cut;
+    bool malformed;      /* RFC 9113 section 8.1.1: reset behind its answer */
     bool has_data;       /* nghttp2 reads a response body from us */
     bool deferred;       /* nghttp2 waits for nghttp2_session_resume_data */
     bool response_ended; /* the exchange has given everything */
@@ -216,6 +218,8 @@ static inline size_t http2_stream_available(const http2_stream_t *stream)
 void http2_rest_begin(http2_stream_t *stream);
 /* n bytes came for stream `id`. False: it is none whose rest is thrown away. */
 bool http2_rest_take(http2_conn_t *conn, int32_t id, size_t n);
+/* Its client sends more than one field section behind the head: it is reset with PROTOCOL_ERROR. */
+void http2_rest_refuse(http2_conn_t *conn, int32_t id);
 bool http2_rest_is_open(const http2_conn_t *conn, int32_t id);
 /* nghttp2 has let go of stream `id`. */
 void http2_rest_closed(http2_conn_t *conn, int32_t id);

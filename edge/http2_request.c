@@ -29,22 +29,119 @@ static bool was_seen(http2_head_t *head, field_id_t id)
     return seen;
 }
 
-/* nghttp2 refuses unknown and repeated pseudo-fields. */
+void http2_head_blame(http2_head_t *head, h2o_mem_pool_t *pool, const fault_t *fault)
+{
+    head->malformed = true;
+    if (head->fault.reason != NULL)
+        return;
+    head->fault = *fault;
+    /* One more than is quoted, so that a reader sees the cut. */
+    size_t n = fault->bytes.n <= FAULT_BYTES ? fault->bytes.n : FAULT_BYTES + 1;
+    head->fault.bytes = str_dup(pool, str_make(fault->bytes.p, n));
+}
+
+static void blame(http2_head_t *head, exchange_t *ex, const char *reason, str_t bytes)
+{
+    http2_head_blame(head, &ex->arena, &(fault_t){.reason = reason, .bytes = bytes});
+}
+
+/* RFC 9113 section 8.2.1. `stable_name`: one of HPACK's table, which are all good. */
+static bool field_is_valid(str_t name, bool stable_name, str_t value)
+{
+    const char *p = value.p;
+    if (value.n != 0 && (p[0] == ' ' || p[0] == '\t' || p[value.n - 1] == ' ' || p[value.n - 1] == '\t'))
+        return false;
+    if (!grammar_is_field_value(value))
+        return false;
+    if (stable_name)
+        return true;
+    if (name.n != 0 && name.p[0] == ':')
+        return true; /* take_pseudo knows the few that there are */
+    bool capital = false;
+    for (size_t i = 0; i < name.n; i++)
+        capital |= name.p[i] >= 'A' && name.p[i] <= 'Z';
+    return !capital && grammar_is_token(name);
+}
+
+/* RFC 9113 section 8.2.2. */
+static bool is_of_connection(field_id_t id, str_t value)
+{
+    switch (id) {
+    case FIELD_CONNECTION:
+    case FIELD_KEEP_ALIVE:
+    case FIELD_PROXY_CONNECTION:
+    case FIELD_TRANSFER_ENCODING:
+    case FIELD_UPGRADE:
+        return true;
+    case FIELD_TE:
+        return !str_ieq(value, STR("trailers"));
+    default:
+        return false;
+    }
+}
+
+/* ---- pseudo-fields (RFC 9113 section 8.3.1) ---- */
+
+enum { METHOD = 1, SCHEME = 2, AUTHORITY = 4, PATH = 8, PROTOCOL = 16 };
+
+/* 0 for one that no request has. */
+static unsigned pseudo_bit(str_t name)
+{
+    if (str_eq(name, STR(":path")))
+        return PATH;
+    if (str_eq(name, STR(":method")))
+        return METHOD;
+    if (str_eq(name, STR(":authority")))
+        return AUTHORITY;
+    if (str_eq(name, STR(":scheme")))
+        return SCHEME;
+    return str_eq(name, STR(":protocol")) ? PROTOCOL : 0;
+}
+
+static void keep_pseudo(http2_head_t *head, request_t *request, unsigned bit, str_t value)
+{
+    if (bit == PATH)
+        request->target = value;
+    else if (bit == METHOD)
+        request->method = value;
+    else if (bit == AUTHORITY)
+        request->authority = value;
+    else if (bit == SCHEME)
+        head->scheme = value;
+    else
+        head->protocol = value;
+}
+
 static void take_pseudo(http2_head_t *head, exchange_t *ex, str_t name, str_t value)
 {
-    str_t copy = str_dup(request_head_pool(ex, head->bytes), value);
-    if (str_eq(name, STR(":path")))
-        ex->request.target = copy;
-    else if (str_eq(name, STR(":method")))
-        ex->request.method = copy;
-    else if (str_eq(name, STR(":authority")))
-        ex->request.authority = copy;
-    else if (str_eq(name, STR(":scheme")))
-        head->scheme = copy;
-    else if (str_eq(name, STR(":protocol")))
-        head->protocol = copy;
-    else
-        head->malformed = true;
+    unsigned bit = pseudo_bit(name);
+    if (bit == 0) {
+        blame(head, ex, "A field begins with ':' and is no pseudo-field of requests.", name);
+        return;
+    }
+    if ((head->pseudo & bit) != 0) {
+        blame(head, ex, "A pseudo-field came twice.", name);
+        return;
+    }
+    if (head->count != 0)
+        blame(head, ex, "A pseudo-field came after another field.", name);
+    head->pseudo = (uint8_t)(head->pseudo | bit);
+    keep_pseudo(head, &ex->request, bit, str_dup(request_head_pool(ex, head->bytes), value));
+}
+
+static const char *missing_pseudo(const http2_head_t *head, const request_t *request)
+{
+    bool plain_connect = str_eq(request->method, STR("CONNECT")) && (head->pseudo & PROTOCOL) == 0;
+    if ((head->pseudo & METHOD) == 0)
+        return "The request has no :method.";
+    if (plain_connect) /* section 8.5 */
+        return (head->pseudo & (SCHEME | PATH)) != 0 ? "A CONNECT has :scheme or :path without :protocol."
+                                                     : NULL;
+    if ((head->pseudo & SCHEME) == 0)
+        return "The request has no :scheme.";
+    if ((head->pseudo & PATH) == 0)
+        return "The request has no :path.";
+    return request->target.n == 0 ? "The :path is empty." : NULL;
 }
 
 static void take_regular(http2_head_t *head, exchange_t *ex, const http2_head_limits_t *limits, field_id_t id,
@@ -59,6 +156,10 @@ static void take_regular(http2_head_t *head, exchange_t *ex, const http2_head_li
         }
         if (seen && id == FIELD_COOKIE)
             head->count--; /* all crumbs are one field */
+        if (is_of_connection(id, value)) {
+            blame(head, ex, "The request has a field that is about one connection of HTTP/1.", name);
+            return;
+        }
     }
     if (++head->count > limits->fields) {
         head->oversize = true;
@@ -72,7 +173,7 @@ static void take_regular(http2_head_t *head, exchange_t *ex, const http2_head_li
         return;
     case FIELD_CONTENT_LENGTH:
         if (!str_to_uint(value, INT64_MAX, &request->content_length))
-            head->malformed = true;
+            blame(head, ex, "Content-Length is not a number.", value);
         return;
     default:
         fields_add(pool, &request->fields, id, name, copy);
@@ -83,8 +184,13 @@ http2_head_result_t http2_head_field(http2_head_t *head, exchange_t *ex, const h
                                      str_t name, bool stable_name, str_t value)
 {
     http2_head_result_t result = http2_head_count(head, limits, name.n + value.n);
-    if (head->malformed || head->oversize)
+    if (head->oversize)
         return result;
+    if (!field_is_valid(name, stable_name, value)) {
+        fault_t fault = fault_of_http2_field(name, value);
+        http2_head_blame(head, &ex->arena, &fault);
+        return result;
+    }
     if (name.n != 0 && name.p[0] == ':') {
         take_pseudo(head, ex, name, value);
         return result;
@@ -105,8 +211,13 @@ http2_head_result_t http2_trailer_field(http2_head_t *head, h2o_mem_pool_t *pool
     field_id_t id = field_lookup(name);
     if (++head->count > limits->fields)
         head->oversize = true;
-    if (!field_trailer_allowed(id, name))
-        head->malformed = true;
+    if (name.n != 0 && name.p[0] == ':')
+        http2_head_blame(head, pool, &(fault_t){.reason = FAULT_PSEUDO_TRAILER, .bytes = name});
+    else if (!field_is_valid(name, false, value)) {
+        fault_t fault = fault_of_http2_field(name, value);
+        http2_head_blame(head, pool, &fault);
+    } else if (!field_trailer_allowed(id, name))
+        http2_head_blame(head, pool, &(fault_t){.reason = FAULT_TRAILER, .bytes = name});
     if (head->malformed || head->oversize)
         return result;
     fields_add(pool, trailers, id, str_dup(pool, name), str_dup(pool, value));
@@ -124,13 +235,15 @@ static const http2_refusal_t good = {.status = 0};
 
 static http2_refusal_t refuse(int status, const char *code, const char *sentence)
 {
-    return (http2_refusal_t){status, code, sentence, {.reason = NULL}};
+    return (http2_refusal_t){.status = status, .code = code, .sentence = sentence};
 }
 
 /* `bytes` go into the log. */
 static http2_refusal_t bad_in(const char *sentence, str_t bytes)
 {
-    return (http2_refusal_t){400, "bad_request", sentence, {.reason = sentence, .bytes = bytes}};
+    http2_refusal_t refusal = refuse(400, "bad_request", sentence);
+    refusal.fault = (fault_t){.reason = sentence, .bytes = bytes};
+    return refusal;
 }
 
 static http2_refusal_t bad(const char *sentence)
@@ -140,16 +253,17 @@ static http2_refusal_t bad(const char *sentence)
 
 static http2_refusal_t bad_text(const char *sentence, str_t text, bool (*is_allowed)(str_t text))
 {
-    return (http2_refusal_t){400, "bad_request", sentence, fault_of_text(sentence, text, is_allowed)};
+    http2_refusal_t refusal = refuse(400, "bad_request", sentence);
+    refusal.fault = fault_of_text(sentence, text, is_allowed);
+    return refusal;
 }
 
-/* An authority without user and password (RFC 3986 section 3.2.1), which are secrets. */
-static str_t without_user(str_t authority)
+static http2_refusal_t malformed(const fault_t *fault)
 {
-    size_t at = authority.n;
-    while (at != 0 && authority.p[at - 1] != '@')
-        at--;
-    return str_from_offset(authority, at);
+    http2_refusal_t refusal = refuse(400, "bad_request", fault->reason);
+    refusal.malformed = true;
+    refusal.fault = *fault;
+    return refusal;
 }
 
 /* RFC 9113 section 8.3.1: :authority and Host are the same host; one is enough. */
@@ -159,12 +273,12 @@ static http2_refusal_t check_authority(const http2_head_t *head, request_t *requ
     if (request->authority.n == 0)
         request->authority = head->host;
     if (!authority_parse(request->authority, &authority))
-        return bad_in("The authority is missing or not a host name.", without_user(request->authority));
+        return bad_in("The authority is missing or not a host name.", authority_harmless(request->authority));
     if (head->host.n == 0)
         return good;
     uint16_t default_port = str_ieq(head->scheme, STR("https")) ? 443 : 80;
     if (!authority_parse(head->host, &host) || !authority_same(&authority, &host, default_port))
-        return bad_in("Host and :authority disagree.", without_user(head->host));
+        return bad_in("Host and :authority disagree.", authority_harmless(head->host));
     return good;
 }
 
@@ -177,6 +291,8 @@ static http2_refusal_t check_target(const request_t *request)
         return good;
     if (str_eq(request->target, STR("*")) && str_eq(request->method, STR("OPTIONS")))
         return good;
+    if (str_eq(request->target, STR("*")))
+        return bad_in("The target * goes with OPTIONS only.", request->method);
     return bad_text("The request target is not a path.", request->target, grammar_is_target);
 }
 
@@ -218,13 +334,41 @@ static http2_refusal_t check_method(const request_t *request)
     return good;
 }
 
-http2_refusal_t http2_head_finish(http2_head_t *head, exchange_t *ex, bool end_stream)
+/* Section 8.1.1: a malformed request, by the fields that came or lack. */
+static http2_refusal_t check_section(http2_head_t *head, exchange_t *ex, bool end_stream)
 {
-    assert(!head->malformed);
-    request_t *request = &ex->request;
-    request->has_body = !end_stream;
+    const request_t *request = &ex->request;
+    if (head->malformed)
+        return malformed(&head->fault);
     if (head->oversize)
         return refuse(431, "head_too_large", "The request's header fields are too large.");
+    fault_t fault = {.reason = missing_pseudo(head, request)};
+    if (fault.reason == NULL && end_stream && request->content_length != LENGTH_UNKNOWN &&
+        request->content_length != 0)
+        fault.reason = "The request ends with its head, and its Content-Length says that a body follows.";
+    return fault.reason != NULL ? malformed(&fault) : good;
+}
+
+/* What an answer and the access line show of a refused request: an authority, and a target, that are none may
+ * have secrets. */
+static void hide_nonsense(const http2_head_t *head, request_t *request)
+{
+    authority_t authority;
+    bool path = request->target.n != 0 && (request->target.p[0] == '/' || str_eq(request->target, STR("*")));
+    if (request->authority.n == 0)
+        request->authority = head->host;
+    if (!authority_parse(request->authority, &authority))
+        request->authority = STR("");
+    if (!path)
+        request->target = STR("");
+}
+
+static http2_refusal_t check(http2_head_t *head, exchange_t *ex, bool end_stream)
+{
+    request_t *request = &ex->request;
+    http2_refusal_t section = check_section(head, ex, end_stream);
+    if (section.status != 0)
+        return section;
     if ((head->seen & (UINT64_C(1) << FIELD_COOKIE)) != 0)
         fields_join_cookies(request_head_pool(ex, head->bytes), &request->fields);
     if (head->repeated)
@@ -243,6 +387,16 @@ http2_refusal_t http2_head_finish(http2_head_t *head, exchange_t *ex, bool end_s
         refusal = check_authority(head, request);
     if (refusal.status == 0)
         refusal = check_expect(request);
+    return refusal;
+}
+
+http2_refusal_t http2_head_finish(http2_head_t *head, exchange_t *ex, bool end_stream)
+{
+    request_t *request = &ex->request;
+    request->has_body = !end_stream;
+    http2_refusal_t refusal = check(head, ex, end_stream);
+    if (refusal.status != 0)
+        hide_nonsense(head, request);
     return refusal;
 }
 

@@ -1,10 +1,11 @@
 /*
  * Request heads over HTTP/2 (RFC 9113 section 8.3): decoded fields, one at a time, become the exchange's
- * request_t. nghttp2 has checked the order and number of pseudo-fields, names, values, Content-Length and
- * connection-specific fields; what it leaves open is decided here: bounds, agreement of :authority and Host,
- * the characters of the target, CONNECT, cookie crumbs.
+ * request_t. nghttp2 checks no message of clients (http2_session_setup_t): all rules are here, so that each
+ * refusal has its reason.
  *
- * A head over its bounds is counted on and not kept, because HPACK needs every block decoded.
+ * A head that is malformed (section 8.1.1) is refused as well as one that breaks another rule, and its stream
+ * is then reset. The rest of its fields is taken all the same: the answer and the access line show them. A
+ * head over its bounds is counted on and not kept, because HPACK needs every block decoded.
  */
 #ifndef BOXEDGE_HTTP2_REQUEST_H
 #define BOXEDGE_HTTP2_REQUEST_H
@@ -25,12 +26,12 @@ typedef struct http2_head {
     size_t bytes;
     uint64_t seen;  /* a bit an identity */
     uint32_t count; /* regular fields; all crumbs are one */
-    bool malformed; /* the stream is to be reset */
+    uint8_t pseudo; /* a bit a pseudo-field of requests */
+    bool malformed; /* `fault` says why */
     bool oversize;
     bool repeated; /* a field that must come once came twice: */
     str_t repeated_name;
-    const char *fault; /* why an answer's head is malformed, where more is known than that it is */
-    str_t fault_bytes; /* that are to blame: the name of a field, or a value that is no secret */
+    fault_t fault; /* why it is malformed; reason NULL: no more is known than that it is */
 } http2_head_t;
 
 typedef enum http2_head_result {
@@ -46,6 +47,9 @@ MUST_USE http2_head_result_t http2_head_field(http2_head_t *head, exchange_t *ex
  * it malformed. */
 MUST_USE http2_head_result_t http2_trailer_field(http2_head_t *head, h2o_mem_pool_t *pool, fields_t *trailers,
                                                  const http2_head_limits_t *limits, str_t name, str_t value);
+/* The head is malformed. The first reason stays, with a copy of its bytes in `pool`: the name of a field, or
+ * a value that is no secret. */
+void http2_head_blame(http2_head_t *head, h2o_mem_pool_t *pool, const fault_t *fault);
 /* Counts a field that nghttp2 found invalid: the head is malformed. */
 MUST_USE http2_head_result_t http2_head_invalid(http2_head_t *head, const http2_head_limits_t *limits,
                                                 size_t name_len, size_t value_len);
@@ -57,14 +61,15 @@ MUST_USE http2_head_result_t http2_head_count(http2_head_t *head, const http2_he
 /* Why a head is refused; status 0: it is good. */
 typedef struct http2_refusal {
     int status;
+    bool malformed; /* RFC 9113 section 8.1.1: the stream is reset, if only behind the answer */
     const char *code;
     const char *sentence;
     fault_t fault; /* with 400 */
 } http2_refusal_t;
 
 /*
- * The section is complete and not malformed: fills what is left of ex->request, or says what is wrong with
- * it. `end_stream`: no body follows.
+ * The section is complete: fills what is left of ex->request, or says what is wrong with it; ex->request is
+ * then fit to be shown. `end_stream`: no body follows.
  */
 http2_refusal_t http2_head_finish(http2_head_t *head, exchange_t *ex, bool end_stream);
 

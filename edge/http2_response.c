@@ -105,7 +105,7 @@ static void send_head(exchange_t *ex)
         } while (left != 0);
         list.at[list.n++] = http2_nv(STR("content-length"), str_make(length + at, sizeof(length) - at));
     }
-    stream->has_data = response->tunnel || !response->bodyless;
+    stream->has_data = response->tunnel || !response->bodyless || stream->malformed;
     nghttp2_data_provider provider = {.read_callback = on_read_body}; /* the stream may go before it */
     int failed = nghttp2_submit_response(stream->conn->session, stream->id, list.at, list.n,
                                          stream->has_data ? &provider : NULL);
@@ -218,7 +218,9 @@ static void cut(exchange_t *ex)
     if (!usable(stream))
         return;
     stream->cut = true;
-    http2_stream_abandon(stream, stream->tunnel ? NGHTTP2_CANCEL : NGHTTP2_INTERNAL_ERROR);
+    http2_stream_abandon(stream, stream->malformed ? NGHTTP2_PROTOCOL_ERROR
+                                 : stream->tunnel  ? NGHTTP2_CANCEL
+                                                   : NGHTTP2_INTERNAL_ERROR);
 }
 
 static void resume_request(exchange_t *ex)
@@ -257,7 +259,12 @@ static ssize_t on_read_body(nghttp2_session *session, int32_t id, uint8_t *bytes
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* abandoned; its reset is under way */
     ssize_t taken = http2_read_body(n, http2_stream_available(stream), stream->response_ended, flags);
     stream->deferred |= taken == NGHTTP2_ERR_DEFERRED;
-    if ((*flags & NGHTTP2_DATA_FLAG_EOF) != 0 && stream->trailers.count != 0) {
+    if ((*flags & NGHTTP2_DATA_FLAG_EOF) != 0 && stream->malformed) {
+        /* RFC 9113 section 8.1.1: the answer is whole, and the error ends the stream in place of it. */
+        *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+        stream->end_sent = true;
+        (void)nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, id, NGHTTP2_PROTOCOL_ERROR);
+    } else if ((*flags & NGHTTP2_DATA_FLAG_EOF) != 0 && stream->trailers.count != 0) {
         *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
         submit_trailers(stream);
     }

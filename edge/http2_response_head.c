@@ -1,15 +1,5 @@
 #include "http2_response_head.h"
 
-void http2_response_blame(http2_head_t *head, h2o_mem_pool_t *pool, const char *reason, str_t bytes)
-{
-    head->malformed = true;
-    if (head->fault != NULL)
-        return;
-    head->fault = reason;
-    /* One more than is quoted, so that a reader sees the cut. */
-    head->fault_bytes = str_dup(pool, str_make(bytes.p, bytes.n <= FAULT_BYTES ? bytes.n : FAULT_BYTES + 1));
-}
-
 static const char bad_status[] =
     "The status is not a number from 100 to 999, or 101, which HTTP/2 does not have.";
 

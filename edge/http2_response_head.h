@@ -24,8 +24,12 @@ MUST_USE bool http2_response_finish(const http2_head_t *head, response_t *respon
 /* Where nothing more is known of a field that HTTP/2 does not allow. */
 #define HTTP2_RESPONSE_BAD_FIELD "A field has a name or value that HTTP/2 does not allow."
 
-/* Marks the head as malformed. The first reason stays, with a copy of the first of its `bytes` in `pool`. */
-void http2_response_blame(http2_head_t *head, h2o_mem_pool_t *pool, const char *reason, str_t bytes);
+/* http2_head_blame with a reason and the bytes alone. */
+static inline void http2_response_blame(http2_head_t *head, h2o_mem_pool_t *pool, const char *reason,
+                                        str_t bytes)
+{
+    http2_head_blame(head, pool, &(fault_t){.kind = FAULT_MALFORMED, .reason = reason, .bytes = bytes});
+}
 
 /*
  * The stream and the field in the text that nghttp2 passes to its error callback. No other callback has the

@@ -38,11 +38,11 @@ static void end(http2_rest_t *rest)
 
 /* RFC 9113 section 8.1: the client need not send the rest. nghttp2 closes the stream with it, which ends
  * `rest`. */
-static void give_up(http2_rest_t *rest)
+static void give_up(http2_rest_t *rest, uint32_t code)
 {
     linger_end(&rest->linger);
     rest->paused = true;
-    (void)nghttp2_submit_rst_stream(rest->conn->session, NGHTTP2_FLAG_NONE, rest->id, NGHTTP2_NO_ERROR);
+    (void)nghttp2_submit_rst_stream(rest->conn->session, NGHTTP2_FLAG_NONE, rest->id, code);
     http2_schedule(rest->conn);
 }
 
@@ -59,7 +59,7 @@ static void give_window(http2_rest_t *rest)
 
 static void over(linger_t *linger)
 {
-    give_up(H2O_STRUCT_FROM_MEMBER(http2_rest_t, linger, linger));
+    give_up(H2O_STRUCT_FROM_MEMBER(http2_rest_t, linger, linger), NGHTTP2_NO_ERROR);
 }
 
 static void resume(linger_t *linger)
@@ -102,10 +102,17 @@ bool http2_rest_take(http2_conn_t *conn, int32_t id, size_t n)
         rest->paused = true;
         break;
     case LINGER_OVER:
-        give_up(rest);
+        give_up(rest, NGHTTP2_NO_ERROR);
         break;
     }
     return true;
+}
+
+void http2_rest_refuse(http2_conn_t *conn, int32_t id)
+{
+    http2_rest_t *rest = find(conn, id);
+    if (rest != NULL)
+        give_up(rest, NGHTTP2_PROTOCOL_ERROR);
 }
 
 bool http2_rest_is_open(const http2_conn_t *conn, int32_t id)

@@ -544,6 +544,7 @@ static nghttp2_session *session_new(http2_conn_t *conn)
         {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
     };
     const http2_session_setup_t setup = {.server = true,
+                                         .unchecked = true, /* an answer says why */
                                          .set_callbacks = set_callbacks,
                                          .head_bytes = conf->limits.head_bytes,
                                          .settings = settings,

@@ -34,7 +34,7 @@ static void stream_new(http2_conn_t *conn, int32_t id)
 {
     exchange_t *ex = exchange_new(&conn->client, &http2_client_ops, NULL);
     http2_stream_t *stream = h2o_mem_alloc_pool(&ex->arena, sizeof(*stream));
-    *stream = (http2_stream_t){.conn = conn, .ex = ex, .id = id};
+    *stream = (http2_stream_t){.conn = conn, .ex = ex, .id = id, .body_left = LENGTH_UNKNOWN};
     http2_window_init(&stream->window);
     ex->codec = stream;
     ex->request.version = HTTP_2;
@@ -80,23 +80,10 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghtt
     if (frame->headers.cat == NGHTTP2_HCAT_REQUEST)
         return answer(conn, http2_head_field(&stream->head, stream->ex, &limits, name_str,
                                              nghttp2_rcbuf_is_static(name) != 0, value_str));
+    if (stream->malformed)
+        return 0;
     return answer(conn, http2_trailer_field(&stream->head, &stream->ex->arena, &stream->ex->request.trailers,
                                             &limits, name_str, value_str));
-}
-
-/* nghttp2 would drop the field and go on. */
-static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *frame, nghttp2_rcbuf *name,
-                             nghttp2_rcbuf *value, uint8_t flags, void *user_data)
-{
-    (void)session;
-    (void)flags;
-    http2_conn_t *conn = user_data;
-    http2_stream_t *stream = find(conn, frame->hd.stream_id);
-    if (stream == NULL || stream->state == HTTP2_STREAM_CLOSED)
-        return 0;
-    http2_head_limits_t limits = limits_of(conn);
-    return answer(conn, http2_head_invalid(&stream->head, &limits, nghttp2_rcbuf_get_buf(name).len,
-                                           nghttp2_rcbuf_get_buf(value).len));
 }
 
 /*
@@ -169,14 +156,12 @@ static void head_complete(http2_stream_t *stream, bool end_stream)
     exchange_t *ex = stream->ex;
     stream->request_ended = stream->end_passed = end_stream;
     exchange_count(ex);
-    if (stream->head.malformed) {
-        reset(stream, NGHTTP2_PROTOCOL_ERROR);
-        return;
-    }
     http2_refusal_t refusal = http2_head_finish(&stream->head, ex, end_stream);
     if (stream->head.oversize)
         note(stream->conn, HTTP2_GUARD_OVERSIZE);
     stream->state = HTTP2_STREAM_OPEN;
+    stream->malformed = refusal.malformed;
+    stream->body_left = ex->request.content_length;
     set_priority(stream);
     if (refusal.status != 0)
         exchange_refuse(ex, refusal.status, refusal.code, refusal.sentence, &refusal.fault);
@@ -185,7 +170,52 @@ static void head_complete(http2_stream_t *stream, bool end_stream)
     watch_body(stream);
 }
 
+/*
+ * The body or the trailers are malformed (RFC 9113 section 8.1.1). Before a response has begun this is
+ * answered, and the reset follows; else it cuts the response, or comes alone behind the whole of it.
+ */
+static void refuse_rest(http2_stream_t *stream, const fault_t *fault)
+{
+    exchange_t *ex = stream->ex;
+    bool answered = ex->state == EXCHANGE_DONE;
+    if (stream->malformed) { /* once more: the answer is waited for no longer */
+        reset(stream, NGHTTP2_PROTOCOL_ERROR);
+        return;
+    }
+    stream->malformed = true;
+    exchange_refuse(ex, 400, "bad_request", fault->reason, fault);
+    if (answered)
+        reset(stream, NGHTTP2_PROTOCOL_ERROR);
+}
+
+static void refuse_rest_for(http2_stream_t *stream, const char *reason)
+{
+    refuse_rest(stream, &(fault_t){.reason = reason});
+}
+
+static void take_trailers(http2_stream_t *stream, bool end_stream)
+{
+    if (stream->head.malformed)
+        refuse_rest(stream, &stream->head.fault);
+    else if (stream->head.oversize)
+        refuse_rest_for(stream, "The trailers are larger, or more, than limits.head_size and "
+                                "limits.head_fields allow.");
+    else if (!end_stream)
+        refuse_rest_for(stream, "A second field section does not end the request.");
+}
+
 /* ---- request bodies ---- */
+
+/* Counts n bytes. False: they are more than Content-Length announced. */
+static bool take_length(http2_stream_t *stream, size_t n)
+{
+    if (stream->body_left == LENGTH_UNKNOWN)
+        return true;
+    if (n > stream->body_left)
+        return false;
+    stream->body_left -= n;
+    return true;
+}
 
 /* Of n held bytes, those that no credit above the first window stood for. */
 static size_t first_bytes(size_t n)
@@ -229,8 +259,12 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
     http2_stream_t *stream = find(conn, id);
     if (stream == NULL && http2_rest_take(conn, id, n))
         return 0;
-    if (stream == NULL || stream->state != HTTP2_STREAM_OPEN)
+    if (stream == NULL || stream->state != HTTP2_STREAM_OPEN || stream->malformed)
         return 0; /* nobody wants it: a reset follows or has gone out */
+    if (!take_length(stream, n)) {
+        refuse_rest_for(stream, "The body is longer than its Content-Length.");
+        return 0;
+    }
     if (stream->ex->state == EXCHANGE_DONE)
         return 0; /* given back once the response has left, where the rest is waited for */
     str_t data = str_make((const char *)bytes, n);
@@ -386,18 +420,20 @@ void http2_stream_frame_begins(http2_conn_t *conn, int32_t id)
 void http2_stream_frame(http2_conn_t *conn, const nghttp2_frame *frame)
 {
     http2_stream_t *stream = find(conn, frame->hd.stream_id);
+    bool end_stream = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+    if (stream == NULL && frame->hd.type == NGHTTP2_HEADERS && !end_stream)
+        http2_rest_refuse(conn, frame->hd.stream_id);
     if (stream == NULL || stream->state == HTTP2_STREAM_CLOSED)
         return;
-    bool end_stream = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
     if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
         head_complete(stream, end_stream);
         return;
     }
-    if (frame->hd.type == NGHTTP2_HEADERS && (stream->head.malformed || stream->head.oversize)) {
-        reset(stream, NGHTTP2_PROTOCOL_ERROR);
-        return;
-    }
+    if (frame->hd.type == NGHTTP2_HEADERS)
+        take_trailers(stream, end_stream);
     if (end_stream && stream->state == HTTP2_STREAM_OPEN) {
+        if (stream->body_left != LENGTH_UNKNOWN && stream->body_left != 0 && !stream->malformed)
+            refuse_rest_for(stream, "The body is shorter than its Content-Length.");
         stream->request_ended = true;
         touch(stream);
     }
@@ -422,14 +458,35 @@ static bool rest_is_awaited(const http2_stream_t *stream)
     return linger_wanted(stream->ex) || body_has_come(stream);
 }
 
+/* nghttp2 resets the stream of a request for a frame. */
+static void explain_reset(http2_stream_t *stream, uint32_t code)
+{
+    exchange_t *ex = stream->ex;
+    fault_t fault = {.reason = "A frame of the stream breaks a rule of HTTP/2."};
+    if (stream->state != HTTP2_STREAM_OPEN || stream->malformed || code == NGHTTP2_ENHANCE_YOUR_CALM)
+        return;
+    if (code == NGHTTP2_FLOW_CONTROL_ERROR)
+        fault.reason = "DATA passes the stream's window, or WINDOW_UPDATE takes it over 2^31 - 1 bytes.";
+    ex->local_code = "bad_request";
+    fault_say(ex, &fault, false);
+}
+
+static void reset_sent(http2_conn_t *conn, int32_t id, uint32_t code)
+{
+    http2_stream_t *stream = find(conn, id);
+    http2_closed_reset(&conn->closed_streams, id);
+    /* Ours, or provoked by what the client sent? */
+    if (code == NGHTTP2_NO_ERROR || code == NGHTTP2_INTERNAL_ERROR || code == NGHTTP2_CANCEL)
+        return;
+    note(conn, HTTP2_GUARD_RESET);
+    if (stream != NULL)
+        explain_reset(stream, code);
+}
+
 void http2_stream_frame_sent(http2_conn_t *conn, const nghttp2_frame *frame)
 {
     if (frame->hd.type == NGHTTP2_RST_STREAM) {
-        uint32_t code = frame->rst_stream.error_code;
-        http2_closed_reset(&conn->closed_streams, frame->hd.stream_id);
-        /* Ours, or provoked by what the client sent? */
-        if (code != NGHTTP2_NO_ERROR && code != NGHTTP2_INTERNAL_ERROR && code != NGHTTP2_CANCEL)
-            note(conn, HTTP2_GUARD_RESET);
+        reset_sent(conn, frame->hd.stream_id, frame->rst_stream.error_code);
         return;
     }
     if (frame->hd.type == NGHTTP2_DATA && frame->hd.length != 0)
@@ -529,7 +586,6 @@ void http2_stream_callbacks(nghttp2_session_callbacks *callbacks)
 {
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback2(callbacks, on_header);
-    nghttp2_session_callbacks_set_on_invalid_header_callback2(callbacks, on_invalid_header);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk);
     nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);

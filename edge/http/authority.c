@@ -54,3 +54,22 @@ bool authority_same(const authority_t *a, const authority_t *b, uint16_t default
     return str_ieq(a->host, b->host) &&
            (a->port != 0 ? a->port : default_port) == (b->port != 0 ? b->port : default_port);
 }
+
+static bool ends_authority(char c)
+{
+    return c == '/' || c == '?' || c == '#' || c == '=' || c == ' ';
+}
+
+str_t authority_harmless(str_t text)
+{
+    size_t from = text.n, n = 0;
+    while (from != 0 && text.p[from - 1] != '@')
+        from--;
+    for (size_t i = 0; i < from; i++)
+        if (ends_authority(text.p[i]))
+            return str_make(NULL, 0); /* the '@' may be one of a path or query */
+    str_t rest = str_from_offset(text, from);
+    while (n < rest.n && !ends_authority(rest.p[n]))
+        n++;
+    return str_make(rest.p, n);
+}

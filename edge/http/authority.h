@@ -25,4 +25,9 @@ MUST_USE bool authority_parse(str_t text, authority_t *out);
 /* True where both are the same host, without case, and the same port, `default_port` where none is given. */
 bool authority_same(const authority_t *a, const authority_t *b, uint16_t default_port);
 
+/* The part of an authority, or of any text in its place, that may be said: without user and password (RFC
+ * 3986 section 3.2.1), which are secrets, and without what follows it in a URL. Empty where they cannot be
+ * told apart. */
+str_t authority_harmless(str_t text);
+
 #endif

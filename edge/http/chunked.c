@@ -115,8 +115,12 @@ static enum state finish(chunked_t *chunked)
         return BAD;
     for (size_t i = 0; i < lines.count; i++) {
         field_t field;
-        if (!http1_lines_field(&lines.at[i], &field) || !field_trailer_allowed(field.id, field.name))
+        if (!http1_lines_field(&lines.at[i], &field))
             return BAD;
+        if (!field_trailer_allowed(field.id, field.name)) {
+            chunked->refused_trailer = field.name;
+            return BAD;
+        }
         fields_add(chunked->pool, &chunked->trailers, field.id, field.name, field.value);
     }
     return END;
@@ -176,8 +180,10 @@ chunked_result_t chunked_decode(chunked_t *chunked, str_t *input, str_t *data)
         *input = str_from_offset(*input, 1);
         uint8_t before = chunked->state;
         chunked->state = (uint8_t)step(chunked, c);
-        if (chunked->state == BAD)
+        if (chunked->state == BAD) {
             chunked->failed = before;
+            chunked->failed_at = (uint8_t)c;
+        }
     }
     if (chunked->state == BAD)
         return CHUNKED_BAD;
@@ -208,4 +214,12 @@ const char *chunked_fault(const chunked_t *chunked)
         break;
     }
     return "The chunked body is malformed.";
+}
+
+bool chunked_trailers_failed(const chunked_t *chunked, str_t *section)
+{
+    assert(chunked->state == BAD);
+    *section = str_make(chunked->trailer, chunked->trailer_len);
+    return chunked->failed == TRAILER_LINE || chunked->failed == TRAILER || chunked->failed == TRAILER_LF ||
+           chunked->failed == END_LF;
 }

@@ -21,10 +21,11 @@ typedef enum chunked_result {
     CHUNKED_BAD,  /* and so is the connection */
 } chunked_result_t;
 
-/* Its fields are for chunked.c only, but for `trailers`. */
+/* Its fields are for chunked.c only, but for `trailers`, `failed_at` and `refused_trailer`. */
 typedef struct chunked {
     uint8_t state;
-    uint8_t failed; /* with CHUNKED_BAD: the state before */
+    uint8_t failed;    /* with CHUNKED_BAD: the state before */
+    uint8_t failed_at; /* and the byte that was refused */
     uint8_t digits;
     uint16_t extension; /* bytes of this chunk's extensions */
     uint16_t extensions_left;
@@ -33,7 +34,8 @@ typedef struct chunked {
     uint64_t left; /* data bytes of this chunk still to come */
     char *trailer; /* CHUNKED_TRAILER_BYTES in `pool`, from the first trailer byte on */
     h2o_mem_pool_t *pool;
-    fields_t trailers; /* slices of `pool` */
+    fields_t trailers;     /* slices of `pool` */
+    str_t refused_trailer; /* with CHUNKED_BAD: the name that no trailer may have; empty: another reason */
 } chunked_t;
 
 /* `pool` must outlive it and is used only where trailers come; there are at most `max_fields` of them. */
@@ -42,5 +44,7 @@ void chunked_init(chunked_t *chunked, h2o_mem_pool_t *pool, uint32_t max_fields)
 MUST_USE chunked_result_t chunked_decode(chunked_t *chunked, str_t *input, str_t *data);
 /* After CHUNKED_BAD: what is wrong, in a constant sentence. */
 const char *chunked_fault(const chunked_t *chunked);
+/* The same: true where the trailer section is to blame, of which *section is as much as was taken. */
+bool chunked_trailers_failed(const chunked_t *chunked, str_t *section);
 
 #endif

@@ -6,16 +6,17 @@
 /* nghttp2 estimates a field block at more than its fields have, and each end adds fields of its own. */
 #define BLOCK_EXTRA 65536
 
-static nghttp2_option *option_new(uint32_t head_bytes)
+static nghttp2_option *option_new(const http2_session_setup_t *setup)
 {
     nghttp2_option *option;
     if (nghttp2_option_new(&option) != 0)
         abort();
     nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_option_set_no_closed_streams(option, 1);
-    nghttp2_option_set_max_send_header_block_length(option, BLOCK_EXTRA + 2 * (size_t)head_bytes);
+    nghttp2_option_set_max_send_header_block_length(option, BLOCK_EXTRA + 2 * (size_t)setup->head_bytes);
     /* Resets are the guard's, which tells busy browsers from attacks. */
     nghttp2_option_set_stream_reset_rate_limit(option, UINT64_MAX, UINT64_MAX);
+    nghttp2_option_set_no_http_messaging(option, setup->unchecked);
     return option;
 }
 
@@ -23,7 +24,7 @@ nghttp2_session *http2_session_new(const http2_session_setup_t *setup, http2_mem
 {
     nghttp2_session *session;
     nghttp2_session_callbacks *callbacks;
-    nghttp2_option *option = option_new(setup->head_bytes);
+    nghttp2_option *option = option_new(setup);
     http2_memory_init(memory);
     if (nghttp2_session_callbacks_new(&callbacks) != 0)
         abort();

@@ -18,6 +18,7 @@ typedef struct http2_session_setup {
     const nghttp2_settings_entry *settings;
     size_t settings_count;
     int32_t window; /* of the connection */
+    bool unchecked; /* the owner checks the messages (RFC 9113 section 8), nghttp2 frames and HPACK only */
 } http2_session_setup_t;
 
 /*

@@ -130,10 +130,10 @@ RESET_HEADS = {
     "second path": {"fields": [(":path", "/x")]},
     "late pseudo": {"fields": [("x-a", "b"), (":x", "c")]},
     "length without body": {"fields": [("content-length", "4")]},
-    "two lengths": {"fields": [("content-length", "0"), ("content-length", "0")]},
     "request line": {"path": "/ HTTP/1.1\r\nHost: evil\r\n\r\nGET /"},
 }
 REFUSED_HEADS = {
+    "two lengths": ({"fields": [("content-length", "0"), ("content-length", "0")]}, 400),
     "fragment": ({"path": "/a#b"}, 400),
     "other host": ({"fields": [("host", "evil.example")]}, 400),
     "user in authority": ({"fields": [("host", "a@b")]}, 400),

@@ -1,4 +1,5 @@
-"""A message that is refused says why: in the answer, in its access line, and, with the bytes, in the edge's log."""
+"""An answer of an app that is refused says why: in the 502, in its access line, and, with the bytes, in the edge's log
+(test_reasons_requests.py has the requests)."""
 
 import json
 
@@ -6,7 +7,7 @@ import pytest
 
 from h2c_world import block
 from h2origin import FrameOrigin, H2Origin
-from h2wire import DATA, END_HEADERS, END_STREAM, HEADERS, WINDOW_UPDATE, Client, Frames, frame
+from h2wire import DATA, END_HEADERS, END_STREAM, HEADERS, WINDOW_UPDATE, Client
 from harness import PATIENCE, RawOrigin
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -59,50 +60,6 @@ def test_an_answer(make_edge, name):
         assert f"box box, port {origin.port}" in line and body["request_id"] in line
         page = edge.get(host, fields=["Sec-Fetch-Mode: navigate"]).body.decode()
         assert reason.replace("'", "&#39;") in page
-
-
-REQUESTS = {
-    "name": (b"GET / HTTP/1.1\r\nHost: HOST\r\nA\x01b: s3cret\r\n\r\n", "bad_request",
-             "The name of a header field has a character that is not allowed there.", '"A", byte 0x01'),
-    "folded": (b"GET / HTTP/1.1\r\nHost: HOST\r\nA: b\r\n s3cret\r\n\r\n", "bad_request",
-               "A header line is folded: it begins with a space.", ""),
-    "target": (b"GET /a?t=s3cret#b HTTP/1.1\r\nHost: HOST\r\n\r\n", "bad_request",
-               "The request target is empty or has characters that must be percent-encoded.", '"/a?t", byte 0x23'),
-    "no_host": (b"GET / HTTP/1.1\r\n\r\n", "bad_request", "Host is missing.", ""),
-    "twice": (b"GET / HTTP/1.1\r\nHost: HOST\r\nHost: HOST\r\n\r\n", "bad_request",
-              "A field that must come once came twice.", '"Host"'),
-    "tls": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03", "bad_request", "This is not an HTTP request.", r'"\x16\x03\x01'),
-    "chunk": (b"POST / HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", "bad_chunk",
-              "The size of a chunk is no hexadecimal number, or too large.", ""),
-    "chunk_end": (b"POST / HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nab\r\n", "bad_chunk",
-                  "A chunk does not end with CR LF.", ""),
-}
-
-
-@pytest.mark.parametrize("name", REQUESTS)
-def test_a_request(make_edge, name):
-    sent, code, reason, quoted = REQUESTS[name]
-    edge = make_edge(workers=1, kinds=("plain",))
-    with RawOrigin() as origin:
-        host = edge.create_preview(origin)
-        with edge.connect("plain") as client:
-            response = client.request(sent.replace(b"HOST", host.encode()))
-        body = json.loads(response.body)
-        assert (response.status, body["code"], body["detail"]) == (400, code, reason)
-        assert edge.wait_for_line(status=400)["detail"] == reason
-        assert "a request of 127.0.0.1" in said(edge, reason, quoted)
-
-
-def test_the_log_is_bounded(make_edge):
-    """However many come within ten seconds, ten lines are written."""
-    edge = make_edge(workers=1, kinds=("plain",))
-    for _ in range(30):
-        with edge.connect("plain") as client:
-            assert client.request(b"GET / HTTP/1.1\r\n\r\n").status == 400
-    edge.wait_for_line(status=400, count=30)
-    edge.stop()
-    lines = [line for line in edge.stderr.lines if "Host is missing." in line]
-    assert 10 <= len(lines) <= 20  # two windows on a slow machine
 
 
 @pytest.mark.parametrize("sent", [
@@ -191,39 +148,6 @@ def bad_answer_over_http2(edge, answers, reason, quoted):
         assert (response.status, body["code"], body["detail"]) == (502, "bad_response", reason)
         assert edge.wait_for_line(host=host)["detail"] == reason
         assert f"box box, port {origin.port}" in said(edge, reason, quoted)
-
-
-BAD_TARGET = "The request target is empty or has characters that must be percent-encoded."
-# The fields of a client over HTTP/2, in place of good ones -> the reason, and the quote in the log.
-H2_REQUESTS = {
-    "target": ({":path": "/a#b"}, [], BAD_TARGET, '"/a", byte 0x23'),
-    "target_secret": ({":path": "/a?t=s3cret#b"}, [], BAD_TARGET, '"/a?t", byte 0x23'),
-    "target_long": ({":path": "/" + "a" * 40 + "\xe9"}, [], BAD_TARGET, '"/' + "a" * 31 + '"..., byte 0xc3'),
-    "scheme": ({":scheme": "gopher"}, [], "The scheme is neither http nor https.", '"gopher"'),
-    "authority": ({":authority": "s3cret:s3cret@HOST"}, [], "The authority is missing or not a host name.", '"HOST"'),
-    "disagree": ({}, [("host", "other.test")], "Host and :authority disagree.", '"other.test"'),
-    "twice": ({}, [("authorization", "s3cret")] * 2, "A field that must come once came twice.", '"authorization"'),
-}
-
-
-@pytest.mark.parametrize("name", H2_REQUESTS)
-def test_a_request_over_http2(make_edge, name):
-    changed, fields, reason, quoted = H2_REQUESTS[name]
-    edge = make_edge(workers=1, kinds=("tls",))
-    with RawOrigin() as origin:
-        host = edge.create_preview(origin)
-        head = {":method": "GET", ":scheme": "https", ":authority": f"{host}:{edge.port['tls']}", ":path": "/"}
-        head |= {name: value.replace("HOST", host) for name, value in changed.items()}
-        with Frames(edge, host) as client:
-            client.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, block(*head.items(), *fields)))
-            answered = client.read_until(HEADERS, 1)[3]
-            body = json.loads(client.read_until(DATA, 1)[3])
-        assert answered[0] == (":status", "400")
-        assert (body["code"], body["detail"]) == ("bad_request", reason)
-        line = edge.wait_for_line(status=400)
-        assert (line["reason"], line["detail"]) == ("bad_request", reason)
-        line = said(edge, reason, quoted.replace("HOST", host))
-        assert "a request of 127.0.0.1" in line and not origin.connections
 
 
 @pytest.mark.parametrize("status", [600, 999])

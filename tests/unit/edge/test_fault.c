@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "chunked.h"
 #include "fault.h"
 
 static void test_quote(void **state)
@@ -81,6 +82,8 @@ static void test_text(void **state)
         {"#", "", '#'},
         {"/a/k=secret#", "/a/k", '#'},
         {"/k=secret", "/k", -1},
+        {"secret@a#", "", '@'}, /* a user and a password may stand before '@' */
+        {"/a@b", "/a", '@'},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         fault_t fault = fault_of_text("why", str_from(cases[i].text), is_letter_or_sign);
@@ -92,6 +95,106 @@ static void test_text(void **state)
     }
 }
 
+static void test_request_line(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *line, *quoted;
+    } cases[] = {
+        {"", ""},
+        {"GET", "GET"},
+        {"secretsecretsecret", "secretse"},
+        {"password=secret", "password"},
+        {"GET /a?token=secret", "GET /a?token"},
+        {"GET http://user:secret@a/", "GET http"},
+        {"GET /a secret", "GET /a"},
+        {"GET ", "GET "},
+        {"a=b secret c", "a"},
+        {" /", " /"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        fault_t fault = fault_of_request_line("why", str_from(cases[i].line));
+        assert_string_equal(fault.reason, "why");
+        assert_true(str_eq(fault.bytes, str_from(cases[i].quoted)));
+        assert_false(fault.has_byte);
+    }
+}
+
+#define FIELD(name, value, reason, quoted, byte)                                                             \
+    {                                                                                                        \
+        {name, sizeof(name) - 1}, {value, sizeof(value) - 1}, reason, quoted, byte                           \
+    }
+
+static void test_http2_field(void **state)
+{
+    (void)state;
+    static const struct {
+        str_t name, value;
+        const char *reason, *quoted;
+        int byte;
+    } cases[] = {
+        FIELD("a", "", NULL, "a", -1),
+        FIELD("a", "b c\td\xff", NULL, "a", -1),
+        FIELD(":path", "/", NULL, ":path", -1),
+        FIELD("", "b", "no name", "", -1),
+        FIELD("x-A", "b", "capital letter", "x-A", 'A'),
+        FIELD("x y", "b", "not allowed", "x", ' '),
+        FIELD("x:", "b", "not allowed", "x", ':'),
+        FIELD("a", " b", "white space", "a", -1),
+        FIELD("a", "b\t", "white space", "a", -1),
+        FIELD("a", "secret\0", "control character", "a", 0),
+        FIELD("a", "secret\n", "control character", "a", '\n'),
+        FIELD(":path", "/\x7f", "control character", ":path", 0x7f),
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        fault_t fault = fault_of_http2_field(cases[i].name, cases[i].value);
+        assert_true((fault.reason == NULL) == (cases[i].reason == NULL));
+        if (fault.reason != NULL)
+            assert_non_null(strstr(fault.reason, cases[i].reason));
+        assert_true(str_eq(fault.bytes, str_from(cases[i].quoted)));
+        assert_int_equal(fault.has_byte, cases[i].byte >= 0);
+        if (fault.has_byte)
+            assert_int_equal(fault.byte, cases[i].byte);
+    }
+}
+
+static void test_chunked(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body, *reason, *quoted;
+        int byte;
+    } cases[] = {
+        {"g", "size of a chunk", "", 'g'},
+        {"1;\001", "extensions", "", 1},
+        {"1\r\nab", "does not end", "", 'b'},
+        {"0\r\nHost: secret\r\n\r\n", FAULT_TRAILER, "Host", -1},
+        {"0\r\nA\001: secret\r\n\r\n", "not allowed", "A", 1},
+        {"0\r\nA : secret\r\n\r\n", "space before its colon", "A", -1},
+        {"0\r\nA: secret\n", "LF alone", "A", -1},
+        {"0\r\nA: secret\rx", "control character", "A", '\r'},
+        {"0\r\nA: b\r\nC: d\r\nE: secret\r\n\r\n", "not allowed there", "", -1}, /* too many */
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        h2o_mem_pool_t pool;
+        chunked_t chunked;
+        str_t input = str_from(cases[i].body), piece;
+        chunked_result_t result = CHUNKED_DATA;
+        h2o_mem_init_pool(&pool);
+        chunked_init(&chunked, &pool, 2);
+        while (result == CHUNKED_DATA)
+            result = chunked_decode(&chunked, &input, &piece);
+        assert_int_equal(result, CHUNKED_BAD);
+        fault_t fault = fault_of_chunked(&chunked);
+        assert_non_null(strstr(fault.reason, cases[i].reason));
+        assert_true(str_eq(fault.bytes, str_from(cases[i].quoted)));
+        assert_int_equal(fault.has_byte, cases[i].byte >= 0);
+        if (fault.has_byte)
+            assert_int_equal(fault.byte, cases[i].byte);
+        h2o_mem_clear_pool(&pool);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -99,6 +202,9 @@ int main(void)
         cmocka_unit_test(test_lines_are_bounded),
         cmocka_unit_test(test_values_are_not_said),
         cmocka_unit_test(test_text),
+        cmocka_unit_test(test_request_line),
+        cmocka_unit_test(test_http2_field),
+        cmocka_unit_test(test_chunked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

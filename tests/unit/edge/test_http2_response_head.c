@@ -166,8 +166,8 @@ static void test_blame(void **state)
     http2_response_blame(&head, &pool, "one", str_make(bytes, sizeof(bytes)));
     http2_response_blame(&head, &pool, "two", STR("c"));
     assert_true(head.malformed);
-    assert_string_equal(head.fault, "one");
-    assert_int_equal(head.fault_bytes.n, FAULT_BYTES + 1);
+    assert_string_equal(head.fault.reason, "one");
+    assert_int_equal(head.fault.bytes.n, FAULT_BYTES + 1);
     h2o_mem_clear_pool(&pool);
 }
 

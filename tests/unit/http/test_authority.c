@@ -101,6 +101,30 @@ static void test_same(void **state)
     }
 }
 
+/* What a log may have of a text in the place of an authority. */
+static void test_harmless(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *harmless;
+    } cases[] = {
+        {"", ""},
+        {"a.test:80", "a.test:80"},
+        {"user:password@a.test:80", "a.test:80"},
+        {"user@name:password@a.test", "a.test"},
+        {"a b", "a"},
+        {"a\xe9", "a\xe9"},
+        {"a.test/path?token=secret", "a.test"},
+        {"token=secret", "token"},
+        {"https://a.test/", "https:"},
+        {"https://user:password@a.test/", ""},
+        {"a.test/?mail=b@secret", ""},
+        {"secret@", ""},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        assert_true(str_eq(authority_harmless(str_from(cases[i].text)), str_from(cases[i].harmless)));
+}
+
 /* The check of values by eight bytes at a time says the same as the table, at every place. */
 static void test_values(void **state)
 {
@@ -126,10 +150,8 @@ static void test_values(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parse),
-        cmocka_unit_test(test_length),
-        cmocka_unit_test(test_same),
-        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_parse),    cmocka_unit_test(test_length), cmocka_unit_test(test_same),
+        cmocka_unit_test(test_harmless), cmocka_unit_test(test_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
