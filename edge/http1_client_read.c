@@ -44,6 +44,7 @@ static size_t take_chunked(http1_client_t *client, str_t data)
 {
     exchange_t *ex = client->ex;
     str_t rest = data;
+    fault_t fault;
     for (;;) {
         size_t room = exchange_response_body_room(ex);
         str_t input = str_make(rest.p, rest.n < room ? rest.n : room), piece;
@@ -67,7 +68,8 @@ static size_t take_chunked(http1_client_t *client, str_t data)
             http1_client_finish(client, rest.n);
             return data.n;
         case CHUNKED_BAD:
-            bad_for(client, chunked_fault(&client->chunked));
+            fault = fault_of_chunked(&client->chunked);
+            bad_response(client, &fault);
             return data.n;
         }
     }

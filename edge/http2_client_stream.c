@@ -11,6 +11,9 @@
 #include "forward.h"
 #include "http2_client_impl.h"
 
+#define OTHER_LENGTH "The body of the answer is not as long as its Content-Length."
+#define BROKEN_RULE  "The answer breaks a rule of HTTP/2."
+
 static http2_client_t *find(const http2_origin_t *origin, int32_t id)
 {
     return nghttp2_session_get_stream_user_data(origin->session, id);
@@ -102,6 +105,8 @@ static int on_error(nghttp2_session *session, int error, const char *text, size_
     http2_client_t *client = find(user_data, id);
     if (client != NULL && client->state == HTTP2_CLIENT_HEAD)
         http2_response_refused(&client->head, &client->ex->arena, &client->response, name, value);
+    else if (client != NULL)
+        http2_response_trailer_refused(&client->head, &client->ex->arena, name);
     return 0;
 }
 
@@ -112,10 +117,13 @@ static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame
     bool end_stream = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
     http2_client_t *client = frame->hd.stream_id > 0 ? find(user_data, frame->hd.stream_id) : NULL;
     const char *reason = NULL;
-    if (client == NULL || client->state != HTTP2_CLIENT_HEAD)
+    if (client == NULL)
         return 0;
+    bool in_head = client->state == HTTP2_CLIENT_HEAD;
     if (error == NGHTTP2_ERR_HTTP_HEADER)
         reason = HTTP2_RESPONSE_BAD_FIELD;
+    else if (error == NGHTTP2_ERR_HTTP_MESSAGING && !in_head)
+        reason = end_stream ? OTHER_LENGTH : "A second field section does not end the answer.";
     else if (error == NGHTTP2_ERR_HTTP_MESSAGING)
         reason = http2_response_bad_section(&client->response, end_stream);
     else if (error == NGHTTP2_ERR_FLOW_CONTROL)
@@ -304,6 +312,13 @@ void http2_client_frame(http2_origin_t *origin, const nghttp2_frame *frame)
         http2_client_finish(client);
 }
 
+/* nghttp2 has reset the stream in the middle of the answer. */
+static void broke_off(http2_client_t *client)
+{
+    bool has_length = client->ex->response.content_length != LENGTH_UNKNOWN;
+    http2_client_bad_response(client, has_length ? OTHER_LENGTH : BROKEN_RULE);
+}
+
 static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, void *user_data)
 {
     (void)session;
@@ -317,6 +332,9 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
     client->closed = true;
     if (client->response_ended)
         http2_client_orphan(client);
+    else if (client->state == HTTP2_CLIENT_BODY && !client->reset &&
+             (code == NGHTTP2_PROTOCOL_ERROR || code == NGHTTP2_FLOW_CONTROL_ERROR))
+        broke_off(client);
     else if (client->state == HTTP2_CLIENT_BODY)
         http2_client_fail(client, ORIGIN_CUT);
     else if (code == NGHTTP2_REFUSED_STREAM)
@@ -327,7 +345,7 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
         http2_client_bad_response(client,
                                   "A DATA frame came after an interim answer (1xx), before the final one.");
     else
-        http2_client_bad_response(client, "The answer breaks a rule of HTTP/2.");
+        http2_client_bad_response(client, BROKEN_RULE);
     return 0;
 }
 

@@ -46,9 +46,9 @@ static void end_client(const http2_origin_t *origin, http2_client_t *client, boo
 {
     if (client->response_ended)
         http2_client_orphan(client);
-    else if (client->state == HTTP2_CLIENT_BODY)
+    else if (client->state == HTTP2_CLIENT_BODY && !broken)
         http2_client_fail(client, ORIGIN_CUT);
-    else if (broken && !origin->settings_came)
+    else if (broken && !origin->settings_came && client->state != HTTP2_CLIENT_BODY)
         http2_client_fail(client, ORIGIN_NOT_HTTP2);
     else if (broken)
         http2_client_bad_response(client,

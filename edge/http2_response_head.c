@@ -142,6 +142,17 @@ void http2_response_refused(http2_head_t *head, h2o_mem_pool_t *pool, const resp
         http2_response_blame(head, pool, HTTP2_RESPONSE_BAD_FIELD, name);
 }
 
+void http2_response_trailer_refused(http2_head_t *head, h2o_mem_pool_t *pool, str_t name)
+{
+    response_t none = {.content_length = LENGTH_UNKNOWN};
+    if (name.n != 0 && name.p[0] == ':')
+        http2_response_blame(head, pool, FAULT_PSEUDO_TRAILER, name);
+    else if (str_eq(name, STR("content-length")))
+        http2_response_blame(head, pool, FAULT_TRAILER, name);
+    else
+        http2_response_refused(head, pool, &none, name, STR(""));
+}
+
 const char *http2_response_bad_section(const response_t *response, bool end_stream)
 {
     if (response->status == 0)

@@ -40,6 +40,8 @@ MUST_USE bool http2_response_refused_field(str_t message, int32_t *stream, str_t
 /* Blames this field of a head; `head` and `response` have the fields before it. */
 void http2_response_refused(http2_head_t *head, h2o_mem_pool_t *pool, const response_t *response, str_t name,
                             str_t value);
+/* The same for a field of the trailers. */
+void http2_response_trailer_refused(http2_head_t *head, h2o_mem_pool_t *pool, str_t name);
 /* Why nghttp2 refuses a head of which it took every field; NULL: unknown. */
 const char *http2_response_bad_section(const response_t *response, bool end_stream);
 

@@ -7,7 +7,7 @@ import pytest
 
 from h2c_world import block
 from h2origin import FrameOrigin, H2Origin
-from h2wire import DATA, END_HEADERS, END_STREAM, HEADERS, WINDOW_UPDATE, Client
+from h2wire import DATA, END_HEADERS, END_STREAM, HEADERS, SETTINGS, WINDOW_UPDATE, Client
 from harness import PATIENCE, RawOrigin
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -148,6 +148,77 @@ def bad_answer_over_http2(edge, answers, reason, quoted):
         assert (response.status, body["code"], body["detail"]) == (502, "bad_response", reason)
         assert edge.wait_for_line(host=host)["detail"] == reason
         assert f"box box, port {origin.port}" in said(edge, reason, quoted)
+
+
+TRAILER = "A trailer has a name that may come in a head only."
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n"
+# What an app over HTTP/1 sends with the head of its answer -> the reason, and the quote in the log.
+CUTS = {
+    "chunk": (CHUNKED + b"xyz\r\n", "The size of a chunk is no hexadecimal number, or too large.", "byte 0x78"),
+    "trailer": (CHUNKED + b"0\r\nSet-Cookie: s3cret\r\n\r\n", TRAILER, '"Set-Cookie"'),
+    "trailer_name": (CHUNKED + b"0\r\nA\x01: s3cret\r\n\r\n",
+                     "The name of a header field has a character that is not allowed there.", '"A", byte 0x01'),
+    "trailer_lf": (CHUNKED + b"0\r\nA: s3cret\n\r\n", "A line of the head ends with LF alone, without CR.", '"A"'),
+}
+OTHER_LENGTH = "The body of the answer is not as long as its Content-Length."
+OF_HTTP1 = "The answer has a field that is about one connection of HTTP/1."
+
+
+def trailers(*fields, flags=END_HEADERS | END_STREAM):
+    return [(HEADERS, END_HEADERS, block((":status", "200"))), (DATA, 0, b"ok"), (HEADERS, flags, block(*fields))]
+
+
+def body_of_five(*frames):
+    return [(HEADERS, END_HEADERS, block((":status", "200"), ("content-length", "5"))), (DATA, 0, b"ok"), *frames]
+
+
+# The same over HTTP/2.
+H2_CUTS = {
+    "long": (body_of_five((DATA, 0, b"more")), OTHER_LENGTH, ""),
+    "short": (body_of_five((DATA, END_STREAM, b"")), OTHER_LENGTH, ""),
+    "short_trailers": (body_of_five((HEADERS, END_HEADERS | END_STREAM, block(("x", "y")))), OTHER_LENGTH, ""),
+    "trailer": (trailers(("set-cookie", "s3cret")), TRAILER, '"set-cookie"'),
+    "trailer_length": (trailers(("content-length", "s3cret")), TRAILER, '"content-length"'),
+    "trailer_status": (trailers((":status", "200")), "A trailer is a pseudo-field.", '":status"'),
+    "trailer_connection": (trailers(("connection", "s3cret")), OF_HTTP1, '"connection"'),
+    "trailer_capital": (trailers(("X", "s3cret")), "The name of a header field has a capital letter.", '"X"'),
+    "trailer_nul": (trailers(("x", "s3cret\0")), "A field has a name or value that HTTP/2 does not allow.", '"x"'),
+    "trailers_many": (trailers(*[("x", "y")] * 101), "The head of the answer is larger, or has more fields, than "
+                      "limits.head_size and limits.head_fields allow.", ""),
+    "trailers_go_on": (trailers(("x", "y"), flags=END_HEADERS), "A second field section does not end the answer.", ""),
+    "connection": (body_of_five((SETTINGS, 0, b"xyz")), "The app's connection broke a rule of HTTP/2, or a bound of the edge.", ""),
+}
+
+
+def cut_with_its_reason(edge, host, reason, quoted):
+    """The answer had begun, and the client sees that it is not whole."""
+    with Client(edge, host) as client:
+        answer = client.get()
+        assert answer.status == 200 and answer.reset is not None
+    line = edge.wait_for_line(host=f"{host}:{edge.port['tls']}")
+    assert (line["status"], line["reason"], line["detail"], line["end"]) == (200, "bad_response", reason, "cut")
+    assert line["request_id"] in said(edge, reason, quoted)
+
+
+@pytest.mark.parametrize("name", CUTS)
+def test_an_answer_that_has_begun(make_edge, name):
+    sent, reason, quoted = CUTS[name]
+    edge = make_edge(workers=1, kinds=("plain", "tls"))
+    with RawOrigin(lambda conn: (conn.read_request(), conn.send(sent), conn.wait_closed())) as origin:
+        cut_with_its_reason(edge, edge.create_preview(origin), reason, quoted)
+
+
+@pytest.mark.parametrize("name", H2_CUTS)
+def test_an_answer_over_http2_that_has_begun(make_edge, name):
+    frames, reason, quoted = H2_CUTS[name]
+    edge = make_edge(workers=1, kinds=("plain", "tls"))
+
+    def answers(conn, stream):
+        for kind, flags, payload in frames:
+            conn.send_frame(kind, flags, stream, payload)
+
+    with FrameOrigin(answers) as origin:
+        cut_with_its_reason(edge, edge.create_preview(origin, "box", "--protocol", "h2c"), reason, quoted)
 
 
 @pytest.mark.parametrize("status", [600, 999])

@@ -171,12 +171,34 @@ static void test_blame(void **state)
     h2o_mem_clear_pool(&pool);
 }
 
+static void test_trailers(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {":status", FAULT_PSEUDO_TRAILER},
+        {"content-length", FAULT_TRAILER},
+        {"upgrade", "The answer has a field that is about one connection of HTTP/1."},
+        {"X", "The name of a header field has a capital letter."},
+        {"x y", HTTP2_RESPONSE_BAD_FIELD},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        h2o_mem_pool_t pool;
+        http2_head_t head = {.bytes = 0};
+        h2o_mem_init_pool(&pool);
+        http2_response_trailer_refused(&head, &pool, str_from(cases[i][0]));
+        assert_true(head.malformed);
+        assert_string_equal(head.fault.reason, cases[i][1]);
+        assert_true(str_eq(head.fault.bytes, str_from(cases[i][0])));
+        h2o_mem_clear_pool(&pool);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lengths), cmocka_unit_test(test_what_is_refused),
         cmocka_unit_test(test_bytes),   cmocka_unit_test(test_the_text_of_a_refused_field),
-        cmocka_unit_test(test_blame),
+        cmocka_unit_test(test_blame),   cmocka_unit_test(test_trailers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
