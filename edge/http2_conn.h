@@ -4,6 +4,7 @@
  *   http2_server.c   the connection: its session, its reads, its timers, how it ends
  *   http2_stream.c   a stream's request: nghttp2's callbacks, head and body to the exchange, the end
  *   http2_response.c its response: what the exchange calls, what nghttp2 reads
+ *   http2_malformed.c how the stream of a malformed request ends
  *   http2_rest.c     the rest of a request whose response has ended
  *   http2_output.c   frames to bytes on the connection
  *
@@ -104,7 +105,7 @@ typedef struct http2_stream {
     size_t staged_bytes;
     fields_t trailers; /* of the response */
 
-    loop_timer_t body_timer;  /* the client owes request body */
+    loop_timer_t body_timer;  /* the client owes request body; or, malformed, an answer to a PING */
     loop_timer_t stall_timer; /* the client owes a window update */
 } http2_stream_t;
 
@@ -210,6 +211,18 @@ static inline size_t http2_stream_available(const http2_stream_t *stream)
 {
     return buffer_size(&stream->out) + stream->staged_bytes;
 }
+
+/* ---- http2_malformed.c ---- */
+
+/*
+ * The body or the trailers are malformed. Before a response has begun this is answered, and the reset
+ * follows; else it cuts the response, or comes alone behind the whole of it.
+ */
+void http2_malformed_refuse(http2_stream_t *stream, const fault_t *fault);
+/* The last of the answer to a malformed request goes out now, without END_STREAM. */
+void http2_malformed_answered(http2_stream_t *stream);
+/* A PING was answered. False: it is none of ours. */
+bool http2_malformed_pong(http2_conn_t *conn, const uint8_t ping[8]);
 
 /* ---- http2_rest.c ---- */
 

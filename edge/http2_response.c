@@ -260,10 +260,9 @@ static ssize_t on_read_body(nghttp2_session *session, int32_t id, uint8_t *bytes
     ssize_t taken = http2_read_body(n, http2_stream_available(stream), stream->response_ended, flags);
     stream->deferred |= taken == NGHTTP2_ERR_DEFERRED;
     if ((*flags & NGHTTP2_DATA_FLAG_EOF) != 0 && stream->malformed) {
-        /* RFC 9113 section 8.1.1: the answer is whole, and the error ends the stream in place of it. */
         *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
         stream->end_sent = true;
-        (void)nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, id, NGHTTP2_PROTOCOL_ERROR);
+        http2_malformed_answered(stream);
     } else if ((*flags & NGHTTP2_DATA_FLAG_EOF) != 0 && stream->trailers.count != 0) {
         *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
         submit_trailers(stream);

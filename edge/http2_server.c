@@ -36,17 +36,19 @@ static void count_session(http2_conn_t *conn)
 
 static void close_streams(http2_conn_t *conn)
 {
-    while (!h2o_linklist_is_empty(&conn->streams))
-        http2_stream_close(H2O_STRUCT_FROM_MEMBER(http2_stream_t, link, conn->streams.next),
-                           EXCHANGE_END_CLIENT_GONE);
+    while (!h2o_linklist_is_empty(&conn->streams)) {
+        http2_stream_t *stream = H2O_STRUCT_FROM_MEMBER(http2_stream_t, link, conn->streams.next);
+        bool answered = stream->malformed && stream->end_sent;
+        http2_stream_close(stream, answered ? EXCHANGE_END_COMPLETE : EXCHANGE_END_CLIENT_GONE);
+    }
 }
 
 static void conn_destroy(http2_conn_t *conn)
 {
     assert(!conn->receiving && !conn->sending);
     bool flushed = !http2_output_pending(conn) && conn_flushed(conn->client.conn);
-    http2_streams_end(conn, flushed);
     close_streams(conn);
+    http2_streams_end(conn, flushed);
     for (h2o_linklist_t *link = conn->closed.next; link != &conn->closed; link = link->next) {
         http2_stream_t *stream = H2O_STRUCT_FROM_MEMBER(http2_stream_t, link, link);
         if (stream->how == EXCHANGE_END_COMPLETE)
@@ -387,7 +389,8 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
             conn->round_trip_ms = http2_round_trip_ms(conn->announced_ms, http2_now(conn));
         break;
     case NGHTTP2_PING:
-        if ((frame->hd.flags & NGHTTP2_FLAG_ACK) != 0 && conn->phase == HTTP2_NOTICED)
+        if ((frame->hd.flags & NGHTTP2_FLAG_ACK) != 0 &&
+            !http2_malformed_pong(conn, frame->ping.opaque_data) && conn->phase == HTTP2_NOTICED)
             drain_finally(conn);
         break;
     default:

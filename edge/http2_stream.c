@@ -107,6 +107,8 @@ static void note(http2_conn_t *conn, http2_guard_event_t event)
 static void watch_body(http2_stream_t *stream)
 {
     const exchange_t *ex = stream->ex;
+    if (stream->malformed)
+        return; /* the timer has another use (http2_malformed.c) */
     bool waits_for_continue = ex->request.expect_continue && !ex->continued;
     bool owed = stream->state == HTTP2_STREAM_OPEN && ex->request.has_body && !stream->request_ended &&
                 ex->state < EXCHANGE_RESPONSE && !waits_for_continue && stream->in.size == 0 &&
@@ -170,38 +172,20 @@ static void head_complete(http2_stream_t *stream, bool end_stream)
     watch_body(stream);
 }
 
-/*
- * The body or the trailers are malformed (RFC 9113 section 8.1.1). Before a response has begun this is
- * answered, and the reset follows; else it cuts the response, or comes alone behind the whole of it.
- */
-static void refuse_rest(http2_stream_t *stream, const fault_t *fault)
+static void refuse(http2_stream_t *stream, const char *reason)
 {
-    exchange_t *ex = stream->ex;
-    bool answered = ex->state == EXCHANGE_DONE;
-    if (stream->malformed) { /* once more: the answer is waited for no longer */
-        reset(stream, NGHTTP2_PROTOCOL_ERROR);
-        return;
-    }
-    stream->malformed = true;
-    exchange_refuse(ex, 400, "bad_request", fault->reason, fault);
-    if (answered)
-        reset(stream, NGHTTP2_PROTOCOL_ERROR);
-}
-
-static void refuse_rest_for(http2_stream_t *stream, const char *reason)
-{
-    refuse_rest(stream, &(fault_t){.reason = reason});
+    http2_malformed_refuse(stream, &(fault_t){.reason = reason});
 }
 
 static void take_trailers(http2_stream_t *stream, bool end_stream)
 {
     if (stream->head.malformed)
-        refuse_rest(stream, &stream->head.fault);
+        http2_malformed_refuse(stream, &stream->head.fault);
     else if (stream->head.oversize)
-        refuse_rest_for(stream, "The trailers are larger, or more, than limits.head_size and "
-                                "limits.head_fields allow.");
+        refuse(stream, "The trailers are larger, or more, than limits.head_size and "
+                       "limits.head_fields allow.");
     else if (!end_stream)
-        refuse_rest_for(stream, "A second field section does not end the request.");
+        refuse(stream, "A second field section does not end the request.");
 }
 
 /* ---- request bodies ---- */
@@ -262,7 +246,7 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
     if (stream == NULL || stream->state != HTTP2_STREAM_OPEN || stream->malformed)
         return 0; /* nobody wants it: a reset follows or has gone out */
     if (!take_length(stream, n)) {
-        refuse_rest_for(stream, "The body is longer than its Content-Length.");
+        refuse(stream, "The body is longer than its Content-Length.");
         return 0;
     }
     if (stream->ex->state == EXCHANGE_DONE)
@@ -433,7 +417,7 @@ void http2_stream_frame(http2_conn_t *conn, const nghttp2_frame *frame)
         take_trailers(stream, end_stream);
     if (end_stream && stream->state == HTTP2_STREAM_OPEN) {
         if (stream->body_left != LENGTH_UNKNOWN && stream->body_left != 0 && !stream->malformed)
-            refuse_rest_for(stream, "The body is shorter than its Content-Length.");
+            refuse(stream, "The body is shorter than its Content-Length.");
         stream->request_ended = true;
         touch(stream);
     }

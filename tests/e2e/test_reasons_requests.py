@@ -3,13 +3,14 @@
 import dataclasses
 import html
 import json
+import subprocess
 
 import pytest
 from h2.errors import ErrorCodes
 
 from h2c_world import block
-from h2wire import DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, WINDOW_UPDATE, Frames, frame
-from harness import RawOrigin
+from h2wire import ACK, DATA, END_HEADERS, END_STREAM, HEADERS, PING, RST_STREAM, WINDOW_UPDATE, Frames, frame
+from harness import PATIENCE, SLOW, RawOrigin
 
 GET = b"GET / HTTP/1.1\r\nHost: HOST\r\n"
 CHUNKED = b"GET / HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: chunked\r\n"
@@ -209,7 +210,8 @@ def ask_http2(edge, host, row, navigate):
         assert answered is not None and answered[3][0] == (":status", "400")
         body = client.read_until(DATA, 1)
         assert bool(body[1] & END_STREAM) == (not row.malformed)
-        if row.malformed:
+        if row.malformed:  # once the client has read the answer, as its answer to a PING shows
+            client.send(frame(PING, ACK, 0, client.read_until(PING)[3]))
             reset = client.read_until(RST_STREAM, 1)
             assert int.from_bytes(reset[3], "big") == ErrorCodes.PROTOCOL_ERROR
     return body[3], authority
@@ -278,6 +280,26 @@ def test_a_frame(make_edge):
         assert reason in edge.stderr.wait_for(lambda said: line["request_id"] in said)
 
 
+CURL = {
+    "byte": ["-H", "X-A: b\x01"],
+    "name": ["-H", "X A: b"],
+    "length": ["-H", "Content-Length: 7", "-d", "abc"],
+}
+
+
+@pytest.mark.parametrize("name", CURL)
+def test_curl_shows_it(make_edge, name):
+    """A client that reports a reset in place of what it read before gets status and reason all the same."""
+    edge = make_edge(workers=1, kinds=("plain", "tls"))
+    with RawOrigin() as origin:
+        host = edge.create_preview(origin)
+        done = subprocess.run(["curl", "-sSk", "--http2", "--resolve", f"{host}:{edge.port['tls']}:127.0.0.1", *CURL[name],
+                               "-w", "\n%{http_code}", f"https://{host}:{edge.port['tls']}/"], capture_output=True, text=True,
+                              timeout=PATIENCE * SLOW, check=False)
+        assert done.returncode == 0 and done.stdout.endswith("\n400"), done
+        assert json.loads(done.stdout.splitlines()[0])["code"] == "bad_request"
+
+
 def test_the_log_is_bounded(make_edge):
     """However many come within ten seconds, over whichever version, ten lines are written; each has its access line."""
     edge = make_edge(workers=1, kinds=("plain", "tls"))
@@ -289,6 +311,7 @@ def test_the_log_is_bounded(make_edge):
         with Frames(edge, host) as client:
             for n in range(30):
                 client.send(frame(HEADERS, END_HEADERS | END_STREAM, 2 * n + 1, client.head(path=None)))
+                client.send(frame(PING, ACK, 0, client.read_until(PING)[3]))
                 client.read_until(RST_STREAM, 2 * n + 1)
         edge.wait_for_line(status=400, count=60)
     edge.stop()

@@ -128,6 +128,15 @@ static void test_reset_flood(void **state)
     pass_until(world, world_closed(world), 3000);
 }
 
+/* The client's answer to the PING behind the answer of a malformed request. */
+static void put_pong(frames_t *out, uint32_t stream)
+{
+    const char ping[8] = {
+        '4',         '0', '0', ' ', (char)(stream >> 24 & 127), (char)(stream >> 16), (char)(stream >> 8),
+        (char)stream};
+    put(out, NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, ping, sizeof(ping));
+}
+
 static void drop_output(world_t *world)
 {
     char dropped[65536];
@@ -146,6 +155,7 @@ static void test_provoked_resets(void **state)
         unit.n = 0;
         put(&unit, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, stream, "\x82", 1);
         put(&unit, NGHTTP2_WINDOW_UPDATE, 0, 0, "\0\0\4\0", 4);
+        put_pong(&unit, stream - 128); /* the edge has answered that one */
         world_raw(world, unit.at, unit.n);
         if (stream % 64 == 1) {
             world_turn(world);

@@ -326,6 +326,28 @@ static void test_malformed(void **state)
     assert_int_equal(world->started, 0);
 }
 
+/* A client that does not answer the PING gets the reset all the same; one that leaves has had its answer. */
+static void test_malformed_without_a_pong(void **state)
+{
+    world_t *world = *state;
+    nghttp2_nv bad = nv("connection", "close");
+    http2_world_connect(world);
+    world_pump(world);
+    world->reads = false;
+    for (int i = 0; i < 2; i++) {
+        (void)world_request(world, "GET", "/", &bad, 1);
+        world_pump(world);
+        assert_int_equal(world->counters.exchanges_open, 1);
+        if (i == 0)
+            loop_skip(world->loop, HTTP2_NOTICE_MS);
+        else
+            (void)shutdown(world->fd, SHUT_RDWR);
+        world_pump(world);
+        assert_int_equal(world->counters.exchanges_open, 0);
+        assert_int_equal(world->counters.client_departures_total, 0);
+    }
+}
+
 /* It waits for the client's window as any answer does, and a second offence ends the wait. */
 static void test_malformed_without_a_window(void **state)
 {
@@ -605,6 +627,7 @@ int main(void)
                                        T(test_cut),
                                        T(test_malformed),
                                        T(test_malformed_without_a_window),
+                                       T(test_malformed_without_a_pong),
                                        T(test_client_resets),
                                        T(test_client_leaves),
                                        T(test_tunnel),
