@@ -426,6 +426,15 @@ def test_an_address_that_another_box_was_seen_to_have(fleet):
     assert fleet.plane.count(box="box") == before + 1
 
 
+def test_a_box_that_is_told_without_a_port_has_every_port_of_its_address(fleet):
+    fleet.place("box", "a")
+    assert fleet.get() == "a"
+    fleet.plane.remove_box("box")
+    told = fleet.plane.add_box("two", address=fleet.apps["a"].listener.getsockname()[0], state="running")
+    assert "port" not in told and push(fleet.edge, "two", told)[0] == 200
+    assert {fleet.get() for _ in range(4)} == {404}
+
+
 def test_a_box_that_moved_unseen_is_found_where_it_is(fleet):
     fleet.place("box", "a")
     assert fleet.get() == "a"
