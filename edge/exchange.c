@@ -449,6 +449,7 @@ void exchange_cut(exchange_t *ex)
     if (ex->state == EXCHANGE_DONE)
         return;
     set_state(ex, EXCHANGE_DONE);
+    ex->reply_rest = str_make(NULL, 0);
     ex->client_ops->flush(ex); /* what came before the cut, whose slices do not outlive this call */
     ex->client_ops->cut(ex);
 }
