@@ -37,7 +37,7 @@ static uint64_t share_of_client(const budget_facts_t *facts)
 budget_answer_t budget_rule(const budget_facts_t *facts)
 {
     uint64_t memory = facts->memory, share = facts->share, held = facts->held;
-    if (!is_tight(memory, held + facts->ahead))
+    if (!is_tight(memory, held + facts->kernel + facts->ahead))
         return BUDGET_SERVE;
     if (held >= memory + memory / 2)
         return BUDGET_DROP;
@@ -78,15 +78,15 @@ static budget_answer_t judge(const exchange_t *ex, uint64_t ahead)
 {
     const worker_t *worker = ex->worker;
     const shm_t *shm = worker->shm;
-    uint64_t held = worker->memory.held;
-    if (!is_tight(worker->conf->limits.memory_bytes, held + ahead))
+    if (!is_tight(worker->conf->limits.memory_bytes, worker->memory.held + ahead))
         return BUDGET_SERVE;
     if (ex->client->local || ex->client->kind == CONF_LISTENER_HEALTH)
         return BUDGET_SERVE;
     uint64_t named = shm != NULL ? shm_share_held(shm, ex->named.share) : 0;
     budget_facts_t facts = {.memory = worker->conf->limits.memory_bytes,
                             .share = budget_share(worker->conf),
-                            .held = held,
+                            .held = account_own(&worker->memory),
+                            .kernel = worker->memory.kernel,
                             .ahead = ahead,
                             .shared =
                                 shm != NULL && (budget_may_close(ex->client) || ex->named.share.cell[0] != 0),
@@ -127,7 +127,7 @@ size_t budget_bound(const exchange_t *ex, size_t most)
     if (held < memory / 2 || most <= BUDGET_FLOOR_BYTES)
         return most;
     uint64_t share = budget_share(worker->conf);
-    bool over =
-        held >= memory + memory / 4 || budget_client(ex->client) > share || budget_exchange(ex) > share;
+    bool over = account_own(&worker->memory) >= memory + memory / 4 || budget_client(ex->client) > share ||
+                budget_exchange(ex) > share;
     return over ? BUDGET_FLOOR_BYTES : most;
 }

@@ -20,6 +20,9 @@
  *   from 3/2 on
  *     no address gets an answer
  *
+ * Bytes that the kernel holds count to 1/2 and 3/4, to relief, and to every share. They do not count from
+ * 7/8 on: they refuse nothing to a client within its share.
+ *
  * Requests without a share: those of trusted proxies that name no client, and all where
  * limits.memory_per_client is limits.memory or more.
  */
@@ -36,7 +39,8 @@
 typedef struct budget_facts {
     uint64_t memory; /* limits.memory */
     uint64_t share;  /* limits.memory_per_client, or an eighth of `memory` */
-    uint64_t held;   /* by the worker */
+    uint64_t held;   /* by the worker itself */
+    uint64_t kernel; /* by the kernel, for the worker's connections that stand still (backlog.h) */
     uint64_t ahead;  /* about to be held as well */
     bool shared;     /* the client has a share */
     uint64_t client; /* by the client's address, or the client that a trusted proxy names, over all workers;

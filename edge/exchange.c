@@ -277,7 +277,7 @@ size_t exchange_request_room(const exchange_t *ex)
         return ex->origin_ops->room(ex);
     /* Thousands may wait for boxes: what all hold is bounded, and the rest stays with the clients. */
     bool awaits = awaits_body(ex);
-    bool full = !awaits && ex->worker->memory.held >= ex->worker->conf->limits.memory_bytes;
+    bool full = !awaits && account_own(&ex->worker->memory) >= ex->worker->conf->limits.memory_bytes;
     if (ex->state != EXCHANGE_STEPS || full)
         return 0;
     size_t bound = awaits ? EXCHANGE_BODY_BYTES : budget_bound(ex, EXCHANGE_BODY_BYTES);

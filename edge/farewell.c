@@ -47,7 +47,7 @@ typedef struct owner {
 
 static void set_untaken(farewell_t *farewell, uint32_t now)
 {
-    account_move(&farewell->account, farewell->untaken, now);
+    account_move_kernel(&farewell->account, farewell->untaken, now);
     farewell->all->untaken += now;
     farewell->all->untaken -= farewell->untaken;
     farewell->untaken = now;
@@ -356,6 +356,10 @@ void farewell_begin(client_t *client)
     uint32_t untaken = worth(client->conn);
     if (untaken == 0)
         return;
+    if (client->worker->relief.at_work) {
+        conn_abort(&client->conn);
+        return;
+    }
     client_t accepted = *client;
     client->conn = NULL;
     client->counted = false;

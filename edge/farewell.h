@@ -32,14 +32,15 @@ size_t farewells_count(const farewells_t *all);
 
 /*
  * For client_fini, once `client` has left the worker's list: takes its connection (nulled) and its count over
- * where enough bytes are untaken. No-op where the worker keeps no farewells, or the connection is dead.
+ * where enough bytes are untaken. No-op where the worker keeps no farewells, or the connection is dead. While
+ * relief takes memory back (relief.h) the connection is reset in place of being kept.
  */
 void farewell_begin(client_t *client);
 
 /*
  * For an origin codec that lets go of a connection whose request was sent whole: takes it (nulled) where
- * enough bytes are untaken. The caller keeps it where that is not so, or the worker keeps no farewells. While
- * relief takes memory back the connection is reset in place of being kept.
+ * enough bytes are untaken, or resets it as above. The caller keeps it where that is not so, or the worker
+ * keeps no farewells.
  */
 void farewell_begin_origin(const exchange_t *ex, conn_t **conn);
 

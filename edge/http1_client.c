@@ -33,6 +33,7 @@ void http1_client_drop(http1_client_t *client)
     exchange_t *ex = client->ex;
     http1_parting_t parting = http1_client_parting(client);
     loop_timer_stop(&client->timer);
+    backlog_end(&client->backlog);
     http1_writer_fini(&client->writer);
     buffer_clear(&client->in, &ex->account);
     if (client->conn != NULL)
@@ -102,6 +103,7 @@ void http1_client_finish(http1_client_t *client, size_t left)
     conn_t *conn = client->conn;
     client->conn = NULL;
     loop_timer_stop(&client->timer);
+    backlog_end(&client->backlog);
     http1_writer_fini(&client->writer);
     client->state = ATTEMPT_OVER;
     ex->origin_ops = NULL;
@@ -232,6 +234,24 @@ void http1_client_watch_rest(http1_client_t *client)
         loop_timer_start(worker->loop, &client->timer, worker->conf->timeouts.write_idle, rest_timeout);
 }
 
+/* Whether only the app, or only the exchange's client, can make it go on: by what the app has not taken, or
+ * not answered, or by what nobody reads. */
+static bool stands_still(const http1_client_t *client)
+{
+    bool unread = !conn_wants_read(client->conn) && !client->ended;
+    bool untaken = client->state == ATTEMPT_HEAD && client->writer.written >= CONN_LITTLE_BYTES;
+    return unread || untaken || !http1_writer_empty(&client->writer);
+}
+
+void http1_client_watch(http1_client_t *client)
+{
+    exchange_t *ex = client->ex;
+    if (stands_still(client))
+        backlog_watch(ex->worker->backlogs, &client->backlog, client->conn, &ex->account);
+    else
+        backlog_end(&client->backlog);
+}
+
 /* Only what is idempotent may be sent again once a byte of it has left (resend.h). */
 static void drop_unsafe(http1_client_t *client)
 {
@@ -278,6 +298,8 @@ static void op_flush(exchange_t *ex)
         conn_want_read(client->conn, true);
         break;
     }
+    if (client->writer.written != written || !backlog_watched(&client->backlog))
+        http1_client_watch(client);
     drop_unsafe(client);
 }
 

@@ -100,7 +100,8 @@ void http1_client_connected(http1_client_t *client)
         return;
     }
     conn_probe_peer(conn_fd(client->conn)); /* no timer of ours bounds a response */
-    conn_bound_queues(conn_fd(client->conn));
+    conn_bound_queues(conn_fd(client->conn),
+                      slots_are_many(client->ex) ? CONN_NARROW_BYTES : CONN_UNREAD_BYTES);
     if (!target_tls(client->ex, &ssl)) {
         failure = ORIGIN_TLS_FAILED;
         connect_ended(client, &failure);

@@ -8,6 +8,7 @@
 #ifndef BOXEDGE_HTTP1_CLIENT_IMPL_H
 #define BOXEDGE_HTTP1_CLIENT_IMPL_H
 
+#include "backlog.h"
 #include "buffer.h"
 #include "chunked.h"
 #include "conn.h"
@@ -45,6 +46,7 @@ typedef struct http1_client {
     http1_writer_t writer;
     loop_timer_t timer; /* of connecting, of the request's body, of the first byte, or of a tunnel's rest */
     conn_stall_t stall; /* of an upload */
+    backlog_t backlog;  /* of the connection, while it stands still */
     buffer_t in;        /* an incomplete head, or body that the client had no room for */
     size_t head_seen;
     http1_response_head_t head;
@@ -72,6 +74,8 @@ void http1_client_lost(http1_client_t *client);
 /* The response is complete, and `left` bytes came after it. The connection goes back to the pool where its
  * next use is unambiguous. */
 void http1_client_finish(http1_client_t *client, size_t left);
+/* The connection has moved, or stopped: what the kernel holds for it counts as long as it stands still. */
+void http1_client_watch(http1_client_t *client);
 /* Both sides of a tunnel have ended: what the client sent last must leave in time. */
 void http1_client_watch_rest(http1_client_t *client);
 

@@ -96,6 +96,13 @@ static size_t take_plain(http1_client_t *client, str_t data)
     return used;
 }
 
+/* Until the client has room. */
+static void stop_reading(http1_client_t *client)
+{
+    conn_want_read(client->conn, false);
+    http1_client_watch(client);
+}
+
 /* Bytes of the response's body: passed on, and what there is no room for is kept while reading stops. */
 static void take_body(http1_client_t *client, str_t data)
 {
@@ -104,7 +111,7 @@ static void take_body(http1_client_t *client, str_t data)
         return;
     if (n < data.n) {
         buffer_append(&client->in, str_from_offset(data, n), &client->ex->account);
-        conn_want_read(client->conn, false);
+        stop_reading(client);
     }
     exchange_response_flush(client->ex);
 }
@@ -144,6 +151,7 @@ static void take_head(http1_client_t *client, response_t *response, str_t rest)
     ex->response = *response;
     begin_body(client, response);
     client->state = tunnel ? ATTEMPT_RAW : ATTEMPT_BODY;
+    http1_client_watch(client);
     if (tunnel)
         client->framing = BODY_UNTIL_CLOSE;
     exchange_response_head(ex);
@@ -249,7 +257,7 @@ void http1_client_readable(void *owner)
     } else {
         cap = exchange_response_body_room(ex);
         if (cap == 0 || buffer_size(&client->in) != 0) {
-            conn_want_read(client->conn, false);
+            stop_reading(client);
             return;
         }
     }
@@ -283,6 +291,8 @@ void http1_client_resume(exchange_t *ex)
     if (buffer_size(&in) != 0)
         take_body(client, buffer_str(&in));
     buffer_clear(&in, &ex->account);
-    if (client->state != ATTEMPT_OVER && buffer_size(&client->in) == 0 && !client->ended)
+    if (client->state != ATTEMPT_OVER && buffer_size(&client->in) == 0 && !client->ended) {
         conn_want_read(client->conn, true);
+        http1_client_watch(client);
+    }
 }

@@ -22,6 +22,7 @@ void http1_server_later(http1_server_t *server)
 static void end_exchange(http1_server_t *server, exchange_end_t how)
 {
     loop_timer_stop(&server->message->write_timer);
+    backlog_end(&server->message->backlog);
     loop_undefer(&server->message->task);
     http1_writer_fini(&server->message->writer);
     server->message = NULL;

@@ -5,6 +5,7 @@
 #ifndef BOXEDGE_HTTP1_SERVER_IMPL_H
 #define BOXEDGE_HTTP1_SERVER_IMPL_H
 
+#include "backlog.h"
 #include "buffer.h"
 #include "chunked.h"
 #include "client.h"
@@ -38,6 +39,7 @@ typedef struct message {
     http1_writer_t writer;
     loop_timer_t write_timer;
     conn_stall_t stall;
+    backlog_t backlog; /* towards the client */
     loop_task_t task;
     request_body_t body; /* REQUEST_NONE once it has ended */
     uint64_t remaining;

@@ -32,6 +32,7 @@ void http1_server_flush(http1_server_t *server)
     switch (http1_writer_flush(&message->writer, server->client.conn)) {
     case HTTP1_FLUSHED:
         loop_timer_stop(&message->write_timer);
+        backlog_end(&message->backlog);
         exchange_progress(server->ex, message->writer.written - written);
         /* Whoever found no room waits to be told of it, also where everything left at once. */
         conn_want_write(server->client.conn, message->starved);
@@ -43,6 +44,8 @@ void http1_server_flush(http1_server_t *server)
         if (message->writer.written != written || !loop_timer_running(&message->write_timer)) {
             message->stall = (conn_stall_t){.looks = 0};
             loop_timer_start(loop_of(server), &message->write_timer, write_look_ms(server), write_expired);
+            backlog_watch(server->client.worker->backlogs, &message->backlog, server->client.conn,
+                          &server->ex->account);
         }
         conn_want_write(server->client.conn, true);
         break;

@@ -19,6 +19,7 @@
 
 #include <nghttp2/nghttp2.h>
 
+#include "backlog.h"
 #include "client.h"
 #include "http2_closed.h"
 #include "http2_guard.h"
@@ -162,6 +163,7 @@ struct http2_conn {
     bool reset;               /* conn_destroy ends it by a reset: its client takes nothing */
     loop_timer_t write_timer; /* the client takes no bytes */
     conn_stall_t stall;
+    backlog_t backlog; /* towards the client, while write_timer runs */
 };
 
 /* ---- http2_server.c ---- */

@@ -97,7 +97,7 @@ static void connected(http2_origin_t *origin)
         return;
     }
     conn_probe_peer(conn_fd(origin->conn)); /* no timer of ours bounds a response */
-    conn_bound_queues(conn_fd(origin->conn));
+    conn_bound_queues(conn_fd(origin->conn), CONN_UNREAD_BYTES);
     if (origin->ssl == NULL) {
         open_session(origin);
         return;

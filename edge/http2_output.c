@@ -47,8 +47,10 @@ conn_result_t http2_output_write(http2_conn_t *conn)
 {
     bool moved;
     conn_result_t result = http2_outbox_write(&conn->output, conn->client.conn, &moved);
-    if (moved)
-        loop_timer_stop(&conn->write_timer); /* the client takes bytes */
+    if (moved) { /* the client takes bytes */
+        loop_timer_stop(&conn->write_timer);
+        backlog_end(&conn->backlog);
+    }
     if (result == CONN_OK)
         conn->interim = 0;
     return result;

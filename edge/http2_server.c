@@ -61,6 +61,7 @@ static void conn_destroy(http2_conn_t *conn)
     loop_undefer(&conn->task);
     loop_timer_stop(&conn->timer);
     loop_timer_stop(&conn->write_timer);
+    backlog_end(&conn->backlog);
     http2_outbox_clear(&conn->output);
     nghttp2_session_del(conn->session);
     if (conn->reset)
@@ -122,6 +123,7 @@ static void linger(http2_conn_t *conn)
     http2_rests_end(conn);
     http2_outbox_clear(&conn->output);
     loop_timer_stop(&conn->write_timer);
+    backlog_end(&conn->backlog);
     wait_for(conn, HTTP2_WAIT_LINGER);
     conn_shutdown_write(conn->client.conn);
     conn_want_write(conn->client.conn, false);
@@ -151,9 +153,12 @@ static void settle(http2_conn_t *conn, bool blocked)
     /* Responses that are complete but for the kernel hold exchanges that nghttp2 no longer counts. */
     bool reads = conn->phase < HTTP2_FINISHED && conn->closed_count <= conf->limits.streams;
     conn_want_read(conn->client.conn, reads);
-    if (!waits)
+    if (!waits) {
         loop_timer_stop(&conn->write_timer);
-    else if (!loop_timer_running(&conn->write_timer)) {
+        backlog_end(&conn->backlog);
+    } else if (!loop_timer_running(&conn->write_timer)) {
+        backlog_watch(conn->client.worker->backlogs, &conn->backlog, conn->client.conn,
+                      &conn->client.account);
         conn->stall = (conn_stall_t){.looks = 0};
         conn->blocked_ms = http2_now(conn);
         loop_timer_start(loop_of(conn), &conn->write_timer, conf->timeouts.write_idle / CONN_STALL_LOOKS,
@@ -304,7 +309,7 @@ static bool is_stuck(const http2_conn_t *conn, uint64_t before)
 static uint64_t stalled(client_t *client, uint64_t before)
 {
     http2_conn_t *conn = (http2_conn_t *)client;
-    uint64_t n = is_blocked(conn, before) ? conn->counted + conn->output.capacity : 0;
+    uint64_t n = is_blocked(conn, before) ? conn->counted + conn->output.capacity + conn->backlog.counted : 0;
     for (h2o_linklist_t *link = conn->streams.next; link != &conn->streams; link = link->next) {
         const http2_stream_t *stream = H2O_STRUCT_FROM_MEMBER(http2_stream_t, link, link);
         if (relief_is_stalled(stream->ex, before))

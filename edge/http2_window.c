@@ -82,7 +82,8 @@ uint32_t http2_window_open(nghttp2_session *session, int32_t id)
 static uint64_t budget_left(const worker_t *worker)
 {
     uint64_t most = worker->conf->limits.memory_bytes / 4 * 3;
-    return most > worker->memory.held ? most - worker->memory.held : 0;
+    uint64_t held = account_own(&worker->memory);
+    return most > held ? most - held : 0;
 }
 
 static void count(http2_window_t *window, uint32_t open, exchange_t *ex)

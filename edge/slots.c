@@ -208,6 +208,15 @@ void slots_release(exchange_t *ex)
     }
 }
 
+bool slots_are_many(const exchange_t *ex)
+{
+    static const uint32_t many[SLOT_KINDS] = {[SLOT_CLIENT] = SLOTS_MANY_CLIENT, [SLOT_BOX] = SLOTS_MANY_BOX};
+    for (size_t kind = 0; kind < SLOT_KINDS; kind++)
+        if (ex->slots.held[kind] != NULL && ex->slots.held[kind]->held > many[kind])
+            return true;
+    return false;
+}
+
 /* ---- the step ---- */
 
 static void refuse(exchange_t *ex, slot_kind_t kind)

@@ -32,6 +32,12 @@ void slots_free(slots_t **slots);
 
 /* Gives back the slots that the exchange holds. Idempotent. */
 void slots_release(exchange_t *ex);
+/* Slots of one client or one box from which on their further connections are some of many
+ * (CONN_NARROW_BYTES). */
+#define SLOTS_MANY_CLIENT 16
+#define SLOTS_MANY_BOX    64
+/* Whether the exchange has one of them. */
+bool slots_are_many(const exchange_t *ex);
 /* Requests that wait at this worker. */
 size_t slots_waiting(const slots_t *slots);
 

@@ -14,6 +14,7 @@
 #include "acceptor.h"
 #include "access.h"
 #include "access_log.h"
+#include "backlog.h"
 #include "blocks.h"
 #include "channel.h"
 #include "client.h"
@@ -380,7 +381,8 @@ static void on_gauges(loop_timer_t *timer)
 {
     worker_process_t *process = H2O_STRUCT_FROM_MEMBER(worker_process_t, gauges, timer);
     worker_t *worker = &process->worker;
-    counter_set(&worker->counters->buffered_bytes, worker->memory.held);
+    counter_set(&worker->counters->buffered_bytes, account_own(&worker->memory));
+    counter_set(&worker->counters->kernel_bytes, worker->memory.kernel);
     counter_set(&worker->counters->heap_allocated_bytes, heap_allocated());
     tunnels_close_expired(worker);
     loop_timer_start(worker->loop, timer, GAUGES_MS, on_gauges);
@@ -412,6 +414,7 @@ static bool start(worker_process_t *process, const worker_args_t *args)
     worker->blocks = blocks_new(process->store, shm_epoch(worker->shm));
     worker->access = access_new(process->store, shm_epoch(worker->shm), shm_lockout(worker->shm));
     worker->linger_rates = linger_rates_new();
+    worker->backlogs = backlogs_new(worker->loop);
     worker->farewells = farewells_new(worker);
     if (args->pem_count > 0) {
         worker->tls = make_tls(process, args->pems, args->pem_count, error, sizeof(error));
@@ -476,6 +479,7 @@ static void finish(worker_process_t *process)
     if (worker->origins != NULL)
         origin_pool_free(&worker->origins);
     http2_origins_free(&worker->http2_origins);
+    backlogs_free(&worker->backlogs);
     wakes_free(&worker->wakes);
     uses_free(&worker->uses);
     refused_free(&worker->refused);

@@ -17,6 +17,7 @@
 /* Parts that others make and the steps use: each is known to its own files only. */
 typedef struct access access_t;
 typedef struct access_log access_log_t;
+typedef struct backlogs backlogs_t;
 typedef struct blocks blocks_t;
 typedef struct farewells farewells_t;
 typedef struct http2_origins http2_origins_t;
@@ -62,6 +63,7 @@ struct worker {
     counters_t *counters; /* this worker's slot in shared memory */
     shm_t *shm;           /* NULL where nothing is shared (the demo app) */
     relief_t relief;
+    backlogs_t *backlogs;   /* connections that stand still; NULL: not counted (the demo app, tests) */
     farewells_t *farewells; /* client connections that have ended; NULL: none (the demo app, tests, drains) */
     h2o_linklist_t clients; /* client_t.link */
     h2o_linklist_t tunnels; /* open ones (tunnel.c); zero-filled is valid */

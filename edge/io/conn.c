@@ -11,6 +11,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/sock_diag.h>
 #include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <sys/ioctl.h>
@@ -438,6 +439,18 @@ size_t conn_untaken(const conn_t *conn)
     return (size_t)queued + (conn->tls != NULL ? conn_tls_waiting(conn) : 0);
 }
 
+size_t conn_kernel_bytes(const conn_t *conn)
+{
+    uint32_t info[SK_MEMINFO_VARS] = {0}; /* the kernel fills as many as it knows */
+    socklen_t len = sizeof(info);
+    if (getsockopt(conn->fd, SOL_SOCKET, SO_MEMINFO, info, &len) == 0)
+        return (size_t)info[SK_MEMINFO_RMEM_ALLOC] + info[SK_MEMINFO_WMEM_QUEUED];
+    int unread = 0, untaken = 0; /* before Linux 4.12 */
+    (void)ioctl(conn->fd, SIOCINQ, &unread);
+    (void)ioctl(conn->fd, SIOCOUTQ, &untaken);
+    return (size_t)unread + (size_t)untaken;
+}
+
 bool conn_stalled(const conn_t *conn, conn_stall_t *stall)
 {
     size_t unsent = conn_untaken(conn);
@@ -455,12 +468,12 @@ static bool is_near(int fd)
            info.tcpi_rtt < CONN_FAR_US;
 }
 
-void conn_bound_queues(int fd)
+void conn_bound_queues(int fd, int unread)
 {
-    int unsent = CONN_UNSENT_BYTES, unread = CONN_UNREAD_BYTES / 2; /* the kernel doubles it (socket(7)) */
+    int unsent = CONN_UNSENT_BYTES, half = unread / 2; /* the kernel doubles it (socket(7)) */
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
     if (is_near(fd))
-        (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &unread, sizeof(unread));
+        (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &half, sizeof(half));
 }
 
 void conn_probe_peer(int fd)

@@ -126,6 +126,8 @@ size_t conn_unread(const conn_t *conn);
 
 /* Bytes that were written and that the peer's kernel has not taken yet. */
 size_t conn_untaken(const conn_t *conn);
+/* Memory that the kernel holds for bytes in both directions, with its own overhead. */
+size_t conn_kernel_bytes(const conn_t *conn);
 
 /*
  * Whether a peer has stopped taking bytes. The kernel says that it takes more only when a good part of its
@@ -144,13 +146,15 @@ MUST_USE bool conn_stalled(const conn_t *conn, conn_stall_t *stall);
 /*
  * Bounds the bytes that the kernel holds for a connection to an origin, once it is made: those that it may
  * not send yet, so that one write of CONN_TURN_BYTES more and a part under way stay below 256 KiB; and those
- * from a near peer that nobody has read. The kernel would else hold megabytes of either. A far peer's window
- * has to follow the distance, which the kernel does (tcp_rmem). A kernel that cannot do this only holds more.
+ * from a near peer that nobody has read, to `unread` with the kernel's own overhead. The kernel would else
+ * hold megabytes of either. A far peer's window has to follow the distance, which the kernel does (tcp_rmem).
+ * A kernel that cannot do this only holds more.
  */
 #define CONN_UNSENT_BYTES 131072
-#define CONN_UNREAD_BYTES 262144 /* with the kernel's own overhead */
-#define CONN_FAR_US       1000   /* round trip of the handshake from which on a peer is far */
-void conn_bound_queues(int fd);
+#define CONN_UNREAD_BYTES 262144
+#define CONN_NARROW_BYTES 65536 /* `unread` of one among many: a peer at 0.1 ms may still send 300 MB/s */
+#define CONN_FAR_US       1000  /* round trip of the handshake from which on a peer is far */
+void conn_bound_queues(int fd, int unread);
 
 /* Has the kernel probe a peer that is silent, so that one that vanished without a word is found within two
  * minutes. On a listening socket it holds for all connections that are accepted from it. */

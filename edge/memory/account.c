@@ -23,7 +23,7 @@ static void cell_add(_Atomic uint64_t *cell, uint64_t n)
     atomic_store_explicit(cell, atomic_load_explicit(cell, memory_order_relaxed) + n, memory_order_relaxed);
 }
 
-static const account_root_t *change(account_t *account, uint64_t n)
+static account_root_t *change(account_t *account, uint64_t n)
 {
     account_root_t *root = root_of(account);
     root->held += n;
@@ -52,4 +52,13 @@ void account_move(account_t *account, uint64_t before, uint64_t after)
 {
     if (before != after)
         (void)change(account, after - before);
+}
+
+void account_move_kernel(account_t *account, uint64_t before, uint64_t after)
+{
+    if (before == after)
+        return;
+    account_root_t *root = change(account, after - before);
+    root->kernel += after - before;
+    assert(root->kernel <= root->held);
 }

@@ -25,6 +25,7 @@ typedef struct account {
 typedef struct account_root {
     account_t account;        /* first; its parent is itself */
     uint64_t held;            /* bytes */
+    uint64_t kernel;          /* of them those that the kernel holds (account_move_kernel) */
     _Atomic uint64_t *shares; /* of this worker (shm_shares); NULL: nothing is shared */
 } account_root_t;
 
@@ -36,5 +37,13 @@ void account_add(account_t *account, uint64_t n);
 void account_sub(account_t *account, uint64_t n);
 /* The same for something whose size has changed. */
 void account_move(account_t *account, uint64_t before, uint64_t after);
+/* The same for bytes that the kernel holds, in the queues of a connection. They count to every sum, and the
+ * root knows them apart. */
+void account_move_kernel(account_t *account, uint64_t before, uint64_t after);
+/* What this process itself holds. */
+static inline uint64_t account_own(const account_root_t *root)
+{
+    return root->held - root->kernel;
+}
 
 #endif

@@ -58,6 +58,7 @@
     X(log_lines_total, "counter", "Access lines written")                                                    \
     X(log_drops_total, "counter", "Access lines dropped because the log could not keep up")                  \
     X(buffered_bytes, "gauge", "Bytes that requests hold now, of limits.memory")                             \
+    X(kernel_bytes, "gauge", "Bytes that the kernel holds for connections that stand still")                 \
     X(heap_allocated_bytes, "gauge", "Heap bytes in use, as the allocator counts them")
 
 /* Of requests that waited for a box and went on to it: upper bounds of the buckets, in ms; the last is open.

@@ -372,3 +372,49 @@ def test_what_the_kernel_may_hold_from_an_app(edge, protocol):
         out = subprocess.run(["ss", "-tnmH", f"dport = :{app.port}"], capture_output=True, text=True, check=True).stdout
         bounds = [int(found) for found in re.findall(r"skmem:\(r\d+,rb(\d+)", out)]
         assert bounds and max(bounds) <= 256 * 1024
+
+
+# ---- bytes that the kernel holds for exchanges that stand still
+
+
+def unread_http1(edge, stack):
+    """60 connections, each with a large response."""
+    for _ in range(60):
+        sock = stack.enter_context(socket.create_connection(("127.0.0.1", edge.port["plain"]), PATIENCE))
+        sock.sendall(f"GET /bytes?n=100000000 HTTP/1.1\r\nHost: {edge.attacked}\r\n\r\n".encode())
+
+
+def unread_http2(edge, stack):
+    """One connection with 120 streams, with windows of 0."""
+    target = attacks.Target(edge, edge.attacked, "none-1.preview.box.localhost")
+    stack.enter_context(attack(target, 1, 1, "/bytes?n=1000000", streams=120))
+
+
+def untaken(edge, stack):
+    """80 whole requests to an app that does not read."""
+    over = threading.Event()
+    app = stack.enter_context(RawOrigin(lambda conn: over.wait(60), receive_buffer=4096))
+    stack.callback(over.set)
+    host = edge.create_preview(app)
+    for _ in range(80):
+        sock = stack.enter_context(socket.create_connection(("127.0.0.1", edge.port["plain"]), PATIENCE))
+        sock.sendall(f"POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: 90000\r\n\r\n".encode() + bytes(90000))
+
+
+@pytest.mark.parametrize("begin", [unread_http1, unread_http2, untaken])
+def test_what_the_kernel_holds_for_who_stands_still(edge, begin):
+    """The edge itself holds little of it. It counts, and goes after some seconds; others are served the whole time."""
+    with contextlib.ExitStack() as stack:
+        begin(edge, stack)
+        seen = []
+
+        def served_until_ended():
+            served(edge, 5)
+            seen.append((metric(edge, "buffered_bytes"), metric(edge, "kernel_bytes")))
+            return metric(edge, "memory_resets_total") + metric(edge, "memory_closes_total") > 0
+
+        edge.wait_until(served_until_ended, 30, what="exchanges to be ended")
+        assert max(own for own, _ in seen) < 6 * MIB  # that alone is no reason
+        edge.wait_until(lambda: sum(metric(edge, name) for name in ("buffered_bytes", "kernel_bytes")) < 6 * MIB, 30,
+                        what="the kernel to hold less")
+        served(edge, 5)

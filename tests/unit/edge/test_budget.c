@@ -65,6 +65,24 @@ static void test_bounds_without_shares(void **state)
     check_without_shares((budget_facts_t){.memory = MEMORY, .share = SHARE});
 }
 
+/* What the kernel holds makes shares count, and refuses nothing to others, however much it is. */
+static void test_what_the_kernel_holds(void **state)
+{
+    (void)state;
+    budget_facts_t facts = {.memory = MEMORY, .share = SHARE, .held = MEMORY / 4, .shared = true};
+    facts.client = SHARE + 1;
+    facts.kernel = MEMORY / 2 - 1;
+    assert_int_equal(budget_rule(&facts), BUDGET_SERVE);
+    facts.kernel++;
+    assert_int_equal(budget_rule(&facts), BUDGET_SHED);
+    facts.kernel = 100ull * MEMORY;
+    assert_int_equal(budget_rule(&facts), BUDGET_SHED);
+    facts.client = SHARE;
+    assert_int_equal(budget_rule(&facts), BUDGET_SERVE);
+    facts.shared = false;
+    assert_int_equal(budget_rule(&facts), BUDGET_SERVE);
+}
+
 static const client_ops_t no_ops;
 
 typedef struct world {
@@ -159,6 +177,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_bounds_without_shares),
+        cmocka_unit_test(test_what_the_kernel_holds),
         cmocka_unit_test(test_share_of_a_client),
         cmocka_unit_test(test_share_of_a_box),
         cmocka_unit_test(test_who_has_no_bound),

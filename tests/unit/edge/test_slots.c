@@ -4,7 +4,7 @@
 #include "random_id.h"
 #include "slots.h"
 
-#define MANY 8
+#define MANY (SLOTS_MANY_BOX + 8)
 
 typedef struct world {
     worker_fixture_t *fixture;
@@ -137,6 +137,29 @@ static void a_box_has_its_connections_and_no_more(void **state)
     expect_waits(waits); /* now it is its client that has too many */
 }
 
+static void a_client_may_have_many(void **state)
+{
+    world_t *w = *state;
+    w->worker->conf->limits.origin_connections_per_client = MANY;
+    w->worker->conf->limits.origin_connections_per_box = MANY;
+    for (size_t i = 0; i < SLOTS_MANY_CLIENT; i++)
+        assert_false(slots_are_many(ask(w, A, i % 2 == 0 ? "x" : "y")->ex));
+    assert_true(slots_are_many(ask(w, A, "z")->ex));
+    assert_false(slots_are_many(ask(w, B, "z")->ex));
+}
+
+static void a_box_may_have_many(void **state)
+{
+    world_t *w = *state;
+    w->worker->conf->limits.origin_connections_per_client = MANY;
+    w->worker->conf->limits.origin_connections_per_box = MANY;
+    char client[] = "::ffff:192.0.2.0";
+    for (size_t i = 0; i <= SLOTS_MANY_BOX; i++) {
+        client[sizeof(client) - 2] = (char)('0' + i % 8);
+        assert_int_equal(slots_are_many(ask(w, client, "x")->ex), i == SLOTS_MANY_BOX);
+    }
+}
+
 /* One /64 is one client. */
 static void addresses_of_one_client(void **state)
 {
@@ -227,6 +250,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_client_has_its_connections_and_no_more),
         TEST(a_box_has_its_connections_and_no_more),
+        TEST(a_client_may_have_many),
+        TEST(a_box_may_have_many),
         TEST(addresses_of_one_client),
         TEST(a_wait_has_an_end),
         TEST(a_line_has_an_end),

@@ -38,6 +38,27 @@ static void test_without_shares(void **state)
     assert_int_equal(root.held, 0);
 }
 
+/* They count to every sum, and the root knows them apart. */
+static void test_bytes_of_the_kernel(void **state)
+{
+    (void)state;
+    account_root_t root;
+    account_root_init(&root, NULL);
+    account_t client = {.parent = &root.account};
+    account_add(&client, 10);
+    account_move_kernel(&client, 0, 1000);
+    assert_int_equal(client.held, 1010);
+    assert_int_equal(root.held, 1010);
+    assert_int_equal(account_own(&root), 10);
+    account_move_kernel(&client, 1000, 400);
+    assert_int_equal(root.held, 410);
+    assert_int_equal(account_own(&root), 10);
+    account_move_kernel(&client, 400, 0);
+    account_sub(&client, 10);
+    assert_int_equal(root.held, 0);
+    assert_int_equal(root.kernel, 0);
+}
+
 /* What an exchange holds counts to its box and to its client's address, what a connection holds to the
  * latter; both are sums over workers. */
 static void test_shares(void **state)
@@ -121,9 +142,8 @@ static void test_arena(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_without_shares),
-        cmocka_unit_test(test_shares),
-        cmocka_unit_test(test_whose_share),
+        cmocka_unit_test(test_without_shares), cmocka_unit_test(test_bytes_of_the_kernel),
+        cmocka_unit_test(test_shares),         cmocka_unit_test(test_whose_share),
         cmocka_unit_test(test_arena),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
