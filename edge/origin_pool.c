@@ -37,6 +37,7 @@ struct origin_pool {
     size_t mask; /* of the table: its size less one */
     idle_t **table;
     h2o_linklist_t ages; /* oldest first */
+    account_t *account;  /* NULL: they are not counted */
 };
 
 static void on_event(void *owner);
@@ -69,6 +70,12 @@ origin_pool_t *origin_pool_new(loop_t *loop, size_t capacity)
     return pool;
 }
 
+void origin_pool_set_account(origin_pool_t *pool, account_t *account)
+{
+    assert(pool->count == 0);
+    pool->account = account;
+}
+
 /* Takes an entry out and frees it; its connection is the caller's. */
 static conn_t *idle_remove(idle_t *idle)
 {
@@ -79,6 +86,8 @@ static conn_t *idle_remove(idle_t *idle)
     h2o_linklist_unlink(&idle->age);
     loop_timer_stop(&idle->timer);
     idle->pool->count--;
+    if (idle->pool->account != NULL)
+        account_sub(idle->pool->account, ORIGIN_POOL_CONN_BYTES);
     free(idle);
     return conn;
 }
@@ -157,6 +166,8 @@ static void add(origin_pool_t *pool, conn_t **conn, str_t box, uint64_t generati
     *chain = idle;
     h2o_linklist_insert(&pool->ages, &idle->age);
     pool->count++;
+    if (pool->account != NULL)
+        account_add(pool->account, ORIGIN_POOL_CONN_BYTES);
     loop_timer_start(pool->loop, &idle->timer, idle_ms, on_idle_timer);
     conn_set_owner(idle->conn, &idle_handlers, idle);
     conn_want_read(idle->conn, true);

@@ -5,6 +5,7 @@
 #ifndef BOXEDGE_ORIGIN_POOL_H
 #define BOXEDGE_ORIGIN_POOL_H
 
+#include "account.h"
 #include "conn.h"
 #include "str.h"
 
@@ -13,6 +14,11 @@ typedef struct origin_pool origin_pool_t;
 /* At most `capacity` idle connections in all; the oldest is closed for a new one. */
 origin_pool_t *origin_pool_new(loop_t *loop, size_t capacity);
 void origin_pool_free(origin_pool_t **pool);
+
+/* The edge's own memory of an idle connection in the clear, by estimate. */
+#define ORIGIN_POOL_CONN_BYTES 1024
+/* Counts connections to `account`, which outlives the pool, from now on. The pool is empty (asserted). */
+void origin_pool_set_account(origin_pool_t *pool, account_t *account);
 
 /* How long a retired connection waits for the origin's end. */
 #define ORIGIN_POOL_RETIRE_MS 1000

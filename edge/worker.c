@@ -429,6 +429,7 @@ static bool start(worker_process_t *process, const worker_args_t *args)
         return false;
     }
     worker->origins = origin_pool_new(worker->loop, POOL_CONNECTIONS);
+    origin_pool_set_account(worker->origins, &worker->memory.account);
     worker->http2_origins = http2_origins_new(worker);
     worker->random = random_source_new();
     worker->wakes = wakes_new(worker);

@@ -124,6 +124,29 @@ static void test_full_the_oldest_is_closed(void **state)
     }
 }
 
+static void test_they_count(void **state)
+{
+    (void)state;
+    account_root_t root;
+    account_root_init(&root, NULL);
+    origin_pool_t *pool = origin_pool_new(loop, 2);
+    origin_pool_set_account(pool, &root.account);
+    int peers[3];
+    for (int i = 0; i < 3; i++) {
+        conn_t *conn = origin(&peers[i]);
+        PUT(pool, conn, "box", 1, 80);
+        assert_int_equal(root.held, (i < 2 ? i + 1 : 2) * ORIGIN_POOL_CONN_BYTES);
+    }
+    conn_t *conn = origin_pool_take(pool, STR("box"), 1, 80, 0, true);
+    assert_non_null(conn);
+    assert_int_equal(root.held, ORIGIN_POOL_CONN_BYTES);
+    conn_free(&conn);
+    origin_pool_free(&pool);
+    assert_int_equal(root.held, 0);
+    for (int i = 0; i < 3; i++)
+        close(peers[i]);
+}
+
 static void test_closed_by_the_origin(void **state)
 {
     (void)state;
@@ -348,6 +371,7 @@ int main(void)
         TEST(test_the_key_is_box_generation_and_port),
         TEST(test_the_one_used_last_is_taken_first),
         TEST(test_full_the_oldest_is_closed),
+        TEST(test_they_count),
         TEST(test_closed_by_the_origin),
         TEST(test_an_origin_that_speaks_unasked_is_closed),
         TEST(test_closed_after_its_time),
