@@ -374,6 +374,23 @@ def test_what_the_kernel_may_hold_from_an_app(edge, protocol):
         assert bounds and max(bounds) <= 256 * 1024
 
 
+def test_what_the_kernel_may_hold_from_an_app_for_one_of_many(edge):
+    """The 17th connection that a client has at a time is bounded more; that of another client is not."""
+    with contextlib.ExitStack() as stack:
+        app = stack.enter_context(RawOrigin(lambda conn: conn.wait_closed(60)))
+        host = edge.create_preview(app)
+
+        def bounds():
+            out = subprocess.run(["ss", "-tnmH", f"dport = :{app.port}"], capture_output=True, text=True, check=True).stdout
+            return sorted(map(int, re.findall(r"skmem:\(r\d+,rb(\d+)", out)))
+
+        for n, source in enumerate(["127.0.0.1"] * 17 + ["127.0.0.2"]):
+            sock = socket.create_connection(("127.0.0.1", edge.port["plain"]), PATIENCE, (source, 0))
+            stack.enter_context(sock).sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            app.wait(lambda _: len(app.connections) > n)
+        edge.wait_until(lambda: bounds() == [64 * 1024] + [256 * 1024] * 17, what="the bounds")
+
+
 # ---- bytes that the kernel holds for exchanges that stand still
 
 
