@@ -1,7 +1,7 @@
 /*
- * Addresses of IPv6, and of IPv4 as IPv4-mapped ones (RFC 4291 section 2.5.5.2): the only form in which the
- * edge keeps an address. No other file knows how IPv4 is mapped. Text is made on the hot path of every
- * exchange (access line, X-Forwarded-For), so IPv4 is written by hand.
+ * IPv6 addresses, and IPv4 addresses in IPv4-mapped form (RFC 4291 section 2.5.5.2), the only form
+ * that the edge keeps. No other file knows how IPv4 is mapped. Every exchange formats addresses
+ * (access line, X-Forwarded-For), so IPv4 is formatted without snprintf.
  */
 #ifndef BOXEDGE_ADDRESS_H
 #define BOXEDGE_ADDRESS_H
@@ -22,44 +22,44 @@ static inline const uint8_t *address_v4(const struct in6_addr *address)
     return &address->s6_addr[12];
 }
 
-/* The address of four bytes in network order: a struct in_addr, or bytes of a message. */
+/* Makes an address from four bytes in network order: a struct in_addr, or bytes of a message. */
 struct in6_addr address_from_v4(const void *four_bytes);
 
-/* "192.0.2.1" or "2001:db8::1", as inet_pton(3) reads them. On false, `out` is unchanged. */
+/* Parses "192.0.2.1" or "2001:db8::1", as inet_pton(3) does. On false, `out` is unchanged. */
 MUST_USE bool address_parse(const char *text, struct in6_addr *out);
 
-/* The address and port of a socket address; false, and nothing set, for one that is neither IPv4 nor IPv6. */
+/* Takes the address and port of a socket address. Returns false, and sets nothing, if the family is
+ * neither IPv4 nor IPv6. */
 bool address_take(const struct sockaddr *from, struct in6_addr *address, uint16_t *port);
 
 /*
- * How many bytes of the address name its owner: all 16 of IPv4, 8 of IPv6. A client that has one address of
- * an IPv6 /64 has them all.
+ * The number of leading bytes that identify the owner: all 16 for IPv4, 8 for IPv6. A client with
+ * one address of an IPv6 /64 has all of them.
  */
 static inline size_t address_owner_bytes(const struct in6_addr *address)
 {
     return address_is_v4(address) ? 16 : 8;
 }
 
-/* Whether two addresses have one owner. */
+/* Returns whether two addresses have the same owner. */
 static inline bool address_same_owner(const struct in6_addr *a, const struct in6_addr *b)
 {
     return memcmp(a, b, address_owner_bytes(a)) == 0;
 }
 
-/* "192.0.2.1" or "2001:db8::1" into `out`, with a NUL after it; the
- * result is a slice of `out`. */
+/* Writes "192.0.2.1" or "2001:db8::1" and a NUL into `out`. The result is a slice of `out`. */
 str_t address_text(const struct in6_addr *address, char out[INET6_ADDRSTRLEN]);
 
 /* "192.0.2.1:80" or "[2001:db8::1]:80", with a NUL; returns `out`. */
 #define ADDRESS_PORT_BYTES (INET6_ADDRSTRLEN + 8)
 const char *address_port_text(const struct in6_addr *address, uint16_t port, char out[ADDRESS_PORT_BYTES]);
 
-/* A socket address of an address (IPv4 as mapped IPv6) and a port; returns its length. */
+/* Makes a socket address from an address (IPv4 as mapped IPv6) and a port; returns its length. */
 socklen_t address_make(const struct in6_addr *address, uint16_t port, struct sockaddr_storage *out);
 
 /* 127.0.0.0/8 or ::1. */
 bool address_is_loopback(const struct in6_addr *address);
-/* 0.0.0.0/8 or ::, at which no host is. */
+/* 0.0.0.0/8 or ::, which no host has. */
 bool address_is_nowhere(const struct in6_addr *address);
 /* 169.254.0.0/16 or fe80::/10. */
 bool address_is_link_local(const struct in6_addr *address);

@@ -1,5 +1,5 @@
-/* Functions that do not compile here: each has no bound, hides its errors, or keeps hidden state. Included
- * before every file. */
+/* Functions that must not be used: each has no bound, hides its errors, or keeps hidden state. The
+ * build includes this header before every file, so that a use does not compile. */
 #ifndef BOXEDGE_BANNED_H
 #define BOXEDGE_BANNED_H
 

@@ -1,5 +1,5 @@
 /*
- * What a box may be called. It lies here because both the configuration and the host names need it.
+ * The syntax of box ids. Both the configuration and host names need it, so it is in this folder.
  */
 #ifndef BOXEDGE_BOX_ID_H
 #define BOXEDGE_BOX_ID_H

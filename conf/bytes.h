@@ -1,5 +1,5 @@
 /*
- * Numbers in bytes, little-endian, at any alignment: how records are laid out.
+ * Numbers in bytes, little-endian, at any alignment: the layout of records.
  */
 #ifndef BOXEDGE_BYTES_H
 #define BOXEDGE_BYTES_H

@@ -34,7 +34,7 @@ static void note_upstream_places(conf_t *conf, const conf_node_t *root)
     }
 }
 
-/* Keeps where the certificates' files and the boxes were named, for conf_check_files. */
+/* Records the positions of certificate files and boxes, for conf_check_files. */
 static void note_places(conf_t *conf, const conf_node_t *root)
 {
     for (size_t i = 0; i < conf->box_count; i++)
@@ -74,7 +74,7 @@ conf_t *conf_parse(const char *path, str_t text, conf_errors_t *errors)
     return conf_parse_in(&env, path, text, errors);
 }
 
-/* Reads at most one byte more than a file may have. Returns false with errno set. */
+/* Reads at most one byte more than the largest file. Returns false with errno set. */
 static bool read_file(const char *path, char *bytes, size_t *len)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
@@ -119,7 +119,7 @@ conf_t *conf_load_in(const conf_environment_t *env, const char *path, conf_error
 
 conf_t *conf_acquire(const conf_t *conf)
 {
-    conf_t *shared = (conf_t *)conf; /* immutable for all, but for the count */
+    conf_t *shared = (conf_t *)conf; /* immutable except for the count */
     assert(shared->refcount != 0 && shared->refcount != UINT32_MAX);
     shared->refcount++;
     return shared;

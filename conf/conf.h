@@ -1,7 +1,7 @@
 /*
- * A configuration that was loaded and checked: an immutable snapshot, counted by references, so that an
- * exchange in flight keeps the one it began with while a reload puts another in its place. Everything here
- * comes from the key table (conf_keys.h); times are milliseconds and sizes bytes whatever unit the file used.
+ * A loaded and checked configuration: an immutable snapshot with a reference count. An exchange in
+ * flight keeps its snapshot while a reload installs another one. All fields come from the key table
+ * (conf_keys.h). Times are in milliseconds and sizes in bytes, independent of the unit in the file.
  */
 #ifndef BOXEDGE_CONF_H
 #define BOXEDGE_CONF_H
@@ -14,7 +14,7 @@
 
 typedef enum conf_listener_kind {
     CONF_LISTENER_TLS,      /* previews over TLS */
-    CONF_LISTENER_REDIRECT, /* plain HTTP that answers with a redirect to https */
+    CONF_LISTENER_REDIRECT, /* plain HTTP that redirects to https */
     CONF_LISTENER_PLAIN,    /* plain HTTP that carries previews, for use behind another proxy */
     CONF_LISTENER_HEALTH,   /* /healthz and /readyz only */
 } conf_listener_kind_t;
@@ -28,18 +28,19 @@ typedef struct conf_address {
 typedef struct conf_listener {
     conf_listener_kind_t kind;
     conf_address_t address;
-    char text[64];       /* as it is printed: "127.0.0.1:8443", "[::]:443" */
+    char text[64];       /* for printing: "127.0.0.1:8443", "[::]:443" */
     bool proxy_protocol; /* each connection begins with a PROXY protocol header */
-    bool tls_terminated; /* plain: a trusted proxy's X-Forwarded-Proto says that its client came over TLS */
+    bool tls_terminated; /* plain: a trusted proxy's X-Forwarded-Proto tells whether its client came over TLS
+                          */
 } conf_listener_t;
 
-/* Where in the file something stands, both from 1; line 0: in no line, but the file as a whole. */
+/* A position in the file, both from 1; line 0: the file as a whole. */
 typedef struct conf_place {
     unsigned line;
     unsigned column;
 } conf_place_t;
 
-/* Relative paths in the file are relative to the directory that it lies in; here they are resolved. */
+/* Relative paths in the file are relative to its directory; these paths are resolved. */
 typedef struct conf_certificate {
     char *chain_path; /* PEM, leaf first */
     char *key_path;   /* PEM */
@@ -47,13 +48,13 @@ typedef struct conf_certificate {
     conf_place_t key_place;
 } conf_certificate_t;
 
-/* A network: the first `bits` bits of `address` (IPv4 is kept as an IPv4-mapped IPv6 address, bits + 96). */
+/* A network: the first `bits` bits of `address` (IPv4 is an IPv4-mapped IPv6 address, bits + 96). */
 typedef struct conf_network {
     struct in6_addr address;
     unsigned bits;
 } conf_network_t;
 
-/* The field in which a proxy names the client that it speaks for. */
+/* The field in which a proxy names its client. */
 typedef enum conf_client_field {
     CONF_CLIENT_X_FORWARDED_FOR,
     CONF_CLIENT_FORWARDED,
@@ -61,7 +62,8 @@ typedef enum conf_client_field {
     CONF_CLIENT_CF_CONNECTING_IP,
 } conf_client_field_t;
 
-/* Who reads on the edge's answers how a box failed: the last line of its log, the ports that listen in it. */
+/* The readers that see the cause of a box's failure on the edge's answers: the last line of its log
+ * and its listening ports. */
 typedef enum conf_failure_details {
     CONF_DETAILS_EVERYONE,      /* each reader that may see the preview */
     CONF_DETAILS_AUTHENTICATED, /* readers that showed credentials of the preview */
@@ -78,115 +80,115 @@ typedef struct conf_proxy {
 typedef struct conf_box {
     char id[58];
     conf_address_t address; /* port 0: the preview's port is used */
-    uint16_t *ports;        /* the only ones that may have previews */
-    size_t port_count;      /* 0: all may */
+    uint16_t *ports;        /* the only ports that may have previews */
+    size_t port_count;      /* 0: all ports may */
     conf_place_t place;
 } conf_box_t;
 
 #define CONF_WORKERS_MAX 256
 
-/* How long a box may be given to start, at most. */
+/* Maximum start time of a box. */
 #define CONF_START_MAX_MS (60 * 60 * 1000)
 
-/* What is done with a process box that is idle. */
+/* The action on an idle process box. */
 typedef enum conf_idle_action { CONF_IDLE_STOP, CONF_IDLE_FREEZE } conf_idle_action_t;
 
 /* A box of the process provider: started on its first request, on this machine. */
 typedef struct conf_process {
     char id[58];
-    char **command; /* the program and its arguments; a single one is run by /bin/sh -c */
+    char **command; /* the program and its arguments; a single string is run by /bin/sh -c */
     size_t command_count;
-    char *directory;    /* where it runs; by default that of the configuration file */
+    char *directory;    /* working directory; by default the configuration file's */
     char **environment; /* "NAME=value" */
     size_t environment_count;
-    uint16_t *ports; /* that may be exposed; the first is in its environment as PORT */
+    uint16_t *ports; /* the ports that may be exposed; the command's environment has the first as PORT */
     size_t port_count;
-    uint32_t start_timeout; /* for its ports to listen, from its start; 0: wake.timeout */
+    uint32_t start_timeout; /* from its start until its ports listen; 0: wake.timeout */
     uint32_t idle;          /* without activity, before idle_action; 0: never */
     conf_idle_action_t idle_action;
-    bool keep_alive; /* never stopped or frozen by the edge */
-    char *user;      /* whose rights it has where the edge was started as root; by default `user` of the edge,
-                        never      root */
+    bool keep_alive; /* the edge never stops or freezes it */
+    char *user; /* the user that it runs as if the edge was started as root; by default the edge's `user`,
+                   never root */
 } conf_process_t;
 
 /* ---- the API host (docs/api.md) ---- */
 
 /* How a server of an upstream is chosen. */
 typedef enum conf_balance {
-    CONF_BALANCE_P2C,         /* the better of two at random, by requests in flight and latency */
-    CONF_BALANCE_ROUND_ROBIN, /* one after the other, by weight */
+    CONF_BALANCE_P2C,         /* the better of two random servers, by requests in flight and latency */
+    CONF_BALANCE_ROUND_ROBIN, /* in turn, by weight */
     CONF_BALANCE_LEAST,       /* the fewest requests in flight for its weight */
-    CONF_BALANCE_HASH,        /* by box id, with bounded load: a box's calls reach the same server */
+    CONF_BALANCE_HASH,        /* by box id, with bounded load: the calls of a box reach the same server */
 } conf_balance_t;
 
-/* What the edge speaks to an upstream's servers. */
+/* The protocol towards an upstream's servers. */
 typedef enum conf_protocol { CONF_PROTOCOL_HTTP1, CONF_PROTOCOL_H2 } conf_protocol_t;
 
 #define CONF_NAME_MAX 63
-/* Of a server's text, a host name of at most 253 bytes and a port: room for it in whole words. */
+/* Longest text of a server: a host name of at most 253 bytes and a port, padded to whole words. */
 #define CONF_SERVER_MAX 263
 
-/* A server of an upstream: an address, or a name that is resolved, and again when its TTL is over. */
+/* A server of an upstream: an address, or a name that is resolved again after its TTL. */
 typedef struct conf_server {
     char *host; /* lower case; an IPv6 address without brackets */
     uint16_t port;
     uint32_t weight;                /* 1-100 */
-    char text[CONF_SERVER_MAX + 1]; /* "host:port", as it is printed and as commands name it */
+    char text[CONF_SERVER_MAX + 1]; /* "host:port", as printed and as commands name it */
 } conf_server_t;
 
 typedef struct conf_upstream {
     char name[CONF_NAME_MAX + 1];
-    char pool[CONF_NAME_MAX + 2]; /* "=<name>": no box is called so */
+    char pool[CONF_NAME_MAX + 2]; /* "=<name>": never equal to a box id */
     uint64_t id;                  /* a hash of the name */
     conf_server_t *servers;
     size_t server_count;
     conf_balance_t balance;
     conf_protocol_t protocol;
 
-    bool tls;              /* TLS towards them, always verified */
+    bool tls;              /* use TLS towards the servers, always verified */
     char *tls_name;        /* name in SNI and in the certificate; "": each server's host */
     char *tls_ca;          /* PEM; "": the system's authorities */
     char *tls_certificate; /* PEM of the edge's own certificate; "": none */
     char *tls_key;
     conf_place_t tls_ca_place, tls_certificate_place, tls_key_place;
 
-    char *health_path;        /* asked of each server with GET; "": no active checks */
+    char *health_path;        /* requested from each server with GET; "": no active checks */
     uint32_t health_interval; /* ms */
     uint32_t health_timeout;  /* ms */
-    uint32_t health_rise;     /* successes in a row until it is up again */
-    uint32_t health_fall;     /* failures in a row until it is down */
+    uint32_t health_rise;     /* successes in a row until a server is up again */
+    uint32_t health_fall;     /* failures in a row until a server is down */
 
-    uint32_t eject_failures; /* failed exchanges in a row until it is left out; 0: never */
-    uint32_t eject_time;     /* ms for the first time, doubling to ten times that */
-    uint32_t slow_start;     /* ms in which a server that is back takes its full share again; 0: at once */
-    uint32_t panic_percent;  /* with fewer servers usable than that, all are used; 0: never */
+    uint32_t eject_failures; /* failed exchanges in a row until a server is ejected; 0: never */
+    uint32_t eject_time;     /* ms of the first ejection, doubling to ten times that */
+    uint32_t slow_start;     /* ms in which a returning server's share rises to its full share; 0: at once */
+    uint32_t panic_percent;  /* if fewer servers are usable, all are used; 0: never */
 
     uint32_t server_in_flight; /* requests at one server, over all workers; 0: no limit */
-    uint32_t in_flight;        /* at all of them; 0: no limit */
-    uint32_t queue;            /* requests that wait for a place, over all workers */
+    uint32_t in_flight;        /* requests at all servers; 0: no limit */
+    uint32_t queue;            /* requests that wait for a slot, over all workers */
     uint32_t queue_timeout;    /* ms */
-    uint32_t retry_percent;    /* retries in 100 requests, at most */
-    bool pool_after_body;      /* connections are used again after requests with a body */
+    uint32_t retry_percent;    /* maximum retries per 100 requests */
+    bool pool_after_body;      /* reuse connections after requests with a body */
     uint32_t first_byte;       /* ms for the response's first byte, from the end of the request */
 } conf_upstream_t;
 
-/* What a key, or a client address, may use. */
+/* The limits of a key or a client address. */
 typedef struct conf_plan {
     char name[CONF_NAME_MAX + 1];
     uint64_t rate_count; /* units in `rate_period_ms`; 0: no limit on the rate */
     uint64_t rate_period_ms;
     uint32_t burst;     /* units at once, 1 or more */
-    uint32_t in_flight; /* requests at a time; 0: no limit */
+    uint32_t in_flight; /* simultaneous requests; 0: no limit */
 } conf_plan_t;
 
-/* What a request costs where it is not one unit. The first that matches counts. */
+/* The cost of a request other than one unit. The first match counts. */
 typedef struct conf_cost {
     char method[16]; /* "*": any */
-    char *path;      /* "/v2/box/{id}/exec": {…} is one segment; with "*" at its end everything below */
-    uint32_t cost;   /* 0: free */
+    char *path;    /* "/v2/box/{id}/exec": {…} is one segment; a "*" at the end matches everything below */
+    uint32_t cost; /* 0: free */
 } conf_cost_t;
 
-/* A route of the API; the fields as those of conf_cost_t. */
+/* A route of the API; fields as in conf_cost_t. */
 typedef struct conf_route {
     char *path;
     char method[16];
@@ -194,7 +196,7 @@ typedef struct conf_route {
 
 typedef enum conf_alias_mode { CONF_ALIAS_NONE, CONF_ALIAS_DASH } conf_alias_mode_t;
 
-/* Whose pages may call the API: a serialized origin in lower case, or "*". */
+/* An origin whose pages may call the API: serialized, in lower case, or "*". */
 typedef struct conf_origin {
     char *origin;
 } conf_origin_t;
@@ -225,7 +227,7 @@ typedef struct conf {
     char *node;           /* name of this machine in CDN-Loop and logs; by default the host name */
 
     unsigned workers; /* resolved: never 0 */
-    char *user;       /* whose rights workers and controller run with when started as root; "" keeps them */
+    char *user;       /* the user of workers and controller if started as root; "" keeps the rights */
     char *state_dir;  /* local CA, durable store */
     char *run_dir;    /* lock file, admin socket, volatile store (should be a tmpfs) */
     char *admin_socket;
@@ -233,7 +235,7 @@ typedef struct conf {
 
     char *access_log; /* path, "stdout" or "off" */
 
-    conf_proxy_t *trusted; /* proxies whose word about their clients counts */
+    conf_proxy_t *trusted; /* proxies that are trusted to name their clients */
     size_t trusted_count;
 
     struct {
@@ -244,24 +246,24 @@ typedef struct conf {
             connections_per_client; /* of one client address (/64 for IPv6), over all workers; 0: no limit */
         uint32_t connections;       /* per worker */
         uint32_t origin_connections_per_client, origin_connections_per_box; /* of a worker; 0: its share */
-        uint32_t origin_queue;            /* requests of a worker that wait for those */
-        uint64_t memory_bytes;            /* what exchanges may hold at one worker before it sheds */
-        uint64_t memory_per_client_bytes; /* of it, a client address and a box, over all workers, once it is
-                                             short; 0: an eighth */
+        uint32_t origin_queue;            /* a worker's requests that wait for such a connection */
+        uint64_t memory_bytes;            /* memory of a worker's exchanges before it sheds load */
+        uint64_t memory_per_client_bytes; /* share of one client address and of one box, over all workers,
+                                             once memory is short; 0: an eighth */
     } limits;
 
     struct {
         uint32_t handshake;    /* TLS, from accept */
         uint32_t head;         /* from a request's first byte to the end of its head */
         uint32_t body_idle;    /* between reads of a request body */
-        uint32_t origin_queue; /* for a connection to an origin that its client and box may have */
-        uint32_t write_idle;   /* a client that takes no byte for so long is cut */
+        uint32_t origin_queue; /* wait for an origin connection within the limits of its client and box */
+        uint32_t write_idle;   /* a client that takes no byte in this time is cut */
         uint32_t keep_alive;   /* between requests */
         uint32_t connect;      /* to an origin */
         uint32_t first_byte;   /* from the request's end to the response's first byte */
-        uint32_t pool_idle;    /* an idle origin connection is used within this time */
+        uint32_t pool_idle;    /* maximum idle time of a pooled origin connection */
         uint32_t drain;        /* on SIGTERM */
-        uint32_t heartbeat;    /* a worker that shows no life for so long is killed */
+        uint32_t heartbeat;    /* a worker without a heartbeat in this time is killed */
     } timeouts;
 
     conf_box_t *boxes;
@@ -273,8 +275,8 @@ typedef struct conf {
     struct {
         char *socket;  /* of the Docker Engine API; "": no such provider */
         char *label;   /* prefix of labels: "<label>.id", ".keep_alive", ".idle", ".init", ".ports" */
-        bool pause;    /* `idle` is 30 minutes where it was 0 */
-        uint32_t idle; /* containers without a label of their own are paused after it; 0: never */
+        bool pause;    /* `idle` is 30 minutes if it was 0 */
+        uint32_t idle; /* containers without their own label are paused after this; 0: never */
     } docker;
 
     struct {
@@ -284,16 +286,16 @@ typedef struct conf {
         uint32_t timeout; /* for one call */
     } control_plane;
 
-    conf_network_t *origins; /* where boxes of docker and control_plane may be */
+    conf_network_t *origins; /* networks that boxes of docker and control_plane may be in */
     size_t origin_count;
 
     struct {
-        uint32_t timeout;         /* how long a request waits */
-        uint32_t page_after;      /* a navigation gets the waiting page; 0: never */
-        uint32_t idle_open;       /* a quiet tunnel or event stream holds its box for so long */
-        uint32_t waiters;         /* requests that wait, over all workers */
+        uint32_t timeout;         /* maximum wait of a request */
+        uint32_t page_after;      /* a navigation then gets the waiting page; 0: never */
+        uint32_t idle_open;       /* an idle tunnel or event stream holds its box for this time */
+        uint32_t waiters;         /* waiting requests, over all workers */
         uint32_t waiters_per_box; /* over all workers */
-        uint32_t per_client;      /* wakes a minute that one client address may begin; 0: no limit */
+        uint32_t per_client;      /* wakes per minute that one client address may begin; 0: no limit */
     } wake;
 
     conf_failure_details_t failure_details;
@@ -307,24 +309,24 @@ typedef struct conf {
         char **hosts; /* names of the API, lower case; none: there is no API host */
         size_t host_count;
         char *upstream;        /* a name of `upstreams` */
-        size_t upstream_index; /* of it, where there are hosts */
-        char *default_plan;    /* of keys that no list names, once the upstream took them; "": client_plan */
+        size_t upstream_index; /* its index, if there are hosts */
+        char *default_plan;    /* of keys in no list, once the upstream has accepted them; "": client_plan */
         char *client_plan;     /* of a client address, for requests without such a key; "": no limits */
-        const conf_plan_t *default_limits, *client_limits; /* those; NULL: no limits */
+        const conf_plan_t *default_limits, *client_limits; /* the plans of those names; NULL: no limits */
         conf_limits_mode_t limits;
         conf_cost_t *costs;
         size_t cost_count;
         conf_api_key_t *keys;
         size_t key_count;
         char *settle_key;                 /* a file whose first line is a key that sees every box; "": none */
-        bool previews;                    /* /v2/box/{id}/preview is answered by the edge */
+        bool previews;                    /* the edge answers /v2/box/{id}/preview */
         conf_alias_mode_t previews_alias; /* of ids with '_' */
-        conf_route_t *unkeyed;            /* pass without a key: they carry a proof of their own */
+        conf_route_t *unkeyed;            /* pass without a key, because they carry another proof */
         size_t unkeyed_count;
-        conf_route_t *proves; /* where a success says that the upstream has taken the key */
+        conf_route_t *proves; /* a success shows that the upstream accepts the key */
         size_t proves_count;
-        uint64_t new_keys_count, new_keys_period_ms; /* that one client address may prove; 0: no limit */
-        conf_origin_t *cors;                         /* whose preflights the edge answers */
+        uint64_t new_keys_count, new_keys_period_ms; /* of one client address; 0: no limit */
+        conf_origin_t *cors;                         /* origins whose preflights the edge answers */
         size_t cors_count;
     } api;
 
@@ -332,7 +334,7 @@ typedef struct conf {
 } conf_t;
 
 /*
- * Collects what is wrong with a file, as lines "file:line:col: key: sentence", and what is only doubtful, as
+ * Collects the errors of a file as lines "file:line:col: key: sentence", and its doubtful parts as
  * "file:line:col: warning: key: sentence". Keeps the first CONF_ERRORS_MAX of them and counts all.
  */
 typedef struct conf_errors conf_errors_t;
@@ -344,57 +346,59 @@ void conf_errors_free(conf_errors_t **errors);
 /* Errors without warnings. */
 size_t conf_errors_count(const conf_errors_t *errors);
 size_t conf_errors_warnings(const conf_errors_t *errors);
-/* Writes one line an error or warning, in the order of the file. */
+/* Writes one line per error or warning, in the order of the file. */
 void conf_errors_print(const conf_errors_t *errors, FILE *out);
 
 /*
- * Loads `path`, or the bytes `text` under the name `path` (conf_parse). Never stops at the first error: all
- * are added to `errors`. Returns a snapshot with one reference, owned by the caller, or NULL where there was
- * any error; warnings alone are none. Reads no file but `path`; conf_check_files looks at the files that the
- * configuration names (certificates, keys: readable, of the right kind; directories) and adds
- * errors and warnings, those of certificates with the lines that named them. What the defaults depend on
- * beside the file is in conf_environment.h.
+ * Loads `path`, or the bytes `text` under the name `path` (conf_parse). Adds all errors to
+ * `errors`, not only the first. Returns a snapshot with one reference, owned by the caller, or NULL
+ * after any error; warnings do not count.
+ *
+ * Both read no file but `path`. conf_check_files checks the files that the configuration names
+ * (certificates, keys: readable, of the right kind; directories). It adds errors and warnings, for
+ * certificates with their lines. conf_environment.h has the other inputs of the defaults.
  */
 conf_t *conf_load(const char *path, conf_errors_t *errors);
 conf_t *conf_parse(const char *path, str_t text, conf_errors_t *errors);
 void conf_check_files(const conf_t *conf, conf_errors_t *errors);
 
 conf_t *conf_acquire(const conf_t *conf);
-/* Gives a reference back and nulls it; the last one frees. NULL is allowed. */
+/* Releases a reference and nulls it; the last one frees. NULL is allowed. */
 void conf_release(conf_t **conf);
 
-/* True where `address` (IPv4 as mapped IPv6) lies in one of the networks. */
+/* Returns whether `address` (IPv4 as mapped IPv6) is in one of the networks. */
 bool conf_network_has(const conf_network_t *networks, size_t count, const struct in6_addr *address);
-/* The first element of trusted_proxies whose network holds `address`, or NULL. */
+/* The first element of trusted_proxies whose network has `address`, or NULL. */
 const conf_proxy_t *conf_trusted_proxy(const conf_t *conf, const struct in6_addr *address);
 
 /*
- * True where `address` is one of the edge's own listeners, so that connecting to it would come back: the
- * same address and port, or a loopback address on the port of a listener on all addresses. (Whether another
- * address is this machine's own is not known here; CDN-Loop finds such circles.)
+ * Returns whether `address` is one of the edge's own listeners, so that a connection to it would
+ * loop: the same address and port, or a loopback address on the port of a listener on all
+ * addresses. Other addresses of this machine are not known here; CDN-Loop detects loops through
+ * them.
  */
 bool conf_listens_on(const conf_t *conf, const struct sockaddr *address);
 
-/* The plan of that name; NULL: there is none. */
+/* The plan of that name, or NULL. */
 const conf_plan_t *conf_plan(const conf_t *conf, const char *name);
-/* True where `host` (any case, a trailing dot or a port ignored) is one of api.hosts. */
+/* Returns whether `host` (case, a trailing dot and a port are ignored) is one of api.hosts. */
 bool conf_is_api_host(const conf_t *conf, str_t host);
 
 /*
- * What a request takes of its plan; `path` is without its query. Where a path could be read in several ways
- * (encoded, doubled slashes, capitals, ...), the dearer reading counts.
+ * The units that a request takes of its plan; `path` has no query. If a path has several readings
+ * (encoded, doubled slashes, capitals, ...), the dearest one counts.
  */
 uint32_t conf_cost_of(const conf_t *conf, str_t method, str_t path);
-/* Whether the request passes without a key, whichever way its path is read. */
+/* Returns whether the request passes without a key in every reading of its path. */
 bool conf_is_unkeyed(const conf_t *conf, str_t method, str_t path);
-/* Whether a success proves its key, whichever way its path is read. */
+/* Returns whether a success proves the request's key in every reading of its path. */
 bool conf_proves_key(const conf_t *conf, str_t method, str_t path);
-/* Whether pages of this origin may call the API, by api.cors. */
+/* Returns whether api.cors lets pages of this origin call the API. */
 bool conf_allows_origin(const conf_t *conf, str_t origin);
 
-/* The configuration reference in Markdown, made from the key table. */
+/* Prints the configuration reference in Markdown, from the key table. */
 void conf_print_reference(FILE *out);
-/* The key table as a complete commented YAML file with every default. */
+/* Prints the key table as a complete commented YAML file with every default. */
 void conf_print_default(FILE *out);
 
 #endif

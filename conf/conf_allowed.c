@@ -1,4 +1,4 @@
-/* The sentence part that says what a key may be; messages and the reference share it. */
+/* Describes the allowed values of a key, for messages and the reference. */
 #include <assert.h>
 #include <stdio.h>
 

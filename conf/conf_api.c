@@ -1,4 +1,4 @@
-/* Questions about the API part of a configuration. */
+/* Look-ups in the API part of a configuration. */
 #include "conf.h"
 
 const conf_plan_t *conf_plan(const conf_t *conf, const char *name)

@@ -11,16 +11,16 @@
 
 typedef struct binder {
     const char *path;
-    char *dir; /* of the file: what relative paths are relative to */
+    char *dir; /* of the file: the base of relative paths */
     conf_errors_t *errors;
 } binder_t;
 
-/* Where in the file the binder is: a section ("timeouts") or an element ("listeners[1]"), or "" at the top.
- */
+/* The binder's position in the file: a section ("timeouts"), an element ("listeners[1]"), or "" at
+ * the top. */
 typedef struct scope {
     const conf_table_t *table;
     str_t section;    /* inside the table */
-    const char *list; /* the element's shown name, "" in the file's own table */
+    const char *list; /* the element's printed name, "" in the file's own table */
     void *base;       /* of the fields: the conf_t or the element */
 } scope_t;
 
@@ -33,7 +33,7 @@ static const char *shown_name(const scope_t *scope, str_t name, char out[NAME_SH
 }
 
 #define KNOWN_MAX 512
-/* "address, kind": the keys of a scope, cut where there is no more room. */
+/* "address, kind": the keys of a scope, cut to the available room. */
 static const char *list_known(const scope_t *scope, char out[KNOWN_MAX])
 {
     size_t used = 0;
@@ -84,7 +84,7 @@ static void bind_scalar(const binder_t *b, const conf_key_t *key, const char *na
                     conf_shown(node->text, shown), why, conf_keys_allowed(key, allowed));
 }
 
-/* The bounds of a list's length; one that is too long is not read at all. */
+/* Checks the bounds of a list's length; a list that is too long is not read at all. */
 static bool length_allowed(const binder_t *b, const conf_key_t *key, const char *name,
                            const conf_node_t *list)
 {
@@ -104,7 +104,7 @@ static const char *element_name(const char *list, size_t i, char out[ELEMENT_SHO
     return out;
 }
 
-/* An element of a list that is neither a map nor a network. */
+/* Sets an element of a list that is neither a map nor a network. */
 static const char *set_item(const conf_key_t *key, str_t text, char *elements, size_t i)
 {
     uint64_t port;
@@ -194,7 +194,7 @@ static void bind_element(const binder_t *b, const conf_key_t *key, const char *n
                     kind_name(node), list_known(&scope, known));
 }
 
-/* Room for the elements of a list, zero-filled, in its field. */
+/* Allocates zeroed elements of a list and stores them in its field. */
 static char *new_elements(const conf_key_t *key, void *base, size_t count)
 {
     char *elements = conf_alloc(count, key->element_size);
@@ -297,7 +297,7 @@ static bool is_list(conf_type_t type)
            type == CONF_PORTS || type == CONF_HOSTS;
 }
 
-/* Recurses into sections and elements only, whose depth the key table bounds. */
+/* Recurses only into sections and elements, whose depth the key table bounds. */
 static void bind_map(const binder_t *b, const scope_t *scope, const conf_node_t *map)
 {
     for (size_t i = 0; i < map->count; i++) {
@@ -354,7 +354,7 @@ static bool is_string(conf_type_t type)
     return type == CONF_PATH || type == CONF_NO_PATH || type == CONF_URL || type == CONF_WORD ||
            type == CONF_LOG || type == CONF_NODE || type == CONF_USER || type == CONF_DOMAIN ||
            type == CONF_PATTERN || type == CONF_ORIGIN || type == CONF_NO_TARGET || type == CONF_NO_DOMAIN ||
-           type == CONF_NO_NAME || type == CONF_SERVER; /* whose host comes first */
+           type == CONF_NO_NAME || type == CONF_SERVER; /* its host is the first member */
 }
 
 static void free_fields(const conf_table_t *table, char *base)

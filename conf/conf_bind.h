@@ -1,5 +1,5 @@
 /*
- * The tree of a file and the key table, brought together: fills the fields of a conf_t, and frees them.
+ * Connects the tree of a file with the key table: fills the fields of a conf_t, and frees them.
  */
 #ifndef BOXEDGE_CONF_BIND_H
 #define BOXEDGE_CONF_BIND_H
@@ -8,16 +8,16 @@
 #include "conf_tree.h"
 
 /*
- * Sets every field of `conf` (all zero before, but for `source`) that has a fixed default, then what the
- * tree says. A list has as many elements as in the file, also where some are wrong; those are zero where
- * they could not be read, and networks have CONF_NETWORK_UNREAD bits. Relative
- * paths become relative to the directory of conf->source, and that to `cwd`.
+ * Sets every field of `conf` (all zero before, except `source`) that has a fixed default, then the
+ * values of the tree. A list has as many elements as in the file, even if some are wrong.
+ * Unreadable elements are zero; unreadable networks have CONF_NETWORK_UNREAD bits. Relative paths
+ * become relative to the directory of conf->source, and that directory to `cwd`.
  */
 #define CONF_NETWORK_UNREAD 129
 void conf_bind(conf_t *conf, const conf_node_t *root, const char *cwd, conf_errors_t *errors);
-/* The directory of a file: an absolute path, as far as `cwd` is one. Owned by the caller. */
+/* The directory of a file, absolute if `cwd` is. The caller owns it. */
 char *conf_dir_of(const char *source, const char *cwd);
-/* Frees what the fields of the key table hold. */
+/* Frees the memory of the key table's fields. */
 void conf_unbind(conf_t *conf);
 
 #endif

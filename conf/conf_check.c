@@ -15,7 +15,8 @@ typedef struct checker {
     conf_errors_t *errors;
 } checker_t;
 
-/* Where a key's value stands; where it is not in the file, where the map begins that it should be in. */
+/* The position of a key's value; if the file lacks the key, the start of the map that it belongs
+ * to. */
 static conf_place_t place_in(const conf_node_t *map, const char *name)
 {
     const conf_node_t *node = map->kind == CONF_NODE_MAP ? conf_node_get(map, str_from(name)) : NULL;
@@ -28,7 +29,7 @@ static conf_place_t place_in_element(const checker_t *c, const char *list, size_
     return place_in(node->children[i], name);
 }
 
-/* An error in the key `name` of the element `i` of `list`. */
+/* Reports an error in the key `name` of the element `i` of `list`. */
 static void report_element(const checker_t *c, const char *list, size_t i, const char *name,
                            const char *sentence)
 {
@@ -153,7 +154,7 @@ static void check_box_address(const checker_t *c, size_t i)
     report_element(c, "boxes", i, "address", sentence);
 }
 
-/* Where an id of a box was given. */
+/* The position of a box's id. */
 typedef struct named_box {
     const char *id;
     const char *list;
@@ -169,7 +170,7 @@ static int by_id(const void *a, const void *b)
     return order != 0 ? order : x->index < y->index ? -1 : x->index > y->index;
 }
 
-/* An id is one box's, whoever provides it. */
+/* Each id may belong to only one box, across all providers. */
 static void check_ids(const checker_t *c)
 {
     const conf_t *conf = c->conf;
@@ -191,7 +192,7 @@ static void check_ids(const checker_t *c)
     free(all);
 }
 
-/* A process listens on this machine, where the edge does too. */
+/* A process listens on this machine, as the edge does. */
 static void check_process_ports(const checker_t *c, size_t i)
 {
     const conf_process_t *process = &c->conf->processes[i];
@@ -222,7 +223,7 @@ static void check_processes(const checker_t *c)
     }
 }
 
-/* The first bits of `network` are those of `text`, or the other way round. */
+/* Returns whether one of the two networks contains the other. */
 static bool overlaps(const conf_network_t *network, const char *text)
 {
     conf_network_t other;
@@ -248,7 +249,7 @@ static void check_origins(const checker_t *c)
                        "has addresses of %s in it; the edge never connects to those for a box", never[j]);
 }
 
-/* The URL's host is this machine, so that nobody is in between. */
+/* The URL's host is this machine, so the connection crosses no network. */
 static bool is_near(const char *url)
 {
     static const char *const hosts[] = {"localhost", "[::1]"};

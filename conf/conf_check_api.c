@@ -1,5 +1,5 @@
-/* What must hold between the keys of the API part: names that are given once, names that are there, hosts
- * that do not meet the previews'. */
+/* The rules between the keys of the API part: unique names, references to existing names, and hosts
+ * that do not collide with the previews'. */
 #include <stdio.h>
 
 #include "conf_check.h"
@@ -24,7 +24,7 @@ static const conf_node_t *element(const conf_node_t *list, size_t i)
     return list != NULL && list->kind == CONF_NODE_LIST && i < list->count ? list->children[i] : NULL;
 }
 
-/* Where a key of an element stands, else the element, else the file. */
+/* The position of a key in an element, else of the element, else of the file. */
 static conf_place_t place_of(const checker_t *c, const conf_node_t *list, size_t i, const char *name)
 {
     const conf_node_t *node = element(list, i);
@@ -39,8 +39,8 @@ static conf_place_t api_place(const checker_t *c, const char *name)
     return value != NULL ? value->place : api != NULL ? api->place : c->root->place;
 }
 
-/* Reports a name that an element before `i` has too. `names` is the first name, `size` the distance between
- * two. */
+/* Reports a name that an element before `i` also has. `names` is the first name, `size` the
+ * distance between two. */
 static void check_once(const checker_t *c, const conf_node_t *list, const char *key, const char *names,
                        size_t size, size_t i)
 {
@@ -116,7 +116,7 @@ static void check_upstreams(const checker_t *c)
     }
 }
 
-/* "a, b, c", as far as there is room: what may be named. `names` as for check_once. */
+/* Lists the declared names, "a, b, c", cut to the available room. `names` as for check_once. */
 #define KNOWN_MAX 200
 static const char *known_names(const char *names, size_t size, size_t count, char out[KNOWN_MAX])
 {
@@ -165,7 +165,7 @@ static void check_keys(const checker_t *c)
     }
 }
 
-/* A request that costs more than every burst is never let pass. */
+/* A request that costs more than every burst can never pass. */
 static void check_costs(const checker_t *c)
 {
     const conf_node_t *list = child(child(c->root, "api"), "costs");
@@ -191,7 +191,7 @@ static bool is_under(const char *host, const char *domain)
     return n > m && host[n - m - 1] == '.' && strcmp(host + n - m, domain) == 0;
 }
 
-/* What follows the first dot, where that has a dot of its own: a guess at what can be registered. */
+/* Returns the text after the first dot if that has a dot too: a guess at the registrable domain. */
 static const char *parent_of(const char *host)
 {
     const char *dot = strchr(host, '.');

@@ -1,12 +1,13 @@
 /*
- * What a request costs, and which routes need no key or prove one. Where its path could be read in several
- * ways it is read by the letter and as generous servers would (path_each_reading), letters in any case, and
- * so the method. The dearest reading counts: another spelling of a path is never cheaper.
+ * The cost of a request, and the routes that need no key or prove one. A path with several readings
+ * is read literally and as lenient servers would read it (path_each_reading), with letters in any
+ * case; so is the method. The dearest reading counts, so another spelling of a path is never
+ * cheaper.
  */
 #include "conf_value.h"
 #include "path.h"
 
-/* Paths that are longer are read by the letter, and as the dearest. */
+/* Longer paths are read literally, and also cost as much as the dearest. */
 #define READ_MAX 4096
 
 static bool is_placeholder(str_t segment)
@@ -35,7 +36,7 @@ const char *conf_value_pattern(str_t text)
     return NULL;
 }
 
-/* "{id}" stands for one segment that is not empty, a "*" at the end for all that follows. */
+/* "{id}" matches one segment that is not empty, a "*" at the end the whole rest. */
 static bool matches(str_t pattern, str_t path, bool any_case)
 {
     while (pattern.n != 0 && path.n != 0 && path.p[0] == '/') {
@@ -75,7 +76,7 @@ static uint32_t dearest(const conf_t *conf, str_t method)
     return most;
 }
 
-/* Nothing in it could be read in another way. */
+/* Returns whether the path has only one reading. */
 static bool is_plain(str_t path)
 {
     char before = '\0';
@@ -97,7 +98,7 @@ static bool has_lower_case(str_t text)
     return false;
 }
 
-/* What the dearest reading costs. */
+/* The cost of the dearest reading. */
 typedef struct dearer {
     const conf_t *conf;
     str_t method;
@@ -133,7 +134,7 @@ typedef struct routes {
     const conf_route_t *at;
     size_t count;
     str_t method;
-    bool all; /* readings so far fit one */
+    bool all; /* all readings so far fit a route */
     bool any;
 } routes_t;
 
@@ -155,7 +156,8 @@ static bool fit_reading(str_t path, void *arg)
     return true;
 }
 
-/* Every reading, and the path by the letter. One that is too long to be read fits and does not. */
+/* Tests every reading, and the literal path. A path that is too long to be read counts both as
+ * fitting and as not fitting. */
 static void fit_all(routes_t *routes, str_t path)
 {
     char out[READ_MAX];

@@ -9,7 +9,7 @@
 #include "conf_value.h"
 #include "siphash.h"
 
-/* What docker.pause means where docker.idle says nothing. */
+/* Idle time for docker.pause without docker.idle. */
 #define DOCKER_IDLE_MS (30 * 60 * 1000)
 
 static char *joined(const char *dir, const char *rest)
@@ -66,7 +66,7 @@ static uint16_t first_tls_port(const conf_t *conf)
     return 0;
 }
 
-/* Another server speaks TLS for a listener of the edge. */
+/* Another server terminates TLS for a listener of the edge. */
 static bool terminates_elsewhere(const conf_t *conf)
 {
     for (size_t i = 0; i < conf->listener_count; i++)
@@ -75,7 +75,7 @@ static bool terminates_elsewhere(const conf_t *conf)
     return false;
 }
 
-/* A listener whose kind could not be read counts as one: its kind is 0. */
+/* A listener with an unreadable kind counts as one with TLS: its kind is 0. */
 static bool surely_no_tls(const conf_t *conf)
 {
     for (size_t i = 0; i < conf->listener_count; i++)
@@ -90,7 +90,7 @@ static void none(char **text)
         *text = conf_copy(str_from(""));
 }
 
-/* The networks that are nobody's on the Internet (RFC 1918, RFC 6598, RFC 4193). */
+/* The private networks (RFC 1918, RFC 6598, RFC 4193). */
 static void derive_origins(conf_t *conf)
 {
     static const char *const private[] = {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10",
@@ -109,7 +109,7 @@ static void derive_origins(conf_t *conf)
 
 static void derive_upstream(conf_upstream_t *upstream)
 {
-    static const siphash_key_t key; /* the same in all processes */
+    static const siphash_key_t key; /* zero, so the same in all processes */
     upstream->id = siphash(&key, upstream->name, strlen(upstream->name));
     (void)snprintf(upstream->pool, sizeof(upstream->pool), "=%s", upstream->name);
     none(&upstream->tls_name);
@@ -125,7 +125,8 @@ static void set_route(conf_route_t *route, const char *method, const char *path)
     route->path = conf_copy(str_from(path));
 }
 
-/* Of the box API's public clients: WebSocket URLs that they are given with a token; and all of its routes. */
+/* Defaults for the box API's public clients: the WebSocket URLs that clients get with a token need
+ * no key, and all of the API's routes prove one. */
 static void derive_routes(conf_t *conf, const conf_node_t *root)
 {
     const conf_node_t *api = conf_node_get(root, STR("api"));

@@ -1,5 +1,5 @@
 /*
- * Defaults that depend on other things: on the machine, on the user, on other keys.
+ * Defaults that depend on the machine, the user or other keys.
  */
 #ifndef BOXEDGE_CONF_DERIVE_H
 #define BOXEDGE_CONF_DERIVE_H
@@ -8,8 +8,8 @@
 #include "conf_tree.h"
 
 /*
- * Fills the fields of `conf` that the file left out. Adds errors where a default cannot be had; those of keys
- * that the file has are not repeated.
+ * Fills the fields of `conf` that the file leaves out. Adds an error if a default cannot be
+ * determined, but does not repeat errors of keys in the file.
  */
 void conf_derive(conf_t *conf, const conf_node_t *root, const conf_environment_t *env, conf_errors_t *errors);
 

@@ -1,4 +1,5 @@
-/* The key table as pages for people: the reference in Markdown, and a commented file with every default. */
+/* The key table as pages for people: the reference in Markdown, and a commented file with every
+ * default. */
 #include "conf_keys.h"
 
 static void print_row(const conf_key_t *key, FILE *out)

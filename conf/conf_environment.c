@@ -7,14 +7,14 @@
 
 #include "cpu_quota.h"
 
-/* Relative ones do not count (XDG Base Directory Specification, "Environment variables"). */
+/* Relative paths are ignored (XDG Base Directory Specification, "Environment variables"). */
 static void take_path(const char *path, char out[CONF_ENVIRONMENT_PATH_MAX])
 {
     if (path != NULL && path[0] == '/' && strlen(path) < CONF_ENVIRONMENT_PATH_MAX)
         memcpy(out, path, strlen(path));
 }
 
-/* One for each CPU that this process may run on, and no more than its control groups give it time for. */
+/* The CPUs that this process may run on, limited by the quota of its control groups. */
 static unsigned count_cpus(void)
 {
     char self[4096];

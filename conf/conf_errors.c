@@ -8,7 +8,7 @@
 typedef struct line {
     conf_place_t place;
     conf_level_t level;
-    size_t order; /* of two at one place, the first added comes first */
+    size_t order; /* of two at one position, the first added comes first */
     char *file;
     char *text; /* "key: sentence" */
 } line_t;
@@ -41,7 +41,7 @@ const char *conf_shown(str_t text, char out[CONF_SHOWN_MAX + 4])
     if (n > CONF_SHOWN_MAX) {
         n = CONF_SHOWN_MAX;
         while (n != 0 && ((unsigned char)text.p[n] & 0xc0) == 0x80)
-            n--; /* not inside a UTF-8 sequence */
+            n--; /* do not cut inside a UTF-8 sequence */
     }
     for (size_t i = 0; i < n; i++) {
         unsigned char c = (unsigned char)text.p[i];

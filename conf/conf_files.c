@@ -1,4 +1,5 @@
-/* The files and names that a configuration mentions: are they there, and are they what they should be? */
+/* Checks the files and names that a configuration mentions: they must exist and have the right
+ * content. */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -18,12 +19,12 @@
 /* A token has at most one byte less. */
 #define TOKEN_LINE_MAX 4097
 
-/* What is said of the file as a whole. */
+/* The position of errors about the file as a whole. */
 static const conf_place_t nowhere = {0, 0};
 
 /*
- * Opens a regular file for reading. Returns -1 after adding an error. O_NONBLOCK: a FIFO that somebody put
- * there must not stop the edge.
+ * Opens a regular file for reading. Returns -1 after adding an error. O_NONBLOCK: a FIFO in its
+ * place must not block the edge.
  */
 static int open_regular(const conf_t *conf, conf_place_t place, const char *key, const char *path,
                         const char *allowed, struct stat *st, conf_errors_t *errors)
@@ -45,8 +46,8 @@ static int open_regular(const conf_t *conf, conf_place_t place, const char *key,
     return fd;
 }
 
-/* Reads the file and looks for what a PEM file of this kind contains. `memory` is left clean: it may be a
- * key. */
+/* Reads the file and looks for the marks of a PEM file of this kind. Cleanses the memory, because
+ * the file may hold a key. */
 static bool contains_any(int fd, size_t size, const char *const *marks)
 {
     char *bytes = conf_alloc(size + 1, 1);
@@ -114,7 +115,7 @@ static void check_key(const conf_t *conf, conf_place_t place, const char *key, c
     close(fd);
 }
 
-/* Cuts `path` to the directory that something is to be made in: the nearest one above it that is there. */
+/* Cuts `path` to the nearest existing directory above it. */
 static void cut_to_existing(char *path)
 {
     struct stat st;
@@ -126,7 +127,7 @@ static void cut_to_existing(char *path)
     }
 }
 
-/* The user of this process must be able to write at `path`, or to make it. */
+/* The user of this process must be able to write to `path`, or to make it. */
 static void check_writable(const conf_t *conf, const char *key, const char *path, const char *what,
                            conf_errors_t *errors)
 {
@@ -151,7 +152,7 @@ static void check_dir(const conf_t *conf, const char *key, const char *path, con
         check_writable(conf, key, path, "the directory", errors);
 }
 
-/* False with errno. */
+/* Returns false with errno. */
 static bool is_writable_dir(const char *path)
 {
     struct stat st;
@@ -164,7 +165,7 @@ static bool is_writable_dir(const char *path)
     return access(path, W_OK | X_OK) == 0;
 }
 
-/* The file is made where it is missing, its directory is not. */
+/* The edge creates a missing file, but not its directory. */
 static void check_log(const conf_t *conf, conf_errors_t *errors)
 {
     const char *path = conf->access_log;
@@ -186,7 +187,7 @@ static void check_log(const conf_t *conf, conf_errors_t *errors)
     free(dir);
 }
 
-/* Whether `user` may read a file, as far as its mode says. */
+/* Returns whether the file's mode lets `user` read it. */
 static bool readable_by(const struct passwd *user, const struct stat *st)
 {
     if (user->pw_uid == 0)
@@ -196,14 +197,14 @@ static bool readable_by(const struct passwd *user, const struct stat *st)
     gid_t groups[GROUPS_MAX];
     int count = GROUPS_MAX;
     if (getgrouplist(user->pw_name, user->pw_gid, groups, &count) < 0)
-        return true; /* of more groups than are looked at */
+        return true; /* in more groups than are checked */
     for (int i = 0; i < count; i++)
         if (groups[i] == st->st_gid)
             return (st->st_mode & S_IRGRP) != 0;
     return (st->st_mode & S_IROTH) != 0;
 }
 
-/* The controller reads these files with the rights of `user`, which it has by then. */
+/* The controller reads these files after it has become `user`. */
 static void check_readable(const conf_t *conf, conf_place_t place, const char *key, const char *path,
                            const struct stat *st, conf_errors_t *errors)
 {
@@ -215,7 +216,8 @@ static void check_readable(const conf_t *conf, conf_place_t place, const char *k
                         path, conf->user);
 }
 
-/* Whether the first line is more than white space, as the controller reads it. Leaves nothing in memory. */
+/* Returns whether the first line has more than white space, as the controller reads it. Cleanses
+ * the memory. */
 static bool begins_with_token(int fd)
 {
     char bytes[TOKEN_LINE_MAX];
@@ -231,7 +233,7 @@ static bool begins_with_token(int fd)
     return any && short_enough;
 }
 
-/* `what` it is: a token, a key. */
+/* `what` is the kind of secret: a token, a key. */
 static void check_token(const conf_t *conf, const char *key, const char *path, const char *what,
                         conf_errors_t *errors)
 {
@@ -262,7 +264,8 @@ static void check_control_plane_ca(const conf_t *conf, conf_errors_t *errors)
         check_readable(conf, nowhere, key, path, &st, errors);
 }
 
-/* Workers are given what is in an upstream's files; active checks read them in the controller. */
+/* Workers get the contents of an upstream's files from the supervisor, but the controller reads
+ * them for active checks. */
 static void check_for_health(const conf_t *conf, const conf_upstream_t *upstream, conf_place_t place,
                              const char *key, const char *path, conf_errors_t *errors)
 {
@@ -271,7 +274,7 @@ static void check_for_health(const conf_t *conf, const conf_upstream_t *upstream
         check_readable(conf, place, key, path, &st, errors);
 }
 
-/* What is used of an upstream's files. */
+/* Checks the files of an upstream that are used. */
 static void check_upstream(const conf_t *conf, size_t i, conf_errors_t *errors)
 {
     const conf_upstream_t *up = &conf->upstreams[i];
@@ -293,7 +296,8 @@ static void check_upstream(const conf_t *conf, size_t i, conf_errors_t *errors)
     check_for_health(conf, up, up->tls_key_place, key, up->tls_key, errors);
 }
 
-/* What would keep a process box from starting; only warnings: a start goes on. */
+/* Checks conditions that would keep a process box from starting. Only warnings, because the edge
+ * starts without the box. */
 static void check_process(const conf_t *conf, const conf_process_t *process, conf_errors_t *errors)
 {
     const char *user = process->user[0] != '\0' ? process->user : conf->user;
@@ -320,9 +324,9 @@ static void check_process(const conf_t *conf, const conf_process_t *process, con
             process->id, user);
 }
 
-/* A static box that is this machine, beside an API host whose callers choose ports: only declared ports are
- * the operator's decision. Whether it is this machine shows here, so that a worker which reads the same text
- * later, when the machine has another address, takes it all the same. */
+/* A static box on this machine, beside an API host whose callers choose ports: only declared ports
+ * are the operator's decision. This check stays out of conf_parse, so that a worker accepts the
+ * same text later even if the machine's addresses have changed. */
 static void check_box(const conf_t *conf, size_t i, conf_errors_t *errors)
 {
     const conf_box_t *box = &conf->boxes[i];

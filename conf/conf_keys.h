@@ -1,7 +1,7 @@
 /*
- * The key table: every key that a configuration file may have, with its type, bounds, default and meaning.
- * Loading, defaults, messages, the reference and the commented default file are all made from it; a key that
- * is not here does not exist.
+ * The key table: every key of a configuration file, with its type, bounds, default and meaning.
+ * Loading, defaults, messages, the reference and the commented default file all come from this
+ * table. A key outside of it does not exist.
  */
 #ifndef BOXEDGE_CONF_KEYS_H
 #define BOXEDGE_CONF_KEYS_H
@@ -17,7 +17,7 @@ typedef enum conf_type {
     CONF_PATH,          /* char * */
     CONF_NO_PATH,       /* char *: a path, or "" for none */
     CONF_URL,           /* char *: http or https, or "" for none; without a '/' at the end */
-    CONF_PATTERN,       /* char *: which paths of URLs; conf_cost.c */
+    CONF_PATTERN,       /* char *: a pattern of URL paths; conf_cost.c */
     CONF_NO_TARGET,     /* char *: a path of a URL, '/' first, or "" for none */
     CONF_NO_DOMAIN,     /* char *: a host name or "" for none */
     CONF_NO_NAME,       /* char *: as CONF_NAME, or "" for none */
@@ -25,7 +25,7 @@ typedef enum conf_type {
     CONF_METHOD,        /* char[16]: an HTTP method, or "*" */
     CONF_SHA256,        /* uint8_t[32], as hexadecimal digits */
     CONF_ORIGIN,        /* char *: a serialized origin, or "*" */
-    CONF_RATE,          /* two uint64_t: units, and the ms in which they come */
+    CONF_RATE,          /* two uint64_t: units, and their period in ms */
     CONF_SERVER,        /* conf_server_t: host and port */
     CONF_CHOICE,        /* an enum, by `choices` */
     CONF_WORD,          /* char *: 1-64 letters, digits, '-', '.', '_', '/' */
@@ -57,12 +57,12 @@ typedef struct conf_table {
 struct conf_key {
     const char *name; /* dotted: "timeouts.head"; in an element's table its plain name */
     conf_type_t type;
-    const char *unit;     /* what a CONF_UINT counts: "streams"; NULL for a plain number */
-    uint64_t min, max;    /* a number's bounds in its field's unit; a list's number of elements */
-    const char *fallback; /* the default, as the file would say it; NULL where there is none */
-    const char *derived;  /* where the default depends on other things: on what, in words */
+    const char *unit;     /* the unit of a CONF_UINT: "streams"; NULL for a plain number */
+    uint64_t min, max;    /* a number's bounds in its field's unit; bounds of a list's length */
+    const char *fallback; /* the default, as the file would write it; NULL for none */
+    const char *derived;  /* for a default that depends on other things: a description of them */
     const char *doc;      /* one sentence */
-    const char *example;  /* what the commented file shows where there is no fixed default */
+    const char *example;  /* shown in the commented file if there is no fixed default */
     bool required;
     size_t offset;               /* of the field, in conf_t or in the element */
     size_t width;                /* sizeof the field */
@@ -73,7 +73,7 @@ struct conf_key {
     const char *const *choices;  /* CONF_CHOICE: names by value, then NULL */
 };
 
-/* The keys of the file, in the order in which they are documented; sections before their keys. */
+/* The keys of the file, in the order of the documentation; sections before their keys. */
 extern const conf_table_t conf_keys;
 
 /* conf_keys_net.c */
@@ -87,25 +87,26 @@ extern const conf_table_t conf_upstream_keys, conf_plan_keys, conf_cost_keys, co
     conf_route_keys, conf_origin_keys;
 extern const char *const conf_limits_modes[], *const conf_alias_modes[];
 
-/* The key named exactly so, NULL where there is none. */
+/* The key with exactly this name, or NULL. */
 const conf_key_t *conf_keys_find(const conf_table_t *table, str_t name);
 /* "timeouts.head" -> "head": the name inside its section. */
 const char *conf_keys_leaf(const conf_key_t *key);
-/* True where `key` lies directly in the section `prefix` ("" for the top). */
+/* Returns whether `key` is directly in the section `prefix` ("" for the top). */
 bool conf_keys_in(const conf_key_t *key, str_t prefix);
 
-/* What a key may be, as part of a sentence: "a duration from 10ms to 1h, such as 10s". Returns `out`. */
+/* Describes the allowed values as part of a sentence: "a duration from 10ms to 1h, such as 10s".
+ * Returns `out`. */
 #define CONF_ALLOWED_MAX 256
 const char *conf_keys_allowed(const conf_key_t *key, char out[CONF_ALLOWED_MAX]);
 
 /*
- * What is known that is near an unknown name in the section `prefix`: the dotted name of a key, or NULL where
- * nothing is near. Keys of the same section come first, then a key of the same name elsewhere.
+ * Suggests a key for an unknown name in the section `prefix`: the dotted name of a similar key, or
+ * NULL. Keys of the same section come first, then a key of the same name in another section.
  */
 const char *conf_keys_nearest(const conf_table_t *table, str_t prefix, str_t name);
 
-/* How many single-character changes (insert, delete, replace, swap of neighbours) lie between a and b, each
- * at most 64 bytes; more than that counts as SIZE_MAX. */
+/* The number of single-character changes (insert, delete, replace, swap of neighbours) between a
+ * and b, each at most 64 bytes. Longer input counts as SIZE_MAX. */
 size_t conf_keys_distance(str_t a, str_t b);
 
 #endif

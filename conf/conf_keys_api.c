@@ -1,4 +1,4 @@
-/* The rows of the key table that are about the API host: upstreams, plans, keys (docs/api.md). */
+/* Rows of the key table for the API host: upstreams, plans, keys (docs/api.md). */
 #include "conf_rows.h"
 
 static const char *const balances[] = {[CONF_BALANCE_P2C] = "p2c",

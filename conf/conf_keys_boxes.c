@@ -1,4 +1,4 @@
-/* The rows of the key table that say what boxes are: fixed addresses, and commands of this machine. */
+/* Rows of the key table for boxes: fixed addresses, and commands of this machine. */
 #include "conf_rows.h"
 
 static const conf_key_t box_rows[] = {

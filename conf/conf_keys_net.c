@@ -1,4 +1,4 @@
-/* The rows of the key table that are about connections: listeners, certificates, proxies in front. */
+/* Rows of the key table for connections: listeners, certificates, proxies in front. */
 #include "conf_rows.h"
 
 static const conf_key_t listener_rows[] = {

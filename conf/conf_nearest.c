@@ -1,4 +1,4 @@
-/* Which known key somebody meant who wrote an unknown one. */
+/* Finds the known key that is probably meant by an unknown one. */
 #include "conf_keys.h"
 
 #define NAME_MAX_COMPARED 64
@@ -13,7 +13,8 @@ size_t conf_keys_distance(str_t a, str_t b)
 {
     if (a.n > NAME_MAX_COMPARED || b.n > NAME_MAX_COMPARED)
         return SIZE_MAX;
-    /* Rows of the usual table of distances between prefixes: the one in work and the two above it. */
+    /* Rows of the usual table of edit distances between prefixes: the current one and the two above
+     * it. */
     size_t rows[3][NAME_MAX_COMPARED + 1];
     for (size_t j = 0; j <= b.n; j++)
         rows[0][j] = j;
@@ -33,7 +34,7 @@ size_t conf_keys_distance(str_t a, str_t b)
     return rows[a.n % 3][b.n];
 }
 
-/* "cert" is meant for "certificates", and "head" for "head_size". */
+/* "cert" probably means "certificates", and "head" "head_size". */
 static bool begins(str_t known, str_t name)
 {
     return name.n >= 3 && str_starts(known, name);
@@ -45,7 +46,7 @@ const char *conf_keys_nearest(const conf_table_t *table, str_t prefix, str_t nam
     if (exact != NULL && strchr(exact->name, '.') != NULL)
         return exact->name; /* the dotted name itself */
     const conf_key_t *best = NULL;
-    size_t best_distance = name.n < 7 ? 1 : (name.n + 1) / 4; /* a short name has much that is near */
+    size_t best_distance = name.n < 7 ? 1 : (name.n + 1) / 4; /* a short name is close to many others */
     for (size_t i = 0; i < table->count; i++) {
         const conf_key_t *key = &table->keys[i];
         str_t leaf = str_from(conf_keys_leaf(key));

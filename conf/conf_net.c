@@ -6,7 +6,7 @@
 
 #include "address.h"
 
-#define MAPPED_BITS 96 /* of the prefix ::ffff:0:0/96 that holds IPv4 */
+#define MAPPED_BITS 96 /* of the prefix ::ffff:0:0/96 for IPv4 */
 
 static const struct sockaddr_in *v4_of(const conf_address_t *address)
 {
@@ -18,7 +18,7 @@ static const struct sockaddr_in6 *v6_of(const conf_address_t *address)
     return (const struct sockaddr_in6 *)&address->sa;
 }
 
-/* inet_pton for a slice: no scope, no leading zeros, nothing around it. */
+/* inet_pton for a slice: no scope, no leading zeros, no surrounding text. */
 static bool read_number(int family, str_t text, void *out)
 {
     char buffer[INET6_ADDRSTRLEN];
@@ -38,7 +38,7 @@ static bool read_port(str_t text, uint16_t *port)
     return true;
 }
 
-/* Splits "host:port" or "[host]:port"; *port is empty where there is none. */
+/* Splits "host:port" or "[host]:port"; *port is empty if absent. */
 static const char *split(str_t text, str_t *host, str_t *port, bool *bracketed)
 {
     *bracketed = text.n != 0 && text.p[0] == '[';
@@ -102,7 +102,7 @@ const char *conf_net_read_address(str_t text, bool port_needed, conf_address_t *
     return port_needed && port_text.p == NULL ? "has no port" : NULL;
 }
 
-/* True where bits after the first `bits` are set. */
+/* Returns whether bits after the first `bits` are set. */
 static bool has_bits_after(const struct in6_addr *address, unsigned bits)
 {
     for (unsigned i = bits; i < 128; i++)
@@ -141,7 +141,7 @@ const char *conf_net_read_network(str_t text, conf_network_t *out)
 static bool network_holds(const conf_network_t *network, const struct in6_addr *address)
 {
     unsigned bits = network->bits, bytes = bits / 8;
-    /* A short IPv6 prefix such as ::/0 covers ::ffff:0:0/96 too, and is not meant to be about IPv4. */
+    /* A short IPv6 prefix such as ::/0 also covers ::ffff:0:0/96, but does not mean IPv4. */
     if ((address_is_v4(address) && bits < MAPPED_BITS) || memcmp(address, &network->address, bytes) != 0)
         return false;
     unsigned mask = 0xff00u >> (bits % 8) & 0xff;
@@ -236,7 +236,7 @@ const char *conf_net_not_for_boxes(const conf_address_t *address)
     return v4 == UINT32_MAX ? "the broadcast address" : NULL;
 }
 
-/* Without IPv4-mapped addresses, which sockets for both families use. */
+/* Turns IPv4-mapped addresses, which dual-stack sockets use, into IPv4. */
 static conf_address_t unmapped(const struct sockaddr *address)
 {
     conf_address_t out = {0};

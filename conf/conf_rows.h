@@ -1,4 +1,4 @@
-/* How the rows of the key table are written: for the files that hold them (conf_keys*.c), and no others. */
+/* Macros for the rows of the key table. Only the files with rows (conf_keys*.c) include this. */
 #ifndef BOXEDGE_CONF_ROWS_H
 #define BOXEDGE_CONF_ROWS_H
 
@@ -13,9 +13,9 @@
 #define MIB    (UINT64_C(1) << 20)
 #define TIB    (UINT64_C(1) << 40)
 
-/* Where a field lies. */
+/* The location of a field. */
 #define AT(type, field) .offset = offsetof(type, field), .width = sizeof(((type *)0)->field)
-/* Where a list and its count lie. */
+/* The location of a list and its count. */
 #define LIST(field, counter, element_type)                                                                   \
     .offset = offsetof(conf_t, field), .width = sizeof(((conf_t *)0)->field),                                \
     .count_offset = offsetof(conf_t, counter), .element_size = sizeof(element_type)

@@ -12,7 +12,7 @@ typedef struct builder {
     conf_node_t *open[CONF_DEPTH_MAX]; /* the lists and maps that have begun and not ended */
     size_t depth;
     size_t nodes;
-    bool have_name; /* a key was read, its value is next */
+    bool have_name; /* a key was read; its value is next */
     str_t name;
     conf_place_t name_place;
 } builder_t;
@@ -60,7 +60,7 @@ bool conf_node_is_null(const conf_node_t *node)
            (node->text.n == 0 || str_eq(node->text, STR("~")) || str_eq(node->text, STR("null")));
 }
 
-/* Doubles the room where the count is a power of two, so that no capacity has to be kept. */
+/* Doubles the room when the count is a power of two, so that no capacity needs to be stored. */
 static void append(conf_node_t *parent, conf_node_t *child)
 {
     if ((parent->count & (parent->count - 1)) == 0) {
@@ -77,7 +77,7 @@ static void report(builder_t *b, conf_place_t place, const char *sentence)
     conf_errors_add(b->errors, CONF_ERROR, b->path, place, NULL, "%s", sentence);
 }
 
-/* Takes the key that was read for `node`, and notes where the map has it already. */
+/* Gives `node` the key that was read, and notes if the map already has that key. */
 static void name_node(builder_t *b, const conf_node_t *map, conf_node_t *node)
 {
     const conf_node_t *first = conf_node_get(map, b->name);
@@ -89,7 +89,7 @@ static void name_node(builder_t *b, const conf_node_t *map, conf_node_t *node)
         node->first_line = first->name_place.line;
 }
 
-/* Puts a node where reading stands. Returns false where reading must end; the node is freed then. */
+/* Adds a node at the current position. Returns false, with the node freed, if reading must end. */
 static bool place_node(builder_t *b, conf_node_t *node)
 {
     conf_node_t *parent = b->depth != 0 ? b->open[b->depth - 1] : NULL;
@@ -155,7 +155,7 @@ static bool take_alias(builder_t *b, const yaml_event_t *event)
     return place_node(b, node);
 }
 
-/* Returns false where reading ends: at the end of the file, or where nothing sensible can follow. */
+/* Returns false if reading ends: at the end of the file, or if the rest cannot make sense. */
 static bool take_event(builder_t *b, const yaml_event_t *event)
 {
     conf_place_t place = place_of(event->start_mark);
@@ -189,7 +189,7 @@ static bool take_event(builder_t *b, const yaml_event_t *event)
     return false;
 }
 
-/* Line and column of a byte; libyaml gives only its offset where the encoding is wrong. */
+/* Line and column of a byte; for a wrong encoding libyaml gives only the offset. */
 static conf_place_t place_of_byte(str_t text, size_t offset)
 {
     conf_place_t place = {1, 1};
@@ -201,7 +201,7 @@ static conf_place_t place_of_byte(str_t text, size_t offset)
     return place;
 }
 
-/* True where a tab stands in the white space that begins line `line`. */
+/* Returns whether a tab is in the white space that begins line `line`. */
 static bool tab_indents(str_t text, unsigned line)
 {
     const char *p = text.p;
@@ -228,7 +228,7 @@ static void report_syntax(builder_t *b, const yaml_parser_t *parser)
     conf_place_t place = place_of(parser->problem_mark);
     conf_place_t end = place_of_byte(b->source, b->source.n);
     if (place.line > end.line)
-        place = end; /* libyaml puts the end of a file into a line of its own */
+        place = end; /* libyaml reports the end of a file on a line of its own */
     if (tab_indents(b->source, place.line))
         conf_errors_add(b->errors, CONF_ERROR, b->path, place, NULL,
                         "not valid YAML: a tab cannot indent a line; use spaces");
@@ -254,7 +254,7 @@ static void read_events(builder_t *b, yaml_parser_t *parser)
     }
 }
 
-/* A map of which nothing is known but that it was not read. */
+/* An empty map that stands for an unread file. */
 static conf_node_t *unread_root(void)
 {
     conf_node_t *root = node_new(CONF_NODE_MAP, (conf_place_t){1, 1});
@@ -263,8 +263,9 @@ static conf_node_t *unread_root(void)
 }
 
 /*
- * What libyaml must not see. It compares each %TAG with all before it: a megabyte of them takes ten seconds.
- * No value needs these four characters, so they are refused wherever they stand.
+ * Refuses text that libyaml must not see. libyaml compares each %TAG with all before it: a megabyte
+ * of them takes ten seconds. No value needs these four characters, so they are refused at any
+ * position.
  */
 static bool refuse_before_reading(builder_t *b)
 {
@@ -295,7 +296,7 @@ conf_node_t *conf_tree_parse(const char *path, str_t text, conf_errors_t *errors
     for (size_t i = 0; i < b.depth; i++)
         b.open[i]->cut = true;
     bool failed = conf_errors_count(errors) != errors_before;
-    if (b.root == NULL || conf_node_is_null(b.root)) { /* an empty file: what is missing is said later */
+    if (b.root == NULL || conf_node_is_null(b.root)) { /* an empty file: missing keys are reported later */
         conf_tree_free(&b.root);
         b.root = node_new(CONF_NODE_MAP, (conf_place_t){1, 1});
         b.root->cut = failed;

@@ -1,7 +1,7 @@
 /*
- * A YAML file as a tree of scalars, lists and maps that know where they stand. This is the only file that
- * knows libyaml. What has no place in a configuration is refused here: anchors and aliases (which can make a
- * small file expand without end), tags, several documents, keys that are not words.
+ * A YAML file as a tree of scalars, lists and maps with their positions. Only this module uses
+ * libyaml. It refuses YAML features that a configuration must not use: anchors and aliases (which
+ * can make a small file expand without end), tags, several documents, and keys that are not words.
  */
 #ifndef BOXEDGE_CONF_TREE_H
 #define BOXEDGE_CONF_TREE_H
@@ -25,24 +25,24 @@ struct conf_node {
     conf_node_kind_t kind;
     conf_place_t place;
     bool plain;              /* a scalar without quotes */
-    bool skip;               /* an error was reported for it: neither to be looked at nor missing */
-    unsigned first_line;     /* not 0: its key was given before in the same map, in that line */
-    bool cut;                /* a list or map in which reading ended at an error: more may have followed */
-    str_t text;              /* of a scalar; terminated by NUL, and may hold others */
-    str_t name;              /* its key, where it lies in a map */
+    bool skip;               /* its error was reported: ignore it, but do not report it as missing */
+    unsigned first_line;     /* if not 0: the same map has its key already, in that line */
+    bool cut;                /* a list or map in which an error stopped the reading: more may have followed */
+    str_t text;              /* of a scalar; terminated by NUL, and may contain others */
+    str_t name;              /* its key, if it is in a map */
     conf_place_t name_place; /* of that key */
     conf_node_t **children;
     size_t count;
 };
 
 /*
- * Never NULL: where `text` is no map of keys the errors say so, and an empty map that is `cut` is returned.
- * The caller owns it.
+ * Never NULL. If `text` is no map of keys, adds errors and returns an empty map that is `cut`. The
+ * caller owns the result.
  */
 conf_node_t *conf_tree_parse(const char *path, str_t text, conf_errors_t *errors);
 void conf_tree_free(conf_node_t **root);
 
-/* The child of a map by name, NULL where there is none. */
+/* The child of a map by name, or NULL. */
 const conf_node_t *conf_node_get(const conf_node_t *map, str_t name);
 /* A key without a value, `~` or `null`. */
 bool conf_node_is_null(const conf_node_t *node);

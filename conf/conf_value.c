@@ -102,8 +102,8 @@ const char *conf_value_host(str_t text, char lower[CONF_HOST_MAX + 1])
         return "is empty";
     if (text.n > CONF_HOST_MAX)
         return "is too long";
-    size_t label = 0;   /* characters of the label so far, */
-    bool number = true; /* and whether all are digits */
+    size_t label = 0;   /* characters of the label so far */
+    bool number = true; /* all of them are digits */
     for (size_t i = 0; i <= text.n; i++) {
         char c = i < text.n ? text.p[i] : '.';
         if (c != '.') {
@@ -385,7 +385,7 @@ static const char *set_sha256(str_t text, void *field)
     return NULL;
 }
 
-/* "10/s": units and the time in which they come; "0" is no limit. */
+/* "10/s": units and their period; "0" is no limit. */
 static const char *set_rate(str_t text, void *field)
 {
     static const unit_t periods[] = {{"s", 1000}, {"min", 60000}, {"h", 3600000}, {"d", 86400000}};

@@ -6,7 +6,8 @@
 
 #include "conf_keys.h"
 
-/* Room beside the preview domain: the longest label, its dot, and 253 characters in all (RFC 1035, 2.3.4). */
+/* Longest preview domain: 253 characters in all (RFC 1035 section 2.3.4), minus the longest label
+ * and its dot. */
 #define CONF_DOMAIN_MAX (253 - 63 - 1)
 #define CONF_NODE_MAX   64
 #define CONF_USER_MAX   32
@@ -14,20 +15,22 @@
 #define CONF_STRING_MAX 4096
 
 /*
- * Reads `text` as `key` asks, into `field` (of key->width bytes; a char * is allocated, what was there is
- * freed). Relative paths become relative to `dir`. Returns NULL, or what is wrong as a part of a sentence
- * ("has no unit"); the field is as before then.
+ * Reads `text` as `key` requires, into `field` (of key->width bytes). A char * is allocated, and
+ * its old value freed. Relative paths become relative to `dir`. Returns NULL, or the error as a
+ * part of a sentence ("has no unit"); the field is then unchanged.
  */
 MUST_USE const char *conf_value_set(const conf_key_t *key, str_t text, const char *dir, void *field);
 
-/* The readers behind it; all return NULL or what is wrong. Sizes in bytes, durations in milliseconds. */
+/* The readers of single types. All return NULL or the error. Sizes in bytes, durations in
+ * milliseconds. */
 MUST_USE const char *conf_value_size(str_t text, uint64_t *bytes);
 MUST_USE const char *conf_value_duration(str_t text, uint64_t *ms);
 MUST_USE const char *conf_value_bool(str_t text, bool *out);
-/* `lower` has room for CONF_DOMAIN_MAX + 1 and receives the name in lower case without a trailing dot. */
+/* `lower` has room for CONF_DOMAIN_MAX + 1 and receives the name in lower case without a trailing
+ * dot. */
 MUST_USE const char *conf_value_domain(str_t text, char lower[CONF_DOMAIN_MAX + 1]);
 MUST_USE const char *conf_value_node(str_t text);
-/* Whether a path that begins with a slash can be one of `api.costs`. (conf_cost.c) */
+/* Checks a path of `api.costs` (conf_cost.c). */
 MUST_USE const char *conf_value_pattern(str_t text);
 /* A host name in lower case without a trailing dot, of up to 253 characters. */
 #define CONF_HOST_MAX 253

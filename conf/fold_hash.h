@@ -1,7 +1,7 @@
 /*
- * A keyed 64-bit hash of a few instructions, for tables that each request looks into: products of 128 bits,
- * folded. The secret seed keeps clients from choosing inputs that collide. The hash must stay inside the
- * process: unlike siphash it does not hide its key from a reader of its results.
+ * A keyed 64-bit hash of a few instructions, for tables that each request reads: folded 128-bit
+ * products. The secret seed prevents clients from choosing inputs that collide. The hash must stay
+ * inside the process: unlike siphash, it reveals its key to a reader of its results.
  */
 #ifndef BOXEDGE_FOLD_HASH_H
 #define BOXEDGE_FOLD_HASH_H
@@ -19,7 +19,7 @@ static inline uint64_t fold_hash_end(const uint64_t seed[2], uint64_t hash)
     return fold_multiply(hash ^ seed[1], 0x9e3779b97f4a7c15u ^ seed[0]);
 }
 
-/* Equal for all addresses of an IPv6 /64: a client that has one of them has them all. */
+/* Equal for all addresses of an IPv6 /64: a client with one of them has all of them. */
 static inline uint64_t fold_hash_client(const uint64_t seed[2], const struct in6_addr *address)
 {
     uint64_t part[2];

@@ -6,10 +6,10 @@
 
 #include "address.h"
 
-/* Connecting a datagram socket wants a port; nothing goes there. */
+/* connect() of a datagram socket needs a port; nothing is sent to it. */
 #define ANY_PORT 9
 
-/* Where the kernel would send from to get to `to`. False: nowhere. */
+/* The source address that the kernel would use towards `to`. Returns false without a route. */
 static bool source_for(int fd, const struct in6_addr *to, struct in6_addr *source)
 {
     struct sockaddr_storage peer, own;
@@ -28,7 +28,7 @@ bool own_address(const struct in6_addr *address)
         return true;
     int fd = socket(address_is_v4(address) ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
-        return errno != EAFNOSUPPORT; /* a family that the machine does not speak has no address of its own */
+        return errno != EAFNOSUPPORT; /* an unsupported family has no address on this machine */
     bool own = source_for(fd, address, &source) && IN6_ARE_ADDR_EQUAL(&source, address);
     close(fd);
     return own;

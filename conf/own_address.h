@@ -1,8 +1,8 @@
 /*
- * Whether an address is this machine's own. The kernel's routes decide: a datagram socket that is connected
- * to an own address has that address as its source. Nothing is sent. getifaddrs(3) knows the same by a
- * netlink socket, which deploy/boxedge.service does not allow, and lacks addresses that only a route of the
- * type `local` makes ours.
+ * Tests whether an address belongs to this machine. The kernel's routes decide: a datagram socket
+ * that is connected to an own address has that address as its source. The test sends nothing.
+ * getifaddrs(3) needs a netlink socket, which deploy/boxedge.service forbids, and misses addresses
+ * that only a route of type `local` gives to the machine.
  */
 #ifndef BOXEDGE_OWN_ADDRESS_H
 #define BOXEDGE_OWN_ADDRESS_H
@@ -12,9 +12,9 @@
 #include "str.h"
 
 /*
- * IPv4 as mapped IPv6. All of 127.0.0.0/8, ::1, 0.0.0.0/8 and :: are this machine's. True, the careful
- * answer, also where the system has no descriptor or memory left to ask it. Three system calls; an address
- * that the machine gets or loses counts from the next call on.
+ * IPv4 as mapped IPv6. All of 127.0.0.0/8, ::1, 0.0.0.0/8 and :: belong to this machine. Returns
+ * true, the safe answer, if the system has no descriptor or memory left. Makes three system calls.
+ * Each call sees the machine's current addresses.
  */
 MUST_USE bool own_address(const struct in6_addr *address);
 

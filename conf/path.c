@@ -43,7 +43,7 @@ str_t path_read(str_t path, char *out)
                 ;
             continue;
         }
-        /* What is written lies before what was read. */
+        /* The output never overtakes the input. */
         out[n] = '/';
         memmove(out + n + 1, segment.p, segment.n);
         n += 1 + segment.n;
@@ -53,7 +53,7 @@ str_t path_read(str_t path, char *out)
     return str_make(out, n);
 }
 
-/* For a server that decodes the path before it looks for its end: in C, or for its query. */
+/* For a server that decodes the path before it looks for its end: a C string's end, or a query. */
 static str_t cut_at_its_end(str_t path)
 {
     for (size_t i = 0; i < path.n; i++) {
@@ -68,7 +68,7 @@ void path_each_reading(str_t path, char *out, bool (*each)(str_t reading, void *
 {
     str_t read = path;
     for (unsigned i = 0; i < PATH_DECODES_MAX; i++) {
-        read = path_read(read, out); /* from the second time on in place */
+        read = path_read(read, out); /* in place from the second time on */
         str_t cut = cut_at_its_end(read);
         if (!each(read, arg) || (cut.n != read.n && !each(cut, arg)) || memchr(read.p, '%', read.n) == NULL)
             return;

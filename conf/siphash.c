@@ -44,7 +44,7 @@ uint64_t siphash(const siphash_key_t *key, const void *data, size_t len)
     size_t left = len;
     for (; left >= 8; left -= 8, p += 8)
         sip_word(&s, bytes_get64(p));
-    /* The last word holds what is left and the length modulo 256. */
+    /* The last word has the remaining bytes and the length modulo 256. */
     uint8_t last[8] = {0};
     if (left != 0)
         memcpy(last, p, left);

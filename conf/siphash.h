@@ -1,6 +1,6 @@
 /*
- * SipHash-2-4 (Aumasson and Bernstein, 2012): a 64-bit hash under a secret key, so that nobody who chooses
- * names can choose which of them collide.
+ * SipHash-2-4 (Aumasson and Bernstein, 2012): a 64-bit hash under a secret key. A client that
+ * chooses names cannot choose which of them collide.
  */
 #ifndef BOXEDGE_SIPHASH_H
 #define BOXEDGE_SIPHASH_H

@@ -1,6 +1,6 @@
 /*
- * Slices: a pointer and a length into bytes that somebody else owns. They are how text travels through the
- * edge; nothing here allocates, and nothing relies on a terminating NUL.
+ * Slices: a pointer and a length into bytes with another owner. The edge passes text as slices.
+ * These functions do not allocate, and do not rely on a terminating NUL.
  */
 #ifndef BOXEDGE_STR_H
 #define BOXEDGE_STR_H
@@ -52,7 +52,7 @@ static inline int str_hex_value(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Equal when ASCII letters are compared without case. */
+/* Compares ASCII letters without case. */
 static inline bool str_ieq(str_t a, str_t b)
 {
     if (a.n != b.n)
@@ -78,12 +78,13 @@ static inline str_t str_from_offset(str_t s, size_t from)
 str_t str_trim(str_t s);
 
 /*
- * Takes the next element of a comma-separated list (RFC 9110 section 5.6.1) off `*rest`, trimmed; empty
- * elements are skipped. Returns false at the end.
+ * Takes the next element of a comma-separated list (RFC 9110 section 5.6.1) off `*rest`, trimmed;
+ * empty elements are skipped. Returns false at the end.
  */
 bool str_next_element(str_t *rest, str_t *element);
 
-/* Parses 1*DIGIT, no sign, no space. False where it is empty, has another character, or exceeds `max`. */
+/* Parses 1*DIGIT, without sign or spaces. Returns false if the text is empty, has another
+ * character, or exceeds `max`. */
 MUST_USE bool str_to_uint(str_t s, uint64_t max, uint64_t *out);
 
 #endif
