@@ -1,11 +1,11 @@
 /*
- * See balance.h. The controller's side: which servers there are. It may die anywhere: a server is made before
- * its bit in `present` is set, and the bit is taken away before the server is, so that what its successor
- * finds is whole or not there.
+ * See balance.h. The controller's side: the set of servers. The controller may die at any point. A
+ * server is complete before its bit in `present` is set, and the bit is cleared before the server
+ * is removed. A successor therefore finds each server whole or absent.
  */
 #include "balance_impl.h"
 
-/* A reader that met so many changes in a row takes the slot as empty. */
+/* A reader that meets this many changes in a row treats the slot as empty. */
 #define READ_TRIES 1000
 
 size_t balance_size(void)
@@ -33,7 +33,7 @@ bool balance_read(const server_slot_t *slot, server_place_t *out, char *name)
         uint64_t place = atomic_load(&copy->place);
         for (size_t w = 0; name != NULL && w < NAME_WORDS; w++)
             words[w] = atomic_load(&copy->name[w]);
-        /* The copy that is current is not written: it is whole where it still is the current one. */
+        /* The current copy is never written, so it is whole if it still is the current one. */
         if (atomic_load(&slot->version) != version)
             continue;
         memcpy(&out->address, address, sizeof(address));
@@ -70,7 +70,7 @@ static void publish(server_slot_t *slot, const balance_server_t *server, uint64_
 
 /* ---- the servers of an upstream ---- */
 
-/* Where a server is for consistent hashing: the same in every process and on every machine. */
+/* A server's key for consistent hashing: the same in every process and on every machine. */
 static uint64_t key_of(const balance_server_t *server)
 {
     uint64_t part[2], hash;
@@ -86,7 +86,7 @@ static bool is_same(const balance_server_t *server, const server_place_t *place,
            memcmp(&place->address, &server->address, sizeof(place->address)) == 0;
 }
 
-/* The slot of a server that is there, or BALANCE_SERVERS_MAX. */
+/* The slot of a present server, or BALANCE_SERVERS_MAX. */
 static unsigned find(const upstream_t *upstream, const balance_server_t *server)
 {
     for (uint64_t left = atomic_load(&upstream->present); left != 0; left &= left - 1) {
@@ -106,7 +106,7 @@ static bool has_name(const server_slot_t *slot, str_t name)
     return balance_read(slot, &place, own) && str_eq(str_from(own), name);
 }
 
-/* A name that was drained stays so when it gets another address. */
+/* A drained name stays drained when it gets another address. */
 static bool is_drained_name(const upstream_t *upstream, const char *name)
 {
     uint64_t drained = atomic_load(&upstream->present) & atomic_load(&upstream->drained);
@@ -149,7 +149,7 @@ static void remove_all(upstream_t *upstream, uint64_t slots)
     }
 }
 
-/* What a controller that died had begun. */
+/* Removes servers that a controller had begun to add or remove when it died. */
 static void clean(upstream_t *upstream)
 {
     for (unsigned i = 0; i < BALANCE_SERVERS_MAX; i++)
@@ -163,13 +163,14 @@ static void keep(server_slot_t *slot, const balance_server_t *server)
     server_place_t place;
     bool there = balance_read(slot, &place, NULL);
     assert(there);
-    /* The weight beside the copy may be the former one still, where a controller died. */
+    /* If a controller died, the weight beside the copy may still be the former one. */
     if (place.weight != server->weight || place.index != server->index ||
         atomic_load(&slot->weight) != server->weight || atomic_load(&slot->generation) != place.generation)
         publish(slot, server, place.generation);
 }
 
-/* Adds the servers in `missing` (bit n: servers[n]) as far as there are free slots; returns the others. */
+/* Adds the servers in `missing` (bit n: servers[n]) to the free slots; returns those that found
+ * none. */
 static uint64_t add_all(balance_t *balance, upstream_t *upstream, const balance_server_t *servers,
                         uint64_t missing, uint64_t drained, uint64_t now_ms)
 {
@@ -179,7 +180,7 @@ static uint64_t add_all(balance_t *balance, upstream_t *upstream, const balance_
         if (present == UINT64_MAX)
             break;
         missing &= ~balance_bit(n);
-        if (find(upstream, &servers[n]) == BALANCE_SERVERS_MAX) /* else it is in the list twice */
+        if (find(upstream, &servers[n]) == BALANCE_SERVERS_MAX) /* otherwise the list has the server twice */
             add(balance, upstream, balance_first(~present), &servers[n], (drained & balance_bit(n)) != 0,
                 now_ms);
     }
@@ -217,11 +218,12 @@ static void set_servers(balance_t *balance, upstream_t *up, const balance_server
             keep(&up->slots[i], &servers[n]);
         }
     }
-    /* The greatest weight is never too small for those who draw by it. */
+    /* Raise the maximum first: it must never be too small for the draws by share. */
     if (weight_max > atomic_load(&up->weight_max))
         atomic_store(&up->weight_max, weight_max);
     uint64_t gone = atomic_load(&up->present) & ~kept;
-    /* New ones first: where there is room, no moment has fewer servers than before and after. */
+    /* Add new servers first: if slots suffice, the set never has fewer servers than before or
+     * after. */
     missing = add_all(balance, up, servers, missing, drained, now_ms);
     remove_all(up, gone);
     missing = add_all(balance, up, servers, missing, drained, now_ms);
@@ -238,9 +240,9 @@ void balance_set(balance_t *balance, unsigned upstream, uint64_t id, const balan
 {
     upstream_t *up = balance_upstream(balance, upstream);
     if (atomic_load(&up->id) != id) {
-        /* Before the id: a pick must see that an id went away and came back. */
+        /* Count before the id changes: a pick must notice that an id went away and came back. */
         atomic_fetch_add(&up->changes, 1);
-        atomic_store(&up->id, BALANCE_NOBODY); /* no server is ever seen under another upstream's name */
+        atomic_store(&up->id, BALANCE_NOBODY); /* no reader may see a server under another upstream's id */
         set_servers(balance, up, NULL, 0, now_ms);
         atomic_store(&up->begun, 0);
     }
@@ -280,7 +282,7 @@ void balance_set_up(balance_t *balance, unsigned upstream, unsigned slot, uint64
 {
     upstream_t *of = balance_upstream(balance, upstream);
     assert(slot < BALANCE_SERVERS_MAX);
-    /* Nobody but the caller adds and removes: this cannot change meanwhile. */
+    /* Only the caller adds and removes servers, so this cannot change meanwhile. */
     if ((atomic_load(&of->present) & balance_bit(slot)) == 0 ||
         atomic_load(&of->slots[slot].generation) != generation)
         return;
@@ -301,7 +303,7 @@ size_t balance_drain(balance_t *balance, unsigned upstream, str_t name, bool dra
             continue;
         found++;
         if (!drain && (atomic_load(&up->drained) & balance_bit(i)) != 0) {
-            atomic_store(&up->slots[i].since_ms, now_ms); /* it is back: slowly */
+            atomic_store(&up->slots[i].since_ms, now_ms); /* it returns with a slow start */
             put_bit(&up->watched, i, true);
         }
         put_bit(&up->drained, i, drain);
@@ -338,7 +340,7 @@ void balance_worker_wipe(balance_t *balance, unsigned worker)
     for (unsigned u = 0; u < BALANCE_UPSTREAMS_MAX; u++) {
         upstream_t *up = &balance->upstreams[u];
         for (unsigned i = 0; i < BALANCE_SERVERS_MAX; i++)
-            /* Looked at first, so that pages which were never written stay unallocated. */
+            /* Read first, so that pages that were never written stay unallocated. */
             if (atomic_load_explicit(&up->cells[i][worker], memory_order_relaxed) != 0)
                 atomic_store(&up->cells[i][worker], 0);
         if (atomic_load_explicit(&up->in_flight[worker], memory_order_relaxed) != 0)

@@ -1,20 +1,21 @@
 /*
- * See balance.h: what workers saw of a server. All of it carries the server's generation (balance_impl.h):
- * what was seen of a server that is gone is not held against its successor.
+ * See balance.h: the results of workers' exchanges with a server. All of them carry the server's
+ * generation (balance_impl.h), so that a former server's results do not count against its
+ * successor.
  */
 #include "balance_impl.h"
 
-/* The tag in the word of an ejection is shorter: what is left holds milliseconds for 34 years. */
+/* The tag in the word of an ejection is shorter: the rest has milliseconds for 34 years. */
 #define END_BITS 40
 #define END_MAX  (((uint64_t)1 << END_BITS) - 1)
 /* A streak: failures in a row, and ejections. */
 #define STREAK_SHIFT 8
 #define STREAK_MAX   0xffffffu
 #define LEVEL_MAX    0xffu
-/* An ejection takes at most so many times the first. */
+/* Longest ejection, as a multiple of the first. */
 #define EJECT_MOST 10
-/* A latency counts for an eighth, and for at most so many times what was usual: one long call among short
- * ones says little of its server, three in a row do. */
+/* A measurement has a weight of one eighth, and is capped at OUTLIER times the usual latency. One
+ * long call among short ones hardly moves the average; three in a row do. */
 #define SMOOTH  8
 #define OUTLIER 4
 
@@ -42,14 +43,14 @@ uint32_t balance_latency(const server_slot_t *slot, uint64_t now_ms)
     return halves < 32 ? latency >> halves : 0;
 }
 
-/* Of two workers that write at once one may be lost: it is an average. */
+/* Of two simultaneous writes one may be lost; the value is an average. */
 static void latency_seen(server_slot_t *slot, uint32_t tag, uint32_t latency_us, uint64_t now_ms)
 {
     uint64_t was = atomic_load(&slot->latency);
     if (latency_us == 0 || balance_tag_of(was) != tag)
         return;
     uint64_t old = balance_latency(slot, now_ms);
-    uint64_t most = (was & UINT32_MAX) * OUTLIER; /* of what was usual when it was last seen */
+    uint64_t most = (was & UINT32_MAX) * OUTLIER; /* a multiple of the average at the last measurement */
     uint64_t seen = old != 0 && latency_us > most ? most : latency_us;
     uint64_t new = old == 0 ? seen : (old * (SMOOTH - 1) + seen + SMOOTH / 2) / SMOOTH;
     if (atomic_compare_exchange_strong(&slot->latency, &was, balance_tagged(tag, (uint32_t) new)))
@@ -69,7 +70,7 @@ uint64_t balance_ejected_ms(const server_slot_t *slot, uint64_t now_ms)
     return end > now_ms ? end - now_ms : 0;
 }
 
-/* First time, twice, four times, ... ten times that. */
+/* `first`, twice, four times, ... up to ten times that. */
 static uint64_t eject_ms(uint32_t first, uint64_t level)
 {
     uint64_t times = level < 4 ? (uint64_t)1 << level : EJECT_MOST;
@@ -87,14 +88,15 @@ static void eject(upstream_t *upstream, unsigned slot, uint64_t generation, uint
         if (!atomic_compare_exchange_strong(&server->ejected, &was, tag | end_ms))
             continue;
         atomic_fetch_add(&server->ejections, 1);
-        /* After the word: who finds the bit without it takes the bit away. */
+        /* After the word: a process that finds the bit without the word clears the bit. */
         atomic_fetch_or(&upstream->watched, balance_bit(slot));
         return;
     }
 }
 
-/* One more failure in a row. The one that makes them enough ejects; while the server is left out, those that
- * were on their way only count. Back again, the row goes on: the next failure is enough. */
+/* Counts one more failure in a row. The failure that completes the row ejects the server; during
+ * the ejection, late failures only count. After the ejection the row continues, so the next failure
+ * ejects again. */
 static void failed(upstream_t *upstream, const balance_pick_t *pick, const conf_upstream_t *conf,
                    uint64_t now_ms)
 {
@@ -143,7 +145,7 @@ void balance_outcome(upstream_t *upstream, const balance_pick_t *pick, const con
         succeeded(server, balance_tag(pick->generation));
         latency_seen(server, balance_tag(pick->generation), latency_us, now_ms);
         break;
-    case BALANCE_FAILED: /* how fast it fails is no merit */
+    case BALANCE_FAILED: /* a fast failure must not improve the latency */
         failed(upstream, pick, conf, now_ms);
         break;
     case BALANCE_LEFT:
@@ -151,7 +153,7 @@ void balance_outcome(upstream_t *upstream, const balance_pick_t *pick, const con
     }
 }
 
-/* ---- who is left out, who begins slowly ---- */
+/* ---- ejected servers, slow starts ---- */
 
 static uint64_t back_since(const server_slot_t *slot)
 {
@@ -181,7 +183,7 @@ uint64_t balance_ejected_of(upstream_t *upstream, uint64_t slots, uint32_t slow_
             *slow |= balance_bit(i);
         } else {
             atomic_fetch_and(&upstream->watched, ~balance_bit(i));
-            /* What began between our look and our write had its bit taken away. */
+            /* A slow start that began between our read and our write lost its bit: set it again. */
             if (back_since(slot) != since)
                 atomic_fetch_or(&upstream->watched, balance_bit(i));
         }

@@ -1,6 +1,7 @@
 /*
- * See balance.h. A pick: who may be chosen, and the places that it holds, first counted, then looked at: of
- * two workers that take the last place at the same time, at least one sees both.
+ * See balance.h. A pick: the eligible servers, and the request slots that it holds. A worker counts
+ * itself first and reads the sum afterwards. If two workers take the last request slot at the same
+ * time, at least one of them sees both.
  */
 #include "balance_impl.h"
 
@@ -23,7 +24,7 @@ uint32_t balance_load(const balance_t *balance, const upstream_t *upstream, unsi
     return sum;
 }
 
-/* Of all servers, those that were removed since included. */
+/* Of all servers, including those removed since. */
 static uint32_t load_all(const balance_t *balance, const upstream_t *upstream)
 {
     uint32_t sum = 0, workers = atomic_load(&balance->workers);
@@ -32,13 +33,13 @@ static uint32_t load_all(const balance_t *balance, const upstream_t *upstream)
     return sum;
 }
 
-/* A cell is its worker's alone: nobody else changes it. */
+/* Only its worker changes a cell. */
 static void cell_add(_Atomic uint64_t *cell, uint32_t tag)
 {
     if (balance_tag_of(atomic_load(cell)) == tag)
         atomic_fetch_add(cell, 1);
     else
-        atomic_store(cell, balance_tagged(tag, 1)); /* what was there is of a server that is gone */
+        atomic_store(cell, balance_tagged(tag, 1)); /* the old count belongs to a removed server */
 }
 
 static void cell_remove(_Atomic uint64_t *cell, uint32_t tag)
@@ -51,8 +52,8 @@ static void cell_remove(_Atomic uint64_t *cell, uint32_t tag)
 }
 
 /*
- * Places are taken until there are `limit`, exactly. Two that see each other may both have to go back; the
- * last of them to do so sees the room that is left, and tries again.
+ * Request slots are taken up to exactly `limit`. Two workers that see each other may both have to
+ * release theirs; the last of them sees the free slot and tries again.
  */
 static bool take_server(const balance_t *balance, upstream_t *up, unsigned worker, unsigned slot,
                         uint32_t tag, uint32_t limit)
@@ -91,7 +92,8 @@ static void leave_upstream(upstream_t *up, unsigned worker)
 
 /* ---- a pick ---- */
 
-/* Who shares the load: the usable ones; all that are not drained where too few of them are usable. */
+/* Sets the slots that share the load: the usable ones, or all that are not drained if too few are
+ * usable. */
 static void look_around(picking_t *picking)
 {
     upstream_t *up = picking->upstream;
@@ -101,7 +103,7 @@ static void look_around(picking_t *picking)
         ejected = balance_ejected_of(up, watched, picking->conf->slow_start, picking->now_ms, &picking->slow);
     uint64_t usable = wanted & atomic_load(&up->up) & ~ejected;
     picking->all = usable;
-    if (usable == wanted) /* the usual case: nothing to count */
+    if (usable == wanted) /* the usual case: no need to count */
         return;
     unsigned least = (unsigned)__builtin_popcountll(wanted) * picking->conf->panic_percent;
     if ((unsigned)__builtin_popcountll(usable) * 100 < least)
@@ -110,7 +112,7 @@ static void look_around(picking_t *picking)
 
 typedef enum held { HELD, HELD_FULL, HELD_GONE } held_t;
 
-/* Takes a place at the server in `slot`, unless it then had more than `limit`. */
+/* Takes a request slot at the server in `slot`, unless it then had more than `limit` in flight. */
 static held_t hold(picking_t *picking, unsigned worker, unsigned slot, uint32_t limit, balance_pick_t *out)
 {
     server_slot_t *server = &picking->upstream->slots[slot];
@@ -137,8 +139,8 @@ static uint32_t least_limit(uint32_t a, uint32_t b)
     return a != 0 && a < b ? a : b;
 }
 
-/* One after the other, as the policy has it, until one has a place. `bound`: none takes more than its part.
- * *full: the slots that had none. */
+/* Tries slots one after the other, by the policy, until a server has room. `bound`: no server takes
+ * more than its part. *full: the slots without room. */
 static bool hold_one(picking_t *picking, unsigned worker, uint64_t slots, bool bound, uint64_t *full,
                      balance_pick_t *out)
 {
@@ -146,7 +148,7 @@ static bool hold_one(picking_t *picking, unsigned worker, uint64_t slots, bool b
     while (slots != 0) {
         unsigned slot = balance_choose(picking, slots);
         uint32_t limit = picking->conf->server_in_flight;
-        if (bound) /* the place at the upstream is counted already */
+        if (bound) /* the upstream's count already includes this request */
             limit = least_limit(limit,
                                 balance_bound(picking, slot, load_all(picking->balance, picking->upstream)));
         held_t held = hold(picking, worker, slot, limit, out);
@@ -183,7 +185,8 @@ static balance_result_t pick(balance_t *balance, upstream_t *up, unsigned worker
         return BALANCE_FULL;
     if (hold_one(&picking, worker, picking.all & ~avoid, bound, &full, out))
         return BALANCE_OK;
-    /* All that `avoid` leaves have their part, or others came meanwhile: then what there is. */
+    /* All servers outside `avoid` have their part, or other requests came meanwhile: ignore the
+     * bound. */
     if (bound && full != 0 && hold_one(&picking, worker, full, false, &full, out))
         return BALANCE_OK;
     leave_upstream(up, worker);
@@ -196,8 +199,8 @@ balance_result_t balance_pick(balance_t *balance, unsigned worker, unsigned upst
 {
     upstream_t *up = balance_upstream(balance, upstream);
     out->held = false;
-    /* Servers are published before their upstream's id, and taken away after it. So they are those of
-     * conf->id if the id is there before and after the pick, and was not replaced and put back meanwhile. */
+    /* Servers are published before their upstream's id, and removed after it. They are therefore
+     * conf->id's if the id is the same before and after the pick, and `changes` is too. */
     uint64_t changes = atomic_load(&up->changes);
     if (atomic_load(&up->id) == conf->id) {
         balance_result_t result = pick(balance, up, worker, conf, hash, random, avoid, now_ms, out);

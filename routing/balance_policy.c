@@ -1,15 +1,16 @@
 /*
- * See balance.h: which of several servers is chosen. A server's share is its weight, less in its slow start.
+ * See balance.h: the choice among several servers. A server's share is its weight, less in its slow
+ * start.
  */
 #include "balance_impl.h"
 
 #include <math.h>
 
-/* Draws by share that are refused before the shares are summed up. */
+/* Rejected draws by share before the shares are summed up. */
 #define DRAWS 4
-/* Round robin: the way of one turn at a share of one unit. */
+/* Round robin: the length of one turn at a share of one unit. */
 #define TURN ((uint64_t)1 << 24)
-/* Load that consistent hashing lets a server have: so many quarters of its part. */
+/* Load limit of consistent hashing, in quarters of a server's part. */
 #define BOUND_QUARTERS 5
 
 /* ---- numbers ---- */
@@ -21,7 +22,7 @@ static uint64_t mix(uint64_t z)
     return z ^ (z >> 31);
 }
 
-/* The first number is the one that the caller gave. */
+/* The first number is the caller's. */
 static uint64_t next_random(picking_t *picking)
 {
     uint64_t random = picking->random;
@@ -29,7 +30,7 @@ static uint64_t next_random(picking_t *picking)
     return random;
 }
 
-/* Of 32 random bits: a number below `below`. */
+/* Scales 32 random bits to a number below `below`. */
 static uint32_t scale(uint32_t random, uint32_t below)
 {
     return (uint32_t)((uint64_t)random * below >> 32);
@@ -53,7 +54,7 @@ static uint32_t load_of(const picking_t *picking, unsigned slot)
 
 /* ---- draws ---- */
 
-/* Slots are given from the first on: most of them are in one run. */
+/* Slots are allocated from the first on, so most of them are in one run. */
 static unsigned nth(uint64_t slots, uint32_t n)
 {
     unsigned run = slots == UINT64_MAX ? 64 : balance_first(~slots);
@@ -81,7 +82,7 @@ static unsigned draw_by_sum(picking_t *picking, uint64_t slots)
     return balance_first(left);
 }
 
-/* One of `slots` at random, by share. */
+/* Draws one of `slots` at random, by share. */
 static unsigned draw(picking_t *picking, uint64_t slots)
 {
     uint32_t count = (uint32_t)__builtin_popcountll(slots);
@@ -101,9 +102,9 @@ static unsigned draw(picking_t *picking, uint64_t slots)
 /* ---- power of two choices ---- */
 
 /*
- * One that has just failed is worse than one that has not: the next request to it may well be lost too. Else
- * by requests in flight; and by latency where one of them takes at least twice as long as the other: smaller
- * differences are noise, and would keep a server that is a little slower from getting anything at all.
+ * A server whose last exchange failed is worse: the next request to it may be lost too. Otherwise
+ * requests in flight decide. Latency counts only if one server takes at least twice as long as the
+ * other: smaller differences are noise, and would leave a slightly slower server without requests.
  */
 static bool is_worse(const picking_t *picking, unsigned a, unsigned b)
 {
@@ -117,7 +118,7 @@ static bool is_worse(const picking_t *picking, unsigned a, unsigned b)
     uint64_t slow_b = balance_latency(&slots[b], picking->now_ms);
     if (slow_a == 0 || slow_b == 0 || (slow_a < 2 * slow_b && slow_b < 2 * slow_a))
         return load_a * share_b > load_b * share_a;
-    /* Latencies are 32 bits, loads and shares are below 2^20 and 2^14: no product is too large. */
+    /* Latencies are 32 bits, loads and shares are below 2^20 and 2^14: no product overflows. */
     return (unsigned __int128)(load_a + 1) * slow_a * share_b >
            (unsigned __int128)(load_b + 1) * slow_b * share_a;
 }
@@ -135,8 +136,8 @@ static unsigned choose_p2c(picking_t *picking, uint64_t slots)
 /* ---- round robin ---- */
 
 /*
- * The server whose next turn comes first; then its turn is put off by a way that is the longer the smaller
- * its share. Who was away does not catch up.
+ * Chooses the server with the earliest next turn, and postpones that turn by a length in inverse
+ * proportion to its share. A server that was away does not catch up.
  */
 static unsigned choose_turn(picking_t *picking, uint64_t slots)
 {
@@ -190,9 +191,9 @@ static unsigned choose_least(picking_t *picking, uint64_t slots)
 /* ---- consistent hashing ---- */
 
 /*
- * The highest of one score for each server (rendezvous): a server that is added or removed moves its own keys
- * only. With E = -ln(u) for u evenly in (0, 1), share / E is the highest with a probability of the share
- * (Efraimidis and Spirakis, 2006).
+ * Chooses the highest score of the servers (rendezvous): an added or removed server moves only its
+ * own keys. With E = -ln(u) for u uniform in (0, 1), share / E is the highest with a probability of
+ * the share (Efraimidis and Spirakis, 2006).
  */
 static unsigned choose_hash(const picking_t *picking, uint64_t slots)
 {

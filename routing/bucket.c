@@ -41,7 +41,7 @@ bucket_result_t bucket_find(str_t bucket, str_t id, uint16_t port, bucket_entry_
     return result;
 }
 
-/* Appends an entry to out[*len]; false where it does not fit. */
+/* Appends an entry to out[*len]; returns false if it does not fit. */
 static bool entry_append(const bucket_entry_t *entry, char *out, size_t cap, size_t *len)
 {
     size_t length = IDENTITY_BYTES + entry->id.n + entry->record.n;

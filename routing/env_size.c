@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The bytes that the file has, and those that its pages need. */
+/* Returns the file's bytes, and the bytes that its pages need. */
 static bool measure(MDB_env *env, int *fd, uint64_t *has, uint64_t *needs)
 {
     MDB_envinfo info;

@@ -20,7 +20,7 @@ static bool label_port(str_t text, uint16_t *port)
     return true;
 }
 
-/* "<id>-<port>": ids may hold dashes, so that the last one splits. */
+/* "<id>-<port>": ids may contain dashes, so the last one splits. */
 bool hostname_parse_label(str_t label, hostname_t *out)
 {
     if (label.n == 0 || label.n > PREVIEW_LABEL_MAX)
@@ -41,8 +41,8 @@ bool hostname_parse_label(str_t label, hostname_t *out)
 }
 
 /*
- * Whether `host` is `domain` or ends with "." and `domain`. What stands before that is put into *label, empty
- * for the domain itself.
+ * Returns whether `host` is `domain` or ends with "." and `domain`. *label receives the text before
+ * that, empty for the domain itself.
  */
 static bool split_domain(str_t host, str_t domain, str_t *label)
 {
@@ -62,8 +62,8 @@ hostname_result_t hostname_parse(str_t authority, str_t domain, hostname_t *out)
     assert(domain.n != 0 && domain.p[domain.n - 1] != '.');
     str_t host = authority;
     bool port_sound = true;
-    /* A name has no colon, so that the first one begins the port. An IPv6 literal is cut within its brackets
-     * here, which is no name of ours either. */
+    /* A name has no colon, so the first one begins the port. This cuts an IPv6 literal inside its
+     * brackets, which is not one of our names either. */
     const char *colon = authority.n != 0 ? memchr(authority.p, ':', authority.n) : NULL;
     if (colon != NULL) {
         uint64_t port;

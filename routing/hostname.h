@@ -11,7 +11,7 @@
 
 typedef enum hostname_result {
     HOSTNAME_PREVIEW,   /* a well-formed preview name */
-    HOSTNAME_MALFORMED, /* under the preview domain, but no such name */
+    HOSTNAME_MALFORMED, /* under the preview domain, but malformed */
     HOSTNAME_FOREIGN,   /* not under the preview domain */
 } hostname_result_t;
 
@@ -23,9 +23,10 @@ typedef struct hostname {
 
 /* `authority` is host[:port], any case, optional trailing dot; `domain` is lower case without one. */
 MUST_USE hostname_result_t hostname_parse(str_t authority, str_t domain, hostname_t *out);
-/* "<id>-<port>" in any case; what the host name of a preview begins with. False where it is no such label. */
+/* Parses "<id>-<port>" in any case, the first label of a preview's host name. Returns false if
+ * malformed. */
 MUST_USE bool hostname_parse_label(str_t label, hostname_t *out);
-/* True where "<id>-<port>" is at most 63 characters. */
+/* Returns whether "<id>-<port>" is at most 63 characters. */
 bool preview_label_fits(str_t id, uint16_t port);
 
 #endif

@@ -4,12 +4,12 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-/* A power of two. About 680 KB a worker once every place was used. */
+/* A power of two. About 680 KB per worker once every entry has been used. */
 #define KEYS_CACHE_ENTRIES 4096
 
-/* What was found of a hash; it counts as long as the generation stands. */
+/* The cached result for a hash, valid while the generation is current. */
 typedef struct cache_entry {
-    uint64_t generation; /* 0: nothing here */
+    uint64_t generation; /* 0: empty */
     uint8_t sha256[32];
     keys_result_t result;
     const conf_plan_t *plan; /* of keys->conf */
@@ -19,11 +19,11 @@ typedef struct cache_entry {
 struct keys {
     store_t *store;
     const _Atomic uint64_t *epoch;
-    conf_t *conf;        /* whose declared keys are in `declared`; a reference. NULL before the first call */
-    uint32_t *declared;  /* indices into conf->api.keys, plus 1; 0 is an empty place */
-    size_t capacity;     /* of `declared`: a power of two, at least twice what is in it */
-    uint64_t generation; /* another one, from 1, whenever the stored keys or the configuration changed */
-    uint64_t seen;       /* epoch at which `version` was the store's */
+    conf_t *conf;       /* the configuration indexed in `declared`; a reference. NULL before the first call */
+    uint32_t *declared; /* indices into conf->api.keys, plus 1; 0 is an empty slot */
+    size_t capacity;    /* of `declared`: a power of two, at least twice its number of keys */
+    uint64_t generation; /* changes, from 1, whenever the stored keys or the configuration change */
+    uint64_t seen;       /* the epoch at which `version` was read */
     uint64_t version;    /* store_keys_version; UINT64_MAX: not known */
     cache_entry_t cache[KEYS_CACHE_ENTRIES];
 };
@@ -50,8 +50,8 @@ void keys_free(keys_t **keys)
 }
 
 /*
- * The first bytes of a hash are as good as any other hash of it. Whoever makes keys whose hashes share a
- * place, by trying many, gains no more than a look into the store for each request with one of them.
+ * The first bytes of a SHA-256 are as good as another hash of it. An attacker can find keys with
+ * the same slot by many tries, and gains only a store look-up for each request with one of them.
  */
 static size_t place_of(const uint8_t sha256[32], size_t capacity)
 {
@@ -61,9 +61,9 @@ static size_t place_of(const uint8_t sha256[32], size_t capacity)
 }
 
 /*
- * Stops at the first byte that differs. The time could at most tell how far the hash of a guess agrees with
- * that of a key; guesses cannot be steered by that, since each further byte of agreement costs 256 times as
- * many of them, and hashes say nothing of keys that are near.
+ * Stops at the first different byte. The time reveals at most how many bytes of the hashes of a
+ * guess and a key agree. That does not help to steer guesses: each further byte costs 256 times as
+ * many, and a hash reveals nothing about similar keys.
  */
 static bool same(const uint8_t a[32], const uint8_t b[32])
 {
@@ -75,7 +75,7 @@ static bool same(const uint8_t a[32], const uint8_t b[32])
 static void index_declared(keys_t *keys, const conf_t *conf)
 {
     conf_t *before = keys->conf;
-    keys->conf = conf_acquire(conf); /* so that no other snapshot has this address meanwhile */
+    keys->conf = conf_acquire(conf); /* so that no other snapshot can get this address meanwhile */
     conf_release(&before);
     free(keys->declared);
     keys->capacity = 2;
@@ -92,7 +92,7 @@ static void index_declared(keys_t *keys, const conf_t *conf)
     keys->generation++;
 }
 
-/* NULL: the configuration declares none with this hash. */
+/* Returns NULL if the configuration declares no key with this hash. */
 static const conf_api_key_t *find_declared(const keys_t *keys, const uint8_t sha256[32])
 {
     size_t place = place_of(sha256, keys->capacity);
@@ -104,12 +104,12 @@ static const conf_api_key_t *find_declared(const keys_t *keys, const uint8_t sha
     return NULL;
 }
 
-/* ---- looking ---- */
+/* ---- look-up ---- */
 
-/* Sees whether a stored key has changed since the last call. */
+/* Checks whether a stored key has changed since the last call. */
 static void refresh(keys_t *keys)
 {
-    /* Both are read before any key is: a change made meanwhile is seen the next time. */
+    /* Both are read before any key, so the next call notices a change in between. */
     uint64_t epoch = atomic_load_explicit(keys->epoch, memory_order_acquire);
     if (keys->seen == epoch && keys->version != UINT64_MAX)
         return;
@@ -120,7 +120,7 @@ static void refresh(keys_t *keys)
     keys->seen = epoch;
 }
 
-/* Asks the store and the configuration. */
+/* Looks the key up in the store and the configuration. */
 static keys_result_t look_up(const keys_t *keys, const uint8_t sha256[32], cache_entry_t *entry)
 {
     store_key_t stored;

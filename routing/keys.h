@@ -1,6 +1,7 @@
 /*
- * Which API keys are known by name: those of the configuration and those of the store (`boxedge key`). A
- * worker's view; a change in the store is seen by the next request. Keys are known by their SHA-256 only.
+ * The API keys that are known by name: those of the configuration and those of the store (`boxedge
+ * key`). Each worker has its own view; its next request sees a change in the store. Keys are known
+ * only by their SHA-256.
  */
 #ifndef BOXEDGE_KEYS_H
 #define BOXEDGE_KEYS_H
@@ -19,25 +20,24 @@ typedef enum keys_result {
 
 typedef struct keys_entry {
     const char *name;        /* for logs; valid until the next call */
-    const conf_plan_t *plan; /* of the configuration given; NULL: its plan is not there any more (the default
-                                plan counts) */
+    const conf_plan_t *plan; /* in the given configuration; NULL if gone: use the default plan */
 } keys_entry_t;
 
 /*
- * Whether it can be a key, in whichever field it is shown: visible ASCII without quotes, commas, semicolons,
- * backslashes and brackets. In anything else an upstream that strips what lists and strings have around their
- * members would read another key.
+ * Returns whether the text can be a key, in any field: visible ASCII without quotes, commas,
+ * semicolons, backslashes and brackets. From other text, an upstream that strips the delimiters of
+ * lists and strings would read another key.
  */
 bool keys_is_token(str_t text);
 
-/* `epoch` is that of shm_epoch; all outlive it. */
+/* `epoch` is that of shm_epoch. Both arguments must outlive the result. */
 keys_t *keys_new(store_t *store, const _Atomic uint64_t *epoch);
 void keys_free(keys_t **keys);
 /*
- * A revoked key is refused also where the configuration declares it; else what the configuration says of a
- * key counts, and then the store. Looks only into memory for a key that was asked for before, as long as
- * neither the stored keys nor the configuration change. *out is filled but for KEYS_FAILED; the name of
- * KEYS_UNKNOWN is empty.
+ * Finds a key. A revoked key is refused even if the configuration declares it. Otherwise the
+ * configuration counts, then the store. A repeated key costs only memory reads while neither the
+ * stored keys nor the configuration change. Fills *out except for KEYS_FAILED; the name is empty
+ * for KEYS_UNKNOWN.
  */
 MUST_USE keys_result_t keys_find(keys_t *keys, const conf_t *conf, const uint8_t sha256[32],
                                  keys_entry_t *out);

@@ -1,13 +1,14 @@
 /*
- * Names (box id, port) as keys that sort by id and then port when they are compared as bytes: the id, a zero
- * byte, which sorts before all that ids are made of, and the port, its high byte first.
+ * Names (box id, port) as byte strings that sort by id and then port: the id, a zero byte, which
+ * sorts before all characters of ids, and the port, high byte first.
  */
 #ifndef BOXEDGE_ORDER_H
 #define BOXEDGE_ORDER_H
 
 #include "hostname.h"
 
-/* Ids in tables: those of boxes, names of API keys, hashes as hexadecimal digits behind one character. */
+/* Ids in tables: those of boxes, names of API keys, and hashes as hexadecimal digits after one
+ * character. */
 #define ORDER_ID_MAX  65
 #define ORDER_KEY_MAX (ORDER_ID_MAX + 3)
 
@@ -16,11 +17,10 @@ typedef struct order_key {
     size_t len;
 } order_key_t;
 
-/* The key of a name. An id that is longer than ORDER_ID_MAX gives a key after all names that its beginning
- * has.
- */
+/* The key of a name. An id longer than ORDER_ID_MAX gives a key after all names that start with its
+ * beginning. */
 order_key_t order_key(str_t id, uint16_t port);
-/* The name in a key; *id points into it. False for bytes that are no key. */
+/* The name in a key; *id points into it. Returns false if the bytes are no key. */
 MUST_USE bool order_name(str_t key, str_t *id, uint16_t *port);
 
 #endif

@@ -95,7 +95,7 @@ static void set_id(char out[BOX_ID_MAX + 1], str_t id)
     out[id.n] = '\0';
 }
 
-/* What version 2 adds. */
+/* Decodes the fields that version 2 added. */
 static bool decode_rest(str_t record, store_preview_t *out)
 {
     uint8_t flags = (uint8_t)record.p[18];
@@ -219,7 +219,7 @@ bool record_decode_name(str_t record, uint8_t sha256[32])
     return true;
 }
 
-/* What lies behind the place of a box. */
+/* Decodes the fields after the box's address and port. */
 static bool decode_box_rest(str_t record, store_box_t *out)
 {
     uint8_t provider = (uint8_t)record.p[28], flags = (uint8_t)record.p[29];

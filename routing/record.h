@@ -1,7 +1,7 @@
 /*
- * What the store keeps, as bytes. The first byte is the version of the layout; a record of another version,
- * of another length or with a value outside its range is refused, so that nothing is made up from bytes that
- * a different edge wrote. The name (box id, port) is not in the record.
+ * The store's records as bytes. The first byte is the version of the layout. A record with another
+ * version, another length or a value out of range is refused, so that bytes of a different edge are
+ * never misread. The name (box id, port) is not in the record.
  *
  * preview, version 1 (read only: a public one):
  *   version (1) | sequence (8) | created_at (8) | host_header (1)
@@ -53,8 +53,8 @@ void record_encode_name(const uint8_t sha256[32], char out[RECORD_NAME_BYTES]);
 void record_encode_box(const store_box_t *box, char out[RECORD_BOX_BYTES]);
 void record_encode_deletion(const store_deletion_t *deletion, char out[RECORD_DELETION_BYTES]);
 
-/* Fills *out with the record and the name, at most BOX_ID_MAX bytes of id (asserted). False where the record
- * is refused. */
+/* Fills *out with the record and the name, at most BOX_ID_MAX bytes of id (asserted). Returns false
+ * if the record is refused. */
 MUST_USE bool record_decode_preview(str_t record, str_t id, uint16_t port, store_preview_t *out);
 /* `text` is the block's name, at most STORE_BLOCK_TEXT_MAX bytes (asserted). */
 MUST_USE bool record_decode_block(str_t record, str_t text, store_block_t *out);
@@ -63,7 +63,7 @@ MUST_USE bool record_decode_key(str_t record, const uint8_t sha256[32], store_ke
 MUST_USE bool record_decode_name(str_t record, uint8_t sha256[32]);
 MUST_USE bool record_decode_box(str_t record, str_t id, store_box_t *out);
 MUST_USE bool record_decode_alias(str_t record, char id[BOX_ID_MAX + 1]);
-/* Without its slot. */
+/* Does not set the slot. */
 MUST_USE bool record_decode_deletion(str_t record, str_t id, store_deletion_t *out);
 
 #endif

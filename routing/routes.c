@@ -11,9 +11,9 @@
 /* Longer authorities are looked up in the store each time. A label, a domain of 57 and a port fit. */
 #define ROUTES_CACHE_KEY_MAX 128
 
-/* An answer, valid as long as the epoch stays what it was before the store was read. */
+/* A result, valid while the epoch equals its value from before the read of the store. */
 typedef struct cache_entry {
-    uint8_t key_len; /* 0: nothing here */
+    uint8_t key_len; /* 0: empty */
     char key[ROUTES_CACHE_KEY_MAX];
     routes_result_t result;
     route_t route; /* of ROUTES_FOUND; its epoch is always set */
@@ -24,7 +24,7 @@ struct routes {
     const _Atomic uint64_t *epoch;
     char *domain;
     size_t domain_len;
-    route_t uncached; /* where an answer is put that is not kept */
+    route_t uncached; /* for results that are not cached */
     cache_entry_t cache[ROUTES_CACHE_ENTRIES];
 };
 
@@ -51,8 +51,8 @@ void routes_free(routes_t **routes)
 }
 
 /*
- * Eight bytes a step. Whoever knows this function can make names that share a place in the cache, and gains
- * no more than a lookup in the store for each of them: what is found is compared in full.
+ * Takes eight bytes per step. An attacker that knows this function can choose names with the same
+ * cache entry, and gains only a store look-up for each: the cache compares whole names.
  */
 static uint64_t authority_hash(str_t s)
 {
@@ -70,7 +70,7 @@ static uint64_t authority_hash(str_t s)
     return hash ^ hash >> 32;
 }
 
-/* The answer from the store. *route is filled for ROUTES_FOUND. */
+/* Looks the host name up in the store. *route is filled for ROUTES_FOUND. */
 static routes_result_t look_up(routes_t *routes, str_t authority, route_t *route)
 {
     hostname_t name;
@@ -99,10 +99,10 @@ static routes_result_t look_up(routes_t *routes, str_t authority, route_t *route
     return result == STORE_OK ? ROUTES_FOUND : ROUTES_FAILED;
 }
 
-/* The answer of the cache or the store, whether or not it has expired. */
+/* Returns the result from the cache or the store, even if the preview has expired. */
 static routes_result_t find(routes_t *routes, str_t authority, const route_t **route)
 {
-    /* Read before the store is: a change made meanwhile gives the answer below an epoch that is past. */
+    /* Read before the store, so that a change in between leaves the result with an old epoch. */
     uint64_t epoch = atomic_load_explicit(routes->epoch, memory_order_acquire);
     if (authority.n == 0 || authority.n > ROUTES_CACHE_KEY_MAX) {
         *route = &routes->uncached;

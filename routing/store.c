@@ -10,7 +10,8 @@
 #include "record.h"
 #include "store_impl.h"
 
-/* Of the tables beside the previews, while they are looked at: LMDB maps a larger file whole all the same. */
+/* Map size for store_look of the tables beside the previews; LMDB maps a larger file completely all
+ * the same. */
 #define LOOK_MAP_BYTES (1u << 20)
 
 store_t *store_open(const char *durable_dir, const char *volatile_dir, uint64_t map_bytes, bool writer,
@@ -55,7 +56,7 @@ table_t *store_open_beside(store_t *store, const char *durable_dir, const char *
     return table_open(&options, store->error);
 }
 
-/* The sentence of store_open where a directory beside the previews cannot be made. */
+/* Returns false with the sentence of store_open if a directory beside the previews cannot be made. */
 static bool look_beside(const char *durable_dir, const char *dir, char *error)
 {
     struct stat st;
@@ -149,7 +150,7 @@ store_result_t store_get_box(store_t *store, str_t id, store_box_t *out)
 typedef struct each_preview {
     bool (*call)(const store_preview_t *, void *);
     void *arg;
-    str_t only; /* previews of this box; all where it is empty */
+    str_t only; /* previews of this box; empty: all */
 } each_preview_t;
 
 static bool on_preview(str_t id, uint16_t port, str_t record, void *arg)
@@ -238,7 +239,7 @@ store_result_t store_get_stats(store_t *store, store_stats_t *out)
 
 typedef enum work_kind { WORK_PREVIEWS, WORK_PUT_BOX, WORK_DELETE_BOX } work_kind_t;
 
-/* What is changed in one transaction. */
+/* The changes of one transaction. */
 typedef struct work {
     work_kind_t kind;
     table_t *table;
@@ -253,7 +254,7 @@ static str_t id_of(const char id[BOX_ID_MAX + 1])
     return str_make(id, strnlen(id, BOX_ID_MAX + 1));
 }
 
-/* Whether a public preview would take the place of one that asks for credentials. */
+/* Returns whether a public preview would replace one with credentials. */
 static bool would_expose(store_t *store, const store_preview_t *preview)
 {
     store_preview_t before;
@@ -262,7 +263,7 @@ static bool would_expose(store_t *store, const store_preview_t *preview)
         table_find_changed(store->previews, id, preview->port, &record) != STORE_OK)
         return false;
     if (!record_decode_preview(record, id, preview->port, &before))
-        return true; /* who may see it cannot be known */
+        return true; /* its credentials are unknown */
     bool expired = before.expires_at != 0 && before.expires_at <= preview->created_at;
     return !expired && (before.bearer || before.basic);
 }
@@ -298,7 +299,7 @@ static bool preview_valid(const store_preview_t *preview)
            memchr(preview->allow_origins, '\0', sizeof(preview->allow_origins)) != NULL;
 }
 
-/* STORE_OK where there is something to be committed, STORE_NOT_FOUND where nothing was changed. */
+/* Returns STORE_OK if there are changes to commit, STORE_NOT_FOUND if not. */
 static store_result_t make_previews(store_t *store, const work_t *work)
 {
     store_result_t all = STORE_NOT_FOUND;
@@ -318,7 +319,7 @@ static store_result_t make_previews(store_t *store, const work_t *work)
     return all;
 }
 
-/* Does the work within the open transaction; results as make_previews has them. */
+/* Does the work within the open transaction; results as of make_previews. */
 static store_result_t make_work(store_t *store, const work_t *work)
 {
     char record[RECORD_BOX_BYTES];
@@ -356,7 +357,7 @@ static bool has_record(table_t *table, str_t id, uint16_t port)
     return has;
 }
 
-/* Whether the work only replaces and deletes. */
+/* Returns whether the work only replaces and deletes. */
 static bool adds_nothing(const work_t *work)
 {
     if (work->kind == WORK_DELETE_BOX)
@@ -371,7 +372,8 @@ static bool adds_nothing(const work_t *work)
     return true;
 }
 
-/* Does the work in one transaction, with the reserve if it must and may. */
+/* Does the work in one transaction. Uses the reserve if the map is full and the work adds no
+ * records. */
 static store_result_t do_work(store_t *store, const work_t *work)
 {
     store_result_t result = commit_work(store, work);

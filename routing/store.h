@@ -1,10 +1,12 @@
 /*
- * Where previews and box states are recorded: two LMDB environments with one set of functions. `durable`
- * holds previews and is synced before a change is acknowledged; `volatile` holds box states and addresses, on
- * tmpfs, and is never synced. One process writes (the controller); any number read without a lock. A read
- * transaction lives for one call. A process opens a store once, and one thread at a time uses it.
+ * The store of previews and box states: two LMDB environments with one set of functions. `durable`
+ * has previews; a change is synced before it is acknowledged. `volatile` has box states and
+ * addresses, on tmpfs, and is never synced. One process writes (the controller); any number read
+ * without a lock. A read transaction lasts for one call. A process opens a store once, and one
+ * thread at a time uses it.
  *
- * Records have a version byte first, and unknown versions are refused, so that a later edge may change them.
+ * Records begin with a version byte, and unknown versions are refused, so that a later edge may
+ * change them.
  */
 #ifndef BOXEDGE_STORE_H
 #define BOXEDGE_STORE_H
@@ -19,7 +21,7 @@
 #define STORE_ORIGINS_MAX    512
 #define STORE_BLOCK_TEXT_MAX 64
 #define STORE_BOX_PORTS_MAX  16
-/* Of an API key, and of its plan: as the configuration has them. */
+/* Of an API key, and of its plan: as in the configuration. */
 #define STORE_KEY_NAME_MAX 63
 /* API keys in all, revoked ones included. */
 #define STORE_KEYS_MAX 100000
@@ -31,11 +33,11 @@ typedef struct store store_t;
 typedef enum store_result {
     STORE_OK,
     STORE_NOT_FOUND,
-    STORE_CONFLICT, /* a condition of the change does not hold: nothing was changed */
-    STORE_TAKEN,    /* the alias of a preview is another box's by now: nothing was changed */
-    STORE_TOO_MANY, /* a bound on the number of such records is reached: nothing was changed */
-    STORE_FULL,     /* the map or the disk is full: nothing was changed */
-    STORE_FAILED,   /* store_error says why */
+    STORE_CONFLICT, /* a condition of the change does not hold; nothing was changed */
+    STORE_TAKEN,    /* the preview's alias now belongs to another box; nothing was changed */
+    STORE_TOO_MANY, /* the number of such records is at its bound; nothing was changed */
+    STORE_FULL,     /* the map or the disk is full; nothing was changed */
+    STORE_FAILED,   /* store_error gives the reason */
 } store_result_t;
 
 typedef enum box_state {
@@ -45,7 +47,7 @@ typedef enum box_state {
     BOX_GONE,
 } box_state_t;
 
-/* Who knows of a box and can wake it. */
+/* The part of the edge that knows a box and can wake it. */
 typedef enum box_provider {
     PROVIDER_STATIC = 0, /* the configuration; always running */
     PROVIDER_PROCESS,
@@ -55,7 +57,7 @@ typedef enum box_provider {
 
 typedef enum host_header { HOST_HEADER_PUBLIC = 0, HOST_HEADER_LOCALHOST } host_header_t;
 
-/* What the app behind a preview speaks. */
+/* The protocol of the app behind a preview. */
 typedef enum preview_protocol { PREVIEW_HTTP1 = 0, PREVIEW_H2C } preview_protocol_t;
 
 typedef struct store_preview {
@@ -65,18 +67,18 @@ typedef struct store_preview {
     uint64_t created_at; /* unix seconds */
     host_header_t host_header;
     preview_protocol_t protocol;
-    bool background_wakes;     /* what its pages ask for by themselves wakes its box each time */
+    bool background_wakes;     /* automatic requests of its pages also wake its box, every time */
     bool bearer;               /* a bearer token opens it */
     bool basic;                /* user and password open it; with neither it is public */
     uint8_t bearer_sha256[32]; /* of the token */
     uint8_t basic_sha256[32];  /* of "user:password" */
     uint64_t expires_at;       /* unix seconds; 0: never. From then on it is not found */
     char label[STORE_LABEL_MAX + 1];
-    char alias[BOX_ID_MAX + 1];                /* stands for the id in its host name; empty: none */
-    char allow_origins[STORE_ORIGINS_MAX + 1]; /* serialized origins, lower case, one space between */
+    char alias[BOX_ID_MAX + 1];                /* replaces the id in its host name; empty: none */
+    char allow_origins[STORE_ORIGINS_MAX + 1]; /* serialized origins, lower case, separated by one space */
 } store_preview_t;
 
-/* What is refused at once, whoever asks. */
+/* A block: its box, preview or network is refused for all clients. */
 typedef enum store_block_kind { BLOCK_BOX, BLOCK_PREVIEW, BLOCK_CIDR } store_block_kind_t;
 typedef struct store_block {
     store_block_kind_t kind;
@@ -85,36 +87,35 @@ typedef struct store_block {
     uint64_t created_at;
 } store_block_t;
 
-/* Keys that sign session cookies: the first signs, both verify. All zero: there is none yet. */
+/* Keys that sign session cookies: the first signs, both verify. All zero: none yet. */
 typedef struct store_cookie_keys {
     uint8_t current[32];
     uint8_t previous[32];
     uint64_t rotated_at; /* unix seconds */
 } store_cookie_keys_t;
 
-/* An API key that the edge knows by name (`boxedge key`). The key itself is kept nowhere. */
+/* An API key that the edge knows by name (`boxedge key`). The key itself is not stored. */
 typedef struct store_key {
     char name[STORE_KEY_NAME_MAX + 1]; /* of letters, digits, '-', '.', '_' */
     uint8_t sha256[32];                /* of the key */
-    char plan[STORE_KEY_NAME_MAX +
-              1];        /* the same characters; whether there is such a plan is not known here */
-    uint64_t created_at; /* unix seconds */
-    uint64_t revoked_at; /* unix seconds; 0: it is valid */
+    char plan[STORE_KEY_NAME_MAX + 1]; /* the same characters; the plan may not exist */
+    uint64_t created_at;               /* unix seconds */
+    uint64_t revoked_at;               /* unix seconds; 0: valid */
 } store_key_t;
 
 /*
- * A call that asks the API to delete a box, from before it goes up until it is known what came of it. While a
- * box has one, its previews are not to be found.
+ * A call that asks the API to delete a box, from before it is forwarded until its outcome is known.
+ * A box with such a record has hidden previews.
  */
 typedef struct store_deletion {
     char id[BOX_ID_MAX + 1];
-    uint16_t slot;          /* the store's */
-    uint64_t call;          /* a random number: which call */
+    uint16_t slot;          /* set by the store */
+    uint64_t call;          /* a random number that identifies the call */
     uint64_t asked_at_ms;   /* unix ms */
-    uint64_t closed_at_ms;  /* unix ms: the call ended, and nobody knows how; 0: it goes on */
+    uint64_t closed_at_ms;  /* unix ms: the call ended with an unknown outcome; 0: it is under way */
     uint32_t pid;           /* of the worker that has the call */
     uint32_t birth;         /* of that process (process_birth); 0: not known */
-    uint8_t key_sha256[32]; /* of the key that asked; all zero: none that is known */
+    uint8_t key_sha256[32]; /* of the key that asked; all zero: not known */
 } store_deletion_t;
 /* Calls for one box; boxes in one call; records in all. */
 #define STORE_DELETIONS_PER_BOX 16
@@ -127,19 +128,19 @@ bool store_key_name_valid(str_t name);
 typedef struct store_box {
     char id[BOX_ID_MAX + 1];
     box_state_t state;
-    uint64_t generation;     /* changes whenever the box pauses, restarts, moves, or may have */
+    uint64_t generation;     /* changes whenever the box pauses, restarts or moves, or may have */
     struct in6_addr address; /* IPv4 as mapped IPv6 */
     uint16_t fixed_port;     /* 0: the preview's port */
     box_provider_t provider;
     bool keep_alive;     /* the edge never pauses it */
     bool ephemeral;      /* takes no previews */
-    bool doubted;        /* it runs as far as is known: its provider is asked before a request goes there */
+    bool doubted;        /* presumably running: ask its provider before a request goes to it */
     uint64_t expires_at; /* unix seconds; 0: never. From then on it is gone */
-    uint32_t idle_ms;    /* the edge pauses it after so long without activity; 0: never */
-    uint32_t start_ms;   /* its ports may take so long to listen once it runs; 0: as others, wake.timeout */
-    uint32_t pid;        /* a process in its network namespace, to see what listens there; 0: unknown */
-    /* It began to run lately: until then (unix ms; 0: settled) a port that is not in `listening` may still be
-     * coming up, and the controller is asked before anybody connects. */
+    uint32_t idle_ms;    /* the edge pauses it after this time without activity; 0: never */
+    uint32_t start_ms;   /* maximum time for its ports to listen once it runs; 0: as others, wake.timeout */
+    uint32_t pid;        /* a process in its network namespace, to read its listening ports; 0: unknown */
+    /* The box began to run lately. Until this time (unix ms; 0: settled) a port outside `listening`
+     * may still come up, and a worker asks the controller before it connects. */
     uint64_t settles_at_ms;
     uint16_t ports[STORE_BOX_PORTS_MAX];     /* the only ports that may be exposed */
     uint8_t port_count;                      /* 0: all may be */
@@ -147,50 +148,51 @@ typedef struct store_box {
     uint8_t listening_count;
 } store_box_t;
 
-/* Whether the port may be exposed, and whether it was seen to listen in this generation (store_box.c). */
+/* Returns whether the port may be exposed, and whether it was seen to listen in this generation
+ * (store_box.c). */
 bool store_box_exposes(const store_box_t *box, uint16_t port);
 bool store_box_listens(const store_box_t *box, uint16_t port);
-/* How long its ports may take to listen; `usual` where nothing is said of it. */
+/* The maximum time for its ports to listen; `usual` if the box has none of its own. */
 uint32_t store_box_start_ms(const store_box_t *box, uint32_t usual);
 
 /*
- * Opens (and with `writer` makes) both environments in directories that exist. Call it after fork. On error
- * returns NULL and writes a sentence into `error`. `map_bytes` is the size of the map of each environment,
- * sparse.
+ * Opens (and with `writer` makes) both environments in existing directories. Call after fork. On
+ * error returns NULL and writes a sentence into `error`. `map_bytes` is the size of each
+ * environment's map, sparse.
  */
 store_t *store_open(const char *durable_dir, const char *volatile_dir, uint64_t map_bytes, bool writer,
                     char *error, size_t error_len);
 /*
- * For a store that no process has open: whether the writer's store_open would open it, or make what is
- * missing of it. Makes nothing and changes nothing; the directories may be missing. On false the sentence of
- * store_open.
+ * For a store that no process has open: returns whether the writer's store_open would open it, or
+ * make its missing parts. Makes and changes nothing; the directories may be missing. On false
+ * `error` is store_open's sentence.
  */
 MUST_USE bool store_look(const char *durable_dir, const char *volatile_dir, uint64_t map_bytes, char *error,
                          size_t error_len);
 void store_close(store_t **store);
-/* False where a file of the store has been cut short since it was opened: reading it may kill the process. A
- * system call for each of its four files. */
+/* Returns false if a file of the store was truncated after the opening: reading it may kill the
+ * process. One system call for each of its four files. */
 MUST_USE bool store_whole(store_t *store);
-/* What STORE_FAILED was, a sentence; valid until the next call. */
+/* The reason of STORE_FAILED, a sentence; valid until the next call. */
 const char *store_error(const store_t *store);
 
 /* ---- readers; safe in any process ---- */
 MUST_USE store_result_t store_get_preview(store_t *store, str_t id, uint16_t port, store_preview_t *out);
 MUST_USE store_result_t store_get_box(store_t *store, str_t id, store_box_t *out);
-/* Calls `each` for every record in a stable order until it returns false. Do not call the store from `each`.
- */
+/* Calls `each` for every record in a stable order until it returns false. `each` must not call the
+ * store. */
 MUST_USE store_result_t store_each_preview(store_t *store, bool (*each)(const store_preview_t *, void *),
                                            void *arg);
-/* The same from the first record at or after (id, port) in that order; with box_only no further than that id.
- */
+/* As store_each_preview, from the first record at or after (id, port) in that order; with box_only
+ * only those of that id. */
 MUST_USE store_result_t store_each_preview_from(store_t *store, str_t id, uint16_t port, bool box_only,
                                                 bool (*each)(const store_preview_t *, void *), void *arg);
 MUST_USE store_result_t store_each_box(store_t *store, bool (*each)(const store_box_t *, void *), void *arg);
 
 MUST_USE store_result_t store_each_block(store_t *store, bool (*each)(const store_block_t *, void *),
                                          void *arg);
-/* A number that changes whenever blocks or cookie keys do; cheap. One that was read before them is theirs or
- * an older one. */
+/* A number that changes whenever blocks or cookie keys do; cheap. If read before them, it is their
+ * version or an older one. */
 uint64_t store_rules_version(store_t *store);
 /* STORE_NOT_FOUND before the first rotation. */
 MUST_USE store_result_t store_get_cookie_keys(store_t *store, store_cookie_keys_t *out);
@@ -200,28 +202,29 @@ MUST_USE store_result_t store_get_key(store_t *store, str_t name, store_key_t *o
 /* As store_each_preview, by name, from the first one at or after `name`. */
 MUST_USE store_result_t store_each_key(store_t *store, str_t name, bool (*each)(const store_key_t *, void *),
                                        void *arg);
-/* A number that changes whenever a key does; cheap. One that was read before a key is that key's or an older
- * one. UINT64_MAX where nothing can be read. */
+/* A number that changes whenever a key does; cheap. If read before a key, it is that key's version
+ * or an older one. UINT64_MAX if the store cannot be read. */
 uint64_t store_keys_version(store_t *store);
 
-/* What can stand for a box's id in host names: as that, without '_' (RFC 952, RFC 1123). */
+/* Returns whether the text may replace a box's id in host names: a valid id without '_' (RFC 952,
+ * RFC 1123). */
 bool store_alias_valid(str_t alias);
 /* Aliases in all. */
 #define STORE_ALIASES_MAX 100000
-/* The box whose previews carry the alias; STORE_NOT_FOUND where none does. */
+/* The box whose previews carry the alias; STORE_NOT_FOUND without one. */
 MUST_USE store_result_t store_get_alias(store_t *store, str_t alias, char owner[BOX_ID_MAX + 1]);
-/* The preview that a host name's id and port mean: of that box, or of the box that has it for an alias. */
+/* The preview for a host name's id and port: of that box, or of the box with that alias. */
 MUST_USE store_result_t store_find_preview(store_t *store, str_t name, uint16_t port, store_preview_t *out);
-/* STORE_OK: the box has a deletion; STORE_NOT_FOUND: none. */
+/* STORE_OK: the box has a deletion; STORE_NOT_FOUND: it has none. */
 MUST_USE store_result_t store_is_being_deleted(store_t *store, str_t id);
-/* As store_each_preview, those of box `id`; where that is empty, all. */
+/* As store_each_preview, for the deletions of box `id`, or all if `id` is empty. */
 MUST_USE store_result_t store_each_deletion(store_t *store, str_t id,
                                             bool (*each)(const store_deletion_t *, void *), void *arg);
 
-/* A number that grows with each change of deletions; cheap. 0 where nothing can be read. */
+/* A number that grows with each change of deletions; cheap. 0 if the store cannot be read. */
 uint64_t store_deletions_version(store_t *store);
 
-/* What the store holds and what it takes. */
+/* The number of records and the size of the store. */
 typedef struct store_stats {
     uint64_t previews;
     uint64_t boxes;
@@ -233,10 +236,9 @@ typedef struct store_stats {
 MUST_USE store_result_t store_get_stats(store_t *store, store_stats_t *out);
 
 /*
- * ---- the writer ----
- * What cannot be a record (box_id_valid, preview_label_fits, port 0, BOX_UNKNOWN) is refused with
- * STORE_FAILED when it is put, and not found when it is deleted. When the map is full, what only replaces or
- * deletes still works.
+ * ---- the writer ---- Invalid records (box_id_valid, preview_label_fits, port 0, BOX_UNKNOWN) are
+ * refused with STORE_FAILED by a put, and not found by a delete. When the map is full, pure
+ * replacements and deletions still work.
  */
 /* Creates or replaces; fills preview->version from the sequence. On disk before it returns. */
 MUST_USE store_result_t store_put_preview(store_t *store, store_preview_t *preview);
@@ -244,59 +246,62 @@ MUST_USE store_result_t store_delete_preview(store_t *store, str_t id, uint16_t 
 /* One of several changes of previews that are committed together. */
 typedef struct store_change {
     bool remove;       /* delete (preview.id, preview.port); else create or replace it */
-    bool stay_private; /* STORE_CONFLICT where a public preview would replace one that asks for credentials
-                          and has not expired by the new one's created_at */
-    bool keep_version; /* put it as the version that it has: sessions and open tunnels stay its own */
-    store_preview_t preview; /* what is put; its version is set, for a delete to one above all before it */
-    store_result_t result;   /* of this change: STORE_NOT_FOUND for a delete of what is not there,
-                                STORE_CONFLICT, STORE_TAKEN, or STORE_FAILED for a name that is refused; none of
-                                these stops   another change */
+    bool stay_private; /* STORE_CONFLICT if a public preview would replace one with credentials that has not
+                          expired by the new one's created_at */
+    bool keep_version; /* keep its version, so that sessions and open tunnels stay valid */
+    store_preview_t preview; /* the new record; gets its version, a delete one above all earlier */
+    store_result_t result;   /* of this change: STORE_NOT_FOUND for a delete without a record, STORE_CONFLICT,
+                                STORE_TAKEN, or STORE_FAILED for a refused name; other changes continue */
 } store_change_t;
 #define STORE_APPLY_MAX 16384
 /*
- * Makes the changes, at most STORE_APPLY_MAX (asserted), in their order in one transaction, on disk before it
- * returns. Where the transaction fails (full, I/O error) nothing was changed and every change has that
- * result, which is also returned. After STORE_FULL they can be tried one by one: some of them may still work.
+ * Makes the changes, at most STORE_APPLY_MAX (asserted), in order in one transaction, on disk
+ * before it returns. If the transaction fails (full, I/O error), nothing is changed; all changes
+ * have that result, which is also returned. After STORE_FULL the caller may try them one by one,
+ * because some may still fit.
  */
 MUST_USE store_result_t store_apply(store_t *store, store_change_t *changes, size_t count);
 MUST_USE store_result_t store_put_box(store_t *store, const store_box_t *box);
 MUST_USE store_result_t store_delete_box(store_t *store, str_t id);
-/* Blocks: on disk before it returns; STORE_TOO_MANY where there would be more than STORE_BLOCKS_MAX. */
+/* Blocks: on disk before it returns; STORE_TOO_MANY beyond STORE_BLOCKS_MAX. */
 MUST_USE store_result_t store_put_block(store_t *store, const store_block_t *block);
 MUST_USE store_result_t store_delete_block(store_t *store, store_block_kind_t kind, str_t text);
 MUST_USE store_result_t store_put_cookie_keys(store_t *store, const store_cookie_keys_t *keys);
 /*
- * Creates a key, or replaces the one that has both this name and this hash; on disk before it returns. A name
- * or hash that belongs to another key is refused (STORE_FAILED): whoever may meet one looks first.
- * STORE_TOO_MANY where there would be more than STORE_KEYS_MAX.
+ * Creates a key, or replaces the one with the same name and hash; on disk before it returns. A name
+ * or hash of another key is refused (STORE_FAILED); callers that may meet one check first.
+ * STORE_TOO_MANY beyond STORE_KEYS_MAX.
  */
 MUST_USE store_result_t store_put_key(store_t *store, const store_key_t *key);
-/* Forgets it: unlike one that is revoked it is then a key like any that nobody named. */
+/* Deletes the record. Unlike a revoked key, the key then counts as unknown. */
 MUST_USE store_result_t store_delete_key(store_t *store, str_t name);
 /*
- * Reserves an alias for previews of box `id`, which are put afterwards: until one carries it, another box may
- * take it, and the put is refused with STORE_TAKEN. STORE_CONFLICT where it is another
- * box's alias, or the id of a box that is known or has previews; STORE_TOO_MANY beyond STORE_ALIASES_MAX.
+ * Reserves an alias for previews of box `id`, which are put afterwards. Until a preview carries it,
+ * another box may take it; the put then fails with STORE_TAKEN. STORE_CONFLICT if it is another
+ * box's alias, or the id of a box that is known or has previews; STORE_TOO_MANY beyond
+ * STORE_ALIASES_MAX.
  */
 MUST_USE store_result_t store_claim_alias(store_t *store, str_t alias, str_t id);
 /*
- * Deletions: on disk before these return. All that are put (at most STORE_DELETIONS_AT_ONCE, asserted) or
- * none; STORE_FULL where a box, or the store, would have too many.
+ * Deletions: on disk before these return. Puts all (at most STORE_DELETIONS_AT_ONCE, asserted) or
+ * none; STORE_FULL if a box, or the store, would have too many.
  */
 MUST_USE store_result_t store_put_deletions(store_t *store, const store_deletion_t *deletions, size_t count);
-/* Sets closed_at_ms of the one with this id and call. */
+/* Sets closed_at_ms of the record with this id and call. */
 MUST_USE store_result_t store_close_deletion(store_t *store, const store_deletion_t *deletion,
                                              uint64_t closed_at_ms);
-/* Removes those of the box for which `ends` is true (NULL: all). STORE_NOT_FOUND where there is none. */
+/* Removes the box's records for which `ends` is true (NULL: all). STORE_NOT_FOUND if there are
+ * none. */
 MUST_USE store_result_t store_end_deletions(store_t *store, str_t id,
                                             bool (*ends)(const store_deletion_t *, void *), void *arg);
 /*
- * Whether a deletion of the box ended after `version` was read (store_deletions_version), as far as the
- * writer knows: true also for a version before its own start, or before the last STORE_ENDED_MAX ends.
+ * Returns whether a deletion of the box ended after `version` was read (store_deletions_version).
+ * Errs towards true: for a version before the writer's start, or before the last STORE_ENDED_MAX
+ * ends.
  */
 #define STORE_ENDED_MAX 1024
 bool store_deletion_ended_since(const store_t *store, str_t id, uint64_t version);
-/* Frees the reader slots of processes that died. Returns how many. */
+/* Frees the reader slots of dead processes. Returns their number. */
 int store_reap_readers(store_t *store);
 
 #endif

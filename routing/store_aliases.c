@@ -1,8 +1,8 @@
 /*
- * Aliases: host labels that stand for the id of a box in the names of its previews, reserved over the whole
- * store. A record says whose an alias is: (alias, 0) -> id. It counts as long as a preview of that box
- * carries the alias, so nothing has to be given up where a preview goes; what nobody carries is removed when
- * there are too many. They have a small environment of their own.
+ * Aliases: host labels that replace the id of a box in the names of its previews, unique across the
+ * store. A record (alias, 0) -> id has the owner of an alias. It counts while a preview of that box
+ * carries the alias, so deleting a preview needs no release. Unused aliases are removed when there
+ * are too many. Aliases have a small environment of their own.
  */
 #include <assert.h>
 
@@ -10,7 +10,7 @@
 #include "store_impl.h"
 
 #define ALIASES_MAP_BYTES (64 << 20)
-/* Removed in one go, at most. */
+/* Maximum removals in one commit. */
 #define SWEEP_MAX 256
 
 bool store_open_aliases(store_t *store, const char *durable_dir, bool writer)
@@ -26,7 +26,7 @@ bool store_alias_valid(str_t alias)
 
 /* ---- readers ---- */
 
-/* The record, whether or not anybody carries the alias. */
+/* Reads the record, whether or not a preview carries the alias. */
 static store_result_t find_owner(store_t *store, str_t alias, char owner[BOX_ID_MAX + 1])
 {
     str_t record;
@@ -101,7 +101,8 @@ static bool take_name(str_t id, uint16_t port, str_t record, void *arg)
     return names->count < SWEEP_MAX;
 }
 
-/* In one commit: each has the disk waited for, and with it every other change of the store. */
+/* Removes all in one commit, because each commit waits for the disk and delays every other change
+ * of the store. */
 static store_result_t remove_all(store_t *store, const names_t *names)
 {
     store_result_t result = names->count != 0 ? table_write_begin(store->aliases) : STORE_NOT_FOUND;
@@ -115,7 +116,7 @@ static store_result_t remove_all(store_t *store, const names_t *names)
     return result;
 }
 
-/* Removes aliases from `from` on that nobody carries; `from` becomes the last that was looked at, or "". */
+/* Removes unused aliases from `from` on; `from` becomes the last one checked, or "". */
 static store_result_t sweep(store_t *store, char from[BOX_ID_MAX + 1])
 {
     names_t names = {.count = 0};
@@ -163,7 +164,7 @@ static bool found_one(const store_preview_t *preview, void *found)
     return false;
 }
 
-/* A box of that id: one that is known, or that has previews. */
+/* Returns whether a box of that id is known or has previews. */
 static bool is_a_box(store_t *store, str_t name)
 {
     store_box_t box;

@@ -1,7 +1,7 @@
 /*
- * Deletions of boxes that were asked for and are not settled: from the record on the box's previews are not
- * found. They have a small environment of their own, so that a store that is full of previews can still note
- * one. Each call that asks has a record of its own: (box id, slot), slots from 1.
+ * Requested deletions of boxes whose outcome is open: while a record exists, the box's previews are
+ * hidden. They have a small environment of their own, so that a store full of previews can still
+ * take one. Each call has a record of its own: (box id, slot), slots from 1.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -11,8 +11,8 @@
 
 #define DELETIONS_MAP_BYTES (32 << 20)
 
-/* The last boxes of which a deletion ended, in a ring. A box that has left the ring may be any box: versions
- * below `floor` count as older than its end. */
+/* The last boxes with an ended deletion, in a ring. A box that has left the ring could be any box,
+ * so versions below `floor` count as older than its end. */
 struct store_ended {
     uint64_t floor;
     size_t next;
@@ -22,7 +22,8 @@ struct store_ended {
     } at[STORE_ENDED_MAX];
 };
 
-/* A writer before this one may have ended any box up to now. */
+/* `floor` starts at the current version, because an earlier writer may have ended any box's
+ * deletion. */
 bool store_open_deletions(store_t *store, const char *durable_dir, bool writer)
 {
     store->deletions = store_open_beside(store, durable_dir, "deletions", DELETIONS_MAP_BYTES, writer);
@@ -41,7 +42,7 @@ bool store_open_deletions(store_t *store, const char *durable_dir, bool writer)
 typedef struct deletion_walk {
     bool (*each)(const store_deletion_t *, void *);
     void *arg;
-    str_t only; /* those of this box; all where it is empty */
+    str_t only; /* those of this box; empty: all */
 } deletion_walk_t;
 
 static bool on_deletion(str_t id, uint16_t slot, str_t record, void *arg)
@@ -87,7 +88,7 @@ uint64_t store_deletions_version(store_t *store)
 
 /* ---- the writer ---- */
 
-/* `version` of the commit that did it. */
+/* `version` is that of the commit. */
 static void note_ended(store_t *store, str_t id, uint64_t version)
 {
     store_ended_t *ended = store->ended;
@@ -130,8 +131,8 @@ static store_result_t slots_of(store_t *store, const char *id, slots_t *slots)
     return store_each_deletion(store, str_from(id), take_slot, slots);
 }
 
-/* In an open transaction. The first slot of a box is never empty while another is not, so that one look says
- * whether there is any. */
+/* In an open transaction. The first slot of a box is in use whenever any is, so that one look-up
+ * tells whether the box has records. */
 static store_result_t put_slot(store_t *store, const store_deletion_t *deletion, size_t slot)
 {
     char record[RECORD_DELETION_BYTES];
@@ -148,7 +149,7 @@ static store_result_t finish(store_t *store, store_result_t result)
     return result;
 }
 
-/* Whether so many more fit. */
+/* Returns STORE_OK if `count` more records fit. */
 static store_result_t has_room(store_t *store, size_t count)
 {
     table_stats_t stats;
@@ -162,7 +163,7 @@ static store_result_t has_room(store_t *store, size_t count)
     return stats.records + count <= STORE_DELETIONS_MAX ? STORE_OK : STORE_FULL;
 }
 
-/* Which slot each of them takes; one box may be named twice. */
+/* Chooses a slot for each record; one box may occur twice. */
 static store_result_t choose_slots(store_t *store, const store_deletion_t *deletions, size_t count,
                                    uint16_t *slots)
 {
@@ -212,7 +213,7 @@ store_result_t store_close_deletion(store_t *store, const store_deletion_t *dele
     return result == STORE_OK ? STORE_NOT_FOUND : result;
 }
 
-/* In an open transaction: `kept` stay, from the first slot on. */
+/* In an open transaction: rewrites the records in `kept` from the first slot on. */
 static store_result_t rewrite(store_t *store, const slots_t *all, const slots_t *kept)
 {
     store_result_t result = STORE_OK;

@@ -1,5 +1,6 @@
 /*
- * What the files of the store share (store.c, store_rules.c, store_keys.c, store_deletions.c); nobody else's.
+ * Internals that the files of the store share (store.c, store_rules.c, store_keys.c,
+ * store_aliases.c, store_deletions.c). No other file includes this.
  */
 #ifndef BOXEDGE_STORE_IMPL_H
 #define BOXEDGE_STORE_IMPL_H
@@ -14,23 +15,24 @@ struct store {
     table_t *boxes;       /* volatile */
     table_t *rules;       /* durable: blocks and cookie keys */
     table_t *keys;        /* durable: API keys */
-    table_t *aliases;     /* durable: host labels that stand for boxes */
-    table_t *deletions;   /* durable: boxes whose deletion was asked for */
+    table_t *aliases;     /* durable: host labels that replace box ids */
+    table_t *deletions;   /* durable: boxes with a requested deletion */
     store_ended_t *ended; /* the writer's: boxes whose deletions ended lately */
     uint64_t map_bytes;
     char error[TABLE_ERROR_MAX];
 };
 
-/* Notes why something is refused, and returns STORE_FAILED. */
+/* Stores the reason of a refusal, and returns STORE_FAILED. */
 store_result_t store_refused(store_t *store, const char *why, str_t id);
-/* A table in a directory `name` of its own under the durable one; the writer makes it. NULL with
+/* Opens a table in a directory `name` below the durable one; the writer makes it. Returns NULL with
  * store->error. */
 table_t *store_open_beside(store_t *store, const char *durable_dir, const char *name, uint64_t map_bytes,
                            bool writer);
-/* These open store->rules, store->keys and store->deletions so. False with store->error. */
+/* Open store->rules, store->keys, store->aliases and store->deletions. Return false with
+ * store->error. */
 MUST_USE bool store_open_rules(store_t *store, const char *durable_dir, bool writer);
 MUST_USE bool store_open_keys(store_t *store, const char *durable_dir, bool writer);
-/* Whether the record of `alias` says that it is of box `id`, whoever carries it. */
+/* Returns whether the record of `alias` names box `id`, whether or not a preview carries it. */
 MUST_USE bool store_alias_is_of(store_t *store, str_t alias, str_t id);
 MUST_USE bool store_open_aliases(store_t *store, const char *durable_dir, bool writer);
 MUST_USE bool store_open_deletions(store_t *store, const char *durable_dir, bool writer);

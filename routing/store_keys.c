@@ -1,7 +1,7 @@
 /*
- * API keys, in an environment of their own. Each is two records: under its hash, "~" and 64 hexadecimal
- * digits, what is known of it, which is what requests look up; and under its name the hash. Both are written
- * in one transaction. No name has a "~", and all names sort before it.
+ * API keys, in an environment of their own. Each has two records, written in one transaction. The
+ * record under its hash, "~" and 64 hexadecimal digits, has its data; requests look this one up.
+ * The record under its name has the hash. No name has a "~", and all names sort before it.
  */
 #include <assert.h>
 
@@ -11,8 +11,8 @@
 #include "record.h"
 #include "store_impl.h"
 
-/* Address space only. The longest names and plans take about 80 MB (a test writes them), so that what is
- * there can always be revoked. */
+/* Address space only. The longest names and plans take about 80 MB (a test writes them), so a
+ * revocation always fits. */
 #define KEYS_MAP_BYTES (256u << 20)
 #define HASH_MARK      '~'
 #define HASH_ID_LEN    65
@@ -31,7 +31,7 @@ bool store_key_name_valid(str_t name)
     return name.n <= STORE_KEY_NAME_MAX && conf_value_node(name) == NULL;
 }
 
-/* What a hash is called in the table. */
+/* The table's id for a hash. */
 static str_t hash_id(const uint8_t sha256[32], char out[HASH_ID_LEN])
 {
     static const char digits[] = "0123456789abcdef";
@@ -45,7 +45,7 @@ static str_t hash_id(const uint8_t sha256[32], char out[HASH_ID_LEN])
 
 /* ---- readers ---- */
 
-/* Within a reading. */
+/* Within a read transaction. */
 static store_result_t find_hash(store_t *store, const uint8_t sha256[32], store_key_t *out)
 {
     char bytes[HASH_ID_LEN];
@@ -56,7 +56,7 @@ static store_result_t find_hash(store_t *store, const uint8_t sha256[32], store_
     return result;
 }
 
-/* Within a reading: STORE_NOT_FOUND where nothing has this name. */
+/* Within a read transaction: STORE_NOT_FOUND if no key has this name. */
 static store_result_t find_name(store_t *store, str_t name, uint8_t sha256[32])
 {
     str_t record;
@@ -106,7 +106,7 @@ static bool on_name(str_t id, uint16_t port, str_t record, void *arg)
     uint8_t sha256[32];
     store_key_t key;
     if (id.p[0] == HASH_MARK)
-        return false; /* the names have come to their end */
+        return false; /* end of the names */
     if (!record_decode_name(record, sha256) || find_hash(walk->store, sha256, &key) != STORE_OK)
         return true;
     return walk->each(&key, walk->arg);
@@ -131,7 +131,7 @@ uint64_t store_keys_version(store_t *store)
 
 /* ---- the writer ---- */
 
-/* STORE_OK where the key may be put: it replaces itself, or it is new and there is room. */
+/* Returns STORE_OK if the key may be put: it replaces itself, or is new and fits. */
 static store_result_t may_put(store_t *store, const store_key_t *key)
 {
     store_key_t same;
@@ -153,7 +153,7 @@ static store_result_t may_put(store_t *store, const store_key_t *key)
     return result;
 }
 
-/* In an open transaction, which is ended. */
+/* Commits or aborts the open transaction. */
 static store_result_t finish(store_t *store, store_result_t result)
 {
     if (result == STORE_OK)

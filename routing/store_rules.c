@@ -1,7 +1,7 @@
 /*
- * The rules that stand beside previews: what is blocked, and the keys of session cookies. They have a small
- * environment of their own, so that a store that is full of previews can still block one. Names: a blocked
- * box is (id, 0), a blocked preview (id, port), a blocked network its text, which is no box id, with port 0.
+ * The rules beside previews: blocks, and the keys of session cookies. They have a small environment
+ * of their own, so that a store full of previews can still block one. Names: a blocked box is (id,
+ * 0), a blocked preview (id, port), a blocked network its text, which is no box id, with port 0.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -10,7 +10,7 @@
 #include "store_impl.h"
 
 #define RULES_MAP_BYTES (16 << 20)
-/* No box is called so. */
+/* No box id can equal it. */
 #define KEYS_NAME STR("@cookie-keys")
 
 bool store_open_rules(store_t *store, const char *durable_dir, bool writer)
@@ -21,7 +21,7 @@ bool store_open_rules(store_t *store, const char *durable_dir, bool writer)
 
 /* ---- names ---- */
 
-/* What a rule is called in the table. `label` holds the id of a preview. */
+/* The table's name of a rule. `label` has the id of a preview. */
 typedef struct rule_name {
     str_t id;
     uint16_t port;
@@ -40,7 +40,7 @@ static bool name_of(store_block_kind_t kind, str_t text, rule_name_t *name)
         name->id = str_make(name->label.id, name->label.id_len);
         name->port = name->label.port;
         return true;
-    case BLOCK_CIDR: /* whether it is a network is for who made the text; here only that it is no box id */
+    case BLOCK_CIDR: /* the caller checks the network; this only excludes box ids */
         return text.n != 0 && text.n <= BOX_ID_MAX && memchr(text.p, '/', text.n) != NULL;
     }
     return false;
@@ -116,7 +116,7 @@ static store_result_t change_rule(store_t *store, const rule_name_t *name, str_t
     return result;
 }
 
-/* Whether the block may be put: it is there already, or there are fewer than STORE_BLOCKS_MAX. */
+/* Sets *room if the block may be put: it exists already, or there are fewer than STORE_BLOCKS_MAX. */
 static store_result_t has_room(store_t *store, const rule_name_t *name, bool *room)
 {
     table_stats_t stats;

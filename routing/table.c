@@ -20,9 +20,9 @@
 
 /* The version of the layout that table.h describes. */
 #define TABLE_LAYOUT 1
-/* Slots for processes that read: workers of two generations, the controller, command lines. */
+/* Slots for reading processes: workers of two generations, the controller, command lines. */
 #define TABLE_READERS 1024
-/* What table_use_reserve lets a writer use; a change touches about 20 pages. */
+/* Size of table_use_reserve's reserve; a change touches about 20 pages. */
 #define TABLE_RESERVE_BYTES (1024 * 1024)
 
 struct table {
@@ -35,12 +35,12 @@ struct table {
     bool writer;
     size_t map_bytes;
     siphash_key_t hash_key;
-    uint64_t given_out; /* highest number of the sequence that was given out, committed or not */
+    uint64_t given_out; /* highest number of the sequence given out, committed or not */
     char *error;
-    char bucket[BUCKET_MAX]; /* a bucket that is being written */
+    char bucket[BUCKET_MAX]; /* for the bucket being written */
 };
 
-/* The key of "records": LMDB wants integers in its own size and byte order. */
+/* The key of "records": LMDB requires integers in its own size and byte order. */
 static size_t name_hash(const table_t *table, str_t id, uint16_t port)
 {
     static_assert(sizeof(size_t) == sizeof(uint64_t), "hashes are keys of 64 bits");
@@ -72,9 +72,8 @@ static store_result_t failed(table_t *table, const char *format, ...)
     return STORE_FAILED;
 }
 
-/* LMDB says EIO where the system wrote less than it was asked to, which is how a disk most often shows that
- * it is full. Then one page more at the end of the file, where LMDB will overwrite it, cannot be written
- * either. */
+/* LMDB reports EIO after a short write, the usual sign of a full disk. In that case, one more page
+ * at the end of the file, where LMDB will overwrite it, cannot be written either. */
 static bool disk_is_full(table_t *table)
 {
     static const char page[4096];
@@ -86,7 +85,7 @@ static bool disk_is_full(table_t *table)
     return n >= 0 ? n < (ssize_t)sizeof(page) : errno == ENOSPC || errno == EDQUOT || errno == EFBIG;
 }
 
-/* What an error of LMDB, or of the system through it, means. */
+/* Translates an error of LMDB, or of a system call in LMDB. */
 static store_result_t result_of(table_t *table, const char *doing, int rc)
 {
     if (rc == EIO && table->writer && disk_is_full(table))
@@ -110,7 +109,7 @@ static store_result_t result_of(table_t *table, const char *doing, int rc)
 
 /* ---- opening ---- */
 
-/* What a new environment begins with. */
+/* Writes the initial contents of a new environment. */
 static int meta_make(table_t *table, MDB_txn *txn)
 {
     uint8_t layout = TABLE_LAYOUT;
@@ -142,7 +141,7 @@ static store_result_t meta_read(table_t *table, MDB_txn *txn)
     return STORE_OK;
 }
 
-/* Opens the three databases; the writer makes them where they are missing. */
+/* Opens the three databases; the writer makes missing ones. */
 static store_result_t open_databases(table_t *table, MDB_txn *txn, bool writer)
 {
     unsigned make = writer ? MDB_CREATE : 0;
@@ -192,8 +191,8 @@ static store_result_t open_env(table_t *table, const table_options_t *options)
     /* Readers map the reserve too, so that they can follow a writer that uses it. */
     if (rc == 0)
         rc = mdb_env_set_mapsize(table->env, table->map_bytes + (options->writer ? 0 : TABLE_RESERVE_BYTES));
-    /* MDB_NOTLS: a reader slot belongs to the transaction, which stays open and is renewed, not to the
-     * thread: then a reading costs no system call, and the thread that writes may read as well. */
+    /* MDB_NOTLS: a reader slot belongs to the transaction, which stays open and is renewed, not to
+     * the thread. A read then costs no system call, and the writing thread may read as well. */
     unsigned flags = MDB_NOTLS | (options->writer ? 0 : MDB_RDONLY) | (options->look ? MDB_NOLOCK : 0) |
                      (options->synced ? 0 : MDB_NOSYNC | MDB_NOMETASYNC);
     if (rc == 0)
@@ -234,7 +233,7 @@ static store_result_t open_all(table_t *table, const table_options_t *options)
     return STORE_OK;
 }
 
-/* Puts the directory before the sentence. */
+/* Prefixes the sentence with the directory. */
 static void name_place(const char *dir, char *error)
 {
     char sentence[TABLE_ERROR_MAX / 2];
@@ -277,7 +276,8 @@ void table_close(table_t **table)
     *table = NULL;
 }
 
-/* 0 where a writer can open the file, ENOENT where it can make it, else the reason why it can do neither. */
+/* Returns 0 if a writer can open the file, ENOENT if it can make it, otherwise the reason why it
+ * can do neither. */
 static int look_at(const char *dir, const char *name)
 {
     char path[4096];
@@ -316,7 +316,7 @@ store_result_t table_read_begin(table_t *table)
 {
     int rc = mdb_txn_renew(table->read);
     if (rc == MDB_MAP_RESIZED) {
-        /* A writer with a larger map was here: take over its size. */
+        /* A writer with a larger map was active: adopt its size. */
         rc = mdb_env_set_mapsize(table->env, 0);
         if (rc == 0)
             rc = mdb_txn_renew(table->read);
@@ -405,17 +405,17 @@ store_result_t table_get_stats(table_t *table, table_stats_t *out)
         return result_of(table, "cannot read the store", rc);
     out->records = stat.ms_entries;
     out->bytes = (uint64_t)stat.ms_psize * (info.me_last_pgno + 1);
-    /* One line is a heading, or says that there are none. */
+    /* One line is a heading, or reports that there are none. */
     out->readers = lines - 1;
     return STORE_OK;
 }
 
-/* Of a snapshot, and not what mdb_env_info tells: that is ahead of what a reader gets while a commit's last
- * page is being synced, and a list that is read then would be taken for the newer one for ever. */
+/* Reads the version from a snapshot. mdb_env_info is ahead of a reader's data while the last page
+ * of a commit is being synced; a list read then would count as the newer one for ever. */
 uint64_t table_version(table_t *table)
 {
     if (table_read_begin(table) != STORE_OK)
-        return UINT64_MAX; /* no commit's: whoever compares reads, and hears of the failure */
+        return UINT64_MAX; /* no commit has this version, so the caller reads and gets the error */
     uint64_t version = mdb_txn_id(table->read);
     table_read_end(table);
     return version;
@@ -461,7 +461,7 @@ void table_write_abort(table_t *table)
     table->write = NULL;
 }
 
-/* Puts a bucket in its place; an empty one goes. */
+/* Stores a bucket; an empty one is deleted. */
 static int write_bucket(table_t *table, str_t id, uint16_t port, str_t bucket)
 {
     size_t hash = name_hash(table, id, port);
@@ -485,8 +485,8 @@ static store_result_t make_bucket(table_t *table, str_t id, uint16_t port, str_t
     bucket->p = table->bucket;
     if (bucket_replace(old, id, port, record, table->bucket, BUCKET_MAX, &bucket->n) != BUCKET_OK)
         return failed(table, "too many records with one hash");
-    /* Nothing was there to delete. A bucket that cannot be read is shorter now: what was lost in it was, but
-     * for one chance in 2^64, this record. */
+    /* No record was deleted. An unreadable bucket becomes shorter: except for one chance in 2^64,
+     * its lost part was this record. */
     return record.p == NULL && bucket->n == old.n ? STORE_NOT_FOUND : STORE_OK;
 }
 
@@ -548,8 +548,8 @@ store_result_t table_next(table_t *table, uint64_t *number)
 void table_use_reserve(table_t *table, bool on)
 {
     assert(table->write == NULL);
-    /* LMDB never makes the map smaller than what is in use. It maps anew, and has no map left where that
-     * fails (for want of address space only): nothing could be read any more. */
+    /* LMDB never makes the map smaller than its used part. It maps anew, and has no map left if
+     * that fails (only for want of address space): then no read would be possible. */
     int rc = mdb_env_set_mapsize(table->env, table->map_bytes + (on ? TABLE_RESERVE_BYTES : 0));
     assert(rc == 0);
 }

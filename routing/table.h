@@ -1,12 +1,12 @@
 /*
- * One LMDB environment that maps names (box id, port) to records: what the store's two halves are made of.
+ * One LMDB environment that maps names (box id, port) to records: the building block of the store.
  *
- * Three databases are in it. "records" maps a keyed 64-bit hash of a name to a bucket with the record: a
- * lookup compares integers on its way down, so that its cost hardly grows with the number of records. "order"
- * holds the names themselves, sorted by id and then port, for listings. "meta" holds the version of this
- * layout, the hash key and the sequence.
+ * It has three databases. "records" maps a keyed 64-bit hash of a name to a bucket with the record.
+ * A lookup compares integers on its way down, so its cost hardly grows with the number of records.
+ * "order" has the names themselves, sorted by id and then port, for listings. "meta" has the
+ * version of this layout, the hash key and the sequence.
  *
- * Not part of the store's interface: only store.c, its tests and benchmarks include this.
+ * Not part of the store's interface: only the store's files, its tests and benchmarks include this.
  */
 #ifndef BOXEDGE_TABLE_H
 #define BOXEDGE_TABLE_H
@@ -18,38 +18,40 @@
 typedef struct table table_t;
 
 typedef struct table_options {
-    const char *dir;    /* exists */
+    const char *dir;    /* must exist */
     uint64_t map_bytes; /* of address space; rounded up to whole pages */
     bool writer;
     bool synced; /* a commit is on disk when it returns */
-    bool look;   /* table_look's */
+    bool look;   /* for table_look */
 } table_options_t;
 
 /*
- * Returns NULL and a sentence in error[TABLE_ERROR_MAX], which begins with the directory, on failure; a file
- * that is cut short fails. `error` is kept: later failures are described there too.
+ * Returns NULL on failure, and a sentence in error[TABLE_ERROR_MAX] that begins with the directory.
+ * A truncated file is a failure. `error` must outlive the table: later failures are written to it
+ * too.
  */
 table_t *table_open(const table_options_t *options, char *error);
 void table_close(table_t **table);
 /*
- * Whether table_open would open it for a writer, for a table that no process has open: makes nothing, changes
- * nothing, takes no lock. `dir` may be missing. STORE_NOT_FOUND: a writer would make what is missing.
- * STORE_FAILED: with the sentence of table_open.
+ * For a table that no process has open: tests whether table_open would open it for a writer. Makes
+ * nothing, changes nothing and takes no lock. `dir` may be missing. STORE_NOT_FOUND: a writer would
+ * make the missing parts. STORE_FAILED: with the sentence of table_open.
  */
 MUST_USE store_result_t table_look(const table_options_t *options, char *error);
 
-/* False where the file has become shorter than its records need: reading them would kill the process. */
+/* Returns false if the file has become shorter than its records need: reading them would kill the
+ * process. */
 MUST_USE bool table_whole(table_t *table);
 
-/* ---- reading: what find and each give out is valid between begin and end ---- */
+/* ---- reading: the results of find and each are valid between begin and end ---- */
 MUST_USE store_result_t table_read_begin(table_t *table);
 void table_read_end(table_t *table);
-/* STORE_NOT_FOUND also for an id that cannot be one; STORE_FAILED where what is there cannot be read. */
+/* STORE_NOT_FOUND also for an invalid id; STORE_FAILED if the record cannot be read. */
 MUST_USE store_result_t table_find(table_t *table, str_t id, uint16_t port, str_t *record);
-/* The same within the open write transaction, with what it has changed. */
+/* As table_find within the open write transaction, including its changes. */
 MUST_USE store_result_t table_find_changed(table_t *table, str_t id, uint16_t port, str_t *record);
-/* Calls `each` for the records from (id, port) on, by id, then port, until it returns false; what cannot be
- * read is left out. */
+/* Calls `each` for the records from (id, port) on, by id, then port, until it returns false. Skips
+ * unreadable ones. */
 MUST_USE store_result_t table_each(table_t *table, str_t id, uint16_t port,
                                    bool (*each)(str_t id, uint16_t port, str_t record, void *), void *arg);
 
@@ -60,29 +62,29 @@ typedef struct table_stats {
 } table_stats_t;
 MUST_USE store_result_t table_get_stats(table_t *table, table_stats_t *out);
 
-/* A number that changes with every commit of any process: what is read after it is at least as new.
- * UINT64_MAX where nothing can be read. */
+/* A number that changes with every commit of any process: later reads are at least as new.
+ * UINT64_MAX if the table cannot be read. */
 uint64_t table_version(table_t *table);
 
-/* ---- writing: one transaction at a time; after any result but OK and NOT_FOUND it is to be aborted ---- */
+/* ---- writing: one transaction at a time; abort it after any result but OK and NOT_FOUND ---- */
 MUST_USE store_result_t table_write_begin(table_t *table);
-/* The version that the transaction makes where it commits. */
+/* The version that the transaction makes if it commits. */
 uint64_t table_write_version(const table_t *table);
-/* Ends the transaction in any case. On failure nothing was changed. */
+/* Ends the transaction in any case. On failure nothing is changed. */
 MUST_USE store_result_t table_write_commit(table_t *table);
 void table_write_abort(table_t *table);
 MUST_USE store_result_t table_put(table_t *table, str_t id, uint16_t port, str_t record);
 MUST_USE store_result_t table_delete(table_t *table, str_t id, uint16_t port);
-/* The next number of the sequence, from 1; never given out again, whether the transaction commits or not
- * while this table is open, and for ever once it has committed. */
+/* The next number of the sequence, from 1. While this table is open, a number is never repeated,
+ * even after an abort; once committed, it is never repeated at all. */
 MUST_USE store_result_t table_next(table_t *table, uint64_t *number);
 /*
- * A full table must still be able to give something up, and a change needs free pages even for that: with
- * `on`, writing may use a reserve beyond map_bytes. To be called between write transactions.
+ * A full table must still be able to delete, and even a deletion needs free pages. With `on`,
+ * writing may use a reserve beyond map_bytes. Call between write transactions.
  */
 void table_use_reserve(table_t *table, bool on);
 
-/* Frees the reader slots of dead processes; returns how many. */
+/* Frees the reader slots of dead processes; returns their number. */
 int table_reap_readers(table_t *table);
 
 #endif
