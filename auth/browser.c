@@ -38,7 +38,7 @@ bool browser_is_preflight(const browser_request_t *request)
 
 bool origin_is_allowed(str_t origin, str_t own, str_t allowed)
 {
-    if (origin.n == 0 || str_ieq(origin, STR("null"))) /* "null" may be anybody */
+    if (origin.n == 0 || str_ieq(origin, STR("null"))) /* any page may send "null" */
         return false;
     if (str_ieq(origin, own))
         return true;
@@ -57,8 +57,8 @@ bool browser_cookie_suffices(const browser_request_t *request, str_t own, str_t 
     if (origin_is_allowed(request->origin, own, allowed) || browser_hides_own_origin(request))
         return true;
     if (request->upgrade)
-        return false; /* browsers always send Origin with one */
-    /* What only looks like a navigation by its Accept may be a script of another site in an old browser. */
+        return false; /* browsers always send Origin with an upgrade */
+    /* In an old browser, a script of another site can send the Accept of a navigation. */
     if (browser_is_navigation(request) && request->sec_fetch_mode.n != 0)
         return true;
     if (request->origin.n != 0)

@@ -2,8 +2,8 @@
 
 #include <assert.h>
 
-/* Takes the piece up to the next ';' off *rest, and that ';'. *more: there was one, so that another piece,
- * which may be empty, follows. */
+/* Takes the piece up to the next ';', and that ';', off *rest. *more: a ';' ended the piece, so
+ * another piece, which may be empty, follows. */
 static str_t take_piece(str_t *rest, bool *more)
 {
     const char *end = rest->n != 0 ? memchr(rest->p, ';', rest->n) : NULL;
@@ -18,7 +18,7 @@ static str_t take_piece(str_t *rest, bool *more)
     return piece;
 }
 
-/* Cuts "name=value" at the first '='. False where there is none; then *name is all of it. */
+/* Cuts "name=value" at the first '='. Returns false without a '='; *name is then the whole piece. */
 static bool split_pair(str_t piece, str_t *name, str_t *value)
 {
     const char *equals = piece.n != 0 ? memchr(piece.p, '=', piece.n) : NULL;
@@ -40,11 +40,11 @@ bool cookie_next(str_t *rest, str_t name, str_t *value)
     return false;
 }
 
-/* Output that is never longer than what was read so far: that is what lets it lie over its input. */
+/* Output that is never longer than the input read so far, so it may overwrite that input. */
 typedef struct pieces {
     char *out;
     size_t len;
-    bool any; /* a piece was written */
+    bool any; /* a piece has been written */
 } pieces_t;
 
 static void pieces_add(pieces_t *to, str_t piece)
@@ -68,7 +68,7 @@ size_t cookie_remove(str_t header, str_t name, char *out, size_t cap)
             removed_first |= first;
             continue;
         }
-        /* The space after a separator that went is no part of the first cookie now. */
+        /* A space after a removed separator must not become part of the first cookie. */
         while (removed_first && !kept.any && piece.n != 0 && (piece.p[0] == ' ' || piece.p[0] == '\t'))
             piece = str_from_offset(piece, 1);
         pieces_add(&kept, piece);
@@ -93,7 +93,8 @@ static str_t without_outer_dots(str_t host)
     return host;
 }
 
-/* Whether a cookie for `domain` (the attribute's value) reaches, or may reach, other hosts than `host`. */
+/* Returns whether a cookie with this Domain attribute reaches, or may reach, other hosts than
+ * `host`. */
 static bool is_wider(str_t domain, str_t host)
 {
     for (size_t i = 0; i < domain.n; i++)
@@ -102,7 +103,7 @@ static bool is_wider(str_t domain, str_t host)
     domain = without_outer_dots(domain);
     host = without_outer_dots(host);
     if (str_ieq(domain, STR("localhost")))
-        return true; /* an app that believes to be there; browsers would drop the cookie */
+        return true; /* from an app that believes to run on it; browsers would drop the cookie */
     if (domain.n == 0 || domain.n >= host.n)
         return false;
     size_t before = host.n - domain.n;

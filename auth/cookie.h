@@ -1,10 +1,11 @@
 /*
- * The Cookie and Set-Cookie fields (RFC 6265, and what draft-ietf-httpbis-rfc6265bis says browsers do).
+ * The Cookie and Set-Cookie fields (RFC 6265; draft-ietf-httpbis-rfc6265bis for browsers'
+ * behaviour).
  *
- * A Cookie value is cut at ";", each piece at its first "=", and spaces and tabs around names and values are
- * not part of them; quotes are. cookie_next, cookie_remove and every reader of cookies in the edge cut the
- * same way, so that what one finds the other removes. Nothing here allocates; all lengths are linear in the
- * input.
+ * A Cookie value is cut at ";", and each piece at its first "=". Spaces and tabs around names and
+ * values are not part of them; quotes are. cookie_next, cookie_remove and all readers of cookies in
+ * the edge cut the same way, so cookie_remove removes exactly the cookies that cookie_next finds.
+ * These functions do not allocate. They take time linear in the input.
  */
 #ifndef BOXEDGE_COOKIE_H
 #define BOXEDGE_COOKIE_H
@@ -12,30 +13,34 @@
 #include "str.h"
 
 /*
- * Takes cookies off *rest, what is left of a Cookie value, until one has exactly `name`; its value, which may
- * be empty, is put into *value. A piece without "=" is a cookie without a name and never found. False at the
- * end. A client may send several cookies of one name (of different paths, or a partitioned one beside
- * another): bound how many are tried.
+ * Advances *rest, the unread part of a Cookie value, to the next cookie named exactly `name`.
+ * Stores its value, which may be empty, in *value. A piece without "=" has no name and never
+ * matches. Returns false at the end. A client may send several cookies of one name (of different
+ * paths, or partitioned), so callers must bound their tries.
  */
 MUST_USE bool cookie_next(str_t *rest, str_t name, str_t *value);
 
 /*
- * Writes a Cookie value without its cookies of that name; the other pieces keep their bytes, their order and
- * what separates them. Returns the length, at most header.n; 0 means that the field is to be dropped. `out`
- * has at least header.n bytes (cap, asserted) and may be header.p itself.
+ * Writes a Cookie value without its cookies named `name`. The other pieces keep their bytes, order
+ * and separators. Returns the length, at most header.n; 0 means that the field must be dropped.
+ * `out` has at least header.n bytes (cap, asserted) and may be header.p itself.
  */
 size_t cookie_remove(str_t header, str_t name, char *out, size_t cap);
 
 /*
- * Whether a Set-Cookie value gives its cookie to more hosts than `host`, the one that the response comes from
- * (without port, in any case, a trailing dot is ignored). That is, whether some
- * Domain attribute (draft-ietf-httpbis-rfc6265bis section 5.6: any case, dots around it ignored) names a
- * parent of the host, is "localhost" (of an app that believes to be there), or holds characters that no plain
- * host name has, of which nobody can say what each browser makes of them. The last attribute counts in new
- * browsers, another one may in old ones, so that all are looked at. If so, true, and the value without those
- * attributes is in out[0..*len), every other byte as it was. `out` has at least value.n bytes (cap, asserted)
- * and may be value.p itself. A Domain that is the host itself, is empty or is foreign to the host (browsers
- * refuse that cookie) stays.
+ * Removes the Domain attributes that would send a cookie to other hosts than `host`, the host of
+ * the response (without port; case and a trailing dot are ignored).
+ *
+ * A Domain attribute (draft-ietf-httpbis-rfc6265bis section 5.6; case and dots around it are
+ * ignored) is too wide in three cases. It names a parent of the host; it is "localhost", from an
+ * app that believes to run on that host; or it has characters outside of plain host names, which
+ * browsers read differently. New browsers use the last attribute and old ones may use another, so
+ * all are checked.
+ *
+ * Returns true if an attribute is too wide: out[0..*len) then has the value without those
+ * attributes and otherwise unchanged. `out` has at least value.n bytes (cap, asserted) and may be
+ * value.p itself. A Domain stays if it equals the host, is empty, or is foreign to the host
+ * (browsers refuse that cookie).
  */
 MUST_USE bool set_cookie_confine(str_t value, str_t host, char *out, size_t cap, size_t *len);
 

@@ -52,7 +52,7 @@ static bool is_token68(str_t text)
     return i == text.n;
 }
 
-/* "user:password" out of base64; empty where it is not that. */
+/* Decodes "user:password" from base64; empty if malformed. */
 static str_t basic_parse(str_t token, char *out)
 {
     size_t len = 0;

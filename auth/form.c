@@ -1,6 +1,6 @@
 #include "form.h"
 
-/* Decodes one name or value; false where it is malformed or too long. */
+/* Decodes one name or value. Returns false if it is malformed or too long. */
 static bool decode(str_t text, char *out, size_t cap, size_t *len)
 {
     size_t n = 0;

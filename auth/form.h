@@ -7,8 +7,8 @@
 #include "str.h"
 
 /*
- * Decodes the first value named `name` ('+' is a space, %XX a byte) into `out`. Returns false where there is
- * none, where a % has no two hex digits behind it, or where it exceeds `cap` bytes.
+ * Decodes the first value named `name` ('+' is a space, %XX a byte) into `out`. Returns false if
+ * the name is absent, two hex digits do not follow a '%', or the value exceeds `cap` bytes.
  */
 MUST_USE bool form_value(str_t body, str_t name, char *out, size_t cap, size_t *len);
 

@@ -1,17 +1,17 @@
 /*
- * GCRA (ITU-T I.371) on the cells of limit_cells.h: the arrival time moves on by the cost of what is
- * admitted, and may be ahead of now by the burst at most. So what is ahead is what is owed, and nothing has
- * to be refilled.
+ * GCRA (ITU-T I.371) on the cells of limit_cells.h. Each admitted cost advances the arrival time,
+ * which may be ahead of now by at most the burst. The distance ahead is the debt, so no refill is
+ * needed.
  */
 #include "limit_cells.h"
 
 #include <assert.h>
 
-/* Longer times than 2.3 years do not count: so no sum of two of them and the clock leaves its 56 bits. */
+/* Longer times count as 2.3 years, so that the sum of two of them and the clock fits into 56 bits. */
 #define TIME_MAX (UINT64_C(1) << 53)
 
-/* A process may stand still so long between reading the clock and charging. A time that is further ahead
- * than its burst and this is another plan's or another clock's. */
+/* Maximum stall of a process between reading the clock and charging. A time further ahead than its
+ * burst and this belongs to another plan or another clock. */
 #define STALL (UINT64_C(1000000000) / LIMIT_UNIT_NS)
 
 /* A plan and a cost in units of 8 ns. */
@@ -58,8 +58,8 @@ static uint64_t ms_up(uint64_t time)
 
 /* ---- one charge ---- */
 
-/* The arrival time as of now. *moved: it is not what the cell says, because the burst is whole, or because
- * that was another plan's time or another clock's. */
+/* Returns the arrival time as of now. *moved: it differs from the cell's, because the burst is
+ * whole, or because the cell's time belongs to another plan or another clock. */
 static uint64_t arrival_at(uint64_t arrival, const request_t *request, bool *moved)
 {
     uint64_t now = request->now, burst = request->rate.burst;
@@ -80,7 +80,7 @@ static void fill_state(const request_t *request, uint64_t arrival)
     request->state->reset_ms = ms_up(ahead);
 }
 
-/* Of a cell that is not charged. */
+/* Fills the state of a cell that is not charged. */
 static void fill_state_of(const request_t *request, const limit_place_t *place)
 {
     uint64_t word = atomic_load(&request->limit->cell[place->index].arrival);
@@ -110,8 +110,9 @@ static charge_t charge(const request_t *request, const limit_place_t *place)
         bool refused = request->rate.cost != 0 && next - request->now > request->rate.burst;
         if (refused && !moved)
             return refuse(request, arrival);
-        /* What is free moves the time to now, so that nobody takes the cell who saw it before. Who is refused
-         * writes the time that was too far ahead, so that it passes from now on. */
+        /* A request without cost moves the time to now, so that no process takes the cell on an
+         * older reading. A refused request writes the corrected time, which was too far ahead, so
+         * that the debt decreases from now on. */
         uint64_t after = limit_time_word(refused ? arrival : next, place->round);
         if (!atomic_compare_exchange_strong(&cell->arrival, &word, after))
             continue;
@@ -123,8 +124,8 @@ static charge_t charge(const request_t *request, const limit_place_t *place)
     return CHARGE_AGAIN;
 }
 
-/* Counts the request in flight, then charges it; or does neither. First it is counted, then the others are:
- * two at once may both be refused, but never be let past the limit. */
+/* Counts the request in flight and charges it, or does neither. It counts itself before it sums up
+ * the others: two simultaneous requests may both be refused, but never exceed the limit. */
 static charge_t enter(const request_t *request, const limit_place_t *place, limit_result_t *result)
 {
     limit_t *limit = request->limit;
@@ -149,7 +150,7 @@ static charge_t enter(const request_t *request, const limit_place_t *place, limi
 
 /* ---- requests ---- */
 
-/* The bucket that those who find no cell share with others of their plan. */
+/* Returns the bucket that identities without a cell share with others of their plan. */
 static limit_place_t shared_place(const limit_t *limit, const limit_plan_t *plan)
 {
     uint64_t hash = (plan->interval_ns ^ (uint64_t)plan->burst << 40) * UINT64_C(0x9e3779b97f4a7c15);
@@ -185,7 +186,7 @@ limit_result_t limit_take(limit_t *limit, unsigned worker, const limit_id_t *id,
     place = shared_place(limit, plan);
     for (int i = 0; i < LIMIT_TRIES && done == CHARGE_AGAIN; i++)
         done = enter(&request, &place, &result);
-    if (done == CHARGE_AGAIN) /* every try lost to another process: refused, as if the burst was used up */
+    if (done == CHARGE_AGAIN) /* every try was lost to another process: refuse, as if the burst was used up */
         (void)refuse(&request, request.now + request.rate.burst);
     return result;
 }
@@ -197,7 +198,7 @@ void limit_release(limit_t *limit, unsigned worker, limit_ticket_t *ticket)
     *ticket = (limit_ticket_t){0};
 }
 
-/* ---- keys that the upstream has taken, or refused ---- */
+/* ---- keys that the upstream accepted or refused ---- */
 
 bool limit_has(const limit_t *limit, const limit_id_t *id)
 {

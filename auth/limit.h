@@ -1,18 +1,19 @@
 /*
- * Limits of keys and of client addresses: a rate with a burst (GCRA) and requests in flight, in memory that
- * all workers share. Lock-free and bounded; a process may die between any two instructions.
+ * Limits of keys and client addresses: a rate with a burst (GCRA), and requests in flight, in
+ * memory that all workers share. The table is lock-free and bounded. A process may die between any
+ * two instructions.
  *
- * For every window W the admitted cost is at most burst + rate * W over all workers together, and a client
- * that always asks gets at least 0.99 of rate * W (W of ten seconds or a hundred units, if that is longer).
- * A cell is given to another identity only when its time is past (its burst is whole again) and nothing of
- * it is in flight: reusing it forgets nothing. Where a set has no such cell, a bucket is charged in its place
- * that all of those with the same plan share.
+ * In every window W the admitted cost is at most burst + rate * W over all workers together. A
+ * client that always asks gets at least 0.99 of rate * W. That holds for a W of ten seconds, or of
+ * a hundred units if that is longer. A cell passes to another identity only when its burst is whole
+ * again and it has no requests in flight, so no debt is forgotten. If a set has no such cell, the
+ * charge goes to a bucket that all such identities of one plan share.
  *
- * A cell holds a time, not a plan. Where the plan of an identity changes (reload), what it owes is kept as
- * time, but never more than the burst of the new plan takes to refill and a second: nobody is shut out by a
- * plan that does not hold any more, and a client gets at most the burst of the new plan at once. While
- * some workers still have the old plan, these may cut what the others charged: the bound holds before and
- * after a reload, not in the moments of it.
+ * A cell holds a time, not a plan. After a reload changes an identity's plan, its debt remains as
+ * time, capped at the new plan's refill time of the burst plus one second. An old plan therefore
+ * locks no client out, and a client gets at most the new burst at once. While some workers still
+ * have the old plan, they may shorten debts that others charged: the bound holds before and after a
+ * reload, but not during it.
  */
 #ifndef BOXEDGE_LIMIT_H
 #define BOXEDGE_LIMIT_H
@@ -23,69 +24,73 @@
 
 typedef struct limit limit_t;
 
-/* Who is limited: the SHA-256 of a key, or of what names a client address. */
+/* The limited identity: the SHA-256 of a key, or of the text that names a client address. */
 typedef struct limit_id {
     uint8_t sha256[32];
 } limit_id_t;
 
 typedef struct limit_plan {
-    uint64_t interval_ns; /* between two units at the steady rate: period / count, rounded up; kept in steps
-                             of 8 ns, rounded up. 0: no limit on the rate */
-    uint32_t burst;       /* units at once; 1 or more. Those that take more than two years count as less */
-    uint32_t in_flight;   /* requests at a time; 0: no limit */
+    uint64_t interval_ns; /* between two units at the steady rate: period / count, rounded up to a multiple of
+                             8 ns. 0: no limit on the rate */
+    uint32_t burst; /* units at once; 1 or more. A burst that takes over two years to refill counts as less */
+    uint32_t in_flight; /* simultaneous requests; 0: no limit */
 } limit_plan_t;
 
 typedef enum limit_result {
     LIMIT_ADMITTED,
     LIMIT_RATE,      /* refused: too fast */
-    LIMIT_COST,      /* refused: it costs more than the burst, so it never passes */
-    LIMIT_IN_FLIGHT, /* refused: too many at a time */
+    LIMIT_COST,      /* refused: the cost exceeds the burst, so it can never pass */
+    LIMIT_IN_FLIGHT, /* refused: too many requests in flight */
 } limit_result_t;
 
-/* What RateLimit fields say, as of the answer. */
+/* The values of the RateLimit fields, after this request. */
 typedef struct limit_state {
-    uint64_t remaining; /* units that would be admitted now; UINT64_MAX where there is no limit on the rate */
+    uint64_t remaining; /* units that would be admitted now; UINT64_MAX without a limit on the rate */
     uint64_t reset_ms;  /* until the burst is whole again */
-    uint64_t retry_ms;  /* LIMIT_RATE: the same cost is admitted then, unless another one takes it first;
-                           rounded up. LIMIT_IN_FLIGHT: 1000. Else 0 */
+    uint64_t retry_ms; /* LIMIT_RATE: time until the same cost is admitted, rounded up, unless another request
+                          takes it first. LIMIT_IN_FLIGHT: 1000. Otherwise 0 */
 } limit_state_t;
 
-/* What an admitted request holds, until limit_release: it is in flight. */
+/* An admitted request's count in flight, held until limit_release. */
 typedef struct limit_ticket {
     uint32_t cell; /* 1 + its index; 0: nothing is held */
 } limit_ticket_t;
 
-/* Bytes for a table of `cells` (a power of two, 8 or more), and its making in zeroed shared memory, aligned
- * to 64, which the caller keeps. `seed` keys all hashes; nobody outside may know it. */
+/* limit_size returns the bytes for a table of `cells` (a power of two, 8 or more). limit_init makes
+ * the table in zeroed shared memory, aligned to 64, that the caller owns. `seed` keys all hashes
+ * and must stay secret. */
 size_t limit_size(uint32_t cells);
 limit_t *limit_init(void *memory, uint32_t cells, const uint8_t seed[16]);
 
 /*
- * Asks for `cost` units (0: only the requests in flight count). `now_ns` is monotonic; those of different
- * processes may be some ms apart, and a jump in either direction neither opens the gate (a jump forward gives
- * at most one burst) nor shuts it for longer than the burst takes to refill and a second. Fills *state, and
- * *ticket where it is admitted. A request that one limit refuses takes nothing of the other. Of two that
- * compete for the last place in flight both may be refused.
+ * Requests `cost` units; with 0, only the limit in flight counts. `now_ns` is monotonic; the clocks
+ * of two processes may differ by some ms. A forward jump admits at most one extra burst. A jump in
+ * either direction refuses requests for at most the refill time of the burst plus one second.
+ *
+ * Fills *state, and *ticket if admitted. A request that one limit refuses is not charged to the
+ * other. If two requests compete for the last slot in flight, both may be refused.
  */
 MUST_USE limit_result_t limit_take(limit_t *limit, unsigned worker, const limit_id_t *id,
                                    const limit_plan_t *plan, uint32_t cost, uint64_t now_ns,
                                    limit_state_t *state, limit_ticket_t *ticket);
-/* The request has ended. Nulls the ticket; an empty one is allowed. By the worker that took it. */
+/* Ends the request's count in flight and nulls the ticket. An empty ticket is allowed. Only the
+ * worker that took the ticket may release it. */
 void limit_release(limit_t *limit, unsigned worker, limit_ticket_t *ticket);
 
 /*
- * Whether an unknown key has a cell of its own: it gets one with limit_accept, when the upstream has taken
- * the key, and keeps it until another identity needs it. So a flood of random keys takes no cells.
+ * limit_has returns whether a key has a cell of its own. An unknown key gets one by limit_accept,
+ * after the upstream accepts the key, and keeps it until another identity needs it. A flood of
+ * random keys therefore takes no cells.
  */
 bool limit_has(const limit_t *limit, const limit_id_t *id);
 void limit_accept(limit_t *limit, const limit_id_t *id, uint64_t now_ns);
 
-/* Keys that the upstream refused lately: remembered for `for_ms`, in a table that forgets the older of two in
- * one place. A key that is remembered was refused: no other one is taken for it. */
+/* Keys that the upstream refused lately, remembered for `for_ms`. Of two keys in one place, the
+ * table forgets the older. It never mistakes another key for a refused one. */
 void limit_refuse(limit_t *limit, const limit_id_t *id, uint64_t now_ns, uint32_t for_ms);
 bool limit_is_refused(const limit_t *limit, const limit_id_t *id, uint64_t now_ns);
 
-/* After the death of a worker: nothing of it is in flight any more. */
+/* Clears the requests in flight of a worker that died. */
 void limit_worker_wipe(limit_t *limit, unsigned worker);
 
 #endif

@@ -6,7 +6,8 @@
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "processes share the cells");
 _Static_assert(sizeof(siphash_key_t) == 16, "the seed is the key");
 
-/* A cell is taken only so long after its time, because the clock of its owner's worker may be behind. */
+/* Minimum age of a cell's time before another identity takes it: the clock of its owner's worker
+ * may be behind. */
 #define APART (UINT64_C(100) * 1000000 / LIMIT_UNIT_NS)
 
 /* ---- memory ---- */
@@ -16,8 +17,7 @@ static size_t round_up(size_t n)
     return (n + 4095) & ~(size_t)4095;
 }
 
-/* The counts of one worker begin on a page of their own, so that those of workers that do not exist cost
- * nothing. */
+/* Each worker's counts begin on a page of their own, so that absent workers cost no memory. */
 static size_t counts_size(uint32_t cells)
 {
     return round_up((cells + LIMIT_SHARED) * sizeof(uint32_t));
@@ -101,9 +101,9 @@ static uint32_t set_of(const limit_t *limit, uint64_t hash)
     return ((uint32_t)hash & (limit->cells / LIMIT_WAYS - 1)) * LIMIT_WAYS;
 }
 
-/* What a cell is to an identity. */
+/* The relation of a cell to an identity. */
 typedef enum standing {
-    STRANGER, /* another one's, nobody's, withdrawn, or about to be another one's */
+    STRANGER, /* another identity's, without owner, withdrawn, or changing hands */
     PENDING,  /* between steps 2 and 3 */
     MEMBER,   /* can be charged */
 } standing_t;
@@ -139,8 +139,8 @@ static void withdraw(limit_cell_t *cell, uint64_t round)
     (void)atomic_compare_exchange_strong(&cell->arrival, &pending, limit_word(LIMIT_WITHDRAWN, round));
 }
 
-/* Step 3 for a pending cell of the identity, or its withdrawal; where another process did something
- * meanwhile, perhaps neither: look again. */
+/* Makes step 3 for a pending cell of the identity, or withdraws the cell. If another process
+ * interferes, perhaps neither happens, so the caller looks again. */
 static void settle(limit_t *limit, uint64_t hash, const limit_place_t *place, uint64_t now)
 {
     uint32_t first = set_of(limit, hash);
@@ -159,7 +159,8 @@ static void settle(limit_t *limit, uint64_t hash, const limit_place_t *place, ui
     (void)atomic_compare_exchange_strong(&cell->arrival, &pending, limit_time_word(now, place->round));
 }
 
-/* Whether a cell may be given to another identity; what has no owner is older than all times. */
+/* Returns whether another identity may take the cell. *since is the arrival time, or 0 without an
+ * owner. */
 static bool is_free(const limit_t *limit, uint32_t index, uint64_t owner, uint64_t arrival, uint64_t now,
                     uint64_t *since)
 {
@@ -168,15 +169,16 @@ static bool is_free(const limit_t *limit, uint32_t index, uint64_t owner, uint64
     return nobodys || (*since + APART <= now && limit_in_flight(limit, index) == 0);
 }
 
-/* Step 2. Where the words that were read are of two times, the swap fails. */
+/* Step 2. If the two words were read at different times, the swap fails. */
 static void take_over(limit_cell_t *cell, uint64_t owner, uint64_t arrival, uint64_t hash)
 {
     (void)atomic_compare_exchange_strong(&cell->owner, &owner, limit_word(hash, limit_round_of(arrival)));
 }
 
 /*
- * Steps 1 and 2: a cell that is being taken, nobody's, or the one that is whole for the longest time. False
- * where none is free. True says nothing about success: another process may have been faster, so look again.
+ * Steps 1 and 2: takes a cell that is changing hands, one without owner, or the one whose burst has
+ * been whole the longest. Returns false if none is free. True does not imply success, because
+ * another process may have been faster: look again.
  */
 static bool claim(limit_t *limit, uint64_t hash, uint64_t now)
 {
@@ -193,7 +195,8 @@ static bool claim(limit_t *limit, uint64_t hash, uint64_t now)
         if (limit_value_of(owner) == hash && limit_value_of(arrival) != LIMIT_WITHDRAWN)
             return true;
         if (limit_value_of(owner) != 0 && limit_value_of(arrival) == LIMIT_PENDING) {
-            /* Its owner may have died with the request: nobody else would ever free it. */
+            /* The process that began to take it may have died; without this, the cell would never
+             * be freed. */
             settle(limit, limit_value_of(owner), &(limit_place_t){i, limit_round_of(arrival)}, now);
             return true;
         }

@@ -10,7 +10,7 @@ static uint64_t up(uint64_t n, uint64_t unit)
     return n / unit + (n % unit != 0);
 }
 
-/* On the path of every request to the API, so that digits are written by hand. */
+/* Writes digits without snprintf, because each request to the API takes this path. */
 static char *put_number(char *at, uint64_t n)
 {
     char digits[20];

@@ -1,16 +1,16 @@
 /*
- * A cell belongs to one (client, preview) and keeps its last ten failures; it is locked when those are ten
- * and lie within a minute. There is no other state: no lock to be held, no flag to be set later. Every change
- * is one compare-and-swap of one word, so that a process may die or stand still between any two instructions,
- * and several may work on one cell.
+ * A cell belongs to one (client, preview) and keeps its last ten failures. It is locked while it
+ * has ten failures within a minute. It has no other state: no lock to hold and no flag to set
+ * later. Every change is one compare-and-swap of one word. A process may therefore die or stall
+ * between any two instructions, and several may work on one cell.
  *
- *   owner:    hash of (client, preview) 52 | round 12                  0: nobody's
- *   failure:  time in ms 36 | which wrong secret 16 | round 12         0: none
+ *   owner:    hash of (client, preview) 52 | round 12                  0: no owner
+ *   failure:  time in ms 36 | tag of the wrong secret 16 | round 12    0: none
  *
- * The round counts a cell's owners on. Failures of another round are a former owner's, or written late by a
- * process that did not see the change, and count as free; rounds come again after 4095 owners, which no cell
- * of a table of useful size has within a minute. Times wrap after two years. The 16 bits are hashed with the
- * seed: nobody can look for wrong secrets that count as one.
+ * The round counts a cell's owners. Failures of another round belong to a former owner, or come
+ * late from a process that missed the change; they count as free. Rounds repeat after 4095 owners,
+ * more than a cell of a usefully sized table has within a minute. Times wrap after two years. The
+ * seed keys the 16-bit tag, so that a client cannot search for wrong secrets that count as one.
  */
 #include "lockout.h"
 
@@ -24,10 +24,10 @@
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "processes share the cells");
 _Static_assert(sizeof(siphash_key_t) == 16, "the seed is the key");
 
-/* Cells that one key may be in. */
+/* Cells that one key may occupy. */
 #define WAYS 8
-/* What is lost to other processes is tried again so often; then the failure goes uncounted. Each loss is a
- * failure that another one counted, and ten of those lock the cell. */
+/* Maximum compare-and-swap retries; then the failure goes uncounted. Each lost try is a failure
+ * that another process counted, and ten of those lock the cell. */
 #define TRIES 64
 
 #define ROUND_BITS 12
@@ -72,7 +72,7 @@ static uint64_t round_of(uint64_t word)
 
 static uint64_t next_round(uint64_t owner)
 {
-    return round_of(owner) % ROUND_MAX + 1; /* never 0: no failure of an owner is 0 */
+    return round_of(owner) % ROUND_MAX + 1; /* never 0, so that no recorded failure is 0 */
 }
 
 static uint64_t failure_make(uint64_t now_ms, uint64_t tag, uint64_t round)
@@ -85,7 +85,7 @@ static uint64_t tag_of(uint64_t failure)
     return failure >> ROUND_BITS & TAG_MAX;
 }
 
-/* Milliseconds since a failure; negative where another process's clock is ahead. */
+/* Milliseconds since a failure; negative if another process's clock is ahead. */
 static int64_t age_of(uint64_t failure, uint64_t now_ms)
 {
     uint64_t passed = (now_ms << (64 - TIME_BITS)) - (failure >> (TAG_BITS + ROUND_BITS) << (64 - TIME_BITS));
@@ -99,14 +99,14 @@ static bool is_recent(int64_t age)
 
 /* ---- one cell ---- */
 
-/* What a cell holds for its owner at one time. */
+/* A cell's failures as its owner sees them at one time. */
 typedef struct view {
     unsigned count; /* failures, of any age */
-    bool repeated;  /* a recent one has the tag that was asked for */
-    int64_t newest; /* ages; of none: as old as can be */
+    bool repeated;  /* a recent one has the wanted tag */
+    int64_t newest; /* ages; without failures: INT64_MAX, and `oldest` INT64_MIN */
     int64_t oldest;
-    unsigned slot; /* where the next failure goes: the first that does not count any more, else the oldest */
-    uint64_t was;  /* what is there */
+    unsigned slot; /* place of the next failure: the first that no longer counts, else the oldest */
+    uint64_t was;  /* the word in that slot */
 } view_t;
 
 static view_t look(cell_t *cell, uint64_t owner, uint64_t tag, uint64_t now_ms)
@@ -166,7 +166,7 @@ static bool is_owner(uint64_t owner, uint64_t hash)
     return owner != 0 && owner >> ROUND_BITS == hash >> ROUND_BITS;
 }
 
-/* The first cell that belongs to the key, and its owner word; NULL: none does. */
+/* Returns the first cell that belongs to the key, and its owner word; NULL if none. */
 static cell_t *find(cell_t *set, uint64_t hash, uint64_t *owner)
 {
     for (size_t i = 0; i < WAYS; i++) {
@@ -178,9 +178,9 @@ static cell_t *find(cell_t *set, uint64_t hash, uint64_t *owner)
 }
 
 /*
- * Tries to give the key a cell: nobody's, else the one whose last failure is the longest ago and that is not
- * locked. False where all are locked: the key's failures do not count then. True says nothing about success:
- * another process may have been faster, so look again.
+ * Tries to give the key a cell: one without owner, else the unlocked one with the oldest last
+ * failure. Returns false if all are locked; the key's failures then do not count. True does not
+ * imply success, because another process may have been faster: look again.
  */
 static bool claim(cell_t *set, uint64_t hash, uint64_t now_ms)
 {
@@ -190,8 +190,7 @@ static bool claim(cell_t *set, uint64_t hash, uint64_t now_ms)
     for (size_t i = 0; i < WAYS; i++) {
         uint64_t owner = atomic_load(&set[i].owner);
         if (is_owner(owner, hash))
-            return true; /* a second cell would hide what the first one counts, a second claim would drop it
-                          */
+            return true; /* a second cell would hide the first one's count; a second claim would drop it */
         view_t view = look(&set[i], owner, 0, now_ms);
         if (owner != 0 && (left_of(&view) != 0 || view.newest <= best_age))
             continue;
@@ -216,7 +215,7 @@ uint32_t lockout_left(lockout_t *lockout, const struct in6_addr *client, uint64_
     if (cell == NULL)
         return 0;
     view_t view = look(cell, owner, 0, now_ms);
-    return left_of(&view); /* of this owner, whoever has the cell by now */
+    return left_of(&view); /* of this owner, even if the cell has changed hands since */
 }
 
 void lockout_failed(lockout_t *lockout, const struct in6_addr *client, uint64_t preview_version,
@@ -234,11 +233,11 @@ void lockout_failed(lockout_t *lockout, const struct in6_addr *client, uint64_t 
         }
         view_t view = look(cell, owner, tag, now_ms);
         if (atomic_load(&cell->owner) != owner)
-            continue; /* what looks free may be the next owner's */
+            continue; /* a slot that looks free may hold the next owner's failure */
         if (view.repeated || left_of(&view) != 0)
             return;
         uint64_t failure = failure_make(now_ms, tag, round_of(owner));
-        /* Where the cell went to another key meanwhile, this was written for nobody. */
+        /* If the cell has changed hands meanwhile, this failure counts for no key: try again. */
         if (atomic_compare_exchange_strong(&cell->failures[view.slot], &view.was, failure) &&
             atomic_load(&cell->owner) == owner)
             return;

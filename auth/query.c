@@ -1,12 +1,14 @@
 /*
- * query_take: see credentials.h. A query is cut at '&' and each piece at its first '=', as the URL standard
- * and nearly every app do; names are compared as an app reads them, decoded; bytes that stay are not touched.
+ * query_take: see credentials.h. A query is cut at '&' and each piece at its first '=', as the URL
+ * standard and nearly all apps do. Names are compared in decoded form, as an app reads them. The
+ * remaining bytes are not changed.
  */
 #include <assert.h>
 
 #include "credentials.h"
 
-/* The next decoded byte of `*text` ('+' is a space, a '%' without two digits is itself); -1 at the end. */
+/* Returns the next decoded byte of `*text` ('+' is a space; a '%' without two hex digits is
+ * literal); -1 at the end. */
 static int next_byte(str_t *text)
 {
     if (text->n == 0)
@@ -75,9 +77,9 @@ bool query_take(str_t target, str_t name, char *out, size_t *out_len, char *valu
     }
     assert(n <= target.n);
     if (!found)
-        return false; /* all pieces were written again as they are */
+        return false; /* all pieces were copied unchanged */
     if (n == (size_t)(mark - target.p) + 1)
-        n--; /* one empty piece stayed: nothing follows the '?' */
+        n--; /* one empty piece remains, so nothing follows the '?' */
     *out_len = n;
     return true;
 }

@@ -16,8 +16,8 @@
 /* A host name has at most 253 (RFC 1035 section 2.3.4, without the dots of the wire's form). */
 #define HOST_MAX 253
 
-/* Writes the signature's text. What is signed: fixed lengths first, the host last, so that no two sessions
- * have one text. */
+/* Writes the text of the signature. The signed bytes start with fields of fixed length and end with
+ * the host, so that two different sessions never have the same bytes. */
 static void sign(const uint8_t key[32], str_t host, uint64_t version, uint64_t expires,
                  char out[SIGNATURE_LEN + 1])
 {
@@ -45,7 +45,7 @@ size_t session_make(const session_keys_t *keys, str_t host, uint64_t version, ui
     return (size_t)n;
 }
 
-/* Both keys are always tried, so that the time does not tell which one signed. */
+/* The caller tries both keys, so that the time does not reveal the signing key. */
 static bool signed_with(const uint8_t key[32], str_t host, uint64_t version, uint64_t expires,
                         str_t signature)
 {
@@ -55,7 +55,7 @@ static bool signed_with(const uint8_t key[32], str_t host, uint64_t version, uin
     char expected[SIGNATURE_LEN + 1];
     sign(key, host, version, expires, expected);
     bool equal = CRYPTO_memcmp(expected, signature.p, SIGNATURE_LEN) == 0;
-    OPENSSL_cleanse(expected, sizeof(expected)); /* a right one, for who asked with a wrong one */
+    OPENSSL_cleanse(expected, sizeof(expected)); /* valid, but the client may have sent a wrong one */
     return equal;
 }
 

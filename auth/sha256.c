@@ -1,4 +1,4 @@
-/* SHA256_Init and its like are deprecated only in favour of the general functions. */
+/* SHA256_Init and its siblings are deprecated only in favour of the general functions. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "sha256.h"
 
@@ -29,7 +29,7 @@ void sha256(str_t text, uint8_t out[SHA256_BYTES])
     end(&hash, out);
 }
 
-/* Starts with the key, filled up with zeros to a block and mixed with `pad`. */
+/* Starts with the key, zero-padded to a block and XORed with `pad`. */
 static void begin_keyed(SHA256_CTX *hash, const uint8_t key[SHA256_BYTES], uint8_t pad)
 {
     uint8_t block[SHA256_CBLOCK];

@@ -1,7 +1,8 @@
 /*
- * SHA-256 (FIPS 180-4) and HMAC-SHA-256 (RFC 2104) of a few bytes, on the path of every request to a private
- * preview. OpenSSL's general functions look the algorithm up and allocate each time: 0.46 us and 1.7 us here,
- * against 0.05 us and 0.2 us for its block functions, which are used instead. They neither allocate nor fail.
+ * SHA-256 (FIPS 180-4) and HMAC-SHA-256 (RFC 2104) of short inputs, for each request to a private
+ * preview. OpenSSL's general functions look the algorithm up and allocate on each call: 0.46 us and
+ * 1.7 us here. Its block functions need 0.05 us and 0.2 us, so these use them. They neither
+ * allocate nor fail.
  */
 #ifndef BOXEDGE_SHA256_H
 #define BOXEDGE_SHA256_H
