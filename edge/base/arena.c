@@ -1,12 +1,12 @@
 /*
- * See arena.h. libh2o's header does not show the two kinds of pieces: chunks of one size for small
- * allocations, and one piece each for large ones. Both begin with a pointer to the piece before.
+ * See arena.h. libh2o's header hides the two kinds of pieces: chunks of one size for small
+ * allocations, and a piece for each large one. Both begin with a pointer to the previous piece.
  */
 #include "arena.h"
 
 #include <malloc.h>
 
-/* What begins a piece of its own: the pointer to the one before, and as much again. */
+/* The head of a piece of its own: the pointer to the previous one, and padding of the same size. */
 #define DIRECT_HEAD_BYTES (2 * sizeof(void *))
 
 static void *before(const void *piece)

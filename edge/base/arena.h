@@ -1,6 +1,6 @@
 /*
- * How much memory an arena (h2o_mem_pool_t) has taken: it takes memory in pieces and gives all back at its
- * end, so that the pieces since the last look say by how much it has grown.
+ * The memory that an arena (h2o_mem_pool_t) uses. An arena allocates memory in pieces and frees all
+ * of them at its end, so the pieces added since the last check give its growth.
  */
 #ifndef BOXEDGE_ARENA_H
 #define BOXEDGE_ARENA_H
@@ -9,18 +9,19 @@
 
 #include <h2o.h>
 
-/* Up to which piece an arena was looked at; zero-filled: not at all. */
+/* The last piece that was counted; zero-filled: none yet. */
 typedef struct arena_mark {
     const void *chunk;
     const void *direct;
 } arena_mark_t;
 
-/* The bytes of the pieces that came since `mark`, which moves on. */
+/* Returns the bytes of the pieces added since `mark`, and advances `mark`. */
 size_t arena_growth(const h2o_mem_pool_t *arena, arena_mark_t *mark);
 
 /*
- * Gives an allocation back before the arena's end, where it lies in a piece of its own (from about 1 KiB on);
- * others stay. Returns by how much less arena_growth has said: 0 where it stays or was not looked at yet.
+ * Frees an allocation before the arena's end if it has a piece of its own (from about 1 KiB); other
+ * allocations stay. Returns the bytes to subtract from the results of arena_growth: 0 if the
+ * allocation stays or was not counted yet.
  */
 size_t arena_give_back(h2o_mem_pool_t *arena, const void *bytes, arena_mark_t *mark);
 

@@ -12,7 +12,7 @@ uint32_t backoff_after_death(backoff_t *backoff, uint64_t started_ms, uint64_t n
     bool third = backoff->before[1] != 0 && now_ms - backoff->before[1] < BACKOFF_WINDOW_MS;
 
     if (now_ms - started_ms >= BACKOFF_WINDOW_MS)
-        backoff->delay_ms = 0; /* it lived: what came before does not count */
+        backoff->delay_ms = 0; /* it lived for a while: forget earlier deaths */
     else if (backoff->delay_ms != 0)
         backoff->delay_ms = backoff->delay_ms * 2 < BACKOFF_LAST_MS ? backoff->delay_ms * 2 : BACKOFF_LAST_MS;
     else if (third)

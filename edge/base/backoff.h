@@ -1,6 +1,6 @@
 /*
- * When a process that died is started again: at once, until it dies for the third time within 10 s; from
- * then on after 1 s, doubling up to 30 s, until one lives for 10 s.
+ * The delay before a dead process is restarted. It is 0 until the third death within 10 s; then 1
+ * s, doubling up to 30 s, until one process lives for 10 s.
  */
 #ifndef BOXEDGE_BACKOFF_H
 #define BOXEDGE_BACKOFF_H
@@ -11,13 +11,14 @@
 #define BACKOFF_FIRST_MS  1000u
 #define BACKOFF_LAST_MS   30000u
 
-/* Zero-filled: nothing died yet. */
+/* Zero-filled: no deaths yet. */
 typedef struct backoff {
     uint64_t before[2]; /* times of the last two deaths, the later first; 0: none */
-    uint32_t delay_ms;  /* the last answer */
+    uint32_t delay_ms;  /* the last result */
 } backoff_t;
 
-/* A process that started at `started_ms` died at `now_ms` (monotonic, not 0). Returns the ms to wait. */
+/* Records that a process started at `started_ms` died at `now_ms` (monotonic, not 0). Returns the
+ * delay in ms. */
 uint32_t backoff_after_death(backoff_t *backoff, uint64_t started_ms, uint64_t now_ms);
 
 #endif

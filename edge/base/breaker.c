@@ -36,7 +36,8 @@ void breaker_succeeded(breaker_t *breaker)
 
 void breaker_failed(breaker_t *breaker, uint64_t now_ms, bool probe)
 {
-    /* A success of an earlier call may have closed it meanwhile: then a probe is a call like others. */
+    /* An earlier call may have succeeded and closed the breaker meanwhile; the probe then counts as
+     * a normal call. */
     if (probe && breaker->state == BREAKER_PROBING) {
         uint32_t ms = breaker->open_ms * 2;
         open_for(breaker, now_ms, ms < BREAKER_LAST_MS ? ms : BREAKER_LAST_MS);

@@ -1,6 +1,6 @@
 /*
- * FNV-1a with 64 bits (draft-eastlake-fnv), for small tables of this process whose keys nobody gains by
- * making collide. Keys that clients choose are hashed with a secret: siphash.h, fold_hash.h.
+ * FNV-1a with 64 bits (draft-eastlake-fnv), for small tables of this process whose keys no client
+ * can make collide for gain. Keys that clients choose need a secret hash: siphash.h, fold_hash.h.
  */
 #ifndef BOXEDGE_FNV_H
 #define BOXEDGE_FNV_H
@@ -21,7 +21,7 @@ static inline uint64_t fnv_text(uint64_t hash, str_t text)
     return hash;
 }
 
-/* With the upper half in the lower one: tables take the rest of a division. */
+/* Folds the upper half into the lower one, because tables use the remainder of a division. */
 static inline uint64_t fnv_end(uint64_t hash)
 {
     return hash ^ hash >> 32;

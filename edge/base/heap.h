@@ -1,12 +1,12 @@
 /*
- * What the process's heap holds, as its allocator counts it.
+ * The size of the process's heap, as its allocator counts it.
  */
 #ifndef BOXEDGE_HEAP_H
 #define BOXEDGE_HEAP_H
 
 #include <stdint.h>
 
-/* Bytes that are allocated now, by jemalloc's count; 0 where another allocator is linked. Costs a few
+/* Currently allocated bytes by jemalloc's count; 0 with another allocator. Costs a few
  * microseconds. */
 uint64_t heap_allocated(void);
 

@@ -5,7 +5,7 @@
 
 #include "utf8.h"
 
-/* ---- which line ---- */
+/* ---- ranking of lines ---- */
 
 static bool says_something(str_t line)
 {
@@ -66,8 +66,8 @@ last_words_rank_t last_words_rank(str_t line)
 
 /* ---- as text for a sentence ---- */
 
-/* Takes the next character off `*rest` into `out`, or nothing of it: sequences that begin with ESC, other
- * control characters. Returns its length there. */
+/* Takes the next character off `*rest` into `out`. Skips sequences that begin with ESC; other
+ * control characters become spaces. Returns the length in `out`. */
 static size_t take_printable(str_t *rest, char out[4])
 {
     unsigned char c = (unsigned char)rest->p[0];

@@ -4,21 +4,22 @@
 
 #include "utf8.h"
 
-/* One byte of UTF-8 that goes through as it is: printable ASCII but '"' and '\'. */
+/* A byte that needs no escape: printable ASCII except '"' and '\'. */
 static inline bool is_plain(unsigned char c)
 {
     return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
 }
 
-/* True where the eight bytes at `p` are all plain; they are looked at together, since texts are on the path
- * of every exchange. */
+/* Returns whether the eight bytes at `p` are all plain. It tests them together, because every
+ * exchange writes texts. */
 static inline bool are_plain(const char *p)
 {
     const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
     uint64_t bytes;
     memcpy(&bytes, p, sizeof bytes);
     uint64_t quote = bytes ^ ones * '"', backslash = bytes ^ ones * '\\', del = bytes ^ ones * 0x7f;
-    /* A byte minus its bound borrows from its high bit where it is below; a wrong alarm costs only time. */
+    /* Subtracting the bound borrows from the high bit of a byte below it. A false positive costs
+     * only time. */
     uint64_t below = (bytes - ones * 0x20) | (quote - ones) | (backslash - ones) | (del - ones);
     return ((bytes | below) & high) == 0;
 }
@@ -50,7 +51,7 @@ static size_t escape(unsigned char c, char out[6])
     }
 }
 
-/* Adds bytes that belong together: all of them, or the mark of a cut. */
+/* Adds bytes that must stay together, or the mark of a cut. */
 static void add(log_json_text_t *text, const char *bytes, size_t n)
 {
     if (n > (size_t)(text->limit - text->at)) {
@@ -63,7 +64,7 @@ static void add(log_json_text_t *text, const char *bytes, size_t n)
     text->at += n;
 }
 
-/* Adds the character at the start of `s`, which is not plain; returns how many bytes of `s` it took. */
+/* Adds the character at the start of `s`, which is not plain; returns the number of bytes taken. */
 static size_t add_special(log_json_text_t *text, str_t s)
 {
     const unsigned char *p = (const unsigned char *)s.p;

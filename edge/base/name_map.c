@@ -4,7 +4,7 @@
 #include <search.h>
 #include <stdlib.h>
 
-/* The tree holds the names; an item begins `offset` bytes before its own. */
+/* The tree holds the names; an item begins `offset` bytes before its name. */
 static char *name_of(const name_map_t *map, void *item)
 {
     return (char *)item + map->offset;
@@ -47,7 +47,7 @@ void name_map_remove(name_map_t *map, void *item)
     map->count--;
 }
 
-/* ---- all of them ---- */
+/* ---- iteration ---- */
 
 static void collect(const void *node, VISIT visit, void *closure)
 {
@@ -56,7 +56,7 @@ static void collect(const void *node, VISIT visit, void *closure)
         *(*at)++ = *(char *const *)node;
 }
 
-/* The names, to be freed, so that the map may change while they are gone through. */
+/* Returns the names, to be freed by the caller, so that the map may change during the iteration. */
 static char **names_of(const name_map_t *map)
 {
     char **names = calloc(map->count + 1, sizeof(*names)), **at = names;

@@ -1,6 +1,6 @@
 /*
- * The function of picohttpparser that libh2o exports and the edge uses; its header is not installed. It only
- * cuts lines into pieces: bare LF as a line end and obs-fold pass, so its callers check.
+ * Declares picohttpparser's function that libh2o exports without a header. It only splits lines: it
+ * accepts a bare LF as a line end and obs-fold, so callers must check for both.
  */
 #ifndef BOXEDGE_PICOHTTPPARSER_DECL_H
 #define BOXEDGE_PICOHTTPPARSER_DECL_H
@@ -15,11 +15,13 @@ struct phr_header {
 };
 
 /*
- * Reads field lines up to and with the empty line. `last_len` is how many of the `len` bytes an earlier call
- * saw and found incomplete; where it is not 0, the end (two line ends in a row) is searched from there on
- * first. Returns the length with the empty line, -1 where it is malformed or has more lines than
- * *num_headers (which is then unchanged), -2 where it is incomplete. *num_headers is the capacity of
- * `headers` and becomes the number of lines.
+ * Reads field lines up to and including the empty line. `last_len` is the number of bytes that an
+ * earlier call found incomplete. If it is not 0, the function first searches for the end (two line
+ * ends in a row) from that position.
+ *
+ * Returns the length including the empty line; -2 if incomplete; -1 if malformed or longer than
+ * *num_headers lines, which is then unchanged. On input *num_headers is the capacity of `headers`,
+ * on return the number of lines.
  */
 int phr_parse_headers(const char *buf, size_t len, struct phr_header *headers, size_t *num_headers,
                       size_t last_len);

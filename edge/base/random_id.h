@@ -1,6 +1,6 @@
 /*
- * Random text for request ids and trace ids, from the system's generator by OpenSSL, taken in batches so that
- * an id costs no call.
+ * Random text for request ids and trace ids from OpenSSL's generator. It is fetched in batches, so
+ * that an id costs no call.
  */
 #ifndef BOXEDGE_RANDOM_ID_H
 #define BOXEDGE_RANDOM_ID_H

@@ -21,7 +21,7 @@ bool retry_delay(unsigned failures, uint32_t retry_after, uint16_t random, uint3
         return true;
     if (retry_after > RETRY_AFTER_MAX)
         return false;
-    /* Never sooner than it was asked for. */
+    /* Never earlier than the server's Retry-After. */
     *ms += retry_after * 1000;
     return true;
 }

@@ -1,6 +1,6 @@
 /*
- * When a call that failed is made again: after a delay that doubles and has jitter, so that callers who
- * failed together do not come back together; or when the server said (Retry-After), if that is soon.
+ * The delay before a failed call is repeated. It doubles and has jitter, so that callers that
+ * failed together do not return together. A short Retry-After of the server prolongs it.
  */
 #ifndef BOXEDGE_RETRY_H
 #define BOXEDGE_RETRY_H
@@ -10,19 +10,19 @@
 
 #include "str.h"
 
-/* The first delay, doubled for each further one up to the last; between half of it and all of it is waited.
- */
+/* The first delay; each further one doubles, up to the last. The wait is between half the delay and
+ * all of it. */
 #define RETRY_FIRST_MS 200u
 #define RETRY_LAST_MS  5000u
-/* A server that asks for more than this, in seconds, is not called again. */
+/* Longest Retry-After, in seconds; a server that asks for more is not called again. */
 #define RETRY_AFTER_MAX 5u
 
-/* How long to wait after the `failures`th failure (from 1); `random` are 16 random bits. False: not at all.
- */
+/* Sets the wait after the `failures`th failure (from 1); `random` is 16 random bits. Returns false
+ * if the call must not be repeated. */
 MUST_USE bool retry_delay(unsigned failures, uint32_t retry_after, uint16_t random, uint32_t *ms);
 
-/* Between which delays a box that comes up is looked at again: 250 ms, half as long again each time up to 2
- * s, and up to a fifth more or less by `random`. `polls`: how often it was looked at. */
+/* The delay between checks of a box that is starting: 250 ms, growing by half up to 2 s, plus or
+ * minus up to a fifth by `random`. `polls`: the number of earlier checks. */
 #define POLL_FIRST_MS 250u
 #define POLL_LAST_MS  2000u
 uint32_t poll_delay(unsigned polls, uint16_t random);

@@ -1,5 +1,5 @@
 /*
- * Text under construction, in memory that was measured before.
+ * Text under construction in memory whose size the caller computes first.
  */
 #ifndef BOXEDGE_TEXT_H
 #define BOXEDGE_TEXT_H
@@ -16,13 +16,13 @@ typedef struct text {
     size_t capacity;
 } text_t;
 
-/* Empty, with room for `capacity` bytes, in `arena`. */
+/* An empty text with room for `capacity` bytes, in `arena`. */
 static inline text_t text_new(h2o_mem_pool_t *arena, size_t capacity)
 {
     return (text_t){h2o_mem_alloc_pool(arena, capacity), 0, capacity};
 }
 
-/* What there is no room for is a mistake of the caller's. */
+/* The text must fit; the caller computes the capacity (asserted). */
 static inline void text_put(text_t *text, str_t s)
 {
     assert(s.n <= text->capacity - text->n);

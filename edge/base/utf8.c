@@ -7,7 +7,7 @@ static inline bool is_continuation(unsigned char c)
     return (c & 0xc0) == 0x80;
 }
 
-/* By table 3-7 of the Unicode standard: what the second byte may be depends on the first. */
+/* By table 3-7 of the Unicode standard: the first byte restricts the second. */
 size_t utf8_sequence(str_t s)
 {
     assert(s.n != 0);

@@ -6,10 +6,10 @@
 
 #include "str.h"
 
-/* The length (1-4) of the well-formed sequence at the start of `s`, which is not empty; 0 where there is
- * none. */
+/* Returns the length (1-4) of the well-formed sequence at the start of `s`, which must not be
+ * empty; 0 if malformed. */
 size_t utf8_sequence(str_t s);
-/* Whether all of `s` is well-formed. */
+/* Returns whether all of `s` is well-formed. */
 bool utf8_valid(str_t s);
 
 #endif

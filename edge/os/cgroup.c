@@ -8,7 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Of /proc/self/mountinfo, at most: a machine with thousands of mounts does without groups. */
+/* Maximum bytes of /proc/self/mountinfo; a machine with thousands of mounts runs without groups. */
 #define FILE_BYTES_MAX (256 * 1024)
 
 static bool next_line(str_t *rest, str_t *line)
@@ -31,7 +31,8 @@ static str_t next_word(str_t *rest)
     return word;
 }
 
-/* The root and the place of the first cgroup2 mount: "ID PARENT DEVICE ROOT PLACE OPTIONS... - TYPE ..." */
+/* Finds the root and the mount point of the first cgroup2 mount: "ID PARENT DEVICE ROOT PLACE
+ * OPTIONS... - TYPE ..." */
 static bool find_mount(str_t mountinfo, str_t *root, str_t *place)
 {
     str_t line;
@@ -64,7 +65,7 @@ bool cgroup_locate(str_t mountinfo, str_t self, char *out, size_t len)
         }
         if (path.n == 1)
             path.n = 0;
-        /* Outside of our part of the hierarchy, or with characters that the kernel had to escape. */
+        /* The path is outside our part of the hierarchy, or has characters that the kernel escaped. */
         if (str_starts(path, STR("/..")) || memchr(place.p, '\\', place.n) != NULL)
             return false;
         int n = snprintf(out, len, "%.*s%.*s", STR_ARG(place), STR_ARG(path));
@@ -114,7 +115,7 @@ static bool write_file(const cgroup_t *group, const char *name, const char *valu
     return ok;
 }
 
-/* Where the group of that name is, or would be. */
+/* Writes the path of the group with that name, whether or not it exists. */
 static bool take_path(cgroup_t *group, const char *name)
 {
     char own[PATH_MAX];
@@ -127,7 +128,7 @@ bool cgroup_make(cgroup_t *group, const char *name)
 {
     if (!take_path(group, name))
         return false;
-    /* One may be left of a process that had the same number. */
+    /* A former process with the same number may have left a group. */
     if (mkdir(group->path, 0755) < 0 &&
         (errno != EEXIST || rmdir(group->path) < 0 || mkdir(group->path, 0755) < 0))
         return false;
@@ -155,7 +156,7 @@ bool cgroup_freeze(const cgroup_t *group, bool frozen)
 void cgroup_kill(const cgroup_t *group)
 {
     if (!write_file(group, "cgroup.kill", "1")) {
-        /* Callers sweep what is left. */
+        /* Callers kill the remaining processes. */
     }
 }
 

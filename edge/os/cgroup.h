@@ -1,7 +1,7 @@
 /*
- * A control group (version 2) for one process box: all that a box starts is in it whatever it does, so that
- * it can be frozen and killed as a whole. Where none can be made (no such hierarchy, no right to it, a kernel
- * before 5.14) a box does without.
+ * A control group (version 2) for one process box. It holds every process that the box starts, so
+ * the box can be frozen and killed as a whole. A box runs without a group if none can be made: no
+ * such hierarchy, no right to it, or a kernel before 5.14.
  */
 #ifndef BOXEDGE_CGROUP_H
 #define BOXEDGE_CGROUP_H
@@ -12,32 +12,35 @@
 #include "str.h"
 
 typedef struct cgroup {
-    int fd; /* of its directory; -1: there is none */
+    int fd; /* of its directory; -1: no group */
     char path[PATH_MAX];
 } cgroup_t;
 
 /*
- * Where the groups of this process lie in the file system, from the texts of /proc/self/mountinfo and
- * /proc/self/cgroup. False where it is in no hierarchy of version 2 that can be seen, or `out` is too small.
+ * Finds the directory of this process's group in the file system, from the texts of
+ * /proc/self/mountinfo and /proc/self/cgroup. Returns false if no visible hierarchy of version 2
+ * holds the process, or `out` is too small.
  */
 MUST_USE bool cgroup_locate(str_t mountinfo, str_t self, char *out, size_t len);
 
-/* Makes the group "boxedge.<name>" below that of the calling process. False: there is none, and fd is -1. */
+/* Makes the group "boxedge.<name>" below that of the calling process. Returns false, with fd -1, if
+ * it cannot be made. */
 MUST_USE bool cgroup_make(cgroup_t *group, const char *name);
 /*
- * fork() with the child in the group from its first moment: to move a process into one later takes the kernel
- * tens of milliseconds. -1 with errno.
+ * fork() that puts the child into the group from its start, because a later move takes the kernel
+ * tens of milliseconds. Returns -1 with errno.
  */
 pid_t cgroup_fork(const cgroup_t *group);
 MUST_USE bool cgroup_freeze(const cgroup_t *group, bool frozen);
-/* SIGKILL to all that is in it, frozen or not, where the kernel takes it. */
+/* Sends SIGKILL to all processes of the group, also frozen ones, if the kernel supports that. */
 void cgroup_kill(const cgroup_t *group);
-/* Removes the directory, which must be empty of processes (false with errno, and it stays). */
+/* Removes the directory, which must have no processes. Returns false with errno if the directory
+ * stays. */
 MUST_USE bool cgroup_remove(cgroup_t *group);
-/* Kills what is in the group "boxedge.<name>" below that of the calling process, and removes it. False where
- * it is still there. */
+/* Kills the processes of the group "boxedge.<name>" below that of the calling process, and removes
+ * the group. Returns false if the group still exists. */
 MUST_USE bool cgroup_discard(const char *name);
-/* Forgets about it. */
+/* Closes the descriptor and leaves the group as it is. */
 void cgroup_close(cgroup_t *group);
 
 #endif

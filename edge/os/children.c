@@ -12,7 +12,7 @@
 
 #include "str.h"
 
-/* The parent and the state of a process; 0: there is none such. */
+/* Returns the parent of a process and sets its state; 0 if the process does not exist. */
 static pid_t parent_of(pid_t pid, char *state)
 {
     char path[32], text[512];
@@ -25,7 +25,7 @@ static pid_t parent_of(pid_t pid, char *state)
     if (n <= 0)
         return 0;
     text[n] = '\0';
-    /* "PID (NAME) STATE PARENT ...": a name may have parentheses in it */
+    /* "PID (NAME) STATE PARENT ...": the name may contain parentheses */
     const char *end = strrchr(text, ')');
     int parent = 0;
     return end != NULL && sscanf(end + 1, " %c %d", state, &parent) == 2 ? (pid_t)parent : 0;
@@ -39,7 +39,7 @@ static bool is_spared(pid_t pid, const pid_t *spare, size_t spare_count)
     return false;
 }
 
-/* Through a descriptor, and after a second look: the number may have become another's since. */
+/* Uses a descriptor and checks again, because another process may have taken the number. */
 static bool kill_child(pid_t pid)
 {
     char state = 'Z';

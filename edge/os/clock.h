@@ -1,5 +1,5 @@
 /*
- * The clock of processes that have no loop, or work beside it.
+ * The clock for processes without a loop, and for threads beside one.
  */
 #ifndef BOXEDGE_CLOCK_H
 #define BOXEDGE_CLOCK_H

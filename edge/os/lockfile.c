@@ -11,11 +11,11 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-/* How long lockfile_acquire waits for a lock that lockfile_look may hold. */
+/* Wait of lockfile_acquire for a lock that lockfile_look may hold. */
 #define PATIENCE_MS 200
 #define RETRY_MS    20
 
-/* The process id in the file; 0 where there is none. */
+/* Returns the process id in the file; 0 for none. */
 static pid_t read_holder(int fd)
 {
     char text[24];
@@ -38,7 +38,7 @@ static void say_held(const char *path, const char *key, pid_t holder, char *erro
              key, number, path, key);
 }
 
-/* Locks with `how`, at once or not at all. */
+/* Locks with `how`, without waiting. */
 static lockfile_state_t try_lock(int fd, int how, const char *path, const char *key, pid_t *holder,
                                  char *error, size_t error_len)
 {
@@ -100,6 +100,6 @@ void lockfile_sign(int fd)
     char text[24];
     int n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
     if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)n, 0) < 0) {
-        /* The lock holds all the same; only the message to a second instance lacks the number. */
+        /* The lock still holds; only the message to a second instance lacks the number. */
     }
 }

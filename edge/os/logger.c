@@ -19,21 +19,22 @@
 #include "str.h"
 
 #define READ_BYTES 65536
-/* The size of the pipe: the most that any user may set (pipe(7)), so that every error of a configuration
- * finds room. The kernel takes its memory as it fills. */
+/* The size of the pipe: the most that any user may set (pipe(7)), so that all errors of a
+ * configuration fit. The kernel allocates its memory as it fills. */
 #define PIPE_BYTES (1 << 20)
-/* How long the end of the edge waits for a reader that does not read. */
+/* Maximum wait, at the edge's end, for a reader that does not read. */
 #define FINISH_MS 1000
-/* A logger that dies again and again is started this often. */
+/* Minimum delay before a restart of the logger. */
 #define RESTART_MS 1000
 
 /* Shared by all processes of the edge. */
 typedef struct logger_counts {
     _Atomic uint64_t lost; /* lines */
-    _Atomic uint64_t said; /* those of them that a line told of; the logger's */
+    _Atomic uint64_t said; /* of those, the number already reported; only the logger writes it */
 } logger_counts_t;
 
-/* Set once by the supervisor, before its first fork: a message has no other way to its counter. */
+/* The supervisor sets this once before its first fork. It is global because process_log has no
+ * context. */
 static logger_counts_t *counts;
 
 void logger_lost_line(void)
@@ -49,7 +50,8 @@ uint64_t logger_lost_lines(void)
 
 /* ---- in the logger ---- */
 
-/* The first whole lines of `rest` that go into a pipe in one piece; a longer line in several. */
+/* The first whole lines of `rest` that fit into one write to a pipe; a longer line takes several
+ * writes. */
 static size_t piece(str_t rest)
 {
     if (rest.n <= PIPE_BUF)
@@ -58,7 +60,8 @@ static size_t piece(str_t rest)
     return line_end != NULL ? (size_t)(line_end - rest.p) + 1 : PIPE_BUF;
 }
 
-/* Writes one piece, and waits for its reader for as long as that takes. False: it cannot be written. */
+/* Writes one piece and waits for its reader without a time limit. Returns false if it cannot be
+ * written. */
 static bool write_piece(int fd, str_t bytes)
 {
     while (bytes.n > 0) {
@@ -66,7 +69,7 @@ static bool write_piece(int fd, str_t bytes)
         if (n > 0) {
             bytes = str_from_offset(bytes, (size_t)n);
         } else if (n < 0 && errno == EAGAIN) {
-            /* This stderr came to us non-blocking. */
+            /* The edge was started with a non-blocking stderr. */
             struct pollfd wait = {.fd = fd, .events = POLLOUT};
             (void)poll(&wait, 1, -1);
         } else if (n == 0 || errno != EINTR) {
@@ -92,7 +95,7 @@ static bool write_all(int fd, str_t bytes)
     return all;
 }
 
-/* Tells how many lines found the pipe full, after the lines that filled it. */
+/* Reports the number of lost lines, after the lines that filled the pipe. */
 static void say_lost(int fd)
 {
     char line[128];
@@ -114,7 +117,7 @@ void logger_run(const logger_t *logger)
         signal(ignored[i], SIG_IGN);
     prctl(PR_SET_NAME, "logger", 0, 0, 0);
     (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    /* Only the two that are needed: as long as this process had the pipe's other end, it would not end. */
+    /* Keep only these two: the pipe would never end while this process had its other end. */
     if (dup2(logger->read_fd, STDIN_FILENO) < 0 || dup2(logger->stderr_fd, STDOUT_FILENO) < 0 ||
         dup2(STDOUT_FILENO, STDERR_FILENO) < 0)
         _exit(1);
@@ -147,12 +150,13 @@ static logger_counts_t *make_counts(void)
     return page != MAP_FAILED ? page : NULL;
 }
 
-/* A pipe whose writers never wait. Its reader does: the two ends are two open files. */
+/* Makes a pipe whose write end does not block. Its read end does, because the two ends are two open
+ * files. */
 static bool make_pipe(int ends[2])
 {
     if (pipe2(ends, O_CLOEXEC) != 0 || fcntl(ends[1], F_SETFL, O_NONBLOCK) != 0)
         return false;
-    (void)fcntl(ends[1], F_SETPIPE_SZ, PIPE_BYTES); /* else it holds 64 KiB */
+    (void)fcntl(ends[1], F_SETPIPE_SZ, PIPE_BYTES); /* on error it holds 64 KiB */
     return true;
 }
 
@@ -174,7 +178,7 @@ bool logger_start(logger_t *logger)
         close(ends[1]);
         return true;
     }
-    /* A logger that was started all the same ends with the pipe. */
+    /* A logger that did start ends with the pipe. */
     int saved = errno;
     close_fd(&ends[1]);
     close_fd(&logger->read_fd);
@@ -212,7 +216,7 @@ int logger_leave(const logger_t *logger)
     return pipe_end;
 }
 
-/* Waits until the logger has ended, or kills it: it hangs in a write that may never return. */
+/* Waits until the logger ends, or kills it: its write may never return. */
 static void await_end(pid_t pid)
 {
     struct pollfd wait = {.fd = pidfd_open(pid, 0), .events = POLLIN};

@@ -63,7 +63,7 @@ char *memfile_read(int fd, size_t *len)
     if (bytes == NULL)
         return NULL;
     while (done < size) {
-        /* The offset is shared by all who have the descriptor: it is not used. */
+        /* All holders of the descriptor share its offset, so do not use it. */
         ssize_t n = pread(fd, bytes + done, size - done, (off_t)done);
         if (n < 0 && errno == EINTR)
             continue;

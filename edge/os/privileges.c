@@ -61,7 +61,7 @@ bool privileges_drop(const privileges_t *privileges, pid_t parent)
             setresgid(privileges->gid, privileges->gid, privileges->gid) < 0 ||
             setresuid(privileges->uid, privileges->uid, privileges->uid) < 0)
             return false;
-        /* Believed only when tried: root must not come back. */
+        /* Verify by trying: regaining root must fail. */
         if (setresuid(0, 0, 0) == 0 || setresgid(0, 0, 0) == 0) {
             errno = EPERM;
             return false;
@@ -70,7 +70,7 @@ bool privileges_drop(const privileges_t *privileges, pid_t parent)
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return false;
     privileges_hide_memory();
-    /* After the change of ids, which clears it; and the parent may have died before it. */
+    /* Set it after the change of ids, which clears it. The parent may have died before that. */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
         return false;
     errno = ESRCH;
@@ -100,7 +100,7 @@ size_t privileges_raise_descriptors(void)
 
 /* ---- directories ---- */
 
-/* Makes what is missing above the last part of `path`. */
+/* Makes the missing directories above the last part of `path`. */
 static bool make_parents(const char *path)
 {
     char part[PATH_MAX];
@@ -117,7 +117,7 @@ static bool make_parents(const char *path)
     return true;
 }
 
-/* Gives the open directory `fd` to the user, or finds that it is the user's already. */
+/* Makes the user the owner of the open directory `fd`, or checks that this is already so. */
 static bool give_dir(int fd, bool made, const char *path, const privileges_t *privileges, char *error,
                      size_t error_len)
 {
@@ -139,7 +139,7 @@ bool privileges_make_dir(const char *path, mode_t mode, bool give, const privile
                          char *error, size_t error_len)
 {
     bool made = false;
-    int why = 0; /* it was not made */
+    int why = 0; /* errno of the failed mkdir */
     if (make_parents(path)) {
         mode_t mask = umask(0);
         made = mkdir(path, mode) == 0;
@@ -150,7 +150,7 @@ bool privileges_make_dir(const char *path, mode_t mode, bool give, const privile
     }
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) {
-        /* That it is not there is no reason: why it could not be made is one. */
+        /* ENOENT explains nothing; the error of mkdir does. */
         snprintf(error, error_len, "the directory %s cannot be made or opened: %s", path,
                  strerror(errno == ENOENT && !made ? why : errno));
         return false;

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* False where the file cannot be read. */
+/* Returns false if the file cannot be read. */
 static bool read_text(const char *path, char *text, size_t len)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -20,7 +20,7 @@ static bool read_text(const char *path, char *text, size_t len)
     return n > 0;
 }
 
-/* Of a boot; 0 where it is not known. */
+/* Identifies the machine's boot; 0 if unknown. */
 static uint32_t boot(void)
 {
     char text[64];
@@ -35,14 +35,14 @@ typedef struct look {
     uint64_t started; /* clock ticks since the boot; proc(5), field 22 */
 } look_t;
 
-/* False where it cannot be seen. */
+/* Returns false if the process cannot be seen. */
 static bool look_at(pid_t pid, look_t *out)
 {
     char path[32], text[1024];
     (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
     if (!read_text(path, text, sizeof(text)))
         return false;
-    /* "PID (NAME) STATE ...": a name may have parentheses in it */
+    /* "PID (NAME) STATE ...": the name may contain parentheses */
     const char *end = strrchr(text, ')');
     return end != NULL && sscanf(end + 1,
                                  " %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "

@@ -46,7 +46,7 @@ void process_lines_say(process_lines_t *lines)
     for (const char *at = lines->text; *at != '\0';) {
         const char *end = strchrnul(at, '\n');
         size_t len = (size_t)(end - at) + (*end == '\n');
-        /* More than PIPE_BUF is no line of ours, and could be written in part only. */
+        /* A longer line is not one of ours, and might be written only in part. */
         if (len > PIPE_BUF || write(STDERR_FILENO, at, len) < 0)
             logger_lost_line();
         at += len;

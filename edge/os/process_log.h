@@ -1,16 +1,17 @@
 /*
- * The edge's own messages, on stderr.
+ * The edge's own messages on stderr.
  */
 #ifndef BOXEDGE_PROCESS_LOG_H
 #define BOXEDGE_PROCESS_LOG_H
 
 #include <stdio.h>
 
-/* Writes one line, "boxedge[role]: sentence" (without a role "boxedge: sentence"), in one write. Never
- * blocks: a line that finds no room is counted (logger.h). */
+/* Writes one line, "boxedge[role]: sentence" (without a role "boxedge: sentence"), in one write.
+ * Never blocks: a line that does not fit into the pipe is counted as lost (logger.h). */
 void process_log(const char *role, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Writes lines that a function prints into a FILE: process_lines_open, print to `out`, process_lines_say. */
+/* Writes lines that a function prints into a FILE: process_lines_open, print to `out`,
+ * process_lines_say. */
 typedef struct process_lines {
     FILE *out;
     char *text;

@@ -6,12 +6,13 @@
 
 #include "str.h"
 
-/* Bytes of a token. */
+/* Maximum bytes of a token. */
 #define TOKEN_FILE_MAX 4096
 
 /*
- * The first line of the file, without white space at its ends. False where the file cannot be read or the
- * line is empty or too long; `token` is unchanged then. The caller cleanses `token`.
+ * Reads the first line of the file, without white space at its ends. Returns false if the file
+ * cannot be read, or the line is empty or too long; `token` is then unchanged. The caller cleanses
+ * `token`.
  */
 MUST_USE bool token_file_read(const char *path, char token[TOKEN_FILE_MAX + 1]);
 
