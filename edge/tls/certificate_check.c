@@ -4,12 +4,12 @@
 
 #include "conf_errors.h"
 
-/* Of a sentence with a certificate's name in it. */
+/* Maximum length of a sentence with a certificate's name. */
 #define SENTENCE_BYTES 512
 #define HOST_BYTES     300
 
 typedef struct hosts {
-    char preview[HOST_BYTES]; /* one that stands for all previews */
+    char preview[HOST_BYTES]; /* an example host that represents all previews */
     const conf_t *conf;
 } hosts_t;
 

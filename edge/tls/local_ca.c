@@ -1,4 +1,4 @@
-/* See local_ca.h: the files, and when they are made again. The certificates are local_ca_x509.c's. */
+/* See local_ca.h: the files, and when they are replaced. local_ca_x509.c makes the certificates. */
 #include "local_ca.h"
 
 #include <errno.h>
@@ -71,12 +71,13 @@ static bool write_all(int fd, const char *data, size_t len)
     return true;
 }
 
-/* Whether write_file would do it, as far as modes and kinds say; else errno is its reason. */
+/* Returns whether write_file would succeed, judging by modes and kinds; otherwise errno has the
+ * reason. */
 static bool can_write(const job_t *job, const char *path)
 {
     struct stat st;
     if (stat(job->dir, &st) != 0)
-        return errno == ENOENT; /* it is made */
+        return errno == ENOENT; /* it will be made */
     if (!S_ISDIR(st.st_mode)) {
         errno = ENOTDIR;
         return false;
@@ -87,7 +88,7 @@ static bool can_write(const job_t *job, const char *path)
     return lstat(path, &st) != 0 || !S_ISDIR(st.st_mode);
 }
 
-/* Under another name first, on disk, then renamed. */
+/* Writes a temporary file, syncs it, then renames it. */
 static bool write_file(const job_t *job, const char *name, mode_t mode, BIO *content)
 {
     char path[PATH_MAX], tmp[PATH_MAX];
@@ -113,7 +114,7 @@ static bool write_file(const job_t *job, const char *name, mode_t mode, BIO *con
     return fail(job, "%s cannot be written: %s", path, strerror(reason));
 }
 
-/* NULL where there is no such file or it cannot be read. */
+/* Returns NULL if the file is absent or unreadable. */
 static BIO *read_file(const job_t *job, const char *name)
 {
     char path[PATH_MAX];
@@ -141,7 +142,7 @@ static bool pair_load(const job_t *job, const char *cert_name, const char *key_n
     return good;
 }
 
-/* Between the two renames a crash leaves a pair that does not match, which the next start makes anew. */
+/* A crash between the two renames leaves a pair that does not match; the next start replaces it. */
 static bool pair_store(const job_t *job, const char *cert_name, const char *key_name, const pair_t *pair)
 {
     BIO *key = BIO_new(BIO_s_secmem());
@@ -156,7 +157,7 @@ static bool pair_store(const job_t *job, const char *cert_name, const char *key_
     return done;
 }
 
-/* ---- what is missing ---- */
+/* ---- creation ---- */
 
 static bool make_authority(const job_t *job, pair_t *authority)
 {
@@ -168,7 +169,7 @@ static bool make_authority(const job_t *job, pair_t *authority)
     return pair_store(job, "ca.pem", "ca.key", authority);
 }
 
-/* A leaf of this authority that fits, or an empty pair. */
+/* Issues a leaf of this authority that fits, or an empty pair. */
 static void issue(const job_t *job, const pair_t *authority, pair_t *leaf)
 {
     leaf->key = local_key_new();
@@ -180,7 +181,7 @@ static void issue(const job_t *job, const pair_t *authority, pair_t *leaf)
     ERR_clear_error();
 }
 
-/* An authority made for other names cannot issue a leaf that fits, which is how a change of domain shows. */
+/* An authority for other names cannot issue a leaf that fits. This detects a change of the domain. */
 static bool make_leaf(const job_t *job, bool authority_loaded, pair_t *authority, pair_t *leaf)
 {
     if (authority_loaded)

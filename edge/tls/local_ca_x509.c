@@ -13,7 +13,7 @@
 #define AUTHORITY_DAYS 3650
 #define LEAF_DAYS      396         /* clients refuse more than 398 */
 #define BACKDATE       3600        /* seconds, for clocks that are behind */
-#define TEXT_MAX       (32 * 1024) /* 64 host names of 253 characters, and more words around them */
+#define TEXT_MAX       (32 * 1024) /* 64 host names of 253 characters, and the text around them */
 
 EVP_PKEY *local_key_new(void)
 {
@@ -61,7 +61,7 @@ static bool set_basics(X509 *cert, EVP_PKEY *key, X509 *issuer, uint64_t now_uni
            X509_set_pubkey(cert, key) == 1 && X509_set_issuer_name(cert, X509_get_subject_name(issuer)) == 1;
 }
 
-/* Adds a formatted piece; false where it does not fit. */
+/* Adds a formatted piece; returns false if it does not fit. */
 __attribute__((format(printf, 3, 4))) static bool append(char text[TEXT_MAX], size_t *len, const char *format,
                                                          ...)
 {
@@ -79,7 +79,7 @@ static bool authority_extensions(X509 *cert, const local_names_t *names)
 {
     char text[TEXT_MAX];
     size_t len = 0;
-    /* Constraints on DNS names say nothing of addresses: those are excluded as a whole. */
+    /* Constraints on DNS names do not apply to addresses, so all addresses are excluded. */
     bool fits = append(text, &len, "critical,permitted;DNS:%s", names->domain);
     for (size_t i = 0; fits && i < names->extra_count; i++)
         fits = append(text, &len, ",permitted;DNS:%.*s", STR_ARG(names->extra[i]));
@@ -93,7 +93,7 @@ static bool authority_extensions(X509 *cert, const local_names_t *names)
 X509 *local_authority_new(EVP_PKEY *key, const local_names_t *names, uint64_t now_unix)
 {
     X509 *cert = X509_new();
-    char name[64]; /* RFC 5280 allows a common name 64 characters */
+    char name[64]; /* RFC 5280 limits a common name to 64 characters */
     snprintf(name, sizeof(name), "boxedge local CA for %s", names->domain);
     if (cert != NULL && set_subject(cert, name) && set_basics(cert, key, cert, now_unix, AUTHORITY_DAYS) &&
         authority_extensions(cert, names) && X509_sign(cert, key, EVP_sha256()) > 0)
@@ -130,7 +130,7 @@ X509 *local_leaf_new(EVP_PKEY *key, X509 *authority, EVP_PKEY *authority_key, co
     return NULL;
 }
 
-/* The names as extension, in the same encoding as in the leaf. */
+/* Compares the names in the extension's encoding. */
 static bool names_equal(X509 *leaf, const local_names_t *names)
 {
     char text[TEXT_MAX];
@@ -163,7 +163,7 @@ static bool verifies(X509 *leaf, X509 *authority, time_t at)
 
 bool local_leaf_fits(X509 *leaf, X509 *authority, const local_names_t *names, uint64_t now_unix, int days)
 {
-    /* Both must hold now and at the end of the time asked for: so neither is renewed too late. */
+    /* Both certificates must be valid now and after `days`, so that neither is renewed too late. */
     return names_equal(leaf, names) && verifies(leaf, authority, (time_t)now_unix) &&
            verifies(leaf, authority, (time_t)now_unix + (time_t)days * 86400);
 }

@@ -1,6 +1,6 @@
 /*
- * See origin_tls.h. An SSL's app data is the last fatal alert (ALERT_*); an SSL_CTX's is its server, NULL
- * once the origin_tls_t is gone.
+ * See origin_tls.h. An SSL's app data is the last fatal alert (ALERT_*). An SSL_CTX's app data is
+ * its server, or NULL after the origin_tls_t was freed.
  */
 #include "origin_tls.h"
 
@@ -19,7 +19,7 @@
 #define CHAIN_DEPTH     10
 
 #define ALERT_SEEN 0x200
-#define ALERT_READ 0x100 /* it came from the server */
+#define ALERT_READ 0x100 /* the server sent it */
 #define ALERT_CODE 0xff
 
 typedef struct server {
@@ -27,7 +27,7 @@ typedef struct server {
     char *name; /* to be verified; without a trailing dot */
     bool is_address;
     bool h2;
-    bool told; /* a failure, at told_ms */
+    bool told; /* a failure was reported at told_ms */
     uint64_t told_ms;
     size_t session_count;
     SSL_SESSION *sessions[ORIGIN_TLS_SESSIONS]; /* oldest first */
@@ -41,8 +41,8 @@ typedef struct upstream {
 
 struct origin_tls {
     unsigned refs;
-    unsigned version;   /* of what is in `digest` */
-    uint8_t digest[32]; /* of all that goes into it */
+    unsigned version;   /* of the content that `digest` covers */
+    uint8_t digest[32]; /* of all parameters */
     upstream_t *upstreams;
     size_t upstream_count;
 };
@@ -55,7 +55,7 @@ static void drop_sessions(server_t *server)
         SSL_SESSION_free(server->sessions[--server->session_count]);
 }
 
-/* Takes session `i` out; it is the caller's. */
+/* Takes session `i` out; the caller owns it. */
 static SSL_SESSION *remove_session(server_t *server, size_t i)
 {
     SSL_SESSION *session = server->sessions[i];
@@ -65,7 +65,7 @@ static SSL_SESSION *remove_session(server_t *server, size_t i)
     return session;
 }
 
-/* Called by OpenSSL for each session that a server offers. 1: its reference was taken. */
+/* OpenSSL calls this for each session that a server offers. 1: it keeps the reference. */
 static int on_session(SSL *ssl, SSL_SESSION *session)
 {
     server_t *server = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
@@ -81,7 +81,7 @@ static int on_session(SSL *ssl, SSL_SESSION *session)
     return 1;
 }
 
-/* The certificate is not looked at again when a session is resumed, so its end is the session's. */
+/* A resumption does not check the certificate again, so a session ends with its certificate. */
 static bool is_usable(const SSL_SESSION *session, time_t now)
 {
     X509 *certificate = SSL_SESSION_get0_peer((SSL_SESSION *)session);
@@ -89,10 +89,10 @@ static bool is_usable(const SSL_SESSION *session, time_t now)
            X509_cmp_time(X509_get0_notAfter(certificate), &now) > 0;
 }
 
-/* Sessions of TLS 1.3 are used once (RFC 8446 appendix C.4). */
+/* A session of TLS 1.3 is used once (RFC 8446 appendix C.4). */
 static void set_session(SSL *ssl, server_t *server)
 {
-    time_t now = time(NULL); /* as the verification takes it */
+    time_t now = time(NULL); /* the clock of the verification */
     while (server->session_count > 0) {
         size_t youngest = server->session_count - 1;
         SSL_SESSION *session = server->sessions[youngest];
@@ -116,7 +116,7 @@ static void on_info(const SSL *ssl, int where, int value)
     (void)SSL_set_app_data((SSL *)ssl, (void *)(intptr_t)alert);
 }
 
-/* Where its certificate's name is set is what makes a verification one of this server. */
+/* Sets the name of the server's certificate. Without it, a verification would accept any server. */
 static bool set_name(SSL_CTX *ctx, const server_t *server)
 {
     X509_VERIFY_PARAM *param = SSL_CTX_get0_param(ctx);
@@ -148,20 +148,20 @@ static SSL_CTX *context_new(const server_t *server)
     return NULL;
 }
 
-/* NULL with a sentence. An empty `pem`: the system's. */
+/* Returns NULL with a sentence on error. An empty `pem` selects the system's authorities. */
 static X509_STORE *authorities_new(const char *pem, char *error, size_t error_len)
 {
     X509_STORE *store = X509_STORE_new();
     assert(store != NULL);
     if (pem[0] == '\0') {
-        /* Read as they are needed: of few authorities, and all of their files are public. */
+        /* OpenSSL reads them as needed; all their files are public. */
         if (X509_STORE_set_default_paths(store) == 1)
             return store;
         snprintf(error, error_len, "the system's authorities cannot be used");
         X509_STORE_free(store);
         return NULL;
     }
-    /* An authority of one's own need not be a root. */
+    /* A private authority need not be a root. */
     X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN);
     BIO *bio = BIO_new_mem_buf(pem, -1);
     assert(bio != NULL);
@@ -231,7 +231,7 @@ static void add(EVP_MD_CTX *md, const char *text)
     (void)done;
 }
 
-/* Over all that a connection is made with. */
+/* Hashes all parameters of a connection. */
 static void digest_of(const conf_t *conf, const tls_pem_t *pems, uint8_t digest[32])
 {
     EVP_MD_CTX *md = EVP_MD_CTX_new();
@@ -291,7 +291,7 @@ static void server_fini(server_t *server)
 {
     drop_sessions(server);
     if (server->ctx != NULL)
-        SSL_CTX_set_app_data(server->ctx, NULL); /* connections that live on may still be offered sessions */
+        SSL_CTX_set_app_data(server->ctx, NULL); /* a server may still offer sessions on open connections */
     SSL_CTX_free(server->ctx);
     free(server->name);
 }

@@ -1,8 +1,9 @@
 /*
- * TLS towards servers of an upstream: one SSL_CTX for each server, with the name that its certificate must
- * have. The certificate is verified against the upstream's authorities and that name, on every version; a
- * client certificate is shown where one is configured. Sessions are kept with the server, so that one is only
- * resumed under the name for which it was verified, and only as long as that certificate is valid.
+ * TLS towards servers of an upstream: one SSL_CTX for each server, with the name that its
+ * certificate must have. Every TLS version verifies the certificate against the upstream's
+ * authorities and that name. The edge shows a client certificate if one is configured. Sessions are
+ * kept per server: a session is resumed only under the name for which it was verified, and only
+ * while that certificate is valid.
  */
 #ifndef BOXEDGE_ORIGIN_TLS_H
 #define BOXEDGE_ORIGIN_TLS_H
@@ -15,45 +16,46 @@
 
 typedef struct origin_tls origin_tls_t;
 
-/* Sessions that are kept for a server, and the bytes that one's ticket may have. */
+/* Sessions that are kept for a server, and the maximum bytes of one ticket. */
 #define ORIGIN_TLS_SESSIONS   4
 #define ORIGIN_TLS_TICKET_MAX 4096
-/* A server's failures are told at most so often. */
+/* Minimum interval between reports of a server's failures. */
 #define ORIGIN_TLS_TELL_MS 10000
 
 /*
- * For all upstreams of a configuration; `pems` has one element for each: what tls_ca, tls_certificate and
- * tls_key name, empty where they name nothing. Where nothing of that differs from `before` (which may be
- * NULL), returns another reference of `before`, with its sessions. NULL with a sentence in `error` where a
- * file is not right.
+ * Makes the contexts for all upstreams of a configuration. `pems` has one element for each
+ * upstream: the contents of tls_ca, tls_certificate and tls_key, empty if unset. If all of that is
+ * as in `before` (may be NULL), returns another reference to `before`, with its sessions. Returns
+ * NULL with a sentence in `error` if a file is wrong.
  */
 origin_tls_t *origin_tls_new(const conf_t *conf, const tls_pem_t *pems, origin_tls_t *before, char *error,
                              size_t error_len);
 origin_tls_t *origin_tls_acquire(origin_tls_t *tls);
-/* Gives a reference back and nulls it; the last one frees, and connections live on. NULL is allowed. */
+/* Releases a reference and nulls it; the last one frees, and connections live on. NULL is allowed. */
 void origin_tls_release(origin_tls_t **tls);
 
-/* Under which connections to an upstream with TLS are pooled: another name for each change of what they were
- * made with. Lives as long as `tls`. */
+/* The pool name for connections to an upstream with TLS: it changes with each change of their
+ * parameters. Lives as long as `tls`. */
 str_t origin_tls_pool(const origin_tls_t *tls, size_t upstream);
 
 /*
- * A fresh connection to server `index` of upstream `upstream`, with connect state, SNI (none for an address),
- * the name to be verified, and ALPN ("h2" or "http/1.1" by the upstream's protocol). For conn_start_tls,
- * which frees it. NULL where there is no such server, or it is not reached over TLS: to be refused, never
- * connected to in the clear.
+ * Makes a connection to server `index` of upstream `upstream`, in connect state. Sets SNI (none for
+ * an address), the name to verify, and ALPN ("h2" or "http/1.1" by the upstream's protocol). For
+ * conn_start_tls, which frees it. Returns NULL if that server does not exist or has no TLS: the
+ * caller must refuse, and never connect in the clear.
  */
 SSL *origin_tls_make(origin_tls_t *tls, size_t upstream, size_t index);
 
-/* After the handshake: whether the server speaks what was asked for. One that chose nothing speaks HTTP/1. */
+/* After the handshake: returns whether the server speaks the requested protocol. A server without a
+ * choice speaks HTTP/1. */
 MUST_USE bool origin_tls_agreed(const SSL *ssl);
-/* Whether the server ended the connection with a fatal alert: over TLS 1.3 it judges the edge's certificate
- * when the edge takes the handshake for done. */
+/* Returns whether the server ended the connection with a fatal alert. In TLS 1.3 the server checks
+ * the edge's certificate when the edge already considers the handshake finished. */
 MUST_USE bool origin_tls_refused(const SSL *ssl);
 /*
- * The handshake failed, or the server refused the connection: its sessions are dropped. Writes why, as a
- * sentence for the log: "certificate has expired (api.example.com)". False where this server's last failure
- * was told less than ORIGIN_TLS_TELL_MS ago.
+ * After a failed handshake or a refused connection: drops the server's sessions. Writes the reason
+ * as a sentence for the log: "certificate has expired (api.example.com)". Returns false if this
+ * server's last failure was reported less than ORIGIN_TLS_TELL_MS ago.
  */
 MUST_USE bool origin_tls_failed(SSL *ssl, uint64_t now_ms, char *out, size_t len);
 

@@ -1,6 +1,6 @@
 /*
- * See tls.h. One SSL_CTX a certificate, all alike but for the certificate; an SSL starts on the first and
- * moves to another when its ClientHello names it (tls_select.c).
+ * See tls.h. Each certificate has one SSL_CTX; they differ only in the certificate. An SSL starts
+ * on the first and moves to another when its ClientHello names it (tls_select.c).
  */
 #include "tls.h"
 
@@ -19,14 +19,14 @@
 #define SESSION_SECONDS 7200
 #define CHAIN_MAX       16 /* certificates in a chain file */
 
-/* A certificate as it was read. */
+/* A parsed certificate. */
 typedef struct material {
     X509 *leaf;
     STACK_OF(X509) * chain; /* above the leaf */
     EVP_PKEY *key;
 } material_t;
 
-/* Where an error is written, and which certificate it is about. */
+/* The destination of an error, and its certificate. */
 typedef struct report {
     char *text;
     size_t len;
@@ -36,7 +36,8 @@ typedef struct report {
 
 #define NO_INDEX SIZE_MAX
 
-/* Writes "certificate 2 (example.com): <sentence>", with OpenSSL's reason where there is one. False. */
+/* Writes "certificate 2 (example.com): <sentence>", with OpenSSL's reason if it has one. Returns
+ * false. */
 __attribute__((format(printf, 2, 3))) static bool fail(const report_t *report, const char *format, ...)
 {
     char sentence[256], number[24] = "";
@@ -56,7 +57,7 @@ __attribute__((format(printf, 2, 3))) static bool fail(const report_t *report, c
 
 /* ---- reading ---- */
 
-/* Never asks at a terminal. */
+/* Prevents a password prompt on a terminal. */
 static int no_password(char *buf, int size, int writing, void *arg)
 {
     (void)buf;
@@ -179,7 +180,8 @@ static SSL_CTX *context_new(void)
     return ctx;
 }
 
-/* The session id context is the certificate's hash: sessions resume under the certificate they began with. */
+/* The session id context is the certificate's hash, so that a session resumes only under its own
+ * certificate. */
 static bool set_certificate(SSL_CTX *ctx, material_t *material, const report_t *report)
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
@@ -288,8 +290,8 @@ static void on_ssl_freed(void *parent, void *ptr, CRYPTO_EX_DATA *data, int inde
         tls_release(ptr);
 }
 
-/* The place in every SSL that holds its reference; OpenSSL gives it out once a process, and it never changes.
- */
+/* The index in every SSL that holds its reference. OpenSSL allocates it once per process, and it
+ * never changes. */
 static int reference_index(void)
 {
     static int index = -1;

@@ -1,12 +1,12 @@
-/* What the files of TLS termination share: tls.c (contexts), tls_select.c (which certificate, which
- * protocol), tls_tickets.c. Nobody else includes this. */
+/* Internals of TLS termination: tls.c (contexts), tls_select.c (choice of certificate and
+ * protocol), tls_tickets.c. No other file includes this. */
 #ifndef BOXEDGE_TLS_IMPL_H
 #define BOXEDGE_TLS_IMPL_H
 
 #include "str.h"
 #include "tls.h"
 
-/* The names of one certificate, lower case. A wildcard "*.example.com" is kept as ".example.com". */
+/* The names of one certificate, lower case. A wildcard "*.example.com" is stored as ".example.com". */
 typedef struct tls_name {
     char *text;
     size_t len;
@@ -45,12 +45,12 @@ struct tls {
 };
 
 /* ---- tls_select.c ---- */
-/* Takes the DNS names and addresses out of the certificate's subject alternative names. */
+/* Extracts the DNS names and addresses of the certificate's subject alternative names. */
 void tls_names_init(tls_names_t *names, X509 *certificate);
 void tls_names_fini(tls_names_t *names);
-/* Whether `host` is one of them, or one label below a wildcard. */
+/* Returns whether `host` is one of them, or one label below a wildcard. */
 bool tls_names_cover(const tls_names_t *names, str_t host);
-/* Notes which signatures the site's key makes. */
+/* Records the signatures that the site's key can make. */
 void tls_site_set_key(tls_site_t *site, const EVP_PKEY *key);
 /* Callbacks of a context: server name (RFC 6066 section 3) and ALPN (RFC 7301). */
 int tls_on_client_hello(SSL *ssl, int *alert, void *arg);

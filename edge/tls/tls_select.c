@@ -1,10 +1,10 @@
 /*
- * Which certificate serves a handshake, and which protocol is spoken over it. The certificate is chosen when
- * the ClientHello has come and before OpenSSL decides about resumption, so that a session is only ever
- * resumed under the certificate that it was made with.
+ * Chooses the certificate of a handshake and its protocol. The choice happens after the ClientHello
+ * and before OpenSSL decides about resumption, so that a session is only ever resumed under its own
+ * certificate.
  *
- * Of several certificates for a name the client gets one whose signature it can check, and of those one with
- * an ECDSA key, which costs a tenth of RSA's.
+ * Of several certificates for a name, the client gets one whose signature it can verify. Among
+ * those, an ECDSA key wins, because it costs a tenth of RSA's.
  */
 #include <arpa/inet.h>
 
@@ -29,7 +29,7 @@ static void names_add(tls_names_t *names, const char *text, size_t len)
     names->names[names->count++] = (tls_name_t){.text = copy, .len = len};
 }
 
-/* A wildcard counts where it is the whole leftmost label and stands above two labels or more. */
+/* A wildcard counts only as the whole leftmost label above at least two labels. */
 static void names_add_dns(tls_names_t *names, const char *text, size_t len)
 {
     if (len == 0 || len > HOST_MAX || memchr(text, '\0', len) != NULL)
@@ -91,7 +91,7 @@ static bool names_have(const tls_names_t *names, const char *text, size_t len)
     return false;
 }
 
-/* Written in the certificate just so, as a wildcard or not. */
+/* The certificate has exactly this text, as a wildcard or not. */
 static bool names_listed(const tls_names_t *names, str_t name)
 {
     return names_have(names, name.p, name.n);
@@ -124,8 +124,8 @@ bool tls_covers(const SSL *ssl, str_t host)
 /* ---- the ClientHello ---- */
 
 /*
- * Reads the one host name of a server_name extension (RFC 6066 section 3) into `host`, lower case, without a
- * trailing dot. False where it is malformed.
+ * Reads the only host name of a server_name extension (RFC 6066 section 3) into `host`, lower case,
+ * without a trailing dot. Returns false if malformed.
  */
 static bool read_server_name(const unsigned char *ext, size_t len, char host[HOST_MAX], size_t *host_len)
 {
@@ -170,7 +170,7 @@ void tls_site_set_key(tls_site_t *site, const EVP_PKEY *key)
     }
 }
 
-/* PKCS #1 with any hash, or PSS with a key of the kind that certificates have. */
+/* PKCS #1 with any hash, or PSS with the usual kind of certificate key. */
 static bool is_rsa_scheme(unsigned scheme)
 {
     return (scheme >> 8 >= 2 && scheme >> 8 <= 6 && (scheme & 0xff) == 1) ||
@@ -191,7 +191,7 @@ static bool checks_signature(SSL *ssl, const tls_site_t *site)
     return false;
 }
 
-/* Suites of TLS 1.3 go with every key, those of TLS 1.2 with one kind. */
+/* A suite of TLS 1.3 works with every key, one of TLS 1.2 with one kind of key. */
 static bool has_suite(SSL *ssl, const tls_site_t *site)
 {
     static const unsigned rsa[] = {0xc02f, 0xc030, 0xcca8}, ecdsa[] = {0xc02b, 0xc02c, 0xcca9};
@@ -206,12 +206,12 @@ static bool has_suite(SSL *ssl, const tls_site_t *site)
     return false;
 }
 
-/* ---- which one ---- */
+/* ---- the choice ---- */
 
 typedef bool (*names_match_t)(const tls_names_t *names, str_t host);
 
-/* The best of the sites for `host` whose key suits the client, or NULL; `any` gets the first for that host.
- */
+/* Returns the best site for `host` whose key suits the client, or NULL. `any` receives the first
+ * site for that host. */
 static const tls_site_t *best_of(SSL *ssl, const tls_t *tls, str_t host, names_match_t match,
                                  const tls_site_t **any)
 {
@@ -229,7 +229,7 @@ static const tls_site_t *best_of(SSL *ssl, const tls_t *tls, str_t host, names_m
     return best;
 }
 
-/* Of those that have the first certificate's first name. */
+/* Chooses among the sites that have the first certificate's first name. */
 static const tls_site_t *default_site(SSL *ssl, const tls_t *tls)
 {
     const tls_site_t *first = &tls->sites[0], *any = first;
@@ -276,7 +276,8 @@ int tls_on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, con
     (void)ssl;
     (void)arg;
     static const unsigned char ours[] = "\x02h2\x08http/1.1\x08http/1.0";
-    /* Without overlap the function points `out` at the client's first protocol, which is not taken. */
+    /* Without overlap the function sets `out` to the client's first protocol, which must not be
+     * used. */
     if (SSL_select_next_proto((unsigned char **)out, out_len, ours, sizeof(ours) - 1, in, in_len) !=
         OPENSSL_NPN_NEGOTIATED)
         return SSL_TLSEXT_ERR_ALERT_FATAL;

@@ -1,7 +1,7 @@
 /*
- * Session tickets (RFC 5077, RFC 8446 section 4.6.1) under keys that all workers share: AES-256-CBC, then
- * HMAC-SHA-256. A session in a ticket carries the session id context of its certificate, which OpenSSL
- * compares before it resumes, so one set of keys serves all certificates.
+ * Session tickets (RFC 5077, RFC 8446 section 4.6.1) under keys that all workers share:
+ * AES-256-CBC, then HMAC-SHA-256. A session in a ticket has the session id context of its
+ * certificate. OpenSSL compares that before it resumes, so one set of keys serves all certificates.
  */
 #include <assert.h>
 
@@ -13,7 +13,7 @@
 
 #include "tls_impl.h"
 
-/* The secret's last 16 bytes are expanded to a whole MAC key over the rest. */
+/* Expands the secret's last 16 bytes to a whole MAC key over the rest. */
 static void key_expand(tls_ticket_key_t *key, const uint8_t secret[64])
 {
     unsigned len = sizeof(key->mac);
@@ -43,8 +43,8 @@ static bool set_mac_key(EVP_MAC_CTX *mac, tls_ticket_key_t *key)
     return EVP_MAC_CTX_set_params(mac, params) == 1;
 }
 
-/* Answers as SSL_CTX_set_tlsext_ticket_key_evp_cb asks: -1 error, 0 unknown key, 1 good, 2 good and to be
- * renewed. */
+/* Returns the values of SSL_CTX_set_tlsext_ticket_key_evp_cb: -1 error, 0 unknown key, 1 good, 2
+ * good and to be renewed. */
 int tls_on_ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
                       EVP_MAC_CTX *mac, int encrypt)
 {
