@@ -1,6 +1,6 @@
 /*
- * What a worker tells the controller of calls that delete boxes at the API, as the bytes of PROCESS_DELETION.
- * The answer is a preview_answer_t without secrets (PROCESS_PREVIEW_DONE).
+ * Messages from a worker to the controller about API calls that delete boxes: the bytes of
+ * PROCESS_DELETION. The answer is a preview_answer_t without secrets (PROCESS_PREVIEW_DONE).
  */
 #ifndef BOXEDGE_DELETION_MESSAGE_H
 #define BOXEDGE_DELETION_MESSAGE_H
@@ -11,26 +11,28 @@
 #include "store.h"
 
 typedef enum deletion_op {
-    DELETION_BEGIN = 1, /* the call is about to go up: the boxes' previews are not found from here on */
+    DELETION_BEGIN = 1, /* the call is about to be forwarded: hide the boxes' previews from now on */
     DELETION_END,       /* the call has ended */
-    DELETION_SETTLE,    /* an owner's GET says how the box is, of which the end of a call said nothing */
-    DELETION_DOUBT, /* the call is about to go up, and may mean these boxes: as DELETION_BEGIN where nobody
-                       but the API knows of the box; one of a control plane is asked about first */
+    DELETION_SETTLE,    /* an owner's GET shows the box's state after a call with an unknown outcome */
+    DELETION_DOUBT, /* a call is about to be forwarded that may mean these boxes. As DELETION_BEGIN for a box
+                       that only the API knows; the controller asks a control plane about its own boxes first
+                     */
 } deletion_op_t;
 
 typedef enum deletion_outcome {
     DELETION_DONE = 1, /* the boxes are gone */
-    DELETION_REFUSED,  /* they are there */
+    DELETION_REFUSED,  /* the boxes still exist */
     DELETION_UNKNOWN,
 } deletion_outcome_t;
 
 typedef struct deletion_call {
     uint32_t op;          /* deletion_op_t */
     uint32_t outcome;     /* deletion_outcome_t, of END and SETTLE */
-    uint64_t call;        /* which one; 0 for DELETION_SETTLE */
-    uint64_t asked_at_ms; /* unix ms: the worker's, of when it begins; for DELETION_SETTLE the first one */
+    uint64_t call;        /* the call's number; 0 for DELETION_SETTLE */
+    uint64_t asked_at_ms; /* unix ms by the worker's clock when the call begins; for DELETION_SETTLE, that of
+                             the box's earliest deletion */
     uint32_t pid;         /* of the worker */
-    uint32_t birth;       /* process_birth of it */
+    uint32_t birth;       /* process_birth of the worker */
     uint32_t count;
     uint8_t key_sha256[32];
     char ids[STORE_DELETIONS_AT_ONCE][BOX_ID_MAX + 1];
@@ -38,19 +40,19 @@ typedef struct deletion_call {
 
 _Static_assert(sizeof(deletion_call_t) <= IPC_BYTES_MAX, "it is one message");
 
-/* The message ends behind the last id. */
+/* The bytes of the message, which ends after the last id. */
 static inline str_t deletion_call_bytes(const deletion_call_t *call)
 {
     return str_make((const char *)call, offsetof(deletion_call_t, ids) + call->count * sizeof(call->ids[0]));
 }
 
-/* Not the end of one. */
+/* The message begins a call. */
 static inline bool deletion_call_begins(const deletion_call_t *call)
 {
     return call->op == DELETION_BEGIN || call->op == DELETION_DOUBT;
 }
 
-/* False where the bytes are no such call. */
+/* Returns false if the bytes are not a valid call. */
 static inline bool deletion_call_read(str_t bytes, deletion_call_t *out)
 {
     if (bytes.n < offsetof(deletion_call_t, ids) || bytes.n > sizeof(*out))

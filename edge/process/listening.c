@@ -31,7 +31,7 @@ static void note(listening_table_t *table, uint16_t port, bool loopback)
         table->ports[table->count++] = (listening_port_t){port, loopback};
 }
 
-/* False at the first socket that does not listen: the kernel lists those that do before all others. */
+/* Returns false at the first socket that does not listen: the kernel lists listening sockets first. */
 static bool take_line(const char *line, listening_table_t *table)
 {
     char address[33];
@@ -83,7 +83,7 @@ const listening_port_t *listening_find(const listening_port_t *ports, size_t cou
     return NULL;
 }
 
-/* Whether people may hear that the box listens there. */
+/* Returns whether an answer may mention that the box listens on the port. */
 static bool is_its_own(const store_box_t *box, uint16_t port)
 {
     return store_box_exposes(box, port) && (box->provider != PROVIDER_PROCESS || box->port_count != 0);

@@ -1,6 +1,6 @@
 /*
- * 1 byte: 0x80 where the ports are known, and how many; 1 byte: the length of the line; 3 bytes for each
- * port: the port, and 1 where it is on loopback only; the line; the rest is the label.
+ * 1 byte: the number of ports, and 0x80 if they are known; 1 byte: the length of the line; 3 bytes
+ * for each port: the port, and 1 if it listens on loopback only; the line; the label up to the end.
  */
 #include "listening_message.h"
 

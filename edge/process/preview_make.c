@@ -49,7 +49,7 @@ const char *preview_refusal(const store_box_t *box, const store_preview_t *previ
         return NULL;
     char ports[STORE_BOX_PORTS_MAX * 7 + 1] = "";
     size_t used = 0;
-    for (size_t i = 0; i < box->port_count && box->ports[0] != 0; i++) /* 0: no port at all */
+    for (size_t i = 0; i < box->port_count && box->ports[0] != 0; i++) /* 0: no port is exposed */
         used +=
             (size_t)snprintf(ports + used, sizeof(ports) - used, "%s%u", i != 0 ? ", " : "", box->ports[i]);
     (void)snprintf(why, PREVIEW_WHY_MAX, "Box \"%s\" does not expose port %u; it exposes %s.", preview->id,

@@ -1,6 +1,7 @@
 /*
- * What a worker asks of the controller about previews, and its answer, as the bytes of PROCESS_PREVIEW and
- * PROCESS_PREVIEW_DONE. Both ends are the same program; the receiver checks all the same.
+ * Questions of a worker to the controller about previews, and the answers: the bytes of
+ * PROCESS_PREVIEW and PROCESS_PREVIEW_DONE. Both ends are the same program; the receiver still
+ * checks the bytes.
  */
 #ifndef BOXEDGE_PREVIEW_MESSAGE_H
 #define BOXEDGE_PREVIEW_MESSAGE_H
@@ -19,19 +20,20 @@ typedef struct preview_call {
     uint16_t port;
     bool bearer, basic;
     bool dash;          /* an alias for an id with '_' */
-    uint64_t deletions; /* store_deletions_version before the caller's right to the box was asked for */
+    uint64_t deletions; /* store_deletions_version from before the check of the caller's right to the box */
     char id[BOX_ID_MAX + 1];
 } preview_call_t;
 
 typedef struct preview_answer {
-    int32_t status; /* 200, or that of an error */
+    int32_t status; /* 200, or the status of an error */
     char code[32];  /* of an error */
     char sentence[PREVIEW_WHY_MAX];
     char alias[BOX_ID_MAX + 1]; /* of a creation; empty: none */
     preview_secrets_t secrets;  /* of a creation; to be cleansed */
 } preview_answer_t;
 
-/* False where the bytes are no call; a byte that is neither true nor false is not read as a bool. */
+/* Returns false if the bytes are not a valid call. A bool other than 0 or 1 is refused before it is
+ * read as a bool. */
 static inline bool preview_call_read(str_t bytes, preview_call_t *out)
 {
     if (bytes.n != sizeof(*out) || (unsigned char)bytes.p[offsetof(preview_call_t, bearer)] > 1 ||

@@ -1,5 +1,5 @@
 /*
- * See process.h: what every role does the same way.
+ * See process.h: the parts that all roles share.
  */
 #include "process.h"
 
@@ -26,8 +26,8 @@ bool process_store_dirs(const conf_t *conf, char *durable, char *volatile_dir, s
 }
 
 /*
- * "<environment><path>\0<text>" (process_conf_write). The environment is the supervisor's: a process without
- * its rights, or bound to one CPU, would find other defaults.
+ * "<environment><path>\0<text>" (process_conf_write). The environment comes from the supervisor,
+ * because a process without its rights, or bound to one CPU, would find other defaults.
  */
 conf_t *process_conf_read(int fd, char *error, size_t error_len)
 {
@@ -63,7 +63,7 @@ int process_conf_write(const char *path, str_t text)
     return memfile_write("boxedge-conf", parts, 3);
 }
 
-/* ---- PEMs: each chain, key and list of authorities with its NUL, one after the other ---- */
+/* ---- PEMs: each chain, key and list of authorities with its NUL, in sequence ---- */
 
 int process_pems_write(const tls_pem_t *pems, size_t count)
 {
@@ -81,7 +81,8 @@ int process_pems_write(const tls_pem_t *pems, size_t count)
     return fd;
 }
 
-/* Copies the next NUL-terminated string out of `*rest`; NULL where there is none. */
+/* Copies the next NUL-terminated string out of `*rest`. Returns NULL if none is left or memory runs
+ * out. */
 static char *take_string(str_t *rest)
 {
     const char *end = rest->n > 0 ? memchr(rest->p, '\0', rest->n) : NULL;

@@ -1,5 +1,6 @@
 /*
- * "<label> <resume_ms> <listen_ms> <retry_after_ms> <sentence>": the sentence is the rest, and may be empty.
+ * "<label> <resume_ms> <listen_ms> <retry_after_ms> <sentence>": the sentence is the rest, and may
+ * be empty.
  */
 #include "wake_message.h"
 
@@ -21,7 +22,7 @@ size_t wake_answer_write(const wake_answer_t *answer, char out[WAKE_ANSWER_BYTES
     return (size_t)n;
 }
 
-/* Takes what is before the next space; false where there is none. */
+/* Takes the text before the next space. Returns false without a space. */
 static bool take_word(str_t *rest, str_t *word)
 {
     const char *space = memchr(rest->p, ' ', rest->n);
