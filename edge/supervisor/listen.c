@@ -15,11 +15,12 @@
 #include <unistd.h>
 
 #include "conn.h"
-/* The kernel cuts it to net.core.somaxconn. */
+/* The kernel limits it to net.core.somaxconn. */
 #define BACKLOG  4096
 #define RETRY_MS 50
 
-/* Opens a socket bound to `address`, not listening. `shared` sets SO_REUSEPORT. -1 with errno. */
+/* Opens a socket bound to `address`, not listening. `shared` sets SO_REUSEPORT. Returns -1 with
+ * errno. */
 static int open_bound(const conf_address_t *address, bool shared)
 {
     int on = 1;
@@ -29,7 +30,7 @@ static int open_bound(const conf_address_t *address, bool shared)
     bool ok = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0;
     if (ok && shared)
         ok = setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0;
-    /* "[::]:443" and "0.0.0.0:443" are two listeners, whatever the system's default is. */
+    /* "[::]:443" and "0.0.0.0:443" are two listeners, independent of the system's default. */
     if (ok && address->sa.ss_family == AF_INET6)
         ok = setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) == 0;
     if (ok && bind(fd, (const struct sockaddr *)&address->sa, address->len) == 0)
@@ -40,8 +41,8 @@ static int open_bound(const conf_address_t *address, bool shared)
     return -1;
 }
 
-/* Whether nobody listens there. A socket without SO_REUSEPORT cannot be bound beside another, so this sees
- * what sharing would hide. */
+/* Returns whether the address is free. A socket without SO_REUSEPORT cannot be bound beside
+ * another, so this detects sockets that sharing would hide. */
 static bool address_free(const conf_address_t *address, uint32_t patience_ms)
 {
     for (uint32_t waited = 0;; waited += RETRY_MS) {
@@ -63,9 +64,9 @@ static bool address_free(const conf_address_t *address, uint32_t patience_ms)
 }
 
 /*
- * The kernel takes no more once it holds this many bytes that were not sent yet: some 250 KiB with the last
- * write and what is under way to a slow reader, in place of 4 MiB. How much may be under way to a fast one
- * stays as it is.
+ * The kernel accepts no more once it holds this many unsent bytes: some 250 KiB with the last write
+ * and the data in flight to a slow reader, instead of 4 MiB. The data in flight to a fast reader is
+ * not limited.
  */
 #define UNSENT_BYTES 98304
 
@@ -73,9 +74,9 @@ static int open_listening(const conf_address_t *address)
 {
     int on = 1, unsent = UNSENT_BYTES;
     int fd = open_bound(address, true);
-    if (fd >= 0) /* a kernel that cannot do this only holds more */
+    if (fd >= 0) /* an older kernel only buffers more */
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
-    /* Both options pass to every connection that is accepted, which saves a call for each. */
+    /* Accepted connections inherit both options, which saves a call for each. */
     if (fd >= 0 &&
         (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0 || listen(fd, BACKLOG) < 0)) {
         int saved = errno;
@@ -84,7 +85,7 @@ static int open_listening(const conf_address_t *address)
         return -1;
     }
     if (fd >= 0)
-        conn_probe_peer(fd); /* a tunnel may be silent for days: no timer of ours bounds it */
+        conn_probe_peer(fd); /* a tunnel may be silent for days, without a timer of ours */
     return fd;
 }
 
@@ -96,7 +97,7 @@ static const listen_address_t *find_address(const listen_set_t *set, const char 
     return NULL;
 }
 
-/* A sentence for what went wrong with an address. */
+/* Writes a sentence about an error of an address. */
 static void describe(const char *text, int error_number, char *error, size_t error_len)
 {
     const char *hint = error_number == EADDRINUSE ? " (something listens there already)"
@@ -106,7 +107,7 @@ static void describe(const char *text, int error_number, char *error, size_t err
     snprintf(error, error_len, "cannot listen on %s: %s%s", text, strerror(error_number), hint);
 }
 
-/* Fills one address; the sockets that were opened stay in it on error. errno says what failed. */
+/* Opens the sockets of one address. On error, opened sockets stay in it and errno has the cause. */
 static bool fill_address(listen_address_t *to, unsigned workers, const listen_address_t *old,
                          uint32_t patience_ms)
 {
@@ -160,7 +161,8 @@ listen_set_t *listen_set_open(const conf_t *conf, const listen_set_t *old, uint3
     return set;
 }
 
-/* A bound socket that does not listen is in the way of nobody who listens at this moment. */
+/* Tests with a bound socket that does not listen, because it does not disturb a process that begins
+ * to listen now. */
 static bool can_bind(const conf_address_t *address)
 {
     int fd = open_bound(address, false);
@@ -232,7 +234,7 @@ bool listen_set_adopt(listen_set_t *set, const char *text, unsigned worker, int 
 
 /* ---- the admin socket ---- */
 
-/* Whether somebody accepts connections at `sa`. */
+/* Returns whether a process accepts connections at `sa`. */
 static bool unix_answers(const struct sockaddr_un *sa)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -242,7 +244,8 @@ static bool unix_answers(const struct sockaddr_un *sa)
     return answers;
 }
 
-/* False with a sentence where the path is taken, by anything but a socket that its process left behind. */
+/* Returns false with a sentence if the path is taken, except by a socket that its process left
+ * behind. */
 static bool path_is_free(const struct sockaddr_un *sa, char *error, size_t error_len)
 {
     struct stat st;
@@ -281,9 +284,9 @@ int listen_unix(const char *path, uid_t uid, gid_t gid, char *error, size_t erro
     struct sockaddr_un sa;
     if (!name_unix(path, &sa, error, error_len) || !path_is_free(&sa, error, error_len))
         return -1;
-    (void)unlink(path); /* what a process left behind */
+    (void)unlink(path); /* left behind by an earlier process */
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    /* Nobody may connect between bind and chmod. */
+    /* No process may connect between bind and chmod. */
     mode_t mask = umask(0177);
     bool ok = fd >= 0 && bind(fd, (const struct sockaddr *)&sa, sizeof(sa)) == 0;
     int saved = errno;
@@ -301,7 +304,7 @@ int listen_unix(const char *path, uid_t uid, gid_t gid, char *error, size_t erro
     return fd;
 }
 
-/* `path` is one of `made`, or above one. */
+/* Returns whether `path` is one of `made`, or a parent of one. */
 static bool will_be_made(const char *path, const char *const made[])
 {
     size_t n = strlen(path);
@@ -320,7 +323,7 @@ bool listen_unix_look(const char *path, const char *const made[], char *error, s
     memcpy(dir, sa.sun_path, sizeof(dir));
     char *slash = strrchr(dir, '/');
     if (slash == NULL)
-        return true; /* no path of a configuration is relative */
+        return true; /* a configuration has no relative paths */
     slash[slash == dir] = '\0';
     if (access(dir, W_OK | X_OK) == 0 || (errno == ENOENT && will_be_made(dir, made)))
         return true;

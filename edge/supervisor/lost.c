@@ -1,7 +1,7 @@
 /*
- * Messages of the supervisor that came without their descriptors, because their receiver had none free
- * (descriptors.h): they are said again each second until they are taken, so that a reload ends and a rotated
- * log is opened.
+ * Messages of the supervisor that arrived without their descriptors, because their receiver had
+ * none free (descriptors.h). The supervisor repeats them each second until they arrive whole, so
+ * that a reload ends and a rotated log is opened.
  */
 #include "supervisor_parts.h"
 

@@ -1,6 +1,7 @@
 /*
- * A new configuration while the edge runs: everything is loaded, checked and opened beside the old, and only
- * then swapped; on any error the old stays, and what is wrong is said. See supervisor_parts.h.
+ * A new configuration while the edge runs. Everything is loaded, checked and opened beside the old
+ * one, and only then swapped. On any error the old one stays, and the errors are reported. See
+ * supervisor_parts.h.
  */
 #include "supervisor_parts.h"
 
@@ -15,7 +16,7 @@
 #include "process.h"
 #include "process_log.h"
 
-/* A port that the configuration before this one gave up may still be draining. */
+/* The previous configuration's workers may still drain a port. */
 #define LISTEN_PATIENCE_MS 300
 
 bool reload_open_log(const conf_t *conf, int *fd)
@@ -27,7 +28,7 @@ bool reload_open_log(const conf_t *conf, int *fd)
         *fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
         return *fd >= 0;
     }
-    /* Not blocking: a pipe without a reader is an error rather than a wait. */
+    /* Non-blocking: a pipe without a reader is an error instead of a wait. */
     *fd = open(conf->access_log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0640);
     return *fd >= 0 && fcntl(*fd, F_SETFL, O_APPEND) == 0;
 }
@@ -41,7 +42,7 @@ static void log_lines(const char *text)
     }
 }
 
-/* Tells the controller how a reload went, with its errors or warnings. */
+/* Reports the result of a reload to the controller, with its errors or warnings. */
 static void tell(supervisor_t *s, bool done, const char *lines)
 {
     str_t bytes = str_from(lines);
@@ -56,7 +57,7 @@ static void report_failed(supervisor_t *s, const char *lines)
     tell(s, false, lines);
 }
 
-/* With the warnings about the configuration that is in use now. */
+/* Includes the warnings about the configuration that is now in use. */
 static void report_done(supervisor_t *s)
 {
     const char *lines = s->reload_warnings != NULL ? s->reload_warnings : "";
@@ -94,7 +95,7 @@ static void swap(supervisor_t *s, snapshot_t *next, listen_set_t *listeners, int
 {
     snapshot_free(&s->snapshot);
     s->snapshot = next;
-    listen_set_free(&s->listeners); /* the sockets that go on are dup'ed in the new set */
+    listen_set_free(&s->listeners); /* the sockets that remain are dup'ed in the new set */
     s->listeners = listeners;
     s->generation++;
     atomic_store(shm_conf_generation(s->shm), s->generation);
@@ -116,7 +117,8 @@ static void swap(supervisor_t *s, snapshot_t *next, listen_set_t *listeners, int
     reload_check_done(s);
 }
 
-/* Loads all that is new. False with lines in `out`; nothing is left open then. */
+/* Loads all parts of the new configuration. Returns false with lines in `out` and nothing left
+ * open. */
 static bool prepare(supervisor_t *s, snapshot_t **next, listen_set_t **listeners, int *log_fd, FILE *out)
 {
     char error[512];

@@ -35,7 +35,7 @@ void role_init(role_t *role, shm_t *shm, role_kind_t kind, unsigned index)
 
 void role_set_state(role_t *role, role_state_t state)
 {
-    /* From each state, where one can come to. */
+    /* The permitted next states of each state. */
     static const unsigned next[] = {
         [ROLE_EMPTY] = 1u << ROLE_WAITING | 1u << ROLE_STARTING,
         [ROLE_WAITING] = 1u << ROLE_EMPTY | 1u << ROLE_STARTING,
@@ -44,7 +44,7 @@ void role_set_state(role_t *role, role_state_t state)
         [ROLE_DRAINING] = 1u << ROLE_WAITING | 1u << ROLE_EMPTY,
     };
     assert((next[role->state] & 1u << state) != 0);
-    /* Exactly the states with a process have one. */
+    /* A role without a process is EMPTY or WAITING, and vice versa. */
     assert((state == ROLE_EMPTY || state == ROLE_WAITING) == (role->pid == 0));
     role->state = state;
 }
@@ -55,14 +55,14 @@ static int compare_fds(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Closes all descriptors above 2 but those in `keep`. */
+/* Closes all descriptors above 2 except those in `keep`. */
 static void close_others(int *keep, size_t count)
 {
     unsigned from = 3;
     qsort(keep, count, sizeof(*keep), compare_fds);
     for (size_t i = 0; i < count; i++) {
         if (keep[i] < (int)from)
-            continue; /* none, a standard one, or there twice */
+            continue; /* none, a standard one, or a duplicate */
         if ((unsigned)keep[i] > from)
             (void)close_range(from, (unsigned)keep[i] - 1, 0);
         from = (unsigned)keep[i] + 1;
@@ -70,7 +70,7 @@ static void close_others(int *keep, size_t count)
     (void)close_range(from, ~0u, 0);
 }
 
-/* Only the supervisor is signalled; what it wants of us comes over the channel, or as SIGKILL. */
+/* Only the supervisor is signalled. Its orders arrive over the channel, or as SIGKILL. */
 static void ignore_signals(void)
 {
     static const int ignored[] = {SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGPIPE, SIGQUIT};
@@ -97,7 +97,7 @@ pid_t role_fork(role_t *role, uint64_t now_ms, int *keep, size_t keep_count)
 {
     assert(role->pid == 0);
     fflush(NULL);
-    /* Written before the fork, so that the watchdog never meets the values of the one before. */
+    /* Set before the fork, so that the watchdog never sees the previous process's values. */
     atomic_store(&role->slot->heartbeat_ms, now_ms);
     atomic_store(&role->slot->started_ms, now_ms);
     atomic_store(&role->slot->state, SHM_STARTING);

@@ -1,6 +1,7 @@
 /*
- * One place that the supervisor keeps filled with a process: the controller, the runner, or a worker by its
- * number. The process in it changes when one dies; the place, its number and its slot in shared memory stay.
+ * A slot that the supervisor keeps filled with a process: the controller, the runner, or a worker
+ * by its number. The process changes when one dies; the slot, its number and its part of the shared
+ * memory stay.
  */
 #ifndef BOXEDGE_ROLE_H
 #define BOXEDGE_ROLE_H
@@ -14,9 +15,9 @@
 typedef enum role_state {
     ROLE_EMPTY,    /* no process, and none is to come */
     ROLE_WAITING,  /* no process; one is forked at due_ms */
-    ROLE_STARTING, /* forked, has not said that it serves */
+    ROLE_STARTING, /* forked, not serving yet */
     ROLE_READY,
-    ROLE_DRAINING, /* told to finish */
+    ROLE_DRAINING, /* ordered to finish */
 } role_state_t;
 
 typedef enum role_kind { ROLE_WORKER, ROLE_CONTROLLER, ROLE_RUNNER } role_kind_t;
@@ -26,23 +27,23 @@ typedef struct role {
     unsigned index; /* of a worker */
     char name[24];  /* "controller", "runner", "worker 3" */
     role_state_t state;
-    bool wanted;         /* a process that ends is followed by another */
+    bool wanted;         /* a process that ends is replaced */
     pid_t pid;           /* 0: none */
     int fd;              /* our end of its channel; -1: none */
     uint64_t started_ms; /* of the process, or the last one */
     uint64_t due_ms;     /* ROLE_WAITING */
-    uint64_t generation; /* the configuration that it runs with */
-    bool killed;         /* SIGKILL is on its way to the process */
-    uint32_t lost;       /* messages that it could not take, a bit a type: to be said again */
+    uint64_t generation; /* of its configuration */
+    bool killed;         /* SIGKILL was sent to the process */
+    uint32_t lost;       /* types of messages that it could not take, one bit each: to be repeated */
     uint64_t lost_due_ms;
-    bool ever_ready; /* a process in this place once served */
+    bool ever_ready; /* a process of this role once served */
     backoff_t backoff;
     shm_role_t *slot;
 } role_t;
 
 /* `index` is that of a worker, else 0. */
 void role_init(role_t *role, shm_t *shm, role_kind_t kind, unsigned index);
-/* The only function that changes role->state; asserts that the step is one that happens. */
+/* The only function that changes role->state; it asserts the transition. */
 void role_set_state(role_t *role, role_state_t state);
 static inline bool role_alive(const role_t *role)
 {
@@ -50,17 +51,17 @@ static inline bool role_alive(const role_t *role)
 }
 
 /*
- * Forks the process of `role`. In the parent returns its id (the state is ROLE_STARTING then), or -1 with
- * errno. In the child returns 0, after signals were set to be ignored, the process was named and every
- * descriptor but 0, 1, 2 and `keep` (entries below 0 count as none; sorted in place) was closed.
+ * Forks the process of `role`. In the parent returns its id, with the state ROLE_STARTING, or -1
+ * with errno. In the child returns 0, after it ignored signals, named the process and closed
+ * descriptors. It keeps 0, 1, 2 and `keep` (entries below 0 are skipped; sorted in place).
  */
 pid_t role_fork(role_t *role, uint64_t now_ms, int *keep, size_t keep_count);
 
-/* The process ended: closes the channel, clears the slot. The caller sets the state. */
+/* After the end of the process: closes the channel and clears `slot`. The caller sets the state. */
 void role_buried(role_t *role);
 
-/* Sends over the role's channel; where that fails, or it takes no more, the process is killed: it is to be
- * replaced rather than to go on without knowing. */
+/* Sends over the role's channel. If that fails, or the channel is full, kills the process: a
+ * replacement is better than a process that missed a message. */
 void role_send(role_t *role, uint32_t type, uint64_t value, str_t bytes, const int *fds, size_t fd_count);
 void role_kill(role_t *role);
 

@@ -20,13 +20,14 @@
 
 _Static_assert(CONF_WORKERS_MAX <= SHM_WORKERS_MAX, "each configured worker has a place");
 
-/* What is said of the file as a whole. */
+/* The position of errors about the file as a whole. */
 static const conf_place_t nowhere = {0, 0};
 
-/* The most that is read of a configuration, a chain or a key. */
+/* Maximum bytes of a configuration, a chain or a key. */
 #define FILE_BYTES_MAX (4u << 20)
 
-/* A whole file with a NUL after it, or NULL with errno. Devices and pipes are refused: they may never end. */
+/* Returns a whole file with a NUL after it, or NULL with errno. Devices and pipes are refused: they
+ * may never end. */
 static char *read_file(const char *path, size_t *len)
 {
     struct stat st;
@@ -47,7 +48,7 @@ static char *read_file(const char *path, size_t *len)
     while (bytes != NULL && size < room) {
         ssize_t n = read(fd, bytes + size, room - size);
         if (n <= 0)
-            break; /* cut while we read: what is there is judged by its reader */
+            break; /* the file was truncated meanwhile; its reader will detect that */
         size += (size_t)n;
     }
     if (bytes != NULL)
@@ -92,7 +93,7 @@ static size_t differs(const char *key, const char *now, const char *next, FILE *
     return 1;
 }
 
-/* A line for every key that differs and cannot change in place; returns how many. */
+/* Writes a line for every changed key that cannot change in place; returns their number. */
 static size_t fixed_differences(const conf_t *now, const conf_t *next, FILE *out)
 {
     size_t count = differs("run_dir", now->run_dir, next->run_dir, out) +
@@ -130,7 +131,7 @@ static bool has_tls(const conf_t *conf)
     return false;
 }
 
-/* A file's text; "" where the path is empty. NULL with a line in `out`. */
+/* Returns a file's text; "" for an empty path; NULL with a line in `out`. */
 static char *read_named(const char *path, FILE *out)
 {
     size_t len;
@@ -161,7 +162,7 @@ static bool read_certificates(snapshot_t *snapshot, FILE *out)
     return true;
 }
 
-/* What upstreams name, read and tried as the workers will. */
+/* Reads the files of upstreams and tries them as the workers will. */
 static bool load_origins(snapshot_t *snapshot, char *error, size_t error_len, FILE *out)
 {
     const conf_t *conf = snapshot->conf;
@@ -181,8 +182,8 @@ static bool load_origins(snapshot_t *snapshot, char *error, size_t error_len, FI
     return good;
 }
 
-/* What the workers could not use is found here. A certificate that is out of date is used all the same: the
- * other names are served, and a restart must not fail over it. */
+/* Finds certificates that the workers could not use. A certificate outside its validity is used:
+ * the other names are served, and a restart must not fail because of it. */
 static bool try_certificates(const snapshot_t *snapshot, uint64_t now_unix, FILE *out)
 {
     const tls_ticket_keys_t keys = {.count = 1};
@@ -200,7 +201,8 @@ static bool try_certificates(const snapshot_t *snapshot, uint64_t now_unix, FILE
     return good;
 }
 
-/* The names beside the previews that the local authority's leaf covers; returns how many. */
+/* Collects the host names beside the previews that the local authority's leaf covers; returns their
+ * number. */
 static size_t local_hosts(const conf_t *conf, str_t hosts[LOCAL_CA_EXTRA_MAX])
 {
     assert(conf->api.host_count <= LOCAL_CA_EXTRA_MAX);
@@ -251,7 +253,7 @@ bool snapshot_load_keys(snapshot_t *snapshot, uint64_t now_unix, FILE *out)
     return kept;
 }
 
-/* The certificates of the configuration, or the local authority that a start would make. */
+/* Checks the certificates of the configuration, or the local authority that a start would make. */
 static void check_certificates(snapshot_t *snapshot, uint64_t now_unix, conf_errors_t *errors)
 {
     const conf_t *conf = snapshot->conf;

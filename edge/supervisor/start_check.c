@@ -45,7 +45,7 @@ static lockfile_state_t look_at_lock(const char *dir, const char *name, const ch
     return LOCKFILE_UNUSABLE;
 }
 
-/* The edge that holds both locks; 0, and errors where `places`, where there is none. */
+/* Returns the edge that holds both locks. Without one, returns 0, and adds errors if `places`. */
 static pid_t look_at_locks(const start_t *s, bool places)
 {
     const conf_t *conf = s->conf;
@@ -84,7 +84,7 @@ static bool look_at_dirs(start_t *s)
     return good;
 }
 
-/* In a child, with the rights of the controller: the sentence, or nothing, goes into the pipe. */
+/* In a child, with the rights of the controller: writes the sentence, if any, into the pipe. */
 static _Noreturn void look_as_controller(const start_t *s, pid_t parent, int out)
 {
     char error[512], sentence[600];
@@ -96,7 +96,8 @@ static _Noreturn void look_as_controller(const start_t *s, pid_t parent, int out
     _exit(write(out, sentence, (size_t)n) == n ? 0 : 1);
 }
 
-/* The store is the controller's, which is another user; and a file that is cut short may kill its reader. */
+/* Checks the store in a child, because it belongs to the controller's user and a truncated file may
+ * kill its reader. */
 static void look_at_store(const start_t *s)
 {
     char sentence[600], how[64];

@@ -1,5 +1,5 @@
 /*
- * The supervisor's care for its roles: forking them, what follows from a death, and the watchdog. See
+ * The supervision of roles: forks, the consequences of a death, and the watchdog. See
  * supervisor_parts.h.
  */
 #include "supervisor_parts.h"
@@ -19,7 +19,7 @@
 #include "process.h"
 #include "process_log.h"
 
-/* Taken from one role in one turn, at most: none keeps us from the others. */
+/* Per-turn message limit, so that one role cannot starve the others. */
 #define MESSAGES_A_TURN 64
 /* EX_NOPERM of sysexits.h. */
 #define EXIT_NO_PRIVILEGES 77
@@ -28,7 +28,7 @@
 
 /* ---- forking ---- */
 
-/* In a child: what every role does before its own function. */
+/* In a child: the steps of every role before its own function. */
 static void enter_role(const supervisor_t *s, const role_t *role)
 {
     if (privileges_drop(&s->snapshot->privileges, s->pid))
@@ -80,14 +80,14 @@ static _Noreturn void run_controller(supervisor_t *s, role_t *role, int channel,
     leave_role(s->roles->controller(&args));
 }
 
-/* What a child that keeps the supervisor's rights must not know. */
+/* Removes the secrets that a child with the supervisor's rights does not need. */
 static void forget_secrets(supervisor_t *s)
 {
     snapshot_forget_keys(s->snapshot);
     OPENSSL_cleanse(&s->tickets, sizeof(s->tickets));
 }
 
-/* Keeps its rights, and nothing that it does not need. */
+/* Keeps its rights, and otherwise only the resources that it needs. */
 static _Noreturn void run_runner(supervisor_t *s, int channel)
 {
     forget_secrets(s);
@@ -103,7 +103,7 @@ static void close_fd(int *fd)
     *fd = -1;
 }
 
-/* A fork or a pair failed: the machine is short of something; tried again in a second. */
+/* A fork or a pair failed for lack of resources: try again in a second. */
 static void start_failed(role_t *role, uint64_t now_ms)
 {
     process_log(NULL, "%s cannot be started: %s; tried again in 1 s", role->name, strerror(errno));
@@ -146,8 +146,8 @@ Done:
     close_fd(&peer[1]);
 }
 
-/* Makes the channel between the controller and the runner, where both are there. Where that fails, process
- * boxes do not wake until one of them is started again. */
+/* Makes the channel between the controller and the runner, if both exist. If that fails, process
+ * boxes do not wake until one of the two is restarted. */
 void supervise_join_runner(supervisor_t *s)
 {
     int pair[2];
@@ -281,7 +281,7 @@ void supervise_workers(supervisor_t *s, uint64_t now_ms)
             supervise_drain_role(s, role, conf->timeouts.drain + 2000u);
             continue;
         }
-        role->wanted = true; /* one that still drains is followed by another */
+        role->wanted = true; /* a draining process is replaced too */
         if (role->state == ROLE_EMPTY) {
             role->due_ms = now_ms;
             role_set_state(role, ROLE_WAITING);
@@ -296,7 +296,7 @@ void supervise_runner(supervisor_t *s, uint64_t now_ms)
         supervise_drain_runner(s);
         return;
     }
-    role->wanted = true; /* one that still drains is followed by another */
+    role->wanted = true; /* a draining process is replaced too */
     if (role->state == ROLE_EMPTY) {
         role->due_ms = now_ms;
         role_set_state(role, ROLE_WAITING);
@@ -326,7 +326,7 @@ void supervise_logger(supervisor_t *s, uint64_t now_ms)
 
 /* ---- deaths ---- */
 
-/* What comes after the process of `role`, which is gone: another one, or nothing. */
+/* Replaces the ended process of `role`, if it is to be replaced. */
 static void replace(supervisor_t *s, role_t *role, bool was_draining, uint64_t now_ms)
 {
     if (!role->wanted || s->state == SUPERVISOR_DRAINING) {
@@ -356,7 +356,7 @@ static void on_death(supervisor_t *s, role_t *role, int status, uint64_t now_ms)
         role_send(&s->controller, PROCESS_WORKER_DIED, role->index, STR(""), NULL, 0);
     }
     if (s->state == SUPERVISOR_STARTING && WIFEXITED(status) && !was_draining) {
-        /* It gave up by itself, and has said why: the next would do the same. */
+        /* The process gave up by itself and has logged the reason: its successor would do the same. */
         s->exit_status = 1;
         role->wanted = false;
         role_set_state(role, ROLE_EMPTY);
@@ -393,7 +393,7 @@ void supervise_reap(supervisor_t *s, uint64_t now_ms)
             upgrade_ended(s, status);
         else if (pid == s->logger.pid)
             logger_died(&s->logger, now_ms);
-        /* Anything else was left to us by somebody else (as process 1 of a container). */
+        /* Other children belong to other programs (as process 1 of a container). */
     }
 }
 
@@ -448,7 +448,7 @@ void supervise_receive(supervisor_t *s, role_t *role)
         ipc_message_fini(&message);
     }
     if (result == IPC_CLOSED)
-        close_fd(&role->fd); /* it is ending; where it hangs, its heartbeat tells */
+        close_fd(&role->fd); /* it is ending; if it hangs, the heartbeat shows it */
 }
 
 /* ---- time ---- */
@@ -492,7 +492,7 @@ int supervise_timeout(const supervisor_t *s, uint64_t now_ms, int most)
     most = sooner(&s->controller, now_ms, most);
     most = sooner(&s->runner, now_ms, most);
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
-        /* Workers that wait for the controller are started by its message. */
+        /* The controller's message starts workers that wait for it. */
         if (s->controller.ever_ready || s->workers[i].state != ROLE_WAITING)
             most = sooner(&s->workers[i], now_ms, most);
     return most;

@@ -31,7 +31,7 @@
 #define WATCH_MS            5
 #define TICKET_ROTATION_MS  (12u * 3600 * 1000)
 #define CONTROLLER_DRAIN_MS 5000u
-/* Longer between two looks at the heartbeats than this: we were stopped, and so were the others maybe. */
+/* A longer gap between two heartbeat checks: we were stopped, and the others perhaps too. */
 #define BLIND_MS 2000
 
 void supervisor_set_state(supervisor_t *s, supervisor_state_t state)
@@ -61,7 +61,7 @@ static bool fail_errno(const char *what)
     return false;
 }
 
-/* All signals that mean something to us come through one descriptor. */
+/* All handled signals come through one descriptor. */
 static bool open_signals(supervisor_t *s)
 {
     static const int ours[] = {SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
@@ -76,7 +76,7 @@ static bool open_signals(supervisor_t *s)
     return s->signal_fd >= 0;
 }
 
-/* Standard descriptors that are closed would be taken by sockets; stdin is nobody's. */
+/* Sockets would take closed standard descriptors. No process of the edge reads stdin. */
 static bool open_standard(void)
 {
     int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -90,7 +90,7 @@ static bool open_standard(void)
     return true;
 }
 
-/* A new newest ticket key; the oldest is forgotten. */
+/* Makes a new first ticket key and drops the oldest. */
 static bool rotate_tickets(supervisor_t *s, uint64_t now_ms)
 {
     tls_ticket_keys_t *keys = &s->tickets;
@@ -130,7 +130,8 @@ static bool load_first(supervisor_t *s)
     return s->snapshot != NULL || fail("not started");
 }
 
-/* Under the lock: where no certificate is configured, the local authority is written to state_dir. */
+/* Under the lock, because without configured certificates this writes the local authority to
+ * state_dir. */
 static bool load_keys(supervisor_t *s)
 {
     process_lines_t lines;
@@ -140,7 +141,7 @@ static bool load_keys(supervisor_t *s)
     return ok || fail("not started");
 }
 
-/* Keeps a descriptor that was handed over if it is that of `wanted`; else closes it. */
+/* Keeps an inherited descriptor if its path is `wanted`; otherwise closes it. */
 static void keep_inherited(int *fd, const char *inherited, const char *wanted)
 {
     if (*fd < 0 || (inherited != NULL && strcmp(inherited, wanted) == 0))
@@ -149,8 +150,8 @@ static void keep_inherited(int *fd, const char *inherited, const char *wanted)
     *fd = -1;
 }
 
-/* Takes the lock file `name` in the directory `dir`, which the configuration calls `key`, unless it was
- * handed over. */
+/* Takes the lock file `name` in the directory `dir`, which has the key `key` in the configuration,
+ * unless it was inherited. */
 static bool take_lock(int *fd, const char *dir, const char *name, const char *key)
 {
     char path[PATH_MAX], error[PATH_MAX + 256];
@@ -164,8 +165,8 @@ static bool take_lock(int *fd, const char *dir, const char *name, const char *ke
     return *fd >= 0 || fail(error);
 }
 
-/* Both directories are one edge's: two edges with one state_dir would not see each other's changes. The names
- * differ, since both may be one directory. */
+/* Each directory belongs to one edge: two edges with one state_dir would not see each other's
+ * changes. The names differ, because both may be the same directory. */
 static bool take_locks(supervisor_t *s)
 {
     const conf_t *conf = s->snapshot->conf;
@@ -224,9 +225,9 @@ static bool start(supervisor_t *s)
         return false;
     supervisor_check_descriptors(s);
     uint64_t now = clock_now_ms();
-    /* Keys that came with the handover stay in use until their time. */
+    /* Inherited keys stay in use until their time. */
     if (s->tickets.count > 0) {
-        /* They came with the handover, and go on. */
+        /* inherited: keep them */
         shm_ticket_keys_put(s->shm, &s->tickets);
         s->tickets_due_ms = now + TICKET_ROTATION_MS;
     } else if (!rotate_tickets(s, now)) {
@@ -313,13 +314,13 @@ void supervisor_drain(supervisor_t *s)
     process_log(NULL, "draining: open requests have %u ms", (unsigned)within);
     if (!s->handed_over)
         sd_notify_send("STOPPING=1");
-    /* Ours go first, so that a socket is closed when its worker closes it. */
+    /* Close ours first, so that a socket closes when its worker closes it. */
     listen_set_free(&s->listeners);
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
         supervise_drain_role(s, &s->workers[i], within + 2000u);
 }
 
-/* No worker takes another connection: those that are alive have said so. */
+/* No worker accepts another connection: all live workers have reported that they drain. */
 static bool all_workers_drain(const supervisor_t *s)
 {
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
@@ -328,8 +329,8 @@ static bool all_workers_drain(const supervisor_t *s)
     return true;
 }
 
-/* After a handover the new edge starts its own boxes, on the ports of ours: they end as soon as no request
- * can come to us any more. */
+/* After a handover the new edge starts its own boxes on our boxes' ports. Ours end as soon as no
+ * new request can reach us. */
 static bool awaits_workers(const supervisor_t *s)
 {
     return s->state == SUPERVISOR_DRAINING && s->handed_over && s->runner.state == ROLE_READY;
@@ -445,7 +446,7 @@ static void clean_up(supervisor_t *s)
     int *fds[] = {&s->lock_fd,   &s->state_lock_fd, &s->log_fd,
                   &s->signal_fd, &s->upgrade_fd,    &s->predecessor_fd};
     if (s->admin_fd >= 0) {
-        /* The path is not ours while the one before us, or after us, serves there. */
+        /* The path belongs to another edge while our predecessor or successor serves on it. */
         if (!s->handed_over && s->predecessor_fd < 0 && s->snapshot != NULL)
             (void)unlink(s->snapshot->conf->admin_socket);
         close(s->admin_fd);

@@ -1,6 +1,6 @@
 /*
- * The process that keeps the rights, the listening sockets and the keys, and keeps the controller and the
- * workers running. It takes no byte from a client. Its parts:
+ * The process that has the rights, the listening sockets and the keys, and keeps the controller and
+ * the workers running. It takes no byte from a client. Its parts:
  *
  *   supervisor.c   start, the loop, signals, the end
  *   supervise.c    forking roles, their deaths, the watchdog
@@ -12,17 +12,17 @@
 
 #include "process.h"
 
-/* The main functions of the children. Each runs in a child that the supervisor forked, and returns its exit
- * status (process.h says what the child starts with). */
+/* The main functions of the children. Each runs in a child that the supervisor forked, and returns
+ * its exit status (process.h lists the child's initial resources). */
 typedef struct supervisor_roles {
     int (*worker)(const worker_args_t *args);
     int (*controller)(const controller_args_t *args);
     int (*runner)(const runner_args_t *args);
 } supervisor_roles_t;
 
-/* Runs the edge with the configuration at `conf_path` until it was drained. `argv` is the whole command
- * line, for starting a new binary; `roles` lives on. Returns the exit status: 0 after a drain, 1 where it
- * could not start. */
+/* Runs the edge with the configuration at `conf_path` until it has drained. `argv` is the whole
+ * command line, for starting a new binary; `roles` must outlive the call. Returns the exit status:
+ * 0 after a drain, 1 if it could not start. */
 int supervisor_run(const char *conf_path, char **argv, const supervisor_roles_t *roles);
 
 #endif

@@ -1,15 +1,16 @@
 /*
- * A new binary takes over (SIGUSR2): it is started from argv[0] with our sockets, our lock and our ticket
- * keys, so that no connection is refused and no session lost. There is one controller at a time, since it
- * writes the store: ours ends first, the new one's follows; meanwhile workers serve what runs. When the new
- * binary says that it serves, we drain; when it fails, our controller comes back and nothing has changed.
+ * A new binary takes over (SIGUSR2). It is started from argv[0] with our sockets, our locks and our
+ * ticket keys, so that no connection is refused and no session lost. Only one controller may write
+ * the store: ours ends first, then the new one starts. Meanwhile workers serve the running boxes.
+ * When the new binary reports that it serves, we drain. If it fails, our controller is restarted
+ * and nothing has changed.
  *
- * What is handed over is listed in a memory file whose descriptor number is in the environment: a line each,
- * "lock FD RUN_DIR", "state-lock FD STATE_DIR", "ready FD", "admin FD PATH", "tickets FD", "listen FD WORKER
- * ADDRESS".
+ * A memory file lists the inherited descriptors, and the environment has its number. It has one
+ * line for each: "lock FD RUN_DIR", "state-lock FD STATE_DIR", "ready FD", "admin FD PATH",
+ * "tickets FD", "listen FD WORKER ADDRESS".
  *
- * The new edge has a shared segment of its own, so what it changes in the store is not seen by the workers of
- * the old one, which answer what they have and take no more connections.
+ * The new edge has a shared segment of its own. The old edge's workers therefore do not see its
+ * changes of the store; they finish their requests and accept no more connections.
  */
 #include "supervisor_parts.h"
 
@@ -31,12 +32,12 @@
 #define HANDOFF_ENV         "BOXEDGE_HANDOFF"
 #define START_WITHIN_MS     60000u
 #define CONTROLLER_DRAIN_MS 3000u
-/* More lines than these are not looked at. */
+/* Maximum lines that are read. */
 #define LINES_MAX (PROCESS_LISTENERS_MAX * SHM_WORKERS_MAX + 8)
 
 /* ---- the old binary ---- */
 
-/* The list for the new binary, as a descriptor; -1 with errno. */
+/* Writes the list for the new binary. Returns its descriptor, or -1 with errno. */
 static int write_handoff(const supervisor_t *s, int ready_fd, int tickets_fd)
 {
     char *text = NULL;
@@ -121,7 +122,7 @@ static bool start_successor(supervisor_t *s)
     return ok;
 }
 
-/* The new binary came to nothing: as before. */
+/* The new binary failed: returns to the former state. */
 static void give_up(supervisor_t *s, const char *why)
 {
     process_log(NULL, "the new binary did not take over: %s; this one goes on", why);
@@ -174,10 +175,10 @@ void upgrade_heard(supervisor_t *s)
     close(s->upgrade_fd);
     s->upgrade_fd = -1;
     if (n == 0 || s->state != SUPERVISOR_UPGRADING)
-        return; /* it ends: its status comes */
+        return; /* it is ending; its status follows */
     process_log(NULL, "process %d serves now", (int)s->upgrade_pid);
     s->handed_over = true;
-    /* The locks are the successor's alone from here on. */
+    /* The successor alone has the locks from now on. */
     close(s->lock_fd);
     close(s->state_lock_fd);
     s->lock_fd = s->state_lock_fd = -1;
