@@ -36,7 +36,7 @@ static bool same_name(const char *a, const char *b)
     return n == strcspn(b, "=") && memcmp(a, b, n) == 0;
 }
 
-/* Takes over `variable`. */
+/* Takes ownership of `variable`. */
 static void put(char **env, size_t *count, char *variable)
 {
     for (size_t i = 0; i < *count; i++)

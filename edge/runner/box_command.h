@@ -1,6 +1,6 @@
 /*
- * What a process box is started with: its arguments and its environment. Nothing of the edge's own
- * environment gets into it.
+ * The arguments and the environment of a process box. They contain nothing of the edge's own
+ * environment.
  */
 #ifndef BOXEDGE_BOX_COMMAND_H
 #define BOXEDGE_BOX_COMMAND_H
@@ -10,16 +10,18 @@
 /* The PATH of boxes that declare none. */
 #define BOX_COMMAND_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-/* The arguments, ended by NULL; what they point to belongs to `process`. A single word is a command line for
- * /bin/sh. Freed with free(). */
+/* The arguments, ended by NULL. The array is freed with free(); the strings belong to `process`. A
+ * single word is a command line for /bin/sh. */
 char **box_command_argv(const conf_process_t *process);
 
-/* "NAME=value", ended by NULL: PATH, HOME, LANG and PORT (the first port), then what is declared; of two with
- * one name the later counts. All of it is the caller's: box_command_free_env. */
+/* "NAME=value", ended by NULL: PATH, HOME, LANG and PORT (the first port), then the declared
+ * variables. Of two with one name the later counts. The caller owns all of it:
+ * box_command_free_env. */
 char **box_command_env(const conf_process_t *process, const char *home);
 void box_command_free_env(char ***env);
 
-/* Whether both are started the same way, so that one that runs need not be replaced by the other. */
+/* Returns whether both are started the same way, so that a running one need not be replaced by the
+ * other. */
 bool box_command_same(const conf_process_t *a, const conf_process_t *b);
 
 #endif

@@ -15,17 +15,19 @@
 #include "clock.h"
 #include "keeper_exec.h"
 
-/* Between two looks at what is left of a box that ended: at first, doubling, at last. */
+/* Delay between checks for remaining processes of an ended box: the first, doubling, and the
+ * longest. */
 #define SWEEP_FIRST_MS 1
 #define SWEEP_LAST_MS  200
-/* Tries to remove an empty group: the kernel lets go of it a moment after its last process was reaped. */
+/* Maximum tries to remove an empty group: the kernel releases it a moment after its last process
+ * was reaped. */
 #define REMOVE_TRIES 50
 
 typedef enum keeper_state {
     KEEPER_RUNS,
     KEEPER_STOPS,  /* SIGTERM was sent; SIGKILL follows at due_ms */
     KEEPER_KILLS,  /* SIGKILL was sent */
-    KEEPER_SWEEPS, /* the command was reaped; what it left is killed */
+    KEEPER_SWEEPS, /* the command was reaped; its remaining processes are killed */
 } keeper_state_t;
 
 typedef struct keeping {
@@ -34,11 +36,11 @@ typedef struct keeping {
     cgroup_t group;
     int runner_fd; /* -1: the runner is gone */
     int signal_fd;
-    int report_fd;   /* of the child, until it runs; -1: it does, or never will */
+    int report_fd;   /* of the child, until the command runs; -1: the command runs, or never will */
     pid_t command;   /* leader of its group; 0: reaped */
     int status;      /* of the command */
     uint64_t due_ms; /* KEEPER_STOPS */
-    int sweep_ms;    /* KEEPER_SWEEPS: until the next look */
+    int sweep_ms;    /* KEEPER_SWEEPS: until the next check */
 } keeping_t;
 
 static void set_state(keeping_t *k, keeper_state_t state)
@@ -50,13 +52,13 @@ static void set_state(keeping_t *k, keeper_state_t state)
 static void tell(const keeping_t *k, keeper_message_t type, uint64_t value, str_t bytes)
 {
     if (k->runner_fd >= 0 && ipc_send(k->runner_fd, type, value, bytes, NULL, 0) != IPC_OK) {
-        /* It is gone: the end of the channel is read next. */
+        /* The runner is gone: the next read finds the end of the channel. */
     }
 }
 
 /* ---- signals to the box ---- */
 
-/* The group's number is the command's and cannot be another's before the command is reaped. */
+/* The group has the command's number, which no other group can get before the command is reaped. */
 static void signal_group(const keeping_t *k, int number)
 {
     if (k->command != 0)
@@ -67,9 +69,9 @@ static void kill_all(keeping_t *k)
 {
     signal_group(k, SIGKILL);
     if (k->command != 0)
-        (void)kill(k->command, SIGKILL); /* which may not lead its group yet */
+        (void)kill(k->command, SIGKILL); /* it may not lead its group yet */
     if (k->group.fd >= 0)
-        cgroup_kill(&k->group); /* else the sweep finds them */
+        cgroup_kill(&k->group); /* without a group, the sweep finds them */
     if (k->state < KEEPER_KILLS)
         set_state(k, KEEPER_KILLS);
 }
@@ -84,17 +86,17 @@ static void stop(keeping_t *k)
 {
     if (k->state != KEEPER_RUNS)
         return;
-    if (k->report_fd >= 0) { /* our own code still, which has nothing to finish, nor hears SIGTERM */
+    if (k->report_fd >= 0) { /* still our own code, which has nothing to finish and ignores SIGTERM */
         kill_all(k);
         return;
     }
     set_state(k, KEEPER_STOPS);
     k->due_ms = clock_now_ms() + k->spec->grace_ms;
     signal_group(k, SIGTERM);
-    freeze(k, false); /* so that it can be heard */
+    freeze(k, false); /* so that the processes can handle SIGTERM */
 }
 
-/* ---- what is heard ---- */
+/* ---- messages ---- */
 
 static void take_orders(keeping_t *k)
 {
@@ -137,7 +139,8 @@ static void tell_failure(keeping_t *k, const keeper_report_t *report)
     tell(k, KEEPER_FAILED, 0, str_from(text));
 }
 
-/* What the child says before it is the command, or that it is. */
+/* Takes the child's report of a failure before the command, or the end of the pipe once the command
+ * runs. */
 static void take_report(keeping_t *k)
 {
     keeper_report_t report;
@@ -154,7 +157,7 @@ static void take_report(keeping_t *k)
 
 /* ---- ends ---- */
 
-/* Reaps what ended. False once there is no child any more. */
+/* Reaps ended children. Returns false once no child is left. */
 static bool reap(keeping_t *k)
 {
     for (;;) {
@@ -164,7 +167,7 @@ static bool reap(keeping_t *k)
         if (info.si_pid == 0)
             return true;
         if (info.si_pid == k->command)
-            signal_group(k, SIGKILL); /* the last moment at which the group's number is surely its own */
+            signal_group(k, SIGKILL); /* the last moment at which the group's number is certain */
         int status;
         if (waitpid(info.si_pid, &status, 0) == info.si_pid && info.si_pid == k->command) {
             k->status = status;
@@ -175,7 +178,7 @@ static bool reap(keeping_t *k)
     }
 }
 
-/* Nothing is left. */
+/* All processes have ended. */
 static _Noreturn void end(keeping_t *k)
 {
     for (int i = 0; i < REMOVE_TRIES && !cgroup_remove(&k->group); i++)
@@ -184,8 +187,8 @@ static _Noreturn void end(keeping_t *k)
     _exit(0);
 }
 
-/* Kills what was left to us. A process that the kernel does not let go of is looked for less and less often.
- */
+/* Kills remaining children. Checks less and less often for a process that the kernel does not
+ * release. */
 static void sweep(keeping_t *k)
 {
     (void)children_kill(NULL, 0);
@@ -213,9 +216,9 @@ static _Noreturn void keep(keeping_t *k)
                                 {.fd = k->report_fd, .events = POLLIN}};
         (void)poll(fds, 3, timeout_of(k));
         if (fds[0].revents != 0 && read(k->signal_fd, &info, sizeof(info)) < 0) {
-            /* Taken by an earlier turn: every turn reaps. */
+            /* An earlier turn took it: every turn reaps. */
         }
-        /* Before the end of the command is seen, so that why it never ran is said first. */
+        /* Before the command is reaped, so that the reason of a failure is reported first. */
         if (k->report_fd >= 0 && fds[2].revents != 0)
             take_report(k);
         if (k->runner_fd >= 0 && fds[1].revents != 0)
@@ -256,7 +259,7 @@ static int watch_children(void)
     return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
-/* Only what this process needs stays open; *a and *b become 3 and 4. */
+/* Keeps only the descriptors that this process needs; *a and *b become 3 and 4. */
 static bool take_descriptors(int *a, int *b)
 {
     int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -273,12 +276,13 @@ static bool take_descriptors(int *a, int *b)
     return close_range(5, ~0u, 0) == 0;
 }
 
-/* Starts the command; whatever fails here, the runner sees the end of the channel without KEEPER_ENDED. */
+/* Starts the command. After a failure here, the runner sees the end of the channel without
+ * KEEPER_ENDED. */
 static _Noreturn void run(const keeper_spec_t *spec, int runner_fd, int output_fd)
 {
     char name[NAME_BYTES];
-    /* Nobody writes to `input`, and this process keeps its other end open until the box has ended: dev
-     * servers take the end of their input for the end of the session that they serve. */
+    /* No process writes to `input`, and this process keeps its other end open until the box has
+     * ended. Dev servers treat the end of their input as the end of their session. */
     int report[2], input[2];
     keeping_t k = {.spec = spec, .group = {.fd = -1}};
     pid_t self = getpid();
@@ -290,7 +294,7 @@ static _Noreturn void run(const keeper_spec_t *spec, int runner_fd, int output_f
         _exit(1);
     name_group(self, spec->id, name);
     k.command = cgroup_make(&k.group, name) ? cgroup_fork(&k.group) : -1;
-    if (k.command < 0) { /* without a group, then */
+    if (k.command < 0) { /* run it without a group */
         if (!cgroup_remove(&k.group))
             cgroup_close(&k.group);
         k.command = fork();

@@ -1,14 +1,14 @@
 /*
- * The process between the runner and one process box: it starts the box's command, freezes, stops and kills
- * it, and takes with it whatever the command left behind when it ends. The kernel gives it all orphans of the
- * box, so that nothing escapes by leaving the process group, also where no control group can be made. It has
- * a session of its own, so that it is still there to end the box when everything else of the edge was killed:
- * the end of its channel to the runner is the order to kill.
+ * The process between the runner and one process box. It starts the box's command, freezes, stops
+ * and kills it, and ends all remaining processes of the box with it. The kernel gives it all
+ * orphans of the box. Nothing escapes by leaving the process group, even without a control group.
+ * The keeper has a session of its own, so that it can still end the box after all other processes
+ * of the edge were killed. The end of its channel to the runner is the order to kill.
  *
- * The command runs in a session and process group of its own with: the rights of its user and no new ones,
- * a pipe that stays open and empty as stdin, stdout and stderr into another, no other descriptor, no signal
- * blocked or ignored, the limits of descriptors that systemd gives (1,024, to be raised to 524,288), no core
- * files, and SIGKILL when the keeper dies.
+ * The command runs in a session and process group of its own, with the rights of its user and no
+ * new ones. Its stdin is a pipe that stays open and empty; stdout and stderr are another pipe; it
+ * has no other descriptor. No signal is blocked or ignored. It has systemd's limits of descriptors
+ * (1,024, which it may raise to 524,288) and no core files, and gets SIGKILL when the keeper dies.
  */
 #ifndef BOXEDGE_KEEPER_H
 #define BOXEDGE_KEEPER_H
@@ -16,16 +16,18 @@
 #include "ipc.h"
 #include "privileges.h"
 
-/* Over the channel (ipc.h); `value` is 0 and there are no bytes where nothing is said. */
+/* Messages of the channel (ipc.h). By default `value` is 0, without bytes. */
 typedef enum keeper_message {
-    /* to the keeper */
+    /* To the keeper. */
     KEEPER_STOP = 1, /* SIGTERM to the group, and thaws it; after grace_ms SIGKILL to all */
     KEEPER_FREEZE,
     KEEPER_THAW,
-    /* from it */
+    /* From the keeper. */
     KEEPER_STARTED, /* the command runs. value: its process id */
-    KEEPER_FAILED,  /* it could not be run; bytes: a sentence without its end ("node: No such file") */
-    KEEPER_ENDED, /* nothing of the box is left. value: the status of waitpid of the command. The last one */
+    KEEPER_FAILED,  /* the command could not be run; bytes: a sentence without its end ("node: No such file")
+                     */
+    KEEPER_ENDED,   /* all processes of the box have ended. value: the command's status of waitpid. The last
+                       message */
 } keeper_message_t;
 
 typedef struct keeper_spec {
@@ -40,15 +42,16 @@ typedef struct keeper_spec {
 typedef struct keeper {
     pid_t pid;
     int fd;        /* the runner's end of the channel, non-blocking */
-    int output_fd; /* where the box's output is read, non-blocking */
+    int output_fd; /* read end of the box's output, non-blocking */
 } keeper_t;
 
-/* A keeper was killed before its box: kills what is in the box's control group, and removes that. False where
- * it has to be tried again. What is in none is among the orphans of the caller (children.h). */
+/* After a keeper was killed before its box: kills the processes in the box's control group, and
+ * removes the group. Returns false if it must be tried again. Processes outside of any group are
+ * orphans of the caller (children.h). */
 MUST_USE bool keeper_clean_up(pid_t keeper, const char *id);
 
-/* Forks a keeper. All of `spec` is only read until this returns. False with errno. The caller reaps it, or
- * ignores SIGCHLD. */
+/* Forks a keeper. `spec` is only read until this returns. Returns false with errno. The caller
+ * reaps the keeper, or ignores SIGCHLD. */
 MUST_USE bool keeper_start(const keeper_spec_t *spec, keeper_t *out);
 
 #endif

@@ -14,12 +14,12 @@ static _Noreturn void give_up(int fd, keeper_stage_t stage)
 {
     const keeper_report_t what = {.stage = (int32_t)stage, .error = errno};
     if (write(fd, &what, sizeof(what)) < 0) {
-        /* Nobody is there to hear; the exit status says the same. */
+        /* No reader is left; the exit status reports the same. */
     }
     _exit(127);
 }
 
-/* What is ignored stays so over exec, and what is blocked too. */
+/* Ignored and blocked signals would stay so over exec. */
 static void reset_signals(void)
 {
     sigset_t none;
@@ -39,10 +39,10 @@ static void limit_descriptors(void)
     (void)setrlimit(RLIMIT_NOFILE, &lower);
 }
 
-/* 0, 1 and 2, the report at 3, which exec closes, and nothing else. */
+/* Keeps 0, 1, 2 and the report at 3, which exec closes. */
 static bool take_descriptors(const keeper_ends_t *ends, int *report_fd)
 {
-    /* Out of the way of those that are about to be replaced. */
+    /* Above the descriptors that are about to be replaced. */
     int input = fcntl(ends->input_fd, F_DUPFD_CLOEXEC, 10);
     int output = fcntl(ends->output_fd, F_DUPFD_CLOEXEC, 10);
     int status = fcntl(*report_fd, F_DUPFD_CLOEXEC, 10);
@@ -68,10 +68,10 @@ _Noreturn void keeper_exec(const keeper_spec_t *spec, pid_t keeper, const keeper
     errno = EPERM;
     if ((geteuid() == 0 && !spec->privileges->drop) || !privileges_drop(spec->privileges, keeper))
         give_up(report_fd, STAGE_RIGHTS);
-    /* With the user's rights, so that it is the user who may enter. */
+    /* With the user's rights, so that the user must be allowed to enter. */
     if (chdir(spec->directory) < 0)
         give_up(report_fd, STAGE_DIRECTORY);
-    environ = spec->env; /* where execvp looks for PATH, too */
+    environ = spec->env; /* execvp searches the PATH of this environment */
     execvp(spec->argv[0], spec->argv);
     give_up(report_fd, STAGE_COMMAND);
 }

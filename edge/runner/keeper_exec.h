@@ -1,12 +1,12 @@
 /*
- * The last steps of a child of the keeper before it is the box's command.
+ * The last steps of a child of the keeper before it becomes the box's command.
  */
 #ifndef BOXEDGE_KEEPER_EXEC_H
 #define BOXEDGE_KEEPER_EXEC_H
 
 #include "keeper.h"
 
-/* What failed, told over a pipe that ends where the command runs. */
+/* The failed step, reported over a pipe that closes when the command runs. */
 typedef enum keeper_stage {
     STAGE_SESSION = 1,
     STAGE_RIGHTS,

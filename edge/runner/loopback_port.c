@@ -14,7 +14,7 @@ static bool accepts(const struct sockaddr *address, socklen_t len)
         return false;
     bool ok = connect(fd, address, len) == 0;
     if (!ok && errno == EINPROGRESS) {
-        /* On loopback the answer is there as soon as connect has let go of the socket. */
+        /* On loopback the answer has arrived once connect releases the socket. */
         struct pollfd ready = {.fd = fd, .events = POLLOUT};
         int error = 0;
         socklen_t error_len = sizeof(error);

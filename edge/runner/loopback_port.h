@@ -1,5 +1,5 @@
 /*
- * Whether something on this machine listens on a port, on the loopback addresses.
+ * Checks whether a process on this machine listens on a port, on the loopback addresses.
  */
 #ifndef BOXEDGE_LOOPBACK_PORT_H
 #define BOXEDGE_LOOPBACK_PORT_H
@@ -9,8 +9,8 @@
 #define LOOPBACK_PORT_V4 1u /* on 127.0.0.1 */
 #define LOOPBACK_PORT_V6 2u /* on ::1 */
 
-/* Where, as a set; 0: nothing does. Connects and closes again; takes a millisecond at most for each of the
- * two. One whose queue of connections is full is not seen. */
+/* Returns the set of addresses; 0: none. Connects and closes again, at most a millisecond for each
+ * of the two. A socket with a full queue of connections is not detected. */
 unsigned loopback_port_listens(uint16_t port);
 
 #endif

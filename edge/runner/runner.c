@@ -1,8 +1,8 @@
 /*
- * The process that starts, freezes and stops process boxes. It keeps the supervisor's rights, since workers
- * and controller have given up what it takes to start a process as another user; it hears the supervisor and
- * the controller only, and runs nothing but what the configuration names. runner_run is declared in
- * process.h.
+ * The process that starts, freezes and stops process boxes. It keeps the supervisor's rights,
+ * because workers and the controller can no longer start a process as another user. It takes
+ * messages only from the supervisor and the controller, and runs only the commands of the
+ * configuration. process.h declares runner_run.
  *
  *   runner.c          the process: channels, configuration, questions
  *   runner_box.c      a box: its state and its log
@@ -26,7 +26,7 @@
 #include "runner.h"
 #include "runner_box.h"
 
-/* Between two looks for what a dead keeper left. */
+/* Interval between checks for remaining processes of a dead keeper. */
 #define SWEEP_MS 20
 
 typedef enum runner_life { RUNNER_SERVES, RUNNER_ENDS } runner_life_t;
@@ -41,7 +41,7 @@ struct runner {
     channel_t *controller; /* NULL: none now */
     runner_box_t **boxes;
     size_t box_count;
-    runner_box_t **leaving; /* not in the configuration any more, until they are stopped */
+    runner_box_t **leaving; /* removed from the configuration, and not stopped yet */
     size_t leaving_count;
     loop_timer_t heartbeat;
     loop_timer_t sweep;
@@ -75,7 +75,7 @@ static void answer(runner_t *runner, uint64_t question, runner_result_t result, 
     tell(runner, RUNNER_DONE, question, str_make(bytes, 1 + text.n));
 }
 
-/* ---- what boxes say ---- */
+/* ---- from boxes ---- */
 
 static runner_box_t *find(const runner_t *runner, str_t id)
 {
@@ -97,7 +97,7 @@ static void box_answered(void *owner, uint64_t question, runner_result_t result,
     answer(owner, question, result, sentence);
 }
 
-/* Until nothing is found: what was a grandchild becomes a child when its parent dies. */
+/* Repeats until no process is found: a grandchild becomes a child when its parent dies. */
 static void sweep(loop_timer_t *timer)
 {
     runner_t *runner = H2O_STRUCT_FROM_MEMBER(runner_t, sweep, timer);
@@ -146,7 +146,7 @@ static const conf_process_t *find_process(const conf_t *conf, const char *id)
     return NULL;
 }
 
-/* Boxes that `next` lacks are stopped and leave. */
+/* Stops the boxes that `next` lacks, and moves them to `leaving`. */
 static void part(runner_t *runner, const conf_t *next)
 {
     size_t kept = 0;
@@ -164,7 +164,7 @@ static void part(runner_t *runner, const conf_t *next)
     runner->box_count = kept;
     for (size_t i = kept; i < before; i++)
         runner->boxes[i] = NULL;
-    for (size_t i = runner->leaving_count; i-- > 0;) /* from the end: stopped ones are taken out */
+    for (size_t i = runner->leaving_count; i-- > 0;) /* from the end, because stopped ones are removed */
         runner_box_stop(runner->leaving[i], 0);
 }
 
@@ -177,7 +177,7 @@ static void use_conf(runner_t *runner, conf_t *conf)
         boxes[i] = find(runner, str_from(conf->processes[i].id));
     free(runner->boxes);
     runner->boxes = boxes;
-    runner->box_count = 0; /* grows as they are taken: a handler may look */
+    runner->box_count = 0; /* grows with each box, because a handler may read it */
     for (size_t i = 0; i < conf->process_count; i++) {
         const conf_process_t *process = &conf->processes[i];
         if (boxes[i] == NULL)
@@ -205,7 +205,8 @@ static void take_conf(runner_t *runner, int fd, uint64_t generation)
     char error[512];
     conf_t *conf = process_conf_read(fd, error, sizeof(error));
     if (conf == NULL) {
-        /* The supervisor has checked it: something is broken here, and a fresh process is the cure. */
+        /* The supervisor has checked it, so this process is broken; exit and let the supervisor
+         * restart it. */
         process_log("runner", "cannot take the new configuration: %s", error);
         runner->status = 1;
         end(runner);
@@ -291,7 +292,7 @@ static void controller_message(void *owner, ipc_message_t *message)
 static void controller_closed(void *owner)
 {
     runner_t *runner = owner;
-    channel_free(&runner->controller); /* boxes run on; the next one asks for a list */
+    channel_free(&runner->controller); /* boxes keep running; the next controller asks for a list */
 }
 
 static void take_controller(runner_t *runner, int *fd)
@@ -397,7 +398,7 @@ void runner_free(runner_t **runner)
 
 int runner_run(const runner_args_t *args)
 {
-    (void)signal(SIGCHLD, SIG_IGN); /* keepers are reaped by the kernel: their channels tell their end */
+    (void)signal(SIGCHLD, SIG_IGN); /* the kernel reaps keepers; their channels report their end */
     if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
         process_log("runner", "orphans of boxes whose keeper is killed will not be found: %s",
                     strerror(errno));

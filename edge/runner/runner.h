@@ -1,6 +1,6 @@
 /*
- * The runner without its process: what runner_run (process.h) turns the loop for, and tests turn it
- * themselves. The process above it ignores SIGCHLD and takes the orphans of its children
+ * The runner without its process. runner_run (process.h) turns its loop; tests turn the loop
+ * themselves. The process must ignore SIGCHLD and adopt the orphans of its children
  * (PR_SET_CHILD_SUBREAPER).
  */
 #ifndef BOXEDGE_RUNNER_H
@@ -11,13 +11,13 @@
 
 typedef struct runner runner_t;
 
-/* `loop` outlives it; of `args` everything is its own, but `shm`. Sends PROCESS_READY. */
+/* `loop` must outlive the runner, which owns all of `args` except `shm`. Sends PROCESS_READY. */
 runner_t *runner_new(loop_t *loop, const runner_args_t *args);
-/* It was told to end, and all boxes are stopped. */
+/* The runner was ordered to end, and all boxes are stopped. */
 bool runner_is_over(const runner_t *runner);
 /* The exit status of the process. */
 int runner_status(const runner_t *runner);
-/* Leaves what runs to its keepers, which kill it; nulls. */
+/* Leaves running boxes to their keepers, which kill them; nulls. */
 void runner_free(runner_t **runner);
 
 #endif

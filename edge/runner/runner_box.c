@@ -17,50 +17,50 @@
 #include "process_log.h"
 #include "readable.h"
 
-/* Between two looks at the ports: before a start, and later, to learn at which of the two loopback addresses
- * it listens. While it starts they come as probe_wait_ms says. */
+/* Intervals of the checks of the ports: before a start, and later, to learn at which of the two
+ * loopback addresses the box listens. During the start, probe_wait_ms decides. */
 #define BUSY_LOOK_MS  50
 #define LATER_LOOK_MS 250
 #define LATER_MOST_MS 60000
-/* Output taken at a time, at most, and the rest after that: a box that writes without end waits for us rather
- * than we for it. */
+/* Maximum output per read, and the delay before the next one: a box that writes without end waits
+ * for us, not we for it. */
 #define OUTPUT_AT_ONCE 65536
 #define OUTPUT_REST_MS 10
-/* Output that is still in the pipe when the box has ended, at most. */
+/* Maximum output that is read from the pipe after the box has ended. */
 #define OUTPUT_AT_END (1u << 20)
-/* Tries to remove the control group of a keeper that was killed. */
+/* Maximum tries to remove the control group of a killed keeper. */
 #define CLEAN_UP_TRIES 100
 
 typedef struct question {
     uint64_t number;
-    bool is_start; /* else it waits for the end */
+    bool is_start; /* otherwise it waits for the end */
 } question_t;
 
 struct runner_box {
     loop_t *loop;
-    conf_t *conf;                  /* keeps `process` */
-    const conf_process_t *process; /* how the next start is done */
+    conf_t *conf;                  /* keeps `process` alive */
+    const conf_process_t *process; /* parameters of the next start */
     const runner_box_handlers_t *handlers;
     void *owner;
     runner_state_t state;
     uint64_t life;
-    uint64_t since_ms; /* of RUNNER_WAITING: since then; from RUNNER_RUNNING on: when it was started */
+    uint64_t since_ms; /* of RUNNER_WAITING: its beginning; from RUNNER_RUNNING on: the time of the start */
     pid_t command;
     bool loopback6;
     bool settled;                          /* of RUNNER_RUNNING: it counts as started */
-    bool start_next;                       /* of RUNNER_STOPPING: somebody wants it again */
-    bool ended;                            /* KEEPER_ENDED came */
+    bool start_next;                       /* of RUNNER_STOPPING: start it again afterwards */
+    bool ended;                            /* KEEPER_ENDED arrived */
     int status;                            /* of waitpid, with `ended` */
-    char failure[RUNNER_SENTENCE_MAX + 1]; /* why it was not started */
+    char failure[RUNNER_SENTENCE_MAX + 1]; /* reason why it was not started */
     pid_t keeper;
-    pid_t lost_keeper; /* died before its box, and left a control group maybe; 0: none */
+    pid_t lost_keeper; /* died before its box, and perhaps left a control group; 0: none */
     unsigned lost_tries;
     channel_t *channel; /* to the keeper; NULL: none */
     readable_t *output;
     int output_fd; /* owned by `output` */
     box_log_t *log;
-    loop_timer_t timer; /* the next look at the ports */
-    loop_timer_t rest;  /* runs while output is not read */
+    loop_timer_t timer; /* the next check of the ports */
+    loop_timer_t rest;  /* runs while reading pauses */
     question_t questions[RUNNER_BOX_QUESTIONS_MAX];
     size_t question_count;
 };
@@ -80,9 +80,9 @@ static void set_state(runner_box_t *box, runner_state_t state)
     box->handlers->changed(box->owner, box);
 }
 
-/* ---- words ---- */
+/* ---- output and notes ---- */
 
-/* What came; false at the end of it. */
+/* Reads output; returns false at its end. */
 static bool take_output(runner_box_t *box, size_t most, size_t *taken)
 {
     char bytes[16384];
@@ -98,7 +98,7 @@ static bool take_output(runner_box_t *box, size_t most, size_t *taken)
     return true;
 }
 
-/* Takes output that was written already; on_output meets its end again. */
+/* Reads pending output. on_output handles its end later. */
 static void take_written(runner_box_t *box)
 {
     size_t taken;
@@ -108,7 +108,7 @@ static void take_written(runner_box_t *box)
 
 static void note(runner_box_t *box, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* A line in the box's log, with the time. */
+/* Adds a line to the box's log, with the time. */
 static void note(runner_box_t *box, const char *format, ...)
 {
     char line[512];
@@ -122,7 +122,7 @@ static void note(runner_box_t *box, const char *format, ...)
     for (char *c = line; *c != '\0'; c++)
         if ((unsigned char)*c < 0x20)
             *c = ' ';
-    take_written(box); /* what the box wrote before this happened stands before it */
+    take_written(box); /* earlier output of the box must precede the note */
     box_log_note(box->log, str_from(line));
 }
 
@@ -158,7 +158,7 @@ static void answer_one(const runner_box_t *box, uint64_t question, runner_result
         box->handlers->answered(box->owner, question, result, NULL);
 }
 
-/* False where there is no room: it was answered. */
+/* Returns false, after an answer, if the list is full. */
 static bool remember(runner_box_t *box, uint64_t question, bool is_start)
 {
     if (question == 0)
@@ -202,7 +202,7 @@ static const char interrupted[] = "The box was stopped while it started.";
 
 static void begin(runner_box_t *box);
 
-/* The sentence for those who wait for a start that came to nothing. */
+/* The sentence for questions about a failed start. */
 static const char *failed_sentence(runner_box_t *box)
 {
     char how[64], words[RUNNER_LINE_MAX + 1];
@@ -281,7 +281,7 @@ static void look_again(loop_timer_t *timer)
     uint64_t age = loop_now(box->loop) - box->since_ms;
     uint16_t port = 0;
     if (box->state != RUNNER_RUNNING)
-        return; /* frozen or stopping: what listens would say nothing */
+        return; /* frozen or stopping: its ports prove nothing */
     unsigned where = look_at_ports(box, &port);
     bool loopback6 = where == LOOPBACK_PORT_V6;
     if (loopback6 != box->loopback6) {
@@ -331,7 +331,7 @@ static void keeper_closed(void *owner)
     on_keeper_gone(owner);
 }
 
-/* The rights that its process gets, and the home of that user. False with box->failure. */
+/* Finds the rights of its process, and the home of that user. Returns false with box->failure. */
 static bool find_user(runner_box_t *box, privileges_t *privileges, char *home, size_t home_len)
 {
     char error[256];
@@ -371,7 +371,7 @@ static bool fork_keeper(runner_box_t *box, keeper_t *keeper)
     return ok;
 }
 
-/* From RUNNER_STOPPED or RUNNER_WAITING: it is not to be. box->failure says why. */
+/* From RUNNER_STOPPED or RUNNER_WAITING: gives the start up. box->failure has the reason. */
 static void give_up(runner_box_t *box)
 {
     note_end(box);
@@ -399,7 +399,7 @@ static void launch(runner_box_t *box)
     set_state(box, RUNNER_STARTING);
 }
 
-/* Starts once nothing else listens on its ports: else requests would reach that. */
+/* Starts once no other process listens on its ports; otherwise requests would reach that process. */
 static void launch_when_free(loop_timer_t *timer)
 {
     runner_box_t *box = H2O_STRUCT_FROM_MEMBER(runner_box_t, timer, timer);
@@ -448,7 +448,7 @@ void runner_box_start(runner_box_t *box, uint64_t question)
 
 /* ---- stopping and freezing ---- */
 
-/* Where it is to be stopped, `*again` says whether it is started right after. */
+/* Stops the box. `again`: start it right afterwards. */
 static void stop(runner_box_t *box, bool again)
 {
     box->start_next = again;
@@ -526,7 +526,7 @@ void runner_box_set_conf(runner_box_t *box, const conf_t *conf, const conf_proce
     conf_release(&old);
     if (same)
         return;
-    bool wanted = false; /* who waits for a start gets the new one */
+    bool wanted = false; /* open questions for a start get the new one */
     for (size_t i = 0; i < box->question_count; i++)
         wanted |= box->questions[i].is_start;
     stop(box, wanted);
