@@ -15,8 +15,10 @@ static int next_byte(str_t *text)
         return -1;
     char c = text->p[0];
     size_t used = 1;
-    if (c == '%' && text->n >= 3 && str_hex_value(text->p[1]) >= 0 && str_hex_value(text->p[2]) >= 0) {
-        c = (char)(str_hex_value(text->p[1]) << 4 | str_hex_value(text->p[2]));
+    int high = text->n >= 3 ? str_hex_value(text->p[1]) : -1;
+    int low = text->n >= 3 ? str_hex_value(text->p[2]) : -1;
+    if (c == '%' && high >= 0 && low >= 0) {
+        c = (char)(high << 4 | low);
         used = 3;
     } else if (c == '+') {
         c = ' ';

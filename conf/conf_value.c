@@ -372,7 +372,7 @@ static const char *set_method(str_t text, void *field)
 
 static const char *set_sha256(str_t text, void *field)
 {
-    uint8_t bytes[32];
+    uint8_t bytes[32] = {0};
     if (text.n != 2 * sizeof(bytes))
         return "is not 64 hexadecimal digits long";
     for (size_t i = 0; i < text.n; i++) {

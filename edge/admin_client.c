@@ -139,7 +139,7 @@ admin_client_result_t admin_client_request(const char *socket_path, const char *
                                            const json_t *body, unsigned timeout_s, admin_answer_t *answer)
 {
     *answer = (admin_answer_t){0};
-    int fd;
+    int fd = -1;
     admin_client_result_t result = open_socket(socket_path, timeout_s, &fd, answer);
     if (result != ADMIN_CLIENT_OK)
         return result;

@@ -1,5 +1,6 @@
 #include "cmd_check.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -43,6 +44,7 @@ static int check_file(const char *path, bool here)
     size_t count = conf_errors_count(errors);
     size_t warnings = conf_errors_warnings(errors);
     conf_errors_free(&errors);
+    assert(conf != NULL || count != 0);
     if (count != 0)
         fprintf(stderr, "%s: %zu error%s\n", path, count, count == 1 ? "" : "s");
     else

@@ -119,6 +119,7 @@ static void print_where(int fd)
     struct sockaddr_storage address;
     socklen_t len = sizeof address;
     char text[INET6_ADDRSTRLEN];
+    memset(&address, 0, sizeof address);
     if (getsockname(fd, (struct sockaddr *)&address, &len) != 0)
         return;
     const struct sockaddr_in *v4 = (const struct sockaddr_in *)&address;

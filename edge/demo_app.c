@@ -40,7 +40,7 @@ static json_t *text_json(str_t s)
     json_t *json = json_stringn(s.n != 0 ? s.p : "", s.n);
     if (json != NULL)
         return json;
-    char *copy = malloc(s.n);
+    char *copy = malloc(s.n + 1);
     assert(copy != NULL);
     for (size_t i = 0; i < s.n; i++)
         copy[i] = (unsigned char)s.p[i] < 0x80 ? s.p[i] : '?';

@@ -60,6 +60,7 @@ static unsigned nth(uint64_t slots, uint32_t n)
     unsigned run = slots == UINT64_MAX ? 64 : balance_first(~slots);
     if (n < run)
         return n;
+    assert(run < 64); /* n is less than the number of slots */
     slots &= ~(balance_bit(run) - 1);
     for (n -= run; n > 0; n--)
         slots &= slots - 1;
@@ -169,16 +170,15 @@ static unsigned choose_turn(picking_t *picking, uint64_t slots)
 
 static unsigned choose_least(picking_t *picking, uint64_t slots)
 {
-    unsigned best = balance_first(slots);
-    uint64_t load = load_of(picking, best), share = share_of(picking, best);
-    uint64_t equal = balance_bit(best);
+    unsigned first = balance_first(slots);
+    uint64_t load = load_of(picking, first), share = share_of(picking, first);
+    uint64_t equal = balance_bit(first);
     for (uint64_t left = slots & (slots - 1); left != 0; left &= left - 1) {
         unsigned slot = balance_first(left);
         uint64_t its_load = load_of(picking, slot), its_share = share_of(picking, slot);
         if (its_load * share > load * its_share)
             continue;
         if (its_load * share < load * its_share) {
-            best = slot;
             load = its_load;
             share = its_share;
             equal = 0;

@@ -185,7 +185,7 @@ static store_result_t choose_slots(store_t *store, const store_deletion_t *delet
 
 store_result_t store_put_deletions(store_t *store, const store_deletion_t *deletions, size_t count)
 {
-    uint16_t slots[STORE_DELETIONS_AT_ONCE];
+    uint16_t slots[STORE_DELETIONS_AT_ONCE] = {0};
     assert(count <= STORE_DELETIONS_AT_ONCE);
     store_result_t result = has_room(store, count);
     if (result == STORE_OK)

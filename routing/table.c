@@ -373,7 +373,7 @@ store_result_t table_each(table_t *table, str_t id, uint16_t port,
     bool more = true;
     rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
     while (rc == 0 && more) {
-        str_t record;
+        str_t record = str_make(NULL, 0);
         if (order_name(str_make(key.mv_data, key.mv_size), &id, &port) &&
             table_find(table, id, port, &record) == STORE_OK)
             more = each(id, port, record, arg);
@@ -493,7 +493,7 @@ static store_result_t make_bucket(table_t *table, str_t id, uint16_t port, str_t
 store_result_t table_put(table_t *table, str_t id, uint16_t port, str_t record)
 {
     assert(table->write != NULL && id_fits(id) && record.p != NULL);
-    str_t bucket;
+    str_t bucket = str_make(NULL, 0);
     store_result_t result = make_bucket(table, id, port, record, &bucket);
     if (result != STORE_OK)
         return result;
@@ -510,7 +510,7 @@ store_result_t table_delete(table_t *table, str_t id, uint16_t port)
     assert(table->write != NULL);
     if (!id_fits(id))
         return STORE_NOT_FOUND;
-    str_t bucket;
+    str_t bucket = str_make(NULL, 0);
     store_result_t result = make_bucket(table, id, port, (str_t){0}, &bucket);
     if (result != STORE_OK)
         return result;

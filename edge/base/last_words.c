@@ -80,7 +80,7 @@ static size_t take_printable(str_t *rest, char out[4])
         used = csi && used < rest->n ? used + 1 : used;
         n = 0;
     } else if (c < 0x20 || c == 0x7f || (n == 2 && c == 0xc2 && (unsigned char)rest->p[1] < 0xa0)) {
-        used = n = n > 0 ? n : 1;
+        used = n > 0 ? n : 1;
         out[0] = ' ';
         n = 1;
     } else if (n == 0) {

@@ -10,6 +10,7 @@
 #include "address.h"
 #include "boxes_impl.h"
 #include "process_log.h"
+#include "record.h"
 
 /* How long a box must have been gone before its previews go: a container that is made again meanwhile keeps
  * them, and a control plane that errs for a moment costs nobody a preview. */
@@ -245,8 +246,7 @@ static store_box_t make_box(boxes_t *boxes, const box_entry_t *entry, box_provid
                             const provider_box_t *told)
 {
     const store_box_t *old = &entry->box;
-    store_box_t box;
-    memset(&box, 0, sizeof(box)); /* compared as bytes below */
+    store_box_t box = {.state = BOX_UNKNOWN};
     memcpy(box.id, old->id, sizeof(box.id));
     box.state = told->state == BOX_RUNNING && entry->refusal != NULL ? BOX_PAUSED : told->state;
     box.address = told->address;
@@ -293,6 +293,15 @@ void boxes_remove(box_entry_t *entry)
     free_entry(entry);
 }
 
+/* By their records: the structs have padding. */
+static bool is_same(const store_box_t *a, const store_box_t *b)
+{
+    char one[RECORD_BOX_BYTES], other[RECORD_BOX_BYTES];
+    record_encode_box(a, one);
+    record_encode_box(b, other);
+    return memcmp(one, other, sizeof(one)) == 0;
+}
+
 /* The box becomes what was told of it. */
 static void take(box_entry_t *entry, box_provider_t kind, const provider_box_t *told)
 {
@@ -305,7 +314,7 @@ static void take(box_entry_t *entry, box_provider_t kind, const provider_box_t *
     entry->refusal = refusal;
     entry->heard_ms = wall_ms(boxes);
     store_box_t box = make_box(boxes, entry, kind, told);
-    if (!entry->missing && memcmp(&box, &entry->box, sizeof(box)) == 0)
+    if (!entry->missing && is_same(&box, &entry->box))
         return;
     bool was_gone = entry->box.state == BOX_GONE;
     entry->box = box;

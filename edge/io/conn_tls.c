@@ -486,6 +486,7 @@ conn_result_t conn_tls_write(conn_t *conn, const struct iovec *iov, int iovcnt, 
     uncork(conn);
     int first = 0;
     for (size_t done = 0; done < todo;) {
+        assert(first < iovcnt);
         size_t n = write_record(conn, left + first, iovcnt - first);
         if (n == 0) {
             conn->shared->stage_len = 0;
@@ -494,6 +495,7 @@ conn_result_t conn_tls_write(conn_t *conn, const struct iovec *iov, int iovcnt, 
         }
         done += n;
         while (n > 0 || (first < iovcnt && left[first].iov_len == 0)) {
+            assert(first < iovcnt);
             size_t step = n < left[first].iov_len ? n : left[first].iov_len;
             left[first].iov_base = (char *)left[first].iov_base + step;
             left[first].iov_len -= step;

@@ -12,6 +12,7 @@ typedef struct piece {
 
 static piece_t *add(pieces_t *pieces, size_t n, account_t *account)
 {
+    assert((pieces->first == NULL) == (pieces->last == NULL));
     size_t memory = pieces->first == NULL ? PIECES_FIRST_BYTES : PIECES_BYTES;
     while (memory - sizeof(piece_t) < n && memory < PIECES_BYTES)
         memory *= 2;

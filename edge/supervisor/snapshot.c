@@ -321,7 +321,7 @@ snapshot_t *snapshot_renew(const snapshot_t *snapshot, uint64_t now_unix, FILE *
     next->conf = conf_acquire(snapshot->conf);
     next->pems_fd = next->origin_pems_fd = -1;
     next->conf_fd = fcntl(snapshot->conf_fd, F_DUPFD_CLOEXEC, 3);
-    if (next->conf_fd < 0 || !snapshot_load_keys(next, now_unix, out) ||
+    if (next->conf_fd < 0 || !snapshot_load_keys(next, now_unix, out) || next->pem_count == 0 ||
         strcmp(next->pems[0].chain, snapshot->pems[0].chain) == 0)
         snapshot_free(&next);
     return next;

@@ -47,13 +47,15 @@ count_ctest() {
     add_counts $((all - bad)) "$bad" 0
 }
 
-# A log in which each check is a line "ok: ..." or "FAILED: ...".
+# A log in which each check is a line "ok: ...", "FAILED: ..." or "skipped: ...".
 count_checks() {
-    local good bad
+    local good bad left_out
     good=$(grep -c '^ok: ' "$1" || true)
     bad=$(grep -c '^FAILED: ' "$1" || true)
+    left_out=$(grep -c '^skipped: ' "$1" || true)
+    grep '^skipped: ' "$1" | sed 's/^/   /'
     if [ "$2" != 0 ] && [ "$bad" = 0 ]; then bad=1; fi
-    add_counts "$good" "$bad" 0
+    add_counts "$good" "$bad" "$left_out"
 }
 
 # The command as a whole is one test.
