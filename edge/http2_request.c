@@ -125,6 +125,8 @@ static void take_pseudo(http2_head_t *head, exchange_t *ex, str_t name, str_t va
     }
     if (head->count != 0)
         blame(head, ex, "A pseudo-field came after another field.", name);
+    else if (value.n == 0)
+        blame(head, ex, "A pseudo-field is empty.", name);
     head->pseudo = (uint8_t)(head->pseudo | bit);
     keep_pseudo(head, &ex->request, bit, str_dup(request_head_pool(ex, head->bytes), value));
 }
@@ -139,9 +141,7 @@ static const char *missing_pseudo(const http2_head_t *head, const request_t *req
                                                      : NULL;
     if ((head->pseudo & SCHEME) == 0)
         return "The request has no :scheme.";
-    if ((head->pseudo & PATH) == 0)
-        return "The request has no :path.";
-    return request->target.n == 0 ? "The :path is empty." : NULL;
+    return (head->pseudo & PATH) == 0 ? "The request has no :path." : NULL;
 }
 
 static void take_regular(http2_head_t *head, exchange_t *ex, const http2_head_limits_t *limits, field_id_t id,
@@ -169,6 +169,8 @@ static void take_regular(http2_head_t *head, exchange_t *ex, const http2_head_li
     str_t copy = str_dup(pool, value);
     switch (id) {
     case FIELD_HOST:
+        if (value.n == 0) /* section 8.3.1 */
+            blame(head, ex, "Host is empty.", value);
         head->host = copy;
         return;
     case FIELD_CONTENT_LENGTH:

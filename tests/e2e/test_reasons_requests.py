@@ -21,6 +21,7 @@ TARGET = "The request target is empty or has characters that must be percent-enc
 VERSION = "The request line does not end with a space and HTTP/1.0 or HTTP/1.1."
 OF_CONNECTION = "The request has a field that is about one connection of HTTP/1."
 TRAILER = "A trailer has a name that may come in a head only."
+EMPTY = "A pseudo-field is empty."
 TWICE = "A field that must come once came twice."
 
 
@@ -120,7 +121,10 @@ ROWS = {
     "h2 no :scheme": Http2("The request has no :scheme.", head={":scheme": None}),
     "h2 no :authority": Http2("The authority is missing or not a host name.", head={":authority": None}, malformed=False,
                               host=False),
-    "h2 empty :path": Http2("The :path is empty.", head={":path": ""}, path=""),
+    "h2 empty :path": Http2(EMPTY, '":path"', head={":path": ""}, path=""),
+    "h2 empty :authority": Http2(EMPTY, '":authority"', head={":authority": ""}, host=False),
+    "h2 empty :protocol": Http2(EMPTY, '":protocol"', head={":protocol": ""}),
+    "h2 empty Host": Http2("Host is empty.", fields=[("host", "")]),
     "h2 :path twice": Http2("A pseudo-field came twice.", '":path"', fields=[(":path", "/s3cret")]),
     "h2 late pseudo-field": Http2("A pseudo-field came after another field.", '":method"', first=[("a", "b")]),
     "h2 :status": Http2("A field begins with ':' and is no pseudo-field of requests.", '":status"', fields=[(":status", "200")]),
