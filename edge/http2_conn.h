@@ -218,7 +218,8 @@ static inline size_t http2_stream_available(const http2_stream_t *stream)
 
 /*
  * The body or the trailers are malformed. Before a response has begun this is answered, and the reset
- * follows; else it cuts the response, or comes alone behind the whole of it.
+ * follows; else it cuts the response, or comes behind the whole of it. A request that was refused keeps its
+ * first reason.
  */
 void http2_malformed_refuse(http2_stream_t *stream, const fault_t *fault);
 /* The last of the answer to a malformed request goes out now, without END_STREAM. */

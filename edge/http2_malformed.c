@@ -18,14 +18,15 @@ static void reset(http2_stream_t *stream)
 void http2_malformed_refuse(http2_stream_t *stream, const fault_t *fault)
 {
     exchange_t *ex = stream->ex;
-    bool answered = ex->state == EXCHANGE_DONE;
     if (stream->malformed) { /* once more: the answer is waited for no longer */
         reset(stream);
         return;
     }
     stream->malformed = true;
-    exchange_refuse(ex, 400, "bad_request", fault->reason, fault);
-    if (answered)
+    bool refused = ex->state == EXCHANGE_DONE && ex->local_code != NULL;
+    if (!refused) /* else its first reason stays */
+        exchange_refuse(ex, 400, "bad_request", fault->reason, fault);
+    if (stream->end_sent)
         reset(stream);
 }
 

@@ -485,7 +485,9 @@ void http2_stream_frame_sent(http2_conn_t *conn, const nghttp2_frame *frame)
     note(conn, HTTP2_GUARD_COMPLETED);
     if (stream->request_ended || (stream->tunnel && stream->ex->state != EXCHANGE_DONE))
         return;
-    if (rest_is_awaited(stream))
+    if (stream->malformed) /* since the last of the answer was on its way */
+        reset(stream, NGHTTP2_PROTOCOL_ERROR);
+    else if (rest_is_awaited(stream))
         http2_rest_begin(stream);
     else
         reset(stream, NGHTTP2_NO_ERROR); /* RFC 9113 section 8.1 */

@@ -3,13 +3,15 @@
 import dataclasses
 import html
 import json
+import struct
 import subprocess
 
 import pytest
 from h2.errors import ErrorCodes
 
 from h2c_world import block
-from h2wire import ACK, DATA, END_HEADERS, END_STREAM, HEADERS, PING, RST_STREAM, WINDOW_UPDATE, Frames, frame
+from h2wire import (ACK, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS, WINDOW_UPDATE, Frames,
+                    frame)
 from harness import PATIENCE, SLOW, RawOrigin
 
 GET = b"GET / HTTP/1.1\r\nHost: HOST\r\n"
@@ -170,6 +172,10 @@ ROWS = {
     "h2 length without a body": Http2("The request ends with its head, and its Content-Length says that a body follows.",
                                       fields=[("content-length", "5")]),
     # ---- HTTP/2: bodies and trailers
+    "h2 lengths with a body": Http2(TWICE, '"content-length"', fields=[("content-length", "5"), ("content-length", "3")],
+                                    frames=[(DATA, END_STREAM, b"abcde")]),
+    "h2 hosts disagree, bad trailers": Http2("Host and :authority disagree.", '"other.test"', fields=[("host", "other.test")],
+                                             frames=[(HEADERS, END_HEADERS, block(("x", "y")))]),
     "h2 short body": Http2("The body is shorter than its Content-Length.", fields=[("content-length", "5")],
                            frames=[(DATA, END_STREAM, b"abc")]),
     "h2 short body with trailers": Http2("The body is shorter than its Content-Length.", fields=[("content-length", "5")],
@@ -267,6 +273,25 @@ def test_a_response_that_has_begun_is_cut(make_edge):
         assert (line["status"], line["detail"], line["end"]) == (200, TRAILER, "cut")
         said = edge.stderr.wait_for(lambda said: line["request_id"] in said)
         assert TRAILER in said and '"host"' in said and "s3cret" not in said
+
+
+def test_a_response_that_is_whole_is_not_cut(make_edge):
+    """Only windows keep it: what the client sends meanwhile is no reason to take any of it away."""
+    edge = make_edge(workers=1, kinds=("plain", "tls"))
+    with RawOrigin(lambda conn: (conn.read_head(), conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwhole"),
+                                 conn.wait_closed())) as origin:
+        host = edge.create_preview(origin)
+        with Frames(edge, host, begin=False) as client:
+            no_window = frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 0))
+            client.send(PREFACE + no_window + frame(HEADERS, END_HEADERS, 1, client.head(method="POST")))
+            assert client.read_until(HEADERS, 1)[3][0] == (":status", "200")
+            client.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, block(("host", "s3cret")))
+                        + frame(WINDOW_UPDATE, 0, 1, struct.pack(">I", 5)))
+            assert client.read_until(DATA, 1)[1:] == (0, 1, b"whole")
+            client.send(frame(PING, ACK, 0, client.read_until(PING)[3]))
+            assert int.from_bytes(client.read_until(RST_STREAM, 1)[3], "big") == ErrorCodes.PROTOCOL_ERROR
+        line = edge.wait_for_line(reason="bad_request")
+        assert (line["status"], line["detail"], line["end"]) == (200, TRAILER, "complete")
 
 
 def test_a_frame(make_edge):
