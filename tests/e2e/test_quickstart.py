@@ -115,6 +115,21 @@ def test_twice_in_a_row_and_as_it_checks_itself():
     assert "the sleeping box wakes and falls asleep again" in looked.stdout
 
 
+@pytest.mark.skipif(shutil.which("certutil") is None, reason="certutil (libnss3-tools) is not there")
+def test_chromium_trusts_the_authority_by_the_command(tmp_path):
+    """Also where the user has no database yet, and a second time."""
+    with Quickstart() as quickstart:
+        command = quickstart.one("Chromium of this user")
+        home = {**os.environ, "HOME": str(tmp_path)}
+        for _ in range(2):
+            done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, env=home,
+                                  stdin=subprocess.DEVNULL, timeout=PATIENCE)
+            assert done.returncode == 0, done
+        listed = subprocess.run(["certutil", "-d", f"sql:{tmp_path}/.pki/nssdb", "-L"], capture_output=True, text=True,
+                                check=True)
+        assert [line.split() for line in listed.stdout.splitlines() if "boxedge-local" in line] == [["boxedge-local", "C,,"]]
+
+
 # ---- Ctrl-C before it runs
 
 
