@@ -25,6 +25,33 @@ def start(tmp_path, server, **api):
     return Edge(tmp_path, config=api_config([server.port], plans=PLANS, api={**LIMITS["api"], **api}))
 
 
+# ---- proofs for certificates
+
+@pytest.mark.parametrize("kind", ["tls", "plain", "redirect"])
+def test_no_upstream_proves_that_it_owns_the_api_host(tmp_path, kind):
+    """Whatever is shown, and also where the operator lets such paths through without a key."""
+    seen = []
+
+    def api(conn):
+        while (request := conn.read_request(timeout=3600)) is not None:
+            seen.append(request.target)
+            conn.send(answer("ok"))
+
+    preflight = ["Origin: https://page.example", "Access-Control-Request-Method: GET"]
+    with RawOrigin(api) as server, start(tmp_path, server, unkeyed=["/.well-known/*", {"path": "/*", "method": "GET"}],
+                                         cors=[{"origin": "*"}]) as edge:
+        for path in ("/.well-known/acme-challenge/token", "/.well-known/acme-challenge", "/.well-known/acme-challenge/a?b",
+                     "/.Well-Known/ACME-Challenge/token", "/.well-known/pki-validation/fileauth.txt"):
+            for key, method, fields in ((None, "GET", []), ("k-test", "GET", []), ("k-test", "POST", []), (None, "HEAD", []),
+                                        (None, "OPTIONS", preflight)):
+                refused = call(edge, path, key=key, method=method, fields=fields, kind=kind)
+                assert refused.status == 404 and (method == "HEAD" or error(refused) == "not_found"), (path, method, refused)
+        if kind != "redirect":
+            assert call(edge, "/.well-known/acme-challenger", kind=kind).status == 200
+            assert seen == ["/.well-known/acme-challenger"]
+        assert not [target for target in seen if target != "/.well-known/acme-challenger"]
+
+
 # ---- routes that prove a key
 
 @pytest.mark.parametrize("method, path, proves", [
