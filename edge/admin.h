@@ -26,6 +26,9 @@ typedef struct admin_controls {
     /* The control plane says how a box is. NULL: taken, and `done` comes once every worker sees it, never
      * from within, and not after admin_free; else a sentence that says why it is not taken. */
     const char *(*push_box)(void *owner, const control_box_t *box, void (*done)(void *arg), void *arg);
+    /* The provider of a box, to ask it for the box's log: NULL where boxes of this kind have none. False
+     * where there is no such box. Valid until the loop turns. */
+    bool (*find_box)(void *owner, str_t id, box_provider_t *kind, provider_t **provider);
     /* The operator has the runner start or stop this box: no request from before undoes a stop. */
     void (*box_ordered)(void *owner, str_t id, bool runs);
 } admin_controls_t;
@@ -39,7 +42,7 @@ admin_t *admin_new(loop_t *loop, const conf_t *conf, shm_t *shm, store_thread_t 
 /* Closes every connection and nulls; `store` may still have jobs that nobody waits for then. */
 void admin_free(admin_t **admin);
 
-/* Who is asked about process boxes; outlives `admin`. */
+/* Who starts and stops process boxes; outlives `admin`. */
 void admin_set_runner(admin_t *admin, runner_link_t *runner);
 /* Another configuration is in force. */
 void admin_set_conf(admin_t *admin, const conf_t *conf);

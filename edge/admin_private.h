@@ -142,6 +142,14 @@ json_t *admin_key_json(const conf_t *conf, const store_key_t *key);
 /* How many servers each upstream has, and how many of them are usable. */
 json_t *admin_upstreams_json(const exchange_t *ex);
 
+/* ---- what is asked of a box (admin_processes.c), for admin_box_log.c ---- */
+
+/* Cuts "<id>/<verb>[?query]" into its parts. False where it is not of this form. */
+MUST_USE bool admin_take_verb(str_t rest, str_t *id, str_t *verb, str_t *query);
+/* 404s: of an address, and of a process box. */
+void admin_no_such_address(exchange_t *ex);
+void admin_no_such_process(exchange_t *ex, const char *id);
+
 /* ---- handlers: each gets the exchange and its body (local_handler_t) ---- */
 
 void admin_previews_list(exchange_t *ex, str_t body, void *arg);
@@ -159,7 +167,7 @@ void admin_upstreams_list(exchange_t *ex, str_t body, void *arg);
 void admin_upstreams_change(exchange_t *ex, str_t body, void *arg);
 void admin_boxes_list(exchange_t *ex, str_t body, void *arg);
 void admin_boxes_push(exchange_t *ex, str_t body, void *arg);
-void admin_process_log(exchange_t *ex, str_t body, void *arg);
+void admin_box_log(exchange_t *ex, str_t body, void *arg);
 void admin_process_act(exchange_t *ex, str_t body, void *arg);
 void admin_status(exchange_t *ex, str_t body, void *arg);
 void admin_metrics(exchange_t *ex, str_t body, void *arg);

@@ -1,16 +1,12 @@
 /*
- * Process boxes over the admin API: their logs, and starting and stopping them by hand. The runner does it;
- * whoever asked waits for what comes of it.
+ * Process boxes over the admin API: starting and stopping them by hand. The runner does it; whoever asked
+ * waits for what comes of it.
  */
 #include <assert.h>
 
 #include "admin_private.h"
 #include "local.h"
 #include "process_log.h"
-#include "utf8.h"
-
-/* Lines of a log in one answer where none are named. */
-#define LINES_DEFAULT 200
 
 /* Someone who waits for the runner; lives in the exchange's arena. */
 typedef struct waiter {
@@ -18,7 +14,6 @@ typedef struct waiter {
     runner_link_t *runner;
     runner_message_t what;
     char id[BOX_ID_MAX + 1];
-    uint64_t lines; /* of RUNNER_LOG: the last ones, where it was not asked for what came after a position */
 } waiter_t;
 
 static void asker_left(void *arg)
@@ -27,33 +22,9 @@ static void asker_left(void *arg)
     runner_link_forget(waiter->runner, waiter);
 }
 
-/* The last `lines` lines of `text`; one without an end counts. */
-static str_t last_lines(str_t text, uint64_t lines)
+void admin_no_such_process(exchange_t *ex, const char *id)
 {
-    size_t from = text.n;
-    for (; from > 0; from--)
-        if (from != text.n && text.p[from - 1] == '\n' && --lines == 0)
-            break;
-    return str_from_offset(text, from);
-}
-
-/* What is not UTF-8, and NUL, is U+FFFD. */
-static json_t *text_json(str_t text)
-{
-    static const char unknown[] = "\xef\xbf\xbd";
-    char *out = malloc(text.n * (sizeof(unknown) - 1) + 1);
-    size_t used = 0;
-    assert(out != NULL);
-    while (text.n > 0) {
-        size_t n = text.p[0] != '\0' ? utf8_sequence(text) : 0;
-        memcpy(out + used, n > 0 ? text.p : unknown, n > 0 ? n : sizeof(unknown) - 1);
-        used += n > 0 ? n : sizeof(unknown) - 1;
-        text = str_from_offset(text, n > 0 ? n : 1);
-    }
-    json_t *json = json_stringn(out, used);
-    free(out);
-    assert(json != NULL);
-    return json;
+    admin_error(ex, 404, "no_such_process", NULL, "%s is no box of `processes` in the configuration.", id);
 }
 
 static void refuse(exchange_t *ex, const waiter_t *waiter, const runner_answer_t *answer)
@@ -61,8 +32,7 @@ static void refuse(exchange_t *ex, const waiter_t *waiter, const runner_answer_t
     const char *rest = strchr(answer->sentence, '\n'); /* for the operator only, who asks here */
     switch (answer->result) {
     case RUNNER_UNKNOWN:
-        admin_error(ex, 404, "no_such_process", NULL, "%s is no box of `processes` in the configuration.",
-                    waiter->id);
+        admin_no_such_process(ex, waiter->id);
         break;
     case RUNNER_FAILED:
         admin_error(ex, 409, "process_failed", NULL, "%.*s%s%s", (int)strcspn(answer->sentence, "\n"),
@@ -73,15 +43,6 @@ static void refuse(exchange_t *ex, const waiter_t *waiter, const runner_answer_t
     }
 }
 
-static void reply_log(exchange_t *ex, const waiter_t *waiter, const runner_answer_t *answer)
-{
-    str_t text = waiter->lines > 0 ? last_lines(answer->log, waiter->lines) : answer->log;
-    json_t *body = json_pack("{s:s,s:o,s:I}", "box", waiter->id, "text", text_json(text), "end",
-                             (json_int_t)answer->log_end);
-    assert(body != NULL);
-    admin_reply(ex, 200, body);
-}
-
 static void on_answer(void *arg, const runner_answer_t *answer)
 {
     waiter_t *waiter = arg;
@@ -89,8 +50,6 @@ static void on_answer(void *arg, const runner_answer_t *answer)
     local_wait_end(ex);
     if (answer->result != RUNNER_OK) {
         refuse(ex, waiter, answer);
-    } else if (waiter->what == RUNNER_LOG) {
-        reply_log(ex, waiter, answer);
     } else {
         json_t *body = json_pack("{s:s,s:s}", "box", waiter->id, "state",
                                  waiter->what == RUNNER_START ? "running" : "paused");
@@ -99,26 +58,24 @@ static void on_answer(void *arg, const runner_answer_t *answer)
     }
 }
 
-static void ask(exchange_t *ex, str_t id, runner_message_t what, uint64_t from, uint64_t lines)
+static void ask(exchange_t *ex, str_t id, runner_message_t what)
 {
     admin_t *admin = admin_of(ex);
     waiter_t *waiter = h2o_mem_alloc_pool(&ex->arena, sizeof(*waiter));
-    *waiter = (waiter_t){.ex = ex, .runner = admin->runner, .what = what, .lines = lines};
+    *waiter = (waiter_t){.ex = ex, .runner = admin->runner, .what = what};
     if (!admin_take_id(waiter->id, id)) {
         admin_error(ex, 400, "bad_id", NULL, "That is no id of a box.");
         return;
     }
-    if (what != RUNNER_LOG)
-        process_log("controller", "box %s: %s asked for by uid %ld", waiter->id,
-                    what == RUNNER_START ? "start" : "stop", admin_peer_uid(ex));
+    process_log("controller", "box %s: %s asked for by uid %ld", waiter->id,
+                what == RUNNER_START ? "start" : "stop", admin_peer_uid(ex));
     if (ex->worker->conf->process_count == 0) {
         const runner_answer_t none = {.result = RUNNER_UNKNOWN};
         refuse(ex, waiter, &none);
         return;
     }
-    if (what != RUNNER_LOG)
-        admin->controls->box_ordered(admin->owner, id, what == RUNNER_START);
-    if (admin->runner == NULL || !runner_link_ask(admin->runner, what, id, from, on_answer, waiter)) {
+    admin->controls->box_ordered(admin->owner, id, what == RUNNER_START);
+    if (admin->runner == NULL || !runner_link_ask(admin->runner, what, id, 0, on_answer, waiter)) {
         admin_error(ex, 503, "runner_unavailable", NULL,
                     "The process that runs boxes is not there: try again in a moment.");
     } else {
@@ -126,10 +83,8 @@ static void ask(exchange_t *ex, str_t id, runner_message_t what, uint64_t from, 
     }
 }
 
-/* Cuts "/v1/processes/<id>/<verb>[?query]" into its parts. False where it is not of this form. */
-static bool take_target(str_t target, str_t *id, str_t *verb, str_t *query)
+bool admin_take_verb(str_t rest, str_t *id, str_t *verb, str_t *query)
 {
-    str_t rest = str_from_offset(target, strlen("/v1/processes/"));
     const char *mark = memchr(rest.p, '?', rest.n);
     *query = STR("");
     if (mark != NULL) {
@@ -146,36 +101,9 @@ static bool take_target(str_t target, str_t *id, str_t *verb, str_t *query)
     return true;
 }
 
-static void refuse_address(exchange_t *ex)
+void admin_no_such_address(exchange_t *ex)
 {
     admin_error(ex, 404, "not_found", NULL, "The admin API has no such address.");
-}
-
-/* "lines=N" or "from=N": the last N lines, or what came after a position. */
-static bool take_query(str_t query, uint64_t *from, uint64_t *lines)
-{
-    *from = 0;
-    *lines = LINES_DEFAULT;
-    if (query.n == 0)
-        return true;
-    if (str_starts(query, STR("lines=")))
-        return str_to_uint(str_from_offset(query, 6), INT32_MAX, lines) && *lines > 0;
-    *lines = 0;
-    return str_starts(query, STR("from=")) && str_to_uint(str_from_offset(query, 5), INT64_MAX, from);
-}
-
-void admin_process_log(exchange_t *ex, str_t body, void *arg)
-{
-    str_t id, verb, query;
-    uint64_t from, lines;
-    (void)body;
-    (void)arg;
-    if (!take_target(ex->request.target, &id, &verb, &query) || !str_eq(verb, STR("log")))
-        refuse_address(ex);
-    else if (!take_query(query, &from, &lines))
-        admin_error(ex, 400, "bad_query", NULL, "A log takes lines=N, or from=POSITION.");
-    else
-        ask(ex, id, RUNNER_LOG, from, lines);
 }
 
 void admin_process_act(exchange_t *ex, str_t body, void *arg)
@@ -183,11 +111,12 @@ void admin_process_act(exchange_t *ex, str_t body, void *arg)
     str_t id, verb, query;
     (void)body;
     (void)arg;
-    bool known = take_target(ex->request.target, &id, &verb, &query) && query.n == 0;
+    str_t rest = str_from_offset(ex->request.target, strlen("/v1/processes/"));
+    bool known = admin_take_verb(rest, &id, &verb, &query) && query.n == 0;
     bool start = known && str_eq(verb, STR("start"));
     if (!start && !(known && str_eq(verb, STR("stop")))) {
-        refuse_address(ex);
+        admin_no_such_address(ex);
         return;
     }
-    ask(ex, id, start ? RUNNER_START : RUNNER_STOP, 0, 0);
+    ask(ex, id, start ? RUNNER_START : RUNNER_STOP);
 }

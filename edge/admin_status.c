@@ -66,14 +66,11 @@ static json_t *ports_json(const uint16_t *ports, size_t count)
 
 static json_t *box_json(const store_box_t *box)
 {
-    static const char *const providers[] = {[PROVIDER_STATIC] = "static",
-                                            [PROVIDER_PROCESS] = "process",
-                                            [PROVIDER_DOCKER] = "docker",
-                                            [PROVIDER_HTTP] = "http"};
     static const struct in6_addr nowhere;
     char address[INET6_ADDRSTRLEN];
-    json_t *json = json_pack("{s:s,s:s,s:s,s:I}", "box", box->id, "state", box_state_text(box->state),
-                             "provider", providers[box->provider], "generation", (json_int_t)box->generation);
+    json_t *json =
+        json_pack("{s:s,s:s,s:s,s:I}", "box", box->id, "state", box_state_text(box->state), "provider",
+                  store_provider_name(box->provider), "generation", (json_int_t)box->generation);
     assert(json != NULL);
     if (memcmp(&box->address, &nowhere, sizeof(nowhere)) != 0)
         json_object_set_new(json, "address", json_string(address_text(&box->address, address).p));

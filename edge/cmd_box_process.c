@@ -78,7 +78,7 @@ static int follow(const cli_t *cli, const char *box, json_int_t end)
         char target[128];
         json_t *answer;
         (void)nanosleep(&pause, NULL);
-        (void)snprintf(target, sizeof(target), "/v1/processes/%s/log?from=%lld", box, (long long)end);
+        (void)snprintf(target, sizeof(target), "/v1/boxes/%s/log?from=%lld", box, (long long)end);
         int status = cli_request(cli, "GET", target, NULL, &answer);
         if (status != CLI_OK)
             return status;
@@ -99,7 +99,7 @@ static int logs(const cli_t *cli, const char *box)
         fprintf(stderr, "boxedge box: --lines takes a number from 1 on\n");
         return CLI_USAGE;
     }
-    (void)snprintf(target, sizeof(target), "/v1/processes/%s/log?lines=%llu", box, (unsigned long long)lines);
+    (void)snprintf(target, sizeof(target), "/v1/boxes/%s/log?lines=%llu", box, (unsigned long long)lines);
     int status = cli_request(cli, "GET", target, NULL, &answer);
     if (status != CLI_OK)
         return status;
@@ -109,7 +109,10 @@ static int logs(const cli_t *cli, const char *box)
     else
         print_log(answer);
     if (!cli->json && end == 0 && !cli->follow)
-        fprintf(stderr, "%s has written nothing: it was not started since the edge was.\n", box);
+        fprintf(stderr, "%s has written nothing%s.\n", box,
+                strcmp(cli_text(answer, "provider"), "process") == 0
+                    ? ": it was not started since the edge was"
+                    : "");
     json_decref(answer);
     return cli->follow && !cli->json ? follow(cli, box, end) : CLI_OK;
 }

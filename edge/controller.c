@@ -376,10 +376,38 @@ static void box_ordered(void *owner, str_t id, bool runs)
     waker_order(controller->waker, id, runs);
 }
 
+static bool conf_has_box(const conf_t *conf, str_t id)
+{
+    for (size_t i = 0; i < conf->box_count; i++)
+        if (str_eq(str_from(conf->boxes[i].id), id))
+            return true;
+    return false;
+}
+
+static bool conf_has_process(const conf_t *conf, str_t id)
+{
+    for (size_t i = 0; i < conf->process_count; i++)
+        if (str_eq(str_from(conf->processes[i].id), id))
+            return true;
+    return false;
+}
+
+static bool find_box(void *owner, str_t id, box_provider_t *kind, provider_t **provider)
+{
+    const controller_t *controller = owner;
+    bool is_static = conf_has_box(controller->conf, id);
+    *provider = is_static ? NULL : boxes_provider(controller->boxes, id);
+    if (*provider == NULL && !is_static && conf_has_process(controller->conf, id))
+        *provider = controller->processes; /* which has not told of it yet */
+    *kind = *provider != NULL ? (*provider)->kind : PROVIDER_STATIC;
+    return is_static || *provider != NULL;
+}
+
 static const admin_controls_t controls = {.reload = ask_reload,
                                           .drain = ask_drain,
                                           .end_tunnels = end_tunnels,
                                           .push_box = push_box,
+                                          .find_box = find_box,
                                           .box_ordered = box_ordered};
 
 /* ---- the process ---- */
@@ -470,8 +498,8 @@ static bool start(controller_t *controller, const controller_args_t *args)
         provider_process_new(controller->loop, controller->conf, controller->runner, args->runner_lives,
                              &boxes_provider_handlers, controller->boxes);
     boxes_set_provider(controller->boxes, PROVIDER_PROCESS, controller->processes);
-    controller->listening = listening_desk_new(controller->loop, controller->store, controller->boxes,
-                                               controller->peers, controller->runner);
+    controller->listening =
+        listening_desk_new(controller->loop, controller->store, controller->boxes, controller->peers);
     controller->waker = waker_new(controller->loop, controller->conf, controller->boxes, controller->peers,
                                   controller->listening, shm_wakes(controller->shm));
     controller->idle = idle_new(controller->loop, controller->boxes);

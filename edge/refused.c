@@ -229,7 +229,7 @@ static void explain(exchange_t *ex, origin_failure_t failure)
     refused_t *refused = ex->worker->refused;
     char text[LISTENING_LABEL_MAX + 1];
     assert(ex->origin_ops == NULL);
-    if (refused == NULL || ex->box.pid == 0) {
+    if (refused == NULL || (ex->box.pid == 0 && !store_keeps_log(ex->box.provider))) {
         fail(ex, failure, &unknown);
         return;
     }
@@ -256,7 +256,7 @@ void refused_fail(exchange_t *ex)
 
 void refused_end(exchange_t *ex, origin_failure_t failure)
 {
-    bool has_log = ex->target.is_box && ex->box.provider == PROVIDER_PROCESS;
+    bool has_log = ex->target.is_box && store_keeps_log(ex->box.provider);
     if (failure == ORIGIN_CLOSED && has_log && ex->state < EXCHANGE_RESPONSE && access_reads_details(ex))
         explain(ex, failure);
     else

@@ -29,7 +29,7 @@ static void reply(exchange_t *ex, const char *code, wake_page_t page, unsigned r
     page.box = ex->preview.id;
     page.port = ex->preview.port;
     page.request_id = ex->request_id;
-    page.has_log = ex->box.provider == PROVIDER_PROCESS;
+    page.has_log = store_keeps_log(ex->box.provider);
     fields_t fields = {0};
     add(ex, &fields, STR("retry-after"), str_decimal(&ex->arena, retry_after));
     add(ex, &fields, STR("content-security-policy"), wake_page_policy(&ex->arena, page.nonce));

@@ -154,6 +154,10 @@ bool store_box_exposes(const store_box_t *box, uint16_t port);
 bool store_box_listens(const store_box_t *box, uint16_t port);
 /* The maximum time for its ports to listen; `usual` if the box has none of its own. */
 uint32_t store_box_start_ms(const store_box_t *box, uint32_t usual);
+/* "static", "process"..., as people read it. */
+const char *store_provider_name(box_provider_t provider);
+/* Whether the edge can read what boxes of this provider write: `boxedge box logs`. */
+bool store_keeps_log(box_provider_t provider);
 
 /*
  * Opens (and with `writer` makes) both environments in existing directories. Call after fork. On

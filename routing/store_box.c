@@ -22,3 +22,17 @@ uint32_t store_box_start_ms(const store_box_t *box, uint32_t usual)
 {
     return box->start_ms != 0 ? box->start_ms : usual;
 }
+
+const char *store_provider_name(box_provider_t provider)
+{
+    static const char *const names[] = {[PROVIDER_STATIC] = "static",
+                                        [PROVIDER_PROCESS] = "process",
+                                        [PROVIDER_DOCKER] = "docker",
+                                        [PROVIDER_HTTP] = "http"};
+    return names[provider];
+}
+
+bool store_keeps_log(box_provider_t provider)
+{
+    return provider == PROVIDER_PROCESS;
+}

@@ -486,6 +486,13 @@ static provider_t *provider_of(const boxes_t *boxes, const box_entry_t *entry)
     return boxes->providers[entry->box.provider];
 }
 
+provider_t *boxes_provider(const boxes_t *boxes, str_t id)
+{
+    const box_entry_t *entry = find(boxes, id);
+    bool known = entry != NULL && entry->box.state != BOX_UNKNOWN && entry->box.state != BOX_GONE;
+    return known ? boxes->providers[entry->box.provider] : NULL;
+}
+
 void boxes_resume(boxes_t *boxes, str_t id)
 {
     char name[BOX_ID_MAX + 1];

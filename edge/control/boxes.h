@@ -55,6 +55,8 @@ uint64_t boxes_heard_ms(const boxes_t *boxes, str_t id);
  * request asks the control plane before it goes there. False where it is no such box.
  */
 bool boxes_doubt(boxes_t *boxes, str_t id, uint64_t since_ms);
+/* The provider that has the box; NULL where none has. Valid until the loop turns. */
+provider_t *boxes_provider(const boxes_t *boxes, str_t id);
 /* Calls `each` for every box until it returns false; do not change boxes from it. */
 void boxes_each(const boxes_t *boxes, bool (*each)(const store_box_t *, void *), void *arg);
 

@@ -27,8 +27,9 @@ typedef struct look {
     store_box_t box;               /* as it was when it was asked about */
     listening_table_t table;
     char line[LISTENING_LINE_MAX + 1];
-    loop_timer_t patience; /* awaits_line */
-    question_t *questions; /* LOOK_READS */
+    provider_question_t line_question; /* awaits_line */
+    loop_timer_t patience;             /* the same */
+    question_t *questions;             /* LOOK_READS */
 } look_t;
 
 struct listening_desk {
@@ -36,13 +37,12 @@ struct listening_desk {
     store_thread_t *store;
     const boxes_t *boxes;
     peers_t *peers;
-    runner_link_t *runner;
     size_t question_count;
     look_t looks[LISTENING_BOXES_MAX];
 };
 
 listening_desk_t *listening_desk_new(loop_t *loop, store_thread_t *store, const boxes_t *boxes,
-                                     peers_t *peers, runner_link_t *runner)
+                                     peers_t *peers)
 {
     listening_desk_t *desk = calloc(1, sizeof(*desk));
     assert(desk != NULL);
@@ -50,10 +50,19 @@ listening_desk_t *listening_desk_new(loop_t *loop, store_thread_t *store, const 
     desk->store = store;
     desk->boxes = boxes;
     desk->peers = peers;
-    desk->runner = runner;
     for (size_t i = 0; i < LISTENING_BOXES_MAX; i++)
         desk->looks[i].desk = desk;
     return desk;
+}
+
+/* No line is waited for any more. */
+static void forget_line(look_t *look)
+{
+    provider_question_t *question = &look->line_question;
+    if (question->asked != NULL)
+        question->asked->forget(question->asked, question);
+    loop_timer_stop(&look->patience);
+    look->awaits_line = false;
 }
 
 static question_t *take_question(look_t *look)
@@ -71,7 +80,7 @@ void listening_desk_free(listening_desk_t **desk)
     for (size_t i = 0; i < LISTENING_BOXES_MAX; i++) {
         look_t *look = &(*desk)->looks[i];
         assert(look->state != LOOK_READS || !look->reads_table);
-        loop_timer_stop(&look->patience); /* the runner's answer finds nobody any more */
+        forget_line(look);
         while (look->questions != NULL)
             free(take_question(look));
     }
@@ -132,21 +141,19 @@ static void done(store_job_t *job)
     settle(look);
 }
 
-static void on_line(void *arg, const runner_answer_t *answer)
+static void on_line(provider_question_t *question, const provider_words_t *words)
 {
-    look_t *look = arg;
-    loop_timer_stop(&look->patience);
-    if (answer->result == RUNNER_OK)
-        last_words_print(str_from(answer->sentence), look->line, sizeof(look->line));
-    look->awaits_line = false;
+    look_t *look = H2O_STRUCT_FROM_MEMBER(look_t, line_question, question);
+    if (words->result == PROVIDER_OK)
+        last_words_print(words->text, look->line, sizeof(look->line));
+    forget_line(look);
     settle(look);
 }
 
 static void on_patience(loop_timer_t *timer)
 {
     look_t *look = H2O_STRUCT_FROM_MEMBER(look_t, patience, timer);
-    runner_link_forget(look->desk->runner, look);
-    look->awaits_line = false;
+    forget_line(look);
     settle(look);
 }
 
@@ -154,9 +161,11 @@ static void on_patience(loop_timer_t *timer)
 static bool ask_line(look_t *look)
 {
     listening_desk_t *desk = look->desk;
+    provider_t *provider = boxes_provider(desk->boxes, str_from(look->box.id));
     look->line[0] = '\0';
-    if (look->box.provider != PROVIDER_PROCESS || desk->runner == NULL ||
-        !runner_link_ask(desk->runner, RUNNER_LINE, str_from(look->box.id), 0, on_line, look))
+    look->line_question = (provider_question_t){.answered = on_line};
+    if (provider == NULL || provider->line == NULL ||
+        !provider->line(provider, str_from(look->box.id), &look->line_question))
         return false;
     loop_timer_start(desk->loop, &look->patience, LISTENING_LINE_MS, on_patience);
     return true;
@@ -213,11 +222,11 @@ static bool add_question(look_t *look, unsigned worker, uint16_t port, uint64_t 
     return true;
 }
 
-/* Of a process box that has just ended there are no ports, yet its log says why. */
+/* Of a box that has just ended there are no ports, yet its log says why. */
 static bool can_tell(const store_box_t *box, uint64_t generation)
 {
     if (box == NULL || box->pid == 0)
-        return box != NULL && box->provider == PROVIDER_PROCESS;
+        return box != NULL && store_keeps_log(box->provider);
     return box->generation == generation;
 }
 

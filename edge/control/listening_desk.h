@@ -1,6 +1,6 @@
 /*
  * The controller's answers to what listens in a box (PROCESS_LISTENING): /proc is read on the store's thread,
- * and the runner is asked for a line of a process box's log, once for each box and generation however many
+ * and the box's provider is asked for the line of its log, once for each box and generation however many
  * ask. An answer holds for LISTENING_FRESH_MS, so that a crashed dev server and a page that polls it cost
  * next to nothing.
  */
@@ -9,10 +9,9 @@
 
 #include "boxes.h"
 #include "listening.h"
-#include "runner_link.h"
 
 #define LISTENING_FRESH_MS 2000
-/* A runner that does not answer within it has no line to say. Less than workers wait (REFUSED_WAIT_MS). */
+/* A provider that does not answer within it has no line to say. Less than workers wait (REFUSED_WAIT_MS). */
 #define LISTENING_LINE_MS 250
 /* Boxes that are remembered, and questions that wait; who comes when all of either are in use hears that
  * nothing is known. */
@@ -21,10 +20,10 @@
 
 typedef struct listening_desk listening_desk_t;
 
-/* All outlive it, but for the store's thread and `runner` (NULL: there are no lines), which are freed before
- * it. */
+/* All outlive it, but for the store's thread, which is freed before it. Providers may be freed at any time.
+ */
 listening_desk_t *listening_desk_new(loop_t *loop, store_thread_t *store, const boxes_t *boxes,
-                                     peers_t *peers, runner_link_t *runner);
+                                     peers_t *peers);
 void listening_desk_free(listening_desk_t **desk);
 
 /* "<id>-<port>" of that generation refused or closed a connection of worker `index`: PROCESS_LISTENS tells

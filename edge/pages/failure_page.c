@@ -93,7 +93,7 @@ static str_t remedy_text(h2o_mem_pool_t *pool, const failure_page_t *page, remed
 /* Whether a command shows what the box wrote, and that may help. */
 static bool has_logs(const failure_page_t *page, remedy_t remedy)
 {
-    return page->provider == PROVIDER_PROCESS && remedy != REMEDY_PORT && remedy != REMEDY_NONE;
+    return store_keeps_log(page->provider) && remedy != REMEDY_PORT && remedy != REMEDY_NONE;
 }
 
 str_t failure_page(h2o_mem_pool_t *pool, const failure_page_t *page)

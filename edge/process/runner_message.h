@@ -62,7 +62,6 @@ typedef struct runner_status {
 #define RUNNER_LINE_MAX 159
 /* Precedes output of the box (not a path) after the line end of a sentence. */
 #define RUNNER_LAST_LINE      "Its last line: "
-#define RUNNER_BOX_LOG_BYTES  (256u * 1024)
 #define RUNNER_LOG_HEAD_BYTES 8
 
 /* Returns the length. */

@@ -10,6 +10,8 @@
 #ifndef BOXEDGE_PROVIDER_H
 #define BOXEDGE_PROVIDER_H
 
+#include <h2o/linklist.h>
+
 #include "conf.h"
 #include "store.h"
 #include "str.h"
@@ -34,13 +36,33 @@ typedef struct provider_box {
     uint8_t port_count;                  /* 0: all may be */
 } provider_box_t;
 
-/* How a resume ended. */
+/* How a resume ended, or a question. */
 typedef enum provider_result {
-    PROVIDER_OK,          /* the box runs; `box` was told before */
-    PROVIDER_GONE,        /* there is no such box; `box` was told before */
-    PROVIDER_FAILED,      /* it cannot be resumed: the sentence says why */
+    PROVIDER_OK,          /* the box runs, and `box` was told before; or there is an answer */
+    PROVIDER_GONE,        /* there is no such box; after a resume `box` was told before */
+    PROVIDER_FAILED,      /* it cannot be resumed, or has no log to read: the sentence says why */
     PROVIDER_UNAVAILABLE, /* the provider itself cannot be reached */
 } provider_result_t;
+
+/* The answer to a question; valid while `answered` runs. */
+typedef struct provider_words {
+    provider_result_t result;
+    const char *sentence; /* for the operator, never NULL where it is not PROVIDER_OK */
+    str_t text;           /* raw: a line, which may be empty, or a log, at most BOX_LOG_BYTES */
+    uint64_t end;         /* of a log: the position after it, below 2^53 */
+} provider_words_t;
+
+/* What somebody asks about a box's log; embedded in what waits for the answer. */
+typedef struct provider_question provider_question_t;
+struct provider_question {
+    /* Once, unless it was forgotten; not to be asked again from it. */
+    void (*answered)(provider_question_t *question, const provider_words_t *words);
+    uint64_t from;       /* of a log: what came after this position; 0: its last lines */
+    uint64_t lines;      /* of a log from 0 on: how many at least, as far as they fit */
+    provider_t *asked;   /* by the provider: NULL while it is not asked */
+    bool wants_line;     /* by the provider */
+    h2o_linklist_t link; /* by the provider */
+};
 
 typedef struct provider_handlers {
     /* `box` is so now: whenever something changed, and as the answer to look. Told again without a change is
@@ -56,8 +78,8 @@ typedef struct provider_handlers {
                     const char *sentence);
 } provider_handlers_t;
 
-/* Each provider begins with it. No handler is called from within `resume`, `pause` and `look`: they answer
- * later, from the loop. */
+/* Each provider begins with it. No handler is called from within `resume`, `pause`, `look`, `line` and
+ * `log`: they answer later, from the loop. */
 struct provider {
     box_provider_t kind;
     const provider_handlers_t *handlers;
@@ -73,9 +95,26 @@ struct provider {
     /* These boxes (separated by '\n', a '\n' at the end) were active in the last second; NULL where the
      * provider need not know. */
     void (*activity)(provider_t *provider, str_t ids);
+    /*
+     * Questions about what the box wrote, stdout and stderr in the order of writing; NULL where the provider
+     * keeps no logs (store_keeps_log). `line`: the line of its last run that best explains how it is
+     * (last_words.h), without lines of an access log. `log`: its end. False where it cannot be asked now, or
+     * too much is. Else answered within a time that the provider bounds, at the latest when it is freed.
+     */
+    bool (*line)(provider_t *provider, str_t id, provider_question_t *question);
+    bool (*log)(provider_t *provider, str_t id, provider_question_t *question);
+    /* Nobody waits for the answer any more; no-op where nobody does. */
+    void (*forget)(provider_t *provider, provider_question_t *question);
     /* A new configuration is in force; valid until the next. */
     void (*set_conf)(provider_t *provider, const conf_t *conf);
     void (*free)(provider_t *provider);
 };
+
+/* The provider does not wait for an answer any more: takes `question` off it. */
+static inline void provider_unask(provider_question_t *question)
+{
+    h2o_linklist_unlink(&question->link);
+    question->asked = NULL;
+}
 
 #endif

@@ -35,7 +35,8 @@ struct process_provider {
     process_box_t *boxes; /* one for each of conf->processes, in order */
     size_t count;
     stranger_t *strangers;
-    bool listed; /* all boxes were told once */
+    h2o_linklist_t questions; /* provider_question_t.link: those that the runner is asked */
+    bool listed;              /* all boxes were told once */
     loop_timer_t first;
     loop_task_t work;
 };
@@ -273,6 +274,67 @@ static void provider_look(provider_t *provider, str_t id)
         runner_link_look(p->link, id);
 }
 
+/* ---- logs ---- */
+
+static void on_said(void *arg, const runner_answer_t *said)
+{
+    static const provider_result_t results[] = {[RUNNER_OK] = PROVIDER_OK,
+                                                [RUNNER_FAILED] = PROVIDER_FAILED,
+                                                [RUNNER_UNKNOWN] = PROVIDER_GONE,
+                                                [RUNNER_BUSY] = PROVIDER_UNAVAILABLE,
+                                                [RUNNER_LOST] = PROVIDER_UNAVAILABLE};
+    provider_question_t *question = arg;
+    bool is_line = question->wants_line && said->result == RUNNER_OK;
+    provider_unask(question);
+    const provider_words_t words = {.result = results[said->result],
+                                    .sentence = said->sentence,
+                                    .text = is_line ? str_from(said->sentence) : said->log,
+                                    .end = said->log_end};
+    question->answered(question, &words);
+}
+
+static bool ask_runner(provider_t *provider, str_t id, provider_question_t *question, bool line)
+{
+    process_provider_t *p = self(provider);
+    assert(question->asked == NULL);
+    if (!runner_link_ask(p->link, line ? RUNNER_LINE : RUNNER_LOG, id, line ? 0 : question->from, on_said,
+                         question))
+        return false;
+    question->asked = provider;
+    question->wants_line = line;
+    h2o_linklist_insert(&p->questions, &question->link);
+    return true;
+}
+
+static bool provider_line(provider_t *provider, str_t id, provider_question_t *question)
+{
+    return ask_runner(provider, id, question, true);
+}
+
+static bool provider_log(provider_t *provider, str_t id, provider_question_t *question)
+{
+    return ask_runner(provider, id, question, false);
+}
+
+static void provider_forget(provider_t *provider, provider_question_t *question)
+{
+    if (question->asked == NULL)
+        return;
+    assert(question->asked == provider);
+    runner_link_forget(self(provider)->link, question);
+    provider_unask(question);
+}
+
+static void end_questions(process_provider_t *p)
+{
+    static const runner_answer_t lost = {.result = RUNNER_LOST, .sentence = "The edge is ending."};
+    while (!h2o_linklist_is_empty(&p->questions)) {
+        provider_question_t *question = H2O_STRUCT_FROM_MEMBER(provider_question_t, link, p->questions.next);
+        runner_link_forget(p->link, question);
+        on_said(question, &lost);
+    }
+}
+
 static void free_boxes(process_box_t *boxes, size_t count, runner_link_t *link)
 {
     for (size_t i = 0; i < count; i++) {
@@ -335,6 +397,7 @@ static void provider_free(provider_t *provider)
 {
     process_provider_t *p = self(provider);
     runner_link_listen(p->link, NULL, NULL);
+    end_questions(p);
     free_boxes(p->boxes, p->count, p->link);
     while (p->strangers != NULL) {
         stranger_t *next = p->strangers->next;
@@ -358,12 +421,16 @@ provider_t *provider_process_new(loop_t *loop, const conf_t *conf, runner_link_t
                                        .resume = provider_resume,
                                        .pause = provider_pause,
                                        .look = provider_look,
+                                       .line = provider_line,
+                                       .log = provider_log,
+                                       .forget = provider_forget,
                                        .set_conf = provider_set_conf,
                                        .free = provider_free},
                               .loop = loop,
                               .conf = conf_acquire(conf),
                               .link = link,
                               .count = conf->process_count};
+    h2o_linklist_init_anchor(&p->questions);
     p->boxes = make_boxes(p, conf);
     if (may_run)
         loop_timer_start(loop, &p->first, PROVIDER_PROCESS_FIRST_MS, on_first_timeout);

@@ -499,7 +499,7 @@ runner_box_t *runner_box_new(loop_t *loop, const conf_t *conf, const conf_proces
                           .process = process,
                           .handlers = handlers,
                           .owner = owner,
-                          .log = box_log_new(RUNNER_BOX_LOG_BYTES)};
+                          .log = box_log_new(BOX_LOG_BYTES)};
     return box;
 }
 

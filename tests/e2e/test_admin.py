@@ -288,6 +288,18 @@ def test_boxes(edge, admin):
     assert "127.0.0.1" in edge.command("box", "list")
 
 
+def test_logs_that_there_are_not(edge, admin):
+    for target, status, code in (("/v1/boxes/box/log", 409, "no_log"), ("/v1/boxes/other/log", 404, "no_such_box"),
+                                 ("/v1/processes/box/log", 404, "no_such_process"),
+                                 ("/v1/boxes/box/logs", 404, "not_found"), ("/v1/boxes/-/log", 400, "bad_id"),
+                                 ("/v1/boxes/box/log?lines=0", 400, "bad_query"),
+                                 ("/v1/boxes/box/log?from=-1", 400, "bad_query")):
+        got, _, answer = admin.call("GET", target)
+        assert (got, answer["code"]) == (status, code), target
+    done = edge.command("box", "logs", "box", check=False)
+    assert done.returncode == 1 and "it is a box of `boxes`" in done.stderr
+
+
 def test_boxes_that_can_sleep(tmp_path):
     command = {"command": "true", "directory": "/"}
     config = {

@@ -389,7 +389,8 @@ def test_errors_of_the_commands(start, port):
     edge = start(app(port))
     for verb in ("logs", "start", "stop"):
         unknown = edge.command("box", verb, "other", check=False)
-        assert unknown.returncode == 1 and "other is no box of `processes`" in unknown.stderr
+        said = "The edge knows no box other." if verb == "logs" else "other is no box of `processes`"
+        assert unknown.returncode == 1 and said in unknown.stderr
         assert edge.command("box", verb, "../x", check=False).returncode == 2
     assert edge.command("box", "logs", "web", "-n", "0", check=False).returncode == 2
     assert edge.command("box", "stop", "web") == "web is stopped.\n"

@@ -6,10 +6,45 @@
 typedef struct desk_world {
     world_t *w;
     listening_desk_t *desk;
-    runner_link_t *link;
-    int runner; /* the runner's end; -1: there is none */
     uint64_t generation;
+    unsigned asked;                /* questions about a line, until runner_asked */
+    provider_question_t *question; /* the last of them; NULL: nobody waits for an answer */
 } desk_world_t;
+
+/* The provider has no room for what finds its world. */
+static desk_world_t *of_provider;
+
+static bool provider_line(provider_t *provider, str_t id, provider_question_t *question)
+{
+    assert_true(str_eq(id, STR("a")) || id.p[0] == 'b');
+    if (of_provider->question != NULL)
+        return false;
+    of_provider->asked++;
+    of_provider->question = question;
+    question->asked = provider;
+    return true;
+}
+
+static void provider_forget(provider_t *provider, provider_question_t *question)
+{
+    assert_ptr_equal(question, of_provider->question);
+    assert_ptr_equal(question->asked, provider);
+    of_provider->question = NULL;
+    question->asked = NULL;
+}
+
+/* The answer; NULL: there is none to be had. */
+static void say(desk_world_t *d, const char *line)
+{
+    provider_question_t *question = d->question;
+    const provider_words_t words = {.result = line != NULL ? PROVIDER_OK : PROVIDER_UNAVAILABLE,
+                                    .sentence = "",
+                                    .text = str_from(line != NULL ? line : "")};
+    assert_non_null(question);
+    d->question = NULL;
+    question->asked = NULL;
+    question->answered(question, &words);
+}
 
 static void tell_with_pid(desk_world_t *d, const char *id)
 {
@@ -28,9 +63,10 @@ static int desk_setup(void **state)
     void *world;
     assert_int_equal(waker_world_setup(&world), 0);
     d->w = world;
-    d->link = runner_link_new(d->w->loop);
-    d->runner = -1;
-    d->desk = listening_desk_new(d->w->loop, d->w->store, d->w->boxes, d->w->peers, d->link);
+    of_provider = d;
+    d->w->provider.line = provider_line;
+    d->w->provider.forget = provider_forget;
+    d->desk = listening_desk_new(d->w->loop, d->w->store, d->w->boxes, d->w->peers);
     tell_with_pid(d, "a");
     settle(d->w);
     *state = d;
@@ -41,14 +77,12 @@ static int desk_teardown(void **state)
 {
     desk_world_t *d = *state;
     void *world = d->w;
-    /* As the controller does: the runner and the store's thread go first, and its last jobs still answer. */
-    runner_link_free(&d->link);
-    if (d->runner >= 0)
-        close(d->runner);
+    /* As the controller does: the store's thread goes first, and its last jobs still answer. */
     boxes_stop(d->w->boxes);
     store_thread_free(&d->w->store);
     listening_desk_free(&d->desk);
     assert_null(d->desk);
+    assert_null(d->question);
     free(d);
     return waker_world_teardown(&world);
 }
@@ -96,73 +130,79 @@ static void one_look_for_all(void **state)
     assert_true(heard(d, 0, &got, 200) && got.known && got.count == 0);
 }
 
-/* How often the runner was asked for the box's line; `*number` is that of the last question. */
-static unsigned runner_asked(desk_world_t *d, uint64_t *number)
+/* How often the provider was asked for a line since the last call. */
+static unsigned line_asked(desk_world_t *d)
 {
-    ipc_message_t message;
-    unsigned n = 0;
-    while (ipc_receive(d->runner, &message) == IPC_OK) {
-        assert_int_equal(message.type, RUNNER_LINE);
-        assert_true(str_eq(str_make(message.bytes, message.len), STR("a")));
-        *number = message.value;
-        n++;
-    }
-    return n;
+    unsigned asked = d->asked;
+    d->asked = 0;
+    return asked;
 }
 
-static void ask_of_process(desk_world_t *d, unsigned worker)
+static void ask_of_box(desk_world_t *d, unsigned worker)
 {
     listening_desk_ask(d->desk, worker, label(d->w, "a"), d->generation);
 }
 
-/* The runner says the line of a process box, once for all; one that is silent leaves the ports. */
+/* The provider says the line, once for all; one that is silent leaves the ports. */
 static void a_line_of_the_log(void **state)
 {
     desk_world_t *d = *state;
-    uint64_t number = 0;
     listening_t got;
-    int fds[2];
-    assert_true(ipc_pair(fds));
-    runner_link_take(d->link, &fds[0]);
-    d->runner = fds[1];
-    ask_of_process(d, 0);
-    ask_of_process(d, 1);
-    assert_int_equal(runner_asked(d, &number), 1);
+    ask_of_box(d, 0);
+    ask_of_box(d, 1);
+    assert_int_equal(line_asked(d), 1);
     settle(d->w);
     assert_false(heard(d, 0, &got, 0)); /* the table alone is no answer */
-    assert_int_equal(ipc_send(d->runner, RUNNER_DONE, number, str_make("\0Error: boom", 12), NULL, 0),
-                     IPC_OK);
+    say(d, "Error: boom");
     for (unsigned worker = 0; worker < 2; worker++) {
         assert_true(heard(d, worker, &got, 200));
         assert_true(got.known && got.count == 1);
         assert_string_equal(got.line, "Error: boom");
     }
     loop_skip(d->w->loop, LISTENING_FRESH_MS);
-    ask_of_process(d, 0);
-    assert_int_equal(runner_asked(d, &number), 1);
+    ask_of_box(d, 0);
+    assert_int_equal(line_asked(d), 1);
     settle(d->w);
     assert_false(heard(d, 0, &got, 0));
     loop_skip(d->w->loop, LISTENING_LINE_MS);
     assert_true(heard(d, 0, &got, 200) && got.known && got.line[0] == '\0');
+    assert_null(d->question); /* and it was told that nobody waits */
     loop_skip(d->w->loop, LISTENING_FRESH_MS);
-    ask_of_process(d, 0); /* waits at the end */
+    ask_of_box(d, 0);
+    settle(d->w);
+    say(d, NULL); /* it goes, or cannot say */
+    assert_true(heard(d, 0, &got, 200) && got.known && got.line[0] == '\0');
+    loop_skip(d->w->loop, LISTENING_FRESH_MS);
+    ask_of_box(d, 0); /* waits at the end */
+    assert_non_null(d->question);
+}
+
+static void a_line_is_cut_and_printable(void **state)
+{
+    desk_world_t *d = *state;
+    listening_t got;
+    char line[5000];
+    memset(line, 'x', sizeof(line));
+    memcpy(line, "\x1b[31mr\001ed", 9);
+    line[sizeof(line) - 1] = '\0';
+    ask_of_box(d, 0);
+    settle(d->w);
+    say(d, line);
+    assert_true(heard(d, 0, &got, 200));
+    assert_int_equal(strlen(got.line), LISTENING_LINE_MAX);
+    assert_memory_equal(got.line, "r edxxx", 7);
 }
 
 /* Its log is there, under the generation that was asked about; of its ports nothing is known. */
-static void a_process_that_has_ended(void **state)
+static void a_box_that_has_ended(void **state)
 {
     desk_world_t *d = *state;
-    uint64_t number = 0;
     listening_t got;
-    int fds[2];
-    assert_true(ipc_pair(fds));
-    runner_link_take(d->link, &fds[0]);
-    d->runner = fds[1];
     tell(d->w, "a", BOX_PAUSED, "::ffff:127.0.0.1");
     settle(d->w);
-    ask_of_process(d, 0);
-    assert_int_equal(runner_asked(d, &number), 1);
-    assert_int_equal(ipc_send(d->runner, RUNNER_DONE, number, str_make("\0boom", 5), NULL, 0), IPC_OK);
+    ask_of_box(d, 0);
+    assert_int_equal(line_asked(d), 1);
+    say(d, "boom");
     assert_true(heard(d, 0, &got, 200) && !got.known && got.count == 0);
     assert_string_equal(got.line, "boom");
 }
@@ -208,7 +248,8 @@ static void bounds(void **state)
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, desk_setup, desk_teardown)
-    const struct CMUnitTest tests[] = {TEST(one_look_for_all), TEST(a_line_of_the_log),
-                                       TEST(a_process_that_has_ended), TEST(what_is_not_known), TEST(bounds)};
+    const struct CMUnitTest tests[] = {
+        TEST(one_look_for_all),     TEST(a_line_of_the_log), TEST(a_line_is_cut_and_printable),
+        TEST(a_box_that_has_ended), TEST(what_is_not_known), TEST(bounds)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -488,6 +488,62 @@ static void questions_are_bounded_and_forgotten(void **state)
     EXPECT(w, "4  0 The process that runs boxes has died.");
 }
 
+typedef struct asker {
+    provider_question_t question;
+    world_t *w;
+} asker_t;
+
+static void on_words(provider_question_t *question, const provider_words_t *words)
+{
+    const asker_t *asker = H2O_STRUCT_FROM_MEMBER(asker_t, question, question);
+    assert_null(question->asked);
+    note(asker->w, "words %d \"%.*s\" %llu %s", words->result, STR_ARG(words->text),
+         (unsigned long long)words->end, words->result == PROVIDER_OK ? "" : words->sentence);
+}
+
+/* What is asked of the provider about a box's output, the runner answers, or nobody. */
+static void questions_about_output(void **state)
+{
+    world_t *w = *state;
+    asker_t line = {.question = {.answered = on_words}, .w = w}, log = line;
+    str_t text = STR("two\n");
+    ipc_message_t message;
+    char end[RUNNER_LOG_HEAD_BYTES];
+    begin(w, false);
+    EXPECT(w, "sync", "web paused pid 0 ports 2", "ice paused pid 0 ports 1", "pin paused pid 0 ports 1",
+           "synced");
+    assert_false(w->provider->line(w->provider, STR("web"), &line.question)); /* there is no runner */
+    assert_null(line.question.asked);
+    runner_up(w);
+    asked(w, RUNNER_LIST, "");
+    assert_true(w->provider->line(w->provider, STR("web"), &line.question));
+    assert_ptr_equal(line.question.asked, w->provider);
+    say_done(w, asked(w, RUNNER_LINE, "web"), RUNNER_OK, "Error: boom");
+    EXPECT(w, "words 0 \"Error: boom\" 0 ");
+    assert_true(w->provider->log(w->provider, STR("web"), &log.question));
+    turns(w);
+    assert_int_equal(ipc_receive(w->runner, &message), IPC_OK);
+    int fd = memfile_write("test", &text, 1);
+    bytes_put64(end, 87);
+    assert_int_equal(ipc_send(w->runner, RUNNER_TEXT, message.value, str_make(end, sizeof(end)), &fd, 1),
+                     IPC_OK);
+    close(fd);
+    EXPECT(w, "words 0 \"two\n\" 87 ");
+    assert_true(w->provider->line(w->provider, STR("none"), &line.question));
+    say_done(w, asked(w, RUNNER_LINE, "none"), RUNNER_UNKNOWN, "?");
+    EXPECT(w, "words 1 \"\" 0 ?");
+    assert_true(w->provider->line(w->provider, STR("web"), &line.question));
+    w->provider->forget(w->provider, &line.question);
+    w->provider->forget(w->provider, &line.question);
+    say_done(w, asked(w, RUNNER_LINE, "web"), RUNNER_OK, "late");
+    expect(w, NULL, 0);
+    /* The end of the provider is an answer. */
+    assert_true(w->provider->log(w->provider, STR("web"), &log.question));
+    w->provider->free(w->provider);
+    w->provider = NULL;
+    EXPECT(w, "words 3 \"\" 0 The edge is ending.");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -506,6 +562,7 @@ int main(void)
         TEST(a_resume_goes_on_through_a_reload),
         TEST(logs_come_in_a_memory_file),
         TEST(questions_are_bounded_and_forgotten),
+        TEST(questions_about_output),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

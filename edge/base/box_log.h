@@ -1,7 +1,7 @@
 /*
- * What a process box wrote lately: the end of its output in a ring of bounded size, which begins with a whole
- * line wherever something was dropped. Positions count the bytes since the log began, so that a reader can go
- * on where it was.
+ * What a box wrote lately: the end of its output in a ring of bounded size, which begins with a whole line
+ * wherever something was dropped. Positions count the bytes since the log began, so that a reader can go on
+ * where it was.
  */
 #ifndef BOXEDGE_BOX_LOG_H
 #define BOXEDGE_BOX_LOG_H
@@ -9,6 +9,9 @@
 #include "last_words.h"
 
 typedef struct box_log box_log_t;
+
+/* Of a box's log, at most. */
+#define BOX_LOG_BYTES (256u * 1024)
 
 /* What the lines begin with that are not the box's own but say what happened to it. */
 #define BOX_LOG_MARK "[boxedge] "
