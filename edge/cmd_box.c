@@ -7,10 +7,11 @@ static int usage(FILE *out, int status)
 {
     fprintf(out,
             "usage: boxedge box list [OPTION]...          show the boxes that the edge knows\n"
-            "       boxedge box logs BOX [OPTION]...      show what a process box wrote lately\n"
+            "       boxedge box logs BOX [OPTION]...      show what a box wrote lately\n"
             "       boxedge box start BOX [OPTION]...     start or thaw a process box, as a request does\n"
             "       boxedge box stop BOX [OPTION]...      stop a process box; the next request starts it\n\n"
-            "Process boxes are those under `processes` in the configuration.\n\n"
+            "Process boxes are those under `processes` in the configuration. `logs` takes\n"
+            "containers too; of other boxes the edge has no log.\n\n"
             "  -n, --lines N      of logs: the last N lines; by default 200\n"
             "  -f, --follow       of logs: go on with what comes, until Ctrl-C\n"
             "  --json             the answer of the admin API\n");

@@ -196,6 +196,11 @@ static void wait(cell_t *cell, exchange_t *ex, origin_failure_t failure)
     ex->origin_ops = &ops;
 }
 
+bool refused_waits(const exchange_t *ex)
+{
+    return ex->origin_ops == &ops;
+}
+
 /* ---- questions ---- */
 
 /* Nobody gains by collisions: a client that is refused then reads less of the reason. */

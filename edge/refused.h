@@ -25,6 +25,8 @@ void refused_message(refused_t *refused, const ipc_message_t *message);
 
 /* The exchange has no origin: its box refused. It fails now or soon; ex->listening then says what listens. */
 void refused_fail(exchange_t *ex);
+/* Whether the exchange has failed, and only waits to say why. */
+bool refused_waits(const exchange_t *ex);
 /* The exchange has no origin any more: it failed. As exchange_origin_failed, but where the app closed the
  * connection without an answer and its log may say why, a moment later and with that line. */
 void refused_end(exchange_t *ex, origin_failure_t failure);

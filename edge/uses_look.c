@@ -12,6 +12,7 @@
 
 #include "http2_client.h"
 #include "origin_pool.h"
+#include "refused.h"
 #include "shm.h"
 #include "steps.h"
 #include "store.h"
@@ -127,7 +128,7 @@ static void look_at(uses_t *uses, box_use_t *box, uint64_t epoch)
         next = at->next; /* an exchange ends in a turn of the loop only, so the next one stays */
         exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, use.link, at);
         /* Of an app that crashed, the end of the connection and the log say more than a pause would. */
-        if (ex->state == EXCHANGE_ORIGIN && has_ended(ex, &now))
+        if (ex->state == EXCHANGE_ORIGIN && (has_ended(ex, &now) || refused_waits(ex)))
             continue;
         if (now.state != BOX_RUNNING || now.generation != ex->box.generation)
             box_changed(ex, &now, epoch);

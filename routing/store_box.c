@@ -34,5 +34,5 @@ const char *store_provider_name(box_provider_t provider)
 
 bool store_keeps_log(box_provider_t provider)
 {
-    return provider == PROVIDER_PROCESS;
+    return provider == PROVIDER_PROCESS || provider == PROVIDER_DOCKER;
 }

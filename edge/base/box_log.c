@@ -38,19 +38,35 @@ static char at(const box_log_t *log, uint64_t position)
     return log->ring[position % log->size];
 }
 
+static void slice(const box_log_t *log, uint64_t from, uint64_t to, str_t parts[2])
+{
+    parts[0] = parts[1] = STR("");
+    if (from >= to)
+        return;
+    size_t place = from % log->size, n = (size_t)(to - from);
+    size_t first = log->size - place < n ? log->size - place : n;
+    parts[0] = str_make(log->ring + place, first);
+    parts[1] = str_make(log->ring, n - first);
+}
+
 /* Drops what does not fit, and with it the rest of a line that was cut. */
 static void drop_oldest(box_log_t *log)
 {
+    str_t parts[2];
     if (log->end - log->begin <= log->size)
         return;
     log->begin = log->end - log->size;
     /* The byte before is gone already: whether a line begins here is not known, so this one goes. */
-    for (uint64_t i = log->begin; i < log->end; i++)
-        if (at(log, i) == '\n') {
-            if (i + 1 < log->end)
-                log->begin = i + 1;
-            return;
-        }
+    slice(log, log->begin, log->end, parts);
+    for (uint64_t i = 0, before = log->begin; i < 2; before += parts[i++].n) {
+        const char *end = memchr(parts[i].p, '\n', parts[i].n);
+        if (end == NULL)
+            continue;
+        uint64_t next = before + (uint64_t)(end - parts[i].p) + 1;
+        if (next < log->end)
+            log->begin = next;
+        return;
+    }
 }
 
 void box_log_add(box_log_t *log, str_t bytes)
@@ -90,17 +106,6 @@ static uint64_t line_before(const box_log_t *log, uint64_t end)
         if (position != end && at(log, position - 1) == '\n')
             break;
     return position;
-}
-
-static void slice(const box_log_t *log, uint64_t from, uint64_t to, str_t parts[2])
-{
-    parts[0] = parts[1] = STR("");
-    if (from >= to)
-        return;
-    size_t place = from % log->size, n = (size_t)(to - from);
-    size_t first = log->size - place < n ? log->size - place : n;
-    parts[0] = str_make(log->ring + place, first);
-    parts[1] = str_make(log->ring, n - first);
 }
 
 void box_log_read(const box_log_t *log, uint64_t from, str_t parts[2])

@@ -47,6 +47,7 @@ docker_box_t *docker_add_box(docker_t *docker, str_t id)
         return box;
     box = h2o_mem_alloc(sizeof(*box));
     *box = (docker_box_t){.docker = docker};
+    h2o_linklist_init_anchor(&box->questions);
     assert(id.n <= BOX_ID_MAX);
     memcpy(box->id, id.p, id.n);
     name_map_add(&docker->boxes, box);
@@ -56,10 +57,11 @@ docker_box_t *docker_add_box(docker_t *docker, str_t id)
 void docker_drop_box(docker_box_t *box)
 {
     docker_t *docker = box->docker;
-    if (box->first != NULL || box->resume != RESUME_NONE || box->look || docker_call_busy(&box->pause))
+    if (box->first != NULL || box->resume != RESUME_NONE || box->look || docker_call_busy(&box->pause) ||
+        !h2o_linklist_is_empty(&box->questions))
         return;
-    assert(!docker_call_busy(&box->call) && !loop_timer_running(&box->limit) &&
-           !loop_timer_running(&box->change));
+    assert(!docker_call_busy(&box->reading) && box->log == NULL && !docker_call_busy(&box->call) &&
+           !loop_timer_running(&box->limit) && !loop_timer_running(&box->change));
     if (h2o_linklist_is_linked(&box->link))
         h2o_linklist_unlink(&box->link);
     name_map_remove(&docker->boxes, box);
@@ -199,14 +201,14 @@ void docker_inspect(docker_entry_t *entry, bool background)
         bool waits = entry->inspect.fetch == NULL;
         if (!waits)
             return; /* another one follows */
-        if (background || !entry->inspect.background) {
+        if (background || entry->inspect.class == DOCKER_URGENT) {
             entry->covers = entry->asked;
             return;
         }
         docker_call_cancel(&entry->inspect); /* somebody waits for it now: it goes to the other queue */
     }
     loop_timer_stop(&entry->again);
-    entry->inspect.background = background;
+    entry->inspect.class = background ? DOCKER_BACKGROUND : DOCKER_URGENT;
     begin_inspect(entry);
 }
 
@@ -305,7 +307,7 @@ static void on_inspected(docker_call_t *call, const fetch_result_t *result)
     else
         entry->failures = 0;
     if (entry->asked != entry->covers && !docker_call_busy(call)) {
-        call->background = false;
+        call->class = DOCKER_URGENT;
         begin_inspect(entry);
     }
     box_changed(entry->box, entry, failed);
@@ -320,6 +322,7 @@ static bool free_box(void *item, void *arg)
     docker_box_t *box = item;
     (void)arg;
     docker_resume_cancel(box);
+    docker_reading_end(box);
     box->first = NULL;
     box->look = false;
     docker_drop_box(box);

@@ -15,8 +15,8 @@
 struct docker_engine {
     fetcher_t *fetcher;
     char *socket;
-    h2o_linklist_t waiting[2]; /* [1]: of a listing */
-    unsigned busy[2];
+    h2o_linklist_t waiting[DOCKER_CLASSES];
+    unsigned busy[DOCKER_CLASSES];
 };
 
 char *docker_text(const char *format, ...)
@@ -35,8 +35,8 @@ docker_engine_t *docker_engine_new(fetcher_t *fetcher, const char *socket)
 {
     docker_engine_t *engine = h2o_mem_alloc(sizeof(*engine));
     *engine = (docker_engine_t){.fetcher = fetcher, .socket = docker_text("%s", socket)};
-    h2o_linklist_init_anchor(&engine->waiting[0]);
-    h2o_linklist_init_anchor(&engine->waiting[1]);
+    for (size_t i = 0; i < DOCKER_CLASSES; i++)
+        h2o_linklist_init_anchor(&engine->waiting[i]);
     return engine;
 }
 
@@ -47,7 +47,8 @@ void docker_engine_free(docker_engine_t **engine)
     if (e == NULL)
         return;
     assert(docker_engine_busy(e) == 0);
-    assert(h2o_linklist_is_empty(&e->waiting[0]) && h2o_linklist_is_empty(&e->waiting[1]));
+    for (size_t i = 0; i < DOCKER_CLASSES; i++)
+        assert(h2o_linklist_is_empty(&e->waiting[i]));
     free(e->socket);
     free(e);
 }
@@ -81,7 +82,10 @@ const char *docker_engine_fault(const docker_engine_t *engine)
 
 unsigned docker_engine_busy(const docker_engine_t *engine)
 {
-    return engine->busy[0] + engine->busy[1];
+    unsigned busy = 0;
+    for (size_t i = 0; i < DOCKER_CLASSES; i++)
+        busy += engine->busy[i];
+    return busy;
 }
 
 bool docker_call_busy(const docker_call_t *call)
@@ -89,22 +93,28 @@ bool docker_call_busy(const docker_call_t *call)
     return call->engine != NULL;
 }
 
+static void on_data(void *owner, str_t bytes)
+{
+    docker_call_t *call = owner;
+    call->data(call, bytes);
+}
+
 static void on_done(void *owner, const fetch_result_t *result);
 
 static void send_call(docker_call_t *call)
 {
-    static const fetch_handlers_t handlers = {.done = on_done};
+    static const fetch_handlers_t whole = {.done = on_done}, pieces = {.data = on_data, .done = on_done};
     char *url = docker_text("http://localhost%s", call->path);
     docker_engine_t *engine = call->engine;
     h2o_linklist_unlink(&call->link);
-    engine->busy[call->background]++;
+    engine->busy[call->class]++;
     fetch_request_t request = {.method = call->method,
                                .url = url,
                                .unix_socket = engine->socket,
                                .body = str_from(call->body),
                                .timeout_ms = call->timeout_ms,
                                .most = call->most};
-    call->fetch = fetch_start(engine->fetcher, &request, &handlers, call);
+    call->fetch = fetch_start(engine->fetcher, &request, call->data != NULL ? &pieces : &whole, call);
     free(url);
     if (call->sent != NULL)
         call->sent(call);
@@ -113,13 +123,21 @@ static void send_call(docker_call_t *call)
 /* Which queue is served next; NULL: none now. */
 static h2o_linklist_t *next_queue(docker_engine_t *engine)
 {
-    bool urgent = !h2o_linklist_is_empty(&engine->waiting[0]);
-    bool background = !h2o_linklist_is_empty(&engine->waiting[1]) && engine->busy[1] < DOCKER_BACKGROUND_MAX;
+    static const unsigned most[] = {[DOCKER_URGENT] = DOCKER_CALLS_MAX,
+                                    [DOCKER_BACKGROUND] = DOCKER_BACKGROUND_MAX,
+                                    [DOCKER_LOG] = DOCKER_LOGS_MAX};
+    bool may[DOCKER_CLASSES];
     if (docker_engine_busy(engine) == DOCKER_CALLS_MAX)
         return NULL;
-    if (background && (!urgent || engine->busy[1] < DOCKER_BACKGROUND_MIN))
-        return &engine->waiting[1];
-    return urgent ? &engine->waiting[0] : NULL;
+    for (size_t i = 0; i < DOCKER_CLASSES; i++)
+        may[i] = !h2o_linklist_is_empty(&engine->waiting[i]) && engine->busy[i] < most[i];
+    if (may[DOCKER_BACKGROUND] && engine->busy[DOCKER_BACKGROUND] < DOCKER_BACKGROUND_MIN)
+        return &engine->waiting[DOCKER_BACKGROUND];
+    if (may[DOCKER_URGENT])
+        return &engine->waiting[DOCKER_URGENT];
+    if (may[DOCKER_LOG])
+        return &engine->waiting[DOCKER_LOG];
+    return may[DOCKER_BACKGROUND] ? &engine->waiting[DOCKER_BACKGROUND] : NULL;
 }
 
 static void send_waiting(docker_engine_t *engine)
@@ -134,7 +152,7 @@ static void release(docker_call_t *call)
 {
     docker_engine_t *engine = call->engine;
     if (call->fetch != NULL)
-        engine->busy[call->background]--;
+        engine->busy[call->class]--;
     else
         h2o_linklist_unlink(&call->link);
     fetch_cancel(&call->fetch);
@@ -158,7 +176,7 @@ void docker_call_begin(docker_engine_t *engine, docker_call_t *call)
     assert(call->engine == NULL && call->fetch == NULL && call->done != NULL && call->method != NULL &&
            call->path != NULL);
     call->engine = engine;
-    h2o_linklist_insert(&engine->waiting[call->background], &call->link);
+    h2o_linklist_insert(&engine->waiting[call->class], &call->link);
     send_waiting(engine);
 }
 

@@ -1,6 +1,7 @@
 /*
  * Calls to a container engine over its Unix socket: at most DOCKER_CALLS_MAX under way, the others wait in
- * order. Those that somebody waits for go first; those of a listing always have a share.
+ * order. Those that somebody waits for go first; those of a listing always have a share, and those of logs
+ * never more than theirs.
  */
 #ifndef BOXEDGE_DOCKER_CALLS_H
 #define BOXEDGE_DOCKER_CALLS_H
@@ -11,6 +12,8 @@
 /* Of these, calls of a listing: never more than so many, and always this many where that many wait. */
 #define DOCKER_BACKGROUND_MAX 8
 #define DOCKER_BACKGROUND_MIN 2
+/* And of logs, which may be long. */
+#define DOCKER_LOGS_MAX 4
 /* The most bytes of an answer to anything but a listing. */
 #define DOCKER_ANSWER_MAX (1u << 20)
 #define DOCKER_LIST_MAX   (8u << 20)
@@ -31,12 +34,19 @@ const char *docker_engine_fault(const docker_engine_t *engine);
 /* Calls under way. */
 unsigned docker_engine_busy(const docker_engine_t *engine);
 
+typedef enum docker_class {
+    DOCKER_URGENT, /* somebody waits */
+    DOCKER_BACKGROUND,
+    DOCKER_LOG,
+} docker_class_t;
+#define DOCKER_CLASSES 3
+
 /* Embedded in what it belongs to. Zero-filled is a valid one that is not begun. */
 typedef struct docker_call {
     h2o_linklist_t link;
     docker_engine_t *engine; /* NULL: neither waits nor is under way */
     fetch_t *fetch;          /* NULL: waits */
-    bool background;
+    docker_class_t class;
     const char *method;
     char *path; /* as in a URL; owned */
     char *body; /* JSON; owned; NULL: none */
@@ -44,12 +54,14 @@ typedef struct docker_call {
     size_t most;
     /* It leaves the queue; NULL: does not matter. */
     void (*sent)(struct docker_call *call);
+    /* Bytes of a 2xx body as they come, without a bound; NULL: collected for `done`, as other bodies are. */
+    void (*data)(struct docker_call *call, str_t bytes);
     /* The end, once; the call can be begun again from it. */
     void (*done)(struct docker_call *call, const fetch_result_t *result);
 } docker_call_t;
 
 /*
- * Begins what the fields from `background` on say (method is a literal; path and body are taken over). Never
+ * Begins what the fields from `class` on say (method is a literal; path and body are taken over). Never
  * calls back from within.
  */
 void docker_call_begin(docker_engine_t *engine, docker_call_t *call);

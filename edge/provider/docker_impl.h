@@ -1,7 +1,8 @@
 /*
  * What the parts of the docker provider share: containers and boxes (docker_boxes.c), the listing and the
- * stream of events that keep them right (docker_sync.c), resumes and pauses (docker_resume.c), and the
- * provider itself (provider_docker.c). Nobody else includes this.
+ * stream of events that keep them right (docker_sync.c), resumes and pauses (docker_resume.c), what
+ * containers wrote (docker_reading.c), and the provider itself (provider_docker.c). Nobody else includes
+ * this.
  *
  * All that is known of a container comes from inspecting it; events only say which one to look at. There is
  * one inspection of a container under way at a time, so that answers cannot overtake each other.
@@ -68,7 +69,7 @@ typedef enum docker_resume {
     RESUME_INIT,   /* has `init` run */
     RESUME_LOOK,   /* waits for an inspection */
     RESUME_CHANGE, /* waits before it looks again */
-    RESUME_LOG,    /* asks what it wrote last: it has failed */
+    RESUME_LOG,    /* waits for what it wrote last: it has failed */
 } docker_resume_t;
 
 /* A box: the containers with its id, of which one counts. */
@@ -92,12 +93,20 @@ struct docker_box {
     unsigned relooks;      /* because the engine refused, or could not say how the container is */
     uint64_t target_asked; /* of RESUME_LOOK: the inspection that counts */
     char exec[DOCKER_EXEC_MAX + 1];
-    char why[128]; /* RESUME_LOG: the sentence before what it wrote */
+    char why[128];                  /* RESUME_LOG: the sentence before what it wrote */
+    provider_question_t last_words; /* RESUME_LOG */
     docker_call_t call;
     loop_timer_t limit;
     loop_timer_t change;
     /* A pause. */
     docker_call_t pause;
+    /* What it wrote. */
+    h2o_linklist_t questions; /* provider_question_t.link; the first is being answered */
+    docker_call_t reading;
+    struct docker_log *log; /* of `reading` */
+    uint64_t read_tail;     /* entries that it asked for; 0: all */
+    size_t read_bytes;
+    loop_timer_t reading_limit;
     h2o_linklist_t link; /* of docker->todo */
 };
 
@@ -158,6 +167,15 @@ void docker_sync_restart(docker_t *docker);
 void docker_sync_stop(docker_t *docker);
 /* One of the containers that the listing waits for was inspected, or is not there any more. */
 void docker_sync_counted(docker_t *docker);
+
+/* ---- docker_reading.c ---- */
+/* As `line` and `log` of the provider (provider.h). */
+MUST_USE bool docker_reading_ask(docker_box_t *box, provider_question_t *question, bool line);
+void docker_reading_forget(provider_question_t *question);
+/* Goes on with the questions that wait. */
+void docker_reading_work(docker_box_t *box);
+/* Answers all questions: there will be no answer. */
+void docker_reading_end(docker_box_t *box);
 
 /* ---- docker_resume.c ---- */
 /* The box is looked after at the end of the turn: docker_resume_work. */

@@ -26,9 +26,6 @@
  * just being removed may refuse to start, end, and fail to say how it is. */
 #define ACTS_MAX    3
 #define RELOOKS_MAX 2
-/* For the end of a log, of which the last lines are asked for. */
-#define DOCKER_LOG_MS 2000
-#define LOG_LINES     20
 
 static const char unreachable[] = "The container engine cannot be reached.";
 
@@ -49,6 +46,7 @@ void docker_put_off(docker_box_t *box)
 static void end_resume(docker_box_t *box)
 {
     docker_call_cancel(&box->call);
+    docker_reading_forget(&box->last_words);
     loop_timer_stop(&box->limit);
     loop_timer_stop(&box->change);
     box->target = NULL;
@@ -284,32 +282,26 @@ void docker_resume_work(docker_box_t *box)
 
 /* ---- what was seen ---- */
 
-static void on_log(docker_call_t *call, const fetch_result_t *result)
+static void on_last_words(provider_question_t *question, const provider_words_t *words)
 {
-    docker_box_t *box = H2O_STRUCT_FROM_MEMBER(docker_box_t, call, call);
-    char line[DOCKER_LOG_LINE_MAX + 1] = "", sentence[sizeof(box->why) + sizeof(line) + 32];
-    if (result->status == 200)
-        docker_log_line(result->body, line);
+    docker_box_t *box = H2O_STRUCT_FROM_MEMBER(docker_box_t, last_words, question);
+    char sentence[sizeof(box->why) + DOCKER_LOG_LINE_MAX + 32];
+    bool has_line = words->result == PROVIDER_OK && words->text.n > 0;
     snprintf(sentence, sizeof(sentence), "%s", box->why);
-    if (line[0] != '\0')
-        snprintf(sentence, sizeof(sentence), "%s%cIts log ends: %s", box->why, WAKE_SENTENCE_OUTPUT, line);
+    if (has_line)
+        snprintf(sentence, sizeof(sentence), "%s%cIts log ends: %.*s", box->why, WAKE_SENTENCE_OUTPUT,
+                 STR_ARG(words->text));
     answer(box, PROVIDER_FAILED, sentence);
-    docker_drop_box(box);
 }
 
 /* PROVIDER_FAILED, with what the container wrote last behind the sentence. */
 static void answer_with_log(docker_box_t *box, const char *sentence)
 {
-    docker_call_t *call = &box->call;
     snprintf(box->why, sizeof(box->why), "%s", sentence);
     set_stage(box, RESUME_LOG);
-    call->method = "GET";
-    call->timeout_ms = DOCKER_LOG_MS;
-    call->most = DOCKER_ANSWER_MAX;
-    call->sent = NULL;
-    call->done = on_log;
-    call->path = docker_text("/containers/%s/logs?stdout=1&stderr=1&tail=%d", box->target->id, LOG_LINES);
-    docker_call_begin(box->docker->engine, call);
+    box->last_words = (provider_question_t){.answered = on_last_words};
+    if (box->target != box->chosen || !docker_reading_ask(box, &box->last_words, true))
+        answer(box, PROVIDER_FAILED, sentence); /* that is another container's log */
 }
 
 static void fail_acted(docker_box_t *box)

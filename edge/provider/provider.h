@@ -60,6 +60,7 @@ struct provider_question {
     uint64_t from;       /* of a log: what came after this position; 0: its last lines */
     uint64_t lines;      /* of a log from 0 on: how many at least, as far as they fit */
     provider_t *asked;   /* by the provider: NULL while it is not asked */
+    void *of;            /* by the provider: the box */
     bool wants_line;     /* by the provider */
     h2o_linklist_t link; /* by the provider */
 };

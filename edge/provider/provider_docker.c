@@ -19,6 +19,7 @@ static void on_task(loop_task_t *task)
     while (!h2o_linklist_is_empty(&docker->todo)) {
         docker_box_t *box = H2O_STRUCT_FROM_MEMBER(docker_box_t, link, docker->todo.next);
         h2o_linklist_unlink(&box->link);
+        docker_reading_work(box);
         docker_resume_work(box);
     }
 }
@@ -47,6 +48,28 @@ static void look(provider_t *provider, str_t id)
     }
     box->look = true;
     docker_put_off(box);
+}
+
+static bool ask(provider_t *provider, str_t id, provider_question_t *question, bool is_line)
+{
+    docker_box_t *box = docker_find_box(docker_of(provider), id);
+    return box != NULL && docker_reading_ask(box, question, is_line);
+}
+
+static bool line(provider_t *provider, str_t id, provider_question_t *question)
+{
+    return ask(provider, id, question, true);
+}
+
+static bool container_log(provider_t *provider, str_t id, provider_question_t *question)
+{
+    return ask(provider, id, question, false);
+}
+
+static void forget(provider_t *provider, provider_question_t *question)
+{
+    assert(question->asked == NULL || question->asked == provider);
+    docker_reading_forget(question);
 }
 
 static void set_conf(provider_t *provider, const conf_t *conf)
@@ -87,6 +110,9 @@ provider_t *provider_docker_new(loop_t *loop, fetcher_t *fetcher, const conf_t *
                      .resume = resume,
                      .pause = pause_box,
                      .look = look,
+                     .line = line,
+                     .log = container_log,
+                     .forget = forget,
                      .set_conf = set_conf,
                      .free = free_provider},
         .loop = loop,

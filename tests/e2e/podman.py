@@ -31,9 +31,9 @@ class Unavailable(Exception):
 class Container:
     """A running container of the image; `env` are the variables of podman_app.c."""
 
-    def __init__(self, podman, name, box, labels=None, env=None, address=None, start=True):
+    def __init__(self, podman, name, box, labels=None, env=None, address=None, start=True, tty=False):
         self.podman, self.name = podman, name
-        options = []
+        options = ["-t"] if tty else []
         for key, value in {"id": box, **(labels or {})}.items():
             options += ["--label", f"boxedge.{key}={value}"]
         for key, value in {"PORT": PORT, "NAME": name, **(env or {})}.items():
@@ -46,6 +46,9 @@ class Container:
 
     def pause(self):
         self.podman.run("pause", self.name)
+
+    def start(self):
+        self.podman.run("start", self.name)
 
     def stop(self):
         self.podman.run("stop", "-t", "0", self.name)

@@ -1,8 +1,10 @@
 /*
  * What runs in the containers of tests: a server that answers GETs on PORT, from DELAY_MS after its start
  * (-1: it never listens), on all addresses or with LOOPBACK=1 on the own one only; or with EXIT=n one that
- * ends so, or with DIES_MS=n one that complains and ends with 7 after so long. /        NAME, and how many
- * requests this process had /slow    never answers /init    what `sh -c` was called with since, by anybody
+ * ends so, or with DIES_MS=n one that complains and ends with 7 after so long. With LINES=n it first writes
+ * so many numbers. /        NAME, and how many requests this process had /slow    never answers /init    what
+ * `sh -c` was called with since, by anybody /close   complains and closes the connection /end     complains
+ * and ends
  *
  * As "sh" it keeps its command where /init finds it.
  */
@@ -27,10 +29,25 @@ static int number(const char *name, int otherwise)
     return text != NULL ? (int)strtol(text, NULL, 10) : otherwise;
 }
 
+/* As Node does. */
+static void complain(const char *path)
+{
+    fprintf(stderr, "TypeError: cannot read %s\n    at main {\n  code: 1\n}\n", path);
+}
+
 static void answer(int fd, const char *path)
 {
     char body[512] = "none", all[800];
     unsigned count = ++requests;
+    if (strcmp(path, "/close") == 0) {
+        complain(path);
+        shutdown(fd, SHUT_RDWR);
+        return;
+    }
+    if (strcmp(path, "/end") == 0) {
+        complain(path);
+        _exit(7);
+    }
     if (strcmp(path, "/slow") == 0) {
         pause();
     } else if (strcmp(path, "/init") == 0) {
@@ -97,6 +114,8 @@ int main(int argc, char **argv)
     if (n >= 2 && strcmp(argv[0] + n - 2, "sh") == 0)
         return be_shell(argc, argv);
     signal(SIGTERM, end); /* as the first process of a container it would ignore it */
+    for (int i = 1; i <= number("LINES", 0); i++)
+        dprintf(1, "%d\n", i);
     int delay = number("DELAY_MS", 0), exit_code = number("EXIT", -1);
     if (exit_code >= 0)
         return exit_code;

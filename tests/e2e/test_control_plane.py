@@ -214,6 +214,13 @@ def test_resumed_at_once(world):
     assert world.plane.count(box=box) == 1  # it runs: nobody is asked
 
 
+def test_of_its_boxes_the_edge_has_no_log(world):
+    box = world.box()
+    assert world.get(box).status == 200
+    done = world.edge.command("box", "logs", box, check=False)
+    assert done.returncode == 1 and "it is a box of the control plane" in done.stderr
+
+
 def test_resumed_after_a_while(world):
     world.plane.wait, world.plane.resume_delay = False, 0.2
     box = world.box()

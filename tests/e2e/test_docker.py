@@ -2,11 +2,13 @@
 
 import contextlib
 import json
+import subprocess
 import threading
 import time
 
 import pytest
 
+import harness
 import tcp_table
 from control_plane import UnixConnection
 from harness import PATIENCE, SLOW, Edge
@@ -297,3 +299,138 @@ def test_the_engine_is_gone(world):
     assert world.text(awake) == "awake 2"
     for box in (awake, asleep):
         box.remove()
+
+
+# ---- what containers write
+
+
+def navigate(world, box, path="/"):
+    return world.edge.get(box.host, path, fields=["Sec-Fetch-Mode: navigate"], timeout=PATIENCE * SLOW).body.decode()
+
+
+def await_detail(world, box, path, code, detail):
+    """The engine has a moment to take what the app wrote, and to answer."""
+
+    def said():
+        answer = world.get(box, path)
+        assert (answer.status, error_of(answer)["code"]) == (502, code), answer.body
+        return error_of(answer).get("detail") == detail
+
+    world.edge.wait_until(said, PATIENCE * SLOW, detail)
+
+
+@pytest.mark.parametrize("tty", [False, True])
+def test_a_container_that_closes_says_why(world, tty):
+    """The error, and not the brace behind it; also where it has a terminal, whose log has another form."""
+    box = world.box("closer", tty=tty)
+    assert world.text(box) == "closer 1"
+    line = "The last line of its log: TypeError: cannot read /close."
+    await_detail(world, box, "/close", "origin_closed", line)
+    page = navigate(world, box, "/close")
+    assert line in page and "boxedge box logs closer" in page
+    box.remove()
+
+
+def test_a_container_that_ends_says_why(world):
+    """Its end comes before the engine's word of it: the request waits for the line, and is not told of a pause."""
+    box, other = world.box("ender"), world.box("other")  # so that the network of containers is there all the while
+    for count in range(3):
+        world.edge.wait_until(lambda: world.get(box).status == 200, PATIENCE * SLOW, "awake")
+        # A POST is not sent again, to where nothing listens any more.
+        answer = world.edge.get(box.host, "/end", method="POST", fields=["Content-Length: 0"], timeout=PATIENCE * SLOW)
+        assert (answer.status, error_of(answer)["code"]) == (502, "origin_closed"), (count, answer.body)
+        world.wait_state("ender", "paused")
+    assert "TypeError: cannot read /end" in world.edge.command("box", "logs", "ender")
+    for one in (box, other):
+        one.remove()
+
+
+@pytest.mark.parametrize("listens, env", [
+    ("What listens in the box: port 3001.", {"PORT": 3001}),
+    ("Nothing listens in the box on any port that may be opened.", {"DELAY_MS": -1})])
+def test_a_container_that_does_not_listen_says_why(podman, tmp_path, listens, env):
+    box = podman.container("mute", env={**env, "LINES": 3})
+    with world_of(tmp_path, podman, timeout="1s") as world:
+        box.host = world.edge.host(PORT, "mute")
+        world.wait_state("mute", "running")
+        world.edge.command("preview", "create", "mute", PORT)
+        world.edge.wait_until(lambda: world.get(box).status == 502, PATIENCE * SLOW, "a verdict")
+        await_detail(world, box, "/", "port_not_listening", f"{listens} The last line of its log: 3.")
+        assert "boxedge box logs mute" in navigate(world, box)
+        box.remove()
+
+
+@pytest.mark.parametrize("details", ["authenticated", "nobody"])
+def test_what_a_container_wrote_is_for_those_that_may_read_it(podman, tmp_path, details):
+    with world_of(tmp_path, podman, {"failure_details": details}) as world:
+        box = world.box("closer")
+        assert world.text(box) == "closer 1"
+        for _ in range(3):
+            answer = world.get(box, "/close")
+            assert error_of(answer)["code"] == "origin_closed" and "detail" not in error_of(answer)
+        page = navigate(world, box, "/close")
+        assert "boxedge box logs closer" in page and "TypeError" not in page
+        box.remove()
+
+
+def numbers(text):
+    return [int(line) for line in text.splitlines() if line.strip().isdigit()]
+
+
+@pytest.mark.parametrize("tty", [False, True])
+def test_the_log_of_a_container(world, tty):
+    """In order, the last lines, what comes after a position, and also when it has stopped; then there is none. (All fits
+    one read of the engine's: of a line that is cut between two, podman makes two others.)"""
+    box = world.box("writer", env={"LINES": 700}, tty=tty)
+    assert world.text(box) == "writer 1"
+    admin = UnixConnection(world.edge.admin_socket)
+
+    def ask(query):
+        admin.request("GET", f"/v1/boxes/writer/log?{query}")
+        answer = json.loads(admin.getresponse().read())
+        return answer["text"], answer["end"], answer["provider"]
+
+    world.edge.wait_until(lambda: numbers(ask("lines=1")[0]) == [700], PATIENCE * SLOW, "taken by the engine")
+    assert numbers(world.edge.command("box", "logs", "writer")) == list(range(501, 701))
+    assert numbers(world.edge.command("box", "logs", "writer", "-n", "3")) == [698, 699, 700]
+    text, end, provider = ask("lines=100000")
+    assert numbers(text) == list(range(1, 701)) and provider == "docker" and end < 2**53
+    assert ask(f"from={end}") == ("", end, "docker") and ask("lines=2")[1] == end
+    world.get(box, "/close")
+    world.edge.wait_until(lambda: "TypeError" in ask(f"from={end}")[0], PATIENCE * SLOW, "what came")
+    text, later, _ = ask(f"from={end}")
+    assert numbers(text) == [] and text.splitlines()[0] == "TypeError: cannot read /close" and later > end
+    box.stop()
+    world.wait_state("writer", "paused")
+    assert "TypeError: cannot read /close" in world.edge.command("box", "logs", "writer", "-n", "4")
+    box.remove()
+    world.wait_state("writer", "gone", None)
+    done = world.edge.command("box", "logs", "writer", check=False)
+    assert done.returncode == 1 and "The edge knows no box writer" in done.stderr
+
+
+def test_a_log_is_followed(world):
+    box = world.box("followed", env={"LINES": 3})
+    command = [str(harness.BINARY), "box", "logs", "followed", "-f", "-c", str(world.edge.config_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=world.edge.env) as follower:
+        try:
+            seen = [next(follower.stdout) for _ in range(3)]
+            for _ in range(5):
+                world.get(box, "/close")
+                seen += [next(follower.stdout) for _ in range(4)]
+            box.stop()
+            box.start()  # it writes its numbers once more
+            seen += [next(follower.stdout) for _ in range(3)]
+        finally:
+            follower.terminate()
+    error = ["TypeError: cannot read /close\n", "    at main {\n", "  code: 1\n", "}\n"]
+    assert seen == ["1\n", "2\n", "3\n"] + error * 5 + ["1\n", "2\n", "3\n"]
+    box.remove()
+
+
+def test_a_container_that_wrote_nothing(world):
+    box = world.box("silent")
+    command = [str(harness.BINARY), "box", "logs", "silent", "-c", str(world.edge.config_path)]
+    done = subprocess.run(command, capture_output=True, text=True, env=world.edge.env, check=False, timeout=PATIENCE * SLOW)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "silent has written nothing.\n")
+    box.remove()

@@ -7,6 +7,7 @@
 
 #include "docker_json.h"
 #include "docker_lines.h"
+#include "docker_log.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -57,6 +58,39 @@ static void check_lines(str_t text, size_t piece)
     docker_lines_free(&lines);
 }
 
+static docker_log_t *read_log(str_t text, uint64_t from, size_t piece)
+{
+    docker_log_t *log = docker_log_new(from);
+    for (str_t rest = text; rest.n > 0;) {
+        size_t n = rest.n < piece ? rest.n : piece;
+        docker_log_feed(log, str_make(rest.p, n));
+        rest = str_from_offset(rest, n);
+    }
+    docker_log_finish(log);
+    return log;
+}
+
+/* The same whatever the pieces are; and after its end, no more comes. */
+static void check_log(str_t text, size_t piece)
+{
+    char line[DOCKER_LOG_LINE_MAX + 1];
+    str_t parts[2];
+    docker_log_t *whole = read_log(text, 0, SIZE_MAX), *log = read_log(text, 0, piece);
+    uint64_t end = docker_log_end(log);
+    assert(end == docker_log_end(whole) && end < UINT64_C(1) << 53);
+    assert(box_log_end(docker_log_text(log)) == box_log_end(docker_log_text(whole)));
+    assert(box_log_end(docker_log_text(log)) <= text.n);
+    (void)docker_log_cut(log, piece, piece % 2 == 0);
+    box_log_last_words(docker_log_text(log), LAST_WORDS_SENTENCE, line, sizeof(line));
+    docker_log_free(&log);
+    docker_log_free(&whole);
+    log = read_log(text, end, piece);
+    box_log_read(docker_log_text(log), 0, parts);
+    assert(end == 0 || docker_log_end(log) == end);
+    assert(parts[0].n + parts[1].n <= text.n);
+    docker_log_free(&log);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char exec[DOCKER_EXEC_MAX + 1], message[DOCKER_MESSAGE_MAX + 1];
@@ -73,5 +107,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     assert(strlen(message) <= DOCKER_MESSAGE_MAX);
     (void)docker_read_time(text);
     check_lines(text, (size_t)data[0] + 1);
+    check_log(text, (size_t)data[0] + 1);
     return 0;
 }

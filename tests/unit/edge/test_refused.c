@@ -199,6 +199,7 @@ static void a_process_is_reached_on_loopback(void **state)
     tell(w, 5, &loopback);
     assert_string_equal(w->x[0]->ex->local_code, "port_not_listening");
     w->x[1]->ex->box.pid = 0; /* nothing can be known */
+    w->x[1]->ex->box.provider = PROVIDER_HTTP;
     exchange_start(w->x[1]->ex);
     assert_string_equal(w->x[1]->ex->local_code, "port_not_listening");
     assert_int_equal(asked(w, 5), 1);
@@ -236,19 +237,22 @@ static step_result_t step_closed(exchange_t *ex)
     return STEP_DONE;
 }
 
-/* The log of a process says why; the ports do not. */
+/* The log of a process or a container says why; the ports do not. */
 static void an_app_that_closed(void **state)
 {
     static const exchange_step_t closed[] = {{"closed", step_closed}, {NULL, NULL}};
     world_t *w = *state;
     static const listening_t listening = {.known = true, .count = 1, .ports = {{3000, true}}, .line = "boom"};
     w->fixture->client.steps = closed;
-    exchange_start(w->x[0]->ex); /* a container's log is not asked for */
+    w->x[0]->ex->box.provider = PROVIDER_HTTP; /* of which the edge has no log */
+    exchange_start(w->x[0]->ex);
     assert_string_equal(w->x[0]->ex->local_code, "origin_closed");
     assert_int_equal(asked(w, 5), 0);
-    w->x[1]->ex->box.provider = w->x[2]->ex->box.provider = PROVIDER_PROCESS;
+    assert_false(refused_waits(w->x[0]->ex));
+    w->x[2]->ex->box.provider = PROVIDER_PROCESS;
     exchange_start(w->x[1]->ex);
     assert_int_equal(w->x[1]->ex->state, EXCHANGE_ORIGIN);
+    assert_true(refused_waits(w->x[1]->ex));
     assert_int_equal(asked(w, 5), 1);
     tell(w, 5, &listening);
     assert_string_equal(w->x[1]->ex->local_code, "origin_closed");
@@ -257,6 +261,21 @@ static void an_app_that_closed(void **state)
     exchange_start(w->x[2]->ex);
     assert_string_equal(w->x[2]->ex->local_code, "origin_closed");
     assert_null(w->x[2]->ex->detail);
+}
+
+/* Nothing listens where it has no process; its log is there. */
+static void of_a_box_without_a_process(void **state)
+{
+    world_t *w = *state;
+    w->x[0]->ex->box.pid = w->x[1]->ex->box.pid = 0;
+    w->x[0]->ex->box.provider = PROVIDER_HTTP;
+    exchange_start(w->x[0]->ex);
+    assert_string_equal(w->x[0]->ex->local_code, "port_not_listening");
+    assert_int_equal(asked(w, 5), 0);
+    exchange_start(w->x[1]->ex);
+    assert_int_equal(asked(w, 5), 1);
+    tell(w, 5, &(listening_t){.line = "boom"});
+    assert_string_equal(w->x[1]->ex->detail, "The last line of its log: boom.");
 }
 
 int main(void)
@@ -269,6 +288,7 @@ int main(void)
         TEST(a_process_is_reached_on_loopback),
         TEST(the_line_is_shown),
         TEST(an_app_that_closed),
+        TEST(of_a_box_without_a_process),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,9 @@
 /* What becomes of exchanges whose box changes. Time is a parameter. */
 #include "uses_world.h"
 
+#include "listening_message.h"
 #include "origin_pool.h"
+#include "refused.h"
 #include "shm.h"
 #include "store.h"
 #include "tunnel.h"
@@ -166,6 +168,33 @@ static void test_requests_of_a_process_that_ends(void **state)
             expect_code(x, 502, "box_paused");
         end(&x);
     }
+}
+
+/* Its connection has ended: it waits for the last words of its app, and what became of the box since is
+ * another matter. */
+static void test_a_request_that_waits_to_say_why(void **state)
+{
+    world_t *w = *state;
+    worker_t *worker = &w->fixture->worker;
+    worker->refused = refused_new(worker);
+    refused_set_channel(worker->refused, w->channel);
+    exchange_world_t *x = uses_world_begin(w, "box", false);
+    snprintf(x->ex->preview.id, sizeof(x->ex->preview.id), "box");
+    x->ex->preview.port = 3000;
+    x->ex->target.is_box = true;
+    x->ex->origin_ops = NULL;
+    refused_end(x->ex, ORIGIN_CLOSED);
+    put_box(w, "box", BOX_PAUSED, 2);
+    turn(w, 250);
+    assert_null(x->ex->local_code);
+    ipc_message_t message = {.type = PROCESS_LISTENS, .value = x->ex->box.generation};
+    message.len = listening_write(STR("box-3000"), &(listening_t){.line = "boom"}, message.bytes);
+    refused_message(worker->refused, &message);
+    assert_string_equal(x->ex->local_code, "origin_closed");
+    assert_string_equal(x->ex->detail, "The last line of its log: boom.");
+    end(&x);
+    refused_set_channel(worker->refused, NULL);
+    refused_free(&worker->refused);
 }
 
 static const char stopped[] = "\x88\x15\x03\xe9the box was stopped";
@@ -407,6 +436,7 @@ int main(void)
         TEST(test_a_turn_looks_at_few),
         TEST(test_boxes_that_come_and_go_between_looks),
         TEST(test_requests_of_a_process_that_ends),
+        TEST(test_a_request_that_waits_to_say_why),
         TEST(test_tunnels_of_a_process_that_is_stopped),
         TEST(test_tunnels_of_a_process_that_closes_them),
         TEST(test_looks_are_spread_where_boxes_are_many),

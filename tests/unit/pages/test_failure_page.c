@@ -24,7 +24,7 @@ static void advice_goes_by_the_kind_of_box(void **state)
         bool on_loopback, all_addresses, log;
     } cases[] = {
         {PROVIDER_STATIC, true, false, false}, {PROVIDER_STATIC, false, true, false},
-        {PROVIDER_PROCESS, true, false, true}, {PROVIDER_DOCKER, false, true, false},
+        {PROVIDER_PROCESS, true, false, true}, {PROVIDER_DOCKER, false, true, true},
         {PROVIDER_HTTP, false, true, false},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

@@ -11,16 +11,21 @@ void engine_unlock(engine_t *engine)
     pthread_mutex_unlock(&engine->lock);
 }
 
-static void engine_say(int fd, int status, const char *body)
+static void engine_say_bytes(int fd, int status, const char *body, size_t len)
 {
     static const char format[] =
         "HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n";
     char head[160];
     bool empty = status == 204 || status == 304;
-    int n = snprintf(head, sizeof(head), empty ? "HTTP/1.1 %d X\r\n\r\n" : format, status, strlen(body));
-    struct iovec parts[2] = {{head, (size_t)n}, {(void *)(uintptr_t)body, empty ? 0 : strlen(body)}};
+    int n = snprintf(head, sizeof(head), empty ? "HTTP/1.1 %d X\r\n\r\n" : format, status, len);
+    struct iovec parts[2] = {{head, (size_t)n}, {(void *)(uintptr_t)body, empty ? 0 : len}};
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
     (void)!sendmsg(fd, &message, MSG_NOSIGNAL); /* small next to the socket's buffer */
+}
+
+static void engine_say(int fd, int status, const char *body)
+{
+    engine_say_bytes(fd, status, body, strlen(body));
 }
 
 static void engine_event_to(const engine_container_t *container, const char *action, int fd)
@@ -166,6 +171,21 @@ static void engine_post(engine_t *engine, engine_conn_t *conn, const char *path)
     }
 }
 
+static void engine_log(engine_t *engine, const engine_container_t *container, const char *path, int fd)
+{
+    engine->logs++;
+    snprintf(engine->last_log, sizeof(engine->last_log), "%s", path);
+    while (engine->holds_logs && !engine->stopping)
+        pthread_cond_wait(&engine->changed, &engine->lock);
+    if (container->log == NULL)
+        engine_say(fd, 404, "{\"message\":\"no such container\"}");
+    else if (container->log_status != 0)
+        engine_say(fd, container->log_status, "{\"message\":\"the driver cannot read\"}");
+    else
+        engine_say_bytes(fd, 200, container->log,
+                         container->log_len != 0 ? container->log_len : strlen(container->log));
+}
+
 static void engine_get(engine_t *engine, engine_conn_t *conn, const char *path)
 {
     const engine_container_t *container = engine_find(engine, path);
@@ -182,8 +202,7 @@ static void engine_get(engine_t *engine, engine_conn_t *conn, const char *path)
     } else if (strncmp(path, "/containers/json?", 17) == 0) {
         engine_list(engine, conn->fd);
     } else if (container != NULL && strstr(path, "/logs?") != NULL) {
-        engine_say(conn->fd, container->log != NULL ? 200 : 404,
-                   container->log != NULL ? container->log : "");
+        engine_log(engine, container, path, conn->fd);
     } else if (container != NULL) {
         engine_inspect(engine, container, conn->fd);
     } else {

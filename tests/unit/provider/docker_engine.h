@@ -27,6 +27,8 @@ typedef struct engine_container {
     unsigned acts;     /* unpauses and starts */
     bool ends_at_once; /* when it is started */
     const char *log;   /* NULL: there is none */
+    size_t log_len;    /* 0: up to its zero */
+    int log_status;    /* its log answers so, with a message; 0: 200 */
     bool is_broken;    /* its inspection answers 500 */
     int refuses;       /* unpause and start answer so; 0: no */
 } engine_container_t;
@@ -39,11 +41,13 @@ typedef struct engine {
     pthread_cond_t changed;
     engine_container_t at[ENGINE_CONTAINERS];
     unsigned count;
-    bool holds;    /* unpauses and starts wait until it is cleared */
+    bool holds; /* unpauses and starts wait until it is cleared */
+    bool holds_logs;
     bool is_silly; /* listings are no JSON */
     int exec_status;
     unsigned busy, busy_most; /* requests under way, but for events */
-    unsigned lists, inspects, execs, pauses, streams, strays;
+    unsigned lists, inspects, execs, pauses, streams, strays, logs;
+    char last_log[1024]; /* the address of the last log */
     char last_exec[1024];
     int conns[ENGINE_CONNECTIONS]; /* -1: ended */
     bool is_stream[ENGINE_CONNECTIONS];

@@ -19,7 +19,7 @@ typedef struct world {
     engine_t *server;
     docker_engine_t *engine;
     docker_call_t calls[CALLS];
-    unsigned sent[2], done; /* [1]: of a listing */
+    unsigned sent[DOCKER_CLASSES], done;
     int last_status;
 } world_t;
 
@@ -27,7 +27,7 @@ static world_t *world;
 
 static void on_sent(docker_call_t *call)
 {
-    world->sent[call->background]++;
+    world->sent[call->class]++;
 }
 
 static void on_done(docker_call_t *call, const fetch_result_t *result)
@@ -39,13 +39,13 @@ static void on_done(docker_call_t *call, const fetch_result_t *result)
 }
 
 /* Unpauses a container, which the server holds back for as long as it is told to. */
-static void begin(docker_call_t *call, bool background)
+static void begin(docker_call_t *call, docker_class_t class)
 {
     call->method = "POST";
     call->path = docker_text("/containers/%s/unpause", world->server->at[0].id);
     call->timeout_ms = 20000;
     call->most = 1000;
-    call->background = background;
+    call->class = class;
     call->sent = on_sent;
     call->done = on_done;
     docker_call_begin(world->engine, call);
@@ -100,13 +100,13 @@ static void so_many_are_under_way_and_no_more(void **state)
 {
     (void)state;
     for (unsigned i = 0; i < CALLS; i++)
-        begin(&world->calls[i], false);
+        begin(&world->calls[i], DOCKER_URGENT);
     assert_int_equal(docker_engine_busy(world->engine), DOCKER_CALLS_MAX);
-    assert_int_equal(world->sent[0], DOCKER_CALLS_MAX);
+    assert_int_equal(world->sent[DOCKER_URGENT], DOCKER_CALLS_MAX);
     docker_call_cancel(&world->calls[0]);         /* under way: another one goes */
     docker_call_cancel(&world->calls[CALLS - 1]); /* waits */
     assert_int_equal(docker_engine_busy(world->engine), DOCKER_CALLS_MAX);
-    assert_int_equal(world->sent[0], DOCKER_CALLS_MAX + 1);
+    assert_int_equal(world->sent[DOCKER_URGENT], DOCKER_CALLS_MAX + 1);
     docker_call_cancel(&world->calls[0]); /* once more is harmless */
     hold(false);
     wait_done(CALLS - 2);
@@ -118,19 +118,36 @@ static void a_listing_leaves_room_for_others(void **state)
 {
     (void)state;
     for (unsigned i = 0; i < CALLS / 2; i++)
-        begin(&world->calls[i], true);
+        begin(&world->calls[i], DOCKER_BACKGROUND);
     assert_int_equal(docker_engine_busy(world->engine), DOCKER_BACKGROUND_MAX);
     for (unsigned i = CALLS / 2; i < CALLS; i++)
-        begin(&world->calls[i], false);
+        begin(&world->calls[i], DOCKER_URGENT);
     assert_int_equal(docker_engine_busy(world->engine), DOCKER_CALLS_MAX);
-    assert_int_equal(world->sent[0], DOCKER_CALLS_MAX - DOCKER_BACKGROUND_MAX);
+    assert_int_equal(world->sent[DOCKER_URGENT], DOCKER_CALLS_MAX - DOCKER_BACKGROUND_MAX);
     /* Those that wait go by their kind: the listing has its share, and no more while others wait. */
     for (unsigned i = 0; i < DOCKER_BACKGROUND_MAX; i++)
         docker_call_cancel(&world->calls[i]);
-    assert_int_equal(world->sent[1], DOCKER_BACKGROUND_MAX + DOCKER_BACKGROUND_MIN);
-    assert_int_equal(world->sent[0], DOCKER_CALLS_MAX - DOCKER_BACKGROUND_MIN);
+    assert_int_equal(world->sent[DOCKER_BACKGROUND], DOCKER_BACKGROUND_MAX + DOCKER_BACKGROUND_MIN);
+    assert_int_equal(world->sent[DOCKER_URGENT], DOCKER_CALLS_MAX - DOCKER_BACKGROUND_MIN);
     hold(false);
     wait_done(CALLS - DOCKER_BACKGROUND_MAX);
+}
+
+/* They are long, and others need the engine too. */
+static void logs_have_their_places(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < CALLS / 2; i++)
+        begin(&world->calls[i], DOCKER_LOG);
+    assert_int_equal(docker_engine_busy(world->engine), DOCKER_LOGS_MAX);
+    for (unsigned i = CALLS / 2; i < CALLS; i++)
+        begin(&world->calls[i], DOCKER_URGENT);
+    assert_int_equal(world->sent[DOCKER_URGENT], DOCKER_CALLS_MAX - DOCKER_LOGS_MAX);
+    docker_call_cancel(&world->calls[0]); /* the place goes to those that somebody waits for */
+    assert_int_equal(world->sent[DOCKER_URGENT], DOCKER_CALLS_MAX - DOCKER_LOGS_MAX + 1);
+    assert_int_equal(world->sent[DOCKER_LOG], DOCKER_LOGS_MAX);
+    hold(false);
+    wait_done(CALLS - 1);
 }
 
 static void faults_of_the_socket_are_named(void **state)
@@ -140,7 +157,7 @@ static void faults_of_the_socket_are_named(void **state)
     assert_null(docker_engine_fault(world->engine));
     docker_engine_set_socket(world->engine, "/nowhere/docker.sock");
     assert_string_equal(docker_engine_fault(world->engine), "No such file or directory");
-    begin(&world->calls[0], false);
+    begin(&world->calls[0], DOCKER_URGENT);
     wait_done(1);
     assert_int_equal(world->last_status, 0);
     memset(path, 'x', sizeof(path) - 1);
@@ -148,7 +165,7 @@ static void faults_of_the_socket_are_named(void **state)
     path[sizeof(path) - 1] = '\0';
     docker_engine_set_socket(world->engine, path);
     assert_non_null(docker_engine_fault(world->engine));
-    begin(&world->calls[0], false);
+    begin(&world->calls[0], DOCKER_URGENT);
     wait_done(2);
     assert_int_equal(world->last_status, 0);
 }
@@ -160,6 +177,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(so_many_are_under_way_and_no_more),
         TEST(a_listing_leaves_room_for_others),
+        TEST(logs_have_their_places),
         TEST(faults_of_the_socket_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
