@@ -171,10 +171,10 @@ static const conf_key_t rows[] = {
      .type = CONF_SIZE,
      .min = 4 * MIB,
      .max = TIB,
-     .fallback = "256MiB",
-     .doc =
-         "What requests may hold at one worker: heads, bodies under way, and what their connections keep for "
-         "them. `docs/operations.md` says what happens when it is reached.",
+     .fallback = "512MiB",
+     .doc = "What requests and client connections may hold at one worker: heads, bodies under way, TLS and "
+            "HTTP/2 "
+            "of connections, idle ones too. `docs/operations.md` says what happens when it is reached.",
      AT(conf_t, limits.memory_bytes)},
     {.name = "limits.memory_per_client",
      .type = CONF_SIZE,

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "address.h"
+#include "budget.h"
 #include "client.h"
 #include "crowd.h"
 #include "descriptors.h"
@@ -34,6 +35,7 @@ struct acceptor {
     uint16_t port;
     char text[64];
     loop_timer_t pause;
+    uint64_t none_idle_ms; /* when no idle connection was found to give up for memory */
 };
 
 /* What one try to accept came to. */
@@ -79,10 +81,7 @@ static void take(acceptor_t *acceptor, int fd, const struct sockaddr_storage *fr
         counter_add(&worker->counters->connections_refused_total, 1);
         close(fd);
     } else if (acceptor->kind == CONF_LISTENER_TLS || acceptor->proxy_protocol) {
-        if (!greeting_new(&client, fd, acceptor->proxy_protocol)) {
-            client_uncount(&client);
-            counter_add(&worker->counters->connections_refused_total, 1);
-        }
+        greeting_new(&client, fd, acceptor->proxy_protocol);
     } else {
         client.conn = conn_new(worker->loop, fd, NULL, &no_handlers, NULL);
         greeting_finish(&client, false);
@@ -132,11 +131,28 @@ static bool is_full(const worker_t *worker)
     return worker->client_count >= most;
 }
 
+static bool one_waits(const acceptor_t *acceptor)
+{
+    struct pollfd queue = {.fd = acceptor->fd, .events = POLLIN};
+    return poll(&queue, 1, 0) == 1;
+}
+
 /* Idle connections go where one waits to be accepted. */
 static bool make_room(const acceptor_t *acceptor)
 {
-    struct pollfd queue = {.fd = acceptor->fd, .events = POLLIN};
-    return poll(&queue, 1, 0) == 1 && crowd_make_room(acceptor->worker);
+    return one_waits(acceptor) && crowd_make_room(acceptor->worker, CROWD_PLACES);
+}
+
+/* The same for the memory of one over TLS, which is accepted in any case. */
+static void make_memory(acceptor_t *acceptor)
+{
+    worker_t *worker = acceptor->worker;
+    uint64_t now = loop_now(worker->loop);
+    if (acceptor->kind != CONF_LISTENER_TLS || !budget_is_crowded(worker) ||
+        now < acceptor->none_idle_ms + ACCEPTOR_PAUSE_MS || !one_waits(acceptor))
+        return;
+    if (!crowd_make_room(worker, CROWD_MEMORY))
+        acceptor->none_idle_ms = now;
 }
 
 static accept_result_t accept_one(acceptor_t *acceptor)
@@ -146,6 +162,7 @@ static accept_result_t accept_one(acceptor_t *acceptor)
 
     if (is_full(acceptor->worker) && !make_room(acceptor))
         return ACCEPT_STOP;
+    make_memory(acceptor);
     int fd = accept4(acceptor->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
         take(acceptor, fd, &from);

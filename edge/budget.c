@@ -1,5 +1,7 @@
 #include "budget.h"
 
+#include <assert.h>
+
 #include "client.h"
 #include "steps.h"
 #include "worker.h"
@@ -28,25 +30,27 @@ uint64_t budget_share(const conf_t *conf)
 /* The share of a client address: whole up to limits.memory, nothing from 3/2 of it on. */
 static uint64_t share_of_client(const budget_facts_t *facts)
 {
-    uint64_t half = facts->memory / 2;
-    if (facts->held <= facts->memory)
+    uint64_t half = facts->memory / 2, requests = facts->held - facts->connections;
+    if (requests <= facts->memory)
         return facts->share;
-    return (uint64_t)((double)facts->share * (double)(facts->memory + half - facts->held) / (double)half);
+    return (uint64_t)((double)facts->share * (double)(facts->memory + half - requests) / (double)half);
 }
 
 budget_answer_t budget_rule(const budget_facts_t *facts)
 {
     uint64_t memory = facts->memory, share = facts->share, held = facts->held;
+    uint64_t requests = held - facts->connections;
+    assert(facts->connections <= held);
     if (!is_tight(memory, held + facts->kernel + facts->ahead))
         return BUDGET_SERVE;
-    if (held >= memory + memory / 2)
+    if (requests >= memory + memory / 2)
         return BUDGET_DROP;
     if (facts->client > share || facts->box > share)
         return held >= memory - memory / 8 ? BUDGET_DROP : BUDGET_SHED;
     if (!facts->shared || share >= memory)
-        return held >= memory + memory / 4 ? BUDGET_SHED : BUDGET_SERVE;
+        return requests >= memory + memory / 4 ? BUDGET_SHED : BUDGET_SERVE;
     if (facts->client > share_of_client(facts))
-        return held >= memory + memory / 4 ? BUDGET_DROP : BUDGET_SHED;
+        return requests >= memory + memory / 4 ? BUDGET_DROP : BUDGET_SHED;
     return BUDGET_SERVE;
 }
 
@@ -74,25 +78,53 @@ uint64_t budget_exchange(const exchange_t *ex)
     return greater(shm_share_held(shm, ex->account.share), shm_share_held(shm, ex->named.share));
 }
 
-static budget_answer_t judge(const exchange_t *ex, uint64_t ahead)
+/* What the address of a connection holds beside the connection's own TLS, which an address that holds nothing
+ * else needs, too. */
+static uint64_t beside_tls(const client_t *client)
 {
-    const worker_t *worker = ex->worker;
-    const shm_t *shm = worker->shm;
-    if (!is_tight(worker->conf->limits.memory_bytes, worker->memory.held + ahead))
+    uint64_t held = budget_client(client), own = client->tls ? CONN_TLS_STATE_BYTES : 0;
+    return held > own ? held - own : 0;
+}
+
+/* `named` and `box`: what those of a request hold, over all workers. */
+static budget_answer_t judge_client(const client_t *client, uint64_t ahead, bool has_named, uint64_t named,
+                                    uint64_t box)
+{
+    const worker_t *worker = client->worker;
+    if (client->local || client->kind == CONF_LISTENER_HEALTH)
         return BUDGET_SERVE;
-    if (ex->client->local || ex->client->kind == CONF_LISTENER_HEALTH)
-        return BUDGET_SERVE;
-    uint64_t named = shm != NULL ? shm_share_held(shm, ex->named.share) : 0;
     budget_facts_t facts = {.memory = worker->conf->limits.memory_bytes,
                             .share = budget_share(worker->conf),
                             .held = account_own(&worker->memory),
                             .kernel = worker->memory.kernel,
+                            .connections = worker->connection_bytes,
                             .ahead = ahead,
-                            .shared =
-                                shm != NULL && (budget_may_close(ex->client) || ex->named.share.cell[0] != 0),
-                            .client = greater(budget_client(ex->client), named),
-                            .box = shm != NULL ? shm_share_held(shm, ex->account.share) : 0};
+                            .shared = worker->shm != NULL && (budget_may_close(client) || has_named),
+                            .client = greater(beside_tls(client), named),
+                            .box = box};
     return budget_rule(&facts);
+}
+
+static budget_answer_t judge(const exchange_t *ex, uint64_t ahead)
+{
+    const shm_t *shm = ex->worker->shm;
+    if (!is_tight(ex->worker->conf->limits.memory_bytes, ex->worker->memory.held + ahead))
+        return BUDGET_SERVE;
+    uint64_t named = shm != NULL ? shm_share_held(shm, ex->named.share) : 0;
+    uint64_t box = shm != NULL ? shm_share_held(shm, ex->account.share) : 0;
+    return judge_client(ex->client, ahead, ex->named.share.cell[0] != 0, named, box);
+}
+
+bool budget_is_crowded(const worker_t *worker)
+{
+    return worker->connection_bytes >= worker->conf->limits.memory_bytes / 2;
+}
+
+bool budget_refuses_tls(const client_t *client)
+{
+    const worker_t *worker = client->worker;
+    return account_own(&worker->memory) >= 2 * worker->conf->limits.memory_bytes ||
+           judge_client(client, ahead_of(worker), false, 0, 0) == BUDGET_DROP;
 }
 
 void budget_shed(exchange_t *ex)

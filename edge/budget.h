@@ -23,6 +23,10 @@
  * Bytes that the kernel holds count to 1/2 and 3/4, to relief, and to every share. They do not count from
  * 7/8 on: they refuse nothing to a client within its share.
  *
+ * From 4/4 on, where all addresses together are bounded, what client connections keep beside requests
+ * (worker_t.connection_bytes) is left out: many addresses with a connection each would otherwise take the
+ * place of one more. It is bounded by limits.connections, and idle connections go (budget_is_crowded).
+ *
  * Requests without a share: those of trusted proxies that name no client, and all where
  * limits.memory_per_client is limits.memory or more.
  */
@@ -37,12 +41,13 @@
 #define BUDGET_AHEAD_BYTES 8192
 
 typedef struct budget_facts {
-    uint64_t memory; /* limits.memory */
-    uint64_t share;  /* limits.memory_per_client, or an eighth of `memory` */
-    uint64_t held;   /* by the worker itself */
-    uint64_t kernel; /* by the kernel, for the worker's connections that stand still (backlog.h) */
-    uint64_t ahead;  /* about to be held as well */
-    bool shared;     /* the client has a share */
+    uint64_t memory;      /* limits.memory */
+    uint64_t share;       /* limits.memory_per_client, or an eighth of `memory` */
+    uint64_t held;        /* by the worker itself */
+    uint64_t kernel;      /* by the kernel, for the worker's connections that stand still (backlog.h) */
+    uint64_t connections; /* of that, by client connections beside requests */
+    uint64_t ahead;       /* about to be held as well */
+    bool shared;          /* the client has a share */
     uint64_t client; /* by the client's address, or the client that a trusted proxy names, over all workers;
                         0 where it has no bound */
     uint64_t box;    /* by the box over all workers; 0 where it is not known */
@@ -66,6 +71,13 @@ uint64_t budget_client(const client_t *client);
 /* What the box of an exchange holds over all workers, or the client that a trusted proxy names: the greater
  * of both. */
 uint64_t budget_exchange(const exchange_t *ex);
+
+/* Client connections keep half of limits.memory, requests aside: idle ones are to go before others come
+ * (crowd.h). So idle connections alone never get requests refused. */
+bool budget_is_crowded(const worker_t *worker);
+/* Whether TLS is refused to a new connection: its address would get no answer to a request, or twice
+ * limits.memory is held. */
+bool budget_refuses_tls(const client_t *client);
 
 /* Whether a connection may be closed for what its address holds. */
 bool budget_may_close(const client_t *client);

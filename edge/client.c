@@ -16,8 +16,23 @@ void client_init(client_t *client, const client_t *accepted)
     h2o_linklist_insert(&client->worker->clients, &client->link);
     client->worker->client_count++;
     client->account = (account_t){.parent = &client->worker->memory.account};
+    client_set_share(client);
+    client->tls = conn_ssl(client->conn) != NULL;
+    if (client->tls)
+        client_keeps(client, 0, CONN_TLS_STATE_BYTES);
+}
+
+void client_set_share(client_t *client)
+{
+    assert(client->account.held == 0);
     if (client->worker->shm != NULL && !client->local)
         client->account.share = shm_share_of_client(client->worker->shm, &client->address);
+}
+
+void client_keeps(client_t *client, uint64_t before, uint64_t after)
+{
+    account_move(&client->account, before, after);
+    client->worker->connection_bytes += after - before; /* modulo 2^64 */
 }
 
 bool client_is_proxy(const client_t *client)
@@ -61,6 +76,8 @@ void client_fini(client_t *client)
     if (client->conn != NULL)
         farewell_begin(client); /* it may keep the connection, and its count */
     client_uncount(client);
+    if (client->tls)
+        client_keeps(client, CONN_TLS_STATE_BYTES, 0);
     if (client->conn != NULL)
         conn_free(&client->conn);
 }

@@ -47,6 +47,7 @@ struct client {
     bool tls_terminated : 1; /* conf_listener_t.tls_terminated */
     bool local : 1;          /* the admin socket or the demo app: no address, no access line */
     bool counted : 1;        /* in the shared counts of its address and in connections_open */
+    bool tls : 1;            /* CONN_TLS_STATE_BYTES are counted (client_keeps) */
     uint64_t covers_api;     /* hash of the API host that its certificate was last found to cover; 0: none */
     account_t account;       /* of what the connection holds; its share is that of the address */
 };
@@ -54,6 +55,13 @@ struct client {
 /* Called by a codec's _new: copies `accepted` (whose conn it takes over) and enters the worker's list. The
  * codec sets `codec` and the owner of the connection. */
 void client_init(client_t *client, const client_t *accepted);
+/* The address has become known; nothing is counted to the account yet. */
+void client_set_share(client_t *client);
+/*
+ * What the connection keeps for TLS changes from `before` to `after` bytes: counted to its account and to
+ * worker_t.connection_bytes. client_init and client_fini do this for an idle one over TLS.
+ */
+void client_keeps(client_t *client, uint64_t before, uint64_t after);
 /*
  * Counts the connection in connections_open and for its address, over all workers. False, with nothing
  * counted: the address has limits.connections_per_client. Only where `limited`; networks of trusted_proxies

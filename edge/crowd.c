@@ -29,20 +29,22 @@ static size_t put(leaver_t *leavers, size_t count, const leaver_t *one)
     return count < CROWD_AT_ONCE ? count + 1 : count;
 }
 
-static bool may_go(const client_t *client, uint64_t *since_ms)
+static bool may_go(const client_t *client, crowd_reason_t reason, uint64_t *since_ms)
 {
+    if (reason == CROWD_MEMORY && client->account.held == 0)
+        return false;
     if (client->codec->idle_since == NULL || client->kind == CONF_LISTENER_HEALTH)
         return false;
     return client->codec->idle_since(client, since_ms) && !client_is_proxy(client);
 }
 
-bool crowd_make_room(worker_t *worker)
+bool crowd_make_room(worker_t *worker, crowd_reason_t reason)
 {
     leaver_t leavers[CROWD_AT_ONCE];
     size_t count = 0;
     for (h2o_linklist_t *link = worker->clients.next; link != &worker->clients; link = link->next) {
         leaver_t one = {.client = H2O_STRUCT_FROM_MEMBER(client_t, link, link)};
-        if (!may_go(one.client, &one.since_ms))
+        if (!may_go(one.client, reason, &one.since_ms))
             continue;
         one.connections = shm_client_count(worker->shm, &one.client->address);
         count = put(leavers, count, &one);

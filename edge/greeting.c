@@ -1,5 +1,6 @@
 /*
- * See greeting.h. The header is looked at in the kernel (MSG_PEEK) and then taken exactly, so that TLS or
+ * See greeting.h. TLS begins with its first byte: a client that says nothing costs little. The header is
+ * looked at in the kernel (MSG_PEEK) and then taken exactly, so that TLS or
  * HTTP finds its first byte there. Where only a part of it has come, that part is taken and kept: left in the
  * kernel it would be reported in every turn.
  */
@@ -10,17 +11,20 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "budget.h"
 #include "proxy_protocol.h"
 #include "worker.h"
 
 typedef enum greeting_state {
     GREETING_HEADER,    /* a PROXY protocol header is awaited */
+    GREETING_SILENT,    /* the first byte of TLS is */
     GREETING_HANDSHAKE, /* TLS */
 } greeting_state_t;
 
 typedef struct greeting {
     client_t client; /* first: it is one */
     greeting_state_t state;
+    uint64_t began_ms;
     loop_timer_t timer;
     char *part; /* of the header, PROXY_PROTOCOL_MAX bytes; NULL until it comes in parts */
     size_t part_len;
@@ -35,6 +39,8 @@ static void destroy(client_t *client)
 {
     greeting_t *greeting = greeting_of(client);
     loop_timer_stop(&greeting->timer);
+    if (client->tls)
+        client_keeps(client, CONN_TLS_HANDSHAKE_BYTES, CONN_TLS_STATE_BYTES);
     client_fini(client);
     free(greeting->part);
     free(greeting);
@@ -46,7 +52,23 @@ static void drain(client_t *client)
     (void)client;
 }
 
-static const client_codec_t codec = {.drain = drain, .destroy = destroy};
+/* ---- memory is short (relief.h) ---- */
+
+static uint64_t stalled(client_t *client, uint64_t before)
+{
+    return greeting_of(client)->began_ms <= before ? client->account.held : 0;
+}
+
+static void relieve(client_t *client, uint64_t before, uint64_t box_share)
+{
+    if (box_share != 0 || stalled(client, before) == 0 || !budget_may_close(client))
+        return;
+    counter_add(&client->worker->counters->memory_closes_total, 1);
+    destroy(client);
+}
+
+static const client_codec_t codec = {
+    .drain = drain, .destroy = destroy, .stalled = stalled, .relieve = relieve};
 
 static void fail(greeting_t *greeting)
 {
@@ -92,13 +114,22 @@ static void handshake(greeting_t *greeting)
 
 static void start_handshake(greeting_t *greeting)
 {
-    SSL *ssl = tls_accept(greeting->client.worker->tls);
+    client_t *client = &greeting->client;
+    if (budget_refuses_tls(client)) {
+        counter_add(&client->worker->counters->connections_refused_total, 1);
+        destroy(client);
+        return;
+    }
+    SSL *ssl = tls_accept(client->worker->tls);
     if (ssl == NULL) {
         fail(greeting);
         return;
     }
-    conn_start_tls(greeting->client.conn, ssl);
-    handshake(greeting); /* its first bytes often came with the header */
+    conn_start_tls(client->conn, ssl);
+    client->tls = true;
+    client_keeps(client, 0, CONN_TLS_HANDSHAKE_BYTES);
+    greeting->state = GREETING_HANDSHAKE;
+    handshake(greeting);
 }
 
 /* The whole header is there: the client has another address, and its own limit. */
@@ -109,6 +140,7 @@ static void after_header(greeting_t *greeting, const proxy_protocol_t *header)
         client_uncount(client);
         client->address = header->address;
         client->port = header->port;
+        client_set_share(client);
         if (!client_count(client, true)) {
             counter_add(&client->worker->counters->connections_refused_total, 1);
             destroy(client);
@@ -119,8 +151,9 @@ static void after_header(greeting_t *greeting, const proxy_protocol_t *header)
         become_http(greeting, false);
         return;
     }
-    greeting->state = GREETING_HANDSHAKE;
-    start_handshake(greeting);
+    greeting->state = GREETING_SILENT;
+    if (conn_unread(client->conn) != 0) /* its first bytes often come with the header */
+        start_handshake(greeting);
 }
 
 /* Takes `n` bytes that were seen to be there. */
@@ -180,34 +213,33 @@ static void read_header(greeting_t *greeting)
 static void on_ready(void *owner)
 {
     greeting_t *greeting = owner;
-    if (greeting->state == GREETING_HEADER)
+    switch (greeting->state) {
+    case GREETING_HEADER:
         read_header(greeting);
-    else
+        break;
+    case GREETING_SILENT:
+        start_handshake(greeting);
+        break;
+    case GREETING_HANDSHAKE:
         handshake(greeting);
+        break;
+    }
 }
 
-bool greeting_new(const client_t *accepted, int fd, bool header)
+void greeting_new(const client_t *accepted, int fd, bool header)
 {
     static const conn_handlers_t handlers = {.readable = on_ready, .writable = on_ready};
     worker_t *worker = accepted->worker;
     greeting_t *greeting = calloc(1, sizeof(*greeting));
-    /* Not before the header: whoever has shown none shall cost little. */
-    SSL *ssl = greeting != NULL && !header ? tls_accept(worker->tls) : NULL;
-
-    assert(header || accepted->kind == CONF_LISTENER_TLS);
-    if (greeting == NULL || (ssl == NULL && !header)) {
-        free(greeting);
-        close(fd);
-        return false;
-    }
+    assert(greeting != NULL && (header || accepted->kind == CONF_LISTENER_TLS));
     client_t with_conn = *accepted;
-    with_conn.conn = conn_new(worker->loop, fd, ssl, &handlers, greeting);
+    with_conn.conn = conn_new(worker->loop, fd, NULL, &handlers, greeting);
     client_init(&greeting->client, &with_conn);
-    greeting->state = header ? GREETING_HEADER : GREETING_HANDSHAKE;
+    greeting->state = header ? GREETING_HEADER : GREETING_SILENT;
     greeting->client.codec = &codec;
+    greeting->began_ms = loop_now(worker->loop);
     loop_timer_start(worker->loop, &greeting->timer, worker->conf->timeouts.handshake, on_timeout);
     conn_want_read(greeting->client.conn, true);
-    return true;
 }
 
 void greeting_finish(const client_t *accepted, bool h2)

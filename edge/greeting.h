@@ -14,9 +14,9 @@
 /*
  * Takes over `fd`. `header`: a PROXY protocol header comes first; the kinds other than tls have no handshake
  * after it. All of it together is bounded by timeouts.handshake. `accepted` is the client without a
- * connection; it is copied. False where there is no memory: `fd` is closed and nothing was counted down.
+ * connection; it is copied.
  */
-MUST_USE bool greeting_new(const client_t *accepted, int fd, bool header);
+void greeting_new(const client_t *accepted, int fd, bool header);
 
 /* Makes the HTTP client (`h2`: HTTP/2) from `accepted`, and drains it at once where the worker drains. */
 void greeting_finish(const client_t *accepted, bool h2);

@@ -131,7 +131,8 @@ struct http2_conn {
     client_t client; /* first: the worker sees this */
     nghttp2_session *session;
     http2_memory_t memory; /* of the session */
-    uint64_t counted;      /* of it, to the client's account: while there are streams */
+    uint64_t counted;      /* of it, to the client's account */
+    uint64_t idle;         /* of it, to worker_t.connection_bytes: while there are no streams */
     http2_phase_t phase;
     http2_guard_t guard;
     http2_progress_t progress;

@@ -24,12 +24,14 @@ static loop_t *loop_of(const http2_conn_t *conn)
     return conn->client.worker->loop;
 }
 
-/* What nghttp2 holds is counted while there are streams: idle connections are bounded by their number. */
+/* Counts what nghttp2 holds: its tables, and streams and frames while there are any. */
 static void count_session(http2_conn_t *conn)
 {
-    uint64_t now = conn->stream_count != 0 ? conn->memory.bytes : 0;
+    uint64_t now = conn->memory.bytes, idle = conn->stream_count == 0 ? now : 0;
     account_move(&conn->client.account, conn->counted, now);
+    conn->client.worker->connection_bytes += idle - conn->idle; /* modulo 2^64 */
     conn->counted = now;
+    conn->idle = idle;
 }
 
 /* ---- the end ---- */
@@ -57,13 +59,13 @@ static void conn_destroy(http2_conn_t *conn)
     http2_streams_end(conn, true);
     http2_rests_end(conn);
     assert(conn->stream_count == 0 && conn->held == 0 && conn->out == 0 && conn->grown == 0);
-    count_session(conn);
     loop_undefer(&conn->task);
     loop_timer_stop(&conn->timer);
     loop_timer_stop(&conn->write_timer);
     backlog_end(&conn->backlog);
     http2_outbox_clear(&conn->output);
     nghttp2_session_del(conn->session);
+    count_session(conn); /* nothing is left */
     if (conn->reset)
         conn_abort(&conn->client.conn);
     client_fini(&conn->client);

@@ -3,6 +3,7 @@
 
 #include "address.h"
 #include "budget.h"
+#include "crowd.h"
 #include "http2_client.h"
 #include "origin_pool.h"
 #include "worker.h"
@@ -38,6 +39,22 @@ static void note_holder(round_t *round, const struct in6_addr *address, uint64_t
     round->holders[at] = (holder_t){.address = *address, .held = held};
 }
 
+/* Whether closing a connection that has been idle for long gives memory back. */
+static bool is_idle(client_t *client, uint64_t before)
+{
+    uint64_t since_ms;
+    const client_codec_t *codec = client->codec;
+    return client->account.held != 0 && codec->idle_since != NULL && budget_may_close(client) &&
+           codec->idle_since(client, &since_ms) && since_ms <= before && codec->stalled(client, before) == 0;
+}
+
+/* Bytes that can be taken from a connection. */
+static uint64_t takeable(const round_t *round, client_t *client)
+{
+    uint64_t stalled = client->codec->stalled(client, round->before);
+    return stalled == 0 && is_idle(client, round->before) ? client->account.held : stalled;
+}
+
 /* Addresses that something can be taken from. A trusted proxy's has no share, and holds for many. */
 static void find_holders(round_t *round)
 {
@@ -46,12 +63,29 @@ static void find_holders(round_t *round)
         client_t *client = H2O_STRUCT_FROM_MEMBER(client_t, link, link);
         if (client->codec->stalled == NULL || client->local)
             continue;
-        uint64_t stalled = client->codec->stalled(client, round->before);
-        if (stalled == 0)
+        uint64_t takes = takeable(round, client);
+        if (takes == 0)
             continue;
         uint64_t held = budget_client(client);
         if (round->full || held > round->share)
-            note_holder(round, &client->address, held != 0 ? held : stalled);
+            note_holder(round, &client->address, held != 0 ? held : takes);
+    }
+}
+
+/* Idle connections of an address go before its exchanges, as many as are needed. */
+static void take_idle(const round_t *round, const struct in6_addr *address)
+{
+    worker_t *worker = round->worker;
+    h2o_linklist_t *next;
+    for (h2o_linklist_t *link = worker->clients.next; link != &worker->clients && budget_is_tight(worker);
+         link = next) {
+        client_t *client = H2O_STRUCT_FROM_MEMBER(client_t, link, link);
+        next = link->next;
+        if (client->local || !address_same_owner(address, &client->address) ||
+            !is_idle(client, round->before))
+            continue;
+        counter_add(&worker->counters->connections_given_up_total, 1);
+        client->codec->close_idle(client);
     }
 }
 
@@ -79,6 +113,9 @@ static void shed_idle(worker_t *worker, uint64_t now)
     if (worker->origins != NULL)
         (void)origin_pool_shed(worker->origins, now - RELIEF_IDLE_MS, RELIEF_IDLE_MOST);
     http2_origins_shed(worker->http2_origins, now - RELIEF_IDLE_MS, RELIEF_IDLE_MOST);
+    bool more = true;
+    for (int i = 0; i < RELIEF_CROWDS && more && budget_is_crowded(worker); i++)
+        more = crowd_make_room(worker, CROWD_MEMORY);
 }
 
 void relief_turn(worker_t *worker)
@@ -97,6 +134,9 @@ void relief_turn(worker_t *worker)
                      .full = worker->memory.held >= conf->limits.memory_bytes};
     take_from(&round, NULL);
     find_holders(&round);
-    for (size_t i = 0; i < round.count && budget_is_tight(worker); i++)
-        take_from(&round, &round.holders[i].address);
+    for (size_t i = 0; i < round.count && budget_is_tight(worker); i++) {
+        take_idle(&round, &round.holders[i].address);
+        if (budget_is_tight(worker))
+            take_from(&round, &round.holders[i].address);
+    }
 }

@@ -69,6 +69,8 @@ struct worker {
     h2o_linklist_t tunnels; /* open ones (tunnel.c); zero-filled is valid */
     uint64_t client_count;
     account_root_t memory; /* what exchanges and their connections hold */
+    uint64_t
+        connection_bytes; /* of `memory`: client connections' TLS, and sessions of idle ones over HTTP/2 */
     slots_t *slots; /* connections to origins by client and box; NULL where there are no bounds (tests) */
     size_t usable_descriptors; /* by the limit that it was started with */
     uint64_t shortage_said_ms; /* of descriptors, in the log; 0: never */

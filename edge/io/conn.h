@@ -61,13 +61,15 @@ conn_t *conn_new(loop_t *loop, int fd, SSL *ssl, const conn_handlers_t *handlers
  * last owner was told of is told again. */
 void conn_set_owner(conn_t *conn, const conn_handlers_t *handlers, void *owner);
 
-/* OpenSSL's state of one connection, by estimate (docs/benchmarks.md). */
-#define CONN_TLS_STATE_BYTES 15360
+/* OpenSSL's state of one connection, by estimate (docs/benchmarks.md): of one that is idle, and during the
+ * handshake, from its first byte on. */
+#define CONN_TLS_STATE_BYTES     15360
+#define CONN_TLS_HANDSHAKE_BYTES 49152
 
 /*
  * Counts what the connection keeps for TLS to `account` from now on, which outlives it: ciphertext that
  * waits, OpenSSL's buffer for records, by estimate, and `state_bytes` until the connection ends (0 where
- * another limit bounds the number of such connections). No-op without TLS. Called again, it moves the count;
+ * the owner counts the state: client.h). No-op without TLS. Called again, it moves the count;
  * the former account must still be there.
  */
 void conn_set_account(conn_t *conn, account_t *account, size_t state_bytes);

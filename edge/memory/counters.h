@@ -57,7 +57,7 @@
     X(http2_abuse_total, "counter", "HTTP/2 connections ended for calm")                                     \
     X(log_lines_total, "counter", "Access lines written")                                                    \
     X(log_drops_total, "counter", "Access lines dropped because the log could not keep up")                  \
-    X(buffered_bytes, "gauge", "Bytes that requests hold now, of limits.memory")                             \
+    X(buffered_bytes, "gauge", "Bytes that requests and client connections hold now, of limits.memory")      \
     X(kernel_bytes, "gauge", "Bytes that the kernel holds for connections that stand still")                 \
     X(heap_allocated_bytes, "gauge", "Heap bytes in use, as the allocator counts them")
 

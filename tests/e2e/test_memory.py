@@ -6,6 +6,7 @@ import contextlib
 import pathlib
 import re
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -119,7 +120,7 @@ def test_responses_that_nobody_takes(edge):
         check_growth(edge, before)
         edge.wait_until(lambda: metric(edge, "memory_resets_total") > 0, 30, what="stalled streams to be reset")
         edge.wait_until(lambda: metric(edge, "buffered_bytes") < 6 * MIB, 30, what="memory to come back")
-        assert len(socks) == 16
+        assert len(socks) >= 6  # further ones may be refused, as their address holds too much
 
 
 @contextlib.contextmanager
@@ -224,11 +225,13 @@ class Holder:
         self.sock = target.connect_h2(window=0)
         self.resets = self.moved = self.next_id = 0
         self.goaway, self.buffer = None, b""
-        self.over = threading.Event()
-        if moves:
+        self.over, self.streams = threading.Event(), streams
+
+    def begin(self):
+        if self.moving:
             self._open(1, "/bytes?n=100000000")
             self._grant(20_000)
-        self._open(streams, path)
+        self._open(self.streams, self.path)
 
     def _open(self, streams, path):
         heads = b""
@@ -254,6 +257,7 @@ class Holder:
 
     def hold(self):
         """Returns when the connection has ended, or `over` is set; True: it has ended."""
+        self.begin()
         self.sock.settimeout(0.2)
         with contextlib.suppress(OSError):  # a reset
             while not self.over.is_set():
@@ -296,13 +300,87 @@ def test_connections_that_hold_again_are_closed(edge):
         with holding(holders) as futures:
             edge.wait_until(lambda: metric(edge, "memory_resets_total") > 0, 30, what="stalled streams to be reset")
             edge.wait_until(lambda: metric(edge, "memory_closes_total") > 0, 30, what="connections to be closed")
-            edge.wait_until(lambda: any(future.done() for future in futures), what="a client to see it")
-            ended = [holder for holder, future in zip(holders, futures) if future.done()]
-            assert all(holder.goaway == Holder.CALM and holder.resets > 0 for holder in ended)
+            edge.wait_until(lambda: any(future.done() and holder.goaway == Holder.CALM and holder.resets > 0
+                                        for holder, future in zip(holders, futures)), what="a client to see it")
             before = moving.moved
             edge.wait_until(lambda: moving.moved > before + 100_000, what="the download to go on")
             assert moving.resets > 0 and moving.goaway is None and not stays.done()
             served(edge)
+
+
+def addresses(sources):
+    return (lambda i: "127.0.0.1") if sources == "one" else (lambda i: f"127.1.0.{i % 250 + 1}")
+
+
+def idle_connection(edge, source, protocol):
+    """One over TLS that has had a response."""
+    target = attacks.Target(edge, edge.other, "", lambda i: source)
+    if protocol == "http2":
+        sock = target.connect_h2()
+        sock.sendall(attacks.frame(attacks.HEADERS, attacks.END_STREAM | attacks.END_HEADERS, 1,
+                                   attacks.head(edge.other, "/echo")))
+        assert answers_pings(sock)
+    else:
+        sock = edge.context(("http/1.1",)).wrap_socket(target.connect("tls"), server_hostname=edge.other)
+        sock.sendall(f"GET /echo HTTP/1.1\r\nHost: {edge.other}\r\n\r\n".encode())
+        assert sock.recv(65536).startswith(b"HTTP/1.1 200 ")
+    return sock
+
+
+@pytest.mark.parametrize("sources", ["one", "many"])
+@pytest.mark.parametrize("protocol", ["http1", "http2"])
+def test_idle_connections_are_given_up_and_requests_served(edge, protocol, sources):
+    """Idle connections over TLS keep half of limits.memory at most: those idle for longest go for new ones, and no
+    request is refused, not even one of the address that holds most."""
+    source_of = addresses(sources)
+    with contextlib.ExitStack() as stack:
+        for i in range(450):
+            source = source_of(i)
+            stack.enter_context(idle_connection(edge, source, protocol))
+            if i % 50 == 0:
+                assert ask(edge, edge.other).status == 200
+                assert ask(edge, edge.other, source).status == 200
+        edge.wait_until(lambda: metric(edge, "connections_given_up_total") > 0, what="connections to be given up")
+        edge.wait_until(lambda: metric(edge, "buffered_bytes") > 3 * MIB, what="idle connections to count")
+        assert metric(edge, "buffered_bytes") < 4.5 * MIB
+        assert metric(edge, "shed_total") == 0 and metric(edge, "memory_closes_total") == 0
+
+
+def client_hello(edge):
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = edge.context(("h2",)).wrap_bio(incoming, outgoing, server_hostname=edge.other)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    return outgoing.read()
+
+
+def open_handshakes(stack, edge, count, first, source):
+    for i in range(count):
+        with attacks.refusals():
+            sock = stack.enter_context(socket.create_connection(("127.0.0.1", edge.port["tls"]), PATIENCE,
+                                                                (source(i), 0)))
+            sock.sendall(first)
+
+
+@pytest.mark.parametrize("sources", ["one", "many"])
+def test_handshakes_that_stop(make_edge, origin, sources):
+    """What OpenSSL holds for them counts from their first byte on. They go after some seconds, long before the timeout;
+    others are served meanwhile."""
+    edge = make_edge(workers=1, kinds=("plain", "tls"), boxes=BOXES, config={
+        "limits": {"memory": "8MiB", "connections_per_client": 0}, "timeouts": {"handshake": "10m"}})
+    edge.other = edge.create_preview(origin, "other")
+    hello = client_hello(edge)
+    source = addresses(sources)
+    with contextlib.ExitStack() as stack:
+        open_handshakes(stack, edge, 200, b"", source)
+        assert metric(edge, "buffered_bytes") < MIB  # clients that say nothing cost little
+        open_handshakes(stack, edge, 100, hello[:1], source)
+        open_handshakes(stack, edge, 200, hello, source)
+        edge.wait_until(lambda: metric(edge, "buffered_bytes") > 6 * MIB, what="handshakes to count")
+        served(edge)
+        edge.wait_until(lambda: metric(edge, "memory_closes_total") > 0, 30, what="handshakes to be ended")
+        edge.wait_until(lambda: metric(edge, "buffered_bytes") < 8 * MIB, 30, what="memory to come back")
+        served(edge)
 
 
 def send_queues(port):

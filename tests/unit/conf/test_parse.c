@@ -28,7 +28,7 @@ static void defaults(void **state)
     assert_int_equal(conf->limits.streams, 128);
     assert_int_equal(conf->limits.connections_per_client, 1024);
     assert_int_equal(conf->limits.connections, 32768);
-    assert_int_equal(conf->limits.memory_bytes, 256 << 20);
+    assert_int_equal(conf->limits.memory_bytes, 512 << 20);
     assert_int_equal(conf->timeouts.handshake, 10000);
     assert_int_equal(conf->timeouts.head, 10000);
     assert_int_equal(conf->timeouts.body_idle, 60000);
@@ -438,7 +438,7 @@ static void wrong_scalars(void **state)
                                                "duration from 10ms to 10m, such as 10s\n");
     fixture_bad(BASE "limits: {memory: 32MB}\n",
                 "e.yaml:3:18: limits.memory: \"32MB\" has an unknown unit; allowed: a "
-                "size from 4MiB to 1TiB, such as 256MiB\n");
+                "size from 4MiB to 1TiB, such as 512MiB\n");
     fixture_bad(
         "preview_domain: p.example\nlisteners: [{address: \"127.0.0.1:1\", kind: tsl}]\n",
         "e.yaml:2:44: listeners[0].kind: \"tsl\" is not a kind of listener; allowed: `tls`, `redirect`, "

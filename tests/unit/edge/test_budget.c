@@ -11,6 +11,28 @@ typedef struct bound_case {
     budget_answer_t answer;
 } bound_case_t;
 
+/* From 4/4 on, what connections keep is left out; below, and for whole shares, it counts like the rest. */
+static void test_what_connections_keep(void **state)
+{
+    (void)state;
+    budget_facts_t facts = {
+        .memory = MEMORY, .share = SHARE, .shared = true, .held = MEMORY / 4 * 3, .connections = MEMORY / 2};
+    facts.client = SHARE + 1;
+    assert_int_equal(budget_rule(&facts), BUDGET_SHED);
+    facts.held = MEMORY / 8 * 7;
+    assert_int_equal(budget_rule(&facts), BUDGET_DROP);
+    facts.client = SHARE;
+    facts.held = MEMORY / 2 * 3;
+    assert_int_equal(budget_rule(&facts), BUDGET_SERVE);
+    facts.held++;
+    assert_int_equal(budget_rule(&facts), BUDGET_SHED);
+    facts.client = 0;
+    facts.held = MEMORY * 2 - 1;
+    assert_int_equal(budget_rule(&facts), BUDGET_SERVE);
+    facts.held++;
+    assert_int_equal(budget_rule(&facts), BUDGET_DROP);
+}
+
 static void test_bounds(void **state)
 {
     (void)state;
@@ -132,6 +154,52 @@ static void test_share_of_a_client(void **state)
     world_free(&w);
 }
 
+static void test_connections_keep_half(void **state)
+{
+    (void)state;
+    world_t w = world_new();
+    client_t *client = &w.f->client;
+    uint64_t half = w.f->worker.conf->limits.memory_bytes / 2;
+    client_keeps(client, 0, half - 1);
+    assert_false(budget_is_crowded(&w.f->worker));
+    client_keeps(client, half - 1, half);
+    assert_true(budget_is_crowded(&w.f->worker));
+    assert_int_equal(budget_client(client), half);
+    client_keeps(client, half, 0);
+    assert_int_equal(w.f->worker.connection_bytes, 0);
+    world_free(&w);
+}
+
+/* An address over its share from 7/8 on. The TLS of a connection does not count against the connection. */
+static void test_who_gets_no_tls(void **state)
+{
+    (void)state;
+    world_t w = world_new();
+    worker_t *worker = &w.f->worker;
+    client_t *client = &w.f->client;
+    uint64_t memory = worker->conf->limits.memory_bytes, share = memory / 8;
+    account_add(&client->account, share + CONN_TLS_STATE_BYTES);
+    account_add(&worker->memory.account, memory / 8 * 7 - share - CONN_TLS_STATE_BYTES - 1);
+    assert_false(budget_refuses_tls(client));
+    account_add(&worker->memory.account, 1);
+    assert_true(budget_refuses_tls(client));
+    client->tls = true;
+    assert_false(budget_refuses_tls(client));
+    account_sub(&worker->memory.account, memory / 8 * 7 - share - CONN_TLS_STATE_BYTES);
+    account_sub(&client->account, share + CONN_TLS_STATE_BYTES);
+    client->tls = false;
+
+    /* Nobody from twice the memory on, whoever holds it. */
+    worker->memory.held += 2 * memory - 1;
+    worker->connection_bytes = memory;
+    assert_false(budget_refuses_tls(client));
+    worker->memory.held++;
+    assert_true(budget_refuses_tls(client));
+    worker->memory.held -= 2 * memory;
+    worker->connection_bytes = 0;
+    world_free(&w);
+}
+
 /* A box's share is that of its exchanges, whoever they are from. */
 static void test_share_of_a_box(void **state)
 {
@@ -178,6 +246,9 @@ int main(void)
         cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_bounds_without_shares),
         cmocka_unit_test(test_what_the_kernel_holds),
+        cmocka_unit_test(test_what_connections_keep),
+        cmocka_unit_test(test_connections_keep_half),
+        cmocka_unit_test(test_who_gets_no_tls),
         cmocka_unit_test(test_share_of_a_client),
         cmocka_unit_test(test_share_of_a_box),
         cmocka_unit_test(test_who_has_no_bound),

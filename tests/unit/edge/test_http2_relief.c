@@ -80,9 +80,12 @@ static void test_a_connection_that_holds_again_is_closed(void **state)
 static void test_one_that_holds_again_later(void **state)
 {
     world_t *world = *state;
+    uint64_t others = world->conf.limits.memory_bytes / 2;
     lose_one(world);
+    world->worker.memory.held -= others; /* not short meanwhile: idle connections stay */
     pass(world, 4 * RELIEF_STALL_MS);
     expect(world, 1, 0);
+    world->worker.memory.held += others;
     (void)hold(world);
     pass(world, RELIEF_STALL_MS - RELIEF_PERIOD_MS);
     expect(world, 1, 0);
@@ -90,12 +93,19 @@ static void test_one_that_holds_again_later(void **state)
     expect(world, 1, 1);
 }
 
-static void test_one_that_holds_nothing_stays(void **state)
+/* It is idle: given up for the memory of its session, as any idle connection is. */
+static void test_one_that_holds_nothing(void **state)
 {
     world_t *world = *state;
     lose_one(world);
-    pass(world, 6 * RELIEF_STALL_MS);
+    pass(world, RELIEF_STALL_MS - RELIEF_PERIOD_MS);
     expect(world, 1, 0);
+    assert_int_equal(world->counters.connections_given_up_total, 0);
+    pass(world, RELIEF_PERIOD_MS);
+    assert_true(world_closed(world) && world->goaway);
+    assert_int_equal(world->goaway_code, NGHTTP2_NO_ERROR);
+    assert_int_equal(world->counters.connections_given_up_total, 1);
+    assert_int_equal(world->counters.memory_closes_total, 0);
 }
 
 /* Its streams are all younger than RELIEF_STALL_MS, as its client replaces them. */
@@ -183,7 +193,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_a_connection_that_holds_again_is_closed),
         T(test_one_that_holds_again_later),
-        T(test_one_that_holds_nothing_stays),
+        T(test_one_that_holds_nothing),
         T(test_streams_that_replace_each_other),
         T(test_progress_keeps_the_connection),
         T(test_answers_keep_the_connection),

@@ -591,7 +591,7 @@ static void test_drain_idle(void **state)
     world_until(world, world_closed(world), 2000);
 }
 
-/* An idle connection holds no output memory. */
+/* An idle connection holds no output memory. Its session counts, and is what can be given up with it. */
 static void test_idle_is_small(void **state)
 {
     world_t *world = *state;
@@ -604,7 +604,14 @@ static void test_idle_is_small(void **state)
     const http2_conn_t *conn = (const http2_conn_t *)world->server;
     assert_null(conn->output.bytes);
     assert_int_equal(conn->stream_count, 0);
-    assert_int_equal(world->worker.memory.held, 0);
+    assert_in_range(conn->memory.bytes, 4096, 32768);
+    assert_int_equal(world->worker.memory.held, conn->memory.bytes);
+    assert_int_equal(world->worker.connection_bytes, conn->memory.bytes);
+    world->answer_at_once = false;
+    world_request(world, "GET", "/", NULL, 0);
+    world_pump(world);
+    assert_true(world->worker.memory.held > conn->memory.bytes);
+    assert_int_equal(world->worker.connection_bytes, 0); /* its memory is a request's now */
 }
 
 int main(void)
