@@ -13,11 +13,13 @@
 #include <unistd.h>
 
 #include "address.h"
+#include "alloc.h"
 #include "budget.h"
 #include "client.h"
 #include "crowd.h"
 #include "descriptors.h"
 #include "greeting.h"
+#include "list.h"
 #include "pipeline.h"
 #include "readable.h"
 #include "shortage.h"
@@ -90,7 +92,7 @@ static void take(acceptor_t *acceptor, int fd, const struct sockaddr_storage *fr
 
 static void on_pause_over(loop_timer_t *timer)
 {
-    acceptor_t *acceptor = H2O_STRUCT_FROM_MEMBER(acceptor_t, pause, timer);
+    acceptor_t *acceptor = CONTAINER_OF(acceptor_t, pause, timer);
     readable_start(acceptor->queue);
 }
 
@@ -208,7 +210,7 @@ static void on_acceptable(void *owner)
 acceptor_t *acceptor_new(worker_t *worker, int fd, const conf_listener_t *listener)
 {
     struct in6_addr ignored;
-    acceptor_t *acceptor = h2o_mem_alloc(sizeof(*acceptor));
+    acceptor_t *acceptor = mem_alloc(sizeof(*acceptor));
     *acceptor = (acceptor_t){.worker = worker,
                              .fd = fd,
                              .reserve_fd = -1,

@@ -11,6 +11,7 @@
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 
+#include "arena.h"
 #include "browser.h"
 #include "client.h"
 #include "cookie.h"
@@ -164,7 +165,7 @@ static bool keep_other_cookies(field_t *field, void *arg)
     exchange_t *ex = arg;
     if (field->id != FIELD_COOKIE || memmem(field->value.p, field->value.n, SESSION_COOKIE, 14) == NULL)
         return true;
-    char *out = h2o_mem_alloc_pool(request_head_pool(ex, field->value.n), field->value.n);
+    char *out = arena_alloc(request_head_pool(ex, field->value.n), field->value.n);
     field->value = str_make(out, cookie_remove(field->value, STR(SESSION_COOKIE), out, field->value.n));
     return field->value.n != 0;
 }
@@ -258,7 +259,7 @@ static void look_at_authorization(exchange_t *ex, shown_t *shown)
     const field_t *field = fields_find(&ex->request.fields, FIELD_AUTHORIZATION);
     if (field == NULL)
         return;
-    char *out = h2o_mem_alloc_pool(request_head_pool(ex, field->value.n), field->value.n + 1);
+    char *out = arena_alloc(request_head_pool(ex, field->value.n), field->value.n + 1);
     str_t secret;
     authorization_scheme_t scheme = authorization_parse(field->value, out, field->value.n + 1, &secret);
     if (scheme == AUTHORIZATION_BEARER && ex->preview.bearer) {
@@ -275,8 +276,8 @@ static void take_query_token(exchange_t *ex, shown_t *shown, bool navigation)
     str_t target = ex->request.target;
     if (!ex->preview.bearer || memchr(target.p, '?', target.n) == NULL)
         return;
-    char *out = h2o_mem_alloc_pool(request_head_pool(ex, target.n), target.n);
-    char *value = h2o_mem_alloc_pool(&ex->arena, SECRET_PRESENTED_MAX + 1);
+    char *out = arena_alloc(request_head_pool(ex, target.n), target.n);
+    char *value = arena_alloc(&ex->arena, SECRET_PRESENTED_MAX + 1);
     size_t out_len, value_len;
     if (!query_take(target, TOKEN_PARAMETER, out, &out_len, value, SECRET_PRESENTED_MAX, &value_len))
         return;

@@ -6,6 +6,7 @@
 #include "access.h"
 #include "address.h"
 #include "api.h"
+#include "arena.h"
 #include "client.h"
 #include "log_json.h"
 
@@ -199,7 +200,7 @@ static void add_plain(str_t part, void *arg)
     shown->n += n;
 }
 
-str_t access_line_target(h2o_mem_pool_t *pool, str_t target)
+str_t access_line_target(arena_t *pool, str_t target)
 {
     shown_t shown = {.n = 0};
     each_part(target, add_plain, &shown);

@@ -8,6 +8,8 @@
 
 #include "exchange.h"
 
+#include "arena.h"
+
 /* No line is longer: each text in it has its own bound. It is PIPE_BUF, so that a line goes into a pipe
  * whole.
  */
@@ -23,7 +25,7 @@ typedef struct access_clock {
 
 /* The parts of a target that a line shows, in `pool`: no values of secrets, and an end where each line is
  * cut. The line is the same with it. */
-str_t access_line_target(h2o_mem_pool_t *pool, str_t target);
+str_t access_line_target(arena_t *pool, str_t target);
 
 /* Writes the line of `ex`, which ended at `now_us` (loop_precise_us) in the way `how`. Returns its length. */
 size_t access_line(char out[ACCESS_LINE_MAX], access_clock_t *clock, const exchange_t *ex, exchange_end_t how,

@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "admin_private.h"
+#include "list.h"
 
 admin_t *admin_new(loop_t *loop, const conf_t *conf, shm_t *shm, store_thread_t *store, int listen_fd,
                    const admin_controls_t *controls, void *owner)
@@ -10,8 +11,8 @@ admin_t *admin_new(loop_t *loop, const conf_t *conf, shm_t *shm, store_thread_t 
     admin_t *admin = calloc(1, sizeof *admin);
     assert(admin != NULL);
     *admin = (admin_t){.loop = loop, .shm = shm, .store = store, .controls = controls, .owner = owner};
-    h2o_linklist_init_anchor(&admin->reload_waiters);
-    h2o_linklist_init_anchor(&admin->pushes);
+    list_init(&admin->reload_waiters);
+    list_init(&admin->pushes);
     admin->server = local_server_new(loop, conf, listen_fd, admin_steps, ADMIN_CLIENTS_MAX, admin);
     return admin;
 }
@@ -23,7 +24,7 @@ void admin_free(admin_t **admin)
     if (a == NULL)
         return;
     local_server_free(&a->server);
-    assert(h2o_linklist_is_empty(&a->reload_waiters));
+    assert(list_is_empty(&a->reload_waiters));
     admin_pushes_free(a);
     free(a);
 }

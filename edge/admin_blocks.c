@@ -7,6 +7,7 @@
 #include "admin_private.h"
 #include "conf_net.h"
 #include "hostname.h"
+#include "list.h"
 #include "process_log.h"
 
 static const char *const kind_names[] = {
@@ -84,7 +85,7 @@ typedef struct block_job {
 
 static void change_run(store_job_t *job, store_t *store)
 {
-    block_job_t *change = H2O_STRUCT_FROM_MEMBER(block_job_t, base.job, job);
+    block_job_t *change = CONTAINER_OF(block_job_t, base.job, job);
     store_result_t result = change->remove
                                 ? store_delete_block(store, change->block.kind, str_from(change->block.text))
                                 : store_put_block(store, &change->block);
@@ -190,7 +191,7 @@ static bool add_block(const store_block_t *block, void *arg)
 
 static void list_run(store_job_t *job, store_t *store)
 {
-    list_job_t *list = H2O_STRUCT_FROM_MEMBER(list_job_t, base.job, job);
+    list_job_t *list = CONTAINER_OF(list_job_t, base.job, job);
     admin_job_result(&list->base, store, store_each_block(store, add_block, list->blocks));
 }
 

@@ -5,6 +5,8 @@
 #include <assert.h>
 
 #include "admin_private.h"
+#include "arena.h"
+#include "list.h"
 #include "local.h"
 #include "utf8.h"
 
@@ -75,7 +77,7 @@ static void reply_log(waiter_t *waiter, const provider_words_t *words)
 
 static void on_answer(provider_question_t *question, const provider_words_t *words)
 {
-    waiter_t *waiter = H2O_STRUCT_FROM_MEMBER(waiter_t, question, question);
+    waiter_t *waiter = CONTAINER_OF(waiter_t, question, question);
     exchange_t *ex = waiter->ex;
     local_wait_end(ex);
     switch (words->result) {
@@ -134,7 +136,7 @@ static bool take_query(str_t query, uint64_t *from, uint64_t *lines)
 static void begin(exchange_t *ex, str_t id, str_t query, bool of_process)
 {
     const admin_t *admin = admin_of(ex);
-    waiter_t *waiter = h2o_mem_alloc_pool(&ex->arena, sizeof(*waiter));
+    waiter_t *waiter = arena_alloc(&ex->arena, sizeof(*waiter));
     *waiter = (waiter_t){.question = {.answered = on_answer}, .ex = ex};
     if (!take_query(query, &waiter->question.from, &waiter->question.lines)) {
         admin_error(ex, 400, "bad_query", NULL, "A log takes lines=N, or from=POSITION.");

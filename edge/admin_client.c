@@ -7,6 +7,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "arena.h"
 #include "http1_response.h"
 
 #define HEAD_BYTES  32768
@@ -120,14 +121,14 @@ static char *read_all(int fd, size_t *len, admin_answer_t *answer)
 
 static admin_client_result_t parse(str_t bytes, admin_answer_t *answer)
 {
-    h2o_mem_pool_t pool;
-    h2o_mem_init_pool(&pool);
+    arena_t pool;
+    arena_init(&pool);
     response_t response = {0};
     http1_response_head_t head;
     http1_parse_t parsed =
         http1_parse_response(bytes, 0, HEAD_BYTES, HEAD_FIELDS, false, &pool, &response, &head);
     bool whole = parsed == HTTP1_OK && !head.chunked && response.content_length == bytes.n - head.len;
-    h2o_mem_clear_pool(&pool);
+    arena_clear(&pool);
     if (!whole)
         return failed(answer, "the answer was cut or is not the admin API's");
     answer->status = response.status;

@@ -5,6 +5,8 @@
 #include <assert.h>
 
 #include "admin_private.h"
+#include "arena.h"
+#include "list.h"
 #include "local.h"
 #include "process_log.h"
 
@@ -13,7 +15,7 @@
 
 /* Someone who waits for a reload; lives in the exchange's arena. */
 typedef struct reload_waiter {
-    h2o_linklist_t link; /* admin_t.reload_waiters */
+    list_t link; /* admin_t.reload_waiters */
     exchange_t *ex;
     loop_timer_t timer;
 } reload_waiter_t;
@@ -22,13 +24,13 @@ typedef struct reload_waiter {
 static void stop_waiting(void *arg)
 {
     reload_waiter_t *waiter = arg;
-    h2o_linklist_unlink(&waiter->link);
+    list_unlink(&waiter->link);
     loop_timer_stop(&waiter->timer);
 }
 
 static void wait_expired(loop_timer_t *timer)
 {
-    reload_waiter_t *waiter = H2O_STRUCT_FROM_MEMBER(reload_waiter_t, timer, timer);
+    reload_waiter_t *waiter = CONTAINER_OF(reload_waiter_t, timer, timer);
     stop_waiting(waiter);
     local_wait_end(waiter->ex);
     admin_error(waiter->ex, 504, "reload_unknown", NULL,
@@ -45,9 +47,9 @@ void admin_reload(exchange_t *ex, str_t body, void *arg)
         admin_error(ex, 503, "no_supervisor", NULL, "The supervisor cannot be told to reload.");
         return;
     }
-    reload_waiter_t *waiter = h2o_mem_alloc_pool(&ex->arena, sizeof *waiter);
+    reload_waiter_t *waiter = arena_alloc(&ex->arena, sizeof *waiter);
     *waiter = (reload_waiter_t){.ex = ex};
-    h2o_linklist_insert(&admin->reload_waiters, &waiter->link);
+    list_insert(&admin->reload_waiters, &waiter->link);
     loop_timer_start(admin->loop, &waiter->timer, RELOAD_WAIT_MS, wait_expired);
     local_wait(ex, stop_waiting, waiter);
 }
@@ -68,8 +70,8 @@ static json_t *lines_json(str_t text)
 
 void admin_reload_done(admin_t *admin, bool ok, str_t lines)
 {
-    while (!h2o_linklist_is_empty(&admin->reload_waiters)) {
-        reload_waiter_t *waiter = H2O_STRUCT_FROM_MEMBER(reload_waiter_t, link, admin->reload_waiters.next);
+    while (!list_is_empty(&admin->reload_waiters)) {
+        reload_waiter_t *waiter = CONTAINER_OF(reload_waiter_t, link, admin->reload_waiters.next);
         exchange_t *ex = waiter->ex;
         stop_waiting(waiter);
         local_wait_end(ex);

@@ -5,6 +5,7 @@
 #include <assert.h>
 
 #include "admin_private.h"
+#include "list.h"
 #include "preview_make.h"
 
 typedef struct create_job {
@@ -123,7 +124,7 @@ static void committed_answer(exchange_t *ex, admin_job_t *job)
 
 static void lookup_run(store_job_t *job, store_t *store)
 {
-    create_job_t *create = H2O_STRUCT_FROM_MEMBER(create_job_t, base.job, job);
+    create_job_t *create = CONTAINER_OF(create_job_t, base.job, job);
     store_result_t result = store_get_box(store, str_from(create->preview.id), &create->box);
     if (result != STORE_OK)
         create->box.state = BOX_UNKNOWN;

@@ -3,6 +3,7 @@
  * only its answer is dropped.
  */
 #include "admin_private.h"
+#include "list.h"
 #include "local.h"
 
 static void asker_left(void *arg)
@@ -37,7 +38,7 @@ static bool goes_on(admin_job_t *job, bool *busy)
 
 static void job_done(store_job_t *store_job)
 {
-    admin_job_t *job = H2O_STRUCT_FROM_MEMBER(admin_job_t, job, store_job);
+    admin_job_t *job = CONTAINER_OF(admin_job_t, job, store_job);
     bool busy;
     if (job->finished != NULL)
         job->finished(job);

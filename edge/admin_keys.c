@@ -11,6 +11,7 @@
 #include "admin_private.h"
 #include "credentials.h"
 #include "keys.h"
+#include "list.h"
 #include "process_log.h"
 #include "sha256.h"
 
@@ -161,7 +162,7 @@ static void key_run(store_job_t *job, store_t *store)
 {
     static store_result_t (*const verbs[])(key_job_t *, store_t *) = {
         [KEY_CREATE] = create, [KEY_SET_PLAN] = set_plan, [KEY_REVOKE] = revoke_key, [KEY_FORGET] = forget};
-    key_job_t *key = H2O_STRUCT_FROM_MEMBER(key_job_t, base.job, job);
+    key_job_t *key = CONTAINER_OF(key_job_t, base.job, job);
     store_result_t result = verbs[key->verb](key, store);
     job->changed = job->changed && result == STORE_OK;
     admin_job_result(&key->base, store, result);

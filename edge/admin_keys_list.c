@@ -6,6 +6,8 @@
 
 #include "admin_private.h"
 
+#include "list.h"
+
 typedef struct list_job {
     admin_job_t base;
     conf_t *conf; /* one reference; only read on the thread */
@@ -40,7 +42,7 @@ static store_result_t look_at_declared(list_job_t *list, store_t *store)
 
 static void list_run(store_job_t *job, store_t *store)
 {
-    list_job_t *list = H2O_STRUCT_FROM_MEMBER(list_job_t, base.job, job);
+    list_job_t *list = CONTAINER_OF(list_job_t, base.job, job);
     store_result_t result = store_each_key(store, str_from(list->from), add_found, list);
     if (result == STORE_OK && list->revoked != NULL)
         result = look_at_declared(list, store);

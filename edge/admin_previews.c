@@ -4,6 +4,8 @@
 #include <assert.h>
 
 #include "admin_private.h"
+#include "arena.h"
+#include "list.h"
 #include "process_log.h"
 
 /* ---- what the answers have in common ---- */
@@ -11,7 +13,7 @@
 static str_t preview_url(const exchange_t *ex, const store_preview_t *preview)
 {
     const conf_t *conf = ex->worker->conf;
-    h2o_mem_pool_t *pool = (h2o_mem_pool_t *)&ex->arena;
+    arena_t *pool = (arena_t *)&ex->arena;
     if (conf->public_port == 443)
         return str_format(pool, "https://%.*s-%u.%s/", STR_ARG(preview_host_id(preview)), preview->port,
                           conf->preview_domain);
@@ -112,7 +114,7 @@ static bool add_found(const store_preview_t *preview, void *arg)
 
 static void list_run(store_job_t *job, store_t *store)
 {
-    list_job_t *list = H2O_STRUCT_FROM_MEMBER(list_job_t, base.job, job);
+    list_job_t *list = CONTAINER_OF(list_job_t, base.job, job);
     bool box_only = list->box[0] != '\0';
     str_t from = str_from(list->from[0] != '\0' ? list->from : list->box);
     store_result_t result = store_each_preview_from(store, from, list->from_port, box_only, add_found, list);

@@ -10,6 +10,7 @@
 #include "admin.h"
 #include "client.h"
 #include "exchange.h"
+#include "list.h"
 #include "local_server.h"
 #include "preview_make.h"
 #include "worker.h"
@@ -33,9 +34,9 @@ struct admin {
     local_server_t *server;
     const admin_controls_t *controls;
     void *owner;
-    runner_link_t *runner;         /* NULL: admin_set_runner was not called */
-    h2o_linklist_t reload_waiters; /* reload_waiter_t.link, in admin_control.c */
-    h2o_linklist_t pushes;         /* push_t.link, in admin_push.c */
+    runner_link_t *runner; /* NULL: admin_set_runner was not called */
+    list_t reload_waiters; /* reload_waiter_t.link, in admin_control.c */
+    list_t pushes;         /* push_t.link, in admin_push.c */
     size_t push_count;
 };
 

@@ -5,6 +5,7 @@
 #include <assert.h>
 
 #include "admin_private.h"
+#include "arena.h"
 #include "local.h"
 #include "process_log.h"
 
@@ -61,7 +62,7 @@ static void on_answer(void *arg, const runner_answer_t *answer)
 static void ask(exchange_t *ex, str_t id, runner_message_t what)
 {
     admin_t *admin = admin_of(ex);
-    waiter_t *waiter = h2o_mem_alloc_pool(&ex->arena, sizeof(*waiter));
+    waiter_t *waiter = arena_alloc(&ex->arena, sizeof(*waiter));
     *waiter = (waiter_t){.ex = ex, .runner = admin->runner, .what = what};
     if (!admin_take_id(waiter->id, id)) {
         admin_error(ex, 400, "bad_id", NULL, "That is no id of a box.");

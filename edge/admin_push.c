@@ -5,6 +5,7 @@
 #include <assert.h>
 
 #include "admin_private.h"
+#include "list.h"
 #include "local.h"
 
 /* How long the store may take before the pusher is told to push again. */
@@ -13,8 +14,8 @@
 /* A push that is on its way into the store. It outlives an exchange whose client has left. */
 typedef struct push {
     admin_t *admin;
-    h2o_linklist_t link; /* admin_t.pushes */
-    exchange_t *ex;      /* NULL: nobody waits */
+    list_t link;    /* admin_t.pushes */
+    exchange_t *ex; /* NULL: nobody waits */
     loop_timer_t timer;
     control_box_t box;
 } push_t;
@@ -39,7 +40,7 @@ static void stop_waiting(void *arg)
 static void push_free(push_t *push)
 {
     loop_timer_stop(&push->timer);
-    h2o_linklist_unlink(&push->link);
+    list_unlink(&push->link);
     push->admin->push_count--;
     free(push);
 }
@@ -59,7 +60,7 @@ static void on_recorded(void *arg)
 
 static void wait_expired(loop_timer_t *timer)
 {
-    push_t *push = H2O_STRUCT_FROM_MEMBER(push_t, timer, timer);
+    push_t *push = CONTAINER_OF(push_t, timer, timer);
     exchange_t *ex = push->ex;
     push->ex = NULL;
     local_wait_end(ex);
@@ -92,13 +93,13 @@ void admin_boxes_push(exchange_t *ex, str_t body, void *arg)
     }
     push->ex = ex;
     admin->push_count++;
-    h2o_linklist_insert(&admin->pushes, &push->link);
+    list_insert(&admin->pushes, &push->link);
     loop_timer_start(admin->loop, &push->timer, PUSH_WAIT_MS, wait_expired);
     local_wait(ex, stop_waiting, push);
 }
 
 void admin_pushes_free(admin_t *admin)
 {
-    while (!h2o_linklist_is_empty(&admin->pushes))
-        push_free(H2O_STRUCT_FROM_MEMBER(push_t, link, admin->pushes.next));
+    while (!list_is_empty(&admin->pushes))
+        push_free(CONTAINER_OF(push_t, link, admin->pushes.next));
 }

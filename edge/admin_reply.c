@@ -8,6 +8,8 @@
 
 #include "admin_private.h"
 
+#include "arena.h"
+
 /* Bytes of a sentence, at most. */
 #define SENTENCE_BYTES 512
 
@@ -25,7 +27,7 @@ static void cleanse(void *memory)
 
 static str_t cleansed_later(exchange_t *ex, str_t text)
 {
-    fleeting_t *fleeting = h2o_mem_alloc_shared(&ex->arena, sizeof(*fleeting) + text.n, cleanse);
+    fleeting_t *fleeting = arena_alloc_shared(&ex->arena, sizeof(*fleeting) + text.n, cleanse);
     fleeting->n = text.n;
     memcpy(fleeting->text, text.p, text.n);
     return str_make(fleeting->text, text.n);

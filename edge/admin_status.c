@@ -10,6 +10,7 @@
 #include "admin_private.h"
 #include "clock.h"
 #include "heap.h"
+#include "list.h"
 #include "logger.h"
 #include "metrics.h"
 
@@ -37,7 +38,7 @@ static bool add_box(const store_box_t *box, void *arg)
 
 static void boxes_run(store_job_t *job, store_t *store)
 {
-    boxes_job_t *boxes = H2O_STRUCT_FROM_MEMBER(boxes_job_t, base.job, job);
+    boxes_job_t *boxes = CONTAINER_OF(boxes_job_t, base.job, job);
     admin_job_result(&boxes->base, store, store_each_box(store, add_box, boxes));
 }
 
@@ -134,7 +135,7 @@ typedef struct stats_job {
 
 static void stats_run(store_job_t *job, store_t *store)
 {
-    stats_job_t *stats = H2O_STRUCT_FROM_MEMBER(stats_job_t, base.job, job);
+    stats_job_t *stats = CONTAINER_OF(stats_job_t, base.job, job);
     if (store_whole(store)) {
         admin_job_result(&stats->base, store, store_get_stats(store, &stats->stats));
         return;

@@ -6,6 +6,8 @@
 
 #include "admin_private.h"
 
+#include "list.h"
+
 typedef struct update_job {
     admin_job_t base;
     uint64_t now;          /* unix seconds */
@@ -77,7 +79,7 @@ static store_result_t change(update_job_t *update, store_t *store)
 
 static void update_run(store_job_t *job, store_t *store)
 {
-    update_job_t *update = H2O_STRUCT_FROM_MEMBER(update_job_t, base.job, job);
+    update_job_t *update = CONTAINER_OF(update_job_t, base.job, job);
     job->change.result = change(update, store);
     job->changed = job->change.result == STORE_OK;
     admin_job_result(&update->base, store, job->change.result);

@@ -6,6 +6,7 @@
 
 #include <assert.h>
 
+#include "arena.h"
 #include "client.h"
 #include "limit_fields.h"
 #include "worker.h"
@@ -23,7 +24,7 @@ static origin_tls_t *acquire_tls(origin_tls_t *tls)
 api_t *api_new(exchange_t *ex)
 {
     assert(ex->api == NULL);
-    api_t *api = h2o_mem_alloc_pool(&ex->arena, sizeof(*api));
+    api_t *api = arena_alloc(&ex->arena, sizeof(*api));
     conf_t *conf = conf_acquire(ex->worker->conf);
     assert(conf->api.upstream_index < conf->upstream_count);
     *api = (api_t){.conf = conf,
@@ -37,7 +38,7 @@ api_t *api_new(exchange_t *ex)
 
 void api_inherit(exchange_t *ex, const api_t *from)
 {
-    api_t *api = h2o_mem_alloc_pool(&ex->arena, sizeof(*api));
+    api_t *api = arena_alloc(&ex->arena, sizeof(*api));
     *api = (api_t){.conf = conf_acquire(from->conf),
                    .upstream = from->upstream,
                    .upstream_index = from->upstream_index,
@@ -176,7 +177,7 @@ void api_local_head(exchange_t *ex)
     if (api->plan == NULL || api->conf->api.limits != CONF_LIMITS_ENFORCE)
         return;
     limit_plan_t plan = api_limit_plan(api->plan);
-    limit_fields_t *text = h2o_mem_alloc_pool(&ex->arena, sizeof(*text));
+    limit_fields_t *text = arena_alloc(&ex->arena, sizeof(*text));
     if (!limit_fields_write(text, str_from(api->plan->name), &plan, &api->limits))
         return;
     fields_filter(fields, keep_without_limits, NULL); /* the upstream's own speak of another limit */

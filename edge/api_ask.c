@@ -2,6 +2,7 @@
 
 #include <assert.h>
 
+#include "arena.h"
 #include "pipeline.h"
 #include "steps.h"
 #include "worker.h"
@@ -85,7 +86,7 @@ str_t api_box_path(exchange_t *ex, str_t name)
 {
     static const str_t prefix = {"/v2/box/", 8};
     static const char digits[] = "0123456789ABCDEF";
-    char *out = h2o_mem_alloc_pool(&ex->arena, prefix.n + 3 * name.n);
+    char *out = arena_alloc(&ex->arena, prefix.n + 3 * name.n);
     size_t n = prefix.n;
     memcpy(out, prefix.p, prefix.n);
     for (size_t i = 0; i < name.n; i++) {

@@ -21,7 +21,9 @@
 #include <jansson.h>
 
 #include "api_deletion_impl.h"
+#include "arena.h"
 #include "client.h"
+#include "list.h"
 #include "preview_calls.h"
 #include "random_id.h"
 #include "request_head.h"
@@ -107,7 +109,7 @@ static void note(api_deletion_t *deletion, deletion_call_t *call, deletion_op_t 
 
 static void on_noted(preview_asker_t *asker, const preview_answer_t *answer)
 {
-    api_deletion_t *deletion = H2O_STRUCT_FROM_MEMBER(api_deletion_t, asker, asker);
+    api_deletion_t *deletion = CONTAINER_OF(api_deletion_t, asker, asker);
     exchange_t *ex = deletion->ex;
     if (answer == NULL) { /* it may have been noted all the same: leaving takes it back */
         exchange_reply_error(ex, 503, "controller_unavailable",
@@ -127,7 +129,7 @@ static void on_noted(preview_asker_t *asker, const preview_answer_t *answer)
 
 static void on_settled(preview_asker_t *asker, const preview_answer_t *answer)
 {
-    api_deletion_t *deletion = H2O_STRUCT_FROM_MEMBER(api_deletion_t, asker, asker);
+    api_deletion_t *deletion = CONTAINER_OF(api_deletion_t, asker, asker);
     (void)answer; /* where it was not taken, the next GET says it again */
     deletion->stage = OVER;
     await_complete(deletion->ex);
@@ -197,7 +199,7 @@ void api_deletion_refuse(api_deletion_t *deletion, int status, str_t content_typ
 
 static void keep_refusal(api_deletion_t *deletion, int status, const fields_t *fields, str_t body)
 {
-    h2o_mem_pool_t *arena = &deletion->ex->arena;
+    arena_t *arena = &deletion->ex->arena;
     if (deletion->no_box != 0)
         return;
     deletion->no_box = status;
@@ -252,9 +254,9 @@ static void add_target(api_deletion_t *deletion, str_t path, str_t name)
 
 static void make_room(api_deletion_t *deletion, size_t count)
 {
-    h2o_mem_pool_t *arena = &deletion->ex->arena;
-    deletion->paths = h2o_mem_alloc_pool(arena, (count + 1) * sizeof(*deletion->paths));
-    deletion->targets = h2o_mem_alloc_pool(arena, (count + 1) * sizeof(*deletion->targets));
+    arena_t *arena = &deletion->ex->arena;
+    deletion->paths = arena_alloc(arena, (count + 1) * sizeof(*deletion->paths));
+    deletion->targets = arena_alloc(arena, (count + 1) * sizeof(*deletion->targets));
 }
 
 /* False: not a list of names. What cannot be anybody's name is not asked for. */
@@ -312,7 +314,7 @@ static step_result_t read_body(api_deletion_t *deletion)
 
 static api_deletion_t *make(exchange_t *ex)
 {
-    api_deletion_t *deletion = h2o_mem_alloc_pool(&ex->arena, sizeof(*deletion));
+    api_deletion_t *deletion = arena_alloc(&ex->arena, sizeof(*deletion));
     *deletion = (api_deletion_t){.ex = ex};
     ex->api->deletion = deletion;
     return deletion;

@@ -4,6 +4,7 @@
  */
 #include "api.h"
 #include "api_deletion_impl.h"
+#include "arena.h"
 #include "worker.h"
 
 /* Nobody could tell which boxes go: the upstream's word is that there is none. */
@@ -41,8 +42,8 @@ static void on_candidates_shown(exchange_t *ex)
 static void look_at_each(api_deletion_t *deletion)
 {
     exchange_t *ex = deletion->ex;
-    char(*ids)[BOX_ID_MAX + 1] = h2o_mem_alloc_pool(&ex->arena, STORE_DELETIONS_AT_ONCE * sizeof(*ids));
-    str_t *paths = h2o_mem_alloc_pool(&ex->arena, STORE_DELETIONS_AT_ONCE * sizeof(*paths));
+    char(*ids)[BOX_ID_MAX + 1] = arena_alloc(&ex->arena, STORE_DELETIONS_AT_ONCE * sizeof(*ids));
+    str_t *paths = arena_alloc(&ex->arena, STORE_DELETIONS_AT_ONCE * sizeof(*paths));
     size_t count = api_search_candidates(ex->worker->store, ids);
     if (count > STORE_DELETIONS_AT_ONCE) {
         refuse_unclear(deletion);

@@ -4,6 +4,7 @@
  */
 #include "api_path.h"
 
+#include "arena.h"
 #include "field.h"
 #include "path.h"
 
@@ -58,7 +59,7 @@ str_t api_path_without_query(str_t target)
     return query != NULL ? str_make(target.p, (size_t)(query - target.p)) : target;
 }
 
-api_path_t api_path_parse(h2o_mem_pool_t *pool, str_t target)
+api_path_t api_path_parse(arena_t *pool, str_t target)
 {
     str_t path = api_path_without_query(target);
     char buffer[API_PATH_SHORT];
@@ -67,7 +68,7 @@ api_path_t api_path_parse(h2o_mem_pool_t *pool, str_t target)
         return (api_path_t){.route = API_ROUTE_OTHER};
     segments_t segments = split(path);
     api_path_t letter = by_the_letter(&segments);
-    char *out = path.n <= sizeof(buffer) ? buffer : h2o_mem_alloc_pool(pool, path.n);
+    char *out = path.n <= sizeof(buffer) ? buffer : arena_alloc(pool, path.n);
     bool found = false;
     path_each_reading(path, out, look_for_ours, &found);
     if (!found)
@@ -82,7 +83,7 @@ api_path_t api_path_parse(h2o_mem_pool_t *pool, str_t target)
 /* ---- which boxes ---- */
 
 typedef struct reader {
-    h2o_mem_pool_t *pool;
+    arena_t *pool;
     api_boxes_t boxes;
 } reader_t;
 
@@ -114,7 +115,7 @@ static bool take_reading(str_t reading, void *arg)
     return boxes->kind != API_BOXES_UNCLEAR;
 }
 
-api_boxes_t api_path_boxes(h2o_mem_pool_t *pool, str_t target)
+api_boxes_t api_path_boxes(arena_t *pool, str_t target)
 {
     str_t path = api_path_without_query(target), raw_name;
     char buffer[API_PATH_SHORT];
@@ -123,7 +124,7 @@ api_boxes_t api_path_boxes(h2o_mem_pool_t *pool, str_t target)
         return reader.boxes;
     segments_t segments = split(path);
     api_boxes_kind_t letter = boxes_of(&segments, &raw_name);
-    char *out = path.n <= sizeof(buffer) ? buffer : h2o_mem_alloc_pool(pool, path.n);
+    char *out = path.n <= sizeof(buffer) ? buffer : arena_alloc(pool, path.n);
     segments = split(path_read(path, out));
     api_boxes_kind_t decoded = boxes_of(&segments, &raw_name);
     path_each_reading(path, out, take_reading, &reader);

@@ -5,9 +5,9 @@
 #ifndef BOXEDGE_API_PATH_H
 #define BOXEDGE_API_PATH_H
 
-#include <h2o/memory.h>
-
 #include "str.h"
+
+#include "arena.h"
 
 typedef enum api_route {
     API_ROUTE_OTHER,      /* none of these */
@@ -27,7 +27,7 @@ typedef struct api_path {
 } api_path_t;
 
 /* `target` is a raw path of any length, with or without a query; slices of it are in the result. */
-api_path_t api_path_parse(h2o_mem_pool_t *pool, str_t target);
+api_path_t api_path_parse(arena_t *pool, str_t target);
 
 /* The raw path of a target. */
 str_t api_path_without_query(str_t target);
@@ -46,6 +46,6 @@ typedef struct api_boxes {
 } api_boxes_t;
 
 /* Which boxes a call of this path is about, as the most generous servers would read it. */
-api_boxes_t api_path_boxes(h2o_mem_pool_t *pool, str_t target);
+api_boxes_t api_path_boxes(arena_t *pool, str_t target);
 
 #endif

@@ -15,7 +15,9 @@
 #include <openssl/crypto.h>
 
 #include "api_ask.h"
+#include "arena.h"
 #include "client.h"
+#include "list.h"
 #include "local.h"
 #include "preview_calls.h"
 #include "steps.h"
@@ -127,7 +129,7 @@ static void reply_created(api_preview_t *preview, const preview_answer_t *answer
 
 static void on_changed(preview_asker_t *asker, const preview_answer_t *answer)
 {
-    api_preview_t *preview = H2O_STRUCT_FROM_MEMBER(api_preview_t, asker, asker);
+    api_preview_t *preview = CONTAINER_OF(api_preview_t, asker, asker);
     exchange_t *ex = preview->ex;
     local_wait_end(ex);
     if (answer == NULL) {
@@ -354,7 +356,7 @@ step_result_t step_api_preview(exchange_t *ex)
     if (!api->conf->api.previews || api->preflight || path.route == API_ROUTE_OTHER ||
         path.route == API_ROUTE_BOX)
         return STEP_NEXT;
-    api_preview_t *preview = h2o_mem_alloc_pool(&ex->arena, sizeof(*preview));
+    api_preview_t *preview = arena_alloc(&ex->arena, sizeof(*preview));
     *preview = (api_preview_t){.ex = ex, .path = path};
     if (!take_path(ex, preview))
         return STEP_DONE;

@@ -6,7 +6,6 @@
 #ifndef BOXEDGE_API_SEARCH_H
 #define BOXEDGE_API_SEARCH_H
 
-#include <h2o/memory.h>
 #include <jansson.h>
 
 #include "deletion_message.h"

@@ -5,6 +5,7 @@
 
 #include <assert.h>
 
+#include "list.h"
 #include "worker.h"
 
 static void go_on(await_t *wait)
@@ -59,9 +60,9 @@ void await_begin(exchange_t *ex, const await_source_t *source)
 
 static void on_deadline(loop_timer_t *timer)
 {
-    await_t *wait = H2O_STRUCT_FROM_MEMBER(await_t, deadline, timer);
+    await_t *wait = CONTAINER_OF(await_t, deadline, timer);
     assert(wait->state == AWAIT_WAITING);
-    wait->expired(H2O_STRUCT_FROM_MEMBER(exchange_t, await, wait));
+    wait->expired(CONTAINER_OF(exchange_t, await, wait));
 }
 
 void await_until(exchange_t *ex, uint32_t ms, void (*expired)(exchange_t *ex))

@@ -7,9 +7,11 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "list.h"
+
 struct backlogs {
     loop_t *loop;
-    h2o_linklist_t list; /* backlog_t.link; due first comes first */
+    list_t list; /* backlog_t.link; due first comes first */
     loop_timer_t timer;
 };
 
@@ -22,23 +24,23 @@ static void set_counted(backlog_t *backlog, uint32_t now)
 static void put_last(backlog_t *backlog)
 {
     backlog->due_ms = loop_now(backlog->all->loop) + BACKLOG_STILL_MS;
-    h2o_linklist_insert(&backlog->all->list, &backlog->link);
+    list_insert(&backlog->all->list, &backlog->link);
 }
 
 static void on_tick(loop_timer_t *timer)
 {
-    backlogs_t *all = H2O_STRUCT_FROM_MEMBER(backlogs_t, timer, timer);
+    backlogs_t *all = CONTAINER_OF(backlogs_t, timer, timer);
     uint64_t now = loop_now(all->loop);
-    for (unsigned looks = 0; looks < BACKLOG_LOOKS && !h2o_linklist_is_empty(&all->list); looks++) {
-        backlog_t *backlog = H2O_STRUCT_FROM_MEMBER(backlog_t, link, all->list.next);
+    for (unsigned looks = 0; looks < BACKLOG_LOOKS && !list_is_empty(&all->list); looks++) {
+        backlog_t *backlog = CONTAINER_OF(backlog_t, link, all->list.next);
         if (backlog->due_ms > now)
             break;
         size_t held = conn_kernel_bytes(backlog->conn);
         set_counted(backlog, held < UINT32_MAX ? (uint32_t)held : UINT32_MAX);
-        h2o_linklist_unlink(&backlog->link);
+        list_unlink(&backlog->link);
         put_last(backlog);
     }
-    if (!h2o_linklist_is_empty(&all->list))
+    if (!list_is_empty(&all->list))
         loop_timer_start(all->loop, timer, BACKLOG_TICK_MS, on_tick);
 }
 
@@ -47,7 +49,7 @@ backlogs_t *backlogs_new(loop_t *loop)
     backlogs_t *all = calloc(1, sizeof(*all));
     assert(all != NULL);
     all->loop = loop;
-    h2o_linklist_init_anchor(&all->list);
+    list_init(&all->list);
     return all;
 }
 
@@ -55,7 +57,7 @@ void backlogs_free(backlogs_t **all)
 {
     if (*all == NULL)
         return;
-    assert(h2o_linklist_is_empty(&(*all)->list));
+    assert(list_is_empty(&(*all)->list));
     loop_timer_stop(&(*all)->timer);
     free(*all);
     *all = NULL;
@@ -77,5 +79,5 @@ void backlog_end(backlog_t *backlog)
     if (!backlog_watched(backlog))
         return;
     set_counted(backlog, 0);
-    h2o_linklist_unlink(&backlog->link);
+    list_unlink(&backlog->link);
 }

@@ -10,6 +10,7 @@
 
 #include "account.h"
 #include "conn.h"
+#include "list.h"
 
 #define BACKLOG_STILL_MS 2000
 /* How often the worker looks for connections whose time has come, and how many it asks about then, at most.
@@ -26,7 +27,7 @@ void backlogs_free(backlogs_t **all);
 
 /* Of one connection, embedded in its codec's own. Zero-filled is not watched. */
 typedef struct backlog {
-    h2o_linklist_t link; /* in backlogs_t */
+    list_t link; /* in backlogs_t */
     backlogs_t *all;
     const conn_t *conn;
     account_t *account;

@@ -6,14 +6,15 @@
 #include <assert.h>
 
 #include "farewell.h"
+#include "list.h"
 #include "worker.h"
 
 void client_init(client_t *client, const client_t *accepted)
 {
     assert(accepted->worker != NULL && accepted->conn != NULL);
     *client = *accepted;
-    client->link = (h2o_linklist_t){NULL, NULL};
-    h2o_linklist_insert(&client->worker->clients, &client->link);
+    client->link = (list_t){NULL, NULL};
+    list_insert(&client->worker->clients, &client->link);
     client->worker->client_count++;
     client->account = (account_t){.parent = &client->worker->memory.account};
     client_set_share(client);
@@ -70,8 +71,8 @@ void client_uncount(client_t *client)
 void client_fini(client_t *client)
 {
     worker_t *worker = client->worker;
-    assert(h2o_linklist_is_linked(&client->link) && worker->client_count > 0);
-    h2o_linklist_unlink(&client->link);
+    assert(list_is_linked(&client->link) && worker->client_count > 0);
+    list_unlink(&client->link);
     worker->client_count--;
     if (client->conn != NULL)
         farewell_begin(client); /* it may keep the connection, and its count */

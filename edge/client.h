@@ -11,6 +11,7 @@
 #include "conf.h"
 #include "conn.h"
 #include "exchange.h"
+#include "list.h"
 
 /* Whether the connection's certificate covers the hosts of previews; found out once. */
 typedef enum client_covers { CLIENT_COVERS_UNKNOWN, CLIENT_COVERS, CLIENT_COVERS_NOT } client_covers_t;
@@ -34,7 +35,7 @@ typedef struct client_codec {
 
 /* As small as can be, since idle connections are many. */
 struct client {
-    h2o_linklist_t link; /* in worker_t.clients */
+    list_t link; /* in worker_t.clients */
     worker_t *worker;
     conn_t *conn;
     const exchange_step_t *steps; /* what its exchanges go through */

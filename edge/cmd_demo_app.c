@@ -10,6 +10,7 @@
 
 #include "cli.h"
 #include "demo_app.h"
+#include "list.h"
 #include "readable.h"
 
 /* How long open connections may take to end after SIGTERM. */
@@ -135,7 +136,7 @@ static void print_where(int fd)
 
 static void deadline_expired(loop_timer_t *timer)
 {
-    H2O_STRUCT_FROM_MEMBER(demo_t, deadline, timer)->ended = true;
+    CONTAINER_OF(demo_t, deadline, timer)->ended = true;
 }
 
 /* The first signal drains, the second ends. */

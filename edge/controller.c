@@ -16,6 +16,7 @@
 #include "deletion_desk.h"
 #include "descriptors.h"
 #include "idle.h"
+#include "list.h"
 #include "listening_desk.h"
 #include "peers.h"
 #include "preview_desk.h"
@@ -97,7 +98,7 @@ typedef struct conf_job {
 
 static void conf_run(store_job_t *job, store_t *store)
 {
-    conf_job_t *work = H2O_STRUCT_FROM_MEMBER(conf_job_t, job, job);
+    conf_job_t *work = CONTAINER_OF(conf_job_t, job, job);
     work->result = controller_put_boxes(store, work->conf, wall_us(), &job->changed);
     if (work->result == STORE_FAILED)
         snprintf(work->why, sizeof work->why, "%s", store_error(store));
@@ -111,7 +112,7 @@ static void log_boxes_error(store_result_t result, const char *why)
 
 static void conf_done(store_job_t *job)
 {
-    conf_job_t *work = H2O_STRUCT_FROM_MEMBER(conf_job_t, job, job);
+    conf_job_t *work = CONTAINER_OF(conf_job_t, job, job);
     controller_t *controller = work->controller;
     if (work->result != STORE_OK)
         log_boxes_error(work->result, work->why);
@@ -204,7 +205,7 @@ static void rotate_cookie_keys(store_t *store, bool *rotated)
 
 static void chores_run(store_job_t *job, store_t *store)
 {
-    chores_job_t *chores = H2O_STRUCT_FROM_MEMBER(chores_job_t, job, job);
+    chores_job_t *chores = CONTAINER_OF(chores_job_t, job, job);
     bool rotated = false, deleted;
     if (chores->sweep.id[0] == '\0')
         rotate_cookie_keys(store, &rotated);
@@ -217,7 +218,7 @@ static void chores_run(store_job_t *job, store_t *store)
 
 static void chores_done(store_job_t *job)
 {
-    chores_job_t *chores = H2O_STRUCT_FROM_MEMBER(chores_job_t, job, job);
+    chores_job_t *chores = CONTAINER_OF(chores_job_t, job, job);
     controller_t *controller = chores->controller;
     bool more = !chores->sweep.done && controller->state == CONTROLLER_SERVES;
     if (!more || !store_thread_add(controller->store, job))
@@ -226,7 +227,7 @@ static void chores_done(store_job_t *job)
 
 static void chores_due(loop_timer_t *timer)
 {
-    controller_t *controller = H2O_STRUCT_FROM_MEMBER(controller_t, chores, timer);
+    controller_t *controller = CONTAINER_OF(controller_t, chores, timer);
     chores_job_t *chores = calloc(1, sizeof *chores);
     assert(chores != NULL);
     *chores = (chores_job_t){.job = {.run = chores_run, .done = chores_done}, .controller = controller};
@@ -239,7 +240,7 @@ static void chores_due(loop_timer_t *timer)
 
 static void drain_expired(loop_timer_t *timer)
 {
-    end(H2O_STRUCT_FROM_MEMBER(controller_t, drain, timer));
+    end(CONTAINER_OF(controller_t, drain, timer));
 }
 
 static void begin_drain(controller_t *controller)
@@ -414,7 +415,7 @@ static const admin_controls_t controls = {.reload = ask_reload,
 
 static void beat(loop_timer_t *timer)
 {
-    controller_t *controller = H2O_STRUCT_FROM_MEMBER(controller_t, heartbeat, timer);
+    controller_t *controller = CONTAINER_OF(controller_t, heartbeat, timer);
     atomic_store(&shm_controller(controller->shm)->heartbeat_ms, clock_now_ms());
     loop_timer_start(controller->loop, timer, PROCESS_HEARTBEAT_MS, beat);
 }

@@ -1,6 +1,7 @@
 #include "crowd.h"
 
 #include "client.h"
+#include "list.h"
 #include "worker.h"
 
 typedef struct leaver {
@@ -42,8 +43,8 @@ bool crowd_make_room(worker_t *worker, crowd_reason_t reason)
 {
     leaver_t leavers[CROWD_AT_ONCE];
     size_t count = 0;
-    for (h2o_linklist_t *link = worker->clients.next; link != &worker->clients; link = link->next) {
-        leaver_t one = {.client = H2O_STRUCT_FROM_MEMBER(client_t, link, link)};
+    for (list_t *link = worker->clients.next; link != &worker->clients; link = link->next) {
+        leaver_t one = {.client = CONTAINER_OF(client_t, link, link)};
         if (!may_go(one.client, reason, &one.since_ms))
             continue;
         one.connections = shm_client_count(worker->shm, &one.client->address);

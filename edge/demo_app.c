@@ -5,6 +5,7 @@
 #include <jansson.h>
 
 #include "address.h"
+#include "arena.h"
 #include "client.h"
 #include "demo_private.h"
 
@@ -13,7 +14,7 @@ str_t demo_client(exchange_t *ex)
     const field_t *forwarded = fields_find(&ex->request.fields, FIELD_X_FORWARDED_FOR);
     if (forwarded != NULL)
         return forwarded->value;
-    char *text = h2o_mem_alloc_pool(&ex->arena, INET6_ADDRSTRLEN);
+    char *text = arena_alloc(&ex->arena, INET6_ADDRSTRLEN);
     return address_text(remote_address(ex), text);
 }
 

@@ -3,7 +3,9 @@
  */
 #include <assert.h>
 
+#include "arena.h"
 #include "demo_private.h"
+#include "list.h"
 #include "steps.h"
 #include "websocket.h"
 #include "websocket_echo.h"
@@ -21,7 +23,7 @@ typedef struct echo {
 
 static void close_expired(loop_timer_t *timer)
 {
-    exchange_cut(H2O_STRUCT_FROM_MEMBER(echo_t, timer, timer)->ex);
+    exchange_cut(CONTAINER_OF(echo_t, timer, timer)->ex);
 }
 
 /* Passes on what waits, as far as there is room; ends our direction after a Close frame. */
@@ -112,7 +114,7 @@ static const origin_ops_t echo_ops = {
 void demo_echo(exchange_t *ex)
 {
     assert(ex->origin_ops == NULL && ex->request.websocket);
-    echo_t *echo = h2o_mem_alloc_pool(&ex->arena, sizeof *echo);
+    echo_t *echo = arena_alloc(&ex->arena, sizeof *echo);
     *echo = (echo_t){.ex = ex, .frames = websocket_echo_new()};
     char accept[WEBSOCKET_ACCEPT_LEN + 1];
     websocket_accept_key(ex->request.websocket_key, accept);

@@ -4,6 +4,7 @@
  */
 #include <assert.h>
 
+#include "arena.h"
 #include "demo_private.h"
 #include "template.h"
 
@@ -182,12 +183,12 @@ static const char page_script[] =
     "</body>\n"
     "</html>\n";
 
-static str_t joined(h2o_mem_pool_t *pool, const str_t *parts, size_t count)
+static str_t joined(arena_t *pool, const str_t *parts, size_t count)
 {
     size_t n = 0;
     for (size_t i = 0; i < count; i++)
         n += parts[i].n;
-    char *text = h2o_mem_alloc_pool(pool, n + 1);
+    char *text = arena_alloc(pool, n + 1);
     char *at = text;
     for (size_t i = 0; i < count; i++) {
         if (parts[i].n != 0)
@@ -199,7 +200,7 @@ static str_t joined(h2o_mem_pool_t *pool, const str_t *parts, size_t count)
 
 static str_t row(exchange_t *ex, str_t name, str_t value)
 {
-    h2o_mem_pool_t *pool = &ex->arena;
+    arena_t *pool = &ex->arena;
     str_t left = template_escape(pool, name);
     str_t right = template_escape(pool, value);
     str_t parts[] = {STR("<tr><td>"), left, STR("</td><td>"), right, STR("</td></tr>\n")};
@@ -209,9 +210,9 @@ static str_t row(exchange_t *ex, str_t name, str_t value)
 void demo_page(exchange_t *ex)
 {
     const request_t *request = &ex->request;
-    h2o_mem_pool_t *pool = &ex->arena;
+    arena_t *pool = &ex->arena;
     size_t count = request->fields.count + 6;
-    str_t *parts = h2o_mem_alloc_pool(pool, (count + 2) * sizeof *parts);
+    str_t *parts = arena_alloc(pool, (count + 2) * sizeof *parts);
     size_t n = 0;
     parts[n++] = STR(page_start);
     parts[n++] = STR(page_parts);

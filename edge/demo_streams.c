@@ -4,7 +4,9 @@
 #include <assert.h>
 #include <time.h>
 
+#include "arena.h"
 #include "demo_private.h"
+#include "list.h"
 #include "local.h"
 #include "steps.h"
 #include "worker.h"
@@ -35,7 +37,7 @@ static void stream_cancel(exchange_t *ex)
 static stream_t *stream_new(exchange_t *ex, const origin_ops_t *ops)
 {
     assert(ex->origin_ops == NULL);
-    stream_t *stream = h2o_mem_alloc_pool(&ex->arena, sizeof *stream);
+    stream_t *stream = arena_alloc(&ex->arena, sizeof *stream);
     *stream = (stream_t){.ex = ex};
     ex->origin_ops = ops;
     ex->origin = stream;
@@ -124,7 +126,7 @@ static void send_event(stream_t *stream)
 
 static void event_due(loop_timer_t *timer)
 {
-    stream_t *stream = H2O_STRUCT_FROM_MEMBER(stream_t, timer, timer);
+    stream_t *stream = CONTAINER_OF(stream_t, timer, timer);
     loop_timer_start(stream->ex->worker->loop, timer, EVENT_MS, event_due);
     send_event(stream);
 }
@@ -164,7 +166,7 @@ static void slow_done(stream_t *stream)
 
 static void tick(loop_timer_t *timer)
 {
-    stream_t *stream = H2O_STRUCT_FROM_MEMBER(stream_t, timer, timer);
+    stream_t *stream = CONTAINER_OF(stream_t, timer, timer);
     if (--stream->left == 0)
         slow_done(stream);
     else

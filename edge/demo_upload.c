@@ -5,6 +5,7 @@
 
 #include <openssl/evp.h>
 
+#include "arena.h"
 #include "demo_private.h"
 #include "steps.h"
 
@@ -83,7 +84,7 @@ static const origin_ops_t upload_ops = {
 void demo_upload(exchange_t *ex)
 {
     assert(ex->origin_ops == NULL);
-    upload_t *upload = h2o_mem_alloc_pool(&ex->arena, sizeof *upload);
+    upload_t *upload = arena_alloc(&ex->arena, sizeof *upload);
     *upload = (upload_t){.hash = EVP_MD_CTX_new(), .complete = !ex->request.has_body};
     assert(upload->hash != NULL);
     int ok = EVP_DigestInit_ex(upload->hash, EVP_sha256(), NULL);

@@ -9,6 +9,7 @@
 
 #include <assert.h>
 
+#include "arena.h"
 #include "budget.h"
 #include "client.h"
 #include "forward.h"
@@ -35,9 +36,9 @@ static void run_hooks(const exchange_hook_t *hook, exchange_t *ex)
 
 exchange_t *exchange_new(client_t *client, const client_ops_t *ops, void *codec)
 {
-    h2o_mem_pool_t arena;
-    h2o_mem_init_pool(&arena);
-    exchange_t *ex = h2o_mem_alloc_pool(&arena, sizeof(*ex));
+    arena_t arena;
+    arena_init(&arena);
+    exchange_t *ex = arena_alloc(&arena, sizeof(*ex));
     *ex = (exchange_t){.arena = arena,
                        .worker = client->worker,
                        .client = client,
@@ -527,6 +528,6 @@ void exchange_end(exchange_t **exp, exchange_end_t how)
     buffer_clear(&ex->held, &ex->account);
     request_head_free(ex);
     account_sub(&ex->account, ex->arena_bytes);
-    h2o_mem_pool_t arena = ex->arena; /* the exchange lives in it */
-    h2o_mem_clear_pool(&arena);
+    arena_t arena = ex->arena; /* the exchange lives in it */
+    arena_clear(&arena);
 }

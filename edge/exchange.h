@@ -190,7 +190,7 @@ typedef struct origin_target {
 } origin_target_t;
 
 struct exchange {
-    h2o_mem_pool_t arena;
+    arena_t arena;
     worker_t *worker;
     client_t *client;        /* the connection */
     remote_t remote;         /* the client, by remote.h */

@@ -8,6 +8,7 @@
 
 #include "address.h"
 #include "budget.h"
+#include "list.h"
 #include "worker.h"
 
 /* Connections that are looked at to find one without progress, when one has to go. */
@@ -17,7 +18,7 @@ typedef struct farewell {
     client_t client; /* first: it is one. Of a connection to an origin: that of the request's client */
     farewells_t *all;
     account_t account;    /* below the client's; its share is that of the request's box, if there is one */
-    h2o_linklist_t age;   /* in farewells_t.ages */
+    list_t age;           /* in farewells_t.ages */
     uint64_t progress_ms; /* when the peer was last seen to have taken bytes */
     uint32_t untaken;     /* bytes, at the last look; counted to `account` */
     uint32_t discarded;   /* bytes that came from the peer */
@@ -25,7 +26,7 @@ typedef struct farewell {
 
 struct farewells {
     worker_t *worker;
-    h2o_linklist_t ages; /* longest without progress first */
+    list_t ages; /* longest without progress first */
     size_t count;
     uint64_t untaken;   /* bytes of all */
     loop_timer_t timer; /* runs while there are any */
@@ -58,7 +59,7 @@ static void end(farewell_t *farewell, bool reset)
 {
     farewells_t *all = farewell->all;
     set_untaken(farewell, 0);
-    h2o_linklist_unlink(&farewell->age);
+    list_unlink(&farewell->age);
     all->count--;
     if (all->count == 0)
         loop_timer_stop(&all->timer);
@@ -93,20 +94,20 @@ static sight_t look(farewell_t *farewell)
         return SIGHT_NOTHING;
     set_untaken(farewell, (uint32_t)left);
     farewell->progress_ms = loop_now(farewell->all->worker->loop);
-    h2o_linklist_unlink(&farewell->age);
-    h2o_linklist_insert(&farewell->all->ages, &farewell->age);
+    list_unlink(&farewell->age);
+    list_insert(&farewell->all->ages, &farewell->age);
     return SIGHT_PROGRESS;
 }
 
 static void look_at_all(loop_timer_t *timer)
 {
-    farewells_t *all = H2O_STRUCT_FROM_MEMBER(farewells_t, timer, timer);
+    farewells_t *all = CONTAINER_OF(farewells_t, timer, timer);
     worker_t *worker = all->worker;
     uint64_t patience = worker->conf->timeouts.write_idle;
     size_t count = all->count; /* those with progress go to the end of the list */
-    h2o_linklist_t *next = all->ages.next;
+    list_t *next = all->ages.next;
     while (count-- > 0) {
-        farewell_t *farewell = H2O_STRUCT_FROM_MEMBER(farewell_t, age, next);
+        farewell_t *farewell = CONTAINER_OF(farewell_t, age, next);
         next = next->next;
         if (look(farewell) == SIGHT_NOTHING && loop_now(worker->loop) - farewell->progress_ms >= patience)
             end(farewell, true);
@@ -136,8 +137,8 @@ static load_t load_of(const farewells_t *all, owner_t owner)
     if (is_everybody(owner))
         return load;
     load = (load_t){0, 0};
-    for (h2o_linklist_t *link = all->ages.next; link != &all->ages; link = link->next) {
-        const farewell_t *farewell = H2O_STRUCT_FROM_MEMBER(farewell_t, age, link);
+    for (list_t *link = all->ages.next; link != &all->ages; link = link->next) {
+        const farewell_t *farewell = CONTAINER_OF(farewell_t, age, link);
         if (!counts_to(farewell, owner))
             continue;
         load.count++;
@@ -164,9 +165,9 @@ static void give_up_one(farewells_t *all, owner_t owner)
 {
     size_t left = all->count;
     unsigned looks = 0;
-    h2o_linklist_t *next = all->ages.next;
+    list_t *next = all->ages.next;
     while (left-- > 0) {
-        farewell_t *farewell = H2O_STRUCT_FROM_MEMBER(farewell_t, age, next);
+        farewell_t *farewell = CONTAINER_OF(farewell_t, age, next);
         next = next->next;
         if (!counts_to(farewell, owner))
             continue;
@@ -180,7 +181,7 @@ static void give_up_one(farewells_t *all, owner_t owner)
     }
     /* All of the owner had progress; the list begins with it again. */
     for (next = all->ages.next; next != &all->ages; next = next->next) {
-        farewell_t *farewell = H2O_STRUCT_FROM_MEMBER(farewell_t, age, next);
+        farewell_t *farewell = CONTAINER_OF(farewell_t, age, next);
         if (counts_to(farewell, owner)) {
             end(farewell, true);
             return;
@@ -297,7 +298,7 @@ farewells_t *farewells_new(worker_t *worker)
     farewells_t *all = calloc(1, sizeof(*all));
     assert(all != NULL);
     all->worker = worker;
-    h2o_linklist_init_anchor(&all->ages);
+    list_init(&all->ages);
     return all;
 }
 
@@ -307,8 +308,8 @@ void farewells_free(farewells_t **all)
     *all = NULL; /* nothing begins any more */
     if (those == NULL)
         return;
-    while (!h2o_linklist_is_empty(&those->ages))
-        end(H2O_STRUCT_FROM_MEMBER(farewell_t, age, those->ages.next), false);
+    while (!list_is_empty(&those->ages))
+        end(CONTAINER_OF(farewell_t, age, those->ages.next), false);
     free(those);
 }
 
@@ -335,7 +336,7 @@ static void begin(farewells_t *all, const client_t *accepted, shm_share_t box, u
     farewell->client.codec = &codec;
     farewell->account = (account_t){.parent = &farewell->client.account, .share = box};
     farewell->progress_ms = loop_now(all->worker->loop);
-    h2o_linklist_insert(&all->ages, &farewell->age);
+    list_insert(&all->ages, &farewell->age);
     all->count++;
     set_untaken(farewell, untaken);
     conn_set_owner(farewell->client.conn, &handlers, farewell);
@@ -350,7 +351,7 @@ static void begin(farewells_t *all, const client_t *accepted, shm_share_t box, u
 void farewell_begin(client_t *client)
 {
     farewells_t *all = client->worker->farewells;
-    assert(client->conn != NULL && !h2o_linklist_is_linked(&client->link));
+    assert(client->conn != NULL && !list_is_linked(&client->link));
     if (all == NULL || client->local || client->codec == &codec)
         return;
     uint32_t untaken = worth(client->conn);

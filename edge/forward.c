@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "address.h"
+#include "arena.h"
 #include "cdn_loop.h"
 #include "client.h"
 #include "cookie.h"
@@ -124,8 +125,7 @@ static str_t traceparent(const exchange_t *ex)
 }
 
 /* All values of one field joined, and ours behind them. */
-static str_t appended(const exchange_t *ex, h2o_mem_pool_t *pool, field_id_t id, bool keep_inbound,
-                      str_t ours)
+static str_t appended(const exchange_t *ex, arena_t *pool, field_id_t id, bool keep_inbound, str_t ours)
 {
     const fields_t *fields = &ex->request.fields;
     size_t n = ours.n;
@@ -167,17 +167,17 @@ static str_t public_scheme(const exchange_t *ex)
 }
 
 /* Apps compare Host, Origin, Referer and X-Forwarded-* with each other: all of them say the same. */
-static void say_localhost(const exchange_t *ex, h2o_mem_pool_t *pool, own_fields_t *own)
+static void say_localhost(const exchange_t *ex, arena_t *pool, own_fields_t *own)
 {
     own->host = own->forwarded_host = str_format(pool, "localhost:%u", ex->preview.port);
     own->proto = STR("http");
     own->port = str_decimal(pool, ex->preview.port);
 }
 
-static own_fields_t own_fields(const exchange_t *ex, h2o_mem_pool_t *pool, bool trusted)
+static own_fields_t own_fields(const exchange_t *ex, arena_t *pool, bool trusted)
 {
     const conf_t *conf = ex->worker->conf;
-    char *address = h2o_mem_alloc_pool(pool, INET6_ADDRSTRLEN);
+    char *address = arena_alloc(pool, INET6_ADDRSTRLEN);
     own_fields_t own = {.host = ex->request.authority};
     own.client = address_text(remote_address(ex), address);
     own.proto = public_scheme(ex);
@@ -199,7 +199,7 @@ bool forward_says_close(const exchange_t *ex)
            (request->has_body || str_eq(request->method, STR("HEAD")));
 }
 
-static void put_framing(text_t *head, const exchange_t *ex, h2o_mem_pool_t *pool)
+static void put_framing(text_t *head, const exchange_t *ex, arena_t *pool)
 {
     const request_t *request = &ex->request;
     if (forward_says_close(ex))
@@ -218,7 +218,7 @@ typedef struct rewrite {
     str_t local_origin;
 } rewrite_t;
 
-static rewrite_t rewrite_for(const exchange_t *ex, h2o_mem_pool_t *pool, str_t proto)
+static rewrite_t rewrite_for(const exchange_t *ex, arena_t *pool, str_t proto)
 {
     rewrite_t rewrite = {{NULL, 0}, {NULL, 0}};
     if (ex->preview.host_header == HOST_HEADER_LOCALHOST) {
@@ -236,7 +236,7 @@ typedef struct outgoing {
     rewrite_t rewrite;
 } outgoing_t;
 
-static outgoing_t outgoing(const exchange_t *ex, h2o_mem_pool_t *pool)
+static outgoing_t outgoing(const exchange_t *ex, arena_t *pool)
 {
     bool trusted = remote_is_trusted(ex);
     outgoing_t out = {
@@ -246,7 +246,7 @@ static outgoing_t outgoing(const exchange_t *ex, h2o_mem_pool_t *pool)
 }
 
 /* Origin or Referer, where it is on the preview's own origin, on that of localhost. */
-static str_t rewritten(h2o_mem_pool_t *pool, const rewrite_t *rewrite, str_t value)
+static str_t rewritten(arena_t *pool, const rewrite_t *rewrite, str_t value)
 {
     str_t own = rewrite->own_origin;
     if (own.n == 0 || value.n < own.n || !str_ieq(str_make(value.p, own.n), own))
@@ -261,8 +261,8 @@ static str_t rewritten(h2o_mem_pool_t *pool, const rewrite_t *rewrite, str_t val
 }
 
 /* True where the client's field goes on; *value is then what it says. */
-static bool client_field(const exchange_t *ex, h2o_mem_pool_t *pool, const outgoing_t *out,
-                         const field_t *field, str_t *value)
+static bool client_field(const exchange_t *ex, arena_t *pool, const outgoing_t *out, const field_t *field,
+                         str_t *value)
 {
     if (!passes(ex, field, out->trusted, out->named))
         return false;
@@ -298,7 +298,7 @@ static size_t head_bound(const request_t *request, const own_fields_t *own, cons
     return n;
 }
 
-str_t forward_request_head(const exchange_t *ex, h2o_mem_pool_t *pool, str_t websocket_key)
+str_t forward_request_head(const exchange_t *ex, arena_t *pool, str_t websocket_key)
 {
     const request_t *request = &ex->request;
     assert(!request->fields.dropped); /* the head is whole */
@@ -339,7 +339,7 @@ static bool takes_trailers(const fields_t *fields)
     return false;
 }
 
-void forward_request_fields(const exchange_t *ex, h2o_mem_pool_t *pool, fields_t *fields)
+void forward_request_fields(const exchange_t *ex, arena_t *pool, fields_t *fields)
 {
     const request_t *request = &ex->request;
     assert(!request->fields.dropped);
@@ -455,7 +455,7 @@ static str_t public_location(exchange_t *ex, str_t value)
 static str_t confined_cookie(exchange_t *ex, str_t value)
 {
     str_t host = host_part(ex->request.authority);
-    char *out = h2o_mem_alloc_pool(&ex->arena, value.n != 0 ? value.n : 1);
+    char *out = arena_alloc(&ex->arena, value.n != 0 ? value.n : 1);
     size_t len;
     return set_cookie_confine(value, host, out, value.n, &len) ? str_make(out, len) : value;
 }

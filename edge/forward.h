@@ -8,18 +8,20 @@
 
 #include "exchange.h"
 
+#include "arena.h"
+
 /*
  * The HTTP/1.1 head for the box, in `pool`: request line with the raw target, Host, the client's fields
  * without those that end here, and ours. `websocket_key` is sent with a WebSocket handshake.
  */
-str_t forward_request_head(const exchange_t *ex, h2o_mem_pool_t *pool, str_t websocket_key);
+str_t forward_request_head(const exchange_t *ex, arena_t *pool, str_t websocket_key);
 /* The head says `Connection: close`: nothing else is asked for on the connection, and the app may know. */
 bool forward_says_close(const exchange_t *ex);
 /*
  * The same for HTTP/2, by the same rules, into empty `fields`: pseudo-fields first, names in any case, and
  * "te: trailers" where the client takes trailers. Slices live in `pool` or as long as ex->request.
  */
-void forward_request_fields(const exchange_t *ex, h2o_mem_pool_t *pool, fields_t *fields);
+void forward_request_fields(const exchange_t *ex, arena_t *pool, fields_t *fields);
 
 /*
  * The request's trailers for HTTP/2, which alone carries them: without those that Connection names, and

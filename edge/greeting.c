@@ -11,7 +11,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "alloc.h"
 #include "budget.h"
+#include "list.h"
 #include "proxy_protocol.h"
 #include "worker.h"
 
@@ -81,7 +83,7 @@ static void fail(greeting_t *greeting)
 
 static void on_timeout(loop_timer_t *timer)
 {
-    fail(H2O_STRUCT_FROM_MEMBER(greeting_t, timer, timer));
+    fail(CONTAINER_OF(greeting_t, timer, timer));
 }
 
 /* The connection, its count and its place go to the HTTP client. */
@@ -170,7 +172,7 @@ static bool take_exactly(int fd, char *buf, size_t n)
 static bool keep_part(greeting_t *greeting, str_t seen)
 {
     if (greeting->part == NULL)
-        greeting->part = h2o_mem_alloc(PROXY_PROTOCOL_MAX);
+        greeting->part = mem_alloc(PROXY_PROTOCOL_MAX);
     size_t kept = greeting->part_len;
     greeting->part_len = seen.n;
     return take_exactly(conn_fd(greeting->client.conn), greeting->part + kept, seen.n - kept);
@@ -252,7 +254,7 @@ void greeting_finish(const client_t *accepted, bool h2)
     if (!worker->draining)
         return;
     /* It entered the list at the end, unless it is gone already. */
-    client_t *last = H2O_STRUCT_FROM_MEMBER(client_t, link, worker->clients.prev);
-    if (!h2o_linklist_is_empty(&worker->clients) && last->conn == accepted->conn)
+    client_t *last = CONTAINER_OF(client_t, link, worker->clients.prev);
+    if (!list_is_empty(&worker->clients) && last->conn == accepted->conn)
         last->codec->drain(last);
 }

@@ -1,5 +1,7 @@
 #include "grpc.h"
 
+#include "arena.h"
+
 /* Codes of the gRPC core. */
 enum {
     GRPC_UNKNOWN = 2,
@@ -57,10 +59,10 @@ unsigned grpc_status_of(int status, const char *code)
 }
 
 /* Percent-encoded but for printable ASCII, as grpc-message is. */
-static str_t encode(h2o_mem_pool_t *pool, str_t text)
+static str_t encode(arena_t *pool, str_t text)
 {
     static const char hex[] = "0123456789ABCDEF";
-    char *out = h2o_mem_alloc_pool(pool, text.n * 3 + 1);
+    char *out = arena_alloc(pool, text.n * 3 + 1);
     size_t n = 0;
     for (size_t i = 0; i < text.n; i++) {
         unsigned char c = (unsigned char)text.p[i];
@@ -75,8 +77,7 @@ static str_t encode(h2o_mem_pool_t *pool, str_t text)
     return str_make(out, n);
 }
 
-void grpc_add_status(h2o_mem_pool_t *pool, fields_t *fields, int status, const char *code,
-                     const char *sentence)
+void grpc_add_status(arena_t *pool, fields_t *fields, int status, const char *code, const char *sentence)
 {
     fields_add(pool, fields, FIELD_OTHER, STR("grpc-status"),
                str_decimal(pool, grpc_status_of(status, code)));

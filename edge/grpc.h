@@ -8,13 +8,14 @@
 
 #include "exchange.h"
 
+#include "arena.h"
+
 /* Whether the request is a gRPC call: over HTTP/2, and its type is application/grpc, with or without a format
  * or parameters. gRPC-Web, which is spoken over any HTTP, is not. */
 bool grpc_is_request(const request_t *request);
 /* The gRPC status that stands for an HTTP status with its stable word (may be NULL). */
 unsigned grpc_status_of(int status, const char *code);
 /* Adds grpc-status and grpc-message to the fields of an answer. */
-void grpc_add_status(h2o_mem_pool_t *pool, fields_t *fields, int status, const char *code,
-                     const char *sentence);
+void grpc_add_status(arena_t *pool, fields_t *fields, int status, const char *code, const char *sentence);
 
 #endif

@@ -9,10 +9,12 @@
 #include <errno.h>
 
 #include "address.h"
+#include "arena.h"
 #include "client.h"
 #include "descriptors.h"
 #include "forward.h"
 #include "http1_client_impl.h"
+#include "list.h"
 #include "origin_pool.h"
 #include "origin_tls.h"
 #include "random_id.h"
@@ -126,7 +128,7 @@ static const fields_t no_trailers;
 
 static void first_byte_timeout(loop_timer_t *timer)
 {
-    http1_client_t *client = H2O_STRUCT_FROM_MEMBER(http1_client_t, timer, timer);
+    http1_client_t *client = CONTAINER_OF(http1_client_t, timer, timer);
     client->reused = false; /* silence is the server's own, wherever the connection came from */
     if (!http1_client_elsewhere(client))
         http1_client_fail(client, ORIGIN_TIMEOUT);
@@ -149,7 +151,7 @@ static void watch_upload(http1_client_t *client);
 
 static void upload_look(loop_timer_t *timer)
 {
-    http1_client_t *client = H2O_STRUCT_FROM_MEMBER(http1_client_t, timer, timer);
+    http1_client_t *client = CONTAINER_OF(http1_client_t, timer, timer);
     if (conn_stalled(client->conn, &client->stall))
         first_byte_timeout(timer);
     else
@@ -224,7 +226,7 @@ static bool op_sent(const exchange_t *ex)
 
 static void rest_timeout(loop_timer_t *timer)
 {
-    http1_client_fail(H2O_STRUCT_FROM_MEMBER(http1_client_t, timer, timer), ORIGIN_STALLED);
+    http1_client_fail(CONTAINER_OF(http1_client_t, timer, timer), ORIGIN_STALLED);
 }
 
 void http1_client_watch_rest(http1_client_t *client)
@@ -332,9 +334,9 @@ void http1_client_send(http1_client_t *client)
     client->writer.chunked = request->has_body && request->content_length == LENGTH_UNKNOWN;
     client->keep_body = request->has_body && (client->reused || ex->target.elsewhere != NULL) &&
                         buffer_size(&ex->held) <= RESEND_BODY_BYTES;
-    h2o_mem_pool_t own, *pool = ex->head != NULL ? &own : &ex->arena;
+    arena_t own, *pool = ex->head != NULL ? &own : &ex->arena;
     if (pool == &own)
-        h2o_mem_init_pool(&own);
+        arena_init(&own);
     str_t head = forward_request_head(ex, pool, str_from(client->websocket_key));
     http1_writer_raw(&client->writer, head);
     http1_writer_body(&client->writer, buffer_str(&ex->held));
@@ -343,7 +345,7 @@ void http1_client_send(http1_client_t *client)
     conn_want_read(client->conn, true);
     op_flush(ex);
     if (pool == &own) /* the kernel has it, or the writer a copy of its rest */
-        h2o_mem_clear_pool(&own);
+        arena_clear(&own);
     else
         exchange_give_back(ex, head.p);
     if (!client->keep_body)
@@ -372,7 +374,7 @@ static void prepare_websocket_key(http1_client_t *client)
 
 void http1_client_start(exchange_t *ex)
 {
-    http1_client_t *client = h2o_mem_alloc_pool(&ex->arena, sizeof(*client));
+    http1_client_t *client = arena_alloc(&ex->arena, sizeof(*client));
     memset(client, 0, sizeof(*client));
     client->ex = ex;
     ex->origin = client;

@@ -10,6 +10,7 @@
 #include "farewell.h"
 #include "forward.h"
 #include "http1_client_impl.h"
+#include "list.h"
 #include "origin_pool.h"
 #include "origin_tls.h"
 #include "refused.h"
@@ -55,7 +56,7 @@ static void connect_error(http1_client_t *client, int error)
 
 static void connect_timeout(loop_timer_t *timer)
 {
-    http1_client_t *client = H2O_STRUCT_FROM_MEMBER(http1_client_t, timer, timer);
+    http1_client_t *client = CONTAINER_OF(http1_client_t, timer, timer);
     if (use_still_there(client->ex))
         connect_failed(client, ORIGIN_CONNECT_TIMEOUT);
 }

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 
+#include "arena.h"
 #include "text.h"
 
 /* The reason phrase of a status (RFC 9110 section 15); empty for an unknown one. */
@@ -87,7 +88,7 @@ static void put_fields(text_t *text, const fields_t *fields)
         text_put_field(text, fields->at[i].name, fields->at[i].value);
 }
 
-static text_t text_for(h2o_mem_pool_t *arena, str_t reason, const fields_t *fields)
+static text_t text_for(arena_t *arena, str_t reason, const fields_t *fields)
 {
     size_t capacity = 256 + reason.n; /* the status line, framing, Connection, Date */
     for (uint32_t i = 0; i < fields->count; i++)
@@ -95,7 +96,7 @@ static text_t text_for(h2o_mem_pool_t *arena, str_t reason, const fields_t *fiel
     return text_new(arena, capacity);
 }
 
-str_t http1_head_text(h2o_mem_pool_t *arena, const response_t *response, const http1_head_t *head)
+str_t http1_head_text(arena_t *arena, const response_t *response, const http1_head_t *head)
 {
     text_t text = text_for(arena, response->reason, &response->fields);
     put_status_line(&text, response->status, response->reason);
@@ -116,7 +117,7 @@ str_t http1_head_text(h2o_mem_pool_t *arena, const response_t *response, const h
     return text_str(&text);
 }
 
-str_t http1_head_informational(h2o_mem_pool_t *arena, int status, const fields_t *fields)
+str_t http1_head_informational(arena_t *arena, int status, const fields_t *fields)
 {
     text_t text = text_for(arena, STR(""), fields);
     put_status_line(&text, status, STR(""));

@@ -6,6 +6,8 @@
 
 #include "exchange.h"
 
+#include "arena.h"
+
 typedef struct http1_head {
     bool chunked;    /* Transfer-Encoding: chunked */
     bool close;      /* Connection: close */
@@ -14,8 +16,8 @@ typedef struct http1_head {
 } http1_head_t;
 
 /* The whole head, with the empty line, in `arena`. */
-str_t http1_head_text(h2o_mem_pool_t *arena, const response_t *response, const http1_head_t *head);
+str_t http1_head_text(arena_t *arena, const response_t *response, const http1_head_t *head);
 /* A head with a status of 100-199 and these fields. */
-str_t http1_head_informational(h2o_mem_pool_t *arena, int status, const fields_t *fields);
+str_t http1_head_informational(arena_t *arena, int status, const fields_t *fields);
 
 #endif

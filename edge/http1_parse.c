@@ -2,6 +2,7 @@
 
 #include <assert.h>
 
+#include "arena.h"
 #include "authority.h"
 #include "grammar.h"
 #include "http1_lines.h"
@@ -12,7 +13,7 @@ typedef struct parser {
     str_t text; /* from the request line on, at most max_bytes */
     size_t max_bytes;
     uint32_t max_fields;
-    h2o_mem_pool_t *pool;
+    arena_t *pool;
     request_t *request;
     http1_request_head_t *head;
     http1_error_t *error;
@@ -127,7 +128,7 @@ static void complete_path(parser_t *p)
         /* Section 3.2.4: OPTIONS without a path asks about the server. */
         request->target = str_eq(request->method, STR("OPTIONS")) ? STR("*") : STR("/");
     } else if (target.p[0] == '?') {
-        char *path = h2o_mem_alloc_pool(p->pool, target.n + 1);
+        char *path = arena_alloc(p->pool, target.n + 1);
         path[0] = '/';
         memcpy(path + 1, target.p, target.n);
         request->target = str_make(path, target.n + 1);
@@ -415,7 +416,7 @@ static http1_parse_t parse_head(parser_t *p, size_t line_len, size_t seen)
 }
 
 http1_parse_t http1_parse_request(str_t data, size_t last_len, size_t max_bytes, uint32_t max_fields,
-                                  h2o_mem_pool_t *pool, request_t *request, http1_request_head_t *head,
+                                  arena_t *pool, request_t *request, http1_request_head_t *head,
                                   http1_error_t *error)
 {
     assert(last_len <= data.n && max_bytes > 0 && max_fields > 0);

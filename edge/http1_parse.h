@@ -5,6 +5,7 @@
 #ifndef BOXEDGE_HTTP1_PARSE_H
 #define BOXEDGE_HTTP1_PARSE_H
 
+#include "arena.h"
 #include "exchange.h"
 #include "fault.h"
 
@@ -39,7 +40,7 @@ typedef struct http1_request_head {
  * authority and target are what was understood, for the log (empty where nothing was).
  */
 MUST_USE http1_parse_t http1_parse_request(str_t data, size_t last_len, size_t max_bytes, uint32_t max_fields,
-                                           h2o_mem_pool_t *pool, request_t *request,
-                                           http1_request_head_t *head, http1_error_t *error);
+                                           arena_t *pool, request_t *request, http1_request_head_t *head,
+                                           http1_error_t *error);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 
+#include "arena.h"
 #include "grammar.h"
 #include "http1_lines.h"
 
@@ -112,7 +113,7 @@ static bool take_length(parser_t *p, const field_t *field)
     }
 }
 
-static bool take_field(parser_t *p, h2o_mem_pool_t *pool, const field_t *field)
+static bool take_field(parser_t *p, arena_t *pool, const field_t *field)
 {
     switch (field->id) {
     case FIELD_CONTENT_LENGTH:
@@ -182,7 +183,7 @@ static http1_parse_t bad_lines(parser_t *p, str_t lines)
     return HTTP1_BAD;
 }
 
-static bool take_fields(parser_t *p, h2o_mem_pool_t *pool, const http1_lines_t *lines, str_t text)
+static bool take_fields(parser_t *p, arena_t *pool, const http1_lines_t *lines, str_t text)
 {
     fields_reserve(pool, &p->response->fields, (uint32_t)lines->count);
     for (size_t i = 0; i < lines->count; i++) {
@@ -202,7 +203,7 @@ static bool take_fields(parser_t *p, h2o_mem_pool_t *pool, const http1_lines_t *
 /* The status line is the first `line_len` bytes of `text`, with its line end; `seen` bytes were seen before.
  */
 static http1_parse_t parse_head(parser_t *p, str_t text, size_t line_len, size_t seen, const bounds_t *bounds,
-                                h2o_mem_pool_t *pool)
+                                arena_t *pool)
 {
     p->bare_lf = line_len < 2 || text.p[line_len - 2] != '\r';
     str_t line = str_make(text.p, line_len - (p->bare_lf ? 1 : 2));
@@ -232,7 +233,7 @@ static http1_parse_t parse_head(parser_t *p, str_t text, size_t line_len, size_t
 }
 
 http1_parse_t http1_parse_response(str_t data, size_t last_len, size_t max_bytes, uint32_t max_fields,
-                                   bool head_request, h2o_mem_pool_t *pool, response_t *response,
+                                   bool head_request, arena_t *pool, response_t *response,
                                    http1_response_head_t *head)
 {
     assert(last_len <= data.n && max_bytes > 0 && max_fields > 0);

@@ -5,6 +5,7 @@
 #ifndef BOXEDGE_HTTP1_RESPONSE_H
 #define BOXEDGE_HTTP1_RESPONSE_H
 
+#include "arena.h"
 #include "exchange.h"
 #include "fault.h"
 #include "http1_parse.h"
@@ -27,7 +28,7 @@ typedef struct http1_response_head {
  * bodyless (HEAD, 304); response->tunnel is left false. Slices point into `data`.
  */
 MUST_USE http1_parse_t http1_parse_response(str_t data, size_t last_len, size_t max_bytes,
-                                            uint32_t max_fields, bool head_request, h2o_mem_pool_t *pool,
+                                            uint32_t max_fields, bool head_request, arena_t *pool,
                                             response_t *response, http1_response_head_t *head);
 
 #endif

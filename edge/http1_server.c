@@ -7,6 +7,7 @@
  */
 #include "budget.h"
 #include "http1_server_impl.h"
+#include "list.h"
 
 #include <assert.h>
 
@@ -46,7 +47,7 @@ void http1_server_destroy(http1_server_t *server)
 
 static void expired_closes(loop_timer_t *timer)
 {
-    http1_server_t *server = H2O_STRUCT_FROM_MEMBER(http1_server_t, read_timer, timer);
+    http1_server_t *server = CONTAINER_OF(http1_server_t, read_timer, timer);
     conn_shutdown_write(server->client.conn); /* a TLS client is told that this is an end */
     http1_server_destroy(server);
 }
@@ -60,12 +61,12 @@ typedef enum closing {
 
 static void rest_over(linger_t *linger)
 {
-    http1_server_destroy(H2O_STRUCT_FROM_MEMBER(server_rest_t, linger, linger)->server);
+    http1_server_destroy(CONTAINER_OF(server_rest_t, linger, linger)->server);
 }
 
 static void rest_resume(linger_t *linger)
 {
-    http1_server_t *server = H2O_STRUCT_FROM_MEMBER(server_rest_t, linger, linger)->server;
+    http1_server_t *server = CONTAINER_OF(server_rest_t, linger, linger)->server;
     conn_want_read(server->client.conn, true);
 }
 
@@ -177,7 +178,7 @@ static void finish_cut(http1_server_t *server)
 /* At the end of the turn: what could not be done while calls of the exchange were on the stack. */
 static void run_task(loop_task_t *task)
 {
-    message_t *message = H2O_STRUCT_FROM_MEMBER(message_t, task, task);
+    message_t *message = CONTAINER_OF(message_t, task, task);
     http1_server_t *server = message->server;
     if (message->cut) {
         finish_cut(server);

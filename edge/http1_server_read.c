@@ -5,7 +5,9 @@
 
 #include <assert.h>
 
+#include "arena.h"
 #include "http1_parse.h"
+#include "list.h"
 #include "request_head.h"
 
 /* ---- reading ---- */
@@ -55,13 +57,13 @@ static void refuse(http1_server_t *server, int status, const char *code, const c
 
 static void body_idle_expired(loop_timer_t *timer)
 {
-    http1_server_t *server = H2O_STRUCT_FROM_MEMBER(http1_server_t, read_timer, timer);
+    http1_server_t *server = CONTAINER_OF(http1_server_t, read_timer, timer);
     refuse(server, 408, "request_timeout", "The request's body did not come in time.");
 }
 
 static void head_expired(loop_timer_t *timer)
 {
-    http1_server_t *server = H2O_STRUCT_FROM_MEMBER(http1_server_t, read_timer, timer);
+    http1_server_t *server = CONTAINER_OF(http1_server_t, read_timer, timer);
     server->state = SERVER_EXCHANGE;
     refuse(server, 408, "request_timeout", "The request's head did not come in time.");
 }
@@ -149,7 +151,7 @@ void http1_server_take_body(http1_server_t *server, str_t data)
 
 static void begin_message(http1_server_t *server)
 {
-    message_t *message = h2o_mem_alloc_pool(&server->ex->arena, sizeof(*message));
+    message_t *message = arena_alloc(&server->ex->arena, sizeof(*message));
     memset(message, 0, sizeof(*message));
     message->server = server;
     http1_writer_init(&message->writer, &server->ex->account);
@@ -221,13 +223,13 @@ static size_t head_end(const http1_server_t *server, str_t data)
 static http1_parse_t probe_head(http1_server_t *server, str_t data, http1_error_t *error)
 {
     const conf_t *conf = conf_of(server);
-    h2o_mem_pool_t pool;
+    arena_t pool;
     request_t request = {.content_length = LENGTH_UNKNOWN};
     http1_request_head_t head;
-    h2o_mem_init_pool(&pool);
+    arena_init(&pool);
     http1_parse_t result = http1_parse_request(data, server->head_seen, conf->limits.head_bytes,
                                                conf->limits.head_fields, &pool, &request, &head, error);
-    h2o_mem_clear_pool(&pool);
+    arena_clear(&pool);
     return result;
 }
 
@@ -240,7 +242,7 @@ static http1_parse_t parse_head(http1_server_t *server, str_t data, http1_reques
     exchange_t *ex = server->ex;
     size_t bound = conf->limits.head_bytes + 2; /* an empty line may come before it */
     size_t n = data.n < bound ? data.n : bound;
-    h2o_mem_pool_t *pool = request_head_pool(ex, n);
+    arena_t *pool = request_head_pool(ex, n);
     str_t text = str_dup(pool, str_make(data.p, n));
     return http1_parse_request(text, 0, conf->limits.head_bytes, conf->limits.head_fields, pool, &ex->request,
                                head, error);

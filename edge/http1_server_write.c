@@ -5,6 +5,7 @@
 
 #include "budget.h"
 #include "http1_head.h"
+#include "list.h"
 
 /* ---- writing ---- */
 
@@ -15,7 +16,7 @@ static uint32_t write_look_ms(const http1_server_t *server)
 
 static void write_expired(loop_timer_t *timer)
 {
-    message_t *message = H2O_STRUCT_FROM_MEMBER(message_t, write_timer, timer);
+    message_t *message = CONTAINER_OF(message_t, write_timer, timer);
     http1_server_t *server = message->server;
     if (!conn_stalled(server->client.conn, &message->stall)) {
         loop_timer_start(loop_of(server), timer, write_look_ms(server), write_expired);

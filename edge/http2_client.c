@@ -12,8 +12,10 @@
 #include <assert.h>
 #include <errno.h>
 
+#include "arena.h"
 #include "descriptors.h"
 #include "http2_client_impl.h"
+#include "list.h"
 #include "refused.h"
 #include "request_head.h"
 #include "resend.h"
@@ -24,10 +26,10 @@ static void attempt(http2_client_t *client, bool fresh);
 
 /* ---- letting go ---- */
 
-static void unlink_from(h2o_linklist_t *link)
+static void unlink_from(list_t *link)
 {
-    if (h2o_linklist_is_linked(link))
-        h2o_linklist_unlink(link);
+    if (list_is_linked(link))
+        list_unlink(link);
 }
 
 /* Lets go of the connection; what was not complete is reset. */
@@ -72,7 +74,7 @@ void http2_client_orphan(http2_client_t *client)
     client->origin = NULL;
     http2_window_end(&client->window, client->ex);
     /* The exchange may have been told of room for the rest; it is told once. */
-    bool due = h2o_linklist_is_linked(&client->touched);
+    bool due = list_is_linked(&client->touched);
     unlink_from(&client->link);
     unlink_from(&client->touched);
     unlink_from(&client->roomy);
@@ -161,7 +163,7 @@ static void op_cancel(exchange_t *ex)
 
 static void first_byte_timeout(loop_timer_t *timer)
 {
-    http2_client_t *client = H2O_STRUCT_FROM_MEMBER(http2_client_t, timer, timer);
+    http2_client_t *client = CONTAINER_OF(http2_client_t, timer, timer);
     resend_facts_t facts = facts_of(client);
     facts.reused = false; /* silence is the server's own, wherever the connection came from */
     if (!try_elsewhere(client, &facts))
@@ -291,7 +293,7 @@ static void fail_connect(http2_client_t *client, origin_failure_t failure)
 
 static void connect_timeout(loop_timer_t *timer)
 {
-    http2_client_t *client = H2O_STRUCT_FROM_MEMBER(http2_client_t, timer, timer);
+    http2_client_t *client = CONTAINER_OF(http2_client_t, timer, timer);
     if (use_still_there(client->ex))
         fail_connect(client, ORIGIN_CONNECT_TIMEOUT);
 }
@@ -343,7 +345,7 @@ static void attempt(http2_client_t *client, bool fresh)
         loop_timer_start(worker->loop, &client->timer, worker->conf->timeouts.connect, connect_timeout);
         return;
     }
-    h2o_linklist_unlink(&client->link);
+    list_unlink(&client->link);
     http2_origin_submit(client->origin, client);
 }
 
@@ -351,7 +353,7 @@ static const origin_ops_t ops;
 
 void http2_client_start(exchange_t *ex)
 {
-    http2_client_t *client = h2o_mem_alloc_pool(&ex->arena, sizeof(*client));
+    http2_client_t *client = arena_alloc(&ex->arena, sizeof(*client));
     *client = (http2_client_t){.ex = ex};
     ex->origin = client;
     ex->origin_ops = &ops;

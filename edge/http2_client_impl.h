@@ -25,6 +25,7 @@
 #include "http2_response_head.h"
 #include "http2_session.h"
 #include "http2_window.h"
+#include "list.h"
 #include "pieces.h"
 #include "worker.h"
 
@@ -55,8 +56,8 @@ typedef struct http2_origin {
     http2_origins_t *origins;
     struct http2_origin *next; /* of the chain */
     struct http2_origin **prev_next;
-    h2o_linklist_t idle_link; /* of origins->idle, while it has no request */
-    origin_target_t target;   /* the key; its name is the one below */
+    list_t idle_link;       /* of origins->idle, while it has no request */
+    origin_target_t target; /* the key; its name is the one below */
     uint64_t hash;
     char name[ORIGIN_NAME_MAX];
 
@@ -78,10 +79,10 @@ typedef struct http2_origin {
     uint64_t idle_ms;  /* since when it has no request */
     uint64_t announced_ms;  /* when our SETTINGS went */
     uint32_t round_trip_ms; /* until their ACK came; 0: it has not */
-    h2o_linklist_t waiting; /* http2_client_t.link: for the connection to be there */
-    h2o_linklist_t clients; /* the same, with a stream */
-    h2o_linklist_t touched; /* http2_client_t.touched: response body came, or may go on */
-    h2o_linklist_t roomy;   /* http2_client_t.roomy: request body left, and there is room */
+    list_t waiting;         /* http2_client_t.link: for the connection to be there */
+    list_t clients;         /* the same, with a stream */
+    list_t touched;         /* http2_client_t.touched: response body came, or may go on */
+    list_t roomy;           /* http2_client_t.roomy: request body left, and there is room */
     loop_task_t task;
     loop_timer_t timer; /* of being idle */
 } http2_origin_t;
@@ -99,7 +100,7 @@ typedef struct http2_client {
     http2_origin_t *origin; /* NULL when OVER, or where all came and only the client is waited for */
     http2_client_state_t state;
     int32_t id; /* of its stream; 0 while WAITING */
-    h2o_linklist_t link, touched, roomy;
+    list_t link, touched, roomy;
     loop_timer_t timer; /* of connecting, of the request's body, or of the first byte */
 
     bool reused;         /* the connection was there before */
@@ -162,10 +163,10 @@ void http2_origin_close(http2_origin_t *origin);
 /* ---- http2_client.c ---- */
 
 /* An attempt from a list, taken off it. Each is called back once: whoever begins again does so elsewhere. */
-static inline http2_client_t *http2_client_take(h2o_linklist_t *list)
+static inline http2_client_t *http2_client_take(list_t *list)
 {
-    http2_client_t *client = H2O_STRUCT_FROM_MEMBER(http2_client_t, link, list->next);
-    h2o_linklist_unlink(&client->link);
+    http2_client_t *client = CONTAINER_OF(http2_client_t, link, list->next);
+    list_unlink(&client->link);
     return client;
 }
 /* The whole response is here: what becomes of the connection concerns it no more. */

@@ -8,8 +8,10 @@
  */
 #include <assert.h>
 
+#include "arena.h"
 #include "forward.h"
 #include "http2_client_impl.h"
+#include "list.h"
 
 #define OTHER_LENGTH "The body of the answer is not as long as its Content-Length."
 #define BROKEN_RULE  "The answer breaks a rule of HTTP/2."
@@ -21,8 +23,8 @@ static http2_client_t *find(const http2_origin_t *origin, int32_t id)
 
 void http2_client_touch(http2_client_t *client)
 {
-    if (!h2o_linklist_is_linked(&client->touched))
-        h2o_linklist_insert(&client->origin->touched, &client->touched);
+    if (!list_is_linked(&client->touched))
+        list_insert(&client->origin->touched, &client->touched);
     http2_origin_schedule(client->origin);
 }
 
@@ -69,7 +71,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghtt
         return 0;
     str_t name_str = http2_decoded(name), value_str = http2_decoded(value);
     http2_head_limits_t limits = limits_of(origin);
-    h2o_mem_pool_t *arena = &client->ex->arena;
+    arena_t *arena = &client->ex->arena;
     if (client->state == HTTP2_CLIENT_HEAD)
         return answer(origin, http2_response_field(&client->head, arena, &limits, &client->response, name_str,
                                                    nghttp2_rcbuf_is_static(name) != 0, value_str));
@@ -268,12 +270,12 @@ static void give_window(http2_client_t *client)
 
 void http2_clients_resume(http2_origin_t *origin)
 {
-    h2o_linklist_t now;
-    h2o_linklist_init_anchor(&now);
-    h2o_linklist_insert_list(&now, &origin->touched);
-    while (!h2o_linklist_is_empty(&now)) {
-        http2_client_t *client = H2O_STRUCT_FROM_MEMBER(http2_client_t, touched, now.next);
-        h2o_linklist_unlink(&client->touched);
+    list_t now;
+    list_init(&now);
+    list_insert_all(&now, &origin->touched);
+    while (!list_is_empty(&now)) {
+        http2_client_t *client = CONTAINER_OF(http2_client_t, touched, now.next);
+        list_unlink(&client->touched);
         if (client->in.size != 0)
             http2_client_drain(client);
         else
@@ -391,8 +393,8 @@ static void take_body(http2_client_t *client, char *to, size_t n)
         buffer_consume(&ex->held, n, &ex->account);
     http2_client_watch_upload(client);
     if (!client->keep_body && !ex->request_complete && buffer_size(&ex->held) <= EXCHANGE_BODY_BYTES / 2 &&
-        !h2o_linklist_is_linked(&client->roomy))
-        h2o_linklist_insert(&client->origin->roomy, &client->roomy);
+        !list_is_linked(&client->roomy))
+        list_insert(&client->origin->roomy, &client->roomy);
 }
 
 /* nghttp2_send_data_callback: one DATA frame. */
@@ -426,13 +428,13 @@ void http2_client_frame_sent(http2_origin_t *origin, const nghttp2_frame *frame)
 
 bool http2_clients_room(http2_origin_t *origin)
 {
-    h2o_linklist_t now;
-    h2o_linklist_init_anchor(&now);
-    h2o_linklist_insert_list(&now, &origin->roomy);
-    bool any = !h2o_linklist_is_empty(&now);
-    while (!h2o_linklist_is_empty(&now)) {
-        http2_client_t *client = H2O_STRUCT_FROM_MEMBER(http2_client_t, roomy, now.next);
-        h2o_linklist_unlink(&client->roomy);
+    list_t now;
+    list_init(&now);
+    list_insert_all(&now, &origin->roomy);
+    bool any = !list_is_empty(&now);
+    while (!list_is_empty(&now)) {
+        http2_client_t *client = CONTAINER_OF(http2_client_t, roomy, now.next);
+        list_unlink(&client->roomy);
         exchange_request_room_grew(client->ex);
     }
     return any;

@@ -29,6 +29,7 @@
 #include "http2_session.h"
 #include "http2_window.h"
 #include "linger.h"
+#include "list.h"
 #include "pieces.h"
 #include "worker.h"
 
@@ -76,9 +77,9 @@ typedef struct http2_stream {
     http2_stream_state_t state;
     exchange_end_t how; /* with CLOSED: how its exchange ends */
 
-    h2o_linklist_t link;    /* conn->streams, or conn->closed */
-    h2o_linklist_t touched; /* conn->touched: request body came, or may go on */
-    h2o_linklist_t roomy;   /* conn->roomy: the exchange waits for room and there is some */
+    list_t link;    /* conn->streams, or conn->closed */
+    list_t touched; /* conn->touched: request body came, or may go on */
+    list_t roomy;   /* conn->roomy: the exchange waits for room and there is some */
 
     http2_head_t head;  /* the head's, then the trailers' */
     uint64_t body_left; /* of Content-Length; LENGTH_UNKNOWN: it has none */
@@ -142,8 +143,8 @@ struct http2_conn {
     bool calm;   /* the guard had enough: end at the next occasion */
     bool failed; /* nghttp2 failed for good */
 
-    h2o_linklist_t streams, closed, touched, roomy;
-    h2o_linklist_t rests;  /* of http2_rest.c */
+    list_t streams, closed, touched, roomy;
+    list_t rests;          /* of http2_rest.c */
     uint32_t stream_count; /* with an exchange, closed ones too */
     uint32_t closed_count;
     uint64_t held;          /* bytes in all `in`, within first windows */

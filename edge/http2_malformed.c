@@ -5,6 +5,8 @@
  */
 #include "http2_conn.h"
 
+#include "list.h"
+
 /* The first bytes of such a PING; the stream's id follows. */
 static const uint8_t mark[4] = {'4', '0', '0', ' '};
 
@@ -32,7 +34,7 @@ void http2_malformed_refuse(http2_stream_t *stream, const fault_t *fault)
 
 static void notice_expired(loop_timer_t *timer)
 {
-    reset(H2O_STRUCT_FROM_MEMBER(http2_stream_t, body_timer, timer));
+    reset(CONTAINER_OF(http2_stream_t, body_timer, timer));
 }
 
 void http2_malformed_answered(http2_stream_t *stream)

@@ -11,9 +11,11 @@
 #include <assert.h>
 #include <errno.h>
 
+#include "arena.h"
 #include "forward.h"
 #include "http2_client.h"
 #include "http2_client_impl.h"
+#include "list.h"
 #include "origin_tls.h"
 #include "target.h"
 
@@ -64,11 +66,11 @@ static void close_as(http2_origin_t *origin, bool broken)
 {
     assert(!origin->receiving && !origin->sending);
     http2_origins_forget(origin);
-    while (!h2o_linklist_is_empty(&origin->waiting))
+    while (!list_is_empty(&origin->waiting))
         end_client(origin, http2_client_take(&origin->waiting), broken);
-    while (!h2o_linklist_is_empty(&origin->clients))
+    while (!list_is_empty(&origin->clients))
         end_client(origin, http2_client_take(&origin->clients), broken);
-    assert(h2o_linklist_is_empty(&origin->touched) && h2o_linklist_is_empty(&origin->roomy));
+    assert(list_is_empty(&origin->touched) && list_is_empty(&origin->roomy));
     loop_undefer(&origin->task);
     loop_timer_stop(&origin->timer);
     http2_outbox_clear(&origin->output);
@@ -111,7 +113,7 @@ void http2_origin_close(http2_origin_t *origin)
 
 static void idle_expired(loop_timer_t *timer)
 {
-    http2_origin_close(H2O_STRUCT_FROM_MEMBER(http2_origin_t, timer, timer));
+    http2_origin_close(CONTAINER_OF(http2_origin_t, timer, timer));
 }
 
 /* What the connection waits for now. May free it. */
@@ -127,7 +129,7 @@ static void settle(http2_origin_t *origin, bool blocked)
     }
     count_session(origin);
     conn_want_write(origin->conn, blocked || !conn_flushed(origin->conn));
-    if (unused && !h2o_linklist_is_linked(&origin->idle_link)) {
+    if (unused && !list_is_linked(&origin->idle_link)) {
         http2_origins_rest(origin);
         loop_timer_start(loop_of(origin), &origin->timer,
                          http2_origin_worker(origin)->conf->timeouts.pool_idle, idle_expired);
@@ -147,8 +149,7 @@ static conn_result_t round_trip(http2_origin_t *origin, bool *more)
         origin->asked_ms = loop_now(loop_of(origin));
     bool room = http2_clients_room(origin);
     if (result == CONN_OK)
-        *more = room || nghttp2_session_want_write(origin->session) != 0 ||
-                !h2o_linklist_is_empty(&origin->touched);
+        *more = room || nghttp2_session_want_write(origin->session) != 0 || !list_is_empty(&origin->touched);
     return result;
 }
 
@@ -195,7 +196,7 @@ void http2_origin_turn(http2_origin_t *origin)
 
 static void run_task(loop_task_t *task)
 {
-    http2_origin_turn(H2O_STRUCT_FROM_MEMBER(http2_origin_t, task, task));
+    http2_origin_turn(CONTAINER_OF(http2_origin_t, task, task));
 }
 
 void http2_origin_schedule(http2_origin_t *origin)
@@ -315,13 +316,13 @@ static int32_t submit_head(http2_origin_t *origin, http2_client_t *client)
 {
     const exchange_t *ex = client->ex;
     fields_t fields = {0};
-    h2o_mem_pool_t pool;
-    h2o_mem_init_pool(&pool);
+    arena_t pool;
+    arena_init(&pool);
     forward_request_fields(ex, &pool, &fields);
     nghttp2_data_provider provider = {.read_callback = http2_client_read_body};
     int32_t id = nghttp2_submit_request(origin->session, NULL, http2_nv_list(&pool, &fields), fields.count,
                                         ex->request.has_body ? &provider : NULL, client);
-    h2o_mem_clear_pool(&pool);
+    arena_clear(&pool);
     return id;
 }
 
@@ -331,12 +332,12 @@ void http2_origin_submit(http2_origin_t *origin, http2_client_t *client)
     int32_t id = submit_head(origin, client);
     if (id < 0) {
         origin->state = HTTP2_ORIGIN_LEAVING;
-        h2o_linklist_insert(&origin->waiting, &client->link);
+        list_insert(&origin->waiting, &client->link);
         http2_client_refused(client);
         return;
     }
     client->id = id;
-    h2o_linklist_insert(&origin->clients, &client->link);
+    list_insert(&origin->clients, &client->link);
     http2_origin_earn(origin, HTTP2_GUARD_REQUESTED);
     http2_client_sending(client);
     http2_origin_schedule(origin);

@@ -8,6 +8,7 @@
 #include "address.h"
 #include "http2_client.h"
 #include "http2_client_impl.h"
+#include "list.h"
 #include "origin_tls.h"
 #include "shortage.h"
 #include "target.h"
@@ -30,16 +31,16 @@ static nghttp2_session *session_new(http2_origin_t *origin)
 }
 
 /* The attempts that waited are put aside first: each leaves that list once, wherever it goes. */
-static void take_waiting(http2_origin_t *origin, h2o_linklist_t *list)
+static void take_waiting(http2_origin_t *origin, list_t *list)
 {
-    h2o_linklist_init_anchor(list);
-    h2o_linklist_insert_list(list, &origin->waiting);
+    list_init(list);
+    list_insert_all(list, &origin->waiting);
 }
 
 static void open_session(http2_origin_t *origin)
 {
     worker_t *worker = http2_origin_worker(origin);
-    h2o_linklist_t waiting;
+    list_t waiting;
     origin->state = HTTP2_ORIGIN_OPEN;
     http2_guard_init(&origin->guard, loop_now(worker->loop));
     origin->guard.preface_left = 0; /* only a client sends one */
@@ -49,7 +50,7 @@ static void open_session(http2_origin_t *origin)
     conn_want_write(origin->conn, false);
     conn_want_read(origin->conn, true);
     take_waiting(origin, &waiting);
-    while (!h2o_linklist_is_empty(&waiting)) {
+    while (!list_is_empty(&waiting)) {
         http2_client_t *client = http2_client_take(&waiting);
         exchange_t *ex = client->ex;
         ex->times.connect_us = (uint32_t)(loop_precise_us() - ex->times.start_us);
@@ -62,10 +63,10 @@ static void open_session(http2_origin_t *origin)
 
 static void connect_failed(http2_origin_t *origin, int error)
 {
-    h2o_linklist_t waiting;
+    list_t waiting;
     take_waiting(origin, &waiting);
     origin->failed = true; /* whoever begins again does so elsewhere */
-    while (!h2o_linklist_is_empty(&waiting)) {
+    while (!list_is_empty(&waiting)) {
         http2_client_t *client = http2_client_take(&waiting);
         loop_timer_stop(&client->timer);
         if (use_still_there(client->ex))

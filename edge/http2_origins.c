@@ -9,8 +9,10 @@
 #include <errno.h>
 
 #include "address.h"
+#include "alloc.h"
 #include "fnv.h"
 #include "http2_client_impl.h"
+#include "list.h"
 #include "resend.h"
 #include "target.h"
 
@@ -19,15 +21,15 @@
 struct http2_origins {
     worker_t *worker;
     size_t count, idle_count;
-    h2o_linklist_t idle; /* http2_origin_t.idle_link, oldest first */
+    list_t idle; /* http2_origin_t.idle_link, oldest first */
     http2_origin_t *table[BUCKETS];
 };
 
 http2_origins_t *http2_origins_new(worker_t *worker)
 {
-    http2_origins_t *origins = h2o_mem_alloc(sizeof(*origins));
+    http2_origins_t *origins = mem_alloc(sizeof(*origins));
     *origins = (http2_origins_t){.worker = worker};
-    h2o_linklist_init_anchor(&origins->idle);
+    list_init(&origins->idle);
     return origins;
 }
 
@@ -39,8 +41,7 @@ void http2_origins_free(http2_origins_t **originsp)
         return;
     for (size_t i = 0; i < BUCKETS; i++)
         while (origins->table[i] != NULL) {
-            assert(h2o_linklist_is_empty(&origins->table[i]->waiting) &&
-                   h2o_linklist_is_empty(&origins->table[i]->clients));
+            assert(list_is_empty(&origins->table[i]->waiting) && list_is_empty(&origins->table[i]->clients));
             http2_origin_close(origins->table[i]);
         }
     assert(origins->count == 0 && origins->idle_count == 0);
@@ -142,7 +143,7 @@ static http2_origin_t *choose(http2_origins_t *origins, const exchange_t *ex, ui
 static http2_origin_t *add(http2_origins_t *origins, const origin_target_t *target, uint64_t hash,
                            uint32_t limit)
 {
-    http2_origin_t *origin = h2o_mem_alloc(sizeof(*origin));
+    http2_origin_t *origin = mem_alloc(sizeof(*origin));
     *origin = (http2_origin_t){.output = {.account = &origins->worker->memory.account},
                                .origins = origins,
                                .target = *target,
@@ -151,10 +152,10 @@ static http2_origin_t *add(http2_origins_t *origins, const origin_target_t *targ
     assert(target->name.n <= sizeof(origin->name) && limit != 0);
     memcpy(origin->name, target->name.p, target->name.n);
     origin->target.name.p = origin->name;
-    h2o_linklist_init_anchor(&origin->waiting);
-    h2o_linklist_init_anchor(&origin->clients);
-    h2o_linklist_init_anchor(&origin->touched);
-    h2o_linklist_init_anchor(&origin->roomy);
+    list_init(&origin->waiting);
+    list_init(&origin->clients);
+    list_init(&origin->touched);
+    list_init(&origin->roomy);
     http2_origin_t **chain = &origins->table[hash & (BUCKETS - 1)];
     origin->next = *chain;
     origin->prev_next = chain;
@@ -168,9 +169,9 @@ static http2_origin_t *add(http2_origins_t *origins, const origin_target_t *targ
 /* It has a request again, or ends. */
 static void unrest(http2_origin_t *origin)
 {
-    if (!h2o_linklist_is_linked(&origin->idle_link))
+    if (!list_is_linked(&origin->idle_link))
         return;
-    h2o_linklist_unlink(&origin->idle_link);
+    list_unlink(&origin->idle_link);
     origin->origins->idle_count--;
     loop_timer_stop(&origin->timer);
 }
@@ -207,7 +208,7 @@ bool http2_origins_attach(http2_origins_t *origins, http2_client_t *client, bool
     origin->load++;
     client->origin = origin;
     client->reused = origin->state == HTTP2_ORIGIN_OPEN;
-    h2o_linklist_insert(&origin->waiting, &client->link);
+    list_insert(&origin->waiting, &client->link);
     return true;
 }
 
@@ -225,10 +226,10 @@ void http2_origins_forget(http2_origin_t *origin)
 void http2_origins_rest(http2_origin_t *origin)
 {
     http2_origins_t *origins = origin->origins;
-    assert(!h2o_linklist_is_linked(&origin->idle_link));
+    assert(!list_is_linked(&origin->idle_link));
     if (origins->idle_count == HTTP2_ORIGIN_IDLE_MAX)
-        http2_origin_close(H2O_STRUCT_FROM_MEMBER(http2_origin_t, idle_link, origins->idle.next));
-    h2o_linklist_insert(&origins->idle, &origin->idle_link);
+        http2_origin_close(CONTAINER_OF(http2_origin_t, idle_link, origins->idle.next));
+    list_insert(&origins->idle, &origin->idle_link);
     origins->idle_count++;
     origin->idle_ms = loop_now(origins->worker->loop);
 }
@@ -237,8 +238,8 @@ void http2_origins_shed(http2_origins_t *origins, uint64_t before, size_t most)
 {
     if (origins == NULL)
         return;
-    for (size_t n = 0; n < most && !h2o_linklist_is_empty(&origins->idle); n++) {
-        http2_origin_t *origin = H2O_STRUCT_FROM_MEMBER(http2_origin_t, idle_link, origins->idle.next);
+    for (size_t n = 0; n < most && !list_is_empty(&origins->idle); n++) {
+        http2_origin_t *origin = CONTAINER_OF(http2_origin_t, idle_link, origins->idle.next);
         if (origin->idle_ms > before)
             return;
         http2_origin_close(origin);

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 
+#include "arena.h"
 #include "authority.h"
 #include "grammar.h"
 #include "request_head.h"
@@ -29,7 +30,7 @@ static bool was_seen(http2_head_t *head, field_id_t id)
     return seen;
 }
 
-void http2_head_blame(http2_head_t *head, h2o_mem_pool_t *pool, const fault_t *fault)
+void http2_head_blame(http2_head_t *head, arena_t *pool, const fault_t *fault)
 {
     head->malformed = true;
     if (head->fault.reason != NULL)
@@ -165,7 +166,7 @@ static void take_regular(http2_head_t *head, exchange_t *ex, const http2_head_li
         head->oversize = true;
         return;
     }
-    h2o_mem_pool_t *pool = request_head_pool(ex, head->bytes);
+    arena_t *pool = request_head_pool(ex, head->bytes);
     str_t copy = str_dup(pool, value);
     switch (id) {
     case FIELD_HOST:
@@ -206,7 +207,7 @@ http2_head_result_t http2_head_field(http2_head_t *head, exchange_t *ex, const h
     return result;
 }
 
-http2_head_result_t http2_trailer_field(http2_head_t *head, h2o_mem_pool_t *pool, fields_t *trailers,
+http2_head_result_t http2_trailer_field(http2_head_t *head, arena_t *pool, fields_t *trailers,
                                         const http2_head_limits_t *limits, str_t name, str_t value)
 {
     http2_head_result_t result = http2_head_count(head, limits, name.n + value.n);

@@ -12,6 +12,8 @@
 
 #include "exchange.h"
 
+#include "arena.h"
+
 /* A field section of this many times the limit is not decoded to its end: the connection is closed. */
 #define HTTP2_HEAD_HOPELESS 16
 
@@ -45,11 +47,11 @@ MUST_USE http2_head_result_t http2_head_field(http2_head_t *head, exchange_t *ex
                                               str_t value);
 /* The same for a trailer section of either direction, into `trailers`. A field that must not be there makes
  * it malformed. */
-MUST_USE http2_head_result_t http2_trailer_field(http2_head_t *head, h2o_mem_pool_t *pool, fields_t *trailers,
+MUST_USE http2_head_result_t http2_trailer_field(http2_head_t *head, arena_t *pool, fields_t *trailers,
                                                  const http2_head_limits_t *limits, str_t name, str_t value);
 /* The head is malformed. The first reason stays, with a copy of its bytes in `pool`: the name of a field, or
  * a value that is no secret. */
-void http2_head_blame(http2_head_t *head, h2o_mem_pool_t *pool, const fault_t *fault);
+void http2_head_blame(http2_head_t *head, arena_t *pool, const fault_t *fault);
 /* Counts a field that nghttp2 found invalid: the head is malformed. */
 MUST_USE http2_head_result_t http2_head_invalid(http2_head_t *head, const http2_head_limits_t *limits,
                                                 size_t name_len, size_t value_len);

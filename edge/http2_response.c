@@ -6,8 +6,10 @@
  */
 #include <assert.h>
 
+#include "arena.h"
 #include "budget.h"
 #include "http2_conn.h"
+#include "list.h"
 
 /* Fields of a head that need no memory but the stack. */
 #define FEW_FIELDS 40
@@ -37,7 +39,7 @@ static void nv_begin(nv_list_t *list, exchange_t *ex, int status, uint32_t field
 {
     assert(status >= 100 && status <= 999);
     size_t most = (size_t)fields + 3; /* :status, content-length, date */
-    list->at = most <= FEW_FIELDS ? list->few : h2o_mem_alloc_pool(&ex->arena, most * sizeof(*list->at));
+    list->at = most <= FEW_FIELDS ? list->few : arena_alloc(&ex->arena, most * sizeof(*list->at));
     list->status[0] = (char)('0' + status / 100);
     list->status[1] = (char)('0' + status / 10 % 10);
     list->status[2] = (char)('0' + status % 10);
@@ -121,7 +123,7 @@ static void watch_stall(http2_stream_t *stream);
 
 static void stall_expired(loop_timer_t *timer)
 {
-    http2_stream_t *stream = H2O_STRUCT_FROM_MEMBER(http2_stream_t, stall_timer, timer);
+    http2_stream_t *stream = CONTAINER_OF(http2_stream_t, stall_timer, timer);
     nghttp2_session *session = stream->conn->session;
     if (nghttp2_session_get_stream_remote_window_size(session, stream->id) <= 0 ||
         nghttp2_session_get_remote_window_size(session) <= 0) {
@@ -296,19 +298,19 @@ void http2_stream_take(http2_stream_t *stream, char *to, size_t n)
     if (loop_timer_running(&stream->stall_timer))
         watch_stall(stream);
     if (stream->room_wanted && http2_stream_available(stream) <= HTTP2_ROOM_BYTES / 2 &&
-        !h2o_linklist_is_linked(&stream->roomy))
-        h2o_linklist_insert(&conn->roomy, &stream->roomy);
+        !list_is_linked(&stream->roomy))
+        list_insert(&conn->roomy, &stream->roomy);
 }
 
 bool http2_streams_room(http2_conn_t *conn)
 {
-    h2o_linklist_t now;
-    h2o_linklist_init_anchor(&now);
-    h2o_linklist_insert_list(&now, &conn->roomy);
-    bool any = !h2o_linklist_is_empty(&now);
-    while (!h2o_linklist_is_empty(&now)) {
-        http2_stream_t *stream = H2O_STRUCT_FROM_MEMBER(http2_stream_t, roomy, now.next);
-        h2o_linklist_unlink(&stream->roomy);
+    list_t now;
+    list_init(&now);
+    list_insert_all(&now, &conn->roomy);
+    bool any = !list_is_empty(&now);
+    while (!list_is_empty(&now)) {
+        http2_stream_t *stream = CONTAINER_OF(http2_stream_t, roomy, now.next);
+        list_unlink(&stream->roomy);
         stream->room_wanted = false;
         exchange_response_room(stream->ex);
     }

@@ -1,9 +1,11 @@
 #include "http2_response_head.h"
 
+#include "arena.h"
+
 static const char bad_status[] =
     "The status is not a number from 100 to 999, or 101, which HTTP/2 does not have.";
 
-static void take_status(http2_head_t *head, h2o_mem_pool_t *pool, response_t *response, str_t value)
+static void take_status(http2_head_t *head, arena_t *pool, response_t *response, str_t value)
 {
     uint64_t status;
     if (value.n == 3 && str_to_uint(value, 999, &status) && status >= 100 && status != 101) {
@@ -20,9 +22,8 @@ static void take_length(http2_head_t *head, response_t *response, str_t value)
         head->malformed = true;
 }
 
-http2_head_result_t http2_response_field(http2_head_t *head, h2o_mem_pool_t *pool,
-                                         const http2_head_limits_t *limits, response_t *response, str_t name,
-                                         bool stable_name, str_t value)
+http2_head_result_t http2_response_field(http2_head_t *head, arena_t *pool, const http2_head_limits_t *limits,
+                                         response_t *response, str_t name, bool stable_name, str_t value)
 {
     http2_head_result_t result = http2_head_count(head, limits, name.n + value.n);
     if (head->malformed || head->oversize)
@@ -123,7 +124,7 @@ static const char *reason_of_length(const response_t *response)
                                                       : "Content-Length is no number, or too large.";
 }
 
-void http2_response_refused(http2_head_t *head, h2o_mem_pool_t *pool, const response_t *response, str_t name,
+void http2_response_refused(http2_head_t *head, arena_t *pool, const response_t *response, str_t name,
                             str_t value)
 {
     if (str_eq(name, STR(":status")))
@@ -142,7 +143,7 @@ void http2_response_refused(http2_head_t *head, h2o_mem_pool_t *pool, const resp
         http2_response_blame(head, pool, HTTP2_RESPONSE_BAD_FIELD, name);
 }
 
-void http2_response_trailer_refused(http2_head_t *head, h2o_mem_pool_t *pool, str_t name)
+void http2_response_trailer_refused(http2_head_t *head, arena_t *pool, str_t name)
 {
     response_t none = {.content_length = LENGTH_UNKNOWN};
     if (name.n != 0 && name.p[0] == ':')

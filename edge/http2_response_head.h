@@ -9,9 +9,11 @@
 
 #include "http2_request.h"
 
+#include "arena.h"
+
 /* One field as nghttp2 decoded it, in the order of their coming. `stable_name`: the name's bytes live for
  * ever. Copies what it keeps into `pool`. */
-MUST_USE http2_head_result_t http2_response_field(http2_head_t *head, h2o_mem_pool_t *pool,
+MUST_USE http2_head_result_t http2_response_field(http2_head_t *head, arena_t *pool,
                                                   const http2_head_limits_t *limits, response_t *response,
                                                   str_t name, bool stable_name, str_t value);
 /*
@@ -25,8 +27,7 @@ MUST_USE bool http2_response_finish(const http2_head_t *head, response_t *respon
 #define HTTP2_RESPONSE_BAD_FIELD "A field has a name or value that HTTP/2 does not allow."
 
 /* http2_head_blame with a reason and the bytes alone. */
-static inline void http2_response_blame(http2_head_t *head, h2o_mem_pool_t *pool, const char *reason,
-                                        str_t bytes)
+static inline void http2_response_blame(http2_head_t *head, arena_t *pool, const char *reason, str_t bytes)
 {
     http2_head_blame(head, pool, &(fault_t){.kind = FAULT_MALFORMED, .reason = reason, .bytes = bytes});
 }
@@ -38,10 +39,10 @@ static inline void http2_response_blame(http2_head_t *head, h2o_mem_pool_t *pool
  */
 MUST_USE bool http2_response_refused_field(str_t message, int32_t *stream, str_t *name, str_t *value);
 /* Blames this field of a head; `head` and `response` have the fields before it. */
-void http2_response_refused(http2_head_t *head, h2o_mem_pool_t *pool, const response_t *response, str_t name,
+void http2_response_refused(http2_head_t *head, arena_t *pool, const response_t *response, str_t name,
                             str_t value);
 /* The same for a field of the trailers. */
-void http2_response_trailer_refused(http2_head_t *head, h2o_mem_pool_t *pool, str_t name);
+void http2_response_trailer_refused(http2_head_t *head, arena_t *pool, str_t name);
 /* Why nghttp2 refuses a head of which it took every field; NULL: unknown. */
 const char *http2_response_bad_section(const response_t *response, bool end_stream);
 

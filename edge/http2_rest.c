@@ -11,8 +11,10 @@
 
 #include "http2_conn.h"
 
+#include "list.h"
+
 typedef struct http2_rest {
-    h2o_linklist_t link; /* conn->rests */
+    list_t link; /* conn->rests */
     http2_conn_t *conn;
     int32_t id;
     bool paused; /* no window is given back */
@@ -21,8 +23,8 @@ typedef struct http2_rest {
 
 static http2_rest_t *find(const http2_conn_t *conn, int32_t id)
 {
-    for (h2o_linklist_t *link = conn->rests.next; link != &conn->rests; link = link->next) {
-        http2_rest_t *rest = H2O_STRUCT_FROM_MEMBER(http2_rest_t, link, link);
+    for (list_t *link = conn->rests.next; link != &conn->rests; link = link->next) {
+        http2_rest_t *rest = CONTAINER_OF(http2_rest_t, link, link);
         if (rest->id == id)
             return rest;
     }
@@ -32,7 +34,7 @@ static http2_rest_t *find(const http2_conn_t *conn, int32_t id)
 static void end(http2_rest_t *rest)
 {
     linger_end(&rest->linger);
-    h2o_linklist_unlink(&rest->link);
+    list_unlink(&rest->link);
     free(rest);
 }
 
@@ -59,12 +61,12 @@ static void give_window(http2_rest_t *rest)
 
 static void over(linger_t *linger)
 {
-    give_up(H2O_STRUCT_FROM_MEMBER(http2_rest_t, linger, linger), NGHTTP2_NO_ERROR);
+    give_up(CONTAINER_OF(http2_rest_t, linger, linger), NGHTTP2_NO_ERROR);
 }
 
 static void resume(linger_t *linger)
 {
-    http2_rest_t *rest = H2O_STRUCT_FROM_MEMBER(http2_rest_t, linger, linger);
+    http2_rest_t *rest = CONTAINER_OF(http2_rest_t, linger, linger);
     rest->paused = false;
     give_window(rest);
 }
@@ -79,7 +81,7 @@ void http2_rest_begin(http2_stream_t *stream)
         abort();
     rest->conn = conn;
     rest->id = stream->id;
-    h2o_linklist_insert(&conn->rests, &rest->link);
+    list_insert(&conn->rests, &rest->link);
     linger_begin(&rest->linger, &conn->client, &stream->ex->remote, &handlers);
     (void)nghttp2_session_set_stream_user_data(conn->session, stream->id, NULL);
     if (http2_window_open(conn->session, stream->id) <= HTTP2_WINDOW_MIN / 2)
@@ -129,6 +131,6 @@ void http2_rest_closed(http2_conn_t *conn, int32_t id)
 
 void http2_rests_end(http2_conn_t *conn)
 {
-    while (!h2o_linklist_is_empty(&conn->rests))
-        end(H2O_STRUCT_FROM_MEMBER(http2_rest_t, link, conn->rests.next));
+    while (!list_is_empty(&conn->rests))
+        end(CONTAINER_OF(http2_rest_t, link, conn->rests.next));
 }

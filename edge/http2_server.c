@@ -9,6 +9,7 @@
 
 #include "budget.h"
 #include "http2_conn.h"
+#include "list.h"
 
 /* Writes of up to HTTP2_OUTPUT_BYTES in one turn of the loop, for one connection. */
 #define ROUNDS 4
@@ -38,8 +39,8 @@ static void count_session(http2_conn_t *conn)
 
 static void close_streams(http2_conn_t *conn)
 {
-    while (!h2o_linklist_is_empty(&conn->streams)) {
-        http2_stream_t *stream = H2O_STRUCT_FROM_MEMBER(http2_stream_t, link, conn->streams.next);
+    while (!list_is_empty(&conn->streams)) {
+        http2_stream_t *stream = CONTAINER_OF(http2_stream_t, link, conn->streams.next);
         bool answered = stream->malformed && stream->end_sent;
         http2_stream_close(stream, answered ? EXCHANGE_END_COMPLETE : EXCHANGE_END_CLIENT_GONE);
     }
@@ -51,8 +52,8 @@ static void conn_destroy(http2_conn_t *conn)
     bool flushed = !http2_output_pending(conn) && conn_flushed(conn->client.conn);
     close_streams(conn);
     http2_streams_end(conn, flushed);
-    for (h2o_linklist_t *link = conn->closed.next; link != &conn->closed; link = link->next) {
-        http2_stream_t *stream = H2O_STRUCT_FROM_MEMBER(http2_stream_t, link, link);
+    for (list_t *link = conn->closed.next; link != &conn->closed; link = link->next) {
+        http2_stream_t *stream = CONTAINER_OF(http2_stream_t, link, link);
         if (stream->how == EXCHANGE_END_COMPLETE)
             stream->how = EXCHANGE_END_CLIENT_GONE; /* its last bytes never left */
     }
@@ -136,7 +137,7 @@ static void linger(http2_conn_t *conn)
 
 static void write_expired(loop_timer_t *timer)
 {
-    http2_conn_t *conn = H2O_STRUCT_FROM_MEMBER(http2_conn_t, write_timer, timer);
+    http2_conn_t *conn = CONTAINER_OF(http2_conn_t, write_timer, timer);
     conn->reset = conn_stalled(conn->client.conn, &conn->stall);
     if (conn->reset)
         conn_destroy(conn);
@@ -176,7 +177,7 @@ static void settle(http2_conn_t *conn, bool blocked)
         conn->watched_block = conn->guard.blocks;
         wait_for(conn, HTTP2_WAIT_HEAD);
     } else {
-        bool idle = conn->stream_count == 0 && h2o_linklist_is_empty(&conn->rests);
+        bool idle = conn->stream_count == 0 && list_is_empty(&conn->rests);
         wait_for(conn, idle ? HTTP2_WAIT_KEEP_ALIVE : HTTP2_WAIT_NOTHING);
     }
 }
@@ -195,7 +196,7 @@ static conn_result_t round_trip(http2_conn_t *conn, bool *more)
     conn_result_t result = http2_output_write(conn);
     if (result == CONN_OK && conn->phase < HTTP2_FINISHED)
         *more = http2_streams_room(conn) || nghttp2_session_want_write(conn->session) != 0 ||
-                !h2o_linklist_is_empty(&conn->touched);
+                !list_is_empty(&conn->touched);
     return result;
 }
 
@@ -230,7 +231,7 @@ static void http2_turn(http2_conn_t *conn)
 
 static void run_task(loop_task_t *task)
 {
-    http2_turn(H2O_STRUCT_FROM_MEMBER(http2_conn_t, task, task));
+    http2_turn(CONTAINER_OF(http2_conn_t, task, task));
 }
 
 void http2_schedule(http2_conn_t *conn)
@@ -251,7 +252,7 @@ static void drain_finally(http2_conn_t *conn)
 
 static void timer_expired(loop_timer_t *timer)
 {
-    http2_conn_t *conn = H2O_STRUCT_FROM_MEMBER(http2_conn_t, timer, timer);
+    http2_conn_t *conn = CONTAINER_OF(http2_conn_t, timer, timer);
     http2_wait_t wait = conn->wait;
     conn->wait = HTTP2_WAIT_NOTHING;
     switch (wait) {
@@ -284,10 +285,10 @@ static void drain(client_t *client)
     (void)nghttp2_submit_shutdown_notice(conn->session);
     (void)nghttp2_submit_ping(conn->session, NGHTTP2_FLAG_NONE, NULL);
     wait_for(conn, HTTP2_WAIT_NOTICE);
-    h2o_linklist_t *next;
-    for (h2o_linklist_t *link = conn->streams.next; link != &conn->streams; link = next) {
+    list_t *next;
+    for (list_t *link = conn->streams.next; link != &conn->streams; link = next) {
         next = link->next;
-        http2_stream_t *stream = H2O_STRUCT_FROM_MEMBER(http2_stream_t, link, link);
+        http2_stream_t *stream = CONTAINER_OF(http2_stream_t, link, link);
         if (stream->state == HTTP2_STREAM_OPEN)
             exchange_drain(stream->ex);
     }
@@ -312,8 +313,8 @@ static uint64_t stalled(client_t *client, uint64_t before)
 {
     http2_conn_t *conn = (http2_conn_t *)client;
     uint64_t n = is_blocked(conn, before) ? conn->counted + conn->output.capacity + conn->backlog.counted : 0;
-    for (h2o_linklist_t *link = conn->streams.next; link != &conn->streams; link = link->next) {
-        const http2_stream_t *stream = H2O_STRUCT_FROM_MEMBER(http2_stream_t, link, link);
+    for (list_t *link = conn->streams.next; link != &conn->streams; link = link->next) {
+        const http2_stream_t *stream = CONTAINER_OF(http2_stream_t, link, link);
         if (relief_is_stalled(stream->ex, before))
             n += stream->ex->account.held;
     }
@@ -339,10 +340,10 @@ static bool is_over(const http2_conn_t *conn, uint64_t before)
 /* Resets the streams that are stalled, for box_share 0 all of them. True: there were any. */
 static bool take_streams(http2_conn_t *conn, uint64_t before, uint64_t box_share)
 {
-    h2o_linklist_t *next;
+    list_t *next;
     bool any = false;
-    for (h2o_linklist_t *link = conn->streams.next; link != &conn->streams; link = next) {
-        http2_stream_t *stream = H2O_STRUCT_FROM_MEMBER(http2_stream_t, link, link);
+    for (list_t *link = conn->streams.next; link != &conn->streams; link = next) {
+        http2_stream_t *stream = CONTAINER_OF(http2_stream_t, link, link);
         next = link->next;
         if (!relief_is_stalled(stream->ex, before) ||
             (box_share != 0 && budget_exchange(stream->ex) <= box_share))
@@ -570,11 +571,11 @@ void http2_server_new(const client_t *accepted)
         abort();
     client_init(&conn->client, accepted);
     conn->client.codec = &codec;
-    h2o_linklist_init_anchor(&conn->streams);
-    h2o_linklist_init_anchor(&conn->closed);
-    h2o_linklist_init_anchor(&conn->touched);
-    h2o_linklist_init_anchor(&conn->roomy);
-    h2o_linklist_init_anchor(&conn->rests);
+    list_init(&conn->streams);
+    list_init(&conn->closed);
+    list_init(&conn->touched);
+    list_init(&conn->roomy);
+    list_init(&conn->rests);
     http2_guard_init(&conn->guard, http2_now(conn));
     http2_progress_init(&conn->progress, http2_now(conn));
     conn->guard.shared = client_is_proxy(&conn->client);

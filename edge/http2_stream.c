@@ -11,6 +11,9 @@
 
 #include "http2_conn.h"
 
+#include "arena.h"
+#include "list.h"
+
 static http2_head_limits_t limits_of(const http2_conn_t *conn)
 {
     const conf_t *conf = conn->client.worker->conf;
@@ -33,12 +36,12 @@ static void reset(http2_stream_t *stream, uint32_t code)
 static void stream_new(http2_conn_t *conn, int32_t id)
 {
     exchange_t *ex = exchange_new(&conn->client, &http2_client_ops, NULL);
-    http2_stream_t *stream = h2o_mem_alloc_pool(&ex->arena, sizeof(*stream));
+    http2_stream_t *stream = arena_alloc(&ex->arena, sizeof(*stream));
     *stream = (http2_stream_t){.conn = conn, .ex = ex, .id = id, .body_left = LENGTH_UNKNOWN};
     http2_window_init(&stream->window);
     ex->codec = stream;
     ex->request.version = HTTP_2;
-    h2o_linklist_insert(&conn->streams, &stream->link);
+    list_insert(&conn->streams, &stream->link);
     if (conn->stream_count++ == 0)
         http2_progress_busy(&conn->progress, http2_now(conn));
     (void)nghttp2_session_set_stream_user_data(conn->session, id, stream);
@@ -121,7 +124,7 @@ static void watch_body(http2_stream_t *stream)
 
 static void body_expired(loop_timer_t *timer)
 {
-    http2_stream_t *stream = H2O_STRUCT_FROM_MEMBER(http2_stream_t, body_timer, timer);
+    http2_stream_t *stream = CONTAINER_OF(http2_stream_t, body_timer, timer);
     if (stream->ex->state < EXCHANGE_RESPONSE)
         exchange_refuse(stream->ex, 408, "request_timeout", "The request's body did not come in time.", NULL);
 }
@@ -134,8 +137,8 @@ void http2_stream_expect_body(http2_stream_t *stream)
 
 static void touch(http2_stream_t *stream)
 {
-    if (!h2o_linklist_is_linked(&stream->touched))
-        h2o_linklist_insert(&stream->conn->touched, &stream->touched);
+    if (!list_is_linked(&stream->touched))
+        list_insert(&stream->conn->touched, &stream->touched);
 }
 
 /* Many clients end a request without a body by an empty DATA frame in the same packet, and the origin's head
@@ -360,12 +363,12 @@ static void resume(http2_stream_t *stream)
 
 void http2_streams_resume(http2_conn_t *conn)
 {
-    h2o_linklist_t now;
-    h2o_linklist_init_anchor(&now);
-    h2o_linklist_insert_list(&now, &conn->touched);
-    while (!h2o_linklist_is_empty(&now)) {
-        http2_stream_t *stream = H2O_STRUCT_FROM_MEMBER(http2_stream_t, touched, now.next);
-        h2o_linklist_unlink(&stream->touched);
+    list_t now;
+    list_init(&now);
+    list_insert_all(&now, &conn->touched);
+    while (!list_is_empty(&now)) {
+        http2_stream_t *stream = CONTAINER_OF(http2_stream_t, touched, now.next);
+        list_unlink(&stream->touched);
         resume(stream);
     }
 }
@@ -499,11 +502,11 @@ void http2_stream_close(http2_stream_t *stream, exchange_end_t how)
     assert(stream->state != HTTP2_STREAM_CLOSED);
     stream->state = HTTP2_STREAM_CLOSED;
     stream->how = how;
-    h2o_linklist_unlink(&stream->link);
-    h2o_linklist_insert(&conn->closed, &stream->link);
+    list_unlink(&stream->link);
+    list_insert(&conn->closed, &stream->link);
     conn->closed_count++;
-    if (h2o_linklist_is_linked(&stream->roomy))
-        h2o_linklist_unlink(&stream->roomy);
+    if (list_is_linked(&stream->roomy))
+        list_unlink(&stream->roomy);
     loop_timer_stop(&stream->body_timer);
     loop_timer_stop(&stream->stall_timer);
     release_held(stream, stream->in.size);
@@ -548,15 +551,15 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
 
 void http2_streams_end(http2_conn_t *conn, bool flushed)
 {
-    h2o_linklist_t *next;
-    for (h2o_linklist_t *link = conn->closed.next; link != &conn->closed; link = next) {
+    list_t *next;
+    for (list_t *link = conn->closed.next; link != &conn->closed; link = next) {
         next = link->next;
-        http2_stream_t *stream = H2O_STRUCT_FROM_MEMBER(http2_stream_t, link, link);
+        http2_stream_t *stream = CONTAINER_OF(http2_stream_t, link, link);
         if (!flushed && stream->how == EXCHANGE_END_COMPLETE)
             continue;
-        h2o_linklist_unlink(&stream->link);
-        if (h2o_linklist_is_linked(&stream->touched))
-            h2o_linklist_unlink(&stream->touched);
+        list_unlink(&stream->link);
+        if (list_is_linked(&stream->touched))
+            list_unlink(&stream->touched);
         conn->closed_count--;
         conn->stream_count--;
         exchange_t *ex = stream->ex; /* the stream goes with its arena */

@@ -6,6 +6,7 @@
 #include <openssl/rand.h>
 
 #include "address.h"
+#include "list.h"
 #include "rate.h"
 #include "siphash.h"
 #include "worker.h"
@@ -77,17 +78,17 @@ static void give_up(linger_t *linger)
 
 static void idle_expired(loop_timer_t *timer)
 {
-    give_up(H2O_STRUCT_FROM_MEMBER(linger_t, timer, timer));
+    give_up(CONTAINER_OF(linger_t, timer, timer));
 }
 
 static void whole_expired(loop_timer_t *timer)
 {
-    give_up(H2O_STRUCT_FROM_MEMBER(linger_t, whole, timer));
+    give_up(CONTAINER_OF(linger_t, whole, timer));
 }
 
 static void pause_expired(loop_timer_t *timer)
 {
-    linger_t *linger = H2O_STRUCT_FROM_MEMBER(linger_t, timer, timer);
+    linger_t *linger = CONTAINER_OF(linger_t, timer, timer);
     loop_t *loop = linger->client->worker->loop;
     if (!pay(linger)) {
         loop_timer_start(loop, timer, LINGER_PAUSE_MS, pause_expired);

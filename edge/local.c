@@ -2,6 +2,7 @@
 
 #include <assert.h>
 
+#include "arena.h"
 #include "steps.h"
 #include "worker.h"
 
@@ -41,7 +42,7 @@ static void grow(exchange_t *ex, collector_t *collector, size_t needed)
     size_t capacity = collector->capacity != 0 ? collector->capacity : FIRST_BYTES;
     while (capacity < needed)
         capacity *= 2;
-    char *bytes = h2o_mem_alloc_pool(&ex->arena, capacity);
+    char *bytes = arena_alloc(&ex->arena, capacity);
     if (collector->used != 0)
         memcpy(bytes, collector->bytes, collector->used);
     collector->bytes = bytes;
@@ -119,7 +120,7 @@ void local_collect(exchange_t *ex, size_t max, local_handler_t handler, void *ar
         refuse(ex);
         return;
     }
-    collector_t *collector = h2o_mem_alloc_pool(&ex->arena, sizeof *collector);
+    collector_t *collector = arena_alloc(&ex->arena, sizeof *collector);
     *collector = (collector_t){.max = max, .handler = handler, .arg = arg};
     if (ex->request.content_length != LENGTH_UNKNOWN)
         grow(ex, collector, (size_t)ex->request.content_length);
@@ -177,7 +178,7 @@ static const origin_ops_t wait_ops = {
 void local_wait(exchange_t *ex, void (*left)(void *arg), void *arg)
 {
     assert(ex->origin_ops == NULL);
-    local_wait_t *wait = h2o_mem_alloc_pool(&ex->arena, sizeof *wait);
+    local_wait_t *wait = arena_alloc(&ex->arena, sizeof *wait);
     *wait = (local_wait_t){.left = left, .arg = arg};
     ex->origin_ops = &wait_ops;
     ex->origin = wait;

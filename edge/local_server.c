@@ -6,6 +6,7 @@
 
 #include "address.h"
 #include "client.h"
+#include "list.h"
 #include "pipeline.h"
 #include "readable.h"
 #include "worker.h"
@@ -36,7 +37,7 @@ static const conn_handlers_t no_handlers = {.readable = ignore, .writable = igno
 
 static void pause_over(loop_timer_t *timer)
 {
-    local_server_t *server = H2O_STRUCT_FROM_MEMBER(local_server_t, pause, timer);
+    local_server_t *server = CONTAINER_OF(local_server_t, pause, timer);
     readable_start(server->listener);
 }
 
@@ -91,7 +92,7 @@ local_server_t *local_server_new(loop_t *loop, const conf_t *conf, int listen_fd
     account_root_init(&server->worker.memory, NULL);
     server->worker.scratch = malloc(CONN_TURN_BYTES);
     assert(server->worker.scratch != NULL);
-    h2o_linklist_init_anchor(&server->worker.clients);
+    list_init(&server->worker.clients);
     server->listener = readable_new(loop, listen_fd, on_acceptable, server);
     readable_start(server->listener);
     return server;
@@ -112,8 +113,8 @@ void local_server_free(local_server_t **server)
     if (s == NULL)
         return;
     stop_listening(s);
-    while (!h2o_linklist_is_empty(&s->worker.clients)) {
-        client_t *client = H2O_STRUCT_FROM_MEMBER(client_t, link, s->worker.clients.next);
+    while (!list_is_empty(&s->worker.clients)) {
+        client_t *client = CONTAINER_OF(client_t, link, s->worker.clients.next);
         client->codec->destroy(client);
     }
     random_source_free(&s->worker.random);
@@ -133,9 +134,9 @@ void local_server_drain(local_server_t *server)
     stop_listening(server);
     server->worker.draining = true;
     /* `drain` may free the client that it is called for, and no other. */
-    h2o_linklist_t *at = server->worker.clients.next;
+    list_t *at = server->worker.clients.next;
     while (at != &server->worker.clients) {
-        client_t *client = H2O_STRUCT_FROM_MEMBER(client_t, link, at);
+        client_t *client = CONTAINER_OF(client_t, link, at);
         at = at->next;
         client->codec->drain(client);
     }
@@ -148,5 +149,5 @@ uint64_t local_server_clients(const local_server_t *server)
 
 void *local_server_owner(const exchange_t *ex)
 {
-    return H2O_STRUCT_FROM_MEMBER(local_server_t, worker, ex->worker)->owner;
+    return CONTAINER_OF(local_server_t, worker, ex->worker)->owner;
 }

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 
+#include "arena.h"
 #include "local.h"
 #include "steps.h"
 #include "worker.h"
@@ -31,7 +32,7 @@ void local_stream_begin(exchange_t *ex, str_t content_type, const fields_t *fiel
                         void *arg)
 {
     assert(ex->origin_ops == NULL);
-    local_stream_t *stream = h2o_mem_alloc_pool(&ex->arena, sizeof(*stream));
+    local_stream_t *stream = arena_alloc(&ex->arena, sizeof(*stream));
     *stream = (local_stream_t){.left = left, .arg = arg};
     ex->origin_ops = &ops;
     ex->origin = stream;

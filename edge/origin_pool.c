@@ -7,8 +7,10 @@
 
 #include <assert.h>
 
+#include "alloc.h"
 #include "exchange.h"
 #include "fnv.h"
+#include "list.h"
 
 /* Of connections that nobody may use again: no request asks for it. */
 #define NO_PORT 0
@@ -19,7 +21,7 @@ struct idle {
     origin_pool_t *pool;
     idle_t *next; /* of the chain */
     idle_t **prev_next;
-    h2o_linklist_t age; /* in pool->ages */
+    list_t age; /* in pool->ages */
     conn_t *conn;
     loop_timer_t timer;
     uint64_t since_ms;
@@ -36,8 +38,8 @@ struct origin_pool {
     size_t count;
     size_t mask; /* of the table: its size less one */
     idle_t **table;
-    h2o_linklist_t ages; /* oldest first */
-    account_t *account;  /* NULL: they are not counted */
+    list_t ages;        /* oldest first */
+    account_t *account; /* NULL: they are not counted */
 };
 
 static void on_event(void *owner);
@@ -59,14 +61,14 @@ static bool has_key(const idle_t *idle, str_t box, uint64_t generation, uint16_t
 origin_pool_t *origin_pool_new(loop_t *loop, size_t capacity)
 {
     assert(capacity > 0);
-    origin_pool_t *pool = h2o_mem_alloc(sizeof(*pool));
+    origin_pool_t *pool = mem_alloc(sizeof(*pool));
     size_t size = 16;
     while (size < capacity)
         size *= 2;
     *pool = (origin_pool_t){.loop = loop, .capacity = capacity, .mask = size - 1};
-    pool->table = h2o_mem_alloc(size * sizeof(idle_t *));
+    pool->table = mem_alloc(size * sizeof(idle_t *));
     memset(pool->table, 0, size * sizeof(idle_t *));
-    h2o_linklist_init_anchor(&pool->ages);
+    list_init(&pool->ages);
     return pool;
 }
 
@@ -83,7 +85,7 @@ static conn_t *idle_remove(idle_t *idle)
     *idle->prev_next = idle->next;
     if (idle->next != NULL)
         idle->next->prev_next = idle->prev_next;
-    h2o_linklist_unlink(&idle->age);
+    list_unlink(&idle->age);
     loop_timer_stop(&idle->timer);
     idle->pool->count--;
     if (idle->pool->account != NULL)
@@ -111,7 +113,7 @@ static void on_hangup(void *owner, bool reset)
 
 static void on_idle_timer(loop_timer_t *timer)
 {
-    idle_close(H2O_STRUCT_FROM_MEMBER(idle_t, timer, timer));
+    idle_close(CONTAINER_OF(idle_t, timer, timer));
 }
 
 void origin_pool_free(origin_pool_t **pool)
@@ -120,8 +122,8 @@ void origin_pool_free(origin_pool_t **pool)
     *pool = NULL;
     if (p == NULL)
         return;
-    while (!h2o_linklist_is_empty(&p->ages))
-        idle_close(H2O_STRUCT_FROM_MEMBER(idle_t, age, p->ages.next));
+    while (!list_is_empty(&p->ages))
+        idle_close(CONTAINER_OF(idle_t, age, p->ages.next));
     free(p->table);
     free(p);
 }
@@ -148,7 +150,7 @@ static void add(origin_pool_t *pool, conn_t **conn, str_t box, uint64_t generati
                 uint32_t idle_ms)
 {
     assert(*conn != NULL && box.n <= ORIGIN_NAME_MAX && pool->count < pool->capacity);
-    idle_t *idle = h2o_mem_alloc(sizeof(*idle));
+    idle_t *idle = mem_alloc(sizeof(*idle));
     *idle = (idle_t){.pool = pool,
                      .conn = *conn,
                      .since_ms = loop_now(pool->loop),
@@ -164,7 +166,7 @@ static void add(origin_pool_t *pool, conn_t **conn, str_t box, uint64_t generati
     if (idle->next != NULL)
         idle->next->prev_next = &idle->next;
     *chain = idle;
-    h2o_linklist_insert(&pool->ages, &idle->age);
+    list_insert(&pool->ages, &idle->age);
     pool->count++;
     if (pool->account != NULL)
         account_add(pool->account, ORIGIN_POOL_CONN_BYTES);
@@ -178,7 +180,7 @@ void origin_pool_put(origin_pool_t *pool, conn_t **conn, str_t box, uint64_t gen
 {
     assert(port != NO_PORT);
     if (pool->count == pool->capacity)
-        idle_close(H2O_STRUCT_FROM_MEMBER(idle_t, age, pool->ages.next));
+        idle_close(CONTAINER_OF(idle_t, age, pool->ages.next));
     add(pool, conn, box, generation, port, idle_ms);
 }
 
@@ -193,8 +195,8 @@ void origin_pool_retire(origin_pool_t *pool, conn_t **conn, str_t box, uint64_t 
 size_t origin_pool_shed(origin_pool_t *pool, uint64_t before, size_t most)
 {
     size_t n = 0;
-    for (; n < most && !h2o_linklist_is_empty(&pool->ages); n++) {
-        idle_t *oldest = H2O_STRUCT_FROM_MEMBER(idle_t, age, pool->ages.next);
+    for (; n < most && !list_is_empty(&pool->ages); n++) {
+        idle_t *oldest = CONTAINER_OF(idle_t, age, pool->ages.next);
         if (oldest->since_ms > before)
             break;
         idle_close(oldest);
@@ -204,9 +206,9 @@ size_t origin_pool_shed(origin_pool_t *pool, uint64_t before, size_t most)
 
 void origin_pool_drop(origin_pool_t *pool, str_t box, uint64_t keep_generation)
 {
-    for (h2o_linklist_t *at = pool->ages.next, *next; at != &pool->ages; at = next) {
+    for (list_t *at = pool->ages.next, *next; at != &pool->ages; at = next) {
         next = at->next;
-        idle_t *idle = H2O_STRUCT_FROM_MEMBER(idle_t, age, at);
+        idle_t *idle = CONTAINER_OF(idle_t, age, at);
         if (idle->generation != keep_generation && str_eq(str_make(idle->box, idle->box_len), box))
             idle_close(idle);
     }

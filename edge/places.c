@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "exchange.h"
+#include "list.h"
 #include "process.h"
 #include "worker.h"
 
@@ -13,7 +14,7 @@
 struct places {
     worker_t *worker;
     channel_t *channel;
-    h2o_linklist_t waiters[BALANCE_UPSTREAMS_MAX];
+    list_t waiters[BALANCE_UPSTREAMS_MAX];
     bool freed[BALANCE_UPSTREAMS_MAX]; /* since the last turn */
     size_t count;
     loop_task_t task;
@@ -26,7 +27,7 @@ places_t *places_new(worker_t *worker)
     assert(places != NULL);
     places->worker = worker;
     for (size_t i = 0; i < BALANCE_UPSTREAMS_MAX; i++)
-        h2o_linklist_init_anchor(&places->waiters[i]);
+        list_init(&places->waiters[i]);
     return places;
 }
 
@@ -49,15 +50,15 @@ void places_set_channel(places_t *places, channel_t *channel)
 bool places_waiting(const places_t *places, unsigned upstream)
 {
     assert(upstream < BALANCE_UPSTREAMS_MAX);
-    return !h2o_linklist_is_empty((h2o_linklist_t *)&places->waiters[upstream]);
+    return !list_is_empty((list_t *)&places->waiters[upstream]);
 }
 
 /* Each that waits tries in turn, until one of them goes on waiting: then there is no place for the others. */
 static void serve(places_t *places, unsigned upstream)
 {
-    h2o_linklist_t *list = &places->waiters[upstream];
-    while (!h2o_linklist_is_empty(list)) {
-        place_waiter_t *first = H2O_STRUCT_FROM_MEMBER(place_waiter_t, link, list->next);
+    list_t *list = &places->waiters[upstream];
+    while (!list_is_empty(list)) {
+        place_waiter_t *first = CONTAINER_OF(place_waiter_t, link, list->next);
         await_complete(first->ex);
         if (list->next == &first->link)
             return;
@@ -66,7 +67,7 @@ static void serve(places_t *places, unsigned upstream)
 
 static void on_freed(loop_task_t *task)
 {
-    places_t *places = H2O_STRUCT_FROM_MEMBER(places_t, task, task);
+    places_t *places = CONTAINER_OF(places_t, task, task);
     for (unsigned i = 0; i < BALANCE_UPSTREAMS_MAX; i++) {
         if (!places->freed[i])
             continue;
@@ -83,7 +84,7 @@ static void serve_soon(places_t *places, unsigned upstream)
 
 static void on_look(loop_timer_t *timer)
 {
-    places_t *places = H2O_STRUCT_FROM_MEMBER(places_t, look, timer);
+    places_t *places = CONTAINER_OF(places_t, look, timer);
     for (unsigned i = 0; i < BALANCE_UPSTREAMS_MAX; i++)
         if (places_waiting(places, i))
             serve_soon(places, i);
@@ -106,7 +107,7 @@ bool places_wait(places_t *places, place_waiter_t *waiter, exchange_t *ex, unsig
     if (!places_waiting(places, upstream))
         serve_soon(places, upstream);
     *waiter = (place_waiter_t){.ex = ex, .upstream = upstream, .since_ms = loop_now(worker->loop)};
-    h2o_linklist_insert(&places->waiters[upstream], &waiter->link);
+    list_insert(&places->waiters[upstream], &waiter->link);
     places->count++;
     if (!loop_timer_running(&places->look))
         loop_timer_start(worker->loop, &places->look, LOOK_MS, on_look);
@@ -115,13 +116,13 @@ bool places_wait(places_t *places, place_waiter_t *waiter, exchange_t *ex, unsig
 
 void places_turn(place_waiter_t *waiter)
 {
-    h2o_linklist_unlink(&waiter->link);
+    list_unlink(&waiter->link);
 }
 
 void places_wait_on(places_t *places, place_waiter_t *waiter)
 {
-    assert(waiter->ex != NULL && !h2o_linklist_is_linked(&waiter->link));
-    h2o_linklist_insert(places->waiters[waiter->upstream].next, &waiter->link);
+    assert(waiter->ex != NULL && !list_is_linked(&waiter->link));
+    list_insert(places->waiters[waiter->upstream].next, &waiter->link);
 }
 
 void places_leave(places_t *places, place_waiter_t *waiter)
@@ -129,8 +130,8 @@ void places_leave(places_t *places, place_waiter_t *waiter)
     if (waiter->ex == NULL)
         return;
     balance_waiters_add(shm_balance(places->worker->shm), places->worker->index, waiter->upstream, -1);
-    if (h2o_linklist_is_linked(&waiter->link))
-        h2o_linklist_unlink(&waiter->link);
+    if (list_is_linked(&waiter->link))
+        list_unlink(&waiter->link);
     waiter->ex = NULL;
     assert(places->count > 0);
     places->count--;

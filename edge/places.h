@@ -8,6 +8,7 @@
 
 #include "balance.h"
 #include "channel.h"
+#include "list.h"
 #include "loop.h"
 
 typedef struct exchange exchange_t;
@@ -16,7 +17,7 @@ typedef struct places places_t;
 
 /* Embedded; zero-filled waits for nothing. */
 typedef struct place_waiter {
-    h2o_linklist_t link;
+    list_t link;
     exchange_t *ex;
     unsigned upstream;
     uint64_t since_ms;

@@ -5,6 +5,7 @@
 
 #include <openssl/crypto.h>
 
+#include "list.h"
 #include "process.h"
 #include "process_log.h"
 #include "worker.h"
@@ -17,8 +18,8 @@
 struct preview_calls {
     worker_t *worker;
     channel_t *channel;
-    h2o_linklist_t askers;
-    h2o_linklist_t told; /* told_t */
+    list_t askers;
+    list_t told; /* told_t */
     size_t told_count;
     uint64_t numbers; /* the last one that was given */
 };
@@ -28,8 +29,8 @@ preview_calls_t *preview_calls_new(worker_t *worker)
     preview_calls_t *calls = calloc(1, sizeof(*calls));
     assert(calls != NULL);
     calls->worker = worker;
-    h2o_linklist_init_anchor(&calls->askers);
-    h2o_linklist_init_anchor(&calls->told);
+    list_init(&calls->askers);
+    list_init(&calls->told);
     /* From anywhere: what the controller still answers to a worker that died comes to the next one, and may
      * show secrets. Half of the range is left to count in. */
     random_bytes(worker->random, (unsigned char *)&calls->numbers, sizeof(calls->numbers));
@@ -42,13 +43,13 @@ void preview_calls_leave(preview_asker_t *asker)
     if (asker->number == 0)
         return;
     asker->number = 0;
-    h2o_linklist_unlink(&asker->link);
+    list_unlink(&asker->link);
     loop_timer_stop(&asker->timer);
 }
 
 static void give_up(loop_timer_t *timer)
 {
-    preview_asker_t *asker = H2O_STRUCT_FROM_MEMBER(preview_asker_t, timer, timer);
+    preview_asker_t *asker = CONTAINER_OF(preview_asker_t, timer, timer);
     preview_calls_leave(asker);
     asker->answered(asker, NULL);
 }
@@ -58,8 +59,8 @@ void preview_calls_set_channel(preview_calls_t *calls, channel_t *channel)
     calls->channel = channel;
     if (channel != NULL)
         return;
-    for (h2o_linklist_t *link = calls->askers.next, *next; link != &calls->askers; link = next) {
-        preview_asker_t *asker = H2O_STRUCT_FROM_MEMBER(preview_asker_t, link, link);
+    for (list_t *link = calls->askers.next, *next; link != &calls->askers; link = next) {
+        preview_asker_t *asker = CONTAINER_OF(preview_asker_t, link, link);
         next = link->next;
         loop_timer_start(calls->worker->loop, &asker->timer, 0, give_up);
     }
@@ -76,7 +77,7 @@ static void ask(preview_calls_t *calls, preview_asker_t *asker, process_message_
     assert(asker->number == 0);
     asker->number = ++calls->numbers;
     asker->answered = answered;
-    h2o_linklist_insert(&calls->askers, &asker->link);
+    list_insert(&calls->askers, &asker->link);
     bool sent = post(calls, type, asker->number, bytes);
     loop_timer_start(calls->worker->loop, &asker->timer, sent ? ANSWER_MS : 0, give_up);
 }
@@ -100,7 +101,7 @@ typedef struct told {
     preview_asker_t asker;
     preview_calls_t *calls;
     loop_timer_t again;
-    h2o_linklist_t link; /* in calls->told */
+    list_t link; /* in calls->told */
     deletion_call_t call;
 } told_t;
 
@@ -108,7 +109,7 @@ static void tell(told_t *told);
 
 static void forget(preview_calls_t *calls, told_t *told)
 {
-    h2o_linklist_unlink(&told->link);
+    list_unlink(&told->link);
     loop_timer_stop(&told->again);
     preview_calls_leave(&told->asker);
     calls->told_count--;
@@ -117,12 +118,12 @@ static void forget(preview_calls_t *calls, told_t *told)
 
 static void on_again(loop_timer_t *timer)
 {
-    tell(H2O_STRUCT_FROM_MEMBER(told_t, again, timer));
+    tell(CONTAINER_OF(told_t, again, timer));
 }
 
 static void on_taken(preview_asker_t *asker, const preview_answer_t *answer)
 {
-    told_t *told = H2O_STRUCT_FROM_MEMBER(told_t, asker, asker);
+    told_t *told = CONTAINER_OF(told_t, asker, asker);
     if (answer != NULL && answer->status == 200)
         forget(told->calls, told);
     else
@@ -145,7 +146,7 @@ void preview_calls_tell_deletion(preview_calls_t *calls, const deletion_call_t *
     assert(told != NULL);
     told->calls = calls;
     told->call = *call;
-    h2o_linklist_insert(&calls->told, &told->link);
+    list_insert(&calls->told, &told->link);
     calls->told_count++;
     tell(told);
 }
@@ -154,8 +155,8 @@ void preview_calls_message(preview_calls_t *calls, ipc_message_t *message)
 {
     preview_answer_t answer;
     bool read = preview_answer_read(str_make(message->bytes, message->len), &answer);
-    for (h2o_linklist_t *link = calls->askers.next; link != &calls->askers; link = link->next) {
-        preview_asker_t *asker = H2O_STRUCT_FROM_MEMBER(preview_asker_t, link, link);
+    for (list_t *link = calls->askers.next; link != &calls->askers; link = link->next) {
+        preview_asker_t *asker = CONTAINER_OF(preview_asker_t, link, link);
         if (asker->number != message->value)
             continue;
         preview_calls_leave(asker);
@@ -172,8 +173,8 @@ void preview_calls_free(preview_calls_t **calls)
     *calls = NULL;
     if (freed == NULL)
         return;
-    while (!h2o_linklist_is_empty(&freed->told))
-        forget(freed, H2O_STRUCT_FROM_MEMBER(told_t, link, freed->told.next));
-    assert(h2o_linklist_is_empty(&freed->askers));
+    while (!list_is_empty(&freed->told))
+        forget(freed, CONTAINER_OF(told_t, link, freed->told.next));
+    assert(list_is_empty(&freed->askers));
     free(freed);
 }

@@ -6,6 +6,7 @@
 
 #include "channel.h"
 #include "deletion_message.h"
+#include "list.h"
 #include "loop.h"
 #include "preview_message.h"
 
@@ -14,7 +15,7 @@ typedef struct preview_calls preview_calls_t;
 
 /* Embedded; zero-filled asks nothing. */
 typedef struct preview_asker {
-    h2o_linklist_t link;
+    list_t link;
     loop_timer_t timer;
     uint64_t number; /* 0: it does not wait */
     /* `answer` is cleansed after it; NULL: the controller is down, or does not answer. Never called from

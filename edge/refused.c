@@ -4,7 +4,9 @@
 #include <stdlib.h>
 
 #include "access.h"
+#include "arena.h"
 #include "fnv.h"
+#include "list.h"
 #include "listening_message.h"
 #include "process.h"
 #include "text.h"
@@ -22,14 +24,14 @@ typedef struct cell {
     uint64_t generation;
     uint64_t since_ms; /* CELL_KNOWN: it was answered */
     listening_t listening;
-    h2o_linklist_t waiters; /* CELL_ASKED */
+    list_t waiters; /* CELL_ASKED */
     loop_timer_t patience;
     loop_t *loop;
 } cell_t;
 
 /* Lives in the exchange's arena. */
 typedef struct waiter {
-    h2o_linklist_t link;
+    list_t link;
     exchange_t *ex;
     origin_failure_t failure; /* ORIGIN_NOT_LISTENING or ORIGIN_CLOSED */
 } waiter_t;
@@ -47,7 +49,7 @@ refused_t *refused_new(worker_t *worker)
     refused->worker = worker;
     for (size_t i = 0; i < CELLS; i++) {
         refused->cells[i].loop = worker->loop;
-        h2o_linklist_init_anchor(&refused->cells[i].waiters);
+        list_init(&refused->cells[i].waiters);
     }
     return refused;
 }
@@ -57,7 +59,7 @@ void refused_free(refused_t **refused)
     if (*refused == NULL)
         return;
     for (size_t i = 0; i < CELLS; i++) {
-        assert(h2o_linklist_is_empty(&(*refused)->cells[i].waiters));
+        assert(list_is_empty(&(*refused)->cells[i].waiters));
         loop_timer_stop(&(*refused)->cells[i].patience);
     }
     free(*refused);
@@ -111,7 +113,7 @@ static void fail(exchange_t *ex, origin_failure_t failure, const listening_t *li
 {
     bool refused = failure == ORIGIN_NOT_LISTENING;
     if (refused && listening->known) {
-        listening_t *kept = h2o_mem_alloc_pool(&ex->arena, sizeof(*kept));
+        listening_t *kept = arena_alloc(&ex->arena, sizeof(*kept));
         *kept = *listening;
         ex->listening = kept;
         const listening_port_t *port = listening_find(kept->ports, kept->count, ex->preview.port);
@@ -126,16 +128,16 @@ static void fail(exchange_t *ex, origin_failure_t failure, const listening_t *li
 
 static void settle(cell_t *cell, const listening_t *listening)
 {
-    h2o_linklist_t leavers;
+    list_t leavers;
     loop_timer_stop(&cell->patience);
     cell->state = CELL_KNOWN;
     cell->since_ms = loop_now(cell->loop);
     cell->listening = *listening;
-    h2o_linklist_init_anchor(&leavers);
-    h2o_linklist_insert_list(&leavers, &cell->waiters);
-    while (!h2o_linklist_is_empty(&leavers)) { /* one that fails may end others */
-        waiter_t *waiter = H2O_STRUCT_FROM_MEMBER(waiter_t, link, leavers.next);
-        h2o_linklist_unlink(&waiter->link);
+    list_init(&leavers);
+    list_insert_all(&leavers, &cell->waiters);
+    while (!list_is_empty(&leavers)) { /* one that fails may end others */
+        waiter_t *waiter = CONTAINER_OF(waiter_t, link, leavers.next);
+        list_unlink(&waiter->link);
         waiter->ex->origin_ops = NULL;
         fail(waiter->ex, waiter->failure, listening);
     }
@@ -144,7 +146,7 @@ static void settle(cell_t *cell, const listening_t *listening)
 static void on_patience(loop_timer_t *timer)
 {
     static const listening_t unknown;
-    settle(H2O_STRUCT_FROM_MEMBER(cell_t, patience, timer), &unknown);
+    settle(CONTAINER_OF(cell_t, patience, timer), &unknown);
 }
 
 /* ---- an origin that only says why there is none ---- */
@@ -175,8 +177,8 @@ static bool op_sent(const exchange_t *ex)
 static void op_cancel(exchange_t *ex)
 {
     waiter_t *waiter = ex->origin;
-    if (h2o_linklist_is_linked(&waiter->link))
-        h2o_linklist_unlink(&waiter->link);
+    if (list_is_linked(&waiter->link))
+        list_unlink(&waiter->link);
 }
 
 static const origin_ops_t ops = {.room = op_room,
@@ -189,9 +191,9 @@ static const origin_ops_t ops = {.room = op_room,
 
 static void wait(cell_t *cell, exchange_t *ex, origin_failure_t failure)
 {
-    waiter_t *waiter = h2o_mem_alloc_pool(&ex->arena, sizeof(*waiter));
+    waiter_t *waiter = arena_alloc(&ex->arena, sizeof(*waiter));
     *waiter = (waiter_t){.ex = ex, .failure = failure};
-    h2o_linklist_insert(&cell->waiters, &waiter->link);
+    list_insert(&cell->waiters, &waiter->link);
     ex->origin = waiter;
     ex->origin_ops = &ops;
 }

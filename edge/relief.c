@@ -5,6 +5,7 @@
 #include "budget.h"
 #include "crowd.h"
 #include "http2_client.h"
+#include "list.h"
 #include "origin_pool.h"
 #include "worker.h"
 
@@ -59,8 +60,8 @@ static uint64_t takeable(const round_t *round, client_t *client)
 static void find_holders(round_t *round)
 {
     worker_t *worker = round->worker;
-    for (h2o_linklist_t *link = worker->clients.next; link != &worker->clients; link = link->next) {
-        client_t *client = H2O_STRUCT_FROM_MEMBER(client_t, link, link);
+    for (list_t *link = worker->clients.next; link != &worker->clients; link = link->next) {
+        client_t *client = CONTAINER_OF(client_t, link, link);
         if (client->codec->stalled == NULL || client->local)
             continue;
         uint64_t takes = takeable(round, client);
@@ -76,10 +77,10 @@ static void find_holders(round_t *round)
 static void take_idle(const round_t *round, const struct in6_addr *address)
 {
     worker_t *worker = round->worker;
-    h2o_linklist_t *next;
-    for (h2o_linklist_t *link = worker->clients.next; link != &worker->clients && budget_is_tight(worker);
+    list_t *next;
+    for (list_t *link = worker->clients.next; link != &worker->clients && budget_is_tight(worker);
          link = next) {
-        client_t *client = H2O_STRUCT_FROM_MEMBER(client_t, link, link);
+        client_t *client = CONTAINER_OF(client_t, link, link);
         next = link->next;
         if (client->local || !address_same_owner(address, &client->address) ||
             !is_idle(client, round->before))
@@ -93,10 +94,10 @@ static void take_idle(const round_t *round, const struct in6_addr *address)
 static void take_from(round_t *round, const struct in6_addr *address)
 {
     worker_t *worker = round->worker;
-    h2o_linklist_t *next;
+    list_t *next;
     worker->relief.at_work = true;
-    for (h2o_linklist_t *link = worker->clients.next; link != &worker->clients; link = next) {
-        client_t *client = H2O_STRUCT_FROM_MEMBER(client_t, link, link);
+    for (list_t *link = worker->clients.next; link != &worker->clients; link = next) {
+        client_t *client = CONTAINER_OF(client_t, link, link);
         next = link->next;
         if (client->codec->relieve == NULL || client->local)
             continue;

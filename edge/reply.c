@@ -8,6 +8,7 @@
 
 #include "access.h"
 #include "address.h"
+#include "arena.h"
 #include "client.h"
 #include "exchange.h"
 #include "failure_page.h"
@@ -107,7 +108,7 @@ static str_t error_page(exchange_t *ex, int status, const char *code, const char
         fields_add(&ex->arena, fields, FIELD_OTHER, STR("content-security-policy"), STR(PAGES_CSP));
         return page_error(&ex->arena, &about);
     }
-    char *nonce = h2o_mem_alloc_pool(&ex->arena, NONCE_DIGITS);
+    char *nonce = arena_alloc(&ex->arena, NONCE_DIGITS);
     random_hex(ex->worker->random, nonce, NONCE_DIGITS);
     failure_page_t page = {.error = about,
                            .code = code,

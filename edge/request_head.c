@@ -3,11 +3,12 @@
 #include <assert.h>
 
 #include "access_line.h"
+#include "arena.h"
 #include "client.h"
 
 /* Lives in its own arena. */
 struct request_head {
-    h2o_mem_pool_t arena;
+    arena_t arena;
     arena_mark_t seen; /* up to where the arena is counted */
     uint64_t bytes;    /* counted so far */
 };
@@ -26,12 +27,12 @@ static const kept_t kept[] = {
 
 #define KEPT_COUNT (sizeof(kept) / sizeof(kept[0]))
 
-h2o_mem_pool_t *request_head_arena(exchange_t *ex)
+arena_t *request_head_arena(exchange_t *ex)
 {
     if (ex->head == NULL) {
-        h2o_mem_pool_t arena;
-        h2o_mem_init_pool(&arena);
-        request_head_t *head = h2o_mem_alloc_pool(&arena, sizeof(*head));
+        arena_t arena;
+        arena_init(&arena);
+        request_head_t *head = arena_alloc(&arena, sizeof(*head));
         *head = (request_head_t){.arena = arena};
         ex->head = head;
     }
@@ -55,8 +56,8 @@ void request_head_free(exchange_t *ex)
         return;
     ex->head = NULL;
     account_sub(&ex->account, head->bytes);
-    h2o_mem_pool_t arena = head->arena;
-    h2o_mem_clear_pool(&arena);
+    arena_t arena = head->arena;
+    arena_clear(&arena);
 }
 
 /* Connection says which trailers end here. Only HTTP/2 origins get any (forward_filter_trailers). */

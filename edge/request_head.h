@@ -14,14 +14,16 @@
 
 #include "exchange.h"
 
+#include "arena.h"
+
 /* A larger head has an arena of its own. */
 #define REQUEST_HEAD_SMALL 3072
 
 /* The arena of a large head, made where there is none yet. */
-h2o_mem_pool_t *request_head_arena(exchange_t *ex);
+arena_t *request_head_arena(exchange_t *ex);
 
 /* Where a part of the head goes: `bytes` are those of the head so far, or of the part. */
-static inline h2o_mem_pool_t *request_head_pool(exchange_t *ex, size_t bytes)
+static inline arena_t *request_head_pool(exchange_t *ex, size_t bytes)
 {
     return ex->head == NULL && bytes <= REQUEST_HEAD_SMALL ? &ex->arena : request_head_arena(ex);
 }

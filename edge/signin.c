@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "access.h"
+#include "arena.h"
 #include "browser.h"
 #include "client.h"
 #include "credentials.h"
@@ -59,7 +60,7 @@ static void redirect(exchange_t *ex, str_t path, str_t set_cookie)
     str_t origin = access_own_origin(ex);
     if (!is_local_path(path))
         path = STR("/");
-    char *location = h2o_mem_alloc_pool(&ex->arena, origin.n + path.n);
+    char *location = arena_alloc(&ex->arena, origin.n + path.n);
     memcpy(location, origin.p, origin.n);
     memcpy(location + origin.n, path.p, path.n);
     add(ex, &fields, "location", str_make(location, origin.n + path.n));
@@ -94,7 +95,7 @@ static str_t security_policy(exchange_t *ex, str_t nonce)
 
 static str_t new_nonce(exchange_t *ex)
 {
-    char *nonce = h2o_mem_alloc_pool(&ex->arena, NONCE_DIGITS);
+    char *nonce = arena_alloc(&ex->arena, NONCE_DIGITS);
     random_hex(ex->worker->random, nonce, NONCE_DIGITS);
     return str_make(nonce, NONCE_DIGITS);
 }
@@ -170,7 +171,7 @@ void signin_answer_page(exchange_t *ex, const char *problem)
 
 static str_t form_text(exchange_t *ex, str_t body, str_t name, size_t cap)
 {
-    char *out = h2o_mem_alloc_pool(&ex->arena, cap);
+    char *out = arena_alloc(&ex->arena, cap);
     size_t len;
     return form_value(body, name, out, cap, &len) ? str_make(out, len) : str_make(NULL, 0);
 }

@@ -8,7 +8,9 @@
 #include <stdlib.h>
 
 #include "api.h"
+#include "arena.h"
 #include "fold_hash.h"
+#include "list.h"
 #include "random_id.h"
 #include "remote.h"
 #include "steps.h"
@@ -27,9 +29,9 @@
 /* In the exchange's arena, from its first wait on. */
 struct slot_waiter {
     exchange_t *ex;
-    h2o_linklist_t link; /* in the line of `cell` */
-    slot_cell_t *cell;   /* NULL: does not wait */
-    uint64_t since_ms;   /* when it began to wait */
+    list_t link;       /* in the line of `cell` */
+    slot_cell_t *cell; /* NULL: does not wait */
+    uint64_t since_ms; /* when it began to wait */
 };
 
 struct slot_cell {
@@ -37,16 +39,16 @@ struct slot_cell {
     uint64_t hash;
     slot_kind_t kind;
     uint32_t held;
-    bool serving;         /* its line is being served: it stays */
-    h2o_linklist_t line;  /* slot_waiter.link */
-    h2o_linklist_t freed; /* in slots->freed: a slot came free, and somebody waits */
+    bool serving; /* its line is being served: it stays */
+    list_t line;  /* slot_waiter.link */
+    list_t freed; /* in slots->freed: a slot came free, and somebody waits */
 };
 
 struct slots {
     worker_t *worker;
     uint64_t seed[2];
     slot_cell_t *buckets[BUCKETS];
-    h2o_linklist_t freed;
+    list_t freed;
     slot_cell_t *spare; /* for the next ones, so that a request costs no allocation */
     size_t spares, cells, waiting;
     loop_task_t task;
@@ -58,7 +60,7 @@ slots_t *slots_new(worker_t *worker)
     assert(slots != NULL);
     slots->worker = worker;
     random_bytes(worker->random, (unsigned char *)slots->seed, sizeof(slots->seed));
-    h2o_linklist_init_anchor(&slots->freed);
+    list_init(&slots->freed);
     return slots;
 }
 
@@ -106,7 +108,7 @@ static slot_cell_t *cell_of(slots_t *slots, slot_kind_t kind, uint64_t hash)
         assert(cell != NULL);
     }
     *cell = (slot_cell_t){.hash = hash, .kind = kind};
-    h2o_linklist_init_anchor(&cell->line);
+    list_init(&cell->line);
     *at = cell;
     slots->cells++;
     return cell;
@@ -114,13 +116,13 @@ static slot_cell_t *cell_of(slots_t *slots, slot_kind_t kind, uint64_t hash)
 
 static void drop_if_unused(slots_t *slots, slot_cell_t *cell)
 {
-    if (cell->held != 0 || cell->serving || !h2o_linklist_is_empty(&cell->line))
+    if (cell->held != 0 || cell->serving || !list_is_empty(&cell->line))
         return;
     slot_cell_t **at = find(slots, cell->kind, cell->hash);
     assert(*at == cell);
     *at = cell->next;
-    if (h2o_linklist_is_linked(&cell->freed))
-        h2o_linklist_unlink(&cell->freed);
+    if (list_is_linked(&cell->freed))
+        list_unlink(&cell->freed);
     slots->cells--;
     if (slots->spares == SPARES_MAX) {
         free(cell);
@@ -155,7 +157,7 @@ static void leave_line(exchange_t *ex, await_end_t how)
     slot_cell_t *cell = waiter->cell;
     (void)how;
     waiter->cell = NULL;
-    h2o_linklist_unlink(&waiter->link);
+    list_unlink(&waiter->link);
     ex->worker->slots->waiting--;
     drop_if_unused(ex->worker->slots, cell);
 }
@@ -166,8 +168,8 @@ static const await_source_t source = {.name = "slots", .leave = leave_line};
 static void serve(slots_t *slots, slot_cell_t *cell)
 {
     cell->serving = true;
-    while (!h2o_linklist_is_empty(&cell->line) && cell->held < bound_of(slots, cell->kind)) {
-        exchange_t *ex = H2O_STRUCT_FROM_MEMBER(struct slot_waiter, link, cell->line.next)->ex;
+    while (!list_is_empty(&cell->line) && cell->held < bound_of(slots, cell->kind)) {
+        exchange_t *ex = CONTAINER_OF(struct slot_waiter, link, cell->line.next)->ex;
         if (exchange_still_allowed(ex)) /* the preview may be another's, and the box elsewhere */
             await_complete(ex);
     }
@@ -177,10 +179,10 @@ static void serve(slots_t *slots, slot_cell_t *cell)
 
 static void on_freed(loop_task_t *task)
 {
-    slots_t *slots = H2O_STRUCT_FROM_MEMBER(slots_t, task, task);
-    while (!h2o_linklist_is_empty(&slots->freed)) {
-        slot_cell_t *cell = H2O_STRUCT_FROM_MEMBER(slot_cell_t, freed, slots->freed.next);
-        h2o_linklist_unlink(&cell->freed);
+    slots_t *slots = CONTAINER_OF(slots_t, task, task);
+    while (!list_is_empty(&slots->freed)) {
+        slot_cell_t *cell = CONTAINER_OF(slot_cell_t, freed, slots->freed.next);
+        list_unlink(&cell->freed);
         serve(slots, cell);
     }
 }
@@ -189,12 +191,12 @@ static void give_back(slots_t *slots, slot_cell_t *cell)
 {
     assert(cell->held > 0);
     cell->held--;
-    if (h2o_linklist_is_empty(&cell->line)) {
+    if (list_is_empty(&cell->line)) {
         drop_if_unused(slots, cell);
         return;
     }
-    if (!h2o_linklist_is_linked(&cell->freed))
-        h2o_linklist_insert(&slots->freed, &cell->freed);
+    if (!list_is_linked(&cell->freed))
+        list_insert(&slots->freed, &cell->freed);
     loop_defer(slots->worker->loop, &slots->task, on_freed);
 }
 
@@ -252,7 +254,7 @@ static bool has_waited(const exchange_t *ex)
 static struct slot_waiter *waiter_of(exchange_t *ex)
 {
     if (!has_waited(ex)) {
-        ex->slots.waiter = h2o_mem_alloc_pool(&ex->arena, sizeof(*ex->slots.waiter));
+        ex->slots.waiter = arena_alloc(&ex->arena, sizeof(*ex->slots.waiter));
         *ex->slots.waiter = (struct slot_waiter){.ex = ex, .since_ms = loop_now(ex->worker->loop)};
         counter_add(&ex->worker->counters->origin_queue_waits_total, 1);
     }
@@ -270,7 +272,7 @@ static step_result_t wait_for(exchange_t *ex, slot_cell_t *cell)
     }
     struct slot_waiter *waiter = waiter_of(ex);
     waiter->cell = cell;
-    h2o_linklist_insert(&cell->line, &waiter->link);
+    list_insert(&cell->line, &waiter->link);
     slots->waiting++;
     await_begin(ex, &source);
     await_until(ex, time_left(ex), on_timeout);
@@ -287,7 +289,7 @@ static step_result_t take(exchange_t *ex, const uint64_t *hashes, size_t count)
         cells[kind] = cell_of(slots, (slot_kind_t)kind, hashes[kind]);
         /* One that is new waits behind those who came before. */
         bool full = cells[kind]->held >= bound_of(slots, (slot_kind_t)kind) ||
-                    (!waited && !h2o_linklist_is_empty(&cells[kind]->line));
+                    (!waited && !list_is_empty(&cells[kind]->line));
         if (!full)
             continue;
         step_result_t result = wait_for(ex, cells[kind]);

@@ -9,8 +9,6 @@
 #ifndef BOXEDGE_SLOTS_H
 #define BOXEDGE_SLOTS_H
 
-#include <h2o.h>
-
 #include "str.h"
 
 typedef struct exchange exchange_t;

@@ -6,6 +6,7 @@
 #include <assert.h>
 
 #include "api.h"
+#include "arena.h"
 #include "blocks.h"
 #include "budget.h"
 #include "cdn_loop.h"
@@ -282,7 +283,7 @@ static bool carries_credentials(exchange_t *ex)
     }
     char value[1];
     size_t len, value_len;
-    char *rest = h2o_mem_alloc_pool(&ex->arena, request->target.n);
+    char *rest = arena_alloc(&ex->arena, request->target.n);
     return query_take(request->target, STR("preview_token"), rest, &len, value, sizeof(value), &value_len);
 }
 
@@ -312,7 +313,7 @@ step_result_t step_redirect(exchange_t *ex)
     if (conf->public_port != 443)
         (void)snprintf(port, sizeof(port), ":%u", conf->public_port);
     size_t room = ex->request.target.n + strlen(conf->preview_domain) + 96;
-    char *location = h2o_mem_alloc_pool(&ex->arena, room);
+    char *location = arena_alloc(&ex->arena, room);
     int n = snprintf(location, room, "https://%s-%u.%s%s%.*s", name.id, name.port, conf->preview_domain, port,
                      STR_ARG(ex->request.target));
     assert(n > 0 && (size_t)n < room);

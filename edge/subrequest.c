@@ -7,7 +7,9 @@
 #include <assert.h>
 
 #include "api.h"
+#include "arena.h"
 #include "client.h"
+#include "list.h"
 #include "request_head.h"
 #include "steps.h"
 #include "worker.h"
@@ -32,7 +34,7 @@ static subrequest_t *of(const exchange_t *ex)
 
 static void finish(loop_task_t *task)
 {
-    subrequest_t *request = H2O_STRUCT_FROM_MEMBER(subrequest_t, task, task);
+    subrequest_t *request = CONTAINER_OF(subrequest_t, task, task);
     exchange_t *parent = request->parent;
     exchange_end(&request->ex, request->failed ? EXCHANGE_END_CUT : EXCHANGE_END_COMPLETE);
     request->done(parent, request->arg, request->failed ? 0 : request->status, &request->fields,
@@ -54,7 +56,7 @@ static void on_informational(exchange_t *ex, int status, const fields_t *fields)
 static void on_head(exchange_t *ex)
 {
     subrequest_t *request = of(ex);
-    h2o_mem_pool_t *arena = &request->parent->arena;
+    arena_t *arena = &request->parent->arena;
     request->status = ex->response.status;
     for (uint32_t i = 0; i < ex->response.fields.count; i++) {
         const field_t *field = &ex->response.fields.at[i];
@@ -75,7 +77,7 @@ static void grow(subrequest_t *request, size_t needed)
         return;
     while (capacity < needed)
         capacity *= 2;
-    char *body = h2o_mem_alloc_pool(&request->parent->arena, capacity);
+    char *body = arena_alloc(&request->parent->arena, capacity);
     if (request->used != 0)
         memcpy(body, request->body, request->used);
     request->body = body;
@@ -129,7 +131,7 @@ static void copy_fields(exchange_t *ex, const fields_t *fields)
     size_t bytes = 0;
     for (uint32_t i = 0; i < fields->count; i++)
         bytes += fields->at[i].name.n + fields->at[i].value.n;
-    h2o_mem_pool_t *pool = request_head_pool(ex, bytes);
+    arena_t *pool = request_head_pool(ex, bytes);
     for (uint32_t i = 0; i < fields->count; i++)
         fields_add(pool, &ex->request.fields, fields->at[i].id, str_dup(pool, fields->at[i].name),
                    str_dup(pool, fields->at[i].value));
@@ -138,7 +140,7 @@ static void copy_fields(exchange_t *ex, const fields_t *fields)
 subrequest_t *subrequest_start(exchange_t *parent, const exchange_step_t *first, str_t method, str_t target,
                                const fields_t *fields, subrequest_done_t done, void *arg)
 {
-    subrequest_t *request = h2o_mem_alloc_pool(&parent->arena, sizeof(*request));
+    subrequest_t *request = arena_alloc(&parent->arena, sizeof(*request));
     *request = (subrequest_t){.parent = parent, .done = done, .arg = arg};
     exchange_t *ex = exchange_new(parent->client, &ops, request);
     request->ex = ex;

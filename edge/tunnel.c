@@ -2,9 +2,11 @@
 
 #include <assert.h>
 
+#include "arena.h"
 #include "blocks.h"
 #include "client.h"
 #include "heartbeat.h"
+#include "list.h"
 #include "routes.h"
 #include "steps.h"
 #include "uses.h"
@@ -18,7 +20,7 @@
 #define CLOSE_POLICY 1008
 
 typedef struct tunnel {
-    h2o_linklist_t link; /* in worker_t.tunnels */
+    list_t link; /* in worker_t.tunnels */
     exchange_t *ex;
     websocket_frames_t from_box;
     websocket_frames_t from_client; /* followed where the box has uses (uses.h) */
@@ -37,7 +39,7 @@ typedef struct tunnel {
  * in its order, until the box is woken. */
 static void client_frame_begins(websocket_frames_t *frames, uint64_t length)
 {
-    tunnel_t *tunnel = H2O_STRUCT_FROM_MEMBER(tunnel_t, from_client, frames);
+    tunnel_t *tunnel = CONTAINER_OF(tunnel_t, from_client, frames);
     exchange_t *ex = tunnel->ex;
     heartbeat_t beat = heartbeat_note(&tunnel->beats, length, loop_now(ex->worker->loop));
     tunnel->wishes = beat != HEARTBEAT_REGULAR || ex->preview.background_wakes;
@@ -56,12 +58,12 @@ void tunnel_response_head(exchange_t *ex)
     if (!ex->response.tunnel)
         return;
     assert(ex->tunnel == NULL);
-    tunnel_t *tunnel = h2o_mem_alloc_pool(&ex->arena, sizeof(*tunnel));
+    tunnel_t *tunnel = arena_alloc(&ex->arena, sizeof(*tunnel));
     *tunnel = (tunnel_t){.ex = ex, .from_client = {.data_begins = client_frame_begins}};
-    h2o_linklist_t *all = &ex->worker->tunnels;
+    list_t *all = &ex->worker->tunnels;
     if (all->next == NULL)
-        h2o_linklist_init_anchor(all);
-    h2o_linklist_insert(all, &tunnel->link);
+        list_init(all);
+    list_insert(all, &tunnel->link);
     ex->tunnel = tunnel;
     counter_add(&ex->worker->counters->tunnels_open, 1);
 }
@@ -79,14 +81,14 @@ void tunnel_close(exchange_t *ex)
     if (tunnel == NULL)
         return;
     loop_timer_stop(&tunnel->timer);
-    h2o_linklist_unlink(&tunnel->link);
+    list_unlink(&tunnel->link);
     ex->tunnel = NULL;
     counter_sub(&ex->worker->counters->tunnels_open, 1);
 }
 
 static void say_goodbye(exchange_t *ex, uint16_t code, str_t reason)
 {
-    char *frame = h2o_mem_alloc_pool(&ex->arena, WEBSOCKET_CLOSE_MAX);
+    char *frame = arena_alloc(&ex->arena, WEBSOCKET_CLOSE_MAX);
     size_t n = websocket_close_frame(code, reason, frame);
     ex->client_ops->send_body(ex, str_make(frame, n));
     exchange_answered(ex);
@@ -149,7 +151,7 @@ bool tunnel_response_body(exchange_t *ex, str_t *data)
 
 static void drain_expired(loop_timer_t *timer)
 {
-    tunnel_t *tunnel = H2O_STRUCT_FROM_MEMBER(tunnel_t, timer, timer);
+    tunnel_t *tunnel = CONTAINER_OF(tunnel_t, timer, timer);
     exchange_t *ex = tunnel->ex;
     if (ex->state != EXCHANGE_TUNNEL || ex->response_complete)
         return; /* it has ended meanwhile: nothing more can be said to the client */
@@ -173,7 +175,7 @@ void exchange_drain(exchange_t *ex)
 
 static void word_expired(loop_timer_t *timer)
 {
-    tunnel_t *tunnel = H2O_STRUCT_FROM_MEMBER(tunnel_t, timer, timer);
+    tunnel_t *tunnel = CONTAINER_OF(tunnel_t, timer, timer);
     exchange_t *ex = tunnel->ex;
     tunnel->judged = true;
     if (ex->state != EXCHANGE_TUNNEL || ex->response_complete)
@@ -220,12 +222,12 @@ void tunnel_end(exchange_t *ex, const char *code, uint16_t close_code, str_t rea
 static void close_doomed(worker_t *worker, bool (*doomed)(const exchange_t *ex, const void *arg),
                          const void *arg, const char *code)
 {
-    h2o_linklist_t *all = &worker->tunnels;
+    list_t *all = &worker->tunnels;
     if (all->next == NULL)
         return;
-    for (h2o_linklist_t *at = all->next, *next; at != all; at = next) {
+    for (list_t *at = all->next, *next; at != all; at = next) {
         next = at->next; /* an exchange ends at the end of the turn only, so the next one stays */
-        exchange_t *ex = H2O_STRUCT_FROM_MEMBER(tunnel_t, link, at)->ex;
+        exchange_t *ex = CONTAINER_OF(tunnel_t, link, at)->ex;
         if (doomed(ex, arg))
             tunnel_end(ex, code, CLOSE_POLICY, STR("access was withdrawn"));
     }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "fnv.h"
+#include "list.h"
 #include "wake.h"
 #include "wake_tabs.h"
 
@@ -36,14 +37,14 @@ static box_use_t *add(uses_t *uses, const store_box_t *from, uint64_t hash)
     box->generation = from->generation;
     box->address = from->address;
     box->pid = from->pid;
-    h2o_linklist_init_anchor(&box->uses);
+    list_init(&box->uses);
     box_use_t **chain = &uses->buckets[hash % USES_BUCKETS];
     box->next = *chain;
     box->prev_next = chain;
     if (box->next != NULL)
         box->next->prev_next = &box->next;
     *chain = box;
-    h2o_linklist_insert(&uses->looked, &box->look); /* its record was read in this turn */
+    list_insert(&uses->looked, &box->look); /* its record was read in this turn */
     uses->count++;
     return box;
 }
@@ -52,14 +53,14 @@ void uses_forget(uses_t *uses, box_use_t **boxp)
 {
     box_use_t *box = *boxp;
     *boxp = NULL;
-    assert(h2o_linklist_is_empty(&box->uses));
+    assert(list_is_empty(&box->uses));
     *box->prev_next = box->next;
     if (box->next != NULL)
         box->next->prev_next = box->prev_next;
-    h2o_linklist_unlink(&box->link);
-    h2o_linklist_unlink(&box->look);
-    if (h2o_linklist_is_linked(&box->urgent))
-        h2o_linklist_unlink(&box->urgent);
+    list_unlink(&box->link);
+    list_unlink(&box->look);
+    if (list_is_linked(&box->urgent))
+        list_unlink(&box->urgent);
     uses->count--;
     uses->resting_count--;
     free(box);
@@ -67,7 +68,7 @@ void uses_forget(uses_t *uses, box_use_t **boxp)
 
 static void forget_oldest(uses_t *uses)
 {
-    box_use_t *oldest = H2O_STRUCT_FROM_MEMBER(box_use_t, link, uses->resting.next);
+    box_use_t *oldest = CONTAINER_OF(box_use_t, link, uses->resting.next);
     uses_forget(uses, &oldest);
 }
 
@@ -79,11 +80,11 @@ uses_t *uses_new(worker_t *worker, store_t *store)
     uses->store = store;
     uses->now_ms = uses->second_ms = uses->looked_ms = loop_now(worker->loop);
     uses->epoch = atomic_load(shm_epoch(worker->shm));
-    h2o_linklist_init_anchor(&uses->used);
-    h2o_linklist_init_anchor(&uses->resting);
-    h2o_linklist_init_anchor(&uses->urgent);
-    h2o_linklist_init_anchor(&uses->looked);
-    h2o_linklist_init_anchor(&uses->unlooked);
+    list_init(&uses->used);
+    list_init(&uses->resting);
+    list_init(&uses->urgent);
+    list_init(&uses->looked);
+    list_init(&uses->unlooked);
     return uses;
 }
 
@@ -91,8 +92,8 @@ void uses_free(uses_t **uses)
 {
     if (*uses == NULL)
         return;
-    assert(h2o_linklist_is_empty(&(*uses)->used));
-    while (!h2o_linklist_is_empty(&(*uses)->resting))
+    assert(list_is_empty(&(*uses)->used));
+    while (!list_is_empty(&(*uses)->resting))
         forget_oldest(*uses);
     loop_undefer(&(*uses)->look_on);
     free(*uses);
@@ -128,7 +129,7 @@ void uses_turn(uses_t *uses, uint64_t now_ms)
         uses->second_ms = now_ms;
         uses_report(uses);
     }
-    if (!h2o_linklist_is_empty(&uses->urgent))
+    if (!list_is_empty(&uses->urgent))
         uses_report_urgent(uses);
 }
 
@@ -136,7 +137,7 @@ void uses_turn(uses_t *uses, uint64_t now_ms)
 
 static bool rests(const box_use_t *box)
 {
-    return h2o_linklist_is_empty((h2o_linklist_t *)&box->uses);
+    return list_is_empty((list_t *)&box->uses);
 }
 
 void use_begin(exchange_t *ex)
@@ -151,13 +152,13 @@ void use_begin(exchange_t *ex)
     box_use_t *box = find(uses, id, hash);
     if (box == NULL) {
         box = add(uses, &ex->box, hash);
-        h2o_linklist_insert(&uses->used, &box->link);
+        list_insert(&uses->used, &box->link);
     } else if (rests(box)) {
-        h2o_linklist_unlink(&box->link);
+        list_unlink(&box->link);
         uses->resting_count--;
-        h2o_linklist_insert(&uses->used, &box->link);
+        list_insert(&uses->used, &box->link);
     }
-    h2o_linklist_insert(&box->uses, &use->link);
+    list_insert(&box->uses, &use->link);
     use->box = box;
     use->idle = !wake_is_wished(ex);
     if (use->idle)
@@ -165,8 +166,8 @@ void use_begin(exchange_t *ex)
     wake_tabs_went(ex);
     box->touched = true;
     /* At once, so that the idle clock does not pause it in the second until the next report. */
-    if (uses->now_ms - box->told_ms >= REPORT_MS && !h2o_linklist_is_linked(&box->urgent))
-        h2o_linklist_insert(&uses->urgent, &box->urgent);
+    if (uses->now_ms - box->told_ms >= REPORT_MS && !list_is_linked(&box->urgent))
+        list_insert(&uses->urgent, &box->urgent);
 }
 
 bool use_is_current(const exchange_t *ex)
@@ -228,14 +229,14 @@ void use_end(exchange_t *ex)
     if (box == NULL)
         return;
     ex->use.box = NULL;
-    h2o_linklist_unlink(&ex->use.link);
+    list_unlink(&ex->use.link);
     box->touched |= !ex->use.idle;
     if (!rests(box))
         return;
     box->rested_ms = uses->now_ms;
-    h2o_linklist_unlink(&box->link);
+    list_unlink(&box->link);
     if (uses->resting_count == USES_RESTING_MAX)
         forget_oldest(uses);
-    h2o_linklist_insert(&uses->resting, &box->link);
+    list_insert(&uses->resting, &box->link);
     uses->resting_count++;
 }

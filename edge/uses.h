@@ -9,6 +9,7 @@
 #define BOXEDGE_USES_H
 
 #include "channel.h"
+#include "list.h"
 #include "quiet.h"
 #include "store.h"
 
@@ -18,7 +19,7 @@ typedef struct uses uses_t;
 
 /* Embedded in an exchange; zero-filled uses nothing. */
 typedef struct use {
-    h2o_linklist_t link; /* of the box's */
+    list_t link;         /* of the box's */
     struct box_use *box; /* NULL: uses nothing */
     quiet_t clock;       /* where `quiet` */
     uint64_t

@@ -7,6 +7,7 @@
 #include "uses.h"
 
 #include "exchange.h"
+#include "list.h"
 #include "worker.h"
 
 /* Boxes without an exchange that are remembered, at most. */
@@ -22,10 +23,10 @@ typedef struct box_use box_use_t;
 struct box_use {
     box_use_t *next; /* of the chain */
     box_use_t **prev_next;
-    h2o_linklist_t link;   /* of uses->used, or of uses->resting: oldest first */
-    h2o_linklist_t urgent; /* of uses->urgent, where it came into use and that was not told */
-    h2o_linklist_t look;   /* of uses->looked or uses->unlooked */
-    h2o_linklist_t uses;   /* use_t.link */
+    list_t link;   /* of uses->used, or of uses->resting: oldest first */
+    list_t urgent; /* of uses->urgent, where it came into use and that was not told */
+    list_t look;   /* of uses->looked or uses->unlooked */
+    list_t uses;   /* use_t.link */
     uint64_t hash;
     box_state_t state;       /* as the store had it last */
     uint64_t generation;     /* the same */
@@ -56,11 +57,11 @@ struct uses {
     bool lost;           /* a report did not arrive: the next one tells all */
     size_t count;
     size_t resting_count;
-    h2o_linklist_t used;
-    h2o_linklist_t resting;
-    h2o_linklist_t urgent;
-    h2o_linklist_t looked;   /* boxes as the store had them at look_epoch or later */
-    h2o_linklist_t unlooked; /* the others: to be looked up */
+    list_t used;
+    list_t resting;
+    list_t urgent;
+    list_t looked;   /* boxes as the store had them at look_epoch or later */
+    list_t unlooked; /* the others: to be looked up */
     box_use_t *buckets[USES_BUCKETS];
 };
 

@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 
 #include "http2_client.h"
+#include "list.h"
 #include "origin_pool.h"
 #include "refused.h"
 #include "shm.h"
@@ -124,9 +125,9 @@ static void look_at(uses_t *uses, box_use_t *box, uint64_t epoch)
         box->wake_until_ms = 0; /* it came; a later sleep is another matter */
     origin_pool_drop(uses->worker->origins, str_from(box->id), now.generation);
     http2_origins_drop(uses->worker->http2_origins, str_from(box->id), now.generation);
-    for (h2o_linklist_t *at = box->uses.next, *next; at != &box->uses; at = next) {
+    for (list_t *at = box->uses.next, *next; at != &box->uses; at = next) {
         next = at->next; /* an exchange ends in a turn of the loop only, so the next one stays */
-        exchange_t *ex = H2O_STRUCT_FROM_MEMBER(exchange_t, use.link, at);
+        exchange_t *ex = CONTAINER_OF(exchange_t, use.link, at);
         /* Of an app that crashed, the end of the connection and the log say more than a pause would. */
         if (ex->state == EXCHANGE_ORIGIN && (has_ended(ex, &now) || refused_waits(ex)))
             continue;
@@ -150,7 +151,7 @@ static void begin_looks(uses_t *uses)
         return;
     uses->epoch = uses->look_epoch = epoch;
     uses->changed = false;
-    h2o_linklist_insert_list(&uses->unlooked, &uses->looked);
+    list_insert_all(&uses->unlooked, &uses->looked);
 }
 
 static void nothing(loop_task_t *task)
@@ -161,13 +162,13 @@ static void nothing(loop_task_t *task)
 void uses_look(uses_t *uses)
 {
     begin_looks(uses);
-    for (unsigned n = 0; n < USES_LOOKS_A_TURN && !h2o_linklist_is_empty(&uses->unlooked); n++) {
-        box_use_t *box = H2O_STRUCT_FROM_MEMBER(box_use_t, look, uses->unlooked.next);
-        h2o_linklist_unlink(&box->look);
-        h2o_linklist_insert(&uses->looked, &box->look);
+    for (unsigned n = 0; n < USES_LOOKS_A_TURN && !list_is_empty(&uses->unlooked); n++) {
+        box_use_t *box = CONTAINER_OF(box_use_t, look, uses->unlooked.next);
+        list_unlink(&box->look);
+        list_insert(&uses->looked, &box->look);
         look_at(uses, box, uses->look_epoch);
     }
-    if (!h2o_linklist_is_empty(&uses->unlooked))
+    if (!list_is_empty(&uses->unlooked))
         loop_defer_next(uses->worker->loop, &uses->look_on, nothing);
 }
 

@@ -6,6 +6,7 @@
 
 #include <assert.h>
 
+#include "list.h"
 #include "process.h"
 
 /* A box that gives and takes no byte of a request for so long is looked at. */
@@ -48,8 +49,8 @@ static void put(report_t *report, box_use_t *box)
     report->n += id.n + 1;
     box->touched = false;
     box->told_ms = report->uses->now_ms;
-    if (h2o_linklist_is_linked(&box->urgent))
-        h2o_linklist_unlink(&box->urgent);
+    if (list_is_linked(&box->urgent))
+        list_unlink(&box->urgent);
 }
 
 void uses_report_urgent(uses_t *uses)
@@ -58,8 +59,8 @@ void uses_report_urgent(uses_t *uses)
     report.uses = uses;
     report.lost = false;
     report.n = 0;
-    while (!h2o_linklist_is_empty(&uses->urgent))
-        put(&report, H2O_STRUCT_FROM_MEMBER(box_use_t, urgent, uses->urgent.next));
+    while (!list_is_empty(&uses->urgent))
+        put(&report, CONTAINER_OF(box_use_t, urgent, uses->urgent.next));
     send_report(&report);
     uses->lost |= report.lost;
 }
@@ -128,10 +129,10 @@ static bool holds_box(const uses_t *uses, use_t *use)
 static bool scan(uses_t *uses, box_use_t *box)
 {
     bool holds = false;
-    for (h2o_linklist_t *at = box->uses.next; at != &box->uses; at = at->next) {
-        use_t *use = H2O_STRUCT_FROM_MEMBER(use_t, link, at);
+    for (list_t *at = box->uses.next; at != &box->uses; at = at->next) {
+        use_t *use = CONTAINER_OF(use_t, link, at);
         holds |= holds_box(uses, use);
-        if (!use->quiet && is_silent(uses, H2O_STRUCT_FROM_MEMBER(exchange_t, use, use)))
+        if (!use->quiet && is_silent(uses, CONTAINER_OF(exchange_t, use, use)))
             use->looked = ask_look(uses, box);
     }
     if (box->state != BOX_RUNNING && uses->now_ms < box->wake_until_ms)
@@ -146,15 +147,15 @@ void uses_report(uses_t *uses)
     report.lost = false;
     report.n = 0;
     bool all = uses->lost;
-    for (h2o_linklist_t *at = uses->used.next; at != &uses->used; at = at->next) {
-        box_use_t *box = H2O_STRUCT_FROM_MEMBER(box_use_t, link, at);
+    for (list_t *at = uses->used.next; at != &uses->used; at = at->next) {
+        box_use_t *box = CONTAINER_OF(box_use_t, link, at);
         if (scan(uses, box) || box->touched || all)
             put(&report, box);
     }
     uint64_t rest = uses->worker->conf->timeouts.pool_idle + REST_MS;
-    for (h2o_linklist_t *at = uses->resting.next, *next; at != &uses->resting; at = next) {
+    for (list_t *at = uses->resting.next, *next; at != &uses->resting; at = next) {
         next = at->next;
-        box_use_t *box = H2O_STRUCT_FROM_MEMBER(box_use_t, link, at);
+        box_use_t *box = CONTAINER_OF(box_use_t, link, at);
         if (box->touched || all)
             put(&report, box);
         if (uses->now_ms - box->rested_ms > rest)

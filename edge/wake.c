@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "address.h"
+#include "list.h"
 #include "name_map.h"
 #include "process.h"
 #include "random_id.h"
@@ -29,12 +30,12 @@ struct wake {
     wakes_t *wakes;
     char label[WAKE_LABEL_MAX + 1];
     uint64_t box_hash;
-    h2o_linklist_t link;    /* in wakes->all */
-    h2o_linklist_t waiters; /* wait for the controller's answer */
-    h2o_linklist_t woken;   /* wait for their turn to go to the box */
-    unsigned open;          /* released */
-    bool wished;            /* somebody wants it awake, rather than only to know */
-    uint64_t came_ms;       /* of `wished`: when the newest of their requests came */
+    list_t link;      /* in wakes->all */
+    list_t waiters;   /* wait for the controller's answer */
+    list_t woken;     /* wait for their turn to go to the box */
+    unsigned open;    /* released */
+    bool wished;      /* somebody wants it awake, rather than only to know */
+    uint64_t came_ms; /* of `wished`: when the newest of their requests came */
     uint64_t began_ms;
     wake_stage_t stage;
     wake_answer_t answer;
@@ -51,7 +52,7 @@ struct wakes {
     channel_t *channel;
     bool given_up;
     name_map_t by_label; /* wake_t */
-    h2o_linklist_t all;
+    list_t all;
     loop_timer_t ask;
 };
 
@@ -73,9 +74,9 @@ static void ask(const wake_t *wake)
 
 static void ask_all(wakes_t *wakes)
 {
-    for (h2o_linklist_t *link = wakes->all.next; link != &wakes->all; link = link->next) {
-        wake_t *wake = H2O_STRUCT_FROM_MEMBER(wake_t, link, link);
-        if (!h2o_linklist_is_empty(&wake->waiters))
+    for (list_t *link = wakes->all.next; link != &wakes->all; link = link->next) {
+        wake_t *wake = CONTAINER_OF(wake_t, link, link);
+        if (!list_is_empty(&wake->waiters))
             ask(wake);
     }
 }
@@ -84,12 +85,12 @@ static void fail_everyone(wakes_t *wakes);
 
 static void on_ask(loop_timer_t *timer)
 {
-    wakes_t *wakes = H2O_STRUCT_FROM_MEMBER(wakes_t, ask, timer);
+    wakes_t *wakes = CONTAINER_OF(wakes_t, ask, timer);
     if (wakes->given_up)
         fail_everyone(wakes);
     else
         ask_all(wakes);
-    if (!h2o_linklist_is_empty(&wakes->all))
+    if (!list_is_empty(&wakes->all))
         loop_timer_start(wakes->worker->loop, timer, ASK_MS, on_ask);
 }
 
@@ -113,10 +114,10 @@ static wake_t *add(wakes_t *wakes, const char *label, str_t id)
     wake->box_hash = siphash(&key, id.p, id.n);
     wake->began_ms = loop_now(wakes->worker->loop);
     wake->stage = WAKE_RESUMING;
-    h2o_linklist_init_anchor(&wake->waiters);
-    h2o_linklist_init_anchor(&wake->woken);
+    list_init(&wake->waiters);
+    list_init(&wake->woken);
     name_map_add(&wakes->by_label, wake);
-    h2o_linklist_insert(&wakes->all, &wake->link);
+    list_insert(&wakes->all, &wake->link);
     if (!loop_timer_running(&wakes->ask))
         loop_timer_start(wakes->worker->loop, &wakes->ask, wakes->given_up ? 0 : ASK_MS, on_ask);
     return wake;
@@ -124,10 +125,10 @@ static wake_t *add(wakes_t *wakes, const char *label, str_t id)
 
 static void free_if_unused(wake_t *wake)
 {
-    if (!h2o_linklist_is_empty(&wake->waiters) || !h2o_linklist_is_empty(&wake->woken) || wake->open != 0)
+    if (!list_is_empty(&wake->waiters) || !list_is_empty(&wake->woken) || wake->open != 0)
         return;
     name_map_remove(&wake->wakes->by_label, wake);
-    h2o_linklist_unlink(&wake->link);
+    list_unlink(&wake->link);
     loop_timer_stop(&wake->release);
     free(wake);
 }
@@ -139,7 +140,7 @@ wakes_t *wakes_new(worker_t *worker)
     wakes->worker = worker;
     wakes->by_label = NAME_MAP(wake_t, label);
     random_bytes(worker->random, wakes->hash_key.bytes, sizeof(wakes->hash_key.bytes));
-    h2o_linklist_init_anchor(&wakes->all);
+    list_init(&wakes->all);
     return wakes;
 }
 
@@ -147,7 +148,7 @@ void wakes_free(wakes_t **wakes)
 {
     if (*wakes == NULL)
         return;
-    assert(h2o_linklist_is_empty(&(*wakes)->all));
+    assert(list_is_empty(&(*wakes)->all));
     loop_timer_stop(&(*wakes)->ask);
     free(*wakes);
     *wakes = NULL;
@@ -206,14 +207,14 @@ static bool join(wakes_t *wakes, wake_waiter_t *waiter, str_t id, uint16_t port,
     assert(waiter->wake == NULL);
     make_label(label, id, port);
     wake_t *wake = find(wakes, label);
-    bool first = wake == NULL || h2o_linklist_is_empty(&wake->waiters) || (wished && !wake->wished);
+    bool first = wake == NULL || list_is_empty(&wake->waiters) || (wished && !wake->wished);
     if (wake == NULL)
         wake = add(wakes, label, id);
     if (!count_in(wake, waiter)) {
         free_if_unused(wake);
         return false;
     }
-    if (h2o_linklist_is_empty(&wake->waiters)) { /* what came before is over */
+    if (list_is_empty(&wake->waiters)) { /* what came before is over */
         wake->began_ms = loop_now(wakes->worker->loop);
         wake->stage = WAKE_RESUMING;
         wake->wished = false;
@@ -224,7 +225,7 @@ static bool join(wakes_t *wakes, wake_waiter_t *waiter, str_t id, uint16_t port,
         wake->came_ms = came_ms;
     waiter->wake = wake;
     waiter->released = false;
-    h2o_linklist_insert(&wake->waiters, &waiter->link);
+    list_insert(&wake->waiters, &waiter->link);
     if (first)
         ask(wake);
     return true;
@@ -245,7 +246,7 @@ bool wake_goes_on(wakes_t *wakes, str_t id, uint16_t port)
     char label[WAKE_LABEL_MAX + 1];
     make_label(label, id, port);
     wake_t *wake = find(wakes, label);
-    return wake != NULL && !h2o_linklist_is_empty(&wake->waiters);
+    return wake != NULL && !list_is_empty(&wake->waiters);
 }
 
 wake_stage_t wake_current(const wake_waiter_t *waiter)
@@ -263,7 +264,7 @@ uint64_t wake_elapsed_ms(const wake_waiter_t *waiter)
 static void finish(wake_waiter_t *waiter, wake_result_t result, const wake_answer_t *answer)
 {
     uncount(waiter);
-    h2o_linklist_unlink(&waiter->link);
+    list_unlink(&waiter->link);
     if (result == WAKE_OK) {
         waiter->released = true;
         waiter->wake->open++;
@@ -280,16 +281,16 @@ static void release(wake_t *wake, unsigned more)
     if (most < more)
         most = more;
     wake->open++; /* so that it outlives those who are answered at once */
-    for (; most > 0 && !h2o_linklist_is_empty(&wake->woken); most--)
-        finish(H2O_STRUCT_FROM_MEMBER(wake_waiter_t, link, wake->woken.next), WAKE_OK, &wake->answer);
+    for (; most > 0 && !list_is_empty(&wake->woken); most--)
+        finish(CONTAINER_OF(wake_waiter_t, link, wake->woken.next), WAKE_OK, &wake->answer);
     wake->open--;
 }
 
 static void on_release(loop_timer_t *timer)
 {
-    wake_t *wake = H2O_STRUCT_FROM_MEMBER(wake_t, release, timer);
+    wake_t *wake = CONTAINER_OF(wake_t, release, timer);
     release(wake, RELEASE_MORE);
-    if (!h2o_linklist_is_empty(&wake->woken))
+    if (!list_is_empty(&wake->woken))
         loop_timer_start(wake->wakes->worker->loop, timer, RELEASE_MS, on_release);
     else
         free_if_unused(wake);
@@ -303,13 +304,13 @@ void wake_leave(wake_waiter_t *waiter)
     uncount(waiter);
     waiter->wake = NULL;
     if (!waiter->released) {
-        h2o_linklist_unlink(&waiter->link);
+        list_unlink(&waiter->link);
     } else {
         assert(wake->open > 0);
         wake->open--;
         waiter->released = false;
         /* The timer lets the next go: not from within what this one is about. */
-        if (!h2o_linklist_is_empty(&wake->woken) && wake->open < RELEASE_OPEN)
+        if (!list_is_empty(&wake->woken) && wake->open < RELEASE_OPEN)
             loop_timer_start(wake->wakes->worker->loop, &wake->release, 0, on_release);
     }
     free_if_unused(wake);
@@ -317,12 +318,12 @@ void wake_leave(wake_waiter_t *waiter)
 
 static void fail_all(wake_t *wake, wake_result_t result, const wake_answer_t *answer)
 {
-    h2o_linklist_t leavers;
-    h2o_linklist_init_anchor(&leavers);
-    h2o_linklist_insert_list(&leavers, &wake->waiters);
+    list_t leavers;
+    list_init(&leavers);
+    list_insert_all(&leavers, &wake->waiters);
     wake->open++; /* `done` may have others wait for it */
-    while (!h2o_linklist_is_empty(&leavers))
-        finish(H2O_STRUCT_FROM_MEMBER(wake_waiter_t, link, leavers.next), result, answer);
+    while (!list_is_empty(&leavers))
+        finish(CONTAINER_OF(wake_waiter_t, link, leavers.next), result, answer);
     wake->open--;
     free_if_unused(wake);
 }
@@ -330,9 +331,9 @@ static void fail_all(wake_t *wake, wake_result_t result, const wake_answer_t *an
 /* One wake at a time: whoever is told may end others. */
 static bool fail_one(wakes_t *wakes)
 {
-    for (h2o_linklist_t *link = wakes->all.next; link != &wakes->all; link = link->next) {
-        wake_t *wake = H2O_STRUCT_FROM_MEMBER(wake_t, link, link);
-        if (h2o_linklist_is_empty(&wake->waiters))
+    for (list_t *link = wakes->all.next; link != &wakes->all; link = link->next) {
+        wake_t *wake = CONTAINER_OF(wake_t, link, link);
+        if (list_is_empty(&wake->waiters))
             continue;
         wake_answer_t answer = {.sentence = "The edge was replaced while this request waited; try again."};
         memcpy(answer.label, wake->label, sizeof(answer.label));
@@ -352,7 +353,7 @@ static void fail_everyone(wakes_t *wakes)
 void wakes_give_up(wakes_t *wakes)
 {
     wakes->given_up = true;
-    if (!h2o_linklist_is_empty(&wakes->all))
+    if (!list_is_empty(&wakes->all))
         loop_timer_start(wakes->worker->loop, &wakes->ask, 0, on_ask);
 }
 
@@ -362,7 +363,7 @@ static void on_woken(wakes_t *wakes, wake_result_t result, str_t bytes)
     if (!wake_answer_read(bytes, &answer))
         return;
     wake_t *wake = find(wakes, answer.label);
-    if (wake == NULL || h2o_linklist_is_empty(&wake->waiters))
+    if (wake == NULL || list_is_empty(&wake->waiters))
         return;
     if (result != WAKE_OK) {
         fail_all(wake, result, &answer);
@@ -370,7 +371,7 @@ static void on_woken(wakes_t *wakes, wake_result_t result, str_t bytes)
     }
     wake->stage = WAKE_LISTENING;
     wake->answer = answer;
-    h2o_linklist_insert_list(&wake->woken, &wake->waiters);
+    list_insert_all(&wake->woken, &wake->waiters);
     if (!loop_timer_running(&wake->release))
         loop_timer_start(wakes->worker->loop, &wake->release, 0, on_release);
 }
@@ -391,8 +392,8 @@ static void on_stage(wakes_t *wakes, uint64_t value, str_t bytes)
     wake->stage = stage;
     if (elapsed < now && wake->began_ms > now - elapsed)
         wake->began_ms = now - elapsed; /* others began it before those of this worker came */
-    for (h2o_linklist_t *link = wake->waiters.next, *next; link != &wake->waiters; link = next) {
-        wake_waiter_t *waiter = H2O_STRUCT_FROM_MEMBER(wake_waiter_t, link, link);
+    for (list_t *link = wake->waiters.next, *next; link != &wake->waiters; link = next) {
+        wake_waiter_t *waiter = CONTAINER_OF(wake_waiter_t, link, link);
         next = link->next;
         if (waiter->stage != NULL)
             waiter->stage(waiter, stage);

@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "arena.h"
+#include "list.h"
 #include "local_stream.h"
 #include "log_json.h"
 #include "signin.h"
@@ -89,13 +91,13 @@ static void finish(wake_events_t *events)
 
 static void on_stage(wake_waiter_t *waiter, wake_stage_t stage)
 {
-    wake_events_t *events = H2O_STRUCT_FROM_MEMBER(wake_events_t, waiter, waiter);
+    wake_events_t *events = CONTAINER_OF(wake_events_t, waiter, waiter);
     send_elapsed(events->ex, "stage", wake_stage_name(stage), wake_elapsed_ms(waiter));
 }
 
 static void on_done(wake_waiter_t *waiter, wake_result_t result, const wake_answer_t *answer)
 {
-    wake_events_t *events = H2O_STRUCT_FROM_MEMBER(wake_events_t, waiter, waiter);
+    wake_events_t *events = CONTAINER_OF(wake_events_t, waiter, waiter);
     if (result == WAKE_OK)
         send_elapsed(events->ex, "ready", NULL, (uint64_t)answer->resume_ms + answer->listen_ms);
     else if (result == WAKE_ASLEEP)
@@ -108,7 +110,7 @@ static void on_done(wake_waiter_t *waiter, wake_result_t result, const wake_answ
 
 static void on_tick(loop_timer_t *timer)
 {
-    wake_events_t *events = H2O_STRUCT_FROM_MEMBER(wake_events_t, timer, timer);
+    wake_events_t *events = CONTAINER_OF(wake_events_t, timer, timer);
     exchange_t *ex = events->ex;
     worker_t *worker = ex->worker;
     if (!exchange_still_allowed(ex))
@@ -125,7 +127,7 @@ static void on_tick(loop_timer_t *timer)
 
 static wake_events_t *begin(exchange_t *ex)
 {
-    wake_events_t *events = h2o_mem_alloc_pool(&ex->arena, sizeof(*events));
+    wake_events_t *events = arena_alloc(&ex->arena, sizeof(*events));
     *events = (wake_events_t){
         .ex = ex, .waiter = {.stage = on_stage, .done = on_done}, .began_ms = loop_now(ex->worker->loop)};
     fields_t fields = {0};

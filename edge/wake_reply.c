@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "access.h"
+#include "arena.h"
 #include "wake_page.h"
 #include "worker.h"
 
@@ -23,7 +24,7 @@ static void add(exchange_t *ex, fields_t *fields, str_t name, str_t value)
 
 static void reply(exchange_t *ex, const char *code, wake_page_t page, unsigned retry_after)
 {
-    char *nonce = h2o_mem_alloc_pool(&ex->arena, NONCE_DIGITS);
+    char *nonce = arena_alloc(&ex->arena, NONCE_DIGITS);
     random_hex(ex->worker->random, nonce, NONCE_DIGITS);
     page.nonce = str_make(nonce, NONCE_DIGITS);
     page.box = ex->preview.id;
@@ -52,7 +53,7 @@ static const char *readable(exchange_t *ex, const char *sentence)
     size_t first = strcspn(sentence, (char[]){WAKE_SENTENCE_OUTPUT, '\0'}), whole = strlen(sentence);
     if (first == whole)
         return sentence;
-    char *copy = h2o_mem_alloc_pool(&ex->arena, whole + 1);
+    char *copy = arena_alloc(&ex->arena, whole + 1);
     memcpy(copy, sentence, whole + 1);
     copy[first] = access_reads_details(ex) ? ' ' : '\0';
     return copy;

@@ -4,6 +4,7 @@
 #include <assert.h>
 
 #include "access.h"
+#include "arena.h"
 #include "client.h"
 #include "steps.h"
 #include "wake.h"
@@ -76,7 +77,7 @@ static void reply_preflight(exchange_t *ex)
     const fields_t *fields = &ex->request.fields;
     str_t headers = fields_value_named(&ex->request.fields, STR("access-control-request-headers"));
     fields_t answer = {0};
-    h2o_mem_pool_t *arena = &ex->arena;
+    arena_t *arena = &ex->arena;
     exchange_add_own_fields(ex, &answer);
     fields_add(arena, &answer, FIELD_OTHER, STR("access-control-allow-methods"),
                fields_value(fields, FIELD_ACCESS_CONTROL_REQUEST_METHOD));

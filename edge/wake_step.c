@@ -3,6 +3,8 @@
  */
 #include <assert.h>
 
+#include "arena.h"
+#include "list.h"
 #include "steps.h"
 #include "wake.h"
 #include "wake_reply.h"
@@ -41,7 +43,7 @@ static void settle(exchange_t *ex, wake_outcome_t outcome)
 
 static void on_done(wake_waiter_t *waiter, wake_result_t result, const wake_answer_t *answer)
 {
-    exchange_t *ex = H2O_STRUCT_FROM_MEMBER(struct wake_turn, waiter, waiter)->ex;
+    exchange_t *ex = CONTAINER_OF(struct wake_turn, waiter, waiter)->ex;
     settle(ex, result == WAKE_OK ? WAKE_OUTCOME_OK : WAKE_OUTCOME_FAILED);
     if (result == WAKE_OK) {
         counter_wake_waited(ex->worker->counters, ex->wake_times.waited_ms);
@@ -115,7 +117,7 @@ static void set_deadline(exchange_t *ex)
 static wake_waiter_t *waiter_of(exchange_t *ex)
 {
     if (ex->wake == NULL) {
-        ex->wake = h2o_mem_alloc_pool(&ex->arena, sizeof(*ex->wake));
+        ex->wake = arena_alloc(&ex->arena, sizeof(*ex->wake));
         *ex->wake = (struct wake_turn){.ex = ex, .waiter = {.done = on_done}};
     }
     return &ex->wake->waiter;

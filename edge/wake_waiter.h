@@ -4,16 +4,16 @@
 #ifndef BOXEDGE_WAKE_WAITER_H
 #define BOXEDGE_WAKE_WAITER_H
 
-#include <h2o.h>
-
 #include "wake_message.h"
+
+#include "list.h"
 
 typedef struct wakes wakes_t; /* of a worker */
 typedef struct wake wake_t;   /* of one preview */
 
 /* Zero-filled waits for nothing. */
 typedef struct wake_waiter {
-    h2o_linklist_t link;
+    list_t link;
     wake_t *wake;  /* NULL: does not wait */
     bool counted;  /* among the waiters of all workers */
     bool released; /* `done` came with WAKE_OK, and its place is held until wake_leave */

@@ -25,6 +25,7 @@
 #include "http2_client.h"
 #include "keys.h"
 #include "linger.h"
+#include "list.h"
 #include "origin_pool.h"
 #include "origin_tls.h"
 #include "pipeline.h"
@@ -231,8 +232,8 @@ static void take_log(worker_process_t *process, ipc_message_t *message)
 
 static void destroy_clients(worker_t *worker)
 {
-    while (!h2o_linklist_is_empty(&worker->clients)) {
-        client_t *client = H2O_STRUCT_FROM_MEMBER(client_t, link, worker->clients.next);
+    while (!list_is_empty(&worker->clients)) {
+        client_t *client = CONTAINER_OF(client_t, link, worker->clients.next);
         uint64_t before = worker->client_count;
         client->codec->destroy(client);
         assert(worker->client_count < before);
@@ -242,7 +243,7 @@ static void destroy_clients(worker_t *worker)
 
 static void on_deadline(loop_timer_t *timer)
 {
-    worker_process_t *process = H2O_STRUCT_FROM_MEMBER(worker_process_t, deadline, timer);
+    worker_process_t *process = CONTAINER_OF(worker_process_t, deadline, timer);
     destroy_clients(&process->worker);
 }
 
@@ -261,8 +262,8 @@ static void begin_drain(worker_process_t *process, bool others_accept)
         acceptor_free(&process->acceptors[i]);
     }
     process->acceptor_count = 0;
-    for (h2o_linklist_t *link = worker->clients.next, *next; link != &worker->clients; link = next) {
-        client_t *client = H2O_STRUCT_FROM_MEMBER(client_t, link, link);
+    for (list_t *link = worker->clients.next, *next; link != &worker->clients; link = next) {
+        client_t *client = CONTAINER_OF(client_t, link, link);
         next = link->next;
         client->codec->drain(client);
     }
@@ -379,7 +380,7 @@ static void on_supervisor_closed(void *owner)
 
 static void on_gauges(loop_timer_t *timer)
 {
-    worker_process_t *process = H2O_STRUCT_FROM_MEMBER(worker_process_t, gauges, timer);
+    worker_process_t *process = CONTAINER_OF(worker_process_t, gauges, timer);
     worker_t *worker = &process->worker;
     counter_set(&worker->counters->buffered_bytes, account_own(&worker->memory));
     counter_set(&worker->counters->kernel_bytes, worker->memory.kernel);
@@ -463,7 +464,7 @@ static void serve(worker_process_t *process)
             tunnels_close_blocked(worker);
         uses_turn(worker->uses, now);
         relief_turn(worker);
-        if (worker->draining && h2o_linklist_is_empty(&worker->clients))
+        if (worker->draining && list_is_empty(&worker->clients))
             end(process, 0);
     }
 }
@@ -525,7 +526,7 @@ int worker_run(const worker_args_t *args)
     account_root_init(&worker->memory, shm_shares(args->shm, args->index));
     worker->loop = loop_new();
     worker->pipeline = &edge_pipeline;
-    h2o_linklist_init_anchor(&worker->clients);
+    list_init(&worker->clients);
     if (start(process, args))
         serve(process);
     else

@@ -10,6 +10,7 @@
 #include "counters.h"
 #include "fault.h"
 #include "http_date.h"
+#include "list.h"
 #include "loop.h"
 #include "random_id.h"
 #include "relief.h"
@@ -65,8 +66,8 @@ struct worker {
     relief_t relief;
     backlogs_t *backlogs;   /* connections that stand still; NULL: not counted (the demo app, tests) */
     farewells_t *farewells; /* client connections that have ended; NULL: none (the demo app, tests, drains) */
-    h2o_linklist_t clients; /* client_t.link */
-    h2o_linklist_t tunnels; /* open ones (tunnel.c); zero-filled is valid */
+    list_t clients;         /* client_t.link */
+    list_t tunnels;         /* open ones (tunnel.c); zero-filled is valid */
     uint64_t client_count;
     account_root_t memory; /* what exchanges and their connections hold */
     uint64_t

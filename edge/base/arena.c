@@ -5,6 +5,8 @@
 #include "arena.h"
 
 #include <malloc.h>
+#include <stdint.h>
+#include <string.h>
 
 /* The head of a piece of its own: the pointer to the previous one, and padding of the same size. */
 #define DIRECT_HEAD_BYTES (2 * sizeof(void *))
@@ -24,7 +26,7 @@ static size_t bytes_until(const void *piece, const void *last)
     return n;
 }
 
-size_t arena_give_back(h2o_mem_pool_t *arena, const void *bytes, arena_mark_t *mark)
+size_t arena_give_back(arena_t *arena, const void *bytes, arena_mark_t *mark)
 {
     bool counted = false;
     void *later = NULL;
@@ -46,7 +48,7 @@ size_t arena_give_back(h2o_mem_pool_t *arena, const void *bytes, arena_mark_t *m
     return 0;
 }
 
-size_t arena_growth(const h2o_mem_pool_t *arena, arena_mark_t *mark)
+size_t arena_growth(const arena_t *arena, arena_mark_t *mark)
 {
     size_t n = bytes_until(arena->chunks, mark->chunk) + bytes_until(arena->directs, mark->direct);
     *mark = (arena_mark_t){.chunk = arena->chunks, .direct = arena->directs};

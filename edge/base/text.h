@@ -6,9 +6,9 @@
 
 #include <assert.h>
 
-#include <h2o/memory.h>
-
 #include "str.h"
+
+#include "arena.h"
 
 typedef struct text {
     char *at;
@@ -17,9 +17,9 @@ typedef struct text {
 } text_t;
 
 /* An empty text with room for `capacity` bytes, in `arena`. */
-static inline text_t text_new(h2o_mem_pool_t *arena, size_t capacity)
+static inline text_t text_new(arena_t *arena, size_t capacity)
 {
-    return (text_t){h2o_mem_alloc_pool(arena, capacity), 0, capacity};
+    return (text_t){arena_alloc(arena, capacity), 0, capacity};
 }
 
 /* The text must fit; the caller computes the capacity (asserted). */

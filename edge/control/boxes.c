@@ -9,6 +9,7 @@
 
 #include "address.h"
 #include "boxes_impl.h"
+#include "list.h"
 #include "process_log.h"
 #include "record.h"
 
@@ -275,7 +276,7 @@ static store_box_t make_box(boxes_t *boxes, const box_entry_t *entry, box_provid
 
 static void on_gone_long(loop_timer_t *timer)
 {
-    box_entry_t *entry = H2O_STRUCT_FROM_MEMBER(box_entry_t, gone, timer);
+    box_entry_t *entry = CONTAINER_OF(box_entry_t, gone, timer);
     if (entry->box.state == BOX_UNKNOWN || entry->taken)
         boxes_remove(entry); /* nobody told anything of it, or it is another's now */
     else
@@ -401,7 +402,7 @@ static void tell_resumed(box_entry_t *entry, box_after_t *after)
 
 static void tell_untold(loop_task_t *task)
 {
-    boxes_t *boxes = H2O_STRUCT_FROM_MEMBER(boxes_t, tell, task);
+    boxes_t *boxes = CONTAINER_OF(boxes_t, tell, task);
     while (boxes->untold != NULL && !boxes->stopping) {
         box_untold_t *first = pop_untold(boxes);
         announce_resumed(boxes, str_from(first->id), first->result, first->sentence);

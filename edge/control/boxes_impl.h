@@ -5,6 +5,7 @@
 #define BOXEDGE_BOXES_IMPL_H
 
 #include "boxes.h"
+#include "list.h"
 #include "name_map.h"
 
 #define BOXES_LISTENERS_MAX 4
@@ -36,18 +37,18 @@ typedef struct box_untold {
 struct box_entry {
     store_box_t box; /* as it is; its id is the key */
     boxes_t *boxes;
-    uint32_t sync;           /* the listing in which it was told last */
-    uint64_t heard_ms;       /* unix ms: when it was told last */
-    box_place_t *place;      /* where it was told to be (boxes_places.c); NULL: nowhere */
-    h2o_linklist_t at_place; /* in place->boxes */
-    provider_t *asked;       /* to resume it, and has not answered; NULL: none */
-    const char *refusal;     /* why nobody connects to it, a literal; NULL: nothing is wrong */
-    uint64_t changes;        /* of `box`, counted */
-    uint64_t written;        /* of them, what the store has */
-    store_box_t stored;      /* what the store has */
-    bool writing;            /* `job` is under way */
-    bool missing;            /* the store has no record of it */
-    bool taken;              /* the configuration has a box of this id, whose record is not ours to write */
+    uint32_t sync;       /* the listing in which it was told last */
+    uint64_t heard_ms;   /* unix ms: when it was told last */
+    box_place_t *place;  /* where it was told to be (boxes_places.c); NULL: nowhere */
+    list_t at_place;     /* in place->boxes */
+    provider_t *asked;   /* to resume it, and has not answered; NULL: none */
+    const char *refusal; /* why nobody connects to it, a literal; NULL: nothing is wrong */
+    uint64_t changes;    /* of `box`, counted */
+    uint64_t written;    /* of them, what the store has */
+    store_box_t stored;  /* what the store has */
+    bool writing;        /* `job` is under way */
+    bool missing;        /* the store has no record of it */
+    bool taken;          /* the configuration has a box of this id, whose record is not ours to write */
     uint64_t job_change;
     store_box_t job_box;
     bool job_skip; /* it is not to be written */

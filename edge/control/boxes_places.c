@@ -11,20 +11,21 @@
 
 #include "address.h"
 #include "boxes_impl.h"
+#include "list.h"
 #include "process_log.h"
 
 /* An address. */
 struct box_site {
     char name[INET6_ADDRSTRLEN];
-    h2o_linklist_t places; /* box_place_t by `at_site`; never empty */
+    list_t places; /* box_place_t by `at_site`; never empty */
 };
 
 /* A port of it, or all of them. */
 struct box_place {
     char name[ADDRESS_PORT_BYTES]; /* its address and fixed port; port 0: all */
     box_site_t *site;
-    h2o_linklist_t at_site; /* in site->places */
-    h2o_linklist_t boxes;   /* box_entry_t by `at_place`; never empty */
+    list_t at_site; /* in site->places */
+    list_t boxes;   /* box_entry_t by `at_place`; never empty */
 };
 
 name_map_t boxes_no_places(void)
@@ -40,8 +41,8 @@ name_map_t boxes_no_sites(void)
 static void leave_site(boxes_t *boxes, box_place_t *place)
 {
     box_site_t *site = place->site;
-    h2o_linklist_unlink(&place->at_site);
-    if (!h2o_linklist_is_empty(&site->places))
+    list_unlink(&place->at_site);
+    if (!list_is_empty(&site->places))
         return;
     name_map_remove(&boxes->by_site, site);
     free(site);
@@ -53,8 +54,8 @@ void boxes_leave_place(box_entry_t *entry)
     if (place == NULL)
         return;
     entry->place = NULL;
-    h2o_linklist_unlink(&entry->at_place);
-    if (!h2o_linklist_is_empty(&place->boxes))
+    list_unlink(&entry->at_place);
+    if (!list_is_empty(&place->boxes))
         return;
     leave_site(entry->boxes, place);
     name_map_remove(&entry->boxes->by_place, place);
@@ -76,8 +77,8 @@ typedef struct meeting {
 
 static void mistrust_all_at(const box_place_t *place, meeting_t *meeting)
 {
-    for (h2o_linklist_t *link = place->boxes.next; link != &place->boxes; link = link->next) {
-        box_entry_t *entry = H2O_STRUCT_FROM_MEMBER(box_entry_t, at_place, link);
+    for (list_t *link = place->boxes.next; link != &place->boxes; link = link->next) {
+        box_entry_t *entry = CONTAINER_OF(box_entry_t, at_place, link);
         if (entry->box.provider != PROVIDER_HTTP || entry->box.state != BOX_RUNNING || entry->box.doubted)
             continue;
         if (meeting->count++ == 0)
@@ -109,10 +110,10 @@ static void mistrust_others(const box_place_t *place, const box_entry_t *newcome
 {
     meeting_t meeting = {.newcomer = newcomer};
     const box_place_t *all_ports = place_at(newcomer->boxes, &newcomer->box.address, 0);
-    const h2o_linklist_t *places = &place->site->places;
+    const list_t *places = &place->site->places;
     if (place == all_ports) {
-        for (h2o_linklist_t *link = places->next; link != places; link = link->next)
-            mistrust_all_at(H2O_STRUCT_FROM_MEMBER(box_place_t, at_site, link), &meeting);
+        for (list_t *link = places->next; link != places; link = link->next)
+            mistrust_all_at(CONTAINER_OF(box_place_t, at_site, link), &meeting);
     } else {
         mistrust_all_at(place, &meeting);
         if (all_ports != NULL)
@@ -130,7 +131,7 @@ static box_site_t *find_or_add_site(boxes_t *boxes, const struct in6_addr *addre
     site = malloc(sizeof(*site));
     assert(site != NULL);
     memcpy(site->name, name, sizeof(site->name));
-    h2o_linklist_init_anchor(&site->places);
+    list_init(&site->places);
     name_map_add(&boxes->by_site, site);
     return site;
 }
@@ -144,8 +145,8 @@ static box_place_t *find_or_add(boxes_t *boxes, const struct in6_addr *address, 
     assert(place != NULL);
     (void)address_port_text(address, port, place->name);
     place->site = find_or_add_site(boxes, address);
-    h2o_linklist_insert(&place->site->places, &place->at_site);
-    h2o_linklist_init_anchor(&place->boxes);
+    list_insert(&place->site->places, &place->at_site);
+    list_init(&place->boxes);
     name_map_add(&boxes->by_place, place);
     return place;
 }
@@ -163,5 +164,5 @@ void boxes_take_place(box_entry_t *entry)
     box_place_t *place = find_or_add(entry->boxes, &box->address, box->fixed_port);
     mistrust_others(place, entry);
     entry->place = place;
-    h2o_linklist_insert(&place->boxes, &entry->at_place);
+    list_insert(&place->boxes, &entry->at_place);
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "boxes_impl.h"
+#include "list.h"
 #include "process.h"
 #include "process_log.h"
 
@@ -17,7 +18,7 @@ static void begin_write(box_entry_t *entry);
 
 static void on_retry(loop_timer_t *timer)
 {
-    begin_write(H2O_STRUCT_FROM_MEMBER(box_entry_t, retry, timer));
+    begin_write(CONTAINER_OF(box_entry_t, retry, timer));
 }
 
 static void run_after(box_entry_t *entry)
@@ -33,7 +34,7 @@ static void run_after(box_entry_t *entry)
 /* Once a turn, however many boxes changed in it. */
 static void nudge_workers(loop_task_t *task)
 {
-    boxes_t *boxes = H2O_STRUCT_FROM_MEMBER(boxes_t, nudge, task);
+    boxes_t *boxes = CONTAINER_OF(boxes_t, nudge, task);
     peers_tell_all(boxes->peers, PROCESS_BOXES, 0, STR(""));
 }
 
@@ -48,7 +49,7 @@ static void announce(box_entry_t *entry, const store_box_t *old)
 
 static void on_written(store_job_t *job)
 {
-    box_entry_t *entry = H2O_STRUCT_FROM_MEMBER(box_entry_t, job, job);
+    box_entry_t *entry = CONTAINER_OF(box_entry_t, job, job);
     entry->writing = false;
     if (entry->boxes->stopping)
         return;
@@ -68,7 +69,7 @@ static void on_written(store_job_t *job)
 
 static void run_write(store_job_t *job, store_t *store)
 {
-    box_entry_t *entry = H2O_STRUCT_FROM_MEMBER(box_entry_t, job, job);
+    box_entry_t *entry = CONTAINER_OF(box_entry_t, job, job);
     entry->job_result = entry->job_skip ? STORE_OK : store_put_box(store, &entry->job_box);
     job->changed = entry->job_result == STORE_OK && !entry->job_skip;
     if (entry->job_result != STORE_OK)
@@ -130,7 +131,7 @@ static bool collect(const store_preview_t *preview, void *arg)
 
 static void run_forget(store_job_t *job, store_t *store)
 {
-    forget_job_t *forget = H2O_STRUCT_FROM_MEMBER(forget_job_t, job, job);
+    forget_job_t *forget = CONTAINER_OF(forget_job_t, job, job);
     store_result_t result;
     do {
         forget->count = 0;
@@ -148,7 +149,7 @@ static void run_forget(store_job_t *job, store_t *store)
 
 static void forget_done(store_job_t *job)
 {
-    forget_job_t *forget = H2O_STRUCT_FROM_MEMBER(forget_job_t, job, job);
+    forget_job_t *forget = CONTAINER_OF(forget_job_t, job, job);
     box_entry_t *entry = forget->entry;
     entry->writing = false;
     if (!entry->boxes->stopping && entry->box.state == BOX_GONE)
@@ -160,7 +161,7 @@ static void forget_done(store_job_t *job)
 
 static void on_forget_again(loop_timer_t *timer)
 {
-    box_entry_t *entry = H2O_STRUCT_FROM_MEMBER(box_entry_t, gone, timer);
+    box_entry_t *entry = CONTAINER_OF(box_entry_t, gone, timer);
     if (entry->box.state == BOX_GONE && !entry->taken)
         boxes_forget(entry);
 }

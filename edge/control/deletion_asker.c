@@ -9,6 +9,7 @@
 
 #include "box_id.h"
 #include "deadline.h"
+#include "list.h"
 #include "process_log.h"
 #include "token_file.h"
 #include "upstream_fetch.h"
@@ -233,7 +234,7 @@ static bool ask_first(deletion_asker_t *asker)
 
 static void on_time(deadline_t *deadline)
 {
-    deletion_asker_t *asker = H2O_STRUCT_FROM_MEMBER(deletion_asker_t, timer, deadline);
+    deletion_asker_t *asker = CONTAINER_OF(deletion_asker_t, timer, deadline);
     if (loop_now(asker->loop) > asker->asks[0].wanted_ms + STALE_MS) {
         drop(asker, 0);
     } else if (!ask_first(asker)) {

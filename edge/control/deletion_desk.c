@@ -5,6 +5,7 @@
 
 #include "deletion_asker.h"
 #include "deletion_store.h"
+#include "list.h"
 #include "process.h"
 #include "process_log.h"
 
@@ -20,8 +21,8 @@ struct deletion_desk {
     peers_t *peers;
     boxes_t *boxes;
     deletion_asker_t *asker;
-    h2o_linklist_t waiting; /* desk_job_t, for boxes to be recorded */
-    size_t jobs;            /* at the store */
+    list_t waiting; /* desk_job_t, for boxes to be recorded */
+    size_t jobs;    /* at the store */
     bool stopped, freed;
     loop_timer_t timer;
     bool sweeping;
@@ -34,7 +35,7 @@ struct deletion_desk {
 struct desk_job {
     store_job_t job;
     deletion_desk_t *desk;
-    h2o_linklist_t link; /* in desk->waiting */
+    list_t link;         /* in desk->waiting */
     unsigned unrecorded; /* boxes that the store does not have yet as they are to be */
     unsigned worker;
     uint64_t number;
@@ -61,7 +62,7 @@ static void free_if_over(deletion_desk_t *desk)
 
 static void run(store_job_t *base, store_t *store)
 {
-    desk_job_t *job = H2O_STRUCT_FROM_MEMBER(desk_job_t, job, base);
+    desk_job_t *job = CONTAINER_OF(desk_job_t, job, base);
     bool changed = false;
     if (job->heard_ms != 0)
         deletion_store_heard(store, str_from(job->call.ids[0]), job->heard_ms, job->gone, &job->deleted,
@@ -90,7 +91,7 @@ static void answer(const desk_job_t *job)
 
 static void done(store_job_t *base)
 {
-    desk_job_t *job = H2O_STRUCT_FROM_MEMBER(desk_job_t, job, base);
+    desk_job_t *job = CONTAINER_OF(desk_job_t, job, base);
     deletion_desk_t *desk = job->desk;
     say(job);
     answer(job);
@@ -124,7 +125,7 @@ static void on_recorded(void *arg)
     assert(job->unrecorded != 0);
     if (--job->unrecorded != 0)
         return;
-    h2o_linklist_unlink(&job->link);
+    list_unlink(&job->link);
     to_store(job);
 }
 
@@ -146,7 +147,7 @@ static void doubt_first(desk_job_t *job, uint64_t since_ms)
 {
     deletion_desk_t *desk = job->desk;
     job->unrecorded = 1;
-    h2o_linklist_insert(&desk->waiting, &job->link);
+    list_insert(&desk->waiting, &job->link);
     for (uint32_t i = 0; i < job->call.count; i++) {
         str_t id = str_from(job->call.ids[i]);
         if (!boxes_doubt(desk->boxes, id, since_ms))
@@ -199,7 +200,7 @@ static void on_asked(void *owner, str_t id, uint64_t asked_at_ms, uint64_t heard
 
 static void run_sweep(store_job_t *job, store_t *store)
 {
-    deletion_desk_t *desk = H2O_STRUCT_FROM_MEMBER(deletion_desk_t, sweep_job, job);
+    deletion_desk_t *desk = CONTAINER_OF(deletion_desk_t, sweep_job, job);
     bool changed = false;
     deletion_store_sweep(store, desk->sweep_ms, &desk->sweep, &changed);
     job->changed = changed;
@@ -207,7 +208,7 @@ static void run_sweep(store_job_t *job, store_t *store)
 
 static void swept(store_job_t *job)
 {
-    deletion_desk_t *desk = H2O_STRUCT_FROM_MEMBER(deletion_desk_t, sweep_job, job);
+    deletion_desk_t *desk = CONTAINER_OF(deletion_desk_t, sweep_job, job);
     desk->sweeping = false;
     if (desk->stopped) {
         free_if_over(desk);
@@ -223,7 +224,7 @@ static void swept(store_job_t *job)
 
 static void on_time(loop_timer_t *timer)
 {
-    deletion_desk_t *desk = H2O_STRUCT_FROM_MEMBER(deletion_desk_t, timer, timer);
+    deletion_desk_t *desk = CONTAINER_OF(deletion_desk_t, timer, timer);
     desk->sweep_ms = wall_ms(desk);
     desk->sweep_job = (store_job_t){.run = run_sweep, .done = swept};
     desk->sweeping = store_thread_add(desk->store, &desk->sweep_job);
@@ -245,7 +246,7 @@ deletion_desk_t *deletion_desk_new(loop_t *loop, const conf_t *conf, store_threa
     deletion_desk_t *desk = calloc(1, sizeof(*desk));
     assert(desk != NULL);
     *desk = (deletion_desk_t){.loop = loop, .store = store, .peers = peers, .boxes = boxes};
-    h2o_linklist_init_anchor(&desk->waiting);
+    list_init(&desk->waiting);
     desk->asker = deletion_asker_new(loop, conf, balance, on_asked, desk);
     sweep_soon(desk, SWEEP_MS); /* the controller before this one may have left some */
     return desk;
@@ -260,9 +261,9 @@ void deletion_desk_free(deletion_desk_t **desk)
     freed->stopped = true;
     deletion_asker_free(&freed->asker);
     loop_timer_stop(&freed->timer);
-    while (!h2o_linklist_is_empty(&freed->waiting)) { /* the boxes will not call back any more */
-        desk_job_t *job = H2O_STRUCT_FROM_MEMBER(desk_job_t, link, freed->waiting.next);
-        h2o_linklist_unlink(&job->link);
+    while (!list_is_empty(&freed->waiting)) { /* the boxes will not call back any more */
+        desk_job_t *job = CONTAINER_OF(desk_job_t, link, freed->waiting.next);
+        list_unlink(&job->link);
         free(job);
     }
     freed->freed = true;

@@ -9,6 +9,7 @@
 #include "address.h"
 #include "deadline.h"
 #include "fetch.h"
+#include "list.h"
 #include "process_log.h"
 #include "upstream_fetch.h"
 
@@ -189,7 +190,7 @@ static void ask(check_t *check, const balance_server_t *server)
 
 static void due(deadline_t *deadline)
 {
-    check_t *check = H2O_STRUCT_FROM_MEMBER(check_t, next, deadline);
+    check_t *check = CONTAINER_OF(check_t, next, deadline);
     balance_view_t view;
     bool there = look(check, &view);
     assert(there); /* health_set follows each balance_set */

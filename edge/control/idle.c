@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "idle_clock.h"
+#include "list.h"
 #include "name_map.h"
 
 #define TICK_MS 1000
@@ -89,7 +90,7 @@ static void pause_box(void *owner, str_t id)
 
 static void on_tick(loop_timer_t *timer)
 {
-    idle_t *idle = H2O_STRUCT_FROM_MEMBER(idle_t, timer, timer);
+    idle_t *idle = CONTAINER_OF(idle_t, timer, timer);
     loop_timer_start(idle->loop, timer, TICK_MS, on_tick);
     hand_on(idle);
     idle_clock_tick(idle->clock, loop_now(idle->loop), pause_box, idle);

@@ -3,15 +3,13 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include <h2o/linklist.h>
-#include <h2o/memory.h>
-
 #include "hostname.h"
+#include "list.h"
 #include "name_map.h"
 
 /* A box that runs and may be paused. */
 typedef struct idle_box {
-    h2o_linklist_t link;
+    list_t link;
     uint64_t generation;
     uint64_t active_ms; /* when it was last */
     uint64_t asked_ms;  /* when its pause was last asked for; 0: not since it was active */
@@ -21,7 +19,7 @@ typedef struct idle_box {
 
 struct idle_clock {
     name_map_t by_id; /* idle_box_t */
-    h2o_linklist_t all;
+    list_t all;
 };
 
 idle_clock_t *idle_clock_new(void)
@@ -29,7 +27,7 @@ idle_clock_t *idle_clock_new(void)
     idle_clock_t *clock = calloc(1, sizeof(*clock));
     assert(clock != NULL);
     clock->by_id = NAME_MAP(idle_box_t, id);
-    h2o_linklist_init_anchor(&clock->all);
+    list_init(&clock->all);
     return clock;
 }
 
@@ -51,7 +49,7 @@ void idle_clock_runs(idle_clock_t *clock, str_t id, uint64_t generation, uint32_
         assert(entry != NULL);
         memcpy(entry->id, id.p, id.n);
         name_map_add(&clock->by_id, entry);
-        h2o_linklist_insert(&clock->all, &entry->link);
+        list_insert(&clock->all, &entry->link);
         entry->generation = generation;
         entry->active_ms = now_ms;
     }
@@ -69,7 +67,7 @@ void idle_clock_stops(idle_clock_t *clock, str_t id)
     if (entry == NULL)
         return;
     name_map_remove(&clock->by_id, entry);
-    h2o_linklist_unlink(&entry->link);
+    list_unlink(&entry->link);
     free(entry);
 }
 
@@ -84,9 +82,9 @@ void idle_clock_active(idle_clock_t *clock, str_t id, uint64_t now_ms)
 
 void idle_clock_tick(idle_clock_t *clock, uint64_t now_ms, void (*pause)(void *owner, str_t id), void *owner)
 {
-    for (h2o_linklist_t *at = clock->all.next, *next; at != &clock->all; at = next) {
+    for (list_t *at = clock->all.next, *next; at != &clock->all; at = next) {
         next = at->next;
-        idle_box_t *entry = H2O_STRUCT_FROM_MEMBER(idle_box_t, link, at);
+        idle_box_t *entry = CONTAINER_OF(idle_box_t, link, at);
         if (now_ms - entry->active_ms < (uint64_t)entry->idle_ms + IDLE_CLOCK_LATE_MS ||
             (entry->asked_ms != 0 && now_ms - entry->asked_ms < IDLE_CLOCK_AGAIN_MS))
             continue;

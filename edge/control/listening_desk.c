@@ -5,6 +5,7 @@
 
 #include "hostname.h"
 #include "last_words.h"
+#include "list.h"
 #include "listening_message.h"
 #include "process.h"
 
@@ -114,7 +115,7 @@ static void answer(look_t *look, unsigned worker, uint16_t port, uint64_t genera
 
 static void run(store_job_t *job, store_t *store)
 {
-    look_t *look = H2O_STRUCT_FROM_MEMBER(look_t, job, job);
+    look_t *look = CONTAINER_OF(look_t, job, job);
     (void)store;
     listening_read(look->box.pid, &look->table);
 }
@@ -136,14 +137,14 @@ static void settle(look_t *look)
 
 static void done(store_job_t *job)
 {
-    look_t *look = H2O_STRUCT_FROM_MEMBER(look_t, job, job);
+    look_t *look = CONTAINER_OF(look_t, job, job);
     look->reads_table = false;
     settle(look);
 }
 
 static void on_line(provider_question_t *question, const provider_words_t *words)
 {
-    look_t *look = H2O_STRUCT_FROM_MEMBER(look_t, line_question, question);
+    look_t *look = CONTAINER_OF(look_t, line_question, question);
     if (words->result == PROVIDER_OK)
         last_words_print(words->text, look->line, sizeof(look->line));
     forget_line(look);
@@ -152,7 +153,7 @@ static void on_line(provider_question_t *question, const provider_words_t *words
 
 static void on_patience(loop_timer_t *timer)
 {
-    look_t *look = H2O_STRUCT_FROM_MEMBER(look_t, patience, timer);
+    look_t *look = CONTAINER_OF(look_t, patience, timer);
     forget_line(look);
     settle(look);
 }

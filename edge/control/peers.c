@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "channel.h"
+#include "list.h"
 #include "process.h"
 
 /* How long a worker that does not read its messages is left alone before the next try. */
@@ -53,7 +54,7 @@ static bool tell(peer_t *peer, const char *which, uint64_t below)
 
 static void catch_up(loop_timer_t *timer)
 {
-    peers_t *peers = H2O_STRUCT_FROM_MEMBER(peers_t, catch_up, timer);
+    peers_t *peers = CONTAINER_OF(peers_t, catch_up, timer);
     bool again = false;
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++) {
         peer_t *peer = &peers->at[i];

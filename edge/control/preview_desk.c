@@ -4,8 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <h2o.h>
-
+#include "list.h"
 #include "own_address.h"
 #include "preview_message.h"
 #include "process.h"
@@ -129,7 +128,7 @@ static void create(desk_job_t *job, store_t *store)
 
 static void run(store_job_t *base, store_t *store)
 {
-    desk_job_t *job = H2O_STRUCT_FROM_MEMBER(desk_job_t, job, base);
+    desk_job_t *job = CONTAINER_OF(desk_job_t, job, base);
     switch ((preview_op_t)job->call.op) {
     case PREVIEW_CREATE:
         create(job, store);
@@ -159,7 +158,7 @@ static void answer(desk_job_t *job)
 
 static void done(store_job_t *base)
 {
-    desk_job_t *job = H2O_STRUCT_FROM_MEMBER(desk_job_t, job, base);
+    desk_job_t *job = CONTAINER_OF(desk_job_t, job, base);
     say(job);
     answer(job);
     job->desk->jobs--;

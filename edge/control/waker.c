@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "hostname.h"
+#include "list.h"
 #include "process.h"
 #include "shm.h"
 
@@ -74,7 +75,7 @@ static bool failed_lately(const failure_t *failure, uint64_t now)
 
 static void on_forget(loop_timer_t *timer)
 {
-    box_wake_t *wake = H2O_STRUCT_FROM_MEMBER(box_wake_t, forget, timer);
+    box_wake_t *wake = CONTAINER_OF(box_wake_t, forget, timer);
     waker_t *waker = wake->waker;
     uint64_t now = loop_now(waker->loop);
     bool keep = in_use(wake) || failed_lately(&wake->failure, now);

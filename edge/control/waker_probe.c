@@ -6,6 +6,8 @@
 
 #include <stdio.h>
 
+#include "list.h"
+
 /* Between two looks at what listens in a box whose port is probed; sooner where the look takes its time. */
 #define LOOK_MS       2000
 #define LOOK_AGAIN_MS 50
@@ -57,13 +59,13 @@ static void give_up_port(port_wake_t *port, const char *known)
 /* The port did not listen in time. */
 static void on_port_timeout(deadline_t *deadline)
 {
-    give_up_port(H2O_STRUCT_FROM_MEMBER(port_wake_t, deadline, deadline), "");
+    give_up_port(CONTAINER_OF(port_wake_t, deadline, deadline), "");
 }
 
 /* Waiting helps nobody whose app listens where only its own box can reach it. */
 static void on_look(loop_timer_t *timer)
 {
-    port_wake_t *port = H2O_STRUCT_FROM_MEMBER(port_wake_t, look, timer);
+    port_wake_t *port = CONTAINER_OF(port_wake_t, look, timer);
     waker_t *waker = port->box->waker;
     const store_box_t *box = boxes_find(waker->boxes, str_from(port->box->id));
     if (box == NULL || box->state != BOX_RUNNING || waker->listening == NULL)

@@ -1,5 +1,6 @@
 #include "cdn_loop.h"
 
+#include "arena.h"
 #include "grammar.h"
 #include "text.h"
 
@@ -13,7 +14,7 @@ static str_t host_of(str_t authority)
     return grammar_is_token(host) ? host : STR("");
 }
 
-str_t cdn_loop_mark(h2o_mem_pool_t *pool, str_t node, str_t authority)
+str_t cdn_loop_mark(arena_t *pool, str_t node, str_t authority)
 {
     str_t host = host_of(authority);
     text_t mark = text_new(pool, prefix.n + node.n + 1 + parameter.n + host.n);

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 
+#include "arena.h"
 #include "grammar.h"
 #include "http1_lines.h"
 
@@ -23,7 +24,7 @@ enum state {
     BAD,
 };
 
-void chunked_init(chunked_t *chunked, h2o_mem_pool_t *pool, uint32_t max_fields)
+void chunked_init(chunked_t *chunked, arena_t *pool, uint32_t max_fields)
 {
     assert(max_fields > 0);
     *chunked = (chunked_t){
@@ -80,7 +81,7 @@ static enum state take_extension(chunked_t *chunked, char c, enum state state)
 static bool keep(chunked_t *chunked, char c)
 {
     if (chunked->trailer == NULL)
-        chunked->trailer = h2o_mem_alloc_pool(chunked->pool, CHUNKED_TRAILER_BYTES);
+        chunked->trailer = arena_alloc(chunked->pool, CHUNKED_TRAILER_BYTES);
     if (chunked->trailer_len == CHUNKED_TRAILER_BYTES)
         return false;
     chunked->trailer[chunked->trailer_len++] = c;

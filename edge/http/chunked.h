@@ -8,6 +8,8 @@
 
 #include "field.h"
 
+#include "arena.h"
+
 #define CHUNKED_SIZE_DIGITS     16
 #define CHUNKED_EXTENSION_BYTES 256   /* of one chunk */
 #define CHUNKED_EXTENSIONS_MAX  16384 /* of one message */
@@ -33,13 +35,13 @@ typedef struct chunked {
     uint32_t max_fields;
     uint64_t left; /* data bytes of this chunk still to come */
     char *trailer; /* CHUNKED_TRAILER_BYTES in `pool`, from the first trailer byte on */
-    h2o_mem_pool_t *pool;
+    arena_t *pool;
     fields_t trailers;     /* slices of `pool` */
     str_t refused_trailer; /* with CHUNKED_BAD: the name that no trailer may have; empty: another reason */
 } chunked_t;
 
 /* `pool` must outlive it and is used only where trailers come; there are at most `max_fields` of them. */
-void chunked_init(chunked_t *chunked, h2o_mem_pool_t *pool, uint32_t max_fields);
+void chunked_init(chunked_t *chunked, arena_t *pool, uint32_t max_fields);
 /* Takes bytes off the front of `*input`. Call it until it returns something else than CHUNKED_DATA. */
 MUST_USE chunked_result_t chunked_decode(chunked_t *chunked, str_t *input, str_t *data);
 /* After CHUNKED_BAD: what is wrong, in a constant sentence. */

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "arena.h"
 #include "forged.h"
 #include "text.h"
 
@@ -128,21 +129,21 @@ bool field_trailer_allowed(field_id_t id, str_t name)
     return true;
 }
 
-void fields_reserve(h2o_mem_pool_t *pool, fields_t *fields, uint32_t count)
+void fields_reserve(arena_t *pool, fields_t *fields, uint32_t count)
 {
     assert(fields->capacity == 0);
     if (count == 0)
         return;
-    fields->at = h2o_mem_alloc_pool(pool, count * sizeof(fields->at[0]));
+    fields->at = arena_alloc(pool, count * sizeof(fields->at[0]));
     fields->capacity = count & FIELDS_CAPACITY_MAX;
 }
 
-void fields_add(h2o_mem_pool_t *pool, fields_t *fields, field_id_t id, str_t name, str_t value)
+void fields_add(arena_t *pool, fields_t *fields, field_id_t id, str_t name, str_t value)
 {
     if (fields->count == fields->capacity) {
         uint32_t capacity = fields->capacity != 0 ? fields->capacity * 2 : FIELDS_FIRST_CAPACITY;
         assert(capacity > fields->capacity);
-        field_t *at = h2o_mem_alloc_pool(pool, capacity * sizeof(*at));
+        field_t *at = arena_alloc(pool, capacity * sizeof(*at));
         if (fields->count != 0)
             memcpy(at, fields->at, fields->count * sizeof(*at));
         fields->at = at;
@@ -202,7 +203,7 @@ static bool join_crumb(field_t *field, void *arg)
     return first;
 }
 
-void fields_join_cookies(h2o_mem_pool_t *pool, fields_t *fields)
+void fields_join_cookies(arena_t *pool, fields_t *fields)
 {
     size_t len = 0, count = 0;
     for (uint32_t i = 0; i < fields->count; i++) {
@@ -226,18 +227,18 @@ void fields_join_cookies(h2o_mem_pool_t *pool, fields_t *fields)
     fields_filter(fields, join_crumb, &crumbs);
 }
 
-str_t str_dup(h2o_mem_pool_t *pool, str_t s)
+str_t str_dup(arena_t *pool, str_t s)
 {
     if (s.n == 0)
         return str_make("", 0);
-    char *copy = h2o_mem_alloc_pool(pool, s.n);
+    char *copy = arena_alloc(pool, s.n);
     memcpy(copy, s.p, s.n);
     return str_make(copy, s.n);
 }
 
-str_t str_decimal(h2o_mem_pool_t *pool, uint64_t n)
+str_t str_decimal(arena_t *pool, uint64_t n)
 {
-    char *digits = h2o_mem_alloc_pool(pool, 20);
+    char *digits = arena_alloc(pool, 20);
     size_t at = 20;
     do {
         digits[--at] = (char)('0' + n % 10);
@@ -246,7 +247,7 @@ str_t str_decimal(h2o_mem_pool_t *pool, uint64_t n)
     return str_make(digits + at, 20 - at);
 }
 
-str_t str_format(h2o_mem_pool_t *pool, const char *format, ...)
+str_t str_format(arena_t *pool, const char *format, ...)
 {
     char first[512]; /* most results fit, and are formatted once */
     va_list args;
@@ -257,7 +258,7 @@ str_t str_format(h2o_mem_pool_t *pool, const char *format, ...)
     size_t size = (size_t)len;
     if (size < sizeof(first))
         return str_dup(pool, str_make(first, size));
-    char *text = h2o_mem_alloc_pool(pool, size + 1);
+    char *text = arena_alloc(pool, size + 1);
     va_start(args, format);
     int again = vsnprintf(text, size + 1, format, args);
     va_end(args);

@@ -1,14 +1,14 @@
 /*
  * Field sections (RFC 9110 section 5, trailers included): names and values as they came, in order, with an
  * identity for the names that the edge knows, so that rules compare numbers. A section lives in an arena
- * (h2o_mem_pool_t), its slices point into that arena or into memory that lives as long.
+ * (arena_t), its slices point into that arena or into memory that lives as long.
  */
 #ifndef BOXEDGE_FIELD_H
 #define BOXEDGE_FIELD_H
 
-#include <h2o.h>
-
 #include "str.h"
+
+#include "arena.h"
 
 /* Every field name that some rule of the edge asks for: identity, name in lower case. */
 #define FIELD_NAMES(X)                                                                                       \
@@ -108,9 +108,9 @@ bool field_is_single(field_id_t id);
 bool field_trailer_allowed(field_id_t id, str_t name);
 
 /* Room for exactly `count` fields in an empty section, where that many are about to be added. */
-void fields_reserve(h2o_mem_pool_t *pool, fields_t *fields, uint32_t count);
+void fields_reserve(arena_t *pool, fields_t *fields, uint32_t count);
 /* Appends; the slices are kept, not copied. The array grows in `pool`. */
-void fields_add(h2o_mem_pool_t *pool, fields_t *fields, field_id_t id, str_t name, str_t value);
+void fields_add(arena_t *pool, fields_t *fields, field_id_t id, str_t name, str_t value);
 /* The first field of that identity (not FIELD_OTHER), or NULL. Asserts that such fields were not dropped. */
 const field_t *fields_find(const fields_t *fields, field_id_t id);
 size_t fields_count(const fields_t *fields, field_id_t id);
@@ -134,13 +134,13 @@ static inline void fields_filter(fields_t *fields, bool (*keep)(field_t *field, 
     fields->count = kept;
 }
 /* Joins all Cookie fields to one with "; ", in the place of the first (RFC 9113 section 8.2.3). */
-void fields_join_cookies(h2o_mem_pool_t *pool, fields_t *fields);
+void fields_join_cookies(arena_t *pool, fields_t *fields);
 
 /* A copy of `s` in the arena. */
-str_t str_dup(h2o_mem_pool_t *pool, str_t s);
+str_t str_dup(arena_t *pool, str_t s);
 /* `n` in decimal. */
-str_t str_decimal(h2o_mem_pool_t *pool, uint64_t n);
+str_t str_decimal(arena_t *pool, uint64_t n);
 /* printf into the arena; the result is at most 1 MiB long (asserted), more than any head. */
-str_t str_format(h2o_mem_pool_t *pool, const char *format, ...) __attribute__((format(printf, 2, 3)));
+str_t str_format(arena_t *pool, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -2,7 +2,9 @@
 
 #include <assert.h>
 
-static http1_lines_result_t cut(str_t text, size_t last_len, uint32_t max_fields, h2o_mem_pool_t *pool,
+#include "arena.h"
+
+static http1_lines_result_t cut(str_t text, size_t last_len, uint32_t max_fields, arena_t *pool,
                                 http1_lines_t *lines, size_t *len, bool bare)
 {
     assert(max_fields > 0 && last_len <= text.n);
@@ -15,7 +17,7 @@ static http1_lines_result_t cut(str_t text, size_t last_len, uint32_t max_fields
     lines->count = capacity < HTTP1_LINES_FEW ? capacity : HTTP1_LINES_FEW;
     int parsed = phr_parse_headers(text.p, text.n, lines->at, &lines->count, last_len);
     if (parsed == -1 && lines->count == HTTP1_LINES_FEW && capacity > HTTP1_LINES_FEW) {
-        lines->at = h2o_mem_alloc_pool(pool, capacity * sizeof(lines->at[0]));
+        lines->at = arena_alloc(pool, capacity * sizeof(lines->at[0]));
         lines->count = capacity;
         parsed = phr_parse_headers(text.p, text.n, lines->at, &lines->count, 0);
     }
@@ -30,14 +32,14 @@ static http1_lines_result_t cut(str_t text, size_t last_len, uint32_t max_fields
     return HTTP1_LINES_OK;
 }
 
-http1_lines_result_t http1_lines_cut(str_t text, size_t last_len, uint32_t max_fields, h2o_mem_pool_t *pool,
+http1_lines_result_t http1_lines_cut(str_t text, size_t last_len, uint32_t max_fields, arena_t *pool,
                                      http1_lines_t *lines, size_t *len)
 {
     return cut(text, last_len, max_fields, pool, lines, len, false);
 }
 
-http1_lines_result_t http1_lines_cut_bare(str_t text, size_t last_len, uint32_t max_fields,
-                                          h2o_mem_pool_t *pool, http1_lines_t *lines, size_t *len)
+http1_lines_result_t http1_lines_cut_bare(str_t text, size_t last_len, uint32_t max_fields, arena_t *pool,
+                                          http1_lines_t *lines, size_t *len)
 {
     return cut(text, last_len, max_fields, pool, lines, len, true);
 }

@@ -6,6 +6,7 @@
 #ifndef BOXEDGE_HTTP1_LINES_H
 #define BOXEDGE_HTTP1_LINES_H
 
+#include "arena.h"
 #include "field.h"
 #include "picohttpparser_decl.h"
 
@@ -30,15 +31,15 @@ typedef struct http1_lines {
  * `last_len` bytes were seen before and found incomplete. With HTTP1_LINES_OK *len is its length with the
  * empty line.
  */
-MUST_USE http1_lines_result_t http1_lines_cut(str_t text, size_t last_len, uint32_t max_fields,
-                                              h2o_mem_pool_t *pool, http1_lines_t *lines, size_t *len);
+MUST_USE http1_lines_result_t http1_lines_cut(str_t text, size_t last_len, uint32_t max_fields, arena_t *pool,
+                                              http1_lines_t *lines, size_t *len);
 /* Checks one line that was cut and fills `field` with slices of it. */
 MUST_USE bool http1_lines_field(const struct phr_header *line, field_t *field);
 
 /* The same two for a section whose lines all end with LF alone, which a recipient may accept (RFC 9112
  * section 2.2): a mixture is bad. */
 MUST_USE http1_lines_result_t http1_lines_cut_bare(str_t text, size_t last_len, uint32_t max_fields,
-                                                   h2o_mem_pool_t *pool, http1_lines_t *lines, size_t *len);
+                                                   arena_t *pool, http1_lines_t *lines, size_t *len);
 MUST_USE bool http1_lines_field_bare(const struct phr_header *line, field_t *field);
 
 #endif

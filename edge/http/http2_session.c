@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "arena.h"
+
 /* nghttp2 estimates a field block at more than its fields have, and each end adds fields of its own. */
 #define BLOCK_EXTRA 65536
 
@@ -42,9 +44,9 @@ nghttp2_session *http2_session_new(const http2_session_setup_t *setup, http2_mem
     return session;
 }
 
-nghttp2_nv *http2_nv_list(h2o_mem_pool_t *pool, const fields_t *fields)
+nghttp2_nv *http2_nv_list(arena_t *pool, const fields_t *fields)
 {
-    nghttp2_nv *list = h2o_mem_alloc_pool(pool, fields->count * sizeof(*list));
+    nghttp2_nv *list = arena_alloc(pool, fields->count * sizeof(*list));
     for (uint32_t i = 0; i < fields->count; i++)
         list[i] = http2_nv(fields->at[i].name, fields->at[i].value);
     return list;

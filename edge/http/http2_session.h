@@ -8,6 +8,7 @@
 
 #include <nghttp2/nghttp2.h>
 
+#include "arena.h"
 #include "field.h"
 #include "http2_memory.h"
 
@@ -36,7 +37,7 @@ static inline nghttp2_nv http2_nv(str_t name, str_t value)
 }
 
 /* All fields of a section, in `pool`; nghttp2_submit_* takes them with fields->count. */
-nghttp2_nv *http2_nv_list(h2o_mem_pool_t *pool, const fields_t *fields);
+nghttp2_nv *http2_nv_list(arena_t *pool, const fields_t *fields);
 
 /* The bytes of a name or value that nghttp2 decoded, for as long as the callback runs. */
 static inline str_t http2_decoded(nghttp2_rcbuf *buffer)

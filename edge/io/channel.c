@@ -7,7 +7,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "alloc.h"
 #include "descriptors.h"
+#include "list.h"
 #include "process_log.h"
 #include "readable.h"
 
@@ -91,7 +93,7 @@ static void on_readable(void *owner)
 channel_t *channel_new(loop_t *loop, int fd, const channel_handlers_t *handlers, void *owner)
 {
     assert(fd >= 0);
-    channel_t *channel = h2o_mem_alloc(sizeof(*channel));
+    channel_t *channel = mem_alloc(sizeof(*channel));
     *channel = (channel_t){.fd = fd, .handlers = handlers, .owner = owner, .loop = loop};
     channel->end = &channel->first;
     channel->readable = readable_new(loop, fd, on_readable, channel);
@@ -118,7 +120,7 @@ static void drop_first(channel_t *channel)
 
 static void send_waiting(loop_timer_t *timer)
 {
-    channel_t *channel = H2O_STRUCT_FROM_MEMBER(channel_t, again, timer);
+    channel_t *channel = CONTAINER_OF(channel_t, again, timer);
     while (channel->first != NULL) {
         const queued_t *first = channel->first;
         if (ipc_send(channel->fd, first->type, first->value, str_make(first->bytes, first->len), NULL, 0) ==
@@ -134,7 +136,7 @@ static bool queue(channel_t *channel, uint32_t type, uint64_t value, str_t bytes
 {
     if (channel->waiting == CHANNEL_QUEUE_MAX)
         return false;
-    queued_t *message = h2o_mem_alloc(sizeof(*message) + bytes.n);
+    queued_t *message = mem_alloc(sizeof(*message) + bytes.n);
     *message = (queued_t){.type = type, .value = value, .len = bytes.n};
     if (bytes.n != 0)
         memcpy(message->bytes, bytes.p, bytes.n);

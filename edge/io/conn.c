@@ -17,7 +17,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "alloc.h"
 #include "conn_impl.h"
+#include "list.h"
 
 #define IOV_MAX_SLICES 16
 
@@ -29,7 +31,7 @@ static void on_socket_writable(h2o_socket_t *sock, const char *err);
 static void shared_free(void *arg)
 {
     conn_shared_t *shared = arg;
-    assert(h2o_linklist_is_empty(&shared->paused));
+    assert(list_is_empty(&shared->paused));
     loop_timer_stop(&shared->timer);
     conn_tls_shared_free(shared);
     free(shared);
@@ -39,9 +41,9 @@ static conn_shared_t *shared_of(loop_t *loop)
 {
     conn_shared_t *shared = loop_shared(loop);
     if (shared == NULL) {
-        shared = h2o_mem_alloc(sizeof(*shared));
+        shared = mem_alloc(sizeof(*shared));
         *shared = (conn_shared_t){.loop = loop};
-        h2o_linklist_init_anchor(&shared->paused);
+        list_init(&shared->paused);
         loop_set_shared(loop, shared, shared_free);
     }
     return shared;
@@ -79,7 +81,7 @@ static void call_readable(conn_t *conn)
 
 static void on_readable_task(loop_task_t *task)
 {
-    conn_t *conn = H2O_STRUCT_FROM_MEMBER(conn_t, readable_task, task);
+    conn_t *conn = CONTAINER_OF(conn_t, readable_task, task);
     if (conn->want_read)
         call_readable(conn);
 }
@@ -164,7 +166,7 @@ static void on_socket_writable(h2o_socket_t *sock, const char *err)
 conn_t *conn_new(loop_t *loop, int fd, SSL *ssl, const conn_handlers_t *handlers, void *owner)
 {
     assert(fd >= 0 && handlers != NULL && handlers->readable != NULL && handlers->writable != NULL);
-    conn_t *conn = h2o_mem_alloc(sizeof(*conn));
+    conn_t *conn = mem_alloc(sizeof(*conn));
     *conn = (conn_t){.shared = shared_of(loop), .handlers = handlers, .owner = owner, .fd = fd};
     conn->sock = h2o_evloop_socket_create(loop_evloop(loop), fd, 0);
     conn->sock->data = conn;
@@ -240,8 +242,8 @@ void conn_free(conn_t **conn)
         return;
     assert(!c->freed);
     loop_undefer(&c->readable_task);
-    if (h2o_linklist_is_linked(&c->paused))
-        h2o_linklist_unlink(&c->paused);
+    if (list_is_linked(&c->paused))
+        list_unlink(&c->paused);
     if (c->tls != NULL)
         conn_tls_detach(c);
     h2o_socket_close(c->sock);

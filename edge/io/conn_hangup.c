@@ -7,6 +7,8 @@
 
 #include "conn_impl.h"
 
+#include "list.h"
+
 #define PAUSED_POLL_MS 1000
 #define PAUSED_BATCH   256
 
@@ -15,14 +17,14 @@ static void on_paused_timer(loop_timer_t *timer);
 void conn_hangup_update(conn_t *conn)
 {
     bool watch = !conn->polled && !conn->connecting && !conn->reset_told && conn->handlers->hangup != NULL;
-    if (watch == h2o_linklist_is_linked(&conn->paused))
+    if (watch == list_is_linked(&conn->paused))
         return;
     if (!watch) {
-        h2o_linklist_unlink(&conn->paused);
+        list_unlink(&conn->paused);
         return;
     }
     conn_shared_t *shared = conn->shared;
-    h2o_linklist_insert(&shared->paused, &conn->paused);
+    list_insert(&shared->paused, &conn->paused);
     if (!loop_timer_running(&shared->timer))
         loop_timer_start(shared->loop, &shared->timer, PAUSED_POLL_MS, on_paused_timer);
 }
@@ -74,12 +76,12 @@ void conn_hangup_ask(conn_t *conn)
 
 /* Asks for up to PAUSED_BATCH connections at the head of `left`, moves them back to `paused`, and tells those
  * whose peer has gone. */
-static void ask_batch(conn_shared_t *shared, h2o_linklist_t *left)
+static void ask_batch(conn_shared_t *shared, list_t *left)
 {
     struct pollfd fds[PAUSED_BATCH];
     nfds_t n = 0;
-    for (h2o_linklist_t *at = left->next; at != left && n < PAUSED_BATCH; at = at->next, n++) {
-        conn_t *conn = H2O_STRUCT_FROM_MEMBER(conn_t, paused, at);
+    for (list_t *at = left->next; at != left && n < PAUSED_BATCH; at = at->next, n++) {
+        conn_t *conn = CONTAINER_OF(conn_t, paused, at);
         fds[n] = (struct pollfd){.fd = conn->fd, .events = poll_events(conn)};
     }
     if (poll(fds, n, 0) < 0)
@@ -87,17 +89,17 @@ static void ask_batch(conn_shared_t *shared, h2o_linklist_t *left)
             fds[i].revents = 0;
     /* A handler may free any connection, so nothing is remembered across a call but the lists: those that are
      * to be judged wait in `gone`, with what poll said in the order of the list. */
-    h2o_linklist_t gone;
-    h2o_linklist_init_anchor(&gone);
+    list_t gone;
+    list_init(&gone);
     for (nfds_t i = 0; i < n; i++) {
-        conn_t *conn = H2O_STRUCT_FROM_MEMBER(conn_t, paused, left->next);
-        h2o_linklist_unlink(&conn->paused);
-        h2o_linklist_insert(fds[i].revents != 0 ? &gone : &shared->paused, &conn->paused);
+        conn_t *conn = CONTAINER_OF(conn_t, paused, left->next);
+        list_unlink(&conn->paused);
+        list_insert(fds[i].revents != 0 ? &gone : &shared->paused, &conn->paused);
     }
-    while (!h2o_linklist_is_empty(&gone)) {
-        conn_t *conn = H2O_STRUCT_FROM_MEMBER(conn_t, paused, gone.next);
-        h2o_linklist_unlink(&conn->paused);
-        h2o_linklist_insert(&shared->paused, &conn->paused);
+    while (!list_is_empty(&gone)) {
+        conn_t *conn = CONTAINER_OF(conn_t, paused, gone.next);
+        list_unlink(&conn->paused);
+        list_insert(&shared->paused, &conn->paused);
         short revents = 0;
         for (nfds_t i = 0; i < n; i++)
             if (fds[i].fd == conn->fd)
@@ -108,12 +110,12 @@ static void ask_batch(conn_shared_t *shared, h2o_linklist_t *left)
 
 static void on_paused_timer(loop_timer_t *timer)
 {
-    conn_shared_t *shared = H2O_STRUCT_FROM_MEMBER(conn_shared_t, timer, timer);
-    h2o_linklist_t left;
-    h2o_linklist_init_anchor(&left);
-    h2o_linklist_insert_list(&left, &shared->paused);
-    while (!h2o_linklist_is_empty(&left))
+    conn_shared_t *shared = CONTAINER_OF(conn_shared_t, timer, timer);
+    list_t left;
+    list_init(&left);
+    list_insert_all(&left, &shared->paused);
+    while (!list_is_empty(&left))
         ask_batch(shared, &left);
-    if (!h2o_linklist_is_empty(&shared->paused))
+    if (!list_is_empty(&shared->paused))
         loop_timer_start(shared->loop, timer, PAUSED_POLL_MS, on_paused_timer);
 }

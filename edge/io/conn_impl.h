@@ -7,16 +7,19 @@
 
 #include "conn.h"
 
+#include "list.h"
+#include "loop_internal.h"
+
 typedef struct conn_tls conn_tls_t;
 
 /* Among all connections of a loop. */
 typedef struct conn_shared {
     loop_t *loop;
-    h2o_linklist_t paused; /* conn_t.paused: not watched by epoll for reading, so asked once a second */
-    loop_timer_t timer;    /* runs while `paused` has members */
-    BIO_METHOD *bio;       /* the rest is made with the first TLS connection */
-    char *record;          /* plaintext of one record, gathered from small slices */
-    char *stage;           /* ciphertext that one SSL call made: empty between calls */
+    list_t paused;      /* conn_t.paused: not watched by epoll for reading, so asked once a second */
+    loop_timer_t timer; /* runs while `paused` has members */
+    BIO_METHOD *bio;    /* the rest is made with the first TLS connection */
+    char *record;       /* plaintext of one record, gathered from small slices */
+    char *stage;        /* ciphertext that one SSL call made: empty between calls */
     size_t stage_len;
 } conn_shared_t;
 
@@ -26,7 +29,7 @@ struct conn {
     const conn_handlers_t *handlers;
     void *owner;
     conn_tls_t *tls; /* NULL: plain */
-    h2o_linklist_t paused;
+    list_t paused;
     loop_task_t readable_task; /* calls `readable` where no socket event will */
     int fd;
     unsigned end : 3; /* conn_result_t: CONN_OK, or how reading ended: what conn_read answers for ever */

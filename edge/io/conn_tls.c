@@ -15,6 +15,9 @@
 
 #include "conn_impl.h"
 
+#include "alloc.h"
+#include "list.h"
+
 #define RECORD_BYTES       SSL3_RT_MAX_PLAIN_LENGTH
 #define STAGE_BYTES        (CONN_TURN_BYTES + 8192)
 #define READ_BUDGET        (CONN_TURN_BYTES + 16384)
@@ -165,8 +168,8 @@ static void shared_prepare(conn_shared_t *shared)
     BIO_meth_set_read(shared->bio, bio_read);
     BIO_meth_set_write(shared->bio, bio_write);
     BIO_meth_set_ctrl(shared->bio, bio_ctrl);
-    shared->record = h2o_mem_alloc(RECORD_BYTES);
-    shared->stage = h2o_mem_alloc(STAGE_BYTES);
+    shared->record = mem_alloc(RECORD_BYTES);
+    shared->stage = mem_alloc(STAGE_BYTES);
 }
 
 void conn_tls_shared_free(conn_shared_t *shared)
@@ -187,7 +190,7 @@ void conn_tls_attach(conn_t *conn, SSL *ssl)
     SSL_set_bio(ssl, bio, bio);
     SSL_set_read_ahead(ssl, 1);
     SSL_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS);
-    conn->tls = h2o_mem_alloc(sizeof(*conn->tls));
+    conn->tls = mem_alloc(sizeof(*conn->tls));
     *conn->tls = (conn_tls_t){.ssl = ssl, .conn = conn};
 }
 
@@ -234,7 +237,7 @@ static void out_drop(conn_tls_t *tls)
 static void out_keep(conn_tls_t *tls, const char *data, size_t len)
 {
     assert(tls->out_len + len <= STAGE_BYTES);
-    char *joined = h2o_mem_alloc(tls->out_len + len);
+    char *joined = mem_alloc(tls->out_len + len);
     if (tls->out_len > 0)
         memcpy(joined, tls->out + tls->out_off, tls->out_len);
     memcpy(joined + tls->out_len, data, len);
@@ -286,7 +289,7 @@ static void send_corked(conn_t *conn)
 
 static void on_uncork(loop_task_t *task)
 {
-    send_corked(H2O_STRUCT_FROM_MEMBER(conn_tls_t, uncork, task)->conn);
+    send_corked(CONTAINER_OF(conn_tls_t, uncork, task)->conn);
 }
 
 /* Empties the stage: into the kernel, behind what waits already, or away. */

@@ -3,6 +3,8 @@
 
 #include <assert.h>
 
+#include "list.h"
+
 static void on_step(loop_timer_t *timer);
 
 /* The largest power of two that does not go past what is left; 0 where nothing is. */
@@ -23,7 +25,7 @@ static void go_on(deadline_t *deadline)
 
 static void on_step(loop_timer_t *timer)
 {
-    deadline_t *deadline = H2O_STRUCT_FROM_MEMBER(deadline_t, timer, timer);
+    deadline_t *deadline = CONTAINER_OF(deadline_t, timer, timer);
     if (loop_now(deadline->loop) < deadline->at)
         go_on(deadline);
     else

@@ -17,7 +17,9 @@
 #include <curl/curl.h>
 #include <openssl/crypto.h>
 
+#include "alloc.h"
 #include "deadline.h"
+#include "list.h"
 #include "watch.h"
 
 /* libcurl keeps so many idle connections, for so long (servers often close theirs after a minute). */
@@ -40,16 +42,16 @@ struct fetcher {
     CURLM *multi;
     deadline_t timer; /* when libcurl wants to be called */
     loop_task_t task;
-    h2o_linklist_t todo;    /* fetches that are new or doomed */
-    h2o_linklist_t running; /* fetches that libcurl has */
-    size_t count;           /* of both lists */
-    h2o_linklist_t watches;
+    list_t todo;    /* fetches that are new or doomed */
+    list_t running; /* fetches that libcurl has */
+    size_t count;   /* of both lists */
+    list_t watches;
     bool inside; /* libcurl runs */
 };
 
 struct fetch {
     fetcher_t *fetcher;
-    h2o_linklist_t link;
+    list_t link;
     fetch_state_t state;
     const fetch_handlers_t *handlers;
     void *owner;
@@ -118,7 +120,7 @@ static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *owner, v
 
 static void on_curl_time(deadline_t *deadline)
 {
-    fetcher_t *fetcher = H2O_STRUCT_FROM_MEMBER(fetcher_t, timer, deadline);
+    fetcher_t *fetcher = CONTAINER_OF(fetcher_t, timer, deadline);
     tell_curl(fetcher, CURL_SOCKET_TIMEOUT, 0);
 }
 
@@ -182,7 +184,7 @@ static bool collect(fetch_t *fetch, str_t bytes)
         size_t cap = fetch->body_cap * 2;
         cap = cap < fetch->body_len + bytes.n ? fetch->body_len + bytes.n : cap;
         fetch->body_cap = cap < fetch->most ? cap : fetch->most;
-        fetch->body = h2o_mem_realloc(fetch->body, fetch->body_cap);
+        fetch->body = mem_realloc(fetch->body, fetch->body_cap);
     }
     memcpy(fetch->body + fetch->body_len, bytes.p, bytes.n);
     fetch->body_len += bytes.n;
@@ -211,14 +213,14 @@ static void link_fetch(fetch_t *fetch, fetch_state_t state)
     fetcher_t *fetcher = fetch->fetcher;
     fetch->state = state;
     fetcher->count++;
-    h2o_linklist_insert(state == FETCH_RUNNING ? &fetcher->running : &fetcher->todo, &fetch->link);
+    list_insert(state == FETCH_RUNNING ? &fetcher->running : &fetcher->todo, &fetch->link);
     if (state != FETCH_RUNNING)
         run_task_later(fetcher);
 }
 
 static void unlink_fetch(fetch_t *fetch)
 {
-    h2o_linklist_unlink(&fetch->link);
+    list_unlink(&fetch->link);
     fetch->fetcher->count--;
 }
 
@@ -375,7 +377,7 @@ fetch_t *fetch_start(fetcher_t *fetcher, const fetch_request_t *request, const f
                      void *owner)
 {
     assert(request->method != NULL && request->url != NULL && handlers->done != NULL);
-    fetch_t *fetch = h2o_mem_alloc(sizeof(*fetch));
+    fetch_t *fetch = mem_alloc(sizeof(*fetch));
     *fetch = (fetch_t){.fetcher = fetcher,
                        .handlers = handlers,
                        .owner = owner,
@@ -483,14 +485,14 @@ static void begin(fetch_t *fetch)
 }
 
 /* The first fetch of a list; NULL where it is empty. */
-static fetch_t *first_of(h2o_linklist_t *list)
+static fetch_t *first_of(list_t *list)
 {
-    return h2o_linklist_is_empty(list) ? NULL : H2O_STRUCT_FROM_MEMBER(fetch_t, link, list->next);
+    return list_is_empty(list) ? NULL : CONTAINER_OF(fetch_t, link, list->next);
 }
 
 static void on_task(loop_task_t *task)
 {
-    fetcher_t *fetcher = H2O_STRUCT_FROM_MEMBER(fetcher_t, task, task);
+    fetcher_t *fetcher = CONTAINER_OF(fetcher_t, task, task);
     fetch_t *fetch;
     while ((fetch = first_of(&fetcher->todo)) != NULL) {
         if (fetch->state == FETCH_NEW) {
@@ -519,12 +521,12 @@ fetcher_t *fetcher_new(loop_t *loop)
     /* Counted by libcurl, and never taken back: a resolver's thread may outlive its call. */
     CURLcode rc = curl_global_init(CURL_GLOBAL_DEFAULT);
     assert(rc == CURLE_OK);
-    fetcher_t *fetcher = h2o_mem_alloc(sizeof(*fetcher));
+    fetcher_t *fetcher = mem_alloc(sizeof(*fetcher));
     *fetcher = (fetcher_t){.loop = loop, .multi = curl_multi_init()};
     assert(fetcher->multi != NULL);
-    h2o_linklist_init_anchor(&fetcher->todo);
-    h2o_linklist_init_anchor(&fetcher->running);
-    h2o_linklist_init_anchor(&fetcher->watches);
+    list_init(&fetcher->todo);
+    list_init(&fetcher->running);
+    list_init(&fetcher->watches);
     curl_multi_setopt(fetcher->multi, CURLMOPT_SOCKETFUNCTION, on_curl_socket);
     curl_multi_setopt(fetcher->multi, CURLMOPT_SOCKETDATA, fetcher);
     curl_multi_setopt(fetcher->multi, CURLMOPT_TIMERFUNCTION, on_curl_timer);

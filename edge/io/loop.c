@@ -15,6 +15,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "alloc.h"
+#include "list.h"
+#include "loop_internal.h"
 #include "str.h"
 #include "timer_wheel.h"
 
@@ -22,7 +25,7 @@
 #define LOOP_DURATIONS 64
 
 typedef struct timer_list {
-    h2o_linklist_t timers;
+    list_t timers;
     uint64_t soonest; /* at most the due time of the first timer; UINT64_MAX where it is known to be empty */
 } timer_list_t;
 
@@ -42,8 +45,8 @@ struct loop {
     timer_list_t lists[LOOP_DURATIONS];
     size_t list_count;
     timer_wheel_t *wheel; /* NULL: was not needed yet */
-    h2o_linklist_t tasks;
-    h2o_linklist_t next_tasks;
+    list_t tasks;
+    list_t next_tasks;
     void *shared;
     void (*free_shared)(void *shared);
 };
@@ -99,13 +102,13 @@ uint64_t loop_precise_us(void)
 
 loop_t *loop_new(void)
 {
-    loop_t *loop = h2o_mem_alloc(sizeof(*loop));
+    loop_t *loop = mem_alloc(sizeof(*loop));
     memset(loop, 0, sizeof(*loop));
     loop->evloop = h2o_evloop_create();
-    loop->clock = h2o_mem_alloc(sizeof(*loop->clock));
+    loop->clock = mem_alloc(sizeof(*loop->clock));
     *loop->clock = (loop_clock_t){.stale = true};
-    h2o_linklist_init_anchor(&loop->tasks);
-    h2o_linklist_init_anchor(&loop->next_tasks);
+    list_init(&loop->tasks);
+    list_init(&loop->next_tasks);
     return loop;
 }
 
@@ -155,13 +158,13 @@ static timer_list_t *list_of(loop_t *loop, uint32_t ms)
     size_t at = loop->list_count;
     if (at == LOOP_DURATIONS) {
         for (at = 0; at < LOOP_DURATIONS; at++)
-            if (h2o_linklist_is_empty(&loop->lists[at].timers))
+            if (list_is_empty(&loop->lists[at].timers))
                 break;
         if (at == LOOP_DURATIONS)
             return NULL;
     } else {
         loop->list_count++;
-        h2o_linklist_init_anchor(&loop->lists[at].timers);
+        list_init(&loop->lists[at].timers);
     }
     loop->durations[at] = ms;
     loop->lists[at].soonest = UINT64_MAX;
@@ -171,7 +174,7 @@ static timer_list_t *list_of(loop_t *loop, uint32_t ms)
 static timer_wheel_t *wheel_of(loop_t *loop)
 {
     if (loop->wheel == NULL) {
-        loop->wheel = h2o_mem_alloc(sizeof(*loop->wheel));
+        loop->wheel = mem_alloc(sizeof(*loop->wheel));
         timer_wheel_init(loop->wheel, loop_now(loop));
     }
     return loop->wheel;
@@ -188,15 +191,15 @@ void loop_timer_start(loop_t *loop, loop_timer_t *timer, uint32_t ms, void (*exp
         timer_wheel_add(wheel_of(loop), timer);
         return;
     }
-    if (h2o_linklist_is_empty(&list->timers))
+    if (list_is_empty(&list->timers))
         list->soonest = timer->due;
-    h2o_linklist_insert(&list->timers, &timer->link);
+    list_insert(&list->timers, &timer->link);
 }
 
 void loop_timer_stop(loop_timer_t *timer)
 {
     if (loop_timer_running(timer))
-        h2o_linklist_unlink(&timer->link);
+        list_unlink(&timer->link);
 }
 
 bool loop_timer_running(const loop_timer_t *timer)
@@ -204,31 +207,31 @@ bool loop_timer_running(const loop_timer_t *timer)
     return timer->link.next != NULL;
 }
 
-static loop_timer_t *timer_first(h2o_linklist_t *anchor)
+static loop_timer_t *timer_first(list_t *anchor)
 {
-    return H2O_STRUCT_FROM_MEMBER(loop_timer_t, link, anchor->next);
+    return CONTAINER_OF(loop_timer_t, link, anchor->next);
 }
 
 /* Moves a list's due timers to `due` and makes its bound exact. */
-static void list_collect(timer_list_t *list, uint64_t now, h2o_linklist_t *due)
+static void list_collect(timer_list_t *list, uint64_t now, list_t *due)
 {
     list->soonest = UINT64_MAX;
-    while (!h2o_linklist_is_empty(&list->timers)) {
+    while (!list_is_empty(&list->timers)) {
         loop_timer_t *timer = timer_first(&list->timers);
         if (timer->due > now) {
             list->soonest = timer->due;
             return;
         }
-        h2o_linklist_unlink(&timer->link);
-        h2o_linklist_insert(due, &timer->link);
+        list_unlink(&timer->link);
+        list_insert(due, &timer->link);
     }
 }
 
 static void run_timers(loop_t *loop)
 {
     uint64_t now = loop_now(loop);
-    h2o_linklist_t due;
-    h2o_linklist_init_anchor(&due);
+    list_t due;
+    list_init(&due);
     for (size_t i = 0; i < loop->list_count; i++)
         if (loop->lists[i].soonest <= now)
             list_collect(&loop->lists[i], now, &due);
@@ -236,21 +239,21 @@ static void run_timers(loop_t *loop)
         timer_wheel_collect(loop->wheel, now, &due);
     /* A timer that is started again from here goes to its list and not to `due`: it waits for another turn.
      */
-    while (!h2o_linklist_is_empty(&due)) {
+    while (!list_is_empty(&due)) {
         loop_timer_t *timer = timer_first(&due);
-        h2o_linklist_unlink(&timer->link);
+        list_unlink(&timer->link);
         timer->expired(timer);
     }
 }
 
 /* ---- tasks ---- */
 
-static void task_queue(h2o_linklist_t *queue, loop_task_t *task, void (*run)(loop_task_t *))
+static void task_queue(list_t *queue, loop_task_t *task, void (*run)(loop_task_t *))
 {
     assert(run != NULL);
     task->run = run;
     if (!loop_deferred(task))
-        h2o_linklist_insert(queue, &task->link);
+        list_insert(queue, &task->link);
 }
 
 void loop_defer(loop_t *loop, loop_task_t *task, void (*run)(loop_task_t *))
@@ -266,7 +269,7 @@ void loop_defer_next(loop_t *loop, loop_task_t *task, void (*run)(loop_task_t *)
 void loop_undefer(loop_task_t *task)
 {
     if (loop_deferred(task))
-        h2o_linklist_unlink(&task->link);
+        list_unlink(&task->link);
 }
 
 bool loop_deferred(const loop_task_t *task)
@@ -276,9 +279,9 @@ bool loop_deferred(const loop_task_t *task)
 
 static void run_tasks(loop_t *loop)
 {
-    while (!h2o_linklist_is_empty(&loop->tasks)) {
-        loop_task_t *task = H2O_STRUCT_FROM_MEMBER(loop_task_t, link, loop->tasks.next);
-        h2o_linklist_unlink(&task->link);
+    while (!list_is_empty(&loop->tasks)) {
+        loop_task_t *task = CONTAINER_OF(loop_task_t, link, loop->tasks.next);
+        list_unlink(&task->link);
         task->run(task);
     }
 }
@@ -296,7 +299,7 @@ static uint64_t wait_until(uint64_t soonest, uint64_t now, uint64_t wait)
 /* How long the loop may wait: reckoned from the last turn's clock, so that a turn reads it once. */
 static int32_t turn_wait(loop_t *loop, int32_t max_wait_ms)
 {
-    if (!h2o_linklist_is_empty(&loop->tasks))
+    if (!list_is_empty(&loop->tasks))
         return 0;
     uint64_t now = loop_now(loop);
     uint64_t wait = max_wait_ms > 0 ? (uint64_t)max_wait_ms : 0;
@@ -309,7 +312,7 @@ static int32_t turn_wait(loop_t *loop, int32_t max_wait_ms)
 
 void loop_turn(loop_t *loop, int32_t max_wait_ms)
 {
-    h2o_linklist_insert_list(&loop->tasks, &loop->next_tasks);
+    list_insert_all(&loop->tasks, &loop->next_tasks);
     int32_t wait = turn_wait(loop, max_wait_ms);
     loop->clock->stale = true;
     /* The only error that can come is EINTR (a signal): then the turn has no sockets to serve. */

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include <h2o.h>
+#include "list.h"
 
 typedef struct loop loop_t;
 
@@ -20,21 +20,20 @@ typedef struct loop loop_t;
  * rest).
  */
 typedef struct loop_timer {
-    h2o_linklist_t link;
+    list_t link;
     uint64_t due; /* ms, monotonic */
     void (*expired)(struct loop_timer *timer);
 } loop_timer_t;
 
 /* Work for the end of the turn; embedded. Zero-filled is valid and not queued. */
 typedef struct loop_task {
-    h2o_linklist_t link;
+    list_t link;
     void (*run)(struct loop_task *task);
 } loop_task_t;
 
 loop_t *loop_new(void);
 /* Frees a loop whose sockets were closed and whose timers and tasks are stopped or never touched again. */
 void loop_free(loop_t **loop);
-h2o_evloop_t *loop_evloop(loop_t *loop);
 
 /* One turn: waits at most `max_wait_ms` (less where a timer is due sooner). */
 void loop_turn(loop_t *loop, int32_t max_wait_ms);

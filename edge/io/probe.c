@@ -3,7 +3,9 @@
 #include <stdlib.h>
 
 #include "address.h"
+#include "alloc.h"
 #include "conn.h"
+#include "list.h"
 
 /* A box that neither accepts nor refuses within it is tried again. */
 #define CONNECT_MS 1000
@@ -31,7 +33,7 @@ static void try_connect(probe_t *probe);
 
 static void on_wait_over(loop_timer_t *timer)
 {
-    try_connect(H2O_STRUCT_FROM_MEMBER(probe_t, timer, timer));
+    try_connect(CONTAINER_OF(probe_t, timer, timer));
 }
 
 static void wait(probe_t *probe)
@@ -44,7 +46,7 @@ static void wait(probe_t *probe)
 
 static void on_connect_timeout(loop_timer_t *timer)
 {
-    wait(H2O_STRUCT_FROM_MEMBER(probe_t, timer, timer));
+    wait(CONTAINER_OF(probe_t, timer, timer));
 }
 
 static void on_writable(void *owner)
@@ -81,7 +83,7 @@ static void try_connect(probe_t *probe)
 probe_t *probe_start(loop_t *loop, const struct in6_addr *address, uint16_t port,
                      void (*listening)(void *owner), void *owner)
 {
-    probe_t *probe = h2o_mem_alloc(sizeof(*probe));
+    probe_t *probe = mem_alloc(sizeof(*probe));
     *probe = (probe_t){.loop = loop, .listening = listening, .owner = owner, .began_ms = loop_now(loop)};
     probe->address_len = address_make(address, port, &probe->address);
     try_connect(probe);

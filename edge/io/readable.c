@@ -4,6 +4,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "alloc.h"
+#include "loop_internal.h"
+
 struct readable {
     h2o_socket_t *sock; /* owns the descriptor */
     readable_ready_t ready;
@@ -20,7 +23,7 @@ static void on_readable(h2o_socket_t *sock, const char *err)
 readable_t *readable_new(loop_t *loop, int fd, readable_ready_t ready, void *owner)
 {
     assert(fd >= 0);
-    readable_t *readable = h2o_mem_alloc(sizeof(*readable));
+    readable_t *readable = mem_alloc(sizeof(*readable));
     *readable = (readable_t){.ready = ready, .owner = owner};
     readable->sock = h2o_evloop_socket_create(loop_evloop(loop), fd, H2O_SOCKET_FLAG_DONT_READ);
     readable->sock->data = readable;

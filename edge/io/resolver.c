@@ -11,6 +11,7 @@
 
 #include "address.h"
 #include "deadline.h"
+#include "list.h"
 #include "process_log.h"
 #include "watch.h"
 
@@ -33,7 +34,7 @@ typedef enum name_state {
 } name_state_t;
 
 typedef struct name {
-    h2o_linklist_t link;
+    list_t link;
     resolver_t *resolver;
     name_state_t state;
     char *text;
@@ -50,11 +51,11 @@ struct resolver {
     void (*changed)(void *owner);
     void *owner;
     loop_task_t tell; /* of changes */
-    h2o_linklist_t names;
+    list_t names;
     size_t asked; /* names of which c-ares has a question */
     ares_channel channel;
     bool stale; /* something failed since the channel was opened: /etc/resolv.conf may be another by now */
-    h2o_linklist_t watches;
+    list_t watches;
     deadline_t timer; /* when c-ares wants to be called */
 };
 
@@ -98,7 +99,7 @@ static void arm(resolver_t *resolver)
 
 static void on_time(deadline_t *deadline)
 {
-    resolver_t *resolver = H2O_STRUCT_FROM_MEMBER(resolver_t, timer, deadline);
+    resolver_t *resolver = CONTAINER_OF(resolver_t, timer, deadline);
     ares_process_fd(resolver->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
     arm(resolver);
 }
@@ -155,14 +156,14 @@ static void name_free(name_t *name)
     assert(name->state != NAME_ASKED);
     deadline_clear(&name->again);
     if (name->state == NAME_WAITS)
-        h2o_linklist_unlink(&name->link);
+        list_unlink(&name->link);
     free(name->text);
     free(name);
 }
 
 static void on_tell(loop_task_t *task)
 {
-    resolver_t *resolver = H2O_STRUCT_FROM_MEMBER(resolver_t, tell, task);
+    resolver_t *resolver = CONTAINER_OF(resolver_t, tell, task);
     resolver->changed(resolver->owner);
 }
 
@@ -257,7 +258,7 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
 
 static void ask_again(deadline_t *deadline)
 {
-    name_t *name = H2O_STRUCT_FROM_MEMBER(name_t, again, deadline);
+    name_t *name = CONTAINER_OF(name_t, again, deadline);
     resolver_t *resolver = name->resolver;
     static const struct ares_addrinfo_hints hints = {
         .ai_family = AF_UNSPEC, .ai_flags = ARES_AI_NOSORT, .ai_socktype = SOCK_STREAM};
@@ -276,8 +277,8 @@ static void ask_again(deadline_t *deadline)
 
 static name_t *find(const resolver_t *resolver, const char *text)
 {
-    for (h2o_linklist_t *at = resolver->names.next; at != &resolver->names; at = at->next) {
-        name_t *name = H2O_STRUCT_FROM_MEMBER(name_t, link, at);
+    for (list_t *at = resolver->names.next; at != &resolver->names; at = at->next) {
+        name_t *name = CONTAINER_OF(name_t, link, at);
         if (strcmp(name->text, text) == 0)
             return name;
     }
@@ -291,7 +292,7 @@ static void add(resolver_t *resolver, const char *text)
     name->resolver = resolver;
     name->text = strdup(text);
     assert(name->text != NULL);
-    h2o_linklist_insert(&resolver->names, &name->link);
+    list_insert(&resolver->names, &name->link);
     wait_ms(name, 0);
 }
 
@@ -301,7 +302,7 @@ static void drop(name_t *name)
         name_free(name);
         return;
     }
-    h2o_linklist_unlink(&name->link);
+    list_unlink(&name->link);
     name->state = NAME_DROPPED;
 }
 
@@ -315,9 +316,9 @@ static bool is_among(const char *text, const char *const *names, size_t count)
 
 void resolver_set(resolver_t *resolver, const char *const *names, size_t count)
 {
-    for (h2o_linklist_t *at = resolver->names.next, *next; at != &resolver->names; at = next) {
+    for (list_t *at = resolver->names.next, *next; at != &resolver->names; at = next) {
         next = at->next;
-        name_t *name = H2O_STRUCT_FROM_MEMBER(name_t, link, at);
+        name_t *name = CONTAINER_OF(name_t, link, at);
         if (!is_among(name->text, names, count))
             drop(name);
     }
@@ -344,8 +345,8 @@ resolver_t *resolver_new(loop_t *loop, const resolver_options_t *options, random
     assert(resolver != NULL);
     *resolver =
         (resolver_t){.loop = loop, .options = *options, .random = random, .changed = changed, .owner = owner};
-    h2o_linklist_init_anchor(&resolver->names);
-    h2o_linklist_init_anchor(&resolver->watches);
+    list_init(&resolver->names);
+    list_init(&resolver->watches);
     channel_open(resolver);
     return resolver;
 }

@@ -7,6 +7,7 @@
 
 #include <assert.h>
 
+#include "list.h"
 #include "loop.h"
 
 static unsigned digit(uint64_t time, unsigned level)
@@ -20,7 +21,7 @@ void timer_wheel_init(timer_wheel_t *wheel, uint64_t now)
     *wheel = (timer_wheel_t){.now = now};
     for (unsigned level = 0; level < TIMER_WHEEL_LEVELS; level++)
         for (unsigned slot = 0; slot < TIMER_WHEEL_SLOTS; slot++)
-            h2o_linklist_init_anchor(&wheel->slots[level][slot]);
+            list_init(&wheel->slots[level][slot]);
 }
 
 void timer_wheel_add(timer_wheel_t *wheel, loop_timer_t *timer)
@@ -29,7 +30,7 @@ void timer_wheel_add(timer_wheel_t *wheel, loop_timer_t *timer)
     unsigned level = differs != 0 ? (63u - (unsigned)__builtin_clzll(differs)) / TIMER_WHEEL_BITS : 0;
     unsigned slot = digit(due, level);
     wheel->occupied[level] |= UINT64_C(1) << slot;
-    h2o_linklist_insert(&wheel->slots[level][slot], &timer->link);
+    list_insert(&wheel->slots[level][slot], &timer->link);
 }
 
 /* The first slot, from the wheel's time on, that may hold a timer, and when it begins; false where there is
@@ -59,10 +60,10 @@ uint64_t timer_wheel_soonest(const timer_wheel_t *wheel)
 }
 
 /* Takes all timers of a slot. */
-static void empty_slot(timer_wheel_t *wheel, unsigned level, unsigned slot, h2o_linklist_t *into)
+static void empty_slot(timer_wheel_t *wheel, unsigned level, unsigned slot, list_t *into)
 {
     wheel->occupied[level] &= ~(UINT64_C(1) << slot);
-    h2o_linklist_insert_list(into, &wheel->slots[level][slot]);
+    list_insert_all(into, &wheel->slots[level][slot]);
 }
 
 /* The wheel's time becomes `time`, before which no slot begins: what begins then moves to lower levels. */
@@ -73,18 +74,18 @@ static void move_to(timer_wheel_t *wheel, uint64_t time)
         unsigned slot = digit(time, level);
         if ((wheel->occupied[level] & (UINT64_C(1) << slot)) == 0)
             continue;
-        h2o_linklist_t timers;
-        h2o_linklist_init_anchor(&timers);
+        list_t timers;
+        list_init(&timers);
         empty_slot(wheel, level, slot, &timers);
-        while (!h2o_linklist_is_empty(&timers)) {
-            loop_timer_t *timer = H2O_STRUCT_FROM_MEMBER(loop_timer_t, link, timers.next);
-            h2o_linklist_unlink(&timer->link);
+        while (!list_is_empty(&timers)) {
+            loop_timer_t *timer = CONTAINER_OF(loop_timer_t, link, timers.next);
+            list_unlink(&timer->link);
             timer_wheel_add(wheel, timer);
         }
     }
 }
 
-void timer_wheel_collect(timer_wheel_t *wheel, uint64_t now, h2o_linklist_t *due)
+void timer_wheel_collect(timer_wheel_t *wheel, uint64_t now, list_t *due)
 {
     unsigned level, slot;
     uint64_t begins;

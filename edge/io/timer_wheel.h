@@ -10,7 +10,7 @@
 
 #include <stdint.h>
 
-#include <h2o.h>
+#include "list.h"
 
 typedef struct loop_timer loop_timer_t;
 
@@ -21,7 +21,7 @@ typedef struct loop_timer loop_timer_t;
 typedef struct timer_wheel {
     uint64_t now;                          /* ms: everything that was due before it has been collected */
     uint64_t occupied[TIMER_WHEEL_LEVELS]; /* a bit a slot; set where a timer may be */
-    h2o_linklist_t slots[TIMER_WHEEL_LEVELS][TIMER_WHEEL_SLOTS];
+    list_t slots[TIMER_WHEEL_LEVELS][TIMER_WHEEL_SLOTS];
 } timer_wheel_t;
 
 /* `now` is the clock of all times given later, which never goes back. */
@@ -31,6 +31,6 @@ void timer_wheel_add(timer_wheel_t *wheel, loop_timer_t *timer);
 /* No timer is due before this time (a lower bound); UINT64_MAX where there are none. */
 uint64_t timer_wheel_soonest(const timer_wheel_t *wheel);
 /* Moves all timers that are due at `now` to the end of the list `due`. */
-void timer_wheel_collect(timer_wheel_t *wheel, uint64_t now, h2o_linklist_t *due);
+void timer_wheel_collect(timer_wheel_t *wheel, uint64_t now, list_t *due);
 
 #endif

@@ -5,8 +5,12 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
+#include "alloc.h"
+#include "list.h"
+#include "loop_internal.h"
+
 struct watch {
-    h2o_linklist_t link;
+    list_t link;
     h2o_socket_t *sock; /* over the duplicate, which it owns */
     int fd;             /* the library's */
     bool want_write;
@@ -43,16 +47,16 @@ static void on_writable(h2o_socket_t *sock, const char *err)
     watch->ready(watch->owner, watch->fd, WATCH_WRITE);
 }
 
-watch_t *watch_new(loop_t *loop, h2o_linklist_t *list, int fd, watch_ready_t ready, void *owner)
+watch_t *watch_new(loop_t *loop, list_t *list, int fd, watch_ready_t ready, void *owner)
 {
     int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (copy < 0)
         return NULL;
-    watch_t *watch = h2o_mem_alloc(sizeof(*watch));
+    watch_t *watch = mem_alloc(sizeof(*watch));
     *watch = (watch_t){.fd = fd, .ready = ready, .owner = owner};
     watch->sock = h2o_evloop_socket_create(loop_evloop(loop), copy, H2O_SOCKET_FLAG_DONT_READ);
     watch->sock->data = watch;
-    h2o_linklist_insert(list, &watch->link);
+    list_insert(list, &watch->link);
     return watch;
 }
 
@@ -71,26 +75,26 @@ void watch_free(watch_t **watch)
 {
     watch_t *w = *watch;
     *watch = NULL;
-    h2o_linklist_unlink(&w->link);
+    list_unlink(&w->link);
     h2o_socket_read_stop(w->sock);
     h2o_socket_close(w->sock);
     free(w);
 }
 
-watch_t *watch_find(const h2o_linklist_t *list, int fd)
+watch_t *watch_find(const list_t *list, int fd)
 {
-    for (h2o_linklist_t *at = list->next; at != list; at = at->next) {
-        watch_t *watch = H2O_STRUCT_FROM_MEMBER(watch_t, link, at);
+    for (list_t *at = list->next; at != list; at = at->next) {
+        watch_t *watch = CONTAINER_OF(watch_t, link, at);
         if (watch->fd == fd)
             return watch;
     }
     return NULL;
 }
 
-void watch_free_all(h2o_linklist_t *list)
+void watch_free_all(list_t *list)
 {
-    while (!h2o_linklist_is_empty(list)) {
-        watch_t *watch = H2O_STRUCT_FROM_MEMBER(watch_t, link, list->next);
+    while (!list_is_empty(list)) {
+        watch_t *watch = CONTAINER_OF(watch_t, link, list->next);
         watch_free(&watch);
     }
 }

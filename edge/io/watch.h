@@ -7,6 +7,8 @@
 
 #include "loop.h"
 
+#include "list.h"
+
 #define WATCH_READ  1u
 #define WATCH_WRITE 2u
 
@@ -17,14 +19,14 @@ typedef void (*watch_ready_t)(void *owner, int fd, unsigned what);
 
 /* Nothing is watched for yet. Becomes a member of `list`, an anchor of the caller's. NULL: there is no
  * descriptor to be had. */
-watch_t *watch_new(loop_t *loop, h2o_linklist_t *list, int fd, watch_ready_t ready, void *owner);
+watch_t *watch_new(loop_t *loop, list_t *list, int fd, watch_ready_t ready, void *owner);
 /* From now on for these: any of WATCH_READ | WATCH_WRITE; again and again as long as it is ready. */
 void watch_set(watch_t *watch, unsigned what);
 /* Nulls. Before `fd` is closed, or after. */
 void watch_free(watch_t **watch);
 
 /* The member of `list` that watches `fd`, or NULL. */
-watch_t *watch_find(const h2o_linklist_t *list, int fd);
-void watch_free_all(h2o_linklist_t *list);
+watch_t *watch_find(const list_t *list, int fd);
+void watch_free_all(list_t *list);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 
+#include "arena.h"
 #include "field.h"
 
 /* What may help. */
@@ -53,7 +54,7 @@ bool failure_page_knows(const char *code)
 }
 
 /* Where the app is to listen. */
-static str_t listen_remedy(h2o_mem_pool_t *pool, const failure_page_t *page)
+static str_t listen_remedy(arena_t *pool, const failure_page_t *page)
 {
     if (page->provider == PROVIDER_PROCESS)
         return str_format(pool, "See that the command of this box serves on port %u.", page->port);
@@ -66,7 +67,7 @@ static str_t listen_remedy(h2o_mem_pool_t *pool, const failure_page_t *page)
         page->provider == PROVIDER_DOCKER ? "in the container" : "in the box", page->port);
 }
 
-static str_t remedy_text(h2o_mem_pool_t *pool, const failure_page_t *page, remedy_t remedy)
+static str_t remedy_text(arena_t *pool, const failure_page_t *page, remedy_t remedy)
 {
     switch (remedy) {
     case REMEDY_LISTEN:
@@ -96,7 +97,7 @@ static bool has_logs(const failure_page_t *page, remedy_t remedy)
     return store_keeps_log(page->provider) && remedy != REMEDY_PORT && remedy != REMEDY_NONE;
 }
 
-str_t failure_page(h2o_mem_pool_t *pool, const failure_page_t *page)
+str_t failure_page(arena_t *pool, const failure_page_t *page)
 {
     const failure_t *failure = failure_of(page->code);
     assert(failure != NULL);

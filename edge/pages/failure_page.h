@@ -6,8 +6,7 @@
 #ifndef BOXEDGE_FAILURE_PAGE_H
 #define BOXEDGE_FAILURE_PAGE_H
 
-#include <h2o.h>
-
+#include "arena.h"
 #include "pages.h"
 #include "store.h"
 
@@ -24,6 +23,6 @@ typedef struct failure_page {
 /* Whether there is a page for this code. */
 bool failure_page_knows(const char *code);
 /* In `pool`, at most 12 KiB. */
-str_t failure_page(h2o_mem_pool_t *pool, const failure_page_t *page);
+str_t failure_page(arena_t *pool, const failure_page_t *page);
 
 #endif

@@ -1,5 +1,6 @@
 #include "pages.h"
 
+#include "arena.h"
 #include "field.h"
 #include "page_templates.h"
 
@@ -57,7 +58,7 @@ static const advice_t *advice_for(int status, const char *code)
     return status < 500 ? &client_error : &server_error;
 }
 
-str_t page_error(h2o_mem_pool_t *pool, const page_error_t *about)
+str_t page_error(arena_t *pool, const page_error_t *about)
 {
     const advice_t *advice = advice_for(about->status, about->code);
     bool explains =

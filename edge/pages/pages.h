@@ -5,9 +5,9 @@
 #ifndef BOXEDGE_PAGES_H
 #define BOXEDGE_PAGES_H
 
-#include <h2o.h>
-
 #include "str.h"
+
+#include "arena.h"
 
 /* The Content-Security-Policy of a page without a script: nothing but its own style. */
 #define PAGES_CSP                                                                                            \
@@ -27,6 +27,6 @@ typedef struct page_error {
 } page_error_t;
 
 /* The page for an error of the edge's own, in UTF-8, with what to do next. Made in `pool`, at most 12 KiB. */
-str_t page_error(h2o_mem_pool_t *pool, const page_error_t *about);
+str_t page_error(arena_t *pool, const page_error_t *about);
 
 #endif

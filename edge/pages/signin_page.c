@@ -1,9 +1,10 @@
 #include "signin_page.h"
 
+#include "arena.h"
 #include "field.h"
 #include "page_templates.h"
 
-str_t signin_page_form(h2o_mem_pool_t *pool, const signin_page_t *page)
+str_t signin_page_form(arena_t *pool, const signin_page_t *page)
 {
     signin_html_t values = {
         .box = str_from(page->box),
@@ -19,7 +20,7 @@ str_t signin_page_form(h2o_mem_pool_t *pool, const signin_page_t *page)
     return signin_html(pool, &values);
 }
 
-str_t signin_page_open_tab(h2o_mem_pool_t *pool, const signin_page_t *page)
+str_t signin_page_open_tab(arena_t *pool, const signin_page_t *page)
 {
     signin_tab_html_t values = {
         .box = str_from(page->box),
@@ -31,7 +32,7 @@ str_t signin_page_open_tab(h2o_mem_pool_t *pool, const signin_page_t *page)
     return signin_tab_html(pool, &values);
 }
 
-str_t signin_page_sign_out(h2o_mem_pool_t *pool, const char *box, uint16_t port, const char *action)
+str_t signin_page_sign_out(arena_t *pool, const char *box, uint16_t port, const char *action)
 {
     signout_html_t values = {
         .box = str_from(box),

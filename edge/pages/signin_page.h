@@ -6,9 +6,9 @@
 #ifndef BOXEDGE_SIGNIN_PAGE_H
 #define BOXEDGE_SIGNIN_PAGE_H
 
-#include <h2o.h>
-
 #include "str.h"
+
+#include "arena.h"
 
 typedef struct signin_page {
     const char *box;
@@ -22,9 +22,9 @@ typedef struct signin_page {
     str_t nonce;         /* of the script, as in the Content-Security-Policy */
 } signin_page_t;
 
-str_t signin_page_form(h2o_mem_pool_t *pool, const signin_page_t *page);
+str_t signin_page_form(arena_t *pool, const signin_page_t *page);
 /* For a frame of a site that is not allowed: a link that opens the preview in a tab of its own. */
-str_t signin_page_open_tab(h2o_mem_pool_t *pool, const signin_page_t *page);
-str_t signin_page_sign_out(h2o_mem_pool_t *pool, const char *box, uint16_t port, const char *action);
+str_t signin_page_open_tab(arena_t *pool, const signin_page_t *page);
+str_t signin_page_sign_out(arena_t *pool, const char *box, uint16_t port, const char *action);
 
 #endif

@@ -2,6 +2,8 @@
 
 #include <assert.h>
 
+#include "arena.h"
+
 /* Where a page goes; only its length is counted where `at` is NULL. */
 typedef struct writer {
     char *at;
@@ -86,11 +88,11 @@ static void put_page(writer_t *out, const template_piece_t *pieces, size_t count
     }
 }
 
-str_t template_fill(h2o_mem_pool_t *pool, const template_piece_t *pieces, size_t count, const void *values)
+str_t template_fill(arena_t *pool, const template_piece_t *pieces, size_t count, const void *values)
 {
     writer_t measure = {0};
     put_page(&measure, pieces, count, values);
-    writer_t out = {.at = h2o_mem_alloc_pool(pool, measure.n)};
+    writer_t out = {.at = arena_alloc(pool, measure.n)};
     put_page(&out, pieces, count, values);
     assert(out.n == measure.n);
     return str_make(out.at, out.n);
@@ -106,11 +108,11 @@ str_t template_text(str_t text, size_t max)
     return text.p == NULL ? STR("") : str_make(text.p, text.n < max ? text.n : max);
 }
 
-str_t template_escape(h2o_mem_pool_t *pool, str_t s)
+str_t template_escape(arena_t *pool, str_t s)
 {
     writer_t measure = {0};
     put_escaped(&measure, s, false);
-    writer_t out = {.at = h2o_mem_alloc_pool(pool, measure.n + 1)};
+    writer_t out = {.at = arena_alloc(pool, measure.n + 1)};
     put_escaped(&out, s, false);
     return str_make(out.at, out.n);
 }

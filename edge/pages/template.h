@@ -5,9 +5,9 @@
 #ifndef BOXEDGE_TEMPLATE_H
 #define BOXEDGE_TEMPLATE_H
 
-#include <h2o.h>
-
 #include "str.h"
+
+#include "arena.h"
 
 /* Bytes of a value that are shown; the rest is cut off. */
 #define TEMPLATE_VALUE_MAX 4096
@@ -28,7 +28,7 @@ typedef struct template_piece {
 
 /* The page with its `values`, in `pool`. A value whose pointer is NULL was forgotten: its place stays as it
  * is in the file. */
-str_t template_fill(h2o_mem_pool_t *pool, const template_piece_t *pieces, size_t count, const void *values);
+str_t template_fill(arena_t *pool, const template_piece_t *pieces, size_t count, const void *values);
 
 /* A value for {{if name}}. */
 str_t template_flag(bool set);
@@ -37,6 +37,6 @@ str_t template_text(str_t text, size_t max);
 
 /* `s` with the characters escaped that mean something in HTML text and quoted attributes; control characters
  * and bytes that are not ASCII become '?'. */
-str_t template_escape(h2o_mem_pool_t *pool, str_t s);
+str_t template_escape(arena_t *pool, str_t s);
 
 #endif

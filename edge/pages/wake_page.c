@@ -1,5 +1,6 @@
 #include "wake_page.h"
 
+#include "arena.h"
 #include "field.h"
 #include "page_templates.h"
 
@@ -40,7 +41,7 @@ static str_t state_of(const wake_page_t *page)
     return page->failure != NULL ? STR("failed") : STR("waiting");
 }
 
-str_t wake_page(h2o_mem_pool_t *pool, const wake_page_t *page)
+str_t wake_page(arena_t *pool, const wake_page_t *page)
 {
     wake_html_t values = {
         .title = title_of(page),
@@ -68,7 +69,7 @@ str_t wake_page(h2o_mem_pool_t *pool, const wake_page_t *page)
     return wake_html(pool, &values);
 }
 
-str_t wake_page_policy(h2o_mem_pool_t *pool, str_t nonce)
+str_t wake_page_policy(arena_t *pool, str_t nonce)
 {
     return str_format(
         pool,

@@ -6,8 +6,7 @@
 #ifndef BOXEDGE_WAKE_PAGE_H
 #define BOXEDGE_WAKE_PAGE_H
 
-#include <h2o.h>
-
+#include "arena.h"
 #include "str.h"
 #include "wake_message.h"
 
@@ -28,9 +27,9 @@ typedef struct wake_page {
 } wake_page_t;
 
 /* In `pool`, at most 16 KiB. */
-str_t wake_page(h2o_mem_pool_t *pool, const wake_page_t *page);
+str_t wake_page(arena_t *pool, const wake_page_t *page);
 /* The Content-Security-Policy under which it works. */
-str_t wake_page_policy(h2o_mem_pool_t *pool, str_t nonce);
+str_t wake_page_policy(arena_t *pool, str_t nonce);
 /* "resuming", "starting", "listening": the stage's name in pages and events. */
 const char *wake_stage_name(wake_stage_t stage);
 

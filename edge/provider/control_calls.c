@@ -12,6 +12,7 @@
 
 #include "control_box.h"
 #include "deadline.h"
+#include "list.h"
 #include "process_log.h"
 #include "retry.h"
 #include "token_file.h"
@@ -35,8 +36,8 @@ struct control_calls {
     char token[TOKEN_FILE_MAX + 1]; /* empty: none */
     bool token_failed;              /* there should be one, and it cannot be read: nothing is sent */
     breaker_t breaker;
-    h2o_linklist_t queue;
-    h2o_linklist_t others; /* flying or waiting */
+    list_t queue;
+    list_t others; /* flying or waiting */
     size_t flying;
     size_t count;
     uint64_t logged_ms; /* when something was logged last; 0: never */
@@ -45,7 +46,7 @@ struct control_calls {
 
 struct control_call {
     control_calls_t *calls;
-    h2o_linklist_t link;
+    list_t link;
     call_state_t state;
     char method[8];
     char path[CONTROL_PATH_MAX + 1];
@@ -106,7 +107,7 @@ static void breaker_heard(control_calls_t *calls, control_call_t *call, bool ok)
 
 static void unlink_call(control_call_t *call)
 {
-    h2o_linklist_unlink(&call->link);
+    list_unlink(&call->link);
     if (call->state == CALL_FLYING)
         call->calls->flying--;
 }
@@ -117,7 +118,7 @@ static void set_state(control_call_t *call, call_state_t state)
     assert(call->state != CALL_ENDING);
     unlink_call(call);
     call->state = state;
-    h2o_linklist_insert(state == CALL_QUEUED ? &calls->queue : &calls->others, &call->link);
+    list_insert(state == CALL_QUEUED ? &calls->queue : &calls->others, &call->link);
     if (state == CALL_FLYING)
         calls->flying++;
     loop_defer(calls->loop, &calls->task, on_task);
@@ -161,7 +162,7 @@ static void fail(control_call_t *call, const char *sentence)
 
 static void on_retry(deadline_t *deadline)
 {
-    control_call_t *call = H2O_STRUCT_FROM_MEMBER(control_call_t, retry, deadline);
+    control_call_t *call = CONTAINER_OF(control_call_t, retry, deadline);
     set_state(call, CALL_QUEUED);
 }
 
@@ -245,10 +246,10 @@ static void fly(control_call_t *call)
 /* Lets calls fly, or fails them where none may. */
 static void on_task(loop_task_t *task)
 {
-    control_calls_t *calls = H2O_STRUCT_FROM_MEMBER(control_calls_t, task, task);
+    control_calls_t *calls = CONTAINER_OF(control_calls_t, task, task);
     uint64_t now = loop_now(calls->loop);
-    while (!h2o_linklist_is_empty(&calls->queue)) {
-        control_call_t *call = H2O_STRUCT_FROM_MEMBER(control_call_t, link, calls->queue.next);
+    while (!list_is_empty(&calls->queue)) {
+        control_call_t *call = CONTAINER_OF(control_call_t, link, calls->queue.next);
         if (now >= call->until_ms)
             fail(call, "The control plane did not answer in time.");
         else if (breaker_is_open(&calls->breaker, now))
@@ -285,7 +286,7 @@ control_call_t *control_call(control_calls_t *calls, const control_request_t *re
         memcpy(call->body, request->body.p, request->body.n);
     }
     calls->count++;
-    h2o_linklist_insert(&calls->queue, &call->link);
+    list_insert(&calls->queue, &call->link);
     loop_defer(calls->loop, &calls->task, on_task);
     return call;
 }
@@ -308,16 +309,16 @@ control_calls_t *control_calls_new(loop_t *loop, fetcher_t *fetcher, random_sour
     control_calls_t *calls = calloc(1, sizeof(*calls));
     assert(calls != NULL);
     *calls = (control_calls_t){.loop = loop, .fetcher = fetcher, .random = random};
-    h2o_linklist_init_anchor(&calls->queue);
-    h2o_linklist_init_anchor(&calls->others);
+    list_init(&calls->queue);
+    list_init(&calls->others);
     control_calls_set_conf(calls, conf);
     return calls;
 }
 
-static void give_up_all(h2o_linklist_t *list)
+static void give_up_all(list_t *list)
 {
-    while (!h2o_linklist_is_empty(list)) {
-        control_call_t *call = H2O_STRUCT_FROM_MEMBER(control_call_t, link, list->next);
+    while (!list_is_empty(list)) {
+        control_call_t *call = CONTAINER_OF(control_call_t, link, list->next);
         control_call_cancel(&call);
     }
 }

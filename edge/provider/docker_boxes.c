@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "alloc.h"
 #include "docker_impl.h"
+#include "list.h"
 #include "process_log.h"
 
 /* A container that could not be inspected is tried again after so long, and so often. */
@@ -28,7 +30,7 @@ docker_entry_t *docker_add_entry(docker_t *docker, const char *id)
     if (entry != NULL || docker->entries.count == DOCKER_CONTAINERS_MAX)
         return entry;
     assert(docker_id_valid(str_from(id)));
-    entry = h2o_mem_alloc(sizeof(*entry));
+    entry = mem_alloc(sizeof(*entry));
     *entry = (docker_entry_t){.docker = docker};
     memcpy(entry->id, id, strlen(id) + 1);
     name_map_add(&docker->entries, entry);
@@ -45,9 +47,9 @@ docker_box_t *docker_add_box(docker_t *docker, str_t id)
     docker_box_t *box = docker_find_box(docker, id);
     if (box != NULL)
         return box;
-    box = h2o_mem_alloc(sizeof(*box));
+    box = mem_alloc(sizeof(*box));
     *box = (docker_box_t){.docker = docker};
-    h2o_linklist_init_anchor(&box->questions);
+    list_init(&box->questions);
     assert(id.n <= BOX_ID_MAX);
     memcpy(box->id, id.p, id.n);
     name_map_add(&docker->boxes, box);
@@ -58,12 +60,12 @@ void docker_drop_box(docker_box_t *box)
 {
     docker_t *docker = box->docker;
     if (box->first != NULL || box->resume != RESUME_NONE || box->look || docker_call_busy(&box->pause) ||
-        !h2o_linklist_is_empty(&box->questions))
+        !list_is_empty(&box->questions))
         return;
     assert(!docker_call_busy(&box->reading) && box->log == NULL && !docker_call_busy(&box->call) &&
            !loop_timer_running(&box->limit) && !loop_timer_running(&box->change));
-    if (h2o_linklist_is_linked(&box->link))
-        h2o_linklist_unlink(&box->link);
+    if (list_is_linked(&box->link))
+        list_unlink(&box->link);
     name_map_remove(&docker->boxes, box);
     free(box);
 }
@@ -214,7 +216,7 @@ void docker_inspect(docker_entry_t *entry, bool background)
 
 static void on_again(loop_timer_t *timer)
 {
-    docker_inspect(H2O_STRUCT_FROM_MEMBER(docker_entry_t, again, timer), true);
+    docker_inspect(CONTAINER_OF(docker_entry_t, again, timer), true);
 }
 
 /* Notes lives that end soon: between two looks the engine may have started it anew. */
@@ -293,7 +295,7 @@ static void take_failure(docker_entry_t *entry, bool counted)
 
 static void on_inspected(docker_call_t *call, const fetch_result_t *result)
 {
-    docker_entry_t *entry = H2O_STRUCT_FROM_MEMBER(docker_entry_t, inspect, call);
+    docker_entry_t *entry = CONTAINER_OF(docker_entry_t, inspect, call);
     docker_t *docker = entry->docker;
     if (result->status == 404) {
         docker_remove_entry(entry);

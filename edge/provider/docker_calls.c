@@ -12,10 +12,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "alloc.h"
+#include "list.h"
+
 struct docker_engine {
     fetcher_t *fetcher;
     char *socket;
-    h2o_linklist_t waiting[DOCKER_CLASSES];
+    list_t waiting[DOCKER_CLASSES];
     unsigned busy[DOCKER_CLASSES];
 };
 
@@ -33,10 +36,10 @@ char *docker_text(const char *format, ...)
 
 docker_engine_t *docker_engine_new(fetcher_t *fetcher, const char *socket)
 {
-    docker_engine_t *engine = h2o_mem_alloc(sizeof(*engine));
+    docker_engine_t *engine = mem_alloc(sizeof(*engine));
     *engine = (docker_engine_t){.fetcher = fetcher, .socket = docker_text("%s", socket)};
     for (size_t i = 0; i < DOCKER_CLASSES; i++)
-        h2o_linklist_init_anchor(&engine->waiting[i]);
+        list_init(&engine->waiting[i]);
     return engine;
 }
 
@@ -48,7 +51,7 @@ void docker_engine_free(docker_engine_t **engine)
         return;
     assert(docker_engine_busy(e) == 0);
     for (size_t i = 0; i < DOCKER_CLASSES; i++)
-        assert(h2o_linklist_is_empty(&e->waiting[i]));
+        assert(list_is_empty(&e->waiting[i]));
     free(e->socket);
     free(e);
 }
@@ -106,7 +109,7 @@ static void send_call(docker_call_t *call)
     static const fetch_handlers_t whole = {.done = on_done}, pieces = {.data = on_data, .done = on_done};
     char *url = docker_text("http://localhost%s", call->path);
     docker_engine_t *engine = call->engine;
-    h2o_linklist_unlink(&call->link);
+    list_unlink(&call->link);
     engine->busy[call->class]++;
     fetch_request_t request = {.method = call->method,
                                .url = url,
@@ -121,7 +124,7 @@ static void send_call(docker_call_t *call)
 }
 
 /* Which queue is served next; NULL: none now. */
-static h2o_linklist_t *next_queue(docker_engine_t *engine)
+static list_t *next_queue(docker_engine_t *engine)
 {
     static const unsigned most[] = {[DOCKER_URGENT] = DOCKER_CALLS_MAX,
                                     [DOCKER_BACKGROUND] = DOCKER_BACKGROUND_MAX,
@@ -130,7 +133,7 @@ static h2o_linklist_t *next_queue(docker_engine_t *engine)
     if (docker_engine_busy(engine) == DOCKER_CALLS_MAX)
         return NULL;
     for (size_t i = 0; i < DOCKER_CLASSES; i++)
-        may[i] = !h2o_linklist_is_empty(&engine->waiting[i]) && engine->busy[i] < most[i];
+        may[i] = !list_is_empty(&engine->waiting[i]) && engine->busy[i] < most[i];
     if (may[DOCKER_BACKGROUND] && engine->busy[DOCKER_BACKGROUND] < DOCKER_BACKGROUND_MIN)
         return &engine->waiting[DOCKER_BACKGROUND];
     if (may[DOCKER_URGENT])
@@ -142,9 +145,9 @@ static h2o_linklist_t *next_queue(docker_engine_t *engine)
 
 static void send_waiting(docker_engine_t *engine)
 {
-    h2o_linklist_t *queue;
+    list_t *queue;
     while ((queue = next_queue(engine)) != NULL)
-        send_call(H2O_STRUCT_FROM_MEMBER(docker_call_t, link, queue->next));
+        send_call(CONTAINER_OF(docker_call_t, link, queue->next));
 }
 
 /* The call is over: it can be begun again. */
@@ -154,7 +157,7 @@ static void release(docker_call_t *call)
     if (call->fetch != NULL)
         engine->busy[call->class]--;
     else
-        h2o_linklist_unlink(&call->link);
+        list_unlink(&call->link);
     fetch_cancel(&call->fetch);
     free(call->path);
     free(call->body);
@@ -176,7 +179,7 @@ void docker_call_begin(docker_engine_t *engine, docker_call_t *call)
     assert(call->engine == NULL && call->fetch == NULL && call->done != NULL && call->method != NULL &&
            call->path != NULL);
     call->engine = engine;
-    h2o_linklist_insert(&engine->waiting[call->class], &call->link);
+    list_insert(&engine->waiting[call->class], &call->link);
     send_waiting(engine);
 }
 

@@ -8,6 +8,8 @@
 
 #include "fetch.h"
 
+#include "list.h"
+
 #define DOCKER_CALLS_MAX 16
 /* Of these, calls of a listing: never more than so many, and always this many where that many wait. */
 #define DOCKER_BACKGROUND_MAX 8
@@ -43,7 +45,7 @@ typedef enum docker_class {
 
 /* Embedded in what it belongs to. Zero-filled is a valid one that is not begun. */
 typedef struct docker_call {
-    h2o_linklist_t link;
+    list_t link;
     docker_engine_t *engine; /* NULL: neither waits nor is under way */
     fetch_t *fetch;          /* NULL: waits */
     docker_class_t class;

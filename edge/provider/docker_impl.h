@@ -14,6 +14,7 @@
 #include "docker_calls.h"
 #include "docker_json.h"
 #include "docker_lines.h"
+#include "list.h"
 #include "name_map.h"
 #include "provider_docker.h"
 
@@ -101,13 +102,13 @@ struct docker_box {
     /* A pause. */
     docker_call_t pause;
     /* What it wrote. */
-    h2o_linklist_t questions; /* provider_question_t.link; the first is being answered */
+    list_t questions; /* provider_question_t.link; the first is being answered */
     docker_call_t reading;
     struct docker_log *log; /* of `reading` */
     uint64_t read_tail;     /* entries that it asked for; 0: all */
     size_t read_bytes;
     loop_timer_t reading_limit;
-    h2o_linklist_t link; /* of docker->todo */
+    list_t link; /* of docker->todo */
 };
 
 typedef enum docker_sync {
@@ -128,7 +129,7 @@ struct docker {
     name_map_t entries; /* docker_entry_t by id */
     name_map_t boxes;   /* docker_box_t by id */
     loop_task_t task;
-    h2o_linklist_t todo; /* boxes with something for the end of the turn */
+    list_t todo; /* boxes with something for the end of the turn */
     /* The listing and the events. */
     docker_sync_t sync;
     uint64_t listing; /* the number of the last one that began */

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-#include <h2o.h>
+#include "alloc.h"
 
 struct docker_lines {
     size_t len;
@@ -15,7 +15,7 @@ struct docker_lines {
 
 docker_lines_t *docker_lines_new(void)
 {
-    docker_lines_t *lines = h2o_mem_alloc(sizeof(*lines));
+    docker_lines_t *lines = mem_alloc(sizeof(*lines));
     docker_lines_reset(lines);
     return lines;
 }

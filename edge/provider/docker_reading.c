@@ -9,6 +9,7 @@
 
 #include "docker_impl.h"
 #include "docker_log.h"
+#include "list.h"
 
 /* Questions of a box that wait. */
 #define QUESTIONS_MAX 8
@@ -28,8 +29,8 @@
 
 static provider_question_t *first_question(const docker_box_t *box)
 {
-    h2o_linklist_t *first = box->questions.next;
-    return first != &box->questions ? H2O_STRUCT_FROM_MEMBER(provider_question_t, link, first) : NULL;
+    list_t *first = box->questions.next;
+    return first != &box->questions ? CONTAINER_OF(provider_question_t, link, first) : NULL;
 }
 
 static void end_reading(docker_box_t *box)
@@ -57,7 +58,7 @@ static void refuse(docker_box_t *box, provider_result_t result, const char *sent
 
 static void on_limit(loop_timer_t *timer)
 {
-    refuse(H2O_STRUCT_FROM_MEMBER(docker_box_t, reading_limit, timer), PROVIDER_UNAVAILABLE,
+    refuse(CONTAINER_OF(docker_box_t, reading_limit, timer), PROVIDER_UNAVAILABLE,
            "The container engine takes too long to show the log.");
 }
 
@@ -146,7 +147,7 @@ static void begin(docker_box_t *box, uint64_t tail, uint64_t since)
 
 static void on_read(docker_call_t *call, const fetch_result_t *result)
 {
-    docker_box_t *box = H2O_STRUCT_FROM_MEMBER(docker_box_t, reading, call);
+    docker_box_t *box = CONTAINER_OF(docker_box_t, reading, call);
     if (result->status != 200) {
         refuse_answer(box, result);
         return;
@@ -168,7 +169,7 @@ static void on_read(docker_call_t *call, const fetch_result_t *result)
 
 static void on_bytes(docker_call_t *call, str_t bytes)
 {
-    docker_box_t *box = H2O_STRUCT_FROM_MEMBER(docker_box_t, reading, call);
+    docker_box_t *box = CONTAINER_OF(docker_box_t, reading, call);
     size_t most = first_question(box)->wants_line ? LINE_BYTES_MAX : LOG_BYTES_MAX;
     if (bytes.n > most - box->read_bytes) {
         refuse(box, PROVIDER_FAILED, "The end of the log is too large to be read: ask for fewer lines.");
@@ -218,18 +219,18 @@ void docker_reading_work(docker_box_t *box)
 static size_t count_questions(const docker_box_t *box)
 {
     size_t n = 0;
-    for (const h2o_linklist_t *at = box->questions.next; at != &box->questions; at = at->next)
+    for (const list_t *at = box->questions.next; at != &box->questions; at = at->next)
         n++;
     return n;
 }
 
 /* Behind the one that is being answered and the lines that wait. */
-static h2o_linklist_t *place_of_line(docker_box_t *box)
+static list_t *place_of_line(docker_box_t *box)
 {
-    h2o_linklist_t *at = box->questions.next;
+    list_t *at = box->questions.next;
     if (docker_call_busy(&box->reading))
         at = at->next;
-    while (at != &box->questions && H2O_STRUCT_FROM_MEMBER(provider_question_t, link, at)->wants_line)
+    while (at != &box->questions && CONTAINER_OF(provider_question_t, link, at)->wants_line)
         at = at->next;
     return at;
 }
@@ -242,7 +243,7 @@ bool docker_reading_ask(docker_box_t *box, provider_question_t *question, bool l
     question->asked = &box->docker->provider;
     question->of = box;
     question->wants_line = line;
-    h2o_linklist_insert(line ? place_of_line(box) : &box->questions, &question->link);
+    list_insert(line ? place_of_line(box) : &box->questions, &question->link);
     docker_put_off(box);
     return true;
 }

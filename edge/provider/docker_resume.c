@@ -13,6 +13,7 @@
 
 #include "docker_impl.h"
 #include "docker_log.h"
+#include "list.h"
 #include "process_log.h"
 #include "wake_message.h"
 
@@ -38,8 +39,8 @@ static void set_stage(docker_box_t *box, docker_resume_t stage)
 void docker_put_off(docker_box_t *box)
 {
     docker_t *docker = box->docker;
-    if (!h2o_linklist_is_linked(&box->link))
-        h2o_linklist_insert(&docker->todo, &box->link);
+    if (!list_is_linked(&box->link))
+        list_insert(&docker->todo, &box->link);
     loop_defer(docker->loop, &docker->task, docker->task.run);
 }
 
@@ -68,7 +69,7 @@ static void answer(docker_box_t *box, provider_result_t result, const char *sent
 
 static void on_limit(loop_timer_t *timer)
 {
-    docker_box_t *box = H2O_STRUCT_FROM_MEMBER(docker_box_t, limit, timer);
+    docker_box_t *box = CONTAINER_OF(docker_box_t, limit, timer);
     if (box->resume == RESUME_SYNC)
         answer(box, PROVIDER_UNAVAILABLE, unreachable);
     else if (box->resume == RESUME_CHANGE)
@@ -100,7 +101,7 @@ static void look(docker_box_t *box)
 
 static void on_sent(docker_call_t *call)
 {
-    docker_box_t *box = H2O_STRUCT_FROM_MEMBER(docker_box_t, call, call);
+    docker_box_t *box = CONTAINER_OF(docker_box_t, call, call);
     loop_timer_start(box->docker->loop, &box->limit, DOCKER_RESUME_MS, on_limit);
 }
 
@@ -134,7 +135,7 @@ static bool is_good(const fetch_result_t *result)
 
 static void on_init_begun(docker_call_t *call, const fetch_result_t *result)
 {
-    docker_box_t *box = H2O_STRUCT_FROM_MEMBER(docker_box_t, call, call);
+    docker_box_t *box = CONTAINER_OF(docker_box_t, call, call);
     if (!is_good(result))
         log_refusal(box, "its init was not run", result);
     look(box);
@@ -142,7 +143,7 @@ static void on_init_begun(docker_call_t *call, const fetch_result_t *result)
 
 static void on_init_made(docker_call_t *call, const fetch_result_t *result)
 {
-    docker_box_t *box = H2O_STRUCT_FROM_MEMBER(docker_box_t, call, call);
+    docker_box_t *box = CONTAINER_OF(docker_box_t, call, call);
     if (!is_good(result) || !docker_read_exec(result->body, box->exec)) {
         log_refusal(box, "its init was not run", result);
         look(box);
@@ -165,7 +166,7 @@ static void run_init(docker_box_t *box)
 
 static void on_acted(docker_call_t *call, const fetch_result_t *result)
 {
-    docker_box_t *box = H2O_STRUCT_FROM_MEMBER(docker_box_t, call, call);
+    docker_box_t *box = CONTAINER_OF(docker_box_t, call, call);
     box->acted_well = is_good(result);
     if (result->status == 0) {
         if (!box->docker->lost)
@@ -185,7 +186,7 @@ static void on_acted(docker_call_t *call, const fetch_result_t *result)
 
 static void on_change(loop_timer_t *timer)
 {
-    docker_box_t *box = H2O_STRUCT_FROM_MEMBER(docker_box_t, change, timer);
+    docker_box_t *box = CONTAINER_OF(docker_box_t, change, timer);
     assert(box->resume == RESUME_CHANGE);
     look(box);
 }
@@ -284,7 +285,7 @@ void docker_resume_work(docker_box_t *box)
 
 static void on_last_words(provider_question_t *question, const provider_words_t *words)
 {
-    docker_box_t *box = H2O_STRUCT_FROM_MEMBER(docker_box_t, last_words, question);
+    docker_box_t *box = CONTAINER_OF(docker_box_t, last_words, question);
     char sentence[sizeof(box->why) + DOCKER_LOG_LINE_MAX + 32];
     bool has_line = words->result == PROVIDER_OK && words->text.n > 0;
     snprintf(sentence, sizeof(sentence), "%s", box->why);
@@ -374,7 +375,7 @@ void docker_resume_seen(docker_box_t *box, docker_entry_t *entry, bool failed)
 
 static void on_paused(docker_call_t *call, const fetch_result_t *result)
 {
-    docker_box_t *box = H2O_STRUCT_FROM_MEMBER(docker_box_t, pause, call);
+    docker_box_t *box = CONTAINER_OF(docker_box_t, pause, call);
     if (!is_good(result) && result->status != 404 && result->status != 409)
         log_refusal(box, "it was not paused", result);
     if (box->chosen != NULL && result->status != 0)

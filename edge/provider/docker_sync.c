@@ -10,7 +10,9 @@
 
 #include <jansson.h>
 
+#include "alloc.h"
 #include "docker_impl.h"
+#include "list.h"
 #include "process_log.h"
 
 /* How far before the listing events are asked for; covers a difference of the clocks. */
@@ -41,7 +43,7 @@ static uint64_t next_random(docker_t *docker)
 /* `text`, percent-encoded; to be freed. */
 static char *encode(const char *text)
 {
-    char *out = h2o_mem_alloc(strlen(text) * 3 + 1);
+    char *out = mem_alloc(strlen(text) * 3 + 1);
     size_t n = 0;
     for (; *text != '\0'; text++) {
         bool plain = (*text >= 'a' && *text <= 'z') || (*text >= 'A' && *text <= 'Z') ||
@@ -119,7 +121,7 @@ static void gap(docker_t *docker, const char *why)
 
 static void on_steady(loop_timer_t *timer)
 {
-    docker_t *docker = H2O_STRUCT_FROM_MEMBER(docker_t, steady, timer);
+    docker_t *docker = CONTAINER_OF(docker_t, steady, timer);
     docker->tries = 0;
     if (docker->lost)
         process_log("controller", "the container engine at %s can be used again",
@@ -186,7 +188,7 @@ static void on_listed_one(void *owner, const char *id)
 
 static void on_listed(docker_call_t *call, const fetch_result_t *result)
 {
-    docker_t *docker = H2O_STRUCT_FROM_MEMBER(docker_t, list, call);
+    docker_t *docker = CONTAINER_OF(docker_t, list, call);
     char why[64];
     assert(docker->sync == SYNC_LISTING);
     if (result->status != 200) {
@@ -283,7 +285,7 @@ static void begin_events(docker_t *docker)
 
 static void on_retry(deadline_t *deadline)
 {
-    docker_t *docker = H2O_STRUCT_FROM_MEMBER(docker_t, retry, deadline);
+    docker_t *docker = CONTAINER_OF(docker_t, retry, deadline);
     assert(docker->sync == SYNC_WAITING);
     docker->sync = SYNC_LISTING;
     docker->listing++;

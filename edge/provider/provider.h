@@ -10,9 +10,8 @@
 #ifndef BOXEDGE_PROVIDER_H
 #define BOXEDGE_PROVIDER_H
 
-#include <h2o/linklist.h>
-
 #include "conf.h"
+#include "list.h"
 #include "store.h"
 #include "str.h"
 
@@ -57,12 +56,12 @@ typedef struct provider_question provider_question_t;
 struct provider_question {
     /* Once, unless it was forgotten; not to be asked again from it. */
     void (*answered)(provider_question_t *question, const provider_words_t *words);
-    uint64_t from;       /* of a log: what came after this position; 0: its last lines */
-    uint64_t lines;      /* of a log from 0 on: how many at least, as far as they fit */
-    provider_t *asked;   /* by the provider: NULL while it is not asked */
-    void *of;            /* by the provider: the box */
-    bool wants_line;     /* by the provider */
-    h2o_linklist_t link; /* by the provider */
+    uint64_t from;     /* of a log: what came after this position; 0: its last lines */
+    uint64_t lines;    /* of a log from 0 on: how many at least, as far as they fit */
+    provider_t *asked; /* by the provider: NULL while it is not asked */
+    void *of;          /* by the provider: the box */
+    bool wants_line;   /* by the provider */
+    list_t link;       /* by the provider */
 };
 
 typedef struct provider_handlers {
@@ -114,7 +113,7 @@ struct provider {
 /* The provider does not wait for an answer any more: takes `question` off it. */
 static inline void provider_unask(provider_question_t *question)
 {
-    h2o_linklist_unlink(&question->link);
+    list_unlink(&question->link);
     question->asked = NULL;
 }
 

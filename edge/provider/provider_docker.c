@@ -6,19 +6,21 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "alloc.h"
 #include "docker_impl.h"
+#include "list.h"
 
 static docker_t *docker_of(provider_t *provider)
 {
-    return H2O_STRUCT_FROM_MEMBER(docker_t, provider, provider);
+    return CONTAINER_OF(docker_t, provider, provider);
 }
 
 static void on_task(loop_task_t *task)
 {
-    docker_t *docker = H2O_STRUCT_FROM_MEMBER(docker_t, task, task);
-    while (!h2o_linklist_is_empty(&docker->todo)) {
-        docker_box_t *box = H2O_STRUCT_FROM_MEMBER(docker_box_t, link, docker->todo.next);
-        h2o_linklist_unlink(&box->link);
+    docker_t *docker = CONTAINER_OF(docker_t, task, task);
+    while (!list_is_empty(&docker->todo)) {
+        docker_box_t *box = CONTAINER_OF(docker_box_t, link, docker->todo.next);
+        list_unlink(&box->link);
         docker_reading_work(box);
         docker_resume_work(box);
     }
@@ -102,7 +104,7 @@ provider_t *provider_docker_new(loop_t *loop, fetcher_t *fetcher, const conf_t *
                                 const provider_handlers_t *handlers, void *owner)
 {
     assert(conf->docker.socket[0] != '\0');
-    docker_t *docker = h2o_mem_alloc(sizeof(*docker));
+    docker_t *docker = mem_alloc(sizeof(*docker));
     *docker = (docker_t){
         .provider = {.kind = PROVIDER_DOCKER,
                      .handlers = handlers,
@@ -126,7 +128,7 @@ provider_t *provider_docker_new(loop_t *loop, fetcher_t *fetcher, const conf_t *
         .lines = docker_lines_new(),
         .random = loop_precise_us() | 1,
     };
-    h2o_linklist_init_anchor(&docker->todo);
+    list_init(&docker->todo);
     docker_sync_restart(docker);
     return &docker->provider;
 }

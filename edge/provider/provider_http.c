@@ -10,6 +10,7 @@
 
 #include "control_calls.h"
 #include "deadline.h"
+#include "list.h"
 #include "name_map.h"
 #include "process_log.h"
 #include "retry.h"
@@ -33,8 +34,8 @@ typedef struct http_provider http_provider_t;
 typedef struct known {
     char id[BOX_ID_MAX + 1];
     http_provider_t *provider;
-    h2o_linklist_t used; /* in the order in which something was heard or asked last */
-    h2o_linklist_t active;
+    list_t used; /* in the order in which something was heard or asked last */
+    list_t active;
     bool told; /* it was told once, with: */
     char incarnation[CONTROL_INCARNATION_MAX + 1];
     asked_t asked;
@@ -52,16 +53,16 @@ struct http_provider {
     random_source_t *random;
     control_calls_t *calls;
     name_map_t known; /* known_t by id */
-    h2o_linklist_t used;
-    h2o_linklist_t active; /* since the last report */
-    loop_timer_t report;   /* runs: the last report was less than CONTROL_ACTIVITY_MS ago */
+    list_t used;
+    list_t active;       /* since the last report */
+    loop_timer_t report; /* runs: the last report was less than CONTROL_ACTIVITY_MS ago */
     control_call_t *reporting;
     uint64_t logged_ms;
 };
 
 static http_provider_t *http_of(provider_t *provider)
 {
-    return H2O_STRUCT_FROM_MEMBER(http_provider_t, base, provider);
+    return CONTAINER_OF(http_provider_t, base, provider);
 }
 
 /* ---- what is remembered ---- */
@@ -70,9 +71,9 @@ static void forget(known_t *known)
 {
     http_provider_t *http = known->provider;
     assert(known->asked == ASKED_NOTHING);
-    h2o_linklist_unlink(&known->used);
-    if (h2o_linklist_is_linked(&known->active))
-        h2o_linklist_unlink(&known->active);
+    list_unlink(&known->used);
+    if (list_is_linked(&known->active))
+        list_unlink(&known->active);
     name_map_remove(&http->known, known);
     free(known);
 }
@@ -80,8 +81,8 @@ static void forget(known_t *known)
 /* Forgets the one that was longest without a word, of those of which nothing is asked. */
 static void make_room(http_provider_t *http)
 {
-    for (h2o_linklist_t *link = http->used.next; link != &http->used; link = link->next) {
-        known_t *known = H2O_STRUCT_FROM_MEMBER(known_t, used, link);
+    for (list_t *link = http->used.next; link != &http->used; link = link->next) {
+        known_t *known = CONTAINER_OF(known_t, used, link);
         if (known->asked != ASKED_NOTHING)
             continue;
         forget(known);
@@ -95,8 +96,8 @@ static known_t *find_or_add(http_provider_t *http, str_t id)
 {
     known_t *known = name_map_find(&http->known, id);
     if (known != NULL) {
-        h2o_linklist_unlink(&known->used);
-        h2o_linklist_insert(&http->used, &known->used);
+        list_unlink(&known->used);
+        list_insert(&http->used, &known->used);
         return known;
     }
     if (http->known.count == CONTROL_BOXES_MAX)
@@ -107,7 +108,7 @@ static known_t *find_or_add(http_provider_t *http, str_t id)
     assert(id.n <= BOX_ID_MAX);
     memcpy(known->id, id.p, id.n);
     name_map_add(&http->known, known);
-    h2o_linklist_insert(&http->used, &known->used);
+    list_insert(&http->used, &known->used);
     return known;
 }
 
@@ -256,7 +257,7 @@ static bool on_polled(void *owner, const control_answer_t *answer);
 
 static void on_poll_time(deadline_t *deadline)
 {
-    known_t *known = H2O_STRUCT_FROM_MEMBER(known_t, timer, deadline);
+    known_t *known = CONTAINER_OF(known_t, timer, deadline);
     assert(known->asked == ASKED_PAUSE);
     if (loop_now(known->provider->loop) >= known->until_ms) {
         if (known->failure != NULL)
@@ -357,7 +358,7 @@ static bool on_resume_answered(void *owner, const control_answer_t *answer)
 
 static void on_overfull(deadline_t *deadline)
 {
-    known_t *known = H2O_STRUCT_FROM_MEMBER(known_t, timer, deadline);
+    known_t *known = CONTAINER_OF(known_t, timer, deadline);
     end_resume(known, PROVIDER_UNAVAILABLE, "Too much is asked of the control plane already.");
 }
 
@@ -408,15 +409,15 @@ static bool on_reported(void *owner, const control_answer_t *answer)
     http_provider_t *http = owner;
     http->reporting = NULL;
     /* Not tried again: who is still active is reported with the next. */
-    if (!loop_timer_running(&http->report) && !h2o_linklist_is_empty(&http->active))
+    if (!loop_timer_running(&http->report) && !list_is_empty(&http->active))
         report(http);
     return answer->status < 300 || answer->status >= 400;
 }
 
 static void on_report_time(loop_timer_t *timer)
 {
-    http_provider_t *http = H2O_STRUCT_FROM_MEMBER(http_provider_t, report, timer);
-    if (http->reporting == NULL && !h2o_linklist_is_empty(&http->active))
+    http_provider_t *http = CONTAINER_OF(http_provider_t, report, timer);
+    if (http->reporting == NULL && !list_is_empty(&http->active))
         report(http);
 }
 
@@ -426,9 +427,9 @@ static void report(http_provider_t *http)
     assert(body != NULL && http->reporting == NULL);
     int start = snprintf(body, ACTIVITY_BUF, "{\"boxes\":[");
     size_t n = (size_t)start;
-    for (unsigned i = 0; i < CONTROL_ACTIVITY_BOXES && !h2o_linklist_is_empty(&http->active); i++) {
-        known_t *known = H2O_STRUCT_FROM_MEMBER(known_t, active, http->active.next);
-        h2o_linklist_unlink(&known->active);
+    for (unsigned i = 0; i < CONTROL_ACTIVITY_BOXES && !list_is_empty(&http->active); i++) {
+        known_t *known = CONTAINER_OF(known_t, active, http->active.next);
+        list_unlink(&known->active);
         int wrote = snprintf(body + n, ACTIVITY_BUF - n, "%s\"%s\"", i == 0 ? "" : ",", known->id);
         n += (size_t)wrote;
     }
@@ -454,10 +455,10 @@ static void http_activity(provider_t *provider, str_t ids)
         if (!box_id_valid(id))
             continue;
         known_t *known = find_or_add(http, id);
-        if (!h2o_linklist_is_linked(&known->active))
-            h2o_linklist_insert(&http->active, &known->active);
+        if (!list_is_linked(&known->active))
+            list_insert(&http->active, &known->active);
     }
-    if (!loop_timer_running(&http->report) && !h2o_linklist_is_empty(&http->active))
+    if (!loop_timer_running(&http->report) && !list_is_empty(&http->active))
         loop_timer_start(http->loop, &http->report, CONTROL_ACTIVITY_MS, on_report_time);
 }
 
@@ -471,8 +472,8 @@ static void http_set_conf(provider_t *provider, const conf_t *conf)
 static void http_free(provider_t *provider)
 {
     http_provider_t *http = http_of(provider);
-    while (!h2o_linklist_is_empty(&http->used)) {
-        known_t *known = H2O_STRUCT_FROM_MEMBER(known_t, used, http->used.next);
+    while (!list_is_empty(&http->used)) {
+        known_t *known = CONTAINER_OF(known_t, used, http->used.next);
         control_call_cancel(&known->call);
         deadline_clear(&known->timer);
         known->asked = ASKED_NOTHING;
@@ -504,8 +505,8 @@ provider_t *provider_http_new(loop_t *loop, fetcher_t *fetcher, const conf_t *co
         .random = random_source_new(),
     };
     http->known = NAME_MAP(known_t, id);
-    h2o_linklist_init_anchor(&http->used);
-    h2o_linklist_init_anchor(&http->active);
+    list_init(&http->used);
+    list_init(&http->active);
     http->calls = control_calls_new(loop, fetcher, http->random, conf);
     return &http->base;
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "address.h"
+#include "list.h"
 #include "wake_message.h"
 
 typedef struct process_provider process_provider_t;
@@ -35,8 +36,8 @@ struct process_provider {
     process_box_t *boxes; /* one for each of conf->processes, in order */
     size_t count;
     stranger_t *strangers;
-    h2o_linklist_t questions; /* provider_question_t.link: those that the runner is asked */
-    bool listed;              /* all boxes were told once */
+    list_t questions; /* provider_question_t.link: those that the runner is asked */
+    bool listed;      /* all boxes were told once */
     loop_timer_t first;
     loop_task_t work;
 };
@@ -94,7 +95,7 @@ static void tell_all(process_provider_t *p)
 /* The runner has not come: its boxes do not run. */
 static void on_first_timeout(loop_timer_t *timer)
 {
-    tell_all(H2O_STRUCT_FROM_MEMBER(process_provider_t, first, timer));
+    tell_all(CONTAINER_OF(process_provider_t, first, timer));
 }
 
 /* ---- resuming ---- */
@@ -139,7 +140,7 @@ static void on_answer(void *arg, const runner_answer_t *said)
 
 static void on_patience(loop_timer_t *timer)
 {
-    process_box_t *box = H2O_STRUCT_FROM_MEMBER(process_box_t, patience, timer);
+    process_box_t *box = CONTAINER_OF(process_box_t, patience, timer);
     if (box->asked) /* it is there and at work; its own time ends that */
         loop_timer_start(box->provider->loop, timer, PROVIDER_PROCESS_PATIENCE_MS, on_patience);
     else
@@ -165,7 +166,7 @@ static void answer_stranger(process_provider_t *p, const stranger_t *stranger)
 /* What resume and look left for the end of the turn. */
 static void work(loop_task_t *task)
 {
-    process_provider_t *p = H2O_STRUCT_FROM_MEMBER(process_provider_t, work, task);
+    process_provider_t *p = CONTAINER_OF(process_provider_t, work, task);
     while (p->strangers != NULL) {
         stranger_t *stranger = p->strangers;
         p->strangers = stranger->next;
@@ -236,7 +237,7 @@ static const runner_link_handlers_t link_handlers = {
 
 static process_provider_t *self(provider_t *provider)
 {
-    return H2O_STRUCT_FROM_MEMBER(process_provider_t, base, provider);
+    return CONTAINER_OF(process_provider_t, base, provider);
 }
 
 static void provider_resume(provider_t *provider, str_t id)
@@ -302,7 +303,7 @@ static bool ask_runner(provider_t *provider, str_t id, provider_question_t *ques
         return false;
     question->asked = provider;
     question->wants_line = line;
-    h2o_linklist_insert(&p->questions, &question->link);
+    list_insert(&p->questions, &question->link);
     return true;
 }
 
@@ -328,8 +329,8 @@ static void provider_forget(provider_t *provider, provider_question_t *question)
 static void end_questions(process_provider_t *p)
 {
     static const runner_answer_t lost = {.result = RUNNER_LOST, .sentence = "The edge is ending."};
-    while (!h2o_linklist_is_empty(&p->questions)) {
-        provider_question_t *question = H2O_STRUCT_FROM_MEMBER(provider_question_t, link, p->questions.next);
+    while (!list_is_empty(&p->questions)) {
+        provider_question_t *question = CONTAINER_OF(provider_question_t, link, p->questions.next);
         runner_link_forget(p->link, question);
         on_said(question, &lost);
     }
@@ -430,7 +431,7 @@ provider_t *provider_process_new(loop_t *loop, const conf_t *conf, runner_link_t
                               .conf = conf_acquire(conf),
                               .link = link,
                               .count = conf->process_count};
-    h2o_linklist_init_anchor(&p->questions);
+    list_init(&p->questions);
     p->boxes = make_boxes(p, conf);
     if (may_run)
         loop_timer_start(loop, &p->first, PROVIDER_PROCESS_FIRST_MS, on_first_timeout);

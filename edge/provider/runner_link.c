@@ -5,10 +5,11 @@
 
 #include "bytes.h"
 #include "channel.h"
+#include "list.h"
 #include "memfile.h"
 
 typedef struct pending {
-    h2o_linklist_t link; /* runner_link_t.pending */
+    list_t link; /* runner_link_t.pending */
     runner_link_t *owner;
     uint64_t number;
     runner_answered_t done; /* NULL: nobody waits */
@@ -22,7 +23,7 @@ struct runner_link {
     const runner_link_handlers_t *handlers;
     void *owner;
     loop_task_t tell_up;
-    h2o_linklist_t pending;
+    list_t pending;
     size_t pending_count;
     uint64_t last_number;
 };
@@ -30,7 +31,7 @@ struct runner_link {
 static void finish(pending_t *pending, const runner_answer_t *answer)
 {
     runner_link_t *link = pending->owner;
-    h2o_linklist_unlink(&pending->link);
+    list_unlink(&pending->link);
     loop_timer_stop(&pending->timer);
     link->pending_count--;
     if (pending->done != NULL)
@@ -43,26 +44,26 @@ static void finish_all(runner_link_t *link)
 {
     static const runner_answer_t lost = {.result = RUNNER_LOST,
                                          .sentence = "The process that runs boxes has died."};
-    h2o_linklist_t all;
-    h2o_linklist_init_anchor(&all);
-    h2o_linklist_insert_list(&all, &link->pending);
-    while (!h2o_linklist_is_empty(&all))
-        finish(H2O_STRUCT_FROM_MEMBER(pending_t, link, all.next), &lost);
+    list_t all;
+    list_init(&all);
+    list_insert_all(&all, &link->pending);
+    while (!list_is_empty(&all))
+        finish(CONTAINER_OF(pending_t, link, all.next), &lost);
 }
 
 static void on_timeout(loop_timer_t *timer)
 {
     static const runner_answer_t late = {.result = RUNNER_LOST,
                                          .sentence = "The process that runs boxes does not answer."};
-    finish(H2O_STRUCT_FROM_MEMBER(pending_t, timer, timer), &late);
+    finish(CONTAINER_OF(pending_t, timer, timer), &late);
 }
 
 /* ---- messages ---- */
 
 static pending_t *find(const runner_link_t *link, uint64_t number)
 {
-    for (h2o_linklist_t *node = link->pending.next; node != &link->pending; node = node->next) {
-        pending_t *pending = H2O_STRUCT_FROM_MEMBER(pending_t, link, node);
+    for (list_t *node = link->pending.next; node != &link->pending; node = node->next) {
+        pending_t *pending = CONTAINER_OF(pending_t, link, node);
         if (pending->number == number)
             return pending;
     }
@@ -160,7 +161,7 @@ runner_link_t *runner_link_new(loop_t *loop)
     runner_link_t *link = calloc(1, sizeof(*link));
     assert(link != NULL);
     link->loop = loop;
-    h2o_linklist_init_anchor(&link->pending);
+    list_init(&link->pending);
     return link;
 }
 
@@ -178,7 +179,7 @@ void runner_link_free(runner_link_t **link)
 
 static void tell_up(loop_task_t *task)
 {
-    runner_link_t *link = H2O_STRUCT_FROM_MEMBER(runner_link_t, tell_up, task);
+    runner_link_t *link = CONTAINER_OF(runner_link_t, tell_up, task);
     if (link->handlers != NULL)
         link->handlers->up(link->owner);
 }
@@ -218,7 +219,7 @@ bool runner_link_ask(runner_link_t *link, runner_message_t what, str_t id, uint6
     pending_t *pending = calloc(1, sizeof(*pending));
     assert(pending != NULL);
     *pending = (pending_t){.owner = link, .number = number, .done = done, .arg = arg};
-    h2o_linklist_insert(&link->pending, &pending->link);
+    list_insert(&link->pending, &pending->link);
     link->pending_count++;
     loop_timer_start(link->loop, &pending->timer, RUNNER_LINK_ANSWER_MS, on_timeout);
     return true;
@@ -226,9 +227,9 @@ bool runner_link_ask(runner_link_t *link, runner_message_t what, str_t id, uint6
 
 void runner_link_forget(runner_link_t *link, const void *arg)
 {
-    h2o_linklist_t *node = link->pending.next;
+    list_t *node = link->pending.next;
     while (node != &link->pending) {
-        pending_t *pending = H2O_STRUCT_FROM_MEMBER(pending_t, link, node);
+        pending_t *pending = CONTAINER_OF(pending_t, link, node);
         node = node->next;
         if (arg != NULL && pending->arg != arg)
             continue;

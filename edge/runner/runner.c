@@ -20,6 +20,7 @@
 #include "children.h"
 #include "clock.h"
 #include "descriptors.h"
+#include "list.h"
 #include "memfile.h"
 #include "process.h"
 #include "process_log.h"
@@ -100,7 +101,7 @@ static void box_answered(void *owner, uint64_t question, runner_result_t result,
 /* Repeats until no process is found: a grandchild becomes a child when its parent dies. */
 static void sweep(loop_timer_t *timer)
 {
-    runner_t *runner = H2O_STRUCT_FROM_MEMBER(runner_t, sweep, timer);
+    runner_t *runner = CONTAINER_OF(runner_t, sweep, timer);
     pid_t *spare = calloc(runner->box_count + runner->leaving_count + 1, sizeof(*spare));
     assert(spare != NULL);
     size_t count = 0;
@@ -337,7 +338,7 @@ static void supervisor_closed(void *owner)
 
 static void beat(loop_timer_t *timer)
 {
-    runner_t *runner = H2O_STRUCT_FROM_MEMBER(runner_t, heartbeat, timer);
+    runner_t *runner = CONTAINER_OF(runner_t, heartbeat, timer);
     atomic_store(&shm_runner(runner->shm)->heartbeat_ms, clock_now_ms());
     loop_timer_start(runner->loop, timer, PROCESS_HEARTBEAT_MS, beat);
 }

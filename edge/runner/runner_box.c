@@ -12,6 +12,7 @@
 #include "channel.h"
 #include "children.h"
 #include "keeper.h"
+#include "list.h"
 #include "loopback_port.h"
 #include "probe.h"
 #include "process_log.h"
@@ -181,7 +182,7 @@ static void close_output(runner_box_t *box)
 
 static void read_again(loop_timer_t *timer)
 {
-    readable_start(H2O_STRUCT_FROM_MEMBER(runner_box_t, rest, timer)->output);
+    readable_start(CONTAINER_OF(runner_box_t, rest, timer)->output);
 }
 
 static void on_output(void *owner)
@@ -277,7 +278,7 @@ static unsigned look_at_ports(const runner_box_t *box, uint16_t *port)
 
 static void look_again(loop_timer_t *timer)
 {
-    runner_box_t *box = H2O_STRUCT_FROM_MEMBER(runner_box_t, timer, timer);
+    runner_box_t *box = CONTAINER_OF(runner_box_t, timer, timer);
     uint64_t age = loop_now(box->loop) - box->since_ms;
     uint16_t port = 0;
     if (box->state != RUNNER_RUNNING)
@@ -402,7 +403,7 @@ static void launch(runner_box_t *box)
 /* Starts once no other process listens on its ports; otherwise requests would reach that process. */
 static void launch_when_free(loop_timer_t *timer)
 {
-    runner_box_t *box = H2O_STRUCT_FROM_MEMBER(runner_box_t, timer, timer);
+    runner_box_t *box = CONTAINER_OF(runner_box_t, timer, timer);
     uint16_t port = 0;
     if (look_at_ports(box, &port) == 0) {
         launch(box);

@@ -326,7 +326,7 @@ tls_t *tls_new(const tls_pem_t *pems, size_t count, const tls_ticket_keys_t *key
     tls_t *tls = calloc(1, sizeof(*tls));
     tls_site_t *sites = calloc(count, sizeof(*sites));
     if (tls == NULL || sites == NULL)
-        abort(); /* as h2o_mem_alloc does */
+        abort(); /* as mem_alloc does */
     tls->refs = 1;
     tls->sites = sites;
     tls->site_count = count;

@@ -21,7 +21,7 @@ static void names_add(tls_names_t *names, const char *text, size_t len)
     char *copy = malloc(len + 1);
     tls_name_t *grown = realloc(names->names, (names->count + 1) * sizeof(*grown));
     if (copy == NULL || grown == NULL)
-        abort(); /* as h2o_mem_alloc does */
+        abort(); /* as mem_alloc does */
     for (size_t i = 0; i < len; i++)
         copy[i] = str_lower(text[i]);
     copy[len] = '\0';

@@ -3,6 +3,7 @@
  * bytes, trailers and end. A message that is complete, written again in one chunk, gives the same.
  */
 #include "../unit/edge/heads.h"
+#include "arena.h"
 #include "chunked.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size);
@@ -13,14 +14,14 @@ typedef struct decoded {
     chunked_result_t result;
     text_t body;
     size_t left; /* input that was not taken */
-    h2o_mem_pool_t pool;
+    arena_t pool;
     fields_t trailers;
 } decoded_t;
 
 static void decode(decoded_t *out, str_t input, size_t step)
 {
     *out = (decoded_t){.result = CHUNKED_MORE};
-    h2o_mem_init_pool(&out->pool);
+    arena_init(&out->pool);
     chunked_t chunked;
     chunked_init(&chunked, &out->pool, MAX_FIELDS);
     while (input.n != 0 && out->result == CHUNKED_MORE) {
@@ -42,7 +43,7 @@ static void decode(decoded_t *out, str_t input, size_t step)
 static void decoded_fini(decoded_t *d)
 {
     free(d->body.p);
-    h2o_mem_clear_pool(&d->pool);
+    arena_clear(&d->pool);
 }
 
 static void check_same(const decoded_t *a, const decoded_t *b)

@@ -2,6 +2,7 @@
 #include "fuzz_world.h"
 
 #include "access.h"
+#include "arena.h"
 
 /* Nobody is resumed once it was answered. */
 static fuzz_call_t *stepping(exchange_t *ex)
@@ -47,7 +48,7 @@ static step_result_t step_body(exchange_t *ex)
 
 static step_result_t step_to_origin(exchange_t *ex)
 {
-    fuzz_origin_t *origin = h2o_mem_alloc_pool(&ex->arena, sizeof(*origin));
+    fuzz_origin_t *origin = arena_alloc(&ex->arena, sizeof(*origin));
     *origin = (fuzz_origin_t){.nature = fuzz_world.nature};
     exchange_to_origin(ex);
     if (!ex->internal)

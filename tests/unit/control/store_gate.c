@@ -6,16 +6,18 @@
 
 #include <cmocka.h>
 
+#include "list.h"
+
 static void store_gate_run(store_job_t *job, store_t *store)
 {
     (void)store;
-    while (sem_wait(&H2O_STRUCT_FROM_MEMBER(store_gate_t, job, job)->opened) != 0)
+    while (sem_wait(&CONTAINER_OF(store_gate_t, job, job)->opened) != 0)
         continue; /* interrupted */
 }
 
 static void store_gate_done(store_job_t *job)
 {
-    store_gate_t *gate = H2O_STRUCT_FROM_MEMBER(store_gate_t, job, job);
+    store_gate_t *gate = CONTAINER_OF(store_gate_t, job, job);
     (void)sem_destroy(&gate->opened);
     gate->passed = true;
 }

@@ -1,5 +1,6 @@
 /* Boxes as the controller knows them: their addresses and generations, whose they are, how many, and for how
  * long. */
+#include "list.h"
 #include "store_gate.h"
 #include "waker_world.h"
 
@@ -107,7 +108,7 @@ typedef struct read_job {
 
 static void run_read(store_job_t *job, store_t *store)
 {
-    read_job_t *read = H2O_STRUCT_FROM_MEMBER(read_job_t, job, job);
+    read_job_t *read = CONTAINER_OF(read_job_t, job, job);
     read->result = store_get_box(store, STR("a"), &read->box);
 }
 
@@ -287,7 +288,7 @@ static bool count_preview(const store_preview_t *preview, void *arg)
 
 static void run_count(store_job_t *job, store_t *store)
 {
-    previews_job_t *previews = H2O_STRUCT_FROM_MEMBER(previews_job_t, job, job);
+    previews_job_t *previews = CONTAINER_OF(previews_job_t, job, job);
     assert_int_equal(store_each_preview(store, count_preview, &previews->left), STORE_OK);
 }
 

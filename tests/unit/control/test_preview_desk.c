@@ -7,6 +7,7 @@
 
 #include "address.h"
 #include "credentials.h"
+#include "list.h"
 #include "own_addresses.h"
 #include "preview_desk.h"
 #include "preview_message.h"
@@ -184,13 +185,13 @@ typedef struct box_job {
 
 static void put_box(store_job_t *job, store_t *store)
 {
-    box_job_t *work = H2O_STRUCT_FROM_MEMBER(box_job_t, job, job);
+    box_job_t *work = CONTAINER_OF(box_job_t, job, job);
     assert_int_equal(store_put_box(store, &work->box), STORE_OK);
 }
 
 static void box_done(store_job_t *job)
 {
-    H2O_STRUCT_FROM_MEMBER(box_job_t, job, job)->done = true;
+    CONTAINER_OF(box_job_t, job, job)->done = true;
 }
 
 /* ---- what is made and deleted ---- */

@@ -2,6 +2,8 @@
  * room back. */
 #include "store_gate.h"
 
+#include "list.h"
+
 typedef struct world {
     fixture_t dirs;
     loop_t *loop;
@@ -43,7 +45,7 @@ static void close_world(world_t *w)
 
 static void done(store_job_t *job)
 {
-    test_job_t *test = H2O_STRUCT_FROM_MEMBER(test_job_t, job, job);
+    test_job_t *test = CONTAINER_OF(test_job_t, job, job);
     test->done_as = ++*test->order;
     test->epoch_at_done = atomic_load(shm_epoch(test->world->shm));
 }
@@ -65,7 +67,7 @@ static bool count_one(const store_preview_t *preview, void *arg)
 
 static void count_previews(store_job_t *job, store_t *store)
 {
-    test_job_t *test = H2O_STRUCT_FROM_MEMBER(test_job_t, job, job);
+    test_job_t *test = CONTAINER_OF(test_job_t, job, job);
     if (store_each_preview(store, count_one, &test->seen) != STORE_OK)
         test->seen = UINT64_MAX;
 }

@@ -6,9 +6,11 @@
 
 #include <cmocka.h>
 
+#include "list.h"
+
 static void provider_resume(provider_t *provider, str_t id)
 {
-    world_t *w = H2O_STRUCT_FROM_MEMBER(world_t, provider, provider);
+    world_t *w = CONTAINER_OF(world_t, provider, provider);
     w->resumes++;
     snprintf(w->resumed_id, sizeof w->resumed_id, "%.*s", STR_ARG(id));
 }
@@ -16,7 +18,7 @@ static void provider_resume(provider_t *provider, str_t id)
 static void provider_pause(provider_t *provider, str_t id)
 {
     (void)id;
-    H2O_STRUCT_FROM_MEMBER(world_t, provider, provider)->pauses++;
+    CONTAINER_OF(world_t, provider, provider)->pauses++;
 }
 
 void ignore_id(provider_t *provider, str_t id)
@@ -160,7 +162,7 @@ void settling_run(store_job_t *job, store_t *store)
 
 void settling_done(store_job_t *job)
 {
-    H2O_STRUCT_FROM_MEMBER(settling_t, job, job)->done = true;
+    CONTAINER_OF(settling_t, job, job)->done = true;
 }
 
 void settle(world_t *w)

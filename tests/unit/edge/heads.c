@@ -1,5 +1,7 @@
 #include "heads.h"
 
+#include "arena.h"
+
 str_t heads_copy(char **bytes, str_t data)
 {
     free(*bytes);
@@ -13,7 +15,7 @@ str_t heads_copy(char **bytes, str_t data)
 void parse_request_in_pieces(request_parse_t *p, str_t data, size_t step)
 {
     *p = (request_parse_t){.result = HTTP1_INCOMPLETE};
-    h2o_mem_init_pool(&p->pool);
+    arena_init(&p->pool);
     size_t seen = 0;
     for (size_t n = data.n != 0 ? 1 : 0;; n = n + step < data.n ? n + step : data.n) {
         str_t part = heads_copy(&p->bytes, str_make(data.p, n));
@@ -28,7 +30,7 @@ void parse_request_in_pieces(request_parse_t *p, str_t data, size_t step)
 void parse_request_whole(request_parse_t *p, str_t data)
 {
     *p = (request_parse_t){.result = HTTP1_INCOMPLETE};
-    h2o_mem_init_pool(&p->pool);
+    arena_init(&p->pool);
     p->result = http1_parse_request(heads_copy(&p->bytes, data), 0, HEADS_MAX_BYTES, HEADS_MAX_FIELDS,
                                     &p->pool, &p->request, &p->head, &p->error);
 }
@@ -36,13 +38,13 @@ void parse_request_whole(request_parse_t *p, str_t data)
 void request_parse_fini(request_parse_t *p)
 {
     free(p->bytes);
-    h2o_mem_clear_pool(&p->pool);
+    arena_clear(&p->pool);
 }
 
 void parse_response_in_pieces(response_parse_t *p, str_t data, size_t step, bool head_request)
 {
     *p = (response_parse_t){.result = HTTP1_INCOMPLETE};
-    h2o_mem_init_pool(&p->pool);
+    arena_init(&p->pool);
     size_t seen = 0;
     for (size_t n = data.n != 0 ? 1 : 0;; n = n + step < data.n ? n + step : data.n) {
         str_t part = heads_copy(&p->bytes, str_make(data.p, n));
@@ -57,7 +59,7 @@ void parse_response_in_pieces(response_parse_t *p, str_t data, size_t step, bool
 void parse_response_whole(response_parse_t *p, str_t data, bool head_request)
 {
     *p = (response_parse_t){.result = HTTP1_INCOMPLETE};
-    h2o_mem_init_pool(&p->pool);
+    arena_init(&p->pool);
     p->result = http1_parse_response(heads_copy(&p->bytes, data), 0, HEADS_MAX_BYTES, HEADS_MAX_FIELDS,
                                      head_request, &p->pool, &p->response, &p->head);
 }
@@ -65,7 +67,7 @@ void parse_response_whole(response_parse_t *p, str_t data, bool head_request)
 void response_parse_fini(response_parse_t *p)
 {
     free(p->bytes);
-    h2o_mem_clear_pool(&p->pool);
+    arena_clear(&p->pool);
 }
 
 bool fields_equal(const fields_t *a, const fields_t *b)

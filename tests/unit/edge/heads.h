@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "arena.h"
 #include "http1_parse.h"
 #include "http1_response.h"
 
@@ -19,7 +20,7 @@
 typedef struct request_parse {
     http1_parse_t result;
     char *bytes;
-    h2o_mem_pool_t pool;
+    arena_t pool;
     request_t request;
     http1_request_head_t head;
     http1_error_t error;
@@ -28,7 +29,7 @@ typedef struct request_parse {
 typedef struct response_parse {
     http1_parse_t result;
     char *bytes;
-    h2o_mem_pool_t pool;
+    arena_t pool;
     response_t response;
     http1_response_head_t head;
 } response_parse_t;

@@ -1,5 +1,6 @@
 #include "http2_world.h"
 
+#include "list.h"
 #include "pipeline.h"
 
 static world_t *the_world; /* ops have no other way to it */
@@ -312,7 +313,7 @@ void world_start(world_t *world)
     account_root_init(&world->worker.memory, NULL);
     world->worker.random = random_source_new();
     world->worker.scratch = malloc(CONN_TURN_BYTES);
-    h2o_linklist_init_anchor(&world->worker.clients);
+    list_init(&world->worker.clients);
 }
 
 static void never(void *owner)
@@ -329,7 +330,7 @@ void http2_world_connect(world_t *world)
     client_t accepted = {.worker = &world->worker, .kind = CONF_LISTENER_TLS, .steps = world_steps};
     accepted.conn = conn_new(world->loop, fds[0], NULL, &none, NULL);
     http2_server_new(&accepted);
-    world->server = H2O_STRUCT_FROM_MEMBER(client_t, link, world->worker.clients.next);
+    world->server = CONTAINER_OF(client_t, link, world->worker.clients.next);
     world->fd = fds[1];
     world->client = client_new(world);
     assert_int_equal(nghttp2_submit_settings(world->client, NGHTTP2_FLAG_NONE, NULL, 0), 0);
@@ -337,7 +338,7 @@ void http2_world_connect(world_t *world)
 
 bool world_closed(const world_t *world)
 {
-    return h2o_linklist_is_empty((h2o_linklist_t *)&world->worker.clients);
+    return list_is_empty((list_t *)&world->worker.clients);
 }
 
 void http2_world_disconnect(world_t *world)

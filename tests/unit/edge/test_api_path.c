@@ -7,7 +7,9 @@
 
 #include "api_path.h"
 
-static h2o_mem_pool_t pool;
+#include "arena.h"
+
+static arena_t pool;
 
 static void routes(void **state)
 {
@@ -158,14 +160,14 @@ static void which_boxes(void **state)
 static int setup(void **state)
 {
     (void)state;
-    h2o_mem_init_pool(&pool);
+    arena_init(&pool);
     return 0;
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    h2o_mem_clear_pool(&pool);
+    arena_clear(&pool);
     return 0;
 }
 

@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "arena.h"
 #include "chunked.h"
 #include "heads.h"
 
@@ -14,7 +15,7 @@ typedef struct decoded {
     chunked_result_t result;
     text_t body;
     size_t left; /* input that was not taken */
-    h2o_mem_pool_t pool;
+    arena_t pool;
     fields_t trailers;
 } decoded_t;
 
@@ -22,7 +23,7 @@ typedef struct decoded {
 static void decode(decoded_t *out, str_t input, size_t step)
 {
     *out = (decoded_t){.result = CHUNKED_MORE};
-    h2o_mem_init_pool(&out->pool);
+    arena_init(&out->pool);
     chunked_t chunked;
     chunked_init(&chunked, &out->pool, MAX_FIELDS);
     while (input.n != 0 && out->result == CHUNKED_MORE) {
@@ -50,7 +51,7 @@ static void decode(decoded_t *out, str_t input, size_t step)
 static void decoded_fini(decoded_t *d)
 {
     free(d->body.p);
-    h2o_mem_clear_pool(&d->pool);
+    arena_clear(&d->pool);
 }
 
 static const size_t steps[] = {1, 2, 3, 5, 17};

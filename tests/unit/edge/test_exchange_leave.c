@@ -3,6 +3,7 @@
 #include "wake_world.h"
 
 #include "api.h"
+#include "arena.h"
 
 /* How a codec ends an exchange whose step waits. */
 typedef enum way { BAD_BODY, BODY_TIMEOUT, RESET, HALF_CLOSE_THEN_RESET, DRAIN_THEN_BAD_BODY, WAYS } way_t;
@@ -191,7 +192,7 @@ static const exchange_step_t line_steps[] = {{"line", step_line}, {NULL, NULL}};
 
 static void give_api(exchange_t *ex)
 {
-    api_t *api = h2o_mem_alloc_pool(&ex->arena, sizeof(*api));
+    api_t *api = arena_alloc(&ex->arena, sizeof(*api));
     *api = (api_t){.conf = conf_acquire(ex->worker->conf), .outcome = BALANCE_LEFT};
     ex->api = api;
 }

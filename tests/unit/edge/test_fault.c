@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "arena.h"
 #include "chunked.h"
 #include "fault.h"
 
@@ -176,11 +177,11 @@ static void test_chunked(void **state)
         {"0\r\nA: b\r\nC: d\r\nE: secret\r\n\r\n", "not allowed there", "", -1}, /* too many */
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        h2o_mem_pool_t pool;
+        arena_t pool;
         chunked_t chunked;
         str_t input = str_from(cases[i].body), piece;
         chunked_result_t result = CHUNKED_DATA;
-        h2o_mem_init_pool(&pool);
+        arena_init(&pool);
         chunked_init(&chunked, &pool, 2);
         while (result == CHUNKED_DATA)
             result = chunked_decode(&chunked, &input, &piece);
@@ -191,7 +192,7 @@ static void test_chunked(void **state)
         assert_int_equal(fault.has_byte, cases[i].byte >= 0);
         if (fault.has_byte)
             assert_int_equal(fault.byte, cases[i].byte);
-        h2o_mem_clear_pool(&pool);
+        arena_clear(&pool);
     }
 }
 

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "arena.h"
 #include "http1_client.h"
 #include "origin_pool.h"
 #include "request_head.h"
@@ -346,8 +347,8 @@ static void test_a_long_silence(void **state)
 
 static void give_large_head(exchange_t *ex)
 {
-    h2o_mem_pool_t *pool = request_head_pool(ex, LARGE);
-    char *value = h2o_mem_alloc_pool(pool, LARGE);
+    arena_t *pool = request_head_pool(ex, LARGE);
+    char *value = arena_alloc(pool, LARGE);
     memset(value, 'v', LARGE);
     value[LARGE - 1] = 'z';
     fields_add(pool, &ex->request.fields, FIELD_OTHER, STR("x-a"), str_make(value, LARGE));

@@ -7,20 +7,22 @@
 
 #include "http1_head.h"
 
-static h2o_mem_pool_t arena;
+#include "arena.h"
+
+static arena_t arena;
 static const str_t date = {"Sun, 06 Nov 1994 08:49:37 GMT", 29};
 
 static int setup(void **state)
 {
     (void)state;
-    h2o_mem_init_pool(&arena);
+    arena_init(&arena);
     return 0;
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    h2o_mem_clear_pool(&arena);
+    arena_clear(&arena);
     return 0;
 }
 

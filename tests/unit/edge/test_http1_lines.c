@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "arena.h"
 #include "heads.h"
 #include "http1_lines.h"
 
@@ -20,8 +21,8 @@
 static int lines_of(str_t data)
 {
     char *bytes = NULL;
-    h2o_mem_pool_t pool;
-    h2o_mem_init_pool(&pool);
+    arena_t pool;
+    arena_init(&pool);
     http1_lines_t lines;
     size_t len = 0;
     int count = -1;
@@ -34,7 +35,7 @@ static int lines_of(str_t data)
         assert_true(count == -1 || len == data.n);
     }
     free(bytes);
-    h2o_mem_clear_pool(&pool);
+    arena_clear(&pool);
     return count;
 }
 
@@ -108,8 +109,8 @@ static void test_lines(void **state)
 static void test_white_space_is_cut(void **state)
 {
     (void)state;
-    h2o_mem_pool_t pool;
-    h2o_mem_init_pool(&pool);
+    arena_t pool;
+    arena_init(&pool);
     http1_lines_t lines;
     size_t len = 0;
     field_t field;
@@ -119,7 +120,7 @@ static void test_white_space_is_cut(void **state)
     assert_true(str_eq(field.name, STR("hOsT")));
     assert_true(str_eq(field.value, STR("a b")));
     assert_int_equal(field.id, FIELD_HOST);
-    h2o_mem_clear_pool(&pool);
+    arena_clear(&pool);
 }
 
 /* Whatever was seen before, the answer is the same. */
@@ -128,8 +129,8 @@ static void test_seen_before(void **state)
     (void)state;
     static const str_t texts[] = {
         {"\r\n", 2}, {"\r\nnext: request\r\n\r\n", 19}, {"a:b\r\n\r\n", 7}, {"a:b\r\nc:d\r\n\r\n", 12}};
-    h2o_mem_pool_t pool;
-    h2o_mem_init_pool(&pool);
+    arena_t pool;
+    arena_init(&pool);
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         http1_lines_t lines;
         size_t whole = 0, len = 0;
@@ -141,14 +142,14 @@ static void test_seen_before(void **state)
             assert_int_equal(len, whole);
         }
     }
-    h2o_mem_clear_pool(&pool);
+    arena_clear(&pool);
 }
 
 static void test_too_many(void **state)
 {
     (void)state;
-    h2o_mem_pool_t pool;
-    h2o_mem_init_pool(&pool);
+    arena_t pool;
+    arena_init(&pool);
     http1_lines_t lines;
     size_t len = 0;
     for (uint32_t count = 1; count <= 2 * HTTP1_LINES_FEW + 1; count++) {
@@ -164,7 +165,7 @@ static void test_too_many(void **state)
                              HTTP1_LINES_TOO_MANY);
         free(text.p);
     }
-    h2o_mem_clear_pool(&pool);
+    arena_clear(&pool);
 }
 
 int main(void)

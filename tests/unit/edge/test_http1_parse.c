@@ -8,6 +8,8 @@
 
 #include "heads.h"
 
+#include "arena.h"
+
 #define KEY  "dGhlIHNhbXBsZSBub25jZQ=="
 #define GET  "GET / HTTP/1.1\r\n"
 #define HOST "Host: a.test\r\n"
@@ -258,7 +260,7 @@ static void test_websocket(void **state)
 static http1_parse_t parse_limited(str_t data, size_t max_bytes, uint32_t max_fields, http1_error_t *error)
 {
     request_parse_t p = {.result = HTTP1_INCOMPLETE};
-    h2o_mem_init_pool(&p.pool);
+    arena_init(&p.pool);
     p.result = http1_parse_request(heads_copy(&p.bytes, data), 0, max_bytes, max_fields, &p.pool, &p.request,
                                    &p.head, error);
     http1_parse_t result = p.result;
@@ -363,8 +365,8 @@ static void test_slow_head_holds_nothing(void **state)
     text_add(&text, STR(" HTTP/1.1\r\nHost: a.test\r\n"));
     for (int i = 0; i < 60; i++)
         text_add(&text, STR("Some-Name: some value\r\n"));
-    h2o_mem_pool_t pool;
-    h2o_mem_init_pool(&pool);
+    arena_t pool;
+    arena_init(&pool);
     request_t request;
     http1_request_head_t head;
     http1_error_t error;
@@ -381,7 +383,7 @@ static void test_slow_head_holds_nothing(void **state)
         HTTP1_OK);
     assert_int_equal(request.target.n, 8002);
     assert_int_equal(request.fields.count, 60);
-    h2o_mem_clear_pool(&pool);
+    arena_clear(&pool);
     free(text.p);
 }
 

@@ -8,6 +8,8 @@
 
 #include "heads.h"
 
+#include "arena.h"
+
 #define OK "HTTP/1.1 200 OK\r\n"
 
 static void expect_ok(response_parse_t *p, str_t data, bool head_request)
@@ -273,7 +275,7 @@ static void test_http2_is_recognized(void **state)
     (void)state;
     response_parse_t p = {.result = HTTP1_INCOMPLETE};
     str_t settings = STR("\0\0\6\4\0\0\0\0\0\0\3\0\0\0d");
-    h2o_mem_init_pool(&p.pool);
+    arena_init(&p.pool);
     p.result = http1_parse_response(heads_copy(&p.bytes, settings), 0, 32768, 100, false, &p.pool,
                                     &p.response, &p.head);
     assert_int_equal(p.result, HTTP1_BAD);
@@ -284,7 +286,7 @@ static void test_http2_is_recognized(void **state)
 static http1_parse_t parse_limited(str_t data, size_t max_bytes, uint32_t max_fields)
 {
     response_parse_t p = {.result = HTTP1_INCOMPLETE};
-    h2o_mem_init_pool(&p.pool);
+    arena_init(&p.pool);
     p.result = http1_parse_response(heads_copy(&p.bytes, data), 0, max_bytes, max_fields, false, &p.pool,
                                     &p.response, &p.head);
     http1_parse_t result = p.result;

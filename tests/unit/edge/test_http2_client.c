@@ -2,6 +2,7 @@
 #include "http2_origin_world.h"
 
 #include "http2_client_impl.h"
+#include "list.h"
 #include "relief.h"
 
 static int setup(void **state)
@@ -294,7 +295,7 @@ static void test_idle_connections_count_and_are_shed(void **state)
     peer_answer(peer, 1, "200", 0, NULL);
     PUMP_UNTIL(world, peer, call->ends == 1);
     call_free(call);
-    PUMP_UNTIL(world, peer, h2o_linklist_is_linked(&origin->idle_link));
+    PUMP_UNTIL(world, peer, list_is_linked(&origin->idle_link));
     assert_true(worker->memory.held >= 4096);
     assert_int_equal(worker->memory.held, origin->memory.bytes);
 

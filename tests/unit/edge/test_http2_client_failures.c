@@ -2,6 +2,7 @@
  * is answered, and what stays bounded. */
 #include "http2_origin_world.h"
 
+#include "arena.h"
 #include "http2_client_impl.h"
 #include "request_head.h"
 
@@ -114,8 +115,8 @@ static void test_a_refused_request_with_a_large_head(void **state)
     call_t *call = call_new(world, "POST");
     exchange_t *ex = call->ex;
     const size_t large = 3900;
-    h2o_mem_pool_t *pool = request_head_pool(ex, large);
-    char *value = h2o_mem_alloc_pool(pool, large);
+    arena_t *pool = request_head_pool(ex, large);
+    char *value = arena_alloc(pool, large);
     memset(value, 'v', large);
     fields_add(pool, &ex->request.fields, FIELD_OTHER, STR("x-a"), str_make(value, large));
     world->fixture->client.local = false;

@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 
+#include "arena.h"
+
 static const http2_head_limits_t limits = {.fields = 3, .bytes = 200};
 
 typedef struct pair {
@@ -13,8 +15,7 @@ typedef struct pair {
 } pair_t;
 
 /* The fields until a NULL; true where the head is good. */
-static bool take(h2o_mem_pool_t *pool, const pair_t *pairs, bool head_request, bool end_stream,
-                 response_t *response)
+static bool take(arena_t *pool, const pair_t *pairs, bool head_request, bool end_stream, response_t *response)
 {
     http2_head_t head = {.bytes = 0};
     *response = (response_t){.content_length = LENGTH_UNKNOWN};
@@ -46,14 +47,14 @@ static void test_lengths(void **state)
         {{{":status", "999"}}, false, true, true, 0},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        h2o_mem_pool_t pool;
+        arena_t pool;
         response_t response;
-        h2o_mem_init_pool(&pool);
+        arena_init(&pool);
         assert_true(take(&pool, cases[i].fields, cases[i].head_request, cases[i].end_stream, &response));
         assert_int_equal(response.bodyless, cases[i].bodyless);
         assert_true(response.content_length == cases[i].length);
         assert_int_equal(response.fields.count, 0);
-        h2o_mem_clear_pool(&pool);
+        arena_clear(&pool);
     }
 }
 
@@ -76,11 +77,11 @@ static void test_what_is_refused(void **state)
         {{":status", "200"}, {"a", ""}, {"b", ""}, {"c", ""}, {"d", ""}},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        h2o_mem_pool_t pool;
+        arena_t pool;
         response_t response;
-        h2o_mem_init_pool(&pool);
+        arena_init(&pool);
         assert_false(take(&pool, cases[i], false, false, &response));
-        h2o_mem_clear_pool(&pool);
+        arena_clear(&pool);
     }
 }
 
@@ -88,12 +89,12 @@ static void test_what_is_refused(void **state)
 static void test_bytes(void **state)
 {
     (void)state;
-    h2o_mem_pool_t pool;
+    arena_t pool;
     response_t response = {.content_length = LENGTH_UNKNOWN};
     http2_head_t head = {.bytes = 0};
     static char value[128];
     memset(value, 'v', sizeof(value));
-    h2o_mem_init_pool(&pool);
+    arena_init(&pool);
     /* 42 of the status, 32 and 1 of the next: 125 are left. */
     for (size_t extra = 0; extra < 2; extra++) {
         head = (http2_head_t){.bytes = 0};
@@ -113,7 +114,7 @@ static void test_bytes(void **state)
     assert_int_equal(result, HTTP2_HEAD_HOPELESS_SIZE);
     assert_true(head.bytes <= (HTTP2_HEAD_HOPELESS + 2) * limits.bytes);
     assert_int_equal(response.fields.count, kept);
-    h2o_mem_clear_pool(&pool);
+    arena_clear(&pool);
 }
 
 /* The texts of nghttp2 1.52, and such as another version may have. */
@@ -159,16 +160,16 @@ static void test_blame(void **state)
 {
     (void)state;
     static char bytes[1000];
-    h2o_mem_pool_t pool;
+    arena_t pool;
     http2_head_t head = {.bytes = 0};
-    h2o_mem_init_pool(&pool);
+    arena_init(&pool);
     memset(bytes, 'b', sizeof(bytes));
     http2_response_blame(&head, &pool, "one", str_make(bytes, sizeof(bytes)));
     http2_response_blame(&head, &pool, "two", STR("c"));
     assert_true(head.malformed);
     assert_string_equal(head.fault.reason, "one");
     assert_int_equal(head.fault.bytes.n, FAULT_BYTES + 1);
-    h2o_mem_clear_pool(&pool);
+    arena_clear(&pool);
 }
 
 static void test_trailers(void **state)
@@ -182,14 +183,14 @@ static void test_trailers(void **state)
         {"x y", HTTP2_RESPONSE_BAD_FIELD},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        h2o_mem_pool_t pool;
+        arena_t pool;
         http2_head_t head = {.bytes = 0};
-        h2o_mem_init_pool(&pool);
+        arena_init(&pool);
         http2_response_trailer_refused(&head, &pool, str_from(cases[i][0]));
         assert_true(head.malformed);
         assert_string_equal(head.fault.reason, cases[i][1]);
         assert_true(str_eq(head.fault.bytes, str_from(cases[i][0])));
-        h2o_mem_clear_pool(&pool);
+        arena_clear(&pool);
     }
 }
 

@@ -2,6 +2,7 @@
  * comes before the client has ended. */
 #include "http2_world.h"
 
+#include "list.h"
 #include "tunnel.h"
 
 static char big[300000];
@@ -24,7 +25,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-static h2o_linklist_t *rests(world_t *world)
+static list_t *rests(world_t *world)
 {
     return &((http2_conn_t *)world->server)->rests;
 }
@@ -61,7 +62,7 @@ static void test_sent_to_the_end(void **state)
     world_pump(world);
     assert_true(world_seen(world, id)->closed && !world_seen(world, id)->reset);
     assert_false(world->goaway);
-    assert_true(h2o_linklist_is_empty(rests(world)));
+    assert_true(list_is_empty(rests(world)));
     /* All but the window that was held when it was answered. */
     assert_int_equal(world->counters.discarded_bytes_total, 21 * sizeof(big) + 1 - HTTP2_WINDOW_MIN);
 }
@@ -82,7 +83,7 @@ static void test_reset_ends_it(void **state)
     int32_t id = refused(world);
     assert_int_equal(nghttp2_submit_rst_stream(world->client, NGHTTP2_FLAG_NONE, id, NGHTTP2_CANCEL), 0);
     world_pump(world);
-    assert_true(h2o_linklist_is_empty(rests(world)));
+    assert_true(list_is_empty(rests(world)));
     assert_false(world->goaway);
 }
 
@@ -90,7 +91,7 @@ static void assert_let_go(world_t *world, int32_t id)
 {
     assert_true(world_seen(world, id)->reset);
     assert_int_equal(world_seen(world, id)->code, NGHTTP2_NO_ERROR);
-    assert_true(h2o_linklist_is_empty(rests(world)));
+    assert_true(list_is_empty(rests(world)));
     assert_false(world->goaway);
 }
 
@@ -205,7 +206,7 @@ static void test_tunnel_ends_with_its_client(void **state)
     world_upload_more(world, id, "\x88\x80\0\0\0\0", 6, false);
     world_pump(world);
     assert_true(world_seen(world, id)->closed && !world_seen(world, id)->reset);
-    assert_true(h2o_linklist_is_empty(rests(world)));
+    assert_true(list_is_empty(rests(world)));
 }
 
 /* A client that goes on as if nothing was said keeps no stream. */

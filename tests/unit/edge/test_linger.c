@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "linger.h"
+#include "list.h"
 #include "steps.h"
 
 static char big[60000];
@@ -52,9 +53,9 @@ static int tear_down(void **state)
     linger_end(&world->linger);
     if (world->fd >= 0)
         close(world->fd);
-    h2o_linklist_t *clients = &world->f->worker.clients;
-    while (!h2o_linklist_is_empty(clients)) {
-        client_t *client = H2O_STRUCT_FROM_MEMBER(client_t, link, clients->next);
+    list_t *clients = &world->f->worker.clients;
+    while (!list_is_empty(clients)) {
+        client_t *client = CONTAINER_OF(client_t, link, clients->next);
         client->codec->destroy(client);
     }
     linger_rates_free(&world->f->worker.linger_rates);
@@ -200,7 +201,7 @@ static void post(world_t *world)
 
 static bool is_open(const world_t *world)
 {
-    return !h2o_linklist_is_empty((h2o_linklist_t *)&world->f->worker.clients);
+    return !list_is_empty((list_t *)&world->f->worker.clients);
 }
 
 /* Sends until nothing is taken any more, turning the loop. Returns how many bytes went. */

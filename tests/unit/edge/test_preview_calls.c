@@ -3,6 +3,7 @@
 #include "worker_fixture.h"
 
 #include "ipc.h"
+#include "list.h"
 #include "preview_calls.h"
 #include "process.h"
 
@@ -72,7 +73,7 @@ static void ask(world_t *w, asking_t *asking);
 
 static void on_answer(preview_asker_t *asker, const preview_answer_t *answer)
 {
-    asking_t *asking = H2O_STRUCT_FROM_MEMBER(asking_t, asker, asker);
+    asking_t *asking = CONTAINER_OF(asking_t, asker, asker);
     assert_int_equal(asker->number, 0); /* it may ask again */
     asking->heard++;
     if (answer != NULL)

@@ -7,11 +7,12 @@
 #include <unistd.h>
 
 #include "access_line.h"
+#include "arena.h"
 #include "request_head.h"
 
 #define LARGE 31000
 
-static void add(exchange_t *ex, h2o_mem_pool_t *pool, const char *name, str_t value)
+static void add(exchange_t *ex, arena_t *pool, const char *name, str_t value)
 {
     fields_add(pool, &ex->request.fields, field_lookup(str_from(name)), str_dup(pool, str_from(name)),
                str_dup(pool, value));
@@ -30,7 +31,7 @@ static exchange_world_t *world_of(size_t filler)
 {
     exchange_world_t *world = exchange_world_new();
     exchange_t *ex = world->ex;
-    h2o_mem_pool_t *pool = request_head_pool(ex, filler);
+    arena_t *pool = request_head_pool(ex, filler);
     world->fixture->client.local = false;
     ex->request.method = str_dup(pool, STR("POST"));
     ex->request.authority = str_dup(pool, STR("box-1.preview.test"));
@@ -147,7 +148,7 @@ static void test_values_are_bounded(void **state)
     (void)state;
     exchange_world_t *world = large();
     exchange_t *ex = world->ex;
-    h2o_mem_pool_t *pool = request_head_arena(ex);
+    arena_t *pool = request_head_arena(ex);
     ex->request.target = str_dup(pool, letters(LARGE));
     for (int i = 0; i < 100; i++) {
         add(ex, pool, "user-agent", letters(300));

@@ -4,6 +4,7 @@
 #include "exchange_world.h"
 
 #include "api.h"
+#include "arena.h"
 #include "subrequest.h"
 
 /* The caller's exchange is the world's own, which waits; and the origin of the edge's request. */
@@ -245,7 +246,7 @@ static void it_shows_its_callers_key(void **state)
     worker->shm = shm_new(seed);
     assert_non_null(worker->shm);
     conf_plan_t plan = {.name = "plan"};
-    api_t *api = h2o_mem_alloc_pool(&c->world->ex->arena, sizeof(*api));
+    api_t *api = arena_alloc(&c->world->ex->arena, sizeof(*api));
     *api = (api_t){.conf = conf_acquire(worker->conf),
                    .upstream_index = 2,
                    .key_state = API_KEY_KNOWN,

@@ -1,6 +1,7 @@
 /* What becomes of exchanges whose box changes. Time is a parameter. */
 #include "uses_world.h"
 
+#include "list.h"
 #include "listening_message.h"
 #include "origin_pool.h"
 #include "refused.h"
@@ -333,7 +334,7 @@ static void test_a_turn_looks_at_few(void **state)
     assert_true(loop_deferred(&w->uses->look_on));
     turn(w, 0);
     turn(w, 0);
-    assert_true(h2o_linklist_is_empty(&w->uses->unlooked));
+    assert_true(list_is_empty(&w->uses->unlooked));
 }
 
 /* A box that is forgotten, or comes into use, while it is still to be looked up. */

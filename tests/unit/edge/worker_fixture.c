@@ -1,5 +1,6 @@
 #include "worker_fixture.h"
 
+#include "list.h"
 #include "pipeline.h"
 
 worker_fixture_t *worker_fixture_new(void)
@@ -17,7 +18,7 @@ worker_fixture_t *worker_fixture_new(void)
     account_root_init(&f->worker.memory, NULL);
     f->worker.random = random_source_new();
     f->worker.scratch = malloc(CONN_TURN_BYTES);
-    h2o_linklist_init_anchor(&f->worker.clients);
+    list_init(&f->worker.clients);
     f->client.worker = &f->worker;
     f->client.account.parent = &f->worker.memory.account;
     f->client.kind = CONF_LISTENER_PLAIN;

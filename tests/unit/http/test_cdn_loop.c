@@ -7,17 +7,19 @@
 
 #include "cdn_loop.h"
 
+#include "arena.h"
+
 #define PASS "boxedge-here;host=b.test, "
 
 static bool found(const char *value)
 {
-    h2o_mem_pool_t pool;
+    arena_t pool;
     fields_t fields = {0};
-    h2o_mem_init_pool(&pool);
+    arena_init(&pool);
     fields_add(&pool, &fields, FIELD_CDN_LOOP, STR("cdn-loop"), STR("first"));
     fields_add(&pool, &fields, FIELD_CDN_LOOP, STR("cdn-loop"), str_from(value));
     bool loop = cdn_loop_found(&fields, STR("here"), STR("A.test:8443"));
-    h2o_mem_clear_pool(&pool);
+    arena_clear(&pool);
     return loop;
 }
 
@@ -48,12 +50,12 @@ static void test_found(void **state)
 static void test_mark(void **state)
 {
     (void)state;
-    h2o_mem_pool_t pool;
-    h2o_mem_init_pool(&pool);
+    arena_t pool;
+    arena_init(&pool);
     assert_true(str_eq(cdn_loop_mark(&pool, STR("n"), STR("a.test:1")), STR("boxedge-n;host=a.test")));
     assert_true(str_eq(cdn_loop_mark(&pool, STR("n"), STR("[::1]:1")), STR("boxedge-n")));
     assert_true(str_eq(cdn_loop_mark(&pool, STR("n"), STR("")), STR("boxedge-n")));
-    h2o_mem_clear_pool(&pool);
+    arena_clear(&pool);
 }
 
 int main(void)

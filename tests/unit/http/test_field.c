@@ -7,6 +7,8 @@
 
 #include "field.h"
 
+#include "arena.h"
+
 static const char *const all_names[] = {
 #define X(id, name) name,
     FIELD_NAMES(X)
@@ -70,8 +72,8 @@ static void test_single(void **state)
 static void test_section(void **state)
 {
     (void)state;
-    h2o_mem_pool_t pool;
-    h2o_mem_init_pool(&pool);
+    arena_t pool;
+    arena_init(&pool);
     fields_t fields = {.at = NULL};
     assert_null(fields_find(&fields, FIELD_HOST));
     assert_int_equal(fields_value(&fields, FIELD_HOST).n, 0);
@@ -88,13 +90,13 @@ static void test_section(void **state)
     assert_int_equal(fields_count(&fields, FIELD_VARY), 100);
     assert_ptr_equal(fields_find(&fields, FIELD_VARY), &fields.at[1]);
     assert_true(str_eq(fields_value(&fields, FIELD_VARY), STR("1")));
-    h2o_mem_clear_pool(&pool);
+    arena_clear(&pool);
 }
 
 static void join(const char *const *values, size_t count, const char *joined)
 {
-    h2o_mem_pool_t pool;
-    h2o_mem_init_pool(&pool);
+    arena_t pool;
+    arena_init(&pool);
     fields_t fields = {.at = NULL};
     fields_add(&pool, &fields, FIELD_OTHER, STR("a"), STR("1"));
     for (size_t i = 0; i < count; i++) {
@@ -108,7 +110,7 @@ static void join(const char *const *values, size_t count, const char *joined)
         assert_int_equal(fields.at[1].id, FIELD_COOKIE);
         assert_true(str_eq(fields.at[1].value, str_from(joined)));
     }
-    h2o_mem_clear_pool(&pool);
+    arena_clear(&pool);
 }
 
 static void test_cookies(void **state)
@@ -137,8 +139,8 @@ static void test_trailers(void **state)
 static void test_copies(void **state)
 {
     (void)state;
-    h2o_mem_pool_t pool;
-    h2o_mem_init_pool(&pool);
+    arena_t pool;
+    arena_init(&pool);
     char text[] = "abc";
     str_t copy = str_dup(&pool, str_make(text, 3));
     text[0] = 'x';
@@ -153,16 +155,16 @@ static void test_copies(void **state)
         assert_int_equal(wide.p[wide.n - 1], '7');
         assert_int_equal(wide.p[0], ' ');
     }
-    h2o_mem_clear_pool(&pool);
+    arena_clear(&pool);
 }
 
 /* A section whose size was known holds no more than it needs, and grows all the same. */
 static void test_reserve(void **state)
 {
     (void)state;
-    h2o_mem_pool_t pool;
+    arena_t pool;
     fields_t fields = {0};
-    h2o_mem_init_pool(&pool);
+    arena_init(&pool);
     fields_reserve(&pool, &fields, 0);
     assert_null(fields.at);
     fields_reserve(&pool, &fields, 3);
@@ -175,7 +177,7 @@ static void test_reserve(void **state)
     assert_int_equal(fields.count, 4);
     assert_true(str_eq(fields_value(&fields, FIELD_VARY), STR("accept")));
     assert_true(str_eq(fields.at[0].name, STR("n")));
-    h2o_mem_clear_pool(&pool);
+    arena_clear(&pool);
 }
 
 /* Keeps what is not "gone", and counts the calls. */
@@ -201,10 +203,10 @@ static void test_filter(void **state)
         {{"changes", "gone", "gone", "gone"}, {"changed"}},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        h2o_mem_pool_t pool;
+        arena_t pool;
         fields_t fields = {0};
         unsigned calls = 0, n = 0;
-        h2o_mem_init_pool(&pool);
+        arena_init(&pool);
         for (; n < 4 && cases[i].values[n] != NULL; n++)
             fields_add(&pool, &fields, FIELD_OTHER, STR("n"), str_from(cases[i].values[n]));
         fields_filter(&fields, keep, &calls);
@@ -212,23 +214,23 @@ static void test_filter(void **state)
         for (n = 0; n < 4 && cases[i].left[n] != NULL; n++)
             assert_true(n < fields.count && str_eq(fields.at[n].value, str_from(cases[i].left[n])));
         assert_int_equal(fields.count, n);
-        h2o_mem_clear_pool(&pool);
+        arena_clear(&pool);
     }
 }
 
 static void test_value_of_a_name(void **state)
 {
     (void)state;
-    h2o_mem_pool_t pool;
+    arena_t pool;
     fields_t fields = {0};
-    h2o_mem_init_pool(&pool);
+    arena_init(&pool);
     assert_int_equal(fields_value_named(&fields, STR("a")).n, 0);
     fields_add(&pool, &fields, FIELD_OTHER, STR("ab"), STR("1"));
     fields_add(&pool, &fields, FIELD_OTHER, STR("A"), STR("2"));
     fields_add(&pool, &fields, FIELD_OTHER, STR("a"), STR("3"));
     assert_true(str_eq(fields_value_named(&fields, STR("a")), STR("2")));
     assert_int_equal(fields_value_named(&fields, STR("b")).n, 0);
-    h2o_mem_clear_pool(&pool);
+    arena_clear(&pool);
 }
 
 int main(void)

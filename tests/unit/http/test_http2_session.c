@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "arena.h"
 #include "http2_outbox.h"
 #include "http2_session.h"
 
@@ -96,9 +97,9 @@ static void bodies(void **state)
 static void lists_of_fields(void **state)
 {
     (void)state;
-    h2o_mem_pool_t pool;
+    arena_t pool;
     fields_t fields = {0};
-    h2o_mem_init_pool(&pool);
+    arena_init(&pool);
     fields_add(&pool, &fields, FIELD_OTHER, STR("a"), STR("one"));
     fields_add(&pool, &fields, FIELD_OTHER, STR("bc"), STR(""));
     nghttp2_nv *list = http2_nv_list(&pool, &fields);
@@ -107,7 +108,7 @@ static void lists_of_fields(void **state)
         assert_true(str_eq(str_make((char *)list[i].value, list[i].valuelen), fields.at[i].value));
         assert_int_equal(list[i].flags, NGHTTP2_NV_FLAG_NONE);
     }
-    h2o_mem_clear_pool(&pool);
+    arena_clear(&pool);
 }
 
 static void frames_keep_to_the_bound(void **state)

@@ -1,5 +1,7 @@
 #include "conn_world.h"
 
+#include <unistd.h>
+
 /* ---- the ends' handlers ---- */
 
 void frees(end_t *end)

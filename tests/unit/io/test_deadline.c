@@ -8,6 +8,8 @@
 
 #include "deadline.h"
 
+#include "list.h"
+
 typedef struct probe {
     deadline_t deadline;
     loop_t *loop;
@@ -18,7 +20,7 @@ typedef struct probe {
 
 static void on_passed(deadline_t *deadline)
 {
-    probe_t *probe = H2O_STRUCT_FROM_MEMBER(probe_t, deadline, deadline);
+    probe_t *probe = CONTAINER_OF(probe_t, deadline, deadline);
     probe->passed++;
     probe->at = loop_now(probe->loop);
     assert_false(deadline_is_set(deadline));

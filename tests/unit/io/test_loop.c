@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "list.h"
 #include "loop.h"
 #include "str.h"
 
@@ -33,7 +34,7 @@ static void note(char c)
 
 static void on_expired(loop_timer_t *timer)
 {
-    probe_t *probe = H2O_STRUCT_FROM_MEMBER(probe_t, timer, timer);
+    probe_t *probe = CONTAINER_OF(probe_t, timer, timer);
     note(probe->name);
     probe->runs++;
     assert_false(loop_timer_running(&probe->timer));
@@ -273,7 +274,7 @@ static void test_a_sleep_with_many_durations(void **state)
 
 static void on_task(loop_task_t *task)
 {
-    probe_t *probe = H2O_STRUCT_FROM_MEMBER(probe_t, task, task);
+    probe_t *probe = CONTAINER_OF(probe_t, task, task);
     note(probe->name);
     probe->runs++;
     if (probe->start_other)

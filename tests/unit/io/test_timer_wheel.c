@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "list.h"
 #include "loop.h"
 #include "timer_wheel.h"
 
@@ -44,16 +45,16 @@ static uint64_t soonest(const world_t *w)
 /* Time goes on to `now`: what comes out is all that is due, and only that. */
 static size_t collect(world_t *w, uint64_t now)
 {
-    h2o_linklist_t due;
+    list_t due;
     size_t count = 0;
-    h2o_linklist_init_anchor(&due);
+    list_init(&due);
     assert_true(timer_wheel_soonest(&w->wheel) <= soonest(w));
     w->now = now;
     timer_wheel_collect(&w->wheel, now, &due);
-    while (!h2o_linklist_is_empty(&due)) {
-        loop_timer_t *timer = H2O_STRUCT_FROM_MEMBER(loop_timer_t, link, due.next);
+    while (!list_is_empty(&due)) {
+        loop_timer_t *timer = CONTAINER_OF(loop_timer_t, link, due.next);
         assert_true(timer->due <= now);
-        h2o_linklist_unlink(&timer->link);
+        list_unlink(&timer->link);
         count++;
     }
     assert_true(soonest(w) > now);
@@ -74,7 +75,7 @@ static void drive(world_t *w, uint64_t start, uint64_t seed)
         loop_timer_t *timer = &w->timers[next_random(w) % TIMERS];
         bool linked = timer->link.next != NULL;
         if (linked && next_random(w) % 2 == 0)
-            h2o_linklist_unlink(&timer->link);
+            list_unlink(&timer->link);
         else if (!linked)
             add(w, timer, random_duration(w));
         if (next_random(w) % 8 == 0)
@@ -115,16 +116,16 @@ static void each_millisecond(void **state)
 static void one_time(void **state)
 {
     world_t *w = *state;
-    h2o_linklist_t due;
+    list_t due;
     *w = (world_t){.now = 1000};
     timer_wheel_init(&w->wheel, 1000);
     for (size_t i = 0; i < TIMERS; i++)
         add(w, &w->timers[i], 100000);
-    h2o_linklist_init_anchor(&due);
+    list_init(&due);
     timer_wheel_collect(&w->wheel, 101000, &due);
     for (size_t i = 0; i < TIMERS; i++) {
         assert_ptr_equal(due.next, &w->timers[i].link);
-        h2o_linklist_unlink(due.next);
+        list_unlink(due.next);
     }
 }
 
@@ -138,7 +139,7 @@ static void stopped_timers(void **state)
     for (size_t i = 0; i < TIMERS; i++)
         add(w, &w->timers[i], i * 1000);
     for (size_t i = 0; i < TIMERS; i++)
-        h2o_linklist_unlink(&w->timers[i].link);
+        list_unlink(&w->timers[i].link);
     assert_int_equal(collect(w, 1000000), 0);
     assert_int_equal(timer_wheel_soonest(&w->wheel), UINT64_MAX);
 }

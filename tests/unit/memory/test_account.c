@@ -113,20 +113,20 @@ static void test_whose_share(void **state)
 static void test_arena(void **state)
 {
     (void)state;
-    h2o_mem_pool_t arena;
+    arena_t arena;
     arena_mark_t mark = {NULL, NULL};
-    h2o_mem_init_pool(&arena);
+    arena_init(&arena);
     assert_false(arena_has_grown(&arena, &mark));
     assert_int_equal(arena_growth(&arena, &mark), 0);
-    h2o_mem_alloc_pool(&arena, 100);
+    arena_alloc(&arena, 100);
     assert_true(arena_has_grown(&arena, &mark));
     assert_in_range(arena_growth(&arena, &mark), 4096, 8192);
-    h2o_mem_alloc_pool(&arena, 100);
+    arena_alloc(&arena, 100);
     assert_false(arena_has_grown(&arena, &mark));
-    void *first = h2o_mem_alloc_pool(&arena, 30000), *second = h2o_mem_alloc_pool(&arena, 20000);
+    void *first = arena_alloc(&arena, 30000), *second = arena_alloc(&arena, 20000);
     size_t grown = arena_growth(&arena, &mark);
     assert_in_range(grown, 50000, 70000);
-    void *third = h2o_mem_alloc_pool(&arena, 10000); /* not looked at yet */
+    void *third = arena_alloc(&arena, 10000); /* not looked at yet */
     assert_int_equal(arena_give_back(&arena, third, &mark), 0);
     assert_false(arena_has_grown(&arena, &mark));
     size_t back = arena_give_back(&arena, first, &mark); /* not the last */
@@ -134,9 +134,9 @@ static void test_arena(void **state)
     assert_int_equal(back + arena_give_back(&arena, second, &mark), grown);
     assert_int_equal(arena_growth(&arena, &mark), 0);
     assert_null(arena.directs);
-    void *small = h2o_mem_alloc_pool(&arena, 64);
+    void *small = arena_alloc(&arena, 64);
     assert_int_equal(arena_give_back(&arena, small, &mark), 0); /* it stays */
-    h2o_mem_clear_pool(&arena);
+    arena_clear(&arena);
 }
 
 int main(void)

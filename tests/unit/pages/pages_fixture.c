@@ -1,10 +1,12 @@
 #include "pages_fixture.h"
 
-h2o_mem_pool_t pages_pool;
+#include "arena.h"
+
+arena_t pages_pool;
 
 int pages_set_up(void **state)
 {
-    h2o_mem_init_pool(&pages_pool);
+    arena_init(&pages_pool);
     *state = &pages_pool;
     return 0;
 }
@@ -12,7 +14,7 @@ int pages_set_up(void **state)
 int pages_tear_down(void **state)
 {
     (void)state;
-    h2o_mem_clear_pool(&pages_pool);
+    arena_clear(&pages_pool);
     return 0;
 }
 

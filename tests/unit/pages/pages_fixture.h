@@ -7,12 +7,13 @@
 #include <stddef.h>
 
 #include <cmocka.h>
-#include <h2o/memory.h>
 
 #include "str.h"
 
+#include "arena.h"
+
 /* Of the test that runs; *state is it too. */
-extern h2o_mem_pool_t pages_pool;
+extern arena_t pages_pool;
 
 int pages_set_up(void **state);
 int pages_tear_down(void **state);

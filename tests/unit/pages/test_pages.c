@@ -1,9 +1,10 @@
 /* The page for errors: complete, bounded, and nothing from outside becomes markup. */
 #include "pages_fixture.h"
 
+#include "arena.h"
 #include "pages.h"
 
-static str_t error_page(h2o_mem_pool_t *pool, int status, const char *sentence, str_t request_id, str_t host)
+static str_t error_page(arena_t *pool, int status, const char *sentence, str_t request_id, str_t host)
 {
     page_error_t about = {.status = status, .sentence = sentence, .request_id = request_id, .host = host};
     return page_error(pool, &about);

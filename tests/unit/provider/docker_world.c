@@ -1,5 +1,7 @@
 #include "docker_world.h"
 
+#include "list.h"
+
 told_t *of(world_t *world, const char *id)
 {
     for (unsigned i = 0; i < world->told_count; i++)
@@ -93,7 +95,7 @@ int docker_world_teardown(void **state)
 
 docker_t *docker_of(world_t *world)
 {
-    return H2O_STRUCT_FROM_MEMBER(docker_t, provider, world->provider);
+    return CONTAINER_OF(docker_t, provider, world->provider);
 }
 
 void docker_world_begin(world_t *world)

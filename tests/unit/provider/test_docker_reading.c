@@ -3,6 +3,7 @@
 
 #include "box_log.h"
 #include "docker_log.h"
+#include "list.h"
 
 #define FRAMED                                                                                               \
     "\1\0\0\0\0\0\0\0312026-01-01T00:00:01Z one\n"                                                           \
@@ -25,7 +26,7 @@ static unsigned answered;
 
 static void on_answered(provider_question_t *question, const provider_words_t *words)
 {
-    asker_t *asker = H2O_STRUCT_FROM_MEMBER(asker_t, question, question);
+    asker_t *asker = CONTAINER_OF(asker_t, question, question);
     assert_null(question->asked);
     asker->answers++;
     asker->order = ++answered;

@@ -10,6 +10,7 @@
 
 #include "bytes.h"
 #include "ipc.h"
+#include "list.h"
 #include "memfile.h"
 
 #define LOG_MAX 64
@@ -495,7 +496,7 @@ typedef struct asker {
 
 static void on_words(provider_question_t *question, const provider_words_t *words)
 {
-    const asker_t *asker = H2O_STRUCT_FROM_MEMBER(asker_t, question, question);
+    const asker_t *asker = CONTAINER_OF(asker_t, question, question);
     assert_null(question->asked);
     note(asker->w, "words %d \"%.*s\" %llu %s", words->result, STR_ARG(words->text),
          (unsigned long long)words->end, words->result == PROVIDER_OK ? "" : words->sentence);
