@@ -16,6 +16,7 @@
 #include "alloc.h"
 #include "budget.h"
 #include "client.h"
+#include "context.h"
 #include "crowd.h"
 #include "descriptors.h"
 #include "greeting.h"
@@ -28,7 +29,7 @@
 #define QUEUE_MAX 4096
 
 struct acceptor {
-    worker_t *worker;
+    context_t *context;
     readable_t *queue;
     int fd;         /* owned by `queue` */
     int reserve_fd; /* given up for a moment when descriptors run out; -1: none */
@@ -66,26 +67,26 @@ static void nothing(void *owner)
 
 static void take(acceptor_t *acceptor, int fd, const struct sockaddr_storage *from)
 {
-    worker_t *worker = acceptor->worker;
-    client_t client = {.worker = worker,
+    context_t *context = acceptor->context;
+    client_t client = {.context = context,
                        .kind = acceptor->kind,
-                       .steps = steps_of(acceptor->worker->pipeline, acceptor->kind),
+                       .steps = steps_of(acceptor->context->pipeline, acceptor->kind),
                        .tls_terminated = acceptor->tls_terminated,
                        .local_port = acceptor->port};
     /* For the moment until the codec has the connection. */
     static const conn_handlers_t no_handlers = {nothing, nothing, NULL};
 
-    counter_add(&worker->counters->connections_total, 1);
+    counter_add(&context->counters->connections_total, 1);
     bool taken = address_take((const struct sockaddr *)from, &client.address, &client.port);
     assert(taken);
     /* Whose connection it is, and so whose limit counts, is not known before a PROXY protocol header. */
     if (!client_count(&client, !acceptor->proxy_protocol)) {
-        counter_add(&worker->counters->connections_refused_total, 1);
+        counter_add(&context->counters->connections_refused_total, 1);
         close(fd);
     } else if (acceptor->kind == CONF_LISTENER_TLS || acceptor->proxy_protocol) {
         greeting_new(&client, fd, acceptor->proxy_protocol);
     } else {
-        client.conn = conn_new(worker->loop, fd, NULL, &no_handlers, NULL);
+        client.conn = conn_new(context->loop, fd, NULL, &no_handlers, NULL);
         greeting_finish(&client, false);
     }
 }
@@ -99,7 +100,7 @@ static void on_pause_over(loop_timer_t *timer)
 static void pause_accepting(acceptor_t *acceptor)
 {
     readable_stop(acceptor->queue);
-    loop_timer_start(acceptor->worker->loop, &acceptor->pause, ACCEPTOR_PAUSE_MS, on_pause_over);
+    loop_timer_start(acceptor->context->loop, &acceptor->pause, ACCEPTOR_PAUSE_MS, on_pause_over);
 }
 
 static void open_reserve(acceptor_t *acceptor)
@@ -111,26 +112,26 @@ static void open_reserve(acceptor_t *acceptor)
 /* No descriptor is left: one connection is taken with the reserve and closed, so that its client knows. */
 static void refuse_one(acceptor_t *acceptor)
 {
-    shortage_note(acceptor->worker);
+    shortage_note(acceptor->context);
     if (acceptor->reserve_fd < 0)
         return;
     close(acceptor->reserve_fd);
     acceptor->reserve_fd = -1;
     int fd = accept4(acceptor->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd >= 0) {
-        counter_add(&acceptor->worker->counters->connections_refused_total, 1);
+        counter_add(&acceptor->context->counters->connections_refused_total, 1);
         close(fd);
     }
     open_reserve(acceptor);
 }
 
 /* `usable_descriptors` is 0 where nobody asked (tests). */
-static bool is_full(const worker_t *worker)
+static bool is_full(const context_t *context)
 {
-    uint32_t most = worker->conf->limits.connections;
-    if (worker->usable_descriptors != 0)
-        most = descriptors_for_clients(worker->usable_descriptors, most);
-    return worker->client_count >= most;
+    uint32_t most = context->conf->limits.connections;
+    if (context->usable_descriptors != 0)
+        most = descriptors_for_clients(context->usable_descriptors, most);
+    return context->client_count >= most;
 }
 
 static bool one_waits(const acceptor_t *acceptor)
@@ -142,18 +143,18 @@ static bool one_waits(const acceptor_t *acceptor)
 /* Idle connections go where one waits to be accepted. */
 static bool make_room(const acceptor_t *acceptor)
 {
-    return one_waits(acceptor) && crowd_make_room(acceptor->worker, CROWD_PLACES);
+    return one_waits(acceptor) && crowd_make_room(acceptor->context, CROWD_PLACES);
 }
 
 /* The same for the memory of one over TLS, which is accepted in any case. */
 static void make_memory(acceptor_t *acceptor)
 {
-    worker_t *worker = acceptor->worker;
-    uint64_t now = loop_now(worker->loop);
-    if (acceptor->kind != CONF_LISTENER_TLS || !budget_is_crowded(worker) ||
+    context_t *context = acceptor->context;
+    uint64_t now = loop_now(context->loop);
+    if (acceptor->kind != CONF_LISTENER_TLS || !budget_is_crowded(context) ||
         now < acceptor->none_idle_ms + ACCEPTOR_PAUSE_MS || !one_waits(acceptor))
         return;
-    if (!crowd_make_room(worker, CROWD_MEMORY))
+    if (!crowd_make_room(context, CROWD_MEMORY))
         acceptor->none_idle_ms = now;
 }
 
@@ -162,7 +163,7 @@ static accept_result_t accept_one(acceptor_t *acceptor)
     struct sockaddr_storage from;
     socklen_t len = sizeof(from);
 
-    if (is_full(acceptor->worker) && !make_room(acceptor))
+    if (is_full(acceptor->context) && !make_room(acceptor))
         return ACCEPT_STOP;
     make_memory(acceptor);
     int fd = accept4(acceptor->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -207,11 +208,11 @@ static void on_acceptable(void *owner)
         open_reserve(acceptor);
 }
 
-acceptor_t *acceptor_new(worker_t *worker, int fd, const conf_listener_t *listener)
+acceptor_t *acceptor_new(context_t *context, int fd, const conf_listener_t *listener)
 {
     struct in6_addr ignored;
     acceptor_t *acceptor = mem_alloc(sizeof(*acceptor));
-    *acceptor = (acceptor_t){.worker = worker,
+    *acceptor = (acceptor_t){.context = context,
                              .fd = fd,
                              .reserve_fd = -1,
                              .kind = listener->kind,
@@ -221,7 +222,7 @@ acceptor_t *acceptor_new(worker_t *worker, int fd, const conf_listener_t *listen
     assert(taken);
     snprintf(acceptor->text, sizeof(acceptor->text), "%s", listener->text);
     open_reserve(acceptor);
-    acceptor->queue = readable_new(worker->loop, fd, on_acceptable, acceptor);
+    acceptor->queue = readable_new(context->loop, fd, on_acceptable, acceptor);
     readable_start(acceptor->queue);
     return acceptor;
 }

@@ -10,7 +10,7 @@
 #ifndef BOXEDGE_ACCEPTOR_H
 #define BOXEDGE_ACCEPTOR_H
 
-#include "worker.h"
+#include "context.h"
 
 /* Accepted in one turn, at most. */
 #define ACCEPTOR_BATCH 16
@@ -20,7 +20,7 @@
 typedef struct acceptor acceptor_t;
 
 /* Takes over `fd` (listening, non-blocking). Copies what it needs of `listener`. */
-acceptor_t *acceptor_new(worker_t *worker, int fd, const conf_listener_t *listener);
+acceptor_t *acceptor_new(context_t *context, int fd, const conf_listener_t *listener);
 /* Whether it serves what `listener` says. */
 bool acceptor_serves(const acceptor_t *acceptor, const conf_listener_t *listener);
 /* Accepts what waits in the queue now (a bounded number), for closing after it. */

@@ -89,7 +89,7 @@ bool access_reads_details(const exchange_t *ex)
     bool private = ex->preview.bearer || ex->preview.basic;
     if (private && ex->preflight) /* passed without credentials */
         return false;
-    switch (ex->worker->conf->failure_details) {
+    switch (ex->context->conf->failure_details) {
     case CONF_DETAILS_EVERYONE:
         return true;
     case CONF_DETAILS_AUTHENTICATED:
@@ -102,13 +102,13 @@ bool access_reads_details(const exchange_t *ex)
 
 bool access_take_preflight(exchange_t *ex)
 {
-    access_t *access = ex->worker->access;
+    access_t *access = worker_of(ex->context)->access;
     struct {
         struct in6_addr client;
         uint64_t preview;
     } key = {*remote_address(ex), ex->preview.version};
     uint64_t hash = siphash(&access->hash_key, &key, sizeof(key));
-    if (rate_take(&access->preflights[hash % PREFLIGHT_CELLS], loop_now(ex->worker->loop),
+    if (rate_take(&access->preflights[hash % PREFLIGHT_CELLS], loop_now(ex->context->loop),
                   PREFLIGHT_INTERVAL_MS, PREFLIGHT_BURST))
         return true;
     exchange_reply_error(ex, 429, "too_many_preflights", "Too many preflights; try again shortly.", 1);
@@ -121,19 +121,19 @@ bool access_take_preflight(exchange_t *ex)
 static str_t session_host(exchange_t *ex)
 {
     return str_format(&ex->arena, "%s-%u.%s", ex->preview.id, ex->preview.port,
-                      ex->worker->conf->preview_domain);
+                      ex->context->conf->preview_domain);
 }
 
 static uint64_t now_unix(const exchange_t *ex)
 {
-    return loop_wall_us(ex->worker->loop) / 1000000;
+    return loop_wall_us(ex->context->loop) / 1000000;
 }
 
 str_t access_session_cookie(exchange_t *ex)
 {
     session_keys_t keys;
     char value[SESSION_TEXT_MAX];
-    if (!session_keys(ex->worker->access, &keys))
+    if (!session_keys(worker_of(ex->context)->access, &keys))
         return str_make(NULL, 0);
     size_t n =
         session_make(&keys, session_host(ex), ex->preview.version, now_unix(ex) + SESSION_SECONDS, value);
@@ -150,7 +150,7 @@ static bool has_session(exchange_t *ex)
         return false;
     bool keyed = false;
     for (int tries = 0; tries < SESSION_TRIES && cookie_next(&rest, STR(SESSION_COOKIE), &value); tries++) {
-        if (!keyed && !session_keys(ex->worker->access, &keys))
+        if (!keyed && !session_keys(worker_of(ex->context)->access, &keys))
             return false;
         keyed = true;
         if (session_valid(&keys, session_host(ex), ex->preview.version, now_unix(ex), value))
@@ -193,8 +193,8 @@ static uint64_t failures_of(const exchange_t *ex)
 /* Milliseconds until secrets of this client are looked at again. */
 static uint32_t locked_for(const exchange_t *ex)
 {
-    lockout_t *lockout = ex->worker->access->lockout;
-    uint64_t now = loop_now(ex->worker->loop), name = failures_of(ex);
+    lockout_t *lockout = worker_of(ex->context)->access->lockout;
+    uint64_t now = loop_now(ex->context->loop), name = failures_of(ex);
     if (lockout == NULL)
         return 0;
     uint32_t left = lockout_left(lockout, remote_address(ex), ex->preview.version, now);
@@ -204,11 +204,11 @@ static uint32_t locked_for(const exchange_t *ex)
 
 static void note_failure(const exchange_t *ex, str_t secret)
 {
-    lockout_t *lockout = ex->worker->access->lockout;
+    lockout_t *lockout = worker_of(ex->context)->access->lockout;
     uint8_t shown[32];
     secret_hash(secret, shown);
     if (lockout != NULL)
-        lockout_failed(lockout, remote_address(ex), failures_of(ex), shown, loop_now(ex->worker->loop));
+        lockout_failed(lockout, remote_address(ex), failures_of(ex), shown, loop_now(ex->context->loop));
 }
 
 static access_check_t check(exchange_t *ex, str_t secret, bool set, const uint8_t sha256[32],

@@ -332,7 +332,7 @@ void access_log_exchange(access_log_t *log, const exchange_t *ex, exchange_end_t
 
 void access_log_end(exchange_t *ex)
 {
-    access_log_t *log = ex->worker->log;
+    access_log_t *log = worker_of(ex->context)->log;
     if (log != NULL && ex->times.start_us != 0 && !ex->internal)
         access_log_exchange(log, ex, ex->end);
 }

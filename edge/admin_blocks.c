@@ -152,7 +152,7 @@ void admin_blocks_create(exchange_t *ex, str_t body, void *arg)
 {
     (void)arg;
     static admin_fields_t fields = {"kind", "value", NULL};
-    store_block_t block = {.created_at = loop_wall_us(ex->worker->loop) / 1000000};
+    store_block_t block = {.created_at = loop_wall_us(ex->context->loop) / 1000000};
     json_t *object = admin_object(ex, body, "A block", fields);
     bool ok = object != NULL && take_block(ex, string_of(object, "kind"), string_of(object, "value"), &block);
     json_decref(object);

@@ -168,7 +168,7 @@ void admin_previews_create(exchange_t *ex, str_t body, void *arg)
     (void)arg;
     create_job_t *create = calloc(1, sizeof *create);
     assert(create != NULL);
-    create->preview.created_at = loop_wall_us(ex->worker->loop) / 1000000;
+    create->preview.created_at = loop_wall_us(ex->context->loop) / 1000000;
     if (!parse_preview(ex, body, create)) {
         free(create);
         return;

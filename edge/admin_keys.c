@@ -238,7 +238,7 @@ static void key_answer(exchange_t *ex, admin_job_t *job)
         refuse(ex, key);
         return;
     }
-    json_t *body = admin_key_json(ex->worker->conf, &key->stored);
+    json_t *body = admin_key_json(ex->context->conf, &key->stored);
     if (key->verb == KEY_CREATE && key->secret[0] != '\0')
         json_object_set_new(body, "key", json_string(key->secret));
     if (key->verb == KEY_FORGET)
@@ -286,7 +286,7 @@ static bool take_name(exchange_t *ex, str_t name, key_job_t *job)
 
 static void refuse_plan(exchange_t *ex, str_t plan)
 {
-    const conf_t *conf = ex->worker->conf;
+    const conf_t *conf = ex->context->conf;
     char known[PLANS_BYTES] = "";
     size_t used = 0, shown = 0;
     while (shown < conf->plan_count && used + CONF_NAME_MAX + 8 < sizeof known) {
@@ -311,7 +311,7 @@ static bool take_plan(exchange_t *ex, const json_t *object, key_job_t *job)
         admin_error(ex, 400, "bad_plan", NULL, "\"plan\" must be the name of a plan.");
         return false;
     }
-    if (plan.n > CONF_NAME_MAX || conf_plan(ex->worker->conf, plan.p) == NULL) {
+    if (plan.n > CONF_NAME_MAX || conf_plan(ex->context->conf, plan.p) == NULL) {
         refuse_plan(ex, plan);
         return false;
     }
@@ -366,8 +366,8 @@ static key_job_t *key_job_new(const exchange_t *ex, key_verb_t verb)
     key_job_t *job = calloc(1, sizeof *job);
     assert(job != NULL);
     job->verb = verb;
-    job->conf = conf_acquire(ex->worker->conf);
-    job->now = loop_wall_us(ex->worker->loop) / 1000000;
+    job->conf = conf_acquire(ex->context->conf);
+    job->now = loop_wall_us(ex->context->loop) / 1000000;
     job->base.job.run = key_run;
     job->base.finished = key_finished;
     job->base.answer = key_answer;

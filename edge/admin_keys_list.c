@@ -117,7 +117,7 @@ void admin_keys_list(exchange_t *ex, str_t body, void *arg)
                     ADMIN_KEYS_MAX);
         return;
     }
-    list->conf = conf_acquire(ex->worker->conf);
+    list->conf = conf_acquire(ex->context->conf);
     list->found = calloc(list->limit + 1, sizeof *list->found);
     assert(list->found != NULL);
     if (list->from[0] == '\0') {

@@ -12,7 +12,7 @@
 
 static str_t preview_url(const exchange_t *ex, const store_preview_t *preview)
 {
-    const conf_t *conf = ex->worker->conf;
+    const conf_t *conf = ex->context->conf;
     arena_t *pool = (arena_t *)&ex->arena;
     if (conf->public_port == 443)
         return str_format(pool, "https://%.*s-%u.%s/", STR_ARG(preview_host_id(preview)), preview->port,
@@ -189,7 +189,7 @@ void admin_previews_list(exchange_t *ex, str_t body, void *arg)
     list_job_t *list = calloc(1, sizeof *list);
     assert(list != NULL);
     list->limit = ADMIN_PREVIEWS_MAX;
-    list->now = loop_wall_us(ex->worker->loop) / 1000000;
+    list->now = loop_wall_us(ex->context->loop) / 1000000;
     if (!take_query(list, ex->request.target)) {
         free(list);
         admin_error(ex, 400, "bad_query", NULL,

@@ -70,7 +70,7 @@ static void ask(exchange_t *ex, str_t id, runner_message_t what)
     }
     process_log("controller", "box %s: %s asked for by uid %ld", waiter->id,
                 what == RUNNER_START ? "start" : "stop", admin_peer_uid(ex));
-    if (ex->worker->conf->process_count == 0) {
+    if (ex->context->conf->process_count == 0) {
         const runner_answer_t none = {.result = RUNNER_UNKNOWN};
         refuse(ex, waiter, &none);
         return;

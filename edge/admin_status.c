@@ -228,7 +228,7 @@ static json_t *json_absolute_path(const char *path)
 static void status_answer(exchange_t *ex, admin_job_t *job)
 {
     const admin_t *admin = admin_of(ex);
-    const conf_t *conf = ex->worker->conf;
+    const conf_t *conf = ex->context->conf;
     uint64_t now_ms = clock_now_ms();
     json_t *workers = json_array();
     for (unsigned i = 0; i < conf->workers && i < SHM_WORKERS_MAX; i++)
@@ -256,8 +256,8 @@ static void metrics_answer(exchange_t *ex, admin_job_t *job)
     const admin_t *admin = admin_of(ex);
     metrics_input_t input = {
         .shm = admin->shm,
-        .conf = ex->worker->conf,
-        .workers = ex->worker->conf->workers,
+        .conf = ex->context->conf,
+        .workers = ex->context->conf->workers,
         .now_ms = clock_now_ms(),
         .heap_bytes = heap_allocated(),
         .messages_lost = logger_lost_lines(),

@@ -147,7 +147,7 @@ void admin_previews_update(exchange_t *ex, str_t body, void *arg)
     str_t rest = str_from_offset(ex->request.target, STR("/v1/previews/").n);
     update_job_t *update = calloc(1, sizeof *update);
     assert(update != NULL);
-    update->now = loop_wall_us(ex->worker->loop) / 1000000;
+    update->now = loop_wall_us(ex->context->loop) / 1000000;
     update->base = (admin_job_t){.job = {.run = update_run},
                                  .finished = update_finished,
                                  .answer = update_answer,

@@ -21,7 +21,7 @@ static void look_all(const exchange_t *ex, unsigned index, views_t *views)
     views->count = 0;
     for (unsigned slot = 0; slot < BALANCE_SERVERS_MAX; slot++)
         views->count +=
-            balance_look(balance, index, slot, loop_now(ex->worker->loop), &views->at[views->count]);
+            balance_look(balance, index, slot, loop_now(ex->context->loop), &views->at[views->count]);
 }
 
 /* ---- list ---- */
@@ -63,7 +63,7 @@ void admin_upstreams_list(exchange_t *ex, str_t body, void *arg)
 {
     (void)body;
     (void)arg;
-    const conf_t *conf = ex->worker->conf;
+    const conf_t *conf = ex->context->conf;
     json_t *list = json_array();
     for (unsigned i = 0; i < conf->upstream_count; i++) {
         views_t views;
@@ -83,7 +83,7 @@ void admin_upstreams_list(exchange_t *ex, str_t body, void *arg)
 
 json_t *admin_upstreams_json(const exchange_t *ex)
 {
-    const conf_t *conf = ex->worker->conf;
+    const conf_t *conf = ex->context->conf;
     json_t *list = json_array();
     for (unsigned i = 0; i < conf->upstream_count; i++) {
         const conf_upstream_t *upstream = &conf->upstreams[i];
@@ -107,7 +107,7 @@ json_t *admin_upstreams_json(const exchange_t *ex)
 /* The index of the upstream that the target names; or answers and returns false. */
 static bool take_upstream(exchange_t *ex, unsigned *index)
 {
-    const conf_t *conf = ex->worker->conf;
+    const conf_t *conf = ex->context->conf;
     str_t name = str_from_offset(ex->request.target, STR("/v1/upstreams/").n);
     for (*index = 0; *index < conf->upstream_count; ++*index)
         if (str_eq(name, str_from(conf->upstreams[*index].name)))
@@ -134,12 +134,12 @@ static const conf_server_t *take_server(exchange_t *ex, const conf_upstream_t *u
 
 static void change(exchange_t *ex, unsigned index, const conf_server_t *server, bool drain)
 {
-    const conf_upstream_t *upstream = &ex->worker->conf->upstreams[index];
+    const conf_upstream_t *upstream = &ex->context->conf->upstreams[index];
     balance_t *balance = shm_balance(admin_of(ex)->shm);
     views_t views;
     json_int_t in_flight = 0;
     size_t addresses =
-        balance_drain(balance, index, str_from(server->text), drain, loop_now(ex->worker->loop));
+        balance_drain(balance, index, str_from(server->text), drain, loop_now(ex->context->loop));
     if (addresses == 0) {
         admin_error(ex, 409, "no_address", NULL, "The server %s has no address that is used.", server->text);
         return;
@@ -167,7 +167,7 @@ void admin_upstreams_change(exchange_t *ex, str_t body, void *arg)
     json_t *object = admin_object(ex, body, "A change of an upstream", fields);
     if (object == NULL)
         return;
-    const conf_server_t *server = take_server(ex, &ex->worker->conf->upstreams[index], object);
+    const conf_server_t *server = take_server(ex, &ex->context->conf->upstreams[index], object);
     if (server != NULL && json_object_get(object, "drained") == NULL)
         admin_error(ex, 400, "bad_server", NULL, "\"drained\" is missing: true or false.");
     else if (server != NULL && admin_take_flag(ex, object, "drained", &drain))

@@ -25,12 +25,12 @@ api_t *api_new(exchange_t *ex)
 {
     assert(ex->api == NULL);
     api_t *api = arena_alloc(&ex->arena, sizeof(*api));
-    conf_t *conf = conf_acquire(ex->worker->conf);
+    conf_t *conf = conf_acquire(ex->context->conf);
     assert(conf->api.upstream_index < conf->upstream_count);
     *api = (api_t){.conf = conf,
                    .upstream = &conf->upstreams[conf->api.upstream_index],
                    .upstream_index = (unsigned)conf->api.upstream_index,
-                   .origin_tls = acquire_tls(ex->worker->origin_tls),
+                   .origin_tls = acquire_tls(worker_of(ex->context)->origin_tls),
                    .outcome = BALANCE_LEFT};
     ex->api = api;
     return api;
@@ -71,7 +71,7 @@ static bool proves_key(const exchange_t *ex)
 static bool may_prove_more(const exchange_t *ex, uint64_t now_ns)
 {
     const conf_t *conf = ex->api->conf;
-    limit_t *limit = shm_limit(ex->worker->shm);
+    limit_t *limit = shm_limit(ex->context->shm);
     conf_plan_t rate = {.rate_count = conf->api.new_keys_count,
                         .rate_period_ms = conf->api.new_keys_period_ms,
                         .burst =
@@ -83,8 +83,8 @@ static bool may_prove_more(const exchange_t *ex, uint64_t now_ns)
     limit_id_t client = api_client_id(ex, "new keys of");
     limit_state_t state;
     limit_ticket_t ticket = {0};
-    limit_result_t result = limit_take(limit, ex->worker->index, &client, &plan, 1, now_ns, &state, &ticket);
-    limit_release(limit, ex->worker->index, &ticket);
+    limit_result_t result = limit_take(limit, ex->context->index, &client, &plan, 1, now_ns, &state, &ticket);
+    limit_release(limit, ex->context->index, &ticket);
     return result == LIMIT_ADMITTED;
 }
 
@@ -92,7 +92,7 @@ static bool may_prove_more(const exchange_t *ex, uint64_t now_ns)
 static void learn_key(exchange_t *ex)
 {
     api_t *api = ex->api;
-    limit_t *limit = shm_limit(ex->worker->shm);
+    limit_t *limit = shm_limit(ex->context->shm);
     uint64_t now_ns = loop_precise_us() * 1000;
     if (api->key_state != API_KEY_UNPROVEN)
         return;
@@ -199,11 +199,12 @@ void api_response_head(exchange_t *ex)
 void api_release_server(exchange_t *ex)
 {
     api_t *api = ex->api;
-    worker_t *worker = ex->worker;
+    worker_t *worker = worker_of(ex->context);
     if (!api->pick.held)
         return;
-    if (balance_done(shm_balance(worker->shm), worker->index, api->upstream_index, api->upstream, &api->pick,
-                     api->outcome, api->latency_us, loop_now(worker->loop)))
+    if (balance_done(shm_balance(worker->context.shm), worker->context.index, api->upstream_index,
+                     api->upstream, &api->pick, api->outcome, api->latency_us,
+                     loop_now(worker->context.loop)))
         places_freed(worker->places, api->upstream_index);
     api->outcome = BALANCE_LEFT;
     api->latency_us = 0;
@@ -216,7 +217,7 @@ void api_end(exchange_t *ex)
         return;
     assert(api->waiter.ex == NULL);
     api_release_server(ex);
-    limit_release(shm_limit(ex->worker->shm), ex->worker->index, &api->ticket);
+    limit_release(shm_limit(ex->context->shm), ex->context->index, &api->ticket);
     conf_release(&api->conf);
     origin_tls_release(&api->origin_tls);
     ex->api = NULL;

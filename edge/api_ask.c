@@ -24,7 +24,7 @@ static fields_t key_fields(exchange_t *ex)
 subrequest_t *api_ask(exchange_t *ex, str_t method, str_t target, subrequest_done_t done, void *arg)
 {
     fields_t fields = key_fields(ex);
-    return subrequest_start(ex, ex->worker->pipeline->api_upstream, method, target, &fields, done, arg);
+    return subrequest_start(ex, ex->context->pipeline->api_upstream, method, target, &fields, done, arg);
 }
 
 /* ---- several ---- */

@@ -36,7 +36,7 @@
 
 static uint64_t wall_ms(const exchange_t *ex)
 {
-    return loop_wall_us(ex->worker->loop) / 1000;
+    return loop_wall_us(ex->context->loop) / 1000;
 }
 
 /* ---- what is told ---- */
@@ -47,7 +47,7 @@ static void tell(api_deletion_t *deletion, deletion_call_t *call, deletion_outco
         return;
     call->op = DELETION_END;
     call->outcome = outcome;
-    preview_calls_tell_deletion(deletion->ex->worker->preview_calls, call);
+    preview_calls_tell_deletion(worker_of(deletion->ex->context)->preview_calls, call);
 }
 
 /* The upstream says that it has deleted something: also a box of which it shows nothing is asked about where
@@ -141,13 +141,14 @@ static void fill(api_deletion_t *deletion, deletion_call_t *call, deletion_op_t 
     call->op = op;
     memcpy(call->key_sha256, ex->api->key.sha256, sizeof(call->key_sha256));
     call->pid = (uint32_t)getpid();
-    call->birth = ex->worker->birth;
+    call->birth = worker_of(ex->context)->birth;
 }
 
 static void note(api_deletion_t *deletion, deletion_call_t *call, deletion_op_t op)
 {
     fill(deletion, call, op);
-    preview_calls_ask_deletion(deletion->ex->worker->preview_calls, &deletion->asker, call, on_noted);
+    preview_calls_ask_deletion(worker_of(deletion->ex->context)->preview_calls, &deletion->asker, call,
+                               on_noted);
 }
 
 /* The upstream has shown all that it shows. */
@@ -156,7 +157,7 @@ void api_deletion_note(api_deletion_t *deletion)
     exchange_t *ex = deletion->ex;
     deletion_call_t *call = &deletion->call, *maybe = &deletion->maybe;
     deletion->stage = NOTING;
-    random_bytes(ex->worker->random, (unsigned char *)&call->call, sizeof(call->call));
+    random_bytes(ex->context->random, (unsigned char *)&call->call, sizeof(call->call));
     maybe->call = call->call + 1;
     call->asked_at_ms = maybe->asked_at_ms = wall_ms(ex);
     if (maybe->count != 0) {
@@ -414,7 +415,8 @@ static void on_state_known(exchange_t *ex)
     }
     deletion->stage = SETTLING;
     fill(deletion, &deletion->call, DELETION_SETTLE);
-    preview_calls_ask_deletion(ex->worker->preview_calls, &deletion->asker, &deletion->call, on_settled);
+    preview_calls_ask_deletion(worker_of(ex->context)->preview_calls, &deletion->asker, &deletion->call,
+                               on_settled);
 }
 
 static step_result_t settle(exchange_t *ex)
@@ -423,9 +425,9 @@ static step_result_t settle(exchange_t *ex)
     earlier_t earlier = {.key_sha256 = ex->api->key.sha256};
     if ((path.route != API_ROUTE_BOX && path.route != API_ROUTE_PREVIEWS &&
          path.route != API_ROUTE_PREVIEW) ||
-        !box_id_valid(path.id) || store_is_being_deleted(ex->worker->store, path.id) != STORE_OK)
+        !box_id_valid(path.id) || store_is_being_deleted(worker_of(ex->context)->store, path.id) != STORE_OK)
         return STEP_NEXT;
-    if (store_each_deletion(ex->worker->store, path.id, find_earlier, &earlier) != STORE_OK ||
+    if (store_each_deletion(worker_of(ex->context)->store, path.id, find_earlier, &earlier) != STORE_OK ||
         earlier.asked_at_ms == 0)
         return STEP_NEXT;
     api_deletion_t *deletion = make(ex);

@@ -44,7 +44,7 @@ static void look_at_each(api_deletion_t *deletion)
     exchange_t *ex = deletion->ex;
     char(*ids)[BOX_ID_MAX + 1] = arena_alloc(&ex->arena, STORE_DELETIONS_AT_ONCE * sizeof(*ids));
     str_t *paths = arena_alloc(&ex->arena, STORE_DELETIONS_AT_ONCE * sizeof(*paths));
-    size_t count = api_search_candidates(ex->worker->store, ids);
+    size_t count = api_search_candidates(worker_of(ex->context)->store, ids);
     if (count > STORE_DELETIONS_AT_ONCE) {
         refuse_unclear(deletion);
         return;
@@ -88,7 +88,8 @@ void api_deletion_search(exchange_t *ex)
     static const str_t list = {"/v2/box", 7};
     api_deletion_t *deletion = ex->api->deletion;
     api_search_t *search = &deletion->search;
-    *search = (api_search_t){.store = ex->worker->store, .meant = &deletion->call, .maybe = &deletion->maybe};
+    *search = (api_search_t){
+        .store = worker_of(ex->context)->store, .meant = &deletion->call, .maybe = &deletion->maybe};
     for (size_t i = 0; i < deletion->count; i++)
         if (!is_found(deletion, deletion->targets[i].name))
             api_search_add(search, deletion->targets[i].name);

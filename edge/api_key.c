@@ -69,9 +69,9 @@ static api_key_state_t shown_key(const exchange_t *ex, str_t *key)
 /* What is known of a key whose hash is in api->key. False where the store cannot be read. */
 static bool look_up(exchange_t *ex, api_t *api)
 {
-    limit_t *limit = shm_limit(ex->worker->shm);
+    limit_t *limit = shm_limit(ex->context->shm);
     keys_entry_t entry;
-    switch (keys_find(ex->worker->keys, api->conf, api->key.sha256, &entry)) {
+    switch (keys_find(worker_of(ex->context)->keys, api->conf, api->key.sha256, &entry)) {
     case KEYS_KNOWN:
         api->key_state = API_KEY_KNOWN;
         api->key_name = str_dup(&ex->arena, str_from(entry.name));
@@ -142,8 +142,8 @@ static bool is_known(const exchange_t *ex, str_t key)
     limit_id_t id;
     keys_entry_t entry;
     sha256(key, id.sha256);
-    return keys_find(ex->worker->keys, ex->worker->conf, id.sha256, &entry) != KEYS_UNKNOWN ||
-           limit_has(shm_limit(ex->worker->shm), &id);
+    return keys_find(worker_of(ex->context)->keys, ex->context->conf, id.sha256, &entry) != KEYS_UNKNOWN ||
+           limit_has(shm_limit(ex->context->shm), &id);
 }
 
 void api_key_hide(exchange_t *ex)

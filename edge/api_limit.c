@@ -52,19 +52,19 @@ static const char *too_many(const api_t *api)
 /* Takes the cost. False: it was answered. */
 static bool take(exchange_t *ex, api_t *api)
 {
-    worker_t *worker = ex->worker;
+    worker_t *worker = worker_of(ex->context);
     limit_id_t id = api->plan_of_client ? api_client_id(ex, "client address") : api->key;
     limit_plan_t plan = api_limit_plan(api->plan);
     uint32_t cost = conf_cost_of(api->conf, ex->request.method, api_path_without_query(ex->request.target));
-    api->limited = limit_take(shm_limit(worker->shm), worker->index, &id, &plan, cost,
+    api->limited = limit_take(shm_limit(worker->context.shm), worker->context.index, &id, &plan, cost,
                               loop_precise_us() * 1000, &api->limits, &api->ticket);
     if (api->limited == LIMIT_ADMITTED)
         return true;
     if (api->conf->api.limits == CONF_LIMITS_SHADOW) {
-        counter_add(&worker->counters->limited_shadow_total, 1);
+        counter_add(&worker->context.counters->limited_shadow_total, 1);
         return true;
     }
-    counter_add(&worker->counters->limited_total, 1);
+    counter_add(&worker->context.counters->limited_total, 1);
     exchange_reply_error(ex, 429, "rate_limited", too_many(api), limit_retry_after(&api->limits));
     return false;
 }

@@ -39,20 +39,20 @@ static uint64_t hash_of(const exchange_t *ex)
 static balance_result_t pick(exchange_t *ex, uint64_t avoid)
 {
     api_t *api = ex->api;
-    worker_t *worker = ex->worker;
+    worker_t *worker = worker_of(ex->context);
     uint64_t random = 0, hash = 0;
     /* A reload may have given it another place, or this worker may have heard of it before the controller. */
-    unsigned index = balance_find(shm_balance(worker->shm), api->upstream->id, api->upstream_index);
+    unsigned index = balance_find(shm_balance(worker->context.shm), api->upstream->id, api->upstream_index);
     if (index == BALANCE_UPSTREAMS_MAX)
         return BALANCE_FULL;
     api->upstream_index = index;
     if (api->upstream->balance == CONF_BALANCE_HASH)
         hash = hash_of(ex);
     else
-        random_bytes(worker->random, (unsigned char *)&random, sizeof(random));
+        random_bytes(worker->context.random, (unsigned char *)&random, sizeof(random));
     balance_result_t result =
-        balance_pick(shm_balance(worker->shm), worker->index, api->upstream_index, api->upstream, hash,
-                     random, avoid, loop_now(worker->loop), &api->pick);
+        balance_pick(shm_balance(worker->context.shm), worker->context.index, api->upstream_index,
+                     api->upstream, hash, random, avoid, loop_now(worker->context.loop), &api->pick);
     if (result != BALANCE_OK)
         return result;
     api->attempts++;
@@ -67,8 +67,8 @@ static void leave_line(exchange_t *ex)
     api_t *api = ex->api;
     if (api->waiter.ex == NULL)
         return;
-    api->queued_ms = (uint32_t)(loop_now(ex->worker->loop) - api->waiter.since_ms);
-    places_leave(ex->worker->places, &api->waiter);
+    api->queued_ms = (uint32_t)(loop_now(ex->context->loop) - api->waiter.since_ms);
+    places_leave(worker_of(ex->context)->places, &api->waiter);
 }
 
 static void leave(exchange_t *ex, await_end_t how)
@@ -83,7 +83,7 @@ static const await_source_t source = {.name = "upstream", .leave = leave};
 
 static void refuse_busy(exchange_t *ex)
 {
-    counter_add(&ex->worker->counters->api_queue_refused_total, 1);
+    counter_add(&ex->context->counters->api_queue_refused_total, 1);
     exchange_reply_error(ex, 503, "api_busy", "All servers of this API are busy: try again shortly.", 1);
 }
 
@@ -91,7 +91,7 @@ static void refuse_busy(exchange_t *ex)
 static step_result_t wait_for_place(exchange_t *ex)
 {
     api_t *api = ex->api;
-    places_t *places = ex->worker->places;
+    places_t *places = worker_of(ex->context)->places;
     if (api->waiter.ex != NULL) { /* it had its turn */
         places_wait_on(places, &api->waiter);
         await_begin(ex, &source);
@@ -101,7 +101,7 @@ static step_result_t wait_for_place(exchange_t *ex)
         refuse_busy(ex);
         return STEP_DONE;
     }
-    counter_add(&ex->worker->counters->api_queued_total, 1);
+    counter_add(&ex->context->counters->api_queued_total, 1);
     await_begin(ex, &source);
     await_until(ex, api->upstream->queue_timeout, refuse_busy);
     return STEP_WAIT;
@@ -110,12 +110,12 @@ static step_result_t wait_for_place(exchange_t *ex)
 step_result_t step_api_pick(exchange_t *ex)
 {
     api_t *api = ex->api;
-    if (api->waiter.ex == NULL && places_waiting(ex->worker->places, api->upstream_index))
+    if (api->waiter.ex == NULL && places_waiting(worker_of(ex->context)->places, api->upstream_index))
         return wait_for_place(ex); /* behind those who came before */
     switch (pick(ex, 0)) {
     case BALANCE_OK:
         leave_line(ex);
-        balance_earn_retry(shm_balance(ex->worker->shm), api->upstream_index, api->upstream);
+        balance_earn_retry(shm_balance(ex->context->shm), api->upstream_index, api->upstream);
         return STEP_NEXT;
     case BALANCE_FULL:
         return wait_for_place(ex);
@@ -145,7 +145,7 @@ bool api_again(exchange_t *ex, const resend_facts_t *facts)
     asked.elsewhere = true;
     asked.sent_again = api->written_again;
     if (api->attempts >= API_ATTEMPTS_MAX || !resend_allowed(&asked) ||
-        !balance_take_retry(shm_balance(ex->worker->shm), api->upstream_index))
+        !balance_take_retry(shm_balance(ex->context->shm), api->upstream_index))
         return false;
     give_up(ex, facts->reused);
     api->written_again |= facts->wrote;
@@ -155,6 +155,6 @@ bool api_again(exchange_t *ex, const resend_facts_t *facts)
     if (result != BALANCE_OK)
         return false;
     ex->sent_again = true;
-    counter_add(&ex->worker->counters->api_retries_total, 1);
+    counter_add(&ex->context->counters->api_retries_total, 1);
     return true;
 }

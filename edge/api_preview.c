@@ -60,7 +60,7 @@ static void reply_json(exchange_t *ex, int status, json_t *json)
 
 static json_t *url_json(const exchange_t *ex, str_t id, uint16_t port)
 {
-    const conf_t *conf = ex->worker->conf;
+    const conf_t *conf = ex->context->conf;
     if (conf->public_port == 443)
         return json_sprintf("https://%.*s-%u.%s", STR_ARG(id), port, conf->preview_domain);
     return json_sprintf("https://%.*s-%u.%s:%u", STR_ARG(id), port, conf->preview_domain, conf->public_port);
@@ -98,9 +98,9 @@ static bool add_preview(const store_preview_t *preview, void *arg)
 static void list(api_preview_t *preview)
 {
     exchange_t *ex = preview->ex;
-    listing_t listing = {ex, json_array(), loop_wall_us(ex->worker->loop) / 1000000};
-    store_result_t result =
-        store_each_preview_from(ex->worker->store, preview->path.id, 0, true, add_preview, &listing);
+    listing_t listing = {ex, json_array(), loop_wall_us(ex->context->loop) / 1000000};
+    store_result_t result = store_each_preview_from(worker_of(ex->context)->store, preview->path.id, 0, true,
+                                                    add_preview, &listing);
     if (result == STORE_OK || result == STORE_NOT_FOUND) {
         reply_json(ex, 200, json_pack("{s:o}", "previews", listing.list));
         return;
@@ -172,7 +172,7 @@ static void ask_controller(api_preview_t *preview)
                            .dash = preview->ex->api->conf->api.previews_alias == CONF_ALIAS_DASH};
     memcpy(call.id, preview->path.id.p, preview->path.id.n);
     preview->stage = CHANGING;
-    preview_calls_ask(preview->ex->worker->preview_calls, &preview->asker, &call, on_changed);
+    preview_calls_ask(worker_of(preview->ex->context)->preview_calls, &preview->asker, &call, on_changed);
 }
 
 static void send_upstream(api_preview_t *preview, str_t method, const char *below, subrequest_done_t done)
@@ -361,7 +361,7 @@ step_result_t step_api_preview(exchange_t *ex)
     if (!take_path(ex, preview))
         return STEP_DONE;
     api->preview = preview;
-    preview->deletions = store_deletions_version(ex->worker->store);
+    preview->deletions = store_deletions_version(worker_of(ex->context)->store);
     await_begin(ex, &source);
     send_upstream(preview, STR("GET"), "", on_box);
     return STEP_WAIT;

@@ -5,8 +5,8 @@
 
 #include <assert.h>
 
+#include "context.h"
 #include "list.h"
-#include "worker.h"
 
 static void go_on(await_t *wait)
 {
@@ -69,7 +69,7 @@ void await_until(exchange_t *ex, uint32_t ms, void (*expired)(exchange_t *ex))
 {
     assert(ex->await.source != NULL);
     ex->await.expired = expired;
-    loop_timer_start(ex->worker->loop, &ex->await.deadline, ms, on_deadline);
+    loop_timer_start(ex->context->loop, &ex->await.deadline, ms, on_deadline);
 }
 
 /* The source forgets the exchange. */

@@ -3,12 +3,13 @@
 #include <assert.h>
 
 #include "client.h"
+#include "context.h"
 #include "steps.h"
-#include "worker.h"
 
-static uint64_t ahead_of(const worker_t *worker)
+static uint64_t ahead_of(const context_t *context)
 {
-    return BUDGET_AHEAD_BYTES * atomic_load_explicit(&worker->counters->exchanges_open, memory_order_relaxed);
+    return BUDGET_AHEAD_BYTES *
+           atomic_load_explicit(&context->counters->exchanges_open, memory_order_relaxed);
 }
 
 static bool is_tight(uint64_t memory, uint64_t held)
@@ -16,9 +17,9 @@ static bool is_tight(uint64_t memory, uint64_t held)
     return held >= memory - memory / 4;
 }
 
-bool budget_is_tight(const worker_t *worker)
+bool budget_is_tight(const context_t *context)
 {
-    return is_tight(worker->conf->limits.memory_bytes, worker->memory.held + ahead_of(worker));
+    return is_tight(context->conf->limits.memory_bytes, context->memory.held + ahead_of(context));
 }
 
 uint64_t budget_share(const conf_t *conf)
@@ -61,7 +62,7 @@ bool budget_may_close(const client_t *client)
 
 uint64_t budget_client(const client_t *client)
 {
-    const shm_t *shm = client->worker->shm;
+    const shm_t *shm = client->context->shm;
     return shm != NULL && budget_may_close(client) ? shm_share_held(shm, client->account.share) : 0;
 }
 
@@ -72,7 +73,7 @@ static uint64_t greater(uint64_t a, uint64_t b)
 
 uint64_t budget_exchange(const exchange_t *ex)
 {
-    const shm_t *shm = ex->worker->shm;
+    const shm_t *shm = ex->context->shm;
     if (shm == NULL)
         return 0;
     return greater(shm_share_held(shm, ex->account.share), shm_share_held(shm, ex->named.share));
@@ -90,16 +91,16 @@ static uint64_t beside_tls(const client_t *client)
 static budget_answer_t judge_client(const client_t *client, uint64_t ahead, bool has_named, uint64_t named,
                                     uint64_t box)
 {
-    const worker_t *worker = client->worker;
+    const context_t *context = client->context;
     if (client->local || client->kind == CONF_LISTENER_HEALTH)
         return BUDGET_SERVE;
-    budget_facts_t facts = {.memory = worker->conf->limits.memory_bytes,
-                            .share = budget_share(worker->conf),
-                            .held = account_own(&worker->memory),
-                            .kernel = worker->memory.kernel,
-                            .connections = worker->connection_bytes,
+    budget_facts_t facts = {.memory = context->conf->limits.memory_bytes,
+                            .share = budget_share(context->conf),
+                            .held = account_own(&context->memory),
+                            .kernel = context->memory.kernel,
+                            .connections = context->connection_bytes,
                             .ahead = ahead,
-                            .shared = worker->shm != NULL && (budget_may_close(client) || has_named),
+                            .shared = context->shm != NULL && (budget_may_close(client) || has_named),
                             .client = greater(beside_tls(client), named),
                             .box = box};
     return budget_rule(&facts);
@@ -107,24 +108,24 @@ static budget_answer_t judge_client(const client_t *client, uint64_t ahead, bool
 
 static budget_answer_t judge(const exchange_t *ex, uint64_t ahead)
 {
-    const shm_t *shm = ex->worker->shm;
-    if (!is_tight(ex->worker->conf->limits.memory_bytes, ex->worker->memory.held + ahead))
+    const shm_t *shm = ex->context->shm;
+    if (!is_tight(ex->context->conf->limits.memory_bytes, ex->context->memory.held + ahead))
         return BUDGET_SERVE;
     uint64_t named = shm != NULL ? shm_share_held(shm, ex->named.share) : 0;
     uint64_t box = shm != NULL ? shm_share_held(shm, ex->account.share) : 0;
     return judge_client(ex->client, ahead, ex->named.share.cell[0] != 0, named, box);
 }
 
-bool budget_is_crowded(const worker_t *worker)
+bool budget_is_crowded(const context_t *context)
 {
-    return worker->connection_bytes >= worker->conf->limits.memory_bytes / 2;
+    return context->connection_bytes >= context->conf->limits.memory_bytes / 2;
 }
 
 bool budget_refuses_tls(const client_t *client)
 {
-    const worker_t *worker = client->worker;
-    return account_own(&worker->memory) >= 2 * worker->conf->limits.memory_bytes ||
-           judge_client(client, ahead_of(worker), false, 0, 0) == BUDGET_DROP;
+    const context_t *context = client->context;
+    return account_own(&context->memory) >= 2 * context->conf->limits.memory_bytes ||
+           judge_client(client, ahead_of(context), false, 0, 0) == BUDGET_DROP;
 }
 
 void budget_shed(exchange_t *ex)
@@ -135,10 +136,10 @@ void budget_shed(exchange_t *ex)
 
 bool budget_refuses(exchange_t *ex)
 {
-    budget_answer_t answer = judge(ex, ahead_of(ex->worker));
+    budget_answer_t answer = judge(ex, ahead_of(ex->context));
     if (answer == BUDGET_SERVE)
         return false;
-    counter_add(&ex->worker->counters->shed_total, 1);
+    counter_add(&ex->context->counters->shed_total, 1);
     ex->local_code = "overloaded";
     if (answer == BUDGET_SHED)
         budget_shed(ex);
@@ -154,12 +155,12 @@ bool budget_is_short(const exchange_t *ex)
 
 size_t budget_bound(const exchange_t *ex, size_t most)
 {
-    const worker_t *worker = ex->worker;
-    uint64_t memory = worker->conf->limits.memory_bytes, held = worker->memory.held;
+    const context_t *context = ex->context;
+    uint64_t memory = context->conf->limits.memory_bytes, held = context->memory.held;
     if (held < memory / 2 || most <= BUDGET_FLOOR_BYTES)
         return most;
-    uint64_t share = budget_share(worker->conf);
-    bool over = account_own(&worker->memory) >= memory + memory / 4 || budget_client(ex->client) > share ||
+    uint64_t share = budget_share(context->conf);
+    bool over = account_own(&context->memory) >= memory + memory / 4 || budget_client(ex->client) > share ||
                 budget_exchange(ex) > share;
     return over ? BUDGET_FLOOR_BYTES : most;
 }

@@ -62,7 +62,7 @@ typedef enum budget_answer {
 budget_answer_t budget_rule(const budget_facts_t *facts);
 
 /* Three quarters are reached: shares count for what is new. */
-bool budget_is_tight(const worker_t *worker);
+bool budget_is_tight(const context_t *context);
 /* limits.memory_per_client, or what it is where that is 0. */
 uint64_t budget_share(const conf_t *conf);
 /* What the address of a connection holds over all workers; 0 where it has no bound: trusted proxies, the
@@ -74,7 +74,7 @@ uint64_t budget_exchange(const exchange_t *ex);
 
 /* Client connections keep half of limits.memory, requests aside: idle ones are to go before others come
  * (crowd.h). So idle connections alone never get requests refused. */
-bool budget_is_crowded(const worker_t *worker);
+bool budget_is_crowded(const context_t *context);
 /* Whether TLS is refused to a new connection: its address would get no answer to a request, or twice
  * limits.memory is held. */
 bool budget_refuses_tls(const client_t *client);

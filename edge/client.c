@@ -5,18 +5,18 @@
 
 #include <assert.h>
 
+#include "context.h"
 #include "farewell.h"
 #include "list.h"
-#include "worker.h"
 
 void client_init(client_t *client, const client_t *accepted)
 {
-    assert(accepted->worker != NULL && accepted->conn != NULL);
+    assert(accepted->context != NULL && accepted->conn != NULL);
     *client = *accepted;
     client->link = (list_t){NULL, NULL};
-    list_insert(&client->worker->clients, &client->link);
-    client->worker->client_count++;
-    client->account = (account_t){.parent = &client->worker->memory.account};
+    list_insert(&client->context->clients, &client->link);
+    client->context->client_count++;
+    client->account = (account_t){.parent = &client->context->memory.account};
     client_set_share(client);
     client->tls = conn_ssl(client->conn) != NULL;
     if (client->tls)
@@ -26,54 +26,54 @@ void client_init(client_t *client, const client_t *accepted)
 void client_set_share(client_t *client)
 {
     assert(client->account.held == 0);
-    if (client->worker->shm != NULL && !client->local)
-        client->account.share = shm_share_of_client(client->worker->shm, &client->address);
+    if (client->context->shm != NULL && !client->local)
+        client->account.share = shm_share_of_client(client->context->shm, &client->address);
 }
 
 void client_keeps(client_t *client, uint64_t before, uint64_t after)
 {
     account_move(&client->account, before, after);
-    client->worker->connection_bytes += after - before; /* modulo 2^64 */
+    client->context->connection_bytes += after - before; /* modulo 2^64 */
 }
 
 bool client_is_proxy(const client_t *client)
 {
-    return conf_trusted_proxy(client->worker->conf, &client->address) != NULL;
+    return conf_trusted_proxy(client->context->conf, &client->address) != NULL;
 }
 
 static uint32_t limit_of(const client_t *client)
 {
     bool unlimited = client->kind == CONF_LISTENER_HEALTH || client_is_proxy(client);
-    return unlimited ? 0 : client->worker->conf->limits.connections_per_client;
+    return unlimited ? 0 : client->context->conf->limits.connections_per_client;
 }
 
 bool client_count(client_t *client, bool limited)
 {
-    worker_t *worker = client->worker;
+    context_t *context = client->context;
     assert(!client->counted);
-    if (!shm_client_add(worker->shm, worker->index, &client->address, limited ? limit_of(client) : 0))
+    if (!shm_client_add(context->shm, context->index, &client->address, limited ? limit_of(client) : 0))
         return false;
-    counter_add(&worker->counters->connections_open, 1);
+    counter_add(&context->counters->connections_open, 1);
     client->counted = true;
     return true;
 }
 
 void client_uncount(client_t *client)
 {
-    worker_t *worker = client->worker;
+    context_t *context = client->context;
     if (!client->counted)
         return;
-    counter_sub(&worker->counters->connections_open, 1);
-    shm_client_remove(worker->shm, worker->index, &client->address);
+    counter_sub(&context->counters->connections_open, 1);
+    shm_client_remove(context->shm, context->index, &client->address);
     client->counted = false;
 }
 
 void client_fini(client_t *client)
 {
-    worker_t *worker = client->worker;
-    assert(list_is_linked(&client->link) && worker->client_count > 0);
+    context_t *context = client->context;
+    assert(list_is_linked(&client->link) && context->client_count > 0);
     list_unlink(&client->link);
-    worker->client_count--;
+    context->client_count--;
     if (client->conn != NULL)
         farewell_begin(client); /* it may keep the connection, and its count */
     client_uncount(client);

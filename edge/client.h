@@ -35,8 +35,8 @@ typedef struct client_codec {
 
 /* As small as can be, since idle connections are many. */
 struct client {
-    list_t link; /* in worker_t.clients */
-    worker_t *worker;
+    list_t link; /* in context_t.clients */
+    context_t *context;
     conn_t *conn;
     const exchange_step_t *steps; /* what its exchanges go through */
     const client_codec_t *codec;

@@ -1,8 +1,8 @@
 #include "crowd.h"
 
 #include "client.h"
+#include "context.h"
 #include "list.h"
-#include "worker.h"
 
 typedef struct leaver {
     client_t *client;
@@ -39,20 +39,20 @@ static bool may_go(const client_t *client, crowd_reason_t reason, uint64_t *sinc
     return client->codec->idle_since(client, since_ms) && !client_is_proxy(client);
 }
 
-bool crowd_make_room(worker_t *worker, crowd_reason_t reason)
+bool crowd_make_room(context_t *context, crowd_reason_t reason)
 {
     leaver_t leavers[CROWD_AT_ONCE];
     size_t count = 0;
-    for (list_t *link = worker->clients.next; link != &worker->clients; link = link->next) {
+    for (list_t *link = context->clients.next; link != &context->clients; link = link->next) {
         leaver_t one = {.client = CONTAINER_OF(client_t, link, link)};
         if (!may_go(one.client, reason, &one.since_ms))
             continue;
-        one.connections = shm_client_count(worker->shm, &one.client->address);
+        one.connections = shm_client_count(context->shm, &one.client->address);
         count = put(leavers, count, &one);
     }
     size_t gone = 0;
     for (; gone < count && leavers[gone].connections == leavers[0].connections; gone++)
         leavers[gone].client->codec->close_idle(leavers[gone].client);
-    counter_add(&worker->counters->connections_given_up_total, gone);
+    counter_add(&context->counters->connections_given_up_total, gone);
     return gone != 0;
 }

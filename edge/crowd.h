@@ -10,7 +10,7 @@
 
 #include "str.h"
 
-typedef struct worker worker_t;
+typedef struct context context_t;
 
 /* Connections that go at once, at most: a search costs more than they do. */
 #define CROWD_AT_ONCE 32
@@ -24,6 +24,6 @@ typedef enum crowd_reason {
  * Closes idle connections: first those of the client (one /64 for IPv6) that has most connections, the
  * longest idle first. False: none is idle.
  */
-MUST_USE bool crowd_make_room(worker_t *worker, crowd_reason_t reason);
+MUST_USE bool crowd_make_room(context_t *context, crowd_reason_t reason);
 
 #endif

@@ -4,12 +4,12 @@
 #include <assert.h>
 
 #include "arena.h"
+#include "context.h"
 #include "demo_private.h"
 #include "list.h"
 #include "steps.h"
 #include "websocket.h"
 #include "websocket_echo.h"
-#include "worker.h"
 
 /* How long a client may take to close after the Close frames were exchanged. */
 #define CLOSE_MS 5000
@@ -45,7 +45,7 @@ static void send_output(exchange_t *ex)
     }
     if (ex->state == EXCHANGE_TUNNEL && output.n == 0 && websocket_echo_ended(echo->frames)) {
         echo->ended = true;
-        loop_timer_start(ex->worker->loop, &echo->timer, CLOSE_MS, close_expired);
+        loop_timer_start(ex->context->loop, &echo->timer, CLOSE_MS, close_expired);
         exchange_response_end(ex);
         exchange_response_flush(ex);
     }

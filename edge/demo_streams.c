@@ -5,11 +5,11 @@
 #include <time.h>
 
 #include "arena.h"
+#include "context.h"
 #include "demo_private.h"
 #include "list.h"
 #include "local.h"
 #include "steps.h"
-#include "worker.h"
 
 #define EVENT_MS 1000
 /* /slow counts in these, so that the loop needs one list of timers for all. */
@@ -127,7 +127,7 @@ static void send_event(stream_t *stream)
 static void event_due(loop_timer_t *timer)
 {
     stream_t *stream = CONTAINER_OF(stream_t, timer, timer);
-    loop_timer_start(stream->ex->worker->loop, timer, EVENT_MS, event_due);
+    loop_timer_start(stream->ex->context->loop, timer, EVENT_MS, event_due);
     send_event(stream);
 }
 
@@ -149,7 +149,7 @@ void demo_events(exchange_t *ex)
         exchange_response_flush(ex);
         return;
     }
-    loop_timer_start(ex->worker->loop, &stream->timer, EVENT_MS, event_due);
+    loop_timer_start(ex->context->loop, &stream->timer, EVENT_MS, event_due);
     send_event(stream);
 }
 
@@ -170,7 +170,7 @@ static void tick(loop_timer_t *timer)
     if (--stream->left == 0)
         slow_done(stream);
     else
-        loop_timer_start(stream->ex->worker->loop, timer, TICK_MS, tick);
+        loop_timer_start(stream->ex->context->loop, timer, TICK_MS, tick);
 }
 
 void demo_slow(exchange_t *ex, uint32_t ms)
@@ -178,5 +178,5 @@ void demo_slow(exchange_t *ex, uint32_t ms)
     stream_t *stream = stream_new(ex, &timed_ops);
     stream->count = ms;
     stream->left = ms / TICK_MS + 1;
-    loop_timer_start(ex->worker->loop, &stream->timer, TICK_MS, tick);
+    loop_timer_start(ex->context->loop, &stream->timer, TICK_MS, tick);
 }

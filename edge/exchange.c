@@ -12,18 +12,18 @@
 #include "arena.h"
 #include "budget.h"
 #include "client.h"
+#include "context.h"
 #include "forward.h"
 #include "pipeline.h"
 #include "request_head.h"
 #include "steps.h"
-#include "worker.h"
 
 /* Fewer bytes than this in the time of relief.h are no progress. */
 #define PROGRESS_BYTES 4096
 
 static const exchange_hooks_t *hooks_of(const exchange_t *ex)
 {
-    return &ex->worker->pipeline->hooks;
+    return &ex->context->pipeline->hooks;
 }
 
 static void run_hooks(const exchange_hook_t *hook, exchange_t *ex)
@@ -40,7 +40,7 @@ exchange_t *exchange_new(client_t *client, const client_ops_t *ops, void *codec)
     arena_init(&arena);
     exchange_t *ex = arena_alloc(&arena, sizeof(*ex));
     *ex = (exchange_t){.arena = arena,
-                       .worker = client->worker,
+                       .context = client->context,
                        .client = client,
                        .remote = remote_of_connection(client),
                        .account = {.parent = &client->account},
@@ -48,7 +48,7 @@ exchange_t *exchange_new(client_t *client, const client_ops_t *ops, void *codec)
                        .codec = codec,
                        .request = {.content_length = LENGTH_UNKNOWN},
                        .response = {.content_length = LENGTH_UNKNOWN}};
-    counter_add(&client->worker->counters->exchanges_open, 1);
+    counter_add(&client->context->counters->exchanges_open, 1);
     return ex;
 }
 
@@ -78,7 +78,7 @@ void exchange_progress(exchange_t *ex, size_t bytes)
     if (ex->moved < PROGRESS_BYTES)
         return;
     ex->moved = 0;
-    ex->progress_ms = loop_now(ex->worker->loop);
+    ex->progress_ms = loop_now(ex->context->loop);
 }
 
 /* What an exchange holds already when it is known whose it is, moves there. */
@@ -93,9 +93,9 @@ static void set_accounts(exchange_t *ex, account_t own, account_t named)
 
 void exchange_set_share(exchange_t *ex, str_t box)
 {
-    if (ex->worker->shm == NULL || ex->account.share.cell[0] != 0)
+    if (ex->context->shm == NULL || ex->account.share.cell[0] != 0)
         return;
-    account_t own = {.parent = ex->account.parent, .share = shm_share_of_box(ex->worker->shm, box)};
+    account_t own = {.parent = ex->account.parent, .share = shm_share_of_box(ex->context->shm, box)};
     account_t named = {.parent = ex->named.parent, .share = ex->named.share};
     set_accounts(ex, own, named);
 }
@@ -103,10 +103,10 @@ void exchange_set_share(exchange_t *ex, str_t box)
 /* A trusted proxy's connection carries many clients. */
 static void set_client_share(exchange_t *ex)
 {
-    if (ex->worker->shm == NULL || !ex->remote.named || ex->client->local)
+    if (ex->context->shm == NULL || !ex->remote.named || ex->client->local)
         return;
     account_t own = {.parent = &ex->named}, named = {.parent = &ex->client->account};
-    named.share = shm_share_of_client(ex->worker->shm, &ex->remote.address);
+    named.share = shm_share_of_client(ex->context->shm, &ex->remote.address);
     set_accounts(ex, own, named);
 }
 
@@ -134,18 +134,18 @@ static bool inbound_id_usable(const exchange_t *ex, str_t id)
 
 static void begin(exchange_t *ex)
 {
-    ex->progress_ms = loop_now(ex->worker->loop);
+    ex->progress_ms = loop_now(ex->context->loop);
     if (!ex->internal)
         remote_find(ex);
     set_client_share(ex);
     ex->times.start_us = loop_precise_us();
-    ex->times.wall_us = loop_wall_us(ex->worker->loop);
+    ex->times.wall_us = loop_wall_us(ex->context->loop);
     str_t inbound = fields_value(&ex->request.fields, FIELD_X_REQUEST_ID);
     if (inbound_id_usable(ex, inbound)) {
         memcpy(ex->request_id, inbound.p, inbound.n);
         ex->request_id[inbound.n] = '\0';
     } else {
-        random_hex(ex->worker->random, ex->request_id, 32);
+        random_hex(ex->context->random, ex->request_id, 32);
         ex->request_id[32] = '\0';
     }
 }
@@ -278,7 +278,7 @@ size_t exchange_request_room(const exchange_t *ex)
         return ex->origin_ops->room(ex);
     /* Thousands may wait for boxes: what all hold is bounded, and the rest stays with the clients. */
     bool awaits = awaits_body(ex);
-    bool full = !awaits && account_own(&ex->worker->memory) >= ex->worker->conf->limits.memory_bytes;
+    bool full = !awaits && account_own(&ex->context->memory) >= ex->context->conf->limits.memory_bytes;
     if (ex->state != EXCHANGE_STEPS || full)
         return 0;
     size_t bound = awaits ? EXCHANGE_BODY_BYTES : budget_bound(ex, EXCHANGE_BODY_BYTES);
@@ -289,7 +289,7 @@ void exchange_request_body(exchange_t *ex, str_t data)
 {
     ex->request_bytes += data.n;
     exchange_progress(ex, data.n);
-    counter_add(&ex->worker->counters->request_body_bytes_total, data.n);
+    counter_add(&ex->context->counters->request_body_bytes_total, data.n);
     if (ex->state == EXCHANGE_DONE)
         return;
     if (ex->state == EXCHANGE_TUNNEL || ex->state == EXCHANGE_RESPONSE)
@@ -381,13 +381,13 @@ void exchange_response_head(exchange_t *ex)
     ex->status = ex->response.status;
     set_state(ex, ex->response.tunnel ? EXCHANGE_TUNNEL : EXCHANGE_RESPONSE);
     run_hooks(hooks_of(ex)->response_head, ex);
-    ex->progress_ms = loop_now(ex->worker->loop);
+    ex->progress_ms = loop_now(ex->context->loop);
     ex->client_ops->send_head(ex);
     request_head_release(ex);
     if (!ex->response.tunnel)
         return;
     ex->client_ops->resume_request(ex);
-    if (ex->worker->draining)
+    if (ex->context->draining)
         exchange_drain(ex);
 }
 
@@ -471,7 +471,7 @@ void exchange_answer(exchange_t *ex)
     leave(ex);
     ex->status = ex->response.status;
     run_hooks(hooks_of(ex)->local_head, ex);
-    counter_add(&ex->worker->counters->responses_local_total, 1);
+    counter_add(&ex->context->counters->responses_local_total, 1);
     set_state(ex, EXCHANGE_RESPONSE);
     ex->client_ops->send_head(ex);
     request_head_release(ex);
@@ -489,7 +489,7 @@ void exchange_answered(exchange_t *ex)
 
 static void count(const exchange_t *ex)
 {
-    counters_t *counters = ex->worker->counters;
+    counters_t *counters = ex->context->counters;
     counter_sub(&counters->exchanges_open, 1);
     counter_add(&counters->exchanges_total, 1);
     counter_add(&counters->response_body_bytes_total, ex->response_bytes);

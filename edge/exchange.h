@@ -191,7 +191,7 @@ typedef struct origin_target {
 
 struct exchange {
     arena_t arena;
-    worker_t *worker;
+    context_t *context;
     client_t *client;        /* the connection */
     remote_t remote;         /* the client, by remote.h */
     account_t account;       /* of all that it holds; its share is that of its box, once that is known */

@@ -8,8 +8,8 @@
 
 #include "address.h"
 #include "budget.h"
+#include "context.h"
 #include "list.h"
-#include "worker.h"
 
 /* Connections that are looked at to find one without progress, when one has to go. */
 #define CANDIDATES 16
@@ -25,7 +25,7 @@ typedef struct farewell {
 } farewell_t;
 
 struct farewells {
-    worker_t *worker;
+    context_t *context;
     list_t ages; /* longest without progress first */
     size_t count;
     uint64_t untaken;   /* bytes of all */
@@ -64,7 +64,7 @@ static void end(farewell_t *farewell, bool reset)
     if (all->count == 0)
         loop_timer_stop(&all->timer);
     if (reset) {
-        counter_add(&all->worker->counters->farewell_resets_total, 1);
+        counter_add(&all->context->counters->farewell_resets_total, 1);
         conn_abort(&farewell->client.conn);
     } else {
         conn_free(&farewell->client.conn);
@@ -93,7 +93,7 @@ static sight_t look(farewell_t *farewell)
     if (left >= farewell->untaken)
         return SIGHT_NOTHING;
     set_untaken(farewell, (uint32_t)left);
-    farewell->progress_ms = loop_now(farewell->all->worker->loop);
+    farewell->progress_ms = loop_now(farewell->all->context->loop);
     list_unlink(&farewell->age);
     list_insert(&farewell->all->ages, &farewell->age);
     return SIGHT_PROGRESS;
@@ -102,18 +102,18 @@ static sight_t look(farewell_t *farewell)
 static void look_at_all(loop_timer_t *timer)
 {
     farewells_t *all = CONTAINER_OF(farewells_t, timer, timer);
-    worker_t *worker = all->worker;
-    uint64_t patience = worker->conf->timeouts.write_idle;
+    context_t *context = all->context;
+    uint64_t patience = context->conf->timeouts.write_idle;
     size_t count = all->count; /* those with progress go to the end of the list */
     list_t *next = all->ages.next;
     while (count-- > 0) {
         farewell_t *farewell = CONTAINER_OF(farewell_t, age, next);
         next = next->next;
-        if (look(farewell) == SIGHT_NOTHING && loop_now(worker->loop) - farewell->progress_ms >= patience)
+        if (look(farewell) == SIGHT_NOTHING && loop_now(context->loop) - farewell->progress_ms >= patience)
             end(farewell, true);
     }
     if (all->count != 0)
-        loop_timer_start(worker->loop, timer, FAREWELL_LOOK_MS, look_at_all);
+        loop_timer_start(context->loop, timer, FAREWELL_LOOK_MS, look_at_all);
 }
 
 /* ---- bounds ---- */
@@ -147,12 +147,12 @@ static load_t load_of(const farewells_t *all, owner_t owner)
     return load;
 }
 
-static load_t bound_of(const worker_t *worker, owner_t owner)
+static load_t bound_of(const context_t *context, owner_t owner)
 {
-    uint64_t memory = worker->conf->limits.memory_bytes, share = budget_share(worker->conf);
+    uint64_t memory = context->conf->limits.memory_bytes, share = budget_share(context->conf);
     load_t bound = {FAREWELL_MOST, memory / 4};
-    if (worker->usable_descriptors != 0 && worker->usable_descriptors / 16 < bound.count)
-        bound.count = worker->usable_descriptors / 16;
+    if (context->usable_descriptors != 0 && context->usable_descriptors / 16 < bound.count)
+        bound.count = context->usable_descriptors / 16;
     if (!is_everybody(owner) && share < memory) {
         bound.count = (size_t)((double)bound.count * (double)share / (double)memory) + 1;
         bound.bytes = share / 4;
@@ -191,7 +191,7 @@ static void give_up_one(farewells_t *all, owner_t owner)
 
 static void keep_bound(farewells_t *all, owner_t owner)
 {
-    load_t bound = bound_of(all->worker, owner), load;
+    load_t bound = bound_of(all->context, owner), load;
     for (load = load_of(all, owner); load.count > bound.count || load.bytes > bound.bytes;
          load = load_of(all, owner))
         give_up_one(all, owner);
@@ -215,7 +215,7 @@ static void on_readable(void *owner)
 {
     farewell_t *farewell = owner;
     size_t got;
-    switch (conn_read(farewell->client.conn, farewell->client.worker->scratch, CONN_TURN_BYTES, &got)) {
+    switch (conn_read(farewell->client.conn, farewell->client.context->scratch, CONN_TURN_BYTES, &got)) {
     case CONN_OK:
         farewell->discarded += (uint32_t)got;
         if (farewell->discarded >= FAREWELL_READ_BYTES)
@@ -257,7 +257,7 @@ static bool is_stalled(const farewell_t *farewell, uint64_t before)
 static bool idle_since(const client_t *client, uint64_t *since_ms)
 {
     const farewell_t *farewell = (const farewell_t *)client;
-    uint64_t now = loop_now(client->worker->loop);
+    uint64_t now = loop_now(client->context->loop);
     *since_ms = farewell->progress_ms;
     return now >= RELIEF_STALL_MS && is_stalled(farewell, now - RELIEF_STALL_MS);
 }
@@ -277,7 +277,7 @@ static void relieve(client_t *client, uint64_t before, uint64_t box_share)
 {
     farewell_t *farewell = (farewell_t *)client;
     if (box_share == 0 && is_stalled(farewell, before) && budget_may_close(client)) {
-        counter_add(&client->worker->counters->memory_closes_total, 1);
+        counter_add(&client->context->counters->memory_closes_total, 1);
         end(farewell, true);
     }
 }
@@ -293,11 +293,11 @@ static const conn_handlers_t handlers = {on_readable, on_writable, on_hangup};
 
 /* ---- life ---- */
 
-farewells_t *farewells_new(worker_t *worker)
+farewells_t *farewells_new(context_t *context)
 {
     farewells_t *all = calloc(1, sizeof(*all));
     assert(all != NULL);
-    all->worker = worker;
+    all->context = context;
     list_init(&all->ages);
     return all;
 }
@@ -335,7 +335,7 @@ static void begin(farewells_t *all, const client_t *accepted, shm_share_t box, u
     client_init(&farewell->client, accepted);
     farewell->client.codec = &codec;
     farewell->account = (account_t){.parent = &farewell->client.account, .share = box};
-    farewell->progress_ms = loop_now(all->worker->loop);
+    farewell->progress_ms = loop_now(all->context->loop);
     list_insert(&all->ages, &farewell->age);
     all->count++;
     set_untaken(farewell, untaken);
@@ -344,20 +344,20 @@ static void begin(farewells_t *all, const client_t *accepted, shm_share_t box, u
     conn_cut_write(farewell->client.conn);
     conn_want_read(farewell->client.conn, true);
     if (!loop_timer_running(&all->timer))
-        loop_timer_start(all->worker->loop, &all->timer, FAREWELL_LOOK_MS, look_at_all);
+        loop_timer_start(all->context->loop, &all->timer, FAREWELL_LOOK_MS, look_at_all);
     keep_bounds(all, farewell);
 }
 
 void farewell_begin(client_t *client)
 {
-    farewells_t *all = client->worker->farewells;
+    farewells_t *all = client->context->farewells;
     assert(client->conn != NULL && !list_is_linked(&client->link));
     if (all == NULL || client->local || client->codec == &codec)
         return;
     uint32_t untaken = worth(client->conn);
     if (untaken == 0)
         return;
-    if (client->worker->relief.at_work) {
+    if (client->context->relief.at_work) {
         conn_abort(&client->conn);
         return;
     }
@@ -369,13 +369,13 @@ void farewell_begin(client_t *client)
 
 void farewell_begin_origin(const exchange_t *ex, conn_t **conn)
 {
-    farewells_t *all = ex->worker->farewells;
+    farewells_t *all = ex->context->farewells;
     if (all == NULL || ex->client->local)
         return;
     uint32_t untaken = worth(*conn);
     if (untaken == 0)
         return;
-    if (ex->worker->relief.at_work) {
+    if (ex->context->relief.at_work) {
         conn_abort(conn);
         return;
     }

@@ -22,10 +22,10 @@
 /* How often the kernel is asked for progress. */
 #define FAREWELL_LOOK_MS 1000
 
-/* All of one worker; worker_t.farewells. */
+/* All of one worker; context_t.farewells. */
 typedef struct farewells farewells_t;
 
-farewells_t *farewells_new(worker_t *worker);
+farewells_t *farewells_new(context_t *context);
 /* Closes all; the kernel still sends what it has. */
 void farewells_free(farewells_t **all);
 size_t farewells_count(const farewells_t *all);

@@ -4,10 +4,10 @@
 
 #include "address.h"
 #include "chunked.h"
+#include "context.h"
 #include "exchange.h"
 #include "grammar.h"
 #include "process_log.h"
-#include "worker.h"
 
 /* Said of a line without a colon, which may be the rest of a value. */
 #define UNNAMED_BYTES 8
@@ -218,11 +218,11 @@ static void name_culprit(const exchange_t *ex, bool of_app, char *out, size_t ro
 
 void fault_say(exchange_t *ex, const fault_t *fault, bool of_app)
 {
-    worker_t *worker = ex->worker;
+    context_t *context = ex->context;
     char role[24], culprit[160], quoted[FAULT_TEXT] = "", byte[24] = "", more[48] = "";
     unsigned left_out;
     ex->detail = fault->reason;
-    if (!fault_log_take(of_app ? &worker->app_faults : &worker->client_faults, loop_now(worker->loop),
+    if (!fault_log_take(of_app ? &context->app_faults : &context->client_faults, loop_now(context->loop),
                         &left_out))
         return;
     name_culprit(ex, of_app, culprit, sizeof(culprit));
@@ -232,7 +232,7 @@ void fault_say(exchange_t *ex, const fault_t *fault, bool of_app)
         (void)snprintf(byte, sizeof(byte), ", byte 0x%02x", fault->byte);
     if (left_out != 0)
         (void)snprintf(more, sizeof(more), " (%u more were not said)", left_out);
-    (void)snprintf(role, sizeof(role), "worker %u", worker->index);
+    (void)snprintf(role, sizeof(role), "worker %u", context->index);
     process_log(role, "%s (%s): %s%s%s%s%s", culprit, ex->request_id, fault->reason,
                 quoted[0] != '\0' ? " In " : "", quoted, byte, more);
 }

@@ -6,11 +6,11 @@
 #include "arena.h"
 #include "cdn_loop.h"
 #include "client.h"
+#include "context.h"
 #include "cookie.h"
 #include "forged.h"
 #include "random_id.h"
 #include "text.h"
-#include "worker.h"
 
 /* The longest list of names in Connection fields that is looked at, in elements; more are refused by the
  * codec's limits. */
@@ -176,7 +176,7 @@ static void say_localhost(const exchange_t *ex, arena_t *pool, own_fields_t *own
 
 static own_fields_t own_fields(const exchange_t *ex, arena_t *pool, bool trusted)
 {
-    const conf_t *conf = ex->worker->conf;
+    const conf_t *conf = ex->context->conf;
     char *address = arena_alloc(pool, INET6_ADDRSTRLEN);
     own_fields_t own = {.host = ex->request.authority};
     own.client = address_text(remote_address(ex), address);

@@ -13,9 +13,9 @@
 
 #include "alloc.h"
 #include "budget.h"
+#include "context.h"
 #include "list.h"
 #include "proxy_protocol.h"
-#include "worker.h"
 
 typedef enum greeting_state {
     GREETING_HEADER,    /* a PROXY protocol header is awaited */
@@ -65,7 +65,7 @@ static void relieve(client_t *client, uint64_t before, uint64_t box_share)
 {
     if (box_share != 0 || stalled(client, before) == 0 || !budget_may_close(client))
         return;
-    counter_add(&client->worker->counters->memory_closes_total, 1);
+    counter_add(&client->context->counters->memory_closes_total, 1);
     destroy(client);
 }
 
@@ -74,7 +74,7 @@ static const client_codec_t codec = {
 
 static void fail(greeting_t *greeting)
 {
-    counters_t *counters = greeting->client.worker->counters;
+    counters_t *counters = greeting->client.context->counters;
     counter_add(greeting->state == GREETING_HEADER ? &counters->proxy_protocol_failures_total
                                                    : &counters->tls_failures_total,
                 1);
@@ -98,7 +98,7 @@ static void become_http(greeting_t *greeting, bool h2)
 
 static void handshake(greeting_t *greeting)
 {
-    counters_t *counters = greeting->client.worker->counters;
+    counters_t *counters = greeting->client.context->counters;
     const SSL *ssl = conn_ssl(greeting->client.conn);
     switch (conn_handshake(greeting->client.conn)) {
     case CONN_OK:
@@ -118,11 +118,11 @@ static void start_handshake(greeting_t *greeting)
 {
     client_t *client = &greeting->client;
     if (budget_refuses_tls(client)) {
-        counter_add(&client->worker->counters->connections_refused_total, 1);
+        counter_add(&client->context->counters->connections_refused_total, 1);
         destroy(client);
         return;
     }
-    SSL *ssl = tls_accept(client->worker->tls);
+    SSL *ssl = tls_accept(client->context->tls);
     if (ssl == NULL) {
         fail(greeting);
         return;
@@ -144,7 +144,7 @@ static void after_header(greeting_t *greeting, const proxy_protocol_t *header)
         client->port = header->port;
         client_set_share(client);
         if (!client_count(client, true)) {
-            counter_add(&client->worker->counters->connections_refused_total, 1);
+            counter_add(&client->context->counters->connections_refused_total, 1);
             destroy(client);
             return;
         }
@@ -182,7 +182,7 @@ static void read_header(greeting_t *greeting)
 {
     int fd = conn_fd(greeting->client.conn);
     size_t kept = greeting->part_len;
-    char *buf = greeting->part != NULL ? greeting->part : greeting->client.worker->scratch;
+    char *buf = greeting->part != NULL ? greeting->part : greeting->client.context->scratch;
     proxy_protocol_t header;
 
     assert(kept < PROXY_PROTOCOL_MAX);
@@ -231,30 +231,30 @@ static void on_ready(void *owner)
 void greeting_new(const client_t *accepted, int fd, bool header)
 {
     static const conn_handlers_t handlers = {.readable = on_ready, .writable = on_ready};
-    worker_t *worker = accepted->worker;
+    context_t *context = accepted->context;
     greeting_t *greeting = calloc(1, sizeof(*greeting));
     assert(greeting != NULL && (header || accepted->kind == CONF_LISTENER_TLS));
     client_t with_conn = *accepted;
-    with_conn.conn = conn_new(worker->loop, fd, NULL, &handlers, greeting);
+    with_conn.conn = conn_new(context->loop, fd, NULL, &handlers, greeting);
     client_init(&greeting->client, &with_conn);
     greeting->state = header ? GREETING_HEADER : GREETING_SILENT;
     greeting->client.codec = &codec;
-    greeting->began_ms = loop_now(worker->loop);
-    loop_timer_start(worker->loop, &greeting->timer, worker->conf->timeouts.handshake, on_timeout);
+    greeting->began_ms = loop_now(context->loop);
+    loop_timer_start(context->loop, &greeting->timer, context->conf->timeouts.handshake, on_timeout);
     conn_want_read(greeting->client.conn, true);
 }
 
 void greeting_finish(const client_t *accepted, bool h2)
 {
-    worker_t *worker = accepted->worker;
+    context_t *context = accepted->context;
     if (h2)
         http2_server_new(accepted);
     else
         http1_server_new(accepted);
-    if (!worker->draining)
+    if (!context->draining)
         return;
     /* It entered the list at the end, unless it is gone already. */
-    client_t *last = CONTAINER_OF(client_t, link, worker->clients.prev);
-    if (!list_is_empty(&worker->clients) && last->conn == accepted->conn)
+    client_t *last = CONTAINER_OF(client_t, link, context->clients.prev);
+    if (!list_is_empty(&context->clients) && last->conn == accepted->conn)
         last->codec->drain(last);
 }

@@ -11,6 +11,7 @@
 #include "address.h"
 #include "arena.h"
 #include "client.h"
+#include "context.h"
 #include "descriptors.h"
 #include "forward.h"
 #include "http1_client_impl.h"
@@ -24,7 +25,6 @@
 #include "shortage.h"
 #include "target.h"
 #include "uses.h"
-#include "worker.h"
 
 static const origin_ops_t ops;
 
@@ -84,7 +84,7 @@ void http1_client_lost(http1_client_t *client)
     SSL *ssl = conn_ssl(client->conn);
     bool refused = ssl != NULL && origin_tls_refused(ssl);
     if (refused)
-        target_tls_failed(ex->worker, ssl);
+        target_tls_failed(ex->context, ssl);
     if (http1_client_elsewhere(client))
         return;
     if (ex->target.elsewhere != NULL || !resend_allowed(&facts)) {
@@ -93,7 +93,7 @@ void http1_client_lost(http1_client_t *client)
     }
     http1_client_drop(client);
     ex->sent_again = true;
-    counter_add(&ex->worker->counters->origin_resends_total, 1);
+    counter_add(&ex->context->counters->origin_resends_total, 1);
     http1_client_attempt(client, true);
 }
 
@@ -137,7 +137,7 @@ static void first_byte_timeout(loop_timer_t *timer)
 static void await_first_byte(http1_client_t *client)
 {
     exchange_t *ex = client->ex;
-    loop_timer_start(ex->worker->loop, &client->timer, ex->target.first_byte_ms, first_byte_timeout);
+    loop_timer_start(ex->context->loop, &client->timer, ex->target.first_byte_ms, first_byte_timeout);
 }
 
 /* The request's body is under way: nothing else of the attempt has a timer. */
@@ -162,7 +162,7 @@ static void upload_look(loop_timer_t *timer)
 static void watch_upload(http1_client_t *client)
 {
     exchange_t *ex = client->ex;
-    loop_timer_start(ex->worker->loop, &client->timer, ex->target.first_byte_ms / CONN_STALL_LOOKS,
+    loop_timer_start(ex->context->loop, &client->timer, ex->target.first_byte_ms / CONN_STALL_LOOKS,
                      upload_look);
 }
 
@@ -231,9 +231,9 @@ static void rest_timeout(loop_timer_t *timer)
 
 void http1_client_watch_rest(http1_client_t *client)
 {
-    worker_t *worker = client->ex->worker;
+    context_t *context = client->ex->context;
     if (client->ended && client->half_close && !op_sent(client->ex))
-        loop_timer_start(worker->loop, &client->timer, worker->conf->timeouts.write_idle, rest_timeout);
+        loop_timer_start(context->loop, &client->timer, context->conf->timeouts.write_idle, rest_timeout);
 }
 
 /* Whether only the app, or only the exchange's client, can make it go on: by what the app has not taken, or
@@ -249,7 +249,7 @@ void http1_client_watch(http1_client_t *client)
 {
     exchange_t *ex = client->ex;
     if (stands_still(client))
-        backlog_watch(ex->worker->backlogs, &client->backlog, client->conn, &ex->account);
+        backlog_watch(ex->context->backlogs, &client->backlog, client->conn, &ex->account);
     else
         backlog_end(&client->backlog);
 }
@@ -366,7 +366,7 @@ static void prepare_websocket_key(http1_client_t *client)
         memcpy(client->websocket_key, ex->request.websocket_key.p, 24);
     } else {
         unsigned char nonce[16];
-        random_bytes(ex->worker->random, nonce, sizeof(nonce));
+        random_bytes(ex->context->random, nonce, sizeof(nonce));
         EVP_EncodeBlock((unsigned char *)client->websocket_key, nonce, 16);
     }
     client->websocket_key[24] = '\0';

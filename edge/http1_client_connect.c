@@ -6,6 +6,7 @@
 
 #include "address.h"
 #include "client.h"
+#include "context.h"
 #include "descriptors.h"
 #include "farewell.h"
 #include "forward.h"
@@ -18,14 +19,13 @@
 #include "shortage.h"
 #include "target.h"
 #include "uses.h"
-#include "worker.h"
 
 /* ---- beginning ---- */
 
 static void connect_failed(http1_client_t *client, origin_failure_t failure)
 {
     exchange_t *ex = client->ex;
-    counter_add(&ex->worker->counters->origin_connect_failures_total, 1);
+    counter_add(&ex->context->counters->origin_connect_failures_total, 1);
     use_unreachable(ex);
     if (!http1_client_elsewhere(client))
         http1_client_fail(client, failure);
@@ -48,7 +48,7 @@ static void connect_error(http1_client_t *client, int error)
         http1_client_attempt(client, true);
         return;
     }
-    counter_add(&ex->worker->counters->origin_connect_failures_total, 1);
+    counter_add(&ex->context->counters->origin_connect_failures_total, 1);
     use_unreachable(ex);
     ex->origin_ops = NULL;
     refused_fail(ex);
@@ -82,9 +82,9 @@ void http1_client_handshake(http1_client_t *client)
         return;
     bool good = result == CONN_OK && origin_tls_agreed(ssl);
     if (!good)
-        target_tls_failed(client->ex->worker, ssl);
+        target_tls_failed(client->ex->context, ssl);
     else
-        conn_set_account(client->conn, &client->ex->worker->memory.account, CONN_TLS_STATE_BYTES);
+        conn_set_account(client->conn, &client->ex->context->memory.account, CONN_TLS_STATE_BYTES);
     connect_ended(client, good ? NULL : &failure);
 }
 
@@ -120,47 +120,48 @@ static conn_t *pooled(http1_client_t *client)
     exchange_t *ex = client->ex;
     bool safe = resend_is_idempotent(ex->request.method) && !ex->request.websocket;
     bool look = !safe || !ex->target.pool_after_body;
-    return origin_pool_take(ex->worker->origins, ex->target.name, ex->target.generation, ex->target.port,
+    return origin_pool_take(ex->context->origins, ex->target.name, ex->target.generation, ex->target.port,
                             safe ? 0 : RESEND_UNSAFE_IDLE_MS, look);
 }
 
 void http1_client_attempt(http1_client_t *client, bool fresh)
 {
     exchange_t *ex = client->ex;
-    worker_t *worker = ex->worker;
+    context_t *context = ex->context;
     http1_writer_init(&client->writer, &ex->account);
     client->head_seen = 0;
     client->write_broken = false;
     client->conn = fresh ? NULL : pooled(client);
     client->reused = client->conn != NULL;
     if (client->reused) {
-        counter_add(&worker->counters->origin_reuses_total, 1);
+        counter_add(&context->counters->origin_reuses_total, 1);
         conn_set_owner(client->conn, &http1_client_handlers, client);
         http1_client_send(client);
         return;
     }
     struct sockaddr_storage address;
     socklen_t len = address_make(&ex->target.address, ex->target.connect_port, &address);
-    if (conf_listens_on(worker->conf, (struct sockaddr *)&address)) {
+    if (conf_listens_on(context->conf, (struct sockaddr *)&address)) {
         http1_client_fail(client, ORIGIN_IS_EDGE);
         return;
     }
-    counter_add(&worker->counters->origin_connects_total, 1);
-    client->conn = shortage_connect(worker, (struct sockaddr *)&address, len, &http1_client_handlers, client);
+    counter_add(&context->counters->origin_connects_total, 1);
+    client->conn =
+        shortage_connect(context, (struct sockaddr *)&address, len, &http1_client_handlers, client);
     if (client->conn == NULL) {
         connect_error(client, errno);
         return;
     }
     client->state = ATTEMPT_CONNECTING;
     conn_want_write(client->conn, true);
-    loop_timer_start(worker->loop, &client->timer, worker->conf->timeouts.connect, connect_timeout);
+    loop_timer_start(context->loop, &client->timer, context->conf->timeouts.connect, connect_timeout);
 }
 
 /* ---- the end ---- */
 
 static uint32_t pool_idle_ms(const http1_client_t *client)
 {
-    uint32_t idle = client->ex->worker->conf->timeouts.pool_idle;
+    uint32_t idle = client->ex->context->conf->timeouts.pool_idle;
     uint32_t told = client->head.keep_alive_timeout_s;
     if (told == 0 || told > idle / 1000)
         return idle;
@@ -217,7 +218,7 @@ http1_parting_t http1_client_parting_answered(const http1_client_t *client, size
 
 void http1_client_part(exchange_t *ex, conn_t **conn, const http1_parting_t *parting)
 {
-    origin_pool_t *pool = ex->worker->origins;
+    origin_pool_t *pool = ex->context->origins;
     const origin_target_t *target = &ex->target;
     if (parting->use == HTTP1_USE_AGAIN) {
         origin_pool_put(pool, conn, target->name, target->generation, target->port, parting->idle_ms);

@@ -7,9 +7,9 @@
 #include <assert.h>
 
 #include "client.h"
+#include "context.h"
 #include "forward.h"
 #include "websocket.h"
-#include "worker.h"
 
 /* ---- receiving ---- */
 
@@ -129,7 +129,7 @@ static void begin_body(http1_client_t *client, const response_t *response)
         client->framing = BODY_LENGTH;
     client->remaining = response->content_length;
     if (client->framing == BODY_CHUNKED)
-        chunked_init(&client->chunked, &ex->arena, ex->worker->conf->limits.head_fields);
+        chunked_init(&client->chunked, &ex->arena, ex->context->conf->limits.head_fields);
 }
 
 /* The final head: from here on the response can only go on or be cut. */
@@ -166,7 +166,7 @@ static void take_head(http1_client_t *client, response_t *response, str_t rest)
 static void read_head(http1_client_t *client, str_t data, bool kept)
 {
     exchange_t *ex = client->ex;
-    const conf_t *conf = ex->worker->conf;
+    const conf_t *conf = ex->context->conf;
     bool head_request = str_eq(ex->request.method, STR("HEAD"));
     for (;;) {
         response_t response = {.content_length = LENGTH_UNKNOWN};
@@ -261,14 +261,14 @@ void http1_client_readable(void *owner)
             return;
         }
     }
-    conn_result_t result = conn_read(client->conn, ex->worker->scratch, cap, &got);
+    conn_result_t result = conn_read(client->conn, ex->context->scratch, cap, &got);
     if (result == CONN_AGAIN)
         return;
     if (result != CONN_OK) {
         box_ended(client, result);
         return;
     }
-    str_t data = str_make(ex->worker->scratch, got);
+    str_t data = str_make(ex->context->scratch, got);
     if (client->state != ATTEMPT_HEAD) {
         take_body(client, data);
         return;

@@ -6,6 +6,7 @@
  * response is out, and the rest of the request is thrown away so that the client can read it), and freed.
  */
 #include "budget.h"
+#include "context.h"
 #include "http1_server_impl.h"
 #include "list.h"
 
@@ -89,7 +90,7 @@ static void read_rest(http1_server_t *server)
 {
     size_t got, rest = 0;
     while (rest < REST_BYTES &&
-           conn_read(server->client.conn, server->client.worker->scratch, CONN_TURN_BYTES, &got) == CONN_OK)
+           conn_read(server->client.conn, server->client.context->scratch, CONN_TURN_BYTES, &got) == CONN_OK)
         rest += got;
 }
 
@@ -111,7 +112,7 @@ void http1_server_linger(http1_server_t *server)
 {
     size_t got;
     conn_result_t result =
-        conn_read(server->client.conn, server->client.worker->scratch, CONN_TURN_BYTES, &got);
+        conn_read(server->client.conn, server->client.context->scratch, CONN_TURN_BYTES, &got);
     if (result == CONN_AGAIN)
         return;
     linger_result_t taken = result == CONN_OK ? linger_take(&server->rest->linger, got) : LINGER_OVER;
@@ -230,10 +231,10 @@ static void relieve(client_t *client, uint64_t before, uint64_t box_share)
     if (ex == NULL || !relief_is_stalled(ex, before) || (box_share != 0 && budget_exchange(ex) <= box_share))
         return;
     if (ex->state == EXCHANGE_ORIGIN) {
-        counter_add(&client->worker->counters->memory_resets_total, 1);
+        counter_add(&client->context->counters->memory_resets_total, 1);
         budget_shed(ex);
     } else if (budget_may_close(client)) {
-        counter_add(&client->worker->counters->memory_closes_total, 1);
+        counter_add(&client->context->counters->memory_closes_total, 1);
         conn_abort(&server->client.conn);
         http1_server_destroy(server);
     }

@@ -9,10 +9,10 @@
 #include "buffer.h"
 #include "chunked.h"
 #include "client.h"
+#include "context.h"
 #include "exchange.h"
 #include "http1_writer.h"
 #include "linger.h"
-#include "worker.h"
 
 /* Bytes of further requests that are taken while one is answered. */
 #define PIPELINE_BYTES 32768
@@ -74,7 +74,7 @@ extern const client_ops_t http1_server_ops;
 
 static inline loop_t *loop_of(http1_server_t *server)
 {
-    return server->client.worker->loop;
+    return server->client.context->loop;
 }
 
 /* Of what lies on the connection and belongs to no exchange yet. */
@@ -85,7 +85,7 @@ static inline account_t *account_of(http1_server_t *server)
 
 static inline const conf_t *conf_of(const http1_server_t *server)
 {
-    return server->client.worker->conf;
+    return server->client.context->conf;
 }
 
 /* Runs what cannot be done while calls of the exchange are on the stack, at the end of the turn. */

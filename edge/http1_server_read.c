@@ -6,6 +6,7 @@
 #include <assert.h>
 
 #include "arena.h"
+#include "context.h"
 #include "http1_parse.h"
 #include "list.h"
 #include "request_head.h"
@@ -304,7 +305,7 @@ static void client_ended(http1_server_t *server, conn_result_t result)
 void http1_server_readable(void *owner)
 {
     http1_server_t *server = owner;
-    worker_t *worker = server->client.worker;
+    context_t *context = server->client.context;
     if (server->state == SERVER_LINGER) {
         http1_server_linger(server);
         return;
@@ -316,14 +317,14 @@ void http1_server_readable(void *owner)
         http1_server_update_reading(server);
         return;
     }
-    conn_result_t result = conn_read(server->client.conn, worker->scratch, cap, &got);
+    conn_result_t result = conn_read(server->client.conn, context->scratch, cap, &got);
     if (result == CONN_AGAIN)
         return;
     if (result != CONN_OK) {
         client_ended(server, result);
         return;
     }
-    str_t data = str_make(worker->scratch, got);
+    str_t data = str_make(context->scratch, got);
     if (body) {
         http1_server_take_body(server, data);
     } else if (head && buffer_size(&server->in) == 0) {

@@ -4,6 +4,7 @@
 #include "http1_server_impl.h"
 
 #include "budget.h"
+#include "context.h"
 #include "http1_head.h"
 #include "list.h"
 
@@ -45,7 +46,7 @@ void http1_server_flush(http1_server_t *server)
         if (message->writer.written != written || !loop_timer_running(&message->write_timer)) {
             message->stall = (conn_stall_t){.looks = 0};
             loop_timer_start(loop_of(server), &message->write_timer, write_look_ms(server), write_expired);
-            backlog_watch(server->client.worker->backlogs, &message->backlog, server->client.conn,
+            backlog_watch(server->client.context->backlogs, &message->backlog, server->client.conn,
                           &server->ex->account);
         }
         conn_want_write(server->client.conn, true);
@@ -141,12 +142,12 @@ static void op_send_head(exchange_t *ex)
     message->until_close = unframed && ex->request.version == HTTP_1_0;
     if (message->until_close || server->draining)
         server->keep_alive = false;
-    worker_t *worker = server->client.worker;
+    context_t *context = server->client.context;
     http1_head_t head = {
         .chunked = message->writer.chunked,
         .close = !server->keep_alive,
         .keep_alive = server->keep_alive && ex->request.version == HTTP_1_0,
-        .date = http_date_now(&worker->date, worker->loop),
+        .date = http_date_now(&context->date, context->loop),
     };
     http1_writer_raw(&message->writer, http1_head_text(&ex->arena, response, &head));
 }

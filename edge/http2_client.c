@@ -13,6 +13,7 @@
 #include <errno.h>
 
 #include "arena.h"
+#include "context.h"
 #include "descriptors.h"
 #include "http2_client_impl.h"
 #include "list.h"
@@ -92,7 +93,7 @@ static void send_again(http2_client_t *client)
     exchange_t *ex = client->ex;
     detach(client);
     ex->sent_again = true;
-    counter_add(&ex->worker->counters->origin_resends_total, 1);
+    counter_add(&ex->context->counters->origin_resends_total, 1);
     attempt(client, true);
 }
 
@@ -173,7 +174,7 @@ static void first_byte_timeout(loop_timer_t *timer)
 static void await_first_byte(http2_client_t *client)
 {
     exchange_t *ex = client->ex;
-    loop_timer_start(ex->worker->loop, &client->timer, ex->target.first_byte_ms, first_byte_timeout);
+    loop_timer_start(ex->context->loop, &client->timer, ex->target.first_byte_ms, first_byte_timeout);
 }
 
 /* Once nghttp2 has the head, and where no second attempt can be made. */
@@ -285,7 +286,7 @@ static void fail_connect(http2_client_t *client, origin_failure_t failure)
 {
     exchange_t *ex = client->ex;
     resend_facts_t facts = facts_of(client);
-    counter_add(&ex->worker->counters->origin_connect_failures_total, 1);
+    counter_add(&ex->context->counters->origin_connect_failures_total, 1);
     use_unreachable(ex);
     if (!try_elsewhere(client, &facts))
         http2_client_fail(client, failure);
@@ -307,7 +308,7 @@ static void refused(http2_client_t *client)
         attempt(client, false);
         return;
     }
-    counter_add(&ex->worker->counters->origin_connect_failures_total, 1);
+    counter_add(&ex->context->counters->origin_connect_failures_total, 1);
     use_unreachable(ex);
     ex->origin_ops = NULL;
     refused_fail(ex);
@@ -333,16 +334,16 @@ void http2_client_connect_failed(http2_client_t *client, int error)
 static void attempt(http2_client_t *client, bool fresh)
 {
     exchange_t *ex = client->ex;
-    worker_t *worker = ex->worker;
+    context_t *context = ex->context;
     int error;
     *client = (http2_client_t){.ex = ex, .keep_body = true, .response = {.content_length = LENGTH_UNKNOWN}};
     http2_window_init(&client->window);
-    if (!http2_origins_attach(worker->http2_origins, client, fresh, &error)) {
+    if (!http2_origins_attach(context->http2_origins, client, fresh, &error)) {
         http2_client_connect_failed(client, error);
         return;
     }
     if (!client->reused) {
-        loop_timer_start(worker->loop, &client->timer, worker->conf->timeouts.connect, connect_timeout);
+        loop_timer_start(context->loop, &client->timer, context->conf->timeouts.connect, connect_timeout);
         return;
     }
     list_unlink(&client->link);

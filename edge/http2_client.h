@@ -10,7 +10,7 @@
 /* A worker's connections to HTTP/2 origins. */
 typedef struct http2_origins http2_origins_t;
 
-http2_origins_t *http2_origins_new(worker_t *worker);
+http2_origins_t *http2_origins_new(context_t *context);
 /* No exchange uses any of them. */
 void http2_origins_free(http2_origins_t **origins);
 /* A box's connections of every generation but one take no more requests, and close once they have none. NULL

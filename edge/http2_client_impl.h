@@ -19,6 +19,7 @@
 
 #include <nghttp2/nghttp2.h>
 
+#include "context.h"
 #include "http2_client.h"
 #include "http2_guard.h"
 #include "http2_outbox.h"
@@ -27,7 +28,6 @@
 #include "http2_window.h"
 #include "list.h"
 #include "pieces.h"
-#include "worker.h"
 
 /* Requests at a time on one connection, where its origin allows as many; more make another connection. */
 #define HTTP2_ORIGIN_STREAMS 100
@@ -133,10 +133,10 @@ MUST_USE bool http2_origins_attach(http2_origins_t *origins, http2_client_t *cli
 void http2_origins_forget(http2_origin_t *origin);
 /* It has no request. */
 void http2_origins_rest(http2_origin_t *origin);
-worker_t *http2_origins_worker(const http2_origins_t *origins);
-static inline worker_t *http2_origin_worker(const http2_origin_t *origin)
+context_t *http2_origins_context(const http2_origins_t *origins);
+static inline context_t *http2_origin_context(const http2_origin_t *origin)
 {
-    return http2_origins_worker(origin->origins);
+    return http2_origins_context(origin->origins);
 }
 
 /* ---- http2_origin_open.c ---- */

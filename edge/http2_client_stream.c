@@ -9,6 +9,7 @@
 #include <assert.h>
 
 #include "arena.h"
+#include "context.h"
 #include "forward.h"
 #include "http2_client_impl.h"
 #include "list.h"
@@ -56,7 +57,7 @@ static int answer(http2_origin_t *origin, http2_head_result_t result)
 
 static http2_head_limits_t limits_of(const http2_origin_t *origin)
 {
-    const conf_t *conf = http2_origin_worker(origin)->conf;
+    const conf_t *conf = http2_origin_context(origin)->conf;
     return (http2_head_limits_t){.fields = conf->limits.head_fields, .bytes = conf->limits.head_bytes};
 }
 
@@ -255,14 +256,14 @@ static void give_window(http2_client_t *client)
 {
     http2_origin_t *origin = client->origin;
     http2_window_t *window = &client->window;
-    worker_t *worker = client->ex->worker;
+    context_t *context = client->ex->context;
     size_t passed = client->passed;
     client->passed = 0;
     if (client->response_ended) {
         http2_window_end(window, client->ex);
         return;
     }
-    http2_window_took(window, passed, client->in.size != 0, loop_now(worker->loop), origin->round_trip_ms,
+    http2_window_took(window, passed, client->in.size != 0, loop_now(context->loop), origin->round_trip_ms,
                       HTTP2_WINDOW_MAX);
     bool renew = passed != 0 || exchange_response_body_room(client->ex) != 0;
     http2_window_update(window, origin->session, client->id, client->in.size, renew, client->ex);

@@ -21,6 +21,7 @@
 
 #include "backlog.h"
 #include "client.h"
+#include "context.h"
 #include "http2_closed.h"
 #include "http2_guard.h"
 #include "http2_outbox.h"
@@ -31,7 +32,6 @@
 #include "linger.h"
 #include "list.h"
 #include "pieces.h"
-#include "worker.h"
 
 /* The connection's window. It is given back for each byte that comes, so it holds nothing: it is there to let
  * what the streams' windows allow be under way. */
@@ -174,7 +174,7 @@ struct http2_conn {
 void http2_schedule(http2_conn_t *conn);
 static inline uint64_t http2_now(const http2_conn_t *conn)
 {
-    return loop_now(conn->client.worker->loop);
+    return loop_now(conn->client.context->loop);
 }
 
 /* ---- http2_stream.c ---- */

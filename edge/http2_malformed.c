@@ -5,6 +5,7 @@
  */
 #include "http2_conn.h"
 
+#include "context.h"
 #include "list.h"
 
 /* The first bytes of such a PING; the stream's id follows. */
@@ -45,7 +46,8 @@ void http2_malformed_answered(http2_stream_t *stream)
     for (int i = 0; i < 4; i++)
         ping[4 + i] = (uint8_t)(id >> (24 - 8 * i));
     (void)nghttp2_submit_ping(stream->conn->session, NGHTTP2_FLAG_NONE, ping);
-    loop_timer_start(stream->conn->client.worker->loop, &stream->body_timer, HTTP2_NOTICE_MS, notice_expired);
+    loop_timer_start(stream->conn->client.context->loop, &stream->body_timer, HTTP2_NOTICE_MS,
+                     notice_expired);
 }
 
 bool http2_malformed_pong(http2_conn_t *conn, const uint8_t ping[8])

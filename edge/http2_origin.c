@@ -26,13 +26,13 @@
 
 static loop_t *loop_of(const http2_origin_t *origin)
 {
-    return http2_origin_worker(origin)->loop;
+    return http2_origin_context(origin)->loop;
 }
 
 /* Counts what the session holds now to the worker's account. */
 static void count_session(http2_origin_t *origin)
 {
-    account_move(&http2_origin_worker(origin)->memory.account, origin->counted, origin->memory.bytes);
+    account_move(&http2_origin_context(origin)->memory.account, origin->counted, origin->memory.bytes);
     origin->counted = origin->memory.bytes;
 }
 
@@ -132,7 +132,7 @@ static void settle(http2_origin_t *origin, bool blocked)
     if (unused && !list_is_linked(&origin->idle_link)) {
         http2_origins_rest(origin);
         loop_timer_start(loop_of(origin), &origin->timer,
-                         http2_origin_worker(origin)->conf->timeouts.pool_idle, idle_expired);
+                         http2_origin_context(origin)->conf->timeouts.pool_idle, idle_expired);
     }
 }
 
@@ -161,14 +161,14 @@ static void ended(http2_origin_t *origin)
     SSL *ssl = conn_ssl(origin->conn);
     origin->refused = ssl != NULL && origin_tls_refused(ssl);
     if (origin->refused)
-        target_tls_failed(http2_origin_worker(origin), ssl);
+        target_tls_failed(http2_origin_context(origin), ssl);
     close_as(origin, false);
 }
 
 /* The origin takes nothing more. It may have answered before it closed: what it sent is read first. */
 static void read_rest(http2_origin_t *origin)
 {
-    char *buffer = http2_origin_worker(origin)->scratch;
+    char *buffer = http2_origin_context(origin)->scratch;
     size_t got;
     for (int i = 0; i < REST_READS && conn_read(origin->conn, buffer, CONN_TURN_BYTES, &got) == CONN_OK; i++)
         receive(origin, buffer, got);
@@ -289,7 +289,7 @@ static void receive(http2_origin_t *origin, const char *data, size_t n)
 
 void http2_origin_readable(http2_origin_t *origin)
 {
-    char *buffer = http2_origin_worker(origin)->scratch;
+    char *buffer = http2_origin_context(origin)->scratch;
     size_t got;
     conn_result_t result = conn_read(origin->conn, buffer, CONN_TURN_BYTES, &got);
     if (result == CONN_AGAIN)

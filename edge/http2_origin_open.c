@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "address.h"
+#include "context.h"
 #include "http2_client.h"
 #include "http2_client_impl.h"
 #include "list.h"
@@ -16,7 +17,7 @@
 
 static nghttp2_session *session_new(http2_origin_t *origin)
 {
-    uint32_t head_bytes = http2_origin_worker(origin)->conf->limits.head_bytes;
+    uint32_t head_bytes = http2_origin_context(origin)->conf->limits.head_bytes;
     const nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, head_bytes},
@@ -39,14 +40,14 @@ static void take_waiting(http2_origin_t *origin, list_t *list)
 
 static void open_session(http2_origin_t *origin)
 {
-    worker_t *worker = http2_origin_worker(origin);
+    context_t *context = http2_origin_context(origin);
     list_t waiting;
     origin->state = HTTP2_ORIGIN_OPEN;
-    http2_guard_init(&origin->guard, loop_now(worker->loop));
+    http2_guard_init(&origin->guard, loop_now(context->loop));
     origin->guard.preface_left = 0; /* only a client sends one */
     origin->session = session_new(origin);
-    conn_set_account(origin->conn, &worker->memory.account, CONN_TLS_STATE_BYTES);
-    origin->announced_ms = loop_now(worker->loop);
+    conn_set_account(origin->conn, &context->memory.account, CONN_TLS_STATE_BYTES);
+    origin->announced_ms = loop_now(context->loop);
     conn_want_write(origin->conn, false);
     conn_want_read(origin->conn, true);
     take_waiting(origin, &waiting);
@@ -86,7 +87,7 @@ static void handshake(http2_origin_t *origin)
         open_session(origin);
         return;
     }
-    target_tls_failed(http2_origin_worker(origin), ssl);
+    target_tls_failed(http2_origin_context(origin), ssl);
     connect_failed(origin, EPROTO);
 }
 
@@ -137,7 +138,7 @@ bool http2_origin_connect(http2_origin_t *origin)
     struct sockaddr_storage address;
     socklen_t len = address_make(&origin->target.address, origin->target.connect_port, &address);
     origin->conn =
-        shortage_connect(http2_origin_worker(origin), (struct sockaddr *)&address, len, &handlers, origin);
+        shortage_connect(http2_origin_context(origin), (struct sockaddr *)&address, len, &handlers, origin);
     if (origin->conn == NULL)
         return false;
     conn_want_write(origin->conn, true);

@@ -10,6 +10,7 @@
 
 #include "address.h"
 #include "alloc.h"
+#include "context.h"
 #include "fnv.h"
 #include "http2_client_impl.h"
 #include "list.h"
@@ -19,16 +20,16 @@
 #define BUCKETS 1024 /* a power of two */
 
 struct http2_origins {
-    worker_t *worker;
+    context_t *context;
     size_t count, idle_count;
     list_t idle; /* http2_origin_t.idle_link, oldest first */
     http2_origin_t *table[BUCKETS];
 };
 
-http2_origins_t *http2_origins_new(worker_t *worker)
+http2_origins_t *http2_origins_new(context_t *context)
 {
     http2_origins_t *origins = mem_alloc(sizeof(*origins));
-    *origins = (http2_origins_t){.worker = worker};
+    *origins = (http2_origins_t){.context = context};
     list_init(&origins->idle);
     return origins;
 }
@@ -48,9 +49,9 @@ void http2_origins_free(http2_origins_t **originsp)
     free(origins);
 }
 
-worker_t *http2_origins_worker(const http2_origins_t *origins)
+context_t *http2_origins_context(const http2_origins_t *origins)
 {
-    return origins->worker;
+    return origins->context;
 }
 
 size_t http2_origins_count(const http2_origins_t *origins)
@@ -84,10 +85,10 @@ static bool is_for(const http2_origin_t *origin, const origin_target_t *target, 
  * it may be gone, or stands still. Its requests wait on; others take another connection. An app that is only
  * slow is not meant, nor is it asked with PINGs, which gRPC servers allow few of.
  */
-static bool is_doubtful(http2_origin_t *origin, const worker_t *worker)
+static bool is_doubtful(http2_origin_t *origin, const context_t *context)
 {
-    uint64_t now = loop_now(worker->loop);
-    if (origin->asked_ms == 0 || now - origin->asked_ms < worker->conf->timeouts.connect)
+    uint64_t now = loop_now(context->loop);
+    if (origin->asked_ms == 0 || now - origin->asked_ms < context->conf->timeouts.connect)
         return false;
     if (conn_untaken(origin->conn) != 0)
         return true;
@@ -96,13 +97,13 @@ static bool is_doubtful(http2_origin_t *origin, const worker_t *worker)
 }
 
 /* A request that cannot be sent again takes no connection that the origin may just be closing. */
-static bool is_sure(const http2_origin_t *origin, const worker_t *worker)
+static bool is_sure(const http2_origin_t *origin, const context_t *context)
 {
     return origin->load != 0 ||
-           (loop_now(worker->loop) - origin->idle_ms < RESEND_UNSAFE_IDLE_MS && conn_is_quiet(origin->conn));
+           (loop_now(context->loop) - origin->idle_ms < RESEND_UNSAFE_IDLE_MS && conn_is_quiet(origin->conn));
 }
 
-static bool takes(http2_origin_t *origin, const worker_t *worker, bool fresh, bool safe)
+static bool takes(http2_origin_t *origin, const context_t *context, bool fresh, bool safe)
 {
     if (origin->failed || origin->load >= origin->limit)
         return false;
@@ -111,7 +112,7 @@ static bool takes(http2_origin_t *origin, const worker_t *worker, bool fresh, bo
     case HTTP2_ORIGIN_HANDSHAKE:
         return true;
     case HTTP2_ORIGIN_OPEN:
-        return !fresh && !is_doubtful(origin, worker) && (safe || is_sure(origin, worker));
+        return !fresh && !is_doubtful(origin, context) && (safe || is_sure(origin, context));
     case HTTP2_ORIGIN_LEAVING:
         break;
     }
@@ -130,7 +131,7 @@ static http2_origin_t *choose(http2_origins_t *origins, const exchange_t *ex, ui
         if (!is_for(origin, &ex->target, hash))
             continue;
         looks++;
-        if (takes(origin, origins->worker, fresh, safe))
+        if (takes(origin, origins->context, fresh, safe))
             return origin;
         if (*limit == 0)
             *limit = origin->limit;
@@ -144,7 +145,7 @@ static http2_origin_t *add(http2_origins_t *origins, const origin_target_t *targ
                            uint32_t limit)
 {
     http2_origin_t *origin = mem_alloc(sizeof(*origin));
-    *origin = (http2_origin_t){.output = {.account = &origins->worker->memory.account},
+    *origin = (http2_origin_t){.output = {.account = &origins->context->memory.account},
                                .origins = origins,
                                .target = *target,
                                .hash = hash,
@@ -179,7 +180,7 @@ static void unrest(http2_origin_t *origin)
 bool http2_origins_attach(http2_origins_t *origins, http2_client_t *client, bool fresh, int *error)
 {
     const exchange_t *ex = client->ex;
-    worker_t *worker = origins->worker;
+    context_t *context = origins->context;
     uint64_t hash = hash_of(&ex->target);
     uint32_t limit;
     SSL *ssl;
@@ -188,21 +189,21 @@ bool http2_origins_attach(http2_origins_t *origins, http2_client_t *client, bool
         struct sockaddr_storage address;
         (void)address_make(&ex->target.address, ex->target.connect_port, &address);
         *error = 0;
-        if (conf_listens_on(worker->conf, (struct sockaddr *)&address))
+        if (conf_listens_on(context->conf, (struct sockaddr *)&address))
             return false;
         *error = EPROTO;
         if (!target_tls(client->ex, &ssl))
             return false;
         origin = add(origins, &ex->target, hash, limit);
         origin->ssl = ssl;
-        counter_add(&worker->counters->origin_connects_total, 1);
+        counter_add(&context->counters->origin_connects_total, 1);
         if (!http2_origin_connect(origin)) {
             *error = errno;
             http2_origin_close(origin);
             return false;
         }
     } else if (origin->state == HTTP2_ORIGIN_OPEN) {
-        counter_add(&worker->counters->origin_reuses_total, 1);
+        counter_add(&context->counters->origin_reuses_total, 1);
     }
     unrest(origin);
     origin->load++;
@@ -231,7 +232,7 @@ void http2_origins_rest(http2_origin_t *origin)
         http2_origin_close(CONTAINER_OF(http2_origin_t, idle_link, origins->idle.next));
     list_insert(&origins->idle, &origin->idle_link);
     origins->idle_count++;
-    origin->idle_ms = loop_now(origins->worker->loop);
+    origin->idle_ms = loop_now(origins->context->loop);
 }
 
 void http2_origins_shed(http2_origins_t *origins, uint64_t before, size_t most)

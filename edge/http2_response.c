@@ -8,6 +8,7 @@
 
 #include "arena.h"
 #include "budget.h"
+#include "context.h"
 #include "http2_conn.h"
 #include "list.h"
 
@@ -90,13 +91,13 @@ static void send_head(exchange_t *ex)
     if (!usable(stream))
         return;
     const response_t *response = &ex->response;
-    worker_t *worker = ex->worker;
+    context_t *context = ex->context;
     stream->tunnel = response->tunnel;
     nv_list_t list;
     nv_begin(&list, ex, response->tunnel ? 200 : response->status, response->fields.count);
     list.n += nv_fields(list.at + list.n, &response->fields, response->tunnel);
     if (fields_find(&response->fields, FIELD_DATE) == NULL)
-        list.at[list.n++] = http2_nv(STR("date"), http_date_now(&worker->date, worker->loop));
+        list.at[list.n++] = http2_nv(STR("date"), http_date_now(&context->date, context->loop));
     char length[20];
     if (response->content_length != LENGTH_UNKNOWN && !response->tunnel && response->status != 204) {
         size_t at = sizeof(length);
@@ -136,11 +137,11 @@ static void stall_expired(loop_timer_t *timer)
 
 static void watch_stall(http2_stream_t *stream)
 {
-    const worker_t *worker = stream->conn->client.worker;
+    const context_t *context = stream->conn->client.context;
     /* nghttp2 sends the end of a body in a window of at least a byte, too. */
     bool end_waits = stream->has_data && stream->response_ended && !stream->end_sent;
     if (http2_stream_available(stream) != 0 || end_waits)
-        loop_timer_start(worker->loop, &stream->stall_timer, worker->conf->timeouts.write_idle,
+        loop_timer_start(context->loop, &stream->stall_timer, context->conf->timeouts.write_idle,
                          stall_expired);
     else
         loop_timer_stop(&stream->stall_timer);

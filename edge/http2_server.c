@@ -8,6 +8,7 @@
 #include <assert.h>
 
 #include "budget.h"
+#include "context.h"
 #include "http2_conn.h"
 #include "list.h"
 
@@ -22,7 +23,7 @@ static void set_phase(http2_conn_t *conn, http2_phase_t phase)
 
 static loop_t *loop_of(const http2_conn_t *conn)
 {
-    return conn->client.worker->loop;
+    return conn->client.context->loop;
 }
 
 /* Counts what nghttp2 holds: its tables, and streams and frames while there are any. */
@@ -30,7 +31,7 @@ static void count_session(http2_conn_t *conn)
 {
     uint64_t now = conn->memory.bytes, idle = conn->stream_count == 0 ? now : 0;
     account_move(&conn->client.account, conn->counted, now);
-    conn->client.worker->connection_bytes += idle - conn->idle; /* modulo 2^64 */
+    conn->client.context->connection_bytes += idle - conn->idle; /* modulo 2^64 */
     conn->counted = now;
     conn->idle = idle;
 }
@@ -82,7 +83,7 @@ static void timer_expired(loop_timer_t *timer);
 
 static void wait_for(http2_conn_t *conn, http2_wait_t wait)
 {
-    const conf_t *conf = conn->client.worker->conf;
+    const conf_t *conf = conn->client.context->conf;
     static const uint32_t fixed[] = {
         [HTTP2_WAIT_NOTICE] = HTTP2_NOTICE_MS, [HTTP2_WAIT_LINGER] = HTTP2_LINGER_MS};
     if (conn->wait == wait)
@@ -106,7 +107,7 @@ static void finish(http2_conn_t *conn, uint32_t code)
         return;
     set_phase(conn, HTTP2_FINISHED);
     if (code == NGHTTP2_ENHANCE_YOUR_CALM)
-        counter_add(&conn->client.worker->counters->http2_abuse_total, 1);
+        counter_add(&conn->client.context->counters->http2_abuse_total, 1);
     close_streams(conn);
     http2_rests_end(conn);
     http2_output_goaway(conn, code);
@@ -143,14 +144,14 @@ static void write_expired(loop_timer_t *timer)
         conn_destroy(conn);
     else
         loop_timer_start(loop_of(conn), timer,
-                         conn->client.worker->conf->timeouts.write_idle / CONN_STALL_LOOKS, write_expired);
+                         conn->client.context->conf->timeouts.write_idle / CONN_STALL_LOOKS, write_expired);
 }
 
 /* What the connection waits for now. `blocked`: there is more to write; the kernel may have no room for it.
  */
 static void settle(http2_conn_t *conn, bool blocked)
 {
-    const conf_t *conf = conn->client.worker->conf;
+    const conf_t *conf = conn->client.context->conf;
     bool waits = blocked || http2_output_pending(conn) || !conn_flushed(conn->client.conn);
     conn_want_write(conn->client.conn, waits);
     /* Responses that are complete but for the kernel hold exchanges that nghttp2 no longer counts. */
@@ -160,7 +161,7 @@ static void settle(http2_conn_t *conn, bool blocked)
         loop_timer_stop(&conn->write_timer);
         backlog_end(&conn->backlog);
     } else if (!loop_timer_running(&conn->write_timer)) {
-        backlog_watch(conn->client.worker->backlogs, &conn->backlog, conn->client.conn,
+        backlog_watch(conn->client.context->backlogs, &conn->backlog, conn->client.conn,
                       &conn->client.account);
         conn->stall = (conn_stall_t){.looks = 0};
         conn->blocked_ms = http2_now(conn);
@@ -334,7 +335,7 @@ static void leave(http2_conn_t *conn, uint32_t code)
 static bool is_over(const http2_conn_t *conn, uint64_t before)
 {
     return http2_progress_is_over(&conn->progress, before) && budget_may_close(&conn->client) &&
-           budget_is_tight(conn->client.worker);
+           budget_is_tight(conn->client.context);
 }
 
 /* Resets the streams that are stalled, for box_share 0 all of them. True: there were any. */
@@ -348,7 +349,7 @@ static bool take_streams(http2_conn_t *conn, uint64_t before, uint64_t box_share
         if (!relief_is_stalled(stream->ex, before) ||
             (box_share != 0 && budget_exchange(stream->ex) <= box_share))
             continue;
-        counter_add(&conn->client.worker->counters->memory_resets_total, 1);
+        counter_add(&conn->client.context->counters->memory_resets_total, 1);
         http2_stream_abandon(stream, NGHTTP2_ENHANCE_YOUR_CALM);
         any = true;
     }
@@ -358,7 +359,7 @@ static bool take_streams(http2_conn_t *conn, uint64_t before, uint64_t box_share
 static void relieve(client_t *client, uint64_t before, uint64_t box_share)
 {
     http2_conn_t *conn = (http2_conn_t *)client;
-    counters_t *counters = client->worker->counters;
+    counters_t *counters = client->context->counters;
     bool of_address = box_share == 0;
     if (of_address && is_blocked(conn, before) && budget_may_close(client)) {
         counter_add(&counters->memory_closes_total, 1);
@@ -483,7 +484,7 @@ static void receive(http2_conn_t *conn, const char *data, size_t n)
 static void on_readable(void *owner)
 {
     http2_conn_t *conn = owner;
-    char *buffer = conn->client.worker->scratch;
+    char *buffer = conn->client.context->scratch;
     size_t got;
     conn_result_t result = conn_read(conn->client.conn, buffer, CONN_TURN_BYTES, &got);
     if (result == CONN_AGAIN)
@@ -514,7 +515,7 @@ static void on_hangup(void *owner, bool reset)
 static bool idle_since(const client_t *client, uint64_t *since_ms)
 {
     const http2_conn_t *conn = (const http2_conn_t *)client;
-    *since_ms = conn->timer.due - client->worker->conf->timeouts.keep_alive;
+    *since_ms = conn->timer.due - client->context->conf->timeouts.keep_alive;
     return conn->phase == HTTP2_OPEN && conn->wait == HTTP2_WAIT_KEEP_ALIVE && conn->stream_count == 0 &&
            loop_timer_running(&conn->timer);
 }
@@ -547,7 +548,7 @@ static void set_callbacks(nghttp2_session_callbacks *callbacks)
 
 static nghttp2_session *session_new(http2_conn_t *conn)
 {
-    const conf_t *conf = conn->client.worker->conf;
+    const conf_t *conf = conn->client.context->conf;
     const nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, conf->limits.streams},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, conf->limits.head_bytes},

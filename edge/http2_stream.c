@@ -12,11 +12,12 @@
 #include "http2_conn.h"
 
 #include "arena.h"
+#include "context.h"
 #include "list.h"
 
 static http2_head_limits_t limits_of(const http2_conn_t *conn)
 {
-    const conf_t *conf = conn->client.worker->conf;
+    const conf_t *conf = conn->client.context->conf;
     return (http2_head_limits_t){.fields = conf->limits.head_fields, .bytes = conf->limits.head_bytes};
 }
 
@@ -131,8 +132,8 @@ static void body_expired(loop_timer_t *timer)
 
 void http2_stream_expect_body(http2_stream_t *stream)
 {
-    const worker_t *worker = stream->conn->client.worker;
-    loop_timer_start(worker->loop, &stream->body_timer, worker->conf->timeouts.body_idle, body_expired);
+    const context_t *context = stream->conn->client.context;
+    loop_timer_start(context->loop, &stream->body_timer, context->conf->timeouts.body_idle, body_expired);
 }
 
 static void touch(http2_stream_t *stream)

@@ -2,6 +2,8 @@
 
 #include <assert.h>
 
+#include "context.h"
+
 /* WINDOW_UPDATE is sent for a quarter of the window, but no more than this is kept back. */
 #define GRANT_BYTES (256 * 1024)
 /* While it ramps, the window grows by this many bytes for each that is taken: fourfold in a round trip. */
@@ -79,10 +81,10 @@ uint32_t http2_window_open(nghttp2_session *session, int32_t id)
 }
 
 /* From three quarters of limits.memory on, no credit is given above first windows. */
-static uint64_t budget_left(const worker_t *worker)
+static uint64_t budget_left(const context_t *context)
 {
-    uint64_t most = worker->conf->limits.memory_bytes / 4 * 3;
-    uint64_t held = account_own(&worker->memory);
+    uint64_t most = context->conf->limits.memory_bytes / 4 * 3;
+    uint64_t held = account_own(&context->memory);
     return most > held ? most - held : 0;
 }
 
@@ -98,7 +100,7 @@ void http2_window_update(http2_window_t *window, nghttp2_session *session, int32
 {
     uint32_t open = http2_window_open(session, id);
     count(window, open, ex);
-    uint32_t more = renew ? http2_window_grant(window, open, held, budget_left(ex->worker)) : 0;
+    uint32_t more = renew ? http2_window_grant(window, open, held, budget_left(ex->context)) : 0;
     if (more == 0)
         return;
     (void)nghttp2_submit_window_update(session, NGHTTP2_FLAG_NONE, id, (int32_t)more);

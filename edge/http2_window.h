@@ -12,7 +12,7 @@
 
 #include <nghttp2/nghttp2.h>
 
-#include "worker.h"
+#include "context.h"
 
 /* The protocol's default, which each stream begins with, and the widest. */
 #define HTTP2_WINDOW_MIN 65535

@@ -6,10 +6,10 @@
 #include <openssl/rand.h>
 
 #include "address.h"
+#include "context.h"
 #include "list.h"
 #include "rate.h"
 #include "siphash.h"
-#include "worker.h"
 
 /* Cells of rate_take; client addresses that share one share its rate. */
 #define CELLS 2048
@@ -47,7 +47,7 @@ bool linger_wanted(const exchange_t *ex)
 /* The cell of the client's address; NULL: it has no rate. */
 static uint64_t *cell_of(const linger_t *linger)
 {
-    linger_rates_t *rates = linger->client->worker->linger_rates;
+    linger_rates_t *rates = linger->client->context->linger_rates;
     const remote_t *remote = &linger->remote;
     if (rates == NULL || (remote->trusted && !remote->named))
         return NULL;
@@ -59,7 +59,7 @@ static uint64_t *cell_of(const linger_t *linger)
 static bool pay(linger_t *linger)
 {
     uint64_t *cell = cell_of(linger);
-    uint64_t now = loop_now(linger->client->worker->loop);
+    uint64_t now = loop_now(linger->client->context->loop);
     if (cell == NULL)
         linger->unpaid = 0;
     while (linger->unpaid >= LINGER_UNIT_BYTES) {
@@ -89,7 +89,7 @@ static void whole_expired(loop_timer_t *timer)
 static void pause_expired(loop_timer_t *timer)
 {
     linger_t *linger = CONTAINER_OF(linger_t, timer, timer);
-    loop_t *loop = linger->client->worker->loop;
+    loop_t *loop = linger->client->context->loop;
     if (!pay(linger)) {
         loop_timer_start(loop, timer, LINGER_PAUSE_MS, pause_expired);
         return;
@@ -101,7 +101,7 @@ static void pause_expired(loop_timer_t *timer)
 void linger_begin(linger_t *linger, const client_t *client, const remote_t *remote,
                   const linger_handlers_t *handlers)
 {
-    loop_t *loop = client->worker->loop;
+    loop_t *loop = client->context->loop;
     linger->client = client;
     linger->remote = *remote;
     linger->handlers = handlers;
@@ -111,14 +111,14 @@ void linger_begin(linger_t *linger, const client_t *client, const remote_t *remo
 
 linger_result_t linger_take(linger_t *linger, size_t n)
 {
-    loop_t *loop = linger->client->worker->loop;
+    loop_t *loop = linger->client->context->loop;
     if (n > LINGER_BYTES - linger->bytes) {
         linger_end(linger);
         return LINGER_OVER;
     }
     linger->bytes += (uint32_t)n;
     linger->unpaid += (uint32_t)n;
-    counter_add(&linger->client->worker->counters->discarded_bytes_total, n);
+    counter_add(&linger->client->context->counters->discarded_bytes_total, n);
     if (pay(linger)) {
         loop_timer_start(loop, &linger->timer, LINGER_IDLE_MS, idle_expired);
         return LINGER_READ_ON;

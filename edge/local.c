@@ -3,8 +3,8 @@
 #include <assert.h>
 
 #include "arena.h"
+#include "context.h"
 #include "steps.h"
-#include "worker.h"
 
 /* The most that any caller may have collected: bodies lie in the exchange's arena. */
 #define MAX_BYTES 1048576

@@ -6,10 +6,10 @@
 
 #include "address.h"
 #include "client.h"
+#include "context.h"
 #include "list.h"
 #include "pipeline.h"
 #include "readable.h"
-#include "worker.h"
 
 /* Connections accepted in one turn, at most. */
 #define ACCEPTS_A_TURN 32
@@ -17,7 +17,7 @@
 #define PAUSE_MS 100
 
 struct local_server {
-    worker_t worker;
+    context_t context;
     counters_t counters; /* nobody's */
     const exchange_step_t *steps;
     uint64_t max_clients;
@@ -32,6 +32,26 @@ static void ignore(void *owner)
     (void)owner;
 }
 
+/* Answers of its own only: no feature of the product sees them go by. */
+static bool (*const no_judge[])(exchange_t *) = {NULL};
+static const exchange_hook_t no_hook[] = {NULL};
+static void (*const no_request_body[])(exchange_t *, str_t) = {NULL};
+static bool (*const no_response_body[])(exchange_t *, str_t *) = {NULL};
+static bool (*const no_origin_left[])(exchange_t *, const origin_failure_t *) = {NULL};
+static void (*const no_failure[])(exchange_t *, origin_failure_t) = {NULL};
+
+static const pipeline_t local_pipeline = {
+    .hooks = {.judge_head = no_judge,
+              .response_head = no_hook,
+              .local_head = no_hook,
+              .request_body = no_request_body,
+              .response_body = no_response_body,
+              .origin_left = no_origin_left,
+              .failed = no_failure,
+              .leave = no_hook,
+              .end = no_hook},
+};
+
 /* Until the codec takes the connection over. */
 static const conn_handlers_t no_handlers = {.readable = ignore, .writable = ignore};
 
@@ -45,7 +65,7 @@ static void pause_over(loop_timer_t *timer)
 static void pause_accepting(local_server_t *server)
 {
     readable_stop(server->listener);
-    loop_timer_start(server->worker.loop, &server->pause, PAUSE_MS, pause_over);
+    loop_timer_start(server->context.loop, &server->pause, PAUSE_MS, pause_over);
 }
 
 static void on_acceptable(void *owner)
@@ -61,14 +81,14 @@ static void on_acceptable(void *owner)
             pause_accepting(server);
         if (fd < 0)
             return;
-        if (server->worker.client_count >= server->max_clients) {
+        if (server->context.client_count >= server->max_clients) {
             close(fd);
             continue;
         }
         client_t client = {
-            .worker = &server->worker, .kind = CONF_LISTENER_PLAIN, .steps = server->steps, .local = true};
+            .context = &server->context, .kind = CONF_LISTENER_PLAIN, .steps = server->steps, .local = true};
         (void)address_take((const struct sockaddr *)&from, &client.address, &client.port);
-        client.conn = conn_new(server->worker.loop, fd, NULL, &no_handlers, NULL);
+        client.conn = conn_new(server->context.loop, fd, NULL, &no_handlers, NULL);
         http1_server_new(&client);
     }
 }
@@ -79,20 +99,20 @@ local_server_t *local_server_new(loop_t *loop, const conf_t *conf, int listen_fd
     local_server_t *server = calloc(1, sizeof *server);
     assert(server != NULL);
     *server = (local_server_t){
-        .worker = {.loop = loop,
-                   .pipeline = &edge_pipeline,
-                   .conf = conf_acquire(conf),
-                   .random = random_source_new()},
+        .context = {.loop = loop,
+                    .pipeline = &local_pipeline,
+                    .conf = conf_acquire(conf),
+                    .random = random_source_new()},
         .steps = steps,
         .max_clients = max_clients,
         .owner = owner,
         .listen_fd = listen_fd,
     };
-    server->worker.counters = &server->counters;
-    account_root_init(&server->worker.memory, NULL);
-    server->worker.scratch = malloc(CONN_TURN_BYTES);
-    assert(server->worker.scratch != NULL);
-    list_init(&server->worker.clients);
+    server->context.counters = &server->counters;
+    account_root_init(&server->context.memory, NULL);
+    server->context.scratch = malloc(CONN_TURN_BYTES);
+    assert(server->context.scratch != NULL);
+    list_init(&server->context.clients);
     server->listener = readable_new(loop, listen_fd, on_acceptable, server);
     readable_start(server->listener);
     return server;
@@ -113,29 +133,29 @@ void local_server_free(local_server_t **server)
     if (s == NULL)
         return;
     stop_listening(s);
-    while (!list_is_empty(&s->worker.clients)) {
-        client_t *client = CONTAINER_OF(client_t, link, s->worker.clients.next);
+    while (!list_is_empty(&s->context.clients)) {
+        client_t *client = CONTAINER_OF(client_t, link, s->context.clients.next);
         client->codec->destroy(client);
     }
-    random_source_free(&s->worker.random);
-    conf_release(&s->worker.conf);
-    free(s->worker.scratch);
+    random_source_free(&s->context.random);
+    conf_release(&s->context.conf);
+    free(s->context.scratch);
     free(s);
 }
 
 void local_server_set_conf(local_server_t *server, const conf_t *conf)
 {
-    conf_release(&server->worker.conf);
-    server->worker.conf = conf_acquire(conf);
+    conf_release(&server->context.conf);
+    server->context.conf = conf_acquire(conf);
 }
 
 void local_server_drain(local_server_t *server)
 {
     stop_listening(server);
-    server->worker.draining = true;
+    server->context.draining = true;
     /* `drain` may free the client that it is called for, and no other. */
-    list_t *at = server->worker.clients.next;
-    while (at != &server->worker.clients) {
+    list_t *at = server->context.clients.next;
+    while (at != &server->context.clients) {
         client_t *client = CONTAINER_OF(client_t, link, at);
         at = at->next;
         client->codec->drain(client);
@@ -144,10 +164,10 @@ void local_server_drain(local_server_t *server)
 
 uint64_t local_server_clients(const local_server_t *server)
 {
-    return server->worker.client_count;
+    return server->context.client_count;
 }
 
 void *local_server_owner(const exchange_t *ex)
 {
-    return CONTAINER_OF(local_server_t, worker, ex->worker)->owner;
+    return CONTAINER_OF(local_server_t, context, ex->context)->owner;
 }

@@ -1,6 +1,6 @@
 /*
  * A listener whose exchanges are answered within this process: the admin socket and the demo app. It brings
- * what the HTTP/1 codec and exchanges ask of a worker_t, without TLS, routes, origins and access log.
+ * what the HTTP/1 codec and exchanges ask of a context_t, without TLS, routes, origins and access log.
  */
 #ifndef BOXEDGE_LOCAL_SERVER_H
 #define BOXEDGE_LOCAL_SERVER_H

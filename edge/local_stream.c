@@ -3,9 +3,9 @@
 #include <assert.h>
 
 #include "arena.h"
+#include "context.h"
 #include "local.h"
 #include "steps.h"
-#include "worker.h"
 
 typedef struct local_stream {
     void (*left)(void *arg);

@@ -79,7 +79,7 @@ static void on_freed(loop_task_t *task)
 static void serve_soon(places_t *places, unsigned upstream)
 {
     places->freed[upstream] = true;
-    loop_defer(places->worker->loop, &places->task, on_freed);
+    loop_defer(places->worker->context.loop, &places->task, on_freed);
 }
 
 static void on_look(loop_timer_t *timer)
@@ -89,28 +89,28 @@ static void on_look(loop_timer_t *timer)
         if (places_waiting(places, i))
             serve_soon(places, i);
     if (places->count != 0)
-        loop_timer_start(places->worker->loop, timer, LOOK_MS, on_look);
+        loop_timer_start(places->worker->context.loop, timer, LOOK_MS, on_look);
 }
 
 bool places_wait(places_t *places, place_waiter_t *waiter, exchange_t *ex, unsigned upstream, uint32_t most)
 {
     worker_t *worker = places->worker;
-    balance_t *balance = shm_balance(worker->shm);
+    balance_t *balance = shm_balance(worker->context.shm);
     assert(upstream < BALANCE_UPSTREAMS_MAX && waiter->ex == NULL);
-    balance_waiters_add(balance, worker->index, upstream,
+    balance_waiters_add(balance, worker->context.index, upstream,
                         1); /* first counted, so that all together stay below */
     if (balance_waiters(balance, upstream) > most) {
-        balance_waiters_add(balance, worker->index, upstream, -1);
+        balance_waiters_add(balance, worker->context.index, upstream, -1);
         return false;
     }
     /* One may have come free since the caller looked, of which nobody was told as nobody waited yet. */
     if (!places_waiting(places, upstream))
         serve_soon(places, upstream);
-    *waiter = (place_waiter_t){.ex = ex, .upstream = upstream, .since_ms = loop_now(worker->loop)};
+    *waiter = (place_waiter_t){.ex = ex, .upstream = upstream, .since_ms = loop_now(worker->context.loop)};
     list_insert(&places->waiters[upstream], &waiter->link);
     places->count++;
     if (!loop_timer_running(&places->look))
-        loop_timer_start(worker->loop, &places->look, LOOK_MS, on_look);
+        loop_timer_start(worker->context.loop, &places->look, LOOK_MS, on_look);
     return true;
 }
 
@@ -129,7 +129,8 @@ void places_leave(places_t *places, place_waiter_t *waiter)
 {
     if (waiter->ex == NULL)
         return;
-    balance_waiters_add(shm_balance(places->worker->shm), places->worker->index, waiter->upstream, -1);
+    balance_waiters_add(shm_balance(places->worker->context.shm), places->worker->context.index,
+                        waiter->upstream, -1);
     if (list_is_linked(&waiter->link))
         list_unlink(&waiter->link);
     waiter->ex = NULL;
@@ -141,7 +142,8 @@ void places_freed(places_t *places, unsigned upstream)
 {
     if (places_waiting(places, upstream))
         serve_soon(places, upstream);
-    else if (places->channel != NULL && balance_waiters(shm_balance(places->worker->shm), upstream) != 0)
+    else if (places->channel != NULL &&
+             balance_waiters(shm_balance(places->worker->context.shm), upstream) != 0)
         (void)channel_send(places->channel, PROCESS_PLACE, upstream, STR(""), NULL, 0);
 }
 

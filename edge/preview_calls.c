@@ -33,7 +33,7 @@ preview_calls_t *preview_calls_new(worker_t *worker)
     list_init(&calls->told);
     /* From anywhere: what the controller still answers to a worker that died comes to the next one, and may
      * show secrets. Half of the range is left to count in. */
-    random_bytes(worker->random, (unsigned char *)&calls->numbers, sizeof(calls->numbers));
+    random_bytes(worker->context.random, (unsigned char *)&calls->numbers, sizeof(calls->numbers));
     calls->numbers >>= 1;
     return calls;
 }
@@ -62,7 +62,7 @@ void preview_calls_set_channel(preview_calls_t *calls, channel_t *channel)
     for (list_t *link = calls->askers.next, *next; link != &calls->askers; link = next) {
         preview_asker_t *asker = CONTAINER_OF(preview_asker_t, link, link);
         next = link->next;
-        loop_timer_start(calls->worker->loop, &asker->timer, 0, give_up);
+        loop_timer_start(calls->worker->context.loop, &asker->timer, 0, give_up);
     }
 }
 
@@ -79,7 +79,7 @@ static void ask(preview_calls_t *calls, preview_asker_t *asker, process_message_
     asker->answered = answered;
     list_insert(&calls->askers, &asker->link);
     bool sent = post(calls, type, asker->number, bytes);
-    loop_timer_start(calls->worker->loop, &asker->timer, sent ? ANSWER_MS : 0, give_up);
+    loop_timer_start(calls->worker->context.loop, &asker->timer, sent ? ANSWER_MS : 0, give_up);
 }
 
 void preview_calls_ask(preview_calls_t *calls, preview_asker_t *asker, const preview_call_t *call,
@@ -127,7 +127,7 @@ static void on_taken(preview_asker_t *asker, const preview_answer_t *answer)
     if (answer != NULL && answer->status == 200)
         forget(told->calls, told);
     else
-        loop_timer_start(told->calls->worker->loop, &told->again, TELL_AGAIN_MS, on_again);
+        loop_timer_start(told->calls->worker->context.loop, &told->again, TELL_AGAIN_MS, on_again);
 }
 
 static void tell(told_t *told)

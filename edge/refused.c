@@ -48,7 +48,7 @@ refused_t *refused_new(worker_t *worker)
     assert(refused != NULL);
     refused->worker = worker;
     for (size_t i = 0; i < CELLS; i++) {
-        refused->cells[i].loop = worker->loop;
+        refused->cells[i].loop = worker->context.loop;
         list_init(&refused->cells[i].waiters);
     }
     return refused;
@@ -233,7 +233,7 @@ static bool ask(refused_t *refused, cell_t *cell, str_t label, uint64_t generati
 static void explain(exchange_t *ex, origin_failure_t failure)
 {
     static const listening_t unknown;
-    refused_t *refused = ex->worker->refused;
+    refused_t *refused = worker_of(ex->context)->refused;
     char text[LISTENING_LABEL_MAX + 1];
     assert(ex->origin_ops == NULL);
     if (refused == NULL || (ex->box.pid == 0 && !store_keeps_log(ex->box.provider))) {

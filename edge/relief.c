@@ -3,11 +3,11 @@
 
 #include "address.h"
 #include "budget.h"
+#include "context.h"
 #include "crowd.h"
 #include "http2_client.h"
 #include "list.h"
 #include "origin_pool.h"
-#include "worker.h"
 
 /* A client address among those that hold most. */
 typedef struct holder {
@@ -16,7 +16,7 @@ typedef struct holder {
 } holder_t;
 
 typedef struct round {
-    worker_t *worker;
+    context_t *context;
     uint64_t before; /* what got no further since then is stalled */
     uint64_t share;
     bool full;                          /* limits.memory is reached: shares protect nobody */
@@ -59,8 +59,8 @@ static uint64_t takeable(const round_t *round, client_t *client)
 /* Addresses that something can be taken from. A trusted proxy's has no share, and holds for many. */
 static void find_holders(round_t *round)
 {
-    worker_t *worker = round->worker;
-    for (list_t *link = worker->clients.next; link != &worker->clients; link = link->next) {
+    context_t *context = round->context;
+    for (list_t *link = context->clients.next; link != &context->clients; link = link->next) {
         client_t *client = CONTAINER_OF(client_t, link, link);
         if (client->codec->stalled == NULL || client->local)
             continue;
@@ -76,16 +76,16 @@ static void find_holders(round_t *round)
 /* Idle connections of an address go before its exchanges, as many as are needed. */
 static void take_idle(const round_t *round, const struct in6_addr *address)
 {
-    worker_t *worker = round->worker;
+    context_t *context = round->context;
     list_t *next;
-    for (list_t *link = worker->clients.next; link != &worker->clients && budget_is_tight(worker);
+    for (list_t *link = context->clients.next; link != &context->clients && budget_is_tight(context);
          link = next) {
         client_t *client = CONTAINER_OF(client_t, link, link);
         next = link->next;
         if (client->local || !address_same_owner(address, &client->address) ||
             !is_idle(client, round->before))
             continue;
-        counter_add(&worker->counters->connections_given_up_total, 1);
+        counter_add(&context->counters->connections_given_up_total, 1);
         client->codec->close_idle(client);
     }
 }
@@ -93,10 +93,10 @@ static void take_idle(const round_t *round, const struct in6_addr *address)
 /* Every exchange that is stalled, of one address; NULL: those of boxes over their share, of any. */
 static void take_from(round_t *round, const struct in6_addr *address)
 {
-    worker_t *worker = round->worker;
+    context_t *context = round->context;
     list_t *next;
-    worker->relief.at_work = true;
-    for (list_t *link = worker->clients.next; link != &worker->clients; link = next) {
+    context->relief.at_work = true;
+    for (list_t *link = context->clients.next; link != &context->clients; link = next) {
         client_t *client = CONTAINER_OF(client_t, link, link);
         next = link->next;
         if (client->codec->relieve == NULL || client->local)
@@ -104,40 +104,40 @@ static void take_from(round_t *round, const struct in6_addr *address)
         if (address == NULL || address_same_owner(address, &client->address))
             client->codec->relieve(client, round->before, address != NULL ? 0 : round->share);
     }
-    worker->relief.at_work = false;
+    context->relief.at_work = false;
 }
 
-static void shed_idle(worker_t *worker, uint64_t now)
+static void shed_idle(context_t *context, uint64_t now)
 {
     if (now < RELIEF_IDLE_MS)
         return;
-    if (worker->origins != NULL)
-        (void)origin_pool_shed(worker->origins, now - RELIEF_IDLE_MS, RELIEF_IDLE_MOST);
-    http2_origins_shed(worker->http2_origins, now - RELIEF_IDLE_MS, RELIEF_IDLE_MOST);
+    if (context->origins != NULL)
+        (void)origin_pool_shed(context->origins, now - RELIEF_IDLE_MS, RELIEF_IDLE_MOST);
+    http2_origins_shed(context->http2_origins, now - RELIEF_IDLE_MS, RELIEF_IDLE_MOST);
     bool more = true;
-    for (int i = 0; i < RELIEF_CROWDS && more && budget_is_crowded(worker); i++)
-        more = crowd_make_room(worker, CROWD_MEMORY);
+    for (int i = 0; i < RELIEF_CROWDS && more && budget_is_crowded(context); i++)
+        more = crowd_make_room(context, CROWD_MEMORY);
 }
 
-void relief_turn(worker_t *worker)
+void relief_turn(context_t *context)
 {
-    const conf_t *conf = worker->conf;
-    uint64_t now = loop_now(worker->loop);
-    if (!budget_is_tight(worker) || now < worker->relief.last_ms + RELIEF_PERIOD_MS)
+    const conf_t *conf = context->conf;
+    uint64_t now = loop_now(context->loop);
+    if (!budget_is_tight(context) || now < context->relief.last_ms + RELIEF_PERIOD_MS)
         return;
-    worker->relief.last_ms = now;
-    shed_idle(worker, now);
-    if (!budget_is_tight(worker))
+    context->relief.last_ms = now;
+    shed_idle(context, now);
+    if (!budget_is_tight(context))
         return;
-    round_t round = {.worker = worker,
+    round_t round = {.context = context,
                      .before = now > RELIEF_STALL_MS ? now - RELIEF_STALL_MS : 0,
                      .share = budget_share(conf),
-                     .full = worker->memory.held >= conf->limits.memory_bytes};
+                     .full = context->memory.held >= conf->limits.memory_bytes};
     take_from(&round, NULL);
     find_holders(&round);
-    for (size_t i = 0; i < round.count && budget_is_tight(worker); i++) {
+    for (size_t i = 0; i < round.count && budget_is_tight(context); i++) {
         take_idle(&round, &round.holders[i].address);
-        if (budget_is_tight(worker))
+        if (budget_is_tight(context))
             take_from(&round, &round.holders[i].address);
     }
 }

@@ -28,7 +28,7 @@ typedef struct relief {
 } relief_t;
 
 /* At the end of each turn of the loop; cheap where memory is not short. May end any exchange. */
-void relief_turn(worker_t *worker);
+void relief_turn(context_t *context);
 
 /* Whether an exchange holds memory without getting further: `before` is from when on it had to. */
 static inline bool relief_is_stalled(const exchange_t *ex, uint64_t before)

@@ -3,8 +3,8 @@
 #include <assert.h>
 
 #include "client.h"
+#include "context.h"
 #include "remote_field.h"
-#include "worker.h"
 
 remote_t remote_of_connection(const client_t *client)
 {
@@ -21,7 +21,7 @@ static bool says_https(const fields_t *fields)
 void remote_find(exchange_t *ex)
 {
     const client_t *client = ex->client;
-    const conf_t *conf = ex->worker->conf;
+    const conf_t *conf = ex->context->conf;
     ex->remote = remote_of_connection(client);
     const conf_proxy_t *proxy = conf_trusted_proxy(conf, &client->address);
     if (proxy == NULL)
@@ -56,13 +56,13 @@ bool remote_is_trusted(const exchange_t *ex)
 
 bool remote_count(exchange_t *ex)
 {
-    worker_t *worker = ex->worker;
-    uint32_t limit = worker->conf->limits.connections_per_client;
+    context_t *context = ex->context;
+    uint32_t limit = context->conf->limits.connections_per_client;
     bool limited = ex->client->counted && ex->client->kind != CONF_LISTENER_HEALTH;
     if (!ex->remote.named || limit == 0 || !limited)
         return true;
     assert(!ex->remote.counted);
-    ex->remote.counted = shm_client_add(worker->shm, worker->index, &ex->remote.address, limit);
+    ex->remote.counted = shm_client_add(context->shm, context->index, &ex->remote.address, limit);
     return ex->remote.counted;
 }
 
@@ -70,6 +70,6 @@ void remote_uncount(exchange_t *ex)
 {
     if (!ex->remote.counted)
         return;
-    shm_client_remove(ex->worker->shm, ex->worker->index, &ex->remote.address);
+    shm_client_remove(ex->context->shm, ex->context->index, &ex->remote.address);
     ex->remote.counted = false;
 }

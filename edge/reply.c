@@ -10,13 +10,13 @@
 #include "address.h"
 #include "arena.h"
 #include "client.h"
+#include "context.h"
 #include "exchange.h"
 #include "failure_page.h"
 #include "grpc.h"
 #include "pages.h"
 #include "steps.h"
 #include "wake_page.h"
-#include "worker.h"
 
 /* Of a script's nonce. */
 #define NONCE_DIGITS 32
@@ -109,7 +109,7 @@ static str_t error_page(exchange_t *ex, int status, const char *code, const char
         return page_error(&ex->arena, &about);
     }
     char *nonce = arena_alloc(&ex->arena, NONCE_DIGITS);
-    random_hex(ex->worker->random, nonce, NONCE_DIGITS);
+    random_hex(ex->context->random, nonce, NONCE_DIGITS);
     failure_page_t page = {.error = about,
                            .code = code,
                            .box = ex->preview.id,

@@ -96,7 +96,7 @@ static str_t security_policy(exchange_t *ex, str_t nonce)
 static str_t new_nonce(exchange_t *ex)
 {
     char *nonce = arena_alloc(&ex->arena, NONCE_DIGITS);
-    random_hex(ex->worker->random, nonce, NONCE_DIGITS);
+    random_hex(ex->context->random, nonce, NONCE_DIGITS);
     return str_make(nonce, NONCE_DIGITS);
 }
 

@@ -9,13 +9,13 @@
 
 #include "api.h"
 #include "arena.h"
+#include "context.h"
 #include "fold_hash.h"
 #include "list.h"
 #include "random_id.h"
 #include "remote.h"
 #include "steps.h"
 #include "wake.h"
-#include "worker.h"
 
 /* A power of two. */
 #define BUCKETS 1024
@@ -45,7 +45,7 @@ struct slot_cell {
 };
 
 struct slots {
-    worker_t *worker;
+    context_t *context;
     uint64_t seed[2];
     slot_cell_t *buckets[BUCKETS];
     list_t freed;
@@ -54,12 +54,12 @@ struct slots {
     loop_task_t task;
 };
 
-slots_t *slots_new(worker_t *worker)
+slots_t *slots_new(context_t *context)
 {
     slots_t *slots = calloc(1, sizeof(*slots));
     assert(slots != NULL);
-    slots->worker = worker;
-    random_bytes(worker->random, (unsigned char *)slots->seed, sizeof(slots->seed));
+    slots->context = context;
+    random_bytes(context->random, (unsigned char *)slots->seed, sizeof(slots->seed));
     list_init(&slots->freed);
     return slots;
 }
@@ -142,11 +142,11 @@ static uint32_t least(uint32_t configured, size_t share)
 
 static uint32_t bound_of(const slots_t *slots, slot_kind_t kind)
 {
-    const worker_t *worker = slots->worker;
+    const context_t *context = slots->context;
     if (kind == SLOT_CLIENT)
-        return least(worker->conf->limits.origin_connections_per_client,
-                     worker->usable_descriptors / CLIENT_SHARE);
-    return least(worker->conf->limits.origin_connections_per_box, worker->usable_descriptors / BOX_SHARE);
+        return least(context->conf->limits.origin_connections_per_client,
+                     context->usable_descriptors / CLIENT_SHARE);
+    return least(context->conf->limits.origin_connections_per_box, context->usable_descriptors / BOX_SHARE);
 }
 
 /* ---- who waits ---- */
@@ -158,8 +158,8 @@ static void leave_line(exchange_t *ex, await_end_t how)
     (void)how;
     waiter->cell = NULL;
     list_unlink(&waiter->link);
-    ex->worker->slots->waiting--;
-    drop_if_unused(ex->worker->slots, cell);
+    ex->context->slots->waiting--;
+    drop_if_unused(ex->context->slots, cell);
 }
 
 static const await_source_t source = {.name = "slots", .leave = leave_line};
@@ -197,7 +197,7 @@ static void give_back(slots_t *slots, slot_cell_t *cell)
     }
     if (!list_is_linked(&cell->freed))
         list_insert(&slots->freed, &cell->freed);
-    loop_defer(slots->worker->loop, &slots->task, on_freed);
+    loop_defer(slots->context->loop, &slots->task, on_freed);
 }
 
 void slots_release(exchange_t *ex)
@@ -206,7 +206,7 @@ void slots_release(exchange_t *ex)
         slot_cell_t *cell = ex->slots.held[kind];
         ex->slots.held[kind] = NULL;
         if (cell != NULL)
-            give_back(ex->worker->slots, cell);
+            give_back(ex->context->slots, cell);
     }
 }
 
@@ -223,7 +223,7 @@ bool slots_are_many(const exchange_t *ex)
 
 static void refuse(exchange_t *ex, slot_kind_t kind)
 {
-    counter_add(&ex->worker->counters->origin_queue_refused_total, 1);
+    counter_add(&ex->context->counters->origin_queue_refused_total, 1);
     if (kind == SLOT_CLIENT)
         exchange_reply_error(ex, 503, "client_busy",
                              "Too many requests from this address are open, and none of them ended in time.",
@@ -241,8 +241,8 @@ static void on_timeout(exchange_t *ex)
 /* What is left of its time. */
 static uint32_t time_left(const exchange_t *ex)
 {
-    uint64_t gone = loop_now(ex->worker->loop) - ex->slots.waiter->since_ms;
-    uint32_t most = ex->worker->conf->timeouts.origin_queue;
+    uint64_t gone = loop_now(ex->context->loop) - ex->slots.waiter->since_ms;
+    uint32_t most = ex->context->conf->timeouts.origin_queue;
     return gone < most ? most - (uint32_t)gone : 0;
 }
 
@@ -255,16 +255,16 @@ static struct slot_waiter *waiter_of(exchange_t *ex)
 {
     if (!has_waited(ex)) {
         ex->slots.waiter = arena_alloc(&ex->arena, sizeof(*ex->slots.waiter));
-        *ex->slots.waiter = (struct slot_waiter){.ex = ex, .since_ms = loop_now(ex->worker->loop)};
-        counter_add(&ex->worker->counters->origin_queue_waits_total, 1);
+        *ex->slots.waiter = (struct slot_waiter){.ex = ex, .since_ms = loop_now(ex->context->loop)};
+        counter_add(&ex->context->counters->origin_queue_waits_total, 1);
     }
     return ex->slots.waiter;
 }
 
 static step_result_t wait_for(exchange_t *ex, slot_cell_t *cell)
 {
-    slots_t *slots = ex->worker->slots;
-    if (slots->waiting >= ex->worker->conf->limits.origin_queue) {
+    slots_t *slots = ex->context->slots;
+    if (slots->waiting >= ex->context->conf->limits.origin_queue) {
         slot_kind_t kind = cell->kind;
         drop_if_unused(slots, cell);
         refuse(ex, kind);
@@ -282,7 +282,7 @@ static step_result_t wait_for(exchange_t *ex, slot_cell_t *cell)
 /* Takes a slot of each kind for which there is a hash, or none. */
 static step_result_t take(exchange_t *ex, const uint64_t *hashes, size_t count)
 {
-    slots_t *slots = ex->worker->slots;
+    slots_t *slots = ex->context->slots;
     slot_cell_t *cells[SLOT_KINDS] = {NULL};
     bool waited = has_waited(ex);
     for (size_t kind = 0; kind < count; kind++) {
@@ -306,7 +306,7 @@ static step_result_t take(exchange_t *ex, const uint64_t *hashes, size_t count)
 
 static bool needs_none(const exchange_t *ex)
 {
-    return ex->worker->slots == NULL || ex->internal || ex->client->local;
+    return ex->context->slots == NULL || ex->internal || ex->client->local;
 }
 
 step_result_t step_slots(exchange_t *ex)
@@ -320,7 +320,7 @@ step_result_t step_slots(exchange_t *ex)
         if (woken != STEP_NEXT)
             return woken;
     }
-    slots_t *slots = ex->worker->slots;
+    slots_t *slots = ex->context->slots;
     str_t id = str_from(ex->box.id);
     const uint64_t hashes[] = {fold_hash_client(slots->seed, remote_address(ex)),
                                fold_hash_text(slots->seed, id)};
@@ -331,6 +331,6 @@ step_result_t step_api_slots(exchange_t *ex)
 {
     if (needs_none(ex) || ex->api->upstream->protocol == CONF_PROTOCOL_H2)
         return STEP_NEXT;
-    const uint64_t hash = fold_hash_client(ex->worker->slots->seed, remote_address(ex));
+    const uint64_t hash = fold_hash_client(ex->context->slots->seed, remote_address(ex));
     return take(ex, &hash, 1);
 }

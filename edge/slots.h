@@ -12,7 +12,7 @@
 #include "str.h"
 
 typedef struct exchange exchange_t;
-typedef struct worker worker_t;
+typedef struct context context_t;
 typedef struct slots slots_t;
 typedef struct slot_cell slot_cell_t;
 
@@ -24,7 +24,7 @@ typedef struct slot_claim {
     struct slot_waiter *waiter;    /* NULL: it never waited */
 } slot_claim_t;
 
-slots_t *slots_new(worker_t *worker);
+slots_t *slots_new(context_t *context);
 /* Nothing is held, and nobody waits (asserted). */
 void slots_free(slots_t **slots);
 

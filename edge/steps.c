@@ -60,7 +60,7 @@ static bool certificate_covers(client_t *client)
         return true;
     if (client->covers == CLIENT_COVERS_UNKNOWN) {
         char name[300];
-        int n = snprintf(name, sizeof(name), "a.%s", client->worker->conf->preview_domain);
+        int n = snprintf(name, sizeof(name), "a.%s", client->context->conf->preview_domain);
         assert(n > 0 && (size_t)n < sizeof(name));
         bool covers = tls_covers(conn_ssl(client->conn), str_make(name, (size_t)n));
         client->covers = covers ? CLIENT_COVERS : CLIENT_COVERS_NOT;
@@ -91,15 +91,15 @@ static bool refused_as(exchange_t *ex, blocks_answer_t answer)
 
 static bool client_refused(exchange_t *ex)
 {
-    return refused_as(ex, blocks_has_client(ex->worker->blocks, remote_address(ex)));
+    return refused_as(ex, blocks_has_client(worker_of(ex->context)->blocks, remote_address(ex)));
 }
 
 static bool refused_by_blocks(exchange_t *ex, hostname_result_t result, const hostname_t *name)
 {
     if (result != HOSTNAME_PREVIEW)
         return client_refused(ex);
-    return refused_as(
-        ex, blocks_has(ex->worker->blocks, str_make(name->id, name->id_len), name->port, remote_address(ex)));
+    return refused_as(ex, blocks_has(worker_of(ex->context)->blocks, str_make(name->id, name->id_len),
+                                     name->port, remote_address(ex)));
 }
 
 static step_result_t refuse_host(exchange_t *ex)
@@ -138,12 +138,12 @@ static bool refused_as_validation(exchange_t *ex)
 /* The name is not under the domain of previews: the API's, or none of ours. */
 static step_result_t step_other_host(exchange_t *ex)
 {
-    if (!conf_is_api_host(ex->worker->conf, ex->request.authority) ||
+    if (!conf_is_api_host(ex->context->conf, ex->request.authority) ||
         !certificate_covers_api(ex->client, ex->request.authority))
         return refuse_host(ex);
     if (client_refused(ex) || refused_as_validation(ex))
         return STEP_DONE;
-    ex->step = ex->worker->pipeline->api; /* of which this was the first */
+    ex->step = ex->context->pipeline->api; /* of which this was the first */
     return STEP_NEXT;
 }
 
@@ -151,7 +151,7 @@ step_result_t step_client(exchange_t *ex)
 {
     if (remote_count(ex))
         return STEP_NEXT;
-    counter_add(&ex->worker->counters->connections_refused_total, 1);
+    counter_add(&ex->context->counters->connections_refused_total, 1);
     exchange_reply_error(ex, 429, "too_many_connections",
                          "Too many requests from this address are open at a time.", 1);
     return STEP_DONE;
@@ -159,7 +159,7 @@ step_result_t step_client(exchange_t *ex)
 
 step_result_t step_host(exchange_t *ex)
 {
-    const conf_t *conf = ex->worker->conf;
+    const conf_t *conf = ex->context->conf;
     hostname_t name;
     hostname_result_t result = hostname_parse(ex->request.authority, str_from(conf->preview_domain), &name);
     if (result == HOSTNAME_FOREIGN)
@@ -182,14 +182,14 @@ static bool box_exists(const conf_t *conf, const store_box_t *box, uint64_t now)
 static const route_t *find_route(exchange_t *ex)
 {
     const route_t *route;
-    uint64_t now = loop_wall_us(ex->worker->loop) / 1000000;
-    routes_result_t result = routes_find(ex->worker->routes, ex->request.authority, now, &route);
+    uint64_t now = loop_wall_us(ex->context->loop) / 1000000;
+    routes_result_t result = routes_find(worker_of(ex->context)->routes, ex->request.authority, now, &route);
     if (result == ROUTES_FAILED) {
         answer_store_unavailable(ex);
         return NULL;
     }
     /* A preview on a box that is not there answers as one that was never made. */
-    if (result != ROUTES_FOUND || !box_exists(ex->worker->conf, &route->box, now)) {
+    if (result != ROUTES_FOUND || !box_exists(ex->context->conf, &route->box, now)) {
         exchange_reply_error(ex, 404, "preview_not_found", "There is no preview at this address.", 0);
         return NULL;
     }
@@ -200,7 +200,7 @@ bool exchange_still_allowed(exchange_t *ex)
 {
     if (!ex->routed)
         return ex->api == NULL || !client_refused(ex);
-    if (refused_as(ex, blocks_has(ex->worker->blocks, str_from(ex->preview.id), ex->preview.port,
+    if (refused_as(ex, blocks_has(worker_of(ex->context)->blocks, str_from(ex->preview.id), ex->preview.port,
                                   remote_address(ex))))
         return false;
     const route_t *route = find_route(ex);
@@ -235,10 +235,10 @@ step_result_t step_route(exchange_t *ex)
     ex->routed = true;
     /* Under an alias: what was looked at before is the name. */
     if (ex->preview.alias[0] != '\0' &&
-        refused_as(ex, blocks_has(ex->worker->blocks, str_from(ex->preview.id), ex->preview.port,
+        refused_as(ex, blocks_has(worker_of(ex->context)->blocks, str_from(ex->preview.id), ex->preview.port,
                                   remote_address(ex))))
         return STEP_DONE;
-    if (ex->worker->conf->api.host_count != 0)
+    if (ex->context->conf->api.host_count != 0)
         api_key_hide(ex);
     exchange_set_share(ex, str_from(ex->box.id));
     return STEP_NEXT;
@@ -246,7 +246,7 @@ step_result_t step_route(exchange_t *ex)
 
 step_result_t step_limit(exchange_t *ex)
 {
-    if (cdn_loop_found(&ex->request.fields, str_from(ex->worker->conf->node), ex->request.authority)) {
+    if (cdn_loop_found(&ex->request.fields, str_from(ex->context->conf->node), ex->request.authority)) {
         exchange_reply_error(ex, 508, "loop", "This request has been through this edge before.", 0);
         return STEP_DONE;
     }
@@ -289,7 +289,7 @@ static bool carries_credentials(exchange_t *ex)
 
 step_result_t step_redirect(exchange_t *ex)
 {
-    const conf_t *conf = ex->worker->conf;
+    const conf_t *conf = ex->context->conf;
     hostname_t name;
     hostname_result_t result = hostname_parse(ex->request.authority, str_from(conf->preview_domain), &name);
     bool api = result == HOSTNAME_FOREIGN && conf_is_api_host(conf, ex->request.authority);
@@ -335,9 +335,10 @@ step_result_t step_health(exchange_t *ex)
         fields_t fields = {0};
         fields_add(&ex->arena, &fields, FIELD_OTHER, STR("allow"), STR("GET, HEAD"));
         exchange_reply(ex, 405, STR("text/plain"), &fields, STR("Use GET or HEAD.\n"));
-    } else if (ready && ex->worker->draining) {
+    } else if (ready && ex->context->draining) {
         exchange_reply(ex, 503, STR("text/plain"), NULL, STR("draining\n"));
-    } else if (ready && ex->worker->store != NULL && !store_whole(ex->worker->store)) {
+    } else if (ready && worker_of(ex->context)->store != NULL &&
+               !store_whole(worker_of(ex->context)->store)) {
         exchange_reply(ex, 503, STR("text/plain"), NULL, STR("a file of the store is cut short\n"));
     } else {
         exchange_reply(ex, 200, STR("text/plain"), NULL, STR("ok\n"));

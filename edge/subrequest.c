@@ -9,10 +9,10 @@
 #include "api.h"
 #include "arena.h"
 #include "client.h"
+#include "context.h"
 #include "list.h"
 #include "request_head.h"
 #include "steps.h"
-#include "worker.h"
 
 struct subrequest {
     exchange_t *parent;
@@ -43,7 +43,7 @@ static void finish(loop_task_t *task)
 
 static void finish_soon(subrequest_t *request)
 {
-    loop_defer(request->parent->worker->loop, &request->task, finish);
+    loop_defer(request->parent->context->loop, &request->task, finish);
 }
 
 static void on_informational(exchange_t *ex, int status, const fields_t *fields)

@@ -3,10 +3,10 @@
 #include <assert.h>
 
 #include "address.h"
+#include "context.h"
 #include "http1_client.h"
 #include "http2_client.h"
 #include "process_log.h"
-#include "worker.h"
 
 /* For the access line. */
 static void name_origin(exchange_t *ex)
@@ -37,7 +37,7 @@ void target_box(exchange_t *ex)
         .address = ex->box.address,
         .is_box = true,
         .h2 = ex->preview.protocol == PREVIEW_H2C,
-        .first_byte_ms = ex->worker->conf->timeouts.first_byte,
+        .first_byte_ms = ex->context->conf->timeouts.first_byte,
     };
     name_origin(ex);
 }
@@ -97,12 +97,12 @@ bool target_tls(exchange_t *ex, SSL **ssl)
     return *ssl != NULL;
 }
 
-void target_tls_failed(worker_t *worker, SSL *ssl)
+void target_tls_failed(context_t *context, SSL *ssl)
 {
     char reason[256], role[24];
-    if (!origin_tls_failed(ssl, loop_now(worker->loop), reason, sizeof(reason)))
+    if (!origin_tls_failed(ssl, loop_now(context->loop), reason, sizeof(reason)))
         return;
-    snprintf(role, sizeof(role), "worker %u", worker->index);
+    snprintf(role, sizeof(role), "worker %u", context->index);
     process_log(role, "no TLS with a server of the API: %s", reason);
 }
 

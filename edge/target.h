@@ -33,6 +33,6 @@ void target_start(exchange_t *ex);
  * the clear. False: it is to be reached over TLS and cannot be. */
 MUST_USE bool target_tls(exchange_t *ex, SSL **ssl);
 /* The handshake failed, or the origin refused the connection: says why in the log, now and then. */
-void target_tls_failed(worker_t *worker, SSL *ssl);
+void target_tls_failed(context_t *context, SSL *ssl);
 
 #endif

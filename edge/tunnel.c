@@ -20,7 +20,7 @@
 #define CLOSE_POLICY 1008
 
 typedef struct tunnel {
-    list_t link; /* in worker_t.tunnels */
+    list_t link; /* in context_t.tunnels */
     exchange_t *ex;
     websocket_frames_t from_box;
     websocket_frames_t from_client; /* followed where the box has uses (uses.h) */
@@ -41,7 +41,7 @@ static void client_frame_begins(websocket_frames_t *frames, uint64_t length)
 {
     tunnel_t *tunnel = CONTAINER_OF(tunnel_t, from_client, frames);
     exchange_t *ex = tunnel->ex;
-    heartbeat_t beat = heartbeat_note(&tunnel->beats, length, loop_now(ex->worker->loop));
+    heartbeat_t beat = heartbeat_note(&tunnel->beats, length, loop_now(ex->context->loop));
     tunnel->wishes = beat != HEARTBEAT_REGULAR || ex->preview.background_wakes;
     tunnel->wished |= tunnel->wishes;
     if (beat == HEARTBEAT_OTHER)
@@ -60,12 +60,12 @@ void tunnel_response_head(exchange_t *ex)
     assert(ex->tunnel == NULL);
     tunnel_t *tunnel = arena_alloc(&ex->arena, sizeof(*tunnel));
     *tunnel = (tunnel_t){.ex = ex, .from_client = {.data_begins = client_frame_begins}};
-    list_t *all = &ex->worker->tunnels;
+    list_t *all = &ex->context->tunnels;
     if (all->next == NULL)
         list_init(all);
     list_insert(all, &tunnel->link);
     ex->tunnel = tunnel;
-    counter_add(&ex->worker->counters->tunnels_open, 1);
+    counter_add(&ex->context->counters->tunnels_open, 1);
 }
 
 void tunnel_leave(exchange_t *ex)
@@ -83,7 +83,7 @@ void tunnel_close(exchange_t *ex)
     loop_timer_stop(&tunnel->timer);
     list_unlink(&tunnel->link);
     ex->tunnel = NULL;
-    counter_sub(&ex->worker->counters->tunnels_open, 1);
+    counter_sub(&ex->context->counters->tunnels_open, 1);
 }
 
 static void say_goodbye(exchange_t *ex, uint16_t code, str_t reason)
@@ -169,8 +169,8 @@ void exchange_drain(exchange_t *ex)
     /* From a quarter to about four fifths of the period, in eight steps, so that not all come back at once.
      */
     uint32_t step = (uint32_t)ex->request_id[0] & 7;
-    uint32_t period = ex->worker->conf->timeouts.drain;
-    loop_timer_start(ex->worker->loop, &tunnel->timer, period / 4 + period * step / 13, drain_expired);
+    uint32_t period = ex->context->conf->timeouts.drain;
+    loop_timer_start(ex->context->loop, &tunnel->timer, period / 4 + period * step / 13, drain_expired);
 }
 
 static void word_expired(loop_timer_t *timer)
@@ -201,7 +201,7 @@ bool tunnel_origin_left(exchange_t *ex, const origin_failure_t *failure)
     if (!tunnel->left && (ex->request_complete || !websocket_frames_between(&tunnel->from_box)))
         return true;
     if (!tunnel->left)
-        loop_timer_start(ex->worker->loop, &tunnel->timer, TUNNEL_WORD_MS, word_expired);
+        loop_timer_start(ex->context->loop, &tunnel->timer, TUNNEL_WORD_MS, word_expired);
     tunnel->left = true;
     return false;
 }
@@ -219,10 +219,10 @@ void tunnel_end(exchange_t *ex, const char *code, uint16_t close_code, str_t rea
 }
 
 /* Those for which `doomed` says so; `code` is the stable word in their access lines. */
-static void close_doomed(worker_t *worker, bool (*doomed)(const exchange_t *ex, const void *arg),
+static void close_doomed(context_t *context, bool (*doomed)(const exchange_t *ex, const void *arg),
                          const void *arg, const char *code)
 {
-    list_t *all = &worker->tunnels;
+    list_t *all = &context->tunnels;
     if (all->next == NULL)
         return;
     for (list_t *at = all->next, *next; at != all; at = next) {
@@ -248,25 +248,25 @@ static bool of_preview(const exchange_t *ex, const void *arg)
            str_eq(str_from(ex->preview.id), preview->id);
 }
 
-void tunnels_close_preview(worker_t *worker, str_t id, uint16_t port, uint64_t below)
+void tunnels_close_preview(context_t *context, str_t id, uint16_t port, uint64_t below)
 {
     doomed_preview_t preview = {id, port, below};
-    close_doomed(worker, of_preview, &preview, "withdrawn");
+    close_doomed(context, of_preview, &preview, "withdrawn");
 }
 
 static bool is_blocked(const exchange_t *ex, const void *arg)
 {
     (void)arg;
-    blocks_t *blocks = ex->worker->blocks;
+    blocks_t *blocks = worker_of(ex->context)->blocks;
     if (!ex->routed) /* of the API; the demo app has no list */
         return ex->api != NULL && blocks_has_client(blocks, remote_address(ex)) == BLOCKS_BLOCKED;
     return blocks_has(blocks, str_from(ex->preview.id), ex->preview.port, remote_address(ex)) ==
            BLOCKS_BLOCKED;
 }
 
-void tunnels_close_blocked(worker_t *worker)
+void tunnels_close_blocked(context_t *context)
 {
-    close_doomed(worker, is_blocked, NULL, "blocked");
+    close_doomed(context, is_blocked, NULL, "blocked");
 }
 
 static bool is_outdated(const exchange_t *ex, const void *arg)
@@ -275,14 +275,14 @@ static bool is_outdated(const exchange_t *ex, const void *arg)
     const route_t *route;
     if (!ex->routed)
         return false;
-    routes_result_t result = routes_find(ex->worker->routes, ex->request.authority, 0, &route);
+    routes_result_t result = routes_find(worker_of(ex->context)->routes, ex->request.authority, 0, &route);
     return result == ROUTES_NO_PREVIEW ||
            (result == ROUTES_FOUND && route->preview.version != ex->preview.version);
 }
 
-void tunnels_close_outdated(worker_t *worker)
+void tunnels_close_outdated(context_t *context)
 {
-    close_doomed(worker, is_outdated, NULL, "withdrawn");
+    close_doomed(context, is_outdated, NULL, "withdrawn");
 }
 
 static bool is_expired(const exchange_t *ex, const void *arg)
@@ -291,8 +291,8 @@ static bool is_expired(const exchange_t *ex, const void *arg)
     return ex->preview.expires_at != 0 && ex->preview.expires_at <= *now;
 }
 
-void tunnels_close_expired(worker_t *worker)
+void tunnels_close_expired(context_t *context)
 {
-    uint64_t now = loop_wall_us(worker->loop) / 1000000;
-    close_doomed(worker, is_expired, &now, "expired");
+    uint64_t now = loop_wall_us(context->loop) / 1000000;
+    close_doomed(context, is_expired, &now, "expired");
 }

@@ -36,12 +36,12 @@ void tunnel_end(exchange_t *ex, const char *code, uint16_t close_code, str_t rea
 
 /* These end open tunnels of a worker, with Close code 1008 between two frames, else by cutting them. First,
  * those of a preview that were let in by a version below `below`. */
-void tunnels_close_preview(worker_t *worker, str_t id, uint16_t port, uint64_t below);
+void tunnels_close_preview(context_t *context, str_t id, uint16_t port, uint64_t below);
 /* Those whose box, preview or client is blocked now. */
-void tunnels_close_blocked(worker_t *worker);
+void tunnels_close_blocked(context_t *context);
 /* Those whose preview is not in the store any more as it was when they were let in. */
-void tunnels_close_outdated(worker_t *worker);
+void tunnels_close_outdated(context_t *context);
 /* Those whose preview has expired. */
-void tunnels_close_expired(worker_t *worker);
+void tunnels_close_expired(context_t *context);
 
 #endif

@@ -7,6 +7,7 @@
 #include "list.h"
 #include "wake.h"
 #include "wake_tabs.h"
+#include "worker.h"
 
 /* How often the controller is told what is active. */
 #define REPORT_MS 1000
@@ -78,8 +79,8 @@ uses_t *uses_new(worker_t *worker, store_t *store)
     assert(uses != NULL);
     uses->worker = worker;
     uses->store = store;
-    uses->now_ms = uses->second_ms = uses->looked_ms = loop_now(worker->loop);
-    uses->epoch = atomic_load(shm_epoch(worker->shm));
+    uses->now_ms = uses->second_ms = uses->looked_ms = loop_now(worker->context.loop);
+    uses->epoch = atomic_load(shm_epoch(worker->context.shm));
     list_init(&uses->used);
     list_init(&uses->resting);
     list_init(&uses->urgent);
@@ -142,7 +143,7 @@ static bool rests(const box_use_t *box)
 
 void use_begin(exchange_t *ex)
 {
-    uses_t *uses = ex->worker->uses;
+    uses_t *uses = worker_of(ex->context)->uses;
     use_t *use = &ex->use;
     if (ex->box.provider == PROVIDER_STATIC || uses == NULL)
         return;
@@ -190,12 +191,12 @@ void use_responds(exchange_t *ex)
     if (use->box == NULL || !(ex->response.tunnel || is_event_stream(ex)))
         return;
     use->quiet = true;
-    quiet_open(&use->clock, ex->worker->uses->now_ms);
+    quiet_open(&use->clock, worker_of(ex->context)->uses->now_ms);
 }
 
 void use_carried(exchange_t *ex, size_t bytes, bool from_client)
 {
-    uses_t *uses = ex->worker->uses;
+    uses_t *uses = worker_of(ex->context)->uses;
     use_t *use = &ex->use;
     if (use->box == NULL)
         return;
@@ -224,7 +225,7 @@ bool use_response_body(exchange_t *ex, str_t *data)
 
 void use_end(exchange_t *ex)
 {
-    uses_t *uses = ex->worker->uses;
+    uses_t *uses = worker_of(ex->context)->uses;
     box_use_t *box = ex->use.box;
     if (box == NULL)
         return;

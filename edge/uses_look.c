@@ -20,6 +20,7 @@
 #include "tunnel.h"
 #include "uses.h"
 #include "wake.h"
+#include "worker.h"
 
 /* How often the store is looked at where nobody says that boxes changed. */
 #define LOOK_MS 250
@@ -123,8 +124,8 @@ static void look_at(uses_t *uses, box_use_t *box, uint64_t epoch)
     box->pid = now.pid;
     if (now.state == BOX_RUNNING)
         box->wake_until_ms = 0; /* it came; a later sleep is another matter */
-    origin_pool_drop(uses->worker->origins, str_from(box->id), now.generation);
-    http2_origins_drop(uses->worker->http2_origins, str_from(box->id), now.generation);
+    origin_pool_drop(uses->worker->context.origins, str_from(box->id), now.generation);
+    http2_origins_drop(uses->worker->context.http2_origins, str_from(box->id), now.generation);
     for (list_t *at = box->uses.next, *next; at != &box->uses; at = next) {
         next = at->next; /* an exchange ends in a turn of the loop only, so the next one stays */
         exchange_t *ex = CONTAINER_OF(exchange_t, use.link, at);
@@ -145,7 +146,7 @@ static void begin_looks(uses_t *uses)
     if (uses->now_ms - uses->looked_ms < (wait < LOOK_MS ? wait : LOOK_MS))
         return;
     /* Read before the store is, so that a change that is made meanwhile is looked at again. */
-    uint64_t epoch = atomic_load_explicit(shm_epoch(uses->worker->shm), memory_order_acquire);
+    uint64_t epoch = atomic_load_explicit(shm_epoch(uses->worker->context.shm), memory_order_acquire);
     uses->looked_ms = uses->now_ms;
     if (epoch == uses->epoch && !uses->changed)
         return;
@@ -169,16 +170,16 @@ void uses_look(uses_t *uses)
         look_at(uses, box, uses->look_epoch);
     }
     if (!list_is_empty(&uses->unlooked))
-        loop_defer_next(uses->worker->loop, &uses->look_on, nothing);
+        loop_defer_next(uses->worker->context.loop, &uses->look_on, nothing);
 }
 
 bool use_still_there(exchange_t *ex)
 {
-    uses_t *uses = ex->worker->uses;
+    uses_t *uses = worker_of(ex->context)->uses;
     store_box_t now;
     if (ex->use.box == NULL)
         return true;
-    uint64_t epoch = atomic_load_explicit(shm_epoch(ex->worker->shm), memory_order_acquire);
+    uint64_t epoch = atomic_load_explicit(shm_epoch(ex->context->shm), memory_order_acquire);
     if (epoch == ex->box_epoch)
         return true;
     if (!read_box(uses, str_from(ex->box.id), &now)) {

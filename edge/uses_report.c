@@ -8,6 +8,7 @@
 
 #include "list.h"
 #include "process.h"
+#include "worker.h"
 
 /* A box that gives and takes no byte of a request for so long is looked at. */
 #define SILENCE_MS 5000
@@ -92,7 +93,7 @@ static bool ask_look(uses_t *uses, box_use_t *box)
 void use_unreachable(exchange_t *ex)
 {
     if (ex->use.box != NULL)
-        (void)ask_look(ex->worker->uses, ex->use.box);
+        (void)ask_look(worker_of(ex->context)->uses, ex->use.box);
 }
 
 static void ask_wake(uses_t *uses, box_use_t *box)
@@ -110,7 +111,7 @@ void uses_want_wake(uses_t *uses, box_use_t *box)
 {
     if (box->state == BOX_GONE)
         return;
-    box->wake_until_ms = uses->now_ms + uses->worker->conf->wake.timeout;
+    box->wake_until_ms = uses->now_ms + uses->worker->context.conf->wake.timeout;
     ask_wake(uses, box);
 }
 
@@ -121,8 +122,8 @@ static bool holds_box(const uses_t *uses, use_t *use)
 {
     bool counts = !use->idle || use->seen;
     use->seen = true;
-    return counts &&
-           (!use->quiet || quiet_holds(&use->clock, uses->worker->conf->wake.idle_open, uses->now_ms));
+    return counts && (!use->quiet ||
+                      quiet_holds(&use->clock, uses->worker->context.conf->wake.idle_open, uses->now_ms));
 }
 
 /* Whether an exchange holds the box; looks at the silence of each. */
@@ -152,7 +153,7 @@ void uses_report(uses_t *uses)
         if (scan(uses, box) || box->touched || all)
             put(&report, box);
     }
-    uint64_t rest = uses->worker->conf->timeouts.pool_idle + REST_MS;
+    uint64_t rest = uses->worker->context.conf->timeouts.pool_idle + REST_MS;
     for (list_t *at = uses->resting.next, *next; at != &uses->resting; at = next) {
         next = at->next;
         box_use_t *box = CONTAINER_OF(box_use_t, link, at);

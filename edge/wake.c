@@ -91,15 +91,16 @@ static void on_ask(loop_timer_t *timer)
     else
         ask_all(wakes);
     if (!list_is_empty(&wakes->all))
-        loop_timer_start(wakes->worker->loop, timer, ASK_MS, on_ask);
+        loop_timer_start(wakes->worker->context.loop, timer, ASK_MS, on_ask);
 }
 
 bool wakes_client_allowed(wakes_t *wakes, const struct in6_addr *client)
 {
-    uint32_t per_minute = wakes->worker->conf->wake.per_client;
+    uint32_t per_minute = wakes->worker->context.conf->wake.per_client;
     uint64_t hash = siphash(&wakes->hash_key, client, address_owner_bytes(client));
-    return per_minute == 0 || rate_take(&wakes->clients[hash % CLIENT_CELLS], loop_now(wakes->worker->loop),
-                                        60000 / per_minute + 1, per_minute);
+    return per_minute == 0 ||
+           rate_take(&wakes->clients[hash % CLIENT_CELLS], loop_now(wakes->worker->context.loop),
+                     60000 / per_minute + 1, per_minute);
 }
 
 /* ---- wakes ---- */
@@ -112,14 +113,14 @@ static wake_t *add(wakes_t *wakes, const char *label, str_t id)
     wake->wakes = wakes;
     (void)snprintf(wake->label, sizeof(wake->label), "%s", label);
     wake->box_hash = siphash(&key, id.p, id.n);
-    wake->began_ms = loop_now(wakes->worker->loop);
+    wake->began_ms = loop_now(wakes->worker->context.loop);
     wake->stage = WAKE_RESUMING;
     list_init(&wake->waiters);
     list_init(&wake->woken);
     name_map_add(&wakes->by_label, wake);
     list_insert(&wakes->all, &wake->link);
     if (!loop_timer_running(&wakes->ask))
-        loop_timer_start(wakes->worker->loop, &wakes->ask, wakes->given_up ? 0 : ASK_MS, on_ask);
+        loop_timer_start(wakes->worker->context.loop, &wakes->ask, wakes->given_up ? 0 : ASK_MS, on_ask);
     return wake;
 }
 
@@ -139,7 +140,7 @@ wakes_t *wakes_new(worker_t *worker)
     assert(wakes != NULL);
     wakes->worker = worker;
     wakes->by_label = NAME_MAP(wake_t, label);
-    random_bytes(worker->random, wakes->hash_key.bytes, sizeof(wakes->hash_key.bytes));
+    random_bytes(worker->context.random, wakes->hash_key.bytes, sizeof(wakes->hash_key.bytes));
     list_init(&wakes->all);
     return wakes;
 }
@@ -164,7 +165,7 @@ void wakes_set_channel(wakes_t *wakes, channel_t *channel)
 
 static void count_waiters(const wakes_t *wakes, int change)
 {
-    counters_t *counters = wakes->worker->counters;
+    counters_t *counters = wakes->worker->context.counters;
     if (change > 0)
         counter_add(&counters->wake_waiters, 1);
     else
@@ -178,15 +179,15 @@ static void uncount(wake_waiter_t *waiter)
         return;
     waiter->counted = false;
     count_waiters(wake->wakes, -1);
-    shm_waiter_remove(wake->wakes->worker->shm, wake->wakes->worker->index, wake->box_hash);
+    shm_waiter_remove(wake->wakes->worker->context.shm, wake->wakes->worker->context.index, wake->box_hash);
 }
 
 static bool count_in(const wake_t *wake, wake_waiter_t *waiter)
 {
     worker_t *worker = wake->wakes->worker;
-    const conf_t *conf = worker->conf;
-    waiter->counted = shm_waiter_add(worker->shm, worker->index, wake->box_hash, conf->wake.waiters,
-                                     conf->wake.waiters_per_box);
+    const conf_t *conf = worker->context.conf;
+    waiter->counted = shm_waiter_add(worker->context.shm, worker->context.index, wake->box_hash,
+                                     conf->wake.waiters, conf->wake.waiters_per_box);
     if (waiter->counted)
         count_waiters(wake->wakes, 1);
     return waiter->counted;
@@ -215,7 +216,7 @@ static bool join(wakes_t *wakes, wake_waiter_t *waiter, str_t id, uint16_t port,
         return false;
     }
     if (list_is_empty(&wake->waiters)) { /* what came before is over */
-        wake->began_ms = loop_now(wakes->worker->loop);
+        wake->began_ms = loop_now(wakes->worker->context.loop);
         wake->stage = WAKE_RESUMING;
         wake->wished = false;
         wake->came_ms = 0;
@@ -256,7 +257,7 @@ wake_stage_t wake_current(const wake_waiter_t *waiter)
 
 uint64_t wake_elapsed_ms(const wake_waiter_t *waiter)
 {
-    return loop_now(waiter->wake->wakes->worker->loop) - waiter->wake->began_ms;
+    return loop_now(waiter->wake->wakes->worker->context.loop) - waiter->wake->began_ms;
 }
 
 /* ---- the answer ---- */
@@ -291,7 +292,7 @@ static void on_release(loop_timer_t *timer)
     wake_t *wake = CONTAINER_OF(wake_t, release, timer);
     release(wake, RELEASE_MORE);
     if (!list_is_empty(&wake->woken))
-        loop_timer_start(wake->wakes->worker->loop, timer, RELEASE_MS, on_release);
+        loop_timer_start(wake->wakes->worker->context.loop, timer, RELEASE_MS, on_release);
     else
         free_if_unused(wake);
 }
@@ -311,7 +312,7 @@ void wake_leave(wake_waiter_t *waiter)
         waiter->released = false;
         /* The timer lets the next go: not from within what this one is about. */
         if (!list_is_empty(&wake->woken) && wake->open < RELEASE_OPEN)
-            loop_timer_start(wake->wakes->worker->loop, &wake->release, 0, on_release);
+            loop_timer_start(wake->wakes->worker->context.loop, &wake->release, 0, on_release);
     }
     free_if_unused(wake);
 }
@@ -354,7 +355,7 @@ void wakes_give_up(wakes_t *wakes)
 {
     wakes->given_up = true;
     if (!list_is_empty(&wakes->all))
-        loop_timer_start(wakes->worker->loop, &wakes->ask, 0, on_ask);
+        loop_timer_start(wakes->worker->context.loop, &wakes->ask, 0, on_ask);
 }
 
 static void on_woken(wakes_t *wakes, wake_result_t result, str_t bytes)
@@ -373,7 +374,7 @@ static void on_woken(wakes_t *wakes, wake_result_t result, str_t bytes)
     wake->answer = answer;
     list_insert_all(&wake->woken, &wake->waiters);
     if (!loop_timer_running(&wake->release))
-        loop_timer_start(wakes->worker->loop, &wake->release, 0, on_release);
+        loop_timer_start(wakes->worker->context.loop, &wake->release, 0, on_release);
 }
 
 /* Those who watch hear it each time, so that they know how long it goes on. */
@@ -381,7 +382,7 @@ static void on_stage(wakes_t *wakes, uint64_t value, str_t bytes)
 {
     char label[WAKE_LABEL_MAX + 1];
     wake_stage_t stage = wake_stage_of(value);
-    uint64_t elapsed = wake_stage_elapsed_ms(value), now = loop_now(wakes->worker->loop);
+    uint64_t elapsed = wake_stage_elapsed_ms(value), now = loop_now(wakes->worker->context.loop);
     if (bytes.n > WAKE_LABEL_MAX || stage < WAKE_RESUMING || stage > WAKE_LISTENING)
         return;
     memcpy(label, bytes.p, bytes.n);

@@ -71,7 +71,7 @@ static void send_failed(exchange_t *ex, const char *sentence, unsigned retry_aft
 
 static void let_go(wake_events_t *events)
 {
-    worker_t *worker = events->ex->worker;
+    worker_t *worker = worker_of(events->ex->context);
     wake_leave(&events->waiter);
     loop_timer_stop(&events->timer);
     assert(worker->wake_streams > 0);
@@ -112,28 +112,29 @@ static void on_tick(loop_timer_t *timer)
 {
     wake_events_t *events = CONTAINER_OF(wake_events_t, timer, timer);
     exchange_t *ex = events->ex;
-    worker_t *worker = ex->worker;
+    worker_t *worker = worker_of(ex->context);
     if (!exchange_still_allowed(ex))
         return; /* it was cut, and let go of */
-    if (worker->draining || loop_now(worker->loop) - events->began_ms >=
-                                2 * (uint64_t)store_box_start_ms(&ex->box, worker->conf->wake.timeout)) {
+    if (worker->context.draining ||
+        loop_now(worker->context.loop) - events->began_ms >=
+            2 * (uint64_t)store_box_start_ms(&ex->box, worker->context.conf->wake.timeout)) {
         finish(events); /* who still wants to know asks again */
         return;
     }
     if (++events->ticks % TICKS_A_COMMENT == 0)
         (void)local_stream_send(ex, STR(":\n\n"));
-    loop_timer_start(worker->loop, timer, TICK_MS, on_tick);
+    loop_timer_start(worker->context.loop, timer, TICK_MS, on_tick);
 }
 
 static wake_events_t *begin(exchange_t *ex)
 {
     wake_events_t *events = arena_alloc(&ex->arena, sizeof(*events));
     *events = (wake_events_t){
-        .ex = ex, .waiter = {.stage = on_stage, .done = on_done}, .began_ms = loop_now(ex->worker->loop)};
+        .ex = ex, .waiter = {.stage = on_stage, .done = on_done}, .began_ms = loop_now(ex->context->loop)};
     fields_t fields = {0};
     exchange_add_own_fields(ex, &fields);
     fields_add(&ex->arena, &fields, FIELD_OTHER, STR("x-accel-buffering"), STR("no"));
-    ex->worker->wake_streams++;
+    worker_of(ex->context)->wake_streams++;
     ex->local_code = "wake_events";
     local_stream_begin(ex, STR("text/event-stream"), &fields, on_left, events);
     (void)local_stream_send(ex, STR("retry: 1000\n\n"));
@@ -148,7 +149,7 @@ static void refuse_full(exchange_t *ex)
 
 static void answer_get(exchange_t *ex)
 {
-    if (ex->worker->wake_streams >= WAKE_EVENTS_MAX) {
+    if (worker_of(ex->context)->wake_streams >= WAKE_EVENTS_MAX) {
         refuse_full(ex);
         return;
     }
@@ -156,11 +157,12 @@ static void answer_get(exchange_t *ex)
     if (wake_is_needless(ex, &ex->box)) {
         send_elapsed(ex, "ready", NULL, 0);
         finish(events);
-    } else if (!wake_watch(ex->worker->wakes, &events->waiter, str_from(ex->preview.id), ex->preview.port)) {
+    } else if (!wake_watch(worker_of(ex->context)->wakes, &events->waiter, str_from(ex->preview.id),
+                           ex->preview.port)) {
         send_failed(ex, "Too many wait for sleeping boxes; try again in a few seconds.", WAKE_RETRY_AFTER_S);
         finish(events);
     } else {
-        loop_timer_start(ex->worker->loop, &events->timer, TICK_MS, on_tick);
+        loop_timer_start(ex->context->loop, &events->timer, TICK_MS, on_tick);
     }
 }
 

@@ -25,7 +25,7 @@ static void add(exchange_t *ex, fields_t *fields, str_t name, str_t value)
 static void reply(exchange_t *ex, const char *code, wake_page_t page, unsigned retry_after)
 {
     char *nonce = arena_alloc(&ex->arena, NONCE_DIGITS);
-    random_hex(ex->worker->random, nonce, NONCE_DIGITS);
+    random_hex(ex->context->random, nonce, NONCE_DIGITS);
     page.nonce = str_make(nonce, NONCE_DIGITS);
     page.box = ex->preview.id;
     page.port = ex->preview.port;

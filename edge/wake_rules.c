@@ -92,7 +92,7 @@ static void reply_preflight(exchange_t *ex)
 
 bool wake_rules_pass(exchange_t *ex)
 {
-    wakes_t *wakes = ex->worker->wakes;
+    wakes_t *wakes = worker_of(ex->context)->wakes;
     browser_request_t browser = access_browser_request(ex);
     if (browser_is_preflight(&browser)) {
         /* Those of private previews were counted by the access step. */

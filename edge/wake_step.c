@@ -24,7 +24,7 @@ static bool is_ready(const exchange_t *ex, const store_box_t *box)
 {
     if (box->state != BOX_RUNNING || (box->doubted && !ex->wake_times.woken))
         return false;
-    return box->settles_at_ms == 0 || loop_wall_us(ex->worker->loop) / 1000 >= box->settles_at_ms ||
+    return box->settles_at_ms == 0 || loop_wall_us(ex->context->loop) / 1000 >= box->settles_at_ms ||
            store_box_listens(box, ex->preview.port);
 }
 
@@ -38,7 +38,7 @@ static void settle(exchange_t *ex, wake_outcome_t outcome)
 {
     ex->wake_times.outcome = outcome;
     if (ex->wake_began_ms != 0)
-        ex->wake_times.waited_ms = (uint32_t)(loop_now(ex->worker->loop) - ex->wake_began_ms);
+        ex->wake_times.waited_ms = (uint32_t)(loop_now(ex->context->loop) - ex->wake_began_ms);
 }
 
 static void on_done(wake_waiter_t *waiter, wake_result_t result, const wake_answer_t *answer)
@@ -46,7 +46,7 @@ static void on_done(wake_waiter_t *waiter, wake_result_t result, const wake_answ
     exchange_t *ex = CONTAINER_OF(struct wake_turn, waiter, waiter)->ex;
     settle(ex, result == WAKE_OK ? WAKE_OUTCOME_OK : WAKE_OUTCOME_FAILED);
     if (result == WAKE_OK) {
-        counter_wake_waited(ex->worker->counters, ex->wake_times.waited_ms);
+        counter_wake_waited(ex->context->counters, ex->wake_times.waited_ms);
         /* The credential may have changed meanwhile, and the box may be elsewhere. */
         if (!exchange_still_allowed(ex))
             return;
@@ -64,7 +64,7 @@ static void on_done(wake_waiter_t *waiter, wake_result_t result, const wake_answ
 /* How long it waits, in all. */
 static uint32_t patience_ms(const exchange_t *ex)
 {
-    return store_box_start_ms(&ex->box, ex->worker->conf->wake.timeout);
+    return store_box_start_ms(&ex->box, ex->context->conf->wake.timeout);
 }
 
 static void on_timeout(exchange_t *ex);
@@ -73,7 +73,7 @@ static void on_timeout(exchange_t *ex);
  * powers of two. */
 static void wait_on(exchange_t *ex)
 {
-    uint64_t gone = loop_now(ex->worker->loop) - ex->wake_began_ms, most = patience_ms(ex);
+    uint64_t gone = loop_now(ex->context->loop) - ex->wake_began_ms, most = patience_ms(ex);
     uint32_t step = LAST_STEP_MS;
     while (gone < most && (uint64_t)step * 2 <= most - gone)
         step *= 2;
@@ -82,12 +82,12 @@ static void wait_on(exchange_t *ex)
 
 static void on_timeout(exchange_t *ex)
 {
-    if (loop_now(ex->worker->loop) - ex->wake_began_ms < patience_ms(ex)) {
+    if (loop_now(ex->context->loop) - ex->wake_began_ms < patience_ms(ex)) {
         wait_on(ex);
         return;
     }
     settle(ex, WAKE_OUTCOME_FAILED);
-    counter_add(&ex->worker->counters->wake_timeouts_total, 1);
+    counter_add(&ex->context->counters->wake_timeouts_total, 1);
     exchange_reply_error(ex, 503, "wake_timeout",
                          "The box was asleep and has not started in time. It goes on starting: try again.",
                          WAKE_RETRY_AFTER_S);
@@ -105,7 +105,7 @@ static void on_page_due(exchange_t *ex)
 
 static void set_deadline(exchange_t *ex)
 {
-    uint32_t page_after = ex->worker->conf->wake.page_after, most = patience_ms(ex);
+    uint32_t page_after = ex->context->conf->wake.page_after, most = patience_ms(ex);
     if (page_after != 0 && page_after < most && wake_reply_is_navigation(ex))
         await_until(ex, page_after, on_page_due);
     else if (ex->box.start_ms != 0)
@@ -136,7 +136,7 @@ static const await_source_t source = {.name = "wake", .leave = leave};
 
 step_result_t step_wake(exchange_t *ex)
 {
-    worker_t *worker = ex->worker;
+    worker_t *worker = worker_of(ex->context);
     if (ex->box.state != BOX_UNKNOWN && !store_box_exposes(&ex->box, ex->preview.port)) {
         wake_reply_not_exposed(ex);
         return STEP_DONE;
@@ -151,13 +151,13 @@ step_result_t step_wake(exchange_t *ex)
         return STEP_DONE;
     }
     if (!again) {
-        ex->wake_began_ms = loop_now(worker->loop);
-        counter_add(&worker->counters->wake_waits_total, 1);
+        ex->wake_began_ms = loop_now(worker->context.loop);
+        counter_add(&worker->context.counters->wake_waits_total, 1);
     }
     wake_turn_end(ex); /* its box sleeps again */
     if (!wake_wait(worker->wakes, waiter_of(ex), str_from(ex->preview.id), ex->preview.port,
                    ex->wake_began_ms)) {
-        counter_add(&worker->counters->shed_total, 1);
+        counter_add(&worker->context.counters->shed_total, 1);
         exchange_reply_error(ex, 503, "too_many_waiting",
                              "Too many requests wait for sleeping boxes; try again in a few seconds.",
                              WAKE_RETRY_AFTER_S);

@@ -43,7 +43,7 @@ static bool is_own(const exchange_t *ex, str_t url)
     const char *slash = memchr(authority.p, '/', authority.n);
     if (slash != NULL)
         authority.n = (size_t)(slash - authority.p);
-    str_t domain = str_from(ex->worker->conf->preview_domain);
+    str_t domain = str_from(ex->context->conf->preview_domain);
     return hostname_parse(authority, domain, &name) == HOSTNAME_PREVIEW &&
            (strcmp(name.id, ex->preview.id) == 0 || strcmp(name.id, ex->preview.alias) == 0);
 }
@@ -87,7 +87,7 @@ static tab_request_t request_of(const exchange_t *ex)
 /* NULL where the rule is not in force. */
 static tabs_t *tabs_of(const exchange_t *ex)
 {
-    return ex->worker->shm == NULL || ex->preview.background_wakes ? NULL : shm_tabs(ex->worker->shm);
+    return ex->context->shm == NULL || ex->preview.background_wakes ? NULL : shm_tabs(ex->context->shm);
 }
 
 bool wake_tabs_allow(exchange_t *ex, bool goes_on)
@@ -100,7 +100,7 @@ bool wake_tabs_allow(exchange_t *ex, bool goes_on)
         return true;
     }
     tab_request_t request = request_of(ex);
-    return goes_on || tabs_may_wake(tabs, &request, loop_now(ex->worker->loop));
+    return goes_on || tabs_may_wake(tabs, &request, loop_now(ex->context->loop));
 }
 
 void wake_tabs_went(const exchange_t *ex)
@@ -112,12 +112,12 @@ void wake_tabs_went(const exchange_t *ex)
     if (asker_of(ex) != ASKER_PAGE)
         tabs_person(tabs, request.key);
     else
-        tabs_note(tabs, &request, loop_now(ex->worker->loop));
+        tabs_note(tabs, &request, loop_now(ex->context->loop));
 }
 
 void wake_tabs_typed(const exchange_t *ex)
 {
     tabs_t *tabs = tabs_of(ex);
     if (tabs != NULL && atomic_load_explicit(&tabs->used, memory_order_relaxed) != 0)
-        tabs_typed(tabs, key_of(ex), loop_now(ex->worker->loop));
+        tabs_typed(tabs, key_of(ex), loop_now(ex->context->loop));
 }

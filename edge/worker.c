@@ -81,7 +81,7 @@ static tls_t *make_tls(worker_process_t *process, const tls_pem_t *pems, size_t 
 {
     tls_ticket_keys_t keys = {.count = 0};
     process->tickets_seen = 0;
-    bool got = shm_ticket_keys_get(process->worker.shm, &process->tickets_seen, &keys);
+    bool got = shm_ticket_keys_get(process->worker.context.shm, &process->tickets_seen, &keys);
     assert(got); /* put before the first fork; only a supervisor that died while writing hides them */
     tls_t *tls = tls_new(pems, count, &keys, error, error_len);
     OPENSSL_cleanse(&keys, sizeof(keys));
@@ -91,10 +91,10 @@ static tls_t *make_tls(worker_process_t *process, const tls_pem_t *pems, size_t 
 static void refresh_tickets(worker_process_t *process)
 {
     tls_ticket_keys_t keys;
-    if (process->worker.tls == NULL ||
-        !shm_ticket_keys_get(process->worker.shm, &process->tickets_seen, &keys))
+    if (process->worker.context.tls == NULL ||
+        !shm_ticket_keys_get(process->worker.context.shm, &process->tickets_seen, &keys))
         return;
-    tls_set_ticket_keys(process->worker.tls, &keys);
+    tls_set_ticket_keys(process->worker.context.tls, &keys);
     OPENSSL_cleanse(&keys, sizeof(keys));
 }
 
@@ -102,8 +102,8 @@ static void remake_routes(worker_process_t *process)
 {
     worker_t *worker = &process->worker;
     routes_free(&worker->routes);
-    worker->routes =
-        routes_new(process->store, str_from(worker->conf->preview_domain), shm_epoch(worker->shm));
+    worker->routes = routes_new(process->store, str_from(worker->context.conf->preview_domain),
+                                shm_epoch(worker->context.shm));
 }
 
 /* The acceptor that goes on serving `listener`, taken out of `old`; NULL where there is none. */
@@ -123,7 +123,7 @@ static acceptor_t *keep_acceptor(acceptor_t **old, size_t count, const conf_list
  * that are taken are set to -1. */
 static void swap_acceptors(worker_process_t *process, int *fds)
 {
-    const conf_t *conf = process->worker.conf;
+    const conf_t *conf = process->worker.context.conf;
     acceptor_t *old[PROCESS_LISTENERS_MAX];
     size_t old_count = process->acceptor_count;
 
@@ -133,7 +133,7 @@ static void swap_acceptors(worker_process_t *process, int *fds)
     for (size_t i = 0; i < conf->listener_count; i++) {
         acceptor_t *acceptor = keep_acceptor(old, old_count, &conf->listeners[i]);
         if (acceptor == NULL) {
-            acceptor = acceptor_new(&process->worker, fds[i], &conf->listeners[i]);
+            acceptor = acceptor_new(&process->worker.context, fds[i], &conf->listeners[i]);
             fds[i] = -1;
         }
         process->acceptors[process->acceptor_count++] = acceptor;
@@ -200,11 +200,11 @@ static bool take_conf(worker_process_t *process, ipc_message_t *message, char *e
         tls_free(&fresh.tls);
         return false;
     }
-    bool moved = strcmp(fresh.conf->preview_domain, worker->conf->preview_domain) != 0;
-    conf_release(&worker->conf);
-    worker->conf = fresh.conf;
-    tls_free(&worker->tls);
-    worker->tls = fresh.tls;
+    bool moved = strcmp(fresh.conf->preview_domain, worker->context.conf->preview_domain) != 0;
+    conf_release(&worker->context.conf);
+    worker->context.conf = fresh.conf;
+    tls_free(&worker->context.tls);
+    worker->context.tls = fresh.tls;
     origin_tls_release(&worker->origin_tls);
     worker->origin_tls = fresh.origin_tls;
     if (moved)
@@ -225,18 +225,18 @@ static void take_log(worker_process_t *process, ipc_message_t *message)
     if (worker->log != NULL)
         access_log_reopen(worker->log, fd);
     else
-        worker->log = access_log_new(fd, worker->counters);
+        worker->log = access_log_new(fd, worker->context.counters);
 }
 
 /* ---- draining ---- */
 
 static void destroy_clients(worker_t *worker)
 {
-    while (!list_is_empty(&worker->clients)) {
-        client_t *client = CONTAINER_OF(client_t, link, worker->clients.next);
-        uint64_t before = worker->client_count;
+    while (!list_is_empty(&worker->context.clients)) {
+        client_t *client = CONTAINER_OF(client_t, link, worker->context.clients.next);
+        uint64_t before = worker->context.client_count;
         client->codec->destroy(client);
-        assert(worker->client_count < before);
+        assert(worker->context.client_count < before);
         (void)before;
     }
 }
@@ -251,10 +251,10 @@ static void on_deadline(loop_timer_t *timer)
 static void begin_drain(worker_process_t *process, bool others_accept)
 {
     worker_t *worker = &process->worker;
-    if (worker->draining)
+    if (worker->context.draining)
         return;
-    worker->draining = true;
-    farewells_free(&worker->farewells);
+    worker->context.draining = true;
+    farewells_free(&worker->context.farewells);
     atomic_store(&process->slot->state, SHM_DRAINING);
     for (size_t i = 0; i < process->acceptor_count; i++) {
         if (!others_accept)
@@ -262,14 +262,15 @@ static void begin_drain(worker_process_t *process, bool others_accept)
         acceptor_free(&process->acceptors[i]);
     }
     process->acceptor_count = 0;
-    for (list_t *link = worker->clients.next, *next; link != &worker->clients; link = next) {
+    for (list_t *link = worker->context.clients.next, *next; link != &worker->context.clients; link = next) {
         client_t *client = CONTAINER_OF(client_t, link, link);
         next = link->next;
         client->codec->drain(client);
     }
     if (others_accept)
         wakes_give_up(worker->wakes);
-    loop_timer_start(worker->loop, &process->deadline, worker->conf->timeouts.drain, on_deadline);
+    loop_timer_start(worker->context.loop, &process->deadline, worker->context.conf->timeouts.drain,
+                     on_deadline);
 }
 
 /* ---- messages ---- */
@@ -280,9 +281,9 @@ static void end_tunnels(worker_t *worker, str_t which, uint64_t below)
     hostname_t name;
     str_t preview = STR("preview ");
     if (str_eq(which, STR("previews")))
-        tunnels_close_outdated(worker);
+        tunnels_close_outdated(&worker->context);
     else if (str_starts(which, preview) && hostname_parse_label(str_from_offset(which, preview.n), &name))
-        tunnels_close_preview(worker, str_make(name.id, name.id_len), name.port, below);
+        tunnels_close_preview(&worker->context, str_make(name.id, name.id_len), name.port, below);
 }
 
 static void on_controller_message(void *owner, ipc_message_t *message)
@@ -319,7 +320,7 @@ static void open_controller(worker_process_t *process, int fd)
                                                 .closed = on_controller_closed};
     channel_free(&process->controller);
     if (fd >= 0)
-        process->controller = channel_new(process->worker.loop, fd, &handlers, process);
+        process->controller = channel_new(process->worker.context.loop, fd, &handlers, process);
     wakes_set_channel(process->worker.wakes, process->controller);
     uses_set_channel(process->worker.uses, process->controller);
     refused_set_channel(process->worker.refused, process->controller);
@@ -330,7 +331,7 @@ static void open_controller(worker_process_t *process, int fd)
 static void on_conf(worker_process_t *process, ipc_message_t *message)
 {
     char error[512] = "";
-    if (process->worker.draining)
+    if (process->worker.context.draining)
         return;
     if (!take_conf(process, message, error, sizeof(error))) {
         /* The supervisor has checked it: something is broken here, and a fresh process is the cure. */
@@ -382,17 +383,17 @@ static void on_gauges(loop_timer_t *timer)
 {
     worker_process_t *process = CONTAINER_OF(worker_process_t, gauges, timer);
     worker_t *worker = &process->worker;
-    counter_set(&worker->counters->buffered_bytes, account_own(&worker->memory));
-    counter_set(&worker->counters->kernel_bytes, worker->memory.kernel);
-    counter_set(&worker->counters->heap_allocated_bytes, heap_allocated());
-    tunnels_close_expired(worker);
-    loop_timer_start(worker->loop, timer, GAUGES_MS, on_gauges);
+    counter_set(&worker->context.counters->buffered_bytes, account_own(&worker->context.memory));
+    counter_set(&worker->context.counters->kernel_bytes, worker->context.memory.kernel);
+    counter_set(&worker->context.counters->heap_allocated_bytes, heap_allocated());
+    tunnels_close_expired(&worker->context);
+    loop_timer_start(worker->context.loop, timer, GAUGES_MS, on_gauges);
 }
 
 static bool open_store(worker_process_t *process)
 {
     char durable[PATH_MAX], fleeting[PATH_MAX], error[512];
-    const conf_t *conf = process->worker.conf;
+    const conf_t *conf = process->worker.context.conf;
     if (!process_store_dirs(conf, durable, fleeting, PATH_MAX))
         return false; /* the supervisor made them: they fit */
     process->store = store_open(durable, fleeting, conf->store_map_bytes, false, error, sizeof(error));
@@ -412,40 +413,42 @@ static bool start(worker_process_t *process, const worker_args_t *args)
     if (!open_store(process))
         return false;
     remake_routes(process);
-    worker->blocks = blocks_new(process->store, shm_epoch(worker->shm));
-    worker->access = access_new(process->store, shm_epoch(worker->shm), shm_lockout(worker->shm));
-    worker->linger_rates = linger_rates_new();
-    worker->backlogs = backlogs_new(worker->loop);
-    worker->farewells = farewells_new(worker);
+    worker->blocks = blocks_new(process->store, shm_epoch(worker->context.shm));
+    worker->access =
+        access_new(process->store, shm_epoch(worker->context.shm), shm_lockout(worker->context.shm));
+    worker->context.linger_rates = linger_rates_new();
+    worker->context.backlogs = backlogs_new(worker->context.loop);
+    worker->context.farewells = farewells_new(&worker->context);
     if (args->pem_count > 0) {
-        worker->tls = make_tls(process, args->pems, args->pem_count, error, sizeof(error));
-        if (worker->tls == NULL) {
+        worker->context.tls = make_tls(process, args->pems, args->pem_count, error, sizeof(error));
+        if (worker->context.tls == NULL) {
             process_log(process->name, "%s", error);
             return false;
         }
     }
-    worker->origin_tls = origin_tls_new(worker->conf, args->origin_pems, NULL, error, sizeof(error));
+    worker->origin_tls = origin_tls_new(worker->context.conf, args->origin_pems, NULL, error, sizeof(error));
     if (worker->origin_tls == NULL) {
         process_log(process->name, "%s", error);
         return false;
     }
-    worker->origins = origin_pool_new(worker->loop, POOL_CONNECTIONS);
-    origin_pool_set_account(worker->origins, &worker->memory.account);
-    worker->http2_origins = http2_origins_new(worker);
-    worker->random = random_source_new();
+    worker->context.origins = origin_pool_new(worker->context.loop, POOL_CONNECTIONS);
+    origin_pool_set_account(worker->context.origins, &worker->context.memory.account);
+    worker->context.http2_origins = http2_origins_new(&worker->context);
+    worker->context.random = random_source_new();
     worker->wakes = wakes_new(worker);
     worker->uses = uses_new(worker, process->store);
     worker->refused = refused_new(worker);
-    worker->keys = keys_new(process->store, shm_epoch(worker->shm));
+    worker->keys = keys_new(process->store, shm_epoch(worker->context.shm));
     worker->places = places_new(worker);
-    worker->slots = slots_new(worker);
+    worker->context.slots = slots_new(&worker->context);
     worker->preview_calls = preview_calls_new(worker);
     worker->store = process->store;
-    worker->log = args->access_log_fd >= 0 ? access_log_new(args->access_log_fd, worker->counters) : NULL;
-    process->supervisor = channel_new(worker->loop, args->supervisor_fd, &handlers, process);
+    worker->log =
+        args->access_log_fd >= 0 ? access_log_new(args->access_log_fd, worker->context.counters) : NULL;
+    process->supervisor = channel_new(worker->context.loop, args->supervisor_fd, &handlers, process);
     channel_use_reserve(process->supervisor);
     open_controller(process, args->controller_fd);
-    memcpy(fds, args->listen_fds, sizeof(fds[0]) * worker->conf->listener_count);
+    memcpy(fds, args->listen_fds, sizeof(fds[0]) * worker->context.conf->listener_count);
     swap_acceptors(process, fds);
     on_gauges(&process->gauges);
     atomic_store(&process->slot->state, SHM_READY);
@@ -456,15 +459,15 @@ static void serve(worker_process_t *process)
 {
     worker_t *worker = &process->worker;
     while (!process->ended) {
-        loop_turn(worker->loop, PROCESS_HEARTBEAT_MS);
-        uint64_t now = loop_now(worker->loop);
+        loop_turn(worker->context.loop, PROCESS_HEARTBEAT_MS);
+        uint64_t now = loop_now(worker->context.loop);
         atomic_store_explicit(&process->slot->heartbeat_ms, now, memory_order_relaxed);
         refresh_tickets(process);
         if (blocks_changed(worker->blocks))
-            tunnels_close_blocked(worker);
+            tunnels_close_blocked(&worker->context);
         uses_turn(worker->uses, now);
-        relief_turn(worker);
-        if (worker->draining && list_is_empty(&worker->clients))
+        relief_turn(&worker->context);
+        if (worker->context.draining && list_is_empty(&worker->context.clients))
             end(process, 0);
     }
 }
@@ -474,36 +477,36 @@ static void finish(worker_process_t *process)
     worker_t *worker = &process->worker;
     for (size_t i = 0; i < process->acceptor_count; i++)
         acceptor_free(&process->acceptors[i]);
-    farewells_free(&worker->farewells);
+    farewells_free(&worker->context.farewells);
     destroy_clients(worker);
     loop_timer_stop(&process->gauges);
     loop_timer_stop(&process->deadline);
-    if (worker->origins != NULL)
-        origin_pool_free(&worker->origins);
-    http2_origins_free(&worker->http2_origins);
-    backlogs_free(&worker->backlogs);
+    if (worker->context.origins != NULL)
+        origin_pool_free(&worker->context.origins);
+    http2_origins_free(&worker->context.http2_origins);
+    backlogs_free(&worker->context.backlogs);
     wakes_free(&worker->wakes);
     uses_free(&worker->uses);
     refused_free(&worker->refused);
     places_free(&worker->places);
-    slots_free(&worker->slots);
+    slots_free(&worker->context.slots);
     preview_calls_free(&worker->preview_calls);
     keys_free(&worker->keys);
     access_log_free(&worker->log);
     channel_free(&process->controller);
     channel_free(&process->supervisor);
-    tls_free(&worker->tls);
+    tls_free(&worker->context.tls);
     origin_tls_release(&worker->origin_tls);
     routes_free(&worker->routes);
     access_free(&worker->access);
-    linger_rates_free(&worker->linger_rates);
+    linger_rates_free(&worker->context.linger_rates);
     blocks_free(&worker->blocks);
     if (process->store != NULL)
         store_close(&process->store);
-    random_source_free(&worker->random);
-    conf_release(&worker->conf);
-    free(worker->scratch);
-    loop_free(&worker->loop);
+    random_source_free(&worker->context.random);
+    conf_release(&worker->context.conf);
+    free(worker->context.scratch);
+    loop_free(&worker->context.loop);
 }
 
 int worker_run(const worker_args_t *args)
@@ -515,18 +518,18 @@ int worker_run(const worker_args_t *args)
     assert(args->conf->listener_count <= PROCESS_LISTENERS_MAX);
     snprintf(process->name, sizeof(process->name), "worker %u", args->index);
     process->slot = shm_worker(args->shm, args->index);
-    worker->usable_descriptors = descriptors_keep_reserve();
-    worker->index = args->index;
+    worker->context.usable_descriptors = descriptors_keep_reserve();
+    worker->context.index = args->index;
     worker->birth = process_birth(getpid());
-    worker->conf = args->conf;
-    worker->shm = args->shm;
-    worker->counters = shm_counters(args->shm, args->index);
-    worker->scratch = malloc(CONN_TURN_BYTES);
-    assert(worker->scratch != NULL);
-    account_root_init(&worker->memory, shm_shares(args->shm, args->index));
-    worker->loop = loop_new();
-    worker->pipeline = &edge_pipeline;
-    list_init(&worker->clients);
+    worker->context.conf = args->conf;
+    worker->context.shm = args->shm;
+    worker->context.counters = shm_counters(args->shm, args->index);
+    worker->context.scratch = malloc(CONN_TURN_BYTES);
+    assert(worker->context.scratch != NULL);
+    account_root_init(&worker->context.memory, shm_shares(args->shm, args->index));
+    worker->context.loop = loop_new();
+    worker->context.pipeline = &edge_pipeline;
+    list_init(&worker->context.clients);
     if (start(process, args))
         serve(process);
     else

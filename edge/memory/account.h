@@ -2,7 +2,7 @@
  * Who holds how much memory. An account belongs to an exchange, to a client's connection, or to the worker,
  * and each adds to the one above it:
  *
- *   exchange_t.account --> client_t.account --> worker_t.memory
+ *   exchange_t.account --> client_t.account --> context_t.memory
  *
  * A client's account also adds to the share of its address, an exchange's to the share of its box, which are
  * sums over all workers (shm.h). What a part takes with account_add it gives back itself, by the same

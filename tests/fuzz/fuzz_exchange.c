@@ -195,7 +195,7 @@ static void on_line(input_t *in, unsigned what)
 static void on_time(input_t *in, unsigned what)
 {
     (void)in;
-    loop_skip(fuzz_world.worker->loop, what == 0 ? 0 : (uint64_t)8 << what);
+    loop_skip(fuzz_world.worker->context.loop, what == 0 ? 0 : (uint64_t)8 << what);
     fuzz_turn();
 }
 
@@ -241,9 +241,9 @@ static void on_store(input_t *in, unsigned what)
     else if (what < 14)
         fuzz_set_block(BLOCK_CIDR, "192.0.2.2/32", what % 2 != 0);
     else
-        tunnels_close_outdated(fuzz_world.worker);
+        tunnels_close_outdated(&fuzz_world.worker->context);
     fuzz_world.changed = true;
-    shm_epoch_bump(fuzz_world.worker->shm);
+    shm_epoch_bump(fuzz_world.worker->context.shm);
     if ((more & 0x40) != 0)
         fuzz_turn();
 }
@@ -253,14 +253,14 @@ static void on_store(input_t *in, unsigned what)
 static void on_worker(input_t *in, unsigned what)
 {
     (void)in;
-    conf_t *conf = fuzz_world.worker->conf;
+    conf_t *conf = fuzz_world.worker->context.conf;
     if (what == 0) {
-        fuzz_world.worker->draining = true;
+        fuzz_world.worker->context.draining = true;
         for (size_t i = 0; i < FUZZ_CALLS; i++)
             if (fuzz_world.calls[i].ex != NULL)
                 exchange_drain(fuzz_world.calls[i].ex);
     } else if (what == 1) {
-        fuzz_world.worker->conf = fuzz_world.confs[conf == fuzz_world.confs[0]]; /* a reload */
+        fuzz_world.worker->context.conf = fuzz_world.confs[conf == fuzz_world.confs[0]]; /* a reload */
     } else if (what < 8) {
         conf->limits.memory_bytes = (uint64_t)4096 << (2 * what - 4);
     } else if (what < 11) {
@@ -298,7 +298,7 @@ static void expect_answers(void)
             if (await_source(ex) != NULL && strcmp(await_source(ex)->name, "body") == 0)
                 exchange_refuse(ex, 408, "request_timeout", "The body did not come in time.", NULL);
         }
-        loop_skip(fuzz_world.worker->loop, FUZZ_ROUND_MS);
+        loop_skip(fuzz_world.worker->context.loop, FUZZ_ROUND_MS);
         fuzz_turn();
         fuzz_check();
     }

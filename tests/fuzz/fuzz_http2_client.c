@@ -116,18 +116,18 @@ static world_t *world_new(void)
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof(address);
     assert(world != NULL);
-    world->worker.conf = conf_parse("fuzz.yaml", STR(CONF), errors);
-    assert(world->worker.conf != NULL);
+    world->worker.context.conf = conf_parse("fuzz.yaml", STR(CONF), errors);
+    assert(world->worker.context.conf != NULL);
     conf_errors_free(&errors);
-    world->worker.loop = loop_new();
-    world->worker.pipeline = &edge_pipeline;
-    world->worker.counters = &world->counters;
-    account_root_init(&world->worker.memory, NULL);
-    world->worker.random = random_source_new();
-    world->worker.scratch = malloc(CONN_TURN_BYTES);
-    world->worker.http2_origins = http2_origins_new(&world->worker);
-    world->client.worker = &world->worker;
-    world->client.account.parent = &world->worker.memory.account;
+    world->worker.context.loop = loop_new();
+    world->worker.context.pipeline = &edge_pipeline;
+    world->worker.context.counters = &world->counters;
+    account_root_init(&world->worker.context.memory, NULL);
+    world->worker.context.random = random_source_new();
+    world->worker.context.scratch = malloc(CONN_TURN_BYTES);
+    world->worker.context.http2_origins = http2_origins_new(&world->worker.context);
+    world->client.context = &world->worker.context;
+    world->client.account.parent = &world->worker.context.memory.account;
     world->client.kind = CONF_LISTENER_PLAIN;
     world->client.steps = steps;
     world->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
@@ -183,7 +183,7 @@ static void speak(world_t *world, const uint8_t *input, size_t size, bool *spoke
     shutdown(fd, SHUT_WR);
     char bytes[4096];
     for (int i = 0; i < TURNS && recv(fd, bytes, sizeof(bytes), 0) != 0; i++)
-        loop_turn(world->worker.loop, 1);
+        loop_turn(world->worker.context.loop, 1);
     close(fd);
 }
 
@@ -200,7 +200,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
     for (size_t i = 0; i < count; i++)
         call_start(world, &calls[i], input[0]);
     for (int turn = 0; turn < TURNS && (over != count || !spoke); turn++) {
-        loop_turn(world->worker.loop, 1);
+        loop_turn(world->worker.context.loop, 1);
         speak(world, input + 1, size - 1, &spoke);
         over = 0;
         for (size_t i = 0; i < count; i++) {
@@ -213,9 +213,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
     assert(over == count);
     for (size_t i = 0; i < count; i++)
         exchange_end(&calls[i].ex, EXCHANGE_END_COMPLETE);
-    for (int turn = 0; turn < TURNS && http2_origins_count(world->worker.http2_origins) != 0; turn++)
-        loop_turn(world->worker.loop, 1);
-    assert(http2_origins_count(world->worker.http2_origins) == 0);
-    assert(world->worker.memory.held == 0 && world->counters.exchanges_open == 0);
+    for (int turn = 0; turn < TURNS && http2_origins_count(world->worker.context.http2_origins) != 0; turn++)
+        loop_turn(world->worker.context.loop, 1);
+    assert(http2_origins_count(world->worker.context.http2_origins) == 0);
+    assert(world->worker.context.memory.held == 0 && world->counters.exchanges_open == 0);
     return 0;
 }

@@ -356,14 +356,14 @@ static void worker_acts(input_t *in, unsigned what)
         return;
     switch (what) {
     case 0:
-        world->worker.draining = true;
+        world->worker.context.draining = true;
         world->server->codec->drain(world->server);
         break;
     case 1:
-        tunnels_close_preview(&world->worker, STR(""), 0, 1);
+        tunnels_close_preview(&world->worker.context, STR(""), 0, 1);
         break;
     case 2:
-        relief_turn(&world->worker);
+        relief_turn(&world->worker.context);
         break;
     case 3:
         if (world->server->codec->stalled(world->server, loop_now(world->loop)) != 0)
@@ -442,8 +442,8 @@ static world_t *world_new(void)
 static void begin(uint8_t setup)
 {
     worker_t *worker = &world->worker;
-    worker->draining = false;
-    worker->client_faults = (fault_log_t){.window_ms = loop_now(world->loop), .lines = FAULT_LINES};
+    worker->context.draining = false;
+    worker->context.client_faults = (fault_log_t){.window_ms = loop_now(world->loop), .lines = FAULT_LINES};
     world->conf.limits.memory_bytes = (setup & SETUP_LITTLE_MEMORY) != 0 ? 1 << 18 : 1 << 28;
     world->conf.limits.streams = (setup & SETUP_FEW_STREAMS) != 0 ? 2 : 128;
     http2_world_connect(world);

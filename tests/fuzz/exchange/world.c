@@ -12,10 +12,10 @@ fuzz_world_t fuzz_world;
 void fuzz_turn(void)
 {
     for (int i = 0; i < 3; i++) {
-        loop_turn(fuzz_world.worker->loop, 0);
+        loop_turn(fuzz_world.worker->context.loop, 0);
         if (blocks_changed(fuzz_world.worker->blocks))
-            tunnels_close_blocked(fuzz_world.worker);
-        uses_turn(fuzz_world.worker->uses, loop_now(fuzz_world.worker->loop));
+            tunnels_close_blocked(&fuzz_world.worker->context);
+        uses_turn(fuzz_world.worker->uses, loop_now(fuzz_world.worker->context.loop));
     }
     ipc_message_t message;
     while (ipc_receive(fuzz_world.controller, &message) == IPC_OK)
@@ -109,9 +109,9 @@ void fuzz_world_new(void)
     int fds[2];
     setenv("CMOCKA_TEST_ABORT", "1", 1); /* the fixtures' assertions */
     fuzz_world.fixture = worker_fixture_new();
-    worker_t *worker = fuzz_world.worker = &fuzz_world.fixture->worker;
+    worker_t *worker = fuzz_world.context = &fuzz_world.fixture->worker.context;
     conf_errors_t *errors = conf_errors_new();
-    fuzz_world.confs[0] = worker->conf;
+    fuzz_world.confs[0] = worker->context.conf;
     fuzz_world.confs[1] = conf_parse("other.yaml", STR(FIXTURE_CONF), errors);
     conf_errors_free(&errors);
     fuzz_world.fixture->client.steps = fuzz_steps;
@@ -119,19 +119,20 @@ void fuzz_world_new(void)
     fixture_make(&fuzz_world.store);
     fixture_open(&fuzz_world.store, FIXTURE_MAP_BYTES);
     atexit(remove_store);
-    worker->shm = shm_new(seed);
+    worker->context.shm = shm_new(seed);
     worker->store = fuzz_world.store.store;
-    const _Atomic uint64_t *epoch = shm_epoch(worker->shm);
-    worker->routes = routes_new(fuzz_world.store.store, str_from(worker->conf->preview_domain), epoch);
+    const _Atomic uint64_t *epoch = shm_epoch(worker->context.shm);
+    worker->routes =
+        routes_new(fuzz_world.store.store, str_from(worker->context.conf->preview_domain), epoch);
     worker->blocks = blocks_new(fuzz_world.store.store, epoch);
-    worker->access = access_new(fuzz_world.store.store, epoch, shm_lockout(worker->shm));
-    worker->origins = origin_pool_new(worker->loop, 8);
+    worker->access = access_new(fuzz_world.store.store, epoch, shm_lockout(worker->context.shm));
+    worker->context.origins = origin_pool_new(worker->context.loop, 8);
     bool made = ipc_pair(fds);
     assert(made);
-    fuzz_world.channel = channel_new(worker->loop, fds[0], &handlers, NULL);
+    fuzz_world.channel = channel_new(worker->context.loop, fds[0], &handlers, NULL);
     fuzz_world.controller = fds[1];
     fuzz_world.changed = true;
-    loop_hold(worker->loop);
+    loop_hold(worker->context.loop);
 }
 
 void fuzz_begin(void)
@@ -146,10 +147,11 @@ void fuzz_begin(void)
         conf->timeouts.origin_queue = i == 0 ? FUZZ_WAIT_MS : FUZZ_WAIT_MS / 2;
         conf->wake.page_after = 2000;
     }
-    worker->conf = fuzz_world.confs[0];
-    worker->draining = false;
-    worker->client_faults = (fault_log_t){.window_ms = loop_now(worker->loop), .lines = FAULT_LINES};
-    worker->slots = slots_new(worker);
+    worker->context.conf = fuzz_world.confs[0];
+    worker->context.draining = false;
+    worker->context.client_faults =
+        (fault_log_t){.window_ms = loop_now(worker->context.loop), .lines = FAULT_LINES};
+    worker->context.slots = slots_new(&worker->context);
     worker->places = places_new(worker);
     worker->wakes = wakes_new(worker);
     wakes_set_channel(worker->wakes, fuzz_world.channel);
@@ -163,7 +165,7 @@ void fuzz_begin(void)
     fuzz_put_preview(false);
     fuzz_set_block(BLOCK_BOX, "box", false);
     fuzz_set_block(BLOCK_CIDR, "192.0.2.2/32", false);
-    shm_epoch_bump(worker->shm);
+    shm_epoch_bump(worker->context.shm);
 }
 
 void fuzz_end(void)
@@ -171,16 +173,16 @@ void fuzz_end(void)
     worker_t *worker = fuzz_world.worker;
     for (size_t i = 0; i < FUZZ_CALLS; i++)
         fuzz_end_call(&fuzz_world.calls[i], EXCHANGE_END_CLIENT_GONE);
-    loop_turn(worker->loop, 0);
-    assert(fuzz_world.taken_count == 0 && slots_waiting(worker->slots) == 0);
-    assert(worker->memory.held == 0 && fuzz_world.fixture->counters.exchanges_open == 0);
-    assert(fuzz_world.fixture->counters.wake_waiters == 0 && shm_waiters(worker->shm) == 0);
-    assert(balance_waiters(shm_balance(worker->shm), 0) == 0);
+    loop_turn(worker->context.loop, 0);
+    assert(fuzz_world.taken_count == 0 && slots_waiting(worker->context.slots) == 0);
+    assert(worker->context.memory.held == 0 && fuzz_world.fixture->counters.exchanges_open == 0);
+    assert(fuzz_world.fixture->counters.wake_waiters == 0 && shm_waiters(worker->context.shm) == 0);
+    assert(balance_waiters(shm_balance(worker->context.shm), 0) == 0);
     assert(worker->wake_streams == 0 && fuzz_world.fixture->counters.tunnels_open == 0);
     places_free(&worker->places);
-    slots_free(&worker->slots);
+    slots_free(&worker->context.slots);
     wakes_free(&worker->wakes);
     uses_free(&worker->uses);
-    loop_skip(worker->loop, 2 * FUZZ_ROUNDS * FUZZ_ROUND_MS);
-    loop_turn(worker->loop, 0); /* a timer of what was freed would be seen */
+    loop_skip(worker->context.loop, 2 * FUZZ_ROUNDS * FUZZ_ROUND_MS);
+    loop_turn(worker->context.loop, 0); /* a timer of what was freed would be seen */
 }

@@ -143,8 +143,8 @@ static void test_full_to_the_byte_is_full(void **state)
     world->answer = STEP_WAIT;
     world->ex->request.has_body = true;
     exchange_start(world->ex);
-    uint64_t *held = &world->fixture->worker.memory.held,
-             bound = world->fixture->worker.conf->limits.memory_bytes;
+    uint64_t *held = &world->fixture->worker.context.memory.held,
+             bound = world->fixture->worker.context.conf->limits.memory_bytes;
     uint64_t own = *held;
     world->fixture->client.local = false;
     *held = bound - 1;
@@ -173,7 +173,7 @@ static void test_health_of_a_worker_that_drains(void **state)
         {"/healthz", false, 200}, {"/readyz", false, 200}, {"/healthz", true, 200}, {"/readyz", true, 503}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         exchange_world_t *world = exchange_world_new();
-        world->fixture->worker.draining = cases[i].draining;
+        world->fixture->worker.context.draining = cases[i].draining;
         world->ex->request.method = STR("GET");
         world->ex->request.target = str_from(cases[i].target);
         assert_int_equal(step_health(world->ex), STEP_DONE);

@@ -4,6 +4,7 @@
 
 #include "api.h"
 #include "arena.h"
+#include "worker.h"
 
 /* How a codec ends an exchange whose step waits. */
 typedef enum way { BAD_BODY, BODY_TIMEOUT, RESET, HALF_CLOSE_THEN_RESET, DRAIN_THEN_BAD_BODY, WAYS } way_t;
@@ -113,9 +114,9 @@ static void wait_for_box(wake_world_t *w, way_t way, event_t event, bool navigat
     }
     exchange_start(ex);
     assert_int_equal(ex->state, EXCHANGE_STEPS);
-    assert_int_equal(w->worker->counters->wake_waiters, 1);
+    assert_int_equal(w->worker->context.counters->wake_waiters, 1);
     end_by(w, way);
-    assert_int_equal(w->worker->counters->wake_waiters, 0);
+    assert_int_equal(w->worker->context.counters->wake_waiters, 0);
     assert_false(wake_goes_on(w->worker->wakes, STR("box"), 3000));
     if (answers(way))
         assert_int_equal(ex->wake_times.outcome, WAKE_OUTCOME_LEFT);
@@ -171,7 +172,7 @@ static void leave_line(exchange_t *ex, await_end_t how)
     if (how == AWAIT_RESUMED)
         places_turn(&ex->api->waiter);
     else
-        places_leave(ex->worker->places, &ex->api->waiter);
+        places_leave(worker_of(ex->context)->places, &ex->api->waiter);
 }
 
 static const await_source_t line_source = {.name = "line", .leave = leave_line};
@@ -181,9 +182,9 @@ static step_result_t step_line(exchange_t *ex)
 {
     api_t *api = ex->api;
     if (api->waiter.ex == NULL)
-        assert_true(places_wait(ex->worker->places, &api->waiter, ex, 0, 100));
+        assert_true(places_wait(worker_of(ex->context)->places, &api->waiter, ex, 0, 100));
     else
-        places_wait_on(ex->worker->places, &api->waiter);
+        places_wait_on(worker_of(ex->context)->places, &api->waiter);
     await_begin(ex, &line_source);
     return STEP_WAIT;
 }
@@ -193,7 +194,7 @@ static const exchange_step_t line_steps[] = {{"line", step_line}, {NULL, NULL}};
 static void give_api(exchange_t *ex)
 {
     api_t *api = arena_alloc(&ex->arena, sizeof(*api));
-    *api = (api_t){.conf = conf_acquire(ex->worker->conf), .outcome = BALANCE_LEFT};
+    *api = (api_t){.conf = conf_acquire(ex->context->conf), .outcome = BALANCE_LEFT};
     ex->api = api;
 }
 
@@ -209,7 +210,7 @@ static void wait_for_place(wake_world_t *w, way_t way, unsigned looked)
     assert_true(places_waiting(worker->places, 0));
     end_by(w, way);
     assert_false(places_waiting(worker->places, 0));
-    assert_int_equal(balance_waiters(shm_balance(worker->shm), 0), 0);
+    assert_int_equal(balance_waiters(shm_balance(worker->context.shm), 0), 0);
     places_freed(worker->places, 0);
     wake_world_skip(w, 100);
     if (answers(way))

@@ -49,8 +49,9 @@ static void put_into_pool(box_world_t *box)
     box->pooled = accept(box->listener, NULL, NULL);
     assert_true(box->pooled >= 0);
     box->own_end = fd;
-    conn_t *conn = conn_new(worker->loop, fd, NULL, &handlers, NULL);
-    origin_pool_put(worker->origins, &conn, str_from(ex->box.id), ex->box.generation, ex->preview.port, 4000);
+    conn_t *conn = conn_new(worker->context.loop, fd, NULL, &handlers, NULL);
+    origin_pool_put(worker->context.origins, &conn, str_from(ex->box.id), ex->box.generation,
+                    ex->preview.port, 4000);
 }
 
 static box_world_t box_world_new(const char *method)
@@ -65,7 +66,7 @@ static box_world_t box_world_new(const char *method)
     assert_int_equal(listen(box.listener, 8), 0);
     assert_int_equal(getsockname(box.listener, (struct sockaddr *)&address, &len), 0);
     box.port = ntohs(address.sin_port);
-    box.world->fixture->worker.origins = origin_pool_new(box.world->fixture->worker.loop, 8);
+    box.world->fixture->worker.context.origins = origin_pool_new(box.world->fixture->worker.context.loop, 8);
     box.world->fixture->client.steps = box_steps;
     ex->request.method = str_from(method);
     ex->request.authority = STR("box-1.preview.test");
@@ -84,7 +85,7 @@ static void box_world_free(box_world_t *box)
     if (box->pooled >= 0)
         close(box->pooled);
     exchange_end(&box->world->ex, EXCHANGE_END_COMPLETE);
-    origin_pool_free(&worker->origins);
+    origin_pool_free(&worker->context.origins);
     worker_fixture_free(box->world->fixture);
     free(box->world->out);
     free(box->world);
@@ -99,7 +100,7 @@ static void send_body(box_world_t *box, str_t data)
 static void turns(box_world_t *box, int n)
 {
     while (n-- > 0)
-        loop_turn(box->world->fixture->worker.loop, 1);
+        loop_turn(box->world->fixture->worker.context.loop, 1);
 }
 
 /* What comes on `fd` until `end`, as text. */
@@ -204,7 +205,7 @@ static void test_a_post_of_which_nothing_left_is_sent_again(void **state)
                       late ? "\r\nContent-Length: 6\r\n" : "\r\nContent-Length: 3\r\n",
                       late ? "\r\n\r\nonetwo" : "\r\n\r\none");
         assert_true(ex->sent_again);
-        assert_int_equal(ex->worker->counters->origin_resends_total, 1);
+        assert_int_equal(ex->context->counters->origin_resends_total, 1);
         box_world_free(&box);
     }
 }
@@ -289,18 +290,19 @@ static void test_keep_alive_of_many_kinds(void **state)
     int pooled[KINDS];
     box_world_t box = box_world_new("GET");
     worker_t *worker = &box.world->fixture->worker;
-    loop_hold(worker->loop); /* none becomes too old while the others are made */
-    worker->conf->timeouts.pool_idle = 600000;
-    origin_pool_free(&worker->origins);
+    loop_hold(worker->context.loop); /* none becomes too old while the others are made */
+    worker->context.conf->timeouts.pool_idle = 600000;
+    origin_pool_free(&worker->context.origins);
     close(box.pooled);
-    worker->origins = origin_pool_new(worker->loop, KINDS + 8);
+    worker->context.origins = origin_pool_new(worker->context.loop, KINDS + 8);
     for (unsigned i = 0; i < KINDS; i++) {
         put_into_pool(&box);
         pooled[i] = box.pooled;
         snprintf(answer, sizeof(answer),
                  "HTTP/1.1 200 OK\r\nKeep-Alive: timeout=%u\r\nContent-Length: 2\r\n\r\nok", i + 1);
         answer_and_renew(&box, answer);
-        assert_int_equal(origin_pool_idle(worker->origins), i); /* 1 s less the margin is no time at all */
+        assert_int_equal(origin_pool_idle(worker->context.origins),
+                         i); /* 1 s less the margin is no time at all */
     }
     for (unsigned i = 0; i < KINDS; i++)
         close(pooled[i]);
@@ -316,11 +318,11 @@ static void test_a_long_silence(void **state)
     for (unsigned late = 0; late < 2; late++) {
         box_world_t box = box_world_new("POST");
         exchange_world_t *world = box.world;
-        loop_t *loop = world->fixture->worker.loop;
+        loop_t *loop = world->fixture->worker.context.loop;
         loop_hold(loop);
         exchange_start(world->ex);
         read_until(&box, box.pooled, "\r\n\r\n", text, sizeof(text));
-        loop_skip(loop, world->fixture->worker.conf->timeouts.first_byte - 1);
+        loop_skip(loop, world->fixture->worker.context.conf->timeouts.first_byte - 1);
         turns(&box, 2);
         assert_int_equal(world->ex->status, 0);
         if (late) {

@@ -21,7 +21,7 @@ static int tear_down(void **state)
 {
     world_t *world = *state;
     world_stop(world);
-    linger_rates_free(&world->worker.linger_rates);
+    linger_rates_free(&world->worker.context.linger_rates);
     return 0;
 }
 
@@ -51,7 +51,7 @@ static void test_sent_to_the_end(void **state)
     world_t *world = *state;
     int32_t id = refused(world);
     assert_int_equal(world->counters.exchanges_open, 0);
-    assert_int_equal(world->worker.memory.held, ((http2_conn_t *)world->server)->memory.bytes);
+    assert_int_equal(world->worker.context.memory.held, ((http2_conn_t *)world->server)->memory.bytes);
     assert_int_equal(world_seen(world, id)->upload_left, 0);
     for (unsigned i = 0; i < 20; i++) {
         world_upload_more(world, id, big, sizeof(big), true);
@@ -127,7 +127,7 @@ static void test_rate(void **state)
     world_t *world = *state;
     static const linger_handlers_t none;
     linger_t other = {.bytes = 0};
-    world->worker.linger_rates = linger_rates_new();
+    world->worker.context.linger_rates = linger_rates_new();
     remote_t remote = remote_of_connection(world->server);
     linger_begin(&other, world->server, &remote, &none);
     assert_int_equal(linger_take(&other, LINGER_BURST_BYTES), LINGER_READ_ON);
@@ -192,7 +192,7 @@ static int32_t withdrawn(world_t *world)
     int32_t id = world_raw_upload(world, nva, 6, "", 0, true);
     world_pump(world);
     origin_head(world->last, 101, LENGTH_UNKNOWN, false, true);
-    tunnels_close_preview(&world->worker, STR(""), 0, 1);
+    tunnels_close_preview(&world->worker.context, STR(""), 0, 1);
     world_pump(world);
     assert_true(world_seen(world, id)->ended);
     assert_int_equal(world->counters.exchanges_open, 0);

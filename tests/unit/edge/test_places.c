@@ -139,12 +139,12 @@ static void side_init(side_t *side, world_t *w, unsigned index)
     int fds[2];
     *side = (side_t){.world = w, .fixture = worker_fixture_new()};
     worker_t *worker = &side->fixture->worker;
-    worker->index = index;
-    worker->shm = w->shm;
+    worker->context.index = index;
+    worker->context.shm = w->shm;
     side->fixture->client.steps = steps;
     worker->places = places_new(worker);
     assert_true(ipc_pair(fds));
-    side->channel = channel_new(worker->loop, fds[0], &handlers, side);
+    side->channel = channel_new(worker->context.loop, fds[0], &handlers, side);
     side->controller = fds[1];
     places_set_channel(worker->places, side->channel);
 }
@@ -157,7 +157,7 @@ static void side_fini(side_t *side)
     places_free(&worker->places);
     channel_free(&side->channel);
     close(side->controller);
-    worker->shm = NULL;
+    worker->context.shm = NULL;
     worker_fixture_free(side->fixture);
 }
 
@@ -204,7 +204,7 @@ static void leave(guest_t *guest)
 
 static void turn(side_t *side)
 {
-    loop_turn(side->fixture->worker.loop, 0);
+    loop_turn(side->fixture->worker.context.loop, 0);
 }
 
 /* `count` places come free, of which that worker is told. */
@@ -449,17 +449,17 @@ static void a_place_of_which_nobody_hears(void **state)
     for (unsigned i = 0; i < 2; i++) {
         come_free(&w->a, i, 1);
         assert_int_equal(told(&w->a), -1);
-        loop_skip(w->b.fixture->worker.loop, LOOK_MS);
+        loop_skip(w->b.fixture->worker.context.loop, LOOK_MS);
         turn(&w->b);
         assert_int_equal(guests[i].seated, i + 1);
         leave(&guests[i]);
     }
-    loop_skip(w->b.fixture->worker.loop, LOOK_MS);
+    loop_skip(w->b.fixture->worker.context.loop, LOOK_MS);
     turn(&w->b);
     come(&guests[0], &w->b, 0); /* it had stopped: nobody waited any more */
     turn(&w->b);
     w->free[0] = 1;
-    loop_skip(w->b.fixture->worker.loop, LOOK_MS);
+    loop_skip(w->b.fixture->worker.context.loop, LOOK_MS);
     turn(&w->b);
     assert_int_equal(guests[0].seated, 3);
     leave(&guests[0]);

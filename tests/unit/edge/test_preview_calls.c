@@ -47,7 +47,7 @@ static int setup(void **state)
     assert_non_null(w);
     w->fixture = worker_fixture_new();
     assert_true(ipc_pair(fds));
-    w->channel = channel_new(w->fixture->worker.loop, fds[0], &handlers, w);
+    w->channel = channel_new(w->fixture->worker.context.loop, fds[0], &handlers, w);
     w->controller = fds[1];
     w->calls = preview_calls_new(&w->fixture->worker);
     preview_calls_set_channel(w->calls, w->channel);
@@ -130,8 +130,8 @@ static void tell(world_t *w, uint64_t number, const preview_answer_t *answer)
 
 static void go_by(world_t *w, uint64_t ms)
 {
-    loop_skip(w->fixture->worker.loop, ms);
-    loop_turn(w->fixture->worker.loop, 0);
+    loop_skip(w->fixture->worker.context.loop, ms);
+    loop_turn(w->fixture->worker.context.loop, 0);
 }
 
 /* ---- answers ---- */
@@ -296,7 +296,7 @@ static void an_answer_has_its_time(void **state)
 {
     world_t *w = *state;
     asking_t one = {.heard = 0};
-    loop_turn(w->fixture->worker.loop, 0);
+    loop_turn(w->fixture->worker.context.loop, 0);
     ask(w, &one);
     uint64_t number = one.asker.number;
     go_by(w, ANSWER_MS / 2); /* the machine's own time goes by too */

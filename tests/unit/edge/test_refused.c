@@ -81,7 +81,7 @@ static int setup(void **state)
     }
     worker->refused = refused_new(worker);
     assert_true(ipc_pair(fds));
-    w->channel = channel_new(worker->loop, fds[0], &handlers, w);
+    w->channel = channel_new(worker->context.loop, fds[0], &handlers, w);
     w->controller = fds[1];
     refused_set_channel(worker->refused, w->channel);
     *state = w;
@@ -161,7 +161,7 @@ static void forgotten_in_time(void **state)
     exchange_start(w->x[0]->ex);
     tell(w, 5, &nothing);
     assert_string_equal(w->x[0]->ex->local_code, "port_not_listening");
-    loop_skip(w->fixture->worker.loop, REFUSED_FRESH_MS);
+    loop_skip(w->fixture->worker.context.loop, REFUSED_FRESH_MS);
     exchange_start(w->x[1]->ex);
     assert_int_equal(asked(w, 5), 2);
     tell(w, 5, &loopback);
@@ -180,11 +180,11 @@ static void a_controller_that_does_not_answer(void **state)
 {
     world_t *w = *state;
     exchange_start(w->x[0]->ex);
-    loop_skip(w->fixture->worker.loop, REFUSED_WAIT_MS);
-    loop_turn(w->fixture->worker.loop, 0);
+    loop_skip(w->fixture->worker.context.loop, REFUSED_WAIT_MS);
+    loop_turn(w->fixture->worker.context.loop, 0);
     assert_string_equal(w->x[0]->ex->local_code, "port_not_listening");
     assert_null(w->x[0]->ex->listening);
-    loop_skip(w->fixture->worker.loop, REFUSED_FRESH_MS);
+    loop_skip(w->fixture->worker.context.loop, REFUSED_FRESH_MS);
     refused_set_channel(w->fixture->worker.refused, NULL);
     exchange_start(w->x[1]->ex);
     assert_string_equal(w->x[1]->ex->local_code, "port_not_listening");
@@ -216,11 +216,11 @@ static void the_line_is_shown(void **state)
     tell(w, 5, &with_port);
     assert_string_equal(w->x[0]->ex->detail,
                         "What listens in the box: port 5173. The last line of its log: boom.");
-    loop_skip(w->fixture->worker.loop, REFUSED_FRESH_MS);
+    loop_skip(w->fixture->worker.context.loop, REFUSED_FRESH_MS);
     exchange_start(w->x[1]->ex);
     tell(w, 5, &alone);
     assert_string_equal(w->x[1]->ex->detail, "The last line of its log: boom.");
-    loop_skip(w->fixture->worker.loop, REFUSED_FRESH_MS);
+    loop_skip(w->fixture->worker.context.loop, REFUSED_FRESH_MS);
     exchange_start(w->x[2]->ex);
     listening_t most = {.known = true, .count = LISTENING_ANSWER_MAX};
     for (size_t i = 0; i < LISTENING_ANSWER_MAX; i++)
@@ -257,7 +257,7 @@ static void an_app_that_closed(void **state)
     tell(w, 5, &listening);
     assert_string_equal(w->x[1]->ex->local_code, "origin_closed");
     assert_string_equal(w->x[1]->ex->detail, "The last line of its log: boom.");
-    w->fixture->worker.conf->failure_details = CONF_DETAILS_NOBODY;
+    w->fixture->worker.context.conf->failure_details = CONF_DETAILS_NOBODY;
     exchange_start(w->x[2]->ex);
     assert_string_equal(w->x[2]->ex->local_code, "origin_closed");
     assert_null(w->x[2]->ex->detail);

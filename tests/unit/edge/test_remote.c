@@ -18,9 +18,9 @@ static int setup(void **state)
 {
     worker_fixture_t *f = worker_fixture_new();
     conf_errors_t *errors = conf_errors_new();
-    conf_release(&f->worker.conf);
-    f->worker.conf = conf_parse("test.yaml", STR(PROXIES), errors);
-    assert_non_null(f->worker.conf);
+    conf_release(&f->worker.context.conf);
+    f->worker.context.conf = conf_parse("test.yaml", STR(PROXIES), errors);
+    assert_non_null(f->worker.context.conf);
     conf_errors_free(&errors);
     *state = f;
     return 0;
@@ -198,8 +198,8 @@ static void requests_count_as_connections(void **state)
     worker_fixture_t *f = *state;
     const uint8_t seed[16] = {1};
     exchange_t *open[3], *over;
-    f->worker.shm = shm_new(seed);
-    assert_non_null(f->worker.shm);
+    f->worker.context.shm = shm_new(seed);
+    assert_non_null(f->worker.context.shm);
     connect_from(f, "10.0.0.1");
     f->client.counted = true;
     for (size_t i = 0; i < 3; i++) {
@@ -221,10 +221,10 @@ static void requests_count_as_connections(void **state)
     for (size_t i = 0; i < 3; i++)
         exchange_end(&open[i], EXCHANGE_END_COMPLETE);
     over = asked(f, "X-Forwarded-For: 198.51.100.7\n");
-    assert_int_equal(shm_client_count(f->worker.shm, remote_address(over)), 0);
+    assert_int_equal(shm_client_count(f->worker.context.shm, remote_address(over)), 0);
     exchange_end(&over, EXCHANGE_END_COMPLETE);
     f->client.counted = false;
-    shm_free(&f->worker.shm);
+    shm_free(&f->worker.context.shm);
 }
 
 int main(void)

@@ -8,7 +8,7 @@
 
 typedef struct world {
     worker_fixture_t *fixture;
-    worker_t *worker;
+    context_t *context;
     exchange_world_t x[MANY];
     size_t count;
 } world_t;
@@ -20,14 +20,14 @@ static int setup(void **state)
     world_t *w = calloc(1, sizeof(*w));
     assert_non_null(w);
     w->fixture = worker_fixture_new();
-    w->worker = &w->fixture->worker;
+    w->context = &w->fixture->worker.context;
     w->fixture->client.local = false;
     w->fixture->client.steps = slot_steps;
-    w->worker->slots = slots_new(w->worker);
-    w->worker->conf->limits.origin_connections_per_client = 2;
-    w->worker->conf->limits.origin_connections_per_box = 3;
-    w->worker->conf->limits.origin_queue = 4;
-    loop_hold(w->worker->loop);
+    w->context->slots = slots_new(w->context);
+    w->context->conf->limits.origin_connections_per_client = 2;
+    w->context->conf->limits.origin_connections_per_box = 3;
+    w->context->conf->limits.origin_queue = 4;
+    loop_hold(w->context->loop);
     *state = w;
     return 0;
 }
@@ -45,9 +45,9 @@ static int teardown(void **state)
     world_t *w = *state;
     for (size_t i = 0; i < w->count; i++)
         end(&w->x[i], EXCHANGE_END_CLIENT_GONE);
-    loop_turn(w->worker->loop, 0);
-    assert_int_equal(slots_waiting(w->worker->slots), 0);
-    slots_free(&w->worker->slots); /* asserts that nothing is held */
+    loop_turn(w->context->loop, 0);
+    assert_int_equal(slots_waiting(w->context->slots), 0);
+    slots_free(&w->context->slots); /* asserts that nothing is held */
     worker_fixture_free(w->fixture);
     free(w);
     return 0;
@@ -75,9 +75,9 @@ static exchange_world_t *ask(world_t *w, const char *client, const char *box)
 
 static void turn(world_t *w, uint64_t ms)
 {
-    loop_skip(w->worker->loop, ms);
-    loop_turn(w->worker->loop, 0);
-    loop_turn(w->worker->loop, 0);
+    loop_skip(w->context->loop, ms);
+    loop_turn(w->context->loop, 0);
+    loop_turn(w->context->loop, 0);
 }
 
 static void respond_whole(exchange_world_t *x)
@@ -140,8 +140,8 @@ static void a_box_has_its_connections_and_no_more(void **state)
 static void a_client_may_have_many(void **state)
 {
     world_t *w = *state;
-    w->worker->conf->limits.origin_connections_per_client = MANY;
-    w->worker->conf->limits.origin_connections_per_box = MANY;
+    w->context->conf->limits.origin_connections_per_client = MANY;
+    w->context->conf->limits.origin_connections_per_box = MANY;
     for (size_t i = 0; i < SLOTS_MANY_CLIENT; i++)
         assert_false(slots_are_many(ask(w, A, i % 2 == 0 ? "x" : "y")->ex));
     assert_true(slots_are_many(ask(w, A, "z")->ex));
@@ -151,8 +151,8 @@ static void a_client_may_have_many(void **state)
 static void a_box_may_have_many(void **state)
 {
     world_t *w = *state;
-    w->worker->conf->limits.origin_connections_per_client = MANY;
-    w->worker->conf->limits.origin_connections_per_box = MANY;
+    w->context->conf->limits.origin_connections_per_client = MANY;
+    w->context->conf->limits.origin_connections_per_box = MANY;
     char client[] = "::ffff:192.0.2.0";
     for (size_t i = 0; i <= SLOTS_MANY_BOX; i++) {
         client[sizeof(client) - 2] = (char)('0' + i % 8);
@@ -176,7 +176,7 @@ static void a_wait_has_an_end(void **state)
     (void)ask(w, A, "x");
     (void)ask(w, A, "x");
     exchange_world_t *late = ask(w, A, "x");
-    turn(w, w->worker->conf->timeouts.origin_queue - 1);
+    turn(w, w->context->conf->timeouts.origin_queue - 1);
     expect_waits(late);
     turn(w, 1);
     assert_int_equal(late->ex->status, 503);
@@ -192,8 +192,8 @@ static void a_line_has_an_end(void **state)
         expect_waits(ask(w, A, "x"));
     exchange_world_t *one_more = ask(w, A, "x");
     assert_int_equal(one_more->ex->status, 503);
-    assert_int_equal(w->worker->counters->origin_queue_refused_total, 1);
-    assert_int_equal(w->worker->counters->origin_queue_waits_total, 4);
+    assert_int_equal(w->context->counters->origin_queue_refused_total, 1);
+    assert_int_equal(w->context->counters->origin_queue_waits_total, 4);
     expect_at_origin(ask(w, B, "y"));
 }
 
@@ -206,7 +206,7 @@ static void one_that_waits_is_answered(void **state)
     exchange_world_t *refused = ask(w, A, "x"), *next = ask(w, A, "x");
     refused->room = 0; /* its answer cannot leave */
     exchange_refuse(refused->ex, 408, "request_timeout", "The request's body did not come in time.", NULL);
-    assert_int_equal(slots_waiting(w->worker->slots), 1);
+    assert_int_equal(slots_waiting(w->context->slots), 1);
     respond_whole(one);
     turn(w, 0);
     assert_int_equal(refused->ex->status, 408);
@@ -233,13 +233,13 @@ static void a_slot_is_held_until_the_response_has_come(void **state)
 static void shares_of_the_descriptors(void **state)
 {
     world_t *w = *state;
-    w->worker->conf->limits.origin_connections_per_client = 0;
-    w->worker->usable_descriptors = 16; /* two for a client, four for a box */
+    w->context->conf->limits.origin_connections_per_client = 0;
+    w->context->usable_descriptors = 16; /* two for a client, four for a box */
     expect_at_origin(ask(w, A, "x"));
     expect_at_origin(ask(w, A, "x"));
     expect_waits(ask(w, A, "x"));
     expect_at_origin(ask(w, B, "x"));
-    w->worker->conf->limits.origin_connections_per_box = 0;
+    w->context->conf->limits.origin_connections_per_box = 0;
     expect_at_origin(ask(w, B, "x"));
     expect_waits(ask(w, C, "x"));
 }

@@ -120,7 +120,7 @@ static void on_done(exchange_t *parent, void *arg, int status, const fields_t *f
     caller_t *c = stepping;
     assert_null(arg);
     assert_ptr_equal(parent, c->world->ex);
-    assert_int_equal(parent->worker->counters->exchanges_open, 1); /* the edge's own has gone */
+    assert_int_equal(parent->context->counters->exchanges_open, 1); /* the edge's own has gone */
     c->request = NULL;
     c->heard++;
     c->status = status;
@@ -153,7 +153,7 @@ static void start(caller_t *c)
 
 static void turn(caller_t *c)
 {
-    loop_turn(c->world->fixture->worker.loop, 0);
+    loop_turn(c->world->fixture->worker.context.loop, 0);
 }
 
 /* The origin's head; its slices live until this returns, as all of an origin's do. */
@@ -243,11 +243,11 @@ static void it_shows_its_callers_key(void **state)
     static const uint8_t seed[16];
     caller_t *c = *state;
     worker_t *worker = &c->world->fixture->worker;
-    worker->shm = shm_new(seed);
-    assert_non_null(worker->shm);
+    worker->context.shm = shm_new(seed);
+    assert_non_null(worker->context.shm);
     conf_plan_t plan = {.name = "plan"};
     api_t *api = arena_alloc(&c->world->ex->arena, sizeof(*api));
-    *api = (api_t){.conf = conf_acquire(worker->conf),
+    *api = (api_t){.conf = conf_acquire(worker->context.conf),
                    .upstream_index = 2,
                    .key_state = API_KEY_KNOWN,
                    .key = {.sha256 = {1, 2, 3}},
@@ -268,7 +268,7 @@ static void it_shows_its_callers_key(void **state)
     expect_heard(c, 200, 0);
     api->plan = NULL;
     exchange_end(&c->world->ex, EXCHANGE_END_COMPLETE);
-    shm_free(&worker->shm);
+    shm_free(&worker->context.shm);
     c->world->ex = exchange_new(&c->world->fixture->client, &world_client_ops, c->world);
 }
 

@@ -16,9 +16,9 @@ static exchange_world_t *open_tunnel(uint64_t version, uint64_t expires_at)
     return world;
 }
 
-static worker_t *worker_of(exchange_world_t *world)
+static context_t *context_of(exchange_world_t *world)
 {
-    return &world->fixture->worker;
+    return &world->fixture->worker.context;
 }
 
 static void expect_open(exchange_world_t *world)
@@ -41,15 +41,15 @@ static void of_a_preview(void **state)
 {
     (void)state;
     exchange_world_t *world = open_tunnel(7, 0);
-    worker_t *worker = worker_of(world);
-    tunnels_close_preview(worker, STR("my-box"), 3001, UINT64_MAX);
-    tunnels_close_preview(worker, STR("my-bo"), 3000, UINT64_MAX);
-    tunnels_close_preview(worker, STR("my-box2"), 3000, UINT64_MAX);
-    tunnels_close_preview(worker, STR("my-box"), 3000, 7); /* it was let in by the one that is there now */
+    context_t *context = context_of(world);
+    tunnels_close_preview(context, STR("my-box"), 3001, UINT64_MAX);
+    tunnels_close_preview(context, STR("my-bo"), 3000, UINT64_MAX);
+    tunnels_close_preview(context, STR("my-box2"), 3000, UINT64_MAX);
+    tunnels_close_preview(context, STR("my-box"), 3000, 7); /* it was let in by the one that is there now */
     expect_open(world);
-    tunnels_close_preview(worker, STR("my-box"), 3000, 8);
+    tunnels_close_preview(context, STR("my-box"), 3000, 8);
     expect_goodbye(world, "withdrawn");
-    tunnels_close_preview(worker, STR("my-box"), 3000, 9); /* over: nothing more is said */
+    tunnels_close_preview(context, STR("my-box"), 3000, 9); /* over: nothing more is said */
     expect_goodbye(world, "withdrawn");
     exchange_world_free(world);
 }
@@ -58,16 +58,16 @@ static void expired(void **state)
 {
     (void)state;
     exchange_world_t *never = open_tunnel(1, 0);
-    tunnels_close_expired(worker_of(never));
+    tunnels_close_expired(context_of(never));
     expect_open(never);
     exchange_world_free(never);
     exchange_world_t *world = open_tunnel(1, 1);
-    uint64_t now = loop_wall_us(worker_of(world)->loop) / 1000000;
+    uint64_t now = loop_wall_us(context_of(world)->loop) / 1000000;
     world->ex->preview.expires_at = now + 1;
-    tunnels_close_expired(worker_of(world));
+    tunnels_close_expired(context_of(world));
     expect_open(world);
     world->ex->preview.expires_at = now;
-    tunnels_close_expired(worker_of(world));
+    tunnels_close_expired(context_of(world));
     expect_goodbye(world, "expired");
     exchange_world_free(world);
 }
@@ -80,7 +80,7 @@ static void within_a_frame(void **state)
     exchange_response_body(world->ex, STR("\x82\x05"
                                           "12"));
     exchange_response_flush(world->ex);
-    tunnels_close_preview(worker_of(world), STR("my-box"), 3000, 8);
+    tunnels_close_preview(context_of(world), STR("my-box"), 3000, 8);
     assert_int_equal(world->ex->state, EXCHANGE_DONE);
     assert_int_equal(world->out_n, 4);
     assert_int_equal(world->cuts, 1);
@@ -92,10 +92,10 @@ static void without_tunnels(void **state)
 {
     (void)state;
     exchange_world_t *world = exchange_world_new(); /* no tunnel was ever open in this worker */
-    tunnels_close_preview(worker_of(world), STR("my-box"), 3000, 8);
-    tunnels_close_expired(worker_of(world));
-    tunnels_close_blocked(worker_of(world));
-    tunnels_close_outdated(worker_of(world));
+    tunnels_close_preview(context_of(world), STR("my-box"), 3000, 8);
+    tunnels_close_expired(context_of(world));
+    tunnels_close_blocked(context_of(world));
+    tunnels_close_outdated(context_of(world));
     exchange_world_free(world);
 }
 

@@ -67,7 +67,7 @@ static conn_t *idle_conn(worker_t *worker, int *peer)
     int fds[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
     *peer = fds[1];
-    return conn_new(worker->loop, fds[0], NULL, &handlers, NULL);
+    return conn_new(worker->context.loop, fds[0], NULL, &handlers, NULL);
 }
 
 /* Also where no exchange is open just then. */
@@ -79,13 +79,13 @@ static void test_pooled_connections_go_with_their_generation(void **state)
     int peer;
     conn_t *conn = idle_conn(worker, &peer);
     turn(w, 1000);
-    origin_pool_put(worker->origins, &conn, STR("box"), 1, 3000, 4000);
+    origin_pool_put(worker->context.origins, &conn, STR("box"), 1, 3000, 4000);
     end(&x);
     turn(w, 3000);
-    assert_int_equal(origin_pool_idle(worker->origins), 1);
+    assert_int_equal(origin_pool_idle(worker->context.origins), 1);
     put_box(w, "box", BOX_PAUSED, 2);
     turn(w, 250);
-    assert_int_equal(origin_pool_idle(worker->origins), 0);
+    assert_int_equal(origin_pool_idle(worker->context.origins), 0);
     close(peer);
 }
 
@@ -106,7 +106,7 @@ static void test_all_ends_when_it_is_gone(void **state)
             put_box(w, "box", BOX_GONE, 10 * i + 2);
         else
             assert_int_equal(store_delete_box(w->store.store, STR("box")), STORE_OK);
-        shm_epoch_bump(w->fixture->worker.shm);
+        shm_epoch_bump(w->fixture->worker.context.shm);
         turn(w, 250);
         expect_code(waits, 502, "box_gone");
         expect_code(streams, 200, "box_gone");
@@ -142,7 +142,7 @@ static void put_process(world_t *w, box_state_t state, uint64_t generation, uint
     store_box_t box = put_box(w, "box", state, generation);
     box.pid = pid;
     assert_int_equal(store_put_box(w->store.store, &box), STORE_OK);
-    shm_epoch_bump(w->fixture->worker.shm);
+    shm_epoch_bump(w->fixture->worker.context.shm);
 }
 
 /* A request learns of the end of its process by its connection, whose failure has the app's last words; one
@@ -161,7 +161,7 @@ static void test_requests_of_a_process_that_ends(void **state)
         box.state = i < 2 ? BOX_PAUSED : BOX_RUNNING;
         box.generation++;
         assert_int_equal(store_put_box(w->store.store, &box), STORE_OK);
-        shm_epoch_bump(w->fixture->worker.shm);
+        shm_epoch_bump(w->fixture->worker.context.shm);
         turn(w, 250);
         if (box.provider == PROVIDER_PROCESS)
             expect_untouched(x);
@@ -219,7 +219,7 @@ static void lose(exchange_world_t *tunnel, tunnel_loss_t loss)
 static void test_tunnels_of_a_process_that_is_stopped(void **state)
 {
     world_t *w = *state;
-    loop_hold(w->fixture->worker.loop);
+    loop_hold(w->fixture->worker.context.loop);
     for (tunnel_loss_t loss = LOSS_NONE; loss <= LOSS_BOTH; loss++) {
         uint64_t generation = 10 * loss + 1;
         put_process(w, BOX_RUNNING, generation, 100);
@@ -233,8 +233,8 @@ static void test_tunnels_of_a_process_that_is_stopped(void **state)
         expect_out(tunnel, str_make(stopped, sizeof(stopped) - 1));
         assert_string_equal(tunnel->ex->local_code, "box_paused");
         assert_int_equal(tunnel->ends, 1);
-        loop_skip(w->fixture->worker.loop, TUNNEL_WORD_MS);
-        loop_turn(w->fixture->worker.loop, 0);
+        loop_skip(w->fixture->worker.context.loop, TUNNEL_WORD_MS);
+        loop_turn(w->fixture->worker.context.loop, 0);
         assert_int_equal(tunnel->ends + tunnel->cuts, 1);
         end(&tunnel);
     }
@@ -243,7 +243,7 @@ static void test_tunnels_of_a_process_that_is_stopped(void **state)
 static void test_tunnels_of_a_process_that_closes_them(void **state)
 {
     world_t *w = *state;
-    loop_hold(w->fixture->worker.loop);
+    loop_hold(w->fixture->worker.context.loop);
     put_process(w, BOX_RUNNING, 1, 100);
     for (tunnel_loss_t loss = LOSS_END; loss <= LOSS_BOTH; loss++) {
         exchange_world_t *tunnel = uses_world_begin(w, "box", true), *said = uses_world_begin(w, "box", true),
@@ -252,11 +252,11 @@ static void test_tunnels_of_a_process_that_closes_them(void **state)
         accept_websocket(said);
         accept_websocket(within);
         lose(tunnel, loss);
-        loop_skip(w->fixture->worker.loop, TUNNEL_WORD_MS - 1);
-        loop_turn(w->fixture->worker.loop, 0);
+        loop_skip(w->fixture->worker.context.loop, TUNNEL_WORD_MS - 1);
+        loop_turn(w->fixture->worker.context.loop, 0);
         assert_int_equal(tunnel->ends + tunnel->cuts, 0);
-        loop_skip(w->fixture->worker.loop, 1);
-        loop_turn(w->fixture->worker.loop, 0);
+        loop_skip(w->fixture->worker.context.loop, 1);
+        loop_turn(w->fixture->worker.context.loop, 0);
         assert_int_equal(loss == LOSS_END ? tunnel->ends : tunnel->cuts, 1);
         assert_int_equal(tunnel->out_n, 0);
         /* One that said so, or stands within a frame, is not waited for. */
@@ -323,7 +323,7 @@ static void test_a_turn_looks_at_few(void **state)
                 expect_untouched(x[i]);
         }
         assert_int_equal(loop_deferred(&w->uses->look_on), looked < 3);
-        loop_turn(w->fixture->worker.loop, 0);
+        loop_turn(w->fixture->worker.context.loop, 0);
         turn(w, 0);
     }
     for (int i = 0; i < COUNT; i++)

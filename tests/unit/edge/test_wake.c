@@ -18,8 +18,8 @@ static void on_done(wake_waiter_t *waiter, wake_result_t result, const wake_answ
 static int setup(void **state)
 {
     wake_world_t *w = wake_world_new();
-    loop_hold(w->worker->loop);
-    w->worker->conf->wake.waiters = w->worker->conf->wake.waiters_per_box = MANY;
+    loop_hold(w->worker->context.loop);
+    w->worker->context.conf->wake.waiters = w->worker->context.conf->wake.waiters_per_box = MANY;
     dones = 0;
     *state = w;
     return 0;

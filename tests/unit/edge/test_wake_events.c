@@ -16,7 +16,7 @@ static const exchange_step_t event_steps[] = {{"events", step_events}, {NULL, NU
 static int setup(void **state)
 {
     wake_world_t *w = wake_world_new();
-    loop_hold(w->worker->loop);
+    loop_hold(w->worker->context.loop);
     w->world->fixture->client.steps = event_steps;
     *state = w;
     return 0;
@@ -181,10 +181,10 @@ static void a_client_that_leaves(void **state)
     wake_world_t *w = *state;
     listen_to(w);
     assert_int_equal(w->worker->wake_streams, 1);
-    assert_int_equal(w->worker->counters->wake_waiters, 1);
+    assert_int_equal(w->worker->context.counters->wake_waiters, 1);
     exchange_end(&w->world->ex, EXCHANGE_END_CLIENT_GONE);
     assert_int_equal(w->worker->wake_streams, 0);
-    assert_int_equal(w->worker->counters->wake_waiters, 0);
+    assert_int_equal(w->worker->context.counters->wake_waiters, 0);
     w->world->ex = exchange_new(&w->world->fixture->client, &world_client_ops, w->world);
 }
 
@@ -217,7 +217,7 @@ static void it_ends_in_time(void **state)
 {
     wake_world_t *w = *state;
     listen_to(w);
-    for (uint32_t gone = 0; gone < 2 * w->worker->conf->wake.timeout; gone += 1000) {
+    for (uint32_t gone = 0; gone < 2 * w->worker->context.conf->wake.timeout; gone += 1000) {
         assert_int_equal(w->world->ends, 0);
         wake_world_skip(w, 1000);
     }
@@ -228,7 +228,7 @@ static void it_ends_with_the_worker(void **state)
 {
     wake_world_t *w = *state;
     listen_to(w);
-    w->worker->draining = true;
+    w->worker->context.draining = true;
     wake_world_skip(w, 1000);
     assert_int_equal(w->world->ends, 1);
 }
@@ -240,13 +240,13 @@ static void there_are_so_many(void **state)
     listen_to(w);
     exchange_t *first = w->world->ex; /* one more beside it */
     exchange_world_t *second = exchange_world_new();
-    second->ex->worker = w->worker;
+    second->ex->context = &w->worker->context;
     wake_world_prepare(second->ex);
     second->ex->request.target = STR(WAKE_EVENTS_PATH);
     wake_events_answer(second->ex);
     assert_int_equal(second->ex->status, 503);
     assert_string_equal(second->ex->local_code, "too_many_waiting");
-    second->ex->worker = &second->fixture->worker;
+    second->ex->context = &second->fixture->worker.context;
     exchange_world_free(second);
     assert_ptr_equal(w->world->ex, first);
     w->worker->wake_streams = 1;
@@ -256,7 +256,7 @@ static void too_many_wait(void **state)
 {
     wake_world_t *w = *state;
     wake_waiter_t other = {.done = NULL};
-    w->worker->conf->wake.waiters = 1;
+    w->worker->context.conf->wake.waiters = 1;
     assert_true(wake_wait(w->worker->wakes, &other, STR("box"), 3000, 1));
     exchange_t *ex = ask(w);
     exchange_start(ex);

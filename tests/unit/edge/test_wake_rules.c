@@ -83,7 +83,7 @@ static const char *outcome(wake_world_t *w, exchange_t *ex)
         assert_int_equal(wake_world_asked(w), WAKE_WISH_WAKE);
         exchange_reply_error(ex, 503, "it_would_wake", "", 0);
     }
-    loop_skip(w->worker->loop, TABS_WAKE_MS);
+    loop_skip(w->worker->context.loop, TABS_WAKE_MS);
     return ex->local_code;
 }
 
@@ -142,7 +142,7 @@ static exchange_t *reload(wake_world_t *w, const char *agent, bool by_hand)
     if (by_hand)
         wake_world_field(ex, "Sec-Fetch-User", "?1");
     exchange_start(ex);
-    loop_skip(w->worker->loop, TABS_WAKE_MS);
+    loop_skip(w->worker->context.loop, TABS_WAKE_MS);
     return ex;
 }
 
@@ -251,7 +251,7 @@ static void a_preflight_with_a_body_wakes(void **state)
 static void preflights_have_a_rate(void **state)
 {
     wake_world_t *w = *state;
-    loop_hold(w->worker->loop);
+    loop_hold(w->worker->context.loop);
     for (int i = 0; i < 200; i++) {
         exchange_t *ex = preflight(w);
         ex->preview.bearer = true;
@@ -286,8 +286,8 @@ static int wake_one(wake_world_t *w, const char *id, const char *client)
 static void a_client_over_its_rate(void **state)
 {
     wake_world_t *w = *state;
-    loop_hold(w->worker->loop);
-    w->worker->conf->wake.per_client = 2;
+    loop_hold(w->worker->context.loop);
+    w->worker->context.conf->wake.per_client = 2;
     assert_int_equal(wake_one(w, "a", "::ffff:192.0.2.1"), 0);
     assert_int_equal(wake_one(w, "b", "::ffff:192.0.2.1"), 0);
     assert_int_equal(wake_one(w, "c", "::ffff:192.0.2.1"), 429);
@@ -310,7 +310,7 @@ static void who_joins_begins_nothing(void **state)
 {
     wake_world_t *w = *state;
     wake_waiter_t other = {.done = NULL};
-    w->worker->conf->wake.per_client = 1;
+    w->worker->context.conf->wake.per_client = 1;
     assert_int_equal(wake_one(w, "a", "::ffff:192.0.2.1"), 0);
     assert_int_equal(wake_one(w, "b", "::ffff:192.0.2.1"), 429);
     assert_true(wake_wait(w->worker->wakes, &other, STR("b"), 3000, 1));
@@ -323,7 +323,7 @@ static void no_rate(void **state)
 {
     wake_world_t *w = *state;
     char id[16];
-    w->worker->conf->wake.per_client = 0;
+    w->worker->context.conf->wake.per_client = 0;
     for (int i = 0; i < 500; i++) {
         (void)snprintf(id, sizeof id, "box%d", i);
         assert_int_equal(wake_one(w, id, "::ffff:192.0.2.1"), 0);

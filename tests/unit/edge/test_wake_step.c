@@ -93,9 +93,9 @@ static void a_navigation_gets_the_page(void **state)
 static void a_boxs_own_time(void **state)
 {
     wake_world_t *w = *state;
-    uint32_t usual = w->worker->conf->wake.timeout;
+    uint32_t usual = w->worker->context.conf->wake.timeout;
     static const uint32_t times[] = {123457, 1, 20000};
-    loop_hold(w->worker->loop);
+    loop_hold(w->worker->context.loop);
     for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
         exchange_t *ex = wake_world_next(w);
         ex->box.start_ms = times[i];
@@ -128,7 +128,7 @@ static void who_gets_no_page(void **state)
 {
     wake_world_t *w = *state;
     for (int i = 0; i < 6; i++) {
-        w->worker->conf->wake.page_after = i == 4 ? 0 : i == 5 ? 30000 : 2000;
+        w->worker->context.conf->wake.page_after = i == 4 ? 0 : i == 5 ? 30000 : 2000;
         exchange_t *ex = i == 0 ? wake_world_next(w) : navigate(w);
         if (i == 1)
             ex->request.method = STR("POST");
@@ -147,7 +147,7 @@ static void who_gets_no_page(void **state)
         assert_int_equal(ex->wake_times.outcome, WAKE_OUTCOME_FAILED);
         assert_in_range(ex->wake_times.waited_ms, 30000, 60000);
     }
-    assert_int_equal(w->worker->counters->wake_timeouts_total, 6);
+    assert_int_equal(w->worker->context.counters->wake_timeouts_total, 6);
 }
 
 static void a_quick_wake_shows_no_page(void **state)
@@ -220,17 +220,17 @@ static void one_that_leaves(void **state)
     wake_world_t *w = *state;
     exchange_t *ex = wake_world_next(w);
     exchange_start(ex);
-    assert_int_equal(w->worker->counters->wake_waiters, 1);
+    assert_int_equal(w->worker->context.counters->wake_waiters, 1);
     await_leave(ex);
     assert_int_equal(ex->wake_times.outcome, WAKE_OUTCOME_LEFT);
-    assert_int_equal(w->worker->counters->wake_waiters, 0);
+    assert_int_equal(w->worker->context.counters->wake_waiters, 0);
 }
 
 static void too_many_wait(void **state)
 {
     wake_world_t *w = *state;
     wake_waiter_t other = {.done = NULL};
-    w->worker->conf->wake.waiters = 1;
+    w->worker->context.conf->wake.waiters = 1;
     assert_true(wake_wait(w->worker->wakes, &other, STR("box"), 3000, 1));
     exchange_t *ex = wake_world_next(w);
     exchange_start(ex);

@@ -22,7 +22,7 @@ void connect_controller(world_t *w)
     static const channel_handlers_t handlers = {.message = no_message, .closed = no_end};
     int fds[2];
     assert_true(ipc_pair(fds));
-    w->channel = channel_new(w->fixture->worker.loop, fds[0], &handlers, w);
+    w->channel = channel_new(w->fixture->worker.context.loop, fds[0], &handlers, w);
     w->controller = fds[1];
     uses_set_channel(w->uses, w->channel);
 }
@@ -42,7 +42,7 @@ store_box_t put_box(world_t *w, const char *id, box_state_t state, uint64_t gene
                        .provider = PROVIDER_PROCESS};
     snprintf(box.id, sizeof(box.id), "%s", id);
     assert_int_equal(store_put_box(w->store.store, &box), STORE_OK);
-    shm_epoch_bump(w->fixture->worker.shm);
+    shm_epoch_bump(w->fixture->worker.context.shm);
     return box;
 }
 
@@ -55,14 +55,14 @@ int uses_world_setup(void **state)
     fixture_open(&w->store, FIXTURE_MAP_BYTES);
     w->fixture = worker_fixture_new();
     worker_t *worker = &w->fixture->worker;
-    worker->conf->wake.idle_open = 30 * 60 * 1000;
-    worker->conf->wake.timeout = 30000;
-    worker->shm = shm_new(seed);
-    assert_non_null(worker->shm);
-    worker->origins = origin_pool_new(worker->loop, 8);
+    worker->context.conf->wake.idle_open = 30 * 60 * 1000;
+    worker->context.conf->wake.timeout = 30000;
+    worker->context.shm = shm_new(seed);
+    assert_non_null(worker->context.shm);
+    worker->context.origins = origin_pool_new(worker->context.loop, 8);
     worker->uses = w->uses = uses_new(worker, w->store.store);
     w->fixture->client.steps = world_steps;
-    w->now = loop_now(worker->loop) + 100000;
+    w->now = loop_now(worker->context.loop) + 100000;
     put_box(w, "box", BOX_RUNNING, 1);
     connect_controller(w);
     uses_turn(w->uses, w->now);
@@ -78,8 +78,8 @@ int uses_world_teardown(void **state)
     uses_free(&worker->uses);
     assert_null(worker->uses);
     uses_free(&worker->uses);
-    origin_pool_free(&worker->origins);
-    shm_free(&worker->shm);
+    origin_pool_free(&worker->context.origins);
+    shm_free(&worker->context.shm);
     worker_fixture_free(w->fixture);
     fixture_remove(&w->store);
     free(w);
@@ -114,7 +114,7 @@ exchange_world_t *uses_world_begin(world_t *w, const char *id, bool websocket)
         fields_add(&ex->arena, &ex->request.fields, FIELD_OTHER, STR("x-box-no-wake"), STR("1"));
     snprintf(ex->preview.id, sizeof(ex->preview.id), "%s", id);
     assert_int_equal(store_get_box(w->store.store, str_from(id), &ex->box), STORE_OK);
-    ex->box_epoch = atomic_load(shm_epoch(w->fixture->worker.shm));
+    ex->box_epoch = atomic_load(shm_epoch(w->fixture->worker.context.shm));
     exchange_start(ex);
     use_begin(ex);
     return x;

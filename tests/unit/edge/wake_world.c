@@ -40,11 +40,11 @@ wake_world_t *wake_world_new(void)
     w->world = exchange_world_new();
     w->worker = &w->world->fixture->worker;
     w->world->fixture->client.steps = wake_world_steps;
-    w->worker->shm = shm_new(seed);
+    w->worker->context.shm = shm_new(seed);
     w->worker->wakes = wakes_new(w->worker);
     w->worker->access = access_new(NULL, &w->epoch, NULL);
     assert_true(ipc_pair(fds));
-    w->channel = channel_new(w->worker->loop, fds[0], &handlers, w);
+    w->channel = channel_new(w->worker->context.loop, fds[0], &handlers, w);
     w->controller = fds[1];
     wakes_set_channel(w->worker->wakes, w->channel);
     wake_world_prepare(w->world->ex);
@@ -71,16 +71,16 @@ void wake_world_free(wake_world_t *w)
     exchange_world_t *world = w->world;
     worker_t *worker = w->worker;
     exchange_end(&world->ex, EXCHANGE_END_CLIENT_GONE);
-    assert_int_equal(worker->counters->wake_waiters, 0);
-    assert_int_equal(shm_waiters(worker->shm), 0);
+    assert_int_equal(worker->context.counters->wake_waiters, 0);
+    assert_int_equal(shm_waiters(worker->context.shm), 0);
     assert_int_equal(worker->wake_streams, 0);
     wakes_set_channel(worker->wakes, NULL);
     wakes_free(&worker->wakes);
     access_free(&worker->access);
     channel_free(&w->channel);
     close(w->controller);
-    shm_t *shm = worker->shm;
-    worker->shm = NULL;
+    shm_t *shm = worker->context.shm;
+    worker->context.shm = NULL;
     world->ex = exchange_new(&world->fixture->client, &world_client_ops, world);
     exchange_world_free(world);
     shm_free(&shm);
@@ -123,15 +123,15 @@ void wake_world_runs(wake_world_t *w, const wake_answer_t *answer)
     if (w->world->ex != NULL)
         w->world->ex->box.state = BOX_RUNNING;
     wake_world_ends(w, WAKE_OK, answer);
-    loop_turn(w->worker->loop, 0); /* those who waited go by a timer */
-    loop_turn(w->worker->loop, 1);
+    loop_turn(w->worker->context.loop, 0); /* those who waited go by a timer */
+    loop_turn(w->worker->context.loop, 1);
 }
 
 void wake_world_skip(wake_world_t *w, uint64_t ms)
 {
-    loop_skip(w->worker->loop, ms);
-    loop_turn(w->worker->loop, 0);
-    loop_turn(w->worker->loop, 0); /* what that put off */
+    loop_skip(w->worker->context.loop, ms);
+    loop_turn(w->worker->context.loop, 0);
+    loop_turn(w->worker->context.loop, 0); /* what that put off */
 }
 
 void wake_world_field(exchange_t *ex, const char *name, const char *value)

@@ -1,0 +1,65 @@
+/*
+ * What codecs, exchanges and pools of one process share: a loop, the configuration's snapshot, memory,
+ * counters, clocks and randomness. Every exchange and connection points at one. A worker's is part of its
+ * worker_t; the admin server, the demo app and tests have one alone.
+ */
+#ifndef BOXEDGE_CONTEXT_H
+#define BOXEDGE_CONTEXT_H
+
+#include "account.h"
+#include "conf.h"
+#include "counters.h"
+#include "fault.h"
+#include "http_date.h"
+#include "loop.h"
+#include "random_id.h"
+#include "relief.h"
+
+/* Parts that others make: each is known to its own files only. */
+typedef struct backlogs backlogs_t;
+typedef struct farewells farewells_t;
+typedef struct http2_origins http2_origins_t;
+typedef struct linger_rates linger_rates_t;
+typedef struct origin_pool origin_pool_t;
+typedef struct pipeline pipeline_t;
+typedef struct shm shm_t;
+typedef struct slots slots_t;
+typedef struct tls tls_t;
+
+typedef struct context context_t;
+
+struct context {
+    unsigned index; /* of the worker */
+    loop_t *loop;
+    const pipeline_t *pipeline;
+    conf_t *conf; /* the current snapshot; an exchange takes its own reference where it waits */
+    random_source_t *random;
+    http_date_t date;
+    counters_t *counters;      /* a worker's slot in shared memory */
+    shm_t *shm;                /* NULL where nothing is shared (the demo app) */
+    char *scratch;             /* CONN_TURN_BYTES: what one read takes, before it is copied or passed on */
+    account_root_t memory;     /* what exchanges and their connections hold */
+    uint64_t connection_bytes; /* of `memory`: TLS of client connections, and sessions of idle HTTP/2 ones */
+    backlogs_t *backlogs;      /* connections that stand still; NULL: not counted (the demo app, tests) */
+    relief_t relief;
+    bool draining;
+
+    /* Connections of clients. */
+    tls_t *tls;
+    list_t clients; /* client_t.link */
+    uint64_t client_count;
+    list_t tunnels;               /* open ones (tunnel.c); zero-filled is valid */
+    linger_rates_t *linger_rates; /* of refused uploads; NULL: none (the demo app, tests) */
+    farewells_t *farewells;       /* connections that have ended; NULL: none (the demo app, tests, drains) */
+
+    /* Connections to origins. */
+    origin_pool_t *origins;         /* idle ones over HTTP/1 */
+    http2_origins_t *http2_origins; /* over HTTP/2; NULL where nothing goes there (tests) */
+    slots_t *slots;                 /* by client and box; NULL where they have no bounds (tests) */
+
+    size_t usable_descriptors; /* by the limit that the process was started with */
+    uint64_t shortage_said_ms; /* of descriptors, in the log; 0: never */
+    fault_log_t client_faults, app_faults;
+};
+
+#endif
