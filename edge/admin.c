@@ -2,7 +2,7 @@
 
 #include <assert.h>
 
-#include "admin_private.h"
+#include "admin_internal.h"
 #include "list.h"
 
 admin_t *admin_new(loop_t *loop, const conf_t *conf, shm_t *shm, store_thread_t *store, int listen_fd,
@@ -29,7 +29,7 @@ void admin_free(admin_t **admin)
     free(a);
 }
 
-void admin_set_runner(admin_t *admin, runner_link_t *runner)
+void admin_set_runner(admin_t *admin, runner_client_t *runner)
 {
     admin->runner = runner;
 }

@@ -9,7 +9,7 @@
 #include "conf.h"
 #include "control_box.h"
 #include "loop.h"
-#include "runner_link.h"
+#include "runner_client.h"
 #include "shm.h"
 #include "store_thread.h"
 
@@ -43,7 +43,7 @@ admin_t *admin_new(loop_t *loop, const conf_t *conf, shm_t *shm, store_thread_t 
 void admin_free(admin_t **admin);
 
 /* Who starts and stops process boxes; outlives `admin`. */
-void admin_set_runner(admin_t *admin, runner_link_t *runner);
+void admin_set_runner(admin_t *admin, runner_client_t *runner);
 /* Another configuration is in force. */
 void admin_set_conf(admin_t *admin, const conf_t *conf);
 /* A reload has ended: `lines` are its errors, or its warnings where it went well. Answers all waiting

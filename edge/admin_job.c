@@ -2,7 +2,7 @@
  * An exchange that waits for the store thread. The job outlives an asker who leaves: what was begun is done,
  * only its answer is dropped.
  */
-#include "admin_private.h"
+#include "admin_internal.h"
 #include "list.h"
 #include "local.h"
 

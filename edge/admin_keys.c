@@ -8,7 +8,7 @@
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 
-#include "admin_private.h"
+#include "admin_internal.h"
 #include "credentials.h"
 #include "keys.h"
 #include "list.h"

@@ -4,7 +4,7 @@
  */
 #include <assert.h>
 
-#include "admin_private.h"
+#include "admin_internal.h"
 
 #include "list.h"
 

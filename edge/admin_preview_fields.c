@@ -2,7 +2,7 @@
  * The fields of a preview in a request of the admin API, whether it makes one or changes one: a field that is
  * left out leaves the preview as it is.
  */
-#include "admin_private.h"
+#include "admin_internal.h"
 #include "preview_text.h"
 
 /* A preview lives at most so long by expires_in: ten years. */

@@ -3,7 +3,7 @@
  */
 #include <assert.h>
 
-#include "admin_private.h"
+#include "admin_internal.h"
 #include "arena.h"
 #include "list.h"
 #include "process_log.h"

@@ -4,7 +4,7 @@
  */
 #include <assert.h>
 
-#include "admin_private.h"
+#include "admin_internal.h"
 #include "arena.h"
 #include "local.h"
 #include "process_log.h"
@@ -12,7 +12,7 @@
 /* Someone who waits for the runner; lives in the exchange's arena. */
 typedef struct waiter {
     exchange_t *ex;
-    runner_link_t *runner;
+    runner_client_t *runner;
     runner_message_t what;
     char id[BOX_ID_MAX + 1];
 } waiter_t;
@@ -20,7 +20,7 @@ typedef struct waiter {
 static void asker_left(void *arg)
 {
     const waiter_t *waiter = arg;
-    runner_link_forget(waiter->runner, waiter);
+    runner_client_forget(waiter->runner, waiter);
 }
 
 void admin_no_such_process(exchange_t *ex, const char *id)
@@ -76,7 +76,7 @@ static void ask(exchange_t *ex, str_t id, runner_message_t what)
         return;
     }
     admin->controls->box_ordered(admin->owner, id, what == RUNNER_START);
-    if (admin->runner == NULL || !runner_link_ask(admin->runner, what, id, 0, on_answer, waiter)) {
+    if (admin->runner == NULL || !runner_client_ask(admin->runner, what, id, 0, on_answer, waiter)) {
         admin_error(ex, 503, "runner_unavailable", NULL,
                     "The process that runs boxes is not there: try again in a moment.");
     } else {

@@ -6,7 +6,7 @@
 
 #include <openssl/crypto.h>
 
-#include "admin_private.h"
+#include "admin_internal.h"
 
 #include "arena.h"
 

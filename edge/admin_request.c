@@ -3,7 +3,7 @@
  */
 #include <assert.h>
 
-#include "admin_private.h"
+#include "admin_internal.h"
 
 static bool is_printable(const char *text)
 {

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "address.h"
-#include "admin_private.h"
+#include "admin_internal.h"
 #include "clock.h"
 #include "heap.h"
 #include "list.h"

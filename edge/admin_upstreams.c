@@ -5,7 +5,7 @@
 #include <assert.h>
 
 #include "address.h"
-#include "admin_private.h"
+#include "admin_internal.h"
 #include "balance.h"
 #include "process_log.h"
 

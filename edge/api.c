@@ -205,7 +205,7 @@ void api_release_server(exchange_t *ex)
     if (balance_done(shm_balance(worker->context.shm), worker->context.index, api->upstream_index,
                      api->upstream, &api->pick, api->outcome, api->latency_us,
                      loop_now(worker->context.loop)))
-        places_freed(worker->places, api->upstream_index);
+        upstream_queue_freed(worker->upstream_queue, api->upstream_index);
     api->outcome = BALANCE_LEFT;
     api->latency_us = 0;
 }

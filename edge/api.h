@@ -11,8 +11,8 @@
 #include "keys.h"
 #include "limit.h"
 #include "origin_tls.h"
-#include "places.h"
 #include "resend.h"
+#include "upstream_queue.h"
 
 /* A request is tried at so many servers, at most, where none of them could be connected to. */
 #define API_ATTEMPTS_MAX 3

@@ -20,11 +20,11 @@
 
 #include <jansson.h>
 
-#include "api_deletion_impl.h"
+#include "api_deletion_internal.h"
 #include "arena.h"
 #include "client.h"
 #include "list.h"
-#include "preview_calls.h"
+#include "preview_client.h"
 #include "random_id.h"
 #include "request_head.h"
 #include "steps.h"
@@ -47,7 +47,7 @@ static void tell(api_deletion_t *deletion, deletion_call_t *call, deletion_outco
         return;
     call->op = DELETION_END;
     call->outcome = outcome;
-    preview_calls_tell_deletion(worker_of(deletion->ex->context)->preview_calls, call);
+    preview_client_tell_deletion(worker_of(deletion->ex->context)->preview_client, call);
 }
 
 /* The upstream says that it has deleted something: also a box of which it shows nothing is asked about where
@@ -87,7 +87,7 @@ static void leave(exchange_t *ex, await_end_t how)
     api_deletion_t *deletion = ex->api->deletion;
     (void)how;
     api_ask_stop(&deletion->questions);
-    preview_calls_leave(&deletion->asker);
+    preview_client_leave(&deletion->asker);
 }
 
 static const await_source_t source = {.name = "deletion", .leave = leave};
@@ -147,8 +147,8 @@ static void fill(api_deletion_t *deletion, deletion_call_t *call, deletion_op_t 
 static void note(api_deletion_t *deletion, deletion_call_t *call, deletion_op_t op)
 {
     fill(deletion, call, op);
-    preview_calls_ask_deletion(worker_of(deletion->ex->context)->preview_calls, &deletion->asker, call,
-                               on_noted);
+    preview_client_ask_deletion(worker_of(deletion->ex->context)->preview_client, &deletion->asker, call,
+                                on_noted);
 }
 
 /* The upstream has shown all that it shows. */
@@ -415,8 +415,8 @@ static void on_state_known(exchange_t *ex)
     }
     deletion->stage = SETTLING;
     fill(deletion, &deletion->call, DELETION_SETTLE);
-    preview_calls_ask_deletion(worker_of(ex->context)->preview_calls, &deletion->asker, &deletion->call,
-                               on_settled);
+    preview_client_ask_deletion(worker_of(ex->context)->preview_client, &deletion->asker, &deletion->call,
+                                on_settled);
 }
 
 static step_result_t settle(exchange_t *ex)

@@ -3,7 +3,7 @@
  * caller's, and where that is not whole, one by one among those that have previews.
  */
 #include "api.h"
-#include "api_deletion_impl.h"
+#include "api_deletion_internal.h"
 #include "arena.h"
 #include "worker.h"
 

@@ -68,13 +68,13 @@ static void leave_line(exchange_t *ex)
     if (api->waiter.ex == NULL)
         return;
     api->queued_ms = (uint32_t)(loop_now(ex->context->loop) - api->waiter.since_ms);
-    places_leave(worker_of(ex->context)->places, &api->waiter);
+    upstream_queue_leave(worker_of(ex->context)->upstream_queue, &api->waiter);
 }
 
 static void leave(exchange_t *ex, await_end_t how)
 {
     if (how == AWAIT_RESUMED)
-        places_turn(&ex->api->waiter);
+        upstream_queue_turn(&ex->api->waiter);
     else
         leave_line(ex);
 }
@@ -91,13 +91,13 @@ static void refuse_busy(exchange_t *ex)
 static step_result_t wait_for_place(exchange_t *ex)
 {
     api_t *api = ex->api;
-    places_t *places = worker_of(ex->context)->places;
+    upstream_queue_t *upstream_queue = worker_of(ex->context)->upstream_queue;
     if (api->waiter.ex != NULL) { /* it had its turn */
-        places_wait_on(places, &api->waiter);
+        upstream_queue_wait_on(upstream_queue, &api->waiter);
         await_begin(ex, &source);
         return STEP_WAIT;
     }
-    if (!places_wait(places, &api->waiter, ex, api->upstream_index, api->upstream->queue)) {
+    if (!upstream_queue_wait(upstream_queue, &api->waiter, ex, api->upstream_index, api->upstream->queue)) {
         refuse_busy(ex);
         return STEP_DONE;
     }
@@ -110,7 +110,8 @@ static step_result_t wait_for_place(exchange_t *ex)
 step_result_t step_api_pick(exchange_t *ex)
 {
     api_t *api = ex->api;
-    if (api->waiter.ex == NULL && places_waiting(worker_of(ex->context)->places, api->upstream_index))
+    if (api->waiter.ex == NULL &&
+        upstream_queue_waiting(worker_of(ex->context)->upstream_queue, api->upstream_index))
         return wait_for_place(ex); /* behind those who came before */
     switch (pick(ex, 0)) {
     case BALANCE_OK:

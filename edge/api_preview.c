@@ -19,7 +19,7 @@
 #include "client.h"
 #include "list.h"
 #include "local.h"
-#include "preview_calls.h"
+#include "preview_client.h"
 #include "steps.h"
 #include "store.h"
 #include "worker.h"
@@ -150,7 +150,7 @@ static void left(void *arg)
 {
     api_preview_t *preview = arg;
     subrequest_cancel(&preview->request);
-    preview_calls_leave(&preview->asker);
+    preview_client_leave(&preview->asker);
 }
 
 static void leave(exchange_t *ex, await_end_t how)
@@ -172,7 +172,7 @@ static void ask_controller(api_preview_t *preview)
                            .dash = preview->ex->api->conf->api.previews_alias == CONF_ALIAS_DASH};
     memcpy(call.id, preview->path.id.p, preview->path.id.n);
     preview->stage = CHANGING;
-    preview_calls_ask(worker_of(preview->ex->context)->preview_calls, &preview->asker, &call, on_changed);
+    preview_client_ask(worker_of(preview->ex->context)->preview_client, &preview->asker, &call, on_changed);
 }
 
 static void send_upstream(api_preview_t *preview, str_t method, const char *below, subrequest_done_t done)

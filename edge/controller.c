@@ -18,8 +18,7 @@
 #include "idle.h"
 #include "list.h"
 #include "listening_desk.h"
-#include "peers.h"
-#include "preview_desk.h"
+#include "preview_service.h"
 #include "process.h"
 #include "process_log.h"
 #include "provider_process.h"
@@ -27,6 +26,7 @@
 #include "store_thread.h"
 #include "upstreams.h"
 #include "waker.h"
+#include "worker_links.h"
 
 #define PATH_BYTES 4096
 /* How long open connections of the admin socket may take to end when the edge drains. */
@@ -47,22 +47,22 @@ typedef struct controller {
     store_thread_t *store;
     admin_t *admin;
     channel_t *supervisor;
-    peers_t *peers;
+    worker_links_t *worker_links;
     boxes_t *boxes;
     waker_t *waker;
     listening_desk_t *listening;
     idle_t *idle;
-    runner_link_t *runner;
+    runner_client_t *runner;
     provider_t *processes;
     providers_t *providers;
     upstreams_t *upstreams;
-    preview_desk_t *previews;
+    preview_service_t *previews;
     deletion_desk_t *deletions;
     controller_state_t state;
     int status; /* of the process, when it ends */
     loop_timer_t heartbeat;
     loop_timer_t drain;
-    loop_timer_t chores;
+    loop_timer_t maintenance;
 } controller_t;
 
 static void set_state(controller_t *controller, controller_state_t state)
@@ -191,11 +191,11 @@ static void reap_readers(controller_t *controller)
 /* ---- once a minute: keys of cookies that are a day old, previews that have expired ---- */
 
 /* One piece of it; other work on the store goes in between. */
-typedef struct chores_job {
+typedef struct maintenance_job {
     store_job_t job;
     controller_t *controller;
     controller_sweep_t sweep;
-} chores_job_t;
+} maintenance_job_t;
 
 static void rotate_cookie_keys(store_t *store, bool *rotated)
 {
@@ -203,37 +203,38 @@ static void rotate_cookie_keys(store_t *store, bool *rotated)
         process_log("controller", "the keys of session cookies cannot be recorded: %s", store_error(store));
 }
 
-static void chores_run(store_job_t *job, store_t *store)
+static void maintenance_run(store_job_t *job, store_t *store)
 {
-    chores_job_t *chores = CONTAINER_OF(chores_job_t, job, job);
+    maintenance_job_t *maintenance = CONTAINER_OF(maintenance_job_t, job, job);
     bool rotated = false, deleted;
-    if (chores->sweep.id[0] == '\0')
+    if (maintenance->sweep.id[0] == '\0')
         rotate_cookie_keys(store, &rotated);
-    if (controller_sweep(store, wall_us() / 1000000, &chores->sweep, &deleted) != STORE_OK) {
+    if (controller_sweep(store, wall_us() / 1000000, &maintenance->sweep, &deleted) != STORE_OK) {
         process_log("controller", "expired previews cannot be deleted: %s", store_error(store));
-        chores->sweep.done = true;
+        maintenance->sweep.done = true;
     }
     job->changed = deleted || rotated;
 }
 
-static void chores_done(store_job_t *job)
+static void maintenance_done(store_job_t *job)
 {
-    chores_job_t *chores = CONTAINER_OF(chores_job_t, job, job);
-    controller_t *controller = chores->controller;
-    bool more = !chores->sweep.done && controller->state == CONTROLLER_SERVES;
+    maintenance_job_t *maintenance = CONTAINER_OF(maintenance_job_t, job, job);
+    controller_t *controller = maintenance->controller;
+    bool more = !maintenance->sweep.done && controller->state == CONTROLLER_SERVES;
     if (!more || !store_thread_add(controller->store, job))
-        free(chores); /* in a minute, then */
+        free(maintenance); /* in a minute, then */
 }
 
-static void chores_due(loop_timer_t *timer)
+static void maintenance_due(loop_timer_t *timer)
 {
-    controller_t *controller = CONTAINER_OF(controller_t, chores, timer);
-    chores_job_t *chores = calloc(1, sizeof *chores);
-    assert(chores != NULL);
-    *chores = (chores_job_t){.job = {.run = chores_run, .done = chores_done}, .controller = controller};
-    if (!store_thread_add(controller->store, &chores->job))
-        free(chores); /* in a minute, then */
-    loop_timer_start(controller->loop, timer, CHORES_MS, chores_due);
+    controller_t *controller = CONTAINER_OF(controller_t, maintenance, timer);
+    maintenance_job_t *maintenance = calloc(1, sizeof *maintenance);
+    assert(maintenance != NULL);
+    *maintenance = (maintenance_job_t){.job = {.run = maintenance_run, .done = maintenance_done},
+                                       .controller = controller};
+    if (!store_thread_add(controller->store, &maintenance->job))
+        free(maintenance); /* in a minute, then */
+    loop_timer_start(controller->loop, timer, CHORES_MS, maintenance_due);
 }
 
 /* ---- channels ---- */
@@ -269,11 +270,11 @@ static void supervisor_message(void *owner, ipc_message_t *message)
         break;
     case PROCESS_PEER:
         if (message->fd_count >= 1)
-            peers_take(controller->peers, message->value, &message->fds[0]);
+            worker_links_take(controller->worker_links, message->value, &message->fds[0]);
         break;
     case PROCESS_RUNNER:
         if (message->fd_count >= 1)
-            runner_link_take(controller->runner, &message->fds[0]);
+            runner_client_take(controller->runner, &message->fds[0]);
         break;
     case PROCESS_WORKER_DIED:
         reap_readers(controller);
@@ -313,13 +314,13 @@ static void worker_message(void *owner, unsigned index, ipc_message_t *message)
             idle_wanted(controller->idle, bytes);
         break;
     case PROCESS_PREVIEW:
-        preview_desk_take(controller->previews, index, message->value, bytes, wall_us() / 1000000);
+        preview_service_take(controller->previews, index, message->value, bytes, wall_us() / 1000000);
         break;
     case PROCESS_DELETION:
         deletion_desk_take(controller->deletions, index, message->value, bytes);
         break;
     case PROCESS_PLACE:
-        peers_tell_all(controller->peers, PROCESS_PLACE, message->value, STR(""));
+        worker_links_tell_all(controller->worker_links, PROCESS_PLACE, message->value, STR(""));
         break;
     case PROCESS_ACTIVE:
         idle_active(controller->idle, bytes);
@@ -355,7 +356,7 @@ static bool ask_drain(void *owner)
 static void end_tunnels(void *owner, const char *which, uint64_t below)
 {
     controller_t *controller = owner;
-    peers_end_tunnels(controller->peers, which, below);
+    worker_links_end_tunnels(controller->worker_links, which, below);
 }
 
 static const char *push_box(void *owner, const control_box_t *box, void (*done)(void *arg), void *arg)
@@ -490,24 +491,25 @@ static bool start(controller_t *controller, const controller_args_t *args)
         free(known.at);
         return false;
     }
-    controller->peers = peers_new(controller->loop, worker_message, controller);
-    controller->boxes = boxes_new(controller->loop, controller->conf, controller->store, controller->peers,
-                                  known.at, known.count, wall_us());
+    controller->worker_links = worker_links_new(controller->loop, worker_message, controller);
+    controller->boxes = boxes_new(controller->loop, controller->conf, controller->store,
+                                  controller->worker_links, known.at, known.count, wall_us());
     free(known.at);
-    controller->runner = runner_link_new(controller->loop);
+    controller->runner = runner_client_new(controller->loop);
     controller->processes =
         provider_process_new(controller->loop, controller->conf, controller->runner, args->runner_lives,
                              &boxes_provider_handlers, controller->boxes);
     boxes_set_provider(controller->boxes, PROVIDER_PROCESS, controller->processes);
     controller->listening =
-        listening_desk_new(controller->loop, controller->store, controller->boxes, controller->peers);
-    controller->waker = waker_new(controller->loop, controller->conf, controller->boxes, controller->peers,
-                                  controller->listening, shm_wakes(controller->shm));
+        listening_desk_new(controller->loop, controller->store, controller->boxes, controller->worker_links);
+    controller->waker =
+        waker_new(controller->loop, controller->conf, controller->boxes, controller->worker_links,
+                  controller->listening, shm_wakes(controller->shm));
     controller->idle = idle_new(controller->loop, controller->boxes);
     controller->providers = providers_new(controller->loop, controller->conf, controller->boxes);
-    controller->previews = preview_desk_new(controller->store, controller->peers);
+    controller->previews = preview_service_new(controller->store, controller->worker_links);
     controller->deletions =
-        deletion_desk_new(controller->loop, controller->conf, controller->store, controller->peers,
+        deletion_desk_new(controller->loop, controller->conf, controller->store, controller->worker_links,
                           controller->boxes, shm_balance(controller->shm));
     controller->upstreams = upstreams_new(controller->loop, controller->conf, shm_balance(controller->shm));
     controller->admin = admin_new(controller->loop, controller->conf, controller->shm, controller->store,
@@ -518,10 +520,10 @@ static bool start(controller_t *controller, const controller_args_t *args)
     channel_use_reserve(controller->supervisor);
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++) {
         int fd = args->worker_fds[i];
-        peers_take(controller->peers, i, &fd);
+        worker_links_take(controller->worker_links, i, &fd);
     }
     beat(&controller->heartbeat);
-    chores_due(&controller->chores);
+    maintenance_due(&controller->maintenance);
     atomic_store(&shm_controller(controller->shm)->state, SHM_READY);
     channel_send(controller->supervisor, PROCESS_READY, 0, STR(""), NULL, 0);
     return true;
@@ -532,13 +534,13 @@ static void stop(controller_t *controller)
 {
     loop_timer_stop(&controller->heartbeat);
     loop_timer_stop(&controller->drain);
-    loop_timer_stop(&controller->chores);
+    loop_timer_stop(&controller->maintenance);
     admin_free(&controller->admin);
     controller->processes->free(controller->processes);
-    runner_link_free(&controller->runner);
+    runner_client_free(&controller->runner);
     if (controller->boxes != NULL)
         boxes_stop(controller->boxes);
-    preview_desk_free(&controller->previews);
+    preview_service_free(&controller->previews);
     deletion_desk_free(&controller->deletions);
     store_thread_free(&controller->store);
     idle_free(&controller->idle);
@@ -547,7 +549,7 @@ static void stop(controller_t *controller)
     providers_free(&controller->providers);
     upstreams_free(&controller->upstreams);
     boxes_free(&controller->boxes);
-    peers_free(&controller->peers); /* the last changes may have had something to tell */
+    worker_links_free(&controller->worker_links); /* the last changes may have had something to tell */
     channel_free(&controller->supervisor);
     loop_free(&controller->loop);
     conf_release(&controller->conf);

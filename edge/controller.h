@@ -19,8 +19,8 @@ MUST_USE store_result_t controller_put_boxes(store_t *store, const conf_t *conf,
                                              bool *changed);
 
 /*
- * By the clock (controller_chores.c). Makes the first key of session cookies, or a new one where the current
- * is a day old (or of the future). *rotated is set where one was made.
+ * By the clock (controller_maintenance.c). Makes the first key of session cookies, or a new one where the
+ * current is a day old (or of the future). *rotated is set where one was made.
  */
 MUST_USE store_result_t controller_rotate_cookie_keys(store_t *store, uint64_t now_unix, bool *rotated);
 /* A walk over all previews in pieces; zero-filled it begins. */

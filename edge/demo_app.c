@@ -7,7 +7,7 @@
 #include "address.h"
 #include "arena.h"
 #include "client.h"
-#include "demo_private.h"
+#include "demo_internal.h"
 
 str_t demo_client(exchange_t *ex)
 {

@@ -5,7 +5,7 @@
 
 #include "arena.h"
 #include "context.h"
-#include "demo_private.h"
+#include "demo_internal.h"
 #include "list.h"
 #include "steps.h"
 #include "websocket.h"

@@ -5,7 +5,7 @@
 #include <assert.h>
 
 #include "arena.h"
-#include "demo_private.h"
+#include "demo_internal.h"
 #include "template.h"
 
 /* What the page may do: its own style and script, its own addresses. */

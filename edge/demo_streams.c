@@ -6,7 +6,7 @@
 
 #include "arena.h"
 #include "context.h"
-#include "demo_private.h"
+#include "demo_internal.h"
 #include "list.h"
 #include "local.h"
 #include "steps.h"

@@ -6,7 +6,7 @@
 #include <openssl/evp.h>
 
 #include "arena.h"
-#include "demo_private.h"
+#include "demo_internal.h"
 #include "steps.h"
 
 typedef struct upload {

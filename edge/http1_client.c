@@ -14,7 +14,7 @@
 #include "context.h"
 #include "descriptors.h"
 #include "forward.h"
-#include "http1_client_impl.h"
+#include "http1_client_internal.h"
 #include "list.h"
 #include "origin_pool.h"
 #include "origin_tls.h"

@@ -10,7 +10,7 @@
 #include "descriptors.h"
 #include "farewell.h"
 #include "forward.h"
-#include "http1_client_impl.h"
+#include "http1_client_internal.h"
 #include "list.h"
 #include "origin_pool.h"
 #include "origin_tls.h"

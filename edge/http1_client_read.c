@@ -2,7 +2,7 @@
  * The receiving half of the HTTP/1 client: interim and final heads, bodies in every framing, and what a box
  * gets wrong.
  */
-#include "http1_client_impl.h"
+#include "http1_client_internal.h"
 
 #include <assert.h>
 

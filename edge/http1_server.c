@@ -7,7 +7,7 @@
  */
 #include "budget.h"
 #include "context.h"
-#include "http1_server_impl.h"
+#include "http1_server_internal.h"
 #include "list.h"
 
 #include <assert.h>

@@ -1,7 +1,7 @@
 /*
  * The reading half of the HTTP/1 server: heads, bodies, pipelined requests, and clients that leave.
  */
-#include "http1_server_impl.h"
+#include "http1_server_internal.h"
 
 #include <assert.h>
 

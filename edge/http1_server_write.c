@@ -1,7 +1,7 @@
 /*
  * The writing half of the HTTP/1 server: what the exchange calls to have its response sent (client_ops_t).
  */
-#include "http1_server_impl.h"
+#include "http1_server_internal.h"
 
 #include "budget.h"
 #include "context.h"

@@ -15,7 +15,7 @@
 #include "arena.h"
 #include "context.h"
 #include "descriptors.h"
-#include "http2_client_impl.h"
+#include "http2_client_internal.h"
 #include "list.h"
 #include "refused.h"
 #include "request_head.h"

@@ -11,7 +11,7 @@
 #include "arena.h"
 #include "context.h"
 #include "forward.h"
-#include "http2_client_impl.h"
+#include "http2_client_internal.h"
 #include "list.h"
 
 #define OTHER_LENGTH "The body of the answer is not as long as its Content-Length."

@@ -3,7 +3,7 @@
  * PROTOCOL_ERROR in place of END_STREAM. Most clients that read both at once report the reset alone. So a
  * PING goes out behind the answer, and the reset when the client has answered that, or after HTTP2_NOTICE_MS.
  */
-#include "http2_conn.h"
+#include "http2_server_internal.h"
 
 #include "context.h"
 #include "list.h"

@@ -14,7 +14,7 @@
 #include "arena.h"
 #include "forward.h"
 #include "http2_client.h"
-#include "http2_client_impl.h"
+#include "http2_client_internal.h"
 #include "list.h"
 #include "origin_tls.h"
 #include "target.h"

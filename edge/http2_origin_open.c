@@ -8,7 +8,7 @@
 #include "address.h"
 #include "context.h"
 #include "http2_client.h"
-#include "http2_client_impl.h"
+#include "http2_client_internal.h"
 #include "list.h"
 #include "origin_tls.h"
 #include "shortage.h"

@@ -12,7 +12,7 @@
 #include "alloc.h"
 #include "context.h"
 #include "fnv.h"
-#include "http2_client_impl.h"
+#include "http2_client_internal.h"
 #include "list.h"
 #include "resend.h"
 #include "target.h"

@@ -4,7 +4,7 @@
  */
 #include <assert.h>
 
-#include "http2_conn.h"
+#include "http2_server_internal.h"
 
 /* nghttp2_send_data_callback: one DATA frame, from its header to its padding. */
 static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *header, size_t n,

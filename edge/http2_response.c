@@ -9,7 +9,7 @@
 #include "arena.h"
 #include "budget.h"
 #include "context.h"
-#include "http2_conn.h"
+#include "http2_server_internal.h"
 #include "list.h"
 
 /* Fields of a head that need no memory but the stack. */

@@ -9,7 +9,7 @@
 
 #include "budget.h"
 #include "context.h"
-#include "http2_conn.h"
+#include "http2_server_internal.h"
 #include "list.h"
 
 /* Writes of up to HTTP2_OUTPUT_BYTES in one turn of the loop, for one connection. */

@@ -9,7 +9,7 @@
  */
 #include <assert.h>
 
-#include "http2_conn.h"
+#include "http2_server_internal.h"
 
 #include "arena.h"
 #include "context.h"

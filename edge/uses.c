@@ -1,4 +1,4 @@
-#include "uses_impl.h"
+#include "uses_internal.h"
 
 #include <assert.h>
 #include <stdlib.h>

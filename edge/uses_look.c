@@ -5,7 +5,7 @@
  * Nobody without a response head is kept waiting: a box that was paused may never answer. Who has one keeps
  * its connection, since a box that was frozen goes on where it was, unless the box has left its address.
  */
-#include "uses_impl.h"
+#include "uses_internal.h"
 
 #include <assert.h>
 #include <stdatomic.h>

@@ -2,7 +2,7 @@
  * What a worker tells the controller of the boxes that its exchanges use: that they are active, that they are
  * silent, that they are to be woken.
  */
-#include "uses_impl.h"
+#include "uses_internal.h"
 
 #include <assert.h>
 

@@ -29,8 +29,7 @@
 #include "origin_pool.h"
 #include "origin_tls.h"
 #include "pipeline.h"
-#include "places.h"
-#include "preview_calls.h"
+#include "preview_client.h"
 #include "process.h"
 #include "process_birth.h"
 #include "process_log.h"
@@ -42,6 +41,7 @@
 #include "store.h"
 #include "tls.h"
 #include "tunnel.h"
+#include "upstream_queue.h"
 #include "uses.h"
 #include "wake.h"
 
@@ -292,9 +292,9 @@ static void on_controller_message(void *owner, ipc_message_t *message)
     if (message->type == PROCESS_TUNNELS)
         end_tunnels(&process->worker, str_make(message->bytes, message->len), message->value);
     else if (message->type == PROCESS_PREVIEW_DONE)
-        preview_calls_message(process->worker.preview_calls, message);
+        preview_client_message(process->worker.preview_client, message);
     else if (message->type == PROCESS_PLACE)
-        places_message(process->worker.places, message->value);
+        upstream_queue_message(process->worker.upstream_queue, message->value);
     else if (message->type == PROCESS_BOXES)
         uses_boxes_changed(process->worker.uses);
     else if (message->type == PROCESS_LISTENS)
@@ -309,8 +309,8 @@ static void on_controller_closed(void *owner)
     wakes_set_channel(process->worker.wakes, NULL);
     uses_set_channel(process->worker.uses, NULL);
     refused_set_channel(process->worker.refused, NULL);
-    places_set_channel(process->worker.places, NULL);
-    preview_calls_set_channel(process->worker.preview_calls, NULL);
+    upstream_queue_set_channel(process->worker.upstream_queue, NULL);
+    preview_client_set_channel(process->worker.preview_client, NULL);
     channel_free(&process->controller); /* running boxes are served without it, until PROCESS_PEER */
 }
 
@@ -324,8 +324,8 @@ static void open_controller(worker_process_t *process, int fd)
     wakes_set_channel(process->worker.wakes, process->controller);
     uses_set_channel(process->worker.uses, process->controller);
     refused_set_channel(process->worker.refused, process->controller);
-    places_set_channel(process->worker.places, process->controller);
-    preview_calls_set_channel(process->worker.preview_calls, process->controller);
+    upstream_queue_set_channel(process->worker.upstream_queue, process->controller);
+    preview_client_set_channel(process->worker.preview_client, process->controller);
 }
 
 static void on_conf(worker_process_t *process, ipc_message_t *message)
@@ -439,9 +439,9 @@ static bool start(worker_process_t *process, const worker_args_t *args)
     worker->uses = uses_new(worker, process->store);
     worker->refused = refused_new(worker);
     worker->keys = keys_new(process->store, shm_epoch(worker->context.shm));
-    worker->places = places_new(worker);
+    worker->upstream_queue = upstream_queue_new(worker);
     worker->context.slots = slots_new(&worker->context);
-    worker->preview_calls = preview_calls_new(worker);
+    worker->preview_client = preview_client_new(worker);
     worker->store = process->store;
     worker->log =
         args->access_log_fd >= 0 ? access_log_new(args->access_log_fd, worker->context.counters) : NULL;
@@ -488,9 +488,9 @@ static void finish(worker_process_t *process)
     wakes_free(&worker->wakes);
     uses_free(&worker->uses);
     refused_free(&worker->refused);
-    places_free(&worker->places);
+    upstream_queue_free(&worker->upstream_queue);
     slots_free(&worker->context.slots);
-    preview_calls_free(&worker->preview_calls);
+    preview_client_free(&worker->preview_client);
     keys_free(&worker->keys);
     access_log_free(&worker->log);
     channel_free(&process->controller);

@@ -12,8 +12,8 @@ typedef struct access_log access_log_t;
 typedef struct blocks blocks_t;
 typedef struct keys keys_t;
 typedef struct origin_tls origin_tls_t;
-typedef struct places places_t;
-typedef struct preview_calls preview_calls_t;
+typedef struct upstream_queue upstream_queue_t;
+typedef struct preview_client preview_client_t;
 typedef struct refused refused_t;
 typedef struct routes routes_t;
 typedef struct store store_t;
@@ -29,14 +29,14 @@ struct worker {
     blocks_t *blocks;         /* what the operator has blocked */
     wakes_t *wakes;           /* requests that wait for boxes; NULL where there are none to wake (tests) */
     keys_t *keys;             /* API keys that have a name */
-    preview_calls_t *preview_calls; /* to the controller */
+    preview_client_t *preview_client; /* to the controller */
     store_t *store;
-    refused_t *refused;    /* requests whose box refused them; NULL where nobody can be asked (tests) */
-    places_t *places;      /* requests that wait for a place at an upstream */
-    uses_t *uses;          /* which boxes exchanges use; NULL where there are none (tests) */
-    access_log_t *log;     /* NULL where no lines are written */
-    unsigned wake_streams; /* open ones (wake_events.c) */
-    uint32_t birth;        /* process_birth of this process */
+    refused_t *refused; /* requests whose box refused them; NULL where nobody can be asked (tests) */
+    upstream_queue_t *upstream_queue; /* requests that wait for a place at an upstream */
+    uses_t *uses;                     /* which boxes exchanges use; NULL where there are none (tests) */
+    access_log_t *log;                /* NULL where no lines are written */
+    unsigned wake_streams;            /* open ones (wake_events.c) */
+    uint32_t birth;                   /* process_birth of this process */
 };
 
 /* The worker of a context that is part of one: steps and hooks run in workers only. */

@@ -3,7 +3,7 @@
  * server is complete before its bit in `present` is set, and the bit is cleared before the server
  * is removed. A successor therefore finds each server whole or absent.
  */
-#include "balance_impl.h"
+#include "balance_internal.h"
 
 /* A reader that meets this many changes in a row treats the slot as empty. */
 #define READ_TRIES 1000

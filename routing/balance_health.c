@@ -1,9 +1,9 @@
 /*
  * See balance.h: the results of workers' exchanges with a server. All of them carry the server's
- * generation (balance_impl.h), so that a former server's results do not count against its
+ * generation (balance_internal.h), so that a former server's results do not count against its
  * successor.
  */
-#include "balance_impl.h"
+#include "balance_internal.h"
 
 /* The tag in the word of an ejection is shorter: the rest has milliseconds for 34 years. */
 #define END_BITS 40

@@ -3,7 +3,7 @@
  * itself first and reads the sum afterwards. If two workers take the last request slot at the same
  * time, at least one of them sees both.
  */
-#include "balance_impl.h"
+#include "balance_internal.h"
 
 /* ---- counts ---- */
 

@@ -2,7 +2,7 @@
  * See balance.h: the choice among several servers. A server's share is its weight, less in its slow
  * start.
  */
-#include "balance_impl.h"
+#include "balance_internal.h"
 
 #include <math.h>
 

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "record.h"
-#include "store_impl.h"
+#include "store_internal.h"
 
 /* Map size for store_look of the tables beside the previews; LMDB maps a larger file completely all
  * the same. */

@@ -7,7 +7,7 @@
 #include <assert.h>
 
 #include "record.h"
-#include "store_impl.h"
+#include "store_internal.h"
 
 #define ALIASES_MAP_BYTES (64 << 20)
 /* Maximum removals in one commit. */

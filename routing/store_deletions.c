@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "record.h"
-#include "store_impl.h"
+#include "store_internal.h"
 
 #define DELETIONS_MAP_BYTES (32 << 20)
 

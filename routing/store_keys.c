@@ -9,7 +9,7 @@
 #include "conf_value.h"
 #include "order.h"
 #include "record.h"
-#include "store_impl.h"
+#include "store_internal.h"
 
 /* Address space only. The longest names and plans take about 80 MB (a test writes them), so a
  * revocation always fits. */

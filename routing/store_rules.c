@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 #include "record.h"
-#include "store_impl.h"
+#include "store_internal.h"
 
 #define RULES_MAP_BYTES (16 << 20)
 /* No box id can equal it. */

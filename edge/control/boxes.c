@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "address.h"
-#include "boxes_impl.h"
+#include "boxes_internal.h"
 #include "list.h"
 #include "process_log.h"
 #include "record.h"
@@ -79,7 +79,7 @@ static void take_places(box_entry_t **entries, size_t count)
         boxes_take_place(entries[i]);
 }
 
-boxes_t *boxes_new(loop_t *loop, const conf_t *conf, store_thread_t *store, peers_t *peers,
+boxes_t *boxes_new(loop_t *loop, const conf_t *conf, store_thread_t *store, worker_links_t *worker_links,
                    const store_box_t *known, size_t count, uint64_t now_us)
 {
     boxes_t *boxes = calloc(1, sizeof(*boxes));
@@ -88,7 +88,7 @@ boxes_t *boxes_new(loop_t *loop, const conf_t *conf, store_thread_t *store, peer
         .loop = loop,
         .conf = conf_acquire(conf),
         .store = store,
-        .peers = peers,
+        .worker_links = worker_links,
         .by_id = NAME_MAP(box_entry_t, box.id),
         .by_place = boxes_no_places(),
         .by_site = boxes_no_sites(),

@@ -9,9 +9,9 @@
 #define BOXEDGE_BOXES_H
 
 #include "loop.h"
-#include "peers.h"
 #include "provider.h"
 #include "store_thread.h"
+#include "worker_links.h"
 
 typedef struct boxes boxes_t;
 
@@ -30,7 +30,7 @@ typedef struct boxes_handlers {
  * again is gone with the next full listing. `conf` is acquired. Generations begin above `now_us` (wall
  * clock).
  */
-boxes_t *boxes_new(loop_t *loop, const conf_t *conf, store_thread_t *store, peers_t *peers,
+boxes_t *boxes_new(loop_t *loop, const conf_t *conf, store_thread_t *store, worker_links_t *worker_links,
                    const store_box_t *known, size_t count, uint64_t now_us);
 /* The providers are freed before it, since they tell it things. */
 void boxes_free(boxes_t **boxes);

@@ -2,7 +2,7 @@
  * Addresses that the edge connects to: not every one that a provider names is a box's.
  */
 #include "address.h"
-#include "boxes_impl.h"
+#include "boxes_internal.h"
 
 /* "This network" (RFC 1122): the kernel takes 0.0.0.0 for the machine itself. */
 const char *boxes_refusal(const boxes_t *boxes, box_provider_t kind, const provider_box_t *told)

@@ -18,7 +18,7 @@ typedef struct desk_job desk_job_t;
 struct deletion_desk {
     loop_t *loop;
     store_thread_t *store;
-    peers_t *peers;
+    worker_links_t *worker_links;
     boxes_t *boxes;
     deletion_asker_t *asker;
     list_t waiting; /* desk_job_t, for boxes to be recorded */
@@ -85,8 +85,8 @@ static void say(const desk_job_t *job)
 static void answer(const desk_job_t *job)
 {
     if (job->heard_ms == 0 && !job->desk->stopped)
-        peers_tell(job->desk->peers, job->worker, PROCESS_PREVIEW_DONE, job->number,
-                   str_make((const char *)&job->answer, sizeof(job->answer)));
+        worker_links_tell(job->desk->worker_links, job->worker, PROCESS_PREVIEW_DONE, job->number,
+                          str_make((const char *)&job->answer, sizeof(job->answer)));
 }
 
 static void done(store_job_t *base)
@@ -240,12 +240,12 @@ static void sweep_soon(deletion_desk_t *desk, uint32_t ms)
 
 /* ---- the whole ---- */
 
-deletion_desk_t *deletion_desk_new(loop_t *loop, const conf_t *conf, store_thread_t *store, peers_t *peers,
-                                   boxes_t *boxes, balance_t *balance)
+deletion_desk_t *deletion_desk_new(loop_t *loop, const conf_t *conf, store_thread_t *store,
+                                   worker_links_t *worker_links, boxes_t *boxes, balance_t *balance)
 {
     deletion_desk_t *desk = calloc(1, sizeof(*desk));
     assert(desk != NULL);
-    *desk = (deletion_desk_t){.loop = loop, .store = store, .peers = peers, .boxes = boxes};
+    *desk = (deletion_desk_t){.loop = loop, .store = store, .worker_links = worker_links, .boxes = boxes};
     list_init(&desk->waiting);
     desk->asker = deletion_asker_new(loop, conf, balance, on_asked, desk);
     sweep_soon(desk, SWEEP_MS); /* the controller before this one may have left some */

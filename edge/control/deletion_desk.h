@@ -9,15 +9,15 @@
 
 #include "balance.h"
 #include "boxes.h"
-#include "peers.h"
 #include "store_thread.h"
+#include "worker_links.h"
 
 typedef struct deletion_desk deletion_desk_t;
 
 /* All outlive it, `conf` until deletion_desk_set_conf. Free it before the store's thread ends, whose jobs may
  * still come back to it. */
-deletion_desk_t *deletion_desk_new(loop_t *loop, const conf_t *conf, store_thread_t *store, peers_t *peers,
-                                   boxes_t *boxes, balance_t *balance);
+deletion_desk_t *deletion_desk_new(loop_t *loop, const conf_t *conf, store_thread_t *store,
+                                   worker_links_t *worker_links, boxes_t *boxes, balance_t *balance);
 /* Also reads the file of api.settle_key again. */
 void deletion_desk_set_conf(deletion_desk_t *desk, const conf_t *conf);
 /* Nothing is asked or answered any more; jobs under way free themselves. Nulls; NULL is allowed. */

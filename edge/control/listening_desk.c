@@ -37,20 +37,20 @@ struct listening_desk {
     loop_t *loop;
     store_thread_t *store;
     const boxes_t *boxes;
-    peers_t *peers;
+    worker_links_t *worker_links;
     size_t question_count;
     look_t looks[LISTENING_BOXES_MAX];
 };
 
 listening_desk_t *listening_desk_new(loop_t *loop, store_thread_t *store, const boxes_t *boxes,
-                                     peers_t *peers)
+                                     worker_links_t *worker_links)
 {
     listening_desk_t *desk = calloc(1, sizeof(*desk));
     assert(desk != NULL);
     desk->loop = loop;
     desk->store = store;
     desk->boxes = boxes;
-    desk->peers = peers;
+    desk->worker_links = worker_links;
     for (size_t i = 0; i < LISTENING_BOXES_MAX; i++)
         desk->looks[i].desk = desk;
     return desk;
@@ -97,7 +97,7 @@ static void tell(listening_desk_t *desk, unsigned worker, str_t label, uint64_t 
 {
     char bytes[LISTENING_BYTES];
     size_t n = listening_write(label, listening, bytes);
-    peers_tell(desk->peers, worker, PROCESS_LISTENS, generation, str_make(bytes, n));
+    worker_links_tell(desk->worker_links, worker, PROCESS_LISTENS, generation, str_make(bytes, n));
 }
 
 static void answer(look_t *look, unsigned worker, uint16_t port, uint64_t generation)

@@ -23,7 +23,7 @@ typedef struct listening_desk listening_desk_t;
 /* All outlive it, but for the store's thread, which is freed before it. Providers may be freed at any time.
  */
 listening_desk_t *listening_desk_new(loop_t *loop, store_thread_t *store, const boxes_t *boxes,
-                                     peers_t *peers);
+                                     worker_links_t *worker_links);
 void listening_desk_free(listening_desk_t **desk);
 
 /* "<id>-<port>" of that generation refused or closed a connection of worker `index`: PROCESS_LISTENS tells

@@ -14,10 +14,10 @@
 #include "resolver.h"
 
 /* The addresses of a server of the configuration. */
-typedef struct places {
+typedef struct upstream_queue {
     size_t count;
     struct in6_addr at[RESOLVER_ADDRESSES_MAX];
-} places_t;
+} upstream_queue_t;
 
 struct upstreams {
     loop_t *loop;
@@ -47,19 +47,19 @@ static const char *refusal_of(const conf_t *conf, const struct in6_addr *address
 }
 
 /* Takes out what is never used, and says it where it was not said before. */
-static void filter(upstreams_t *upstreams, unsigned index, size_t i, places_t *places)
+static void filter(upstreams_t *upstreams, unsigned index, size_t i, upstream_queue_t *upstream_queue)
 {
     const conf_server_t *server = &upstreams->conf->upstreams[index].servers[i];
     struct in6_addr first = {0}, *said = &upstreams->refused[index][i];
     const char *why = NULL;
     size_t kept = 0;
-    for (size_t n = 0; n < places->count; n++) {
-        const char *refusal = refusal_of(upstreams->conf, &places->at[n], server->port);
+    for (size_t n = 0; n < upstream_queue->count; n++) {
+        const char *refusal = refusal_of(upstreams->conf, &upstream_queue->at[n], server->port);
         if (refusal == NULL) {
-            places->at[kept++] = places->at[n];
+            upstream_queue->at[kept++] = upstream_queue->at[n];
         } else if (why == NULL) {
             why = refusal;
-            first = places->at[n];
+            first = upstream_queue->at[n];
         }
     }
     if (why != NULL && memcmp(said, &first, sizeof(first)) != 0) {
@@ -67,53 +67,57 @@ static void filter(upstreams_t *upstreams, unsigned index, size_t i, places_t *p
         (void)address_text(&first, text);
         process_log("controller", "upstream %s: server %s is at %s, %s, which the edge never connects to%s",
                     upstreams->conf->upstreams[index].name, server->text, text, why,
-                    places->count - kept > 1 ? "; others of its addresses are not used either" : "");
+                    upstream_queue->count - kept > 1 ? "; others of its addresses are not used either" : "");
     }
     *said = first;
-    places->count = kept;
+    upstream_queue->count = kept;
 }
 
 /* ---- servers ---- */
 
 /* Those that the balance has under this name: from before this process, which has not resolved it yet. */
 static void keep_places(const upstreams_t *upstreams, unsigned index, const conf_server_t *server,
-                        places_t *places)
+                        upstream_queue_t *upstream_queue)
 {
     balance_view_t view;
-    for (unsigned slot = 0; slot < BALANCE_SERVERS_MAX && places->count < RESOLVER_ADDRESSES_MAX; slot++)
+    for (unsigned slot = 0; slot < BALANCE_SERVERS_MAX && upstream_queue->count < RESOLVER_ADDRESSES_MAX;
+         slot++)
         if (balance_look(upstreams->balance, index, slot, loop_now(upstreams->loop), &view) &&
             strcmp(view.server.name, server->text) == 0)
-            places->at[places->count++] = view.server.address;
+            upstream_queue->at[upstream_queue->count++] = view.server.address;
 }
 
-static void find_places(upstreams_t *upstreams, unsigned index, size_t i, places_t *places)
+static void find_places(upstreams_t *upstreams, unsigned index, size_t i, upstream_queue_t *upstream_queue)
 {
     const conf_server_t *server = &upstreams->conf->upstreams[index].servers[i];
     const struct in6_addr *found;
-    if (address_parse(server->host, &places->at[0])) {
-        places->count = 1;
+    if (address_parse(server->host, &upstream_queue->at[0])) {
+        upstream_queue->count = 1;
     } else {
-        places->count = resolver_look(upstreams->resolver, server->host, &found);
-        if (places->count > 0)
-            memcpy(places->at, found, places->count * sizeof(*found));
+        upstream_queue->count = resolver_look(upstreams->resolver, server->host, &found);
+        if (upstream_queue->count > 0)
+            memcpy(upstream_queue->at, found, upstream_queue->count * sizeof(*found));
         else
-            keep_places(upstreams, index, server, places);
+            keep_places(upstreams, index, server, upstream_queue);
     }
-    filter(upstreams, index, i, places);
+    filter(upstreams, index, i, upstream_queue);
 }
 
 /* One address of each server, then a second of those that have one, and so on as far as there is room. */
-static size_t collect(const conf_upstream_t *conf, const places_t *places, balance_server_t *out)
+static size_t collect(const conf_upstream_t *conf, const upstream_queue_t *upstream_queue,
+                      balance_server_t *out)
 {
     size_t count = 0;
     for (size_t n = 0; n < RESOLVER_ADDRESSES_MAX; n++)
         for (size_t i = 0; i < conf->server_count && count < BALANCE_SERVERS_MAX; i++) {
             const conf_server_t *from = &conf->servers[i];
-            if (n >= places[i].count)
+            if (n >= upstream_queue[i].count)
                 continue;
             balance_server_t *server = &out[count++];
-            *server = (balance_server_t){
-                .index = (uint16_t)i, .address = places[i].at[n], .port = from->port, .weight = from->weight};
+            *server = (balance_server_t){.index = (uint16_t)i,
+                                         .address = upstream_queue[i].at[n],
+                                         .port = from->port,
+                                         .weight = from->weight};
             memcpy(server->name, from->text, sizeof(server->name));
         }
     return count;
@@ -124,12 +128,12 @@ static void set_servers(upstreams_t *upstreams, unsigned index)
     const conf_upstream_t *conf = &upstreams->conf->upstreams[index];
     balance_server_t servers[BALANCE_SERVERS_MAX];
     assert(conf->server_count <= BALANCE_SERVERS_MAX);
-    places_t *places = calloc(conf->server_count, sizeof(*places));
-    assert(places != NULL);
+    upstream_queue_t *upstream_queue = calloc(conf->server_count, sizeof(*upstream_queue));
+    assert(upstream_queue != NULL);
     for (size_t i = 0; i < conf->server_count; i++)
-        find_places(upstreams, index, i, &places[i]);
-    size_t count = collect(conf, places, servers);
-    free(places);
+        find_places(upstreams, index, i, &upstream_queue[i]);
+    size_t count = collect(conf, upstream_queue, servers);
+    free(upstream_queue);
     balance_set(upstreams->balance, index, upstreams->conf->upstreams[index].id, servers, count,
                 loop_now(upstreams->loop));
     if (upstreams->health[index] == NULL)

@@ -2,7 +2,7 @@
  * See waker.h. A box that somebody waits for has a record here: whether a resume is under way, the ports that
  * are waited for and by which workers, and what failed last. Records without anything to remember are freed.
  */
-#include "waker_impl.h"
+#include "waker_internal.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -129,14 +129,14 @@ static void tell_one(waker_t *waker, unsigned worker, wake_result_t result, cons
 {
     char bytes[WAKE_ANSWER_BYTES];
     size_t n = wake_answer_write(answer, bytes);
-    peers_tell(waker->peers, worker, PROCESS_WOKEN, result, str_make(bytes, n));
+    worker_links_tell(waker->worker_links, worker, PROCESS_WOKEN, result, str_make(bytes, n));
 }
 
 static void each_worker(const port_wake_t *port, uint32_t type, uint64_t value, str_t bytes)
 {
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
         if ((port->workers[i / 64] >> (i % 64) & 1) != 0)
-            peers_tell(port->box->waker->peers, i, type, value, bytes);
+            worker_links_tell(port->box->waker->worker_links, i, type, value, bytes);
 }
 
 void waker_finish_port(port_wake_t *port, wake_result_t result, const failure_t *failure)
@@ -189,8 +189,8 @@ static void tell_stage_to(const port_wake_t *port, unsigned worker)
     wake_stage_t stage = port->recording       ? WAKE_LISTENING
                          : port->probe != NULL ? WAKE_STARTING
                                                : WAKE_RESUMING;
-    peers_tell(port->box->waker->peers, worker, PROCESS_WAKE_STAGE, stage_value(port, stage),
-               str_make(label, (size_t)n));
+    worker_links_tell(port->box->waker->worker_links, worker, PROCESS_WAKE_STAGE, stage_value(port, stage),
+                      str_make(label, (size_t)n));
 }
 
 void waker_remember(box_wake_t *wake, failure_t *failure, wake_result_t result, const char *sentence)
@@ -420,7 +420,7 @@ void waker_order(waker_t *waker, str_t id, bool runs)
 
 /* ---- the whole ---- */
 
-waker_t *waker_new(loop_t *loop, const conf_t *conf, boxes_t *boxes, peers_t *peers,
+waker_t *waker_new(loop_t *loop, const conf_t *conf, boxes_t *boxes, worker_links_t *worker_links,
                    listening_desk_t *listening, shm_wakes_t *counts)
 {
     waker_t *waker = calloc(1, sizeof(*waker));
@@ -428,7 +428,7 @@ waker_t *waker_new(loop_t *loop, const conf_t *conf, boxes_t *boxes, peers_t *pe
     *waker = (waker_t){.loop = loop,
                        .conf = conf_acquire(conf),
                        .boxes = boxes,
-                       .peers = peers,
+                       .worker_links = worker_links,
                        .listening = listening,
                        .by_id = NAME_MAP(box_wake_t, id),
                        .counts = counts};

@@ -18,7 +18,7 @@
 typedef struct waker waker_t;
 
 /* All outlive it. */
-waker_t *waker_new(loop_t *loop, const conf_t *conf, boxes_t *boxes, peers_t *peers,
+waker_t *waker_new(loop_t *loop, const conf_t *conf, boxes_t *boxes, worker_links_t *worker_links,
                    listening_desk_t *listening, shm_wakes_t *counts);
 void waker_free(waker_t **waker);
 void waker_set_conf(waker_t *waker, const conf_t *conf);

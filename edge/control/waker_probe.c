@@ -2,7 +2,7 @@
  * Ports of boxes that run and are waited for: probed until they listen, or until it is clear that they do
  * not.
  */
-#include "waker_impl.h"
+#include "waker_internal.h"
 
 #include <stdio.h>
 

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "alloc.h"
-#include "conn_impl.h"
+#include "conn_internal.h"
 #include "list.h"
 
 #define IOV_MAX_SLICES 16

@@ -5,7 +5,7 @@
  */
 #include <poll.h>
 
-#include "conn_impl.h"
+#include "conn_internal.h"
 
 #include "list.h"
 

@@ -13,7 +13,7 @@
 
 #include <openssl/err.h>
 
-#include "conn_impl.h"
+#include "conn_internal.h"
 
 #include "alloc.h"
 #include "list.h"

@@ -1,13 +1,13 @@
 /*
  * Containers and the boxes that they are: which container of several counts, and what is told of it. See
- * docker_impl.h.
+ * docker_internal.h.
  */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "alloc.h"
-#include "docker_impl.h"
+#include "docker_internal.h"
 #include "list.h"
 #include "process_log.h"
 

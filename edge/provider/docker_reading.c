@@ -1,13 +1,13 @@
 /*
  * Questions about what a box's container wrote (provider.h). One call of a box is under way at a time, and
  * its questions wait in order; a question about the line, which others wait for, goes before those about the
- * whole log. Whatever the engine answers is bounded in bytes and in time. See docker_impl.h.
+ * whole log. Whatever the engine answers is bounded in bytes and in time. See docker_internal.h.
  */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "docker_impl.h"
+#include "docker_internal.h"
 #include "docker_log.h"
 #include "list.h"
 

@@ -1,7 +1,7 @@
 /*
  * Resumes and pauses of boxes that are containers. A resume unpauses or starts by what was last known of the
  * container, and then looks whether it runs: answers such as "already started" need no reading, and what was
- * not known right is found and acted on again. See docker_impl.h.
+ * not known right is found and acted on again. See docker_internal.h.
  *
  * Sentences are for anybody who opens a preview; what the engine said goes into the log.
  */
@@ -11,7 +11,7 @@
 
 #include <jansson.h>
 
-#include "docker_impl.h"
+#include "docker_internal.h"
 #include "docker_log.h"
 #include "list.h"
 #include "process_log.h"

@@ -2,7 +2,7 @@
  * How the docker provider stays right: the engine's events say which containers to look at; before them, and
  * after any gap in them, all are listed and inspected. The stream of events is asked for together with the
  * listing and from a little before it, since podman answers only when there is an event: what happens in
- * between is looked at twice rather than missed. See docker_impl.h.
+ * between is looked at twice rather than missed. See docker_internal.h.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 #include <jansson.h>
 
 #include "alloc.h"
-#include "docker_impl.h"
+#include "docker_internal.h"
 #include "list.h"
 #include "process_log.h"
 

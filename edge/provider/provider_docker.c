@@ -1,5 +1,5 @@
 /*
- * See provider_docker.h and, for its parts, docker_impl.h.
+ * See provider_docker.h and, for its parts, docker_internal.h.
  */
 #include "provider_docker.h"
 
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "alloc.h"
-#include "docker_impl.h"
+#include "docker_internal.h"
 #include "list.h"
 
 static docker_t *docker_of(provider_t *provider)

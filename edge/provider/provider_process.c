@@ -32,7 +32,7 @@ struct process_provider {
     provider_t base;
     loop_t *loop;
     conf_t *conf;
-    runner_link_t *link;
+    runner_client_t *link;
     process_box_t *boxes; /* one for each of conf->processes, in order */
     size_t count;
     stranger_t *strangers;
@@ -151,7 +151,7 @@ static void ask(process_box_t *box)
 {
     process_provider_t *p = box->provider;
     if (box->resuming && !box->asked && p->listed) /* the answer comes after its state was told */
-        box->asked = runner_link_ask(p->link, RUNNER_START, str_from(box->process->id), 0, on_answer, box);
+        box->asked = runner_client_ask(p->link, RUNNER_START, str_from(box->process->id), 0, on_answer, box);
 }
 
 static void answer_stranger(process_provider_t *p, const stranger_t *stranger)
@@ -195,7 +195,7 @@ static void add_stranger(process_provider_t *p, str_t id, bool resume)
 static void on_up(void *owner)
 {
     process_provider_t *p = owner;
-    runner_link_list(p->link);
+    runner_client_list(p->link);
     for (size_t i = 0; i < p->count; i++)
         ask(&p->boxes[i]);
 }
@@ -230,7 +230,7 @@ static void on_listed(void *owner)
         tell_all(p);
 }
 
-static const runner_link_handlers_t link_handlers = {
+static const runner_client_handlers_t link_handlers = {
     .up = on_up, .down = on_down, .box = on_box, .listed = on_listed};
 
 /* ---- the provider ---- */
@@ -261,7 +261,7 @@ static void provider_pause(provider_t *provider, str_t id)
     if (box == NULL || box->process->keep_alive)
         return;
     runner_message_t what = box->process->idle_action == CONF_IDLE_FREEZE ? RUNNER_FREEZE : RUNNER_STOP;
-    if (!runner_link_ask(p->link, what, id, 0, NULL, NULL)) {
+    if (!runner_client_ask(p->link, what, id, 0, NULL, NULL)) {
         /* There is no runner, and so the box does not run; or it is asked again while it stays idle. */
     }
 }
@@ -272,7 +272,7 @@ static void provider_look(provider_t *provider, str_t id)
     if (find(p, id) == NULL)
         add_stranger(p, id, false);
     else
-        runner_link_look(p->link, id);
+        runner_client_look(p->link, id);
 }
 
 /* ---- logs ---- */
@@ -298,8 +298,8 @@ static bool ask_runner(provider_t *provider, str_t id, provider_question_t *ques
 {
     process_provider_t *p = self(provider);
     assert(question->asked == NULL);
-    if (!runner_link_ask(p->link, line ? RUNNER_LINE : RUNNER_LOG, id, line ? 0 : question->from, on_said,
-                         question))
+    if (!runner_client_ask(p->link, line ? RUNNER_LINE : RUNNER_LOG, id, line ? 0 : question->from, on_said,
+                           question))
         return false;
     question->asked = provider;
     question->wants_line = line;
@@ -322,7 +322,7 @@ static void provider_forget(provider_t *provider, provider_question_t *question)
     if (question->asked == NULL)
         return;
     assert(question->asked == provider);
-    runner_link_forget(self(provider)->link, question);
+    runner_client_forget(self(provider)->link, question);
     provider_unask(question);
 }
 
@@ -331,16 +331,16 @@ static void end_questions(process_provider_t *p)
     static const runner_answer_t lost = {.result = RUNNER_LOST, .sentence = "The edge is ending."};
     while (!list_is_empty(&p->questions)) {
         provider_question_t *question = CONTAINER_OF(provider_question_t, link, p->questions.next);
-        runner_link_forget(p->link, question);
+        runner_client_forget(p->link, question);
         on_said(question, &lost);
     }
 }
 
-static void free_boxes(process_box_t *boxes, size_t count, runner_link_t *link)
+static void free_boxes(process_box_t *boxes, size_t count, runner_client_t *link)
 {
     for (size_t i = 0; i < count; i++) {
         loop_timer_stop(&boxes[i].patience);
-        runner_link_forget(link, &boxes[i]);
+        runner_client_forget(link, &boxes[i]);
     }
     free(boxes);
 }
@@ -390,14 +390,14 @@ static void provider_set_conf(provider_t *provider, const conf_t *conf)
     p->conf = conf_acquire(conf);
     if (p->listed)
         tell_all(p);
-    runner_link_list(p->link); /* of new boxes the runner may have told before we knew them */
+    runner_client_list(p->link); /* of new boxes the runner may have told before we knew them */
     loop_defer(p->loop, &p->work, work);
 }
 
 static void provider_free(provider_t *provider)
 {
     process_provider_t *p = self(provider);
-    runner_link_listen(p->link, NULL, NULL);
+    runner_client_listen(p->link, NULL, NULL);
     end_questions(p);
     free_boxes(p->boxes, p->count, p->link);
     while (p->strangers != NULL) {
@@ -411,7 +411,7 @@ static void provider_free(provider_t *provider)
     free(p);
 }
 
-provider_t *provider_process_new(loop_t *loop, const conf_t *conf, runner_link_t *link, bool may_run,
+provider_t *provider_process_new(loop_t *loop, const conf_t *conf, runner_client_t *link, bool may_run,
                                  const provider_handlers_t *handlers, void *owner)
 {
     process_provider_t *p = calloc(1, sizeof(*p));
@@ -437,6 +437,6 @@ provider_t *provider_process_new(loop_t *loop, const conf_t *conf, runner_link_t
         loop_timer_start(loop, &p->first, PROVIDER_PROCESS_FIRST_MS, on_first_timeout);
     else
         loop_defer(loop, &p->work, work);
-    runner_link_listen(link, &link_handlers, p);
+    runner_client_listen(link, &link_handlers, p);
     return &p->base;
 }

@@ -3,7 +3,7 @@
  * none free (descriptors.h). The supervisor repeats them each second until they arrive whole, so
  * that a reload ends and a rotated log is opened.
  */
-#include "supervisor_parts.h"
+#include "supervisor_internal.h"
 
 #include "clock.h"
 #include "process.h"

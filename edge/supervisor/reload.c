@@ -1,9 +1,9 @@
 /*
  * A new configuration while the edge runs. Everything is loaded, checked and opened beside the old
  * one, and only then swapped. On any error the old one stays, and the errors are reported. See
- * supervisor_parts.h.
+ * supervisor_internal.h.
  */
-#include "supervisor_parts.h"
+#include "supervisor_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>

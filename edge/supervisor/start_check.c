@@ -14,7 +14,7 @@
 #include "privileges.h"
 #include "process.h"
 #include "store.h"
-#include "supervisor_parts.h"
+#include "supervisor_internal.h"
 
 typedef struct start {
     const conf_t *conf;

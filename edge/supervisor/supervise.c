@@ -1,8 +1,8 @@
 /*
  * The supervision of roles: forks, the consequences of a death, and the watchdog. See
- * supervisor_parts.h.
+ * supervisor_internal.h.
  */
-#include "supervisor_parts.h"
+#include "supervisor_internal.h"
 
 #include <assert.h>
 #include <errno.h>

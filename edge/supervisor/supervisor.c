@@ -25,7 +25,7 @@
 #include "lockfile.h"
 #include "process_log.h"
 #include "sd_notify.h"
-#include "supervisor_parts.h"
+#include "supervisor_internal.h"
 
 #define TURN_MS             500
 #define WATCH_MS            5

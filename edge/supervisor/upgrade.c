@@ -12,7 +12,7 @@
  * The new edge has a shared segment of its own. The old edge's workers therefore do not see its
  * changes of the store; they finish their requests and accept no more connections.
  */
-#include "supervisor_parts.h"
+#include "supervisor_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>

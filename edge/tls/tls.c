@@ -14,7 +14,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
-#include "tls_impl.h"
+#include "tls_internal.h"
 
 #define SESSION_SECONDS 7200
 #define CHAIN_MAX       16 /* certificates in a chain file */

@@ -10,7 +10,7 @@
 
 #include <openssl/x509v3.h>
 
-#include "tls_impl.h"
+#include "tls_internal.h"
 
 #define HOST_MAX 255 /* of a server name */
 

@@ -11,7 +11,7 @@
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
 
-#include "tls_impl.h"
+#include "tls_internal.h"
 
 /* Expands the secret's last 16 bytes to a whole MAC key over the rest. */
 static void key_expand(tls_ticket_key_t *key, const uint8_t secret[64])

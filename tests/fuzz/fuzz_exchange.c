@@ -187,9 +187,9 @@ static void on_line(input_t *in, unsigned what)
     (void)in;
     fuzz_world.line_open = (what & 1) != 0;
     if ((what & 2) != 0)
-        places_freed(fuzz_world.worker->places, 0);
+        upstream_queue_freed(fuzz_world.worker->upstream_queue, 0);
     else
-        places_message(fuzz_world.worker->places, 0);
+        upstream_queue_message(fuzz_world.worker->upstream_queue, 0);
 }
 
 static void on_time(input_t *in, unsigned what)

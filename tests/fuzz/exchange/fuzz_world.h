@@ -11,13 +11,13 @@
 #include <stdlib.h>
 
 #include "exchange.h"
-#include "places.h"
 #include "process.h"
 #include "shm.h"
 #include "slots.h"
 #include "steps.h"
 #include "store_fixture.h"
 #include "subrequest.h"
+#include "upstream_queue.h"
 #include "uses.h"
 #include "wake.h"
 

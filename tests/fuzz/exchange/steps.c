@@ -101,9 +101,9 @@ static void leave_line(exchange_t *ex, await_end_t how)
 {
     fuzz_call_t *call = ex->codec;
     if (how == AWAIT_RESUMED)
-        places_turn(&call->place);
+        upstream_queue_turn(&call->place);
     else
-        places_leave(fuzz_world.worker->places, &call->place);
+        upstream_queue_leave(fuzz_world.worker->upstream_queue, &call->place);
 }
 
 static const await_source_t line_source = {.name = "line", .leave = leave_line};
@@ -117,15 +117,15 @@ static step_result_t step_line(exchange_t *ex)
     if (again && fuzz_world.line_open) {
         call->in_line = false;
         call->waits &= ~(unsigned)WAITS_LINE;
-        places_leave(fuzz_world.worker->places, &call->place);
+        upstream_queue_leave(fuzz_world.worker->upstream_queue, &call->place);
         return STEP_NEXT;
     }
-    if (!again && !places_wait(fuzz_world.worker->places, &call->place, ex, 0, 3)) {
+    if (!again && !upstream_queue_wait(fuzz_world.worker->upstream_queue, &call->place, ex, 0, 3)) {
         busy(ex);
         return STEP_DONE;
     }
     if (again)
-        places_wait_on(fuzz_world.worker->places, &call->place);
+        upstream_queue_wait_on(fuzz_world.worker->upstream_queue, &call->place);
     call->in_line = true;
     await_begin(ex, &line_source);
     if (!again)

@@ -152,7 +152,7 @@ void fuzz_begin(void)
     worker->context.client_faults =
         (fault_log_t){.window_ms = loop_now(worker->context.loop), .lines = FAULT_LINES};
     worker->context.slots = slots_new(&worker->context);
-    worker->places = places_new(worker);
+    worker->upstream_queue = upstream_queue_new(worker);
     worker->wakes = wakes_new(worker);
     wakes_set_channel(worker->wakes, fuzz_world.channel);
     worker->uses = uses_new(worker, fuzz_world.store.store);
@@ -179,7 +179,7 @@ void fuzz_end(void)
     assert(fuzz_world.fixture->counters.wake_waiters == 0 && shm_waiters(worker->context.shm) == 0);
     assert(balance_waiters(shm_balance(worker->context.shm), 0) == 0);
     assert(worker->wake_streams == 0 && fuzz_world.fixture->counters.tunnels_open == 0);
-    places_free(&worker->places);
+    upstream_queue_free(&worker->upstream_queue);
     slots_free(&worker->context.slots);
     wakes_free(&worker->wakes);
     uses_free(&worker->uses);

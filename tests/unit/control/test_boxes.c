@@ -162,8 +162,8 @@ static void too_many_boxes(void **state)
         many[i] = (store_box_t){.state = BOX_PAUSED, .provider = PROVIDER_HTTP, .generation = 1};
         snprintf(many[i].id, sizeof many[i].id, "b%zu", i);
     }
-    boxes_t *full = boxes_new(w->loop, w->conf, w->store, w->peers, many, BOXES_MAX, 1000);
-    waker_t *waker = waker_new(w->loop, w->conf, full, w->peers, NULL, shm_wakes(w->shm));
+    boxes_t *full = boxes_new(w->loop, w->conf, w->store, w->worker_links, many, BOXES_MAX, 1000);
+    waker_t *waker = waker_new(w->loop, w->conf, full, w->worker_links, NULL, shm_wakes(w->shm));
     boxes_set_provider(full, PROVIDER_HTTP, &http);
     free(many);
     waker_ask(waker, 0, label(w, "one-too-many"), WAKE_WISH_WAKE, 0);
@@ -263,7 +263,7 @@ static void boxes_found_gone_are_forgotten(void **state)
 {
     world_t *w = *state;
     store_box_t known = {.id = "a", .state = BOX_GONE, .provider = PROVIDER_PROCESS, .generation = 7};
-    boxes_t *boxes = boxes_new(w->loop, w->conf, w->store, w->peers, &known, 1, 1000);
+    boxes_t *boxes = boxes_new(w->loop, w->conf, w->store, w->worker_links, &known, 1, 1000);
     go_on(w, GONE_MS / 2);
     settle(w);
     assert_non_null(boxes_find(boxes, STR("a")));

@@ -66,7 +66,7 @@ static int desk_setup(void **state)
     of_provider = d;
     d->w->provider.line = provider_line;
     d->w->provider.forget = provider_forget;
-    d->desk = listening_desk_new(d->w->loop, d->w->store, d->w->boxes, d->w->peers);
+    d->desk = listening_desk_new(d->w->loop, d->w->store, d->w->boxes, d->w->worker_links);
     tell_with_pid(d, "a");
     settle(d->w);
     *state = d;

@@ -69,15 +69,15 @@ int waker_world_setup(void **state)
     w->conf->wake.timeout = 5000;
     w->store = store_thread_new(w->loop, w->dirs.store, w->shm);
     w->dirs.store = NULL;
-    w->peers = peers_new(w->loop, hear, w);
+    w->worker_links = worker_links_new(w->loop, hear, w);
     for (unsigned i = 0; i < 3; i++) {
         int fds[2];
         assert_true(ipc_pair(fds));
-        peers_take(w->peers, i, &fds[0]);
+        worker_links_take(w->worker_links, i, &fds[0]);
         w->workers[i] = fds[1];
     }
-    w->boxes = boxes_new(w->loop, w->conf, w->store, w->peers, NULL, 0, 1000);
-    w->waker = waker_new(w->loop, w->conf, w->boxes, w->peers, NULL, shm_wakes(w->shm));
+    w->boxes = boxes_new(w->loop, w->conf, w->store, w->worker_links, NULL, 0, 1000);
+    w->waker = waker_new(w->loop, w->conf, w->boxes, w->worker_links, NULL, shm_wakes(w->shm));
     w->provider = (provider_t){.kind = PROVIDER_PROCESS,
                                .handlers = &boxes_provider_handlers,
                                .owner = w->boxes,
@@ -97,7 +97,7 @@ int waker_world_teardown(void **state)
     store_thread_free(&w->store);
     waker_free(&w->waker);
     boxes_free(&w->boxes);
-    peers_free(&w->peers);
+    worker_links_free(&w->worker_links);
     for (unsigned i = 0; i < 3; i++)
         close(w->workers[i]);
     close(w->listener);

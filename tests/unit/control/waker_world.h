@@ -24,7 +24,7 @@ typedef struct world {
     shm_t *shm;
     conf_t *conf;
     store_thread_t *store;
-    peers_t *peers;
+    worker_links_t *worker_links;
     boxes_t *boxes;
     waker_t *waker;
     provider_t provider;

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "client.h"
-#include "http2_conn.h"
+#include "http2_server_internal.h"
 #include "steps.h"
 #include "worker.h"
 

@@ -15,7 +15,7 @@ typedef enum event { RUNS, FAILS, IS_GONE, NOTHING_FOR_LONG, EVENTS } event_t;
 static int setup(void **state)
 {
     wake_world_t *w = wake_world_new();
-    w->worker->places = places_new(w->worker);
+    w->worker->upstream_queue = upstream_queue_new(w->worker);
     *state = w;
     return 0;
 }
@@ -24,7 +24,7 @@ static int teardown(void **state)
 {
     wake_world_t *w = *state;
     exchange_end(&w->world->ex, EXCHANGE_END_COMPLETE);
-    places_free(&w->worker->places);
+    upstream_queue_free(&w->worker->upstream_queue);
     w->world->ex = exchange_new(&w->world->fixture->client, &world_client_ops, w->world);
     wake_world_free(w);
     return 0;
@@ -170,9 +170,9 @@ static void a_box_that_woke_in_the_same_turn(void **state)
 static void leave_line(exchange_t *ex, await_end_t how)
 {
     if (how == AWAIT_RESUMED)
-        places_turn(&ex->api->waiter);
+        upstream_queue_turn(&ex->api->waiter);
     else
-        places_leave(worker_of(ex->context)->places, &ex->api->waiter);
+        upstream_queue_leave(worker_of(ex->context)->upstream_queue, &ex->api->waiter);
 }
 
 static const await_source_t line_source = {.name = "line", .leave = leave_line};
@@ -182,9 +182,9 @@ static step_result_t step_line(exchange_t *ex)
 {
     api_t *api = ex->api;
     if (api->waiter.ex == NULL)
-        assert_true(places_wait(worker_of(ex->context)->places, &api->waiter, ex, 0, 100));
+        assert_true(upstream_queue_wait(worker_of(ex->context)->upstream_queue, &api->waiter, ex, 0, 100));
     else
-        places_wait_on(worker_of(ex->context)->places, &api->waiter);
+        upstream_queue_wait_on(worker_of(ex->context)->upstream_queue, &api->waiter);
     await_begin(ex, &line_source);
     return STEP_WAIT;
 }
@@ -207,11 +207,11 @@ static void wait_for_place(wake_world_t *w, way_t way, unsigned looked)
     exchange_start(ex);
     for (unsigned i = 0; i < looked; i++)
         wake_world_skip(w, 100);
-    assert_true(places_waiting(worker->places, 0));
+    assert_true(upstream_queue_waiting(worker->upstream_queue, 0));
     end_by(w, way);
-    assert_false(places_waiting(worker->places, 0));
+    assert_false(upstream_queue_waiting(worker->upstream_queue, 0));
     assert_int_equal(balance_waiters(shm_balance(worker->context.shm), 0), 0);
-    places_freed(worker->places, 0);
+    upstream_queue_freed(worker->upstream_queue, 0);
     wake_world_skip(w, 100);
     if (answers(way))
         expect_answered(w, way);
@@ -236,10 +236,10 @@ static void a_line_of_two(void **state)
     give_api(ex);
     exchange_start(ex);
     exchange_world_t *other = exchange_world_new();
-    assert_true(places_wait(w->worker->places, &second, other->ex, 0, 100));
+    assert_true(upstream_queue_wait(w->worker->upstream_queue, &second, other->ex, 0, 100));
     end_by(w, BAD_BODY);
-    assert_true(places_waiting(w->worker->places, 0));
-    places_leave(w->worker->places, &second);
+    assert_true(upstream_queue_waiting(w->worker->upstream_queue, 0));
+    upstream_queue_leave(w->worker->upstream_queue, &second);
     exchange_world_free(other);
 }
 

@@ -1,7 +1,7 @@
 /* The HTTP/2 client against an origin that the test plays on loopback. */
 #include "http2_origin_world.h"
 
-#include "http2_client_impl.h"
+#include "http2_client_internal.h"
 #include "list.h"
 #include "relief.h"
 

@@ -3,7 +3,7 @@
 #include "http2_origin_world.h"
 
 #include "arena.h"
-#include "http2_client_impl.h"
+#include "http2_client_internal.h"
 #include "request_head.h"
 
 static int setup(void **state)

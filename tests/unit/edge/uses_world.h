@@ -16,7 +16,7 @@
 #include "store_fixture.h"
 #include "tunnel.h"
 #include "uses.h"
-#include "uses_impl.h"
+#include "uses_internal.h"
 
 typedef struct world {
     fixture_t store;

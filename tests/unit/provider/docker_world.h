@@ -12,7 +12,7 @@
 #include <signal.h>
 
 #include "docker_engine.h"
-#include "docker_impl.h"
+#include "docker_internal.h"
 
 #define STORM 1000
 

@@ -5,7 +5,7 @@
 #include <signal.h>
 
 #include "balance_fixture.h"
-#include "balance_impl.h"
+#include "balance_internal.h"
 #include "single_step.h"
 
 #define PROCESSES 4

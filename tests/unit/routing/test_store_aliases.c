@@ -2,7 +2,7 @@
 #include "store_fixture.h"
 
 #include "record.h"
-#include "store_impl.h"
+#include "store_internal.h"
 
 static void put(fixture_t *f, const char *id, uint16_t port, const char *alias)
 {

@@ -1,7 +1,7 @@
 /* TLS termination: certificates by server name, ALPN, versions, what is refused, errors of files. */
 #include "tls_world.h"
 
-#include "tls_impl.h"
+#include "tls_internal.h"
 
 /* ---- which certificate ---- */
 

@@ -2,8 +2,8 @@
  * What conn.c (sockets, wants), conn_hangup.c and conn_tls.c (TLS on the descriptor) know of each other.
  * Nobody else includes this.
  */
-#ifndef BOXEDGE_CONN_IMPL_H
-#define BOXEDGE_CONN_IMPL_H
+#ifndef BOXEDGE_CONN_INTERNAL_H
+#define BOXEDGE_CONN_INTERNAL_H
 
 #include "conn.h"
 

@@ -1,5 +1,5 @@
 /* What the controller tells the workers, and that nothing of it is lost. */
-#include "peers.h"
+#include "worker_links.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,7 +13,7 @@
 
 typedef struct world {
     loop_t *loop;
-    peers_t *peers;
+    worker_links_t *worker_links;
     unsigned heard_from;
     uint32_t heard_type;
 } world_t;
@@ -30,7 +30,7 @@ static int setup(void **state)
     world_t *w = calloc(1, sizeof(*w));
     assert_non_null(w);
     w->loop = loop_new();
-    w->peers = peers_new(w->loop, hear, w);
+    w->worker_links = worker_links_new(w->loop, hear, w);
     *state = w;
     return 0;
 }
@@ -38,9 +38,9 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     world_t *w = *state;
-    peers_free(&w->peers);
-    assert_null(w->peers);
-    peers_free(&w->peers);
+    worker_links_free(&w->worker_links);
+    assert_null(w->worker_links);
+    worker_links_free(&w->worker_links);
     loop_turn(w->loop, 0);
     loop_free(&w->loop);
     free(w);
@@ -52,7 +52,7 @@ static int connect_worker(world_t *w, unsigned index)
 {
     int fds[2];
     assert_true(ipc_pair(fds));
-    peers_take(w->peers, index, &fds[0]);
+    worker_links_take(w->worker_links, index, &fds[0]);
     assert_int_equal(fds[0], -1);
     return fds[1];
 }
@@ -85,8 +85,8 @@ static void everybody_is_told(void **state)
 {
     world_t *w = *state;
     int first = connect_worker(w, 0), last = connect_worker(w, SHM_WORKERS_MAX - 1);
-    peers_end_tunnels(w->peers, "preview a-1", 7);
-    peers_end_tunnels(w->peers, "blocks", 0);
+    worker_links_end_tunnels(w->worker_links, "preview a-1", 7);
+    worker_links_end_tunnels(w->worker_links, "blocks", 0);
     for (int i = 0; i < 2; i++) {
         expect(i == 0 ? first : last, "preview a-1", 7);
         expect(i == 0 ? first : last, "blocks", 0);
@@ -102,10 +102,10 @@ static void no_such_worker(void **state)
     int fds[2], none = -1;
     assert_true(ipc_pair(fds));
     int fd = fds[0];
-    peers_take(w->peers, SHM_WORKERS_MAX, &fds[0]);
+    worker_links_take(w->worker_links, SHM_WORKERS_MAX, &fds[0]);
     assert_int_equal(fds[0], fd); /* still the caller's */
-    peers_take(w->peers, 0, &none);
-    peers_end_tunnels(w->peers, "preview a-1", 7);
+    worker_links_take(w->worker_links, 0, &none);
+    worker_links_end_tunnels(w->worker_links, "preview a-1", 7);
     close(fds[0]);
     close(fds[1]);
 }
@@ -115,10 +115,10 @@ static void a_worker_that_was_not_there(void **state)
 {
     world_t *w = *state;
     int other = connect_worker(w, 1);
-    peers_end_tunnels(w->peers, "preview a-1", 7);
+    worker_links_end_tunnels(w->worker_links, "preview a-1", 7);
     int fd = connect_worker(w, 0);
     expect(fd, "previews", 0);
-    peers_end_tunnels(w->peers, "preview b-1", 8);
+    worker_links_end_tunnels(w->worker_links, "preview b-1", 8);
     expect(fd, "preview b-1", 8);
     expect_nothing(fd);
     expect(other, "preview a-1", 7);
@@ -131,7 +131,7 @@ static void a_worker_that_was_not_there(void **state)
 static void blocks_are_not_made_up_for(void **state)
 {
     world_t *w = *state;
-    peers_end_tunnels(w->peers, "blocks", 0);
+    worker_links_end_tunnels(w->worker_links, "blocks", 0);
     int fd = connect_worker(w, 0);
     expect_nothing(fd);
     close(fd);
@@ -141,9 +141,9 @@ static void a_worker_that_died(void **state)
 {
     world_t *w = *state;
     close(connect_worker(w, 0));
-    peers_end_tunnels(w->peers, "preview a-1", 7); /* before the loop has heard of it */
+    worker_links_end_tunnels(w->worker_links, "preview a-1", 7); /* before the loop has heard of it */
     loop_turn(w->loop, 0);
-    peers_end_tunnels(w->peers, "preview a-2", 8);
+    worker_links_end_tunnels(w->worker_links, "preview a-2", 8);
     int fd = connect_worker(w, 0);
     expect(fd, "previews", 0);
     expect_nothing(fd);
@@ -172,9 +172,9 @@ static void a_worker_that_does_not_read(void **state)
     ipc_message_t message;
     assert_true(ipc_pair(fds));
     unsigned held = fill(fds[0]);
-    peers_take(w->peers, 0, &fds[0]);
+    worker_links_take(w->worker_links, 0, &fds[0]);
     for (uint64_t i = 0; i < CHANNEL_QUEUE_MAX + 100; i++)
-        peers_end_tunnels(w->peers, "preview a-1", i);
+        worker_links_end_tunnels(w->worker_links, "preview a-1", i);
     loop_turn(w->loop, 1000); /* the timer: still no room */
     for (unsigned i = 0; i < held; i++) {
         assert_int_equal(ipc_receive(fds[1], &message), IPC_OK);
@@ -185,7 +185,7 @@ static void a_worker_that_does_not_read(void **state)
     expect_soon(w, fds[1], "previews", 0);
     expect_nothing(fds[1]);
     /* It has caught up. */
-    peers_end_tunnels(w->peers, "preview a-1", 200);
+    worker_links_end_tunnels(w->worker_links, "preview a-1", 200);
     expect(fds[1], "preview a-1", 200);
     expect_nothing(fds[1]);
     close(fds[1]);
@@ -199,8 +199,8 @@ static void a_worker_speaks(void **state)
     loop_turn(w->loop, 1000);
     assert_int_equal(w->heard_from, 3);
     assert_int_equal(w->heard_type, PROCESS_WAKE);
-    peers_tell(w->peers, 3, PROCESS_WOKEN, 1, STR("b"));
-    peers_tell_all(w->peers, PROCESS_BOXES, 0, STR(""));
+    worker_links_tell(w->worker_links, 3, PROCESS_WOKEN, 1, STR("b"));
+    worker_links_tell_all(w->worker_links, PROCESS_BOXES, 0, STR(""));
     ipc_message_t message;
     assert_int_equal(ipc_receive(fd, &message), IPC_OK);
     assert_int_equal(message.type, PROCESS_WOKEN);

@@ -2,8 +2,8 @@
  * What the files of the admin API share: its state, answers, and jobs for the store thread that an exchange
  * waits for. Only admin*.c includes this.
  */
-#ifndef BOXEDGE_ADMIN_PRIVATE_H
-#define BOXEDGE_ADMIN_PRIVATE_H
+#ifndef BOXEDGE_ADMIN_INTERNAL_H
+#define BOXEDGE_ADMIN_INTERNAL_H
 
 #include <jansson.h>
 
@@ -34,9 +34,9 @@ struct admin {
     local_server_t *server;
     const admin_controls_t *controls;
     void *owner;
-    runner_link_t *runner; /* NULL: admin_set_runner was not called */
-    list_t reload_waiters; /* reload_waiter_t.link, in admin_control.c */
-    list_t pushes;         /* push_t.link, in admin_push.c */
+    runner_client_t *runner; /* NULL: admin_set_runner was not called */
+    list_t reload_waiters;   /* reload_waiter_t.link, in admin_control.c */
+    list_t pushes;           /* push_t.link, in admin_push.c */
     size_t push_count;
 };
 

@@ -1,8 +1,8 @@
 /*
  * What the files of the demo app share. Each function answers an exchange; only demo_*.c includes this.
  */
-#ifndef BOXEDGE_DEMO_PRIVATE_H
-#define BOXEDGE_DEMO_PRIVATE_H
+#ifndef BOXEDGE_DEMO_INTERNAL_H
+#define BOXEDGE_DEMO_INTERNAL_H
 
 #include "exchange.h"
 

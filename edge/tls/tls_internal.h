@@ -1,7 +1,7 @@
 /* Internals of TLS termination: tls.c (contexts), tls_select.c (choice of certificate and
  * protocol), tls_tickets.c. No other file includes this. */
-#ifndef BOXEDGE_TLS_IMPL_H
-#define BOXEDGE_TLS_IMPL_H
+#ifndef BOXEDGE_TLS_INTERNAL_H
+#define BOXEDGE_TLS_INTERNAL_H
 
 #include "str.h"
 #include "tls.h"

@@ -14,8 +14,8 @@
  *   own handlers, and when the connection is destroyed: never below an exchange_* call.
  * - A stream lives in its exchange's arena and goes with it.
  */
-#ifndef BOXEDGE_HTTP2_CONN_H
-#define BOXEDGE_HTTP2_CONN_H
+#ifndef BOXEDGE_HTTP2_SERVER_INTERNAL_H
+#define BOXEDGE_HTTP2_SERVER_INTERNAL_H
 
 #include <nghttp2/nghttp2.h>
 

@@ -7,8 +7,8 @@
  * All that is known of a container comes from inspecting it; events only say which one to look at. There is
  * one inspection of a container under way at a time, so that answers cannot overtake each other.
  */
-#ifndef BOXEDGE_DOCKER_IMPL_H
-#define BOXEDGE_DOCKER_IMPL_H
+#ifndef BOXEDGE_DOCKER_INTERNAL_H
+#define BOXEDGE_DOCKER_INTERNAL_H
 
 #include "deadline.h"
 #include "docker_calls.h"

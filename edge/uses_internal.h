@@ -1,8 +1,8 @@
 /*
  * What the files of uses share (uses.c, uses_report.c, uses_look.c); nobody else's.
  */
-#ifndef BOXEDGE_USES_IMPL_H
-#define BOXEDGE_USES_IMPL_H
+#ifndef BOXEDGE_USES_INTERNAL_H
+#define BOXEDGE_USES_INTERNAL_H
 
 #include "uses.h"
 

@@ -2,8 +2,8 @@
  * Internals that the parts of the supervisor share. For supervisor.c, supervise.c, lost.c, reload.c
  * and upgrade.c only.
  */
-#ifndef BOXEDGE_SUPERVISOR_PARTS_H
-#define BOXEDGE_SUPERVISOR_PARTS_H
+#ifndef BOXEDGE_SUPERVISOR_INTERNAL_H
+#define BOXEDGE_SUPERVISOR_INTERNAL_H
 
 #include "listen.h"
 #include "logger.h"

@@ -1,8 +1,8 @@
 /*
  * What the files of the waker share (waker.c, waker_probe.c); nobody else's.
  */
-#ifndef BOXEDGE_WAKER_IMPL_H
-#define BOXEDGE_WAKER_IMPL_H
+#ifndef BOXEDGE_WAKER_INTERNAL_H
+#define BOXEDGE_WAKER_INTERNAL_H
 
 #include "waker.h"
 
@@ -55,7 +55,7 @@ struct waker {
     loop_t *loop;
     conf_t *conf;
     boxes_t *boxes;
-    peers_t *peers;
+    worker_links_t *worker_links;
     listening_desk_t *listening;
     name_map_t by_id; /* box_wake_t */
     shm_wakes_t *counts;

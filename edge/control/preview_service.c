@@ -1,4 +1,4 @@
-#include "preview_desk.h"
+#include "preview_service.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -10,16 +10,16 @@
 #include "process.h"
 #include "process_log.h"
 
-struct preview_desk {
+struct preview_service {
     store_thread_t *store;
-    peers_t *peers;
+    worker_links_t *worker_links;
     size_t jobs;
     bool closed;
 };
 
 typedef struct desk_job {
     store_job_t job;
-    preview_desk_t *desk;
+    preview_service_t *desk;
     unsigned worker;
     uint64_t number;
     uint64_t now; /* unix seconds */
@@ -27,23 +27,23 @@ typedef struct desk_job {
     preview_answer_t answer;
 } desk_job_t;
 
-static void free_if_idle(preview_desk_t *desk)
+static void free_if_idle(preview_service_t *desk)
 {
     if (desk->closed && desk->jobs == 0)
         free(desk);
 }
 
-preview_desk_t *preview_desk_new(store_thread_t *store, peers_t *peers)
+preview_service_t *preview_service_new(store_thread_t *store, worker_links_t *worker_links)
 {
-    preview_desk_t *desk = calloc(1, sizeof(*desk));
+    preview_service_t *desk = calloc(1, sizeof(*desk));
     assert(desk != NULL);
-    *desk = (preview_desk_t){.store = store, .peers = peers};
+    *desk = (preview_service_t){.store = store, .worker_links = worker_links};
     return desk;
 }
 
-void preview_desk_free(preview_desk_t **desk)
+void preview_service_free(preview_service_t **desk)
 {
-    preview_desk_t *freed = *desk;
+    preview_service_t *freed = *desk;
     *desk = NULL;
     if (freed == NULL)
         return;
@@ -152,7 +152,7 @@ static void answer(desk_job_t *job)
 {
     str_t bytes = str_make((const char *)&job->answer, sizeof(job->answer));
     if (!job->desk->closed)
-        peers_tell(job->desk->peers, job->worker, PROCESS_PREVIEW_DONE, job->number, bytes);
+        worker_links_tell(job->desk->worker_links, job->worker, PROCESS_PREVIEW_DONE, job->number, bytes);
     preview_secrets_fini(&job->answer.secrets);
 }
 
@@ -166,7 +166,8 @@ static void done(store_job_t *base)
     free(job);
 }
 
-void preview_desk_take(preview_desk_t *desk, unsigned index, uint64_t number, str_t bytes, uint64_t now_unix)
+void preview_service_take(preview_service_t *desk, unsigned index, uint64_t number, str_t bytes,
+                          uint64_t now_unix)
 {
     desk_job_t *job = calloc(1, sizeof(*job));
     assert(job != NULL);

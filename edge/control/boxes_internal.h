@@ -1,8 +1,8 @@
 /*
  * What the files of boxes share (boxes.c, boxes_places.c, boxes_store.c); nobody else's.
  */
-#ifndef BOXEDGE_BOXES_IMPL_H
-#define BOXEDGE_BOXES_IMPL_H
+#ifndef BOXEDGE_BOXES_INTERNAL_H
+#define BOXEDGE_BOXES_INTERNAL_H
 
 #include "boxes.h"
 #include "list.h"
@@ -68,7 +68,7 @@ struct boxes {
     loop_t *loop;
     conf_t *conf;
     store_thread_t *store;
-    peers_t *peers;
+    worker_links_t *worker_links;
     name_map_t by_id;    /* box_entry_t */
     name_map_t by_place; /* box_place_t (boxes_places.c) */
     name_map_t by_site;  /* box_site_t (boxes_places.c) */

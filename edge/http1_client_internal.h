@@ -5,8 +5,8 @@
  *   http1_client_read.c     receives
  *   http1_client_connect.c  connections: how an attempt gets one, and what becomes of it
  */
-#ifndef BOXEDGE_HTTP1_CLIENT_IMPL_H
-#define BOXEDGE_HTTP1_CLIENT_IMPL_H
+#ifndef BOXEDGE_HTTP1_CLIENT_INTERNAL_H
+#define BOXEDGE_HTTP1_CLIENT_INTERNAL_H
 
 #include "backlog.h"
 #include "buffer.h"

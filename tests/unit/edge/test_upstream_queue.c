@@ -4,8 +4,8 @@
 
 #include "exchange.h"
 #include "ipc.h"
-#include "places.h"
 #include "process.h"
+#include "upstream_queue.h"
 
 #define LOOK_MS 100
 #define LAST    (BALANCE_UPSTREAMS_MAX - 1)
@@ -79,18 +79,18 @@ static const client_ops_t ops = {
 
 /* ---- the step ---- */
 
-static places_t *places_of(const guest_t *guest)
+static upstream_queue_t *places_of(const guest_t *guest)
 {
-    return guest->side->fixture->worker.places;
+    return guest->side->fixture->worker.upstream_queue;
 }
 
 static void leave_line(exchange_t *ex, await_end_t how)
 {
     guest_t *guest = ex->codec;
     if (how == AWAIT_RESUMED)
-        places_turn(&guest->waiter);
+        upstream_queue_turn(&guest->waiter);
     else
-        places_leave(places_of(guest), &guest->waiter);
+        upstream_queue_leave(places_of(guest), &guest->waiter);
 }
 
 static const await_source_t line_source = {.name = "line", .leave = leave_line};
@@ -103,18 +103,18 @@ static step_result_t take_place(exchange_t *ex)
     if (w->free[guest->upstream] > 0) {
         w->free[guest->upstream]--;
         guest->seated = ++w->seated;
-        places_leave(places_of(guest), &guest->waiter);
+        upstream_queue_leave(places_of(guest), &guest->waiter);
         if (guest->throws != NULL)
             await_leave(guest->throws->ex);
         exchange_reply(ex, 200, STR("text/plain"), NULL, STR("ok"));
         return STEP_DONE;
     }
     if (guest->waiter.ex != NULL) {
-        places_wait_on(places_of(guest), &guest->waiter);
+        upstream_queue_wait_on(places_of(guest), &guest->waiter);
         await_begin(ex, &line_source);
         return STEP_WAIT;
     }
-    if (places_wait(places_of(guest), &guest->waiter, ex, guest->upstream, w->most)) {
+    if (upstream_queue_wait(places_of(guest), &guest->waiter, ex, guest->upstream, w->most)) {
         await_begin(ex, &line_source);
         return STEP_WAIT;
     }
@@ -142,19 +142,19 @@ static void side_init(side_t *side, world_t *w, unsigned index)
     worker->context.index = index;
     worker->context.shm = w->shm;
     side->fixture->client.steps = steps;
-    worker->places = places_new(worker);
+    worker->upstream_queue = upstream_queue_new(worker);
     assert_true(ipc_pair(fds));
     side->channel = channel_new(worker->context.loop, fds[0], &handlers, side);
     side->controller = fds[1];
-    places_set_channel(worker->places, side->channel);
+    upstream_queue_set_channel(worker->upstream_queue, side->channel);
 }
 
 static void side_fini(side_t *side)
 {
     worker_t *worker = &side->fixture->worker;
-    places_free(&worker->places);
-    assert_null(worker->places);
-    places_free(&worker->places);
+    upstream_queue_free(&worker->upstream_queue);
+    assert_null(worker->upstream_queue);
+    upstream_queue_free(&worker->upstream_queue);
     channel_free(&side->channel);
     close(side->controller);
     worker->context.shm = NULL;
@@ -211,7 +211,7 @@ static void turn(side_t *side)
 static void come_free(side_t *side, unsigned upstream, unsigned count)
 {
     side->world->free[upstream] += count;
-    places_freed(side->fixture->worker.places, upstream);
+    upstream_queue_freed(side->fixture->worker.upstream_queue, upstream);
 }
 
 static uint32_t waiting(const world_t *w, unsigned upstream)
@@ -238,7 +238,7 @@ static void first_come_first_served(void **state)
     for (size_t i = 0; i < 4; i++)
         come(&guests[i], &w->a, 0);
     assert_int_equal(waiting(w, 0), 4);
-    assert_true(places_waiting(w->a.fixture->worker.places, 0));
+    assert_true(upstream_queue_waiting(w->a.fixture->worker.upstream_queue, 0));
     come_free(&w->a, 0, 2);
     assert_int_equal(w->seated, 0); /* not within that call */
     turn(&w->a);
@@ -253,7 +253,7 @@ static void first_come_first_served(void **state)
     assert_int_equal(guests[2].seated, 3);
     assert_int_equal(guests[3].seated, 4);
     assert_int_equal(waiting(w, 0), 0);
-    assert_false(places_waiting(w->a.fixture->worker.places, 0));
+    assert_false(upstream_queue_waiting(w->a.fixture->worker.upstream_queue, 0));
     for (size_t i = 0; i < 4; i++)
         leave(&guests[i]);
 }
@@ -264,7 +264,7 @@ static void each_upstream_has_its_line(void **state)
     guest_t first, last;
     come(&first, &w->a, 0);
     come(&last, &w->a, LAST);
-    assert_false(places_waiting(w->a.fixture->worker.places, 1));
+    assert_false(upstream_queue_waiting(w->a.fixture->worker.upstream_queue, 1));
     turn(&w->a);
     come_free(&w->a, LAST, 2); /* one more than wait there */
     turn(&w->a);
@@ -335,10 +335,10 @@ static void one_that_does_not_wait_may_leave(void **state)
     world_t *w = *state;
     place_waiter_t waiter = {.ex = NULL};
     guest_t guest;
-    places_leave(w->a.fixture->worker.places, &waiter);
+    upstream_queue_leave(w->a.fixture->worker.upstream_queue, &waiter);
     come(&guest, &w->a, 0);
-    places_leave(places_of(&guest), &guest.waiter);
-    places_leave(places_of(&guest), &guest.waiter);
+    upstream_queue_leave(places_of(&guest), &guest.waiter);
+    upstream_queue_leave(places_of(&guest), &guest.waiter);
     assert_int_equal(waiting(w, 0), 0);
     leave(&guest);
 }
@@ -390,7 +390,7 @@ static void others_are_told_where_nobody_waits_here(void **state)
     turn(&w->b);
     come_free(&w->a, LAST, 1);
     assert_int_equal(told(&w->a), LAST);
-    places_message(w->b.fixture->worker.places, LAST);
+    upstream_queue_message(w->b.fixture->worker.upstream_queue, LAST);
     assert_int_equal(there.seated, 0); /* not within that call */
     turn(&w->b);
     assert_int_equal(there.seated, 1);
@@ -413,10 +413,10 @@ static void word_of_no_place(void **state)
     come(&guest, &w->a, 0);
     turn(&w->a);
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
-        places_message(w->a.fixture->worker.places, wrong[i]);
+        upstream_queue_message(w->a.fixture->worker.upstream_queue, wrong[i]);
     turn(&w->a);
     assert_int_equal(guest.seated, 0);
-    places_message(w->a.fixture->worker.places, 0); /* said in vain: another was faster */
+    upstream_queue_message(w->a.fixture->worker.upstream_queue, 0); /* said in vain: another was faster */
     turn(&w->a);
     assert_int_equal(guest.seated, 0);
     assert_int_equal(waiting(w, 0), 1);
@@ -440,8 +440,8 @@ static void a_place_of_which_nobody_hears(void **state)
 {
     world_t *w = *state;
     guest_t guests[2];
-    places_set_channel(w->a.fixture->worker.places, NULL);
-    places_set_channel(w->b.fixture->worker.places, NULL);
+    upstream_queue_set_channel(w->a.fixture->worker.upstream_queue, NULL);
+    upstream_queue_set_channel(w->b.fixture->worker.upstream_queue, NULL);
     for (unsigned i = 0; i < 2; i++) {
         come(&guests[i], &w->b, i);
         turn(&w->b);

@@ -2,8 +2,8 @@
  * What the files of the HTTP/1 server share (http1_server.c, http1_server_read.c, http1_server_write.c);
  * nobody else's.
  */
-#ifndef BOXEDGE_HTTP1_SERVER_IMPL_H
-#define BOXEDGE_HTTP1_SERVER_IMPL_H
+#ifndef BOXEDGE_HTTP1_SERVER_INTERNAL_H
+#define BOXEDGE_HTTP1_SERVER_INTERNAL_H
 
 #include "backlog.h"
 #include "buffer.h"

@@ -14,8 +14,8 @@
  * - A connection is freed only from its own handlers, its task or its timer, never below an exchange_* call.
  * - nghttp2 knows an attempt as the user data of its stream, and forgets it when the attempt lets go.
  */
-#ifndef BOXEDGE_HTTP2_CLIENT_IMPL_H
-#define BOXEDGE_HTTP2_CLIENT_IMPL_H
+#ifndef BOXEDGE_HTTP2_CLIENT_INTERNAL_H
+#define BOXEDGE_HTTP2_CLIENT_INTERNAL_H
 
 #include <nghttp2/nghttp2.h>
 

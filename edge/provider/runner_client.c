@@ -1,4 +1,4 @@
-#include "runner_link.h"
+#include "runner_client.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -9,18 +9,18 @@
 #include "memfile.h"
 
 typedef struct pending {
-    list_t link; /* runner_link_t.pending */
-    runner_link_t *owner;
+    list_t link; /* runner_client_t.pending */
+    runner_client_t *owner;
     uint64_t number;
     runner_answered_t done; /* NULL: nobody waits */
     void *arg;
     loop_timer_t timer;
 } pending_t;
 
-struct runner_link {
+struct runner_client {
     loop_t *loop;
     channel_t *channel; /* NULL: there is no runner */
-    const runner_link_handlers_t *handlers;
+    const runner_client_handlers_t *handlers;
     void *owner;
     loop_task_t tell_up;
     list_t pending;
@@ -30,7 +30,7 @@ struct runner_link {
 
 static void finish(pending_t *pending, const runner_answer_t *answer)
 {
-    runner_link_t *link = pending->owner;
+    runner_client_t *link = pending->owner;
     list_unlink(&pending->link);
     loop_timer_stop(&pending->timer);
     link->pending_count--;
@@ -40,7 +40,7 @@ static void finish(pending_t *pending, const runner_answer_t *answer)
 }
 
 /* Those who ask again from `done` are not asked about twice: the list is taken off first. */
-static void finish_all(runner_link_t *link)
+static void finish_all(runner_client_t *link)
 {
     static const runner_answer_t lost = {.result = RUNNER_LOST,
                                          .sentence = "The process that runs boxes has died."};
@@ -60,7 +60,7 @@ static void on_timeout(loop_timer_t *timer)
 
 /* ---- messages ---- */
 
-static pending_t *find(const runner_link_t *link, uint64_t number)
+static pending_t *find(const runner_client_t *link, uint64_t number)
 {
     for (list_t *node = link->pending.next; node != &link->pending; node = node->next) {
         pending_t *pending = CONTAINER_OF(pending_t, link, node);
@@ -86,7 +86,7 @@ static const char *sentence_of(runner_result_t result)
     return "The box could not be started or stopped.";
 }
 
-static void on_done(runner_link_t *link, uint64_t number, str_t bytes)
+static void on_done(runner_client_t *link, uint64_t number, str_t bytes)
 {
     char sentence[RUNNER_SENTENCE_MAX + 1];
     pending_t *pending = find(link, number);
@@ -102,7 +102,7 @@ static void on_done(runner_link_t *link, uint64_t number, str_t bytes)
     finish(pending, &answer);
 }
 
-static void on_text(runner_link_t *link, const ipc_message_t *message)
+static void on_text(runner_client_t *link, const ipc_message_t *message)
 {
     pending_t *pending = find(link, message->value);
     size_t len = 0;
@@ -121,7 +121,7 @@ static void on_text(runner_link_t *link, const ipc_message_t *message)
 
 static void on_message(void *owner, ipc_message_t *message)
 {
-    runner_link_t *link = owner;
+    runner_client_t *link = owner;
     str_t bytes = str_make(message->bytes, message->len);
     runner_status_t status;
     switch (message->type) {
@@ -146,7 +146,7 @@ static void on_message(void *owner, ipc_message_t *message)
 
 static void on_closed(void *owner)
 {
-    runner_link_t *link = owner;
+    runner_client_t *link = owner;
     channel_free(&link->channel);
     loop_undefer(&link->tell_up);
     if (link->handlers != NULL)
@@ -156,35 +156,35 @@ static void on_closed(void *owner)
 
 /* ---- the whole ---- */
 
-runner_link_t *runner_link_new(loop_t *loop)
+runner_client_t *runner_client_new(loop_t *loop)
 {
-    runner_link_t *link = calloc(1, sizeof(*link));
+    runner_client_t *link = calloc(1, sizeof(*link));
     assert(link != NULL);
     link->loop = loop;
     list_init(&link->pending);
     return link;
 }
 
-void runner_link_free(runner_link_t **link)
+void runner_client_free(runner_client_t **link)
 {
-    runner_link_t *l = *link;
+    runner_client_t *l = *link;
     *link = NULL;
     if (l == NULL)
         return;
     loop_undefer(&l->tell_up);
     channel_free(&l->channel);
-    runner_link_forget(l, NULL);
+    runner_client_forget(l, NULL);
     free(l);
 }
 
 static void tell_up(loop_task_t *task)
 {
-    runner_link_t *link = CONTAINER_OF(runner_link_t, tell_up, task);
+    runner_client_t *link = CONTAINER_OF(runner_client_t, tell_up, task);
     if (link->handlers != NULL)
         link->handlers->up(link->owner);
 }
 
-void runner_link_listen(runner_link_t *link, const runner_link_handlers_t *handlers, void *owner)
+void runner_client_listen(runner_client_t *link, const runner_client_handlers_t *handlers, void *owner)
 {
     link->handlers = handlers;
     link->owner = owner;
@@ -192,7 +192,7 @@ void runner_link_listen(runner_link_t *link, const runner_link_handlers_t *handl
         loop_defer(link->loop, &link->tell_up, tell_up);
 }
 
-void runner_link_take(runner_link_t *link, int *fd)
+void runner_client_take(runner_client_t *link, int *fd)
 {
     static const channel_handlers_t handlers = {.message = on_message, .closed = on_closed};
     if (link->channel != NULL) /* its end may not have been read yet */
@@ -202,8 +202,8 @@ void runner_link_take(runner_link_t *link, int *fd)
     loop_defer(link->loop, &link->tell_up, tell_up);
 }
 
-bool runner_link_ask(runner_link_t *link, runner_message_t what, str_t id, uint64_t from,
-                     runner_answered_t done, void *arg)
+bool runner_client_ask(runner_client_t *link, runner_message_t what, str_t id, uint64_t from,
+                       runner_answered_t done, void *arg)
 {
     char bytes[RUNNER_LOG_HEAD_BYTES + BOX_ID_MAX];
     size_t head = what == RUNNER_LOG ? RUNNER_LOG_HEAD_BYTES : 0;
@@ -225,7 +225,7 @@ bool runner_link_ask(runner_link_t *link, runner_message_t what, str_t id, uint6
     return true;
 }
 
-void runner_link_forget(runner_link_t *link, const void *arg)
+void runner_client_forget(runner_client_t *link, const void *arg)
 {
     list_t *node = link->pending.next;
     while (node != &link->pending) {
@@ -238,14 +238,14 @@ void runner_link_forget(runner_link_t *link, const void *arg)
     }
 }
 
-void runner_link_look(runner_link_t *link, str_t id)
+void runner_client_look(runner_client_t *link, str_t id)
 {
     if (link->channel != NULL && !channel_send(link->channel, RUNNER_LOOK, 0, id, NULL, 0)) {
         /* Lost with many others: who asks asks again. */
     }
 }
 
-void runner_link_list(runner_link_t *link)
+void runner_client_list(runner_client_t *link)
 {
     if (link->channel != NULL && !channel_send(link->channel, RUNNER_LIST, 0, STR(""), NULL, 0)) {
         /* As above. */

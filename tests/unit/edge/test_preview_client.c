@@ -4,7 +4,7 @@
 
 #include "ipc.h"
 #include "list.h"
-#include "preview_calls.h"
+#include "preview_client.h"
 #include "process.h"
 
 #define ANSWER_MS 10000
@@ -15,7 +15,7 @@ typedef struct world {
     worker_fixture_t *fixture;
     channel_t *channel;
     int controller; /* its end of the channel */
-    preview_calls_t *calls;
+    preview_client_t *calls;
 } world_t;
 
 /* One that asks, and what it heard. */
@@ -49,8 +49,8 @@ static int setup(void **state)
     assert_true(ipc_pair(fds));
     w->channel = channel_new(w->fixture->worker.context.loop, fds[0], &handlers, w);
     w->controller = fds[1];
-    w->calls = preview_calls_new(&w->fixture->worker);
-    preview_calls_set_channel(w->calls, w->channel);
+    w->calls = preview_client_new(&w->fixture->worker);
+    preview_client_set_channel(w->calls, w->channel);
     *state = w;
     return 0;
 }
@@ -58,10 +58,10 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     world_t *w = *state;
-    preview_calls_set_channel(w->calls, NULL);
-    preview_calls_free(&w->calls);
+    preview_client_set_channel(w->calls, NULL);
+    preview_client_free(&w->calls);
     assert_null(w->calls);
-    preview_calls_free(&w->calls);
+    preview_client_free(&w->calls);
     channel_free(&w->channel);
     close(w->controller);
     worker_fixture_free(w->fixture);
@@ -81,7 +81,7 @@ static void on_answer(preview_asker_t *asker, const preview_answer_t *answer)
     else
         asking->in_vain++;
     if (asking->leaves != NULL)
-        preview_calls_leave(&asking->leaves->asker);
+        preview_client_leave(&asking->leaves->asker);
     if (asking->asks_again != 0) {
         asking->asks_again--;
         ask(asking->world, asking);
@@ -98,7 +98,7 @@ static void ask(world_t *w, asking_t *asking)
     preview_call_t call = deletion();
     unsigned before = asking->heard;
     asking->world = w;
-    preview_calls_ask(w->calls, &asking->asker, &call, on_answer);
+    preview_client_ask(w->calls, &asking->asker, &call, on_answer);
     assert_int_equal(asking->heard, before); /* never from within it */
     assert_int_not_equal(asking->asker.number, 0);
 }
@@ -118,7 +118,7 @@ static void tell_bytes(world_t *w, uint64_t number, const void *bytes, size_t n)
 {
     ipc_message_t message = {.type = PROCESS_PREVIEW_DONE, .value = number, .len = n};
     memcpy(message.bytes, bytes, n);
-    preview_calls_message(w->calls, &message);
+    preview_client_message(w->calls, &message);
     for (size_t i = 0; i < sizeof(message.bytes); i++)
         assert_int_equal(message.bytes[i], 0); /* it may have shown a secret */
 }
@@ -183,14 +183,14 @@ static void an_answer_for_another_worker_is_nobodys(void **state)
     asking_t before = {.heard = 0}, after = {.heard = 0};
     ask(w, &before);
     uint64_t number = before.asker.number;
-    preview_calls_leave(&before.asker);
-    preview_calls_free(&w->calls);
-    w->calls = preview_calls_new(&w->fixture->worker);
-    preview_calls_set_channel(w->calls, w->channel);
+    preview_client_leave(&before.asker);
+    preview_client_free(&w->calls);
+    w->calls = preview_client_new(&w->fixture->worker);
+    preview_client_set_channel(w->calls, w->channel);
     ask(w, &after);
     tell(w, number, &(preview_answer_t){.status = 200, .secrets = {.token = "of another"}});
     assert_int_equal(after.heard, 0);
-    preview_calls_leave(&after.asker);
+    preview_client_leave(&after.asker);
 }
 
 static void one_may_ask_again_when_it_hears(void **state)
@@ -264,7 +264,7 @@ static void numbers_that_nobody_has(void **state)
 {
     world_t *w = *state;
     asking_t one = {.heard = 0}, idle = {.heard = 0};
-    preview_calls_leave(&idle.asker); /* it never waited */
+    preview_client_leave(&idle.asker); /* it never waited */
     ask(w, &one);
     uint64_t number = one.asker.number;
     const uint64_t wrong[] = {0, number + 1, number - 1, UINT64_MAX};
@@ -272,7 +272,7 @@ static void numbers_that_nobody_has(void **state)
         if (wrong[i] != number)
             tell(w, wrong[i], &(preview_answer_t){.status = 200});
     assert_int_equal(one.heard + idle.heard, 0);
-    preview_calls_leave(&one.asker);
+    preview_client_leave(&one.asker);
 }
 
 /* ---- one that leaves ---- */
@@ -283,8 +283,8 @@ static void nobody_hears_who_has_left(void **state)
     asking_t one = {.heard = 0};
     ask(w, &one);
     uint64_t number = one.asker.number;
-    preview_calls_leave(&one.asker);
-    preview_calls_leave(&one.asker);
+    preview_client_leave(&one.asker);
+    preview_client_leave(&one.asker);
     tell(w, number, &(preview_answer_t){.status = 200});
     go_by(w, ANSWER_MS);
     assert_int_equal(one.heard, 0);
@@ -311,7 +311,7 @@ static void a_controller_that_is_down(void **state)
 {
     world_t *w = *state;
     asking_t one = {.asks_again = 1};
-    preview_calls_set_channel(w->calls, NULL);
+    preview_client_set_channel(w->calls, NULL);
     ask(w, &one);
     go_by(w, 0);
     assert_int_equal(one.in_vain, 1); /* and asks again, which takes another turn */
@@ -329,7 +329,7 @@ static void a_controller_that_goes(void **state)
     for (size_t i = 0; i < 4; i++)
         ask(w, &all[i]);
     all[1].leaves = &all[2];
-    preview_calls_set_channel(w->calls, NULL);
+    preview_client_set_channel(w->calls, NULL);
     for (size_t i = 0; i < 4; i++)
         assert_int_equal(all[i].heard, 0); /* not from within it */
     go_by(w, 0);
@@ -354,7 +354,7 @@ static void a_controller_that_does_not_read(void **state)
     go_by(w, 0);
     assert_int_equal(one.in_vain, 1);
     assert_int_equal(last_sent.heard, 0);
-    preview_calls_leave(&last_sent.asker);
+    preview_client_leave(&last_sent.asker);
 }
 
 /* ---- ends of deletions ---- */
@@ -384,7 +384,7 @@ static void an_end_is_told_until_it_is_taken(void **state)
 {
     world_t *w = *state;
     deletion_call_t call = end_of("box");
-    preview_calls_tell_deletion(w->calls, &call);
+    preview_client_tell_deletion(w->calls, &call);
     uint64_t number = told(w, "box");
     assert_int_not_equal(number, 0);
     tell(w, number, &(preview_answer_t){.status = 503}); /* not taken */
@@ -397,9 +397,9 @@ static void an_end_is_told_until_it_is_taken(void **state)
     go_by(w, 1000);
     number = told(w, "box");
     assert_int_not_equal(number, 0);
-    preview_calls_set_channel(w->calls, NULL); /* the controller dies */
+    preview_client_set_channel(w->calls, NULL); /* the controller dies */
     go_by(w, 1000);
-    preview_calls_set_channel(w->calls, w->channel);
+    preview_client_set_channel(w->calls, w->channel);
     go_by(w, 1000);
     number = told(w, "box");
     assert_int_not_equal(number, 0);
@@ -411,13 +411,13 @@ static void an_end_is_told_until_it_is_taken(void **state)
 static void ends_that_nobody_takes_are_bounded(void **state)
 {
     world_t *w = *state;
-    preview_calls_set_channel(w->calls, NULL);
+    preview_client_set_channel(w->calls, NULL);
     deletion_call_t call = end_of("box"), last = end_of("last");
     for (size_t i = 0; i < PREVIEW_CALLS_TOLD_MAX; i++)
-        preview_calls_tell_deletion(w->calls, &call);
-    preview_calls_tell_deletion(w->calls, &last); /* logged */
+        preview_client_tell_deletion(w->calls, &call);
+    preview_client_tell_deletion(w->calls, &last); /* logged */
     go_by(w, 0);
-    preview_calls_set_channel(w->calls, w->channel);
+    preview_client_set_channel(w->calls, w->channel);
     go_by(w, 1000);
     for (size_t i = 0; i < PREVIEW_CALLS_TOLD_MAX; i++) {
         uint64_t number = 0;

@@ -1,4 +1,4 @@
-#include "preview_calls.h"
+#include "preview_client.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@
 /* Before something that was not taken is told again. */
 #define TELL_AGAIN_MS 1000
 
-struct preview_calls {
+struct preview_client {
     worker_t *worker;
     channel_t *channel;
     list_t askers;
@@ -24,9 +24,9 @@ struct preview_calls {
     uint64_t numbers; /* the last one that was given */
 };
 
-preview_calls_t *preview_calls_new(worker_t *worker)
+preview_client_t *preview_client_new(worker_t *worker)
 {
-    preview_calls_t *calls = calloc(1, sizeof(*calls));
+    preview_client_t *calls = calloc(1, sizeof(*calls));
     assert(calls != NULL);
     calls->worker = worker;
     list_init(&calls->askers);
@@ -38,7 +38,7 @@ preview_calls_t *preview_calls_new(worker_t *worker)
     return calls;
 }
 
-void preview_calls_leave(preview_asker_t *asker)
+void preview_client_leave(preview_asker_t *asker)
 {
     if (asker->number == 0)
         return;
@@ -50,11 +50,11 @@ void preview_calls_leave(preview_asker_t *asker)
 static void give_up(loop_timer_t *timer)
 {
     preview_asker_t *asker = CONTAINER_OF(preview_asker_t, timer, timer);
-    preview_calls_leave(asker);
+    preview_client_leave(asker);
     asker->answered(asker, NULL);
 }
 
-void preview_calls_set_channel(preview_calls_t *calls, channel_t *channel)
+void preview_client_set_channel(preview_client_t *calls, channel_t *channel)
 {
     calls->channel = channel;
     if (channel != NULL)
@@ -66,12 +66,12 @@ void preview_calls_set_channel(preview_calls_t *calls, channel_t *channel)
     }
 }
 
-static bool post(preview_calls_t *calls, process_message_t type, uint64_t number, str_t bytes)
+static bool post(preview_client_t *calls, process_message_t type, uint64_t number, str_t bytes)
 {
     return calls->channel != NULL && channel_send(calls->channel, (uint32_t)type, number, bytes, NULL, 0);
 }
 
-static void ask(preview_calls_t *calls, preview_asker_t *asker, process_message_t type, str_t bytes,
+static void ask(preview_client_t *calls, preview_asker_t *asker, process_message_t type, str_t bytes,
                 void (*answered)(preview_asker_t *asker, const preview_answer_t *answer))
 {
     assert(asker->number == 0);
@@ -82,14 +82,14 @@ static void ask(preview_calls_t *calls, preview_asker_t *asker, process_message_
     loop_timer_start(calls->worker->context.loop, &asker->timer, sent ? ANSWER_MS : 0, give_up);
 }
 
-void preview_calls_ask(preview_calls_t *calls, preview_asker_t *asker, const preview_call_t *call,
-                       void (*answered)(preview_asker_t *asker, const preview_answer_t *answer))
+void preview_client_ask(preview_client_t *calls, preview_asker_t *asker, const preview_call_t *call,
+                        void (*answered)(preview_asker_t *asker, const preview_answer_t *answer))
 {
     ask(calls, asker, PROCESS_PREVIEW, str_make((const char *)call, sizeof(*call)), answered);
 }
 
-void preview_calls_ask_deletion(preview_calls_t *calls, preview_asker_t *asker, const deletion_call_t *call,
-                                void (*answered)(preview_asker_t *asker, const preview_answer_t *answer))
+void preview_client_ask_deletion(preview_client_t *calls, preview_asker_t *asker, const deletion_call_t *call,
+                                 void (*answered)(preview_asker_t *asker, const preview_answer_t *answer))
 {
     ask(calls, asker, PROCESS_DELETION, deletion_call_bytes(call), answered);
 }
@@ -99,7 +99,7 @@ void preview_calls_ask_deletion(preview_calls_t *calls, preview_asker_t *asker, 
 /* The end of a call, until the controller has taken it. */
 typedef struct told {
     preview_asker_t asker;
-    preview_calls_t *calls;
+    preview_client_t *calls;
     loop_timer_t again;
     list_t link; /* in calls->told */
     deletion_call_t call;
@@ -107,11 +107,11 @@ typedef struct told {
 
 static void tell(told_t *told);
 
-static void forget(preview_calls_t *calls, told_t *told)
+static void forget(preview_client_t *calls, told_t *told)
 {
     list_unlink(&told->link);
     loop_timer_stop(&told->again);
-    preview_calls_leave(&told->asker);
+    preview_client_leave(&told->asker);
     calls->told_count--;
     free(told);
 }
@@ -132,10 +132,10 @@ static void on_taken(preview_asker_t *asker, const preview_answer_t *answer)
 
 static void tell(told_t *told)
 {
-    preview_calls_ask_deletion(told->calls, &told->asker, &told->call, on_taken);
+    preview_client_ask_deletion(told->calls, &told->asker, &told->call, on_taken);
 }
 
-void preview_calls_tell_deletion(preview_calls_t *calls, const deletion_call_t *call)
+void preview_client_tell_deletion(preview_client_t *calls, const deletion_call_t *call)
 {
     if (calls->told_count == PREVIEW_CALLS_TOLD_MAX) {
         process_log("worker", "how the deletion of box %s ended is not told: the controller does not answer",
@@ -151,7 +151,7 @@ void preview_calls_tell_deletion(preview_calls_t *calls, const deletion_call_t *
     tell(told);
 }
 
-void preview_calls_message(preview_calls_t *calls, ipc_message_t *message)
+void preview_client_message(preview_client_t *calls, ipc_message_t *message)
 {
     preview_answer_t answer;
     bool read = preview_answer_read(str_make(message->bytes, message->len), &answer);
@@ -159,7 +159,7 @@ void preview_calls_message(preview_calls_t *calls, ipc_message_t *message)
         preview_asker_t *asker = CONTAINER_OF(preview_asker_t, link, link);
         if (asker->number != message->value)
             continue;
-        preview_calls_leave(asker);
+        preview_client_leave(asker);
         asker->answered(asker, read ? &answer : NULL);
         break;
     }
@@ -167,9 +167,9 @@ void preview_calls_message(preview_calls_t *calls, ipc_message_t *message)
     OPENSSL_cleanse(&answer, sizeof(answer));
 }
 
-void preview_calls_free(preview_calls_t **calls)
+void preview_client_free(preview_client_t **calls)
 {
-    preview_calls_t *freed = *calls;
+    preview_client_t *freed = *calls;
     *calls = NULL;
     if (freed == NULL)
         return;

@@ -1,12 +1,12 @@
 /*
  * What the files of deletions at the API share (api_deletion.c, api_deletion_search.c); nobody else's.
  */
-#ifndef BOXEDGE_API_DELETION_IMPL_H
-#define BOXEDGE_API_DELETION_IMPL_H
+#ifndef BOXEDGE_API_DELETION_INTERNAL_H
+#define BOXEDGE_API_DELETION_INTERNAL_H
 
 #include "api_ask.h"
 #include "api_search.h"
-#include "preview_calls.h"
+#include "preview_client.h"
 
 typedef enum stage {
     READING,  /* waits for the body */

@@ -2,7 +2,7 @@
 #include "controller.h"
 
 #include "record.h"
-#include "store_impl.h"
+#include "store_internal.h"
 
 #include "store_fixture.h"
 

@@ -9,8 +9,8 @@
 #include "credentials.h"
 #include "list.h"
 #include "own_addresses.h"
-#include "preview_desk.h"
 #include "preview_message.h"
+#include "preview_service.h"
 #include "process.h"
 
 #define NOW    1700000000u
@@ -21,8 +21,8 @@ typedef struct world {
     loop_t *loop;
     shm_t *shm;
     store_thread_t *thread;
-    peers_t *peers;
-    preview_desk_t *desk;
+    worker_links_t *worker_links;
+    preview_service_t *desk;
     int worker; /* WORKER's end of its channel */
 } world_t;
 
@@ -37,7 +37,7 @@ static int connect_worker(world_t *w, unsigned index)
 {
     int fds[2];
     assert_true(ipc_pair(fds));
-    peers_take(w->peers, index, &fds[0]);
+    worker_links_take(w->worker_links, index, &fds[0]);
     return fds[1];
 }
 
@@ -51,8 +51,8 @@ static void start(world_t *w)
     w->thread = store_thread_new(w->loop, w->dirs.store, w->shm);
     assert_non_null(w->thread);
     w->dirs.store = NULL;
-    w->peers = peers_new(w->loop, no_message, w);
-    w->desk = preview_desk_new(w->thread, w->peers);
+    w->worker_links = worker_links_new(w->loop, no_message, w);
+    w->desk = preview_service_new(w->thread, w->worker_links);
     w->worker = connect_worker(w, WORKER);
 }
 
@@ -74,11 +74,11 @@ static int setup(void **state)
 /* As the controller ends: the desk, what the store's thread still has, the channels. */
 static void stop(world_t *w)
 {
-    preview_desk_free(&w->desk);
+    preview_service_free(&w->desk);
     assert_null(w->desk);
-    preview_desk_free(&w->desk);
+    preview_service_free(&w->desk);
     store_thread_free(&w->thread);
-    peers_free(&w->peers);
+    worker_links_free(&w->worker_links);
     close(w->worker);
     loop_turn(w->loop, 0);
     loop_free(&w->loop);
@@ -110,7 +110,7 @@ static preview_call_t call_of(preview_op_t op, const char *id, uint16_t port)
 
 static void take(world_t *w, uint64_t number, const preview_call_t *call)
 {
-    preview_desk_take(w->desk, WORKER, number, str_make((const char *)call, sizeof(*call)), NOW);
+    preview_service_take(w->desk, WORKER, number, str_make((const char *)call, sizeof(*call)), NOW);
 }
 
 /* The next message that a worker gets, within some seconds. */
@@ -361,7 +361,7 @@ static void what_is_no_call_is_passed_over(void **state)
     memcpy(bytes, &good, sizeof(good));
     static const size_t sizes[] = {0, 1, sizeof(good) - 1, sizeof(good) + 1};
     for (size_t i = 0; i < 4; i++)
-        preview_desk_take(w->desk, WORKER, i, str_make(bytes, sizes[i]), NOW);
+        preview_service_take(w->desk, WORKER, i, str_make(bytes, sizes[i]), NOW);
     preview_call_t calls[] = {
         call_of(PREVIEW_DELETE, "", 3000),     call_of(PREVIEW_DELETE, "box", 0),
         call_of(PREVIEW_CREATE, "box", 0),     call_of(PREVIEW_DELETE, "BOX", 3000),
@@ -391,7 +391,7 @@ static void flags_that_are_none(void **state)
         char bytes[sizeof(call)];
         memcpy(bytes, &call, sizeof(call));
         bytes[flags[i % 2]] = i < 2 ? 2 : (char)0xff;
-        preview_desk_take(w->desk, WORKER, i, str_make(bytes, sizeof(bytes)), NOW);
+        preview_service_take(w->desk, WORKER, i, str_make(bytes, sizeof(bytes)), NOW);
     }
     expect_no_answer_before_this(w);
     assert_int_equal(previews_of(store_after(w), "box"), 0);
@@ -474,7 +474,7 @@ static void answers_go_to_the_worker_that_asked(void **state)
     preview_answer_t answer;
     take(w, 1, &call);
     call.port = 0xffff;
-    preview_desk_take(w->desk, 0, UINT64_MAX, str_make((const char *)&call, sizeof(call)), NOW);
+    preview_service_take(w->desk, 0, UINT64_MAX, str_make((const char *)&call, sizeof(call)), NOW);
     receive(w, other, UINT64_MAX, &answer);
     receive(w, w->worker, 1, &answer);
     expect_nothing(other);
@@ -495,7 +495,7 @@ static void a_desk_that_goes_with_jobs_under_way(void **state)
     for (uint16_t i = 0; i < 3; i++, call.port++)
         take(w, i + 1u, &call);
     store_gate_shut(w->thread, &last);
-    preview_desk_free(&w->desk);
+    preview_service_free(&w->desk);
     store_gate_open(&first);
     store_gate_open(&last);
     turn_until_passed(w, &last);

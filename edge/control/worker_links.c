@@ -1,0 +1,123 @@
+#include "worker_links.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "channel.h"
+#include "list.h"
+#include "process.h"
+
+/* How long a worker that does not read its messages is left alone before the next try. */
+#define CATCH_UP_MS 100
+
+typedef struct peer {
+    worker_links_t *worker_links;
+    channel_t *channel; /* NULL: none now */
+    bool missed;        /* it was not told of tunnels that are to end */
+} peer_t;
+
+struct worker_links {
+    loop_t *loop;
+    void (*message)(void *owner, unsigned index, ipc_message_t *message);
+    void *owner;
+    loop_timer_t catch_up; /* runs where a worker that has a channel missed something */
+    peer_t at[SHM_WORKERS_MAX];
+};
+
+worker_links_t *worker_links_new(loop_t *loop,
+                                 void (*message)(void *owner, unsigned index, ipc_message_t *message),
+                                 void *owner)
+{
+    worker_links_t *worker_links = calloc(1, sizeof(*worker_links));
+    assert(worker_links != NULL);
+    worker_links->loop = loop;
+    worker_links->message = message;
+    worker_links->owner = owner;
+    return worker_links;
+}
+
+void worker_links_free(worker_links_t **worker_links)
+{
+    if (*worker_links == NULL)
+        return;
+    loop_timer_stop(&(*worker_links)->catch_up);
+    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
+        channel_free(&(*worker_links)->at[i].channel);
+    free(*worker_links);
+    *worker_links = NULL;
+}
+
+static bool tell(peer_t *peer, const char *which, uint64_t below)
+{
+    return peer->channel != NULL &&
+           channel_send(peer->channel, PROCESS_TUNNELS, below, str_from(which), NULL, 0);
+}
+
+static void catch_up(loop_timer_t *timer)
+{
+    worker_links_t *worker_links = CONTAINER_OF(worker_links_t, catch_up, timer);
+    bool again = false;
+    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++) {
+        peer_t *peer = &worker_links->at[i];
+        if (peer->missed && tell(peer, "previews", 0))
+            peer->missed = false;
+        again |= peer->missed && peer->channel != NULL;
+    }
+    if (again)
+        loop_timer_start(worker_links->loop, timer, CATCH_UP_MS, catch_up);
+}
+
+void worker_links_end_tunnels(worker_links_t *worker_links, const char *which, uint64_t below)
+{
+    bool blocks = strcmp(which, "blocks") == 0, again = false;
+    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++) {
+        peer_t *peer = &worker_links->at[i];
+        if (tell(peer, which, below) || blocks)
+            continue;
+        peer->missed = true;
+        again |= peer->channel != NULL;
+    }
+    if (again && !loop_timer_running(&worker_links->catch_up))
+        loop_timer_start(worker_links->loop, &worker_links->catch_up, CATCH_UP_MS, catch_up);
+}
+
+void worker_links_tell(worker_links_t *worker_links, unsigned index, uint32_t type, uint64_t value,
+                       str_t bytes)
+{
+    assert(index < SHM_WORKERS_MAX);
+    if (worker_links->at[index].channel != NULL)
+        (void)channel_send(worker_links->at[index].channel, type, value, bytes, NULL, 0);
+}
+
+void worker_links_tell_all(worker_links_t *worker_links, uint32_t type, uint64_t value, str_t bytes)
+{
+    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
+        worker_links_tell(worker_links, i, type, value, bytes);
+}
+
+static void on_message(void *owner, ipc_message_t *message)
+{
+    peer_t *peer = owner;
+    worker_links_t *worker_links = peer->worker_links;
+    worker_links->message(worker_links->owner, (unsigned)(peer - worker_links->at), message);
+}
+
+static void on_closed(void *owner)
+{
+    peer_t *peer = owner;
+    channel_free(&peer->channel); /* worker_links_take brings the next one */
+}
+
+void worker_links_take(worker_links_t *worker_links, uint64_t index, int *fd)
+{
+    static const channel_handlers_t handlers = {.message = on_message, .closed = on_closed};
+    if (index >= SHM_WORKERS_MAX || *fd < 0)
+        return;
+    peer_t *peer = &worker_links->at[index];
+    peer->worker_links = worker_links;
+    channel_free(&peer->channel);
+    peer->channel = channel_new(worker_links->loop, *fd, &handlers, peer);
+    *fd = -1;
+    if (peer->missed) /* by the worker before it, or by this one while it came up */
+        catch_up(&worker_links->catch_up);
+}
