@@ -193,9 +193,11 @@ class Http2:
         return 101 if websocket else self.answer.status
 
     def bad_body(self):
+        """Its 400 begins; the rest of it, and the reset behind that, wait for a window."""
         self.send_bad_body()
         with contextlib.suppress(h2.exceptions.ProtocolError):  # a reset after GOAWAY is one to h2
-            self.client.until(lambda: self.answer.reset is not None, LONG)
+            self.client.until(lambda: self.answer.status is not None or self.answer.reset is not None, LONG)
+            assert self.answer.status in (None, 400)
 
     def body_timeout(self):
         self.client.until(lambda: self.answer.status is not None, LONG)
