@@ -17,7 +17,7 @@
 /* An address. */
 struct box_site {
     char name[INET6_ADDRSTRLEN];
-    list_t upstream_queue; /* box_place_t by `at_site`; never empty */
+    list_t places; /* box_place_t by `at_site`; never empty */
 };
 
 /* A port of it, or all of them. */
@@ -42,7 +42,7 @@ static void leave_site(boxes_t *boxes, box_place_t *place)
 {
     box_site_t *site = place->site;
     list_unlink(&place->at_site);
-    if (!list_is_empty(&site->upstream_queue))
+    if (!list_is_empty(&site->places))
         return;
     name_map_remove(&boxes->by_site, site);
     free(site);
@@ -110,9 +110,9 @@ static void mistrust_others(const box_place_t *place, const box_entry_t *newcome
 {
     meeting_t meeting = {.newcomer = newcomer};
     const box_place_t *all_ports = place_at(newcomer->boxes, &newcomer->box.address, 0);
-    const list_t *upstream_queue = &place->site->upstream_queue;
+    const list_t *places = &place->site->places;
     if (place == all_ports) {
-        for (list_t *link = upstream_queue->next; link != upstream_queue; link = link->next)
+        for (list_t *link = places->next; link != places; link = link->next)
             mistrust_all_at(CONTAINER_OF(box_place_t, at_site, link), &meeting);
     } else {
         mistrust_all_at(place, &meeting);
@@ -131,7 +131,7 @@ static box_site_t *find_or_add_site(boxes_t *boxes, const struct in6_addr *addre
     site = malloc(sizeof(*site));
     assert(site != NULL);
     memcpy(site->name, name, sizeof(site->name));
-    list_init(&site->upstream_queue);
+    list_init(&site->places);
     name_map_add(&boxes->by_site, site);
     return site;
 }
@@ -145,7 +145,7 @@ static box_place_t *find_or_add(boxes_t *boxes, const struct in6_addr *address, 
     assert(place != NULL);
     (void)address_port_text(address, port, place->name);
     place->site = find_or_add_site(boxes, address);
-    list_insert(&place->site->upstream_queue, &place->at_site);
+    list_insert(&place->site->places, &place->at_site);
     list_init(&place->boxes);
     name_map_add(&boxes->by_place, place);
     return place;

@@ -14,10 +14,10 @@
 #include "resolver.h"
 
 /* The addresses of a server of the configuration. */
-typedef struct upstream_queue {
+typedef struct server_addresses {
     size_t count;
     struct in6_addr at[RESOLVER_ADDRESSES_MAX];
-} upstream_queue_t;
+} server_addresses_t;
 
 struct upstreams {
     loop_t *loop;
@@ -47,19 +47,19 @@ static const char *refusal_of(const conf_t *conf, const struct in6_addr *address
 }
 
 /* Takes out what is never used, and says it where it was not said before. */
-static void filter(upstreams_t *upstreams, unsigned index, size_t i, upstream_queue_t *upstream_queue)
+static void filter(upstreams_t *upstreams, unsigned index, size_t i, server_addresses_t *addresses)
 {
     const conf_server_t *server = &upstreams->conf->upstreams[index].servers[i];
     struct in6_addr first = {0}, *said = &upstreams->refused[index][i];
     const char *why = NULL;
     size_t kept = 0;
-    for (size_t n = 0; n < upstream_queue->count; n++) {
-        const char *refusal = refusal_of(upstreams->conf, &upstream_queue->at[n], server->port);
+    for (size_t n = 0; n < addresses->count; n++) {
+        const char *refusal = refusal_of(upstreams->conf, &addresses->at[n], server->port);
         if (refusal == NULL) {
-            upstream_queue->at[kept++] = upstream_queue->at[n];
+            addresses->at[kept++] = addresses->at[n];
         } else if (why == NULL) {
             why = refusal;
-            first = upstream_queue->at[n];
+            first = addresses->at[n];
         }
     }
     if (why != NULL && memcmp(said, &first, sizeof(first)) != 0) {
@@ -67,55 +67,53 @@ static void filter(upstreams_t *upstreams, unsigned index, size_t i, upstream_qu
         (void)address_text(&first, text);
         process_log("controller", "upstream %s: server %s is at %s, %s, which the edge never connects to%s",
                     upstreams->conf->upstreams[index].name, server->text, text, why,
-                    upstream_queue->count - kept > 1 ? "; others of its addresses are not used either" : "");
+                    addresses->count - kept > 1 ? "; others of its addresses are not used either" : "");
     }
     *said = first;
-    upstream_queue->count = kept;
+    addresses->count = kept;
 }
 
 /* ---- servers ---- */
 
 /* Those that the balance has under this name: from before this process, which has not resolved it yet. */
-static void keep_places(const upstreams_t *upstreams, unsigned index, const conf_server_t *server,
-                        upstream_queue_t *upstream_queue)
+static void keep_addresses(const upstreams_t *upstreams, unsigned index, const conf_server_t *server,
+                           server_addresses_t *addresses)
 {
     balance_view_t view;
-    for (unsigned slot = 0; slot < BALANCE_SERVERS_MAX && upstream_queue->count < RESOLVER_ADDRESSES_MAX;
-         slot++)
+    for (unsigned slot = 0; slot < BALANCE_SERVERS_MAX && addresses->count < RESOLVER_ADDRESSES_MAX; slot++)
         if (balance_look(upstreams->balance, index, slot, loop_now(upstreams->loop), &view) &&
             strcmp(view.server.name, server->text) == 0)
-            upstream_queue->at[upstream_queue->count++] = view.server.address;
+            addresses->at[addresses->count++] = view.server.address;
 }
 
-static void find_places(upstreams_t *upstreams, unsigned index, size_t i, upstream_queue_t *upstream_queue)
+static void find_addresses(upstreams_t *upstreams, unsigned index, size_t i, server_addresses_t *addresses)
 {
     const conf_server_t *server = &upstreams->conf->upstreams[index].servers[i];
     const struct in6_addr *found;
-    if (address_parse(server->host, &upstream_queue->at[0])) {
-        upstream_queue->count = 1;
+    if (address_parse(server->host, &addresses->at[0])) {
+        addresses->count = 1;
     } else {
-        upstream_queue->count = resolver_look(upstreams->resolver, server->host, &found);
-        if (upstream_queue->count > 0)
-            memcpy(upstream_queue->at, found, upstream_queue->count * sizeof(*found));
+        addresses->count = resolver_look(upstreams->resolver, server->host, &found);
+        if (addresses->count > 0)
+            memcpy(addresses->at, found, addresses->count * sizeof(*found));
         else
-            keep_places(upstreams, index, server, upstream_queue);
+            keep_addresses(upstreams, index, server, addresses);
     }
-    filter(upstreams, index, i, upstream_queue);
+    filter(upstreams, index, i, addresses);
 }
 
 /* One address of each server, then a second of those that have one, and so on as far as there is room. */
-static size_t collect(const conf_upstream_t *conf, const upstream_queue_t *upstream_queue,
-                      balance_server_t *out)
+static size_t collect(const conf_upstream_t *conf, const server_addresses_t *addresses, balance_server_t *out)
 {
     size_t count = 0;
     for (size_t n = 0; n < RESOLVER_ADDRESSES_MAX; n++)
         for (size_t i = 0; i < conf->server_count && count < BALANCE_SERVERS_MAX; i++) {
             const conf_server_t *from = &conf->servers[i];
-            if (n >= upstream_queue[i].count)
+            if (n >= addresses[i].count)
                 continue;
             balance_server_t *server = &out[count++];
             *server = (balance_server_t){.index = (uint16_t)i,
-                                         .address = upstream_queue[i].at[n],
+                                         .address = addresses[i].at[n],
                                          .port = from->port,
                                          .weight = from->weight};
             memcpy(server->name, from->text, sizeof(server->name));
@@ -128,12 +126,12 @@ static void set_servers(upstreams_t *upstreams, unsigned index)
     const conf_upstream_t *conf = &upstreams->conf->upstreams[index];
     balance_server_t servers[BALANCE_SERVERS_MAX];
     assert(conf->server_count <= BALANCE_SERVERS_MAX);
-    upstream_queue_t *upstream_queue = calloc(conf->server_count, sizeof(*upstream_queue));
-    assert(upstream_queue != NULL);
+    server_addresses_t *addresses = calloc(conf->server_count, sizeof(*addresses));
+    assert(addresses != NULL);
     for (size_t i = 0; i < conf->server_count; i++)
-        find_places(upstreams, index, i, &upstream_queue[i]);
-    size_t count = collect(conf, upstream_queue, servers);
-    free(upstream_queue);
+        find_addresses(upstreams, index, i, &addresses[i]);
+    size_t count = collect(conf, addresses, servers);
+    free(addresses);
     balance_set(upstreams->balance, index, upstreams->conf->upstreams[index].id, servers, count,
                 loop_now(upstreams->loop));
     if (upstreams->health[index] == NULL)

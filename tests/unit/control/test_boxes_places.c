@@ -9,14 +9,14 @@
 #include <cmocka.h>
 
 /* Of each kind one provider, which is asked nothing. */
-typedef struct upstream_queue {
+typedef struct providers_world {
     world_t *world;
     provider_t docker, plane;
-} upstream_queue_t;
+} providers_world_t;
 
 static int setup(void **state)
 {
-    upstream_queue_t *p = calloc(1, sizeof(*p));
+    providers_world_t *p = calloc(1, sizeof(*p));
     assert_non_null(p);
     assert_int_equal(waker_world_setup((void **)&p->world), 0);
     p->docker = p->plane = p->world->provider;
@@ -30,7 +30,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    upstream_queue_t *p = *state;
+    providers_world_t *p = *state;
     boxes_set_provider(p->world->boxes, PROVIDER_DOCKER, NULL);
     boxes_set_provider(p->world->boxes, PROVIDER_HTTP, NULL);
     assert_int_equal(waker_world_teardown((void **)&p->world), 0);
@@ -38,12 +38,12 @@ static int teardown(void **state)
     return 0;
 }
 
-static provider_t *provider_of(upstream_queue_t *p, box_provider_t kind)
+static provider_t *provider_of(providers_world_t *p, box_provider_t kind)
 {
     return kind == PROVIDER_HTTP ? &p->plane : kind == PROVIDER_DOCKER ? &p->docker : &p->world->provider;
 }
 
-static void place(upstream_queue_t *p, box_provider_t kind, const char *id, const char *address,
+static void place(providers_world_t *p, box_provider_t kind, const char *id, const char *address,
                   uint16_t port)
 {
     provider_t *provider = provider_of(p, kind);
@@ -53,14 +53,14 @@ static void place(upstream_queue_t *p, box_provider_t kind, const char *id, cons
     assert_int_equal(known(p->world, id)->state, BOX_RUNNING);
 }
 
-static void remove_box(upstream_queue_t *p, box_provider_t kind, const char *id)
+static void remove_box(providers_world_t *p, box_provider_t kind, const char *id)
 {
     provider_t *provider = provider_of(p, kind);
     provider_box_t box = box_at(id, BOX_GONE, NULL);
     provider->handlers->box(p->world->boxes, provider, &box);
 }
 
-static bool is_doubted(upstream_queue_t *p, const char *id)
+static bool is_doubted(providers_world_t *p, const char *id)
 {
     return known(p->world, id)->doubted;
 }
@@ -72,7 +72,7 @@ static bool is_doubted(upstream_queue_t *p, const char *id)
 /* In both orders. Only a control plane's word is ever doubted, and never the newcomer's. */
 static void those_that_meet(void **state)
 {
-    upstream_queue_t *p = *state;
+    providers_world_t *p = *state;
     static const struct {
         struct {
             const char *address;
@@ -109,7 +109,7 @@ static void those_that_meet(void **state)
 /* A box without a port meets all that are at its address, and each of them meets it. */
 static void without_a_port_among_many(void **state)
 {
-    upstream_queue_t *p = *state;
+    providers_world_t *p = *state;
     static const char *const ids[] = {"a", "b", "c", "d"};
     for (uint16_t i = 0; i < 4; i++)
         place(p, PROVIDER_HTTP, ids[i], HERE, (uint16_t)(3000 + i));
@@ -136,7 +136,7 @@ static void without_a_port_among_many(void **state)
 /* One that moves to another port of its address, or gives its port up, comes anew there. */
 static void another_port_of_the_same_address(void **state)
 {
-    upstream_queue_t *p = *state;
+    providers_world_t *p = *state;
     place(p, PROVIDER_HTTP, "a", HERE, 3000);
     place(p, PROVIDER_HTTP, "b", HERE, 3001);
     place(p, PROVIDER_HTTP, "b", HERE, 3000);
@@ -155,7 +155,7 @@ static void another_port_of_the_same_address(void **state)
 /* Many process boxes have ports of one loopback address. */
 static void process_boxes_meet_nobody(void **state)
 {
-    upstream_queue_t *p = *state;
+    providers_world_t *p = *state;
     place(p, PROVIDER_PROCESS, "a", "::ffff:127.0.0.1", 3000);
     place(p, PROVIDER_PROCESS, "b", "::ffff:127.0.0.1", 3001);
     place(p, PROVIDER_PROCESS, "c", "::ffff:127.0.0.1", 0);
@@ -165,7 +165,7 @@ static void process_boxes_meet_nobody(void **state)
 /* A controller that begins anew: the order of generations is that of their coming. */
 static void boxes_of_the_controller_before(void **state)
 {
-    upstream_queue_t *p = *state;
+    providers_world_t *p = *state;
     world_t *w = p->world;
     store_box_t before[] = {
         {.id = "last", .state = BOX_RUNNING, .provider = PROVIDER_HTTP, .generation = 9},
