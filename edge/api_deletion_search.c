@@ -57,12 +57,35 @@ static void look_at_each(api_deletion_t *deletion)
         api_ask_each(&deletion->questions, ex, paths, count, on_candidate, on_candidates_shown);
 }
 
+static bool has_word(str_t name, str_t word)
+{
+    for (size_t i = 0; i + word.n <= name.n; i++)
+        if (str_ieq(str_make(name.p + i, word.n), word))
+            return true;
+    return false;
+}
+
+/* Fields by which an API tells of further pages (RFC 8288, RFC 9110 section 14.4, and common names). */
+static bool names_pages(const fields_t *fields)
+{
+    static const str_t words[] = {{"next", 4}, {"page", 4}, {"total", 5}, {"cursor", 6}, {"count", 5}};
+    for (uint32_t i = 0; i < fields->count; i++) {
+        str_t name = fields->at[i].name;
+        if (str_ieq(name, STR("link")) || str_ieq(name, STR("content-range")))
+            return true;
+        for (size_t word = 0; word < sizeof(words) / sizeof(words[0]); word++)
+            if (has_word(name, words[word]))
+                return true;
+    }
+    return false;
+}
+
 static bool on_list(exchange_t *ex, size_t index, int status, const fields_t *fields, str_t body)
 {
     api_deletion_t *deletion = ex->api->deletion;
     (void)index;
-    (void)fields;
-    deletion->listed = status == 200 && api_search_take_list(&deletion->search, body);
+    bool whole = status == 200 && api_search_take_list(&deletion->search, body);
+    deletion->listed = whole && !names_pages(fields);
     return true;
 }
 

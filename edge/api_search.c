@@ -82,18 +82,19 @@ bool api_search_take(api_search_t *search, const json_t *box)
     return true;
 }
 
-/* A page of a list: something tells where the next one begins. */
-static bool says_more(const json_t *object)
+/* Members beside the list, such as a number of pages or where the next one begins, may say that it is a part.
+ * Only a total of as many boxes as it shows says that it is not. */
+static bool may_be_a_part(const json_t *root, const json_t *list)
 {
     const char *name;
     json_t *value;
-    json_object_foreach((json_t *)object, name, value)
+    json_object_foreach((json_t *)root, name, value)
     {
-        bool about = strcasestr(name, "next") != NULL || strcasestr(name, "cursor") != NULL ||
-                     strcasestr(name, "more") != NULL;
         bool nothing = json_is_null(value) || json_is_false(value) ||
                        (json_is_string(value) && json_string_length(value) == 0);
-        if (about && !nothing)
+        bool all = strcasestr(name, "total") != NULL && json_is_integer(value) &&
+                   json_integer_value(value) == (json_int_t)json_array_size(list);
+        if (value != list && !nothing && !all)
             return true;
     }
     return false;
@@ -122,7 +123,7 @@ bool api_search_take_list(api_search_t *search, str_t body)
 {
     json_t *root = json_loadb(body.p != NULL ? body.p : "", body.n, JSON_REJECT_DUPLICATES, NULL);
     const json_t *list = list_in(root);
-    bool whole = list != NULL && !says_more(root);
+    bool whole = list != NULL && !may_be_a_part(root, list);
     size_t index;
     json_t *box;
     json_array_foreach(list, index, box) whole &= api_search_take(search, box);

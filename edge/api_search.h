@@ -30,8 +30,8 @@ typedef struct api_search {
 void api_search_add(api_search_t *search, str_t name);
 /* A box that the caller sees. False where it is none. */
 MUST_USE bool api_search_take(api_search_t *search, const json_t *box);
-/* The body of a list of the caller's boxes: an array, or an object with one. False where it is none, or says
- * that there are more. */
+/* The body of a list of the caller's boxes: an array, or an object with one. False where it is none, or may
+ * be a part: an object says more than the list. */
 MUST_USE bool api_search_take_list(api_search_t *search, str_t body);
 /* Every name was matched. */
 bool api_search_matched(const api_search_t *search);

@@ -35,6 +35,8 @@ class Api(RawOrigin):
     def show(self, box):
         return box
 
+    list_fields = ()
+
     def list(self):
         return {}
 
@@ -57,7 +59,7 @@ class Api(RawOrigin):
             if self.held_key is not None and request.get("x-box-api-key") == self.held_key:
                 self.asked.set()
                 self.release.wait(PATIENCE)
-            conn.send(answer("" if status.startswith("204") else text, status))
+            conn.send(answer("" if status.startswith("204") else text, status, self.list_fields if len(parts) == 2 else ()))
 
 
 @pytest.fixture(name="world")

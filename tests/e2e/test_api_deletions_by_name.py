@@ -16,11 +16,15 @@ from test_api_deletions import IDS, Api, Fleet, delete, eventually, many, previe
 from wire import WireError
 
 NAME = "name-of-box"
+# How an API tells that its list is a part: members beside it, fields of the answer.
+PARTS = {"cursor": ({"next_cursor": "2"}, ()), "total": ({"total": 9}, ()), "pages": ({"page": 1, "pages": 2}, ()),
+         "offset": ({"count": 2, "offset": 0, "limit": 2}, ()), "link": ({}, ('Link: </v2/box?page=2>; rel="next"',)),
+         "count": ({}, ("X-Total-Count: 9",))}
 
 
 class ShyApi(Api):
     """`GET` finds boxes by id alone, `DELETE` by id or name. `names`: boxes show theirs. `lists`: "whole", "object" (the
-    list is a member), "page" (the list ends before the box), or "none". `unseen`: ids that only DELETE takes.
+    list is a member), one of PARTS (the list ends before the box), or "none". `unseen`: ids that only DELETE takes.
     `forgiving`: a deletion of nothing succeeds."""
 
     def __init__(self, names=True, lists="none", unseen=(), forgiving=False):
@@ -38,8 +42,10 @@ class ShyApi(Api):
 
     def list(self):
         shown = [self.show(box) for box in self.boxes.values() if box["id"] not in self.unseen]
-        if self.lists == "page":
-            return {"boxes": [box for box in shown if box["id"] != "box"], "next_cursor": "2"}
+        if self.lists in PARTS:
+            part = [box for box in shown if box["id"] != "box"]
+            more, self.list_fields = PARTS[self.lists]
+            return {"boxes": part, **more} if more else part
         return {"whole": shown, "object": {"boxes": shown, "next": None}, "none": {}}[self.lists]
 
 
@@ -98,7 +104,7 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("lists", ["whole", "object", "page", "none"])
+@pytest.mark.parametrize("lists", ["whole", "object", *PARTS, "none"])
 @pytest.mark.parametrize("way", WAYS)
 def test_a_box_that_shows_the_name_is_meant(make, way, lists):
     api, edge = world = make(lists=lists)
