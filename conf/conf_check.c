@@ -59,12 +59,19 @@ static void check_listener(const checker_t *c, size_t i)
         check_terminated(c, i);
     for (size_t j = 0; j < i; j++) {
         const conf_listener_t *other = &c->conf->listeners[j];
-        if (other->address.len == 0 || !conf_net_equal(&listener->address, &other->address))
+        if (other->address.len == 0 || !conf_net_overlap(&listener->address, &other->address))
             continue;
-        char sentence[160];
-        snprintf(sentence, sizeof(sentence),
-                 "%s is listened on twice, first in line %u; give each address once", listener->text,
-                 place_in_element(c, "listeners", j, "address").line);
+        char sentence[320];
+        unsigned line = place_in_element(c, "listeners", j, "address").line;
+        if (conf_net_equal(&listener->address, &other->address))
+            snprintf(sentence, sizeof(sentence),
+                     "%s is listened on twice, first in line %u; give each address once", listener->text,
+                     line);
+        else
+            snprintf(sentence, sizeof(sentence),
+                     "%s cannot be listened on beside %s in line %u: one of the two has this port at all "
+                     "addresses; give one, or another port",
+                     listener->text, other->text, line);
         report_element(c, "listeners", i, "address", sentence);
         return;
     }

@@ -209,6 +209,12 @@ static bool is_any(const conf_address_t *address)
     return v4_of(address)->sin_addr.s_addr == htonl(INADDR_ANY);
 }
 
+bool conf_net_overlap(const conf_address_t *a, const conf_address_t *b)
+{
+    return a->sa.ss_family == b->sa.ss_family && conf_net_port(a) == conf_net_port(b) &&
+           (is_any(a) || is_any(b) || conf_net_equal(a, b));
+}
+
 static bool is_loopback(const conf_address_t *address)
 {
     if (address->sa.ss_family == AF_INET6)

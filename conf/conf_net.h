@@ -21,6 +21,9 @@ void conf_net_print(const conf_address_t *address, char out[64]);
 uint16_t conf_net_port(const conf_address_t *address);
 /* Same family, address and port. */
 bool conf_net_equal(const conf_address_t *a, const conf_address_t *b);
+/* Whether one socket cannot listen beside the other: they are equal, or one has all addresses of the
+ * machine for the port. */
+bool conf_net_overlap(const conf_address_t *a, const conf_address_t *b);
 /* Returns NULL if a box may have this address, else its kind: "a link-local address". */
 const char *conf_net_not_for_boxes(const conf_address_t *address);
 

@@ -15,12 +15,22 @@ static void listeners_given_twice(void **state)
         "once\n"
         "e.yaml:5:15: listeners[2].address: [::1]:1 is listened on twice, first in line 3; give each address "
         "once\n");
-    /* Another port, another family, one address among all: none is the same. */
+    fixture_bad(DOMAIN "listeners:\n"
+                       "  - {address: \"0.0.0.0:1\", kind: tls}\n"
+                       "  - {address: \"127.0.0.1:1\", kind: plain}\n"
+                       "  - {address: \"[::1]:1\", kind: tls}\n"
+                       "  - {address: \"[::]:1\", kind: health}\n",
+                "e.yaml:4:15: listeners[1].address: 127.0.0.1:1 cannot be listened on beside 0.0.0.0:1 in "
+                "line 3: one of the two has this port at all addresses; give one, or another port\n"
+                "e.yaml:6:15: listeners[3].address: [::]:1 cannot be listened on beside [::1]:1 in line 5: "
+                "one of the two has this port at all addresses; give one, or another port\n");
+    /* Another port, another family, another address: none meets another. */
     conf_t *conf = fixture_good(DOMAIN "listeners:\n"
                                        "  - {address: \"0.0.0.0:1\", kind: tls}\n"
                                        "  - {address: \"0.0.0.0:2\", kind: tls}\n"
                                        "  - {address: \"[::]:1\", kind: tls}\n"
-                                       "  - {address: \"127.0.0.1:1\", kind: tls}\n");
+                                       "  - {address: \"127.0.0.1:3\", kind: tls}\n"
+                                       "  - {address: \"127.0.0.2:3\", kind: tls}\n");
     conf_release(&conf);
 }
 
