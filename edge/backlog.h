@@ -18,7 +18,7 @@
 #define BACKLOG_TICK_MS 250
 #define BACKLOG_LOOKS   1024
 
-/* All of one worker; worker_t.backlogs. */
+/* All of one worker; context_t.backlogs. */
 typedef struct backlogs backlogs_t;
 
 backlogs_t *backlogs_new(loop_t *loop);

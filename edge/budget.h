@@ -24,7 +24,7 @@
  * 7/8 on: they refuse nothing to a client within its share.
  *
  * From 4/4 on, where all addresses together are bounded, what client connections keep beside requests
- * (worker_t.connection_bytes) is left out: many addresses with a connection each would otherwise take the
+ * (context_t.connection_bytes) is left out: many addresses with a connection each would otherwise take the
  * place of one more. It is bounded by limits.connections, and idle connections go (budget_is_crowded).
  *
  * Requests without a share: those of trusted proxies that name no client, and all where

@@ -60,7 +60,7 @@ void client_init(client_t *client, const client_t *accepted);
 void client_set_share(client_t *client);
 /*
  * What the connection keeps for TLS changes from `before` to `after` bytes: counted to its account and to
- * worker_t.connection_bytes. client_init and client_fini do this for an idle one over TLS.
+ * context_t.connection_bytes. client_init and client_fini do this for an idle one over TLS.
  */
 void client_keeps(client_t *client, uint64_t before, uint64_t after);
 /*

@@ -133,7 +133,7 @@ struct http2_conn {
     nghttp2_session *session;
     http2_memory_t memory; /* of the session */
     uint64_t counted;      /* of it, to the client's account */
-    uint64_t idle;         /* of it, to worker_t.connection_bytes: while there are no streams */
+    uint64_t idle;         /* of it, to context_t.connection_bytes: while there are no streams */
     http2_phase_t phase;
     http2_guard_t guard;
     http2_progress_t progress;
