@@ -132,13 +132,13 @@ function(translate page)
 typedef struct ${page}_html {
     str_t ${members};
 } ${page}_html_t;
-str_t ${page}_html(h2o_mem_pool_t *pool, const ${page}_html_t *values);
+str_t ${page}_html(arena_t *pool, const ${page}_html_t *values);
 " PARENT_SCOPE)
   set(source "${source}
 static const template_piece_t ${page}_pieces[] = {
 ${pieces}};
 
-str_t ${page}_html(h2o_mem_pool_t *pool, const ${page}_html_t *values)
+str_t ${page}_html(arena_t *pool, const ${page}_html_t *values)
 {
     return template_fill(pool, ${page}_pieces, sizeof(${page}_pieces) / sizeof(${page}_pieces[0]), values);
 }
