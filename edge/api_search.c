@@ -53,21 +53,6 @@ static bool is_meant(api_search_t *search, str_t id, str_t name)
     return meant;
 }
 
-static bool found_one(const store_preview_t *preview, void *found)
-{
-    (void)preview;
-    *(bool *)found = true;
-    return false;
-}
-
-/* Also where that cannot be read. */
-static bool has_previews(store_t *store, str_t id)
-{
-    bool found = false;
-    store_result_t result = store_each_preview_from(store, id, 0, true, found_one, &found);
-    return found || (result != STORE_OK && result != STORE_NOT_FOUND);
-}
-
 bool api_search_take(api_search_t *search, const json_t *box)
 {
     str_t id = text_of(box, "id"), name = text_of(box, "name");
@@ -77,7 +62,7 @@ bool api_search_take(api_search_t *search, const json_t *box)
     if (is_meant(search, id, name))
         search->meant_full |= !api_search_add_id(search->meant, id);
     else if (name.n == 0 || search->unreadable)
-        if (!has_id(search->meant, id) && !has_id(search->maybe, id) && has_previews(search->store, id))
+        if (!has_id(search->meant, id) && !has_id(search->maybe, id) && store_has_previews(search->store, id))
             search->maybe_full |= !api_search_add_id(search->maybe, id);
     return true;
 }

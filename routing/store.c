@@ -183,6 +183,20 @@ store_result_t store_each_preview_from(store_t *store, str_t id, uint16_t port, 
     return result;
 }
 
+static bool note_one(const store_preview_t *preview, void *found)
+{
+    (void)preview;
+    *(bool *)found = true;
+    return false;
+}
+
+bool store_has_previews(store_t *store, str_t id)
+{
+    bool found = false;
+    store_result_t result = store_each_preview_from(store, id, 0, true, note_one, &found);
+    return found || (result != STORE_OK && result != STORE_NOT_FOUND);
+}
+
 typedef struct each_box {
     bool (*call)(const store_box_t *, void *);
     void *arg;

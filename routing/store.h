@@ -191,6 +191,8 @@ MUST_USE store_result_t store_each_preview(store_t *store, bool (*each)(const st
  * only those of that id. */
 MUST_USE store_result_t store_each_preview_from(store_t *store, str_t id, uint16_t port, bool box_only,
                                                 bool (*each)(const store_preview_t *, void *), void *arg);
+/* Whether the box has a preview. Also true if that cannot be read. */
+bool store_has_previews(store_t *store, str_t id);
 MUST_USE store_result_t store_each_box(store_t *store, bool (*each)(const store_box_t *, void *), void *arg);
 
 MUST_USE store_result_t store_each_block(store_t *store, bool (*each)(const store_block_t *, void *),

@@ -45,21 +45,6 @@ store_result_t deletion_store_forget(store_t *store, str_t id, size_t *deleted)
     return result;
 }
 
-static bool found_one(const store_preview_t *preview, void *found)
-{
-    (void)preview;
-    *(bool *)found = true;
-    return false;
-}
-
-/* Also where that cannot be read. */
-static bool has_previews(store_t *store, str_t id)
-{
-    bool found = false;
-    store_result_t result = store_each_preview_from(store, id, 0, true, found_one, &found);
-    return found || (result != STORE_OK && result != STORE_NOT_FOUND);
-}
-
 /* ---- what workers say ---- */
 
 static void answer_result(preview_answer_t *answer, store_result_t result)
@@ -115,7 +100,7 @@ static store_result_t end_one(store_t *store, const which_t *which, uint32_t i, 
     const deletion_call_t *call = which->call;
     str_t id = str_from(call->ids[i]);
     store_deletion_t deletion = deletion_of(call, i);
-    if (call->outcome == DELETION_UNKNOWN && has_previews(store, id))
+    if (call->outcome == DELETION_UNKNOWN && store_has_previews(store, id))
         return store_close_deletion(store, &deletion, which->now_ms);
     if (call->outcome == DELETION_DONE) {
         store_result_t result = deletion_store_forget(store, id, deleted);
@@ -212,7 +197,7 @@ static void drop_needless(store_t *store, uint64_t now_ms, deletion_sweep_t *swe
     size_t kept = 0;
     for (size_t i = 0; i < sweep->count; i++) {
         str_t id = str_from(sweep->at[i].id);
-        if (has_previews(store, id) || store_end_deletions(store, id, has_ended, &now_ms) != STORE_OK)
+        if (store_has_previews(store, id) || store_end_deletions(store, id, has_ended, &now_ms) != STORE_OK)
             sweep->at[kept++] = sweep->at[i];
     }
     sweep->count = kept;

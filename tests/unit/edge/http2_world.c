@@ -441,3 +441,18 @@ void world_raw(world_t *world, const void *bytes, size_t n)
         n -= (size_t)sent;
     }
 }
+
+int world_set_up(void **state)
+{
+    world_t *world = malloc(sizeof(*world));
+    world_start(world);
+    *state = world;
+    return 0;
+}
+
+int world_tear_down(void **state)
+{
+    world_stop(*state);
+    free(*state);
+    return 0;
+}

@@ -127,4 +127,8 @@ void world_upload_more(world_t *world, int32_t id, const char *body, size_t n, b
 /* Raw bytes from the client, past its session. */
 void world_raw(world_t *world, const void *bytes, size_t n);
 
+/* A world for each test: *state. */
+int world_set_up(void **state);
+int world_tear_down(void **state);
+
 #endif

@@ -1,21 +1,6 @@
 /* Malformed requests (RFC 9113 section 8.1.1): their answer, and the reset behind it. */
 #include "http2_world.h"
 
-static int set_up(void **state)
-{
-    world_t *world = malloc(sizeof(*world));
-    world_start(world);
-    *state = world;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    world_stop(*state);
-    free(*state);
-    return 0;
-}
-
 static void test_bad_trailers(void **state)
 {
     world_t *world = *state;
@@ -99,7 +84,7 @@ static void test_malformed_without_a_window(void **state)
 
 int main(void)
 {
-#define T(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define T(test) cmocka_unit_test_setup_teardown(test, world_set_up, world_tear_down)
     const struct CMUnitTest tests[] = {T(test_bad_trailers), T(test_malformed),
                                        T(test_malformed_without_a_window), T(test_malformed_without_a_pong)};
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,21 +1,6 @@
 /* Heads over HTTP/2: what is refused, how, and what the exchange gets of the rest. */
 #include "http2_world.h"
 
-static int set_up(void **state)
-{
-    world_t *world = malloc(sizeof(*world));
-    world_start(world);
-    *state = world;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    world_stop(*state);
-    free(*state);
-    return 0;
-}
-
 #define NONE ((nghttp2_nv){.name = NULL})
 
 typedef struct head_case {
@@ -328,7 +313,7 @@ static void test_closed_stream(void **state)
 
 int main(void)
 {
-#define T(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define T(test) cmocka_unit_test_setup_teardown(test, world_set_up, world_tear_down)
     const struct CMUnitTest tests[] = {T(test_heads),
                                        T(test_upper_case_name),
                                        T(test_crumbs),

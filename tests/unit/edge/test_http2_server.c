@@ -1,21 +1,6 @@
 /* Requests, responses, bodies both ways, tunnels, draining: an nghttp2 client against the HTTP/2 server. */
 #include "http2_world.h"
 
-static int set_up(void **state)
-{
-    world_t *world = malloc(sizeof(*world));
-    world_start(world);
-    *state = world;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    world_stop(*state);
-    free(*state);
-    return 0;
-}
-
 static char big[1024 * 1024];
 
 static void test_get(void **state)
@@ -535,7 +520,7 @@ static void test_idle_is_small(void **state)
 
 int main(void)
 {
-#define T(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define T(test) cmocka_unit_test_setup_teardown(test, world_set_up, world_tear_down)
     const struct CMUnitTest tests[] = {T(test_get),
                                        T(test_date_of_the_box_stays),
                                        T(test_head_says_length),
