@@ -73,7 +73,7 @@ void api_ask_stop(api_questions_t *questions)
         subrequest_cancel(&questions->at[i].request);
 }
 
-/* ---- what is said ---- */
+/* ---- answers ---- */
 
 /* RFC 3986 section 2.3. */
 static bool is_unreserved(char c)

@@ -11,9 +11,9 @@
 typedef enum stage {
     READING,  /* waits for the body */
     ASKING,   /* the upstream */
-    NOTING,   /* the controller is told */
+    NOTING,   /* the controller records the call before it goes up */
     NOTED,    /* it has it: the call goes up */
-    SETTLING, /* the controller is told what a GET said */
+    SETTLING, /* the controller records the answer of a GET */
     OVER,     /* nothing is to be told any more */
 } stage_t;
 

@@ -50,7 +50,7 @@ static fault_t fault_of_name(str_t name)
     return malformed(NULL, name);
 }
 
-/* Its name is said, and no byte of it but one that must not be there. */
+/* Logs a field's name and, of its value, only the byte that is not allowed: a value may be a secret. */
 static fault_t fault_of_value(str_t name, str_t value)
 {
     for (size_t i = 0; i < value.n; i++)
