@@ -26,7 +26,7 @@ typedef struct target {
 struct api_deletion {
     exchange_t *ex;
     stage_t stage;
-    bool listed; /* the upstream has shown all boxes of the caller */
+    bool listed; /* the upstream has shown, and said so, all boxes of the caller */
     str_t *paths;
     target_t *targets; /* for each path */
     size_t count;

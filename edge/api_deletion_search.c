@@ -1,6 +1,6 @@
 /*
  * Calls that delete boxes by names by which the API finds none: the boxes are looked for in the list of the
- * caller's, and where that is not whole, one by one among those that have previews.
+ * caller's, and unless that says that it is whole, one by one among those that have previews.
  */
 #include "api.h"
 #include "api_deletion_internal.h"
@@ -44,7 +44,7 @@ static void look_at_each(api_deletion_t *deletion)
     exchange_t *ex = deletion->ex;
     char(*ids)[BOX_ID_MAX + 1] = arena_alloc(&ex->arena, STORE_DELETIONS_AT_ONCE * sizeof(*ids));
     str_t *paths = arena_alloc(&ex->arena, STORE_DELETIONS_AT_ONCE * sizeof(*paths));
-    size_t count = api_search_candidates(worker_of(ex->context)->store, ids);
+    size_t count = api_search_candidates(&deletion->search, ids);
     if (count > STORE_DELETIONS_AT_ONCE) {
         refuse_unclear(deletion);
         return;
@@ -89,10 +89,11 @@ static bool on_list(exchange_t *ex, size_t index, int status, const fields_t *fi
     return true;
 }
 
+/* A part that shows each name proves no more: boxes behind it may have the same names. */
 static void on_listed(exchange_t *ex)
 {
     api_deletion_t *deletion = ex->api->deletion;
-    if (deletion->listed || api_search_matched(&deletion->search))
+    if (deletion->listed)
         end_search(deletion);
     else
         look_at_each(deletion);

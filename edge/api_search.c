@@ -67,22 +67,40 @@ bool api_search_take(api_search_t *search, const json_t *box)
     return true;
 }
 
-/* Members beside the list, such as a number of pages or where the next one begins, may say that it is a part.
- * Only a total of as many boxes as it shows says that it is not. */
-static bool may_be_a_part(const json_t *root, const json_t *list)
+/* Names of members that say where the next page is, or whether there is one. */
+static bool tells_of_more(const char *name)
+{
+    return strncasecmp(name, "next", 4) == 0 || strcasecmp(name, "has_more") == 0 ||
+           strcasecmp(name, "hasMore") == 0;
+}
+
+/* Names of members that count all boxes, not those of a page. */
+static bool tells_the_total(const char *name)
+{
+    return strcasecmp(name, "total") == 0 || strcasecmp(name, "total_count") == 0 ||
+           strcasecmp(name, "totalCount") == 0;
+}
+
+/*
+ * A list may be cut without a word, so it is whole only where a member beside it says so: a total of as many
+ * boxes, or that there is no next page. Any other member that says something may say that it is a part.
+ */
+static bool is_whole(const json_t *root, const json_t *list)
 {
     const char *name;
     json_t *value;
+    bool whole = false;
     json_object_foreach((json_t *)root, name, value)
     {
         bool nothing = json_is_null(value) || json_is_false(value) ||
                        (json_is_string(value) && json_string_length(value) == 0);
-        bool all = strcasestr(name, "total") != NULL && json_is_integer(value) &&
+        bool all = tells_the_total(name) && json_is_integer(value) &&
                    json_integer_value(value) == (json_int_t)json_array_size(list);
         if (value != list && !nothing && !all)
-            return true;
+            return false;
+        whole |= all || (nothing && tells_of_more(name));
     }
-    return false;
+    return whole;
 }
 
 /* NULL: none, or several. */
@@ -108,7 +126,7 @@ bool api_search_take_list(api_search_t *search, str_t body)
 {
     json_t *root = json_loadb(body.p != NULL ? body.p : "", body.n, JSON_REJECT_DUPLICATES, NULL);
     const json_t *list = list_in(root);
-    bool whole = list != NULL && !may_be_a_part(root, list);
+    bool whole = list != NULL && is_whole(root, list);
     size_t index;
     json_t *box;
     json_array_foreach(list, index, box) whole &= api_search_take(search, box);
@@ -135,6 +153,7 @@ bool api_search_end(api_search_t *search)
 /* ---- candidates ---- */
 
 typedef struct candidates {
+    const api_search_t *search;
     char (*ids)[BOX_ID_MAX + 1];
     size_t count, looked_at;
 } candidates_t;
@@ -143,7 +162,8 @@ typedef struct candidates {
 static bool take_preview(const store_preview_t *preview, void *arg)
 {
     candidates_t *found = arg;
-    bool known = found->count != 0 && strcmp(found->ids[found->count - 1], preview->id) == 0;
+    bool known = (found->count != 0 && strcmp(found->ids[found->count - 1], preview->id) == 0) ||
+                 has_id(found->search->meant, str_from(preview->id));
     bool too_many =
         found->looked_at++ == API_SEARCH_PREVIEWS || (!known && found->count == STORE_DELETIONS_AT_ONCE);
     if (too_many)
@@ -153,9 +173,9 @@ static bool take_preview(const store_preview_t *preview, void *arg)
     return !too_many;
 }
 
-size_t api_search_candidates(store_t *store, char ids[STORE_DELETIONS_AT_ONCE][BOX_ID_MAX + 1])
+size_t api_search_candidates(const api_search_t *search, char ids[STORE_DELETIONS_AT_ONCE][BOX_ID_MAX + 1])
 {
-    candidates_t found = {.ids = ids};
-    store_result_t result = store_each_preview(store, take_preview, &found);
+    candidates_t found = {.search = search, .ids = ids};
+    store_result_t result = store_each_preview(search->store, take_preview, &found);
     return result == STORE_OK || result == STORE_NOT_FOUND ? found.count : STORE_DELETIONS_AT_ONCE + 1;
 }

@@ -30,17 +30,19 @@ typedef struct api_search {
 void api_search_add(api_search_t *search, str_t name);
 /* A box that the caller sees. False where it is none. */
 MUST_USE bool api_search_take(api_search_t *search, const json_t *box);
-/* The body of a list of the caller's boxes: an array, or an object with one. False where it is none, or may
- * be a part: an object says more than the list. */
+/*
+ * The body of a list of the caller's boxes: an array, or an object with one. True where it says that it has
+ * all of them. Any other proves only that the boxes in it are there: a server may cut a list without a word.
+ */
 MUST_USE bool api_search_take_list(api_search_t *search, str_t body);
 /* Every name was matched. */
 bool api_search_matched(const api_search_t *search);
 /* All that could be seen was taken: drops boxes that cannot be meant. False where there were too many. */
 MUST_USE bool api_search_end(api_search_t *search);
 
-/* The boxes with previews into `ids`, whose number is returned. More than STORE_DELETIONS_AT_ONCE where there
- * are more, or may be. */
-size_t api_search_candidates(store_t *store, char ids[STORE_DELETIONS_AT_ONCE][BOX_ID_MAX + 1]);
+/* The boxes with previews that are not meant so far into `ids`, whose number is returned. More than
+ * STORE_DELETIONS_AT_ONCE where there are more, or may be. */
+size_t api_search_candidates(const api_search_t *search, char ids[STORE_DELETIONS_AT_ONCE][BOX_ID_MAX + 1]);
 
 /* Adds a box to the call, once. False where it has as many as it may. */
 MUST_USE bool api_search_add_id(deletion_call_t *call, str_t id);

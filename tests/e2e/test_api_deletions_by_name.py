@@ -9,22 +9,23 @@ import threading
 
 import pytest
 
-from api_world import api_config, call
+from api_world import API, api_config, call
 from control_plane import BoxAddresses, UnixConnection
 from harness import PATIENCE, Edge, HttpOrigin, local_box
 from test_api_deletions import IDS, Api, Fleet, delete, eventually, many, previews, status
 from wire import WireError
 
 NAME = "name-of-box"
-# How an API tells that its list is a part: members beside it, fields of the answer.
-PARTS = {"cursor": ({"next_cursor": "2"}, ()), "total": ({"total": 9}, ()), "pages": ({"page": 1, "pages": 2}, ()),
+# How an API tells that its list is a part, or does not: members beside it, fields of the answer.
+PARTS = {"cut": ({}, ()), "cursor": ({"next_cursor": "2"}, ()), "total": ({"total": 9}, ()), "pages": ({"page": 1, "pages": 2}, ()),
          "offset": ({"count": 2, "offset": 0, "limit": 2}, ()), "link": ({}, ('Link: </v2/box?page=2>; rel="next"',)),
          "count": ({}, ("X-Total-Count: 9",))}
 
 
 class ShyApi(Api):
-    """`GET` finds boxes by id alone, `DELETE` by id or name. `names`: boxes show theirs. `lists`: "whole", "object" (the
-    list is a member), one of PARTS (the list ends before the box), or "none". `unseen`: ids that only DELETE takes.
+    """`GET` finds boxes by id alone, `DELETE` by id or name. `names`: boxes show theirs. `lists`: "whole" (an
+    array, which may as well be cut), "object" (it says that it is whole), one of PARTS (the list ends before the box), or
+    "none". `unseen`: ids that only DELETE takes.
     `forgiving`: a deletion of nothing succeeds."""
 
     def __init__(self, names=True, lists="none", unseen=(), forgiving=False):
@@ -183,7 +184,10 @@ def test_more_boxes_than_can_be_asked_for(make):
         connection.close()
     assert delete(world, f"/v2/box/{NAME}").status == 404
     assert status(world) == 200 and "box" in api.boxes
-    api.lists = "whole"  # only those of the caller count
+    api.lists = "whole"  # which may be cut: a box of another page may have the name, too
+    assert delete(world, f"/v2/box/{NAME}").status == 404
+    assert status(world) == 200 and "box" in api.boxes
+    api.lists = "object"  # only those of the caller count
     assert delete(world, f"/v2/box/{NAME}").status == 200
     assert status(world) == 404
 
@@ -197,6 +201,48 @@ def test_an_api_that_does_not_show_the_boxes_gets_no_such_call(make, refusal):
     api.statuses.clear()
     assert {status(world, box) for box in IDS} == {200}
     assert not [r for r in api.requests if r.method == "DELETE"] and previews(edge) == sorted(IDS)
+
+
+@pytest.mark.parametrize("lists", ["cut", "link"])
+def test_a_name_that_two_boxes_have_of_which_a_list_shows_one(make, lists):
+    """The API deletes the one that it does not list."""
+    api, edge = world = make(lists=lists)
+    api.boxes["two"]["name"] = NAME
+    with Held(world, f"/v2/box/{NAME}") as held:
+        assert {status(world, box) for box in ("box", "two") for _ in range(4)} == {404}
+        assert status(world, "box_3") == 200
+    assert held.status == 200 and "box" not in api.boxes
+    assert {status(world) for _ in range(8)} == {404}
+    assert "box" not in previews(edge)
+
+
+def die(edge, role):
+    """A fresh process of each that is killed."""
+    edge.expect_deaths = True
+    before = edge.pids(role)
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    edge.wait_until(lambda: len(edge.pids(role)) == len(before) and not set(before) & set(edge.pids(role)),
+                    what=f"another {role}")
+
+
+@pytest.mark.parametrize("way", ["client-left", "worker-died", "controller-died"])
+def test_a_box_behind_a_cut_list_is_not_found_whatever_ends_the_call(make, way):
+    api, edge = world = make(lists="cut")
+    api.hold = threading.Event()
+    with edge.connect("plain", API) as client:
+        client.send(f"DELETE /v2/box/{NAME} HTTP/1.1\r\nHost: {API}\r\nX-Box-Api-Key: k-test\r\n\r\n".encode())
+        assert api.deleting.wait(PATIENCE)
+        assert {status(world) for _ in range(8)} == {404}
+        if way != "client-left":
+            die(edge, way.split("-", maxsplit=1)[0])
+            assert {status(world) for _ in range(8)} == {404}
+    api.hold.set()
+    edge.wait_until(lambda: "box" not in api.boxes, what="the deletion")
+    assert {status(world) for _ in range(8)} == {404}
+    edge.wait_until(lambda: call(edge, "/v2/box/box").status == 404 and previews(edge) == ["box_3", "two"],
+                    what="the previews to go")
+    assert {status(world) for _ in range(8)} == {404}
 
 
 # ---- boxes of a control plane, which is asked about each that may be meant
@@ -240,11 +286,8 @@ def test_a_box_that_nobody_used_meanwhile_is_asked_about_at_once(fleet):
 
 
 def test_a_worker_that_died_in_between_leaves_them_doubted(fleet):
-    fleet.edge.expect_deaths = True
     with Held((fleet.api, fleet.edge), f"/v2/box/{NAME}") as held:
-        for pid in fleet.edge.pids("worker"):
-            os.kill(pid, signal.SIGKILL)
-        fleet.edge.wait_until(lambda: len(fleet.edge.pids("worker")) == 2, what="new workers")
+        die(fleet.edge, "worker")
     fleet.edge.wait_until(lambda: "box" not in fleet.api.boxes, what="the deletion")
     fleet.plane.remove_box("box")
     assert fleet.get() == 404 and fleet.get("two") == "b"
