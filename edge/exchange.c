@@ -531,3 +531,12 @@ void exchange_end(exchange_t **exp, exchange_end_t how)
     arena_t arena = ex->arena; /* the exchange lives in it */
     arena_clear(&arena);
 }
+
+void exchange_refuse_unread(exchange_t **exp, const char *code, const fault_t *fault)
+{
+    exchange_t *ex = *exp;
+    begin(ex);
+    ex->local_code = code;
+    fault_say(ex, fault, false);
+    exchange_end(exp, EXCHANGE_END_CUT);
+}

@@ -284,6 +284,10 @@ void exchange_start_at(exchange_t *ex, const exchange_step_t *step, const char *
 void exchange_refuse(exchange_t *ex, int status, const char *code, const char *sentence,
                      const fault_t *fault);
 
+/* Ends a request that the codec refused without reading its head, and that gets no answer: the access line
+ * and the log say why. Frees and nulls. */
+void exchange_refuse_unread(exchange_t **ex, const char *code, const fault_t *fault);
+
 /* Counts what the arena has grown by to ex->account. The exchange does so itself whenever it waits for
  * others; a codec where it lets an exchange wait. Cheap where nothing has grown. */
 void exchange_count(exchange_t *ex);

@@ -4,6 +4,7 @@
 
 #include "address.h"
 #include "chunked.h"
+#include "client.h"
 #include "context.h"
 #include "exchange.h"
 #include "grammar.h"
@@ -216,23 +217,40 @@ static void name_culprit(const exchange_t *ex, bool of_app, char *out, size_t ro
         (void)snprintf(out, room, "the answer of server %s", ex->origin_text);
 }
 
-void fault_say(exchange_t *ex, const fault_t *fault, bool of_app)
+/* One line, if `log` still has room for it. */
+static void say(context_t *context, fault_log_t *log, const char *culprit, const fault_t *fault,
+                const char *more)
 {
-    context_t *context = ex->context;
-    char role[24], culprit[160], quoted[FAULT_TEXT] = "", byte[24] = "", more[48] = "";
+    char role[24], quoted[FAULT_TEXT] = "", byte[24] = "", unsaid[48] = "";
     unsigned left_out;
-    ex->detail = fault->reason;
-    if (!fault_log_take(of_app ? &context->app_faults : &context->client_faults, loop_now(context->loop),
-                        &left_out))
+    if (!fault_log_take(log, loop_now(context->loop), &left_out))
         return;
-    name_culprit(ex, of_app, culprit, sizeof(culprit));
     if (fault->bytes.n != 0)
         fault_quote(fault->bytes, quoted);
     if (fault->has_byte)
         (void)snprintf(byte, sizeof(byte), ", byte 0x%02x", fault->byte);
     if (left_out != 0)
-        (void)snprintf(more, sizeof(more), " (%u more were not said)", left_out);
+        (void)snprintf(unsaid, sizeof(unsaid), " (%u more were not said)", left_out);
     (void)snprintf(role, sizeof(role), "worker %u", context->index);
-    process_log(role, "%s (%s): %s%s%s%s%s", culprit, ex->request_id, fault->reason,
-                quoted[0] != '\0' ? " In " : "", quoted, byte, more);
+    process_log(role, "%s: %s%s%s%s%s%s", culprit, fault->reason, more, quoted[0] != '\0' ? " In " : "",
+                quoted, byte, unsaid);
+}
+
+void fault_say(exchange_t *ex, const fault_t *fault, bool of_app)
+{
+    context_t *context = ex->context;
+    char culprit[160], line[sizeof(culprit) + sizeof(ex->request_id) + 4];
+    ex->detail = fault->reason;
+    name_culprit(ex, of_app, culprit, sizeof(culprit));
+    (void)snprintf(line, sizeof(line), "%s (%s)", culprit, ex->request_id);
+    say(context, of_app ? &context->app_faults : &context->client_faults, line, fault, "");
+}
+
+void fault_say_connection(const client_t *client, fault_log_t *log, const char *kind, const char *end,
+                          const fault_t *fault, const char *more)
+{
+    char address[INET6_ADDRSTRLEN], culprit[160];
+    str_t text = address_text(&client->address, address);
+    (void)snprintf(culprit, sizeof(culprit), "%s of %.*s %s", kind, STR_ARG(text), end);
+    say(client->context, log, culprit, fault, more);
 }

@@ -18,6 +18,7 @@
 #define FAULT_WINDOW_MS 10000
 
 typedef struct exchange exchange_t;
+typedef struct client client_t;
 struct chunked;
 
 /* Of a trailer that must not be one (field_trailer_allowed). */
@@ -82,5 +83,12 @@ void fault_quote(str_t bytes, char out[FAULT_TEXT]);
 /* The exchange's answer will say the reason, and the log does now. `of_app`: the answer of its origin was
  * wrong, not the request. */
 void fault_say(exchange_t *ex, const fault_t *fault, bool of_app);
+
+/*
+ * The log says, as often as `log` lets it, why a whole connection of `client` ends: "<kind> of <address>
+ * <end>: <reason><more>", and the bytes. Such a connection has no answer and no access line.
+ */
+void fault_say_connection(const client_t *client, fault_log_t *log, const char *kind, const char *end,
+                          const fault_t *fault, const char *more);
 
 #endif

@@ -235,6 +235,7 @@ static void relieve(client_t *client, uint64_t before, uint64_t box_share)
         budget_shed(ex);
     } else if (budget_may_close(client)) {
         counter_add(&client->context->counters->memory_closes_total, 1);
+        relief_mark(ex);
         conn_abort(&server->client.conn);
         http1_server_destroy(server);
     }

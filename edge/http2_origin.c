@@ -264,7 +264,7 @@ static bool scan(http2_origin_t *origin, const char *data, size_t n, size_t *goo
         http2_guard_result_t verdict =
             http2_guard_scan(&origin->guard, data + *good, n - *good, loop_now(loop_of(origin)), &taken);
         *good += taken;
-        if (verdict == HTTP2_GUARD_CALM || verdict == HTTP2_GUARD_BAD_PRIORITY)
+        if (verdict != HTTP2_GUARD_OK && verdict != HTTP2_GUARD_STREAM)
             return false;
     }
     return true;

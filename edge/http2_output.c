@@ -37,10 +37,10 @@ bool http2_output_gather(http2_conn_t *conn)
     return ok;
 }
 
-void http2_output_goaway(http2_conn_t *conn, uint32_t code)
+void http2_output_goaway(http2_conn_t *conn, uint32_t code, const char *reason)
 {
-    http2_outbox_goaway(&conn->output, (uint32_t)nghttp2_session_get_last_proc_stream_id(conn->session),
-                        code);
+    http2_outbox_goaway(&conn->output, (uint32_t)nghttp2_session_get_last_proc_stream_id(conn->session), code,
+                        str_from(reason));
 }
 
 conn_result_t http2_output_write(http2_conn_t *conn)

@@ -11,6 +11,7 @@
 #include "context.h"
 #include "http2_server_internal.h"
 #include "list.h"
+#include "relief.h"
 
 /* Writes of up to HTTP2_OUTPUT_BYTES in one turn of the loop, for one connection. */
 #define ROUNDS 4
@@ -99,20 +100,26 @@ static void wait_for(http2_conn_t *conn, http2_wait_t wait)
         loop_timer_start(loop_of(conn), &conn->timer, fixed[wait], timer_expired);
 }
 
-/* Says GOAWAY(code) and ends the connection, whatever nghttp2 would still say. Exchanges end in the next
+/* Says GOAWAY and ends the connection, whatever nghttp2 would still say. Exchanges end in the next
  * http2_turn. */
-static void finish(http2_conn_t *conn, uint32_t code)
+static void finish_for(http2_conn_t *conn, http2_fault_t fault)
 {
     if (conn->phase >= HTTP2_FINISHED)
         return;
     set_phase(conn, HTTP2_FINISHED);
-    if (code == NGHTTP2_ENHANCE_YOUR_CALM)
+    if (fault.code == NGHTTP2_ENHANCE_YOUR_CALM)
         counter_add(&conn->client.context->counters->http2_abuse_total, 1);
+    http2_fault_say(conn, &fault, str_make(NULL, 0));
     close_streams(conn);
     http2_rests_end(conn);
-    http2_output_goaway(conn, code);
+    http2_output_goaway(conn, fault.code, fault.fault.reason);
     wait_for(conn, HTTP2_WAIT_LINGER);
     http2_schedule(conn);
+}
+
+static void finish(http2_conn_t *conn, uint32_t code, const char *reason)
+{
+    finish_for(conn, (http2_fault_t){.code = code, .fault = {.reason = reason}});
 }
 
 /*
@@ -191,8 +198,10 @@ static conn_result_t round_trip(http2_conn_t *conn, bool *more)
         http2_streams_resume(conn);
         if (!conn->failed && !http2_output_gather(conn))
             conn->failed = true;
-        if (conn->calm || conn->failed)
-            finish(conn, conn->calm ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_INTERNAL_ERROR);
+        if (conn->calm != NULL)
+            finish(conn, NGHTTP2_ENHANCE_YOUR_CALM, conn->calm);
+        else if (conn->failed)
+            finish(conn, NGHTTP2_INTERNAL_ERROR, "The edge cannot go on with it.");
     }
     conn_result_t result = http2_output_write(conn);
     if (result == CONN_OK && conn->phase < HTTP2_FINISHED)
@@ -258,7 +267,8 @@ static void timer_expired(loop_timer_t *timer)
     conn->wait = HTTP2_WAIT_NOTHING;
     switch (wait) {
     case HTTP2_WAIT_HEAD:
-        finish(conn, NGHTTP2_PROTOCOL_ERROR);
+        finish(conn, NGHTTP2_PROTOCOL_ERROR,
+               "The preface or a field block did not come within timeouts.head.");
         break;
     case HTTP2_WAIT_KEEP_ALIVE:
         (void)nghttp2_session_terminate_session(conn->session, NGHTTP2_NO_ERROR);
@@ -323,9 +333,9 @@ static uint64_t stalled(client_t *client, uint64_t before)
 }
 
 /* Says GOAWAY(code) as far as there is room for it, and closes. */
-static void leave(http2_conn_t *conn, uint32_t code)
+static void leave(http2_conn_t *conn, uint32_t code, const char *reason)
 {
-    http2_output_goaway(conn, code);
+    http2_output_goaway(conn, code, reason);
     if (http2_output_write(conn) == CONN_OK)
         conn_shutdown_write(conn->client.conn);
     conn_destroy(conn);
@@ -350,6 +360,7 @@ static bool take_streams(http2_conn_t *conn, uint64_t before, uint64_t box_share
             (box_share != 0 && budget_exchange(stream->ex) <= box_share))
             continue;
         counter_add(&conn->client.context->counters->memory_resets_total, 1);
+        relief_mark(stream->ex);
         http2_stream_abandon(stream, NGHTTP2_ENHANCE_YOUR_CALM);
         any = true;
     }
@@ -363,6 +374,8 @@ static void relieve(client_t *client, uint64_t before, uint64_t box_share)
     bool of_address = box_share == 0;
     if (of_address && is_blocked(conn, before) && budget_may_close(client)) {
         counter_add(&counters->memory_closes_total, 1);
+        for (list_t *link = conn->streams.next; link != &conn->streams; link = link->next)
+            relief_mark(CONTAINER_OF(http2_stream_t, link, link)->ex);
         conn->reset = true;
         conn_destroy(conn);
         return;
@@ -370,7 +383,9 @@ static void relieve(client_t *client, uint64_t before, uint64_t box_share)
     if (of_address && stalled(client, before) != 0 && is_over(conn, before)) {
         counter_add(&counters->memory_closes_total, 1);
         conn->reset = conn_untaken(client->conn) >= CONN_LITTLE_BYTES;
-        leave(conn, NGHTTP2_ENHANCE_YOUR_CALM);
+        const http2_fault_t fault = {NGHTTP2_ENHANCE_YOUR_CALM, {.reason = RELIEF_REASON}, false};
+        http2_fault_say(conn, &fault, str_make(NULL, 0));
+        leave(conn, fault.code, fault.fault.reason);
         return;
     }
     bool taken = take_streams(conn, before, box_share);
@@ -414,6 +429,8 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
     if (frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS ||
         frame->hd.type == NGHTTP2_RST_STREAM)
         http2_stream_frame_sent(user_data, frame);
+    else if (frame->hd.type == NGHTTP2_GOAWAY)
+        http2_fault_goaway(user_data, &frame->goaway);
     return 0;
 }
 
@@ -428,19 +445,6 @@ static int on_frame_not_send(nghttp2_session *session, const nghttp2_frame *fram
     return 0;
 }
 
-static uint32_t code_of(ssize_t error)
-{
-    switch (error) {
-    case NGHTTP2_ERR_FLOODED:
-    case NGHTTP2_ERR_TOO_MANY_CONTINUATIONS:
-        return NGHTTP2_ENHANCE_YOUR_CALM;
-    case NGHTTP2_ERR_BAD_CLIENT_MAGIC:
-        return NGHTTP2_PROTOCOL_ERROR;
-    default:
-        return NGHTTP2_INTERNAL_ERROR;
-    }
-}
-
 /* Gives nghttp2 the bytes from *from to `to`. */
 static void feed(http2_conn_t *conn, const char **from, const char *to)
 {
@@ -449,11 +453,12 @@ static void feed(http2_conn_t *conn, const char **from, const char *to)
     conn->receiving = true;
     ssize_t taken = nghttp2_session_mem_recv(conn->session, (const uint8_t *)*from, (size_t)(to - *from));
     conn->receiving = false;
+    str_t fed = str_make(*from, (size_t)(to - *from));
     *from = to;
-    if (conn->calm)
-        finish(conn, NGHTTP2_ENHANCE_YOUR_CALM);
+    if (conn->calm != NULL)
+        finish(conn, NGHTTP2_ENHANCE_YOUR_CALM, conn->calm);
     else if (taken < 0)
-        finish(conn, code_of(taken));
+        finish_for(conn, http2_fault_of_feed(taken, fed));
 }
 
 /* The guard walks ahead of nghttp2 by one frame header, so that each frame meets its stream as it is then. */
@@ -469,16 +474,14 @@ static void receive(http2_conn_t *conn, const char *data, size_t n)
         feed(conn, &from, verdict == HTTP2_GUARD_STREAM ? at - header : at);
         if (verdict == HTTP2_GUARD_STREAM)
             http2_stream_frame_begins(conn, (int32_t)http2_guard_stream(&conn->guard));
-        else if (verdict == HTTP2_GUARD_CALM)
-            finish(conn, NGHTTP2_ENHANCE_YOUR_CALM);
-        else if (verdict == HTTP2_GUARD_BAD_PRIORITY)
-            finish(conn, NGHTTP2_PROTOCOL_ERROR);
+        else if (verdict != HTTP2_GUARD_OK)
+            finish_for(conn, http2_fault_of_guard(conn, verdict));
     }
     feed(conn, &from, end);
     http2_streams_resume(conn); /* before `data` goes */
     if (http2_output_pending(conn) &&
         nghttp2_session_get_outbound_queue_size(conn->session) > HTTP2_QUEUE_FRAMES)
-        finish(conn, NGHTTP2_ENHANCE_YOUR_CALM);
+        finish(conn, NGHTTP2_ENHANCE_YOUR_CALM, "Too many frames wait for a client that does not read.");
 }
 
 static void on_readable(void *owner)
@@ -522,7 +525,7 @@ static bool idle_since(const client_t *client, uint64_t *since_ms)
 
 static void close_idle(client_t *client)
 {
-    leave((http2_conn_t *)client, NGHTTP2_NO_ERROR);
+    leave((http2_conn_t *)client, NGHTTP2_NO_ERROR, "");
 }
 
 static const client_codec_t codec = {.drain = drain,
@@ -541,6 +544,7 @@ static void set_callbacks(nghttp2_session_callbacks *callbacks)
 {
     http2_stream_callbacks(callbacks);
     http2_output_callbacks(callbacks);
+    http2_fault_callbacks(callbacks);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send);
     nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, on_frame_not_send);

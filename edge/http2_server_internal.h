@@ -6,6 +6,7 @@
  *   http2_response.c its response: what the exchange calls, what nghttp2 reads
  *   http2_malformed.c how the stream of a malformed request ends
  *   http2_rest.c     the rest of a request whose response has ended
+ *   http2_fault.c    errors that end the connection, and how they are said
  *   http2_output.c   frames to bytes on the connection
  *
  * What always holds:
@@ -140,8 +141,12 @@ struct http2_conn {
     http2_closed_t closed_streams;
     bool receiving, sending;
     bool settings_came;
-    bool calm;   /* the guard had enough: end at the next occasion */
-    bool failed; /* nghttp2 failed for good */
+    const char *calm; /* why the client asks too much: end at the next occasion; NULL: it does not */
+    bool failed;      /* nghttp2 failed for good */
+    bool faulted;     /* its error was said */
+    bool has_frame;   /* a frame came, the last of this type for this stream: */
+    uint8_t frame_type;
+    uint32_t frame_stream;
 
     list_t streams, closed, touched, roomy;
     list_t rests;          /* of http2_rest.c */
@@ -243,13 +248,40 @@ bool http2_rest_is_open(const http2_conn_t *conn, int32_t id);
 void http2_rest_closed(http2_conn_t *conn, int32_t id);
 void http2_rests_end(http2_conn_t *conn);
 
+/* ---- http2_fault.c ---- */
+
+/* An error of the connection (RFC 9113 section 5.4.1). */
+typedef struct http2_fault {
+    uint32_t code;
+    fault_t fault;
+    bool framed; /* the last frame that came is at fault */
+} http2_fault_t;
+
+/* Why the guard, or who feeds it, had enough. */
+#define HTTP2_CALM_BUCKET "Control frames, resets, empty DATA and heads over the limits come too fast."
+#define HTTP2_CALM_HEAD   "A field section is more than 16 times as large as limits.head_size."
+
+/* Remembers frames, for what is said of a fault. */
+void http2_fault_callbacks(nghttp2_session_callbacks *callbacks);
+/* What it is that the guard does not let pass, in its current frame. */
+http2_fault_t http2_fault_of_guard(http2_conn_t *conn, http2_guard_result_t verdict);
+/* nghttp2 found `frame` wrong with `error`. The access line of a request that it refuses is written here. */
+void http2_fault_of_frame(http2_conn_t *conn, const nghttp2_frame *frame, int error);
+/* What it is that nghttp2 fails with `error` where it was given `data`. */
+http2_fault_t http2_fault_of_feed(ssize_t error, str_t data);
+/* nghttp2 sends GOAWAY: says why, where that is an error. */
+void http2_fault_goaway(http2_conn_t *conn, const nghttp2_goaway *goaway);
+/* Says and counts the error that ends the connection, the first one only; `words` are nghttp2's, if any. The
+ * access lines of its open streams will have it too. */
+void http2_fault_say(http2_conn_t *conn, const http2_fault_t *fault, str_t words);
+
 /* ---- http2_output.c ---- */
 
 void http2_output_callbacks(nghttp2_session_callbacks *callbacks);
 /* Takes frames from nghttp2 as long as there is room for them. False: nghttp2 failed for good. */
 MUST_USE bool http2_output_gather(http2_conn_t *conn);
-/* Appends 17 bytes of GOAWAY made by hand. */
-void http2_output_goaway(http2_conn_t *conn, uint32_t code);
+/* Appends a GOAWAY made by hand. */
+void http2_output_goaway(http2_conn_t *conn, uint32_t code, const char *reason);
 /* Writes what is gathered. CONN_OK: all of it. */
 MUST_USE conn_result_t http2_output_write(http2_conn_t *conn);
 static inline bool http2_output_pending(const http2_conn_t *conn)

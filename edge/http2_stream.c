@@ -66,7 +66,7 @@ static int answer(http2_conn_t *conn, http2_head_result_t result)
 {
     if (result == HTTP2_HEAD_OK)
         return 0;
-    conn->calm = true;
+    conn->calm = HTTP2_CALM_HEAD;
     return NGHTTP2_ERR_CALLBACK_FAILURE;
 }
 
@@ -104,7 +104,7 @@ static void set_priority(http2_stream_t *stream)
 static void note(http2_conn_t *conn, http2_guard_event_t event)
 {
     if (http2_guard_note(&conn->guard, event, http2_now(conn)) == HTTP2_GUARD_CALM)
-        conn->calm = true;
+        conn->calm = HTTP2_CALM_BUCKET;
 }
 
 /* The client owes body bytes while the exchange would take some and no response has begun. */
@@ -216,6 +216,12 @@ static void hold(http2_stream_t *stream, str_t data)
     http2_conn_t *conn = stream->conn;
     uint64_t held = conn->held - first_bytes(stream->in.size) + first_bytes(stream->in.size + data.n);
     if (held > HTTP2_HELD_BYTES) {
+        const fault_t fault = {
+            .reason = "The bodies that the edge holds for the client's connection are over 1 MiB."};
+        if (stream->ex->local_code == NULL) {
+            stream->ex->local_code = "too_much_held";
+            fault_say(stream->ex, &fault, false);
+        }
         reset(stream, NGHTTP2_ENHANCE_YOUR_CALM);
         return;
     }
@@ -522,8 +528,8 @@ void http2_stream_close(http2_stream_t *stream, exchange_end_t how)
 static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int error, void *user_data)
 {
     (void)session;
-    (void)error;
     http2_conn_t *conn = user_data;
+    http2_fault_of_frame(conn, frame, error);
     if (frame->hd.stream_id > 0)
         http2_closed_reset(&conn->closed_streams, frame->hd.stream_id);
     return 0;

@@ -1,6 +1,7 @@
 #include "metrics.h"
 
 #include <assert.h>
+#include <nghttp2/nghttp2.h>
 #include <stdio.h>
 
 #define PREFIX "boxedge_"
@@ -137,6 +138,20 @@ static void waking(FILE *out, shm_t *shm)
     wake_histogram(out, shm);
 }
 
+/* RFC 9113 section 7. */
+static void http2_errors(FILE *out, shm_t *shm)
+{
+    head(out, "http2_connection_errors_total", "counter",
+         "HTTP/2 connections of clients that the edge ended, by the code of GOAWAY");
+    for (uint32_t code = 1; code < COUNTERS_HTTP2_CODES; code++) {
+        uint64_t sum = 0;
+        for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
+            sum += load(&shm_counters(shm, i)->http2_errors[code]);
+        fprintf(out, PREFIX "http2_connection_errors_total{code=\"%s\"} %llu\n", nghttp2_http2_strerror(code),
+                (unsigned long long)sum);
+    }
+}
+
 char *metrics_text(const metrics_input_t *input, size_t *len)
 {
     char *text = NULL;
@@ -161,6 +176,7 @@ char *metrics_text(const metrics_input_t *input, size_t *len)
     workers(out, input);
     if (input->conf != NULL && input->conf->upstream_count > 0)
         metrics_upstreams(out, input->conf, shm_balance(input->shm), input->now_ms);
+    http2_errors(out, input->shm);
     sums(out, input);
     fclose(out);
     return text;

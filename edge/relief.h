@@ -30,6 +30,16 @@ typedef struct relief {
 /* At the end of each turn of the loop; cheap where memory is not short. May end any exchange. */
 void relief_turn(context_t *context);
 
+/* An exchange ends because of it: what its access line says. */
+#define RELIEF_REASON "Memory is short, and this client holds some without getting further."
+static inline void relief_mark(exchange_t *ex)
+{
+    if (ex->local_code != NULL)
+        return;
+    ex->local_code = "overloaded";
+    ex->detail = RELIEF_REASON;
+}
+
 /* Whether an exchange holds memory without getting further: `before` is from when on it had to. */
 static inline bool relief_is_stalled(const exchange_t *ex, uint64_t before)
 {

@@ -137,7 +137,7 @@ static http2_guard_result_t begin_frame(http2_guard_t *guard)
         guard->block_bytes = type == FRAME_HEADERS ? len : guard->block_bytes + len;
         guard->block_open = (flags & FLAG_END_HEADERS) == 0;
         if (guard->block_bytes > HTTP2_GUARD_BLOCK_BYTES)
-            return HTTP2_GUARD_CALM;
+            return HTTP2_GUARD_LONG_BLOCK;
     }
     if (type == FRAME_PRIORITY) {
         guard->parent = guard->parent_len = 0;

@@ -28,7 +28,8 @@ typedef enum http2_guard_event {
 typedef enum http2_guard_result {
     HTTP2_GUARD_OK,
     HTTP2_GUARD_STREAM,       /* a HEADERS or DATA frame begins: http2_guard_stream says for which stream */
-    HTTP2_GUARD_CALM,         /* the bucket is empty or a bound was passed: GOAWAY(ENHANCE_YOUR_CALM) */
+    HTTP2_GUARD_CALM,         /* the bucket is empty: GOAWAY(ENHANCE_YOUR_CALM) */
+    HTTP2_GUARD_LONG_BLOCK,   /* a field block is over its bound: the same */
     HTTP2_GUARD_BAD_PRIORITY, /* for no stream, or a stream that depends on itself: GOAWAY(PROTOCOL_ERROR).
                                  nghttp2, told that priorities of RFC 7540 are not used, does not look */
 } http2_guard_result_t;
@@ -57,7 +58,11 @@ void http2_guard_init(http2_guard_t *guard, uint64_t now);
  */
 MUST_USE http2_guard_result_t http2_guard_scan(http2_guard_t *guard, const char *data, size_t n, uint64_t now,
                                                size_t *taken);
-/* The stream of the current frame. */
+/* The type and the stream of the current frame. */
+static inline uint8_t http2_guard_type(const http2_guard_t *guard)
+{
+    return guard->header[3];
+}
 uint32_t http2_guard_stream(const http2_guard_t *guard);
 /* Charges or earns for something that the scanner cannot see. */
 MUST_USE http2_guard_result_t http2_guard_note(http2_guard_t *guard, http2_guard_event_t event, uint64_t now);

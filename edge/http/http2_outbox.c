@@ -6,6 +6,8 @@
 
 /* What most turns of a connection say; a body wants the whole at once. */
 #define OUTPUT_FEW_BYTES 16384
+/* Of a GOAWAY's debug data. */
+#define REASON_BYTES 200
 
 char *http2_outbox_reserve(http2_outbox_t *outbox, size_t n)
 {
@@ -66,12 +68,15 @@ static void put32(uint8_t *out, uint32_t value)
     out[3] = (uint8_t)value;
 }
 
-void http2_outbox_goaway(http2_outbox_t *outbox, uint32_t last_stream, uint32_t code)
+void http2_outbox_goaway(http2_outbox_t *outbox, uint32_t last_stream, uint32_t code, str_t reason)
 {
-    uint8_t frame[HTTP2_FRAME_HEADER + 8] = {0, 0, 8, NGHTTP2_GOAWAY};
+    size_t n = reason.n < REASON_BYTES ? reason.n : REASON_BYTES;
+    uint8_t frame[HTTP2_FRAME_HEADER + 8] = {0, 0, (uint8_t)(8 + n), NGHTTP2_GOAWAY};
     put32(frame + HTTP2_FRAME_HEADER, last_stream & 0x7fffffff);
     put32(frame + HTTP2_FRAME_HEADER + 4, code);
     http2_outbox_append(outbox, frame, sizeof(frame));
+    if (n != 0)
+        http2_outbox_append(outbox, reason.p, n);
 }
 
 conn_result_t http2_outbox_write(http2_outbox_t *outbox, conn_t *conn, bool *moved)

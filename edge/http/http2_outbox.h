@@ -31,8 +31,8 @@ char *http2_outbox_data(http2_outbox_t *outbox, const uint8_t *header, size_t n)
 void http2_outbox_append(http2_outbox_t *outbox, const void *bytes, size_t n);
 /* Appends what the session has to say, as far as it fits; false: the session failed. */
 MUST_USE bool http2_outbox_gather(http2_outbox_t *outbox, nghttp2_session *session);
-/* Appends a GOAWAY made by hand: 17 bytes. */
-void http2_outbox_goaway(http2_outbox_t *outbox, uint32_t last_stream, uint32_t code);
+/* Appends a GOAWAY made by hand, with `reason` as its debug data (RFC 9113 section 6.8). */
+void http2_outbox_goaway(http2_outbox_t *outbox, uint32_t last_stream, uint32_t code, str_t reason);
 /* Writes what is there; *moved says whether any byte left. CONN_OK: all of it, and the memory is given back.
  */
 MUST_USE conn_result_t http2_outbox_write(http2_outbox_t *outbox, conn_t *conn, bool *moved);

@@ -55,6 +55,7 @@
     X(farewell_resets_total, "counter",                                                                      \
       "Connections reset after their end because the peer did not take the last bytes")                      \
     X(http2_abuse_total, "counter", "HTTP/2 connections ended for calm")                                     \
+    X(http2_streams_refused_total, "counter", "HTTP/2 requests above limits.streams, refused unread")        \
     X(log_lines_total, "counter", "Access lines written")                                                    \
     X(log_drops_total, "counter", "Access lines dropped because the log could not keep up")                  \
     X(buffered_bytes, "gauge", "Bytes that requests and client connections hold now, of limits.memory")      \
@@ -67,12 +68,16 @@
 static const uint32_t counters_wake_bounds_ms[COUNTERS_WAKE_BUCKETS - 1] = {
     10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000};
 
+/* Codes of RFC 9113 section 7. */
+#define COUNTERS_HTTP2_CODES 14
+
 typedef struct counters {
 #define X(name, type, help) _Atomic uint64_t name;
     COUNTERS(X)
 #undef X
-    _Atomic uint64_t wake_waits[COUNTERS_WAKE_BUCKETS]; /* each counted in one bucket */
-    _Atomic uint64_t wake_waits_ms;                     /* their sum */
+    _Atomic uint64_t wake_waits[COUNTERS_WAKE_BUCKETS];  /* each counted in one bucket */
+    _Atomic uint64_t wake_waits_ms;                      /* their sum */
+    _Atomic uint64_t http2_errors[COUNTERS_HTTP2_CODES]; /* connections of clients ended with that code */
 } counters_t;
 
 /* The owner is the only writer, so a plain load and store suffice; no locked instruction. */
