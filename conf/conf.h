@@ -395,6 +395,8 @@ bool conf_is_unkeyed(const conf_t *conf, str_t method, str_t path);
 bool conf_proves_key(const conf_t *conf, str_t method, str_t path);
 /* Returns whether api.cors lets pages of this origin call the API. */
 bool conf_allows_origin(const conf_t *conf, str_t origin);
+/* Returns whether api.cors names this origin: `*` does not count. */
+bool conf_lists_origin(const conf_t *conf, str_t origin);
 
 /* Prints the configuration reference in Markdown, from the key table. */
 void conf_print_reference(FILE *out);

@@ -22,10 +22,20 @@ bool conf_is_api_host(const conf_t *conf, str_t host)
     return false;
 }
 
+bool conf_lists_origin(const conf_t *conf, str_t origin)
+{
+    if (str_eq(origin, STR("*"))) /* no browser sends it */
+        return false;
+    for (size_t i = 0; i < conf->api.cors_count; i++)
+        if (str_eq(origin, str_from(conf->api.cors[i].origin)))
+            return true;
+    return false;
+}
+
 bool conf_allows_origin(const conf_t *conf, str_t origin)
 {
     for (size_t i = 0; i < conf->api.cors_count; i++)
-        if (strcmp(conf->api.cors[i].origin, "*") == 0 || str_eq(origin, str_from(conf->api.cors[i].origin)))
+        if (strcmp(conf->api.cors[i].origin, "*") == 0)
             return true;
-    return false;
+    return conf_lists_origin(conf, origin);
 }

@@ -512,7 +512,8 @@ static const conf_key_t rows[] = {
      .derived = "none: the upstream answers",
      .doc =
          "Origins whose pages may call the API: the edge answers their preflights, and says so in responses "
-         "that do not.",
+         "that do not. Pages of those that are named, not by `*`, read the edge's own answers with "
+         "credentials too.",
      .example = "[\"https://app.example.com\"]",
      LIST(api.cors, api.cors_count, conf_origin_t),
      .element = &conf_origin_keys},

@@ -31,15 +31,14 @@ bool api_cors_answers(exchange_t *ex)
     fields_t fields = {0};
     if (!conf_allows_origin(ex->api->conf, origin))
         return false;
-    add(ex, &fields, STR("access-control-allow-origin"), origin);
+    exchange_add_own_fields(ex, &fields);
     add(ex, &fields, STR("access-control-allow-methods"),
         fields_value(asked, FIELD_ACCESS_CONTROL_REQUEST_METHOD));
     if (headers.n != 0)
         add(ex, &fields, STR("access-control-allow-headers"), headers);
     add(ex, &fields, STR("access-control-max-age"), STR(MAX_AGE));
     fields_add(&ex->arena, &fields, FIELD_VARY, STR("vary"),
-               STR("Origin, Access-Control-Request-Method, Access-Control-Request-Headers"));
-    fields_add(&ex->arena, &fields, FIELD_X_REQUEST_ID, STR("x-request-id"), str_from(ex->request_id));
+               STR("Access-Control-Request-Method, Access-Control-Request-Headers"));
     ex->local_code = "preflight";
     exchange_reply(ex, 204, str_make(NULL, 0), &fields, str_make(NULL, 0));
     return true;

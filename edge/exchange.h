@@ -57,6 +57,7 @@ typedef struct request {
     uint64_t content_length; /* LENGTH_UNKNOWN: no length given */
     bool has_body;           /* body bytes may come (a length over 0, chunked, or an open HTTP/2 stream) */
     bool expect_continue;    /* the client waits for 100 (Continue) before its body */
+    bool unambiguous;        /* Host and Origin were read, in one way only: also of a head that is refused */
     bool websocket;      /* a WebSocket handshake: HTTP/1 Upgrade or HTTP/2 extended CONNECT, version 13 */
     str_t websocket_key; /* Sec-WebSocket-Key of an HTTP/1 handshake; empty over HTTP/2 */
 } request_t;

@@ -367,12 +367,26 @@ static bool resolve_websocket(parser_t *p)
 static bool resolve(parser_t *p)
 {
     p->head->keep_alive = !p->says_close && (p->request->version == HTTP_1_1 || p->says_keep_alive);
-    return resolve_framing(p) && resolve_authority(p) && resolve_expect(p) && resolve_websocket(p);
+    p->request->unambiguous = resolve_authority(p);
+    return p->request->unambiguous && resolve_framing(p) && resolve_expect(p) && resolve_websocket(p);
+}
+
+/* Of a head over its limits: Host and Origin, by the lines within them. */
+static void take_sender(parser_t *p, const http1_lines_t *lines)
+{
+    for (size_t i = 0; i < lines->count; i++) {
+        field_t field;
+        if (!http1_lines_field(&lines->at[i], &field))
+            return;
+        if ((field.id == FIELD_HOST || field.id == FIELD_ORIGIN) && !take_field(p, &field))
+            return;
+    }
+    p->request->unambiguous = resolve_authority(p);
 }
 
 /* ---- the head ---- */
 
-static bool cut_succeeded(parser_t *p, http1_lines_result_t cut, str_t text)
+static bool cut_succeeded(parser_t *p, http1_lines_result_t cut, const http1_lines_t *lines, str_t text)
 {
     switch (cut) {
     case HTTP1_LINES_OK:
@@ -380,10 +394,12 @@ static bool cut_succeeded(parser_t *p, http1_lines_result_t cut, str_t text)
     case HTTP1_LINES_BAD:
         return bad_lines(p, text);
     case HTTP1_LINES_TOO_MANY:
+        take_sender(p, lines);
         return refuse(p, 431, "head_too_large", "The request has too many header fields.");
     case HTTP1_LINES_INCOMPLETE:
         break;
     }
+    take_sender(p, lines);
     return refuse(p, 431, "head_too_large", "The request's header fields are too large.");
 }
 
@@ -410,7 +426,7 @@ static http1_parse_t parse_head(parser_t *p, size_t line_len, size_t seen)
     if (cut == HTTP1_LINES_INCOMPLETE && p->text.n < p->max_bytes)
         return HTTP1_INCOMPLETE;
     p->head->len = line_len + len;
-    bool good = (line_taken || take_request_line(p, line)) && cut_succeeded(p, cut, rest) &&
+    bool good = (line_taken || take_request_line(p, line)) && cut_succeeded(p, cut, &lines, rest) &&
                 take_fields(p, &lines, rest) && resolve(p);
     return good ? HTTP1_OK : HTTP1_BAD;
 }

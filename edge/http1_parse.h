@@ -37,7 +37,8 @@ typedef struct http1_request_head {
  *
  * HTTP1_OK: `request` and `head` are filled; slices point into `data`, or into `pool` where something was put
  * together. HTTP1_BAD: `error` says why, and the connection cannot go on; request->version, method,
- * authority and target are what was understood, for the log (empty where nothing was).
+ * authority and target are what was understood, for the log (empty where nothing was). Of a head over its
+ * limits Host and Origin are taken too; request->unambiguous says whether they count.
  */
 MUST_USE http1_parse_t http1_parse_request(str_t data, size_t last_len, size_t max_bytes, uint32_t max_fields,
                                            arena_t *pool, request_t *request, http1_request_head_t *head,

@@ -352,6 +352,12 @@ static http2_refusal_t check_section(http2_head_t *head, exchange_t *ex, bool en
     return fault.reason != NULL ? malformed(&fault) : good;
 }
 
+/* Of a head that is refused. Over its limits, the fields within them count. */
+static bool is_unambiguous(const http2_head_t *head, request_t *request)
+{
+    return !head->malformed && !head->repeated && check_authority(head, request).status == 0;
+}
+
 /* What an answer and the access line show of a refused request: an authority, and a target, that are none may
  * have secrets. */
 static void hide_nonsense(const http2_head_t *head, request_t *request)
@@ -398,6 +404,7 @@ http2_refusal_t http2_head_finish(http2_head_t *head, exchange_t *ex, bool end_s
     request_t *request = &ex->request;
     request->has_body = !end_stream;
     http2_refusal_t refusal = check(head, ex, end_stream);
+    request->unambiguous = refusal.status == 0 || is_unambiguous(head, request);
     if (refusal.status != 0)
         hide_nonsense(head, request);
     return refusal;

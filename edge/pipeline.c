@@ -7,6 +7,7 @@
 #include "access.h"
 #include "access_log.h"
 #include "api.h"
+#include "cors.h"
 #include "slots.h"
 #include "steps.h"
 #include "tunnel.h"
@@ -91,6 +92,7 @@ const pipeline_t edge_pipeline = {
     .api_upstream = api_upstream_steps,
     .hooks = {.judge_head = judge_head,
               .response_head = response_head,
+              .lists_origin = cors_lists_origin,
               .local_head = local_head,
               .request_body = request_body,
               .response_body = response_body,

@@ -22,6 +22,9 @@ typedef struct exchange_hooks {
     /* The origin's head is about to go to the client: ex->response may get fields. The state is
      * EXCHANGE_RESPONSE or EXCHANGE_TUNNEL. */
     const exchange_hook_t *response_head;
+    /* Whether the preview or the API that the request is for lists this origin, so that its pages may read
+     * answers of the edge with credentials. NULL: nothing is listed. */
+    bool (*lists_origin)(exchange_t *ex, str_t origin);
     /* The head of an answer of the edge's own is about to go. */
     const exchange_hook_t *local_head;
     /* Bytes of the client are about to go to the origin, after the request's head. */

@@ -15,6 +15,7 @@
 #include "failure_page.h"
 #include "grpc.h"
 #include "pages.h"
+#include "pipeline.h"
 #include "steps.h"
 #include "wake_page.h"
 
@@ -68,10 +69,11 @@ static str_t error_json(exchange_t *ex, const char *code, const char *sentence)
     return body;
 }
 
-/* Without credentials any script may read it; with them those of origins on the preview's list. */
-static bool credentials_allowed(const exchange_t *ex, str_t origin)
+/* Without credentials any script may read it; with them those of origins on the list. */
+static bool credentials_allowed(exchange_t *ex, str_t origin)
 {
-    return ex->routed && origin_is_allowed(origin, STR(""), str_from(ex->preview.allow_origins));
+    bool (*lists_origin)(exchange_t *, str_t) = ex->context->pipeline->hooks.lists_origin;
+    return lists_origin != NULL && lists_origin(ex, origin);
 }
 
 /* So that a script of another origin can read the answer, and when to come again (Fetch standard, CORS). */

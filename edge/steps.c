@@ -15,7 +15,6 @@
 #include "forward.h"
 #include "hostname.h"
 #include "pipeline.h"
-#include "routes.h"
 #include "siphash.h"
 #include "store.h"
 #include "target.h"
@@ -166,7 +165,8 @@ step_result_t step_host(exchange_t *ex)
         return step_other_host(ex);
     if (!certificate_covers(ex->client))
         return refuse_host(ex);
-    /* Before anything is looked up: what is blocked says nothing of what is there. */
+    /* Check blocks first: a blocked caller learns of a preview by an origin from its list alone
+     * (docs/http.md, "Pages of other origins"). */
     return refused_by_blocks(ex, result, &name) || refused_as_validation(ex) ? STEP_DONE : STEP_NEXT;
 }
 
@@ -178,18 +178,25 @@ static bool box_exists(const conf_t *conf, const store_box_t *box, uint64_t now)
     return box->state != BOX_GONE && (box->expires_at == 0 || now < box->expires_at);
 }
 
+routes_result_t exchange_find_route(exchange_t *ex, const route_t **route)
+{
+    uint64_t now = loop_wall_us(ex->context->loop) / 1000000;
+    routes_result_t result = routes_find(worker_of(ex->context)->routes, ex->request.authority, now, route);
+    if (result == ROUTES_FOUND && !box_exists(ex->context->conf, &(*route)->box, now))
+        return ROUTES_NO_PREVIEW;
+    return result;
+}
+
 /* The preview that the request names, or NULL after answering. */
 static const route_t *find_route(exchange_t *ex)
 {
     const route_t *route;
-    uint64_t now = loop_wall_us(ex->context->loop) / 1000000;
-    routes_result_t result = routes_find(worker_of(ex->context)->routes, ex->request.authority, now, &route);
+    routes_result_t result = exchange_find_route(ex, &route);
     if (result == ROUTES_FAILED) {
         answer_store_unavailable(ex);
         return NULL;
     }
-    /* A preview on a box that is not there answers as one that was never made. */
-    if (result != ROUTES_FOUND || !box_exists(ex->context->conf, &route->box, now)) {
+    if (result != ROUTES_FOUND) {
         exchange_reply_error(ex, 404, "preview_not_found", "There is no preview at this address.", 0);
         return NULL;
     }

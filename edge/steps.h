@@ -6,6 +6,7 @@
 #define BOXEDGE_STEPS_H
 
 #include "exchange.h"
+#include "routes.h"
 
 step_result_t step_client(exchange_t *ex);
 step_result_t step_host(exchange_t *ex);
@@ -22,6 +23,12 @@ step_result_t step_api_pick(exchange_t *ex);
 step_result_t step_api_origin(exchange_t *ex);
 step_result_t step_redirect(exchange_t *ex);
 step_result_t step_health(exchange_t *ex);
+
+/*
+ * The preview that the request's host names, with its box. A preview on a box that is not there is as one
+ * that was never made. *route is valid until the next call.
+ */
+MUST_USE routes_result_t exchange_find_route(exchange_t *ex, const route_t **route);
 /*
  * Something took time since the exchange was let in: looks again whether the preview is the one that it was
  * judged by, and nothing of it is blocked; an exchange that went to no box yet has the preview and the box as

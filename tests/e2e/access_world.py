@@ -259,8 +259,8 @@ def connect(edge, host, source=None, kind="tls"):
 class H2(h2wire.Client):
     """One HTTP/2 connection for any number of requests; field names are not checked, values may repeat."""
 
-    def __init__(self, edge, host):
-        super().__init__(edge, host, validate=False)
+    def __init__(self, edge, host, source=None):
+        super().__init__(edge, host, validate=False, source=source)
         self.until(lambda: h2.settings.SettingCodes.ENABLE_CONNECT_PROTOCOL in self.settings)
 
     def send_request(self, request, path, fields):

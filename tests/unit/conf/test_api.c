@@ -50,6 +50,20 @@ static void upstreams_are_read(void **state)
     conf_release(&conf);
 }
 
+static void origins_are_listed_by_name(void **state)
+{
+    (void)state;
+    conf_t *conf = fixture_good(PLACE "upstreams: [{name: api, servers: [\"10.0.0.1:80\"]}]\n"
+                                      "api: {hosts: [api.test], cors: [\"https://a.test\", \"*\"]}\n");
+    assert_true(conf_lists_origin(conf, STR("https://a.test")) &&
+                conf_allows_origin(conf, STR("https://a.test")));
+    static const str_t others[] = {
+        {"https://b.test", 14}, {"null", 4}, {"*", 1}, {"", 0}, {"https://a.test:443", 18}};
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        assert_true(!conf_lists_origin(conf, others[i]) && conf_allows_origin(conf, others[i]));
+    conf_release(&conf);
+}
+
 static void upstreams_are_refused(void **state)
 {
     (void)state;
@@ -428,6 +442,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(upstreams_are_read),
+        cmocka_unit_test(origins_are_listed_by_name),
         cmocka_unit_test(upstreams_are_refused),
         cmocka_unit_test(rates),
         cmocka_unit_test(names_must_be_there),

@@ -87,9 +87,9 @@ bool requests_equal(const request_parse_t *a, const request_parse_t *b)
     return x->version == y->version && str_eq(x->method, y->method) && str_eq(x->authority, y->authority) &&
            str_eq(x->target, y->target) && fields_equal(&x->fields, &y->fields) &&
            x->content_length == y->content_length && x->has_body == y->has_body &&
-           x->expect_continue == y->expect_continue && x->websocket == y->websocket &&
-           str_eq(x->websocket_key, y->websocket_key) && a->head.chunked == b->head.chunked &&
-           a->head.keep_alive == b->head.keep_alive;
+           x->unambiguous == y->unambiguous && x->expect_continue == y->expect_continue &&
+           x->websocket == y->websocket && str_eq(x->websocket_key, y->websocket_key) &&
+           a->head.chunked == b->head.chunked && a->head.keep_alive == b->head.keep_alive;
 }
 
 bool responses_equal(const response_parse_t *a, const response_parse_t *b)

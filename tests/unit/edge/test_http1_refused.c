@@ -250,6 +250,89 @@ static void test_refused(void **state)
         expect_status(cases[i].head, cases[i].status);
 }
 
+/* Of a refused head Host and Origin count where they were read, in one way only. */
+static void test_unambiguous(void **state)
+{
+    (void)state;
+#define ORIGIN "Origin: https://b.test\r\n"
+    static const struct {
+        bool unambiguous;
+        str_t head;
+    } cases[] = {
+#define ROW(unambiguous, text)                                                                               \
+    {                                                                                                        \
+        unambiguous,                                                                                         \
+        {                                                                                                    \
+            text, sizeof(text) - 1                                                                           \
+        }                                                                                                    \
+    }
+        ROW(true, POST ORIGIN "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        ROW(true, POST ORIGIN "Transfer-Encoding: gzip\r\n\r\n"),
+        ROW(true, POST ORIGIN "Expect: x\r\n\r\n"),
+        ROW(true, "GET http://a.test/ HTTP/1.1\r\n" HOST ORIGIN "Expect: x\r\n\r\n"),
+        ROW(false, "GET http://b.test/ HTTP/1.1\r\n" HOST ORIGIN "Expect: x\r\n\r\n"),
+        ROW(false, GET ORIGIN "Expect: x\r\n\r\n"),
+        ROW(false, GET "Host: a b\r\n" ORIGIN "\r\n"),
+        ROW(false, POST HOST ORIGIN "\r\n"),
+        ROW(false, POST ORIGIN ORIGIN "\r\n"),
+        ROW(false, POST ORIGIN "a b: c\r\n\r\n"),
+        ROW(false, POST ORIGIN "Content-Length: x\r\n\r\n"),
+        ROW(false, "GET / HTTP/1.9\r\n" HOST ORIGIN "\r\n"),
+#undef ROW
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        request_parse_t p;
+        parse_request_whole(&p, cases[i].head);
+        assert_int_equal(p.result, HTTP1_BAD);
+        if (p.request.unambiguous != cases[i].unambiguous)
+            fail_msg("%.*s", STR_ARG(cases[i].head));
+        request_parse_fini(&p);
+    }
+}
+
+/* The same of a head over its limits: the whole lines within them count. */
+static void test_unambiguous_over_limits(void **state)
+{
+    (void)state;
+    static const struct {
+        int status;
+        bool unambiguous;
+        const char *before, *after;
+    } cases[] = {
+        {431, true, GET HOST ORIGIN, ""},
+        {431, true, GET HOST ORIGIN, HOST},
+        {431, true, GET ORIGIN HOST, ORIGIN},
+        {431, true, GET HOST, ORIGIN}, /* no origin was read */
+        {431, false, GET ORIGIN, HOST},
+        {431, false, GET HOST HOST ORIGIN, ""},
+        {431, false, GET HOST ORIGIN ORIGIN, ""},
+        {400, false, GET HOST ORIGIN "a b: c\r\n", ""},
+        {431, false, GET HOST ORIGIN "x: y\r\n z\r\n", ""},
+        {431, false, GET "Host: a b\r\n" ORIGIN, ""},
+        {431, false, "GET http://b.test/ HTTP/1.1\r\n" HOST ORIGIN, ""},
+    };
+    static char head[2 * HEADS_MAX_BYTES];
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        for (unsigned many = 0; many < 2; many++) {
+            size_t n = (size_t)snprintf(head, sizeof(head), "%s", cases[i].before);
+            size_t lines = many ? HEADS_MAX_FIELDS + 1 : 0, bytes = many ? 1 : HEADS_MAX_BYTES;
+            for (size_t line = 0; line <= lines; line++)
+                n += (size_t)snprintf(head + n, sizeof(head) - n, "x: %0*d\r\n", (int)bytes, 1);
+            n += (size_t)snprintf(head + n, sizeof(head) - n, "%s\r\n", cases[i].after);
+            assert_true(n < sizeof(head));
+            request_parse_t p;
+            parse_request_whole(&p, str_make(head, n));
+            assert_int_equal(p.result, HTTP1_BAD);
+            str_t origin = fields_value(&p.request.fields, FIELD_ORIGIN);
+            if (p.error.status != cases[i].status || p.request.unambiguous != cases[i].unambiguous)
+                fail_msg("%u: status %d after %s", many, p.error.status, cases[i].before);
+            assert_true(!p.request.unambiguous || origin.n == 0 || str_eq(origin, STR("https://b.test")));
+            request_parse_fini(&p);
+        }
+    }
+#undef ORIGIN
+}
+
 /* Every byte in the method, the target and the host. */
 static void test_every_byte(void **state)
 {
@@ -307,6 +390,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_unambiguous),
+        cmocka_unit_test(test_unambiguous_over_limits),
         cmocka_unit_test(test_connection_options),
         cmocka_unit_test(test_every_byte),
         cmocka_unit_test(test_not_http),
