@@ -19,6 +19,7 @@
 #include "context.h"
 #include "crowd.h"
 #include "descriptors.h"
+#include "fault.h"
 #include "greeting.h"
 #include "list.h"
 #include "pipeline.h"
@@ -82,6 +83,8 @@ static void take(acceptor_t *acceptor, int fd, const struct sockaddr_storage *fr
     /* Whose connection it is, and so whose limit counts, is not known before a PROXY protocol header. */
     if (!client_count(&client, !acceptor->proxy_protocol)) {
         counter_add(&context->counters->connections_refused_total, 1);
+        fault_say_connection(&client, &context->connection_faults, "a connection", "is refused",
+                             &(fault_t){.reason = CLIENT_HAS_MANY}, "");
         close(fd);
     } else if (acceptor->kind == CONF_LISTENER_TLS || acceptor->proxy_protocol) {
         greeting_new(&client, fd, acceptor->proxy_protocol);

@@ -69,6 +69,7 @@ void client_keeps(client_t *client, uint64_t before, uint64_t after);
  * and health checks have no limit. client_uncount takes it back where it was counted.
  */
 MUST_USE bool client_count(client_t *client, bool limited);
+#define CLIENT_HAS_MANY "The client has as many as limits.connections_per_client allows."
 void client_uncount(client_t *client);
 /* Called by a codec's destroy before it frees itself: leaves the worker's list, closes the connection, or
  * leaves it to a farewell (farewell.h). */

@@ -60,6 +60,7 @@ struct context {
     size_t usable_descriptors; /* by the limit that the process was started with */
     uint64_t shortage_said_ms; /* of descriptors, in the log; 0: never */
     fault_log_t client_faults, app_faults;
+    fault_log_t connection_faults; /* before HTTP: limits, PROXY protocol, TLS */
 };
 
 #endif

@@ -86,7 +86,8 @@ void fault_say(exchange_t *ex, const fault_t *fault, bool of_app);
 
 /*
  * The log says, as often as `log` lets it, why a whole connection of `client` ends: "<kind> of <address>
- * <end>: <reason><more>", and the bytes. Such a connection has no answer and no access line.
+ * <end>: <reason><more>", and the bytes. Such a connection has no answer and no access line. `client` need
+ * have no connection yet.
  */
 void fault_say_connection(const client_t *client, fault_log_t *log, const char *kind, const char *end,
                           const fault_t *fault, const char *more);

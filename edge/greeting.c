@@ -8,14 +8,19 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "alloc.h"
 #include "budget.h"
 #include "context.h"
+#include "fault.h"
 #include "list.h"
 #include "proxy_protocol.h"
+
+/* Said of bytes that begin no header: they may be a request's. */
+#define UNKNOWN_BYTES 8
 
 typedef enum greeting_state {
     GREETING_HEADER,    /* a PROXY protocol header is awaited */
@@ -72,18 +77,34 @@ static void relieve(client_t *client, uint64_t before, uint64_t box_share)
 static const client_codec_t codec = {
     .drain = drain, .destroy = destroy, .stalled = stalled, .relieve = relieve};
 
-static void fail(greeting_t *greeting)
+/* `reason` NULL: the client left without a byte, as probes of balancers do, and nothing was refused. */
+static void fail(greeting_t *greeting, const char *reason, str_t bytes, const char *more)
 {
-    counters_t *counters = greeting->client.context->counters;
-    counter_add(greeting->state == GREETING_HEADER ? &counters->proxy_protocol_failures_total
-                                                   : &counters->tls_failures_total,
-                1);
+    context_t *context = greeting->client.context;
+    counters_t *counters = context->counters;
+    bool header = greeting->state == GREETING_HEADER;
+    counter_add(header ? &counters->proxy_protocol_failures_total : &counters->tls_failures_total, 1);
+    if (reason != NULL)
+        fault_say_connection(&greeting->client, &context->connection_faults,
+                             header ? "a PROXY protocol header" : "a TLS handshake",
+                             header ? "is refused" : "fails", &(fault_t){.reason = reason, .bytes = bytes},
+                             more);
     destroy(&greeting->client);
 }
 
 static void on_timeout(loop_timer_t *timer)
 {
-    fail(CONTAINER_OF(greeting_t, timer, timer));
+    greeting_t *greeting = CONTAINER_OF(greeting_t, timer, timer);
+    fail(greeting, "It did not come to its end within timeouts.handshake.", str_make(NULL, 0), "");
+}
+
+/* Before HTTP, the connection itself is more than its client may have now. */
+static void refuse(client_t *client, const char *reason)
+{
+    counter_add(&client->context->counters->connections_refused_total, 1);
+    fault_say_connection(client, &client->context->connection_faults, "a connection", "is refused",
+                         &(fault_t){.reason = reason}, "");
+    destroy(client);
 }
 
 /* The connection, its count and its place go to the HTTP client. */
@@ -94,6 +115,23 @@ static void become_http(greeting_t *greeting, bool h2)
     greeting->client.counted = false;
     destroy(&greeting->client);
     greeting_finish(&accepted, h2);
+}
+
+static void handshake_failed(greeting_t *greeting)
+{
+    static const char *const reasons[] = {
+        [CONN_HANDSHAKE_SILENT] = NULL,
+        [CONN_HANDSHAKE_LEFT] = "The client left in the middle of it.",
+        [CONN_HANDSHAKE_PLAIN] = "The client speaks plain HTTP.",
+        [CONN_HANDSHAKE_REFUSED] = "The client ended it with an alert.",
+        [CONN_HANDSHAKE_UNAGREED] = "The client's side of it cannot be accepted.",
+    };
+    const char *words;
+    char more[80] = "";
+    conn_handshake_fault_t fault = conn_handshake_fault(greeting->client.conn, &words);
+    if (words[0] != '\0' && fault != CONN_HANDSHAKE_PLAIN)
+        (void)snprintf(more, sizeof(more), " (%s)", words);
+    fail(greeting, reasons[fault], str_make(NULL, 0), more);
 }
 
 static void handshake(greeting_t *greeting)
@@ -110,7 +148,7 @@ static void handshake(greeting_t *greeting)
     case CONN_AGAIN:
         break;
     default:
-        fail(greeting);
+        handshake_failed(greeting);
     }
 }
 
@@ -118,13 +156,12 @@ static void start_handshake(greeting_t *greeting)
 {
     client_t *client = &greeting->client;
     if (budget_refuses_tls(client)) {
-        counter_add(&client->context->counters->connections_refused_total, 1);
-        destroy(client);
+        refuse(client, "Memory is short, and TLS takes some.");
         return;
     }
     SSL *ssl = tls_accept(client->context->tls);
     if (ssl == NULL) {
-        fail(greeting);
+        fail(greeting, "The edge has no memory for it.", str_make(NULL, 0), "");
         return;
     }
     conn_start_tls(client->conn, ssl);
@@ -144,8 +181,7 @@ static void after_header(greeting_t *greeting, const proxy_protocol_t *header)
         client->port = header->port;
         client_set_share(client);
         if (!client_count(client, true)) {
-            counter_add(&client->context->counters->connections_refused_total, 1);
-            destroy(client);
+            refuse(client, CLIENT_HAS_MANY);
             return;
         }
     }
@@ -178,8 +214,16 @@ static bool keep_part(greeting_t *greeting, str_t seen)
     return take_exactly(conn_fd(greeting->client.conn), greeting->part + kept, seen.n - kept);
 }
 
+/* Of a header that is refused: it has addresses only, if it is one. */
+static str_t quotable(str_t seen)
+{
+    bool header = str_starts(seen, STR("PROXY ")) || seen.p[0] == '\r';
+    return header || seen.n < UNKNOWN_BYTES ? seen : str_make(seen.p, UNKNOWN_BYTES);
+}
+
 static void read_header(greeting_t *greeting)
 {
+    static const char left[] = "The proxy left in the middle of it.";
     int fd = conn_fd(greeting->client.conn);
     size_t kept = greeting->part_len;
     char *buf = greeting->part != NULL ? greeting->part : greeting->client.context->scratch;
@@ -190,7 +234,8 @@ static void read_header(greeting_t *greeting)
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n <= 0) {
-        fail(greeting);
+        bool began = n < 0 || kept != 0;
+        fail(greeting, began ? left : NULL, str_make(NULL, 0), "");
         return;
     }
     str_t seen = str_make(buf, kept + (size_t)n);
@@ -200,14 +245,14 @@ static void read_header(greeting_t *greeting)
         if (take_exactly(fd, buf + kept, header.len - kept))
             after_header(greeting, &header);
         else
-            fail(greeting);
+            fail(greeting, left, str_make(NULL, 0), "");
         break;
     case PROXY_PROTOCOL_MORE:
         if (!keep_part(greeting, seen))
-            fail(greeting);
+            fail(greeting, left, str_make(NULL, 0), "");
         break;
     case PROXY_PROTOCOL_BAD:
-        fail(greeting);
+        fail(greeting, "The connection does not begin with a whole and right header.", quotable(seen), "");
         break;
     }
 }

@@ -95,6 +95,17 @@ void conn_start_tls(conn_t *conn, SSL *ssl);
  * Finished are readable then.
  */
 MUST_USE conn_result_t conn_handshake(conn_t *conn);
+/* How the handshake of a client failed. */
+typedef enum conn_handshake_fault {
+    CONN_HANDSHAKE_SILENT,   /* the client left without a byte */
+    CONN_HANDSHAKE_LEFT,     /* it left in the middle */
+    CONN_HANDSHAKE_PLAIN,    /* it speaks plain HTTP */
+    CONN_HANDSHAKE_REFUSED,  /* it ended the handshake with an alert */
+    CONN_HANDSHAKE_UNAGREED, /* there is nothing that both want, or it spoke no TLS */
+} conn_handshake_fault_t;
+/* After conn_handshake has failed, before any other call: how, and in *words OpenSSL's name for it, which
+ * lives for ever ("" for none). */
+conn_handshake_fault_t conn_handshake_fault(const conn_t *conn, const char **words);
 
 /* Moves up to min(cap, CONN_TURN_BYTES) bytes into `buf`; with CONN_OK *got is their number, else 0. */
 MUST_USE conn_result_t conn_read(conn_t *conn, char *buf, size_t cap, size_t *got);

@@ -21,6 +21,7 @@ typedef struct conn_shared {
     char *record;       /* plaintext of one record, gathered from small slices */
     char *stage;        /* ciphertext that one SSL call made: empty between calls */
     size_t stage_len;
+    unsigned long tls_error; /* OpenSSL's, of the call that failed last; 0: it had none */
 } conn_shared_t;
 
 struct conn {

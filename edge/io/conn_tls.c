@@ -339,6 +339,7 @@ static conn_result_t ssl_why(conn_t *conn)
     case SSL_ERROR_ZERO_RETURN:
         return CONN_EOF;
     default:
+        conn->shared->tls_error = ERR_peek_last_error();
         ERR_clear_error();
         return tls->eof ? CONN_TRUNCATED : CONN_FAILED;
     }
@@ -386,6 +387,26 @@ static void answer_plain_http(const conn_t *conn)
             break;
 }
 
+static bool speaks_plain_http(const conn_tls_t *tls)
+{
+    return SSL_is_server(tls->ssl) && tls->first >= 'A' && tls->first <= 'Z';
+}
+
+conn_handshake_fault_t conn_handshake_fault(const conn_t *conn, const char **words)
+{
+    const conn_tls_t *tls = conn->tls;
+    unsigned long error = conn->shared->tls_error;
+    const char *name = error != 0 ? ERR_reason_error_string(error) : NULL;
+    *words = name != NULL ? name : "";
+    if (tls->unproductive == 0)
+        return CONN_HANDSHAKE_SILENT;
+    if (speaks_plain_http(tls))
+        return CONN_HANDSHAKE_PLAIN;
+    if (ERR_GET_REASON(error) > SSL_AD_REASON_OFFSET)
+        return CONN_HANDSHAKE_REFUSED;
+    return tls->eof || name == NULL ? CONN_HANDSHAKE_LEFT : CONN_HANDSHAKE_UNAGREED;
+}
+
 conn_result_t conn_tls_handshake(conn_t *conn)
 {
     conn_tls_t *tls = conn->tls;
@@ -396,6 +417,7 @@ conn_result_t conn_tls_handshake(conn_t *conn)
     conn_want_read(conn, true);
     tls->more = false;
     ssl_begin(conn);
+    conn->shared->tls_error = 0;
     int rc = SSL_do_handshake(tls->ssl);
     if (rc == 1) {
         tls->established = true;
@@ -406,7 +428,7 @@ conn_result_t conn_tls_handshake(conn_t *conn)
         return conn->broken ? CONN_FAILED : CONN_OK;
     }
     conn_result_t why = ssl_why(conn);
-    if (why == CONN_FAILED && SSL_is_server(tls->ssl) && tls->first >= 'A' && tls->first <= 'Z') {
+    if (why == CONN_FAILED && speaks_plain_http(tls)) {
         conn->shared->stage_len = 0; /* no alert */
         answer_plain_http(conn);
     }

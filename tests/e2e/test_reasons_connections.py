@@ -1,7 +1,10 @@
-"""An error that ends a whole HTTP/2 connection says why: in GOAWAY, in the edge's log, in the access lines of the requests
-that it takes along, and in a counter by code (test_reasons_requests.py has single requests)."""
+"""A connection that is refused as a whole says why in the edge's log: by TLS, the PROXY protocol, limits. An error that ends
+an HTTP/2 connection is in GOAWAY too, in the access lines of the requests that it takes along, and in a counter by code
+(test_reasons_requests.py has single requests)."""
 
+import contextlib
 import dataclasses
+import ssl
 import struct
 
 import pytest
@@ -178,3 +181,93 @@ def test_bodies_that_are_held(make_edge):
             line = edge.wait_for_line(reason="too_much_held")
             assert line["detail"] == reason and line["method"] == "POST" and line["end"] == "client_gone"
             edge.stderr.wait_for(lambda said: f"({line['request_id']}): {reason}" in said)
+
+
+# ---- before HTTP
+
+
+def tls_client_that_trusts_nobody(edge):
+    context = ssl.create_default_context()
+    with edge.socket("tls") as sock, pytest.raises(ssl.SSLCertVerificationError):
+        context.wrap_socket(sock, server_hostname="x.preview.test")
+
+
+def tls_client_of_old(edge):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with edge.socket("tls") as sock, pytest.raises((ssl.SSLError, ConnectionError)):
+        context.wrap_socket(sock)
+
+
+def bytes_of(sent):
+    def send(edge):
+        with edge.socket("tls") as sock:
+            sock.sendall(sent)
+            with contextlib.suppress(ConnectionError):
+                while sock.recv(65536):
+                    pass
+    return send
+
+
+def half_a_hello(edge):
+    with edge.socket("tls") as sock:
+        sock.sendall(b"\x16\x03\x01\x02\x00\x01")
+
+
+HANDSHAKES = {
+    "alert": (tls_client_that_trusts_nobody, "The client ended it with an alert. (", "unknown ca"),
+    "old version": (tls_client_of_old, "The client's side of it cannot be accepted. (", "unsupported protocol"),
+    "noise": (bytes_of(b"\0" * 64), "The client's side of it cannot be accepted. (", ""),
+    "plain HTTP": (bytes_of(b"GET /?token=s3cret HTTP/1.1\r\nHost: s3cret\r\n\r\n"), "The client speaks plain HTTP.", ""),
+    "half": (half_a_hello, "The client left in the middle of it.", ""),
+}
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
+def test_tls_handshakes(make_edge):
+    edge = make_edge(workers=1)
+    with edge.socket("tls"):
+        pass  # a probe of a balancer: nothing was refused
+    for connect, reason, more in HANDSHAKES.values():
+        connect(edge)
+        line = edge.stderr.wait_for(lambda line, reason=reason: f"a TLS handshake of 127.0.0.1 fails: {reason}" in line)
+        assert more in line and "s3cret" not in line
+    assert sum("a TLS handshake of" in line for line in edge.stderr.lines) == len(HANDSHAKES)
+
+
+def test_a_tls_handshake_that_stops(make_edge):
+    edge = make_edge(workers=1, config={"timeouts": {"handshake": "300ms"}})
+    with edge.socket("tls") as sock:
+        sock.sendall(b"\x16\x03\x01")
+        edge.stderr.wait_for(lambda line: "a TLS handshake of 127.0.0.1 fails: It did not come to its end within "
+                                          "timeouts.handshake." in line)
+
+
+@pytest.mark.parametrize("sent, quoted", [
+    (b"GET /?token=s3cret HTTP/1.1\r\n\r\n", 'In "GET /?to"'),
+    (b"PROXY TCP4 1.2.3.4\r\n", r'In "PROXY TCP4 1.2.3.4\x0d\x0a"'),
+    (b"\r\n\r\n\0\r\nQUIT\n\x11" + bytes(30), r'In "\x0d\x0a\x0d\x0a\x00'),
+], ids=["request", "version_1", "version_2"])
+def test_proxy_protocol_headers(make_edge, sent, quoted):
+    edge = make_edge(workers=1, kinds=("plain",), start=False)
+    edge.config["listeners"][0]["proxy_protocol"] = True
+    edge.write_config()
+    edge.start()
+    with edge.socket("plain") as sock:
+        sock.sendall(sent)
+        with contextlib.suppress(ConnectionError):
+            assert sock.recv(100) == b""
+    line = edge.stderr.wait_for(lambda line: "a PROXY protocol header of 127.0.0.1 is refused: The connection does not begin "
+                                             "with a whole and right header." in line)
+    assert quoted in line and "s3cret" not in line
+
+
+def test_more_connections_than_a_client_may_have(make_edge):
+    edge = make_edge(workers=1, kinds=("plain",), config={"limits": {"connections_per_client": 2}})
+    with edge.socket("plain"), edge.socket("plain"), edge.socket("plain") as third:
+        with contextlib.suppress(ConnectionError):
+            assert third.recv(100) == b""
+        edge.stderr.wait_for(lambda line: "a connection of 127.0.0.1 is refused: The client has as many as "
+                                          "limits.connections_per_client allows." in line)
