@@ -38,6 +38,8 @@
 /* What an origin may send ahead for all streams. It is given back for each byte that comes; each stream has a
  * window of its own (http2_window.h), which is what is held for it at most. */
 #define HTTP2_ORIGIN_WINDOW (2 * HTTP2_WINDOW_MAX)
+/* Of the sentence that says why a connection is broken. */
+#define HTTP2_ORIGIN_FAULT 200
 /* Frames that wait in nghttp2 for an origin that does not read. */
 #define HTTP2_ORIGIN_QUEUE_FRAMES 2048
 /* Interim responses before the final one, at most. */
@@ -71,7 +73,8 @@ typedef struct http2_origin {
     http2_outbox_t output;
     bool receiving, sending;
     bool settings_came;
-    bool failed;       /* nghttp2 failed, or the origin went over a bound: to be closed */
+    bool failed;                    /* nghttp2 failed, or the origin went over a bound: to be closed */
+    char fault[HTTP2_ORIGIN_FAULT]; /* why it is broken: a sentence; "" where that is not known */
     bool refused;      /* over TLS, with a fatal alert: it may judge our certificate after the handshake */
     uint32_t limit;    /* requests at a time */
     uint32_t load;     /* those that wait, and streams that nghttp2 has not closed */
@@ -153,6 +156,8 @@ void http2_origin_readable(http2_origin_t *origin);
 void http2_origin_turn(http2_origin_t *origin);
 /* Runs the end of the turn. */
 void http2_origin_schedule(http2_origin_t *origin);
+/* Why its connection is broken, or about to be: a sentence. The first one stays. */
+void http2_origin_blame(http2_origin_t *origin, const char *reason);
 /* Sends the request of an attempt that waits; the connection is open. */
 void http2_origin_submit(http2_origin_t *origin, http2_client_t *client);
 /* What the origin may do in return for what it got. */
@@ -172,8 +177,10 @@ static inline http2_client_t *http2_client_take(list_t *list)
 /* The whole response is here: what becomes of the connection concerns it no more. */
 void http2_client_orphan(http2_client_t *client);
 /* Gives the origin up; the exchange answers with this or is cut. */
-/* The same for an answer that is wrong; the reason is said. */
+/* The same for an answer that is wrong; the reason is said. It need not outlive the call. */
 void http2_client_bad_response(http2_client_t *client, const char *reason);
+/* The same with a failure of its own. */
+void http2_client_wrong(http2_client_t *client, const char *reason, origin_failure_t failure);
 void http2_client_fail(http2_client_t *client, origin_failure_t failure);
 /* The connection could not be made: `error` as of http2_origins_attach, or EPROTO for TLS. */
 void http2_client_connect_failed(http2_client_t *client, int error);

@@ -52,6 +52,7 @@ static int answer(http2_origin_t *origin, http2_head_result_t result)
     if (result == HTTP2_HEAD_OK)
         return 0;
     origin->failed = true;
+    http2_origin_blame(origin, "A field section is more than 16 times as large as limits.head_size.");
     return NGHTTP2_ERR_CALLBACK_FAILURE;
 }
 
@@ -136,9 +137,23 @@ static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame
     return 0;
 }
 
+/* `reason` as it lasts as long as the exchange. */
+static const char *kept(exchange_t *ex, const char *reason)
+{
+    str_t text = str_from(reason);
+    return str_dup(&ex->arena, str_make(text.p, text.n + 1)).p;
+}
+
+void http2_client_wrong(http2_client_t *client, const char *reason, origin_failure_t failure)
+{
+    fault_t fault = {.kind = FAULT_MALFORMED, .reason = kept(client->ex, reason)};
+    fault_say(client->ex, &fault, true);
+    http2_client_fail(client, failure);
+}
+
 void http2_client_bad_response(http2_client_t *client, const char *reason)
 {
-    fault_t fault = {.kind = FAULT_MALFORMED, .reason = reason};
+    fault_t fault = {.kind = FAULT_MALFORMED, .reason = kept(client->ex, reason)};
     if (client->head.fault.reason != NULL)
         fault = client->head.fault;
     if (client->head.oversize)
@@ -322,6 +337,37 @@ static void broke_off(http2_client_t *client)
     http2_client_bad_response(client, has_length ? OTHER_LENGTH : BROKEN_RULE);
 }
 
+/* The app ended the stream with RST_STREAM. */
+static const char *reset_text(uint32_t code)
+{
+    static const char *const texts[] = {
+#define RESET(code) "The app reset the stream with " code "."
+        [NGHTTP2_NO_ERROR] = RESET("NO_ERROR"),
+        [NGHTTP2_PROTOCOL_ERROR] = RESET("PROTOCOL_ERROR"),
+        [NGHTTP2_INTERNAL_ERROR] = RESET("INTERNAL_ERROR"),
+        [NGHTTP2_FLOW_CONTROL_ERROR] = RESET("FLOW_CONTROL_ERROR"),
+        [NGHTTP2_SETTINGS_TIMEOUT] = RESET("SETTINGS_TIMEOUT"),
+        [NGHTTP2_STREAM_CLOSED] = RESET("STREAM_CLOSED"),
+        [NGHTTP2_FRAME_SIZE_ERROR] = RESET("FRAME_SIZE_ERROR"),
+        [NGHTTP2_REFUSED_STREAM] = RESET("REFUSED_STREAM"),
+        [NGHTTP2_CANCEL] = RESET("CANCEL"),
+        [NGHTTP2_COMPRESSION_ERROR] = RESET("COMPRESSION_ERROR"),
+        [NGHTTP2_CONNECT_ERROR] = RESET("CONNECT_ERROR"),
+        [NGHTTP2_ENHANCE_YOUR_CALM] = RESET("ENHANCE_YOUR_CALM"),
+        [NGHTTP2_INADEQUATE_SECURITY] = RESET("INADEQUATE_SECURITY"),
+        [NGHTTP2_HTTP_1_1_REQUIRED] = RESET("HTTP_1_1_REQUIRED"),
+#undef RESET
+    };
+    return code < sizeof(texts) / sizeof(texts[0]) ? texts[code]
+                                                   : "The app reset the stream with an unknown code.";
+}
+
+static void fail_reset(http2_client_t *client, uint32_t code, origin_failure_t failure)
+{
+    client->ex->detail = reset_text(code);
+    http2_client_fail(client, failure);
+}
+
 static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, void *user_data)
 {
     (void)session;
@@ -338,12 +384,14 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
     else if (client->state == HTTP2_CLIENT_BODY && !client->reset &&
              (code == NGHTTP2_PROTOCOL_ERROR || code == NGHTTP2_FLOW_CONTROL_ERROR))
         broke_off(client);
+    else if (client->state == HTTP2_CLIENT_BODY && client->reset)
+        fail_reset(client, code, ORIGIN_CUT);
     else if (client->state == HTTP2_CLIENT_BODY)
         http2_client_fail(client, ORIGIN_CUT);
     else if (code == NGHTTP2_REFUSED_STREAM)
         http2_client_refused(client);
     else if (client->reset)
-        http2_client_fail(client, ORIGIN_CLOSED);
+        fail_reset(client, code, ORIGIN_CLOSED);
     else if (client->informational != 0 && code == NGHTTP2_PROTOCOL_ERROR)
         http2_client_bad_response(client,
                                   "A DATA frame came after an interim answer (1xx), before the final one.");

@@ -15,27 +15,6 @@
 /* Of a text that nghttp2 gives with its GOAWAY. */
 #define WORDS_BYTES 96
 
-/* By what nghttp2 ends a connection with a code. */
-static const char *reason_of(uint32_t code)
-{
-    switch (code) {
-    case NGHTTP2_COMPRESSION_ERROR:
-        return "A field block cannot be decoded (HPACK).";
-    case NGHTTP2_FRAME_SIZE_ERROR:
-        return "A frame is longer than 16384 bytes, or has a length that its kind does not allow.";
-    case NGHTTP2_FLOW_CONTROL_ERROR:
-        return "DATA passes the connection's window, or a window grows over 2^31 - 1 bytes.";
-    case NGHTTP2_STREAM_CLOSED:
-        return "A frame came for a stream that has ended.";
-    case NGHTTP2_ENHANCE_YOUR_CALM:
-        return "A frame is over a bound of the edge.";
-    case NGHTTP2_INTERNAL_ERROR:
-        return "The edge failed.";
-    default:
-        return "A frame breaks a rule of HTTP/2.";
-    }
-}
-
 /* RFC 9113 section 6. */
 static const char *frame_name(int type)
 {
@@ -89,7 +68,10 @@ void http2_fault_say(http2_conn_t *conn, const http2_fault_t *fault, str_t words
 
 void http2_fault_goaway(http2_conn_t *conn, const nghttp2_goaway *goaway)
 {
-    const http2_fault_t fault = {goaway->error_code, {.reason = reason_of(goaway->error_code)}, true};
+    /* nghttp2 does not tell of frames whose length is wrong. */
+    bool framed = goaway->error_code != NGHTTP2_FRAME_SIZE_ERROR;
+    const http2_fault_t fault = {
+        goaway->error_code, {.reason = http2_error_reason(goaway->error_code)}, framed};
     if (goaway->error_code != NGHTTP2_NO_ERROR)
         http2_fault_say(conn, &fault, str_make((const char *)goaway->opaque_data, goaway->opaque_data_len));
 }
@@ -113,6 +95,11 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, 
 void http2_fault_callbacks(nghttp2_session_callbacks *callbacks)
 {
     nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
+}
+
+void http2_fault_at_guard(http2_conn_t *conn)
+{
+    remember(conn, http2_guard_type(&conn->guard), http2_guard_stream(&conn->guard));
 }
 
 /* A request above limits.streams. nghttp2 refuses it without its fields, so its access line has none. */
@@ -142,14 +129,14 @@ http2_fault_t http2_fault_of_guard(http2_conn_t *conn, http2_guard_result_t verd
         fault.code = NGHTTP2_PROTOCOL_ERROR;
         fault.fault.reason = "A priority is for no stream, or makes a stream depend on itself.";
     }
-    remember(conn, http2_guard_type(&conn->guard), http2_guard_stream(&conn->guard));
+    http2_fault_at_guard(conn);
     return fault;
 }
 
 http2_fault_t http2_fault_of_feed(ssize_t error, str_t data)
 {
     http2_fault_t fault = {.code = NGHTTP2_INTERNAL_ERROR, .framed = true};
-    fault.fault.reason = reason_of(fault.code);
+    fault.fault.reason = http2_error_reason(fault.code);
     if (error == NGHTTP2_ERR_BAD_CLIENT_MAGIC) {
         const char *end = memchr(data.p, '\r', data.n);
         str_t line = end != NULL ? str_make(data.p, (size_t)(end - data.p)) : data;

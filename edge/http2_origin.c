@@ -10,6 +10,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 
 #include "arena.h"
 #include "forward.h"
@@ -43,6 +44,33 @@ static bool is_connected(const http2_origin_t *origin)
     return origin->state >= HTTP2_ORIGIN_OPEN;
 }
 
+/* The first reason stays. */
+static void blame(http2_origin_t *origin, const char *reason, str_t words)
+{
+    if (origin->fault[0] != '\0')
+        return;
+    if (words.n != 0)
+        (void)snprintf(origin->fault, sizeof(origin->fault), "%s (%.*s)", reason, STR_ARG(words));
+    else
+        (void)snprintf(origin->fault, sizeof(origin->fault), "%s", reason);
+}
+
+void http2_origin_blame(http2_origin_t *origin, const char *reason)
+{
+    blame(origin, reason, str_make(NULL, 0));
+}
+
+static void end_broken(const http2_origin_t *origin, http2_client_t *client)
+{
+    const char *reason = origin->fault[0] != '\0'
+                             ? origin->fault
+                             : "The app's connection broke a rule of HTTP/2, or a bound of the edge.";
+    if (origin->settings_came || client->state == HTTP2_CLIENT_BODY)
+        http2_client_bad_response(client, reason);
+    else
+        http2_client_wrong(client, reason, ORIGIN_NOT_HTTP2);
+}
+
 /* What comes to a request whose connection ended. */
 static void end_client(const http2_origin_t *origin, http2_client_t *client, bool broken)
 {
@@ -50,11 +78,8 @@ static void end_client(const http2_origin_t *origin, http2_client_t *client, boo
         http2_client_orphan(client);
     else if (client->state == HTTP2_CLIENT_BODY && !broken)
         http2_client_fail(client, ORIGIN_CUT);
-    else if (broken && !origin->settings_came && client->state != HTTP2_CLIENT_BODY)
-        http2_client_fail(client, ORIGIN_NOT_HTTP2);
     else if (broken)
-        http2_client_bad_response(client,
-                                  "The app's connection broke a rule of HTTP/2, or a bound of the edge.");
+        end_broken(origin, client);
     else if (origin->refused)
         http2_client_connect_failed(client, EPROTO);
     else
@@ -246,6 +271,9 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
     (void)session;
     if (frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS)
         http2_client_frame_sent(user_data, frame);
+    if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR)
+        blame(user_data, http2_error_reason(frame->goaway.error_code),
+              str_make((const char *)frame->goaway.opaque_data, frame->goaway.opaque_data_len));
     return 0;
 }
 
@@ -256,6 +284,15 @@ void http2_origin_callbacks(nghttp2_session_callbacks *callbacks)
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send);
 }
 
+static const char *bound_of(http2_guard_result_t verdict)
+{
+    if (verdict == HTTP2_GUARD_LONG_BLOCK)
+        return "The field block of a head has more than 65536 bytes.";
+    if (verdict == HTTP2_GUARD_BAD_PRIORITY)
+        return "A priority is for no stream, or makes a stream depend on itself.";
+    return "Control frames, resets and empty DATA come too fast.";
+}
+
 /* How many of these bytes nghttp2 gets. False: the origin goes over a bound with the last of them. */
 static bool scan(http2_origin_t *origin, const char *data, size_t n, size_t *good)
 {
@@ -264,8 +301,10 @@ static bool scan(http2_origin_t *origin, const char *data, size_t n, size_t *goo
         http2_guard_result_t verdict =
             http2_guard_scan(&origin->guard, data + *good, n - *good, loop_now(loop_of(origin)), &taken);
         *good += taken;
-        if (verdict != HTTP2_GUARD_OK && verdict != HTTP2_GUARD_STREAM)
-            return false;
+        if (verdict == HTTP2_GUARD_OK || verdict == HTTP2_GUARD_STREAM)
+            continue;
+        http2_origin_blame(origin, bound_of(verdict));
+        return false;
     }
     return true;
 }
@@ -283,6 +322,8 @@ static void receive(http2_origin_t *origin, const char *data, size_t n)
     http2_clients_resume(origin); /* before `data` goes */
     bool queues = http2_outbox_pending(&origin->output) &&
                   nghttp2_session_get_outbound_queue_size(origin->session) > HTTP2_ORIGIN_QUEUE_FRAMES;
+    if (queues)
+        http2_origin_blame(origin, "Too many frames wait for an app that does not read.");
     if (taken < 0 || !bounded || queues)
         origin->failed = true;
 }

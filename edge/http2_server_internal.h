@@ -263,6 +263,8 @@ typedef struct http2_fault {
 
 /* Remembers frames, for what is said of a fault. */
 void http2_fault_callbacks(nghttp2_session_callbacks *callbacks);
+/* The guard's current frame is at fault, whether or not nghttp2 has seen it. */
+void http2_fault_at_guard(http2_conn_t *conn);
 /* What it is that the guard does not let pass, in its current frame. */
 http2_fault_t http2_fault_of_guard(http2_conn_t *conn, http2_guard_result_t verdict);
 /* nghttp2 found `frame` wrong with `error`. The access line of a request that it refuses is written here. */

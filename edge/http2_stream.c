@@ -407,8 +407,10 @@ void http2_stream_wake(http2_stream_t *stream)
 void http2_stream_frame_begins(http2_conn_t *conn, int32_t id)
 {
     if (id <= nghttp2_session_get_last_proc_stream_id(conn->session) && find(conn, id) == NULL &&
-        !http2_rest_is_open(conn, id) && !http2_closed_tolerates(&conn->closed_streams, id))
+        !http2_rest_is_open(conn, id) && !http2_closed_tolerates(&conn->closed_streams, id)) {
         (void)nghttp2_session_terminate_session(conn->session, NGHTTP2_STREAM_CLOSED);
+        http2_fault_at_guard(conn);
+    }
 }
 
 void http2_stream_frame(http2_conn_t *conn, const nghttp2_frame *frame)

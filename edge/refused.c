@@ -121,8 +121,10 @@ static void fail(exchange_t *ex, origin_failure_t failure, const listening_t *li
         if (port != NULL && port->loopback && ex->box.provider != PROVIDER_PROCESS)
             failure = ORIGIN_ON_LOOPBACK;
     }
-    if (failure != ORIGIN_ON_LOOPBACK && access_reads_details(ex))
-        ex->detail = details_text(ex, listening, refused);
+    if (failure != ORIGIN_ON_LOOPBACK && access_reads_details(ex)) {
+        const char *text = details_text(ex, listening, refused);
+        ex->detail = text != NULL ? text : ex->detail;
+    }
     exchange_origin_failed(ex, failure);
 }
 

@@ -63,3 +63,23 @@ ssize_t http2_read_body(size_t n, size_t available, bool complete, uint32_t *fla
         *flags |= NGHTTP2_DATA_FLAG_EOF;
     return (ssize_t)available;
 }
+
+const char *http2_error_reason(uint32_t code)
+{
+    switch (code) {
+    case NGHTTP2_COMPRESSION_ERROR:
+        return "A field block cannot be decoded (HPACK).";
+    case NGHTTP2_FRAME_SIZE_ERROR:
+        return "A frame is longer than 16384 bytes, or has a length that its kind does not allow.";
+    case NGHTTP2_FLOW_CONTROL_ERROR:
+        return "DATA passes the connection's window, or a window grows over 2^31 - 1 bytes.";
+    case NGHTTP2_STREAM_CLOSED:
+        return "A frame came for a stream that has ended.";
+    case NGHTTP2_ENHANCE_YOUR_CALM:
+        return "A frame is over a bound of the edge.";
+    case NGHTTP2_INTERNAL_ERROR:
+        return "The edge failed.";
+    default:
+        return "A frame breaks a rule of HTTP/2.";
+    }
+}

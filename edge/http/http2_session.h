@@ -53,4 +53,7 @@ static inline str_t http2_decoded(nghttp2_rcbuf *buffer)
  */
 ssize_t http2_read_body(size_t n, size_t available, bool complete, uint32_t *flags);
 
+/* Why nghttp2 ends a connection with this code: a sentence. */
+const char *http2_error_reason(uint32_t code);
+
 #endif

@@ -2,15 +2,18 @@
 (test_reasons_requests.py has the requests)."""
 
 import json
+import struct
 
 import pytest
 
 from h2c_world import block
 from h2origin import FrameOrigin, H2Origin
-from h2wire import DATA, END_HEADERS, END_STREAM, HEADERS, SETTINGS, WINDOW_UPDATE, Client
+from h2wire import (CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, SETTINGS, WINDOW_UPDATE, Client,
+                    frame)
 from harness import PATIENCE, RawOrigin
 
 OK = b"HTTP/1.1 200 OK\r\n"
+LONG_FIELD = b"\x00\x01x\x7f\x81\x7c" + b"v" * 16000
 # The bytes of an app -> the reason, and the quote in the log.
 ANSWERS = {
     "not_http": (b"SSH-2.0-OpenSSH\r\n", "The answer does not begin with HTTP/1.0 or HTTP/1.1.", r'"SSH-2.0-OpenSSH'),
@@ -172,6 +175,8 @@ def body_of_five(*frames):
     return [(HEADERS, END_HEADERS, block((":status", "200"), ("content-length", "5"))), (DATA, 0, b"ok"), *frames]
 
 
+SIZE = "A frame is longer than 16384 bytes, or has a length that its kind does not allow."
+RULE = "A frame breaks a rule of HTTP/2."
 # The same over HTTP/2.
 H2_CUTS = {
     "long": (body_of_five((DATA, 0, b"more")), OTHER_LENGTH, ""),
@@ -186,7 +191,7 @@ H2_CUTS = {
     "trailers_many": (trailers(*[("x", "y")] * 101), "The head of the answer is larger, or has more fields, than "
                       "limits.head_size and limits.head_fields allow.", ""),
     "trailers_go_on": (trailers(("x", "y"), flags=END_HEADERS), "A second field section does not end the answer.", ""),
-    "connection": (body_of_five((SETTINGS, 0, b"xyz")), "The app's connection broke a rule of HTTP/2, or a bound of the edge.", ""),
+    "connection": (body_of_five((SETTINGS, 0, b"xyz")), SIZE, ""),
 }
 
 
@@ -219,6 +224,42 @@ def test_an_answer_over_http2_that_has_begun(make_edge, name):
 
     with FrameOrigin(answers) as origin:
         cut_with_its_reason(edge, edge.create_preview(origin, "box", "--protocol", "h2c"), reason, quoted)
+
+
+LARGE_H2 = "The head of the answer is larger, or has more fields, than limits.head_size and limits.head_fields allow."
+# What an app sends that ends its whole connection, before an answer -> the code, and the reason.
+H2_CONNECTIONS = {
+    "hpack": ([(HEADERS, END_HEADERS, b"\xff\xff\x7f")], "bad_response", "A field block cannot be decoded (HPACK)."),
+    "long frame": ([(DATA, 0, bytes(70000))], "bad_response", f"{SIZE} (too large frame size)"),
+    "settings": ([(SETTINGS, 0, b"")], "bad_response", f"{RULE} (SETTINGS: stream_id != 0)"),
+    "section": ([(HEADERS, END_HEADERS, block((":status", "200"), ("x", "y" * 4000)) + b"\xbe" * 12000)], "bad_response",
+                LARGE_H2),
+    "block": ([(HEADERS, 0, LONG_FIELD), *[(CONTINUATION, 0, LONG_FIELD)] * 4], "bad_response",
+              LARGE_H2),
+    "flood": ([(0x55, 0, b"")] * 6000, "bad_response", "Control frames, resets and empty DATA come too fast."),
+    "reset": ([(RST_STREAM, 0, struct.pack(">I", 2))], "origin_closed", "The app reset the stream with INTERNAL_ERROR."),
+    "other reset": ([(RST_STREAM, 0, struct.pack(">I", 99))], "origin_closed",
+                    "The app reset the stream with an unknown code."),
+}
+
+
+@pytest.mark.parametrize("name", H2_CONNECTIONS)
+def test_a_connection_over_http2(edge, name):
+    frames, code, reason = H2_CONNECTIONS[name]
+    with FrameOrigin(lambda conn, stream: conn.send(b"".join(frame(kind, flags, stream, payload)
+                                                             for kind, flags, payload in frames))) as origin:
+        host = edge.create_preview(origin, "box", "--protocol", "h2c")
+        body = json.loads(edge.get(host, method="POST").body)  # not sent again
+        assert (body["code"], body["detail"]) == (code, reason)
+        assert edge.wait_for_line(request_id=body["request_id"])["detail"] == reason
+
+
+def test_an_app_that_speaks_http1_only(make_edge):
+    edge = make_edge(workers=1, kinds=("plain",))
+    with RawOrigin(lambda conn: (conn.send(OK + b"\r\n" + bytes(20)), conn.wait_closed())) as origin:
+        body = json.loads(edge.get(edge.create_preview(origin, "box", "--protocol", "h2c"), method="POST").body)
+        assert (body["code"], body["detail"]) == ("origin_not_http2", f"{RULE} (SETTINGS expected)")
+        edge.stderr.wait_for(lambda line: body["request_id"] in line and "SETTINGS expected" in line)
 
 
 @pytest.mark.parametrize("status", [600, 999])
