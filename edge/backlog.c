@@ -21,6 +21,12 @@ static void set_counted(backlog_t *backlog, uint32_t now)
     backlog->counted = now;
 }
 
+static void look(backlog_t *backlog)
+{
+    size_t held = conn_kernel_bytes(backlog->conn);
+    set_counted(backlog, held < UINT32_MAX ? (uint32_t)held : UINT32_MAX);
+}
+
 static void put_last(backlog_t *backlog)
 {
     backlog->due_ms = loop_now(backlog->all->loop) + BACKLOG_STILL_MS;
@@ -35,10 +41,9 @@ static void on_tick(loop_timer_t *timer)
         backlog_t *backlog = CONTAINER_OF(backlog_t, link, all->list.next);
         if (backlog->due_ms > now)
             break;
-        size_t held = conn_kernel_bytes(backlog->conn);
-        set_counted(backlog, held < UINT32_MAX ? (uint32_t)held : UINT32_MAX);
         list_unlink(&backlog->link);
         put_last(backlog);
+        backlog->look(backlog);
     }
     if (!list_is_empty(&all->list))
         loop_timer_start(all->loop, timer, BACKLOG_TICK_MS, on_tick);
@@ -63,21 +68,37 @@ void backlogs_free(backlogs_t **all)
     *all = NULL;
 }
 
+static void begin(backlog_t *backlog)
+{
+    backlogs_t *all = backlog->all;
+    put_last(backlog);
+    if (!loop_timer_running(&all->timer))
+        loop_timer_start(all->loop, &all->timer, BACKLOG_TICK_MS, on_tick);
+}
+
 void backlog_watch(backlogs_t *all, backlog_t *backlog, const conn_t *conn, account_t *account)
 {
     if (all == NULL)
         return;
     backlog_end(backlog);
-    *backlog = (backlog_t){.all = all, .conn = conn, .account = account};
-    put_last(backlog);
-    if (!loop_timer_running(&all->timer))
-        loop_timer_start(all->loop, &all->timer, BACKLOG_TICK_MS, on_tick);
+    *backlog = (backlog_t){.all = all, .look = look, .conn = conn, .account = account};
+    begin(backlog);
+}
+
+void backlog_watch_by(backlogs_t *all, backlog_t *backlog, void (*look_at)(backlog_t *backlog))
+{
+    if (all == NULL)
+        return;
+    backlog_end(backlog);
+    *backlog = (backlog_t){.all = all, .look = look_at};
+    begin(backlog);
 }
 
 void backlog_end(backlog_t *backlog)
 {
     if (!backlog_watched(backlog))
         return;
-    set_counted(backlog, 0);
+    if (backlog->account != NULL)
+        set_counted(backlog, 0);
     list_unlink(&backlog->link);
 }

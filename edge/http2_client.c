@@ -48,6 +48,7 @@ static void detach(http2_client_t *client)
     unlink_from(&client->link);
     unlink_from(&client->touched);
     unlink_from(&client->roomy);
+    http2_origin_left(origin, client);
     if (client->id == 0) {
         origin->load--;
     } else if (!client->closed) {
@@ -79,6 +80,7 @@ void http2_client_orphan(http2_client_t *client)
     unlink_from(&client->link);
     unlink_from(&client->touched);
     unlink_from(&client->roomy);
+    http2_origin_left(origin, client);
     if (due && client->state == HTTP2_CLIENT_BODY)
         http2_client_drain(client);
 }

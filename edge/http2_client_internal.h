@@ -4,6 +4,7 @@
  *   http2_origins.c        a worker's connections, and which of them a request takes
  *   http2_origin_open.c    how one begins: TCP, TLS, the session
  *   http2_origin.c         one connection: its reads and writes, how it ends
+ *   http2_origin_kernel.c  the kernel's bytes of one that stands still: whose they are
  *   http2_client.c         one attempt at a request: what the exchange calls, second attempts, failures
  *   http2_client_stream.c  the attempt's stream: nghttp2's callbacks for heads and bodies
  *   http2_response_head.c  fields to a response head
@@ -19,6 +20,7 @@
 
 #include <nghttp2/nghttp2.h>
 
+#include "backlog.h"
 #include "context.h"
 #include "http2_client.h"
 #include "http2_guard.h"
@@ -44,6 +46,8 @@
 #define HTTP2_ORIGIN_QUEUE_FRAMES 2048
 /* Interim responses before the final one, at most. */
 #define HTTP2_INFORMATIONAL_MAX 16
+/* The most that http2_client_t.output counts: the kernel holds little more for a connection. */
+#define HTTP2_OUTPUT_KNOWN 262144
 /* Body bytes kept for a second attempt. */
 #define HTTP2_RESEND_BYTES 32768
 
@@ -53,6 +57,18 @@ typedef enum http2_origin_state {
     HTTP2_ORIGIN_OPEN,
     HTTP2_ORIGIN_LEAVING, /* takes no more requests: GOAWAY came, or the box has moved */
 } http2_origin_state_t;
+
+/* Bytes that the kernel holds for a connection. */
+typedef struct http2_kernel {
+    backlog_t backlog;
+    account_t account; /* of the box: for bytes of no request that is still there */
+    uint32_t rest;     /* counted to `account` */
+    bool still;        /* the origin took nothing between the last two looks */
+    uint64_t written;
+    uint64_t taken;   /* of `written`, by the origin's kernel: at the last look */
+    size_t untaken;   /* the others */
+    size_t unwatched; /* written since the last watch began, or ended */
+} http2_kernel_t;
 
 typedef struct http2_origin {
     http2_origins_t *origins;
@@ -71,9 +87,11 @@ typedef struct http2_origin {
     uint64_t counted;         /* of it, to the worker's account */
     http2_guard_t guard;
     http2_outbox_t output;
+    http2_kernel_t kernel;
     bool receiving, sending;
     bool settings_came;
-    bool failed;                    /* nghttp2 failed, or the origin went over a bound: to be closed */
+    bool failed;                    /* to be closed: nghttp2 failed, the origin went over a bound, or it
+                                       stands still and has no request */
     char fault[HTTP2_ORIGIN_FAULT]; /* why it is broken: a sentence; "" where that is not known */
     bool refused;      /* over TLS, with a fatal alert: it may judge our certificate after the handshake */
     uint32_t limit;    /* requests at a time */
@@ -115,6 +133,8 @@ typedef struct http2_client {
     bool reset;          /* RST_STREAM came */
     bool closed;         /* nghttp2 has closed the stream */
     size_t sent;         /* bytes of ex->held that nghttp2 has taken */
+    uint32_t output;     /* bytes of its frames, up to HTTP2_OUTPUT_KNOWN */
+    uint32_t kernel;     /* bytes that the kernel holds for it, counted to ex->account */
     unsigned informational;
 
     http2_head_t head; /* the head's, then the trailers' */
@@ -164,6 +184,15 @@ void http2_origin_submit(http2_origin_t *origin, http2_client_t *client);
 void http2_origin_earn(http2_origin_t *origin, http2_guard_event_t event);
 /* Closes a connection: what its requests come to is told to each. */
 void http2_origin_close(http2_origin_t *origin);
+
+/* ---- http2_origin_kernel.c ---- */
+
+/* `n` bytes went to the kernel; `blocked`: it had no room before. */
+void http2_origin_wrote(http2_origin_t *origin, size_t n, bool blocked);
+/* Gives back all that is counted for the connection. Idempotent. */
+void http2_origin_unwatch(http2_origin_t *origin);
+/* A request has left the connection's lists. What the kernel still holds of it counts to the box. */
+void http2_origin_left(http2_origin_t *origin, http2_client_t *client);
 
 /* ---- http2_client.c ---- */
 

@@ -472,6 +472,9 @@ void http2_client_frame_sent(http2_origin_t *origin, const nghttp2_frame *frame)
     if (client == NULL)
         return;
     client->wrote = true;
+    client->output += HTTP2_FRAME_HEADER + (uint32_t)frame->hd.length;
+    if (client->output > HTTP2_OUTPUT_KNOWN)
+        client->output = HTTP2_OUTPUT_KNOWN;
     client->request_ended |= (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
 }
 

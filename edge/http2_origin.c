@@ -90,6 +90,7 @@ static void end_client(const http2_origin_t *origin, http2_client_t *client, boo
 static void close_as(http2_origin_t *origin, bool broken)
 {
     assert(!origin->receiving && !origin->sending);
+    http2_origin_unwatch(origin);
     http2_origins_forget(origin);
     while (!list_is_empty(&origin->waiting))
         end_client(origin, http2_client_take(&origin->waiting), broken);
@@ -120,7 +121,7 @@ static bool gather(http2_origin_t *origin)
 /* Says goodbye where that goes at once, and closes. */
 static void leave(http2_origin_t *origin, uint32_t code, bool broken)
 {
-    bool moved;
+    size_t moved;
     if (is_connected(origin)) {
         (void)nghttp2_session_terminate_session(origin->session, code);
         if (gather(origin) && http2_outbox_write(&origin->output, origin->conn, &moved) == CONN_OK)
@@ -164,14 +165,16 @@ static void settle(http2_origin_t *origin, bool blocked)
 /* One round of bodies in, frames out. Answers what the write answered; *more: another round has work. */
 static conn_result_t round_trip(http2_origin_t *origin, bool *more)
 {
-    bool moved;
+    size_t moved;
+    bool blocked = http2_outbox_pending(&origin->output);
     *more = false;
     http2_clients_resume(origin);
     if (!origin->failed && !gather(origin))
         origin->failed = true;
     conn_result_t result = http2_outbox_write(&origin->output, origin->conn, &moved);
-    if (moved && origin->asked_ms == 0)
+    if (moved != 0 && origin->asked_ms == 0)
         origin->asked_ms = loop_now(loop_of(origin));
+    http2_origin_wrote(origin, moved, blocked);
     bool room = http2_clients_room(origin);
     if (result == CONN_OK)
         *more = room || nghttp2_session_want_write(origin->session) != 0 || !list_is_empty(&origin->touched);

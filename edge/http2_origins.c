@@ -141,11 +141,13 @@ static http2_origin_t *choose(http2_origins_t *origins, const exchange_t *ex, ui
     return NULL;
 }
 
-static http2_origin_t *add(http2_origins_t *origins, const origin_target_t *target, uint64_t hash,
-                           uint32_t limit)
+static http2_origin_t *add(http2_origins_t *origins, const exchange_t *ex, uint64_t hash, uint32_t limit)
 {
+    const origin_target_t *target = &ex->target;
+    account_t *worker = &origins->context->memory.account;
     http2_origin_t *origin = mem_alloc(sizeof(*origin));
-    *origin = (http2_origin_t){.output = {.account = &origins->context->memory.account},
+    *origin = (http2_origin_t){.output = {.account = worker},
+                               .kernel = {.account = {.parent = worker, .share = ex->account.share}},
                                .origins = origins,
                                .target = *target,
                                .hash = hash,
@@ -194,7 +196,7 @@ bool http2_origins_attach(http2_origins_t *origins, http2_client_t *client, bool
         *error = EPROTO;
         if (!target_tls(client->ex, &ssl))
             return false;
-        origin = add(origins, &ex->target, hash, limit);
+        origin = add(origins, ex, hash, limit);
         origin->ssl = ssl;
         counter_add(&context->counters->origin_connects_total, 1);
         if (!http2_origin_connect(origin)) {

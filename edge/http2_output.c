@@ -45,9 +45,9 @@ void http2_output_goaway(http2_conn_t *conn, uint32_t code, const char *reason)
 
 conn_result_t http2_output_write(http2_conn_t *conn)
 {
-    bool moved;
+    size_t moved;
     conn_result_t result = http2_outbox_write(&conn->output, conn->client.conn, &moved);
-    if (moved) { /* the client takes bytes */
+    if (moved != 0) { /* the client takes bytes */
         loop_timer_stop(&conn->write_timer);
         backlog_end(&conn->backlog);
     }

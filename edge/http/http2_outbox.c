@@ -79,9 +79,9 @@ void http2_outbox_goaway(http2_outbox_t *outbox, uint32_t last_stream, uint32_t 
         http2_outbox_append(outbox, reason.p, n);
 }
 
-conn_result_t http2_outbox_write(http2_outbox_t *outbox, conn_t *conn, bool *moved)
+conn_result_t http2_outbox_write(http2_outbox_t *outbox, conn_t *conn, size_t *moved)
 {
-    *moved = false;
+    *moved = 0;
     while (http2_outbox_pending(outbox)) {
         struct iovec iov = {outbox->bytes + outbox->sent, outbox->size - outbox->sent};
         size_t written;
@@ -89,7 +89,7 @@ conn_result_t http2_outbox_write(http2_outbox_t *outbox, conn_t *conn, bool *mov
         if (result != CONN_OK)
             return result;
         outbox->sent += written;
-        *moved = true;
+        *moved += written;
     }
     http2_outbox_clear(outbox);
     return CONN_OK;

@@ -33,9 +33,9 @@ void http2_outbox_append(http2_outbox_t *outbox, const void *bytes, size_t n);
 MUST_USE bool http2_outbox_gather(http2_outbox_t *outbox, nghttp2_session *session);
 /* Appends a GOAWAY made by hand, with `reason` as its debug data (RFC 9113 section 6.8). */
 void http2_outbox_goaway(http2_outbox_t *outbox, uint32_t last_stream, uint32_t code, str_t reason);
-/* Writes what is there; *moved says whether any byte left. CONN_OK: all of it, and the memory is given back.
- */
-MUST_USE conn_result_t http2_outbox_write(http2_outbox_t *outbox, conn_t *conn, bool *moved);
+/* Writes what is there; *moved is the number of bytes that left. CONN_OK: all of it, and the memory is given
+ * back. */
+MUST_USE conn_result_t http2_outbox_write(http2_outbox_t *outbox, conn_t *conn, size_t *moved);
 void http2_outbox_clear(http2_outbox_t *outbox);
 
 static inline bool http2_outbox_pending(const http2_outbox_t *outbox)

@@ -25,6 +25,7 @@ import attacks  # noqa: E402
 BOXES = [{"id": "box", "address": "127.0.0.1"}, {"id": "other", "address": "127.0.0.1"}]
 MIB = 1 << 20
 PING, GOAWAY = 6, 7
+MAX_CONCURRENT_STREAMS = 3
 
 
 @pytest.fixture
@@ -403,18 +404,28 @@ def towards(port):
 
 
 @contextlib.contextmanager
-def app_that_reads_nothing():
-    """Over HTTP/2 it grants all the windows there can be."""
+def app_that_reads_nothing(streams=100):
+    """Over HTTP/2 it grants all the windows there can be, to a number of streams."""
     over = threading.Event()
-    window = struct.pack(">HI", attacks.INITIAL_WINDOW_SIZE, (1 << 31) - 1)
+    settings = struct.pack(">HIHI", attacks.INITIAL_WINDOW_SIZE, (1 << 31) - 1, MAX_CONCURRENT_STREAMS, streams)
 
     def handler(conn):
         if conn.sock.recv(3) == b"PRI":
-            conn.sock.sendall(attacks.frame(attacks.SETTINGS, payload=window) +
+            conn.sock.sendall(attacks.frame(attacks.SETTINGS, payload=settings) +
                               attacks.frame(attacks.WINDOW_UPDATE, payload=struct.pack(">I", (1 << 31) - 65536)))
+            if conn.index == 0:
+                settle(conn.sock)
         over.wait(60)
 
-    with RawOrigin(handler, receive_buffer=8192) as app:
+    def settle(sock):
+        """The first connection is read until the edge knows its settings."""
+        seen = b""
+        while attacks.frame(attacks.SETTINGS, 1) not in seen:
+            seen += sock.recv(4096)
+        app.settled.set()
+
+    with RawOrigin(handler, receive_buffer=4096) as app:
+        app.settled = threading.Event()
         yield app
         over.set()
 
@@ -485,18 +496,30 @@ def unread_http2(edge, stack):
     stack.enter_context(attack(target, 1, 1, "/bytes?n=1000000", streams=120))
 
 
-def untaken(edge, stack):
+def post(edge, stack, host, size):
+    sock = stack.enter_context(socket.create_connection(("127.0.0.1", edge.port["plain"]), PATIENCE))
+    sock.sendall(f"POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: {size}\r\n\r\n".encode() + bytes(size))
+
+
+def untaken_http1(edge, stack):
     """80 whole requests to an app that does not read."""
-    over = threading.Event()
-    app = stack.enter_context(RawOrigin(lambda conn: over.wait(60), receive_buffer=4096))
-    stack.callback(over.set)
-    host = edge.create_preview(app)
+    host = edge.create_preview(stack.enter_context(app_that_reads_nothing()))
     for _ in range(80):
-        sock = stack.enter_context(socket.create_connection(("127.0.0.1", edge.port["plain"]), PATIENCE))
-        sock.sendall(f"POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: 90000\r\n\r\n".encode() + bytes(90000))
+        post(edge, stack, host, 90000)
 
 
-@pytest.mark.parametrize("begin", [unread_http1, unread_http2, untaken])
+def untaken_h2c(edge, stack):
+    """110 whole requests to an app that does not read, and that allows one a connection."""
+    app = stack.enter_context(app_that_reads_nothing(streams=1))
+    host = edge.create_preview(app, "box", "--protocol", "h2c")
+    post(edge, stack, host, 0)
+    app.settled.wait(PATIENCE)
+    for _ in range(110):
+        post(edge, stack, host, 60000)  # within the first window
+    app.wait(lambda _: len(app.connections) > 110)
+
+
+@pytest.mark.parametrize("begin", [unread_http1, unread_http2, untaken_http1, untaken_h2c])
 def test_what_the_kernel_holds_for_who_stands_still(edge, begin):
     """The edge itself holds little of it. It counts, and goes after some seconds; others are served the whole time."""
     with contextlib.ExitStack() as stack:

@@ -142,6 +142,36 @@ static void a_tick_asks_about_so_many(void **state)
     free(backlogs);
 }
 
+/* A connection whose owner counts. */
+typedef struct shared {
+    backlog_t backlog;
+    unsigned looks, most;
+} shared_t;
+
+static void look_at_shared(backlog_t *backlog)
+{
+    shared_t *shared = CONTAINER_OF(shared_t, backlog, backlog);
+    if (++shared->looks == shared->most)
+        backlog_end(backlog);
+}
+
+static void an_owner_looks_itself(void **state)
+{
+    world_t *w = *state;
+    shared_t shared = {.most = 3};
+    backlog_watch_by(w->all, &shared.backlog, look_at_shared);
+    pass(w, BACKLOG_STILL_MS - BACKLOG_TICK_MS);
+    assert_int_equal(shared.looks, 0);
+    pass(w, BACKLOG_TICK_MS);
+    assert_int_equal(shared.looks, 1);
+    pass(w, BACKLOG_STILL_MS);
+    assert_int_equal(shared.looks, 2);
+    assert_true(backlog_watched(&shared.backlog));
+    pass(w, 4 * (uint64_t)BACKLOG_STILL_MS);
+    assert_int_equal(shared.looks, 3);
+    assert_false(backlog_watched(&shared.backlog));
+}
+
 static void nothing_is_watched_without_a_list(void **state)
 {
     world_t *w = *state;
@@ -149,15 +179,16 @@ static void nothing_is_watched_without_a_list(void **state)
     backlog_watch(NULL, &backlog, w->conn, &w->account);
     assert_false(backlog_watched(&backlog));
     backlog_end(&backlog);
+    backlog_watch_by(NULL, &backlog, look_at_shared);
+    assert_false(backlog_watched(&backlog));
 }
 
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(what_stands_still_counts),
-        TEST(what_moves_is_given_back),
-        TEST(a_tick_asks_about_so_many),
+        TEST(what_stands_still_counts),          TEST(what_moves_is_given_back),
+        TEST(a_tick_asks_about_so_many),         TEST(an_owner_looks_itself),
         TEST(nothing_is_watched_without_a_list),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
