@@ -161,7 +161,7 @@ void api_deletion_note(api_deletion_t *deletion)
     maybe->call = call->call + 1;
     call->asked_at_ms = maybe->asked_at_ms = wall_ms(ex);
     if (maybe->count != 0) {
-        note(deletion, maybe, DELETION_DOUBT);
+        note(deletion, maybe, DELETION_BEGIN);
     } else if (call->count != 0) {
         note(deletion, call, DELETION_BEGIN);
     } else {

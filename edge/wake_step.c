@@ -19,10 +19,11 @@ struct wake_turn {
 /* The last wait of those that take a box's own time. */
 #define LAST_STEP_MS 32
 
-/* The box runs, and its port was seen to listen or has had its time to begin. */
+/* The box runs, and its port was seen to listen or has had its time to begin. One that was doubted since the
+ * exchange waited for it is asked about once more. */
 static bool is_ready(const exchange_t *ex, const store_box_t *box)
 {
-    if (box->state != BOX_RUNNING || (box->doubted && !ex->wake_times.woken))
+    if (box->state != BOX_RUNNING || box->doubted)
         return false;
     return box->settles_at_ms == 0 || loop_wall_us(ex->context->loop) / 1000 >= box->settles_at_ms ||
            store_box_listens(box, ex->preview.port);

@@ -186,17 +186,6 @@ uint64_t boxes_heard_ms(const boxes_t *boxes, str_t id)
     return entry != NULL ? entry->heard_ms : 0;
 }
 
-bool boxes_doubt(boxes_t *boxes, str_t id, uint64_t since_ms)
-{
-    box_entry_t *entry = find(boxes, id);
-    if (entry == NULL || entry->box.provider != PROVIDER_HTTP || entry->box.state != BOX_RUNNING ||
-        entry->heard_ms > since_ms)
-        return false;
-    if (!entry->box.doubted)
-        boxes_mistrust(entry);
-    return true;
-}
-
 const store_box_t *boxes_recorded(const boxes_t *boxes, str_t id)
 {
     const box_entry_t *entry = find(boxes, id);
@@ -313,8 +302,10 @@ static void take(box_entry_t *entry, box_provider_t kind, const provider_box_t *
         process_log("controller", "box %s at %.*s is not used: %s", told->id,
                     STR_ARG(address_text(&told->address, text)), refusal);
     entry->refusal = refusal;
-    entry->heard_ms = wall_ms(boxes);
+    uint64_t said_us = told->asked_us != 0 ? told->asked_us : loop_wall_us(boxes->loop);
+    entry->heard_ms = said_us / 1000;
     store_box_t box = make_box(boxes, entry, kind, told);
+    box.doubted = box.state == BOX_RUNNING && entry->box.doubted && said_us < entry->doubted_us;
     if (!entry->missing && is_same(&box, &entry->box))
         return;
     bool was_gone = entry->box.state == BOX_GONE;
@@ -348,6 +339,7 @@ static void tell(boxes_t *boxes, box_provider_t kind, const provider_box_t *told
         return; /* another provider has a box of this name */
     entry->sync = boxes->sync[kind];
     take(entry, kind, told);
+    boxes_heard(entry);
 }
 
 static void on_box(void *owner, provider_t *provider, const provider_box_t *told)

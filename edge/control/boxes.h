@@ -20,6 +20,8 @@ typedef struct boxes_handlers {
     void (*changed)(void *owner, const store_box_t *box, const store_box_t *old);
     /* The provider's answer to boxes_resume. Where it is PROVIDER_OK the store has the box as running. */
     void (*resumed)(void *owner, str_t id, provider_result_t result, const char *sentence);
+    /* Its provider spoke of the box: boxes_find has what it said, and the store will. */
+    void (*heard)(void *owner, str_t id);
 } boxes_handlers_t;
 
 /* Boxes in all. */
@@ -48,11 +50,12 @@ void boxes_listen(boxes_t *boxes, const boxes_handlers_t *handlers, void *owner)
 const store_box_t *boxes_find(const boxes_t *boxes, str_t id);
 /* The same as the store has it, which is what workers see: NULL where it has nothing. */
 const store_box_t *boxes_recorded(const boxes_t *boxes, str_t id);
-/* When its provider spoke of it last: unix ms; 0: not in the life of this controller. */
+/* Of when its provider's last word about it is, at the earliest: unix ms; an answer counts from its question
+ * on. 0: none in the life of this controller. */
 uint64_t boxes_heard_ms(const boxes_t *boxes, str_t id);
 /*
- * A box of a control plane that is thought to run, and was not heard of since `since_ms` (unix ms): the next
- * request asks the control plane before it goes there. False where it is no such box.
+ * A box of a control plane that is thought to run, and of which no word is from after `since_ms` (unix ms):
+ * the next request asks the control plane before it goes there. False where it is no such box.
  */
 bool boxes_doubt(boxes_t *boxes, str_t id, uint64_t since_ms);
 /* The provider that has the box; NULL where none has. Valid until the loop turns. */

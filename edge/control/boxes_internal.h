@@ -38,7 +38,8 @@ struct box_entry {
     store_box_t box; /* as it is; its id is the key */
     boxes_t *boxes;
     uint32_t sync;       /* the listing in which it was told last */
-    uint64_t heard_ms;   /* unix ms: when it was told last */
+    uint64_t heard_ms;   /* unix ms: of when the last word of its provider is */
+    uint64_t doubted_us; /* wall clock: when it was doubted last; a word from before leaves the doubt */
     box_place_t *place;  /* where it was told to be (boxes_places.c); NULL: nowhere */
     list_t at_place;     /* in place->boxes */
     provider_t *asked;   /* to resume it, and has not answered; NULL: none */
@@ -96,8 +97,11 @@ name_map_t boxes_no_sites(void);
  */
 void boxes_take_place(box_entry_t *entry);
 void boxes_leave_place(box_entry_t *entry);
-/* The box, which is thought to run, is asked about before a request goes to it. */
+/* The box, which is thought to run, is asked about from now on before a request goes to it: answers to
+ * earlier questions do not count. */
 void boxes_mistrust(box_entry_t *entry);
+/* Its provider spoke of the box: tells those who listen. */
+void boxes_heard(const box_entry_t *entry);
 /* entry->box changed: it is written as soon as what is under way is done. */
 void boxes_changed(box_entry_t *entry);
 /* Runs `after` (which is taken over) once the store has what entry->box, of a known state, is now; never from

@@ -65,8 +65,21 @@ void boxes_leave_place(box_entry_t *entry)
 void boxes_mistrust(box_entry_t *entry)
 {
     assert(entry->box.state == BOX_RUNNING);
+    entry->doubted_us = loop_wall_us(entry->boxes->loop);
+    if (entry->box.doubted)
+        return;
     entry->box.doubted = true;
     boxes_changed(entry);
+}
+
+bool boxes_doubt(boxes_t *boxes, str_t id, uint64_t since_ms)
+{
+    box_entry_t *entry = name_map_find(&boxes->by_id, id);
+    if (entry == NULL || entry->box.provider != PROVIDER_HTTP || entry->box.state != BOX_RUNNING ||
+        entry->heard_ms > since_ms)
+        return false;
+    boxes_mistrust(entry);
+    return true;
 }
 
 /* Boxes that a newcomer meets. */
@@ -79,9 +92,9 @@ static void mistrust_all_at(const box_place_t *place, meeting_t *meeting)
 {
     for (list_t *link = place->boxes.next; link != &place->boxes; link = link->next) {
         box_entry_t *entry = CONTAINER_OF(box_entry_t, at_place, link);
-        if (entry->box.provider != PROVIDER_HTTP || entry->box.state != BOX_RUNNING || entry->box.doubted)
+        if (entry->box.provider != PROVIDER_HTTP || entry->box.state != BOX_RUNNING)
             continue;
-        if (meeting->count++ == 0)
+        if (!entry->box.doubted && meeting->count++ == 0)
             meeting->first = entry;
         boxes_mistrust(entry);
     }

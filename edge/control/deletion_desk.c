@@ -29,6 +29,8 @@ struct deletion_desk {
     uint64_t sweep_ms; /* unix ms: when it began */
     store_job_t sweep_job;
     deletion_sweep_t sweep;
+    deletion_open_end_t asked[DELETION_SWEEP_MAX]; /* by the last sweep, whose providers have not spoken */
+    size_t asked_count;
 };
 
 /* What a worker said, or what was heard of a box, on its way to the store. */
@@ -89,12 +91,22 @@ static void answer(const desk_job_t *job)
                           str_make((const char *)&job->answer, sizeof(job->answer)));
 }
 
+static void sweep_soon(deletion_desk_t *desk, uint32_t ms);
+
+/* The call has ended, and nobody knows how: finding out begins at once. */
+static bool is_open_end(const desk_job_t *job)
+{
+    return job->heard_ms == 0 && job->call.op == DELETION_END && job->call.outcome == DELETION_UNKNOWN;
+}
+
 static void done(store_job_t *base)
 {
     desk_job_t *job = CONTAINER_OF(desk_job_t, job, base);
     deletion_desk_t *desk = job->desk;
     say(job);
     answer(job);
+    if (is_open_end(job))
+        sweep_soon(desk, 0);
     desk->jobs--;
     free(job);
     free_if_over(desk);
@@ -129,20 +141,8 @@ static void on_recorded(void *arg)
     to_store(job);
 }
 
-/* Of boxes that a provider has told of, that provider says what becomes of them. */
-static void keep_those_of_nobody(const deletion_desk_t *desk, deletion_call_t *call)
-{
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < call->count; i++)
-        if (boxes_find(desk->boxes, str_from(call->ids[i])) == NULL)
-            memmove(call->ids[kept++], call->ids[i], sizeof(call->ids[i]));
-    call->count = kept;
-}
-
-/*
- * Before the previews of a box are found again, or where a call that goes up may mean it: where its provider
- * has said nothing since `since_ms`, nobody uses its address until it has.
- */
+/* Before the previews of a box are found again: where its provider has said nothing since `since_ms`, nobody
+ * uses its address until it has. */
 static void doubt_first(desk_job_t *job, uint64_t since_ms)
 {
     deletion_desk_t *desk = job->desk;
@@ -155,14 +155,10 @@ static void doubt_first(desk_job_t *job, uint64_t since_ms)
         job->unrecorded++;
         boxes_when_recorded(desk->boxes, id, on_recorded, job);
     }
-    if (job->call.op == DELETION_DOUBT)
-        keep_those_of_nobody(desk, &job->call);
     on_recorded(job);
 }
 
 /* ---- what nobody says ---- */
-
-static void sweep_soon(deletion_desk_t *desk, uint32_t ms);
 
 static desk_job_t *heard_new(deletion_desk_t *desk, str_t id, uint64_t heard_ms, bool gone)
 {
@@ -173,19 +169,55 @@ static desk_job_t *heard_new(deletion_desk_t *desk, str_t id, uint64_t heard_ms,
     return job;
 }
 
-/* The provider's word since the call ended decides; where there is none, it and the API are asked. */
+/* The previews are found again once workers see where the box is. */
+static void bring_back(desk_job_t *job)
+{
+    job->unrecorded = 1;
+    list_insert(&job->desk->waiting, &job->link);
+    boxes_when_recorded(job->desk->boxes, str_from(job->call.ids[0]), on_recorded, job);
+}
+
+static void ask(deletion_desk_t *desk, const deletion_open_end_t *end)
+{
+    boxes_look(desk->boxes, str_from(end->id));
+    deletion_asker_want(desk->asker, str_from(end->id), end->asked_at_ms, end->closed_at_ms);
+    if (desk->asked_count < DELETION_SWEEP_MAX)
+        desk->asked[desk->asked_count++] = *end;
+}
+
+/* A word of the provider that is from after the call's end decides; where there is none, it and the API are
+ * asked. */
 static void settle(deletion_desk_t *desk, const deletion_open_end_t *end)
 {
     str_t id = str_from(end->id);
     const store_box_t *box = boxes_find(desk->boxes, id);
     uint64_t heard_ms = boxes_heard_ms(desk->boxes, id);
     if (box == NULL || heard_ms <= end->closed_at_ms || box->state == BOX_UNKNOWN) {
-        boxes_look(desk->boxes, id);
-        deletion_asker_want(desk->asker, id, end->asked_at_ms, end->closed_at_ms);
+        ask(desk, end);
         return;
     }
-    to_store(heard_new(desk, id, heard_ms, box->state == BOX_GONE));
+    desk_job_t *job = heard_new(desk, id, heard_ms, box->state == BOX_GONE);
+    if (job->gone)
+        to_store(job);
+    else
+        bring_back(job);
 }
+
+/* Its provider has spoken. Where that was an answer to an earlier question, it is asked again. */
+static void on_heard(void *owner, str_t id)
+{
+    deletion_desk_t *desk = owner;
+    for (size_t i = 0; i < desk->asked_count; i++) {
+        deletion_open_end_t end = desk->asked[i];
+        if (!str_eq(str_from(end.id), id))
+            continue;
+        desk->asked[i] = desk->asked[--desk->asked_count];
+        settle(desk, &end);
+        return;
+    }
+}
+
+static const boxes_handlers_t boxes_handlers = {.heard = on_heard};
 
 /* The API's word. */
 static void on_asked(void *owner, str_t id, uint64_t asked_at_ms, uint64_t heard_ms, bool gone)
@@ -214,6 +246,7 @@ static void swept(store_job_t *job)
         free_if_over(desk);
         return;
     }
+    desk->asked_count = 0;
     for (size_t i = 0; i < desk->sweep.count; i++)
         settle(desk, &desk->sweep.at[i]);
     if (desk->sweep.after[0] != '\0' || desk->sweep.fresh)
@@ -248,6 +281,7 @@ deletion_desk_t *deletion_desk_new(loop_t *loop, const conf_t *conf, store_threa
     *desk = (deletion_desk_t){.loop = loop, .store = store, .worker_links = worker_links, .boxes = boxes};
     list_init(&desk->waiting);
     desk->asker = deletion_asker_new(loop, conf, balance, on_asked, desk);
+    boxes_listen(boxes, &boxes_handlers, desk);
     sweep_soon(desk, SWEEP_MS); /* the controller before this one may have left some */
     return desk;
 }
@@ -286,12 +320,12 @@ void deletion_desk_take(deletion_desk_t *desk, unsigned index, uint64_t number, 
         free(job);
         return;
     }
-    bool ends = !deletion_call_begins(&job->call);
+    bool ends = job->call.op != DELETION_BEGIN;
     if (!ends || job->call.outcome == DELETION_UNKNOWN)
         sweep_soon(desk, SWEEP_MS);
     if (ends && job->call.outcome == DELETION_REFUSED)
         doubt_first(job, job->call.asked_at_ms);
-    else if (job->call.op == DELETION_DOUBT || (ends && job->call.outcome == DELETION_UNKNOWN))
+    else if (ends && job->call.outcome == DELETION_UNKNOWN)
         doubt_first(job, job->now_ms);
     else
         to_store(job);

@@ -115,7 +115,7 @@ void deletion_store_take(store_t *store, const deletion_call_t *call, uint64_t n
 {
     which_t which = {call, now_ms};
     store_result_t worst = STORE_OK;
-    if (deletion_call_begins(call)) {
+    if (call->op == DELETION_BEGIN) {
         worst = begin(store, call);
         *changed = worst == STORE_OK;
         answer_result(answer, worst);

@@ -253,10 +253,10 @@ static void on_resumed(void *owner, str_t id, provider_result_t result, const ch
         fail_all(wake, WAKE_UNAVAILABLE, sentence);
     } else if (result == PROVIDER_FAILED) {
         fail_all(wake, WAKE_FAILED, sentence);
-    } else if (box->state == BOX_RUNNING) {
+    } else if (box->state == BOX_RUNNING && !box->doubted) {
         waker_probe_all(wake, box);
     } else if (in_use(wake)) {
-        begin_resume(wake); /* paused again already */
+        begin_resume(wake); /* paused again already, or doubted since the question */
     }
 }
 
@@ -267,7 +267,7 @@ static void on_changed(void *owner, const store_box_t *box, const store_box_t *o
     box_wake_t *wake = find(waker, str_from(box->id));
     if (wake == NULL || wake->resuming || !in_use(wake))
         return;
-    if (box->state == BOX_RUNNING) {
+    if (box->state == BOX_RUNNING && !box->doubted) {
         if (box->generation != wake->generation)
             waker_probe_all(wake, box);
         return;
@@ -278,7 +278,7 @@ static void on_changed(void *owner, const store_box_t *box, const store_box_t *o
     if (box->state == BOX_GONE)
         finish_all(wake, WAKE_GONE, NULL);
     else
-        begin_resume(wake); /* somebody paused it while others wait */
+        begin_resume(wake); /* somebody paused it while others wait, or its address is doubted */
 }
 
 static const boxes_handlers_t boxes_handlers = {.changed = on_changed, .resumed = on_resumed};

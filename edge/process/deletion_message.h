@@ -14,9 +14,6 @@ typedef enum deletion_op {
     DELETION_BEGIN = 1, /* the call is about to be forwarded: hide the boxes' previews from now on */
     DELETION_END,       /* the call has ended */
     DELETION_SETTLE,    /* an owner's GET shows the box's state after a call with an unknown outcome */
-    DELETION_DOUBT, /* a call is about to be forwarded that may mean these boxes. As DELETION_BEGIN for a box
-                       that only the API knows; the controller asks a control plane about its own boxes first
-                     */
 } deletion_op_t;
 
 typedef enum deletion_outcome {
@@ -46,12 +43,6 @@ static inline str_t deletion_call_bytes(const deletion_call_t *call)
     return str_make((const char *)call, offsetof(deletion_call_t, ids) + call->count * sizeof(call->ids[0]));
 }
 
-/* The message begins a call. */
-static inline bool deletion_call_begins(const deletion_call_t *call)
-{
-    return call->op == DELETION_BEGIN || call->op == DELETION_DOUBT;
-}
-
 /* Returns false if the bytes are not a valid call. */
 static inline bool deletion_call_read(str_t bytes, deletion_call_t *out)
 {
@@ -59,10 +50,10 @@ static inline bool deletion_call_read(str_t bytes, deletion_call_t *out)
         return false;
     memset(out, 0, sizeof(*out));
     memcpy(out, bytes.p, bytes.n);
-    if (out->op < DELETION_BEGIN || out->op > DELETION_DOUBT || out->count == 0 ||
+    if (out->op < DELETION_BEGIN || out->op > DELETION_SETTLE || out->count == 0 ||
         out->count > STORE_DELETIONS_AT_ONCE || bytes.n != deletion_call_bytes(out).n ||
         out->pid > INT32_MAX ||
-        (!deletion_call_begins(out) && (out->outcome < DELETION_DONE || out->outcome > DELETION_UNKNOWN)))
+        (out->op != DELETION_BEGIN && (out->outcome < DELETION_DONE || out->outcome > DELETION_UNKNOWN)))
         return false;
     for (uint32_t i = 0; i < out->count; i++)
         if (memchr(out->ids[i], '\0', sizeof(out->ids[i])) == NULL || !box_id_valid(str_from(out->ids[i])))

@@ -21,6 +21,8 @@ typedef struct provider provider_t;
 typedef struct provider_box {
     char id[BOX_ID_MAX + 1];
     box_state_t state; /* BOX_RUNNING, BOX_PAUSED (frozen or stopped: it can be resumed), BOX_GONE */
+    uint64_t asked_us; /* wall clock: when the provider was asked, whose answer this is; 0: unasked, it is so
+                          now */
     bool renewed;      /* it stopped, restarted or moved since it was last told, or may have done so unseen:
                           connections made before are worth nothing */
     struct in6_addr address; /* where it runs; IPv4 as mapped IPv6; all zero where it has none now */

@@ -39,7 +39,8 @@ typedef struct known {
     bool told; /* it was told once, with: */
     char incarnation[CONTROL_INCARNATION_MAX + 1];
     asked_t asked;
-    bool outdated; /* a push came since the call was made: its answer is old news */
+    uint64_t asked_us; /* wall clock, of the call: the answer may be from right after it */
+    bool outdated;     /* a push came since the call was made: its answer is old news */
     control_call_t *call;
     unsigned polls;
     deadline_t timer; /* of ASKED_PAUSE */
@@ -114,7 +115,8 @@ static known_t *find_or_add(http_provider_t *http, str_t id)
 
 /* ---- telling ---- */
 
-static void tell(known_t *known, const control_box_t *box)
+/* `asked_us` as in provider_box_t. */
+static void tell(known_t *known, const control_box_t *box, uint64_t asked_us)
 {
     http_provider_t *http = known->provider;
     provider_box_t told = box->box;
@@ -123,6 +125,7 @@ static void tell(known_t *known, const control_box_t *box)
     told.renewed = strcmp(known->told ? known->incarnation : "", box->incarnation) != 0;
     known->told = told.state != BOX_GONE;
     memcpy(known->incarnation, box->incarnation, sizeof(known->incarnation));
+    told.asked_us = asked_us;
     http->base.handlers->box(http->base.owner, &http->base, &told);
 }
 
@@ -130,7 +133,7 @@ static void tell_gone(known_t *known)
 {
     control_box_t gone = {.state = CONTROL_GONE, .box.state = BOX_GONE};
     memcpy(gone.box.id, known->id, sizeof(gone.box.id));
-    tell(known, &gone);
+    tell(known, &gone, known->asked_us);
 }
 
 static void end_resume(known_t *known, provider_result_t result, const char *sentence)
@@ -203,6 +206,7 @@ static control_call_t *ask(known_t *known, bool resume, unsigned tries, control_
 {
     char path[CONTROL_PATH_MAX + 1];
     (void)snprintf(path, sizeof(path), "/boxes/%s%s", known->id, resume ? "/resume" : "");
+    known->asked_us = loop_wall_us(known->provider->loop);
     control_request_t request = {
         .method = resume ? "POST" : "GET", .path = path, .tries = tries, .until_ms = known->until_ms};
     return control_call(known->provider->calls, &request, done, known);
@@ -229,7 +233,7 @@ static bool on_looked(void *owner, const control_answer_t *answer)
     known->asked = ASKED_NOTHING; /* whoever hears of the box may ask for more at once */
     heard_t heard = hear(known, answer, &box, &sentence, &by_contract);
     if (!known->outdated && heard == HEARD_BOX)
-        tell(known, &box);
+        tell(known, &box, known->asked_us);
     else if (!known->outdated && heard == HEARD_NONE)
         tell_gone(known);
     forget_if_gone(http, id);
@@ -316,7 +320,7 @@ static bool on_polled(void *owner, const control_answer_t *answer)
         poll_later(known);
     } else if (heard == HEARD_BOX) {
         known->failure = NULL;
-        tell(known, &box);
+        tell(known, &box, known->asked_us);
         follow(known, box.state);
     } else if (heard == HEARD_NONE) {
         tell_gone(known);
@@ -342,7 +346,7 @@ static bool on_resume_answered(void *owner, const control_answer_t *answer)
     }
     switch (hear(known, answer, &box, &sentence, &by_contract)) {
     case HEARD_BOX:
-        tell(known, &box);
+        tell(known, &box, known->asked_us);
         follow(known, box.state);
         break;
     case HEARD_NONE:
@@ -393,7 +397,7 @@ void provider_http_push(provider_t *provider, const control_box_t *box)
     known_t *known = find_or_add(http, str_from(box->box.id));
     asked_t asked = known->asked;
     known->outdated = true;
-    tell(known, box); /* whoever hears of it may ask for more at once */
+    tell(known, box, 0); /* whoever hears of it may ask for more at once */
     if (asked == ASKED_NOTHING || asked == ASKED_LOOK)
         forget_if_gone(http, box->box.id);
     else

@@ -12,7 +12,8 @@ import pytest
 from api_world import API, api_config, call
 from control_plane import BoxAddresses, UnixConnection
 from harness import PATIENCE, Edge, HttpOrigin, local_box
-from test_api_deletions import IDS, Api, Fleet, delete, eventually, many, previews, status
+from test_api_deletions import IDS, Api, delete, eventually, many, previews, status
+from test_api_deletions_plane import Fleet
 from wire import WireError
 
 NAME = "name-of-box"
@@ -261,36 +262,51 @@ def _fleet(tmp_path):
             made.close()
 
 
-def test_a_control_plane_is_asked_about_each_that_may_be_meant(fleet):
-    world = fleet.api, fleet.edge
-    with Held(world, f"/v2/box/{NAME}") as held:
-        assert (fleet.get(), fleet.get("two")) == ("a", "b")
-    assert held.status == 200
-    before = fleet.plane.count("resume", "two")
-    fleet.plane.remove_box("box")
-    fleet.edge.wait_until(lambda: fleet.get() == 404, what="the question about it")
-    fleet.edge.wait_until(lambda: fleet.get("two") == "b" and fleet.plane.count("resume", "two") > before,
-                          what="the question about the other")
-    assert {fleet.get() for _ in range(4)} == {404} and {fleet.get("two") for _ in range(4)} == {"b"}
-    assert fleet.plane.count("resume", "two") == before + 1
+def end_held(fleet, way):
+    """A deletion by name that ends so, after the API has carried it out and the control plane has taken the box away."""
+    fleet.api.hold = threading.Event()
+    with fleet.edge.connect("plain", API) as client:
+        client.send(f"DELETE /v2/box/{NAME} HTTP/1.1\r\nHost: {API}\r\nX-Box-Api-Key: k-test\r\n\r\n".encode())
+        assert fleet.api.deleting.wait(PATIENCE)
+        assert {fleet.get(box) for box in ("box", "two") for _ in range(4)} == {404}
+        fleet.plane.remove_box("box")
+        if way in ("worker", "controller"):
+            die(fleet.edge, way)
+        if way in ("answered", "controller"):
+            fleet.api.hold.set()
+            assert client.read_message(PATIENCE, "DELETE").status == 200
+    assert {fleet.get() for _ in range(4)} == {404}
+    fleet.api.hold.set()
 
 
-def test_a_box_that_nobody_used_meanwhile_is_asked_about_at_once(fleet):
-    """It has been doubted since before the call went up."""
+@pytest.mark.parametrize("way", ["answered", "client-left", "worker", "controller"])
+def test_boxes_that_may_be_meant_are_not_used_until_the_control_plane_has_spoken(fleet, way):
+    """From before the call goes up: not in the moment between the API's deletion and the end of the call, either."""
+    seen = len(fleet.apps["a"].requests)
+    end_held(fleet, way)
+    fleet.edge.wait_until(lambda: fleet.get("two") == "b", what="the control plane's word about the other")
+    fleet.edge.wait_until(lambda: fleet.get() == 404 and previews(fleet.edge) == ["two"],  # it knows no box_3 either
+                          what="the previews to go")
+    assert len(fleet.apps["a"].requests) == seen
+
+
+def test_without_the_control_planes_word_they_stay_hidden(fleet):
+    fleet.plane.misbehave("get", 503)
     with Held((fleet.api, fleet.edge), f"/v2/box/{NAME}") as held:
         pass
     assert held.status == 200
-    fleet.plane.remove_box("box")
-    seen = len(fleet.apps["a"].requests)
-    assert {fleet.get() for _ in range(4)} == {404} and len(fleet.apps["a"].requests) == seen
+    fleet.plane.wait_calls("get", 1, "two")
+    assert {fleet.get(box) for box in ("box", "two") for _ in range(4)} == {404}
+    fleet.plane.misbehave("get", None)
+    fleet.edge.wait_until(lambda: fleet.get("two") == "b", what="the control plane's word")
 
 
-def test_a_worker_that_died_in_between_leaves_them_doubted(fleet):
-    with Held((fleet.api, fleet.edge), f"/v2/box/{NAME}") as held:
-        die(fleet.edge, "worker")
-    fleet.edge.wait_until(lambda: "box" not in fleet.api.boxes, what="the deletion")
-    fleet.plane.remove_box("box")
-    assert fleet.get() == 404 and fleet.get("two") == "b"
+def test_a_refused_call_brings_them_back_and_each_is_asked_about_first(fleet):
+    fleet.api.statuses["DELETE"] = "404 Not Found"
+    before = fleet.plane.count("resume", "two")
+    assert call(fleet.edge, f"/v2/box/{NAME}", method="DELETE").status == 404
+    fleet.edge.wait_until(lambda: fleet.get("two") == "b", what="the preview to be back")
+    assert fleet.plane.count("resume", "two") == before + 1
 
 
 def test_a_box_that_cannot_be_asked_for_by_its_id(fleet):

@@ -152,6 +152,38 @@ static void another_port_of_the_same_address(void **state)
     assert_false(is_doubted(p, "b"));
 }
 
+static void tell_asked(providers_world_t *p, uint64_t asked_us)
+{
+    provider_box_t box = box_at("a", BOX_RUNNING, HERE);
+    box.asked_us = asked_us;
+    p->plane.handlers->box(p->world->boxes, &p->plane, &box);
+}
+
+/* The answer to an earlier question says nothing of what happened since. */
+static void a_word_from_before_the_doubt(void **state)
+{
+    providers_world_t *p = *state;
+    world_t *w = p->world;
+    place(p, PROVIDER_HTTP, "a", HERE, 0);
+    uint64_t heard_ms = boxes_heard_ms(w->boxes, STR("a")), early_us = loop_wall_us(w->loop);
+    waker_world_pass(w, 10);
+    assert_false(boxes_doubt(w->boxes, STR("a"), heard_ms - 1)); /* it was heard of since */
+    assert_true(boxes_doubt(w->boxes, STR("a"), heard_ms));
+    tell_asked(p, early_us);
+    assert_true(is_doubted(p, "a"));
+    assert_int_equal(boxes_heard_ms(w->boxes, STR("a")), early_us / 1000);
+    uint64_t between_us = loop_wall_us(w->loop);
+    waker_world_pass(w, 10);
+    assert_true(boxes_doubt(w->boxes, STR("a"), heard_ms)); /* once more */
+    tell_asked(p, between_us);
+    assert_true(is_doubted(p, "a"));
+    tell_asked(p, loop_wall_us(w->loop));
+    assert_false(is_doubted(p, "a"));
+    assert_true(boxes_doubt(w->boxes, STR("a"), UINT64_MAX));
+    tell_asked(p, 0); /* unasked */
+    assert_false(is_doubted(p, "a"));
+}
+
 /* Many process boxes have ports of one loopback address. */
 static void process_boxes_meet_nobody(void **state)
 {
@@ -193,6 +225,7 @@ int main(void)
         TEST(those_that_meet),
         TEST(without_a_port_among_many),
         TEST(another_port_of_the_same_address),
+        TEST(a_word_from_before_the_doubt),
         TEST(process_boxes_meet_nobody),
         TEST(boxes_of_the_controller_before),
     };
