@@ -50,21 +50,25 @@ static void tell(api_deletion_t *deletion, deletion_call_t *call, deletion_outco
     preview_client_tell_deletion(worker_of(deletion->ex->context)->preview_client, call);
 }
 
-/* The upstream says that it has deleted something: also a box of which it shows nothing is asked about where
- * it has one of the names for its id. */
-static void doubt_ids(api_deletion_t *deletion)
+/* The upstream says that it has deleted something: boxes of which it shows nothing may be among that. They
+ * are doubted before its answer goes on, and until the controller has taken it. */
+static void doubt_unseen(api_deletion_t *deletion)
 {
-    for (size_t i = 0; i < deletion->search.name_count; i++)
-        if (!deletion->search.matched[i] && box_id_valid(deletion->search.names[i]))
-            deletion->search.maybe_full |= !api_search_add_id(&deletion->maybe, deletion->search.names[i]);
+    worker_t *worker = worker_of(deletion->ex->context);
+    if (deletion->claim.count == 0)
+        return;
+    deletion->unseen->op = DELETION_END;
+    deletion->unseen->outcome = DELETION_UNKNOWN;
+    doubts_state(shm_doubts(worker->context.shm), worker->context.index, &deletion->claim);
+    preview_client_tell_doubted(worker->preview_client, deletion->unseen, &deletion->claim);
 }
 
 static void tell_end(api_deletion_t *deletion, deletion_outcome_t outcome)
 {
     deletion->stage = OVER;
-    tell(deletion, &deletion->call, outcome);
     if (outcome == DELETION_DONE)
-        doubt_ids(deletion);
+        doubt_unseen(deletion);
+    tell(deletion, &deletion->call, outcome);
     tell(deletion, &deletion->maybe, outcome == DELETION_REFUSED ? DELETION_REFUSED : DELETION_UNKNOWN);
 }
 
@@ -95,7 +99,11 @@ static const await_source_t source = {.name = "deletion", .leave = leave};
 void api_deletion_end(exchange_t *ex)
 {
     api_deletion_t *deletion = ex->api != NULL ? ex->api->deletion : NULL;
-    if (deletion == NULL || deletion->stage == OVER)
+    if (deletion == NULL)
+        return;
+    if (deletion->claim.count != 0)
+        doubts_release(shm_doubts(ex->context->shm), &deletion->claim);
+    if (deletion->stage == OVER)
         return;
     bool went_up = ex->api->attempts != 0 && (!ex->api->unwritten || ex->api->written_again);
     if (deletion->stage == NOTING || deletion->stage == NOTED)
@@ -156,6 +164,12 @@ void api_deletion_note(api_deletion_t *deletion)
 {
     exchange_t *ex = deletion->ex;
     deletion_call_t *call = &deletion->call, *maybe = &deletion->maybe;
+    if (!api_deletion_find_unseen(deletion)) {
+        deletion->stage = OVER;
+        exchange_reply_error(ex, 503, "deletions_full",
+                             "The edge waits for the end of too many deletions already: try again later.", 1);
+        return;
+    }
     deletion->stage = NOTING;
     random_bytes(ex->context->random, (unsigned char *)&call->call, sizeof(call->call));
     maybe->call = call->call + 1;

@@ -36,9 +36,14 @@ struct api_deletion {
     preview_asker_t asker;
     deletion_call_t call;
     api_search_t search;
-    deletion_call_t maybe; /* boxes that a name may mean by which none is found */
+    deletion_call_t *unseen; /* boxes that it names, but does not show; NULL: none that has previews */
+    doubt_claim_t claim;     /* for these */
+    deletion_call_t maybe;   /* boxes that a name may mean by which none is found */
 };
 
+/* Finds the boxes with previews that the call names by their ids, but the upstream does not show, and
+ * reserves their doubts. False where there is no room for them. */
+MUST_USE bool api_deletion_find_unseen(api_deletion_t *deletion);
 /* The status says that the path names no box of the caller's. */
 bool api_deletion_says_no_box(int status);
 /* The call does not go up: its caller gets the upstream's answer. */

@@ -122,3 +122,36 @@ void api_deletion_search(exchange_t *ex)
     else
         api_ask_each(&deletion->questions, ex, &list, 1, on_list, on_listed);
 }
+
+static bool is_among(const deletion_call_t *call, str_t id)
+{
+    for (uint32_t i = 0; i < call->count; i++)
+        if (str_eq(str_from(call->ids[i]), id))
+            return true;
+    return false;
+}
+
+static bool is_unseen(const api_deletion_t *deletion, str_t name)
+{
+    return box_id_valid(name) && !is_among(&deletion->call, name) && !is_among(&deletion->maybe, name) &&
+           store_has_previews(worker_of(deletion->ex->context)->store, name);
+}
+
+bool api_deletion_find_unseen(api_deletion_t *deletion)
+{
+    worker_t *worker = worker_of(deletion->ex->context);
+    const api_search_t *search = &deletion->search;
+    for (size_t i = 0; i < search->name_count; i++) {
+        if (!is_unseen(deletion, search->names[i]))
+            continue;
+        if (deletion->unseen == NULL) {
+            deletion->unseen = arena_alloc(&deletion->ex->arena, sizeof(*deletion->unseen));
+            *deletion->unseen = (deletion_call_t){0};
+        }
+        if (!api_search_add_id(deletion->unseen, search->names[i]) ||
+            !doubts_reserve(shm_doubts(worker->context.shm), worker->context.index, &deletion->claim,
+                            search->names[i]))
+            return false;
+    }
+    return true;
+}

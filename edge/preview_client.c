@@ -103,6 +103,7 @@ typedef struct told {
     loop_timer_t again;
     list_t link; /* in calls->told */
     deletion_call_t call;
+    doubt_claim_t doubted; /* until then */
 } told_t;
 
 static void tell(told_t *told);
@@ -124,10 +125,13 @@ static void on_again(loop_timer_t *timer)
 static void on_taken(preview_asker_t *asker, const preview_answer_t *answer)
 {
     told_t *told = CONTAINER_OF(told_t, asker, asker);
-    if (answer != NULL && answer->status == 200)
+    if (answer != NULL && answer->status == 200) {
+        if (told->doubted.count != 0)
+            doubts_release(shm_doubts(told->calls->worker->context.shm), &told->doubted);
         forget(told->calls, told);
-    else
-        loop_timer_start(told->calls->worker->context.loop, &told->again, TELL_AGAIN_MS, on_again);
+        return;
+    }
+    loop_timer_start(told->calls->worker->context.loop, &told->again, TELL_AGAIN_MS, on_again);
 }
 
 static void tell(told_t *told)
@@ -137,15 +141,25 @@ static void tell(told_t *told)
 
 void preview_client_tell_deletion(preview_client_t *calls, const deletion_call_t *call)
 {
+    doubt_claim_t none = {0};
+    preview_client_tell_doubted(calls, call, &none);
+}
+
+void preview_client_tell_doubted(preview_client_t *calls, const deletion_call_t *call, doubt_claim_t *claim)
+{
     if (calls->told_count == PREVIEW_CALLS_TOLD_MAX) {
         process_log("worker", "how the deletion of box %s ended is not told: the controller does not answer",
                     call->ids[0]);
+        if (claim->count != 0)
+            doubts_orphan(shm_doubts(calls->worker->context.shm), claim);
         return;
     }
     told_t *told = calloc(1, sizeof(*told));
     assert(told != NULL);
     told->calls = calls;
     told->call = *call;
+    told->doubted = *claim;
+    claim->count = 0;
     list_insert(&calls->told, &told->link);
     calls->told_count++;
     tell(told);
@@ -173,7 +187,7 @@ void preview_client_free(preview_client_t **calls)
     *calls = NULL;
     if (freed == NULL)
         return;
-    while (!list_is_empty(&freed->told))
+    while (!list_is_empty(&freed->told)) /* boxes that are doubted stay so, for another worker to tell */
         forget(freed, CONTAINER_OF(told_t, link, freed->told.next));
     assert(list_is_empty(&freed->askers));
     free(freed);

@@ -6,6 +6,7 @@
 
 #include "channel.h"
 #include "deletion_message.h"
+#include "doubts.h"
 #include "list.h"
 #include "loop.h"
 #include "preview_message.h"
@@ -42,6 +43,11 @@ void preview_client_ask_deletion(preview_client_t *calls, preview_asker_t *asker
  */
 #define PREVIEW_CALLS_TOLD_MAX 1024
 void preview_client_tell_deletion(preview_client_t *calls, const deletion_call_t *call);
+/*
+ * The same for boxes that are doubted (doubts_state) until the controller has taken it: takes the cells of
+ * `claim` over. Those of what is not kept are orphaned.
+ */
+void preview_client_tell_doubted(preview_client_t *calls, const deletion_call_t *call, doubt_claim_t *claim);
 /* PROCESS_PREVIEW_DONE. */
 void preview_client_message(preview_client_t *calls, ipc_message_t *message);
 

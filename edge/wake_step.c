@@ -5,6 +5,7 @@
 
 #include "arena.h"
 #include "list.h"
+#include "preview_client.h"
 #include "steps.h"
 #include "wake.h"
 #include "wake_reply.h"
@@ -135,6 +136,24 @@ static void leave(exchange_t *ex, await_end_t how)
 
 static const await_source_t source = {.name = "wake", .leave = leave};
 
+/* The API says that it has deleted the box, and the controller does not know yet. Where the worker that was
+ * told so has died, this one tells the controller. */
+static bool is_said_to_be_deleted(const exchange_t *ex)
+{
+    worker_t *worker = worker_of(ex->context);
+    doubt_claim_t orphan = {0};
+    str_t id = str_from(ex->preview.id);
+    if (ex->box.provider != PROVIDER_HTTP || ex->box.state != BOX_RUNNING ||
+        !doubts_find(shm_doubts(worker->context.shm), worker->context.index, id, &orphan))
+        return false;
+    if (orphan.count != 0) {
+        deletion_call_t call = {.op = DELETION_END, .outcome = DELETION_UNKNOWN, .count = 1};
+        memcpy(call.ids[0], id.p, id.n);
+        preview_client_tell_doubted(worker->preview_client, &call, &orphan);
+    }
+    return true;
+}
+
 step_result_t step_wake(exchange_t *ex)
 {
     worker_t *worker = worker_of(ex->context);
@@ -144,6 +163,11 @@ step_result_t step_wake(exchange_t *ex)
     }
     if (ex->box.provider == PROVIDER_STATIC && ex->box.state == BOX_RUNNING)
         return STEP_NEXT;
+    if (is_said_to_be_deleted(ex)) {
+        exchange_reply_error(ex, 503, "box_in_doubt",
+                             "The box may have been deleted: the edge finds out. Try again.", 1);
+        return STEP_DONE;
+    }
     if (is_ready(ex, &ex->box))
         return STEP_NEXT;
     bool again = ex->wake_began_ms != 0;

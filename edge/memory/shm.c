@@ -63,6 +63,7 @@ struct shm {
     _Atomic uint64_t keys[KEY_WORDS];
     worker_slot_t workers[SHM_WORKERS_MAX];
     alignas(4096) tabs_t tabs;
+    alignas(64) doubts_t doubts;
 };
 
 /* What lies behind the struct, each on pages of its own: the lockout table, the limits, the upstreams. */
@@ -146,6 +147,11 @@ tabs_t *shm_tabs(shm_t *shm)
     return &shm->tabs;
 }
 
+doubts_t *shm_doubts(shm_t *shm)
+{
+    return &shm->doubts;
+}
+
 static worker_slot_t *slot(shm_t *shm, unsigned index)
 {
     assert(index < SHM_WORKERS_MAX);
@@ -200,6 +206,7 @@ void shm_worker_wipe(shm_t *shm, unsigned index)
             atomic_store(&dead->shares.cell[i], 0);
     limit_worker_wipe(shm->limit, index);
     balance_worker_wipe(shm->balance, index);
+    doubts_wipe(&shm->doubts, index);
 }
 
 /* ---- client counts ---- */

@@ -15,6 +15,7 @@
 
 #include "balance.h"
 #include "counters.h"
+#include "doubts.h"
 #include "limit.h"
 #include "lockout.h"
 #include "str.h"
@@ -60,6 +61,8 @@ void shm_epoch_bump(shm_t *shm);
 shm_wakes_t *shm_wakes(shm_t *shm);
 /* Pages that have woken their boxes by themselves. Owners: all workers. */
 tabs_t *shm_tabs(shm_t *shm);
+/* Boxes of whose deletion the controller has not heard yet. */
+doubts_t *shm_doubts(shm_t *shm);
 
 /* `index` is below SHM_WORKERS_MAX (asserted). */
 shm_role_t *shm_worker(shm_t *shm, unsigned index);

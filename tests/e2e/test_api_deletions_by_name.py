@@ -309,13 +309,29 @@ def test_a_refused_call_brings_them_back_and_each_is_asked_about_first(fleet):
     assert fleet.plane.count("resume", "two") == before + 1
 
 
-def test_a_box_that_cannot_be_asked_for_by_its_id(fleet):
-    """The API deletes it all the same, and says so."""
+@pytest.mark.parametrize("way", ["at-once", "controller-stops", "controller-dies", "worker-dies"])
+def test_a_box_that_cannot_be_asked_for_by_its_id(fleet, way):
+    """The API deletes it all the same, and says so: no request goes to its address from the first byte of that on, as
+    long as the controller does not hear of it."""
     fleet.api.unseen = ("box",)
-    assert call(fleet.edge, "/v2/box/box", method="DELETE").status == 200
-    fleet.plane.remove_box("box")
+    seen = len(fleet.apps["a"].requests)
+    controller = fleet.edge.pids("controller")[0]
+    fleet.edge.expect_deaths = True
+    with Held((fleet.api, fleet.edge), "/v2/box/box") as held:
+        fleet.plane.remove_box("box")
+        if way != "at-once":
+            os.kill(controller, signal.SIGSTOP)
+    assert held.status == 200
+    answers = {fleet.get() for _ in range(8)}
+    assert answers == {503} if way != "at-once" else answers <= {404, 503}
+    if way == "worker-dies":
+        die(fleet.edge, "worker")
+        assert {fleet.get() for _ in range(8)} == {503}
+    if way != "at-once":
+        os.kill(controller, signal.SIGKILL if way == "controller-dies" else signal.SIGCONT)
     fleet.edge.wait_until(lambda: fleet.get() == 404, what="the question about it")
-    assert {fleet.get() for _ in range(4)} == {404}
+    fleet.edge.wait_until(lambda: fleet.get("two") == "b", what="the question about the other")
+    assert {fleet.get() for _ in range(4)} == {404} and len(fleet.apps["a"].requests) == seen
 
 
 def test_a_stranger_makes_no_doubt_by_a_refused_call(fleet):
