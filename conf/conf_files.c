@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,8 @@
 
 #define PEM_FILE_MAX (1024 * 1024)
 #define GROUPS_MAX   256
+/* Symbolic links in a row, as the kernel follows them. */
+#define LINKS_MAX 40
 /* A token has at most one byte less. */
 #define TOKEN_LINE_MAX 4097
 
@@ -165,6 +168,44 @@ static bool is_writable_dir(const char *path)
     return access(path, W_OK | X_OK) == 0;
 }
 
+/* Returns whether a missing file can be made at the end of the link `path`, else false with errno. */
+static bool can_be_made(const char *path)
+{
+    char *at = conf_copy(str_from(path));
+    bool ok = false;
+    for (int links = 0; links < LINKS_MAX; links++) {
+        char target[PATH_MAX], next[2 * PATH_MAX];
+        ssize_t n = readlink(at, target, sizeof(target) - 1);
+        char *slash = strrchr(at, '/');
+        if (n < 0) {
+            if (slash != NULL)
+                slash[slash == at ? 1 : 0] = '\0';
+            ok = is_writable_dir(at);
+            free(at);
+            return ok;
+        }
+        target[n] = '\0';
+        int dir = target[0] == '/' || slash == NULL ? 0 : (int)(slash - at) + 1;
+        snprintf(next, sizeof(next), "%.*s%s", dir, at, target);
+        free(at);
+        at = conf_copy(str_from(next));
+    }
+    free(at);
+    errno = ELOOP;
+    return false;
+}
+
+/* Opens what is there as the edge does. A pipe would feel it: its reader sees an end. */
+static bool can_be_opened(const char *path, const struct stat *st)
+{
+    if (S_ISFIFO(st->st_mode))
+        return access(path, W_OK) == 0;
+    int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
 /* The edge creates a missing file, but not its directory. */
 static void check_log(const conf_t *conf, conf_errors_t *errors)
 {
@@ -172,19 +213,14 @@ static void check_log(const conf_t *conf, conf_errors_t *errors)
     struct stat st;
     if (strcmp(path, "stdout") == 0 || strcmp(path, "off") == 0)
         return;
-    char *dir = conf_copy(str_from(path));
-    char *slash = strrchr(dir, '/');
-    if (slash != NULL)
-        slash[slash == dir ? 1 : 0] = '\0';
     bool there = stat(path, &st) == 0;
     if (there && (S_ISDIR(st.st_mode) || S_ISSOCK(st.st_mode)))
         conf_errors_add(errors, CONF_ERROR, conf->source, nowhere, "log.access",
                         "\"%s\" is a %s; allowed: a file, a pipe or a path that is free", path,
                         S_ISDIR(st.st_mode) ? "directory" : "socket");
-    else if (there ? access(path, W_OK) != 0 : !is_writable_dir(dir))
+    else if (there ? !can_be_opened(path, &st) : !can_be_made(path))
         conf_errors_add(errors, CONF_ERROR, conf->source, nowhere, "log.access",
                         "\"%s\" cannot be written: %s", path, strerror(errno));
-    free(dir);
 }
 
 /* Returns whether the file's mode lets `user` read it. */

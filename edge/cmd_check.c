@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "conf.h"
+#include "own_paths.h"
 #include "snapshot.h"
 #include "start_check.h"
 
@@ -27,8 +28,10 @@ static int check_file(const char *path, bool here)
     conf_errors_t *errors = conf_errors_new();
     conf_t *conf = conf_load(path, errors);
     pid_t running = 0;
-    if (conf != NULL)
+    if (conf != NULL) {
         conf_check_files(conf, errors);
+        own_paths_check(conf, errors);
+    }
     bool files = conf_errors_count(errors) == 0;
     if (conf != NULL && here)
         running = start_check(conf, files, errors);

@@ -16,6 +16,7 @@
 #include "conf_errors.h"
 #include "local_ca.h"
 #include "origin_tls.h"
+#include "own_paths.h"
 #include "process.h"
 
 _Static_assert(CONF_WORKERS_MAX <= SHM_WORKERS_MAX, "each configured worker has a place");
@@ -71,8 +72,10 @@ static bool load_conf(snapshot_t *snapshot, const char *path, FILE *out)
     }
     conf_errors_t *errors = conf_errors_new();
     snapshot->conf = conf_parse(path, str_make(text, len), errors);
-    if (snapshot->conf != NULL)
+    if (snapshot->conf != NULL) {
         conf_check_files(snapshot->conf, errors);
+        own_paths_check(snapshot->conf, errors);
+    }
     bool ok = snapshot->conf != NULL && conf_errors_count(errors) == 0;
     conf_errors_print(errors, out);
     conf_errors_free(&errors);

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 #include "lockfile.h"
 #include "privileges.h"
 #include "process.h"
+#include "start_limits.h"
 #include "store.h"
 #include "supervisor_internal.h"
 
@@ -137,6 +139,19 @@ static void look_at_admin(const start_t *s)
         add(s, "admin.socket", error);
 }
 
+/* Whether somebody reads a pipe shows only to those who open it, and a reader would take the end of
+ * this command for the end of the log. */
+static void look_at_log(const start_t *s)
+{
+    static const conf_place_t nowhere = {0, 0};
+    const char *path = s->conf->access_log;
+    struct stat st;
+    if (strcmp(path, "stdout") != 0 && strcmp(path, "off") != 0 && stat(path, &st) == 0 &&
+        S_ISFIFO(st.st_mode))
+        conf_errors_add(s->errors, CONF_WARNING, s->conf->source, nowhere, "log.access",
+                        "\"%s\" is a pipe: `run` is refused while nobody reads it", path);
+}
+
 pid_t start_check(const conf_t *conf, bool places, conf_errors_t *errors)
 {
     start_t s = {.conf = conf, .errors = errors};
@@ -144,11 +159,15 @@ pid_t start_check(const conf_t *conf, bool places, conf_errors_t *errors)
     bool user = privileges_find(conf->user, &s.privileges, error, sizeof(error));
     if (!user)
         add(&s, "user", error);
+    if (!start_limits_files(error, sizeof(error)))
+        add(&s, "state_dir", error);
+    start_limits(conf, privileges_raise_descriptors(), errors);
     pid_t running = look_at_locks(&s, places);
     if (places && user && look_at_dirs(&s) && running == 0)
         look_at_store(&s);
     if (running != 0)
         return running;
+    look_at_log(&s);
     listen_look(conf, START_LISTEN_PATIENCE_MS, errors);
     if (places)
         look_at_admin(&s);

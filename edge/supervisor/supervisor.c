@@ -25,6 +25,7 @@
 #include "lockfile.h"
 #include "process_log.h"
 #include "sd_notify.h"
+#include "start_limits.h"
 #include "supervisor_internal.h"
 
 #define TURN_MS             500
@@ -130,6 +131,19 @@ static bool load_first(supervisor_t *s)
     return s->snapshot != NULL || fail("not started");
 }
 
+static bool limits_suffice(const supervisor_t *s)
+{
+    process_lines_t lines;
+    conf_errors_t *errors = conf_errors_new();
+    start_limits(s->snapshot->conf, s->descriptors, errors);
+    bool ok = conf_errors_count(errors) == 0;
+    process_lines_open(&lines);
+    conf_errors_print(errors, lines.out);
+    process_lines_say(&lines);
+    conf_errors_free(&errors);
+    return ok || fail("not started");
+}
+
 /* Under the lock, because without configured certificates this writes the local authority to
  * state_dir. */
 static bool load_keys(supervisor_t *s)
@@ -212,16 +226,20 @@ void supervisor_check_descriptors(const supervisor_t *s)
 
 static bool start(supervisor_t *s)
 {
+    char error[256];
     prctl(PR_SET_NAME, "boxedge", 0, 0, 0);
     privileges_hide_memory();
     if (!open_standard() || !open_signals(s))
         return fail_errno("cannot start");
     if (!logger_start(&s->logger))
         return fail_errno("no process for the log");
+    if (!start_limits_files(error, sizeof(error)))
+        return fail(error);
     s->descriptors = privileges_raise_descriptors();
     if (upgrade_inherit(s))
         process_log(NULL, "taking over from process %d", (int)getppid());
-    if (!make_shm(s) || !load_first(s) || !take_locks(s) || !load_keys(s) || !open_sockets(s))
+    if (!make_shm(s) || !load_first(s) || !limits_suffice(s) || !take_locks(s) || !load_keys(s) ||
+        !open_sockets(s))
         return false;
     supervisor_check_descriptors(s);
     uint64_t now = clock_now_ms();

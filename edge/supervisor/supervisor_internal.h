@@ -7,14 +7,12 @@
 
 #include "listen.h"
 #include "logger.h"
+#include "own_paths.h"
 #include "role.h"
 #include "shm.h"
 #include "snapshot.h"
 #include "supervisor.h"
 
-/* The locks of run_dir and state_dir, which may be one directory. */
-#define RUN_LOCK   "boxedge.lock"
-#define STATE_LOCK "boxedge-state.lock"
 /* Maximum wait for a port to become free after an earlier edge was killed. */
 #define START_LISTEN_PATIENCE_MS 2000
 

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import pathlib
+import resource
 import shutil
 import socket
 import subprocess
@@ -35,6 +36,7 @@ class Place:
 
     def __init__(self, folder, made):
         self.folder, self.made, self.user = folder, made, None
+        self.limits = {}  # of the command, by resource.RLIMIT_*
         self.stack = contextlib.ExitStack()
         self.port = PORTS.take()
         self.config = {"preview_domain": "p.example", "node": "n", "user": "", "public_port": 443,
@@ -71,7 +73,12 @@ class Place:
                 shutil.copy(BINARY, binary)
             as_user = {"user": self.user, "group": self.user, "extra_groups": []}
         return subprocess.run([str(binary), verb, "-c", str(path), *more], capture_output=True, text=True, check=False,
-                              timeout=2 * PATIENCE * SLOW, **as_user)
+                              timeout=2 * PATIENCE * SLOW, start_new_session=True,
+                              preexec_fn=self.limit if self.limits else None, **as_user)
+
+    def limit(self):
+        for what, most in self.limits.items():
+            resource.setrlimit(what, (most, most))
 
     def tree(self):
         """All that is there, but for the command's own files."""
@@ -268,12 +275,48 @@ def admin_socket_in_a_directory_of_root(place):
     return f"cannot listen on the admin socket {place.folder}/elsewhere/admin.sock: Permission denied"
 
 
-CASES = [state_dir_that_is_a_file, run_dir_below_a_file, store_that_is_a_file, lock_that_is_a_link, lock_that_is_a_directory,
+def log_at_a_link_to_nowhere(place):
+    (place.folder / "elsewhere/log").symlink_to("../none/log")
+    place.config["log"] = {"access": str(place.folder / "elsewhere/log")}
+    return 'elsewhere/log" cannot be written: No such file or directory'
+
+
+def log_at_a_link_to_itself(place):
+    (place.folder / "elsewhere/log").symlink_to("log")
+    place.config["log"] = {"access": str(place.folder / "elsewhere/log")}
+    return 'elsewhere/log" cannot be written: Too many levels of symbolic links'
+
+
+def log_at_a_terminal_that_is_not_there(place):
+    place.config["log"] = {"access": "/dev/tty"}
+    return '"/dev/tty" cannot be written: No such device or address'
+
+
+def small_files(place):
+    place.limits = {resource.RLIMIT_FSIZE: 4096}
+    return "this process may write files of at most 4096 bytes, which is too little for the store"
+
+
+def no_files(place):
+    place.limits = {resource.RLIMIT_FSIZE: 0}
+    return "this process may write files of at most 0 bytes, which is too little for the store"
+
+
+def few_descriptors(place):
+    place.as_nobody()  # root may have more than the limit
+    place.config["workers"] = 2
+    place.limits = {resource.RLIMIT_NOFILE: 69}
+    return "this process may have 69 descriptors, which is too little for any connection; allowed: 70 and more"
+
+
+CASES = [log_at_a_terminal_that_is_not_there, log_at_a_link_to_nowhere, log_at_a_link_to_itself, small_files, no_files,
+         state_dir_that_is_a_file, run_dir_below_a_file, store_that_is_a_file, lock_that_is_a_link, lock_that_is_a_directory,
          run_dir_of_another_edge, state_dir_of_another_edge, directories_of_two_others, locks_of_nobody_known,
          authority_that_is_a_file, authority_whose_key_is_a_directory, port_that_is_taken, address_of_another_machine,
          admin_socket_that_is_a_file, admin_socket_of_another_process, admin_socket_in_no_directory, log_in_no_directory,
          certificate_that_is_not_there, word_that_is_no_key]
-CASES_OF_ROOT = [user_missing, store_of_another_user, volatile_store_of_another_user, state_dir_that_the_user_may_not_enter,
+CASES_OF_ROOT = [few_descriptors,
+                 user_missing, store_of_another_user, volatile_store_of_another_user, state_dir_that_the_user_may_not_enter,
                  run_dir_that_the_user_may_not_enter, port_for_root, directory_of_root, lock_of_root, store_of_root,
                  store_in_which_nothing_can_be_made, admin_socket_in_a_directory_of_root]
 
@@ -291,6 +334,60 @@ def both_refuse(place, sentence):
                                   *(pytest.param(case, id=case.__name__, marks=AS_ROOT) for case in CASES_OF_ROOT)])
 def test_what_run_refuses(place, case):
     both_refuse(place, case(place))
+
+
+LOCK_OF_STATE, STORE_OF_STATE, AUTHORITY = "the lock of state_dir", "the store in state_dir", "the authority in state_dir"
+# Keys and their paths below the place's folder -> the key that is refused, and for what else the edge has that path.
+SECOND_USES = {
+    "admin_state_lock": ({"admin.socket": "state/boxedge-state.lock"}, "admin.socket", LOCK_OF_STATE),
+    "admin_run_lock": ({"admin.socket": "run/boxedge.lock"}, "admin.socket", "the lock of run_dir"),
+    "admin_store": ({"admin.socket": "state/store"}, "admin.socket", STORE_OF_STATE),
+    "admin_in_store": ({"admin.socket": "run/store/admin.sock"}, "admin.socket", "the store in run_dir"),
+    "admin_authority": ({"admin.socket": "state/ca"}, "admin.socket", AUTHORITY),
+    "admin_new_dir": ({"state_dir": "elsewhere/new", "admin.socket": "elsewhere/new"}, "admin.socket", "the state_dir"),
+    "log_admin": ({"log.access": "run/admin.sock"}, "log.access", "the admin socket"),
+    "log_other_admin": ({"log.access": "elsewhere/x", "admin.socket": "elsewhere/x"}, "log.access", "the admin socket"),
+    "log_run_lock": ({"log.access": "run/boxedge.lock"}, "log.access", "the lock of run_dir"),
+    "log_authority": ({"log.access": "state/ca"}, "log.access", AUTHORITY),
+    "log_store": ({"log.access": "state/store"}, "log.access", STORE_OF_STATE),
+    "log_dir": ({"log.access": "elsewhere/new", "run_dir": "elsewhere/new"}, "log.access", "the run_dir"),
+    "run_lock": ({"run_dir": "state/boxedge-state.lock"}, "run_dir", LOCK_OF_STATE),
+    "state_lock": ({"state_dir": "run/boxedge.lock/x"}, "state_dir", "the lock of run_dir"),
+    "slashes": ({"admin.socket": "state//./boxedge-state.lock"}, "admin.socket", LOCK_OF_STATE),
+    "link": ({"admin.socket": "elsewhere/link/boxedge-state.lock"}, "admin.socket", LOCK_OF_STATE),
+    "up": ({"log.access": "elsewhere/../state/store"}, "log.access", STORE_OF_STATE),
+}
+
+
+@pytest.mark.parametrize("name", SECOND_USES)
+def test_a_path_with_two_uses(place, name):
+    paths, key, what = SECOND_USES[name]
+    (place.folder / "elsewhere/link").symlink_to("../state")
+    for path_key, path in paths.items():
+        section, _, word = path_key.partition(".")
+        if word:
+            place.config[section] = {word: f"{place.folder}/{path}"}
+        else:
+            place.config[section] = f"{place.folder}/{path}"
+    both_refuse(place, f'{key}: "{place.folder}/{paths[key]}" is, or is in, {what} of this edge')
+
+
+def test_a_log_that_is_a_pipe(place):
+    """Whether somebody reads it shows at the start only: its reader would take the end of `check` for that of the log."""
+    path = place.folder / "elsewhere/pipe"
+    os.mkfifo(path)
+    place.config["log"] = {"access": str(path)}
+    check = place.command("check")
+    assert check.returncode == 0 and f'"{path}" is a pipe: `run` is refused while nobody reads it' in check.stderr
+    assert "No such device or address" in place.command("run").stderr
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb"):
+        assert runs(place)
+
+
+def test_a_store_that_cannot_grow(place):
+    place.limits = {resource.RLIMIT_FSIZE: 1 << 22}
+    check = place.command("check")
+    assert check.returncode == 0 and "this process may write files of at most 4194304 bytes: the edge ends when" in check.stderr
 
 
 def cut(file):

@@ -1,0 +1,23 @@
+/*
+ * The limits of this process (getrlimit(2)) under which the edge cannot work. The start and
+ * `boxedge check` ask here, so that both have the same words.
+ */
+#ifndef BOXEDGE_START_LIMITS_H
+#define BOXEDGE_START_LIMITS_H
+
+#include "conf_errors.h"
+
+/* The size that a file may have at least: the store of an edge without previews, and its log. */
+#define START_FILE_BYTES (1024 * 1024)
+/* Descriptors of a process before any client: the store, pipes, messages. Those of each worker and
+ * its listeners come on top in the supervisor. */
+#define START_DESCRIPTORS 64
+
+/* Returns whether files may be large enough; otherwise writes a sentence. The kernel kills a process
+ * that writes more (SIGXFSZ), so a start asks before it makes anything. */
+MUST_USE bool start_limits_files(char *error, size_t len);
+/* Adds an error where `descriptors`, as of privileges_raise_descriptors, are too few, and a warning
+ * where the store cannot grow to store.map_size. */
+void start_limits(const conf_t *conf, size_t descriptors, conf_errors_t *errors);
+
+#endif
