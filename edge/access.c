@@ -4,6 +4,7 @@
  * since it belongs to the app.
  */
 #include "access.h"
+#include "exchange_browser.h"
 
 #include <assert.h>
 #include <stdatomic.h>
@@ -21,9 +22,7 @@
 #include "session.h"
 #include "signin.h"
 #include "siphash.h"
-#include "steps.h"
-#include "wake.h"
-#include "wake_events.h"
+#include "wake_page.h"
 #include "worker.h"
 
 /* Preflights of one client for one preview: so many at once, then one every so many ms. */
@@ -184,8 +183,8 @@ static void strip_session_cookie(exchange_t *ex)
  */
 static uint64_t failures_of(const exchange_t *ex)
 {
-    browser_request_t browser = access_browser_request(ex);
-    browser.sec_purpose = wake_purpose(ex);
+    browser_request_t browser = exchange_browser(ex);
+    browser.sec_purpose = exchange_purpose(ex);
     assert((ex->preview.version & EMBEDDED_FAILURES) == 0);
     return ex->preview.version | (browser_is_embedded(&browser) ? EMBEDDED_FAILURES : 0);
 }
@@ -329,31 +328,6 @@ static step_result_t answer_cross_site(exchange_t *ex)
 
 /* ---- the step ---- */
 
-browser_request_t access_browser_request(const exchange_t *ex)
-{
-    const fields_t *fields = &ex->request.fields;
-    return (browser_request_t){
-        .method = ex->request.method,
-        .origin = fields_value(fields, FIELD_ORIGIN),
-        .sec_fetch_mode = fields_value(fields, FIELD_SEC_FETCH_MODE),
-        .sec_fetch_dest = fields_value(fields, FIELD_SEC_FETCH_DEST),
-        .sec_fetch_site = fields_value(fields, FIELD_SEC_FETCH_SITE),
-        .accept = fields_value(fields, FIELD_ACCEPT),
-        .x_requested_with = fields_value(fields, FIELD_X_REQUESTED_WITH),
-        .access_control_request_method = fields_value(fields, FIELD_ACCESS_CONTROL_REQUEST_METHOD),
-        .has_body = ex->request.has_body,
-        .upgrade = ex->request.websocket,
-    };
-}
-
-str_t access_own_origin(exchange_t *ex)
-{
-    str_t authority = ex->request.authority;
-    if (authority.n > 4 && memcmp(authority.p + authority.n - 4, ":443", 4) == 0)
-        authority.n -= 4;
-    return str_format(&ex->arena, "https://%.*s", STR_ARG(authority));
-}
-
 /* A preflight carries no credentials by design (Fetch standard): it passes without, and nothing of them goes
  * along. Apps that do not look at methods answer it as they would a GET, which must not show. */
 static step_result_t pass_preflight(exchange_t *ex)
@@ -410,7 +384,8 @@ static step_result_t open_by_session(exchange_t *ex, const shown_t *shown, const
             signin_answer_redirect(ex, ex->request.target);
         return STEP_DONE;
     }
-    bool suffices = browser_cookie_suffices(browser, access_own_origin(ex), str_from(preview->allow_origins));
+    bool suffices =
+        browser_cookie_suffices(browser, exchange_own_origin(ex), str_from(preview->allow_origins));
     return suffices ? STEP_NEXT : answer_cross_site(ex);
 }
 
@@ -440,7 +415,7 @@ static step_result_t open_by_secret(exchange_t *ex, const shown_t *shown, bool n
 
 static step_result_t open_private(exchange_t *ex)
 {
-    browser_request_t browser = access_browser_request(ex);
+    browser_request_t browser = exchange_browser(ex);
     bool navigation = browser_is_navigation(&browser);
     shown_t shown = {0};
     take_query_token(ex, &shown, navigation);
@@ -455,22 +430,22 @@ static step_result_t open_private(exchange_t *ex)
     return session ? open_by_session(ex, &shown, &browser) : open_by_secret(ex, &shown, navigation);
 }
 
+bool access_asks_for_events(const exchange_t *ex)
+{
+    str_t target = ex->request.target, path = STR(WAKE_EVENTS_PATH);
+    return str_starts(target, path) && (target.n == path.n || target.p[path.n] == '?');
+}
+
 step_result_t step_access(exchange_t *ex)
 {
     bool private = ex->preview.bearer || ex->preview.basic;
-    bool events = wake_events_asked(ex);
-    if (!events && str_starts(ex->request.target, STR(RESERVED_PATH))) {
+    if (str_starts(ex->request.target, STR(RESERVED_PATH)) && !access_asks_for_events(ex)) {
         signin_answer_reserved(ex);
         return STEP_DONE;
     }
-    if (private && open_private(ex) == STEP_DONE)
-        return STEP_DONE;
-    if (events) {
-        wake_events_answer(ex);
-        return STEP_DONE;
-    }
-    if (!private)
-        strip_session_cookie(ex);
+    if (private)
+        return open_private(ex);
+    strip_session_cookie(ex);
     return STEP_NEXT;
 }
 

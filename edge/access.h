@@ -4,13 +4,9 @@
 #ifndef BOXEDGE_ACCESS_H
 #define BOXEDGE_ACCESS_H
 
-#include "browser.h"
 #include "exchange.h"
 #include "lockout.h"
 #include "store.h"
-
-/* Paths on preview hosts that are the edge's own, and never reach a box. */
-#define RESERVED_PATH "/.well-known/boxedge/"
 
 typedef struct access access_t;
 
@@ -33,12 +29,12 @@ access_check_t access_check_basic(exchange_t *ex, str_t user_password, unsigned 
 /* The Set-Cookie value of a new session for the exchange's preview, in its arena; empty where none can be
  * made. */
 str_t access_session_cookie(exchange_t *ex);
-/* What the request says of the browser that asks. */
-browser_request_t access_browser_request(const exchange_t *ex);
 /* Whether this reader, which passed the auth step, may read how its box failed (failure_details). */
 bool access_reads_details(const exchange_t *ex);
-/* "https://<authority>": the preview's own origin, as browsers write it. */
-str_t access_own_origin(exchange_t *ex);
+
+/* The request is for the events of a wake, a reserved path that is answered only to those who pass the step.
+ */
+bool access_asks_for_events(const exchange_t *ex);
 
 /* The step: passes, or answers 401, 403 or 429, or the sign-in pages. */
 step_result_t step_access(exchange_t *ex);

@@ -14,18 +14,12 @@
  * whole.
  */
 #define ACCESS_LINE_MAX 4096
-/* Of User-Agent, escaped, in bytes. */
-#define ACCESS_LINE_AGENT_BYTES 256
 
 /* The text of the last second that was written, kept since most lines share it. Zero-filled is valid. */
 typedef struct access_clock {
     uint64_t second;
     char text[20]; /* "2026-01-31T23:59:59" and a NUL */
 } access_clock_t;
-
-/* The parts of a target that a line shows, in `pool`: no values of secrets, and an end where each line is
- * cut. The line is the same with it. */
-str_t access_line_target(arena_t *pool, str_t target);
 
 /* Writes the line of `ex`, which ended at `now_us` (loop_precise_us) in the way `how`. Returns its length. */
 size_t access_line(char out[ACCESS_LINE_MAX], access_clock_t *clock, const exchange_t *ex, exchange_end_t how,

@@ -91,6 +91,13 @@ void api_cors_add(exchange_t *ex, fields_t *fields);
 /* Takes a key of the API that is known here out of a request to a preview: a box is not to see it. */
 void api_key_hide(exchange_t *ex);
 
+/* The steps, in their order (pipeline.c). */
+step_result_t step_api_key(exchange_t *ex);
+step_result_t step_api_limit(exchange_t *ex);
+step_result_t step_api_deletion(exchange_t *ex);
+step_result_t step_api_preview(exchange_t *ex);
+step_result_t step_api_pick(exchange_t *ex);
+
 /* Makes ex->api. */
 api_t *api_new(exchange_t *ex);
 /* The same for a request that the edge makes for another: with its key, configuration and no limits. */

@@ -4,7 +4,7 @@
 
 #include "arena.h"
 #include "pipeline.h"
-#include "steps.h"
+#include "step.h"
 #include "worker.h"
 
 /* The caller's own key, and no more of its request. */

@@ -4,17 +4,18 @@
  * responses to them that pages may read them; others are the upstream's.
  */
 #include "api.h"
+#include "exchange_browser.h"
 
 #include "access.h"
 #include "browser.h"
-#include "steps.h"
+#include "step.h"
 
 /* How long a browser may keep the answer to a preflight, in seconds. */
 #define MAX_AGE "600"
 
 bool api_is_preflight(const exchange_t *ex)
 {
-    browser_request_t browser = access_browser_request(ex);
+    browser_request_t browser = exchange_browser(ex);
     return browser_is_preflight(&browser);
 }
 

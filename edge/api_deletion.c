@@ -27,7 +27,7 @@
 #include "preview_client.h"
 #include "random_id.h"
 #include "request_head.h"
-#include "steps.h"
+#include "step.h"
 #include "store.h"
 #include "worker.h"
 

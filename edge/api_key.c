@@ -6,7 +6,6 @@
 
 #include "client.h"
 #include "sha256.h"
-#include "steps.h"
 #include "worker.h"
 
 _Static_assert(SHA256_BYTES == sizeof(((limit_id_t *)0)->sha256), "a key is named by its SHA-256");

@@ -11,7 +11,6 @@
 #include "client.h"
 #include "limit_fields.h"
 #include "sha256.h"
-#include "steps.h"
 #include "worker.h"
 
 limit_id_t api_client_id(const exchange_t *ex, const char *what)

@@ -9,7 +9,6 @@
 #include "client.h"
 #include "random_id.h"
 #include "siphash.h"
-#include "steps.h"
 #include "target.h"
 #include "worker.h"
 

@@ -20,7 +20,7 @@
 #include "list.h"
 #include "local.h"
 #include "preview_client.h"
-#include "steps.h"
+#include "step.h"
 #include "store.h"
 #include "worker.h"
 

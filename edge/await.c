@@ -6,6 +6,7 @@
 #include <assert.h>
 
 #include "context.h"
+#include "exchange.h"
 #include "list.h"
 
 static void go_on(await_t *wait)

@@ -20,6 +20,13 @@
 
 typedef struct exchange exchange_t;
 
+/*
+ * What a step of an exchange answers. A step reads what earlier steps found and writes its own fields only.
+ * NEXT goes on, WAIT stops here until the wait that the step began completes and the same step runs again
+ * (await.h), DONE means that the exchange was answered or has an origin.
+ */
+typedef enum step_result { STEP_NEXT, STEP_WAIT, STEP_DONE } step_result_t;
+
 typedef enum await_end {
     AWAIT_RESUMED, /* the step runs again next */
     AWAIT_LEFT,    /* the exchange was answered, was cut, or ends */

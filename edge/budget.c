@@ -4,7 +4,7 @@
 
 #include "client.h"
 #include "context.h"
-#include "steps.h"
+#include "step.h"
 
 static uint64_t ahead_of(const context_t *context)
 {
@@ -20,6 +20,13 @@ static bool is_tight(uint64_t memory, uint64_t held)
 bool budget_is_tight(const context_t *context)
 {
     return is_tight(context->conf->limits.memory_bytes, context->memory.held + ahead_of(context));
+}
+
+uint64_t budget_credit(const context_t *context)
+{
+    uint64_t memory = context->conf->limits.memory_bytes, most = memory / 4 * 3;
+    uint64_t held = account_own(&context->memory);
+    return most > held ? most - held : 0;
 }
 
 uint64_t budget_share(const conf_t *conf)
@@ -126,6 +133,14 @@ bool budget_refuses_tls(const client_t *client)
     const context_t *context = client->context;
     return account_own(&context->memory) >= 2 * context->conf->limits.memory_bytes ||
            judge_client(client, ahead_of(context), false, 0, 0) == BUDGET_DROP;
+}
+
+void budget_note_relief(exchange_t *ex)
+{
+    if (ex->local_code != NULL)
+        return;
+    ex->local_code = "overloaded";
+    ex->detail = BUDGET_RELIEF_REASON;
 }
 
 void budget_shed(exchange_t *ex)

@@ -63,6 +63,8 @@ budget_answer_t budget_rule(const budget_facts_t *facts);
 
 /* Three quarters are reached: shares count for what is new. */
 bool budget_is_tight(const context_t *context);
+/* Bytes that windows of HTTP/2 may promise to peers: from three quarters on, none. */
+uint64_t budget_credit(const context_t *context);
 /* limits.memory_per_client, or what it is where that is 0. */
 uint64_t budget_share(const conf_t *conf);
 /* What the address of a connection holds over all workers; 0 where it has no bound: trusted proxies, the
@@ -85,6 +87,9 @@ bool budget_may_close(const client_t *client);
 /* A new exchange, in EXCHANGE_STEPS: answers it with 503, or ends it, where memory is short for it. True:
  * done. */
 bool budget_refuses(exchange_t *ex);
+/* An exchange ends because memory is short (relief.h): its access line says so. */
+void budget_note_relief(exchange_t *ex);
+#define BUDGET_RELIEF_REASON "Memory is short, and this client holds some without getting further."
 /* Answers an exchange with 503 `overloaded`. */
 void budget_shed(exchange_t *ex);
 /* Whether the rule would refuse another exchange like this one. */

@@ -9,11 +9,10 @@
 #include "account.h"
 #include "conf.h"
 #include "counters.h"
-#include "fault.h"
+#include "fault_log.h"
 #include "http_date.h"
 #include "loop.h"
 #include "random_id.h"
-#include "relief.h"
 
 /* Parts that others make: each is known to its own files only. */
 typedef struct backlogs backlogs_t;
@@ -41,7 +40,8 @@ struct context {
     account_root_t memory;     /* what exchanges and their connections hold */
     uint64_t connection_bytes; /* of `memory`: TLS of client connections, and sessions of idle HTTP/2 ones */
     backlogs_t *backlogs;      /* connections that stand still; NULL: not counted (the demo app, tests) */
-    relief_t relief;
+    uint64_t relief_ms;        /* when relief.h last looked */
+    bool relieving;            /* it ends exchanges just now */
     bool draining;
 
     /* Connections of clients. */

@@ -3,7 +3,7 @@
 #include "api.h"
 #include "browser.h"
 #include "client.h"
-#include "steps.h"
+#include "route.h"
 #include "worker.h"
 
 static bool preview_lists(const store_preview_t *preview, str_t origin)
@@ -20,7 +20,7 @@ static bool host_lists(exchange_t *ex, str_t origin)
         return false;
     if (conf_is_api_host(conf, ex->request.authority))
         return conf_lists_origin(conf, origin);
-    return worker_of(ex->context)->routes != NULL && exchange_find_route(ex, &route) == ROUTES_FOUND &&
+    return worker_of(ex->context)->routes != NULL && route_find(ex, &route) == ROUTES_FOUND &&
            preview_lists(&route->preview, origin);
 }
 

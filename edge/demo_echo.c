@@ -7,7 +7,7 @@
 #include "context.h"
 #include "demo_internal.h"
 #include "list.h"
-#include "steps.h"
+#include "step.h"
 #include "websocket.h"
 #include "websocket_echo.h"
 

@@ -9,7 +9,7 @@
 #include "demo_internal.h"
 #include "list.h"
 #include "local.h"
-#include "steps.h"
+#include "step.h"
 
 #define EVENT_MS 1000
 /* /slow counts in these, so that the loop needs one list of timers for all. */

@@ -7,7 +7,7 @@
 
 #include "arena.h"
 #include "demo_internal.h"
-#include "steps.h"
+#include "step.h"
 
 typedef struct upload {
     EVP_MD_CTX *hash;

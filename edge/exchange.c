@@ -16,7 +16,7 @@
 #include "forward.h"
 #include "pipeline.h"
 #include "request_head.h"
-#include "steps.h"
+#include "step.h"
 
 /* Fewer bytes than this in the time of relief.h are no progress. */
 #define PROGRESS_BYTES 4096
@@ -24,6 +24,12 @@
 static const exchange_hooks_t *hooks_of(const exchange_t *ex)
 {
     return &ex->context->pipeline->hooks;
+}
+
+bool exchange_still_allowed(exchange_t *ex)
+{
+    bool (*hook)(exchange_t *) = hooks_of(ex)->still_allowed;
+    return hook == NULL || hook(ex);
 }
 
 static void run_hooks(const exchange_hook_t *hook, exchange_t *ex)
@@ -412,6 +418,27 @@ static bool origin_left(exchange_t *ex, const origin_failure_t *failure)
     bool (*const *hook)(exchange_t *, const origin_failure_t *) = hooks_of(ex)->origin_left;
     for (; *hook != NULL; hook++)
         if (!(*hook)(ex, failure))
+            return false;
+    return true;
+}
+
+bool exchange_origin_connected(exchange_t *ex)
+{
+    for (bool (*const *hook)(exchange_t *) = hooks_of(ex)->origin_connected; *hook != NULL; hook++)
+        if (!(*hook)(ex))
+            return false;
+    return true;
+}
+
+void exchange_origin_unreachable(exchange_t *ex)
+{
+    run_hooks(hooks_of(ex)->origin_unreachable, ex);
+}
+
+bool exchange_may_pool(const exchange_t *ex)
+{
+    for (bool (*const *hook)(const exchange_t *) = hooks_of(ex)->may_pool; *hook != NULL; hook++)
+        if (!(*hook)(ex))
             return false;
     return true;
 }

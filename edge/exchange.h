@@ -29,6 +29,7 @@
 #include "fault.h"
 #include "field.h"
 #include "loop.h"
+#include "message.h"
 #include "origin_failure.h"
 #include "remote.h"
 #include "resend.h"
@@ -39,40 +40,6 @@
 
 /* Bytes of a body held in one direction of one exchange, at most. */
 #define EXCHANGE_BODY_BYTES 65536
-/* request_t.content_length and response_t.content_length where there is none. */
-#define LENGTH_UNKNOWN UINT64_MAX
-
-typedef enum http_version { HTTP_1_0 = 10, HTTP_1_1 = 11, HTTP_2 = 20 } http_version_t;
-
-/* A request head, checked by its codec by the rules of docs/http.md. Slices live until request_head_release.
- */
-typedef struct request {
-    http_version_t version;
-    str_t method;
-    str_t authority; /* Host or :authority as it came; empty only for HTTP/1.0 without Host */
-    str_t target;    /* raw path and query: starts with '/', or is "*" for OPTIONS */
-    fields_t fields; /* without Host and pseudo-fields; Cookie crumbs joined to one field; without
-                        Content-Length and Transfer-Encoding, which content_length and has_body say */
-    fields_t trailers;
-    uint64_t content_length; /* LENGTH_UNKNOWN: no length given */
-    bool has_body;           /* body bytes may come (a length over 0, chunked, or an open HTTP/2 stream) */
-    bool expect_continue;    /* the client waits for 100 (Continue) before its body */
-    bool unambiguous;        /* Host and Origin were read, in one way only: also of a head that is refused */
-    bool websocket;      /* a WebSocket handshake: HTTP/1 Upgrade or HTTP/2 extended CONNECT, version 13 */
-    str_t websocket_key; /* Sec-WebSocket-Key of an HTTP/1 handshake; empty over HTTP/2 */
-} request_t;
-
-/* A response head. Slices live until send_head returns, and no longer. */
-typedef struct response {
-    int status;
-    str_t reason;    /* the phrase as it came over HTTP/1, valid by its grammar; empty: none */
-    fields_t fields; /* without connection-level fields, Content-Length and Transfer-Encoding */
-    fields_t trailers;
-    uint64_t content_length; /* LENGTH_UNKNOWN: framed by the codec */
-    bool bodyless;           /* no body bytes follow: HEAD, 204, 304, or length 0 */
-    bool tunnel; /* a WebSocket was accepted: bodies are raw bytes in both directions from here on */
-} response_t;
-
 typedef struct request_head request_head_t;
 
 /* What an exchange calls on the client's side. */
@@ -121,13 +88,7 @@ typedef enum exchange_end {
     EXCHANGE_END_CUT,         /* the response was cut by the edge (after client_ops.cut) */
 } exchange_end_t;
 
-/*
- * One step of an exchange. A step reads what earlier steps found and writes its own fields only. NEXT goes
- * on, WAIT stops here until the wait that the step began completes and the same step runs again (await.h),
- * DONE means that the exchange was answered or has an origin.
- */
-typedef enum step_result { STEP_NEXT, STEP_WAIT, STEP_DONE } step_result_t;
-
+/* One step of an exchange (step_result_t). */
 typedef struct exchange_step {
     const char *name;
     step_result_t (*run)(exchange_t *ex);
@@ -233,6 +194,7 @@ struct exchange {
     use_t use;              /* of its box, once the request goes there */
     const struct listening
         *listening; /* its box refused: what listens there (listening.h); NULL: not known */
+    bool explained; /* the reason of its failure was looked for (refused.h) */
 
     await_t await; /* of its step */
 
@@ -295,9 +257,15 @@ void exchange_count(exchange_t *ex);
 /* Gives back what was allocated from the arena and is not needed any more (arena_give_back). */
 void exchange_give_back(exchange_t *ex, const void *bytes);
 /* Bytes of a body went on to the client's kernel or came from it. An exchange that holds memory and does not
- * get further for some seconds is the first to go when memory is short (relief.h); a few bytes now and then
- * are no progress. */
+ * get further for EXCHANGE_STALL_MS is the first to go when memory is short (relief.h); a few bytes now and
+ * then are no progress. */
 void exchange_progress(exchange_t *ex, size_t bytes);
+#define EXCHANGE_STALL_MS 5000
+/* Whether an exchange holds memory and has not got further since `before` (loop_now). */
+static inline bool exchange_is_stalled(const exchange_t *ex, uint64_t before)
+{
+    return ex->state > EXCHANGE_HEAD && ex->progress_ms <= before;
+}
 /* Its box is known: what it holds counts to the share of that box too. */
 void exchange_set_share(exchange_t *ex, str_t box);
 /*
@@ -354,6 +322,13 @@ void exchange_response_end(exchange_t *ex);
 void exchange_response_flush(exchange_t *ex);
 /* The origin takes request body again, or has handed the last of it to the kernel. */
 void exchange_request_room_grew(exchange_t *ex);
+/* A connection for the exchange is there, or will not come, and nothing was sent on it. False: the exchange
+ * was answered, or has begun again; the codec has nothing more to do with it. */
+MUST_USE bool exchange_origin_connected(exchange_t *ex);
+/* No connection could be made; exchange_origin_failed, or another attempt, follows. */
+void exchange_origin_unreachable(exchange_t *ex);
+/* Whether connections that the exchange leaves may carry others. */
+bool exchange_may_pool(const exchange_t *ex);
 /* The origin failed and has let go of the exchange: before a head this is answered (502, 504), after it the
  * response is cut. */
 void exchange_origin_failed(exchange_t *ex, origin_failure_t failure);

@@ -259,7 +259,7 @@ static bool idle_since(const client_t *client, uint64_t *since_ms)
     const farewell_t *farewell = (const farewell_t *)client;
     uint64_t now = loop_now(client->context->loop);
     *since_ms = farewell->progress_ms;
-    return now >= RELIEF_STALL_MS && is_stalled(farewell, now - RELIEF_STALL_MS);
+    return now >= EXCHANGE_STALL_MS && is_stalled(farewell, now - EXCHANGE_STALL_MS);
 }
 
 static void close_idle(client_t *client)
@@ -357,7 +357,7 @@ void farewell_begin(client_t *client)
     uint32_t untaken = worth(client->conn);
     if (untaken == 0)
         return;
-    if (client->context->relief.at_work) {
+    if (client->context->relieving) {
         conn_abort(&client->conn);
         return;
     }
@@ -375,7 +375,7 @@ void farewell_begin_origin(const exchange_t *ex, conn_t **conn)
     uint32_t untaken = worth(*conn);
     if (untaken == 0)
         return;
-    if (ex->context->relief.at_work) {
+    if (ex->context->relieving) {
         conn_abort(conn);
         return;
     }

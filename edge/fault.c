@@ -2,13 +2,8 @@
 
 #include <stdio.h>
 
-#include "address.h"
 #include "chunked.h"
-#include "client.h"
-#include "context.h"
-#include "exchange.h"
 #include "grammar.h"
-#include "process_log.h"
 
 /* Said of a line without a colon, which may be the rest of a value. */
 #define UNNAMED_BYTES 8
@@ -168,22 +163,6 @@ fault_t fault_of_chunked(const chunked_t *chunked)
     return fault;
 }
 
-bool fault_log_take(fault_log_t *log, uint64_t now_ms, unsigned *left_out)
-{
-    if (log->lines == 0 || now_ms - log->window_ms >= FAULT_WINDOW_MS) {
-        log->window_ms = now_ms;
-        log->lines = 0;
-    }
-    if (log->lines == FAULT_LINES) {
-        log->left_out++;
-        return false;
-    }
-    log->lines++;
-    *left_out = log->left_out;
-    log->left_out = 0;
-    return true;
-}
-
 void fault_quote(str_t bytes, char out[FAULT_TEXT])
 {
     static const char digits[] = "0123456789abcdef";
@@ -202,55 +181,4 @@ void fault_quote(str_t bytes, char out[FAULT_TEXT])
     }
     *at++ = '"';
     memcpy(at, bytes.n > FAULT_BYTES ? "..." : "", bytes.n > FAULT_BYTES ? 4 : 1);
-}
-
-/* Whose message it was. */
-static void name_culprit(const exchange_t *ex, bool of_app, char *out, size_t room)
-{
-    char address[INET6_ADDRSTRLEN];
-    str_t client = address_text(remote_address(ex), address);
-    if (!of_app)
-        (void)snprintf(out, room, "a request of %.*s", STR_ARG(client));
-    else if (ex->target.is_box)
-        (void)snprintf(out, room, "the answer of box %s, port %u", ex->preview.id, ex->preview.port);
-    else
-        (void)snprintf(out, room, "the answer of server %s", ex->origin_text);
-}
-
-/* One line, if `log` still has room for it. */
-static void say(context_t *context, fault_log_t *log, const char *culprit, const fault_t *fault,
-                const char *more)
-{
-    char role[24], quoted[FAULT_TEXT] = "", byte[24] = "", unsaid[48] = "";
-    unsigned left_out;
-    if (!fault_log_take(log, loop_now(context->loop), &left_out))
-        return;
-    if (fault->bytes.n != 0)
-        fault_quote(fault->bytes, quoted);
-    if (fault->has_byte)
-        (void)snprintf(byte, sizeof(byte), ", byte 0x%02x", fault->byte);
-    if (left_out != 0)
-        (void)snprintf(unsaid, sizeof(unsaid), " (%u more were not said)", left_out);
-    (void)snprintf(role, sizeof(role), "worker %u", context->index);
-    process_log(role, "%s: %s%s%s%s%s%s", culprit, fault->reason, more, quoted[0] != '\0' ? " In " : "",
-                quoted, byte, unsaid);
-}
-
-void fault_say(exchange_t *ex, const fault_t *fault, bool of_app)
-{
-    context_t *context = ex->context;
-    char culprit[160], line[sizeof(culprit) + sizeof(ex->request_id) + 4];
-    ex->detail = fault->reason;
-    name_culprit(ex, of_app, culprit, sizeof(culprit));
-    (void)snprintf(line, sizeof(line), "%s (%s)", culprit, ex->request_id);
-    say(context, of_app ? &context->app_faults : &context->client_faults, line, fault, "");
-}
-
-void fault_say_connection(const client_t *client, fault_log_t *log, const char *kind, const char *end,
-                          const fault_t *fault, const char *more)
-{
-    char address[INET6_ADDRSTRLEN], culprit[160];
-    str_t text = address_text(&client->address, address);
-    (void)snprintf(culprit, sizeof(culprit), "%s of %.*s %s", kind, STR_ARG(text), end);
-    say(client->context, log, culprit, fault, more);
 }

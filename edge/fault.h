@@ -13,12 +13,7 @@
 
 /* Offending bytes that are said, at most. */
 #define FAULT_BYTES 32
-/* Lines in the log within FAULT_WINDOW_MS, for the faults of clients and for those of apps. */
-#define FAULT_LINES     10
-#define FAULT_WINDOW_MS 10000
 
-typedef struct exchange exchange_t;
-typedef struct client client_t;
 struct chunked;
 
 /* Of a trailer that must not be one (field_trailer_allowed). */
@@ -65,31 +60,9 @@ fault_t fault_of_http2_field(str_t name, str_t value);
 /* What is wrong with a chunked body, after CHUNKED_BAD. */
 fault_t fault_of_chunked(const struct chunked *chunked);
 
-/* For the log of one process, zero-filled at first. */
-typedef struct fault_log {
-    uint64_t window_ms; /* when it began */
-    unsigned lines;
-    unsigned left_out;
-} fault_log_t;
-
-/* True where a line may be written at `now_ms`; *left_out is how many were not since the one before. */
-bool fault_log_take(fault_log_t *log, uint64_t now_ms, unsigned *left_out);
-
 /* `bytes` in quotes with everything but printable ASCII as \xNN, and where it was cut "…"; `out` has
  * FAULT_TEXT bytes. */
 #define FAULT_TEXT (FAULT_BYTES * 4 + 8)
 void fault_quote(str_t bytes, char out[FAULT_TEXT]);
-
-/* The exchange's answer will say the reason, and the log does now. `of_app`: the answer of its origin was
- * wrong, not the request. */
-void fault_say(exchange_t *ex, const fault_t *fault, bool of_app);
-
-/*
- * The log says, as often as `log` lets it, why a whole connection of `client` ends: "<kind> of <address>
- * <end>: <reason><more>", and the bytes. Such a connection has no answer and no access line. `client` need
- * have no connection yet.
- */
-void fault_say_connection(const client_t *client, fault_log_t *log, const char *kind, const char *end,
-                          const fault_t *fault, const char *more);
 
 #endif

@@ -6,7 +6,7 @@
 #ifndef BOXEDGE_GRPC_H
 #define BOXEDGE_GRPC_H
 
-#include "exchange.h"
+#include "message.h"
 
 #include "arena.h"
 

@@ -19,12 +19,10 @@
 #include "origin_pool.h"
 #include "origin_tls.h"
 #include "random_id.h"
-#include "refused.h"
 #include "request_head.h"
 #include "resend.h"
 #include "shortage.h"
 #include "target.h"
-#include "uses.h"
 
 static const origin_ops_t ops;
 
@@ -48,7 +46,7 @@ void http1_client_fail(http1_client_t *client, origin_failure_t failure)
     exchange_t *ex = client->ex;
     http1_client_drop(client);
     ex->origin_ops = NULL;
-    refused_end(ex, failure);
+    exchange_origin_failed(ex, failure);
 }
 
 static resend_facts_t resend_facts(const http1_client_t *client)

@@ -14,11 +14,9 @@
 #include "list.h"
 #include "origin_pool.h"
 #include "origin_tls.h"
-#include "refused.h"
 #include "resend.h"
 #include "shortage.h"
 #include "target.h"
-#include "uses.h"
 
 /* ---- beginning ---- */
 
@@ -26,7 +24,7 @@ static void connect_failed(http1_client_t *client, origin_failure_t failure)
 {
     exchange_t *ex = client->ex;
     counter_add(&ex->context->counters->origin_connect_failures_total, 1);
-    use_unreachable(ex);
+    exchange_origin_unreachable(ex);
     if (!http1_client_elsewhere(client))
         http1_client_fail(client, failure);
 }
@@ -49,15 +47,15 @@ static void connect_error(http1_client_t *client, int error)
         return;
     }
     counter_add(&ex->context->counters->origin_connect_failures_total, 1);
-    use_unreachable(ex);
+    exchange_origin_unreachable(ex);
     ex->origin_ops = NULL;
-    refused_fail(ex);
+    exchange_origin_failed(ex, ORIGIN_NOT_LISTENING);
 }
 
 static void connect_timeout(loop_timer_t *timer)
 {
     http1_client_t *client = CONTAINER_OF(http1_client_t, timer, timer);
-    if (use_still_there(client->ex))
+    if (exchange_origin_connected(client->ex))
         connect_failed(client, ORIGIN_CONNECT_TIMEOUT);
 }
 
@@ -65,7 +63,7 @@ static void connect_timeout(loop_timer_t *timer)
 static void connect_ended(http1_client_t *client, const origin_failure_t *failure)
 {
     loop_timer_stop(&client->timer);
-    if (!use_still_there(client->ex))
+    if (!exchange_origin_connected(client->ex))
         return;
     if (failure != NULL)
         connect_failed(client, *failure);
@@ -96,7 +94,7 @@ void http1_client_connected(http1_client_t *client)
     conn_want_write(client->conn, false);
     if (error != 0) {
         loop_timer_stop(&client->timer);
-        if (use_still_there(client->ex))
+        if (exchange_origin_connected(client->ex))
             connect_error(client, error);
         return;
     }
@@ -189,7 +187,7 @@ static http1_next_use_t next_use(const http1_client_t *client, size_t left)
 {
     exchange_t *ex = client->ex;
     if (client->framing == BODY_UNTIL_CLOSE || left != 0 || !ex->request_complete || client->write_broken ||
-        !http1_writer_empty(&client->writer) || !use_is_current(ex))
+        !http1_writer_empty(&client->writer) || !exchange_may_pool(ex))
         return HTTP1_USE_NEVER;
     if (forward_says_close(ex))
         return HTTP1_USE_RETIRED;

@@ -4,7 +4,7 @@
 #ifndef BOXEDGE_HTTP1_HEAD_H
 #define BOXEDGE_HTTP1_HEAD_H
 
-#include "exchange.h"
+#include "message.h"
 
 #include "arena.h"
 

@@ -6,8 +6,8 @@
 #define BOXEDGE_HTTP1_PARSE_H
 
 #include "arena.h"
-#include "exchange.h"
 #include "fault.h"
+#include "message.h"
 
 /* A method has at most so many bytes. */
 #define HTTP1_METHOD_MAX 32

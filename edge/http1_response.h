@@ -6,9 +6,9 @@
 #define BOXEDGE_HTTP1_RESPONSE_H
 
 #include "arena.h"
-#include "exchange.h"
 #include "fault.h"
 #include "http1_parse.h"
+#include "message.h"
 
 typedef struct http1_response_head {
     size_t len;

@@ -219,7 +219,7 @@ static void destroy_client(client_t *client)
 static uint64_t stalled(client_t *client, uint64_t before)
 {
     const http1_server_t *server = (http1_server_t *)client;
-    if (server->ex == NULL || !relief_is_stalled(server->ex, before))
+    if (server->ex == NULL || !exchange_is_stalled(server->ex, before))
         return 0;
     return server->ex->account.held;
 }
@@ -228,14 +228,15 @@ static void relieve(client_t *client, uint64_t before, uint64_t box_share)
 {
     http1_server_t *server = (http1_server_t *)client;
     exchange_t *ex = server->ex;
-    if (ex == NULL || !relief_is_stalled(ex, before) || (box_share != 0 && budget_exchange(ex) <= box_share))
+    if (ex == NULL || !exchange_is_stalled(ex, before) ||
+        (box_share != 0 && budget_exchange(ex) <= box_share))
         return;
     if (ex->state == EXCHANGE_ORIGIN) {
         counter_add(&client->context->counters->memory_resets_total, 1);
         budget_shed(ex);
     } else if (budget_may_close(client)) {
         counter_add(&client->context->counters->memory_closes_total, 1);
-        relief_mark(ex);
+        budget_note_relief(ex);
         conn_abort(&server->client.conn);
         http1_server_destroy(server);
     }

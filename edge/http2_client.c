@@ -17,11 +17,9 @@
 #include "descriptors.h"
 #include "http2_client_internal.h"
 #include "list.h"
-#include "refused.h"
 #include "request_head.h"
 #include "resend.h"
 #include "target.h"
-#include "uses.h"
 
 static void attempt(http2_client_t *client, bool fresh);
 
@@ -40,7 +38,7 @@ static void detach(http2_client_t *client)
     exchange_t *ex = client->ex;
     loop_timer_stop(&client->timer);
     pieces_clear(&client->in, &ex->account);
-    http2_window_end(&client->window, ex);
+    http2_window_end(&client->window, &ex->account);
     client->state = HTTP2_CLIENT_OVER;
     if (origin == NULL)
         return;
@@ -64,7 +62,7 @@ void http2_client_fail(http2_client_t *client, origin_failure_t failure)
     exchange_t *ex = client->ex;
     detach(client);
     ex->origin_ops = NULL;
-    refused_end(ex, failure);
+    exchange_origin_failed(ex, failure);
 }
 
 void http2_client_orphan(http2_client_t *client)
@@ -74,7 +72,7 @@ void http2_client_orphan(http2_client_t *client)
     if (!client->closed)
         (void)nghttp2_session_set_stream_user_data(origin->session, client->id, NULL);
     client->origin = NULL;
-    http2_window_end(&client->window, client->ex);
+    http2_window_end(&client->window, &client->ex->account);
     /* The exchange may have been told of room for the rest; it is told once. */
     bool due = list_is_linked(&client->touched);
     unlink_from(&client->link);
@@ -289,7 +287,7 @@ static void fail_connect(http2_client_t *client, origin_failure_t failure)
     exchange_t *ex = client->ex;
     resend_facts_t facts = facts_of(client);
     counter_add(&ex->context->counters->origin_connect_failures_total, 1);
-    use_unreachable(ex);
+    exchange_origin_unreachable(ex);
     if (!try_elsewhere(client, &facts))
         http2_client_fail(client, failure);
 }
@@ -297,7 +295,7 @@ static void fail_connect(http2_client_t *client, origin_failure_t failure)
 static void connect_timeout(loop_timer_t *timer)
 {
     http2_client_t *client = CONTAINER_OF(http2_client_t, timer, timer);
-    if (use_still_there(client->ex))
+    if (exchange_origin_connected(client->ex))
         fail_connect(client, ORIGIN_CONNECT_TIMEOUT);
 }
 
@@ -311,9 +309,9 @@ static void refused(http2_client_t *client)
         return;
     }
     counter_add(&ex->context->counters->origin_connect_failures_total, 1);
-    use_unreachable(ex);
+    exchange_origin_unreachable(ex);
     ex->origin_ops = NULL;
-    refused_fail(ex);
+    exchange_origin_failed(ex, ORIGIN_NOT_LISTENING);
 }
 
 void http2_client_connect_failed(http2_client_t *client, int error)

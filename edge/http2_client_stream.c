@@ -9,6 +9,7 @@
 #include <assert.h>
 
 #include "arena.h"
+#include "budget.h"
 #include "context.h"
 #include "forward.h"
 #include "http2_client_internal.h"
@@ -275,13 +276,16 @@ static void give_window(http2_client_t *client)
     size_t passed = client->passed;
     client->passed = 0;
     if (client->response_ended) {
-        http2_window_end(window, client->ex);
+        http2_window_end(window, &client->ex->account);
         return;
     }
     http2_window_took(window, passed, client->in.size != 0, loop_now(context->loop), origin->round_trip_ms,
                       HTTP2_WINDOW_MAX);
-    bool renew = passed != 0 || exchange_response_body_room(client->ex) != 0;
-    http2_window_update(window, origin->session, client->id, client->in.size, renew, client->ex);
+    if (passed != 0 || exchange_response_body_room(client->ex) != 0)
+        http2_window_renew(window, origin->session, client->id, client->in.size, budget_credit(context),
+                           &client->ex->account);
+    else
+        http2_window_count(window, origin->session, client->id, &client->ex->account);
 }
 
 void http2_clients_resume(http2_origin_t *origin)

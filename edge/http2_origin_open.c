@@ -13,7 +13,6 @@
 #include "origin_tls.h"
 #include "shortage.h"
 #include "target.h"
-#include "uses.h"
 
 static nghttp2_session *session_new(http2_origin_t *origin)
 {
@@ -56,7 +55,7 @@ static void open_session(http2_origin_t *origin)
         exchange_t *ex = client->ex;
         ex->times.connect_us = (uint32_t)(loop_precise_us() - ex->times.start_us);
         loop_timer_stop(&client->timer);
-        if (use_still_there(ex))
+        if (exchange_origin_connected(ex))
             http2_origin_submit(origin, client);
     }
     http2_origin_schedule(origin);
@@ -70,7 +69,7 @@ static void connect_failed(http2_origin_t *origin, int error)
     while (!list_is_empty(&waiting)) {
         http2_client_t *client = http2_client_take(&waiting);
         loop_timer_stop(&client->timer);
-        if (use_still_there(client->ex))
+        if (exchange_origin_connected(client->ex))
             http2_client_connect_failed(client, error);
     }
     http2_origin_close(origin);

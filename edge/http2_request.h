@@ -11,55 +11,12 @@
 #define BOXEDGE_HTTP2_REQUEST_H
 
 #include "exchange.h"
-
-#include "arena.h"
-
-/* A field section of this many times the limit is not decoded to its end: the connection is closed. */
-#define HTTP2_HEAD_HOPELESS 16
-
-typedef struct http2_head_limits {
-    uint32_t fields; /* all cookie crumbs are one */
-    uint32_t bytes;  /* names, values and 32 a field (RFC 9113 section 6.5.2) */
-} http2_head_limits_t;
-
-/* A head, or a trailer section, while it comes. Zero-filled is valid. */
-typedef struct http2_head {
-    str_t scheme, protocol, host;
-    size_t bytes;
-    uint64_t seen;  /* a bit an identity */
-    uint32_t count; /* regular fields; all crumbs are one */
-    uint8_t pseudo; /* a bit a pseudo-field of requests */
-    bool malformed; /* `fault` says why */
-    bool oversize;
-    bool repeated; /* a field that must come once came twice: */
-    str_t repeated_name;
-    fault_t fault; /* why it is malformed; reason NULL: no more is known than that it is */
-} http2_head_t;
-
-typedef enum http2_head_result {
-    HTTP2_HEAD_OK,
-    HTTP2_HEAD_HOPELESS_SIZE, /* close the connection */
-} http2_head_result_t;
+#include "http2_head.h"
 
 /* One field as nghttp2 decoded it. `stable_name`: the name's bytes live for ever. Copies what it keeps. */
 MUST_USE http2_head_result_t http2_head_field(http2_head_t *head, exchange_t *ex,
                                               const http2_head_limits_t *limits, str_t name, bool stable_name,
                                               str_t value);
-/* The same for a trailer section of either direction, into `trailers`. A field that must not be there makes
- * it malformed. */
-MUST_USE http2_head_result_t http2_trailer_field(http2_head_t *head, arena_t *pool, fields_t *trailers,
-                                                 const http2_head_limits_t *limits, str_t name, str_t value);
-/* The head is malformed. The first reason stays, with a copy of its bytes in `pool`: the name of a field, or
- * a value that is no secret. */
-void http2_head_blame(http2_head_t *head, arena_t *pool, const fault_t *fault);
-/* Counts a field that nghttp2 found invalid: the head is malformed. */
-MUST_USE http2_head_result_t http2_head_invalid(http2_head_t *head, const http2_head_limits_t *limits,
-                                                size_t name_len, size_t value_len);
-
-/* Counts one field line of so many bytes: above the limit the head is oversize. */
-MUST_USE http2_head_result_t http2_head_count(http2_head_t *head, const http2_head_limits_t *limits,
-                                              size_t n);
-
 /* Why a head is refused; status 0: it is good. */
 typedef struct http2_refusal {
     int status;

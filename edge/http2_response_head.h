@@ -2,14 +2,13 @@
  * Response heads over HTTP/2 (RFC 9113 section 8.3.2): decoded fields, one at a time, become a response_t.
  * nghttp2 has checked the pseudo-field, names, values and connection-specific fields; bounds, the status and
  * the length are decided here. A head over its bounds is counted on and not kept, as HPACK needs every block
- * decoded (http2_request.h).
+ * decoded.
  */
 #ifndef BOXEDGE_HTTP2_RESPONSE_HEAD_H
 #define BOXEDGE_HTTP2_RESPONSE_HEAD_H
 
-#include "http2_request.h"
-
-#include "arena.h"
+#include "http2_head.h"
+#include "message.h"
 
 /* One field as nghttp2 decoded it, in the order of their coming. `stable_name`: the name's bytes live for
  * ever. Copies what it keeps into `pool`. */

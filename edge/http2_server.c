@@ -11,7 +11,6 @@
 #include "context.h"
 #include "http2_server_internal.h"
 #include "list.h"
-#include "relief.h"
 
 /* Writes of up to HTTP2_OUTPUT_BYTES in one turn of the loop, for one connection. */
 #define ROUNDS 4
@@ -326,7 +325,7 @@ static uint64_t stalled(client_t *client, uint64_t before)
     uint64_t n = is_blocked(conn, before) ? conn->counted + conn->output.capacity + conn->backlog.counted : 0;
     for (list_t *link = conn->streams.next; link != &conn->streams; link = link->next) {
         const http2_stream_t *stream = CONTAINER_OF(http2_stream_t, link, link);
-        if (relief_is_stalled(stream->ex, before))
+        if (exchange_is_stalled(stream->ex, before))
             n += stream->ex->account.held;
     }
     return n == 0 && is_stuck(conn, before) ? client->account.held : n;
@@ -356,11 +355,11 @@ static bool take_streams(http2_conn_t *conn, uint64_t before, uint64_t box_share
     for (list_t *link = conn->streams.next; link != &conn->streams; link = next) {
         http2_stream_t *stream = CONTAINER_OF(http2_stream_t, link, link);
         next = link->next;
-        if (!relief_is_stalled(stream->ex, before) ||
+        if (!exchange_is_stalled(stream->ex, before) ||
             (box_share != 0 && budget_exchange(stream->ex) <= box_share))
             continue;
         counter_add(&conn->client.context->counters->memory_resets_total, 1);
-        relief_mark(stream->ex);
+        budget_note_relief(stream->ex);
         http2_stream_abandon(stream, NGHTTP2_ENHANCE_YOUR_CALM);
         any = true;
     }
@@ -375,7 +374,7 @@ static void relieve(client_t *client, uint64_t before, uint64_t box_share)
     if (of_address && is_blocked(conn, before) && budget_may_close(client)) {
         counter_add(&counters->memory_closes_total, 1);
         for (list_t *link = conn->streams.next; link != &conn->streams; link = link->next)
-            relief_mark(CONTAINER_OF(http2_stream_t, link, link)->ex);
+            budget_note_relief(CONTAINER_OF(http2_stream_t, link, link)->ex);
         conn->reset = true;
         conn_destroy(conn);
         return;
@@ -383,7 +382,7 @@ static void relieve(client_t *client, uint64_t before, uint64_t box_share)
     if (of_address && stalled(client, before) != 0 && is_over(conn, before)) {
         counter_add(&counters->memory_closes_total, 1);
         conn->reset = conn_untaken(client->conn) >= CONN_LITTLE_BYTES;
-        const http2_fault_t fault = {NGHTTP2_ENHANCE_YOUR_CALM, {.reason = RELIEF_REASON}, false};
+        const http2_fault_t fault = {NGHTTP2_ENHANCE_YOUR_CALM, {.reason = BUDGET_RELIEF_REASON}, false};
         http2_fault_say(conn, &fault, str_make(NULL, 0));
         leave(conn, fault.code, fault.fault.reason);
         return;

@@ -12,6 +12,7 @@
 #include "http2_server_internal.h"
 
 #include "arena.h"
+#include "budget.h"
 #include "context.h"
 #include "list.h"
 
@@ -280,7 +281,7 @@ static void give_window(http2_stream_t *stream)
     size_t passed = stream->passed;
     stream->passed = 0;
     if (stream->request_ended) {
-        http2_window_end(window, stream->ex);
+        http2_window_end(window, &stream->ex->account);
         return;
     }
     if (stream->ex->state >= EXCHANGE_ORIGIN) { /* before, bytes are only kept */
@@ -289,9 +290,11 @@ static void give_window(http2_stream_t *stream)
                           HTTP2_WINDOW_MIN + HTTP2_GROWN_BYTES - conn->grown);
         conn->grown += window->size - HTTP2_WINDOW_MIN;
     }
-    bool renew =
-        stream->ex->state != EXCHANGE_DONE && (passed != 0 || exchange_request_room(stream->ex) != 0);
-    http2_window_update(window, conn->session, stream->id, stream->in.size, renew, stream->ex);
+    if (stream->ex->state != EXCHANGE_DONE && (passed != 0 || exchange_request_room(stream->ex) != 0))
+        http2_window_renew(window, conn->session, stream->id, stream->in.size,
+                           budget_credit(conn->client.context), &stream->ex->account);
+    else
+        http2_window_count(window, conn->session, stream->id, &stream->ex->account);
 }
 
 /* Passes the next `n` bytes that are held. An answer at their flush may close the stream, which lets go of
@@ -520,7 +523,7 @@ void http2_stream_close(http2_stream_t *stream, exchange_end_t how)
     loop_timer_stop(&stream->stall_timer);
     release_held(stream, stream->in.size);
     conn->grown -= stream->window.size - HTTP2_WINDOW_MIN;
-    http2_window_end(&stream->window, stream->ex);
+    http2_window_end(&stream->window, &stream->ex->account);
     http2_stream_drop_output(stream);
     http2_schedule(conn);
 }

@@ -2,8 +2,6 @@
 
 #include <assert.h>
 
-#include "context.h"
-
 /* WINDOW_UPDATE is sent for a quarter of the window, but no more than this is kept back. */
 #define GRANT_BYTES (256 * 1024)
 /* While it ramps, the window grows by this many bytes for each that is taken: fourfold in a round trip. */
@@ -80,34 +78,29 @@ uint32_t http2_window_open(nghttp2_session *session, int32_t id)
     return size > used && used >= 0 ? (uint32_t)(size - used) : 0;
 }
 
-/* From three quarters of limits.memory on, no credit is given above first windows. */
-static uint64_t budget_left(const context_t *context)
-{
-    uint64_t most = context->conf->limits.memory_bytes / 4 * 3;
-    uint64_t held = account_own(&context->memory);
-    return most > held ? most - held : 0;
-}
-
-static void count(http2_window_t *window, uint32_t open, exchange_t *ex)
+static void count(http2_window_t *window, uint32_t open, account_t *account)
 {
     uint32_t now = open > HTTP2_WINDOW_MIN ? open - HTTP2_WINDOW_MIN : 0;
-    account_move(&ex->account, window->counted, now);
+    account_move(account, window->counted, now);
     window->counted = now;
 }
 
-void http2_window_update(http2_window_t *window, nghttp2_session *session, int32_t id, size_t held,
-                         bool renew, exchange_t *ex)
+void http2_window_count(http2_window_t *window, nghttp2_session *session, int32_t id, account_t *account)
 {
-    uint32_t open = http2_window_open(session, id);
-    count(window, open, ex);
-    uint32_t more = renew ? http2_window_grant(window, open, held, budget_left(ex->context)) : 0;
-    if (more == 0)
-        return;
-    (void)nghttp2_submit_window_update(session, NGHTTP2_FLAG_NONE, id, (int32_t)more);
-    count(window, open + more, ex);
+    count(window, http2_window_open(session, id), account);
 }
 
-void http2_window_end(http2_window_t *window, exchange_t *ex)
+void http2_window_renew(http2_window_t *window, nghttp2_session *session, int32_t id, size_t held,
+                        uint64_t budget, account_t *account)
 {
-    count(window, 0, ex);
+    uint32_t open = http2_window_open(session, id);
+    uint32_t more = http2_window_grant(window, open, held, budget);
+    if (more != 0)
+        (void)nghttp2_submit_window_update(session, NGHTTP2_FLAG_NONE, id, (int32_t)more);
+    count(window, open + more, account);
+}
+
+void http2_window_end(http2_window_t *window, account_t *account)
+{
+    count(window, 0, account);
 }

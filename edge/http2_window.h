@@ -12,7 +12,7 @@
 
 #include <nghttp2/nghttp2.h>
 
-#include "context.h"
+#include "account.h"
 
 /* The protocol's default, which each stream begins with, and the widest. */
 #define HTTP2_WINDOW_MIN 65535
@@ -52,13 +52,12 @@ uint32_t http2_window_grant(const http2_window_t *window, uint32_t open, size_t 
 
 /* Credit that the peer has on stream `id`. */
 uint32_t http2_window_open(nghttp2_session *session, int32_t id);
-/*
- * Counts the credit that the peer has on stream `id` to the exchange's account, and, with `renew`, advertises
- * what http2_window_grant says. Call it when bytes came or were taken.
- */
-void http2_window_update(http2_window_t *window, nghttp2_session *session, int32_t id, size_t held,
-                         bool renew, exchange_t *ex);
+/* Counts the credit that the peer has on stream `id` to `account`. Call it when bytes came or were taken. */
+void http2_window_count(http2_window_t *window, nghttp2_session *session, int32_t id, account_t *account);
+/* The same, and advertises what http2_window_grant says. */
+void http2_window_renew(http2_window_t *window, nghttp2_session *session, int32_t id, size_t held,
+                        uint64_t budget, account_t *account);
 /* Nothing more comes: no credit is counted any more. */
-void http2_window_end(http2_window_t *window, exchange_t *ex);
+void http2_window_end(http2_window_t *window, account_t *account);
 
 #endif

@@ -4,7 +4,7 @@
 
 #include "arena.h"
 #include "context.h"
-#include "steps.h"
+#include "step.h"
 
 /* The most that any caller may have collected: bodies lie in the exchange's arena. */
 #define MAX_BYTES 1048576

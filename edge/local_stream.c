@@ -5,7 +5,7 @@
 #include "arena.h"
 #include "context.h"
 #include "local.h"
-#include "steps.h"
+#include "step.h"
 
 typedef struct local_stream {
     void (*left)(void *arg);

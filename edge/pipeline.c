@@ -8,25 +8,29 @@
 #include "access_log.h"
 #include "api.h"
 #include "cors.h"
+#include "refused.h"
+#include "route.h"
 #include "slots.h"
 #include "steps.h"
 #include "tunnel.h"
 #include "uses.h"
 #include "wake.h"
+#include "wake_events.h"
 
 /*
  * The steps of an exchange that came to a preview's host, in order. Each listener's kind has a table; a step
  * answers STEP_NEXT, STEP_WAIT or STEP_DONE, and never goes back.
  */
 static const exchange_step_t preview_steps[] = {
-    {"client", step_client}, /* has its client too many requests open: 429 */
-    {"host", step_host},     /* is this name ours: 421 */
-    {"route", step_route},   /* which preview and which box: 404 */
-    {"access", step_access}, /* may this request see it: 401, 403, 429, or the sign-in page */
-    {"limit", step_limit},   /* is there room for it: 503; has it been here before: 508 */
-    {"wake", step_wake},     /* does its box run: else it waits, bounded: 503 */
-    {"slots", step_slots},   /* may its client and its box have another connection: else it waits: 503 */
-    {"origin", step_origin}, /* to the port in the box, and the response back */
+    {"client", step_client},      /* has its client too many requests open: 429 */
+    {"host", step_host},          /* is this name ours: 421 */
+    {"route", step_route},        /* which preview and which box: 404 */
+    {"access", step_access},      /* may this request see it: 401, 403, 429, or the sign-in page */
+    {"events", step_wake_events}, /* does it ask how a wake goes on: answered here */
+    {"limit", step_limit},        /* is there room for it: 503; has it been here before: 508 */
+    {"wake", step_wake},          /* does its box run: else it waits, bounded: 503 */
+    {"slots", step_slots},        /* may its client and its box have another connection: else it waits: 503 */
+    {"origin", step_origin},      /* to the port in the box, and the response back */
     {NULL, NULL},
 };
 
@@ -60,6 +64,11 @@ static const exchange_step_t health_steps[] = {
     {NULL, NULL},
 };
 
+/* The box is where it was when its record was read. */
+static bool (*const origin_connected[])(exchange_t *) = {use_still_there, NULL};
+static const exchange_hook_t origin_unreachable[] = {use_unreachable, NULL};
+static bool (*const may_pool[])(const exchange_t *) = {use_is_current, NULL};
+
 /* A tunnel lasts: the preview, its blocks and its credentials are looked up once more before it opens. */
 static bool (*const judge_head[])(exchange_t *) = {tunnel_judge_head, access_judge_head, NULL};
 
@@ -74,7 +83,8 @@ static void (*const request_body[])(exchange_t *, str_t) = {tunnel_request_body,
 /* The tunnel first: bytes behind the frame at which it closes count for nothing. */
 static bool (*const response_body[])(exchange_t *, str_t *) = {tunnel_response_body, use_response_body, NULL};
 
-static bool (*const origin_left[])(exchange_t *, const origin_failure_t *) = {tunnel_origin_left, NULL};
+static bool (*const origin_left[])(exchange_t *, const origin_failure_t *) = {tunnel_origin_left,
+                                                                              refused_origin_left, NULL};
 
 static void (*const failed[])(exchange_t *, origin_failure_t) = {api_failed, NULL};
 
@@ -90,7 +100,11 @@ const pipeline_t edge_pipeline = {
     .health = health_steps,
     .api = api_steps,
     .api_upstream = api_upstream_steps,
-    .hooks = {.judge_head = judge_head,
+    .hooks = {.still_allowed = steps_still_allowed,
+              .origin_connected = origin_connected,
+              .origin_unreachable = origin_unreachable,
+              .may_pool = may_pool,
+              .judge_head = judge_head,
               .response_head = response_head,
               .lists_origin = cors_lists_origin,
               .local_head = local_head,

@@ -16,6 +16,15 @@ typedef struct pipeline pipeline_t;
 typedef void (*exchange_hook_t)(exchange_t *ex);
 
 typedef struct exchange_hooks {
+    /* Whether an exchange that has waited may still go on. False: it was answered. NULL: it may. */
+    bool (*still_allowed)(exchange_t *ex);
+    /* A connection for the exchange is there, or will not come, and nothing was sent. False: the hook has
+     * answered the exchange, or begun it again (origin_ops.again). */
+    bool (*const *origin_connected)(exchange_t *ex);
+    /* No connection to the origin could be made. */
+    const exchange_hook_t *origin_unreachable;
+    /* Whether connections that the exchange leaves may carry others. */
+    bool (*const *may_pool)(const exchange_t *ex);
     /* The origin's final head has come, in EXCHANGE_ORIGIN. False: the hook has answered the exchange in its
      * place. */
     bool (*const *judge_head)(exchange_t *ex);

@@ -258,18 +258,17 @@ static void explain(exchange_t *ex, origin_failure_t failure)
         fail(ex, failure, &unknown);
 }
 
-void refused_fail(exchange_t *ex)
+bool refused_origin_left(exchange_t *ex, const origin_failure_t *failure)
 {
-    explain(ex, ORIGIN_NOT_LISTENING);
-}
-
-void refused_end(exchange_t *ex, origin_failure_t failure)
-{
-    bool has_log = ex->target.is_box && store_keeps_log(ex->box.provider);
-    if (failure == ORIGIN_CLOSED && has_log && ex->state < EXCHANGE_RESPONSE && access_reads_details(ex))
-        explain(ex, failure);
-    else
-        exchange_origin_failed(ex, failure);
+    bool closed, explain_it;
+    if (failure == NULL || ex->explained || !ex->target.is_box || ex->state >= EXCHANGE_RESPONSE)
+        return true;
+    closed = *failure == ORIGIN_CLOSED && store_keeps_log(ex->box.provider) && access_reads_details(ex);
+    explain_it = closed || *failure == ORIGIN_NOT_LISTENING;
+    ex->explained = explain_it;
+    if (explain_it)
+        explain(ex, *failure);
+    return !explain_it;
 }
 
 void refused_message(refused_t *refused, const ipc_message_t *message)

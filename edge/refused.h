@@ -23,12 +23,13 @@ void refused_set_channel(refused_t *refused, channel_t *channel);
 /* PROCESS_LISTENS. */
 void refused_message(refused_t *refused, const ipc_message_t *message);
 
-/* The exchange has no origin: its box refused. It fails now or soon; ex->listening then says what listens. */
-void refused_fail(exchange_t *ex);
 /* Whether the exchange has failed, and only waits to say why. */
 bool refused_waits(const exchange_t *ex);
-/* The exchange has no origin any more: it failed. As exchange_origin_failed, but where the app closed the
- * connection without an answer and its log may say why, a moment later and with that line. */
-void refused_end(exchange_t *ex, origin_failure_t failure);
+/*
+ * Hook (pipeline.h). The box refused the connection, or the app closed it without an answer and its log may
+ * say why: false, and the exchange fails in this call or a moment later, with ex->listening and ex->detail as
+ * far as they are known.
+ */
+MUST_USE bool refused_origin_left(exchange_t *ex, const origin_failure_t *failure);
 
 #endif

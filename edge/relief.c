@@ -3,6 +3,7 @@
 
 #include "address.h"
 #include "budget.h"
+#include "client.h"
 #include "context.h"
 #include "crowd.h"
 #include "http2_client.h"
@@ -95,7 +96,7 @@ static void take_from(round_t *round, const struct in6_addr *address)
 {
     context_t *context = round->context;
     list_t *next;
-    context->relief.at_work = true;
+    context->relieving = true;
     for (list_t *link = context->clients.next; link != &context->clients; link = next) {
         client_t *client = CONTAINER_OF(client_t, link, link);
         next = link->next;
@@ -104,7 +105,7 @@ static void take_from(round_t *round, const struct in6_addr *address)
         if (address == NULL || address_same_owner(address, &client->address))
             client->codec->relieve(client, round->before, address != NULL ? 0 : round->share);
     }
-    context->relief.at_work = false;
+    context->relieving = false;
 }
 
 static void shed_idle(context_t *context, uint64_t now)
@@ -123,14 +124,14 @@ void relief_turn(context_t *context)
 {
     const conf_t *conf = context->conf;
     uint64_t now = loop_now(context->loop);
-    if (!budget_is_tight(context) || now < context->relief.last_ms + RELIEF_PERIOD_MS)
+    if (!budget_is_tight(context) || now < context->relief_ms + RELIEF_PERIOD_MS)
         return;
-    context->relief.last_ms = now;
+    context->relief_ms = now;
     shed_idle(context, now);
     if (!budget_is_tight(context))
         return;
     round_t round = {.context = context,
-                     .before = now > RELIEF_STALL_MS ? now - RELIEF_STALL_MS : 0,
+                     .before = now > EXCHANGE_STALL_MS ? now - EXCHANGE_STALL_MS : 0,
                      .share = budget_share(conf),
                      .full = context->memory.held >= conf->limits.memory_bytes};
     take_from(&round, NULL);

@@ -1,17 +1,17 @@
 /*
  * Takes memory back when it is short (budget.h): first from idle connections to origins, and from those of
  * clients where they keep too much (crowd.h). Then from exchanges and handshakes without progress for
- * RELIEF_STALL_MS, beginning with the client addresses that hold most, whose idle connections go before them,
- * and from boxes over their share. Their streams are reset; a connection over HTTP/1 ends with its exchange,
- * one over HTTP/2 where it takes nothing itself, or holds again after it lost streams (http2_progress.h).
- * Connections of trusted proxies, which carry many clients, stay. What makes progress is never ended.
+ * EXCHANGE_STALL_MS, beginning with the client addresses that hold most, whose idle connections go before
+ * them, and from boxes over their share. Their streams are reset; a connection over HTTP/1 ends with its
+ * exchange, one over HTTP/2 where it takes nothing itself, or holds again after it lost streams
+ * (http2_progress.h). Connections of trusted proxies, which carry many clients, stay. What makes progress is
+ * never ended.
  */
 #ifndef BOXEDGE_RELIEF_H
 #define BOXEDGE_RELIEF_H
 
-#include "client.h"
+typedef struct context context_t;
 
-#define RELIEF_STALL_MS  5000
 #define RELIEF_PERIOD_MS 250
 /* Idle time after which a connection to an origin may be closed; the maximum closed per codec and turn. */
 #define RELIEF_IDLE_MS   1000
@@ -21,29 +21,7 @@
 /* Client addresses in one turn, at most. */
 #define RELIEF_ADDRESSES 16
 
-/* Zero-filled is valid. */
-typedef struct relief {
-    uint64_t last_ms;
-    bool at_work; /* it ends exchanges just now */
-} relief_t;
-
 /* At the end of each turn of the loop; cheap where memory is not short. May end any exchange. */
 void relief_turn(context_t *context);
-
-/* An exchange ends because of it: what its access line says. */
-#define RELIEF_REASON "Memory is short, and this client holds some without getting further."
-static inline void relief_mark(exchange_t *ex)
-{
-    if (ex->local_code != NULL)
-        return;
-    ex->local_code = "overloaded";
-    ex->detail = RELIEF_REASON;
-}
-
-/* Whether an exchange holds memory without getting further: `before` is from when on it had to. */
-static inline bool relief_is_stalled(const exchange_t *ex, uint64_t before)
-{
-    return ex->state > EXCHANGE_HEAD && ex->progress_ms <= before;
-}
 
 #endif

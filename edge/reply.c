@@ -6,17 +6,17 @@
 
 #include <jansson.h>
 
-#include "access.h"
 #include "address.h"
 #include "arena.h"
 #include "client.h"
 #include "context.h"
 #include "exchange.h"
+#include "exchange_browser.h"
 #include "failure_page.h"
 #include "grpc.h"
 #include "pages.h"
 #include "pipeline.h"
-#include "steps.h"
+#include "step.h"
 #include "wake_page.h"
 
 /* Of a script's nonce. */
@@ -150,7 +150,7 @@ void exchange_reply_error_with(exchange_t *ex, int status, const char *code, con
     exchange_add_own_fields(ex, &fields);
     for (uint32_t i = 0; i < extra->count; i++)
         fields_add(&ex->arena, &fields, extra->at[i].id, extra->at[i].name, extra->at[i].value);
-    browser_request_t browser = access_browser_request(ex);
+    browser_request_t browser = exchange_browser(ex);
     if (grpc_is_request(&ex->request)) {
         grpc_add_status(&ex->arena, &fields, status, code, ex->detail != NULL ? ex->detail : sentence);
         exchange_reply(ex, 200, STR("application/grpc"), &fields, str_make(NULL, 0));

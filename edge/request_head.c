@@ -2,9 +2,9 @@
 
 #include <assert.h>
 
-#include "access_line.h"
 #include "arena.h"
 #include "client.h"
+#include "target_text.h"
 
 /* Lives in its own arena. */
 struct request_head {
@@ -108,7 +108,7 @@ void request_head_drop(exchange_t *ex)
     request->fields = fields;
     request->method = str_dup(&ex->arena, request->method);
     request->authority = str_dup(&ex->arena, request->authority);
-    request->target = access_line_target(&ex->arena, request->target);
+    request->target = target_text(&ex->arena, request->target);
     request->websocket_key = STR("");
     request_head_free(ex);
     exchange_count(ex);

@@ -7,12 +7,14 @@
 #include "browser.h"
 #include "client.h"
 #include "credentials.h"
+#include "exchange_browser.h"
 #include "form.h"
 #include "local.h"
+#include "pages.h"
 #include "random_id.h"
 #include "session.h"
 #include "signin_page.h"
-#include "steps.h"
+#include "step.h"
 #include "worker.h"
 
 #define SIGN_IN_PATH  RESERVED_PATH "sign-in"
@@ -57,7 +59,7 @@ static void add(exchange_t *ex, fields_t *fields, const char *name, str_t value)
 static void redirect(exchange_t *ex, str_t path, str_t set_cookie)
 {
     fields_t fields = {0};
-    str_t origin = access_own_origin(ex);
+    str_t origin = exchange_own_origin(ex);
     if (!is_local_path(path))
         path = STR("/");
     char *location = arena_alloc(&ex->arena, origin.n + path.n);
@@ -122,7 +124,7 @@ static bool may_be_framed(exchange_t *ex)
         if (referer.p[n] == '/' && ++slashes == 3)
             break;
     return allowed.n != 0 &&
-           (referer.n == 0 || origin_is_allowed(str_make(referer.p, n), access_own_origin(ex), allowed));
+           (referer.n == 0 || origin_is_allowed(str_make(referer.p, n), exchange_own_origin(ex), allowed));
 }
 
 /* In a frame of a site that is not allowed, the page offers to open a tab of its own instead of taking a
@@ -228,10 +230,10 @@ static void sign_out(exchange_t *ex, str_t body, void *arg)
  * enough. */
 static bool comes_from_here(exchange_t *ex)
 {
-    browser_request_t browser = access_browser_request(ex);
+    browser_request_t browser = exchange_browser(ex);
     str_t origin = browser.origin, site = browser.sec_fetch_site;
     if (origin.n != 0 && !browser_hides_own_origin(&browser) &&
-        !origin_is_allowed(origin, access_own_origin(ex), str_make(NULL, 0)))
+        !origin_is_allowed(origin, exchange_own_origin(ex), str_make(NULL, 0)))
         return false;
     return site.n == 0 || str_eq(site, STR("same-origin")) || str_eq(site, STR("none"));
 }

@@ -7,15 +7,14 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "api.h"
 #include "arena.h"
+#include "client.h"
 #include "context.h"
 #include "fold_hash.h"
 #include "list.h"
 #include "random_id.h"
 #include "remote.h"
-#include "steps.h"
-#include "wake.h"
+#include "step.h"
 
 /* A power of two. */
 #define BUCKETS 1024
@@ -219,7 +218,7 @@ bool slots_are_many(const exchange_t *ex)
     return false;
 }
 
-/* ---- the step ---- */
+/* ---- taking ---- */
 
 static void refuse(exchange_t *ex, slot_kind_t kind)
 {
@@ -246,14 +245,14 @@ static uint32_t time_left(const exchange_t *ex)
     return gone < most ? most - (uint32_t)gone : 0;
 }
 
-static bool has_waited(const exchange_t *ex)
+bool slots_waited(const exchange_t *ex)
 {
     return ex->slots.waiter != NULL;
 }
 
 static struct slot_waiter *waiter_of(exchange_t *ex)
 {
-    if (!has_waited(ex)) {
+    if (!slots_waited(ex)) {
         ex->slots.waiter = arena_alloc(&ex->arena, sizeof(*ex->slots.waiter));
         *ex->slots.waiter = (struct slot_waiter){.ex = ex, .since_ms = loop_now(ex->context->loop)};
         counter_add(&ex->context->counters->origin_queue_waits_total, 1);
@@ -284,7 +283,7 @@ static step_result_t take(exchange_t *ex, const uint64_t *hashes, size_t count)
 {
     slots_t *slots = ex->context->slots;
     slot_cell_t *cells[SLOT_KINDS] = {NULL};
-    bool waited = has_waited(ex);
+    bool waited = slots_waited(ex);
     for (size_t kind = 0; kind < count; kind++) {
         cells[kind] = cell_of(slots, (slot_kind_t)kind, hashes[kind]);
         /* One that is new waits behind those who came before. */
@@ -309,28 +308,20 @@ static bool needs_none(const exchange_t *ex)
     return ex->context->slots == NULL || ex->internal || ex->client->local;
 }
 
-step_result_t step_slots(exchange_t *ex)
+step_result_t slots_take_for_client(exchange_t *ex)
 {
-    if (needs_none(ex) || ex->preview.protocol == PREVIEW_H2C)
-        return STEP_NEXT;
-    if (has_waited(ex)) {
-        if (!wake_is_needless(ex, &ex->box)) /* its box sleeps by now, and is woken anew */
-            ex->wake_began_ms = 0;
-        step_result_t woken = step_wake(ex);
-        if (woken != STEP_NEXT)
-            return woken;
-    }
-    slots_t *slots = ex->context->slots;
-    str_t id = str_from(ex->box.id);
-    const uint64_t hashes[] = {fold_hash_client(slots->seed, remote_address(ex)),
-                               fold_hash_text(slots->seed, id)};
-    return take(ex, hashes, SLOT_KINDS);
-}
-
-step_result_t step_api_slots(exchange_t *ex)
-{
-    if (needs_none(ex) || ex->api->upstream->protocol == CONF_PROTOCOL_H2)
+    if (needs_none(ex))
         return STEP_NEXT;
     const uint64_t hash = fold_hash_client(ex->context->slots->seed, remote_address(ex));
     return take(ex, &hash, 1);
+}
+
+step_result_t slots_take_for_box(exchange_t *ex)
+{
+    if (needs_none(ex))
+        return STEP_NEXT;
+    slots_t *slots = ex->context->slots;
+    const uint64_t hashes[] = {fold_hash_client(slots->seed, remote_address(ex)),
+                               fold_hash_text(slots->seed, str_from(ex->box.id))};
+    return take(ex, hashes, SLOT_KINDS);
 }

@@ -9,6 +9,7 @@
 #ifndef BOXEDGE_SLOTS_H
 #define BOXEDGE_SLOTS_H
 
+#include "await.h"
 #include "str.h"
 
 typedef struct exchange exchange_t;
@@ -28,6 +29,14 @@ slots_t *slots_new(context_t *context);
 /* Nothing is held, and nobody waits (asserted). */
 void slots_free(slots_t **slots);
 
+/*
+ * For a step: takes a slot of the exchange's client, or of its client and its box, or waits for it as a step
+ * does, or answers 503. None is taken for requests of the edge's own.
+ */
+MUST_USE step_result_t slots_take_for_client(exchange_t *ex);
+MUST_USE step_result_t slots_take_for_box(exchange_t *ex);
+/* Whether the exchange has waited for one. */
+bool slots_waited(const exchange_t *ex);
 /* Gives back the slots that the exchange holds. Idempotent. */
 void slots_release(exchange_t *ex);
 /* Slots of one client or one box from which on their further connections are some of many

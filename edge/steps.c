@@ -1,13 +1,9 @@
-/*
- * What an exchange goes through before it reaches a box (exchange.c has the order).
- */
 #include "steps.h"
 
 #include <assert.h>
 
 #include "api.h"
 #include "arena.h"
-#include "blocks.h"
 #include "budget.h"
 #include "cdn_loop.h"
 #include "client.h"
@@ -15,11 +11,15 @@
 #include "forward.h"
 #include "hostname.h"
 #include "pipeline.h"
+#include "route.h"
 #include "siphash.h"
+#include "slots.h"
+#include "step.h"
 #include "store.h"
 #include "target.h"
 #include "tls.h"
 #include "uses.h"
+#include "wake.h"
 #include "worker.h"
 
 /* The host of an authority, in lower case, without port and trailing dot; into `out`, or empty where it is
@@ -67,38 +67,24 @@ static bool certificate_covers(client_t *client)
     return client->covers == CLIENT_COVERS;
 }
 
-static void answer_store_unavailable(exchange_t *ex)
-{
-    exchange_reply_error(ex, 503, "store_unavailable", "The edge cannot read its store right now.", 5);
-}
-
-/* Answers blocked requests, and all requests while the list is unknown. True where it answered. */
-static bool refused_as(exchange_t *ex, blocks_answer_t answer)
-{
-    switch (answer) {
-    case BLOCKS_CLEAR:
-        return false;
-    case BLOCKS_BLOCKED:
-        exchange_reply_error(ex, 403, "blocked", "The operator of this edge has blocked this.", 0);
-        return true;
-    case BLOCKS_UNKNOWN:
-        break;
-    }
-    answer_store_unavailable(ex);
-    return true;
-}
-
 static bool client_refused(exchange_t *ex)
 {
-    return refused_as(ex, blocks_has_client(worker_of(ex->context)->blocks, remote_address(ex)));
+    return route_refuses(ex, blocks_has_client(worker_of(ex->context)->blocks, remote_address(ex)));
 }
 
 static bool refused_by_blocks(exchange_t *ex, hostname_result_t result, const hostname_t *name)
 {
     if (result != HOSTNAME_PREVIEW)
         return client_refused(ex);
-    return refused_as(ex, blocks_has(worker_of(ex->context)->blocks, str_make(name->id, name->id_len),
-                                     name->port, remote_address(ex)));
+    return route_refuses(ex, blocks_has(worker_of(ex->context)->blocks, str_make(name->id, name->id_len),
+                                        name->port, remote_address(ex)));
+}
+
+bool steps_still_allowed(exchange_t *ex)
+{
+    if (ex->routed)
+        return route_still_allowed(ex);
+    return ex->api == NULL || !client_refused(ex);
 }
 
 static step_result_t refuse_host(exchange_t *ex)
@@ -170,87 +156,6 @@ step_result_t step_host(exchange_t *ex)
     return refused_by_blocks(ex, result, &name) || refused_as_validation(ex) ? STEP_DONE : STEP_NEXT;
 }
 
-/* A control plane may know a box that the store does not. */
-static bool box_exists(const conf_t *conf, const store_box_t *box, uint64_t now)
-{
-    if (box->state == BOX_UNKNOWN)
-        return conf->control_plane.url != NULL && conf->control_plane.url[0] != '\0';
-    return box->state != BOX_GONE && (box->expires_at == 0 || now < box->expires_at);
-}
-
-routes_result_t exchange_find_route(exchange_t *ex, const route_t **route)
-{
-    uint64_t now = loop_wall_us(ex->context->loop) / 1000000;
-    routes_result_t result = routes_find(worker_of(ex->context)->routes, ex->request.authority, now, route);
-    if (result == ROUTES_FOUND && !box_exists(ex->context->conf, &(*route)->box, now))
-        return ROUTES_NO_PREVIEW;
-    return result;
-}
-
-/* The preview that the request names, or NULL after answering. */
-static const route_t *find_route(exchange_t *ex)
-{
-    const route_t *route;
-    routes_result_t result = exchange_find_route(ex, &route);
-    if (result == ROUTES_FAILED) {
-        answer_store_unavailable(ex);
-        return NULL;
-    }
-    if (result != ROUTES_FOUND) {
-        exchange_reply_error(ex, 404, "preview_not_found", "There is no preview at this address.", 0);
-        return NULL;
-    }
-    return route;
-}
-
-bool exchange_still_allowed(exchange_t *ex)
-{
-    if (!ex->routed)
-        return ex->api == NULL || !client_refused(ex);
-    if (refused_as(ex, blocks_has(worker_of(ex->context)->blocks, str_from(ex->preview.id), ex->preview.port,
-                                  remote_address(ex))))
-        return false;
-    const route_t *route = find_route(ex);
-    if (route == NULL)
-        return false;
-    const store_preview_t *now = &route->preview;
-    if (now->version == ex->preview.version || (!now->bearer && !now->basic)) {
-        if (ex->state == EXCHANGE_STEPS) { /* where it goes is not decided yet */
-            ex->preview = route->preview;
-            ex->box = route->box;
-            ex->box_epoch = route->epoch;
-        }
-        return true;
-    }
-    fields_t fields = {0};
-    fields_add(
-        &ex->arena, &fields, FIELD_OTHER, STR("www-authenticate"),
-        str_format(&ex->arena, "%s realm=\"%s-%u\"", now->bearer ? "Bearer" : "Basic", now->id, now->port));
-    exchange_reply_error_with(ex, 401, "unauthorized",
-                              "The credentials of this preview were replaced meanwhile.", &fields);
-    return false;
-}
-
-step_result_t step_route(exchange_t *ex)
-{
-    const route_t *route = find_route(ex);
-    if (route == NULL)
-        return STEP_DONE;
-    ex->preview = route->preview;
-    ex->box = route->box;
-    ex->box_epoch = route->epoch;
-    ex->routed = true;
-    /* Under an alias: what was looked at before is the name. */
-    if (ex->preview.alias[0] != '\0' &&
-        refused_as(ex, blocks_has(worker_of(ex->context)->blocks, str_from(ex->preview.id), ex->preview.port,
-                                  remote_address(ex))))
-        return STEP_DONE;
-    if (ex->context->conf->api.host_count != 0)
-        api_key_hide(ex);
-    exchange_set_share(ex, str_from(ex->box.id));
-    return STEP_NEXT;
-}
-
 step_result_t step_limit(exchange_t *ex)
 {
     if (cdn_loop_found(&ex->request.fields, str_from(ex->context->conf->node), ex->request.authority)) {
@@ -258,6 +163,25 @@ step_result_t step_limit(exchange_t *ex)
         return STEP_DONE;
     }
     return budget_refuses(ex) ? STEP_DONE : STEP_NEXT; /* its box is known now */
+}
+
+step_result_t step_slots(exchange_t *ex)
+{
+    if (ex->preview.protocol == PREVIEW_H2C)
+        return STEP_NEXT;
+    if (slots_waited(ex)) {
+        if (!wake_is_needless(ex, &ex->box)) /* its box sleeps by now, and is woken anew */
+            ex->wake_began_ms = 0;
+        step_result_t woken = step_wake(ex);
+        if (woken != STEP_NEXT)
+            return woken;
+    }
+    return slots_take_for_box(ex);
+}
+
+step_result_t step_api_slots(exchange_t *ex)
+{
+    return ex->api->upstream->protocol == CONF_PROTOCOL_H2 ? STEP_NEXT : slots_take_for_client(ex);
 }
 
 step_result_t step_api_origin(exchange_t *ex)
@@ -269,6 +193,8 @@ step_result_t step_api_origin(exchange_t *ex)
 
 step_result_t step_origin(exchange_t *ex)
 {
+    if (ex->context->conf->api.host_count != 0)
+        api_key_hide(ex);
     exchange_to_origin(ex);
     target_box(ex);
     use_begin(ex);

@@ -12,7 +12,6 @@
 #include "context.h"
 #include "list.h"
 #include "request_head.h"
-#include "steps.h"
 
 struct subrequest {
     exchange_t *parent;

@@ -8,7 +8,7 @@
 #include "heartbeat.h"
 #include "list.h"
 #include "routes.h"
-#include "steps.h"
+#include "step.h"
 #include "uses.h"
 #include "wake_tabs.h"
 #include "websocket.h"

@@ -15,7 +15,6 @@
 #include "origin_pool.h"
 #include "refused.h"
 #include "shm.h"
-#include "steps.h"
 #include "store.h"
 #include "tunnel.h"
 #include "uses.h"

@@ -42,8 +42,6 @@ uint64_t wake_elapsed_ms(const wake_waiter_t *waiter);
 
 /* ---- exchanges (wake_rules.c, wake_step.c) ---- */
 
-/* Sec-Purpose, or Purpose, of the request; empty: none. */
-str_t wake_purpose(const exchange_t *ex);
 /* Somebody waits for the answer, as far as the request tells: it is no prefetch, no preflight, no
  * /favicon.ico, and does not say X-Box-No-Wake. */
 bool wake_is_wished(const exchange_t *ex);

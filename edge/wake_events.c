@@ -3,12 +3,13 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "access.h"
 #include "arena.h"
 #include "list.h"
 #include "local_stream.h"
 #include "log_json.h"
 #include "signin.h"
-#include "steps.h"
+#include "step.h"
 #include "wake.h"
 #include "wake_page.h"
 #include "wake_reply.h"
@@ -28,12 +29,6 @@ typedef struct wake_events {
     uint64_t began_ms;
     unsigned ticks;
 } wake_events_t;
-
-bool wake_events_asked(const exchange_t *ex)
-{
-    str_t target = ex->request.target, path = STR(WAKE_EVENTS_PATH);
-    return str_starts(target, path) && (target.n == path.n || target.p[path.n] == '?');
-}
 
 /* ---- events ---- */
 
@@ -166,8 +161,10 @@ static void answer_get(exchange_t *ex)
     }
 }
 
-void wake_events_answer(exchange_t *ex)
+step_result_t step_wake_events(exchange_t *ex)
 {
+    if (!access_asks_for_events(ex))
+        return STEP_NEXT;
     if (ex->request.websocket) {
         exchange_reply_error(ex, 404, "not_found", RESERVED_NOTHING, 0);
     } else if (!str_eq(ex->request.method, STR("GET"))) {
@@ -177,4 +174,5 @@ void wake_events_answer(exchange_t *ex)
     } else {
         answer_get(ex);
     }
+    return STEP_DONE;
 }

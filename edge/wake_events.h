@@ -15,9 +15,7 @@
 /* Streams of one worker at a time. */
 #define WAKE_EVENTS_MAX 1024
 
-/* Whether the request is for the events. */
-bool wake_events_asked(const exchange_t *ex);
-/* Answers it, after the access step; the step then returns STEP_DONE. */
-void wake_events_answer(exchange_t *ex);
+/* The step, after the access step: answers a request for the events, and passes all others. */
+step_result_t step_wake_events(exchange_t *ex);
 
 #endif

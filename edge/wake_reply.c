@@ -4,6 +4,7 @@
 
 #include "access.h"
 #include "arena.h"
+#include "exchange_browser.h"
 #include "wake_page.h"
 #include "worker.h"
 
@@ -13,7 +14,7 @@
 
 bool wake_reply_is_navigation(const exchange_t *ex)
 {
-    browser_request_t browser = access_browser_request(ex);
+    browser_request_t browser = exchange_browser(ex);
     return browser_is_navigation(&browser);
 }
 

@@ -6,7 +6,8 @@
 #include "access.h"
 #include "arena.h"
 #include "client.h"
-#include "steps.h"
+#include "exchange_browser.h"
+#include "step.h"
 #include "wake.h"
 #include "wake_reply.h"
 #include "wake_tabs.h"
@@ -25,12 +26,6 @@ static bool contains_word(str_t value, str_t word)
     return false;
 }
 
-str_t wake_purpose(const exchange_t *ex)
-{
-    str_t purpose = fields_value_named(&ex->request.fields, STR("sec-purpose"));
-    return purpose.n != 0 ? purpose : fields_value_named(&ex->request.fields, STR("purpose"));
-}
-
 /* What browsers and crawlers ask for unasked. */
 static bool is_unasked(const exchange_t *ex)
 {
@@ -38,7 +33,7 @@ static bool is_unasked(const exchange_t *ex)
     const char *query = memchr(target.p, '?', target.n);
     str_t path = query != NULL ? str_make(target.p, (size_t)(query - target.p)) : target;
     return str_eq(path, STR("/favicon.ico")) || str_eq(path, STR("/robots.txt")) ||
-           contains_word(wake_purpose(ex), STR("prefetch"));
+           contains_word(exchange_purpose(ex), STR("prefetch"));
 }
 
 /* What a browser asks before a request that may follow; that one counts. */
@@ -46,7 +41,7 @@ static bool is_preflight(const exchange_t *ex)
 {
     if (!str_eq(ex->request.method, STR("OPTIONS")))
         return false;
-    browser_request_t browser = access_browser_request(ex);
+    browser_request_t browser = exchange_browser(ex);
     return browser_is_preflight(&browser);
 }
 
@@ -93,7 +88,7 @@ static void reply_preflight(exchange_t *ex)
 bool wake_rules_pass(exchange_t *ex)
 {
     wakes_t *wakes = worker_of(ex->context)->wakes;
-    browser_request_t browser = access_browser_request(ex);
+    browser_request_t browser = exchange_browser(ex);
     if (browser_is_preflight(&browser)) {
         /* Those of private previews were counted by the access step. */
         bool private = ex->preview.bearer || ex->preview.basic;

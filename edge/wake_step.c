@@ -6,7 +6,7 @@
 #include "arena.h"
 #include "list.h"
 #include "preview_client.h"
-#include "steps.h"
+#include "step.h"
 #include "wake.h"
 #include "wake_reply.h"
 #include "worker.h"

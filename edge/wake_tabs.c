@@ -1,8 +1,8 @@
 #include "wake_tabs.h"
 
-#include "access.h"
 #include "address.h"
 #include "client.h"
+#include "exchange_browser.h"
 #include "hostname.h"
 #include "remote.h"
 #include "siphash.h"
@@ -50,7 +50,7 @@ static bool is_own(const exchange_t *ex, str_t url)
 
 static asker_t asker_of(const exchange_t *ex)
 {
-    browser_request_t browser = access_browser_request(ex);
+    browser_request_t browser = exchange_browser(ex);
     bool same = str_eq(browser.sec_fetch_site, STR("same-origin"));
     if (browser_is_navigation(&browser))
         return same && loads_itself(ex) ? ASKER_PAGE : ASKER_PERSON;

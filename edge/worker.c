@@ -35,6 +35,7 @@
 #include "process_log.h"
 #include "random_id.h"
 #include "refused.h"
+#include "relief.h"
 #include "routes.h"
 #include "shm.h"
 #include "slots.h"

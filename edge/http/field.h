@@ -69,8 +69,9 @@ typedef enum field_id {
 /*
  * The fields that anything reads once a request's head was freed (request_head.h): identity, bytes of the
  * value at most, how many of that name at most (more than 1 where readers tell one from several). No reader
- * needs more. The first six are for answers of the edge's own (access_browser_request).
+ * needs more. The first six are for answers of the edge's own (exchange_browser).
  */
+#define FIELD_AGENT_BYTES 256 /* of User-Agent, in the access line */
 #define FIELDS_KEPT(X)                                                                                       \
     X(ACCEPT, 256, 1)                                                                                        \
     X(ACCESS_CONTROL_REQUEST_METHOD, 32, 1)                                                                  \
@@ -78,10 +79,10 @@ typedef enum field_id {
     X(SEC_FETCH_MODE, 32, 1)                                                                                 \
     X(SEC_FETCH_SITE, 32, 1)                                                                                 \
     X(X_REQUESTED_WITH, 32, 1)                                                                               \
-    X(CONTENT_TYPE, 64, 1)                        /* failures of gRPC calls (grpc_is_request) */             \
-    X(ORIGIN, 288, 1)                             /* CORS of answers; a host has 255 bytes at most */        \
-    X(USER_AGENT, ACCESS_LINE_AGENT_BYTES + 1, 1) /* the access line, which marks a cut */                   \
-    X(X_FORWARDED_PROTO, 16, 2)                   /* Location of a response (public_scheme) */
+    X(CONTENT_TYPE, 64, 1)                  /* failures of gRPC calls (grpc_is_request) */                   \
+    X(ORIGIN, 288, 1)                       /* CORS of answers; a host has 255 bytes at most */              \
+    X(USER_AGENT, FIELD_AGENT_BYTES + 1, 1) /* the access line, which marks a cut */                         \
+    X(X_FORWARDED_PROTO, 16, 2)             /* Location of a response (public_scheme) */
 
 typedef struct field {
     str_t name;  /* as it came; HTTP/2 names are lower case already */

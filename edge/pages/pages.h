@@ -9,6 +9,9 @@
 
 #include "arena.h"
 
+/* Paths on preview hosts that are the edge's own, and never reach a box. */
+#define RESERVED_PATH "/.well-known/boxedge/"
+
 /* The Content-Security-Policy of a page without a script: nothing but its own style. */
 #define PAGES_CSP                                                                                            \
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"

@@ -7,11 +7,12 @@
 #define BOXEDGE_WAKE_PAGE_H
 
 #include "arena.h"
+#include "pages.h"
 #include "str.h"
 #include "wake_message.h"
 
 /* Where the page hears how the wake goes on; wake.js names it too. */
-#define WAKE_EVENTS_PATH "/.well-known/boxedge/wake"
+#define WAKE_EVENTS_PATH RESERVED_PATH "wake"
 
 typedef struct wake_page {
     const char *box;

@@ -12,6 +12,7 @@
 #include "client.h"
 #include "http2_client.h"
 #include "pipeline.h"
+#include "step.h"
 #include "steps.h"
 #include "target.h"
 #include "worker.h"

@@ -14,6 +14,7 @@
 #include "process.h"
 #include "shm.h"
 #include "slots.h"
+#include "step.h"
 #include "steps.h"
 #include "store_fixture.h"
 #include "subrequest.h"

@@ -9,6 +9,7 @@
 #include "worker_fixture.h"
 
 #include "exchange.h"
+#include "step.h"
 #include "steps.h"
 
 #define WORLD_SLICES 64

@@ -17,6 +17,7 @@
 
 #include "client.h"
 #include "http2_server_internal.h"
+#include "step.h"
 #include "steps.h"
 #include "worker.h"
 

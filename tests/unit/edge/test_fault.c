@@ -8,6 +8,7 @@
 #include "arena.h"
 #include "chunked.h"
 #include "fault.h"
+#include "fault_log.h"
 
 static void test_quote(void **state)
 {

@@ -305,7 +305,7 @@ static void test_idle_connections_count_and_are_shed(void **state)
     account_add(&worker->context.memory.account, others);
     relief_turn(&worker->context); /* it is, but the connection may be wanted again */
     assert_int_equal(http2_origins_count(worker->context.http2_origins), 1);
-    worker->context.relief = (relief_t){0};
+    worker->context.relief_ms = 0;
     origin->idle_ms -= RELIEF_IDLE_MS;
     relief_turn(&worker->context);
     assert_int_equal(http2_origins_count(worker->context.http2_origins), 0);

@@ -5,13 +5,14 @@
 #include "http2_world.h"
 
 #include "budget.h"
+#include "relief.h"
 
 static int set_up(void **state)
 {
     world_t *world = malloc(sizeof(*world));
     world_start(world);
     loop_hold(world->loop);
-    loop_skip(world->loop, RELIEF_STALL_MS);
+    loop_skip(world->loop, EXCHANGE_STALL_MS);
     http2_world_connect(world);
     world_pump(world);
     world->worker.context.memory.held += world->conf.limits.memory_bytes; /* by others */
@@ -56,7 +57,7 @@ static void expect(const world_t *world, unsigned resets, unsigned closes)
 static void lose_one(world_t *world)
 {
     int32_t id = hold(world);
-    pass(world, RELIEF_STALL_MS - RELIEF_PERIOD_MS);
+    pass(world, EXCHANGE_STALL_MS - RELIEF_PERIOD_MS);
     expect(world, 0, 0);
     pass(world, RELIEF_PERIOD_MS);
     expect(world, 1, 0);
@@ -68,7 +69,7 @@ static void test_a_connection_that_holds_again_is_closed(void **state)
     world_t *world = *state;
     lose_one(world);
     (void)hold(world);
-    pass(world, RELIEF_STALL_MS - RELIEF_PERIOD_MS);
+    pass(world, EXCHANGE_STALL_MS - RELIEF_PERIOD_MS);
     expect(world, 1, 0);
     assert_false(world->goaway);
     pass(world, RELIEF_PERIOD_MS);
@@ -83,11 +84,11 @@ static void test_one_that_holds_again_later(void **state)
     uint64_t others = world->conf.limits.memory_bytes / 2;
     lose_one(world);
     world->worker.context.memory.held -= others; /* not short meanwhile: idle connections stay */
-    pass(world, 4 * RELIEF_STALL_MS);
+    pass(world, 4 * EXCHANGE_STALL_MS);
     expect(world, 1, 0);
     world->worker.context.memory.held += others;
     (void)hold(world);
-    pass(world, RELIEF_STALL_MS - RELIEF_PERIOD_MS);
+    pass(world, EXCHANGE_STALL_MS - RELIEF_PERIOD_MS);
     expect(world, 1, 0);
     pass(world, RELIEF_PERIOD_MS);
     expect(world, 1, 1);
@@ -98,7 +99,7 @@ static void test_one_that_holds_nothing(void **state)
 {
     world_t *world = *state;
     lose_one(world);
-    pass(world, RELIEF_STALL_MS - RELIEF_PERIOD_MS);
+    pass(world, EXCHANGE_STALL_MS - RELIEF_PERIOD_MS);
     expect(world, 1, 0);
     assert_int_equal(world->counters.connections_given_up_total, 0);
     pass(world, RELIEF_PERIOD_MS);
@@ -108,13 +109,13 @@ static void test_one_that_holds_nothing(void **state)
     assert_int_equal(world->counters.memory_closes_total, 0);
 }
 
-/* Its streams are all younger than RELIEF_STALL_MS, as its client replaces them. */
+/* Its streams are all younger than EXCHANGE_STALL_MS, as its client replaces them. */
 static void test_streams_that_replace_each_other(void **state)
 {
     world_t *world = *state;
     for (unsigned i = 0; i < 4 && !world_closed(world); i++) {
         int32_t id = hold(world);
-        pass(world, RELIEF_STALL_MS - 2 * RELIEF_PERIOD_MS);
+        pass(world, EXCHANGE_STALL_MS - 2 * RELIEF_PERIOD_MS);
         if (world_closed(world))
             break;
         assert_int_equal(nghttp2_submit_rst_stream(world->client, NGHTTP2_FLAG_NONE, id, NGHTTP2_CANCEL), 0);
@@ -136,7 +137,7 @@ static void test_progress_keeps_the_connection(void **state)
         int32_t stalled = hold(world);
         for (unsigned j = 0; j < 4; j++) {
             origin_body(download, body, sizeof(body));
-            pass(world, RELIEF_STALL_MS / 4);
+            pass(world, EXCHANGE_STALL_MS / 4);
         }
         expect(world, i + 1, 0);
         assert_true(world_seen(world, stalled)->reset);
@@ -150,7 +151,7 @@ static void test_answers_keep_the_connection(void **state)
     world_t *world = *state;
     for (unsigned i = 0; i < 4; i++) {
         (void)hold(world);
-        pass(world, RELIEF_STALL_MS - RELIEF_PERIOD_MS);
+        pass(world, EXCHANGE_STALL_MS - RELIEF_PERIOD_MS);
         (void)hold(world);
         origin_head(world->last, 204, 0, true, false);
         origin_end(world->last);
@@ -167,7 +168,7 @@ static void test_only_while_memory_is_short(void **state)
     lose_one(world);
     world->worker.context.memory.held -= memory / 2;
     (void)hold(world);
-    pass(world, 4 * RELIEF_STALL_MS);
+    pass(world, 4 * EXCHANGE_STALL_MS);
     expect(world, 1, 0);
     world->worker.context.memory.held += memory / 2;
     pass(world, RELIEF_PERIOD_MS);
@@ -182,7 +183,7 @@ static void test_a_trusted_proxy_stays(void **state)
     world->conf.trusted_count = 1;
     for (unsigned i = 0; i < 4; i++) {
         (void)hold(world);
-        pass(world, RELIEF_STALL_MS);
+        pass(world, EXCHANGE_STALL_MS);
         expect(world, i + 1, 0);
     }
 }

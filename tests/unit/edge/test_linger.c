@@ -7,6 +7,7 @@
 
 #include "linger.h"
 #include "list.h"
+#include "step.h"
 #include "steps.h"
 
 static char big[60000];

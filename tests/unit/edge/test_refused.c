@@ -15,7 +15,7 @@ typedef struct world {
 static step_result_t step_refused(exchange_t *ex)
 {
     exchange_to_origin(ex);
-    refused_fail(ex);
+    exchange_origin_failed(ex, ORIGIN_NOT_LISTENING);
     return STEP_DONE;
 }
 
@@ -233,7 +233,7 @@ static void the_line_is_shown(void **state)
 static step_result_t step_closed(exchange_t *ex)
 {
     exchange_to_origin(ex);
-    refused_end(ex, ORIGIN_CLOSED);
+    exchange_origin_failed(ex, ORIGIN_CLOSED);
     return STEP_DONE;
 }
 

@@ -159,7 +159,7 @@ static void test_values_are_bounded(void **state)
     exchange_start(ex);
     world_respond(world);
     assert_int_equal(ex->request.target.n, 2049);
-    assert_int_equal(fields_value(&ex->request.fields, FIELD_USER_AGENT).n, ACCESS_LINE_AGENT_BYTES + 1);
+    assert_int_equal(fields_value(&ex->request.fields, FIELD_USER_AGENT).n, FIELD_AGENT_BYTES + 1);
     assert_int_equal(fields_count(&ex->request.fields, FIELD_USER_AGENT), 1);
     assert_int_equal(fields_value(&ex->request.fields, FIELD_X_REQUESTED_WITH).n, 32);
     assert_true(ex->account.held < 2 * 4096 + 3072);

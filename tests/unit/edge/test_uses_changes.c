@@ -184,7 +184,7 @@ static void test_a_request_that_waits_to_say_why(void **state)
     x->ex->preview.port = 3000;
     x->ex->target.is_box = true;
     x->ex->origin_ops = NULL;
-    refused_end(x->ex, ORIGIN_CLOSED);
+    exchange_origin_failed(x->ex, ORIGIN_CLOSED);
     put_box(w, "box", BOX_PAUSED, 2);
     turn(w, 250);
     assert_null(x->ex->local_code);

@@ -6,8 +6,8 @@
 
 static step_result_t step_events(exchange_t *ex)
 {
-    assert_true(wake_events_asked(ex));
-    wake_events_answer(ex);
+    assert_true(access_asks_for_events(ex));
+    (void)step_wake_events(ex);
     return STEP_DONE;
 }
 
@@ -75,7 +75,7 @@ static void what_is_asked_for(void **state)
     wake_world_t *w = *state;
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         w->world->ex->request.target = str_from(table[i].target);
-        assert_int_equal(wake_events_asked(w->world->ex), table[i].asked);
+        assert_int_equal(access_asks_for_events(w->world->ex), table[i].asked);
     }
 }
 
@@ -243,7 +243,7 @@ static void there_are_so_many(void **state)
     second->ex->context = &w->worker->context;
     wake_world_prepare(second->ex);
     second->ex->request.target = STR(WAKE_EVENTS_PATH);
-    wake_events_answer(second->ex);
+    (void)step_wake_events(second->ex);
     assert_int_equal(second->ex->status, 503);
     assert_string_equal(second->ex->local_code, "too_many_waiting");
     second->ex->context = &second->fixture->worker.context;

@@ -1,0 +1,104 @@
+#include "route.h"
+
+#include "arena.h"
+#include "remote.h"
+#include "step.h"
+#include "worker.h"
+
+static void answer_store_unavailable(exchange_t *ex)
+{
+    exchange_reply_error(ex, 503, "store_unavailable", "The edge cannot read its store right now.", 5);
+}
+
+/* Answers blocked requests, and all requests while the list is unknown. True where it answered. */
+bool route_refuses(exchange_t *ex, blocks_answer_t answer)
+{
+    switch (answer) {
+    case BLOCKS_CLEAR:
+        return false;
+    case BLOCKS_BLOCKED:
+        exchange_reply_error(ex, 403, "blocked", "The operator of this edge has blocked this.", 0);
+        return true;
+    case BLOCKS_UNKNOWN:
+        break;
+    }
+    answer_store_unavailable(ex);
+    return true;
+}
+
+/* A control plane may know a box that the store does not. */
+static bool box_exists(const conf_t *conf, const store_box_t *box, uint64_t now)
+{
+    if (box->state == BOX_UNKNOWN)
+        return conf->control_plane.url != NULL && conf->control_plane.url[0] != '\0';
+    return box->state != BOX_GONE && (box->expires_at == 0 || now < box->expires_at);
+}
+
+routes_result_t route_find(exchange_t *ex, const route_t **route)
+{
+    uint64_t now = loop_wall_us(ex->context->loop) / 1000000;
+    routes_result_t result = routes_find(worker_of(ex->context)->routes, ex->request.authority, now, route);
+    if (result == ROUTES_FOUND && !box_exists(ex->context->conf, &(*route)->box, now))
+        return ROUTES_NO_PREVIEW;
+    return result;
+}
+
+/* The preview that the request names, or NULL after answering. */
+static const route_t *find_route(exchange_t *ex)
+{
+    const route_t *route;
+    routes_result_t result = route_find(ex, &route);
+    if (result == ROUTES_FAILED) {
+        answer_store_unavailable(ex);
+        return NULL;
+    }
+    if (result != ROUTES_FOUND) {
+        exchange_reply_error(ex, 404, "preview_not_found", "There is no preview at this address.", 0);
+        return NULL;
+    }
+    return route;
+}
+
+bool route_still_allowed(exchange_t *ex)
+{
+    if (route_refuses(ex, blocks_has(worker_of(ex->context)->blocks, str_from(ex->preview.id),
+                                     ex->preview.port, remote_address(ex))))
+        return false;
+    const route_t *route = find_route(ex);
+    if (route == NULL)
+        return false;
+    const store_preview_t *now = &route->preview;
+    if (now->version == ex->preview.version || (!now->bearer && !now->basic)) {
+        if (ex->state == EXCHANGE_STEPS) { /* where it goes is not decided yet */
+            ex->preview = route->preview;
+            ex->box = route->box;
+            ex->box_epoch = route->epoch;
+        }
+        return true;
+    }
+    fields_t fields = {0};
+    fields_add(
+        &ex->arena, &fields, FIELD_OTHER, STR("www-authenticate"),
+        str_format(&ex->arena, "%s realm=\"%s-%u\"", now->bearer ? "Bearer" : "Basic", now->id, now->port));
+    exchange_reply_error_with(ex, 401, "unauthorized",
+                              "The credentials of this preview were replaced meanwhile.", &fields);
+    return false;
+}
+
+step_result_t step_route(exchange_t *ex)
+{
+    const route_t *route = find_route(ex);
+    if (route == NULL)
+        return STEP_DONE;
+    ex->preview = route->preview;
+    ex->box = route->box;
+    ex->box_epoch = route->epoch;
+    ex->routed = true;
+    /* Under an alias: what was looked at before is the name. */
+    if (ex->preview.alias[0] != '\0' &&
+        route_refuses(ex, blocks_has(worker_of(ex->context)->blocks, str_from(ex->preview.id),
+                                     ex->preview.port, remote_address(ex))))
+        return STEP_DONE;
+    exchange_set_share(ex, str_from(ex->box.id));
+    return STEP_NEXT;
+}
