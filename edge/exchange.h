@@ -36,7 +36,6 @@
 #include "slots.h"
 #include "store.h"
 #include "str.h"
-#include "uses.h"
 
 /* Bytes of a body held in one direction of one exchange, at most. */
 #define EXCHANGE_BODY_BYTES 65536
@@ -191,7 +190,7 @@ struct exchange {
     bool preflight;         /* let through without credentials: of its answer only the head comes back */
     str_t session_cookie;   /* Set-Cookie of the edge's own, for the response's head; empty: none */
     void *tunnel;           /* frame tracker while a tunnel is open */
-    use_t use;              /* of its box, once the request goes there */
+    struct activity_entry *activity; /* in that of its box (activity.h), once the request goes there */
     const struct listening
         *listening; /* its box refused: what listens there (listening.h); NULL: not known */
     bool explained; /* the reason of its failure was looked for (refused.h) */

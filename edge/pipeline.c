@@ -6,6 +6,7 @@
 
 #include "access.h"
 #include "access_log.h"
+#include "activity.h"
 #include "api.h"
 #include "cors.h"
 #include "refused.h"
@@ -13,7 +14,6 @@
 #include "slots.h"
 #include "steps.h"
 #include "tunnel.h"
-#include "uses.h"
 #include "wake.h"
 #include "wake_events.h"
 
@@ -65,23 +65,25 @@ static const exchange_step_t health_steps[] = {
 };
 
 /* The box is where it was when its record was read. */
-static bool (*const origin_connected[])(exchange_t *) = {use_still_there, NULL};
-static const exchange_hook_t origin_unreachable[] = {use_unreachable, NULL};
-static bool (*const may_pool[])(const exchange_t *) = {use_is_current, NULL};
+static bool (*const origin_connected[])(exchange_t *) = {activity_still_there, NULL};
+static const exchange_hook_t origin_unreachable[] = {activity_unreachable, NULL};
+static bool (*const may_pool[])(const exchange_t *) = {activity_is_current, NULL};
 
 /* A tunnel lasts: the preview, its blocks and its credentials are looked up once more before it opens. */
 static bool (*const judge_head[])(exchange_t *) = {tunnel_judge_head, access_judge_head, NULL};
 
 static const exchange_hook_t response_head[] = {
     wake_turn_end, /* the box has answered: the next that waited may go to it */
-    api_response_head, wake_response_head, access_response_head, tunnel_response_head, use_responds, NULL};
+    api_response_head,    wake_response_head, access_response_head,
+    tunnel_response_head, activity_responds,  NULL};
 
 static const exchange_hook_t local_head[] = {api_local_head, NULL};
 
-static void (*const request_body[])(exchange_t *, str_t) = {tunnel_request_body, use_request_body, NULL};
+static void (*const request_body[])(exchange_t *, str_t) = {tunnel_request_body, activity_request_body, NULL};
 
 /* The tunnel first: bytes behind the frame at which it closes count for nothing. */
-static bool (*const response_body[])(exchange_t *, str_t *) = {tunnel_response_body, use_response_body, NULL};
+static bool (*const response_body[])(exchange_t *, str_t *) = {tunnel_response_body, activity_response_body,
+                                                               NULL};
 
 static bool (*const origin_left[])(exchange_t *, const origin_failure_t *) = {tunnel_origin_left,
                                                                               refused_origin_left, NULL};
@@ -92,7 +94,7 @@ static void (*const failed[])(exchange_t *, origin_failure_t) = {api_failed, NUL
 static const exchange_hook_t leave[] = {tunnel_leave, wake_turn_end, slots_release, api_deletion_end, NULL};
 
 /* The line is written while the API's part of the exchange is still there. */
-static const exchange_hook_t end[] = {tunnel_close, use_end, access_log_end, api_end, NULL};
+static const exchange_hook_t end[] = {tunnel_close, activity_end, access_log_end, api_end, NULL};
 
 const pipeline_t edge_pipeline = {
     .preview = preview_steps,

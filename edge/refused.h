@@ -13,6 +13,7 @@
 /* A controller that does not answer within it knows nothing. */
 #define REFUSED_WAIT_MS 500
 
+typedef struct worker worker_t;
 typedef struct refused refused_t;
 
 refused_t *refused_new(worker_t *worker);

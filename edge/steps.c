@@ -2,6 +2,7 @@
 
 #include <assert.h>
 
+#include "activity.h"
 #include "api.h"
 #include "arena.h"
 #include "budget.h"
@@ -18,7 +19,6 @@
 #include "store.h"
 #include "target.h"
 #include "tls.h"
-#include "uses.h"
 #include "wake.h"
 #include "worker.h"
 
@@ -197,7 +197,7 @@ step_result_t step_origin(exchange_t *ex)
         api_key_hide(ex);
     exchange_to_origin(ex);
     target_box(ex);
-    use_begin(ex);
+    activity_begin(ex);
     target_start(ex);
     return STEP_DONE;
 }

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 
+#include "activity.h"
 #include "arena.h"
 #include "blocks.h"
 #include "client.h"
@@ -9,7 +10,6 @@
 #include "list.h"
 #include "routes.h"
 #include "step.h"
-#include "uses.h"
 #include "wake_tabs.h"
 #include "websocket.h"
 #include "worker.h"
@@ -23,7 +23,7 @@ typedef struct tunnel {
     list_t link; /* in context_t.tunnels */
     exchange_t *ex;
     websocket_frames_t from_box;
-    websocket_frames_t from_client; /* followed where the box has uses (uses.h) */
+    websocket_frames_t from_client; /* followed where the box has uses (activity.h) */
     heartbeats_t beats;             /* of the client's messages */
     loop_timer_t timer;             /* of a drain, or of the word about its box */
     bool wishes;                    /* the client's frame that runs is no heartbeat */
@@ -106,7 +106,7 @@ static void say_restart(exchange_t *ex)
 static void feed(exchange_t *ex, websocket_frames_t *frames, str_t data, bool from_client)
 {
     tunnel_t *tunnel = ex->tunnel;
-    if (ex->use.box == NULL) {
+    if (ex->activity == NULL) {
         websocket_frames_feed(frames, data);
         return;
     }
@@ -116,13 +116,13 @@ static void feed(exchange_t *ex, websocket_frames_t *frames, str_t data, bool fr
     /* A header counts once it is complete: only then it is known whose it is. */
     uint64_t resolved = before.header_len + data.n - frames->header_len;
     if (resolved > frames->control_bytes - before.control_bytes)
-        use_carried(ex, (size_t)(frames->payload_bytes - before.payload_bytes),
-                    from_client && (tunnel->wished || frames->unknown));
+        activity_carried(ex, (size_t)(frames->payload_bytes - before.payload_bytes),
+                         from_client && (tunnel->wished || frames->unknown));
 }
 
 void tunnel_request_body(exchange_t *ex, str_t data)
 {
-    if (ex->state == EXCHANGE_TUNNEL && ex->use.box != NULL)
+    if (ex->state == EXCHANGE_TUNNEL && ex->activity != NULL)
         feed(ex, &((tunnel_t *)ex->tunnel)->from_client, data, true);
 }
 
@@ -191,7 +191,7 @@ static void word_expired(loop_timer_t *timer)
 bool tunnel_origin_left(exchange_t *ex, const origin_failure_t *failure)
 {
     tunnel_t *tunnel = ex->tunnel;
-    bool is_process = ex->use.box != NULL && ex->box.pid != 0;
+    bool is_process = ex->activity != NULL && ex->box.pid != 0;
     if (ex->state != EXCHANGE_TUNNEL || !is_process || ex->response_complete || tunnel->judged)
         return true;
     if (failure != NULL) {

@@ -25,8 +25,8 @@ void tunnel_request_body(exchange_t *ex, str_t data);
 /*
  * The box's end of a tunnel has gone; `failure` NULL: it ended its direction. True: the tunnel goes on as any
  * stream does. False where no Close frame came from a process that the edge may just be stopping: the tunnel
- * waits TUNNEL_WORD_MS for that to be known (uses_look.c), and then ends as it would have, by the same calls
- * again.
+ * waits TUNNEL_WORD_MS for that to be known (activity_look.c), and then ends as it would have, by the same
+ * calls again.
  */
 #define TUNNEL_WORD_MS 500
 MUST_USE bool tunnel_origin_left(exchange_t *ex, const origin_failure_t *failure);

@@ -9,6 +9,8 @@
 #include "exchange.h"
 #include "wake_waiter.h"
 
+typedef struct worker worker_t;
+
 wakes_t *wakes_new(worker_t *worker);
 /* No exchange waits any more. */
 void wakes_free(wakes_t **wakes);

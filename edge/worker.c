@@ -14,6 +14,7 @@
 #include "acceptor.h"
 #include "access.h"
 #include "access_log.h"
+#include "activity.h"
 #include "backlog.h"
 #include "blocks.h"
 #include "channel.h"
@@ -43,7 +44,6 @@
 #include "tls.h"
 #include "tunnel.h"
 #include "upstream_queue.h"
-#include "uses.h"
 #include "wake.h"
 
 /* Idle connections to origins, at most. */
@@ -297,7 +297,7 @@ static void on_controller_message(void *owner, ipc_message_t *message)
     else if (message->type == PROCESS_PLACE)
         upstream_queue_message(process->worker.upstream_queue, message->value);
     else if (message->type == PROCESS_BOXES)
-        uses_boxes_changed(process->worker.uses);
+        activity_boxes_changed(process->worker.activity);
     else if (message->type == PROCESS_LISTENS)
         refused_message(process->worker.refused, message);
     else
@@ -308,7 +308,7 @@ static void on_controller_closed(void *owner)
 {
     worker_process_t *process = owner;
     wakes_set_channel(process->worker.wakes, NULL);
-    uses_set_channel(process->worker.uses, NULL);
+    activity_set_channel(process->worker.activity, NULL);
     refused_set_channel(process->worker.refused, NULL);
     upstream_queue_set_channel(process->worker.upstream_queue, NULL);
     preview_client_set_channel(process->worker.preview_client, NULL);
@@ -323,7 +323,7 @@ static void open_controller(worker_process_t *process, int fd)
     if (fd >= 0)
         process->controller = channel_new(process->worker.context.loop, fd, &handlers, process);
     wakes_set_channel(process->worker.wakes, process->controller);
-    uses_set_channel(process->worker.uses, process->controller);
+    activity_set_channel(process->worker.activity, process->controller);
     refused_set_channel(process->worker.refused, process->controller);
     upstream_queue_set_channel(process->worker.upstream_queue, process->controller);
     preview_client_set_channel(process->worker.preview_client, process->controller);
@@ -437,7 +437,7 @@ static bool start(worker_process_t *process, const worker_args_t *args)
     worker->context.http2_origins = http2_origins_new(&worker->context);
     worker->context.random = random_source_new();
     worker->wakes = wakes_new(worker);
-    worker->uses = uses_new(worker, process->store);
+    worker->activity = activity_new(worker, process->store);
     worker->refused = refused_new(worker);
     worker->keys = keys_new(process->store, shm_epoch(worker->context.shm));
     worker->upstream_queue = upstream_queue_new(worker);
@@ -466,7 +466,7 @@ static void serve(worker_process_t *process)
         refresh_tickets(process);
         if (blocks_changed(worker->blocks))
             tunnels_close_blocked(&worker->context);
-        uses_turn(worker->uses, now);
+        activity_turn(worker->activity, now);
         relief_turn(&worker->context);
         if (worker->context.draining && list_is_empty(&worker->context.clients))
             end(process, 0);
@@ -487,7 +487,7 @@ static void finish(worker_process_t *process)
     http2_origins_free(&worker->context.http2_origins);
     backlogs_free(&worker->context.backlogs);
     wakes_free(&worker->wakes);
-    uses_free(&worker->uses);
+    activity_free(&worker->activity);
     refused_free(&worker->refused);
     upstream_queue_free(&worker->upstream_queue);
     slots_free(&worker->context.slots);

@@ -17,7 +17,7 @@ typedef struct preview_client preview_client_t;
 typedef struct refused refused_t;
 typedef struct routes routes_t;
 typedef struct store store_t;
-typedef struct uses uses_t;
+typedef struct activity activity_t;
 typedef struct wakes wakes_t;
 typedef struct worker worker_t;
 
@@ -33,7 +33,7 @@ struct worker {
     store_t *store;
     refused_t *refused; /* requests whose box refused them; NULL where nobody can be asked (tests) */
     upstream_queue_t *upstream_queue; /* requests that wait for a place at an upstream */
-    uses_t *uses;                     /* which boxes exchanges use; NULL where there are none (tests) */
+    activity_t *activity;             /* which boxes exchanges use; NULL where there are none (tests) */
     access_log_t *log;                /* NULL where no lines are written */
     unsigned wake_streams;            /* open ones (wake_events.c) */
     uint32_t birth;                   /* process_birth of this process */

@@ -221,7 +221,7 @@ static void on_wake(input_t *in, unsigned what)
     } else if (what < 12) {
         wakes_set_channel(wakes, what == 10 ? NULL : fuzz_world.channel);
     } else if (what == 12) {
-        uses_boxes_changed(fuzz_world.worker->uses);
+        activity_boxes_changed(fuzz_world.worker->activity);
     } else if (what == 13) {
         wakes_give_up(wakes);
     }

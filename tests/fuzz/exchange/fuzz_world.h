@@ -10,6 +10,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "activity.h"
 #include "exchange.h"
 #include "process.h"
 #include "shm.h"
@@ -19,7 +20,6 @@
 #include "store_fixture.h"
 #include "subrequest.h"
 #include "upstream_queue.h"
-#include "uses.h"
 #include "wake.h"
 
 #define FUZZ_CALLS 6

@@ -52,7 +52,7 @@ static step_result_t step_to_origin(exchange_t *ex)
     *origin = (fuzz_origin_t){.nature = fuzz_world.nature};
     exchange_to_origin(ex);
     if (!ex->internal)
-        use_begin(ex);
+        activity_begin(ex);
     if ((fuzz_world.nature & ORIGIN_FAILS_AT_ONCE) != 0) {
         exchange_origin_failed(ex, ORIGIN_NOT_LISTENING);
         return STEP_DONE;

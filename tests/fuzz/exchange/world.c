@@ -15,7 +15,7 @@ void fuzz_turn(void)
         loop_turn(fuzz_world.worker->context.loop, 0);
         if (blocks_changed(fuzz_world.worker->blocks))
             tunnels_close_blocked(&fuzz_world.worker->context);
-        uses_turn(fuzz_world.worker->uses, loop_now(fuzz_world.worker->context.loop));
+        activity_turn(fuzz_world.worker->activity, loop_now(fuzz_world.worker->context.loop));
     }
     ipc_message_t message;
     while (ipc_receive(fuzz_world.controller, &message) == IPC_OK)
@@ -155,8 +155,8 @@ void fuzz_begin(void)
     worker->upstream_queue = upstream_queue_new(worker);
     worker->wakes = wakes_new(worker);
     wakes_set_channel(worker->wakes, fuzz_world.channel);
-    worker->uses = uses_new(worker, fuzz_world.store.store);
-    uses_set_channel(worker->uses, fuzz_world.channel);
+    worker->activity = activity_new(worker, fuzz_world.store.store);
+    activity_set_channel(worker->activity, fuzz_world.channel);
     fuzz_world.line_open = false;
     if (!fuzz_world.changed)
         return;
@@ -182,7 +182,7 @@ void fuzz_end(void)
     upstream_queue_free(&worker->upstream_queue);
     slots_free(&worker->context.slots);
     wakes_free(&worker->wakes);
-    uses_free(&worker->uses);
+    activity_free(&worker->activity);
     loop_skip(worker->context.loop, 2 * FUZZ_ROUNDS * FUZZ_ROUND_MS);
     loop_turn(worker->context.loop, 0); /* a timer of what was freed would be seen */
 }

@@ -1,9 +1,9 @@
 /* A client's bytes for a box that fell asleep under an open exchange. Time is a parameter. */
-#include "uses_world.h"
+#include "activity_world.h"
 
 static exchange_world_t *sleeping_tunnel(world_t *w)
 {
-    exchange_world_t *x = uses_world_begin(w, "box", true);
+    exchange_world_t *x = activity_world_begin(w, "box", true);
     accept_websocket(x);
     turn(w, 1000);
     expect_message(w, PROCESS_ACTIVE, "box\n");
@@ -44,7 +44,7 @@ static void test_heartbeats_do_not_wake(void **state)
     loop_t *loop = w->fixture->worker.context.loop;
     char bytes[64];
     loop_hold(loop);
-    exchange_world_t *x = uses_world_begin(w, "box", true);
+    exchange_world_t *x = activity_world_begin(w, "box", true);
     accept_websocket(x);
     for (int i = 0; i < 3; i++) {
         loop_skip(loop, 30000);
@@ -139,7 +139,7 @@ static void test_bytes_just_before_the_pause_wake(void **state)
 {
     world_t *w = *state;
     char bytes[64];
-    exchange_world_t *x = uses_world_begin(w, "box", true);
+    exchange_world_t *x = activity_world_begin(w, "box", true);
     accept_websocket(x);
     turn(w, 1000);
     expect_message(w, PROCESS_ACTIVE, "box\n");
@@ -163,7 +163,7 @@ static void test_bytes_just_before_a_stop_do_not_wake(void **state)
 {
     world_t *w = *state;
     char bytes[64];
-    exchange_world_t *x = uses_world_begin(w, "box", true);
+    exchange_world_t *x = activity_world_begin(w, "box", true);
     accept_websocket(x);
     turn(w, 1000);
     expect_message(w, PROCESS_ACTIVE, "box\n");
@@ -197,7 +197,7 @@ static void test_a_wake_that_came_is_over(void **state)
 static void test_a_body_that_goes_on_wakes(void **state)
 {
     world_t *w = *state;
-    exchange_world_t *x = uses_world_begin(w, "box", false);
+    exchange_world_t *x = activity_world_begin(w, "box", false);
     x->ex->request_complete = false;
     respond(x, STR("text/plain"));
     turn(w, 1000);
@@ -212,7 +212,7 @@ static void test_a_body_that_goes_on_wakes(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, uses_world_setup, uses_world_teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, activity_world_setup, activity_world_teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_a_clients_bytes_wake),
         TEST(test_heartbeats_do_not_wake),

@@ -1,32 +1,33 @@
 /*
- * What the files of uses share (uses.c, uses_report.c, uses_look.c); nobody else's.
+ * What the files of activity share (activity.c, activity_report.c, activity_look.c); nobody else's.
  */
-#ifndef BOXEDGE_USES_INTERNAL_H
-#define BOXEDGE_USES_INTERNAL_H
+#ifndef BOXEDGE_ACTIVITY_INTERNAL_H
+#define BOXEDGE_ACTIVITY_INTERNAL_H
 
-#include "uses.h"
+#include "activity.h"
 
 #include "exchange.h"
+#include "idle_window.h"
 #include "list.h"
 #include "worker.h"
 
 /* Boxes without an exchange that are remembered, at most. */
-#define USES_RESTING_MAX 16384
+#define ACTIVITY_RESTING_MAX 16384
 /* A power of two. */
-#define USES_BUCKETS 4096
+#define ACTIVITY_BUCKETS 4096
 /* Boxes that one turn of the loop looks up in the store, at most: about half a millisecond. */
-#define USES_LOOKS_A_TURN 256
+#define ACTIVITY_LOOKS_A_TURN 256
 
-typedef struct box_use box_use_t;
+typedef struct active_box active_box_t;
 
 /* A box that exchanges use, or used until lately. */
-struct box_use {
-    box_use_t *next; /* of the chain */
-    box_use_t **prev_next;
-    list_t link;   /* of uses->used, or of uses->resting: oldest first */
-    list_t urgent; /* of uses->urgent, where it came into use and that was not told */
-    list_t look;   /* of uses->looked or uses->unlooked */
-    list_t uses;   /* use_t.link */
+struct active_box {
+    active_box_t *next; /* of the chain */
+    active_box_t **prev_next;
+    list_t link;    /* of activity->used, or of activity->resting: oldest first */
+    list_t urgent;  /* of activity->urgent, where it came into use and that was not told */
+    list_t look;    /* of activity->looked or activity->unlooked */
+    list_t entries; /* activity_entry_t.link */
     uint64_t hash;
     box_state_t state;       /* as the store had it last */
     uint64_t generation;     /* the same */
@@ -43,7 +44,7 @@ struct box_use {
     char id[BOX_ID_MAX + 1]; /* the key */
 };
 
-struct uses {
+struct activity {
     worker_t *worker;
     store_t *store;
     channel_t *channel;  /* NULL: the controller is down */
@@ -62,21 +63,35 @@ struct uses {
     list_t urgent;
     list_t looked;   /* boxes as the store had them at look_epoch or later */
     list_t unlooked; /* the others: to be looked up */
-    box_use_t *buckets[USES_BUCKETS];
+    active_box_t *buckets[ACTIVITY_BUCKETS];
 };
 
-void uses_forget(uses_t *uses, box_use_t **box);
+/* One exchange with its box; lives in the exchange's arena. */
+typedef struct activity_entry {
+    list_t link; /* active_box_t.entries */
+    exchange_t *ex;
+    active_box_t *box;
+    idle_window_t window; /* where `streams` */
+    uint64_t waits_ms;    /* since then no byte was seen to move while it waits for an answer; 0: unknown */
+    uint64_t sent_bytes;  /* of its body, at that time */
+    bool streams;         /* a tunnel or an event stream: holds the box only while it carries something */
+    bool looked;          /* its silence was told to the controller */
+    bool idle;            /* a request that wakes no box: it counts only while its answer takes long */
+    bool seen;            /* by the report of a second */
+} activity_entry_t;
 
-/* ---- uses_report.c ---- */
-/* Those of uses->urgent, now. */
-void uses_report_urgent(uses_t *uses);
+void activity_forget(activity_t *activity, active_box_t **box);
+
+/* ---- activity_report.c ---- */
+/* Those of activity->urgent, now. */
+void activity_report_urgent(activity_t *activity);
 /* Each second: what is active, what is silent, what is to be woken; forgets what has rested. */
-void uses_report(uses_t *uses);
+void activity_report(activity_t *activity);
 /* Bytes for a box that sleeps: it is to be woken. */
-void uses_want_wake(uses_t *uses, box_use_t *box);
+void activity_want_wake(activity_t *activity, active_box_t *box);
 
-/* ---- uses_look.c ---- */
+/* ---- activity_look.c ---- */
 /* Looks at the boxes in use where the store changed and it is time to. */
-void uses_look(uses_t *uses);
+void activity_look(activity_t *activity);
 
 #endif

@@ -5,11 +5,12 @@
  * Nobody without a response head is kept waiting: a box that was paused may never answer. Who has one keeps
  * its connection, since a box that was frozen goes on where it was, unless the box has left its address.
  */
-#include "uses_internal.h"
+#include "activity_internal.h"
 
 #include <assert.h>
 #include <stdatomic.h>
 
+#include "activity.h"
 #include "http2_client.h"
 #include "list.h"
 #include "origin_pool.h"
@@ -17,7 +18,6 @@
 #include "shm.h"
 #include "store.h"
 #include "tunnel.h"
-#include "uses.h"
 #include "wake.h"
 #include "worker.h"
 
@@ -38,9 +38,9 @@ static bool same_address(const store_box_t *a, const store_box_t *b)
 }
 
 /* The box as the store has it now. False where the store cannot be read. */
-static bool read_box(uses_t *uses, str_t id, store_box_t *out)
+static bool read_box(activity_t *activity, str_t id, store_box_t *out)
 {
-    store_result_t result = store_get_box(uses->store, id, out);
+    store_result_t result = store_get_box(activity->store, id, out);
     if (result == STORE_NOT_FOUND)
         *out = (store_box_t){.state = BOX_GONE};
     return result == STORE_OK || result == STORE_NOT_FOUND;
@@ -101,17 +101,17 @@ static void box_changed(exchange_t *ex, const store_box_t *now, uint64_t epoch)
 
 /* It sleeps where it ran, for all that is known: what its sockets hold is read when it goes on. One that was
  * stopped has no sockets any more. */
-static bool is_frozen(const box_use_t *box, const store_box_t *now)
+static bool is_frozen(const active_box_t *box, const store_box_t *now)
 {
     return now->state == BOX_PAUSED && now->pid == box->pid &&
            memcmp(&now->address, &box->address, sizeof(now->address)) == 0;
 }
 
-static void look_at(uses_t *uses, box_use_t *box, uint64_t epoch)
+static void look_at(activity_t *activity, active_box_t *box, uint64_t epoch)
 {
     store_box_t now;
-    if (!read_box(uses, str_from(box->id), &now)) {
-        uses->epoch = ~epoch; /* looked at again in LOOK_MS */
+    if (!read_box(activity, str_from(box->id), &now)) {
+        activity->epoch = ~epoch; /* looked at again in LOOK_MS */
         return;
     }
     if (now.generation == box->generation && now.state == box->state)
@@ -123,35 +123,35 @@ static void look_at(uses_t *uses, box_use_t *box, uint64_t epoch)
     box->pid = now.pid;
     if (now.state == BOX_RUNNING)
         box->wake_until_ms = 0; /* it came; a later sleep is another matter */
-    origin_pool_drop(uses->worker->context.origins, str_from(box->id), now.generation);
-    http2_origins_drop(uses->worker->context.http2_origins, str_from(box->id), now.generation);
-    for (list_t *at = box->uses.next, *next; at != &box->uses; at = next) {
+    origin_pool_drop(activity->worker->context.origins, str_from(box->id), now.generation);
+    http2_origins_drop(activity->worker->context.http2_origins, str_from(box->id), now.generation);
+    for (list_t *at = box->entries.next, *next; at != &box->entries; at = next) {
         next = at->next; /* an exchange ends in a turn of the loop only, so the next one stays */
-        exchange_t *ex = CONTAINER_OF(exchange_t, use.link, at);
+        exchange_t *ex = CONTAINER_OF(activity_entry_t, link, at)->ex;
         /* Of an app that crashed, the end of the connection and the log say more than a pause would. */
         if (ex->state == EXCHANGE_ORIGIN && (has_ended(ex, &now) || refused_waits(ex)))
             continue;
         if (now.state != BOX_RUNNING || now.generation != ex->box.generation)
             box_changed(ex, &now, epoch);
     }
-    if (frozen && box->client_ms != 0 && uses->now_ms - box->client_ms < UNTAKEN_MS)
-        uses_want_wake(uses, box);
+    if (frozen && box->client_ms != 0 && activity->now_ms - box->client_ms < UNTAKEN_MS)
+        activity_want_wake(activity, box);
 }
 
 /* All boxes are to be looked up where the store changed, at most LOOKS_A_MS of them on average. */
-static void begin_looks(uses_t *uses)
+static void begin_looks(activity_t *activity)
 {
-    uint64_t wait = uses->changed ? uses->count / LOOKS_A_MS : LOOK_MS;
-    if (uses->now_ms - uses->looked_ms < (wait < LOOK_MS ? wait : LOOK_MS))
+    uint64_t wait = activity->changed ? activity->count / LOOKS_A_MS : LOOK_MS;
+    if (activity->now_ms - activity->looked_ms < (wait < LOOK_MS ? wait : LOOK_MS))
         return;
     /* Read before the store is, so that a change that is made meanwhile is looked at again. */
-    uint64_t epoch = atomic_load_explicit(shm_epoch(uses->worker->context.shm), memory_order_acquire);
-    uses->looked_ms = uses->now_ms;
-    if (epoch == uses->epoch && !uses->changed)
+    uint64_t epoch = atomic_load_explicit(shm_epoch(activity->worker->context.shm), memory_order_acquire);
+    activity->looked_ms = activity->now_ms;
+    if (epoch == activity->epoch && !activity->changed)
         return;
-    uses->epoch = uses->look_epoch = epoch;
-    uses->changed = false;
-    list_insert_all(&uses->unlooked, &uses->looked);
+    activity->epoch = activity->look_epoch = epoch;
+    activity->changed = false;
+    list_insert_all(&activity->unlooked, &activity->looked);
 }
 
 static void nothing(loop_task_t *task)
@@ -159,29 +159,29 @@ static void nothing(loop_task_t *task)
     (void)task;
 }
 
-void uses_look(uses_t *uses)
+void activity_look(activity_t *activity)
 {
-    begin_looks(uses);
-    for (unsigned n = 0; n < USES_LOOKS_A_TURN && !list_is_empty(&uses->unlooked); n++) {
-        box_use_t *box = CONTAINER_OF(box_use_t, look, uses->unlooked.next);
+    begin_looks(activity);
+    for (unsigned n = 0; n < ACTIVITY_LOOKS_A_TURN && !list_is_empty(&activity->unlooked); n++) {
+        active_box_t *box = CONTAINER_OF(active_box_t, look, activity->unlooked.next);
         list_unlink(&box->look);
-        list_insert(&uses->looked, &box->look);
-        look_at(uses, box, uses->look_epoch);
+        list_insert(&activity->looked, &box->look);
+        look_at(activity, box, activity->look_epoch);
     }
-    if (!list_is_empty(&uses->unlooked))
-        loop_defer_next(uses->worker->context.loop, &uses->look_on, nothing);
+    if (!list_is_empty(&activity->unlooked))
+        loop_defer_next(activity->worker->context.loop, &activity->look_on, nothing);
 }
 
-bool use_still_there(exchange_t *ex)
+bool activity_still_there(exchange_t *ex)
 {
-    uses_t *uses = worker_of(ex->context)->uses;
+    activity_t *activity = worker_of(ex->context)->activity;
     store_box_t now;
-    if (ex->use.box == NULL)
+    if (ex->activity == NULL)
         return true;
     uint64_t epoch = atomic_load_explicit(shm_epoch(ex->context->shm), memory_order_acquire);
     if (epoch == ex->box_epoch)
         return true;
-    if (!read_box(uses, str_from(ex->box.id), &now)) {
+    if (!read_box(activity, str_from(ex->box.id), &now)) {
         exchange_reply_error(ex, 503, "store_unavailable", "The edge cannot read its store right now.", 5);
         return false;
     }

@@ -9,19 +9,19 @@
 
 #include <unistd.h>
 
+#include "activity.h"
+#include "activity_internal.h"
 #include "origin_pool.h"
 #include "process.h"
 #include "shm.h"
 #include "store.h"
 #include "store_fixture.h"
 #include "tunnel.h"
-#include "uses.h"
-#include "uses_internal.h"
 
 typedef struct world {
     fixture_t store;
     worker_fixture_t *fixture;
-    uses_t *uses;
+    activity_t *activity;
     uint64_t now;
     channel_t *channel;
     bool polls;         /* exchanges ask not to wake */
@@ -34,11 +34,11 @@ void disconnect_controller(world_t *w);
 
 /* The store's record of the box, and a bump of the epoch. */
 store_box_t put_box(world_t *w, const char *id, box_state_t state, uint64_t generation);
-int uses_world_setup(void **state);
-int uses_world_teardown(void **state);
+int activity_world_setup(void **state);
+int activity_world_teardown(void **state);
 
 /* One that went to the box as the store has it, and waits for its answer. */
-exchange_world_t *uses_world_begin(world_t *w, const char *id, bool websocket);
+exchange_world_t *activity_world_begin(world_t *w, const char *id, bool websocket);
 void end(exchange_world_t **x);
 void respond(exchange_world_t *x, str_t content_type);
 void accept_websocket(exchange_world_t *x);

@@ -1,5 +1,5 @@
 /* What is told of boxes in use: which are active, and which are silent. Time is a parameter. */
-#include "uses_world.h"
+#include "activity_world.h"
 
 /* ---- what is told ---- */
 
@@ -9,10 +9,10 @@ static void test_static_boxes_have_no_uses(void **state)
     store_box_t box = put_box(w, "still", BOX_RUNNING, 1);
     box.provider = PROVIDER_STATIC;
     assert_int_equal(store_put_box(w->store.store, &box), STORE_OK);
-    exchange_world_t *x = uses_world_begin(w, "still", false);
-    assert_int_equal(uses_boxes(w->uses), 0);
-    assert_true(use_is_current(x->ex));
-    assert_true(use_still_there(x->ex));
+    exchange_world_t *x = activity_world_begin(w, "still", false);
+    assert_int_equal(activity_boxes(w->activity), 0);
+    assert_true(activity_is_current(x->ex));
+    assert_true(activity_still_there(x->ex));
     respond(x, STR("text/event-stream"));
     from_box(x, STR("data: 1\n\n"));
     turn(w, 1000);
@@ -24,11 +24,11 @@ static void test_static_boxes_have_no_uses(void **state)
 static void test_told_at_once_then_each_second(void **state)
 {
     world_t *w = *state;
-    exchange_world_t *x = uses_world_begin(w, "box", false);
+    exchange_world_t *x = activity_world_begin(w, "box", false);
     expect_silence(w);
     turn(w, 1);
     expect_message(w, PROCESS_ACTIVE, "box\n");
-    exchange_world_t *y = uses_world_begin(w, "box", false);
+    exchange_world_t *y = activity_world_begin(w, "box", false);
     turn(w, 1); /* it was told less than a second ago */
     expect_silence(w);
     assert_true(is_active(w));
@@ -45,15 +45,15 @@ static void test_requests_that_wake_nothing_count_while_they_are_long(void **sta
 {
     world_t *w = *state;
     w->polls = true;
-    exchange_world_t *x = uses_world_begin(w, "box", false);
+    exchange_world_t *x = activity_world_begin(w, "box", false);
     end(&x);
     assert_false(is_active(w));
-    x = uses_world_begin(w, "box", false);
+    x = activity_world_begin(w, "box", false);
     assert_false(is_active(w)); /* it may have begun just now */
     assert_true(is_active(w));
     end(&x);
     assert_false(is_active(w));
-    x = uses_world_begin(w, "box", true);
+    x = activity_world_begin(w, "box", true);
     accept_websocket(x);
     turn(w, w->fixture->worker.context.conf->wake.idle_open);
     put_box(w, "box", BOX_PAUSED, 2);
@@ -68,7 +68,7 @@ static void test_requests_that_wake_nothing_count_while_they_are_long(void **sta
 static exchange_world_t *begin_as(world_t *w, const char *id, const char *method)
 {
     w->method = method;
-    exchange_world_t *x = uses_world_begin(w, id, false);
+    exchange_world_t *x = activity_world_begin(w, id, false);
     w->method = NULL;
     return x;
 }
@@ -91,17 +91,17 @@ static void test_preflights_are_no_activity(void **state)
 static void test_short_uses_are_told(void **state)
 {
     world_t *w = *state;
-    assert_int_equal(uses_boxes(w->uses), 0);
-    exchange_world_t *x = uses_world_begin(w, "box", false);
+    assert_int_equal(activity_boxes(w->activity), 0);
+    exchange_world_t *x = activity_world_begin(w, "box", false);
     turn(w, 1000);
     expect_message(w, PROCESS_ACTIVE, "box\n");
     expect_silence(w);
     end(&x);
-    x = uses_world_begin(w, "box", false);
+    x = activity_world_begin(w, "box", false);
     end(&x);
     assert_true(is_active(w));
     assert_false(is_active(w));
-    x = uses_world_begin(w, "box", false);
+    x = activity_world_begin(w, "box", false);
     end(&x);
     turn(w, 1);
     expect_message(w, PROCESS_ACTIVE, "box\n");
@@ -111,13 +111,13 @@ static void test_forgotten_when_its_connections_are(void **state)
 {
     world_t *w = *state;
     uint64_t rest = w->fixture->worker.context.conf->timeouts.pool_idle + 1000;
-    exchange_world_t *x = uses_world_begin(w, "box", false);
+    exchange_world_t *x = activity_world_begin(w, "box", false);
     turn(w, 1000);
     end(&x);
     turn(w, rest);
-    assert_int_equal(uses_boxes(w->uses), 1);
+    assert_int_equal(activity_boxes(w->activity), 1);
     turn(w, 1000);
-    assert_int_equal(uses_boxes(w->uses), 0);
+    assert_int_equal(activity_boxes(w->activity), 0);
 }
 
 static void test_event_streams_hold_for_a_while(void **state)
@@ -127,7 +127,7 @@ static void test_event_streams_hold_for_a_while(void **state)
     uint32_t idle_open = w->fixture->worker.context.conf->wake.idle_open;
     static const str_t types[] = {{"text/event-stream", 17}, {"Text/Event-Stream; charset=utf-8", 32}};
     for (size_t i = 0; i < 2; i++) {
-        exchange_world_t *x = uses_world_begin(w, "box", false);
+        exchange_world_t *x = activity_world_begin(w, "box", false);
         turn(w, 1000);
         expect_message(w, PROCESS_ACTIVE, "box\n");
         respond(x, types[i]);
@@ -152,7 +152,7 @@ static void test_others_hold_for_ever(void **state)
     world_t *w = *state;
     static const str_t types[] = {{"text/event-streams", 18}, {"text/html", 9}};
     for (size_t i = 0; i < 2; i++) {
-        exchange_world_t *x = uses_world_begin(w, "box", false);
+        exchange_world_t *x = activity_world_begin(w, "box", false);
         turn(w, 1000);
         respond(x, types[i]);
         turn(w, 100000000);
@@ -168,7 +168,7 @@ static void test_content_of_tunnels_counts_and_control_frames_do_not(void **stat
 {
     world_t *w = *state;
     char bytes[2048];
-    exchange_world_t *x = uses_world_begin(w, "box", true);
+    exchange_world_t *x = activity_world_begin(w, "box", true);
     turn(w, 1000);
     expect_message(w, PROCESS_ACTIVE, "box\n");
     accept_websocket(x);
@@ -199,7 +199,7 @@ static void test_many_boxes_in_several_messages(void **state)
         snprintf(id, sizeof(id), "a-very-long-name-of-a-box-to-fill-messages-%014d", i);
         assert_int_equal(strlen(id), BOX_ID_MAX);
         put_box(w, id, BOX_RUNNING, 1);
-        x[i] = uses_world_begin(w, id, false);
+        x[i] = activity_world_begin(w, id, false);
     }
     for (int round = 0; round < 2; round++) {
         memset(seen, 0, sizeof(seen));
@@ -226,7 +226,7 @@ static void test_many_boxes_in_several_messages(void **state)
 static void test_told_to_the_next_controller(void **state)
 {
     world_t *w = *state;
-    exchange_world_t *x = uses_world_begin(w, "box", false);
+    exchange_world_t *x = activity_world_begin(w, "box", false);
     turn(w, 1000);
     expect_message(w, PROCESS_ACTIVE, "box\n");
     end(&x);
@@ -240,13 +240,13 @@ static void test_told_to_the_next_controller(void **state)
 static void test_boxes_at_rest_are_bounded(void **state)
 {
     world_t *w = *state;
-    for (int i = 0; i < USES_RESTING_MAX + 10; i++) {
+    for (int i = 0; i < ACTIVITY_RESTING_MAX + 10; i++) {
         exchange_world_t x = {.fixture = w->fixture, .room = EXCHANGE_BODY_BYTES};
         x.ex = exchange_new(&w->fixture->client, &world_client_ops, &x);
         x.ex->request.target = STR("/");
         x.ex->box = (store_box_t){.state = BOX_RUNNING, .provider = PROVIDER_HTTP};
         snprintf(x.ex->box.id, sizeof(x.ex->box.id), "b%d", i);
-        use_begin(x.ex);
+        activity_begin(x.ex);
         exchange_end(&x.ex, EXCHANGE_END_CLIENT_GONE);
         if (i % 1000 == 0) { /* so that the channel holds what is told */
             turn(w, 1);
@@ -254,7 +254,7 @@ static void test_boxes_at_rest_are_bounded(void **state)
                 continue;
         }
     }
-    assert_int_equal(uses_boxes(w->uses), USES_RESTING_MAX);
+    assert_int_equal(activity_boxes(w->activity), ACTIVITY_RESTING_MAX);
 }
 
 /* ---- silence ---- */
@@ -262,7 +262,7 @@ static void test_boxes_at_rest_are_bounded(void **state)
 static void test_silence_is_told_once(void **state)
 {
     world_t *w = *state;
-    exchange_world_t *x = uses_world_begin(w, "box", false);
+    exchange_world_t *x = activity_world_begin(w, "box", false);
     turn(w, 1000);
     expect_message(w, PROCESS_ACTIVE, "box\n");
     for (int i = 0; i < 4; i++)
@@ -278,7 +278,7 @@ static void test_silence_is_told_once(void **state)
 static void test_no_silence_while_the_request_goes_on_or_after_the_head(void **state)
 {
     world_t *w = *state;
-    exchange_world_t *x = uses_world_begin(w, "box", false), *y = uses_world_begin(w, "box", true);
+    exchange_world_t *x = activity_world_begin(w, "box", false), *y = activity_world_begin(w, "box", true);
     respond(y, STR("text/plain"));
     turn(w, 1000);
     expect_message(w, PROCESS_ACTIVE, "box\n");
@@ -301,9 +301,9 @@ static void test_silence_of_many(void **state)
     world_t *w = *state;
     exchange_world_t *x[3];
     for (int i = 0; i < 2; i++)
-        x[i] = uses_world_begin(w, "box", false);
+        x[i] = activity_world_begin(w, "box", false);
     turn(w, 1000);
-    x[2] = uses_world_begin(w, "box", false);
+    x[2] = activity_world_begin(w, "box", false);
     turn(w, 1000);
     expect_message(w, PROCESS_ACTIVE, "box\n");
     expect_message(w, PROCESS_ACTIVE, "box\n");
@@ -326,23 +326,23 @@ static void test_silence_of_many(void **state)
 static void test_boxes_out_of_reach_are_looked_at(void **state)
 {
     world_t *w = *state;
-    exchange_world_t *x = uses_world_begin(w, "box", false), *y = uses_world_begin(w, "box", false);
-    use_unreachable(x->ex);
+    exchange_world_t *x = activity_world_begin(w, "box", false), *y = activity_world_begin(w, "box", false);
+    activity_unreachable(x->ex);
     expect_message(w, PROCESS_LOOK, "box");
-    use_unreachable(y->ex);
+    activity_unreachable(y->ex);
     expect_silence(w);
     end(&x);
     assert_true(is_active(w));
     turn(w, 4000);
     expect_message(w, PROCESS_ACTIVE, "box\n");
-    use_unreachable(y->ex);
+    activity_unreachable(y->ex);
     expect_message(w, PROCESS_LOOK, "box");
     end(&y);
 }
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, uses_world_setup, uses_world_teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, activity_world_setup, activity_world_teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_static_boxes_have_no_uses),
         TEST(test_told_at_once_then_each_second),

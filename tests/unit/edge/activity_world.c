@@ -1,4 +1,4 @@
-#include "uses_world.h"
+#include "activity_world.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,12 +24,12 @@ void connect_controller(world_t *w)
     assert_true(ipc_pair(fds));
     w->channel = channel_new(w->fixture->worker.context.loop, fds[0], &handlers, w);
     w->controller = fds[1];
-    uses_set_channel(w->uses, w->channel);
+    activity_set_channel(w->activity, w->channel);
 }
 
 void disconnect_controller(world_t *w)
 {
-    uses_set_channel(w->uses, NULL);
+    activity_set_channel(w->activity, NULL);
     channel_free(&w->channel);
     close(w->controller);
 }
@@ -46,7 +46,7 @@ store_box_t put_box(world_t *w, const char *id, box_state_t state, uint64_t gene
     return box;
 }
 
-int uses_world_setup(void **state)
+int activity_world_setup(void **state)
 {
     static const uint8_t seed[16];
     world_t *w = calloc(1, sizeof(*w));
@@ -60,24 +60,24 @@ int uses_world_setup(void **state)
     worker->context.shm = shm_new(seed);
     assert_non_null(worker->context.shm);
     worker->context.origins = origin_pool_new(worker->context.loop, 8);
-    worker->uses = w->uses = uses_new(worker, w->store.store);
+    worker->activity = w->activity = activity_new(worker, w->store.store);
     w->fixture->client.steps = world_steps;
     w->now = loop_now(worker->context.loop) + 100000;
     put_box(w, "box", BOX_RUNNING, 1);
     connect_controller(w);
-    uses_turn(w->uses, w->now);
+    activity_turn(w->activity, w->now);
     *state = w;
     return 0;
 }
 
-int uses_world_teardown(void **state)
+int activity_world_teardown(void **state)
 {
     world_t *w = *state;
     disconnect_controller(w);
     worker_t *worker = &w->fixture->worker;
-    uses_free(&worker->uses);
-    assert_null(worker->uses);
-    uses_free(&worker->uses);
+    activity_free(&worker->activity);
+    assert_null(worker->activity);
+    activity_free(&worker->activity);
     origin_pool_free(&worker->context.origins);
     shm_free(&worker->context.shm);
     worker_fixture_free(w->fixture);
@@ -88,7 +88,7 @@ int uses_world_teardown(void **state)
 
 /* ---- exchanges ---- */
 
-exchange_world_t *uses_world_begin(world_t *w, const char *id, bool websocket)
+exchange_world_t *activity_world_begin(world_t *w, const char *id, bool websocket)
 {
     exchange_world_t *x = calloc(1, sizeof(*x));
     assert_non_null(x);
@@ -116,7 +116,7 @@ exchange_world_t *uses_world_begin(world_t *w, const char *id, bool websocket)
     assert_int_equal(store_get_box(w->store.store, str_from(id), &ex->box), STORE_OK);
     ex->box_epoch = atomic_load(shm_epoch(w->fixture->worker.context.shm));
     exchange_start(ex);
-    use_begin(ex);
+    activity_begin(ex);
     return x;
 }
 
@@ -164,7 +164,7 @@ void from_client(exchange_world_t *x, str_t data)
 void turn(world_t *w, uint64_t ms)
 {
     w->now += ms;
-    uses_turn(w->uses, w->now);
+    activity_turn(w->activity, w->now);
 }
 
 uint32_t hear(world_t *w, char *bytes)

@@ -1,6 +1,7 @@
 /* What becomes of exchanges whose box changes. Time is a parameter. */
-#include "uses_world.h"
+#include "activity_world.h"
 
+#include "activity.h"
 #include "list.h"
 #include "listening_message.h"
 #include "origin_pool.h"
@@ -8,19 +9,19 @@
 #include "shm.h"
 #include "store.h"
 #include "tunnel.h"
-#include "uses.h"
 
 static void test_waiting_ones_are_answered_when_it_is_paused(void **state)
 {
     world_t *w = *state;
-    exchange_world_t *waits = uses_world_begin(w, "box", false), *streams = uses_world_begin(w, "box", false);
-    exchange_world_t *tunnel = uses_world_begin(w, "box", true);
+    exchange_world_t *waits = activity_world_begin(w, "box", false),
+                     *streams = activity_world_begin(w, "box", false);
+    exchange_world_t *tunnel = activity_world_begin(w, "box", true);
     respond(streams, STR("text/plain"));
     accept_websocket(tunnel);
     turn(w, 250);
     expect_untouched(waits);
     put_box(w, "box", BOX_PAUSED, 2);
-    assert_true(use_is_current(waits->ex)); /* nobody looked yet */
+    assert_true(activity_is_current(waits->ex)); /* nobody looked yet */
     turn(w, 249);
     expect_untouched(waits);
     turn(w, 1);
@@ -28,7 +29,7 @@ static void test_waiting_ones_are_answered_when_it_is_paused(void **state)
     assert_int_equal(waits->ends, 1);
     expect_untouched(streams);
     expect_untouched(tunnel);
-    assert_false(use_is_current(streams->ex)); /* its connection goes to no pool */
+    assert_false(activity_is_current(streams->ex)); /* its connection goes to no pool */
     put_box(w, "box", BOX_RUNNING, 3);
     turn(w, 250);
     expect_untouched(streams);
@@ -41,18 +42,18 @@ static void test_waiting_ones_are_answered_when_it_is_paused(void **state)
 static void test_looked_at_in_the_turn_of_the_message(void **state)
 {
     world_t *w = *state;
-    exchange_world_t *x = uses_world_begin(w, "box", false);
+    exchange_world_t *x = activity_world_begin(w, "box", false);
     turn(w, 250);
     put_box(w, "box", BOX_RUNNING, 2); /* it slept and runs again, unseen */
-    uses_boxes_changed(w->uses);
+    activity_boxes_changed(w->activity);
     turn(w, 0);
     expect_code(x, 502, "box_paused");
     end(&x);
-    x = uses_world_begin(w, "box", false);
-    uses_boxes_changed(w->uses); /* of another box */
+    x = activity_world_begin(w, "box", false);
+    activity_boxes_changed(w->activity); /* of another box */
     turn(w, 0);
     expect_untouched(x);
-    assert_true(use_is_current(x->ex));
+    assert_true(activity_is_current(x->ex));
     end(&x);
 }
 
@@ -75,7 +76,7 @@ static void test_pooled_connections_go_with_their_generation(void **state)
 {
     world_t *w = *state;
     worker_t *worker = &w->fixture->worker;
-    exchange_world_t *x = uses_world_begin(w, "box", false);
+    exchange_world_t *x = activity_world_begin(w, "box", false);
     int peer;
     conn_t *conn = idle_conn(worker, &peer);
     turn(w, 1000);
@@ -97,9 +98,9 @@ static void test_all_ends_when_it_is_gone(void **state)
     world_t *w = *state;
     for (size_t i = 0; i < 2; i++) {
         put_box(w, "box", BOX_RUNNING, 10 * i + 1);
-        exchange_world_t *waits = uses_world_begin(w, "box", false),
-                         *streams = uses_world_begin(w, "box", false);
-        exchange_world_t *tunnel = uses_world_begin(w, "box", true);
+        exchange_world_t *waits = activity_world_begin(w, "box", false),
+                         *streams = activity_world_begin(w, "box", false);
+        exchange_world_t *tunnel = activity_world_begin(w, "box", true);
         respond(streams, STR("text/plain"));
         accept_websocket(tunnel);
         if (cases[i].recorded)
@@ -122,7 +123,8 @@ static void test_all_ends_when_it_is_gone(void **state)
 static void test_connections_to_a_left_address_end(void **state)
 {
     world_t *w = *state;
-    exchange_world_t *streams = uses_world_begin(w, "box", false), *tunnel = uses_world_begin(w, "box", true);
+    exchange_world_t *streams = activity_world_begin(w, "box", false),
+                     *tunnel = activity_world_begin(w, "box", true);
     respond(streams, STR("text/event-stream"));
     accept_websocket(tunnel);
     store_box_t box = put_box(w, "box", BOX_RUNNING, 2);
@@ -156,7 +158,7 @@ static void test_requests_of_a_process_that_ends(void **state)
         box.pid = 100;
         box.provider = providers[i % 2];
         assert_int_equal(store_put_box(w->store.store, &box), STORE_OK);
-        exchange_world_t *x = uses_world_begin(w, "box", false);
+        exchange_world_t *x = activity_world_begin(w, "box", false);
         box.pid = i < 2 ? 0 : 101; /* started again at once */
         box.state = i < 2 ? BOX_PAUSED : BOX_RUNNING;
         box.generation++;
@@ -179,7 +181,7 @@ static void test_a_request_that_waits_to_say_why(void **state)
     worker_t *worker = &w->fixture->worker;
     worker->refused = refused_new(worker);
     refused_set_channel(worker->refused, w->channel);
-    exchange_world_t *x = uses_world_begin(w, "box", false);
+    exchange_world_t *x = activity_world_begin(w, "box", false);
     snprintf(x->ex->preview.id, sizeof(x->ex->preview.id), "box");
     x->ex->preview.port = 3000;
     x->ex->target.is_box = true;
@@ -223,7 +225,7 @@ static void test_tunnels_of_a_process_that_is_stopped(void **state)
     for (tunnel_loss_t loss = LOSS_NONE; loss <= LOSS_BOTH; loss++) {
         uint64_t generation = 10 * loss + 1;
         put_process(w, BOX_RUNNING, generation, 100);
-        exchange_world_t *tunnel = uses_world_begin(w, "box", true);
+        exchange_world_t *tunnel = activity_world_begin(w, "box", true);
         accept_websocket(tunnel);
         lose(tunnel, loss);
         assert_int_equal(tunnel->ends + tunnel->cuts, 0);
@@ -246,8 +248,9 @@ static void test_tunnels_of_a_process_that_closes_them(void **state)
     loop_hold(w->fixture->worker.context.loop);
     put_process(w, BOX_RUNNING, 1, 100);
     for (tunnel_loss_t loss = LOSS_END; loss <= LOSS_BOTH; loss++) {
-        exchange_world_t *tunnel = uses_world_begin(w, "box", true), *said = uses_world_begin(w, "box", true),
-                         *within = uses_world_begin(w, "box", true);
+        exchange_world_t *tunnel = activity_world_begin(w, "box", true),
+                         *said = activity_world_begin(w, "box", true),
+                         *within = activity_world_begin(w, "box", true);
         accept_websocket(tunnel);
         accept_websocket(said);
         accept_websocket(within);
@@ -278,7 +281,7 @@ static void begin_many(world_t *w, exchange_world_t **x, int count)
     for (int i = 0; i < count; i++) {
         snprintf(id, sizeof(id), "b%d", i);
         put_box(w, id, BOX_RUNNING, 1);
-        x[i] = uses_world_begin(w, id, false);
+        x[i] = activity_world_begin(w, id, false);
     }
     turn(w, 250);
 }
@@ -290,7 +293,7 @@ static void test_looks_are_spread_where_boxes_are_many(void **state)
     static exchange_world_t *x[COUNT];
     begin_many(w, x, COUNT);
     put_box(w, "b0", BOX_PAUSED, 2);
-    uses_boxes_changed(w->uses);
+    activity_boxes_changed(w->activity);
     turn(w, COUNT / 64 - 1);
     expect_untouched(x[0]);
     turn(w, 1);
@@ -303,7 +306,7 @@ static void test_looks_are_spread_where_boxes_are_many(void **state)
  * Also of those that rest. */
 static void test_a_turn_looks_at_few(void **state)
 {
-    enum { COUNT = 3 * USES_LOOKS_A_TURN };
+    enum { COUNT = 3 * ACTIVITY_LOOKS_A_TURN };
     world_t *w = *state;
     static exchange_world_t *x[COUNT];
     char id[16];
@@ -317,30 +320,30 @@ static void test_a_turn_looks_at_few(void **state)
     turn(w, 250);
     for (int looked = 1; looked <= 3; looked++) {
         for (int i = 0; i < COUNT; i++) {
-            if (i < looked * USES_LOOKS_A_TURN)
+            if (i < looked * ACTIVITY_LOOKS_A_TURN)
                 expect_code(x[i], 502, "box_paused");
             else
                 expect_untouched(x[i]);
         }
-        assert_int_equal(loop_deferred(&w->uses->look_on), looked < 3);
+        assert_int_equal(loop_deferred(&w->activity->look_on), looked < 3);
         loop_turn(w->fixture->worker.context.loop, 0);
         turn(w, 0);
     }
     for (int i = 0; i < COUNT; i++)
         end(&x[i]);
-    assert_int_equal(w->uses->resting_count, COUNT);
+    assert_int_equal(w->activity->resting_count, COUNT);
     put_box(w, "b0", BOX_RUNNING, 3);
     turn(w, 250);
-    assert_true(loop_deferred(&w->uses->look_on));
+    assert_true(loop_deferred(&w->activity->look_on));
     turn(w, 0);
     turn(w, 0);
-    assert_true(list_is_empty(&w->uses->unlooked));
+    assert_true(list_is_empty(&w->activity->unlooked));
 }
 
 /* A box that is forgotten, or comes into use, while it is still to be looked up. */
 static void test_boxes_that_come_and_go_between_looks(void **state)
 {
-    enum { COUNT = USES_LOOKS_A_TURN + 2 };
+    enum { COUNT = ACTIVITY_LOOKS_A_TURN + 2 };
     world_t *w = *state;
     static exchange_world_t *x[COUNT];
     char id[16];
@@ -351,11 +354,11 @@ static void test_boxes_that_come_and_go_between_looks(void **state)
     snprintf(id, sizeof(id), "b%d", COUNT - 1);
     put_box(w, id, BOX_RUNNING, 2);
     turn(w, 250); /* the last two are still to be looked up */
-    exchange_world_t *late = uses_world_begin(w, id, false);
+    exchange_world_t *late = activity_world_begin(w, id, false);
     turn(w, 10000); /* those that rested are forgotten, and the last one is looked up */
-    assert_int_equal(uses_boxes(w->uses), 1);
+    assert_int_equal(activity_boxes(w->activity), 1);
     expect_untouched(late);
-    assert_true(use_is_current(late->ex));
+    assert_true(activity_is_current(late->ex));
     end(&late);
 }
 
@@ -378,19 +381,19 @@ static void test_connects_again_where_the_box_is_now(void **state)
     origin_ops_t ops = world_origin_ops;
     ops.again = world_again;
     began_again = 0;
-    exchange_world_t *x = uses_world_begin(w, "box", false);
+    exchange_world_t *x = activity_world_begin(w, "box", false);
     x->ex->origin_ops = &ops;
-    assert_true(use_still_there(x->ex));
+    assert_true(activity_still_there(x->ex));
     put_box(w, "other", BOX_PAUSED, 9); /* the epoch moves, and nothing of this box */
-    assert_true(use_still_there(x->ex));
+    assert_true(activity_still_there(x->ex));
     assert_int_equal(began_again, 0);
     put_box(w, "box", BOX_RUNNING, 2);
-    assert_false(use_still_there(x->ex));
+    assert_false(activity_still_there(x->ex));
     assert_int_equal(began_again, 1);
     assert_int_equal(began_at.generation, 2);
     expect_untouched(x);
     x->ex->sent_again = true; /* once */
-    assert_false(use_still_there(x->ex));
+    assert_false(activity_still_there(x->ex));
     assert_int_equal(began_again, 1);
     expect_code(x, 502, "box_paused");
     end(&x);
@@ -405,20 +408,20 @@ static void test_does_not_connect_where_it_may_not(void **state)
     exchange_world_t *x[3];
     for (size_t i = 0; i < 3; i++) {
         put_box(w, "box", BOX_RUNNING, 10 * i + 1);
-        x[i] = uses_world_begin(w, "box", false);
+        x[i] = activity_world_begin(w, "box", false);
         x[i]->ex->origin_ops = &ops;
     }
     store_box_t box = put_box(w, "box", BOX_RUNNING, 40);
     box.ports[0] = 3001; /* and no other */
     box.port_count = 1;
     assert_int_equal(store_put_box(w->store.store, &box), STORE_OK);
-    assert_false(use_still_there(x[0]->ex));
+    assert_false(activity_still_there(x[0]->ex));
     expect_code(x[0], 502, "box_paused");
     put_box(w, "box", BOX_PAUSED, 41);
-    assert_false(use_still_there(x[1]->ex));
+    assert_false(activity_still_there(x[1]->ex));
     expect_code(x[1], 502, "box_paused");
     assert_int_equal(store_delete_box(w->store.store, STR("box")), STORE_OK);
-    assert_false(use_still_there(x[2]->ex));
+    assert_false(activity_still_there(x[2]->ex));
     expect_code(x[2], 502, "box_gone");
     assert_int_equal(began_again, 0);
     for (size_t i = 0; i < 3; i++)
@@ -427,7 +430,7 @@ static void test_does_not_connect_where_it_may_not(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, uses_world_setup, uses_world_teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, activity_world_setup, activity_world_teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_waiting_ones_are_answered_when_it_is_paused),
         TEST(test_looked_at_in_the_turn_of_the_message),

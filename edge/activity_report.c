@@ -1,0 +1,168 @@
+/*
+ * What a worker tells the controller of the boxes that its exchanges use: that they are active, that they are
+ * silent, that they are to be woken.
+ */
+#include "activity_internal.h"
+
+#include <assert.h>
+
+#include "list.h"
+#include "process.h"
+#include "worker.h"
+
+/* A box that gives and takes no byte of a request for so long is looked at. */
+#define SILENCE_MS 5000
+/* How often the controller is asked to look at one box, or to wake it, at most. */
+#define LOOK_AGAIN_MS 5000
+#define WAKE_AGAIN_MS 1000
+/* How much longer than its pooled connections a box without exchanges is remembered. */
+#define REST_MS 1000
+
+static bool tell(activity_t *activity, uint32_t type, str_t bytes)
+{
+    return activity->channel != NULL && channel_send(activity->channel, type, 0, bytes, NULL, 0);
+}
+
+/* ---- active ---- */
+
+/* Ids that go out in one message. */
+typedef struct report {
+    activity_t *activity;
+    bool lost;
+    size_t n;
+    char bytes[IPC_BYTES_MAX];
+} report_t;
+
+static void send_report(report_t *report)
+{
+    if (report->n != 0 && !tell(report->activity, PROCESS_ACTIVE, str_make(report->bytes, report->n)))
+        report->lost = true;
+    report->n = 0;
+}
+
+static void put(report_t *report, active_box_t *box)
+{
+    str_t id = str_from(box->id);
+    if (id.n + 1 > sizeof(report->bytes) - report->n)
+        send_report(report);
+    memcpy(report->bytes + report->n, id.p, id.n);
+    report->bytes[report->n + id.n] = '\n';
+    report->n += id.n + 1;
+    box->touched = false;
+    box->told_ms = report->activity->now_ms;
+    if (list_is_linked(&box->urgent))
+        list_unlink(&box->urgent);
+}
+
+void activity_report_urgent(activity_t *activity)
+{
+    report_t report;
+    report.activity = activity;
+    report.lost = false;
+    report.n = 0;
+    while (!list_is_empty(&activity->urgent))
+        put(&report, CONTAINER_OF(active_box_t, urgent, activity->urgent.next));
+    send_report(&report);
+    activity->lost |= report.lost;
+}
+
+/* ---- silent, and to be woken ---- */
+
+/* Nothing has come back for long, and no more of the request goes out. */
+static bool is_silent(activity_t *activity, exchange_t *ex)
+{
+    activity_entry_t *entry = ex->activity;
+    if (ex->state != EXCHANGE_ORIGIN)
+        return false;
+    if (entry->waits_ms == 0 || entry->sent_bytes != ex->request_bytes) {
+        entry->waits_ms = activity->now_ms;
+        entry->sent_bytes = ex->request_bytes;
+    }
+    return !entry->looked && activity->now_ms - entry->waits_ms >= SILENCE_MS;
+}
+
+/* True where the controller was told in this turn. */
+static bool ask_look(activity_t *activity, active_box_t *box)
+{
+    bool lately = box->looked_ms != 0 && activity->now_ms - box->looked_ms < LOOK_AGAIN_MS;
+    if (!lately && tell(activity, PROCESS_LOOK, str_from(box->id)))
+        box->looked_ms = activity->now_ms;
+    return box->looked_ms == activity->now_ms;
+}
+
+void activity_unreachable(exchange_t *ex)
+{
+    if (ex->activity != NULL)
+        (void)ask_look(worker_of(ex->context)->activity, ex->activity->box);
+}
+
+static void ask_wake(activity_t *activity, active_box_t *box)
+{
+    char label[BOX_ID_MAX + 8];
+    if (box->wake_asked_ms != 0 && activity->now_ms - box->wake_asked_ms < WAKE_AGAIN_MS)
+        return;
+    int n = snprintf(label, sizeof(label), "%s-%u", box->id, box->wake_port);
+    assert(n > 0 && (size_t)n < sizeof(label));
+    if (tell(activity, PROCESS_WAKE, str_make(label, (size_t)n)))
+        box->wake_asked_ms = activity->now_ms;
+}
+
+void activity_want_wake(activity_t *activity, active_box_t *box)
+{
+    if (box->state == BOX_GONE)
+        return;
+    box->wake_until_ms = activity->now_ms + activity->worker->context.conf->wake.timeout;
+    ask_wake(activity, box);
+}
+
+/* ---- each second ---- */
+
+/* A poller does not keep a box awake, but nobody's answer is cut short. */
+static bool holds_box(const activity_t *activity, activity_entry_t *entry)
+{
+    bool counts = !entry->idle || entry->seen;
+    entry->seen = true;
+    return counts && (!entry->streams ||
+                      idle_window_holds(&entry->window, activity->worker->context.conf->wake.idle_open,
+                                        activity->now_ms));
+}
+
+/* Whether an exchange holds the box; looks at the silence of each. */
+static bool scan(activity_t *activity, active_box_t *box)
+{
+    bool holds = false;
+    for (list_t *at = box->entries.next; at != &box->entries; at = at->next) {
+        activity_entry_t *entry = CONTAINER_OF(activity_entry_t, link, at);
+        holds |= holds_box(activity, entry);
+        if (!entry->streams && is_silent(activity, entry->ex))
+            entry->looked = ask_look(activity, box);
+    }
+    if (box->state != BOX_RUNNING && activity->now_ms < box->wake_until_ms)
+        ask_wake(activity, box);
+    return holds;
+}
+
+void activity_report(activity_t *activity)
+{
+    report_t report;
+    report.activity = activity;
+    report.lost = false;
+    report.n = 0;
+    bool all = activity->lost;
+    for (list_t *at = activity->used.next; at != &activity->used; at = at->next) {
+        active_box_t *box = CONTAINER_OF(active_box_t, link, at);
+        if (scan(activity, box) || box->touched || all)
+            put(&report, box);
+    }
+    uint64_t rest = activity->worker->context.conf->timeouts.pool_idle + REST_MS;
+    for (list_t *at = activity->resting.next, *next; at != &activity->resting; at = next) {
+        next = at->next;
+        active_box_t *box = CONTAINER_OF(active_box_t, link, at);
+        if (box->touched || all)
+            put(&report, box);
+        if (activity->now_ms - box->rested_ms > rest)
+            activity_forget(activity, &box);
+    }
+    send_report(&report);
+    activity->lost = report.lost;
+}
