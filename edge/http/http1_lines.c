@@ -53,7 +53,7 @@ static bool take(const struct phr_header *line, char end, field_t *field)
     field->value = str_trim(str_make(line->value, line->value_len));
     /* picohttpparser ends a name at the first byte that is no tchar, which must be the colon, and a value at
      * the first control that is no HTAB, which must be the line end: a second look would cost as much as the
-     * first. tests/unit/edge/test_http1_lines.c holds it to that, for every byte at every place. */
+     * first. tests/unit/http/test_http1_lines.c holds it to that, for every byte at every place. */
     field->id = field_lookup(field->name);
     return true;
 }

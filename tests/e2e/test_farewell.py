@@ -1,4 +1,4 @@
-"""Connections that the edge has ended and whose last bytes the client, or the app, does not take (edge/farewell.h)."""
+"""Connections that the edge has ended and whose last bytes the client, or the app, does not take (edge/exchange/farewell.h)."""
 
 import contextlib
 import errno

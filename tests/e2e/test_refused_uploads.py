@@ -1,6 +1,6 @@
 """Uploads that are answered before they have been sent: every client reads the status, whatever it still sends.
 
-Bounds on how long the rest is read are in tests/unit/edge/test_linger.c, by a held clock.
+Bounds on how long the rest is read are in tests/unit/downstream/test_linger.c, by a held clock.
 """
 
 import http.client

@@ -2,9 +2,9 @@
  * The chunked coding. The first byte says in what pieces the rest comes; pieces and whole must give the same
  * bytes, trailers and end. A message that is complete, written again in one chunk, gives the same.
  */
-#include "../unit/edge/heads.h"
 #include "arena.h"
 #include "chunked.h"
+#include "heads.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size);
 

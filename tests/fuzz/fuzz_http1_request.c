@@ -2,7 +2,7 @@
  * Request heads. The first byte says in what pieces the rest comes; pieces and whole must come to the same,
  * and a head that is taken, written again from what was understood, must be understood as the same.
  */
-#include "../unit/edge/heads.h"
+#include "heads.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size);
 

@@ -2,7 +2,7 @@
  * Response heads, as fuzz_http1_request.c does for requests. The first byte says in what pieces the head
  * comes, its lowest bit whether the request was HEAD.
  */
-#include "../unit/edge/heads.h"
+#include "heads.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size);
 

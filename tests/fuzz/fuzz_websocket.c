@@ -2,7 +2,7 @@
  * The tracker of WebSocket frames. The first byte says in what pieces the stream comes; it must stand at the
  * same place whatever they are, agree with a plain reading of the frames, and lose no byte.
  */
-#include "../unit/edge/heads.h"
+#include "heads.h"
 #include "websocket.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size);
