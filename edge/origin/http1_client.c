@@ -246,6 +246,7 @@ static bool stands_still(const http1_client_t *client)
 void http1_client_watch(http1_client_t *client)
 {
     exchange_t *ex = client->ex;
+    client->watched = client->writer.written;
     if (stands_still(client))
         backlog_watch(ex->context->backlogs, &client->backlog, client->conn, &ex->account);
     else
@@ -265,6 +266,14 @@ static void drop_unsafe(http1_client_t *client)
     resend_facts_t facts = resend_facts(client);
     if (!resend_allowed(&facts))
         request_head_release(ex);
+}
+
+/* After a write. A few bytes are no movement: a queue with room takes them, whatever the app does. */
+static void watch_written(http1_client_t *client)
+{
+    bool much = client->writer.written - client->watched >= CONN_LITTLE_BYTES;
+    if (much || !backlog_watched(&client->backlog) || !stands_still(client))
+        http1_client_watch(client);
 }
 
 static void op_flush(exchange_t *ex)
@@ -298,8 +307,7 @@ static void op_flush(exchange_t *ex)
         conn_want_read(client->conn, true);
         break;
     }
-    if (client->writer.written != written || !backlog_watched(&client->backlog))
-        http1_client_watch(client);
+    watch_written(client);
     drop_unsafe(client);
 }
 

@@ -47,6 +47,7 @@ typedef struct http1_client {
     loop_timer_t timer; /* of connecting, of the request's body, of the first byte, or of a tunnel's rest */
     conn_stall_t stall; /* of an upload */
     backlog_t backlog;  /* of the connection, while it stands still */
+    uint64_t watched;   /* bytes written when its watch began */
     buffer_t in;        /* an incomplete head, or body that the client had no room for */
     size_t head_seen;
     http1_response_head_t head;

@@ -519,6 +519,24 @@ def untaken_h2c(edge, stack):
     app.wait(lambda _: len(app.connections) > 110)
 
 
+@pytest.mark.parametrize("protocol", ["http1", "h2c"])
+def test_a_trickle_does_not_hide_what_the_kernel_holds(edge, protocol):
+    """The kernel's queue has room for some bytes now and then, though the app takes none."""
+    with app_that_reads_nothing(streams=1) as app, contextlib.ExitStack() as stack:
+        host = edge.create_preview(app, "box", "--protocol", protocol)
+        if protocol == "h2c":
+            post(edge, stack, host, 0)
+            app.settled.wait(PATIENCE)
+        client = stack.enter_context(edge.connect("plain"))
+        client.send(f"POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: 64000\r\n\r\n".encode() + bytes(60000))
+
+        def counts():
+            client.send(b"x")
+            return metric(edge, "kernel_bytes") >= 50000
+
+        edge.wait_until(counts, what="the kernel's bytes to count")
+
+
 @pytest.mark.parametrize("begin", [unread_http1, unread_http2, untaken_http1, untaken_h2c])
 def test_what_the_kernel_holds_for_who_stands_still(edge, begin):
     """The edge itself holds little of it. It counts, and goes after some seconds; others are served the whole time."""
