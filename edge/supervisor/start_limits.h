@@ -1,5 +1,6 @@
 /*
- * The limits of this process (getrlimit(2)) under which the edge cannot work. The start and
+ * Limits under which the edge cannot work: those of this process (getrlimit(2)), and the room for a
+ * new store. The start and
  * `boxedge check` ask here, so that both have the same words.
  */
 #ifndef BOXEDGE_START_LIMITS_H
@@ -9,6 +10,9 @@
 
 /* The size that a file may have at least: the store of an edge without previews, and its log. */
 #define START_FILE_BYTES (1024 * 1024)
+/* The room for a new store: it and the local authority take 100 KiB in 20 files. */
+#define START_ROOM_BYTES (1024 * 1024)
+#define START_ROOM_FILES 32
 /* Descriptors of a process before any client: the store, pipes, messages. Those of each worker and
  * its listeners come on top in the supervisor. */
 #define START_DESCRIPTORS 64
@@ -16,8 +20,9 @@
 /* Returns whether files may be large enough; otherwise writes a sentence. The kernel kills a process
  * that writes more (SIGXFSZ), so a start asks before it makes anything. */
 MUST_USE bool start_limits_files(char *error, size_t len);
-/* Adds an error where `descriptors`, as of privileges_raise_descriptors, are too few, and a warning
- * where the store cannot grow to store.map_size. */
+/* Adds an error where `descriptors`, as of privileges_raise_descriptors, are too few, or where there
+ * is no room for a store that is to be made, and a warning where the store cannot grow to
+ * store.map_size. */
 void start_limits(const conf_t *conf, size_t descriptors, conf_errors_t *errors);
 
 #endif

@@ -372,6 +372,51 @@ def test_a_path_with_two_uses(place, name):
     both_refuse(place, f'{key}: "{place.folder}/{paths[key]}" is, or is in, {what} of this edge')
 
 
+def small_file_system(place, options):
+    mounted = place.folder / "elsewhere/small"
+    mounted.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", mounted], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"no file system can be mounted here: {done.stderr}")
+    place.stack.callback(subprocess.run, ["umount", mounted], check=True)
+    return mounted
+
+
+@AS_ROOT
+@pytest.mark.parametrize("options, left", [("size=512k", "bytes left"), ("size=64k", "bytes left"),
+                                           ("nr_inodes=20", "files")])
+@pytest.mark.parametrize("key", ["state_dir", "run_dir"])
+def test_a_full_disk(place, key, options, left):
+    """There is no room for a new store. One that is there is served, full disk or not."""
+    mounted = small_file_system(place, options)
+    place.config[key] = str(mounted / "new/dir")
+    (place.folder / "none").mkdir()
+    for verb in ("check", "run"):
+        done = place.command(verb)
+        assert done.returncode == 1, done
+        assert f'{key}: the file system of "{place.config[key]}" has ' in done.stderr and left in done.stderr, done
+
+
+@AS_ROOT
+@pytest.mark.parametrize("authority", [True, False])
+def test_a_full_disk_with_a_store(place, authority):
+    mounted = small_file_system(place, "size=16m")
+    for name in ("state", "run"):
+        place.config[f"{name}_dir"] = str(mounted / name)
+    assert place.command("check").returncode == 0
+    assert runs(place)
+    if not authority:
+        shutil.rmtree(mounted / "state/ca")
+    with open(mounted / "big", "wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    if authority:
+        assert place.command("check").returncode == 0
+        assert runs(place)
+    else:
+        both_refuse(place, f'state_dir: the file system of "{mounted}/state" has ')
+
+
 def test_a_log_that_is_a_pipe(place):
     """Whether somebody reads it shows at the start only: its reader would take the end of `check` for that of the log."""
     path = place.folder / "elsewhere/pipe"
