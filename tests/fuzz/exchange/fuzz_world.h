@@ -13,6 +13,7 @@
 #include "activity.h"
 #include "exchange.h"
 #include "process.h"
+#include "route.h"
 #include "shm.h"
 #include "slots.h"
 #include "step.h"
