@@ -17,7 +17,8 @@ typedef struct http2_rest {
     list_t link; /* conn->rests */
     http2_conn_t *conn;
     int32_t id;
-    bool paused; /* no window is given back */
+    bool paused;   /* no window is given back */
+    uint64_t left; /* of its Content-Length; LENGTH_UNKNOWN: it has none */
     linger_t linger;
 } http2_rest_t;
 
@@ -81,6 +82,7 @@ void http2_rest_begin(http2_stream_t *stream)
         abort();
     rest->conn = conn;
     rest->id = stream->id;
+    rest->left = stream->body_left;
     list_insert(&conn->rests, &rest->link);
     linger_begin(&rest->linger, &conn->client, &stream->ex->remote, &handlers);
     (void)nghttp2_session_set_stream_user_data(conn->session, stream->id, NULL);
@@ -94,6 +96,12 @@ bool http2_rest_take(http2_conn_t *conn, int32_t id, size_t n)
     http2_rest_t *rest = find(conn, id);
     if (rest == NULL)
         return false;
+    if (rest->left != LENGTH_UNKNOWN && n > rest->left) {
+        give_up(rest, NGHTTP2_PROTOCOL_ERROR); /* RFC 9113 section 8.1.1 */
+        return true;
+    }
+    if (rest->left != LENGTH_UNKNOWN)
+        rest->left -= n;
     if (rest->paused)
         return true;
     switch (linger_take(&rest->linger, n)) {
@@ -114,6 +122,13 @@ void http2_rest_refuse(http2_conn_t *conn, int32_t id)
 {
     http2_rest_t *rest = find(conn, id);
     if (rest != NULL)
+        give_up(rest, NGHTTP2_PROTOCOL_ERROR);
+}
+
+void http2_rest_ended(http2_conn_t *conn, int32_t id)
+{
+    http2_rest_t *rest = find(conn, id);
+    if (rest != NULL && rest->left != LENGTH_UNKNOWN && rest->left != 0)
         give_up(rest, NGHTTP2_PROTOCOL_ERROR);
 }
 

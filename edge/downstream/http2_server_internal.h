@@ -243,6 +243,8 @@ void http2_rest_begin(http2_stream_t *stream);
 bool http2_rest_take(http2_conn_t *conn, int32_t id, size_t n);
 /* Its client sends more than one field section behind the head: it is reset with PROTOCOL_ERROR. */
 void http2_rest_refuse(http2_conn_t *conn, int32_t id);
+/* Its client has ended: it is reset with PROTOCOL_ERROR where its Content-Length says more. */
+void http2_rest_ended(http2_conn_t *conn, int32_t id);
 bool http2_rest_is_open(const http2_conn_t *conn, int32_t id);
 /* nghttp2 has let go of stream `id`. */
 void http2_rest_closed(http2_conn_t *conn, int32_t id);

@@ -422,6 +422,8 @@ void http2_stream_frame(http2_conn_t *conn, const nghttp2_frame *frame)
     bool end_stream = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
     if (stream == NULL && frame->hd.type == NGHTTP2_HEADERS && !end_stream)
         http2_rest_refuse(conn, frame->hd.stream_id);
+    if (stream == NULL && end_stream)
+        http2_rest_ended(conn, frame->hd.stream_id);
     if (stream == NULL || stream->state == HTTP2_STREAM_CLOSED)
         return;
     if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {

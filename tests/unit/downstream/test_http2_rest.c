@@ -30,10 +30,10 @@ static list_t *rests(world_t *world)
     return &((http2_conn_t *)world->server)->rests;
 }
 
-/* An upload that stays open, answered with 403 while the box takes nothing. */
-static int32_t refused(world_t *world)
+/* The same with these fields. */
+static int32_t refused_with(world_t *world, const nghttp2_nv *fields, size_t count)
 {
-    int32_t id = world_upload(world, NULL, 0, big, sizeof(big), true);
+    int32_t id = world_upload(world, fields, count, big, sizeof(big), true);
     world->origin_room = 0;
     world_pump(world);
     origin_head(world->last, 403, 2, false, false);
@@ -43,6 +43,12 @@ static int32_t refused(world_t *world)
     assert_int_equal(world_seen(world, id)->status, 403);
     assert_true(world_seen(world, id)->ended);
     return id;
+}
+
+/* An upload that stays open, answered with 403 while the box takes nothing. */
+static int32_t refused(world_t *world)
+{
+    return refused_with(world, NULL, 0);
 }
 
 /* The exchange is over at once; the client sends all it has, and nothing is reset. */
@@ -65,6 +71,26 @@ static void test_sent_to_the_end(void **state)
     assert_true(list_is_empty(rests(world)));
     /* All but the window that was held when it was answered. */
     assert_int_equal(world->counters.discarded_bytes_total, 21 * sizeof(big) + 1 - HTTP2_WINDOW_MIN);
+}
+
+/* RFC 9113 section 8.1.1 holds for the rest, too. */
+static void test_its_length_is_checked(void **state)
+{
+    static const struct {
+        size_t more;
+        bool wrong;
+    } cases[] = {{9, true}, {10, false}, {11, true}};
+    world_t *world = *state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        nghttp2_nv length = nv("content-length", "300010"); /* 10 more than came before the answer */
+        int32_t id = refused_with(world, &length, 1);
+        world_upload_more(world, id, big, cases[i].more, false);
+        world_pump(world);
+        assert_int_equal(world_seen(world, id)->reset, cases[i].wrong);
+        assert_int_equal(world_seen(world, id)->code, cases[i].wrong ? NGHTTP2_PROTOCOL_ERROR : 0);
+        assert_true(list_is_empty(rests(world)));
+        assert_false(world->goaway);
+    }
 }
 
 static void test_trailers_end_it(void **state)
@@ -232,6 +258,7 @@ int main(void)
 {
 #define T(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {T(test_sent_to_the_end),
+                                       T(test_its_length_is_checked),
                                        T(test_trailers_end_it),
                                        T(test_reset_ends_it),
                                        T(test_idle),
