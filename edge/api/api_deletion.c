@@ -23,6 +23,7 @@
 #include "api_deletion_internal.h"
 #include "arena.h"
 #include "client.h"
+#include "deletion_word.h"
 #include "list.h"
 #include "preview_client.h"
 #include "random_id.h"
@@ -380,7 +381,8 @@ static step_result_t begin(exchange_t *ex)
 
 typedef struct earlier {
     const uint8_t *key_sha256;
-    uint64_t asked_at_ms; /* of the first one; 0: none */
+    uint64_t asked_at_ms;  /* of the first one; 0: none */
+    uint64_t closed_at_ms; /* of the last one */
 } earlier_t;
 
 static bool find_earlier(const store_deletion_t *deletion, void *arg)
@@ -388,34 +390,35 @@ static bool find_earlier(const store_deletion_t *deletion, void *arg)
     earlier_t *earlier = arg;
     bool fits = deletion->closed_at_ms != 0 && /* the controller closes those of dead workers */
                 memcmp(deletion->key_sha256, earlier->key_sha256, sizeof(deletion->key_sha256)) == 0;
-    if (fits && (earlier->asked_at_ms == 0 || deletion->asked_at_ms < earlier->asked_at_ms))
+    if (!fits)
+        return true;
+    if (earlier->asked_at_ms == 0 || deletion->asked_at_ms < earlier->asked_at_ms)
         earlier->asked_at_ms = deletion->asked_at_ms;
+    if (deletion->closed_at_ms > earlier->closed_at_ms)
+        earlier->closed_at_ms = deletion->closed_at_ms;
     return true;
 }
 
-/* What a 200 says of the box. 0: nothing. */
-static deletion_outcome_t read_state(str_t body, str_t id)
+/* 0: the answer says nothing. */
+static deletion_outcome_t read_state(const api_deletion_t *deletion, int status, str_t body)
 {
-    json_t *box = json_loadb(body.p != NULL ? body.p : "", body.n, JSON_DECODE_ANY, NULL);
-    const char *name = json_string_value(json_object_get(box, "id"));
-    const char *state = json_string_value(json_object_get(box, "status"));
-    deletion_outcome_t outcome = 0;
-    if (name != NULL && str_eq(str_from(name), id))
-        outcome = state != NULL && strcmp(state, "deleted") == 0 ? DELETION_DONE : DELETION_REFUSED;
-    json_decref(box);
-    return outcome;
+    switch (deletion_word(str_from(deletion->call.ids[0]), status, body)) {
+    case DELETION_WORD_GONE:
+        return DELETION_DONE;
+    case DELETION_WORD_THERE:
+        return deletion->living ? DELETION_REFUSED : 0;
+    case DELETION_WORD_NONE:
+    case DELETION_WORD_REFUSED:
+        break;
+    }
+    return 0;
 }
 
 static bool on_state(exchange_t *ex, size_t index, int status, const fields_t *fields, str_t body)
 {
-    deletion_call_t *call = &ex->api->deletion->call;
     (void)index;
     (void)fields;
-    call->outcome = 0;
-    if (status == 200)
-        call->outcome = read_state(body, str_from(call->ids[0]));
-    else if (status == 404 || status == 410)
-        call->outcome = DELETION_DONE;
+    ex->api->deletion->call.outcome = read_state(ex->api->deletion, status, body);
     return true;
 }
 
@@ -447,6 +450,7 @@ static step_result_t settle(exchange_t *ex)
     api_deletion_t *deletion = make(ex);
     deletion->stage = ASKING;
     deletion->call.asked_at_ms = earlier.asked_at_ms;
+    deletion->living = wall_ms(ex) > earlier.closed_at_ms + DELETION_LIVING_MS;
     bool added = api_search_add_id(&deletion->call, path.id);
     assert(added);
     make_room(deletion, 1);

@@ -30,6 +30,7 @@ struct api_deletion {
     str_t *paths;
     target_t *targets; /* for each path */
     size_t count;
+    bool living; /* a box that is there by now was not deleted by an earlier call */
     api_questions_t questions;
     int no_box; /* the status of the first answer that said that there is no such box; 0: none */
     str_t content_type, body;

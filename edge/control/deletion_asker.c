@@ -4,11 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <jansson.h>
 #include <openssl/crypto.h>
 
 #include "box_id.h"
 #include "deadline.h"
+#include "deletion_message.h"
+#include "deletion_word.h"
 #include "list.h"
 #include "process_log.h"
 #include "token_file.h"
@@ -74,44 +75,6 @@ static uint32_t doubled(uint32_t ms, uint32_t first, uint32_t last)
     return ms == 0 ? first : ms < last / 2 ? ms * 2 : last;
 }
 
-/* ---- what answers say ---- */
-
-/* Any other state (an error, one that is about to end) leaves open whether the box keeps its address. */
-static bool lives(const char *status)
-{
-    static const char *const living[] = {"creating", "idle", "running", "paused", "stopped"};
-    for (size_t i = 0; i < sizeof(living) / sizeof(living[0]); i++)
-        if (strcmp(status, living[i]) == 0)
-            return true;
-    return false;
-}
-
-static deletion_word_t read_box(str_t id, str_t body)
-{
-    json_t *box = json_loadb(body.p != NULL ? body.p : "", body.n, JSON_REJECT_DUPLICATES, NULL);
-    const char *name = json_string_value(json_object_get(box, "id"));
-    const char *status = json_string_value(json_object_get(box, "status"));
-    deletion_word_t word = DELETION_WORD_NONE;
-    if (name != NULL && status != NULL && str_eq(str_from(name), id)) {
-        if (strcmp(status, "deleted") == 0)
-            word = DELETION_WORD_GONE;
-        else if (lives(status))
-            word = DELETION_WORD_THERE;
-    }
-    json_decref(box);
-    return word;
-}
-
-deletion_word_t deletion_word(str_t id, int status, str_t body)
-{
-    if (status == 200)
-        return read_box(id, body);
-    if (status == 404 || status == 410)
-        return DELETION_WORD_GONE;
-    bool refused = status == 0 || status == 401 || status == 403 || status == 429 || status >= 500;
-    return refused ? DELETION_WORD_REFUSED : DELETION_WORD_NONE;
-}
-
 /* ---- the API as a whole ---- */
 
 static void pause_all(deletion_asker_t *asker, uint32_t retry_after, const char *why)
@@ -150,8 +113,8 @@ static void wait_more(deletion_asker_t *asker, ask_t *ask)
 static void unsettled(deletion_asker_t *asker, bool there)
 {
     ask_t *ask = &asker->asks[0];
-    uint64_t counts_at_ms = ask->closed_at_ms + DELETION_ASKER_LIVING_MS + 1;
-    if (there && counts_at_ms - asker->sent_ms <= DELETION_ASKER_LIVING_MS + 1)
+    uint64_t counts_at_ms = ask->closed_at_ms + DELETION_LIVING_MS + 1;
+    if (there && counts_at_ms - asker->sent_ms <= DELETION_LIVING_MS + 1)
         ask->due_ms = loop_now(asker->loop) + (counts_at_ms - asker->sent_ms);
     else if (asker->count == DELETION_ASKER_BOXES)
         drop(asker, 0);
@@ -168,7 +131,7 @@ static void settled(deletion_asker_t *asker, uint64_t heard_ms, bool gone)
 
 static void take_word(deletion_asker_t *asker, deletion_word_t word)
 {
-    uint64_t living_ms = asker->sent_ms - DELETION_ASKER_LIVING_MS;
+    uint64_t living_ms = asker->sent_ms - DELETION_LIVING_MS;
     if (word == DELETION_WORD_GONE && asker->asks[0].closed_at_ms < asker->sent_ms)
         settled(asker, asker->sent_ms, true);
     else if (word == DELETION_WORD_THERE && asker->asks[0].closed_at_ms < living_ms)

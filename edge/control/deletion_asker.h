@@ -12,8 +12,6 @@
 
 /* Boxes that wait for an answer, at most; the deletion desk names further ones again with each sweep. */
 #define DELETION_ASKER_BOXES 256
-/* After the end of a call the API may still carry it out: until then a box that is there says nothing. */
-#define DELETION_ASKER_LIVING_MS 10000u
 
 typedef struct deletion_asker deletion_asker_t;
 
@@ -33,14 +31,5 @@ void deletion_asker_set_conf(deletion_asker_t *asker, const conf_t *conf);
 /* A deletion of the box, asked for at `asked_at_ms`, ended at `closed_at_ms` (unix ms) without a word.
  * Idempotent. Never calls back from within. */
 void deletion_asker_want(deletion_asker_t *asker, str_t id, uint64_t asked_at_ms, uint64_t closed_at_ms);
-
-typedef enum deletion_word {
-    DELETION_WORD_GONE,
-    DELETION_WORD_THERE,
-    DELETION_WORD_NONE,    /* of this box */
-    DELETION_WORD_REFUSED, /* the API answers nobody, or not this key */
-} deletion_word_t;
-/* What an answer to GET of a box says. `status` 0: there was none. */
-deletion_word_t deletion_word(str_t id, int status, str_t body);
 
 #endif

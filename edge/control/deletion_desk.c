@@ -185,25 +185,32 @@ static void ask(deletion_desk_t *desk, const deletion_open_end_t *end)
         desk->asked[desk->asked_count++] = *end;
 }
 
-/* A word of the provider that is from after the call's end decides; where there is none, it and the API are
- * asked. */
-static void settle(deletion_desk_t *desk, const deletion_open_end_t *end)
+/* What the provider has said since the call ended decides, if the box is gone: or is there, and the API has
+ * had its time to delete it. */
+static bool is_settled(deletion_desk_t *desk, const deletion_open_end_t *end)
 {
     str_t id = str_from(end->id);
     const store_box_t *box = boxes_find(desk->boxes, id);
     uint64_t heard_ms = boxes_heard_ms(desk->boxes, id);
-    if (box == NULL || heard_ms <= end->closed_at_ms || box->state == BOX_UNKNOWN) {
-        ask(desk, end);
-        return;
-    }
-    desk_job_t *job = heard_new(desk, id, heard_ms, box->state == BOX_GONE);
-    if (job->gone)
-        to_store(job);
+    if (box == NULL || heard_ms <= end->closed_at_ms || box->state == BOX_UNKNOWN)
+        return false;
+    if (box->state == BOX_GONE)
+        to_store(heard_new(desk, id, heard_ms, true));
+    else if (heard_ms - end->closed_at_ms > DELETION_LIVING_MS)
+        bring_back(heard_new(desk, id, heard_ms - DELETION_LIVING_MS, false));
     else
-        bring_back(job);
+        return false;
+    return true;
 }
 
-/* Its provider has spoken. Where that was an answer to an earlier question, it is asked again. */
+/* Where there is no such word, the provider and the API are asked. */
+static void settle(deletion_desk_t *desk, const deletion_open_end_t *end)
+{
+    if (!is_settled(desk, end))
+        ask(desk, end);
+}
+
+/* Its provider has spoken. Where that settles nothing, the next sweep asks again. */
 static void on_heard(void *owner, str_t id)
 {
     deletion_desk_t *desk = owner;
@@ -211,8 +218,8 @@ static void on_heard(void *owner, str_t id)
         deletion_open_end_t end = desk->asked[i];
         if (!str_eq(str_from(end.id), id))
             continue;
-        desk->asked[i] = desk->asked[--desk->asked_count];
-        settle(desk, &end);
+        if (is_settled(desk, &end))
+            desk->asked[i] = desk->asked[--desk->asked_count];
         return;
     }
 }

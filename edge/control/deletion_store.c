@@ -90,6 +90,9 @@ static bool is_meant(const store_deletion_t *deletion, void *arg)
     const deletion_call_t *call = which->call;
     if (call->op == DELETION_END)
         return deletion->call == call->call;
+    if (call->outcome == DELETION_REFUSED &&
+        (deletion->closed_at_ms == 0 || deletion->closed_at_ms + DELETION_LIVING_MS > which->now_ms))
+        return false;
     return !deletion_is_open(deletion, which->now_ms) &&
            memcmp(deletion->key_sha256, call->key_sha256, sizeof(call->key_sha256)) == 0;
 }

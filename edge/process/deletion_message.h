@@ -10,6 +10,10 @@
 #include "ipc.h"
 #include "store.h"
 
+/* After a call has ended without a word, the API may still carry it out: for so long a box that is there says
+ * nothing. */
+#define DELETION_LIVING_MS 10000u
+
 typedef enum deletion_op {
     DELETION_BEGIN = 1, /* the call is about to be forwarded: hide the boxes' previews from now on */
     DELETION_END,       /* the call has ended */

@@ -225,6 +225,24 @@ def test_a_later_get_by_the_same_key_ends_them(world, way, gone, tmp_path):
     assert status(world) == 404
 
 
+def test_a_get_while_the_api_still_deletes_brings_nothing_back(world):
+    """Its client left at once, and asks for the box before it is gone."""
+    api, edge = world
+    api.hold = threading.Event()
+    with edge.connect("plain", API) as client:
+        client.send(f"DELETE /v2/box/box HTTP/1.1\r\nHost: {API}\r\nX-Box-Api-Key: k-test\r\n\r\n".encode())
+        assert api.deleting.wait(PATIENCE)
+    edge.wait_for_line(method="DELETE")  # its call has ended
+    for _ in range(40):
+        assert (call(edge, "/v2/box/box").status, status(world)) == (200, 404)
+    api.hold.set()
+    edge.wait_until(lambda: "box" not in api.boxes, what="the deletion")
+    assert status(world) == 404
+    edge.wait_until(lambda: call(edge, "/v2/box/box").status == 404 and previews(edge) == ["box_3", "two"],
+                    what="the previews to go")
+    assert status(world) == 404
+
+
 def test_a_call_that_never_went_up_changes_nothing(world):
     api, edge = world
     edge.command("upstream", "drain", "api", f"127.0.0.1:{api.port}")

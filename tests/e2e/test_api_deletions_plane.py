@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from api_world import answer, api_config, call
+from api_world import API, answer, api_config, call
 from control_plane import BOX_NETWORK, BoxAddresses, ControlPlane, push
 from harness import PATIENCE, Edge, RawOrigin
 from test_api_deletions import IDS, Api, previews
@@ -142,6 +142,24 @@ def test_the_providers_word_brings_them_back(fleet, known):
     assert fleet.get() == 404
     fleet.edge.wait_until(lambda: fleet.get() == "a", what="the preview to be back")
     assert fleet.plane.count("get", "box") > 0
+
+
+def test_the_providers_word_while_the_api_still_deletes_brings_nothing_back(fleet):
+    """The client of the call left at once."""
+    fleet.place("box", "a")
+    assert fleet.get() == "a"
+    seen = len(fleet.apps["a"].requests)
+    fleet.api.hold = threading.Event()
+    with fleet.edge.connect("plain", API) as client:
+        client.send(f"DELETE /v2/box/box HTTP/1.1\r\nHost: {API}\r\nX-Box-Api-Key: k-test\r\n\r\n".encode())
+        assert fleet.api.deleting.wait(PATIENCE)
+    fleet.plane.wait_calls("get", 3, "box")  # each after the answer to the one before
+    assert fleet.get() == 404
+    fleet.api.hold.set()
+    fleet.plane.remove_box("box")
+    fleet.edge.wait_until(lambda: fleet.get() == 404 and previews(fleet.edge) == ["box_3", "two"],
+                          what="the previews to go")
+    assert len(fleet.apps["a"].requests) == seen
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["known", "unknown"])

@@ -121,8 +121,8 @@ def test_a_reload_brings_the_key_and_takes_it(make, tmp_path):
     assert delete(world, "/v2/box/two").status == 500
     wait_checks(world, 4)
     assert len(questions(api)) == before and status(world, "two") == 404
-    assert call(edge, "/v2/box/two").status == 200  # the caller's key still settles it
-    eventually(world, "two", 200)
+    edge.wait_until(lambda: call(edge, "/v2/box/two").status == 200 and status(world, "two") == 200,
+                    what="the preview to be back")  # the caller's key still settles it
 
 
 def test_a_reload_reads_the_key_again(make, tmp_path):

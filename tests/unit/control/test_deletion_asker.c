@@ -12,6 +12,8 @@
 
 #include "box_id.h"
 #include "deletion_asker.h"
+#include "deletion_message.h"
+#include "deletion_word.h"
 #include "fetch_server.h"
 
 typedef struct world {
@@ -169,7 +171,7 @@ static void test_gone_and_there(void **state)
     UNTIL(w, w->dones == 2);
     assert_int_equal(w->gones, 1);
     /* It settles what was closed well before the question, and nothing later. */
-    assert_true(w->heard_ms + DELETION_ASKER_LIVING_MS <= loop_wall_us(w->loop) / 1000);
+    assert_true(w->heard_ms + DELETION_LIVING_MS <= loop_wall_us(w->loop) / 1000);
 }
 
 static void test_one_at_a_time(void **state)

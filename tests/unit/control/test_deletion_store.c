@@ -42,12 +42,31 @@ static void a_dead_workers_call_is_closed_at_once(void **state)
     assert_int_equal(closed_at(*state, process_birth(getpid()) + 1), NOW_MS + 1);
 }
 
+static bool says_there(fixture_t *f, uint64_t now_ms)
+{
+    deletion_call_t call = {.op = DELETION_SETTLE, .outcome = DELETION_REFUSED, .count = 1, .ids = {"box"}};
+    preview_answer_t answer = {0};
+    size_t deleted = 0;
+    bool changed = false;
+    deletion_store_take(f->store, &call, now_ms, &answer, &deleted, &changed);
+    assert_int_equal(answer.status, 200);
+    return store_is_being_deleted(f->store, STR("box")) == STORE_NOT_FOUND;
+}
+
+static void a_box_that_is_there_may_still_be_deleted(void **state)
+{
+    assert_int_equal(closed_at(*state, process_birth(getpid()) + 1), NOW_MS + 1);
+    assert_false(says_there(*state, NOW_MS + DELETION_LIVING_MS));
+    assert_true(says_there(*state, NOW_MS + 1 + DELETION_LIVING_MS));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
         TEST(a_living_workers_call_goes_on),
         TEST(a_dead_workers_call_is_closed_at_once),
+        TEST(a_box_that_is_there_may_still_be_deleted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
