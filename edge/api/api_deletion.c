@@ -171,6 +171,7 @@ void api_deletion_note(api_deletion_t *deletion)
                              "The edge waits for the end of too many deletions already: try again later.", 1);
         return;
     }
+    api_deletion_name_by_ids(deletion);
     deletion->stage = NOTING;
     random_bytes(ex->context->random, (unsigned char *)&call->call, sizeof(call->call));
     maybe->call = call->call + 1;
@@ -202,6 +203,8 @@ static bool take_box(api_deletion_t *deletion, target_t *target, str_t body)
     if (json_is_string(id)) {
         str_t text = str_make(json_string_value(id), json_string_length(id));
         read = target->found = box_id_valid(text) && api_search_add_id(&deletion->call, text);
+        if (target->found)
+            memcpy(target->id, text.p, text.n + 1);
     }
     json_decref(box);
     return read;
@@ -343,6 +346,7 @@ static step_result_t begin_one(exchange_t *ex, const api_boxes_t *boxes)
     if (str_eq(boxes->path, STR("/v2/box/snapshots")))
         return STEP_NEXT; /* all snapshots: a route of its own */
     api_deletion_t *deletion = make(ex);
+    deletion->path = boxes->path;
     str_t canonical = boxes->name.n != 0 ? api_box_path(ex, boxes->name) : boxes->path;
     make_room(deletion, 2);
     add_target(deletion, boxes->path, boxes->name);

@@ -19,13 +19,15 @@ typedef enum stage {
 
 typedef struct target {
     str_t name; /* as the path has it, decoded */
-    bool found; /* the API has shown the box */
+    bool found; /* the API has shown the box: */
+    char id[BOX_ID_MAX + 1];
 } target_t;
 
 /* ex->api->deletion. */
 struct api_deletion {
     exchange_t *ex;
     stage_t stage;
+    str_t path;  /* of a call for one box, as it came, without its query; empty: of one for many */
     bool listed; /* the upstream has shown, and said so, all boxes of the caller */
     str_t *paths;
     target_t *targets; /* for each path */
@@ -42,6 +44,11 @@ struct api_deletion {
     deletion_call_t maybe;   /* boxes that a name may mean by which none is found */
 };
 
+/*
+ * What the call names by another name than its id goes up by its id: by the time of the deletion the name
+ * could be another box's, whose previews are in place. (api_deletion_ids.c)
+ */
+void api_deletion_name_by_ids(api_deletion_t *deletion);
 /* Finds the boxes with previews that the call names by their ids, but the upstream does not show, and
  * reserves their doubts. False where there is no room for them. */
 MUST_USE bool api_deletion_find_unseen(api_deletion_t *deletion);

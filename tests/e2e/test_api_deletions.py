@@ -135,6 +135,29 @@ def test_previews_are_not_found_from_before_the_call_goes_up(world, way):
     edge.wait_until(lambda: previews(edge) == ["box_3", "two"], what="the previews to go")
 
 
+@pytest.mark.parametrize("path, body", [("/v2/box/name-of-box?force=1", b""), ("/v2/box/n%61me-of-box/", b""),
+                                        ("/v2/box", many("box_3", "name-of-box"))], ids=["one", "spelling", "many"])
+def test_a_name_that_another_box_gets_before_the_deletion(world, path, body):
+    """What the API deletes is the box that was asked about."""
+    api, edge = world
+    api.hold = threading.Event()
+    answers = []
+    asker = threading.Thread(target=lambda: answers.append(delete(world, path, body)))
+    asker.start()
+    assert api.deleting.wait(PATIENCE)
+    api.boxes["box"]["name"], api.boxes["two"]["name"] = "another", "name-of-box"
+    api.hold.set()
+    asker.join()
+    assert answers[0].status == 200 and "two" in api.boxes and "box" not in api.boxes
+    assert (status(world), status(world, "two")) == (404, 200)
+    [request] = [r for r in api.requests if r.method == "DELETE"]
+    if body:
+        assert json.loads(request.body) == {"ids": ["box_3", "box"]}
+    else:
+        assert request.target == "/v2/box/box" + ("?force=1" if "?" in path else "")
+    edge.wait_until(lambda: "box" not in previews(edge), what="the previews to go")
+
+
 def test_many_boxes_at_once(world):
     _, edge = world
     assert delete(world, "/v2/box", many("box", "name-of-two", "box", "", "..")).status == 404  # ".." is nobody's
