@@ -300,9 +300,6 @@ static step_result_t read_names(api_deletion_t *deletion)
 {
     exchange_t *ex = deletion->ex;
     str_t body = buffer_str(&ex->held);
-    if (!ex->request_complete && !ex->request.websocket)
-        return bad_request(ex, 413, "body_too_large",
-                           "A call that deletes boxes may have a body of less than 64 KiB.");
     if (body.n == 0) {
         deletion->stage = OVER; /* it names none */
         return STEP_NEXT;
@@ -321,6 +318,8 @@ static step_result_t read_names(api_deletion_t *deletion)
     return result;
 }
 
+/* Also where the path names the box: a client that sent the rest of its body at a time of its choice would
+ * choose the time of the deletion, long after the edge has asked which box that is. */
 static step_result_t read_body(api_deletion_t *deletion)
 {
     exchange_t *ex = deletion->ex;
@@ -328,7 +327,10 @@ static step_result_t read_body(api_deletion_t *deletion)
         ex->request.content_length != LENGTH_UNKNOWN && ex->request.content_length >= EXCHANGE_BODY_BYTES;
     if (!too_large && !exchange_await_body(ex))
         return STEP_WAIT;
-    return read_names(deletion);
+    if (!ex->request_complete && !ex->request.websocket)
+        return bad_request(ex, 413, "body_too_large",
+                           "A call that deletes boxes may have a body of less than 64 KiB.");
+    return deletion->path.n != 0 ? ask_all(deletion) : read_names(deletion);
 }
 
 static api_deletion_t *make(exchange_t *ex)
@@ -352,7 +354,7 @@ static step_result_t begin_one(exchange_t *ex, const api_boxes_t *boxes)
     add_target(deletion, boxes->path, boxes->name);
     if (!str_eq(canonical, boxes->path))
         add_target(deletion, canonical, boxes->name);
-    return ask_all(deletion);
+    return read_body(deletion);
 }
 
 static bool has_query(const exchange_t *ex, const api_boxes_t *boxes)

@@ -158,6 +158,21 @@ def test_a_name_that_another_box_gets_before_the_deletion(world, path, body):
     edge.wait_until(lambda: "box" not in previews(edge), what="the previews to go")
 
 
+def test_a_box_that_gets_the_name_while_the_body_is_held_back(world):
+    """Which box that is, the edge asks once the call is whole: the client does not choose the time in between."""
+    api, edge = world
+    with edge.connect("plain", API) as client:
+        client.send(f"DELETE /v2/box/late HTTP/1.1\r\nHost: {API}\r\nX-Box-Api-Key: k-test\r\nContent-Length: 2\r\n\r\n{{"
+                    .encode())
+        for _ in range(40):  # meanwhile the edge has asked all that it would ask before the body
+            assert call(edge, "/v2/box/two").status == 200
+        api.boxes["two"]["name"] = "late"
+        client.send(b"}")
+        assert client.read_message(PATIENCE, "DELETE").status == 200
+    assert "two" not in api.boxes and status(world, "two") == 404
+    edge.wait_until(lambda: previews(edge) == ["box", "box_3"], what="the previews to go")
+
+
 def test_many_boxes_at_once(world):
     _, edge = world
     assert delete(world, "/v2/box", many("box", "name-of-two", "box", "", "..")).status == 404  # ".." is nobody's
@@ -399,10 +414,11 @@ def test_a_body_that_comes_late_and_in_pieces(world):
     assert [r.body for r in api.requests if r.method == "DELETE"] == [body]
 
 
-def test_a_body_without_end_is_refused(world):
+@pytest.mark.parametrize("path", ["/v2/box", "/v2/box/box"])
+def test_a_body_without_end_is_refused(world, path):
     _, edge = world
     with edge.connect("plain", API) as client:
-        client.send(f"DELETE /v2/box HTTP/1.1\r\nHost: {API}\r\nX-Box-Api-Key: k-test\r\n"
+        client.send(f"DELETE {path} HTTP/1.1\r\nHost: {API}\r\nX-Box-Api-Key: k-test\r\n"
                     "Transfer-Encoding: chunked\r\n\r\n10000\r\n".encode() + b" " * 65536 + b"\r\n")
         assert client.read_message(PATIENCE, "DELETE").status == 413
 
