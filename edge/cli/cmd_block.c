@@ -4,18 +4,24 @@
 
 #include "cli_words.h"
 
-static int usage(FILE *out, int status)
+static int usage(FILE *out, const char *command, int status)
 {
-    fprintf(out,
-            "usage: boxedge block box BOX [OPTION]...            refuse every request for a box\n"
-            "       boxedge block preview BOX PORT [OPTION]...   refuse those for one of its ports\n"
-            "       boxedge block cidr NETWORK [OPTION]...       refuse a client, or a network of them\n"
-            "       boxedge block list [OPTION]...               show what is blocked\n"
-            "       boxedge unblock ...                          take such a block back\n\n"
-            "What is blocked is answered with 403 at once on every worker, and its open WebSockets are\n"
-            "closed. NETWORK is an address or a network: 192.0.2.7, 192.0.2.0/24, 2001:db8::/32. Blocks\n"
-            "stay until they are taken back, also where the box or preview goes and comes again.\n\n"
-            "  --json             the answer of the admin API\n");
+    static const char block[] =
+        "usage: boxedge block box BOX [OPTION]...            refuse every request for a box\n"
+        "       boxedge block preview BOX PORT [OPTION]...   refuse those for one of its ports\n"
+        "       boxedge block cidr NETWORK [OPTION]...       refuse a client, or a network of them\n"
+        "       boxedge block list [OPTION]...               show what is blocked\n\n"
+        "What is blocked is answered with 403 at once on every worker, and its open WebSockets are\n"
+        "closed. NETWORK is an address or a network: 192.0.2.7, 192.0.2.0/24, 2001:db8::/32. Blocks\n"
+        "stay until `boxedge unblock` takes them back, also where the box or preview goes and comes\n"
+        "again.\n\n";
+    static const char unblock[] =
+        "usage: boxedge unblock box BOX [OPTION]...            take the block of a box back\n"
+        "       boxedge unblock preview BOX PORT [OPTION]...   take that of one of its ports back\n"
+        "       boxedge unblock cidr NETWORK [OPTION]...       take that of a client or a network back\n\n"
+        "`boxedge block list` shows what is blocked. NETWORK is the address or network as it shows it.\n\n";
+    fputs(strcmp(command, "block") == 0 ? block : unblock, out);
+    fputs("  --json             the answer of the admin API\n", out);
     fputs(cli_common_help, out);
     return status;
 }
@@ -95,10 +101,12 @@ static void print_list(const json_t *answer)
 /* Says which word is wrong, and how it is used. */
 static int wrong_words(const cli_t *cli, const char *command)
 {
-    static const cli_verb_t verbs[] = {
+    static const cli_verb_t block[] = {
         {"box", "BOX"}, {"preview", "BOX PORT"}, {"cidr", "NETWORK"}, {"list", ""}, {NULL, NULL}};
-    cli_explain_words(cli, command, verbs);
-    return usage(stderr, CLI_USAGE);
+    static const cli_verb_t unblock[] = {
+        {"box", "BOX"}, {"preview", "BOX PORT"}, {"cidr", "NETWORK"}, {NULL, NULL}};
+    cli_explain_words(cli, command, strcmp(command, "block") == 0 ? block : unblock);
+    return usage(stderr, command, CLI_USAGE);
 }
 
 int cmd_block(int argc, char **argv)
@@ -108,7 +116,7 @@ int cmd_block(int argc, char **argv)
     if (!cli_parse(argc, argv, CLI_JSON, &cli))
         return CLI_USAGE;
     if (cli.help)
-        return usage(stdout, CLI_OK);
+        return usage(stdout, argv[0], CLI_OK);
     if (cli.arg_count == 1 && strcmp(cli.args[0], "list") == 0)
         return cli_show(&cli, "GET", "/v1/blocks", NULL, print_list);
     return take_value(&cli, value) ? block(&cli, value) : wrong_words(&cli, argv[0]);
@@ -121,6 +129,6 @@ int cmd_unblock(int argc, char **argv)
     if (!cli_parse(argc, argv, CLI_JSON, &cli))
         return CLI_USAGE;
     if (cli.help)
-        return usage(stdout, CLI_OK);
+        return usage(stdout, argv[0], CLI_OK);
     return take_value(&cli, value) ? unblock(&cli, value) : wrong_words(&cli, argv[0]);
 }

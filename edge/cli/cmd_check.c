@@ -16,9 +16,12 @@ static int usage(FILE *out, int code)
         "usage: boxedge check -c FILE [--elsewhere]  report everything that is wrong with a configuration, "
         "and\n"
         "                                            all for which `run` would refuse it here and now\n"
-        "                                            (--elsewhere: the file is for another machine or user)\n"
         "       boxedge check --print-default        print a commented configuration with every default\n"
-        "       boxedge check --print-reference      print the reference of all keys, in Markdown\n");
+        "       boxedge check --print-reference      print the reference of all keys, in Markdown\n\n"
+        "  -c, --config FILE  the configuration\n"
+        "  --elsewhere        the file is for another machine or user\n"
+        "  --print-default    print a commented configuration with every default\n"
+        "  --print-reference  print the reference of all keys, in Markdown\n");
     return code;
 }
 

@@ -14,8 +14,8 @@ import harness  # noqa: E402  (after the path is set)
 _hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 resource.setrlimit(resource.RLIMIT_NOFILE, (_hard, _hard))
 
-# It runs the release build, whatever the other tests run.
-collect_ignore = ["test_quickstart.py"] if harness.SANITIZED else []
+# They run the release build, whatever the other tests run, or start the program for every option.
+collect_ignore = ["test_quickstart.py", "test_manual.py"] if harness.SANITIZED else []
 
 
 def pytest_sessionstart(session):
