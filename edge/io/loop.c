@@ -5,8 +5,8 @@
  * too early for a list, and corrects the bound then. The durations that find no list share a wheel
  * (timer_wheel.h).
  *
- * Callbacks may start, stop and free anything: what is due is moved to a list of its own first and taken off
- * one by one, and stopping unlinks from whichever list a timer is on.
+ * Callbacks may start, stop and free anything: what is due is merged into a list of its own first and taken
+ * off one by one, and stopping unlinks from whichever list a timer is on.
  */
 #include "loop.h"
 
@@ -212,7 +212,7 @@ static loop_timer_t *timer_first(list_t *anchor)
     return CONTAINER_OF(loop_timer_t, link, anchor->next);
 }
 
-/* Moves a list's due timers to `due` and makes its bound exact. */
+/* Moves a list's due timers to the end of `due` and makes its bound exact. */
 static void list_collect(timer_list_t *list, uint64_t now, list_t *due)
 {
     list->soonest = UINT64_MAX;
@@ -227,16 +227,38 @@ static void list_collect(timer_list_t *list, uint64_t now, list_t *due)
     }
 }
 
+/* Merges `from` into `due`; both are in the order of their due times. */
+static void merge_due(list_t *due, list_t *from)
+{
+    list_t *at = due->next;
+    while (at != due && !list_is_empty(from)) {
+        loop_timer_t *timer = timer_first(from);
+        if (CONTAINER_OF(loop_timer_t, link, at)->due <= timer->due) {
+            at = at->next;
+            continue;
+        }
+        list_unlink(&timer->link);
+        list_insert(at, &timer->link);
+    }
+    list_insert_all(due, from);
+}
+
 static void run_timers(loop_t *loop)
 {
     uint64_t now = loop_now(loop);
-    list_t due;
+    list_t due, more;
     list_init(&due);
-    for (size_t i = 0; i < loop->list_count; i++)
-        if (loop->lists[i].soonest <= now)
-            list_collect(&loop->lists[i], now, &due);
-    if (loop->wheel != NULL)
-        timer_wheel_collect(loop->wheel, now, &due);
+    list_init(&more);
+    for (size_t i = 0; i < loop->list_count; i++) {
+        if (loop->lists[i].soonest > now)
+            continue;
+        list_collect(&loop->lists[i], now, &more);
+        merge_due(&due, &more);
+    }
+    if (loop->wheel != NULL) {
+        timer_wheel_collect(loop->wheel, now, &more);
+        merge_due(&due, &more);
+    }
     /* A timer that is started again from here goes to its list and not to `due`: it waits for another turn.
      */
     while (!list_is_empty(&due)) {

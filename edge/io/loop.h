@@ -16,8 +16,8 @@ typedef struct loop loop_t;
 /*
  * A timer is embedded in what it belongs to. All timers of one duration form a list in the order of their
  * start, so that starting, stopping and expiring cost O(1) each; durations beyond the first 64 in use share a
- * timing wheel, which costs a little more. Zero-filled is a valid stopped timer (loop_timer_start sets the
- * rest).
+ * timing wheel, which costs a little more. A turn runs its expired timers in the order of their due times,
+ * however late it is. Zero-filled is a valid stopped timer (loop_timer_start sets the rest).
  */
 typedef struct loop_timer {
     list_t link;

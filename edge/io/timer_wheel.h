@@ -30,7 +30,7 @@ void timer_wheel_init(timer_wheel_t *wheel, uint64_t now);
 void timer_wheel_add(timer_wheel_t *wheel, loop_timer_t *timer);
 /* No timer is due before this time (a lower bound); UINT64_MAX where there are none. */
 uint64_t timer_wheel_soonest(const timer_wheel_t *wheel);
-/* Moves all timers that are due at `now` to the end of the list `due`. */
+/* Moves all timers that are due at `now` to the end of the list `due`, in the order of their due times. */
 void timer_wheel_collect(timer_wheel_t *wheel, uint64_t now, list_t *due);
 
 #endif

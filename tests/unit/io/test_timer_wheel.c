@@ -42,18 +42,20 @@ static uint64_t soonest(const world_t *w)
     return least;
 }
 
-/* Time goes on to `now`: what comes out is all that is due, and only that. */
+/* Time goes on to `now`: what comes out is all that is due, and only that, in order. */
 static size_t collect(world_t *w, uint64_t now)
 {
     list_t due;
     size_t count = 0;
+    uint64_t last = 0;
     list_init(&due);
     assert_true(timer_wheel_soonest(&w->wheel) <= soonest(w));
     w->now = now;
     timer_wheel_collect(&w->wheel, now, &due);
     while (!list_is_empty(&due)) {
         loop_timer_t *timer = CONTAINER_OF(loop_timer_t, link, due.next);
-        assert_true(timer->due <= now);
+        assert_true(timer->due <= now && timer->due >= last);
+        last = timer->due;
         list_unlink(&timer->link);
         count++;
     }

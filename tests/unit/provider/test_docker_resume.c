@@ -299,6 +299,8 @@ static void a_container_that_keeps_changing_is_given_up(void **state)
     world_t *world = *state;
     add(world, "busy", "restarting");
     docker_world_begin(world);
+    loop_hold(world->loop);
+    uint64_t limit = loop_now(world->loop) + DOCKER_QUEUE_MS;
     docker_world_resume(world, "busy");
     const docker_box_t *box = docker_find_box(docker_of(world), STR("busy"));
     for (unsigned i = 0; i < 5; i++) {
@@ -308,7 +310,11 @@ static void a_container_that_keeps_changing_is_given_up(void **state)
         WAIT(world, box->resume == RESUME_LOOK);
     }
     WAIT(world, box->resume == RESUME_CHANGE);
-    loop_skip(world->loop, DOCKER_QUEUE_MS);
+    loop_skip(world->loop, limit - loop_now(world->loop) - 1);
+    WAIT(world, box->resume == RESUME_LOOK);
+    WAIT(world, box->resume == RESUME_CHANGE); /* the limit comes before the next look */
+    assert_int_equal(of(world, "busy")->answers, 0);
+    loop_skip(world->loop, 1);
     loop_turn(world->loop, 0);
     assert_int_equal(of(world, "busy")->answers, 1);
     assert_int_equal(of(world, "busy")->result, PROVIDER_FAILED);
