@@ -47,6 +47,14 @@ void engine_event(engine_t *engine, const engine_container_t *container, const c
             engine_event_to(container, action, engine->conns[i]);
 }
 
+/* A container that is not there. */
+static const engine_container_t stray = {.id = "ffffffffffff", .box = "none"};
+
+void engine_stray(engine_t *engine)
+{
+    engine_event(engine, &stray, "start");
+}
+
 void engine_stream(engine_t *engine, const char *text)
 {
     char head[32];
@@ -197,8 +205,7 @@ static void engine_get(engine_t *engine, engine_conn_t *conn, const char *path)
         for (unsigned i = 0; i < engine->count; i++) /* what may have been after "since" */
             if (engine->at[i].id[0] != '\0')
                 engine_event_to(&engine->at[i], "start", conn->fd);
-        /* And something of a container that is not there any more: who asks for it has seen all of these. */
-        engine_event_to(&(engine_container_t){.id = "ffffffffffff", .box = "none"}, "start", conn->fd);
+        engine_event_to(&stray, "start", conn->fd);
     } else if (strncmp(path, "/containers/json?", 17) == 0) {
         engine_list(engine, conn->fd);
     } else if (container != NULL && strstr(path, "/logs?") != NULL) {

@@ -70,6 +70,11 @@ void engine_unlock(engine_t *engine);
 /* With the lock: an event to all streams. */
 void engine_event(engine_t *engine, const engine_container_t *container, const char *action);
 
+/* With the lock: an event of a container that is not there, to all streams. A client that asks for it has
+ * seen all events before it; `strays` counts the requests. Each stream also begins with such an event, behind
+ * the events of all containers. */
+void engine_stray(engine_t *engine);
+
 /* With the lock: bytes to all streams, as they are. */
 void engine_stream(engine_t *engine, const char *text);
 

@@ -102,8 +102,19 @@ void docker_world_begin(world_t *world)
 {
     world->provider =
         provider_docker_new(world->loop, world->fetcher, &world->conf, &docker_world_handlers, world);
-    PASS(world,
-         world->ended == 1 && world->engine->strays > 0 && docker_engine_busy(docker_of(world)->engine) == 0);
+    PASS(world, world->ended == 1 && docker_engine_busy(docker_of(world)->engine) == 0);
+    docker_world_await_stream(world);
+}
+
+void docker_world_await_stream(world_t *world)
+{
+    const docker_t *docker = docker_of(world);
+    assert_true(docker->sync == SYNC_DONE && docker_engine_busy(docker->engine) == 0);
+    engine_lock(world->engine);
+    unsigned strays = world->engine->strays;
+    engine_stray(world->engine);
+    engine_unlock(world->engine);
+    WAIT(world, world->engine->strays > strays && docker_engine_busy(docker->engine) == 0);
 }
 
 engine_container_t *add(world_t *world, const char *box, const char *status)

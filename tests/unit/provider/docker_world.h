@@ -69,6 +69,11 @@ docker_t *docker_of(world_t *world);
 
 /* With all boxes told, and nothing under way any more. */
 void docker_world_begin(world_t *world);
+
+/* After a listing, with nothing under way: waits until the provider has read the beginning of its present
+ * stream of events and all inspections that follow from it are answered. Several tries leave several streams,
+ * and the engine may answer the last one after the listing: a count of streams does not tell them apart. */
+void docker_world_await_stream(world_t *world);
 engine_container_t *add(world_t *world, const char *box, const char *status);
 void set(world_t *world, engine_container_t *container, const char *status, const char *action);
 void take_away(world_t *world, engine_container_t *container);

@@ -180,12 +180,11 @@ static void events_that_cannot_be_read_lead_to_a_listing(void **state)
     world_t *world = *state;
     add(world, "a", "running");
     docker_world_begin(world);
-    unsigned strays = world->engine->strays;
     engine_lock(world->engine);
     engine_stream(world->engine, "{\"Type\":\"container\",\n");
     engine_unlock(world->engine);
-    PASS(world, world->ended == 2);
-    WAIT(world, world->engine->strays > strays); /* the next stream is there */
+    PASS(world, world->ended == 2 && docker_engine_busy(docker_of(world)->engine) == 0);
+    docker_world_await_stream(world);
     char *text = malloc(DOCKER_LINE_MAX + 2);
     memset(text, 'x', DOCKER_LINE_MAX + 1);
     text[DOCKER_LINE_MAX + 1] = '\0';
@@ -210,7 +209,8 @@ static void one_broken_container_does_not_hide_the_others(void **state)
     broken->is_broken = false;
     engine_event(world->engine, broken, "start");
     engine_unlock(world->engine);
-    WAIT(world, of(world, "a")->box.state == BOX_RUNNING);
+    WAIT(world,
+         of(world, "a")->box.state == BOX_RUNNING && docker_engine_busy(docker_of(world)->engine) == 0);
     loop_hold(world->loop);
     engine_lock(world->engine);
     broken->is_broken = true;
