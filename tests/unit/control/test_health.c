@@ -210,7 +210,7 @@ static void test_silence_is_not_well(void **state)
     world->conf.health_timeout = 50;
     place(world, "a", world->server->port);
     UNTIL(world, !view(world).up);
-    assert_true(world->server->requests >= 3);
+    UNTIL(world, world->server->requests >= 3); /* its thread may read a request after the check's timeout */
 }
 
 static void test_http1_where_http2_is_spoken(void **state)

@@ -351,7 +351,7 @@ static void test_closed_stream(void **state)
     assert_true(world_seen(world, id)->closed);
     static const char data[] = "\0\0\1\0\1\0\0\0\1x";
     world_raw(world, data, sizeof(data) - 1);
-    world_until(world, world->goaway, 2000);
+    world_until(world, world->goaway, 30000);
     assert_int_equal(world->goaway_code, NGHTTP2_STREAM_CLOSED);
 }
 

@@ -356,7 +356,7 @@ static void test_client_leaves(void **state)
     world_pump(world);
     assert_int_equal(world->counters.exchanges_open, 5);
     assert_int_equal(shutdown(world->fd, SHUT_WR), 0);
-    world_until(world, world_closed(world), 2000);
+    world_until(world, world_closed(world), 30000);
     assert_int_equal(world->cancelled, 5);
     assert_int_equal(world->counters.client_departures_total, 5);
 }
@@ -470,17 +470,17 @@ static void test_drain(void **state)
     exchange_t *ex = world->last;
     origin_head(ex, 200, LENGTH_UNKNOWN, false, false);
     world->server->codec->drain(world->server);
-    world_until(world, world->goaways == 2, 3000); /* the client answers the PING */
+    world_until(world, world->goaways == 2, 30000); /* the client answers the PING */
     assert_int_equal(world->goaway_code, NGHTTP2_NO_ERROR);
     assert_false(world->eof);
     origin_body(ex, "last", 4);
     origin_end(ex);
-    world_until(world, world->eof, 2000);
+    world_until(world, world->eof, 30000);
     assert_true(world_seen(world, id)->closed && !world_seen(world, id)->reset);
     assert_int_equal(world_seen(world, id)->body, 4);
     close(world->fd);
     world->fd = -1;
-    world_until(world, world_closed(world), 2000);
+    world_until(world, world_closed(world), 30000);
 }
 
 static void test_drain_idle(void **state)
@@ -489,10 +489,10 @@ static void test_drain_idle(void **state)
     http2_world_connect(world);
     world_pump(world);
     world->server->codec->drain(world->server);
-    world_until(world, world->eof, 3000);
+    world_until(world, world->eof, 30000);
     assert_true(world->goaway);
     assert_int_equal(shutdown(world->fd, SHUT_WR), 0);
-    world_until(world, world_closed(world), 2000);
+    world_until(world, world_closed(world), 30000);
 }
 
 /* An idle connection holds no output memory. Its session counts, and is what can be given up with it. */

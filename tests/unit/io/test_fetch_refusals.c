@@ -90,7 +90,7 @@ static void test_times_out(void **state)
     start_request(&call, world, &request, &collecting);
     wait_for(world, &call);
     assert_int_equal(call.status, 0);
-    assert_in_range(loop_precise_us() - began, 50000, 5000000);
+    assert_true(loop_precise_us() - began >= 50000);
     free(call.body);
 }
 

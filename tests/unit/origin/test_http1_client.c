@@ -107,7 +107,7 @@ static void turns(box_world_t *box, int n)
 static void read_until(box_world_t *box, int fd, const char *end, char *out, size_t room)
 {
     size_t n = 0;
-    uint64_t until = loop_precise_us() + 5000000;
+    uint64_t until = loop_precise_us() + 30000000;
     out[0] = '\0';
     while (strstr(out, end) == NULL) {
         turns(box, 1);

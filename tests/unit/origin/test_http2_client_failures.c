@@ -383,7 +383,7 @@ static void test_settings_after_the_requests(void **state)
     size_t count = 0, ended = 0;
     for (size_t i = 0; i < CALLS; i++)
         calls[i] = call_start(world, "POST");
-    uint64_t until = loop_precise_us() + 10000000;
+    uint64_t until = loop_precise_us() + 30000000;
     while (ended != CALLS) {
         assert_true(count < 8 && loop_precise_us() < until);
         peer_t *more = peer_try_accept(world, true, 3);

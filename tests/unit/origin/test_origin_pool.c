@@ -52,7 +52,7 @@ static bool is_closed(int peer)
 
 static void turn_until_idle(const origin_pool_t *pool, size_t count)
 {
-    uint64_t end_us = loop_precise_us() + 5000000;
+    uint64_t end_us = loop_precise_us() + 30000000;
     while (origin_pool_idle(pool) != count && loop_precise_us() < end_us)
         loop_turn(loop, 100);
     assert_int_equal(origin_pool_idle(pool), count);

@@ -181,7 +181,7 @@ peer_t *peer_try_accept(origin_world_t *world, bool speaks, uint32_t streams)
 
 peer_t *peer_accept_as(origin_world_t *world, bool speaks, uint32_t streams)
 {
-    uint64_t until = loop_precise_us() + 5000000;
+    uint64_t until = loop_precise_us() + 30000000;
     for (;;) {
         loop_turn(world_loop(world), 1);
         peer_t *peer = peer_try_accept(world, speaks, streams);
@@ -209,7 +209,7 @@ void peer_free(peer_t *peer)
 
 void peer_write(origin_world_t *world, peer_t *peer, const void *bytes, size_t n)
 {
-    uint64_t until = loop_precise_us() + 5000000;
+    uint64_t until = loop_precise_us() + 30000000;
     for (size_t sent = 0; sent != n;) {
         ssize_t now = send(peer->fd, (const char *)bytes + sent, n - sent, MSG_NOSIGNAL);
         if (now < 0 && errno != EAGAIN)

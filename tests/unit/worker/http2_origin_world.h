@@ -73,7 +73,7 @@ void pump(origin_world_t *world, peer_t *peer);
 
 #define TURN_UNTIL(world, condition)                                                                         \
     do {                                                                                                     \
-        uint64_t until_ = loop_precise_us() + 5000000;                                                       \
+        uint64_t until_ = loop_precise_us() + 30000000;                                                      \
         while (!(condition)) {                                                                               \
             loop_turn(world_loop(world), 1);                                                                 \
             assert_true(loop_precise_us() < until_);                                                         \
@@ -82,7 +82,7 @@ void pump(origin_world_t *world, peer_t *peer);
 
 #define PUMP_UNTIL(world, peer, condition)                                                                   \
     do {                                                                                                     \
-        uint64_t until_ = loop_precise_us() + 5000000;                                                       \
+        uint64_t until_ = loop_precise_us() + 30000000;                                                      \
         while (!(condition)) {                                                                               \
             pump(world, peer);                                                                               \
             assert_true(loop_precise_us() < until_);                                                         \
