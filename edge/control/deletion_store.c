@@ -103,7 +103,7 @@ static store_result_t end_one(store_t *store, const which_t *which, uint32_t i, 
     const deletion_call_t *call = which->call;
     str_t id = str_from(call->ids[i]);
     store_deletion_t deletion = deletion_of(call, i);
-    if (call->outcome == DELETION_UNKNOWN && store_has_previews(store, id))
+    if (call->outcome == DELETION_UNKNOWN) /* also without previews: none is made while the box may go */
         return store_close_deletion(store, &deletion, which->now_ms);
     if (call->outcome == DELETION_DONE) {
         store_result_t result = deletion_store_forget(store, id, deleted);
@@ -191,10 +191,11 @@ static bool survey_one(const store_deletion_t *deletion, void *arg)
 
 static bool has_ended(const store_deletion_t *deletion, void *now_ms)
 {
-    return !deletion_is_open(deletion, *(uint64_t *)now_ms);
+    return deletion->closed_at_ms != 0 && deletion->closed_at_ms + DELETION_LIVING_MS < *(uint64_t *)now_ms;
 }
 
-/* Drops boxes without previews from the sweep, and their deletions from the store. */
+/* Drops boxes without previews from the sweep, and their deletions from the store, once a call that has ended
+ * does not delete the box any more. */
 static void drop_needless(store_t *store, uint64_t now_ms, deletion_sweep_t *sweep)
 {
     size_t kept = 0;

@@ -331,6 +331,26 @@ def test_no_preview_is_made_while_a_deletion_goes_on(world):
     asker.join()
 
 
+def test_no_preview_is_made_while_the_api_still_deletes(world):
+    """The client of the call left at once, and the box had no preview."""
+    api, edge = world
+    edge.command("preview", "delete", "box", str(api.app_port))
+    wish = json.dumps({"port": api.app_port}).encode()
+    api.hold = threading.Event()
+    with edge.connect("plain", API) as client:
+        client.send(f"DELETE /v2/box/box HTTP/1.1\r\nHost: {API}\r\nX-Box-Api-Key: k-test\r\n\r\n".encode())
+        assert api.deleting.wait(PATIENCE)
+    edge.wait_for_line(method="DELETE")  # its call has ended
+    for key in ("k-test", "k-other") * 20:
+        refused = call(edge, "/v2/box/box/preview", key=key, method="POST", body=wish)
+        assert (refused.status, error(refused)) == (409, "box_being_deleted")
+    api.hold.set()
+    edge.wait_until(lambda: "box" not in api.boxes, what="the deletion")
+    edge.wait_until(lambda: call(edge, "/v2/box/box/preview", method="POST", body=wish).status == 404,
+                    what="the API's word")
+    assert previews(edge) == ["box_3", "two"]
+
+
 @pytest.mark.parametrize("path, body", [("/v2/box/box", b""), ("/v2/box", many("two", "box"))], ids=["one", "many"])
 @pytest.mark.parametrize("first", ["preview", "deletion"])
 def test_no_preview_is_made_by_an_answer_from_before_a_deletion(world, first, path, body):
