@@ -68,10 +68,11 @@ static inline bool str_starts(str_t s, str_t prefix)
     return s.n >= prefix.n && memcmp(s.p, prefix.p, prefix.n) == 0;
 }
 
-/* The slice from offset `from` on; `from` is at most s.n. */
+/* The slice from offset `from` on; `from` is at most s.n. An empty slice may have no bytes (NULL), to
+ * which C11 lets nothing be added, not even 0. */
 static inline str_t str_from_offset(str_t s, size_t from)
 {
-    return (str_t){s.p + from, s.n - from};
+    return (str_t){from != 0 ? s.p + from : s.p, s.n - from};
 }
 
 /* Without spaces and tabs at both ends (OWS, RFC 9110 section 5.6.3). */

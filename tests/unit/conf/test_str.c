@@ -25,6 +25,7 @@ static void compares(void **state)
     assert_int_equal(str_from(NULL).n, 0);
     assert_true(str_eq(str_from_offset(STR("abc"), 3), STR("")));
     assert_true(str_eq(str_from_offset(STR("abc"), 1), STR("bc")));
+    assert_null(str_from_offset(str_make(NULL, 0), 0).p);
 }
 
 static void lowers_ascii_only(void **state)
