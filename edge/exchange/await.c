@@ -1,5 +1,5 @@
 /*
- * See await.h. The steps run here and nowhere else, so that a step runs again only by await_complete.
+ * See await.h. Steps run only here, so a step runs again only through await_complete.
  */
 #include "await.h"
 
@@ -15,7 +15,7 @@ static void go_on(await_t *wait)
     loop_timer_stop(&wait->deadline);
 }
 
-/* The step has answered STEP_WAIT. True where it runs again at once. */
+/* Takes STEP_WAIT from a step. True if the wait has completed and the step runs again at once. */
 static bool was_completed(await_t *wait)
 {
     assert(wait->state == AWAIT_BEGINNING || wait->state == AWAIT_COMPLETED);
@@ -24,10 +24,10 @@ static bool was_completed(await_t *wait)
     return completed;
 }
 
-/* True where a step runs next: the next one, or the same one again. */
+/* True if a step runs next: the following one, or the same one again. */
 static bool take_result(exchange_t *ex, step_result_t result)
 {
-    bool over = ex->state != EXCHANGE_STEPS; /* answered, maybe where it began to wait */
+    bool over = ex->state != EXCHANGE_STEPS; /* answered, perhaps by the source when the wait began */
     if (!over && result == STEP_WAIT)
         return was_completed(&ex->await);
     go_on(&ex->await);
@@ -41,7 +41,7 @@ static bool take_result(exchange_t *ex, step_result_t result)
 static void run(exchange_t *ex)
 {
     do
-        assert(ex->step->run != NULL); /* the last step answers */
+        assert(ex->step->run != NULL); /* the last step always answers */
     while (take_result(ex, ex->step->run(ex)));
     exchange_count(ex);
 }

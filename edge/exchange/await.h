@@ -1,17 +1,17 @@
 /*
- * The one way in which a step of an exchange waits (docs/internals/exchange.md, "Waits"): for one source, and
- * until at most one deadline. Every exchange owns one await_t, and nothing else runs its steps again.
+ * The only way in which a step of an exchange waits (docs/internals/exchange.md, "Waits"): for one source,
+ * and with at most one deadline. Every exchange owns one await_t, and nothing else runs its steps again.
  *
  *   NONE --await_begin--> BEGINNING --the step answers STEP_WAIT--> WAITING --await_complete--> NONE, and the
  *                            |                                                    same step runs again
  *                            +--await_complete--> COMPLETED --the step answers STEP_WAIT--> the same
  *
- * await_leave leads from everywhere to NONE. The exchange calls it before it is answered, cut or ended, so a
+ * await_leave leads from every state to NONE. The exchange calls it before it is answered, cut or ended, so a
  * source never reaches an exchange that does not wait for it.
  *
  * A source is a list, a message or another exchange that answers later. It either completes the wait or
- * answers the exchange. What an exchange keeps after its wait (a turn at its box, slots, a noted deletion) is
- * a claim: each has a function of its own that gives it back.
+ * answers the exchange. An exchange may keep claims after its wait (a turn at its box, slots, a noted
+ * deletion): each has a function of its own that gives it back.
  */
 #ifndef BOXEDGE_AWAIT_H
 #define BOXEDGE_AWAIT_H
@@ -21,9 +21,9 @@
 typedef struct exchange exchange_t;
 
 /*
- * What a step of an exchange answers. A step reads what earlier steps found and writes its own fields only.
- * NEXT goes on, WAIT stops here until the wait that the step began completes and the same step runs again
- * (await.h), DONE means that the exchange was answered or has an origin.
+ * The result of a step. A step reads the fields that earlier steps wrote and writes only its own. NEXT runs
+ * the next step. WAIT stops until the wait that the step began completes; then the same step runs again
+ * (await.h). DONE means that the exchange was answered or has an origin.
  */
 typedef enum step_result { STEP_NEXT, STEP_WAIT, STEP_DONE } step_result_t;
 
@@ -34,19 +34,18 @@ typedef enum await_end {
 
 typedef struct await_source {
     const char *name;
-    /* Takes the exchange off the source's list: the source forgets it. Calls nothing of the exchange's back.
-     */
+    /* Takes the exchange off the source's list. Calls back into nothing of the exchange. */
     void (*leave)(exchange_t *ex, await_end_t how);
 } await_source_t;
 
 typedef enum await_state {
     AWAIT_NONE,      /* no step waits */
-    AWAIT_BEGINNING, /* a step has begun to wait and has not returned yet */
+    AWAIT_BEGINNING, /* a step has begun to wait but has not returned yet */
     AWAIT_WAITING,
-    AWAIT_COMPLETED, /* completed while it began: the step runs again once it has returned */
+    AWAIT_COMPLETED, /* completed before the step returned: the step runs again afterwards */
 } await_state_t;
 
-/* Embedded in an exchange; zero-filled does not wait. Its fields belong to await.c. */
+/* Embedded in an exchange; all-zero means not waiting. Private to await.c. */
 typedef struct await {
     await_state_t state;
     const await_source_t *source; /* NULL: none */
@@ -54,25 +53,24 @@ typedef struct await {
     loop_timer_t deadline;
 } await_t;
 
-/* A step begins to wait for `source`, and then answers STEP_WAIT. The source may complete the wait before
- * that: the step runs again once, after it has returned. */
+/* Begins to wait for `source`; the step must then return STEP_WAIT. The source may complete the wait before
+ * the step returns: the step then runs once more after it has returned. */
 void await_begin(exchange_t *ex, const await_source_t *source);
 /*
- * Calls `expired` in `ms` unless the step has gone on by then; replaces an earlier deadline. For an exchange
- * that waits. A deadline lasts until its step goes on, also where that is resumed and waits again. `expired`
- * answers the exchange or sets another deadline.
+ * Calls `expired` in `ms` unless the step has gone on by then; replaces an earlier deadline. The exchange
+ * must be waiting. A deadline lasts until its step goes on, even if the step resumes and waits again.
+ * `expired` answers the exchange or sets another deadline.
  */
 void await_until(exchange_t *ex, uint32_t ms, void (*expired)(exchange_t *ex));
-/* The source has what the exchange waits for: leaves the source and runs the step again. The exchange may
- * have been answered when this returns. */
+/* The source is ready: leaves it and runs the step again. The exchange may have been answered on return. */
 void await_complete(exchange_t *ex);
-/* Stops waiting. No-op for an exchange that does not wait. */
+/* Stops waiting. No-op if the exchange does not wait. */
 void await_leave(exchange_t *ex);
 
-/* The source that the exchange waits for; NULL: it does not wait. */
+/* The source that the exchange waits for; NULL if it does not wait. */
 const await_source_t *await_source(const exchange_t *ex);
 
-/* Runs the steps of an exchange from ex->step on, which has not run yet. For exchange.c only. */
+/* Runs the steps from ex->step, which has not run yet. For exchange.c only. */
 void await_run_steps(exchange_t *ex);
 
 #endif

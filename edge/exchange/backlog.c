@@ -1,6 +1,6 @@
 /*
- * See backlog.h. One list by the time of the next look: all wait equally long, so what is put at its end is
- * always the last. The timer runs while there is one.
+ * See backlog.h. One list, sorted by the time of the next look: all intervals are equal, so a new entry goes
+ * to the end. The timer runs while the list has entries.
  */
 #include "backlog.h"
 
@@ -11,7 +11,7 @@
 
 struct backlogs {
     loop_t *loop;
-    list_t list; /* backlog_t.link; due first comes first */
+    list_t list; /* backlog_t.link; earliest due first */
     loop_timer_t timer;
 };
 

@@ -35,7 +35,7 @@ uint64_t budget_share(const conf_t *conf)
     return given != 0 ? given : conf->limits.memory_bytes / 8;
 }
 
-/* The share of a client address: whole up to limits.memory, nothing from 3/2 of it on. */
+/* The share of a client address: whole up to limits.memory, zero from 3/2 of it on. */
 static uint64_t share_of_client(const budget_facts_t *facts)
 {
     uint64_t half = facts->memory / 2, requests = facts->held - facts->connections;
@@ -86,15 +86,14 @@ uint64_t budget_exchange(const exchange_t *ex)
     return greater(shm_share_held(shm, ex->account.share), shm_share_held(shm, ex->named.share));
 }
 
-/* What the address of a connection holds beside the connection's own TLS, which an address that holds nothing
- * else needs, too. */
+/* Bytes that the address of a connection holds beside the connection's own TLS, which every address needs. */
 static uint64_t beside_tls(const client_t *client)
 {
     uint64_t held = budget_client(client), own = client->tls ? CONN_TLS_STATE_BYTES : 0;
     return held > own ? held - own : 0;
 }
 
-/* `named` and `box`: what those of a request hold, over all workers. */
+/* `named` and `box`: bytes that the named client and the box of a request hold, over all workers. */
 static budget_answer_t judge_client(const client_t *client, uint64_t ahead, bool has_named, uint64_t named,
                                     uint64_t box)
 {

@@ -1,5 +1,5 @@
 /*
- * See client.h: entering and leaving the worker's list, and the counts that go with it.
+ * See client.h: the worker's list of clients, and the counts of its members.
  */
 #include "client.h"
 
@@ -75,7 +75,7 @@ void client_fini(client_t *client)
     list_unlink(&client->link);
     context->client_count--;
     if (client->conn != NULL)
-        farewell_begin(client); /* it may keep the connection, and its count */
+        farewell_begin(client); /* it may take the connection and its count */
     client_uncount(client);
     if (client->tls)
         client_keeps(client, CONN_TLS_STATE_BYTES, 0);

@@ -1,7 +1,6 @@
 /*
- * A client's connection as every codec sees it: where it came from and over what. http1_server and
- * http2_server embed it as their first member. The worker keeps all of them in a list, for draining and for
- * shedding.
+ * A client's connection as every codec sees it: its origin and its transport. http1_server and http2_server
+ * embed it as their first member. The worker lists all of them, for draining and for shedding.
  */
 #ifndef BOXEDGE_CLIENT_H
 #define BOXEDGE_CLIENT_H
@@ -13,34 +12,34 @@
 #include "exchange.h"
 #include "list.h"
 
-/* Whether the connection's certificate covers the hosts of previews; found out once. */
+/* Whether the connection's certificate covers the hosts of previews; computed once. */
 typedef enum client_covers { CLIENT_COVERS_UNKNOWN, CLIENT_COVERS, CLIENT_COVERS_NOT } client_covers_t;
 
-/* What the worker asks of a codec; `client` may be freed by either, no other one is. */
+/* The operations of a codec that the worker calls. They may free `client`, but no other client. */
 typedef struct client_codec {
-    /* Finish what it has and close: keep-alive off and Connection: close, or GOAWAY. */
+    /* Finishes the open exchanges and closes: ends keep-alive with Connection: close, or sends GOAWAY. */
     void (*drain)(client_t *client);
-    /* End it now: every exchange is ended, the connection closed, the memory freed. */
+    /* Ends every exchange now, closes the connection and frees the memory. */
     void (*destroy)(client_t *client);
-    /* Whether it is between two requests, and since when (loop_now). NULL: it never is. */
+    /* Whether the connection is idle between requests, and since when (loop_now). NULL: it never is. */
     bool (*idle_since)(const client_t *client, uint64_t *since_ms);
-    /* Ends an idle one now, as its keep-alive timeout would. */
+    /* Closes an idle connection now, as its keep-alive timeout would. */
     void (*close_idle)(client_t *client);
-    /* Bytes that its exchanges hold which got no further since `before` (relief.h), about. NULL: it has none.
-     */
+    /* About how many bytes its exchanges hold that have made no progress since `before` (relief.h). NULL: it
+     * has no exchanges. */
     uint64_t (*stalled)(client_t *client, uint64_t before);
-    /* Ends those exchanges; with `box_share` only those whose box holds more. */
+    /* Ends those exchanges; if `box_share` is not 0, only those whose box holds more. */
     void (*relieve)(client_t *client, uint64_t before, uint64_t box_share);
 } client_codec_t;
 
-/* As small as can be, since idle connections are many. */
+/* As small as possible, because many connections are idle. */
 struct client {
     list_t link; /* in context_t.clients */
     context_t *context;
     conn_t *conn;
-    const exchange_step_t *steps; /* what its exchanges go through */
+    const exchange_step_t *steps; /* for its exchanges */
     const client_codec_t *codec;
-    struct in6_addr address; /* of the connection; that of an exchange's client: remote_address */
+    struct in6_addr address; /* of the connection; remote_address has that of an exchange's client */
     uint16_t port;           /* the client's */
     uint16_t local_port;     /* the listener's */
     conf_listener_kind_t kind : 8;
@@ -50,39 +49,39 @@ struct client {
     bool counted : 1;        /* in the shared counts of its address and in connections_open */
     bool tls : 1;            /* CONN_TLS_STATE_BYTES are counted (client_keeps) */
     uint64_t covers_api;     /* hash of the API host that its certificate was last found to cover; 0: none */
-    account_t account;       /* of what the connection holds; its share is that of the address */
+    account_t account;       /* the connection's memory; its share is that of the address */
 };
 
-/* Called by a codec's _new: copies `accepted` (whose conn it takes over) and enters the worker's list. The
- * codec sets `codec` and the owner of the connection. */
+/* For a codec's _new: copies `accepted`, takes over its conn, and enters the worker's list. The codec sets
+ * `codec` and the owner of the connection. */
 void client_init(client_t *client, const client_t *accepted);
-/* The address has become known; nothing is counted to the account yet. */
+/* Sets the share once the address is known, before the account counts anything. */
 void client_set_share(client_t *client);
 /*
- * What the connection keeps for TLS changes from `before` to `after` bytes: counted to its account and to
- * context_t.connection_bytes. client_init and client_fini do this for an idle one over TLS.
+ * Changes the connection's memory for TLS from `before` to `after` bytes, in its account and in
+ * context_t.connection_bytes. client_init and client_fini do this for an idle connection over TLS.
  */
 void client_keeps(client_t *client, uint64_t before, uint64_t after);
 /*
- * Counts the connection in connections_open and for its address, over all workers. False, with nothing
- * counted: the address has limits.connections_per_client. Only where `limited`; networks of trusted_proxies
- * and health checks have no limit. client_uncount takes it back where it was counted.
+ * Counts the connection in connections_open and, over all workers, for its address. False, with nothing
+ * counted: the address has limits.connections_per_client. The limit applies only if `limited`, and not to
+ * trusted_proxies or health checks. client_uncount reverts the count, if any.
  */
 MUST_USE bool client_count(client_t *client, bool limited);
 #define CLIENT_HAS_MANY "The client has as many as limits.connections_per_client allows."
 void client_uncount(client_t *client);
-/* Called by a codec's destroy before it frees itself: leaves the worker's list, closes the connection, or
+/* For a codec's destroy, before it frees itself: leaves the worker's list and closes the connection, or
  * leaves it to a farewell (farewell.h). */
 void client_fini(client_t *client);
 /*
- * Whether the connection is one of a trusted proxy: many clients share it, so that no fault of one of them
- * may end it. remote.h tells the client of an exchange.
+ * Whether the connection comes from a trusted proxy. Many clients share it, so a fault of one of them must
+ * not end it. remote.h identifies the client of an exchange.
  */
 MUST_USE bool client_is_proxy(const client_t *client);
 
 /*
- * Makes the codec for an accepted connection (after the TLS handshake and ALPN) from `accepted`, which is
- * copied: takes over its conn and links it into the worker.
+ * Makes the codec for an accepted connection (after the TLS handshake and ALPN). Copies `accepted`, takes
+ * over its conn and links it into the worker.
  */
 void http1_server_new(const client_t *accepted);
 void http2_server_new(const client_t *accepted);

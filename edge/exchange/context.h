@@ -1,7 +1,7 @@
 /*
- * What codecs, exchanges and pools of one process share: a loop, the configuration's snapshot, memory,
- * counters, clocks and randomness. Every exchange and connection points at one. A worker's is part of its
- * worker_t; the admin server, the demo app and tests have one alone.
+ * The parts that codecs, exchanges and pools of one process share: a loop, the configuration's snapshot,
+ * memory, counters, clocks and randomness. Every exchange and connection points at one context. A worker's is
+ * part of its worker_t; the admin server, the demo app and tests have a context alone.
  */
 #ifndef BOXEDGE_CONTEXT_H
 #define BOXEDGE_CONTEXT_H
@@ -14,7 +14,7 @@
 #include "loop.h"
 #include "random_id.h"
 
-/* Parts that others make: each is known to its own files only. */
+/* Opaque parts, defined by other files. */
 typedef struct backlogs backlogs_t;
 typedef struct farewells farewells_t;
 typedef struct http2_origins http2_origins_t;
@@ -31,17 +31,17 @@ struct context {
     unsigned index; /* of the worker */
     loop_t *loop;
     const pipeline_t *pipeline;
-    conf_t *conf; /* the current snapshot; an exchange takes its own reference where it waits */
+    conf_t *conf; /* the current snapshot; an exchange that waits takes its own reference */
     random_source_t *random;
     http_date_t date;
-    counters_t *counters;      /* a worker's slot in shared memory */
-    shm_t *shm;                /* NULL where nothing is shared (the demo app) */
-    char *scratch;             /* CONN_TURN_BYTES: what one read takes, before it is copied or passed on */
-    account_root_t memory;     /* what exchanges and their connections hold */
-    uint64_t connection_bytes; /* of `memory`: TLS of client connections, and sessions of idle HTTP/2 ones */
-    backlogs_t *backlogs;      /* connections that stand still; NULL: not counted (the demo app, tests) */
+    counters_t *counters;  /* a worker's slot in shared memory */
+    shm_t *shm;            /* NULL if nothing is shared (the demo app) */
+    char *scratch;         /* CONN_TURN_BYTES: the bytes of one read, before they are copied or passed on */
+    account_root_t memory; /* held by exchanges and their connections */
+    uint64_t connection_bytes; /* of `memory`: TLS of client connections, sessions of idle HTTP/2 ones */
+    backlogs_t *backlogs;      /* stalled connections; NULL: not counted (the demo app, tests) */
     uint64_t relief_ms;        /* when relief.h last looked */
-    bool relieving;            /* it ends exchanges just now */
+    bool relieving;            /* relief.h is ending exchanges */
     bool draining;
 
     /* Connections of clients. */
@@ -50,15 +50,15 @@ struct context {
     uint64_t client_count;
     list_t tunnels;               /* open ones (tunnel.c); zero-filled is valid */
     linger_rates_t *linger_rates; /* of refused uploads; NULL: none (the demo app, tests) */
-    farewells_t *farewells;       /* connections that have ended; NULL: none (the demo app, tests, drains) */
+    farewells_t *farewells;       /* ended connections; NULL: none (the demo app, tests, drains) */
 
     /* Connections to origins. */
     origin_pool_t *origins;         /* idle ones over HTTP/1 */
-    http2_origins_t *http2_origins; /* over HTTP/2; NULL where nothing goes there (tests) */
-    slots_t *slots;                 /* by client and box; NULL where they have no bounds (tests) */
+    http2_origins_t *http2_origins; /* over HTTP/2; NULL if none are made (tests) */
+    slots_t *slots;                 /* by client and box; NULL if they have no bounds (tests) */
 
     size_t usable_descriptors; /* by the limit that the process was started with */
-    uint64_t shortage_said_ms; /* of descriptors, in the log; 0: never */
+    uint64_t shortage_said_ms; /* last log line about a lack of descriptors; 0: never */
     fault_log_t client_faults, app_faults;
     fault_log_t connection_faults; /* before HTTP: limits, PROXY protocol, TLS */
 };

@@ -1,9 +1,9 @@
 /*
- * The exchange between its two codecs: how it runs its steps, where its bodies flow, and the one place where
- * everything that it holds is let go.
+ * The exchange between its two codecs: it runs the steps, passes bodies, and releases everything that it
+ * holds in one place.
  *
  * State only moves forward: HEAD, STEPS, ORIGIN, RESPONSE or TUNNEL, DONE. An exchange waits in STEPS only
- * (await.h): an answer, a cut and the end call leave() first, so nothing resumes it afterwards.
+ * (await.h). An answer, a cut and the end call leave() first, so nothing resumes it afterwards.
  */
 #include "exchange.h"
 
@@ -18,7 +18,7 @@
 #include "request_head.h"
 #include "step.h"
 
-/* Fewer bytes than this in the time of relief.h are no progress. */
+/* Fewer bytes than this do not count as progress for relief.h. */
 #define PROGRESS_BYTES 4096
 
 static const exchange_hooks_t *hooks_of(const exchange_t *ex)
@@ -87,7 +87,7 @@ void exchange_progress(exchange_t *ex, size_t bytes)
     ex->progress_ms = loop_now(ex->context->loop);
 }
 
-/* What an exchange holds already when it is known whose it is, moves there. */
+/* Moves the held bytes to other accounts, once the owner of the exchange is known. */
 static void set_accounts(exchange_t *ex, account_t own, account_t named)
 {
     uint32_t held = ex->account.held;
@@ -124,8 +124,8 @@ static void set_state(exchange_t *ex, exchange_state_t state)
     ex->state = state;
 }
 
-/* An inbound request id counts only from a trusted client, and only as 1-36 letters, digits, '-', '_', '.'.
- */
+/* Whether to keep an inbound request id: only from a trusted proxy, and only 1-36 letters, digits, '-', '_',
+ * '.'. */
 static bool inbound_id_usable(const exchange_t *ex, str_t id)
 {
     if (id.n == 0 || id.n >= sizeof(ex->request_id))
@@ -166,7 +166,7 @@ static void cancel_origin(exchange_t *ex)
 
 /*
  * Leaves everything that could call the exchange back (its wait, its origin, its tunnel), then gives its
- * claims back: its turn at a box, its slots, a deletion that it noted. Every answer of the edge's own, every
+ * claims back: its turn at a box, its slots, a deletion that it noted. Every answer of the edge itself, every
  * cut and the end begin with it. Idempotent.
  */
 static void leave(exchange_t *ex)
@@ -217,13 +217,13 @@ void exchange_refuse(exchange_t *ex, int status, const char *code, const char *s
         fault_say(ex, fault, false);
     exchange_count(ex);
     if (ex->state == EXCHANGE_HEAD && budget_is_short(ex))
-        exchange_cut(ex); /* an answer would take more of what it holds too much of */
+        exchange_cut(ex); /* memory is short: an answer would take more */
     else
         exchange_reply_error(ex, status, code, sentence, 0);
     exchange_count(ex);
 }
 
-/* A client that waits for 100 (Continue) gets it, unless the origin takes no body. */
+/* Sends 100 (Continue) to a client that waits for it, unless the origin takes no body. */
 static void ask_for_body(exchange_t *ex)
 {
     static const fields_t none;
@@ -245,7 +245,7 @@ void exchange_to_origin(exchange_t *ex)
 
 /* ---- the request's body ---- */
 
-/* exchange_request_flush looks at the body of every exchange that waits for it. */
+/* Nothing to do: exchange_request_flush checks the body of every exchange that waits for it. */
 static void leave_body(exchange_t *ex, await_end_t how)
 {
     (void)ex;
@@ -259,7 +259,7 @@ static bool awaits_body(const exchange_t *ex)
     return await_source(ex) == &body_source;
 }
 
-/* A WebSocket handshake has no body: what follows it is the tunnel's. */
+/* A WebSocket handshake has no body: the bytes after it belong to the tunnel. */
 static bool body_is_held(const exchange_t *ex)
 {
     return ex->request_complete || ex->request.websocket || buffer_size(&ex->held) >= EXCHANGE_BODY_BYTES;
@@ -282,7 +282,7 @@ size_t exchange_request_room(const exchange_t *ex)
         return 0;
     if (ex->origin_ops != NULL)
         return ex->origin_ops->room(ex);
-    /* Thousands may wait for boxes: what all hold is bounded, and the rest stays with the clients. */
+    /* Thousands may wait for boxes: bound the sum of their bodies and leave the rest with the clients. */
     bool awaits = awaits_body(ex);
     bool full = !awaits && account_own(&ex->context->memory) >= ex->context->conf->limits.memory_bytes;
     if (ex->state != EXCHANGE_STEPS || full)
@@ -315,8 +315,8 @@ void exchange_request_end(exchange_t *ex)
         ex->origin_ops->send_end(ex);
 }
 
-/* The two directions of a tunnel end apart. It is over when both have, and the box's kernel has what the
- * client sent last. */
+/* The two directions of a tunnel end separately. It is over when both have ended and the kernel has the
+ * client's last bytes for the box. */
 static bool tunnel_over(exchange_t *ex)
 {
     if (ex->state != EXCHANGE_TUNNEL || !ex->request_complete || !ex->response_complete)
@@ -366,11 +366,11 @@ void exchange_client_half_closed(exchange_t *ex)
 {
     static const fields_t none;
     bool answered = ex->state != EXCHANGE_STEPS && ex->state != EXCHANGE_ORIGIN;
-    if (!answered && !ex->client->local) /* a command is carried out, whether or not who gave it waits */
+    if (!answered && !ex->client->local) /* local commands run to completion even if the client has gone */
         exchange_response_informational(ex, 102, &none);
 }
 
-/* False: a hook has answered the exchange in the origin's place. */
+/* False: a hook has answered the exchange in place of the origin. */
 static bool judge_head(exchange_t *ex)
 {
     for (bool (*const *hook)(exchange_t *) = hooks_of(ex)->judge_head; *hook != NULL; hook++)
@@ -449,11 +449,11 @@ void exchange_response_end(exchange_t *ex)
         return;
     assert(!ex->response_complete);
     ex->response_complete = true;
-    /* A tunnel whose box ended still carries what the client sends, until that ends too. */
+    /* A tunnel whose box has ended still carries the client's bytes until the client ends too. */
     if (!tunnel_over(ex) && ex->state == EXCHANGE_RESPONSE)
         set_state(ex, EXCHANGE_DONE);
     if (ex->state == EXCHANGE_DONE)
-        slots_release(ex); /* the origin's connection is free, whenever the client takes the rest */
+        slots_release(ex); /* the origin's connection is free even before the client takes the rest */
     ex->client_ops->send_end(ex);
 }
 
@@ -478,7 +478,7 @@ void exchange_cut(exchange_t *ex)
         return;
     set_state(ex, EXCHANGE_DONE);
     ex->reply_rest = str_make(NULL, 0);
-    ex->client_ops->flush(ex); /* what came before the cut, whose slices do not outlive this call */
+    ex->client_ops->flush(ex); /* sends the bytes before the cut, whose slices do not outlive this call */
     ex->client_ops->cut(ex);
 }
 
@@ -555,7 +555,7 @@ void exchange_end(exchange_t **exp, exchange_end_t how)
     buffer_clear(&ex->held, &ex->account);
     request_head_free(ex);
     account_sub(&ex->account, ex->arena_bytes);
-    arena_t arena = ex->arena; /* the exchange lives in it */
+    arena_t arena = ex->arena; /* the exchange lives in its own arena */
     arena_clear(&arena);
 }
 

@@ -3,18 +3,18 @@
  * exchange").
  *
  * It stands between two codecs that know nothing of each other. The client codec (http1_server, http2_server)
- * makes the exchange when a head is complete and turns the response into bytes; the origin codec
- * (http1_client, or a local answer) does the same towards the box. Bodies flow through sinks: whoever has
- * bytes asks the other side's `room`, gives at most that many, and flushes. A sink that had no room says so
- * later, when it has (exchange_response_room, exchange_request_room_grew). Tunnels are the same with both
- * bodies unframed.
+ * makes the exchange when a head is complete and turns the response into bytes. The origin codec
+ * (http1_client, http2_client, or a local answer) does the same towards the box. Bodies flow through sinks: a
+ * producer asks the other side's `room`, gives at most that many bytes, and flushes. A sink that had no room
+ * reports later that it has (exchange_response_room, exchange_request_room_grew). Tunnels work the same way
+ * with both bodies unframed.
  *
  *   client codec --exchange_request_*-->  exchange  --origin_ops--> origin codec
  *   client codec <--client_ops----------  exchange  <--exchange_response_*-- origin codec
  *
- * Calls nest: exchange_start may answer at once through client_ops before it returns. Two rules keep that
- * safe: a client codec never calls exchange_end from within one of its ops or with an exchange_* call of its
- * own on the stack (it defers to the end of the turn), and slices given to a sink live only until its flush
+ * Calls nest: exchange_start may answer through client_ops before it returns. Two rules keep that safe. A
+ * client codec never calls exchange_end from within one of its ops or with an exchange_* call of its own on
+ * the stack; it defers the call to the end of the turn. Slices given to a sink live only until its flush
  * returns.
  */
 #ifndef BOXEDGE_EXCHANGE_H
@@ -37,54 +37,54 @@
 #include "store.h"
 #include "str.h"
 
-/* Bytes of a body held in one direction of one exchange, at most. */
+/* Maximum bytes of a body held in one direction of an exchange. */
 #define EXCHANGE_BODY_BYTES 65536
 typedef struct request_head request_head_t;
 
-/* What an exchange calls on the client's side. */
+/* The client codec's operations, called by the exchange. */
 typedef struct client_ops {
-    /* A 1xx other than 101 (100 included, sent only where the client waits for it or the box sent one). */
+    /* Sends a 1xx other than 101. It sends 100 only if the client waits for it or the box sent one. */
     void (*send_informational)(exchange_t *ex, int status, const fields_t *fields);
-    /* The final head, from ex->response. */
+    /* Sends the final head, from ex->response. */
     void (*send_head)(exchange_t *ex);
-    /* How many body bytes send_body takes now; 0 means wait for exchange_response_room. */
+    /* The body bytes that send_body takes now. After 0, wait for exchange_response_room. */
     size_t (*room)(const exchange_t *ex);
     void (*send_body)(exchange_t *ex, str_t data);
     /* The response is complete; ex->response.trailers may hold trailers. For a tunnel: the box ended its
      * direction. */
     void (*send_end)(exchange_t *ex);
-    /* Writes what the calls above staged. */
+    /* Writes everything that the calls above staged. */
     void (*flush)(exchange_t *ex);
-    /* The response cannot be completed: cut it so that the client notices (reset the stream; close without
-     * the last chunk). */
+    /* Cuts a response that cannot be completed, visibly to the client: resets the stream, or closes without
+     * the last chunk. */
     void (*cut)(exchange_t *ex);
-    /* There is room again for request body: read on. */
+    /* The exchange takes more of the request body: read on. */
     void (*resume_request)(exchange_t *ex);
 } client_ops_t;
 
-/* What an exchange calls on the origin's side, once ex->origin_ops is set. */
+/* The origin codec's operations, called by the exchange once ex->origin_ops is set. */
 typedef struct origin_ops {
     size_t (*room)(const exchange_t *ex);
     void (*send_body)(exchange_t *ex, str_t data);
     void (*send_end)(exchange_t *ex); /* trailers in ex->request.trailers; for a tunnel: half-close */
     void (*flush)(exchange_t *ex);
-    /* Everything that was sent has been handed to the kernel, or never will be. Asked of tunnels only. */
+    /* Whether all sent bytes are with the kernel, or never will be. For tunnels only. */
     bool (*sent)(const exchange_t *ex);
-    /* The client has room again for response body. */
+    /* The client takes more of the response body. */
     void (*resume_response)(exchange_t *ex);
-    /* The exchange ends or gives up this origin: let go of everything; nothing is called back after it. */
+    /* Lets go of everything and calls nothing back: the exchange ends or gives up this origin. */
     void (*cancel)(exchange_t *ex);
     /*
-     * The box is elsewhere `now`. Where no byte of the request was sent, ex->box becomes that and the origin
-     * begins again there; true, also where it failed at once. NULL: it never does.
+     * The box has moved to `now`. If no byte of the request was sent, sets ex->box to `now`, begins again
+     * there and returns true, even if the new attempt failed at once. NULL: the origin cannot begin again.
      */
     bool (*again)(exchange_t *ex, const store_box_t *now, uint64_t epoch);
 } origin_ops_t;
 
 typedef enum exchange_end {
-    EXCHANGE_END_COMPLETE,    /* the response's last byte was handed to the kernel */
+    EXCHANGE_END_COMPLETE,    /* the kernel has the response's last byte */
     EXCHANGE_END_CLIENT_GONE, /* the client left, timed out, or broke the protocol */
-    EXCHANGE_END_CUT,         /* the response was cut by the edge (after client_ops.cut) */
+    EXCHANGE_END_CUT,         /* the edge cut the response (after client_ops.cut) */
 } exchange_end_t;
 
 /* One step of an exchange (step_result_t). */
@@ -96,23 +96,23 @@ typedef struct exchange_step {
 typedef enum exchange_state {
     EXCHANGE_HEAD,     /* the codec fills the request */
     EXCHANGE_STEPS,    /* a step runs or waits */
-    EXCHANGE_ORIGIN,   /* the request was handed to an origin; no final head yet */
+    EXCHANGE_ORIGIN,   /* an origin has the request; no final head yet */
     EXCHANGE_RESPONSE, /* the head went to the client */
-    EXCHANGE_TUNNEL,   /* a WebSocket: raw bytes both ways */
-    EXCHANGE_DONE,     /* the response is complete or was cut; only exchange_end is left */
+    EXCHANGE_TUNNEL,   /* a WebSocket: raw bytes in both directions */
+    EXCHANGE_DONE,     /* the response is complete or cut; only exchange_end remains */
 } exchange_state_t;
 
-/* What came of an exchange whose box did not run, or not yet. */
+/* The outcome of a wake, for an exchange whose box did not run yet. */
 typedef enum wake_outcome {
-    WAKE_OUTCOME_NONE,    /* its box ran */
+    WAKE_OUTCOME_NONE,    /* its box ran already */
     WAKE_OUTCOME_OK,      /* it waited, and its box woke */
-    WAKE_OUTCOME_FAILED,  /* it waited, and its box did not wake, or not in time */
+    WAKE_OUTCOME_FAILED,  /* it waited, and its box did not wake in time or at all */
     WAKE_OUTCOME_PAGE,    /* it got the waiting page */
-    WAKE_OUTCOME_REFUSED, /* it may not wake its box, or too many wait */
+    WAKE_OUTCOME_REFUSED, /* it may not wake its box, or too many requests wait */
     WAKE_OUTCOME_LEFT,    /* its client left while it waited */
 } wake_outcome_t;
 
-/* Durations in microseconds since the head was complete; 0: did not happen. */
+/* Times of an exchange; the durations are in microseconds since `start_us`; 0: did not happen. */
 typedef struct exchange_times {
     uint64_t start_us; /* loop_precise_us when the head was complete */
     uint64_t wall_us;
@@ -120,216 +120,214 @@ typedef struct exchange_times {
     uint32_t first_byte_us; /* the origin's head came */
 } exchange_times_t;
 
-/* Of origin_target_t.name, in bytes. */
+/* Maximum bytes of origin_target_t.name. */
 #define ORIGIN_NAME_MAX (CONF_NAME_MAX + 17)
 
 /*
- * Where a request goes: set by the step that chooses (the port of a box, a server of an upstream), read by
- * the origin codecs. Connections are pooled by name, generation and port, never by address alone.
+ * The destination of a request. A step chooses it (the port of a box, a server of an upstream), and the
+ * origin codecs read it. Connections are pooled by name, generation and port, never by address alone.
  */
 typedef struct origin_target {
-    str_t name; /* a box's id, or that of an upstream, which begins with '=' as no box does */
+    str_t name; /* a box's id, or an upstream's, which begins with '=' as no box's does */
     uint64_t generation;
     uint16_t port;
-    uint16_t connect_port;   /* where the connection goes; differs from `port` for boxes at a fixed port */
+    uint16_t connect_port;   /* the port of the connection; differs from `port` for boxes at a fixed port */
     struct in6_addr address; /* IPv4 as mapped IPv6 */
     bool is_box;
-    bool turned;          /* `address` is the other loopback address than the box's */
-    bool pool_after_body; /* the server reads every body to its end, by its operator's word */
+    bool turned;          /* `address` is the box's loopback address in the other family */
+    bool pool_after_body; /* the operator declares that the server reads every body to its end */
     bool h2;              /* HTTP/2, with prior knowledge */
     bool tls;             /* to server `server` of upstream `upstream` (origin_tls.h) */
     uint16_t upstream;
     uint16_t server;
     uint32_t first_byte_ms; /* from the end of the request */
     /*
-     * The attempt failed before a response. True: ex->target is another server, which is to be tried, or the
-     * exchange was answered. NULL: there is one place only, where the codec's own rule (resend.h) may try
-     * again. Where it is set, what a response means depends on its request, which stays until the end.
+     * The attempt failed before a response. True: ex->target is another server to try, or the exchange was
+     * answered. NULL: only one server exists, and the codec's own rule (resend.h) decides about another
+     * attempt. If it is set, the meaning of a response depends on its request, which stays until the end.
      */
     bool (*elsewhere)(exchange_t *ex, const resend_facts_t *facts);
-    struct origin_tls *origin_tls; /* where `tls`; borrowed for as long as the exchange goes there */
+    struct origin_tls *origin_tls; /* if `tls`; borrowed while the exchange goes there */
 } origin_target_t;
 
 struct exchange {
     arena_t arena;
     context_t *context;
     client_t *client;        /* the connection */
-    remote_t remote;         /* the client, by remote.h */
-    account_t account;       /* of all that it holds; its share is that of its box, once that is known */
-    account_t named;         /* between that and the connection's, where a trusted proxy names the client */
-    arena_mark_t arena_seen; /* up to where the arena is counted */
-    uint64_t arena_bytes;    /* counted so far */
-    uint64_t progress_ms;    /* loop_now when it last got further (exchange_progress) */
+    remote_t remote;         /* the client (remote.h) */
+    account_t account;       /* all memory of the exchange; its share is that of its box, once known */
+    account_t named;         /* between `account` and the connection's, if a trusted proxy names the client */
+    arena_mark_t arena_seen; /* the arena is counted up to here */
+    uint64_t arena_bytes;    /* bytes of the arena counted so far */
+    uint64_t progress_ms;    /* loop_now at the last progress (exchange_progress) */
     uint32_t moved;          /* bytes since then */
     exchange_state_t state;
-    exchange_end_t end;          /* by exchange_end */
-    const exchange_step_t *step; /* runs or waits */
+    exchange_end_t end;          /* set by exchange_end */
+    const exchange_step_t *step; /* the step that runs or waits */
 
     const client_ops_t *client_ops;
     void *codec;
-    const origin_ops_t *origin_ops; /* NULL: no origin took it yet */
+    const origin_ops_t *origin_ops; /* NULL: no origin yet */
     void *origin;
 
     request_t request;
-    request_head_t *head; /* of a large head (request_head.h); NULL: it lies in `arena`, or was freed */
+    request_head_t *head; /* of a large head (request_head.h); NULL: the head is in `arena`, or was freed */
     response_t response;
     bool request_complete;  /* exchange_request_end was called */
     bool response_complete; /* client_ops.send_end was called */
 
-    store_preview_t preview; /* by the route step */
+    store_preview_t preview; /* set by the route step */
     store_box_t box;
-    uint64_t box_epoch;     /* of the store, when `box` was read or before */
-    bool internal;          /* the edge's own, for another exchange (subrequest.h): no access line */
+    uint64_t box_epoch;     /* of the store, not after `box` was read */
+    bool internal;          /* made by the edge for another exchange (subrequest.h): no access line */
     bool routed;            /* preview and box are set */
-    struct api *api;        /* of an exchange with the API; NULL: it is none */
+    struct api *api;        /* state of an exchange with the API, else NULL */
     origin_target_t target; /* once an origin was chosen */
-    buffer_t held;          /* request body taken and not yet passed on, or kept to be sent again */
-    str_t reply_rest;       /* of the body of a local answer: what the client had no room for yet */
+    buffer_t held;          /* request body not passed on yet, or kept to be sent again */
+    str_t reply_rest;       /* unsent rest of the body of a local answer */
     bool sent_again;        /* a second attempt was made */
-    bool continued;         /* 100 (Continue) went out */
-    bool preflight;         /* let through without credentials: of its answer only the head comes back */
-    str_t session_cookie;   /* Set-Cookie of the edge's own, for the response's head; empty: none */
+    bool continued;         /* 100 (Continue) was sent */
+    bool preflight;         /* let through without credentials: only the head of its answer comes back */
+    str_t session_cookie;   /* Set-Cookie of the edge itself, for the response's head; empty: none */
     void *tunnel;           /* frame tracker while a tunnel is open */
-    struct activity_entry *activity; /* in that of its box (activity.h), once the request goes there */
+    struct activity_entry *activity; /* among those of its box (activity.h), once it goes there */
     const struct listening
-        *listening; /* its box refused: what listens there (listening.h); NULL: not known */
-    bool explained; /* the reason of its failure was looked for (refused.h) */
+        *listening; /* listeners of the box that refused it (listening.h); NULL: not known */
+    bool explained; /* the reason of its failure was looked up (refused.h) */
 
-    await_t await; /* of its step */
+    await_t await; /* the wait of its step */
 
-    slot_claim_t slots;     /* of connections to origins */
+    slot_claim_t slots;     /* for connections to origins */
     struct wake_turn *wake; /* NULL: it never waited for its box */
-    uint64_t wake_began_ms; /* loop_now when it began to wait; 0: did not */
+    uint64_t wake_began_ms; /* loop_now at the start of its wait; 0: it did not wait */
     struct {
         uint32_t resume_ms; /* until its box ran */
         uint32_t listen_ms; /* until its port listened after that */
-        uint32_t waited_ms; /* by this exchange */
-        uint32_t went_us;   /* since the head was complete, when it went on to its box */
+        uint32_t waited_ms; /* time that this exchange waited */
+        uint32_t went_us;   /* microseconds from the complete head until it went on to its box */
         bool woken;         /* it waited, and went on to its box */
         wake_outcome_t outcome;
     } wake_times;
 
     char request_id[37];
-    const char *detail; /* why it is refused or failed, where more is known than the code says; else NULL */
-    const char *local_code; /* the stable word of an answer that the edge made, else NULL */
+    const char *detail; /* the reason of a refusal or failure, if more specific than the code; else NULL */
+    const char *local_code; /* the stable code of an answer that the edge made, else NULL */
     int status;             /* sent; 0: none */
-    uint64_t request_bytes; /* of the body, taken from the client */
+    uint64_t request_bytes; /* of the body, received from the client */
     uint64_t response_bytes;
     exchange_times_t times;
-    char origin_text[64]; /* "10.0.0.7:3000", where one was tried */
+    char origin_text[64]; /* address and port of the origin that was tried, such as "10.0.0.7:3000" */
 };
 
-/* ---- the client codec's calls ---- */
+/* ---- calls of the client codec ---- */
 
 /*
- * A new exchange for `client`. `codec` is the codec's own (a stream, a connection): ex->codec. The codec
- * fills ex->request with slices of ex->arena, then calls exchange_start, or exchange_refuse where the head
- * was bad.
+ * Makes an exchange for `client`. `codec` is the codec's own object (a stream, a connection), kept in
+ * ex->codec. The codec fills ex->request with slices of ex->arena, then calls exchange_start, or
+ * exchange_refuse if the head is bad.
  */
 exchange_t *exchange_new(client_t *client, const client_ops_t *ops, void *codec);
 void exchange_start(exchange_t *ex);
 /*
- * The two halves of exchange_start: body bytes that came with the head can be given between them, in the same
- * turn. So the head that goes to the origin can say how long a complete body is. exchange_go is a no-op where
- * the exchange was answered since exchange_begin.
+ * The two halves of exchange_start. Between them, in the same turn, the codec can give body bytes that came
+ * with the head, so that the head for the origin can state the length of a complete body. exchange_go is a
+ * no-op if the exchange was answered since exchange_begin.
  */
 void exchange_begin(exchange_t *ex);
 void exchange_go(exchange_t *ex);
-/* The same for a request of the edge's own: at a step of its choice, under the id of the request that it is
- * for. */
+/* The same for a request of the edge itself: starts at `step`, under the id of the request that it serves. */
 void exchange_start_at(exchange_t *ex, const exchange_step_t *step, const char *request_id);
 /*
- * Answers in place of starting: a request that the codec found wrong (400, 408, 414, 431, 501...). `code` is
- * the stable word of docs/http.md, `sentence` is shown, and what `fault` (may be NULL) knows beyond it. The
- * access line is written at exchange_end as for any other.
+ * Answers a request that the codec rejects (400, 408, 414, 431, 501...) instead of starting it. `code` is the
+ * stable word of docs/http.md; the client sees `sentence`; `fault` (may be NULL) adds details. exchange_end
+ * writes the access line as usual.
  */
 void exchange_refuse(exchange_t *ex, int status, const char *code, const char *sentence,
                      const fault_t *fault);
 
-/* Ends a request that the codec refused without reading its head, and that gets no answer: the access line
- * and the log say why. Frees and nulls. */
+/* Ends, without an answer, a request whose head the codec refused to read. The access line and the log state
+ * the reason. Frees and nulls. */
 void exchange_refuse_unread(exchange_t **ex, const char *code, const fault_t *fault);
 
-/* Counts what the arena has grown by to ex->account. The exchange does so itself whenever it waits for
- * others; a codec where it lets an exchange wait. Cheap where nothing has grown. */
+/* Adds the growth of the arena to ex->account. The exchange calls it before it waits; a codec calls it when
+ * it lets an exchange wait. Cheap if nothing has grown. */
 void exchange_count(exchange_t *ex);
-/* Gives back what was allocated from the arena and is not needed any more (arena_give_back). */
+/* Frees an allocation of the arena that is no longer needed (arena_give_back). */
 void exchange_give_back(exchange_t *ex, const void *bytes);
-/* Bytes of a body went on to the client's kernel or came from it. An exchange that holds memory and does not
- * get further for EXCHANGE_STALL_MS is the first to go when memory is short (relief.h); a few bytes now and
- * then are no progress. */
+/* Records that bytes of a body went to the client's kernel or came from it. When memory is short, relief
+ * (relief.h) first ends exchanges that hold memory without progress for EXCHANGE_STALL_MS. A trickle of bytes
+ * is no progress. */
 void exchange_progress(exchange_t *ex, size_t bytes);
 #define EXCHANGE_STALL_MS 5000
-/* Whether an exchange holds memory and has not got further since `before` (loop_now). */
+/* Whether an exchange holds memory and has made no progress since `before` (loop_now). */
 static inline bool exchange_is_stalled(const exchange_t *ex, uint64_t before)
 {
     return ex->state > EXCHANGE_HEAD && ex->progress_ms <= before;
 }
-/* Its box is known: what it holds counts to the share of that box too. */
+/* Counts the exchange's memory to the share of its box too, once that is known. */
 void exchange_set_share(exchange_t *ex, str_t box);
 /*
- * Answers an error from a step or an origin: JSON for programs, a page for a navigation (docs/http.md,
- * "Errors"). `retry_after` in seconds; 0: none.
+ * Answers an error of a step or an origin: JSON for programs, a page for a navigation (docs/http.md,
+ * "Errors"). `retry_after` is in seconds; 0: none.
  */
 void exchange_reply_error(exchange_t *ex, int status, const char *code, const char *sentence,
                           unsigned retry_after);
-/* The same with further fields (WWW-Authenticate, Allow...). */
+/* The same with additional fields (WWW-Authenticate, Allow...). */
 void exchange_reply_error_with(exchange_t *ex, int status, const char *code, const char *sentence,
                                const fields_t *extra);
-/* A page of the edge's own in place of an error: like exchange_reply_error_with, for a navigation. */
+/* Answers a navigation with `html` as its page; otherwise like exchange_reply_error_with. */
 void exchange_reply_page(exchange_t *ex, int status, const char *code, const fields_t *extra, str_t html);
 /*
- * Answers with a body that is complete now. `fields` (may be NULL) are added to Content-Type and
- * Content-Length; slices must live as long as the arena. HEAD gets no body. ex->local_code is set by the
- * caller where it wants one.
+ * Answers with a complete body. Adds `fields` (may be NULL) to Content-Type and Content-Length; slices must
+ * live as long as the arena. HEAD gets no body. The caller sets ex->local_code if it needs one.
  */
 void exchange_reply(exchange_t *ex, int status, str_t content_type, const fields_t *fields, str_t body);
 
-/* How many request body bytes are taken now. After 0, client_ops.resume_request says when to go on. */
+/* The request body bytes that the exchange takes now. After 0, wait for client_ops.resume_request. */
 size_t exchange_request_room(const exchange_t *ex);
 void exchange_request_body(exchange_t *ex, str_t data);
-/* The request is complete (trailers, if any, in ex->request.trailers). For a tunnel: the client ended its
+/* The request is complete; ex->request.trailers may hold trailers. For a tunnel: the client ended its
  * direction. */
 void exchange_request_end(exchange_t *ex);
-/* Call once after a batch of exchange_request_body/_end. */
+/* Call once after each batch of exchange_request_body/_end. */
 void exchange_request_flush(exchange_t *ex);
-/* The client took bytes: there is room again for response body. */
+/* The client took bytes and has room for more of the response body. */
 void exchange_response_room(exchange_t *ex);
 /*
- * The edge is about to end: a tunnel is closed with code 1012 between two frames, at a time spread over the
- * drain period. Others go on. To be called by the codec for each of its exchanges when its client is drained.
+ * Prepares for the end of the edge: closes a tunnel with code 1012 between two frames, at a time spread over
+ * the drain period. Other exchanges go on. The codec calls it for each exchange of a drained client.
  */
 void exchange_drain(exchange_t *ex);
 /*
- * The client ended its direction after a whole request. It may still want the response, or have gone: that
- * shows only when something is sent to it. Where no response has begun it gets a 102 (Processing, RFC 2518
- * section 10.1): a client that is there passes over it, and the kernel of one that is gone resets the
- * connection, which its codec then reports as its end.
+ * The client ended its direction after a whole request. Only a write shows whether it still wants the
+ * response or has gone. If no response has begun, the client gets a 102 (Processing, RFC 2518 section 10.1).
+ * A client that is present ignores it. The kernel of one that is gone resets the connection, which the codec
+ * then reports as the client's end.
  */
 void exchange_client_half_closed(exchange_t *ex);
-/* Logs, releases everything that the exchange holds, frees it and nulls. */
+/* Logs the exchange, releases everything that it holds, frees and nulls. */
 void exchange_end(exchange_t **ex, exchange_end_t how);
 
-/* ---- the origin codec's calls ---- */
+/* ---- calls of the origin codec ---- */
 
 void exchange_response_informational(exchange_t *ex, int status, const fields_t *fields);
-/* ex->response is filled. */
+/* The codec has filled ex->response. */
 void exchange_response_head(exchange_t *ex);
 size_t exchange_response_body_room(const exchange_t *ex);
 void exchange_response_body(exchange_t *ex, str_t data);
 void exchange_response_end(exchange_t *ex);
 void exchange_response_flush(exchange_t *ex);
-/* The origin takes request body again, or has handed the last of it to the kernel. */
+/* The origin takes request body again, or the kernel has the last of it. */
 void exchange_request_room_grew(exchange_t *ex);
-/* A connection for the exchange is there, or will not come, and nothing was sent on it. False: the exchange
- * was answered, or has begun again; the codec has nothing more to do with it. */
+/* A connection for the exchange is ready, or none will come, and nothing was sent. False: the exchange was
+ * answered or has begun again, and the codec is done with it. */
 MUST_USE bool exchange_origin_connected(exchange_t *ex);
-/* No connection could be made; exchange_origin_failed, or another attempt, follows. */
+/* No connection could be made. exchange_origin_failed, or another attempt, follows. */
 void exchange_origin_unreachable(exchange_t *ex);
-/* Whether connections that the exchange leaves may carry others. */
+/* Whether connections that the exchange leaves may serve other exchanges. */
 bool exchange_may_pool(const exchange_t *ex);
-/* The origin failed and has let go of the exchange: before a head this is answered (502, 504), after it the
- * response is cut. */
+/* The origin failed and has let go of the exchange. Before a head, the client gets 502, 503 or 504;
+ * afterwards the response is cut. */
 void exchange_origin_failed(exchange_t *ex, origin_failure_t failure);
 
 #endif

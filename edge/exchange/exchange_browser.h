@@ -1,5 +1,5 @@
 /*
- * What a request says of the browser that sends it, if one does (auth/browser.h judges by it).
+ * The fields by which a browser describes its request (auth/browser.h judges them).
  */
 #ifndef BOXEDGE_EXCHANGE_BROWSER_H
 #define BOXEDGE_EXCHANGE_BROWSER_H
@@ -7,9 +7,9 @@
 #include "browser.h"
 #include "exchange.h"
 
-/* Everything but `sec_purpose`. */
+/* All but `sec_purpose`. */
 browser_request_t exchange_browser(const exchange_t *ex);
-/* Sec-Purpose, or Purpose, of the request; empty: none. */
+/* The request's Sec-Purpose, or Purpose; empty: none. */
 str_t exchange_purpose(const exchange_t *ex);
 /* "https://<authority>": the preview's own origin, as browsers write it. */
 str_t exchange_own_origin(exchange_t *ex);

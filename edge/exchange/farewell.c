@@ -1,6 +1,6 @@
 /*
- * See farewell.h. One list by the time of the last progress, and one timer that looks at all of it. Neither
- * epoll nor the socket tells when the peer has taken bytes, so the kernel is asked (conn_untaken).
+ * See farewell.h. One list sorted by the time of the last progress, and one timer that checks it. Neither
+ * epoll nor the socket reports that the peer took bytes, so the timer asks the kernel (conn_untaken).
  */
 #include "farewell.h"
 
@@ -11,17 +11,17 @@
 #include "context.h"
 #include "list.h"
 
-/* Connections that are looked at to find one without progress, when one has to go. */
+/* Maximum connections to check for one without progress when one has to go. */
 #define CANDIDATES 16
 
 typedef struct farewell {
-    client_t client; /* first: it is one. Of a connection to an origin: that of the request's client */
+    client_t client; /* first: a farewell is a client. For a connection to an origin: the request's client */
     farewells_t *all;
-    account_t account;    /* below the client's; its share is that of the request's box, if there is one */
+    account_t account;    /* below the client's; its share is that of the request's box, if any */
     list_t age;           /* in farewells_t.ages */
-    uint64_t progress_ms; /* when the peer was last seen to have taken bytes */
-    uint32_t untaken;     /* bytes, at the last look; counted to `account` */
-    uint32_t discarded;   /* bytes that came from the peer */
+    uint64_t progress_ms; /* last time that the peer was seen to take bytes */
+    uint32_t untaken;     /* bytes at the last look, counted to `account` */
+    uint32_t discarded;   /* bytes read from the peer */
 } farewell_t;
 
 struct farewells {
@@ -29,16 +29,16 @@ struct farewells {
     list_t ages; /* longest without progress first */
     size_t count;
     uint64_t untaken;   /* bytes of all */
-    loop_timer_t timer; /* runs while there are any */
+    loop_timer_t timer; /* runs while there are farewells */
 };
 
-/* What some of them hold together. */
+/* The load of some farewells together. */
 typedef struct load {
     size_t count;
     uint64_t bytes;
 } load_t;
 
-/* Which of them: those of a client address, of a box, or (both NULL) all. */
+/* The farewells of a client address, of a box, or (both NULL) all. */
 typedef struct owner {
     const struct in6_addr *address;
     const shm_share_t *box;
@@ -54,7 +54,7 @@ static void set_untaken(farewell_t *farewell, uint32_t now)
     farewell->untaken = now;
 }
 
-/* `reset`: what the peer has not taken is dropped. */
+/* `reset`: drops the bytes that the peer has not taken. */
 static void end(farewell_t *farewell, bool reset)
 {
     farewells_t *all = farewell->all;
@@ -82,11 +82,11 @@ static void destroy(client_t *client)
 
 typedef enum sight { SIGHT_OVER, SIGHT_PROGRESS, SIGHT_NOTHING } sight_t;
 
-/* Asks the kernel. SIGHT_OVER: the farewell is freed. */
+/* Asks the kernel. On SIGHT_OVER the farewell has been freed. */
 static sight_t look(farewell_t *farewell)
 {
     size_t left = conn_untaken(farewell->client.conn);
-    if (left <= 1 || conn_is_dead(farewell->client.conn)) { /* the end itself counts as one byte */
+    if (left <= 1 || conn_is_dead(farewell->client.conn)) { /* the FIN counts as one byte */
         end(farewell, false);
         return SIGHT_OVER;
     }
@@ -104,7 +104,7 @@ static void look_at_all(loop_timer_t *timer)
     farewells_t *all = CONTAINER_OF(farewells_t, timer, timer);
     context_t *context = all->context;
     uint64_t patience = context->conf->timeouts.write_idle;
-    size_t count = all->count; /* those with progress go to the end of the list */
+    size_t count = all->count; /* entries with progress move to the end of the list */
     list_t *next = all->ages.next;
     while (count-- > 0) {
         farewell_t *farewell = CONTAINER_OF(farewell_t, age, next);
@@ -160,7 +160,7 @@ static load_t bound_of(const context_t *context, owner_t owner)
     return bound;
 }
 
-/* Ends the one of `owner` that is longest without progress, as the kernel knows it now. */
+/* Ends the farewell of `owner` that has been without progress longest, after asking the kernel. */
 static void give_up_one(farewells_t *all, owner_t owner)
 {
     size_t left = all->count;
@@ -179,7 +179,7 @@ static void give_up_one(farewells_t *all, owner_t owner)
             return;
         }
     }
-    /* All of the owner had progress; the list begins with it again. */
+    /* All of the owner's made progress: end the first. */
     for (next = all->ages.next; next != &all->ages; next = next->next) {
         farewell_t *farewell = CONTAINER_OF(farewell_t, age, next);
         if (counts_to(farewell, owner)) {
@@ -197,7 +197,7 @@ static void keep_bound(farewells_t *all, owner_t owner)
         give_up_one(all, owner);
 }
 
-/* Of all that a new one counts to, which may go itself. */
+/* Keeps the bounds of all owners to which a new farewell counts. It may end that farewell itself. */
 static void keep_bounds(farewells_t *all, const farewell_t *farewell)
 {
     struct in6_addr address = farewell->client.address;
@@ -209,7 +209,7 @@ static void keep_bounds(farewells_t *all, const farewell_t *farewell)
     keep_bound(all, (owner_t){.address = NULL});
 }
 
-/* ---- what comes ---- */
+/* ---- events of the connection ---- */
 
 static void on_readable(void *owner)
 {
@@ -318,7 +318,7 @@ size_t farewells_count(const farewells_t *all)
     return all->count;
 }
 
-/* Bytes for which the connection is kept; 0: it is not. */
+/* Untaken bytes that justify keeping the connection; 0: close it. */
 static uint32_t worth(const conn_t *conn)
 {
     size_t untaken = conn_untaken(conn);
@@ -326,7 +326,7 @@ static uint32_t worth(const conn_t *conn)
     return kept ? (uint32_t)untaken : 0;
 }
 
-/* `accepted` has the connection. */
+/* Starts a farewell for the connection of `accepted`. */
 static void begin(farewells_t *all, const client_t *accepted, shm_share_t box, uint32_t untaken)
 {
     farewell_t *farewell = calloc(1, sizeof(*farewell));

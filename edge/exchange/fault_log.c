@@ -24,7 +24,7 @@ bool fault_log_take(fault_log_t *log, uint64_t now_ms, unsigned *left_out)
     return true;
 }
 
-/* Whose message it was. */
+/* The sender of the faulty message. */
 static void name_culprit(const exchange_t *ex, bool of_app, char *out, size_t room)
 {
     char address[INET6_ADDRSTRLEN];
@@ -37,7 +37,7 @@ static void name_culprit(const exchange_t *ex, bool of_app, char *out, size_t ro
         (void)snprintf(out, room, "the answer of server %s", ex->origin_text);
 }
 
-/* One line, if `log` still has room for it. */
+/* Logs one line if `log` allows it. */
 static void say(context_t *context, fault_log_t *log, const char *culprit, const fault_t *fault,
                 const char *more)
 {

@@ -1,6 +1,6 @@
 /*
- * Faults of messages (fault.h) in the edge's own log: a few lines in a while for the faults of clients, and
- * as many for those of apps.
+ * Lines about faults of messages (fault.h) in the edge's own log, rate-limited separately for clients and for
+ * apps.
  */
 #ifndef BOXEDGE_FAULT_LOG_H
 #define BOXEDGE_FAULT_LOG_H
@@ -13,28 +13,28 @@
 typedef struct exchange exchange_t;
 typedef struct client client_t;
 
-/* Lines in the log within FAULT_WINDOW_MS, for the faults of clients and for those of apps. */
+/* Maximum log lines per FAULT_WINDOW_MS, for clients and for apps each. */
 #define FAULT_LINES     10
 #define FAULT_WINDOW_MS 10000
 
-/* For the log of one process, zero-filled at first. */
+/* The rate limit of one process; initially all-zero. */
 typedef struct fault_log {
-    uint64_t window_ms; /* when it began */
+    uint64_t window_ms; /* start of the window */
     unsigned lines;
     unsigned left_out;
 } fault_log_t;
 
-/* True where a line may be written at `now_ms`; *left_out is how many were not since the one before. */
+/* Whether a line may be written at `now_ms`; if so, *left_out is the number of lines dropped before it. */
 bool fault_log_take(fault_log_t *log, uint64_t now_ms, unsigned *left_out);
 
-/* The exchange's answer will say the reason, and the log does now. `of_app`: the answer of its origin was
- * wrong, not the request. */
+/* Logs the fault, and keeps its reason for the exchange's answer. `of_app`: the origin's answer is at fault,
+ * not the request. */
 void fault_say(exchange_t *ex, const fault_t *fault, bool of_app);
 
 /*
- * The log says, as often as `log` lets it, why a whole connection of `client` ends: "<kind> of <address>
- * <end>: <reason><more>", and the bytes. Such a connection has no answer and no access line. `client` need
- * have no connection yet.
+ * Logs, within the limit of `log`, why a whole connection of `client` ends: "<kind> of <address> <end>:
+ * <reason><more>", and the bytes. Such a connection has no answer and no access line. `client` need not have
+ * a connection yet.
  */
 void fault_say_connection(const client_t *client, fault_log_t *log, const char *kind, const char *end,
                           const fault_t *fault, const char *more);

@@ -12,8 +12,7 @@
 #include "random_id.h"
 #include "text.h"
 
-/* The longest list of names in Connection fields that is looked at, in elements; more are refused by the
- * codec's limits. */
+/* Maximum elements of Connection fields to compare; the codec's limits refuse more. */
 #define LIST_BOUND 64
 
 /* Whether a Connection field names `name`. */
@@ -30,7 +29,7 @@ static bool is_named(const fields_t *fields, str_t name)
     return false;
 }
 
-/* Whether any Connection field names more than the usual tokens, so that each field must be compared. */
+/* Whether a Connection field names more than the usual tokens, so that each field must be compared. */
 static bool names_fields(const fields_t *fields)
 {
     for (uint32_t i = 0; i < fields->count; i++) {
@@ -64,7 +63,7 @@ static bool is_hop_by_hop(field_id_t id)
     }
 }
 
-/* Whether a request field goes on to the box as it came. */
+/* Whether a request field goes on to the box unchanged. */
 static bool passes(const exchange_t *ex, const field_t *field, bool trusted, bool named)
 {
     if (is_hop_by_hop(field->id))
@@ -85,8 +84,8 @@ static bool passes(const exchange_t *ex, const field_t *field, bool trusted, boo
     case FIELD_SEC_WEBSOCKET_KEY:
         return !ex->request.websocket;
     case FIELD_OTHER:
-        /* A trusted proxy's other X-Forwarded-* (-Ssl, -Scheme) tell of the public host, as ours do not here.
-         */
+        /* A trusted proxy's other X-Forwarded-* (-Ssl, -Scheme) describe the public host, which a localhost
+         * box must not see. */
         if (forged_name(field->name, trusted && ex->preview.host_header != HOST_HEADER_LOCALHOST))
             return false;
         break;
@@ -96,8 +95,8 @@ static bool passes(const exchange_t *ex, const field_t *field, bool trusted, boo
     return !named || !is_named(&ex->request.fields, field->name);
 }
 
-/* version 00, 32 and 16 lower-case hex digits that are not all zero, 2 of flags (W3C Trace Context,
- * section 3.2). */
+/* Version 00, 32 and 16 lower-case hex digits that are not all zero, 2 of flags (W3C Trace Context, section
+ * 3.2). */
 static bool traceparent_valid(str_t value)
 {
     if (value.n != 55 || memcmp(value.p, "00-", 3) != 0 || value.p[35] != '-' || value.p[52] != '-')
@@ -115,8 +114,8 @@ static bool traceparent_valid(str_t value)
     return trace && span;
 }
 
-/* The client's where it is valid, else empty: one that the edge made up would say that the trace is not
- * sampled, and switch the app's own tracing off. */
+/* The client's traceparent if valid, else empty. One made up here would mark the trace as not sampled and so
+ * switch the app's own tracing off. */
 static str_t traceparent(const exchange_t *ex)
 {
     str_t inbound = fields_value(&ex->request.fields, FIELD_TRACEPARENT);
@@ -124,7 +123,7 @@ static str_t traceparent(const exchange_t *ex)
     return good ? inbound : STR("");
 }
 
-/* All values of one field joined, and ours behind them. */
+/* All values of one field, joined, followed by `ours`. */
 static str_t appended(const exchange_t *ex, arena_t *pool, field_id_t id, bool keep_inbound, str_t ours)
 {
     const fields_t *fields = &ex->request.fields;
@@ -145,7 +144,7 @@ static str_t appended(const exchange_t *ex, arena_t *pool, field_id_t id, bool k
     return text_str(&head);
 }
 
-/* The fields that only the edge says. */
+/* The fields that only the edge sets. */
 typedef struct own_fields {
     str_t host, client, proto, forwarded_host, port, loop, trace;
 } own_fields_t;
@@ -156,7 +155,7 @@ static str_t inbound_or(const exchange_t *ex, bool trusted, field_id_t id, str_t
     return inbound.n != 0 ? inbound : ours;
 }
 
-/* The scheme that the client used, as apps are told it. */
+/* The client's scheme, as apps get it. */
 static str_t public_scheme(const exchange_t *ex)
 {
     str_t inbound = fields_value(&ex->request.fields, FIELD_X_FORWARDED_PROTO);
@@ -166,7 +165,7 @@ static str_t public_scheme(const exchange_t *ex)
     return remote_is_https(ex) || (one && str_ieq(inbound, STR("https"))) ? STR("https") : STR("http");
 }
 
-/* Apps compare Host, Origin, Referer and X-Forwarded-* with each other: all of them say the same. */
+/* Apps compare Host, Origin, Referer and X-Forwarded-* with each other, so all of them get localhost. */
 static void say_localhost(const exchange_t *ex, arena_t *pool, own_fields_t *own)
 {
     own->host = own->forwarded_host = str_format(pool, "localhost:%u", ex->preview.port);
@@ -212,7 +211,7 @@ static void put_framing(text_t *head, const exchange_t *ex, arena_t *pool)
         text_put(head, STR("Transfer-Encoding: chunked\r\n"));
 }
 
-/* For a box that is told it is on localhost, the preview's own origin becomes that of localhost. */
+/* For a box that gets localhost as its host: the preview's own origin becomes that of localhost. */
 typedef struct rewrite {
     str_t own_origin; /* empty: nothing is rewritten */
     str_t local_origin;
@@ -228,7 +227,7 @@ static rewrite_t rewrite_for(const exchange_t *ex, arena_t *pool, str_t proto)
     return rewrite;
 }
 
-/* What a request that goes on is made of: shared by the heads of both protocols. */
+/* The parts of an outgoing request, shared by the heads of both protocols. */
 typedef struct outgoing {
     bool trusted;
     bool named; /* Connection names fields */
@@ -245,7 +244,7 @@ static outgoing_t outgoing(const exchange_t *ex, arena_t *pool)
     return out;
 }
 
-/* Origin or Referer, where it is on the preview's own origin, on that of localhost. */
+/* Origin or Referer, moved from the preview's own origin to that of localhost. */
 static str_t rewritten(arena_t *pool, const rewrite_t *rewrite, str_t value)
 {
     str_t own = rewrite->own_origin;
@@ -260,7 +259,7 @@ static str_t rewritten(arena_t *pool, const rewrite_t *rewrite, str_t value)
     return text_str(&text);
 }
 
-/* True where the client's field goes on; *value is then what it says. */
+/* Whether the client's field goes on; *value is then its new value. */
 static bool client_field(const exchange_t *ex, arena_t *pool, const outgoing_t *out, const field_t *field,
                          str_t *value)
 {
@@ -273,7 +272,7 @@ static bool client_field(const exchange_t *ex, arena_t *pool, const outgoing_t *
 
 #define OWN_FIELDS 8
 
-/* Ours, behind the client's; how many they are. */
+/* The edge's own fields, after the client's; returns their number. */
 static size_t own_list(const exchange_t *ex, const own_fields_t *own, field_t list[OWN_FIELDS])
 {
     list[0] = (field_t){STR("X-Forwarded-For"), own->client, FIELD_X_FORWARDED_FOR};
@@ -287,8 +286,8 @@ static size_t own_list(const exchange_t *ex, const own_fields_t *own, field_t li
     return own->trace.n != 0 ? OWN_FIELDS : OWN_FIELDS - 1;
 }
 
-/* No head is longer than this: every field of the client's and ours, each with the longest value that it may
- * get. */
+/* An upper bound of the head's length: every field of the client and of the edge, each with its longest
+ * possible value. */
 static size_t head_bound(const request_t *request, const own_fields_t *own, const rewrite_t *rewrite)
 {
     size_t n = 512 + request->method.n + request->target.n + own->host.n + 2 * own->client.n + own->proto.n +
@@ -325,7 +324,7 @@ str_t forward_request_head(const exchange_t *ex, arena_t *pool, str_t websocket_
     return text_str(&head);
 }
 
-/* Whether the client takes trailers: the one thing that TE may say over HTTP/2 (RFC 9113 section 8.2.2). */
+/* Whether the client takes trailers: the only use of TE over HTTP/2 (RFC 9113 section 8.2.2). */
 static bool takes_trailers(const fields_t *fields)
 {
     for (uint32_t i = 0; i < fields->count; i++) {
@@ -344,7 +343,7 @@ void forward_request_fields(const exchange_t *ex, arena_t *pool, fields_t *field
     const request_t *request = &ex->request;
     assert(!request->fields.dropped);
     outgoing_t out = outgoing(ex, pool);
-    /* Four pseudo-fields, Content-Length and TE beside the client's and ours. */
+    /* Four pseudo-fields, Content-Length and TE, beside the client's fields and the edge's own. */
     fields_reserve(pool, fields, request->fields.count + OWN_FIELDS + 6);
     fields_add(pool, fields, FIELD_OTHER, STR(":method"), request->method);
     fields_add(pool, fields, FIELD_OTHER, STR(":scheme"), ex->target.tls ? STR("https") : STR("http"));
@@ -365,7 +364,7 @@ void forward_request_fields(const exchange_t *ex, arena_t *pool, fields_t *field
         fields_add(pool, fields, own[i].id, own[i].name, own[i].value);
 }
 
-/* Whether a trailer is allowed once '_' is taken for '-'. */
+/* Whether a trailer is allowed after '_' is read as '-'. */
 static bool is_trailer(exchange_t *ex, str_t name)
 {
     str_t plain = str_dup(&ex->arena, name);
@@ -392,7 +391,7 @@ void forward_filter_trailers(exchange_t *ex)
     fields_filter(&ex->request.trailers, keep_trailer, &filter);
 }
 
-/* "http://localhost:<port>/x" becomes "https://<preview's host>/x"; others stay. */
+/* Turns "http://localhost:<port>/x" into "https://<preview's host>/x"; keeps other values. */
 static str_t rewrite_location(exchange_t *ex, str_t value)
 {
     str_t base = str_format(&ex->arena, "http://localhost:%u", ex->preview.port);
@@ -419,8 +418,8 @@ static str_t host_part(str_t authority)
 }
 
 /*
- * "http://<own host>/x" of an app that does not know of TLS becomes "https://<own authority>/x", without a
- * detour through port 80, where https is what the client speaks. Another port of that host stays.
+ * Turns "http://<own host>/x" of an app that does not know of TLS into "https://<own authority>/x" if the
+ * client speaks https. That saves a detour through port 80. Keeps another port of that host.
  */
 static str_t secure_location(exchange_t *ex, str_t value)
 {
@@ -451,7 +450,7 @@ static str_t public_location(exchange_t *ex, str_t value)
     return secure_location(ex, localhost ? rewrite_location(ex, value) : value);
 }
 
-/* Previews are neighbours under one domain: a box sets cookies for its own host only. */
+/* Previews share a parent domain: a box may set cookies for its own host only. */
 static str_t confined_cookie(exchange_t *ex, str_t value)
 {
     str_t host = host_part(ex->request.authority);
@@ -460,8 +459,8 @@ static str_t confined_cookie(exchange_t *ex, str_t value)
     return set_cookie_confine(value, host, out, value.n, &len) ? str_make(out, len) : value;
 }
 
-/* A copy of the fields where their Connection names any, so that they can be asked while some are taken out;
- * else none. */
+/* A copy of the fields if their Connection names any, to compare with while fields are removed; else
+ * empty. */
 static fields_t naming_fields(exchange_t *ex, const fields_t *fields)
 {
     fields_t copy = {0};

@@ -6,18 +6,18 @@
 #include "context.h"
 #include "step.h"
 
-/* The most that any caller may have collected: bodies lie in the exchange's arena. */
+/* Maximum bytes that any caller may collect: bodies live in the exchange's arena. */
 #define MAX_BYTES 1048576
-/* The first piece of memory for a body of unknown length. */
+/* Initial allocation for a body of unknown length. */
 #define FIRST_BYTES 1024
 
 typedef enum collector_state {
     COLLECTING,
     COLLECTED, /* the body is complete */
-    OVERFULL,  /* more came than is taken */
+    OVERFULL,  /* more bytes came than allowed */
 } collector_state_t;
 
-/* A request body that is being collected; it lives in the exchange's arena, and so does the body. */
+/* A request body being collected; both live in the exchange's arena. */
 typedef struct collector {
     collector_state_t state;
     char *bytes;
@@ -28,7 +28,7 @@ typedef struct collector {
     void *arg;
 } collector_t;
 
-/* One byte more than is taken, so that the first one too many is seen. */
+/* One byte more than allowed, to notice an excess. */
 static size_t collect_room(const exchange_t *ex)
 {
     const collector_t *collector = ex->origin;
@@ -76,7 +76,7 @@ static void refuse(exchange_t *ex)
                          0);
 }
 
-/* Lets go of the exchange before anything is answered: an answer is no business of the collector's. */
+/* Lets go of the exchange before it is answered: the answer is not the collector's business. */
 static void collect_flush(exchange_t *ex)
 {
     collector_t *collector = ex->origin;
@@ -131,7 +131,7 @@ void local_collect(exchange_t *ex, size_t max, local_handler_t handler, void *ar
     buffer_clear(&ex->held, &ex->account);
     if (ex->request_complete)
         collect_end(ex);
-    exchange_request_room_grew(ex); /* while a step waited, what did not fit stayed with the codec */
+    exchange_request_room_grew(ex); /* bytes that did not fit while a step waited are still with the codec */
     collect_flush(ex);
 }
 
@@ -151,12 +151,12 @@ static size_t wait_room(const exchange_t *ex)
 static void wait_body(exchange_t *ex, str_t data)
 {
     (void)ex;
-    assert(data.n == 0); /* there is no room for any */
+    assert(data.n == 0); /* wait_room is 0 */
 }
 
 static void wait_nothing(exchange_t *ex)
 {
-    (void)ex; /* the body was complete before, and there is no response yet */
+    (void)ex; /* no more body is taken, and no response exists yet */
 }
 
 static void wait_cancel(exchange_t *ex)
@@ -192,7 +192,7 @@ void local_wait_end(exchange_t *ex)
     ex->origin = NULL;
 }
 
-/* ---- a body that nobody wants ---- */
+/* ---- discarding a body ---- */
 
 size_t local_discard_room(const exchange_t *ex)
 {

@@ -44,7 +44,7 @@ void local_stream_begin(exchange_t *ex, str_t content_type, const fields_t *fiel
                    fields->at[i].value);
     buffer_clear(&ex->held, &ex->account);
     exchange_response_head(ex);
-    exchange_request_room_grew(ex); /* a body is thrown away */
+    exchange_request_room_grew(ex); /* the body is discarded */
     exchange_response_flush(ex);
 }
 

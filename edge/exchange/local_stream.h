@@ -1,6 +1,6 @@
 /*
- * An answer that the edge makes over time, piece by piece: an origin inside this process (local.h has answers
- * that are complete at once). What the client has no room for is not sent, and never kept.
+ * An answer that the edge sends over time, piece by piece, from an origin inside this process (local.h has
+ * complete answers). A piece for which the client has no room is dropped, never kept.
  */
 #ifndef BOXEDGE_LOCAL_STREAM_H
 #define BOXEDGE_LOCAL_STREAM_H
@@ -8,16 +8,15 @@
 #include "exchange.h"
 
 /*
- * Sends the head of a 200 response whose length is not known. To be called from a step, which then returns
- * STEP_DONE. When the exchange ends before local_stream_end (client gone, cut), `left` is called with `arg`
- * and the stream is over. A request body is thrown away.
+ * Sends the head of a 200 response of unknown length. For a step, which then returns STEP_DONE. If the
+ * exchange ends before local_stream_end (client gone, cut), calls `left` with `arg`, and the stream is over.
+ * Discards a request body.
  */
 void local_stream_begin(exchange_t *ex, str_t content_type, const fields_t *fields, void (*left)(void *arg),
                         void *arg);
-/* Sends `data` at once; false, with nothing sent: the client has no room for all of it now, and does without.
- */
+/* Sends all of `data` at once, or nothing and returns false if the client has no room for all of it. */
 bool local_stream_send(exchange_t *ex, str_t data);
-/* The response is complete; `left` is not called. */
+/* Completes the response, without calling `left`. */
 void local_stream_end(exchange_t *ex);
 
 #endif

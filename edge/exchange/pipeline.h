@@ -1,10 +1,10 @@
 /*
- * What an edge does with exchanges: the steps of each kind of listener, and the hooks that see an exchange go
- * by. The exchange names no feature; the tables do (pipeline.c). They are constants: nothing is registered
- * while the edge runs.
+ * The behaviour of an edge towards exchanges: the steps of each kind of listener, and the hooks that see an
+ * exchange go by. The exchange names no feature; the tables (edge/worker/pipeline.c) do. They are constants:
+ * nothing registers at run time.
  *
- * Each hook list ends with NULL and runs in its order. The two kinds that return a bool stop at the first
- * that returns false.
+ * Each hook list ends with NULL and runs in its order. A list whose hooks return a bool stops at the first
+ * false.
  */
 #ifndef BOXEDGE_PIPELINE_H
 #define BOXEDGE_PIPELINE_H
@@ -16,51 +16,51 @@ typedef struct pipeline pipeline_t;
 typedef void (*exchange_hook_t)(exchange_t *ex);
 
 typedef struct exchange_hooks {
-    /* Whether an exchange that has waited may still go on. False: it was answered. NULL: it may. */
+    /* Whether an exchange that has waited may still go on. False: the hook has answered it. NULL: it may. */
     bool (*still_allowed)(exchange_t *ex);
-    /* A connection for the exchange is there, or will not come, and nothing was sent. False: the hook has
+    /* A connection for the exchange is ready, or none will come, and nothing was sent. False: the hook has
      * answered the exchange, or begun it again (origin_ops.again). */
     bool (*const *origin_connected)(exchange_t *ex);
     /* No connection to the origin could be made. */
     const exchange_hook_t *origin_unreachable;
-    /* Whether connections that the exchange leaves may carry others. */
+    /* Whether connections that the exchange leaves may serve other exchanges. */
     bool (*const *may_pool)(const exchange_t *ex);
     /* The origin's final head has come, in EXCHANGE_ORIGIN. False: the hook has answered the exchange in its
      * place. */
     bool (*const *judge_head)(exchange_t *ex);
-    /* The origin's head is about to go to the client: ex->response may get fields. The state is
+    /* The origin's head is about to go to the client; the hook may add fields to ex->response. The state is
      * EXCHANGE_RESPONSE or EXCHANGE_TUNNEL. */
     const exchange_hook_t *response_head;
-    /* Whether the preview or the API that the request is for lists this origin, so that its pages may read
-     * answers of the edge with credentials. NULL: nothing is listed. */
+    /* Whether the request's preview or API lists this origin, so that its pages may read answers of the edge
+     * with credentials. NULL: nothing is listed. */
     bool (*lists_origin)(exchange_t *ex, str_t origin);
-    /* The head of an answer of the edge's own is about to go. */
+    /* The head of an answer of the edge itself is about to go. */
     const exchange_hook_t *local_head;
     /* Bytes of the client are about to go to the origin, after the request's head. */
     void (*const *request_body)(exchange_t *ex, str_t data);
-    /* Bytes of the origin are about to go to the client. False: the hook has ended the exchange with a part
-     * of them. It may shorten `data`. */
+    /* Bytes of the origin are about to go to the client. The hook may shorten `data`. False: the hook has
+     * ended the exchange with a part of them. */
     bool (*const *response_body)(exchange_t *ex, str_t *data);
     /* The origin ended its direction (`failure` is NULL) or failed. False: the hook goes on with the
      * exchange, and calls exchange_response_end or exchange_origin_failed again later. */
     bool (*const *origin_left)(exchange_t *ex, const origin_failure_t *failure);
     /* The origin failed, and an answer follows. */
     void (*const *failed)(exchange_t *ex, origin_failure_t failure);
-    /* The exchange is answered, cut or ends: gives back what could call it and what it claims. Idempotent. */
+    /* The exchange is answered, cut or ends: gives back its claims and all that could call it. Idempotent. */
     const exchange_hook_t *leave;
-    /* The exchange ends, after `leave`: its last sight. */
+    /* The exchange ends, after `leave`: the last look at it. */
     const exchange_hook_t *end;
 } exchange_hooks_t;
 
 struct pipeline {
-    /* Steps of exchanges by where they came from; each ends with {NULL, NULL}. */
+    /* Steps of exchanges, by their listener; each list ends with {NULL, NULL}. */
     const exchange_step_t *preview, *redirect, *health;
-    const exchange_step_t *api;          /* the host step goes over to these on an API host */
-    const exchange_step_t *api_upstream; /* the last of them: for requests of the edge's own */
+    const exchange_step_t *api;          /* the host step switches to these on an API host */
+    const exchange_step_t *api_upstream; /* the last of them, for requests of the edge itself */
     exchange_hooks_t hooks;
 };
 
-/* The product's. */
+/* The product's pipeline. */
 extern const pipeline_t edge_pipeline;
 
 #endif

@@ -11,7 +11,7 @@ remote_t remote_of_connection(const client_t *client)
     return (remote_t){.address = client->address, .https = client->kind == CONF_LISTENER_TLS};
 }
 
-/* Two lines are no answer: a proxy may have added its own behind its client's. */
+/* Two lines are ambiguous: a proxy may have added its own after its client's. */
 static bool says_https(const fields_t *fields)
 {
     return fields_count(fields, FIELD_X_FORWARDED_PROTO) == 1 &&
@@ -36,7 +36,7 @@ void remote_find(exchange_t *ex)
 void remote_inherit(exchange_t *ex, const exchange_t *from)
 {
     ex->remote = from->remote;
-    ex->remote.counted = false; /* by `from` */
+    ex->remote.counted = false; /* `from` is counted, not `ex` */
 }
 
 const struct in6_addr *remote_address(const exchange_t *ex)

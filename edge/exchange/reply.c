@@ -1,6 +1,6 @@
 /*
- * Answers that the edge makes itself: complete bodies, and errors in the form that the asker reads
- * (docs/http.md, "Errors").
+ * Answers of the edge itself: complete bodies, and errors in the form that the client reads (docs/http.md,
+ * "Errors").
  */
 #include <assert.h>
 
@@ -19,7 +19,7 @@
 #include "step.h"
 #include "wake_page.h"
 
-/* Of a script's nonce. */
+/* Length of a script's nonce. */
 #define NONCE_DIGITS 32
 
 void exchange_reply_more(exchange_t *ex)
@@ -60,7 +60,7 @@ static str_t error_json(exchange_t *ex, const char *code, const char *sentence)
 {
     json_t *json = json_pack("{s:s,s:s,s:s*,s:s}", "error", sentence, "code", code, "detail", ex->detail,
                              "request_id", ex->request_id);
-    assert(json != NULL); /* sentences and codes are ours: valid UTF-8 */
+    assert(json != NULL); /* sentences and codes are the edge's own: valid UTF-8 */
     char *text = json_dumps(json, JSON_COMPACT);
     assert(text != NULL);
     str_t body = str_format(&ex->arena, "%s\n", text);
@@ -69,14 +69,14 @@ static str_t error_json(exchange_t *ex, const char *code, const char *sentence)
     return body;
 }
 
-/* Without credentials any script may read it; with them those of origins on the list. */
+/* Any script may read an answer without credentials; with credentials, only scripts of listed origins. */
 static bool credentials_allowed(exchange_t *ex, str_t origin)
 {
     bool (*lists_origin)(exchange_t *, str_t) = ex->context->pipeline->hooks.lists_origin;
     return lists_origin != NULL && lists_origin(ex, origin);
 }
 
-/* So that a script of another origin can read the answer, and when to come again (Fetch standard, CORS). */
+/* Lets scripts of other origins read the answer and its Retry-After (Fetch standard, CORS). */
 static void add_cors(exchange_t *ex, fields_t *fields)
 {
     str_t origin = fields_value(&ex->request.fields, FIELD_ORIGIN);
@@ -96,7 +96,7 @@ void exchange_add_own_fields(exchange_t *ex, fields_t *fields)
     add_cors(ex, fields);
 }
 
-/* The page for a person, and the policy under which it works. */
+/* The page for a person; adds the policy that it needs. */
 static str_t error_page(exchange_t *ex, int status, const char *code, const char *sentence, fields_t *fields)
 {
     page_error_t about = {.status = status,

@@ -9,8 +9,8 @@
 /* Lives in its own arena. */
 struct request_head {
     arena_t arena;
-    arena_mark_t seen; /* up to where the arena is counted */
-    uint64_t bytes;    /* counted so far */
+    arena_mark_t seen; /* the arena is counted up to here */
+    uint64_t bytes;    /* bytes counted so far */
 };
 
 typedef struct kept {
@@ -60,14 +60,13 @@ void request_head_free(exchange_t *ex)
     arena_clear(&arena);
 }
 
-/* Connection says which trailers end here. Only HTTP/2 origins get any (forward_filter_trailers). */
+/* Whether later trailers need this Connection field. Only HTTP/2 origins get trailers. */
 static bool names_trailers(const exchange_t *ex, const field_t *field)
 {
     return field->id == FIELD_CONNECTION && ex->target.h2 && !ex->request_complete;
 }
 
-/* How many bytes of the field's value are kept; false: none, nor the field. `count` has those of each name so
- * far. */
+/* Whether the field is kept, with the first *bytes of its value. `count` has the kept fields of each name. */
 static bool keeps(const exchange_t *ex, const field_t *field, unsigned count[KEPT_COUNT], size_t *bytes)
 {
     *bytes = field->value.n;
@@ -104,7 +103,7 @@ void request_head_drop(exchange_t *ex)
     if (ex->client->local)
         return;
     fields_t fields = kept_fields(ex);
-    exchange_give_back(ex, request->fields.at); /* begun while the head was small */
+    exchange_give_back(ex, request->fields.at); /* allocated while the head was small */
     request->fields = fields;
     request->method = str_dup(&ex->arena, request->method);
     request->authority = str_dup(&ex->arena, request->authority);

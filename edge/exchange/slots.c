@@ -1,6 +1,6 @@
 /*
- * See slots.h. A cell stands for one client (one /64 for IPv6) or one box while somebody holds a slot of it
- * or waits for one. Clients and boxes are told apart by a keyed hash of 64 bits.
+ * See slots.h. A cell stands for one client (one /64 for IPv6) or one box while a request holds or awaits a
+ * slot of it. A keyed hash of 64 bits identifies clients and boxes.
  */
 #include "slots.h"
 
@@ -18,10 +18,10 @@
 
 /* A power of two. */
 #define BUCKETS 1024
-/* Cells that are kept for the next ones. */
+/* Maximum free cells kept for reuse. */
 #define SPARES_MAX 256
-/* Of a worker's descriptors, whatever the configuration says: an eighth for one client, a quarter for one
- * box. */
+/* Upper bounds as fractions of a worker's descriptors, regardless of the configuration: an eighth for one
+ * client, a quarter for one box. */
 #define CLIENT_SHARE 8
 #define BOX_SHARE    4
 
@@ -29,8 +29,8 @@
 struct slot_waiter {
     exchange_t *ex;
     list_t link;       /* in the line of `cell` */
-    slot_cell_t *cell; /* NULL: does not wait */
-    uint64_t since_ms; /* when it began to wait */
+    slot_cell_t *cell; /* NULL: not waiting */
+    uint64_t since_ms; /* start of the first wait */
 };
 
 struct slot_cell {
@@ -38,9 +38,9 @@ struct slot_cell {
     uint64_t hash;
     slot_kind_t kind;
     uint32_t held;
-    bool serving; /* its line is being served: it stays */
+    bool serving; /* being served: must not be dropped */
     list_t line;  /* slot_waiter.link */
-    list_t freed; /* in slots->freed: a slot came free, and somebody waits */
+    list_t freed; /* in slots->freed: a slot came free while requests wait */
 };
 
 struct slots {
@@ -48,7 +48,7 @@ struct slots {
     uint64_t seed[2];
     slot_cell_t *buckets[BUCKETS];
     list_t freed;
-    slot_cell_t *spare; /* for the next ones, so that a request costs no allocation */
+    slot_cell_t *spare; /* free cells, so that a request needs no allocation */
     size_t spares, cells, waiting;
     loop_task_t task;
 };
@@ -134,7 +134,7 @@ static void drop_if_unused(slots_t *slots, slot_cell_t *cell)
 
 static uint32_t least(uint32_t configured, size_t share)
 {
-    if (share == 0) /* nobody asked for the limit of descriptors (tests) */
+    if (share == 0) /* the limit of descriptors is not known (tests) */
         return configured != 0 ? configured : UINT32_MAX;
     return configured != 0 && configured < share ? configured : (uint32_t)share;
 }
@@ -148,7 +148,7 @@ static uint32_t bound_of(const slots_t *slots, slot_kind_t kind)
     return least(context->conf->limits.origin_connections_per_box, context->usable_descriptors / BOX_SHARE);
 }
 
-/* ---- who waits ---- */
+/* ---- waiting ---- */
 
 static void leave_line(exchange_t *ex, await_end_t how)
 {
@@ -163,13 +163,13 @@ static void leave_line(exchange_t *ex, await_end_t how)
 
 static const await_source_t source = {.name = "slots", .leave = leave_line};
 
-/* The first in the line tries again, as often as there is a slot for it. */
+/* Resumes the first in the line while slots are free. */
 static void serve(slots_t *slots, slot_cell_t *cell)
 {
     cell->serving = true;
     while (!list_is_empty(&cell->line) && cell->held < bound_of(slots, cell->kind)) {
         exchange_t *ex = CONTAINER_OF(struct slot_waiter, link, cell->line.next)->ex;
-        if (exchange_still_allowed(ex)) /* the preview may be another's, and the box elsewhere */
+        if (exchange_still_allowed(ex)) /* the preview may have been replaced, or the box moved */
             await_complete(ex);
     }
     cell->serving = false;
@@ -237,7 +237,7 @@ static void on_timeout(exchange_t *ex)
     refuse(ex, ex->slots.waiter->cell->kind);
 }
 
-/* What is left of its time. */
+/* Milliseconds left to wait. */
 static uint32_t time_left(const exchange_t *ex)
 {
     uint64_t gone = loop_now(ex->context->loop) - ex->slots.waiter->since_ms;
@@ -278,7 +278,7 @@ static step_result_t wait_for(exchange_t *ex, slot_cell_t *cell)
     return STEP_WAIT;
 }
 
-/* Takes a slot of each kind for which there is a hash, or none. */
+/* Takes a slot of each kind that has a hash, or none at all. */
 static step_result_t take(exchange_t *ex, const uint64_t *hashes, size_t count)
 {
     slots_t *slots = ex->context->slots;
@@ -286,7 +286,7 @@ static step_result_t take(exchange_t *ex, const uint64_t *hashes, size_t count)
     bool waited = slots_waited(ex);
     for (size_t kind = 0; kind < count; kind++) {
         cells[kind] = cell_of(slots, (slot_kind_t)kind, hashes[kind]);
-        /* One that is new waits behind those who came before. */
+        /* A new request waits behind earlier ones. */
         bool full = cells[kind]->held >= bound_of(slots, (slot_kind_t)kind) ||
                     (!waited && !list_is_empty(&cells[kind]->line));
         if (!full)

@@ -15,8 +15,8 @@ static int hex_digit(char c)
 /* The end of a parameter's name, percent-decoded, in lower case and with '_' for '-'. */
 #define NAME_TAIL 16
 typedef struct name_tail {
-    char at[NAME_TAIL]; /* the last bytes, the last one at [n - 1 mod NAME_TAIL] */
-    size_t n;           /* of the whole name */
+    char at[NAME_TAIL]; /* the last bytes; the very last is at [(n - 1) mod NAME_TAIL] */
+    size_t n;           /* length of the whole name */
 } name_tail_t;
 
 static name_tail_t tail_of(str_t name)
@@ -43,7 +43,7 @@ static bool ends_with(const name_tail_t *tail, str_t word)
     return true;
 }
 
-/* Whether a parameter of that name carries a secret: the edge's own, or one of the app or API behind it
+/* Whether a parameter of that name carries a secret: of the edge itself, or of the app or API behind it
  * (docs/operations.md, "The access log"). */
 static bool is_secret_name(str_t name)
 {
@@ -66,8 +66,8 @@ static bool is_separator(char c)
     return c == '?' || c == '&' || c == ';';
 }
 
-/* The query from its '?' on, without the values of secrets. Servers disagree about what separates parameters,
- * so everything that any of them takes for a separator is one here. */
+/* The query from its '?' on, without the values of secrets. Servers disagree about separators of parameters,
+ * so every separator that any of them knows counts here. */
 static void each_parameter(str_t query, target_part_t take, void *arg)
 {
     size_t i = 0;
@@ -89,14 +89,14 @@ void target_text_parts(str_t target, target_part_t take, void *arg)
     const char *query = target.n != 0 ? memchr(target.p, '?', target.n) : NULL;
     size_t path_len = query != NULL ? (size_t)(query - target.p) : target.n;
     take(str_make(target.p, path_len), arg);
-    /* The edge's own paths take no query: one that is there was put there by mistake. */
+    /* The edge's own paths take no query: any query is a mistake and may hold secrets. */
     if (query != NULL && str_starts(target, STR(RESERVED_PATH)))
         take(STR("?***"), arg);
     else if (query != NULL)
         each_parameter(str_from_offset(target, path_len), take, arg);
 }
 
-/* One more than a line shows, so that it marks the cut. */
+/* One byte more than a line shows, to mark the cut. */
 typedef struct shown {
     char bytes[TARGET_TEXT_BYTES + 1];
     size_t n;

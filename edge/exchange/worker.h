@@ -1,6 +1,5 @@
 /*
- * One worker process: the context of its codecs and exchanges, and the parts that its steps use. Each part is
- * known to its own files only.
+ * One worker process: the context of its codecs and exchanges, and the opaque parts that its steps use.
  */
 #ifndef BOXEDGE_WORKER_H
 #define BOXEDGE_WORKER_H
@@ -23,23 +22,23 @@ typedef struct worker worker_t;
 
 struct worker {
     context_t context;
-    origin_tls_t *origin_tls; /* of context.conf; NULL where no origin has TLS (tests) */
-    routes_t *routes;         /* host name -> preview and box, over the store */
-    access_t *access;         /* who may see a preview */
-    blocks_t *blocks;         /* what the operator has blocked */
-    wakes_t *wakes;           /* requests that wait for boxes; NULL where there are none to wake (tests) */
-    keys_t *keys;             /* API keys that have a name */
-    preview_client_t *preview_client; /* to the controller */
+    origin_tls_t *origin_tls;         /* of context.conf; NULL if no origin has TLS (tests) */
+    routes_t *routes;                 /* host name -> preview and box, over the store */
+    access_t *access;                 /* credentials of previews */
+    blocks_t *blocks;                 /* blocks set by the operator */
+    wakes_t *wakes;                   /* requests that wait for boxes; NULL if no box can be woken (tests) */
+    keys_t *keys;                     /* named API keys */
+    preview_client_t *preview_client; /* client of the controller's preview service */
     store_t *store;
-    refused_t *refused; /* requests whose box refused them; NULL where nobody can be asked (tests) */
-    upstream_queue_t *upstream_queue; /* requests that wait for a place at an upstream */
-    activity_t *activity;             /* which boxes exchanges use; NULL where there are none (tests) */
-    access_log_t *log;                /* NULL where no lines are written */
+    refused_t *refused; /* requests whose box refused them; NULL if no one can be asked (tests) */
+    upstream_queue_t *upstream_queue; /* requests that wait for a slot at an upstream */
+    activity_t *activity;             /* the use of boxes by exchanges; NULL if there is none (tests) */
+    access_log_t *log;                /* NULL: no access log */
     unsigned wake_streams;            /* open ones (wake_events.c) */
     uint32_t birth;                   /* process_birth of this process */
 };
 
-/* The worker of a context that is part of one: steps and hooks run in workers only. */
+/* The worker of a context. Steps and hooks run only in workers, whose context is part of a worker_t. */
 static inline worker_t *worker_of(context_t *context)
 {
     return CONTAINER_OF(worker_t, context, context);
