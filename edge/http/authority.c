@@ -67,7 +67,7 @@ str_t authority_harmless(str_t text)
         from--;
     for (size_t i = 0; i < from; i++)
         if (ends_authority(text.p[i]))
-            return str_make(NULL, 0); /* the '@' may be one of a path or query */
+            return str_make(NULL, 0); /* the '@' may belong to a path or query */
     str_t rest = str_from_offset(text, from);
     while (n < rest.n && !ends_authority(rest.p[n]))
         n++;

@@ -6,7 +6,7 @@
 
 static const str_t prefix = {"boxedge-", 8}, parameter = {"host=", 5};
 
-/* The authority's name without its port; empty where a parameter cannot hold it (an IPv6 address). */
+/* The authority's host without its port; empty if a parameter cannot hold it (an IPv6 address). */
 static str_t host_of(str_t authority)
 {
     const char *colon = authority.n != 0 ? memrchr(authority.p, ':', authority.n) : NULL;
@@ -28,7 +28,7 @@ str_t cdn_loop_mark(arena_t *pool, str_t node, str_t authority)
     return text_str(&mark);
 }
 
-/* Takes what is before the next ';' off the front. */
+/* Takes the text before the next ';' off the front. */
 static str_t take_part(str_t *rest)
 {
     const char *semicolon = rest->n != 0 ? memchr(rest->p, ';', rest->n) : NULL;

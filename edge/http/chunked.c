@@ -15,10 +15,10 @@ enum state {
     SIZE_LF,      /* after the CR of the size line */
     DATA,         /* `left` bytes */
     DATA_CR,      /* after the data */
-    DATA_LF,      /* */
+    DATA_LF,      /* after its CR */
     TRAILER_LINE, /* at the start of a line of the trailer section */
     TRAILER,      /* within one */
-    TRAILER_LF,   /* after the CR of a line with something in it */
+    TRAILER_LF,   /* after the CR of a line that is not empty */
     END_LF,       /* after the CR of the empty line */
     END,
     BAD,
@@ -63,7 +63,7 @@ static enum state take_size(chunked_t *chunked, char c)
     return SIZE;
 }
 
-/* A byte of white space before, or of, the extensions. */
+/* Takes a byte of the extensions, or of the white space before them. */
 static enum state take_extension(chunked_t *chunked, char c, enum state state)
 {
     if (c == '\r')
@@ -127,14 +127,14 @@ static enum state finish(chunked_t *chunked)
     return END;
 }
 
-/* What follows the size line. */
+/* The state after the size line. */
 static enum state begin_chunk(chunked_t *chunked)
 {
     chunked->digits = 0;
     return chunked->left != 0 ? DATA : TRAILER_LINE;
 }
 
-/* One byte of anything but data. */
+/* Takes one byte outside the data. */
 static enum state step(chunked_t *chunked, char c)
 {
     enum state state = chunked->state;
@@ -161,7 +161,7 @@ static enum state step(chunked_t *chunked, char c)
     case BAD:
         break;
     }
-    assert(false); /* chunked_decode takes no byte in these states */
+    assert(false); /* chunked_decode never calls it in these states */
     return BAD;
 }
 

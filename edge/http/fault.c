@@ -5,13 +5,13 @@
 #include "chunked.h"
 #include "grammar.h"
 
-/* Said of a line without a colon, which may be the rest of a value. */
+/* Maximum bytes to quote of a line without a colon, which may be the rest of a value. */
 #define UNNAMED_BYTES 8
 
 static const char bad_line[] = "A header line is malformed.";
 static const char bad_name[] = "The name of a header field has a character that is not allowed there.";
 
-/* The beginning of a line as far as it holds no value: names end at ':', parameters at '='. */
+/* The start of a line, up to any value: names end at ':', parameters at '='. */
 static str_t harmless(str_t line)
 {
     size_t n = 0;
@@ -46,7 +46,7 @@ static fault_t fault_of_name(str_t name)
     return malformed(NULL, name);
 }
 
-/* Logs a field's name and, of its value, only the byte that is not allowed: a value may be a secret. */
+/* Names the field and, of its value, only the forbidden byte: a value may be a secret. */
 static fault_t fault_of_value(str_t name, str_t value)
 {
     for (size_t i = 0; i < value.n; i++)
@@ -55,7 +55,7 @@ static fault_t fault_of_value(str_t name, str_t value)
     return malformed(NULL, name);
 }
 
-/* Of one line without its end; reason NULL where it is well formed. */
+/* The fault in one line without its end; `reason` is NULL if it is well formed. */
 static fault_t fault_of_line(str_t line)
 {
     if (line.p[0] == ' ' || line.p[0] == '\t')
@@ -94,7 +94,7 @@ fault_t fault_of_lines(str_t text, bool bare_lf)
 
 fault_t fault_of_text(const char *reason, str_t text, bool (*is_allowed)(str_t text))
 {
-    /* Before an '@' of a URL there may be a user and a password. */
+    /* An '@' in a URL may follow a user and a password. */
     bool may_name_user = text.n != 0 && text.p[0] != '/' && memchr(text.p, '@', text.n) != NULL;
     str_t said = may_name_user ? str_make(NULL, 0) : text;
     for (size_t i = 0; i < text.n; i++)
@@ -159,7 +159,7 @@ fault_t fault_of_chunked(const chunked_t *chunked)
         return malformed(FAULT_TRAILER, name);
     fault_t fault = fault_of_lines(trailers, false);
     if (fault.reason == bad_line)
-        fault.reason = reason; /* their lines are well formed */
+        fault.reason = reason; /* the lines themselves are well formed */
     return fault;
 }
 

@@ -29,7 +29,7 @@ static const str_t names[FIELD_ID_COUNT] = {[FIELD_OTHER] = {NULL, 0},
 FIELD_NAMES(X)
 #undef X
 
-/* Both have n bytes; the last ones tell most names of a length apart. */
+/* Both have n bytes. The last byte distinguishes most names of a length. */
 static inline bool is_name(const char *name, const char *known, size_t n)
 {
     if (str_lower(name[n - 1]) != known[n - 1])
@@ -40,7 +40,7 @@ static inline bool is_name(const char *name, const char *known, size_t n)
     return true;
 }
 
-/* `n` is a constant where this is inlined, so that only the names of that length are left of the list. */
+/* `n` is a constant after inlining, so only the names of that length remain of the list. */
 static inline __attribute__((always_inline)) field_id_t lookup_length(const char *p, size_t n)
 {
 #define X(id, name)                                                                                          \
@@ -96,11 +96,11 @@ bool field_is_single(field_id_t id)
 
 bool field_trailer_allowed(field_id_t id, str_t name)
 {
-    /* What the edge knows steers routing, framing, credentials or the connection: none of it may come late.
-     */
+    /* Names that the edge knows steer routing, framing, credentials or the connection: none may come as a
+     * trailer. */
     if (id != FIELD_OTHER || (memchr(name.p, '_', name.n) == NULL && forged_name(name, false)))
         return false;
-    /* Names and, with a '-' at the end, families of names that no other rule of the edge asks for. */
+    /* Names that no other rule of the edge uses; with a '-' at the end, families of names. */
     static const str_t forbidden[] = {
         {"access-control-", 15},
         {"age", 3},
@@ -186,7 +186,7 @@ str_t fields_value_named(const fields_t *fields, str_t name)
     return str_make(NULL, 0);
 }
 
-/* The values of all Cookie fields, while they are joined. */
+/* The joined values of all Cookie fields. */
 typedef struct crumbs {
     str_t joined;
     bool placed;
@@ -249,7 +249,7 @@ str_t str_decimal(arena_t *pool, uint64_t n)
 
 str_t str_format(arena_t *pool, const char *format, ...)
 {
-    char first[512]; /* most results fit, and are formatted once */
+    char first[512]; /* most results fit here and are formatted once */
     va_list args;
     va_start(args, format);
     int len = vsnprintf(first, sizeof(first), format, args);

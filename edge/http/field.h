@@ -1,7 +1,7 @@
 /*
- * Field sections (RFC 9110 section 5, trailers included): names and values as they came, in order, with an
- * identity for the names that the edge knows, so that rules compare numbers. A section lives in an arena
- * (arena_t), its slices point into that arena or into memory that lives as long.
+ * Field sections (RFC 9110 section 5, trailers included): names and values as received, in order. Names that
+ * the edge knows have an identity, so that rules compare numbers. A section lives in an arena (arena_t); its
+ * slices point into that arena or into memory that lives as long.
  */
 #ifndef BOXEDGE_FIELD_H
 #define BOXEDGE_FIELD_H
@@ -10,7 +10,7 @@
 
 #include "arena.h"
 
-/* Every field name that some rule of the edge asks for: identity, name in lower case. */
+/* Every field name that a rule of the edge uses: identity, name in lower case. */
 #define FIELD_NAMES(X)                                                                                       \
     X(ACCEPT, "accept")                                                                                      \
     X(ACCESS_CONTROL_REQUEST_METHOD, "access-control-request-method")                                        \
@@ -67,9 +67,9 @@ typedef enum field_id {
 } field_id_t;
 
 /*
- * The fields that anything reads once a request's head was freed (request_head.h): identity, bytes of the
- * value at most, how many of that name at most (more than 1 where readers tell one from several). No reader
- * needs more. The first six are for answers of the edge's own (exchange_browser).
+ * The fields that are still read once a request's head was freed (request_head.h): identity, maximum bytes of
+ * the value, maximum number of that name (more than 1 if readers must notice repetition). The first six are
+ * for answers of the edge itself (exchange_browser).
  */
 #define FIELD_AGENT_BYTES 256 /* of User-Agent, in the access line */
 #define FIELDS_KEPT(X)                                                                                       \
@@ -80,12 +80,12 @@ typedef enum field_id {
     X(SEC_FETCH_SITE, 32, 1)                                                                                 \
     X(X_REQUESTED_WITH, 32, 1)                                                                               \
     X(CONTENT_TYPE, 64, 1)                  /* failures of gRPC calls (grpc_is_request) */                   \
-    X(ORIGIN, 288, 1)                       /* CORS of answers; a host has 255 bytes at most */              \
+    X(ORIGIN, 288, 1)                       /* CORS of answers; a host has at most 255 bytes */              \
     X(USER_AGENT, FIELD_AGENT_BYTES + 1, 1) /* the access line, which marks a cut */                         \
     X(X_FORWARDED_PROTO, 16, 2)             /* Location of a response (public_scheme) */
 
 typedef struct field {
-    str_t name;  /* as it came; HTTP/2 names are lower case already */
+    str_t name;  /* as received; HTTP/2 names are lower case already */
     str_t value; /* without surrounding white space */
     field_id_t id;
 } field_t;
@@ -94,34 +94,34 @@ typedef struct fields {
     field_t *at;
     uint32_t count;
     uint32_t capacity : 31;
-    uint32_t dropped : 1; /* of a request, only those of FIELDS_KEPT are left */
+    uint32_t dropped : 1; /* of a request: only the fields of FIELDS_KEPT are left */
 } fields_t;
 
-/* The identity of a name, in any case; FIELD_OTHER for one that no rule asks for. */
+/* The identity of a name, ignoring case; FIELD_OTHER if no rule uses it. */
 field_id_t field_lookup(str_t name);
 /* The lower-case name of an identity other than FIELD_OTHER. */
 str_t field_name(field_id_t id);
-/* True where a head must not have it twice, because two readers could each believe another one (RFC 9110
- * section 5.3). */
+/* Whether a head may have it only once, because two readers could each believe another one (RFC 9110 section
+ * 5.3). */
 bool field_is_single(field_id_t id);
-/* False for what must not come as a trailer: framing, routing, credentials, control (RFC 9110 section 6.5.1);
- * `id` is the identity of `name`. */
+/* False for names that may not come as a trailer: framing, routing, credentials, control (RFC 9110 section
+ * 6.5.1). `id` is the identity of `name`. */
 bool field_trailer_allowed(field_id_t id, str_t name);
 
-/* Room for exactly `count` fields in an empty section, where that many are about to be added. */
+/* Makes room for exactly `count` fields in an empty section. */
 void fields_reserve(arena_t *pool, fields_t *fields, uint32_t count);
-/* Appends; the slices are kept, not copied. The array grows in `pool`. */
+/* Appends a field; keeps the slices without a copy. The array grows in `pool`. */
 void fields_add(arena_t *pool, fields_t *fields, field_id_t id, str_t name, str_t value);
-/* The first field of that identity (not FIELD_OTHER), or NULL. Asserts that such fields were not dropped. */
+/* The first field of that identity (not FIELD_OTHER), or NULL. Asserts that its kind was not dropped. */
 const field_t *fields_find(const fields_t *fields, field_id_t id);
 size_t fields_count(const fields_t *fields, field_id_t id);
 /* The value of the first such field, or an empty slice. */
 str_t fields_value(const fields_t *fields, field_id_t id);
-/* The value of the first field of that name, in any case, or an empty slice: for names without an identity.
- */
+/* The value of the first field of that name, ignoring case, or an empty slice. For names without an
+ * identity. */
 str_t fields_value_named(const fields_t *fields, str_t name);
-/* Keeps the fields for which `keep` returns true, in their order. `keep` may change a field's value; it must
- * not look at other fields of the section. Inline, so that `keep` is, too. */
+/* Keeps the fields for which `keep` returns true, in order. `keep` may change a field's value; it must not
+ * look at other fields of the section. Inline, so that `keep` is inlined too. */
 static inline void fields_filter(fields_t *fields, bool (*keep)(field_t *field, void *arg), void *arg)
 {
     uint32_t kept = 0;
@@ -134,7 +134,7 @@ static inline void fields_filter(fields_t *fields, bool (*keep)(field_t *field, 
     }
     fields->count = kept;
 }
-/* Joins all Cookie fields to one with "; ", in the place of the first (RFC 9113 section 8.2.3). */
+/* Joins all Cookie fields into one with "; ", in the place of the first (RFC 9113 section 8.2.3). */
 void fields_join_cookies(arena_t *pool, fields_t *fields);
 
 /* A copy of `s` in the arena. */

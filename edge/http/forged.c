@@ -4,9 +4,9 @@
 #include <string.h>
 
 typedef enum forged_kind {
-    FORGED_ALWAYS,    /* from everybody: trusted proxies pass most fields of their clients on */
-    FORGED_BY_CLIENT, /* unless it comes from a trusted proxy */
-    FORGED_ALIAS,     /* the edge knows this name and sets it: another spelling of it is forged */
+    FORGED_ALWAYS,    /* from any sender: trusted proxies pass most fields of their clients on */
+    FORGED_BY_CLIENT, /* unless a trusted proxy sends it */
+    FORGED_ALIAS,     /* the edge sets the field of this name: any other spelling is forged */
 } forged_kind_t;
 
 /* First letter, name, kind. "Proxy" becomes HTTP_PROXY in the environment of CGI programs. */
@@ -56,7 +56,7 @@ static const forged_field_t forged[] = {
 FORGED_FIELDS(X)
 #undef X
 
-/* A bit for each length of a name that begins with `first`, a constant where this is inlined. */
+/* A bit for each length of a listed name that begins with `first`, a constant after inlining. */
 static inline __attribute__((always_inline)) uint32_t lengths_for(char first)
 {
     uint32_t lengths = 0;
@@ -66,7 +66,7 @@ static inline __attribute__((always_inline)) uint32_t lengths_for(char first)
     return lengths;
 }
 
-/* False for nearly every name that is not in the list. */
+/* False for nearly every name outside the list. */
 static bool may_be_listed(str_t name)
 {
     uint32_t lengths;
@@ -95,7 +95,7 @@ static bool has_underscore(str_t name)
     return memchr(name.p, '_', name.n) != NULL;
 }
 
-/* Whether the first bytes of `name` read as `expected`. */
+/* Whether `name` begins with `expected`, ignoring case and reading '_' as '-'. */
 static bool begins(str_t name, str_t expected)
 {
     if (name.n < expected.n)

@@ -1,5 +1,5 @@
 /*
- * Character classes of HTTP (RFC 9110 section 5.6, RFC 3986), as one constant table. For every codec.
+ * Character classes of HTTP (RFC 9110 section 5.6, RFC 3986), as one constant table for every codec.
  */
 #ifndef BOXEDGE_GRAMMAR_H
 #define BOXEDGE_GRAMMAR_H
@@ -8,14 +8,14 @@
 
 enum {
     GRAMMAR_TOKEN = 1,    /* tchar */
-    GRAMMAR_VALUE = 2,    /* field-vchar, SP, HTAB: what a field value is made of */
+    GRAMMAR_VALUE = 2,    /* field-vchar, SP, HTAB: the bytes of a field value */
     GRAMMAR_TARGET = 4,   /* 0x21-0x7e without '#' */
     GRAMMAR_REG_NAME = 8, /* letters, digits, '-', '.', '_', '~' */
 };
 
 extern const unsigned char grammar_classes[256];
 
-/* True where every byte of `s` is in all classes of `mask`; true for an empty one. */
+/* Whether every byte of `s` is in all classes of `mask`; true for an empty `s`. */
 static inline bool grammar_all(str_t s, unsigned mask)
 {
     unsigned all = mask;
@@ -30,7 +30,7 @@ static inline bool grammar_is_token(str_t s)
     return s.n != 0 && grammar_all(s, GRAMMAR_TOKEN);
 }
 
-/* True where a byte of the eight is under 0x20 or is DEL. */
+/* Whether one of the eight bytes is below 0x20 or is DEL. */
 static inline bool grammar_word_has_control(uint64_t word)
 {
     const uint64_t ones = 0x0101010101010101, tops = 0x8080808080808080;
@@ -40,8 +40,8 @@ static inline bool grammar_word_has_control(uint64_t word)
 }
 
 /*
- * A field value without controls other than HTAB (RFC 9110 section 5.5); may be empty. Eight bytes at a time,
- * as values are most of every head.
+ * Whether `s` is a field value without controls other than HTAB (RFC 9110 section 5.5); may be empty. Checks
+ * eight bytes at a time, because values are most of every head.
  */
 static inline bool grammar_is_field_value(str_t s)
 {
@@ -56,9 +56,9 @@ static inline bool grammar_is_field_value(str_t s)
 }
 
 /*
- * The bytes that a request target may hold: visible ASCII but '#'. That is wider than RFC 3986 (it takes
- * "<>\^`{|} and the double quote), because browsers send some of these raw in queries and curl sends all of
- * them, and every one is forwarded as it came. Spaces, controls, DEL and bytes over 0x7e are refused.
+ * The bytes of a request target: visible ASCII except '#'. That is wider than RFC 3986 (it allows "<>\^`{|}
+ * and the double quote), because browsers send some of these raw in queries and curl sends all of them. Each
+ * is forwarded as received. Spaces, controls, DEL and bytes above 0x7e are refused.
  */
 static inline bool grammar_is_target(str_t s)
 {

@@ -24,8 +24,8 @@ bool grpc_is_request(const request_t *request)
 }
 
 /*
- * As clients themselves map an HTTP status without a grpc-status, but for what they would try again although
- * it only costs more (429), and for time that has run out while the call may have been carried out.
+ * The mapping that clients apply to an HTTP status without a grpc-status, except for 429, after which they
+ * would retry although that only costs more, and for a timeout after which the call may have been executed.
  */
 unsigned grpc_status_of(int status, const char *code)
 {
@@ -58,7 +58,7 @@ unsigned grpc_status_of(int status, const char *code)
     }
 }
 
-/* Percent-encoded but for printable ASCII, as grpc-message is. */
+/* Percent-encodes all but printable ASCII, as grpc-message requires. */
 static str_t encode(arena_t *pool, str_t text)
 {
     static const char hex[] = "0123456789ABCDEF";

@@ -70,7 +70,7 @@ static str_t reason_of(int status)
     }
 }
 
-/* `reason`: empty for the usual one. */
+/* `reason`: empty for the standard phrase. */
 static void put_status_line(text_t *text, int status, str_t reason)
 {
     assert(status >= 100 && status <= 999);

@@ -1,5 +1,5 @@
 /*
- * The text of HTTP/1 response heads (RFC 9112 section 4), as clients get them.
+ * The text of HTTP/1 response heads (RFC 9112 section 4) for clients.
  */
 #ifndef BOXEDGE_HTTP1_HEAD_H
 #define BOXEDGE_HTTP1_HEAD_H
@@ -12,7 +12,7 @@ typedef struct http1_head {
     bool chunked;    /* Transfer-Encoding: chunked */
     bool close;      /* Connection: close */
     bool keep_alive; /* Connection: keep-alive, for HTTP/1.0 clients */
-    str_t date;      /* used where the response has no Date */
+    str_t date;      /* used if the response has no Date */
 } http1_head_t;
 
 /* The whole head, with the empty line, in `arena`. */

@@ -8,10 +8,10 @@ static http1_lines_result_t cut(str_t text, size_t last_len, uint32_t max_fields
                                 http1_lines_t *lines, size_t *len, bool bare)
 {
     assert(max_fields > 0 && last_len <= text.n);
-    /* The search for the end wants two line ends in a row; a section without lines has but one. */
+    /* The search for the end looks for two line ends in a row; a section without lines has only one. */
     if (text.n != 0 && (text.p[0] == '\r' || text.p[0] == '\n'))
         last_len = 0;
-    /* One more than allowed, so that too many lines are told from malformed ones. */
+    /* One more than allowed, to distinguish too many lines from malformed ones. */
     size_t capacity = (size_t)max_fields + 1;
     lines->at = lines->few;
     lines->count = capacity < HTTP1_LINES_FEW ? capacity : HTTP1_LINES_FEW;
@@ -44,16 +44,16 @@ http1_lines_result_t http1_lines_cut_bare(str_t text, size_t last_len, uint32_t 
     return cut(text, last_len, max_fields, pool, lines, len, true);
 }
 
-/* `end` follows the value. */
+/* `end`: the byte after the value. */
 static bool take(const struct phr_header *line, char end, field_t *field)
 {
     if (line->name == NULL || line->value[line->value_len] != end)
         return false;
     field->name = str_make(line->name, line->name_len);
     field->value = str_trim(str_make(line->value, line->value_len));
-    /* picohttpparser ends a name at the first byte that is no tchar, which must be the colon, and a value at
-     * the first control that is no HTAB, which must be the line end: a second look would cost as much as the
-     * first. tests/unit/http/test_http1_lines.c holds it to that, for every byte at every place. */
+    /* picohttpparser ends a name at the first byte that is no tchar, and a value at the first control that is
+     * no HTAB. These must be the colon and the line end; a second scan would cost as much as the first.
+     * tests/unit/http/test_http1_lines.c checks this for every byte at every place. */
     field->id = field_lookup(field->name);
     return true;
 }

@@ -8,7 +8,7 @@
 #include "http1_lines.h"
 #include "websocket.h"
 
-/* What one call works on. */
+/* The state of one call. */
 typedef struct parser {
     str_t text; /* from the request line on, at most max_bytes */
     size_t max_bytes;
@@ -17,11 +17,11 @@ typedef struct parser {
     request_t *request;
     http1_request_head_t *head;
     http1_error_t *error;
-    uint64_t seen; /* a bit an identity */
+    uint64_t seen; /* a bit per identity */
     str_t transfer_encoding;
     str_t expect;
-    bool absolute;         /* the target was an absolute URL: */
-    uint16_t default_port; /* its scheme's */
+    bool absolute;         /* the target was an absolute URL */
+    uint16_t default_port; /* of that URL's scheme */
     str_t target_authority;
     bool says_close;
     bool says_keep_alive;
@@ -30,7 +30,7 @@ typedef struct parser {
 } parser_t;
 
 #define NO_VERSION "The request line does not end with a space and HTTP/1.0 or HTTP/1.1."
-/* Said of what is no HTTP request: enough to know TLS or SSH by. */
+/* Bytes to quote of other protocols: enough to recognize TLS or SSH. */
 #define FIRST_BYTES 8
 
 _Static_assert(FIELD_ID_COUNT <= 64, "parser_t.seen has a bit for each identity");
@@ -46,7 +46,7 @@ static bool bad(parser_t *p, const char *sentence)
     return refuse(p, 400, "bad_request", sentence);
 }
 
-/* `bytes` go into the log. */
+/* `bytes` go to the log. */
 static bool bad_in(parser_t *p, const char *sentence, str_t bytes)
 {
     (void)bad(p, sentence);
@@ -54,7 +54,7 @@ static bool bad_in(parser_t *p, const char *sentence, str_t bytes)
     return false;
 }
 
-/* `reason` says what is wrong with the request line. */
+/* `reason`: the fault in the request line. */
 static bool bad_line(parser_t *p, str_t line, const char *reason)
 {
     (void)bad(p, "The request line is malformed.");
@@ -62,7 +62,7 @@ static bool bad_line(parser_t *p, str_t line, const char *reason)
     return false;
 }
 
-/* Something is wrong with the field lines in `text`. */
+/* Refuses the field lines in `text`. */
 static bool bad_lines(parser_t *p, str_t text)
 {
     (void)bad(p, "A header field is malformed.");
@@ -95,7 +95,7 @@ static bool take_version(parser_t *p, str_t line)
     return true;
 }
 
-/* absolute-form: the target becomes path and query, the authority is kept for resolve_authority. */
+/* absolute-form: the target becomes path and query; keeps the authority for resolve_authority. */
 static bool take_absolute(parser_t *p, str_t target)
 {
     str_t rest;
@@ -119,7 +119,7 @@ static bool take_absolute(parser_t *p, str_t target)
     return true;
 }
 
-/* The path of an absolute URL may be empty, before a query too (RFC 9112 section 3.2). */
+/* The path of an absolute URL may be empty, also before a query (RFC 9112 section 3.2). */
 static void complete_path(parser_t *p)
 {
     request_t *request = p->request;
@@ -158,7 +158,7 @@ static bool bad_method(parser_t *p, str_t line, str_t method)
     fault_t *fault = &p->error->fault;
     *fault = fault_of_text("The method is not a token.", method, grammar_is_token);
     if (method.n == line.n && fault->bytes.n > FIRST_BYTES)
-        fault->bytes.n = FIRST_BYTES; /* of something else than a request line */
+        fault->bytes.n = FIRST_BYTES; /* this may not be a request line at all */
     return false;
 }
 
@@ -177,7 +177,7 @@ static bool take_request_line(parser_t *p, str_t line)
     return take_version(p, line) && take_target(p, str_make(line.p + method.n + 1, line.n - method.n - 10));
 }
 
-/* No end of the request line yet. */
+/* The request line has no end yet. */
 static http1_parse_t line_incomplete(parser_t *p)
 {
     if (p->text.n != 0 && !grammar_is_token(str_make(p->text.p, 1))) {
@@ -197,7 +197,7 @@ static http1_parse_t line_incomplete(parser_t *p)
 
 /* ---- fields ---- */
 
-/* Naming these in Connection would ask the edge to remove what it decides by. */
+/* Whether Connection may name this option: the edge decides by the other ones, which must stay. */
 static bool connection_may_name(str_t option)
 {
     static const str_t forbidden[] = {
@@ -277,7 +277,7 @@ static bool take_fields(parser_t *p, const http1_lines_t *lines, str_t text)
     return true;
 }
 
-/* ---- what the fields mean together ---- */
+/* ---- the fields together ---- */
 
 /* RFC 9112 section 6. */
 static bool resolve_framing(parser_t *p)
@@ -346,7 +346,7 @@ static bool upgrades_to_websocket(const fields_t *fields)
     return false;
 }
 
-/* RFC 6455 section 4.2.1. What asks for less is an ordinary request, whose Upgrade is dropped on the way. */
+/* RFC 6455 section 4.2.1. An incomplete handshake is an ordinary request; its Upgrade is dropped later. */
 static bool resolve_websocket(parser_t *p)
 {
     request_t *request = p->request;
@@ -371,7 +371,7 @@ static bool resolve(parser_t *p)
     return p->request->unambiguous && resolve_framing(p) && resolve_expect(p) && resolve_websocket(p);
 }
 
-/* Of a head over its limits: Host and Origin, by the lines within them. */
+/* Reads Host and Origin of a head over its limits, from the lines within them. */
 static void take_sender(parser_t *p, const http1_lines_t *lines)
 {
     for (size_t i = 0; i < lines->count; i++) {
@@ -403,8 +403,8 @@ static bool cut_succeeded(parser_t *p, http1_lines_result_t cut, const http1_lin
     return refuse(p, 431, "head_too_large", "The request's header fields are too large.");
 }
 
-/* The request line is the first `line_len` bytes of p->text, with its line end; `seen` bytes were seen
- * before. */
+/* The first `line_len` bytes of p->text are the request line with its line end. Earlier calls saw `seen`
+ * bytes. */
 static http1_parse_t parse_head(parser_t *p, size_t line_len, size_t seen)
 {
     if (line_len < 2 || p->text.p[line_len - 2] != '\r') {
@@ -414,7 +414,7 @@ static http1_parse_t parse_head(parser_t *p, size_t line_len, size_t seen)
         return HTTP1_BAD;
     }
     str_t line = str_make(p->text.p, line_len - 2);
-    /* A line that an earlier call found good is not looked at again before the head is complete. */
+    /* Do not check a line again before the head is complete if an earlier call found it good. */
     bool line_taken = seen < line_len;
     if (line_taken && !take_request_line(p, line))
         return HTTP1_BAD;

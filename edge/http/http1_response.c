@@ -36,7 +36,7 @@ static http1_parse_t over_limit(parser_t *p, const char *reason)
     return HTTP1_BAD;
 }
 
-/* The frame that every HTTP/2 server sends first (RFC 9113 section 3.4): SETTINGS, of stream 0. */
+/* Whether the text is the first frame of every HTTP/2 server (RFC 9113 section 3.4): SETTINGS on stream 0. */
 static bool is_http2(str_t text)
 {
     return text.n >= 9 && text.p[0] == 0 && memcmp(text.p + 3, "\4\0\0\0\0\0", 6) == 0 &&
@@ -53,8 +53,8 @@ static bool not_http1(parser_t *p, str_t text)
     return false;
 }
 
-/* status-line = HTTP-version SP 3DIGIT SP [reason]; the last SP is left out by some servers, where no reason
- * follows (RFC 9112 section 4). Statuses over 599 mean nothing to HTTP but something to their apps. */
+/* status-line = HTTP-version SP 3DIGIT SP [reason]; some servers omit the last SP if no reason follows (RFC
+ * 9112 section 4). Statuses above 599 have no meaning in HTTP but may have one for the app. */
 static bool take_status_line(parser_t *p, str_t line)
 {
     if (line.n < 8 || memcmp(line.p, "HTTP/1.", 7) != 0 || (line.p[7] != '0' && line.p[7] != '1'))
@@ -82,7 +82,7 @@ static void take_connection(parser_t *p, str_t value)
     }
 }
 
-/* Keep-Alive: timeout=5, max=100. What is not understood is as if not given. */
+/* Keep-Alive: timeout=5, max=100. Ignores parameters that it does not understand. */
 static void take_keep_alive(parser_t *p, str_t value)
 {
     str_t parameter, prefix = STR("timeout=");
@@ -93,7 +93,7 @@ static void take_keep_alive(parser_t *p, str_t value)
             p->head->keep_alive_timeout_s = (uint32_t)seconds;
 }
 
-/* A number, or the same number more than once (RFC 9112 section 6.3). */
+/* A number, or the same number several times (RFC 9112 section 6.3). */
 static bool take_length(parser_t *p, const field_t *field)
 {
     str_t rest = field->value;
@@ -149,8 +149,7 @@ static bool resolve_framing(parser_t *p, bool head_request)
     if (never_a_body || response->status == 304 || head_request) {
         response->bodyless = true;
         p->head->no_body_by_rule = true;
-        /* An origin that announces a body here may send it too: the connection is not to be trusted further.
-         */
+        /* An origin that announces a body here may also send it: do not reuse the connection. */
         if (p->has_transfer_encoding || (p->has_length && response->content_length != 0))
             p->head->keep_alive = false;
         if (never_a_body)
@@ -165,7 +164,7 @@ static bool resolve_framing(parser_t *p, bool head_request)
     return true;
 }
 
-/* What has come of a status line: wrong already, or not yet. */
+/* Judges an incomplete status line: bad already, or incomplete. */
 static http1_parse_t line_incomplete(parser_t *p, str_t text, size_t max_bytes)
 {
     str_t start = STR("HTTP/1.");
@@ -200,14 +199,14 @@ static bool take_fields(parser_t *p, arena_t *pool, const http1_lines_t *lines, 
     return true;
 }
 
-/* The status line is the first `line_len` bytes of `text`, with its line end; `seen` bytes were seen before.
- */
+/* The first `line_len` bytes of `text` are the status line with its line end. Earlier calls saw `seen`
+ * bytes. */
 static http1_parse_t parse_head(parser_t *p, str_t text, size_t line_len, size_t seen, const bounds_t *bounds,
                                 arena_t *pool)
 {
     p->bare_lf = line_len < 2 || text.p[line_len - 2] != '\r';
     str_t line = str_make(text.p, line_len - (p->bare_lf ? 1 : 2));
-    /* A line that an earlier call found good is not looked at again before the head is complete. */
+    /* Do not check a line again before the head is complete if an earlier call found it good. */
     bool line_taken = seen < line_len;
     if (line_taken && !take_status_line(p, line))
         return HTTP1_BAD;

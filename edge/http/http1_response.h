@@ -1,6 +1,6 @@
 /*
- * One HTTP/1 response head of an origin, from bytes to a response_t, by RFC 9112. As strict as for requests:
- * a head that could be read in two ways is bad, and the caller answers 502.
+ * Parses an HTTP/1 response head of an origin into a response_t, by RFC 9112. As strict as for requests: a
+ * head that could be read in two ways is bad, and the caller answers 502.
  */
 #ifndef BOXEDGE_HTTP1_RESPONSE_H
 #define BOXEDGE_HTTP1_RESPONSE_H
@@ -13,19 +13,19 @@
 typedef struct http1_response_head {
     size_t len;
     bool chunked;                  /* the body is chunked */
-    fault_t fault;                 /* with HTTP1_BAD: why */
+    fault_t fault;                 /* with HTTP1_BAD: the reason */
     bool until_close;              /* the body ends with the connection */
-    bool no_body_by_rule;          /* HEAD, 1xx, 204, 304: bodyless, whatever the origin announced */
+    bool no_body_by_rule;          /* HEAD, 1xx, 204, 304: bodyless, even if the origin announced a body */
     bool keep_alive;               /* the connection may carry another request after this response */
     uint32_t keep_alive_timeout_s; /* Keep-Alive: timeout=N; 0: not given */
 } http1_response_head_t;
 
 /*
  * Parses the head at the start of `data`; `last_len`, `max_bytes` and `max_fields` as in http1_parse_request.
- * `head_request` says that the request was HEAD. A head with a 1xx status is bodyless; another follows, but
- * for 101. Lines may all end with LF alone (RFC 9112 section 2.2). Equal lengths that are said more than once
- * count as one (section 6.3). response->content_length is what the origin said, also where the response is
- * bodyless (HEAD, 304); response->tunnel is left false. Slices point into `data`.
+ * `head_request`: the request was HEAD. A head with a 1xx status is bodyless; another head follows, except
+ * after 101. All lines may end with LF alone (RFC 9112 section 2.2). Repeated equal lengths count as one
+ * (section 6.3). response->content_length is the origin's, even if the response is bodyless (HEAD, 304).
+ * response->tunnel stays false. Slices point into `data`.
  */
 MUST_USE http1_parse_t http1_parse_response(str_t data, size_t last_len, size_t max_bytes,
                                             uint32_t max_fields, bool head_request, arena_t *pool,

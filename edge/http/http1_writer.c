@@ -14,7 +14,7 @@ void http1_writer_fini(http1_writer_t *writer)
     writer->staged_bytes = 0;
 }
 
-/* Copies what is staged behind what is kept. */
+/* Moves staged bytes to the end of the kept ones. */
 static void spill(http1_writer_t *writer)
 {
     for (int i = 0; i < writer->staged; i++)
@@ -35,7 +35,7 @@ void http1_writer_raw(http1_writer_t *writer, str_t data)
     writer->staged_bytes += data.n;
 }
 
-/* Stages "[CRLF]<hex length>CRLF": the CRLF that ends the chunk before goes with the line of the next. */
+/* Stages "[CRLF]<hex length>CRLF": the CRLF that ends a chunk goes with the line of the next one. */
 static void stage_chunk_line(http1_writer_t *writer, size_t length)
 {
     if (writer->chunk_line_count == HTTP1_STAGE_CHUNKS || writer->staged + 2 > HTTP1_STAGE_SLICES)
@@ -92,7 +92,7 @@ bool http1_writer_empty(const http1_writer_t *writer)
     return writer->staged_bytes == 0 && buffer_size(&writer->rest) == 0;
 }
 
-/* Drops the first n bytes of what is staged. */
+/* Drops the first n staged bytes. */
 static void unstage(http1_writer_t *writer, size_t n)
 {
     int from = 0;
@@ -122,7 +122,7 @@ static http1_flush_t flush_rest(http1_writer_t *writer, conn_t *conn)
         writer->written += n;
         buffer_consume(&writer->rest, n, writer->account);
         if (n < rest.n && n < CONN_TURN_BYTES)
-            return HTTP1_BLOCKED; /* the kernel is full: do not ask again */
+            return HTTP1_BLOCKED; /* the kernel is full: do not try again */
     }
     return HTTP1_FLUSHED;
 }

@@ -1,7 +1,7 @@
 /*
- * The sending half of an HTTP/1 message, for requests and responses alike: bytes are staged as slices,
- * written in one call by the flush, and only what the kernel does not take is copied. Bodies go out as they
- * are or chunked (RFC 9112 section 7.1).
+ * The sending half of an HTTP/1 message, for requests and responses alike. Bytes are staged as slices and
+ * flushed in one call; only the bytes that the kernel does not take are copied. Bodies go out unframed or
+ * chunked (RFC 9112 section 7.1).
  */
 #ifndef BOXEDGE_HTTP1_WRITER_H
 #define BOXEDGE_HTTP1_WRITER_H
@@ -23,32 +23,32 @@ typedef struct http1_writer {
     int chunk_line_count;
     bool chunked;
     bool chunk_open; /* a chunk's data was staged, its CRLF not yet */
-    buffer_t rest;   /* taken and not yet written */
+    buffer_t rest;   /* accepted but not written yet */
     account_t *account;
     uint64_t written;
 } http1_writer_t;
 
 typedef enum http1_flush {
-    HTTP1_FLUSHED, /* everything has left */
-    HTTP1_BLOCKED, /* some is kept: call again when the connection is writable */
+    HTTP1_FLUSHED, /* all bytes are written */
+    HTTP1_BLOCKED, /* some bytes are kept: call again when the connection is writable */
     HTTP1_BROKEN,  /* the connection failed */
 } http1_flush_t;
 
-/* `account` is that of what is kept, and outlives the writer. */
+/* `account` counts the kept bytes and outlives the writer. */
 void http1_writer_init(http1_writer_t *writer, account_t *account);
-/* Drops what is kept. */
+/* Drops the kept bytes. */
 void http1_writer_fini(http1_writer_t *writer);
 
-/* Stages bytes as they are; the slice must live until the flush. */
+/* Stages bytes unframed; the slice must live until the flush. */
 void http1_writer_raw(http1_writer_t *writer, str_t data);
-/* Stages body bytes, as a chunk where the message is chunked. An empty slice stages nothing. */
+/* Stages body bytes, as a chunk if the message is chunked. An empty slice stages nothing. */
 void http1_writer_body(http1_writer_t *writer, str_t data);
-/* Stages the end of a chunked body with its trailers; nothing otherwise. */
+/* Stages the end of a chunked body with its trailers; no-op otherwise. */
 void http1_writer_end(http1_writer_t *writer, const fields_t *trailers);
 
-/* How many body bytes it takes before more than `bound` are kept. */
+/* The number of body bytes that fit before more than `bound` are kept. */
 size_t http1_writer_room(const http1_writer_t *writer, size_t bound);
-/* Nothing is staged or kept. */
+/* Whether nothing is staged or kept. */
 bool http1_writer_empty(const http1_writer_t *writer);
 MUST_USE http1_flush_t http1_writer_flush(http1_writer_t *writer, conn_t *conn);
 

@@ -24,7 +24,7 @@ static uint32_t read_32(const uint8_t *p)
     return (uint32_t)read_16(p) << 16 | read_16(p + 2);
 }
 
-/* True where the bytes that are there are those of `signature`. */
+/* Whether the available bytes match `signature`. */
 static bool may_begin(str_t bytes, str_t signature)
 {
     return memcmp(bytes.p, signature.p, bytes.n < signature.n ? bytes.n : signature.n) == 0;
@@ -32,7 +32,7 @@ static bool may_begin(str_t bytes, str_t signature)
 
 /* ---- version 1 (2.1) ---- */
 
-/* Takes what stands before the next space, or the rest, off *line. False: it is empty, or nothing is left. */
+/* Takes the word before the next space, or the rest, off *line. False: it is empty, or *line is used up. */
 static bool next_word(str_t *line, str_t *word)
 {
     if (line->p == NULL)
@@ -52,7 +52,7 @@ static bool next_address(str_t *line, int family, struct in6_addr *out)
         return false;
     memcpy(text, word.p, word.n);
     text[word.n] = '\0';
-    /* inet_pton takes neither leading zeros nor fewer than four numbers in IPv4, nor a zone in IPv6. */
+    /* inet_pton rejects leading zeros and fewer than four numbers in IPv4, and zones in IPv6. */
     if (family == AF_INET6)
         return inet_pton(AF_INET6, text, out) == 1;
     if (inet_pton(AF_INET, text, &v4) != 1)
@@ -71,7 +71,7 @@ static bool next_port(str_t *line, uint16_t *out)
     return true;
 }
 
-/* `line` is what stands between "PROXY " and CRLF. */
+/* `line` is the text between "PROXY " and CRLF. */
 static bool read_line(str_t line, proxy_protocol_t *out)
 {
     str_t family;
@@ -80,7 +80,7 @@ static bool read_line(str_t line, proxy_protocol_t *out)
     if (!next_word(&line, &family))
         return false;
     if (str_eq(family, STR("UNKNOWN")))
-        return true; /* whatever follows is to be ignored */
+        return true; /* the specification says to ignore the rest */
     bool v6 = str_eq(family, STR("TCP6"));
     if (!v6 && !str_eq(family, STR("TCP4")))
         return false;
@@ -123,7 +123,7 @@ uint32_t proxy_protocol_crc32c(uint32_t crc, const void *bytes, size_t n)
     return ~crc;
 }
 
-/* 2.2.3: over the whole header with zeros in place of the checksum, which is at `at`. */
+/* 2.2.3: over the whole header with zeros in place of the checksum at `at`. */
 static bool crc_is_right(const uint8_t *header, size_t len, size_t at)
 {
     static const uint8_t zeros[4];
@@ -150,7 +150,7 @@ static bool check_tlvs(const uint8_t *header, size_t len, size_t at)
     return crc_at == 0 || crc_is_right(header, len, crc_at);
 }
 
-/* Bytes of the addresses for a family and transport byte; -1 where there is no such byte. */
+/* Length of the addresses for a family and transport byte; -1 for an undefined one. */
 static int addresses_len(uint8_t family)
 {
     switch (family) {
@@ -170,7 +170,7 @@ static int addresses_len(uint8_t family)
     }
 }
 
-/* A whole header of the command PROXY. */
+/* Reads a whole header of the command PROXY. */
 static bool read_proxied(const uint8_t *header, size_t len, proxy_protocol_t *out)
 {
     uint8_t family = header[13];
@@ -178,7 +178,7 @@ static bool read_proxied(const uint8_t *header, size_t len, proxy_protocol_t *ou
     const uint8_t *p = header + V2_FIXED;
     if (len - V2_FIXED < addresses)
         return false;
-    /* Without a family nobody says where addresses end and TLVs begin. */
+    /* Without a family, the end of the addresses and the start of the TLVs are unknown. */
     if (family != 0x00 && !check_tlvs(header, len, V2_FIXED + addresses))
         return false;
     if (family == 0x11) {
@@ -197,10 +197,10 @@ static bool read_proxied(const uint8_t *header, size_t len, proxy_protocol_t *ou
 static proxy_protocol_result_t parse_v2(str_t bytes, proxy_protocol_t *out)
 {
     const uint8_t *header = (const uint8_t *)bytes.p;
-    enum { LOCAL = 0x20, PROXY = 0x21 }; /* the version is in the upper half */
+    enum { LOCAL = 0x20, PROXY = 0x21 }; /* the upper half is the version */
     if (bytes.n > 12 && header[12] != LOCAL && header[12] != PROXY)
         return PROXY_PROTOCOL_BAD;
-    /* Of LOCAL the whole block is to be ignored, its family too. */
+    /* For LOCAL, the specification says to ignore the whole block and its family. */
     if (bytes.n > 13 && header[12] == PROXY && addresses_len(header[13]) < 0)
         return PROXY_PROTOCOL_BAD;
     if (bytes.n < V2_FIXED)

@@ -35,7 +35,7 @@ static bool is_port(str_t text)
     return str_to_uint(text, 65535, &port);
 }
 
-/* "[2001:db8::1]", with a port or without. */
+/* "[2001:db8::1]", with or without a port. */
 static bool read_bracketed(str_t text, struct in6_addr *address)
 {
     const char *end = memchr(text.p, ']', text.n);
@@ -67,8 +67,8 @@ bool remote_address_read(str_t text, struct in6_addr *address)
 /* ---- one element ---- */
 
 /*
- * Cuts the last element of a comma-separated list off. With `quotes` a comma between two '"' separates
- * nothing. Read from the right, the part that a client sent cannot change how the proxy's part is read.
+ * Cuts off the last element of a comma-separated list. With `quotes`, a comma between two '"' separates
+ * nothing. Reading from the right keeps the client's part from changing the meaning of the proxy's part.
  */
 static str_t last_element(str_t *rest, bool quotes)
 {
@@ -86,7 +86,7 @@ static str_t last_element(str_t *rest, bool quotes)
     return element;
 }
 
-/* for="[2001:db8::1]:80" of an element of Forwarded; empty where it has none or several. */
+/* The value of for="[2001:db8::1]:80" in an element of Forwarded; empty if it has none or several. */
 static str_t for_of(str_t element)
 {
     str_t found = {NULL, 0};
@@ -114,7 +114,7 @@ static list_result_t read_line(const conf_t *conf, bool forwarded, str_t line, u
     while (line.n != 0) {
         str_t element = last_element(&line, forwarded);
         if (element.n == 0)
-            continue; /* RFC 9110 section 5.6.1.2 */
+            continue; /* empty elements are ignored (RFC 9110 section 5.6.1.2) */
         struct in6_addr address;
         if (++*hops > REMOTE_HOPS_MAX ||
             !remote_address_read(forwarded ? for_of(element) : element, &address))

@@ -33,7 +33,7 @@ void websocket_accept_key(str_t key, char out[WEBSOCKET_ACCEPT_LEN + 1])
     assert(len == WEBSOCKET_ACCEPT_LEN);
 }
 
-/* The length of a header by its first two bytes. */
+/* The length of a header, from its first two bytes. */
 static uint8_t header_size(const unsigned char header[2])
 {
     uint8_t size = 2, length = header[1] & 0x7f;
@@ -55,7 +55,7 @@ static uint64_t payload_length(const unsigned char *header)
     return value;
 }
 
-/* A header is complete: its payload begins. */
+/* Begins the payload of a frame whose header is complete. */
 static void begin_frame(websocket_frames_t *frames)
 {
     unsigned opcode = frames->header[0] & 0x0f;
@@ -74,7 +74,7 @@ static void begin_frame(websocket_frames_t *frames)
     frames->header_len = 0;
 }
 
-/* Takes header bytes; returns how many. */
+/* Takes header bytes; returns their number. */
 static size_t take_header(websocket_frames_t *frames, str_t data)
 {
     size_t used = 0;

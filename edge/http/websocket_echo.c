@@ -5,9 +5,9 @@
 #include "utf8.h"
 #include "websocket.h"
 
-/* No input is taken while so much output waits; a turn's input adds no more than itself and one message. */
+/* Pending output above which no input is taken; the input of a turn adds at most itself and one message. */
 #define OUTPUT_HIGH 65536
-/* Bytes taken at once, at most. */
+/* Maximum bytes to take at once. */
 #define FEED_MAX 65536
 
 #define CONTROL_MAX 125
@@ -31,7 +31,7 @@ typedef enum opcode {
 typedef enum echo_state {
     ECHO_HEADER,  /* collects a frame's header */
     ECHO_PAYLOAD, /* collects its payload */
-    ECHO_ENDED,   /* a Close frame was written; input is thrown away */
+    ECHO_ENDED,   /* a Close frame was written; input is discarded */
 } echo_state_t;
 
 /* A growing run of bytes. */
@@ -48,14 +48,14 @@ struct websocket_echo {
     bool fin;        /* of the current frame */
     opcode_t opcode; /* of the current frame */
     uint64_t length; /* of its payload */
-    size_t got;      /* of its payload so far */
+    size_t got;      /* payload bytes so far */
     unsigned char mask[4];
-    bool in_message;  /* fragments of a data message have come, and it has not ended */
-    opcode_t message; /* its opcode */
-    bytes_t data;     /* its payload so far */
+    bool in_message;  /* fragments of a data message have come; it has not ended */
+    opcode_t message; /* opcode of that message */
+    bytes_t data;     /* payload of that message so far */
     char control[CONTROL_MAX];
     bytes_t output;
-    size_t sent; /* of the output */
+    size_t sent; /* bytes of the output */
 };
 
 static void reserve(bytes_t *bytes, size_t more)
@@ -102,7 +102,7 @@ void websocket_echo_free(websocket_echo_t **echo)
     *echo = NULL;
 }
 
-/* ---- what is sent ---- */
+/* ---- output ---- */
 
 static void send_frame(websocket_echo_t *echo, opcode_t opcode, str_t payload)
 {
@@ -133,16 +133,16 @@ static void end(websocket_echo_t *echo, uint16_t code, str_t reason)
     echo->state = ECHO_ENDED;
 }
 
-/* ---- what comes ---- */
+/* ---- input ---- */
 
-/* Codes that may stand in a frame, section 7.4. */
+/* Codes that a frame may carry, section 7.4. */
 static bool is_close_code(unsigned code)
 {
     return (code >= 1000 && code <= 1014 && code != 1004 && code != CLOSE_NO_CODE && code != 1006) ||
            (code >= 3000 && code <= 4999);
 }
 
-/* The client says goodbye: it gets its own code back. */
+/* Answers the client's Close with its own code. */
 static void take_close(websocket_echo_t *echo, str_t payload)
 {
     if (payload.n == 0) {
@@ -176,7 +176,7 @@ static bool is_control(opcode_t opcode)
     return (opcode & 8) != 0;
 }
 
-/* The payload of the current frame is complete. */
+/* Handles the current frame once its payload is complete. */
 static void take_frame(websocket_echo_t *echo)
 {
     echo->state = ECHO_HEADER;
@@ -200,14 +200,14 @@ static void take_frame(websocket_echo_t *echo)
     }
 }
 
-/* The length of a header that begins so; at least 2 bytes of it are known. */
+/* The length of the header, from its first 2 bytes. */
 static size_t header_size(const unsigned char *header)
 {
     unsigned len = header[1] & 0x7f;
     return 2u + (len == 126 ? 2u : len == 127 ? 8u : 0u) + ((header[1] & 0x80) != 0 ? 4u : 0u);
 }
 
-/* The payload length in a complete header; UINT64_MAX where it is not written in the shortest way. */
+/* The payload length in a complete header; UINT64_MAX if it is not in its shortest form. */
 static uint64_t payload_length(const unsigned char *header)
 {
     unsigned len = header[1] & 0x7f;
@@ -220,7 +220,7 @@ static uint64_t payload_length(const unsigned char *header)
     return value <= (len == 126 ? CONTROL_MAX : UINT16_MAX) ? UINT64_MAX : value;
 }
 
-/* What is wrong with the first two bytes of a header, or NULL. */
+/* The fault in the first two bytes of a header, or NULL. */
 static const char *header_error(const websocket_echo_t *echo)
 {
     unsigned first = echo->header[0];
@@ -245,7 +245,7 @@ static const char *header_error(const websocket_echo_t *echo)
     return "unknown opcode";
 }
 
-/* The header is complete. */
+/* Handles a complete header. */
 static void take_header(websocket_echo_t *echo)
 {
     echo->fin = (echo->header[0] & 0x80) != 0;
@@ -271,7 +271,7 @@ static void take_header(websocket_echo_t *echo)
         take_frame(echo);
 }
 
-/* Takes bytes of a header; returns how many. */
+/* Takes bytes of a header; returns their number. */
 static size_t feed_header(websocket_echo_t *echo, str_t data)
 {
     size_t used = 0;
@@ -292,7 +292,7 @@ static size_t feed_header(websocket_echo_t *echo, str_t data)
     return used;
 }
 
-/* Takes bytes of a payload, unmasked on their way; returns how many. */
+/* Takes bytes of a payload and unmasks them; returns their number. */
 static size_t feed_payload(websocket_echo_t *echo, str_t data)
 {
     uint64_t left = echo->length - echo->got;
