@@ -2,25 +2,24 @@
  * The prices. The bucket holds 20,000 tokens and gains 2,000 a second.
  *
  *   reset             20   1,000 at once, 100 a second for ever. A browser that leaves a page cancels at
- *                          most its concurrent streams (128) at once; a map that is dragged, some hundreds a
+ *                          most its concurrent streams (128) at once; dragging a map cancels some hundreds a
  *                          second for some seconds.
- *   SETTINGS          20   a client sends one, some a second one when memory is short.
+ *   SETTINGS          20   a client sends one; some send a second when memory is short.
  *   PING               6   3,333 at once. gRPC clients probe the bandwidth with one a round trip while DATA
- *                          comes, which DATA and completed responses pay for.
- *   WINDOW_UPDATE      2   a careless client sends two for every DATA frame it gets: each DATA frame sent
- *                          earns 6, so that a download of any speed never empties the bucket.
- *   empty DATA        10   bears nothing unless it ends the stream, which is free; padding alone costs 4.
- *   CONTINUATION       4   a head of 32 KiB needs two.
- *   PRIORITY, unknown  4   old browsers send a handful at the start and one a request.
+ *                          comes; DATA and completed responses pay for them.
+ *   WINDOW_UPDATE      2   a careless client sends two for every DATA frame that it gets. Each DATA frame
+ * sent earns 6, so a download of any speed never empties the bucket. empty DATA        10   useless unless it
+ * ends the stream, which is free; padding alone costs 4. CONTINUATION       4   a head of 32 KiB needs two.
+ *   PRIORITY, unknown  4   old browsers send a handful at the start and one per request.
  *   GOAWAY           100   one is enough for a connection.
  *   oversize head     40   its decoding is work that ends in 431.
  *
- * A completed response earns 8, less than a reset costs: a client with 10,000 requests a second may cancel a
- * third of them, and 100,000 resets empty the bucket even where every other response was completed.
+ * A completed response earns 8, less than a reset costs. So a client with 10,000 requests a second may cancel
+ * a third of them, and 100,000 resets empty the bucket even if every other response was completed.
  * HEADERS and DATA with bytes are free: they are the work itself, which other limits bound.
  *
- * Origins are charged the same. Each request that they get pays for its reset and for what goes with it, and
- * DATA sent to them for their window updates, so that one which refuses every request is not cut off.
+ * Origins pay the same prices. Each request to an origin pays for its reset and the frames around it, and
+ * DATA to the origin pays for its window updates, so an origin that refuses every request is not cut off.
  */
 #include "http2_guard.h"
 
@@ -84,14 +83,14 @@ static http2_guard_result_t charge(http2_guard_t *guard, int32_t price)
     return HTTP2_GUARD_CALM;
 }
 
-/* DATA: free where it bears a byte or ends the stream. */
+/* DATA: free if it has bytes or ends the stream. */
 static int32_t price_of_data(uint32_t len, uint8_t flags)
 {
     if ((flags & FLAG_END_STREAM) != 0)
         return 0;
     if (len == 0)
         return PRICE_EMPTY_DATA;
-    /* A padded frame this short may be padding alone. */
+    /* A padded frame this short may be all padding. */
     return (flags & FLAG_PADDED) != 0 && len <= 256 ? PRICE_PADDING : 0;
 }
 
@@ -125,7 +124,7 @@ uint32_t http2_guard_stream(const http2_guard_t *guard)
     return ((uint32_t)h[5] << 24 | (uint32_t)h[6] << 16 | (uint32_t)h[7] << 8 | h[8]) & 0x7fffffff;
 }
 
-/* A frame header is complete. */
+/* Handles a complete frame header. */
 static http2_guard_result_t begin_frame(http2_guard_t *guard)
 {
     const uint8_t *h = guard->header;
@@ -150,7 +149,7 @@ static http2_guard_result_t begin_frame(http2_guard_t *guard)
     return result;
 }
 
-/* The next bytes of a PRIORITY frame: its first four name the stream that it depends on. */
+/* Reads the next bytes of a PRIORITY frame; the first four name the stream on which it depends. */
 static http2_guard_result_t take_priority(http2_guard_t *guard, const char *data, size_t n)
 {
     for (size_t i = 0; i < n && guard->parent_len < 4; i++, guard->parent_len++)
@@ -160,7 +159,7 @@ static http2_guard_result_t take_priority(http2_guard_t *guard, const char *data
     return HTTP2_GUARD_OK;
 }
 
-/* Bytes that are not part of a frame header. */
+/* Skips bytes outside frame headers. */
 static http2_guard_result_t skip(http2_guard_t *guard, uint32_t *left, const char *data, size_t n,
                                  size_t *step)
 {
@@ -174,7 +173,7 @@ static http2_guard_result_t skip(http2_guard_t *guard, uint32_t *left, const cha
 static http2_guard_result_t take_header(http2_guard_t *guard, const char *data, size_t n, size_t *step)
 {
     if (guard->header_len == sizeof(guard->header))
-        guard->header_len = 0; /* the payload before this has ended */
+        guard->header_len = 0; /* the previous payload has ended */
     size_t want = sizeof(guard->header) - guard->header_len;
     *step = want < n ? want : n;
     memcpy(guard->header + guard->header_len, data, *step);
@@ -226,7 +225,7 @@ bool http2_guard_in_block(const http2_guard_t *guard)
 {
     if (guard->block_open)
         return true;
-    /* The last frame of the block has begun and its payload has not ended. */
+    /* The last frame of the block has begun; its payload has not ended. */
     uint8_t type = guard->header[3];
     return guard->header_len == sizeof(guard->header) && guard->payload_left != 0 &&
            (type == FRAME_HEADERS || type == FRAME_CONTINUATION);

@@ -2,7 +2,7 @@
 
 #include "grammar.h"
 
-/* What the definition of SETTINGS_MAX_HEADER_LIST_SIZE adds for each field. */
+/* The addition of SETTINGS_MAX_HEADER_LIST_SIZE for each field. */
 #define FIELD_OVERHEAD 32
 
 http2_head_result_t http2_head_count(http2_head_t *head, const http2_head_limits_t *limits, size_t n)
@@ -23,7 +23,7 @@ bool http2_head_field_is_valid(str_t name, bool stable_name, str_t value)
     if (stable_name)
         return true;
     if (name.n != 0 && name.p[0] == ':')
-        return true; /* take_pseudo knows the few that there are */
+        return true; /* take_pseudo knows the few that exist */
     bool capital = false;
     for (size_t i = 0; i < name.n; i++)
         capital |= name.p[i] >= 'A' && name.p[i] <= 'Z';
@@ -36,7 +36,7 @@ void http2_head_blame(http2_head_t *head, arena_t *pool, const fault_t *fault)
     if (head->fault.reason != NULL)
         return;
     head->fault = *fault;
-    /* One more than is quoted, so that a reader sees the cut. */
+    /* One byte more than the quote, so that a reader sees the cut. */
     size_t n = fault->bytes.n <= FAULT_BYTES ? fault->bytes.n : FAULT_BYTES + 1;
     head->fault.bytes = str_dup(pool, str_make(fault->bytes.p, n));
 }

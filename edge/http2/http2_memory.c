@@ -1,11 +1,10 @@
-/* See http2_memory.h. */
 #include "http2_memory.h"
 
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* In front of each piece; as long as its alignment asks for. */
+/* In front of each piece; its alignment fits any piece. */
 typedef union piece {
     size_t size; /* with this header */
     max_align_t align;

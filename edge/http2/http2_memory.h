@@ -1,6 +1,6 @@
 /*
- * The memory of one nghttp2 session: its streams, both HPACK tables, heads and frames that wait to be sent.
- * Every piece carries its size, so that the sum is exact.
+ * The memory of one nghttp2 session: its streams, both HPACK tables, heads and frames not sent yet. Every
+ * piece carries its size, so that the sum is exact.
  */
 #ifndef BOXEDGE_HTTP2_MEMORY_H
 #define BOXEDGE_HTTP2_MEMORY_H
@@ -11,7 +11,7 @@
 
 /* Must outlive the session. */
 typedef struct http2_memory {
-    nghttp2_mem functions; /* for nghttp2_session_server_new3 */
+    nghttp2_mem functions; /* for http2_session_new */
     uint64_t bytes;        /* held now */
 } http2_memory_t;
 

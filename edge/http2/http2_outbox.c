@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What most turns of a connection say; a body wants the whole at once. */
+/* Enough for most turns of a connection; larger output gets the full size at once. */
 #define OUTPUT_FEW_BYTES 16384
-/* Of a GOAWAY's debug data. */
+/* Maximum bytes of a GOAWAY's debug data. */
 #define REASON_BYTES 200
 
 char *http2_outbox_reserve(http2_outbox_t *outbox, size_t n)
@@ -26,7 +26,7 @@ char *http2_outbox_reserve(http2_outbox_t *outbox, size_t n)
     return outbox->bytes + outbox->size;
 }
 
-/* Whether a DATA frame of n bytes keeps within HTTP2_OUTPUT_BYTES; a head may reach beyond, by a frame. */
+/* Whether a DATA frame of n bytes keeps within HTTP2_OUTPUT_BYTES; a head may exceed it by a frame. */
 static bool fits(const http2_outbox_t *outbox, size_t n)
 {
     return outbox->size + HTTP2_FRAME_HEADER + n <= HTTP2_OUTPUT_BYTES;
@@ -51,7 +51,7 @@ void http2_outbox_append(http2_outbox_t *outbox, const void *bytes, size_t n)
 bool http2_outbox_gather(http2_outbox_t *outbox, nghttp2_session *session)
 {
     ssize_t n = 1;
-    while (n > 0 && outbox->size < HTTP2_OUTPUT_BYTES) { /* a head may reach beyond, by a frame */
+    while (n > 0 && outbox->size < HTTP2_OUTPUT_BYTES) { /* the last frame may exceed it */
         const uint8_t *piece;
         n = nghttp2_session_mem_send(session, &piece);
         if (n > 0)

@@ -1,6 +1,6 @@
 /*
- * Frames on their way to one HTTP/2 connection: gathered whole behind each other, so that what a turn of the
- * loop has to say leaves in one write. The memory exists only while there is something.
+ * Frames on their way to one HTTP/2 connection, gathered one after the other, so that a turn of the loop
+ * sends them in one write. Only a non-empty outbox holds memory.
  */
 #ifndef BOXEDGE_HTTP2_OUTBOX_H
 #define BOXEDGE_HTTP2_OUTBOX_H
@@ -10,31 +10,31 @@
 #include "account.h"
 #include "conn.h"
 
-/* Bytes gathered for one write: what conn_write takes in one call. */
+/* Maximum bytes gathered for one write: the bytes that conn_write takes in one call. */
 #define HTTP2_OUTPUT_BYTES CONN_TURN_BYTES
-/* A frame's header; in front of each DATA frame. */
+/* Bytes of a frame's header. */
 #define HTTP2_FRAME_HEADER 9
 
-/* Empty with `account` set. */
+/* Empty if only `account` is set. */
 typedef struct http2_outbox {
     char *bytes; /* NULL while empty */
     size_t size, sent, capacity;
-    account_t *account; /* of `capacity` */
+    account_t *account; /* counts `capacity` */
 } http2_outbox_t;
 
-/* Room for n more bytes behind what is there; the caller adds to `size` what it put there. */
+/* Makes room for n more bytes and returns their place; the caller adds the written bytes to `size`. */
 char *http2_outbox_reserve(http2_outbox_t *outbox, size_t n);
-/* Puts a DATA frame's header there, with room for its n bytes behind it, and returns where these go: nghttp2
- * hands out one DATA frame after the other within one call, and the bound is kept here. NULL: the frame must
- * wait (NGHTTP2_ERR_WOULDBLOCK). */
+/* Appends a DATA frame's header, makes room for its n bytes after it, and returns their place. It keeps the
+ * bound, because nghttp2 passes one DATA frame after the other within one call. NULL: the frame must wait
+ * (NGHTTP2_ERR_WOULDBLOCK). */
 char *http2_outbox_data(http2_outbox_t *outbox, const uint8_t *header, size_t n);
 void http2_outbox_append(http2_outbox_t *outbox, const void *bytes, size_t n);
-/* Appends what the session has to say, as far as it fits; false: the session failed. */
+/* Appends the session's pending frames, as far as they fit; false: the session failed. */
 MUST_USE bool http2_outbox_gather(http2_outbox_t *outbox, nghttp2_session *session);
-/* Appends a GOAWAY made by hand, with `reason` as its debug data (RFC 9113 section 6.8). */
+/* Appends a hand-made GOAWAY with `reason` as its debug data (RFC 9113 section 6.8). */
 void http2_outbox_goaway(http2_outbox_t *outbox, uint32_t last_stream, uint32_t code, str_t reason);
-/* Writes what is there; *moved is the number of bytes that left. CONN_OK: all of it, and the memory is given
- * back. */
+/* Writes the gathered frames; *moved is the number of bytes written. CONN_OK: all, and the memory is
+ * freed. */
 MUST_USE conn_result_t http2_outbox_write(http2_outbox_t *outbox, conn_t *conn, size_t *moved);
 void http2_outbox_clear(http2_outbox_t *outbox);
 

@@ -62,7 +62,7 @@ bool http2_response_finish(const http2_head_t *head, response_t *response, bool 
         response->content_length = LENGTH_UNKNOWN;
     else if (end_stream && response->content_length == LENGTH_UNKNOWN && !head_request &&
              response->status != 304)
-        response->content_length = 0; /* so a client over HTTP/1 sees the end */
+        response->content_length = 0; /* so that a client over HTTP/1 sees the end */
     return true;
 }
 

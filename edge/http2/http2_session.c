@@ -5,7 +5,7 @@
 
 #include "arena.h"
 
-/* nghttp2 estimates a field block at more than its fields have, and each end adds fields of its own. */
+/* nghttp2 overestimates the size of a field block, and each end adds fields of its own. */
 #define BLOCK_EXTRA 65536
 
 static nghttp2_option *option_new(const http2_session_setup_t *setup)
@@ -16,7 +16,7 @@ static nghttp2_option *option_new(const http2_session_setup_t *setup)
     nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_option_set_no_closed_streams(option, 1);
     nghttp2_option_set_max_send_header_block_length(option, BLOCK_EXTRA + 2 * (size_t)setup->head_bytes);
-    /* Resets are the guard's, which tells busy browsers from attacks. */
+    /* http2_guard.h counts resets; it distinguishes busy browsers from attacks. */
     nghttp2_option_set_stream_reset_rate_limit(option, UINT64_MAX, UINT64_MAX);
     nghttp2_option_set_no_http_messaging(option, setup->unchecked);
     return option;

@@ -2,9 +2,9 @@
 
 #include <assert.h>
 
-/* WINDOW_UPDATE is sent for a quarter of the window, but no more than this is kept back. */
+/* A WINDOW_UPDATE goes out for a quarter of the window, or for this many bytes if that is less. */
 #define GRANT_BYTES (256 * 1024)
-/* While it ramps, the window grows by this many bytes for each that is taken: fourfold in a round trip. */
+/* The growth of a ramping window per byte taken: fourfold in a round trip. */
 #define RAMP 3
 
 uint32_t http2_round_trip_ms(uint64_t sent_ms, uint64_t now_ms)
@@ -23,7 +23,7 @@ static uint64_t between(uint64_t low, uint64_t value, uint64_t high)
     return value < low ? low : value > high ? high : value;
 }
 
-/* `bytes` were taken within a round trip, which began with a window of `window->before`. */
+/* Judges a round trip in which the reader took `bytes`, with `window->before` at its start. */
 static void judge(http2_window_t *window, uint64_t bytes)
 {
     window->ramps = bytes >= window->before / 2 && window->ran_dry;
@@ -60,8 +60,7 @@ uint32_t http2_window_grant(const http2_window_t *window, uint32_t open, size_t 
 {
     uint64_t used = open + (uint64_t)held;
     uint64_t size = window->size;
-    /* What is above the first window has to fit the budget, in which open credit and held bytes are already.
-     */
+    /* Bytes above the first window must fit the budget, which already includes open credit and held bytes. */
     uint64_t above = used > HTTP2_WINDOW_MIN ? used : HTTP2_WINDOW_MIN;
     if (size > above + budget)
         size = above + budget;

@@ -1,11 +1,11 @@
 /*
- * The window that one stream gives its peer (RFC 9113 section 5.2), towards clients and towards origins: how
- * much may be under way or held at a time. It follows the bandwidth-delay product. As long as the reader
- * takes half of it or more within a round trip, it grows fourfold in each; where the reader takes less than a
- * quarter, it halves. A reader that is slow keeps it small, whatever the distance.
+ * The window that a stream gives its peer (RFC 9113 section 5.2), towards clients and origins: the maximum
+ * bytes under way or held. It follows the bandwidth-delay product. While the reader takes half of it or more
+ * within a round trip, it grows fourfold per round trip. If the reader takes less than a quarter, it halves.
+ * A slow reader keeps it small at any distance.
  *
- * Credit cannot be taken back. So what is advertised above the first window counts to the memory budget at
- * once, and turns into held bytes as it is used; where the budget is short it is not renewed.
+ * Credit cannot be taken back. So advertised credit above the first window counts to the memory budget at
+ * once, and turns into held bytes as it is used. If the budget is short, it is not renewed.
  */
 #ifndef BOXEDGE_HTTP2_WINDOW_H
 #define BOXEDGE_HTTP2_WINDOW_H
@@ -14,50 +14,50 @@
 
 #include "account.h"
 
-/* The protocol's default, which each stream begins with, and the widest. */
+/* The protocol's default, with which each stream begins, and the maximum. */
 #define HTTP2_WINDOW_MIN 65535
 #define HTTP2_WINDOW_MAX (16 * 1024 * 1024)
-/* A round trip counts as no longer than this: a peer that answers late gets no more for it. */
+/* Upper bound of the measured round trip, so that a peer gains nothing by late answers. */
 #define HTTP2_ROUND_TRIP_MAX_MS 1000
 
 typedef struct http2_window {
-    uint32_t size;     /* what may be under way and held */
-    uint32_t before;   /* when the current round trip began */
-    uint32_t counted;  /* of the credit that the peer has, in the memory budget */
-    bool ramps;        /* half of it or more was used in the round trip before this one */
-    bool ran_dry;      /* in the current one the reader had taken all that had come */
+    uint32_t size;     /* maximum bytes under way and held */
+    uint32_t before;   /* size at the start of the current round trip */
+    uint32_t counted;  /* of the peer's credit, in the memory budget */
+    bool ramps;        /* the previous round trip used half of it or more, and ran dry */
+    bool ran_dry;      /* the reader took all received bytes at some point of this round trip */
     uint64_t taken;    /* by the reader in the current round trip */
-    uint64_t since_ms; /* when that began; 0: nothing came yet */
+    uint64_t since_ms; /* start of the current round trip; 0: nothing came yet */
 } http2_window_t;
 
-/* From SETTINGS, sent at `sent_ms`, to their ACK: no shorter than the clock tells. */
+/* The time from SETTINGS, sent at `sent_ms`, to their ACK: never shorter than the real time. */
 uint32_t http2_round_trip_ms(uint64_t sent_ms, uint64_t now_ms);
 
-/* A window of HTTP2_WINDOW_MIN. */
+/* Starts with a window of HTTP2_WINDOW_MIN. */
 void http2_window_init(http2_window_t *window);
 
 /*
- * The reader took n bytes. `held`: others still wait for it. Where they do for a whole round trip, the window
- * is not what slows the peer. `round_trip_ms`: of the connection; 0: not known, then the window stays. It
- * grows to `most` at most.
+ * The reader took n bytes. `held`: more bytes wait for it. If they do for a whole round trip, the window is
+ * not the bottleneck. `round_trip_ms` is that of the connection; 0 (not known): the window stays. It grows to
+ * at most `most`.
  */
 void http2_window_took(http2_window_t *window, size_t n, bool held, uint64_t now_ms, uint32_t round_trip_ms,
                        uint32_t most);
 
 /*
- * How much credit to advertise now, 0 where it is not worth a frame. `open`: credit that the peer has;
- * `held`: bytes that wait for the reader; `budget`: bytes that are left of the memory budget.
+ * The credit to advertise now; 0 if it is not worth a frame. `open`: the peer's credit; `held`: bytes that
+ * wait for the reader; `budget`: bytes left of the memory budget.
  */
 uint32_t http2_window_grant(const http2_window_t *window, uint32_t open, size_t held, uint64_t budget);
 
-/* Credit that the peer has on stream `id`. */
+/* The peer's credit on stream `id`. */
 uint32_t http2_window_open(nghttp2_session *session, int32_t id);
-/* Counts the credit that the peer has on stream `id` to `account`. Call it when bytes came or were taken. */
+/* Counts the peer's credit on stream `id` to `account`. Call it when bytes came or were taken. */
 void http2_window_count(http2_window_t *window, nghttp2_session *session, int32_t id, account_t *account);
-/* The same, and advertises what http2_window_grant says. */
+/* The same, and advertises the credit of http2_window_grant. */
 void http2_window_renew(http2_window_t *window, nghttp2_session *session, int32_t id, size_t held,
                         uint64_t budget, account_t *account);
-/* Nothing more comes: no credit is counted any more. */
+/* Nothing more comes: stops counting credit. */
 void http2_window_end(http2_window_t *window, account_t *account);
 
 #endif
