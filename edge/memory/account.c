@@ -1,4 +1,4 @@
-/* See account.h. Every cell of the shares has one writer, this worker: plain loads and stores suffice. */
+/* See account.h. Every cell of the shares has one writer, this worker, so plain loads and stores suffice. */
 #include "account.h"
 
 #include <assert.h>

@@ -2,7 +2,7 @@
 
 #include <assert.h>
 
-/* Memory, not content, is what the process runs out of: a buffer of one byte counts as what it occupies. */
+/* The process runs out of memory, not of content: a buffer of one byte counts with its whole capacity. */
 static uint64_t footprint(const buffer_t *buffer)
 {
     return buffer->bytes != NULL ? buffer->bytes->capacity : 0;

@@ -1,7 +1,7 @@
 /*
- * A queue of bytes that were taken and could not be passed on yet, over h2o_buffer_t. What a buffer holds
- * (its memory, which is more than its bytes) is counted to an account, always the same one, by which the edge
- * sheds load. An empty buffer holds no memory. One buffer belongs to one thread.
+ * A queue of bytes that were received but cannot be passed on yet, over h2o_buffer_t. Its memory, which
+ * exceeds its content, counts to an account, always the same one, by which the edge sheds load. An empty
+ * buffer holds no memory. A buffer belongs to one thread.
  */
 #ifndef BOXEDGE_BUFFER_H
 #define BOXEDGE_BUFFER_H
@@ -17,7 +17,7 @@ typedef struct buffer {
 
 /* Appends a copy of `data`. */
 void buffer_append(buffer_t *buffer, str_t data, account_t *account);
-/* Drops the first n bytes (n is at most buffer_size); gives memory back when it becomes empty. */
+/* Drops the first n bytes (at most buffer_size); frees the memory when the buffer becomes empty. */
 void buffer_consume(buffer_t *buffer, size_t n, account_t *account);
 void buffer_clear(buffer_t *buffer, account_t *account);
 

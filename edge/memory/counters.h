@@ -1,6 +1,6 @@
 /*
- * Counters of one worker, in its slot of the shared segment: written by their owner only, read by the
- * controller for /metrics. A gauge is a counter that also goes down.
+ * Counters of one worker, in its slot of the shared segment. Only their owner writes them; the controller
+ * reads them for /metrics. A gauge is a counter that also decreases.
  */
 #ifndef BOXEDGE_COUNTERS_H
 #define BOXEDGE_COUNTERS_H
@@ -62,8 +62,7 @@
     X(kernel_bytes, "gauge", "Bytes that the kernel holds for connections that stand still")                 \
     X(heap_allocated_bytes, "gauge", "Heap bytes in use, as the allocator counts them")
 
-/* Of requests that waited for a box and went on to it: upper bounds of the buckets, in ms; the last is open.
- */
+/* Waits of requests that then went on to their box: upper bounds of the buckets in ms; the last is open. */
 #define COUNTERS_WAKE_BUCKETS 12
 static const uint32_t counters_wake_bounds_ms[COUNTERS_WAKE_BUCKETS - 1] = {
     10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000};
@@ -75,9 +74,10 @@ typedef struct counters {
 #define X(name, type, help) _Atomic uint64_t name;
     COUNTERS(X)
 #undef X
-    _Atomic uint64_t wake_waits[COUNTERS_WAKE_BUCKETS];  /* each counted in one bucket */
-    _Atomic uint64_t wake_waits_ms;                      /* their sum */
-    _Atomic uint64_t http2_errors[COUNTERS_HTTP2_CODES]; /* connections of clients ended with that code */
+    _Atomic uint64_t wake_waits[COUNTERS_WAKE_BUCKETS]; /* each counted in one bucket */
+    _Atomic uint64_t wake_waits_ms;                     /* sum of the waits, in ms */
+    _Atomic uint64_t
+        http2_errors[COUNTERS_HTTP2_CODES]; /* connections of clients that ended with that code */
 } counters_t;
 
 /* The owner is the only writer, so a plain load and store suffice; no locked instruction. */
@@ -98,7 +98,7 @@ static inline void counter_set(_Atomic uint64_t *counter, uint64_t value)
     atomic_store_explicit(counter, value, memory_order_relaxed);
 }
 
-/* A request waited for its box for `ms`, and went on to it. */
+/* Counts a request that waited `ms` for its box and went on to it. */
 static inline void counter_wake_waited(counters_t *counters, uint32_t ms)
 {
     unsigned bucket = 0;

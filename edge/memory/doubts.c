@@ -1,4 +1,4 @@
-/* See doubts.h. A state is a kind and, above it, the owner. */
+/* See doubts.h. A state is a kind and, in the bits above it, the owner. */
 #include "doubts.h"
 
 #include <assert.h>
@@ -53,7 +53,7 @@ bool doubts_reserve(doubts_t *doubts, unsigned worker, doubt_claim_t *claim, str
 
 void doubts_state(doubts_t *doubts, unsigned worker, const doubt_claim_t *claim)
 {
-    /* First: a death in between leaves too high a count, which costs some looks. */
+    /* Count first: a death in between leaves the count too high, which costs only some searches. */
     atomic_fetch_add(&doubts->stated, claim->count);
     for (uint32_t i = 0; i < claim->count; i++)
         atomic_store(&doubts->cells[claim->cells[i]].state, state_of(STATED, worker));
@@ -74,7 +74,7 @@ void doubts_orphan(doubts_t *doubts, doubt_claim_t *claim)
     claim->count = 0;
 }
 
-/* A cell that is given to another box meanwhile is not doubted for this one any more. */
+/* A cell that now belongs to another box no longer marks this one as doubted. */
 static bool is_of(const doubt_t *cell, const uint64_t words[WORDS])
 {
     for (size_t word = 0; word < WORDS; word++)

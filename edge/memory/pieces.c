@@ -5,7 +5,7 @@
 
 typedef struct piece {
     struct piece *next;
-    uint32_t from, to; /* of `bytes`, what is in use */
+    uint32_t from, to; /* the used part of `bytes` */
     uint32_t capacity;
     char bytes[];
 } piece_t;

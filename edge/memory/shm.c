@@ -1,7 +1,6 @@
 /*
  * See shm.h. One anonymous shared mapping, made before the first fork, so that every process has it at the
- * same address. Pages that nobody touched take no memory: the client counts of workers that do not exist
- * cost nothing.
+ * same address. Untouched pages take no memory: the client counts of workers that do not exist cost nothing.
  */
 #include "shm.h"
 
@@ -19,9 +18,9 @@
 #define ROW_CELLS  32768u
 #define KEY_WORDS  ((sizeof(tls_ticket_keys_t) + 7) / 8)
 #define READ_TRIES 1000
-/* Of bytes held, in each row; a power of two. */
+/* Cells of held bytes in each row; a power of two. */
 #define SHARE_CELLS 8192u
-/* (client address, preview) pairs whose failures are remembered. */
+/* (client address, preview) pairs with remembered failures. */
 #define LOCKOUT_CELLS 16384
 #define WAITER_CELLS  4096u
 /* Keys and client addresses whose use of the API is counted at a time. */
@@ -33,12 +32,12 @@ typedef struct client_counts {
 
 _Static_assert(1 + 2 * ROWS * SHARE_CELLS <= UINT16_MAX + 1, "a cell's number fits shm_share_t");
 
-/* Cell 0 belongs to nobody; then come the rows of clients and those of boxes. */
+/* Cell 0 is unused; then come the rows of clients and those of boxes. */
 typedef struct share_table {
     _Atomic uint64_t cell[1 + 2 * ROWS * SHARE_CELLS];
 } share_table_t;
 
-/* Each on cache lines of its own: its owner writes it all the time. */
+/* Each on cache lines of its own, because its owner writes it constantly. */
 typedef struct worker_slot {
     alignas(64) shm_role_t role;
     alignas(64) counters_t counters;
@@ -51,10 +50,10 @@ typedef struct worker_slot {
 struct shm {
     uint64_t seed[2]; /* constant after shm_new */
     _Atomic uint64_t conf_generation;
-    lockout_t *lockout;     /* constant after shm_new; behind this struct, in the same mapping */
-    limit_t *limit;         /* the same */
-    balance_t *balance;     /* the same */
-    _Atomic uint32_t slots; /* workers above this never counted a client */
+    lockout_t *lockout;     /* constant after shm_new; after this struct, in the same mapping */
+    limit_t *limit;         /* like `lockout` */
+    balance_t *balance;     /* like `lockout` */
+    _Atomic uint32_t slots; /* workers from this index on never counted a client */
     alignas(64) _Atomic uint64_t epoch;
     alignas(64) shm_role_t controller;
     shm_wakes_t wakes;
@@ -66,7 +65,7 @@ struct shm {
     alignas(64) doubts_t doubts;
 };
 
-/* What lies behind the struct, each on pages of its own: the lockout table, the limits, the upstreams. */
+/* The lockout table, the limits and the upstreams follow the struct, each on pages of its own. */
 static size_t paged(size_t n)
 {
     return (n + 4095) & ~(size_t)4095;
@@ -194,7 +193,7 @@ void shm_worker_wipe(shm_t *shm, unsigned index)
 #undef X
     for (size_t row = 0; row < ROWS; row++)
         for (size_t i = 0; i < ROW_CELLS; i++)
-            /* Looked at first, so that pages which were never written stay unallocated. */
+            /* Read first, so that pages that were never written stay unallocated. */
             if (atomic_load_explicit(&dead->clients.cell[row][i], memory_order_relaxed) != 0)
                 atomic_store(&dead->clients.cell[row][i], 0);
     for (size_t i = 0; i < WAITER_CELLS; i++)
@@ -242,7 +241,7 @@ static void count_down(worker_slot_t *own, const uint32_t cells[ROWS])
     }
 }
 
-/* From now on this worker's cells are looked at. */
+/* Includes this worker's cells in the sums from now on. */
 static void take_part(shm_t *shm, unsigned index)
 {
     uint32_t slots = atomic_load(&shm->slots);
@@ -257,7 +256,7 @@ bool shm_client_add(shm_t *shm, unsigned index, const struct in6_addr *address, 
 
     take_part(shm, index);
     cells_of(shm, address, cells);
-    /* First added, then looked at: of two workers that add at once, at least one sees both. */
+    /* Add first, then look: of two workers that add at once, at least one sees both. */
     for (size_t row = 0; row < ROWS; row++)
         atomic_fetch_add(&own->clients.cell[row][cells[row]], 1);
     if (limit == 0 || count_of_cells(shm, cells) <= limit)
@@ -344,7 +343,7 @@ bool shm_waiter_add(shm_t *shm, unsigned index, uint64_t box_hash, uint32_t most
     worker_slot_t *own = slot(shm, index);
     uint32_t cell = (uint32_t)box_hash % WAITER_CELLS;
     take_part(shm, index);
-    atomic_fetch_add(&own->waiters, 1); /* first added, as in shm_client_add */
+    atomic_fetch_add(&own->waiters, 1); /* add first, as in shm_client_add */
     atomic_fetch_add(&own->waiters_of_box[cell], 1);
     if (shm_waiters(shm) <= most && waiters_of_box(shm, cell) <= most_per_box)
         return true;
@@ -383,7 +382,7 @@ bool shm_ticket_keys_get(const shm_t *shm, uint64_t *seen, tls_ticket_keys_t *ke
     uint64_t words[KEY_WORDS];
     bool got = false;
 
-    /* Bounded: a writer that stopped half-way leaves us with the keys that we have. */
+    /* Bounded: if a writer stopped half-way, the caller keeps its old keys. */
     for (int i = 0; i < READ_TRIES && !got; i++) {
         uint64_t version = atomic_load(&shm->keys_version);
         if (version == *seen)
