@@ -1,6 +1,5 @@
 /*
- * See channel.h. Messages are taken with ipc_receive, a bounded number
- * a turn so that a chatty peer does not hold up the loop.
+ * See channel.h. A channel takes a bounded number of messages a turn, so a busy peer cannot starve the loop.
  */
 #include "channel.h"
 
@@ -14,12 +13,11 @@
 #include "readable.h"
 
 #define MESSAGES_A_TURN 16
-/* How long a peer that does not read is left alone before the next try. A socket for messages tells that it
- * is writable while a quarter of its room is free, which a small message may need or not: a clock is simpler.
- */
+/* The pause before the next attempt to send to a peer that does not read. EPOLLOUT of a message socket
+ * depends on a quarter of its buffer being free, which a small message may not need: a timer is simpler. */
 #define TRY_AGAIN_MS 5
 
-/* A message that waits. */
+/* A queued message. */
 typedef struct queued {
     struct queued *next;
     uint32_t type;
@@ -36,7 +34,7 @@ struct channel {
     bool reserve;
     bool *freed; /* set by channel_free while a handler runs, else NULL */
     loop_t *loop;
-    loop_timer_t again; /* runs while something waits */
+    loop_timer_t again; /* runs while the queue is not empty */
     queued_t *first;    /* oldest */
     queued_t **end;
     size_t waiting;
@@ -63,7 +61,7 @@ static void hand_over(channel_t *channel, ipc_result_t result, ipc_message_t *me
     if (result == IPC_LOST && channel->handlers->lost != NULL)
         channel->handlers->lost(channel->owner, message->type, message->value);
     if (result != IPC_OK)
-        return; /* not ours: dropped whole */
+        return; /* malformed: dropped whole */
     channel->handlers->message(channel->owner, message);
     ipc_message_fini(message);
 }
@@ -106,7 +104,7 @@ void channel_use_reserve(channel_t *channel)
     channel->reserve = true;
 }
 
-/* ---- what waits ---- */
+/* ---- the queue ---- */
 
 static void drop_first(channel_t *channel)
 {
@@ -128,7 +126,7 @@ static void send_waiting(loop_timer_t *timer)
             loop_timer_start(channel->loop, timer, TRY_AGAIN_MS, send_waiting);
             return;
         }
-        drop_first(channel); /* sent, or the peer is gone: that is told by reading */
+        drop_first(channel); /* sent, or the peer is gone: the next read reports that */
     }
 }
 

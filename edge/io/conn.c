@@ -1,11 +1,10 @@
 /*
- * See conn.h. This file has what plain and TLS connections share: the socket and its wants, hangups, and the
- * calls of handlers. libh2o's socket only reports readiness (h2o_socket_dont_read); bytes are moved by our
- * own recv and send.
+ * See conn.h. The part common to plain and TLS connections: the socket and its wants, hangups, handler calls.
+ * libh2o's socket only reports readiness (h2o_socket_dont_read); this code calls recv and send itself.
  *
- * Reading interest is given up late: each change costs an epoll_ctl, and most owners that stop want to read
- * again before anything comes. So a socket stays registered until an event comes that nobody wants; then it
- * leaves epoll, and its hangup is looked for otherwise (conn_hangup.c).
+ * Read interest is dropped late: each change costs an epoll_ctl, and most owners that stop want to read again
+ * before anything arrives. A socket stays registered until an unwanted event. Then it leaves epoll, and
+ * conn_hangup.c polls for its hangup.
  */
 #include "conn.h"
 
@@ -26,7 +25,7 @@
 static void on_socket_readable(h2o_socket_t *sock, const char *err);
 static void on_socket_writable(h2o_socket_t *sock, const char *err);
 
-/* ---- what connections of a loop share ---- */
+/* ---- state shared by a loop's connections ---- */
 
 static void shared_free(void *arg)
 {
@@ -74,7 +73,7 @@ static void call_readable(conn_t *conn)
     conn->handlers->readable(conn->owner);
     if (!conn_call_end(conn))
         return;
-    /* Bytes that are already decrypted cause no event. Not in this turn: others come first. */
+    /* Decrypted bytes raise no event. The next turn, so that other connections run first. */
     if (conn->want_read && conn->end == CONN_OK && conn->tls != NULL && conn_tls_more(conn))
         loop_defer_next(conn->shared->loop, &conn->readable_task, on_readable_task);
 }
@@ -102,7 +101,7 @@ static void poll_reads(conn_t *conn, bool poll_them)
 
 static void on_socket_readable(h2o_socket_t *sock, const char *err)
 {
-    (void)err; /* libh2o reads nothing, so it knows of no error */
+    (void)err; /* libh2o does not read, so it reports no error */
     conn_t *conn = sock->data;
     conn->drained = 0;
     if (conn->want_read && conn->end == CONN_OK) {
@@ -127,10 +126,10 @@ static void shutdown_when_flushed(conn_t *conn)
     if (!conn->shut_asked || conn->shut || !conn_flushed(conn))
         return;
     conn->shut = 1;
-    (void)shutdown(conn->fd, SHUT_WR); /* ENOTCONN: the peer was faster */
+    (void)shutdown(conn->fd, SHUT_WR); /* ENOTCONN: the peer closed first */
 }
 
-/* A write failed with nobody waiting to write: whoever listens is told. */
+/* A write failed while the owner does not want to write: report it through the other handlers. */
 static void tell_broken(conn_t *conn)
 {
     if (conn->want_read)
@@ -148,7 +147,7 @@ static void on_socket_writable(h2o_socket_t *sock, const char *err)
         return; /* armed again */
     if (!conn->broken)
         shutdown_when_flushed(conn);
-    if (conn->want_read && conn->tls != NULL && conn_tls_more(conn)) /* it had waited for room to answer */
+    if (conn->want_read && conn->tls != NULL && conn_tls_more(conn)) /* the read had lacked room */
         loop_defer(conn->shared->loop, &conn->readable_task, on_readable_task);
     if (!conn->want_write) {
         if (conn->broken)
@@ -184,7 +183,7 @@ void conn_set_owner(conn_t *conn, const conn_handlers_t *handlers, void *owner)
     conn_want_write(conn, false);
     conn->handlers = handlers;
     conn->owner = owner;
-    /* What the last owner was told of is news to this one; an end that was read shows in conn_read. */
+    /* Hangups are reported anew to this owner. conn_read reports an end that was read. */
     conn->fin_told = conn->end != CONN_OK;
     conn->reset_told = 0;
     conn_hangup_update(conn);
@@ -280,14 +279,14 @@ void conn_want_read(conn_t *conn, bool want)
     }
     if (conn->end == CONN_OK)
         poll_reads(conn, true);
-    /* No event will tell of what is inside already, nor of an end that was reached: once, then. */
+    /* Buffered data and a recorded EOF raise no epoll event; schedule one callback. */
     if (conn->end != CONN_OK || conn->broken || (conn->tls != NULL && conn_tls_more(conn)))
         loop_defer(conn->shared->loop, &conn->readable_task, on_readable_task);
 }
 
 void conn_want_write(conn_t *conn, bool want)
 {
-    /* A notification that is under way cannot be called back; it is ignored when it comes. */
+    /* A pending notification cannot be cancelled; its callback is ignored. */
     conn->want_write = want;
     if (want)
         conn_arm_write(conn);
@@ -329,8 +328,7 @@ conn_result_t conn_read(conn_t *conn, char *buf, size_t cap, size_t *got)
     if (cap > CONN_TURN_BYTES)
         cap = CONN_TURN_BYTES;
     conn_result_t result;
-    /* After a failed write a plain peer's last words may still be read: an answer that came before it closed.
-     */
+    /* After a failed write, bytes of a plain peer remain readable: it may have answered before it closed. */
     if (conn->broken && conn->tls != NULL)
         result = CONN_FAILED;
     else if (conn->tls != NULL)
@@ -338,9 +336,9 @@ conn_result_t conn_read(conn_t *conn, char *buf, size_t cap, size_t *got)
     else
         result = plain_read(conn, buf, cap, got);
     if (conn->broken && result == CONN_EOF)
-        result = CONN_FAILED; /* no end in order: the reset was told to the writer */
+        result = CONN_FAILED; /* not an orderly end: the write consumed the reset */
     if (result != CONN_OK && result != CONN_AGAIN) {
-        /* An end stays readable for ever: without this, epoll would report it in every turn. */
+        /* An end stays readable for ever. Without this, epoll would report it in every turn. */
         conn->end = result & 7;
         conn->fin_told = 1;
         poll_reads(conn, false);
@@ -348,7 +346,7 @@ conn_result_t conn_read(conn_t *conn, char *buf, size_t cap, size_t *got)
     return result;
 }
 
-/* Copies slices so far as they stay within the bytes of one call. Returns how many. */
+/* Copies slices up to the byte limit of one call. Returns their number. */
 static int clip(const struct iovec *iov, int iovcnt, struct iovec out[IOV_MAX_SLICES], size_t *total)
 {
     int n = 0;
@@ -443,7 +441,7 @@ size_t conn_untaken(const conn_t *conn)
 
 size_t conn_kernel_bytes(const conn_t *conn)
 {
-    uint32_t info[SK_MEMINFO_VARS] = {0}; /* the kernel fills as many as it knows */
+    uint32_t info[SK_MEMINFO_VARS] = {0}; /* the kernel fills the variables that it knows */
     socklen_t len = sizeof(info);
     if (getsockopt(conn->fd, SOL_SOCKET, SO_MEMINFO, info, &len) == 0)
         return (size_t)info[SK_MEMINFO_RMEM_ALLOC] + info[SK_MEMINFO_WMEM_QUEUED];
@@ -461,7 +459,7 @@ bool conn_stalled(const conn_t *conn, conn_stall_t *stall)
     return stall->looks++ == CONN_STALL_LOOKS;
 }
 
-/* As the handshake saw it. A peer whose distance is not known is far. */
+/* By the handshake's round trip. A peer at an unknown distance is far. */
 static bool is_near(int fd)
 {
     struct tcp_info info = {0};

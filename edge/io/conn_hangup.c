@@ -1,7 +1,7 @@
 /*
- * Peers that go while nobody reads from them. A socket without reading interest is not in epoll, so such
- * connections are in `paused`, whose members are asked once a second by one poll for up to PAUSED_BATCH of
- * them. Connections that want to read, idle ones above all, are not there and cost nothing.
+ * Detects peers that go while their connections are not read. A socket without read interest is not in epoll,
+ * so its connection is in `paused`. Once a second, poll checks these, up to PAUSED_BATCH per call.
+ * Connections that want to read, such as idle ones, are not in the list and cost nothing.
  */
 #include <poll.h>
 
@@ -29,7 +29,7 @@ void conn_hangup_update(conn_t *conn)
         loop_timer_start(shared->loop, &shared->timer, PAUSED_POLL_MS, on_paused_timer);
 }
 
-/* The peer's RST, or its FIN. With our own FIN sent, POLLHUP says no more than the peer's FIN does. */
+/* RST as opposed to FIN. After SHUT_WR, POLLHUP means no more than the peer's FIN. */
 static bool is_reset(const conn_t *conn, short revents)
 {
     return (revents & (POLLERR | POLLNVAL)) != 0 || ((revents & POLLHUP) != 0 && !conn->shut);
@@ -54,13 +54,13 @@ static short poll_events(const conn_t *conn)
     return conn->fin_told ? 0 : POLLRDHUP;
 }
 
-/* Acts on what poll said of a connection that nobody reads. */
+/* Acts on the result of poll for a connection without read interest. */
 static void judge(conn_t *conn, short revents)
 {
     if (is_reset(conn, revents)) {
         conn_hangup_tell(conn, true);
     } else if ((revents & POLLHUP) != 0 && conn->fin_told) {
-        conn->reset_told = 1; /* closed in order on both sides: nothing more can come */
+        conn->reset_told = 1; /* both sides closed in order: no further event can come */
         conn_hangup_update(conn);
     } else if ((revents & (POLLRDHUP | POLLHUP)) != 0) {
         conn_hangup_tell(conn, false);
@@ -74,7 +74,7 @@ void conn_hangup_ask(conn_t *conn)
         judge(conn, one.revents);
 }
 
-/* Asks for up to PAUSED_BATCH connections at the head of `left`, moves them back to `paused`, and tells those
+/* Polls up to PAUSED_BATCH connections from the head of `left`, moves them to `paused`, and reports those
  * whose peer has gone. */
 static void ask_batch(conn_shared_t *shared, list_t *left)
 {
@@ -87,8 +87,8 @@ static void ask_batch(conn_shared_t *shared, list_t *left)
     if (poll(fds, n, 0) < 0)
         for (nfds_t i = 0; i < n; i++)
             fds[i].revents = 0;
-    /* A handler may free any connection, so nothing is remembered across a call but the lists: those that are
-     * to be judged wait in `gone`, with what poll said in the order of the list. */
+    /* A handler may free any connection, so only the lists survive a call. Connections with events wait in
+     * `gone`, in the order of `fds`. */
     list_t gone;
     list_init(&gone);
     for (nfds_t i = 0; i < n; i++) {

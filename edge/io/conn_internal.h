@@ -1,6 +1,5 @@
 /*
- * What conn.c (sockets, wants), conn_hangup.c and conn_tls.c (TLS on the descriptor) know of each other.
- * Nobody else includes this.
+ * Shared by conn.c (sockets, wants), conn_hangup.c and conn_tls.c (TLS on the descriptor) only.
  */
 #ifndef BOXEDGE_CONN_INTERNAL_H
 #define BOXEDGE_CONN_INTERNAL_H
@@ -12,16 +11,16 @@
 
 typedef struct conn_tls conn_tls_t;
 
-/* Among all connections of a loop. */
+/* Shared by all connections of a loop. */
 typedef struct conn_shared {
     loop_t *loop;
-    list_t paused;      /* conn_t.paused: not watched by epoll for reading, so asked once a second */
-    loop_timer_t timer; /* runs while `paused` has members */
-    BIO_METHOD *bio;    /* the rest is made with the first TLS connection */
+    list_t paused;      /* conn_t.paused: not watched by epoll for reading, polled once a second */
+    loop_timer_t timer; /* runs while `paused` is not empty */
+    BIO_METHOD *bio;    /* made with the first TLS connection, as the two buffers are */
     char *record;       /* plaintext of one record, gathered from small slices */
-    char *stage;        /* ciphertext that one SSL call made: empty between calls */
+    char *stage;        /* ciphertext that one SSL call produced: empty between calls */
     size_t stage_len;
-    unsigned long tls_error; /* OpenSSL's, of the call that failed last; 0: it had none */
+    unsigned long tls_error; /* OpenSSL's error of the call that failed last; 0: none */
 } conn_shared_t;
 
 struct conn {
@@ -31,39 +30,38 @@ struct conn {
     void *owner;
     conn_tls_t *tls; /* NULL: plain */
     list_t paused;
-    loop_task_t readable_task; /* calls `readable` where no socket event will */
+    loop_task_t readable_task; /* calls `readable` when no socket event will */
     int fd;
-    unsigned end : 3; /* conn_result_t: CONN_OK, or how reading ended: what conn_read answers for ever */
+    unsigned end : 3; /* conn_result_t: CONN_OK, or the end of reading, which conn_read returns for ever */
     unsigned want_read : 1;
     unsigned want_write : 1;
-    unsigned
-        polled : 1; /* registered for reading; it stays so when reads are unwanted, until an event comes */
+    unsigned polled : 1;  /* registered for reading; lasts until an event that is not wanted */
     unsigned armed : 1;   /* a write notification is under way */
     unsigned drained : 1; /* the last read took all that the kernel had; while polled, an event says more */
     unsigned connecting : 1;
     unsigned broken : 1;     /* a write failed: nothing more can be moved */
-    unsigned shut_asked : 1; /* conn_shutdown_write */
+    unsigned shut_asked : 1; /* conn_shutdown_write or conn_cut_write was called */
     unsigned shut : 1;       /* SHUT_WR was done */
     unsigned fin_told : 1;   /* hangup(false) was called */
-    unsigned reset_told : 1; /* hangup(true) was called, or nothing more can be said */
+    unsigned reset_told : 1; /* hangup(true) was called, or no further event can come */
     unsigned calling : 1;    /* a handler is on the stack */
-    unsigned freed : 1;      /* conn_free came meanwhile: only this memory is left */
+    unsigned freed : 1;      /* conn_free was called from the handler: only this memory is left */
 };
 
-/* Asks for a write notification; conn.c flushes when it comes. */
+/* Requests a write notification; conn.c flushes when it comes. */
 void conn_arm_write(conn_t *conn);
 
-/* Around each call of a handler. `end` is false when the handler freed the connection, which must not be
- * touched then. */
+/* Bracket each call of a handler. conn_call_end returns false if the handler freed the connection, which is
+ * then invalid. */
 void conn_call_begin(conn_t *conn);
 bool conn_call_end(conn_t *conn);
 
 /* ---- conn_hangup.c ---- */
-/* Keeps the connection in `paused` or out of it; call it after anything changed that decides this. */
+/* Adds the connection to `paused` or removes it. Call it after any change of state that decides this. */
 void conn_hangup_update(conn_t *conn);
-/* Tells the owner, where it was not told before. May free the connection. */
+/* Calls the owner's `hangup`, unless it was called before. May free the connection. */
 void conn_hangup_tell(conn_t *conn, bool reset);
-/* Asks the kernel now, and tells. May free the connection. */
+/* Polls the socket now and reports a hangup. May free the connection. */
 void conn_hangup_ask(conn_t *conn);
 
 /* ---- conn_tls.c ---- */
@@ -75,19 +73,20 @@ SSL *conn_tls_ssl(const conn_t *conn);
 MUST_USE conn_result_t conn_tls_handshake(conn_t *conn);
 MUST_USE conn_result_t conn_tls_read(conn_t *conn, char *buf, size_t cap, size_t *got);
 MUST_USE conn_result_t conn_tls_write(conn_t *conn, const struct iovec *iov, int iovcnt, size_t *written);
-/* Adds close_notify to what waits to be sent, where the handshake is done. */
+/* Queues close_notify if the handshake is done. */
 void conn_tls_close_notify(conn_t *conn);
-/* Sends waiting ciphertext. CONN_OK: none is left. CONN_AGAIN: some is. CONN_FAILED: the connection broke. */
+/* Sends pending ciphertext. CONN_OK: none is left. CONN_AGAIN: some is left. CONN_FAILED: the connection
+ * broke. */
 MUST_USE conn_result_t conn_tls_flush(conn_t *conn);
-/* Bytes of ciphertext that wait for the kernel to take them. */
+/* Bytes of ciphertext that the kernel has not taken yet. */
 size_t conn_tls_waiting(const conn_t *conn);
-/* Ciphertext waits for the kernel to take it. */
+/* The connection holds ciphertext to send, other than a corked ticket. */
 bool conn_tls_pending(const conn_t *conn);
-/* Bytes may be readable without the kernel having any. */
+/* Bytes may be readable although the kernel has none. */
 bool conn_tls_more(const conn_t *conn);
-/* Bytes were taken from the kernel and not given to the owner yet (a part of a record counts). */
+/* The connection holds bytes from the kernel that the owner has not read (a partial record counts). */
 bool conn_tls_holds(const conn_t *conn);
-/* How many such bytes there are, at most: what encryption added is counted until all of them are gone. */
+/* Upper bound of such bytes: encryption overhead counts until all of them are read. */
 size_t conn_tls_inside(const conn_t *conn);
 
 #endif

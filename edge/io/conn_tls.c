@@ -1,11 +1,11 @@
 /*
  * TLS under a connection: an SSL whose BIO works on the descriptor. Reading: one recv fills OpenSSL's
- * read-ahead buffer, and a recv that brought less than was asked for means that the kernel has no more.
- * Writing: what one call of OpenSSL makes (several records, alerts, answers to key updates) is collected in
- * the loop's stage and sent at once; what the kernel does not take is kept in the connection.
+ * read-ahead buffer; a short recv means that the kernel has no more. Writing: the loop's stage collects the
+ * output of one OpenSSL call (records, alerts, answers to key updates), which is sent at once. The connection
+ * keeps the part that the kernel refuses.
  *
- * Bounds: ciphertext kept is at most STAGE_BYTES (a BIO that is full makes reading wait); one call takes at
- * most READ_BUDGET from the kernel; a peer that sends UNPRODUCTIVE_BYTES without a byte for the owner (key
+ * Bounds: kept ciphertext is at most STAGE_BYTES (a full BIO stops reading). One call takes at most
+ * READ_BUDGET from the kernel. A peer that sends UNPRODUCTIVE_BYTES without a byte for the owner (key
  * updates, empty records, warnings) is cut.
  */
 #include <assert.h>
@@ -22,27 +22,27 @@
 #define STAGE_BYTES        (CONN_TURN_BYTES + 8192)
 #define READ_BUDGET        (CONN_TURN_BYTES + 16384)
 #define UNPRODUCTIVE_BYTES 65536
-/* What OpenSSL keeps while it has a part of a record: room for one, with what encryption adds. */
+/* OpenSSL's buffer while it holds a partial record: one record with encryption overhead. */
 #define RECORD_BUFFER_BYTES (SSL3_RT_MAX_PACKET_SIZE + 1024)
 
 struct conn_tls {
     SSL *ssl;
-    char *out; /* ciphertext that waits: out_len bytes from out_off on; NULL while there is none */
+    char *out; /* pending ciphertext: out_len bytes from out_off; NULL if none */
     uint32_t out_off;
     uint32_t out_len;
-    uint32_t budget;       /* bytes that the call under way may still take from the kernel */
-    uint32_t unproductive; /* ciphertext bytes since the owner last got a byte */
-    size_t inside;         /* bytes taken from the kernel and not yet given to the owner, at most */
-    char first;            /* the first byte that the peer sent */
-    bool established;      /* the handshake is done; OpenSSL's own state goes back for a key update */
-    bool corked;           /* `out` is a session ticket that leaves with the first bytes */
-    bool eof;              /* FIN came */
-    bool more;             /* another read may bring bytes without the kernel having any */
-    bool wants_room;       /* the call under way could not answer the peer: go on when `out` is empty */
+    uint32_t budget;       /* bytes that the current call may still take from the kernel */
+    uint32_t unproductive; /* ciphertext bytes since the owner's last byte */
+    size_t inside;         /* upper bound of bytes taken from the kernel that the owner has not read */
+    char first;            /* the first byte from the peer */
+    bool established;      /* handshake done; OpenSSL's own state reverts during a key update */
+    bool corked;           /* `out` is a session ticket that leaves with the owner's first bytes */
+    bool eof;              /* FIN arrived */
+    bool more;             /* another read may yield bytes although the kernel has none */
+    bool wants_room;       /* no room to answer the peer: read again once `out` is empty */
     conn_t *conn;
-    account_t *account; /* NULL: nobody counts */
-    size_t state_bytes; /* counted to it until the end */
-    size_t counted;     /* to it, all together */
+    account_t *account; /* NULL: not counted */
+    size_t state_bytes; /* part of `counted` until the connection ends */
+    size_t counted;     /* total in `account` */
     loop_task_t uncork; /* sends the ticket at the end of the turn */
 };
 
@@ -94,7 +94,7 @@ void conn_tls_set_account(conn_t *conn, account_t *account, size_t state_bytes)
     conn->tls->counted = 0;
     conn->tls->account = account;
     conn->tls->state_bytes = state_bytes;
-    conn->tls->inside = conn_tls_inside(conn); /* what the handshake took is gone */
+    conn->tls->inside = conn_tls_inside(conn); /* the handshake's bytes are consumed */
     count(conn->tls);
 }
 
@@ -196,7 +196,7 @@ void conn_tls_attach(conn_t *conn, SSL *ssl)
 
 void conn_tls_detach(conn_t *conn)
 {
-    /* Without this, OpenSSL takes a session for bad whose connection was not closed by both sides. */
+    /* Without this, OpenSSL invalidates the session of a connection that both sides have not closed. */
     SSL_set_shutdown(conn->tls->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(conn->tls->ssl);
     loop_undefer(&conn->tls->uncork);
@@ -209,7 +209,7 @@ void conn_tls_detach(conn_t *conn)
 
 /* ---- sending ---- */
 
-/* Returns how many bytes the kernel took. */
+/* Returns the number of bytes that the kernel took. */
 static size_t send_some(conn_t *conn, const char *data, size_t len)
 {
     ssize_t n;
@@ -233,7 +233,7 @@ static void out_drop(conn_tls_t *tls)
     count(tls);
 }
 
-/* Adds to what waits. */
+/* Appends to the pending ciphertext. */
 static void out_keep(conn_tls_t *tls, const char *data, size_t len)
 {
     assert(tls->out_len + len <= STAGE_BYTES);
@@ -248,7 +248,7 @@ static void out_keep(conn_tls_t *tls, const char *data, size_t len)
     count(tls);
 }
 
-/* Puts a corked ticket at the head of the stage. */
+/* Moves a corked ticket to the head of the stage. */
 static void uncork(conn_t *conn)
 {
     conn_tls_t *tls = conn->tls;
@@ -279,12 +279,12 @@ conn_result_t conn_tls_flush(conn_t *conn)
     return CONN_OK;
 }
 
-/* Sends the ticket and what has joined it. */
+/* Sends the ticket and everything queued behind it. */
 static void send_corked(conn_t *conn)
 {
     conn->tls->corked = false;
     if (conn_tls_flush(conn) == CONN_FAILED)
-        assert(conn->broken); /* which says it to the callers, or to the next one */
+        assert(conn->broken); /* the caller, or its next call, reports it */
 }
 
 static void on_uncork(loop_task_t *task)
@@ -292,7 +292,7 @@ static void on_uncork(loop_task_t *task)
     send_corked(CONTAINER_OF(conn_tls_t, uncork, task)->conn);
 }
 
-/* Empties the stage: into the kernel, behind what waits already, or away. */
+/* Empties the stage into the kernel or behind pending ciphertext; discards it on a broken connection. */
 static void push(conn_t *conn)
 {
     conn_tls_t *tls = conn->tls;
@@ -303,7 +303,7 @@ static void push(conn_t *conn)
         return;
     if (tls->out_len > 0) {
         out_keep(tls, shared->stage, len);
-        if (tls->corked) /* an alert, say: it waits for no response, so the ticket goes with it */
+        if (tls->corked) /* an alert, for example, that no response follows: send the ticket with it */
             send_corked(conn);
         return;
     }
@@ -316,7 +316,7 @@ static void push(conn_t *conn)
 
 /* ---- calls of OpenSSL ---- */
 
-/* Before a call: SSL_get_error looks at the thread's queue, which others may have left full. */
+/* Before each call. SSL_get_error reads the thread's error queue, which other code may have left full. */
 static void ssl_begin(conn_t *conn)
 {
     if (ERR_peek_error() != 0)
@@ -326,7 +326,7 @@ static void ssl_begin(conn_t *conn)
     assert(conn->shared->stage_len == 0);
 }
 
-/* After a call that failed: why. */
+/* The cause of a failed call. */
 static conn_result_t ssl_why(conn_t *conn)
 {
     conn_tls_t *tls = conn->tls;
@@ -346,11 +346,10 @@ static conn_result_t ssl_why(conn_t *conn)
 }
 
 /*
- * A server's last message of a TLS 1.3 handshake is a session ticket, which nobody waits for: it leaves with
- * the first bytes of the owner's, so that it costs no packet of its own. It is held back no longer than this
- * turn unless the client's first request is here already: a client whose kernel keeps small segments back
- * (Nagle) sends that request only when its Finished is acknowledged, which the ticket does, and else a timer
- * 40 ms later.
+ * A server ends its TLS 1.3 handshake with a session ticket, for which no client waits. It leaves with the
+ * owner's first bytes to save a packet, at the latest at the end of this turn unless the first request is
+ * already here. Holding it longer costs up to 40 ms: under Nagle's algorithm the client's kernel sends the
+ * request only after the acknowledgement of its Finished, which the ticket carries.
  */
 static void cork_ticket(conn_t *conn)
 {
@@ -367,9 +366,9 @@ static void cork_ticket(conn_t *conn)
 }
 
 /*
- * A client that speaks HTTP where TLS is meant to be (its first byte is a method's letter, which begins no
- * TLS record: RFC 8446 5.1) is told so, in place of an alert that it could not read. Best effort: what does
- * not leave at once is dropped.
+ * Answers a client that speaks HTTP on a TLS port: its first byte is a method's letter, which begins no TLS
+ * record (RFC 8446 section 5.1). The client could not read an alert. Best effort: bytes that do not leave at
+ * once are dropped.
  */
 static void answer_plain_http(const conn_t *conn)
 {
@@ -381,7 +380,7 @@ static void answer_plain_http(const conn_t *conn)
                                  "This port speaks HTTPS only: ask for an address with https://\n";
     if (send(conn->fd, answer, sizeof(answer) - 1, MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
         (void)shutdown(conn->fd, SHUT_WR);
-    /* Bytes that are not read make the close a reset, which would take the answer with it. */
+    /* Unread bytes would turn the close into a reset, and the answer would be lost. */
     for (int i = 0; i < 4; i++)
         if (recv(conn->fd, conn->shared->record, RECORD_BYTES, MSG_DONTWAIT) <= 0)
             break;
@@ -429,7 +428,7 @@ conn_result_t conn_tls_handshake(conn_t *conn)
     }
     conn_result_t why = ssl_why(conn);
     if (why == CONN_FAILED && speaks_plain_http(tls)) {
-        conn->shared->stage_len = 0; /* no alert */
+        conn->shared->stage_len = 0; /* drop the alert */
         answer_plain_http(conn);
     }
     push(conn);
@@ -453,7 +452,7 @@ conn_result_t conn_tls_read(conn_t *conn, char *buf, size_t cap, size_t *got)
         total += n;
         tls->unproductive = 0;
         if (conn->drained && conn->polled && SSL_has_pending(tls->ssl) == 0)
-            break; /* spares a call that could only say: nothing */
+            break; /* saves a call that would return nothing */
     }
     push(conn);
     *got = total;
@@ -461,15 +460,15 @@ conn_result_t conn_tls_read(conn_t *conn, char *buf, size_t cap, size_t *got)
     count(tls);
     if (total == 0)
         return result;
-    /* An end that was met behind these bytes is found again by the next call, which must then come. */
+    /* The next call meets the end behind these bytes again, so it must be scheduled. */
     if (result != CONN_AGAIN)
         tls->more = result != CONN_OK || SSL_has_pending(tls->ssl) != 0;
     return CONN_OK;
 }
 
 /*
- * Encrypts one record's worth from the slices: out of the first where that is long enough, else gathered, so
- * that a head and a short body share a record. Returns how many bytes it took, 0 on failure.
+ * Encrypts one record from the slices: from the first alone if it fills a record, else gathered, so that a
+ * head and a short body share a record. Returns the number of bytes taken, 0 on failure.
  */
 static size_t write_record(conn_t *conn, struct iovec *iov, int iovcnt)
 {

@@ -7,7 +7,7 @@
 
 static void on_step(loop_timer_t *timer);
 
-/* The largest power of two that does not go past what is left; 0 where nothing is. */
+/* The largest power of two up to `left`; 0 for 0. */
 static uint32_t step_of(uint64_t left)
 {
     uint32_t step = DEADLINE_STEP_MAX_MS;

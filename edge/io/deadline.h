@@ -1,27 +1,27 @@
 /*
- * A timer for any point of time. The loop's own timers are for few different durations (loop.h); waits that
- * libcurl asks for, that a server's Retry-After names or that have jitter can be of any length. A deadline
- * gets there in steps of powers of two, so that all of them together use a handful of durations; one costs
- * the logarithm of its length in wake-ups.
+ * A timer for any point in time. The loop's own timers suit few distinct durations (loop.h), but waits of
+ * libcurl, of Retry-After and with jitter have any length. A deadline advances in steps of powers of two, so
+ * all deadlines together use a handful of durations. Each costs a number of wake-ups logarithmic in its
+ * length.
  */
 #ifndef BOXEDGE_DEADLINE_H
 #define BOXEDGE_DEADLINE_H
 
 #include "loop.h"
 
-/* Embedded; zero-filled is a valid one that is not set. */
+/* Embedded. Zero-filled is valid and not set. */
 typedef struct deadline {
     loop_timer_t timer;
     loop_t *loop;
-    uint64_t at; /* ms, as loop_now */
+    uint64_t at; /* ms on the clock of loop_now */
     void (*passed)(struct deadline *deadline);
 } deadline_t;
 
-/* The longest step: a deadline further away takes several of it. */
+/* The longest step. A more distant deadline takes several. */
 #define DEADLINE_STEP_MAX_MS 32768u
 
-/* Calls `passed` once at `at_ms` (loop_now's clock) or as soon as it can, never from within; replaces what
- * was set before. */
+/* Calls `passed` once, at `at_ms` (clock of loop_now) or as soon as possible after it, never from within this
+ * call. Replaces an earlier setting. */
 void deadline_set(loop_t *loop, deadline_t *deadline, uint64_t at_ms, void (*passed)(deadline_t *));
 void deadline_clear(deadline_t *deadline);
 bool deadline_is_set(const deadline_t *deadline);

@@ -1,11 +1,10 @@
 /*
- * See fetch.h. libcurl's multi-socket interface: it says which descriptors it waits for, and when it wants to
- * be called; the loop says what is ready (watch.h). Descriptors stay libcurl's.
+ * See fetch.h. Uses libcurl's multi-socket interface: libcurl names its descriptors and its next timeout, and
+ * the loop reports readiness (watch.h). libcurl owns the descriptors.
  *
- * libcurl must not be asked to add or remove a transfer from within its own callbacks (`data` and `head` are
- * called from such). So a fetch is added by the task at the end of the turn, and one that is cancelled while
- * libcurl runs is only marked, which makes its callbacks fail, and removed by that task. Ends are told by the
- * task too.
+ * Transfers must not be added to or removed from libcurl within its callbacks, which call `data` and `head`.
+ * So the task at the end of the turn adds fetches. A fetch cancelled while libcurl runs is only marked: its
+ * callbacks then fail, and the task removes it. The task also reports ends.
  */
 #include "fetch.h"
 
@@ -22,7 +21,7 @@
 #include "list.h"
 #include "watch.h"
 
-/* libcurl keeps so many idle connections, for so long (servers often close theirs after a minute). */
+/* libcurl's pool of idle connections: maximum number and age (servers often close theirs after a minute). */
 #define IDLE_CONNECTIONS 16L
 #define IDLE_SECONDS     30L
 #define CONNECT_MS       5000L
@@ -31,22 +30,22 @@
 #define SENTENCE_MAX     384
 
 typedef enum fetch_state {
-    FETCH_NEW,     /* the task will give it to libcurl */
-    FETCH_RUNNING, /* libcurl has it */
-    FETCH_DOOMED,  /* cancelled while libcurl ran: the task will take it back and free it */
+    FETCH_NEW,     /* the task will add it to libcurl */
+    FETCH_RUNNING, /* added to libcurl */
+    FETCH_DOOMED,  /* cancelled while libcurl ran: the task will remove and free it */
     FETCH_ENDING,  /* `done` is being called */
 } fetch_state_t;
 
 struct fetcher {
     loop_t *loop;
     CURLM *multi;
-    deadline_t timer; /* when libcurl wants to be called */
+    deadline_t timer; /* libcurl's next timeout */
     loop_task_t task;
-    list_t todo;    /* fetches that are new or doomed */
-    list_t running; /* fetches that libcurl has */
+    list_t todo;    /* new and doomed fetches */
+    list_t running; /* fetches added to libcurl */
     size_t count;   /* of both lists */
     list_t watches;
-    bool inside; /* libcurl runs */
+    bool inside; /* libcurl is on the stack */
 };
 
 struct fetch {
@@ -62,9 +61,9 @@ struct fetch {
     size_t body_len, body_cap;
     size_t most;
     size_t head_len;
-    bool http2;          /* nothing else will do */
-    bool headed;         /* `head` was called: what comes after it are trailers */
-    const char *failure; /* why our own callbacks ended it, or why it cannot begin; NULL: they did not */
+    bool http2;          /* fail unless the answer is HTTP/2 */
+    bool headed;         /* `head` was called: later lines are trailers */
+    const char *failure; /* the reason from a callback of this file, or for not starting; NULL: none */
     char error[CURL_ERROR_SIZE];
 };
 
@@ -75,9 +74,9 @@ static void run_task_later(fetcher_t *fetcher)
     loop_defer(fetcher->loop, &fetcher->task, on_task);
 }
 
-/* ---- what libcurl waits for ---- */
+/* ---- libcurl's descriptors and timeouts ---- */
 
-/* Tells libcurl what is ready (CURL_CSELECT_*), or that its time has come (CURL_SOCKET_TIMEOUT). */
+/* Reports readiness (CURL_CSELECT_*) or a timeout (CURL_SOCKET_TIMEOUT) to libcurl. */
 static void tell_curl(fetcher_t *fetcher, curl_socket_t fd, int ready)
 {
     assert(!fetcher->inside);
@@ -94,7 +93,7 @@ static void on_ready(void *owner, int fd, unsigned what)
     tell_curl(owner, fd, what == WATCH_READ ? CURL_CSELECT_IN : CURL_CSELECT_OUT);
 }
 
-/* CURLMOPT_SOCKETFUNCTION. A descriptor for which no watch can be had is not served: its calls time out. */
+/* CURLMOPT_SOCKETFUNCTION. A descriptor that gets no watch is not served: its calls time out. */
 static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *owner, void *assigned)
 {
     (void)easy;
@@ -136,7 +135,7 @@ static int on_curl_timer(CURLM *multi, long ms, void *owner)
     return 0;
 }
 
-/* CURLOPT_OPENSOCKETFUNCTION: processes that the controller starts do not inherit it. */
+/* CURLOPT_OPENSOCKETFUNCTION: child processes must not inherit the socket. */
 static curl_socket_t on_curl_open(void *owner, curlsocktype purpose, struct curl_sockaddr *address)
 {
     (void)owner;
@@ -153,7 +152,7 @@ static long status_of(const fetch_t *fetch)
     return status;
 }
 
-/* CURLOPT_HEADERFUNCTION: a line of the head; trailers come here too. What is not `n` ends the transfer. */
+/* CURLOPT_HEADERFUNCTION: one line of the head or of the trailers. Any result but `n` ends the transfer. */
 static size_t on_curl_header(char *line, size_t size, size_t n, void *owner)
 {
     fetch_t *fetch = owner;
@@ -237,7 +236,7 @@ static void fetch_free(fetch_t *fetch)
     free(fetch);
 }
 
-/* Options are set with constants and with strings that libcurl copies: what it can lack is memory. */
+/* The options are constants, and strings that libcurl copies: only lack of memory makes them fail. */
 static void set_long(fetch_t *fetch, CURLoption option, long value)
 {
     CURLcode rc = curl_easy_setopt(fetch->easy, option, value);
@@ -257,7 +256,7 @@ static void add_field(fetch_t *fetch, const char *line)
     fetch->fields = fields;
 }
 
-/* `before`: the field's name and all else that comes before the secret. */
+/* `before`: the field's name and everything else before the secret. */
 static void add_secret(fetch_t *fetch, const char *before, const char *secret)
 {
     char line[HEADER_BYTES_MAX];
@@ -283,12 +282,12 @@ static void set_callbacks(fetch_t *fetch)
     curl_easy_setopt(fetch->easy, CURLOPT_OPENSOCKETFUNCTION, on_curl_open);
 }
 
-/* What holds for every call, whatever is asked. */
+/* Rules for every call. */
 static void set_rules(fetch_t *fetch)
 {
     set_text(fetch, CURLOPT_PROTOCOLS_STR, "http,https");
     set_long(fetch, CURLOPT_FOLLOWLOCATION, 0);
-    set_text(fetch, CURLOPT_PROXY, ""); /* whatever the environment says */
+    set_text(fetch, CURLOPT_PROXY, ""); /* ignore the environment */
     set_long(fetch, CURLOPT_NETRC, CURL_NETRC_IGNORED);
     set_long(fetch, CURLOPT_DISALLOW_USERNAME_IN_URL, 1);
     set_long(fetch, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
@@ -301,11 +300,11 @@ static void set_rules(fetch_t *fetch)
     set_long(fetch, CURLOPT_NOPROGRESS, 1);
     set_long(fetch, CURLOPT_TCP_KEEPALIVE, 1);
     set_long(fetch, CURLOPT_MAXAGE_CONN, IDLE_SECONDS);
-    /* The resolver's thread may hang: a call that ends before it does not wait for it. */
+    /* The resolver's thread may hang: a call that ends first does not wait for it. */
     set_long(fetch, CURLOPT_QUICK_EXIT, 1);
 }
 
-/* How the server is reached, and what is shown to it. */
+/* The route to the server, and the credentials of TLS. */
 static void set_way(fetch_t *fetch, const fetch_request_t *request)
 {
     bool tls = strncmp(request->url, "https:", 6) == 0;
@@ -313,7 +312,7 @@ static void set_way(fetch_t *fetch, const fetch_request_t *request)
         set_text(fetch, CURLOPT_UNIX_SOCKET_PATH, request->unix_socket);
     if (request->ca_file != NULL) {
         set_text(fetch, CURLOPT_CAINFO, request->ca_file);
-        set_text(fetch, CURLOPT_CAPATH, NULL); /* that file, and no other authority */
+        set_text(fetch, CURLOPT_CAPATH, NULL); /* no authority besides that file */
     }
     if (request->certificate != NULL) {
         set_text(fetch, CURLOPT_SSLCERT, request->certificate);
@@ -420,7 +419,7 @@ void fetch_cancel(fetch_t **fetch)
 
 /* ---- the end of a turn ---- */
 
-/* libcurl quotes what servers said: made printable. */
+/* Replaces unprintable bytes: libcurl quotes servers. */
 static void make_printable(char *text)
 {
     for (char *c = text; *c != '\0'; c++)
@@ -436,7 +435,7 @@ static uint32_t retry_after_of(const fetch_t *fetch)
     return seconds < FETCH_RETRY_AFTER_MAX ? (uint32_t)seconds : FETCH_RETRY_AFTER_MAX;
 }
 
-/* Whether a failure says nothing of the server. */
+/* True if the failure proves nothing about the server. */
 static bool is_ours(CURLcode code)
 {
     return code == CURLE_SSL_CERTPROBLEM || code == CURLE_SSL_CACERT_BADFILE || code == CURLE_OUT_OF_MEMORY ||
@@ -444,7 +443,7 @@ static bool is_ours(CURLcode code)
            code == CURLE_BAD_FUNCTION_ARGUMENT;
 }
 
-/* The end of a fetch that libcurl does not have (any more): told, and freed. */
+/* Reports the end of a fetch that is not in libcurl, and frees it. */
 static void end(fetch_t *fetch, CURLcode code)
 {
     char sentence[SENTENCE_MAX];
@@ -484,7 +483,7 @@ static void begin(fetch_t *fetch)
     assert(rc == CURLM_OK);
 }
 
-/* The first fetch of a list; NULL where it is empty. */
+/* The first fetch of a list, or NULL. */
 static fetch_t *first_of(list_t *list)
 {
     return list_is_empty(list) ? NULL : CONTAINER_OF(fetch_t, link, list->next);
@@ -518,7 +517,7 @@ static void on_task(loop_task_t *task)
 
 fetcher_t *fetcher_new(loop_t *loop)
 {
-    /* Counted by libcurl, and never taken back: a resolver's thread may outlive its call. */
+    /* libcurl counts this. Never undone: a resolver's thread may outlive its call. */
     CURLcode rc = curl_global_init(CURL_GLOBAL_DEFAULT);
     assert(rc == CURLE_OK);
     fetcher_t *fetcher = mem_alloc(sizeof(*fetcher));

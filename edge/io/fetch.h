@@ -1,7 +1,7 @@
 /*
- * HTTP calls of the controller to a container engine or a control plane, on its loop, through libcurl: no
- * redirects, no proxy, no cookies, bounded answers, certificates verified, TLS 1.2 or later. Nothing here is
- * on the data path. The process ignores SIGPIPE.
+ * HTTP calls from the controller to a container engine or a control plane, on its loop, through libcurl. No
+ * redirects, proxies or cookies; answers are bounded, certificates verified, TLS is 1.2 or later. The data
+ * path makes no such call. The process ignores SIGPIPE.
  */
 #ifndef BOXEDGE_FETCH_H
 #define BOXEDGE_FETCH_H
@@ -12,15 +12,15 @@
 typedef struct fetcher fetcher_t;
 typedef struct fetch fetch_t;
 
-/* The bytes of an answer's head, at most: more fails. */
+/* Maximum bytes of a response head; a larger one fails. */
 #define FETCH_HEAD_MAX 65536
-/* The most that Retry-After is believed, in seconds. */
+/* Upper limit applied to Retry-After, in seconds. */
 #define FETCH_RETRY_AFTER_MAX 86400
-/* Calls of a fetcher under way at once; further ones fail. */
+/* Maximum concurrent calls of a fetcher; further ones fail. */
 #define FETCH_CALLS_MAX 256
 
 fetcher_t *fetcher_new(loop_t *loop);
-/* Cancels what is under way, without a word, and nulls. Not from within a handler. */
+/* Cancels all calls without calling their handlers, and nulls. Not from within a handler. */
 void fetcher_free(fetcher_t **fetcher);
 
 typedef struct fetch_request {
@@ -29,42 +29,41 @@ typedef struct fetch_request {
     const char *unix_socket; /* NULL: TCP */
     const char *bearer;      /* token of printable ASCII, NULL: none; never logged */
     const char *api_key;     /* in X-Box-Api-Key, as `bearer` */
-    const char *host;    /* in place of the host of `url`, which certificates are checked by; NULL: that */
-    const char *ca_file; /* NULL: the system's */
-    const char *certificate; /* PEM of our own, with its key; NULL: none is shown */
+    const char *host;    /* value of Host; certificates are checked against `url`; NULL: the host of `url` */
+    const char *ca_file; /* NULL: the system's authorities */
+    const char *certificate; /* PEM of the client certificate, whose key is `key`; NULL: none */
     const char *key;
-    const char *connect_to; /* "address:port" that is connected to, whatever `url` names; NULL: as it says */
-    bool http2;             /* HTTP/2, without TLS by prior knowledge; an answer in HTTP/1 fails */
-    str_t body;             /* JSON, where there is any */
-    uint32_t timeout_ms;    /* for all of it; 0: none (a stream) */
-    size_t most;            /* bytes of body that are collected; more fails */
-    bool fresh;             /* on a new connection. Else one that was kept may be used; where that turns out
-                               dead before a byte of the answer came, libcurl sends the request again, five
-                               times at most, whatever its method */
-    bool alone;             /* on a new connection, which is closed after it */
+    const char *connect_to; /* "address:port" to connect to in place of that of `url`; NULL: that of `url` */
+    bool http2;             /* HTTP/2, without TLS by prior knowledge; an HTTP/1 answer fails */
+    str_t body;             /* JSON, or empty */
+    uint32_t timeout_ms;    /* for the whole call; 0: no limit (a stream) */
+    size_t most;            /* maximum bytes of collected body; a larger one fails */
+    bool fresh; /* use a new connection. Otherwise libcurl may reuse one; if that proves dead before the first
+                   byte of the answer, libcurl resends the request, of any method, at most five times */
+    bool alone; /* use a new connection and close it afterwards */
 } fetch_request_t;
 
 typedef struct fetch_result {
-    int status;           /* 0: there was no answer, or not a whole one; `error` says why */
+    int status;           /* 0: no complete answer; `error` has the reason */
     str_t body;           /* valid during `done` */
-    uint32_t retry_after; /* seconds, of the answer's Retry-After; 0: none */
-    const char *error;    /* a sentence without secrets; NULL where status is not 0 */
-    bool ours;            /* no answer because of ourselves: a file of ours, memory, too many calls */
+    uint32_t retry_after; /* seconds, from the answer's Retry-After; 0: none */
+    const char *error;    /* a sentence without secrets; NULL if status is not 0 */
+    bool ours;            /* the edge caused the failure: a file of its own, memory, too many calls */
 } fetch_result_t;
 
 typedef struct fetch_handlers {
-    /* Bytes of a 2xx body as they come, without a bound; NULL: collected for `done`, as other bodies are. */
+    /* Bytes of a 2xx body as they arrive, unbounded. NULL: collected for `done`, as other bodies are. */
     void (*data)(void *owner, str_t bytes);
-    /* The head of the answer came; NULL: does not matter. */
+    /* The head of the answer has arrived. May be NULL. */
     void (*head)(void *owner, int status);
-    /* The end, once; the fetch is freed after it. */
+    /* Called once, at the end. The fetch is freed after it. */
     void (*done)(void *owner, const fetch_result_t *result);
 } fetch_handlers_t;
 
-/* Never calls back from within; may be called from handlers. All of `request` is copied. */
+/* Never calls back from within; may be called from handlers. Copies all of `request`. */
 fetch_t *fetch_start(fetcher_t *fetcher, const fetch_request_t *request, const fetch_handlers_t *handlers,
                      void *owner);
-/* No handler is called any more; nulls. From any handler. NULL is allowed. */
+/* Stops all callbacks and nulls. May be called from any handler. NULL is a no-op. */
 void fetch_cancel(fetch_t **fetch);
 
 #endif

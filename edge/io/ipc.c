@@ -1,5 +1,5 @@
 /*
- * See ipc.h. A message is one datagram: a fixed head, then the bytes; descriptors ride along as SCM_RIGHTS.
+ * See ipc.h. A message is one datagram: a fixed head, then the bytes. Descriptors travel as SCM_RIGHTS.
  */
 #include "ipc.h"
 
@@ -17,7 +17,7 @@ typedef struct head {
     uint64_t value;
 } head_t;
 
-/* Room for the descriptors, aligned as cmsghdr asks. */
+/* Room for the descriptors, aligned for cmsghdr. */
 typedef union control {
     char room[CMSG_SPACE(IPC_FDS_MAX * sizeof(int))];
     struct cmsghdr align;
@@ -56,7 +56,7 @@ ipc_result_t ipc_send(int fd, uint32_t type, uint64_t value, str_t bytes, const 
     return sendmsg(fd, &msg, MSG_NOSIGNAL) < 0 ? result_of_errno() : IPC_OK;
 }
 
-/* Takes every descriptor that came, so that a bad message leaks none. */
+/* Takes every received descriptor, so that a bad message leaks none. */
 static void take_fds(struct msghdr *msg, ipc_message_t *message)
 {
     for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg); cmsg != NULL; cmsg = CMSG_NXTHDR(msg, cmsg)) {

@@ -1,4 +1,4 @@
-/* The loop's side of libh2o, for the files of this folder that have sockets of it. */
+/* Access to the loop's libh2o part, for the files of this folder that own its sockets. */
 #ifndef BOXEDGE_LOOP_INTERNAL_H
 #define BOXEDGE_LOOP_INTERNAL_H
 

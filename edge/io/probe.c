@@ -7,7 +7,7 @@
 #include "conn.h"
 #include "list.h"
 
-/* A box that neither accepts nor refuses within it is tried again. */
+/* A box that neither accepts nor refuses within this time is tried again. */
 #define CONNECT_MS 1000
 
 struct probe {
@@ -16,7 +16,7 @@ struct probe {
     socklen_t address_len;
     void (*listening)(void *owner);
     void *owner;
-    conn_t *conn; /* NULL: waits for the timer */
+    conn_t *conn; /* NULL: waiting for the timer */
     loop_timer_t timer;
     uint64_t began_ms;
 };
@@ -63,7 +63,7 @@ static void on_writable(void *owner)
 
 static void on_nothing(void *owner)
 {
-    (void)owner; /* reads are not wanted */
+    (void)owner; /* reads are never wanted */
 }
 
 static const conn_handlers_t handlers = {.readable = on_nothing, .writable = on_writable};

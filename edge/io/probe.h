@@ -1,6 +1,6 @@
 /*
- * Waits until a port of a box listens: connects at once and again and again, less and less often. A
- * connection that is accepted is closed at once; nothing is sent.
+ * Waits until a port of a box listens: connects at once, then repeatedly at growing intervals. An accepted
+ * connection is closed at once, without a byte sent.
  */
 #ifndef BOXEDGE_PROBE_H
 #define BOXEDGE_PROBE_H
@@ -13,16 +13,16 @@ typedef struct probe probe_t;
 
 #define PROBE_WAIT_MOST_MS 250
 
-/* How long to wait until the next try when that many milliseconds were waited in all: an eighth of them or
- * less, so that the box's visitor hardly waits longer than its app needed, and at least one millisecond.
- * Powers of two (a loop has room for few durations) up to PROBE_WAIT_MOST_MS: about 15 tries in the first 15
- * ms, at most 12 for each doubling after that. */
+/* The pause before the next attempt after `waited_ms` in all: at most an eighth of it, so that a visitor
+ * waits little longer than the app needs, and at least 1 ms. Powers of two (a loop has room for few
+ * durations) up to PROBE_WAIT_MOST_MS: about 15 attempts in the first 15 ms, then at most 12 per doubling. */
 uint32_t probe_wait_ms(uint64_t waited_ms);
 
-/* Calls `listening` once, from the loop; the probe is only to be stopped after it. Goes on until then. */
+/* Probes without limit until the port listens. Then calls `listening` once, from the loop; only probe_stop is
+ * valid after it. */
 probe_t *probe_start(loop_t *loop, const struct in6_addr *address, uint16_t port,
                      void (*listening)(void *owner), void *owner);
-/* Nulls. NULL is allowed. */
+/* Nulls. NULL is a no-op. */
 void probe_stop(probe_t **probe);
 
 #endif

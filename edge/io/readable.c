@@ -15,7 +15,7 @@ struct readable {
 
 static void on_readable(h2o_socket_t *sock, const char *err)
 {
-    (void)err; /* the socket reads nothing, so it knows of no error */
+    (void)err; /* the socket does not read, so it reports no error */
     const readable_t *readable = sock->data;
     readable->ready(readable->owner);
 }

@@ -1,6 +1,6 @@
 /*
- * One descriptor of its owner that the loop watches for something to read: bytes, a connection, a signal, a
- * count. The owner reads.
+ * One descriptor of its owner that the loop watches for readability: bytes, a connection, a signal, a count.
+ * The owner reads.
  */
 #ifndef BOXEDGE_READABLE_H
 #define BOXEDGE_READABLE_H
@@ -9,15 +9,15 @@
 
 typedef struct readable readable_t;
 
-/* There is something to read, an end or an error among it. The readable may be freed from within. */
+/* The descriptor is readable, or has an end or an error to report. The callback may free the readable. */
 typedef void (*readable_ready_t)(void *owner);
 
-/* Takes `fd`: readable_free closes it. Nothing is watched for before readable_start. */
+/* Takes `fd`, which readable_free closes. Watching begins with readable_start. */
 readable_t *readable_new(loop_t *loop, int fd, readable_ready_t ready, void *owner);
-/* From now on `ready` is called in each turn in which there is something to read. */
+/* Calls `ready` in each later turn in which the descriptor is readable. */
 void readable_start(readable_t *readable);
 void readable_stop(readable_t *readable);
-/* Nulls; NULL is fine. */
+/* Nulls. NULL is a no-op. */
 void readable_free(readable_t **readable);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * See resolver.h. c-ares cannot take back a single question: a name that is not wanted any more while its
- * question is under way is dropped, and freed by the answer.
+ * See resolver.h. c-ares cannot cancel a single query: a name that is no longer wanted during its query is
+ * dropped, and the answer frees it.
  */
 #include "resolver.h"
 
@@ -15,7 +15,8 @@
 #include "process_log.h"
 #include "watch.h"
 
-/* For one server of /etc/resolv.conf, once; c-ares asks each of them so often, and doubles the time. */
+/* The first timeout of one server of /etc/resolv.conf, and the attempts per server. c-ares doubles the
+ * timeout. */
 #define ASK_MS    2000
 #define ASK_TRIES 2
 
@@ -28,9 +29,9 @@ const resolver_options_t resolver_defaults = {
 };
 
 typedef enum name_state {
-    NAME_WAITS,   /* for its time to be asked for */
-    NAME_ASKED,   /* c-ares has the question */
-    NAME_DROPPED, /* c-ares has it, and nobody wants the answer */
+    NAME_WAITS,   /* until its next query is due */
+    NAME_ASKED,   /* c-ares has a query for it */
+    NAME_DROPPED, /* c-ares has a query for it, and the answer is not wanted */
 } name_state_t;
 
 typedef struct name {
@@ -50,13 +51,13 @@ struct resolver {
     random_source_t *random;
     void (*changed)(void *owner);
     void *owner;
-    loop_task_t tell; /* of changes */
+    loop_task_t tell; /* calls `changed` */
     list_t names;
-    size_t asked; /* names of which c-ares has a question */
+    size_t asked; /* names with a query in c-ares */
     ares_channel channel;
-    bool stale; /* something failed since the channel was opened: /etc/resolv.conf may be another by now */
+    bool stale; /* a query failed since the channel was opened: /etc/resolv.conf may have changed */
     list_t watches;
-    deadline_t timer; /* when c-ares wants to be called */
+    deadline_t timer; /* c-ares' next timeout */
 };
 
 /* ---- times ---- */
@@ -85,7 +86,7 @@ uint32_t resolver_retry_ms(const resolver_options_t *options, unsigned failures,
 
 static void on_time(deadline_t *deadline);
 
-/* After everything that c-ares does. */
+/* Sets the timer; call it after every c-ares call. */
 static void arm(resolver_t *resolver)
 {
     struct timeval left;
@@ -112,8 +113,8 @@ static void on_ready(void *owner, int fd, unsigned what)
     arm(resolver);
 }
 
-/* ARES_OPT_SOCK_STATE_CB: what c-ares waits for at one of its descriptors; nothing: it is about to close it.
- * One for which no watch can be had is not served: its questions time out. */
+/* ARES_OPT_SOCK_STATE_CB: the events that c-ares wants on a descriptor; none if it is about to close it. A
+ * descriptor that gets no watch is not served: its queries time out. */
 static void on_socket(void *owner, ares_socket_t fd, int readable, int writable)
 {
     resolver_t *resolver = owner;
@@ -172,7 +173,8 @@ static int compare(const void *a, const void *b)
     return memcmp(a, b, sizeof(struct in6_addr));
 }
 
-/* The addresses of an answer, sorted, each once; to be freed. *ttl: the least of all records (seconds). */
+/* The addresses of an answer, sorted and unique; the caller frees them. *ttl: the minimum of all records, in
+ * seconds. */
 static struct in6_addr *read_answer(const struct ares_addrinfo *answer, size_t *count, int *ttl)
 {
     size_t n = 0, kept = 0;
@@ -358,7 +360,7 @@ void resolver_free(resolver_t **resolver)
     if (r == NULL)
         return;
     resolver_set(r, NULL, 0);
-    channel_close(r); /* answers what it still has, and so frees it */
+    channel_close(r); /* calls back for pending queries, which frees their names */
     assert(r->asked == 0);
     deadline_clear(&r->timer);
     loop_undefer(&r->tell);

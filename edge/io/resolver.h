@@ -1,7 +1,7 @@
 /*
- * Names of servers and their addresses, A and AAAA, for as long as they are wanted: asked for again when
- * their TTL is over. Where that fails the last good answer stays, and it is tried again with a back-off and
- * jitter. Through c-ares, on the loop; /etc/hosts counts as c-ares has it. Nothing here is on the data path.
+ * Resolves server names to A and AAAA addresses, and again whenever a TTL expires, while they are wanted.
+ * After a failure the last good answer stays, and retries follow with back-off and jitter. Uses c-ares on the
+ * loop, and /etc/hosts as c-ares does. The data path never waits for it.
  */
 #ifndef BOXEDGE_RESOLVER_H
 #define BOXEDGE_RESOLVER_H
@@ -12,40 +12,39 @@
 #include "random_id.h"
 #include "str.h"
 
-/* Addresses of one name that are kept: of more, the first in their order as numbers. */
+/* Maximum addresses kept per name: the first in numeric order. */
 #define RESOLVER_ADDRESSES_MAX 64
 
 typedef struct resolver resolver_t;
 
 typedef struct resolver_options {
     const char *servers;     /* "address:port,..."; NULL: those of /etc/resolv.conf */
-    uint32_t ttl_least_ms;   /* a shorter TTL counts as this */
-    uint32_t ttl_most_ms;    /* a longer one as this */
-    uint32_t ttl_none_ms;    /* of /etc/hosts, and of a TTL of 0 */
-    uint32_t retry_first_ms; /* after a failure: doubling */
-    uint32_t retry_last_ms;  /* up to this; between half of it and all of it is waited */
+    uint32_t ttl_least_ms;   /* lower bound for a TTL */
+    uint32_t ttl_most_ms;    /* upper bound for a TTL */
+    uint32_t ttl_none_ms;    /* for entries of /etc/hosts and a TTL of 0 */
+    uint32_t retry_first_ms; /* after the first failure; doubles with each further one */
+    uint32_t retry_last_ms;  /* upper bound; the actual wait is between half of the delay and all of it */
 } resolver_options_t;
 
 extern const resolver_options_t resolver_defaults;
 
-/* `changed` is called from the loop when names have other addresses than before, or have them for the first
- * time. `options` is copied but for `servers`, which outlives the resolver, as `random` does. */
+/* The loop calls `changed` when names have different addresses, or addresses for the first time. Copies
+ * `options`, except for `servers`, which must outlive the resolver, as must `random`. */
 resolver_t *resolver_new(loop_t *loop, const resolver_options_t *options, random_source_t *random,
                          void (*changed)(void *owner), void *owner);
 /* Nulls. Not from within `changed`. */
 void resolver_free(resolver_t **resolver);
 
-/* The names that are wanted from now on (copied; one that comes twice is one). What is known of those that
- * were wanted before stays. */
+/* Sets the wanted names (copied; duplicates count once). Names that stay wanted keep their addresses. */
 void resolver_set(resolver_t *resolver, const char *const *names, size_t count);
 /*
- * The addresses of a name (IPv4 as mapped IPv6), in their order as numbers; valid until the next turn.
- * Returns how many; 0 where it was never resolved, or is not wanted.
+ * The addresses of a name (IPv4 as mapped IPv6), in numeric order, valid until the next turn. Returns their
+ * number; 0 if the name was never resolved or is not wanted.
  */
 size_t resolver_look(const resolver_t *resolver, const char *name, const struct in6_addr **addresses);
 
-/* How long an answer of this TTL (seconds) holds, and how long is waited after the `failures`th failure in a
- * row (from 1) with 16 random bits. In ms. */
+/* The lifetime of an answer with this TTL (seconds), and the wait after the `failures`th consecutive failure
+ * (from 1) with 16 random bits. In ms. */
 uint32_t resolver_ttl_ms(const resolver_options_t *options, int ttl);
 uint32_t resolver_retry_ms(const resolver_options_t *options, unsigned failures, uint16_t random);
 

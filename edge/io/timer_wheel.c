@@ -1,7 +1,7 @@
 /*
- * Level L holds timers whose due time first differs from the wheel's in digit L (base 64): level 0 one
- * millisecond a slot, level 1 64 ms, and so on. When the wheel reaches a slot of a higher level, that slot's
- * timers move down. It never jumps over an occupied slot, so no timer is ever behind it.
+ * Level L holds timers whose due time first differs from the wheel's in digit L (base 64): a slot spans 1 ms
+ * on level 0, 64 ms on level 1, and so on. When the wheel reaches a slot of a higher level, that slot's
+ * timers move down. It never skips an occupied slot, so no timer falls behind it.
  */
 #include "timer_wheel.h"
 
@@ -33,8 +33,8 @@ void timer_wheel_add(timer_wheel_t *wheel, loop_timer_t *timer)
     list_insert(&wheel->slots[level][slot], &timer->link);
 }
 
-/* The first slot, from the wheel's time on, that may hold a timer, and when it begins; false where there is
- * none. Lower levels come first: their timers share all higher digits with the wheel's time. */
+/* The first slot from the wheel's time on that may hold a timer, and its begin; false if none. Lower levels
+ * come first: their timers share all higher digits with the wheel's time. */
 static bool first_slot(const timer_wheel_t *wheel, unsigned *level, unsigned *slot, uint64_t *begins)
 {
     for (unsigned l = 0; l < TIMER_WHEEL_LEVELS; l++) {
@@ -59,14 +59,15 @@ uint64_t timer_wheel_soonest(const timer_wheel_t *wheel)
     return first_slot(wheel, &level, &slot, &begins) ? begins : UINT64_MAX;
 }
 
-/* Takes all timers of a slot. */
+/* Moves all timers of a slot to `into`. */
 static void empty_slot(timer_wheel_t *wheel, unsigned level, unsigned slot, list_t *into)
 {
     wheel->occupied[level] &= ~(UINT64_C(1) << slot);
     list_insert_all(into, &wheel->slots[level][slot]);
 }
 
-/* The wheel's time becomes `time`, before which no slot begins: what begins then moves to lower levels. */
+/* Advances the wheel to `time`, before which no occupied slot begins. Timers of higher-level slots that begin
+ * then move down. */
 static void move_to(timer_wheel_t *wheel, uint64_t time)
 {
     wheel->now = time;

@@ -11,10 +11,10 @@
 
 struct watch {
     list_t link;
-    h2o_socket_t *sock; /* over the duplicate, which it owns */
+    h2o_socket_t *sock; /* on the duplicate, which it owns */
     int fd;             /* the library's */
     bool want_write;
-    bool armed; /* a notification of writability is under way: it cannot be called back */
+    bool armed; /* a write notification is pending and cannot be cancelled */
     watch_ready_t ready;
     void *owner;
 };
@@ -31,7 +31,7 @@ static void arm(watch_t *watch)
 
 static void on_readable(h2o_socket_t *sock, const char *err)
 {
-    (void)err; /* the loop reads nothing, so it knows of no error */
+    (void)err; /* the socket does not read, so it reports no error */
     watch_t *watch = sock->data;
     watch->ready(watch->owner, watch->fd, WATCH_READ);
 }
@@ -43,7 +43,7 @@ static void on_writable(h2o_socket_t *sock, const char *err)
     watch->armed = false;
     if (!watch->want_write)
         return;
-    arm(watch); /* before, since the library may end it */
+    arm(watch); /* first, because the callback may free the watch */
     watch->ready(watch->owner, watch->fd, WATCH_WRITE);
 }
 

@@ -1,6 +1,6 @@
 /*
  * Descriptors that belong to a library (libcurl, c-ares) and that the loop watches for it. The loop watches a
- * duplicate of each, so that neither closes what the other uses.
+ * duplicate of each, so neither closes a descriptor that the other uses.
  */
 #ifndef BOXEDGE_WATCH_H
 #define BOXEDGE_WATCH_H
@@ -14,15 +14,15 @@
 
 typedef struct watch watch_t;
 
-/* `fd` is ready for `what`: one of WATCH_READ and WATCH_WRITE. The watch may be freed from within. */
+/* `fd` is ready for `what`: either WATCH_READ or WATCH_WRITE. The callback may free the watch. */
 typedef void (*watch_ready_t)(void *owner, int fd, unsigned what);
 
-/* Nothing is watched for yet. Becomes a member of `list`, an anchor of the caller's. NULL: there is no
- * descriptor to be had. */
+/* Makes a watch for nothing yet and adds it to `list`, an anchor of the caller. NULL if no descriptor is
+ * free. */
 watch_t *watch_new(loop_t *loop, list_t *list, int fd, watch_ready_t ready, void *owner);
-/* From now on for these: any of WATCH_READ | WATCH_WRITE; again and again as long as it is ready. */
+/* Sets the watched conditions: any of WATCH_READ | WATCH_WRITE. Level-triggered. */
 void watch_set(watch_t *watch, unsigned what);
-/* Nulls. Before `fd` is closed, or after. */
+/* Nulls. May be called before or after `fd` is closed. */
 void watch_free(watch_t **watch);
 
 /* The member of `list` that watches `fd`, or NULL. */
