@@ -1,7 +1,7 @@
 /*
- * State only moves forward within an attempt: CONNECTING, HANDSHAKE, HEAD, BODY or RAW, OVER. A second
- * attempt begins again, once (resend.h). After each exchange_* call the state is looked at again, since the
- * exchange may have let go of this origin meanwhile.
+ * Within an attempt the state only moves forward: CONNECTING, HANDSHAKE, HEAD, BODY or RAW, OVER. A second
+ * attempt starts over, once (resend.h). Each exchange_* call may detach the exchange from this origin, so the
+ * state is checked again after it.
  */
 #include "http1_client.h"
 
@@ -26,7 +26,7 @@
 
 static const origin_ops_t ops;
 
-/* ---- letting go ---- */
+/* ---- release ---- */
 
 void http1_client_drop(http1_client_t *client)
 {
@@ -74,7 +74,6 @@ bool http1_client_elsewhere(http1_client_t *client)
     return true;
 }
 
-/* The connection ended before a response. */
 void http1_client_lost(http1_client_t *client)
 {
     exchange_t *ex = client->ex;
@@ -95,7 +94,6 @@ void http1_client_lost(http1_client_t *client)
     http1_client_attempt(client, true);
 }
 
-/* The response is complete. The connection goes back to the pool where its next use is unambiguous. */
 void http1_client_finish(http1_client_t *client, size_t left)
 {
     exchange_t *ex = client->ex;
@@ -120,14 +118,14 @@ static void op_cancel(exchange_t *ex)
 
 /* ---- sending ---- */
 
-/* Of requests: some apps take them for the beginning of the next request, and they may be discarded (RFC 9110
- * section 6.5.1). */
+/* For requests: some apps parse trailers as the next request, and dropping them is allowed (RFC 9110 section
+ * 6.5.1). */
 static const fields_t no_trailers;
 
 static void first_byte_timeout(loop_timer_t *timer)
 {
     http1_client_t *client = CONTAINER_OF(http1_client_t, timer, timer);
-    client->reused = false; /* silence is the server's own, wherever the connection came from */
+    client->reused = false; /* silence is the server's fault, on a reused connection too */
     if (!http1_client_elsewhere(client))
         http1_client_fail(client, ORIGIN_TIMEOUT);
 }
@@ -138,7 +136,7 @@ static void await_first_byte(http1_client_t *client)
     loop_timer_start(ex->context->loop, &client->timer, ex->target.first_byte_ms, first_byte_timeout);
 }
 
-/* The request's body is under way: nothing else of the attempt has a timer. */
+/* The request's body is being sent; no other part of the attempt uses the timer now. */
 static bool is_uploading(const http1_client_t *client)
 {
     const exchange_t *ex = client->ex;
@@ -156,7 +154,7 @@ static void upload_look(loop_timer_t *timer)
         watch_upload(client);
 }
 
-/* A server that takes nothing of the body for as long as it may take to answer is given up. */
+/* Gives up a server that takes no body bytes for as long as it may take to answer. */
 static void watch_upload(http1_client_t *client)
 {
     exchange_t *ex = client->ex;
@@ -164,7 +162,7 @@ static void watch_upload(http1_client_t *client)
                      upload_look);
 }
 
-/* For a connection: nothing was sent, and ex->held has the body. */
+/* For a connection: nothing has been sent, and ex->held has the body. */
 static bool is_waiting(const http1_client_t *client)
 {
     return client->state < ATTEMPT_HEAD;
@@ -198,7 +196,7 @@ static void op_send_body(exchange_t *ex, str_t data)
         buffer_append(&ex->held, data, &ex->account);
         return;
     }
-    if (client->keep_body) /* also where this box takes no more: the second attempt sends it all */
+    if (client->keep_body) /* even if this box takes no more: a second attempt sends all of it */
         keep_for_resend(client, data);
     if (!client->write_broken)
         http1_writer_body(&client->writer, data);
@@ -234,8 +232,8 @@ void http1_client_watch_rest(http1_client_t *client)
         loop_timer_start(context->loop, &client->timer, context->conf->timeouts.write_idle, rest_timeout);
 }
 
-/* Whether only the app, or only the exchange's client, can make it go on: by what the app has not taken, or
- * not answered, or by what nobody reads. */
+/* True if progress depends on the app or the exchange's client alone: bytes not taken, a request not
+ * answered, or a response not read. */
 static bool stands_still(const http1_client_t *client)
 {
     bool unread = !conn_wants_read(client->conn) && !client->ended;
@@ -253,7 +251,7 @@ void http1_client_watch(http1_client_t *client)
         backlog_end(&client->backlog);
 }
 
-/* Only what is idempotent may be sent again once a byte of it has left (resend.h). */
+/* Once a byte has left, only an idempotent request may be resent (resend.h). */
 static void drop_unsafe(http1_client_t *client)
 {
     exchange_t *ex = client->ex;
@@ -268,7 +266,7 @@ static void drop_unsafe(http1_client_t *client)
         request_head_release(ex);
 }
 
-/* After a write. A few bytes are no movement: a queue with room takes them, whatever the app does. */
+/* Called after a write. A few bytes prove no progress: a queue with room takes them in any case. */
 static void watch_written(http1_client_t *client)
 {
     bool much = client->writer.written - client->watched >= CONN_LITTLE_BYTES;
@@ -300,8 +298,7 @@ static void op_flush(exchange_t *ex)
         }
         break;
     case HTTP1_BROKEN:
-        /* The box may have answered before it closed: what it sent is read first, and that read tells the
-         * end. */
+        /* The box may have answered before it closed. Read that first; the read also reports the end. */
         client->write_broken = true;
         conn_want_write(client->conn, false);
         conn_want_read(client->conn, true);
@@ -312,8 +309,8 @@ static void op_flush(exchange_t *ex)
 }
 
 /*
- * A body that has come whole before the head goes has a length, and an empty one is none, however the client
- * framed it: simple servers know no chunks, and expect no body with GET.
+ * A body that is complete before the head is sent gets a length, and an empty one is omitted, however the
+ * client framed it. Simple servers know no chunks and expect no body with GET.
  */
 static void settle_framing(exchange_t *ex)
 {
@@ -350,7 +347,7 @@ void http1_client_send(http1_client_t *client)
         http1_writer_end(&client->writer, &no_trailers);
     conn_want_read(client->conn, true);
     op_flush(ex);
-    if (pool == &own) /* the kernel has it, or the writer a copy of its rest */
+    if (pool == &own) /* the kernel has the head, or the writer a copy of its rest */
         arena_clear(&own);
     else
         exchange_give_back(ex, head.p);
@@ -361,7 +358,7 @@ void http1_client_send(http1_client_t *client)
     exchange_request_room_grew(ex);
 }
 
-/* ---- beginning ---- */
+/* ---- start ---- */
 
 static void prepare_websocket_key(http1_client_t *client)
 {

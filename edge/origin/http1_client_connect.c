@@ -1,6 +1,6 @@
 /*
- * Connections of the HTTP/1 client: how an attempt gets one, from the pool or by connecting, over TLS where
- * its target says so; and what becomes of it.
+ * Connections of the HTTP/1 client: how an attempt gets one, pooled or new, with TLS if the target requires
+ * it, and how the attempt releases it.
  */
 #include <errno.h>
 
@@ -18,7 +18,7 @@
 #include "shortage.h"
 #include "target.h"
 
-/* ---- beginning ---- */
+/* ---- start ---- */
 
 static void connect_failed(http1_client_t *client, origin_failure_t failure)
 {
@@ -29,11 +29,10 @@ static void connect_failed(http1_client_t *client, origin_failure_t failure)
         http1_client_fail(client, failure);
 }
 
-/* A connection could not be made. */
 static void connect_error(http1_client_t *client, int error)
 {
     exchange_t *ex = client->ex;
-    if (descriptors_ran_out(error)) { /* that is no fault of the origin, and no other one helps */
+    if (descriptors_ran_out(error)) { /* not the origin's fault, and another one would not help */
         http1_client_fail(client, ORIGIN_NO_DESCRIPTOR);
         return;
     }
@@ -59,7 +58,7 @@ static void connect_timeout(loop_timer_t *timer)
         connect_failed(client, ORIGIN_CONNECT_TIMEOUT);
 }
 
-/* The connection is there, or failed with `failure` where that is not NULL. */
+/* Connecting succeeded, or failed with `failure` unless that is NULL. */
 static void connect_ended(http1_client_t *client, const origin_failure_t *failure)
 {
     loop_timer_stop(&client->timer);
@@ -98,7 +97,7 @@ void http1_client_connected(http1_client_t *client)
             connect_error(client, error);
         return;
     }
-    conn_probe_peer(conn_fd(client->conn)); /* no timer of ours bounds a response */
+    conn_probe_peer(conn_fd(client->conn)); /* no timer bounds a response */
     conn_bound_queues(conn_fd(client->conn),
                       slots_are_many(client->ex) ? CONN_NARROW_BYTES : CONN_UNREAD_BYTES);
     if (!target_tls(client->ex, &ssl)) {
@@ -163,7 +162,7 @@ static uint32_t pool_idle_ms(const http1_client_t *client)
     uint32_t told = client->head.keep_alive_timeout_s;
     if (told == 0 || told > idle / 1000)
         return idle;
-    /* A power of two seconds, because the loop has few different durations and boxes have many opinions. */
+    /* A power of two seconds: the loop has lists for few durations, and boxes choose many. */
     uint32_t seconds = 1;
     while (seconds * 2 <= told - 1)
         seconds *= 2;
@@ -171,9 +170,9 @@ static uint32_t pool_idle_ms(const http1_client_t *client)
 }
 
 /*
- * Whether this exchange may meet the next one on its connection. An app that answers without reading the body
- * takes the rest for a request, and nothing that a proxy sees proves that all was read. A body that comes
- * late, behind a head that has none, would be taken for an answer.
+ * True if this exchange may leave bytes for the next one on the connection. An app that does not read the
+ * body parses the rest as a request, and a proxy cannot tell whether it read all. A late body behind a head
+ * that excludes one would pass for a response.
  */
 static bool may_leave_something(const http1_client_t *client)
 {
@@ -182,7 +181,7 @@ static bool may_leave_something(const http1_client_t *client)
            (ex->request.has_body || ex->request.websocket || client->head.no_body_by_rule);
 }
 
-/* Of the connection of a complete response, with `left` bytes behind it. */
+/* For a complete response with `left` bytes behind it. */
 static http1_next_use_t next_use(const http1_client_t *client, size_t left)
 {
     exchange_t *ex = client->ex;
@@ -197,7 +196,7 @@ static http1_next_use_t next_use(const http1_client_t *client, size_t left)
 
 http1_parting_t http1_client_parting(const http1_client_t *client)
 {
-    /* A server of the API may have left the last request's body unread as well. */
+    /* An API server may have left the previous request's body unread, too. */
     bool earlier = client->reused && client->ex->target.pool_after_body;
     return (http1_parting_t){
         .use = HTTP1_USE_NEVER,
@@ -223,13 +222,13 @@ void http1_client_part(exchange_t *ex, conn_t **conn, const http1_parting_t *par
         return;
     }
     if (parting->much && parting->whole)
-        farewell_begin_origin(ex, conn); /* also of one that was answered: its app may read on */
+        farewell_begin_origin(ex, conn); /* even if it was answered: its app may still be reading */
     if (*conn == NULL)
         return;
     if (parting->use == HTTP1_USE_RETIRED)
         origin_pool_retire(pool, conn, target->name, target->generation);
     else if (parting->much && !parting->whole)
-        conn_give_up(conn); /* the rest of a request that is not whole is of no use */
+        conn_give_up(conn); /* the rest of an incomplete request is of no use */
     else
         conn_free(conn);
 }

@@ -1,6 +1,6 @@
 /*
- * The receiving half of the HTTP/1 client: interim and final heads, bodies in every framing, and what a box
- * gets wrong.
+ * Receiving side of the HTTP/1 client: interim and final heads, bodies in every framing, and invalid
+ * responses.
  */
 #include "http1_client_internal.h"
 
@@ -13,7 +13,7 @@
 
 /* ---- receiving ---- */
 
-/* Of a response before its head is known, where the client has no room for more. */
+/* Read size before the head is known, if the client has no room for more. */
 #define HEAD_READ_BYTES 4096
 
 static void bad_response(http1_client_t *client, const fault_t *fault)
@@ -38,8 +38,8 @@ static bool is_websocket_accept(const http1_client_t *client, const response_t *
            str_ieq(fields_value(&response->fields, FIELD_UPGRADE), STR("websocket"));
 }
 
-/* Takes body bytes as far as the client has room. Returns how many bytes of `data` were used; when the
- * response ended with them, the state is ATTEMPT_OVER. */
+/* Takes body bytes as far as the client has room. Returns the number of bytes used; the state is ATTEMPT_OVER
+ * if they ended the response. */
 static size_t take_chunked(http1_client_t *client, str_t data)
 {
     exchange_t *ex = client->ex;
@@ -79,7 +79,7 @@ static size_t take_plain(http1_client_t *client, str_t data)
 {
     exchange_t *ex = client->ex;
     size_t used = 0, room;
-    /* Until all is taken or the client has said that it has no room: only then will it say when it has. */
+    /* Continue until all is taken or the room is 0: only then does the client report new room. */
     while (used < data.n && (room = exchange_response_body_room(ex)) != 0) {
         size_t n = data.n - used < room ? data.n - used : room;
         if (client->framing == BODY_LENGTH && n > client->remaining)
@@ -96,14 +96,14 @@ static size_t take_plain(http1_client_t *client, str_t data)
     return used;
 }
 
-/* Until the client has room. */
+/* Resumed by http1_client_resume. */
 static void stop_reading(http1_client_t *client)
 {
     conn_want_read(client->conn, false);
     http1_client_watch(client);
 }
 
-/* Bytes of the response's body: passed on, and what there is no room for is kept while reading stops. */
+/* Passes on body bytes. Without room, keeps the rest and stops reading. */
 static void take_body(http1_client_t *client, str_t data)
 {
     size_t n = client->framing == BODY_CHUNKED ? take_chunked(client, data) : take_plain(client, data);
@@ -132,7 +132,7 @@ static void begin_body(http1_client_t *client, const response_t *response)
         chunked_init(&client->chunked, &ex->arena, ex->context->conf->limits.head_fields);
 }
 
-/* The final head: from here on the response can only go on or be cut. */
+/* The final head. After it the response can only continue or be cut. */
 static void take_head(http1_client_t *client, response_t *response, str_t rest)
 {
     exchange_t *ex = client->ex;
@@ -180,7 +180,7 @@ static void read_head(http1_client_t *client, str_t data, bool kept)
         if (result == HTTP1_INCOMPLETE) {
             str_t copy = kept ? str_make(NULL, 0) : data;
             client->head_seen = data.n;
-            if (kept) /* interim responses before it are used up */
+            if (kept) /* drop the interim responses before it */
                 buffer_consume(&client->in, buffer_size(&client->in) - data.n, &ex->account);
             buffer_append(&client->in, copy, &ex->account);
             return;
@@ -188,7 +188,7 @@ static void read_head(http1_client_t *client, str_t data, bool kept)
         client->head_seen = 0;
         str_t rest = str_from_offset(data, client->head.len);
         if (response.status >= 200 || response.status == 101) {
-            buffer_t in = client->in; /* the slices live in it until the head and its body are passed on */
+            buffer_t in = client->in; /* keeps the slices valid until the head and its body are passed on */
             client->in = (buffer_t){NULL};
             take_head(client, &response, rest);
             buffer_clear(&in, &ex->account);
@@ -210,7 +210,7 @@ static void read_head(http1_client_t *client, str_t data, bool kept)
     }
 }
 
-/* The box ended or broke the connection. */
+/* The box closed or broke the connection. */
 static void box_ended(http1_client_t *client, conn_result_t how)
 {
     exchange_t *ex = client->ex;
@@ -233,8 +233,8 @@ void http1_client_hangup(void *owner, bool reset)
 {
     http1_client_t *client = owner;
     if (!reset)
-        return; /* what came before the FIN is read when there is room for it */
-    /* What came before a reset can be read as well, and then the reset. */
+        return; /* bytes before the FIN are read once the client has room */
+    /* Bytes before a reset can still be read; the read then reports the reset. */
     bool unread = buffer_size(&client->in) != 0 || conn_unread(client->conn) != 0;
     if (client->state == ATTEMPT_HEAD || client->ended || !unread)
         box_ended(client, CONN_FAILED);
@@ -250,7 +250,7 @@ void http1_client_readable(void *owner)
         return;
     }
     if (client->state == ATTEMPT_HEAD) {
-        /* What comes with the head, and finds no room, would have to be kept. */
+        /* Body that arrives with the head and finds no room must be kept, so the read is limited. */
         size_t room = exchange_response_body_room(ex);
         room = room > HEAD_READ_BYTES ? room : HEAD_READ_BYTES;
         cap = room < cap ? room : cap;

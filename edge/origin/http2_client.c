@@ -1,11 +1,10 @@
 /*
  * One attempt at a request over HTTP/2. Its state only moves forward: WAITING, HEAD, BODY, OVER. A second
- * attempt begins again in the same place, once. After each exchange_* call the state is looked at again,
- * since the exchange may have let go meanwhile.
+ * attempt reuses the struct, once. Each exchange_* call may detach the exchange, so the state is checked
+ * again after it.
  *
- * The body that came is in ex->held and leaves from there, in the portions that the origin's windows take. As
- * long as it is short it is kept, because a request that the origin has not looked at may be sent again
- * whatever its method (RFC 9113 section 8.7).
+ * Received body is in ex->held and leaves from there as the origin's windows allow. A short body is kept,
+ * because a request that the origin has not processed may be resent with any method (RFC 9113 section 8.7).
  */
 #include "http2_client.h"
 
@@ -23,7 +22,7 @@
 
 static void attempt(http2_client_t *client, bool fresh);
 
-/* ---- letting go ---- */
+/* ---- release ---- */
 
 static void unlink_from(list_t *link)
 {
@@ -31,7 +30,7 @@ static void unlink_from(list_t *link)
         list_unlink(link);
 }
 
-/* Lets go of the connection; what was not complete is reset. */
+/* Detaches from the connection. Resets the stream unless both directions are complete. */
 static void detach(http2_client_t *client)
 {
     http2_origin_t *origin = client->origin;
@@ -73,7 +72,7 @@ void http2_client_orphan(http2_client_t *client)
         (void)nghttp2_session_set_stream_user_data(origin->session, client->id, NULL);
     client->origin = NULL;
     http2_window_end(&client->window, &client->ex->account);
-    /* The exchange may have been told of room for the rest; it is told once. */
+    /* A pending notification of room must not get lost: none follows. */
     bool due = list_is_linked(&client->touched);
     unlink_from(&client->link);
     unlink_from(&client->touched);
@@ -109,8 +108,8 @@ static resend_facts_t facts_of(const http2_client_t *client)
     };
 }
 
-/* The attempt failed before a response. True: the exchange goes to another server of the API, or was answered
- * since. */
+/* The attempt failed before a response. True: a new attempt to another API server has begun, or the exchange
+ * has been answered. */
 static bool try_elsewhere(http2_client_t *client, const resend_facts_t *facts)
 {
     const origin_target_t *target = &client->ex->target;
@@ -135,8 +134,8 @@ void http2_client_lost(http2_client_t *client)
 void http2_client_refused(http2_client_t *client)
 {
     resend_facts_t facts = facts_of(client);
-    facts.reused = true; /* the origin is well, this connection is not */
-    facts.wrote = false; /* nobody looked at it: any method may be sent again */
+    facts.reused = true; /* the origin is healthy, only this connection is not */
+    facts.wrote = false; /* not processed: any method may be resent */
     if (try_elsewhere(client, &facts))
         return;
     if (client->ex->target.elsewhere == NULL && resend_allowed(&facts))
@@ -148,7 +147,7 @@ void http2_client_refused(http2_client_t *client)
 void http2_client_finish(http2_client_t *client)
 {
     exchange_t *ex = client->ex;
-    detach(client); /* what is left of the request is not wanted */
+    detach(client); /* the rest of the request is not needed */
     ex->origin_ops = NULL;
     buffer_clear(&ex->held, &ex->account);
     exchange_response_end(ex);
@@ -166,7 +165,7 @@ static void first_byte_timeout(loop_timer_t *timer)
 {
     http2_client_t *client = CONTAINER_OF(http2_client_t, timer, timer);
     resend_facts_t facts = facts_of(client);
-    facts.reused = false; /* silence is the server's own, wherever the connection came from */
+    facts.reused = false; /* silence is the server's fault, on a reused connection too */
     if (!try_elsewhere(client, &facts))
         http2_client_fail(client, ORIGIN_TIMEOUT);
 }
@@ -177,14 +176,14 @@ static void await_first_byte(http2_client_t *client)
     loop_timer_start(ex->context->loop, &client->timer, ex->target.first_byte_ms, first_byte_timeout);
 }
 
-/* Once nghttp2 has the head, and where no second attempt can be made. */
+/* Call once nghttp2 has the head and no second attempt is possible. */
 static void release_head(http2_client_t *client)
 {
     if (client->ex->target.elsewhere == NULL)
         request_head_release(client->ex);
 }
 
-/* What nghttp2 has taken is dropped; a second attempt cannot be made any more. */
+/* Drops the bytes that nghttp2 has taken. Rules out a second attempt. */
 static void stop_keeping(http2_client_t *client)
 {
     exchange_t *ex = client->ex;
@@ -204,7 +203,7 @@ size_t http2_client_unsent(const http2_client_t *client)
 void http2_client_watch_upload(http2_client_t *client)
 {
     if (client->state != HTTP2_CLIENT_HEAD || client->ex->request_complete)
-        return; /* it has its time to answer */
+        return; /* the first-byte timer is running */
     if (http2_client_unsent(client) != 0)
         await_first_byte(client);
     else
@@ -268,7 +267,7 @@ static void op_flush(exchange_t *ex)
 static bool op_sent(const exchange_t *ex)
 {
     (void)ex;
-    return true; /* asked of tunnels only */
+    return true; /* only tunnels ask */
 }
 
 static void op_resume_response(exchange_t *ex)
@@ -299,7 +298,6 @@ static void connect_timeout(loop_timer_t *timer)
         fail_connect(client, ORIGIN_CONNECT_TIMEOUT);
 }
 
-/* The box refused the connection. */
 static void refused(http2_client_t *client)
 {
     exchange_t *ex = client->ex;

@@ -1,10 +1,10 @@
 /*
  * An attempt's stream between nghttp2 and the exchange: response heads and bodies from nghttp2's callbacks,
- * and the request's body to it.
+ * the request's body to nghttp2.
  *
- * Response body: bytes that the client has room for go straight to it; others are held. The connection's
- * window is given back for every byte at once, so that a stream whose client is slow never stalls its
- * neighbours; the stream's as the client takes bytes (http2_window.h).
+ * Response body goes straight to the client while it has room; the rest is held. Every byte renews the
+ * connection's window at once, so that a slow client never stalls other streams. The stream's window is
+ * renewed as the client takes bytes (http2_window.h).
  */
 #include <assert.h>
 
@@ -82,7 +82,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghtt
                                               name_str, value_str));
 }
 
-/* nghttp2 would drop the field and go on. */
+/* Without this callback nghttp2 drops the field and continues. */
 static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *frame, nghttp2_rcbuf *name,
                              nghttp2_rcbuf *value, uint8_t flags, void *user_data)
 {
@@ -98,7 +98,7 @@ static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *fram
                                              nghttp2_rcbuf_get_buf(value).len));
 }
 
-/* nghttp2 will reset the stream for a field, which only this text names. */
+/* nghttp2 is about to reset the stream because of a field, which only this text names. */
 static int on_error(nghttp2_session *session, int error, const char *text, size_t n, void *user_data)
 {
     (void)session;
@@ -115,7 +115,7 @@ static int on_error(nghttp2_session *session, int error, const char *text, size_
     return 0;
 }
 
-/* nghttp2 will reset the stream. */
+/* nghttp2 is about to reset the stream. */
 static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int error, void *user_data)
 {
     (void)session;
@@ -138,7 +138,7 @@ static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame
     return 0;
 }
 
-/* `reason` as it lasts as long as the exchange. */
+/* A copy of `reason` in the exchange's arena. */
 static const char *kept(exchange_t *ex, const char *reason)
 {
     str_t text = str_from(reason);
@@ -209,12 +209,12 @@ static void trailers_complete(http2_client_t *client)
 
 /* ---- response bodies ---- */
 
-/* Passes on what the client has room for. Returns how many bytes that was. */
+/* Passes on bytes as far as the client has room. Returns their number. */
 static size_t pass(http2_client_t *client, str_t data)
 {
     exchange_t *ex = client->ex;
     size_t used = 0, room;
-    /* Until all is taken or the client has said that it has no room: only then will it say when it has. */
+    /* Continue until all is taken or the room is 0: only then does the client report new room. */
     while (used < data.n && client->state == HTTP2_CLIENT_BODY &&
            (room = exchange_response_body_room(ex)) != 0) {
         size_t n = data.n - used < room ? data.n - used : room;
@@ -233,7 +233,7 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
     (void)nghttp2_session_consume_connection(session, n);
     http2_client_t *client = find(origin, id);
     if (client == NULL || client->state != HTTP2_CLIENT_BODY || client->ex->response.bodyless)
-        return 0; /* nobody wants it */
+        return 0; /* not needed */
     str_t data = str_make((const char *)bytes, n);
     size_t used = client->in.size == 0 ? pass(client, data) : 0;
     if (client->state != HTTP2_CLIENT_BODY)
@@ -248,7 +248,7 @@ void http2_client_drain(http2_client_t *client)
 {
     exchange_t *ex = client->ex;
     account_t *account = &ex->account;
-    pieces_t in = client->in; /* the client may let go of us while it has slices of this */
+    pieces_t in = client->in; /* the client may detach while it has slices of this */
     client->in = (pieces_t){.size = 0};
     bool all = true;
     while (all && in.size != 0 && client->state != HTTP2_CLIENT_OVER) {
@@ -267,7 +267,7 @@ void http2_client_drain(http2_client_t *client)
         http2_client_finish(client);
 }
 
-/* The window as the client took bytes since the last look: other ones may come in their place. */
+/* Renews the window for bytes that the client has taken since the last update. */
 static void give_window(http2_client_t *client)
 {
     http2_origin_t *origin = client->origin;
@@ -321,7 +321,7 @@ void http2_client_frame(http2_origin_t *origin, const nghttp2_frame *frame)
         head_complete(client, end_stream);
         return;
     }
-    if (client->state == HTTP2_CLIENT_HEAD) { /* a body before its head */
+    if (client->state == HTTP2_CLIENT_HEAD) { /* body before the head */
         http2_client_bad_response(client, "A DATA frame came before the answer's head.");
         return;
     }
@@ -334,14 +334,13 @@ void http2_client_frame(http2_origin_t *origin, const nghttp2_frame *frame)
         http2_client_finish(client);
 }
 
-/* nghttp2 has reset the stream in the middle of the answer. */
+/* nghttp2 has reset the stream in the middle of the response. */
 static void broke_off(http2_client_t *client)
 {
     bool has_length = client->ex->response.content_length != LENGTH_UNKNOWN;
     http2_client_bad_response(client, has_length ? OTHER_LENGTH : BROKEN_RULE);
 }
 
-/* The app ended the stream with RST_STREAM. */
 static const char *reset_text(uint32_t code)
 {
     static const char *const texts[] = {
@@ -420,7 +419,7 @@ ssize_t http2_client_read_body(nghttp2_session *session, int32_t id, uint8_t *by
     (void)source;
     http2_client_t *client = find(user_data, id);
     if (client == NULL)
-        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* its reset is under way */
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* about to be reset */
     ssize_t taken = http2_read_body(n, http2_client_unsent(client), client->ex->request_complete, flags);
     client->deferred |= taken == NGHTTP2_ERR_DEFERRED;
     if ((*flags & NGHTTP2_DATA_FLAG_EOF) != 0) {
@@ -433,7 +432,7 @@ ssize_t http2_client_read_body(nghttp2_session *session, int32_t id, uint8_t *by
     return taken;
 }
 
-/* The next n bytes of the body into `to`. */
+/* Copies the next n body bytes to `to`. */
 static void take_body(http2_client_t *client, char *to, size_t n)
 {
     exchange_t *ex = client->ex;
@@ -458,7 +457,7 @@ static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const ui
     (void)source;
     http2_origin_t *origin = user_data;
     http2_client_t *client = find(origin, frame->hd.stream_id);
-    assert(frame->data.padlen == 0); /* no callback chooses any */
+    assert(frame->data.padlen == 0); /* no callback adds padding */
     if (client == NULL)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     char *at = http2_outbox_data(&origin->output, header, n);

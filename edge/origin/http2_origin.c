@@ -1,12 +1,12 @@
 /*
- * One connection to an HTTP/2 origin: nghttp2's session as a client on a conn_t.
+ * One connection to an HTTP/2 origin: an nghttp2 client session on a conn_t.
  *
- * Reads feed nghttp2, whose callbacks work on the attempts; everything that follows from them waits for
- * http2_origin_turn at the end of the loop turn, so that all frames of a turn leave in one write. Requests go
- * out as soon as the connection is there, before the origin's SETTINGS: where those allow fewer, the origin
- * refuses what is too much, and refused requests are sent again.
+ * Reads feed nghttp2, whose callbacks act on the attempts. All further work waits for http2_origin_turn at
+ * the end of the loop turn, so all frames of a turn leave in one write. Requests are sent as soon as the
+ * connection is open, before the origin's SETTINGS arrive. If these allow fewer, the origin refuses the
+ * excess, and refused requests are resent.
  *
- * Reading never stops: what an origin may send ahead is bounded by the windows of the streams.
+ * Reading never stops: the windows of the streams bound the bytes that an origin may send ahead.
  */
 #include <assert.h>
 #include <errno.h>
@@ -20,9 +20,9 @@
 #include "origin_tls.h"
 #include "target.h"
 
-/* Writes of up to HTTP2_OUTPUT_BYTES in one turn of the loop, for one connection. */
+/* Writes of up to HTTP2_OUTPUT_BYTES per connection and loop turn. */
 #define ROUNDS 4
-/* Reads of what an origin sent before it closed: more than a kernel keeps for a connection (tcp_rmem). */
+/* Reads after the origin has closed: more than a kernel keeps for a connection (tcp_rmem). */
 #define REST_READS (8 * 1024 * 1024 / CONN_TURN_BYTES)
 
 static loop_t *loop_of(const http2_origin_t *origin)
@@ -30,7 +30,7 @@ static loop_t *loop_of(const http2_origin_t *origin)
     return http2_origin_context(origin)->loop;
 }
 
-/* Counts what the session holds now to the worker's account. */
+/* Counts the session's current memory to the worker's account. */
 static void count_session(http2_origin_t *origin)
 {
     account_move(&http2_origin_context(origin)->memory.account, origin->counted, origin->memory.bytes);
@@ -71,7 +71,7 @@ static void end_broken(const http2_origin_t *origin, http2_client_t *client)
         http2_client_wrong(client, reason, ORIGIN_NOT_HTTP2);
 }
 
-/* What comes to a request whose connection ended. */
+/* Reports the end of the connection to a request. */
 static void end_client(const http2_origin_t *origin, http2_client_t *client, bool broken)
 {
     if (client->response_ended)
@@ -86,7 +86,7 @@ static void end_client(const http2_origin_t *origin, http2_client_t *client, boo
         http2_client_lost(client);
 }
 
-/* `broken`: the origin spoke what is not HTTP/2, rather than ended. */
+/* `broken`: the origin violated HTTP/2, as opposed to closing. */
 static void close_as(http2_origin_t *origin, bool broken)
 {
     assert(!origin->receiving && !origin->sending);
@@ -118,14 +118,14 @@ static bool gather(http2_origin_t *origin)
     return ok;
 }
 
-/* Says goodbye where that goes at once, and closes. */
+/* Sends GOAWAY if it fits at once, and closes. */
 static void leave(http2_origin_t *origin, uint32_t code, bool broken)
 {
     size_t moved;
     if (is_connected(origin)) {
         (void)nghttp2_session_terminate_session(origin->session, code);
         if (gather(origin) && http2_outbox_write(&origin->output, origin->conn, &moved) == CONN_OK)
-            conn_shutdown_write(origin->conn); /* in order, where all of it left */
+            conn_shutdown_write(origin->conn); /* orderly, because all of it left */
     }
     close_as(origin, broken);
 }
@@ -142,14 +142,14 @@ static void idle_expired(loop_timer_t *timer)
     http2_origin_close(CONTAINER_OF(http2_origin_t, timer, timer));
 }
 
-/* What the connection waits for now. May free it. */
+/* Sets wants and the idle timer. May free the connection. */
 static void settle(http2_origin_t *origin, bool blocked)
 {
     bool over =
         nghttp2_session_want_read(origin->session) == 0 && nghttp2_session_want_write(origin->session) == 0;
     bool unused = origin->load == 0;
     if (over || (unused && origin->state == HTTP2_ORIGIN_LEAVING)) {
-        /* With a request still there, nghttp2 has ended the session for what the origin sent. */
+        /* If a request remains, nghttp2 ended the session because of the origin's frames. */
         leave(origin, NGHTTP2_NO_ERROR, !unused);
         return;
     }
@@ -162,7 +162,8 @@ static void settle(http2_origin_t *origin, bool blocked)
     }
 }
 
-/* One round of bodies in, frames out. Answers what the write answered; *more: another round has work. */
+/* One round: passes bodies in, writes frames out. Returns the write's result; *more: another round has work.
+ */
 static conn_result_t round_trip(http2_origin_t *origin, bool *more)
 {
     size_t moved;
@@ -183,7 +184,7 @@ static conn_result_t round_trip(http2_origin_t *origin, bool *more)
 
 static void receive(http2_origin_t *origin, const char *data, size_t n);
 
-/* The origin has closed, or broke off. */
+/* The origin has closed or reset the connection. */
 static void ended(http2_origin_t *origin)
 {
     SSL *ssl = conn_ssl(origin->conn);
@@ -193,7 +194,7 @@ static void ended(http2_origin_t *origin)
     close_as(origin, false);
 }
 
-/* The origin takes nothing more. It may have answered before it closed: what it sent is read first. */
+/* The origin takes no more bytes. It may have answered before it closed, so read that first. */
 static void read_rest(http2_origin_t *origin)
 {
     char *buffer = http2_origin_context(origin)->scratch;
@@ -207,7 +208,7 @@ void http2_origin_turn(http2_origin_t *origin)
 {
     if (!is_connected(origin)) {
         if (origin->load == 0)
-            close_as(origin, false); /* nobody waits for it any more */
+            close_as(origin, false); /* no request is waiting for it */
         return;
     }
     bool more = true;
@@ -232,7 +233,7 @@ void http2_origin_schedule(http2_origin_t *origin)
     loop_defer(loop_of(origin), &origin->task, run_task);
 }
 
-/* ---- what comes ---- */
+/* ---- receiving ---- */
 
 static void on_settings(http2_origin_t *origin)
 {
@@ -296,7 +297,7 @@ static const char *bound_of(http2_guard_result_t verdict)
     return "Control frames, resets and empty DATA come too fast.";
 }
 
-/* How many of these bytes nghttp2 gets. False: the origin goes over a bound with the last of them. */
+/* *good: the number of bytes for nghttp2. False: the last of them exceeds a bound. */
 static bool scan(http2_origin_t *origin, const char *data, size_t n, size_t *good)
 {
     for (*good = 0; *good != n;) {
@@ -322,7 +323,7 @@ static void receive(http2_origin_t *origin, const char *data, size_t n)
     origin->receiving = true;
     ssize_t taken = nghttp2_session_mem_recv(origin->session, (const uint8_t *)data, good);
     origin->receiving = false;
-    http2_clients_resume(origin); /* before `data` goes */
+    http2_clients_resume(origin); /* while `data` is valid */
     bool queues = http2_outbox_pending(&origin->output) &&
                   nghttp2_session_get_outbound_queue_size(origin->session) > HTTP2_ORIGIN_QUEUE_FRAMES;
     if (queues)
@@ -351,11 +352,11 @@ void http2_origin_readable(http2_origin_t *origin)
 void http2_origin_earn(http2_origin_t *origin, http2_guard_event_t event)
 {
     http2_guard_result_t result = http2_guard_note(&origin->guard, event, loop_now(loop_of(origin)));
-    assert(result == HTTP2_GUARD_OK); /* these only add */
+    assert(result == HTTP2_GUARD_OK); /* these events only add allowance */
     (void)result;
 }
 
-/* Hands the head to nghttp2, which copies it. Returns the stream's id; negative where there are no more. */
+/* Hands the head to nghttp2, which copies it. Returns the stream's id; negative if none is left. */
 static int32_t submit_head(http2_origin_t *origin, http2_client_t *client)
 {
     const exchange_t *ex = client->ex;

@@ -1,11 +1,11 @@
 /*
- * Bytes that the kernel holds for a connection whose origin takes none (backlog.h), and to whom they count.
- * Each request counts a part of them, by the bytes that it has sent. The box counts the rest, which requests
- * have left behind.
+ * Accounting of the bytes that the kernel holds for a connection whose origin takes none (backlog.h). Each
+ * request counts a share in proportion to the bytes that it has sent. The box counts the rest, left behind by
+ * ended requests.
  *
- * A connection stands still between two looks where both find CONN_LITTLE_BYTES or more, and the origin's
- * kernel has taken less than that meanwhile. Writes of the edge do not matter: a queue with room takes bytes,
- * whatever the origin does. A connection that stands still and has no request is reset.
+ * A connection is stalled between two checks if both find CONN_LITTLE_BYTES or more, and the origin's kernel
+ * has taken less than that in between. Writes by the edge prove nothing: a queue with room takes bytes in any
+ * case. A stalled connection without a request is reset.
  */
 #include "http2_client_internal.h"
 #include "list.h"
@@ -27,7 +27,7 @@ static http2_client_t *client_of(list_t *link)
     return CONTAINER_OF(http2_client_t, link, link);
 }
 
-/* Counts `held` bytes of memory in place of those that are counted. */
+/* Replaces the counts by shares of `held` bytes. */
 static void divide(http2_origin_t *origin, uint32_t held)
 {
     list_t *clients = &origin->clients;
@@ -53,15 +53,15 @@ void http2_origin_unwatch(http2_origin_t *origin)
     backlog_end(&origin->kernel.backlog);
 }
 
-/* Asks the kernel how far the origin is. */
+/* Reads the origin's progress from the kernel. */
 static void find_taken(http2_origin_t *origin)
 {
     http2_kernel_t *kernel = &origin->kernel;
     kernel->untaken = conn_untaken(origin->conn);
-    kernel->taken = kernel->written - kernel->untaken; /* modulo 2^64: TLS makes them more */
+    kernel->taken = kernel->written - kernel->untaken; /* modulo 2^64: TLS adds bytes */
 }
 
-/* Whether the origin takes nothing of bytes that were there at the last look. */
+/* True if the origin takes none of the bytes found at the last check. */
 static bool stands_still(http2_origin_t *origin)
 {
     uint64_t taken = origin->kernel.taken;

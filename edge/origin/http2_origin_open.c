@@ -1,6 +1,6 @@
 /*
- * How a connection to an HTTP/2 origin begins: TCP, TLS where the target asks for it, nghttp2's session. The
- * requests that wait for it go out as soon as it is there, or learn that it is not.
+ * Opens a connection to an HTTP/2 origin: TCP, TLS if the target requires it, the nghttp2 session. Then sends
+ * the requests that wait for it, or fails them.
  */
 #include <assert.h>
 #include <errno.h>
@@ -30,7 +30,7 @@ static nghttp2_session *session_new(http2_origin_t *origin)
     return http2_session_new(&setup, &origin->memory, origin);
 }
 
-/* The attempts that waited are put aside first: each leaves that list once, wherever it goes. */
+/* Moves the waiting attempts to `list` first, so that each is handled once even if it starts over. */
 static void take_waiting(http2_origin_t *origin, list_t *list)
 {
     list_init(list);
@@ -43,7 +43,7 @@ static void open_session(http2_origin_t *origin)
     list_t waiting;
     origin->state = HTTP2_ORIGIN_OPEN;
     http2_guard_init(&origin->guard, loop_now(context->loop));
-    origin->guard.preface_left = 0; /* only a client sends one */
+    origin->guard.preface_left = 0; /* only clients send one */
     origin->session = session_new(origin);
     conn_set_account(origin->conn, &context->memory.account, CONN_TLS_STATE_BYTES);
     origin->announced_ms = loop_now(context->loop);
@@ -65,7 +65,7 @@ static void connect_failed(http2_origin_t *origin, int error)
 {
     list_t waiting;
     take_waiting(origin, &waiting);
-    origin->failed = true; /* whoever begins again does so elsewhere */
+    origin->failed = true; /* new attempts must not choose this connection */
     while (!list_is_empty(&waiting)) {
         http2_client_t *client = http2_client_take(&waiting);
         loop_timer_stop(&client->timer);
@@ -97,7 +97,7 @@ static void connected(http2_origin_t *origin)
         connect_failed(origin, error);
         return;
     }
-    conn_probe_peer(conn_fd(origin->conn)); /* no timer of ours bounds a response */
+    conn_probe_peer(conn_fd(origin->conn)); /* no timer bounds a response */
     conn_bound_queues(conn_fd(origin->conn), CONN_UNREAD_BYTES);
     if (origin->ssl == NULL) {
         open_session(origin);

@@ -1,9 +1,9 @@
 /*
- * A worker's connections to HTTP/2 origins, by target: a hash whose entries hang in chains, the youngest
- * first, and a list of those without a request in the order in which they came to that.
+ * A worker's connections to HTTP/2 origins, by target: a hash table with chains, youngest first, and a list
+ * of connections without a request, in the order in which they became unused.
  *
- * Who asks for a connection gets the youngest one of its target that has room, else a new one. Requests that
- * come while it is being made wait for it together.
+ * A request takes the youngest connection of its target that has room, else a new one. Requests that arrive
+ * while it opens share it.
  */
 #include <assert.h>
 #include <errno.h>
@@ -59,15 +59,15 @@ size_t http2_origins_count(const http2_origins_t *origins)
     return origins->count;
 }
 
-/* Over the fields that tell most targets apart. Names are checked ones, few of which are in use: nobody gains
- * by collisions. */
+/* Over the fields that distinguish most targets. Names are validated and few, so collisions cannot be
+ * provoked. */
 static uint64_t hash_of(const origin_target_t *target)
 {
     uint64_t hash = fnv_number(fnv_text(FNV_START, target->name), target->port);
     return fnv_end(fnv_number(hash, target->generation));
 }
 
-/* The address is compared as well: where it has changed, so has what lies behind it. */
+/* Compares the address too: a different address is a different server. */
 static bool is_for(const http2_origin_t *origin, const origin_target_t *target, uint64_t hash)
 {
     const origin_target_t *own = &origin->target;
@@ -78,12 +78,12 @@ static bool is_for(const http2_origin_t *origin, const origin_target_t *target, 
            str_eq(own->name, target->name);
 }
 
-/* ---- which one ---- */
+/* ---- choice ---- */
 
 /*
- * Nothing came for long after something was written, and not even the origin's kernel has taken all of that:
- * it may be gone, or stands still. Its requests wait on; others take another connection. An app that is only
- * slow is not meant, nor is it asked with PINGs, which gRPC servers allow few of.
+ * True if nothing arrived for long after a write, and the origin's kernel has not taken all of it: the origin
+ * may be gone or stalled. Its requests keep waiting; new ones take another connection. A merely slow app does
+ * not qualify. PINGs are no test, because gRPC servers allow few.
  */
 static bool is_doubtful(http2_origin_t *origin, const context_t *context)
 {
@@ -96,7 +96,7 @@ static bool is_doubtful(http2_origin_t *origin, const context_t *context)
     return false;
 }
 
-/* A request that cannot be sent again takes no connection that the origin may just be closing. */
+/* A request that cannot be resent avoids a connection that the origin may be about to close. */
 static bool is_sure(const http2_origin_t *origin, const context_t *context)
 {
     return origin->load != 0 ||
@@ -119,7 +119,7 @@ static bool takes(http2_origin_t *origin, const context_t *context, bool fresh, 
     return false;
 }
 
-/* The youngest that takes the request; NULL: none. *limit becomes what the origin was last seen to allow. */
+/* The youngest connection that takes the request, or NULL. *limit is then the origin's last known limit. */
 static http2_origin_t *choose(http2_origins_t *origins, const exchange_t *ex, uint64_t hash, bool fresh,
                               uint32_t *limit)
 {
@@ -169,7 +169,7 @@ static http2_origin_t *add(http2_origins_t *origins, const exchange_t *ex, uint6
     return origin;
 }
 
-/* It has a request again, or ends. */
+/* The connection has a request again, or ends. */
 static void unrest(http2_origin_t *origin)
 {
     if (!list_is_linked(&origin->idle_link))

@@ -1,7 +1,7 @@
 /*
- * See origin_pool.h. A hash by key whose entries hang in chains, newest first, and a list of all in the order
- * of their coming, whose head goes when the pool is full. A connection keeps its reading interest while it
- * lies here: anything that comes, and above all the origin's FIN, closes it.
+ * See origin_pool.h. A hash table with chains, newest first, and a list of all connections in order of
+ * arrival, whose head is closed when the pool is full. A pooled connection stays registered for reading: any
+ * input, above all the origin's FIN, closes it.
  */
 #include "origin_pool.h"
 
@@ -12,14 +12,14 @@
 #include "fnv.h"
 #include "list.h"
 
-/* Of connections that nobody may use again: no request asks for it. */
+/* For retired connections: no request has this port. */
 #define NO_PORT 0
 
 typedef struct idle idle_t;
 
 struct idle {
     origin_pool_t *pool;
-    idle_t *next; /* of the chain */
+    idle_t *next; /* in the hash chain */
     idle_t **prev_next;
     list_t age; /* in pool->ages */
     conn_t *conn;
@@ -36,17 +36,17 @@ struct origin_pool {
     loop_t *loop;
     size_t capacity;
     size_t count;
-    size_t mask; /* of the table: its size less one */
+    size_t mask; /* table size minus one */
     idle_t **table;
     list_t ages;        /* oldest first */
-    account_t *account; /* NULL: they are not counted */
+    account_t *account; /* NULL: not counted */
 };
 
 static void on_event(void *owner);
 static void on_hangup(void *owner, bool reset);
 static const conn_handlers_t idle_handlers = {on_event, on_event, on_hangup};
 
-/* Over the whole key. Box ids are checked names, few of which are in use: nobody gains by collisions. */
+/* Over the whole key. Box ids are validated and few, so collisions cannot be provoked. */
 static uint64_t hash_key(str_t box, uint64_t generation, uint16_t port)
 {
     return fnv_end(fnv_number(fnv_number(fnv_text(FNV_START, box), port), generation));
@@ -78,7 +78,7 @@ void origin_pool_set_account(origin_pool_t *pool, account_t *account)
     pool->account = account;
 }
 
-/* Takes an entry out and frees it; its connection is the caller's. */
+/* Removes an entry and frees it. The caller owns its connection. */
 static conn_t *idle_remove(idle_t *idle)
 {
     conn_t *conn = idle->conn;
@@ -102,7 +102,7 @@ static void idle_close(idle_t *idle)
 
 static void on_event(void *owner)
 {
-    idle_close(owner); /* it ended, or speaks without being asked: its framing cannot be trusted */
+    idle_close(owner); /* it ended, or sent bytes unasked: its framing cannot be trusted */
 }
 
 static void on_hangup(void *owner, bool reset)
@@ -138,7 +138,7 @@ conn_t *origin_pool_take(origin_pool_t *pool, str_t box, uint64_t generation, ui
         if (idle->hash != hash || !has_key(idle, box, generation, port))
             continue;
         if (max_idle_ms != 0 && loop_now(pool->loop) - idle->since_ms >= max_idle_ms)
-            return NULL; /* those behind it are older */
+            return NULL; /* the rest of the chain is older */
         if (!look || conn_is_quiet(idle->conn))
             return idle_remove(idle);
         idle_close(idle);

@@ -8,7 +8,7 @@
 #include "process_log.h"
 
 #define SAY_MS 10000
-/* Idle connections that are closed for a new one: several, as the next shortage is near. */
+/* Idle connections closed for a new one: several, because the next shortage is near. */
 #define CLOSED_AT_ONCE 16
 
 void shortage_note(context_t *context)

@@ -8,7 +8,7 @@
 #include "http2_client.h"
 #include "process_log.h"
 
-/* For the access line. */
+/* Formats the target for the access line. */
 static void name_origin(exchange_t *ex)
 {
     char address[INET6_ADDRSTRLEN];
@@ -50,7 +50,7 @@ bool target_other_loopback(exchange_t *ex)
     if (!target->is_box || ex->box.provider != PROVIDER_STATIC ||
         !(is_v4 || IN6_IS_ADDR_LOOPBACK(&target->address)))
         return false;
-    target->turned = !target->turned; /* the second time it refused too: back to what the box says */
+    target->turned = !target->turned; /* if it refused a second time: back to the box's own address */
     target->address = is_v4 ? in6addr_loopback : v4;
     name_origin(ex);
     return target->turned;

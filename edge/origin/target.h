@@ -1,6 +1,5 @@
 /*
- * Where an exchange goes (origin_target_t): filled from a preview and its box, or from a server that was
- * picked.
+ * Fills origin_target_t, the destination of an exchange, from a preview and its box or from a chosen server.
  */
 #ifndef BOXEDGE_TARGET_H
 #define BOXEDGE_TARGET_H
@@ -9,18 +8,17 @@
 #include "exchange.h"
 #include "origin_tls.h"
 
-/* The port of ex->preview in ex->box. */
+/* Targets the port of ex->preview in ex->box. */
 void target_box(exchange_t *ex);
-/* The same after the box has changed, for a second attempt: `now` was read at the store's `epoch` or later.
- */
+/* The same for a second attempt after the box has changed: `now` was read at the store's `epoch` or later. */
 void target_box_again(exchange_t *ex, const store_box_t *now, uint64_t epoch);
 /*
- * The box refused the connection. One that the configuration has at 127.0.0.1 or ::1 is this machine, and
- * what listens on `localhost` is at either of the two: true where the target is the other one now. False
- * where there is none, or that one refused too; then the target is what it was.
+ * The box refused the connection. A box configured at 127.0.0.1 or ::1 is this machine, where a listener on
+ * `localhost` has either address. True: the target is now the other one. False: no other one exists, or it
+ * refused too; the target is then the original one.
  */
 MUST_USE bool target_other_loopback(exchange_t *ex);
-/* The server that was picked of the upstream with that index in `conf`. `tls` (may be NULL) is borrowed; for
+/* Targets the chosen server of the upstream with that index in `conf`. Borrows `tls`, which may be NULL. For
  * `elsewhere` see origin_target_t. */
 void target_server(exchange_t *ex, const conf_t *conf, origin_tls_t *tls, size_t upstream,
                    const balance_pick_t *pick,
@@ -29,10 +27,10 @@ void target_server(exchange_t *ex, const conf_t *conf, origin_tls_t *tls, size_t
 /* Sends the request to ex->target, in its protocol. */
 void target_start(exchange_t *ex);
 
-/* What goes over a fresh connection to ex->target: *ssl is for conn_start_tls, NULL where it is spoken to in
- * the clear. False: it is to be reached over TLS and cannot be. */
+/* Prepares TLS for a new connection to ex->target. *ssl is for conn_start_tls; NULL without TLS. False: the
+ * target requires TLS and it is not available. */
 MUST_USE bool target_tls(exchange_t *ex, SSL **ssl);
-/* The handshake failed, or the origin refused the connection: says why in the log, now and then. */
+/* The handshake failed, or the origin refused the connection. Logs the reason, at a limited rate. */
 void target_tls_failed(context_t *context, SSL *ssl);
 
 #endif
