@@ -1,8 +1,7 @@
 /*
- * See greeting.h. TLS begins with its first byte: a client that says nothing costs little. The header is
- * looked at in the kernel (MSG_PEEK) and then taken exactly, so that TLS or
- * HTTP finds its first byte there. Where only a part of it has come, that part is taken and kept: left in the
- * kernel it would be reported in every turn.
+ * See greeting.h. The TLS state is created at the first byte, so a silent client costs little. The header is
+ * peeked at in the kernel (MSG_PEEK) and then consumed exactly, so that TLS or HTTP finds its first byte
+ * there. A partial header is consumed and kept, because in the kernel it would raise an event in every turn.
  */
 #include "greeting.h"
 
@@ -19,21 +18,21 @@
 #include "list.h"
 #include "proxy_protocol.h"
 
-/* Said of bytes that begin no header: they may be a request's. */
+/* Logged part of bytes that begin no header: they may be a request's. */
 #define UNKNOWN_BYTES 8
 
 typedef enum greeting_state {
-    GREETING_HEADER,    /* a PROXY protocol header is awaited */
-    GREETING_SILENT,    /* the first byte of TLS is */
-    GREETING_HANDSHAKE, /* TLS */
+    GREETING_HEADER,    /* awaits a PROXY protocol header */
+    GREETING_SILENT,    /* awaits the first byte of TLS */
+    GREETING_HANDSHAKE, /* in the TLS handshake */
 } greeting_state_t;
 
 typedef struct greeting {
-    client_t client; /* first: it is one */
+    client_t client; /* first: greeting_of casts it */
     greeting_state_t state;
     uint64_t began_ms;
     loop_timer_t timer;
-    char *part; /* of the header, PROXY_PROTOCOL_MAX bytes; NULL until it comes in parts */
+    char *part; /* of the header, PROXY_PROTOCOL_MAX bytes; NULL until a partial header arrives */
     size_t part_len;
 } greeting_t;
 
@@ -53,7 +52,7 @@ static void destroy(client_t *client)
     free(greeting);
 }
 
-/* A handshake that has begun is let finish: what follows it is drained then. */
+/* A started handshake may finish; greeting_finish then drains the client. */
 static void drain(client_t *client)
 {
     (void)client;
@@ -77,7 +76,7 @@ static void relieve(client_t *client, uint64_t before, uint64_t box_share)
 static const client_codec_t codec = {
     .drain = drain, .destroy = destroy, .stalled = stalled, .relieve = relieve};
 
-/* `reason` NULL: the client left without a byte, as probes of balancers do, and nothing was refused. */
+/* `reason` NULL: the client closed without a byte, as balancers' probes do, and nothing was refused. */
 static void fail(greeting_t *greeting, const char *reason, str_t bytes, const char *more)
 {
     context_t *context = greeting->client.context;
@@ -98,7 +97,7 @@ static void on_timeout(loop_timer_t *timer)
     fail(greeting, "It did not come to its end within timeouts.handshake.", str_make(NULL, 0), "");
 }
 
-/* Before HTTP, the connection itself is more than its client may have now. */
+/* Before HTTP: the connection alone exceeds the client's current limits. */
 static void refuse(client_t *client, const char *reason)
 {
     counter_add(&client->context->counters->connections_refused_total, 1);
@@ -107,7 +106,7 @@ static void refuse(client_t *client, const char *reason)
     destroy(client);
 }
 
-/* The connection, its count and its place go to the HTTP client. */
+/* Passes the connection, its count and its slot on to the HTTP client. */
 static void become_http(greeting_t *greeting, bool h2)
 {
     client_t accepted = greeting->client;
@@ -171,7 +170,7 @@ static void start_handshake(greeting_t *greeting)
     handshake(greeting);
 }
 
-/* The whole header is there: the client has another address, and its own limit. */
+/* The header is complete: the client gets its address and the limit of that. */
 static void after_header(greeting_t *greeting, const proxy_protocol_t *header)
 {
     client_t *client = &greeting->client;
@@ -190,11 +189,11 @@ static void after_header(greeting_t *greeting, const proxy_protocol_t *header)
         return;
     }
     greeting->state = GREETING_SILENT;
-    if (conn_unread(client->conn) != 0) /* its first bytes often come with the header */
+    if (conn_unread(client->conn) != 0) /* the first bytes often arrive with the header */
         start_handshake(greeting);
 }
 
-/* Takes `n` bytes that were seen to be there. */
+/* Consumes `n` bytes that were peeked at. */
 static bool take_exactly(int fd, char *buf, size_t n)
 {
     ssize_t got;
@@ -204,7 +203,7 @@ static bool take_exactly(int fd, char *buf, size_t n)
     return got >= 0 && (size_t)got == n;
 }
 
-/* `seen`: what there is of the header, the kept part first. The rest of it is still in the kernel. */
+/* `seen`: the header so far, the kept part first. The rest is still in the kernel. */
 static bool keep_part(greeting_t *greeting, str_t seen)
 {
     if (greeting->part == NULL)
@@ -214,7 +213,7 @@ static bool keep_part(greeting_t *greeting, str_t seen)
     return take_exactly(conn_fd(greeting->client.conn), greeting->part + kept, seen.n - kept);
 }
 
-/* Of a header that is refused: it has addresses only, if it is one. */
+/* The loggable part of a refused header. A real header has only addresses. */
 static str_t quotable(str_t seen)
 {
     bool header = str_starts(seen, STR("PROXY ")) || seen.p[0] == '\r';
@@ -298,7 +297,7 @@ void greeting_finish(const client_t *accepted, bool h2)
         http1_server_new(accepted);
     if (!context->draining)
         return;
-    /* It entered the list at the end, unless it is gone already. */
+    /* The new client is last in the list, unless it is gone already. */
     client_t *last = CONTAINER_OF(client_t, link, context->clients.prev);
     if (!list_is_empty(&context->clients) && last->conn == accepted->conn)
         last->codec->drain(last);

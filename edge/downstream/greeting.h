@@ -1,10 +1,9 @@
 /*
- * A client before HTTP: in its PROXY protocol header, where the listener asks for one, and in its TLS
- * handshake. It is in the worker's list like any client, so that it is counted and ended with the others;
- * becomes an HTTP client by what ALPN says.
+ * A client connection before HTTP: its PROXY protocol header, if the listener requires one, and its TLS
+ * handshake. It is in the worker's list of clients, and so is counted and ended like the others. ALPN decides
+ * which HTTP client it becomes.
  *
- * From the header on, the client has the address that the header gave: for its limit, for logs, for
- * everything.
+ * After the header the client has the header's address, for its limit, for logs and for everything else.
  */
 #ifndef BOXEDGE_GREETING_H
 #define BOXEDGE_GREETING_H
@@ -12,13 +11,13 @@
 #include "client.h"
 
 /*
- * Takes over `fd`. `header`: a PROXY protocol header comes first; the kinds other than tls have no handshake
- * after it. All of it together is bounded by timeouts.handshake. `accepted` is the client without a
- * connection; it is copied.
+ * Takes over `fd`. `header`: a PROXY protocol header is required; a handshake follows it only on listeners of
+ * kind tls. timeouts.handshake bounds both together. `accepted` is the client without a connection; it is
+ * copied.
  */
 void greeting_new(const client_t *accepted, int fd, bool header);
 
-/* Makes the HTTP client (`h2`: HTTP/2) from `accepted`, and drains it at once where the worker drains. */
+/* Makes the HTTP client (`h2`: HTTP/2) from `accepted`. Drains it at once if the worker is draining. */
 void greeting_finish(const client_t *accepted, bool h2);
 
 #endif

@@ -1,9 +1,9 @@
 /*
- * HTTP/1 towards clients: requests one after another on a connection, each an exchange. An idle connection
- * holds nothing but its own struct; what an exchange needs lives in the exchange's arena.
+ * HTTP/1 to clients: a connection carries requests one after another, each an exchange. An idle connection
+ * holds only its own struct; the state of an exchange lives in the exchange's arena.
  *
- * State: IDLE (between requests), HEAD (bytes of a head came), EXCHANGE, then IDLE again, or LINGER (the
- * response is out, and the rest of the request is thrown away so that the client can read it), and freed.
+ * State: IDLE (between requests), HEAD (part of a head arrived), EXCHANGE, then IDLE again, or LINGER (the
+ * response is out, and the rest of the request is discarded so that the client can read it), then freed.
  */
 #include "budget.h"
 #include "context.h"
@@ -19,7 +19,7 @@ void http1_server_later(http1_server_t *server)
     loop_defer(loop_of(server), &server->message->task, run_task);
 }
 
-/* ---- ending ---- */
+/* ---- end ---- */
 
 static void end_exchange(http1_server_t *server, exchange_end_t how)
 {
@@ -49,15 +49,15 @@ void http1_server_destroy(http1_server_t *server)
 static void expired_closes(loop_timer_t *timer)
 {
     http1_server_t *server = CONTAINER_OF(http1_server_t, read_timer, timer);
-    conn_shutdown_write(server->client.conn); /* a TLS client is told that this is an end */
+    conn_shutdown_write(server->client.conn); /* orderly also for a TLS client */
     http1_server_destroy(server);
 }
 
-/* How much is waited for before a connection is closed whose response is out. */
+/* How long to wait before closing a connection after its response. */
 typedef enum closing {
-    CLOSE_NOW,   /* nothing: what is here already is read, since unread bytes would make a reset of the end */
-    CLOSE_QUIET, /* what the client may have sent behind its request */
-    CLOSE_LINGER, /* the rest of a request that was answered before its end */
+    CLOSE_NOW,    /* not at all; reads bytes that are here, because unread ones turn the close into a reset */
+    CLOSE_QUIET,  /* for bytes that the client may have sent after its request */
+    CLOSE_LINGER, /* for the rest of a request that was answered before its end */
 } closing_t;
 
 static void rest_over(linger_t *linger)
@@ -94,7 +94,7 @@ static void read_rest(http1_server_t *server)
         rest += got;
 }
 
-/* Closes so that the client, `remote`, can read what was sent. */
+/* Closes so that the client, `remote`, can read everything sent. */
 static void close_gently(http1_server_t *server, closing_t closing, const remote_t *remote)
 {
     conn_shutdown_write(server->client.conn);
@@ -122,7 +122,7 @@ void http1_server_linger(http1_server_t *server)
         conn_want_read(server->client.conn, false);
 }
 
-/* ---- between two exchanges ---- */
+/* ---- between exchanges ---- */
 
 static void next_request(http1_server_t *server)
 {
@@ -143,7 +143,7 @@ static void next_request(http1_server_t *server)
                      expired_closes);
 }
 
-/* The response has left. False where the exchange goes on: a tunnel whose box ended before its client. */
+/* The response has left. False if the exchange continues: a tunnel whose box ended before its client. */
 static bool finish(http1_server_t *server)
 {
     bool unfinished = http1_server_body_pending(server) || server->message->refused;
@@ -167,16 +167,16 @@ static void finish_cut(http1_server_t *server)
     message_t *message = server->message;
     bool broken = message->broken;
     if (!broken && message->until_close) {
-        conn_abort(&server->client.conn); /* only a reset tells the client that this is not the end */
+        conn_abort(&server->client.conn); /* only a reset marks the response as incomplete */
     } else if (!broken && !(http1_writer_empty(&message->writer) && conn_flushed(server->client.conn))) {
-        http1_server_flush(server); /* what came before the cut still goes out; comes here again */
+        http1_server_flush(server); /* send the bytes from before the cut; this function then runs again */
         return;
     }
     end_exchange(server, broken ? EXCHANGE_END_CLIENT_GONE : EXCHANGE_END_CUT);
     http1_server_destroy(server);
 }
 
-/* At the end of the turn: what could not be done while calls of the exchange were on the stack. */
+/* Work deferred to the end of the turn, because calls of the exchange were on the stack. */
 static void run_task(loop_task_t *task)
 {
     message_t *message = CONTAINER_OF(message_t, task, task);

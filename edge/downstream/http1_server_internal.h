@@ -1,6 +1,5 @@
 /*
- * What the files of the HTTP/1 server share (http1_server.c, http1_server_read.c, http1_server_write.c);
- * nobody else's.
+ * Shared by http1_server.c, http1_server_read.c and http1_server_write.c only.
  */
 #ifndef BOXEDGE_HTTP1_SERVER_INTERNAL_H
 #define BOXEDGE_HTTP1_SERVER_INTERNAL_H
@@ -14,11 +13,11 @@
 #include "http1_writer.h"
 #include "linger.h"
 
-/* Bytes of further requests that are taken while one is answered. */
+/* Bytes of later requests that are buffered during an exchange. */
 #define PIPELINE_BYTES 32768
-/* Bytes of a request's rest that are thrown away where nothing more is waited for. */
+/* Maximum bytes of a request's rest that are discarded before an immediate close. */
 #define REST_BYTES 262144
-/* An idle connection lives on so long when the edge drains, for a request that is on its way. */
+/* Life of an idle connection after a drain has begun, for a request already under way. */
 #define DRAIN_IDLE_MS 1000
 
 typedef enum server_state { SERVER_IDLE, SERVER_HEAD, SERVER_EXCHANGE, SERVER_LINGER } server_state_t;
@@ -33,7 +32,7 @@ typedef struct server_rest {
     http1_server_t *server;
 } server_rest_t;
 
-/* What one exchange needs; in its arena. */
+/* The codec's state of one exchange, in its arena. */
 typedef struct message {
     http1_server_t *server;
     http1_writer_t writer;
@@ -47,25 +46,25 @@ typedef struct message {
     bool response_ended; /* send_end was called */
     bool cut;            /* the response will not be completed */
     bool broken;         /* because the client is gone */
-    bool until_close;    /* the response's end is the connection's */
+    bool until_close;    /* the end of the connection ends the response */
     bool starved;        /* the exchange found no room */
-    bool refused;        /* what the client still sends is no request */
+    bool refused;        /* the client's further bytes are not a request */
 } message_t;
 
-/* As small as can be, since idle connections are many. */
+/* As small as possible, because idle connections are many. */
 struct http1_server {
     client_t client;
     server_state_t state : 8;
     bool keep_alive;
     bool draining;
     bool eof;           /* the client ended its direction */
-    uint32_t head_seen; /* HEAD: bytes of it that were looked at */
+    uint32_t head_seen; /* HEAD: bytes of the head that were scanned */
     buffer_t in;
-    exchange_t *ex;     /* NULL between two exchanges */
+    exchange_t *ex;     /* NULL between exchanges */
     message_t *message; /* of ex */
     union {
-        loop_timer_t read_timer; /* but in LINGER */
-        server_rest_t *rest;     /* LINGER */
+        loop_timer_t read_timer; /* unless in LINGER */
+        server_rest_t *rest;     /* in LINGER */
     };
 };
 _Static_assert(sizeof(void *) != 8 || sizeof(http1_server_t) <= 160, "a size class of jemalloc");
@@ -77,7 +76,7 @@ static inline loop_t *loop_of(http1_server_t *server)
     return server->client.context->loop;
 }
 
-/* Of what lies on the connection and belongs to no exchange yet. */
+/* Account for bytes on the connection that belong to no exchange yet. */
 static inline account_t *account_of(http1_server_t *server)
 {
     return &server->client.account;
@@ -88,29 +87,28 @@ static inline const conf_t *conf_of(const http1_server_t *server)
     return server->client.context->conf;
 }
 
-/* Runs what cannot be done while calls of the exchange are on the stack, at the end of the turn. */
+/* Schedules, for the end of the turn, the work that must not run below calls of the exchange. */
 void http1_server_later(http1_server_t *server);
-/* Ends everything; the server is gone after it. */
+/* Ends the exchange and the connection, and frees the server. */
 void http1_server_destroy(http1_server_t *server);
 
-/* Throws away a part of the rest of a request whose response is out. */
+/* Reads and discards part of the rest of an answered request. */
 void http1_server_linger(http1_server_t *server);
 
 /* ---- http1_server_read.c ---- */
 
-/* Request body (or a tunnel's bytes) may still come. */
+/* More request body (or tunnel bytes) may arrive. */
 bool http1_server_body_pending(const http1_server_t *server);
-/* And the exchange takes it: to the end of the response; in a tunnel, whose directions end apart, also after
- * it. */
+/* The exchange also takes such bytes: until the end of the response; in a tunnel, whose directions end
+ * separately, even later. */
 bool http1_server_takes_body(const http1_server_t *server);
-/* Sets the interest in reading and the timer that goes with it. */
+/* Sets read interest and its timer. */
 void http1_server_update_reading(http1_server_t *server);
-/* The empty line that some clients send behind a body (RFC 9112 section 2.2), with nothing after it: no head
- * has begun. */
+/* The empty line that some clients send after a body (RFC 9112 section 2.2), and no byte of a head. */
 bool http1_server_is_filler(str_t data);
-/* `data` begins with a head; `kept` says that it lies in server->in. */
+/* `data` begins with a head; `kept`: it lies in server->in. */
 void http1_server_take_head(http1_server_t *server, str_t data, bool kept);
-/* Request body: given to the exchange as far as it has room, kept beyond. */
+/* Passes request body to the exchange as far as it has room, and keeps the rest. */
 void http1_server_take_body(http1_server_t *server, str_t data);
 void http1_server_readable(void *owner);
 void http1_server_hangup(void *owner, bool reset);

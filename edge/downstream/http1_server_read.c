@@ -1,5 +1,5 @@
 /*
- * The reading half of the HTTP/1 server: heads, bodies, pipelined requests, and clients that leave.
+ * Receiving side of the HTTP/1 server: heads, bodies, pipelined requests, departing clients.
  */
 #include "http1_server_internal.h"
 
@@ -18,8 +18,6 @@ bool http1_server_body_pending(const http1_server_t *server)
     return server->message != NULL && server->message->body != REQUEST_NONE;
 }
 
-/* Whether the exchange still takes body: to the end of the response; in a tunnel, whose directions end apart,
- * also after it. */
 bool http1_server_takes_body(const http1_server_t *server)
 {
     return http1_server_body_pending(server) &&
@@ -31,7 +29,7 @@ bool http1_server_is_filler(str_t data)
     return str_eq(data, STR("\r\n"));
 }
 
-/* Whether bytes of the client have a place now. */
+/* True if bytes of the client can be used or kept now. */
 static bool wants_bytes(const http1_server_t *server)
 {
     if (server->eof)
@@ -69,7 +67,6 @@ static void head_expired(loop_timer_t *timer)
     refuse(server, 408, "request_timeout", "The request's head did not come in time.");
 }
 
-/* Sets the interest in reading and the timer that goes with it. */
 void http1_server_update_reading(http1_server_t *server)
 {
     bool want = wants_bytes(server);
@@ -117,7 +114,7 @@ static size_t give_chunked(http1_server_t *server, str_t data)
     return offered - input.n;
 }
 
-/* Gives request body to the exchange as far as it has room. Returns how many bytes were used. */
+/* Passes request body to the exchange as far as it has room. Returns the number of bytes used. */
 static size_t give_body(http1_server_t *server, str_t data)
 {
     message_t *message = server->message;
@@ -184,7 +181,7 @@ static void start_exchange(http1_server_t *server, const http1_request_head_t *h
         message->body = REQUEST_LENGTH;
         message->remaining = ex->request.content_length;
     }
-    /* A chunked body that came whole with its head has a length towards the origin. */
+    /* A chunked body that arrives whole with its head is sent to the origin with a length. */
     bool first = message->body == REQUEST_CHUNKED && rest.n != 0;
     if (first)
         exchange_begin(ex);
@@ -201,13 +198,12 @@ static void bad_head(http1_server_t *server, const http1_error_t *error)
     server->state = SERVER_EXCHANGE;
     loop_timer_stop(&server->read_timer);
     fault_t fault = error->fault;
-    fault.bytes = str_dup(&server->ex->arena, fault.bytes); /* they may lie in server->in */
+    fault.bytes = str_dup(&server->ex->arena, fault.bytes); /* the bytes may lie in server->in */
     buffer_clear(&server->in, account_of(server));
     refuse_for(server, error->status, error->code, error->sentence, &fault);
 }
 
-/* Where the head in `data` ends, 0 where it does not. An empty line before the request line is skipped (RFC
- * 9112 section 2.2). */
+/* The end of the head in `data`, or 0. Skips an empty line before the request line (RFC 9112 section 2.2). */
 static size_t head_end(const http1_server_t *server, str_t data)
 {
     size_t from = str_starts(data, STR("\r\n")) ? 2 : 0;
@@ -219,8 +215,7 @@ static size_t head_end(const http1_server_t *server, str_t data)
     return end != NULL ? (size_t)(end - data.p) + 4 : 0;
 }
 
-/* A head that is not complete yet is parsed as well, so that nonsense is refused at once; what that makes is
- * thrown away. */
+/* Parses an incomplete head, to refuse invalid bytes at once. Discards the result. */
 static http1_parse_t probe_head(http1_server_t *server, str_t data, http1_error_t *error)
 {
     const conf_t *conf = conf_of(server);
@@ -234,14 +229,14 @@ static http1_parse_t probe_head(http1_server_t *server, str_t data, http1_error_
     return result;
 }
 
-/* Parses a head into the exchange, which gets a copy of the text: what was understood of a head that is
- * refused outlives it too. */
+/* Parses a head into the exchange. Copies the text first, so that the parsed part of a refused head stays
+ * valid. */
 static http1_parse_t parse_head(http1_server_t *server, str_t data, http1_request_head_t *head,
                                 http1_error_t *error)
 {
     const conf_t *conf = conf_of(server);
     exchange_t *ex = server->ex;
-    size_t bound = conf->limits.head_bytes + 2; /* an empty line may come before it */
+    size_t bound = conf->limits.head_bytes + 2; /* an empty line may precede it */
     size_t n = data.n < bound ? data.n : bound;
     arena_t *pool = request_head_pool(ex, n);
     str_t text = str_dup(pool, str_make(data.p, n));
@@ -249,7 +244,6 @@ static http1_parse_t parse_head(http1_server_t *server, str_t data, http1_reques
                                head, error);
 }
 
-/* `data` begins with a head; `kept` says that it lies in server->in. */
 void http1_server_take_head(http1_server_t *server, str_t data, bool kept)
 {
     http1_error_t error;
@@ -272,7 +266,7 @@ void http1_server_take_head(http1_server_t *server, str_t data, bool kept)
     }
     http1_parse_t result = parse_head(server, str_make(data.p, end), &head, &error);
     if (result != HTTP1_OK) {
-        assert(result == HTTP1_BAD); /* an empty line ends every head */
+        assert(result == HTTP1_BAD); /* every head ends with an empty line */
         bad_head(server, &error);
         return;
     }
@@ -295,9 +289,9 @@ static void client_ended(http1_server_t *server, conn_result_t result)
         conn_want_read(server->client.conn, false);
         http1_server_later(server);
     } else if (http1_server_takes_body(server)) {
-        http1_server_destroy(server); /* in the middle of a request: a departure */
+        http1_server_destroy(server); /* in mid-request: the client has gone */
     } else {
-        conn_want_read(server->client.conn, false); /* a half-close: the response may still be wanted */
+        conn_want_read(server->client.conn, false); /* a half-close: the client may still want the response */
         exchange_client_half_closed(server->ex);
     }
 }
@@ -328,7 +322,7 @@ void http1_server_readable(void *owner)
     if (body) {
         http1_server_take_body(server, data);
     } else if (head && buffer_size(&server->in) == 0) {
-        /* The timer of the idle connection runs on: empty lines keep nothing alive. */
+        /* The idle timer keeps running: empty lines do not extend it. */
         if (server->state != SERVER_IDLE || !http1_server_is_filler(data))
             http1_server_take_head(server, data, false);
     } else {
@@ -343,7 +337,7 @@ void http1_server_readable(void *owner)
 void http1_server_hangup(void *owner, bool reset)
 {
     http1_server_t *server = owner;
-    /* Reads are paused. A FIN is a departure where less waits than the body still lacks. */
+    /* Reading is paused. After a FIN the client has gone if the waiting bytes do not complete the body. */
     bool lacking = http1_server_body_pending(server) && server->message->body == REQUEST_LENGTH &&
                    server->message->remaining > buffer_size(&server->in) + conn_unread(server->client.conn);
     if (reset || lacking)

@@ -1,5 +1,5 @@
 /*
- * The writing half of the HTTP/1 server: what the exchange calls to have its response sent (client_ops_t).
+ * Sending side of the HTTP/1 server: the exchange's calls for its response (client_ops_t).
  */
 #include "http1_server_internal.h"
 
@@ -36,7 +36,7 @@ void http1_server_flush(http1_server_t *server)
         loop_timer_stop(&message->write_timer);
         backlog_end(&message->backlog);
         exchange_progress(server->ex, message->writer.written - written);
-        /* Whoever found no room waits to be told of it, also where everything left at once. */
+        /* A producer that was refused room must be notified even if this flush drained everything. */
         conn_want_write(server->client.conn, message->starved);
         if (message->response_ended || message->cut)
             http1_server_later(server);
@@ -88,7 +88,7 @@ static size_t op_room(const exchange_t *ex)
 {
     http1_server_t *server = ex->codec;
     if (server->message->cut)
-        return EXCHANGE_BODY_BYTES; /* nobody reads it: it goes nowhere, and the end is near */
+        return EXCHANGE_BODY_BYTES; /* discarded, because the exchange is about to end */
     size_t room = http1_writer_room(&server->message->writer, budget_bound(ex, EXCHANGE_BODY_BYTES));
     if (room == 0)
         server->message->starved = true;
@@ -131,10 +131,10 @@ static void op_send_head(exchange_t *ex)
     message_t *message = server->message;
     const response_t *response = &ex->response;
     if (message->body == REQUEST_RAW && !response->tunnel) {
-        message->body = REQUEST_NONE; /* no WebSocket: the request was complete with its head */
+        message->body = REQUEST_NONE; /* no WebSocket: the request ended with its head */
         ex->request_complete = true;
     }
-    /* The edge's own answer before the request's end: what still comes is not a request. */
+    /* The edge answers before the request's end: later bytes are not a request. */
     if (http1_server_body_pending(server) && ex->origin_ops == NULL)
         server->keep_alive = false;
     bool unframed = response->content_length == LENGTH_UNKNOWN && !response->bodyless && !response->tunnel;

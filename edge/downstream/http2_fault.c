@@ -1,8 +1,8 @@
 /*
  * Errors that end a client's HTTP/2 connection, or a stream that never had a request (RFC 9113 section 5.4),
- * and how they are said: GOAWAY has the code and a short reason, the edge's own log the client's address, the
- * code's name, the reason and the frame. Streams that the connection takes with it have the reason in their
- * access lines.
+ * and their reports. GOAWAY carries the code and a short reason. The edge's log gets the client's address,
+ * the code's name, the reason and the frame. Access lines of streams that end with the connection get the
+ * reason.
  */
 #include "http2_server_internal.h"
 
@@ -12,7 +12,7 @@
 #include "fault.h"
 #include "list.h"
 
-/* Of a text that nghttp2 gives with its GOAWAY. */
+/* Maximum length of nghttp2's text for GOAWAY. */
 #define WORDS_BYTES 96
 
 /* RFC 9113 section 6. */
@@ -33,7 +33,7 @@ static const char *frame_name(int type)
     return type < (int)(sizeof(names) / sizeof(names[0])) ? names[type] : "an unknown frame";
 }
 
-/* The streams that end with the connection, and have no reason of their own. */
+/* Sets the reason for streams that end with the connection and have none. */
 static void mark_streams(const http2_conn_t *conn, const char *reason)
 {
     for (list_t *link = conn->streams.next; link != &conn->streams; link = link->next) {
@@ -68,7 +68,7 @@ void http2_fault_say(http2_conn_t *conn, const http2_fault_t *fault, str_t words
 
 void http2_fault_goaway(http2_conn_t *conn, const nghttp2_goaway *goaway)
 {
-    /* nghttp2 does not tell of frames whose length is wrong. */
+    /* nghttp2 reports no frame for wrong lengths. */
     bool framed = goaway->error_code != NGHTTP2_FRAME_SIZE_ERROR;
     const http2_fault_t fault = {
         goaway->error_code, {.reason = http2_error_reason(goaway->error_code)}, framed};
@@ -76,7 +76,7 @@ void http2_fault_goaway(http2_conn_t *conn, const nghttp2_goaway *goaway)
         http2_fault_say(conn, &fault, str_make((const char *)goaway->opaque_data, goaway->opaque_data_len));
 }
 
-/* ---- what is found ---- */
+/* ---- detection ---- */
 
 static void remember(http2_conn_t *conn, uint8_t type, uint32_t stream)
 {
@@ -102,7 +102,8 @@ void http2_fault_at_guard(http2_conn_t *conn)
     remember(conn, http2_guard_type(&conn->guard), http2_guard_stream(&conn->guard));
 }
 
-/* A request above limits.streams. nghttp2 refuses it without its fields, so its access line has none. */
+/* A request above limits.streams. nghttp2 refuses it without decoding its fields, so its access line has
+ * none. */
 static void refuse_stream(http2_conn_t *conn)
 {
     const fault_t fault = {.reason = "The client has more requests under way than limits.streams allows."};

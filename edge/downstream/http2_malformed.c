@@ -1,14 +1,14 @@
 /*
  * Streams of malformed requests (RFC 9113 section 8.1.1): a whole answer with the reason, then a reset with
- * PROTOCOL_ERROR in place of END_STREAM. Most clients that read both at once report the reset alone. So a
- * PING goes out behind the answer, and the reset when the client has answered that, or after HTTP2_NOTICE_MS.
+ * PROTOCOL_ERROR in place of END_STREAM. Most clients that read both at once report only the reset. So a PING
+ * follows the answer, and the reset follows the client's acknowledgement, or HTTP2_NOTICE_MS.
  */
 #include "http2_server_internal.h"
 
 #include "context.h"
 #include "list.h"
 
-/* The first bytes of such a PING; the stream's id follows. */
+/* The first bytes of such a PING, followed by the stream's id. */
 static const uint8_t mark[4] = {'4', '0', '0', ' '};
 
 static void reset(http2_stream_t *stream)
@@ -21,13 +21,13 @@ static void reset(http2_stream_t *stream)
 void http2_malformed_refuse(http2_stream_t *stream, const fault_t *fault)
 {
     exchange_t *ex = stream->ex;
-    if (stream->malformed) { /* once more: the answer is waited for no longer */
+    if (stream->malformed) { /* a second fault: do not wait for the answer */
         reset(stream);
         return;
     }
     stream->malformed = true;
     bool refused = ex->state == EXCHANGE_DONE && ex->local_code != NULL;
-    if (!refused) /* else its first reason stays */
+    if (!refused) /* else the first reason stays */
         exchange_refuse(ex, 400, "bad_request", fault->reason, fault);
     if (stream->end_sent)
         reset(stream);

@@ -1,6 +1,6 @@
 /*
- * Frames to bytes: what nghttp2 has to say goes into the connection's outbox, whole frame after whole frame,
- * and leaves in one write. DATA is copied once, from the exchange's slices or the stream's buffer.
+ * Output: nghttp2's frames go into the connection's outbox, one whole frame after another, and leave in one
+ * write. DATA is copied once, from the exchange's slices or the stream's buffer.
  */
 #include <assert.h>
 
@@ -14,8 +14,8 @@ static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const ui
     http2_conn_t *conn = user_data;
     http2_stream_t *stream = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
     if (stream == NULL)
-        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* abandoned; its reset is under way */
-    assert(frame->data.padlen == 0);                  /* no callback chooses any */
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* abandoned, about to be reset */
+    assert(frame->data.padlen == 0);                  /* no callback adds padding */
     char *at = http2_outbox_data(&conn->output, header, n);
     if (at == NULL)
         return NGHTTP2_ERR_WOULDBLOCK;
@@ -47,7 +47,7 @@ conn_result_t http2_output_write(http2_conn_t *conn)
 {
     size_t moved;
     conn_result_t result = http2_outbox_write(&conn->output, conn->client.conn, &moved);
-    if (moved != 0) { /* the client takes bytes */
+    if (moved != 0) { /* the client is taking bytes */
         loop_timer_stop(&conn->write_timer);
         backlog_end(&conn->backlog);
     }

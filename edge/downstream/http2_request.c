@@ -7,7 +7,7 @@
 #include "grammar.h"
 #include "request_head.h"
 
-/* A method has at most so many bytes, as in HTTP/1. */
+/* Maximum bytes of a method, as in HTTP/1. */
 #define METHOD_MAX 32
 
 _Static_assert(FIELD_ID_COUNT <= 64, "http2_head_t.seen has a bit for each identity");
@@ -46,7 +46,7 @@ static bool is_of_connection(field_id_t id, str_t value)
 
 enum { METHOD = 1, SCHEME = 2, AUTHORITY = 4, PATH = 8, PROTOCOL = 16 };
 
-/* 0 for one that no request has. */
+/* 0 for an unknown name. */
 static unsigned pseudo_bit(str_t name)
 {
     if (str_eq(name, STR(":path")))
@@ -117,7 +117,7 @@ static void take_regular(http2_head_t *head, exchange_t *ex, const http2_head_li
             head->repeated_name = field_name(id);
         }
         if (seen && id == FIELD_COOKIE)
-            head->count--; /* all crumbs are one field */
+            head->count--; /* all cookie crumbs form one field */
         if (is_of_connection(id, value)) {
             blame(head, ex, "The request has a field that is about one connection of HTTP/1.", name);
             return;
@@ -175,7 +175,7 @@ static http2_refusal_t refuse(int status, const char *code, const char *sentence
     return (http2_refusal_t){.status = status, .code = code, .sentence = sentence};
 }
 
-/* `bytes` go into the log. */
+/* `bytes` go to the log. */
 static http2_refusal_t bad_in(const char *sentence, str_t bytes)
 {
     http2_refusal_t refusal = refuse(400, "bad_request", sentence);
@@ -203,7 +203,7 @@ static http2_refusal_t malformed(const fault_t *fault)
     return refusal;
 }
 
-/* RFC 9113 section 8.3.1: :authority and Host are the same host; one is enough. */
+/* RFC 9113 section 8.3.1: :authority and Host must name the same host; one of them is enough. */
 static http2_refusal_t check_authority(const http2_head_t *head, request_t *request)
 {
     authority_t authority, host;
@@ -233,7 +233,7 @@ static http2_refusal_t check_target(const request_t *request)
     return bad_text("The request target is not a path.", request->target, grammar_is_target);
 }
 
-/* CONNECT: an extended one for a WebSocket becomes the handshake that HTTP/1 has (RFC 8441). */
+/* CONNECT: an extended one for a WebSocket becomes the equivalent HTTP/1 handshake (RFC 8441). */
 static http2_refusal_t check_connect(const http2_head_t *head, request_t *request, bool end_stream)
 {
     if (head->protocol.n == 0)
@@ -246,7 +246,7 @@ static http2_refusal_t check_connect(const http2_head_t *head, request_t *reques
         return bad("A WebSocket handshake leaves its stream open and has no length.");
     request->method = STR("GET");
     request->websocket = true;
-    request->has_body = false; /* what follows is the tunnel */
+    request->has_body = false; /* the tunnel follows */
     return good;
 }
 
@@ -271,7 +271,7 @@ static http2_refusal_t check_method(const request_t *request)
     return good;
 }
 
-/* Section 8.1.1: a malformed request, by the fields that came or lack. */
+/* Section 8.1.1: a malformed request, by its present and missing fields. */
 static http2_refusal_t check_section(http2_head_t *head, exchange_t *ex, bool end_stream)
 {
     const request_t *request = &ex->request;
@@ -286,14 +286,14 @@ static http2_refusal_t check_section(http2_head_t *head, exchange_t *ex, bool en
     return fault.reason != NULL ? malformed(&fault) : good;
 }
 
-/* Of a head that is refused. Over its limits, the fields within them count. */
+/* For a refused head. If it is over its limits, the fields within them count. */
 static bool is_unambiguous(const http2_head_t *head, request_t *request)
 {
     return !head->malformed && !head->repeated && check_authority(head, request).status == 0;
 }
 
-/* What an answer and the access line show of a refused request: an authority, and a target, that are none may
- * have secrets. */
+/* Limits the request fields that the answer and the access line show of a refused request: an invalid
+ * authority or target may contain secrets. */
 static void hide_nonsense(const http2_head_t *head, request_t *request)
 {
     authority_t authority;

@@ -1,8 +1,8 @@
 /*
- * A response on its stream: what the exchange calls (client_ops_t), and what nghttp2 reads bodies with.
+ * A response on its stream: the exchange's calls (client_ops_t), and the read callback of nghttp2 for bodies.
  *
- * Slices of a body wait for their flush without a copy. Then nghttp2 takes as much as windows and the output
- * allow, straight from them, and only what is left is kept in a buffer.
+ * Slices of a body await their flush uncopied. Then nghttp2 takes as much from them as windows and the output
+ * allow; only the rest is copied to a buffer.
  */
 #include <assert.h>
 
@@ -12,7 +12,7 @@
 #include "http2_server_internal.h"
 #include "list.h"
 
-/* Fields of a head that need no memory but the stack. */
+/* Fields of a head that fit on the stack. */
 #define FEW_FIELDS 40
 
 /* ---- heads ---- */
@@ -22,7 +22,7 @@ static size_t nv_fields(nghttp2_nv *nva, const fields_t *fields, bool tunnel)
     size_t n = 0;
     for (uint32_t i = 0; i < fields->count; i++) {
         const field_t *field = &fields->at[i];
-        if (tunnel && field->id == FIELD_SEC_WEBSOCKET_ACCEPT) /* RFC 8441 section 5 has none */
+        if (tunnel && field->id == FIELD_SEC_WEBSOCKET_ACCEPT) /* not in RFC 8441 section 5 */
             continue;
         nva[n++] = http2_nv(field->name, field->value);
     }
@@ -53,7 +53,7 @@ static bool usable(const http2_stream_t *stream)
     return stream->state != HTTP2_STREAM_CLOSED && !stream->cut && stream->conn->phase < HTTP2_FINISHED;
 }
 
-/* Hints pass, each of them; but for a client that does not read they would only pile up. */
+/* Every hint passes, unless they pile up for a client that does not read. */
 static bool interim_passes(http2_conn_t *conn, const fields_t *fields)
 {
     size_t n = HTTP2_FRAME_HEADER;
@@ -109,7 +109,7 @@ static void send_head(exchange_t *ex)
         list.at[list.n++] = http2_nv(STR("content-length"), str_make(length + at, sizeof(length) - at));
     }
     stream->has_data = response->tunnel || !response->bodyless || stream->malformed;
-    nghttp2_data_provider provider = {.read_callback = on_read_body}; /* the stream may go before it */
+    nghttp2_data_provider provider = {.read_callback = on_read_body}; /* may outlive the stream */
     int failed = nghttp2_submit_response(stream->conn->session, stream->id, list.at, list.n,
                                          stream->has_data ? &provider : NULL);
     if (failed != 0)
@@ -119,7 +119,7 @@ static void send_head(exchange_t *ex)
 
 /* ---- bodies ---- */
 
-/* The client owes a window update while something waits for one. */
+/* Runs the timer while body or END_STREAM waits for the client's window update. */
 static void watch_stall(http2_stream_t *stream);
 
 static void stall_expired(loop_timer_t *timer)
@@ -131,14 +131,14 @@ static void stall_expired(loop_timer_t *timer)
         (void)nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, stream->id, NGHTTP2_CANCEL);
         http2_schedule(stream->conn);
     } else {
-        watch_stall(stream); /* it waits for its turn on the connection, whose own timer runs */
+        watch_stall(stream); /* it waits for its turn on the connection, which has its own timer */
     }
 }
 
 static void watch_stall(http2_stream_t *stream)
 {
     const context_t *context = stream->conn->client.context;
-    /* nghttp2 sends the end of a body in a window of at least a byte, too. */
+    /* nghttp2 also needs a window of at least one byte for the end of a body. */
     bool end_waits = stream->has_data && stream->response_ended && !stream->end_sent;
     if (http2_stream_available(stream) != 0 || end_waits)
         loop_timer_start(context->loop, &stream->stall_timer, context->conf->timeouts.write_idle,
@@ -161,7 +161,7 @@ static size_t room(const exchange_t *ex)
     return 0;
 }
 
-/* Copies the staged slices, whose memory goes with the flush, behind what is buffered. */
+/* Copies the staged slices to the buffer, because their memory is valid only during the flush. */
 static void unstage(http2_stream_t *stream)
 {
     stream->conn->out += stream->staged_bytes;
@@ -242,7 +242,7 @@ const client_ops_t http2_client_ops = {
     .resume_request = resume_request,
 };
 
-/* ---- what nghttp2 reads ---- */
+/* ---- reads by nghttp2 ---- */
 
 static void submit_trailers(http2_stream_t *stream)
 {
@@ -259,7 +259,7 @@ static ssize_t on_read_body(nghttp2_session *session, int32_t id, uint8_t *bytes
     (void)user_data;
     http2_stream_t *stream = nghttp2_session_get_stream_user_data(session, id);
     if (stream == NULL)
-        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* abandoned; its reset is under way */
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* abandoned, about to be reset */
     ssize_t taken = http2_read_body(n, http2_stream_available(stream), stream->response_ended, flags);
     stream->deferred |= taken == NGHTTP2_ERR_DEFERRED;
     if ((*flags & NGHTTP2_DATA_FLAG_EOF) != 0 && stream->malformed) {

@@ -1,11 +1,10 @@
 /*
  * Streams whose response has ended before their request. The exchange is over; nghttp2 keeps the stream until
- * the client ends it, and the bytes that come for it meanwhile are thrown away (linger.h). Most clients read
- * a response only when they have sent their request, and report a reset in place of its status, even one with
- * NO_ERROR. So windows are given back until the client ends, and the reset comes at the bounds only.
+ * the client ends it, and bytes that arrive meanwhile are discarded (linger.h). Most clients read a response
+ * only after they have sent their request, and report a reset in place of its status, even one with NO_ERROR.
+ * So windows are renewed until the client ends, and only the limits lead to a reset.
  *
- * Such a stream counts among the client's streams (SETTINGS_MAX_CONCURRENT_STREAMS), and there are no more
- * of them than that.
+ * Such a stream counts among the client's streams, so SETTINGS_MAX_CONCURRENT_STREAMS bounds their number.
  */
 #include <assert.h>
 
@@ -17,8 +16,8 @@ typedef struct http2_rest {
     list_t link; /* conn->rests */
     http2_conn_t *conn;
     int32_t id;
-    bool paused;   /* no window is given back */
-    uint64_t left; /* of its Content-Length; LENGTH_UNKNOWN: it has none */
+    bool paused;   /* the window is not renewed */
+    uint64_t left; /* of its Content-Length; LENGTH_UNKNOWN: no such field */
     linger_t linger;
 } http2_rest_t;
 
@@ -39,8 +38,8 @@ static void end(http2_rest_t *rest)
     free(rest);
 }
 
-/* RFC 9113 section 8.1: the client need not send the rest. nghttp2 closes the stream with it, which ends
- * `rest`. */
+/* RFC 9113 section 8.1: the client need not send the rest. The reset makes nghttp2 close the stream, which
+ * ends `rest`. */
 static void give_up(http2_rest_t *rest, uint32_t code)
 {
     linger_end(&rest->linger);
@@ -49,7 +48,7 @@ static void give_up(http2_rest_t *rest, uint32_t code)
     http2_schedule(rest->conn);
 }
 
-/* Nothing of it is held: the window may be wide, whatever the upload had before. */
+/* Nothing is held, so the window may be wide, unlike during the upload. */
 static void give_window(http2_rest_t *rest)
 {
     uint32_t open = http2_window_open(rest->conn->session, rest->id);

@@ -1,9 +1,9 @@
 /*
- * A client's connection over HTTP/2: nghttp2's session on a conn_t, its phases and its timers.
+ * A client's connection over HTTP/2: an nghttp2 session on a conn_t, its phases and its timers.
  *
- * Reads feed nghttp2, whose callbacks work on streams; everything that follows from them, frames to write,
- * room for bodies, exchanges to end, waits for http2_turn at the end of the loop turn, so that all frames of
- * a turn leave in one write. Phases only move forward (http2_phase_t).
+ * Reads feed nghttp2, whose callbacks act on streams. All further work (frames to write, room for bodies,
+ * exchanges to end) waits for http2_turn at the end of the loop turn, so all frames of a turn leave in one
+ * write. Phases only move forward (http2_phase_t).
  */
 #include <assert.h>
 
@@ -12,7 +12,7 @@
 #include "http2_server_internal.h"
 #include "list.h"
 
-/* Writes of up to HTTP2_OUTPUT_BYTES in one turn of the loop, for one connection. */
+/* Writes of up to HTTP2_OUTPUT_BYTES per connection and loop turn. */
 #define ROUNDS 4
 
 static void set_phase(http2_conn_t *conn, http2_phase_t phase)
@@ -26,7 +26,7 @@ static loop_t *loop_of(const http2_conn_t *conn)
     return conn->client.context->loop;
 }
 
-/* Counts what nghttp2 holds: its tables, and streams and frames while there are any. */
+/* Counts nghttp2's memory: its tables, and streams and frames if any. */
 static void count_session(http2_conn_t *conn)
 {
     uint64_t now = conn->memory.bytes, idle = conn->stream_count == 0 ? now : 0;
@@ -56,7 +56,7 @@ static void conn_destroy(http2_conn_t *conn)
     for (list_t *link = conn->closed.next; link != &conn->closed; link = link->next) {
         http2_stream_t *stream = CONTAINER_OF(http2_stream_t, link, link);
         if (stream->how == EXCHANGE_END_COMPLETE)
-            stream->how = EXCHANGE_END_CLIENT_GONE; /* its last bytes never left */
+            stream->how = EXCHANGE_END_CLIENT_GONE; /* its last bytes were never sent */
     }
     http2_streams_end(conn, true);
     http2_rests_end(conn);
@@ -67,7 +67,7 @@ static void conn_destroy(http2_conn_t *conn)
     backlog_end(&conn->backlog);
     http2_outbox_clear(&conn->output);
     nghttp2_session_del(conn->session);
-    count_session(conn); /* nothing is left */
+    count_session(conn); /* now zero */
     if (conn->reset)
         conn_abort(&conn->client.conn);
     client_fini(&conn->client);
@@ -99,7 +99,7 @@ static void wait_for(http2_conn_t *conn, http2_wait_t wait)
         loop_timer_start(loop_of(conn), &conn->timer, fixed[wait], timer_expired);
 }
 
-/* Says GOAWAY and ends the connection, whatever nghttp2 would still say. Exchanges end in the next
+/* Sends GOAWAY and ends the connection, without nghttp2's remaining frames. Exchanges end in the next
  * http2_turn. */
 static void finish_for(http2_conn_t *conn, http2_fault_t fault)
 {
@@ -122,8 +122,8 @@ static void finish(http2_conn_t *conn, uint32_t code, const char *reason)
 }
 
 /*
- * Everything was said: our direction ends, and the client is listened to for a moment, because closing a
- * socket with unread bytes would destroy what it has not read yet.
+ * All output is sent: closes our direction and reads from the client a little longer, because closing a
+ * socket with unread bytes would destroy data that the client has not read.
  */
 static void linger(http2_conn_t *conn)
 {
@@ -153,14 +153,13 @@ static void write_expired(loop_timer_t *timer)
                          conn->client.context->conf->timeouts.write_idle / CONN_STALL_LOOKS, write_expired);
 }
 
-/* What the connection waits for now. `blocked`: there is more to write; the kernel may have no room for it.
- */
+/* Sets wants and timers. `blocked`: more output is pending, and the kernel may have no room for it. */
 static void settle(http2_conn_t *conn, bool blocked)
 {
     const conf_t *conf = conn->client.context->conf;
     bool waits = blocked || http2_output_pending(conn) || !conn_flushed(conn->client.conn);
     conn_want_write(conn->client.conn, waits);
-    /* Responses that are complete but for the kernel hold exchanges that nghttp2 no longer counts. */
+    /* Responses of which only the kernel lacks bytes hold exchanges that nghttp2 no longer counts. */
     bool reads = conn->phase < HTTP2_FINISHED && conn->closed_count <= conf->limits.streams;
     conn_want_read(conn->client.conn, reads);
     if (!waits) {
@@ -177,10 +176,10 @@ static void settle(http2_conn_t *conn, bool blocked)
     if (conn->phase == HTTP2_FINISHED || conn->phase == HTTP2_NOTICED)
         return;
     if (!reads) {
-        wait_for(conn, HTTP2_WAIT_NOTHING); /* the write timer runs */
+        wait_for(conn, HTTP2_WAIT_NOTHING); /* the write timer is running */
     } else if (!conn->settings_came || http2_guard_in_block(&conn->guard)) {
         if (conn->watched_block != conn->guard.blocks)
-            wait_for(conn, HTTP2_WAIT_NOTHING); /* this is another one: its time begins */
+            wait_for(conn, HTTP2_WAIT_NOTHING); /* a new block: restart the timer */
         conn->watched_block = conn->guard.blocks;
         wait_for(conn, HTTP2_WAIT_HEAD);
     } else {
@@ -189,7 +188,8 @@ static void settle(http2_conn_t *conn, bool blocked)
     }
 }
 
-/* One round of bodies in, frames out. Answers what the write answered; *more: another round has work. */
+/* One round: passes bodies in, writes frames out. Returns the write's result; *more: another round has work.
+ */
 static conn_result_t round_trip(http2_conn_t *conn, bool *more)
 {
     *more = false;
@@ -248,7 +248,7 @@ void http2_schedule(http2_conn_t *conn)
     loop_defer(loop_of(conn), &conn->task, run_task);
 }
 
-/* The second GOAWAY of a drain: streams up to the last one that came are finished. */
+/* The second GOAWAY of a drain: streams up to the last one received are completed. */
 static void drain_finally(http2_conn_t *conn)
 {
     set_phase(conn, HTTP2_DRAINING);
@@ -307,13 +307,13 @@ static void drain(client_t *client)
 
 /* ---- memory is short (relief.h) ---- */
 
-/* The client takes nothing that the connection itself holds. */
+/* The client takes none of the bytes that the connection itself holds. */
 static bool is_blocked(const http2_conn_t *conn, uint64_t before)
 {
     return loop_timer_running(&conn->write_timer) && conn->blocked_ms <= before;
 }
 
-/* All of it has requests and moves nothing. */
+/* The whole connection has requests and makes no progress. */
 static bool is_stuck(const http2_conn_t *conn, uint64_t before)
 {
     return conn->stream_count != 0 && http2_progress_is_stuck(&conn->progress, before);
@@ -331,7 +331,7 @@ static uint64_t stalled(client_t *client, uint64_t before)
     return n == 0 && is_stuck(conn, before) ? client->account.held : n;
 }
 
-/* Says GOAWAY(code) as far as there is room for it, and closes. */
+/* Sends GOAWAY(code) if it fits, and closes. */
 static void leave(http2_conn_t *conn, uint32_t code, const char *reason)
 {
     http2_output_goaway(conn, code, reason);
@@ -340,14 +340,14 @@ static void leave(http2_conn_t *conn, uint32_t code, const char *reason)
     conn_destroy(conn);
 }
 
-/* The next step where streams were taken from the connection: it holds again, and has moved nothing since. */
+/* The stage after resets of streams: the connection holds memory again, without progress since. */
 static bool is_over(const http2_conn_t *conn, uint64_t before)
 {
     return http2_progress_is_over(&conn->progress, before) && budget_may_close(&conn->client) &&
            budget_is_tight(conn->client.context);
 }
 
-/* Resets the streams that are stalled, for box_share 0 all of them. True: there were any. */
+/* Resets stalled streams; with `box_share`, only those whose box holds more. True if any was reset. */
 static bool take_streams(http2_conn_t *conn, uint64_t before, uint64_t box_share)
 {
     list_t *next;
@@ -394,7 +394,7 @@ static void relieve(client_t *client, uint64_t before, uint64_t box_share)
         http2_turn(conn);
 }
 
-/* ---- what comes ---- */
+/* ---- receiving ---- */
 
 static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
 {
@@ -433,7 +433,7 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
     return 0;
 }
 
-/* A response head that cannot be sent (it is over nghttp2's bound) must not leave its stream hanging. */
+/* A response head that cannot be sent (it exceeds nghttp2's limit) must not leave its stream hanging. */
 static int on_frame_not_send(nghttp2_session *session, const nghttp2_frame *frame, int error, void *user_data)
 {
     (void)user_data;
@@ -444,7 +444,7 @@ static int on_frame_not_send(nghttp2_session *session, const nghttp2_frame *fram
     return 0;
 }
 
-/* Gives nghttp2 the bytes from *from to `to`. */
+/* Feeds nghttp2 the bytes from *from to `to`. */
 static void feed(http2_conn_t *conn, const char **from, const char *to)
 {
     if (*from == to || conn->phase >= HTTP2_FINISHED)
@@ -460,7 +460,8 @@ static void feed(http2_conn_t *conn, const char **from, const char *to)
         finish_for(conn, http2_fault_of_feed(taken, fed));
 }
 
-/* The guard walks ahead of nghttp2 by one frame header, so that each frame meets its stream as it is then. */
+/* The guard is one frame header ahead of nghttp2, so that it sees each frame's stream in its state before the
+ * frame. */
 static void receive(http2_conn_t *conn, const char *data, size_t n)
 {
     const char *from = data, *end = data + n;
@@ -477,7 +478,7 @@ static void receive(http2_conn_t *conn, const char *data, size_t n)
             finish_for(conn, http2_fault_of_guard(conn, verdict));
     }
     feed(conn, &from, end);
-    http2_streams_resume(conn); /* before `data` goes */
+    http2_streams_resume(conn); /* while `data` is valid */
     if (http2_output_pending(conn) &&
         nghttp2_session_get_outbound_queue_size(conn->session) > HTTP2_QUEUE_FRAMES)
         finish(conn, NGHTTP2_ENHANCE_YOUR_CALM, "Too many frames wait for a client that does not read.");
@@ -507,7 +508,7 @@ static void on_writable(void *owner)
     http2_turn(owner);
 }
 
-/* Reads are paused for a client that takes nothing: it will not come back. */
+/* Reading is paused for a client that takes no bytes: it will not recover. */
 static void on_hangup(void *owner, bool reset)
 {
     (void)reset;
@@ -537,7 +538,7 @@ static const client_codec_t codec = {.drain = drain,
 static const conn_handlers_t handlers = {
     .readable = on_readable, .writable = on_writable, .hangup = on_hangup};
 
-/* ---- the beginning ---- */
+/* ---- start ---- */
 
 static void set_callbacks(nghttp2_session_callbacks *callbacks)
 {
@@ -559,7 +560,7 @@ static nghttp2_session *session_new(http2_conn_t *conn)
         {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
     };
     const http2_session_setup_t setup = {.server = true,
-                                         .unchecked = true, /* an answer says why */
+                                         .unchecked = true, /* the answer has the reason */
                                          .set_callbacks = set_callbacks,
                                          .head_bytes = conf->limits.head_bytes,
                                          .settings = settings,

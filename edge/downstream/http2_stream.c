@@ -1,11 +1,10 @@
 /*
- * One stream between nghttp2 and its exchange: the request's head and body from nghttp2's callbacks, and when
- * each is over. The other direction is http2_response.c.
+ * One stream between nghttp2 and its exchange: the request's head and body from nghttp2's callbacks, and the
+ * end of both. http2_response.c has the other direction.
  *
- * Request body: bytes that the exchange has room for go straight to it; others are held. The connection's
- * window is given back for every byte at once, so that a held stream never stalls its neighbours; the
- * stream's as the exchange takes bytes (http2_window.h), so that it holds what the client was granted and no
- * more.
+ * Request body goes straight to the exchange while it has room; the rest is held. Every byte renews the
+ * connection's window at once, so that a held stream never stalls others. The stream's window is renewed as
+ * the exchange takes bytes (http2_window.h), so a stream holds at most the bytes granted to the client.
  */
 #include <assert.h>
 
@@ -92,9 +91,8 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghtt
 }
 
 /*
- * Streams share the connection in turns, within the urgency that the client asked for: a download that is not
- * "incremental" (RFC 9218) would otherwise keep all others waiting to its end, and those may be other
- * previews'.
+ * Streams of one urgency share the connection in turns. Otherwise a download that is not "incremental" (RFC
+ * 9218) would block all others until its end, including those of other previews.
  */
 static void set_priority(http2_stream_t *stream)
 {
@@ -108,12 +106,12 @@ static void note(http2_conn_t *conn, http2_guard_event_t event)
         conn->calm = HTTP2_CALM_BUCKET;
 }
 
-/* The client owes body bytes while the exchange would take some and no response has begun. */
+/* Runs the body timer while the exchange has room and no response has begun. */
 static void watch_body(http2_stream_t *stream)
 {
     const exchange_t *ex = stream->ex;
     if (stream->malformed)
-        return; /* the timer has another use (http2_malformed.c) */
+        return; /* http2_malformed.c uses the timer */
     bool waits_for_continue = ex->request.expect_continue && !ex->continued;
     bool owed = stream->state == HTTP2_STREAM_OPEN && ex->request.has_body && !stream->request_ended &&
                 ex->state < EXCHANGE_RESPONSE && !waits_for_continue && stream->in.size == 0 &&
@@ -143,8 +141,8 @@ static void touch(http2_stream_t *stream)
         list_insert(&stream->conn->touched, &stream->touched);
 }
 
-/* Many clients end a request without a body by an empty DATA frame in the same packet, and the origin's head
- * should say what is known by then: the steps run once the packet was read to its end. */
+/* Many clients end a request without a body with an empty DATA frame in the same packet, and the origin's
+ * head should reflect that. So the steps run after the whole packet is processed. */
 static void start(http2_stream_t *stream)
 {
     exchange_t *ex = stream->ex;
@@ -195,7 +193,7 @@ static void take_trailers(http2_stream_t *stream, bool end_stream)
 
 /* ---- request bodies ---- */
 
-/* Counts n bytes. False: they are more than Content-Length announced. */
+/* Counts n bytes. False if they exceed Content-Length. */
 static bool take_length(http2_stream_t *stream, size_t n)
 {
     if (stream->body_left == LENGTH_UNKNOWN)
@@ -206,7 +204,7 @@ static bool take_length(http2_stream_t *stream, size_t n)
     return true;
 }
 
-/* Of n held bytes, those that no credit above the first window stood for. */
+/* The part of n held bytes within the first window, which no credit covers. */
 static size_t first_bytes(size_t n)
 {
     return n < HTTP2_WINDOW_MIN ? n : HTTP2_WINDOW_MIN;
@@ -255,13 +253,13 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
     if (stream == NULL && http2_rest_take(conn, id, n))
         return 0;
     if (stream == NULL || stream->state != HTTP2_STREAM_OPEN || stream->malformed)
-        return 0; /* nobody wants it: a reset follows or has gone out */
+        return 0; /* discard: a reset follows or was sent */
     if (!take_length(stream, n)) {
         refuse(stream, "The body is longer than its Content-Length.");
         return 0;
     }
     if (stream->ex->state == EXCHANGE_DONE)
-        return 0; /* given back once the response has left, where the rest is waited for */
+        return 0; /* http2_rest.c renews the window once the response has left */
     str_t data = str_make((const char *)bytes, n);
     size_t room = stream->in.size == 0 ? exchange_request_room(stream->ex) : 0;
     size_t now = room < n ? room : n;
@@ -273,7 +271,7 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
     return 0;
 }
 
-/* The window as the exchange took bytes since the last look: other ones may come in their place. */
+/* Renews the window for bytes that the exchange has taken since the last update. */
 static void give_window(http2_stream_t *stream)
 {
     http2_conn_t *conn = stream->conn;
@@ -284,7 +282,7 @@ static void give_window(http2_stream_t *stream)
         http2_window_end(window, &stream->ex->account);
         return;
     }
-    if (stream->ex->state >= EXCHANGE_ORIGIN) { /* before, bytes are only kept */
+    if (stream->ex->state >= EXCHANGE_ORIGIN) { /* until then bytes are only kept */
         conn->grown -= window->size - HTTP2_WINDOW_MIN;
         http2_window_took(window, passed, stream->in.size != 0, http2_now(conn), conn->round_trip_ms,
                           HTTP2_WINDOW_MIN + HTTP2_GROWN_BYTES - conn->grown);
@@ -297,8 +295,8 @@ static void give_window(http2_stream_t *stream)
         http2_window_count(window, conn->session, stream->id, &stream->ex->account);
 }
 
-/* Passes the next `n` bytes that are held. An answer at their flush may close the stream, which lets go of
- * all that it holds: until then the bytes that are on their way have an owner of their own. */
+/* Passes on the next `n` held bytes. An answer during their flush may close the stream and free its held
+ * bytes. So the bytes in transit are moved to `in` first. */
 static void pass_some(http2_stream_t *stream, size_t n)
 {
     http2_conn_t *conn = stream->conn;
@@ -328,7 +326,7 @@ static void pass_held(http2_stream_t *stream)
     }
 }
 
-/* Nobody wants what is left of an answered request. */
+/* Drops the held rest of an answered request. */
 static void drop_unwanted(http2_stream_t *stream)
 {
     if (stream->ex->state == EXCHANGE_DONE)
@@ -338,15 +336,15 @@ static void drop_unwanted(http2_stream_t *stream)
 static void resume(http2_stream_t *stream)
 {
     exchange_t *ex = stream->ex;
-    exchange_request_flush(ex); /* also where the stream is gone: slices of the read buffer must not stay */
+    exchange_request_flush(ex); /* also for a closed stream: no slice of the read buffer may remain */
     if (stream->state == HTTP2_STREAM_CLOSED)
         return;
     drop_unwanted(stream);
     pass_held(stream);
     if (stream->state == HTTP2_STREAM_CLOSED)
         return;
-    drop_unwanted(stream); /* it may have been answered on the way */
-    /* A handshake has no end that the box could see before the tunnel is open. */
+    drop_unwanted(stream); /* it may have been answered meanwhile */
+    /* The box cannot see the end of a handshake before the tunnel is open. */
     bool handshake = ex->request.websocket && ex->state < EXCHANGE_TUNNEL;
     if (stream->request_ended && !stream->end_passed && stream->in.size == 0 && !handshake) {
         stream->end_passed = true;
@@ -358,7 +356,7 @@ static void resume(http2_stream_t *stream)
     if (stream->starting) {
         stream->starting = false;
         exchange_go(ex);
-        if (stream->in.size != 0) /* the origin may take what the steps had no room for */
+        if (stream->in.size != 0) /* the origin may have room for bytes that the steps left */
             http2_stream_wake(stream);
     }
     if (stream->state == HTTP2_STREAM_CLOSED)
@@ -386,12 +384,12 @@ void http2_streams_resume(http2_conn_t *conn)
 void http2_stream_abandon(http2_stream_t *stream, uint32_t code)
 {
     nghttp2_session *session = stream->conn->session;
-    if (stream->detached) { /* nghttp2 has let go of it before */
+    if (stream->detached) { /* nghttp2 has closed it before */
         http2_stream_close(stream, EXCHANGE_END_CUT);
         return;
     }
     (void)nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, stream->id, code);
-    /* Frames that are under way for it meet nobody, as after the reset itself. */
+    /* Further frames for it are ignored, as after the reset itself. */
     http2_closed_reset(&stream->conn->closed_streams, stream->id);
     (void)nghttp2_session_set_stream_user_data(session, stream->id, NULL);
     http2_stream_close(stream, EXCHANGE_END_CUT);
@@ -440,9 +438,8 @@ void http2_stream_frame(http2_conn_t *conn, const nghttp2_frame *frame)
     }
 }
 
-/* All that Content-Length announced is here, and an app may have answered already: only END_STREAM, which
- * many clients send in a frame of its own, is on its way. A reset would meet a client that has done nothing
- * wrong in the middle of that. */
+/* The body announced by Content-Length is complete, so an app may have answered already. Only END_STREAM is
+ * missing, which many clients send in a separate frame. A reset would hit a correct client. */
 static bool body_has_come(const http2_stream_t *stream)
 {
     const exchange_t *ex = stream->ex;
@@ -450,8 +447,8 @@ static bool body_has_come(const http2_stream_t *stream)
            ex->request_bytes + stream->in.size >= ex->request.content_length;
 }
 
-/* A tunnel that the edge closed has a rest: the client's Close frame and its end. A handshake that was not
- * accepted has none, and the reset says that a 200 opened no tunnel. */
+/* A tunnel closed by the edge has a rest: the client's Close frame and its end. A rejected handshake has
+ * none, and the reset shows that its 200 opened no tunnel. */
 static bool rest_is_awaited(const http2_stream_t *stream)
 {
     if (stream->ex->request.websocket)
@@ -459,7 +456,7 @@ static bool rest_is_awaited(const http2_stream_t *stream)
     return linger_wanted(stream->ex) || body_has_come(stream);
 }
 
-/* nghttp2 resets the stream of a request for a frame. */
+/* nghttp2 resets the stream because of a frame: records the reason. */
 static void explain_reset(http2_stream_t *stream, uint32_t code)
 {
     exchange_t *ex = stream->ex;
@@ -476,7 +473,7 @@ static void reset_sent(http2_conn_t *conn, int32_t id, uint32_t code)
 {
     http2_stream_t *stream = find(conn, id);
     http2_closed_reset(&conn->closed_streams, id);
-    /* Ours, or provoked by what the client sent? */
+    /* These codes are the edge's own resets; the client provokes the others. */
     if (code == NGHTTP2_NO_ERROR || code == NGHTTP2_INTERNAL_ERROR || code == NGHTTP2_CANCEL)
         return;
     note(conn, HTTP2_GUARD_RESET);
@@ -502,7 +499,7 @@ void http2_stream_frame_sent(http2_conn_t *conn, const nghttp2_frame *frame)
     note(conn, HTTP2_GUARD_COMPLETED);
     if (stream->request_ended || (stream->tunnel && stream->ex->state != EXCHANGE_DONE))
         return;
-    if (stream->malformed) /* since the last of the answer was on its way */
+    if (stream->malformed) /* became malformed while the answer's end was being sent */
         reset(stream, NGHTTP2_PROTOCOL_ERROR);
     else if (rest_is_awaited(stream))
         http2_rest_begin(stream);
@@ -530,8 +527,7 @@ void http2_stream_close(http2_stream_t *stream, exchange_end_t how)
     http2_schedule(conn);
 }
 
-/* nghttp2 will reset the stream (one over the limit, say); what is under way for it meets nobody until then.
- */
+/* nghttp2 is about to reset the stream (over the limit, for example); until then its frames are ignored. */
 static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int error, void *user_data)
 {
     (void)session;
@@ -576,7 +572,7 @@ void http2_streams_end(http2_conn_t *conn, bool flushed)
             list_unlink(&stream->touched);
         conn->closed_count--;
         conn->stream_count--;
-        exchange_t *ex = stream->ex; /* the stream goes with its arena */
+        exchange_t *ex = stream->ex; /* the arena holds the stream */
         if (stream->how == EXCHANGE_END_COMPLETE && ex->local_code == NULL)
             http2_progress_answered(&conn->progress, http2_now(conn));
         if (conn->stream_count == 0)

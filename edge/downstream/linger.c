@@ -11,7 +11,7 @@
 #include "rate.h"
 #include "siphash.h"
 
-/* Cells of rate_take; client addresses that share one share its rate. */
+/* Cells for rate_take. Client addresses in one cell share its rate. */
 #define CELLS 2048
 
 struct linger_rates {
@@ -44,7 +44,7 @@ bool linger_wanted(const exchange_t *ex)
     return true;
 }
 
-/* The cell of the client's address; NULL: it has no rate. */
+/* The cell of the client's address; NULL: no limit applies. */
 static uint64_t *cell_of(const linger_t *linger)
 {
     linger_rates_t *rates = linger->client->context->linger_rates;
@@ -55,7 +55,7 @@ static uint64_t *cell_of(const linger_t *linger)
     return &rates->cells[siphash(&rates->hash_key, &remote->address, n) % CELLS];
 }
 
-/* Takes whole units from the client's rate. False: none is left at the moment. */
+/* Charges whole units to the client's rate. False if none is left at the moment. */
 static bool pay(linger_t *linger)
 {
     uint64_t *cell = cell_of(linger);

@@ -11,14 +11,14 @@
 #include "pipeline.h"
 #include "readable.h"
 
-/* Connections accepted in one turn, at most. */
+/* Maximum connections accepted in one turn. */
 #define ACCEPTS_A_TURN 32
-/* How long nothing is accepted after the system had no descriptor or no memory for it. */
+/* Pause in accepting after the system had no descriptor or no memory. */
 #define PAUSE_MS 100
 
 struct local_server {
     context_t context;
-    counters_t counters; /* nobody's */
+    counters_t counters; /* never read */
     const exchange_step_t *steps;
     uint64_t max_clients;
     void *owner;
@@ -32,7 +32,7 @@ static void ignore(void *owner)
     (void)owner;
 }
 
-/* Answers of its own only: no feature of the product sees them go by. */
+/* Answers come from this process: no feature of the product observes them. */
 static bool (*const no_judge[])(exchange_t *) = {NULL};
 static const exchange_hook_t no_hook[] = {NULL};
 static void (*const no_request_body[])(exchange_t *, str_t) = {NULL};
@@ -52,7 +52,7 @@ static const pipeline_t local_pipeline = {
               .end = no_hook},
 };
 
-/* Until the codec takes the connection over. */
+/* Before the codec takes the connection over. */
 static const conn_handlers_t no_handlers = {.readable = ignore, .writable = ignore};
 
 static void pause_over(loop_timer_t *timer)
@@ -61,7 +61,7 @@ static void pause_over(loop_timer_t *timer)
     readable_start(server->listener);
 }
 
-/* A listener that cannot be emptied stays readable: without a pause the loop would spin. */
+/* A listener that cannot be emptied stays readable; without a pause the loop would spin. */
 static void pause_accepting(local_server_t *server)
 {
     readable_stop(server->listener);
@@ -153,7 +153,7 @@ void local_server_drain(local_server_t *server)
 {
     stop_listening(server);
     server->context.draining = true;
-    /* `drain` may free the client that it is called for, and no other. */
+    /* `drain` may free its own client, but no other. */
     list_t *at = server->context.clients.next;
     while (at != &server->context.clients) {
         client_t *client = CONTAINER_OF(client_t, link, at);
