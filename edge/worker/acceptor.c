@@ -1,7 +1,6 @@
 /*
- * See acceptor.h. Connections are taken
- * with accept4, which gives them non-blocking and close-on-exec in one call. TCP_NODELAY comes from the
- * listening socket.
+ * See acceptor.h. accept4 makes connections non-blocking and close-on-exec in one call. TCP_NODELAY comes
+ * from the listening socket.
  */
 #include "acceptor.h"
 
@@ -26,26 +25,26 @@
 #include "readable.h"
 #include "shortage.h"
 
-/* Taken from the queue of a socket that is about to be closed, at most: as many as the kernel queues. */
+/* Maximum accepts from a socket before it closes: the length of the kernel's queue. */
 #define QUEUE_MAX 4096
 
 struct acceptor {
     context_t *context;
     readable_t *queue;
     int fd;         /* owned by `queue` */
-    int reserve_fd; /* given up for a moment when descriptors run out; -1: none */
+    int reserve_fd; /* freed for a moment when descriptors run out; -1: none */
     conf_listener_kind_t kind;
     bool proxy_protocol, tls_terminated;
     uint16_t port;
     char text[64];
     loop_timer_t pause;
-    uint64_t none_idle_ms; /* when no idle connection was found to give up for memory */
+    uint64_t none_idle_ms; /* last time that memory was short and no connection was idle */
 };
 
-/* What one try to accept came to. */
+/* The result of one accept. */
 typedef enum accept_result { ACCEPT_ONE, ACCEPT_EMPTY, ACCEPT_STOP } accept_result_t;
 
-/* The steps that exchanges of a listener's kind go through. */
+/* The steps for exchanges of a kind of listener. */
 static const exchange_step_t *steps_of(const pipeline_t *pipeline, conf_listener_kind_t kind)
 {
     switch (kind) {
@@ -74,13 +73,13 @@ static void take(acceptor_t *acceptor, int fd, const struct sockaddr_storage *fr
                        .steps = steps_of(acceptor->context->pipeline, acceptor->kind),
                        .tls_terminated = acceptor->tls_terminated,
                        .local_port = acceptor->port};
-    /* For the moment until the codec has the connection. */
+    /* Until the codec has the connection. */
     static const conn_handlers_t no_handlers = {nothing, nothing, NULL};
 
     counter_add(&context->counters->connections_total, 1);
     bool taken = address_take((const struct sockaddr *)from, &client.address, &client.port);
     assert(taken);
-    /* Whose connection it is, and so whose limit counts, is not known before a PROXY protocol header. */
+    /* Before a PROXY protocol header, the client, and so its limit, is unknown. */
     if (!client_count(&client, !acceptor->proxy_protocol)) {
         counter_add(&context->counters->connections_refused_total, 1);
         fault_say_connection(&client, &context->connection_faults, "a connection", "is refused",
@@ -112,7 +111,7 @@ static void open_reserve(acceptor_t *acceptor)
         acceptor->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-/* No descriptor is left: one connection is taken with the reserve and closed, so that its client knows. */
+/* No descriptor is left: accepts one connection with the reserve and closes it to inform its client. */
 static void refuse_one(acceptor_t *acceptor)
 {
     shortage_note(acceptor->context);
@@ -128,7 +127,7 @@ static void refuse_one(acceptor_t *acceptor)
     open_reserve(acceptor);
 }
 
-/* `usable_descriptors` is 0 where nobody asked (tests). */
+/* `usable_descriptors` is 0 if nothing has set it (tests). */
 static bool is_full(const context_t *context)
 {
     uint32_t most = context->conf->limits.connections;
@@ -143,13 +142,13 @@ static bool one_waits(const acceptor_t *acceptor)
     return poll(&queue, 1, 0) == 1;
 }
 
-/* Idle connections go where one waits to be accepted. */
+/* Closes idle connections if a new one waits. */
 static bool make_room(const acceptor_t *acceptor)
 {
     return one_waits(acceptor) && crowd_make_room(acceptor->context, CROWD_PLACES);
 }
 
-/* The same for the memory of one over TLS, which is accepted in any case. */
+/* The same for the memory of a new TLS connection, which is accepted in any case. */
 static void make_memory(acceptor_t *acceptor)
 {
     context_t *context = acceptor->context;
@@ -192,9 +191,9 @@ static accept_result_t accept_one(acceptor_t *acceptor)
     case ENONET:
     case ENOPROTOOPT:
     case EOPNOTSUPP:
-        return ACCEPT_ONE; /* of that one connection (accept(2)): the next may do */
+        return ACCEPT_ONE; /* an error of this connection only (accept(2)) */
     default:
-        return ACCEPT_STOP; /* ENOBUFS, ENOMEM, or what should not be: no reason to spin */
+        return ACCEPT_STOP; /* ENOBUFS, ENOMEM or unexpected: do not spin */
     }
 }
 

@@ -1,31 +1,31 @@
 /*
- * Accepts connections on one listening socket of a worker and makes clients of them: counts them by address,
- * leads them through a PROXY protocol header and TLS (greeting.h), and hands them to the codec.
+ * Accepts connections on one listening socket of a worker and makes clients of them. It counts them by
+ * address, takes them through a PROXY protocol header and TLS (greeting.h), and hands them to the codec.
  *
- * Bounds: a batch a turn, so that a flood does not starve the connections that are open; at
- * limits.connections of the worker, or when descriptors run out, it stops accepting for 100 ms and looks
- * again: what comes waits in the kernel's queue meanwhile, and beyond it is refused by the kernel. A
- * connection over limits.connections_per_client is closed at once.
+ * Bounds: a batch per turn, so that a flood does not starve open connections. At limits.connections of the
+ * worker, or without descriptors, it pauses for 100 ms and tries again. New connections meanwhile wait in the
+ * kernel's queue, and the kernel refuses the overflow. A connection over limits.connections_per_client is
+ * closed at once.
  */
 #ifndef BOXEDGE_ACCEPTOR_H
 #define BOXEDGE_ACCEPTOR_H
 
 #include "context.h"
 
-/* Accepted in one turn, at most. */
+/* Maximum accepts per turn. */
 #define ACCEPTOR_BATCH 16
-/* How long it stops when it cannot go on, in ms. */
+/* Pause when it cannot accept, in ms. */
 #define ACCEPTOR_PAUSE_MS 100
 
 typedef struct acceptor acceptor_t;
 
-/* Takes over `fd` (listening, non-blocking). Copies what it needs of `listener`. */
+/* Takes over `fd` (listening, non-blocking). Copies the needed fields of `listener`. */
 acceptor_t *acceptor_new(context_t *context, int fd, const conf_listener_t *listener);
-/* Whether it serves what `listener` says. */
+/* Whether it serves `listener` as configured. */
 bool acceptor_serves(const acceptor_t *acceptor, const conf_listener_t *listener);
-/* Accepts what waits in the queue now (a bounded number), for closing after it. */
+/* Accepts the connections in the queue (a bounded number) before the socket closes. */
 void acceptor_empty_queue(acceptor_t *acceptor);
-/* Closes our descriptor and nulls; clients stay. */
+/* Closes this process's descriptor and nulls. The clients stay. */
 void acceptor_free(acceptor_t **acceptor);
 
 #endif

@@ -11,7 +11,7 @@ static bool preview_lists(const store_preview_t *preview, str_t origin)
     return origin_is_allowed(origin, STR(""), str_from(preview->allow_origins));
 }
 
-/* Before it is known what the request is for: the steps have not come so far, or its head was refused. */
+/* For an exchange whose steps have not reached the route, or whose head was refused. */
 static bool host_lists(exchange_t *ex, str_t origin)
 {
     const conf_t *conf = ex->context->conf;

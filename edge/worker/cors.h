@@ -1,7 +1,7 @@
 /*
- * Which pages of other origins may read the answers that the edge makes with the credentials of their visitor
- * (Fetch standard, CORS protocol; docs/http.md, "Pages of other origins"): those of origins that the preview
- * or api.cors lists by name.
+ * Decides which pages of other origins may read the edge's own answers with credentials: those of origins
+ * that the preview or api.cors lists by name (Fetch standard, CORS protocol; docs/http.md, "Pages of other
+ * origins").
  */
 #ifndef BOXEDGE_CORS_H
 #define BOXEDGE_CORS_H
@@ -9,8 +9,8 @@
 #include "exchange.h"
 
 /*
- * Hook (pipeline.h). Answers from before the preview is known are completed here: its list is looked up, at
- * most once an answer. A request whose Host or Origin is in doubt has no origin on a list.
+ * Hook (pipeline.h). Looks the preview up, at most once per answer, if the exchange has none yet. A request
+ * with an ambiguous Host or Origin has no listed origin.
  */
 MUST_USE bool cors_lists_origin(exchange_t *ex, str_t origin);
 

@@ -7,10 +7,10 @@
 typedef struct leaver {
     client_t *client;
     uint32_t connections; /* of its address */
-    uint64_t since_ms;    /* it is idle */
+    uint64_t since_ms;    /* idle since then */
 } leaver_t;
 
-/* Whether `a` is to go before `b`. */
+/* Whether `a` closes before `b`. */
 static bool goes_before(const leaver_t *a, const leaver_t *b)
 {
     if (a->connections != b->connections)
@@ -18,7 +18,7 @@ static bool goes_before(const leaver_t *a, const leaver_t *b)
     return a->since_ms < b->since_ms;
 }
 
-/* The first CROWD_AT_ONCE of all that were put in, in their order. */
+/* Keeps the first CROWD_AT_ONCE of all insertions, in order. Returns the new count. */
 static size_t put(leaver_t *leavers, size_t count, const leaver_t *one)
 {
     if (count == CROWD_AT_ONCE && !goes_before(one, &leavers[count - 1]))

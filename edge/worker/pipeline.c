@@ -1,6 +1,5 @@
 /*
- * The composition of the edge: which steps an exchange takes, and which features see it go by, in which
- * order.
+ * The composition of the edge: the steps of an exchange, and the features that see it go by, in order.
  */
 #include "pipeline.h"
 
@@ -18,33 +17,33 @@
 #include "wake_events.h"
 
 /*
- * The steps of an exchange that came to a preview's host, in order. Each listener's kind has a table; a step
- * answers STEP_NEXT, STEP_WAIT or STEP_DONE, and never goes back.
+ * The steps of an exchange on a preview's host, in order. Each kind of listener has a table. A step returns
+ * STEP_NEXT, STEP_WAIT or STEP_DONE, and the order never goes back.
  */
 static const exchange_step_t preview_steps[] = {
-    {"client", step_client},      /* has its client too many requests open: 429 */
-    {"host", step_host},          /* is this name ours: 421 */
-    {"route", step_route},        /* which preview and which box: 404 */
-    {"access", step_access},      /* may this request see it: 401, 403, 429, or the sign-in page */
-    {"events", step_wake_events}, /* does it ask how a wake goes on: answered here */
-    {"limit", step_limit},        /* is there room for it: 503; has it been here before: 508 */
-    {"wake", step_wake},          /* does its box run: else it waits, bounded: 503 */
-    {"slots", step_slots},        /* may its client and its box have another connection: else it waits: 503 */
-    {"origin", step_origin},      /* to the port in the box, and the response back */
+    {"client", step_client},      /* 429: its client has too many open requests */
+    {"host", step_host},          /* 421: not a name of this edge */
+    {"route", step_route},        /* finds the preview and its box; 404: none */
+    {"access", step_access},      /* 401, 403, 429 or the sign-in page: no access */
+    {"events", step_wake_events}, /* answers a request for wake events */
+    {"limit", step_limit},        /* 503: no memory; 508: it has been here before */
+    {"wake", step_wake},          /* waits while the box does not run, bounded: 503 */
+    {"slots", step_slots},        /* waits while its client or box has all its connections: 503 */
+    {"origin", step_origin},      /* connects to the port in the box; the response streams back */
     {NULL, NULL},
 };
 
-/* The host step goes over to these where the name is one of the API's. */
+/* The host step switches to these for a name of the API. */
 static const exchange_step_t api_steps[] = {
     {"host", step_host},
-    {"key", step_api_key},           /* which key it shows */
-    {"limit", step_api_limit},       /* may it go on now: 429; does its key count: 401 */
-    {"room", step_limit},            /* is there room for it: 503; has it been here before: 508 */
-    {"deletion", step_api_deletion}, /* does it delete boxes: noted before it goes on */
-    {"preview", step_api_preview},   /* is it about previews: answered here, where the upstream lets it */
-    {"slots", step_api_slots},       /* may its client have another connection: else it waits: 503 */
-    {"pick", step_api_pick},         /* which server: 503; where all are full it waits, bounded */
-    {"origin", step_api_origin},     /* to the server, and the response back */
+    {"key", step_api_key},           /* finds its key */
+    {"limit", step_api_limit},       /* 429: over a limit; 401: its key does not count */
+    {"room", step_limit},            /* 503: no memory; 508: it has been here before */
+    {"deletion", step_api_deletion}, /* a call that deletes boxes: notes them before it goes on */
+    {"preview", step_api_preview},   /* answers calls about previews, if the upstream allows them */
+    {"slots", step_api_slots},       /* waits while its client has all its connections: 503 */
+    {"pick", step_api_pick},         /* picks a server, 503: none; waits while all are full, bounded: 503 */
+    {"origin", step_api_origin},     /* connects to the server; the response streams back */
     {NULL, NULL},
 };
 
@@ -64,16 +63,16 @@ static const exchange_step_t health_steps[] = {
     {NULL, NULL},
 };
 
-/* The box is where it was when its record was read. */
+/* The box is still as its record describes it. */
 static bool (*const origin_connected[])(exchange_t *) = {activity_still_there, NULL};
 static const exchange_hook_t origin_unreachable[] = {activity_unreachable, NULL};
 static bool (*const may_pool[])(const exchange_t *) = {activity_is_current, NULL};
 
-/* A tunnel lasts: the preview, its blocks and its credentials are looked up once more before it opens. */
+/* A tunnel lasts: this looks up the preview, its blocks and its credentials once more before it opens. */
 static bool (*const judge_head[])(exchange_t *) = {tunnel_judge_head, access_judge_head, NULL};
 
 static const exchange_hook_t response_head[] = {
-    wake_turn_end, /* the box has answered: the next that waited may go to it */
+    wake_turn_end, /* the box has answered: the next waiter may go to it */
     api_response_head,    wake_response_head, access_response_head,
     tunnel_response_head, activity_responds,  NULL};
 
@@ -81,7 +80,7 @@ static const exchange_hook_t local_head[] = {api_local_head, NULL};
 
 static void (*const request_body[])(exchange_t *, str_t) = {tunnel_request_body, activity_request_body, NULL};
 
-/* The tunnel first: bytes behind the frame at which it closes count for nothing. */
+/* The tunnel first: bytes after its closing frame do not count. */
 static bool (*const response_body[])(exchange_t *, str_t *) = {tunnel_response_body, activity_response_body,
                                                                NULL};
 
@@ -90,10 +89,10 @@ static bool (*const origin_left[])(exchange_t *, const origin_failure_t *) = {tu
 
 static void (*const failed[])(exchange_t *, origin_failure_t) = {api_failed, NULL};
 
-/* The tunnel's timer first: what follows gives claims back, and others are served by them. */
+/* The tunnel's timer first: the other hooks give claims back, which resumes other exchanges. */
 static const exchange_hook_t leave[] = {tunnel_leave, wake_turn_end, slots_release, api_deletion_end, NULL};
 
-/* The line is written while the API's part of the exchange is still there. */
+/* The access line needs ex->api, so api_end comes last. */
 static const exchange_hook_t end[] = {tunnel_close, activity_end, access_log_end, api_end, NULL};
 
 const pipeline_t edge_pipeline = {

@@ -1,4 +1,3 @@
-/* See relief.h. */
 #include "relief.h"
 
 #include "address.h"
@@ -10,18 +9,18 @@
 #include "list.h"
 #include "origin_pool.h"
 
-/* A client address among those that hold most. */
+/* One of the client addresses that hold most. */
 typedef struct holder {
     struct in6_addr address;
-    uint64_t held; /* over all workers */
+    uint64_t held; /* by all workers */
 } holder_t;
 
 typedef struct round {
     context_t *context;
-    uint64_t before; /* what got no further since then is stalled */
+    uint64_t before; /* no progress since then means stalled */
     uint64_t share;
-    bool full;                          /* limits.memory is reached: shares protect nobody */
-    holder_t holders[RELIEF_ADDRESSES]; /* those that hold most first */
+    bool full;                          /* limits.memory is reached: shares protect no address */
+    holder_t holders[RELIEF_ADDRESSES]; /* the largest first */
     size_t count;
 } round_t;
 
@@ -41,7 +40,7 @@ static void note_holder(round_t *round, const struct in6_addr *address, uint64_t
     round->holders[at] = (holder_t){.address = *address, .held = held};
 }
 
-/* Whether closing a connection that has been idle for long gives memory back. */
+/* Whether the connection has been idle for long and its end frees memory. */
 static bool is_idle(client_t *client, uint64_t before)
 {
     uint64_t since_ms;
@@ -50,14 +49,15 @@ static bool is_idle(client_t *client, uint64_t before)
            codec->idle_since(client, &since_ms) && since_ms <= before && codec->stalled(client, before) == 0;
 }
 
-/* Bytes that can be taken from a connection. */
+/* Bytes that relief can take from a connection. */
 static uint64_t takeable(const round_t *round, client_t *client)
 {
     uint64_t stalled = client->codec->stalled(client, round->before);
     return stalled == 0 && is_idle(client, round->before) ? client->account.held : stalled;
 }
 
-/* Addresses that something can be taken from. A trusted proxy's has no share, and holds for many. */
+/* Finds the addresses from which relief can take bytes. A trusted proxy's address has no share, since it
+ * holds for many. */
 static void find_holders(round_t *round)
 {
     context_t *context = round->context;
@@ -74,7 +74,7 @@ static void find_holders(round_t *round)
     }
 }
 
-/* Idle connections of an address go before its exchanges, as many as are needed. */
+/* Closes idle connections of an address, as many as needed, before its exchanges end. */
 static void take_idle(const round_t *round, const struct in6_addr *address)
 {
     context_t *context = round->context;
@@ -91,7 +91,7 @@ static void take_idle(const round_t *round, const struct in6_addr *address)
     }
 }
 
-/* Every exchange that is stalled, of one address; NULL: those of boxes over their share, of any. */
+/* Ends all stalled exchanges of one address; NULL: of boxes over their share, for any address. */
 static void take_from(round_t *round, const struct in6_addr *address)
 {
     context_t *context = round->context;

@@ -22,8 +22,7 @@
 #include "wake.h"
 #include "worker.h"
 
-/* The host of an authority, in lower case, without port and trailing dot; into `out`, or empty where it is
- * too long. */
+/* The host of an authority in lower case, without port and trailing dot, in `out`; empty if too long. */
 static str_t host_of(str_t authority, char out[256])
 {
     const char *colon = authority.n != 0 ? memrchr(authority.p, ':', authority.n) : NULL;
@@ -37,10 +36,10 @@ static str_t host_of(str_t authority, char out[256])
     return str_make(out, n);
 }
 
-/* The same for a host of the API; a connection mostly asks for one of them. */
+/* The same for a host of the API. A connection mostly asks for one of them. */
 static bool certificate_covers_api(client_t *client, str_t authority)
 {
-    static const siphash_key_t key; /* two hosts of the API are not taken for each other by chance */
+    static const siphash_key_t key; /* fixed: two API hosts do not collide by chance */
     char text[256];
     if (client->kind != CONF_LISTENER_TLS)
         return true;
@@ -51,8 +50,8 @@ static bool certificate_covers_api(client_t *client, str_t authority)
     return client->covers_api == hash;
 }
 
-/* A connection's certificate must cover the preview's host, also where the name differs from the SNI (RFC
- * 9110 section 7.4). All preview hosts are one label under the domain, so one look a connection is enough. */
+/* A connection's certificate must cover the preview's host, even if the host differs from the SNI (RFC 9110
+ * section 7.4). All preview hosts are one label under the domain, so one check per connection is enough. */
 static bool certificate_covers(client_t *client)
 {
     if (client->kind != CONF_LISTENER_TLS || client->covers == CLIENT_COVERS)
@@ -94,8 +93,8 @@ static step_result_t refuse_host(exchange_t *ex)
 }
 
 /*
- * Where authorities look for the proof that a host asks for a certificate (RFC 8555 section 8.3; Baseline
- * Requirements 3.2.2.4.18). A box that answered there would get one for its preview's host.
+ * Whether a certificate authority looks here for proof that a host asks for a certificate (RFC 8555 section
+ * 8.3; Baseline Requirements 3.2.2.4.18). A box that answered would get a certificate for its preview's host.
  */
 static bool is_validation(str_t target)
 {
@@ -109,7 +108,7 @@ static bool is_validation(str_t target)
     return false;
 }
 
-/* True where it was answered: nothing of that passes on any host. */
+/* True: answered. No such request passes on any host. */
 static bool refused_as_validation(exchange_t *ex)
 {
     if (!is_validation(ex->request.target))
@@ -120,7 +119,7 @@ static bool refused_as_validation(exchange_t *ex)
     return true;
 }
 
-/* The name is not under the domain of previews: the API's, or none of ours. */
+/* The name is not under the preview domain: it is the API's, or not served here. */
 static step_result_t step_other_host(exchange_t *ex)
 {
     if (!conf_is_api_host(ex->context->conf, ex->request.authority) ||
@@ -128,7 +127,7 @@ static step_result_t step_other_host(exchange_t *ex)
         return refuse_host(ex);
     if (client_refused(ex) || refused_as_validation(ex))
         return STEP_DONE;
-    ex->step = ex->context->pipeline->api; /* of which this was the first */
+    ex->step = ex->context->pipeline->api; /* the host step was its first step */
     return STEP_NEXT;
 }
 
@@ -151,7 +150,7 @@ step_result_t step_host(exchange_t *ex)
         return step_other_host(ex);
     if (!certificate_covers(ex->client))
         return refuse_host(ex);
-    /* Check blocks first: a blocked caller learns of a preview by an origin from its list alone
+    /* Check blocks first: the list of allowed origins would tell a blocked caller that a preview exists
      * (docs/http.md, "Pages of other origins"). */
     return refused_by_blocks(ex, result, &name) || refused_as_validation(ex) ? STEP_DONE : STEP_NEXT;
 }
@@ -162,7 +161,7 @@ step_result_t step_limit(exchange_t *ex)
         exchange_reply_error(ex, 508, "loop", "This request has been through this edge before.", 0);
         return STEP_DONE;
     }
-    return budget_refuses(ex) ? STEP_DONE : STEP_NEXT; /* its box is known now */
+    return budget_refuses(ex) ? STEP_DONE : STEP_NEXT; /* the share of its box applies now */
 }
 
 step_result_t step_slots(exchange_t *ex)
@@ -170,7 +169,7 @@ step_result_t step_slots(exchange_t *ex)
     if (ex->preview.protocol == PREVIEW_H2C)
         return STEP_NEXT;
     if (slots_waited(ex)) {
-        if (!wake_is_needless(ex, &ex->box)) /* its box sleeps by now, and is woken anew */
+        if (!wake_is_needless(ex, &ex->box)) /* the box sleeps again: begins a new wake */
             ex->wake_began_ms = 0;
         step_result_t woken = step_wake(ex);
         if (woken != STEP_NEXT)
@@ -204,7 +203,7 @@ step_result_t step_origin(exchange_t *ex)
 
 /* ---- other listeners ---- */
 
-/* Whether the request shows a secret that has now been sent in the clear. */
+/* Whether the request has just sent a secret in the clear. */
 static bool carries_credentials(exchange_t *ex)
 {
     const request_t *request = &ex->request;

@@ -1,7 +1,7 @@
 /*
- * A worker: one process, one loop, everything between accept and the access line. It starts with what the
- * supervisor gave it (process.h), takes new configurations and log files from it while it serves, and ends
- * when it was drained. See also worker.h (what its parts share).
+ * A worker: one process, one loop, everything from accept to the access line. The supervisor gives it its
+ * start state (process.h), and new configurations and log files while it serves. It ends when it is drained.
+ * See also worker.h (state that its parts share).
  */
 #include "worker.h"
 
@@ -46,7 +46,7 @@
 #include "upstream_queue.h"
 #include "wake.h"
 
-/* Idle connections to origins, at most. */
+/* Maximum idle connections to origins. */
 #define POOL_CONNECTIONS 1024
 #define GAUGES_MS        1000
 /* Descriptors of PROCESS_CONF before the sockets. */
@@ -63,7 +63,7 @@ typedef struct worker_process {
     size_t acceptor_count;
     loop_timer_t gauges;
     loop_timer_t deadline; /* of draining */
-    uint64_t tickets_seen; /* version of the ticket keys in use */
+    uint64_t tickets_seen; /* version of the current ticket keys */
     bool ended;
     int status;
 } worker_process_t;
@@ -75,7 +75,7 @@ static void end(worker_process_t *process, int status)
     process->status = status;
 }
 
-/* ---- what follows from a configuration ---- */
+/* ---- state from a configuration ---- */
 
 static tls_t *make_tls(worker_process_t *process, const tls_pem_t *pems, size_t count, char *error,
                        size_t error_len)
@@ -83,7 +83,7 @@ static tls_t *make_tls(worker_process_t *process, const tls_pem_t *pems, size_t 
     tls_ticket_keys_t keys = {.count = 0};
     process->tickets_seen = 0;
     bool got = shm_ticket_keys_get(process->worker.context.shm, &process->tickets_seen, &keys);
-    assert(got); /* put before the first fork; only a supervisor that died while writing hides them */
+    assert(got); /* set before the first fork; missing only if a supervisor died while writing */
     tls_t *tls = tls_new(pems, count, &keys, error, error_len);
     OPENSSL_cleanse(&keys, sizeof(keys));
     return tls;
@@ -107,7 +107,7 @@ static void remake_routes(worker_process_t *process)
                                 shm_epoch(worker->context.shm));
 }
 
-/* The acceptor that goes on serving `listener`, taken out of `old`; NULL where there is none. */
+/* Takes the acceptor that still serves `listener` out of `old`; NULL: none. */
 static acceptor_t *keep_acceptor(acceptor_t **old, size_t count, const conf_listener_t *listener)
 {
     for (size_t i = 0; i < count; i++) {
@@ -120,8 +120,7 @@ static acceptor_t *keep_acceptor(acceptor_t **old, size_t count, const conf_list
     return NULL;
 }
 
-/* Opens and closes acceptors so that they are those of worker.conf. `fds` are one for each listener; those
- * that are taken are set to -1. */
+/* Opens and closes acceptors to match worker.conf. `fds` has one entry per listener; used ones become -1. */
 static void swap_acceptors(worker_process_t *process, int *fds)
 {
     const conf_t *conf = process->worker.context.conf;
@@ -147,7 +146,7 @@ static void swap_acceptors(worker_process_t *process, int *fds)
     }
 }
 
-/* What a new configuration brings along, made from the supervisor's message. */
+/* The state for a new configuration, from the supervisor's message. */
 typedef struct fresh {
     conf_t *conf;
     tls_pem_t *pems, *origin_pems;
@@ -188,7 +187,7 @@ static bool make_fresh(worker_process_t *process, fresh_t *fresh, char *error, s
     return fresh->origin_tls != NULL;
 }
 
-/* Takes a new configuration. False: nothing was changed; a sentence is in `error`. */
+/* Takes a new configuration. False: nothing has changed, and `error` has a sentence. */
 static bool take_conf(worker_process_t *process, ipc_message_t *message, char *error, size_t error_len)
 {
     worker_t *worker = &process->worker;
@@ -248,7 +247,7 @@ static void on_deadline(loop_timer_t *timer)
     destroy_clients(&process->worker);
 }
 
-/* `others_accept`: the listening sockets live on in another process, which takes what is queued. */
+/* `others_accept`: another process keeps the listening sockets and accepts the queued connections. */
 static void begin_drain(worker_process_t *process, bool others_accept)
 {
     worker_t *worker = &process->worker;
@@ -276,7 +275,7 @@ static void begin_drain(worker_process_t *process, bool others_accept)
 
 /* ---- messages ---- */
 
-/* See PROCESS_TUNNELS. For "blocks" it is enough that the loop turns: serve() looks after each turn. */
+/* See PROCESS_TUNNELS. "blocks" needs no action: serve() checks after each turn. */
 static void end_tunnels(worker_t *worker, str_t which, uint64_t below)
 {
     hostname_t name;
@@ -312,7 +311,7 @@ static void on_controller_closed(void *owner)
     refused_set_channel(process->worker.refused, NULL);
     upstream_queue_set_channel(process->worker.upstream_queue, NULL);
     preview_client_set_channel(process->worker.preview_client, NULL);
-    channel_free(&process->controller); /* running boxes are served without it, until PROCESS_PEER */
+    channel_free(&process->controller); /* until PROCESS_PEER the worker serves running boxes without it */
 }
 
 static void open_controller(worker_process_t *process, int fd)
@@ -335,7 +334,7 @@ static void on_conf(worker_process_t *process, ipc_message_t *message)
     if (process->worker.context.draining)
         return;
     if (!take_conf(process, message, error, sizeof(error))) {
-        /* The supervisor has checked it: something is broken here, and a fresh process is the cure. */
+        /* The supervisor has checked it. This process is broken; exit and let the supervisor restart it. */
         process_log(process->name, "cannot take the new configuration: %s", error);
         end(process, 1);
         return;
@@ -375,7 +374,7 @@ static void on_lost(void *owner, uint32_t type, uint64_t value)
 
 static void on_supervisor_closed(void *owner)
 {
-    end(owner, 1); /* without it nobody would start us again, or tell us to end */
+    end(owner, 1); /* without a supervisor, nothing would restart or end this worker */
 }
 
 /* ---- start, loop, end ---- */
