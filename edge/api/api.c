@@ -1,6 +1,6 @@
 /*
- * What an exchange with the API holds, and what its end and its server's answer mean for limits, keys and the
- * choice of servers. The steps are in api_key.c, api_limit.c and api_pick.c.
+ * The state of an exchange with the API. Its end and its server's answer affect limits, keys and the choice
+ * of servers. The steps are in api_key.c, api_limit.c and api_pick.c.
  */
 #include "api.h"
 
@@ -11,9 +11,9 @@
 #include "limit_fields.h"
 #include "worker.h"
 
-/* A key that the upstream refused is refused here for so long. */
+/* Time for which the edge refuses a key that the upstream has refused. */
 #define REFUSED_MS 5000
-/* New keys of one client address that may become known at once after a rest, at most. */
+/* Maximum new keys of one client address that may become known at once after a rest. */
 #define NEW_KEYS_BURST 1000000
 
 static origin_tls_t *acquire_tls(origin_tls_t *tls)
@@ -49,16 +49,16 @@ void api_inherit(exchange_t *ex, const api_t *from)
     ex->api = api;
 }
 
-/* Statuses that a server in trouble answers with; other 5xx are about the request. */
+/* Whether a server in trouble sends this status. Other 5xx concern the request. */
 static bool is_failure(int status)
 {
     return status == 500 || status == 502 || status == 503 || status == 504;
 }
 
 /*
- * Whether the upstream has looked at the key and taken it. Redirects, 404 and other refusals may have been
- * decided before it was looked at, as may an answer to OPTIONS, which browsers send without a key, and any
- * answer of a route that asks for none.
+ * Whether the upstream has checked the key and accepted it. Redirects, 404 and other refusals may come before
+ * the check. The same holds for an answer to OPTIONS, which browsers send without a key, and for any answer
+ * of a route without keys.
  */
 static bool proves_key(const exchange_t *ex)
 {
@@ -66,8 +66,7 @@ static bool proves_key(const exchange_t *ex)
            conf_proves_key(ex->api->conf, ex->request.method, api_path_without_query(ex->request.target));
 }
 
-/* One client address turns a bounded number of new keys into known ones, each of which has a plan of its own.
- */
+/* One client address makes a bounded number of new keys known, each of which has a plan of its own. */
 static bool may_prove_more(const exchange_t *ex, uint64_t now_ns)
 {
     const conf_t *conf = ex->api->conf;
@@ -88,7 +87,7 @@ static bool may_prove_more(const exchange_t *ex, uint64_t now_ns)
     return result == LIMIT_ADMITTED;
 }
 
-/* What the upstream's answer says of a key that it was not seen to take before: 401 that it is none. */
+/* Learns from the upstream's answer about a key without an earlier acceptance: 401 refuses it. */
 static void learn_key(exchange_t *ex)
 {
     api_t *api = ex->api;
@@ -111,7 +110,7 @@ static void answered(exchange_t *ex)
     api_deletion_answered(ex);
 }
 
-/* Nothing of the request can have been looked at. */
+/* Whether the server cannot have seen anything of the request. */
 static bool is_before_writing(origin_failure_t failure)
 {
     switch (failure) {
@@ -180,7 +179,7 @@ void api_local_head(exchange_t *ex)
     limit_fields_t *text = arena_alloc(&ex->arena, sizeof(*text));
     if (!limit_fields_write(text, str_from(api->plan->name), &plan, &api->limits))
         return;
-    fields_filter(fields, keep_without_limits, NULL); /* the upstream's own speak of another limit */
+    fields_filter(fields, keep_without_limits, NULL); /* the upstream's own fields describe another limit */
     add(ex, fields, STR("ratelimit-policy"), text->policy);
     add(ex, fields, STR("ratelimit"), text->limit);
     add(ex, fields, STR("x-ratelimit-limit"), text->x_limit);

@@ -7,7 +7,7 @@
 #include "step.h"
 #include "worker.h"
 
-/* The caller's own key, and no more of its request. */
+/* The caller's own key and User-Agent, and no more of its request. */
 static fields_t key_fields(exchange_t *ex)
 {
     fields_t fields = {0};
@@ -27,7 +27,7 @@ subrequest_t *api_ask(exchange_t *ex, str_t method, str_t target, subrequest_don
     return subrequest_start(ex, ex->context->pipeline->api_upstream, method, target, &fields, done, arg);
 }
 
-/* ---- several ---- */
+/* ---- several requests ---- */
 
 static void ask_more(api_questions_t *questions);
 

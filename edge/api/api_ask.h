@@ -1,5 +1,5 @@
 /*
- * What the edge asks the API's upstream itself, on behalf of a caller and with the caller's key.
+ * The edge's own requests to the API's upstream, for a caller and with the caller's key.
  */
 #ifndef BOXEDGE_API_ASK_H
 #define BOXEDGE_API_ASK_H
@@ -8,11 +8,11 @@
 
 /* Sends `method` `target` without a body for `ex`; `done` as for subrequest_start. */
 subrequest_t *api_ask(exchange_t *ex, str_t method, str_t target, subrequest_done_t done, void *arg);
-/* Asked of the upstream at a time; the first one alone, which says whether the key counts. */
+/* Maximum concurrent requests. The first one goes alone, since it shows whether the key is valid. */
 #define API_ASKED_AT_ONCE 8
 
-/* The answer to the GET of paths[index]; `status` 0: there is none of use. False: nothing more is asked, and
- * nothing called back, also where the exchange was answered meanwhile. The slices live until it returns. */
+/* The answer to the GET of paths[index]; `status` 0: no usable answer. False: no more requests and no more
+ * calls follow; the exchange may have been answered. The slices are valid until it returns. */
 typedef bool api_answer_t(exchange_t *ex, size_t index, int status, const fields_t *fields, str_t body);
 
 typedef struct api_question {
@@ -21,26 +21,27 @@ typedef struct api_question {
     size_t index;
 } api_question_t;
 
-/* Embedded; zero-filled asks nothing. */
+/* Embedded. Zero-filled: idle. */
 typedef struct api_questions {
     exchange_t *ex;
     const str_t *paths;
     size_t count, asked, answered;
     api_answer_t *answer;
-    void (*done)(exchange_t *ex); /* all were answered */
+    void (*done)(exchange_t *ex); /* all answers have come */
     api_question_t at[API_ASKED_AT_ONCE];
 } api_questions_t;
 
-/* Asks for each of `count` paths (at least one), which outlive it. `questions` asks nothing else then. */
+/* Sends a GET for each of `count` paths (at least one), which outlive it. `questions` must be idle
+ * (asserted). */
 void api_ask_each(api_questions_t *questions, exchange_t *ex, const str_t *paths, size_t count,
                   api_answer_t *answer, void (*done)(exchange_t *ex));
-/* Nothing is called back any more. */
+/* Cancels the requests: no more calls follow. */
 void api_ask_stop(api_questions_t *questions);
 
-/* The path of a box, by id or name: the segment is encoded. In ex->arena. */
+/* The path of a box by id or name, with the segment encoded. In ex->arena. */
 str_t api_box_path(exchange_t *ex, str_t name);
-/* Gives the caller the upstream's answer as its own; `status` 0: that was of no use (502). The slices live as
- * long as the arena. */
+/* Gives the upstream's answer to the caller; `status` 0: no usable answer (502). The slices live as long as
+ * the arena. */
 void api_pass_on(exchange_t *ex, int status, str_t content_type, str_t body);
 
 #endif

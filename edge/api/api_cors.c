@@ -1,7 +1,7 @@
 /*
- * Calls that web pages make (Fetch standard, CORS protocol). A preflight shows no key by design: it passes on
- * the plan of the client's address. The edge answers those of origins in api.cors, and says in the API's
- * responses to them that pages may read them; others are the upstream's.
+ * Calls of web pages (Fetch standard, CORS protocol). A preflight shows no key by design: it passes on the
+ * plan of the client's address. For origins in api.cors the edge answers preflights, and allows pages to read
+ * the API's responses. Other origins are the upstream's matter.
  */
 #include "api.h"
 #include "exchange_browser.h"
@@ -10,7 +10,7 @@
 #include "browser.h"
 #include "step.h"
 
-/* How long a browser may keep the answer to a preflight, in seconds. */
+/* Seconds for which a browser may keep the answer to a preflight. */
 #define MAX_AGE "600"
 
 bool api_is_preflight(const exchange_t *ex)

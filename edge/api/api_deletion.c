@@ -1,17 +1,17 @@
 /*
  * Calls that delete boxes at the API: DELETE of /v2/box/{name} and of /v2/box with {"ids": [...]}, in any
- * spelling. Previews must not outlive their box: its address is given to another one.
+ * spelling. Previews must not outlive their box, since another box gets its address.
  *
- *   read     which boxes it names
- *   ask      GET of each with the caller's key: which box that is, the upstream's answer says
- *   search   for those that are not found, which the upstream may delete all the same: in the list of the
- *            caller's boxes, else among all that have previews (api_search.h)
- *   begin    the controller notes them; their previews are not found from here on; then the call goes up
- *   end      the upstream's answer: they are gone, or they stay. Without one nobody knows: the provider is
- *            asked, or a later GET by the same key says it
+ *   read     the names of the boxes
+ *   ask      GET of each with the caller's key: the upstream's answer shows the box
+ *   search   for names that are not found, which the upstream may delete all the same: in the list of the
+ *            caller's boxes, otherwise among all that have previews (api_search.h)
+ *   begin    the controller notes the boxes, whose previews are not found from here on; the call goes up
+ *   end      the upstream's answer: the boxes are gone, or they stay. Without one, the controller asks the
+ *            provider, or a later GET by the same key settles it
  *
- * A GET of a box by a key that has asked for its deletion is preceded by one of the edge's own, which settles
- * what became of it.
+ * A key that has asked for the deletion of a box may send a GET of it. The edge then first sends a GET of its
+ * own, which settles the earlier call.
  */
 #include "api.h"
 
@@ -32,7 +32,7 @@
 #include "store.h"
 #include "worker.h"
 
-/* Of a name in the body. */
+/* Maximum bytes of a name in the body. */
 #define NAME_MAX_BYTES 256
 
 static uint64_t wall_ms(const exchange_t *ex)
@@ -40,7 +40,7 @@ static uint64_t wall_ms(const exchange_t *ex)
     return loop_wall_us(ex->context->loop) / 1000;
 }
 
-/* ---- what is told ---- */
+/* ---- reports ---- */
 
 static void tell(api_deletion_t *deletion, deletion_call_t *call, deletion_outcome_t outcome)
 {
@@ -51,8 +51,8 @@ static void tell(api_deletion_t *deletion, deletion_call_t *call, deletion_outco
     preview_client_tell_deletion(worker_of(deletion->ex->context)->preview_client, call);
 }
 
-/* The upstream says that it has deleted something: boxes of which it shows nothing may be among that. They
- * are doubted before its answer goes on, and until the controller has taken it. */
+/* The upstream reports a deletion, which may include boxes that it does not show. They are doubted before its
+ * answer goes on, and until the controller has taken the report. */
 static void doubt_unseen(api_deletion_t *deletion)
 {
     worker_t *worker = worker_of(deletion->ex->context);
@@ -120,7 +120,7 @@ static void on_noted(preview_asker_t *asker, const preview_answer_t *answer)
 {
     api_deletion_t *deletion = CONTAINER_OF(api_deletion_t, asker, asker);
     exchange_t *ex = deletion->ex;
-    if (answer == NULL) { /* it may have been noted all the same: leaving takes it back */
+    if (answer == NULL) { /* it may be noted all the same: api_deletion_end takes it back */
         exchange_reply_error(ex, 503, "controller_unavailable",
                              "The edge cannot delete boxes right now: nothing was deleted.", 5);
     } else if (answer->status != 200) {
@@ -139,7 +139,7 @@ static void on_noted(preview_asker_t *asker, const preview_answer_t *answer)
 static void on_settled(preview_asker_t *asker, const preview_answer_t *answer)
 {
     api_deletion_t *deletion = CONTAINER_OF(api_deletion_t, asker, asker);
-    (void)answer; /* where it was not taken, the next GET says it again */
+    (void)answer; /* the next GET repeats an untaken report */
     deletion->stage = OVER;
     await_complete(deletion->ex);
 }
@@ -160,7 +160,6 @@ static void note(api_deletion_t *deletion, deletion_call_t *call, deletion_op_t 
                                 on_noted);
 }
 
-/* The upstream has shown all that it shows. */
 void api_deletion_note(api_deletion_t *deletion)
 {
     exchange_t *ex = deletion->ex;
@@ -181,20 +180,19 @@ void api_deletion_note(api_deletion_t *deletion)
     } else if (call->count != 0) {
         note(deletion, call, DELETION_BEGIN);
     } else {
-        deletion->stage = NOTED; /* nothing is noted; what a success says is told */
+        deletion->stage = NOTED; /* nothing to note; a success is still reported */
         await_complete(ex);
     }
 }
 
 /* ---- the upstream ---- */
 
-/* Statuses that say that the path names no box of the caller's. */
 bool api_deletion_says_no_box(int status)
 {
     return status == 400 || status == 404 || status == 405 || status == 410 || status == 422;
 }
 
-/* The box of a 200. False where the answer cannot be read. */
+/* Takes the box of a 200. False: the answer is unusable. */
 static bool take_box(api_deletion_t *deletion, target_t *target, str_t body)
 {
     json_t *box = json_loadb(body.p != NULL ? body.p : "", body.n, JSON_DECODE_ANY, NULL);
@@ -226,7 +224,7 @@ static void keep_refusal(api_deletion_t *deletion, int status, const fields_t *f
     deletion->body = str_dup(arena, body);
 }
 
-/* False where the call cannot go on, and was answered. */
+/* False: the call cannot go on, and was answered. */
 static bool on_answer(exchange_t *ex, size_t index, int status, const fields_t *fields, str_t body)
 {
     api_deletion_t *deletion = ex->api->deletion;
@@ -236,7 +234,7 @@ static bool on_answer(exchange_t *ex, size_t index, int status, const fields_t *
     } else if (api_deletion_says_no_box(status)) {
         keep_refusal(deletion, status, fields, body);
         good = true;
-    } else if (status >= 300 && status < 400) { /* in another spelling; the right one is asked for, too */
+    } else if (status >= 300 && status < 400) { /* another spelling; the right one is asked too */
         good = index == 0 && deletion->count > 1;
     }
     if (!good)
@@ -278,7 +276,7 @@ static void make_room(api_deletion_t *deletion, size_t count)
     deletion->targets = arena_alloc(arena, (count + 1) * sizeof(*deletion->targets));
 }
 
-/* False: not a list of names. What cannot be anybody's name is not asked for. */
+/* False: not a list of names. Skips names that no box can have. */
 static bool take_names(api_deletion_t *deletion, const json_t *ids)
 {
     exchange_t *ex = deletion->ex;
@@ -301,7 +299,7 @@ static step_result_t read_names(api_deletion_t *deletion)
     exchange_t *ex = deletion->ex;
     str_t body = buffer_str(&ex->held);
     if (body.n == 0) {
-        deletion->stage = OVER; /* it names none */
+        deletion->stage = OVER; /* it has no names */
         return STEP_NEXT;
     }
     json_t *object = json_loadb(body.p != NULL ? body.p : "", body.n, JSON_REJECT_DUPLICATES, NULL);
@@ -318,8 +316,8 @@ static step_result_t read_names(api_deletion_t *deletion)
     return result;
 }
 
-/* Also where the path names the box: a client that sent the rest of its body at a time of its choice would
- * choose the time of the deletion, long after the edge has asked which box that is. */
+/* A call for one box is whole, too, before the edge asks for the box. Otherwise a client could delay the rest
+ * of its body, and so the deletion, long after that answer. */
 static step_result_t read_body(api_deletion_t *deletion)
 {
     exchange_t *ex = deletion->ex;
@@ -341,8 +339,7 @@ static api_deletion_t *make(exchange_t *ex)
     return deletion;
 }
 
-/* By the path as it came, which the upstream reads as it will read it then; and as a generous server would.
- */
+/* Asks by the raw path, which the upstream reads the same way in the call, and as a lenient server would. */
 static step_result_t begin_one(exchange_t *ex, const api_boxes_t *boxes)
 {
     if (str_eq(boxes->path, STR("/v2/box/snapshots")))
@@ -383,7 +380,7 @@ static step_result_t begin(exchange_t *ex)
                        "Write this path as /v2/box or /v2/box/{id}, encoded once at most.");
 }
 
-/* ---- what became of an earlier call ---- */
+/* ---- the end of an earlier call ---- */
 
 typedef struct earlier {
     const uint8_t *key_sha256;
@@ -394,7 +391,7 @@ typedef struct earlier {
 static bool find_earlier(const store_deletion_t *deletion, void *arg)
 {
     earlier_t *earlier = arg;
-    bool fits = deletion->closed_at_ms != 0 && /* the controller closes those of dead workers */
+    bool fits = deletion->closed_at_ms != 0 && /* the controller closes calls of dead workers */
                 memcmp(deletion->key_sha256, earlier->key_sha256, sizeof(deletion->key_sha256)) == 0;
     if (!fits)
         return true;
@@ -405,7 +402,7 @@ static bool find_earlier(const store_deletion_t *deletion, void *arg)
     return true;
 }
 
-/* 0: the answer says nothing. */
+/* The outcome that the answer proves; 0: none. */
 static deletion_outcome_t read_state(const api_deletion_t *deletion, int status, str_t body)
 {
     switch (deletion_word(str_from(deletion->call.ids[0]), status, body)) {
@@ -468,7 +465,7 @@ static step_result_t settle(exchange_t *ex)
 
 /* ---- the step ---- */
 
-/* Frameworks take the method from these where they are configured to. */
+/* Some frameworks can be configured to take the method from these fields. */
 static bool is_override(str_t name)
 {
     static const str_t names[] = {

@@ -1,7 +1,7 @@
 /*
- * Calls that delete boxes by their names go up with their ids. Names change hands: between the upstream's
- * answer to GET and the deletion, for which a client may make it wait as long as it likes, another box may
- * get the name.
+ * Replaces the names of boxes by their ids in calls that delete boxes. Names change hands: another box may
+ * get the name between the upstream's answer to the GET and the deletion. A client may delay the deletion as
+ * long as it likes.
  */
 #include <stdlib.h>
 
@@ -17,7 +17,7 @@ static const char *id_of(const api_deletion_t *deletion, str_t name)
     return NULL;
 }
 
-/* A path that the upstream reads otherwise than generous servers may mean two boxes: it stays. */
+/* Leaves a path that the upstream and a lenient server read differently, since it may mean two boxes. */
 static void rewrite_path(api_deletion_t *deletion)
 {
     exchange_t *ex = deletion->ex;
@@ -29,7 +29,7 @@ static void rewrite_path(api_deletion_t *deletion)
     ex->request.target = str_format(&ex->arena, "%.*s%.*s", STR_ARG(path), STR_ARG(query));
 }
 
-/* `ids` with ids in place of names. True where there was one. */
+/* Puts ids in place of names in `ids`. True: there was a name. */
 static bool replace_names(const api_deletion_t *deletion, json_t *ids)
 {
     bool any = false;

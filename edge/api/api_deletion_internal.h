@@ -1,5 +1,5 @@
 /*
- * What the files of deletions at the API share (api_deletion.c, api_deletion_search.c); nobody else's.
+ * Shared by api_deletion.c, api_deletion_ids.c and api_deletion_search.c only.
  */
 #ifndef BOXEDGE_API_DELETION_INTERNAL_H
 #define BOXEDGE_API_DELETION_INTERNAL_H
@@ -10,16 +10,16 @@
 
 typedef enum stage {
     READING,  /* waits for the body */
-    ASKING,   /* the upstream */
+    ASKING,   /* asks the upstream */
     NOTING,   /* the controller records the call before it goes up */
-    NOTED,    /* it has it: the call goes up */
-    SETTLING, /* the controller records the answer of a GET */
-    OVER,     /* nothing is to be told any more */
+    NOTED,    /* recorded: the call goes up */
+    SETTLING, /* the controller records the answer to a GET */
+    OVER,     /* nothing is left to report */
 } stage_t;
 
 typedef struct target {
-    str_t name; /* as the path has it, decoded */
-    bool found; /* the API has shown the box: */
+    str_t name; /* from the path or the body, decoded */
+    bool found; /* the API has shown the box, with this id: */
     char id[BOX_ID_MAX + 1];
 } target_t;
 
@@ -27,38 +27,38 @@ typedef struct target {
 struct api_deletion {
     exchange_t *ex;
     stage_t stage;
-    str_t path;  /* of a call for one box, as it came, without its query; empty: of one for many */
-    bool listed; /* the upstream has shown, and said so, all boxes of the caller */
+    str_t path;  /* of a call for one box: raw, without its query; empty: a call for many */
+    bool listed; /* the upstream has shown a list of all the caller's boxes */
     str_t *paths;
-    target_t *targets; /* for each path */
+    target_t *targets; /* one per path */
     size_t count;
-    bool living; /* a box that is there by now was not deleted by an earlier call */
+    bool living; /* a box that still exists was not deleted by an earlier call */
     api_questions_t questions;
-    int no_box; /* the status of the first answer that said that there is no such box; 0: none */
+    int no_box; /* status of the first answer that denies the box; 0: none */
     str_t content_type, body;
     preview_asker_t asker;
     deletion_call_t call;
     api_search_t search;
-    deletion_call_t *unseen; /* boxes that it names, but does not show; NULL: none that has previews */
-    doubt_claim_t claim;     /* for these */
-    deletion_call_t maybe;   /* boxes that a name may mean by which none is found */
+    deletion_call_t *unseen; /* boxes named by id and not shown; NULL: none has previews */
+    doubt_claim_t claim;     /* for the boxes of `unseen` */
+    deletion_call_t maybe;   /* boxes that a name without a match may mean */
 };
 
 /*
- * What the call names by another name than its id goes up by its id: by the time of the deletion the name
- * could be another box's, whose previews are in place. (api_deletion_ids.c)
+ * Replaces names of boxes in the call by their ids before it goes up. By the time of the deletion such a name
+ * could be that of another box, whose previews are in place. (api_deletion_ids.c)
  */
 void api_deletion_name_by_ids(api_deletion_t *deletion);
-/* Finds the boxes with previews that the call names by their ids, but the upstream does not show, and
- * reserves their doubts. False where there is no room for them. */
+/* Finds the boxes with previews that the call names by id and the upstream does not show, and reserves their
+ * doubts. False: no room for them. */
 MUST_USE bool api_deletion_find_unseen(api_deletion_t *deletion);
-/* The status says that the path names no box of the caller's. */
+/* Whether the status denies that the path names a box of the caller. */
 bool api_deletion_says_no_box(int status);
-/* The call does not go up: its caller gets the upstream's answer. */
+/* Ends the call without sending it up: its caller gets the upstream's answer. */
 void api_deletion_refuse(api_deletion_t *deletion, int status, str_t content_type, str_t body);
-/* The upstream has been asked for each path: looks for the boxes that it has not shown, then notes all. */
+/* The upstream has answered for each path: searches the boxes that it has not shown, then notes all. */
 void api_deletion_search(exchange_t *ex);
-/* The upstream has shown all that it shows: the controller notes it, and the call goes up. */
+/* No more boxes will be shown: the controller notes them, and the call goes up. */
 void api_deletion_note(api_deletion_t *deletion);
 
 #endif

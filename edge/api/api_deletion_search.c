@@ -1,13 +1,13 @@
 /*
- * Calls that delete boxes by names by which the API finds none: the boxes are looked for in the list of the
- * caller's, and unless that says that it is whole, one by one among those that have previews.
+ * Calls that delete boxes by names that the API does not find. The edge searches the list of the caller's
+ * boxes and, unless that list is complete, the boxes with previews one by one.
  */
 #include "api.h"
 #include "api_deletion_internal.h"
 #include "arena.h"
 #include "worker.h"
 
-/* Nobody could tell which boxes go: the upstream's word is that there is none. */
+/* The boxes that would go are unknown: the caller gets the upstream's answer that it finds no box. */
 static void refuse_unclear(api_deletion_t *deletion)
 {
     api_deletion_refuse(deletion, deletion->no_box, deletion->content_type, deletion->body);
@@ -65,7 +65,7 @@ static bool has_word(str_t name, str_t word)
     return false;
 }
 
-/* Fields by which an API tells of further pages (RFC 8288, RFC 9110 section 14.4, and common names). */
+/* Fields with which an API announces further pages (RFC 8288, RFC 9110 section 14.4, and common names). */
 static bool names_pages(const fields_t *fields)
 {
     static const str_t words[] = {{"next", 4}, {"page", 4}, {"total", 5}, {"cursor", 6}, {"count", 5}};
@@ -89,7 +89,7 @@ static bool on_list(exchange_t *ex, size_t index, int status, const fields_t *fi
     return true;
 }
 
-/* A part that shows each name proves no more: boxes behind it may have the same names. */
+/* An incomplete list does not end the search: boxes on further pages may have the same names. */
 static void on_listed(exchange_t *ex)
 {
     api_deletion_t *deletion = ex->api->deletion;

@@ -1,6 +1,6 @@
 /*
- * The key step: which API key a request shows, and what is known of it. Answers nothing yet: a request
- * without a key that counts draws on its client address's bucket first (api_limit.c).
+ * The key step: the API key that a request shows, and the edge's knowledge of it. Refuses no key yet: a
+ * request without a valid key first uses the bucket of its client address (api_limit.c).
  */
 #include "api.h"
 
@@ -10,7 +10,7 @@
 
 _Static_assert(SHA256_BYTES == sizeof(((limit_id_t *)0)->sha256), "a key is named by its SHA-256");
 
-/* Whether an upstream that takes '_' for '-' would read the name as that of the key's field. */
+/* Whether an upstream that takes '_' for '-' would read the name as the key's field. */
 static bool is_alias(str_t name)
 {
     static const str_t key = {"x-box-api-key", 13};
@@ -22,7 +22,7 @@ static bool is_alias(str_t name)
     return true;
 }
 
-/* The key's field; `*count` is how many fields an upstream could take for it. */
+/* The key's field. `*count` gets the number of fields that an upstream could take for it. */
 static str_t key_field(const fields_t *fields, size_t *count)
 {
     str_t value = {NULL, 0};
@@ -36,7 +36,7 @@ static str_t key_field(const fields_t *fields, size_t *count)
     return value;
 }
 
-/* The token of Authorization: Bearer (RFC 6750 section 2.1); empty: there is none. */
+/* The token of Authorization: Bearer (RFC 6750 section 2.1); empty: none. */
 static str_t bearer(const fields_t *fields)
 {
     static const str_t scheme = {"bearer ", 7};
@@ -46,8 +46,8 @@ static str_t bearer(const fields_t *fields)
     return str_trim(str_from_offset(value, scheme.n));
 }
 
-/* The key that the request shows: X-Box-Api-Key, else Authorization: Bearer. Where it shows two, nobody knows
- * which one the upstream would take. */
+/* The key that the request shows: X-Box-Api-Key, otherwise Authorization: Bearer. Two different keys are bad,
+ * since the upstream's choice is unknown. */
 static api_key_state_t shown_key(const exchange_t *ex, str_t *key)
 {
     const fields_t *fields = &ex->request.fields;
@@ -65,7 +65,7 @@ static api_key_state_t shown_key(const exchange_t *ex, str_t *key)
     return keys_is_token(*key) && key->n <= API_KEY_LEN_MAX ? API_KEY_UNPROVEN : API_KEY_BAD;
 }
 
-/* What is known of a key whose hash is in api->key. False where the store cannot be read. */
+/* Looks up the key whose hash is in api->key. False: the store cannot be read. */
 static bool look_up(exchange_t *ex, api_t *api)
 {
     limit_t *limit = shm_limit(ex->context->shm);
@@ -123,9 +123,9 @@ step_result_t step_api_key(exchange_t *ex)
     return STEP_NEXT;
 }
 
-/* ---- keys that are sent to previews ---- */
+/* ---- keys sent to previews ---- */
 
-/* As an app would take it that strips what a list or a string has around its members. */
+/* As an app reads the value that strips the delimiters of lists and strings. */
 static str_t stripped(str_t value)
 {
     while (value.n != 0 && strchr(" \t\"',;", value.p[0]) != NULL)
@@ -135,7 +135,7 @@ static str_t stripped(str_t value)
     return value;
 }
 
-/* Also where the store cannot say. */
+/* True also if the store cannot tell. */
 static bool is_known(const exchange_t *ex, str_t key)
 {
     limit_id_t id;

@@ -1,6 +1,6 @@
 /*
- * The limit step: takes the request's cost from the bucket of its key, or of its client address, and then
- * refuses what shows no key that counts. Nothing of the body was taken before.
+ * The limit step: takes the request's cost from the bucket of its key or client address, then refuses a
+ * request without a valid key. Nothing of the body was taken before.
  */
 #include "address.h"
 #include "api.h"
@@ -48,7 +48,7 @@ static const char *too_many(const api_t *api)
     }
 }
 
-/* Takes the cost. False: it was answered. */
+/* Takes the cost. False: answered. */
 static bool take(exchange_t *ex, api_t *api)
 {
     worker_t *worker = worker_of(ex->context);

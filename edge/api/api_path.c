@@ -1,6 +1,6 @@
 /*
- * A path is read twice: as it is, by the letter, and as the most generous server would read it (path.h),
- * letters in any case. Where only the second reading finds a route of ours, it is misspelled.
+ * Reads a path twice: by the letter, and as the most lenient server would read it (path.h), letters in any
+ * case. If only the second reading finds a route of ours, the path is misspelled.
  */
 #include "api_path.h"
 
@@ -8,12 +8,12 @@
 #include "field.h"
 #include "path.h"
 
-/* One more than the longest of our routes has. */
+/* One more than the segments of our longest route. */
 #define SEGMENTS_MAX 6
 
 typedef struct segments {
     str_t at[SEGMENTS_MAX];
-    size_t count; /* SEGMENTS_MAX: so many, or more */
+    size_t count; /* SEGMENTS_MAX: that many or more */
 } segments_t;
 
 static segments_t split(str_t path)
@@ -63,7 +63,7 @@ api_path_t api_path_parse(arena_t *pool, str_t target)
 {
     str_t path = api_path_without_query(target);
     char buffer[API_PATH_SHORT];
-    /* The shortest of them, in any spelling; most paths of others are read no further. */
+    /* No route of ours is shorter, in any spelling. */
     if (path.n < STR("/v2/box/a").n || path.p[0] != '/')
         return (api_path_t){.route = API_ROUTE_OTHER};
     segments_t segments = split(path);
@@ -74,20 +74,20 @@ api_path_t api_path_parse(arena_t *pool, str_t target)
     if (!found)
         return letter.route == API_ROUTE_BOX ? letter : (api_path_t){.route = API_ROUTE_OTHER};
     bool ours = letter.route == API_ROUTE_PREVIEWS || letter.route == API_ROUTE_PREVIEW;
-    /* Also with a "%" that encodes nothing: servers differ about it. */
+    /* Includes a "%" that encodes nothing: servers differ about it. */
     if (!ours || !str_eq(path_read(path, out), path) || memchr(path.p, '%', path.n) != NULL)
         return (api_path_t){.route = API_ROUTE_MISSPELLED};
     return letter;
 }
 
-/* ---- which boxes ---- */
+/* ---- boxes ---- */
 
 typedef struct reader {
     arena_t *pool;
     api_boxes_t boxes;
 } reader_t;
 
-/* What the segments say; *name is a slice of them. */
+/* The meaning of the segments; *name is a slice of them. */
 static api_boxes_kind_t boxes_of(const segments_t *s, str_t *name)
 {
     *name = str_make("", 0);

@@ -1,6 +1,6 @@
 /*
- * Which of the box API's routes a path is, as far as the edge cares (docs/api.md): a box, and its previews.
- * Routes that the edge answers must not reach the upstream in another spelling.
+ * Recognises the routes of the box API that concern the edge (docs/api.md): a box, and its previews. Routes
+ * that the edge answers must not reach the upstream in another spelling.
  */
 #ifndef BOXEDGE_API_PATH_H
 #define BOXEDGE_API_PATH_H
@@ -14,19 +14,19 @@ typedef enum api_route {
     API_ROUTE_BOX,        /* /v2/box/{id} */
     API_ROUTE_PREVIEWS,   /* /v2/box/{id}/preview */
     API_ROUTE_PREVIEW,    /* /v2/box/{id}/preview/{port} */
-    API_ROUTE_MISSPELLED, /* one of the last two, written in another way: encoded, doubled slashes, dots... */
+    API_ROUTE_MISSPELLED, /* one of the last two in another spelling: encoded, doubled slashes, dots... */
 } api_route_t;
 
-/* Longer paths take memory of the pool to be read. */
+/* Longer paths are read into memory of the pool. */
 #define API_PATH_SHORT 1024
 
 typedef struct api_path {
     api_route_t route;
-    str_t id;   /* as it stands in the target; may be no box id */
+    str_t id;   /* as in the target; may be no box id */
     str_t port; /* of API_ROUTE_PREVIEW; may be no port */
 } api_path_t;
 
-/* `target` is a raw path of any length, with or without a query; slices of it are in the result. */
+/* `target` is a raw path of any length, with or without a query. The result has slices of it. */
 api_path_t api_path_parse(arena_t *pool, str_t target);
 
 /* The raw path of a target. */
@@ -36,16 +36,16 @@ typedef enum api_boxes_kind {
     API_BOXES_NONE = 0, /* no such path */
     API_BOXES_ONE,      /* /v2/box/{name}, in any spelling */
     API_BOXES_MANY,     /* /v2/box */
-    API_BOXES_UNCLEAR,  /* servers may read different ones in it */
+    API_BOXES_UNCLEAR,  /* servers may read different boxes in it */
 } api_boxes_kind_t;
 
 typedef struct api_boxes {
     api_boxes_kind_t kind;
     str_t path; /* of the target, without its query */
-    str_t name; /* of API_BOXES_ONE: decoded, in `pool`; empty: only the path as it is says which */
+    str_t name; /* of API_BOXES_ONE: decoded, in `pool`; empty: only the raw path names the box */
 } api_boxes_t;
 
-/* Which boxes a call of this path is about, as the most generous servers would read it. */
+/* The boxes that a call of this path concerns, as the most lenient servers would read it. */
 api_boxes_t api_path_boxes(arena_t *pool, str_t target);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * The pick step: which server of the upstream has the request, the wait for a place where all are full, and
- * the choice of another server where one failed.
+ * The pick step: picks the upstream's server for the request, waits for a slot if all are full, and picks
+ * another server if one failed.
  */
 #include "api.h"
 
@@ -12,7 +12,7 @@
 #include "target.h"
 #include "worker.h"
 
-/* The box that the call is about: the third segment of "/v2/box/<id>/...", else nothing. */
+/* The box that the call concerns: the third segment of "/v2/box/<id>/..."; empty: none. */
 static str_t box_of(str_t target)
 {
     static const str_t prefix = {"/v2/box/", 8};
@@ -25,10 +25,10 @@ static str_t box_of(str_t target)
     return str_make(id.p, n);
 }
 
-/* Calls about one box go together; others go by their key. */
+/* Calls about one box go to one server; others go by their key. */
 static uint64_t hash_of(const exchange_t *ex)
 {
-    static const siphash_key_t key; /* the same in all workers and after a restart */
+    static const siphash_key_t key; /* fixed: the same in all workers and after a restart */
     str_t box = box_of(ex->request.target);
     if (box.n != 0)
         return siphash(&key, box.p, box.n);
@@ -40,7 +40,7 @@ static balance_result_t pick(exchange_t *ex, uint64_t avoid)
     api_t *api = ex->api;
     worker_t *worker = worker_of(ex->context);
     uint64_t random = 0, hash = 0;
-    /* A reload may have given it another place, or this worker may have heard of it before the controller. */
+    /* A reload may have moved the upstream, or this worker knows it before the controller does. */
     unsigned index = balance_find(shm_balance(worker->context.shm), api->upstream->id, api->upstream_index);
     if (index == BALANCE_UPSTREAMS_MAX)
         return BALANCE_FULL;
@@ -86,12 +86,12 @@ static void refuse_busy(exchange_t *ex)
     exchange_reply_error(ex, 503, "api_busy", "All servers of this API are busy: try again shortly.", 1);
 }
 
-/* Every server is full: the request waits for a place. */
+/* Every server is full: waits for a slot. */
 static step_result_t wait_for_place(exchange_t *ex)
 {
     api_t *api = ex->api;
     upstream_queue_t *upstream_queue = worker_of(ex->context)->upstream_queue;
-    if (api->waiter.ex != NULL) { /* it had its turn */
+    if (api->waiter.ex != NULL) { /* it has had its turn */
         upstream_queue_wait_on(upstream_queue, &api->waiter);
         await_begin(ex, &source);
         return STEP_WAIT;
@@ -111,7 +111,7 @@ step_result_t step_api_pick(exchange_t *ex)
     api_t *api = ex->api;
     if (api->waiter.ex == NULL &&
         upstream_queue_waiting(worker_of(ex->context)->upstream_queue, api->upstream_index))
-        return wait_for_place(ex); /* behind those who came before */
+        return wait_for_place(ex); /* behind earlier requests */
     switch (pick(ex, 0)) {
     case BALANCE_OK:
         leave_line(ex);
@@ -128,8 +128,7 @@ step_result_t step_api_pick(exchange_t *ex)
     return STEP_DONE;
 }
 
-/* The failed server is given up; a connection that lay in the pool says nothing of its server when it ends.
- */
+/* Gives the failed server up. The end of a pooled connection proves nothing about its server. */
 static void give_up(exchange_t *ex, bool reused)
 {
     api_t *api = ex->api;
@@ -151,7 +150,7 @@ bool api_again(exchange_t *ex, const resend_facts_t *facts)
     api->written_again |= facts->wrote;
     balance_result_t result = pick(ex, api->tried);
     if (result == BALANCE_NONE && facts->reused)
-        result = pick(ex, 0); /* there is no other: the same one, over a fresh connection */
+        result = pick(ex, 0); /* no other server: the same one, over a fresh connection */
     if (result != BALANCE_OK)
         return false;
     ex->sent_again = true;

@@ -1,10 +1,10 @@
 /*
- * The preview endpoints of the box API, answered by the edge (docs/api.md): who may see the box at the
- * upstream, with the key that the caller shows, may create, list and delete its previews.
+ * The preview endpoints of the box API, which the edge answers (docs/api.md). A caller whose key may see the
+ * box at the upstream may create, list and delete its previews.
  *
- *   authorize   GET /v2/box/{id} with the caller's key; another answer than 200 is the caller's
+ *   authorize   GET /v2/box/{id} with the caller's key; an answer other than 200 goes to the caller
  *   list        from this worker's store
- *   create      the body; a paused box is resumed at the upstream; then the controller makes the preview
+ *   create      the body; the upstream resumes a paused box; then the controller makes the preview
  *   delete      the controller
  */
 #include "api.h"
@@ -34,10 +34,10 @@ struct api_preview {
     exchange_t *ex;
     api_path_t path;
     uint16_t port;
-    bool ephemeral, paused; /* what the upstream says of the box */
+    bool ephemeral, paused; /* from the upstream's answer about the box */
     bool bearer, basic;
-    uint64_t deletions; /* of the store, before the upstream was asked for the box */
-    int status;         /* of the upstream's refusal; 0: its answer is of no use */
+    uint64_t deletions; /* of the store, before the request for the box */
+    int status;         /* of the upstream's refusal; 0: no usable answer */
     str_t content_type, body;
     subrequest_t *request;
     preview_asker_t asker;
@@ -51,7 +51,7 @@ static void reply_json(exchange_t *ex, int status, json_t *json)
     char *text = json_dumps(json, JSON_COMPACT);
     assert(text != NULL);
     str_t body = str_format(&ex->arena, "%s\n", text);
-    OPENSSL_cleanse(text, strlen(text)); /* it may show a secret */
+    OPENSSL_cleanse(text, strlen(text)); /* it may contain a secret */
     free(text);
     json_decref(json);
     exchange_add_own_fields(ex, &fields);
@@ -194,7 +194,7 @@ static void on_resumed(exchange_t *ex, void *arg, int status, const fields_t *fi
     api_pass_on(ex, status, fields_value(fields, FIELD_CONTENT_TYPE), body);
 }
 
-/* All is known: the box is resumed where it is paused, and the controller is asked. */
+/* Everything is known: resumes a paused box, then asks the controller. */
 static void change(api_preview_t *preview)
 {
     local_wait(preview->ex, left, preview);
@@ -206,7 +206,7 @@ static void change(api_preview_t *preview)
     ask_controller(preview);
 }
 
-/* ---- what is asked ---- */
+/* ---- the body ---- */
 
 static bool take_flag(json_t *object, const char *name, bool *out)
 {
@@ -215,7 +215,7 @@ static bool take_flag(json_t *object, const char *name, bool *out)
     return value == NULL || json_is_boolean(value) || json_is_null(value);
 }
 
-/* Fills the preview from the body, or answers and returns false. */
+/* Fills the preview from the body. False: answered. */
 static bool read_wish(api_preview_t *preview, json_t *object)
 {
     exchange_t *ex = preview->ex;
@@ -266,11 +266,11 @@ static void go_on(api_preview_t *preview)
         list(preview);
 }
 
-/* ---- who asks ---- */
+/* ---- access to the box ---- */
 
 /*
- * The box that the upstream speaks of. It may find a caller's box by a name (the SDKs' getByName), and a name
- * may be what another caller's box has for its id. False where that is no id.
+ * Takes the id of the box that the upstream shows. The upstream may find a caller's box by a name (the SDKs'
+ * getByName), and that name may be the id of another caller's box. False: not an id.
  */
 static bool take_id(api_preview_t *preview, const json_t *box)
 {
@@ -293,7 +293,7 @@ static void on_box(exchange_t *ex, void *arg, int status, const fields_t *fields
         preview->paused = state != NULL && strcmp(state, "paused") == 0;
     } else {
         preview->stage = REFUSED;
-        preview->status = status >= 300 ? status : 0; /* a 2xx would pass for what was asked of the edge */
+        preview->status = status >= 300 ? status : 0; /* the caller would take a 2xx for the edge's answer */
         preview->content_type = fields_value(fields, FIELD_CONTENT_TYPE);
         preview->body = body;
     }
@@ -319,7 +319,7 @@ static void refuse_method(exchange_t *ex, api_route_t route)
         one ? "A preview takes DELETE here." : "The previews of a box take GET and POST here.", &fields);
 }
 
-/* Checks the path; false where it was answered. */
+/* Checks the path. False: answered. */
 static bool take_path(exchange_t *ex, api_preview_t *preview)
 {
     const api_path_t *path = &preview->path;

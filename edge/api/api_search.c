@@ -23,7 +23,7 @@ bool api_search_add_id(deletion_call_t *call, str_t id)
     return true;
 }
 
-/* ---- what the API shows ---- */
+/* ---- boxes that the API shows ---- */
 
 void api_search_add(api_search_t *search, str_t name)
 {
@@ -41,7 +41,7 @@ static str_t text_of(const json_t *box, const char *member)
     return json_is_string(text) ? str_make(json_string_value(text), json_string_length(text)) : STR("");
 }
 
-/* Also by its id, where a list has a box that cannot be asked for. */
+/* Compares ids too: a list may have a box that a GET does not find. */
 static bool is_meant(api_search_t *search, str_t id, str_t name)
 {
     bool meant = false;
@@ -67,14 +67,14 @@ bool api_search_take(api_search_t *search, const json_t *box)
     return true;
 }
 
-/* Names of members that say where the next page is, or whether there is one. */
+/* Whether a member with this name tells of a next page. */
 static bool tells_of_more(const char *name)
 {
     return strncasecmp(name, "next", 4) == 0 || strcasecmp(name, "has_more") == 0 ||
            strcasecmp(name, "hasMore") == 0;
 }
 
-/* Names of members that count all boxes, not those of a page. */
+/* Whether a member with this name counts all boxes, not those of a page. */
 static bool tells_the_total(const char *name)
 {
     return strcasecmp(name, "total") == 0 || strcasecmp(name, "total_count") == 0 ||
@@ -82,8 +82,8 @@ static bool tells_the_total(const char *name)
 }
 
 /*
- * A list may be cut without a word, so it is whole only where a member beside it says so: a total of as many
- * boxes, or that there is no next page. Any other member that says something may say that it is a part.
+ * A server may cut a list silently. A list is complete only if a member beside it proves that: a total equal
+ * to its length, or the lack of a next page. Any other member with a value may mark a partial list.
  */
 static bool is_whole(const json_t *root, const json_t *list)
 {
@@ -103,7 +103,7 @@ static bool is_whole(const json_t *root, const json_t *list)
     return whole;
 }
 
-/* NULL: none, or several. */
+/* The only array of the root; NULL: none, or several. */
 static const json_t *list_in(const json_t *root)
 {
     const json_t *list = NULL;
@@ -158,7 +158,7 @@ typedef struct candidates {
     size_t count, looked_at;
 } candidates_t;
 
-/* Previews of one box come together. */
+/* The store lists the previews of one box together. */
 static bool take_preview(const store_preview_t *preview, void *arg)
 {
     candidates_t *found = arg;

@@ -1,7 +1,7 @@
 /*
- * Which boxes names may mean by which the API finds none, though it may delete by them: a list of the
+ * Finds the boxes that the API may delete by a name although it finds none by it. Searches a list of the
  * caller's boxes, or each box that has previews, as the API shows them to the caller. A box that shows one of
- * the names is meant. Where no box shows a name at all, each of the caller's boxes may be.
+ * the names is meant. If no box shows a name at all, each of the caller's boxes may be meant.
  */
 #ifndef BOXEDGE_API_SEARCH_H
 #define BOXEDGE_API_SEARCH_H
@@ -11,40 +11,40 @@
 #include "deletion_message.h"
 #include "str.h"
 
-/* Previews that are looked at to find the boxes that have any. */
+/* Maximum previews that are read to find the boxes with previews. */
 #define API_SEARCH_PREVIEWS 4096
 
 typedef struct api_search {
     store_t *store;
-    deletion_call_t *meant; /* boxes are added to it */
-    deletion_call_t *maybe; /* the others, with previews, of which nothing shows a name */
+    deletion_call_t *meant; /* gets the boxes that are meant */
+    deletion_call_t *maybe; /* gets the others with previews that may be meant */
     str_t names[STORE_DELETIONS_AT_ONCE];
-    bool matched[STORE_DELETIONS_AT_ONCE]; /* some box shows it */
+    bool matched[STORE_DELETIONS_AT_ONCE]; /* a box shows it */
     size_t name_count;
-    bool unreadable; /* what one of them is depends on its reader: no name that is shown counts against it */
-    bool shown;      /* some box shows a name */
+    bool unreadable;             /* readers differ about one of them: a box's other name rules nothing out */
+    bool shown;                  /* a box shows a name */
     bool meant_full, maybe_full; /* more boxes than a call may have */
 } api_search_t;
 
-/* Once for each name; an empty one is `unreadable`. */
+/* Adds a name, once. An empty one is `unreadable`. */
 void api_search_add(api_search_t *search, str_t name);
-/* A box that the caller sees. False where it is none. */
+/* Takes a box that the caller sees. False: not a box. */
 MUST_USE bool api_search_take(api_search_t *search, const json_t *box);
 /*
- * The body of a list of the caller's boxes: an array, or an object with one. True where it says that it has
- * all of them. Any other proves only that the boxes in it are there: a server may cut a list without a word.
+ * Takes a list of the caller's boxes: an array, or an object with one. True: the list is marked as complete.
+ * Any other list proves only the boxes in it, since a server may cut a list silently.
  */
 MUST_USE bool api_search_take_list(api_search_t *search, str_t body);
-/* Every name was matched. */
+/* Whether every name was matched. */
 bool api_search_matched(const api_search_t *search);
-/* All that could be seen was taken: drops boxes that cannot be meant. False where there were too many. */
+/* Ends the search: drops boxes that cannot be meant. False: too many boxes. */
 MUST_USE bool api_search_end(api_search_t *search);
 
-/* The boxes with previews that are not meant so far into `ids`, whose number is returned. More than
- * STORE_DELETIONS_AT_ONCE where there are more, or may be. */
+/* Writes the boxes with previews that are not meant yet into `ids`, and returns their number. More than
+ * STORE_DELETIONS_AT_ONCE if more exist, or may exist. */
 size_t api_search_candidates(const api_search_t *search, char ids[STORE_DELETIONS_AT_ONCE][BOX_ID_MAX + 1]);
 
-/* Adds a box to the call, once. False where it has as many as it may. */
+/* Adds a box to the call, once. False: the call is full. */
 MUST_USE bool api_search_add_id(deletion_call_t *call, str_t id);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * The client codec of an exchange that nobody sent: its response goes into memory. It ends at the end of the
+ * The client codec of an exchange without a client: its response goes into memory. It ends at the end of the
  * turn, since a codec may not end an exchange from within its own operations.
  */
 #include "subrequest.h"
@@ -15,15 +15,15 @@
 
 struct subrequest {
     exchange_t *parent;
-    exchange_t *ex; /* NULL: it has ended */
+    exchange_t *ex; /* NULL: ended */
     subrequest_done_t done;
     void *arg;
     loop_task_t task;
-    fields_t fields; /* of the response; in the parent's arena, as the body */
+    fields_t fields; /* of the response; like the body, in the parent's arena */
     int status;
     char *body;
     size_t used, capacity;
-    bool failed; /* cut, or too long */
+    bool failed; /* cut or too long */
 };
 
 static subrequest_t *of(const exchange_t *ex)

@@ -8,7 +8,7 @@
 #include "process.h"
 #include "worker.h"
 
-/* Without word of a free place it is looked for so often. */
+/* Interval of checks for a free slot without a notice. */
 #define LOOK_MS 100
 
 struct upstream_queue {
@@ -53,7 +53,7 @@ bool upstream_queue_waiting(const upstream_queue_t *upstream_queue, unsigned ups
     return !list_is_empty((list_t *)&upstream_queue->waiters[upstream]);
 }
 
-/* Each that waits tries in turn, until one of them goes on waiting: then there is no place for the others. */
+/* Resumes the waiters in order until one waits again: then no slot is free for the others. */
 static void serve(upstream_queue_t *upstream_queue, unsigned upstream)
 {
     list_t *list = &upstream_queue->waiters[upstream];
@@ -99,12 +99,12 @@ bool upstream_queue_wait(upstream_queue_t *upstream_queue, place_waiter_t *waite
     balance_t *balance = shm_balance(worker->context.shm);
     assert(upstream < BALANCE_UPSTREAMS_MAX && waiter->ex == NULL);
     balance_waiters_add(balance, worker->context.index, upstream,
-                        1); /* first counted, so that all together stay below */
+                        1); /* counted first, so that all workers together stay within the limit */
     if (balance_waiters(balance, upstream) > most) {
         balance_waiters_add(balance, worker->context.index, upstream, -1);
         return false;
     }
-    /* One may have come free since the caller looked, of which nobody was told as nobody waited yet. */
+    /* A slot may have become free after the caller's check, without a notice since nobody waited. */
     if (!upstream_queue_waiting(upstream_queue, upstream))
         serve_soon(upstream_queue, upstream);
     *waiter = (place_waiter_t){.ex = ex, .upstream = upstream, .since_ms = loop_now(worker->context.loop)};
