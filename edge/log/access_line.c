@@ -11,7 +11,7 @@
 #include "log_json.h"
 #include "target_text.h"
 
-/* Bounds of the texts of a line, escaped, in bytes. */
+/* Maximum bytes of each text of a line, escaped. */
 #define ID_BYTES     36
 #define HOST_BYTES   255
 #define METHOD_BYTES 32
@@ -20,7 +20,7 @@
 #define CODE_BYTES   48
 #define DETAIL_BYTES 128
 #define API_BYTES    (3 * CONF_NAME_MAX)
-/* Everything else: names, punctuation, numbers, the address, and a mark of a cut for each text. */
+/* All the rest: names, punctuation, numbers, the address, and a mark for each text that was cut. */
 #define REST_BYTES 1024
 
 _Static_assert(ID_BYTES + HOST_BYTES + METHOD_BYTES + PATH_BYTES + ORIGIN_BYTES + CODE_BYTES +
@@ -133,7 +133,7 @@ static str_t end_text(exchange_end_t how)
     return STR("");
 }
 
-/* Who asked for what. */
+/* The client and the request. */
 static char *write_request(char *at, const exchange_t *ex)
 {
     char address[INET6_ADDRSTRLEN];
@@ -204,7 +204,7 @@ static str_t limited_text(limit_result_t result)
     return STR("");
 }
 
-/* Whose key, what limit, how many servers. */
+/* The key, the limit and the number of servers. */
 static char *write_api(char *at, const exchange_t *ex)
 {
     const api_t *api = ex->api;
@@ -226,7 +226,7 @@ static char *write_api(char *at, const exchange_t *ex)
     return at;
 }
 
-/* What came of it. */
+/* The result. */
 static char *write_response(char *at, const exchange_t *ex, exchange_end_t how, uint64_t now_us)
 {
     uint64_t start = ex->times.start_us;

@@ -1,7 +1,7 @@
 /*
  * The access line of one exchange: a JSON object and a line end (docs/design.md, "What operators see").
- * Fields that do not apply are left out. Secrets never appear: no request field but User-Agent is shown, and
- * the value of `preview_token` is cut out of the query.
+ * Fields that do not apply are absent. Secrets never appear: User-Agent is the only request field shown, and
+ * the query lacks the value of `preview_token`.
  */
 #ifndef BOXEDGE_ACCESS_LINE_H
 #define BOXEDGE_ACCESS_LINE_H
@@ -10,12 +10,11 @@
 
 #include "arena.h"
 
-/* No line is longer: each text in it has its own bound. It is PIPE_BUF, so that a line goes into a pipe
- * whole.
- */
+/* Maximum length of a line, since each text in it has its own bound. It is PIPE_BUF, so that a line goes into
+ * a pipe whole. */
 #define ACCESS_LINE_MAX 4096
 
-/* The text of the last second that was written, kept since most lines share it. Zero-filled is valid. */
+/* The text of the last second written: most lines share it. Zero-filled is valid. */
 typedef struct access_clock {
     uint64_t second;
     char text[20]; /* "2026-01-31T23:59:59" and a NUL */

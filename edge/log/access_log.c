@@ -15,14 +15,14 @@
 #include "client.h"
 #include "worker.h"
 
-/* Lines that wait, in bytes; there are two buffers of this size, one filled and one being written. */
+/* Maximum bytes of waiting lines, for each of two buffers: one fills while the other is written. */
 #define BUFFER_BYTES 524288
-/* The thread is woken when so much waits, or after FLUSH_MS. */
+/* The thread wakes at this number of waiting bytes, or after FLUSH_MS. */
 #define WAKE_BYTES 131072
 #define FLUSH_MS   200
 /* How long access_log_free waits for a reader that does not read. */
 #define FINISH_MS 1000
-/* How long the thread waits for a non-blocking descriptor before it looks whether it should end. */
+/* How long the thread waits for a non-blocking descriptor before it checks for its end. */
 #define POLL_MS 100
 
 _Static_assert(ACCESS_LINE_MAX <= PIPE_BUF, "a line goes into a pipe whole");
@@ -36,14 +36,14 @@ typedef struct log_buffer {
 typedef enum log_state {
     LOG_OFF,       /* no descriptor, no thread */
     LOG_RUNNING,   /* the thread writes */
-    LOG_STOPPING,  /* the thread writes what is left and ends */
-    LOG_ABANDONED, /* nobody waits for the thread: it frees everything, and touches no counter */
+    LOG_STOPPING,  /* the thread writes the remaining lines and ends */
+    LOG_ABANDONED, /* access_log_free has given up: the thread frees everything, and touches no counter */
 } log_state_t;
 
 struct access_log {
     counters_t *counters; /* log_drops_total has two writers: atomic additions */
     access_clock_t clock; /* the loop's */
-    bool muted;           /* there is no descriptor to write to for now (the loop's) */
+    bool muted;           /* no descriptor to write to for now (the loop's) */
     pthread_t thread;
     int fd;     /* the thread's */
     bool whole; /* a regular file: writes of any size are atomic (the thread's) */
@@ -52,7 +52,7 @@ struct access_log {
     pthread_mutex_t lock; /* of all below; held for a copy or a swap, never for a write */
     pthread_cond_t wake;
     log_state_t state;
-    bool idle;  /* the thread sleeps until it is woken, without a timeout */
+    bool idle;  /* the thread sleeps without a timeout until it is woken */
     bool ended; /* the thread has written its last line */
     bool reopen;
     int next_fd;
@@ -60,7 +60,7 @@ struct access_log {
     log_buffer_t writing;
 };
 
-/* True where the thread should give up on bytes that nobody takes. */
+/* Whether the thread must drop bytes that no reader takes. */
 static bool is_abandoned(access_log_t *log)
 {
     pthread_mutex_lock(&log->lock);
@@ -69,8 +69,8 @@ static bool is_abandoned(access_log_t *log)
     return abandoned;
 }
 
-/* How much of `rest` goes into one write: into a pipe or a socket, which other workers write into as well,
- * whole lines up to PIPE_BUF; into a file, all. */
+/* The bytes of `rest` for one write. Other workers write into the same pipe or socket: it gets whole lines up
+ * to PIPE_BUF. A file gets all. */
 static size_t piece(const access_log_t *log, str_t rest)
 {
     if (log->whole || rest.n <= PIPE_BUF)
@@ -79,7 +79,7 @@ static size_t piece(const access_log_t *log, str_t rest)
     return line_end != NULL ? (size_t)(line_end - rest.p) + 1 : PIPE_BUF;
 }
 
-/* Writes `bytes`, which are whole lines. Returns how many lines were lost: 0, or those from the first that
+/* Writes `bytes`, which are whole lines. Returns the number of lost lines: 0, or those from the first that
  * was not written whole. */
 static uint64_t write_lines(access_log_t *log, str_t bytes)
 {
@@ -130,7 +130,7 @@ static bool must_act(const access_log_t *log)
     return log->filling.used >= WAKE_BYTES || log->reopen || log->state != LOG_RUNNING;
 }
 
-/* Lets lines gather for at most FLUSH_MS, the lock held. */
+/* Lets lines gather for at most FLUSH_MS. The caller holds the lock. */
 static void gather(access_log_t *log)
 {
     struct timespec until = in_ms(FLUSH_MS);
@@ -140,8 +140,8 @@ static void gather(access_log_t *log)
 }
 
 /*
- * Waits, the lock held, until there is something to do. While lines come, the thread looks after them every
- * FLUSH_MS by itself and nobody has to wake it; only when none came for so long does it sleep for good.
+ * Waits for work. The caller holds the lock. While lines come, the thread checks every FLUSH_MS and needs no
+ * wake-up; only after FLUSH_MS without a line does it sleep without a timeout.
  */
 static void wait_for_work(access_log_t *log)
 {
@@ -168,7 +168,7 @@ static void destroy(access_log_t *log)
     free(log);
 }
 
-/* Takes what waits and writes it, the lock held at call and return. */
+/* Takes the waiting lines and writes them. The lock is held at call and return. */
 static void write_buffer(access_log_t *log)
 {
     log_buffer_t taken = log->filling;
@@ -209,7 +209,7 @@ static void *run(void *arg)
     return NULL;
 }
 
-/* Starts the thread with every signal blocked: they are the loop's, and a broken pipe is an error here. */
+/* Starts the thread with all signals blocked: the loop handles them, and a broken pipe is an error here. */
 static bool start(access_log_t *log)
 {
     log->filling.bytes = malloc(BUFFER_BYTES);
@@ -245,7 +245,7 @@ access_log_t *access_log_new(int fd, counters_t *counters)
     return log;
 }
 
-/* Tells the thread, the lock held. */
+/* Notifies the thread. The caller holds the lock. */
 static void set_state(access_log_t *log, log_state_t state)
 {
     assert(state > log->state);
@@ -253,7 +253,7 @@ static void set_state(access_log_t *log, log_state_t state)
     pthread_cond_signal(&log->wake);
 }
 
-/* Waits until the thread has written all lines. False: a reader that does not read; the thread frees the log,
+/* Waits until the thread has written all lines. False: a reader does not read; the thread frees the log,
  * unless the process ends first. */
 static bool finish(access_log_t *log)
 {
