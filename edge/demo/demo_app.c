@@ -35,7 +35,7 @@ static void reply_method(exchange_t *ex, const char *allow)
                    STR("This address takes other methods.\n"));
 }
 
-/* Text from the request as JSON; what is not UTF-8 is shown as '?'. */
+/* Text of the request as JSON; '?' replaces non-ASCII bytes if it is not UTF-8. */
 static json_t *text_json(str_t s)
 {
     json_t *json = json_stringn(s.n != 0 ? s.p : "", s.n);
@@ -86,7 +86,7 @@ static void reply_status(exchange_t *ex, str_t code)
 
 /* ---- addresses ---- */
 
-/* The value of a query parameter, or false. `flag` parameters have none. */
+/* The value of a query parameter; empty for a flag. False: the parameter is absent. */
 static bool query_value(str_t query, str_t name, str_t *value)
 {
     while (query.n != 0) {
@@ -144,7 +144,7 @@ static void route_echo(exchange_t *ex)
                    STR("This address speaks WebSocket.\n"));
 }
 
-/* The addresses that are read only. */
+/* The read-only addresses. */
 static void route_get(exchange_t *ex, str_t path, str_t query)
 {
     if (str_eq(path, STR("/")))

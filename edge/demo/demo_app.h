@@ -16,10 +16,10 @@
 
 #include "local_server.h"
 
-/* Connections at once, at most. */
+/* Maximum concurrent connections. */
 #define DEMO_CLIENTS_MAX 4096
 
-/* What exchanges of the demo app go through. */
+/* The steps of the demo app's exchanges. */
 extern const exchange_step_t demo_app_steps[];
 
 #endif

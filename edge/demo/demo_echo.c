@@ -11,7 +11,7 @@
 #include "websocket.h"
 #include "websocket_echo.h"
 
-/* How long a client may take to close after the Close frames were exchanged. */
+/* Time for the client to close after the Close frames, in ms. */
 #define CLOSE_MS 5000
 
 typedef struct echo {
@@ -26,7 +26,7 @@ static void close_expired(loop_timer_t *timer)
     exchange_cut(CONTAINER_OF(echo_t, timer, timer)->ex);
 }
 
-/* Passes on what waits, as far as there is room; ends our direction after a Close frame. */
+/* Sends waiting bytes as far as there is room; ends our direction after a Close frame. */
 static void send_output(exchange_t *ex)
 {
     echo_t *echo = ex->origin;
@@ -39,7 +39,7 @@ static void send_output(exchange_t *ex)
             break;
         size_t n = output.n < room ? output.n : room;
         exchange_response_body(ex, str_make(output.p, n));
-        exchange_response_flush(ex); /* a sink keeps slices until it is flushed */
+        exchange_response_flush(ex); /* a sink keeps slices until a flush */
         websocket_echo_consume(echo->frames, n);
         output = websocket_echo_output(echo->frames);
     }
@@ -63,7 +63,7 @@ static void echo_body(exchange_t *ex, str_t data)
     websocket_echo_feed(echo->frames, data);
 }
 
-/* The client ended its direction, with or without a Close frame: ours ends as well. */
+/* The client ended its direction, with or without a Close frame: ours ends too. */
 static void echo_client_ended(exchange_t *ex)
 {
     echo_t *echo = ex->origin;
@@ -77,7 +77,7 @@ static void echo_client_ended(exchange_t *ex)
     exchange_response_flush(ex);
 }
 
-/* Room that grew by sending is the client's to fill. */
+/* Sending frees room, which the client may fill. */
 static void echo_flush(exchange_t *ex)
 {
     echo_t *echo = ex->origin;
@@ -94,7 +94,7 @@ static void echo_cancel(exchange_t *ex)
     websocket_echo_free(&echo->frames);
 }
 
-/* What the client sent is consumed as it comes. */
+/* The app consumes the client's bytes at once. */
 static bool echo_sent(const exchange_t *ex)
 {
     (void)ex;

@@ -1,6 +1,6 @@
 /*
- * The page of the demo app: one file, nothing from elsewhere. The style and the script stand here as text,
- * line by line; the request is put in between, escaped.
+ * The page of the demo app: one file without external resources. The style and the script are text here, line
+ * by line; the escaped request goes in between.
  */
 #include <assert.h>
 
@@ -8,7 +8,7 @@
 #include "demo_internal.h"
 #include "template.h"
 
-/* What the page may do: its own style and script, its own addresses. */
+/* Allows the page its own style, script and addresses only. */
 #define DEMO_CSP                                                                                             \
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; "        \
     "img-src data:; base-uri 'none'; form-action 'none'"

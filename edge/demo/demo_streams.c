@@ -1,5 +1,5 @@
 /*
- * Answers of the demo app that come over time: events, bytes, and one that takes long.
+ * Answers of the demo app that take time: events, bytes, and a slow one.
  */
 #include <assert.h>
 #include <time.h>
@@ -12,19 +12,19 @@
 #include "step.h"
 
 #define EVENT_MS 1000
-/* /slow counts in these, so that the loop needs one list of timers for all. */
+/* /slow counts these, so that the loop needs one list of timers for all durations. */
 #define TICK_MS 10
-/* Sent in one go, at most; no codec has room for more before it has written some. */
+/* Maximum bytes of one call; no codec has room for more before it has written some. */
 #define GO_BYTES (4 * EXCHANGE_BODY_BYTES)
 /* The pattern of /bytes: a line of 64 characters. */
 #define LINE_BYTES 64
 
-/* An answer on its way; lives in the exchange's arena. */
+/* An answer in progress, in the exchange's arena. */
 typedef struct stream {
     exchange_t *ex;
     loop_timer_t timer;
-    uint64_t left;  /* bytes to come; or ticks to wait */
-    uint64_t count; /* bytes or events so far */
+    uint64_t left;  /* remaining bytes, or ticks to wait */
+    uint64_t count; /* bytes or events so far; of /slow, its ms */
     bool ended;
 } stream_t;
 
@@ -56,7 +56,7 @@ static void send_head(exchange_t *ex, str_t type, uint64_t length)
 
 /* ---- bytes ---- */
 
-/* Sends as much as there is room for. The text repeats, so that any piece of it can be checked. */
+/* Sends as many bytes as there is room for. The text repeats, so that a client can check any piece of it. */
 static void send_bytes(exchange_t *ex)
 {
     static const char line[LINE_BYTES + 1] =
@@ -117,7 +117,7 @@ static void send_event(stream_t *stream)
                      (unsigned long long)stream->count, when, now.tv_nsec / 1000000,
                      (unsigned long long)stream->count);
     assert(n > 0 && (size_t)n < sizeof text);
-    /* A client that does not read misses events; they are never piled up. */
+    /* A client that does not read misses events; they never pile up. */
     if (exchange_response_body_room(stream->ex) < (size_t)n)
         return;
     exchange_response_body(stream->ex, str_make(text, (size_t)n));

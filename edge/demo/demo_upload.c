@@ -1,5 +1,5 @@
 /*
- * POST /upload of the demo app: the body is counted and hashed as it comes, and never kept.
+ * POST /upload of the demo app: counts and hashes the body as it comes, and never keeps it.
  */
 #include <assert.h>
 
@@ -69,7 +69,7 @@ static void upload_flush(exchange_t *ex)
 
 static void upload_resume(exchange_t *ex)
 {
-    (void)ex; /* the answer is exchange_reply's */
+    (void)ex; /* exchange_reply sends the answer */
 }
 
 static const origin_ops_t upload_ops = {
