@@ -1,7 +1,7 @@
 /*
- * The access step. Every form of a credential that a request can show is looked at here and nowhere else;
- * what matched is taken out of the request, so that the box never sees it, and what did not match stays,
- * since it belongs to the app.
+ * The access step. Only this file judges the credentials of a request. For a private preview it removes the
+ * edge's own forms (session cookie, X-Preview-Token, preview_token) and a matching Authorization, so that the
+ * box never sees them. Any other Authorization belongs to the app and stays.
  */
 #include "access.h"
 #include "exchange_browser.h"
@@ -25,14 +25,14 @@
 #include "wake_page.h"
 #include "worker.h"
 
-/* Preflights of one client for one preview: so many at once, then one every so many ms. */
+/* Preflights of one client for one preview: PREFLIGHT_BURST at once, then one every PREFLIGHT_INTERVAL_MS. */
 #define PREFLIGHT_BURST       100
 #define PREFLIGHT_INTERVAL_MS 50
 #define PREFLIGHT_CELLS       4096
-/* Session cookies that one request may carry before the others are not looked at. */
+/* Maximum session cookies of one request that are checked. */
 #define SESSION_TRIES 8
 
-/* Set in a preview's version: failures of requests that pages of other origins embed. */
+/* Added to a preview's version: failures of requests that pages of other origins embed. */
 #define EMBEDDED_FAILURES (UINT64_C(1) << 63)
 
 #define TOKEN_PARAMETER STR("preview_token")
@@ -41,10 +41,10 @@ struct access {
     store_t *store;
     const _Atomic uint64_t *epoch;
     lockout_t *lockout;
-    uint64_t keys_epoch; /* of `keys` */
+    uint64_t keys_epoch; /* at which `keys` was read */
     bool keys_known;
     store_cookie_keys_t keys;
-    uint64_t preflights[PREFLIGHT_CELLS]; /* rate_take cells; clients that share one share its rate */
+    uint64_t preflights[PREFLIGHT_CELLS]; /* rate_take cells; clients in one cell share its rate */
     siphash_key_t hash_key;
 };
 
@@ -69,8 +69,8 @@ void access_free(access_t **access)
     *access = NULL;
 }
 
-/* The keys that sign cookies, as the store has them now. False where it has none, or cannot be read: then no
- * session is valid, and none is made. */
+/* The current keys that sign cookies. False if the store has none or cannot be read: then no session is
+ * valid, and none is made. */
 static bool session_keys(access_t *access, session_keys_t *keys)
 {
     uint64_t epoch = atomic_load_explicit(access->epoch, memory_order_acquire);
@@ -86,7 +86,7 @@ static bool session_keys(access_t *access, session_keys_t *keys)
 bool access_reads_details(const exchange_t *ex)
 {
     bool private = ex->preview.bearer || ex->preview.basic;
-    if (private && ex->preflight) /* passed without credentials */
+    if (private && ex->preflight) /* it passed without credentials */
         return false;
     switch (ex->context->conf->failure_details) {
     case CONF_DETAILS_EVERYONE:
@@ -116,7 +116,7 @@ bool access_take_preflight(exchange_t *ex)
 
 /* ---- sessions ---- */
 
-/* The preview's host as sessions are bound to it: "<id>-<port>.<domain>". */
+/* The host that sessions are bound to: "<id>-<port>.<domain>". */
 static str_t session_host(exchange_t *ex)
 {
     return str_format(&ex->arena, "%s-%u.%s", ex->preview.id, ex->preview.port,
@@ -140,7 +140,7 @@ str_t access_session_cookie(exchange_t *ex)
                       SESSION_COOKIE, (int)n, value, SESSION_SECONDS);
 }
 
-/* Sessions live on TLS only: their cookie is Secure. */
+/* Sessions need TLS: their cookie is Secure. */
 static bool has_session(exchange_t *ex)
 {
     str_t rest = fields_value(&ex->request.fields, FIELD_COOKIE), value;
@@ -158,7 +158,7 @@ static bool has_session(exchange_t *ex)
     return false;
 }
 
-/* The edge's cookie is never the app's business; a field that held nothing else goes with it. */
+/* Filter: removes the edge's cookie, and a Cookie field that holds no other. */
 static bool keep_other_cookies(field_t *field, void *arg)
 {
     exchange_t *ex = arg;
@@ -177,9 +177,9 @@ static void strip_session_cookie(exchange_t *ex)
 /* ---- secrets ---- */
 
 /*
- * Under which name failures are counted. Pages of others can have a visitor's browser show wrong secrets:
- * those count by themselves, so that the visitor is not locked out, and nobody guesses for free by
- * pretending.
+ * The name under which the lockout counts failures. Pages of other origins can make a visitor's browser show
+ * wrong secrets. Such failures have a name of their own: they do not lock the visitor out, and guesses that
+ * pretend to be embedded count as well.
  */
 static uint64_t failures_of(const exchange_t *ex)
 {
@@ -189,7 +189,7 @@ static uint64_t failures_of(const exchange_t *ex)
     return ex->preview.version | (browser_is_embedded(&browser) ? EMBEDDED_FAILURES : 0);
 }
 
-/* Milliseconds until secrets of this client are looked at again. */
+/* Milliseconds until this client's lockout ends; 0: not locked out. */
 static uint32_t locked_for(const exchange_t *ex)
 {
     lockout_t *lockout = worker_of(ex->context)->access->lockout;
@@ -244,13 +244,13 @@ static void remove_fields(exchange_t *ex, field_id_t id)
     fields_filter(&ex->request.fields, is_other, &id);
 }
 
-/* What a request shows, before anything of it was compared. */
+/* The credentials that a request shows, before any comparison. */
 typedef struct shown {
-    str_t authorization; /* the bearer token or "user:password" in Authorization, where the preview takes that
+    str_t authorization; /* the bearer token or "user:password" of Authorization, if the preview takes that
                             scheme */
-    bool basic;          /* it is the latter */
+    bool basic;          /* `authorization` is "user:password" */
     str_t token;         /* X-Preview-Token */
-    str_t query;         /* ?preview_token= of a navigation */
+    str_t query;         /* ?preview_token= of a navigation over TLS */
 } shown_t;
 
 static void look_at_authorization(exchange_t *ex, shown_t *shown)
@@ -269,7 +269,7 @@ static void look_at_authorization(exchange_t *ex, shown_t *shown)
     }
 }
 
-/* Previews with a bearer: the parameter is the edge's, and cut from every request. */
+/* In previews with a bearer token the edge owns the parameter, and cuts it from every request. */
 static void take_query_token(exchange_t *ex, shown_t *shown, bool navigation)
 {
     str_t target = ex->request.target;
@@ -328,8 +328,8 @@ static step_result_t answer_cross_site(exchange_t *ex)
 
 /* ---- the step ---- */
 
-/* A preflight carries no credentials by design (Fetch standard): it passes without, and nothing of them goes
- * along. Apps that do not look at methods answer it as they would a GET, which must not show. */
+/* A preflight carries no credentials by design (Fetch standard): it passes without them, and the edge removes
+ * any. An app that ignores methods answers it like a GET; access_judge_head keeps that body back. */
 static step_result_t pass_preflight(exchange_t *ex)
 {
     if (!access_take_preflight(ex))
@@ -341,8 +341,7 @@ static step_result_t pass_preflight(exchange_t *ex)
     return STEP_NEXT;
 }
 
-/* Compares what is shown, in the order of how deliberate it is. Whatever is right is taken out of the
- * request. */
+/* Compares the credentials, the most deliberate form first. Removes a matching Authorization. */
 static access_check_t judge(exchange_t *ex, const shown_t *shown, unsigned *retry_after)
 {
     access_check_t result = ACCESS_WRONG;
@@ -351,8 +350,8 @@ static access_check_t judge(exchange_t *ex, const shown_t *shown, unsigned *retr
     if (shown->authorization.n != 0 && result != ACCESS_LOCKED) {
         bool right = shown->basic ? secret_matches(shown->authorization, ex->preview.basic_sha256)
                                   : secret_matches(shown->authorization, ex->preview.bearer_sha256);
-        if (result == ACCESS_RIGHT) { /* opened already: an Authorization beside it is the app's, unless it is
-                                         ours too */
+        if (result == ACCESS_RIGHT) { /* already allowed: an Authorization beside it is the app's, unless it
+                                         matches too */
             if (right)
                 remove_fields(ex, FIELD_AUTHORIZATION);
         } else {
@@ -365,7 +364,7 @@ static access_check_t judge(exchange_t *ex, const shown_t *shown, unsigned *retr
     return result;
 }
 
-/* A valid session opens it; what else is shown belongs to the app, unless it is right as well. */
+/* A valid session gives access. Other credentials belong to the app, unless they match as well. */
 static step_result_t open_by_session(exchange_t *ex, const shown_t *shown, const browser_request_t *browser)
 {
     const store_preview_t *preview = &ex->preview;
@@ -377,7 +376,7 @@ static step_result_t open_by_session(exchange_t *ex, const shown_t *shown, const
     if (shown->token.n != 0 && secret_matches(shown->token, preview->bearer_sha256))
         return STEP_NEXT;
     if (shown->query.n != 0) {
-        /* To have the token out of the address. Only a right one makes the session longer. */
+        /* The redirect takes the token out of the address. Only a matching token renews the session. */
         if (secret_matches(shown->query, preview->bearer_sha256))
             signin_answer_signed_in(ex, ex->request.target);
         else
@@ -389,7 +388,7 @@ static step_result_t open_by_session(exchange_t *ex, const shown_t *shown, const
     return suffices ? STEP_NEXT : answer_cross_site(ex);
 }
 
-/* No session: a secret must be right. */
+/* Without a session, a secret must match. */
 static step_result_t open_by_secret(exchange_t *ex, const shown_t *shown, bool navigation)
 {
     unsigned retry_after = 0;
@@ -463,6 +462,6 @@ void access_response_head(exchange_t *ex)
     if (ex->session_cookie.n == 0)
         return;
     fields_add(&ex->arena, &ex->response.fields, FIELD_SET_COOKIE, STR("set-cookie"), ex->session_cookie);
-    /* Whatever the app says of its page: no cache may give one person's session to others. */
+    /* Regardless of the app's caching policy: no cache may give one person's session to others. */
     fields_add(&ex->arena, &ex->response.fields, FIELD_OTHER, STR("cache-control"), STR("private"));
 }

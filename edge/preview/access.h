@@ -1,5 +1,5 @@
 /*
- * Who may see a preview: what a worker needs to judge requests (docs/access.md).
+ * Access to previews: a worker judges the credentials that requests show (docs/access.md).
  */
 #ifndef BOXEDGE_ACCESS_H
 #define BOXEDGE_ACCESS_H
@@ -10,38 +10,37 @@
 
 typedef struct access access_t;
 
-/* `store` and `lockout` (NULL: no lockout) outlive it; `epoch` is the shared counter of changes. */
+/* `store` and `lockout` outlive the result. `lockout` NULL: no lockout. `epoch` is the store's epoch. */
 access_t *access_new(store_t *store, const _Atomic uint64_t *epoch, lockout_t *lockout);
 void access_free(access_t **access);
 
-/* Counts one more preflight of this client for this preview: true, or it was answered with 429. */
+/* Counts a preflight of this client for this preview. False: over the rate, and answered with 429. */
 MUST_USE bool access_take_preflight(exchange_t *ex);
 
 typedef enum access_check { ACCESS_RIGHT, ACCESS_WRONG, ACCESS_LOCKED } access_check_t;
 /*
- * Judges a secret that a person typed or a URL carried: the bearer token, or "user:password". A wrong one
- * counts towards the lockout; while that is on, nothing is looked at. `retry_after` gets seconds with
- * ACCESS_LOCKED.
+ * Judges a secret of a form or a request: the bearer token, or "user:password". A wrong secret counts towards
+ * the lockout. During a lockout no secret is compared: ACCESS_LOCKED, and `retry_after` gets the seconds to
+ * wait.
  */
 access_check_t access_check_bearer(exchange_t *ex, str_t token, unsigned *retry_after);
 access_check_t access_check_basic(exchange_t *ex, str_t user_password, unsigned *retry_after);
 
-/* The Set-Cookie value of a new session for the exchange's preview, in its arena; empty where none can be
- * made. */
+/* The Set-Cookie value of a new session for the exchange's preview, in ex->arena. Empty if the store yields
+ * no cookie keys. */
 str_t access_session_cookie(exchange_t *ex);
-/* Whether this reader, which passed the auth step, may read how its box failed (failure_details). */
+/* Whether this client, which passed the access step, may read how its box failed (failure_details). */
 bool access_reads_details(const exchange_t *ex);
 
-/* The request is for the events of a wake, a reserved path that is answered only to those who pass the step.
- */
+/* Whether the request is for the events of a wake: the one reserved path that needs access to the preview. */
 bool access_asks_for_events(const exchange_t *ex);
 
-/* The step: passes, or answers 401, 403 or 429, or the sign-in pages. */
+/* The step: passes, or answers 401, 403 or 429, or serves the sign-in pages and their redirects. */
 step_result_t step_access(exchange_t *ex);
 
-/* Hooks (pipeline.h). Of the answer to a preflight without credentials only the head comes back. */
+/* Hooks (pipeline.h). A preflight that passed without credentials gets only the head of the box's answer. */
 MUST_USE bool access_judge_head(exchange_t *ex);
-/* The session that this exchange opened goes to the client. */
+/* Adds the cookie of the session that this exchange opened. */
 void access_response_head(exchange_t *ex);
 
 #endif

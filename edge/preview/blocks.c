@@ -14,14 +14,14 @@
 
 /* Lengths of prefixes: 0 to 128. */
 #define PREFIX_LENGTHS 129
-/* Of the prefix that holds IPv4. */
+/* Length of the prefix that holds IPv4. */
 #define MAPPED_BITS 96
 
-/* What is looked up. Compared and hashed byte by byte: no padding, unused bytes are zero. */
+/* A key of the table. Compared and hashed byte by byte: no padding, and unused bytes are zero. */
 typedef struct block_key {
-    char name[BOX_ID_MAX]; /* the box; the 16 bytes of a network's address */
-    uint8_t kind;          /* store_block_kind_t, plus 1: 0 is an empty place */
-    uint16_t number;       /* the port; a network's length; 0 for a box */
+    char name[BOX_ID_MAX]; /* the box, or the 16 bytes of a network's address */
+    uint8_t kind;          /* store_block_kind_t plus 1; 0 is an empty slot */
+    uint16_t number;       /* the port, or a network's length; 0 for a box */
 } block_key_t;
 _Static_assert(sizeof(block_key_t) == BOX_ID_MAX + 3, "no padding");
 
@@ -29,16 +29,16 @@ struct blocks {
     store_t *store;
     const _Atomic uint64_t *epoch;
     siphash_key_t hash_key;
-    bool known;       /* the list was read once */
-    bool failing;     /* it could not be read when that was last tried */
-    bool changed;     /* and blocks_changed was not asked since */
-    uint64_t seen;    /* epoch at which it was the store's */
+    bool known;       /* a list was read at least once */
+    bool failing;     /* the last attempt to read it failed */
+    bool changed;     /* since the last call of blocks_changed */
+    uint64_t seen;    /* epoch at which the list was current */
     uint64_t version; /* store_rules_version of the list */
     block_key_t *table;
-    size_t capacity; /* a power of two, at least twice what is in it */
+    size_t capacity; /* a power of two, at least twice the number of entries */
     size_t boxes;    /* boxes and previews in the table */
     size_t networks;
-    uint8_t lengths[PREFIX_LENGTHS]; /* those of the networks, each once */
+    uint8_t lengths[PREFIX_LENGTHS]; /* lengths of the networks, each once */
     size_t length_count;
 };
 
@@ -72,7 +72,7 @@ static block_key_t name_key(store_block_kind_t kind, str_t id, uint16_t port)
     return key;
 }
 
-/* Of the first `bits` bits of the address. */
+/* The key of the first `bits` bits of the address. */
 static block_key_t network_key(const struct in6_addr *address, unsigned bits)
 {
     block_key_t key = {.kind = BLOCK_CIDR + 1, .number = (uint16_t)bits};
@@ -82,7 +82,7 @@ static block_key_t network_key(const struct in6_addr *address, unsigned bits)
     return key;
 }
 
-/* The key's place, or the empty one where it would be put. */
+/* The key's slot, or the empty slot for it. */
 static block_key_t *place_of(const blocks_t *blocks, const block_key_t *key)
 {
     size_t i = siphash(&blocks->hash_key, key, sizeof(*key)) & (blocks->capacity - 1);
@@ -120,7 +120,7 @@ static void add_network(blocks_t *blocks, str_t text)
 {
     conf_network_t network;
     if (conf_net_read_network(text, &network) != NULL)
-        return; /* not one that this edge could have recorded */
+        return; /* this edge records no such network */
     block_key_t key = network_key(&network.address, network.bits);
     *place_of(blocks, &key) = key;
     blocks->networks++;
@@ -160,7 +160,7 @@ static void fill(blocks_t *blocks, const reading_t *reading)
     }
 }
 
-/* Logs changes between success and failure only, since a failure is tried again for each request. */
+/* Logs only changes between success and failure, since each request repeats a failed attempt. */
 static void note_result(blocks_t *blocks, store_result_t result)
 {
     bool failing = result != STORE_OK;
@@ -173,10 +173,10 @@ static void note_result(blocks_t *blocks, store_result_t result)
     blocks->failing = failing;
 }
 
-/* Reads the list again where it may have changed. */
+/* Reads the list again if it may have changed. */
 static void refresh(blocks_t *blocks)
 {
-    /* Both are read before the list is: a change made meanwhile is seen the next time. */
+    /* Both are read before the list, so that the next call sees a change made meanwhile. */
     uint64_t epoch = atomic_load_explicit(blocks->epoch, memory_order_acquire);
     if (blocks->known && blocks->seen == epoch)
         return;
@@ -198,7 +198,7 @@ static void refresh(blocks_t *blocks)
     blocks->seen = epoch;
 }
 
-/* ---- looking ---- */
+/* ---- queries ---- */
 
 static blocks_answer_t blocked_if(bool blocked)
 {
@@ -224,7 +224,7 @@ blocks_answer_t blocks_has_client(blocks_t *blocks, const struct in6_addr *clien
     bool v4 = address_is_v4(client);
     for (size_t i = 0; i < blocks->length_count; i++) {
         if (v4 && blocks->lengths[i] < MAPPED_BITS)
-            continue; /* it would cover all of IPv4 */
+            continue; /* the prefix covers all of IPv4 */
         block_key_t key = network_key(client, blocks->lengths[i]);
         if (has(blocks, &key))
             return BLOCKS_BLOCKED;

@@ -10,9 +10,9 @@
 #include "process_log.h"
 #include "worker.h"
 
-/* For one answer. A commit on a busy disk takes a while. */
+/* Time limit of one answer. A commit on a busy disk takes a while. */
 #define ANSWER_MS 10000
-/* Before something that was not taken is told again. */
+/* Delay before an untaken report is repeated. */
 #define TELL_AGAIN_MS 1000
 
 struct preview_client {
@@ -21,7 +21,7 @@ struct preview_client {
     list_t askers;
     list_t told; /* told_t */
     size_t told_count;
-    uint64_t numbers; /* the last one that was given */
+    uint64_t numbers; /* the number of the last request */
 };
 
 preview_client_t *preview_client_new(worker_t *worker)
@@ -31,8 +31,8 @@ preview_client_t *preview_client_new(worker_t *worker)
     calls->worker = worker;
     list_init(&calls->askers);
     list_init(&calls->told);
-    /* From anywhere: what the controller still answers to a worker that died comes to the next one, and may
-     * show secrets. Half of the range is left to count in. */
+    /* A random start: the controller's answer to a dead worker reaches the next one, and may carry secrets.
+     * Half of the range remains to count in. */
     random_bytes(worker->context.random, (unsigned char *)&calls->numbers, sizeof(calls->numbers));
     calls->numbers >>= 1;
     return calls;
@@ -94,16 +94,16 @@ void preview_client_ask_deletion(preview_client_t *calls, preview_asker_t *asker
     ask(calls, asker, PROCESS_DELETION, deletion_call_bytes(call), answered);
 }
 
-/* ---- what must arrive ---- */
+/* ---- reports that must arrive ---- */
 
-/* The end of a call, until the controller has taken it. */
+/* The end of a call, until the controller takes it. */
 typedef struct told {
     preview_asker_t asker;
     preview_client_t *calls;
     loop_timer_t again;
     list_t link; /* in calls->told */
     deletion_call_t call;
-    doubt_claim_t doubted; /* until then */
+    doubt_claim_t doubted; /* the cells of its doubted boxes */
 } told_t;
 
 static void tell(told_t *told);
@@ -187,7 +187,7 @@ void preview_client_free(preview_client_t **calls)
     *calls = NULL;
     if (freed == NULL)
         return;
-    while (!list_is_empty(&freed->told)) /* boxes that are doubted stay so, for another worker to tell */
+    while (!list_is_empty(&freed->told)) /* their boxes stay doubted; another worker reports them */
         forget(freed, CONTAINER_OF(told_t, link, freed->told.next));
     assert(list_is_empty(&freed->askers));
     free(freed);

@@ -1,5 +1,5 @@
 /*
- * A worker's questions to the controller about previews (preview_message.h), each with a bound in time.
+ * A worker's requests to the controller about previews (preview_message.h), each with a time limit.
  */
 #ifndef BOXEDGE_PREVIEW_CLIENT_H
 #define BOXEDGE_PREVIEW_CLIENT_H
@@ -14,41 +14,41 @@
 typedef struct worker worker_t;
 typedef struct preview_client preview_client_t;
 
-/* Embedded; zero-filled asks nothing. */
+/* Embedded. Zero-filled: not waiting. */
 typedef struct preview_asker {
     list_t link;
     loop_timer_t timer;
-    uint64_t number; /* 0: it does not wait */
-    /* `answer` is cleansed after it; NULL: the controller is down, or does not answer. Never called from
-     * within preview_client_ask. */
+    uint64_t number; /* 0: not waiting */
+    /* `answer` is cleansed after the call. NULL: the controller is down, or gave no valid answer. Never
+     * called from within preview_client_ask. */
     void (*answered)(struct preview_asker *asker, const preview_answer_t *answer);
 } preview_asker_t;
 
 preview_client_t *preview_client_new(worker_t *worker);
-/* Nobody waits any more (asserted). */
+/* No asker waits (asserted). Drops reports that the controller has not taken. */
 void preview_client_free(preview_client_t **calls);
-/* The channel to the controller from now on; NULL: it is down, and who waits is told so. */
+/* The channel to the controller from now on. NULL: the controller is down, and all askers get NULL. */
 void preview_client_set_channel(preview_client_t *calls, channel_t *channel);
 
 void preview_client_ask(preview_client_t *calls, preview_asker_t *asker, const preview_call_t *call,
                         void (*answered)(preview_asker_t *asker, const preview_answer_t *answer));
-/* It waits no more. One that does not wait is allowed. */
+/* Stop waiting. No-op if not waiting. */
 void preview_client_leave(preview_asker_t *asker);
 /* The same for a call that deletes boxes. */
 void preview_client_ask_deletion(preview_client_t *calls, preview_asker_t *asker, const deletion_call_t *call,
                                  void (*answered)(preview_asker_t *asker, const preview_answer_t *answer));
 /*
- * Says how such a call ended (DELETION_END), again until the controller has taken it. Of more than
- * PREVIEW_CALLS_TOLD_MAX that it has not taken, further ones are not kept: their boxes stay noted.
+ * Reports how such a call ended (DELETION_END), repeatedly until the controller takes the report. With
+ * PREVIEW_CALLS_TOLD_MAX pending reports, a new one is dropped: its boxes stay noted.
  */
 #define PREVIEW_CALLS_TOLD_MAX 1024
 void preview_client_tell_deletion(preview_client_t *calls, const deletion_call_t *call);
 /*
- * The same for boxes that are doubted (doubts_state) until the controller has taken it: takes the cells of
- * `claim` over. Those of what is not kept are orphaned.
+ * The same for doubted boxes (doubts_state). Takes over the cells of `claim`, until the controller takes the
+ * report. Orphans the cells of a dropped report.
  */
 void preview_client_tell_doubted(preview_client_t *calls, const deletion_call_t *call, doubt_claim_t *claim);
-/* PROCESS_PREVIEW_DONE. */
+/* Handles PROCESS_PREVIEW_DONE, and cleanses the message. */
 void preview_client_message(preview_client_t *calls, ipc_message_t *message);
 
 #endif

@@ -12,7 +12,7 @@
 #include "text.h"
 #include "worker.h"
 
-/* Boxes' ports that are remembered. Two that share a cell take turns. */
+/* Ports of boxes that are remembered. Two that share a cell displace each other. */
 #define CELLS 256
 
 typedef enum cell_state { CELL_EMPTY, CELL_ASKED, CELL_KNOWN } cell_state_t;
@@ -22,9 +22,9 @@ typedef struct cell {
     uint16_t label_len;
     char label[LISTENING_LABEL_MAX]; /* "<id>-<port>" */
     uint64_t generation;
-    uint64_t since_ms; /* CELL_KNOWN: it was answered */
+    uint64_t since_ms; /* CELL_KNOWN: when the answer came */
     listening_t listening;
-    list_t waiters; /* CELL_ASKED */
+    list_t waiters; /* in CELL_ASKED */
     loop_timer_t patience;
     loop_t *loop;
 } cell_t;
@@ -71,7 +71,7 @@ void refused_set_channel(refused_t *refused, channel_t *channel)
     refused->channel = channel;
 }
 
-/* ---- the end ---- */
+/* ---- the failure ---- */
 
 /* "What listens in the box: ports 5173, 9229 (on its loopback only)." */
 static void put_ports(exchange_t *ex, const listening_t *listening, text_t *text)
@@ -90,7 +90,7 @@ static void put_ports(exchange_t *ex, const listening_t *listening, text_t *text
     text_put(text, listening->count != 0 ? STR(".") : STR(""));
 }
 
-/* The ports, where they matter and are known, and the line of the log; NULL: neither. */
+/* Sentences on the ports, if relevant and known, and on the last line of the log; NULL: neither. */
 static const char *details_text(exchange_t *ex, const listening_t *listening, bool ports)
 {
     bool has_line = listening->line[0] != '\0', has_ports = ports && listening->known;
@@ -105,7 +105,7 @@ static const char *details_text(exchange_t *ex, const listening_t *listening, bo
         text_put(&text, str_from(listening->line));
         text_put(&text, STR("."));
     }
-    text_put(&text, str_make("", 1)); /* the NUL */
+    text_put(&text, str_make("", 1)); /* terminating NUL */
     return text_str(&text).p;
 }
 
@@ -117,7 +117,7 @@ static void fail(exchange_t *ex, origin_failure_t failure, const listening_t *li
         *kept = *listening;
         ex->listening = kept;
         const listening_port_t *port = listening_find(kept->ports, kept->count, ex->preview.port);
-        /* Boxes without a network of their own are reached on loopback. */
+        /* The edge reaches boxes without a network of their own on loopback. */
         if (port != NULL && port->loopback && ex->box.provider != PROVIDER_PROCESS)
             failure = ORIGIN_ON_LOOPBACK;
     }
@@ -137,7 +137,7 @@ static void settle(cell_t *cell, const listening_t *listening)
     cell->listening = *listening;
     list_init(&leavers);
     list_insert_all(&leavers, &cell->waiters);
-    while (!list_is_empty(&leavers)) { /* one that fails may end others */
+    while (!list_is_empty(&leavers)) { /* a failure may end other exchanges */
         waiter_t *waiter = CONTAINER_OF(waiter_t, link, leavers.next);
         list_unlink(&waiter->link);
         waiter->ex->origin_ops = NULL;
@@ -151,18 +151,18 @@ static void on_patience(loop_timer_t *timer)
     settle(CONTAINER_OF(cell_t, patience, timer), &unknown);
 }
 
-/* ---- an origin that only says why there is none ---- */
+/* ---- an origin that only waits for the reason ---- */
 
 static size_t op_room(const exchange_t *ex)
 {
     (void)ex;
-    return 0; /* what the client sends stays with it */
+    return 0; /* the client keeps its bytes */
 }
 
 static void op_send_body(exchange_t *ex, str_t data)
 {
     (void)ex;
-    (void)data; /* of a request that fails in any case */
+    (void)data; /* the request fails in any case */
 }
 
 static void op_nothing(exchange_t *ex)
@@ -205,9 +205,9 @@ bool refused_waits(const exchange_t *ex)
     return ex->origin_ops == &ops;
 }
 
-/* ---- questions ---- */
+/* ---- requests to the controller ---- */
 
-/* Nobody gains by collisions: a client that is refused then reads less of the reason. */
+/* Collisions need no defence: they only hide the reason from a refused client. */
 static size_t cell_of(str_t label, uint64_t generation)
 {
     return fnv_end(fnv_text(FNV_START ^ generation, label)) % CELLS;

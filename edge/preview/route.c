@@ -10,7 +10,6 @@ static void answer_store_unavailable(exchange_t *ex)
     exchange_reply_error(ex, 503, "store_unavailable", "The edge cannot read its store right now.", 5);
 }
 
-/* Answers blocked requests, and all requests while the list is unknown. True where it answered. */
 bool route_refuses(exchange_t *ex, blocks_answer_t answer)
 {
     switch (answer) {
@@ -43,7 +42,7 @@ routes_result_t route_find(exchange_t *ex, const route_t **route)
     return result;
 }
 
-/* The preview that the request names, or NULL after answering. */
+/* The preview that the request names, or NULL after an answer. */
 static const route_t *find_route(exchange_t *ex)
 {
     const route_t *route;
@@ -69,7 +68,7 @@ bool route_still_allowed(exchange_t *ex)
         return false;
     const store_preview_t *now = &route->preview;
     if (now->version == ex->preview.version || (!now->bearer && !now->basic)) {
-        if (ex->state == EXCHANGE_STEPS) { /* where it goes is not decided yet */
+        if (ex->state == EXCHANGE_STEPS) { /* the request has no origin yet */
             ex->preview = route->preview;
             ex->box = route->box;
             ex->box_epoch = route->epoch;
@@ -94,7 +93,7 @@ step_result_t step_route(exchange_t *ex)
     ex->box = route->box;
     ex->box_epoch = route->epoch;
     ex->routed = true;
-    /* Under an alias: what was looked at before is the name. */
+    /* The host step has checked the alias only. */
     if (ex->preview.alias[0] != '\0' &&
         route_refuses(ex, blocks_has(worker_of(ex->context)->blocks, str_from(ex->preview.id),
                                      ex->preview.port, remote_address(ex))))

@@ -19,10 +19,10 @@
 
 #define SIGN_IN_PATH  RESERVED_PATH "sign-in"
 #define SIGN_OUT_PATH RESERVED_PATH "sign-out"
-/* A form's body: token, or user and password, and where to go on. */
+/* Maximum bytes of a form's body: token, or user and password, and the next path. */
 #define FORM_BYTES 8192
 #define NEXT_MAX   4096
-/* Hexadecimal digits: 128 bits, as the policy's grammar asks for. */
+/* Hexadecimal digits: 128 bits, as Content Security Policy asks. */
 #define NONCE_DIGITS 32
 
 static const char wrong_token[] = "That is not the token of this preview. It may have been replaced.";
@@ -36,7 +36,7 @@ static str_t path_of(const exchange_t *ex)
     return str_make(target.p, mark != NULL ? (size_t)(mark - target.p) : target.n);
 }
 
-/* A path on this host and no other: "//host" and "/\host" lead elsewhere in browsers. */
+/* Whether the path stays on this host. Browsers take "//host" and "/\host" to other hosts. */
 static bool is_local_path(str_t path)
 {
     if (path.n == 0 || path.n > NEXT_MAX || path.p[0] != '/')
@@ -83,8 +83,7 @@ void signin_answer_redirect(exchange_t *ex, str_t path)
     redirect(ex, path, str_make(NULL, 0));
 }
 
-/* The page may be framed by the preview itself and by the origins that it allows; nowhere else does it take a
- * secret. */
+/* Only the preview itself and the origins that it allows may frame the page; elsewhere it takes no secret. */
 static str_t security_policy(exchange_t *ex, str_t nonce)
 {
     return str_format(&ex->arena,
@@ -106,15 +105,15 @@ static void answer_html(exchange_t *ex, int status, str_t policy, str_t page)
 {
     fields_t fields = {0};
     exchange_add_own_fields(ex, &fields);
-    /* Not no-referrer: browsers would send the form with Origin: null. */
+    /* With no-referrer, browsers would send the form with Origin: null. */
     add(ex, &fields, "referrer-policy", STR("same-origin"));
     add(ex, &fields, "x-content-type-options", STR("nosniff"));
     add(ex, &fields, "content-security-policy", policy);
     exchange_reply(ex, status, STR("text/html; charset=utf-8"), &fields, page);
 }
 
-/* Whether a page of another site may show the form in a frame. Which one asks is in Referer only; where that
- * is kept back, the form's policy has the browser decide. */
+/* Whether a page of another site may show the form in a frame. Only Referer names that site; without it, the
+ * browser decides by the form's policy. */
 static bool may_be_framed(exchange_t *ex)
 {
     str_t allowed = str_from(ex->preview.allow_origins);
@@ -127,7 +126,7 @@ static bool may_be_framed(exchange_t *ex)
            (referer.n == 0 || origin_is_allowed(str_make(referer.p, n), exchange_own_origin(ex), allowed));
 }
 
-/* In a frame of a site that is not allowed, the page offers to open a tab of its own instead of taking a
+/* Whether a site that is not allowed frames the page, which then offers to open its own tab and takes no
  * secret. */
 static bool in_foreign_frame(exchange_t *ex)
 {
@@ -226,8 +225,7 @@ static void sign_out(exchange_t *ex, str_t body, void *arg)
              STR(SESSION_COOKIE "=; Path=/; Secure; HttpOnly; SameSite=None; Partitioned; Max-Age=0"));
 }
 
-/* Forms count only from pages of this preview itself: other previews are same-site, so the site is not
- * enough. */
+/* Accepts forms only from pages of this preview. Other previews are same-site, so the site is not enough. */
 static bool comes_from_here(exchange_t *ex)
 {
     browser_request_t browser = exchange_browser(ex);

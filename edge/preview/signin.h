@@ -1,11 +1,11 @@
 /*
- * Signing in to a preview in a browser: the page, its form, the cookie, signing out. All under the reserved
- * path, and without script.
+ * Browser sign-in to a preview: the page, its form, the cookie, sign-out. All paths are below the reserved
+ * path.
  */
 #ifndef BOXEDGE_SIGNIN_H
 #define BOXEDGE_SIGNIN_H
 
-/* Of an address below the reserved path at which there is nothing. */
+/* The message for an unknown address below the reserved path. */
 #define RESERVED_NOTHING                                                                                     \
     "Addresses below /.well-known/boxedge/ belong to the edge and never reach the box; there is nothing at " \
     "this one."
@@ -14,12 +14,12 @@
 
 /* Answers a request for a reserved path on a preview's host. */
 void signin_answer_reserved(exchange_t *ex);
-/* Answers a navigation that has no right credentials with the sign-in page (401). `problem` says what was
- * wrong with the last try; NULL: none was made. */
+/* Answers a navigation without valid credentials with the sign-in page (401). `problem` explains why the last
+ * attempt failed; NULL: no attempt. */
 void signin_answer_page(exchange_t *ex, const char *problem);
-/* Redirects to `path` (raw, begins with one '/') on the same host with a new session. */
+/* Opens a session and redirects to `path` (raw) on the same host; an unsafe path becomes "/". */
 void signin_answer_signed_in(exchange_t *ex, str_t path);
-/* The same without a session of its own: the one that there is goes on. */
+/* The same without a new session: the current one goes on. */
 void signin_answer_redirect(exchange_t *ex, str_t path);
 
 #endif
