@@ -1,7 +1,7 @@
 /*
- * See wake.h. A wake is kept while somebody waits for it or was released by it and not answered: a box that
- * has just started gets its requests a few at a time, the next when one was answered, so that ten thousand
- * that waited do not overrun the queue of its listening socket.
+ * See wake.h. A wake exists while it has waiters, or exchanges that it released and that have no answer yet.
+ * A box that has just started gets its requests a few at a time, and each answer releases the next request.
+ * Otherwise ten thousand waiters would overrun the queue of its listening socket.
  */
 #include "wake.h"
 
@@ -18,10 +18,10 @@
 #include "siphash.h"
 #include "worker.h"
 
-/* Asked again while somebody waits: messages may be lost, and the controller may be another one. */
+/* Interval of repeated requests: messages may be lost, and the controller may be a new one. */
 #define ASK_MS 1000
-/* Released and not answered yet, at most; and how many more go each RELEASE_MS in any case, since some
- * answers take their time. */
+/* Maximum released exchanges without an answer; and the number that each RELEASE_MS releases in any case,
+ * since some answers take long. */
 #define RELEASE_OPEN 32
 #define RELEASE_MORE 16
 #define RELEASE_MS   100
@@ -31,24 +31,24 @@ struct wake {
     char label[WAKE_LABEL_MAX + 1];
     uint64_t box_hash;
     list_t link;      /* in wakes->all */
-    list_t waiters;   /* wait for the controller's answer */
-    list_t woken;     /* wait for their turn to go to the box */
-    unsigned open;    /* released */
-    bool wished;      /* somebody wants it awake, rather than only to know */
-    uint64_t came_ms; /* of `wished`: when the newest of their requests came */
+    list_t waiters;   /* for the controller's answer */
+    list_t woken;     /* for their turn at the box */
+    unsigned open;    /* number of turns in use */
+    bool wished;      /* a waiter asks for the wake; otherwise all only watch */
+    uint64_t came_ms; /* with `wished`: arrival time of its newest request */
     uint64_t began_ms;
     wake_stage_t stage;
     wake_answer_t answer;
     loop_timer_t release;
 };
 
-/* Clients whose rates are kept; those that share a cell share its rate. */
+/* Cells for the rates of clients; clients in one cell share its rate. */
 #define CLIENT_CELLS 4096
 
 struct wakes {
     worker_t *worker;
     siphash_key_t hash_key;
-    uint64_t clients[CLIENT_CELLS]; /* rate_take */
+    uint64_t clients[CLIENT_CELLS]; /* rate_take cells */
     channel_t *channel;
     bool given_up;
     name_map_t by_label; /* wake_t */
@@ -61,7 +61,7 @@ static wake_t *find(wakes_t *wakes, const char *label)
     return name_map_find(&wakes->by_label, str_from(label));
 }
 
-/* ---- the question ---- */
+/* ---- the request to the controller ---- */
 
 static void ask(const wake_t *wake)
 {
@@ -107,7 +107,7 @@ bool wakes_client_allowed(wakes_t *wakes, const struct in6_addr *client)
 
 static wake_t *add(wakes_t *wakes, const char *label, str_t id)
 {
-    static const siphash_key_t key; /* ids are checked names; a bound errs only where two share a cell */
+    static const siphash_key_t key; /* fixed: ids are checked names, and a collision only blurs a bound */
     wake_t *wake = calloc(1, sizeof(*wake));
     assert(wake != NULL);
     wake->wakes = wakes;
@@ -215,7 +215,7 @@ static bool join(wakes_t *wakes, wake_waiter_t *waiter, str_t id, uint16_t port,
         free_if_unused(wake);
         return false;
     }
-    if (list_is_empty(&wake->waiters)) { /* what came before is over */
+    if (list_is_empty(&wake->waiters)) { /* the earlier wake is over */
         wake->began_ms = loop_now(wakes->worker->context.loop);
         wake->stage = WAKE_RESUMING;
         wake->wished = false;
@@ -275,13 +275,13 @@ static void finish(wake_waiter_t *waiter, wake_result_t result, const wake_answe
     waiter->done(waiter, result, answer);
 }
 
-/* Those whose turn it is go to the box. */
+/* Gives turns to waiters: at least `more`, and up to RELEASE_OPEN in use. */
 static void release(wake_t *wake, unsigned more)
 {
     unsigned most = wake->open < RELEASE_OPEN ? RELEASE_OPEN - wake->open : 0;
     if (most < more)
         most = more;
-    wake->open++; /* so that it outlives those who are answered at once */
+    wake->open++; /* keeps the wake while released exchanges end at once */
     for (; most > 0 && !list_is_empty(&wake->woken); most--)
         finish(CONTAINER_OF(wake_waiter_t, link, wake->woken.next), WAKE_OK, &wake->answer);
     wake->open--;
@@ -310,7 +310,7 @@ void wake_leave(wake_waiter_t *waiter)
         assert(wake->open > 0);
         wake->open--;
         waiter->released = false;
-        /* The timer lets the next go: not from within what this one is about. */
+        /* The timer releases the next waiter, since the caller is still busy with this one. */
         if (!list_is_empty(&wake->woken) && wake->open < RELEASE_OPEN)
             loop_timer_start(wake->wakes->worker->context.loop, &wake->release, 0, on_release);
     }
@@ -322,14 +322,14 @@ static void fail_all(wake_t *wake, wake_result_t result, const wake_answer_t *an
     list_t leavers;
     list_init(&leavers);
     list_insert_all(&leavers, &wake->waiters);
-    wake->open++; /* `done` may have others wait for it */
+    wake->open++; /* keeps the wake while `done` changes its waiters */
     while (!list_is_empty(&leavers))
         finish(CONTAINER_OF(wake_waiter_t, link, leavers.next), result, answer);
     wake->open--;
     free_if_unused(wake);
 }
 
-/* One wake at a time: whoever is told may end others. */
+/* One wake per call: `done` may end others. */
 static bool fail_one(wakes_t *wakes)
 {
     for (list_t *link = wakes->all.next; link != &wakes->all; link = link->next) {
@@ -347,7 +347,7 @@ static bool fail_one(wakes_t *wakes)
 static void fail_everyone(wakes_t *wakes)
 {
     while (fail_one(wakes)) {
-        /* until nobody is left */
+        /* until no waiter is left */
     }
 }
 
@@ -377,7 +377,7 @@ static void on_woken(wakes_t *wakes, wake_result_t result, str_t bytes)
         loop_timer_start(wakes->worker->context.loop, &wake->release, 0, on_release);
 }
 
-/* Those who watch hear it each time, so that they know how long it goes on. */
+/* Waiters get every report, also of the same stage, so that they can show the elapsed time. */
 static void on_stage(wakes_t *wakes, uint64_t value, str_t bytes)
 {
     char label[WAKE_LABEL_MAX + 1];
@@ -392,7 +392,7 @@ static void on_stage(wakes_t *wakes, uint64_t value, str_t bytes)
         return;
     wake->stage = stage;
     if (elapsed < now && wake->began_ms > now - elapsed)
-        wake->began_ms = now - elapsed; /* others began it before those of this worker came */
+        wake->began_ms = now - elapsed; /* waiters of other workers began it earlier */
     for (list_t *link = wake->waiters.next, *next; link != &wake->waiters; link = next) {
         wake_waiter_t *waiter = CONTAINER_OF(wake_waiter_t, link, link);
         next = link->next;

@@ -1,6 +1,6 @@
 /*
- * A worker's side of waking: the requests that wait for a box, the question to the controller (one for each
- * box and port, however many wait), and the answer to all of them (docs/design.md, "Waking").
+ * A worker's side of waking: the requests that wait for a box, and the answer to all of them. The controller
+ * gets one request per box and port, however many wait (docs/design.md, "Waking").
  */
 #ifndef BOXEDGE_WAKE_H
 #define BOXEDGE_WAKE_H
@@ -12,55 +12,55 @@
 typedef struct worker worker_t;
 
 wakes_t *wakes_new(worker_t *worker);
-/* No exchange waits any more. */
+/* No waiter is left (asserted). */
 void wakes_free(wakes_t **wakes);
-/* The channel to the controller from now on; NULL: it is down. What waits is asked again. */
+/* The channel to the controller from now on; NULL: it is down. Sends all requests again. */
 void wakes_set_channel(wakes_t *wakes, channel_t *channel);
-/* Another edge has taken over, and there will be no controller any more: whoever waits, or comes to wait, is
- * told to ask again, which the other one hears. */
+/* Another edge has taken over, and no controller comes back. All waiters, now and later, fail with
+ * WAKE_UNAVAILABLE, so that the client's next try reaches the other edge. */
 void wakes_give_up(wakes_t *wakes);
-/* PROCESS_WAKE_STAGE and PROCESS_WOKEN. */
+/* Handles PROCESS_WAKE_STAGE and PROCESS_WOKEN. */
 void wakes_message(wakes_t *wakes, const ipc_message_t *message);
 
 /*
- * Waits for the preview (id, port), and wakes it unless that is going on already. `came_ms` (loop_now) is
- * when its request came: an operator's stop after that is not undone for it. False where too many wait:
- * nothing was begun.
+ * Waits for the preview (id, port), and wakes it unless a wake is under way. `came_ms` (loop_now) is the
+ * arrival time of the request, which does not undo a later stop by the operator. False: too many wait, and
+ * nothing has begun.
  */
 MUST_USE bool wake_wait(wakes_t *wakes, wake_waiter_t *waiter, str_t id, uint16_t port, uint64_t came_ms);
-/* Waits for a wake that others began, on whatever worker; begins none: where none is going on, `done` comes
- * with WAKE_ASLEEP. */
+/* Waits for a wake that any worker's requests began, and begins none. Without such a wake, `done` gets
+ * WAKE_ASLEEP. False as above. */
 MUST_USE bool wake_watch(wakes_t *wakes, wake_waiter_t *waiter, str_t id, uint16_t port);
-/* Idempotent. */
+/* Stop waiting, or give back the turn at the box. Idempotent. */
 void wake_leave(wake_waiter_t *waiter);
-/* Whether somebody in this worker waits for (id, port) already, so that one more begins nothing. */
+/* Whether this worker has a waiter for (id, port), so that another one begins nothing. */
 bool wake_goes_on(wakes_t *wakes, str_t id, uint16_t port);
-/* Whether one more wake that this client begins is allowed now; counts it. */
+/* Counts a wake that this client begins. False: over wake.per_client. */
 MUST_USE bool wakes_client_allowed(wakes_t *wakes, const struct in6_addr *client);
-/* For one that waits: what is known of it. */
+/* The stage of a waiter's wake. */
 wake_stage_t wake_current(const wake_waiter_t *waiter);
-/* For one that waits: since somebody began the wake, in ms; as far as the controller has told. */
+/* Milliseconds since a waiter's wake began, as far as the controller has reported. */
 uint64_t wake_elapsed_ms(const wake_waiter_t *waiter);
 
 /* ---- exchanges (wake_rules.c, wake_step.c) ---- */
 
-/* Somebody waits for the answer, as far as the request tells: it is no prefetch, no preflight, no
- * /favicon.ico, and does not say X-Box-No-Wake. */
+/* Whether a client waits for the answer, as far as the request shows. It is no prefetch, no preflight, no
+ * /favicon.ico or /robots.txt, and has no "X-Box-No-Wake: 1". */
 bool wake_is_wished(const exchange_t *ex);
-/* Whether the request may wait for its box, and wake it; else it was answered. */
+/* Whether the request may wake its box and wait for it. False: answered. */
 MUST_USE bool wake_rules_pass(exchange_t *ex);
 
-/* The step: passes where the box runs and its port listens; else waits, or refuses. */
+/* The step: passes if the box runs and its port listens; otherwise waits or refuses. */
 step_result_t step_wake(exchange_t *ex);
-/* Whether the exchange's port of `box` may be connected to as things are. */
+/* Whether the edge may connect to the exchange's port of `box` without a wake. */
 bool wake_is_needless(const exchange_t *ex, const store_box_t *box);
 /*
- * The claim that follows the wait: an exchange that waited for its box has a turn at it, of which each box
- * has a few at a time (wake.c). The box or the edge has answered, or the exchange ends: the next one gets the
- * turn. No-op without a turn.
+ * Ends the exchange's wait, or the turn at its box that follows it (a claim). Each box has few turns at a
+ * time (wake.c). The box or the edge has answered, or the exchange ends; the next waiter gets the turn. No-op
+ * without either.
  */
 void wake_turn_end(exchange_t *ex);
-/* Hook (pipeline.h): says in the response's head how long the wake took. */
+/* Hook (pipeline.h): adds the duration of the wake to the response's head. */
 void wake_response_head(exchange_t *ex);
 
 #endif

@@ -15,10 +15,11 @@
 #include "wake_reply.h"
 #include "worker.h"
 
-/* Looked at so often: whether it may go on; and a comment, so that proxies do not take it for dead. */
+/* Interval of checks whether the stream may go on; and the checks per comment, which keeps proxies from
+ * closing the stream. */
 #define TICK_MS         1000
 #define TICKS_A_COMMENT 10
-/* A sentence, escaped. */
+/* Maximum bytes of an escaped sentence. */
 #define SENTENCE_BYTES (6 * WAKE_SENTENCE_MAX)
 
 /* Lives in the exchange's arena. */
@@ -32,7 +33,7 @@ typedef struct wake_events {
 
 /* ---- events ---- */
 
-/* One that the client has no room for is lost; the last one too: it asks again then. */
+/* Drops an event that the client has no room for, even the last one: the client then asks again. */
 static void send_event(exchange_t *ex, const char *name, const char *data)
 {
     char text[128 + SENTENCE_BYTES];
@@ -109,11 +110,11 @@ static void on_tick(loop_timer_t *timer)
     exchange_t *ex = events->ex;
     worker_t *worker = worker_of(ex->context);
     if (!exchange_still_allowed(ex))
-        return; /* it was cut, and let go of */
+        return; /* it was cut, and on_left released the stream */
     if (worker->context.draining ||
         loop_now(worker->context.loop) - events->began_ms >=
             2 * (uint64_t)store_box_start_ms(&ex->box, worker->context.conf->wake.timeout)) {
-        finish(events); /* who still wants to know asks again */
+        finish(events); /* an interested client asks again */
         return;
     }
     if (++events->ticks % TICKS_A_COMMENT == 0)

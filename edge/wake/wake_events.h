@@ -1,6 +1,6 @@
 /*
- * How the wake of a box goes on, as server-sent events below the reserved path (docs/http.md, "Waking"). It
- * needs what the preview itself needs, is no activity, and wakes nothing.
+ * The progress of a wake as server-sent events below the reserved path (docs/http.md, "Waking"). The request
+ * needs access to the preview, is no activity, and wakes nothing.
  *
  *   event: stage    {"stage": "resuming"|"starting"|"listening", "elapsed_ms": n}    at least each second
  *   event: ready    {"elapsed_ms": n}    the port listens: the last event
@@ -12,10 +12,10 @@
 
 #include "exchange.h"
 
-/* Streams of one worker at a time. */
+/* Maximum concurrent streams of one worker. */
 #define WAKE_EVENTS_MAX 1024
 
-/* The step, after the access step: answers a request for the events, and passes all others. */
+/* The step, after the access step: answers requests for the events, and passes all others. */
 step_result_t step_wake_events(exchange_t *ex);
 
 #endif

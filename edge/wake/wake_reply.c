@@ -9,7 +9,7 @@
 #include "worker.h"
 
 #define NONCE_DIGITS 32
-/* Nothing changes by itself where a box sleeps. */
+/* In seconds: a sleeping box does not change by itself. */
 #define ASLEEP_RETRY_S 60
 
 bool wake_reply_is_navigation(const exchange_t *ex)
@@ -36,7 +36,7 @@ static void reply(exchange_t *ex, const char *code, wake_page_t page, unsigned r
     add(ex, &fields, STR("retry-after"), str_decimal(&ex->arena, retry_after));
     add(ex, &fields, STR("content-security-policy"), wake_page_policy(&ex->arena, page.nonce));
     add(ex, &fields, STR("x-content-type-options"), STR("nosniff"));
-    /* The page's own requests are judged too, and a right password opened this one. */
+    /* The page's own requests need access too, and a correct password has just opened a session. */
     if (ex->session_cookie.n != 0)
         add(ex, &fields, STR("set-cookie"), ex->session_cookie);
     exchange_reply_page(ex, 503, code, &fields, wake_page(&ex->arena, &page));
@@ -48,7 +48,7 @@ void wake_reply_page(exchange_t *ex, wake_stage_t stage, uint64_t elapsed_ms)
     reply(ex, "waking", page, WAKE_RETRY_AFTER_S);
 }
 
-/* The sentence for this reader: with the box's output, or without. */
+/* The sentence for this client: with the box's output, or without. */
 static const char *readable(exchange_t *ex, const char *sentence)
 {
     size_t first = strcspn(sentence, (char[]){WAKE_SENTENCE_OUTPUT, '\0'}), whole = strlen(sentence);

@@ -1,5 +1,5 @@
 /*
- * Which requests may wake a box (docs/design.md, "Waking"): not those that nobody waits for.
+ * The rules for requests that may wake a box (docs/design.md, "Waking"): a client must wait for the answer.
  */
 #include <assert.h>
 
@@ -13,9 +13,9 @@
 #include "wake_tabs.h"
 #include "worker.h"
 
-/* A client over its rate comes again after it. */
+/* Retry-After of a client over its rate, in seconds. */
 #define RATE_RETRY_S 10
-/* Nothing changes by itself where a box sleeps. */
+/* In seconds: a sleeping box does not change by itself. */
 #define ASLEEP_RETRY_S 60
 
 static bool contains_word(str_t value, str_t word)
@@ -26,7 +26,7 @@ static bool contains_word(str_t value, str_t word)
     return false;
 }
 
-/* What browsers and crawlers ask for unasked. */
+/* Whether a browser or crawler sends the request on its own. */
 static bool is_unasked(const exchange_t *ex)
 {
     str_t target = ex->request.target;
@@ -36,7 +36,7 @@ static bool is_unasked(const exchange_t *ex)
            contains_word(exchange_purpose(ex), STR("prefetch"));
 }
 
-/* What a browser asks before a request that may follow; that one counts. */
+/* Whether a browser asks before another request. Only that request counts. */
 static bool is_preflight(const exchange_t *ex)
 {
     if (!str_eq(ex->request.method, STR("OPTIONS")))
@@ -52,9 +52,9 @@ bool wake_is_wished(const exchange_t *ex)
 }
 
 /*
- * Not 404: a crawler that finds no robots.txt takes everything for allowed, and would wake the box with the
- * next request, while after a 5xx it stays away (RFC 9309 sections 2.3.1.3 and 2.3.1.4). Browsers take a
- * favicon with 404 for one that is not there, and ask again after a 503.
+ * Not 404: a crawler that finds no robots.txt may fetch everything, and its next request would wake the box.
+ * After a 5xx it stays away (RFC 9309 sections 2.3.1.3 and 2.3.1.4). Browsers take a 404 for a missing
+ * favicon, and ask again after a 503.
  */
 static void reply_asleep(exchange_t *ex)
 {
@@ -63,9 +63,9 @@ static void reply_asleep(exchange_t *ex)
 }
 
 /*
- * What a box that runs would be asked: here nothing is known of what it allows, so all is, for this once; the
- * request itself wakes the box, and its own answer counts. Credentials are allowed by it only to origins on
- * the preview's list.
+ * Answers for a box that sleeps. The edge does not know the box's rules, so it allows everything, uncached;
+ * the request itself wakes the box, whose answer decides. Only origins on the preview's list may send
+ * credentials.
  */
 static void reply_preflight(exchange_t *ex)
 {
@@ -90,7 +90,7 @@ bool wake_rules_pass(exchange_t *ex)
     wakes_t *wakes = worker_of(ex->context)->wakes;
     browser_request_t browser = exchange_browser(ex);
     if (browser_is_preflight(&browser)) {
-        /* Those of private previews were counted by the access step. */
+        /* The access step has counted preflights of private previews. */
         bool private = ex->preview.bearer || ex->preview.basic;
         if (private || access_take_preflight(ex))
             reply_preflight(ex);
@@ -100,7 +100,7 @@ bool wake_rules_pass(exchange_t *ex)
         reply_asleep(ex);
         return false;
     }
-    /* A doubted one runs as far as is known: asking about it is no wake of the client's. */
+    /* A doubted box may be running: a check of it is no wake by the client. */
     bool goes_on = ex->box.doubted || wake_goes_on(wakes, str_from(ex->preview.id), ex->preview.port);
     if (!wake_tabs_allow(ex, goes_on)) {
         wake_reply_forgotten(ex);

@@ -1,5 +1,5 @@
 /*
- * The step of an exchange that waits for its box (wake.h).
+ * The step in which an exchange waits for its box (wake.h).
  */
 #include <assert.h>
 
@@ -11,17 +11,17 @@
 #include "wake_reply.h"
 #include "worker.h"
 
-/* ex->wake: the exchange among those that wait, then its turn at the box. */
+/* ex->wake: the exchange as a waiter, then with its turn at the box. */
 struct wake_turn {
     exchange_t *ex;
     wake_waiter_t waiter;
 };
 
-/* The last wait of those that take a box's own time. */
+/* The shortest wait for boxes that have their own start time. */
 #define LAST_STEP_MS 32
 
-/* The box runs, and its port was seen to listen or has had its time to begin. One that was doubted since the
- * exchange waited for it is asked about once more. */
+/* Whether the box runs, and its port listens or has had time to. A doubted box is not ready, even after a
+ * wait for it. */
 static bool is_ready(const exchange_t *ex, const store_box_t *box)
 {
     if (box->state != BOX_RUNNING || box->doubted)
@@ -35,7 +35,7 @@ bool wake_is_needless(const exchange_t *ex, const store_box_t *box)
     return is_ready(ex, box) && store_box_exposes(box, ex->preview.port);
 }
 
-/* What came of its wait. */
+/* Records the outcome of the wait. */
 static void settle(exchange_t *ex, wake_outcome_t outcome)
 {
     ex->wake_times.outcome = outcome;
@@ -49,7 +49,7 @@ static void on_done(wake_waiter_t *waiter, wake_result_t result, const wake_answ
     settle(ex, result == WAKE_OK ? WAKE_OUTCOME_OK : WAKE_OUTCOME_FAILED);
     if (result == WAKE_OK) {
         counter_wake_waited(ex->context->counters, ex->wake_times.waited_ms);
-        /* The credential may have changed meanwhile, and the box may be elsewhere. */
+        /* During the wait the credential may have changed, and the box may have moved. */
         if (!exchange_still_allowed(ex))
             return;
         ex->wake_times.resume_ms = answer->resume_ms;
@@ -63,7 +63,7 @@ static void on_done(wake_waiter_t *waiter, wake_result_t result, const wake_answ
         wake_reply_failed(ex, result, answer);
 }
 
-/* How long it waits, in all. */
+/* Maximum duration of the wait in all. */
 static uint32_t patience_ms(const exchange_t *ex)
 {
     return store_box_start_ms(&ex->box, ex->context->conf->wake.timeout);
@@ -71,7 +71,7 @@ static uint32_t patience_ms(const exchange_t *ex)
 
 static void on_timeout(exchange_t *ex);
 
-/* Boxes may say for how long they are waited for, and a loop has few different durations: the time passes in
+/* Boxes may have their own start time, and a loop supports few different durations: the wait is a series of
  * powers of two. */
 static void wait_on(exchange_t *ex)
 {
@@ -95,7 +95,7 @@ static void on_timeout(exchange_t *ex)
                          WAKE_RETRY_AFTER_S);
 }
 
-/* A person does not look at an empty tab for longer: the page waits in place of this request. */
+/* A person does not look at an empty tab any longer: the page waits in place of this request. */
 static void on_page_due(exchange_t *ex)
 {
     wake_stage_t stage = wake_current(&ex->wake->waiter);
@@ -128,7 +128,7 @@ static wake_waiter_t *waiter_of(exchange_t *ex)
 static void leave(exchange_t *ex, await_end_t how)
 {
     if (how == AWAIT_RESUMED)
-        return; /* it has its turn */
+        return; /* the exchange keeps its turn */
     if (ex->wake_times.outcome == WAKE_OUTCOME_NONE)
         settle(ex, WAKE_OUTCOME_LEFT);
     wake_turn_end(ex);
@@ -136,8 +136,8 @@ static void leave(exchange_t *ex, await_end_t how)
 
 static const await_source_t source = {.name = "wake", .leave = leave};
 
-/* The API says that it has deleted the box, and the controller does not know yet. Where the worker that was
- * told so has died, this one tells the controller. */
+/* Whether the API reports the box as deleted, and the controller does not know yet. If the worker with that
+ * report has died, this one reports it to the controller. */
 static bool is_said_to_be_deleted(const exchange_t *ex)
 {
     worker_t *worker = worker_of(ex->context);
@@ -179,7 +179,7 @@ step_result_t step_wake(exchange_t *ex)
         ex->wake_began_ms = loop_now(worker->context.loop);
         counter_add(&worker->context.counters->wake_waits_total, 1);
     }
-    wake_turn_end(ex); /* its box sleeps again */
+    wake_turn_end(ex); /* the box sleeps again */
     if (!wake_wait(worker->wakes, waiter_of(ex), str_from(ex->preview.id), ex->preview.port,
                    ex->wake_began_ms)) {
         counter_add(&worker->context.counters->shed_total, 1);
@@ -189,7 +189,7 @@ step_result_t step_wake(exchange_t *ex)
         settle(ex, WAKE_OUTCOME_REFUSED);
         return STEP_DONE;
     }
-    ex->wake_times.outcome = WAKE_OUTCOME_NONE; /* of an earlier wait */
+    ex->wake_times.outcome = WAKE_OUTCOME_NONE; /* clears an earlier outcome */
     await_begin(ex, &source);
     if (!again)
         set_deadline(ex);
@@ -202,7 +202,8 @@ void wake_turn_end(exchange_t *ex)
         wake_leave(&ex->wake->waiter);
 }
 
-/* How long the wake took, and the box's answer after it (Server Timing, W3C). The app's own fields stay. */
+/* Adds the duration of the wake, and of the box's answer after it (Server Timing, W3C). The app's own fields
+ * stay. */
 void wake_response_head(exchange_t *ex)
 {
     if (!ex->wake_times.woken)

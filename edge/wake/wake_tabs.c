@@ -10,8 +10,8 @@
 #include "worker.h"
 
 typedef enum asker {
-    ASKER_PERSON, /* or a program: a navigation, or no page of the box's own */
-    ASKER_PAGE,   /* a page of the box's previews asks for something, or loads itself again */
+    ASKER_PERSON, /* or a program: a navigation, or a request from outside the box's pages */
+    ASKER_PAGE,   /* a page of the box's previews makes a request, or reloads itself */
 } asker_t;
 
 static bool contains(str_t text, str_t word)
@@ -19,8 +19,8 @@ static bool contains(str_t text, str_t word)
     return text.n != 0 && memmem(text.p, text.n, word.p, word.n) != NULL;
 }
 
-/* A navigation that no hand began, as far as the browser says. Some never say (WebKit): theirs are a
- * person's. */
+/* Whether the browser shows that no hand began the navigation. Some browsers never do (WebKit): their
+ * navigations count as a person's. */
 static bool loads_itself(const exchange_t *ex)
 {
     const fields_t *fields = &ex->request.fields;
@@ -31,7 +31,7 @@ static bool loads_itself(const exchange_t *ex)
     return contains(agent, STR("Chrome/")) || contains(agent, STR("Firefox/"));
 }
 
-/* Whether a URL or an Origin is of a preview of the same box: a page's requests may go to its other ports. */
+/* Whether a URL or an Origin belongs to a preview of the same box: pages may call its other ports. */
 static bool is_own(const exchange_t *ex, str_t url)
 {
     static const str_t mark = {"://", 3};
@@ -60,11 +60,11 @@ static asker_t asker_of(const exchange_t *ex)
     return !told && is_own(ex, fields_value(&ex->request.fields, FIELD_REFERER)) ? ASKER_PAGE : ASKER_PERSON;
 }
 
-/* Of the box and the client: its address (the /64 of IPv6) and its User-Agent, since many share an address.
- */
+/* Key of the box and the client: its address (the /64 of IPv6) and its User-Agent, since many share an
+ * address. */
 static uint64_t key_of(const exchange_t *ex)
 {
-    static const siphash_key_t hash_key; /* a client that meets another's cell is judged with it */
+    static const siphash_key_t hash_key; /* fixed: clients in one cell are judged as one */
     const struct in6_addr *client = remote_address(ex);
     str_t agent = fields_value(&ex->request.fields, FIELD_USER_AGENT);
     str_t id = str_from(ex->preview.id);
@@ -84,7 +84,7 @@ static tab_request_t request_of(const exchange_t *ex)
         .key = key_of(ex), .fingerprint = tab_fingerprint(what, ex->request.target), .unsafe = !safe};
 }
 
-/* NULL where the rule is not in force. */
+/* NULL if the rule is off. */
 static tabs_t *tabs_of(const exchange_t *ex)
 {
     return ex->context->shm == NULL || ex->preview.background_wakes ? NULL : shm_tabs(ex->context->shm);
