@@ -10,12 +10,12 @@
 #include "wake_tabs.h"
 #include "worker.h"
 
-/* How often the controller is told what is active. */
+/* Interval of reports to the controller. */
 #define REPORT_MS 1000
 
 /* ---- the table ---- */
 
-/* Ids are checked names, few of which are in use: nobody gains by collisions. */
+/* Ids are checked names, few of which are in use: collisions need no defence. */
 static uint64_t hash_id(str_t id)
 {
     return fnv_end(fnv_text(FNV_START, id));
@@ -167,7 +167,7 @@ void activity_begin(exchange_t *ex)
         return;
     wake_tabs_went(ex);
     box->touched = true;
-    /* At once, so that the idle clock does not pause it in the second until the next report. */
+    /* At once, so that the idle clock does not pause the box before the next report. */
     if (activity->now_ms - box->told_ms >= REPORT_MS && !list_is_linked(&box->urgent))
         list_insert(&activity->urgent, &box->urgent);
 }
@@ -177,7 +177,7 @@ bool activity_is_current(const exchange_t *ex)
     return ex->activity == NULL || ex->activity->box->generation == ex->box.generation;
 }
 
-/* text/event-stream, whatever its parameters. */
+/* text/event-stream, with any parameters. */
 static bool is_event_stream(const exchange_t *ex)
 {
     static const str_t name = {"text/event-stream", 17};

@@ -1,9 +1,9 @@
 /*
- * What becomes of exchanges whose box was paused, moved or removed while they were under way
- * (docs/internals/wake.md).
+ * Handles exchanges whose box was paused, moved or removed while they were open (docs/internals/wake.md).
  *
- * Nobody without a response head is kept waiting: a box that was paused may never answer. Who has one keeps
- * its connection, since a box that was frozen goes on where it was, unless the box has left its address.
+ * An exchange without a response head is answered or begun again, since a paused box may never answer. One
+ * with a head keeps its connection, since a frozen box continues where it was, unless the box has left its
+ * address.
  */
 #include "activity_internal.h"
 
@@ -21,14 +21,14 @@
 #include "wake.h"
 #include "worker.h"
 
-/* How often the store is looked at where nobody says that boxes changed. */
+/* Interval of checks of the store without a notice of changed boxes. */
 #define LOOK_MS 250
-/* Where somebody does: boxes that are looked at in a ms, at most. */
+/* With a notice: maximum lookups per ms. */
 #define LOOKS_A_MS 64
-/* A client's bytes that came so short before its box was seen to be paused may not have been taken. */
+/* A box may not have read client bytes that came this shortly before its pause. */
 #define UNTAKEN_MS 500
 
-/* Service Restart and Going Away (RFC 6455 section 7.4). */
+/* Going Away and Service Restart (RFC 6455 section 7.4). */
 #define CLOSE_GOING_AWAY      1001
 #define CLOSE_SERVICE_RESTART 1012
 
@@ -37,7 +37,7 @@ static bool same_address(const store_box_t *a, const store_box_t *b)
     return a->fixed_port == b->fixed_port && memcmp(&a->address, &b->address, sizeof(a->address)) == 0;
 }
 
-/* The box as the store has it now. False where the store cannot be read. */
+/* The box as the store has it now. False if the store cannot be read. */
 static bool read_box(activity_t *activity, str_t id, store_box_t *out)
 {
     store_result_t result = store_get_box(activity->store, id, out);
@@ -46,7 +46,7 @@ static bool read_box(activity_t *activity, str_t id, store_box_t *out)
     return result == STORE_OK || result == STORE_NOT_FOUND;
 }
 
-/* Nothing was sent for the exchange yet: it begins again towards the box as it is `now`, once. */
+/* Nothing was sent for the exchange yet: begins it again, once, towards the box as it is `now`. */
 static bool begin_again(exchange_t *ex, const store_box_t *now, uint64_t epoch)
 {
     if (now->state != BOX_RUNNING || ex->sent_again || ex->origin_ops == NULL ||
@@ -66,14 +66,14 @@ static void answer(exchange_t *ex, const store_box_t *now)
                              0);
 }
 
-/* The command of a process box has ended, and its connections with it. */
+/* The command of a process box has ended, and with it its connections. */
 static bool has_ended(const exchange_t *ex, const store_box_t *now)
 {
     return ex->box.provider == PROVIDER_PROCESS && ex->box.pid != 0 && now->pid != ex->box.pid &&
            now->state != BOX_GONE;
 }
 
-/* The box of an exchange is not what it was. */
+/* The box of an exchange has changed. */
 static void box_changed(exchange_t *ex, const store_box_t *now, uint64_t epoch)
 {
     bool gone = now->state == BOX_GONE;
@@ -89,18 +89,18 @@ static void box_changed(exchange_t *ex, const store_box_t *now, uint64_t epoch)
     case EXCHANGE_TUNNEL:
         if (gone)
             tunnel_end(ex, "box_gone", CLOSE_GOING_AWAY, STR("the box was removed"));
-        else if (ex->box.pid != 0 && now->pid != ex->box.pid) /* its sockets went with its process */
+        else if (ex->box.pid != 0 && now->pid != ex->box.pid) /* its sockets ended with its process */
             tunnel_end(ex, "box_paused", CLOSE_GOING_AWAY, STR("the box was stopped"));
         else if (!same_address(&ex->box, now))
             tunnel_end(ex, "box_paused", CLOSE_SERVICE_RESTART, STR("the box was stopped or moved"));
         break;
     default:
-        break; /* it is over */
+        break; /* the exchange is over */
     }
 }
 
-/* It sleeps where it ran, for all that is known: what its sockets hold is read when it goes on. One that was
- * stopped has no sockets any more. */
+/* Whether the box sleeps in place, as far as known: it reads its sockets when it continues. A stopped box has
+ * no sockets. */
 static bool is_frozen(const active_box_t *box, const store_box_t *now)
 {
     return now->state == BOX_PAUSED && now->pid == box->pid &&
@@ -111,7 +111,7 @@ static void look_at(activity_t *activity, active_box_t *box, uint64_t epoch)
 {
     store_box_t now;
     if (!read_box(activity, str_from(box->id), &now)) {
-        activity->epoch = ~epoch; /* looked at again in LOOK_MS */
+        activity->epoch = ~epoch; /* the next check in LOOK_MS repeats the lookup */
         return;
     }
     if (now.generation == box->generation && now.state == box->state)
@@ -122,13 +122,13 @@ static void look_at(activity_t *activity, active_box_t *box, uint64_t epoch)
     box->address = now.address;
     box->pid = now.pid;
     if (now.state == BOX_RUNNING)
-        box->wake_until_ms = 0; /* it came; a later sleep is another matter */
+        box->wake_until_ms = 0; /* it is awake; a later sleep is another matter */
     origin_pool_drop(activity->worker->context.origins, str_from(box->id), now.generation);
     http2_origins_drop(activity->worker->context.http2_origins, str_from(box->id), now.generation);
     for (list_t *at = box->entries.next, *next; at != &box->entries; at = next) {
-        next = at->next; /* an exchange ends in a turn of the loop only, so the next one stays */
+        next = at->next; /* exchanges end at the end of a turn only, so the next one stays */
         exchange_t *ex = CONTAINER_OF(activity_entry_t, link, at)->ex;
-        /* Of an app that crashed, the end of the connection and the log say more than a pause would. */
+        /* After a crash, the closed connection and the log explain more than a pause would. */
         if (ex->state == EXCHANGE_ORIGIN && (has_ended(ex, &now) || refused_waits(ex)))
             continue;
         if (now.state != BOX_RUNNING || now.generation != ex->box.generation)
@@ -138,13 +138,13 @@ static void look_at(activity_t *activity, active_box_t *box, uint64_t epoch)
         activity_want_wake(activity, box);
 }
 
-/* All boxes are to be looked up where the store changed, at most LOOKS_A_MS of them on average. */
+/* Queues all boxes for lookup if the store changed, on average at most LOOKS_A_MS of them per ms. */
 static void begin_looks(activity_t *activity)
 {
     uint64_t wait = activity->changed ? activity->count / LOOKS_A_MS : LOOK_MS;
     if (activity->now_ms - activity->looked_ms < (wait < LOOK_MS ? wait : LOOK_MS))
         return;
-    /* Read before the store is, so that a change that is made meanwhile is looked at again. */
+    /* Read before the store, so that the next check sees a change made meanwhile. */
     uint64_t epoch = atomic_load_explicit(shm_epoch(activity->worker->context.shm), memory_order_acquire);
     activity->looked_ms = activity->now_ms;
     if (epoch == activity->epoch && !activity->changed)

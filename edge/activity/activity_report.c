@@ -1,6 +1,6 @@
 /*
- * What a worker tells the controller of the boxes that its exchanges use: that they are active, that they are
- * silent, that they are to be woken.
+ * A worker's reports to the controller about the boxes that its exchanges use: active ones, silent ones, and
+ * those to be woken.
  */
 #include "activity_internal.h"
 
@@ -10,12 +10,12 @@
 #include "process.h"
 #include "worker.h"
 
-/* A box that gives and takes no byte of a request for so long is looked at. */
+/* Time without a byte of a request or its answer after which the controller checks the box. */
 #define SILENCE_MS 5000
-/* How often the controller is asked to look at one box, or to wake it, at most. */
+/* Minimum intervals between checks of one box, and between requests to wake it. */
 #define LOOK_AGAIN_MS 5000
 #define WAKE_AGAIN_MS 1000
-/* How much longer than its pooled connections a box without exchanges is remembered. */
+/* A box without exchanges is remembered this much longer than its pooled connections. */
 #define REST_MS 1000
 
 static bool tell(activity_t *activity, uint32_t type, str_t bytes)
@@ -25,7 +25,7 @@ static bool tell(activity_t *activity, uint32_t type, str_t bytes)
 
 /* ---- active ---- */
 
-/* Ids that go out in one message. */
+/* The ids of one message. */
 typedef struct report {
     activity_t *activity;
     bool lost;
@@ -66,9 +66,9 @@ void activity_report_urgent(activity_t *activity)
     activity->lost |= report.lost;
 }
 
-/* ---- silent, and to be woken ---- */
+/* ---- silent boxes, and boxes to be woken ---- */
 
-/* Nothing has come back for long, and no more of the request goes out. */
+/* Nothing of an answer has come for SILENCE_MS, and no more of the request goes out. */
 static bool is_silent(activity_t *activity, exchange_t *ex)
 {
     activity_entry_t *entry = ex->activity;
@@ -81,7 +81,7 @@ static bool is_silent(activity_t *activity, exchange_t *ex)
     return !entry->looked && activity->now_ms - entry->waits_ms >= SILENCE_MS;
 }
 
-/* True where the controller was told in this turn. */
+/* Asks for a check of the box. True if the controller was asked in this turn. */
 static bool ask_look(activity_t *activity, active_box_t *box)
 {
     bool lately = box->looked_ms != 0 && activity->now_ms - box->looked_ms < LOOK_AGAIN_MS;
@@ -117,7 +117,7 @@ void activity_want_wake(activity_t *activity, active_box_t *box)
 
 /* ---- each second ---- */
 
-/* A poller does not keep a box awake, but nobody's answer is cut short. */
+/* A poller does not keep a box awake, but an answer that takes long is not cut short. */
 static bool holds_box(const activity_t *activity, activity_entry_t *entry)
 {
     bool counts = !entry->idle || entry->seen;
@@ -127,7 +127,7 @@ static bool holds_box(const activity_t *activity, activity_entry_t *entry)
                                         activity->now_ms));
 }
 
-/* Whether an exchange holds the box; looks at the silence of each. */
+/* Whether an exchange holds the box. Checks each one for silence. */
 static bool scan(activity_t *activity, active_box_t *box)
 {
     bool holds = false;

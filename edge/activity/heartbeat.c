@@ -17,7 +17,7 @@ static heartbeat_length_t *find(heartbeats_t *beats, uint64_t length)
     return oldest;
 }
 
-/* Whether `gap` is one period, or some of which only the last brought a message. */
+/* Whether `gap` is a small multiple of the period: skipped heartbeats lie between. */
 static bool is_due(uint64_t gap, uint32_t period)
 {
     uint64_t slack = period / 8 + HEARTBEAT_SLACK_MS;

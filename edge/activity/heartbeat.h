@@ -1,6 +1,6 @@
 /*
- * Which messages of a client on an open tunnel are heartbeats: those that repeat by length and period, as
- * scripts send them. A person's come by neither (docs/design.md, "Waking"). Knows no loop: times are
+ * Recognises heartbeats among a client's messages on an open tunnel. Scripts send them with a fixed length
+ * and period; a person's messages have neither (docs/design.md, "Waking"). Knows no loop: times are
  * parameters, monotonic ms.
  */
 #ifndef BOXEDGE_HEARTBEAT_H
@@ -8,33 +8,33 @@
 
 #include <stdint.h>
 
-/* Lengths that are remembered of one tunnel; the one that was seen longest ago gives way. */
+/* Remembered lengths per tunnel; a new one replaces the least recent. */
 #define HEARTBEAT_LENGTHS 4
-/* A heartbeat may come so much sooner or later than its period says: an eighth of that, and this. */
+/* Tolerance of a period: an eighth of it, plus this. */
 #define HEARTBEAT_SLACK_MS 50
-/* What comes faster is no heartbeat: keys are held down, and pointers are moved. */
+/* Faster messages are no heartbeats: held keys and moving pointers send them. */
 #define HEARTBEAT_PERIOD_MIN_MS 500
-/* Heartbeats that browsers left out, or put off in a hidden tab, in a row. */
+/* Maximum periods between two heartbeats: browsers skip or delay some in a hidden tab. */
 #define HEARTBEAT_MISSED_MAX 4
 
 typedef enum heartbeat {
-    HEARTBEAT_NEW,     /* too few of this length to tell */
-    HEARTBEAT_REGULAR, /* it came when it was due */
-    HEARTBEAT_OTHER,   /* its length is known, and it came at another time */
+    HEARTBEAT_NEW,     /* too few of this length yet */
+    HEARTBEAT_REGULAR, /* came when it was due */
+    HEARTBEAT_OTHER,   /* known length, at another time */
 } heartbeat_t;
 
 typedef struct heartbeat_length {
     uint64_t length;
     uint64_t last_ms;   /* 0: free */
-    uint32_t period_ms; /* 0: one was seen */
+    uint32_t period_ms; /* 0: only one message yet */
 } heartbeat_length_t;
 
-/* Start from all zeroes. */
+/* Zero-filled is valid. */
 typedef struct heartbeats {
     heartbeat_length_t lengths[HEARTBEAT_LENGTHS];
 } heartbeats_t;
 
-/* A message of `length` bytes comes now (not 0). */
+/* Notes a message of `length` bytes; `now_ms` is not 0. */
 heartbeat_t heartbeat_note(heartbeats_t *beats, uint64_t length, uint64_t now_ms);
 
 #endif

@@ -11,7 +11,7 @@ void idle_window_carry(idle_window_t *quiet, size_t bytes, uint64_t now_ms)
         quiet->minute_ms = now_ms;
         quiet->bytes = 0;
     }
-    if (bytes > IDLE_WINDOW_BYTES + 1 - quiet->bytes) /* no further than is looked at */
+    if (bytes > IDLE_WINDOW_BYTES + 1 - quiet->bytes) /* no need to count further */
         bytes = IDLE_WINDOW_BYTES + 1 - quiet->bytes;
     quiet->bytes += (uint32_t)bytes;
     if (quiet->bytes > IDLE_WINDOW_BYTES)

@@ -14,29 +14,29 @@
 #include "websocket.h"
 #include "worker.h"
 
-/* Service Restart (RFC 6455 section 7.4.2 and the registry it points to): the client is to connect again. */
+/* Service Restart (RFC 6455 section 7.4.2 and its registry): asks the client to connect again. */
 #define CLOSE_SERVICE_RESTART 1012
-/* Policy Violation: who opened it may not see the preview any more. */
+/* Policy Violation: the client may no longer see the preview. */
 #define CLOSE_POLICY 1008
 
 typedef struct tunnel {
     list_t link; /* in context_t.tunnels */
     exchange_t *ex;
     websocket_frames_t from_box;
-    websocket_frames_t from_client; /* followed where the box has uses (activity.h) */
+    websocket_frames_t from_client; /* followed if the exchange has an entry (activity.h) */
     heartbeats_t beats;             /* of the client's messages */
-    loop_timer_t timer;             /* of a drain, or of the word about its box */
-    bool wishes;                    /* the client's frame that runs is no heartbeat */
-    bool wished;                    /* one of those that the last bytes held was none */
-    bool closing;                   /* to be closed at the end of the box's frame */
-    bool left;                      /* by its box, without a Close frame */
-    bool judged;                    /* and nothing more is to be known about that */
-    bool failed;                    /* with `failure`, rather than by an end of its direction */
+    loop_timer_t timer;             /* of a drain, or of the wait for news of the box */
+    bool wishes;                    /* the client's current frame is no heartbeat */
+    bool wished;                    /* the last bytes had a frame that is no heartbeat */
+    bool closing;                   /* closes at the end of the box's frame */
+    bool left;                      /* the box left without a Close frame */
+    bool judged;                    /* the wait for news of the box is over */
+    bool failed;                    /* it left with `failure`, not by ending its direction */
     origin_failure_t failure;
 } tunnel_t;
 
-/* A client's data frame begins. A message that comes by the clock wakes nobody: it lies in the box's socket,
- * in its order, until the box is woken. */
+/* A client's data frame begins. A periodic message wakes no box: it stays in the box's socket, in order,
+ * until the box is woken. */
 static void client_frame_begins(websocket_frames_t *frames, uint64_t length)
 {
     tunnel_t *tunnel = CONTAINER_OF(tunnel_t, from_client, frames);
@@ -101,8 +101,8 @@ static void say_restart(exchange_t *ex)
     say_goodbye(ex, CLOSE_SERVICE_RESTART, STR("the edge restarts"));
 }
 
-/* Feeds the tracker. What is of data frames counts as use of the box; pings and closes do not. Of a client,
- * heartbeats do not count as what it wishes. */
+/* Feeds the tracker. Data frames count as activity of the box; pings and closes do not. A client's heartbeats
+ * do not wake it. */
 static void feed(exchange_t *ex, websocket_frames_t *frames, str_t data, bool from_client)
 {
     tunnel_t *tunnel = ex->tunnel;
@@ -113,7 +113,7 @@ static void feed(exchange_t *ex, websocket_frames_t *frames, str_t data, bool fr
     websocket_frames_t before = *frames;
     tunnel->wished = frames->left != 0 && !frames->control && tunnel->wishes;
     websocket_frames_feed(frames, data);
-    /* A header counts once it is complete: only then it is known whose it is. */
+    /* A header counts once it is complete: only then is its frame's kind known. */
     uint64_t resolved = before.header_len + data.n - frames->header_len;
     if (resolved > frames->control_bytes - before.control_bytes)
         activity_carried(ex, (size_t)(frames->payload_bytes - before.payload_bytes),
@@ -154,7 +154,7 @@ static void drain_expired(loop_timer_t *timer)
     tunnel_t *tunnel = CONTAINER_OF(tunnel_t, timer, timer);
     exchange_t *ex = tunnel->ex;
     if (ex->state != EXCHANGE_TUNNEL || ex->response_complete)
-        return; /* it has ended meanwhile: nothing more can be said to the client */
+        return; /* it has ended, and nothing more can be sent to the client */
     if (websocket_frames_between(&tunnel->from_box))
         say_restart(ex);
     else
@@ -166,8 +166,8 @@ void exchange_drain(exchange_t *ex)
     tunnel_t *tunnel = ex->tunnel;
     if (ex->state != EXCHANGE_TUNNEL || ex->response_complete || loop_timer_running(&tunnel->timer))
         return;
-    /* From a quarter to about four fifths of the period, in eight steps, so that not all come back at once.
-     */
+    /* From a quarter to about four fifths of the period, in eight steps, so that not all clients return at
+     * once. */
     uint32_t step = (uint32_t)ex->request_id[0] & 7;
     uint32_t period = ex->context->conf->timeouts.drain;
     loop_timer_start(ex->context->loop, &tunnel->timer, period / 4 + period * step / 13, drain_expired);
@@ -218,7 +218,7 @@ void tunnel_end(exchange_t *ex, const char *code, uint16_t close_code, str_t rea
         exchange_cut(ex);
 }
 
-/* Those for which `doomed` says so; `code` is the stable word in their access lines. */
+/* Ends the tunnels that `doomed` selects; `code` is the stable word in their access lines. */
 static void close_doomed(context_t *context, bool (*doomed)(const exchange_t *ex, const void *arg),
                          const void *arg, const char *code)
 {
@@ -226,14 +226,14 @@ static void close_doomed(context_t *context, bool (*doomed)(const exchange_t *ex
     if (all->next == NULL)
         return;
     for (list_t *at = all->next, *next; at != all; at = next) {
-        next = at->next; /* an exchange ends at the end of the turn only, so the next one stays */
+        next = at->next; /* exchanges end at the end of a turn only, so the next one stays */
         exchange_t *ex = CONTAINER_OF(tunnel_t, link, at)->ex;
         if (doomed(ex, arg))
             tunnel_end(ex, code, CLOSE_POLICY, STR("access was withdrawn"));
     }
 }
 
-/* ---- which ones ---- */
+/* ---- which tunnels ---- */
 
 typedef struct doomed_preview {
     str_t id;
@@ -258,7 +258,7 @@ static bool is_blocked(const exchange_t *ex, const void *arg)
 {
     (void)arg;
     blocks_t *blocks = worker_of(ex->context)->blocks;
-    if (!ex->routed) /* of the API; the demo app has no list */
+    if (!ex->routed) /* of the API; the demo app has no blocks */
         return ex->api != NULL && blocks_has_client(blocks, remote_address(ex)) == BLOCKS_BLOCKED;
     return blocks_has(blocks, str_from(ex->preview.id), ex->preview.port, remote_address(ex)) ==
            BLOCKS_BLOCKED;
