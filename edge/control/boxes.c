@@ -1,6 +1,6 @@
 /*
- * See boxes.h. What providers tell becomes records: generations are given out here, addresses are checked
- * here, and a box belongs to the provider that told of it first, as long as that has it.
+ * Turns reports of providers into records: assigns generations and checks addresses. A box belongs to the
+ * provider that reported it first, as long as that provider has it.
  */
 #include "boxes.h"
 
@@ -13,12 +13,11 @@
 #include "process_log.h"
 #include "record.h"
 
-/* How long a box must have been gone before its previews go: a container that is made again meanwhile keeps
- * them, and a control plane that errs for a moment costs nobody a preview. */
+/* Delay before the previews of a gone box are deleted: a container that is made again keeps them, and a brief
+ * error of a control plane costs no preview. */
 #define GONE_MS (5 * 60 * 1000)
 
-/* A box that began to run settles so much later than the last of its probes ends, whose verdict then is what
- * counts. */
+/* A box that begins to run settles this long after the last of its probes ends, whose verdict then counts. */
 #define SETTLE_MORE_MS 1000
 
 /* ---- the table ---- */
@@ -28,7 +27,7 @@ static box_entry_t *find(const boxes_t *boxes, str_t id)
     return name_map_find(&boxes->by_id, id);
 }
 
-/* NULL where there are BOXES_MAX. */
+/* NULL if there are BOXES_MAX. */
 static box_entry_t *add(boxes_t *boxes, const char *id)
 {
     if (boxes->by_id.count == BOXES_MAX) {
@@ -71,7 +70,7 @@ static int by_generation(const void *a, const void *b)
     return (x->box.generation > y->box.generation) - (x->box.generation < y->box.generation);
 }
 
-/* The boxes that ran before take their places in the order in which they were told. */
+/* Boxes that ran before take their places in the order of their generations. */
 static void take_places(box_entry_t **entries, size_t count)
 {
     qsort(entries, count, sizeof(*entries), by_generation);
@@ -106,7 +105,7 @@ boxes_t *boxes_new(loop_t *loop, const conf_t *conf, store_thread_t *store, work
             continue;
         entry->box = entry->stored = known[i];
         entry->missing = false;
-        if (entry->box.state == BOX_GONE) /* the controller before this one has not seen its time out */
+        if (entry->box.state == BOX_GONE) /* the previous controller did not finish its delay */
             loop_timer_start(loop, &entry->gone, GONE_MS, on_gone_long);
         if (entry->box.state == BOX_RUNNING && entry->box.provider != PROVIDER_PROCESS)
             running[running_count++] = entry;
@@ -165,7 +164,7 @@ void boxes_set_conf(boxes_t *boxes, const conf_t *conf)
     for (size_t i = 0; i < conf->box_count; i++) {
         box_entry_t *entry = find(boxes, str_from(conf->boxes[i].id));
         if (entry != NULL)
-            entry->taken = entry->missing = true; /* who tells of it later has it written again */
+            entry->taken = entry->missing = true; /* a later report writes it again */
     }
     conf_release(&boxes->conf);
     boxes->conf = conf_acquire(conf);
@@ -210,7 +209,7 @@ void boxes_each(const boxes_t *boxes, bool (*each)(const store_box_t *, void *),
     name_map_each(&boxes->by_id, walk_one, &walk);
 }
 
-/* ---- what providers tell ---- */
+/* ---- reports of providers ---- */
 
 static uint64_t wall_ms(const boxes_t *boxes)
 {
@@ -231,7 +230,7 @@ static bool same_place(const store_box_t *a, const store_box_t *b)
            (a->pid == 0 || b->pid == 0 || a->pid == b->pid);
 }
 
-/* The record that follows from what was told and what was known. */
+/* The record that follows from a report and the previous record. */
 static store_box_t make_box(boxes_t *boxes, const box_entry_t *entry, box_provider_t kind,
                             const provider_box_t *told)
 {
@@ -267,7 +266,7 @@ static void on_gone_long(loop_timer_t *timer)
 {
     box_entry_t *entry = CONTAINER_OF(box_entry_t, gone, timer);
     if (entry->box.state == BOX_UNKNOWN || entry->taken)
-        boxes_remove(entry); /* nobody told anything of it, or it is another's now */
+        boxes_remove(entry); /* no provider reported it, or the configuration has it now */
     else
         boxes_forget(entry);
 }
@@ -283,7 +282,7 @@ void boxes_remove(box_entry_t *entry)
     free_entry(entry);
 }
 
-/* By their records: the structs have padding. */
+/* Compares records: the structs have padding. */
 static bool is_same(const store_box_t *a, const store_box_t *b)
 {
     char one[RECORD_BOX_BYTES], other[RECORD_BOX_BYTES];
@@ -292,7 +291,7 @@ static bool is_same(const store_box_t *a, const store_box_t *b)
     return memcmp(one, other, sizeof(one)) == 0;
 }
 
-/* The box becomes what was told of it. */
+/* Updates the box from a report. */
 static void take(box_entry_t *entry, box_provider_t kind, const provider_box_t *told)
 {
     boxes_t *boxes = entry->boxes;
@@ -314,7 +313,7 @@ static void take(box_entry_t *entry, box_provider_t kind, const provider_box_t *
         loop_timer_stop(&entry->gone);
     else if (!was_gone)
         loop_timer_start(boxes->loop, &entry->gone, GONE_MS, on_gone_long);
-    boxes_take_place(entry); /* first: what becomes of others there is written before this one is */
+    boxes_take_place(entry); /* first: the doubts about others there are written before this box */
     boxes_changed(entry);
 }
 
@@ -336,7 +335,7 @@ static void tell(boxes_t *boxes, box_provider_t kind, const provider_box_t *told
     bool taken = entry->box.state != BOX_UNKNOWN && entry->box.state != BOX_GONE &&
                  entry->box.provider != kind && boxes->providers[entry->box.provider] != NULL;
     if (taken)
-        return; /* another provider has a box of this name */
+        return; /* the box belongs to another provider */
     entry->sync = boxes->sync[kind];
     take(entry, kind, told);
     boxes_heard(entry);
@@ -378,7 +377,7 @@ static void on_sync_ended(void *owner, provider_t *provider)
     name_map_each(&leavers.boxes->by_id, leave_one, &leavers);
 }
 
-/* ---- what is asked of providers ---- */
+/* ---- calls to providers ---- */
 
 static void announce_resumed(boxes_t *boxes, str_t id, provider_result_t result, const char *sentence)
 {
@@ -402,8 +401,7 @@ static void tell_untold(loop_task_t *task)
     }
 }
 
-/* Told at the end of the turn: whoever asks has other things to do first, and a walk over the boxes may be
- * under way. */
+/* Notifies at the end of the turn: the caller is not done yet, and may be walking over the boxes. */
 static void resumed_soon(boxes_t *boxes, str_t id, provider_result_t result, const char *sentence)
 {
     box_untold_t *untold = calloc(1, sizeof(*untold));
@@ -416,7 +414,7 @@ static void resumed_soon(boxes_t *boxes, str_t id, provider_result_t result, con
     loop_defer(boxes->loop, &boxes->tell, tell_untold);
 }
 
-/* Told once the store has what the provider said before. */
+/* Notifies once the store has the provider's last report. */
 static void resumed(box_entry_t *entry, provider_result_t result, const char *sentence)
 {
     if (entry->box.state == BOX_UNKNOWN) {
@@ -445,7 +443,7 @@ static void on_resumed(void *owner, provider_t *provider, str_t id, provider_res
         resumed(entry, result, sentence);
 }
 
-/* Its provider goes, and will not answer. */
+/* Its provider is removed and will not answer. */
 static bool give_up_one(void *item, void *arg)
 {
     box_entry_t *entry = item;
@@ -471,7 +469,7 @@ void boxes_set_provider(boxes_t *boxes, box_provider_t kind, provider_t *provide
 const provider_handlers_t boxes_provider_handlers = {
     .box = on_box, .sync_began = on_sync_began, .sync_ended = on_sync_ended, .resumed = on_resumed};
 
-/* Who is to be asked about a box; NULL where nobody is. */
+/* The provider to ask about a box, or NULL. */
 static provider_t *provider_of(const boxes_t *boxes, const box_entry_t *entry)
 {
     if (entry == NULL || entry->box.state == BOX_UNKNOWN || entry->box.state == BOX_GONE)
@@ -495,7 +493,8 @@ void boxes_resume(boxes_t *boxes, str_t id)
     box_entry_t *entry = find(boxes, id);
     provider_t *provider = provider_of(boxes, entry);
     if (entry == NULL && (entry = add(boxes, name)) != NULL)
-        loop_timer_start(boxes->loop, &entry->gone, GONE_MS, on_gone_long); /* unless somebody tells of it */
+        loop_timer_start(boxes->loop, &entry->gone, GONE_MS,
+                         on_gone_long); /* stopped by the first report that is not "gone" */
     if (entry == NULL) {
         resumed_soon(boxes, id, PROVIDER_UNAVAILABLE, "This edge has too many boxes already.");
         return;
@@ -532,7 +531,7 @@ void boxes_active(boxes_t *boxes, str_t ids)
     provider_t *provider = boxes->providers[PROVIDER_HTTP];
     if (provider == NULL || ids.n == 0)
         return;
-    char *its = malloc(ids.n); /* only those that it told of */
+    char *its = malloc(ids.n); /* only boxes of this provider */
     assert(its != NULL);
     size_t n = 0;
     while (ids.n > 0) {

@@ -1,6 +1,4 @@
-/*
- * What the files of boxes share (boxes.c, boxes_places.c, boxes_store.c); nobody else's.
- */
+/* Shared by boxes.c, boxes_places.c, boxes_refusal.c and boxes_store.c only. */
 #ifndef BOXEDGE_BOXES_INTERNAL_H
 #define BOXEDGE_BOXES_INTERNAL_H
 
@@ -15,10 +13,10 @@ typedef struct box_entry box_entry_t;
 typedef struct box_place box_place_t;
 typedef struct box_site box_site_t;
 
-/* Something to be done once the store has what the box was when it was asked for. */
+/* A callback that runs once the store has the state that the box had when the callback was added. */
 typedef struct box_after {
     struct box_after *next;
-    uint64_t change; /* entry->changes then */
+    uint64_t change; /* entry->changes at that time */
     void (*run)(box_entry_t *entry, struct box_after *after);
     provider_result_t result; /* of a resume */
     char sentence[256];
@@ -26,7 +24,7 @@ typedef struct box_after {
     void *arg;
 } box_after_t;
 
-/* The end of a resume of which nothing is to be written first: told at the end of the turn. */
+/* The end of a resume that needs no write first; listeners get it at the end of the turn. */
 typedef struct box_untold {
     struct box_untold *next;
     provider_result_t result;
@@ -35,29 +33,29 @@ typedef struct box_untold {
 } box_untold_t;
 
 struct box_entry {
-    store_box_t box; /* as it is; its id is the key */
+    store_box_t box; /* current state; its id is the key */
     boxes_t *boxes;
-    uint32_t sync;       /* the listing in which it was told last */
-    uint64_t heard_ms;   /* unix ms: of when the last word of its provider is */
-    uint64_t doubted_us; /* wall clock: when it was doubted last; a word from before leaves the doubt */
-    box_place_t *place;  /* where it was told to be (boxes_places.c); NULL: nowhere */
+    uint32_t sync;       /* the last listing that had it */
+    uint64_t heard_ms;   /* unix ms: boxes_heard_ms */
+    uint64_t doubted_us; /* wall clock of the last doubt; an earlier report does not clear it */
+    box_place_t *place;  /* its reported address (boxes_places.c); NULL: none */
     list_t at_place;     /* in place->boxes */
-    provider_t *asked;   /* to resume it, and has not answered; NULL: none */
-    const char *refusal; /* why nobody connects to it, a literal; NULL: nothing is wrong */
-    uint64_t changes;    /* of `box`, counted */
-    uint64_t written;    /* of them, what the store has */
-    store_box_t stored;  /* what the store has */
-    bool writing;        /* `job` is under way */
+    provider_t *asked;   /* the provider that has not yet answered its resume; NULL: none */
+    const char *refusal; /* why the edge must not connect to it, a literal; NULL: nothing is wrong */
+    uint64_t changes;    /* counter of changes of `box` */
+    uint64_t written;    /* the change that the store has */
+    store_box_t stored;  /* the store's record */
+    bool writing;        /* the store's thread has `job` */
     bool missing;        /* the store has no record of it */
-    bool taken;          /* the configuration has a box of this id, whose record is not ours to write */
+    bool taken;          /* the configuration has a box of this id: its record is not ours to write */
     uint64_t job_change;
     store_box_t job_box;
-    bool job_skip; /* it is not to be written */
+    bool job_skip; /* the job writes nothing */
     store_job_t job;
     store_result_t job_result;
-    box_after_t *after; /* in their order */
-    loop_timer_t retry; /* the store's queue was full, or it took nothing */
-    loop_timer_t gone;  /* its previews go when it has been gone so long */
+    box_after_t *after; /* in order */
+    loop_timer_t retry; /* runs after a full queue or a failed write */
+    loop_timer_t gone;  /* deletes its previews once it has been gone for GONE_MS */
 };
 
 typedef struct boxes_listener {
@@ -74,8 +72,8 @@ struct boxes {
     name_map_t by_place; /* box_place_t (boxes_places.c) */
     name_map_t by_site;  /* box_site_t (boxes_places.c) */
     bool full_logged;
-    loop_task_t nudge;                  /* tells the workers that boxes changed */
-    box_untold_t *untold, **untold_end; /* in their order */
+    loop_task_t nudge;                  /* notifies the workers of changed boxes */
+    box_untold_t *untold, **untold_end; /* in order */
     loop_task_t tell;
     bool stopping;
     uint64_t last_generation;
@@ -85,31 +83,30 @@ struct boxes {
     size_t listener_count;
 };
 
-/* Why nobody may connect to the box where its provider says that it runs; NULL: nothing is wrong. */
+/* Why the edge must not connect to a box that its provider reports as running; NULL: nothing is wrong. */
 const char *boxes_refusal(const boxes_t *boxes, box_provider_t kind, const provider_box_t *told);
-/* Empty maps of places, and of their addresses. */
+/* Empty maps of places and of sites. */
 name_map_t boxes_no_places(void);
 name_map_t boxes_no_sites(void);
 /*
- * The box was told to be as its record says: it takes its place among those that were told at that address.
- * A control plane's that it meets there are asked about before a request goes to them again. Or it leaves its
- * place.
+ * Joins the boxes at the address in the box's record, or leaves the place if the record has none. Doubts each
+ * running box of a control plane that it meets at the new place.
  */
 void boxes_take_place(box_entry_t *entry);
 void boxes_leave_place(box_entry_t *entry);
-/* The box, which is thought to run, is asked about from now on before a request goes to it: answers to
- * earlier questions do not count. */
+/* Doubts a running box: requests go to it only after a new question. Answers to earlier questions do not
+ * count. */
 void boxes_mistrust(box_entry_t *entry);
-/* Its provider spoke of the box: tells those who listen. */
+/* Notifies the listeners of a report of the box. */
 void boxes_heard(const box_entry_t *entry);
-/* entry->box changed: it is written as soon as what is under way is done. */
+/* entry->box changed: writes it as soon as the write under way ends. */
 void boxes_changed(box_entry_t *entry);
-/* Runs `after` (which is taken over) once the store has what entry->box, of a known state, is now; never from
- * within. */
+/* Takes over `after` and runs it once the store has entry->box, whose state must be known. Never from within.
+ */
 void boxes_after(box_entry_t *entry, box_after_t *after);
-/* Takes the box out of the table and frees it, unless something of it is under way: then later. */
+/* Takes the box out of the table and frees it, later if a write or a callback is pending. */
 void boxes_remove(box_entry_t *entry);
-/* The box has been gone for long: its previews, its record and it itself are removed. */
+/* Deletes the previews, the record and the entry of a box that has been gone for long. */
 void boxes_forget(box_entry_t *entry);
 
 #endif

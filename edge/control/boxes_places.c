@@ -1,10 +1,10 @@
 /*
- * Which boxes were told to be at an address. A control plane may be late in saying that a box has left one,
- * or fail to: when another box is told there, its word about the first one stands no longer, and that one is
- * asked about before a request goes to it. Where the control plane then says that both are there, they are.
+ * The boxes reported at each address. A control plane may report late, or never, that a box has left its
+ * address. When another box is reported there, the first one is doubted: the control plane is asked about it
+ * before a request goes to it. If it then reports both there, they are.
  *
- * A box with a fixed port is at that port of its address alone, so boxes with different ones do not meet: one
- * address may carry many. A box without one is at every port, and meets all.
+ * A box with a fixed port is only at that port of its address. Boxes with different ports do not meet, so one
+ * address may carry many. A box without a fixed port is at every port, and meets all.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -17,15 +17,15 @@
 /* An address. */
 struct box_site {
     char name[INET6_ADDRSTRLEN];
-    list_t places; /* box_place_t by `at_site`; never empty */
+    list_t places; /* box_place_t.at_site; never empty */
 };
 
-/* A port of it, or all of them. */
+/* A port of a site, or all its ports. */
 struct box_place {
-    char name[ADDRESS_PORT_BYTES]; /* its address and fixed port; port 0: all */
+    char name[ADDRESS_PORT_BYTES]; /* address and fixed port; port 0: all */
     box_site_t *site;
     list_t at_site; /* in site->places */
-    list_t boxes;   /* box_entry_t by `at_place`; never empty */
+    list_t boxes;   /* box_entry_t.at_place; never empty */
 };
 
 name_map_t boxes_no_places(void)
@@ -82,9 +82,9 @@ bool boxes_doubt(boxes_t *boxes, str_t id, uint64_t since_ms)
     return true;
 }
 
-/* Boxes that a newcomer meets. */
+/* The boxes that a newcomer meets. */
 typedef struct meeting {
-    const box_entry_t *newcomer, *first; /* of them, whose id is logged */
+    const box_entry_t *newcomer, *first; /* the first doubted, whose id is logged */
     size_t count;
 } meeting_t;
 
@@ -118,7 +118,7 @@ static box_place_t *place_at(const boxes_t *boxes, const struct in6_addr *addres
     return name_map_find(&boxes->by_place, str_from(address_port_text(address, port, name)));
 }
 
-/* Those that the newcomer, which is at `place`, meets. */
+/* Doubts the boxes that the newcomer meets at `place`. */
 static void mistrust_others(const box_place_t *place, const box_entry_t *newcomer)
 {
     meeting_t meeting = {.newcomer = newcomer};

@@ -1,10 +1,8 @@
-/*
- * Addresses that the edge connects to: not every one that a provider names is a box's.
- */
+/* Checks that an address from a provider may be a box's. */
 #include "address.h"
 #include "boxes_internal.h"
 
-/* "This network" (RFC 1122): the kernel takes 0.0.0.0 for the machine itself. */
+/* Covers "this network" too (RFC 1122): the kernel takes 0.0.0.0 for the machine itself. */
 const char *boxes_refusal(const boxes_t *boxes, box_provider_t kind, const provider_box_t *told)
 {
     if (told->state != BOX_RUNNING)

@@ -1,6 +1,6 @@
 /*
- * Boxes on their way into the store: one write of a box at a time, each of what the box is when it begins, so
- * that a box that flaps costs no more than the disk gives.
+ * Writes boxes to the store: one write of a box at a time, each with the state at its start. A box that flaps
+ * costs no more than the disk can do.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 #include "process_log.h"
 
 #define RETRY_MS 50
-/* Before a box that is gone is tried to be forgotten again. */
+/* Delay before deleting a gone box is retried. */
 #define FORGET_RETRY_MS 1000
 
 static void begin_write(box_entry_t *entry);
@@ -31,7 +31,7 @@ static void run_after(box_entry_t *entry)
     }
 }
 
-/* Once a turn, however many boxes changed in it. */
+/* Once a turn for all boxes that changed in it. */
 static void nudge_workers(loop_task_t *task)
 {
     boxes_t *boxes = CONTAINER_OF(boxes_t, nudge, task);
@@ -111,17 +111,17 @@ void boxes_after(box_entry_t *entry, box_after_t *after)
     while (*end != NULL)
         end = &(*end)->next;
     after->next = NULL;
-    assert(entry->box.state != BOX_UNKNOWN); /* of which there is nothing to write */
+    assert(entry->box.state != BOX_UNKNOWN); /* an unknown box has no record */
     *end = after;
     if (entry->written == entry->changes && !entry->missing)
-        entry->changes++; /* nothing is to be written: a write of the same brings the loop around */
+        entry->changes++; /* forces a write of the same record, so that the callback comes from the loop */
     after->change = entry->changes;
     begin_write(entry);
 }
 
 /* ---- boxes that are gone ---- */
 
-/* The previews of one box and its record, deleted in a job of their own. */
+/* Deletes the previews and the record of one box. */
 typedef struct forget_job {
     store_job_t job;
     box_entry_t *entry;
@@ -176,7 +176,7 @@ static void on_forget_again(loop_timer_t *timer)
 
 void boxes_forget(box_entry_t *entry)
 {
-    if (entry->writing) { /* something is said of it once more */
+    if (entry->writing) { /* a write is under way */
         loop_timer_start(entry->boxes->loop, &entry->gone, FORGET_RETRY_MS, on_forget_again);
         return;
     }

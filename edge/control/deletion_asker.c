@@ -35,8 +35,8 @@ typedef struct ask {
 } ask_t;
 
 typedef enum asker_state {
-    ASKER_OFF,   /* has no key */
-    ASKER_WAITS, /* for the time of a question, if there is any */
+    ASKER_OFF,   /* no key */
+    ASKER_WAITS, /* for the next question, if any */
     ASKER_ASKS,  /* about asks[0] */
 } asker_state_t;
 
@@ -51,8 +51,8 @@ struct deletion_asker {
     char key[TOKEN_FILE_MAX + 1];
     ask_t asks[DELETION_ASKER_BOXES];
     size_t count;
-    unsigned slot;    /* of the server that was asked last */
-    uint64_t sent_ms; /* unix ms: the question under way */
+    unsigned slot;    /* of the last server */
+    uint64_t sent_ms; /* unix ms of the question under way */
     uint64_t free_ms; /* loop_now: the earliest time of the next question */
     uint32_t stop_ms; /* the last pause; 0: the API answers */
     fetch_t *call;
@@ -75,7 +75,7 @@ static uint32_t doubled(uint32_t ms, uint32_t first, uint32_t last)
     return ms == 0 ? first : ms < last / 2 ? ms * 2 : last;
 }
 
-/* ---- the API as a whole ---- */
+/* ---- the state of the API ---- */
 
 static void pause_all(deletion_asker_t *asker, uint32_t retry_after, const char *why)
 {
@@ -109,7 +109,7 @@ static void wait_more(deletion_asker_t *asker, ask_t *ask)
     ask->due_ms = loop_now(asker->loop) + ask->wait_ms;
 }
 
-/* A full list makes room for others: the next sweeps name the box again. */
+/* A full list drops the box to make room: the next sweeps name it again. */
 static void unsettled(deletion_asker_t *asker, bool there)
 {
     ask_t *ask = &asker->asks[0];
@@ -156,7 +156,7 @@ static void on_answer(void *owner, const fetch_result_t *result)
     ask_next(asker);
 }
 
-/* The next server behind the last one that may be asked. */
+/* The next available server after the last one. */
 static bool choose(deletion_asker_t *asker, const conf_upstream_t *upstream, balance_server_t *out)
 {
     unsigned index = (unsigned)asker->conf->api.upstream_index;
@@ -174,7 +174,7 @@ static bool choose(deletion_asker_t *asker, const conf_upstream_t *upstream, bal
     return false;
 }
 
-/* False where no server can be asked. */
+/* False if no server is available. */
 static bool ask_first(deletion_asker_t *asker)
 {
     static const fetch_handlers_t handlers = {.done = on_answer};
@@ -207,7 +207,7 @@ static void on_time(deadline_t *deadline)
     ask_next(asker);
 }
 
-/* The earliest one comes first in the list, when its time comes. */
+/* Moves the earliest box to the front, and waits for its time. */
 static void ask_next(deletion_asker_t *asker)
 {
     if (asker->state != ASKER_WAITS)

@@ -9,7 +9,7 @@
 #include "process.h"
 #include "process_log.h"
 
-/* Between two looks at what is unsettled: while a call goes on or ended lately; else. */
+/* Interval of sweeps: while a call is under way or ended lately; else. */
 #define SWEEP_MS      1000
 #define SLOW_SWEEP_MS 30000
 
@@ -22,27 +22,27 @@ struct deletion_desk {
     boxes_t *boxes;
     deletion_asker_t *asker;
     list_t waiting; /* desk_job_t, for boxes to be recorded */
-    size_t jobs;    /* at the store */
+    size_t jobs;    /* jobs at the store */
     bool stopped, freed;
     loop_timer_t timer;
     bool sweeping;
-    uint64_t sweep_ms; /* unix ms: when it began */
+    uint64_t sweep_ms; /* unix ms of its start */
     store_job_t sweep_job;
     deletion_sweep_t sweep;
-    deletion_open_end_t asked[DELETION_SWEEP_MAX]; /* by the last sweep, whose providers have not spoken */
+    deletion_open_end_t asked[DELETION_SWEEP_MAX]; /* of the last sweep, whose providers have not reported */
     size_t asked_count;
 };
 
-/* What a worker said, or what was heard of a box, on its way to the store. */
+/* A worker's message, or a report about a box, on its way to the store. */
 struct desk_job {
     store_job_t job;
     deletion_desk_t *desk;
     list_t link;         /* in desk->waiting */
-    unsigned unrecorded; /* boxes that the store does not have yet as they are to be */
+    unsigned unrecorded; /* boxes whose current state the store does not have yet */
     unsigned worker;
     uint64_t number;
     uint64_t now_ms;
-    uint64_t heard_ms; /* of the box's provider or API; 0: a worker said it */
+    uint64_t heard_ms; /* of the provider's or API's report; 0: a worker's message */
     bool gone;
     deletion_call_t call;
     preview_answer_t answer;
@@ -93,7 +93,7 @@ static void answer(const desk_job_t *job)
 
 static void sweep_soon(deletion_desk_t *desk, uint32_t ms);
 
-/* The call has ended, and nobody knows how: finding out begins at once. */
+/* The call ended without an outcome: the search for it begins at once. */
 static bool is_open_end(const desk_job_t *job)
 {
     return job->heard_ms == 0 && job->call.op == DELETION_END && job->call.outcome == DELETION_UNKNOWN;
@@ -125,7 +125,7 @@ static void to_store(desk_job_t *job)
                            .code = "store_busy",
                            .sentence = "Too many changes wait for the store of this edge: try again "
                                        "shortly."};
-    answer(job); /* what is heard of a box is heard again */
+    answer(job); /* a lost report comes again */
     free(job);
 }
 
@@ -141,8 +141,8 @@ static void on_recorded(void *arg)
     to_store(job);
 }
 
-/* Before the previews of a box are found again: where its provider has said nothing since `since_ms`, nobody
- * uses its address until it has. */
+/* Before the previews of a box return: doubts the box unless its provider has reported since `since_ms`, so
+ * that its address stays unused until then. */
 static void doubt_first(desk_job_t *job, uint64_t since_ms)
 {
     deletion_desk_t *desk = job->desk;
@@ -158,7 +158,7 @@ static void doubt_first(desk_job_t *job, uint64_t since_ms)
     on_recorded(job);
 }
 
-/* ---- what nobody says ---- */
+/* ---- unknown outcomes ---- */
 
 static desk_job_t *heard_new(deletion_desk_t *desk, str_t id, uint64_t heard_ms, bool gone)
 {
@@ -169,7 +169,7 @@ static desk_job_t *heard_new(deletion_desk_t *desk, str_t id, uint64_t heard_ms,
     return job;
 }
 
-/* The previews are found again once workers see where the box is. */
+/* The previews return once workers see the address of the box. */
 static void bring_back(desk_job_t *job)
 {
     job->unrecorded = 1;
@@ -185,8 +185,8 @@ static void ask(deletion_desk_t *desk, const deletion_open_end_t *end)
         desk->asked[desk->asked_count++] = *end;
 }
 
-/* What the provider has said since the call ended decides, if the box is gone: or is there, and the API has
- * had its time to delete it. */
+/* A report of the provider since the end of the call settles it: the box is gone, or it exists after the API
+ * has had DELETION_LIVING_MS to delete it. */
 static bool is_settled(deletion_desk_t *desk, const deletion_open_end_t *end)
 {
     str_t id = str_from(end->id);
@@ -203,14 +203,14 @@ static bool is_settled(deletion_desk_t *desk, const deletion_open_end_t *end)
     return true;
 }
 
-/* Where there is no such word, the provider and the API are asked. */
+/* Asks the provider and the API unless such a report exists. */
 static void settle(deletion_desk_t *desk, const deletion_open_end_t *end)
 {
     if (!is_settled(desk, end))
         ask(desk, end);
 }
 
-/* Its provider has spoken. Where that settles nothing, the next sweep asks again. */
+/* The provider has reported. If that settles nothing, the next sweep asks again. */
 static void on_heard(void *owner, str_t id)
 {
     deletion_desk_t *desk = owner;
@@ -226,7 +226,7 @@ static void on_heard(void *owner, str_t id)
 
 static const boxes_handlers_t boxes_handlers = {.heard = on_heard};
 
-/* The API's word. */
+/* The API's report. */
 static void on_asked(void *owner, str_t id, uint64_t asked_at_ms, uint64_t heard_ms, bool gone)
 {
     desk_job_t *job = heard_new(owner, id, heard_ms, gone);
@@ -289,7 +289,7 @@ deletion_desk_t *deletion_desk_new(loop_t *loop, const conf_t *conf, store_threa
     list_init(&desk->waiting);
     desk->asker = deletion_asker_new(loop, conf, balance, on_asked, desk);
     boxes_listen(boxes, &boxes_handlers, desk);
-    sweep_soon(desk, SWEEP_MS); /* the controller before this one may have left some */
+    sweep_soon(desk, SWEEP_MS); /* the previous controller may have left some */
     return desk;
 }
 
@@ -302,7 +302,7 @@ void deletion_desk_free(deletion_desk_t **desk)
     freed->stopped = true;
     deletion_asker_free(&freed->asker);
     loop_timer_stop(&freed->timer);
-    while (!list_is_empty(&freed->waiting)) { /* the boxes will not call back any more */
+    while (!list_is_empty(&freed->waiting)) { /* the boxes will not call back */
         desk_job_t *job = CONTAINER_OF(desk_job_t, link, freed->waiting.next);
         list_unlink(&job->link);
         free(job);

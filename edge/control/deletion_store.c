@@ -6,8 +6,8 @@
 
 /* Previews of a deleted box that go in one commit. */
 #define FORGET_BATCH 64
-/* A call whose response has not begun after so long (upstreams[].first_byte is a day at most) has ended,
- * where its worker's birth is not known and its id may be another process's by now. */
+/* A call without a response after this time has ended (upstreams[].first_byte is a day at most). Matters for
+ * a worker of unknown birth, whose id may be another process's by now. */
 #define OPEN_MS  (48ull * 3600 * 1000)
 #define FRESH_MS 60000u
 
@@ -45,7 +45,7 @@ store_result_t deletion_store_forget(store_t *store, str_t id, size_t *deleted)
     return result;
 }
 
-/* ---- what workers say ---- */
+/* ---- messages of workers ---- */
 
 static void answer_result(preview_answer_t *answer, store_result_t result)
 {
@@ -78,7 +78,7 @@ static store_result_t begin(store_t *store, const deletion_call_t *call)
     return store_put_deletions(store, deletions, call->count);
 }
 
-/* Which deletions of a box end. */
+/* Selects the deletions of a box that end. */
 typedef struct which {
     const deletion_call_t *call;
     uint64_t now_ms;
@@ -97,7 +97,7 @@ static bool is_meant(const store_deletion_t *deletion, void *arg)
            memcmp(deletion->key_sha256, call->key_sha256, sizeof(call->key_sha256)) == 0;
 }
 
-/* The previews go first: they must not be found in between. */
+/* Deletes the previews first: they must not return in between. */
 static store_result_t end_one(store_t *store, const which_t *which, uint32_t i, size_t *deleted)
 {
     const deletion_call_t *call = which->call;
@@ -133,19 +133,19 @@ void deletion_store_take(store_t *store, const deletion_call_t *call, uint64_t n
     answer_result(answer, worst);
 }
 
-/* ---- what nobody says ---- */
+/* ---- unknown outcomes ---- */
 
 typedef struct survey {
     uint64_t now_ms;
     deletion_sweep_t *sweep;
     size_t looked_at;
-    char last[BOX_ID_MAX + 1]; /* looked at */
+    char last[BOX_ID_MAX + 1]; /* last record seen */
     bool more;
     size_t orphan_count;
     store_deletion_t orphans[DELETION_SWEEP_MAX];
 } survey_t;
 
-/* Records are looked at in one go, at most; those of one box come together. */
+/* Maximum records per sweep; those of one box are adjacent. */
 #define LOOK_MAX 1024
 
 static void note_open_end(survey_t *survey, const store_deletion_t *deletion)
@@ -213,7 +213,7 @@ void deletion_store_sweep(store_t *store, uint64_t now_ms, deletion_sweep_t *swe
     sweep->count = 0;
     sweep->any = sweep->fresh = false;
     if (store_each_deletion(store, STR(""), survey_one, &survey) != STORE_OK)
-        sweep->any = true; /* perhaps */
+        sweep->any = true; /* perhaps: the store cannot be read */
     for (size_t i = 0; i < survey.orphan_count; i++)
         *changed |= store_close_deletion(store, &survey.orphans[i], now_ms) == STORE_OK;
     memcpy(sweep->after, survey.more ? survey.last : "", survey.more ? sizeof(survey.last) : 1);
@@ -237,7 +237,7 @@ static bool find_closed_before(const store_deletion_t *deletion, void *arg)
     return !found->any;
 }
 
-/* False where that cannot be read. */
+/* False if the store cannot be read. */
 static bool has_closed_before(store_t *store, str_t id, uint64_t heard_ms)
 {
     closed_t found = {.heard_ms = heard_ms};
@@ -248,7 +248,7 @@ void deletion_store_heard(store_t *store, str_t id, uint64_t heard_ms, bool gone
                           bool *changed)
 {
     if (!has_closed_before(store, id, heard_ms))
-        return; /* settled meanwhile, or asked for once more */
+        return; /* settled meanwhile, or requested again */
     if (gone) {
         store_result_t result = deletion_store_forget(store, id, deleted);
         if (result != STORE_OK && result != STORE_NOT_FOUND)

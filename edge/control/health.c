@@ -1,5 +1,4 @@
-/* See health.h. Calls go through a fetcher of the upstream's own: its bound on calls is that of an upstream's
- * servers. */
+/* Each upstream has a fetcher of its own: the fetcher's limit of calls then is per upstream. */
 #include "health.h"
 
 #include <assert.h>
@@ -19,12 +18,12 @@
 static_assert(BALANCE_SERVERS_MAX <= FETCH_CALLS_MAX, "all servers of an upstream may be asked at once");
 
 typedef enum check_state {
-    CHECK_OFF,   /* no server, or none that is asked */
+    CHECK_OFF,   /* no server, or no checks */
     CHECK_WAITS, /* for its time */
     CHECK_ASKED, /* a call is under way */
 } check_state_t;
 
-/* The care for one server of the balance. */
+/* The checks of one server of the balance. */
 typedef struct check {
     health_t *health;
     check_state_t state;
@@ -43,11 +42,11 @@ struct health {
     random_source_t *random;
     const conf_upstream_t *conf; /* NULL: none */
     fetcher_t *fetcher;
-    bool hindered; /* the last check that ended could not be made, and the log says so */
+    bool hindered;                       /* the log has it: the last check could not be made */
     check_t checks[BALANCE_SERVERS_MAX]; /* by slot */
 };
 
-/* ---- what follows from checks ---- */
+/* ---- results of checks ---- */
 
 bool health_counted(health_count_t *count, bool well, uint32_t rise, uint32_t fall)
 {
@@ -88,7 +87,7 @@ static void set_state(check_t *check, check_state_t state)
     check->state = state;
 }
 
-/* Its view in the balance; false where the slot has another server, or none. */
+/* The server's view in the balance; false if the slot is empty or has another server. */
 static bool look(const check_t *check, balance_view_t *view)
 {
     const health_t *health = check->health;

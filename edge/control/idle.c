@@ -14,12 +14,12 @@ struct idle {
     boxes_t *boxes;
     idle_clock_t *clock;
     loop_timer_t timer;
-    /* Boxes that were active since the last tick, each once. */
+    /* Boxes active since the last tick, each once. */
     name_map_t active;   /* their ids */
-    size_t active_bytes; /* of their ids with '\n' */
+    size_t active_bytes; /* total length of the ids, each with '\n' */
 };
 
-/* ---- what was active ---- */
+/* ---- active boxes ---- */
 
 static void note(idle_t *idle, const char *id)
 {
@@ -35,7 +35,7 @@ static void note_active(idle_t *idle, str_t id)
 {
     const store_box_t *box = boxes_find(idle->boxes, id);
     if (box == NULL)
-        return; /* a worker may know what is gone since */
+        return; /* a worker may report a box that is gone */
     idle_clock_active(idle->clock, str_from(box->id), loop_now(idle->loop));
     note(idle, box->id);
 }
@@ -80,7 +80,7 @@ static void hand_on(idle_t *idle)
     free(text);
 }
 
-/* ---- what is idle ---- */
+/* ---- idle boxes ---- */
 
 static void pause_box(void *owner, str_t id)
 {

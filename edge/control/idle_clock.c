@@ -7,12 +7,12 @@
 #include "list.h"
 #include "name_map.h"
 
-/* A box that runs and may be paused. */
+/* A running box that may pause. */
 typedef struct idle_box {
     list_t link;
     uint64_t generation;
-    uint64_t active_ms; /* when it was last */
-    uint64_t asked_ms;  /* when its pause was last asked for; 0: not since it was active */
+    uint64_t active_ms; /* time of its last activity */
+    uint64_t asked_ms;  /* last request for its pause; 0: none since it was active */
     uint32_t idle_ms;
     char id[BOX_ID_MAX + 1];
 } idle_box_t;

@@ -13,7 +13,7 @@ typedef struct question {
     struct question *next;
     unsigned worker;
     uint16_t port;
-    uint64_t generation; /* that was asked about */
+    uint64_t generation; /* as the worker asked */
 } question_t;
 
 typedef enum look_state { LOOK_NONE, LOOK_READS, LOOK_READ } look_state_t;
@@ -23,13 +23,13 @@ typedef struct look {
     store_job_t job;
     listening_desk_t *desk;
     look_state_t state;
-    bool reads_table, awaits_line; /* LOOK_READS: until neither */
-    uint64_t read_ms;              /* LOOK_READ: since then */
-    store_box_t box;               /* as it was when it was asked about */
+    bool reads_table, awaits_line; /* LOOK_READS: at least one */
+    uint64_t read_ms;              /* LOOK_READ: time of the read */
+    store_box_t box;               /* copied when the look began */
     listening_table_t table;
     char line[LISTENING_LINE_MAX + 1];
-    provider_question_t line_question; /* awaits_line */
-    loop_timer_t patience;             /* the same */
+    provider_question_t line_question; /* if awaits_line */
+    loop_timer_t patience;             /* if awaits_line */
     question_t *questions;             /* LOOK_READS */
 } look_t;
 
@@ -56,7 +56,7 @@ listening_desk_t *listening_desk_new(loop_t *loop, store_thread_t *store, const 
     return desk;
 }
 
-/* No line is waited for any more. */
+/* Stops waiting for the line. */
 static void forget_line(look_t *look)
 {
     provider_question_t *question = &look->line_question;
@@ -120,7 +120,7 @@ static void run(store_job_t *job, store_t *store)
     listening_read(look->box.pid, &look->table);
 }
 
-/* After each part: answers once none is awaited any more. */
+/* Runs after each part; answers once none is pending. */
 static void settle(look_t *look)
 {
     assert(look->state == LOOK_READS);
@@ -158,7 +158,7 @@ static void on_patience(loop_timer_t *timer)
     settle(look);
 }
 
-/* False where no line is to be had. */
+/* False if the provider gives no line. */
 static bool ask_line(look_t *look)
 {
     listening_desk_t *desk = look->desk;
@@ -177,7 +177,7 @@ static bool is_fresh(const look_t *look)
     return look->state == LOOK_READ && loop_now(look->desk->loop) - look->read_ms < LISTENING_FRESH_MS;
 }
 
-/* The look of the box, which may have to be read; NULL where all are being read. */
+/* The look of the box, found or reused; NULL if all are reading. */
 static look_t *find(listening_desk_t *desk, const store_box_t *box)
 {
     look_t *oldest = NULL;
@@ -193,7 +193,7 @@ static look_t *find(listening_desk_t *desk, const store_box_t *box)
     return oldest;
 }
 
-/* False where that is not to be had: it cannot be known, or too much is being read. */
+/* False if too many reads are pending. */
 static bool look_at(look_t *look, const store_box_t *box)
 {
     if (look->state == LOOK_READS || is_fresh(look))
@@ -223,7 +223,7 @@ static bool add_question(look_t *look, unsigned worker, uint16_t port, uint64_t 
     return true;
 }
 
-/* Of a box that has just ended there are no ports, yet its log says why. */
+/* A box that has just ended has no ports, but its log may say why. */
 static bool can_tell(const store_box_t *box, uint64_t generation)
 {
     if (box == NULL || box->pid == 0)

@@ -73,9 +73,9 @@ static void take_result(desk_job_t *job, store_result_t result)
     job->job.changed = result == STORE_OK;
 }
 
-/* This machine itself, of which the operator has not said what may be seen from outside: callers of the API
- * do not decide that. The configuration was checked for it (conf_check_files); an address that the machine
- * got since then shows here. */
+/* The box is this machine, and the operator has declared no ports of it. Callers of the API must not choose
+ * what the machine exposes. conf_check_files checks that too, but the machine may have got an address since.
+ */
 static bool is_whole_machine(const store_box_t *box)
 {
     return box->state == BOX_RUNNING && box->provider == PROVIDER_STATIC && box->fixed_port == 0 &&

@@ -1,6 +1,6 @@
 /*
- * The controller's answers to workers that have previews created and deleted for callers of the box API: the
- * store has one writer. Who may ask was found out by the worker.
+ * Creates and deletes previews for workers, on behalf of callers of the box API: the store has one writer.
+ * The worker has checked the caller's rights.
  */
 #ifndef BOXEDGE_PREVIEW_SERVICE_H
 #define BOXEDGE_PREVIEW_SERVICE_H
@@ -10,11 +10,11 @@
 
 typedef struct preview_service preview_service_t;
 
-/* Both outlive it. Free it before the store's thread ends, whose jobs may still come back to it. */
+/* Both must outlive it. Free it before the store's thread ends, whose jobs refer to it. */
 preview_service_t *preview_service_new(store_thread_t *store, worker_links_t *worker_links);
-/* Nothing is answered any more; jobs under way free themselves. Nulls. */
+/* Ends all answers; pending jobs free themselves. Nulls. */
 void preview_service_free(preview_service_t **desk);
-/* PROCESS_PREVIEW of worker `index`. `now_unix` in seconds. */
+/* Takes PROCESS_PREVIEW of worker `index`. `now_unix` in seconds. */
 void preview_service_take(preview_service_t *desk, unsigned index, uint64_t number, str_t bytes,
                           uint64_t now_unix);
 

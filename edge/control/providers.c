@@ -1,4 +1,3 @@
-/* See providers.h. */
 #include "providers.h"
 
 #include <assert.h>

@@ -1,6 +1,6 @@
 /*
- * The providers that the configuration asks for and that are reached by calls: made when they are asked for,
- * freed when they no longer are.
+ * The configured providers that are reached by calls, docker and http: made and freed as the configuration
+ * changes.
  */
 #ifndef BOXEDGE_PROVIDERS_H
 #define BOXEDGE_PROVIDERS_H
@@ -12,12 +12,12 @@
 
 typedef struct providers providers_t;
 
-/* `boxes` outlives it and gets the providers; `conf` is valid until providers_set_conf. */
+/* `boxes` must outlive it and gets the providers; `conf` must be valid until providers_set_conf. */
 providers_t *providers_new(loop_t *loop, const conf_t *conf, boxes_t *boxes);
 void providers_free(providers_t **providers);
-/* To be called after boxes_set_conf. Boxes of a provider that is no longer asked for are gone. */
+/* Call after boxes_set_conf. The boxes of a removed provider are gone. */
 void providers_set_conf(providers_t *providers, const conf_t *conf);
-/* The control plane pushed a state. False where the configuration has no control plane. */
+/* The control plane pushed a state. False if the configuration has no control plane. */
 MUST_USE bool providers_push(providers_t *providers, const control_box_t *box);
 
 #endif

@@ -17,14 +17,14 @@ typedef struct job_queue {
 } job_queue_t;
 
 struct store_thread {
-    store_t *store; /* the thread's */
+    store_t *store; /* of the thread */
     shm_t *shm;
     pthread_t thread;
     readable_t *wake_loop; /* owns wake_fd */
-    int wake_fd;           /* eventfd: the thread has done something */
-    size_t pending;        /* added and `done` not yet called (the loop's) */
+    int wake_fd;           /* eventfd: the thread has finished jobs */
+    size_t pending;        /* jobs added whose `done` has not run; of the loop */
 
-    pthread_mutex_t lock; /* of all below */
+    pthread_mutex_t lock; /* guards all below */
     pthread_cond_t wake;
     bool stopping;
     job_queue_t waiting;
@@ -54,7 +54,7 @@ static store_job_t *queue_take(job_queue_t *queue)
 
 /* ---- on the thread ---- */
 
-/* One transaction; true where it was committed. */
+/* One transaction. Returns true if committed. */
 static bool apply(store_thread_t *thread, store_change_t *changes, size_t count)
 {
     store_result_t result = store_apply(thread->store, changes, count);
@@ -65,14 +65,14 @@ static bool apply(store_thread_t *thread, store_change_t *changes, size_t count)
     return result == STORE_OK;
 }
 
-/* Commits the changes from `job` on, up to a job of another kind; returns the first that is not done yet. */
+/* Commits the changes from `job` on, up to a job of another kind. Returns the next job to do. */
 static store_job_t *commit_changes(store_thread_t *thread, store_job_t *job)
 {
     store_change_t changes[STORE_BATCH_MAX];
     size_t count = 0;
     for (store_job_t *j = job; j != NULL && j->run == NULL && count < STORE_BATCH_MAX; j = j->next)
         changes[count++] = j->change;
-    /* What makes a full store fuller must not stop what makes room in it. */
+    /* A change that a full store refuses must not stop one that makes room. */
     if (!apply(thread, changes, count) && count > 1 && changes[0].result == STORE_FULL)
         for (size_t i = 0; i < count; i++)
             (void)apply(thread, &changes[i], 1);
@@ -100,7 +100,8 @@ static void tell_loop(const store_thread_t *thread)
 {
     uint64_t one = 1;
     ssize_t n = write(thread->wake_fd, &one, sizeof one);
-    assert(n == (ssize_t)sizeof one || errno == EAGAIN); /* EAGAIN: it was told 2^64 times already */
+    assert(n == (ssize_t)sizeof one ||
+           errno == EAGAIN); /* EAGAIN: the counter is full, so the loop wakes anyway */
 }
 
 static void *run(void *arg)
@@ -150,7 +151,7 @@ static void on_finished(void *owner)
         call_done(thread);
 }
 
-/* Starts the thread with every signal blocked: they are the loop's. */
+/* Starts the thread with every signal blocked: the loop handles signals. */
 static int start(store_thread_t *thread)
 {
     sigset_t all, before;
@@ -211,7 +212,7 @@ void store_thread_free(store_thread_t **thread)
 
 bool store_thread_add(store_thread_t *thread, store_job_t *job)
 {
-    if (thread->pending == STORE_JOBS_MAX || thread->stopping) /* the loop's own thread sets it */
+    if (thread->pending == STORE_JOBS_MAX || thread->stopping) /* of the loop's thread, so no lock */
         return false;
     thread->pending++;
     pthread_mutex_lock(&thread->lock);

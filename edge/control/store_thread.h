@@ -1,8 +1,8 @@
 /*
- * The thread of the controller that works on the store, so that its loop never waits for a disk. Jobs are
- * done in the order in which they were added; changes of previews that wait next to each other are committed
- * together, with one sync. Before a job's `done` runs, what it changed is on disk and the shared epoch was
- * bumped, so that an acknowledged change is seen by every worker's next request.
+ * The controller's thread that works on the store, so that the loop never waits for a disk. Jobs run in
+ * order; adjacent waiting changes of previews share one commit and one sync. Before a job's `done` runs, its
+ * changes are on disk and the shared epoch is bumped: every worker's next request sees an acknowledged
+ * change.
  */
 #ifndef BOXEDGE_STORE_THREAD_H
 #define BOXEDGE_STORE_THREAD_H
@@ -11,34 +11,33 @@
 #include "shm.h"
 #include "store.h"
 
-/* Jobs that wait, at most. */
+/* Maximum number of jobs whose `done` has not run. */
 #define STORE_JOBS_MAX 4096
-/* Changes in one commit, at most. */
+/* Maximum number of changes in one commit. */
 #define STORE_BATCH_MAX 256
 
 typedef struct store_thread store_thread_t;
 
 typedef struct store_job store_job_t;
 
-/* Embedded in what the caller needs; its memory is the caller's and must live until `done`. */
+/* Embedded in a struct of the caller, which must live until `done`. */
 struct store_job {
-    /* Called on the thread, with the store. NULL: the job is `change`. */
+    /* Runs on the thread, with the store. NULL: the job is `change`. */
     void (*run)(store_job_t *job, store_t *store);
-    /* Called on the loop afterwards. */
+    /* Runs on the loop afterwards. */
     void (*done)(store_job_t *job);
     store_change_t change;
-    bool changed;      /* set by `run` where it changed the store: the epoch is bumped */
+    bool changed;      /* set by `run` after a change of the store: bumps the epoch */
     store_job_t *next; /* the queue's */
 };
 
-/* Takes over `store`, which only the thread uses from here on. Returns NULL with errno. `loop` and `shm`
+/* Takes over `store`: only the thread uses it from here on. Returns NULL with errno. `loop` and `shm` must
  * outlive it. */
 store_thread_t *store_thread_new(loop_t *loop, store_t *store, shm_t *shm);
-/* Does what waits, calls `done` of every job, ends, closes the store and nulls. */
+/* Finishes the waiting jobs, calls `done` of each, ends the thread, closes the store and nulls. */
 void store_thread_free(store_thread_t **thread);
 
-/* False where STORE_JOBS_MAX jobs wait, or where store_thread_free waits for the last ones: nothing was
- * added. */
+/* False, with nothing added, at STORE_JOBS_MAX jobs or during store_thread_free. */
 MUST_USE bool store_thread_add(store_thread_t *thread, store_job_t *job);
 
 #endif

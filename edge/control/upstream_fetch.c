@@ -3,7 +3,7 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 
-/* The URL's host is the name that the certificate is checked by. False: too long. */
+/* The URL's host is the name for the check of the certificate. False: too long. */
 static bool write_url(const conf_upstream_t *conf, const balance_server_t *server, const char *path,
                       char out[UPSTREAM_URL_MAX])
 {
@@ -17,7 +17,7 @@ static bool write_url(const conf_upstream_t *conf, const balance_server_t *serve
     return n > 0 && n < UPSTREAM_URL_MAX;
 }
 
-/* NULL where it is "". */
+/* NULL for "". */
 static const char *path_of(const char *path)
 {
     return path[0] != '\0' ? path : NULL;

@@ -1,6 +1,6 @@
 /*
- * See upstreams.h. Whenever the configuration or the addresses of a name change, the servers of all upstreams
- * are made anew from both; the balance and the checks keep what is the same.
+ * A change of the configuration or of a name's addresses builds the servers of all upstreams anew from both;
+ * the balance and the checks keep unchanged servers.
  */
 #include "upstreams.h"
 
@@ -26,13 +26,13 @@ struct upstreams {
     random_source_t *random;
     resolver_t *resolver;
     health_t *health[BALANCE_UPSTREAMS_MAX];
-    /* Of each server the first address that is not used, so that it is said once; all zeros: none. */
+    /* Per server, the first unusable address, which the log has already; all zeros: none. */
     struct in6_addr refused[BALANCE_UPSTREAMS_MAX][BALANCE_SERVERS_MAX];
 };
 
 /* ---- addresses that are never used ---- */
 
-/* Why nobody may connect there; NULL: nothing is wrong. */
+/* Why the edge must not connect there; NULL: nothing is wrong. */
 static const char *refusal_of(const conf_t *conf, const struct in6_addr *address, uint16_t port)
 {
     struct sockaddr_storage socket_address;
@@ -46,7 +46,7 @@ static const char *refusal_of(const conf_t *conf, const struct in6_addr *address
     return conf_listens_on(conf, (const struct sockaddr *)&socket_address) ? "the edge's own listener" : NULL;
 }
 
-/* Takes out what is never used, and says it where it was not said before. */
+/* Removes unusable addresses, and logs the first one if it is new. */
 static void filter(upstreams_t *upstreams, unsigned index, size_t i, server_addresses_t *addresses)
 {
     const conf_server_t *server = &upstreams->conf->upstreams[index].servers[i];
@@ -75,7 +75,7 @@ static void filter(upstreams_t *upstreams, unsigned index, size_t i, server_addr
 
 /* ---- servers ---- */
 
-/* Those that the balance has under this name: from before this process, which has not resolved it yet. */
+/* Keeps the addresses in the balance, from a previous process, until this one has resolved the name. */
 static void keep_addresses(const upstreams_t *upstreams, unsigned index, const conf_server_t *server,
                            server_addresses_t *addresses)
 {
@@ -102,7 +102,7 @@ static void find_addresses(upstreams_t *upstreams, unsigned index, size_t i, ser
     filter(upstreams, index, i, addresses);
 }
 
-/* One address of each server, then a second of those that have one, and so on as far as there is room. */
+/* One address of each server, then a second of those with more, and so on while there is room. */
 static size_t collect(const conf_upstream_t *conf, const server_addresses_t *addresses, balance_server_t *out)
 {
     size_t count = 0;

@@ -1,6 +1,6 @@
 /*
- * The controller's care of upstreams: resolves their servers' names (c-ares, again on their TTL, the last
- * good answer kept when that fails), asks each server whether it is well, and says all that in the shared
+ * The controller's care of upstreams. It resolves their servers' names (c-ares, again on their TTL; a failure
+ * keeps the last good answer), checks the health of each server, and writes the results to the shared
  * balance.
  */
 #ifndef BOXEDGE_UPSTREAMS_H
@@ -11,10 +11,10 @@
 
 typedef struct upstreams upstreams_t;
 
-/* `balance` outlives it. Takes a reference of `conf`. */
+/* `balance` must outlive it. Takes a reference to `conf`. */
 upstreams_t *upstreams_new(loop_t *loop, const conf_t *conf, balance_t *balance);
 void upstreams_free(upstreams_t **upstreams);
-/* What is in both configurations goes on as it was. */
+/* Servers in both configurations keep their state. */
 void upstreams_set_conf(upstreams_t *upstreams, const conf_t *conf);
 
 #endif

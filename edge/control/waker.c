@@ -1,6 +1,6 @@
 /*
- * See waker.h. A box that somebody waits for has a record here: whether a resume is under way, the ports that
- * are waited for and by which workers, and what failed last. Records without anything to remember are freed.
+ * Each awaited box has a record: a resume under way, the awaited ports with their workers, and the last
+ * failures. Records with nothing to remember are freed.
  */
 #include "waker_internal.h"
 
@@ -13,11 +13,11 @@
 #include "process.h"
 #include "shm.h"
 
-/* How long a failure is remembered: twice as long each time, back to the first after FORGET_MS without. */
+/* Time that a failure is remembered: doubled each time, back to the first after FORGET_MS without one. */
 #define FAILURE_FIRST_MS 5000
 #define FAILURE_MOST_MS  60000
 #define FORGET_MS        120000
-/* Resumes for the same waiters: a box that is paused again as soon as it runs is given up. */
+/* Maximum resumes for the same waiters: a box that pauses as soon as it runs is given up. */
 #define RESUMES_MAX 3
 
 /* ---- records ---- */
@@ -181,7 +181,7 @@ void waker_tell_stage(const port_wake_t *port, wake_stage_t stage)
     each_worker(port, PROCESS_WAKE_STAGE, stage_value(port, stage), str_make(label, (size_t)n));
 }
 
-/* To a worker that has joined a wake, or asks again how far it is. */
+/* Notifies a worker that joined a wake or asks for its stage again. */
 static void tell_stage_to(const port_wake_t *port, unsigned worker)
 {
     char label[BOX_ID_MAX + 8];
@@ -273,17 +273,17 @@ static void on_changed(void *owner, const store_box_t *box, const store_box_t *o
         return;
     }
     for (port_wake_t *port = wake->ports; port != NULL; port = port->next) {
-        waker_stop_probing(port); /* its time begins anew when the box runs again */
+        waker_stop_probing(port); /* the probe restarts when the box runs again */
     }
     if (box->state == BOX_GONE)
         finish_all(wake, WAKE_GONE, NULL);
     else
-        begin_resume(wake); /* somebody paused it while others wait, or its address is doubted */
+        begin_resume(wake); /* it paused while requests wait, or is doubted */
 }
 
 static const boxes_handlers_t boxes_handlers = {.changed = on_changed, .resumed = on_resumed};
 
-/* ---- questions ---- */
+/* ---- requests of workers ---- */
 
 static bool answer_from_memory(waker_t *waker, unsigned worker, const box_wake_t *wake, uint16_t port,
                                const failure_t *failure)
@@ -303,7 +303,7 @@ static void answer_now(waker_t *waker, unsigned worker, str_t label, wake_result
     tell_one(waker, worker, result, &answer);
 }
 
-/* Whether nobody has asked for the box since the operator stopped it, this one included. */
+/* Whether no request, this one included, has come for the box since the operator stopped it. */
 static bool stays_stopped(box_wake_t *wake, wake_wish_t wish, uint64_t came_ms)
 {
     if (wake->stopped_ms == 0 || wish != WAKE_WISH_WAKE)
@@ -313,7 +313,7 @@ static bool stays_stopped(box_wake_t *wake, wake_wish_t wish, uint64_t came_ms)
     return wake->stopped_ms != 0;
 }
 
-/* The worker waits for this port from now on. */
+/* Adds the worker to those that wait for this port. */
 static void add_worker(box_wake_t *wake, port_wake_t *port, unsigned worker)
 {
     uint64_t now = loop_now(wake->waker->loop);
@@ -341,7 +341,7 @@ static void wait_for(box_wake_t *wake, port_wake_t *port, unsigned worker)
         tell_stage_to(port, worker);
 }
 
-/* A wake of it is under way, or its failure is remembered. */
+/* A wake of the box is under way, or its failure is remembered. */
 static bool goes_on(waker_t *waker, str_t id, uint16_t number)
 {
     uint64_t now = loop_now(waker->loop);
@@ -356,7 +356,7 @@ static bool goes_on(waker_t *waker, str_t id, uint16_t number)
     return false;
 }
 
-/* The box runs, and nothing is left to wait for, or to hope for. */
+/* Answers if the box runs and waiting is over, or pointless. */
 static bool answer_running(waker_t *waker, unsigned worker, str_t label, const store_box_t *box,
                            uint16_t port)
 {
@@ -366,7 +366,7 @@ static bool answer_running(waker_t *waker, unsigned worker, str_t label, const s
         answer_now(waker, worker, label, WAKE_REFUSED);
         return true;
     }
-    /* By what workers see: else they would ask again at once, until the store has it. */
+    /* Judge by the workers' view: else they would ask again at once, until the store has it. */
     const store_box_t *seen = boxes_recorded(waker->boxes, str_from(box->id));
     uint64_t now = loop_wall_us(waker->loop) / 1000;
     if (seen == NULL || seen->state != BOX_RUNNING || seen->doubted || seen->generation != box->generation ||
@@ -412,9 +412,9 @@ void waker_order(waker_t *waker, str_t id, bool runs)
 {
     const store_box_t *box = boxes_find(waker->boxes, id);
     if (box == NULL || box->provider != PROVIDER_PROCESS)
-        return; /* the runner knows no such box */
+        return; /* the runner has no such box */
     box_wake_t *wake = runs ? find(waker, id) : find_or_add(waker, id);
-    if (wake != NULL) /* else too many are being woken to remember one more */
+    if (wake != NULL) /* NULL: too many wakes to remember one more */
         wake->stopped_ms = runs ? 0 : loop_now(waker->loop);
 }
 

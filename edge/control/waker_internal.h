@@ -1,6 +1,4 @@
-/*
- * What the files of the waker share (waker.c, waker_probe.c); nobody else's.
- */
+/* Shared by waker.c and waker_probe.c only. */
 #ifndef BOXEDGE_WAKER_INTERNAL_H
 #define BOXEDGE_WAKER_INTERNAL_H
 
@@ -14,7 +12,7 @@
 
 typedef struct failure {
     uint64_t until_ms; /* loop_now; 0: none */
-    uint32_t last_ms;  /* how long the last one was remembered */
+    uint32_t last_ms;  /* how long the last failure was remembered */
     wake_result_t result;
     char sentence[WAKE_SENTENCE_MAX + 1];
 } failure_t;
@@ -25,13 +23,13 @@ typedef struct port_wake {
     struct port_wake *next;
     box_wake_t *box;
     uint16_t port;
-    uint64_t workers[WORKER_WORDS]; /* who waits */
-    bool waited;                    /* somebody does */
-    bool recording;                 /* it listens, and the store is being told */
+    uint64_t workers[WORKER_WORDS]; /* bit set of waiting workers */
+    bool waited;                    /* `workers` is not empty */
+    bool recording;                 /* it listens, and the store's write is under way */
     uint64_t began_ms;
-    probe_t *probe; /* NULL: does not probe */
+    probe_t *probe; /* NULL: no probe */
     deadline_t deadline;
-    loop_timer_t look; /* while it probes: the next look at what listens in the box */
+    loop_timer_t look; /* during a probe: the next look at the box's listening ports */
     failure_t failure;
 } port_wake_t;
 
@@ -40,11 +38,11 @@ struct box_wake {
     waker_t *waker;
     bool resuming;
     unsigned resumes;
-    uint64_t began_ms;   /* of the first who waits now */
-    uint64_t running_ms; /* when it ran */
-    uint64_t generation; /* that is probed */
-    uint64_t came_ms;    /* of the requests that wait: when the newest came */
-    uint64_t stopped_ms; /* the operator stopped it then; 0: no, or somebody wants it since */
+    uint64_t began_ms;   /* loop_now: arrival of the first of the current waiters */
+    uint64_t running_ms; /* loop_now: when the box ran; 0: not yet */
+    uint64_t generation; /* the generation that probes go to */
+    uint64_t came_ms;    /* loop_now: arrival of the newest waiting request */
+    uint64_t stopped_ms; /* loop_now: the operator's stop; 0: none, or a request came since */
     failure_t failure;
     port_wake_t *ports;
     size_t port_count;
@@ -64,13 +62,13 @@ struct waker {
 /* ---- waker.c ---- */
 /* Ends the wait for this port. */
 void waker_finish_port(port_wake_t *port, wake_result_t result, const failure_t *failure);
-/* Requests that come while `failure` is remembered get it at once. */
+/* Remembers `failure`: new requests get it at once. */
 void waker_remember(box_wake_t *wake, failure_t *failure, wake_result_t result, const char *sentence);
-/* To the workers that wait for the port. */
+/* Notifies the workers that wait for the port. */
 void waker_tell_stage(const port_wake_t *port, wake_stage_t stage);
 
 /* ---- waker_probe.c ---- */
-/* The box runs: its ports that are waited for are probed, unless they are already. */
+/* The box runs: probes its awaited ports, unless a probe is under way. */
 void waker_probe_all(box_wake_t *wake, const store_box_t *box);
 void waker_stop_probing(port_wake_t *port);
 

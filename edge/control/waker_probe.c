@@ -1,14 +1,11 @@
-/*
- * Ports of boxes that run and are waited for: probed until they listen, or until it is clear that they do
- * not.
- */
+/* Probes awaited ports of running boxes until they listen, or clearly do not. */
 #include "waker_internal.h"
 
 #include <stdio.h>
 
 #include "list.h"
 
-/* Between two looks at what listens in a box whose port is probed; sooner where the look takes its time. */
+/* Interval of looks at the listening ports of a box during a probe; shorter while the look is pending. */
 #define LOOK_MS       2000
 #define LOOK_AGAIN_MS 50
 
@@ -39,7 +36,7 @@ static void on_listening(void *owner)
                         port_recorded, port);
 }
 
-/* Nobody waits for the port any longer; `known` is what is known of why. */
+/* Ends the wait for the port; `known` is the reason if known, else "". */
 static void give_up_port(port_wake_t *port, const char *known)
 {
     box_wake_t *wake = port->box;
@@ -62,7 +59,7 @@ static void on_port_timeout(deadline_t *deadline)
     give_up_port(CONTAINER_OF(port_wake_t, deadline, deadline), "");
 }
 
-/* Waiting helps nobody whose app listens where only its own box can reach it. */
+/* Waiting is pointless if the app listens where only its own box can reach it. */
 static void on_look(loop_timer_t *timer)
 {
     port_wake_t *port = CONTAINER_OF(port_wake_t, look, timer);
@@ -80,8 +77,8 @@ static void on_look(loop_timer_t *timer)
         loop_timer_start(waker->loop, timer, table != NULL ? LOOK_MS : LOOK_AGAIN_MS, on_look);
 }
 
-/* Shortly before the first who waits gives up, so that it hears what is wrong; a box whose resume took long
- * has half of the time from there. */
+/* Shortly before the first waiter gives up, so that it gets the reason; but after half of the time limit from
+ * when the box runs. */
 static uint64_t verdict_at(const port_wake_t *port, const store_box_t *box)
 {
     const box_wake_t *wake = port->box;

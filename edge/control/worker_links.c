@@ -7,20 +7,20 @@
 #include "list.h"
 #include "process.h"
 
-/* How long a worker that does not read its messages is left alone before the next try. */
+/* Delay before the next try with a worker that does not read its messages. */
 #define CATCH_UP_MS 100
 
 typedef struct peer {
     worker_links_t *worker_links;
     channel_t *channel; /* NULL: none now */
-    bool missed;        /* it was not told of tunnels that are to end */
+    bool missed;        /* owes it an end of tunnels */
 } peer_t;
 
 struct worker_links {
     loop_t *loop;
     void (*message)(void *owner, unsigned index, ipc_message_t *message);
     void *owner;
-    loop_timer_t catch_up; /* runs where a worker that has a channel missed something */
+    loop_timer_t catch_up; /* runs while a worker with a channel is owed one */
     peer_t at[SHM_WORKERS_MAX];
 };
 
@@ -118,6 +118,6 @@ void worker_links_take(worker_links_t *worker_links, uint64_t index, int *fd)
     channel_free(&peer->channel);
     peer->channel = channel_new(worker_links->loop, *fd, &handlers, peer);
     *fd = -1;
-    if (peer->missed) /* by the worker before it, or by this one while it came up */
+    if (peer->missed) /* owed to the worker before it, or to this one while it came up */
         catch_up(&worker_links->catch_up);
 }
