@@ -1,4 +1,3 @@
-/* See control_box.h. */
 #include "control_box.h"
 
 #include <arpa/inet.h>
@@ -7,7 +6,7 @@
 
 #include "address.h"
 
-/* 2^53: larger numbers are no longer exact in every JSON reader. */
+/* 2^53: not every JSON reader keeps larger numbers exact. */
 #define SECONDS_MAX 9007199254740992
 
 static const struct state_name {
@@ -21,7 +20,7 @@ static const struct state_name {
     {"deleted", CONTROL_GONE, BOX_GONE},
 };
 
-/* A field; NULL where it is left out or null. */
+/* A field; NULL if missing or null. */
 static const json_t *field(const json_t *object, const char *name)
 {
     const json_t *value = json_object_get(object, name);

@@ -1,6 +1,6 @@
 /*
- * A box as a control plane describes it: the JSON of its answers and of states that are pushed
- * (docs/control-plane.yaml, schema Box), read into what a provider tells.
+ * A box as a control plane describes it, in answers and in pushed states (docs/control-plane.yaml, schema
+ * Box): reads its JSON into a provider's report.
  */
 #ifndef BOXEDGE_CONTROL_BOX_H
 #define BOXEDGE_CONTROL_BOX_H
@@ -8,9 +8,9 @@
 #include "provider.h"
 #include "str.h"
 
-/* Bytes of such JSON, at most. */
+/* Maximum bytes of this JSON. */
 #define CONTROL_BOX_BYTES_MAX 16384
-/* Bytes of `incarnation`, at most. */
+/* Maximum bytes of `incarnation`. */
 #define CONTROL_INCARNATION_MAX 128
 
 typedef enum control_state {
@@ -22,14 +22,14 @@ typedef enum control_state {
 } control_state_t;
 
 typedef struct control_box {
-    provider_box_t box; /* but for `renewed`, which takes a memory; never has idle_ms or pid */
+    provider_box_t box; /* without `renewed`, which depends on earlier reports, and without idle_ms and pid */
     control_state_t state;
-    char incarnation[CONTROL_INCARNATION_MAX + 1]; /* empty: not told */
+    char incarnation[CONTROL_INCARNATION_MAX + 1]; /* empty: none */
 } control_box_t;
 
 /*
- * Reads the box `id` from `json`. Fields that are not known are passed over. Returns NULL, or what is wrong
- * as the rest of a sentence ("\"port\" must be ..."), a literal; then *out holds nothing.
+ * Reads the box `id` from `json`; ignores unknown fields. Returns NULL, or an error as the rest of a sentence
+ * ("\"port\" must be ..."), a literal, with *out empty.
  */
 MUST_USE const char *control_box_read(str_t json, str_t id, control_box_t *out);
 

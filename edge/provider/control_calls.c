@@ -1,6 +1,6 @@
 /*
- * See control_calls.h. A call waits for its turn (in the queue), flies, or waits to be tried again; one task
- * at the end of the turn lets calls fly, so that nothing is answered from within.
+ * A call waits in the queue, flies, or waits for a retry. One task at the end of the turn lets calls fly, so
+ * that no answer comes from within.
  */
 #include "control_calls.h"
 
@@ -18,14 +18,14 @@
 #include "token_file.h"
 
 #define URL_MAX 4096
-/* What goes wrong is logged at most so often. */
+/* Minimum interval of log lines about failures. */
 #define LOG_MS 1000
 
 typedef enum call_state {
     CALL_QUEUED,
     CALL_FLYING,
-    CALL_WAITING, /* to be tried again */
-    CALL_ENDING,  /* `done` is being called */
+    CALL_WAITING, /* for a retry */
+    CALL_ENDING,  /* `done` is running */
 } call_state_t;
 
 struct control_calls {
@@ -34,13 +34,13 @@ struct control_calls {
     random_source_t *random;
     const conf_t *conf;
     char token[TOKEN_FILE_MAX + 1]; /* empty: none */
-    bool token_failed;              /* there should be one, and it cannot be read: nothing is sent */
+    bool token_failed;              /* the token is configured, but unreadable: no calls */
     breaker_t breaker;
     list_t queue;
     list_t others; /* flying or waiting */
     size_t flying;
     size_t count;
-    uint64_t logged_ms; /* when something was logged last; 0: never */
+    uint64_t logged_ms; /* loop_now of the last log line; 0: never */
     loop_task_t task;
 };
 
@@ -55,7 +55,7 @@ struct control_call {
     unsigned tries; /* left */
     unsigned failures;
     uint64_t until_ms;
-    bool probe; /* the breaker's */
+    bool probe; /* it is the breaker's probe */
     fetch_t *fetch;
     deadline_t retry;
     control_done_t *done;
@@ -76,7 +76,7 @@ void control_calls_set_conf(control_calls_t *calls, const conf_t *conf)
         process_log("controller", "the control plane's token cannot be read from %s", path);
 }
 
-/* ---- what is logged ---- */
+/* ---- log ---- */
 
 static void log_failure(control_calls_t *calls, const control_call_t *call, const char *why)
 {
@@ -132,7 +132,7 @@ static void call_free(control_call_t *call)
     free(call);
 }
 
-/* Takes it out of everything; it is the caller's to free. */
+/* Takes the call out of all lists; the caller frees it. */
 static void call_leave(control_call_t *call)
 {
     control_calls_t *calls = call->calls;
@@ -166,7 +166,7 @@ static void on_retry(deadline_t *deadline)
     set_state(call, CALL_QUEUED);
 }
 
-/* Once more after a while, or not: then it has failed. */
+/* Retries after a delay, or fails the call. */
 static void try_again(control_call_t *call, uint32_t retry_after, const char *sentence)
 {
     control_calls_t *calls = call->calls;
@@ -200,12 +200,12 @@ static void on_fetched(void *owner, const fetch_result_t *result)
         (void)snprintf(sentence, sizeof(sentence), "The control plane answers with status %d.",
                        result->status);
         log_failure(calls, call, sentence);
-        /* One that limits its callers is well. */
+        /* A server that limits its callers is well. */
         breaker_heard(calls, call, result->status == 429);
         try_again(call, result->retry_after, sentence);
         return;
     }
-    /* What the owner says decides; the call is gone by then. */
+    /* The owner's verdict counts; the call is freed by then. */
     control_call_t heard = {.probe = call->probe};
     call->probe = false;
     control_answer_t answer = {.status = result->status, .body = result->body};
@@ -235,7 +235,7 @@ static void fly(control_call_t *call)
         .body = str_make(call->body, call->body_len),
         .timeout_ms = left < timeout ? (uint32_t)left : timeout,
         .most = CONTROL_BOX_BYTES_MAX,
-        .fresh = call->failures > 0, /* the kept ones may be why it failed */
+        .fresh = call->failures > 0, /* kept connections may be the cause of the failure */
     };
     bool allowed = breaker_allows(&calls->breaker, loop_now(calls->loop), &call->probe);
     assert(allowed);
@@ -243,7 +243,7 @@ static void fly(control_call_t *call)
     call->fetch = fetch_start(calls->fetcher, &request, &fetch_handlers, call);
 }
 
-/* Lets calls fly, or fails them where none may. */
+/* Lets calls fly, or fails them while none may. */
 static void on_task(loop_task_t *task)
 {
     control_calls_t *calls = CONTAINER_OF(control_calls_t, task, task);
@@ -257,7 +257,7 @@ static void on_task(loop_task_t *task)
         else if (calls->flying < CONTROL_FLYING_MAX)
             fly(call);
         else
-            return; /* each end of a call comes here */
+            return; /* each end of a call defers this task */
     }
 }
 

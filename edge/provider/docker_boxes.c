@@ -1,5 +1,5 @@
 /*
- * Containers and the boxes that they are: which container of several counts, and what is told of it. See
+ * Containers and their boxes: selects the container of a box that counts, and reports it. See
  * docker_internal.h.
  */
 #include <assert.h>
@@ -11,7 +11,7 @@
 #include "list.h"
 #include "process_log.h"
 
-/* A container that could not be inspected is tried again after so long, and so often. */
+/* Delay before a failed inspection is retried, and maximum failures. */
 #define AGAIN_MS     1000
 #define FAILURES_MAX 3
 
@@ -70,9 +70,9 @@ void docker_drop_box(docker_box_t *box)
     free(box);
 }
 
-/* ---- which container counts ---- */
+/* ---- choice of the container ---- */
 
-/* A container that runs counts before one that does not, then the one started or made last. */
+/* A running container counts before others, one being removed last; then the one started or made last. */
 static bool counts_before(const docker_entry_t *a, const docker_entry_t *b)
 {
     bool a_runs = a->seen.state == DOCKER_RUNNING, b_runs = b->seen.state == DOCKER_RUNNING;
@@ -112,8 +112,8 @@ void docker_tell(docker_box_t *box)
     memcpy(told.id, box->id, sizeof(told.id));
     if (chosen != NULL && chosen->seen.state != DOCKER_GONE) {
         told = chosen->seen.box;
-        /* A pause between two looks is not seen, and does no harm: what is frozen keeps its connections. What
-         * the edge knows of a box from before it began is compared by process and address (boxes.c). */
+        /* A pause between two looks goes unseen, and does no harm: a frozen container keeps its connections.
+         * Boxes known from a previous controller are compared by process and address (boxes.c). */
         told.renewed = box->told ? strcmp(box->told_container, chosen->id) != 0 ||
                                        box->told_started_ns != chosen->seen.started_ns
                                  : told.pid == 0 && told.state == BOX_RUNNING;
@@ -125,7 +125,7 @@ void docker_tell(docker_box_t *box)
     provider->handlers->box(provider->owner, (provider_t *)provider, &told);
 }
 
-/* Takes the container off the box that it was one of. */
+/* Removes the container from its box. */
 static void leave_box(docker_entry_t *entry)
 {
     docker_box_t *box = entry->box;
@@ -150,7 +150,7 @@ static void join_box(docker_entry_t *entry)
     box->first = entry;
 }
 
-/* The box lost a container, or it changed: told, and the resume that waits goes on. */
+/* The box lost a container, or one changed: reports it, and lets a waiting resume go on. */
 static void box_changed(docker_box_t *box, docker_entry_t *seen, bool failed)
 {
     if (box == NULL)
@@ -202,12 +202,12 @@ void docker_inspect(docker_entry_t *entry, bool background)
     if (docker_call_busy(&entry->inspect)) {
         bool waits = entry->inspect.fetch == NULL;
         if (!waits)
-            return; /* another one follows */
+            return; /* another inspection follows */
         if (background || entry->inspect.class == DOCKER_URGENT) {
             entry->covers = entry->asked;
             return;
         }
-        docker_call_cancel(&entry->inspect); /* somebody waits for it now: it goes to the other queue */
+        docker_call_cancel(&entry->inspect); /* now urgent: it changes the queue */
     }
     loop_timer_stop(&entry->again);
     entry->inspect.class = background ? DOCKER_BACKGROUND : DOCKER_URGENT;
@@ -219,7 +219,7 @@ static void on_again(loop_timer_t *timer)
     docker_inspect(CONTAINER_OF(docker_entry_t, again, timer), true);
 }
 
-/* Notes lives that end soon: between two looks the engine may have started it anew. */
+/* Counts runs that end soon; the engine may have restarted the container between two looks. */
 static void count_crash(docker_entry_t *entry, const docker_container_t *seen)
 {
     uint64_t now = loop_now(entry->docker->loop);
@@ -232,7 +232,7 @@ static void count_crash(docker_entry_t *entry, const docker_container_t *seen)
         entry->ran_ms = now;
 }
 
-/* The container is now as `seen` says, which is taken over. */
+/* Updates the container from `seen`, which is taken over. */
 static void take_seen(docker_entry_t *entry, docker_read_t read, docker_container_t *seen)
 {
     docker_box_t *before = entry->box;
@@ -260,7 +260,7 @@ static void take_seen(docker_entry_t *entry, docker_read_t read, docker_containe
         box_changed(before, NULL, false);
 }
 
-/* What an inspection said; false where it said nothing. */
+/* Applies the answer to an inspection. False if it is useless. */
 static bool take_answer(docker_entry_t *entry, const fetch_result_t *result)
 {
     docker_container_t seen;
@@ -276,8 +276,8 @@ static bool take_answer(docker_entry_t *entry, const fetch_result_t *result)
     return true;
 }
 
-/* The listing is tried again where it has a container of which nothing is known; one that never can be
- * inspected is none of ours. A box keeps its state. */
+/* An unknown container makes the listing incomplete, and it is retried; one that repeatedly fails is ignored.
+ * A box keeps its state. */
 static void take_failure(docker_entry_t *entry, bool counted)
 {
     docker_t *docker = entry->docker;

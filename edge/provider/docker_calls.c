@@ -1,6 +1,3 @@
-/*
- * See docker_calls.h.
- */
 #include "docker_calls.h"
 
 #include <assert.h>
@@ -123,7 +120,7 @@ static void send_call(docker_call_t *call)
         call->sent(call);
 }
 
-/* Which queue is served next; NULL: none now. */
+/* The queue to serve next, or NULL. */
 static list_t *next_queue(docker_engine_t *engine)
 {
     static const unsigned most[] = {[DOCKER_URGENT] = DOCKER_CALLS_MAX,
@@ -150,7 +147,7 @@ static void send_waiting(docker_engine_t *engine)
         send_call(CONTAINER_OF(docker_call_t, link, queue->next));
 }
 
-/* The call is over: it can be begun again. */
+/* Ends the call: it can begin again. */
 static void release(docker_call_t *call)
 {
     docker_engine_t *engine = call->engine;

@@ -1,6 +1,3 @@
-/*
- * See docker_json.h.
- */
 #include "docker_json.h"
 
 #include <arpa/inet.h>
@@ -25,7 +22,7 @@ static json_t *load(str_t json)
     return json_loadb(json.n != 0 ? json.p : "", json.n, 0, NULL);
 }
 
-/* The string at `key`; p is NULL where there is none. */
+/* The string at `key`; without one, p is NULL. */
 static str_t text_of(const json_t *object, const char *key)
 {
     const json_t *value = json_object_get(object, key);
@@ -56,7 +53,7 @@ static bool take_digits(str_t *rest, size_t n, char then, uint64_t *out)
     return true;
 }
 
-/* Takes ".123456" off `*rest`, if it is there. */
+/* Takes an optional fraction such as ".123456" off `*rest`. */
 static bool take_fraction(str_t *rest, uint64_t *ns)
 {
     *ns = 0;
@@ -131,7 +128,7 @@ static docker_state_t read_state(str_t status)
     return DOCKER_CHANGING;
 }
 
-/* What the edge serves by. */
+/* The box's state for the edge. */
 static box_state_t box_state(docker_state_t state)
 {
     switch (state) {
@@ -147,7 +144,7 @@ static box_state_t box_state(docker_state_t state)
     return BOX_GONE;
 }
 
-/* The address in one network; IPv4 as mapped IPv6. False where it has none that could be connected to. */
+/* The address in one network; IPv4 as mapped IPv6. False without a usable one. */
 static bool read_address(const json_t *network, struct in6_addr *out)
 {
     static const struct in6_addr nowhere;
@@ -161,7 +158,7 @@ static bool read_address(const json_t *network, struct in6_addr *out)
     return v6 != NULL && inet_pton(AF_INET6, v6, out) == 1 && memcmp(out, &nowhere, sizeof(nowhere)) != 0;
 }
 
-/* A container in several networks is reached by the first of them by name, so that it is always the same. */
+/* Takes the address in the first network by name, so that it stays the same. */
 static void read_networks(const json_t *networks, struct in6_addr *out)
 {
     const char *first = NULL, *name;
@@ -246,7 +243,7 @@ bool docker_read_list(str_t json, void (*each)(void *owner, const char *id), voi
     return whole;
 }
 
-/* What goes on inside a container, or is asked about it, without changing its state. */
+/* Actions inside a container, or questions about it, that leave its state. */
 static bool is_passing(str_t action)
 {
     static const char *const begins[] = {"exec",   "health_status", "top",    "attach", "detach", "resize",

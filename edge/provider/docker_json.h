@@ -1,7 +1,7 @@
 /*
- * What a container engine answers (Docker Engine API, which podman serves too), read into what the docker
- * provider needs. Pure: bytes in, values out. Whatever does not have the expected shape is refused, and an
- * unreadable label never opens more than a readable one would.
+ * Reads answers of a container engine (Docker Engine API, which podman serves too) for the docker provider.
+ * Pure: bytes in, values out. Refuses any unexpected shape. An unreadable label never opens more than a
+ * readable one.
  */
 #ifndef BOXEDGE_DOCKER_JSON_H
 #define BOXEDGE_DOCKER_JSON_H
@@ -17,8 +17,8 @@ typedef enum docker_state {
     DOCKER_RUNNING,
     DOCKER_PAUSED,
     DOCKER_STOPPED,  /* created or exited: can be started */
-    DOCKER_CHANGING, /* stopping, restarting: it will be something else soon */
-    DOCKER_GONE,     /* is being removed */
+    DOCKER_CHANGING, /* stopping, restarting: a transient state */
+    DOCKER_GONE,     /* being removed */
 } docker_state_t;
 
 /* A container that is a box. */
@@ -28,33 +28,33 @@ typedef struct docker_container {
     uint64_t started_ns; /* unix, of the last start; 0: never */
     docker_state_t state;
     int exit_code;
-    char *init;         /* run in it after a start; NULL: nothing; owned */
-    const char *doubt;  /* a label that was not understood, as a sentence of its own; NULL: none */
-    provider_box_t box; /* as the labels and the network say; `renewed` is not known here */
+    char *init;         /* command to run in it after a start; NULL: none; owned */
+    const char *doubt;  /* a sentence about an unreadable label; NULL: none */
+    provider_box_t box; /* from the labels and the network, without `renewed` */
 } docker_container_t;
 
 typedef enum docker_read {
     DOCKER_OK,
-    DOCKER_NOT_A_BOX, /* without the label, or what the label says is no box id */
+    DOCKER_NOT_A_BOX, /* without the label, or its value is no box id */
     DOCKER_MALFORMED,
 } docker_read_t;
 
 /*
  * GET /containers/{id}/json. `label` is the prefix of the labels; `idle_ms` is for containers without an idle
- * label. `out` is for docker_container_fini whatever is returned.
+ * label. Call docker_container_fini on `out` for any result.
  */
 MUST_USE docker_read_t docker_read_container(str_t json, const char *label, uint32_t idle_ms,
                                              docker_container_t *out);
 /* Idempotent; zero-filled is allowed. */
 void docker_container_fini(docker_container_t *container);
 
-/* GET /containers/json: `each` for every id. False where it is not a whole listing: nothing was told then. */
+/* GET /containers/json: calls `each` for every id. False, without a call, if it is not a whole listing. */
 MUST_USE bool docker_read_list(str_t json, void (*each)(void *owner, const char *id), void *owner);
 
 typedef struct docker_event {
-    char container[DOCKER_ID_MAX + 1]; /* which it is about; empty: none */
-    bool labelled;                     /* the event says that it has the id label */
-    bool passing;                      /* changes nothing that matters here (exec, health checks) */
+    char container[DOCKER_ID_MAX + 1]; /* its container; empty: none */
+    bool labelled;                     /* the event has the id label */
+    bool passing;                      /* without effect on the state (exec, health checks) */
 } docker_event_t;
 
 /* A line of GET /events. */
@@ -63,10 +63,10 @@ MUST_USE bool docker_read_event(str_t line, const char *label, docker_event_t *o
 /* The answer to POST /containers/{id}/exec. */
 MUST_USE bool docker_read_exec(str_t json, char out[DOCKER_EXEC_MAX + 1]);
 
-/* What an answer with an error says, printable and cut; "" where it says nothing. */
+/* The message of an error, printable and cut; "" without one. */
 void docker_read_message(str_t json, char out[DOCKER_MESSAGE_MAX + 1]);
 
-/* An RFC 3339 time with a fraction of up to 9 digits, in ns since 1970; 0 where it is none or before. */
+/* An RFC 3339 time with up to 9 digits of a fraction, as ns since 1970; 0 if malformed, or earlier. */
 uint64_t docker_read_time(str_t text);
 
 /* 12 to 64 lower-case hex digits. */

@@ -1,6 +1,3 @@
-/*
- * See docker_labels.h.
- */
 #include "docker_labels.h"
 
 #include <stdio.h>
@@ -18,7 +15,7 @@ str_t docker_label(const json_t *labels, const char *prefix, const char *name)
     return str_make(json_string_value(value), json_string_length(value));
 }
 
-/* True where there is such a label and it is not understood. */
+/* True for an unreadable label; false also without one. */
 static bool read_bool(str_t text, bool *out)
 {
     text = str_trim(text);
@@ -92,7 +89,7 @@ static void read_ports(str_t text, docker_container_t *out)
             box->ports[box->port_count++] = (uint16_t)port;
     }
     if (box->port_count == 0)
-        box->port_count = 1; /* only port 0, which no preview has */
+        box->port_count = 1; /* the list holds only port 0, which no preview has */
 }
 
 static void read_init(str_t text, docker_container_t *out)

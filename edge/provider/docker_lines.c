@@ -1,6 +1,3 @@
-/*
- * See docker_lines.h.
- */
 #include "docker_lines.h"
 
 #include <stdlib.h>
@@ -9,7 +6,7 @@
 
 struct docker_lines {
     size_t len;
-    bool skipping; /* the line that has begun was too long */
+    bool skipping; /* the current line was too long */
     char bytes[DOCKER_LINE_MAX];
 };
 
@@ -32,7 +29,7 @@ void docker_lines_reset(docker_lines_t *lines)
     lines->skipping = false;
 }
 
-/* A piece of a line; false where it makes the line too long. */
+/* Adds a piece of a line. False if the line becomes too long. */
 static bool add(docker_lines_t *lines, str_t piece)
 {
     if (lines->skipping)

@@ -6,20 +6,20 @@
 #include "docker_json.h"
 
 #define HEAD_BYTES 8
-/* Of a head, those by which it is known: the stream, and zeros. */
+/* The bytes of a head that identify it: the stream, and zeros. */
 #define MARK_BYTES 4
 /* The longest time: "2026-01-01T00:00:00.000000000+00:00". */
 #define TIME_BYTES 35
-/* Text that goes into the ring at once. */
+/* Bytes that go into the ring at once. */
 #define PENDING_BYTES 4096
 #define SECOND_NS     1000000000u
 
 typedef enum log_state {
-    LOG_BEGINS, /* the first bytes say which form it has */
+    LOG_BEGINS, /* the first bytes show the form */
     LOG_HEAD,   /* of a frame */
     LOG_TIME,   /* of an entry */
     LOG_TEXT,   /* of an entry */
-    LOG_BROKEN, /* a head that is none: the rest cannot be read */
+    LOG_BROKEN, /* an invalid head: the rest is unreadable */
 } log_state_t;
 
 struct docker_log {
@@ -28,17 +28,17 @@ struct docker_log {
     bool skips;    /* LOG_TEXT: the entry came before `from` */
     uint32_t left; /* of the frame */
     size_t part_len;
-    char part[TIME_BYTES + 1]; /* LOG_BEGINS, LOG_HEAD, LOG_TIME: what came of it */
+    char part[TIME_BYTES + 1]; /* LOG_BEGINS, LOG_HEAD, LOG_TIME: the bytes so far */
     uint64_t from;
     uint64_t from_seen; /* entries of the second of `from` */
     uint64_t entries;
     uint64_t first;    /* second of the first entry */
-    uint64_t last;     /* of the last one; 0: none said it */
+    uint64_t last;     /* of the last one; 0: unknown */
     uint64_t at;       /* latest second */
     uint64_t at_count; /* entries of it */
     box_log_t *text;
     size_t pending_len;
-    char pending[PENDING_BYTES]; /* on its way into `text` */
+    char pending[PENDING_BYTES]; /* for `text` */
 };
 
 uint64_t docker_log_second(uint64_t position)
@@ -88,7 +88,7 @@ static void add(docker_log_t *log, str_t bytes)
     }
 }
 
-/* An entry of that second; 0: it does not say, and stands for that of the entry before. */
+/* Begins an entry of that second; 0: unknown, then that of the entry before. */
 static void begin_entry(docker_log_t *log, uint64_t second)
 {
     uint64_t from_second = docker_log_second(log->from);
@@ -106,14 +106,14 @@ static void begin_entry(docker_log_t *log, uint64_t second)
     log->state = LOG_TEXT;
 }
 
-/* ---- what an entry begins with ---- */
+/* ---- times of entries ---- */
 
 static bool may_be_of_time(char c)
 {
     return (c >= '0' && c <= '9') || c == '-' || c == ':' || c == '.' || c == '+' || c == 'T' || c == 'Z';
 }
 
-/* What came in place of a time is text. */
+/* Bytes in place of a time are text. */
 static void take_as_text(docker_log_t *log)
 {
     begin_entry(log, 0);
@@ -147,7 +147,7 @@ static str_t take_time(docker_log_t *log, str_t bytes)
 
 /* ---- both forms ---- */
 
-/* Up to a line's end. */
+/* Takes bytes up to the end of a line. */
 static str_t take_line(docker_log_t *log, str_t bytes)
 {
     const char *end = memchr(bytes.p, '\n', bytes.n);
@@ -158,7 +158,7 @@ static str_t take_line(docker_log_t *log, str_t bytes)
     return str_from_offset(bytes, n);
 }
 
-/* Of a frame, no more than is left. */
+/* Takes bytes of a frame, at most those left. */
 static void take_payload(docker_log_t *log, str_t bytes)
 {
     log->left -= (uint32_t)bytes.n;
@@ -193,7 +193,7 @@ static void take_head_byte(docker_log_t *log, char c)
 
 static void take(docker_log_t *log, str_t bytes);
 
-/* The form is not that of frames: what came is the first line's. */
+/* The form is not frames: the bytes so far belong to the first line. */
 static void take_raw(docker_log_t *log)
 {
     char first[MARK_BYTES];
@@ -263,7 +263,7 @@ uint64_t docker_log_end(const docker_log_t *log)
     const uint64_t most = (UINT64_C(1) << DOCKER_LOG_COUNT_BITS) - 1;
     uint64_t count = log->at_count < most ? log->at_count : most;
     if (log->at == docker_log_second(log->from) && count < count_of(log->from))
-        count = count_of(log->from); /* a log that was cut in between */
+        count = count_of(log->from); /* the log was cut in between */
     return (log->at << DOCKER_LOG_COUNT_BITS) | count;
 }
 

@@ -1,7 +1,7 @@
 /*
- * Questions about what a box's container wrote (provider.h). One call of a box is under way at a time, and
- * its questions wait in order; a question about the line, which others wait for, goes before those about the
- * whole log. Whatever the engine answers is bounded in bytes and in time. See docker_internal.h.
+ * Questions about the output of a box's container (provider.h). A box has one call under way, and its
+ * questions wait in order; those about the line, which requests wait for, go before those about the whole
+ * log. Answers of the engine are bounded in bytes and time. See docker_internal.h.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -11,17 +11,17 @@
 #include "docker_log.h"
 #include "list.h"
 
-/* Questions of a box that wait. */
+/* Maximum waiting questions of a box. */
 #define QUESTIONS_MAX 8
-/* For the last words: entries, bytes of the answer, and its time. Engines tell a start a moment late, when
- * the container may have failed already. */
+/* For the last words: entries, bytes of the answer, time limit, and seconds before the start. Engines report
+ * a start late, when the container may have failed already. */
 #define LINE_TAIL      100
 #define LINE_BYTES_MAX (2u << 20)
 #define LINE_MS        2000
 #define LINE_BEFORE_S  2
 #define SECOND_NS      1000000000u
-/* For the log: entries at first, which suffice for most; and at next, before all of a second are read. Tails
- * cost podman the square of their length. */
+/* For the log: minimum entries of the first call, which mostly suffice, and entries of the next, before all
+ * of a second are read. Tails cost podman the square of their length. */
 #define LOG_TAIL_MIN  512
 #define LOG_TAIL_NEXT 16384
 #define LOG_BYTES_MAX (64u << 20)
@@ -40,7 +40,7 @@ static void end_reading(docker_box_t *box)
     docker_log_free(&box->log);
 }
 
-/* Answers the first question; the next one goes on at the end of the turn. */
+/* Answers the first question; the next one begins at the end of the turn. */
 static void answer(docker_box_t *box, const provider_words_t *words)
 {
     provider_question_t *question = first_question(box);
@@ -66,7 +66,7 @@ static void on_limit(loop_timer_t *timer)
 
 static void answer_line(docker_box_t *box)
 {
-    /* Of a container that has failed, any line is better than none. */
+    /* For a failed container, any line is better than none. */
     last_words_rank_t least =
         first_question(box) == &box->last_words ? LAST_WORDS_TRAILER : LAST_WORDS_SENTENCE;
     char line[DOCKER_LOG_LINE_MAX + 1];
@@ -115,13 +115,13 @@ static void refuse_answer(docker_box_t *box, const fetch_result_t *result)
 static void on_read(docker_call_t *call, const fetch_result_t *result);
 static void on_bytes(docker_call_t *call, str_t bytes);
 
-/* The container that is asked about; NULL: there is none. */
+/* The container to ask about, or NULL. */
 static const docker_entry_t *container_of(const docker_box_t *box)
 {
     return box->chosen != NULL && box->chosen->seen.state != DOCKER_GONE ? box->chosen : NULL;
 }
 
-/* The last `tail` entries (0: all) since a second (0: ever). */
+/* Requests the last `tail` entries (0: all) since a second (0: ever). */
 static void begin(docker_box_t *box, uint64_t tail, uint64_t since)
 {
     docker_call_t *call = &box->reading;
@@ -137,7 +137,7 @@ static void begin(docker_box_t *box, uint64_t tail, uint64_t since)
     call->class = DOCKER_LOG;
     call->method = "GET";
     call->timeout_ms = LOG_MS;
-    call->most = DOCKER_ANSWER_MAX; /* of a refusal */
+    call->most = DOCKER_ANSWER_MAX; /* maximum for a refusal */
     call->data = on_bytes;
     call->done = on_read;
     call->path = docker_text("/containers/%s/logs?stdout=1&stderr=1&timestamps=1&tail=%s%s",
@@ -179,7 +179,7 @@ static void on_bytes(docker_call_t *call, str_t bytes)
     docker_log_feed(box->log, bytes);
 }
 
-/* ---- what is read ---- */
+/* ---- requests ---- */
 
 static void begin_line(docker_box_t *box)
 {
@@ -189,7 +189,8 @@ static void begin_line(docker_box_t *box)
 
 static void begin_log(docker_box_t *box, const provider_question_t *question)
 {
-    uint64_t tail = question->lines < BOX_LOG_BYTES ? question->lines : BOX_LOG_BYTES; /* of a byte each */
+    uint64_t tail =
+        question->lines < BOX_LOG_BYTES ? question->lines : BOX_LOG_BYTES; /* each has a byte at least */
     bool goes_on = question->from != 0;
     if (goes_on || tail < LOG_TAIL_MIN)
         tail = LOG_TAIL_MIN;
@@ -224,7 +225,7 @@ static size_t count_questions(const docker_box_t *box)
     return n;
 }
 
-/* Behind the one that is being answered and the lines that wait. */
+/* The place behind the question under way and the waiting lines. */
 static list_t *place_of_line(docker_box_t *box)
 {
     list_t *at = box->questions.next;

@@ -1,9 +1,9 @@
 /*
- * Resumes and pauses of boxes that are containers. A resume unpauses or starts by what was last known of the
- * container, and then looks whether it runs: answers such as "already started" need no reading, and what was
- * not known right is found and acted on again. See docker_internal.h.
+ * Resumes and pauses of boxes that are containers. A resume unpauses or starts the container by its last
+ * known state, and then inspects it. So answers such as "already started" need no reading, and a wrong state
+ * is found and acted on again. See docker_internal.h.
  *
- * Sentences are for anybody who opens a preview; what the engine said goes into the log.
+ * Sentences are for anybody who opens a preview; the engine's messages go to the log.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -18,13 +18,13 @@
 #include "wake_message.h"
 
 #define PAUSE_MS 20000
-/* A container that is stopping or restarting is looked at again after so long. */
+/* Delay before a stopping or restarting container is inspected again. */
 #define CHANGE_MS 250
-/* One that has just ended is left alone for so long: who ended it may be removing it or starting it again,
- * and engines do not bear a start in the middle of a removal (podman loses the process). */
+/* Delay after the end of a container, whose removal or restart may follow: engines do not bear a start in the
+ * middle of a removal (podman loses the process). */
 #define ENDED_MS 500
-/* Unpauses and starts of one resume; and further looks before it is said to have failed: a container that is
- * just being removed may refuse to start, end, and fail to say how it is. */
+/* Maximum unpauses and starts of one resume, and maximum further looks before it fails: a container that is
+ * being removed may refuse to start, end, and fail its inspection. */
 #define ACTS_MAX    3
 #define RELOOKS_MAX 2
 
@@ -152,7 +152,7 @@ static void on_init_made(docker_call_t *call, const fetch_result_t *result)
     post(box, "exec", box->exec, "start", docker_text("{\"Detach\":true,\"Tty\":false}"), on_init_begun);
 }
 
-/* Begins to run the command of the label; nobody waits for its end. */
+/* Starts the command of the label, without waiting for its end. */
 static void run_init(docker_box_t *box)
 {
     json_t *request = json_pack("{s:b,s:b,s:b,s:[sss]}", "AttachStdin", 0, "AttachStdout", 0, "AttachStderr",
@@ -197,7 +197,7 @@ static void look_later(docker_box_t *box, uint32_t ms)
     loop_timer_start(box->docker->loop, &box->change, ms, on_change);
 }
 
-/* For how much longer a container that has just ended is left alone. */
+/* Rest of the delay after the end of the container. */
 static uint32_t rest_of_end(const docker_entry_t *entry)
 {
     if (entry->seen.state != DOCKER_STOPPED || entry->ended_ms == 0)
@@ -208,7 +208,7 @@ static uint32_t rest_of_end(const docker_entry_t *entry)
 
 static void answer_with_log(docker_box_t *box, const char *sentence);
 
-/* It has ended again and again: who waits hears how, and the next who asks has it tried once more. */
+/* The container is in a loop: the waiters get its last output, and the next request tries once more. */
 static bool is_in_a_loop(docker_box_t *box)
 {
     char sentence[128];
@@ -224,7 +224,7 @@ static bool is_in_a_loop(docker_box_t *box)
     return true;
 }
 
-/* Unpauses, starts, or only looks, by what is known of the container. */
+/* Unpauses, starts, or only looks, by the known state of the container. */
 static void act(docker_box_t *box)
 {
     docker_entry_t *entry = box->target;
@@ -253,7 +253,7 @@ static void begin(docker_box_t *box)
     const docker_t *docker = box->docker;
     box->target = box->chosen;
     if (box->pause.fetch == NULL)
-        docker_call_cancel(&box->pause); /* it still waits behind others */
+        docker_call_cancel(&box->pause); /* still queued */
     if (docker_call_busy(&box->pause)) {
         set_stage(box, RESUME_PAUSE);
     } else if (box->target != NULL) {
@@ -281,7 +281,7 @@ void docker_resume_work(docker_box_t *box)
     docker_drop_box(box);
 }
 
-/* ---- what was seen ---- */
+/* ---- inspections ---- */
 
 static void on_last_words(provider_question_t *question, const provider_words_t *words)
 {
@@ -295,14 +295,14 @@ static void on_last_words(provider_question_t *question, const provider_words_t 
     answer(box, PROVIDER_FAILED, sentence);
 }
 
-/* PROVIDER_FAILED, with what the container wrote last behind the sentence. */
+/* Answers PROVIDER_FAILED, with the container's last output after the sentence. */
 static void answer_with_log(docker_box_t *box, const char *sentence)
 {
     snprintf(box->why, sizeof(box->why), "%s", sentence);
     set_stage(box, RESUME_LOG);
     box->last_words = (provider_question_t){.answered = on_last_words};
     if (box->target != box->chosen || !docker_reading_ask(box, &box->last_words, true))
-        answer(box, PROVIDER_FAILED, sentence); /* that is another container's log */
+        answer(box, PROVIDER_FAILED, sentence); /* the log is another container's, or cannot be read */
 }
 
 static void fail_acted(docker_box_t *box)
@@ -322,7 +322,7 @@ static void fail_acted(docker_box_t *box)
         answer(box, PROVIDER_FAILED, sentence);
 }
 
-/* The container that was to run was looked at. */
+/* The container to run was inspected. */
 static void judge(docker_box_t *box)
 {
     docker_state_t state = box->target->seen.state;

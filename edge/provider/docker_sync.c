@@ -1,8 +1,8 @@
 /*
- * How the docker provider stays right: the engine's events say which containers to look at; before them, and
- * after any gap in them, all are listed and inspected. The stream of events is asked for together with the
- * listing and from a little before it, since podman answers only when there is an event: what happens in
- * between is looked at twice rather than missed. See docker_internal.h.
+ * Keeps the docker provider in step with the engine. Events name the containers to inspect; before them, and
+ * after any gap in them, all are listed and inspected. The stream of events is requested together with the
+ * listing and from a little before it, since podman answers only at the first event: containers that change
+ * in between are inspected twice rather than missed. See docker_internal.h.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -15,9 +15,9 @@
 #include "list.h"
 #include "process_log.h"
 
-/* How far before the listing events are asked for; covers a difference of the clocks. */
+/* Time from which events are requested before the listing; covers a difference of the clocks. */
 #define EVENTS_BEFORE_S 10
-/* The engine is believed to be back when its events have gone on for so long. */
+/* The engine counts as back after this time of events. */
 #define STEADY_MS 1000
 
 uint32_t docker_backoff_ms(unsigned failures, uint64_t random)
@@ -40,7 +40,7 @@ static uint64_t next_random(docker_t *docker)
 
 /* ---- requests ---- */
 
-/* `text`, percent-encoded; to be freed. */
+/* `text`, percent-encoded. The caller frees it. */
 static char *encode(const char *text)
 {
     char *out = mem_alloc(strlen(text) * 3 + 1);
@@ -54,12 +54,12 @@ static char *encode(const char *text)
     return out;
 }
 
-/* The parameter "filters": `name` is one of `values`, which is released. To be freed. */
+/* The parameter "filters": `name` is one of `values`, which is released. The caller frees it. */
 static char *make_filters(const char *name, json_t *values)
 {
     json_t *filters = json_pack("{s:o}", name, values);
     char *text = filters != NULL ? json_dumps(filters, JSON_COMPACT) : NULL;
-    assert(text != NULL); /* the configuration has no text that is not UTF-8 */
+    assert(text != NULL); /* the configuration is valid UTF-8 */
     char *encoded = encode(text);
     free(text);
     json_decref(filters);
@@ -98,7 +98,7 @@ static void end_try(docker_t *docker)
 
 static void on_retry(deadline_t *deadline);
 
-/* Something may have been missed: a new listing, soon. `why`: the engine did not answer; NULL: it did. */
+/* Changes may have been missed: a new listing, soon. `why`: the engine did not answer; NULL: it did. */
 static void gap(docker_t *docker, const char *why)
 {
     if (docker->sync == SYNC_OFF || docker->sync == SYNC_WAITING)
@@ -107,7 +107,7 @@ static void gap(docker_t *docker, const char *why)
     docker->tries++;
     if (why != NULL && !docker->lost) {
         const char *fault = docker_engine_fault(docker->engine);
-        why = fault != NULL ? fault : why; /* libcurl knows of hosts and ports only */
+        why = fault != NULL ? fault : why; /* libcurl's message knows only hosts and ports */
         process_log("controller",
                     "the container engine at %s cannot be used: %s; boxes that run are served on",
                     docker_engine_socket(docker->engine), why);
@@ -198,12 +198,12 @@ static void on_listed(docker_call_t *call, const fetch_result_t *result)
     }
     docker->sync = SYNC_INSPECTING;
     docker->incomplete = false;
-    docker->uninspected = 1; /* this listing itself, until all its containers are counted */
+    docker->uninspected = 1; /* the listing itself, until all its containers are counted */
     if (!docker_read_list(result->body, on_listed_one, docker)) {
         gap(docker, "its listing is not what the Docker Engine API describes");
         return;
     }
-    if (docker->events == NULL) /* it ended meanwhile */
+    if (docker->events == NULL) /* the stream ended meanwhile */
         gap(docker, NULL);
     else
         docker_sync_counted(docker);
@@ -230,7 +230,7 @@ static void on_line(void *owner, str_t line)
     docker_t *docker = owner;
     docker_event_t event;
     if (docker->events == NULL)
-        return; /* a gap was found in the same piece of the stream */
+        return; /* this piece of the stream has caused a gap */
     if (!docker_read_event(line, docker->label, &event)) {
         gap(docker, "its events are not what the Docker Engine API describes");
         return;
@@ -240,7 +240,7 @@ static void on_line(void *owner, str_t line)
         entry = docker_add_entry(docker, event.container);
     if (entry == NULL || event.passing)
         return;
-    entry->listed = docker->listing; /* it was there after the listing began, or will be found to be gone */
+    entry->listed = docker->listing; /* it existed after the listing began, or its inspection finds it gone */
     docker_inspect(entry, false);
 }
 
@@ -261,7 +261,7 @@ static void on_events_end(void *owner, const fetch_result_t *result)
         gap(docker, why);
     } else if (docker->sync != SYNC_LISTING) {
         gap(docker, NULL);
-    } /* else the listing knows better whether the engine is there */
+    } /* else the result of the listing decides */
 }
 
 static void begin_events(docker_t *docker)

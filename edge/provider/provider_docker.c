@@ -1,6 +1,3 @@
-/*
- * See provider_docker.h and, for its parts, docker_internal.h.
- */
 #include "provider_docker.h"
 
 #include <assert.h>
@@ -79,7 +76,7 @@ static void set_conf(provider_t *provider, const conf_t *conf)
     docker_t *docker = docker_of(provider);
     bool same = strcmp(docker->label, conf->docker.label) == 0 && docker->idle_ms == conf->docker.idle &&
                 strcmp(docker_engine_socket(docker->engine), conf->docker.socket) == 0;
-    if (same || conf->docker.socket[0] == '\0') /* without one, the provider is about to be freed */
+    if (same || conf->docker.socket[0] == '\0') /* without a socket, the provider is about to be freed */
         return;
     free(docker->label);
     docker->label = docker_text("%s", conf->docker.label);

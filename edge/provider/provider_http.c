@@ -1,6 +1,6 @@
 /*
- * See provider_http.h. Of each box it remembers what tells a restart (`incarnation`) and what is asked of the
- * control plane now: either a look or a resume.
+ * Remembers of each box its `incarnation`, which identifies a restart, and its question under way: a look or
+ * a resume.
  */
 #include "provider_http.h"
 
@@ -15,7 +15,7 @@
 #include "process_log.h"
 #include "retry.h"
 
-/* A look may take so long, with its tries. */
+/* Time limit of a look, with its tries. */
 #define LOOK_MS      10000u
 #define ACTIVITY_BUF (CONTROL_ACTIVITY_BOXES * (BOX_ID_MAX + 3) + 16)
 #define LOG_MS       1000u
@@ -30,17 +30,17 @@ typedef enum asked {
 
 typedef struct http_provider http_provider_t;
 
-/* What is remembered of a box. */
+/* The memory of a box. */
 typedef struct known {
     char id[BOX_ID_MAX + 1];
     http_provider_t *provider;
-    list_t used; /* in the order in which something was heard or asked last */
+    list_t used; /* ordered by the last report or question */
     list_t active;
-    bool told; /* it was told once, with: */
+    bool told; /* it was reported, with: */
     char incarnation[CONTROL_INCARNATION_MAX + 1];
     asked_t asked;
-    uint64_t asked_us; /* wall clock, of the call: the answer may be from right after it */
-    bool outdated;     /* a push came since the call was made: its answer is old news */
+    uint64_t asked_us; /* wall clock of the question: the answer may be from right after it */
+    bool outdated;     /* a push came after the question: ignore its answer */
     control_call_t *call;
     unsigned polls;
     deadline_t timer; /* of ASKED_PAUSE */
@@ -56,7 +56,7 @@ struct http_provider {
     name_map_t known; /* known_t by id */
     list_t used;
     list_t active;       /* since the last report */
-    loop_timer_t report; /* runs: the last report was less than CONTROL_ACTIVITY_MS ago */
+    loop_timer_t report; /* runs for CONTROL_ACTIVITY_MS after a report */
     control_call_t *reporting;
     uint64_t logged_ms;
 };
@@ -66,7 +66,7 @@ static http_provider_t *http_of(provider_t *provider)
     return CONTAINER_OF(http_provider_t, base, provider);
 }
 
-/* ---- what is remembered ---- */
+/* ---- memory ---- */
 
 static void forget(known_t *known)
 {
@@ -79,7 +79,7 @@ static void forget(known_t *known)
     free(known);
 }
 
-/* Forgets the one that was longest without a word, of those of which nothing is asked. */
+/* Drops the least recently used box without a question. */
 static void make_room(http_provider_t *http)
 {
     for (list_t *link = http->used.next; link != &http->used; link = link->next) {
@@ -89,7 +89,7 @@ static void make_room(http_provider_t *http)
         forget(known);
         return;
     }
-    /* Resumes are bounded by the waker, and looks by the calls: far below. */
+    /* The waker bounds resumes, and the calls bound looks: far below. */
     assert(!"something is asked of all boxes");
 }
 
@@ -113,15 +113,15 @@ static known_t *find_or_add(http_provider_t *http, str_t id)
     return known;
 }
 
-/* ---- telling ---- */
+/* ---- reports ---- */
 
 /* `asked_us` as in provider_box_t. */
 static void tell(known_t *known, const control_box_t *box, uint64_t asked_us)
 {
     http_provider_t *http = known->provider;
     provider_box_t told = box->box;
-    /* Of one that was not told of since the start nobody knows what it went through. Where nothing tells one
-     * start from another, a state or an address that changes must do, then as at any time. */
+    /* A box without a report since the start may have restarted. Without an `incarnation` a restart shows
+     * only as a change of state or address. */
     told.renewed = strcmp(known->told ? known->incarnation : "", box->incarnation) != 0;
     known->told = told.state != BOX_GONE;
     memcpy(known->incarnation, box->incarnation, sizeof(known->incarnation));
@@ -149,12 +149,12 @@ static void end_resume(known_t *known, provider_result_t result, const char *sen
     http->base.handlers->resumed(http->base.owner, &http->base, str_from(id), result, sentence);
 }
 
-/* ---- what answers say ---- */
+/* ---- answers ---- */
 
 typedef enum heard {
     HEARD_BOX,
-    HEARD_NONE, /* there is no such box */
-    HEARD_WRONG /* nothing that could be used: *sentence says why */
+    HEARD_NONE, /* no such box */
+    HEARD_WRONG /* an unusable answer: *sentence has the reason */
 } heard_t;
 
 static void log_wrong(known_t *known, const char *why)
@@ -167,7 +167,7 @@ static void log_wrong(known_t *known, const char *why)
     process_log("controller", "control plane: what it says of box %s is not used: %s", known->id, why);
 }
 
-/* Whether the answer is by the contract. */
+/* Reads an answer; *by_contract is false if it breaks the contract. */
 static heard_t hear(known_t *known, const control_answer_t *answer, control_box_t *box, const char **sentence,
                     bool *by_contract)
 {
@@ -212,7 +212,7 @@ static control_call_t *ask(known_t *known, bool resume, unsigned tries, control_
     return control_call(known->provider->calls, &request, done, known);
 }
 
-/* Of a box that is gone, or was never heard of, nothing is kept. */
+/* A box that is gone, or was never reported, needs no memory. */
 static void forget_if_gone(http_provider_t *http, const char *id)
 {
     known_t *known = name_map_find(&http->known, str_from(id));
@@ -230,7 +230,7 @@ static bool on_looked(void *owner, const control_answer_t *answer)
     char id[BOX_ID_MAX + 1];
     memcpy(id, known->id, sizeof(id));
     known->call = NULL;
-    known->asked = ASKED_NOTHING; /* whoever hears of the box may ask for more at once */
+    known->asked = ASKED_NOTHING; /* a listener may ask at once */
     heard_t heard = hear(known, answer, &box, &sentence, &by_contract);
     if (!known->outdated && heard == HEARD_BOX)
         tell(known, &box, known->asked_us);
@@ -245,14 +245,14 @@ static void http_look(provider_t *provider, str_t id)
     http_provider_t *http = http_of(provider);
     known_t *known = find_or_add(http, id);
     if (known->asked != ASKED_NOTHING)
-        return; /* an answer is on its way */
+        return; /* an answer is coming */
     known->outdated = false;
     known->until_ms = loop_now(http->loop) + LOOK_MS;
     known->call = ask(known, false, CONTROL_TRIES, on_looked);
     if (known->call != NULL)
         known->asked = ASKED_LOOK;
     else
-        forget_if_gone(http, known->id); /* too much to do: whoever asked will ask again */
+        forget_if_gone(http, known->id); /* too many calls: the caller asks again */
 }
 
 /* ---- resume ---- */
@@ -287,7 +287,7 @@ static void poll_later(known_t *known)
     deadline_set(http->loop, &known->timer, at < known->until_ms ? at : known->until_ms, on_poll_time);
 }
 
-/* The box is so, says an answer or a push: ends the resume where that decides it. */
+/* Applies a state from an answer or a push: ends the resume if that decides it. */
 static void follow(known_t *known, control_state_t state)
 {
     switch (state) {
@@ -326,7 +326,7 @@ static bool on_polled(void *owner, const control_answer_t *answer)
         tell_gone(known);
         end_resume(known, PROVIDER_GONE, NULL);
     } else {
-        /* Also where the breaker is open: the resume was asked for, and may be over when it closes. */
+        /* Also with an open breaker: the resume was requested, and may be done when it closes. */
         known->failure = "The control plane cannot be asked how the box is.";
         poll_later(known);
     }
@@ -341,7 +341,7 @@ static bool on_resume_answered(void *owner, const control_answer_t *answer)
     bool by_contract = true;
     known->call = NULL;
     if (answer->status == 202 || (known->outdated && answer->status == 200)) {
-        poll_later(known); /* it goes on */
+        poll_later(known); /* the resume is still under way */
         return true;
     }
     switch (hear(known, answer, &box, &sentence, &by_contract)) {
@@ -384,7 +384,7 @@ static void http_resume(provider_t *provider, str_t id)
         deadline_set(http->loop, &known->timer, loop_now(http->loop), on_overfull);
 }
 
-/* It pauses boxes on its own: no box has an idle time here. */
+/* The control plane pauses its boxes: none has an idle time here. */
 static void http_pause(provider_t *provider, str_t id)
 {
     (void)provider;
@@ -397,7 +397,7 @@ void provider_http_push(provider_t *provider, const control_box_t *box)
     known_t *known = find_or_add(http, str_from(box->box.id));
     asked_t asked = known->asked;
     known->outdated = true;
-    tell(known, box, 0); /* whoever hears of it may ask for more at once */
+    tell(known, box, 0); /* a listener may ask at once */
     if (asked == ASKED_NOTHING || asked == ASKED_LOOK)
         forget_if_gone(http, box->box.id);
     else
@@ -412,7 +412,7 @@ static bool on_reported(void *owner, const control_answer_t *answer)
 {
     http_provider_t *http = owner;
     http->reporting = NULL;
-    /* Not tried again: who is still active is reported with the next. */
+    /* No retry: the next report has the boxes that are still active. */
     if (!loop_timer_running(&http->report) && !list_is_empty(&http->active))
         report(http);
     return answer->status < 300 || answer->status >= 400;

@@ -13,15 +13,15 @@ typedef struct process_provider process_provider_t;
 typedef struct process_box {
     process_provider_t *provider;
     const conf_process_t *process;
-    runner_status_t status; /* what the runner said last; stopped before it said anything */
-    bool was_up;            /* it was told as running or frozen in the life `life` */
+    runner_status_t status; /* the runner's last report; stopped before the first */
+    bool was_up;            /* reported as running or frozen, in the life `life` */
     uint64_t life;
-    bool resuming; /* to be answered by `resumed` */
-    bool asked;    /* of `resuming`: the runner was */
+    bool resuming; /* `resumed` must answer */
+    bool asked;    /* of `resuming`: the runner has the question */
     loop_timer_t patience;
 } process_box_t;
 
-/* An id that is none of ours, to be answered. */
+/* An unknown id that needs an answer. */
 typedef struct stranger {
     struct stranger *next;
     bool resume; /* else it was a look */
@@ -36,8 +36,8 @@ struct process_provider {
     process_box_t *boxes; /* one for each of conf->processes, in order */
     size_t count;
     stranger_t *strangers;
-    list_t questions; /* provider_question_t.link: those that the runner is asked */
-    bool listed;      /* all boxes were told once */
+    list_t questions; /* provider_question_t.link: questions to the runner */
+    bool listed;      /* all boxes were reported once */
     loop_timer_t first;
     loop_task_t work;
 };
@@ -50,7 +50,7 @@ static process_box_t *find(process_provider_t *p, str_t id)
     return NULL;
 }
 
-/* ---- telling ---- */
+/* ---- reports ---- */
 
 static void take_address(provider_box_t *told, bool loopback6)
 {
@@ -108,7 +108,7 @@ static void answer(process_box_t *box, provider_result_t result, const char *sen
     p->base.handlers->resumed(p->base.owner, &p->base, str_from(box->process->id), result, sentence);
 }
 
-/* Visitors read this: what follows a line end only where it is output, marked as such. */
+/* Visitors read this: text after a line end passes only if it is marked as output. */
 static void answer_failed(process_box_t *box, const char *sentence)
 {
     char shown[RUNNER_SENTENCE_MAX + 1];
@@ -129,7 +129,7 @@ static void on_answer(void *arg, const runner_answer_t *said)
     case RUNNER_OK:
         answer(box, PROVIDER_OK, NULL);
         break;
-    case RUNNER_LOST: /* asked again when the next one is there, unless patience ends before */
+    case RUNNER_LOST: /* asked again when the next runner comes, unless patience ends first */
         break;
     case RUNNER_FAILED:
     case RUNNER_UNKNOWN:
@@ -141,7 +141,7 @@ static void on_answer(void *arg, const runner_answer_t *said)
 static void on_patience(loop_timer_t *timer)
 {
     process_box_t *box = CONTAINER_OF(process_box_t, patience, timer);
-    if (box->asked) /* it is there and at work; its own time ends that */
+    if (box->asked) /* the runner is at work; its own time limit ends that */
         loop_timer_start(box->provider->loop, timer, PROVIDER_PROCESS_PATIENCE_MS, on_patience);
     else
         answer(box, PROVIDER_UNAVAILABLE, "The process that runs boxes is not there.");
@@ -150,7 +150,7 @@ static void on_patience(loop_timer_t *timer)
 static void ask(process_box_t *box)
 {
     process_provider_t *p = box->provider;
-    if (box->resuming && !box->asked && p->listed) /* the answer comes after its state was told */
+    if (box->resuming && !box->asked && p->listed) /* the answer must follow a report */
         box->asked = runner_client_ask(p->link, RUNNER_START, str_from(box->process->id), 0, on_answer, box);
 }
 
@@ -163,7 +163,7 @@ static void answer_stranger(process_provider_t *p, const stranger_t *stranger)
         p->base.handlers->resumed(p->base.owner, &p->base, str_from(stranger->id), PROVIDER_GONE, NULL);
 }
 
-/* What resume and look left for the end of the turn. */
+/* Does the work that resume and look left for the end of the turn. */
 static void work(loop_task_t *task)
 {
     process_provider_t *p = CONTAINER_OF(process_provider_t, work, task);
@@ -190,7 +190,7 @@ static void add_stranger(process_provider_t *p, str_t id, bool resume)
     loop_defer(p->loop, &p->work, work);
 }
 
-/* ---- what the runner says ---- */
+/* ---- reports of the runner ---- */
 
 static void on_up(void *owner)
 {
@@ -217,7 +217,7 @@ static void on_box(void *owner, const runner_status_t *status)
     process_provider_t *p = owner;
     process_box_t *box = find(p, str_from(status->id));
     if (box == NULL)
-        return; /* the runner has another configuration than the controller for a moment */
+        return; /* for a moment the runner may have another configuration */
     box->status = *status;
     if (p->listed)
         tell(box);
@@ -262,7 +262,7 @@ static void provider_pause(provider_t *provider, str_t id)
         return;
     runner_message_t what = box->process->idle_action == CONF_IDLE_FREEZE ? RUNNER_FREEZE : RUNNER_STOP;
     if (!runner_client_ask(p->link, what, id, 0, NULL, NULL)) {
-        /* There is no runner, and so the box does not run; or it is asked again while it stays idle. */
+        /* Without a runner the box does not run; else the request repeats while the box stays idle. */
     }
 }
 
@@ -345,7 +345,7 @@ static void free_boxes(process_box_t *boxes, size_t count, runner_client_t *link
     free(boxes);
 }
 
-/* The declared boxes, without anything known of them. */
+/* The declared boxes, in an unknown state. */
 static process_box_t *make_boxes(process_provider_t *p, const conf_t *conf)
 {
     process_box_t *boxes = calloc(conf->process_count + 1, sizeof(*boxes));
@@ -358,7 +358,7 @@ static process_box_t *make_boxes(process_provider_t *p, const conf_t *conf)
     return boxes;
 }
 
-/* What was known of a box goes on; a resume that was begun is asked for again, which does no harm. */
+/* Keeps the known state of a box; repeats a resume under way, which does no harm. */
 static void inherit(process_box_t *box, const process_box_t *old)
 {
     box->status = old->status;
@@ -390,7 +390,7 @@ static void provider_set_conf(provider_t *provider, const conf_t *conf)
     p->conf = conf_acquire(conf);
     if (p->listed)
         tell_all(p);
-    runner_client_list(p->link); /* of new boxes the runner may have told before we knew them */
+    runner_client_list(p->link); /* the runner may have reported new boxes before we knew them */
     loop_defer(p->loop, &p->work, work);
 }
 

@@ -12,14 +12,14 @@ typedef struct pending {
     list_t link; /* runner_client_t.pending */
     runner_client_t *owner;
     uint64_t number;
-    runner_answered_t done; /* NULL: nobody waits */
+    runner_answered_t done; /* NULL: no answer wanted */
     void *arg;
     loop_timer_t timer;
 } pending_t;
 
 struct runner_client {
     loop_t *loop;
-    channel_t *channel; /* NULL: there is no runner */
+    channel_t *channel; /* NULL: no runner */
     const runner_client_handlers_t *handlers;
     void *owner;
     loop_task_t tell_up;
@@ -39,7 +39,7 @@ static void finish(pending_t *pending, const runner_answer_t *answer)
     free(pending);
 }
 
-/* Those who ask again from `done` are not asked about twice: the list is taken off first. */
+/* Moves the list first: `done` may add questions. */
 static void finish_all(runner_client_t *link)
 {
     static const runner_answer_t lost = {.result = RUNNER_LOST,
@@ -195,7 +195,7 @@ void runner_client_listen(runner_client_t *link, const runner_client_handlers_t 
 void runner_client_take(runner_client_t *link, int *fd)
 {
     static const channel_handlers_t handlers = {.message = on_message, .closed = on_closed};
-    if (link->channel != NULL) /* its end may not have been read yet */
+    if (link->channel != NULL) /* its end may still be unread */
         on_closed(link);
     link->channel = channel_new(link->loop, *fd, &handlers, link);
     *fd = -1;
@@ -233,7 +233,7 @@ void runner_client_forget(runner_client_t *link, const void *arg)
         node = node->next;
         if (arg != NULL && pending->arg != arg)
             continue;
-        pending->done = NULL; /* the answer finds nobody */
+        pending->done = NULL; /* drops the answer */
         finish(pending, NULL);
     }
 }
@@ -241,7 +241,7 @@ void runner_client_forget(runner_client_t *link, const void *arg)
 void runner_client_look(runner_client_t *link, str_t id)
 {
     if (link->channel != NULL && !channel_send(link->channel, RUNNER_LOOK, 0, id, NULL, 0)) {
-        /* Lost with many others: who asks asks again. */
+        /* A lost request is repeated by its caller. */
     }
 }
 

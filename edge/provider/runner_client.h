@@ -1,7 +1,6 @@
 /*
- * The controller's end of the channel to the runner: questions with their answers, and what the runner tells
- * of boxes. There may be no runner for a while: then nothing can be asked, and those who listen hear of the
- * next one.
+ * The controller's end of the channel to the runner: questions with answers, and the runner's reports of
+ * boxes. While the runner is missing no question can be asked; the listener gets `up` with the next one.
  */
 #ifndef BOXEDGE_RUNNER_CLIENT_H
 #define BOXEDGE_RUNNER_CLIENT_H
@@ -11,49 +10,48 @@
 
 typedef struct runner_client runner_client_t;
 
-/* Questions that wait for an answer, at most. */
+/* Maximum number of waiting questions. */
 #define RUNNER_LINK_QUESTIONS_MAX 4096
-/* How long an answer may take: a box may be stopped (10 s) before it is started. */
+/* Time limit for an answer: a box may have to stop (10 s) before its start. */
 #define RUNNER_LINK_ANSWER_MS 20000
 
 typedef struct runner_answer {
     runner_result_t result;
-    const char *sentence; /* for people; never NULL where it is not RUNNER_OK */
+    const char *sentence; /* for people; not NULL unless RUNNER_OK */
     str_t log;            /* of RUNNER_LOG */
-    uint64_t log_end;     /* of RUNNER_LOG: the position after it */
+    uint64_t log_end;     /* of RUNNER_LOG: the next position */
 } runner_answer_t;
 
 typedef void (*runner_answered_t)(void *arg, const runner_answer_t *answer);
 
 typedef struct runner_client_handlers {
-    /* There is a runner, maybe another than before. */
+    /* A runner is there, perhaps a new one. */
     void (*up)(void *owner);
-    /* It is gone, and its boxes with it. Who waits is answered (RUNNER_LOST) after this. */
+    /* The runner and its boxes are gone. Waiting questions get RUNNER_LOST after this. */
     void (*down)(void *owner);
     void (*box)(void *owner, const runner_status_t *status);
-    /* The end of the answer to runner_client_list. */
+    /* The answer to runner_client_list is complete. */
     void (*listed)(void *owner);
 } runner_client_handlers_t;
 
-/* `loop` outlives it. */
+/* `loop` must outlive it. */
 runner_client_t *runner_client_new(loop_t *loop);
-/* Nobody is answered any more; nulls. */
+/* Drops all questions without an answer; nulls. */
 void runner_client_free(runner_client_t **link);
-/* The one who hears of boxes; NULL: nobody. Told `up` at the next turn where there is a runner. */
+/* Sets the listener; NULL: none. It gets `up` at the next turn if a runner is there. */
 void runner_client_listen(runner_client_t *link, const runner_client_handlers_t *handlers, void *owner);
-/* The channel from now on; takes over `*fd` and sets it to -1. */
+/* Sets the channel; takes over `*fd` and sets it to -1. */
 void runner_client_take(runner_client_t *link, int *fd);
 
 /*
- * Asks RUNNER_START, RUNNER_STOP, RUNNER_FREEZE, RUNNER_LINE or RUNNER_LOG (`from`: the first position) about
- * a box. False where it cannot be asked now; else `done` (NULL: nobody waits) is called once, never from
- * within.
+ * Sends RUNNER_START, RUNNER_STOP, RUNNER_FREEZE, RUNNER_LINE or RUNNER_LOG (`from`: the first position) for
+ * a box. False if impossible now; else `done` (NULL: none) is called once, never from within.
  */
 MUST_USE bool runner_client_ask(runner_client_t *link, runner_message_t what, str_t id, uint64_t from,
                                 runner_answered_t done, void *arg);
-/* Those with this `arg` do not wait any more. */
+/* Drops the questions with this `arg` without an answer. */
 void runner_client_forget(runner_client_t *link, const void *arg);
-/* Asks for the state of one box, or of all: told by the handlers. */
+/* Requests the state of one box, or of all: the handlers get it. */
 void runner_client_look(runner_client_t *link, str_t id);
 void runner_client_list(runner_client_t *link);
 
