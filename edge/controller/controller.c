@@ -29,14 +29,14 @@
 #include "worker_links.h"
 
 #define PATH_BYTES 4096
-/* How long open connections of the admin socket may take to end when the edge drains. */
+/* Time limit for open connections of the admin socket when the edge drains. */
 #define DRAIN_MS 2000
-/* How often it is looked whether keys are to be rotated and previews have expired. */
+/* Interval of maintenance: rotation of keys and deletion of expired previews. */
 #define CHORES_MS 60000
 
 typedef enum controller_state {
     CONTROLLER_SERVES,
-    CONTROLLER_DRAINS, /* takes no more connections */
+    CONTROLLER_DRAINS, /* accepts no new connections */
     CONTROLLER_ENDS,
 } controller_state_t;
 
@@ -59,7 +59,7 @@ typedef struct controller {
     preview_service_t *previews;
     deletion_desk_t *deletions;
     controller_state_t state;
-    int status; /* of the process, when it ends */
+    int status; /* exit status of the process */
     loop_timer_t heartbeat;
     loop_timer_t drain;
     loop_timer_t maintenance;
@@ -86,11 +86,11 @@ static uint64_t wall_us(void)
 
 /* ---- the configuration in force ---- */
 
-/* Work that a new configuration brings for the store. */
+/* The store's part of a new configuration. */
 typedef struct conf_job {
     store_job_t job;
     controller_t *controller;
-    conf_t *conf; /* one reference, the thread's while it runs */
+    conf_t *conf; /* one reference; of the thread while the job runs */
     uint64_t generation;
     store_result_t result;
     char why[256];
@@ -122,7 +122,7 @@ static void conf_done(store_job_t *job)
     free(work);
 }
 
-/* The supervisor has checked the configuration: something is broken here, and a fresh process is the cure. */
+/* The supervisor checked the configuration, so this process is broken: exit, to be restarted. */
 static void fail(controller_t *controller, const char *why)
 {
     process_log("controller", "cannot take the new configuration: %s", why);
@@ -163,7 +163,7 @@ static void take_conf(controller_t *controller, int fd, uint64_t generation)
     }
 }
 
-/* ---- readers that died ---- */
+/* ---- dead readers ---- */
 
 static void reap_run(store_job_t *job, store_t *store)
 {
@@ -188,9 +188,9 @@ static void reap_readers(controller_t *controller)
         free(job); /* the next death reaps these too */
 }
 
-/* ---- once a minute: keys of cookies that are a day old, previews that have expired ---- */
+/* ---- maintenance: once a minute ---- */
 
-/* One piece of it; other work on the store goes in between. */
+/* One piece of it; other jobs of the store may run in between. */
 typedef struct maintenance_job {
     store_job_t job;
     controller_t *controller;
@@ -222,7 +222,7 @@ static void maintenance_done(store_job_t *job)
     controller_t *controller = maintenance->controller;
     bool more = !maintenance->sweep.done && controller->state == CONTROLLER_SERVES;
     if (!more || !store_thread_add(controller->store, job))
-        free(maintenance); /* in a minute, then */
+        free(maintenance); /* maintenance resumes in a minute */
 }
 
 static void maintenance_due(loop_timer_t *timer)
@@ -233,7 +233,7 @@ static void maintenance_due(loop_timer_t *timer)
     *maintenance = (maintenance_job_t){.job = {.run = maintenance_run, .done = maintenance_done},
                                        .controller = controller};
     if (!store_thread_add(controller->store, &maintenance->job))
-        free(maintenance); /* in a minute, then */
+        free(maintenance); /* maintenance resumes in a minute */
     loop_timer_start(controller->loop, timer, CHORES_MS, maintenance_due);
 }
 
@@ -300,14 +300,14 @@ static void supervisor_lost(void *owner, uint32_t type, uint64_t value)
 static const channel_handlers_t supervisor_handlers = {
     .message = supervisor_message, .closed = supervisor_closed, .lost = supervisor_lost};
 
-/* What a worker says. */
+/* A message of a worker. */
 static void worker_message(void *owner, unsigned index, ipc_message_t *message)
 {
     controller_t *controller = owner;
     str_t bytes = str_make(message->bytes, message->len);
     switch (message->type) {
     case PROCESS_WAKE:
-        /* The waiting page of a box that starts for long keeps it from being paused meanwhile. */
+        /* A box that starts slowly is not paused while its waiting page is open. */
         if (waker_ask(controller->waker, index, bytes, wake_wish_of(message->value),
                       wake_wish_came_ms(message->value)) ||
             wake_wish_of(message->value) != WAKE_WISH_WATCH)
@@ -400,7 +400,7 @@ static bool find_box(void *owner, str_t id, box_provider_t *kind, provider_t **p
     bool is_static = conf_has_box(controller->conf, id);
     *provider = is_static ? NULL : boxes_provider(controller->boxes, id);
     if (*provider == NULL && !is_static && conf_has_process(controller->conf, id))
-        *provider = controller->processes; /* which has not told of it yet */
+        *provider = controller->processes; /* a process box without a report yet */
     *kind = *provider != NULL ? (*provider)->kind : PROVIDER_STATIC;
     return is_static || *provider != NULL;
 }
@@ -421,7 +421,7 @@ static void beat(loop_timer_t *timer)
     loop_timer_start(controller->loop, timer, PROCESS_HEARTBEAT_MS, beat);
 }
 
-/* The boxes that the store has, whoever told of them. */
+/* The boxes of the store, of all providers. */
 typedef struct known_boxes {
     store_box_t *at;
     size_t count;
@@ -440,7 +440,7 @@ static bool collect_box(const store_box_t *box, void *arg)
     return true;
 }
 
-/* Opens the store and records the configuration's boxes, before any worker looks. */
+/* Opens the store and records the configuration's boxes, before any worker reads them. */
 static store_t *open_store(const controller_args_t *args, known_boxes_t *known)
 {
     char durable[PATH_BYTES];
@@ -458,7 +458,7 @@ static store_t *open_store(const controller_args_t *args, known_boxes_t *known)
     }
     bool rotated;
     rotate_cookie_keys(store, &rotated);
-    store_reap_readers(store); /* of the workers that died with the controller before this one */
+    store_reap_readers(store); /* of the workers that died with the previous controller */
     bool changed;
     store_result_t result = controller_put_boxes(store, args->conf, wall_us(), &changed);
     if (result != STORE_OK)
@@ -469,7 +469,7 @@ static store_t *open_store(const controller_args_t *args, known_boxes_t *known)
     return store;
 }
 
-/* Answers of the admin API show new secrets, and JSON copies them: what it frees holds nothing any more. */
+/* Answers of the admin API contain new secrets, and JSON copies them: cleanse memory before it is freed. */
 static void free_cleansed(void *memory)
 {
     if (memory != NULL)
@@ -529,7 +529,7 @@ static bool start(controller_t *controller, const controller_args_t *args)
     return true;
 }
 
-/* The admin socket first: what still waits at the store is done, and nobody waits for it. */
+/* Ends the admin socket first: the waiting jobs of the store still run, but have no askers. */
 static void stop(controller_t *controller)
 {
     loop_timer_stop(&controller->heartbeat);
@@ -549,7 +549,7 @@ static void stop(controller_t *controller)
     providers_free(&controller->providers);
     upstreams_free(&controller->upstreams);
     boxes_free(&controller->boxes);
-    worker_links_free(&controller->worker_links); /* the last changes may have had something to tell */
+    worker_links_free(&controller->worker_links); /* the last changes may send messages */
     channel_free(&controller->supervisor);
     loop_free(&controller->loop);
     conf_release(&controller->conf);

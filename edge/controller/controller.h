@@ -1,6 +1,6 @@
 /*
- * The controller: the only process that writes the store. It records what the provider says of boxes, and
- * serves the admin API. controller_run is declared in process.h.
+ * The controller: the only process that writes the store. It records the providers' reports of boxes, and
+ * serves the admin API. process.h declares controller_run.
  */
 #ifndef BOXEDGE_CONTROLLER_H
 #define BOXEDGE_CONTROLLER_H
@@ -9,30 +9,29 @@
 #include "store.h"
 
 /*
- * Makes the store's boxes those of `conf` (the static provider: always running, at a fixed address). A box
- * whose address changed, or that is new, gets a generation above all others, at least `now_us` (wall clock):
- * pooled connections are kept by generation, so that a number may never come back. Static boxes that
- * `conf` lacks are removed; boxes of other providers are not looked at. *changed is set where anything was
- * written. Stops at the first error.
+ * Makes the store's static boxes those of `conf` (always running, at a fixed address), and removes others;
+ * leaves boxes of other providers alone. A new box, or one whose address changed, gets a generation above all
+ * others, at least `now_us` (wall clock): pooled connections are kept by generation, so that a number must
+ * never come back. Sets *changed after any write. Stops at the first error.
  */
 MUST_USE store_result_t controller_put_boxes(store_t *store, const conf_t *conf, uint64_t now_us,
                                              bool *changed);
 
 /*
- * By the clock (controller_maintenance.c). Makes the first key of session cookies, or a new one where the
- * current is a day old (or of the future). *rotated is set where one was made.
+ * Makes the first key of session cookies, or a new one if the current key is a day old, or of the future
+ * (controller_maintenance.c). Sets *rotated after making one.
  */
 MUST_USE store_result_t controller_rotate_cookie_keys(store_t *store, uint64_t now_unix, bool *rotated);
 /* A walk over all previews in pieces; zero-filled it begins. */
 typedef struct controller_sweep {
-    char id[BOX_ID_MAX + 1]; /* where it goes on; empty: at the start */
+    char id[BOX_ID_MAX + 1]; /* the next piece begins here; empty: at the start */
     uint16_t port;
-    bool done; /* it has been everywhere */
+    bool done; /* the walk is complete */
 } controller_sweep_t;
-/* Previews that one call of controller_sweep looks at. */
+/* Maximum previews in one call of controller_sweep. */
 #define CONTROLLER_SWEEP_MAX 1024
-/* Goes on with a walk that is not done, and deletes what it finds expired: readers take it for gone already.
- * *deleted is set where anything was. */
+/* Continues a walk that is not done, and deletes expired previews, which readers treat as gone already. Sets
+ * *deleted after any deletion. */
 MUST_USE store_result_t controller_sweep(store_t *store, uint64_t now_unix, controller_sweep_t *sweep,
                                          bool *deleted);
 

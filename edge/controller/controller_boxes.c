@@ -1,12 +1,10 @@
-/*
- * The static provider's boxes in the volatile store.
- */
+/* Writes the static provider's boxes to the volatile store. */
 #include <assert.h>
 
 #include "address.h"
 #include "controller.h"
 
-/* What the store has that the configuration lacks, and the highest generation in it. */
+/* The boxes of the store that the configuration lacks, and its highest generation. */
 typedef struct survey {
     const conf_t *conf;
     const conf_box_t **by_id; /* the configuration's boxes, sorted by id */
@@ -48,7 +46,7 @@ static bool survey_box(const store_box_t *box, void *arg)
     return true;
 }
 
-/* IPv4 becomes an IPv4-mapped IPv6 address. */
+/* Sets the box's address, IPv4 as mapped IPv6, and port. */
 static void take_address(store_box_t *box, const conf_address_t *address)
 {
     bool taken = address_take((const struct sockaddr *)&address->sa, &box->address, &box->fixed_port);
@@ -62,7 +60,7 @@ static bool same_place(const store_box_t *a, const store_box_t *b)
            memcmp(a->ports, b->ports, sizeof a->ports) == 0;
 }
 
-/* Writes the box unless it is there as it should be. */
+/* Writes the box unless the store has it already. */
 static store_result_t put_box(store_t *store, const conf_box_t *conf_box, uint64_t *last_generation,
                               bool *changed)
 {
@@ -76,7 +74,7 @@ static store_result_t put_box(store_t *store, const conf_box_t *conf_box, uint64
     store_result_t result = store_get_box(store, str_from(box.id), &old);
     if (result == STORE_OK && same_place(&old, &box))
         return STORE_OK;
-    /* What cannot be read (of another version of the edge) is written anew. */
+    /* An unreadable record (of another version of the edge) is written anew. */
     box.generation = ++*last_generation;
     *changed = true;
     return store_put_box(store, &box);

@@ -1,7 +1,4 @@
-/*
- * What the controller does to the store by the clock: keys of session cookies are rotated daily, previews
- * that have expired go.
- */
+/* Regular changes of the store: session cookies get a new key each day, and expired previews are deleted. */
 #include <assert.h>
 
 #include <openssl/crypto.h>
@@ -22,7 +19,7 @@ store_result_t controller_rotate_cookie_keys(store_t *store, uint64_t now_unix, 
     store_cookie_keys_t keys = {.rotated_at = 0};
     *rotated = false;
     store_result_t result = store_get_cookie_keys(store, &keys);
-    /* A clock that was set back does not keep keys for ever. */
+    /* A clock that was set back must not keep keys for ever. */
     bool fresh =
         result == STORE_OK && keys.rotated_at <= now_unix && now_unix - keys.rotated_at < ROTATE_SECONDS;
     if (fresh)
@@ -31,7 +28,7 @@ store_result_t controller_rotate_cookie_keys(store_t *store, uint64_t now_unix, 
         memcpy(keys.previous, keys.current, sizeof(keys.previous));
     else
         make_key(
-            keys.previous); /* the first one, or what is there cannot be read; nobody may know it either */
+            keys.previous); /* a first key, or an unreadable record: the previous key must be a secret too */
     make_key(keys.current);
     keys.rotated_at = now_unix;
     result = store_put_cookie_keys(store, &keys);
@@ -40,7 +37,7 @@ store_result_t controller_rotate_cookie_keys(store_t *store, uint64_t now_unix, 
     return result;
 }
 
-/* What one piece of a walk finds. */
+/* The result of one piece of a walk. */
 typedef struct piece {
     uint64_t now;
     controller_sweep_t *sweep;
@@ -72,7 +69,7 @@ store_result_t controller_sweep(store_t *store, uint64_t now_unix, controller_sw
     assert(piece != NULL);
     piece->now = now_unix;
     piece->sweep = sweep;
-    sweep->done = true; /* unless there is more */
+    sweep->done = true; /* unless more follow */
     *deleted = false;
     store_result_t result = store_each_preview_from(store, str_from(from.id), from.port, false, look, piece);
     if (result == STORE_OK && piece->count != 0) {
