@@ -1,7 +1,6 @@
 /*
- * The admin API: HTTP/1.1 with JSON on a Unix socket whose file mode says who may use it
- * (docs/operations.md). Reads and changes of the store go through the store thread, so no request holds up
- * the loop.
+ * The admin API: HTTP/1.1 with JSON on a Unix socket, whose file mode controls access (docs/operations.md).
+ * The store thread does all reads and changes of the store, so that no request blocks the loop.
  */
 #ifndef BOXEDGE_ADMIN_H
 #define BOXEDGE_ADMIN_H
@@ -15,42 +14,39 @@
 
 typedef struct admin admin_t;
 
-/* What the API asks of the process that it is in. What returns a bool says false where the supervisor cannot
- * be told. */
+/* Calls of the API to its process. `reload` and `drain` return false if the supervisor is unreachable. */
 typedef struct admin_controls {
-    bool (*reload)(void *owner); /* the result comes with admin_reload_done */
+    bool (*reload)(void *owner); /* admin_reload_done brings the result */
     bool (*drain)(void *owner);
-    /* Tells every worker to end open tunnels: which ones, see PROCESS_TUNNELS. It is on its way, or will be
-     * made up for, when this returns. Called also between admin_free and the end of the store's thread. */
+    /* Makes every worker end the open tunnels that `which` selects (PROCESS_TUNNELS). On return the message
+     * is sent, or will be repeated. Also called between admin_free and the end of the store's thread. */
     void (*end_tunnels)(void *owner, const char *which, uint64_t below);
-    /* The control plane says how a box is. NULL: taken, and `done` comes once every worker sees it, never
-     * from within, and not after admin_free; else a sentence that says why it is not taken. */
+    /* Takes a pushed state of a box. Returns NULL, and calls `done` once every worker sees it, never from
+     * within, and not after admin_free. Or returns a sentence with the reason for a refusal. */
     const char *(*push_box)(void *owner, const control_box_t *box, void (*done)(void *arg), void *arg);
-    /* The provider of a box, to ask it for the box's log: NULL where boxes of this kind have none. False
-     * where there is no such box. Valid until the loop turns. */
+    /* Finds the provider of a box, to read the box's log; NULL: boxes of this kind have none. False if the
+     * box does not exist. Valid until the loop turns. */
     bool (*find_box)(void *owner, str_t id, box_provider_t *kind, provider_t **provider);
-    /* The operator has the runner start or stop this box: no request from before undoes a stop. */
+    /* The operator starts or stops this box through the runner: earlier requests must not undo a stop. */
     void (*box_ordered)(void *owner, str_t id, bool runs);
 } admin_controls_t;
 
 /*
- * Serves on `listen_fd` (listening, non-blocking; owned from here on). Everything else must outlive it; a
- * reference to `conf` is taken.
+ * Serves on `listen_fd` (listening, non-blocking; owned from here on). All else must outlive it; takes a
+ * reference to `conf`.
  */
 admin_t *admin_new(loop_t *loop, const conf_t *conf, shm_t *shm, store_thread_t *store, int listen_fd,
                    const admin_controls_t *controls, void *owner);
-/* Closes every connection and nulls; `store` may still have jobs that nobody waits for then. */
+/* Closes every connection and nulls; pending jobs of `store` then have no asker. */
 void admin_free(admin_t **admin);
 
-/* Who starts and stops process boxes; outlives `admin`. */
+/* Sets the channel to the runner, which must outlive `admin`. */
 void admin_set_runner(admin_t *admin, runner_client_t *runner);
-/* Another configuration is in force. */
+/* Applies a new configuration. */
 void admin_set_conf(admin_t *admin, const conf_t *conf);
-/* A reload has ended: `lines` are its errors, or its warnings where it went well. Answers all waiting
- * requests.
- */
+/* A reload has ended: `lines` are its errors, or its warnings if `ok`. Answers all waiting requests. */
 void admin_reload_done(admin_t *admin, bool ok, str_t lines);
-/* Takes no more connections and asks the open ones to end; admin_clients says how many are left. */
+/* Accepts no more connections and asks the open ones to end; admin_clients counts the rest. */
 void admin_drain(admin_t *admin);
 uint64_t admin_clients(const admin_t *admin);
 

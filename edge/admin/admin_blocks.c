@@ -1,6 +1,6 @@
 /*
- * Blocks over the admin API: list, create, delete. The value of a block stands last in a path as it is, so
- * that a network's slash needs no encoding: DELETE /v1/blocks/cidr/192.0.2.0/24.
+ * Blocks over the admin API: list, create, delete. The value of a block is the end of the path, unencoded
+ * even with a network's slash: DELETE /v1/blocks/cidr/192.0.2.0/24.
  */
 #include <assert.h>
 
@@ -22,7 +22,7 @@ static json_t *block_json(const store_block_t *block)
     return json;
 }
 
-/* ---- what a block is called ---- */
+/* ---- names of blocks ---- */
 
 static bool take_kind(str_t name, store_block_kind_t *kind)
 {
@@ -35,7 +35,7 @@ static bool take_kind(str_t name, store_block_kind_t *kind)
     return false;
 }
 
-/* Writes the one text of a value of this kind; NULL, or what is wrong with the value. */
+/* Writes the canonical text of a value of this kind. Returns NULL, or the error. */
 static const char *take_value(store_block_kind_t kind, str_t value, char out[STORE_BLOCK_TEXT_MAX + 1])
 {
     char id[BOX_ID_MAX + 1];
@@ -93,7 +93,7 @@ static void change_run(store_job_t *job, store_t *store)
     admin_job_result(&change->base, store, result);
 }
 
-/* It is on disk, and every worker's next request sees it; open tunnels are looked at now. */
+/* The change is on disk, and every worker's next request sees it; only open tunnels need a message. */
 static void change_finished(const admin_job_t *job)
 {
     const block_job_t *change = (const block_job_t *)job;

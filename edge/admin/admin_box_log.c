@@ -1,6 +1,6 @@
 /*
- * What a box wrote, over the admin API: its provider is asked, and the exchange waits for the answer. The
- * address below /v1/processes is for process boxes alone.
+ * The output of a box over the admin API: the exchange waits for the answer of the box's provider. The
+ * address below /v1/processes serves only process boxes.
  */
 #include <assert.h>
 
@@ -10,12 +10,12 @@
 #include "local.h"
 #include "utf8.h"
 
-/* Lines of a log in one answer where none are named. */
+/* Lines of a log in one answer by default. */
 #define LINES_DEFAULT 200
 
 static const char boxes[] = "/v1/boxes/", processes[] = "/v1/processes/";
 
-/* Someone who waits for a log; lives in the exchange's arena. */
+/* An exchange that waits for a log; lives in the exchange's arena. */
 typedef struct waiter {
     provider_question_t question;
     exchange_t *ex;
@@ -23,7 +23,7 @@ typedef struct waiter {
     char id[BOX_ID_MAX + 1];
 } waiter_t;
 
-/* The last `lines` lines of `text`; one without an end counts. */
+/* The last `lines` lines of `text`; a last line without an end counts. */
 static str_t last_lines(str_t text, uint64_t lines)
 {
     size_t from = text.n;
@@ -33,7 +33,7 @@ static str_t last_lines(str_t text, uint64_t lines)
     return str_from_offset(text, from);
 }
 
-/* What is not UTF-8, and NUL, is U+FFFD. */
+/* Replaces NUL and invalid UTF-8 by U+FFFD. */
 static json_t *text_json(str_t text)
 {
     static const char unknown[] = "\xef\xbf\xbd";
@@ -120,7 +120,7 @@ static void ask(exchange_t *ex, waiter_t *waiter, provider_t *provider)
         local_wait(ex, asker_left, waiter);
 }
 
-/* "lines=N" or "from=N": the last N lines, or what came after a position. */
+/* "lines=N" or "from=N": the last N lines, or the text after a position. */
 static bool take_query(str_t query, uint64_t *from, uint64_t *lines)
 {
     *from = 0;
@@ -129,7 +129,7 @@ static bool take_query(str_t query, uint64_t *from, uint64_t *lines)
         return true;
     if (str_starts(query, STR("lines=")))
         return str_to_uint(str_from_offset(query, 6), INT32_MAX, lines) && *lines > 0;
-    *lines = UINT64_MAX; /* from position 0 on: all that there is */
+    *lines = UINT64_MAX; /* from position 0: the whole log */
     return str_starts(query, STR("from=")) && str_to_uint(str_from_offset(query, 5), INT64_MAX, from);
 }
 

@@ -1,6 +1,5 @@
 /*
- * Reload and drain over the admin API. Both are done by the supervisor; whoever asked for a reload waits for
- * what came of it.
+ * Reload and drain over the admin API. The supervisor does both; a request for a reload waits for its result.
  */
 #include <assert.h>
 
@@ -10,17 +9,17 @@
 #include "local.h"
 #include "process_log.h"
 
-/* How long a reload may take before its asker is told that nothing came back. */
+/* Time limit of a reload before the answer is 504. */
 #define RELOAD_WAIT_MS 20000
 
-/* Someone who waits for a reload; lives in the exchange's arena. */
+/* An exchange that waits for a reload; lives in the exchange's arena. */
 typedef struct reload_waiter {
     list_t link; /* admin_t.reload_waiters */
     exchange_t *ex;
     loop_timer_t timer;
 } reload_waiter_t;
 
-/* Its exchange is answered now, or its asker has left. */
+/* Before the answer to the exchange, or after its client has gone. */
 static void stop_waiting(void *arg)
 {
     reload_waiter_t *waiter = arg;

@@ -1,6 +1,6 @@
 /*
- * Creating a preview over the admin API: what it may carry, the secrets that are made for it and shown this
- * once, and the answer.
+ * Creation of a preview over the admin API: checks it, makes its secrets, which only this answer shows, and
+ * answers.
  */
 #include <assert.h>
 
@@ -13,10 +13,10 @@ typedef struct create_job {
     store_preview_t preview;
     store_box_t box;
     preview_secrets_t secrets;
-    const char *alias_code; /* why its alias, or its id, cannot be: a literal; NULL: nothing is wrong */
+    const char *alias_code; /* why its alias or id is refused, a literal; NULL: not refused */
     int alias_status;
     char alias_why[PREVIEW_WHY_MAX];
-    bool open; /* it may take the place of a preview that asks for credentials */
+    bool open; /* it may replace a preview with credentials */
     bool kill_tunnels;
     bool being_deleted;
 } create_job_t;
@@ -33,7 +33,7 @@ static void create_fini(admin_job_t *job)
 
 /* ---- reading the request ---- */
 
-/* The name, or answers and returns false. */
+/* Fills the name, or answers and returns false. */
 static bool take_name(exchange_t *ex, json_t *object, store_preview_t *preview)
 {
     json_t *box = json_object_get(object, "box");
@@ -134,7 +134,7 @@ static void lookup_run(store_job_t *job, store_t *store)
     admin_job_result(&create->base, store, result);
 }
 
-/* The preview cannot be. */
+/* The preview is refused. */
 static void refused_answer(exchange_t *ex, admin_job_t *job)
 {
     const create_job_t *create = (const create_job_t *)job;
@@ -146,8 +146,7 @@ static void refused_answer(exchange_t *ex, admin_job_t *job)
         admin_error(ex, create->alias_status, create->alias_code, NULL, "%s", create->alias_why);
 }
 
-/* The rule of previews allows the preview and its alias is free: the edge makes it, also for a client that
- * has left. */
+/* The preview and its alias are allowed: the edge makes it, even if the client has gone. */
 static bool looked_up(admin_job_t *job)
 {
     create_job_t *create = (create_job_t *)job;

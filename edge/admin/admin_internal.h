@@ -1,6 +1,6 @@
 /*
- * What the files of the admin API share: its state, answers, and jobs for the store thread that an exchange
- * waits for. Only admin*.c includes this.
+ * Shared by admin*.c only: the state of the admin API, answers, and jobs of the store thread for which an
+ * exchange waits.
  */
 #ifndef BOXEDGE_ADMIN_INTERNAL_H
 #define BOXEDGE_ADMIN_INTERNAL_H
@@ -15,16 +15,16 @@
 #include "preview_make.h"
 #include "worker.h"
 
-/* Bytes of a request's body, at most. */
+/* Maximum bytes of a request's body. */
 #define ADMIN_BODY_MAX 65536
-/* Connections at once, at most. */
+/* Maximum connections. */
 #define ADMIN_CLIENTS_MAX 256
-/* Previews and boxes in one answer, at most. */
+/* Maximum previews and boxes in one answer. */
 #define ADMIN_PREVIEWS_MAX 1000
 #define ADMIN_BOXES_MAX    10000
-/* API keys in one answer, at most; beside them all that the configuration declares. */
+/* Maximum API keys in one answer, beside all declared ones. */
 #define ADMIN_KEYS_MAX 1000
-/* Pushed states on their way into the store, at most. */
+/* Maximum pushed states on their way into the store. */
 #define ADMIN_PUSHES_MAX 1024
 
 struct admin {
@@ -34,7 +34,7 @@ struct admin {
     local_server_t *server;
     const admin_controls_t *controls;
     void *owner;
-    runner_client_t *runner; /* NULL: admin_set_runner was not called */
+    runner_client_t *runner; /* NULL before admin_set_runner */
     list_t reload_waiters;   /* reload_waiter_t.link, in admin_control.c */
     list_t pushes;           /* push_t.link, in admin_push.c */
     size_t push_count;
@@ -49,26 +49,25 @@ static inline admin_t *admin_of(const exchange_t *ex)
 
 /* The fields of a JSON object that a handler takes; ends with NULL. */
 typedef const char *const admin_fields_t[];
-/* The body as a JSON object with none but these fields, to be released; or answers and returns NULL. `noun`
- * is what the object describes: "A preview". */
+/* The body as a JSON object with no other fields than these, to be released; or answers and returns NULL.
+ * `noun` names the object in sentences: "A preview". */
 json_t *admin_object(exchange_t *ex, str_t body, const char *noun, admin_fields_t fields);
-/* Fills *out from a field that is true, false, or left out; or answers and returns false. */
+/* Fills *out from a field that is true, false, or missing; or answers and returns false. */
 MUST_USE bool admin_take_flag(exchange_t *ex, const json_t *object, const char *name, bool *out);
-/* Calls `take` for every name=value of the target's query; false where it does, or where one is no such pair.
- */
+/* Calls `take` for every name=value of the target's query. False if `take` fails, or for a malformed pair. */
 MUST_USE bool admin_each_parameter(str_t target, bool (*take)(void *arg, str_t name, str_t value), void *arg);
-/* False where `id` is no box id. */
+/* False if `id` is no box id. */
 MUST_USE bool admin_take_id(char out[BOX_ID_MAX + 1], str_t id);
 
-/* ---- answers (admin_reply.c): they may show a secret, so their text is cleansed when it is freed ---- */
+/* ---- answers (admin_reply.c): their text may contain a secret, and is cleansed when it is freed ---- */
 
-/* Answers with `body`, which is taken over. */
+/* Answers with `body`, and takes it over. */
 void admin_reply(exchange_t *ex, int status, json_t *body);
 /* Answers {"error": sentence, "code": code, "request_id": ...}; `allow` is the Allow field of a 405, else
  * NULL. */
 void admin_error(exchange_t *ex, int status, const char *code, const char *allow, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
-/* The answer for a store that failed: 507 when it is full, else 503. `why` is store_error's sentence. */
+/* Answers for a store that failed: 507 if it is full, else 503. `why` is the sentence of store_error. */
 void admin_store_error(exchange_t *ex, store_result_t result, const char *why);
 /* The user at the other end of the socket, or -1. */
 long admin_peer_uid(const exchange_t *ex);
@@ -77,77 +76,75 @@ long admin_peer_uid(const exchange_t *ex);
 
 typedef struct admin_job admin_job_t;
 
-/* The first member of what a handler allocates with malloc; freed after `answer`. */
+/* The first member of a handler's job, which is allocated with malloc; freed after `answer`. */
 struct admin_job {
     store_job_t job;
-    const admin_controls_t *controls; /* for `finished`, which may come after the API's end */
-    void *owner;                      /* of them */
+    const admin_controls_t *controls; /* for `finished`, which may come after admin_free */
+    void *owner;                      /* of `controls` */
     store_thread_t *store;
-    exchange_t *ex; /* NULL: the asker has left */
-    long uid;       /* the asker's */
-    /* Called on the loop when the job is done, whether or not the asker still is there; may be NULL. */
+    exchange_t *ex; /* NULL: the client has gone */
+    long uid;       /* of the client */
+    /* Called on the loop when the job is done, even if the client has gone; may be NULL. */
     void (*finished)(const admin_job_t *job);
-    /* Called after it, once, whether or not the asker still is there; may be NULL. Where it returns true, it
-     * has made another piece of work of the job, which is done before the answer. */
+    /* Called after `finished`, once, even if the client has gone; may be NULL. May return true to run the job
+     * again, with new work, before the answer. */
     bool (*go_on)(admin_job_t *job);
-    /* Called after them with the exchange free to be answered; not called when the asker has left. */
+    /* Called last, to answer the exchange; not called if the client has gone. */
     void (*answer)(exchange_t *ex, admin_job_t *job);
-    /* Frees what the job holds besides itself; may be NULL. */
+    /* Frees the members of the job; may be NULL. */
     void (*fini)(admin_job_t *job);
-    store_result_t result; /* for `run` */
-    char why[256];         /* for `run`: store_error of a STORE_FAILED or STORE_FULL */
+    store_result_t result; /* set by admin_job_result */
+    char why[256];         /* set by admin_job_result: store_error of a STORE_FAILED or STORE_FULL */
 };
 
-/* The exchange waits for `job`, which is taken over (and freed); where too many wait already it is answered
- * 503. */
+/* Takes over `job`, which the exchange waits for; answers 503 if too many jobs wait already. */
 void admin_job_start(exchange_t *ex, admin_job_t *job);
-/* For `run`: notes the result and why. */
+/* For `run`: sets the result and its reason. */
 void admin_job_result(admin_job_t *job, store_t *store, store_result_t result);
 
 /* ---- previews (admin_previews.c), for admin_create.c and admin_update.c ---- */
 
-/* Takes "{box}/{port}" apart; false where it is none. */
+/* Parses "{box}/{port}"; false if malformed. */
 MUST_USE bool admin_take_preview_path(str_t rest, store_preview_t *preview);
 
-/* What everybody may know of a preview: never a secret, nor its hash. */
+/* The public description of a preview: never a secret, nor its hash. */
 json_t *admin_preview_json(const exchange_t *ex, const store_preview_t *preview);
-/* The same with the secrets that were made just now. */
+/* The same with its new secrets. */
 json_t *admin_preview_json_with(const exchange_t *ex, const store_preview_t *preview,
                                 const preview_secrets_t *secrets);
-/* For admin_job_t.finished: says in the edge's own log who changed what (`how`: "created"), and where
- * `kill_tunnels` ends the open tunnels of what was there before. */
+/* For admin_job_t.finished: logs the change and its user (`how`: "created"). With `kill_tunnels` ends the
+ * open tunnels of the preview as it was before. */
 void admin_preview_changed(const admin_job_t *job, const char *how, bool kill_tunnels);
 
-/* ---- fields of a preview (admin_preview_fields.c): each answers and returns false where one is wrong ----
- */
+/* ---- fields of a preview (admin_preview_fields.c): each answers and returns false for a bad field ---- */
 
-/* All but name, credentials and tunnels; what is left out stays. `now`: unix seconds. */
+/* All but name, credentials and tunnels; a missing field leaves its value. `now`: unix seconds. */
 MUST_USE bool admin_take_preview_fields(exchange_t *ex, json_t *object, uint64_t now,
                                         store_preview_t *preview);
-/* "bearer", "basic" and "public"; false where they are left out. */
+/* "bearer", "basic" and "public"; a missing one is false. */
 MUST_USE bool admin_take_credentials(exchange_t *ex, json_t *object, bool *bearer, bool *basic, bool *open);
-/* 409: a change without "public" would take the preview's credentials away. */
+/* Answers 409: a change without "public" would take the preview's credentials away. */
 void admin_would_become_public(exchange_t *ex, const store_preview_t *preview);
-/* 409 `alias_taken`: its alias is another box's (STORE_TAKEN). */
+/* Answers 409 `alias_taken`: the alias belongs to another box (STORE_TAKEN). */
 void admin_alias_taken(exchange_t *ex, const store_preview_t *preview);
 
 /* ---- API keys (admin_keys.c), for admin_keys_list.c ---- */
 
-/* False where `name` is none that a key could have. */
+/* False if `name` is not valid as a key's. */
 MUST_USE bool admin_take_key_name(char out[STORE_KEY_NAME_MAX + 1], str_t name);
-/* What everybody may know of a key: never its hash. `conf` says whether its plan is there. */
+/* The public description of a key, never its hash. `conf` decides whether its plan exists. */
 json_t *admin_key_json(const conf_t *conf, const store_key_t *key);
 
 /* ---- upstreams (admin_upstreams.c), for admin_status.c ---- */
 
-/* How many servers each upstream has, and how many of them are usable. */
+/* The number of servers of each upstream, and of the usable ones. */
 json_t *admin_upstreams_json(const exchange_t *ex);
 
-/* ---- what is asked of a box (admin_processes.c), for admin_box_log.c ---- */
+/* ---- requests about a box (admin_processes.c), for admin_box_log.c ---- */
 
-/* Cuts "<id>/<verb>[?query]" into its parts. False where it is not of this form. */
+/* Splits "<id>/<verb>[?query]". False if malformed. */
 MUST_USE bool admin_take_verb(str_t rest, str_t *id, str_t *verb, str_t *query);
-/* 404s: of an address, and of a process box. */
+/* Answers 404: for the address, or for the process box. */
 void admin_no_such_address(exchange_t *ex);
 void admin_no_such_process(exchange_t *ex, const char *id);
 
@@ -177,7 +174,7 @@ void admin_ready(exchange_t *ex, str_t body, void *arg);
 void admin_reload(exchange_t *ex, str_t body, void *arg);
 void admin_start_drain(exchange_t *ex, str_t body, void *arg);
 
-/* Forgets the pushes that nobody waits for any more. */
+/* Frees the pushes, whose exchanges have ended. */
 void admin_pushes_free(admin_t *admin);
 
 /* The table of addresses (admin_routes.c). */

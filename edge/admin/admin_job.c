@@ -1,6 +1,6 @@
 /*
- * An exchange that waits for the store thread. The job outlives an asker who leaves: what was begun is done,
- * only its answer is dropped.
+ * An exchange that waits for the store thread. The job runs to completion even if the client has gone; only
+ * its answer is dropped.
  */
 #include "admin_internal.h"
 #include "list.h"
@@ -24,7 +24,7 @@ static void refuse_busy(exchange_t *ex)
     admin_error(ex, 503, "busy", NULL, "Too many requests wait for the disk: try again in a moment.");
 }
 
-/* The next piece of the job's work. False: there is none, or no room for it (*busy). */
+/* Begins the next part of the job. False if it has none, or if the queue is full (*busy). */
 static bool goes_on(admin_job_t *job, bool *busy)
 {
     bool (*go_on)(admin_job_t *) = job->go_on;

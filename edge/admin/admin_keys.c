@@ -1,7 +1,7 @@
 /*
- * API keys over the admin API: a key is made here, or one that exists already is given a name; its plan is
- * changed; it is revoked, and remembered as such; and what was revoked may be forgotten. A declared key can
- * be revoked too: the store then has a record of it.
+ * API keys over the admin API. A key is made here, or an existing one gets a name; its plan changes; it is
+ * revoked, and remembered as such; a revoked key may be forgotten. A declared key can be revoked too: the
+ * store then has a record of it.
  */
 #include <assert.h>
 
@@ -15,25 +15,25 @@
 #include "process_log.h"
 #include "sha256.h"
 
-/* By this people and scanners of code know one of ours that got into the wrong place. */
+/* The prefix by which people and code scanners recognise a leaked key. */
 #define KEY_PREFIX   "box_"
 #define KEY_TEXT_LEN (sizeof(KEY_PREFIX) - 1 + SECRET_TEXT_LEN)
-/* Of a key that was made elsewhere: a short one could be guessed. */
+/* Length of an imported key: a short one could be guessed. */
 #define KEY_GIVEN_MIN 16
 #define KEY_GIVEN_MAX 256
-/* Of the names of plans in a sentence. */
+/* Maximum bytes of the names of plans in a sentence. */
 #define PLANS_BYTES 320
 
 typedef enum key_verb { KEY_CREATE, KEY_SET_PLAN, KEY_REVOKE, KEY_FORGET } key_verb_t;
 
-/* Why nothing was changed, though the store works. */
+/* The reason for no change, although the store works. */
 typedef enum key_refusal {
     KEY_DONE,
     KEY_NAME_TAKEN,  /* by `stored` */
     KEY_TAKEN,       /* the key is `stored` */
     KEY_IS_REVOKED,  /* `stored` */
     KEY_NOT_REVOKED, /* `stored` */
-    KEY_IS_DECLARED, /* what the configuration says of it counts */
+    KEY_IS_DECLARED, /* the configuration decides about it */
     KEY_NOWHERE,
 } key_refusal_t;
 
@@ -41,13 +41,13 @@ typedef struct key_job {
     admin_job_t base;
     key_verb_t verb;
     key_refusal_t refusal;
-    store_key_t asked;             /* the name; of KEY_CREATE all but revoked_at; of KEY_SET_PLAN the plan */
-    uint64_t now;                  /* unix seconds */
-    conf_t *conf;                  /* one reference; only read on the thread */
-    bool is_declared;              /* the configuration declares the name, with this hash and plan */
-    store_key_t declared;          /* of is_declared */
-    store_key_t stored;            /* as it is in the store afterwards, or was */
-    char secret[KEY_TEXT_LEN + 1]; /* of KEY_CREATE; empty: it was made elsewhere */
+    store_key_t asked;    /* the name; for KEY_CREATE all but revoked_at; for KEY_SET_PLAN the plan */
+    uint64_t now;         /* unix seconds */
+    conf_t *conf;         /* one reference; read-only on the thread */
+    bool is_declared;     /* the configuration declares the name: `declared` */
+    store_key_t declared; /* if is_declared: its hash and plan */
+    store_key_t stored;   /* the record in the store after the change, or the one in its way */
+    char secret[KEY_TEXT_LEN + 1]; /* for KEY_CREATE; empty: imported */
 } key_job_t;
 
 json_t *admin_key_json(const conf_t *conf, const store_key_t *key)
@@ -62,7 +62,7 @@ json_t *admin_key_json(const conf_t *conf, const store_key_t *key)
     return json;
 }
 
-/* How the configuration calls the key; NULL: it does not declare it. */
+/* The key's name in the configuration; NULL: not declared. */
 static const char *declared_name(const conf_t *conf, const uint8_t sha256[SHA256_BYTES])
 {
     for (size_t i = 0; i < conf->api.key_count; i++)
@@ -73,7 +73,7 @@ static const char *declared_name(const conf_t *conf, const uint8_t sha256[SHA256
 
 /* ---- on the thread ---- */
 
-/* Each returns what the store said; where that is STORE_OK, `refusal` says whether anything was changed. */
+/* Each returns the store's result; with STORE_OK, `refusal` tells whether it made the change. */
 
 static store_result_t write_key(key_job_t *job, store_t *store)
 {
@@ -98,7 +98,7 @@ static store_result_t create(key_job_t *job, store_t *store)
     return write_key(job, store);
 }
 
-/* What the store has under the name, or as the key that is declared under it. */
+/* The record under the name, or of the key that is declared under it. */
 static store_result_t find(key_job_t *job, store_t *store)
 {
     store_result_t result = store_get_key(store, str_from(job->asked.name), &job->stored);
@@ -138,7 +138,7 @@ static store_result_t revoke_key(key_job_t *job, store_t *store)
     if (result == STORE_NOT_FOUND)
         job->stored = job->declared;
     else if (result != STORE_OK || job->stored.revoked_at != 0)
-        return result; /* once is enough */
+        return result; /* revoked already */
     job->stored.revoked_at = job->now;
     return write_key(job, store);
 }
@@ -330,7 +330,7 @@ static void make_key(key_job_t *job)
     sha256(str_from(job->secret), job->asked.sha256);
 }
 
-/* Takes the hash of the key that is given; without one makes a key. */
+/* Takes the hash of the key in the request, or makes a key. */
 static bool take_key(exchange_t *ex, const json_t *object, key_job_t *job)
 {
     const json_t *value = json_object_get(object, "key");
@@ -351,7 +351,7 @@ static bool take_key(exchange_t *ex, const json_t *object, key_job_t *job)
     return true;
 }
 
-/* What the configuration declares is not recorded a second time. */
+/* Refuses a key that the configuration declares already. */
 static bool is_new(exchange_t *ex, const key_job_t *job)
 {
     const char *same = job->is_declared ? job->asked.name : declared_name(job->conf, job->asked.sha256);
@@ -375,7 +375,7 @@ static key_job_t *key_job_new(const exchange_t *ex, key_verb_t verb)
     return job;
 }
 
-/* Begins the job, or frees it where the exchange was answered. */
+/* Begins the job, or frees it if the exchange is answered. */
 static void start(exchange_t *ex, key_job_t *job, bool ok)
 {
     if (ok) {
@@ -401,7 +401,7 @@ void admin_keys_create(exchange_t *ex, str_t body, void *arg)
     start(ex, job, ok);
 }
 
-/* The part of the target behind "/v1/keys/"; *query is what follows, with its '?'. */
+/* The part of the target after "/v1/keys/"; *query is the rest, with its '?'. */
 static str_t path_name(const exchange_t *ex, str_t *query)
 {
     str_t rest = str_from_offset(ex->request.target, STR("/v1/keys/").n);

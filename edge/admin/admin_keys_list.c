@@ -1,6 +1,6 @@
 /*
- * API keys over the admin API: the list of those in the store, page by page, and of those that the
- * configuration declares, which the first page has.
+ * API keys over the admin API: the list of the keys in the store, in pages; the first page also has the
+ * declared keys.
  */
 #include <assert.h>
 
@@ -10,11 +10,11 @@
 
 typedef struct list_job {
     admin_job_t base;
-    conf_t *conf; /* one reference; only read on the thread */
+    conf_t *conf; /* one reference; read-only on the thread */
     char from[STORE_KEY_NAME_MAX + 1];
     size_t limit;
     size_t count;
-    store_key_t *found; /* limit + 1: the one too many says where the next page begins */
+    store_key_t *found; /* limit + 1: the last one begins the next page */
     bool *revoked;      /* of the declared keys; NULL: not the first page */
 } list_job_t;
 
@@ -27,7 +27,7 @@ static bool add_found(const store_key_t *key, void *arg)
     return list->count <= list->limit;
 }
 
-/* Which declared keys the store has as revoked. */
+/* Finds the declared keys that the store has as revoked. */
 static store_result_t look_at_declared(list_job_t *list, store_t *store)
 {
     for (size_t i = 0; i < list->conf->api.key_count; i++) {

@@ -1,11 +1,11 @@
 /*
- * The fields of a preview in a request of the admin API, whether it makes one or changes one: a field that is
- * left out leaves the preview as it is.
+ * The fields of a preview in a request of the admin API that makes or changes one. A missing field leaves the
+ * preview as it is.
  */
 #include "admin_internal.h"
 #include "preview_text.h"
 
-/* A preview lives at most so long by expires_in: ten years. */
+/* Maximum lifetime by expires_in: ten years, in seconds. */
 #define EXPIRES_IN_MAX 315360000
 
 static bool take_host_header(exchange_t *ex, const json_t *value, host_header_t *out)

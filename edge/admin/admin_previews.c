@@ -8,7 +8,7 @@
 #include "list.h"
 #include "process_log.h"
 
-/* ---- what the answers have in common ---- */
+/* ---- common to the answers ---- */
 
 static str_t preview_url(const exchange_t *ex, const store_preview_t *preview)
 {
@@ -26,7 +26,7 @@ static const char *host_header_text(host_header_t host_header)
     return host_header == HOST_HEADER_LOCALHOST ? "localhost" : "public";
 }
 
-/* The list that is kept with one space between. */
+/* The stored list has a space between origins. */
 static json_t *origins_json(const char *origins)
 {
     json_t *list = json_array();
@@ -80,13 +80,13 @@ void admin_preview_changed(const admin_job_t *job, const char *how, bool kill_tu
     const store_preview_t *preview = &change->preview;
     if (change->result == STORE_OK)
         process_log("controller", "preview %s-%u %s by uid %ld", preview->id, preview->port, how, job->uid);
-    /* Also where it was deleted before: its tunnels may still be open. */
+    /* Also for a preview that was deleted before: its tunnels may still be open. */
     if (!kill_tunnels || (change->result != STORE_OK && change->result != STORE_NOT_FOUND))
         return;
     char which[BOX_ID_MAX + 32];
     int n = snprintf(which, sizeof which, "preview %s-%u", preview->id, preview->port);
     assert(n > 0 && (size_t)n < sizeof which);
-    /* Where it keeps its version, those of this version are meant too. */
+    /* A preview that keeps its version loses the tunnels of that version too. */
     job->controls->end_tunnels(job->owner, which, preview->version + change->keep_version);
 }
 
@@ -94,20 +94,20 @@ void admin_preview_changed(const admin_job_t *job, const char *how, bool kill_tu
 
 typedef struct list_job {
     admin_job_t base;
-    char box[BOX_ID_MAX + 1];  /* only this box's; empty: all */
-    char from[BOX_ID_MAX + 1]; /* where the page begins; empty: at the start */
+    char box[BOX_ID_MAX + 1];  /* only this box; empty: all */
+    char from[BOX_ID_MAX + 1]; /* the page begins here; empty: at the start */
     uint16_t from_port;
     uint64_t now; /* unix seconds */
     size_t limit;
     size_t count;
-    store_preview_t *found; /* limit + 1: the one too many says where the next page begins */
+    store_preview_t *found; /* limit + 1: the last one begins the next page */
 } list_job_t;
 
 static bool add_found(const store_preview_t *preview, void *arg)
 {
     list_job_t *list = arg;
     if (preview->expires_at != 0 && preview->expires_at <= list->now)
-        return true; /* it is to be deleted soon */
+        return true; /* about to be deleted */
     list->found[list->count++] = *preview;
     return list->count <= list->limit;
 }
@@ -177,7 +177,7 @@ static bool take_parameter(void *arg, str_t name, str_t value)
 /* Fills the job from ?box=, ?from= and ?limit=. */
 static bool take_query(list_job_t *list, str_t target)
 {
-    /* A page of one box begins in that box. */
+    /* A page of one box must begin in that box. */
     return admin_each_parameter(target, take_parameter, list) &&
            (list->box[0] == '\0' || list->from[0] == '\0' || strcmp(list->box, list->from) == 0);
 }
@@ -248,7 +248,7 @@ bool admin_take_preview_path(str_t rest, store_preview_t *preview)
     return true;
 }
 
-/* Fills the job from "{box}/{port}" and perhaps "?kill_tunnels=1". */
+/* Fills the job from "{box}/{port}" with an optional "?kill_tunnels=1". */
 static bool take_deletion(str_t rest, delete_job_t *job)
 {
     static const struct {

@@ -1,6 +1,6 @@
 /*
- * Process boxes over the admin API: starting and stopping them by hand. The runner does it; whoever asked
- * waits for what comes of it.
+ * Process boxes over the admin API: start and stop by the operator. The request waits for the runner's
+ * result.
  */
 #include <assert.h>
 
@@ -9,7 +9,7 @@
 #include "local.h"
 #include "process_log.h"
 
-/* Someone who waits for the runner; lives in the exchange's arena. */
+/* An exchange that waits for the runner; lives in the exchange's arena. */
 typedef struct waiter {
     exchange_t *ex;
     runner_client_t *runner;
@@ -30,7 +30,7 @@ void admin_no_such_process(exchange_t *ex, const char *id)
 
 static void refuse(exchange_t *ex, const waiter_t *waiter, const runner_answer_t *answer)
 {
-    const char *rest = strchr(answer->sentence, '\n'); /* for the operator only, who asks here */
+    const char *rest = strchr(answer->sentence, '\n'); /* output, only for the operator: this client */
     switch (answer->result) {
     case RUNNER_UNKNOWN:
         admin_no_such_process(ex, waiter->id);

@@ -1,6 +1,6 @@
 /*
  * States of boxes that the control plane pushes: PUT /v1/boxes/<id> with the JSON of docs/control-plane.yaml.
- * Answered once every worker sees the state, so that the next request meets it.
+ * The answer comes once every worker sees the state, so that the next request uses it.
  */
 #include <assert.h>
 
@@ -8,14 +8,14 @@
 #include "list.h"
 #include "local.h"
 
-/* How long the store may take before the pusher is told to push again. */
+/* Time limit of the store before the answer is 503. */
 #define PUSH_WAIT_MS 10000
 
-/* A push that is on its way into the store. It outlives an exchange whose client has left. */
+/* A push on its way into the store. It outlives its exchange if the client goes. */
 typedef struct push {
     admin_t *admin;
     list_t link;    /* admin_t.pushes */
-    exchange_t *ex; /* NULL: nobody waits */
+    exchange_t *ex; /* NULL: the client has gone, or got its answer */
     loop_timer_t timer;
     control_box_t box;
 } push_t;

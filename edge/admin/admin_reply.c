@@ -10,10 +10,10 @@
 
 #include "arena.h"
 
-/* Bytes of a sentence, at most. */
+/* Maximum bytes of a sentence. */
 #define SENTENCE_BYTES 512
 
-/* A text that is cleansed when the exchange's arena goes. */
+/* A text that is cleansed when the exchange's arena is freed. */
 typedef struct fleeting {
     size_t n;
     char text[];
@@ -63,7 +63,7 @@ void admin_error(exchange_t *ex, int status, const char *code, const char *allow
     assert(n > 0);
     for (char *c = sentence; *c != '\0'; c++)
         if (*c < 0x20 || *c > 0x7e)
-            *c = '?'; /* a path or a message of the system need not be UTF-8 */
+            *c = '?'; /* a path or a message of the system may not be UTF-8 */
     json_t *body = json_pack("{s:s,s:s,s:s}", "error", sentence, "code", code, "request_id", ex->request_id);
     assert(body != NULL);
     fields_t fields = {0};

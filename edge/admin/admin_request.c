@@ -1,6 +1,4 @@
-/*
- * What requests of the admin API have in common.
- */
+/* Helpers for requests of the admin API. */
 #include <assert.h>
 
 #include "admin_internal.h"
@@ -27,7 +25,7 @@ static void refuse_field(exchange_t *ex, const char *noun, const char *name, adm
                 is_printable(name) ? name : "?", known);
 }
 
-/* The first field that is none of these, or NULL. */
+/* The first field that is not in the list, or NULL. */
 static const char *unknown_field(json_t *object, admin_fields_t fields)
 {
     const char *name;

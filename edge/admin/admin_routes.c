@@ -8,7 +8,7 @@
 
 typedef struct admin_route {
     const char *method;
-    const char *path; /* with "*" at its end: everything longer that begins so */
+    const char *path; /* a final "*" stands for one or more characters */
     local_handler_t handler;
 } admin_route_t;
 

@@ -1,6 +1,4 @@
-/*
- * What the edge says about itself over the admin API: boxes, status, metrics, health.
- */
+/* The edge's own state over the admin API: boxes, status, metrics, health. */
 #include <arpa/inet.h>
 #include <assert.h>
 #include <limits.h>
@@ -23,7 +21,7 @@ typedef struct boxes_job {
     store_box_t *found;
 } boxes_job_t;
 
-/* Goes one past the bound, so that the answer can say that it is not all. */
+/* Reads one past the limit, so that the answer can tell that it is truncated. */
 static bool add_box(const store_box_t *box, void *arg)
 {
     boxes_job_t *boxes = arg;
@@ -126,7 +124,7 @@ void admin_boxes_list(exchange_t *ex, str_t body, void *arg)
     admin_job_start(ex, &boxes->base);
 }
 
-/* ---- status and metrics: both want the store's figures ---- */
+/* ---- status and metrics: both need the store's figures ---- */
 
 typedef struct stats_job {
     admin_job_t base;
@@ -140,7 +138,7 @@ static void stats_run(store_job_t *job, store_t *store)
         admin_job_result(&stats->base, store, store_get_stats(store, &stats->stats));
         return;
     }
-    stats->base.result = STORE_FAILED; /* reading it would end this process */
+    stats->base.result = STORE_FAILED; /* reading it would kill this process */
     snprintf(stats->base.why, sizeof(stats->base.why), "a file of the store is cut short");
 }
 
@@ -184,7 +182,7 @@ static json_t *worker_json(shm_t *shm, unsigned index, uint64_t now_ms)
     return json;
 }
 
-/* There is one where the configuration has process boxes. */
+/* The runner exists only if the configuration has process boxes. */
 static json_t *runner_json(shm_t *shm, const conf_t *conf, uint64_t now_ms)
 {
     if (conf->process_count == 0)
@@ -206,14 +204,14 @@ static json_t *store_json(const admin_job_t *job)
     return json;
 }
 
-/* Text that need not be UTF-8 (paths), or "?". */
+/* A path as JSON; "?" if it is not UTF-8. */
 static json_t *json_path(const char *path)
 {
     json_t *json = json_string(path != NULL ? path : "");
     return json != NULL ? json : json_string("?");
 }
 
-/* `path` as it can be opened from anywhere: the edge stays in the directory that it was started in. */
+/* `path` as an absolute path: the edge stays in the directory of its start. */
 static json_t *json_absolute_path(const char *path)
 {
     char cwd[PATH_MAX], whole[2 * PATH_MAX];

@@ -1,6 +1,6 @@
 /*
- * Changing a preview over the admin API: the fields that the request names change, all others stay. Sessions
- * and open tunnels stay too, unless credentials change.
+ * Changes of a preview over the admin API: only the fields in the request change. Sessions and open tunnels
+ * stay, unless credentials change.
  */
 #include <assert.h>
 
@@ -12,10 +12,10 @@ typedef struct update_job {
     admin_job_t base;
     uint64_t now;          /* unix seconds */
     json_t *object;        /* the request; valid */
-    store_preview_t asked; /* its name, and the fields of the request */
+    store_preview_t asked; /* its name, and the fields in the request */
     preview_secrets_t secrets;
     bool open;         /* it may become public */
-    bool kill_tunnels; /* those that are open now */
+    bool kill_tunnels; /* end the open tunnels */
 } update_job_t;
 
 static bool names(const update_job_t *update, const char *field)
@@ -23,7 +23,7 @@ static bool names(const update_job_t *update, const char *field)
     return json_object_get(update->object, field) != NULL;
 }
 
-/* Fills the fields of `preview` that the request names. */
+/* Fills the fields of `preview` that are in the request. */
 static void apply_fields(const update_job_t *update, store_preview_t *preview)
 {
     const store_preview_t *asked = &update->asked;
@@ -41,7 +41,7 @@ static void apply_fields(const update_job_t *update, store_preview_t *preview)
         memcpy(preview->allow_origins, asked->allow_origins, sizeof(preview->allow_origins));
 }
 
-/* The same for credentials; returns whether they are others then. */
+/* The same for credentials; returns true if they changed. */
 static bool apply_credentials(const update_job_t *update, store_preview_t *preview)
 {
     const store_preview_t before = *preview, *asked = &update->asked;
@@ -58,7 +58,7 @@ static bool apply_credentials(const update_job_t *update, store_preview_t *previ
            memcmp(before.basic_sha256, preview->basic_sha256, sizeof(before.basic_sha256)) != 0;
 }
 
-/* On the store's thread, which is its only writer: nothing comes between reading and writing. */
+/* On the store's thread, the only writer: nothing comes between read and write. */
 static store_result_t change(update_job_t *update, store_t *store)
 {
     store_change_t *change = &update->base.job.change;
@@ -114,7 +114,7 @@ static void update_fini(admin_job_t *job)
     preview_secrets_fini(&update->secrets);
 }
 
-/* null: it does not expire any more. */
+/* null: the preview no longer expires. */
 static void take_no_expiry(json_t *object, bool *never)
 {
     *never = json_is_null(json_object_get(object, "expires_in"));

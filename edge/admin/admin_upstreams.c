@@ -1,6 +1,6 @@
 /*
- * Upstreams over the admin API: how their servers do, and which are drained. All of it is in the shared
- * balance, of which the controller, where this runs, is the one writer.
+ * Upstreams over the admin API: the state of their servers, and drains. The shared balance has it all, and
+ * this process, the controller, is its only writer.
  */
 #include <assert.h>
 
@@ -9,7 +9,7 @@
 #include "balance.h"
 #include "process_log.h"
 
-/* The servers that an upstream has now. */
+/* The current servers of an upstream. */
 typedef struct views {
     size_t count;
     balance_view_t at[BALANCE_SERVERS_MAX];
@@ -40,7 +40,7 @@ static json_t *view_json(const balance_view_t *view)
     return json;
 }
 
-/* In the order of the configuration, the addresses of a name together. */
+/* In the order of the configuration; addresses of a name are adjacent. */
 static json_t *servers_json(const conf_upstream_t *conf, const views_t *views)
 {
     json_t *list = json_array();
@@ -79,7 +79,7 @@ void admin_upstreams_list(exchange_t *ex, str_t body, void *arg)
     admin_reply(ex, 200, answer);
 }
 
-/* ---- in short ---- */
+/* ---- summary ---- */
 
 json_t *admin_upstreams_json(const exchange_t *ex)
 {
@@ -89,7 +89,7 @@ json_t *admin_upstreams_json(const exchange_t *ex)
         const conf_upstream_t *upstream = &conf->upstreams[i];
         views_t views;
         look_all(ex, i, &views);
-        json_t *servers = servers_json(upstream, &views); /* with those that have no address */
+        json_t *servers = servers_json(upstream, &views); /* with servers that have no address */
         size_t all = json_array_size(servers), usable = 0;
         json_decref(servers);
         for (size_t n = 0; n < views.count; n++)
@@ -104,7 +104,7 @@ json_t *admin_upstreams_json(const exchange_t *ex)
 
 /* ---- drain ---- */
 
-/* The index of the upstream that the target names; or answers and returns false. */
+/* Finds the upstream in the target; or answers and returns false. */
 static bool take_upstream(exchange_t *ex, unsigned *index)
 {
     const conf_t *conf = ex->context->conf;
@@ -116,7 +116,7 @@ static bool take_upstream(exchange_t *ex, unsigned *index)
     return false;
 }
 
-/* The server that is named; or answers and returns NULL. */
+/* The server in the request; or answers and returns NULL. */
 static const conf_server_t *take_server(exchange_t *ex, const conf_upstream_t *upstream, const json_t *object)
 {
     const json_t *value = json_object_get(object, "server");

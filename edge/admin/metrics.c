@@ -22,7 +22,7 @@ static uint64_t load(const _Atomic uint64_t *cell)
     return atomic_load_explicit(cell, memory_order_relaxed);
 }
 
-/* Every counter, summed over the slots of all workers. */
+/* Every counter, as the sum over all workers' slots. */
 static void sums(FILE *out, const metrics_input_t *input)
 {
 #define X(name, type, help)                                                                                  \
@@ -101,7 +101,7 @@ static void store(FILE *out, const store_stats_t *stats)
     single(out, "store_readers", "gauge", "Reader slots in use", stats->readers);
 }
 
-/* How long requests waited for their boxes, over all workers. */
+/* Waiting times of requests for their boxes, over all workers. */
 static void wake_histogram(FILE *out, shm_t *shm)
 {
     uint64_t count = 0, sum_ms = 0;

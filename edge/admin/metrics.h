@@ -1,7 +1,7 @@
 /*
- * The figures of one edge in the Prometheus text format (version 0.0.4). Every label has a bounded set of
+ * The metrics of one edge in the Prometheus text format (version 0.0.4). Every label has a bounded set of
  * values: worker is below SHM_WORKERS_MAX, version is one, upstream and server are names of the
- * configuration, address is one of the at most BALANCE_SERVERS_MAX that an upstream has now.
+ * configuration, address is a current one of an upstream's, at most BALANCE_SERVERS_MAX.
  */
 #ifndef BOXEDGE_METRICS_H
 #define BOXEDGE_METRICS_H
@@ -15,19 +15,19 @@
 
 typedef struct metrics_input {
     shm_t *shm;
-    const conf_t *conf;         /* whose upstreams are told of; NULL: none */
+    const conf_t *conf;         /* for its upstreams; NULL: none */
     unsigned workers;           /* configured */
     uint64_t now_ms;            /* CLOCK_MONOTONIC */
     uint64_t heap_bytes;        /* of the controller */
     uint64_t messages_lost;     /* logger_lost_lines */
-    const store_stats_t *store; /* NULL: cannot be read */
+    const store_stats_t *store; /* NULL: unreadable */
 } metrics_input_t;
 
-/* Returns the text, to be freed, and its length. Counters are summed over all workers, those of workers that
- * are gone included, so that they never go back. */
+/* Returns the text, to be freed, and its length. Counters are sums over all workers, including dead ones, so
+ * that they never go back. */
 char *metrics_text(const metrics_input_t *input, size_t *len);
 
-/* The figures of upstreams and their servers (metrics_upstreams.c). */
+/* The metrics of upstreams and their servers (metrics_upstreams.c). */
 void metrics_upstreams(FILE *out, const conf_t *conf, const balance_t *balance, uint64_t now_ms);
 
 /* "absent", "starting", "ready" or "draining". */

@@ -1,4 +1,4 @@
-/* See metrics.h. Names of the configuration have no character that a label would have to escape. */
+/* Names of the configuration need no escapes in labels. */
 #include "address.h"
 #include "metrics.h"
 

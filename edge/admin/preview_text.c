@@ -45,7 +45,7 @@ bool preview_label_valid(str_t text)
 
 /* ---- origins ---- */
 
-/* "[2001:db8::1]": in brackets, and as inet_ntop writes it. */
+/* "[2001:db8::1]": in brackets, and in the form of inet_ntop. */
 static bool is_ipv6_literal(str_t host)
 {
     char text[INET6_ADDRSTRLEN], again[INET6_ADDRSTRLEN];
@@ -72,7 +72,7 @@ static bool is_host_name(str_t host)
     return host.n != 0 && before != '.';
 }
 
-/* Reads a lower-case origin; *port is 0 where it has none, or its scheme's own. */
+/* Reads a lower-case origin; *port is 0 if it is missing, or the scheme's own. */
 static bool read_origin(str_t text, str_t *scheme, str_t *host, uint64_t *port)
 {
     static const str_t schemes[] = {{"https://", 8}, {"http://", 7}};
