@@ -87,7 +87,7 @@ static bool send_request(int fd, const char *method, const char *target, const j
     return ok;
 }
 
-/* Reads until the edge closes. Returns the bytes (to be freed), or NULL after noting why. */
+/* Reads until the edge closes. Returns the bytes, to be freed, or NULL after setting the error. */
 static char *read_all(int fd, size_t *len, admin_answer_t *answer)
 {
     size_t capacity = 65536;
@@ -144,7 +144,7 @@ admin_client_result_t admin_client_request(const char *socket_path, const char *
     admin_client_result_t result = open_socket(socket_path, timeout_s, &fd, answer);
     if (result != ADMIN_CLIENT_OK)
         return result;
-    /* A failed send is not the end: the edge may have answered before it took everything. */
+    /* A failed send may have an answer: the edge may answer before it has read the whole request. */
     bool sent = send_request(fd, method, target, body);
     size_t len;
     char *bytes = read_all(fd, &len, answer);

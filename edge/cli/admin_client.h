@@ -8,25 +8,25 @@
 
 #include "str.h"
 
-/* The most that an answer may have, in bytes. */
+/* Maximum bytes of an answer. */
 #define ADMIN_ANSWER_MAX (16u << 20)
 
 typedef enum admin_client_result {
-    ADMIN_CLIENT_OK,          /* there is an answer, whatever its status */
-    ADMIN_CLIENT_NOT_RUNNING, /* nobody listens there */
-    ADMIN_CLIENT_FORBIDDEN,   /* the socket may not be used by this user */
-    ADMIN_CLIENT_FAILED,      /* the sentence says why */
+    ADMIN_CLIENT_OK,          /* an answer with any status */
+    ADMIN_CLIENT_NOT_RUNNING, /* nothing listens on the socket */
+    ADMIN_CLIENT_FORBIDDEN,   /* this user may not use the socket */
+    ADMIN_CLIENT_FAILED,      /* `error` has the reason */
 } admin_client_result_t;
 
 typedef struct admin_answer {
     int status;
-    json_t *json;    /* NULL where the body is not JSON */
-    char error[256]; /* of ADMIN_CLIENT_FAILED */
+    json_t *json;    /* NULL if the body is not JSON */
+    char error[256]; /* for ADMIN_CLIENT_FAILED */
 } admin_answer_t;
 
 /*
  * Sends a request to the edge at `socket_path` and waits for the whole answer, at most `timeout_s` between
- * two pieces of it. `body` (NULL: none) is JSON. Release the answer with admin_answer_fini in any case.
+ * two pieces. `body` (NULL: none) is JSON. Call admin_answer_fini on the answer for any result.
  */
 MUST_USE admin_client_result_t admin_client_request(const char *socket_path, const char *method,
                                                     const char *target, const json_t *body,

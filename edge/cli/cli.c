@@ -6,7 +6,7 @@
 #include "admin_client.h"
 #include "cli_sockets.h"
 
-/* Between two pieces of an answer; a reload checks certificates and waits for workers. */
+/* Time limit between two pieces of an answer; a reload checks certificates and waits for workers. */
 #define TIMEOUT_S 30
 
 const char cli_common_help[] =
@@ -73,7 +73,7 @@ static const char **value_of(cli_t *cli, str_t name, unsigned takes)
     return NULL;
 }
 
-/* Takes the option argv[*i], and its value where it has one. */
+/* Takes the option argv[*i], and its value if it has one. */
 static bool take_option(int argc, char **argv, int *i, unsigned takes, cli_t *cli)
 {
     const char *arg = argv[*i];
@@ -123,7 +123,7 @@ bool cli_parse(int argc, char **argv, unsigned takes, cli_t *cli)
 
 /* ---- the running edge ---- */
 
-/* Says why there is no answer. `place`: the socket that the result is of; the others of `sockets` do not
+/* Prints the reason for a missing answer. `place`: the socket of the result; the others of `sockets` do not
  * exist. */
 static int explain(admin_client_result_t result, const cli_sockets_t *sockets, const char *place,
                    const admin_answer_t *answer)
@@ -147,8 +147,8 @@ static int explain(admin_client_result_t result, const cli_sockets_t *sockets, c
     return CLI_FAILED;
 }
 
-/* Asks at one socket after the other, until an edge is there. What one that may not be used would have said
- * is the answer where there is no other: *place is that socket then. */
+/* Tries one socket after the other until an edge answers. If none does, the result is that of a forbidden
+ * socket, if any: *place is that socket then. */
 static admin_client_result_t ask(const cli_sockets_t *sockets, const char *method, const char *target,
                                  const json_t *body, const char **place, admin_answer_t *answer)
 {
@@ -166,7 +166,7 @@ static admin_client_result_t ask(const cli_sockets_t *sockets, const char *metho
     return worst;
 }
 
-/* What the edge said against a request. */
+/* Prints the edge's refusal of a request. */
 static int explain_refusal(const admin_answer_t *answer)
 {
     const char *sentence = json_string_value(json_object_get(answer->json, "error"));

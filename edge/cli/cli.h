@@ -1,6 +1,6 @@
 /*
- * What the commands that talk to a running edge have in common: their options, finding the admin socket,
- * saying what went wrong.
+ * Shared by the commands that talk to a running edge: options, the search for the admin socket, error
+ * messages.
  */
 #ifndef BOXEDGE_CLI_H
 #define BOXEDGE_CLI_H
@@ -13,26 +13,27 @@
 
 /* Exit statuses of every command. */
 #define CLI_OK     0
-#define CLI_FAILED 1 /* the edge is not running, or refused */
+#define CLI_FAILED 1 /* the edge is not running, or refused the request */
 #define CLI_USAGE  2 /* the command line is wrong */
 
 #define CLI_ARGS_MAX 4
-/* --allow-origin may be given so often. */
+/* Maximum number of --allow-origin. */
 #define CLI_ORIGINS_MAX 16
 
 typedef struct cli {
-    const char *socket;                       /* --socket */
-    const char *conf;                         /* -c, --config */
-    const char *box;                          /* --box */
-    const char *host_header;                  /* --host-header */
-    const char *protocol;                     /* --protocol */
-    const char *background_wakes;             /* --background-wakes */
-    const char *expires;                      /* --expires */
-    const char *label;                        /* --label */
-    const char *alias;                        /* --alias */
-    const char *lines;                        /* -n, --lines */
-    const char *plan;                         /* --plan */
-    const char *origins[CLI_ORIGINS_MAX + 1]; /* --allow-origin; the one too many has a place */
+    const char *socket;           /* --socket */
+    const char *conf;             /* -c, --config */
+    const char *box;              /* --box */
+    const char *host_header;      /* --host-header */
+    const char *protocol;         /* --protocol */
+    const char *background_wakes; /* --background-wakes */
+    const char *expires;          /* --expires */
+    const char *label;            /* --label */
+    const char *alias;            /* --alias */
+    const char *lines;            /* -n, --lines */
+    const char *plan;             /* --plan */
+    const char
+        *origins[CLI_ORIGINS_MAX + 1]; /* --allow-origin; with room for the one that exceeds the limit */
     size_t origin_count;
     bool bearer;                    /* --bearer */
     bool basic;                     /* --basic */
@@ -44,11 +45,11 @@ typedef struct cli {
     bool from_stdin;                /* --stdin */
     bool json;                      /* --json */
     bool help;                      /* -h, --help */
-    const char *args[CLI_ARGS_MAX]; /* what is no option, in order */
+    const char *args[CLI_ARGS_MAX]; /* arguments in order */
     size_t arg_count;
 } cli_t;
 
-/* Options that a command takes besides -c, --socket and --help; CLI_CREATE: those of a new preview;
+/* Options of a command besides -c, --config, --socket and --help. CLI_CREATE: those of a new preview;
  * CLI_KILL: --kill-tunnels; CLI_LOGS: those of a log; CLI_KEY: those of a new API key. */
 typedef enum cli_takes {
     CLI_JSON = 1,
@@ -59,23 +60,22 @@ typedef enum cli_takes {
     CLI_KEY = 32
 } cli_takes_t;
 
-/* Reads argv[1..] ("--name value" and "--name=value", "--" ends options). False after saying on stderr what
- * is wrong. */
+/* Parses argv[1..] ("--name value" and "--name=value", "--" ends options). False after an error on stderr. */
 MUST_USE bool cli_parse(int argc, char **argv, unsigned takes, cli_t *cli);
 
-/* The lines about common options, for --help. */
+/* The help text of the common options. */
 extern const char cli_common_help[];
 
 /*
- * Sends a request to the edge that the options name (cli_sockets.h). With a status of 2xx sets *out
- * (owned by the caller, never NULL) and returns CLI_OK; else says why on stderr and returns CLI_FAILED.
+ * Sends a request to the edge that the options name (cli_sockets.h). For a status of 2xx sets *out (owned by
+ * the caller, never NULL) and returns CLI_OK; else prints the error on stderr and returns CLI_FAILED.
  */
 MUST_USE int cli_request(const cli_t *cli, const char *method, const char *target, const json_t *body,
                          json_t **out);
 
 /*
- * Sends a request as cli_request does and takes `body`. Prints the answer: with --json on one line, else with
- * `print` and then, on stderr, the note that it may have.
+ * Like cli_request, but releases `body` and prints the answer: with --json on one line, else with `print`,
+ * and then its note, if any, on stderr.
  */
 MUST_USE int cli_show(const cli_t *cli, const char *method, const char *target, json_t *body,
                       void (*print)(const json_t *answer));
@@ -83,14 +83,13 @@ MUST_USE int cli_show(const cli_t *cli, const char *method, const char *target, 
 /* Prints `json` on one line. */
 void cli_print_json(const json_t *json);
 
-/* The object's text of this name, which lives as long as the object; "-" where it has none. */
+/* The text `name` of the object, valid as long as the object; "-" without one. */
 const char *cli_text(const json_t *object, const char *name);
-/* The object's number of this name; 0 where it has none. */
+/* The number `name` of the object; 0 without one. */
 long long cli_number(const json_t *object, const char *name);
-/* "2026-01-31 12:00", in UTC: the object's time of this name, which is in Unix seconds; "-" where it has
- * none. */
+/* The time `name` of the object, in Unix seconds, as "2026-01-31 12:00" in UTC; "-" without one. */
 void cli_time(const json_t *object, const char *name, char out[32]);
-/* How long the object has still to live, as cli_duration has it; "-" where it stays. */
+/* The time until the object expires, in the form of cli_duration; "-" if it never does. */
 void cli_left(const json_t *object, char out[32]);
 
 /* "3d 4h", "4h 5m", "5m 6s" or "6s" for a number of seconds. */

@@ -1,6 +1,3 @@
-/*
- * See cli_sockets.h.
- */
 #include "cli_sockets.h"
 
 #include <assert.h>
@@ -25,9 +22,8 @@ static void add(cli_sockets_t *sockets, const char *path)
     sockets->count++;
 }
 
-/* Where an edge with the configuration at `path` (NULL: one that says nothing of it) has its socket, were it
- * started by root, or else by the caller. False where the configuration has errors, which are left in
- * `errors`. */
+/* Adds the socket of an edge with the configuration at `path` (NULL: with the defaults), started by root, or
+ * else by the caller. False if the configuration has errors, which are then in `errors`. */
 static bool add_conf(cli_sockets_t *sockets, const char *path, bool root, conf_errors_t *errors)
 {
     static const char nothing[] = "preview_domain: preview.example\n"
@@ -44,7 +40,7 @@ static bool add_conf(cli_sockets_t *sockets, const char *path, bool root, conf_e
     return true;
 }
 
-/* The same, and nobody hears of errors. */
+/* Like add_conf, but drops errors. */
 static void try_conf(cli_sockets_t *sockets, const char *path, bool root)
 {
     conf_errors_t *errors = conf_errors_new();
@@ -52,7 +48,7 @@ static void try_conf(cli_sockets_t *sockets, const char *path, bool root)
     conf_errors_free(&errors);
 }
 
-/* Of a configuration that was named: its errors are said. */
+/* Adds the sockets of a named configuration, and prints its errors. */
 static bool add_named(cli_sockets_t *sockets, const char *path)
 {
     conf_errors_t *errors = conf_errors_new();
@@ -67,7 +63,7 @@ static bool add_named(cli_sockets_t *sockets, const char *path)
     return ok;
 }
 
-/* An edge of the caller's own comes first; root's is the installed one, and its configuration says where. */
+/* An edge of the caller's own comes first; root's is the installed one, with its configuration. */
 static void add_defaults(cli_sockets_t *sockets)
 {
     if (geteuid() != 0)

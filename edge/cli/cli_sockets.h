@@ -1,10 +1,9 @@
 /*
- * Where a command looks for the admin socket of the running edge: at --socket, else where the configuration
- * of -c FILE says, else at $BOXEDGE_SOCKET, else where /etc/boxedge/boxedge.yaml says and where edges with
- * default directories have it.
+ * Finds the admin socket of the running edge: --socket; else the socket in the configuration of -c FILE; else
+ * $BOXEDGE_SOCKET; else the socket in /etc/boxedge/boxedge.yaml, and those of default directories.
  *
- * Default directories depend on the user whom an edge was started as, which its configuration does not say.
- * So a configuration may stand for two sockets: root's, and the caller's own.
+ * Default directories depend on the user who started the edge, whom its configuration does not name. So a
+ * configuration may stand for two sockets: root's, and the caller's own.
  */
 #ifndef BOXEDGE_CLI_SOCKETS_H
 #define BOXEDGE_CLI_SOCKETS_H
@@ -14,16 +13,16 @@
 #define CLI_SOCKETS_MAX 4
 
 typedef struct cli_sockets {
-    char *paths[CLI_SOCKETS_MAX]; /* owned; no two are the same; to be tried in this order */
+    char *paths[CLI_SOCKETS_MAX]; /* owned, distinct, in the order of preference */
     size_t count;                 /* at least 1 */
     const char *conf;             /* -c; NULL: not given */
 } cli_sockets_t;
 
-/* `socket` and `conf` (NULL: not given) are those options. False after saying on stderr what is wrong;
- * nothing is left to be freed then. */
+/* `socket` and `conf` (NULL: not given) are the options. False, with nothing to free, after an error on
+ * stderr. */
 MUST_USE bool cli_sockets_find(cli_sockets_t *sockets, const char *socket, const char *conf);
 void cli_sockets_free(cli_sockets_t *sockets);
-/* Says on stderr that no edge is there, and where it was looked for. */
+/* Prints on stderr that no edge runs, and the sockets that were tried. */
 void cli_sockets_explain(const cli_sockets_t *sockets);
 
 #endif

@@ -1,9 +1,6 @@
-/*
- * See cli_words.h.
- */
 #include "cli_words.h"
 
-/* The word at `*rest`, which goes on behind it. */
+/* Takes the word at `*rest`, and the space after it. */
 static str_t take_word(const char **rest)
 {
     size_t n = strcspn(*rest, " ");
@@ -27,7 +24,7 @@ static const cli_verb_t *find(const cli_verb_t *verbs, const char *name)
     return NULL;
 }
 
-/* "BOX and PORT are missing", where `given` words stand there. False where none is missing. */
+/* "BOX and PORT are missing", after `given` words. False if none is missing. */
 static bool explain_missing(const char *prefix, const char *words, size_t given)
 {
     for (size_t i = 0; i < given && *words != '\0'; i++)

@@ -28,8 +28,8 @@ static int usage(FILE *out, const char *command, int status)
 
 #define VALUE_BYTES 128
 
-/* What is named: "box BOX", "preview BOX PORT" (or as lists show it, BOX-PORT), "cidr NETWORK". False where
- * the words are too few, too many or too long. */
+/* The value of "box BOX", "preview BOX PORT" (or BOX-PORT, as in lists), or "cidr NETWORK". False for too
+ * few, too many or too long words. */
 static bool take_value(const cli_t *cli, char value[VALUE_BYTES])
 {
     bool two = cli->arg_count == 3 && strcmp(cli->args[0], "preview") == 0;
@@ -54,7 +54,7 @@ static int block(const cli_t *cli, const char *value)
     return cli_show(cli, "POST", "/v1/blocks", body, print_blocked);
 }
 
-/* Whether the text may stand in a path of the admin API, which judges the rest. */
+/* Whether the text is safe in a path of the admin API, which checks the rest. */
 static bool fits_path(const char *text)
 {
     for (const char *c = text; *c != '\0'; c++)
@@ -98,7 +98,7 @@ static void print_list(const json_t *answer)
     }
 }
 
-/* Says which word is wrong, and how it is used. */
+/* Names the wrong word, and prints the usage. */
 static int wrong_words(const cli_t *cli, const char *command)
 {
     static const cli_verb_t block[] = {

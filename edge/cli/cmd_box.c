@@ -19,8 +19,7 @@ static int usage(FILE *out, int status)
     return status;
 }
 
-/* "3000, 3001"; "all" where every port may have a preview, "none" where no port may; what the box has instead
- * of the preview's. */
+/* "3000, 3001"; "all" if every port may have a preview, "none" if no port may; then the box's fixed port. */
 static void print_ports(const json_t *box)
 {
     const json_t *ports = json_object_get(box, "ports");
@@ -34,7 +33,7 @@ static void print_ports(const json_t *box)
         printf(", at port %lld of the box", (long long)fixed);
 }
 
-/* What the edge does with a box that nobody uses. */
+/* The edge's action on an unused box: its idle time, or "kept". */
 static void idle_of(const json_t *box, char out[32])
 {
     json_int_t ms = cli_number(box, "idle_ms");
@@ -92,7 +91,7 @@ static void print_list(const json_t *answer)
         printf("... and more.\n");
 }
 
-/* Says which word is wrong, and how it is used. */
+/* Names the wrong word, and prints the usage. */
 static int wrong_words(const cli_t *cli)
 {
     static const cli_verb_t verbs[] = {

@@ -8,7 +8,7 @@
 
 #include "box_id.h"
 
-/* Between two looks at a log that is followed. */
+/* Interval of requests while a log is followed. */
 #define FOLLOW_MS 300
 
 bool cmd_box_process_takes(const char *verb)
@@ -27,7 +27,7 @@ static size_t colour_length(str_t s)
     return n < s.n && s.p[n] == 'm' ? n + 1 : 0;
 }
 
-/* C0 and DEL; C1 is two bytes in UTF-8, which is what comes. */
+/* C0 and DEL, and C1, which is two bytes in UTF-8. */
 static bool is_control(str_t s)
 {
     unsigned char c = (unsigned char)s.p[0];
@@ -37,8 +37,8 @@ static bool is_control(str_t s)
 }
 
 /*
- * Takes the next piece of a box's output off `*rest` that a terminal may show: what was written, but of
- * control characters only tabs, line ends and the sequences that set colours; others are '?'.
+ * Takes the next piece of a box's output off `*rest` that is safe for a terminal. Of control characters it
+ * keeps only tabs, line ends and sequences that set colours; others become '?'.
  */
 static str_t take_piece(str_t *rest)
 {
@@ -86,7 +86,7 @@ static int follow(const cli_t *cli, const char *box, json_int_t end)
         end = json_integer_value(json_object_get(answer, "end"));
         json_decref(answer);
         if (ferror(stdout))
-            return CLI_OK; /* whoever read it has left */
+            return CLI_OK; /* the reader of stdout has gone */
     }
 }
 

@@ -3,9 +3,9 @@
 
 #include "cli.h"
 
-/* Whether `boxedge box <verb> BOX` is about process boxes: logs, start, stop. */
+/* Whether `verb` of `boxedge box <verb> BOX` is one of logs, start, stop. */
 bool cmd_box_process_takes(const char *verb);
-/* Such a command: cli->args are the verb and the box. */
+/* Runs such a command: cli->args are the verb and the box. */
 int cmd_box_process(const cli_t *cli);
 
 #endif

@@ -25,7 +25,7 @@ static int usage(FILE *out, int code)
     return code;
 }
 
-/* `here`: on this machine, as this user. */
+/* `here`: also checks that the edge can start on this machine, as this user. */
 static int check_file(const char *path, bool here)
 {
     conf_errors_t *errors = conf_errors_new();
@@ -72,13 +72,13 @@ static bool says_elsewhere(const char *option)
     return strcmp(option, "--elsewhere") == 0;
 }
 
-/* Which word is missing or not expected, and then the usage. */
+/* Names the missing or unexpected word, and prints the usage. */
 static int refuse(int argc, char **argv)
 {
     bool file = argc >= 2 && names_file(argv[1]);
     bool print = argc >= 2 && str_starts(str_from(argv[1]), STR("--print-"));
     bool elsewhere = file && argc >= 4 && says_elsewhere(argv[3]);
-    int last = elsewhere ? 3 : file ? 2 : print ? 1 : 0; /* the last word that has its place */
+    int last = elsewhere ? 3 : file ? 2 : print ? 1 : 0; /* the last valid word */
     if (argc < 2)
         fprintf(stderr, "boxedge check: -c FILE is missing\n\n");
     else if (file && argc == 2)
@@ -93,7 +93,7 @@ int cmd_check(int argc, char **argv)
     char *turned[] = {argv[0], argc == 4 ? argv[2] : NULL, argc == 4 ? argv[3] : NULL,
                       argc == 4 ? argv[1] : NULL};
     if (argc == 4 && says_elsewhere(argv[1]))
-        argv = turned; /* it may come before or after the file */
+        argv = turned; /* the option may come before or after the file */
     if (argc >= 3 && argc <= 4 && names_file(argv[1]) && (argc == 3 || says_elsewhere(argv[3])))
         return check_file(argv[2], argc == 3);
     str_t option = str_from(argc >= 2 ? argv[1] : "");

@@ -8,7 +8,7 @@ static int usage(FILE *out, const char *name, const char *what, int status)
     return status;
 }
 
-/* Posts to the admin API; prints `done` where that went well. */
+/* Posts to the admin API; prints `done` on success. */
 static int post(int argc, char **argv, const char *what, const char *target, const char *done)
 {
     cli_t cli;

@@ -13,7 +13,7 @@
 #include "list.h"
 #include "readable.h"
 
-/* How long open connections may take to end after SIGTERM. */
+/* Time limit for open connections after SIGTERM. */
 #define DRAIN_MS 2000
 
 typedef struct demo {
@@ -45,7 +45,7 @@ static int usage(FILE *out, int status)
     return status;
 }
 
-/* False, after a sentence that names the wrong word. */
+/* Prints the wrong word and the reason. Returns false. */
 static bool refuse(const char *word, const char *why)
 {
     fprintf(stderr, "boxedge demo-app: \"%s\" %s\n\n", word, why);
@@ -84,7 +84,7 @@ static bool parse(int argc, char **argv, demo_options_t *options)
     return have_port || refuse("--port", "is missing");
 }
 
-/* Before anything listens; a signal ends the app, as it would later. */
+/* Before anything listens; a signal ends the app, as it does later. */
 static void wait_before(uint32_t ms)
 {
     const struct timespec delay = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
@@ -92,7 +92,7 @@ static void wait_before(uint32_t ms)
         (void)nanosleep(&delay, NULL);
 }
 
-/* Returns a listening socket, or -1 after saying why. */
+/* Returns a listening socket, or -1 after an error on stderr. */
 static int listen_on(const demo_options_t *options)
 {
     struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(options->port)};
@@ -168,7 +168,7 @@ static void watch_signals(demo_t *demo)
     readable_start(demo->signals);
 }
 
-/* Limits and timeouts of the defaults: the app needs nothing else of a configuration. */
+/* The app needs only the default limits and timeouts of a configuration. */
 static conf_t *defaults(void)
 {
     conf_errors_t *errors = conf_errors_new();

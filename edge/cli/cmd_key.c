@@ -8,7 +8,7 @@
 #include "cli_words.h"
 #include "store.h"
 
-/* A longer key is refused; one byte more is read to see that it is. */
+/* Maximum bytes of a key; one more is read to detect a longer one. */
 #define KEY_MAX 256
 
 static int usage(FILE *out, int status)
@@ -32,7 +32,7 @@ static int usage(FILE *out, int status)
     return status;
 }
 
-/* What stands in a path of the admin API is judged here. */
+/* Checks the name, which becomes part of a path of the admin API. */
 static bool name_fits(const char *name)
 {
     if (store_key_name_valid(str_from(name)))
@@ -44,10 +44,10 @@ static bool name_fits(const char *name)
 
 /* ---- create ---- */
 
-/* Reads the one line of standard input; false after saying what is wrong. */
+/* Reads the one line of standard input. False after an error on stderr. */
 static bool read_key(char key[KEY_MAX + 1])
 {
-    char bytes[KEY_MAX + 3]; /* "\r\n", and one too many */
+    char bytes[KEY_MAX + 3]; /* "\r\n", and one more */
     if (isatty(STDIN_FILENO))
         fprintf(stderr, "Type the key, Enter and Ctrl-D:\n");
     size_t n = fread(bytes, 1, sizeof(bytes), stdin);
@@ -73,7 +73,7 @@ static bool read_key(char key[KEY_MAX + 1])
     return ok;
 }
 
-/* The request for a new key; NULL after saying what is wrong. */
+/* The request for a new key. NULL after an error on stderr. */
 static json_t *creation(const cli_t *cli)
 {
     char key[KEY_MAX + 1];
@@ -133,7 +133,7 @@ static void print_forgotten(const json_t *answer)
     printf("The key %s is forgotten.\n", cli_text(answer, "name"));
 }
 
-/* Sends it to the key's own address; takes `body`. */
+/* Sends the change to the key's own address; takes over `body`. */
 static int change(const cli_t *cli, const char *method, const char *query, json_t *body,
                   void (*print)(const json_t *answer))
 {
@@ -162,7 +162,7 @@ static void print_row(const json_t *key, const char *state)
     printf("%-24s  %-16s  %-9s  %s\n", cli_text(key, "name"), cli_text(key, "plan"), state, when);
 }
 
-/* Those of the configuration: they have no time. */
+/* Declared keys have no time. */
 static void print_declared(const json_t *keys)
 {
     size_t i;
@@ -184,7 +184,7 @@ static void print_stored(const json_t *keys)
         if (json_object_get(key, "revoked_at") != NULL)
             state = "revoked";
         else if (json_is_true(json_object_get(key, "plan_missing")))
-            state = "no plan"; /* the default plan counts */
+            state = "no plan"; /* the default plan applies */
         print_row(key, state);
     }
 }
@@ -200,7 +200,7 @@ static void print_list(const json_t *declared, const json_t *keys)
     print_stored(keys);
 }
 
-/* Takes all pages before anything is printed: there are at most STORE_KEYS_MAX keys. */
+/* Reads all pages, at most STORE_KEYS_MAX keys, before it prints. */
 static int list(const cli_t *cli)
 {
     char target[STORE_KEY_NAME_MAX + 32] = "/v1/keys";
@@ -232,7 +232,7 @@ static int list(const cli_t *cli)
     return CLI_OK;
 }
 
-/* Says which word is wrong, and how it is used. */
+/* Names the wrong word, and prints the usage. */
 static int wrong_words(const cli_t *cli)
 {
     static const cli_verb_t verbs[] = {{"create", "NAME"}, {"list", ""},       {"set-plan", "NAME PLAN"},

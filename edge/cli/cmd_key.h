@@ -1,4 +1,4 @@
-/* `boxedge key`: API keys that the edge knows by name. */
+/* `boxedge key`: named API keys. */
 #ifndef BOXEDGE_CMD_KEY_H
 #define BOXEDGE_CMD_KEY_H
 

@@ -48,7 +48,7 @@ static int usage(FILE *out, int status)
     return status;
 }
 
-/* Checks what stands in a path of the admin API; everything else is the edge's to judge. */
+/* Checks the parts of a path of the admin API; the edge checks all else. */
 static bool take_box_and_port(const cli_t *cli, const char **box, unsigned *port)
 {
     uint64_t number;
@@ -67,7 +67,7 @@ static bool take_box_and_port(const cli_t *cli, const char **box, unsigned *port
     return true;
 }
 
-/* "90s", "15m", "2h" or "3d" in seconds; 0 where it is none of these. */
+/* "90s", "15m", "2h" or "3d" in seconds; 0 if malformed. */
 static json_int_t seconds_of(const char *text)
 {
     static const struct {
@@ -84,13 +84,13 @@ static json_int_t seconds_of(const char *text)
     return 0;
 }
 
-/* Sets the text `name` of a request where it is given. False where it is no UTF-8. */
+/* Sets the text `name` of a request, if given. False if it is not UTF-8. */
 static bool set_text(json_t *body, const char *name, const char *text)
 {
     return text == NULL || json_object_set_new(body, name, json_string(text)) == 0;
 }
 
-/* --expires; false where it is no such time. `never`: what stands for it in the request, or NULL. */
+/* Sets --expires, if given; false if malformed. `never`: its value for "never", or NULL. */
 static bool set_expiry(json_t *body, const char *text, json_t *never)
 {
     if (text == NULL || strcmp(text, "never") == 0) {
@@ -102,7 +102,7 @@ static bool set_expiry(json_t *body, const char *text, json_t *never)
     return seconds != 0 && json_object_set_new(body, "expires_in", json_integer(seconds)) == 0;
 }
 
-/* --allow-origin; one that is "none" makes the list empty. */
+/* Sets --allow-origin, if given; "none" is not an item, so that it empties the list. */
 static void set_origins(json_t *body, const cli_t *cli)
 {
     if (cli->origin_count == 0)
@@ -114,7 +114,7 @@ static void set_origins(json_t *body, const cli_t *cli)
     json_object_set_new(body, "allow_origins", origins);
 }
 
-/* The options of create and update that are given. Returns what is wrong with one of them, or NULL. */
+/* Sets the given options of create and update. Returns the error in one of them, or NULL. */
 static const char *set_options(json_t *body, const cli_t *cli)
 {
     if (cli->bearer || cli->no_bearer)
@@ -140,7 +140,7 @@ static const char *set_options(json_t *body, const cli_t *cli)
     return NULL;
 }
 
-/* `body` with the options; NULL after saying what is wrong, and then `body` is released. */
+/* Returns `body` with the options. Or NULL after an error on stderr, with `body` released. */
 static json_t *with_options(json_t *body, const cli_t *cli)
 {
     const char *wrong = set_options(body, cli);
@@ -169,7 +169,7 @@ static void print_created(const json_t *answer)
     print_secrets(answer);
 }
 
-/* RFC 952 and RFC 1123 know no '_' in host names; browsers take them, frameworks do not. */
+/* RFC 952 and RFC 1123 forbid '_' in host names; browsers accept it, frameworks do not. */
 static void warn_of_underscore(const char *box, unsigned port)
 {
     fprintf(stderr,
@@ -271,7 +271,7 @@ static void print_rows(const json_t *previews, bool first)
     }
 }
 
-/* JSON is printed as one array, page by page. */
+/* Prints JSON as one array, page by page. */
 static void print_json_rows(const json_t *previews, bool first)
 {
     size_t i;
@@ -285,7 +285,7 @@ static void print_json_rows(const json_t *previews, bool first)
         fputs("{\"previews\":[", stdout);
 }
 
-/* Prints a page; sets `target` to the next one. Returns true where there is one. */
+/* Prints a page, and sets `target` to the next one. Returns false without one. */
 static bool print_page(const cli_t *cli, const json_t *answer, bool first, char *target, size_t target_len)
 {
     const json_t *previews = json_object_get(answer, "previews");
@@ -327,7 +327,7 @@ static int list(const cli_t *cli)
     return CLI_OK;
 }
 
-/* The option of these that does not go with the verb, or with another option; NULL: all do. */
+/* The option that does not fit the verb, or another option; NULL: all fit. */
 static const char *misfit(const cli_t *cli, str_t verb)
 {
     bool create = str_eq(verb, STR("create")), update = str_eq(verb, STR("update"));
@@ -351,7 +351,7 @@ static const char *misfit(const cli_t *cli, str_t verb)
     return NULL;
 }
 
-/* An option that the verb would leave unheard is no help to anybody. */
+/* Refuses an option that the verb would ignore. */
 static bool options_fit(const cli_t *cli, str_t verb)
 {
     const char *wrong = misfit(cli, verb);
@@ -360,7 +360,7 @@ static bool options_fit(const cli_t *cli, str_t verb)
     return wrong == NULL;
 }
 
-/* Says which word is wrong, and how it is used. */
+/* Names the wrong word, and prints the usage. */
 static int wrong_words(const cli_t *cli)
 {
     static const cli_verb_t verbs[] = {

@@ -1,6 +1,3 @@
-/*
- * See cmd_run.h.
- */
 #include "cmd_run.h"
 
 #include <getopt.h>
@@ -59,6 +56,6 @@ int cmd_run(int argc, char **argv)
         return 2;
     }
     static const supervisor_roles_t roles = {worker_run, controller_run, runner_run};
-    /* The whole command line, one before our part of it (main.c), for starting a new binary. */
+    /* The whole command line begins one word earlier (main.c); a new binary starts with it. */
     return supervisor_run(path, argv - 1, &roles);
 }

@@ -80,7 +80,7 @@ static void print_status(const json_t *status)
     print_upstreams(json_object_get(status, "upstreams"));
 }
 
-/* Says which word is wrong, and how it is used. */
+/* Names the wrong word, and prints the usage. */
 static int wrong_words(const cli_t *cli)
 {
     static const cli_verb_t verbs[] = {{"", ""}, {NULL, NULL}};

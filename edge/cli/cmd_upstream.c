@@ -68,7 +68,7 @@ static void print_list(const json_t *answer)
 
 /* ---- drain, undrain ---- */
 
-/* Whether the text may be a name, and so stand in a path of the admin API, which judges the rest. */
+/* Whether the text may be a name, and so is safe in a path of the admin API, which checks the rest. */
 static bool fits_path(const char *name)
 {
     size_t n = strlen(name);
@@ -101,7 +101,7 @@ static int change(const cli_t *cli, bool drain)
     return cli_show(cli, "PUT", target, body, print_changed);
 }
 
-/* Says which word is wrong, and how it is used. */
+/* Names the wrong word, and prints the usage. */
 static int wrong_words(const cli_t *cli)
 {
     static const cli_verb_t verbs[] = {

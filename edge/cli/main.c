@@ -1,6 +1,6 @@
 /*
- * The command line: the first word chooses a command, which lives in a file of its own (cmd_<name>.c) and
- * gets the rest, its own name first.
+ * The command line: the first word selects a command, which has a file of its own (cmd_<name>.c) and gets the
+ * rest, with its own name first.
  */
 #include <stdio.h>
 #include <string.h>
@@ -25,7 +25,7 @@ typedef struct command {
 
 static int cmd_help(int argc, char **argv);
 
-/* In the order in which help shows them. */
+/* In the order of the help. */
 static const command_t commands[] = {
     {"run", cmd_run, "run the edge"},
     {"check", cmd_check, "report everything that is wrong with a configuration file"},
