@@ -5,15 +5,15 @@
 #include "arena.h"
 #include "field.h"
 
-/* What may help. */
+/* The remedy for a failure. */
 typedef enum remedy {
-    REMEDY_LISTEN, /* the app is to listen, where it can be reached */
-    REMEDY_APP,    /* the app is to be looked at */
-    REMEDY_BOX,    /* the box is to be looked at */
-    REMEDY_ANSWER, /* the reason says where: in the app, its preview or the edge's limits */
-    REMEDY_HTTP1,  /* the preview is to be made for HTTP/1 */
-    REMEDY_PORT,   /* another port */
-    REMEDY_RELOAD, /* the page is to be loaded again */
+    REMEDY_LISTEN, /* let the app listen on a reachable address */
+    REMEDY_APP,    /* check the app */
+    REMEDY_BOX,    /* check the box */
+    REMEDY_ANSWER, /* the reason names the place: the app, its preview or the edge's limits */
+    REMEDY_HTTP1,  /* make the preview for HTTP/1 */
+    REMEDY_PORT,   /* use another port */
+    REMEDY_RELOAD, /* load the page again */
     REMEDY_NONE,
 } remedy_t;
 
@@ -21,7 +21,7 @@ typedef struct failure {
     const char *code;
     const char *title;
     remedy_t remedy;
-    bool may_pass; /* as a dev server restarts: worth looking again */
+    bool may_pass; /* a restart of a dev server may end it: worth another look */
 } failure_t;
 
 static const failure_t failures[] = {
@@ -53,7 +53,7 @@ bool failure_page_knows(const char *code)
     return failure_of(code) != NULL;
 }
 
-/* Where the app is to listen. */
+/* The address on which the app must listen. */
 static str_t listen_remedy(arena_t *pool, const failure_page_t *page)
 {
     if (page->provider == PROVIDER_PROCESS)
@@ -91,7 +91,7 @@ static str_t remedy_text(arena_t *pool, const failure_page_t *page, remedy_t rem
     return STR("Ask whoever runs the box.");
 }
 
-/* Whether a command shows what the box wrote, and that may help. */
+/* Whether a command shows the box's output, and that may help. */
 static bool has_logs(const failure_page_t *page, remedy_t remedy)
 {
     return store_keeps_log(page->provider) && remedy != REMEDY_PORT && remedy != REMEDY_NONE;

@@ -1,7 +1,6 @@
 /*
- * The page that a person sees where a box is asked and its app gives no answer that can be passed on: what
- * happened, what to do about it in a box of that kind, and, where a dev server may be restarting, a script
- * that opens the app as soon as it answers.
+ * The page for people when an app gives no answer that can be passed on: the reason, and a remedy for a box
+ * of that kind. If a dev server may be restarting, a script opens the app as soon as it answers.
  */
 #ifndef BOXEDGE_FAILURE_PAGE_H
 #define BOXEDGE_FAILURE_PAGE_H
@@ -20,7 +19,7 @@ typedef struct failure_page {
     str_t nonce;      /* of the script, in hex; also in the answer's Content-Security-Policy */
 } failure_page_t;
 
-/* Whether there is a page for this code. */
+/* Whether this code has a page. */
 bool failure_page_knows(const char *code);
 /* In `pool`, at most 12 KiB. */
 str_t failure_page(arena_t *pool, const failure_page_t *page);

@@ -4,13 +4,13 @@
 #include "field.h"
 #include "page_templates.h"
 
-/* Bytes of a host name that are shown, and of a request id. */
+/* Maximum bytes of a host name and of a request id. */
 #define HOST_SHOWN 255
 #define ID_SHOWN   64
-/* Of a sentence. */
+/* Maximum bytes of a sentence. */
 #define TEXT_SHOWN 1024
 
-/* What an error page says under its title, and what its reader can do. */
+/* The title of an error page, and advice for its reader. */
 typedef struct advice {
     int status;
     const char *title;
@@ -38,14 +38,14 @@ static const advice_t advices[] = {
     {508, "The request goes round in a circle", "Some proxy sends requests back to this edge. Correct it."},
 };
 
-/* For statuses without a text of their own. */
+/* For statuses without their own text. */
 static const advice_t client_error = {400, "This request cannot be served",
                                       "Check the address and try again."};
 static const advice_t server_error = {500, "Something went wrong at the edge",
                                       "Load this page again. If it stays so, tell whoever runs this edge, "
                                       "with the request id below."};
 
-/* Of an address of the edge's own at which there is nothing: it is no missing preview. */
+/* For an unknown address of the edge's own, in place of the text about previews. */
 static const advice_t nothing_there = {404, "There is nothing at this address", "Check the address."};
 
 static const advice_t *advice_for(int status, const char *code)

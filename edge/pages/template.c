@@ -4,7 +4,7 @@
 
 #include "arena.h"
 
-/* Where a page goes; only its length is counted where `at` is NULL. */
+/* The output of a page; NULL `at` only counts its length. */
 typedef struct writer {
     char *at;
     size_t n;
@@ -17,7 +17,7 @@ static void put(writer_t *out, str_t s)
     out->n += s.n;
 }
 
-/* The escaped form of a character, or an empty slice for one that stands for itself. */
+/* The escaped form of a character, or an empty slice if it needs none. */
 static str_t escape_char(char c)
 {
     switch (c) {
@@ -63,7 +63,7 @@ static void put_value(writer_t *out, const template_piece_t *piece, const void *
     put(out, STR("}}"));
 }
 
-/* True where the part that begins with this piece is left out. */
+/* Whether the part that begins with this piece is hidden. */
 static bool is_left_out(const template_piece_t *piece, const void *values)
 {
     str_t value = value_of(piece, values);

@@ -4,7 +4,7 @@
 #include "field.h"
 #include "page_templates.h"
 
-/* Bytes of a sentence that are shown. */
+/* Maximum bytes of a sentence. */
 #define FAILURE_SHOWN 600
 
 const char *wake_stage_name(wake_stage_t stage)
