@@ -6,7 +6,7 @@
 struct box_log {
     char *ring; /* NULL before the first byte */
     size_t size;
-    uint64_t begin; /* position of the oldest byte, which begins a line (or is all that fits of one) */
+    uint64_t begin; /* position of the oldest byte: the start of a line, or of the kept end of one */
     uint64_t end;
 };
 
@@ -49,14 +49,14 @@ static void slice(const box_log_t *log, uint64_t from, uint64_t to, str_t parts[
     parts[1] = str_make(log->ring, n - first);
 }
 
-/* Drops what does not fit, and with it the rest of a line that was cut. */
+/* Drops the output that does not fit, and the rest of a cut line. */
 static void drop_oldest(box_log_t *log)
 {
     str_t parts[2];
     if (log->end - log->begin <= log->size)
         return;
     log->begin = log->end - log->size;
-    /* The byte before is gone already: whether a line begins here is not known, so this one goes. */
+    /* The byte before is gone, so a line may or may not begin here: drop this one. */
     slice(log, log->begin, log->end, parts);
     for (uint64_t i = 0, before = log->begin; i < 2; before += parts[i++].n) {
         const char *end = memchr(parts[i].p, '\n', parts[i].n);
@@ -77,7 +77,7 @@ void box_log_add(box_log_t *log, str_t bytes)
         log->ring = malloc(log->size);
         assert(log->ring != NULL);
     }
-    if (bytes.n > log->size) { /* only the end of it stays */
+    if (bytes.n > log->size) { /* only its end stays */
         log->end += bytes.n - log->size;
         bytes = str_from_offset(bytes, bytes.n - log->size);
     }
@@ -98,7 +98,7 @@ void box_log_note(box_log_t *log, str_t line)
     box_log_add(log, STR("\n"));
 }
 
-/* Where the line begins that ends before `end`. */
+/* The start of the line that ends before `end`. */
 static uint64_t line_before(const box_log_t *log, uint64_t end)
 {
     uint64_t position = end;
@@ -114,10 +114,10 @@ void box_log_read(const box_log_t *log, uint64_t from, str_t parts[2])
 }
 
 #define WORDS_BYTES 1024
-/* Lines that are looked at for the last words. */
+/* Maximum lines to search for the last words. */
 #define WORDS_LINES 100
 
-/* The line that ends before *end, which moves to its beginning. */
+/* Takes the line that ends before *end, and moves *end to its start. */
 static str_t take_line_before(const box_log_t *log, uint64_t *end, char line[WORDS_BYTES])
 {
     uint64_t from = line_before(log, *end);
@@ -143,7 +143,7 @@ void box_log_last_words(const box_log_t *log, last_words_rank_t least, char *out
         str_t text = take_line_before(log, &end, line);
         if (str_starts(text, STR(BOX_LOG_MARK))) {
             if (best != LAST_WORDS_NOTHING)
-                return; /* what is before it belongs to another run */
+                return; /* older lines belong to another run */
             continue;
         }
         last_words_rank_t rank = last_words_rank(text);
