@@ -76,7 +76,7 @@ static void ask(exchange_t *ex, str_t id, runner_message_t what)
         return;
     }
     admin->controls->box_ordered(admin->owner, id, what == RUNNER_START);
-    if (admin->runner == NULL || !runner_client_ask(admin->runner, what, id, 0, on_answer, waiter)) {
+    if (admin->runner == NULL || !runner_client_request(admin->runner, what, id, 0, on_answer, waiter)) {
         admin_error(ex, 503, "runner_unavailable", NULL,
                     "The process that runs boxes is not there: try again in a moment.");
     } else {

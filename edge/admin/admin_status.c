@@ -151,7 +151,7 @@ static void start_stats(exchange_t *ex, void (*answer)(exchange_t *, admin_job_t
     admin_job_start(ex, &stats->base);
 }
 
-static json_t *role_json(const shm_role_t *role, uint64_t now_ms)
+static json_t *role_json(const shm_child_t *role, uint64_t now_ms)
 {
     uint64_t started = atomic_load_explicit(&role->started_ms, memory_order_relaxed);
     uint64_t beat = atomic_load_explicit(&role->heartbeat_ms, memory_order_relaxed);

@@ -48,7 +48,7 @@ static void tell(api_deletion_t *deletion, deletion_call_t *call, deletion_outco
         return;
     call->op = DELETION_END;
     call->outcome = outcome;
-    preview_client_tell_deletion(worker_of(deletion->ex->context)->preview_client, call);
+    preview_client_notify_deletion(worker_of(deletion->ex->context)->preview_client, call);
 }
 
 /* The upstream reports a deletion, which may include boxes that it does not show. They are doubted before its
@@ -91,7 +91,7 @@ static void leave(exchange_t *ex, await_end_t how)
 {
     api_deletion_t *deletion = ex->api->deletion;
     (void)how;
-    api_ask_stop(&deletion->questions);
+    api_query_stop(&deletion->questions);
     preview_client_leave(&deletion->asker);
 }
 
@@ -156,8 +156,8 @@ static void fill(api_deletion_t *deletion, deletion_call_t *call, deletion_op_t 
 static void note(api_deletion_t *deletion, deletion_call_t *call, deletion_op_t op)
 {
     fill(deletion, call, op);
-    preview_client_ask_deletion(worker_of(deletion->ex->context)->preview_client, &deletion->asker, call,
-                                on_noted);
+    preview_client_request_deletion(worker_of(deletion->ex->context)->preview_client, &deletion->asker, call,
+                                    on_noted);
 }
 
 void api_deletion_note(api_deletion_t *deletion)
@@ -258,8 +258,8 @@ static step_result_t ask_all(api_deletion_t *deletion)
         return STEP_NEXT;
     }
     await_begin(deletion->ex, &source);
-    api_ask_each(&deletion->questions, deletion->ex, deletion->paths, deletion->count, on_answer,
-                 api_deletion_search);
+    api_query_each(&deletion->questions, deletion->ex, deletion->paths, deletion->count, on_answer,
+                   api_deletion_search);
     return STEP_WAIT;
 }
 
@@ -435,8 +435,8 @@ static void on_state_known(exchange_t *ex)
     }
     deletion->stage = SETTLING;
     fill(deletion, &deletion->call, DELETION_SETTLE);
-    preview_client_ask_deletion(worker_of(ex->context)->preview_client, &deletion->asker, &deletion->call,
-                                on_settled);
+    preview_client_request_deletion(worker_of(ex->context)->preview_client, &deletion->asker, &deletion->call,
+                                    on_settled);
 }
 
 static step_result_t settle(exchange_t *ex)
@@ -459,7 +459,7 @@ static step_result_t settle(exchange_t *ex)
     make_room(deletion, 1);
     add_target(deletion, api_box_path(ex, path.id), path.id);
     await_begin(ex, &source);
-    api_ask_each(&deletion->questions, ex, deletion->paths, 1, on_state, on_state_known);
+    api_query_each(&deletion->questions, ex, deletion->paths, 1, on_state, on_state_known);
     return STEP_WAIT;
 }
 

@@ -4,7 +4,7 @@
 #ifndef BOXEDGE_API_DELETION_INTERNAL_H
 #define BOXEDGE_API_DELETION_INTERNAL_H
 
-#include "api_ask.h"
+#include "api_query.h"
 #include "api_search.h"
 #include "preview_client.h"
 

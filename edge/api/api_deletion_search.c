@@ -54,7 +54,7 @@ static void look_at_each(api_deletion_t *deletion)
     if (count == 0)
         end_search(deletion);
     else
-        api_ask_each(&deletion->questions, ex, paths, count, on_candidate, on_candidates_shown);
+        api_query_each(&deletion->questions, ex, paths, count, on_candidate, on_candidates_shown);
 }
 
 static bool has_word(str_t name, str_t word)
@@ -120,7 +120,7 @@ void api_deletion_search(exchange_t *ex)
     if (search->name_count == 0)
         api_deletion_note(deletion);
     else
-        api_ask_each(&deletion->questions, ex, &list, 1, on_list, on_listed);
+        api_query_each(&deletion->questions, ex, &list, 1, on_list, on_listed);
 }
 
 static bool is_among(const deletion_call_t *call, str_t id)

@@ -14,7 +14,7 @@
 #include <jansson.h>
 #include <openssl/crypto.h>
 
-#include "api_ask.h"
+#include "api_query.h"
 #include "arena.h"
 #include "client.h"
 #include "list.h"
@@ -172,14 +172,15 @@ static void ask_controller(api_preview_t *preview)
                            .dash = preview->ex->api->conf->api.previews_alias == CONF_ALIAS_DASH};
     memcpy(call.id, preview->path.id.p, preview->path.id.n);
     preview->stage = CHANGING;
-    preview_client_ask(worker_of(preview->ex->context)->preview_client, &preview->asker, &call, on_changed);
+    preview_client_request(worker_of(preview->ex->context)->preview_client, &preview->asker, &call,
+                           on_changed);
 }
 
 static void send_upstream(api_preview_t *preview, str_t method, const char *below, subrequest_done_t done)
 {
     exchange_t *ex = preview->ex;
     str_t target = str_format(&ex->arena, "/v2/box/%.*s%s", STR_ARG(preview->path.id), below);
-    preview->request = api_ask(ex, method, target, done, preview);
+    preview->request = api_query(ex, method, target, done, preview);
 }
 
 static void on_resumed(exchange_t *ex, void *arg, int status, const fields_t *fields, str_t body)

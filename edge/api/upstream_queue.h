@@ -26,27 +26,27 @@ typedef struct place_waiter {
 
 upstream_queue_t *upstream_queue_new(worker_t *worker);
 /* No waiter is left (asserted). */
-void upstream_queue_free(upstream_queue_t **upstream_queue);
+void upstream_queue_free(upstream_queue_t **queue);
 /* The channel to the controller from now on. NULL: the controller is down. */
-void upstream_queue_set_channel(upstream_queue_t *upstream_queue, channel_t *channel);
+void upstream_queue_set_channel(upstream_queue_t *queue, channel_t *channel);
 
 /* Whether requests of this worker wait for that upstream: a new one must not overtake them. */
-bool upstream_queue_waiting(const upstream_queue_t *upstream_queue, unsigned upstream);
+bool upstream_queue_waiting(const upstream_queue_t *queue, unsigned upstream);
 /* Queues the exchange. The caller begins its wait (await.h), which completes when a slot may be free. The
  * first in the queue tries at the end of this turn already. False: not queued, since `most` wait over all
  * workers. */
-MUST_USE bool upstream_queue_wait(upstream_queue_t *upstream_queue, place_waiter_t *waiter, exchange_t *ex,
+MUST_USE bool upstream_queue_wait(upstream_queue_t *queue, place_waiter_t *waiter, exchange_t *ex,
                                   unsigned upstream, uint32_t most);
 /* The wait has completed: leaves the queue, but stays counted. upstream_queue_wait_on or upstream_queue_leave
  * follows. */
 void upstream_queue_turn(place_waiter_t *waiter);
 /* No slot is free after all: back to the front of the queue. */
-void upstream_queue_wait_on(upstream_queue_t *upstream_queue, place_waiter_t *waiter);
+void upstream_queue_wait_on(upstream_queue_t *queue, place_waiter_t *waiter);
 /* Leaves the queue. No-op if not queued. */
-void upstream_queue_leave(upstream_queue_t *upstream_queue, place_waiter_t *waiter);
+void upstream_queue_leave(upstream_queue_t *queue, place_waiter_t *waiter);
 /* A slot became free at that upstream, here or (PROCESS_PLACE) at another worker. Resumes a waiter of this
  * worker at the end of the turn. Without one, upstream_queue_freed notifies other workers that wait. */
-void upstream_queue_freed(upstream_queue_t *upstream_queue, unsigned upstream);
-void upstream_queue_message(upstream_queue_t *upstream_queue, uint64_t upstream);
+void upstream_queue_freed(upstream_queue_t *queue, unsigned upstream);
+void upstream_queue_message(upstream_queue_t *queue, uint64_t upstream);
 
 #endif

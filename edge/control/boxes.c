@@ -144,10 +144,10 @@ void boxes_stop(boxes_t *boxes)
     loop_undefer(&boxes->tell);
 }
 
-void boxes_listen(boxes_t *boxes, const boxes_handlers_t *handlers, void *owner)
+void boxes_subscribe(boxes_t *boxes, const boxes_handlers_t *handlers, void *owner)
 {
     assert(boxes->listener_count < BOXES_LISTENERS_MAX);
-    boxes->listeners[boxes->listener_count++] = (boxes_listener_t){handlers, owner};
+    boxes->listeners[boxes->listener_count++] = (boxes_subscriber_t){handlers, owner};
 }
 
 static bool untake_one(void *item, void *arg)

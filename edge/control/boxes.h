@@ -1,7 +1,7 @@
 /*
  * The controller's table of the boxes that providers report. It writes their states to the volatile store,
- * assigns generations, and calls the providers for the waker, the idle clock and the admin API. Boxes of the
- * static provider are not part of it.
+ * assigns generations, and calls the providers for the wake coordinator, the idle clock and the admin API.
+ * Boxes of the static provider are not part of it.
  *
  * Listeners get a change after the store has it and the epoch is bumped.
  */
@@ -43,7 +43,7 @@ extern const provider_handlers_t boxes_provider_handlers;
 /* Sets the provider of this kind. NULL removes it, and its boxes are gone. */
 void boxes_set_provider(boxes_t *boxes, box_provider_t kind, provider_t *provider);
 /* Adds a listener, at most 4. Each must be valid until boxes_stop, which ends all calls. */
-void boxes_listen(boxes_t *boxes, const boxes_handlers_t *handlers, void *owner);
+void boxes_subscribe(boxes_t *boxes, const boxes_handlers_t *handlers, void *owner);
 
 /* NULL for a box that no provider reported. Valid until the loop turns. */
 const store_box_t *boxes_find(const boxes_t *boxes, str_t id);

@@ -58,10 +58,10 @@ struct box_entry {
     loop_timer_t gone;  /* deletes its previews once it has been gone for GONE_MS */
 };
 
-typedef struct boxes_listener {
+typedef struct boxes_subscriber {
     const boxes_handlers_t *handlers;
     void *owner;
-} boxes_listener_t;
+} boxes_subscriber_t;
 
 struct boxes {
     loop_t *loop;
@@ -79,7 +79,7 @@ struct boxes {
     uint64_t last_generation;
     uint32_t sync[PROVIDER_KINDS];
     provider_t *providers[PROVIDER_KINDS]; /* NULL: none of that kind */
-    boxes_listener_t listeners[BOXES_LISTENERS_MAX];
+    boxes_subscriber_t listeners[BOXES_LISTENERS_MAX];
     size_t listener_count;
 };
 

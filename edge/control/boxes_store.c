@@ -35,7 +35,7 @@ static void run_after(box_entry_t *entry)
 static void nudge_workers(loop_task_t *task)
 {
     boxes_t *boxes = CONTAINER_OF(boxes_t, nudge, task);
-    worker_links_tell_all(boxes->worker_links, PROCESS_BOXES, 0, STR(""));
+    worker_links_notify_all(boxes->worker_links, PROCESS_BOXES, 0, STR(""));
 }
 
 static void announce(box_entry_t *entry, const store_box_t *old)

@@ -120,7 +120,7 @@ idle_t *idle_new(loop_t *loop, boxes_t *boxes)
     assert(idle != NULL);
     *idle = (idle_t){.loop = loop, .boxes = boxes, .clock = idle_clock_new()};
     boxes_each(boxes, take_box, idle);
-    boxes_listen(boxes, &handlers, idle);
+    boxes_subscribe(boxes, &handlers, idle);
     loop_timer_start(loop, &idle->timer, TICK_MS, on_tick);
     return idle;
 }

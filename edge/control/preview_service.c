@@ -152,7 +152,7 @@ static void answer(desk_job_t *job)
 {
     str_t bytes = str_make((const char *)&job->answer, sizeof(job->answer));
     if (!job->desk->closed)
-        worker_links_tell(job->desk->worker_links, job->worker, PROCESS_PREVIEW_DONE, job->number, bytes);
+        worker_links_notify(job->desk->worker_links, job->worker, PROCESS_PREVIEW_DONE, job->number, bytes);
     preview_secrets_fini(&job->answer.secrets);
 }
 

@@ -23,9 +23,9 @@ void worker_links_take(worker_links_t *worker_links, uint64_t index, int *fd);
 
 /* Sends a message to one worker, or to all. An undeliverable message is lost: only for messages that are
  * repeated while they matter. */
-void worker_links_tell(worker_links_t *worker_links, unsigned index, uint32_t type, uint64_t value,
-                       str_t bytes);
-void worker_links_tell_all(worker_links_t *worker_links, uint32_t type, uint64_t value, str_t bytes);
+void worker_links_notify(worker_links_t *worker_links, unsigned index, uint32_t type, uint64_t value,
+                         str_t bytes);
+void worker_links_notify_all(worker_links_t *worker_links, uint32_t type, uint64_t value, str_t bytes);
 
 /*
  * Makes every worker end open tunnels; `which` and `below` are those of PROCESS_TUNNELS. An unreachable

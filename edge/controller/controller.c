@@ -10,14 +10,14 @@
 #include <openssl/crypto.h>
 
 #include "admin.h"
+#include "box_ports_service.h"
 #include "boxes.h"
 #include "channel.h"
 #include "clock.h"
-#include "deletion_desk.h"
+#include "deletion_service.h"
 #include "descriptors.h"
 #include "idle.h"
 #include "list.h"
-#include "listening_desk.h"
 #include "preview_service.h"
 #include "process.h"
 #include "process_log.h"
@@ -25,7 +25,7 @@
 #include "providers.h"
 #include "store_thread.h"
 #include "upstreams.h"
-#include "waker.h"
+#include "wake_coordinator.h"
 #include "worker_links.h"
 
 #define PATH_BYTES 4096
@@ -49,15 +49,15 @@ typedef struct controller {
     channel_t *supervisor;
     worker_links_t *worker_links;
     boxes_t *boxes;
-    waker_t *waker;
-    listening_desk_t *listening;
+    wake_coordinator_t *coordinator;
+    box_ports_service_t *listening;
     idle_t *idle;
     runner_client_t *runner;
     provider_t *processes;
     providers_t *providers;
     upstreams_t *upstreams;
     preview_service_t *previews;
-    deletion_desk_t *deletions;
+    deletion_service_t *deletions;
     controller_state_t state;
     int status; /* exit status of the process */
     loop_timer_t heartbeat;
@@ -148,8 +148,8 @@ static void take_conf(controller_t *controller, int fd, uint64_t generation)
     boxes_set_conf(controller->boxes, conf);
     providers_set_conf(controller->providers, conf);
     upstreams_set_conf(controller->upstreams, conf);
-    deletion_desk_set_conf(controller->deletions, conf);
-    waker_set_conf(controller->waker, conf);
+    deletion_service_set_conf(controller->deletions, conf);
+    wake_coordinator_set_conf(controller->coordinator, conf);
     conf_job_t *work = calloc(1, sizeof *work);
     assert(work != NULL);
     *work = (conf_job_t){.job = {.run = conf_run, .done = conf_done},
@@ -294,7 +294,7 @@ static void supervisor_closed(void *owner)
 
 static void supervisor_lost(void *owner, uint32_t type, uint64_t value)
 {
-    channel_ask_again(((controller_t *)owner)->supervisor, "controller", type, value);
+    channel_retry(((controller_t *)owner)->supervisor, "controller", type, value);
 }
 
 static const channel_handlers_t supervisor_handlers = {
@@ -308,8 +308,8 @@ static void worker_message(void *owner, unsigned index, ipc_message_t *message)
     switch (message->type) {
     case PROCESS_WAKE:
         /* A box that starts slowly is not paused while its waiting page is open. */
-        if (waker_ask(controller->waker, index, bytes, wake_wish_of(message->value),
-                      wake_wish_came_ms(message->value)) ||
+        if (wake_coordinator_request(controller->coordinator, index, bytes, wake_wish_of(message->value),
+                                     wake_wish_came_ms(message->value)) ||
             wake_wish_of(message->value) != WAKE_WISH_WATCH)
             idle_wanted(controller->idle, bytes);
         break;
@@ -317,10 +317,10 @@ static void worker_message(void *owner, unsigned index, ipc_message_t *message)
         preview_service_take(controller->previews, index, message->value, bytes, wall_us() / 1000000);
         break;
     case PROCESS_DELETION:
-        deletion_desk_take(controller->deletions, index, message->value, bytes);
+        deletion_service_take(controller->deletions, index, message->value, bytes);
         break;
     case PROCESS_PLACE:
-        worker_links_tell_all(controller->worker_links, PROCESS_PLACE, message->value, STR(""));
+        worker_links_notify_all(controller->worker_links, PROCESS_PLACE, message->value, STR(""));
         break;
     case PROCESS_ACTIVE:
         idle_active(controller->idle, bytes);
@@ -329,8 +329,8 @@ static void worker_message(void *owner, unsigned index, ipc_message_t *message)
         if (box_id_valid(bytes))
             boxes_look(controller->boxes, bytes);
         break;
-    case PROCESS_LISTENING:
-        listening_desk_ask(controller->listening, index, bytes, message->value);
+    case PROCESS_BOX_PORTS_REQUEST:
+        box_ports_service_request(controller->listening, index, bytes, message->value);
         break;
     default:
         break; /* not for the controller */
@@ -375,7 +375,7 @@ static const char *push_box(void *owner, const control_box_t *box, void (*done)(
 static void box_ordered(void *owner, str_t id, bool runs)
 {
     controller_t *controller = owner;
-    waker_order(controller->waker, id, runs);
+    wake_coordinator_order(controller->coordinator, id, runs);
 }
 
 static bool conf_has_box(const conf_t *conf, str_t id)
@@ -500,17 +500,17 @@ static bool start(controller_t *controller, const controller_args_t *args)
         provider_process_new(controller->loop, controller->conf, controller->runner, args->runner_lives,
                              &boxes_provider_handlers, controller->boxes);
     boxes_set_provider(controller->boxes, PROVIDER_PROCESS, controller->processes);
-    controller->listening =
-        listening_desk_new(controller->loop, controller->store, controller->boxes, controller->worker_links);
-    controller->waker =
-        waker_new(controller->loop, controller->conf, controller->boxes, controller->worker_links,
-                  controller->listening, shm_wakes(controller->shm));
+    controller->listening = box_ports_service_new(controller->loop, controller->store, controller->boxes,
+                                                  controller->worker_links);
+    controller->coordinator =
+        wake_coordinator_new(controller->loop, controller->conf, controller->boxes, controller->worker_links,
+                             controller->listening, shm_wakes(controller->shm));
     controller->idle = idle_new(controller->loop, controller->boxes);
     controller->providers = providers_new(controller->loop, controller->conf, controller->boxes);
     controller->previews = preview_service_new(controller->store, controller->worker_links);
     controller->deletions =
-        deletion_desk_new(controller->loop, controller->conf, controller->store, controller->worker_links,
-                          controller->boxes, shm_balance(controller->shm));
+        deletion_service_new(controller->loop, controller->conf, controller->store, controller->worker_links,
+                             controller->boxes, shm_balance(controller->shm));
     controller->upstreams = upstreams_new(controller->loop, controller->conf, shm_balance(controller->shm));
     controller->admin = admin_new(controller->loop, controller->conf, controller->shm, controller->store,
                                   args->admin_fd, &controls, controller);
@@ -541,11 +541,11 @@ static void stop(controller_t *controller)
     if (controller->boxes != NULL)
         boxes_stop(controller->boxes);
     preview_service_free(&controller->previews);
-    deletion_desk_free(&controller->deletions);
+    deletion_service_free(&controller->deletions);
     store_thread_free(&controller->store);
     idle_free(&controller->idle);
-    waker_free(&controller->waker);
-    listening_desk_free(&controller->listening);
+    wake_coordinator_free(&controller->coordinator);
+    box_ports_service_free(&controller->listening);
     providers_free(&controller->providers);
     upstreams_free(&controller->upstreams);
     boxes_free(&controller->boxes);

@@ -84,10 +84,10 @@ static void fail(greeting_t *greeting, const char *reason, str_t bytes, const ch
     bool header = greeting->state == GREETING_HEADER;
     counter_add(header ? &counters->proxy_protocol_failures_total : &counters->tls_failures_total, 1);
     if (reason != NULL)
-        fault_say_connection(&greeting->client, &context->connection_faults,
-                             header ? "a PROXY protocol header" : "a TLS handshake",
-                             header ? "is refused" : "fails", &(fault_t){.reason = reason, .bytes = bytes},
-                             more);
+        fault_report_connection(&greeting->client, &context->connection_faults,
+                                header ? "a PROXY protocol header" : "a TLS handshake",
+                                header ? "is refused" : "fails", &(fault_t){.reason = reason, .bytes = bytes},
+                                more);
     destroy(&greeting->client);
 }
 
@@ -101,8 +101,8 @@ static void on_timeout(loop_timer_t *timer)
 static void refuse(client_t *client, const char *reason)
 {
     counter_add(&client->context->counters->connections_refused_total, 1);
-    fault_say_connection(client, &client->context->connection_faults, "a connection", "is refused",
-                         &(fault_t){.reason = reason}, "");
+    fault_report_connection(client, &client->context->connection_faults, "a connection", "is refused",
+                            &(fault_t){.reason = reason}, "");
     destroy(client);
 }
 

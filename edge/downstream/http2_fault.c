@@ -45,7 +45,7 @@ static void mark_streams(const http2_conn_t *conn, const char *reason)
     }
 }
 
-void http2_fault_say(http2_conn_t *conn, const http2_fault_t *fault, str_t words)
+void http2_fault_report(http2_conn_t *conn, const http2_fault_t *fault, str_t words)
 {
     char end[48], more[64 + WORDS_BYTES] = "";
     context_t *context = conn->client.context;
@@ -62,8 +62,8 @@ void http2_fault_say(http2_conn_t *conn, const http2_fault_t *fault, str_t words
     else if (fault->framed && conn->has_frame)
         (void)snprintf(more, sizeof(more), " In %s of stream %u.", frame_name(conn->frame_type),
                        conn->frame_stream);
-    fault_say_connection(&conn->client, &context->client_faults, "an HTTP/2 connection", end, &fault->fault,
-                         more);
+    fault_report_connection(&conn->client, &context->client_faults, "an HTTP/2 connection", end,
+                            &fault->fault, more);
 }
 
 void http2_fault_goaway(http2_conn_t *conn, const nghttp2_goaway *goaway)
@@ -73,7 +73,8 @@ void http2_fault_goaway(http2_conn_t *conn, const nghttp2_goaway *goaway)
     const http2_fault_t fault = {
         goaway->error_code, {.reason = http2_error_reason(goaway->error_code)}, framed};
     if (goaway->error_code != NGHTTP2_NO_ERROR)
-        http2_fault_say(conn, &fault, str_make((const char *)goaway->opaque_data, goaway->opaque_data_len));
+        http2_fault_report(conn, &fault,
+                           str_make((const char *)goaway->opaque_data, goaway->opaque_data_len));
 }
 
 /* ---- detection ---- */

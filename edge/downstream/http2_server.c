@@ -108,7 +108,7 @@ static void finish_for(http2_conn_t *conn, http2_fault_t fault)
     set_phase(conn, HTTP2_FINISHED);
     if (fault.code == NGHTTP2_ENHANCE_YOUR_CALM)
         counter_add(&conn->client.context->counters->http2_abuse_total, 1);
-    http2_fault_say(conn, &fault, str_make(NULL, 0));
+    http2_fault_report(conn, &fault, str_make(NULL, 0));
     close_streams(conn);
     http2_rests_end(conn);
     http2_output_goaway(conn, fault.code, fault.fault.reason);
@@ -383,7 +383,7 @@ static void relieve(client_t *client, uint64_t before, uint64_t box_share)
         counter_add(&counters->memory_closes_total, 1);
         conn->reset = conn_untaken(client->conn) >= CONN_LITTLE_BYTES;
         const http2_fault_t fault = {NGHTTP2_ENHANCE_YOUR_CALM, {.reason = BUDGET_RELIEF_REASON}, false};
-        http2_fault_say(conn, &fault, str_make(NULL, 0));
+        http2_fault_report(conn, &fault, str_make(NULL, 0));
         leave(conn, fault.code, fault.fault.reason);
         return;
     }

@@ -276,7 +276,7 @@ http2_fault_t http2_fault_of_feed(ssize_t error, str_t data);
 void http2_fault_goaway(http2_conn_t *conn, const nghttp2_goaway *goaway);
 /* Logs and counts the first error that ends the connection; later ones are ignored. `words` are nghttp2's, or
  * empty. The access lines of its open streams get the reason too. */
-void http2_fault_say(http2_conn_t *conn, const http2_fault_t *fault, str_t words);
+void http2_fault_report(http2_conn_t *conn, const http2_fault_t *fault, str_t words);
 
 /* ---- http2_output.c ---- */
 

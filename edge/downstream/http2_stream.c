@@ -219,7 +219,7 @@ static void hold(http2_stream_t *stream, str_t data)
             .reason = "The bodies that the edge holds for the client's connection are over 1 MiB."};
         if (stream->ex->local_code == NULL) {
             stream->ex->local_code = "too_much_held";
-            fault_say(stream->ex, &fault, false);
+            fault_report(stream->ex, &fault, false);
         }
         reset(stream, NGHTTP2_ENHANCE_YOUR_CALM);
         return;
@@ -466,7 +466,7 @@ static void explain_reset(http2_stream_t *stream, uint32_t code)
     if (code == NGHTTP2_FLOW_CONTROL_ERROR)
         fault.reason = "DATA passes the stream's window, or WINDOW_UPDATE takes it over 2^31 - 1 bytes.";
     ex->local_code = "bad_request";
-    fault_say(ex, &fault, false);
+    fault_report(ex, &fault, false);
 }
 
 static void reset_sent(http2_conn_t *conn, int32_t id, uint32_t code)

@@ -214,7 +214,7 @@ void exchange_refuse(exchange_t *ex, int status, const char *code, const char *s
     if (ex->times.start_us == 0)
         begin(ex);
     if (status == 400 && fault != NULL)
-        fault_say(ex, fault, false);
+        fault_report(ex, fault, false);
     exchange_count(ex);
     if (ex->state == EXCHANGE_HEAD && budget_is_short(ex))
         exchange_cut(ex); /* memory is short: an answer would take more */
@@ -564,6 +564,6 @@ void exchange_refuse_unread(exchange_t **exp, const char *code, const fault_t *f
     exchange_t *ex = *exp;
     begin(ex);
     ex->local_code = code;
-    fault_say(ex, fault, false);
+    fault_report(ex, fault, false);
     exchange_end(exp, EXCHANGE_END_CUT);
 }

@@ -192,7 +192,7 @@ struct exchange {
     void *tunnel;           /* frame tracker while a tunnel is open */
     struct activity_entry *activity; /* among those of its box (activity.h), once it goes there */
     const struct listening
-        *listening; /* listeners of the box that refused it (listening.h); NULL: not known */
+        *listening; /* listeners of the box that refused it (box_ports.h); NULL: not known */
     bool explained; /* the reason of its failure was looked up (refused.h) */
 
     await_t await; /* the wait of its step */

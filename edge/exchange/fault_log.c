@@ -56,7 +56,7 @@ static void say(context_t *context, fault_log_t *log, const char *culprit, const
                 quoted, byte, unsaid);
 }
 
-void fault_say(exchange_t *ex, const fault_t *fault, bool of_app)
+void fault_report(exchange_t *ex, const fault_t *fault, bool of_app)
 {
     context_t *context = ex->context;
     char culprit[160], line[sizeof(culprit) + sizeof(ex->request_id) + 4];
@@ -66,8 +66,8 @@ void fault_say(exchange_t *ex, const fault_t *fault, bool of_app)
     say(context, of_app ? &context->app_faults : &context->client_faults, line, fault, "");
 }
 
-void fault_say_connection(const client_t *client, fault_log_t *log, const char *kind, const char *end,
-                          const fault_t *fault, const char *more)
+void fault_report_connection(const client_t *client, fault_log_t *log, const char *kind, const char *end,
+                             const fault_t *fault, const char *more)
 {
     char address[INET6_ADDRSTRLEN], culprit[160];
     str_t text = address_text(&client->address, address);

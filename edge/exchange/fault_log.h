@@ -29,14 +29,14 @@ bool fault_log_take(fault_log_t *log, uint64_t now_ms, unsigned *left_out);
 
 /* Logs the fault, and keeps its reason for the exchange's answer. `of_app`: the origin's answer is at fault,
  * not the request. */
-void fault_say(exchange_t *ex, const fault_t *fault, bool of_app);
+void fault_report(exchange_t *ex, const fault_t *fault, bool of_app);
 
 /*
  * Logs, within the limit of `log`, why a whole connection of `client` ends: "<kind> of <address> <end>:
  * <reason><more>", and the bytes. Such a connection has no answer and no access line. `client` need not have
  * a connection yet.
  */
-void fault_say_connection(const client_t *client, fault_log_t *log, const char *kind, const char *end,
-                          const fault_t *fault, const char *more);
+void fault_report_connection(const client_t *client, fault_log_t *log, const char *kind, const char *end,
+                             const fault_t *fault, const char *more);
 
 #endif

@@ -144,7 +144,7 @@ void exchange_reply_error_with(exchange_t *ex, int status, const char *code, con
     }
     if (status == 400 && ex->detail == NULL) {
         fault_t fault = {.reason = str_dup(&ex->arena, str_make(sentence, strlen(sentence) + 1)).p};
-        fault_say(ex, &fault, false);
+        fault_report(ex, &fault, false);
     }
     fields_t fields = {0};
     exchange_add_own_fields(ex, &fields);

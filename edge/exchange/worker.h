@@ -17,7 +17,7 @@ typedef struct refused refused_t;
 typedef struct routes routes_t;
 typedef struct store store_t;
 typedef struct activity activity_t;
-typedef struct wakes wakes_t;
+typedef struct wakes wake_client_t;
 typedef struct worker worker_t;
 
 struct worker {
@@ -26,7 +26,7 @@ struct worker {
     routes_t *routes;                 /* host name -> preview and box, over the store */
     access_t *access;                 /* credentials of previews */
     blocks_t *blocks;                 /* blocks set by the operator */
-    wakes_t *wakes;                   /* requests that wait for boxes; NULL if no box can be woken (tests) */
+    wake_client_t *wake_client;       /* requests that wait for boxes; NULL if no box can be woken (tests) */
     keys_t *keys;                     /* named API keys */
     preview_client_t *preview_client; /* client of the controller's preview service */
     store_t *store;

@@ -170,7 +170,7 @@ bool channel_send(channel_t *channel, uint32_t type, uint64_t value, str_t bytes
     return queue(channel, type, value, bytes);
 }
 
-void channel_ask_again(channel_t *channel, const char *role, uint32_t type, uint64_t value)
+void channel_retry(channel_t *channel, const char *role, uint32_t type, uint64_t value)
 {
     process_log(role, "a message of type %u cannot be taken, as no descriptor is free; it is asked for again",
                 (unsigned)type);

@@ -31,7 +31,7 @@ void channel_free(channel_t **channel);
 
 /* For the `lost` handler of the channel to the supervisor: logs the loss as `role` and requests the message
  * again. */
-void channel_ask_again(channel_t *channel, const char *role, uint32_t type, uint64_t value);
+void channel_retry(channel_t *channel, const char *role, uint32_t type, uint64_t value);
 
 /* Maximum queued messages, all without descriptors, for a peer that is not reading. */
 #define CHANNEL_QUEUE_MAX 16384

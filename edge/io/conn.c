@@ -110,7 +110,7 @@ static void on_socket_readable(h2o_socket_t *sock, const char *err)
         return;
     }
     poll_reads(conn, false);
-    conn_hangup_ask(conn);
+    conn_hangup_request(conn);
 }
 
 void conn_arm_write(conn_t *conn)
@@ -135,7 +135,7 @@ static void tell_broken(conn_t *conn)
     if (conn->want_read)
         call_readable(conn);
     else
-        conn_hangup_tell(conn, true);
+        conn_hangup_notify(conn, true);
 }
 
 static void on_socket_writable(h2o_socket_t *sock, const char *err)

@@ -35,7 +35,7 @@ static bool is_reset(const conn_t *conn, short revents)
     return (revents & (POLLERR | POLLNVAL)) != 0 || ((revents & POLLHUP) != 0 && !conn->shut);
 }
 
-void conn_hangup_tell(conn_t *conn, bool reset)
+void conn_hangup_notify(conn_t *conn, bool reset)
 {
     bool told = reset ? conn->reset_told : conn->fin_told;
     conn->fin_told = 1;
@@ -58,16 +58,16 @@ static short poll_events(const conn_t *conn)
 static void judge(conn_t *conn, short revents)
 {
     if (is_reset(conn, revents)) {
-        conn_hangup_tell(conn, true);
+        conn_hangup_notify(conn, true);
     } else if ((revents & POLLHUP) != 0 && conn->fin_told) {
         conn->reset_told = 1; /* both sides closed in order: no further event can come */
         conn_hangup_update(conn);
     } else if ((revents & (POLLRDHUP | POLLHUP)) != 0) {
-        conn_hangup_tell(conn, false);
+        conn_hangup_notify(conn, false);
     }
 }
 
-void conn_hangup_ask(conn_t *conn)
+void conn_hangup_request(conn_t *conn)
 {
     struct pollfd one = {.fd = conn->fd, .events = poll_events(conn)};
     if (poll(&one, 1, 0) == 1)

@@ -60,9 +60,9 @@ bool conn_call_end(conn_t *conn);
 /* Adds the connection to `paused` or removes it. Call it after any change of state that decides this. */
 void conn_hangup_update(conn_t *conn);
 /* Calls the owner's `hangup`, unless it was called before. May free the connection. */
-void conn_hangup_tell(conn_t *conn, bool reset);
+void conn_hangup_notify(conn_t *conn, bool reset);
 /* Polls the socket now and reports a hangup. May free the connection. */
-void conn_hangup_ask(conn_t *conn);
+void conn_hangup_request(conn_t *conn);
 
 /* ---- conn_tls.c ---- */
 void conn_tls_attach(conn_t *conn, SSL *ssl);

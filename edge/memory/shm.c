@@ -39,7 +39,7 @@ typedef struct share_table {
 
 /* Each on cache lines of its own, because its owner writes it constantly. */
 typedef struct worker_slot {
-    alignas(64) shm_role_t role;
+    alignas(64) shm_child_t role;
     alignas(64) counters_t counters;
     alignas(4096) client_counts_t clients;
     alignas(4096) _Atomic uint32_t waiters;
@@ -55,9 +55,9 @@ struct shm {
     balance_t *balance;     /* like `lockout` */
     _Atomic uint32_t slots; /* workers from this index on never counted a client */
     alignas(64) _Atomic uint64_t epoch;
-    alignas(64) shm_role_t controller;
+    alignas(64) shm_child_t controller;
     shm_wakes_t wakes;
-    alignas(64) shm_role_t runner;
+    alignas(64) shm_child_t runner;
     alignas(64) _Atomic uint64_t keys_version; /* odd while the supervisor writes the keys */
     _Atomic uint64_t keys[KEY_WORDS];
     worker_slot_t workers[SHM_WORKERS_MAX];
@@ -157,17 +157,17 @@ static worker_slot_t *slot(shm_t *shm, unsigned index)
     return &shm->workers[index];
 }
 
-shm_role_t *shm_worker(shm_t *shm, unsigned index)
+shm_child_t *shm_worker(shm_t *shm, unsigned index)
 {
     return &slot(shm, index)->role;
 }
 
-shm_role_t *shm_controller(shm_t *shm)
+shm_child_t *shm_controller(shm_t *shm)
 {
     return &shm->controller;
 }
 
-shm_role_t *shm_runner(shm_t *shm)
+shm_child_t *shm_runner(shm_t *shm)
 {
     return &shm->runner;
 }

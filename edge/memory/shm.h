@@ -35,13 +35,13 @@ typedef enum shm_state {
 } shm_state_t;
 
 /* The state of one process for the others. Owner: that process; after its death, the supervisor. */
-typedef struct shm_role {
+typedef struct shm_child {
     _Atomic uint64_t heartbeat_ms; /* CLOCK_MONOTONIC at the last turn of its loop */
     _Atomic uint64_t started_ms;   /* CLOCK_MONOTONIC of its fork */
     _Atomic uint32_t state;        /* shm_state_t */
     _Atomic int32_t pid;           /* 0: none */
     _Atomic uint64_t restarts;     /* number of processes that replaced a dead one here */
-} shm_role_t;
+} shm_child_t;
 
 /* Wake counts of this edge's successive controllers. Owner: the controller. */
 typedef struct shm_wakes {
@@ -65,9 +65,9 @@ tabs_t *shm_tabs(shm_t *shm);
 doubts_t *shm_doubts(shm_t *shm);
 
 /* `index` must be below SHM_WORKERS_MAX (asserted). */
-shm_role_t *shm_worker(shm_t *shm, unsigned index);
-shm_role_t *shm_controller(shm_t *shm);
-shm_role_t *shm_runner(shm_t *shm);
+shm_child_t *shm_worker(shm_t *shm, unsigned index);
+shm_child_t *shm_controller(shm_t *shm);
+shm_child_t *shm_runner(shm_t *shm);
 counters_t *shm_counters(shm_t *shm, unsigned index);
 /* After the death of a worker: zeroes its gauges, client counts and open requests; keeps its counters. */
 void shm_worker_wipe(shm_t *shm, unsigned index);

@@ -18,7 +18,7 @@
 
 static void bad_response(http1_client_t *client, const fault_t *fault)
 {
-    fault_say(client->ex, fault, true);
+    fault_report(client->ex, fault, true);
     http1_client_fail(client, origin_failure_of(fault->kind));
 }
 

@@ -148,7 +148,7 @@ static const char *kept(exchange_t *ex, const char *reason)
 void http2_client_wrong(http2_client_t *client, const char *reason, origin_failure_t failure)
 {
     fault_t fault = {.kind = FAULT_MALFORMED, .reason = kept(client->ex, reason)};
-    fault_say(client->ex, &fault, true);
+    fault_report(client->ex, &fault, true);
     http2_client_fail(client, failure);
 }
 
@@ -161,7 +161,7 @@ void http2_client_bad_response(http2_client_t *client, const char *reason)
         fault = (fault_t){.kind = FAULT_OVER_LIMIT,
                           .reason = "The head of the answer is larger, or has more fields, than "
                                     "limits.head_size and limits.head_fields allow."};
-    fault_say(client->ex, &fault, true);
+    fault_report(client->ex, &fault, true);
     http2_client_fail(client, origin_failure_of(fault.kind));
 }
 

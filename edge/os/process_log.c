@@ -40,7 +40,7 @@ void process_lines_open(process_lines_t *lines)
     assert(lines->out != NULL);
 }
 
-void process_lines_say(process_lines_t *lines)
+void process_lines_log(process_lines_t *lines)
 {
     fclose(lines->out);
     for (const char *at = lines->text; *at != '\0';) {

@@ -11,7 +11,7 @@
 void process_log(const char *role, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Writes lines that a function prints into a FILE: process_lines_open, print to `out`,
- * process_lines_say. */
+ * process_lines_log. */
 typedef struct process_lines {
     FILE *out;
     char *text;
@@ -19,6 +19,6 @@ typedef struct process_lines {
 } process_lines_t;
 void process_lines_open(process_lines_t *lines);
 /* Writes the lines and frees them. */
-void process_lines_say(process_lines_t *lines);
+void process_lines_log(process_lines_t *lines);
 
 #endif

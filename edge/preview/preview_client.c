@@ -82,14 +82,15 @@ static void ask(preview_client_t *calls, preview_asker_t *asker, process_message
     loop_timer_start(calls->worker->context.loop, &asker->timer, sent ? ANSWER_MS : 0, give_up);
 }
 
-void preview_client_ask(preview_client_t *calls, preview_asker_t *asker, const preview_call_t *call,
-                        void (*answered)(preview_asker_t *asker, const preview_answer_t *answer))
+void preview_client_request(preview_client_t *calls, preview_asker_t *asker, const preview_call_t *call,
+                            void (*answered)(preview_asker_t *asker, const preview_answer_t *answer))
 {
     ask(calls, asker, PROCESS_PREVIEW, str_make((const char *)call, sizeof(*call)), answered);
 }
 
-void preview_client_ask_deletion(preview_client_t *calls, preview_asker_t *asker, const deletion_call_t *call,
-                                 void (*answered)(preview_asker_t *asker, const preview_answer_t *answer))
+void preview_client_request_deletion(preview_client_t *calls, preview_asker_t *asker,
+                                     const deletion_call_t *call,
+                                     void (*answered)(preview_asker_t *asker, const preview_answer_t *answer))
 {
     ask(calls, asker, PROCESS_DELETION, deletion_call_bytes(call), answered);
 }
@@ -136,10 +137,10 @@ static void on_taken(preview_asker_t *asker, const preview_answer_t *answer)
 
 static void tell(told_t *told)
 {
-    preview_client_ask_deletion(told->calls, &told->asker, &told->call, on_taken);
+    preview_client_request_deletion(told->calls, &told->asker, &told->call, on_taken);
 }
 
-void preview_client_tell_deletion(preview_client_t *calls, const deletion_call_t *call)
+void preview_client_notify_deletion(preview_client_t *calls, const deletion_call_t *call)
 {
     doubt_claim_t none = {0};
     preview_client_tell_doubted(calls, call, &none);

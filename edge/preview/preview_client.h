@@ -20,7 +20,7 @@ typedef struct preview_asker {
     loop_timer_t timer;
     uint64_t number; /* 0: not waiting */
     /* `answer` is cleansed after the call. NULL: the controller is down, or gave no valid answer. Never
-     * called from within preview_client_ask. */
+     * called from within preview_client_request. */
     void (*answered)(struct preview_asker *asker, const preview_answer_t *answer);
 } preview_asker_t;
 
@@ -30,19 +30,21 @@ void preview_client_free(preview_client_t **calls);
 /* The channel to the controller from now on. NULL: the controller is down, and all askers get NULL. */
 void preview_client_set_channel(preview_client_t *calls, channel_t *channel);
 
-void preview_client_ask(preview_client_t *calls, preview_asker_t *asker, const preview_call_t *call,
-                        void (*answered)(preview_asker_t *asker, const preview_answer_t *answer));
+void preview_client_request(preview_client_t *calls, preview_asker_t *asker, const preview_call_t *call,
+                            void (*answered)(preview_asker_t *asker, const preview_answer_t *answer));
 /* Stop waiting. No-op if not waiting. */
 void preview_client_leave(preview_asker_t *asker);
 /* The same for a call that deletes boxes. */
-void preview_client_ask_deletion(preview_client_t *calls, preview_asker_t *asker, const deletion_call_t *call,
-                                 void (*answered)(preview_asker_t *asker, const preview_answer_t *answer));
+void preview_client_request_deletion(preview_client_t *calls, preview_asker_t *asker,
+                                     const deletion_call_t *call,
+                                     void (*answered)(preview_asker_t *asker,
+                                                      const preview_answer_t *answer));
 /*
  * Reports how such a call ended (DELETION_END), repeatedly until the controller takes the report. With
  * PREVIEW_CALLS_TOLD_MAX pending reports, a new one is dropped: its boxes stay noted.
  */
 #define PREVIEW_CALLS_TOLD_MAX 1024
-void preview_client_tell_deletion(preview_client_t *calls, const deletion_call_t *call);
+void preview_client_notify_deletion(preview_client_t *calls, const deletion_call_t *call);
 /*
  * The same for doubted boxes (doubts_state). Takes over the cells of `claim`, until the controller takes the
  * report. Orphans the cells of a dropped report.

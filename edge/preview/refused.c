@@ -5,9 +5,9 @@
 
 #include "access.h"
 #include "arena.h"
+#include "box_ports_message.h"
 #include "fnv.h"
 #include "list.h"
-#include "listening_message.h"
 #include "process.h"
 #include "text.h"
 #include "worker.h"
@@ -20,10 +20,10 @@ typedef enum cell_state { CELL_EMPTY, CELL_ASKED, CELL_KNOWN } cell_state_t;
 typedef struct cell {
     cell_state_t state;
     uint16_t label_len;
-    char label[LISTENING_LABEL_MAX]; /* "<id>-<port>" */
+    char label[BOX_PORTS_LABEL_MAX]; /* "<id>-<port>" */
     uint64_t generation;
     uint64_t since_ms; /* CELL_KNOWN: when the answer came */
-    listening_t listening;
+    box_ports_answer_t listening;
     list_t waiters; /* in CELL_ASKED */
     loop_timer_t patience;
     loop_t *loop;
@@ -74,7 +74,7 @@ void refused_set_channel(refused_t *refused, channel_t *channel)
 /* ---- the failure ---- */
 
 /* "What listens in the box: ports 5173, 9229 (on its loopback only)." */
-static void put_ports(exchange_t *ex, const listening_t *listening, text_t *text)
+static void put_ports(exchange_t *ex, const box_ports_answer_t *listening, text_t *text)
 {
     if (listening->count == 0)
         text_put(text, STR("Nothing listens in the box on any port that may be opened."));
@@ -91,7 +91,7 @@ static void put_ports(exchange_t *ex, const listening_t *listening, text_t *text
 }
 
 /* Sentences on the ports, if relevant and known, and on the last line of the log; NULL: neither. */
-static const char *details_text(exchange_t *ex, const listening_t *listening, bool ports)
+static const char *details_text(exchange_t *ex, const box_ports_answer_t *listening, bool ports)
 {
     bool has_line = listening->line[0] != '\0', has_ports = ports && listening->known;
     if (!has_ports && !has_line)
@@ -109,14 +109,14 @@ static const char *details_text(exchange_t *ex, const listening_t *listening, bo
     return text_str(&text).p;
 }
 
-static void fail(exchange_t *ex, origin_failure_t failure, const listening_t *listening)
+static void fail(exchange_t *ex, origin_failure_t failure, const box_ports_answer_t *listening)
 {
     bool refused = failure == ORIGIN_NOT_LISTENING;
     if (refused && listening->known) {
-        listening_t *kept = arena_alloc(&ex->arena, sizeof(*kept));
+        box_ports_answer_t *kept = arena_alloc(&ex->arena, sizeof(*kept));
         *kept = *listening;
         ex->listening = kept;
-        const listening_port_t *port = listening_find(kept->ports, kept->count, ex->preview.port);
+        const box_port_t *port = box_ports_find(kept->ports, kept->count, ex->preview.port);
         /* The edge reaches boxes without a network of their own on loopback. */
         if (port != NULL && port->loopback && ex->box.provider != PROVIDER_PROCESS)
             failure = ORIGIN_ON_LOOPBACK;
@@ -128,7 +128,7 @@ static void fail(exchange_t *ex, origin_failure_t failure, const listening_t *li
     exchange_origin_failed(ex, failure);
 }
 
-static void settle(cell_t *cell, const listening_t *listening)
+static void settle(cell_t *cell, const box_ports_answer_t *listening)
 {
     list_t leavers;
     loop_timer_stop(&cell->patience);
@@ -147,7 +147,7 @@ static void settle(cell_t *cell, const listening_t *listening)
 
 static void on_patience(loop_timer_t *timer)
 {
-    static const listening_t unknown;
+    static const box_ports_answer_t unknown;
     settle(CONTAINER_OF(cell_t, patience, timer), &unknown);
 }
 
@@ -222,7 +222,7 @@ static bool is_for(const cell_t *cell, str_t label, uint64_t generation)
 static bool ask(refused_t *refused, cell_t *cell, str_t label, uint64_t generation)
 {
     if (refused->channel == NULL ||
-        !channel_send(refused->channel, PROCESS_LISTENING, generation, label, NULL, 0))
+        !channel_send(refused->channel, PROCESS_BOX_PORTS_REQUEST, generation, label, NULL, 0))
         return false;
     cell->state = CELL_ASKED;
     cell->generation = generation;
@@ -234,16 +234,16 @@ static bool ask(refused_t *refused, cell_t *cell, str_t label, uint64_t generati
 
 static void explain(exchange_t *ex, origin_failure_t failure)
 {
-    static const listening_t unknown;
+    static const box_ports_answer_t unknown;
     refused_t *refused = worker_of(ex->context)->refused;
-    char text[LISTENING_LABEL_MAX + 1];
+    char text[BOX_PORTS_LABEL_MAX + 1];
     assert(ex->origin_ops == NULL);
     if (refused == NULL || (ex->box.pid == 0 && !store_keeps_log(ex->box.provider))) {
         fail(ex, failure, &unknown);
         return;
     }
     int n = snprintf(text, sizeof(text), "%s-%u", ex->preview.id, ex->preview.port);
-    assert(n > 0 && n <= LISTENING_LABEL_MAX); /* a preview's label fits */
+    assert(n > 0 && n <= BOX_PORTS_LABEL_MAX); /* a preview's label fits */
     str_t label = str_make(text, (size_t)n);
     uint64_t generation = ex->box.generation;
     cell_t *cell = &refused->cells[cell_of(label, generation)];
@@ -273,10 +273,10 @@ bool refused_origin_left(exchange_t *ex, const origin_failure_t *failure)
 
 void refused_message(refused_t *refused, const ipc_message_t *message)
 {
-    listening_t listening;
+    box_ports_answer_t listening;
     str_t label;
-    if (message->type != PROCESS_LISTENS ||
-        !listening_parse(str_make(message->bytes, message->len), &label, &listening))
+    if (message->type != PROCESS_BOX_PORTS ||
+        !box_ports_parse(str_make(message->bytes, message->len), &label, &listening))
         return;
     cell_t *cell = &refused->cells[cell_of(label, message->value)];
     if (cell->state == CELL_ASKED && is_for(cell, label, message->value))

@@ -21,7 +21,7 @@ refused_t *refused_new(worker_t *worker);
 void refused_free(refused_t **refused);
 /* The channel to the controller from now on. NULL: the controller is down. */
 void refused_set_channel(refused_t *refused, channel_t *channel);
-/* Handles PROCESS_LISTENS. */
+/* Handles PROCESS_BOX_PORTS. */
 void refused_message(refused_t *refused, const ipc_message_t *message);
 
 /* Whether the exchange has failed and only waits for the reason. */

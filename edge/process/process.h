@@ -47,7 +47,8 @@ typedef enum process_message {
                             <id>-<port>": those admitted by a version of the preview below `value`; "previews":
                             those whose preview changed since it admitted them (sent in place of lost messages);
                             "blocks": those that a block now covers */
-    /* Wakes (wake.h, waker.h). Any of these may be lost; the sender repeats each while it matters. */
+    /* Wakes (wake.h, wake_coordinator.h). Any of these may be lost; the sender repeats each while it matters.
+     */
     PROCESS_WAKE,       /* worker to controller: requests wait for bytes "<id>-<port>" */
     PROCESS_WAKE_STAGE, /* controller to workers: bytes "<id>-<port>"; value: wake_stage_pack */
     PROCESS_WOKEN,  /* controller to workers: a wake ended. value: wake_result_t; bytes: wake_answer_write */
@@ -60,12 +61,12 @@ typedef enum process_message {
                         that the worker chose */
     PROCESS_PREVIEW_DONE, /* controller to worker: bytes are the preview_answer_t, value: that number */
     PROCESS_LOOK, /* worker to controller: the box that bytes name is unexpectedly silent; check its state */
-    PROCESS_LISTENING, /* worker to controller: bytes "<id>-<port>" refused or closed a connection; value: the
-                          box's generation. Asks for the box's listening ports and the matching line of its
-                          log */
-    PROCESS_LISTENS,   /* controller to worker: listening_message.h; value: that generation */
-    PROCESS_DELETION,  /* worker to controller: bytes are a deletion_call_t (deletion_message.h); value and
-                          answer as for PROCESS_PREVIEW */
+    PROCESS_BOX_PORTS_REQUEST, /* worker to controller: bytes "<id>-<port>" refused or closed a connection;
+                          value: the box's generation. Asks for the box's listening ports and the matching
+                          line of its log */
+    PROCESS_BOX_PORTS,         /* controller to worker: box_ports_message.h; value: that generation */
+    PROCESS_DELETION, /* worker to controller: bytes are a deletion_call_t (deletion_message.h); value and
+                         answer as for PROCESS_PREVIEW */
 } process_message_t;
 
 /* The callee owns everything except `shm`. */

@@ -104,7 +104,7 @@ static void choose(docker_box_t *box)
     box->warned = alive > 1;
 }
 
-void docker_tell(docker_box_t *box)
+void docker_notify(docker_box_t *box)
 {
     const provider_t *provider = &box->docker->provider;
     const docker_entry_t *chosen = box->chosen;
@@ -156,7 +156,7 @@ static void box_changed(docker_box_t *box, docker_entry_t *seen, bool failed)
     if (box == NULL)
         return;
     if (!failed)
-        docker_tell(box);
+        docker_notify(box);
     docker_resume_seen(box, seen, failed);
     docker_drop_box(box);
 }

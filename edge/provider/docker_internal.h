@@ -155,7 +155,7 @@ void docker_inspect(docker_entry_t *entry, bool background);
 docker_box_t *docker_find_box(const docker_t *docker, str_t id);
 docker_box_t *docker_add_box(docker_t *docker, str_t id);
 /* Reports the current state of the box. */
-void docker_tell(docker_box_t *box);
+void docker_notify(docker_box_t *box);
 /* Frees the box if it has no containers and no work. */
 void docker_drop_box(docker_box_t *box);
 /* Frees all, without callbacks. */
@@ -170,7 +170,7 @@ void docker_sync_counted(docker_t *docker);
 
 /* ---- docker_reading.c ---- */
 /* The provider's `line` and `log` (provider.h). */
-MUST_USE bool docker_reading_ask(docker_box_t *box, provider_question_t *question, bool line);
+MUST_USE bool docker_reading_request(docker_box_t *box, provider_question_t *question, bool line);
 void docker_reading_forget(provider_question_t *question);
 /* Continues with the waiting questions. */
 void docker_reading_work(docker_box_t *box);

@@ -236,7 +236,7 @@ static list_t *place_of_line(docker_box_t *box)
     return at;
 }
 
-bool docker_reading_ask(docker_box_t *box, provider_question_t *question, bool line)
+bool docker_reading_request(docker_box_t *box, provider_question_t *question, bool line)
 {
     assert(question->asked == NULL && question->answered != NULL);
     if (question != &box->last_words && count_questions(box) >= QUESTIONS_MAX)

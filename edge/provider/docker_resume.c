@@ -259,7 +259,7 @@ static void begin(docker_box_t *box)
     } else if (box->target != NULL) {
         act(box);
     } else if (docker->sync == SYNC_DONE) {
-        docker_tell(box);
+        docker_notify(box);
         answer(box, PROVIDER_GONE, NULL);
     } else if (docker->sync == SYNC_WAITING && docker->lost) {
         answer(box, PROVIDER_UNAVAILABLE, unreachable);
@@ -277,7 +277,7 @@ void docker_resume_work(docker_box_t *box)
     if (box->resume == RESUME_NEW || box->resume == RESUME_SYNC)
         begin(box);
     if (box->look && box->chosen == NULL && box->docker->sync == SYNC_DONE)
-        docker_tell(box);
+        docker_notify(box);
     docker_drop_box(box);
 }
 
@@ -301,7 +301,7 @@ static void answer_with_log(docker_box_t *box, const char *sentence)
     snprintf(box->why, sizeof(box->why), "%s", sentence);
     set_stage(box, RESUME_LOG);
     box->last_words = (provider_question_t){.answered = on_last_words};
-    if (box->target != box->chosen || !docker_reading_ask(box, &box->last_words, true))
+    if (box->target != box->chosen || !docker_reading_request(box, &box->last_words, true))
         answer(box, PROVIDER_FAILED, sentence); /* the log is another container's, or cannot be read */
 }
 

@@ -144,7 +144,7 @@ static bool tell_one(void *item, void *arg)
 {
     docker_box_t *box = item;
     (void)arg;
-    docker_tell(box);
+    docker_notify(box);
     docker_drop_box(box);
     return true;
 }

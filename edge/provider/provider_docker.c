@@ -52,7 +52,7 @@ static void look(provider_t *provider, str_t id)
 static bool ask(provider_t *provider, str_t id, provider_question_t *question, bool is_line)
 {
     docker_box_t *box = docker_find_box(docker_of(provider), id);
-    return box != NULL && docker_reading_ask(box, question, is_line);
+    return box != NULL && docker_reading_request(box, question, is_line);
 }
 
 static bool line(provider_t *provider, str_t id, provider_question_t *question)

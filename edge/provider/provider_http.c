@@ -89,7 +89,7 @@ static void make_room(http_provider_t *http)
         forget(known);
         return;
     }
-    /* The waker bounds resumes, and the calls bound looks: far below. */
+    /* The wake coordinator bounds resumes, and the calls bound looks: far below. */
     assert(!"something is asked of all boxes");
 }
 

@@ -151,7 +151,8 @@ static void ask(process_box_t *box)
 {
     process_provider_t *p = box->provider;
     if (box->resuming && !box->asked && p->listed) /* the answer must follow a report */
-        box->asked = runner_client_ask(p->link, RUNNER_START, str_from(box->process->id), 0, on_answer, box);
+        box->asked =
+            runner_client_request(p->link, RUNNER_START, str_from(box->process->id), 0, on_answer, box);
 }
 
 static void answer_stranger(process_provider_t *p, const stranger_t *stranger)
@@ -261,7 +262,7 @@ static void provider_pause(provider_t *provider, str_t id)
     if (box == NULL || box->process->keep_alive)
         return;
     runner_message_t what = box->process->idle_action == CONF_IDLE_FREEZE ? RUNNER_FREEZE : RUNNER_STOP;
-    if (!runner_client_ask(p->link, what, id, 0, NULL, NULL)) {
+    if (!runner_client_request(p->link, what, id, 0, NULL, NULL)) {
         /* Without a runner the box does not run; else the request repeats while the box stays idle. */
     }
 }
@@ -298,8 +299,8 @@ static bool ask_runner(provider_t *provider, str_t id, provider_question_t *ques
 {
     process_provider_t *p = self(provider);
     assert(question->asked == NULL);
-    if (!runner_client_ask(p->link, line ? RUNNER_LINE : RUNNER_LOG, id, line ? 0 : question->from, on_said,
-                           question))
+    if (!runner_client_request(p->link, line ? RUNNER_LINE : RUNNER_LOG, id, line ? 0 : question->from,
+                               on_said, question))
         return false;
     question->asked = provider;
     question->wants_line = line;

@@ -202,8 +202,8 @@ void runner_client_take(runner_client_t *link, int *fd)
     loop_defer(link->loop, &link->tell_up, tell_up);
 }
 
-bool runner_client_ask(runner_client_t *link, runner_message_t what, str_t id, uint64_t from,
-                       runner_answered_t done, void *arg)
+bool runner_client_request(runner_client_t *link, runner_message_t what, str_t id, uint64_t from,
+                           runner_answered_t done, void *arg)
 {
     char bytes[RUNNER_LOG_HEAD_BYTES + BOX_ID_MAX];
     size_t head = what == RUNNER_LOG ? RUNNER_LOG_HEAD_BYTES : 0;

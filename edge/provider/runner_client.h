@@ -47,8 +47,8 @@ void runner_client_take(runner_client_t *link, int *fd);
  * Sends RUNNER_START, RUNNER_STOP, RUNNER_FREEZE, RUNNER_LINE or RUNNER_LOG (`from`: the first position) for
  * a box. False if impossible now; else `done` (NULL: none) is called once, never from within.
  */
-MUST_USE bool runner_client_ask(runner_client_t *link, runner_message_t what, str_t id, uint64_t from,
-                                runner_answered_t done, void *arg);
+MUST_USE bool runner_client_request(runner_client_t *link, runner_message_t what, str_t id, uint64_t from,
+                                    runner_answered_t done, void *arg);
 /* Drops the questions with this `arg` without an answer. */
 void runner_client_forget(runner_client_t *link, const void *arg);
 /* Requests the state of one box, or of all: the handlers get it. */

@@ -6,7 +6,7 @@
  *
  *   runner.c          the process: channels, configuration, questions
  *   runner_box.c      a box: its state and its log
- *   keeper.c          the process above each box's command
+ *   box_init.c          the process above each box's command
  */
 #include <assert.h>
 #include <errno.h>
@@ -27,7 +27,7 @@
 #include "runner.h"
 #include "runner_box.h"
 
-/* Interval between checks for remaining processes of a dead keeper. */
+/* Interval between checks for remaining processes of a dead box init. */
 #define SWEEP_MS 20
 
 typedef enum runner_life { RUNNER_SERVES, RUNNER_ENDS } runner_life_t;
@@ -107,11 +107,11 @@ static void sweep(loop_timer_t *timer)
     size_t count = 0;
     bool again = false;
     for (size_t i = 0; i < runner->box_count; i++) {
-        spare[count++] = runner_box_keeper(runner->boxes[i]);
+        spare[count++] = runner_box_box_init(runner->boxes[i]);
         again |= !runner_box_clean_up(runner->boxes[i]);
     }
     for (size_t i = 0; i < runner->leaving_count; i++)
-        spare[count++] = runner_box_keeper(runner->leaving[i]);
+        spare[count++] = runner_box_box_init(runner->leaving[i]);
     if (children_kill(spare, count) > 0 || again)
         loop_timer_start(runner->loop, timer, SWEEP_MS, sweep);
     free(spare);
@@ -358,7 +358,7 @@ int runner_status(const runner_t *runner)
 
 static void supervisor_lost(void *owner, uint32_t type, uint64_t value)
 {
-    channel_ask_again(((runner_t *)owner)->supervisor, "runner", type, value);
+    channel_retry(((runner_t *)owner)->supervisor, "runner", type, value);
 }
 
 runner_t *runner_new(loop_t *loop, const runner_args_t *args)
@@ -399,9 +399,9 @@ void runner_free(runner_t **runner)
 
 int runner_run(const runner_args_t *args)
 {
-    (void)signal(SIGCHLD, SIG_IGN); /* the kernel reaps keepers; their channels report their end */
+    (void)signal(SIGCHLD, SIG_IGN); /* the kernel reaps box inits; their channels report their end */
     if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
-        process_log("runner", "orphans of boxes whose keeper is killed will not be found: %s",
+        process_log("runner", "orphans of boxes whose box init is killed will not be found: %s",
                     strerror(errno));
     (void)descriptors_keep_reserve();
     loop_t *loop = loop_new();

@@ -17,7 +17,7 @@ runner_t *runner_new(loop_t *loop, const runner_args_t *args);
 bool runner_is_over(const runner_t *runner);
 /* The exit status of the process. */
 int runner_status(const runner_t *runner);
-/* Leaves running boxes to their keepers, which kill them; nulls. */
+/* Leaves running boxes to their box inits, which kill them; nulls. */
 void runner_free(runner_t **runner);
 
 #endif

@@ -9,9 +9,9 @@
 #include <unistd.h>
 
 #include "box_command.h"
+#include "box_init.h"
 #include "channel.h"
 #include "children.h"
-#include "keeper.h"
 #include "list.h"
 #include "loopback_port.h"
 #include "probe.h"
@@ -29,7 +29,7 @@
 #define OUTPUT_REST_MS 10
 /* Maximum output that is read from the pipe after the box has ended. */
 #define OUTPUT_AT_END (1u << 20)
-/* Maximum tries to remove the control group of a killed keeper. */
+/* Maximum tries to remove the control group of a killed box init. */
 #define CLEAN_UP_TRIES 100
 
 typedef struct question {
@@ -50,13 +50,13 @@ struct runner_box {
     bool loopback6;
     bool settled;                          /* of RUNNER_RUNNING: it counts as started */
     bool start_next;                       /* of RUNNER_STOPPING: start it again afterwards */
-    bool ended;                            /* KEEPER_ENDED arrived */
+    bool ended;                            /* BOX_INIT_ENDED arrived */
     int status;                            /* of waitpid, with `ended` */
     char failure[RUNNER_SENTENCE_MAX + 1]; /* reason why it was not started */
-    pid_t keeper;
-    pid_t lost_keeper; /* died before its box, and perhaps left a control group; 0: none */
+    pid_t box_init;
+    pid_t lost_box_init; /* died before its box, and perhaps left a control group; 0: none */
     unsigned lost_tries;
-    channel_t *channel; /* to the keeper; NULL: none */
+    channel_t *channel; /* to the box init; NULL: none */
     readable_t *output;
     int output_fd; /* owned by `output` */
     box_log_t *log;
@@ -225,10 +225,10 @@ static void note_end(runner_box_t *box)
         note(box, "%s: %s", box->state == RUNNER_STOPPING ? "stopped" : "ended by itself",
              children_end_text(box->status, how));
     else
-        note(box, "its keeper died, and it with it");
+        note(box, "its box init died, and it with it");
 }
 
-static void on_keeper_gone(runner_box_t *box)
+static void on_box_init_gone(runner_box_t *box)
 {
     bool start_next = box->start_next, was_stopping = box->state == RUNNER_STOPPING;
     size_t taken;
@@ -236,7 +236,7 @@ static void on_keeper_gone(runner_box_t *box)
         (void)take_output(box, OUTPUT_AT_END, &taken);
     close_output(box);
     if (!box->ended) {
-        box->lost_keeper = box->keeper;
+        box->lost_box_init = box->box_init;
         box->lost_tries = 0;
         box->handlers->orphaned(box->owner);
     }
@@ -244,7 +244,7 @@ static void on_keeper_gone(runner_box_t *box)
     const char *sentence = was_stopping || box->settled ? interrupted : failed_sentence(box);
     loop_timer_stop(&box->timer);
     channel_free(&box->channel);
-    box->keeper = box->command = 0;
+    box->box_init = box->command = 0;
     box->start_next = box->settled = false;
     set_state(box, RUNNER_STOPPED);
     answer_all(box, false, RUNNER_OK, NULL);
@@ -308,17 +308,17 @@ static void on_started(runner_box_t *box, pid_t command)
     look_again(&box->timer);
 }
 
-static void keeper_message(void *owner, ipc_message_t *message)
+static void box_init_message(void *owner, ipc_message_t *message)
 {
     runner_box_t *box = owner;
-    switch ((keeper_message_t)message->type) {
-    case KEEPER_STARTED:
+    switch ((box_init_message_t)message->type) {
+    case BOX_INIT_STARTED:
         on_started(box, (pid_t)message->value);
         break;
-    case KEEPER_FAILED:
+    case BOX_INIT_FAILED:
         say_failure(box, "The box cannot be started.\nWhy: %.*s.", (int)message->len, message->bytes);
         break;
-    case KEEPER_ENDED:
+    case BOX_INIT_ENDED:
         box->ended = true;
         box->status = (int)message->value;
         break;
@@ -327,9 +327,9 @@ static void keeper_message(void *owner, ipc_message_t *message)
     }
 }
 
-static void keeper_closed(void *owner)
+static void box_init_closed(void *owner)
 {
-    on_keeper_gone(owner);
+    on_box_init_gone(owner);
 }
 
 /* Finds the rights of its process, and the home of that user. Returns false with box->failure. */
@@ -351,20 +351,20 @@ static bool find_user(runner_box_t *box, privileges_t *privileges, char *home, s
     return true;
 }
 
-static bool fork_keeper(runner_box_t *box, keeper_t *keeper)
+static bool fork_box_init(runner_box_t *box, box_init_t *box_init)
 {
     privileges_t privileges;
     char home[256];
     if (!find_user(box, &privileges, home, sizeof(home)))
         return false;
     char **argv = box_command_argv(box->process), **env = box_command_env(box->process, home);
-    const keeper_spec_t spec = {.id = box->process->id,
-                                .argv = argv,
-                                .env = env,
-                                .directory = box->process->directory,
-                                .privileges = &privileges,
-                                .grace_ms = RUNNER_BOX_GRACE_MS};
-    bool ok = keeper_start(&spec, keeper);
+    const box_init_spec_t spec = {.id = box->process->id,
+                                  .argv = argv,
+                                  .env = env,
+                                  .directory = box->process->directory,
+                                  .privileges = &privileges,
+                                  .grace_ms = RUNNER_BOX_GRACE_MS};
+    bool ok = box_init_start(&spec, box_init);
     if (!ok)
         say_failure(box, "The box cannot be started: no process can be made: %s.", strerror(errno));
     box_command_free_env(&env);
@@ -384,18 +384,18 @@ static void give_up(runner_box_t *box)
 
 static void launch(runner_box_t *box)
 {
-    static const channel_handlers_t handlers = {.message = keeper_message, .closed = keeper_closed};
-    keeper_t keeper;
-    if (!fork_keeper(box, &keeper)) {
+    static const channel_handlers_t handlers = {.message = box_init_message, .closed = box_init_closed};
+    box_init_t box_init;
+    if (!fork_box_init(box, &box_init)) {
         give_up(box);
         return;
     }
     box->life = loop_precise_us();
-    box->keeper = keeper.pid;
+    box->box_init = box_init.pid;
     box->ended = box->settled = box->loopback6 = false;
-    box->channel = channel_new(box->loop, keeper.fd, &handlers, box);
-    box->output_fd = keeper.output_fd;
-    box->output = readable_new(box->loop, keeper.output_fd, on_output,
+    box->channel = channel_new(box->loop, box_init.fd, &handlers, box);
+    box->output_fd = box_init.output_fd;
+    box->output = readable_new(box->loop, box_init.output_fd, on_output,
                                box); /* read once the note of its start is in the log */
     set_state(box, RUNNER_STARTING);
 }
@@ -429,7 +429,7 @@ static void begin(runner_box_t *box)
 
 void runner_box_start(runner_box_t *box, uint64_t question)
 {
-    if (box->state == RUNNER_FROZEN && channel_send(box->channel, KEEPER_THAW, 0, STR(""), NULL, 0)) {
+    if (box->state == RUNNER_FROZEN && channel_send(box->channel, BOX_INIT_THAW, 0, STR(""), NULL, 0)) {
         note(box, "thawed");
         set_state(box, RUNNER_RUNNING);
         box->settled = true;
@@ -458,8 +458,8 @@ static void stop(runner_box_t *box, bool again)
         set_state(box, RUNNER_STOPPED);
         box->start_next = false;
     } else if (box->state != RUNNER_STOPPED && box->state != RUNNER_STOPPING) {
-        if (!channel_send(box->channel, KEEPER_STOP, 0, STR(""), NULL, 0))
-            process_log("runner", "the keeper of %s does not hear", box->process->id); /* it is dying */
+        if (!channel_send(box->channel, BOX_INIT_STOP, 0, STR(""), NULL, 0))
+            process_log("runner", "the box init of %s does not hear", box->process->id); /* it is dying */
         set_state(box, RUNNER_STOPPING);
     }
     if (!again)
@@ -479,7 +479,7 @@ void runner_box_stop(runner_box_t *box, uint64_t question)
 
 void runner_box_freeze(runner_box_t *box, uint64_t question)
 {
-    if (box->state == RUNNER_RUNNING && channel_send(box->channel, KEEPER_FREEZE, 0, STR(""), NULL, 0)) {
+    if (box->state == RUNNER_RUNNING && channel_send(box->channel, BOX_INIT_FREEZE, 0, STR(""), NULL, 0)) {
         note(box, "frozen");
         loop_timer_stop(&box->timer);
         set_state(box, RUNNER_FROZEN);
@@ -537,10 +537,10 @@ void runner_box_set_conf(runner_box_t *box, const conf_t *conf, const conf_proce
 
 bool runner_box_clean_up(runner_box_t *box)
 {
-    if (box->lost_keeper != 0 &&
-        (keeper_clean_up(box->lost_keeper, box->process->id) || ++box->lost_tries == CLEAN_UP_TRIES))
-        box->lost_keeper = 0;
-    return box->lost_keeper == 0;
+    if (box->lost_box_init != 0 &&
+        (box_init_clean_up(box->lost_box_init, box->process->id) || ++box->lost_tries == CLEAN_UP_TRIES))
+        box->lost_box_init = 0;
+    return box->lost_box_init == 0;
 }
 
 const char *runner_box_id(const runner_box_t *box)
@@ -560,9 +560,9 @@ bool runner_box_is_stopped(const runner_box_t *box)
     return box->state == RUNNER_STOPPED;
 }
 
-pid_t runner_box_keeper(const runner_box_t *box)
+pid_t runner_box_box_init(const runner_box_t *box)
 {
-    return box->keeper;
+    return box->box_init;
 }
 
 void runner_box_last_line(runner_box_t *box, char *out, size_t len)

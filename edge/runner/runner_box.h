@@ -1,5 +1,5 @@
 /*
- * One process box in the runner: its keeper, its state, its log, and its open questions. It starts
+ * One process box in the runner: its box init, its state, its log, and its open questions. It starts
  * only on request.
  */
 #ifndef BOXEDGE_RUNNER_BOX_H
@@ -26,7 +26,7 @@ typedef struct runner_box_handlers {
     void (*changed)(void *owner, runner_box_t *box);
     /* The one answer to a question; not for question 0. `sentence` may be NULL. */
     void (*answered)(void *owner, uint64_t question, runner_result_t result, const char *sentence);
-    /* A keeper died before its box: the box's remaining processes are now children of this process. */
+    /* A box init died before its box: the box's remaining processes are now children of this process. */
     void (*orphaned)(void *owner);
     /* The box was stopped, and its processes have ended. The last call of its turn; the owner may
      * free the box. */
@@ -36,7 +36,7 @@ typedef struct runner_box_handlers {
 /* `process` is one of `conf`, of which a reference is taken. */
 runner_box_t *runner_box_new(loop_t *loop, const conf_t *conf, const conf_process_t *process,
                              const runner_box_handlers_t *handlers, void *owner);
-/* Leaves a running process to its keeper, which kills it, and nulls. Open questions get no answer. */
+/* Leaves a running process to its box init, which kills it, and nulls. Open questions get no answer. */
 void runner_box_free(runner_box_t **box);
 
 /* Sets the parameters of the next start. Stops a running process unless it was started with the
@@ -52,10 +52,10 @@ const char *runner_box_id(const runner_box_t *box);
 void runner_box_status(const runner_box_t *box, runner_status_t *out);
 /* No process exists, and none is about to be started. */
 bool runner_box_is_stopped(const runner_box_t *box);
-/* After `orphaned`: returns true once the control group of the dead keeper is gone. */
+/* After `orphaned`: returns true once the control group of the dead box init is gone. */
 MUST_USE bool runner_box_clean_up(runner_box_t *box);
-/* The keeper's process id; 0: none. */
-pid_t runner_box_keeper(const runner_box_t *box);
+/* The box init's process id; 0: none. */
+pid_t runner_box_box_init(const runner_box_t *box);
 /* Writes the line of its output that best explains why it does not serve, cut to fit `len`; empty
  * for none. Reads pending output first. */
 void runner_box_last_line(runner_box_t *box, char *out, size_t len);

@@ -11,25 +11,25 @@
 
 #define AGAIN_MS 1000
 
-static void note(role_t *role, uint32_t type)
+static void note(child_slot_t *child, uint32_t type)
 {
-    if (role->lost == 0)
-        role->lost_due_ms = clock_now_ms() + AGAIN_MS;
-    role->lost |= UINT32_C(1) << type;
+    if (child->lost == 0)
+        child->lost_due_ms = clock_now_ms() + AGAIN_MS;
+    child->lost |= UINT32_C(1) << type;
 }
 
-void lost_note(supervisor_t *s, role_t *role, uint64_t value)
+void lost_note(supervisor_t *s, child_slot_t *child, uint64_t value)
 {
     uint32_t type = value & 0xff;
     uint64_t worker = value >> 8;
-    if (role->kind == ROLE_CONTROLLER && type == PROCESS_PEER) {
+    if (child->kind == CHILD_CONTROLLER && type == PROCESS_PEER) {
         if (worker < SHM_WORKERS_MAX)
             note(&s->workers[worker], type); /* both ends of that channel are made anew */
     } else if (type == PROCESS_CONF || type == PROCESS_LOG || type == PROCESS_PEER ||
                type == PROCESS_RUNNER) {
-        note(role, type);
+        note(child, type);
     } else {
-        process_log(NULL, "%s lost a message of type %u, which brings no descriptors", role->name,
+        process_log(NULL, "%s lost a message of type %u, which brings no descriptors", child->name,
                     (unsigned)type);
     }
 }
@@ -41,17 +41,17 @@ static bool take(uint32_t *lost, uint32_t type)
     return was;
 }
 
-static void repeat(supervisor_t *s, role_t *role, uint64_t now_ms)
+static void repeat(supervisor_t *s, child_slot_t *child, uint64_t now_ms)
 {
-    if (role->lost == 0 || now_ms < role->lost_due_ms || s->state == SUPERVISOR_DRAINING)
+    if (child->lost == 0 || now_ms < child->lost_due_ms || s->state == SUPERVISOR_DRAINING)
         return;
-    if (take(&role->lost, PROCESS_CONF) && role->generation != s->generation)
-        reload_send_conf(s, role);
-    if (take(&role->lost, PROCESS_LOG))
-        reload_send_log(s, role);
-    bool peer = take(&role->lost, PROCESS_PEER), runner = take(&role->lost, PROCESS_RUNNER);
-    if (peer && role->kind == ROLE_WORKER)
-        supervise_join_worker(s, role);
+    if (take(&child->lost, PROCESS_CONF) && child->generation != s->generation)
+        reload_send_conf(s, child);
+    if (take(&child->lost, PROCESS_LOG))
+        reload_send_log(s, child);
+    bool peer = take(&child->lost, PROCESS_PEER), runner = take(&child->lost, PROCESS_RUNNER);
+    if (peer && child->kind == CHILD_WORKER)
+        supervise_join_worker(s, child);
     else if (peer || runner)
         supervise_join_runner(s);
 }

@@ -47,7 +47,7 @@ static void tell(supervisor_t *s, bool done, const char *lines)
 {
     str_t bytes = str_from(lines);
     bytes.n = bytes.n < IPC_BYTES_MAX ? bytes.n : IPC_BYTES_MAX;
-    role_send(&s->controller, PROCESS_RELOAD_RESULT, done, bytes, NULL, 0);
+    child_send(&s->controller, PROCESS_RELOAD_RESULT, done, bytes, NULL, 0);
 }
 
 static void report_failed(supervisor_t *s, const char *lines)
@@ -69,33 +69,33 @@ static void report_done(supervisor_t *s)
 }
 
 /* Sends the new configuration to a process that runs with an older one. */
-void reload_send_conf(supervisor_t *s, role_t *role)
+void reload_send_conf(supervisor_t *s, child_slot_t *child)
 {
     int fds[PROCESS_LISTENERS_MAX + 3];
     size_t count = 0;
 
-    if (!role_alive(role) || role->state == ROLE_DRAINING)
+    if (!child_alive(child) || child->state == CHILD_DRAINING)
         return;
     fds[count++] = s->snapshot->conf_fd;
-    if (role->kind == ROLE_WORKER) {
+    if (child->kind == CHILD_WORKER) {
         fds[count++] = s->snapshot->pems_fd;
         fds[count++] = s->snapshot->origin_pems_fd;
         for (size_t i = 0; i < s->listeners->count; i++)
-            fds[count++] = s->listeners->at[i].fds[role->index];
+            fds[count++] = s->listeners->at[i].fds[child->index];
     }
-    role_send(role, PROCESS_CONF, s->generation, STR(""), fds, count);
+    child_send(child, PROCESS_CONF, s->generation, STR(""), fds, count);
 }
 
-void reload_send_log(supervisor_t *s, role_t *role)
+void reload_send_log(supervisor_t *s, child_slot_t *child)
 {
-    role_send(role, PROCESS_LOG, 0, STR(""), &s->log_fd, s->log_fd >= 0);
+    child_send(child, PROCESS_LOG, 0, STR(""), &s->log_fd, s->log_fd >= 0);
 }
 
-static void swap(supervisor_t *s, snapshot_t *next, listen_set_t *listeners, int log_fd)
+static void swap(supervisor_t *s, snapshot_t *next, listener_set_t *listeners, int log_fd)
 {
     snapshot_free(&s->snapshot);
     s->snapshot = next;
-    listen_set_free(&s->listeners); /* the sockets that remain are dup'ed in the new set */
+    listener_set_free(&s->listeners); /* the sockets that remain are dup'ed in the new set */
     s->listeners = listeners;
     s->generation++;
     atomic_store(shm_conf_generation(s->shm), s->generation);
@@ -111,7 +111,7 @@ static void swap(supervisor_t *s, snapshot_t *next, listen_set_t *listeners, int
     reload_send_conf(s, &s->runner);
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++) {
         reload_send_conf(s, &s->workers[i]);
-        if (s->workers[i].state != ROLE_DRAINING)
+        if (s->workers[i].state != CHILD_DRAINING)
             reload_send_log(s, &s->workers[i]);
     }
     reload_check_done(s);
@@ -119,7 +119,7 @@ static void swap(supervisor_t *s, snapshot_t *next, listen_set_t *listeners, int
 
 /* Loads all parts of the new configuration. Returns false with lines in `out` and nothing left
  * open. */
-static bool prepare(supervisor_t *s, snapshot_t **next, listen_set_t **listeners, int *log_fd, FILE *out)
+static bool prepare(supervisor_t *s, snapshot_t **next, listener_set_t **listeners, int *log_fd, FILE *out)
 {
     char error[512];
     *next = snapshot_load(s->conf_path, s->snapshot->conf, out);
@@ -129,7 +129,7 @@ static bool prepare(supervisor_t *s, snapshot_t **next, listen_set_t **listeners
         snapshot_free(next);
         return false;
     }
-    *listeners = listen_set_open((*next)->conf, s->listeners, LISTEN_PATIENCE_MS, error, sizeof(error));
+    *listeners = listener_set_open((*next)->conf, s->listeners, LISTEN_PATIENCE_MS, error, sizeof(error));
     if (*listeners == NULL) {
         fprintf(out, "%s\n", error);
         snapshot_free(next);
@@ -137,7 +137,7 @@ static bool prepare(supervisor_t *s, snapshot_t **next, listen_set_t **listeners
     }
     if (!reload_open_log((*next)->conf, log_fd)) {
         fprintf(out, "the access log %s cannot be opened: %s\n", (*next)->conf->access_log, strerror(errno));
-        listen_set_free(listeners);
+        listener_set_free(listeners);
         snapshot_free(next);
         return false;
     }
@@ -149,7 +149,7 @@ void reload_conf(supervisor_t *s)
     char *text = NULL;
     size_t len = 0;
     snapshot_t *next = NULL;
-    listen_set_t *listeners = NULL;
+    listener_set_t *listeners = NULL;
     int log_fd = -1;
 
     s->reload_wanted = false;
@@ -183,14 +183,14 @@ void reload_local_certificate(supervisor_t *s)
     process_lines_t lines;
     process_lines_open(&lines);
     snapshot_t *next = snapshot_renew(s->snapshot, (uint64_t)time(NULL), lines.out);
-    process_lines_say(&lines);
+    process_lines_log(&lines);
     if (next == NULL)
         return;
-    listen_set_t *listeners = listen_set_open(next->conf, s->listeners, 0, error, sizeof(error));
+    listener_set_t *listeners = listener_set_open(next->conf, s->listeners, 0, error, sizeof(error));
     int log_fd = s->log_fd >= 0 ? fcntl(s->log_fd, F_DUPFD_CLOEXEC, 3) : -1;
     if (listeners == NULL || (s->log_fd >= 0 && log_fd < 0)) {
         process_log(NULL, "the local authority's new leaf waits for the next reload: %s", strerror(errno));
-        listen_set_free(&listeners);
+        listener_set_free(&listeners);
         snapshot_free(&next);
         return;
     }
@@ -201,12 +201,12 @@ void reload_check_done(supervisor_t *s)
 {
     if (!s->reload_running)
         return;
-    if (role_alive(&s->controller) && s->controller.generation != s->generation)
+    if (child_alive(&s->controller) && s->controller.generation != s->generation)
         return;
-    if (role_alive(&s->runner) && s->runner.state != ROLE_DRAINING && s->runner.generation != s->generation)
+    if (child_alive(&s->runner) && s->runner.state != CHILD_DRAINING && s->runner.generation != s->generation)
         return;
     for (unsigned i = 0; i < s->snapshot->conf->workers; i++)
-        if (role_alive(&s->workers[i]) && s->workers[i].state != ROLE_DRAINING &&
+        if (child_alive(&s->workers[i]) && s->workers[i].state != CHILD_DRAINING &&
             s->workers[i].generation != s->generation)
             return;
     s->reload_running = false;

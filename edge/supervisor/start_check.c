@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "children.h"
-#include "listen.h"
+#include "listener_set.h"
 #include "lockfile.h"
 #include "privileges.h"
 #include "process.h"
@@ -135,7 +135,7 @@ static void look_at_admin(const start_t *s)
 {
     const char *const made[] = {s->conf->run_dir, s->conf->state_dir, NULL};
     char error[ERROR_MAX];
-    if (!listen_unix_look(s->conf->admin_socket, made, error, sizeof(error)))
+    if (!listener_unix_check(s->conf->admin_socket, made, error, sizeof(error)))
         add(s, "admin.socket", error);
 }
 
@@ -168,7 +168,7 @@ pid_t start_check(const conf_t *conf, bool places, conf_errors_t *errors)
     if (running != 0)
         return running;
     look_at_log(&s);
-    listen_look(conf, START_LISTEN_PATIENCE_MS, errors);
+    listener_set_check(conf, START_LISTEN_PATIENCE_MS, errors);
     if (places)
         look_at_admin(&s);
     return 0;

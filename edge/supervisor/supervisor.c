@@ -115,10 +115,10 @@ static bool make_shm(supervisor_t *s)
     if (s->shm == NULL)
         return fail_errno("no shared memory");
     atomic_store(shm_conf_generation(s->shm), 1);
-    role_init(&s->controller, s->shm, ROLE_CONTROLLER, 0);
-    role_init(&s->runner, s->shm, ROLE_RUNNER, 0);
+    child_init(&s->controller, s->shm, CHILD_CONTROLLER, 0);
+    child_init(&s->runner, s->shm, CHILD_RUNNER, 0);
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
-        role_init(&s->workers[i], s->shm, ROLE_WORKER, i);
+        child_init(&s->workers[i], s->shm, CHILD_WORKER, i);
     return true;
 }
 
@@ -127,7 +127,7 @@ static bool load_first(supervisor_t *s)
     process_lines_t lines;
     process_lines_open(&lines);
     s->snapshot = snapshot_load(s->conf_path, NULL, lines.out);
-    process_lines_say(&lines);
+    process_lines_log(&lines);
     return s->snapshot != NULL || fail("not started");
 }
 
@@ -139,7 +139,7 @@ static bool limits_suffice(const supervisor_t *s)
     bool ok = conf_errors_count(errors) == 0;
     process_lines_open(&lines);
     conf_errors_print(errors, lines.out);
-    process_lines_say(&lines);
+    process_lines_log(&lines);
     conf_errors_free(&errors);
     return ok || fail("not started");
 }
@@ -151,7 +151,7 @@ static bool load_keys(supervisor_t *s)
     process_lines_t lines;
     process_lines_open(&lines);
     bool ok = snapshot_load_keys(s->snapshot, (uint64_t)time(NULL), lines.out);
-    process_lines_say(&lines);
+    process_lines_log(&lines);
     return ok || fail("not started");
 }
 
@@ -194,17 +194,17 @@ static bool open_sockets(supervisor_t *s)
 {
     const privileges_t *user = &s->snapshot->privileges;
     char error[512];
-    listen_set_t *inherited = s->listeners;
+    listener_set_t *inherited = s->listeners;
 
     s->listeners =
-        listen_set_open(s->snapshot->conf, inherited, START_LISTEN_PATIENCE_MS, error, sizeof(error));
-    listen_set_free(&inherited);
+        listener_set_open(s->snapshot->conf, inherited, START_LISTEN_PATIENCE_MS, error, sizeof(error));
+    listener_set_free(&inherited);
     if (s->listeners == NULL)
         return fail(error);
     keep_inherited(&s->admin_fd, s->inherited_admin, s->snapshot->conf->admin_socket);
     if (s->admin_fd < 0)
-        s->admin_fd = listen_unix(s->snapshot->conf->admin_socket, user->drop ? user->uid : (uid_t)-1,
-                                  user->drop ? user->gid : (gid_t)-1, error, sizeof(error));
+        s->admin_fd = listener_unix_open(s->snapshot->conf->admin_socket, user->drop ? user->uid : (uid_t)-1,
+                                         user->drop ? user->gid : (gid_t)-1, error, sizeof(error));
     if (s->admin_fd < 0)
         return fail(error);
     if (!reload_open_log(s->snapshot->conf, &s->log_fd))
@@ -253,7 +253,7 @@ static bool start(supervisor_t *s)
     }
     s->controller.wanted = true;
     s->controller.due_ms = now;
-    role_set_state(&s->controller, ROLE_WAITING);
+    child_set_state(&s->controller, CHILD_WAITING);
     supervise_runner(s, now);
     supervise_workers(s, now);
     return true;
@@ -263,10 +263,10 @@ static bool start(supervisor_t *s)
 
 static bool all_ready(const supervisor_t *s)
 {
-    if (s->controller.state != ROLE_READY || (s->runner.wanted && s->runner.state != ROLE_READY))
+    if (s->controller.state != CHILD_READY || (s->runner.wanted && s->runner.state != CHILD_READY))
         return false;
     for (unsigned i = 0; i < s->snapshot->conf->workers; i++)
-        if (s->workers[i].state != ROLE_READY)
+        if (s->workers[i].state != CHILD_READY)
             return false;
     return true;
 }
@@ -303,17 +303,17 @@ static void check_ready(supervisor_t *s)
     announce(s);
     snprintf(state, sizeof(state), "MAINPID=%d\nREADY=1", (int)getpid());
     sd_notify_send(state);
-    upgrade_tell_predecessor(s);
+    upgrade_notify_predecessor(s);
 }
 
 /* ---- the end ---- */
 
 static void kill_all(supervisor_t *s)
 {
-    role_kill(&s->controller);
-    role_kill(&s->runner);
+    child_kill(&s->controller);
+    child_kill(&s->runner);
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
-        role_kill(&s->workers[i]);
+        child_kill(&s->workers[i]);
     if (s->upgrade_pid != 0 && !s->handed_over)
         kill(s->upgrade_pid, SIGKILL);
 }
@@ -333,16 +333,16 @@ void supervisor_drain(supervisor_t *s)
     if (!s->handed_over)
         sd_notify_send("STOPPING=1");
     /* Close ours first, so that a socket closes when its worker closes it. */
-    listen_set_free(&s->listeners);
+    listener_set_free(&s->listeners);
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
-        supervise_drain_role(s, &s->workers[i], within + 2000u);
+        supervise_drain_child(s, &s->workers[i], within + 2000u);
 }
 
 /* No worker accepts another connection: all live workers have reported that they drain. */
 static bool all_workers_drain(const supervisor_t *s)
 {
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
-        if (role_alive(&s->workers[i]) && atomic_load(&s->workers[i].slot->state) != SHM_DRAINING)
+        if (child_alive(&s->workers[i]) && atomic_load(&s->workers[i].slot->state) != SHM_DRAINING)
             return false;
     return true;
 }
@@ -351,7 +351,7 @@ static bool all_workers_drain(const supervisor_t *s)
  * new request can reach us. */
 static bool awaits_workers(const supervisor_t *s)
 {
-    return s->state == SUPERVISOR_DRAINING && s->handed_over && s->runner.state == ROLE_READY;
+    return s->state == SUPERVISOR_DRAINING && s->handed_over && s->runner.state == CHILD_READY;
 }
 
 static void drain_turn(supervisor_t *s)
@@ -360,11 +360,11 @@ static void drain_turn(supervisor_t *s)
         supervise_drain_runner(s);
     if (supervise_workers_alive(s) > 0)
         return;
-    if (s->controller.state != ROLE_DRAINING)
-        supervise_drain_role(s, &s->controller, CONTROLLER_DRAIN_MS);
+    if (s->controller.state != CHILD_DRAINING)
+        supervise_drain_child(s, &s->controller, CONTROLLER_DRAIN_MS);
     supervise_drain_runner(s);
     bool successor_starting = s->upgrade_pid != 0 && !s->handed_over;
-    if (!role_alive(&s->controller) && !role_alive(&s->runner) && !successor_starting)
+    if (!child_alive(&s->controller) && !child_alive(&s->runner) && !successor_starting)
         supervisor_set_state(s, SUPERVISOR_ENDED);
 }
 
@@ -401,33 +401,33 @@ static void take_signals(supervisor_t *s)
 static void wait_for_work(supervisor_t *s, int timeout_ms)
 {
     struct pollfd fds[SHM_WORKERS_MAX + 4];
-    role_t *roles[SHM_WORKERS_MAX + 4] = {NULL};
+    child_slot_t *children[SHM_WORKERS_MAX + 4] = {NULL};
     nfds_t count = 0;
 
     fds[count++] = (struct pollfd){.fd = s->signal_fd, .events = POLLIN};
     fds[count++] = (struct pollfd){.fd = s->upgrade_fd, .events = POLLIN};
-    roles[count] = &s->controller;
+    children[count] = &s->controller;
     fds[count++] = (struct pollfd){.fd = s->controller.fd, .events = POLLIN};
-    roles[count] = &s->runner;
+    children[count] = &s->runner;
     fds[count++] = (struct pollfd){.fd = s->runner.fd, .events = POLLIN};
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++) {
         if (s->workers[i].fd < 0)
             continue;
-        roles[count] = &s->workers[i];
+        children[count] = &s->workers[i];
         fds[count++] = (struct pollfd){.fd = s->workers[i].fd, .events = POLLIN};
     }
     if (poll(fds, count, timeout_ms) <= 0)
         return;
     for (nfds_t i = 2; i < count; i++)
         if (fds[i].revents != 0)
-            supervise_receive(s, roles[i]);
+            supervise_receive(s, children[i]);
     if (fds[1].revents != 0)
         upgrade_heard(s);
     if (fds[0].revents != 0)
         take_signals(s);
 }
 
-static void look_after_roles(supervisor_t *s)
+static void look_after_children(supervisor_t *s)
 {
     uint64_t now = clock_now_ms();
     if (now - s->looked_ms > BLIND_MS)
@@ -445,7 +445,7 @@ static void turn(supervisor_t *s)
     check_ready(s);
     if (s->reload_wanted && s->state != SUPERVISOR_STARTING)
         reload_conf(s);
-    look_after_roles(s);
+    look_after_children(s);
     lost_repeat(s, now);
     upgrade_watch(s, now);
     if (now >= s->tickets_due_ms) {
@@ -475,20 +475,20 @@ static void clean_up(supervisor_t *s)
     free(s->inherited_run_dir);
     free(s->inherited_state_dir);
     free(s->inherited_admin);
-    listen_set_free(&s->listeners);
+    listener_set_free(&s->listeners);
     snapshot_free(&s->snapshot);
     shm_free(&s->shm);
     OPENSSL_cleanse(&s->tickets, sizeof(s->tickets));
 }
 
-int supervisor_run(const char *conf_path, char **argv, const supervisor_roles_t *roles)
+int supervisor_run(const char *conf_path, char **argv, const supervisor_children_t *children)
 {
     supervisor_t *s = calloc(1, sizeof(*s));
     if (s == NULL)
         return 1;
     s->conf_path = conf_path;
     s->argv = argv;
-    s->roles = roles;
+    s->children = children;
     s->pid = getpid();
     s->generation = 1;
     s->logger = LOGGER_NONE;

@@ -3,7 +3,7 @@
  * the workers running. It takes no byte from a client. Its parts:
  *
  *   supervisor.c   start, the loop, signals, the end
- *   supervise.c    forking roles, their deaths, the watchdog
+ *   supervise.c    forking children, their deaths, the watchdog
  *   reload.c       a new configuration, a new log file
  *   upgrade.c      a new binary
  */
@@ -14,15 +14,15 @@
 
 /* The main functions of the children. Each runs in a child that the supervisor forked, and returns
  * its exit status (process.h lists the child's initial resources). */
-typedef struct supervisor_roles {
+typedef struct supervisor_children {
     int (*worker)(const worker_args_t *args);
     int (*controller)(const controller_args_t *args);
     int (*runner)(const runner_args_t *args);
-} supervisor_roles_t;
+} supervisor_children_t;
 
 /* Runs the edge with the configuration at `conf_path` until it has drained. `argv` is the whole
- * command line, for starting a new binary; `roles` must outlive the call. Returns the exit status:
+ * command line, for starting a new binary; `children` must outlive the call. Returns the exit status:
  * 0 after a drain, 1 if it could not start. */
-int supervisor_run(const char *conf_path, char **argv, const supervisor_roles_t *roles);
+int supervisor_run(const char *conf_path, char **argv, const supervisor_children_t *children);
 
 #endif

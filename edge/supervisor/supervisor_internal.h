@@ -5,10 +5,10 @@
 #ifndef BOXEDGE_SUPERVISOR_INTERNAL_H
 #define BOXEDGE_SUPERVISOR_INTERNAL_H
 
-#include "listen.h"
+#include "child_slot.h"
+#include "listener_set.h"
 #include "logger.h"
 #include "own_paths.h"
-#include "role.h"
 #include "shm.h"
 #include "snapshot.h"
 #include "supervisor.h"
@@ -17,7 +17,7 @@
 #define START_LISTEN_PATIENCE_MS 2000
 
 typedef enum supervisor_state {
-    SUPERVISOR_STARTING, /* not all roles have served yet */
+    SUPERVISOR_STARTING, /* not all children have served yet */
     SUPERVISOR_SERVING,
     SUPERVISOR_UPGRADING, /* a new binary is starting; our workers serve */
     SUPERVISOR_DRAINING,  /* workers finish, then the controller and the runner */
@@ -28,13 +28,13 @@ typedef struct supervisor {
     supervisor_state_t state;
     const char *conf_path;
     char **argv;
-    const supervisor_roles_t *roles;
+    const supervisor_children_t *children;
     pid_t pid;
     int exit_status;
 
     snapshot_t *snapshot;
     uint64_t generation; /* of the snapshot: the first is 1 */
-    listen_set_t *listeners;
+    listener_set_t *listeners;
     shm_t *shm;
     int lock_fd;       /* of run_dir */
     int state_lock_fd; /* of state_dir */
@@ -46,14 +46,14 @@ typedef struct supervisor {
     tls_ticket_keys_t tickets;
     uint64_t tickets_due_ms; /* time of the next key */
 
-    role_t controller;
-    role_t runner;                   /* wanted if the configuration has process boxes */
-    role_t workers[SHM_WORKERS_MAX]; /* wanted: the first conf->workers */
-    uint64_t looked_ms;              /* time of the last heartbeat check */
-    uint64_t watch_from_ms;          /* ignore heartbeats older than this: we did not check */
+    child_slot_t controller;
+    child_slot_t runner;                   /* wanted if the configuration has process boxes */
+    child_slot_t workers[SHM_WORKERS_MAX]; /* wanted: the first conf->workers */
+    uint64_t looked_ms;                    /* time of the last heartbeat check */
+    uint64_t watch_from_ms;                /* ignore heartbeats older than this: we did not check */
 
     bool reload_wanted;    /* SIGHUP or the controller requested it during the start */
-    bool reload_running;   /* some role has yet to answer PROCESS_CONF */
+    bool reload_running;   /* some child has yet to answer PROCESS_CONF */
     char *reload_warnings; /* lines about the configuration that is being installed; "" or NULL: none */
     bool handed_over;      /* a new binary serves on our sockets */
 
@@ -83,28 +83,28 @@ void supervise_workers(supervisor_t *s, uint64_t now_ms);
 void supervise_runner(supervisor_t *s, uint64_t now_ms);
 /* Makes the runner stop all boxes and end. */
 void supervise_drain_runner(supervisor_t *s);
-/* Starts the roles that are due. Workers wait for the first controller that serves, because it
+/* Starts the children that are due. Workers wait for the first controller that serves, because it
  * makes the stores. */
 void supervise_start_due(supervisor_t *s, uint64_t now_ms);
 /* Restarts the logger a second after its death. */
 void supervise_logger(supervisor_t *s, uint64_t now_ms);
 /* Reaps ended children. */
 void supervise_reap(supervisor_t *s, uint64_t now_ms);
-/* Kills roles without a heartbeat, and those that drain past their time. */
+/* Kills children without a heartbeat, and those that drain past their time. */
 void supervise_watch(supervisor_t *s, uint64_t now_ms);
 /* Makes a new channel between a worker, or the runner, and the controller, if both exist. */
-void supervise_join_worker(supervisor_t *s, role_t *worker);
+void supervise_join_worker(supervisor_t *s, child_slot_t *worker);
 void supervise_join_runner(supervisor_t *s);
-/* Takes the messages in the channel of `role`. */
-void supervise_receive(supervisor_t *s, role_t *role);
-void supervise_drain_role(supervisor_t *s, role_t *role, uint64_t within_ms);
+/* Takes the messages in the channel of `child`. */
+void supervise_receive(supervisor_t *s, child_slot_t *child);
+void supervise_drain_child(supervisor_t *s, child_slot_t *child, uint64_t within_ms);
 /* The ms until the next event is due, at most `most`. */
 int supervise_timeout(const supervisor_t *s, uint64_t now_ms, int most);
 unsigned supervise_workers_alive(const supervisor_t *s);
 
 /* ---- lost.c ---- */
-/* `role` reported (IPC_TYPE_LOST) that it could not take a message. */
-void lost_note(supervisor_t *s, role_t *role, uint64_t value);
+/* `child` reported (IPC_TYPE_LOST) that it could not take a message. */
+void lost_note(supervisor_t *s, child_slot_t *child, uint64_t value);
 /* Repeats the messages that are due. */
 void lost_repeat(supervisor_t *s, uint64_t now_ms);
 
@@ -112,11 +112,11 @@ void lost_repeat(supervisor_t *s, uint64_t now_ms);
 /* SIGHUP: loads, checks and swaps, or reports the errors. */
 void reload_conf(supervisor_t *s);
 /* Send the configuration, or the access log's descriptor, to a process once more. */
-void reload_send_conf(supervisor_t *s, role_t *role);
-void reload_send_log(supervisor_t *s, role_t *role);
+void reload_send_conf(supervisor_t *s, child_slot_t *child);
+void reload_send_log(supervisor_t *s, child_slot_t *child);
 /* Every 12 hours: replaces the leaf of the local authority when it is about to expire. */
 void reload_local_certificate(supervisor_t *s);
-/* A role answered PROCESS_CONF, or ended. */
+/* A child answered PROCESS_CONF, or ended. */
 void reload_check_done(supervisor_t *s);
 /* SIGUSR1: opens the access log again. */
 void reload_log(supervisor_t *s);
@@ -135,7 +135,7 @@ void upgrade_watch(supervisor_t *s, uint64_t now_ms);
 /* In the new binary: takes over the old one's descriptors. Returns false if the environment names
  * none. */
 MUST_USE bool upgrade_inherit(supervisor_t *s);
-/* In the new binary: all roles serve. */
-void upgrade_tell_predecessor(supervisor_t *s);
+/* In the new binary: all children serve. */
+void upgrade_notify_predecessor(supervisor_t *s);
 
 #endif

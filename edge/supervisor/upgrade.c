@@ -133,9 +133,9 @@ static void give_up(supervisor_t *s, const char *why)
         return;
     supervisor_set_state(s, SUPERVISOR_SERVING);
     s->controller.wanted = true;
-    if (s->controller.state == ROLE_EMPTY) {
+    if (s->controller.state == CHILD_EMPTY) {
         s->controller.due_ms = clock_now_ms();
-        role_set_state(&s->controller, ROLE_WAITING);
+        child_set_state(&s->controller, CHILD_WAITING);
     }
 }
 
@@ -155,8 +155,8 @@ void upgrade_begin(supervisor_t *s)
     }
     process_log(NULL, "starting the new binary %s", s->argv[0]);
     supervisor_set_state(s, SUPERVISOR_UPGRADING);
-    supervise_drain_role(s, &s->controller, CONTROLLER_DRAIN_MS);
-    if (!role_alive(&s->controller))
+    supervise_drain_child(s, &s->controller, CONTROLLER_DRAIN_MS);
+    if (!child_alive(&s->controller))
         upgrade_controller_gone(s);
 }
 
@@ -241,7 +241,7 @@ static void take_listener(supervisor_t *s, str_t line, int fd)
     }
     memcpy(text, line.p, line.n);
     text[line.n] = '\0';
-    if (!listen_set_adopt(s->listeners, text, (unsigned)worker, fd))
+    if (!listener_set_adopt(s->listeners, text, (unsigned)worker, fd))
         process_log(NULL, "a socket for %s that was handed over cannot be used", text);
 }
 
@@ -283,7 +283,7 @@ bool upgrade_inherit(supervisor_t *s)
     close(fd);
     if (bytes == NULL)
         return false;
-    s->listeners = listen_set_new(PROCESS_LISTENERS_MAX);
+    s->listeners = listener_set_new(PROCESS_LISTENERS_MAX);
     str_t rest = str_make(bytes, len);
     for (size_t lines = 0; rest.n > 0 && lines < LINES_MAX && s->listeners != NULL; lines++) {
         const char *end = memchr(rest.p, '\n', rest.n);
@@ -295,7 +295,7 @@ bool upgrade_inherit(supervisor_t *s)
     return true;
 }
 
-void upgrade_tell_predecessor(supervisor_t *s)
+void upgrade_notify_predecessor(supervisor_t *s)
 {
     if (s->predecessor_fd < 0)
         return;

@@ -27,7 +27,7 @@
 #define RELEASE_MS   100
 
 struct wake {
-    wakes_t *wakes;
+    wake_client_t *wakes;
     char label[WAKE_LABEL_MAX + 1];
     uint64_t box_hash;
     list_t link;      /* in wakes->all */
@@ -51,19 +51,19 @@ struct wakes {
     uint64_t clients[CLIENT_CELLS]; /* rate_take cells */
     channel_t *channel;
     bool given_up;
-    name_map_t by_label; /* wake_t */
+    name_map_t by_label; /* wake_request_t */
     list_t all;
     loop_timer_t ask;
 };
 
-static wake_t *find(wakes_t *wakes, const char *label)
+static wake_request_t *find(wake_client_t *wakes, const char *label)
 {
     return name_map_find(&wakes->by_label, str_from(label));
 }
 
 /* ---- the request to the controller ---- */
 
-static void ask(const wake_t *wake)
+static void ask(const wake_request_t *wake)
 {
     if (wake->wakes->channel != NULL)
         (void)channel_send(
@@ -72,20 +72,20 @@ static void ask(const wake_t *wake)
             str_from(wake->label), NULL, 0);
 }
 
-static void ask_all(wakes_t *wakes)
+static void ask_all(wake_client_t *wakes)
 {
     for (list_t *link = wakes->all.next; link != &wakes->all; link = link->next) {
-        wake_t *wake = CONTAINER_OF(wake_t, link, link);
+        wake_request_t *wake = CONTAINER_OF(wake_request_t, link, link);
         if (!list_is_empty(&wake->waiters))
             ask(wake);
     }
 }
 
-static void fail_everyone(wakes_t *wakes);
+static void fail_everyone(wake_client_t *wakes);
 
 static void on_ask(loop_timer_t *timer)
 {
-    wakes_t *wakes = CONTAINER_OF(wakes_t, ask, timer);
+    wake_client_t *wakes = CONTAINER_OF(wake_client_t, ask, timer);
     if (wakes->given_up)
         fail_everyone(wakes);
     else
@@ -94,7 +94,7 @@ static void on_ask(loop_timer_t *timer)
         loop_timer_start(wakes->worker->context.loop, timer, ASK_MS, on_ask);
 }
 
-bool wakes_client_allowed(wakes_t *wakes, const struct in6_addr *client)
+bool wake_client_rate_allows(wake_client_t *wakes, const struct in6_addr *client)
 {
     uint32_t per_minute = wakes->worker->context.conf->wake.per_client;
     uint64_t hash = siphash(&wakes->hash_key, client, address_owner_bytes(client));
@@ -105,10 +105,10 @@ bool wakes_client_allowed(wakes_t *wakes, const struct in6_addr *client)
 
 /* ---- wakes ---- */
 
-static wake_t *add(wakes_t *wakes, const char *label, str_t id)
+static wake_request_t *add(wake_client_t *wakes, const char *label, str_t id)
 {
     static const siphash_key_t key; /* fixed: ids are checked names, and a collision only blurs a bound */
-    wake_t *wake = calloc(1, sizeof(*wake));
+    wake_request_t *wake = calloc(1, sizeof(*wake));
     assert(wake != NULL);
     wake->wakes = wakes;
     (void)snprintf(wake->label, sizeof(wake->label), "%s", label);
@@ -124,7 +124,7 @@ static wake_t *add(wakes_t *wakes, const char *label, str_t id)
     return wake;
 }
 
-static void free_if_unused(wake_t *wake)
+static void free_if_unused(wake_request_t *wake)
 {
     if (!list_is_empty(&wake->waiters) || !list_is_empty(&wake->woken) || wake->open != 0)
         return;
@@ -134,18 +134,18 @@ static void free_if_unused(wake_t *wake)
     free(wake);
 }
 
-wakes_t *wakes_new(worker_t *worker)
+wake_client_t *wake_client_new(worker_t *worker)
 {
-    wakes_t *wakes = calloc(1, sizeof(*wakes));
+    wake_client_t *wakes = calloc(1, sizeof(*wakes));
     assert(wakes != NULL);
     wakes->worker = worker;
-    wakes->by_label = NAME_MAP(wake_t, label);
+    wakes->by_label = NAME_MAP(wake_request_t, label);
     random_bytes(worker->context.random, wakes->hash_key.bytes, sizeof(wakes->hash_key.bytes));
     list_init(&wakes->all);
     return wakes;
 }
 
-void wakes_free(wakes_t **wakes)
+void wake_client_free(wake_client_t **wakes)
 {
     if (*wakes == NULL)
         return;
@@ -155,7 +155,7 @@ void wakes_free(wakes_t **wakes)
     *wakes = NULL;
 }
 
-void wakes_set_channel(wakes_t *wakes, channel_t *channel)
+void wake_client_set_channel(wake_client_t *wakes, channel_t *channel)
 {
     wakes->channel = channel;
     ask_all(wakes);
@@ -163,7 +163,7 @@ void wakes_set_channel(wakes_t *wakes, channel_t *channel)
 
 /* ---- waiters ---- */
 
-static void count_waiters(const wakes_t *wakes, int change)
+static void count_waiters(const wake_client_t *wakes, int change)
 {
     counters_t *counters = wakes->worker->context.counters;
     if (change > 0)
@@ -174,7 +174,7 @@ static void count_waiters(const wakes_t *wakes, int change)
 
 static void uncount(wake_waiter_t *waiter)
 {
-    const wake_t *wake = waiter->wake;
+    const wake_request_t *wake = waiter->wake;
     if (!waiter->counted)
         return;
     waiter->counted = false;
@@ -182,7 +182,7 @@ static void uncount(wake_waiter_t *waiter)
     shm_waiter_remove(wake->wakes->worker->context.shm, wake->wakes->worker->context.index, wake->box_hash);
 }
 
-static bool count_in(const wake_t *wake, wake_waiter_t *waiter)
+static bool count_in(const wake_request_t *wake, wake_waiter_t *waiter)
 {
     worker_t *worker = wake->wakes->worker;
     const conf_t *conf = worker->context.conf;
@@ -200,14 +200,14 @@ static void make_label(char label[WAKE_LABEL_MAX + 1], str_t id, uint16_t port)
     (void)n;
 }
 
-static bool join(wakes_t *wakes, wake_waiter_t *waiter, str_t id, uint16_t port, wake_wish_t wish,
+static bool join(wake_client_t *wakes, wake_waiter_t *waiter, str_t id, uint16_t port, wake_wish_t wish,
                  uint64_t came_ms)
 {
     bool wished = wish == WAKE_WISH_WAKE;
     char label[WAKE_LABEL_MAX + 1];
     assert(waiter->wake == NULL);
     make_label(label, id, port);
-    wake_t *wake = find(wakes, label);
+    wake_request_t *wake = find(wakes, label);
     bool first = wake == NULL || list_is_empty(&wake->waiters) || (wished && !wake->wished);
     if (wake == NULL)
         wake = add(wakes, label, id);
@@ -232,21 +232,21 @@ static bool join(wakes_t *wakes, wake_waiter_t *waiter, str_t id, uint16_t port,
     return true;
 }
 
-bool wake_wait(wakes_t *wakes, wake_waiter_t *waiter, str_t id, uint16_t port, uint64_t came_ms)
+bool wake_wait(wake_client_t *wakes, wake_waiter_t *waiter, str_t id, uint16_t port, uint64_t came_ms)
 {
     return join(wakes, waiter, id, port, WAKE_WISH_WAKE, came_ms);
 }
 
-bool wake_watch(wakes_t *wakes, wake_waiter_t *waiter, str_t id, uint16_t port)
+bool wake_watch(wake_client_t *wakes, wake_waiter_t *waiter, str_t id, uint16_t port)
 {
     return join(wakes, waiter, id, port, WAKE_WISH_WATCH, 0);
 }
 
-bool wake_goes_on(wakes_t *wakes, str_t id, uint16_t port)
+bool wake_goes_on(wake_client_t *wakes, str_t id, uint16_t port)
 {
     char label[WAKE_LABEL_MAX + 1];
     make_label(label, id, port);
-    wake_t *wake = find(wakes, label);
+    wake_request_t *wake = find(wakes, label);
     return wake != NULL && !list_is_empty(&wake->waiters);
 }
 
@@ -276,7 +276,7 @@ static void finish(wake_waiter_t *waiter, wake_result_t result, const wake_answe
 }
 
 /* Gives turns to waiters: at least `more`, and up to RELEASE_OPEN in use. */
-static void release(wake_t *wake, unsigned more)
+static void release(wake_request_t *wake, unsigned more)
 {
     unsigned most = wake->open < RELEASE_OPEN ? RELEASE_OPEN - wake->open : 0;
     if (most < more)
@@ -289,7 +289,7 @@ static void release(wake_t *wake, unsigned more)
 
 static void on_release(loop_timer_t *timer)
 {
-    wake_t *wake = CONTAINER_OF(wake_t, release, timer);
+    wake_request_t *wake = CONTAINER_OF(wake_request_t, release, timer);
     release(wake, RELEASE_MORE);
     if (!list_is_empty(&wake->woken))
         loop_timer_start(wake->wakes->worker->context.loop, timer, RELEASE_MS, on_release);
@@ -299,7 +299,7 @@ static void on_release(loop_timer_t *timer)
 
 void wake_leave(wake_waiter_t *waiter)
 {
-    wake_t *wake = waiter->wake;
+    wake_request_t *wake = waiter->wake;
     if (wake == NULL)
         return;
     uncount(waiter);
@@ -317,7 +317,7 @@ void wake_leave(wake_waiter_t *waiter)
     free_if_unused(wake);
 }
 
-static void fail_all(wake_t *wake, wake_result_t result, const wake_answer_t *answer)
+static void fail_all(wake_request_t *wake, wake_result_t result, const wake_answer_t *answer)
 {
     list_t leavers;
     list_init(&leavers);
@@ -330,10 +330,10 @@ static void fail_all(wake_t *wake, wake_result_t result, const wake_answer_t *an
 }
 
 /* One wake per call: `done` may end others. */
-static bool fail_one(wakes_t *wakes)
+static bool fail_one(wake_client_t *wakes)
 {
     for (list_t *link = wakes->all.next; link != &wakes->all; link = link->next) {
-        wake_t *wake = CONTAINER_OF(wake_t, link, link);
+        wake_request_t *wake = CONTAINER_OF(wake_request_t, link, link);
         if (list_is_empty(&wake->waiters))
             continue;
         wake_answer_t answer = {.sentence = "The edge was replaced while this request waited; try again."};
@@ -344,26 +344,26 @@ static bool fail_one(wakes_t *wakes)
     return false;
 }
 
-static void fail_everyone(wakes_t *wakes)
+static void fail_everyone(wake_client_t *wakes)
 {
     while (fail_one(wakes)) {
         /* until no waiter is left */
     }
 }
 
-void wakes_give_up(wakes_t *wakes)
+void wake_client_give_up(wake_client_t *wakes)
 {
     wakes->given_up = true;
     if (!list_is_empty(&wakes->all))
         loop_timer_start(wakes->worker->context.loop, &wakes->ask, 0, on_ask);
 }
 
-static void on_woken(wakes_t *wakes, wake_result_t result, str_t bytes)
+static void on_woken(wake_client_t *wakes, wake_result_t result, str_t bytes)
 {
     wake_answer_t answer;
     if (!wake_answer_read(bytes, &answer))
         return;
-    wake_t *wake = find(wakes, answer.label);
+    wake_request_t *wake = find(wakes, answer.label);
     if (wake == NULL || list_is_empty(&wake->waiters))
         return;
     if (result != WAKE_OK) {
@@ -378,7 +378,7 @@ static void on_woken(wakes_t *wakes, wake_result_t result, str_t bytes)
 }
 
 /* Waiters get every report, also of the same stage, so that they can show the elapsed time. */
-static void on_stage(wakes_t *wakes, uint64_t value, str_t bytes)
+static void on_stage(wake_client_t *wakes, uint64_t value, str_t bytes)
 {
     char label[WAKE_LABEL_MAX + 1];
     wake_stage_t stage = wake_stage_of(value);
@@ -387,7 +387,7 @@ static void on_stage(wakes_t *wakes, uint64_t value, str_t bytes)
         return;
     memcpy(label, bytes.p, bytes.n);
     label[bytes.n] = '\0';
-    wake_t *wake = find(wakes, label);
+    wake_request_t *wake = find(wakes, label);
     if (wake == NULL)
         return;
     wake->stage = stage;
@@ -401,7 +401,7 @@ static void on_stage(wakes_t *wakes, uint64_t value, str_t bytes)
     }
 }
 
-void wakes_message(wakes_t *wakes, const ipc_message_t *message)
+void wake_client_message(wake_client_t *wakes, const ipc_message_t *message)
 {
     str_t bytes = str_make(message->bytes, message->len);
     if (message->type == PROCESS_WOKEN)

@@ -11,32 +11,33 @@
 
 typedef struct worker worker_t;
 
-wakes_t *wakes_new(worker_t *worker);
+wake_client_t *wake_client_new(worker_t *worker);
 /* No waiter is left (asserted). */
-void wakes_free(wakes_t **wakes);
+void wake_client_free(wake_client_t **wakes);
 /* The channel to the controller from now on; NULL: it is down. Sends all requests again. */
-void wakes_set_channel(wakes_t *wakes, channel_t *channel);
+void wake_client_set_channel(wake_client_t *wakes, channel_t *channel);
 /* Another edge has taken over, and no controller comes back. All waiters, now and later, fail with
  * WAKE_UNAVAILABLE, so that the client's next try reaches the other edge. */
-void wakes_give_up(wakes_t *wakes);
+void wake_client_give_up(wake_client_t *wakes);
 /* Handles PROCESS_WAKE_STAGE and PROCESS_WOKEN. */
-void wakes_message(wakes_t *wakes, const ipc_message_t *message);
+void wake_client_message(wake_client_t *wakes, const ipc_message_t *message);
 
 /*
  * Waits for the preview (id, port), and wakes it unless a wake is under way. `came_ms` (loop_now) is the
  * arrival time of the request, which does not undo a later stop by the operator. False: too many wait, and
  * nothing has begun.
  */
-MUST_USE bool wake_wait(wakes_t *wakes, wake_waiter_t *waiter, str_t id, uint16_t port, uint64_t came_ms);
+MUST_USE bool wake_wait(wake_client_t *wakes, wake_waiter_t *waiter, str_t id, uint16_t port,
+                        uint64_t came_ms);
 /* Waits for a wake that any worker's requests began, and begins none. Without such a wake, `done` gets
  * WAKE_ASLEEP. False as above. */
-MUST_USE bool wake_watch(wakes_t *wakes, wake_waiter_t *waiter, str_t id, uint16_t port);
+MUST_USE bool wake_watch(wake_client_t *wakes, wake_waiter_t *waiter, str_t id, uint16_t port);
 /* Stop waiting, or give back the turn at the box. Idempotent. */
 void wake_leave(wake_waiter_t *waiter);
 /* Whether this worker has a waiter for (id, port), so that another one begins nothing. */
-bool wake_goes_on(wakes_t *wakes, str_t id, uint16_t port);
+bool wake_goes_on(wake_client_t *wakes, str_t id, uint16_t port);
 /* Counts a wake that this client begins. False: over wake.per_client. */
-MUST_USE bool wakes_client_allowed(wakes_t *wakes, const struct in6_addr *client);
+MUST_USE bool wake_client_rate_allows(wake_client_t *wakes, const struct in6_addr *client);
 /* The stage of a waiter's wake. */
 wake_stage_t wake_current(const wake_waiter_t *waiter);
 /* Milliseconds since a waiter's wake began, as far as the controller has reported. */

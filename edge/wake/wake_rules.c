@@ -87,7 +87,7 @@ static void reply_preflight(exchange_t *ex)
 
 bool wake_rules_pass(exchange_t *ex)
 {
-    wakes_t *wakes = worker_of(ex->context)->wakes;
+    wake_client_t *wakes = worker_of(ex->context)->wake_client;
     browser_request_t browser = exchange_browser(ex);
     if (browser_is_preflight(&browser)) {
         /* The access step has counted preflights of private previews. */
@@ -106,7 +106,7 @@ bool wake_rules_pass(exchange_t *ex)
         wake_reply_forgotten(ex);
         return false;
     }
-    if (goes_on || wakes_client_allowed(wakes, remote_address(ex)))
+    if (goes_on || wake_client_rate_allows(wakes, remote_address(ex)))
         return true;
     exchange_reply_error(ex, 429, "wake_rate",
                          "This address wakes too many boxes; try again in a few seconds.", RATE_RETRY_S);

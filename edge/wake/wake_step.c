@@ -180,7 +180,7 @@ step_result_t step_wake(exchange_t *ex)
         counter_add(&worker->context.counters->wake_waits_total, 1);
     }
     wake_turn_end(ex); /* the box sleeps again */
-    if (!wake_wait(worker->wakes, waiter_of(ex), str_from(ex->preview.id), ex->preview.port,
+    if (!wake_wait(worker->wake_client, waiter_of(ex), str_from(ex->preview.id), ex->preview.port,
                    ex->wake_began_ms)) {
         counter_add(&worker->context.counters->shed_total, 1);
         exchange_reply_error(ex, 503, "too_many_waiting",

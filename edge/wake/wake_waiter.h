@@ -8,15 +8,15 @@
 
 #include "list.h"
 
-typedef struct wakes wakes_t; /* of a worker */
-typedef struct wake wake_t;   /* of one preview */
+typedef struct wakes wake_client_t; /* of a worker */
+typedef struct wake wake_request_t; /* of one preview */
 
 /* Zero-filled: not waiting. */
 typedef struct wake_waiter {
     list_t link;
-    wake_t *wake;  /* NULL: not waiting */
-    bool counted;  /* in the number of waiters of all workers */
-    bool released; /* `done` got WAKE_OK; holds a turn until wake_leave */
+    wake_request_t *wake; /* NULL: not waiting */
+    bool counted;         /* in the number of waiters of all workers */
+    bool released;        /* `done` got WAKE_OK; holds a turn until wake_leave */
     /* Gets each stage that the controller reports. May be NULL. */
     void (*stage)(struct wake_waiter *waiter, wake_stage_t stage);
     /* The wake has ended. */

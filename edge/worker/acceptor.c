@@ -82,8 +82,8 @@ static void take(acceptor_t *acceptor, int fd, const struct sockaddr_storage *fr
     /* Before a PROXY protocol header, the client, and so its limit, is unknown. */
     if (!client_count(&client, !acceptor->proxy_protocol)) {
         counter_add(&context->counters->connections_refused_total, 1);
-        fault_say_connection(&client, &context->connection_faults, "a connection", "is refused",
-                             &(fault_t){.reason = CLIENT_HAS_MANY}, "");
+        fault_report_connection(&client, &context->connection_faults, "a connection", "is refused",
+                                &(fault_t){.reason = CLIENT_HAS_MANY}, "");
         close(fd);
     } else if (acceptor->kind == CONF_LISTENER_TLS || acceptor->proxy_protocol) {
         greeting_new(&client, fd, acceptor->proxy_protocol);

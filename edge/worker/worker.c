@@ -55,7 +55,7 @@
 typedef struct worker_process {
     worker_t worker;
     char name[24]; /* "worker 3", in log lines */
-    shm_role_t *slot;
+    shm_child_t *slot;
     store_t *store;
     channel_t *supervisor;
     channel_t *controller; /* NULL: the controller is down */
@@ -268,7 +268,7 @@ static void begin_drain(worker_process_t *process, bool others_accept)
         client->codec->drain(client);
     }
     if (others_accept)
-        wakes_give_up(worker->wakes);
+        wake_client_give_up(worker->wake_client);
     loop_timer_start(worker->context.loop, &process->deadline, worker->context.conf->timeouts.drain,
                      on_deadline);
 }
@@ -297,16 +297,16 @@ static void on_controller_message(void *owner, ipc_message_t *message)
         upstream_queue_message(process->worker.upstream_queue, message->value);
     else if (message->type == PROCESS_BOXES)
         activity_boxes_changed(process->worker.activity);
-    else if (message->type == PROCESS_LISTENS)
+    else if (message->type == PROCESS_BOX_PORTS)
         refused_message(process->worker.refused, message);
     else
-        wakes_message(process->worker.wakes, message);
+        wake_client_message(process->worker.wake_client, message);
 }
 
 static void on_controller_closed(void *owner)
 {
     worker_process_t *process = owner;
-    wakes_set_channel(process->worker.wakes, NULL);
+    wake_client_set_channel(process->worker.wake_client, NULL);
     activity_set_channel(process->worker.activity, NULL);
     refused_set_channel(process->worker.refused, NULL);
     upstream_queue_set_channel(process->worker.upstream_queue, NULL);
@@ -321,7 +321,7 @@ static void open_controller(worker_process_t *process, int fd)
     channel_free(&process->controller);
     if (fd >= 0)
         process->controller = channel_new(process->worker.context.loop, fd, &handlers, process);
-    wakes_set_channel(process->worker.wakes, process->controller);
+    wake_client_set_channel(process->worker.wake_client, process->controller);
     activity_set_channel(process->worker.activity, process->controller);
     refused_set_channel(process->worker.refused, process->controller);
     upstream_queue_set_channel(process->worker.upstream_queue, process->controller);
@@ -369,7 +369,7 @@ static void on_message(void *owner, ipc_message_t *message)
 static void on_lost(void *owner, uint32_t type, uint64_t value)
 {
     worker_process_t *process = owner;
-    channel_ask_again(process->supervisor, process->name, type, value);
+    channel_retry(process->supervisor, process->name, type, value);
 }
 
 static void on_supervisor_closed(void *owner)
@@ -435,7 +435,7 @@ static bool start(worker_process_t *process, const worker_args_t *args)
     origin_pool_set_account(worker->context.origins, &worker->context.memory.account);
     worker->context.http2_origins = http2_origins_new(&worker->context);
     worker->context.random = random_source_new();
-    worker->wakes = wakes_new(worker);
+    worker->wake_client = wake_client_new(worker);
     worker->activity = activity_new(worker, process->store);
     worker->refused = refused_new(worker);
     worker->keys = keys_new(process->store, shm_epoch(worker->context.shm));
@@ -485,7 +485,7 @@ static void finish(worker_process_t *process)
         origin_pool_free(&worker->context.origins);
     http2_origins_free(&worker->context.http2_origins);
     backlogs_free(&worker->context.backlogs);
-    wakes_free(&worker->wakes);
+    wake_client_free(&worker->wake_client);
     activity_free(&worker->activity);
     refused_free(&worker->refused);
     upstream_queue_free(&worker->upstream_queue);

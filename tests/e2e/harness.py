@@ -48,7 +48,7 @@ SLOW = 4 if SANITIZED else 1
 _REPORT = re.compile(r"AddressSanitizer|LeakSanitizer|UndefinedBehaviorSanitizer|runtime error:|Assertion .* failed")
 
 # As the supervisor and the runner say it; libraries' own messages speak of other deaths ("Connection died").
-_DEATH = re.compile(r"\(process \d+\) died|its keeper died|killed by signal")
+_DEATH = re.compile(r"\(process \d+\) died|its box init died|killed by signal")
 
 
 class Ports:

@@ -457,13 +457,13 @@ def test_the_death_of_the_runner_ends_it(start, port):
     assert edge.starts() == 1  # of the new runner's log
 
 
-def test_the_death_of_the_keeper_ends_it(start, port):
+def test_the_death_of_the_box_init_ends_it(start, port):
     edge, pids, fds = start_family(start, port)
     status = pathlib.Path(f"/proc/{pids[0]}/status").read_text()
     os.kill(int(status.partition("PPid:")[2].split()[0]), signal.SIGKILL)
     assert all(ended(fd) for fd in fds)
     edge.wait_until(lambda: edge.state() == "paused", what="being paused")
-    assert "its keeper died, and it with it" in edge.log()
+    assert "its box init died, and it with it" in edge.log()
     assert edge.about(port)["pid"] not in pids
 
 

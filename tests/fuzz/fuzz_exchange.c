@@ -203,7 +203,7 @@ static void on_time(input_t *in, unsigned what)
 
 static void on_wake(input_t *in, unsigned what)
 {
-    wakes_t *wakes = fuzz_world.worker->wakes;
+    wake_client_t *wakes = fuzz_world.worker->wake_client;
     wake_answer_t answer = {.label = "box-3000", .resume_ms = what, .sentence = "It has no room."};
     char bytes[WAKE_ANSWER_BYTES];
     ipc_message_t message = {.type = PROCESS_WOKEN, .value = WAKE_OK + what % 7};
@@ -211,19 +211,19 @@ static void on_wake(input_t *in, unsigned what)
     if (what < 7) {
         message.len = wake_answer_write(&answer, bytes);
         memcpy(message.bytes, bytes, message.len);
-        wakes_message(wakes, &message);
+        wake_client_message(wakes, &message);
     } else if (what < 10) {
         message.type = PROCESS_WAKE_STAGE;
         message.value = wake_stage_pack((wake_stage_t)(what - 6), 1000);
         message.len = 8;
         memcpy(message.bytes, answer.label, 8);
-        wakes_message(wakes, &message);
+        wake_client_message(wakes, &message);
     } else if (what < 12) {
-        wakes_set_channel(wakes, what == 10 ? NULL : fuzz_world.channel);
+        wake_client_set_channel(wakes, what == 10 ? NULL : fuzz_world.channel);
     } else if (what == 12) {
         activity_boxes_changed(fuzz_world.worker->activity);
     } else if (what == 13) {
-        wakes_give_up(wakes);
+        wake_client_give_up(wakes);
     }
 }
 

@@ -153,8 +153,8 @@ void fuzz_begin(void)
         (fault_log_t){.window_ms = loop_now(worker->context.loop), .lines = FAULT_LINES};
     worker->context.slots = slots_new(&worker->context);
     worker->upstream_queue = upstream_queue_new(worker);
-    worker->wakes = wakes_new(worker);
-    wakes_set_channel(worker->wakes, fuzz_world.channel);
+    worker->wake_client = wake_client_new(worker);
+    wake_client_set_channel(worker->wake_client, fuzz_world.channel);
     worker->activity = activity_new(worker, fuzz_world.store.store);
     activity_set_channel(worker->activity, fuzz_world.channel);
     fuzz_world.line_open = false;
@@ -181,7 +181,7 @@ void fuzz_end(void)
     assert(worker->wake_streams == 0 && fuzz_world.fixture->counters.tunnels_open == 0);
     upstream_queue_free(&worker->upstream_queue);
     slots_free(&worker->context.slots);
-    wakes_free(&worker->wakes);
+    wake_client_free(&worker->wake_client);
     activity_free(&worker->activity);
     loop_skip(worker->context.loop, 2 * FUZZ_ROUNDS * FUZZ_ROUND_MS);
     loop_turn(worker->context.loop, 0); /* a timer of what was freed would be seen */

@@ -2,8 +2,8 @@
 #include "activity_world.h"
 
 #include "activity.h"
+#include "box_ports_message.h"
 #include "list.h"
-#include "listening_message.h"
 #include "origin_pool.h"
 #include "refused.h"
 #include "shm.h"
@@ -190,8 +190,8 @@ static void test_a_request_that_waits_to_say_why(void **state)
     put_box(w, "box", BOX_PAUSED, 2);
     turn(w, 250);
     assert_null(x->ex->local_code);
-    ipc_message_t message = {.type = PROCESS_LISTENS, .value = x->ex->box.generation};
-    message.len = listening_write(STR("box-3000"), &(listening_t){.line = "boom"}, message.bytes);
+    ipc_message_t message = {.type = PROCESS_BOX_PORTS, .value = x->ex->box.generation};
+    message.len = box_ports_write(STR("box-3000"), &(box_ports_answer_t){.line = "boom"}, message.bytes);
     refused_message(worker->refused, &message);
     assert_string_equal(x->ex->local_code, "origin_closed");
     assert_string_equal(x->ex->detail, "The last line of its log: boom.");

@@ -2,7 +2,7 @@
  * long. */
 #include "list.h"
 #include "store_gate.h"
-#include "waker_world.h"
+#include "wake_coordinator_world.h"
 
 static void addresses_that_are_not_allowed(void **state)
 {
@@ -12,7 +12,7 @@ static void addresses_that_are_not_allowed(void **state)
     char id[2] = "b";
     for (size_t i = 0; i < sizeof addresses / sizeof addresses[0]; i++, id[0]++) {
         tell(w, id, BOX_PAUSED, NULL);
-        waker_ask(w->waker, 0, label(w, id), WAKE_WISH_WAKE, 0);
+        wake_coordinator_request(w->coordinator, 0, label(w, id), WAKE_WISH_WAKE, 0);
         tell(w, id, BOX_RUNNING, addresses[i]);
         answer(w, PROVIDER_OK, NULL);
         assert_int_equal(ended(w, 0, &got, 200), WAKE_FAILED);
@@ -87,7 +87,7 @@ static void the_provider_goes(void **state)
     world_t *w = *state;
     wake_answer_t got;
     tell(w, "a", BOX_PAUSED, NULL);
-    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
+    wake_coordinator_request(w->coordinator, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
     assert_int_equal(w->resumes, 1);
     boxes_set_provider(w->boxes, PROVIDER_PROCESS, NULL);
     assert_int_equal(ended(w, 0, &got, 200), WAKE_GONE);
@@ -95,7 +95,7 @@ static void the_provider_goes(void **state)
     /* The next one is asked. */
     tell(w, "a", BOX_PAUSED, NULL);
     settle(w);
-    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
+    wake_coordinator_request(w->coordinator, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
     assert_int_equal(w->resumes, 2);
     answer(w, PROVIDER_OK, NULL);
 }
@@ -163,18 +163,21 @@ static void too_many_boxes(void **state)
         snprintf(many[i].id, sizeof many[i].id, "b%zu", i);
     }
     boxes_t *full = boxes_new(w->loop, w->conf, w->store, w->worker_links, many, BOXES_MAX, 1000);
-    waker_t *waker = waker_new(w->loop, w->conf, full, w->worker_links, NULL, shm_wakes(w->shm));
+    wake_coordinator_t *coordinator =
+        wake_coordinator_new(w->loop, w->conf, full, w->worker_links, NULL, shm_wakes(w->shm));
     boxes_set_provider(full, PROVIDER_HTTP, &http);
     free(many);
-    waker_ask(waker, 0, label(w, "one-too-many"), WAKE_WISH_WAKE, 0);
+    wake_coordinator_request(coordinator, 0, label(w, "one-too-many"), WAKE_WISH_WAKE, 0);
     assert_int_equal(ended(w, 0, &got, 0), 0); /* not from within */
     assert_int_equal(ended(w, 0, &got, 1), WAKE_UNAVAILABLE);
-    waker_ask(waker, 0, label(w, "one-too-many"), WAKE_WISH_WAKE, 0); /* it is remembered now */
+    wake_coordinator_request(coordinator, 0, label(w, "one-too-many"), WAKE_WISH_WAKE,
+                             0); /* it is remembered now */
     assert_int_equal(ended(w, 0, &got, 0), WAKE_UNAVAILABLE);
     assert_int_equal(w->resumes, 0);
-    waker_ask(waker, 0, label(w, "another-one"), WAKE_WISH_WAKE, 0); /* its answer is never told */
+    wake_coordinator_request(coordinator, 0, label(w, "another-one"), WAKE_WISH_WAKE,
+                             0); /* its answer is never told */
     boxes_stop(full);
-    waker_free(&waker);
+    wake_coordinator_free(&coordinator);
     boxes_free(&full);
 }
 
@@ -201,7 +204,7 @@ static void answers_of_boxes_that_nobody_told_of(void **state)
 {
     world_t *w = *state;
     ends_t ends = {.count = 0};
-    boxes_listen(w->boxes, &counting, &ends);
+    boxes_subscribe(w->boxes, &counting, &ends);
     provider_t http = w->provider;
     http.kind = PROVIDER_HTTP;
     http.resume = ignore_id;
@@ -393,7 +396,8 @@ static void what_the_store_cannot_take_is_tried_again(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, waker_world_setup, waker_world_teardown)
+#define TEST(name)                                                                                           \
+    cmocka_unit_test_setup_teardown(name, wake_coordinator_world_setup, wake_coordinator_world_teardown)
     const struct CMUnitTest tests[] = {
         TEST(addresses_that_are_not_allowed),
         TEST(generations),

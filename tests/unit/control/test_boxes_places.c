@@ -1,6 +1,6 @@
 /* Which boxes meet at an address: a control plane's box is asked about once another one was told to be where
  * it is. */
-#include "waker_world.h"
+#include "wake_coordinator_world.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,7 +18,7 @@ static int setup(void **state)
 {
     providers_world_t *p = calloc(1, sizeof(*p));
     assert_non_null(p);
-    assert_int_equal(waker_world_setup((void **)&p->world), 0);
+    assert_int_equal(wake_coordinator_world_setup((void **)&p->world), 0);
     p->docker = p->plane = p->world->provider;
     p->docker.kind = PROVIDER_DOCKER;
     p->plane.kind = PROVIDER_HTTP;
@@ -33,7 +33,7 @@ static int teardown(void **state)
     providers_world_t *p = *state;
     boxes_set_provider(p->world->boxes, PROVIDER_DOCKER, NULL);
     boxes_set_provider(p->world->boxes, PROVIDER_HTTP, NULL);
-    assert_int_equal(waker_world_teardown((void **)&p->world), 0);
+    assert_int_equal(wake_coordinator_world_teardown((void **)&p->world), 0);
     free(p);
     return 0;
 }
@@ -166,14 +166,14 @@ static void a_word_from_before_the_doubt(void **state)
     world_t *w = p->world;
     place(p, PROVIDER_HTTP, "a", HERE, 0);
     uint64_t heard_ms = boxes_heard_ms(w->boxes, STR("a")), early_us = loop_wall_us(w->loop);
-    waker_world_pass(w, 10);
+    wake_coordinator_world_pass(w, 10);
     assert_false(boxes_doubt(w->boxes, STR("a"), heard_ms - 1)); /* it was heard of since */
     assert_true(boxes_doubt(w->boxes, STR("a"), heard_ms));
     tell_asked(p, early_us);
     assert_true(is_doubted(p, "a"));
     assert_int_equal(boxes_heard_ms(w->boxes, STR("a")), early_us / 1000);
     uint64_t between_us = loop_wall_us(w->loop);
-    waker_world_pass(w, 10);
+    wake_coordinator_world_pass(w, 10);
     assert_true(boxes_doubt(w->boxes, STR("a"), heard_ms)); /* once more */
     tell_asked(p, between_us);
     assert_true(is_doubted(p, "a"));

@@ -1,5 +1,5 @@
 /* The controller's clock of what is idle: when boxes are paused, and what is told of activity. */
-#include "waker_world.h"
+#include "wake_coordinator_world.h"
 
 #include "idle.h"
 
@@ -87,7 +87,8 @@ static void activity_is_handed_on(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, waker_world_setup, waker_world_teardown)
+#define TEST(name)                                                                                           \
+    cmocka_unit_test_setup_teardown(name, wake_coordinator_world_setup, wake_coordinator_world_teardown)
     const struct CMUnitTest tests[] = {
         TEST(paused_when_nothing_was_active),
         TEST(activity_is_handed_on),

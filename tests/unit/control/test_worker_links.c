@@ -199,8 +199,8 @@ static void a_worker_speaks(void **state)
     loop_turn(w->loop, 1000);
     assert_int_equal(w->heard_from, 3);
     assert_int_equal(w->heard_type, PROCESS_WAKE);
-    worker_links_tell(w->worker_links, 3, PROCESS_WOKEN, 1, STR("b"));
-    worker_links_tell_all(w->worker_links, PROCESS_BOXES, 0, STR(""));
+    worker_links_notify(w->worker_links, 3, PROCESS_WOKEN, 1, STR("b"));
+    worker_links_notify_all(w->worker_links, PROCESS_BOXES, 0, STR(""));
     ipc_message_t message;
     assert_int_equal(ipc_receive(fd, &message), IPC_OK);
     assert_int_equal(message.type, PROCESS_WOKEN);

@@ -117,7 +117,7 @@ static void wait_for_box(wake_world_t *w, way_t way, event_t event, bool navigat
     assert_int_equal(w->worker->context.counters->wake_waiters, 1);
     end_by(w, way);
     assert_int_equal(w->worker->context.counters->wake_waiters, 0);
-    assert_false(wake_goes_on(w->worker->wakes, STR("box"), 3000));
+    assert_false(wake_goes_on(w->worker->wake_client, STR("box"), 3000));
     if (answers(way))
         assert_int_equal(ex->wake_times.outcome, WAKE_OUTCOME_LEFT);
     happens(w, event);
@@ -142,9 +142,9 @@ static void the_others_go_on(void **state)
         exchange_t *ex = fresh(w);
         exchange_start(ex);
         wake_waiter_t other = {.done = NULL};
-        assert_true(wake_wait(w->worker->wakes, &other, STR("box"), 3000, 1));
+        assert_true(wake_wait(w->worker->wake_client, &other, STR("box"), 3000, 1));
         end_by(w, (way_t)way);
-        assert_true(wake_goes_on(w->worker->wakes, STR("box"), 3000));
+        assert_true(wake_goes_on(w->worker->wake_client, STR("box"), 3000));
         wake_leave(&other);
     }
 }

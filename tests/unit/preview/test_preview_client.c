@@ -98,7 +98,7 @@ static void ask(world_t *w, asking_t *asking)
     preview_call_t call = deletion();
     unsigned before = asking->heard;
     asking->world = w;
-    preview_client_ask(w->calls, &asking->asker, &call, on_answer);
+    preview_client_request(w->calls, &asking->asker, &call, on_answer);
     assert_int_equal(asking->heard, before); /* never from within it */
     assert_int_not_equal(asking->asker.number, 0);
 }
@@ -384,7 +384,7 @@ static void an_end_is_told_until_it_is_taken(void **state)
 {
     world_t *w = *state;
     deletion_call_t call = end_of("box");
-    preview_client_tell_deletion(w->calls, &call);
+    preview_client_notify_deletion(w->calls, &call);
     uint64_t number = told(w, "box");
     assert_int_not_equal(number, 0);
     tell(w, number, &(preview_answer_t){.status = 503}); /* not taken */
@@ -414,8 +414,8 @@ static void ends_that_nobody_takes_are_bounded(void **state)
     preview_client_set_channel(w->calls, NULL);
     deletion_call_t call = end_of("box"), last = end_of("last");
     for (size_t i = 0; i < PREVIEW_CALLS_TOLD_MAX; i++)
-        preview_client_tell_deletion(w->calls, &call);
-    preview_client_tell_deletion(w->calls, &last); /* logged */
+        preview_client_notify_deletion(w->calls, &call);
+    preview_client_notify_deletion(w->calls, &last); /* logged */
     go_by(w, 0);
     preview_client_set_channel(w->calls, w->channel);
     go_by(w, 1000);

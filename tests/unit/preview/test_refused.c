@@ -1,7 +1,7 @@
 /* Requests whose box refused them, with the test in the place of the controller. */
 #include "exchange_world.h"
 
-#include "listening_message.h"
+#include "box_ports_message.h"
 #include "process.h"
 #include "refused.h"
 
@@ -117,7 +117,7 @@ static unsigned asked(world_t *w, uint64_t generation)
     ipc_message_t message;
     unsigned n = 0;
     while (ipc_receive(w->controller, &message) == IPC_OK) {
-        assert_int_equal(message.type, PROCESS_LISTENING);
+        assert_int_equal(message.type, PROCESS_BOX_PORTS_REQUEST);
         assert_int_equal(message.value, generation);
         assert_true(str_eq(str_make(message.bytes, message.len), STR("box-3000")));
         n++;
@@ -125,14 +125,15 @@ static unsigned asked(world_t *w, uint64_t generation)
     return n;
 }
 
-static void tell(world_t *w, uint64_t generation, const listening_t *listening)
+static void tell(world_t *w, uint64_t generation, const box_ports_answer_t *listening)
 {
-    ipc_message_t message = {.type = PROCESS_LISTENS, .value = generation};
-    message.len = listening_write(STR("box-3000"), listening, message.bytes);
+    ipc_message_t message = {.type = PROCESS_BOX_PORTS, .value = generation};
+    message.len = box_ports_write(STR("box-3000"), listening, message.bytes);
     refused_message(w->fixture->worker.refused, &message);
 }
 
-static const listening_t loopback = {.known = true, .count = 2, .ports = {{3000, true}, {5173, false}}};
+static const box_ports_answer_t loopback = {
+    .known = true, .count = 2, .ports = {{3000, true}, {5173, false}}};
 
 static void asked_once_and_remembered(void **state)
 {
@@ -157,7 +158,7 @@ static void asked_once_and_remembered(void **state)
 static void forgotten_in_time(void **state)
 {
     world_t *w = *state;
-    static const listening_t nothing = {.known = true};
+    static const box_ports_answer_t nothing = {.known = true};
     exchange_start(w->x[0]->ex);
     tell(w, 5, &nothing);
     assert_string_equal(w->x[0]->ex->local_code, "port_not_listening");
@@ -209,9 +210,9 @@ static void a_process_is_reached_on_loopback(void **state)
 static void the_line_is_shown(void **state)
 {
     world_t *w = *state;
-    static const listening_t with_port = {
+    static const box_ports_answer_t with_port = {
         .known = true, .count = 1, .ports = {{5173, false}}, .line = "boom"};
-    static const listening_t alone = {.line = "boom"};
+    static const box_ports_answer_t alone = {.line = "boom"};
     exchange_start(w->x[0]->ex);
     tell(w, 5, &with_port);
     assert_string_equal(w->x[0]->ex->detail,
@@ -222,10 +223,10 @@ static void the_line_is_shown(void **state)
     assert_string_equal(w->x[1]->ex->detail, "The last line of its log: boom.");
     loop_skip(w->fixture->worker.context.loop, REFUSED_FRESH_MS);
     exchange_start(w->x[2]->ex);
-    listening_t most = {.known = true, .count = LISTENING_ANSWER_MAX};
-    for (size_t i = 0; i < LISTENING_ANSWER_MAX; i++)
-        most.ports[i] = (listening_port_t){(uint16_t)(65000 + i), true};
-    memset(most.line, 'x', LISTENING_LINE_MAX);
+    box_ports_answer_t most = {.known = true, .count = BOX_PORTS_ANSWER_MAX};
+    for (size_t i = 0; i < BOX_PORTS_ANSWER_MAX; i++)
+        most.ports[i] = (box_port_t){(uint16_t)(65000 + i), true};
+    memset(most.line, 'x', BOX_PORTS_LINE_MAX);
     tell(w, 5, &most);
     assert_non_null(strstr(w->x[2]->ex->detail, most.line));
 }
@@ -242,7 +243,8 @@ static void an_app_that_closed(void **state)
 {
     static const exchange_step_t closed[] = {{"closed", step_closed}, {NULL, NULL}};
     world_t *w = *state;
-    static const listening_t listening = {.known = true, .count = 1, .ports = {{3000, true}}, .line = "boom"};
+    static const box_ports_answer_t listening = {
+        .known = true, .count = 1, .ports = {{3000, true}}, .line = "boom"};
     w->fixture->client.steps = closed;
     w->x[0]->ex->box.provider = PROVIDER_HTTP; /* of which the edge has no log */
     exchange_start(w->x[0]->ex);
@@ -274,7 +276,7 @@ static void of_a_box_without_a_process(void **state)
     assert_int_equal(asked(w, 5), 0);
     exchange_start(w->x[1]->ex);
     assert_int_equal(asked(w, 5), 1);
-    tell(w, 5, &(listening_t){.line = "boom"});
+    tell(w, 5, &(box_ports_answer_t){.line = "boom"});
     assert_string_equal(w->x[1]->ex->detail, "The last line of its log: boom.");
 }
 

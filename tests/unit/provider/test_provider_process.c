@@ -457,9 +457,9 @@ static void logs_come_in_a_memory_file(void **state)
     world_t *w = *state;
     char head[RUNNER_LOG_HEAD_BYTES + 3], end[RUNNER_LOG_HEAD_BYTES];
     const str_t text = STR("two\nlines\n");
-    assert_false(runner_client_ask(w->link, RUNNER_LOG, STR("web"), 0, keep_answer, w));
+    assert_false(runner_client_request(w->link, RUNNER_LOG, STR("web"), 0, keep_answer, w));
     runner_up(w);
-    assert_true(runner_client_ask(w->link, RUNNER_LOG, STR("web"), 77, keep_answer, w));
+    assert_true(runner_client_request(w->link, RUNNER_LOG, STR("web"), 77, keep_answer, w));
     ipc_message_t message;
     assert_int_equal(ipc_receive(w->runner, &message), IPC_OK);
     bytes_put64(head, 77);
@@ -479,12 +479,13 @@ static void questions_are_bounded_and_forgotten(void **state)
     ipc_message_t message;
     runner_up(w);
     for (int i = 0; i < RUNNER_LINK_QUESTIONS_MAX; i++)
-        assert_true(runner_client_ask(w->link, RUNNER_STOP, STR("web"), 0, i == 0 ? keep_answer : NULL, w));
-    assert_false(runner_client_ask(w->link, RUNNER_STOP, STR("web"), 0, NULL, NULL));
+        assert_true(
+            runner_client_request(w->link, RUNNER_STOP, STR("web"), 0, i == 0 ? keep_answer : NULL, w));
+    assert_false(runner_client_request(w->link, RUNNER_STOP, STR("web"), 0, NULL, NULL));
     while (ipc_receive(w->runner, &message) == IPC_OK)
         turns(w);
     runner_client_forget(w->link, w);
-    assert_true(runner_client_ask(w->link, RUNNER_STOP, STR("web"), 0, keep_answer, w));
+    assert_true(runner_client_request(w->link, RUNNER_STOP, STR("web"), 0, keep_answer, w));
     runner_down(w);
     EXPECT(w, "4  0 The process that runs boxes has died.");
 }

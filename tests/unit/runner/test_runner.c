@@ -176,7 +176,7 @@ static bool has_ended(int pidfd, int wait_ms)
 static void its_heart_beats(void **state)
 {
     world_t *w = *state;
-    shm_role_t *role = shm_runner(w->shm);
+    shm_child_t *role = shm_runner(w->shm);
     assert_int_equal(atomic_load(&role->state), SHM_READY);
     for (int i = 0; i < 2; i++) {
         assert_true(atomic_load(&role->heartbeat_ms) > 0);
@@ -198,8 +198,8 @@ static bool has_groups(void)
     return made;
 }
 
-/* What a keeper that was killed left behind is looked for after a moment, until nothing of it is there. */
-static void what_a_keeper_left_is_swept(void **state)
+/* What a box init that was killed left behind is looked for after a moment, until nothing of it is there. */
+static void what_a_box_init_left_is_swept(void **state)
 {
     world_t *w = *state;
     if (!has_groups())
@@ -237,7 +237,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(its_heart_beats),
-        TEST(what_a_keeper_left_is_swept),
+        TEST(what_a_box_init_left_is_swept),
         TEST(ends_with_its_boxes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

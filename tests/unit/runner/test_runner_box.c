@@ -1,5 +1,5 @@
 /* A box in the runner: questions that cross each other, and its timers. Its processes are real, the loop's
- * clock is the test's. What a process gets is in test_keeper. */
+ * clock is the test's. What a process gets is in test_box_init. */
 #include "runner_box.h"
 
 #include <setjmp.h>
@@ -196,7 +196,7 @@ static void started_when_its_port_listens(void **state)
     runner_box_start(w->box, 3); /* at once */
     expect(w, 2, 3, RUNNER_OK, "");
     runner_status_t first = status_of(w);
-    assert_true(first.pid > 0 && first.life > 0 && runner_box_keeper(w->box) > 0);
+    assert_true(first.pid > 0 && first.life > 0 && runner_box_box_init(w->box) > 0);
     runner_box_stop(w->box, 4);
     assert_int_equal(status_of(w).state, RUNNER_STOPPING);
     await_answers(w, 4);

@@ -17,7 +17,7 @@
 
 #include <arpa/inet.h>
 
-#include "listen.h"
+#include "listener_set.h"
 #include "lockfile.h"
 #include "privileges.h"
 #include "process.h"
@@ -159,7 +159,7 @@ static void one_socket_for_each_worker_and_address(void **state)
     uint16_t ports[2];
     free_ports(ports, 2);
     const conf_t *conf = make_conf(listeners, ports, 2, 3);
-    listen_set_t *set = listen_set_open(conf, NULL, 0, error, sizeof(error));
+    listener_set_t *set = listener_set_open(conf, NULL, 0, error, sizeof(error));
     assert_non_null(set);
     assert_int_equal(set->count, 2);
     for (size_t i = 0; i < 2; i++) {
@@ -168,7 +168,7 @@ static void one_socket_for_each_worker_and_address(void **state)
         assert_true(client >= 0);
         close(client);
     }
-    listen_set_free(&set);
+    listener_set_free(&set);
     assert_int_equal(connect_to(ports[0]), -1);
 }
 
@@ -179,16 +179,17 @@ static void a_port_that_is_taken_is_an_error(void **state)
     conf_listener_t listeners[2], others[1];
     uint16_t ports[2];
     free_ports(ports, 2);
-    listen_set_t *first = listen_set_open(make_conf(others, &ports[1], 1, 2), NULL, 0, error, sizeof(error));
+    listener_set_t *first =
+        listener_set_open(make_conf(others, &ports[1], 1, 2), NULL, 0, error, sizeof(error));
     assert_non_null(first);
     const conf_t *conf = make_conf(listeners, ports, 2, 2);
-    assert_null(listen_set_open(conf, NULL, 0, error, sizeof(error)));
+    assert_null(listener_set_open(conf, NULL, 0, error, sizeof(error)));
     assert_non_null(strstr(error, listeners[1].text));
     assert_int_equal(connect_to(ports[0]), -1); /* what was opened was closed */
-    listen_set_free(&first);
-    listen_set_t *second = listen_set_open(conf, NULL, 0, error, sizeof(error));
+    listener_set_free(&first);
+    listener_set_t *second = listener_set_open(conf, NULL, 0, error, sizeof(error));
     assert_non_null(second);
-    listen_set_free(&second);
+    listener_set_free(&second);
 }
 
 /* A reload keeps what waits in a queue: the socket is the same one. */
@@ -198,19 +199,19 @@ static void a_queue_outlives_the_set_it_began_in(void **state)
     conf_listener_t listeners[2];
     uint16_t ports[2];
     free_ports(ports, 2);
-    listen_set_t *old = listen_set_open(make_conf(listeners, ports, 1, 1), NULL, 0, error, sizeof(error));
+    listener_set_t *old = listener_set_open(make_conf(listeners, ports, 1, 1), NULL, 0, error, sizeof(error));
     int client = connect_to(ports[0]);
     assert_true(client >= 0);
-    listen_set_t *next = listen_set_open(make_conf(listeners, ports, 2, 2), old, 0, error, sizeof(error));
+    listener_set_t *next = listener_set_open(make_conf(listeners, ports, 2, 2), old, 0, error, sizeof(error));
     assert_non_null(next);
-    listen_set_free(&old);
+    listener_set_free(&old);
     struct pollfd ready = {.fd = next->at[0].fds[0], .events = POLLIN};
     assert_int_equal(poll(&ready, 1, 30000), 1);
     int accepted = accept(next->at[0].fds[0], NULL, NULL);
     assert_true(accepted >= 0);
     close(accepted);
     close(client);
-    listen_set_free(&next);
+    listener_set_free(&next);
 }
 
 static void only_listening_sockets_are_adopted(void **state)
@@ -220,20 +221,20 @@ static void only_listening_sockets_are_adopted(void **state)
     uint16_t port;
     free_ports(&port, 1);
     const conf_t *conf = make_conf(listeners, &port, 1, 2);
-    listen_set_t *theirs = listen_set_open(conf, NULL, 0, error, sizeof(error));
-    listen_set_t *ours = listen_set_new(1);
-    assert_true(listen_set_adopt(ours, listeners[0].text, 1, dup(theirs->at[0].fds[1])));
-    assert_false(listen_set_adopt(ours, listeners[0].text, 1, dup(theirs->at[0].fds[1]))); /* there */
-    assert_false(listen_set_adopt(ours, "127.0.0.1:1", 0, dup(theirs->at[0].fds[0])));     /* no room */
-    assert_false(listen_set_adopt(ours, listeners[0].text, SHM_WORKERS_MAX, dup(theirs->at[0].fds[0])));
-    assert_false(listen_set_adopt(ours, listeners[0].text, 0, open("/dev/null", O_RDONLY)));
-    listen_set_free(&theirs);
+    listener_set_t *theirs = listener_set_open(conf, NULL, 0, error, sizeof(error));
+    listener_set_t *ours = listener_set_new(1);
+    assert_true(listener_set_adopt(ours, listeners[0].text, 1, dup(theirs->at[0].fds[1])));
+    assert_false(listener_set_adopt(ours, listeners[0].text, 1, dup(theirs->at[0].fds[1]))); /* there */
+    assert_false(listener_set_adopt(ours, "127.0.0.1:1", 0, dup(theirs->at[0].fds[0])));     /* no room */
+    assert_false(listener_set_adopt(ours, listeners[0].text, SHM_WORKERS_MAX, dup(theirs->at[0].fds[0])));
+    assert_false(listener_set_adopt(ours, listeners[0].text, 0, open("/dev/null", O_RDONLY)));
+    listener_set_free(&theirs);
     /* Worker 0 had no socket: it gets one beside that of worker 1. */
-    listen_set_t *set = listen_set_open(conf, ours, 0, error, sizeof(error));
+    listener_set_t *set = listener_set_open(conf, ours, 0, error, sizeof(error));
     assert_non_null(set);
     assert_int_equal(set->at[0].count, 2);
-    listen_set_free(&ours);
-    listen_set_free(&set);
+    listener_set_free(&ours);
+    listener_set_free(&set);
 }
 
 static void the_admin_socket_replaces_only_what_is_dead(void **state)
@@ -242,19 +243,19 @@ static void the_admin_socket_replaces_only_what_is_dead(void **state)
     char path[128];
     struct stat st;
     in_dir(path, "sock");
-    int fd = listen_unix(path, (uid_t)-1, (gid_t)-1, error, sizeof(error));
+    int fd = listener_unix_open(path, (uid_t)-1, (gid_t)-1, error, sizeof(error));
     assert_true(fd >= 0);
     assert_int_equal(stat(path, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0660);
-    assert_int_equal(listen_unix(path, (uid_t)-1, (gid_t)-1, error, sizeof(error)), -1);
+    assert_int_equal(listener_unix_open(path, (uid_t)-1, (gid_t)-1, error, sizeof(error)), -1);
     assert_non_null(strstr(error, "another process"));
     close(fd); /* killed: the path stays */
-    fd = listen_unix(path, (uid_t)-1, (gid_t)-1, error, sizeof(error));
+    fd = listener_unix_open(path, (uid_t)-1, (gid_t)-1, error, sizeof(error));
     assert_true(fd >= 0);
     close(fd);
     in_dir(path, "file");
     close(open(path, O_CREAT | O_WRONLY, 0600));
-    assert_int_equal(listen_unix(path, (uid_t)-1, (gid_t)-1, error, sizeof(error)), -1);
+    assert_int_equal(listener_unix_open(path, (uid_t)-1, (gid_t)-1, error, sizeof(error)), -1);
     assert_int_equal(access(path, F_OK), 0);
 }
 
@@ -266,7 +267,7 @@ static void an_admin_path_has_a_bound(void **state)
     memset(path, 'x', sizeof(path) - 1);
     path[0] = '/';
     path[sizeof(path) - 1] = '\0';
-    assert_int_equal(listen_unix(path, (uid_t)-1, (gid_t)-1, error, sizeof(error)), -1);
+    assert_int_equal(listener_unix_open(path, (uid_t)-1, (gid_t)-1, error, sizeof(error)), -1);
     assert_non_null(strstr(error, "longer than"));
 }
 

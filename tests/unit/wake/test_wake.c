@@ -35,7 +35,7 @@ static void wait_many(wake_world_t *w, wake_waiter_t *waiters, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         waiters[i] = (wake_waiter_t){.done = on_done};
-        assert_true(wake_wait(w->worker->wakes, &waiters[i], STR("box"), 3000, 1));
+        assert_true(wake_wait(w->worker->wake_client, &waiters[i], STR("box"), 3000, 1));
     }
 }
 
@@ -97,7 +97,7 @@ static void nobody_waits_for_another_edge(void **state)
     wake_world_t *w = *state;
     wake_waiter_t waiters[2], late[1];
     wait_many(w, waiters, 2);
-    wakes_give_up(w->worker->wakes);
+    wake_client_give_up(w->worker->wake_client);
     assert_int_equal(dones, 0);
     wake_world_skip(w, 0);
     assert_int_equal(dones, 2);

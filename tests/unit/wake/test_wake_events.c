@@ -257,7 +257,7 @@ static void too_many_wait(void **state)
     wake_world_t *w = *state;
     wake_waiter_t other = {.done = NULL};
     w->worker->context.conf->wake.waiters = 1;
-    assert_true(wake_wait(w->worker->wakes, &other, STR("box"), 3000, 1));
+    assert_true(wake_wait(w->worker->wake_client, &other, STR("box"), 3000, 1));
     exchange_t *ex = ask(w);
     exchange_start(ex);
     assert_int_equal(ex->status, 200);

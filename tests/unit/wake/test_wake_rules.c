@@ -72,7 +72,7 @@ static void requests_that_do_not(void **state)
         assert_true(str_eq(wake_world_got(ex, "retry-after"), STR("60")));
         assert_int_equal(ex->wake_times.outcome, WAKE_OUTCOME_REFUSED);
         assert_int_equal(wake_world_asked(w), -1);
-        assert_false(wake_goes_on(w->worker->wakes, STR("box"), 3000));
+        assert_false(wake_goes_on(w->worker->wake_client, STR("box"), 3000));
     }
 }
 
@@ -313,7 +313,7 @@ static void who_joins_begins_nothing(void **state)
     w->worker->context.conf->wake.per_client = 1;
     assert_int_equal(wake_one(w, "a", "::ffff:192.0.2.1"), 0);
     assert_int_equal(wake_one(w, "b", "::ffff:192.0.2.1"), 429);
-    assert_true(wake_wait(w->worker->wakes, &other, STR("b"), 3000, 1));
+    assert_true(wake_wait(w->worker->wake_client, &other, STR("b"), 3000, 1));
     for (int i = 0; i < 5; i++)
         assert_int_equal(wake_one(w, "b", "::ffff:192.0.2.1"), 0);
     wake_leave(&other);

@@ -80,7 +80,7 @@ static void a_navigation_gets_the_page(void **state)
     assert_true(str_eq(wake_world_got(ex, "set-cookie"), STR("a=b")));
     assert_true(wake_world_body_has(w, "data-stage=\"starting\""));
     assert_true(wake_world_body_has(w, "http-equiv=\"refresh\""));
-    assert_false(wake_goes_on(w->worker->wakes, STR("box"), 3000)); /* it waits no more */
+    assert_false(wake_goes_on(w->worker->wake_client, STR("box"), 3000)); /* it waits no more */
     /* The script's nonce is the policy's. */
     str_t policy = wake_world_got(ex, "content-security-policy");
     char attribute[64];
@@ -231,7 +231,7 @@ static void too_many_wait(void **state)
     wake_world_t *w = *state;
     wake_waiter_t other = {.done = NULL};
     w->worker->context.conf->wake.waiters = 1;
-    assert_true(wake_wait(w->worker->wakes, &other, STR("box"), 3000, 1));
+    assert_true(wake_wait(w->worker->wake_client, &other, STR("box"), 3000, 1));
     exchange_t *ex = wake_world_next(w);
     exchange_start(ex);
     assert_int_equal(ex->status, 503);

@@ -41,12 +41,12 @@ wake_world_t *wake_world_new(void)
     w->worker = &w->world->fixture->worker;
     w->world->fixture->client.steps = wake_world_steps;
     w->worker->context.shm = shm_new(seed);
-    w->worker->wakes = wakes_new(w->worker);
+    w->worker->wake_client = wake_client_new(w->worker);
     w->worker->access = access_new(NULL, &w->epoch, NULL);
     assert_true(ipc_pair(fds));
     w->channel = channel_new(w->worker->context.loop, fds[0], &handlers, w);
     w->controller = fds[1];
-    wakes_set_channel(w->worker->wakes, w->channel);
+    wake_client_set_channel(w->worker->wake_client, w->channel);
     wake_world_prepare(w->world->ex);
     return w;
 }
@@ -74,8 +74,8 @@ void wake_world_free(wake_world_t *w)
     assert_int_equal(worker->context.counters->wake_waiters, 0);
     assert_int_equal(shm_waiters(worker->context.shm), 0);
     assert_int_equal(worker->wake_streams, 0);
-    wakes_set_channel(worker->wakes, NULL);
-    wakes_free(&worker->wakes);
+    wake_client_set_channel(worker->wake_client, NULL);
+    wake_client_free(&worker->wake_client);
     access_free(&worker->access);
     channel_free(&w->channel);
     close(w->controller);
@@ -104,7 +104,7 @@ void wake_world_stage(wake_world_t *w, wake_stage_t stage, uint64_t elapsed_ms)
     ipc_message_t message = {.type = PROCESS_WAKE_STAGE, .value = wake_stage_pack(stage, elapsed_ms)};
     memcpy(message.bytes, "box-3000", 8);
     message.len = 8;
-    wakes_message(w->worker->wakes, &message);
+    wake_client_message(w->worker->wake_client, &message);
 }
 
 void wake_world_ends(wake_world_t *w, wake_result_t result, const wake_answer_t *answer)
@@ -115,7 +115,7 @@ void wake_world_ends(wake_world_t *w, wake_result_t result, const wake_answer_t 
     ipc_message_t message = {.type = PROCESS_WOKEN, .value = result};
     message.len = wake_answer_write(&of_box, bytes);
     memcpy(message.bytes, bytes, message.len);
-    wakes_message(w->worker->wakes, &message);
+    wake_client_message(w->worker->wake_client, &message);
 }
 
 void wake_world_runs(wake_world_t *w, const wake_answer_t *answer)

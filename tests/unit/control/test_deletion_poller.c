@@ -11,8 +11,8 @@
 #include <sys/mman.h>
 
 #include "box_id.h"
-#include "deletion_asker.h"
 #include "deletion_message.h"
+#include "deletion_poller.h"
 #include "deletion_word.h"
 #include "fetch_server.h"
 
@@ -20,7 +20,7 @@ typedef struct world {
     loop_t *loop;
     balance_t *balance;
     server_t *server;
-    deletion_asker_t *asker;
+    deletion_poller_t *poller;
     char key_path[64];
     char *host;
     conf_server_t at;
@@ -76,7 +76,7 @@ static int setup(void **state)
                        .upstream_count = 1,
                        .api = {.hosts = &w->host, .host_count = 1, .settle_key = w->key_path}};
     place(w, 1);
-    w->asker = deletion_asker_new(w->loop, &w->conf, w->balance, on_done, w);
+    w->poller = deletion_poller_new(w->loop, &w->conf, w->balance, on_done, w);
     *state = w;
     return 0;
 }
@@ -84,8 +84,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     world_t *w = *state;
-    deletion_asker_free(&w->asker);
-    assert_null(w->asker);
+    deletion_poller_free(&w->poller);
+    assert_null(w->poller);
     server_free(&w->server);
     loop_free(&w->loop);
     munmap(w->balance, balance_size());
@@ -112,7 +112,7 @@ static void turn_for(world_t *w, uint64_t ms)
 
 static void want(world_t *w, const char *id)
 {
-    deletion_asker_want(w->asker, str_from(id), 7, loop_wall_us(w->loop) / 1000 - 60000);
+    deletion_poller_add(w->poller, str_from(id), 7, loop_wall_us(w->loop) / 1000 - 60000);
 }
 
 static void test_words(void **state)
@@ -217,18 +217,18 @@ static void test_no_key_no_question(void **state)
     UNTIL(w, w->server->requests == 1);
     conf_t none = w->conf;
     none.api.settle_key = "";
-    deletion_asker_set_conf(w->asker, &none); /* while it asks */
+    deletion_poller_set_conf(w->poller, &none); /* while it asks */
     server_will_answer(w->server, 404, "");
     want(w, "b");
     turn_for(w, 300);
     none.api.settle_key = "/nonexistent";
-    deletion_asker_set_conf(w->asker, &none);
+    deletion_poller_set_conf(w->poller, &none);
     want(w, "c");
     turn_for(w, 300);
     assert_int_equal(w->dones, 0);
     assert_int_equal(w->server->requests, 1);
     server_will_answer(w->server, 404, "");
-    deletion_asker_set_conf(w->asker, &w->conf);
+    deletion_poller_set_conf(w->poller, &w->conf);
     want(w, "d");
     UNTIL(w, w->dones == 1);
     assert_string_equal(w->last, "d");

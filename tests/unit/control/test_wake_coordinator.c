@@ -1,6 +1,6 @@
 /* The waking of boxes in the controller: one resume however many ask, probing, failures that are remembered,
  * and boxes that go while somebody waits. */
-#include "waker_world.h"
+#include "wake_coordinator_world.h"
 
 static void one_resume_for_all(void **state)
 {
@@ -9,7 +9,7 @@ static void one_resume_for_all(void **state)
     tell(w, "a", BOX_PAUSED, NULL);
     for (int i = 0; i < 5; i++)
         for (unsigned worker = 0; worker < 2; worker++)
-            waker_ask(w->waker, worker, label(w, "a"), WAKE_WISH_WAKE, 0);
+            wake_coordinator_request(w->coordinator, worker, label(w, "a"), WAKE_WISH_WAKE, 0);
     settle(w);
     assert_int_equal(w->resumes, 1);
     tell(w, "a", BOX_RUNNING, "::ffff:127.0.0.1");
@@ -21,7 +21,7 @@ static void one_resume_for_all(void **state)
     assert_int_equal(known(w, "a")->state, BOX_RUNNING);
     assert_int_equal(known(w, "a")->listening[0], w->port);
     /* Asked again it is answered from what is known. */
-    waker_ask(w->waker, 2, label(w, "a"), WAKE_WISH_WAKE, 0);
+    wake_coordinator_request(w->coordinator, 2, label(w, "a"), WAKE_WISH_WAKE, 0);
     assert_int_equal(ended(w, 2, &got, 0), WAKE_OK);
     assert_int_equal(w->resumes, 1);
     assert_int_equal(atomic_load(&shm_wakes(w->shm)->resumes), 1);
@@ -45,10 +45,10 @@ static void stages_for_those_who_join(void **state)
     close(w->listener);
     w->listener = make_port(&w->port, false);
     tell(w, "a", BOX_PAUSED, NULL);
-    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
+    wake_coordinator_request(w->coordinator, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
     assert_int_equal(wake_stage_of(stage_told(w, 0)), WAKE_RESUMING);
-    waker_world_pass(w, 1200);
-    waker_ask(w->waker, 1, label(w, "a"), WAKE_WISH_WATCH, 0);
+    wake_coordinator_world_pass(w, 1200);
+    wake_coordinator_request(w->coordinator, 1, label(w, "a"), WAKE_WISH_WATCH, 0);
     uint64_t told = stage_told(w, 1);
     assert_int_equal(wake_stage_of(told), WAKE_RESUMING);
     assert_in_range(wake_stage_elapsed_ms(told), 1200, 10000);
@@ -58,7 +58,7 @@ static void stages_for_those_who_join(void **state)
     settle(w);
     assert_int_equal(wake_stage_of(stage_told(w, 0)), WAKE_STARTING);
     assert_int_equal(wake_stage_of(stage_told(w, 1)), WAKE_STARTING);
-    waker_ask(w->waker, 2, label(w, "a"), WAKE_WISH_WATCH, 0);
+    wake_coordinator_request(w->coordinator, 2, label(w, "a"), WAKE_WISH_WATCH, 0);
     assert_int_equal(wake_stage_of(stage_told(w, 2)), WAKE_STARTING);
 }
 
@@ -67,18 +67,18 @@ static void a_failure_is_remembered(void **state)
     world_t *w = *state;
     wake_answer_t got;
     tell(w, "a", BOX_PAUSED, NULL);
-    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
+    wake_coordinator_request(w->coordinator, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
     answer(w, PROVIDER_FAILED, "It is broken.");
     assert_int_equal(ended(w, 0, &got, 200), WAKE_FAILED);
     assert_string_equal(got.sentence, "It is broken.");
     assert_in_range(got.retry_after_ms, 4000, 5000);
-    waker_ask(w->waker, 1, label(w, "a"), WAKE_WISH_WAKE, 0);
+    wake_coordinator_request(w->coordinator, 1, label(w, "a"), WAKE_WISH_WAKE, 0);
     assert_int_equal(ended(w, 1, &got, 0), WAKE_FAILED); /* at once */
     assert_string_equal(got.sentence, "It is broken.");
     assert_int_equal(w->resumes, 1);
     assert_int_equal(atomic_load(&shm_wakes(w->shm)->failures), 1);
     /* The watcher of a page is told of it too. */
-    waker_ask(w->waker, 1, label(w, "a"), WAKE_WISH_WATCH, 0);
+    wake_coordinator_request(w->coordinator, 1, label(w, "a"), WAKE_WISH_WATCH, 0);
     assert_int_equal(ended(w, 1, &got, 0), WAKE_FAILED);
 }
 
@@ -90,42 +90,42 @@ static void failures_are_remembered_for_longer(void **state)
     wake_answer_t got;
     tell(w, "a", BOX_PAUSED, NULL);
     for (unsigned i = 0; i < sizeof(remembered) / sizeof(remembered[0]); i++) {
-        waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
+        wake_coordinator_request(w->coordinator, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
         assert_int_equal(w->resumes, i + 1);
         answer(w, PROVIDER_FAILED, "It is broken.");
         assert_int_equal(ended(w, 0, &got, 200), WAKE_FAILED);
-        waker_world_pass(w, remembered[i] - 500);
-        waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
+        wake_coordinator_world_pass(w, remembered[i] - 500);
+        wake_coordinator_request(w->coordinator, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
         assert_int_equal(ended(w, 0, &got, 0), WAKE_FAILED);
         assert_int_equal(w->resumes, i + 1);
-        waker_world_pass(w, 600);
+        wake_coordinator_world_pass(w, 600);
     }
-    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
+    wake_coordinator_request(w->coordinator, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
     tell(w, "a", BOX_RUNNING, "::ffff:127.0.0.1");
     answer(w, PROVIDER_OK, NULL);
     assert_int_equal(ended(w, 0, &got, 200), WAKE_OK);
     tell(w, "a", BOX_PAUSED, NULL);
-    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
+    wake_coordinator_request(w->coordinator, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
     answer(w, PROVIDER_FAILED, "It is broken again.");
     assert_int_equal(ended(w, 0, &got, 200), WAKE_FAILED);
     assert_in_range(got.retry_after_ms, 4000, 5000);
 }
 
 /* What nothing was asked of for long is forgotten, with its failures. */
-static void wakes_are_forgotten(void **state)
+static void wake_client_are_forgotten(void **state)
 {
     world_t *w = *state;
     wake_answer_t got;
     tell(w, "a", BOX_PAUSED, NULL);
-    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
-    waker_world_pass(w, 100000);
+    wake_coordinator_request(w->coordinator, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
+    wake_coordinator_world_pass(w, 100000);
     answer(w, PROVIDER_FAILED, "It is broken.");
     assert_int_equal(ended(w, 0, &got, 200), WAKE_FAILED);
-    waker_world_pass(w, 100000); /* less than two minutes since then */
+    wake_coordinator_world_pass(w, 100000); /* less than two minutes since then */
     assert_int_equal(atomic_load(&shm_wakes(w->shm)->boxes), 1);
-    waker_world_pass(w, 200000);
+    wake_coordinator_world_pass(w, 200000);
     assert_int_equal(atomic_load(&shm_wakes(w->shm)->boxes), 0);
-    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE, 0); /* as the first time */
+    wake_coordinator_request(w->coordinator, 0, label(w, "a"), WAKE_WISH_WAKE, 0); /* as the first time */
     assert_int_equal(w->resumes, 2);
     answer(w, PROVIDER_FAILED, "It is broken again.");
     assert_int_equal(ended(w, 0, &got, 200), WAKE_FAILED);
@@ -135,7 +135,7 @@ static void wakes_are_forgotten(void **state)
 /* A request that came at `came_ms` waits for the box, at that worker. */
 static void ask_since(world_t *w, unsigned worker, uint64_t came_ms)
 {
-    waker_ask(w->waker, worker, label(w, "a"), WAKE_WISH_WAKE, came_ms);
+    wake_coordinator_request(w->coordinator, worker, label(w, "a"), WAKE_WISH_WAKE, came_ms);
 }
 
 /* The operator stops a box that a request waits for: neither that one nor bytes undo it, a later one does. */
@@ -151,8 +151,8 @@ static void an_operators_stop_lasts(void **state)
     tell(w, "a", BOX_RUNNING, "::ffff:127.0.0.1");
     answer(w, PROVIDER_OK, NULL);
     settle(w);
-    waker_world_pass(w, 100);
-    waker_order(w->waker, STR("a"), false);
+    wake_coordinator_world_pass(w, 100);
+    wake_coordinator_order(w->coordinator, STR("a"), false);
     tell(w, "a", BOX_PAUSED, NULL);
     assert_int_equal(ended(w, 0, &got, 200), WAKE_FAILED);
     assert_non_null(strstr(got.sentence, "stopped by hand"));
@@ -161,7 +161,7 @@ static void an_operators_stop_lasts(void **state)
     ask_since(w, 2, 0); /* bytes */
     assert_int_equal(ended(w, 2, &got, 0), WAKE_FAILED);
     assert_int_equal(w->resumes, 1);
-    waker_world_pass(w, 1);
+    wake_coordinator_world_pass(w, 1);
     ask_since(w, 0, loop_now(w->loop));
     assert_int_equal(w->resumes, 2);
     ask_since(w, 1, began); /* joins it */
@@ -176,19 +176,19 @@ static void an_operators_stop_interrupts_a_start(void **state)
     wake_answer_t got;
     tell(w, "a", BOX_PAUSED, NULL);
     ask_since(w, 0, loop_now(w->loop));
-    waker_world_pass(w, 1);
-    waker_order(w->waker, STR("a"), false);
+    wake_coordinator_world_pass(w, 1);
+    wake_coordinator_order(w->coordinator, STR("a"), false);
     answer(w, PROVIDER_FAILED, "The box was stopped while it started.");
     assert_int_equal(ended(w, 0, &got, 200), WAKE_FAILED);
     assert_non_null(strstr(got.sentence, "stopped by hand"));
-    waker_world_pass(w, 1);
+    wake_coordinator_world_pass(w, 1);
     ask_since(w, 0, loop_now(w->loop));
     assert_int_equal(w->resumes, 2);
     /* Started by hand again, bytes wake it as ever. */
-    waker_order(w->waker, STR("a"), false);
+    wake_coordinator_order(w->coordinator, STR("a"), false);
     answer(w, PROVIDER_FAILED, "The box was stopped while it started.");
     assert_int_equal(ended(w, 0, &got, 200), WAKE_FAILED);
-    waker_order(w->waker, STR("a"), true);
+    wake_coordinator_order(w->coordinator, STR("a"), true);
     ask_since(w, 0, 0);
     assert_int_equal(w->resumes, 3);
 }
@@ -198,7 +198,7 @@ static void the_provider_is_away(void **state)
     world_t *w = *state;
     wake_answer_t got;
     tell(w, "a", BOX_PAUSED, NULL);
-    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
+    wake_coordinator_request(w->coordinator, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
     answer(w, PROVIDER_UNAVAILABLE, "Nobody answers.");
     assert_int_equal(ended(w, 0, &got, 200), WAKE_UNAVAILABLE);
     assert_string_equal(got.sentence, "Nobody answers.");
@@ -213,24 +213,24 @@ static void a_port_that_never_listens(void **state)
     char text[80];
     snprintf(text, sizeof text, "a-%u", silent);
     w->conf->wake.timeout = 30000;
-    waker_set_conf(w->waker, w->conf);
+    wake_coordinator_set_conf(w->coordinator, w->conf);
     tell(w, "a", BOX_PAUSED, NULL);
-    waker_ask(w->waker, 0, str_from(text), WAKE_WISH_WAKE, 0);
+    wake_coordinator_request(w->coordinator, 0, str_from(text), WAKE_WISH_WAKE, 0);
     tell(w, "a", BOX_RUNNING, "::ffff:127.0.0.1");
     answer(w, PROVIDER_OK, NULL);
     settle(w); /* the store's thread has a clock of its own */
-    waker_world_pass(w, 25000);
+    wake_coordinator_world_pass(w, 25000);
     assert_int_equal(ended(w, 0, &got, 0), 0); /* still asking */
-    waker_world_pass(w, 5000);
+    wake_coordinator_world_pass(w, 5000);
     assert_int_equal(ended(w, 0, &got, 0), WAKE_FAILED);
     assert_non_null(strstr(got.sentence, "nothing can be reached on its port"));
     settle(w);
     /* Until it may be asked again, workers ask rather than connect. */
     assert_true(known(w, "a")->settles_at_ms > loop_wall_us(w->loop) / 1000 + 4000);
-    waker_ask(w->waker, 0, str_from(text), WAKE_WISH_WAKE, 0);
+    wake_coordinator_request(w->coordinator, 0, str_from(text), WAKE_WISH_WAKE, 0);
     assert_int_equal(ended(w, 0, &got, 0), WAKE_FAILED);
     /* Another port of the same box is not concerned. */
-    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
+    wake_coordinator_request(w->coordinator, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
     assert_int_equal(ended(w, 0, &got, 200), WAKE_OK);
     assert_int_equal(w->resumes, 1);
     close(fd);
@@ -248,17 +248,17 @@ static void a_box_that_takes_its_time(void **state)
     provider_box_t box = box_at("a", BOX_RUNNING, "::ffff:127.0.0.1");
     box.start_ms = 90000;
     tell(w, "a", BOX_PAUSED, NULL);
-    waker_ask(w->waker, 0, str_from(text), WAKE_WISH_WAKE, 0);
+    wake_coordinator_request(w->coordinator, 0, str_from(text), WAKE_WISH_WAKE, 0);
     w->provider.handlers->box(w->boxes, &w->provider, &box);
     answer(w, PROVIDER_OK, NULL);
     settle(w);
     assert_true(known(w, "a")->settles_at_ms > loop_wall_us(w->loop) / 1000 + 80000);
-    waker_world_pass(w, 80000); /* sixteen times wake.timeout */
+    wake_coordinator_world_pass(w, 80000); /* sixteen times wake.timeout */
     assert_int_equal(ended(w, 0, &got, 0), 0);
-    assert_true(waker_ask(w->waker, 0, str_from(text), WAKE_WISH_WATCH, 0));
-    waker_world_pass(w, 10000);
+    assert_true(wake_coordinator_request(w->coordinator, 0, str_from(text), WAKE_WISH_WATCH, 0));
+    wake_coordinator_world_pass(w, 10000);
     assert_int_equal(ended(w, 0, &got, 0), WAKE_FAILED);
-    assert_false(waker_ask(w->waker, 0, str_from(text), WAKE_WISH_WATCH, 0));
+    assert_false(wake_coordinator_request(w->coordinator, 0, str_from(text), WAKE_WISH_WATCH, 0));
     close(fd);
 }
 
@@ -270,16 +270,16 @@ static void a_port_of_a_box_that_was_late(void **state)
     close(w->listener);
     w->listener = make_port(&w->port, false);
     w->conf->wake.timeout = 30000;
-    waker_set_conf(w->waker, w->conf);
+    wake_coordinator_set_conf(w->coordinator, w->conf);
     tell(w, "a", BOX_PAUSED, NULL);
-    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
-    waker_world_pass(w, 28000);
+    wake_coordinator_request(w->coordinator, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
+    wake_coordinator_world_pass(w, 28000);
     tell(w, "a", BOX_RUNNING, "::ffff:127.0.0.1");
     answer(w, PROVIDER_OK, NULL);
     settle(w);
-    waker_world_pass(w, 12000);
+    wake_coordinator_world_pass(w, 12000);
     assert_int_equal(ended(w, 0, &got, 0), 0);
-    waker_world_pass(w, 4000);
+    wake_coordinator_world_pass(w, 4000);
     assert_int_equal(ended(w, 0, &got, 0), WAKE_FAILED);
 }
 
@@ -288,7 +288,7 @@ static void gone_while_waiting(void **state)
     world_t *w = *state;
     wake_answer_t got;
     tell(w, "a", BOX_PAUSED, NULL);
-    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
+    wake_coordinator_request(w->coordinator, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
     tell(w, "a", BOX_GONE, NULL);
     answer(w, PROVIDER_GONE, NULL);
     assert_int_equal(ended(w, 0, &got, 200), WAKE_GONE);
@@ -299,7 +299,7 @@ static void nobody_knows_it(void **state)
 {
     world_t *w = *state;
     wake_answer_t got;
-    waker_ask(w->waker, 0, label(w, "never-heard-of"), WAKE_WISH_WAKE, 0);
+    wake_coordinator_request(w->coordinator, 0, label(w, "never-heard-of"), WAKE_WISH_WAKE, 0);
     assert_int_equal(ended(w, 0, &got, 200), WAKE_GONE);
     assert_int_equal(w->resumes, 0);
 }
@@ -311,7 +311,7 @@ static void paused_again_and_again(void **state)
     close(w->listener);
     w->listener = make_port(&w->port, false);
     tell(w, "a", BOX_PAUSED, NULL);
-    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
+    wake_coordinator_request(w->coordinator, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
     for (unsigned i = 1; i <= 3; i++) {
         assert_int_equal(w->resumes, i);
         tell(w, "a", BOX_RUNNING, "::ffff:127.0.0.1");
@@ -329,11 +329,11 @@ static void watching_wakes_nothing(void **state)
     world_t *w = *state;
     wake_answer_t got;
     tell(w, "a", BOX_PAUSED, NULL);
-    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WATCH, 0);
+    wake_coordinator_request(w->coordinator, 0, label(w, "a"), WAKE_WISH_WATCH, 0);
     assert_int_equal(ended(w, 0, &got, 0), WAKE_ASLEEP);
     assert_int_equal(w->resumes, 0);
-    waker_ask(w->waker, 1, label(w, "a"), WAKE_WISH_WAKE, 0);
-    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WATCH, 0);
+    wake_coordinator_request(w->coordinator, 1, label(w, "a"), WAKE_WISH_WAKE, 0);
+    wake_coordinator_request(w->coordinator, 0, label(w, "a"), WAKE_WISH_WATCH, 0);
     tell(w, "a", BOX_RUNNING, "::ffff:127.0.0.1");
     answer(w, PROVIDER_OK, NULL);
     assert_int_equal(ended(w, 0, &got, 200), WAKE_OK);
@@ -348,7 +348,7 @@ static void a_port_that_is_not_exposed(void **state)
     box.ports[0] = w->port == 1 ? 2 : 1;
     box.port_count = 1;
     w->provider.handlers->box(w->boxes, &w->provider, &box);
-    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
+    wake_coordinator_request(w->coordinator, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
     assert_int_equal(ended(w, 0, &got, 0), WAKE_REFUSED);
 }
 
@@ -359,7 +359,7 @@ static wake_result_t ask_for(world_t *w, const char *id, unsigned port)
     wake_answer_t got;
     char text[80];
     snprintf(text, sizeof text, "%s-%u", id, port);
-    waker_ask(w->waker, 0, str_from(text), WAKE_WISH_WAKE, 0);
+    wake_coordinator_request(w->coordinator, 0, str_from(text), WAKE_WISH_WAKE, 0);
     return ended(w, 0, &got, 0);
 }
 
@@ -367,10 +367,10 @@ static void more_ports_than_one_box_may_have(void **state)
 {
     world_t *w = *state;
     tell(w, "a", BOX_PAUSED, NULL);
-    for (unsigned port = 1; port <= WAKER_PORTS_MAX; port++)
+    for (unsigned port = 1; port <= WAKE_COORDINATOR_PORTS_MAX; port++)
         assert_int_equal(ask_for(w, "a", port), 0);
-    assert_int_equal(ask_for(w, "a", WAKER_PORTS_MAX + 1), WAKE_BUSY);
-    assert_int_equal(ask_for(w, "a", WAKER_PORTS_MAX), 0); /* one of those that wait */
+    assert_int_equal(ask_for(w, "a", WAKE_COORDINATOR_PORTS_MAX + 1), WAKE_BUSY);
+    assert_int_equal(ask_for(w, "a", WAKE_COORDINATOR_PORTS_MAX), 0); /* one of those that wait */
     assert_int_equal(w->resumes, 1);
 }
 
@@ -383,11 +383,11 @@ static void more_boxes_than_may_be_woken(void **state)
     http.kind = PROVIDER_HTTP; /* is asked about whatever box */
     http.resume = ignore_id;
     boxes_set_provider(w->boxes, PROVIDER_HTTP, &http);
-    for (unsigned i = 0; i < WAKER_BOXES_MAX; i++) {
+    for (unsigned i = 0; i < WAKE_COORDINATOR_BOXES_MAX; i++) {
         snprintf(id, sizeof id, "b%u", i);
         assert_int_equal(ask_for(w, id, 80), 0);
     }
-    assert_int_equal(atomic_load(&shm_wakes(w->shm)->boxes), WAKER_BOXES_MAX);
+    assert_int_equal(atomic_load(&shm_wakes(w->shm)->boxes), WAKE_COORDINATOR_BOXES_MAX);
     assert_int_equal(ask_for(w, "one-too-many", 80), WAKE_BUSY);
     assert_int_equal(ask_for(w, "b0", 80), 0);
     http.handlers->resumed(w->boxes, &http, STR("b0"), PROVIDER_FAILED, "It is broken.");
@@ -402,8 +402,8 @@ static void nonsense_from_a_worker(void **state)
     world_t *w = *state;
     static const char *const labels[] = {"", "-", "a", "a-", "a-0", "a-65536", "../a-1", "a b-1"};
     for (size_t i = 0; i < sizeof labels / sizeof labels[0]; i++)
-        waker_ask(w->waker, 0, str_from(labels[i]), WAKE_WISH_WAKE, 0);
-    waker_ask(w->waker, SHM_WORKERS_MAX, STR("a-1"), WAKE_WISH_WAKE, 0);
+        wake_coordinator_request(w->coordinator, 0, str_from(labels[i]), WAKE_WISH_WAKE, 0);
+    wake_coordinator_request(w->coordinator, SHM_WORKERS_MAX, STR("a-1"), WAKE_WISH_WAKE, 0);
     assert_int_equal(atomic_load(&shm_wakes(w->shm)->boxes), 0);
 }
 
@@ -414,27 +414,28 @@ static void answered_once_the_store_has_it(void **state)
     wake_answer_t got;
     tell(w, "a", BOX_RUNNING, "::ffff:127.0.0.1");
     settle(w);
-    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
+    wake_coordinator_request(w->coordinator, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
     assert_int_equal(ended(w, 0, &got, 200), WAKE_OK);
-    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
+    wake_coordinator_request(w->coordinator, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
     assert_int_equal(ended(w, 0, &got, 0), WAKE_OK);
     /* Anew, at another address: the record of before counts for nothing, nor the new one before it is there.
      */
     tell(w, "a", BOX_RUNNING, "::ffff:127.0.0.2");
     boxes_set_listening(w->boxes, STR("a"), known(w, "a")->generation, w->port, 0, NULL, NULL);
-    waker_ask(w->waker, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
+    wake_coordinator_request(w->coordinator, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
     assert_int_equal(ended(w, 0, &got, 0), 0);
 }
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, waker_world_setup, waker_world_teardown)
+#define TEST(name)                                                                                           \
+    cmocka_unit_test_setup_teardown(name, wake_coordinator_world_setup, wake_coordinator_world_teardown)
     const struct CMUnitTest tests[] = {
         TEST(one_resume_for_all),
         TEST(stages_for_those_who_join),
         TEST(a_failure_is_remembered),
         TEST(failures_are_remembered_for_longer),
-        TEST(wakes_are_forgotten),
+        TEST(wake_client_are_forgotten),
         TEST(an_operators_stop_lasts),
         TEST(an_operators_stop_interrupts_a_start),
         TEST(the_provider_is_away),

@@ -3,26 +3,26 @@
  * sockets of an address share its port by SO_REUSEPORT. The successor of a dead worker accepts the
  * connections in its queue.
  */
-#ifndef BOXEDGE_LISTEN_H
-#define BOXEDGE_LISTEN_H
+#ifndef BOXEDGE_LISTENER_SET_H
+#define BOXEDGE_LISTENER_SET_H
 
 #include "conf_errors.h"
 #include "shm.h"
 
 /* The sockets of one address, one for each worker. */
-typedef struct listen_address {
+typedef struct listener_address {
     conf_address_t address;
     char text[64]; /* conf_listener_t.text */
     unsigned count;
     int fds[SHM_WORKERS_MAX];
-} listen_address_t;
+} listener_address_t;
 
 /* The sockets of a configuration, in the order of its listeners. */
-typedef struct listen_set {
-    listen_address_t *at;
+typedef struct listener_set {
+    listener_address_t *at;
     size_t count;
     size_t capacity;
-} listen_set_t;
+} listener_set_t;
 
 /*
  * Opens the sockets for `conf`. Sockets that `old` has are dup'ed: each set can be closed by
@@ -30,30 +30,30 @@ typedef struct listen_set {
  * another process is an error even if SO_REUSEPORT would share with it; `patience_ms` is the wait
  * for one that is being closed. Returns NULL with a sentence on error.
  */
-listen_set_t *listen_set_open(const conf_t *conf, const listen_set_t *old, uint32_t patience_ms, char *error,
-                              size_t error_len);
+listener_set_t *listener_set_open(const conf_t *conf, const listener_set_t *old, uint32_t patience_ms,
+                                  char *error, size_t error_len);
 /*
- * For a configuration without a running edge: adds the sentence of listen_set_open for each address
+ * For a configuration without a running edge: adds the sentence of listener_set_open for each address
  * that it could not open. Does not listen.
  */
-void listen_look(const conf_t *conf, uint32_t patience_ms, conf_errors_t *errors);
+void listener_set_check(const conf_t *conf, uint32_t patience_ms, conf_errors_t *errors);
 /* Closes and nulls. NULL is allowed. */
-void listen_set_free(listen_set_t **set);
+void listener_set_free(listener_set_t **set);
 
-/* listen_set_new makes an empty set. listen_set_adopt adds a socket inherited from the previous
+/* listener_set_new makes an empty set. listener_set_adopt adds a socket inherited from the previous
  * binary, and takes it over. If it is not a listening socket, or the set is full, it is closed and
  * false returned. */
-listen_set_t *listen_set_new(size_t addresses);
-MUST_USE bool listen_set_adopt(listen_set_t *set, const char *text, unsigned worker, int fd);
+listener_set_t *listener_set_new(size_t addresses);
+MUST_USE bool listener_set_adopt(listener_set_t *set, const char *text, unsigned worker, int fd);
 
 /*
  * Opens the admin socket: a Unix socket at `path`, listening, 0660, owned by uid and gid ((uid_t)-1
  * and (gid_t)-1 keep the caller's). A socket without a listener is replaced; anything else at that
  * path is an error. Returns the descriptor, or -1 with a sentence.
  */
-int listen_unix(const char *path, uid_t uid, gid_t gid, char *error, size_t error_len);
-/* Returns whether listen_unix would listen at `path`; otherwise writes its sentence. Changes
+int listener_unix_open(const char *path, uid_t uid, gid_t gid, char *error, size_t error_len);
+/* Returns whether listener_unix_open would listen at `path`; otherwise writes its sentence. Changes
  * nothing. `made`: directories that a start makes first, ended by NULL. */
-MUST_USE bool listen_unix_look(const char *path, const char *const made[], char *error, size_t error_len);
+MUST_USE bool listener_unix_check(const char *path, const char *const made[], char *error, size_t error_len);
 
 #endif

@@ -1,11 +1,11 @@
 /* What the controller answers to those who were refused at a port: this process stands for the box. */
-#include "waker_world.h"
+#include "wake_coordinator_world.h"
 
-#include "listening_message.h"
+#include "box_ports_message.h"
 
 typedef struct desk_world {
     world_t *w;
-    listening_desk_t *desk;
+    box_ports_service_t *service;
     uint64_t generation;
     unsigned asked;                /* questions about a line, until runner_asked */
     provider_question_t *question; /* the last of them; NULL: nobody waits for an answer */
@@ -61,12 +61,12 @@ static int desk_setup(void **state)
     desk_world_t *d = calloc(1, sizeof(*d));
     assert_non_null(d);
     void *world;
-    assert_int_equal(waker_world_setup(&world), 0);
+    assert_int_equal(wake_coordinator_world_setup(&world), 0);
     d->w = world;
     of_provider = d;
     d->w->provider.line = provider_line;
     d->w->provider.forget = provider_forget;
-    d->desk = listening_desk_new(d->w->loop, d->w->store, d->w->boxes, d->w->worker_links);
+    d->service = box_ports_service_new(d->w->loop, d->w->store, d->w->boxes, d->w->worker_links);
     tell_with_pid(d, "a");
     settle(d->w);
     *state = d;
@@ -80,22 +80,22 @@ static int desk_teardown(void **state)
     /* As the controller does: the store's thread goes first, and its last jobs still answer. */
     boxes_stop(d->w->boxes);
     store_thread_free(&d->w->store);
-    listening_desk_free(&d->desk);
-    assert_null(d->desk);
+    box_ports_service_free(&d->service);
+    assert_null(d->service);
     assert_null(d->question);
     free(d);
-    return waker_world_teardown(&world);
+    return wake_coordinator_world_teardown(&world);
 }
 
 /* What worker `index` hears next; false: nothing within the turns. */
-static bool heard(desk_world_t *d, unsigned index, listening_t *out, unsigned turns)
+static bool heard(desk_world_t *d, unsigned index, box_ports_answer_t *out, unsigned turns)
 {
     ipc_message_t message;
     str_t name;
     for (unsigned i = 0; i <= turns; i++) {
         while (ipc_receive(d->w->workers[index], &message) == IPC_OK)
-            if (message.type == PROCESS_LISTENS) {
-                assert_true(listening_parse(str_make(message.bytes, message.len), &name, out));
+            if (message.type == PROCESS_BOX_PORTS) {
+                assert_true(box_ports_parse(str_make(message.bytes, message.len), &name, out));
                 assert_true(str_eq(name, label(d->w, "a")));
                 assert_int_equal(message.value, d->generation);
                 return true;
@@ -109,9 +109,9 @@ static bool heard(desk_world_t *d, unsigned index, listening_t *out, unsigned tu
 static void one_look_for_all(void **state)
 {
     desk_world_t *d = *state;
-    listening_t got;
+    box_ports_answer_t got;
     for (unsigned worker = 0; worker < 3; worker++)
-        listening_desk_ask(d->desk, worker, label(d->w, "a"), d->generation);
+        box_ports_service_request(d->service, worker, label(d->w, "a"), d->generation);
     for (unsigned worker = 0; worker < 3; worker++) {
         assert_true(heard(d, worker, &got, 200));
         assert_true(got.known && got.count == 1 && got.ports[0].port == d->w->port && got.ports[0].loopback);
@@ -119,14 +119,14 @@ static void one_look_for_all(void **state)
     /* Remembered, although nothing listens any more; and then not. */
     close(d->w->listener);
     d->w->listener = -1;
-    listening_desk_ask(d->desk, 0, label(d->w, "a"), d->generation);
+    box_ports_service_request(d->service, 0, label(d->w, "a"), d->generation);
     assert_true(heard(d, 0, &got, 0) && got.count == 1);
     const store_box_t *box = boxes_find(d->w->boxes, STR("a"));
-    assert_non_null(listening_desk_look(d->desk, box));
-    loop_skip(d->w->loop, LISTENING_FRESH_MS);
+    assert_non_null(box_ports_service_find(d->service, box));
+    loop_skip(d->w->loop, BOX_PORTS_FRESH_MS);
     loop_turn(d->w->loop, 0);
-    assert_null(listening_desk_look(d->desk, box)); /* being read */
-    listening_desk_ask(d->desk, 0, label(d->w, "a"), d->generation);
+    assert_null(box_ports_service_find(d->service, box)); /* being read */
+    box_ports_service_request(d->service, 0, label(d->w, "a"), d->generation);
     assert_true(heard(d, 0, &got, 200) && got.known && got.count == 0);
 }
 
@@ -140,14 +140,14 @@ static unsigned line_asked(desk_world_t *d)
 
 static void ask_of_box(desk_world_t *d, unsigned worker)
 {
-    listening_desk_ask(d->desk, worker, label(d->w, "a"), d->generation);
+    box_ports_service_request(d->service, worker, label(d->w, "a"), d->generation);
 }
 
 /* The provider says the line, once for all; one that is silent leaves the ports. */
 static void a_line_of_the_log(void **state)
 {
     desk_world_t *d = *state;
-    listening_t got;
+    box_ports_answer_t got;
     ask_of_box(d, 0);
     ask_of_box(d, 1);
     assert_int_equal(line_asked(d), 1);
@@ -159,20 +159,20 @@ static void a_line_of_the_log(void **state)
         assert_true(got.known && got.count == 1);
         assert_string_equal(got.line, "Error: boom");
     }
-    loop_skip(d->w->loop, LISTENING_FRESH_MS);
+    loop_skip(d->w->loop, BOX_PORTS_FRESH_MS);
     ask_of_box(d, 0);
     assert_int_equal(line_asked(d), 1);
     settle(d->w);
     assert_false(heard(d, 0, &got, 0));
-    loop_skip(d->w->loop, LISTENING_LINE_MS);
+    loop_skip(d->w->loop, BOX_PORTS_LINE_MS);
     assert_true(heard(d, 0, &got, 200) && got.known && got.line[0] == '\0');
     assert_null(d->question); /* and it was told that nobody waits */
-    loop_skip(d->w->loop, LISTENING_FRESH_MS);
+    loop_skip(d->w->loop, BOX_PORTS_FRESH_MS);
     ask_of_box(d, 0);
     settle(d->w);
     say(d, NULL); /* it goes, or cannot say */
     assert_true(heard(d, 0, &got, 200) && got.known && got.line[0] == '\0');
-    loop_skip(d->w->loop, LISTENING_FRESH_MS);
+    loop_skip(d->w->loop, BOX_PORTS_FRESH_MS);
     ask_of_box(d, 0); /* waits at the end */
     assert_non_null(d->question);
 }
@@ -180,7 +180,7 @@ static void a_line_of_the_log(void **state)
 static void a_line_is_cut_and_printable(void **state)
 {
     desk_world_t *d = *state;
-    listening_t got;
+    box_ports_answer_t got;
     char line[5000];
     memset(line, 'x', sizeof(line));
     memcpy(line, "\x1b[31mr\001ed", 9);
@@ -189,7 +189,7 @@ static void a_line_is_cut_and_printable(void **state)
     settle(d->w);
     say(d, line);
     assert_true(heard(d, 0, &got, 200));
-    assert_int_equal(strlen(got.line), LISTENING_LINE_MAX);
+    assert_int_equal(strlen(got.line), BOX_PORTS_LINE_MAX);
     assert_memory_equal(got.line, "r edxxx", 7);
 }
 
@@ -197,7 +197,7 @@ static void a_line_is_cut_and_printable(void **state)
 static void a_box_that_has_ended(void **state)
 {
     desk_world_t *d = *state;
-    listening_t got;
+    box_ports_answer_t got;
     tell(d->w, "a", BOX_PAUSED, "::ffff:127.0.0.1");
     settle(d->w);
     ask_of_box(d, 0);
@@ -210,39 +210,39 @@ static void a_box_that_has_ended(void **state)
 static void what_is_not_known(void **state)
 {
     desk_world_t *d = *state;
-    listening_t got;
+    box_ports_answer_t got;
     d->generation += 7; /* of another life of the box */
-    listening_desk_ask(d->desk, 0, label(d->w, "a"), d->generation);
+    box_ports_service_request(d->service, 0, label(d->w, "a"), d->generation);
     assert_true(heard(d, 0, &got, 0) && !got.known);
-    listening_desk_ask(d->desk, 0, STR("nonsense"), 1);
-    listening_desk_ask(d->desk, SHM_WORKERS_MAX, label(d->w, "a"), d->generation);
+    box_ports_service_request(d->service, 0, STR("nonsense"), 1);
+    box_ports_service_request(d->service, SHM_WORKERS_MAX, label(d->w, "a"), d->generation);
     assert_false(heard(d, 0, &got, 2));
 }
 
 static void bounds(void **state)
 {
     desk_world_t *d = *state;
-    listening_t got;
+    box_ports_answer_t got;
     char id[16], text[32];
     unsigned unknown = 0;
     /* No answer comes before the loop turns, so all of these are being read. */
-    for (unsigned i = 0; i < LISTENING_BOXES_MAX; i++) {
+    for (unsigned i = 0; i < BOX_PORTS_BOXES_MAX; i++) {
         (void)snprintf(id, sizeof(id), "b%u", i);
         tell_with_pid(d, id);
         (void)snprintf(text, sizeof(text), "%s-%u", id, d->w->port);
-        listening_desk_ask(d->desk, 1, str_from(text), d->generation);
+        box_ports_service_request(d->service, 1, str_from(text), d->generation);
     }
     d->generation = boxes_find(d->w->boxes, STR("a"))->generation;
-    listening_desk_ask(d->desk, 0, label(d->w, "a"), d->generation);
+    box_ports_service_request(d->service, 0, label(d->w, "a"), d->generation);
     assert_true(heard(d, 0, &got, 0) && !got.known);
     d->generation = boxes_find(d->w->boxes, STR("b0"))->generation;
     (void)snprintf(text, sizeof(text), "b0-%u", d->w->port);
-    for (unsigned i = 0; i < LISTENING_QUESTIONS_MAX; i++)
-        listening_desk_ask(d->desk, 2, str_from(text), d->generation);
+    for (unsigned i = 0; i < BOX_PORTS_QUESTIONS_MAX; i++)
+        box_ports_service_request(d->service, 2, str_from(text), d->generation);
     ipc_message_t message;
     while (ipc_receive(d->w->workers[2], &message) == IPC_OK)
-        unknown += message.type == PROCESS_LISTENS;
-    assert_int_equal(unknown, LISTENING_BOXES_MAX); /* which the others had taken */
+        unknown += message.type == PROCESS_BOX_PORTS;
+    assert_int_equal(unknown, BOX_PORTS_BOXES_MAX); /* which the others had taken */
 }
 
 int main(void)

@@ -1,4 +1,4 @@
-#include "api_ask.h"
+#include "api_query.h"
 
 #include <assert.h>
 
@@ -21,7 +21,7 @@ static fields_t key_fields(exchange_t *ex)
     return fields;
 }
 
-subrequest_t *api_ask(exchange_t *ex, str_t method, str_t target, subrequest_done_t done, void *arg)
+subrequest_t *api_query(exchange_t *ex, str_t method, str_t target, subrequest_done_t done, void *arg)
 {
     fields_t fields = key_fields(ex);
     return subrequest_start(ex, ex->context->pipeline->api_upstream, method, target, &fields, done, arg);
@@ -55,19 +55,19 @@ static void ask_more(api_questions_t *questions)
             continue;
         *question = (api_question_t){.all = questions, .index = questions->asked++};
         question->request =
-            api_ask(questions->ex, STR("GET"), questions->paths[question->index], on_answer, question);
+            api_query(questions->ex, STR("GET"), questions->paths[question->index], on_answer, question);
     }
 }
 
-void api_ask_each(api_questions_t *questions, exchange_t *ex, const str_t *paths, size_t count,
-                  api_answer_t *answer, void (*done)(exchange_t *ex))
+void api_query_each(api_questions_t *questions, exchange_t *ex, const str_t *paths, size_t count,
+                    api_answer_t *answer, void (*done)(exchange_t *ex))
 {
     assert(count != 0 && questions->answered == questions->count);
     *questions = (api_questions_t){.ex = ex, .paths = paths, .count = count, .answer = answer, .done = done};
     ask_more(questions);
 }
 
-void api_ask_stop(api_questions_t *questions)
+void api_query_stop(api_questions_t *questions)
 {
     for (size_t i = 0; i < API_ASKED_AT_ONCE; i++)
         subrequest_cancel(&questions->at[i].request);

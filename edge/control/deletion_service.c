@@ -1,9 +1,9 @@
-#include "deletion_desk.h"
+#include "deletion_service.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
-#include "deletion_asker.h"
+#include "deletion_poller.h"
 #include "deletion_store.h"
 #include "list.h"
 #include "process.h"
@@ -15,12 +15,12 @@
 
 typedef struct desk_job desk_job_t;
 
-struct deletion_desk {
+struct deletion_service {
     loop_t *loop;
     store_thread_t *store;
     worker_links_t *worker_links;
     boxes_t *boxes;
-    deletion_asker_t *asker;
+    deletion_poller_t *asker;
     list_t waiting; /* desk_job_t, for boxes to be recorded */
     size_t jobs;    /* jobs at the store */
     bool stopped, freed;
@@ -36,7 +36,7 @@ struct deletion_desk {
 /* A worker's message, or a report about a box, on its way to the store. */
 struct desk_job {
     store_job_t job;
-    deletion_desk_t *desk;
+    deletion_service_t *service;
     list_t link;         /* in desk->waiting */
     unsigned unrecorded; /* boxes whose current state the store does not have yet */
     unsigned worker;
@@ -49,15 +49,15 @@ struct desk_job {
     size_t deleted;
 };
 
-static uint64_t wall_ms(const deletion_desk_t *desk)
+static uint64_t wall_ms(const deletion_service_t *service)
 {
-    return loop_wall_us(desk->loop) / 1000;
+    return loop_wall_us(service->loop) / 1000;
 }
 
-static void free_if_over(deletion_desk_t *desk)
+static void free_if_over(deletion_service_t *service)
 {
-    if (desk->freed && desk->jobs == 0 && !desk->sweeping)
-        free(desk);
+    if (service->freed && service->jobs == 0 && !service->sweeping)
+        free(service);
 }
 
 /* ---- jobs ---- */
@@ -86,12 +86,12 @@ static void say(const desk_job_t *job)
 
 static void answer(const desk_job_t *job)
 {
-    if (job->heard_ms == 0 && !job->desk->stopped)
-        worker_links_tell(job->desk->worker_links, job->worker, PROCESS_PREVIEW_DONE, job->number,
-                          str_make((const char *)&job->answer, sizeof(job->answer)));
+    if (job->heard_ms == 0 && !job->service->stopped)
+        worker_links_notify(job->service->worker_links, job->worker, PROCESS_PREVIEW_DONE, job->number,
+                            str_make((const char *)&job->answer, sizeof(job->answer)));
 }
 
-static void sweep_soon(deletion_desk_t *desk, uint32_t ms);
+static void sweep_soon(deletion_service_t *service, uint32_t ms);
 
 /* The call ended without an outcome: the search for it begins at once. */
 static bool is_open_end(const desk_job_t *job)
@@ -102,22 +102,22 @@ static bool is_open_end(const desk_job_t *job)
 static void done(store_job_t *base)
 {
     desk_job_t *job = CONTAINER_OF(desk_job_t, job, base);
-    deletion_desk_t *desk = job->desk;
+    deletion_service_t *service = job->service;
     say(job);
     answer(job);
     if (is_open_end(job))
-        sweep_soon(desk, 0);
-    desk->jobs--;
+        sweep_soon(service, 0);
+    service->jobs--;
     free(job);
-    free_if_over(desk);
+    free_if_over(service);
 }
 
 static void to_store(desk_job_t *job)
 {
-    deletion_desk_t *desk = job->desk;
+    deletion_service_t *service = job->service;
     job->job = (store_job_t){.run = run, .done = done};
-    if (store_thread_add(desk->store, &job->job)) {
-        desk->jobs++;
+    if (store_thread_add(service->store, &job->job)) {
+        service->jobs++;
         return;
     }
     job->answer =
@@ -145,26 +145,26 @@ static void on_recorded(void *arg)
  * that its address stays unused until then. */
 static void doubt_first(desk_job_t *job, uint64_t since_ms)
 {
-    deletion_desk_t *desk = job->desk;
+    deletion_service_t *service = job->service;
     job->unrecorded = 1;
-    list_insert(&desk->waiting, &job->link);
+    list_insert(&service->waiting, &job->link);
     for (uint32_t i = 0; i < job->call.count; i++) {
         str_t id = str_from(job->call.ids[i]);
-        if (!boxes_doubt(desk->boxes, id, since_ms))
+        if (!boxes_doubt(service->boxes, id, since_ms))
             continue;
         job->unrecorded++;
-        boxes_when_recorded(desk->boxes, id, on_recorded, job);
+        boxes_when_recorded(service->boxes, id, on_recorded, job);
     }
     on_recorded(job);
 }
 
 /* ---- unknown outcomes ---- */
 
-static desk_job_t *heard_new(deletion_desk_t *desk, str_t id, uint64_t heard_ms, bool gone)
+static desk_job_t *heard_new(deletion_service_t *service, str_t id, uint64_t heard_ms, bool gone)
 {
     desk_job_t *job = calloc(1, sizeof(*job));
     assert(job != NULL && id.n <= BOX_ID_MAX);
-    *job = (desk_job_t){.desk = desk, .heard_ms = heard_ms, .gone = gone, .call.count = 1};
+    *job = (desk_job_t){.service = service, .heard_ms = heard_ms, .gone = gone, .call.count = 1};
     memcpy(job->call.ids[0], id.p, id.n);
     return job;
 }
@@ -173,53 +173,53 @@ static desk_job_t *heard_new(deletion_desk_t *desk, str_t id, uint64_t heard_ms,
 static void bring_back(desk_job_t *job)
 {
     job->unrecorded = 1;
-    list_insert(&job->desk->waiting, &job->link);
-    boxes_when_recorded(job->desk->boxes, str_from(job->call.ids[0]), on_recorded, job);
+    list_insert(&job->service->waiting, &job->link);
+    boxes_when_recorded(job->service->boxes, str_from(job->call.ids[0]), on_recorded, job);
 }
 
-static void ask(deletion_desk_t *desk, const deletion_open_end_t *end)
+static void ask(deletion_service_t *service, const deletion_open_end_t *end)
 {
-    boxes_look(desk->boxes, str_from(end->id));
-    deletion_asker_want(desk->asker, str_from(end->id), end->asked_at_ms, end->closed_at_ms);
-    if (desk->asked_count < DELETION_SWEEP_MAX)
-        desk->asked[desk->asked_count++] = *end;
+    boxes_look(service->boxes, str_from(end->id));
+    deletion_poller_add(service->asker, str_from(end->id), end->asked_at_ms, end->closed_at_ms);
+    if (service->asked_count < DELETION_SWEEP_MAX)
+        service->asked[service->asked_count++] = *end;
 }
 
 /* A report of the provider since the end of the call settles it: the box is gone, or it exists after the API
  * has had DELETION_LIVING_MS to delete it. */
-static bool is_settled(deletion_desk_t *desk, const deletion_open_end_t *end)
+static bool is_settled(deletion_service_t *service, const deletion_open_end_t *end)
 {
     str_t id = str_from(end->id);
-    const store_box_t *box = boxes_find(desk->boxes, id);
-    uint64_t heard_ms = boxes_heard_ms(desk->boxes, id);
+    const store_box_t *box = boxes_find(service->boxes, id);
+    uint64_t heard_ms = boxes_heard_ms(service->boxes, id);
     if (box == NULL || heard_ms <= end->closed_at_ms || box->state == BOX_UNKNOWN)
         return false;
     if (box->state == BOX_GONE)
-        to_store(heard_new(desk, id, heard_ms, true));
+        to_store(heard_new(service, id, heard_ms, true));
     else if (heard_ms - end->closed_at_ms > DELETION_LIVING_MS)
-        bring_back(heard_new(desk, id, heard_ms - DELETION_LIVING_MS, false));
+        bring_back(heard_new(service, id, heard_ms - DELETION_LIVING_MS, false));
     else
         return false;
     return true;
 }
 
 /* Asks the provider and the API unless such a report exists. */
-static void settle(deletion_desk_t *desk, const deletion_open_end_t *end)
+static void settle(deletion_service_t *service, const deletion_open_end_t *end)
 {
-    if (!is_settled(desk, end))
-        ask(desk, end);
+    if (!is_settled(service, end))
+        ask(service, end);
 }
 
 /* The provider has reported. If that settles nothing, the next sweep asks again. */
 static void on_heard(void *owner, str_t id)
 {
-    deletion_desk_t *desk = owner;
-    for (size_t i = 0; i < desk->asked_count; i++) {
-        deletion_open_end_t end = desk->asked[i];
+    deletion_service_t *service = owner;
+    for (size_t i = 0; i < service->asked_count; i++) {
+        deletion_open_end_t end = service->asked[i];
         if (!str_eq(str_from(end.id), id))
             continue;
-        if (is_settled(desk, &end))
-            desk->asked[i] = desk->asked[--desk->asked_count];
+        if (is_settled(service, &end))
+            service->asked[i] = service->asked[--service->asked_count];
         return;
     }
 }
@@ -239,68 +239,69 @@ static void on_asked(void *owner, str_t id, uint64_t asked_at_ms, uint64_t heard
 
 static void run_sweep(store_job_t *job, store_t *store)
 {
-    deletion_desk_t *desk = CONTAINER_OF(deletion_desk_t, sweep_job, job);
+    deletion_service_t *service = CONTAINER_OF(deletion_service_t, sweep_job, job);
     bool changed = false;
-    deletion_store_sweep(store, desk->sweep_ms, &desk->sweep, &changed);
+    deletion_store_sweep(store, service->sweep_ms, &service->sweep, &changed);
     job->changed = changed;
 }
 
 static void swept(store_job_t *job)
 {
-    deletion_desk_t *desk = CONTAINER_OF(deletion_desk_t, sweep_job, job);
-    desk->sweeping = false;
-    if (desk->stopped) {
-        free_if_over(desk);
+    deletion_service_t *service = CONTAINER_OF(deletion_service_t, sweep_job, job);
+    service->sweeping = false;
+    if (service->stopped) {
+        free_if_over(service);
         return;
     }
-    desk->asked_count = 0;
-    for (size_t i = 0; i < desk->sweep.count; i++)
-        settle(desk, &desk->sweep.at[i]);
-    if (desk->sweep.after[0] != '\0' || desk->sweep.fresh)
-        sweep_soon(desk, SWEEP_MS);
-    else if (desk->sweep.any)
-        sweep_soon(desk, SLOW_SWEEP_MS);
+    service->asked_count = 0;
+    for (size_t i = 0; i < service->sweep.count; i++)
+        settle(service, &service->sweep.at[i]);
+    if (service->sweep.after[0] != '\0' || service->sweep.fresh)
+        sweep_soon(service, SWEEP_MS);
+    else if (service->sweep.any)
+        sweep_soon(service, SLOW_SWEEP_MS);
 }
 
 static void on_time(loop_timer_t *timer)
 {
-    deletion_desk_t *desk = CONTAINER_OF(deletion_desk_t, timer, timer);
-    desk->sweep_ms = wall_ms(desk);
-    desk->sweep_job = (store_job_t){.run = run_sweep, .done = swept};
-    desk->sweeping = store_thread_add(desk->store, &desk->sweep_job);
-    if (!desk->sweeping)
-        sweep_soon(desk, SWEEP_MS);
+    deletion_service_t *service = CONTAINER_OF(deletion_service_t, timer, timer);
+    service->sweep_ms = wall_ms(service);
+    service->sweep_job = (store_job_t){.run = run_sweep, .done = swept};
+    service->sweeping = store_thread_add(service->store, &service->sweep_job);
+    if (!service->sweeping)
+        sweep_soon(service, SWEEP_MS);
 }
 
-static void sweep_soon(deletion_desk_t *desk, uint32_t ms)
+static void sweep_soon(deletion_service_t *service, uint32_t ms)
 {
-    if (!desk->sweeping && !desk->stopped)
-        loop_timer_start(desk->loop, &desk->timer, ms, on_time);
+    if (!service->sweeping && !service->stopped)
+        loop_timer_start(service->loop, &service->timer, ms, on_time);
 }
 
 /* ---- the whole ---- */
 
-deletion_desk_t *deletion_desk_new(loop_t *loop, const conf_t *conf, store_thread_t *store,
-                                   worker_links_t *worker_links, boxes_t *boxes, balance_t *balance)
+deletion_service_t *deletion_service_new(loop_t *loop, const conf_t *conf, store_thread_t *store,
+                                         worker_links_t *worker_links, boxes_t *boxes, balance_t *balance)
 {
-    deletion_desk_t *desk = calloc(1, sizeof(*desk));
-    assert(desk != NULL);
-    *desk = (deletion_desk_t){.loop = loop, .store = store, .worker_links = worker_links, .boxes = boxes};
-    list_init(&desk->waiting);
-    desk->asker = deletion_asker_new(loop, conf, balance, on_asked, desk);
-    boxes_listen(boxes, &boxes_handlers, desk);
-    sweep_soon(desk, SWEEP_MS); /* the previous controller may have left some */
-    return desk;
+    deletion_service_t *service = calloc(1, sizeof(*service));
+    assert(service != NULL);
+    *service =
+        (deletion_service_t){.loop = loop, .store = store, .worker_links = worker_links, .boxes = boxes};
+    list_init(&service->waiting);
+    service->asker = deletion_poller_new(loop, conf, balance, on_asked, service);
+    boxes_subscribe(boxes, &boxes_handlers, service);
+    sweep_soon(service, SWEEP_MS); /* the previous controller may have left some */
+    return service;
 }
 
-void deletion_desk_free(deletion_desk_t **desk)
+void deletion_service_free(deletion_service_t **service)
 {
-    deletion_desk_t *freed = *desk;
-    *desk = NULL;
+    deletion_service_t *freed = *service;
+    *service = NULL;
     if (freed == NULL)
         return;
     freed->stopped = true;
-    deletion_asker_free(&freed->asker);
+    deletion_poller_free(&freed->asker);
     loop_timer_stop(&freed->timer);
     while (!list_is_empty(&freed->waiting)) { /* the boxes will not call back */
         desk_job_t *job = CONTAINER_OF(desk_job_t, link, freed->waiting.next);
@@ -311,25 +312,25 @@ void deletion_desk_free(deletion_desk_t **desk)
     free_if_over(freed);
 }
 
-void deletion_desk_set_conf(deletion_desk_t *desk, const conf_t *conf)
+void deletion_service_set_conf(deletion_service_t *service, const conf_t *conf)
 {
-    deletion_asker_set_conf(desk->asker, conf);
+    deletion_poller_set_conf(service->asker, conf);
     if (conf->api.settle_key[0] != '\0')
-        sweep_soon(desk, SWEEP_MS);
+        sweep_soon(service, SWEEP_MS);
 }
 
-void deletion_desk_take(deletion_desk_t *desk, unsigned index, uint64_t number, str_t bytes)
+void deletion_service_take(deletion_service_t *service, unsigned index, uint64_t number, str_t bytes)
 {
     desk_job_t *job = calloc(1, sizeof(*job));
     assert(job != NULL);
-    *job = (desk_job_t){.desk = desk, .worker = index, .number = number, .now_ms = wall_ms(desk)};
+    *job = (desk_job_t){.service = service, .worker = index, .number = number, .now_ms = wall_ms(service)};
     if (!deletion_call_read(bytes, &job->call)) {
         free(job);
         return;
     }
     bool ends = job->call.op != DELETION_BEGIN;
     if (!ends || job->call.outcome == DELETION_UNKNOWN)
-        sweep_soon(desk, SWEEP_MS);
+        sweep_soon(service, SWEEP_MS);
     if (ends && job->call.outcome == DELETION_REFUSED)
         doubt_first(job, job->call.asked_at_ms);
     else if (ends && job->call.outcome == DELETION_UNKNOWN)

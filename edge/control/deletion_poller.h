@@ -4,8 +4,8 @@
  * a second. An answer that settles nothing doubles the delay of its box; an API that fails or refuses doubles
  * a pause for all boxes. Without the key it asks nothing.
  */
-#ifndef BOXEDGE_DELETION_ASKER_H
-#define BOXEDGE_DELETION_ASKER_H
+#ifndef BOXEDGE_DELETION_POLLER_H
+#define BOXEDGE_DELETION_POLLER_H
 
 #include "balance.h"
 #include "loop.h"
@@ -13,23 +13,24 @@
 /* Maximum number of boxes that wait for an answer; each sweep of the deletion desk names the others again. */
 #define DELETION_ASKER_BOXES 256
 
-typedef struct deletion_asker deletion_asker_t;
+typedef struct deletion_poller deletion_poller_t;
 
 /*
  * `id` is gone, or exists. This settles deletions that were closed before `heard_ms` (unix ms). `asked_at_ms`
- * is the argument of deletion_asker_want.
+ * is the argument of deletion_poller_add.
  */
-typedef void deletion_asker_done_t(void *owner, str_t id, uint64_t asked_at_ms, uint64_t heard_ms, bool gone);
+typedef void deletion_poller_done_t(void *owner, str_t id, uint64_t asked_at_ms, uint64_t heard_ms,
+                                    bool gone);
 
-/* `balance` must outlive it; `conf` must be valid until deletion_asker_set_conf. */
-deletion_asker_t *deletion_asker_new(loop_t *loop, const conf_t *conf, balance_t *balance,
-                                     deletion_asker_done_t *done, void *owner);
+/* `balance` must outlive it; `conf` must be valid until deletion_poller_set_conf. */
+deletion_poller_t *deletion_poller_new(loop_t *loop, const conf_t *conf, balance_t *balance,
+                                       deletion_poller_done_t *done, void *owner);
 /* Cancels the question under way and nulls. NULL is allowed. */
-void deletion_asker_free(deletion_asker_t **asker);
+void deletion_poller_free(deletion_poller_t **poller);
 /* Also rereads the key's file. Drops all boxes; the next sweeps name them again. */
-void deletion_asker_set_conf(deletion_asker_t *asker, const conf_t *conf);
+void deletion_poller_set_conf(deletion_poller_t *poller, const conf_t *conf);
 /* Reports a deletion, requested at `asked_at_ms`, that ended at `closed_at_ms` (unix ms) without an outcome.
  * Idempotent. Never calls back from within. */
-void deletion_asker_want(deletion_asker_t *asker, str_t id, uint64_t asked_at_ms, uint64_t closed_at_ms);
+void deletion_poller_add(deletion_poller_t *poller, str_t id, uint64_t asked_at_ms, uint64_t closed_at_ms);
 
 #endif

@@ -1,7 +1,7 @@
 /*
- * See listen.h.
+ * See listener_set.h.
  */
-#include "listen.h"
+#include "listener_set.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -89,7 +89,7 @@ static int open_listening(const conf_address_t *address)
     return fd;
 }
 
-static const listen_address_t *find_address(const listen_set_t *set, const char *text)
+static const listener_address_t *find_address(const listener_set_t *set, const char *text)
 {
     for (size_t i = 0; set != NULL && i < set->count; i++)
         if (strcmp(set->at[i].text, text) == 0)
@@ -108,7 +108,7 @@ static void describe(const char *text, int error_number, char *error, size_t err
 }
 
 /* Opens the sockets of one address. On error, opened sockets stay in it and errno has the cause. */
-static bool fill_address(listen_address_t *to, unsigned workers, const listen_address_t *old,
+static bool fill_address(listener_address_t *to, unsigned workers, const listener_address_t *old,
                          uint32_t patience_ms)
 {
     if (old == NULL && !address_free(&to->address, patience_ms))
@@ -124,9 +124,9 @@ static bool fill_address(listen_address_t *to, unsigned workers, const listen_ad
     return true;
 }
 
-listen_set_t *listen_set_new(size_t addresses)
+listener_set_t *listener_set_new(size_t addresses)
 {
-    listen_set_t *set = calloc(1, sizeof(*set));
+    listener_set_t *set = calloc(1, sizeof(*set));
     if (set == NULL)
         return NULL;
     set->capacity = addresses;
@@ -138,23 +138,23 @@ listen_set_t *listen_set_new(size_t addresses)
     return set;
 }
 
-listen_set_t *listen_set_open(const conf_t *conf, const listen_set_t *old, uint32_t patience_ms, char *error,
-                              size_t error_len)
+listener_set_t *listener_set_open(const conf_t *conf, const listener_set_t *old, uint32_t patience_ms,
+                                  char *error, size_t error_len)
 {
     assert(conf->workers <= SHM_WORKERS_MAX);
-    listen_set_t *set = listen_set_new(conf->listener_count);
+    listener_set_t *set = listener_set_new(conf->listener_count);
     if (set == NULL) {
         snprintf(error, error_len, "out of memory");
         return NULL;
     }
     for (size_t i = 0; i < conf->listener_count; i++) {
         const conf_listener_t *listener = &conf->listeners[i];
-        listen_address_t *to = &set->at[set->count++];
+        listener_address_t *to = &set->at[set->count++];
         to->address = listener->address;
         snprintf(to->text, sizeof(to->text), "%s", listener->text);
         if (!fill_address(to, conf->workers, find_address(old, to->text), patience_ms)) {
             describe(to->text, errno, error, error_len);
-            listen_set_free(&set);
+            listener_set_free(&set);
             return NULL;
         }
     }
@@ -172,7 +172,7 @@ static bool can_bind(const conf_address_t *address)
     return true;
 }
 
-void listen_look(const conf_t *conf, uint32_t patience_ms, conf_errors_t *errors)
+void listener_set_check(const conf_t *conf, uint32_t patience_ms, conf_errors_t *errors)
 {
     static const conf_place_t nowhere = {0, 0};
     char error[512];
@@ -190,7 +190,7 @@ void listen_look(const conf_t *conf, uint32_t patience_ms, conf_errors_t *errors
     }
 }
 
-void listen_set_free(listen_set_t **set)
+void listener_set_free(listener_set_t **set)
 {
     if (*set == NULL)
         return;
@@ -210,9 +210,9 @@ static bool is_listening(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &len) == 0 && on != 0;
 }
 
-bool listen_set_adopt(listen_set_t *set, const char *text, unsigned worker, int fd)
+bool listener_set_adopt(listener_set_t *set, const char *text, unsigned worker, int fd)
 {
-    listen_address_t *to = NULL;
+    listener_address_t *to = NULL;
     for (size_t i = 0; i < set->count; i++)
         if (strcmp(set->at[i].text, text) == 0)
             to = &set->at[i];
@@ -279,7 +279,7 @@ static void describe_unix(const char *path, int error_number, char *error, size_
     snprintf(error, error_len, "cannot listen on the admin socket %s: %s", path, strerror(error_number));
 }
 
-int listen_unix(const char *path, uid_t uid, gid_t gid, char *error, size_t error_len)
+int listener_unix_open(const char *path, uid_t uid, gid_t gid, char *error, size_t error_len)
 {
     struct sockaddr_un sa;
     if (!name_unix(path, &sa, error, error_len) || !path_is_free(&sa, error, error_len))
@@ -314,7 +314,7 @@ static bool will_be_made(const char *path, const char *const made[])
     return false;
 }
 
-bool listen_unix_look(const char *path, const char *const made[], char *error, size_t error_len)
+bool listener_unix_check(const char *path, const char *const made[], char *error, size_t error_len)
 {
     struct sockaddr_un sa;
     char dir[sizeof(sa.sun_path)];

@@ -1,4 +1,4 @@
-#include "listening.h"
+#include "box_ports.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,19 +20,19 @@ static bool is_loopback(const char *hex)
             (strncmp(hex, "0000000000000000FFFF0000", 24) == 0 && strncmp(hex + 30, "7F", 2) == 0));
 }
 
-static void note(listening_table_t *table, uint16_t port, bool loopback)
+static void note(box_ports_t *table, uint16_t port, bool loopback)
 {
     for (size_t i = 0; i < table->count; i++)
         if (table->ports[i].port == port) {
             table->ports[i].loopback &= loopback;
             return;
         }
-    if (table->count < LISTENING_TABLE_MAX)
-        table->ports[table->count++] = (listening_port_t){port, loopback};
+    if (table->count < BOX_PORTS_MAX)
+        table->ports[table->count++] = (box_port_t){port, loopback};
 }
 
 /* Returns false at the first socket that does not listen: the kernel lists listening sockets first. */
-static bool take_line(const char *line, listening_table_t *table)
+static bool take_line(const char *line, box_ports_t *table)
 {
     char address[33];
     unsigned number, state;
@@ -44,7 +44,7 @@ static bool take_line(const char *line, listening_table_t *table)
     return true;
 }
 
-static void read_file(uint32_t pid, const char *name, listening_table_t *table)
+static void read_file(uint32_t pid, const char *name, box_ports_t *table)
 {
     char path[64], line[LINE_BYTES];
     (void)snprintf(path, sizeof(path), "/proc/%u/net/%s", pid, name);
@@ -60,11 +60,11 @@ static void read_file(uint32_t pid, const char *name, listening_table_t *table)
 
 static int compare(const void *a, const void *b)
 {
-    const listening_port_t *x = a, *y = b;
+    const box_port_t *x = a, *y = b;
     return (int)x->port - (int)y->port;
 }
 
-void listening_read(uint32_t pid, listening_table_t *out)
+void box_ports_read(uint32_t pid, box_ports_t *out)
 {
     out->known = false;
     out->count = 0;
@@ -75,7 +75,7 @@ void listening_read(uint32_t pid, listening_table_t *out)
     qsort(out->ports, out->count, sizeof(out->ports[0]), compare);
 }
 
-const listening_port_t *listening_find(const listening_port_t *ports, size_t count, uint16_t port)
+const box_port_t *box_ports_find(const box_port_t *ports, size_t count, uint16_t port)
 {
     for (size_t i = 0; i < count; i++)
         if (ports[i].port == port)
@@ -89,13 +89,13 @@ static bool is_its_own(const store_box_t *box, uint16_t port)
     return store_box_exposes(box, port) && (box->provider != PROVIDER_PROCESS || box->port_count != 0);
 }
 
-void listening_pick(const listening_table_t *table, const store_box_t *box, uint16_t port, listening_t *out)
+void box_ports_pick(const box_ports_t *table, const store_box_t *box, uint16_t port, box_ports_answer_t *out)
 {
-    *out = (listening_t){.known = table->known};
-    const listening_port_t *asked = listening_find(table->ports, table->count, port);
+    *out = (box_ports_answer_t){.known = table->known};
+    const box_port_t *asked = box_ports_find(table->ports, table->count, port);
     if (asked != NULL && is_its_own(box, port))
         out->ports[out->count++] = *asked;
-    for (size_t i = 0; i < table->count && out->count < LISTENING_ANSWER_MAX; i++)
+    for (size_t i = 0; i < table->count && out->count < BOX_PORTS_ANSWER_MAX; i++)
         if (table->ports[i].port != port && is_its_own(box, table->ports[i].port))
             out->ports[out->count++] = table->ports[i];
 }

@@ -11,7 +11,7 @@
 
 #include "conf.h"
 #include "process.h"
-#include "waker.h"
+#include "wake_coordinator.h"
 
 #define MIB (UINT64_C(1) << 20)
 #define CONF                                                                                                 \
@@ -26,7 +26,7 @@ typedef struct world {
     store_thread_t *store;
     worker_links_t *worker_links;
     boxes_t *boxes;
-    waker_t *waker;
+    wake_coordinator_t *coordinator;
     provider_t provider;
     unsigned resumes, pauses;
     char resumed_id[BOX_ID_MAX + 1];
@@ -38,8 +38,8 @@ typedef struct world {
 void ignore_id(provider_t *provider, str_t id);
 void ignore_conf(provider_t *provider, const conf_t *conf);
 int make_port(uint16_t *port, bool listening);
-int waker_world_setup(void **state);
-int waker_world_teardown(void **state);
+int wake_coordinator_world_setup(void **state);
+int wake_coordinator_world_teardown(void **state);
 provider_box_t box_at(const char *id, box_state_t state, const char *address);
 void tell(world_t *w, const char *id, box_state_t state, const char *address);
 
@@ -62,7 +62,7 @@ void settling_done(store_job_t *job);
 void settle(world_t *w);
 
 /* `ms` go by in steps in which probes and their answers have their turns. */
-void waker_world_pass(world_t *w, uint64_t ms);
+void wake_coordinator_world_pass(world_t *w, uint64_t ms);
 const store_box_t *known(world_t *w, const char *id);
 
 #endif

@@ -1,5 +1,5 @@
 /* What listens where, as /proc shows it: this process stands for a box. And what is said of it. */
-#include "listening_message.h"
+#include "box_ports_message.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,10 +12,10 @@
 /* -1: nothing; 1: on loopback only; 0: so that others reach it. */
 static int seen(uint16_t port)
 {
-    static listening_table_t table;
-    listening_read((uint32_t)getpid(), &table);
+    static box_ports_t table;
+    box_ports_read((uint32_t)getpid(), &table);
     assert_true(table.known);
-    const listening_port_t *found = listening_find(table.ports, table.count, port);
+    const box_port_t *found = box_ports_find(table.ports, table.count, port);
     return found != NULL ? found->loopback : -1;
 }
 
@@ -80,44 +80,44 @@ static void addresses(void **state)
 
 static void unknown(void **state)
 {
-    static listening_table_t table;
+    static box_ports_t table;
     (void)state;
-    listening_read(0, &table);
+    box_ports_read(0, &table);
     assert_false(table.known);
-    listening_read(UINT32_MAX, &table);
+    box_ports_read(UINT32_MAX, &table);
     assert_false(table.known || table.count != 0);
 }
 
 /* At most as many as an answer has room for, the one that was asked about first. */
 static void what_is_said(void **state)
 {
-    static listening_table_t table = {.known = true, .count = LISTENING_TABLE_MAX};
-    listening_t picked, read;
-    char bytes[LISTENING_BYTES];
+    static box_ports_t table = {.known = true, .count = BOX_PORTS_MAX};
+    box_ports_answer_t picked, read;
+    char bytes[BOX_PORTS_BYTES];
     str_t label;
     store_box_t box = {.provider = PROVIDER_DOCKER};
     (void)state;
-    for (uint16_t i = 0; i < LISTENING_TABLE_MAX; i++)
-        table.ports[i] = (listening_port_t){(uint16_t)(1000 + i), i == 200};
-    listening_pick(&table, &box, 1200, &picked);
-    assert_int_equal(picked.count, LISTENING_ANSWER_MAX);
+    for (uint16_t i = 0; i < BOX_PORTS_MAX; i++)
+        table.ports[i] = (box_port_t){(uint16_t)(1000 + i), i == 200};
+    box_ports_pick(&table, &box, 1200, &picked);
+    assert_int_equal(picked.count, BOX_PORTS_ANSWER_MAX);
     assert_true(picked.ports[0].port == 1200 && picked.ports[0].loopback && picked.ports[1].port == 1000);
-    size_t n = listening_write(STR("box-1200"), &picked, bytes);
-    assert_true(listening_parse(str_make(bytes, n), &label, &read));
+    size_t n = box_ports_write(STR("box-1200"), &picked, bytes);
+    assert_true(box_ports_parse(str_make(bytes, n), &label, &read));
     assert_true(str_eq(label, STR("box-1200")) && read.known);
     assert_memory_equal(read.ports, picked.ports, sizeof(picked.ports));
     for (size_t i = 0; i + 8 < n; i++)
-        if (listening_parse(str_make(bytes, i), &label, &read))
-            assert_true(label.n <= LISTENING_LABEL_MAX);
+        if (box_ports_parse(str_make(bytes, i), &label, &read))
+            assert_true(label.n <= BOX_PORTS_LABEL_MAX);
     box = (store_box_t){.provider = PROVIDER_DOCKER, .port_count = 1, .ports = {1005}};
-    listening_pick(&table, &box, 1200, &picked);
+    box_ports_pick(&table, &box, 1200, &picked);
     assert_true(picked.count == 1 && picked.ports[0].port == 1005);
     /* The network of a process is the machine's: only what it declares is its own. */
     box.provider = PROVIDER_PROCESS;
-    listening_pick(&table, &box, 1200, &picked);
+    box_ports_pick(&table, &box, 1200, &picked);
     assert_true(picked.count == 1 && picked.ports[0].port == 1005);
     box.port_count = 0;
-    listening_pick(&table, &box, 1200, &picked);
+    box_ports_pick(&table, &box, 1200, &picked);
     assert_true(picked.known && picked.count == 0);
 }
 
@@ -125,25 +125,25 @@ static void what_is_said(void **state)
  */
 static void a_line_is_said(void **state)
 {
-    listening_t sent = {.known = true, .count = LISTENING_ANSWER_MAX}, read;
-    char bytes[LISTENING_BYTES], text[LISTENING_LABEL_MAX + 1];
+    box_ports_answer_t sent = {.known = true, .count = BOX_PORTS_ANSWER_MAX}, read;
+    char bytes[BOX_PORTS_BYTES], text[BOX_PORTS_LABEL_MAX + 1];
     str_t label;
     (void)state;
-    memset(text, 'l', LISTENING_LABEL_MAX);
-    memset(sent.line, 'x', LISTENING_LINE_MAX);
-    size_t n = listening_write(str_make(text, LISTENING_LABEL_MAX), &sent, bytes);
-    assert_int_equal(n, LISTENING_BYTES);
-    assert_true(listening_parse(str_make(bytes, n), &label, &read));
+    memset(text, 'l', BOX_PORTS_LABEL_MAX);
+    memset(sent.line, 'x', BOX_PORTS_LINE_MAX);
+    size_t n = box_ports_write(str_make(text, BOX_PORTS_LABEL_MAX), &sent, bytes);
+    assert_int_equal(n, BOX_PORTS_BYTES);
+    assert_true(box_ports_parse(str_make(bytes, n), &label, &read));
     assert_string_equal(read.line, sent.line);
-    assert_true(str_eq(label, str_make(text, LISTENING_LABEL_MAX)));
-    assert_false(listening_parse(str_make(bytes, n - LISTENING_LABEL_MAX), &label, &read)); /* no label */
-    for (size_t i = 0; i < n - LISTENING_LABEL_MAX; i++)
-        assert_false(listening_parse(str_make(bytes, i), &label, &read));
-    bytes[1] = (char)(LISTENING_LINE_MAX + 1);
-    assert_false(listening_parse(str_make(bytes, n), &label, &read));
-    sent = (listening_t){.line = "a\xff\x01z"};
-    n = listening_write(STR("box-1"), &sent, bytes);
-    assert_true(listening_parse(str_make(bytes, n), &label, &read));
+    assert_true(str_eq(label, str_make(text, BOX_PORTS_LABEL_MAX)));
+    assert_false(box_ports_parse(str_make(bytes, n - BOX_PORTS_LABEL_MAX), &label, &read)); /* no label */
+    for (size_t i = 0; i < n - BOX_PORTS_LABEL_MAX; i++)
+        assert_false(box_ports_parse(str_make(bytes, i), &label, &read));
+    bytes[1] = (char)(BOX_PORTS_LINE_MAX + 1);
+    assert_false(box_ports_parse(str_make(bytes, n), &label, &read));
+    sent = (box_ports_answer_t){.line = "a\xff\x01z"};
+    n = box_ports_write(STR("box-1"), &sent, bytes);
+    assert_true(box_ports_parse(str_make(bytes, n), &label, &read));
     assert_string_equal(read.line, "a? z");
     assert_true(!read.known && str_eq(label, STR("box-1")));
 }

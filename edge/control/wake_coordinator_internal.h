@@ -1,8 +1,8 @@
-/* Shared by waker.c and waker_probe.c only. */
-#ifndef BOXEDGE_WAKER_INTERNAL_H
-#define BOXEDGE_WAKER_INTERNAL_H
+/* Shared by wake_coordinator.c and wake_coordinator_probe.c only. */
+#ifndef BOXEDGE_WAKE_COORDINATOR_INTERNAL_H
+#define BOXEDGE_WAKE_COORDINATOR_INTERNAL_H
 
-#include "waker.h"
+#include "wake_coordinator.h"
 
 #include "deadline.h"
 #include "name_map.h"
@@ -35,7 +35,7 @@ typedef struct port_wake {
 
 struct box_wake {
     char id[BOX_ID_MAX + 1];
-    waker_t *waker;
+    wake_coordinator_t *coordinator;
     bool resuming;
     unsigned resumes;
     uint64_t began_ms;   /* loop_now: arrival of the first of the current waiters */
@@ -49,27 +49,28 @@ struct box_wake {
     loop_timer_t forget;
 };
 
-struct waker {
+struct coordinator {
     loop_t *loop;
     conf_t *conf;
     boxes_t *boxes;
     worker_links_t *worker_links;
-    listening_desk_t *listening;
+    box_ports_service_t *listening;
     name_map_t by_id; /* box_wake_t */
     shm_wakes_t *counts;
 };
 
-/* ---- waker.c ---- */
+/* ---- wake_coordinator.c ---- */
 /* Ends the wait for this port. */
-void waker_finish_port(port_wake_t *port, wake_result_t result, const failure_t *failure);
+void wake_coordinator_finish_port(port_wake_t *port, wake_result_t result, const failure_t *failure);
 /* Remembers `failure`: new requests get it at once. */
-void waker_remember(box_wake_t *wake, failure_t *failure, wake_result_t result, const char *sentence);
+void wake_coordinator_remember(box_wake_t *wake, failure_t *failure, wake_result_t result,
+                               const char *sentence);
 /* Notifies the workers that wait for the port. */
-void waker_tell_stage(const port_wake_t *port, wake_stage_t stage);
+void wake_coordinator_notify_stage(const port_wake_t *port, wake_stage_t stage);
 
-/* ---- waker_probe.c ---- */
+/* ---- wake_coordinator_probe.c ---- */
 /* The box runs: probes its awaited ports, unless a probe is under way. */
-void waker_probe_all(box_wake_t *wake, const store_box_t *box);
-void waker_stop_probing(port_wake_t *port);
+void wake_coordinator_probe_all(box_wake_t *wake, const store_box_t *box);
+void wake_coordinator_stop_probing(port_wake_t *port);
 
 #endif

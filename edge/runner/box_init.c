@@ -1,4 +1,4 @@
-#include "keeper.h"
+#include "box_init.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -10,10 +10,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "box_init_exec.h"
 #include "cgroup.h"
 #include "children.h"
 #include "clock.h"
-#include "keeper_exec.h"
 
 /* Delay between checks for remaining processes of an ended box: the first, doubling, and the
  * longest. */
@@ -23,33 +23,33 @@
  * was reaped. */
 #define REMOVE_TRIES 50
 
-typedef enum keeper_state {
-    KEEPER_RUNS,
-    KEEPER_STOPS,  /* SIGTERM was sent; SIGKILL follows at due_ms */
-    KEEPER_KILLS,  /* SIGKILL was sent */
-    KEEPER_SWEEPS, /* the command was reaped; its remaining processes are killed */
-} keeper_state_t;
+typedef enum box_init_state {
+    BOX_INIT_RUNS,
+    BOX_INIT_STOPS,  /* SIGTERM was sent; SIGKILL follows at due_ms */
+    BOX_INIT_KILLS,  /* SIGKILL was sent */
+    BOX_INIT_SWEEPS, /* the command was reaped; its remaining processes are killed */
+} box_init_state_t;
 
 typedef struct keeping {
-    const keeper_spec_t *spec;
-    keeper_state_t state;
+    const box_init_spec_t *spec;
+    box_init_state_t state;
     cgroup_t group;
     int runner_fd; /* -1: the runner is gone */
     int signal_fd;
     int report_fd;   /* of the child, until the command runs; -1: the command runs, or never will */
     pid_t command;   /* leader of its group; 0: reaped */
     int status;      /* of the command */
-    uint64_t due_ms; /* KEEPER_STOPS */
-    int sweep_ms;    /* KEEPER_SWEEPS: until the next check */
+    uint64_t due_ms; /* BOX_INIT_STOPS */
+    int sweep_ms;    /* BOX_INIT_SWEEPS: until the next check */
 } keeping_t;
 
-static void set_state(keeping_t *k, keeper_state_t state)
+static void set_state(keeping_t *k, box_init_state_t state)
 {
     assert(state >= k->state);
     k->state = state;
 }
 
-static void tell(const keeping_t *k, keeper_message_t type, uint64_t value, str_t bytes)
+static void tell(const keeping_t *k, box_init_message_t type, uint64_t value, str_t bytes)
 {
     if (k->runner_fd >= 0 && ipc_send(k->runner_fd, type, value, bytes, NULL, 0) != IPC_OK) {
         /* The runner is gone: the next read finds the end of the channel. */
@@ -72,8 +72,8 @@ static void kill_all(keeping_t *k)
         (void)kill(k->command, SIGKILL); /* it may not lead its group yet */
     if (k->group.fd >= 0)
         cgroup_kill(&k->group); /* without a group, the sweep finds them */
-    if (k->state < KEEPER_KILLS)
-        set_state(k, KEEPER_KILLS);
+    if (k->state < BOX_INIT_KILLS)
+        set_state(k, BOX_INIT_KILLS);
 }
 
 static void freeze(const keeping_t *k, bool frozen)
@@ -84,13 +84,13 @@ static void freeze(const keeping_t *k, bool frozen)
 
 static void stop(keeping_t *k)
 {
-    if (k->state != KEEPER_RUNS)
+    if (k->state != BOX_INIT_RUNS)
         return;
     if (k->report_fd >= 0) { /* still our own code, which has nothing to finish and ignores SIGTERM */
         kill_all(k);
         return;
     }
-    set_state(k, KEEPER_STOPS);
+    set_state(k, BOX_INIT_STOPS);
     k->due_ms = clock_now_ms() + k->spec->grace_ms;
     signal_group(k, SIGTERM);
     freeze(k, false); /* so that the processes can handle SIGTERM */
@@ -103,11 +103,11 @@ static void take_orders(keeping_t *k)
     ipc_message_t message;
     ipc_result_t result;
     while ((result = ipc_receive(k->runner_fd, &message)) == IPC_OK) {
-        if (message.type == KEEPER_STOP)
+        if (message.type == BOX_INIT_STOP)
             stop(k);
-        else if (message.type == KEEPER_FREEZE && k->state == KEEPER_RUNS)
+        else if (message.type == BOX_INIT_FREEZE && k->state == BOX_INIT_RUNS)
             freeze(k, true);
-        else if (message.type == KEEPER_THAW && k->state == KEEPER_RUNS)
+        else if (message.type == BOX_INIT_THAW && k->state == BOX_INIT_RUNS)
             freeze(k, false);
         ipc_message_fini(&message);
     }
@@ -118,11 +118,11 @@ static void take_orders(keeping_t *k)
     kill_all(k);
 }
 
-static void tell_failure(keeping_t *k, const keeper_report_t *report)
+static void tell_failure(keeping_t *k, const box_init_report_t *report)
 {
     char text[512];
     const char *why = strerror(report->error);
-    switch ((keeper_stage_t)report->stage) {
+    switch ((box_init_stage_t)report->stage) {
     case STAGE_RIGHTS:
         (void)snprintf(text, sizeof(text), "the rights of its user cannot be taken on: %s", why);
         break;
@@ -136,21 +136,21 @@ static void tell_failure(keeping_t *k, const keeper_report_t *report)
     default:
         (void)snprintf(text, sizeof(text), "the system is short of something: %s", why);
     }
-    tell(k, KEEPER_FAILED, 0, str_from(text));
+    tell(k, BOX_INIT_FAILED, 0, str_from(text));
 }
 
 /* Takes the child's report of a failure before the command, or the end of the pipe once the command
  * runs. */
 static void take_report(keeping_t *k)
 {
-    keeper_report_t report;
+    box_init_report_t report;
     ssize_t n = read(k->report_fd, &report, sizeof(report));
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n == (ssize_t)sizeof(report))
         tell_failure(k, &report);
     else if (k->command != 0)
-        tell(k, KEEPER_STARTED, (uint64_t)k->command, STR(""));
+        tell(k, BOX_INIT_STARTED, (uint64_t)k->command, STR(""));
     close(k->report_fd);
     k->report_fd = -1;
 }
@@ -173,7 +173,7 @@ static bool reap(keeping_t *k)
             k->status = status;
             k->command = 0;
             kill_all(k);
-            set_state(k, KEEPER_SWEEPS);
+            set_state(k, BOX_INIT_SWEEPS);
         }
     }
 }
@@ -183,7 +183,7 @@ static _Noreturn void end(keeping_t *k)
 {
     for (int i = 0; i < REMOVE_TRIES && !cgroup_remove(&k->group); i++)
         (void)poll(NULL, 0, 2);
-    tell(k, KEEPER_ENDED, (uint64_t)(unsigned)k->status, STR(""));
+    tell(k, BOX_INIT_ENDED, (uint64_t)(unsigned)k->status, STR(""));
     _exit(0);
 }
 
@@ -199,9 +199,9 @@ static void sweep(keeping_t *k)
 
 static int timeout_of(const keeping_t *k)
 {
-    if (k->state == KEEPER_SWEEPS)
+    if (k->state == BOX_INIT_SWEEPS)
         return k->sweep_ms;
-    if (k->state != KEEPER_STOPS)
+    if (k->state != BOX_INIT_STOPS)
         return -1;
     uint64_t now = clock_now_ms();
     return k->due_ms > now ? (int)(k->due_ms - now) : 0;
@@ -223,11 +223,11 @@ static _Noreturn void keep(keeping_t *k)
             take_report(k);
         if (k->runner_fd >= 0 && fds[1].revents != 0)
             take_orders(k);
-        if (k->state == KEEPER_STOPS && clock_now_ms() >= k->due_ms)
+        if (k->state == BOX_INIT_STOPS && clock_now_ms() >= k->due_ms)
             kill_all(k);
         if (!reap(k))
             end(k);
-        if (k->state == KEEPER_SWEEPS)
+        if (k->state == BOX_INIT_SWEEPS)
             sweep(k);
     }
 }
@@ -236,15 +236,15 @@ static _Noreturn void keep(keeping_t *k)
 
 #define NAME_BYTES 128
 
-static void name_group(pid_t keeper, const char *id, char out[NAME_BYTES])
+static void name_group(pid_t box_init, const char *id, char out[NAME_BYTES])
 {
-    (void)snprintf(out, NAME_BYTES, "%d.%s", (int)keeper, id);
+    (void)snprintf(out, NAME_BYTES, "%d.%s", (int)box_init, id);
 }
 
-bool keeper_clean_up(pid_t keeper, const char *id)
+bool box_init_clean_up(pid_t box_init, const char *id)
 {
     char name[NAME_BYTES];
-    name_group(keeper, id, name);
+    name_group(box_init, id, name);
     return cgroup_discard(name);
 }
 
@@ -277,8 +277,8 @@ static bool take_descriptors(int *a, int *b)
 }
 
 /* Starts the command. After a failure here, the runner sees the end of the channel without
- * KEEPER_ENDED. */
-static _Noreturn void run(const keeper_spec_t *spec, int runner_fd, int output_fd)
+ * BOX_INIT_ENDED. */
+static _Noreturn void run(const box_init_spec_t *spec, int runner_fd, int output_fd)
 {
     char name[NAME_BYTES];
     /* No process writes to `input`, and this process keeps its other end open until the box has
@@ -287,7 +287,7 @@ static _Noreturn void run(const keeper_spec_t *spec, int runner_fd, int output_f
     keeping_t k = {.spec = spec, .group = {.fd = -1}};
     pid_t self = getpid();
 
-    (void)prctl(PR_SET_NAME, "keeper", 0, 0, 0);
+    (void)prctl(PR_SET_NAME, "box-init", 0, 0, 0);
     (void)setsid();
     if (!take_descriptors(&runner_fd, &output_fd) || prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0 ||
         (k.signal_fd = watch_children()) < 0 || pipe2(report, O_CLOEXEC) < 0 || pipe2(input, O_CLOEXEC) < 0)
@@ -300,21 +300,22 @@ static _Noreturn void run(const keeper_spec_t *spec, int runner_fd, int output_f
         k.command = fork();
     }
     if (k.command == 0)
-        keeper_exec(spec, self, &(keeper_ends_t){.input_fd = input[0], .output_fd = output_fd}, report[1]);
+        box_init_exec(spec, self, &(box_init_ends_t){.input_fd = input[0], .output_fd = output_fd},
+                      report[1]);
     close(input[0]);
     close(output_fd);
     close(report[1]);
     k.runner_fd = runner_fd;
     k.report_fd = report[0];
     if (k.command < 0) {
-        const keeper_report_t why = {.error = errno};
+        const box_init_report_t why = {.error = errno};
         k.command = 0;
         tell_failure(&k, &why);
     }
     keep(&k);
 }
 
-bool keeper_start(const keeper_spec_t *spec, keeper_t *out)
+bool box_init_start(const box_init_spec_t *spec, box_init_t *out)
 {
     int channel[2] = {-1, -1}, output[2] = {-1, -1};
     pid_t pid = -1;
@@ -327,7 +328,7 @@ bool keeper_start(const keeper_spec_t *spec, keeper_t *out)
     for (size_t i = 0; i < sizeof(theirs) / sizeof(theirs[0]); i++)
         if (theirs[i] >= 0)
             close(theirs[i]);
-    *out = (keeper_t){.pid = pid, .fd = channel[0], .output_fd = output[0]};
+    *out = (box_init_t){.pid = pid, .fd = channel[0], .output_fd = output[0]};
     errno = saved;
     return pid > 0;
 }

@@ -1,13 +1,13 @@
 /*
  * The edge's own requests to the API's upstream, for a caller and with the caller's key.
  */
-#ifndef BOXEDGE_API_ASK_H
-#define BOXEDGE_API_ASK_H
+#ifndef BOXEDGE_API_QUERY_H
+#define BOXEDGE_API_QUERY_H
 
 #include "subrequest.h"
 
 /* Sends `method` `target` without a body for `ex`; `done` as for subrequest_start. */
-subrequest_t *api_ask(exchange_t *ex, str_t method, str_t target, subrequest_done_t done, void *arg);
+subrequest_t *api_query(exchange_t *ex, str_t method, str_t target, subrequest_done_t done, void *arg);
 /* Maximum concurrent requests. The first one goes alone, since it shows whether the key is valid. */
 #define API_ASKED_AT_ONCE 8
 
@@ -33,10 +33,10 @@ typedef struct api_questions {
 
 /* Sends a GET for each of `count` paths (at least one), which outlive it. `questions` must be idle
  * (asserted). */
-void api_ask_each(api_questions_t *questions, exchange_t *ex, const str_t *paths, size_t count,
-                  api_answer_t *answer, void (*done)(exchange_t *ex));
+void api_query_each(api_questions_t *questions, exchange_t *ex, const str_t *paths, size_t count,
+                    api_answer_t *answer, void (*done)(exchange_t *ex));
 /* Cancels the requests: no more calls follow. */
-void api_ask_stop(api_questions_t *questions);
+void api_query_stop(api_questions_t *questions);
 
 /* The path of a box by id or name, with the segment encoded. In ex->arena. */
 str_t api_box_path(exchange_t *ex, str_t name);

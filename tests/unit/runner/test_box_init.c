@@ -15,14 +15,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "box_init.h"
 #include "cgroup.h"
 #include "clock.h"
-#include "keeper.h"
 
 #define PATIENCE_MS 20000
 
 typedef struct box {
-    keeper_t keeper;
+    box_init_t box_init;
     char output[4096];
     size_t len;
     bool is_silent; /* the output has ended */
@@ -38,14 +38,14 @@ static const privileges_t *user(void)
 static void start(box_t *box, char **argv, const char *directory, uint32_t grace_ms)
 {
     char *env[] = {(char *)"PATH=/usr/bin:/bin", NULL};
-    const keeper_spec_t spec = {.id = "test",
-                                .argv = argv,
-                                .env = env,
-                                .directory = directory,
-                                .privileges = user(),
-                                .grace_ms = grace_ms};
+    const box_init_spec_t spec = {.id = "test",
+                                  .argv = argv,
+                                  .env = env,
+                                  .directory = directory,
+                                  .privileges = user(),
+                                  .grace_ms = grace_ms};
     *box = (box_t){.len = 0};
-    assert_true(keeper_start(&spec, &box->keeper));
+    assert_true(box_init_start(&spec, &box->box_init));
 }
 
 static void start_script(box_t *box, const char *script, uint32_t grace_ms)
@@ -59,11 +59,11 @@ static void await(box_t *box, int fd)
 {
     for (;;) {
         struct pollfd fds[2] = {{.fd = fd, .events = POLLIN},
-                                {.fd = box->is_silent ? -1 : box->keeper.output_fd, .events = POLLIN}};
+                                {.fd = box->is_silent ? -1 : box->box_init.output_fd, .events = POLLIN}};
         assert_true(poll(fds, 2, PATIENCE_MS) > 0);
         if (fds[1].revents != 0) {
             ssize_t n =
-                read(box->keeper.output_fd, box->output + box->len, sizeof(box->output) - 1 - box->len);
+                read(box->box_init.output_fd, box->output + box->len, sizeof(box->output) - 1 - box->len);
             if (n > 0)
                 box->len += (size_t)n;
             box->is_silent = n == 0;
@@ -73,11 +73,11 @@ static void await(box_t *box, int fd)
     }
 }
 
-static uint64_t expect(box_t *box, keeper_message_t type, const char *text)
+static uint64_t expect(box_t *box, box_init_message_t type, const char *text)
 {
     ipc_message_t message;
-    await(box, box->keeper.fd);
-    assert_int_equal(ipc_receive(box->keeper.fd, &message), IPC_OK);
+    await(box, box->box_init.fd);
+    assert_int_equal(ipc_receive(box->box_init.fd, &message), IPC_OK);
     assert_int_equal(message.type, type);
     if (text != NULL) {
         message.bytes[message.len] = '\0';
@@ -88,15 +88,16 @@ static uint64_t expect(box_t *box, keeper_message_t type, const char *text)
 
 static void expect_end(box_t *box, int status)
 {
-    assert_int_equal(expect(box, KEEPER_ENDED, NULL), status);
-    assert_int_equal(waitpid(box->keeper.pid, NULL, 0), box->keeper.pid);
+    assert_int_equal(expect(box, BOX_INIT_ENDED, NULL), status);
+    assert_int_equal(waitpid(box->box_init.pid, NULL, 0), box->box_init.pid);
     ssize_t n;
-    while ((n = read(box->keeper.output_fd, box->output + box->len, sizeof(box->output) - 1 - box->len)) > 0)
+    while ((n = read(box->box_init.output_fd, box->output + box->len, sizeof(box->output) - 1 - box->len)) >
+           0)
         box->len += (size_t)n;
     assert_int_equal(n, 0); /* all who could write are gone */
-    close(box->keeper.output_fd);
-    if (box->keeper.fd >= 0)
-        close(box->keeper.fd);
+    close(box->box_init.output_fd);
+    if (box->box_init.fd >= 0)
+        close(box->box_init.fd);
 }
 
 /* Reads until the box has written so many lines. */
@@ -108,7 +109,7 @@ static void expect_lines(box_t *box, size_t lines)
             count += box->output[i] == '\n';
         if (count >= lines)
             return;
-        struct pollfd fd = {.fd = box->keeper.output_fd, .events = POLLIN};
+        struct pollfd fd = {.fd = box->box_init.output_fd, .events = POLLIN};
         assert_int_equal(poll(&fd, 1, PATIENCE_MS), 1);
         ssize_t n = read(fd.fd, box->output + box->len, sizeof(box->output) - 1 - box->len);
         assert_true(n > 0);
@@ -116,9 +117,9 @@ static void expect_lines(box_t *box, size_t lines)
     }
 }
 
-static void say(box_t *box, keeper_message_t type)
+static void say(box_t *box, box_init_message_t type)
 {
-    assert_int_equal(ipc_send(box->keeper.fd, type, 0, STR(""), NULL, 0), IPC_OK);
+    assert_int_equal(ipc_send(box->box_init.fd, type, 0, STR(""), NULL, 0), IPC_OK);
 }
 
 static void runs_and_ends(void **state)
@@ -126,7 +127,7 @@ static void runs_and_ends(void **state)
     (void)state;
     box_t box;
     start_script(&box, "echo $$; exit 3", 1000);
-    uint64_t pid = expect(&box, KEEPER_STARTED, NULL);
+    uint64_t pid = expect(&box, BOX_INIT_STARTED, NULL);
     expect_end(&box, 3 << 8);
     assert_int_equal(strtol(box.output, NULL, 10), pid);
 }
@@ -150,7 +151,7 @@ static void has_nothing_of_ours(void **state)
     sigprocmask(SIG_SETMASK, &old, NULL);
     (void)signal(SIGTERM, SIG_DFL);
     close(spare);
-    expect(&box, KEEPER_STARTED, NULL);
+    expect(&box, BOX_INIT_STARTED, NULL);
     expect_end(&box, 0);
     box.output[box.len] = '\0';
     char want[512];
@@ -171,13 +172,13 @@ static void says_why_it_cannot(void **state)
     char *missing[] = {(char *)"/no/such/program", NULL}, *by_name[] = {(char *)"no-such-program", NULL};
     char *fine[] = {(char *)"true", NULL};
     start(&box, missing, "/", 1000);
-    expect(&box, KEEPER_FAILED, "/no/such/program: No such file or directory");
+    expect(&box, BOX_INIT_FAILED, "/no/such/program: No such file or directory");
     expect_end(&box, 127 << 8);
     start(&box, by_name, "/", 1000);
-    expect(&box, KEEPER_FAILED, "no-such-program: No such file or directory");
+    expect(&box, BOX_INIT_FAILED, "no-such-program: No such file or directory");
     expect_end(&box, 127 << 8);
     start(&box, fine, "/no/such/dir", 1000);
-    expect(&box, KEEPER_FAILED, "its directory /no/such/dir cannot be entered: No such file or directory");
+    expect(&box, BOX_INIT_FAILED, "its directory /no/such/dir cannot be entered: No such file or directory");
     expect_end(&box, 127 << 8);
 }
 
@@ -186,9 +187,9 @@ static void stops_when_asked(void **state)
     (void)state;
     box_t box;
     start_script(&box, "trap 'echo bye; exit 7' TERM; echo up; while :; do sleep 0.05; done", PATIENCE_MS);
-    expect(&box, KEEPER_STARTED, NULL);
+    expect(&box, BOX_INIT_STARTED, NULL);
     expect_lines(&box, 1);
-    say(&box, KEEPER_STOP);
+    say(&box, BOX_INIT_STOP);
     expect_end(&box, 7 << 8);
     box.output[box.len] = '\0';
     assert_non_null(strstr(box.output, "bye"));
@@ -199,9 +200,9 @@ static void is_killed_when_it_does_not_stop(void **state)
     (void)state;
     box_t box;
     start_script(&box, "trap '' TERM; echo up; while :; do sleep 1000; done", 0);
-    expect(&box, KEEPER_STARTED, NULL);
+    expect(&box, BOX_INIT_STARTED, NULL);
     expect_lines(&box, 1);
-    say(&box, KEEPER_STOP);
+    say(&box, BOX_INIT_STOP);
     expect_end(&box, SIGKILL);
 }
 
@@ -223,7 +224,7 @@ static void start_family(box_t *box, int pidfds[3])
                  "sh -c 'setsid sh -c \"echo \\$\\$; exec sleep 1000\" & exit' & "
                  "while :; do sleep 0.05; done",
                  0);
-    expect(box, KEEPER_STARTED, NULL);
+    expect(box, BOX_INIT_STARTED, NULL);
     expect_lines(box, 3);
     char *rest = box->output;
     for (int i = 0; i < 3; i++)
@@ -245,16 +246,16 @@ static void nothing_is_left_after_a_stop(void **state)
     box_t box;
     int pidfds[3];
     start_family(&box, pidfds);
-    say(&box, KEEPER_STOP);
-    expect(&box, KEEPER_ENDED, NULL);
+    say(&box, BOX_INIT_STOP);
+    expect(&box, BOX_INIT_ENDED, NULL);
     for (int i = 0; i < 3; i++) { /* already, not soon */
         struct pollfd fd = {.fd = pidfds[i], .events = POLLIN};
         assert_int_equal(poll(&fd, 1, 0), 1);
     }
     expect_gone(pidfds);
-    assert_int_equal(waitpid(box.keeper.pid, NULL, 0), box.keeper.pid);
-    close(box.keeper.fd);
-    close(box.keeper.output_fd);
+    assert_int_equal(waitpid(box.box_init.pid, NULL, 0), box.box_init.pid);
+    close(box.box_init.fd);
+    close(box.box_init.output_fd);
 }
 
 static void nothing_is_left_without_the_runner(void **state)
@@ -263,10 +264,10 @@ static void nothing_is_left_without_the_runner(void **state)
     box_t box;
     int pidfds[3];
     start_family(&box, pidfds);
-    close(box.keeper.fd);
+    close(box.box_init.fd);
     expect_gone(pidfds);
-    assert_int_equal(waitpid(box.keeper.pid, NULL, 0), box.keeper.pid);
-    close(box.keeper.output_fd);
+    assert_int_equal(waitpid(box.box_init.pid, NULL, 0), box.box_init.pid);
+    close(box.box_init.output_fd);
 }
 
 static void nothing_is_left_when_the_command_ends(void **state)
@@ -274,7 +275,7 @@ static void nothing_is_left_when_the_command_ends(void **state)
     (void)state;
     box_t box;
     start_script(&box, "trap 'exit 0' USR1; setsid sh -c 'echo up; exec sleep 1000' & wait", PATIENCE_MS);
-    pid_t pid = (pid_t)expect(&box, KEEPER_STARTED, NULL);
+    pid_t pid = (pid_t)expect(&box, BOX_INIT_STARTED, NULL);
     expect_lines(&box, 1);
     assert_int_equal(kill(pid, SIGUSR1), 0);
     expect_end(&box, 0);
@@ -313,7 +314,7 @@ static bool is_frozen(pid_t pid)
     return strstr(text, "frozen 1") != NULL;
 }
 
-/* The keeper does not say so. */
+/* The box init does not say so. */
 static void await_frozen(pid_t pid)
 {
     uint64_t until = clock_now_ms() + PATIENCE_MS;
@@ -340,16 +341,16 @@ static void frozen_it_does_nothing(void **state)
         &box,
         "trap 'echo usr1' USR1; trap 'echo bye; exit 0' TERM; sleep 1000 & echo up; while :; do wait; done",
         PATIENCE_MS);
-    pid_t pid = (pid_t)expect(&box, KEEPER_STARTED, NULL);
+    pid_t pid = (pid_t)expect(&box, BOX_INIT_STARTED, NULL);
     expect_lines(&box, 1);
-    say(&box, KEEPER_FREEZE);
+    say(&box, BOX_INIT_FREEZE);
     await_frozen(pid);
     assert_int_equal(kill(pid, SIGUSR1), 0);
     assert_true(has_pending(pid, SIGUSR1));
-    say(&box, KEEPER_THAW);
+    say(&box, BOX_INIT_THAW);
     expect_lines(&box, 2);
-    say(&box, KEEPER_FREEZE);
-    say(&box, KEEPER_STOP); /* heard in spite of it */
+    say(&box, BOX_INIT_FREEZE);
+    say(&box, BOX_INIT_STOP); /* heard in spite of it */
     expect_end(&box, 0);
     box.output[box.len] = '\0';
     assert_non_null(strstr(box.output, "bye\n"));

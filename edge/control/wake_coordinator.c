@@ -2,7 +2,7 @@
  * Each awaited box has a record: a resume under way, the awaited ports with their workers, and the last
  * failures. Records with nothing to remember are freed.
  */
-#include "waker_internal.h"
+#include "wake_coordinator_internal.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -22,26 +22,26 @@
 
 /* ---- records ---- */
 
-static box_wake_t *find(waker_t *waker, str_t id)
+static box_wake_t *find(wake_coordinator_t *coordinator, str_t id)
 {
-    return name_map_find(&waker->by_id, id);
+    return name_map_find(&coordinator->by_id, id);
 }
 
 static void on_forget(loop_timer_t *timer);
 
-static box_wake_t *find_or_add(waker_t *waker, str_t id)
+static box_wake_t *find_or_add(wake_coordinator_t *coordinator, str_t id)
 {
-    box_wake_t *wake = find(waker, id);
-    if (wake != NULL || waker->by_id.count == WAKER_BOXES_MAX)
+    box_wake_t *wake = find(coordinator, id);
+    if (wake != NULL || coordinator->by_id.count == WAKE_COORDINATOR_BOXES_MAX)
         return wake;
     wake = calloc(1, sizeof(*wake));
     assert(wake != NULL);
     assert(id.n <= BOX_ID_MAX);
     memcpy(wake->id, id.p, id.n);
-    wake->waker = waker;
-    name_map_add(&waker->by_id, wake);
-    counter_set(&waker->counts->boxes, waker->by_id.count);
-    loop_timer_start(waker->loop, &wake->forget, FORGET_MS, on_forget);
+    wake->coordinator = coordinator;
+    name_map_add(&coordinator->by_id, wake);
+    counter_set(&coordinator->counts->boxes, coordinator->by_id.count);
+    loop_timer_start(coordinator->loop, &wake->forget, FORGET_MS, on_forget);
     return wake;
 }
 
@@ -52,7 +52,7 @@ static void free_wake(void *item)
     while (wake->ports != NULL) {
         port_wake_t *port = wake->ports;
         wake->ports = port->next;
-        waker_stop_probing(port);
+        wake_coordinator_stop_probing(port);
         free(port);
     }
     free(wake);
@@ -76,17 +76,17 @@ static bool failed_lately(const failure_t *failure, uint64_t now)
 static void on_forget(loop_timer_t *timer)
 {
     box_wake_t *wake = CONTAINER_OF(box_wake_t, forget, timer);
-    waker_t *waker = wake->waker;
-    uint64_t now = loop_now(waker->loop);
+    wake_coordinator_t *coordinator = wake->coordinator;
+    uint64_t now = loop_now(coordinator->loop);
     bool keep = in_use(wake) || failed_lately(&wake->failure, now);
     for (const port_wake_t *port = wake->ports; port != NULL; port = port->next)
         keep |= failed_lately(&port->failure, now);
     if (keep) {
-        loop_timer_start(waker->loop, timer, FORGET_MS, on_forget);
+        loop_timer_start(coordinator->loop, timer, FORGET_MS, on_forget);
         return;
     }
-    name_map_remove(&waker->by_id, wake);
-    counter_set(&waker->counts->boxes, waker->by_id.count);
+    name_map_remove(&coordinator->by_id, wake);
+    counter_set(&coordinator->counts->boxes, coordinator->by_id.count);
     free_wake(wake);
 }
 
@@ -95,7 +95,7 @@ static port_wake_t *find_or_add_port(box_wake_t *wake, uint16_t number)
     for (port_wake_t *port = wake->ports; port != NULL; port = port->next)
         if (port->port == number)
             return port;
-    if (wake->port_count == WAKER_PORTS_MAX)
+    if (wake->port_count == WAKE_COORDINATOR_PORTS_MAX)
         return NULL;
     port_wake_t *port = calloc(1, sizeof(*port));
     assert(port != NULL);
@@ -114,7 +114,7 @@ static uint32_t span_ms(uint64_t from, uint64_t to)
 
 static wake_answer_t make_answer(const box_wake_t *wake, uint16_t port, const failure_t *failure)
 {
-    uint64_t now = loop_now(wake->waker->loop);
+    uint64_t now = loop_now(wake->coordinator->loop);
     wake_answer_t answer = {.resume_ms = span_ms(wake->began_ms, wake->running_ms),
                             .listen_ms = span_ms(wake->running_ms, now)};
     (void)snprintf(answer.label, sizeof(answer.label), "%.57s-%u", wake->id, port);
@@ -125,24 +125,25 @@ static wake_answer_t make_answer(const box_wake_t *wake, uint16_t port, const fa
     return answer;
 }
 
-static void tell_one(waker_t *waker, unsigned worker, wake_result_t result, const wake_answer_t *answer)
+static void tell_one(wake_coordinator_t *coordinator, unsigned worker, wake_result_t result,
+                     const wake_answer_t *answer)
 {
     char bytes[WAKE_ANSWER_BYTES];
     size_t n = wake_answer_write(answer, bytes);
-    worker_links_tell(waker->worker_links, worker, PROCESS_WOKEN, result, str_make(bytes, n));
+    worker_links_notify(coordinator->worker_links, worker, PROCESS_WOKEN, result, str_make(bytes, n));
 }
 
 static void each_worker(const port_wake_t *port, uint32_t type, uint64_t value, str_t bytes)
 {
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
         if ((port->workers[i / 64] >> (i % 64) & 1) != 0)
-            worker_links_tell(port->box->waker->worker_links, i, type, value, bytes);
+            worker_links_notify(port->box->coordinator->worker_links, i, type, value, bytes);
 }
 
-void waker_finish_port(port_wake_t *port, wake_result_t result, const failure_t *failure)
+void wake_coordinator_finish_port(port_wake_t *port, wake_result_t result, const failure_t *failure)
 {
     char bytes[WAKE_ANSWER_BYTES];
-    waker_stop_probing(port);
+    wake_coordinator_stop_probing(port);
     if (!port->waited)
         return;
     wake_answer_t answer = make_answer(port->box, port->port, failure);
@@ -155,7 +156,7 @@ void waker_finish_port(port_wake_t *port, wake_result_t result, const failure_t 
 static void finish_all(box_wake_t *wake, wake_result_t result, const failure_t *failure)
 {
     for (port_wake_t *port = wake->ports; port != NULL; port = port->next)
-        waker_finish_port(port, result, failure);
+        wake_coordinator_finish_port(port, result, failure);
     wake->resumes = 0;
     wake->began_ms = wake->came_ms = 0;
 }
@@ -171,10 +172,10 @@ static const failure_t stopped = {
 static uint64_t stage_value(const port_wake_t *port, wake_stage_t stage)
 {
     const box_wake_t *wake = port->box;
-    return wake_stage_pack(stage, span_ms(wake->began_ms, loop_now(wake->waker->loop)));
+    return wake_stage_pack(stage, span_ms(wake->began_ms, loop_now(wake->coordinator->loop)));
 }
 
-void waker_tell_stage(const port_wake_t *port, wake_stage_t stage)
+void wake_coordinator_notify_stage(const port_wake_t *port, wake_stage_t stage)
 {
     char label[BOX_ID_MAX + 8];
     int n = snprintf(label, sizeof(label), "%s-%u", port->box->id, port->port);
@@ -189,20 +190,21 @@ static void tell_stage_to(const port_wake_t *port, unsigned worker)
     wake_stage_t stage = port->recording       ? WAKE_LISTENING
                          : port->probe != NULL ? WAKE_STARTING
                                                : WAKE_RESUMING;
-    worker_links_tell(port->box->waker->worker_links, worker, PROCESS_WAKE_STAGE, stage_value(port, stage),
-                      str_make(label, (size_t)n));
+    worker_links_notify(port->box->coordinator->worker_links, worker, PROCESS_WAKE_STAGE,
+                        stage_value(port, stage), str_make(label, (size_t)n));
 }
 
-void waker_remember(box_wake_t *wake, failure_t *failure, wake_result_t result, const char *sentence)
+void wake_coordinator_remember(box_wake_t *wake, failure_t *failure, wake_result_t result,
+                               const char *sentence)
 {
-    uint64_t now = loop_now(wake->waker->loop);
+    uint64_t now = loop_now(wake->coordinator->loop);
     bool again = failed_lately(failure, now);
     uint32_t ms = again ? failure->last_ms * 2 : FAILURE_FIRST_MS;
     failure->last_ms = ms < FAILURE_MOST_MS ? ms : FAILURE_MOST_MS;
     failure->until_ms = now + failure->last_ms;
     failure->result = result;
     (void)snprintf(failure->sentence, sizeof(failure->sentence), "%s", sentence);
-    counter_add(&wake->waker->counts->failures, 1);
+    counter_add(&wake->coordinator->counts->failures, 1);
 }
 
 /* ---- resuming ---- */
@@ -216,31 +218,31 @@ static void begin_resume(box_wake_t *wake)
         return;
     }
     if (wake->resumes == RESUMES_MAX) {
-        waker_remember(wake, &wake->failure, WAKE_FAILED,
-                       "The box is paused again as soon as it was resumed.");
+        wake_coordinator_remember(wake, &wake->failure, WAKE_FAILED,
+                                  "The box is paused again as soon as it was resumed.");
         finish_all(wake, WAKE_FAILED, &wake->failure);
         return;
     }
     wake->resuming = true;
     wake->resumes++;
     wake->running_ms = 0;
-    counter_add(&wake->waker->counts->resumes, 1);
-    boxes_resume(wake->waker->boxes, str_from(wake->id));
+    counter_add(&wake->coordinator->counts->resumes, 1);
+    boxes_resume(wake->coordinator->boxes, str_from(wake->id));
 }
 
 static void fail_all(box_wake_t *wake, wake_result_t result, const char *sentence)
 {
-    waker_remember(wake, &wake->failure, result, sentence);
+    wake_coordinator_remember(wake, &wake->failure, result, sentence);
     finish_all(wake, result, &wake->failure);
 }
 
 static void on_resumed(void *owner, str_t id, provider_result_t result, const char *sentence)
 {
-    waker_t *waker = owner;
-    box_wake_t *wake = find(waker, id);
+    wake_coordinator_t *coordinator = owner;
+    box_wake_t *wake = find(coordinator, id);
     if (wake == NULL || !wake->resuming)
         return;
-    const store_box_t *box = boxes_find(waker->boxes, id);
+    const store_box_t *box = boxes_find(coordinator->boxes, id);
     wake->resuming = false;
     if (result == PROVIDER_GONE || box == NULL || box->state == BOX_GONE) {
         if (result == PROVIDER_UNAVAILABLE)
@@ -254,7 +256,7 @@ static void on_resumed(void *owner, str_t id, provider_result_t result, const ch
     } else if (result == PROVIDER_FAILED) {
         fail_all(wake, WAKE_FAILED, sentence);
     } else if (box->state == BOX_RUNNING && !box->doubted) {
-        waker_probe_all(wake, box);
+        wake_coordinator_probe_all(wake, box);
     } else if (in_use(wake)) {
         begin_resume(wake); /* paused again already, or doubted since the question */
     }
@@ -262,18 +264,18 @@ static void on_resumed(void *owner, str_t id, provider_result_t result, const ch
 
 static void on_changed(void *owner, const store_box_t *box, const store_box_t *old)
 {
-    waker_t *waker = owner;
+    wake_coordinator_t *coordinator = owner;
     (void)old;
-    box_wake_t *wake = find(waker, str_from(box->id));
+    box_wake_t *wake = find(coordinator, str_from(box->id));
     if (wake == NULL || wake->resuming || !in_use(wake))
         return;
     if (box->state == BOX_RUNNING && !box->doubted) {
         if (box->generation != wake->generation)
-            waker_probe_all(wake, box);
+            wake_coordinator_probe_all(wake, box);
         return;
     }
     for (port_wake_t *port = wake->ports; port != NULL; port = port->next) {
-        waker_stop_probing(port); /* the probe restarts when the box runs again */
+        wake_coordinator_stop_probing(port); /* the probe restarts when the box runs again */
     }
     if (box->state == BOX_GONE)
         finish_all(wake, WAKE_GONE, NULL);
@@ -285,22 +287,22 @@ static const boxes_handlers_t boxes_handlers = {.changed = on_changed, .resumed 
 
 /* ---- requests of workers ---- */
 
-static bool answer_from_memory(waker_t *waker, unsigned worker, const box_wake_t *wake, uint16_t port,
-                               const failure_t *failure)
+static bool answer_from_memory(wake_coordinator_t *coordinator, unsigned worker, const box_wake_t *wake,
+                               uint16_t port, const failure_t *failure)
 {
-    if (failure->until_ms == 0 || loop_now(waker->loop) >= failure->until_ms)
+    if (failure->until_ms == 0 || loop_now(coordinator->loop) >= failure->until_ms)
         return false;
     wake_answer_t answer = make_answer(wake, port, failure);
-    tell_one(waker, worker, failure->result, &answer);
+    tell_one(coordinator, worker, failure->result, &answer);
     return true;
 }
 
-static void answer_now(waker_t *waker, unsigned worker, str_t label, wake_result_t result)
+static void answer_now(wake_coordinator_t *coordinator, unsigned worker, str_t label, wake_result_t result)
 {
     wake_answer_t answer = {.resume_ms = 0};
     assert(label.n <= WAKE_LABEL_MAX);
     memcpy(answer.label, label.p, label.n);
-    tell_one(waker, worker, result, &answer);
+    tell_one(coordinator, worker, result, &answer);
 }
 
 /* Whether no request, this one included, has come for the box since the operator stopped it. */
@@ -316,7 +318,7 @@ static bool stays_stopped(box_wake_t *wake, wake_wish_t wish, uint64_t came_ms)
 /* Adds the worker to those that wait for this port. */
 static void add_worker(box_wake_t *wake, port_wake_t *port, unsigned worker)
 {
-    uint64_t now = loop_now(wake->waker->loop);
+    uint64_t now = loop_now(wake->coordinator->loop);
     if (!in_use(wake)) {
         wake->began_ms = now;
         wake->running_ms = 0;
@@ -330,11 +332,11 @@ static void add_worker(box_wake_t *wake, port_wake_t *port, unsigned worker)
 
 static void wait_for(box_wake_t *wake, port_wake_t *port, unsigned worker)
 {
-    waker_t *waker = wake->waker;
-    const store_box_t *box = boxes_find(waker->boxes, str_from(wake->id));
+    wake_coordinator_t *coordinator = wake->coordinator;
+    const store_box_t *box = boxes_find(coordinator->boxes, str_from(wake->id));
     add_worker(wake, port, worker);
     if (!wake->resuming && box != NULL && box->state == BOX_RUNNING && !box->doubted)
-        waker_probe_all(wake, box);
+        wake_coordinator_probe_all(wake, box);
     else
         begin_resume(wake);
     if (port->waited)
@@ -342,10 +344,10 @@ static void wait_for(box_wake_t *wake, port_wake_t *port, unsigned worker)
 }
 
 /* A wake of the box is under way, or its failure is remembered. */
-static bool goes_on(waker_t *waker, str_t id, uint16_t number)
+static bool goes_on(wake_coordinator_t *coordinator, str_t id, uint16_t number)
 {
-    uint64_t now = loop_now(waker->loop);
-    const box_wake_t *wake = find(waker, id);
+    uint64_t now = loop_now(coordinator->loop);
+    const box_wake_t *wake = find(coordinator, id);
     if (wake == NULL)
         return false;
     if (wake->resuming || now < wake->failure.until_ms)
@@ -357,89 +359,91 @@ static bool goes_on(waker_t *waker, str_t id, uint16_t number)
 }
 
 /* Answers if the box runs and waiting is over, or pointless. */
-static bool answer_running(waker_t *waker, unsigned worker, str_t label, const store_box_t *box,
-                           uint16_t port)
+static bool answer_running(wake_coordinator_t *coordinator, unsigned worker, str_t label,
+                           const store_box_t *box, uint16_t port)
 {
     if (box == NULL || box->state != BOX_RUNNING || box->doubted)
         return false;
     if (!store_box_exposes(box, port)) {
-        answer_now(waker, worker, label, WAKE_REFUSED);
+        answer_now(coordinator, worker, label, WAKE_REFUSED);
         return true;
     }
     /* Judge by the workers' view: else they would ask again at once, until the store has it. */
-    const store_box_t *seen = boxes_recorded(waker->boxes, str_from(box->id));
-    uint64_t now = loop_wall_us(waker->loop) / 1000;
+    const store_box_t *seen = boxes_recorded(coordinator->boxes, str_from(box->id));
+    uint64_t now = loop_wall_us(coordinator->loop) / 1000;
     if (seen == NULL || seen->state != BOX_RUNNING || seen->doubted || seen->generation != box->generation ||
         !(store_box_listens(seen, port) || now >= seen->settles_at_ms))
         return false;
-    answer_now(waker, worker, label, WAKE_OK);
+    answer_now(coordinator, worker, label, WAKE_OK);
     return true;
 }
 
-bool waker_ask(waker_t *waker, unsigned worker, str_t label, wake_wish_t wish, uint64_t came_ms)
+bool wake_coordinator_request(wake_coordinator_t *coordinator, unsigned worker, str_t label, wake_wish_t wish,
+                              uint64_t came_ms)
 {
     hostname_t name;
     if (worker >= SHM_WORKERS_MAX || !hostname_parse_label(label, &name) || label.n > WAKE_LABEL_MAX)
         return false;
     str_t id = str_make(name.id, name.id_len);
-    if (answer_running(waker, worker, label, boxes_find(waker->boxes, id), name.port))
+    if (answer_running(coordinator, worker, label, boxes_find(coordinator->boxes, id), name.port))
         return false;
-    if (wish == WAKE_WISH_WATCH && !goes_on(waker, id, name.port)) {
-        answer_now(waker, worker, label, WAKE_ASLEEP);
+    if (wish == WAKE_WISH_WATCH && !goes_on(coordinator, id, name.port)) {
+        answer_now(coordinator, worker, label, WAKE_ASLEEP);
         return false;
     }
-    box_wake_t *wake = find_or_add(waker, id);
+    box_wake_t *wake = find_or_add(coordinator, id);
     port_wake_t *port = wake != NULL ? find_or_add_port(wake, name.port) : NULL;
     if (port == NULL) {
-        answer_now(waker, worker, label, WAKE_BUSY);
+        answer_now(coordinator, worker, label, WAKE_BUSY);
         return false;
     }
     if (stays_stopped(wake, wish, came_ms)) {
         wake_answer_t answer = make_answer(wake, name.port, &stopped);
-        tell_one(waker, worker, WAKE_FAILED, &answer);
+        tell_one(coordinator, worker, WAKE_FAILED, &answer);
         return false;
     }
     if (wish == WAKE_WISH_WAKE && came_ms > wake->came_ms)
         wake->came_ms = came_ms;
-    if (answer_from_memory(waker, worker, wake, name.port, &wake->failure) ||
-        answer_from_memory(waker, worker, wake, name.port, &port->failure))
+    if (answer_from_memory(coordinator, worker, wake, name.port, &wake->failure) ||
+        answer_from_memory(coordinator, worker, wake, name.port, &port->failure))
         return false;
     wait_for(wake, port, worker);
     return port->waited;
 }
 
-void waker_order(waker_t *waker, str_t id, bool runs)
+void wake_coordinator_order(wake_coordinator_t *coordinator, str_t id, bool runs)
 {
-    const store_box_t *box = boxes_find(waker->boxes, id);
+    const store_box_t *box = boxes_find(coordinator->boxes, id);
     if (box == NULL || box->provider != PROVIDER_PROCESS)
         return; /* the runner has no such box */
-    box_wake_t *wake = runs ? find(waker, id) : find_or_add(waker, id);
+    box_wake_t *wake = runs ? find(coordinator, id) : find_or_add(coordinator, id);
     if (wake != NULL) /* NULL: too many wakes to remember one more */
-        wake->stopped_ms = runs ? 0 : loop_now(waker->loop);
+        wake->stopped_ms = runs ? 0 : loop_now(coordinator->loop);
 }
 
 /* ---- the whole ---- */
 
-waker_t *waker_new(loop_t *loop, const conf_t *conf, boxes_t *boxes, worker_links_t *worker_links,
-                   listening_desk_t *listening, shm_wakes_t *counts)
+wake_coordinator_t *wake_coordinator_new(loop_t *loop, const conf_t *conf, boxes_t *boxes,
+                                         worker_links_t *worker_links, box_ports_service_t *listening,
+                                         shm_wakes_t *counts)
 {
-    waker_t *waker = calloc(1, sizeof(*waker));
-    assert(waker != NULL);
-    *waker = (waker_t){.loop = loop,
-                       .conf = conf_acquire(conf),
-                       .boxes = boxes,
-                       .worker_links = worker_links,
-                       .listening = listening,
-                       .by_id = NAME_MAP(box_wake_t, id),
-                       .counts = counts};
-    boxes_listen(boxes, &boxes_handlers, waker);
-    return waker;
+    wake_coordinator_t *coordinator = calloc(1, sizeof(*coordinator));
+    assert(coordinator != NULL);
+    *coordinator = (wake_coordinator_t){.loop = loop,
+                                        .conf = conf_acquire(conf),
+                                        .boxes = boxes,
+                                        .worker_links = worker_links,
+                                        .listening = listening,
+                                        .by_id = NAME_MAP(box_wake_t, id),
+                                        .counts = counts};
+    boxes_subscribe(boxes, &boxes_handlers, coordinator);
+    return coordinator;
 }
 
-void waker_free(waker_t **waker)
+void wake_coordinator_free(wake_coordinator_t **coordinator)
 {
-    waker_t *w = *waker;
-    *waker = NULL;
+    wake_coordinator_t *w = *coordinator;
+    *coordinator = NULL;
     if (w == NULL)
         return;
     name_map_clear(&w->by_id, free_wake);
@@ -447,8 +451,8 @@ void waker_free(waker_t **waker)
     free(w);
 }
 
-void waker_set_conf(waker_t *waker, const conf_t *conf)
+void wake_coordinator_set_conf(wake_coordinator_t *coordinator, const conf_t *conf)
 {
-    conf_release(&waker->conf);
-    waker->conf = conf_acquire(conf);
+    conf_release(&coordinator->conf);
+    coordinator->conf = conf_acquire(conf);
 }

@@ -1,4 +1,4 @@
-#include "keeper_exec.h"
+#include "box_init_exec.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,9 +10,9 @@
 #define DESCRIPTORS_SOFT 1024
 #define DESCRIPTORS_HARD 524288
 
-static _Noreturn void give_up(int fd, keeper_stage_t stage)
+static _Noreturn void give_up(int fd, box_init_stage_t stage)
 {
-    const keeper_report_t what = {.stage = (int32_t)stage, .error = errno};
+    const box_init_report_t what = {.stage = (int32_t)stage, .error = errno};
     if (write(fd, &what, sizeof(what)) < 0) {
         /* No reader is left; the exit status reports the same. */
     }
@@ -40,7 +40,7 @@ static void limit_descriptors(void)
 }
 
 /* Keeps 0, 1, 2 and the report at 3, which exec closes. */
-static bool take_descriptors(const keeper_ends_t *ends, int *report_fd)
+static bool take_descriptors(const box_init_ends_t *ends, int *report_fd)
 {
     /* Above the descriptors that are about to be replaced. */
     int input = fcntl(ends->input_fd, F_DUPFD_CLOEXEC, 10);
@@ -56,7 +56,8 @@ static bool take_descriptors(const keeper_ends_t *ends, int *report_fd)
     return close_range(4, ~0u, 0) == 0;
 }
 
-_Noreturn void keeper_exec(const keeper_spec_t *spec, pid_t keeper, const keeper_ends_t *ends, int report_fd)
+_Noreturn void box_init_exec(const box_init_spec_t *spec, pid_t box_init, const box_init_ends_t *ends,
+                             int report_fd)
 {
     if (setsid() < 0)
         give_up(report_fd, STAGE_SESSION);
@@ -66,7 +67,7 @@ _Noreturn void keeper_exec(const keeper_spec_t *spec, pid_t keeper, const keeper
     if (!take_descriptors(ends, &report_fd))
         give_up(report_fd, STAGE_SESSION);
     errno = EPERM;
-    if ((geteuid() == 0 && !spec->privileges->drop) || !privileges_drop(spec->privileges, keeper))
+    if ((geteuid() == 0 && !spec->privileges->drop) || !privileges_drop(spec->privileges, box_init))
         give_up(report_fd, STAGE_RIGHTS);
     /* With the user's rights, so that the user must be allowed to enter. */
     if (chdir(spec->directory) < 0)

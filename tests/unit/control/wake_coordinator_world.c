@@ -1,4 +1,4 @@
-#include "waker_world.h"
+#include "wake_coordinator_world.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -53,7 +53,7 @@ int make_port(uint16_t *port, bool listening)
     return fd; /* bound: nobody else takes the port */
 }
 
-int waker_world_setup(void **state)
+int wake_coordinator_world_setup(void **state)
 {
     static const uint8_t seed[16];
     world_t *w = calloc(1, sizeof *w);
@@ -77,7 +77,8 @@ int waker_world_setup(void **state)
         w->workers[i] = fds[1];
     }
     w->boxes = boxes_new(w->loop, w->conf, w->store, w->worker_links, NULL, 0, 1000);
-    w->waker = waker_new(w->loop, w->conf, w->boxes, w->worker_links, NULL, shm_wakes(w->shm));
+    w->coordinator =
+        wake_coordinator_new(w->loop, w->conf, w->boxes, w->worker_links, NULL, shm_wakes(w->shm));
     w->provider = (provider_t){.kind = PROVIDER_PROCESS,
                                .handlers = &boxes_provider_handlers,
                                .owner = w->boxes,
@@ -90,12 +91,12 @@ int waker_world_setup(void **state)
     return 0;
 }
 
-int waker_world_teardown(void **state)
+int wake_coordinator_world_teardown(void **state)
 {
     world_t *w = *state;
     boxes_stop(w->boxes);
     store_thread_free(&w->store);
-    waker_free(&w->waker);
+    wake_coordinator_free(&w->coordinator);
     boxes_free(&w->boxes);
     worker_links_free(&w->worker_links);
     for (unsigned i = 0; i < 3; i++)
@@ -176,7 +177,7 @@ void settle(world_t *w)
     }
 }
 
-void waker_world_pass(world_t *w, uint64_t ms)
+void wake_coordinator_world_pass(world_t *w, uint64_t ms)
 {
     const uint64_t step = 50;
     for (uint64_t gone = 0; gone < ms; gone += step) {
