@@ -301,7 +301,7 @@ static void check_ready(supervisor_t *s)
     lockfile_sign(s->lock_fd);
     lockfile_sign(s->state_lock_fd);
     announce(s);
-    snprintf(state, sizeof(state), "MAINPID=%d\nREADY=1", (int)getpid());
+    snprintf(state, sizeof(state), "MAINPID=%d\nSTATUS=serving\nREADY=1", (int)getpid());
     sd_notify_send(state);
     upgrade_notify_predecessor(s);
 }

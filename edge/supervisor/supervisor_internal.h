@@ -58,6 +58,7 @@ typedef struct supervisor {
     bool handed_over;      /* a new binary serves on our sockets */
 
     pid_t upgrade_pid; /* the new binary; 0: none */
+    unsigned upgrades; /* how many were begun */
     int upgrade_fd;    /* for the new binary's report that it serves */
     uint64_t upgrade_due_ms;
     int predecessor_fd; /* to the old binary, which waits for our report; -1: none */

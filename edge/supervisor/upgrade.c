@@ -28,6 +28,7 @@
 #include "memfile.h"
 #include "process.h"
 #include "process_log.h"
+#include "sd_notify.h"
 
 #define HANDOFF_ENV         "BOXEDGE_HANDOFF"
 #define START_WITHIN_MS     60000u
@@ -125,7 +126,12 @@ static bool start_successor(supervisor_t *s)
 /* The new binary failed: returns to the former state. */
 static void give_up(supervisor_t *s, const char *why)
 {
+    char state[256];
     process_log(NULL, "the new binary did not take over: %s; this one goes on", why);
+    /* The number tells it from the failure before (deploy/hand-over). */
+    snprintf(state, sizeof(state), "STATUS=upgrade %u: the new binary did not take over: %s", s->upgrades,
+             why);
+    sd_notify_send(state);
     if (s->upgrade_fd >= 0)
         close(s->upgrade_fd);
     s->upgrade_fd = -1;
@@ -154,6 +160,8 @@ void upgrade_begin(supervisor_t *s)
         return;
     }
     process_log(NULL, "starting the new binary %s", s->argv[0]);
+    s->upgrades++;
+    sd_notify_send("STATUS=starting a new binary");
     supervisor_set_state(s, SUPERVISOR_UPGRADING);
     supervise_drain_child(s, &s->controller, CONTROLLER_DRAIN_MS);
     if (!child_alive(&s->controller))

@@ -151,7 +151,7 @@ def test_the_service_manager_is_told(make_edge, tmp_path):
         manager.settimeout(PATIENCE * SLOW)
         try:
             edge = make_edge(env={"NOTIFY_SOCKET": path})
-            assert manager.recv(100).decode().split("\n") == [f"MAINPID={edge.process.pid}", "READY=1"]
+            assert manager.recv(100).decode().split("\n") == [f"MAINPID={edge.process.pid}", "STATUS=serving", "READY=1"]
             edge.process.terminate()
             assert manager.recv(100) == b"STOPPING=1"
         finally:
