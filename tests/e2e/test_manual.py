@@ -168,12 +168,13 @@ def zsh_offers(made, *words):
         os.execvp("zsh", ["zsh", "-f", "-i"])
     setup = ("unset zle_bracketed_paste; PROMPT=; fpath=($FPATH_MORE $fpath); autoload -U compinit; compinit -u -D; "
              "stty cols 200 rows 200; LISTMAX=0; zstyle ':completion:*' list-separator '#'; setopt no_auto_menu "
-             "no_always_last_prompt no_list_types; bindkey '^I' list-choices; print -r READY''NOW\n")
+             "no_always_last_prompt no_list_types; listed() { zle list-choices; zle -R; zle -I; print -r LISTED''NOW; }; "
+             "zle -N listed; bindkey '^I' listed; print -r READY''NOW\n")
     try:
         os.write(fd, setup.encode())
         read_until(fd, b"READYNOW")
         os.write(fd, (" ".join(words) + "\t").encode())
-        os.write(fd, b"\x15print -r LISTED''NOW\n")
+        # zsh shows no list while more input waits: the widget says when it is there.
         return read_until(fd, b"LISTEDNOW").split()
     finally:
         os.close(fd)
