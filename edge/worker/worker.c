@@ -402,6 +402,11 @@ static bool open_store(worker_process_t *process)
     return process->store != NULL;
 }
 
+static void log_of_blocks(const char *sentence)
+{
+    process_log("worker", "%s", sentence);
+}
+
 static bool start(worker_process_t *process, const worker_args_t *args)
 {
     static const channel_handlers_t handlers = {
@@ -413,7 +418,7 @@ static bool start(worker_process_t *process, const worker_args_t *args)
     if (!open_store(process))
         return false;
     remake_routes(process);
-    worker->blocks = blocks_new(process->store, shm_epoch(worker->context.shm));
+    worker->blocks = blocks_new(process->store, shm_epoch(worker->context.shm), log_of_blocks);
     worker->access =
         access_new(process->store, shm_epoch(worker->context.shm), shm_lockout(worker->context.shm));
     worker->context.linger_rates = linger_rates_new();

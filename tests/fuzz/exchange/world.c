@@ -96,6 +96,11 @@ static void no_message(void *owner, ipc_message_t *message)
     (void)message;
 }
 
+static void log_nothing(const char *sentence)
+{
+    (void)sentence;
+}
+
 static void remove_store(void)
 {
     fixture_remove(&fuzz_world.store);
@@ -124,7 +129,7 @@ void fuzz_world_new(void)
     const _Atomic uint64_t *epoch = shm_epoch(worker->context.shm);
     worker->routes =
         routes_new(fuzz_world.store.store, str_from(worker->context.conf->preview_domain), epoch);
-    worker->blocks = blocks_new(fuzz_world.store.store, epoch);
+    worker->blocks = blocks_new(fuzz_world.store.store, epoch, log_nothing);
     worker->access = access_new(fuzz_world.store.store, epoch, shm_lockout(worker->context.shm));
     worker->context.origins = origin_pool_new(worker->context.loop, 8);
     bool made = ipc_pair(fds);

@@ -1,5 +1,7 @@
 #include "store_fixture.h"
 
+#include "table.h"
+
 void fixture_open(fixture_t *f, uint64_t map_bytes)
 {
     char error[256] = "";
@@ -75,4 +77,19 @@ store_box_t fixture_box(const char *id, box_state_t state)
     store_box_t box = {.state = state, .generation = 7, .address = IN6ADDR_LOOPBACK_INIT, .fixed_port = 8080};
     snprintf(box.id, sizeof(box.id), "%s", id);
     return box;
+}
+
+void fixture_damage_rules(fixture_t *f)
+{
+    store_close(&f->store);
+    char error[TABLE_ERROR_MAX], dir[128];
+    snprintf(dir, sizeof(dir), "%s/rules", f->durable);
+    table_t *table =
+        table_open(&(table_options_t){.dir = dir, .map_bytes = FIXTURE_MAP_BYTES, .writer = true}, error);
+    assert_non_null(table);
+    assert_int_equal(table_write_begin(table), STORE_OK);
+    assert_int_equal(table_put(table, STR("bad"), 0, STR("\xff what a later edge wrote")), STORE_OK);
+    assert_int_equal(table_write_commit(table), STORE_OK);
+    table_close(&table);
+    fixture_open(f, FIXTURE_MAP_BYTES);
 }

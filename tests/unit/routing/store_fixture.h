@@ -1,5 +1,5 @@
 /*
- * A store in directories of its own, for tests. Header only: every unit test is one program.
+ * A store in directories of its own, for tests.
  */
 #ifndef BOXEDGE_STORE_FIXTURE_H
 #define BOXEDGE_STORE_FIXTURE_H
@@ -29,6 +29,8 @@ void fixture_make(fixture_t *f);
 void fixture_remove(fixture_t *f);
 int fixture_setup(void **state);
 int fixture_teardown(void **state);
+/* Closes the store, writes a block that this edge cannot read, and opens it again. */
+void fixture_damage_rules(fixture_t *f);
 store_preview_t fixture_preview(const char *id, uint16_t port);
 store_box_t fixture_box(const char *id, box_state_t state);
 

@@ -1,7 +1,7 @@
 /*
  * The operator's blocks as one worker sees them: a copy in memory of the store's list. A query first reads a
  * changed list, so a block applies to the next request of every worker. An unreadable list leaves the
- * previous copy in force; without one, queries return BLOCKS_UNKNOWN. The log records such a failure once.
+ * previous copy in force; without one, queries return BLOCKS_UNKNOWN. `log` gets such a failure once.
  */
 #ifndef BOXEDGE_BLOCKS_H
 #define BOXEDGE_BLOCKS_H
@@ -10,8 +10,11 @@
 
 typedef struct blocks blocks_t;
 
+/* Takes a sentence for the log. */
+typedef void (*blocks_log_t)(const char *sentence);
+
 /* `store` outlives the result; `epoch` is the store's epoch. */
-blocks_t *blocks_new(store_t *store, const _Atomic uint64_t *epoch);
+blocks_t *blocks_new(store_t *store, const _Atomic uint64_t *epoch, blocks_log_t log);
 void blocks_free(blocks_t **blocks);
 
 typedef enum blocks_answer {

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <openssl/rand.h>
@@ -9,7 +10,6 @@
 #include "address.h"
 #include "conf_net.h"
 #include "hostname.h"
-#include "process_log.h"
 #include "siphash.h"
 
 /* Lengths of prefixes: 0 to 128. */
@@ -28,6 +28,7 @@ _Static_assert(sizeof(block_key_t) == BOX_ID_MAX + 3, "no padding");
 struct blocks {
     store_t *store;
     const _Atomic uint64_t *epoch;
+    blocks_log_t log;
     siphash_key_t hash_key;
     bool known;       /* a list was read at least once */
     bool failing;     /* the last attempt to read it failed */
@@ -42,12 +43,13 @@ struct blocks {
     size_t length_count;
 };
 
-blocks_t *blocks_new(store_t *store, const _Atomic uint64_t *epoch)
+blocks_t *blocks_new(store_t *store, const _Atomic uint64_t *epoch, blocks_log_t log)
 {
     blocks_t *blocks = calloc(1, sizeof(*blocks));
     assert(blocks != NULL);
     blocks->store = store;
     blocks->epoch = epoch;
+    blocks->log = log;
     int made = RAND_bytes((unsigned char *)&blocks->hash_key, sizeof(blocks->hash_key));
     assert(made == 1);
     return blocks;
@@ -164,12 +166,16 @@ static void fill(blocks_t *blocks, const reading_t *reading)
 static void note_result(blocks_t *blocks, store_result_t result)
 {
     bool failing = result != STORE_OK;
-    if (failing && !blocks->failing)
-        process_log("worker", "the list of blocks cannot be read: %s; %s", store_error(blocks->store),
-                    blocks->known ? "the one before it stays in force"
-                                  : "requests are answered with 503 until it can");
-    else if (!failing && blocks->failing)
-        process_log("worker", "the list of blocks can be read again");
+    char sentence[512];
+    if (failing && !blocks->failing) {
+        (void)snprintf(sentence, sizeof(sentence), "the list of blocks cannot be read: %s; %s",
+                       store_error(blocks->store),
+                       blocks->known ? "the one before it stays in force"
+                                     : "requests are answered with 503 until it can");
+        blocks->log(sentence);
+    } else if (!failing && blocks->failing) {
+        blocks->log("the list of blocks can be read again");
+    }
     blocks->failing = failing;
 }
 
