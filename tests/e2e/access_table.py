@@ -87,9 +87,9 @@ WAYS = (
     way("bearer-wrong", "a wrong token", [(AUTHORIZATION, "Bearer {wrong}")], passes(AUTHORIZATION), REFUSED, REFUSED),
     way("bearer-other", "the token of another preview", [(AUTHORIZATION, "Bearer {other_token}")],
         passes(AUTHORIZATION), REFUSED, REFUSED),
-    way("bearer-old", "a token that was replaced", [(AUTHORIZATION, "Bearer {old_token}")],
+    way("bearer-old", "a replaced token", [(AUTHORIZATION, "Bearer {old_token}")],
         passes(AUTHORIZATION), REFUSED, REFUSED),
-    way("bearer-deleted", "a token from before the preview was deleted and made again",
+    way("bearer-deleted", "a token from before the preview was deleted and created again",
         [(AUTHORIZATION, "Bearer {deleted_token}")], passes(AUTHORIZATION), REFUSED, REFUSED),
     way("basic", "`Authorization: Basic <user:password>`", [(AUTHORIZATION, "Basic {basic}")],
         passes(AUTHORIZATION), REFUSED, OPENS, OPENS),
@@ -99,7 +99,7 @@ WAYS = (
         passes(AUTHORIZATION), REFUSED, REFUSED),
     way("basic-other", "the password of another preview", [(AUTHORIZATION, "Basic {other_basic}")],
         passes(AUTHORIZATION), REFUSED, REFUSED),
-    way("basic-old", "a password that was replaced", [(AUTHORIZATION, "Basic {old_basic}")],
+    way("basic-old", "a replaced password", [(AUTHORIZATION, "Basic {old_basic}")],
         passes(AUTHORIZATION), REFUSED, REFUSED),
     way("scheme", "the token under another scheme: `Authorization: Token <token>`", [(AUTHORIZATION, "Token {token}")],
         passes(AUTHORIZATION), REFUSED, REFUSED),
@@ -125,16 +125,16 @@ WAYS = (
         passes(AUTHORIZATION), Result("session", (AUTHORIZATION,)), Result("session", (AUTHORIZATION,))),
     way("cookie-and-token", "the session cookie and the right `X-Preview-Token`", [cookies("{cookie}"), (TOKEN, "{token}")],
         passes(TOKEN), OPENS, SESSION),
-    way("cookie-second", "two cookies of that name, the second right", [cookies("v1.1.x", "{cookie}")],
+    way("cookie-second", "two session cookies, the second right", [cookies("v1.1.x", "{cookie}")],
         passes(), SESSION, SESSION),
-    way("cookie-other", "the session cookie of another box's preview", [cookies("{other_cookie}")],
+    way("cookie-other", "the session cookie of a preview of another box", [cookies("{other_cookie}")],
         passes(), REFUSED, REFUSED),
-    way("cookie-tampered", "a session cookie with its expiry moved", [cookies("{tampered_cookie}")],
+    way("cookie-tampered", "a session cookie with a changed expiry", [cookies("{tampered_cookie}")],
         passes(), REFUSED, REFUSED),
-    way("cookie-expired", "a session cookie that has expired", [cookies("{expired_cookie}")], passes(), REFUSED, REFUSED),
+    way("cookie-expired", "an expired session cookie", [cookies("{expired_cookie}")], passes(), REFUSED, REFUSED),
     way("cookie-old", "a session cookie from before the credentials were replaced", [cookies("{old_cookie}")],
         passes(), REFUSED, REFUSED),
-    way("cookie-deleted", "a session cookie from before the preview was deleted and made again",
+    way("cookie-deleted", "a session cookie from before the preview was deleted and created again",
         [cookies("{deleted_cookie}")], passes(), REFUSED, REFUSED),
     way("query", "`?preview_token=<token>`", [], passes("query"), SIGNS_IN, REFUSED, query="preview_token={token}"),
     way("query-wrong", "a wrong `?preview_token=`", [], passes("query"), REFUSED, REFUSED, query="preview_token={wrong}"),
@@ -165,7 +165,7 @@ REQUESTS = {
     "upgrade": ("own", "other", "cross", "none"),
 }
 REQUEST_TEXT = {
-    "navigation": "a page is opened (GET, HEAD)",
+    "navigation": "a navigation to a page (GET, HEAD)",
     "fetch": "`fetch`, XHR, or a program's GET",
     "asset": "an image, script or style",
     "upload": "a request with a body",
@@ -280,7 +280,7 @@ def answer_rows():
         what = "the sign-in page" if want.html and has_bearer(kind) else "an error page" if want.html else "JSON"
         return f"401, {what}" + (f", `WWW-Authenticate`: {realm}" if realm else ", no `WWW-Authenticate`")
 
-    return rows(("the preview asks for", "a page is opened", "any other request but a preflight"),
+    return rows(("the preview requires", "answer to a navigation", "answer to any other request but a preflight"),
                 [(kind, text(kind, "navigation"), text(kind, "fetch")) for kind in KINDS[1:]])
 
 
@@ -292,11 +292,11 @@ def session_rows():
 
 
 def generated():
-    lines = ["### What a request shows, and what it comes to", ""]
-    lines += rows(("shown", *KINDS), [(one.text, *(cell(one, kind) for kind in KINDS)) for one in WAYS])
-    lines += ["", "### What the session opens", ""]
+    lines = ["### Credentials and their result", ""]
+    lines += rows(("credentials", *KINDS), [(one.text, *(cell(one, kind) for kind in KINDS)) for one in WAYS])
+    lines += ["", "### Requests that the session opens", ""]
     lines += session_rows()
-    lines += ["", "### How a refusal is answered", ""]
+    lines += ["", "### Answers to refused requests", ""]
     lines += answer_rows()
     return "\n".join(lines) + "\n"
 
