@@ -90,6 +90,12 @@ static routes_result_t look_up(routes_t *routes, str_t authority, route_t *route
     result = store_is_being_deleted(routes->store, id);
     if (result != STORE_NOT_FOUND)
         return result == STORE_OK ? ROUTES_NO_PREVIEW : ROUTES_FAILED;
+    /* A deletion removes previews first and its record last. A preview that is read after the record was not
+     * there is none of a deletion that ended in between. */
+    result = store_find_preview(routes->store, str_make(name.id, name.id_len), name.port, &route->preview);
+    if (result != STORE_OK)
+        return result == STORE_NOT_FOUND ? ROUTES_NO_PREVIEW : ROUTES_FAILED;
+    id = str_from(route->preview.id);
     result = store_get_box(routes->store, id, &route->box);
     if (result == STORE_NOT_FOUND) {
         route->box = (store_box_t){.state = BOX_UNKNOWN};
