@@ -49,7 +49,7 @@ static void check_terminated(const checker_t *c, size_t i)
                        "is for a listener of the kind plain, behind a proxy that speaks TLS");
     else if (conf_node_get(c->root, STR("trusted_proxies")) == NULL)
         REPORT(c, CONF_WARNING, place_in_element(c, "listeners", i, "tls_terminated"),
-               "listeners.tls_terminated", "no proxy is in trusted_proxies, so that no request is https");
+               "listeners.tls_terminated", "trusted_proxies is empty, so no request counts as https");
 }
 
 static void check_listener(const checker_t *c, size_t i)
@@ -65,12 +65,12 @@ static void check_listener(const checker_t *c, size_t i)
         unsigned line = place_in_element(c, "listeners", j, "address").line;
         if (conf_net_equal(&listener->address, &other->address))
             snprintf(sentence, sizeof(sentence),
-                     "%s is listened on twice, first in line %u; give each address once", listener->text,
+                     "%s has two listeners, the first in line %u; give each address once", listener->text,
                      line);
         else
             snprintf(sentence, sizeof(sentence),
-                     "%s cannot be listened on beside %s in line %u: one of the two has this port at all "
-                     "addresses; give one, or another port",
+                     "%s conflicts with %s in line %u: one of the two takes this port at all addresses; "
+                     "remove one, or use another port",
                      listener->text, other->text, line);
         report_element(c, "listeners", i, "address", sentence);
         return;
@@ -89,7 +89,7 @@ static void check_listeners(const checker_t *c)
     }
     if (!serves && c->conf->listener_count != 0)
         REPORT(c, CONF_WARNING, list->place, "listeners",
-               "no listener carries previews; one of the kind tls (or plain) does");
+               "no listener carries previews; add one of the kind tls (or plain)");
 }
 
 static void check_certificates(const checker_t *c)
@@ -113,7 +113,7 @@ static void check_trusted(const checker_t *c)
         bool all_v4 = network->bits == 96 && address_is_v4(&network->address);
         if (said && (all_v4 || network->bits == 0))
             REPORT(c, CONF_WARNING, node->place, "trusted_proxies",
-                   "every client is trusted to say where it comes from");
+                   "this trusts every client to name its own address");
     }
 }
 
@@ -226,7 +226,7 @@ static void check_processes(const checker_t *c)
         if (process->user != NULL && strcmp(process->user, "root") == 0)
             report_element(
                 c, "processes", i, "user",
-                "is root; allowed: another user, since whoever opens the preview talks to this process");
+                "is root; allowed: another user, since visitors of the preview talk to this process");
     }
 }
 
@@ -281,7 +281,7 @@ static void check_control_plane(const checker_t *c)
     const conf_node_t *section = conf_node_get(c->root, STR("control_plane"));
     if (strncmp(url, "http://", 7) == 0 && conf->control_plane.token_file[0] != '\0' && !is_near(url))
         REPORT(c, CONF_WARNING, place_in(section, "url"), "control_plane.url",
-               "is not https, and a token is sent to it: whoever is in between can read it");
+               "is not https, so anyone on the network path can read the token that the edge sends");
 }
 
 void conf_check(const conf_t *conf, const conf_node_t *root, conf_errors_t *errors)

@@ -234,7 +234,7 @@ static void check_api(const checker_t *c)
             known_names((const char *)conf->upstreams, sizeof(conf_upstream_t), conf->upstream_count, known));
     else if (conf->api.host_count != 0 && !found)
         REPORT(c, CONF_ERROR, api_place(c, "hosts"), "api.upstream",
-               "is missing; needed: where the requests of api.hosts go, one of `upstreams`");
+               "is missing; needed: one of `upstreams`, for the requests of api.hosts");
     for (size_t i = 0; i < conf->api.host_count; i++)
         check_host(c, i);
 }

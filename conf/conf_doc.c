@@ -45,15 +45,14 @@ void conf_print_reference(FILE *out)
         "`boxedge check --print-default` prints a file with every key and its default.\n"
         "\n"
         "The configuration is one YAML file (UTF-8, at most 1 MiB) without anchors, aliases and tags.\n"
-        "`boxedge check -c FILE` reports everything that is wrong with it, a line each as\n"
-        "`file:line:column: key: what is wrong and what is allowed`, and exits with 1 if there was an "
-        "error.\n"
-        "An edge that is told to reload a file with errors keeps what it has.\n"
+        "`boxedge check -c FILE` lists all its errors, one per line, as\n"
+        "`file:line:column: key: error; allowed: values`, and exits with 1 if there was an error.\n"
+        "The edge refuses to reload a file with errors and keeps its configuration.\n"
         "\n"
         "- Durations are a whole number and `ms`, `s`, `m`, `h` or `d`: `500ms`, `15m`.\n"
         "- Sizes are a whole number of bytes, or one with `KiB`, `MiB`, `GiB` or `TiB`: `32KiB`.\n"
         "- Addresses are numeric, and IPv6 stands in brackets: `127.0.0.1:8443`, `\"[::]:443\"`. YAML needs\n"
-        "  quotes around what begins with a bracket.\n"
+        "  quotes around a value that begins with a bracket.\n"
         "- Relative paths are relative to the directory of the file.\n"
         "- A key that is given without a value is an error; leave it out for its default.\n"
         "\n"
@@ -112,8 +111,10 @@ static void print_key(const conf_key_t *key, FILE *out)
 
 void conf_print_default(FILE *out)
 {
-    fprintf(out, "# The configuration of boxedge: every key. What is no comment, but for preview_domain and\n"
-                 "# listeners, is the default.\n");
+    fprintf(
+        out,
+        "# The configuration of boxedge, with every key. All values outside comments are defaults, except\n"
+        "# preview_domain and listeners.\n");
     for (size_t i = 0; i < conf_keys.count; i++)
         print_key(&conf_keys.keys[i], out);
 }

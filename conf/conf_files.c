@@ -148,9 +148,10 @@ static void check_dir(const conf_t *conf, const char *key, const char *path, con
 {
     struct stat st;
     if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode))
-        conf_errors_add(errors, CONF_ERROR, conf->source, nowhere, key,
-                        "\"%s\" is there and is no directory; allowed: a directory, or a path that is free",
-                        path);
+        conf_errors_add(
+            errors, CONF_ERROR, conf->source, nowhere, key,
+            "\"%s\" exists and is not a directory; allowed: a directory, or a path that does not exist",
+            path);
     else
         check_writable(conf, key, path, "the directory", errors);
 }
@@ -216,7 +217,7 @@ static void check_log(const conf_t *conf, conf_errors_t *errors)
     bool there = stat(path, &st) == 0;
     if (there && (S_ISDIR(st.st_mode) || S_ISSOCK(st.st_mode)))
         conf_errors_add(errors, CONF_ERROR, conf->source, nowhere, "log.access",
-                        "\"%s\" is a %s; allowed: a file, a pipe or a path that is free", path,
+                        "\"%s\" is a %s; allowed: a file, a pipe or a path that does not exist", path,
                         S_ISDIR(st.st_mode) ? "directory" : "socket");
     else if (there ? !can_be_opened(path, &st) : !can_be_made(path))
         conf_errors_add(errors, CONF_ERROR, conf->source, nowhere, "log.access",
@@ -247,9 +248,8 @@ static void check_readable(const conf_t *conf, conf_place_t place, const char *k
     const struct passwd *user = geteuid() == 0 && conf->user[0] != '\0' ? getpwnam(conf->user) : NULL;
     if (user != NULL && !readable_by(user, st))
         conf_errors_add(errors, CONF_WARNING, conf->source, place, key,
-                        "\"%s\" cannot be read by \"%s\", the user that the edge becomes; chown it to that "
-                        "user",
-                        path, conf->user);
+                        "\"%s\" cannot be read by \"%s\", the edge's user; chown it to that user", path,
+                        conf->user);
 }
 
 /* Returns whether the first line has more than white space, as the controller reads it. Cleanses
@@ -340,24 +340,22 @@ static void check_process(const conf_t *conf, const conf_process_t *process, con
     struct stat st;
     if (stat(process->directory, &st) < 0 || !S_ISDIR(st.st_mode))
         conf_errors_add(errors, CONF_WARNING, conf->source, nowhere, "processes.directory",
-                        "\"%s\", where %s is to run, is no directory on this machine", process->directory,
+                        "\"%s\", the directory of %s, is not a directory on this machine", process->directory,
                         process->id);
     if (geteuid() != 0)
         return;
     const struct passwd *entry = user[0] != '\0' ? getpwnam(user) : NULL;
     if (user[0] == '\0' || (entry != NULL && entry->pw_uid == 0))
         conf_errors_add(errors, CONF_WARNING, conf->source, nowhere, "processes.user",
-                        "%s would run as root and will not be started; name another user for it",
-                        process->id);
+                        "%s would run as root and will not be started; set another user for it", process->id);
     else if (process->user[0] != '\0' && entry == NULL)
         conf_errors_add(errors, CONF_WARNING, conf->source, nowhere, "processes.user",
-                        "there is no user \"%s\", as which %s is to run, on this machine", user, process->id);
+                        "the user \"%s\" of %s does not exist on this machine", user, process->id);
     else if (entry != NULL && strcmp(user, conf->user) == 0)
-        conf_errors_add(
-            errors, CONF_WARNING, conf->source, nowhere, "processes.user",
-            "%s would run as \"%s\", as the edge's own processes do: it could open the admin socket and "
-            "read the store; name another user for it",
-            process->id, user);
+        conf_errors_add(errors, CONF_WARNING, conf->source, nowhere, "processes.user",
+                        "%s would run as \"%s\", the edge's own user: it could open the admin socket and "
+                        "read the store; set another user for it",
+                        process->id, user);
 }
 
 /* A static box on this machine, beside an API host whose callers choose ports: only declared ports

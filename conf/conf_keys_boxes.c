@@ -11,18 +11,16 @@ static const conf_key_t box_rows[] = {
     {.name = "address",
      .type = CONF_BOX_ADDRESS,
      .required = true,
-     .doc =
-         "Where the box is. With a port, every preview of the box goes to that port; without, each goes to "
-         "its own.",
+     .doc = "Address of the box. With a port, every preview of the box goes to that port; without one, each "
+            "goes to its own.",
      .example = "127.0.0.1",
      AT(conf_box_t, address)},
     {.name = "ports",
      .type = CONF_PORTS,
      .max = 16,
      .derived = "all",
-     .doc =
-         "The only ports that may have previews. A box at any address of this machine without a port needs "
-         "them beside an API host, whose clients choose ports.",
+     .doc = "The only ports that may have previews. Required beside an API host, whose clients choose ports, "
+            "for a box at an address of this machine without a port.",
      .example = "[3000]",
      .offset = offsetof(conf_box_t, ports),
      .width = sizeof(((conf_box_t *)0)->ports),
@@ -53,15 +51,15 @@ static const conf_key_t process_rows[] = {
     {.name = "directory",
      .type = CONF_PATH,
      .derived = "the directory of the configuration file",
-     .doc = "Where it runs.",
+     .doc = "Working directory of the box.",
      .example = "/srv/web",
      AT(conf_process_t, directory)},
     {.name = "environment",
      .type = CONF_ENVIRONMENT,
      .max = 256,
      .derived = "none",
-     .doc = "Variables beside PATH, HOME, LANG and PORT (the first of `ports`); nothing of the edge's own "
-            "environment is passed on.",
+     .doc = "Environment variables in addition to PATH, HOME, LANG and PORT (the first of `ports`). The box "
+            "gets nothing from the edge's own environment.",
      .example = "[NODE_ENV=development]",
      PROCESS_LIST(environment, environment_count)},
     {.name = "ports",
@@ -69,7 +67,7 @@ static const conf_key_t process_rows[] = {
      .min = 1,
      .max = 16,
      .required = true,
-     .doc = "The ports on which it listens, on 127.0.0.1, ::1 or all addresses; no other port can have a "
+     .doc = "Ports on which the box listens, on 127.0.0.1, ::1 or all addresses. No other port can have a "
             "preview.",
      .example = "[3000]",
      PROCESS_LIST(ports, port_count)},
@@ -77,31 +75,31 @@ static const conf_key_t process_rows[] = {
      .type = CONF_DURATION,
      .max = CONF_START_MAX_MS,
      .fallback = "0ms",
-     .doc = "How long a port may take to listen after the start: requests and the waiting page wait for it "
-            "while the process lives; 0 is `wake.timeout`.",
+     .doc = "Maximum time from the start until a port listens. Requests and the waiting page wait for it "
+            "while the process lives. 0 is `wake.timeout`.",
      AT(conf_process_t, start_timeout)},
     {.name = "idle",
      .type = CONF_DURATION,
      .max = 365 * (uint64_t)DAY / 10,
      .fallback = "30m",
-     .doc = "Without activity for so long it is stopped or frozen; 0 is never.",
+     .doc = "The edge stops or freezes the box after this time without activity. 0 is never.",
      AT(conf_process_t, idle)},
     {.name = "idle_action",
      .type = CONF_IDLE_ACTION,
      .fallback = "stop",
-     .doc = "`stop` ends it (its memory is free, and it starts anew), `freeze` halts it where it is.",
+     .doc = "`stop` ends the box and frees its memory; the next request starts it anew. `freeze` halts it "
+            "and keeps its memory.",
      AT(conf_process_t, idle_action)},
     {.name = "keep_alive",
      .type = CONF_BOOL,
      .fallback = "false",
-     .doc = "Whether it is never stopped or frozen by the edge.",
+     .doc = "Whether the edge never stops or freezes the box.",
      AT(conf_process_t, keep_alive)},
     {.name = "user",
      .type = CONF_USER,
      .derived = "`user` of the edge",
-     .doc = "Whose rights it has where the edge was started as root; root's are refused, and the edge's own "
-            "are more "
-            "than a box should have.",
+     .doc = "User that the box runs as if the edge was started as root. root is refused; the edge's own user "
+            "has more rights than a box should have.",
      .example = "www-data",
      AT(conf_process_t, user)},
 };

@@ -5,7 +5,7 @@ static const conf_key_t listener_rows[] = {
     {.name = "address",
      .type = CONF_ADDRESS,
      .required = true,
-     .doc = "Where to accept connections. An IPv6 address takes IPv6 clients only: `[::]:443` stands beside "
+     .doc = "Address and port to listen on. An IPv6 address accepts IPv6 clients only: use `[::]:443` beside "
             "`0.0.0.0:443`.",
      .example = "\"0.0.0.0:443\"",
      AT(conf_listener_t, address)},
@@ -19,17 +19,16 @@ static const conf_key_t listener_rows[] = {
     {.name = "proxy_protocol",
      .type = CONF_BOOL,
      .fallback = "false",
-     .doc =
-         "Whether each connection begins with a PROXY protocol header (version 1 or 2), whose address then "
-         "counts as the client's. Whoever reaches such a listener can claim any address, so let only the "
-         "proxy reach it; connections without the header are closed.",
+     .doc = "Whether each connection begins with a PROXY protocol header (version 1 or 2) that names the "
+            "client's address. Any peer of such a listener can claim any address, so let only the proxy "
+            "reach it. The edge closes connections without the header.",
      AT(conf_listener_t, proxy_protocol)},
     {.name = "tls_terminated",
      .type = CONF_BOOL,
      .fallback = "false",
-     .doc = "Of a `plain` listener: whether exactly one `X-Forwarded-Proto: https` of a proxy in "
-            "`trusted_proxies` makes a request one over https, with sign-in and cookies. The proxy must "
-            "overwrite that field.",
+     .doc = "For a `plain` listener: whether a request with exactly one `X-Forwarded-Proto: https` from a "
+            "proxy in `trusted_proxies` counts as https, with sign-in and cookies. The proxy must overwrite "
+            "that field.",
      AT(conf_listener_t, tls_terminated)},
 };
 const conf_table_t conf_listener_keys = TABLE(listener_rows);
@@ -44,7 +43,7 @@ static const conf_key_t certificate_rows[] = {
     {.name = "key",
      .type = CONF_PATH,
      .required = true,
-     .doc = "PEM file with the private key; nobody but its owner should be able to read it.",
+     .doc = "PEM file with the private key. Only its owner should be able to read it.",
      .example = "/etc/boxedge/tls/key.pem",
      AT(conf_certificate_t, key_path)},
 };
@@ -60,15 +59,15 @@ static const conf_key_t proxy_rows[] = {
     {.name = "network",
      .type = CONF_NETWORK,
      .required = true,
-     .doc = "Where they connect from: a network, or one address.",
+     .doc = "Source of the proxies' connections: a network, or one address.",
      .example = "10.0.0.0/8",
      AT(conf_proxy_t, network)},
     {.name = "client_field",
      .type = CONF_CHOICE,
      .choices = client_fields,
      .fallback = "X-Forwarded-For",
-     .doc = "The field in which they name the client: of a list, its rightmost address that is not itself a "
-            "trusted proxy's. They must set it, or append to it, for every request.",
+     .doc = "Field in which the proxies name the client. In a list, the rightmost address that is not a "
+            "trusted proxy's counts. The proxies must set the field, or append to it, for every request.",
      AT(conf_proxy_t, client_field)},
 };
 const conf_table_t conf_proxy_keys = TABLE(proxy_rows);

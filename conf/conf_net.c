@@ -53,7 +53,7 @@ static const char *split(str_t text, str_t *host, str_t *port, bool *bracketed)
         if (rest.n == 0)
             return NULL;
         *port = str_from_offset(rest, 1);
-        return rest.p[0] == ':' ? NULL : "has something after its bracket that is no port";
+        return rest.p[0] == ':' ? NULL : "has text after its bracket that is not a port";
     }
     *host = colon != NULL ? str_make(text.p, (size_t)(colon - text.p)) : text;
     if (colon == NULL)

@@ -108,7 +108,7 @@ const char *conf_value_host(str_t text, char lower[CONF_HOST_MAX + 1])
         char c = i < text.n ? text.p[i] : '.';
         if (c != '.') {
             if (!is_alphanumeric(c) && c != '-')
-                return "has a character that host names do not have (write other alphabets as xn--)";
+                return "has a character that is not allowed in host names (write other alphabets as xn--)";
             if (c == '-' && label == 0)
                 return "has a label that begins with a dash";
             lower[i] = str_lower(c);
@@ -137,7 +137,7 @@ const char *conf_value_node(str_t text)
         return "is too long";
     for (size_t i = 0; i < text.n; i++)
         if (!is_alphanumeric(text.p[i]) && memchr("-._", text.p[i], 3) == NULL)
-            return "has another character than letters, digits, \"-\", \".\" and \"_\"";
+            return "has a character other than letters, digits, \"-\", \".\" and \"_\"";
     return NULL;
 }
 
@@ -149,7 +149,7 @@ static const char *read_user(str_t text)
         return "begins with a dash";
     for (size_t i = 0; i < text.n; i++)
         if (!is_alphanumeric(text.p[i]) && memchr("-._", text.p[i], 3) == NULL)
-            return "has another character than letters, digits, \"-\", \".\" and \"_\"";
+            return "has a character other than letters, digits, \"-\", \".\" and \"_\"";
     return NULL;
 }
 
@@ -214,7 +214,7 @@ static const char *read_word(str_t text)
         return "is too long";
     for (size_t i = 0; i < text.n; i++)
         if (!is_alphanumeric(text.p[i]) && memchr("-._/", text.p[i], 4) == NULL)
-            return "has another character than letters, digits, \"-\", \".\", \"_\" and \"/\"";
+            return "has a character other than letters, digits, \"-\", \".\", \"_\" and \"/\"";
     return NULL;
 }
 
@@ -230,11 +230,11 @@ static const char *read_url(str_t text)
         return "has no host";
     for (size_t i = 0; i < rest.n; i++) {
         if (rest.p[i] == '@')
-            return "has a user in it; give a token in token_file";
+            return "contains a user; put a token into token_file";
         if (rest.p[i] == '?' || rest.p[i] == '#')
             return "has a query or a fragment";
         if (!is_alphanumeric(rest.p[i]) && memchr("-._~%!$&'()*+,;=:/[]", rest.p[i], 20) == NULL)
-            return "has a character that URLs do not have";
+            return "has a character that is not allowed in URLs";
     }
     return rest.p[rest.n - 1] == '/' ? "ends with a slash" : NULL;
 }
@@ -254,7 +254,7 @@ const char *conf_value_variable(str_t text)
     if (name == 0 || is_digit(text.p[0]))
         return "does not begin with a name of letters, digits and \"_\"";
     if (name == text.n || text.p[name] != '=')
-        return "has no \"=\" behind its name";
+        return "has no \"=\" after its name";
     return conf_value_string(text);
 }
 
@@ -326,7 +326,7 @@ static const char *read_target(str_t text)
         return "is too long";
     for (size_t i = 0; i < text.n; i++)
         if (text.p[i] <= ' ' || text.p[i] >= 0x7f || text.p[i] == '#')
-            return "has a character that paths do not have";
+            return "has a character that is not allowed in paths";
     return NULL;
 }
 
@@ -347,7 +347,7 @@ static const char *read_origin(str_t text)
         if (str_starts(text, schemes[i]))
             host = str_from_offset(text, schemes[i].n);
     if (host.n == 0 || text.n > 255)
-        return "is no origin: http:// or https:// and a host";
+        return "is not an origin: http:// or https:// and a host";
     for (size_t i = 0; i < host.n; i++) {
         char c = host.p[i];
         if (c >= 'A' && c <= 'Z')
@@ -378,7 +378,7 @@ static const char *set_sha256(str_t text, void *field)
     for (size_t i = 0; i < text.n; i++) {
         int digit = str_hex_value(text.p[i]);
         if (digit < 0)
-            return "has a character that is no hexadecimal digit";
+            return "has a character that is not a hexadecimal digit";
         bytes[i / 2] = (uint8_t)(bytes[i / 2] << 4 | digit);
     }
     memcpy(field, bytes, sizeof(bytes));

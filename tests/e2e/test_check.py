@@ -132,7 +132,7 @@ def run_dir_that_the_user_may_not_enter(place):
 def state_dir_that_is_a_file(place):
     (place.folder / "state").rmdir()
     (place.folder / "state").write_text("")
-    return 'state" is there and is no directory'
+    return 'state" exists and is not a directory'
 
 
 def run_dir_below_a_file(place):

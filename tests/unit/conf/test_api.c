@@ -139,20 +139,19 @@ static void rates(void **state)
 static void names_must_be_there(void **state)
 {
     (void)state;
-    fixture_bad(PLACE "plans: [{name: free, rate: 1/s}, {name: free, rate: 1/s}]\n"
-                      "api:\n"
-                      "  hosts: [api.example.org]\n"
-                      "  default_plan: fre\n"
-                      "  client_plan: none\n"
-                      "  keys: [{name: k, sha256: " SHA ", plan: pro}, {name: l, sha256: " SHA
-                      ", plan: free}]\n",
-                "e.yaml:3:41: plans[1].name: \"free\" is given twice, first in line 3; give each name once\n"
-                "e.yaml:5:10: api.upstream: is missing; needed: where the requests of api.hosts go, one of "
-                "`upstreams`\n"
-                "e.yaml:6:17: api.default_plan: \"fre\" is not one of `plans`; allowed: free, free\n"
-                "e.yaml:7:16: api.client_plan: \"none\" is not one of `plans`; allowed: free, free\n"
-                "e.yaml:8:100: api.keys[0].plan: \"pro\" is not one of `plans`; allowed: free, free\n"
-                "e.yaml:8:124: api.keys[1].sha256: is the same key as in line 8; give each key once\n");
+    fixture_bad(
+        PLACE "plans: [{name: free, rate: 1/s}, {name: free, rate: 1/s}]\n"
+              "api:\n"
+              "  hosts: [api.example.org]\n"
+              "  default_plan: fre\n"
+              "  client_plan: none\n"
+              "  keys: [{name: k, sha256: " SHA ", plan: pro}, {name: l, sha256: " SHA ", plan: free}]\n",
+        "e.yaml:3:41: plans[1].name: \"free\" is given twice, first in line 3; give each name once\n"
+        "e.yaml:5:10: api.upstream: is missing; needed: one of `upstreams`, for the requests of api.hosts\n"
+        "e.yaml:6:17: api.default_plan: \"fre\" is not one of `plans`; allowed: free, free\n"
+        "e.yaml:7:16: api.client_plan: \"none\" is not one of `plans`; allowed: free, free\n"
+        "e.yaml:8:100: api.keys[0].plan: \"pro\" is not one of `plans`; allowed: free, free\n"
+        "e.yaml:8:124: api.keys[1].sha256: is the same key as in line 8; give each key once\n");
     fixture_bad(PLACE
                 "upstreams: [{name: a, servers: [\"h:1\"]}]\napi: {hosts: [x.example.org], upstream: b}\n",
                 "e.yaml:4:41: api.upstream: \"b\" is not one of `upstreams`; allowed: a\n");

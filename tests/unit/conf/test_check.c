@@ -6,24 +6,23 @@
 static void listeners_given_twice(void **state)
 {
     (void)state;
-    fixture_bad(
-        DOMAIN "listeners:\n"
-               "  - {address: \"[::1]:1\", kind: tls}\n"
-               "  - {address: \"[0:0::1]:1\", kind: plain}\n"
-               "  - {address: \"[::1]:1\", kind: health}\n",
-        "e.yaml:4:15: listeners[1].address: [::1]:1 is listened on twice, first in line 3; give each address "
-        "once\n"
-        "e.yaml:5:15: listeners[2].address: [::1]:1 is listened on twice, first in line 3; give each address "
-        "once\n");
+    fixture_bad(DOMAIN "listeners:\n"
+                       "  - {address: \"[::1]:1\", kind: tls}\n"
+                       "  - {address: \"[0:0::1]:1\", kind: plain}\n"
+                       "  - {address: \"[::1]:1\", kind: health}\n",
+                "e.yaml:4:15: listeners[1].address: [::1]:1 has two listeners, the first in line 3; give "
+                "each address once\n"
+                "e.yaml:5:15: listeners[2].address: [::1]:1 has two listeners, the first in line 3; give "
+                "each address once\n");
     fixture_bad(DOMAIN "listeners:\n"
                        "  - {address: \"0.0.0.0:1\", kind: tls}\n"
                        "  - {address: \"127.0.0.1:1\", kind: plain}\n"
                        "  - {address: \"[::1]:1\", kind: tls}\n"
                        "  - {address: \"[::]:1\", kind: health}\n",
-                "e.yaml:4:15: listeners[1].address: 127.0.0.1:1 cannot be listened on beside 0.0.0.0:1 in "
-                "line 3: one of the two has this port at all addresses; give one, or another port\n"
-                "e.yaml:6:15: listeners[3].address: [::]:1 cannot be listened on beside [::1]:1 in line 5: "
-                "one of the two has this port at all addresses; give one, or another port\n");
+                "e.yaml:4:15: listeners[1].address: 127.0.0.1:1 conflicts with 0.0.0.0:1 in line 3: one of "
+                "the two takes this port at all addresses; remove one, or use another port\n"
+                "e.yaml:6:15: listeners[3].address: [::]:1 conflicts with [::1]:1 in line 5: one of the two "
+                "takes this port at all addresses; remove one, or use another port\n");
     /* Another port, another family, another address: none meets another. */
     conf_t *conf = fixture_good(DOMAIN "listeners:\n"
                                        "  - {address: \"0.0.0.0:1\", kind: tls}\n"
@@ -37,10 +36,9 @@ static void listeners_given_twice(void **state)
 static void listeners_without_previews(void **state)
 {
     (void)state;
-    fixture_doubtful(
-        DOMAIN "public_port: 443\nlisteners: [{address: \"127.0.0.1:1\", kind: health}]\n",
-        "e.yaml:3:12: warning: listeners: no listener carries previews; one of the kind tls (or plain) "
-        "does\n");
+    fixture_doubtful(DOMAIN "public_port: 443\nlisteners: [{address: \"127.0.0.1:1\", kind: health}]\n",
+                     "e.yaml:3:12: warning: listeners: no listener carries previews; add one of the kind tls "
+                     "(or plain)\n");
     conf_t *conf =
         fixture_good(DOMAIN "public_port: 443\nlisteners: [{address: \"127.0.0.1:1\", kind: plain}]\n");
     assert_int_equal(conf->public_port, 443);
@@ -81,8 +79,8 @@ static void everybody_trusted(void **state)
     (void)state;
     fixture_doubtful(
         BASE "trusted_proxies: [0.0.0.0/1, 0.0.0.0/0, \"::/1\", {network: \"::/0\"}]\n",
-        "e.yaml:3:30: warning: trusted_proxies: every client is trusted to say where it comes from\n"
-        "e.yaml:3:49: warning: trusted_proxies: every client is trusted to say where it comes from\n");
+        "e.yaml:3:30: warning: trusted_proxies: this trusts every client to name its own address\n"
+        "e.yaml:3:49: warning: trusted_proxies: this trusts every client to name its own address\n");
     fixture_bad(BASE "trusted_proxies: [\"\"]\n",
                 "e.yaml:3:19: trusted_proxies[0]: \"\" is not a numeric address or "
                 "network; allowed: a network such as 10.0.0.0/8 or fd00::/8\n");
@@ -102,10 +100,9 @@ static void tls_terminated(void **state)
                                        "kind: plain, tls_terminated: true}]\n");
     assert_int_equal(conf->public_port, 443);
     conf_release(&conf);
-    fixture_doubtful(
-        DOMAIN "listeners: [{address: \"127.0.0.1:1\", kind: plain, tls_terminated: true}]\n",
-        "e.yaml:2:67: warning: listeners.tls_terminated: no proxy is in trusted_proxies, so that no "
-        "request is https\n");
+    fixture_doubtful(DOMAIN "listeners: [{address: \"127.0.0.1:1\", kind: plain, tls_terminated: true}]\n",
+                     "e.yaml:2:67: warning: listeners.tls_terminated: trusted_proxies is empty, so no "
+                     "request counts as https\n");
     fixture_bad(
         DOMAIN "trusted_proxies: [10.0.0.1]\n"
                "listeners: [{address: \"127.0.0.1:1\", kind: tls, tls_terminated: true}]\n",
@@ -269,10 +266,8 @@ static void processes_that_are_wrong(void **state)
     (void)state;
     fixture_bad(BASE PROCESS "}\nboxes:\n  - {id: web, address: 10.0.0.1}\n",
                 "e.yaml:4:10: processes[0].id: \"web\" is given twice, first in line 6; give each id once\n");
-    fixture_bad(
-        BASE PROCESS ", user: root}\n",
-        "e.yaml:4:50: processes[0].user: is root; allowed: another user, since whoever opens the preview "
-        "talks to this process\n");
+    fixture_bad(BASE PROCESS ", user: root}\n", "e.yaml:4:50: processes[0].user: is root; allowed: another "
+                                                "user, since visitors of the preview talk to this process\n");
     fixture_bad(
         BASE "processes: [{id: a, command: x, ports: [8443]}]\n",
         "e.yaml:3:40: processes[0].ports: 8443 is the port of a listener of the edge itself; allowed: "
@@ -297,7 +292,7 @@ static void processes_that_are_wrong(void **state)
         BASE "processes: [{id: a, command: x, ports: [1], environment: [1=a, A, =]}]\n",
         "e.yaml:3:59: processes[0].environment[0]: \"1=a\" does not begin with a name of letters, digits "
         "and \"_\"; allowed: a list of at most 256 strings such as NAME=value\n"
-        "e.yaml:3:64: processes[0].environment[1]: \"A\" has no \"=\" behind its name; allowed: a list of at "
+        "e.yaml:3:64: processes[0].environment[1]: \"A\" has no \"=\" after its name; allowed: a list of at "
         "most 256 strings such as NAME=value\n"
         "e.yaml:3:67: processes[0].environment[2]: \"=\" does not begin with a name of letters, digits and "
         "\"_\"; allowed: a list of at most 256 strings such as NAME=value\n");
@@ -312,10 +307,10 @@ static void control_planes(void **state)
     } wrong[] = {{"ftp://a", "does not begin with http:// or https://"},
                  {"https://", "has no host"},
                  {"https:///a", "has no host"},
-                 {"https://u:p@a", "has a user in it; give a token in token_file"},
+                 {"https://u:p@a", "contains a user; put a token into token_file"},
                  {"https://a/?b", "has a query or a fragment"},
                  {"https://a#b", "has a query or a fragment"},
-                 {"https://a b", "has a character that URLs do not have"},
+                 {"https://a b", "has a character that is not allowed in URLs"},
                  {"https://a/", "ends with a slash"}};
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         char text[512], sentence[512];
@@ -326,18 +321,16 @@ static void control_planes(void **state)
                  wrong[i].url, wrong[i].why);
         fixture_bad(text, sentence);
     }
-    fixture_doubtful(
-        BASE "control_plane: {url: \"http://a.example\", token_file: t}\n",
-        "e.yaml:3:22: warning: control_plane.url: is not https, and a token is sent to it: whoever is in "
-        "between can read it\n");
+    fixture_doubtful(BASE "control_plane: {url: \"http://a.example\", token_file: t}\n",
+                     "e.yaml:3:22: warning: control_plane.url: is not https, so anyone on the network path "
+                     "can read the token that the edge sends\n");
     static const char *const far[] = {"127.evil.example", "localhost.evil.example", "[::1", "[::2]",
                                       "128.0.0.1:80"};
     for (size_t i = 0; i < sizeof(far) / sizeof(far[0]); i++) {
         char text[512];
         snprintf(text, sizeof(text), BASE "control_plane: {url: \"http://%s\", token_file: t}\n", far[i]);
-        fixture_doubtful(text,
-                         "e.yaml:3:22: warning: control_plane.url: is not https, and a token is sent to "
-                         "it: whoever is in between can read it\n");
+        fixture_doubtful(text, "e.yaml:3:22: warning: control_plane.url: is not https, so anyone on the "
+                               "network path can read the token that the edge sends\n");
     }
     static const char *const near[] = {"localhost", "localhost:8080/v1", "127.9.9.9", "[::1]:80"};
     for (size_t i = 0; i < sizeof(near) / sizeof(near[0]); i++) {

@@ -161,10 +161,10 @@ static void directories(void **state)
     (void)state;
     put("s", "", 0600);
     put("r", "", 0600);
-    expect("", "e.yaml: state_dir: \"@/s\" is there and is no directory; allowed: a directory, or a path "
-               "that is free\n"
-               "e.yaml: run_dir: \"@/r\" is there and is no directory; allowed: a directory, or a path that "
-               "is free\n");
+    expect("", "e.yaml: state_dir: \"@/s\" exists and is not a directory; allowed: a directory, or a path "
+               "that does not exist\n"
+               "e.yaml: run_dir: \"@/r\" exists and is not a directory; allowed: a directory, or a path that "
+               "does not exist\n");
     unlink("s");
     unlink("r");
     assert_int_equal(mkdir("s", 0700), 0);
@@ -245,9 +245,8 @@ static void files_for_the_user(void **state)
     if (geteuid() != 0 || nobody == NULL)
         skip();
 #define AS_NOBODY "user: nobody\n" PLANE "token_file: t}\n"
-    const char *refused =
-        "e.yaml: warning: control_plane.token_file: \"@/t\" cannot be read by \"nobody\", the "
-        "user that the edge becomes; chown it to that user\n";
+    const char *refused = "e.yaml: warning: control_plane.token_file: \"@/t\" cannot be read by \"nobody\", "
+                          "the edge's user; chown it to that user\n";
     put("t", "secret\n", 0600);
     expect_of(AS_NOBODY, refused);
     assert_int_equal(chown("t", nobody->pw_uid, 0), 0);
@@ -263,10 +262,10 @@ static void files_for_the_user(void **state)
     put("c", CERTIFICATE, 0644);
     put("k", KEY, 0600);
     expect_of("user: nobody\n" UPSTREAM "tls: true, tls_ca: c, tls_certificate: c, tls_key: k}\n", "");
-    expect_of(
-        "user: nobody\n" UPSTREAM "tls: true, tls_ca: c, tls_certificate: c, tls_key: k, health_path: /}\n",
-        "e.yaml:8:84: warning: upstreams[0].tls_key: \"@/k\" cannot be read by \"nobody\", the user that "
-        "the edge becomes; chown it to that user\n");
+    expect_of("user: nobody\n" UPSTREAM
+              "tls: true, tls_ca: c, tls_certificate: c, tls_key: k, health_path: /}\n",
+              "e.yaml:8:84: warning: upstreams[0].tls_key: \"@/k\" cannot be read by \"nobody\", the edge's "
+              "user; chown it to that user\n");
     assert_int_equal(chown("k", nobody->pw_uid, 0), 0);
     expect_of("user: nobody\n" UPSTREAM "tls: true, tls_certificate: c, tls_key: k, health_path: /}\n", "");
     unlink("c");
@@ -335,26 +334,22 @@ static void processes(void **state)
     (void)state;
     expect("processes: [{id: web, command: x, ports: [3000], directory: /, user: nobody}]\n", "");
     expect("processes: [{id: web, command: x, ports: [3000], directory: /no/such, user: nobody}]\n",
-           "e.yaml: warning: processes.directory: \"/no/such\", where web is to run, is no directory on this "
-           "machine\n");
+           "e.yaml: warning: processes.directory: \"/no/such\", the directory of web, is not a directory on "
+           "this machine\n");
     if (geteuid() != 0)
         return; /* nobody else can choose a user */
     expect(
         "processes: [{id: web, command: x, ports: [3000], directory: /, user: no-such-user}]\n",
-        "e.yaml: warning: processes.user: there is no user \"no-such-user\", as which web is to run, on this "
-        "machine\n");
-    expect(
-        "processes: [{id: web, command: x, ports: [3000], directory: /}]\n",
-        "e.yaml: warning: processes.user: web would run as root and will not be started; name another user "
-        "for it\n");
+        "e.yaml: warning: processes.user: the user \"no-such-user\" of web does not exist on this machine\n");
+    expect("processes: [{id: web, command: x, ports: [3000], directory: /}]\n",
+           "e.yaml: warning: processes.user: web would run as root and will not be started; set another user "
+           "for it\n");
     expect_of("user: nobody\nprocesses: [{id: web, command: x, ports: [3000], directory: /}]\n",
-              "e.yaml: warning: processes.user: web would run as \"nobody\", as the edge's own processes do: "
-              "it could "
-              "open the admin socket and read the store; name another user for it\n");
-    expect_of(
-        "user: root\nprocesses: [{id: web, command: x, ports: [3000], directory: /}]\n",
-        "e.yaml: warning: processes.user: web would run as root and will not be started; name another user "
-        "for it\n");
+              "e.yaml: warning: processes.user: web would run as \"nobody\", the edge's own user: it could "
+              "open the admin socket and read the store; set another user for it\n");
+    expect_of("user: root\nprocesses: [{id: web, command: x, ports: [3000], directory: /}]\n",
+              "e.yaml: warning: processes.user: web would run as root and will not be started; set another "
+              "user for it\n");
 }
 
 int main(void)

@@ -71,7 +71,7 @@ static void refused_addresses(void **state)
     expect_no_address("::1", false, "needs brackets around an IPv6 address");
     expect_no_address("::1:3000", false, "needs brackets around an IPv6 address");
     expect_no_address("[::1", false, "has no closing bracket");
-    expect_no_address("[::1]443", true, "has something after its bracket that is no port");
+    expect_no_address("[::1]443", true, "has text after its bracket that is not a port");
     expect_no_address("[::ffff:10.0.0.1]:443", true,
                       "is an IPv4 address in IPv6 notation (write it as IPv4)");
 }

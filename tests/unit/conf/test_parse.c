@@ -457,7 +457,7 @@ static void wrong_scalars(void **state)
     fixture_bad(BASE "user: -x\n",
                 "e.yaml:3:7: user: \"-x\" begins with a dash; allowed: the name of a user, or \"\"\n");
     fixture_bad(BASE "user: a:b\n",
-                "e.yaml:3:7: user: \"a:b\" has another character than letters, digits, \"-\", \".\" "
+                "e.yaml:3:7: user: \"a:b\" has a character other than letters, digits, \"-\", \".\" "
                 "and \"_\"; allowed: the name of a user, or \"\"\n");
     fixture_bad(BASE "user: a23456789012345678901234567890123\n",
                 "e.yaml:3:7: user: \"a23456789012345678901234567890123\" is too long; allowed: the name of a "
@@ -530,7 +530,7 @@ static void all_at_once(void **state)
         "preview.box.example.com\n"
         "e.yaml:1:10: workers: \"x\" is not a whole number; allowed: a whole number of processes from 0 to "
         "256\n"
-        "e.yaml:4:15: listeners[1].address: 127.0.0.1:1 is listened on twice, first in line 3; give each "
+        "e.yaml:4:15: listeners[1].address: 127.0.0.1:1 has two listeners, the first in line 3; give each "
         "address once\n"
         "e.yaml:4:36: listeners[1].kind: \"nothing\" is not a kind of listener; allowed: `tls`, `redirect`, "
         "`plain` or `health`\n"

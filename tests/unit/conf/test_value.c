@@ -150,7 +150,8 @@ static void domains(void **state)
     expect_no(conf_value_domain(STR("a-.b"), lower), "has a label that ends with a dash");
     expect_no(conf_value_domain(STR("a.b-"), lower), "has a label that ends with a dash");
     expect_no(conf_value_domain(STR("192.0.2.1"), lower), "ends with a number, as an address does");
-    const char *character = "has a character that host names do not have (write other alphabets as xn--)";
+    const char *character =
+        "has a character that is not allowed in host names (write other alphabets as xn--)";
     static const char *const wrong[] = {"a_b.c",
                                         "*.a.b",
                                         "a b",
@@ -193,7 +194,7 @@ static void nodes(void **state)
     expect_no(conf_value_node(str_make(name, CONF_NODE_MAX + 1)), "is too long");
     assert_null(conf_value_node(STR("Edge-1.eu_west")));
     expect_no(conf_value_node(STR("")), "is empty");
-    const char *character = "has another character than letters, digits, \"-\", \".\" and \"_\"";
+    const char *character = "has a character other than letters, digits, \"-\", \".\" and \"_\"";
     expect_no(conf_value_node(STR("a b")), character);
     expect_no(conf_value_node(STR("a;b")), character);
     expect_no(conf_value_node(STR("a,b")), character);
