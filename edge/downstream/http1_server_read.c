@@ -203,18 +203,6 @@ static void bad_head(http1_server_t *server, const http1_error_t *error)
     refuse_for(server, error->status, error->code, error->sentence, &fault);
 }
 
-/* The end of the head in `data`, or 0. Skips an empty line before the request line (RFC 9112 section 2.2). */
-static size_t head_end(const http1_server_t *server, str_t data)
-{
-    size_t from = str_starts(data, STR("\r\n")) ? 2 : 0;
-    if (server->head_seen > from + 3)
-        from = server->head_seen - 3;
-    if (from >= data.n)
-        return 0;
-    const char *end = memmem(data.p + from, data.n - from, "\r\n\r\n", 4);
-    return end != NULL ? (size_t)(end - data.p) + 4 : 0;
-}
-
 /* Parses an incomplete head, to refuse invalid bytes at once. Discards the result. */
 static http1_parse_t probe_head(http1_server_t *server, str_t data, http1_error_t *error)
 {
@@ -250,7 +238,7 @@ void http1_server_take_head(http1_server_t *server, str_t data, bool kept)
     http1_request_head_t head;
     if (server->ex == NULL)
         begin_exchange(server);
-    size_t end = head_end(server, data);
+    size_t end = http1_head_end(data, server->head_seen);
     if (end == 0) {
         if (probe_head(server, data, &error) == HTTP1_BAD) {
             http1_error_t same;

@@ -29,13 +29,15 @@ static bool is_named(const fields_t *fields, str_t name)
     return false;
 }
 
-/* Whether a Connection field names more than the usual tokens, so that each field must be compared. */
+/* Whether a Connection field names more than the usual tokens, so that each field must be compared. Most
+ * servers send one usual token alone, which needs no look at single elements. */
 static bool names_fields(const fields_t *fields)
 {
     for (uint32_t i = 0; i < fields->count; i++) {
-        if (fields->at[i].id != FIELD_CONNECTION)
-            continue;
         str_t rest = fields->at[i].value, element;
+        if (fields->at[i].id != FIELD_CONNECTION || str_eq(rest, STR("keep-alive")) ||
+            str_eq(rest, STR("close")))
+            continue;
         while (str_next_element(&rest, &element))
             if (!str_ieq(element, STR("keep-alive")) && !str_ieq(element, STR("close")) &&
                 !str_ieq(element, STR("upgrade")))

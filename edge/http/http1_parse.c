@@ -35,6 +35,23 @@ typedef struct parser {
 
 _Static_assert(FIELD_ID_COUNT <= 64, "parser_t.seen has a bit for each identity");
 
+size_t http1_head_end(str_t data, size_t seen)
+{
+    size_t from = str_starts(data, STR("\r\n")) ? 2 : 0;
+    if (seen > from + 3)
+        from = seen - 3;
+    if (from >= data.n)
+        return 0;
+    /* memchr passes a line at a time; memmem takes several instructions for each byte. */
+    const char *at = data.p + from, *end = data.p + data.n;
+    while (end - at >= 4 && (at = memchr(at, '\r', (size_t)(end - at) - 3)) != NULL) {
+        if (memcmp(at, "\r\n\r\n", 4) == 0)
+            return (size_t)(at - data.p) + 4;
+        at++;
+    }
+    return 0;
+}
+
 static bool refuse(parser_t *p, int status, const char *code, const char *sentence)
 {
     *p->error = (http1_error_t){status, code, sentence, {.reason = sentence}};

@@ -30,6 +30,10 @@ typedef struct http1_request_head {
     bool keep_alive; /* the client allows another request on the connection after the response */
 } http1_request_head_t;
 
+/* The length of the head at the start of `data`, an empty line before it included (RFC 9112 section 2.2); 0
+ * if its end has not come. The first `seen` bytes are known to hold no end. */
+size_t http1_head_end(str_t data, size_t seen);
+
 /*
  * Parses the head at the start of `data`; skips one empty line before it (RFC 9112 section 2.2). The previous
  * call saw the first `last_len` bytes and found them incomplete; 0 for the first call. The head may have at

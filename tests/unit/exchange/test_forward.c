@@ -414,6 +414,31 @@ static void test_response_filter_of_named_fields(void **state)
     }
 }
 
+/* A Connection field of one usual token says nothing of those behind it. */
+static void test_response_filter_of_usual_tokens(void **state)
+{
+    static const struct {
+        const char *values[2];
+        bool named;
+    } cases[] = {
+        {{"keep-alive", "x-named"}, true},       {{"close", "X-Named"}, true},
+        {{"x-named", "keep-alive"}, true},       {{"Keep-Alive, x-named", "close"}, true},
+        {{"keep-alive", "close"}, false},        {{"KEEP-ALIVE", "Close, upgrade"}, false},
+        {{"keep-alive,x-named", "close"}, true}, {{"", ","}, false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        exchange_t *ex = new_exchange(*state);
+        fields_t fields = {0};
+        for (size_t n = 0; n < 2; n++)
+            fields_add(&ex->arena, &fields, FIELD_CONNECTION, STR("Connection"),
+                       str_from(cases[i].values[n]));
+        fields_add(&ex->arena, &fields, FIELD_OTHER, STR("X-Named"), STR("1"));
+        forward_filter_response(ex, &fields);
+        assert_int_equal(fields.count, cases[i].named ? 0 : 1);
+        exchange_end(&ex, EXCHANGE_END_COMPLETE);
+    }
+}
+
 static void test_cookies_stay_on_their_host(void **state)
 {
     static const struct {
@@ -501,6 +526,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_cookies_stay_on_their_host, setup, teardown),
         cmocka_unit_test_setup_teardown(test_response_filter, setup, teardown),
         cmocka_unit_test_setup_teardown(test_response_filter_of_named_fields, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_response_filter_of_usual_tokens, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -387,9 +387,47 @@ static void test_slow_head_holds_nothing(void **state)
     free(text.p);
 }
 
+/* The end is found in every piece that has it, and nowhere before it. */
+static void test_head_end(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *data;
+        size_t end;
+    } heads[] = {
+        {GET HOST "\r\n", 32},
+        {GET HOST "\r\nGET /next HTTP/1.1\r\n\r\n", 32},
+        {"\r\n" GET HOST "\r\n", 34},
+        {"\r\n\r\n\r\n", 6}, /* an empty line before a head is no end of it */
+        {"\r\n\r\n", 0},
+        {"a\r\r\n\r\n", 6},
+        {"a\r\n\r\r\n\r\n", 8},
+        {"\r\r\r\r\r\n\r\n\r\n", 8},
+        {"a\n\n\r\n", 0},
+        {"a\r\n\r", 0},
+        {"a\r\n\rb\n", 0},
+        {"", 0},
+    };
+    for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
+        str_t data = str_from(heads[i].data);
+        for (size_t n = 0; n <= data.n; n++)
+            for (size_t seen = 0; seen <= n; seen++) {
+                bool whole = heads[i].end != 0 && n >= heads[i].end;
+                if (whole && seen >= heads[i].end)
+                    continue;               /* `seen` bytes hold no end */
+                char *copy = malloc(n + 1); /* a read beyond the piece is seen by the sanitizer */
+                assert_non_null(copy);
+                memcpy(copy + 1, data.p, n);
+                assert_int_equal(http1_head_end(str_make(copy + 1, n), seen), whole ? heads[i].end : 0);
+                free(copy);
+            }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_head_end),
         cmocka_unit_test(test_head),
         cmocka_unit_test(test_framing),
         cmocka_unit_test(test_targets),
