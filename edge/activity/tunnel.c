@@ -161,7 +161,7 @@ static void drain_expired(loop_timer_t *timer)
         tunnel->closing = true;
 }
 
-void exchange_drain(exchange_t *ex)
+void tunnel_drain(exchange_t *ex)
 {
     tunnel_t *tunnel = ex->tunnel;
     if (ex->state != EXCHANGE_TUNNEL || ex->response_complete || loop_timer_running(&tunnel->timer))

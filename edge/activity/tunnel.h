@@ -11,6 +11,9 @@
 MUST_USE bool tunnel_judge_head(exchange_t *ex);
 /* Opens the tunnel that the head announces: from here on, the box's bytes are frames. No-op without one. */
 void tunnel_response_head(exchange_t *ex);
+/* The edge prepares for its end: closes the tunnel with code 1012 between two frames, at a time spread over
+ * the drain period. No-op without a tunnel, and if it closes already. */
+void tunnel_drain(exchange_t *ex);
 /* The exchange is answered, cut, or ends: stops the tunnel's timer. No-op without a tunnel. */
 void tunnel_leave(exchange_t *ex);
 /* The exchange ends. No-op without a tunnel. */

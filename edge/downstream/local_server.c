@@ -32,26 +32,6 @@ static void ignore(void *owner)
     (void)owner;
 }
 
-/* Answers come from this process: no feature of the product observes them. */
-static bool (*const no_judge[])(exchange_t *) = {NULL};
-static const exchange_hook_t no_hook[] = {NULL};
-static void (*const no_request_body[])(exchange_t *, str_t) = {NULL};
-static bool (*const no_response_body[])(exchange_t *, str_t *) = {NULL};
-static bool (*const no_origin_left[])(exchange_t *, const origin_failure_t *) = {NULL};
-static void (*const no_failure[])(exchange_t *, origin_failure_t) = {NULL};
-
-static const pipeline_t local_pipeline = {
-    .hooks = {.judge_head = no_judge,
-              .response_head = no_hook,
-              .local_head = no_hook,
-              .request_body = no_request_body,
-              .response_body = no_response_body,
-              .origin_left = no_origin_left,
-              .failed = no_failure,
-              .leave = no_hook,
-              .end = no_hook},
-};
-
 /* Before the codec takes the connection over. */
 static const conn_handlers_t no_handlers = {.readable = ignore, .writable = ignore};
 
@@ -100,7 +80,7 @@ local_server_t *local_server_new(loop_t *loop, const conf_t *conf, int listen_fd
     assert(server != NULL);
     *server = (local_server_t){
         .context = {.loop = loop,
-                    .pipeline = &local_pipeline,
+                    .pipeline = &bare_pipeline,
                     .conf = conf_acquire(conf),
                     .random = random_source_new()},
         .steps = steps,

@@ -362,6 +362,11 @@ void exchange_response_informational(exchange_t *ex, int status, const fields_t 
     ex->client_ops->flush(ex);
 }
 
+void exchange_drain(exchange_t *ex)
+{
+    run_hooks(hooks_of(ex)->drain, ex);
+}
+
 void exchange_client_half_closed(exchange_t *ex)
 {
     static const fields_t none;

@@ -46,6 +46,8 @@ typedef struct exchange_hooks {
     bool (*const *origin_left)(exchange_t *ex, const origin_failure_t *failure);
     /* The origin failed, and an answer follows. */
     void (*const *failed)(exchange_t *ex, origin_failure_t failure);
+    /* The edge prepares for its end (exchange_drain). */
+    const exchange_hook_t *drain;
     /* The exchange is answered, cut or ends: gives back its claims and all that could call it. Idempotent. */
     const exchange_hook_t *leave;
     /* The exchange ends, after `leave`: the last look at it. */
@@ -62,5 +64,7 @@ struct pipeline {
 
 /* The product's pipeline. */
 extern const pipeline_t edge_pipeline;
+/* A pipeline without features, for contexts outside a worker: no steps, and no hook sees the exchange. */
+extern const pipeline_t bare_pipeline;
 
 #endif

@@ -89,6 +89,8 @@ static bool (*const origin_left[])(exchange_t *, const origin_failure_t *) = {tu
 
 static void (*const failed[])(exchange_t *, origin_failure_t) = {api_failed, NULL};
 
+static const exchange_hook_t drain[] = {tunnel_drain, NULL};
+
 /* The tunnel's timer first: the other hooks give claims back, which resumes other exchanges. */
 static const exchange_hook_t leave[] = {tunnel_leave, wake_turn_end, slots_release, api_deletion_end, NULL};
 
@@ -113,6 +115,7 @@ const pipeline_t edge_pipeline = {
               .response_body = response_body,
               .origin_left = origin_left,
               .failed = failed,
+              .drain = drain,
               .leave = leave,
               .end = end},
 };
