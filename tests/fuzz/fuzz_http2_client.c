@@ -9,26 +9,19 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "client.h"
+#include "context_fixture.h"
 #include "http2_client.h"
-#include "pipeline.h"
 #include "step.h"
-#include "steps.h"
 #include "target.h"
-#include "worker.h"
 
-#define CONF                                                                                                 \
-    "preview_domain: preview.test\nnode: here\npublic_port: 443\n"                                           \
-    "listeners:\n  - {address: \"127.0.0.1:8080\", kind: plain}\n"
 /* Turns of at most a millisecond in which everything must have come to its end. */
 #define TURNS 5000
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size);
 
 typedef struct world {
-    worker_t worker;
-    counters_t counters;
-    client_t client;
+    context_fixture_t *fixture;
+    context_t *context;
     int listener;
     uint16_t port;
 } world_t;
@@ -113,24 +106,15 @@ static const exchange_step_t steps[] = {{"origin", step}, {NULL, NULL}};
 static world_t *world_new(void)
 {
     world_t *world = calloc(1, sizeof(*world));
-    conf_errors_t *errors = conf_errors_new();
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof(address);
     assert(world != NULL);
-    world->worker.context.conf = conf_parse("fuzz.yaml", STR(CONF), errors);
-    assert(world->worker.context.conf != NULL);
-    conf_errors_free(&errors);
-    world->worker.context.loop = loop_new();
-    world->worker.context.pipeline = &edge_pipeline;
-    world->worker.context.counters = &world->counters;
-    account_root_init(&world->worker.context.memory, NULL);
-    world->worker.context.random = random_source_new();
-    world->worker.context.scratch = malloc(CONN_TURN_BYTES);
-    world->worker.context.http2_origins = http2_origins_new(&world->worker.context);
-    world->client.context = &world->worker.context;
-    world->client.account.parent = &world->worker.context.memory.account;
-    world->client.kind = CONF_LISTENER_PLAIN;
-    world->client.steps = steps;
+    setenv("CMOCKA_TEST_ABORT", "1", 1); /* the fixture's assertions */
+    world->fixture = context_fixture_new();
+    world->context = world->fixture->context;
+    world->context->http2_origins = http2_origins_new(world->context);
+    world->fixture->client.steps = steps;
+    world->fixture->client.local = false;
     world->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     bool listens = bind(world->listener, (struct sockaddr *)&address, len) == 0 &&
                    listen(world->listener, 64) == 0 &&
@@ -142,7 +126,7 @@ static world_t *world_new(void)
 
 static void call_start(world_t *world, call_t *call, uint8_t kind)
 {
-    exchange_t *ex = exchange_new(&world->client, &ops, call);
+    exchange_t *ex = exchange_new(&world->fixture->client, &ops, call);
     *call = (call_t){.ex = ex, .room = (kind & 4) != 0 ? 0 : EXCHANGE_BODY_BYTES};
     ex->request.version = HTTP_2;
     ex->request.method = (kind & 1) != 0 ? STR("HEAD") : STR("POST");
@@ -184,7 +168,7 @@ static void speak(world_t *world, const uint8_t *input, size_t size, bool *spoke
     shutdown(fd, SHUT_WR);
     char bytes[4096];
     for (int i = 0; i < TURNS && recv(fd, bytes, sizeof(bytes), 0) != 0; i++)
-        loop_turn(world->worker.context.loop, 1);
+        loop_turn(world->context->loop, 1);
     close(fd);
 }
 
@@ -201,7 +185,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
     for (size_t i = 0; i < count; i++)
         call_start(world, &calls[i], input[0]);
     for (int turn = 0; turn < TURNS && (over != count || !spoke); turn++) {
-        loop_turn(world->worker.context.loop, 1);
+        loop_turn(world->context->loop, 1);
         speak(world, input + 1, size - 1, &spoke);
         over = 0;
         for (size_t i = 0; i < count; i++) {
@@ -214,9 +198,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
     assert(over == count);
     for (size_t i = 0; i < count; i++)
         exchange_end(&calls[i].ex, EXCHANGE_END_COMPLETE);
-    for (int turn = 0; turn < TURNS && http2_origins_count(world->worker.context.http2_origins) != 0; turn++)
-        loop_turn(world->worker.context.loop, 1);
-    assert(http2_origins_count(world->worker.context.http2_origins) == 0);
-    assert(world->worker.context.memory.held == 0 && world->counters.exchanges_open == 0);
+    for (int turn = 0; turn < TURNS && http2_origins_count(world->context->http2_origins) != 0; turn++)
+        loop_turn(world->context->loop, 1);
+    assert(http2_origins_count(world->context->http2_origins) == 0);
+    assert(world->context->memory.held == 0 && world->fixture->counters.exchanges_open == 0);
     return 0;
 }

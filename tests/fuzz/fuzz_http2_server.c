@@ -3,8 +3,8 @@
  * of the unit tests (http2_world.h): the server on one end of a socket pair, a loop whose clock stands still.
  *
  * The input is a list of acts (acts[] below): bytes and frames of the client, what the origin does with the
- * requests that it has, and what happens to the worker. In the end the connection is destroyed, or its client
- * goes, or time goes by: it ends in each of these ways, and nothing of it is held or waits.
+ * requests that it has, and what happens to the process. In the end the connection is destroyed, or its
+ * client goes, or time goes by: it ends in each of these ways, and nothing of it is held or waits.
  */
 #include "http2_world.h"
 
@@ -340,7 +340,7 @@ static void goes(input_t *in, unsigned what)
     world_turn(world);
 }
 
-/* ---- the worker ---- */
+/* ---- the process ---- */
 
 static void time_goes(input_t *in, unsigned what)
 {
@@ -349,21 +349,21 @@ static void time_goes(input_t *in, unsigned what)
     world_turn(world);
 }
 
-static void worker_acts(input_t *in, unsigned what)
+static void process_acts(input_t *in, unsigned what)
 {
     (void)in;
     if (world_closed(world))
         return;
     switch (what) {
     case 0:
-        world->worker.context.draining = true;
+        world->context->draining = true;
         world->server->codec->drain(world->server);
         break;
     case 1:
-        tunnels_close_preview(&world->worker.context, STR(""), 0, 1);
+        tunnels_close_preview(world->context, STR(""), 0, 1);
         break;
     case 2:
-        relief_turn(&world->worker.context);
+        relief_turn(world->context);
         break;
     case 3:
         if (world->server->codec->stalled(world->server, loop_now(world->loop)) != 0)
@@ -375,9 +375,33 @@ static void worker_acts(input_t *in, unsigned what)
 }
 
 static void (*const acts[16])(input_t *in, unsigned what) = {
-    raw,  any_frame, request,   data,        reset, window,  settings,    origin_acts,
-    turn, reads,     time_goes, worker_acts, goes,  request, origin_acts, origin_acts,
+    raw,  any_frame, request,   data,         reset, window,  settings,    origin_acts,
+    turn, reads,     time_goes, process_acts, goes,  request, origin_acts, origin_acts,
 };
+
+/* ---- tunnels, the one feature of the pipeline ---- */
+
+static bool (*const judge_head[])(exchange_t *) = {tunnel_judge_head, NULL};
+static const exchange_hook_t response_head[] = {tunnel_response_head, NULL};
+static void (*const request_body[])(exchange_t *, str_t) = {tunnel_request_body, NULL};
+static bool (*const response_body[])(exchange_t *, str_t *) = {tunnel_response_body, NULL};
+static bool (*const origin_left[])(exchange_t *, const origin_failure_t *) = {tunnel_origin_left, NULL};
+static const exchange_hook_t drain[] = {tunnel_drain, NULL};
+static const exchange_hook_t leave_tunnel[] = {tunnel_leave, NULL};
+static const exchange_hook_t close_tunnel[] = {tunnel_close, NULL};
+
+static exchange_hooks_t with_tunnels(exchange_hooks_t hooks)
+{
+    hooks.judge_head = judge_head;
+    hooks.response_head = response_head;
+    hooks.request_body = request_body;
+    hooks.response_body = response_body;
+    hooks.origin_left = origin_left;
+    hooks.drain = drain;
+    hooks.leave = leave_tunnel;
+    hooks.end = close_tunnel;
+    return hooks;
+}
 
 /* ---- the end ---- */
 
@@ -434,16 +458,19 @@ static world_t *world_new(void)
     setenv("CMOCKA_TEST_ABORT", "1", 1); /* the fixtures' assertions */
     world_t *made = malloc(sizeof(*made));
     assert_non_null(made);
-    world_start(made);
+    static context_t context;
+    static pipeline_t pipeline;
+    pipeline = bare_pipeline;
+    pipeline.hooks = with_tunnels(bare_pipeline.hooks);
+    world_start_in(made, &context, &pipeline);
     loop_hold(made->loop);
     return made;
 }
 
 static void begin(uint8_t setup)
 {
-    worker_t *worker = &world->worker;
-    worker->context.draining = false;
-    worker->context.client_faults = (fault_log_t){.window_ms = loop_now(world->loop), .lines = FAULT_LINES};
+    world->context->draining = false;
+    world->context->client_faults = (fault_log_t){.window_ms = loop_now(world->loop), .lines = FAULT_LINES};
     world->conf.limits.memory_bytes = (setup & SETUP_LITTLE_MEMORY) != 0 ? 1 << 18 : 1 << 28;
     world->conf.limits.streams = (setup & SETUP_FEW_STREAMS) != 0 ? 2 : 128;
     http2_world_connect(world);

@@ -59,7 +59,7 @@ typedef struct fuzz_origin {
 } fuzz_origin_t;
 
 typedef struct fuzz_world {
-    worker_fixture_t *fixture;
+    context_fixture_t *fixture;
     worker_t *worker;
     conf_t *confs[2];
     fixture_t store;

@@ -114,7 +114,7 @@ void fuzz_world_new(void)
     int fds[2];
     setenv("CMOCKA_TEST_ABORT", "1", 1); /* the fixtures' assertions */
     fuzz_world.fixture = worker_fixture_new();
-    worker_t *worker = fuzz_world.worker = &fuzz_world.fixture->worker;
+    worker_t *worker = fuzz_world.worker = worker_of(fuzz_world.fixture->context);
     conf_errors_t *errors = conf_errors_new();
     fuzz_world.confs[0] = worker->context.conf;
     fuzz_world.confs[1] = conf_parse("other.yaml", STR(FIXTURE_CONF), errors);

@@ -55,7 +55,7 @@ static void test_requests_that_wake_nothing_count_while_they_are_long(void **sta
     assert_false(is_active(w));
     x = activity_world_begin(w, "box", true);
     accept_websocket(x);
-    turn(w, w->fixture->worker.context.conf->wake.idle_open);
+    turn(w, w->fixture->context->conf->wake.idle_open);
     put_box(w, "box", BOX_PAUSED, 2);
     turn(w, 1000);
     from_client(x, STR("\x81\x81xxxxx"));
@@ -110,7 +110,7 @@ static void test_short_uses_are_told(void **state)
 static void test_forgotten_when_its_connections_are(void **state)
 {
     world_t *w = *state;
-    uint64_t rest = w->fixture->worker.context.conf->timeouts.pool_idle + 1000;
+    uint64_t rest = w->fixture->context->conf->timeouts.pool_idle + 1000;
     exchange_world_t *x = activity_world_begin(w, "box", false);
     turn(w, 1000);
     end(&x);
@@ -124,7 +124,7 @@ static void test_event_streams_hold_for_a_while(void **state)
 {
     world_t *w = *state;
     static char kib[1025];
-    uint32_t idle_open = w->fixture->worker.context.conf->wake.idle_open;
+    uint32_t idle_open = w->fixture->context->conf->wake.idle_open;
     static const str_t types[] = {{"text/event-stream", 17}, {"Text/Event-Stream; charset=utf-8", 32}};
     for (size_t i = 0; i < 2; i++) {
         exchange_world_t *x = activity_world_begin(w, "box", false);
@@ -172,7 +172,7 @@ static void test_content_of_tunnels_counts_and_control_frames_do_not(void **stat
     turn(w, 1000);
     expect_message(w, PROCESS_ACTIVE, "box\n");
     accept_websocket(x);
-    turn(w, w->fixture->worker.context.conf->wake.idle_open);
+    turn(w, w->fixture->context->conf->wake.idle_open);
     expect_silence(w);
     for (int i = 0; i < 40; i++) {
         from_client(x, frame(bytes, 9, 100));

@@ -75,7 +75,7 @@ static conn_t *idle_conn(worker_t *worker, int *peer)
 static void test_pooled_connections_go_with_their_generation(void **state)
 {
     world_t *w = *state;
-    worker_t *worker = &w->fixture->worker;
+    worker_t *worker = worker_of(w->fixture->context);
     exchange_world_t *x = activity_world_begin(w, "box", false);
     int peer;
     conn_t *conn = idle_conn(worker, &peer);
@@ -107,7 +107,7 @@ static void test_all_ends_when_it_is_gone(void **state)
             put_box(w, "box", BOX_GONE, 10 * i + 2);
         else
             assert_int_equal(store_delete_box(w->store.store, STR("box")), STORE_OK);
-        shm_epoch_bump(w->fixture->worker.context.shm);
+        shm_epoch_bump(w->fixture->context->shm);
         turn(w, 250);
         expect_code(waits, 502, "box_gone");
         expect_code(streams, 200, "box_gone");
@@ -144,7 +144,7 @@ static void put_process(world_t *w, box_state_t state, uint64_t generation, uint
     store_box_t box = put_box(w, "box", state, generation);
     box.pid = pid;
     assert_int_equal(store_put_box(w->store.store, &box), STORE_OK);
-    shm_epoch_bump(w->fixture->worker.context.shm);
+    shm_epoch_bump(w->fixture->context->shm);
 }
 
 /* A request learns of the end of its process by its connection, whose failure has the app's last words; one
@@ -163,7 +163,7 @@ static void test_requests_of_a_process_that_ends(void **state)
         box.state = i < 2 ? BOX_PAUSED : BOX_RUNNING;
         box.generation++;
         assert_int_equal(store_put_box(w->store.store, &box), STORE_OK);
-        shm_epoch_bump(w->fixture->worker.context.shm);
+        shm_epoch_bump(w->fixture->context->shm);
         turn(w, 250);
         if (box.provider == PROVIDER_PROCESS)
             expect_untouched(x);
@@ -178,7 +178,7 @@ static void test_requests_of_a_process_that_ends(void **state)
 static void test_a_request_that_waits_to_say_why(void **state)
 {
     world_t *w = *state;
-    worker_t *worker = &w->fixture->worker;
+    worker_t *worker = worker_of(w->fixture->context);
     worker->refused = refused_new(worker);
     refused_set_channel(worker->refused, w->channel);
     exchange_world_t *x = activity_world_begin(w, "box", false);
@@ -221,7 +221,7 @@ static void lose(exchange_world_t *tunnel, tunnel_loss_t loss)
 static void test_tunnels_of_a_process_that_is_stopped(void **state)
 {
     world_t *w = *state;
-    loop_hold(w->fixture->worker.context.loop);
+    loop_hold(w->fixture->context->loop);
     for (tunnel_loss_t loss = LOSS_NONE; loss <= LOSS_BOTH; loss++) {
         uint64_t generation = 10 * loss + 1;
         put_process(w, BOX_RUNNING, generation, 100);
@@ -235,8 +235,8 @@ static void test_tunnels_of_a_process_that_is_stopped(void **state)
         expect_out(tunnel, str_make(stopped, sizeof(stopped) - 1));
         assert_string_equal(tunnel->ex->local_code, "box_paused");
         assert_int_equal(tunnel->ends, 1);
-        loop_skip(w->fixture->worker.context.loop, TUNNEL_WORD_MS);
-        loop_turn(w->fixture->worker.context.loop, 0);
+        loop_skip(w->fixture->context->loop, TUNNEL_WORD_MS);
+        loop_turn(w->fixture->context->loop, 0);
         assert_int_equal(tunnel->ends + tunnel->cuts, 1);
         end(&tunnel);
     }
@@ -245,7 +245,7 @@ static void test_tunnels_of_a_process_that_is_stopped(void **state)
 static void test_tunnels_of_a_process_that_closes_them(void **state)
 {
     world_t *w = *state;
-    loop_hold(w->fixture->worker.context.loop);
+    loop_hold(w->fixture->context->loop);
     put_process(w, BOX_RUNNING, 1, 100);
     for (tunnel_loss_t loss = LOSS_END; loss <= LOSS_BOTH; loss++) {
         exchange_world_t *tunnel = activity_world_begin(w, "box", true),
@@ -255,11 +255,11 @@ static void test_tunnels_of_a_process_that_closes_them(void **state)
         accept_websocket(said);
         accept_websocket(within);
         lose(tunnel, loss);
-        loop_skip(w->fixture->worker.context.loop, TUNNEL_WORD_MS - 1);
-        loop_turn(w->fixture->worker.context.loop, 0);
+        loop_skip(w->fixture->context->loop, TUNNEL_WORD_MS - 1);
+        loop_turn(w->fixture->context->loop, 0);
         assert_int_equal(tunnel->ends + tunnel->cuts, 0);
-        loop_skip(w->fixture->worker.context.loop, 1);
-        loop_turn(w->fixture->worker.context.loop, 0);
+        loop_skip(w->fixture->context->loop, 1);
+        loop_turn(w->fixture->context->loop, 0);
         assert_int_equal(loss == LOSS_END ? tunnel->ends : tunnel->cuts, 1);
         assert_int_equal(tunnel->out_n, 0);
         /* One that said so, or stands within a frame, is not waited for. */
@@ -326,7 +326,7 @@ static void test_a_turn_looks_at_few(void **state)
                 expect_untouched(x[i]);
         }
         assert_int_equal(loop_deferred(&w->activity->look_on), looked < 3);
-        loop_turn(w->fixture->worker.context.loop, 0);
+        loop_turn(w->fixture->context->loop, 0);
         turn(w, 0);
     }
     for (int i = 0; i < COUNT; i++)

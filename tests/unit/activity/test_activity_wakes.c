@@ -7,7 +7,7 @@ static exchange_world_t *sleeping_tunnel(world_t *w)
     accept_websocket(x);
     turn(w, 1000);
     expect_message(w, PROCESS_ACTIVE, "box\n");
-    turn(w, w->fixture->worker.context.conf->wake.idle_open);
+    turn(w, w->fixture->context->conf->wake.idle_open);
     put_box(w, "box", BOX_PAUSED, 2);
     turn(w, 1000);
     expect_silence(w);
@@ -41,7 +41,7 @@ static void test_a_clients_bytes_wake(void **state)
 static void test_heartbeats_do_not_wake(void **state)
 {
     world_t *w = *state;
-    loop_t *loop = w->fixture->worker.context.loop;
+    loop_t *loop = w->fixture->context->loop;
     char bytes[64];
     loop_hold(loop);
     exchange_world_t *x = activity_world_begin(w, "box", true);
@@ -52,7 +52,7 @@ static void test_heartbeats_do_not_wake(void **state)
     }
     turn(w, 1000);
     expect_message(w, PROCESS_ACTIVE, "box\n");
-    turn(w, w->fixture->worker.context.conf->wake.idle_open);
+    turn(w, w->fixture->context->conf->wake.idle_open);
     put_box(w, "box", BOX_PAUSED, 2);
     turn(w, 1000);
     expect_silence(w);
@@ -86,7 +86,7 @@ static void test_heartbeats_do_not_wake(void **state)
 static void test_every_message_wakes_where_the_preview_says_so(void **state)
 {
     world_t *w = *state;
-    loop_t *loop = w->fixture->worker.context.loop;
+    loop_t *loop = w->fixture->context->loop;
     char bytes[64];
     loop_hold(loop);
     exchange_world_t *x = sleeping_tunnel(w);
@@ -121,7 +121,7 @@ static void test_a_wake_is_asked_for_until_it_has_come(void **state)
 {
     world_t *w = *state;
     char bytes[64];
-    uint32_t timeout = w->fixture->worker.context.conf->wake.timeout;
+    uint32_t timeout = w->fixture->context->conf->wake.timeout;
     exchange_world_t *x = sleeping_tunnel(w);
     from_client(x, frame(bytes, 1, 5));
     for (uint32_t ms = 0; ms < timeout; ms += 1000) {

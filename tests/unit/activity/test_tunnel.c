@@ -1,5 +1,5 @@
 /* Which open tunnels are ended, and how. */
-#include "exchange_world.h"
+#include "worker_fixture.h"
 
 #include "tunnel.h"
 
@@ -9,16 +9,17 @@
 
 static exchange_world_t *open_tunnel(uint64_t version, uint64_t expires_at)
 {
-    exchange_world_t *world = exchange_world_new();
+    exchange_world_t *world = worker_world_new();
     world->ex->preview =
         (store_preview_t){.id = "my-box", .port = 3000, .version = version, .expires_at = expires_at};
     world_open_tunnel(world);
+    assert_int_equal(world->fixture->counters.tunnels_open, 1);
     return world;
 }
 
 static context_t *context_of(exchange_world_t *world)
 {
-    return &world->fixture->worker.context;
+    return world->fixture->context;
 }
 
 static void expect_open(exchange_world_t *world)
@@ -91,7 +92,7 @@ static void within_a_frame(void **state)
 static void without_tunnels(void **state)
 {
     (void)state;
-    exchange_world_t *world = exchange_world_new(); /* no tunnel was ever open in this worker */
+    exchange_world_t *world = worker_world_new(); /* no tunnel was ever open in this worker */
     tunnels_close_preview(context_of(world), STR("my-box"), 3000, 8);
     tunnels_close_expired(context_of(world));
     tunnels_close_blocked(context_of(world));

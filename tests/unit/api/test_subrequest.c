@@ -1,7 +1,7 @@
 /* Requests that the edge makes for an exchange: what goes to the origin, which the test plays, what comes
  * back from it, answers that are cut or too long, origins that fail, and callers that leave at each moment.
  */
-#include "exchange_world.h"
+#include "worker_fixture.h"
 
 #include "api.h"
 #include "arena.h"
@@ -94,7 +94,7 @@ static int setup(void **state)
 {
     caller_t *c = calloc(1, sizeof(*c));
     assert_non_null(c);
-    c->world = exchange_world_new();
+    c->world = worker_world_new();
     c->world->answer = STEP_WAIT;
     c->world->ex->request.authority = STR("api.test");
     exchange_start(c->world->ex);
@@ -153,7 +153,7 @@ static void start(caller_t *c)
 
 static void turn(caller_t *c)
 {
-    loop_turn(c->world->fixture->worker.context.loop, 0);
+    loop_turn(c->world->fixture->context->loop, 0);
 }
 
 /* The origin's head; its slices live until this returns, as all of an origin's do. */
@@ -242,7 +242,7 @@ static void it_shows_its_callers_key(void **state)
 {
     static const uint8_t seed[16];
     caller_t *c = *state;
-    worker_t *worker = &c->world->fixture->worker;
+    worker_t *worker = worker_of(c->world->fixture->context);
     worker->context.shm = shm_new(seed);
     assert_non_null(worker->context.shm);
     conf_plan_t plan = {.name = "plan"};

@@ -15,7 +15,7 @@ typedef struct world world_t;
 /* A worker, with the test at the controller's end of its channel. */
 typedef struct side {
     world_t *world;
-    worker_fixture_t *fixture;
+    context_fixture_t *fixture;
     channel_t *channel;
     int controller;
 } side_t;
@@ -81,7 +81,7 @@ static const client_ops_t ops = {
 
 static upstream_queue_t *places_of(const guest_t *guest)
 {
-    return guest->side->fixture->worker.upstream_queue;
+    return worker_of(guest->side->fixture->context)->upstream_queue;
 }
 
 static void leave_line(exchange_t *ex, await_end_t how)
@@ -138,7 +138,7 @@ static void side_init(side_t *side, world_t *w, unsigned index)
     static const channel_handlers_t handlers = {.message = no_message, .closed = NULL};
     int fds[2];
     *side = (side_t){.world = w, .fixture = worker_fixture_new()};
-    worker_t *worker = &side->fixture->worker;
+    worker_t *worker = worker_of(side->fixture->context);
     worker->context.index = index;
     worker->context.shm = w->shm;
     side->fixture->client.steps = steps;
@@ -151,14 +151,14 @@ static void side_init(side_t *side, world_t *w, unsigned index)
 
 static void side_fini(side_t *side)
 {
-    worker_t *worker = &side->fixture->worker;
+    worker_t *worker = worker_of(side->fixture->context);
     upstream_queue_free(&worker->upstream_queue);
     assert_null(worker->upstream_queue);
     upstream_queue_free(&worker->upstream_queue);
     channel_free(&side->channel);
     close(side->controller);
     worker->context.shm = NULL;
-    worker_fixture_free(side->fixture);
+    context_fixture_free(side->fixture);
 }
 
 static int setup(void **state)
@@ -204,14 +204,14 @@ static void leave(guest_t *guest)
 
 static void turn(side_t *side)
 {
-    loop_turn(side->fixture->worker.context.loop, 0);
+    loop_turn(side->fixture->context->loop, 0);
 }
 
 /* `count` places come free, of which that worker is told. */
 static void come_free(side_t *side, unsigned upstream, unsigned count)
 {
     side->world->free[upstream] += count;
-    upstream_queue_freed(side->fixture->worker.upstream_queue, upstream);
+    upstream_queue_freed(worker_of(side->fixture->context)->upstream_queue, upstream);
 }
 
 static uint32_t waiting(const world_t *w, unsigned upstream)
@@ -238,7 +238,7 @@ static void first_come_first_served(void **state)
     for (size_t i = 0; i < 4; i++)
         come(&guests[i], &w->a, 0);
     assert_int_equal(waiting(w, 0), 4);
-    assert_true(upstream_queue_waiting(w->a.fixture->worker.upstream_queue, 0));
+    assert_true(upstream_queue_waiting(worker_of(w->a.fixture->context)->upstream_queue, 0));
     come_free(&w->a, 0, 2);
     assert_int_equal(w->seated, 0); /* not within that call */
     turn(&w->a);
@@ -253,7 +253,7 @@ static void first_come_first_served(void **state)
     assert_int_equal(guests[2].seated, 3);
     assert_int_equal(guests[3].seated, 4);
     assert_int_equal(waiting(w, 0), 0);
-    assert_false(upstream_queue_waiting(w->a.fixture->worker.upstream_queue, 0));
+    assert_false(upstream_queue_waiting(worker_of(w->a.fixture->context)->upstream_queue, 0));
     for (size_t i = 0; i < 4; i++)
         leave(&guests[i]);
 }
@@ -264,7 +264,7 @@ static void each_upstream_has_its_line(void **state)
     guest_t first, last;
     come(&first, &w->a, 0);
     come(&last, &w->a, LAST);
-    assert_false(upstream_queue_waiting(w->a.fixture->worker.upstream_queue, 1));
+    assert_false(upstream_queue_waiting(worker_of(w->a.fixture->context)->upstream_queue, 1));
     turn(&w->a);
     come_free(&w->a, LAST, 2); /* one more than wait there */
     turn(&w->a);
@@ -335,7 +335,7 @@ static void one_that_does_not_wait_may_leave(void **state)
     world_t *w = *state;
     place_waiter_t waiter = {.ex = NULL};
     guest_t guest;
-    upstream_queue_leave(w->a.fixture->worker.upstream_queue, &waiter);
+    upstream_queue_leave(worker_of(w->a.fixture->context)->upstream_queue, &waiter);
     come(&guest, &w->a, 0);
     upstream_queue_leave(places_of(&guest), &guest.waiter);
     upstream_queue_leave(places_of(&guest), &guest.waiter);
@@ -390,7 +390,7 @@ static void others_are_told_where_nobody_waits_here(void **state)
     turn(&w->b);
     come_free(&w->a, LAST, 1);
     assert_int_equal(told(&w->a), LAST);
-    upstream_queue_message(w->b.fixture->worker.upstream_queue, LAST);
+    upstream_queue_message(worker_of(w->b.fixture->context)->upstream_queue, LAST);
     assert_int_equal(there.seated, 0); /* not within that call */
     turn(&w->b);
     assert_int_equal(there.seated, 1);
@@ -413,10 +413,11 @@ static void word_of_no_place(void **state)
     come(&guest, &w->a, 0);
     turn(&w->a);
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
-        upstream_queue_message(w->a.fixture->worker.upstream_queue, wrong[i]);
+        upstream_queue_message(worker_of(w->a.fixture->context)->upstream_queue, wrong[i]);
     turn(&w->a);
     assert_int_equal(guest.seated, 0);
-    upstream_queue_message(w->a.fixture->worker.upstream_queue, 0); /* said in vain: another was faster */
+    upstream_queue_message(worker_of(w->a.fixture->context)->upstream_queue,
+                           0); /* said in vain: another was faster */
     turn(&w->a);
     assert_int_equal(guest.seated, 0);
     assert_int_equal(waiting(w, 0), 1);
@@ -440,8 +441,8 @@ static void a_place_of_which_nobody_hears(void **state)
 {
     world_t *w = *state;
     guest_t guests[2];
-    upstream_queue_set_channel(w->a.fixture->worker.upstream_queue, NULL);
-    upstream_queue_set_channel(w->b.fixture->worker.upstream_queue, NULL);
+    upstream_queue_set_channel(worker_of(w->a.fixture->context)->upstream_queue, NULL);
+    upstream_queue_set_channel(worker_of(w->b.fixture->context)->upstream_queue, NULL);
     for (unsigned i = 0; i < 2; i++) {
         come(&guests[i], &w->b, i);
         turn(&w->b);
@@ -449,17 +450,17 @@ static void a_place_of_which_nobody_hears(void **state)
     for (unsigned i = 0; i < 2; i++) {
         come_free(&w->a, i, 1);
         assert_int_equal(told(&w->a), -1);
-        loop_skip(w->b.fixture->worker.context.loop, LOOK_MS);
+        loop_skip(w->b.fixture->context->loop, LOOK_MS);
         turn(&w->b);
         assert_int_equal(guests[i].seated, i + 1);
         leave(&guests[i]);
     }
-    loop_skip(w->b.fixture->worker.context.loop, LOOK_MS);
+    loop_skip(w->b.fixture->context->loop, LOOK_MS);
     turn(&w->b);
     come(&guests[0], &w->b, 0); /* it had stopped: nobody waited any more */
     turn(&w->b);
     w->free[0] = 1;
-    loop_skip(w->b.fixture->worker.context.loop, LOOK_MS);
+    loop_skip(w->b.fixture->context->loop, LOOK_MS);
     turn(&w->b);
     assert_int_equal(guests[0].seated, 3);
     leave(&guests[0]);

@@ -546,7 +546,7 @@ static void test_socket_stall(void **state)
         world_pump(world);
     }
     assert_true(given < 4 * sizeof(big)); /* what the kernel holds, and 128 KiB */
-    assert_true(world->worker.context.memory.held < 256 * 1024);
+    assert_true(world->context->memory.held < 256 * 1024);
     pass_until(world, world_closed(world), 3000);
     assert_int_equal(world->cancelled, 1);
     assert_int_equal(world->counters.client_departures_total, 1);

@@ -74,11 +74,11 @@ static void test_grows_to_the_widest(void **state)
     assert_true(nghttp2_session_get_stream_remote_window_size(world->client, id) <= HTTP2_WINDOW_MAX);
     uint64_t granted =
         (uint64_t)nghttp2_session_get_stream_remote_window_size(world->client, id) - HTTP2_WINDOW_MIN;
-    assert_in_range(world->worker.context.memory.held, granted, granted + OWN_BYTES);
+    assert_in_range(world->context->memory.held, granted, granted + OWN_BYTES);
     world_upload_more(world, id, big, 1, false);
     world_pump(world);
     assert_true(world->request_ended);
-    assert_in_range(world->worker.context.memory.held, 0, OWN_BYTES); /* no more comes */
+    assert_in_range(world->context->memory.held, 0, OWN_BYTES); /* no more comes */
 }
 
 /* Two take what a connection may have; a third one has its first window. */
@@ -104,13 +104,13 @@ static void test_not_renewed_under_pressure(void **state)
     /* Another exchange holds so much that three quarters of the budget are gone. */
     uint64_t others = world->conf.limits.memory_bytes;
     assert_true(nghttp2_session_get_stream_remote_window_size(world->client, id) > 8 * 1024 * 1024);
-    world->worker.context.memory.held += others;
+    world->context->memory.held += others;
     for (unsigned i = 0; i < 3; i++)
         (void)round_trip(world, id);
     assert_true(nghttp2_session_get_stream_remote_window_size(world->client, id) <= HTTP2_WINDOW_MIN);
-    assert_in_range(world->worker.context.memory.held, others, others + OWN_BYTES);
+    assert_in_range(world->context->memory.held, others, others + OWN_BYTES);
     assert_true(round_trip(world, id) > 0); /* its first window goes on */
-    world->worker.context.memory.held -= others;
+    world->context->memory.held -= others;
     for (unsigned i = 0; i < 8; i++)
         (void)round_trip(world, id);
     assert_true(nghttp2_session_get_stream_remote_window_size(world->client, id) > 8 * 1024 * 1024);
@@ -123,9 +123,9 @@ static void test_budget(void **state)
     world->conf.limits.memory_bytes = 12 * 1024 * 1024;
     for (unsigned i = 0; i < 3; i++) {
         (void)grow(world, 8);
-        assert_true(world->worker.context.memory.held <= 9 * 1024 * 1024);
+        assert_true(world->context->memory.held <= 9 * 1024 * 1024);
     }
-    assert_true(world->worker.context.memory.held >= 8 * 1024 * 1024);
+    assert_true(world->context->memory.held >= 8 * 1024 * 1024);
 }
 
 /* The box stops: what was granted comes and is held, none of it is refused, and it costs once what it is. */
@@ -142,7 +142,7 @@ static void test_a_stalled_stream_costs_what_it_holds(void **state)
     assert_int_equal(stream->in.size, granted);
     assert_int_equal(nghttp2_session_get_stream_remote_window_size(world->client, id), 0);
     assert_int_equal(world->window_updates, 0);
-    assert_in_range(world->worker.context.memory.held, granted, granted + granted / 64 + 65536);
+    assert_in_range(world->context->memory.held, granted, granted + granted / 64 + 65536);
     assert_true(conn_of(world)->held <= HTTP2_WINDOW_MIN);
     assert_false(world_seen(world, id)->reset);
     /* Another stream of the connection goes on. */

@@ -15,7 +15,7 @@ static int set_up(void **state)
     loop_skip(world->loop, EXCHANGE_STALL_MS);
     http2_world_connect(world);
     world_pump(world);
-    world->worker.context.memory.held += world->conf.limits.memory_bytes; /* by others */
+    world->context->memory.held += world->conf.limits.memory_bytes; /* by others */
     *state = world;
     return 0;
 }
@@ -23,7 +23,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     world_t *world = *state;
-    world->worker.context.memory.held -= world->conf.limits.memory_bytes;
+    world->context->memory.held -= world->conf.limits.memory_bytes;
     world_stop(world);
     free(world);
     return 0;
@@ -34,7 +34,7 @@ static void pass(world_t *world, uint64_t ms)
 {
     for (uint64_t gone = 0; gone < ms && !world_closed(world); gone += RELIEF_PERIOD_MS) {
         loop_skip(world->loop, RELIEF_PERIOD_MS);
-        relief_turn(&world->worker.context);
+        relief_turn(world->context);
         world_pump(world);
     }
 }
@@ -83,10 +83,10 @@ static void test_one_that_holds_again_later(void **state)
     world_t *world = *state;
     uint64_t others = world->conf.limits.memory_bytes / 2;
     lose_one(world);
-    world->worker.context.memory.held -= others; /* not short meanwhile: idle connections stay */
+    world->context->memory.held -= others; /* not short meanwhile: idle connections stay */
     pass(world, 4 * EXCHANGE_STALL_MS);
     expect(world, 1, 0);
-    world->worker.context.memory.held += others;
+    world->context->memory.held += others;
     (void)hold(world);
     pass(world, EXCHANGE_STALL_MS - RELIEF_PERIOD_MS);
     expect(world, 1, 0);
@@ -166,11 +166,11 @@ static void test_only_while_memory_is_short(void **state)
     world_t *world = *state;
     uint64_t memory = world->conf.limits.memory_bytes;
     lose_one(world);
-    world->worker.context.memory.held -= memory / 2;
+    world->context->memory.held -= memory / 2;
     (void)hold(world);
     pass(world, 4 * EXCHANGE_STALL_MS);
     expect(world, 1, 0);
-    world->worker.context.memory.held += memory / 2;
+    world->context->memory.held += memory / 2;
     pass(world, RELIEF_PERIOD_MS);
     expect(world, 1, 1);
 }

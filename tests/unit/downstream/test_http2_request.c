@@ -157,50 +157,6 @@ static void test_heads(void **state)
     }
 }
 
-/* Host and Origin of a refused head count where they were read, in one way only (docs/http.md, "Pages of
- * other origins"). */
-static void test_whose_origin_counts(void **state)
-{
-    world_t *world = *state;
-    static char *hosts[] = {"a-1.test"};
-    static conf_origin_t listed[] = {{"https://b.test"}};
-    world->conf.api.hosts = hosts;
-    world->conf.api.host_count = 1;
-    world->conf.api.cors = listed;
-    world->conf.api.cors_count = 1;
-    http2_world_connect(world);
-#define ORIGIN NV("origin", "https://b.test")
-#define EXPECT NV("expect", "a-miracle")
-    static const struct {
-        bool counts;
-        nghttp2_nv nva[8];
-    } rows[] = {
-        {true, {METHOD, SCHEME, AUTHORITY, PATH, ORIGIN, EXPECT}},
-        {true, {METHOD, SCHEME, PATH, NV("host", "a-1.test"), ORIGIN, EXPECT}},
-        {true, {METHOD, SCHEME, AUTHORITY, PATH, NV("host", "A-1.test:443"), ORIGIN, EXPECT}},
-        {true, {METHOD, SCHEME, AUTHORITY, NV(":path", "/a#b"), ORIGIN}},
-        {true, {NV(":method", "CONNECT"), AUTHORITY, ORIGIN}},
-        {true, {METHOD, SCHEME, AUTHORITY, PATH, ORIGIN, NV("content-length", "3")}},
-        {false, {METHOD, SCHEME, AUTHORITY, PATH, NV("origin", "https://c.test"), EXPECT}},
-        {false, {METHOD, SCHEME, NV(":authority", "c.test"), PATH, ORIGIN, EXPECT}},
-        {false, {METHOD, SCHEME, AUTHORITY, PATH, NV("host", "c.test"), ORIGIN, EXPECT}},
-        {false, {METHOD, SCHEME, AUTHORITY, PATH, ORIGIN, ORIGIN}},
-        {false, {METHOD, SCHEME, AUTHORITY, PATH, ORIGIN, NV("a b", "c")}},
-        {false, {METHOD, SCHEME, AUTHORITY, AUTHORITY, PATH, ORIGIN}},
-        {false, {METHOD, SCHEME, NV(":authority", "u@a-1.test"), PATH, ORIGIN}},
-    };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        int32_t id = world_raw_request(world, rows[i].nva, count_of(rows[i].nva));
-        world_pump(world);
-        const seen_t *seen = world_seen(world, id);
-        bool counts = strstr(seen->fields, "access-control-allow-credentials: true\n") != NULL;
-        if (seen->status < 400 || counts != rows[i].counts)
-            fail_msg("%zu: status %d, fields %s", i, seen->status, seen->fields);
-    }
-#undef ORIGIN
-#undef EXPECT
-}
-
 /* nghttp2's client lowers names, so the frame is made by hand. */
 static void test_upper_case_name(void **state)
 {
@@ -358,10 +314,14 @@ static void test_closed_stream(void **state)
 int main(void)
 {
 #define T(test) cmocka_unit_test_setup_teardown(test, world_set_up, world_tear_down)
-    const struct CMUnitTest tests[] = {
-        T(test_heads),        T(test_whose_origin_counts),    T(test_upper_case_name),
-        T(test_crumbs),       T(test_what_leaves_the_fields), T(test_field_count),
-        T(test_field_bytes),  T(test_length_against_data),    T(test_too_many_streams),
-        T(test_closed_stream)};
+    const struct CMUnitTest tests[] = {T(test_heads),
+                                       T(test_upper_case_name),
+                                       T(test_crumbs),
+                                       T(test_what_leaves_the_fields),
+                                       T(test_field_count),
+                                       T(test_field_bytes),
+                                       T(test_length_against_data),
+                                       T(test_too_many_streams),
+                                       T(test_closed_stream)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,7 +3,6 @@
 #include "http2_world.h"
 
 #include "list.h"
-#include "tunnel.h"
 
 static char big[300000];
 
@@ -21,7 +20,7 @@ static int tear_down(void **state)
 {
     world_t *world = *state;
     world_stop(world);
-    linger_rates_free(&world->worker.context.linger_rates);
+    linger_rates_free(&world->context->linger_rates);
     return 0;
 }
 
@@ -57,7 +56,7 @@ static void test_sent_to_the_end(void **state)
     world_t *world = *state;
     int32_t id = refused(world);
     assert_int_equal(world->counters.exchanges_open, 0);
-    assert_int_equal(world->worker.context.memory.held, ((http2_conn_t *)world->server)->memory.bytes);
+    assert_int_equal(world->context->memory.held, ((http2_conn_t *)world->server)->memory.bytes);
     assert_int_equal(world_seen(world, id)->upload_left, 0);
     for (unsigned i = 0; i < 20; i++) {
         world_upload_more(world, id, big, sizeof(big), true);
@@ -153,7 +152,7 @@ static void test_rate(void **state)
     world_t *world = *state;
     static const linger_handlers_t none;
     linger_t other = {.bytes = 0};
-    world->worker.context.linger_rates = linger_rates_new();
+    world->context->linger_rates = linger_rates_new();
     remote_t remote = remote_of_connection(world->server);
     linger_begin(&other, world->server, &remote, &none);
     assert_int_equal(linger_take(&other, LINGER_BURST_BYTES), LINGER_READ_ON);
@@ -207,44 +206,6 @@ static void test_counts_as_a_stream(void **state)
     assert_int_equal(world_seen(world, id)->status, 200);
 }
 
-/* ---- tunnels that the edge closes ---- */
-
-/* Its exchange is over at once. */
-static int32_t withdrawn(world_t *world)
-{
-    const nghttp2_nv nva[] = {nv(":method", "CONNECT"), nv(":protocol", "websocket"),
-                              nv(":scheme", "https"),   nv(":authority", "box-3000.preview.test"),
-                              nv(":path", "/ws"),       nv("sec-websocket-version", "13")};
-    int32_t id = world_raw_upload(world, nva, 6, "", 0, true);
-    world_pump(world);
-    origin_head(world->last, 101, LENGTH_UNKNOWN, false, true);
-    tunnels_close_preview(&world->worker.context, STR(""), 0, 1);
-    world_pump(world);
-    assert_true(world_seen(world, id)->ended);
-    assert_int_equal(world->counters.exchanges_open, 0);
-    return id;
-}
-
-static void test_tunnel_ends_with_its_client(void **state)
-{
-    world_t *world = *state;
-    int32_t id = withdrawn(world);
-    world_upload_more(world, id, "\x88\x80\0\0\0\0", 6, false);
-    world_pump(world);
-    assert_true(world_seen(world, id)->closed && !world_seen(world, id)->reset);
-    assert_true(list_is_empty(rests(world)));
-}
-
-/* A client that goes on as if nothing was said keeps no stream. */
-static void test_tunnel_of_a_silent_client(void **state)
-{
-    world_t *world = *state;
-    int32_t id = withdrawn(world);
-    loop_skip(world->loop, LINGER_IDLE_MS);
-    world_pump(world);
-    assert_let_go(world, id);
-}
-
 static void test_client_leaves(void **state)
 {
     world_t *world = *state;
@@ -266,8 +227,6 @@ int main(void)
                                        T(test_rate),
                                        T(test_overloaded),
                                        T(test_counts_as_a_stream),
-                                       T(test_tunnel_ends_with_its_client),
-                                       T(test_tunnel_of_a_silent_client),
                                        T(test_client_leaves)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -509,13 +509,13 @@ static void test_idle_is_small(void **state)
     assert_null(conn->output.bytes);
     assert_int_equal(conn->stream_count, 0);
     assert_in_range(conn->memory.bytes, 4096, 32768);
-    assert_int_equal(world->worker.context.memory.held, conn->memory.bytes);
-    assert_int_equal(world->worker.context.connection_bytes, conn->memory.bytes);
+    assert_int_equal(world->context->memory.held, conn->memory.bytes);
+    assert_int_equal(world->context->connection_bytes, conn->memory.bytes);
     world->answer_at_once = false;
     world_request(world, "GET", "/", NULL, 0);
     world_pump(world);
-    assert_true(world->worker.context.memory.held > conn->memory.bytes);
-    assert_int_equal(world->worker.context.connection_bytes, 0); /* its memory is a request's now */
+    assert_true(world->context->memory.held > conn->memory.bytes);
+    assert_int_equal(world->context->connection_bytes, 0); /* its memory is a request's now */
 }
 
 int main(void)

@@ -1,5 +1,5 @@
 /* The rest of a request that was answered before its end: its bounds, and how the HTTP/1 server takes it. */
-#include "worker_fixture.h"
+#include "context_fixture.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -8,14 +8,13 @@
 #include "linger.h"
 #include "list.h"
 #include "step.h"
-#include "steps.h"
 
 static char big[60000];
 static const char *code; /* of the answer */
 static unsigned overs, resumes;
 
 typedef struct world {
-    worker_fixture_t *f;
+    context_fixture_t *f;
     loop_t *loop;
     linger_t linger;
     int fd; /* the client's end */
@@ -38,9 +37,9 @@ static const linger_handlers_t handlers = {.over = on_over, .resume = on_resume}
 static int set_up(void **state)
 {
     static world_t world;
-    world = (world_t){.f = worker_fixture_new(), .fd = -1};
-    world.loop = world.f->worker.context.loop;
-    world.f->worker.context.linger_rates = linger_rates_new();
+    world = (world_t){.f = context_fixture_new(), .fd = -1};
+    world.loop = world.f->context->loop;
+    world.f->context->linger_rates = linger_rates_new();
     loop_hold(world.loop);
     overs = resumes = 0;
     code = NULL;
@@ -54,13 +53,13 @@ static int tear_down(void **state)
     linger_end(&world->linger);
     if (world->fd >= 0)
         close(world->fd);
-    list_t *clients = &world->f->worker.context.clients;
+    list_t *clients = &world->f->context->clients;
     while (!list_is_empty(clients)) {
         client_t *client = CONTAINER_OF(client_t, link, clients->next);
         client->codec->destroy(client);
     }
-    linger_rates_free(&world->f->worker.context.linger_rates);
-    worker_fixture_free(world->f);
+    linger_rates_free(&world->f->context->linger_rates);
+    context_fixture_free(world->f);
     return 0;
 }
 
@@ -108,7 +107,7 @@ static void test_whole(void **state)
 static void test_bytes(void **state)
 {
     world_t *world = *state;
-    linger_rates_free(&world->f->worker.context.linger_rates);
+    linger_rates_free(&world->f->context->linger_rates);
     begin(world, &world->linger);
     assert_int_equal(linger_take(&world->linger, LINGER_BYTES - 1), LINGER_READ_ON);
     assert_int_equal(linger_take(&world->linger, 1), LINGER_READ_ON);
@@ -202,7 +201,7 @@ static void post(world_t *world)
 
 static bool is_open(const world_t *world)
 {
-    return !list_is_empty((list_t *)&world->f->worker.context.clients);
+    return !list_is_empty((list_t *)&world->f->context->clients);
 }
 
 /* Sends until nothing is taken any more, turning the loop. Returns how many bytes went. */
@@ -228,7 +227,7 @@ static void test_http1_takes_the_rest(void **state)
     post(world);
     assert_int_equal(upload(world, 20000000), 20000000);
     assert_true(is_open(world));
-    assert_int_equal(world->f->worker.context.memory.held, 0);
+    assert_int_equal(world->f->context->memory.held, 0);
     assert_int_equal(shutdown(world->fd, SHUT_WR), 0);
     for (unsigned i = 0; i < 10; i++)
         loop_turn(world->loop, 0);

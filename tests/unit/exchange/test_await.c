@@ -84,13 +84,13 @@ static void start(bed_t *b, plan_t plan)
     *b = (bed_t){.world = exchange_world_new(), .plan = plan};
     bed = b;
     b->world->fixture->client.steps = steps;
-    loop_hold(b->world->fixture->worker.context.loop);
+    loop_hold(b->world->fixture->context->loop);
     exchange_start(b->world->ex);
 }
 
 static void pass_time(const bed_t *b, uint64_t ms)
 {
-    loop_t *loop = b->world->fixture->worker.context.loop;
+    loop_t *loop = b->world->fixture->context->loop;
     loop_skip(loop, ms);
     loop_turn(loop, 0);
 }

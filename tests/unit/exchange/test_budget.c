@@ -1,7 +1,7 @@
 /* What is served, refused and dropped: every bound to the byte, and who has none. */
 #include "budget.h"
 
-#include "worker_fixture.h"
+#include "context_fixture.h"
 
 #define MEMORY 8388608u
 #define SHARE  1048576u
@@ -108,19 +108,19 @@ static void test_what_the_kernel_holds(void **state)
 static const client_ops_t no_ops;
 
 typedef struct world {
-    worker_fixture_t *f;
+    context_fixture_t *f;
     exchange_t *ex;
 } world_t;
 
 static world_t world_new(void)
 {
     static const uint8_t seed[16] = "0123456789abcdef";
-    world_t w = {.f = worker_fixture_new()};
-    worker_t *worker = &w.f->worker;
-    worker->context.shm = shm_new(seed);
-    worker->context.memory.shares = shm_shares(worker->context.shm, 0);
+    world_t w = {.f = context_fixture_new()};
+    context_t *context = w.f->context;
+    context->shm = shm_new(seed);
+    context->memory.shares = shm_shares(context->shm, 0);
     w.f->client.local = false;
-    w.f->client.account.share = shm_share_of_client(worker->context.shm, &w.f->client.address);
+    w.f->client.account.share = shm_share_of_client(context->shm, &w.f->client.address);
     w.ex = exchange_new(&w.f->client, &no_ops, NULL);
     return w;
 }
@@ -128,8 +128,8 @@ static world_t world_new(void)
 static void world_free(world_t *w)
 {
     exchange_end(&w->ex, EXCHANGE_END_CLIENT_GONE);
-    shm_free(&w->f->worker.context.shm);
-    worker_fixture_free(w->f);
+    shm_free(&w->f->context->shm);
+    context_fixture_free(w->f);
 }
 
 /* The share is an eighth where none is given; an exchange of a client over it holds a few KiB, others all. */
@@ -137,11 +137,11 @@ static void test_share_of_a_client(void **state)
 {
     (void)state;
     world_t w = world_new();
-    worker_t *worker = &w.f->worker;
-    uint64_t memory = worker->context.conf->limits.memory_bytes;
-    assert_int_equal(budget_share(worker->context.conf), memory / 8);
+    context_t *context = w.f->context;
+    uint64_t memory = context->conf->limits.memory_bytes;
+    assert_int_equal(budget_share(context->conf), memory / 8);
     account_add(&w.f->client.account, memory / 8);
-    account_add(&worker->context.memory.account, (memory - memory / 4) - memory / 8);
+    account_add(&context->memory.account, (memory - memory / 4) - memory / 8);
     assert_int_equal(budget_client(&w.f->client), memory / 8);
     assert_int_equal(budget_bound(w.ex, 65536), 65536);
     assert_false(budget_is_short(w.ex));
@@ -150,7 +150,7 @@ static void test_share_of_a_client(void **state)
     assert_int_equal(budget_bound(w.ex, 65536), BUDGET_FLOOR_BYTES);
     assert_int_equal(budget_bound(w.ex, 100), 100);
     account_sub(&w.f->client.account, memory / 8 + 1);
-    account_sub(&worker->context.memory.account, (memory - memory / 4) - memory / 8);
+    account_sub(&context->memory.account, (memory - memory / 4) - memory / 8);
     world_free(&w);
 }
 
@@ -159,14 +159,14 @@ static void test_connections_keep_half(void **state)
     (void)state;
     world_t w = world_new();
     client_t *client = &w.f->client;
-    uint64_t half = w.f->worker.context.conf->limits.memory_bytes / 2;
+    uint64_t half = w.f->context->conf->limits.memory_bytes / 2;
     client_keeps(client, 0, half - 1);
-    assert_false(budget_is_crowded(&w.f->worker.context));
+    assert_false(budget_is_crowded(w.f->context));
     client_keeps(client, half - 1, half);
-    assert_true(budget_is_crowded(&w.f->worker.context));
+    assert_true(budget_is_crowded(w.f->context));
     assert_int_equal(budget_client(client), half);
     client_keeps(client, half, 0);
-    assert_int_equal(w.f->worker.context.connection_bytes, 0);
+    assert_int_equal(w.f->context->connection_bytes, 0);
     world_free(&w);
 }
 
@@ -175,28 +175,28 @@ static void test_who_gets_no_tls(void **state)
 {
     (void)state;
     world_t w = world_new();
-    worker_t *worker = &w.f->worker;
+    context_t *context = w.f->context;
     client_t *client = &w.f->client;
-    uint64_t memory = worker->context.conf->limits.memory_bytes, share = memory / 8;
+    uint64_t memory = context->conf->limits.memory_bytes, share = memory / 8;
     account_add(&client->account, share + CONN_TLS_STATE_BYTES);
-    account_add(&worker->context.memory.account, memory / 8 * 7 - share - CONN_TLS_STATE_BYTES - 1);
+    account_add(&context->memory.account, memory / 8 * 7 - share - CONN_TLS_STATE_BYTES - 1);
     assert_false(budget_refuses_tls(client));
-    account_add(&worker->context.memory.account, 1);
+    account_add(&context->memory.account, 1);
     assert_true(budget_refuses_tls(client));
     client->tls = true;
     assert_false(budget_refuses_tls(client));
-    account_sub(&worker->context.memory.account, memory / 8 * 7 - share - CONN_TLS_STATE_BYTES);
+    account_sub(&context->memory.account, memory / 8 * 7 - share - CONN_TLS_STATE_BYTES);
     account_sub(&client->account, share + CONN_TLS_STATE_BYTES);
     client->tls = false;
 
     /* Nobody from twice the memory on, whoever holds it. */
-    worker->context.memory.held += 2 * memory - 1;
-    worker->context.connection_bytes = memory;
+    context->memory.held += 2 * memory - 1;
+    context->connection_bytes = memory;
     assert_false(budget_refuses_tls(client));
-    worker->context.memory.held++;
+    context->memory.held++;
     assert_true(budget_refuses_tls(client));
-    worker->context.memory.held -= 2 * memory;
-    worker->context.connection_bytes = 0;
+    context->memory.held -= 2 * memory;
+    context->connection_bytes = 0;
     world_free(&w);
 }
 
@@ -205,19 +205,19 @@ static void test_share_of_a_box(void **state)
 {
     (void)state;
     world_t w = world_new();
-    worker_t *worker = &w.f->worker;
-    uint64_t memory = worker->context.conf->limits.memory_bytes;
+    context_t *context = w.f->context;
+    uint64_t memory = context->conf->limits.memory_bytes;
     exchange_count(w.ex); /* its head came before the box is known */
     uint64_t own = w.ex->arena_bytes;
     exchange_set_share(w.ex, STR("sweet-shark-26021"));
     assert_int_equal(budget_exchange(w.ex), own);
     account_add(&w.ex->account, memory / 8 - own);
-    account_add(&worker->context.memory.account, (memory - memory / 4) - memory / 8);
+    account_add(&context->memory.account, (memory - memory / 4) - memory / 8);
     assert_false(budget_is_short(w.ex));
     account_add(&w.ex->account, 1);
     assert_true(budget_is_short(w.ex));
     account_sub(&w.ex->account, memory / 8 - own + 1);
-    account_sub(&worker->context.memory.account, (memory - memory / 4) - memory / 8);
+    account_sub(&context->memory.account, (memory - memory / 4) - memory / 8);
     world_free(&w);
 }
 

@@ -135,53 +135,6 @@ static void test_room_before_the_origin(void **state)
     exchange_world_free(world);
 }
 
-/* Bodies stay with their clients from the bound on, new requests are refused a quarter above it. */
-static void test_full_to_the_byte_is_full(void **state)
-{
-    (void)state;
-    exchange_world_t *world = exchange_world_new();
-    world->answer = STEP_WAIT;
-    world->ex->request.has_body = true;
-    exchange_start(world->ex);
-    uint64_t *held = &world->fixture->worker.context.memory.held,
-             bound = world->fixture->worker.context.conf->limits.memory_bytes;
-    uint64_t own = *held;
-    world->fixture->client.local = false;
-    *held = bound - 1;
-    assert_int_not_equal(exchange_request_room(world->ex), 0);
-    *held = bound;
-    assert_int_equal(exchange_request_room(world->ex), 0);
-    *held = bound + bound / 4 - 1;
-    assert_int_equal(step_limit(world->ex), STEP_NEXT);
-    *held = bound + bound / 4;
-    assert_int_equal(step_limit(world->ex), STEP_DONE);
-    assert_int_equal(world->ex->status, 503);
-    assert_string_equal(world->ex->local_code, "overloaded");
-    *held = own;
-    exchange_world_free(world);
-}
-
-/* Answers of the health listener: a worker that drains lives, and wants nothing more. */
-static void test_health_of_a_worker_that_drains(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *target;
-        bool draining;
-        int status;
-    } cases[] = {
-        {"/healthz", false, 200}, {"/readyz", false, 200}, {"/healthz", true, 200}, {"/readyz", true, 503}};
-    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-        exchange_world_t *world = exchange_world_new();
-        world->fixture->worker.context.draining = cases[i].draining;
-        world->ex->request.method = STR("GET");
-        world->ex->request.target = str_from(cases[i].target);
-        assert_int_equal(step_health(world->ex), STEP_DONE);
-        assert_int_equal(world->ex->status, cases[i].status);
-        exchange_world_free(world);
-    }
-}
-
 /* What follows a handshake is not taken before the box has agreed: it might be a request of its own. */
 static void test_room_of_a_handshake(void **state)
 {
@@ -195,7 +148,6 @@ static void test_room_of_a_handshake(void **state)
     exchange_response_head(world->ex);
     assert_int_equal(exchange_request_room(world->ex), EXCHANGE_BODY_BYTES);
     assert_int_equal(world->resumes, 1);
-    assert_int_equal(world->fixture->counters.tunnels_open, 1);
     exchange_world_free(world);
 }
 
@@ -397,8 +349,6 @@ int main(void)
         cmocka_unit_test(test_refused_in_a_tunnel),
         cmocka_unit_test(test_an_origin_that_fails),
         cmocka_unit_test(test_room_before_the_origin),
-        cmocka_unit_test(test_full_to_the_byte_is_full),
-        cmocka_unit_test(test_health_of_a_worker_that_drains),
         cmocka_unit_test(test_room_of_a_handshake),
         cmocka_unit_test(test_a_handshake_has_no_body_to_wait_for),
         cmocka_unit_test(test_room_that_grows),

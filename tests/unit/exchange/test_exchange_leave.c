@@ -235,7 +235,7 @@ static void a_line_of_two(void **state)
     exchange_t *ex = fresh(w);
     give_api(ex);
     exchange_start(ex);
-    exchange_world_t *other = exchange_world_new();
+    exchange_world_t *other = worker_world_new();
     assert_true(upstream_queue_wait(w->worker->upstream_queue, &second, other->ex, 0, 100));
     end_by(w, BAD_BODY);
     assert_true(upstream_queue_waiting(w->worker->upstream_queue, 0));

@@ -1,12 +1,12 @@
 /* What a box gets to see of a request, and a client of a response (docs/http.md, "Forwarding"). */
-#include "worker_fixture.h"
+#include "context_fixture.h"
 
 #include "forward.h"
 
 /* A codec that does nothing: the exchange is only a carrier of heads here. */
 static const client_ops_t no_ops;
 
-static exchange_t *new_exchange(worker_fixture_t *f)
+static exchange_t *new_exchange(context_fixture_t *f)
 {
     exchange_t *ex = exchange_new(&f->client, &no_ops, NULL);
     ex->request.version = HTTP_1_1;
@@ -41,13 +41,13 @@ static size_t count(str_t text, const char *needle)
 
 static int setup(void **state)
 {
-    *state = worker_fixture_new();
+    *state = context_fixture_new();
     return 0;
 }
 
 static int teardown(void **state)
 {
-    worker_fixture_free(*state);
+    context_fixture_free(*state);
     return 0;
 }
 
@@ -117,7 +117,7 @@ static void test_spoofs_are_dropped(void **state)
 
 static void test_trusted_proxies_are_believed(void **state)
 {
-    worker_fixture_t *f = *state;
+    context_fixture_t *f = *state;
     assert_int_equal(inet_pton(AF_INET6, "::ffff:10.1.2.3", &f->client.address), 1);
     exchange_t *ex = new_exchange(f);
     add(ex, "X-Forwarded-For", "6.6.6.6, 198.51.100.7");
@@ -299,7 +299,7 @@ static void test_localhost_behind_a_proxy(void **state)
     static const char *const names[] = {"X-Forwarded-Proto", "X-Forwarded-Host",   "X-Forwarded-Port",
                                         "X-Forwarded-Ssl",   "X-Forwarded-Scheme", "X-Forwarded-Server",
                                         "X-Original-URL",    "X-Rewrite-URL",      "Forwarded"};
-    worker_fixture_t *f = *state;
+    context_fixture_t *f = *state;
     assert_int_equal(inet_pton(AF_INET6, "::ffff:10.1.2.3", &f->client.address), 1);
     exchange_t *ex = new_exchange(f);
     ex->preview.host_header = HOST_HEADER_LOCALHOST;
@@ -337,7 +337,7 @@ static void test_location_becomes_https(void **state)
         {"a-3000.preview.test", "http://", NULL},
         {"a-3000.preview.test", "", NULL},
     };
-    worker_fixture_t *f = *state;
+    context_fixture_t *f = *state;
     for (size_t i = 0; i < 2 * sizeof(cases) / sizeof(*cases); i++) {
         f->client.kind = i % 2 == 0 ? CONF_LISTENER_TLS : CONF_LISTENER_PLAIN;
         const char *location = cases[i / 2].location, *expected = cases[i / 2].expected;

@@ -1,5 +1,5 @@
 /* Who the client of an exchange is (docs/access.md, "Where clients come from"). */
-#include "worker_fixture.h"
+#include "context_fixture.h"
 
 #include "address.h"
 #include "remote_field.h"
@@ -16,11 +16,11 @@ static const client_ops_t no_ops;
 
 static int setup(void **state)
 {
-    worker_fixture_t *f = worker_fixture_new();
+    context_fixture_t *f = context_fixture_new();
     conf_errors_t *errors = conf_errors_new();
-    conf_release(&f->worker.context.conf);
-    f->worker.context.conf = conf_parse("test.yaml", STR(PROXIES), errors);
-    assert_non_null(f->worker.context.conf);
+    conf_release(&f->context->conf);
+    f->context->conf = conf_parse("test.yaml", STR(PROXIES), errors);
+    assert_non_null(f->context->conf);
     conf_errors_free(&errors);
     *state = f;
     return 0;
@@ -28,17 +28,17 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    worker_fixture_free(*state);
+    context_fixture_free(*state);
     return 0;
 }
 
-static void connect_from(worker_fixture_t *f, const char *address)
+static void connect_from(context_fixture_t *f, const char *address)
 {
     assert_true(remote_address_read(str_from(address), &f->client.address));
 }
 
 /* `fields` is "Name: value" lines; who is the client then? */
-static exchange_t *asked(worker_fixture_t *f, const char *fields)
+static exchange_t *asked(context_fixture_t *f, const char *fields)
 {
     exchange_t *ex = exchange_new(&f->client, &no_ops, NULL);
     while (*fields != '\0') {
@@ -54,7 +54,7 @@ static exchange_t *asked(worker_fixture_t *f, const char *fields)
     return ex;
 }
 
-static void expect(worker_fixture_t *f, const char *fields, const char *client)
+static void expect(context_fixture_t *f, const char *fields, const char *client)
 {
     char text[INET6_ADDRSTRLEN];
     exchange_t *ex = asked(f, fields);
@@ -74,7 +74,7 @@ static void strangers_name_nobody(void **state)
 
 static void the_rightmost_that_is_no_proxy(void **state)
 {
-    worker_fixture_t *f = *state;
+    context_fixture_t *f = *state;
     connect_from(f, "10.0.0.1");
     expect(f, "X-Forwarded-For: 198.51.100.7\n", "198.51.100.7");
     expect(f, "X-Forwarded-For: 6.6.6.6, 198.51.100.7\n", "198.51.100.7");
@@ -111,7 +111,7 @@ static void nobody_named(void **state)
         "X-Forwarded-For: fe80::1%eth0\n",
         "X-Forwarded-For: 10.0.0.5\n",
     };
-    worker_fixture_t *f = *state;
+    context_fixture_t *f = *state;
     connect_from(f, "10.0.0.1");
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
         expect(f, cases[i], "10.0.0.1");
@@ -120,7 +120,7 @@ static void nobody_named(void **state)
 /* Of a longer list only its right end is looked at. */
 static void many_hops(void **state)
 {
-    worker_fixture_t *f = *state;
+    context_fixture_t *f = *state;
     char list[2048] = "X-Forwarded-For: 198.51.100.7";
     connect_from(f, "10.0.0.1");
     for (int i = 1; i < REMOTE_HOPS_MAX; i++)
@@ -135,7 +135,7 @@ static void many_hops(void **state)
 
 static void forwarded(void **state)
 {
-    worker_fixture_t *f = *state;
+    context_fixture_t *f = *state;
     connect_from(f, "172.16.0.1");
     expect(f, "X-Forwarded-For: 6.6.6.6\n", "172.16.0.1");
     expect(f, "Forwarded: for=198.51.100.7\n", "198.51.100.7");
@@ -154,7 +154,7 @@ static void forwarded(void **state)
 
 static void single_fields(void **state)
 {
-    worker_fixture_t *f = *state;
+    context_fixture_t *f = *state;
     connect_from(f, "172.16.0.2");
     expect(f, "X-Real-IP: 198.51.100.7\nX-Forwarded-For: 6.6.6.6\n", "198.51.100.7");
     expect(f, "X-Real-IP: 198.51.100.7, 6.6.6.6\n", "172.16.0.2");
@@ -164,7 +164,7 @@ static void single_fields(void **state)
     expect(f, "X-Forwarded-For: 6.6.6.6\n", "fd00::1");
 }
 
-static bool https(worker_fixture_t *f, const char *fields)
+static bool https(context_fixture_t *f, const char *fields)
 {
     exchange_t *ex = asked(f, fields);
     bool is = remote_is_https(ex);
@@ -174,7 +174,7 @@ static bool https(worker_fixture_t *f, const char *fields)
 
 static void https_by_the_proxys_word(void **state)
 {
-    worker_fixture_t *f = *state;
+    context_fixture_t *f = *state;
     f->client.tls_terminated = true;
     assert_false(https(f, "X-Forwarded-Proto: https\n")); /* of a stranger */
     connect_from(f, "10.0.0.1");
@@ -195,11 +195,11 @@ static void https_by_the_proxys_word(void **state)
 
 static void requests_count_as_connections(void **state)
 {
-    worker_fixture_t *f = *state;
+    context_fixture_t *f = *state;
     const uint8_t seed[16] = {1};
     exchange_t *open[3], *over;
-    f->worker.context.shm = shm_new(seed);
-    assert_non_null(f->worker.context.shm);
+    f->context->shm = shm_new(seed);
+    assert_non_null(f->context->shm);
     connect_from(f, "10.0.0.1");
     f->client.counted = true;
     for (size_t i = 0; i < 3; i++) {
@@ -221,10 +221,10 @@ static void requests_count_as_connections(void **state)
     for (size_t i = 0; i < 3; i++)
         exchange_end(&open[i], EXCHANGE_END_COMPLETE);
     over = asked(f, "X-Forwarded-For: 198.51.100.7\n");
-    assert_int_equal(shm_client_count(f->worker.context.shm, remote_address(over)), 0);
+    assert_int_equal(shm_client_count(f->context->shm, remote_address(over)), 0);
     exchange_end(&over, EXCHANGE_END_COMPLETE);
     f->client.counted = false;
-    shm_free(&f->worker.context.shm);
+    shm_free(&f->context->shm);
 }
 
 int main(void)

@@ -6,7 +6,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "access_line.h"
 #include "arena.h"
 #include "request_head.h"
 

@@ -7,20 +7,27 @@
 #define MANY (SLOTS_MANY_BOX + 8)
 
 typedef struct world {
-    worker_fixture_t *fixture;
+    context_fixture_t *fixture;
     context_t *context;
+    pipeline_t pipeline;
     exchange_world_t x[MANY];
     size_t count;
 } world_t;
 
-static const exchange_step_t slot_steps[] = {{"slots", step_slots}, {"origin", world_step}, {NULL, NULL}};
+static const exchange_step_t slot_steps[] = {
+    {"slots", slots_take_for_box}, {"origin", world_step}, {NULL, NULL}};
+
+static const exchange_hook_t leave[] = {slots_release, NULL};
 
 static int setup(void **state)
 {
     world_t *w = calloc(1, sizeof(*w));
     assert_non_null(w);
-    w->fixture = worker_fixture_new();
-    w->context = &w->fixture->worker.context;
+    w->fixture = context_fixture_new();
+    w->context = w->fixture->context;
+    w->pipeline = bare_pipeline;
+    w->pipeline.hooks.leave = leave;
+    w->context->pipeline = &w->pipeline;
     w->fixture->client.local = false;
     w->fixture->client.steps = slot_steps;
     w->context->slots = slots_new(w->context);
@@ -48,7 +55,7 @@ static int teardown(void **state)
     loop_turn(w->context->loop, 0);
     assert_int_equal(slots_waiting(w->context->slots), 0);
     slots_free(&w->context->slots); /* asserts that nothing is held */
-    worker_fixture_free(w->fixture);
+    context_fixture_free(w->fixture);
     free(w);
     return 0;
 }

@@ -39,7 +39,7 @@ static void nothing(void *owner)
 static void put_into_pool(box_world_t *box)
 {
     static const conn_handlers_t handlers = {nothing, nothing, NULL};
-    worker_t *worker = &box->world->fixture->worker;
+    context_t *context = box->world->fixture->context;
     exchange_t *ex = box->world->ex;
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(box->port)};
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -49,9 +49,9 @@ static void put_into_pool(box_world_t *box)
     box->pooled = accept(box->listener, NULL, NULL);
     assert_true(box->pooled >= 0);
     box->own_end = fd;
-    conn_t *conn = conn_new(worker->context.loop, fd, NULL, &handlers, NULL);
-    origin_pool_put(worker->context.origins, &conn, str_from(ex->box.id), ex->box.generation,
-                    ex->preview.port, 4000);
+    conn_t *conn = conn_new(context->loop, fd, NULL, &handlers, NULL);
+    origin_pool_put(context->origins, &conn, str_from(ex->box.id), ex->box.generation, ex->preview.port,
+                    4000);
 }
 
 static box_world_t box_world_new(const char *method)
@@ -66,7 +66,7 @@ static box_world_t box_world_new(const char *method)
     assert_int_equal(listen(box.listener, 8), 0);
     assert_int_equal(getsockname(box.listener, (struct sockaddr *)&address, &len), 0);
     box.port = ntohs(address.sin_port);
-    box.world->fixture->worker.context.origins = origin_pool_new(box.world->fixture->worker.context.loop, 8);
+    box.world->fixture->context->origins = origin_pool_new(box.world->fixture->context->loop, 8);
     box.world->fixture->client.steps = box_steps;
     ex->request.method = str_from(method);
     ex->request.authority = STR("box-1.preview.test");
@@ -80,13 +80,13 @@ static box_world_t box_world_new(const char *method)
 
 static void box_world_free(box_world_t *box)
 {
-    worker_t *worker = &box->world->fixture->worker;
+    context_t *context = box->world->fixture->context;
     close(box->listener);
     if (box->pooled >= 0)
         close(box->pooled);
     exchange_end(&box->world->ex, EXCHANGE_END_COMPLETE);
-    origin_pool_free(&worker->context.origins);
-    worker_fixture_free(box->world->fixture);
+    origin_pool_free(&context->origins);
+    context_fixture_free(box->world->fixture);
     free(box->world->out);
     free(box->world);
 }
@@ -100,7 +100,7 @@ static void send_body(box_world_t *box, str_t data)
 static void turns(box_world_t *box, int n)
 {
     while (n-- > 0)
-        loop_turn(box->world->fixture->worker.context.loop, 1);
+        loop_turn(box->world->fixture->context->loop, 1);
 }
 
 /* What comes on `fd` until `end`, as text. */
@@ -289,20 +289,19 @@ static void test_keep_alive_of_many_kinds(void **state)
     char answer[128];
     int pooled[KINDS];
     box_world_t box = box_world_new("GET");
-    worker_t *worker = &box.world->fixture->worker;
-    loop_hold(worker->context.loop); /* none becomes too old while the others are made */
-    worker->context.conf->timeouts.pool_idle = 600000;
-    origin_pool_free(&worker->context.origins);
+    context_t *context = box.world->fixture->context;
+    loop_hold(context->loop); /* none becomes too old while the others are made */
+    context->conf->timeouts.pool_idle = 600000;
+    origin_pool_free(&context->origins);
     close(box.pooled);
-    worker->context.origins = origin_pool_new(worker->context.loop, KINDS + 8);
+    context->origins = origin_pool_new(context->loop, KINDS + 8);
     for (unsigned i = 0; i < KINDS; i++) {
         put_into_pool(&box);
         pooled[i] = box.pooled;
         snprintf(answer, sizeof(answer),
                  "HTTP/1.1 200 OK\r\nKeep-Alive: timeout=%u\r\nContent-Length: 2\r\n\r\nok", i + 1);
         answer_and_renew(&box, answer);
-        assert_int_equal(origin_pool_idle(worker->context.origins),
-                         i); /* 1 s less the margin is no time at all */
+        assert_int_equal(origin_pool_idle(context->origins), i); /* 1 s less the margin is no time at all */
     }
     for (unsigned i = 0; i < KINDS; i++)
         close(pooled[i]);
@@ -318,11 +317,11 @@ static void test_a_long_silence(void **state)
     for (unsigned late = 0; late < 2; late++) {
         box_world_t box = box_world_new("POST");
         exchange_world_t *world = box.world;
-        loop_t *loop = world->fixture->worker.context.loop;
+        loop_t *loop = world->fixture->context->loop;
         loop_hold(loop);
         exchange_start(world->ex);
         read_until(&box, box.pooled, "\r\n\r\n", text, sizeof(text));
-        loop_skip(loop, world->fixture->worker.context.conf->timeouts.first_byte - 1);
+        loop_skip(loop, world->fixture->context->conf->timeouts.first_byte - 1);
         turns(&box, 2);
         assert_int_equal(world->ex->status, 0);
         if (late) {

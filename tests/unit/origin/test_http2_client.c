@@ -3,7 +3,6 @@
 
 #include "http2_client_internal.h"
 #include "list.h"
-#include "relief.h"
 
 static int setup(void **state)
 {
@@ -163,7 +162,7 @@ static void test_what_came_outlives_its_connection(void **state)
     peer_answer(peer, 1, "200", 5000, "0");
     PUMP_UNTIL(world, peer, ((http2_client_t *)call->ex->origin)->response_ended);
     peer_free(peer);
-    TURN_UNTIL(world, http2_origins_count(world->fixture->worker.context.http2_origins) == 0);
+    TURN_UNTIL(world, http2_origins_count(world->fixture->context->http2_origins) == 0);
     call->room = EXCHANGE_BODY_BYTES;
     exchange_response_room(call->ex);
     assert_int_equal(call->ends, 1);
@@ -256,7 +255,7 @@ static void test_connections_as_the_origin_allows(void **state)
     peer_t *second = peer_accept_as(world, true, 2), *third = peer_accept_as(world, true, 2);
     PUMP_UNTIL(world, second, peer_stream(second, 3)->ended);
     PUMP_UNTIL(world, third, peer_stream(third, 1)->ended);
-    assert_int_equal(http2_origins_count(world->fixture->worker.context.http2_origins), 3);
+    assert_int_equal(http2_origins_count(world->fixture->context->http2_origins), 3);
     for (int i = 0; i < 5; i++)
         call_free(calls[i]);
     PUMP_UNTIL(world, first, peer_stream(first, 3)->reset && peer_stream(first, 1)->reset);
@@ -270,7 +269,7 @@ static void test_connections_as_the_origin_allows(void **state)
 static void test_idle_connections_close(void **state)
 {
     origin_world_t *world = *state;
-    world->fixture->worker.context.conf->timeouts.pool_idle = 20;
+    world->fixture->context->conf->timeouts.pool_idle = 20;
     call_t *call = call_start(world, "GET");
     peer_t *peer = peer_accept(world);
     PUMP_UNTIL(world, peer, peer_stream(peer, 1)->ended);
@@ -278,41 +277,8 @@ static void test_idle_connections_close(void **state)
     PUMP_UNTIL(world, peer, call->ends == 1);
     PUMP_UNTIL(world, peer, peer->eof);
     assert_true(peer->goaway);
-    assert_int_equal(http2_origins_count(world->fixture->worker.context.http2_origins), 0);
+    assert_int_equal(http2_origins_count(world->fixture->context->http2_origins), 0);
     call_free(call);
-    peer_free(peer);
-}
-
-/* Sessions count, idle ones too, and go first when memory is short. */
-static void test_idle_connections_count_and_are_shed(void **state)
-{
-    origin_world_t *world = *state;
-    worker_t *worker = &world->fixture->worker;
-    call_t *call = call_start(world, "GET");
-    peer_t *peer = peer_accept(world);
-    PUMP_UNTIL(world, peer, peer_stream(peer, 1)->ended);
-    http2_origin_t *origin = ((http2_client_t *)call->ex->origin)->origin;
-    peer_answer(peer, 1, "200", 0, NULL);
-    PUMP_UNTIL(world, peer, call->ends == 1);
-    call_free(call);
-    PUMP_UNTIL(world, peer, list_is_linked(&origin->idle_link));
-    assert_true(worker->context.memory.held >= 4096);
-    assert_int_equal(worker->context.memory.held, origin->memory.bytes);
-
-    uint64_t others = worker->context.conf->limits.memory_bytes;
-    relief_turn(&worker->context); /* memory is not short */
-    origin->idle_ms = loop_now(worker->context.loop);
-    account_add(&worker->context.memory.account, others);
-    relief_turn(&worker->context); /* it is, but the connection may be wanted again */
-    assert_int_equal(http2_origins_count(worker->context.http2_origins), 1);
-    worker->context.relief_ms = 0;
-    origin->idle_ms -= RELIEF_IDLE_MS;
-    relief_turn(&worker->context);
-    assert_int_equal(http2_origins_count(worker->context.http2_origins), 0);
-    assert_int_equal(worker->context.memory.held, others);
-    account_sub(&worker->context.memory.account, others);
-    PUMP_UNTIL(world, peer, peer->eof);
-    assert_true(peer->goaway);
     peer_free(peer);
 }
 
@@ -320,7 +286,7 @@ static void test_idle_connections_count_and_are_shed(void **state)
 static void test_drop(void **state)
 {
     origin_world_t *world = *state;
-    http2_origins_t *origins = world->fixture->worker.context.http2_origins;
+    http2_origins_t *origins = world->fixture->context->http2_origins;
     call_t *call = call_start(world, "GET");
     peer_t *peer = peer_accept(world);
     PUMP_UNTIL(world, peer, peer_stream(peer, 1)->ended);
@@ -397,7 +363,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup_teardown(test_an_origin_that_takes_nothing, setup, teardown),
     cmocka_unit_test_setup_teardown(test_connections_as_the_origin_allows, setup, teardown),
     cmocka_unit_test_setup_teardown(test_idle_connections_close, setup, teardown),
-    cmocka_unit_test_setup_teardown(test_idle_connections_count_and_are_shed, setup, teardown),
+
     cmocka_unit_test_setup_teardown(test_drop, setup, teardown),
     cmocka_unit_test_setup_teardown(test_again, setup, teardown),
 };

@@ -20,7 +20,7 @@ static int teardown(void **state)
 
 static http2_origins_t *origins_of(const origin_world_t *world)
 {
-    return world->fixture->worker.context.http2_origins;
+    return world->fixture->context->http2_origins;
 }
 
 /* A connection that has served one request. */
@@ -293,7 +293,7 @@ static void test_leaving_while_it_connects(void **state)
 static void test_timeouts(void **state)
 {
     origin_world_t *world = *state;
-    world->fixture->worker.context.conf->timeouts.first_byte = 20;
+    world->fixture->context->conf->timeouts.first_byte = 20;
     call_t *call = call_start(world, "GET");
     peer_t *peer = peer_accept(world);
     PUMP_UNTIL(world, peer, call->ends == 1);
@@ -310,7 +310,7 @@ static void test_a_connection_that_stands_still_gets_nothing_new(void **state)
     static char body[EXCHANGE_BODY_BYTES];
     int few = 4096;
     assert_int_equal(setsockopt(world->listener, SOL_SOCKET, SO_RCVBUF, &few, sizeof(few)), 0);
-    uint32_t *patience = &world->fixture->worker.context.conf->timeouts.connect;
+    uint32_t *patience = &world->fixture->context->conf->timeouts.connect;
     *patience = 60000;
     call_t *first = call_new(world, "PUT");
     first->ex->request.has_body = true;
@@ -341,7 +341,7 @@ static void test_a_connection_that_stands_still_gets_nothing_new(void **state)
 static void test_a_post_takes_no_old_connection(void **state)
 {
     origin_world_t *world = *state;
-    world->fixture->worker.context.conf->timeouts.pool_idle = 60000;
+    world->fixture->context->conf->timeouts.pool_idle = 60000;
     peer_t *peer = warm(world);
     uint64_t until = loop_precise_us() + 1020000;
     TURN_UNTIL(world, loop_precise_us() >= until);
@@ -504,8 +504,8 @@ static void test_floods(void **state)
 static void test_heads_at_their_bounds(void **state)
 {
     origin_world_t *world = *state;
-    uint32_t most = world->fixture->worker.context.conf->limits.head_fields;
-    uint32_t bytes = world->fixture->worker.context.conf->limits.head_bytes;
+    uint32_t most = world->fixture->context->conf->limits.head_fields;
+    uint32_t bytes = world->fixture->context->conf->limits.head_bytes;
     for (size_t i = 0; i < 4; i++) {
         static nghttp2_nv nva[512];
         static char value[40000];

@@ -12,7 +12,7 @@ static char body[BODY];
 
 static context_t *context_of(origin_world_t *world)
 {
-    return &world->fixture->worker.context;
+    return world->fixture->context;
 }
 
 static int set_up(void **state)

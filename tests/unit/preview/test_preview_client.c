@@ -12,7 +12,7 @@
 typedef struct asking asking_t;
 
 typedef struct world {
-    worker_fixture_t *fixture;
+    context_fixture_t *fixture;
     channel_t *channel;
     int controller; /* its end of the channel */
     preview_client_t *calls;
@@ -47,9 +47,9 @@ static int setup(void **state)
     assert_non_null(w);
     w->fixture = worker_fixture_new();
     assert_true(ipc_pair(fds));
-    w->channel = channel_new(w->fixture->worker.context.loop, fds[0], &handlers, w);
+    w->channel = channel_new(w->fixture->context->loop, fds[0], &handlers, w);
     w->controller = fds[1];
-    w->calls = preview_client_new(&w->fixture->worker);
+    w->calls = preview_client_new(worker_of(w->fixture->context));
     preview_client_set_channel(w->calls, w->channel);
     *state = w;
     return 0;
@@ -64,7 +64,7 @@ static int teardown(void **state)
     preview_client_free(&w->calls);
     channel_free(&w->channel);
     close(w->controller);
-    worker_fixture_free(w->fixture);
+    context_fixture_free(w->fixture);
     free(w);
     return 0;
 }
@@ -130,8 +130,8 @@ static void tell(world_t *w, uint64_t number, const preview_answer_t *answer)
 
 static void go_by(world_t *w, uint64_t ms)
 {
-    loop_skip(w->fixture->worker.context.loop, ms);
-    loop_turn(w->fixture->worker.context.loop, 0);
+    loop_skip(w->fixture->context->loop, ms);
+    loop_turn(w->fixture->context->loop, 0);
 }
 
 /* ---- answers ---- */
@@ -185,7 +185,7 @@ static void an_answer_for_another_worker_is_nobodys(void **state)
     uint64_t number = before.asker.number;
     preview_client_leave(&before.asker);
     preview_client_free(&w->calls);
-    w->calls = preview_client_new(&w->fixture->worker);
+    w->calls = preview_client_new(worker_of(w->fixture->context));
     preview_client_set_channel(w->calls, w->channel);
     ask(w, &after);
     tell(w, number, &(preview_answer_t){.status = 200, .secrets = {.token = "of another"}});
@@ -296,7 +296,7 @@ static void an_answer_has_its_time(void **state)
 {
     world_t *w = *state;
     asking_t one = {.heard = 0};
-    loop_turn(w->fixture->worker.context.loop, 0);
+    loop_turn(w->fixture->context->loop, 0);
     ask(w, &one);
     uint64_t number = one.asker.number;
     go_by(w, ANSWER_MS / 2); /* the machine's own time goes by too */

@@ -1,5 +1,5 @@
 /* Requests whose box refused them, with the test in the place of the controller. */
-#include "exchange_world.h"
+#include "worker_fixture.h"
 
 #include "box_ports_message.h"
 #include "process.h"
@@ -7,7 +7,7 @@
 
 typedef struct world {
     exchange_world_t *x[3];
-    worker_fixture_t *fixture;
+    context_fixture_t *fixture;
     channel_t *channel;
     int controller;
 } world_t;
@@ -64,10 +64,10 @@ static int setup(void **state)
     int fds[2];
     world_t *w = calloc(1, sizeof(*w));
     assert_non_null(w);
-    w->x[0] = exchange_world_new();
+    w->x[0] = worker_world_new();
     w->fixture = w->x[0]->fixture;
     w->fixture->client.steps = steps;
-    worker_t *worker = &w->fixture->worker;
+    worker_t *worker = worker_of(w->fixture->context);
     exchange_end(&w->x[0]->ex, EXCHANGE_END_COMPLETE);
     for (int i = 0; i < 3; i++) {
         if (i == 0)
@@ -91,7 +91,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     world_t *w = *state;
-    worker_t *worker = &w->fixture->worker;
+    worker_t *worker = worker_of(w->fixture->context);
     for (int i = 2; i > 0; i--) {
         if (w->x[i]->ex != NULL)
             exchange_end(&w->x[i]->ex, EXCHANGE_END_COMPLETE);
@@ -129,7 +129,7 @@ static void tell(world_t *w, uint64_t generation, const box_ports_answer_t *list
 {
     ipc_message_t message = {.type = PROCESS_BOX_PORTS, .value = generation};
     message.len = box_ports_write(STR("box-3000"), listening, message.bytes);
-    refused_message(w->fixture->worker.refused, &message);
+    refused_message(worker_of(w->fixture->context)->refused, &message);
 }
 
 static const box_ports_answer_t loopback = {
@@ -162,7 +162,7 @@ static void forgotten_in_time(void **state)
     exchange_start(w->x[0]->ex);
     tell(w, 5, &nothing);
     assert_string_equal(w->x[0]->ex->local_code, "port_not_listening");
-    loop_skip(w->fixture->worker.context.loop, REFUSED_FRESH_MS);
+    loop_skip(w->fixture->context->loop, REFUSED_FRESH_MS);
     exchange_start(w->x[1]->ex);
     assert_int_equal(asked(w, 5), 2);
     tell(w, 5, &loopback);
@@ -181,12 +181,12 @@ static void a_controller_that_does_not_answer(void **state)
 {
     world_t *w = *state;
     exchange_start(w->x[0]->ex);
-    loop_skip(w->fixture->worker.context.loop, REFUSED_WAIT_MS);
-    loop_turn(w->fixture->worker.context.loop, 0);
+    loop_skip(w->fixture->context->loop, REFUSED_WAIT_MS);
+    loop_turn(w->fixture->context->loop, 0);
     assert_string_equal(w->x[0]->ex->local_code, "port_not_listening");
     assert_null(w->x[0]->ex->listening);
-    loop_skip(w->fixture->worker.context.loop, REFUSED_FRESH_MS);
-    refused_set_channel(w->fixture->worker.refused, NULL);
+    loop_skip(w->fixture->context->loop, REFUSED_FRESH_MS);
+    refused_set_channel(worker_of(w->fixture->context)->refused, NULL);
     exchange_start(w->x[1]->ex);
     assert_string_equal(w->x[1]->ex->local_code, "port_not_listening");
 }
@@ -217,11 +217,11 @@ static void the_line_is_shown(void **state)
     tell(w, 5, &with_port);
     assert_string_equal(w->x[0]->ex->detail,
                         "What listens in the box: port 5173. The last line of its log: boom.");
-    loop_skip(w->fixture->worker.context.loop, REFUSED_FRESH_MS);
+    loop_skip(w->fixture->context->loop, REFUSED_FRESH_MS);
     exchange_start(w->x[1]->ex);
     tell(w, 5, &alone);
     assert_string_equal(w->x[1]->ex->detail, "The last line of its log: boom.");
-    loop_skip(w->fixture->worker.context.loop, REFUSED_FRESH_MS);
+    loop_skip(w->fixture->context->loop, REFUSED_FRESH_MS);
     exchange_start(w->x[2]->ex);
     box_ports_answer_t most = {.known = true, .count = BOX_PORTS_ANSWER_MAX};
     for (size_t i = 0; i < BOX_PORTS_ANSWER_MAX; i++)
@@ -259,7 +259,7 @@ static void an_app_that_closed(void **state)
     tell(w, 5, &listening);
     assert_string_equal(w->x[1]->ex->local_code, "origin_closed");
     assert_string_equal(w->x[1]->ex->detail, "The last line of its log: boom.");
-    w->fixture->worker.context.conf->failure_details = CONF_DETAILS_NOBODY;
+    w->fixture->context->conf->failure_details = CONF_DETAILS_NOBODY;
     exchange_start(w->x[2]->ex);
     assert_string_equal(w->x[2]->ex->local_code, "origin_closed");
     assert_null(w->x[2]->ex->detail);

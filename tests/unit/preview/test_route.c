@@ -1,10 +1,9 @@
 /* Blocks before the route. */
-#include "exchange_world.h"
+#include "worker_fixture.h"
 
 #include <stdatomic.h>
 
 #include "blocks.h"
-#include "pipeline.h"
 #include "store_fixture.h"
 
 static void log_nothing(const char *sentence)
@@ -21,8 +20,8 @@ static void requests_while_the_list_cannot_be_read(void **state)
     blocks_t *blocks = blocks_new(store->store, &epoch, log_nothing);
     const exchange_step_t *const steps[] = {edge_pipeline.preview, edge_pipeline.redirect};
     for (size_t i = 0; i < 2; i++) {
-        exchange_world_t *world = exchange_world_new();
-        world->fixture->worker.blocks = blocks;
+        exchange_world_t *world = worker_world_new();
+        worker_of(world->fixture->context)->blocks = blocks;
         world->fixture->client.steps = steps[i];
         world->ex->request.authority = STR("a-3000.preview.test");
         exchange_start(world->ex);

@@ -239,14 +239,14 @@ static void there_are_so_many(void **state)
     w->worker->wake_streams = WAKE_EVENTS_MAX - 1;
     listen_to(w);
     exchange_t *first = w->world->ex; /* one more beside it */
-    exchange_world_t *second = exchange_world_new();
+    exchange_world_t *second = worker_world_new();
     second->ex->context = &w->worker->context;
     wake_world_prepare(second->ex);
     second->ex->request.target = STR(WAKE_EVENTS_PATH);
     (void)step_wake_events(second->ex);
     assert_int_equal(second->ex->status, 503);
     assert_string_equal(second->ex->local_code, "too_many_waiting");
-    second->ex->context = &second->fixture->worker.context;
+    second->ex->context = second->fixture->context;
     exchange_world_free(second);
     assert_ptr_equal(w->world->ex, first);
     w->worker->wake_streams = 1;

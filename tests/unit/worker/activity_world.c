@@ -22,7 +22,7 @@ void connect_controller(world_t *w)
     static const channel_handlers_t handlers = {.message = no_message, .closed = no_end};
     int fds[2];
     assert_true(ipc_pair(fds));
-    w->channel = channel_new(w->fixture->worker.context.loop, fds[0], &handlers, w);
+    w->channel = channel_new(w->fixture->context->loop, fds[0], &handlers, w);
     w->controller = fds[1];
     activity_set_channel(w->activity, w->channel);
 }
@@ -42,7 +42,7 @@ store_box_t put_box(world_t *w, const char *id, box_state_t state, uint64_t gene
                        .provider = PROVIDER_PROCESS};
     snprintf(box.id, sizeof(box.id), "%s", id);
     assert_int_equal(store_put_box(w->store.store, &box), STORE_OK);
-    shm_epoch_bump(w->fixture->worker.context.shm);
+    shm_epoch_bump(w->fixture->context->shm);
     return box;
 }
 
@@ -54,7 +54,7 @@ int activity_world_setup(void **state)
     fixture_make(&w->store);
     fixture_open(&w->store, FIXTURE_MAP_BYTES);
     w->fixture = worker_fixture_new();
-    worker_t *worker = &w->fixture->worker;
+    worker_t *worker = worker_of(w->fixture->context);
     worker->context.conf->wake.idle_open = 30 * 60 * 1000;
     worker->context.conf->wake.timeout = 30000;
     worker->context.shm = shm_new(seed);
@@ -74,13 +74,13 @@ int activity_world_teardown(void **state)
 {
     world_t *w = *state;
     disconnect_controller(w);
-    worker_t *worker = &w->fixture->worker;
+    worker_t *worker = worker_of(w->fixture->context);
     activity_free(&worker->activity);
     assert_null(worker->activity);
     activity_free(&worker->activity);
     origin_pool_free(&worker->context.origins);
     shm_free(&worker->context.shm);
-    worker_fixture_free(w->fixture);
+    context_fixture_free(w->fixture);
     fixture_remove(&w->store);
     free(w);
     return 0;
@@ -114,7 +114,7 @@ exchange_world_t *activity_world_begin(world_t *w, const char *id, bool websocke
         fields_add(&ex->arena, &ex->request.fields, FIELD_OTHER, STR("x-box-no-wake"), STR("1"));
     snprintf(ex->preview.id, sizeof(ex->preview.id), "%s", id);
     assert_int_equal(store_get_box(w->store.store, str_from(id), &ex->box), STORE_OK);
-    ex->box_epoch = atomic_load(shm_epoch(w->fixture->worker.context.shm));
+    ex->box_epoch = atomic_load(shm_epoch(w->fixture->context->shm));
     exchange_start(ex);
     activity_begin(ex);
     return x;

@@ -5,7 +5,7 @@
 #ifndef BOXEDGE_USES_WORLD_H
 #define BOXEDGE_USES_WORLD_H
 
-#include "exchange_world.h"
+#include "worker_fixture.h"
 
 #include <unistd.h>
 
@@ -20,7 +20,7 @@
 
 typedef struct world {
     fixture_t store;
-    worker_fixture_t *fixture;
+    context_fixture_t *fixture;
     activity_t *activity;
     uint64_t now;
     channel_t *channel;

@@ -159,11 +159,11 @@ step_result_t world_step(exchange_t *ex)
 
 const exchange_step_t world_steps[] = {{"test", world_step}, {NULL, NULL}};
 
-exchange_world_t *exchange_world_new(void)
+exchange_world_t *exchange_world_in(context_fixture_t *fixture)
 {
     exchange_world_t *world = calloc(1, sizeof(*world));
     assert_non_null(world);
-    world->fixture = worker_fixture_new();
+    world->fixture = fixture;
     world->fixture->client.steps = world_steps;
     world->answer = STEP_DONE;
     world->room = world->origin_room = EXCHANGE_BODY_BYTES;
@@ -177,12 +177,17 @@ exchange_world_t *exchange_world_new(void)
     return world;
 }
 
+exchange_world_t *exchange_world_new(void)
+{
+    return exchange_world_in(context_fixture_new());
+}
+
 void exchange_world_free(exchange_world_t *world)
 {
     assert_int_equal(world->staged_count, 0);
     exchange_end(&world->ex, EXCHANGE_END_COMPLETE);
     assert_int_equal(world->fixture->counters.tunnels_open, 0);
-    worker_fixture_free(world->fixture);
+    context_fixture_free(world->fixture);
     free(world->out);
     free(world);
 }

@@ -1,22 +1,21 @@
 /*
- * A world for tests of the exchange: a worker without a process, and both codecs played by the test. The
+ * A world for tests of the exchange: a context without a process, and both codecs played by the test. The
  * client side keeps slices as they are and copies them at the flush, as the codecs do, so that the address
  * sanitizer sees a slice that did not live as long; none may wait when the exchange ends.
  */
 #ifndef BOXEDGE_EXCHANGE_WORLD_H
 #define BOXEDGE_EXCHANGE_WORLD_H
 
-#include "worker_fixture.h"
+#include "context_fixture.h"
 
 #include "exchange.h"
 #include "step.h"
-#include "steps.h"
 
 #define WORLD_SLICES 64
 #define WORLD_OUT    (1 << 20)
 
 typedef struct exchange_world {
-    worker_fixture_t *fixture;
+    context_fixture_t *fixture;
     exchange_t *ex;
     step_result_t
         answer;    /* of the step: STEP_WAIT, or STEP_DONE with the request handed to the origin below */
@@ -47,6 +46,8 @@ extern const exchange_step_t world_steps[];
 
 /* An exchange that was not started yet: a GET over HTTP/1.1. */
 exchange_world_t *exchange_world_new(void);
+/* The same with `fixture`, which is taken over. */
+exchange_world_t *exchange_world_in(context_fixture_t *fixture);
 void exchange_world_free(exchange_world_t *world);
 
 /* The origin accepts a WebSocket. */

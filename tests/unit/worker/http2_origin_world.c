@@ -23,8 +23,8 @@ origin_world_t *origin_world_new(void)
     assert_non_null(world);
     struct sockaddr_in address = {.sin_family = AF_INET};
     socklen_t len = sizeof(address);
-    world->fixture = worker_fixture_new();
-    world->fixture->worker.context.http2_origins = http2_origins_new(&world->fixture->worker.context);
+    world->fixture = context_fixture_new();
+    world->fixture->context->http2_origins = http2_origins_new(world->fixture->context);
     world->fixture->client.steps = origin_steps;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     world->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
@@ -37,8 +37,8 @@ origin_world_t *origin_world_new(void)
 
 void origin_world_free(origin_world_t *world)
 {
-    http2_origins_free(&world->fixture->worker.context.http2_origins);
-    worker_fixture_free(world->fixture);
+    http2_origins_free(&world->fixture->context->http2_origins);
+    context_fixture_free(world->fixture);
     if (world->listener >= 0)
         close(world->listener);
     free(world);
@@ -46,7 +46,7 @@ void origin_world_free(origin_world_t *world)
 
 loop_t *world_loop(origin_world_t *world)
 {
-    return world->fixture->worker.context.loop;
+    return world->fixture->context->loop;
 }
 
 /* ---- calls ---- */

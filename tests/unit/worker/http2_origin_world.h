@@ -1,5 +1,5 @@
 /*
- * A world for tests of the HTTP/2 client: a worker without a process, exchanges whose clients the test plays
+ * A world for tests of the HTTP/2 client: a context without a process, exchanges whose clients the test plays
  * (exchange_world.h), and an origin on loopback that speaks through nghttp2, or writes raw bytes.
  */
 #ifndef BOXEDGE_HTTP2_ORIGIN_WORLD_H
@@ -40,7 +40,7 @@ typedef struct peer {
 } peer_t;
 
 typedef struct origin_world {
-    worker_fixture_t *fixture;
+    context_fixture_t *fixture;
     int listener;
     uint16_t port;
 } origin_world_t;

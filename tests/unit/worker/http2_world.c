@@ -1,7 +1,6 @@
 #include "http2_world.h"
 
 #include "list.h"
-#include "pipeline.h"
 
 static world_t *the_world; /* ops have no other way to it */
 
@@ -293,10 +292,11 @@ void world_pump(world_t *world)
     }
 }
 
-void world_start(world_t *world)
+void world_start_in(world_t *world, context_t *context, const pipeline_t *pipeline)
 {
     *world = (world_t){.reads = true, .consumes = true, .origin_room = 65536};
     the_world = world;
+    world->context = context;
     world->seen = calloc(WORLD_STREAMS, sizeof(*world->seen));
     assert_non_null(world->seen);
     world->conf.limits.head_bytes = 32768;
@@ -306,14 +306,19 @@ void world_start(world_t *world)
     world->conf.timeouts.head = world->conf.timeouts.body_idle = world->conf.timeouts.write_idle =
         world->conf.timeouts.keep_alive = 60000;
     world->loop = loop_new();
-    world->worker.context.loop = world->loop;
-    world->worker.context.pipeline = &edge_pipeline;
-    world->worker.context.conf = &world->conf;
-    world->worker.context.counters = &world->counters;
-    account_root_init(&world->worker.context.memory, NULL);
-    world->worker.context.random = random_source_new();
-    world->worker.context.scratch = malloc(CONN_TURN_BYTES);
-    list_init(&world->worker.context.clients);
+    world->context->loop = world->loop;
+    world->context->pipeline = pipeline;
+    world->context->conf = &world->conf;
+    world->context->counters = &world->counters;
+    account_root_init(&world->context->memory, NULL);
+    world->context->random = random_source_new();
+    world->context->scratch = malloc(CONN_TURN_BYTES);
+    list_init(&world->context->clients);
+}
+
+void world_start(world_t *world)
+{
+    world_start_in(world, &world->own, &bare_pipeline);
 }
 
 static void never(void *owner)
@@ -327,10 +332,10 @@ void http2_world_connect(world_t *world)
     int fds[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
     static const conn_handlers_t none = {.readable = never, .writable = never};
-    client_t accepted = {.context = &world->worker.context, .kind = CONF_LISTENER_TLS, .steps = world_steps};
+    client_t accepted = {.context = world->context, .kind = CONF_LISTENER_TLS, .steps = world_steps};
     accepted.conn = conn_new(world->loop, fds[0], NULL, &none, NULL);
     http2_server_new(&accepted);
-    world->server = CONTAINER_OF(client_t, link, world->worker.context.clients.next);
+    world->server = CONTAINER_OF(client_t, link, world->context->clients.next);
     world->fd = fds[1];
     world->client = client_new(world);
     assert_int_equal(nghttp2_submit_settings(world->client, NGHTTP2_FLAG_NONE, NULL, 0), 0);
@@ -338,7 +343,7 @@ void http2_world_connect(world_t *world)
 
 bool world_closed(const world_t *world)
 {
-    return list_is_empty((list_t *)&world->worker.context.clients);
+    return list_is_empty((list_t *)&world->context->clients);
 }
 
 void http2_world_disconnect(world_t *world)
@@ -346,7 +351,7 @@ void http2_world_disconnect(world_t *world)
     if (!world_closed(world))
         world->server->codec->destroy(world->server);
     assert_int_equal(world->counters.exchanges_open, 0);
-    assert_int_equal(world->worker.context.memory.held, 0);
+    assert_int_equal(world->context->memory.held, 0);
     close(world->fd);
     nghttp2_session_del(world->client);
 }
@@ -355,8 +360,8 @@ void world_stop(world_t *world)
 {
     http2_world_disconnect(world);
     loop_free(&world->loop);
-    random_source_free(&world->worker.context.random);
-    free(world->worker.context.scratch);
+    random_source_free(&world->context->random);
+    free(world->context->scratch);
     free(world->seen);
 }
 

@@ -1,5 +1,5 @@
 /*
- * A world for tests of the HTTP/2 server: a worker with a loop, a server on one end of a socket pair, an
+ * A world for tests of the HTTP/2 server: a context with a loop, a server on one end of a socket pair, an
  * nghttp2 client on the other, and an origin that the test plays. Included by tests of http2_server only.
  */
 #ifndef HTTP2_WORLD_H
@@ -16,10 +16,10 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "context.h"
 #include "http2_server_internal.h"
+#include "pipeline.h"
 #include "step.h"
-#include "steps.h"
-#include "worker.h"
 
 #define WORLD_STREAMS 512
 
@@ -45,7 +45,8 @@ typedef struct world {
     loop_t *loop;
     conf_t conf;
     counters_t counters;
-    worker_t worker;
+    context_t own;
+    context_t *context; /* `own`, unless the test has another */
     client_t *server;
     int fd; /* the client's end */
     nghttp2_session *client;
@@ -98,6 +99,8 @@ void world_pump(world_t *world);
     } while (0)
 
 void world_start(world_t *world);
+/* The same with `context`, zero-filled, for tests of features. */
+void world_start_in(world_t *world, context_t *context, const pipeline_t *pipeline);
 
 /* Connects, after the test has set limits. */
 void http2_world_connect(world_t *world);

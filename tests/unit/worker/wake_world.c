@@ -37,8 +37,8 @@ wake_world_t *wake_world_new(void)
     int fds[2];
     wake_world_t *w = calloc(1, sizeof(*w));
     assert_non_null(w);
-    w->world = exchange_world_new();
-    w->worker = &w->world->fixture->worker;
+    w->world = worker_world_new();
+    w->worker = worker_of(w->world->fixture->context);
     w->world->fixture->client.steps = wake_world_steps;
     w->worker->context.shm = shm_new(seed);
     w->worker->wake_client = wake_client_new(w->worker);

@@ -5,7 +5,7 @@
 #ifndef BOXEDGE_WAKE_WORLD_H
 #define BOXEDGE_WAKE_WORLD_H
 
-#include "exchange_world.h"
+#include "worker_fixture.h"
 
 #include "access.h"
 #include "process.h"
