@@ -10,9 +10,9 @@ import subprocess
 USAGE = re.compile(r"^(?:usage:|      ) boxedge (\S.*?)(?:  +(\S.*))?$")
 OPTION = re.compile(r"^ {2,6}(?:(-\w), )?(--[\w-]+)(?: (\S+))?(?: +(.*))?$")
 SIGNAL = re.compile(r"^  ([A-Z][A-Z0-9, ]+?)  +(\S.*)$")
-# "(create, update)" at the end of an option's text, and "of logs: " at its begin.
+# "(create, update)" at the end of an option's text, and "logs: " at its begin.
 VERBS_AT_END = re.compile(r"\(([a-z, -]+)\)$")
-VERB_AT_BEGIN = re.compile(r"^of ([a-z]+): ")
+VERB_AT_BEGIN = re.compile(r"^([a-z]+): ")
 
 
 @dataclasses.dataclass

@@ -9,11 +9,10 @@
 /* Time limit between two pieces of an answer; a reload checks certificates and waits for workers. */
 #define TIMEOUT_S 30
 
-const char cli_common_help[] =
-    "  -c, --config FILE  the edge that runs with this configuration\n"
-    "  --socket PATH      the edge whose admin socket this is\n"
-    "                     (without both: $BOXEDGE_SOCKET, else what /etc/boxedge/boxedge.yaml says,\n"
-    "                     and the default places)\n";
+const char cli_common_help[] = "  -c, --config FILE  use the edge that runs with this configuration\n"
+                               "  --socket PATH      use the edge with this admin socket\n"
+                               "                     (default: $BOXEDGE_SOCKET, else the socket of\n"
+                               "                     /etc/boxedge/boxedge.yaml, else the default paths)\n";
 
 /* ---- options ---- */
 
@@ -86,7 +85,7 @@ static bool take_option(int argc, char **argv, int *i, unsigned takes, cli_t *cl
     }
     const char **value = value_of(cli, name, takes);
     if (value == NULL) {
-        fprintf(stderr, "boxedge %s: there is no option %s; see boxedge %s --help\n", argv[0], arg, argv[0]);
+        fprintf(stderr, "boxedge %s: unknown option %s; see boxedge %s --help\n", argv[0], arg, argv[0]);
         return false;
     }
     if (equals == NULL && *i + 1 == argc) {

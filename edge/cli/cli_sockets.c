@@ -57,7 +57,7 @@ static bool add_named(cli_sockets_t *sockets, const char *path)
     bool ok = sockets->count > 0;
     if (!ok) {
         conf_errors_print(errors, stderr);
-        fprintf(stderr, "boxedge: so the edge cannot be found; --socket PATH names its admin socket\n");
+        fprintf(stderr, "boxedge: these errors hide the edge's admin socket; name it with --socket PATH\n");
     }
     conf_errors_free(&errors);
     return ok;
@@ -106,7 +106,7 @@ void cli_sockets_explain(const cli_sockets_t *sockets)
         return;
     }
     if (access(DEFAULT_CONF, R_OK) != 0 && errno == EACCES)
-        fprintf(stderr, "You may not read " DEFAULT_CONF ", which says where its socket is: use sudo.\n");
+        fprintf(stderr, "You may not read " DEFAULT_CONF ", which names its socket: use sudo.\n");
     fprintf(stderr, "Start it with `boxedge run -c FILE`; if it runs with another configuration, name "
                     "that with -c FILE.\n");
 }

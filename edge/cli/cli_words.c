@@ -46,14 +46,14 @@ void cli_explain_words(const cli_t *cli, const char *command, const cli_verb_t *
     char prefix[64];
     bool verbless = verbs[0].verb[0] == '\0';
     if (!verbless && cli->arg_count == 0) {
-        fprintf(stderr, "boxedge %s: what to do is missing: ", command);
+        fprintf(stderr, "boxedge %s: the subcommand is missing: ", command);
         print_verbs(verbs);
         fputs("\n\n", stderr);
         return;
     }
     const cli_verb_t *verb = verbless ? verbs : find(verbs, cli->args[0]);
     if (verb == NULL) {
-        fprintf(stderr, "boxedge %s: there is no \"%s\": it takes ", command, cli->args[0]);
+        fprintf(stderr, "boxedge %s: unknown subcommand \"%s\": it takes ", command, cli->args[0]);
         print_verbs(verbs);
         fputs("\n\n", stderr);
         return;

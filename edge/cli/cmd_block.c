@@ -8,20 +8,19 @@ static int usage(FILE *out, const char *command, int status)
 {
     static const char block[] =
         "usage: boxedge block box BOX [OPTION]...            refuse every request for a box\n"
-        "       boxedge block preview BOX PORT [OPTION]...   refuse those for one of its ports\n"
-        "       boxedge block cidr NETWORK [OPTION]...       refuse a client, or a network of them\n"
-        "       boxedge block list [OPTION]...               show what is blocked\n\n"
-        "What is blocked is answered with 403 at once on every worker, and its open WebSockets are\n"
-        "closed. NETWORK is an address or a network: 192.0.2.7, 192.0.2.0/24, 2001:db8::/32. Blocks\n"
-        "stay until `boxedge unblock` takes them back, also where the box or preview goes and comes\n"
-        "again.\n\n";
+        "       boxedge block preview BOX PORT [OPTION]...   refuse requests for one of its ports\n"
+        "       boxedge block cidr NETWORK [OPTION]...       refuse a client or a network\n"
+        "       boxedge block list [OPTION]...               list the blocks\n\n"
+        "Every worker answers blocked requests with 403 at once and closes their open WebSockets.\n"
+        "NETWORK is an address or a network: 192.0.2.7, 192.0.2.0/24, 2001:db8::/32. A block stays\n"
+        "until `boxedge unblock` removes it, even if the box or preview is deleted and made again.\n\n";
     static const char unblock[] =
-        "usage: boxedge unblock box BOX [OPTION]...            take the block of a box back\n"
-        "       boxedge unblock preview BOX PORT [OPTION]...   take that of one of its ports back\n"
-        "       boxedge unblock cidr NETWORK [OPTION]...       take that of a client or a network back\n\n"
-        "`boxedge block list` shows what is blocked. NETWORK is the address or network as it shows it.\n\n";
+        "usage: boxedge unblock box BOX [OPTION]...            remove the block of a box\n"
+        "       boxedge unblock preview BOX PORT [OPTION]...   remove the block of one of its ports\n"
+        "       boxedge unblock cidr NETWORK [OPTION]...       remove the block of a client or a network\n\n"
+        "`boxedge block list` shows the blocks. Write NETWORK as that list does.\n\n";
     fputs(strcmp(command, "block") == 0 ? block : unblock, out);
-    fputs("  --json             the answer of the admin API\n", out);
+    fputs("  --json             print the answer of the admin API\n", out);
     fputs(cli_common_help, out);
     return status;
 }
@@ -48,7 +47,7 @@ static int block(const cli_t *cli, const char *value)
 {
     json_t *body = json_pack("{s:s,s:s}", "kind", cli->args[0], "value", value);
     if (body == NULL) {
-        fprintf(stderr, "boxedge: what is to be blocked is not plain text\n");
+        fprintf(stderr, "boxedge: the value to block is not plain text\n");
         return CLI_USAGE;
     }
     return cli_show(cli, "POST", "/v1/blocks", body, print_blocked);
@@ -65,14 +64,14 @@ static bool fits_path(const char *text)
 
 static void print_unblocked(const json_t *answer)
 {
-    printf("The %s %s is not blocked any more.\n", cli_text(answer, "kind"), cli_text(answer, "value"));
+    printf("The %s %s is no longer blocked.\n", cli_text(answer, "kind"), cli_text(answer, "value"));
 }
 
 static int unblock(const cli_t *cli, const char *value)
 {
     char target[320];
     if (!fits_path(cli->args[0]) || !fits_path(value)) {
-        fprintf(stderr, "boxedge: \"%s %s\" is nothing that can be blocked\n", cli->args[0], value);
+        fprintf(stderr, "boxedge: \"%s %s\" cannot be blocked\n", cli->args[0], value);
         return CLI_USAGE;
     }
     int n = snprintf(target, sizeof target, "/v1/blocks/%s/%s", cli->args[0], value);

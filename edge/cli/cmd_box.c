@@ -7,14 +7,14 @@ static int usage(FILE *out, int status)
 {
     fprintf(out,
             "usage: boxedge box list [OPTION]...          show the boxes that the edge knows\n"
-            "       boxedge box logs BOX [OPTION]...      show what a box wrote lately\n"
+            "       boxedge box logs BOX [OPTION]...      show the latest output of a box\n"
             "       boxedge box start BOX [OPTION]...     start or thaw a process box, as a request does\n"
             "       boxedge box stop BOX [OPTION]...      stop a process box; the next request starts it\n\n"
-            "Process boxes are those under `processes` in the configuration. `logs` takes\n"
-            "containers too; of other boxes the edge has no log.\n\n"
-            "  -n, --lines N      of logs: the last N lines; by default 200\n"
-            "  -f, --follow       of logs: go on with what comes, until Ctrl-C\n"
-            "  --json             the answer of the admin API\n");
+            "Process boxes are the entries of `processes` in the configuration. `logs` also shows\n"
+            "containers. The edge has no log of other boxes.\n\n"
+            "  -n, --lines N      logs: show the last N lines (default 200)\n"
+            "  -f, --follow       logs: keep showing new lines, until Ctrl-C\n"
+            "  --json             print the answer of the admin API\n");
     fputs(cli_common_help, out);
     return status;
 }

@@ -96,7 +96,7 @@ static int logs(const cli_t *cli, const char *box)
     uint64_t lines = 200;
     json_t *answer;
     if (cli->lines != NULL && (!str_to_uint(str_from(cli->lines), INT32_MAX, &lines) || lines == 0)) {
-        fprintf(stderr, "boxedge box: --lines takes a number from 1 on\n");
+        fprintf(stderr, "boxedge box: --lines takes a number of 1 or more\n");
         return CLI_USAGE;
     }
     (void)snprintf(target, sizeof(target), "/v1/boxes/%s/log?lines=%llu", box, (unsigned long long)lines);
@@ -111,7 +111,7 @@ static int logs(const cli_t *cli, const char *box)
     if (!cli->json && end == 0 && !cli->follow)
         fprintf(stderr, "%s has written nothing%s.\n", box,
                 strcmp(cli_text(answer, "provider"), "process") == 0
-                    ? ": it was not started since the edge was"
+                    ? ": it has not run since the edge started"
                     : "");
     json_decref(answer);
     return cli->follow && !cli->json ? follow(cli, box, end) : CLI_OK;
@@ -139,7 +139,7 @@ int cmd_box_process(const cli_t *cli)
     const char *verb = cli->args[0], *box = cli->args[1];
     assert(cmd_box_process_takes(verb));
     if (!box_id_valid(str_from(box))) {
-        fprintf(stderr, "boxedge box: \"%s\" is no id of a box\n", box);
+        fprintf(stderr, "boxedge box: \"%s\" is not a box id\n", box);
         return CLI_USAGE;
     }
     return strcmp(verb, "logs") == 0 ? logs(cli, box) : act(cli, verb, box);

@@ -11,17 +11,15 @@
 
 static int usage(FILE *out, int code)
 {
-    fprintf(
-        out,
-        "usage: boxedge check -c FILE [--elsewhere]  report everything that is wrong with a configuration, "
-        "and\n"
-        "                                            all for which `run` would refuse it here and now\n"
-        "       boxedge check --print-default        print a commented configuration with every default\n"
-        "       boxedge check --print-reference      print the reference of all keys, in Markdown\n\n"
-        "  -c, --config FILE  the configuration\n"
-        "  --elsewhere        the file is for another machine or user\n"
-        "  --print-default    print a commented configuration with every default\n"
-        "  --print-reference  print the reference of all keys, in Markdown\n");
+    fprintf(out,
+            "usage: boxedge check -c FILE [--elsewhere]  list all errors of a configuration, and all\n"
+            "                                            that keeps `run` from starting here and now\n"
+            "       boxedge check --print-default        print a commented configuration with every default\n"
+            "       boxedge check --print-reference      print the reference of all keys, in Markdown\n\n"
+            "  -c, --config FILE  the configuration\n"
+            "  --elsewhere        the file is for another machine or user\n"
+            "  --print-default    print a commented configuration with every default\n"
+            "  --print-reference  print the reference of all keys, in Markdown\n");
     return code;
 }
 
@@ -42,11 +40,10 @@ static int check_file(const char *path, bool here)
         snapshot_check_keys(conf, (uint64_t)time(NULL), errors);
     conf_errors_print(errors, stderr);
     if (running != 0)
-        fprintf(
-            stderr,
-            "%s: note: process %d runs with this state_dir and run_dir: `boxedge reload` can take the file, "
-            "`boxedge run` is refused until that process ends\n",
-            path, (int)running);
+        fprintf(stderr,
+                "%s: note: process %d runs with this state_dir and run_dir: `boxedge reload` can load the "
+                "file, `boxedge run` fails until that process ends\n",
+                path, (int)running);
     size_t count = conf_errors_count(errors);
     size_t warnings = conf_errors_warnings(errors);
     conf_errors_free(&errors);

@@ -36,16 +36,17 @@ static int post(int argc, char **argv, const char *what, const char *target, con
 
 int cmd_reload(int argc, char **argv)
 {
-    return post(argc, argv,
-                "Loads the configuration again. Where it has errors, they are printed and the old one stays\n"
-                "in force.",
-                "/v1/reload", "The configuration was loaded again.");
+    return post(
+        argc, argv,
+        "Reloads the configuration. If it has errors, they are printed and the old one stays in force.",
+        "/v1/reload", "The configuration was reloaded.");
 }
 
 int cmd_drain(int argc, char **argv)
 {
     return post(argc, argv,
-                "Ends the edge in order: no new connections; what is in progress finishes, for as long as\n"
-                "`timeouts.drain` says.",
-                "/v1/drain", "The edge takes no new connections and ends when the open ones have finished.");
+                "Ends the edge gracefully: it accepts no new connections, and open requests have\n"
+                "`timeouts.drain` to finish.",
+                "/v1/drain",
+                "The edge accepts no new connections and ends when the open ones have finished.");
 }

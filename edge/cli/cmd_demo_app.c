@@ -37,11 +37,11 @@ static int usage(FILE *out, int status)
 {
     fprintf(out,
             "usage: boxedge demo-app --port PORT [--address ADDRESS] [--delay MS]\n\n"
-            "Serves a small web app that shows what reaches a box through the edge: a page, server-sent\n"
+            "Serves a small web app to try the edge with: a page that shows its request, server-sent\n"
             "events, a WebSocket, uploads. It ends on SIGTERM and Ctrl-C.\n\n"
-            "  --port PORT        where it listens, 1-65535; 0: any free port, printed\n"
-            "  --address ADDRESS  an IPv4 or IPv6 address; by default 127.0.0.1\n"
-            "  --delay MS         listens only after so long, as a slow app does; at most 600000\n");
+            "  --port PORT        port to listen on, 1-65535; 0 takes a free port and prints it\n"
+            "  --address ADDRESS  IPv4 or IPv6 address to listen on (default 127.0.0.1)\n"
+            "  --delay MS         start to listen after this time, as a slow app does; at most 600000\n");
     return status;
 }
 
@@ -70,9 +70,9 @@ static bool parse(int argc, char **argv, demo_options_t *options)
             return refuse(name, "needs a value");
         const char *text = argv[++i];
         if (is_port && !str_to_uint(str_from(text), 65535, &value))
-            return refuse(text, "is no port");
+            return refuse(text, "is not a port");
         if (is_delay && !str_to_uint(str_from(text), 600000, &value))
-            return refuse(text, "is no number of milliseconds up to 600000");
+            return refuse(text, "is not a number of milliseconds up to 600000");
         if (is_port)
             options->port = (uint16_t)value;
         else if (is_delay)
@@ -99,7 +99,7 @@ static int listen_on(const demo_options_t *options)
     struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(options->port)};
     bool is_v4 = inet_pton(AF_INET, options->address, &v4.sin_addr) == 1;
     if (!is_v4 && inet_pton(AF_INET6, options->address, &v6.sin6_addr) != 1) {
-        fprintf(stderr, "boxedge demo-app: \"%s\" is no IPv4 or IPv6 address\n", options->address);
+        fprintf(stderr, "boxedge demo-app: \"%s\" is not an IPv4 or IPv6 address\n", options->address);
         return -1;
     }
     int fd = socket(is_v4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

@@ -20,14 +20,14 @@ static int usage(FILE *out, int status)
         "       boxedge key set-plan NAME PLAN [OPTION]...       give a key another plan\n"
         "       boxedge key revoke NAME [OPTION]...              refuse a key from now on\n"
         "       boxedge key forget NAME [OPTION]...              forget a key that is revoked\n\n"
-        "NAME is what logs and these commands call the key: up to 63 letters, digits, \"-\", \".\" and\n"
-        "\"_\". PLAN is one of `plans` in the configuration. Changes are in force on every worker, and on\n"
-        "disk, when the command ends. A revoked key is refused also where the upstream would take it or\n"
-        "the configuration declares it; once it is forgotten, they decide again.\n\n"
-        "  --plan PLAN        how much the key may use (create)\n"
-        "  --stdin            read a key that exists already from standard input, in one line of 16 to\n"
-        "                     256 visible characters, in place of making one (create)\n"
-        "  --json             the answer of the admin API\n");
+        "NAME is the key's name in logs and commands: up to 63 letters, digits, \"-\", \".\" and \"_\".\n"
+        "PLAN is one of `plans` in the configuration. When a command ends, its change is in force on\n"
+        "every worker and on disk. The edge refuses a revoked key even if the upstream accepts it or the\n"
+        "configuration declares it; once the key is forgotten, these decide again.\n\n"
+        "  --plan PLAN        the plan with the key's limits (create)\n"
+        "  --stdin            register an existing key: read it from standard input, one line of 16 to\n"
+        "                     256 visible characters (create)\n"
+        "  --json             print the answer of the admin API\n");
     fputs(cli_common_help, out);
     return status;
 }
@@ -37,7 +37,7 @@ static bool name_fits(const char *name)
 {
     if (store_key_name_valid(str_from(name)))
         return true;
-    fprintf(stderr, "boxedge: that is no name of a key: 1 to %d letters, digits, \"-\", \".\" and \"_\"\n",
+    fprintf(stderr, "boxedge: a key's name must be 1 to %d letters, digits, \"-\", \".\" and \"_\"\n",
             STORE_KEY_NAME_MAX);
     return false;
 }
@@ -107,7 +107,7 @@ static void print_created(const json_t *answer)
         return;
     }
     printf("%s\n", key);
-    fprintf(stderr, "This key is shown only now: the edge keeps no key, only a hash of it.\n");
+    fprintf(stderr, "This key is shown only now: the edge keeps only its hash.\n");
 }
 
 static int create(const cli_t *cli)
@@ -147,7 +147,7 @@ static int set_plan(const cli_t *cli)
 {
     json_t *body = json_pack("{s:s}", "plan", cli->args[2]);
     if (body == NULL) {
-        fprintf(stderr, "boxedge: what is given is not the name of a plan\n");
+        fprintf(stderr, "boxedge: this is not the name of a plan\n");
         return CLI_USAGE;
     }
     return change(cli, "PUT", "", body, print_planned);
@@ -255,8 +255,8 @@ int cmd_key(int argc, char **argv)
         return CLI_USAGE;
     }
     if (creates && cli.arg_count > 2) {
-        fprintf(stderr, "boxedge key create: a key that exists already is given on standard input, with "
-                        "--stdin: arguments can be seen by every user of this machine\n");
+        fprintf(stderr, "boxedge key create: give an existing key on standard input, with --stdin: every "
+                        "user of this machine can see arguments\n");
         return CLI_USAGE;
     }
     if (str_eq(verb, STR("list")) && cli.arg_count == 1)

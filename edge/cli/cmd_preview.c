@@ -10,40 +10,41 @@ static int usage(FILE *out, int status)
     fprintf(
         out,
         "usage: boxedge preview create BOX PORT [OPTION]...  make a port of a box public\n"
-        "       boxedge preview update BOX PORT [OPTION]...  change what the options name, and keep the "
-        "rest\n"
+        "       boxedge preview update BOX PORT [OPTION]...  change the given options, and keep the rest\n"
         "       boxedge preview list [OPTION]...             show the previews\n"
-        "       boxedge preview delete BOX PORT [OPTION]...  end a preview\n\n"
-        "Creating a preview that is there replaces it, with its credentials; one that asks for\n"
-        "credentials becomes public only with --public. Changes are in force on every worker, and\n"
-        "on disk, when the command ends.\n\n"
+        "       boxedge preview delete BOX PORT [OPTION]...  delete a preview\n\n"
+        "Creating an existing preview replaces it and its credentials; a preview that asks for\n"
+        "credentials becomes public only with --public. When a command ends, its change is in force\n"
+        "on every worker and on disk.\n\n"
         "  --host-header public|localhost\n"
-        "                     the Host that the app sees: the public one (default), or\n"
+        "                     the Host that the app gets: the public one (default), or\n"
         "                     localhost:PORT for dev servers that accept no other (create, update)\n"
         "  --protocol http1|h2c\n"
-        "                     what the app speaks: HTTP/1.1 (default), or HTTP/2 without TLS, as\n"
-        "                     gRPC servers do (create, update)\n"
-        "  --bearer           it asks for a token, which is made now and shown this once (create,\n"
+        "                     the app's protocol: HTTP/1.1 (default), or HTTP/2 without TLS, as\n"
+        "                     gRPC servers use (create, update)\n"
+        "  --bearer           ask for a token, which is made and shown now, only once (create,\n"
         "                     update)\n"
-        "  --basic            it asks for user and password, made now and shown this once; with\n"
-        "                     --bearer either opens it, with neither it is public (create, update)\n"
-        "  --no-bearer        its token opens it no longer (update)\n"
-        "  --no-basic         its password opens it no longer (update)\n"
-        "  --public           everybody may see it, also where it asked for credentials (create,\n"
+        "  --basic            ask for a user and password, made and shown now, only once. With\n"
+        "                     --bearer, either is accepted. With neither, the preview is public\n"
+        "                     (create, update)\n"
+        "  --no-bearer        stop accepting its token (update)\n"
+        "  --no-basic         stop accepting its user and password (update)\n"
+        "  --public           let everyone see it, even if it asked for credentials before (create,\n"
         "                     update)\n"
-        "  --alias NAME       NAME stands for the box's id in the URL, where apps refuse a host name with\n"
-        "                     an underscore: letters, digits and -, no other box's id or alias (create)\n"
-        "  --expires 2h       it is gone after this time: s, m, h or d; never (create, update)\n"
-        "  --label TEXT       a note of yours, shown in lists and on the sign-in page (create, update)\n"
-        "  --allow-origin URL pages of this origin may use a visitor's session, as\n"
-        "                     https://app.example; may be given several times; none: of no other\n"
+        "  --alias NAME       use NAME in place of the box's id in the URL, for apps that refuse host\n"
+        "                     names with an underscore: letters, digits and -, and not the id or\n"
+        "                     alias of another box (create)\n"
+        "  --expires 2h       delete it after this time (s, m, h or d), or never (create, update)\n"
+        "  --label TEXT       your note, shown in lists and on the sign-in page (create, update)\n"
+        "  --allow-origin URL let pages of this origin, such as https://app.example, use a\n"
+        "                     visitor's session; may be given several times; none: no other\n"
         "                     (create, update)\n"
         "  --background-wakes once|always\n"
-        "                     how often a page that is left open wakes its sleeping box by itself: once\n"
-        "                     (default), or each time that it asks (create, update)\n"
-        "  --kill-tunnels     end the WebSockets that are open already (create, update, delete)\n"
-        "  --box BOX          only those of one box (list)\n"
-        "  --json             JSON in place of text\n");
+        "                     how often an open page may wake its sleeping box by itself: once\n"
+        "                     (default), or each time (create, update)\n"
+        "  --kill-tunnels     end the WebSockets that are already open (create, update, delete)\n"
+        "  --box BOX          show only the previews of one box (list)\n"
+        "  --json             print JSON instead of text\n");
     fputs(cli_common_help, out);
     return status;
 }
@@ -55,12 +56,12 @@ static bool take_box_and_port(const cli_t *cli, const char **box, unsigned *port
     *box = cli->args[1];
     if (!box_id_valid(str_from(*box))) {
         fprintf(stderr,
-                "boxedge: \"%s\" is no box id: 1 to 57 of a-z 0-9 - _, a letter or digit at both ends\n",
+                "boxedge: \"%s\" is not a box id: 1 to 57 of a-z 0-9 - _, a letter or digit at both ends\n",
                 *box);
         return false;
     }
     if (!str_to_uint(str_from(cli->args[2]), 65535, &number) || number == 0) {
-        fprintf(stderr, "boxedge: \"%s\" is no port: a number from 1 to 65535\n", cli->args[2]);
+        fprintf(stderr, "boxedge: \"%s\" is not a port: a number from 1 to 65535\n", cli->args[2]);
         return false;
     }
     *port = (unsigned)number;
@@ -160,7 +161,7 @@ static void print_secrets(const json_t *answer)
     if (password != NULL)
         printf("user:     %s\npassword: %s\n", cli_text(answer, "username"), password);
     if (token != NULL || password != NULL)
-        fprintf(stderr, "This is shown only now: the edge keeps no secret, only a hash of it.\n");
+        fprintf(stderr, "This is shown only now: the edge keeps only a hash of it.\n");
 }
 
 static void print_created(const json_t *answer)
@@ -174,7 +175,7 @@ static void warn_of_underscore(const char *box, unsigned port)
 {
     fprintf(stderr,
             "boxedge: the host name %s-%u has an underscore: Django, Rails and others refuse such hosts.\n"
-            "         With --alias NAME another name stands for the box's id.\n",
+            "         Use --alias NAME to put another name in place of the box's id.\n",
             box, port);
 }
 
@@ -212,7 +213,7 @@ static int update(const cli_t *cli)
         return CLI_USAGE;
     json_t *body = with_options(json_object(), cli);
     if (body != NULL && json_object_size(body) == 0) {
-        fprintf(stderr, "boxedge preview update: say what to change, such as --label TEXT\n");
+        fprintf(stderr, "boxedge preview update: give an option to change, such as --label TEXT\n");
         json_decref(body);
         return CLI_USAGE;
     }
@@ -308,7 +309,7 @@ static int list(const cli_t *cli)
     char target[256] = "/v1/previews";
     if (cli->box != NULL) {
         if (!box_id_valid(str_from(cli->box))) {
-            fprintf(stderr, "boxedge: \"%s\" is no box id\n", cli->box);
+            fprintf(stderr, "boxedge: \"%s\" is not a box id\n", cli->box);
             return CLI_USAGE;
         }
         snprintf(target, sizeof target, "/v1/previews?box=%s", cli->box);

@@ -9,19 +9,21 @@
 
 static void print_help(FILE *out)
 {
-    fprintf(out, "usage: boxedge run [-c FILE]\n"
-                 "\n"
-                 "Runs the edge in the foreground; messages go to stderr.\n"
-                 "\n"
-                 "  -c, --config FILE  the configuration (" DEFAULT_CONF ")\n"
-                 "      --foreground   the default, and the only way; for scripts that say so\n"
-                 "  -h, --help         print this\n"
-                 "\n"
-                 "Signals:\n"
-                 "  TERM, INT  finish open requests, then end; a second one ends at once\n"
-                 "  HUP        load the configuration and the certificates again\n"
-                 "  USR1       open the access log again\n"
-                 "  USR2       start this program's file anew, hand it the sockets, then finish and end\n");
+    fprintf(
+        out,
+        "usage: boxedge run [-c FILE]\n"
+        "\n"
+        "Runs the edge in the foreground; messages go to stderr.\n"
+        "\n"
+        "  -c, --config FILE  the configuration (" DEFAULT_CONF ")\n"
+        "      --foreground   the default and only mode; accepted for scripts\n"
+        "  -h, --help         print this\n"
+        "\n"
+        "Signals:\n"
+        "  TERM, INT  finish open requests, then end; a second signal ends at once\n"
+        "  HUP        reload the configuration and the certificates\n"
+        "  USR1       reopen the access log\n"
+        "  USR2       start the program's file again, hand it the sockets, finish open requests, then end\n");
 }
 
 int cmd_run(int argc, char **argv)

@@ -5,8 +5,8 @@
 static int usage(FILE *out, int status)
 {
     fprintf(out, "usage: boxedge status [OPTION]...\n\n"
-                 "Shows the processes of the running edge and what they do.\n\n"
-                 "  --json             the answer of the admin API\n");
+                 "Shows the processes of the running edge and their load.\n\n"
+                 "  --json             print the answer of the admin API\n");
     fputs(cli_common_help, out);
     return status;
 }

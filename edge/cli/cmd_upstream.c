@@ -5,16 +5,15 @@
 
 static int usage(FILE *out, int status)
 {
-    fprintf(
-        out,
-        "usage: boxedge upstream list [OPTION]...                     show servers and how they do\n"
-        "       boxedge upstream drain UPSTREAM SERVER [OPTION]...    send a server nothing new\n"
-        "       boxedge upstream undrain UPSTREAM SERVER [OPTION]...  use it again\n\n"
-        "UPSTREAM is the name of one of `upstreams` in the configuration, SERVER the address of one of\n"
-        "its servers as it stands there: api.internal:8080. A drained server finishes what it has; where\n"
-        "its name has several addresses, all of them are drained. It stays so until it is taken back\n"
-        "or the edge is started again, whatever is reloaded meanwhile.\n\n"
-        "  --json             the answer of the admin API\n");
+    fprintf(out,
+            "usage: boxedge upstream list [OPTION]...                     show the servers and their health\n"
+            "       boxedge upstream drain UPSTREAM SERVER [OPTION]...    stop sending requests to a server\n"
+            "       boxedge upstream undrain UPSTREAM SERVER [OPTION]...  use a server again\n\n"
+            "UPSTREAM is the name of one of `upstreams` in the configuration, SERVER the address of one of\n"
+            "its servers as written there: api.internal:8080. A drained server finishes its open requests.\n"
+            "If its name has several addresses, all of them are drained. It stays drained until `undrain`\n"
+            "or a restart of the edge; a reload does not change this.\n\n"
+            "  --json             print the answer of the admin API\n");
     fputs(cli_common_help, out);
     return status;
 }
@@ -80,7 +79,7 @@ static void print_changed(const json_t *answer)
 {
     bool drained = json_is_true(json_object_get(answer, "drained"));
     printf("The server %s %s. In flight there: %lld.\n", cli_text(answer, "server"),
-           drained ? "gets nothing new" : "is used again", cli_number(answer, "in_flight"));
+           drained ? "gets no new requests" : "is used again", cli_number(answer, "in_flight"));
 }
 
 static int change(const cli_t *cli, bool drain)
@@ -88,7 +87,7 @@ static int change(const cli_t *cli, bool drain)
     char target[CONF_NAME_MAX + 32];
     if (!fits_path(cli->args[1])) {
         fprintf(stderr,
-                "boxedge: that is no name of an upstream: 1 to %d letters, digits, \"-\", \".\" and \"_\"\n",
+                "boxedge: an upstream's name must be 1 to %d letters, digits, \"-\", \".\" and \"_\"\n",
                 CONF_NAME_MAX);
         return CLI_USAGE;
     }

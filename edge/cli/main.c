@@ -28,16 +28,16 @@ static int cmd_help(int argc, char **argv);
 /* In the order of the help. */
 static const command_t commands[] = {
     {"run", cmd_run, "run the edge"},
-    {"check", cmd_check, "report everything that is wrong with a configuration file"},
+    {"check", cmd_check, "list all errors of a configuration file"},
     {"preview", cmd_preview, "create, change, list and delete previews"},
-    {"block", cmd_block, "refuse a box, a preview or a network at once; list what is refused"},
-    {"unblock", cmd_unblock, "take a block back"},
-    {"box", cmd_box, "list boxes; logs of process boxes, starting and stopping them"},
+    {"block", cmd_block, "block a box, a preview or a network at once; list the blocks"},
+    {"unblock", cmd_unblock, "remove a block"},
+    {"box", cmd_box, "list boxes; show their logs, start and stop process boxes"},
     {"key", cmd_key, "create, list and revoke API keys, change their plans"},
-    {"upstream", cmd_upstream, "list servers of the API, take them out of the rotation and back"},
-    {"status", cmd_status, "show how the running edge does"},
-    {"reload", cmd_reload, "have the running edge read its configuration again"},
-    {"drain", cmd_drain, "have the running edge finish what it has and end"},
+    {"upstream", cmd_upstream, "list the API's servers, take them out of rotation and back"},
+    {"status", cmd_status, "show the state of the running edge"},
+    {"reload", cmd_reload, "reload the configuration of the running edge"},
+    {"drain", cmd_drain, "finish open requests, then end the running edge"},
     {"demo-app", cmd_demo_app, "serve a small app to try the edge with"},
     {"version", cmd_version, "print the version"},
     {"help", cmd_help, "print this"},
@@ -50,7 +50,7 @@ static void print_help(FILE *out)
     fprintf(out, "usage: boxedge COMMAND [OPTION]...\n\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].help);
-    fprintf(out, "\n`boxedge COMMAND --help` says what a command takes.\n");
+    fprintf(out, "\n`boxedge COMMAND --help` describes a command.\n");
 }
 
 static int cmd_help(int argc, char **argv)
@@ -75,6 +75,6 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         if (strcmp(name, commands[i].name) == 0)
             return commands[i].run(argc - 1, argv + 1);
-    fprintf(stderr, "boxedge: there is no command \"%s\"; see boxedge --help\n", name);
+    fprintf(stderr, "boxedge: unknown command \"%s\"; see boxedge --help\n", name);
     return 2;
 }

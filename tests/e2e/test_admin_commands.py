@@ -51,8 +51,8 @@ def test_wrong_command_lines(arguments):
 
 
 @pytest.mark.parametrize("arguments, said", [
-    (("preview",), "boxedge preview: what to do is missing: create, update, list or delete"),
-    (("preview", "make"), 'boxedge preview: there is no "make": it takes create, update, list or delete'),
+    (("preview",), "boxedge preview: the subcommand is missing: create, update, list or delete"),
+    (("preview", "make"), 'boxedge preview: unknown subcommand "make": it takes create, update, list or delete'),
     (("preview", "create"), "boxedge preview create: BOX and PORT are missing"),
     (("preview", "delete", "box"), "boxedge preview delete: PORT is missing"),
     (("preview", "create", "box", "1", "2"), 'boxedge preview create: "2" is not expected'),
@@ -73,7 +73,7 @@ def test_wrong_command_lines(arguments):
     (("check", "--print-nothing"), 'boxedge check: "--print-nothing" is not expected'),
     (("demo-app",), 'boxedge demo-app: "--port" is missing'),
     (("demo-app", "--port"), 'boxedge demo-app: "--port" needs a value'),
-    (("demo-app", "--port", "x"), 'boxedge demo-app: "x" is no port'),
+    (("demo-app", "--port", "x"), 'boxedge demo-app: "x" is not a port'),
     (("demo-app", "--colour"), 'boxedge demo-app: "--colour" is not expected'),
 ])
 def test_the_wrong_word_is_named_before_the_usage(arguments, said):

@@ -172,7 +172,7 @@ def test_the_command_says_how_it_becomes_public(edge, origin):
 
 
 @pytest.mark.parametrize("options, said", [
-    ((), "what to change"),
+    ((), "an option to change"),
     (("--public", "--bearer"), "--public together"),
     (("--bearer", "--no-bearer"), "opposite"),
     (("--expires", "soon"), "or never"),

@@ -109,7 +109,7 @@ def test_a_reload_that_loads_an_expired_certificate_says_so(make_edge):
     edge.config |= expired(edge.directory)
     edge.write_config()
     done = edge.command("reload", check=False)
-    assert done.returncode == 0 and "loaded again" in done.stdout
+    assert done.returncode == 0 and "was reloaded" in done.stdout
     assert "warning: certificates.chain: " in done.stderr and "it has expired" in done.stderr
     edge.stderr.wait_for(lambda line: "it has expired" in line)
     # So does a start, and the check.

@@ -101,7 +101,7 @@ def test_a_server_is_drained_and_taken_back(tmp_path, two):
             "failures", "ejections"}
 
         out = run(edge, "drain", "api", a)
-        assert out.returncode == 0 and a in out.stdout and "nothing new" in out.stdout
+        assert out.returncode == 0 and a in out.stdout and "no new requests" in out.stdout
         edge.stderr.wait_for(lambda line: f"upstream api: server {a} drained by uid" in line)
         assert who(edge) == {"b"} and servers(edge)[a]["drained"] is True and servers(edge)[b]["drained"] is False
         row = next(line for line in run(edge, "list").stdout.splitlines() if a in line)
