@@ -75,10 +75,9 @@ static void each_worker(FILE *out, const metrics_input_t *input, const char *nam
 static void workers(FILE *out, const metrics_input_t *input)
 {
     each_worker(out, input, "worker_up", "gauge", "1 while the worker serves", worker_up);
-    each_worker(out, input, "worker_restarts_total", "counter", "Times the worker was started again",
-                worker_restarts);
+    each_worker(out, input, "worker_restarts_total", "counter", "Restarts of the worker", worker_restarts);
     each_worker(out, input, "worker_heartbeat_age_milliseconds", "gauge",
-                "Time since the worker last showed life", worker_heartbeat_age);
+                "Time since the last sign of life of the worker", worker_heartbeat_age);
     each_worker(out, input, "worker_connections_open", "gauge", "Client connections of the worker",
                 worker_connections);
     each_worker(out, input, "worker_exchanges_total", "counter", "Exchanges ended by the worker",
@@ -97,7 +96,7 @@ static void store(FILE *out, const store_stats_t *stats)
             (unsigned long long)stats->durable_bytes);
     fprintf(out, PREFIX "store_used_bytes{store=\"volatile\"} %llu\n",
             (unsigned long long)stats->volatile_bytes);
-    single(out, "store_map_bytes", "gauge", "Bytes that each store may grow to", stats->map_bytes);
+    single(out, "store_map_bytes", "gauge", "Maximum size of each store in bytes", stats->map_bytes);
     single(out, "store_readers", "gauge", "Reader slots in use", stats->readers);
 }
 
@@ -105,8 +104,7 @@ static void store(FILE *out, const store_stats_t *stats)
 static void wake_histogram(FILE *out, shm_t *shm)
 {
     uint64_t count = 0, sum_ms = 0;
-    head(out, "wake_wait_seconds", "histogram",
-         "How long requests that went on to their box had waited for it");
+    head(out, "wake_wait_seconds", "histogram", "Wait of the requests that reached their box after a wake");
     for (unsigned bucket = 0; bucket < COUNTERS_WAKE_BUCKETS; bucket++) {
         for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
             count += load(&shm_counters(shm, i)->wake_waits[bucket]);
@@ -128,12 +126,12 @@ static void waking(FILE *out, shm_t *shm)
     uint64_t waits = 0, resumes = load(&wakes->resumes);
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
         waits += load(&shm_counters(shm, i)->wake_waits_total);
-    single(out, "wake_boxes", "gauge", "Boxes that are waited for or whose failure is remembered",
+    single(out, "wake_boxes", "gauge", "Boxes that requests wait for, or with a recent failed wake",
            load(&wakes->boxes));
-    single(out, "wake_resumes_total", "counter", "Resumes asked of providers", resumes);
+    single(out, "wake_resumes_total", "counter", "Resume requests to providers", resumes);
     single(out, "wake_failures_total", "counter", "Resumes that failed and ports that never listened",
            load(&wakes->failures));
-    head(out, "wake_coalescing_ratio", "gauge", "Requests that waited for each resume that was asked for");
+    head(out, "wake_coalescing_ratio", "gauge", "Requests that waited, per resume request");
     fprintf(out, PREFIX "wake_coalescing_ratio %.3f\n", resumes != 0 ? (double)waits / (double)resumes : 0);
     wake_histogram(out, shm);
 }
@@ -142,7 +140,7 @@ static void waking(FILE *out, shm_t *shm)
 static void http2_errors(FILE *out, shm_t *shm)
 {
     head(out, "http2_connection_errors_total", "counter",
-         "HTTP/2 connections of clients that the edge ended, by the code of GOAWAY");
+         "HTTP/2 client connections that the edge ended, by GOAWAY code");
     for (uint32_t code = 1; code < COUNTERS_HTTP2_CODES; code++) {
         uint64_t sum = 0;
         for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
@@ -157,15 +155,14 @@ char *metrics_text(const metrics_input_t *input, size_t *len)
     char *text = NULL;
     FILE *out = open_memstream(&text, len);
     assert(out != NULL);
-    head(out, "build_info", "gauge", "The version that runs");
+    head(out, "build_info", "gauge", "Version of the running edge");
     fprintf(out, PREFIX "build_info{version=\"%s\"} 1\n", BOXEDGE_VERSION);
-    single(out, "conf_generation", "gauge", "Configurations that took effect, the first included",
+    single(out, "conf_generation", "gauge", "Configurations put in force, including the first",
            load(shm_conf_generation(input->shm)));
-    single(out, "store_epoch", "counter", "Changes of the store", load(shm_epoch(input->shm)));
-    single(out, "controller_restarts_total", "counter", "Times the controller was started again",
+    single(out, "store_epoch", "counter", "Changes written to the store", load(shm_epoch(input->shm)));
+    single(out, "controller_restarts_total", "counter", "Restarts of the controller",
            load(&shm_controller(input->shm)->restarts));
-    single(out, "runner_restarts_total", "counter",
-           "Times the process that runs process boxes was started again",
+    single(out, "runner_restarts_total", "counter", "Restarts of the runner, which runs process boxes",
            load(&shm_runner(input->shm)->restarts));
     single(out, "controller_heap_allocated_bytes", "gauge", "Heap bytes in use in the controller",
            input->heap_bytes);

@@ -48,14 +48,14 @@ static uint64_t ejections(const balance_view_t *view)
 }
 
 static const figure_t figures[] = {
-    {"up", "gauge", "1 where active checks find the server well, or there are none", up},
-    {"drained", "gauge", "1 where it was drained by command", drained},
-    {"ejected", "gauge", "1 while it is left out because requests failed in a row", ejected},
-    {"in_flight", "gauge", "Requests at the server", in_flight},
-    {"latency_microseconds", "gauge", "Smoothed time to the first byte; 0: none was seen lately", latency},
-    {"requests_total", "counter", "Requests sent there since it is in the list", requests},
-    {"failures_total", "counter", "Those of them that failed", failures},
-    {"ejections_total", "counter", "Times it was left out because requests failed", ejections},
+    {"up", "gauge", "1 if active checks find the server healthy, or if there are no checks", up},
+    {"drained", "gauge", "1 while the server is drained by command", drained},
+    {"ejected", "gauge", "1 while the server is excluded after failed requests in a row", ejected},
+    {"in_flight", "gauge", "Requests in flight at the server", in_flight},
+    {"latency_microseconds", "gauge", "Smoothed time to the first byte; 0 without a recent one", latency},
+    {"requests_total", "counter", "Requests sent to the server since it was added", requests},
+    {"failures_total", "counter", "Requests sent to the server that failed", failures},
+    {"ejections_total", "counter", "Exclusions of the server after failed requests", ejections},
 };
 
 static void head(FILE *out, const char *name, const figure_t *figure)
@@ -83,7 +83,8 @@ static void each_server(FILE *out, const figure_t *figure, const conf_t *conf, c
 
 void metrics_upstreams(FILE *out, const conf_t *conf, const balance_t *balance, uint64_t now_ms)
 {
-    static const figure_t waiting = {"waiting", "gauge", "Requests that wait for a place at a server", NULL};
+    static const figure_t waiting = {"waiting", "gauge", "Requests that wait for a free slot at a server",
+                                     NULL};
     for (size_t f = 0; f < sizeof(figures) / sizeof(figures[0]); f++)
         each_server(out, &figures[f], conf, balance, now_ms);
     head(out, "upstream_", &waiting);

@@ -167,7 +167,7 @@ void api_deletion_note(api_deletion_t *deletion)
     if (!api_deletion_find_unseen(deletion)) {
         deletion->stage = OVER;
         exchange_reply_error(ex, 503, "deletions_full",
-                             "The edge waits for the end of too many deletions already: try again later.", 1);
+                             "Too many deletions are in progress: try again later.", 1);
         return;
     }
     api_deletion_name_by_ids(deletion);
@@ -306,7 +306,7 @@ static step_result_t read_names(api_deletion_t *deletion)
     const json_t *ids = json_object_get(object, "ids");
     step_result_t result = STEP_DONE;
     if (json_array_size(ids) > STORE_DELETIONS_AT_ONCE)
-        (void)bad_request(ex, 413, "too_many_boxes", "A call may delete 100 boxes at most.");
+        (void)bad_request(ex, 413, "too_many_boxes", "One call can delete at most 100 boxes.");
     else if (!json_is_array(ids) || json_object_size(object) != 1 || !take_names(deletion, ids))
         (void)bad_request(ex, 400, "bad_body",
                           "The body must be a JSON object such as {\"ids\": [\"box-1\", \"box-2\"]}.");
@@ -327,7 +327,7 @@ static step_result_t read_body(api_deletion_t *deletion)
         return STEP_WAIT;
     if (!ex->request_complete && !ex->request.websocket)
         return bad_request(ex, 413, "body_too_large",
-                           "A call that deletes boxes may have a body of less than 64 KiB.");
+                           "The body of a call that deletes boxes must be smaller than 64 KiB.");
     return deletion->path.n != 0 ? ask_all(deletion) : read_names(deletion);
 }
 

@@ -76,8 +76,8 @@ static void refuse_key(exchange_t *ex, const api_t *api)
     fields_add(&ex->arena, &fields, FIELD_OTHER, STR("www-authenticate"), STR("Bearer realm=\"box api\""));
     if (api->key_state == API_KEY_BAD) {
         code = "key_malformed";
-        sentence = "What was sent as the API key cannot be one: send it once, in visible ASCII "
-                   "characters without quotes, commas, semicolons, backslashes and brackets.";
+        sentence = "The API key is malformed: send it once, in visible ASCII characters without quotes, "
+                   "commas, semicolons, backslashes and brackets.";
     } else if (api->key_state == API_KEY_REVOKED) {
         code = "key_revoked";
         sentence = "This API key was revoked.";

@@ -134,8 +134,7 @@ static void on_changed(preview_asker_t *asker, const preview_answer_t *answer)
     local_wait_end(ex);
     if (answer == NULL) {
         exchange_reply_error(ex, 503, "controller_unavailable",
-                             "The edge cannot change previews right now; the request may yet be carried out.",
-                             5);
+                             "The edge cannot change previews right now; the change may still happen.", 5);
     } else if (answer->status != 200) {
         const char *code = str_dup(&ex->arena, str_make(answer->code, strlen(answer->code) + 1)).p;
         exchange_reply_error(ex, answer->status, code, answer->sentence, answer->status == 503 ? 1 : 0);

@@ -50,7 +50,7 @@ static void say(context_t *context, fault_log_t *log, const char *culprit, const
     if (fault->has_byte)
         (void)snprintf(byte, sizeof(byte), ", byte 0x%02x", fault->byte);
     if (left_out != 0)
-        (void)snprintf(unsaid, sizeof(unsaid), " (%u more were not said)", left_out);
+        (void)snprintf(unsaid, sizeof(unsaid), " (%u similar lines suppressed)", left_out);
     (void)snprintf(role, sizeof(role), "worker %u", context->index);
     process_log(role, "%s: %s%s%s%s%s%s", culprit, fault->reason, more, quoted[0] != '\0' ? " In " : "",
                 quoted, byte, unsaid);

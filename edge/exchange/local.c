@@ -72,7 +72,7 @@ static void collect_end(exchange_t *ex)
 
 static void refuse(exchange_t *ex)
 {
-    exchange_reply_error(ex, 413, "body_too_large", "The body of the request is larger than is taken here.",
+    exchange_reply_error(ex, 413, "body_too_large", "The body of the request is too large for this address.",
                          0);
 }
 

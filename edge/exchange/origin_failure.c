@@ -4,7 +4,7 @@
 #include <stddef.h>
 
 #define SERVER_UNREACHABLE "A server of this API cannot be reached."
-#define NO_DESCRIPTOR      "The edge has no room for another connection right now; try again shortly."
+#define NO_DESCRIPTOR      "The edge cannot open another connection right now; try again shortly."
 
 static const struct {
     origin_failure_text_t box, server;
@@ -42,28 +42,28 @@ static const struct {
                             "The head of an answer of this API is larger than this edge allows."}},
     [ORIGIN_IS_HTTP2] =
         {{502, "bad_response",
-          "The app in the box speaks HTTP/2 on this port, and its preview says HTTP/1: create "
-          "the preview with --protocol h2c."},
+          "The app in the box speaks HTTP/2 on this port, but its preview is set to HTTP/1: create the "
+          "preview with --protocol h2c."},
          {502, "bad_response",
-          "A server of this API speaks HTTP/2, and its upstream says HTTP/1: it needs "
-          "protocol: h2."}},
-    [ORIGIN_NOT_HTTP2] = {{502, "origin_not_http2",
-                           "The app in the box does not speak HTTP/2 on this port, as its preview says."},
-                          {502, "origin_not_http2", "A server of this API does not speak HTTP/2."}},
+          "A server of this API speaks HTTP/2, but its upstream is set to HTTP/1: set protocol: h2."}},
+    [ORIGIN_NOT_HTTP2] =
+        {{502, "origin_not_http2",
+          "The app in the box does not speak HTTP/2 on this port, but its preview is set to HTTP/2."},
+         {502, "origin_not_http2", "A server of this API does not speak HTTP/2."}},
     [ORIGIN_REFUSED] = {{502, "origin_refused",
-                         "The app in the box refused the request without looking at it; send it again."},
+                         "The app in the box refused the request unprocessed; send it again."},
                         {502, "origin_refused",
-                         "A server of this API refused the request without looking at it; send it again."}},
+                         "A server of this API refused the request unprocessed; send it again."}},
     [ORIGIN_NO_WEBSOCKET] =
         {{502, "websocket_unsupported",
-          "This preview's app is spoken to over HTTP/2, which carries no WebSockets here."},
+          "The edge speaks HTTP/2 to this preview's app, and carries no WebSockets over it."},
          {502, "websocket_unsupported",
-          "This API is spoken to over HTTP/2, which carries no WebSockets here."}},
+          "The edge speaks HTTP/2 to this API, and carries no WebSockets over it."}},
     [ORIGIN_TIMEOUT] = {{504, "origin_timeout", "The app in the box did not answer in time."},
                         {504, "origin_timeout", "A server of this API did not answer in time."}},
     [ORIGIN_NO_DESCRIPTOR] = {{503, "no_descriptors", NO_DESCRIPTOR}, {503, "no_descriptors", NO_DESCRIPTOR}},
-    [ORIGIN_STALLED] = {{504, "origin_timeout", "The app in the box takes nothing more."},
-                        {504, "origin_timeout", "A server of this API takes nothing more."}},
+    [ORIGIN_STALLED] = {{504, "origin_timeout", "The app in the box stopped reading the request."},
+                        {504, "origin_timeout", "A server of this API stopped reading the request."}},
 };
 
 origin_failure_t origin_failure_of(fault_kind_t kind)

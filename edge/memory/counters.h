@@ -14,7 +14,7 @@
     X(connections_open, "gauge", "Client connections open now")                                              \
     X(connections_refused_total, "counter", "Client connections closed at accept, by a limit")               \
     X(proxy_protocol_failures_total, "counter",                                                              \
-      "Client connections closed because no right PROXY protocol header came")                               \
+      "Client connections closed because of a missing or wrong PROXY protocol header")                       \
     X(tls_handshakes_total, "counter", "TLS handshakes completed")                                           \
     X(tls_resumptions_total, "counter", "TLS handshakes that resumed a session")                             \
     X(tls_failures_total, "counter", "TLS handshakes that failed or timed out")                              \
@@ -28,7 +28,7 @@
     X(responses_local_total, "counter", "Responses made by the edge itself")                                 \
     X(client_departures_total, "counter", "Exchanges whose client left before the end")                      \
     X(request_body_bytes_total, "counter", "Request body bytes taken from clients")                          \
-    X(discarded_bytes_total, "counter", "Request body bytes thrown away after the request was answered")     \
+    X(discarded_bytes_total, "counter", "Request body bytes discarded after the response")                   \
     X(response_body_bytes_total, "counter", "Response body bytes passed to clients")                         \
     X(tunnels_open, "gauge", "WebSocket tunnels open now")                                                   \
     X(origin_connects_total, "counter", "Connections opened to origins")                                     \
@@ -40,26 +40,26 @@
     X(wake_waiters, "gauge", "Requests that wait for boxes now")                                             \
     X(limited_total, "counter", "API requests refused by a limit")                                           \
     X(limited_shadow_total, "counter", "API requests that a limit would have refused, were it enforced")     \
-    X(api_retries_total, "counter", "API requests given to another server because one failed")               \
-    X(api_queued_total, "counter", "API requests that waited for a place at a server")                       \
-    X(api_queue_refused_total, "counter", "API requests refused because no place became free")               \
+    X(api_retries_total, "counter", "API requests sent to another server after one failed")                  \
+    X(api_queued_total, "counter", "API requests that waited for a free slot at a server")                   \
+    X(api_queue_refused_total, "counter", "API requests refused because no slot became free")                \
     X(shed_total, "counter", "Requests refused because a bound on memory or connections was reached")        \
     X(connections_given_up_total, "counter", "Idle client connections closed to make room for others")       \
     X(origin_queue_waits_total, "counter", "Requests that waited for a connection to an origin")             \
-    X(origin_queue_refused_total, "counter", "Requests refused because none became free")                    \
-    X(descriptor_shortages_total, "counter", "Connections that found no descriptor")                         \
-    X(memory_resets_total, "counter",                                                                        \
-      "Exchanges ended because they held memory that was short and got no further")                          \
+    X(origin_queue_refused_total, "counter",                                                                 \
+      "Requests refused because no connection to an origin became free")                                     \
+    X(descriptor_shortages_total, "counter", "Connections refused for lack of a descriptor")                 \
+    X(memory_resets_total, "counter", "Exchanges ended because memory was short and they made no progress")  \
     X(memory_closes_total, "counter",                                                                        \
-      "Client connections ended because they held memory that was short and got no further")                 \
+      "Client connections ended because memory was short and they made no progress")                         \
     X(farewell_resets_total, "counter",                                                                      \
       "Connections reset after their end because the peer did not take the last bytes")                      \
-    X(http2_abuse_total, "counter", "HTTP/2 connections ended for calm")                                     \
+    X(http2_abuse_total, "counter", "HTTP/2 connections ended with ENHANCE_YOUR_CALM")                       \
     X(http2_streams_refused_total, "counter", "HTTP/2 requests above limits.streams, refused unread")        \
     X(log_lines_total, "counter", "Access lines written")                                                    \
     X(log_drops_total, "counter", "Access lines dropped because the log could not keep up")                  \
     X(buffered_bytes, "gauge", "Bytes that requests and client connections hold now, of limits.memory")      \
-    X(kernel_bytes, "gauge", "Bytes that the kernel holds for connections that stand still")                 \
+    X(kernel_bytes, "gauge", "Kernel memory in bytes for stalled connections")                               \
     X(heap_allocated_bytes, "gauge", "Heap bytes in use, as the allocator counts them")
 
 /* Waits of requests that then went on to their box: upper bounds of the buckets in ms; the last is open. */

@@ -25,7 +25,7 @@
 
     async function look() {
         if (Date.now() > end) {
-            line.textContent = 'It was tried for three minutes. Load this page again.';
+            line.textContent = 'The app has not answered for three minutes. Reload this page.';
             return;
         }
         if (!document.hidden) try {

@@ -28,14 +28,14 @@ static const failure_t failures[] = {
     {"port_not_listening", "Nothing listens on this port", REMEDY_LISTEN, true},
     {"port_on_loopback", "The app is not reachable from outside its box", REMEDY_LISTEN, true},
     {"port_not_exposed", "This port is not exposed", REMEDY_PORT, false},
-    {"port_not_in_box", "This port is not one of the box", REMEDY_PORT, false},
+    {"port_not_in_box", "The box does not have this port", REMEDY_PORT, false},
     {"box_unreachable", "The box cannot be reached", REMEDY_BOX, true},
     {"connect_timeout", "The box does not answer", REMEDY_BOX, true},
     {"origin_closed", "The app closed the connection", REMEDY_APP, true},
     {"origin_timeout", "The app took too long", REMEDY_APP, false},
     {"origin_refused", "The app refused the request", REMEDY_RELOAD, true},
     {"origin_not_http2", "The app does not speak HTTP/2", REMEDY_HTTP1, false},
-    {"bad_response", "The app's answer cannot be passed on", REMEDY_ANSWER, false},
+    {"bad_response", "The edge cannot forward the app's answer", REMEDY_ANSWER, false},
     {"box_paused", "The box was paused", REMEDY_RELOAD, false},
     {"box_gone", "The box is gone", REMEDY_NONE, false},
 };
@@ -57,14 +57,14 @@ bool failure_page_knows(const char *code)
 static str_t listen_remedy(arena_t *pool, const failure_page_t *page)
 {
     if (page->provider == PROVIDER_PROCESS)
-        return str_format(pool, "See that the command of this box serves on port %u.", page->port);
+        return str_format(pool, "Check that the command of this box listens on port %u.", page->port);
     if (page->on_loopback)
-        return str_format(pool, "See that the app runs on this machine and listens on port %u.", page->port);
-    return str_format(
-        pool,
-        "See that the app %s runs and listens on port %u, on all addresses (0.0.0.0 or ::) and not "
-        "only on localhost.",
-        page->provider == PROVIDER_DOCKER ? "in the container" : "in the box", page->port);
+        return str_format(pool, "Check that the app runs on this machine and listens on port %u.",
+                          page->port);
+    return str_format(pool,
+                      "Check that the app %s runs and listens on port %u, on all addresses (0.0.0.0 or ::) "
+                      "and not only on localhost.",
+                      page->provider == PROVIDER_DOCKER ? "in the container" : "in the box", page->port);
 }
 
 static str_t remedy_text(arena_t *pool, const failure_page_t *page, remedy_t remedy)
@@ -73,22 +73,22 @@ static str_t remedy_text(arena_t *pool, const failure_page_t *page, remedy_t rem
     case REMEDY_LISTEN:
         return listen_remedy(pool, page);
     case REMEDY_APP:
-        return STR("See whether the app has crashed, or is busy or stuck; then load this page again.");
+        return STR("Check whether the app has crashed, or is busy or stuck; then reload this page.");
     case REMEDY_BOX:
-        return STR("See that the box runs and that its network is up; then load this page again.");
+        return STR("Check that the box runs and that its network is up; then reload this page.");
     case REMEDY_ANSWER:
-        return STR(
-            "The app, its preview or a limit of the edge needs a change. The log of the edge says more.");
+        return STR("The app, its preview or a limit of the edge needs a change. The log of the edge has the "
+                   "details.");
     case REMEDY_HTTP1:
-        return STR("Have the app speak HTTP/2 without TLS, or make the preview with --protocol http1.");
+        return STR("Let the app speak HTTP/2 without TLS, or create the preview with --protocol http1.");
     case REMEDY_PORT:
         return STR("Open a preview of another port.");
     case REMEDY_RELOAD:
-        return STR("Load this page again.");
+        return STR("Reload this page.");
     case REMEDY_NONE:
         break;
     }
-    return STR("Ask whoever runs the box.");
+    return STR("Ask the operator of the box.");
 }
 
 /* Whether a command shows the box's output, and that may help. */

@@ -20,8 +20,8 @@ typedef struct advice {
 static const advice_t advices[] = {
     {400, "The request was not understood",
      "Open the address again. If a program sent this request, it has to follow HTTP more closely."},
-    {401, "This preview asks for credentials", "Open the address that you were given in full, or sign in."},
-    {403, "This is not allowed", "Ask whoever runs this edge why access is refused."},
+    {401, "This preview asks for credentials", "Open the full address that you received, or sign in."},
+    {403, "This is not allowed", "Ask the operator of this edge why access is refused."},
     {404, "There is no preview here",
      "Check the address for typing errors. If the box is yours, create a preview for this port and open the "
      "address that it prints."},
@@ -31,19 +31,20 @@ static const advice_t advices[] = {
     {421, "This host is not served here",
      "Check the address. If it is right, its DNS record points to the wrong server."},
     {429, "Too many requests", "Wait a moment and try again."},
-    {431, "The request's head is too large", "Delete the cookies of this site and try again."},
-    {502, "There is no answer to pass on", "Load this page again."},
-    {503, "This cannot be served right now", "Wait a few seconds and load this page again."},
-    {504, "There is no answer yet", "Load this page again."},
-    {508, "The request goes round in a circle", "Some proxy sends requests back to this edge. Correct it."},
+    {431, "The request's headers are too large", "Delete the cookies of this site and try again."},
+    {502, "There is no valid answer", "Reload this page."},
+    {503, "This cannot be served right now", "Wait a few seconds and reload this page."},
+    {504, "There is no answer yet", "Reload this page."},
+    {508, "The request goes in a loop",
+     "A proxy sends requests back to this edge. Correct its configuration."},
 };
 
 /* For statuses without their own text. */
 static const advice_t client_error = {400, "This request cannot be served",
                                       "Check the address and try again."};
-static const advice_t server_error = {500, "Something went wrong at the edge",
-                                      "Load this page again. If it stays so, tell whoever runs this edge, "
-                                      "with the request id below."};
+static const advice_t server_error = {
+    500, "Something went wrong at the edge",
+    "Reload this page. If the error persists, send the request id below to the operator of this edge."};
 
 /* For an unknown address of the edge's own, in place of the text about previews. */
 static const advice_t nothing_there = {404, "There is nothing at this address", "Check the address."};

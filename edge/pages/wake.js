@@ -95,7 +95,7 @@
     });
     listen('ready', open);
     listen('failed', e => failed(e.sentence, e.retry_after));
-    listen('asleep', () => failed('The box is asleep, and nothing wakes it now.', 0));
+    listen('asleep', () => failed('The box is asleep, and no request is waking it.', 0));
     // Refused (the session has ended, the preview is gone): the page itself is answered with why.
     events.onerror = () => {
         if (over || events.readyState !== 2) return;

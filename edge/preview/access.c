@@ -321,8 +321,7 @@ static step_result_t answer_cross_site(exchange_t *ex)
 {
     exchange_reply_error(
         ex, 403, "cross_site",
-        "A session is not enough for requests that other sites make. Send the token, or allow the origin.",
-        0);
+        "Requests from other sites need more than a session. Send the token, or allow the origin.", 0);
     return STEP_DONE;
 }
 
@@ -406,7 +405,7 @@ static step_result_t open_by_secret(exchange_t *ex, const shown_t *shown, bool n
         return answer_locked(ex, retry_after);
     if (result == ACCESS_WRONG)
         return answer_unauthorized(ex, navigation,
-                                   tried ? "These credentials are not the ones of this preview." : NULL);
+                                   tried ? "These credentials are not valid for this preview." : NULL);
     if (navigation && shown->basic && remote_is_https(ex))
         ex->session_cookie = access_session_cookie(ex);
     return STEP_NEXT;

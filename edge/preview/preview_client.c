@@ -149,7 +149,8 @@ void preview_client_notify_deletion(preview_client_t *calls, const deletion_call
 void preview_client_tell_doubted(preview_client_t *calls, const deletion_call_t *call, doubt_claim_t *claim)
 {
     if (calls->told_count == PREVIEW_CALLS_TOLD_MAX) {
-        process_log("worker", "how the deletion of box %s ended is not told: the controller does not answer",
+        process_log("worker",
+                    "cannot report the result of the deletion of box %s: the controller does not answer",
                     call->ids[0]);
         if (claim->count != 0)
             doubts_orphan(shm_doubts(calls->worker->context.shm), claim);

@@ -73,14 +73,14 @@ void refused_set_channel(refused_t *refused, channel_t *channel)
 
 /* ---- the failure ---- */
 
-/* "What listens in the box: ports 5173, 9229 (on its loopback only)." */
+/* "Listening in the box: ports 5173, 9229 (on its loopback only)." */
 static void put_ports(exchange_t *ex, const box_ports_answer_t *listening, text_t *text)
 {
     if (listening->count == 0)
-        text_put(text, STR("Nothing listens in the box on any port that may be opened."));
+        text_put(text, STR("Nothing listens in the box on any port that can be exposed."));
     else
-        text_put(text, listening->count == 1 ? STR("What listens in the box: port ")
-                                             : STR("What listens in the box: ports "));
+        text_put(text, listening->count == 1 ? STR("Listening in the box: port ")
+                                             : STR("Listening in the box: ports "));
     for (size_t i = 0; i < listening->count; i++) {
         text_put(text, i != 0 ? STR(", ") : STR(""));
         text_put(text, str_decimal(&ex->arena, listening->ports[i].port));

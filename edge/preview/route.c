@@ -16,7 +16,7 @@ bool route_refuses(exchange_t *ex, blocks_answer_t answer)
     case BLOCKS_CLEAR:
         return false;
     case BLOCKS_BLOCKED:
-        exchange_reply_error(ex, 403, "blocked", "The operator of this edge has blocked this.", 0);
+        exchange_reply_error(ex, 403, "blocked", "The operator of this edge has blocked this request.", 0);
         return true;
     case BLOCKS_UNKNOWN:
         break;
@@ -80,7 +80,7 @@ bool route_still_allowed(exchange_t *ex)
         &ex->arena, &fields, FIELD_OTHER, STR("www-authenticate"),
         str_format(&ex->arena, "%s realm=\"%s-%u\"", now->bearer ? "Bearer" : "Basic", now->id, now->port));
     exchange_reply_error_with(ex, 401, "unauthorized",
-                              "The credentials of this preview were replaced meanwhile.", &fields);
+                              "The credentials of this preview were replaced during this request.", &fields);
     return false;
 }
 

@@ -25,9 +25,9 @@
 /* Hexadecimal digits: 128 bits, as Content Security Policy asks. */
 #define NONCE_DIGITS 32
 
-static const char wrong_token[] = "That is not the token of this preview. It may have been replaced.";
+static const char wrong_token[] = "This token is not valid for this preview. It may have been replaced.";
 static const char wrong_password[] =
-    "That is not the user and password of this preview. They may have been replaced.";
+    "This user and password are not valid for this preview. They may have been replaced.";
 
 static str_t path_of(const exchange_t *ex)
 {
@@ -70,7 +70,7 @@ static void redirect(exchange_t *ex, str_t path, str_t set_cookie)
     add(ex, &fields, "referrer-policy", STR("no-referrer"));
     if (set_cookie.n != 0)
         add(ex, &fields, "set-cookie", set_cookie);
-    exchange_reply(ex, 303, STR("text/plain"), &fields, STR("Go on there.\n"));
+    exchange_reply(ex, 303, STR("text/plain"), &fields, STR("Redirecting...\n"));
 }
 
 void signin_answer_signed_in(exchange_t *ex, str_t path)
@@ -247,8 +247,8 @@ static bool is_form(const exchange_t *ex)
 static void answer_post(exchange_t *ex, local_handler_t handler)
 {
     if (!comes_from_here(ex))
-        exchange_reply_error(ex, 403, "cross_site",
-                             "This form counts only when it is sent from the preview's own page.", 0);
+        exchange_reply_error(ex, 403, "cross_site", "This form is accepted only from the preview's own page.",
+                             0);
     else if (handler == on_form && !is_form(ex))
         exchange_reply_error(ex, 415, "unsupported_media_type",
                              "Send the form as application/x-www-form-urlencoded.", 0);

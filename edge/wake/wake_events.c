@@ -139,8 +139,8 @@ static wake_events_t *begin(exchange_t *ex)
 
 static void refuse_full(exchange_t *ex)
 {
-    exchange_reply_error(ex, 503, "too_many_waiting", "Too many wait to hear of sleeping boxes; try again.",
-                         WAKE_RETRY_AFTER_S);
+    exchange_reply_error(ex, 503, "too_many_waiting",
+                         "Too many event streams wait for sleeping boxes; try again.", WAKE_RETRY_AFTER_S);
 }
 
 static void answer_get(exchange_t *ex)
@@ -155,7 +155,8 @@ static void answer_get(exchange_t *ex)
         finish(events);
     } else if (!wake_watch(worker_of(ex->context)->wake_client, &events->waiter, str_from(ex->preview.id),
                            ex->preview.port)) {
-        send_failed(ex, "Too many wait for sleeping boxes; try again in a few seconds.", WAKE_RETRY_AFTER_S);
+        send_failed(ex, "Too many requests wait for sleeping boxes; try again in a few seconds.",
+                    WAKE_RETRY_AFTER_S);
         finish(events);
     } else {
         loop_timer_start(ex->context->loop, &events->timer, TICK_MS, on_tick);

@@ -70,7 +70,7 @@ const char *wake_reply_sentence(exchange_t *ex, wake_result_t result, const wake
     case WAKE_REFUSED:
         return "This box does not expose this port.";
     case WAKE_ASLEEP:
-        return "The box is asleep, and nothing wakes it now.";
+        return "The box is asleep, and no request is waking it.";
     case WAKE_OK:
     case WAKE_FAILED:
     case WAKE_UNAVAILABLE:
@@ -96,19 +96,18 @@ void wake_reply_forgotten(exchange_t *ex)
     static const char code[] = "box_asleep";
     if (wake_reply_is_navigation(ex)) {
         reply(ex, code,
-              (wake_page_t){.stage = WAKE_RESUMING,
-                            .asleep = true,
-                            .failure =
-                                "Nobody has used it for a while. A page that was left open has woken it "
-                                "once by itself."},
+              (wake_page_t){
+                  .stage = WAKE_RESUMING,
+                  .asleep = true,
+                  .failure =
+                      "It has been idle for a while, and an open page has already woken it once by itself."},
               ASLEEP_RETRY_S);
         return;
     }
-    exchange_reply_error(
-        ex, 503, code,
-        "The box is asleep, and this page has woken it by itself once: load it again to wake "
-        "the box.",
-        ASLEEP_RETRY_S);
+    exchange_reply_error(ex, 503, code,
+                         "The box is asleep, and this page has already woken it once by itself: reload the "
+                         "page to wake the box.",
+                         ASLEEP_RETRY_S);
 }
 
 void wake_reply_failed(exchange_t *ex, wake_result_t result, const wake_answer_t *answer)

@@ -91,7 +91,7 @@ static void on_timeout(exchange_t *ex)
     settle(ex, WAKE_OUTCOME_FAILED);
     counter_add(&ex->context->counters->wake_timeouts_total, 1);
     exchange_reply_error(ex, 503, "wake_timeout",
-                         "The box was asleep and has not started in time. It goes on starting: try again.",
+                         "The box was asleep and has not started in time. It is still starting: try again.",
                          WAKE_RETRY_AFTER_S);
 }
 
@@ -165,7 +165,7 @@ step_result_t step_wake(exchange_t *ex)
         return STEP_NEXT;
     if (is_said_to_be_deleted(ex)) {
         exchange_reply_error(ex, 503, "box_in_doubt",
-                             "The box may have been deleted: the edge finds out. Try again.", 1);
+                             "The box may have been deleted: the edge is checking. Try again.", 1);
         return STEP_DONE;
     }
     if (is_ready(ex, &ex->box))

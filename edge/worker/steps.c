@@ -113,9 +113,9 @@ static bool refused_as_validation(exchange_t *ex)
 {
     if (!is_validation(ex->request.target))
         return false;
-    exchange_reply_error(ex, 404, "not_found",
-                         "Proofs for certificates are not answered here: no box can get one for this host.",
-                         0);
+    exchange_reply_error(
+        ex, 404, "not_found",
+        "The edge answers no certificate challenges: boxes cannot get a certificate for this host.", 0);
     return true;
 }
 
@@ -237,7 +237,7 @@ step_result_t step_redirect(exchange_t *ex)
         fields_find(&ex->request.fields, FIELD_ACCESS_CONTROL_REQUEST_METHOD) != NULL) {
         exchange_reply_error(
             ex, 403, "tls_required",
-            "Use https here. If this request carried a token or a key, replace it: it was sent in the clear.",
+            "Use https here. If this request carried a token or a key, replace it: it was sent unencrypted.",
             0);
         return STEP_DONE;
     }

@@ -346,8 +346,8 @@ def test_a_container_that_ends_says_why(world):
 
 
 @pytest.mark.parametrize("listens, env", [
-    ("What listens in the box: port 3001.", {"PORT": 3001}),
-    ("Nothing listens in the box on any port that may be opened.", {"DELAY_MS": -1})])
+    ("Listening in the box: port 3001.", {"PORT": 3001}),
+    ("Nothing listens in the box on any port that can be exposed.", {"DELAY_MS": -1})])
 def test_a_container_that_does_not_listen_says_why(podman, tmp_path, listens, env):
     box = podman.container("mute", env={**env, "LINES": 3})
     with world_of(tmp_path, podman, timeout="1s") as world:

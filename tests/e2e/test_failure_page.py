@@ -99,7 +99,7 @@ def test_a_process_box_has_a_log(make_edge, details, public, private):
     here, there = edge.create_preview(port, "dev"), edge.create_preview(other, "dev")
     assert edge.get(here).status == 200
     assert edge.get(there).status == 200
-    listens = f"What listens in the box: port {other}. The last line of its log: {NODE_ERROR}."
+    listens = f"Listening in the box: port {other}. The last line of its log: {NODE_ERROR}."
 
     def check(said, *fields):
         answer = edge.get(here, fields=[*fields])

@@ -37,8 +37,8 @@ ANSWERS = {
 SENTENCES = {
     "fields": "The head of the app's answer is larger than this edge allows.",
     "size": "The head of the app's answer is larger than this edge allows.",
-    "http2": "The app in the box speaks HTTP/2 on this port, and its preview says HTTP/1: create the preview with "
-             "--protocol h2c.",
+    "http2": "The app in the box speaks HTTP/2 on this port, but its preview is set to HTTP/1: create the "
+             "preview with --protocol h2c.",
 }
 
 

@@ -118,7 +118,7 @@ def test_without_script(world):
         box.listen()
 
     seen = world.run("noscript", {"waiting": wake}, url=box.url)
-    assert seen["status"] == 503 and "loads itself again" in seen["note"]
+    assert seen["status"] == 503 and "reloads every few seconds" in seen["note"]
     assert seen["documents"][-1] == 200 and box.resumes == 1
 
 
@@ -153,7 +153,7 @@ def test_other_events(world):
     box = world.add("odd")
     box.resume()  # and never listens
     seen = world.run("events", url=box.url)
-    assert seen["asleep"] == ["The box is asleep, and nothing wakes it now.", "Try again"]
+    assert seen["asleep"] == ["The box is asleep, and no request is waking it.", "Try again"]
     assert len(seen["apart"]) == 2 and min(seen["apart"]) >= 999
 
 

@@ -16,7 +16,7 @@ static void it_says_what_happened(void **state)
     assert_true(str_starts(page, STR("<!doctype html>")));
     assert_true(page_contains(page, "Error 502"));
     assert_true(page_contains(page, "The box closed the connection."));
-    assert_true(page_contains(page, "There is no answer to pass on"));
+    assert_true(page_contains(page, "There is no valid answer"));
     assert_true(page_contains(page, "id-1"));
     assert_true(page_contains(page, "a-1.<wbr>example"));
     assert_true(page_contains(page, "width=device-width"));

@@ -216,7 +216,7 @@ static void the_line_is_shown(void **state)
     exchange_start(w->x[0]->ex);
     tell(w, 5, &with_port);
     assert_string_equal(w->x[0]->ex->detail,
-                        "What listens in the box: port 5173. The last line of its log: boom.");
+                        "Listening in the box: port 5173. The last line of its log: boom.");
     loop_skip(w->fixture->context->loop, REFUSED_FRESH_MS);
     exchange_start(w->x[1]->ex);
     tell(w, 5, &alone);
