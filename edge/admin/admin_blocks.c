@@ -109,8 +109,8 @@ static void change_answer(exchange_t *ex, admin_job_t *job)
 {
     const block_job_t *change = (const block_job_t *)job;
     if (job->result == STORE_TOO_MANY) {
-        admin_error(ex, 507, "blocks_full", NULL,
-                    "There may be %d blocks and there are: nothing was changed.", STORE_BLOCKS_MAX);
+        admin_error(ex, 507, "blocks_full", NULL, "The limit of %d blocks is reached: nothing was changed.",
+                    STORE_BLOCKS_MAX);
         return;
     }
     if (job->result == STORE_NOT_FOUND) {

@@ -61,7 +61,7 @@ static const char *unavailable_code(box_provider_t kind)
 
 static void refuse_unknown(exchange_t *ex, const char *id)
 {
-    admin_error(ex, 404, "no_such_box", NULL, "The edge knows no box %s.", id);
+    admin_error(ex, 404, "no_such_box", NULL, "The edge does not know the box %s.", id);
 }
 
 static void reply_log(waiter_t *waiter, const provider_words_t *words)
@@ -106,9 +106,10 @@ static void asker_left(void *arg)
 
 static void refuse_without_log(exchange_t *ex, const char *id, box_provider_t kind)
 {
-    admin_error(ex, 409, "no_log", NULL,
-                "The edge cannot read what box %s writes: it is a box of %s. Look where it runs.", id,
-                kind == PROVIDER_HTTP ? "the control plane" : "`boxes` in the configuration");
+    admin_error(
+        ex, 409, "no_log", NULL,
+        "The edge cannot read the log of box %s, a box of %s. Read it on the machine where the box runs.", id,
+        kind == PROVIDER_HTTP ? "the control plane" : "`boxes` in the configuration");
 }
 
 static void ask(exchange_t *ex, waiter_t *waiter, provider_t *provider)
@@ -143,7 +144,7 @@ static void begin(exchange_t *ex, str_t id, str_t query, bool of_process)
         return;
     }
     if (!admin_take_id(waiter->id, id)) {
-        admin_error(ex, 400, "bad_id", NULL, "That is no id of a box.");
+        admin_error(ex, 400, "bad_id", NULL, "This is not the id of a box.");
         return;
     }
     provider_t *provider;

@@ -33,7 +33,7 @@ static void wait_expired(loop_timer_t *timer)
     stop_waiting(waiter);
     local_wait_end(waiter->ex);
     admin_error(waiter->ex, 504, "reload_unknown", NULL,
-                "The supervisor did not say in time what came of the reload: see the edge's own log.");
+                "The supervisor did not report the result of the reload in time: see the edge's own log.");
 }
 
 void admin_reload(exchange_t *ex, str_t body, void *arg)
@@ -41,9 +41,9 @@ void admin_reload(exchange_t *ex, str_t body, void *arg)
     (void)body;
     (void)arg;
     admin_t *admin = admin_of(ex);
-    process_log("controller", "reload asked for by uid %ld", admin_peer_uid(ex));
+    process_log("controller", "reload requested by uid %ld", admin_peer_uid(ex));
     if (!admin->controls->reload(admin->owner)) {
-        admin_error(ex, 503, "no_supervisor", NULL, "The supervisor cannot be told to reload.");
+        admin_error(ex, 503, "no_supervisor", NULL, "The supervisor cannot be asked to reload.");
         return;
     }
     reload_waiter_t *waiter = arena_alloc(&ex->arena, sizeof *waiter);
@@ -88,9 +88,9 @@ void admin_start_drain(exchange_t *ex, str_t body, void *arg)
     (void)body;
     (void)arg;
     admin_t *admin = admin_of(ex);
-    process_log("controller", "drain asked for by uid %ld", admin_peer_uid(ex));
+    process_log("controller", "drain requested by uid %ld", admin_peer_uid(ex));
     if (!admin->controls->drain(admin->owner)) {
-        admin_error(ex, 503, "no_supervisor", NULL, "The supervisor cannot be told to drain.");
+        admin_error(ex, 503, "no_supervisor", NULL, "The supervisor cannot be asked to drain.");
         return;
     }
     json_t *answer = json_pack("{s:b}", "draining", 1);

@@ -115,10 +115,10 @@ static void committed_answer(exchange_t *ex, admin_job_t *job)
                             json_sprintf("No box \"%s\" is known yet: the preview answers once there is one.",
                                          create->preview.id));
     else if (create->being_deleted)
-        json_object_set_new(body, "note",
-                            json_sprintf("The deletion of box \"%s\" was asked for, and has not ended: the "
-                                         "preview answers if the box stays.",
-                                         create->preview.id));
+        json_object_set_new(
+            body, "note",
+            json_sprintf("The deletion of box \"%s\" is in progress: the preview answers if the box remains.",
+                         create->preview.id));
     admin_reply(ex, 201, body);
 }
 

@@ -194,11 +194,11 @@ static void refuse(exchange_t *ex, const key_job_t *job)
     const char *name = job->asked.name;
     switch (job->refusal) {
     case KEY_NAME_TAKEN:
-        admin_error(ex, 409, "name_taken", NULL, "There is a key %s already%s.", name,
+        admin_error(ex, 409, "name_taken", NULL, "The key %s already exists%s.", name,
                     job->stored.revoked_at != 0 ? ", which is revoked: take another name, or forget it" : "");
         return;
     case KEY_TAKEN:
-        admin_error(ex, 409, "key_taken", NULL, "This key is there already: it is %s%s.", job->stored.name,
+        admin_error(ex, 409, "key_taken", NULL, "This key already exists as %s%s.", job->stored.name,
                     job->stored.revoked_at != 0 ? ", which is revoked" : "");
         return;
     case KEY_IS_REVOKED:
@@ -226,7 +226,7 @@ static void key_answer(exchange_t *ex, admin_job_t *job)
     const key_job_t *key = (const key_job_t *)job;
     if (job->result == STORE_TOO_MANY) {
         admin_error(ex, 507, "keys_full", NULL,
-                    "There may be %d keys, revoked ones included, and there are: nothing was changed.",
+                    "The limit of %d keys, including revoked ones, is reached: nothing was changed.",
                     STORE_KEYS_MAX);
         return;
     }
@@ -246,8 +246,8 @@ static void key_answer(exchange_t *ex, admin_job_t *job)
     if (key->verb == KEY_REVOKE && key->is_declared &&
         memcmp(key->declared.sha256, key->stored.sha256, sizeof(key->stored.sha256)) != 0)
         json_object_set_new(body, "note",
-                            json_string("The configuration declares another key of this name, which still "
-                                        "counts: take it out of api.keys."));
+                            json_string("The configuration declares another key of this name, which is still "
+                                        "in force: remove it from api.keys."));
     admin_reply(ex, key->verb == KEY_CREATE ? 201 : 200, body);
 }
 
@@ -296,7 +296,7 @@ static void refuse_plan(exchange_t *ex, str_t plan)
     plan.n = plan.n < CONF_NAME_MAX ? plan.n : CONF_NAME_MAX;
     if (conf->plan_count == 0)
         admin_error(ex, 400, "unknown_plan", NULL,
-                    "There is no plan \"%.*s\": the configuration has none, add some under `plans`.",
+                    "There is no plan \"%.*s\": the configuration has no plans. Add some under `plans`.",
                     STR_ARG(plan));
     else
         admin_error(ex, 400, "unknown_plan", NULL, "There is no plan \"%.*s\": the configuration has %s%s.",

@@ -117,9 +117,8 @@ bool admin_take_credentials(exchange_t *ex, json_t *object, bool *bearer, bool *
         !admin_take_flag(ex, object, "public", open))
         return false;
     if (*open && (*bearer || *basic)) {
-        admin_error(
-            ex, 400, "bad_field", NULL,
-            "\"public\" says that no credentials are asked for: \"bearer\" and \"basic\" do not go with it.");
+        admin_error(ex, 400, "bad_field", NULL,
+                    "\"public\" asks for no credentials: it excludes \"bearer\" and \"basic\".");
         return false;
     }
     return true;
@@ -134,8 +133,8 @@ void admin_would_become_public(exchange_t *ex, const store_preview_t *preview)
 {
     admin_error(
         ex, 409, "would_become_public", NULL,
-        "Nothing was changed: the preview %s-%u asks for credentials, and everybody could see it without "
-        "them. "
+        "Nothing was changed: the preview %s-%u asks for credentials, and this change would show it to "
+        "everyone. "
         "\"bearer\" or \"basic\" (--bearer, --basic) make new ones, `boxedge preview update` keeps them, "
         "\"public\" (--public) makes it public.",
         preview->id, preview->port);

@@ -25,7 +25,7 @@ static void asker_left(void *arg)
 
 void admin_no_such_process(exchange_t *ex, const char *id)
 {
-    admin_error(ex, 404, "no_such_process", NULL, "%s is no box of `processes` in the configuration.", id);
+    admin_error(ex, 404, "no_such_process", NULL, "%s is not a box of `processes` in the configuration.", id);
 }
 
 static void refuse(exchange_t *ex, const waiter_t *waiter, const runner_answer_t *answer)
@@ -65,10 +65,10 @@ static void ask(exchange_t *ex, str_t id, runner_message_t what)
     waiter_t *waiter = arena_alloc(&ex->arena, sizeof(*waiter));
     *waiter = (waiter_t){.ex = ex, .runner = admin->runner, .what = what};
     if (!admin_take_id(waiter->id, id)) {
-        admin_error(ex, 400, "bad_id", NULL, "That is no id of a box.");
+        admin_error(ex, 400, "bad_id", NULL, "This is not the id of a box.");
         return;
     }
-    process_log("controller", "box %s: %s asked for by uid %ld", waiter->id,
+    process_log("controller", "box %s: %s requested by uid %ld", waiter->id,
                 what == RUNNER_START ? "start" : "stop", admin_peer_uid(ex));
     if (ex->context->conf->process_count == 0) {
         const runner_answer_t none = {.result = RUNNER_UNKNOWN};
@@ -78,7 +78,7 @@ static void ask(exchange_t *ex, str_t id, runner_message_t what)
     admin->controls->box_ordered(admin->owner, id, what == RUNNER_START);
     if (admin->runner == NULL || !runner_client_request(admin->runner, what, id, 0, on_answer, waiter)) {
         admin_error(ex, 503, "runner_unavailable", NULL,
-                    "The process that runs boxes is not there: try again in a moment.");
+                    "The process that runs boxes is not running: try again in a moment.");
     } else {
         local_wait(ex, asker_left, waiter);
     }

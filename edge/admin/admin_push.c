@@ -75,7 +75,7 @@ void admin_boxes_push(exchange_t *ex, str_t body, void *arg)
     control_box_t box;
     const char *why = control_box_read(body, id, &box);
     if (why != NULL) {
-        admin_error(ex, 400, "bad_box", NULL, "This is no state of that box: %s.", why);
+        admin_error(ex, 400, "bad_box", NULL, "This is not a valid state of the box: %s.", why);
         return;
     }
     if (admin->push_count == ADMIN_PUSHES_MAX) {

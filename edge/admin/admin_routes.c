@@ -83,7 +83,7 @@ static void refuse_method(exchange_t *ex, str_t path)
         assert(used < sizeof allow);
     }
     admin_error(ex, 405, "method_not_allowed", str_dup(&ex->arena, str_make(allow, used + 1)).p,
-                "This address takes other methods: %s.", allow);
+                "This address supports only these methods: %s.", allow);
 }
 
 static step_result_t step_admin(exchange_t *ex)

@@ -104,12 +104,13 @@ static void say(const meeting_t *meeting)
 {
     const char *id = meeting->newcomer->box.id;
     if (meeting->count == 1)
-        process_log("controller", "box %s is told to be where box %s is: that one is asked about first", id,
+        process_log("controller",
+                    "box %s is reported at the address of box %s: the edge checks the latter first", id,
                     meeting->first->box.id);
     else if (meeting->count > 1)
         process_log("controller",
-                    "box %s is told to be where box %s and %zu others are: these are asked about first", id,
-                    meeting->first->box.id, meeting->count - 1);
+                    "box %s is reported at the address of box %s and %zu others: the edge checks these first",
+                    id, meeting->first->box.id, meeting->count - 1);
 }
 
 static box_place_t *place_at(const boxes_t *boxes, const struct in6_addr *address, uint16_t port)

@@ -10,12 +10,12 @@ const char *boxes_refusal(const boxes_t *boxes, box_provider_t kind, const provi
     if (address_is_nowhere(&told->address))
         return "The box runs, but has no network address that the edge could connect to.";
     if (address_is_link_local(&told->address) || IN6_IS_ADDR_MULTICAST(&told->address))
-        return "The box is at an address that the edge never connects to.";
+        return "The edge never connects to the box's address.";
     if (kind == PROVIDER_PROCESS)
         return address_is_loopback(&told->address) ? NULL : "The box is not on this machine.";
     if (address_is_loopback(&told->address) ||
         !conf_network_has(boxes->conf->origins, boxes->conf->origin_count, &told->address))
-        return "The box is at an address that this edge is not allowed to connect to (origins.allow).";
+        return "The box's address is not in origins.allow of this edge.";
     if (told->fixed_port != 0) {
         struct sockaddr_storage address;
         (void)address_make(&told->address, told->fixed_port, &address);

@@ -151,7 +151,7 @@ static void run_forget(store_job_t *job, store_t *store)
     if (result == STORE_OK || result == STORE_NOT_FOUND)
         result = store_delete_box(store, str_from(forget->id));
     if (result != STORE_OK && result != STORE_NOT_FOUND)
-        process_log("controller", "what is left of box %s, which is gone, cannot be deleted: %s", forget->id,
+        process_log("controller", "the remains of the deleted box %s cannot be removed: %s", forget->id,
                     store_error(store));
 }
 
@@ -190,5 +190,5 @@ void boxes_forget(box_entry_t *entry)
         return;
     }
     entry->writing = true;
-    process_log("controller", "box %s has been gone for long: its previews are deleted", entry->box.id);
+    process_log("controller", "box %s does not come back: its previews are deleted", entry->box.id);
 }

@@ -80,7 +80,7 @@ static uint32_t doubled(uint32_t ms, uint32_t first, uint32_t last)
 static void pause_all(deletion_poller_t *poller, uint32_t retry_after, const char *why)
 {
     if (poller->stop_ms == 0)
-        process_log("controller", "the API cannot be asked what became of deleted boxes: %s", why);
+        process_log("controller", "the API cannot be asked about deleted boxes: %s", why);
     poller->stop_ms = doubled(poller->stop_ms, FIRST_STOP_MS, LAST_STOP_MS);
     uint64_t asked_ms = retry_after < LAST_WAIT_MS / 1000 ? retry_after * 1000ull : LAST_WAIT_MS;
     poller->free_ms = loop_now(poller->loop) + later(poller->stop_ms, asked_ms);
@@ -89,7 +89,7 @@ static void pause_all(deletion_poller_t *poller, uint32_t retry_after, const cha
 static void go_on(deletion_poller_t *poller)
 {
     if (poller->stop_ms != 0)
-        process_log("controller", "the API can be asked again what became of deleted boxes");
+        process_log("controller", "the API can be asked about deleted boxes again");
     poller->stop_ms = 0;
     poller->free_ms = loop_now(poller->loop) + GAP_MS;
 }

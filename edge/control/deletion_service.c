@@ -78,7 +78,7 @@ static void say(const desk_job_t *job)
 {
     const char *id = job->call.ids[0];
     if (job->deleted != 0)
-        process_log("controller", "box %s%s was deleted: %zu previews went with it", id,
+        process_log("controller", "box %s%s was deleted with %zu previews", id,
                     job->call.count > 1 ? " (and others)" : "", job->deleted);
     else if (job->answer.status != 200 && job->heard_ms == 0)
         process_log("controller", "the deletion of box %s cannot be recorded: %s", id, job->answer.sentence);

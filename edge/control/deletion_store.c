@@ -53,7 +53,7 @@ static void answer_result(preview_answer_t *answer, store_result_t result)
     answer->status = result == STORE_OK || result == STORE_NOT_FOUND ? 200 : 503;
     if (result == STORE_FULL) {
         code = "deletions_full";
-        sentence = "The edge waits for the end of too many deletions already: try again later.";
+        sentence = "Too many deletions are in progress: try again later.";
     }
     if (answer->status == 200)
         return;

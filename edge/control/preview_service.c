@@ -91,8 +91,7 @@ static void create(desk_job_t *job, store_t *store)
     if (store_get_box(store, str_from(preview.id), &box) != STORE_OK)
         box.state = BOX_UNKNOWN;
     if (store_is_being_deleted(store, str_from(preview.id)) != STORE_NOT_FOUND) {
-        refuse(job, 409, "box_being_deleted",
-               "The deletion of this box was asked for, and has not ended yet.");
+        refuse(job, 409, "box_being_deleted", "The deletion of this box is in progress.");
         return;
     }
     if (store_deletion_ended_since(store, str_from(preview.id), job->call.deletions)) {
@@ -101,8 +100,9 @@ static void create(desk_job_t *job, store_t *store)
         return;
     }
     if (is_whole_machine(&box)) {
-        refuse(job, 403, "port_not_exposed",
-               "No port of this box is declared: the operator of this edge has to do that (boxes[].ports).");
+        refuse(
+            job, 403, "port_not_exposed",
+            "No port of this box is declared: ask the operator of this edge to declare it (boxes[].ports).");
         return;
     }
     char why[PREVIEW_WHY_MAX];
@@ -112,7 +112,7 @@ static void create(desk_job_t *job, store_t *store)
         return;
     }
     if (job->call.dash && !preview_alias_dash(&preview)) {
-        refuse(job, 400, "bad_alias", "This box's id makes no host name without an underscore.");
+        refuse(job, 400, "bad_alias", "No host name without an underscore can be made from this box's id.");
         return;
     }
     int status;

@@ -65,9 +65,9 @@ static void filter(upstreams_t *upstreams, unsigned index, size_t i, server_addr
     if (why != NULL && memcmp(said, &first, sizeof(first)) != 0) {
         char text[INET6_ADDRSTRLEN];
         (void)address_text(&first, text);
-        process_log("controller", "upstream %s: server %s is at %s, %s, which the edge never connects to%s",
+        process_log("controller", "upstream %s: server %s is at %s, %s, and the edge never connects there%s",
                     upstreams->conf->upstreams[index].name, server->text, text, why,
-                    addresses->count - kept > 1 ? "; others of its addresses are not used either" : "");
+                    addresses->count - kept > 1 ? "; some of its other addresses are excluded too" : "");
     }
     *said = first;
     addresses->count = kept;

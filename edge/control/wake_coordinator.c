@@ -219,7 +219,7 @@ static void begin_resume(box_wake_t *wake)
     }
     if (wake->resumes == RESUMES_MAX) {
         wake_coordinator_remember(wake, &wake->failure, WAKE_FAILED,
-                                  "The box is paused again as soon as it was resumed.");
+                                  "The box pauses again right after each resume.");
         finish_all(wake, WAKE_FAILED, &wake->failure);
         return;
     }

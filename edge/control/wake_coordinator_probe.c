@@ -43,7 +43,7 @@ static void give_up_port(port_wake_t *port, const char *known)
     wake_coordinator_t *coordinator = wake->coordinator;
     const store_box_t *box = boxes_find(coordinator->boxes, str_from(wake->id));
     char sentence[WAKE_SENTENCE_MAX + 1];
-    (void)snprintf(sentence, sizeof(sentence), "The box runs, but nothing can be reached on its port %u%s.",
+    (void)snprintf(sentence, sizeof(sentence), "The box runs, but its port %u cannot be reached%s.",
                    port->port, known);
     wake_coordinator_remember(wake, &port->failure, WAKE_FAILED, sentence);
     /* Until then the workers ask here rather than connect, and get this answer. */
@@ -70,8 +70,8 @@ static void on_look(loop_timer_t *timer)
     const box_ports_t *table = box_ports_service_find(coordinator->listening, box);
     const box_port_t *known = table != NULL ? box_ports_find(table->ports, table->count, port->port) : NULL;
     if (known != NULL && known->loopback && box->provider != PROVIDER_PROCESS)
-        give_up_port(port, ": an app listens on it, but only on the box's loopback address; have it listen "
-                           "on 0.0.0.0");
+        give_up_port(
+            port, ": an app listens on it, but only on the box's loopback address; let it listen on 0.0.0.0");
     else
         loop_timer_start(coordinator->loop, timer, table != NULL ? LOOK_MS : LOOK_AGAIN_MS, on_look);
 }

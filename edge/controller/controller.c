@@ -159,7 +159,7 @@ static void take_conf(controller_t *controller, int fd, uint64_t generation)
     if (!store_thread_add(controller->store, &work->job)) {
         conf_release(&work->conf);
         free(work);
-        fail(controller, "too much waits for the store");
+        fail(controller, "too many changes wait for the store");
     }
 }
 
@@ -367,7 +367,7 @@ static const char *push_box(void *owner, const control_box_t *box, void (*done)(
         return "The configuration has no control plane (control_plane.url).";
     const store_box_t *known = boxes_find(controller->boxes, id);
     if (known == NULL || known->provider != PROVIDER_HTTP)
-        return "The edge knows a box of this id from elsewhere, or too many boxes.";
+        return "The edge knows a box of this id from another source, or too many boxes.";
     boxes_when_recorded(controller->boxes, id, done, arg);
     return NULL;
 }
@@ -464,7 +464,7 @@ static store_t *open_store(const controller_args_t *args, known_boxes_t *known)
     if (result != STORE_OK)
         log_boxes_error(result, store_error(store));
     if (store_each_box(store, collect_box, known) == STORE_FAILED)
-        process_log("controller", "boxes that were known cannot be read: %s", store_error(store));
+        process_log("controller", "the known boxes cannot be read: %s", store_error(store));
     shm_epoch_bump(args->shm);
     return store;
 }

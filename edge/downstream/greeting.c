@@ -94,7 +94,7 @@ static void fail(greeting_t *greeting, const char *reason, str_t bytes, const ch
 static void on_timeout(loop_timer_t *timer)
 {
     greeting_t *greeting = CONTAINER_OF(greeting_t, timer, timer);
-    fail(greeting, "It did not come to its end within timeouts.handshake.", str_make(NULL, 0), "");
+    fail(greeting, "It did not finish within timeouts.handshake.", str_make(NULL, 0), "");
 }
 
 /* Before HTTP: the connection alone exceeds the client's current limits. */
@@ -155,7 +155,7 @@ static void start_handshake(greeting_t *greeting)
 {
     client_t *client = &greeting->client;
     if (budget_refuses_tls(client)) {
-        refuse(client, "Memory is short, and TLS takes some.");
+        refuse(client, "Memory is too short for TLS.");
         return;
     }
     SSL *ssl = tls_accept(client->context->tls);
@@ -251,7 +251,7 @@ static void read_header(greeting_t *greeting)
             fail(greeting, left, str_make(NULL, 0), "");
         break;
     case PROXY_PROTOCOL_BAD:
-        fail(greeting, "The connection does not begin with a whole and right header.", quotable(seen), "");
+        fail(greeting, "The connection does not begin with a complete and valid header.", quotable(seen), "");
         break;
     }
 }

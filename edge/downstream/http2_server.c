@@ -200,7 +200,7 @@ static conn_result_t round_trip(http2_conn_t *conn, bool *more)
         if (conn->calm != NULL)
             finish(conn, NGHTTP2_ENHANCE_YOUR_CALM, conn->calm);
         else if (conn->failed)
-            finish(conn, NGHTTP2_INTERNAL_ERROR, "The edge cannot go on with it.");
+            finish(conn, NGHTTP2_INTERNAL_ERROR, "The edge failed.");
     }
     conn_result_t result = http2_output_write(conn);
     if (result == CONN_OK && conn->phase < HTTP2_FINISHED)

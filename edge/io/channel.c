@@ -172,7 +172,7 @@ bool channel_send(channel_t *channel, uint32_t type, uint64_t value, str_t bytes
 
 void channel_retry(channel_t *channel, const char *role, uint32_t type, uint64_t value)
 {
-    process_log(role, "a message of type %u cannot be taken, as no descriptor is free; it is asked for again",
+    process_log(role, "a message of type %u cannot be read without a free descriptor; it is requested again",
                 (unsigned)type);
     (void)channel_send(channel, IPC_TYPE_LOST, ipc_lost_pack(type, value), STR(""), NULL, 0);
 }

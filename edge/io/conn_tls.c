@@ -374,10 +374,10 @@ static void answer_plain_http(const conn_t *conn)
 {
     static const char answer[] = "HTTP/1.1 400 Bad Request\r\n"
                                  "Content-Type: text/plain\r\n"
-                                 "Content-Length: 62\r\n"
+                                 "Content-Length: 58\r\n"
                                  "Connection: close\r\n"
                                  "\r\n"
-                                 "This port speaks HTTPS only: ask for an address with https://\n";
+                                 "This port speaks HTTPS only: use an address with https://\n";
     if (send(conn->fd, answer, sizeof(answer) - 1, MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
         (void)shutdown(conn->fd, SHUT_WR);
     /* Unread bytes would turn the close into a reset, and the answer would be lost. */

@@ -224,7 +224,7 @@ static void failed(name_t *name, const char *why)
     uint16_t random;
     if (name->failures++ == 0)
         process_log("controller", "the name %s cannot be resolved: %s%s", name->text, why,
-                    name->count != 0 ? "; the addresses that it had are used further" : "");
+                    name->count != 0 ? "; its previous addresses stay in use" : "");
     resolver->stale = true;
     random_bytes(resolver->random, (unsigned char *)&random, sizeof(random));
     wait_ms(name, resolver_retry_ms(&resolver->options, name->failures, random));
@@ -247,7 +247,7 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
         name->state = NAME_WAITS;
         if (status == ARES_SUCCESS && count > 0) {
             if (name->failures != 0)
-                process_log("controller", "the name %s is resolved again", name->text);
+                process_log("controller", "the name %s can be resolved again", name->text);
             name->failures = 0;
             take_answer(name, addresses, count);
             wait_ms(name, resolver_ttl_ms(&resolver->options, ttl));

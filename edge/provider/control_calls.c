@@ -97,7 +97,7 @@ static void breaker_heard(control_calls_t *calls, control_call_t *call, bool ok)
         breaker_failed(breaker, loop_now(calls->loop), call->probe);
     call->probe = false;
     if (was_closed && breaker->state != BREAKER_CLOSED)
-        process_log("controller", "the control plane failed %d times in a row: it is left alone for a while",
+        process_log("controller", "the control plane failed %d times in a row: calls to it pause for a while",
                     BREAKER_FAILURES);
     else if (!was_closed && breaker->state == BREAKER_CLOSED)
         process_log("controller", "the control plane answers again");
@@ -253,7 +253,7 @@ static void on_task(loop_task_t *task)
         if (now >= call->until_ms)
             fail(call, "The control plane did not answer in time.");
         else if (breaker_is_open(&calls->breaker, now))
-            fail(call, "The control plane that knows the box cannot be reached; it is tried again soon.");
+            fail(call, "The control plane that knows the box cannot be reached; the edge tries again soon.");
         else if (calls->flying < CONTROL_FLYING_MAX)
             fly(call);
         else

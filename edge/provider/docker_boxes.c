@@ -247,7 +247,7 @@ static void take_seen(docker_entry_t *entry, docker_read_t read, docker_containe
     entry->seen = *seen;
     docker_known_t known = read == DOCKER_OK ? DOCKER_KNOWN_BOX : DOCKER_KNOWN_OTHER;
     if (entry->known == DOCKER_KNOWN_NOT && known == DOCKER_KNOWN_OTHER)
-        process_log("controller", "container %.12s: its label %s.id is no id that a box can have", entry->id,
+        process_log("controller", "container %.12s: its label %s.id is not a valid box id", entry->id,
                     entry->docker->label);
     if (entry->known != known && seen->doubt != NULL)
         process_log("controller", "box %s: %s", seen->box.id, seen->doubt);

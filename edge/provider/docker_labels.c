@@ -51,7 +51,7 @@ static void read_idle(str_t text, docker_container_t *out)
     if (off || (conf_value_duration(text, &ms) == NULL && ms <= UINT32_MAX))
         out->box.idle_ms = (uint32_t)ms;
     else
-        out->doubt = "its label idle is no duration such as 30m, and not \"never\": it has no effect";
+        out->doubt = "its label idle is neither a duration such as 30m nor \"never\": it has no effect";
 }
 
 static void read_start_timeout(str_t text, docker_container_t *out)
@@ -63,14 +63,14 @@ static void read_start_timeout(str_t text, docker_container_t *out)
     if (conf_value_duration(text, &ms) == NULL && ms <= CONF_START_MAX_MS)
         out->box.start_ms = (uint32_t)ms;
     else
-        out->doubt = "its label start_timeout is no duration such as 90s, up to 1h: it has no effect";
+        out->doubt = "its label start_timeout is not a duration such as 90s, up to 1h: it has no effect";
 }
 
 static void read_expires_at(str_t text, docker_container_t *out)
 {
     text = str_trim(text);
     if (text.p != NULL && !str_to_uint(text, UINT64_MAX, &out->box.expires_at))
-        out->doubt = "its label expires_at is no number of seconds since 1970: it has no effect";
+        out->doubt = "its label expires_at is not a number of seconds since 1970: it has no effect";
 }
 
 static void read_ports(str_t text, docker_container_t *out)
@@ -82,7 +82,7 @@ static void read_ports(str_t text, docker_container_t *out)
     while (str_next_element(&text, &element)) {
         uint64_t port;
         if (!str_to_uint(element, 65535, &port) || port == 0)
-            out->doubt = "its label ports has something that is no port, which is left out";
+            out->doubt = "its label ports has a word that is not a port: the word is ignored";
         else if (box->port_count == STORE_BOX_PORTS_MAX)
             out->doubt = "its label ports has more ports than a box may have: the first 16 count";
         else

@@ -92,7 +92,7 @@ static void answer_log(docker_box_t *box)
 
 static void refuse_gone(docker_box_t *box)
 {
-    refuse(box, PROVIDER_GONE, "There is no such container any more.");
+    refuse(box, PROVIDER_GONE, "This container does not exist any more.");
 }
 
 static void refuse_answer(docker_box_t *box, const fetch_result_t *result)

@@ -218,7 +218,7 @@ static bool is_in_a_loop(docker_box_t *box)
         return false;
     entry->crashes = DOCKER_CRASHES_MAX - 1;
     snprintf(sentence, sizeof(sentence),
-             "The box's container ends again as soon as it was started (%s, exit code %d).",
+             "The box's container ends right after each start (%s, exit code %d).",
              entry->seen.state == DOCKER_STOPPED ? "exited" : "restarting", entry->seen.exit_code);
     answer_with_log(box, sentence);
     return true;
@@ -311,7 +311,7 @@ static void fail_acted(docker_box_t *box)
     bool ended = box->acted_well && box->acted_on == DOCKER_STOPPED;
     if (ended)
         snprintf(sentence, sizeof(sentence),
-                 "The box's container ended as soon as it was started, with exit code %d.",
+                 "The box's container ended right after its start, with exit code %d.",
                  box->target->seen.exit_code);
     else
         snprintf(sentence, sizeof(sentence), "The container engine could not %s the box's container.",
@@ -365,7 +365,7 @@ void docker_resume_seen(docker_box_t *box, docker_entry_t *entry, bool failed)
         if (failed && box->relooks++ < RELOOKS_MAX)
             look_later(box, CHANGE_MS);
         else if (failed)
-            answer(box, PROVIDER_UNAVAILABLE, "The container engine does not say whether the box runs.");
+            answer(box, PROVIDER_UNAVAILABLE, "The container engine does not report whether the box runs.");
         else
             judge(box);
     }

@@ -109,7 +109,7 @@ static void gap(docker_t *docker, const char *why)
         const char *fault = docker_engine_fault(docker->engine);
         why = fault != NULL ? fault : why; /* libcurl's message knows only hosts and ports */
         process_log("controller",
-                    "the container engine at %s cannot be used: %s; boxes that run are served on",
+                    "the container engine at %s cannot be used: %s; running boxes are still served",
                     docker_engine_socket(docker->engine), why);
         docker->lost = true;
     }
@@ -200,7 +200,7 @@ static void on_listed(docker_call_t *call, const fetch_result_t *result)
     docker->incomplete = false;
     docker->uninspected = 1; /* the listing itself, until all its containers are counted */
     if (!docker_read_list(result->body, on_listed_one, docker)) {
-        gap(docker, "its listing is not what the Docker Engine API describes");
+        gap(docker, "its list of containers does not follow the Docker Engine API");
         return;
     }
     if (docker->events == NULL) /* the stream ended meanwhile */
@@ -232,7 +232,7 @@ static void on_line(void *owner, str_t line)
     if (docker->events == NULL)
         return; /* this piece of the stream has caused a gap */
     if (!docker_read_event(line, docker->label, &event)) {
-        gap(docker, "its events are not what the Docker Engine API describes");
+        gap(docker, "its events do not follow the Docker Engine API");
         return;
     }
     docker_entry_t *entry = event.container[0] != '\0' ? docker_find_entry(docker, event.container) : NULL;

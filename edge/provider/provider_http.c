@@ -164,7 +164,7 @@ static void log_wrong(known_t *known, const char *why)
     if (http->logged_ms != 0 && now < http->logged_ms + LOG_MS)
         return;
     http->logged_ms = now;
-    process_log("controller", "control plane: what it says of box %s is not used: %s", known->id, why);
+    process_log("controller", "control plane: its answer about box %s is ignored: %s", known->id, why);
 }
 
 /* Reads an answer; *by_contract is false if it breaks the contract. */
@@ -183,7 +183,7 @@ static heard_t hear(known_t *known, const control_answer_t *answer, control_box_
         return HEARD_WRONG;
     }
     if (answer->status != 200) {
-        *sentence = answer->status < 400 ? "The control plane's answer is not understood."
+        *sentence = answer->status < 400 ? "The edge cannot read the control plane's answer."
                                          : "The control plane refuses this.";
         char why[48];
         (void)snprintf(why, sizeof(why), "its status is %d", answer->status);
@@ -195,7 +195,7 @@ static heard_t hear(known_t *known, const control_answer_t *answer, control_box_
     if (why == NULL)
         return HEARD_BOX;
     log_wrong(known, why);
-    *sentence = "The control plane's answer is not understood.";
+    *sentence = "The edge cannot read the control plane's answer.";
     *by_contract = false;
     return HEARD_WRONG;
 }
@@ -267,14 +267,14 @@ static void on_poll_time(deadline_t *deadline)
         if (known->failure != NULL)
             end_resume(known, PROVIDER_UNAVAILABLE, known->failure);
         else
-            end_resume(known, PROVIDER_FAILED, "The control plane did not bring the box to run in time.");
+            end_resume(known, PROVIDER_FAILED, "The control plane did not start the box in time.");
         return;
     }
     known->asked = ASKED_POLL;
     known->outdated = false;
     known->call = ask(known, false, 1, on_polled);
     if (known->call == NULL)
-        end_resume(known, PROVIDER_UNAVAILABLE, "Too much is asked of the control plane already.");
+        end_resume(known, PROVIDER_UNAVAILABLE, "Too many calls to the control plane are in progress.");
 }
 
 static void poll_later(known_t *known)
@@ -298,7 +298,7 @@ static void follow(known_t *known, control_state_t state)
         end_resume(known, PROVIDER_GONE, NULL);
         break;
     case CONTROL_ERROR:
-        end_resume(known, PROVIDER_FAILED, "The control plane says that the box is in error.");
+        end_resume(known, PROVIDER_FAILED, "The control plane reports an error of the box.");
         break;
     case CONTROL_SLEEPING:
     case CONTROL_CREATING:
@@ -327,7 +327,7 @@ static bool on_polled(void *owner, const control_answer_t *answer)
         end_resume(known, PROVIDER_GONE, NULL);
     } else {
         /* Also with an open breaker: the resume was requested, and may be done when it closes. */
-        known->failure = "The control plane cannot be asked how the box is.";
+        known->failure = "The control plane cannot be asked about the box.";
         poll_later(known);
     }
     return by_contract;
@@ -363,7 +363,7 @@ static bool on_resume_answered(void *owner, const control_answer_t *answer)
 static void on_overfull(deadline_t *deadline)
 {
     known_t *known = CONTAINER_OF(known_t, timer, deadline);
-    end_resume(known, PROVIDER_UNAVAILABLE, "Too much is asked of the control plane already.");
+    end_resume(known, PROVIDER_UNAVAILABLE, "Too many calls to the control plane are in progress.");
 }
 
 static void http_resume(provider_t *provider, str_t id)

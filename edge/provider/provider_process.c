@@ -144,7 +144,7 @@ static void on_patience(loop_timer_t *timer)
     if (box->asked) /* the runner is at work; its own time limit ends that */
         loop_timer_start(box->provider->loop, timer, PROVIDER_PROCESS_PATIENCE_MS, on_patience);
     else
-        answer(box, PROVIDER_UNAVAILABLE, "The process that runs boxes is not there.");
+        answer(box, PROVIDER_UNAVAILABLE, "The process that runs boxes is not running.");
 }
 
 static void ask(process_box_t *box)

@@ -76,9 +76,9 @@ static const char *sentence_of(runner_result_t result)
     case RUNNER_OK:
         return "";
     case RUNNER_UNKNOWN:
-        return "The process that runs boxes does not know this one (yet).";
+        return "The process that runs boxes does not know this box (yet).";
     case RUNNER_BUSY:
-        return "Too much is asked of this box at once.";
+        return "Too many requests about this box are in progress.";
     case RUNNER_FAILED:
     case RUNNER_LOST:
         break;

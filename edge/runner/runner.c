@@ -53,7 +53,7 @@ struct runner {
 static void tell(runner_t *runner, runner_message_t type, uint64_t value, str_t bytes)
 {
     if (runner->controller != NULL && !channel_send(runner->controller, type, value, bytes, NULL, 0))
-        process_log("runner", "the controller does not hear");
+        process_log("runner", "the controller takes no messages");
 }
 
 static void tell_box(runner_t *runner, const runner_box_t *box)

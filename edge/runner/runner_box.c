@@ -225,7 +225,7 @@ static void note_end(runner_box_t *box)
         note(box, "%s: %s", box->state == RUNNER_STOPPING ? "stopped" : "ended by itself",
              children_end_text(box->status, how));
     else
-        note(box, "its box init died, and it with it");
+        note(box, "its box init died and ended it");
 }
 
 static void on_box_init_gone(runner_box_t *box)
@@ -342,7 +342,7 @@ static bool find_user(runner_box_t *box, privileges_t *privileges, char *home, s
         return false;
     }
     if (geteuid() == 0 && !privileges->drop) {
-        say_failure(box, "The box cannot be started: it would run as root. Name another `user` for it in the "
+        say_failure(box, "The box cannot be started: it would run as root. Set another `user` for it in the "
                          "configuration.");
         return false;
     }
@@ -366,7 +366,8 @@ static bool fork_box_init(runner_box_t *box, box_init_t *box_init)
                                   .grace_ms = RUNNER_BOX_GRACE_MS};
     bool ok = box_init_start(&spec, box_init);
     if (!ok)
-        say_failure(box, "The box cannot be started: no process can be made: %s.", strerror(errno));
+        say_failure(box, "The box cannot be started: the system cannot create a process: %s.",
+                    strerror(errno));
     box_command_free_env(&env);
     free(argv);
     return ok;
@@ -408,7 +409,7 @@ static void launch_when_free(loop_timer_t *timer)
     if (look_at_ports(box, &port) == 0) {
         launch(box);
     } else if (box->state == RUNNER_WAITING && loop_now(box->loop) - box->since_ms >= RUNNER_BOX_PORT_MS) {
-        say_failure(box, "The box cannot be started: something else on this machine listens on its port %u.",
+        say_failure(box, "The box cannot be started: another program on this machine listens on its port %u.",
                     port);
         give_up(box);
     } else {
@@ -459,7 +460,7 @@ static void stop(runner_box_t *box, bool again)
         box->start_next = false;
     } else if (box->state != RUNNER_STOPPED && box->state != RUNNER_STOPPING) {
         if (!channel_send(box->channel, BOX_INIT_STOP, 0, STR(""), NULL, 0))
-            process_log("runner", "the box init of %s does not hear", box->process->id); /* it is dying */
+            process_log("runner", "the box init of %s takes no messages", box->process->id); /* it is dying */
         set_state(box, RUNNER_STOPPING);
     }
     if (!again)

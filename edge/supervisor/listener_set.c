@@ -100,7 +100,7 @@ static const listener_address_t *find_address(const listener_set_t *set, const c
 /* Writes a sentence about an error of an address. */
 static void describe(const char *text, int error_number, char *error, size_t error_len)
 {
-    const char *hint = error_number == EADDRINUSE ? " (something listens there already)"
+    const char *hint = error_number == EADDRINUSE ? " (another socket already listens there)"
                        : error_number == EACCES   ? " (ports below 1024 need root or CAP_NET_BIND_SERVICE)"
                        : error_number == EADDRNOTAVAIL ? " (no interface of this machine has it)"
                                                        : "";

@@ -53,7 +53,7 @@ static void tell(supervisor_t *s, bool done, const char *lines)
 static void report_failed(supervisor_t *s, const char *lines)
 {
     log_lines(lines);
-    process_log(NULL, "not reloaded: the configuration from before stays in use");
+    process_log(NULL, "not reloaded: the previous configuration stays in use");
     tell(s, false, lines);
 }
 
@@ -219,7 +219,7 @@ void reload_log(supervisor_t *s)
     if (s->state == SUPERVISOR_STARTING || strcmp(s->snapshot->conf->access_log, "off") == 0)
         return;
     if (!reload_open_log(s->snapshot->conf, &fd)) {
-        process_log(NULL, "the access log %s cannot be opened again: %s; lines go on to the file from before",
+        process_log(NULL, "the access log %s cannot be reopened: %s; lines still go to the old file",
                     s->snapshot->conf->access_log, strerror(errno));
         return;
     }
@@ -228,5 +228,5 @@ void reload_log(supervisor_t *s)
     s->log_fd = fd;
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
         reload_send_log(s, &s->workers[i]);
-    process_log(NULL, "the access log was opened again");
+    process_log(NULL, "the access log was reopened");
 }

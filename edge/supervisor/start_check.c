@@ -113,7 +113,7 @@ static void look_at_store(const start_t *s)
         close(ends[1]);
     }
     if (child < 0) {
-        snprintf(sentence, sizeof(sentence), "the store cannot be looked at: %s", strerror(errno));
+        snprintf(sentence, sizeof(sentence), "the store cannot be checked: %s", strerror(errno));
         add(s, "state_dir", sentence);
         if (ends[0] >= 0)
             close(ends[0]);
@@ -122,8 +122,8 @@ static void look_at_store(const start_t *s)
     ssize_t n = read(ends[0], sentence, sizeof(sentence) - 1);
     close(ends[0]);
     if (waitpid(child, &status, 0) == child && status != 0)
-        n = snprintf(sentence, sizeof(sentence), "%s: what reads the store ends: %s", s->durable,
-                     children_end_text(status, how));
+        n = snprintf(sentence, sizeof(sentence), "%s: a process that reads the store would crash: %s",
+                     s->durable, children_end_text(status, how));
     sentence[n > 0 ? n : 0] = '\0';
     if (n > 0)
         add(s, "state_dir", sentence);
@@ -149,7 +149,7 @@ static void look_at_log(const start_t *s)
     if (strcmp(path, "stdout") != 0 && strcmp(path, "off") != 0 && stat(path, &st) == 0 &&
         S_ISFIFO(st.st_mode))
         conf_errors_add(s->errors, CONF_WARNING, s->conf->source, nowhere, "log.access",
-                        "\"%s\" is a pipe: `run` is refused while nobody reads it", path);
+                        "\"%s\" is a pipe: `run` fails while no process reads it", path);
 }
 
 pid_t start_check(const conf_t *conf, bool places, conf_errors_t *errors)

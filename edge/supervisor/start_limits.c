@@ -87,7 +87,7 @@ void start_limits(const conf_t *conf, size_t descriptors, conf_errors_t *errors)
                         (unsigned long long)most);
     if (descriptors < needed)
         conf_errors_add(errors, CONF_ERROR, conf->source, nowhere, "limits.connections",
-                        "this process may have %zu descriptors, which is too little for any connection; "
+                        "this process may have %zu descriptors, which is too few for any connection; "
                         "allowed: %zu and more (ulimit -n, LimitNOFILE)",
                         descriptors, needed);
 }

@@ -109,7 +109,7 @@ static bool make_shm(supervisor_t *s)
 {
     uint8_t seed[16];
     if (RAND_bytes(seed, sizeof(seed)) != 1)
-        return fail("the system gives no random bytes");
+        return fail("the system provides no random bytes");
     s->shm = shm_new(seed);
     OPENSSL_cleanse(seed, sizeof(seed));
     if (s->shm == NULL)
@@ -249,7 +249,7 @@ static bool start(supervisor_t *s)
         shm_ticket_keys_put(s->shm, &s->tickets);
         s->tickets_due_ms = now + TICKET_ROTATION_MS;
     } else if (!rotate_tickets(s, now)) {
-        return fail("the system gives no random bytes");
+        return fail("the system provides no random bytes");
     }
     s->controller.wanted = true;
     s->controller.due_ms = now;
@@ -322,7 +322,7 @@ void supervisor_drain(supervisor_t *s)
 {
     uint32_t within = s->snapshot->conf->timeouts.drain;
     if (s->state == SUPERVISOR_DRAINING) {
-        process_log(NULL, "asked again to end: nothing is waited for");
+        process_log(NULL, "second signal to end: ending without waiting");
         kill_all(s);
         return;
     }
@@ -450,7 +450,7 @@ static void turn(supervisor_t *s)
     upgrade_watch(s, now);
     if (now >= s->tickets_due_ms) {
         if (!rotate_tickets(s, now))
-            process_log(NULL, "the system gives no random bytes: ticket keys stay as they are");
+            process_log(NULL, "the system provides no random bytes: ticket keys stay as they are");
         reload_local_certificate(s);
     }
     if (s->state == SUPERVISOR_DRAINING)

@@ -127,7 +127,7 @@ static bool start_successor(supervisor_t *s)
 static void give_up(supervisor_t *s, const char *why)
 {
     char state[256];
-    process_log(NULL, "the new binary did not take over: %s; this one goes on", why);
+    process_log(NULL, "the new binary did not take over: %s; this one continues", why);
     /* The number tells it from the failure before (deploy/hand-over). */
     snprintf(state, sizeof(state), "STATUS=upgrade %u: the new binary did not take over: %s", s->upgrades,
              why);
@@ -148,7 +148,7 @@ static void give_up(supervisor_t *s, const char *why)
 void upgrade_begin(supervisor_t *s)
 {
     if (s->state != SUPERVISOR_SERVING || s->upgrade_pid != 0) {
-        process_log(NULL, "no new binary is started now: the edge is %s",
+        process_log(NULL, "no new binary is started: the edge is %s",
                     s->state == SUPERVISOR_STARTING   ? "starting"
                     : s->state == SUPERVISOR_DRAINING ? "ending"
                                                       : "starting one already");
@@ -205,7 +205,7 @@ void upgrade_watch(supervisor_t *s, uint64_t now_ms)
 {
     if (s->upgrade_pid == 0 || s->handed_over || now_ms < s->upgrade_due_ms)
         return;
-    process_log(NULL, "the new binary does not come up within %u s; it is killed", START_WITHIN_MS / 1000);
+    process_log(NULL, "the new binary does not start within %u s; it is killed", START_WITHIN_MS / 1000);
     kill(s->upgrade_pid, SIGKILL);
     s->upgrade_due_ms = UINT64_MAX;
 }
@@ -308,7 +308,7 @@ void upgrade_notify_predecessor(supervisor_t *s)
     if (s->predecessor_fd < 0)
         return;
     if (write(s->predecessor_fd, "R", 1) < 0)
-        process_log(NULL, "the process before this one does not hear: %s", strerror(errno));
+        process_log(NULL, "the previous process takes no message: %s", strerror(errno));
     close(s->predecessor_fd);
     s->predecessor_fd = -1;
 }

@@ -50,7 +50,7 @@ static void check_one(const hosts_t *hosts, size_t i, const tls_pem_t *pem, uint
                         "\"%s\": %s; clients will refuse it", files->chain_path, sentence);
     if (!covers_any(hosts, pem))
         conf_errors_add(errors, CONF_WARNING, conf->source, files->chain_place, "certificates.chain",
-                        "\"%s\" is for none of the hosts that are served here", files->chain_path);
+                        "\"%s\" covers none of the hosts of this edge", files->chain_path);
 }
 
 static void check_names(const hosts_t *hosts, const tls_pem_t *pems, conf_errors_t *errors)

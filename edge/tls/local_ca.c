@@ -193,8 +193,7 @@ static bool make_leaf(const job_t *job, bool authority_loaded, pair_t *authority
         issue(job, authority, leaf);
     }
     if (leaf->cert == NULL)
-        return fail(job,
-                    "a certificate for %s cannot be made: it is no host name that a certificate can carry",
+        return fail(job, "a certificate for %s cannot be made: a certificate cannot hold this host name",
                     job->names.domain);
     return pair_store(job, "leaf.pem", "leaf.key", leaf);
 }
@@ -272,6 +271,6 @@ void local_ca_advice(const char *state_dir, char *text, size_t text_len)
         text, text_len,
         "No certificate is configured: previews use one of this machine's own authority, %s/ca/ca.pem. "
         "Programs trust it with `curl --cacert %s/ca/ca.pem`; browsers once it is imported as an authority "
-        "(it is good for the preview domain and the API's hosts only).",
+        "(it is valid for the preview domain and the API's hosts only).",
         state_dir, state_dir);
 }

@@ -196,7 +196,7 @@ static bool server_init(server_t *server, const conf_upstream_t *from, size_t i,
     server->h2 = from->protocol == CONF_PROTOCOL_H2;
     server->ctx = context_new(server);
     if (server->ctx == NULL)
-        snprintf(error, error_len, "\"%s\" is no name that a certificate can have", server->name);
+        snprintf(error, error_len, "\"%s\" is not a name that a certificate can have", server->name);
     return server->ctx != NULL;
 }
 
@@ -362,7 +362,7 @@ bool origin_tls_failed(SSL *ssl, uint64_t now_ms, char *out, size_t len)
     server_t *server = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
     intptr_t alert = (intptr_t)SSL_get_app_data(ssl);
     long verified = SSL_get_verify_result(ssl);
-    const char *name = server != NULL ? server->name : "a server that is no more configured";
+    const char *name = server != NULL ? server->name : "a server that is no longer configured";
     if (server != NULL)
         drop_sessions(server);
     if (server != NULL && server->told && now_ms - server->told_ms < ORIGIN_TLS_TELL_MS)

@@ -297,7 +297,7 @@ def test_logs_that_there_are_not(edge, admin):
         got, _, answer = admin.call("GET", target)
         assert (got, answer["code"]) == (status, code), target
     done = edge.command("box", "logs", "box", check=False)
-    assert done.returncode == 1 and "it is a box of `boxes`" in done.stderr
+    assert done.returncode == 1 and "a box of `boxes`" in done.stderr
 
 
 def test_boxes_that_can_sleep(tmp_path):

@@ -99,7 +99,7 @@ def test_an_api_that_does_not_answer_is_asked_less_and_less(make, refusal, tmp_p
     del api.boxes["box"]
     del api.statuses["GET"]
     edge.wait_until(lambda: previews(edge) == ["box_3", "two"], what="the previews to go")
-    edge.stderr.wait_for(lambda line: "can be asked again" in line)
+    edge.stderr.wait_for(lambda line: "can be asked about deleted boxes again" in line)
 
 
 def test_a_reload_brings_the_key_and_takes_it(make, tmp_path):

@@ -192,7 +192,8 @@ def authority_whose_key_is_a_directory(place):
 def port_that_is_taken(place):
     other = place.stack.enter_context(socket.create_server(("127.0.0.1", 0)))
     place.config["listeners"] = [{"kind": "plain", "address": "127.0.0.1:%d" % other.getsockname()[1]}]
-    return "cannot listen on 127.0.0.1:%d: Address already in use (something listens there already)" % other.getsockname()[1]
+    return ("cannot listen on 127.0.0.1:%d: Address already in use (another socket already listens there)"
+            % other.getsockname()[1])
 
 
 def address_of_another_machine(place):
@@ -306,7 +307,7 @@ def few_descriptors(place):
     place.as_nobody()  # root may have more than the limit
     place.config["workers"] = 2
     place.limits = {resource.RLIMIT_NOFILE: 69}
-    return "this process may have 69 descriptors, which is too little for any connection; allowed: 70 and more"
+    return "this process may have 69 descriptors, which is too few for any connection; allowed: 70 and more"
 
 
 CASES = [log_at_a_terminal_that_is_not_there, log_at_a_link_to_nowhere, log_at_a_link_to_itself, small_files, no_files,
@@ -423,7 +424,7 @@ def test_a_log_that_is_a_pipe(place):
     os.mkfifo(path)
     place.config["log"] = {"access": str(path)}
     check = place.command("check")
-    assert check.returncode == 0 and f'"{path}" is a pipe: `run` is refused while nobody reads it' in check.stderr
+    assert check.returncode == 0 and f'"{path}" is a pipe: `run` fails while no process reads it' in check.stderr
     assert "No such device or address" in place.command("run").stderr
     with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb"):
         assert runs(place)

@@ -218,7 +218,7 @@ def test_of_its_boxes_the_edge_has_no_log(world):
     box = world.box()
     assert world.get(box).status == 200
     done = world.edge.command("box", "logs", box, check=False)
-    assert done.returncode == 1 and "it is a box of the control plane" in done.stderr
+    assert done.returncode == 1 and "a box of the control plane" in done.stderr
 
 
 def test_resumed_after_a_while(world):
@@ -294,7 +294,7 @@ def test_unknown_and_removed_boxes(world):
 
 def test_box_in_error(world):
     box = world.box(state="error")
-    assert "in error" in error_of(world.get(box))["error"]
+    assert "reports an error" in error_of(world.get(box))["error"]
     assert world.plane.count("resume", box) == 1
     assert world.get(box).status == 503  # remembered
     assert world.plane.count("resume", box) == 1
@@ -353,7 +353,7 @@ def test_down_and_up_again(make_world):
         calls = plane.count()
         world.heal()
         assert plane.count() > calls
-        world.edge.stderr.wait_for(lambda line: "left alone" in line)
+        world.edge.stderr.wait_for(lambda line: "pause for a while" in line)
         world.edge.stderr.wait_for(lambda line: "answers again" in line)
 
 

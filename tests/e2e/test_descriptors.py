@@ -67,13 +67,13 @@ def test_messages_have_descriptors_of_their_own(world, tmp_path):
     with RawOrigin(silent) as app, filled(edge, app):
         os.rename(tmp_path / "access.log", tmp_path / "access.log.1")
         edge.process.send_signal(signal.SIGUSR1)
-        edge.stderr.wait_for(lambda line: "access log was opened again" in line, LONG)
+        edge.stderr.wait_for(lambda line: "access log was reopened" in line, LONG)
         edge.process.send_signal(signal.SIGHUP)
         edge.stderr.wait_for(lambda line: "reloaded: configuration 2 is in use" in line, LONG)
     edge.get("nowhere.test")
     edge.wait_until(lambda: (tmp_path / "access.log").read_text().count("nowhere.test") == 1, LONG, "a line")
     assert edge.pids("worker") == [worker]
-    assert not any("cannot be taken" in line for line in edge.stderr.lines)
+    assert not any("cannot be read without" in line for line in edge.stderr.lines)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to count the descriptors of a worker")
@@ -92,9 +92,9 @@ def test_a_message_that_cannot_be_taken_is_said_again(world, tmp_path):
         limit(worker, count(), count())
         os.rename(tmp_path / "access.log", tmp_path / "access.log.1")
         edge.process.send_signal(signal.SIGUSR1)
-        edge.stderr.wait_for(lambda line: "boxedge[worker 0]: a message of type 4 cannot be taken" in line, LONG)
+        edge.stderr.wait_for(lambda line: "boxedge[worker 0]: a message of type 4 cannot be read without" in line, LONG)
         edge.process.send_signal(signal.SIGHUP)
-        edge.stderr.wait_for(lambda line: "boxedge[worker 0]: a message of type 2 cannot be taken" in line, LONG)
+        edge.stderr.wait_for(lambda line: "boxedge[worker 0]: a message of type 2 cannot be read without" in line, LONG)
         assert not any("reloaded:" in line for line in edge.stderr.lines)
     edge.stderr.wait_for(lambda line: "reloaded: configuration 2 is in use" in line, LONG)
 

@@ -406,7 +406,7 @@ def test_the_log_of_a_container(world, tty):
     box.remove()
     world.wait_state("writer", "gone", None)
     done = world.edge.command("box", "logs", "writer", check=False)
-    assert done.returncode == 1 and "The edge knows no box writer" in done.stderr
+    assert done.returncode == 1 and "The edge does not know the box writer" in done.stderr
 
 
 def test_a_log_is_followed(world):

@@ -229,7 +229,7 @@ def test_it_waits_for_its_port(start, port):
         taken.setblocking(False)
         failed = edge.command("box", "start", "web", check=False)
         assert failed.returncode == 1
-        assert f"something else on this machine listens on its port {port}." in failed.stderr
+        assert f"another program on this machine listens on its port {port}." in failed.stderr
         assert edge.starts() == 0
         # Free again while it waits: it starts.
         waiting = threading.Thread(target=lambda: edge.command("box", "start", "web"))
@@ -389,7 +389,7 @@ def test_errors_of_the_commands(start, port):
     edge = start(app(port))
     for verb in ("logs", "start", "stop"):
         unknown = edge.command("box", verb, "other", check=False)
-        said = "The edge knows no box other." if verb == "logs" else "other is no box of `processes`"
+        said = "The edge does not know the box other." if verb == "logs" else "other is not a box of `processes`"
         assert unknown.returncode == 1 and said in unknown.stderr
         assert edge.command("box", verb, "../x", check=False).returncode == 2
     assert edge.command("box", "logs", "web", "-n", "0", check=False).returncode == 2
@@ -463,7 +463,7 @@ def test_the_death_of_the_box_init_ends_it(start, port):
     os.kill(int(status.partition("PPid:")[2].split()[0]), signal.SIGKILL)
     assert all(ended(fd) for fd in fds)
     edge.wait_until(lambda: edge.state() == "paused", what="being paused")
-    assert "its box init died, and it with it" in edge.log()
+    assert "its box init died and ended it" in edge.log()
     assert edge.about(port)["pid"] not in pids
 
 

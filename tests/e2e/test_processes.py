@@ -354,7 +354,7 @@ def test_usr1_goes_on_in_a_new_file(make_edge, tmp_path, origin):
             log.rename(tmp_path / f"access.log.{i}")
             start = len(edge.stderr.lines)
             edge.process.send_signal(signal.SIGUSR1)
-            said(edge, "opened again", start)
+            said(edge, "reopened", start)
             load.wait_more(50)
     assert load.failures == []
     edge.stop()

@@ -241,7 +241,7 @@ def test_a_tls_handshake_that_stops(make_edge):
     edge = make_edge(workers=1, config={"timeouts": {"handshake": "300ms"}})
     with edge.socket("tls") as sock:
         sock.sendall(b"\x16\x03\x01")
-        edge.stderr.wait_for(lambda line: "a TLS handshake of 127.0.0.1 fails: It did not come to its end within "
+        edge.stderr.wait_for(lambda line: "a TLS handshake of 127.0.0.1 fails: It did not finish within "
                                           "timeouts.handshake." in line)
 
 
@@ -260,7 +260,7 @@ def test_proxy_protocol_headers(make_edge, sent, quoted):
         with contextlib.suppress(ConnectionError):
             assert sock.recv(100) == b""
     line = edge.stderr.wait_for(lambda line: "a PROXY protocol header of 127.0.0.1 is refused: The connection does not begin "
-                                             "with a whole and right header." in line)
+                                             "with a complete and valid header." in line)
     assert quoted in line and "s3cret" not in line
 
 

@@ -226,7 +226,7 @@ static void certificates(void **state)
     EXPECT("state_dir: s\ncertificates: [{chain: early.pem, key: early.key}]\n", 0,
            "it is not valid yet; clients");
     EXPECT("state_dir: s\ncertificates: [{chain: stranger.pem, key: stranger.key}]\n", 0,
-           "stranger.pem\" is for none of the hosts that are served here",
+           "stranger.pem\" covers none of the hosts of this edge",
            "warning: certificates: none is for *.p.example: requests for it over TLS get 421");
     EXPECT("state_dir: s\ncertificates: [{chain: good.pem, key: good.key}]\n"
            "upstreams: [{name: api, servers: [\"127.0.0.1:1\"]}]\napi: {hosts: [api.example]}\n",

@@ -42,7 +42,7 @@ static void test_breaker(void **state)
     control_world_resume(w); /* nobody is asked */
     WAIT(w, w->resumeds == 1);
     assert_int_equal(w->result, PROVIDER_UNAVAILABLE);
-    assert_non_null(strstr(w->sentence, "tried again soon"));
+    assert_non_null(strstr(w->sentence, "tries again soon"));
     assert_int_equal(w->server->requests, BREAKER_FAILURES);
     loop_skip(w->loop, BREAKER_FIRST_MS);
     server_will_answer(w->server, 200, RUNNING);

@@ -99,7 +99,7 @@ static void failures_say_what_happened(void **state)
     frozen->refuses = 409;
     docker_world_begin(world);
     assert_string_equal(resume_and_wait(world, "a", PROVIDER_FAILED)->sentence,
-                        "The box's container ended as soon as it was started, with exit code 7.");
+                        "The box's container ended right after its start, with exit code 7.");
     assert_string_equal(resume_and_wait(world, "b", PROVIDER_FAILED)->sentence,
                         "The container engine could not start the box's container.");
     assert_string_equal(resume_and_wait(world, "c", PROVIDER_FAILED)->sentence,
@@ -123,7 +123,7 @@ static void a_loop_is_told_with_its_reason(void **state)
         crash(world, container, "a", 3);
     }
     assert_string_equal(resume_and_wait(world, "a", PROVIDER_FAILED)->sentence,
-                        "The box's container ends again as soon as it was started (exited, exit code 3).\x1f"
+                        "The box's container ends right after each start (exited, exit code 3).\x1f"
                         "Its log ends: Error: no database at db:5432");
     assert_int_equal(container->acts, DOCKER_CRASHES_MAX);
     /* The next who asks has it tried once more, and hears it at once if it ends again. */
@@ -131,7 +131,7 @@ static void a_loop_is_told_with_its_reason(void **state)
     crash(world, container, "a", 4);
     container->log = NULL;
     assert_string_equal(resume_and_wait(world, "a", PROVIDER_FAILED)->sentence,
-                        "The box's container ends again as soon as it was started (exited, exit code 4).");
+                        "The box's container ends right after each start (exited, exit code 4).");
     resume_and_wait(world, "a", PROVIDER_OK);
     /* One that ran for long is no loop, whatever was before. */
     loop_skip(world->loop, DOCKER_CRASH_MS);

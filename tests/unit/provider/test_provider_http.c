@@ -57,7 +57,7 @@ static void test_polled_for_so_long(void **state)
     }
     assert_in_range(polls, 1, CONTROL_RESUME_MS / (POLL_LAST_MS * 6 / 5));
     assert_int_equal(w->result, PROVIDER_FAILED);
-    assert_string_equal(w->sentence, "The control plane did not bring the box to run in time.");
+    assert_string_equal(w->sentence, "The control plane did not start the box in time.");
 }
 
 /* The last poll, before its time was over, had no answer. */
@@ -73,7 +73,7 @@ static void test_polled_in_vain(void **state)
     control_world_pass(w, CONTROL_RESUME_MS);
     WAIT(w, w->resumeds == 1);
     assert_int_equal(w->result, PROVIDER_UNAVAILABLE);
-    assert_string_equal(w->sentence, "The control plane cannot be asked how the box is.");
+    assert_string_equal(w->sentence, "The control plane cannot be asked about the box.");
 }
 
 static void test_ends_of_resumes(void **state)
@@ -311,7 +311,7 @@ static void test_too_much_is_asked(void **state)
     loop_turn(w->loop, 0);
     assert_int_equal(w->resumeds, 1);
     assert_int_equal(w->result, PROVIDER_UNAVAILABLE);
-    assert_string_equal(w->sentence, "Too much is asked of the control plane already.");
+    assert_string_equal(w->sentence, "Too many calls to the control plane are in progress.");
 }
 
 static void test_freed_under_way(void **state)

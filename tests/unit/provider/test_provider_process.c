@@ -260,7 +260,7 @@ static void the_first_listing_waits_for_the_runner_so_long(void **state)
     asked(w, RUNNER_START, "web");
 }
 
-static const char no_runner[] = "resumed web unavailable The process that runs boxes is not there.";
+static const char no_runner[] = "resumed web unavailable The process that runs boxes is not running.";
 
 static void a_resume_waits_for_a_runner_so_long(void **state)
 {
@@ -327,7 +327,7 @@ static void failures_have_their_sentence(void **state)
     EXPECT(w, "resumed web failed No.");
     w->provider->resume(w->provider, STR("web"));
     say_done(w, asked(w, RUNNER_START, "web"), RUNNER_UNKNOWN, "");
-    EXPECT(w, "resumed web failed The process that runs boxes does not know this one (yet).");
+    EXPECT(w, "resumed web failed The process that runs boxes does not know this box (yet).");
     w->provider->resume(w->provider, STR("nobody"));
     w->provider->look(w->provider, STR("nothing"));
     assert_true(w->log_read == w->log_count); /* not from within */

@@ -232,7 +232,7 @@ static void something_else_keeps_its_port(void **state)
     }
     assert_int_equal(status_of(w).state, RUNNER_STOPPED);
     snprintf(sentence, sizeof(sentence),
-             "The box cannot be started: something else on this machine listens on its port %u.", w->port);
+             "The box cannot be started: another program on this machine listens on its port %u.", w->port);
     expect(w, 0, 1, RUNNER_FAILED, sentence);
     assert_int_equal(w->stopped, 1);
 }
