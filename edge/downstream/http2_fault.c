@@ -107,7 +107,7 @@ void http2_fault_at_guard(http2_conn_t *conn)
  * none. */
 static void refuse_stream(http2_conn_t *conn)
 {
-    const fault_t fault = {.reason = "The client has more requests under way than limits.streams allows."};
+    const fault_t fault = {.reason = "The client has more open requests than limits.streams allows."};
     exchange_t *ex = exchange_new(&conn->client, &http2_client_ops, NULL);
     counter_add(&conn->client.context->counters->http2_streams_refused_total, 1);
     ex->request.version = HTTP_2;

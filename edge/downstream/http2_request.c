@@ -78,7 +78,7 @@ static void take_pseudo(http2_head_t *head, exchange_t *ex, str_t name, str_t va
 {
     unsigned bit = pseudo_bit(name);
     if (bit == 0) {
-        blame(head, ex, "A field begins with ':' and is no pseudo-field of requests.", name);
+        blame(head, ex, "A field begins with ':' but is not a pseudo-field of requests.", name);
         return;
     }
     if ((head->pseudo & bit) != 0) {
@@ -119,7 +119,7 @@ static void take_regular(http2_head_t *head, exchange_t *ex, const http2_head_li
         if (seen && id == FIELD_COOKIE)
             head->count--; /* all cookie crumbs form one field */
         if (is_of_connection(id, value)) {
-            blame(head, ex, "The request has a field that is about one connection of HTTP/1.", name);
+            blame(head, ex, "The request has a connection-specific field, which HTTP/2 forbids.", name);
             return;
         }
     }
@@ -237,13 +237,13 @@ static http2_refusal_t check_target(const request_t *request)
 static http2_refusal_t check_connect(const http2_head_t *head, request_t *request, bool end_stream)
 {
     if (head->protocol.n == 0)
-        return refuse(501, "not_implemented", "CONNECT is not offered here.");
+        return refuse(501, "not_implemented", "The edge does not support CONNECT.");
     if (!str_ieq(head->protocol, STR("websocket")))
-        return refuse(501, "not_implemented", "The only :protocol here is websocket.");
+        return refuse(501, "not_implemented", "The only supported :protocol is websocket.");
     if (!str_eq(fields_value(&request->fields, FIELD_SEC_WEBSOCKET_VERSION), STR("13")))
         return bad("A WebSocket handshake needs Sec-WebSocket-Version: 13.");
     if (end_stream || request->content_length != LENGTH_UNKNOWN)
-        return bad("A WebSocket handshake leaves its stream open and has no length.");
+        return bad("A WebSocket handshake must leave its stream open and have no Content-Length.");
     request->method = STR("GET");
     request->websocket = true;
     request->has_body = false; /* the tunnel follows */
@@ -257,7 +257,7 @@ static http2_refusal_t check_expect(request_t *request)
     if (expect == NULL)
         return good;
     if (!str_ieq(expect->value, STR("100-continue")))
-        return refuse(417, "expectation_failed", "The only expectation here is 100-continue.");
+        return refuse(417, "expectation_failed", "The only supported expectation is 100-continue.");
     request->expect_continue = request->has_body;
     return good;
 }
@@ -267,7 +267,7 @@ static http2_refusal_t check_method(const request_t *request)
     if (!grammar_is_token(request->method))
         return bad_text("The method is not a token.", request->method, grammar_is_token);
     if (request->method.n > METHOD_MAX)
-        return refuse(501, "not_implemented", "No method is that long.");
+        return refuse(501, "not_implemented", "The method is too long.");
     return good;
 }
 
@@ -315,7 +315,7 @@ static http2_refusal_t check(http2_head_t *head, exchange_t *ex, bool end_stream
     if ((head->seen & (UINT64_C(1) << FIELD_COOKIE)) != 0)
         fields_join_cookies(request_head_pool(ex, head->bytes), &request->fields);
     if (head->repeated)
-        return bad_in("A field that must come once came twice.", head->repeated_name);
+        return bad_in("A field that must appear once appears twice.", head->repeated_name);
     http2_refusal_t refusal = check_method(request);
     bool connect = str_eq(request->method, STR("CONNECT"));
     if (refusal.status == 0 && connect)

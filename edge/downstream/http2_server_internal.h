@@ -259,7 +259,7 @@ typedef struct http2_fault {
 } http2_fault_t;
 
 /* Reasons for ENHANCE_YOUR_CALM. */
-#define HTTP2_CALM_BUCKET "Control frames, resets, empty DATA and heads over the limits come too fast."
+#define HTTP2_CALM_BUCKET "The client sends control frames, resets, empty DATA or oversized heads too fast."
 #define HTTP2_CALM_HEAD   "A field section is more than 16 times as large as limits.head_size."
 
 /* Sets the callback that remembers frames for reports of faults. */

@@ -89,7 +89,7 @@ bool budget_may_close(const client_t *client);
 bool budget_refuses(exchange_t *ex);
 /* Records in the access line that the exchange ends because memory is short (relief.h). */
 void budget_note_relief(exchange_t *ex);
-#define BUDGET_RELIEF_REASON "Memory is short, and this client holds some without getting further."
+#define BUDGET_RELIEF_REASON "Memory is short, and this client holds some without making progress."
 /* Answers an exchange with 503 `overloaded`. */
 void budget_shed(exchange_t *ex);
 /* Whether the rule would refuse another exchange like this one. */

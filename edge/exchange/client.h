@@ -68,7 +68,7 @@ void client_keeps(client_t *client, uint64_t before, uint64_t after);
  * trusted_proxies or health checks. client_uncount reverts the count, if any.
  */
 MUST_USE bool client_count(client_t *client, bool limited);
-#define CLIENT_HAS_MANY "The client has as many as limits.connections_per_client allows."
+#define CLIENT_HAS_MANY "The client already has limits.connections_per_client connections."
 void client_uncount(client_t *client);
 /* For a codec's destroy, before it frees itself: leaves the worker's list and closes the connection, or
  * leaves it to a farewell (farewell.h). */

@@ -196,7 +196,7 @@ const char *chunked_fault(const chunked_t *chunked)
     assert(chunked->state == BAD);
     switch ((enum state)chunked->failed) {
     case SIZE:
-        return "The size of a chunk is no hexadecimal number, or too large.";
+        return "The size of a chunk is not a hexadecimal number, or is too large.";
     case SIZE_SPACE:
     case EXTENSION:
         return "The extensions of a chunk are malformed or too long.";

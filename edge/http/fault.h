@@ -17,7 +17,7 @@
 struct chunked;
 
 /* For a forbidden trailer (field_trailer_allowed). */
-#define FAULT_TRAILER        "A trailer has a name that may come in a head only."
+#define FAULT_TRAILER        "A trailer has a name that is allowed in a head only."
 #define FAULT_PSEUDO_TRAILER "A trailer is a pseudo-field."
 
 typedef enum fault_kind {

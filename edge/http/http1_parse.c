@@ -107,7 +107,8 @@ static bool take_version(parser_t *p, str_t line)
         return false;
     }
     if (version.p[5] != '1' || version.p[7] > '1')
-        return refuse(p, 505, "version_not_supported", "Only HTTP/1.0, HTTP/1.1 and HTTP/2 are spoken here.");
+        return refuse(p, 505, "version_not_supported",
+                      "The edge supports only HTTP/1.0, HTTP/1.1 and HTTP/2.");
     p->request->version = version.p[7] == '1' ? HTTP_1_1 : HTTP_1_0;
     return true;
 }
@@ -160,7 +161,7 @@ static bool take_target(parser_t *p, str_t target)
         return false;
     }
     if (str_eq(p->request->method, STR("CONNECT")))
-        return refuse(p, 501, "not_implemented", "CONNECT is not offered here.");
+        return refuse(p, 501, "not_implemented", "The edge does not support CONNECT.");
     if (target.p[0] != '/' && !str_eq(target, STR("*")))
         return take_absolute(p, target);
     if (target.p[0] == '*' && !str_eq(p->request->method, STR("OPTIONS")))
@@ -190,7 +191,7 @@ static bool take_request_line(parser_t *p, str_t line)
     if (line.n < method.n + 10 || line.p[line.n - 9] != ' ')
         return bad_line(p, line, NO_VERSION);
     if (method.n > HTTP1_METHOD_MAX)
-        return refuse(p, 501, "not_implemented", "No method is that long.");
+        return refuse(p, 501, "not_implemented", "The method is too long.");
     return take_version(p, line) && take_target(p, str_make(line.p + method.n + 1, line.n - method.n - 10));
 }
 
@@ -252,7 +253,7 @@ static bool take_field(parser_t *p, const field_t *field)
         return true;
     }
     if (has(p, field->id) && field_is_single(field->id))
-        return bad_in(p, "A field that must come once came twice.", field->name);
+        return bad_in(p, "A field that must appear once appears twice.", field->name);
     p->seen |= UINT64_C(1) << field->id;
     switch (field->id) {
     case FIELD_HOST:
@@ -310,7 +311,7 @@ static bool resolve_framing(parser_t *p)
         return bad(p, "HTTP/1.0 has no Transfer-Encoding.");
     if (!str_ieq(p->transfer_encoding, STR("chunked"))) {
         if (grammar_is_token(p->transfer_encoding) && !str_ieq(p->transfer_encoding, STR("identity")))
-            return refuse(p, 501, "not_implemented", "The only transfer coding here is chunked.");
+            return refuse(p, 501, "not_implemented", "The only supported transfer coding is chunked.");
         return bad_in(p, "Transfer-Encoding is not exactly chunked.", p->transfer_encoding);
     }
     p->head->chunked = true;
@@ -347,7 +348,7 @@ static bool resolve_expect(parser_t *p)
     if (!has(p, FIELD_EXPECT) || p->request->version == HTTP_1_0)
         return true;
     if (!str_ieq(p->expect, STR("100-continue")))
-        return refuse(p, 417, "expectation_failed", "The only expectation here is 100-continue.");
+        return refuse(p, 417, "expectation_failed", "The only supported expectation is 100-continue.");
     p->request->expect_continue = p->request->has_body;
     return true;
 }

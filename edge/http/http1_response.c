@@ -104,7 +104,7 @@ static bool take_length(parser_t *p, const field_t *field)
         if (!str_to_uint(one, INT64_MAX, &length))
             return bad(p, "Content-Length is not a number.", field->value);
         if (p->has_length && length != p->response->content_length)
-            return bad(p, "Content-Length is said more than once, with numbers that differ.", field->value);
+            return bad(p, "Content-Length appears more than once, with different numbers.", field->value);
         p->has_length = true;
         p->response->content_length = length;
         if (comma == NULL)

@@ -121,7 +121,7 @@ static const char *reason_of_length(const response_t *response)
     if (never_a_body)
         return "An answer with 1xx or 204 has Content-Length.";
     return response->content_length != LENGTH_UNKNOWN ? "The answer has Content-Length twice."
-                                                      : "Content-Length is no number, or too large.";
+                                                      : "Content-Length is not a number, or is too large.";
 }
 
 void http2_response_refused(http2_head_t *head, arena_t *pool, const response_t *response, str_t name,
@@ -135,7 +135,7 @@ void http2_response_refused(http2_head_t *head, arena_t *pool, const response_t 
     else if (str_eq(name, STR("content-length")))
         http2_response_blame(head, pool, reason_of_length(response), value);
     else if (is_of_connection(name))
-        http2_response_blame(head, pool, "The answer has a field that is about one connection of HTTP/1.",
+        http2_response_blame(head, pool, "The answer has a connection-specific field, which HTTP/2 forbids.",
                              name);
     else if (has_capital(name))
         http2_response_blame(head, pool, "The name of a header field has a capital letter.", name);

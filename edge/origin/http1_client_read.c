@@ -138,8 +138,9 @@ static void take_head(http1_client_t *client, response_t *response, str_t rest)
     exchange_t *ex = client->ex;
     bool tunnel = response->status == 101;
     if (tunnel && !is_websocket_accept(client, response)) {
-        bad_for(client, ex->request.websocket ? "The 101 has not the Sec-WebSocket-Accept that was asked for."
-                                              : "A 101 came to a request that asked for no other protocol.");
+        bad_for(client, ex->request.websocket
+                            ? "The 101 has a wrong Sec-WebSocket-Accept."
+                            : "A 101 answers a request that did not ask for another protocol.");
         return;
     }
     loop_timer_stop(&client->timer);

@@ -309,7 +309,7 @@ def test_lengths_more_than_once(edge, values):
         response = edge.get(edge.create_preview(origin, "box", "--protocol", "h2c"))
         assert code_of(response) == (502, "bad_response")
         assert json.loads(response.body)["detail"] == (
-            "The answer has Content-Length twice." if len(values) == 2 else "Content-Length is no number, or too large.")
+            "The answer has Content-Length twice." if len(values) == 2 else "Content-Length is not a number, or is too large.")
         origin.wait(lambda o: o.resets == [(1, ErrorCodes.PROTOCOL_ERROR)])
     with FrameOrigin(lengths("3")) as origin:
         assert edge.get(edge.create_preview(origin, "box", "--protocol", "h2c")).body == b"abc"

@@ -307,7 +307,7 @@ def test_connections_that_hold_again_are_closed(edge):
             edge.wait_until(lambda: moving.moved > before + 100_000, what="the download to go on")
             assert moving.resets > 0 and moving.goaway is None and not stays.done()
             served(edge)
-    reason = "Memory is short, and this client holds some without getting further."
+    reason = "Memory is short, and this client holds some without making progress."
     edge.wait_for_line(reason="overloaded", detail=reason)
     edge.stderr.wait_for(lambda line: f"an HTTP/2 connection of 127.0.0.1 ends with ENHANCE_YOUR_CALM: {reason}" in line)
 

@@ -26,7 +26,7 @@ ANSWERS = {
     "nul": (OK + b"Set-Cookie: s3cret\x00\r\n\r\n", "The value of a header field has a control character.",
             '"Set-Cookie", byte 0x00'),
     "lengths": (OK + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nok",
-                "Content-Length is said more than once, with numbers that differ.", '"3"'),
+                "Content-Length appears more than once, with different numbers.", '"3"'),
     "both": (OK + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\nok",
              "Content-Length and Transfer-Encoding exclude each other.", ""),
     "fields": (OK + b"X: y\r\n" * 101 + b"\r\n", "The answer has more header fields than limits.head_fields allows.", ""),
@@ -94,15 +94,15 @@ H2_ANSWERS = {
                "The only field of an answer that begins with ':' is :status.", '":path"'),
     "lengths": ([(":status", "200"), ("content-length", "2"), ("content-length", "3")],
                 "The answer has Content-Length twice.", '"3"'),
-    "length_text": ([(":status", "200"), ("content-length", "2a")], "Content-Length is no number, or too large.", '"2a"'),
+    "length_text": ([(":status", "200"), ("content-length", "2a")], "Content-Length is not a number, or is too large.", '"2a"'),
     "length_204": ([(":status", "204"), ("content-length", "7")], "An answer with 1xx or 204 has Content-Length.", '"7"'),
     "no_body": ([(":status", "200"), ("content-length", "2")],
                 "The answer ends with its head, and its Content-Length says that a body follows.", ""),
     "interim": ([(":status", "103")], "An interim answer (1xx) ends its stream.", ""),
     "connection": ([(":status", "200"), ("connection", "s3cret")],
-                   "The answer has a field that is about one connection of HTTP/1.", '"connection"'),
+                   "The answer has a connection-specific field, which HTTP/2 forbids.", '"connection"'),
     "chunked": ([(":status", "200"), ("transfer-encoding", "chunked")],
-                "The answer has a field that is about one connection of HTTP/1.", '"transfer-encoding"'),
+                "The answer has a connection-specific field, which HTTP/2 forbids.", '"transfer-encoding"'),
     "te": ([(":status", "200"), ("te", "s3cret")], "A field has a name or value that HTTP/2 does not allow.", '"te"'),
     "capital": ([(":status", "200"), ("X-Odd\x01" + "y" * 30, "s3cret")], "The name of a header field has a capital letter.",
                 r'"X-Odd\x01' + "y" * 26 + '"...'),
@@ -153,18 +153,18 @@ def bad_answer_over_http2(edge, answers, reason, quoted):
         assert f"box box, port {origin.port}" in said(edge, reason, quoted)
 
 
-TRAILER = "A trailer has a name that may come in a head only."
+TRAILER = "A trailer has a name that is allowed in a head only."
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n"
 # What an app over HTTP/1 sends with the head of its answer -> the reason, and the quote in the log.
 CUTS = {
-    "chunk": (CHUNKED + b"xyz\r\n", "The size of a chunk is no hexadecimal number, or too large.", "byte 0x78"),
+    "chunk": (CHUNKED + b"xyz\r\n", "The size of a chunk is not a hexadecimal number, or is too large.", "byte 0x78"),
     "trailer": (CHUNKED + b"0\r\nSet-Cookie: s3cret\r\n\r\n", TRAILER, '"Set-Cookie"'),
     "trailer_name": (CHUNKED + b"0\r\nA\x01: s3cret\r\n\r\n",
                      "The name of a header field has a character that is not allowed there.", '"A", byte 0x01'),
     "trailer_lf": (CHUNKED + b"0\r\nA: s3cret\n\r\n", "A line of the head ends with LF alone, without CR.", '"A"'),
 }
 OTHER_LENGTH = "The body of the answer is not as long as its Content-Length."
-OF_HTTP1 = "The answer has a field that is about one connection of HTTP/1."
+OF_HTTP1 = "The answer has a connection-specific field, which HTTP/2 forbids."
 
 
 def trailers(*fields, flags=END_HEADERS | END_STREAM):

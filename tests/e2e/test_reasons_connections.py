@@ -17,7 +17,7 @@ from harness import RawOrigin
 
 RULE = "A frame breaks a rule of HTTP/2."
 SIZE = "A frame is longer than 16384 bytes, or has a length that its kind does not allow."
-BUCKET = "Control frames, resets, empty DATA and heads over the limits come too fast."
+BUCKET = "The client sends control frames, resets, empty DATA or oversized heads too fast."
 LONG_FIELD = b"\x00\x01x\x7f\x81\x7c" + b"v" * 16000
 HPACK = "A field block cannot be decoded (HPACK)."
 
@@ -144,7 +144,7 @@ def test_time_is_over(make_edge, sent):
 
 def test_more_requests_than_streams(make_edge):
     """nghttp2 refuses them unread: their access lines have no path, and all else that is known."""
-    reason = "The client has more requests under way than limits.streams allows."
+    reason = "The client has more open requests than limits.streams allows."
     edge = make_edge(workers=1, kinds=("plain", "tls"), config={"limits": {"streams": 2}})
     with RawOrigin(lambda conn: (conn.read_head(), conn.wait_closed())) as origin:
         host = edge.create_preview(origin)
@@ -269,5 +269,5 @@ def test_more_connections_than_a_client_may_have(make_edge):
     with edge.socket("plain"), edge.socket("plain"), edge.socket("plain") as third:
         with contextlib.suppress(ConnectionError):
             assert third.recv(100) == b""
-        edge.stderr.wait_for(lambda line: "a connection of 127.0.0.1 is refused: The client has as many as "
-                                          "limits.connections_per_client allows." in line)
+        edge.stderr.wait_for(lambda line: "a connection of 127.0.0.1 is refused: The client already has "
+                                          "limits.connections_per_client connections." in line)

@@ -21,10 +21,10 @@ NAME = "The name of a header field has a character that is not allowed there."
 CONTROL = "The value of a header field has a control character."
 TARGET = "The request target is empty or has characters that must be percent-encoded."
 VERSION = "The request line does not end with a space and HTTP/1.0 or HTTP/1.1."
-OF_CONNECTION = "The request has a field that is about one connection of HTTP/1."
-TRAILER = "A trailer has a name that may come in a head only."
+OF_CONNECTION = "The request has a connection-specific field, which HTTP/2 forbids."
+TRAILER = "A trailer has a name that is allowed in a head only."
 EMPTY = "A pseudo-field is empty."
-TWICE = "A field that must come once came twice."
+TWICE = "A field that must appear once appears twice."
 
 
 @dataclasses.dataclass
@@ -106,7 +106,7 @@ ROWS = {
     "length and coding": Http1(lines(b"Content-Length: 5", b"Transfer-Encoding: chunked"),
                                "Content-Length and Transfer-Encoding exclude each other.", page=True, host=True),
     # ---- HTTP/1: bodies and trailers
-    "chunk size": Http1(CHUNKED + b"\r\nxyz\r\n", "The size of a chunk is no hexadecimal number, or too large.", "byte 0x78",
+    "chunk size": Http1(CHUNKED + b"\r\nxyz\r\n", "The size of a chunk is not a hexadecimal number, or is too large.", "byte 0x78",
                         "bad_chunk", True, host=True),
     "chunk end": Http1(CHUNKED + b"\r\n1\r\nab\r\n", "A chunk does not end with CR LF.", "byte 0x62", "bad_chunk", True, host=True),
     "chunk extension": Http1(CHUNKED + b"\r\n1;a\x01\r\n", "The extensions of a chunk are malformed or too long.",
@@ -129,8 +129,8 @@ ROWS = {
     "h2 empty Host": Http2("Host is empty.", fields=[("host", "")]),
     "h2 :path twice": Http2("A pseudo-field came twice.", '":path"', fields=[(":path", "/s3cret")]),
     "h2 late pseudo-field": Http2("A pseudo-field came after another field.", '":method"', first=[("a", "b")]),
-    "h2 :status": Http2("A field begins with ':' and is no pseudo-field of requests.", '":status"', fields=[(":status", "200")]),
-    "h2 odd pseudo-field": Http2("A field begins with ':' and is no pseudo-field of requests.", r'":x\x01"',
+    "h2 :status": Http2("A field begins with ':' but is not a pseudo-field of requests.", '":status"', fields=[(":status", "200")]),
+    "h2 odd pseudo-field": Http2("A field begins with ':' but is not a pseudo-field of requests.", r'":x\x01"',
                                  fields=[(":x\x01", "s3cret")]),
     "h2 method": Http2("The method is not a token.", '"G", byte 0x28', head={":method": "G(T"}, method="G(T", malformed=False,
                         page=False),

@@ -178,7 +178,7 @@ static void test_trailers(void **state)
     static const char *const cases[][2] = {
         {":status", FAULT_PSEUDO_TRAILER},
         {"content-length", FAULT_TRAILER},
-        {"upgrade", "The answer has a field that is about one connection of HTTP/1."},
+        {"upgrade", "The answer has a connection-specific field, which HTTP/2 forbids."},
         {"X", "The name of a header field has a capital letter."},
         {"x y", HTTP2_RESPONSE_BAD_FIELD},
     };
