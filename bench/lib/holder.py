@@ -2,10 +2,10 @@
 takes uploads (with a Content-Length) to their end before it answers.
 
     holder.py origin PORT                                             serves until its stdin ends
-    holder.py hold KIND PORT HOST COUNT                               KIND is plain, tls or websocket
+    holder.py hold KIND PORT HOST COUNT          KIND is plain, tls, h2, websocket (over TLS) or websocket-plain
 
-`hold` opens COUNT connections, each of which carries one request (or a WebSocket handshake over TLS), prints "held N",
-and closes them when its stdin ends.
+`hold` opens COUNT connections, each of which carries one request (or a WebSocket handshake), prints "held N", and
+closes them when its stdin ends.
 """
 
 import base64
@@ -15,6 +15,8 @@ import selectors
 import socket
 import ssl
 import sys
+
+import http2
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -110,8 +112,9 @@ def hold(kind, port, host, count):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols(["http/1.1"])
-    if kind == "websocket":
+    context.set_alpn_protocols(["h2" if kind == "h2" else "http/1.1"])
+    websocket = kind.startswith("websocket")
+    if websocket:
         request = (f"GET /ws HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n").encode()
     else:
@@ -119,10 +122,13 @@ def hold(kind, port, host, count):
     held = []
     for _ in range(count):
         stream = socket.create_connection(("127.0.0.1", port), timeout=20)
-        if kind != "plain":
+        if not kind.endswith("plain"):
             stream = context.wrap_socket(stream, server_hostname=host)
-        stream.sendall(request)
-        read_response(stream, b"101" if kind == "websocket" else b"200")
+        if kind == "h2":
+            http2.Client(stream, host).get(1)
+        else:
+            stream.sendall(request)
+            read_response(stream, b"101" if websocket else b"200")
         held.append(stream)
     print(f"held {len(held)}", flush=True)
     sys.stdin.read()

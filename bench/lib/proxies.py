@@ -183,6 +183,11 @@ api:
         raise RuntimeError(f"boxedge preview create: {done.stdout}{done.stderr}")
 
 
+def build(name, binary):
+    """Another build of boxedge, as a proxy with this name."""
+    return type(name, (Boxedge,), {"name": name, "binary": binary})
+
+
 class Nginx(Proxy):
     name = "nginx"
     binary = "nginx"

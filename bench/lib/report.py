@@ -3,6 +3,9 @@
 import os
 import statistics
 
+# Names of the builds of boxedge among the proxies: none is another proxy to be compared with.
+BUILDS = ["boxedge"]
+
 
 def machine():
     model = next((l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), "?")
@@ -32,7 +35,7 @@ def best(samples, key, lower_is_better, excluding=()):
 def table(case, samples):
     """A Markdown table of one case. `samples`: proxy -> list of samples."""
     key, digits, lower = case.key, case.digits, case.lower_is_better
-    others = best(samples, key, lower, excluding=("boxedge",))
+    others = best(samples, key, lower, excluding=BUILDS)
     names = sorted((n for n in samples if samples[n]), key=lambda n: median([s[key] for s in samples[n]]), reverse=not lower)
     has_rate = any("p50_us" in s for n in names for s in samples[n])
     head = ["proxy", f"{case.unit}, median (min–max)", "to nginx", "to the best other"]
@@ -64,7 +67,7 @@ def judge(case, samples):
             value = median([s[case.key] for s in samples["boxedge"]])
             lines.append(f"target: ≤ {bound}: {value:.2f}, " + ("met" if value <= bound else "missed"))
             continue
-        other = best(samples, case.key, case.lower_is_better, excluding=("boxedge",)) if to == "best" else to
+        other = best(samples, case.key, case.lower_is_better, excluding=BUILDS) if to == "best" else to
         values = ratios(samples, "boxedge", other, case.key) if samples.get(other) else []
         if not values:
             continue
