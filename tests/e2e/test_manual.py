@@ -169,10 +169,10 @@ def zsh_offers(made, *words):
     setup = ("unset zle_bracketed_paste; PROMPT=; fpath=($FPATH_MORE $fpath); autoload -U compinit; compinit -u -D; "
              "stty cols 200 rows 200; LISTMAX=0; zstyle ':completion:*' list-separator '#'; setopt no_auto_menu "
              "no_always_last_prompt no_list_types; listed() { zle list-choices; zle -R; zle -I; print -r LISTED''NOW; }; "
-             "zle -N listed; bindkey '^I' listed; print -r READY''NOW\n")
+             "zle -N listed; bindkey '^I' listed; zle-line-init() { zle -I; print -r READY''NOW; }; zle -N zle-line-init\n")
     try:
         os.write(fd, setup.encode())
-        read_until(fd, b"READYNOW")
+        read_until(fd, b"READYNOW")  # the editor reads from here on: the terminal itself echoes nothing
         os.write(fd, (" ".join(words) + "\t").encode())
         # zsh shows no list while more input waits: the widget says when it is there.
         return read_until(fd, b"LISTEDNOW").split()
