@@ -187,3 +187,10 @@ def leave_the_network():
         return "in the machine's network: its packet filter counts"
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     return "in a network namespace of their own"
+
+
+def without_huge_pages():
+    """For this program and its children. Pages of 2 MiB hide the memory of a few thousand connections."""
+    pr_set_thp_disable = 41  # linux/prctl.h
+    if ctypes.CDLL(None).prctl(pr_set_thp_disable, 1, 0, 0, 0) != 0:
+        sys.exit("huge pages cannot be turned off here")
