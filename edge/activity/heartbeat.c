@@ -21,7 +21,7 @@ static heartbeat_length_t *find(heartbeats_t *beats, uint64_t length)
 static bool is_due(uint64_t gap, uint32_t period)
 {
     uint64_t slack = period / 8 + HEARTBEAT_SLACK_MS;
-    for (uint64_t n = 1; n <= HEARTBEAT_MISSED_MAX; n++)
+    for (uint64_t n = 1; n <= HEARTBEAT_PERIODS_MAX; n++)
         if (gap + slack >= n * period && gap <= n * period + slack)
             return true;
     return false;

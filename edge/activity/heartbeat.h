@@ -15,7 +15,7 @@
 /* Faster messages are no heartbeats: held keys and moving pointers send them. */
 #define HEARTBEAT_PERIOD_MIN_MS 500
 /* Maximum periods between two heartbeats: browsers skip or delay some in a hidden tab. */
-#define HEARTBEAT_MISSED_MAX 4
+#define HEARTBEAT_PERIODS_MAX 4
 
 typedef enum heartbeat {
     HEARTBEAT_NEW,     /* too few of this length yet */

@@ -86,7 +86,7 @@ void tunnel_close(exchange_t *ex)
     counter_sub(&ex->context->counters->tunnels_open, 1);
 }
 
-static void say_goodbye(exchange_t *ex, uint16_t code, str_t reason)
+static void send_close(exchange_t *ex, uint16_t code, str_t reason)
 {
     char *frame = arena_alloc(&ex->arena, WEBSOCKET_CLOSE_MAX);
     size_t n = websocket_close_frame(code, reason, frame);
@@ -95,10 +95,10 @@ static void say_goodbye(exchange_t *ex, uint16_t code, str_t reason)
     ex->client_ops->flush(ex);
 }
 
-static void say_restart(exchange_t *ex)
+static void close_for_restart(exchange_t *ex)
 {
     ex->local_code = "drained";
-    say_goodbye(ex, CLOSE_SERVICE_RESTART, STR("the edge restarts"));
+    send_close(ex, CLOSE_SERVICE_RESTART, STR("the edge restarts"));
 }
 
 /* Feeds the tracker. Data frames count as activity of the box; pings and closes do not. A client's heartbeats
@@ -142,7 +142,7 @@ bool tunnel_response_body(exchange_t *ex, str_t *data)
         used += n;
         if (websocket_frames_between(&tunnel->from_box)) {
             ex->client_ops->send_body(ex, str_make(data->p, used));
-            say_restart(ex);
+            close_for_restart(ex);
             return false;
         }
     }
@@ -156,7 +156,7 @@ static void drain_expired(loop_timer_t *timer)
     if (ex->state != EXCHANGE_TUNNEL || ex->response_complete)
         return; /* it has ended, and nothing more can be sent to the client */
     if (websocket_frames_between(&tunnel->from_box))
-        say_restart(ex);
+        close_for_restart(ex);
     else
         tunnel->closing = true;
 }
@@ -213,7 +213,7 @@ void tunnel_end(exchange_t *ex, const char *code, uint16_t close_code, str_t rea
         return;
     ex->local_code = code;
     if (websocket_frames_between(&tunnel->from_box))
-        say_goodbye(ex, close_code, reason);
+        send_close(ex, close_code, reason);
     else
         exchange_cut(ex);
 }

@@ -64,13 +64,13 @@ typedef struct api {
     /* by the pick step */
     balance_pick_t pick;
     balance_outcome_t outcome;
-    uint64_t tried;        /* slots of failed servers */
-    unsigned attempts;     /* number of picks */
-    uint64_t picked_us;    /* loop_precise_us */
-    uint32_t latency_us;   /* of the server that answered */
-    bool unwritten;        /* the last server failed before a byte was written to it */
-    bool written_again;    /* sent a second time after bytes of it were written */
-    place_waiter_t waiter; /* while every server is full */
+    uint64_t tried;           /* slots of failed servers */
+    unsigned attempts;        /* number of picks */
+    uint64_t picked_us;       /* loop_precise_us */
+    uint32_t latency_us;      /* of the server that answered */
+    bool unwritten;           /* the last server failed before a byte was written to it */
+    bool written_again;       /* sent a second time after bytes of it were written */
+    upstream_waiter_t waiter; /* while every server is full */
     uint32_t queued_ms;
 } api_t;
 

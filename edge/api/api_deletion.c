@@ -116,7 +116,7 @@ void api_deletion_end(exchange_t *ex)
 
 static void note(api_deletion_t *deletion, deletion_call_t *call, deletion_op_t op);
 
-static void on_noted(preview_asker_t *asker, const preview_answer_t *answer)
+static void on_noted(preview_request_t *asker, const preview_answer_t *answer)
 {
     api_deletion_t *deletion = CONTAINER_OF(api_deletion_t, asker, asker);
     exchange_t *ex = deletion->ex;
@@ -136,7 +136,7 @@ static void on_noted(preview_asker_t *asker, const preview_answer_t *answer)
     }
 }
 
-static void on_settled(preview_asker_t *asker, const preview_answer_t *answer)
+static void on_settled(preview_request_t *asker, const preview_answer_t *answer)
 {
     api_deletion_t *deletion = CONTAINER_OF(api_deletion_t, asker, asker);
     (void)answer; /* the next GET repeats an untaken report */

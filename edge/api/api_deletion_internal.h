@@ -36,7 +36,7 @@ struct api_deletion {
     api_questions_t questions;
     int no_box; /* status of the first answer that denies the box; 0: none */
     str_t content_type, body;
-    preview_asker_t asker;
+    preview_request_t asker;
     deletion_call_t call;
     api_search_t search;
     deletion_call_t *unseen; /* boxes named by id and not shown; NULL: none has previews */

@@ -40,7 +40,7 @@ struct api_preview {
     int status;         /* of the upstream's refusal; 0: no usable answer */
     str_t content_type, body;
     subrequest_t *request;
-    preview_asker_t asker;
+    preview_request_t asker;
 };
 
 /* ---- answers ---- */
@@ -127,7 +127,7 @@ static void reply_created(api_preview_t *preview, const preview_answer_t *answer
     reply_json(preview->ex, 200, json);
 }
 
-static void on_changed(preview_asker_t *asker, const preview_answer_t *answer)
+static void on_changed(preview_request_t *asker, const preview_answer_t *answer)
 {
     api_preview_t *preview = CONTAINER_OF(api_preview_t, asker, asker);
     exchange_t *ex = preview->ex;

@@ -58,7 +58,7 @@ static void serve(upstream_queue_t *queue, unsigned upstream)
 {
     list_t *list = &queue->waiters[upstream];
     while (!list_is_empty(list)) {
-        place_waiter_t *first = CONTAINER_OF(place_waiter_t, link, list->next);
+        upstream_waiter_t *first = CONTAINER_OF(upstream_waiter_t, link, list->next);
         await_complete(first->ex);
         if (list->next == &first->link)
             return;
@@ -92,8 +92,8 @@ static void on_look(loop_timer_t *timer)
         loop_timer_start(queue->worker->context.loop, timer, LOOK_MS, on_look);
 }
 
-bool upstream_queue_wait(upstream_queue_t *queue, place_waiter_t *waiter, exchange_t *ex, unsigned upstream,
-                         uint32_t most)
+bool upstream_queue_wait(upstream_queue_t *queue, upstream_waiter_t *waiter, exchange_t *ex,
+                         unsigned upstream, uint32_t most)
 {
     worker_t *worker = queue->worker;
     balance_t *balance = shm_balance(worker->context.shm);
@@ -107,7 +107,7 @@ bool upstream_queue_wait(upstream_queue_t *queue, place_waiter_t *waiter, exchan
     /* A slot may have become free after the caller's check, without a notice since nobody waited. */
     if (!upstream_queue_waiting(queue, upstream))
         serve_soon(queue, upstream);
-    *waiter = (place_waiter_t){.ex = ex, .upstream = upstream, .since_ms = loop_now(worker->context.loop)};
+    *waiter = (upstream_waiter_t){.ex = ex, .upstream = upstream, .since_ms = loop_now(worker->context.loop)};
     list_insert(&queue->waiters[upstream], &waiter->link);
     queue->count++;
     if (!loop_timer_running(&queue->look))
@@ -115,18 +115,18 @@ bool upstream_queue_wait(upstream_queue_t *queue, place_waiter_t *waiter, exchan
     return true;
 }
 
-void upstream_queue_turn(place_waiter_t *waiter)
+void upstream_queue_turn(upstream_waiter_t *waiter)
 {
     list_unlink(&waiter->link);
 }
 
-void upstream_queue_wait_on(upstream_queue_t *queue, place_waiter_t *waiter)
+void upstream_queue_wait_on(upstream_queue_t *queue, upstream_waiter_t *waiter)
 {
     assert(waiter->ex != NULL && !list_is_linked(&waiter->link));
     list_insert(queue->waiters[waiter->upstream].next, &waiter->link);
 }
 
-void upstream_queue_leave(upstream_queue_t *queue, place_waiter_t *waiter)
+void upstream_queue_leave(upstream_queue_t *queue, upstream_waiter_t *waiter)
 {
     if (waiter->ex == NULL)
         return;
@@ -145,7 +145,7 @@ void upstream_queue_freed(upstream_queue_t *queue, unsigned upstream)
         serve_soon(queue, upstream);
     else if (queue->channel != NULL &&
              balance_waiters(shm_balance(queue->worker->context.shm), upstream) != 0)
-        (void)channel_send(queue->channel, PROCESS_PLACE, upstream, STR(""), NULL, 0);
+        (void)channel_send(queue->channel, PROCESS_UPSTREAM_SLOT, upstream, STR(""), NULL, 0);
 }
 
 void upstream_queue_message(upstream_queue_t *queue, uint64_t upstream)

@@ -49,7 +49,7 @@ struct deletion_poller {
     void *owner;
     asker_state_t state;
     char key[TOKEN_FILE_MAX + 1];
-    ask_t asks[DELETION_ASKER_BOXES];
+    ask_t asks[DELETION_POLLER_BOXES];
     size_t count;
     unsigned slot;    /* of the last server */
     uint64_t sent_ms; /* unix ms of the question under way */
@@ -116,7 +116,7 @@ static void unsettled(deletion_poller_t *poller, bool there)
     uint64_t counts_at_ms = ask->closed_at_ms + DELETION_LIVING_MS + 1;
     if (there && counts_at_ms - poller->sent_ms <= DELETION_LIVING_MS + 1)
         ask->due_ms = loop_now(poller->loop) + (counts_at_ms - poller->sent_ms);
-    else if (poller->count == DELETION_ASKER_BOXES)
+    else if (poller->count == DELETION_POLLER_BOXES)
         drop(poller, 0);
     else
         wait_more(poller, ask);
@@ -234,7 +234,7 @@ void deletion_poller_add(deletion_poller_t *poller, str_t id, uint64_t asked_at_
     size_t i = 0;
     while (i < poller->count && !str_eq(str_from(poller->asks[i].id), id))
         i++;
-    if (i == DELETION_ASKER_BOXES)
+    if (i == DELETION_POLLER_BOXES)
         return;
     ask_t *ask = &poller->asks[i];
     if (i == poller->count) {

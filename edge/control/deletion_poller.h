@@ -10,8 +10,9 @@
 #include "balance.h"
 #include "loop.h"
 
-/* Maximum number of boxes that wait for an answer; each sweep of the deletion desk names the others again. */
-#define DELETION_ASKER_BOXES 256
+/* Maximum number of boxes that wait for an answer; each sweep of the deletion service names the others again.
+ */
+#define DELETION_POLLER_BOXES 256
 
 typedef struct deletion_poller deletion_poller_t;
 

@@ -1,4 +1,4 @@
-/* The store's part of deletions, on its thread: jobs of the deletion desk (deletion_service.h). */
+/* The store's part of deletions, on its thread: jobs of the deletion service (deletion_service.h). */
 #ifndef BOXEDGE_DELETION_STORE_H
 #define BOXEDGE_DELETION_STORE_H
 

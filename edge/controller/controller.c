@@ -268,7 +268,7 @@ static void supervisor_message(void *owner, ipc_message_t *message)
     case PROCESS_RELOAD_RESULT:
         admin_reload_done(controller->admin, message->value == 1, str_make(message->bytes, message->len));
         break;
-    case PROCESS_PEER:
+    case PROCESS_LINK:
         if (message->fd_count >= 1)
             worker_links_take(controller->worker_links, message->value, &message->fds[0]);
         break;
@@ -319,8 +319,8 @@ static void worker_message(void *owner, unsigned index, ipc_message_t *message)
     case PROCESS_DELETION:
         deletion_service_take(controller->deletions, index, message->value, bytes);
         break;
-    case PROCESS_PLACE:
-        worker_links_notify_all(controller->worker_links, PROCESS_PLACE, message->value, STR(""));
+    case PROCESS_UPSTREAM_SLOT:
+        worker_links_notify_all(controller->worker_links, PROCESS_UPSTREAM_SLOT, message->value, STR(""));
         break;
     case PROCESS_ACTIVE:
         idle_active(controller->idle, bytes);

@@ -57,8 +57,8 @@ struct context {
     http2_origins_t *http2_origins; /* over HTTP/2; NULL if none are made (tests) */
     slots_t *slots;                 /* by client and box; NULL if they have no bounds (tests) */
 
-    size_t usable_descriptors; /* by the limit that the process was started with */
-    uint64_t shortage_said_ms; /* last log line about a lack of descriptors; 0: never */
+    size_t usable_descriptors;   /* by the limit that the process was started with */
+    uint64_t shortage_logged_ms; /* last log line about a lack of descriptors; 0: never */
     fault_log_t client_faults, app_faults;
     fault_log_t connection_faults; /* before HTTP: limits, PROXY protocol, TLS */
 };

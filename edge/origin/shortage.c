@@ -16,9 +16,9 @@ void shortage_note(context_t *context)
     uint64_t now = loop_now(context->loop);
     char name[24];
     counter_add(&context->counters->descriptor_shortages_total, 1);
-    if (context->shortage_said_ms != 0 && now - context->shortage_said_ms < SAY_MS)
+    if (context->shortage_logged_ms != 0 && now - context->shortage_logged_ms < SAY_MS)
         return;
-    context->shortage_said_ms = now;
+    context->shortage_logged_ms = now;
     (void)snprintf(name, sizeof(name), "worker %u", context->index);
     process_log(name,
                 "no descriptor is left of %zu, with %llu clients: raise the limit (LimitNOFILE) or lower "

@@ -38,7 +38,7 @@ preview_client_t *preview_client_new(worker_t *worker)
     return calls;
 }
 
-void preview_client_leave(preview_asker_t *asker)
+void preview_client_leave(preview_request_t *asker)
 {
     if (asker->number == 0)
         return;
@@ -49,7 +49,7 @@ void preview_client_leave(preview_asker_t *asker)
 
 static void give_up(loop_timer_t *timer)
 {
-    preview_asker_t *asker = CONTAINER_OF(preview_asker_t, timer, timer);
+    preview_request_t *asker = CONTAINER_OF(preview_request_t, timer, timer);
     preview_client_leave(asker);
     asker->answered(asker, NULL);
 }
@@ -60,7 +60,7 @@ void preview_client_set_channel(preview_client_t *calls, channel_t *channel)
     if (channel != NULL)
         return;
     for (list_t *link = calls->askers.next, *next; link != &calls->askers; link = next) {
-        preview_asker_t *asker = CONTAINER_OF(preview_asker_t, link, link);
+        preview_request_t *asker = CONTAINER_OF(preview_request_t, link, link);
         next = link->next;
         loop_timer_start(calls->worker->context.loop, &asker->timer, 0, give_up);
     }
@@ -71,8 +71,8 @@ static bool post(preview_client_t *calls, process_message_t type, uint64_t numbe
     return calls->channel != NULL && channel_send(calls->channel, (uint32_t)type, number, bytes, NULL, 0);
 }
 
-static void ask(preview_client_t *calls, preview_asker_t *asker, process_message_t type, str_t bytes,
-                void (*answered)(preview_asker_t *asker, const preview_answer_t *answer))
+static void ask(preview_client_t *calls, preview_request_t *asker, process_message_t type, str_t bytes,
+                void (*answered)(preview_request_t *asker, const preview_answer_t *answer))
 {
     assert(asker->number == 0);
     asker->number = ++calls->numbers;
@@ -82,15 +82,16 @@ static void ask(preview_client_t *calls, preview_asker_t *asker, process_message
     loop_timer_start(calls->worker->context.loop, &asker->timer, sent ? ANSWER_MS : 0, give_up);
 }
 
-void preview_client_request(preview_client_t *calls, preview_asker_t *asker, const preview_call_t *call,
-                            void (*answered)(preview_asker_t *asker, const preview_answer_t *answer))
+void preview_client_request(preview_client_t *calls, preview_request_t *asker, const preview_call_t *call,
+                            void (*answered)(preview_request_t *asker, const preview_answer_t *answer))
 {
     ask(calls, asker, PROCESS_PREVIEW, str_make((const char *)call, sizeof(*call)), answered);
 }
 
-void preview_client_request_deletion(preview_client_t *calls, preview_asker_t *asker,
+void preview_client_request_deletion(preview_client_t *calls, preview_request_t *asker,
                                      const deletion_call_t *call,
-                                     void (*answered)(preview_asker_t *asker, const preview_answer_t *answer))
+                                     void (*answered)(preview_request_t *asker,
+                                                      const preview_answer_t *answer))
 {
     ask(calls, asker, PROCESS_DELETION, deletion_call_bytes(call), answered);
 }
@@ -99,7 +100,7 @@ void preview_client_request_deletion(preview_client_t *calls, preview_asker_t *a
 
 /* The end of a call, until the controller takes it. */
 typedef struct told {
-    preview_asker_t asker;
+    preview_request_t asker;
     preview_client_t *calls;
     loop_timer_t again;
     list_t link; /* in calls->told */
@@ -123,7 +124,7 @@ static void on_again(loop_timer_t *timer)
     tell(CONTAINER_OF(told_t, again, timer));
 }
 
-static void on_taken(preview_asker_t *asker, const preview_answer_t *answer)
+static void on_taken(preview_request_t *asker, const preview_answer_t *answer)
 {
     told_t *told = CONTAINER_OF(told_t, asker, asker);
     if (answer != NULL && answer->status == 200) {
@@ -172,7 +173,7 @@ void preview_client_message(preview_client_t *calls, ipc_message_t *message)
     preview_answer_t answer;
     bool read = preview_answer_read(str_make(message->bytes, message->len), &answer);
     for (list_t *link = calls->askers.next; link != &calls->askers; link = link->next) {
-        preview_asker_t *asker = CONTAINER_OF(preview_asker_t, link, link);
+        preview_request_t *asker = CONTAINER_OF(preview_request_t, link, link);
         if (asker->number != message->value)
             continue;
         preview_client_leave(asker);

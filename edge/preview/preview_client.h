@@ -15,14 +15,14 @@ typedef struct worker worker_t;
 typedef struct preview_client preview_client_t;
 
 /* Embedded. Zero-filled: not waiting. */
-typedef struct preview_asker {
+typedef struct preview_request {
     list_t link;
     loop_timer_t timer;
     uint64_t number; /* 0: not waiting */
     /* `answer` is cleansed after the call. NULL: the controller is down, or gave no valid answer. Never
      * called from within preview_client_request. */
-    void (*answered)(struct preview_asker *asker, const preview_answer_t *answer);
-} preview_asker_t;
+    void (*answered)(struct preview_request *asker, const preview_answer_t *answer);
+} preview_request_t;
 
 preview_client_t *preview_client_new(worker_t *worker);
 /* No asker waits (asserted). Drops reports that the controller has not taken. */
@@ -30,14 +30,14 @@ void preview_client_free(preview_client_t **calls);
 /* The channel to the controller from now on. NULL: the controller is down, and all askers get NULL. */
 void preview_client_set_channel(preview_client_t *calls, channel_t *channel);
 
-void preview_client_request(preview_client_t *calls, preview_asker_t *asker, const preview_call_t *call,
-                            void (*answered)(preview_asker_t *asker, const preview_answer_t *answer));
+void preview_client_request(preview_client_t *calls, preview_request_t *asker, const preview_call_t *call,
+                            void (*answered)(preview_request_t *asker, const preview_answer_t *answer));
 /* Stop waiting. No-op if not waiting. */
-void preview_client_leave(preview_asker_t *asker);
+void preview_client_leave(preview_request_t *asker);
 /* The same for a call that deletes boxes. */
-void preview_client_request_deletion(preview_client_t *calls, preview_asker_t *asker,
+void preview_client_request_deletion(preview_client_t *calls, preview_request_t *asker,
                                      const deletion_call_t *call,
-                                     void (*answered)(preview_asker_t *asker,
+                                     void (*answered)(preview_request_t *asker,
                                                       const preview_answer_t *answer));
 /*
  * Reports how such a call ended (DELETION_END), repeatedly until the controller takes the report. With

@@ -3,7 +3,7 @@
  *
  *   supervisor <-> each worker and the controller: a channel each (supervisor_fd)
  *   controller <-> each worker, and the runner: a channel each. The supervisor makes a new pair when
- *   it restarts one of the two. The end of a channel means that the other side died; PROCESS_PEER
+ *   it restarts one of the two. The end of a channel means that the other side died; PROCESS_LINK
  *   (or PROCESS_RUNNER) brings the next one.
  *
  * A child of the supervisor starts in its role's function and has no rights left. It keeps them if
@@ -38,7 +38,7 @@ typedef enum process_message {
                       supervisor: drain everything, as SIGTERM does */
     PROCESS_RELOAD,        /* controller to supervisor: reload, as SIGHUP does */
     PROCESS_RELOAD_RESULT, /* to the controller. value: 1 done, 0 refused; bytes: the errors, as lines */
-    PROCESS_PEER,   /* to the controller: descriptor [0] is the channel to worker `value`; to a worker and to
+    PROCESS_LINK,   /* to the controller: descriptor [0] is the channel to worker `value`; to a worker and to
                        the runner: descriptor [0] is the channel to the controller */
     PROCESS_RUNNER, /* to the controller: descriptor [0] is the channel to the runner; runner_message.h has
                        its messages */
@@ -55,8 +55,8 @@ typedef enum process_message {
     PROCESS_BOXES,  /* controller to workers: states of boxes changed in the store */
     PROCESS_ACTIVE, /* worker to controller: bytes are the ids, each with '\n', of boxes that are held or were
                        active in the last second */
-    PROCESS_PLACE,  /* worker to controller, which forwards it to all workers: a slot became free at upstream
-                       `value`, for which others wait */
+    PROCESS_UPSTREAM_SLOT, /* worker to controller, which forwards it to all workers: a slot became free at
+                      upstream `value`, for which others wait */
     PROCESS_PREVIEW, /* worker to controller: bytes are a preview_call_t (preview_message.h), value: a number
                         that the worker chose */
     PROCESS_PREVIEW_DONE, /* controller to worker: bytes are the preview_answer_t, value: that number */
@@ -75,7 +75,7 @@ typedef struct worker_args {
     conf_t *conf; /* one reference */
     shm_t *shm;
     int supervisor_fd;
-    int controller_fd;     /* -1: none yet, PROCESS_PEER brings one */
+    int controller_fd;     /* -1: none yet, PROCESS_LINK brings one */
     int access_log_fd;     /* -1: off */
     const tls_pem_t *pems; /* must outlive worker_run; one for each certificate */
     size_t pem_count;
@@ -91,7 +91,7 @@ typedef struct controller_args {
     conf_t *conf; /* one reference */
     shm_t *shm;
     int supervisor_fd;
-    int worker_fds[SHM_WORKERS_MAX]; /* channels to the workers; -1: none yet, PROCESS_PEER brings one */
+    int worker_fds[SHM_WORKERS_MAX]; /* channels to the workers; -1: none yet, PROCESS_LINK brings one */
     bool runner_lives; /* a runner existed before this controller: process boxes may be running */
     int admin_fd;      /* Unix socket at conf->admin_socket, listening, non-blocking, 0660 */
 } controller_args_t;
@@ -112,7 +112,7 @@ typedef struct runner_args {
 
 /*
  * Starts, freezes and stops the process boxes of the configuration as the controller asks over the
- * channel from PROCESS_PEER (runner_message.h). Keeps the supervisor's rights. On PROCESS_DRAIN, or
+ * channel from PROCESS_LINK (runner_message.h). Keeps the supervisor's rights. On PROCESS_DRAIN, or
  * without the supervisor, it stops all boxes and returns. The runner exists only if the
  * configuration has process boxes. Defined in runner.c.
  */

@@ -30,7 +30,7 @@ typedef enum box_init_state {
     BOX_INIT_SWEEPS, /* the command was reaped; its remaining processes are killed */
 } box_init_state_t;
 
-typedef struct keeping {
+typedef struct box_init_process {
     const box_init_spec_t *spec;
     box_init_state_t state;
     cgroup_t group;
@@ -41,17 +41,17 @@ typedef struct keeping {
     int status;      /* of the command */
     uint64_t due_ms; /* BOX_INIT_STOPS */
     int sweep_ms;    /* BOX_INIT_SWEEPS: until the next check */
-} keeping_t;
+} box_init_process_t;
 
-static void set_state(keeping_t *k, box_init_state_t state)
+static void set_state(box_init_process_t *init, box_init_state_t state)
 {
-    assert(state >= k->state);
-    k->state = state;
+    assert(state >= init->state);
+    init->state = state;
 }
 
-static void tell(const keeping_t *k, box_init_message_t type, uint64_t value, str_t bytes)
+static void tell(const box_init_process_t *init, box_init_message_t type, uint64_t value, str_t bytes)
 {
-    if (k->runner_fd >= 0 && ipc_send(k->runner_fd, type, value, bytes, NULL, 0) != IPC_OK) {
+    if (init->runner_fd >= 0 && ipc_send(init->runner_fd, type, value, bytes, NULL, 0) != IPC_OK) {
         /* The runner is gone: the next read finds the end of the channel. */
     }
 }
@@ -59,66 +59,66 @@ static void tell(const keeping_t *k, box_init_message_t type, uint64_t value, st
 /* ---- signals to the box ---- */
 
 /* The group has the command's number, which no other group can get before the command is reaped. */
-static void signal_group(const keeping_t *k, int number)
+static void signal_group(const box_init_process_t *init, int number)
 {
-    if (k->command != 0)
-        (void)kill(-k->command, number);
+    if (init->command != 0)
+        (void)kill(-init->command, number);
 }
 
-static void kill_all(keeping_t *k)
+static void kill_all(box_init_process_t *init)
 {
-    signal_group(k, SIGKILL);
-    if (k->command != 0)
-        (void)kill(k->command, SIGKILL); /* it may not lead its group yet */
-    if (k->group.fd >= 0)
-        cgroup_kill(&k->group); /* without a group, the sweep finds them */
-    if (k->state < BOX_INIT_KILLS)
-        set_state(k, BOX_INIT_KILLS);
+    signal_group(init, SIGKILL);
+    if (init->command != 0)
+        (void)kill(init->command, SIGKILL); /* it may not lead its group yet */
+    if (init->group.fd >= 0)
+        cgroup_kill(&init->group); /* without a group, the sweep finds them */
+    if (init->state < BOX_INIT_KILLS)
+        set_state(init, BOX_INIT_KILLS);
 }
 
-static void freeze(const keeping_t *k, bool frozen)
+static void freeze(const box_init_process_t *init, bool frozen)
 {
-    if (k->group.fd < 0 || !cgroup_freeze(&k->group, frozen))
-        signal_group(k, frozen ? SIGSTOP : SIGCONT);
+    if (init->group.fd < 0 || !cgroup_freeze(&init->group, frozen))
+        signal_group(init, frozen ? SIGSTOP : SIGCONT);
 }
 
-static void stop(keeping_t *k)
+static void stop(box_init_process_t *init)
 {
-    if (k->state != BOX_INIT_RUNS)
+    if (init->state != BOX_INIT_RUNS)
         return;
-    if (k->report_fd >= 0) { /* still our own code, which has nothing to finish and ignores SIGTERM */
-        kill_all(k);
+    if (init->report_fd >= 0) { /* still our own code, which has nothing to finish and ignores SIGTERM */
+        kill_all(init);
         return;
     }
-    set_state(k, BOX_INIT_STOPS);
-    k->due_ms = clock_now_ms() + k->spec->grace_ms;
-    signal_group(k, SIGTERM);
-    freeze(k, false); /* so that the processes can handle SIGTERM */
+    set_state(init, BOX_INIT_STOPS);
+    init->due_ms = clock_now_ms() + init->spec->grace_ms;
+    signal_group(init, SIGTERM);
+    freeze(init, false); /* so that the processes can handle SIGTERM */
 }
 
 /* ---- messages ---- */
 
-static void take_orders(keeping_t *k)
+static void take_orders(box_init_process_t *init)
 {
     ipc_message_t message;
     ipc_result_t result;
-    while ((result = ipc_receive(k->runner_fd, &message)) == IPC_OK) {
+    while ((result = ipc_receive(init->runner_fd, &message)) == IPC_OK) {
         if (message.type == BOX_INIT_STOP)
-            stop(k);
-        else if (message.type == BOX_INIT_FREEZE && k->state == BOX_INIT_RUNS)
-            freeze(k, true);
-        else if (message.type == BOX_INIT_THAW && k->state == BOX_INIT_RUNS)
-            freeze(k, false);
+            stop(init);
+        else if (message.type == BOX_INIT_FREEZE && init->state == BOX_INIT_RUNS)
+            freeze(init, true);
+        else if (message.type == BOX_INIT_THAW && init->state == BOX_INIT_RUNS)
+            freeze(init, false);
         ipc_message_fini(&message);
     }
     if (result != IPC_CLOSED)
         return;
-    close(k->runner_fd);
-    k->runner_fd = -1;
-    kill_all(k);
+    close(init->runner_fd);
+    init->runner_fd = -1;
+    kill_all(init);
 }
 
-static void tell_failure(keeping_t *k, const box_init_report_t *report)
+static void tell_failure(box_init_process_t *init, const box_init_report_t *report)
 {
     char text[512];
     const char *why = strerror(report->error);
@@ -127,38 +127,38 @@ static void tell_failure(keeping_t *k, const box_init_report_t *report)
         (void)snprintf(text, sizeof(text), "the rights of its user cannot be taken on: %s", why);
         break;
     case STAGE_DIRECTORY:
-        (void)snprintf(text, sizeof(text), "its directory %.300s cannot be entered: %s", k->spec->directory,
-                       why);
+        (void)snprintf(text, sizeof(text), "its directory %.300s cannot be entered: %s",
+                       init->spec->directory, why);
         break;
     case STAGE_COMMAND:
-        (void)snprintf(text, sizeof(text), "%.300s: %s", k->spec->argv[0], why);
+        (void)snprintf(text, sizeof(text), "%.300s: %s", init->spec->argv[0], why);
         break;
     default:
         (void)snprintf(text, sizeof(text), "the system is short of something: %s", why);
     }
-    tell(k, BOX_INIT_FAILED, 0, str_from(text));
+    tell(init, BOX_INIT_FAILED, 0, str_from(text));
 }
 
 /* Takes the child's report of a failure before the command, or the end of the pipe once the command
  * runs. */
-static void take_report(keeping_t *k)
+static void take_report(box_init_process_t *init)
 {
     box_init_report_t report;
-    ssize_t n = read(k->report_fd, &report, sizeof(report));
+    ssize_t n = read(init->report_fd, &report, sizeof(report));
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n == (ssize_t)sizeof(report))
-        tell_failure(k, &report);
-    else if (k->command != 0)
-        tell(k, BOX_INIT_STARTED, (uint64_t)k->command, STR(""));
-    close(k->report_fd);
-    k->report_fd = -1;
+        tell_failure(init, &report);
+    else if (init->command != 0)
+        tell(init, BOX_INIT_STARTED, (uint64_t)init->command, STR(""));
+    close(init->report_fd);
+    init->report_fd = -1;
 }
 
 /* ---- ends ---- */
 
 /* Reaps ended children. Returns false once no child is left. */
-static bool reap(keeping_t *k)
+static bool reap(box_init_process_t *init)
 {
     for (;;) {
         siginfo_t info = {.si_pid = 0};
@@ -166,69 +166,69 @@ static bool reap(keeping_t *k)
             return errno != ECHILD;
         if (info.si_pid == 0)
             return true;
-        if (info.si_pid == k->command)
-            signal_group(k, SIGKILL); /* the last moment at which the group's number is certain */
+        if (info.si_pid == init->command)
+            signal_group(init, SIGKILL); /* the last moment at which the group's number is certain */
         int status;
-        if (waitpid(info.si_pid, &status, 0) == info.si_pid && info.si_pid == k->command) {
-            k->status = status;
-            k->command = 0;
-            kill_all(k);
-            set_state(k, BOX_INIT_SWEEPS);
+        if (waitpid(info.si_pid, &status, 0) == info.si_pid && info.si_pid == init->command) {
+            init->status = status;
+            init->command = 0;
+            kill_all(init);
+            set_state(init, BOX_INIT_SWEEPS);
         }
     }
 }
 
 /* All processes have ended. */
-static _Noreturn void end(keeping_t *k)
+static _Noreturn void end(box_init_process_t *init)
 {
-    for (int i = 0; i < REMOVE_TRIES && !cgroup_remove(&k->group); i++)
+    for (int i = 0; i < REMOVE_TRIES && !cgroup_remove(&init->group); i++)
         (void)poll(NULL, 0, 2);
-    tell(k, BOX_INIT_ENDED, (uint64_t)(unsigned)k->status, STR(""));
+    tell(init, BOX_INIT_ENDED, (uint64_t)(unsigned)init->status, STR(""));
     _exit(0);
 }
 
 /* Kills remaining children. Checks less and less often for a process that the kernel does not
  * release. */
-static void sweep(keeping_t *k)
+static void sweep(box_init_process_t *init)
 {
     (void)children_kill(NULL, 0);
-    k->sweep_ms = k->sweep_ms == 0 ? SWEEP_FIRST_MS : k->sweep_ms * 2;
-    if (k->sweep_ms > SWEEP_LAST_MS)
-        k->sweep_ms = SWEEP_LAST_MS;
+    init->sweep_ms = init->sweep_ms == 0 ? SWEEP_FIRST_MS : init->sweep_ms * 2;
+    if (init->sweep_ms > SWEEP_LAST_MS)
+        init->sweep_ms = SWEEP_LAST_MS;
 }
 
-static int timeout_of(const keeping_t *k)
+static int timeout_of(const box_init_process_t *init)
 {
-    if (k->state == BOX_INIT_SWEEPS)
-        return k->sweep_ms;
-    if (k->state != BOX_INIT_STOPS)
+    if (init->state == BOX_INIT_SWEEPS)
+        return init->sweep_ms;
+    if (init->state != BOX_INIT_STOPS)
         return -1;
     uint64_t now = clock_now_ms();
-    return k->due_ms > now ? (int)(k->due_ms - now) : 0;
+    return init->due_ms > now ? (int)(init->due_ms - now) : 0;
 }
 
-static _Noreturn void keep(keeping_t *k)
+static _Noreturn void run_init(box_init_process_t *init)
 {
     for (;;) {
         struct signalfd_siginfo info;
-        struct pollfd fds[3] = {{.fd = k->signal_fd, .events = POLLIN},
-                                {.fd = k->runner_fd, .events = POLLIN},
-                                {.fd = k->report_fd, .events = POLLIN}};
-        (void)poll(fds, 3, timeout_of(k));
-        if (fds[0].revents != 0 && read(k->signal_fd, &info, sizeof(info)) < 0) {
+        struct pollfd fds[3] = {{.fd = init->signal_fd, .events = POLLIN},
+                                {.fd = init->runner_fd, .events = POLLIN},
+                                {.fd = init->report_fd, .events = POLLIN}};
+        (void)poll(fds, 3, timeout_of(init));
+        if (fds[0].revents != 0 && read(init->signal_fd, &info, sizeof(info)) < 0) {
             /* An earlier turn took it: every turn reaps. */
         }
         /* Before the command is reaped, so that the reason of a failure is reported first. */
-        if (k->report_fd >= 0 && fds[2].revents != 0)
-            take_report(k);
-        if (k->runner_fd >= 0 && fds[1].revents != 0)
-            take_orders(k);
-        if (k->state == BOX_INIT_STOPS && clock_now_ms() >= k->due_ms)
-            kill_all(k);
-        if (!reap(k))
-            end(k);
-        if (k->state == BOX_INIT_SWEEPS)
-            sweep(k);
+        if (init->report_fd >= 0 && fds[2].revents != 0)
+            take_report(init);
+        if (init->runner_fd >= 0 && fds[1].revents != 0)
+            take_orders(init);
+        if (init->state == BOX_INIT_STOPS && clock_now_ms() >= init->due_ms)
+            kill_all(init);
+        if (!reap(init))
+            end(init);
+        if (init->state == BOX_INIT_SWEEPS)
+            sweep(init);
     }
 }
 
@@ -284,35 +284,36 @@ static _Noreturn void run(const box_init_spec_t *spec, int runner_fd, int output
     /* No process writes to `input`, and this process keeps its other end open until the box has
      * ended. Dev servers treat the end of their input as the end of their session. */
     int report[2], input[2];
-    keeping_t k = {.spec = spec, .group = {.fd = -1}};
+    box_init_process_t init = {.spec = spec, .group = {.fd = -1}};
     pid_t self = getpid();
 
     (void)prctl(PR_SET_NAME, "box-init", 0, 0, 0);
     (void)setsid();
     if (!take_descriptors(&runner_fd, &output_fd) || prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0 ||
-        (k.signal_fd = watch_children()) < 0 || pipe2(report, O_CLOEXEC) < 0 || pipe2(input, O_CLOEXEC) < 0)
+        (init.signal_fd = watch_children()) < 0 || pipe2(report, O_CLOEXEC) < 0 ||
+        pipe2(input, O_CLOEXEC) < 0)
         _exit(1);
     name_group(self, spec->id, name);
-    k.command = cgroup_make(&k.group, name) ? cgroup_fork(&k.group) : -1;
-    if (k.command < 0) { /* run it without a group */
-        if (!cgroup_remove(&k.group))
-            cgroup_close(&k.group);
-        k.command = fork();
+    init.command = cgroup_make(&init.group, name) ? cgroup_fork(&init.group) : -1;
+    if (init.command < 0) { /* run it without a group */
+        if (!cgroup_remove(&init.group))
+            cgroup_close(&init.group);
+        init.command = fork();
     }
-    if (k.command == 0)
+    if (init.command == 0)
         box_init_exec(spec, self, &(box_init_ends_t){.input_fd = input[0], .output_fd = output_fd},
                       report[1]);
     close(input[0]);
     close(output_fd);
     close(report[1]);
-    k.runner_fd = runner_fd;
-    k.report_fd = report[0];
-    if (k.command < 0) {
+    init.runner_fd = runner_fd;
+    init.report_fd = report[0];
+    if (init.command < 0) {
         const box_init_report_t why = {.error = errno};
-        k.command = 0;
-        tell_failure(&k, &why);
+        init.command = 0;
+        tell_failure(&init, &why);
     }
-    keep(&k);
+    run_init(&init);
 }
 
 bool box_init_start(const box_init_spec_t *spec, box_init_t *out)

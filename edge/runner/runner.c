@@ -317,7 +317,7 @@ static void supervisor_message(void *owner, ipc_message_t *message)
     case PROCESS_DRAIN:
         end(runner);
         break;
-    case PROCESS_PEER:
+    case PROCESS_LINK:
         if (message->fd_count >= 1)
             take_controller(runner, &message->fds[0]);
         break;

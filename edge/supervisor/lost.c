@@ -22,10 +22,10 @@ void lost_note(supervisor_t *s, child_slot_t *child, uint64_t value)
 {
     uint32_t type = value & 0xff;
     uint64_t worker = value >> 8;
-    if (child->kind == CHILD_CONTROLLER && type == PROCESS_PEER) {
+    if (child->kind == CHILD_CONTROLLER && type == PROCESS_LINK) {
         if (worker < SHM_WORKERS_MAX)
             note(&s->workers[worker], type); /* both ends of that channel are made anew */
-    } else if (type == PROCESS_CONF || type == PROCESS_LOG || type == PROCESS_PEER ||
+    } else if (type == PROCESS_CONF || type == PROCESS_LOG || type == PROCESS_LINK ||
                type == PROCESS_RUNNER) {
         note(child, type);
     } else {
@@ -49,7 +49,7 @@ static void repeat(supervisor_t *s, child_slot_t *child, uint64_t now_ms)
         reload_send_conf(s, child);
     if (take(&child->lost, PROCESS_LOG))
         reload_send_log(s, child);
-    bool peer = take(&child->lost, PROCESS_PEER), runner = take(&child->lost, PROCESS_RUNNER);
+    bool peer = take(&child->lost, PROCESS_LINK), runner = take(&child->lost, PROCESS_RUNNER);
     if (peer && child->kind == CHILD_WORKER)
         supervise_join_worker(s, child);
     else if (peer || runner)

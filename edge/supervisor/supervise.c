@@ -138,7 +138,7 @@ static void start_worker(supervisor_t *s, child_slot_t *child, uint64_t now_ms)
     channel[0] = -1;
     child->generation = s->generation;
     if (peer[0] >= 0)
-        child_send(&s->controller, PROCESS_PEER, child->index, STR(""), &peer[0], 1);
+        child_send(&s->controller, PROCESS_LINK, child->index, STR(""), &peer[0], 1);
 Done:
     close_fd(&channel[0]);
     close_fd(&channel[1]);
@@ -158,7 +158,7 @@ void supervise_join_runner(supervisor_t *s)
         return;
     }
     child_send(&s->controller, PROCESS_RUNNER, 0, STR(""), &pair[0], 1);
-    child_send(&s->runner, PROCESS_PEER, 0, STR(""), &pair[1], 1);
+    child_send(&s->runner, PROCESS_LINK, 0, STR(""), &pair[1], 1);
     close_fd(&pair[0]);
     close_fd(&pair[1]);
 }
@@ -172,8 +172,8 @@ void supervise_join_worker(supervisor_t *s, child_slot_t *worker)
         process_log(NULL, "the controller and %s cannot be joined: %s", worker->name, strerror(errno));
         return;
     }
-    child_send(&s->controller, PROCESS_PEER, worker->index, STR(""), &pair[0], 1);
-    child_send(worker, PROCESS_PEER, 0, STR(""), &pair[1], 1);
+    child_send(&s->controller, PROCESS_LINK, worker->index, STR(""), &pair[0], 1);
+    child_send(worker, PROCESS_LINK, 0, STR(""), &pair[1], 1);
     close_fd(&pair[0]);
     close_fd(&pair[1]);
 }
@@ -236,7 +236,7 @@ static void start_controller(supervisor_t *s, uint64_t now_ms)
         child->generation = s->generation;
         for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
             if (ours[i] >= 0)
-                child_send(&s->workers[i], PROCESS_PEER, 0, STR(""), &ours[i], 1);
+                child_send(&s->workers[i], PROCESS_LINK, 0, STR(""), &ours[i], 1);
         supervise_join_runner(s);
     }
     close_fd(&channel[0]);

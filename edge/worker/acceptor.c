@@ -145,7 +145,7 @@ static bool one_waits(const acceptor_t *acceptor)
 /* Closes idle connections if a new one waits. */
 static bool make_room(const acceptor_t *acceptor)
 {
-    return one_waits(acceptor) && crowd_make_room(acceptor->context, CROWD_PLACES);
+    return one_waits(acceptor) && crowd_make_room(acceptor->context, CROWD_SLOTS);
 }
 
 /* The same for the memory of a new TLS connection, which is accepted in any case. */

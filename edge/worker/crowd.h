@@ -16,7 +16,7 @@ typedef struct context context_t;
 #define CROWD_AT_ONCE 32
 
 typedef enum crowd_reason {
-    CROWD_PLACES, /* each closed connection helps */
+    CROWD_SLOTS,  /* each closed connection helps */
     CROWD_MEMORY, /* only a connection that keeps memory helps */
 } crowd_reason_t;
 

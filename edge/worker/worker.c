@@ -293,7 +293,7 @@ static void on_controller_message(void *owner, ipc_message_t *message)
         end_tunnels(&process->worker, str_make(message->bytes, message->len), message->value);
     else if (message->type == PROCESS_PREVIEW_DONE)
         preview_client_message(process->worker.preview_client, message);
-    else if (message->type == PROCESS_PLACE)
+    else if (message->type == PROCESS_UPSTREAM_SLOT)
         upstream_queue_message(process->worker.upstream_queue, message->value);
     else if (message->type == PROCESS_BOXES)
         activity_boxes_changed(process->worker.activity);
@@ -311,7 +311,7 @@ static void on_controller_closed(void *owner)
     refused_set_channel(process->worker.refused, NULL);
     upstream_queue_set_channel(process->worker.upstream_queue, NULL);
     preview_client_set_channel(process->worker.preview_client, NULL);
-    channel_free(&process->controller); /* until PROCESS_PEER the worker serves running boxes without it */
+    channel_free(&process->controller); /* until PROCESS_LINK the worker serves running boxes without it */
 }
 
 static void open_controller(worker_process_t *process, int fd)
@@ -355,7 +355,7 @@ static void on_message(void *owner, ipc_message_t *message)
     case PROCESS_DRAIN:
         begin_drain(process, message->value != 0);
         break;
-    case PROCESS_PEER:
+    case PROCESS_LINK:
         if (message->fd_count == 1) {
             open_controller(process, message->fds[0]);
             message->fds[0] = -1;

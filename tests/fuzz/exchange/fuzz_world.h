@@ -39,7 +39,7 @@ typedef struct fuzz_call {
     exchange_t *ex; /* NULL: none */
     unsigned waits;
     bool world_came, subrequest_came, in_line;
-    place_waiter_t place;
+    upstream_waiter_t place;
     subrequest_t *subrequest;
     size_t room;
     str_t staged[FUZZ_SLICES]; /* until the flush */

@@ -22,7 +22,7 @@ static void by_length_and_period(void **state)
     assert_int_equal(heartbeat_note(&beats, 18, now += 12000), HEARTBEAT_OTHER);
     /* Once more by the clock, which is another one from there. */
     assert_int_equal(heartbeat_note(&beats, 18, now += 12000), HEARTBEAT_REGULAR);
-    assert_int_equal(heartbeat_note(&beats, 18, now += 12000 * (HEARTBEAT_MISSED_MAX + 1)), HEARTBEAT_OTHER);
+    assert_int_equal(heartbeat_note(&beats, 18, now += 12000 * (HEARTBEAT_PERIODS_MAX + 1)), HEARTBEAT_OTHER);
 }
 
 static void keys_that_are_held_down(void **state)

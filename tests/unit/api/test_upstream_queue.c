@@ -24,7 +24,7 @@ typedef struct side {
 typedef struct guest {
     side_t *side;
     exchange_t *ex;
-    place_waiter_t waiter;
+    upstream_waiter_t waiter;
     unsigned upstream;
     unsigned tries;
     unsigned seated;      /* the how manyth that got a place, from 1; 0: none */
@@ -225,7 +225,7 @@ static int told(const side_t *side)
     ipc_message_t message;
     if (ipc_receive(side->controller, &message) != IPC_OK)
         return -1;
-    assert_int_equal(message.type, PROCESS_PLACE);
+    assert_int_equal(message.type, PROCESS_UPSTREAM_SLOT);
     return (int)message.value;
 }
 
@@ -333,7 +333,7 @@ static void the_next_one_is_first_when_the_first_leaves(void **state)
 static void one_that_does_not_wait_may_leave(void **state)
 {
     world_t *w = *state;
-    place_waiter_t waiter = {.ex = NULL};
+    upstream_waiter_t waiter = {.ex = NULL};
     guest_t guest;
     upstream_queue_leave(worker_of(w->a.fixture->context)->upstream_queue, &waiter);
     come(&guest, &w->a, 0);

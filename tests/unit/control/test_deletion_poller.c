@@ -199,7 +199,7 @@ static void test_a_full_list(void **state)
 {
     world_t *w = *state;
     char id[16];
-    for (int i = 0; i < DELETION_ASKER_BOXES + 10; i++) {
+    for (int i = 0; i < DELETION_POLLER_BOXES + 10; i++) {
         snprintf(id, sizeof(id), "b-%d", i);
         want(w, id);
     }

@@ -20,7 +20,7 @@ typedef struct world {
 
 /* One that asks, and what it heard. */
 struct asking {
-    preview_asker_t asker;
+    preview_request_t asker;
     world_t *world;
     unsigned heard, in_vain;
     preview_answer_t answer;
@@ -71,7 +71,7 @@ static int teardown(void **state)
 
 static void ask(world_t *w, asking_t *asking);
 
-static void on_answer(preview_asker_t *asker, const preview_answer_t *answer)
+static void on_answer(preview_request_t *asker, const preview_answer_t *answer)
 {
     asking_t *asking = CONTAINER_OF(asking_t, asker, asker);
     assert_int_equal(asker->number, 0); /* it may ask again */

@@ -68,7 +68,7 @@ static int setup(void **state)
     w->runner = runner_new(w->loop, &args);
     w->supervisor = supervisor[1];
     w->controller = controller[1];
-    assert_int_equal(ipc_send(w->supervisor, PROCESS_PEER, 0, STR(""), &controller[0], 1), IPC_OK);
+    assert_int_equal(ipc_send(w->supervisor, PROCESS_LINK, 0, STR(""), &controller[0], 1), IPC_OK);
     close(controller[0]);
     *state = w;
     return 0;

@@ -230,7 +230,7 @@ static void a_place_comes_free_for_nobody(void **state)
 static void a_line_of_two(void **state)
 {
     wake_world_t *w = *state;
-    place_waiter_t second = {.ex = NULL};
+    upstream_waiter_t second = {.ex = NULL};
     w->world->fixture->client.steps = line_steps;
     exchange_t *ex = fresh(w);
     give_api(ex);
