@@ -288,11 +288,10 @@ static void give_window(http2_stream_t *stream)
                           HTTP2_WINDOW_MIN + HTTP2_GROWN_BYTES - conn->grown);
         conn->grown += window->size - HTTP2_WINDOW_MIN;
     }
+    http2_window_count(window, conn->session, stream->id, &stream->ex->account); /* frees budget */
     if (stream->ex->state != EXCHANGE_DONE && (passed != 0 || exchange_request_room(stream->ex) != 0))
         http2_window_renew(window, conn->session, stream->id, stream->in.size,
                            budget_credit(conn->client.context), &stream->ex->account);
-    else
-        http2_window_count(window, conn->session, stream->id, &stream->ex->account);
 }
 
 /* Passes on the next `n` held bytes. An answer during their flush may close the stream and free its held

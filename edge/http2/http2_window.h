@@ -54,7 +54,8 @@ uint32_t http2_window_grant(const http2_window_t *window, uint32_t open, size_t 
 uint32_t http2_window_open(nghttp2_session *session, int32_t id);
 /* Counts the peer's credit on stream `id` to `account`. Call it when bytes came or were taken. */
 void http2_window_count(http2_window_t *window, nghttp2_session *session, int32_t id, account_t *account);
-/* The same, and advertises the credit of http2_window_grant. */
+/* After http2_window_count, which frees budget: advertises the credit of http2_window_grant, with the
+ * `budget` that is left then, and counts it. */
 void http2_window_renew(http2_window_t *window, nghttp2_session *session, int32_t id, size_t held,
                         uint64_t budget, account_t *account);
 /* Nothing more comes: stops counting credit. */

@@ -281,11 +281,10 @@ static void give_window(http2_client_t *client)
     }
     http2_window_took(window, passed, client->in.size != 0, loop_now(context->loop), origin->round_trip_ms,
                       HTTP2_WINDOW_MAX);
+    http2_window_count(window, origin->session, client->id, &client->ex->account); /* frees budget */
     if (passed != 0 || exchange_response_body_room(client->ex) != 0)
         http2_window_renew(window, origin->session, client->id, client->in.size, budget_credit(context),
                            &client->ex->account);
-    else
-        http2_window_count(window, origin->session, client->id, &client->ex->account);
 }
 
 void http2_clients_resume(http2_origin_t *origin)

@@ -178,9 +178,9 @@ class Subrequest(Api):
 
 
 class DeletedBox(Subrequest):
-    """A box that has previews is deleted: which one that is, the upstream is asked first."""
+    """A box that has previews is deleted: which one that is, the upstream is asked first, once the body is whole."""
 
-    method, path, good = "DELETE", "/v2/box/box", {200, 404}
+    method, path, takes_body, good = "DELETE", "/v2/box/box", False, {200, 404}
 
     def begin(self, edge):
         edge.create_preview(3000)
