@@ -16,6 +16,7 @@
 #include "origin_pool.h"
 #include "refused.h"
 #include "shm.h"
+#include "step.h"
 #include "store.h"
 #include "tunnel.h"
 #include "wake.h"
@@ -49,7 +50,7 @@ static bool read_box(activity_t *activity, str_t id, store_box_t *out)
 /* Nothing was sent for the exchange yet: begins it again, once, towards the box as it is `now`. */
 static bool begin_again(exchange_t *ex, const store_box_t *now, uint64_t epoch)
 {
-    if (now->state != BOX_RUNNING || ex->sent_again || ex->origin_ops == NULL ||
+    if (now->state != BOX_RUNNING || now->doubted || ex->sent_again || ex->origin_ops == NULL ||
         ex->origin_ops->again == NULL || !store_box_exposes(now, ex->preview.port))
         return false;
     return ex->origin_ops->again(ex, now, epoch);
@@ -59,6 +60,9 @@ static void answer(exchange_t *ex, const store_box_t *now)
 {
     if (now->state == BOX_GONE)
         exchange_reply_error(ex, 502, "box_gone", "The box was removed while this request was open.", 0);
+    else if (now->state == BOX_RUNNING && now->doubted)
+        exchange_reply_error(ex, 503, "box_in_doubt",
+                             "The box may have been deleted: the edge is checking. Try again.", 1);
     else
         exchange_reply_error(ex, 502, "box_paused",
                              "The box was paused or moved while this request was open; the next request "
@@ -185,7 +189,10 @@ bool activity_still_there(exchange_t *ex)
         exchange_reply_error(ex, 503, "store_unavailable", "The edge cannot read its store right now.", 5);
         return false;
     }
-    if (now.state == BOX_RUNNING && now.generation == ex->box.generation) {
+    if (!exchange_still_allowed(
+            ex)) /* its preview may have ended with its box, whose address is another's then */
+        return false;
+    if (now.state == BOX_RUNNING && now.generation == ex->box.generation && !now.doubted) {
         ex->box_epoch = epoch;
         return true;
     }

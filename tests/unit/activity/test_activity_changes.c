@@ -428,6 +428,27 @@ static void test_does_not_connect_where_it_may_not(void **state)
         end(&x[i]);
 }
 
+/* Another box may be at its address by now. */
+static void test_does_not_connect_to_a_doubted_box(void **state)
+{
+    world_t *w = *state;
+    origin_ops_t ops = world_origin_ops;
+    ops.again = world_again;
+    began_again = 0;
+    for (uint64_t generation = 1; generation <= 2; generation++) {
+        put_box(w, "box", BOX_RUNNING, 1);
+        exchange_world_t *x = activity_world_begin(w, "box", false);
+        x->ex->origin_ops = &ops;
+        store_box_t box = put_box(w, "box", BOX_RUNNING, generation);
+        box.doubted = true;
+        assert_int_equal(store_put_box(w->store.store, &box), STORE_OK);
+        assert_false(activity_still_there(x->ex));
+        expect_code(x, 503, "box_in_doubt");
+        end(&x);
+    }
+    assert_int_equal(began_again, 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, activity_world_setup, activity_world_teardown)
@@ -446,6 +467,7 @@ int main(void)
         TEST(test_looks_are_spread_where_boxes_are_many),
         TEST(test_connects_again_where_the_box_is_now),
         TEST(test_does_not_connect_where_it_may_not),
+        TEST(test_does_not_connect_to_a_doubted_box),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
