@@ -61,7 +61,7 @@ static void doubt_unseen(api_deletion_t *deletion)
     deletion->unseen->op = DELETION_END;
     deletion->unseen->outcome = DELETION_UNKNOWN;
     doubts_state(shm_doubts(worker->context.shm), worker->context.index, &deletion->claim);
-    preview_client_tell_doubted(worker->preview_client, deletion->unseen, &deletion->claim);
+    preview_client_notify_doubted(worker->preview_client, deletion->unseen, &deletion->claim);
 }
 
 static void tell_end(api_deletion_t *deletion, deletion_outcome_t outcome)

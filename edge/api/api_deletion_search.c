@@ -141,9 +141,13 @@ bool api_deletion_find_unseen(api_deletion_t *deletion)
 {
     worker_t *worker = worker_of(deletion->ex->context);
     const api_search_t *search = &deletion->search;
+    store_box_t box;
     for (size_t i = 0; i < search->name_count; i++) {
         if (!is_unseen(deletion, search->names[i]))
             continue;
+        /* One doubt ends before the next begins: calls in a row must not keep a box out of service. */
+        if (store_get_box(worker->store, search->names[i], &box) == STORE_OK && box.doubted)
+            return false;
         if (deletion->unseen == NULL) {
             deletion->unseen = arena_alloc(&deletion->ex->arena, sizeof(*deletion->unseen));
             *deletion->unseen = (deletion_call_t){0};

@@ -304,7 +304,9 @@ static void take(box_entry_t *entry, box_provider_t kind, const provider_box_t *
     uint64_t said_us = told->asked_us != 0 ? told->asked_us : loop_wall_us(boxes->loop);
     entry->heard_ms = said_us / 1000;
     store_box_t box = make_box(boxes, entry, kind, told);
-    box.doubted = box.state == BOX_RUNNING && entry->box.doubted && said_us < entry->doubted_us;
+    /* A doubt from the future was made before the clock was set back: it ends with the report. */
+    bool is_newer = said_us < entry->doubted_us && entry->doubted_us <= loop_wall_us(boxes->loop);
+    box.doubted = box.state == BOX_RUNNING && entry->box.doubted && is_newer;
     if (!entry->missing && is_same(&box, &entry->box))
         return;
     bool was_gone = entry->box.state == BOX_GONE;

@@ -25,6 +25,7 @@ struct deletion_service {
     size_t jobs;    /* jobs at the store */
     bool stopped, freed;
     loop_timer_t timer;
+    uint64_t due_ms; /* of `timer`, where it runs (loop_now) */
     bool sweeping;
     uint64_t sweep_ms; /* unix ms of its start */
     store_job_t sweep_job;
@@ -274,8 +275,14 @@ static void on_time(loop_timer_t *timer)
 
 static void sweep_soon(deletion_service_t *service, uint32_t ms)
 {
-    if (!service->sweeping && !service->stopped)
-        loop_timer_start(service->loop, &service->timer, ms, on_time);
+    if (service->sweeping || service->stopped)
+        return;
+    /* Never later than it would be: a steady flow of deletions must not put it off. */
+    uint64_t due_ms = loop_now(service->loop) + ms;
+    if (loop_timer_running(&service->timer) && service->due_ms <= due_ms)
+        return;
+    service->due_ms = due_ms;
+    loop_timer_start(service->loop, &service->timer, ms, on_time);
 }
 
 /* ---- the whole ---- */

@@ -258,7 +258,9 @@ static void on_resumed(void *owner, str_t id, provider_result_t result, const ch
     } else if (box->state == BOX_RUNNING && !box->doubted) {
         wake_coordinator_probe_all(wake, box);
     } else if (in_use(wake)) {
-        begin_resume(wake); /* paused again already, or doubted since the question */
+        if (box->state == BOX_RUNNING && wake->resumes != 0)
+            wake->resumes--; /* doubted since the question: the box has not paused */
+        begin_resume(wake);
     }
 }
 

@@ -15,7 +15,7 @@
 #define WAKE_COORDINATOR_BOXES_MAX 20000
 #define WAKE_COORDINATOR_PORTS_MAX 32
 
-typedef struct coordinator wake_coordinator_t;
+typedef struct wake_coordinator wake_coordinator_t;
 
 /* All must outlive it. */
 wake_coordinator_t *wake_coordinator_new(loop_t *loop, const conf_t *conf, boxes_t *boxes,

@@ -49,7 +49,7 @@ struct box_wake {
     loop_timer_t forget;
 };
 
-struct coordinator {
+struct wake_coordinator {
     loop_t *loop;
     conf_t *conf;
     boxes_t *boxes;

@@ -324,6 +324,34 @@ static void paused_again_and_again(void **state)
     assert_int_equal(ended(w, 0, &got, 200), WAKE_FAILED);
 }
 
+/* A box that is doubted once more during each check has not paused: its waiters are not given up. */
+static void doubted_again_and_again(void **state)
+{
+    world_t *w = *state;
+    wake_answer_t got;
+    boxes_set_provider(w->boxes, PROVIDER_PROCESS, NULL);
+    w->provider.kind = PROVIDER_HTTP;
+    boxes_set_provider(w->boxes, PROVIDER_HTTP, &w->provider);
+    tell(w, "a", BOX_RUNNING, "::ffff:10.0.0.9");
+    assert_true(boxes_doubt(w->boxes, STR("a"), UINT64_MAX));
+    wake_coordinator_request(w->coordinator, 0, label(w, "a"), WAKE_WISH_WAKE, 0);
+    for (unsigned i = 1; i <= 6; i++) {
+        assert_int_equal(w->resumes, i);
+        provider_box_t box = box_at("a", BOX_RUNNING, "::ffff:10.0.0.9");
+        box.asked_us = loop_wall_us(w->loop);
+        wake_coordinator_world_pass(w, 5);
+        assert_true(boxes_doubt(w->boxes, STR("a"), UINT64_MAX));
+        w->provider.handlers->box(w->boxes, &w->provider, &box);
+        answer(w, PROVIDER_OK, NULL);
+        settle(w);
+    }
+    assert_int_equal(ended(w, 0, &got, 0), 0);
+    tell(w, "a", BOX_GONE, NULL);
+    answer(w, PROVIDER_GONE, NULL);
+    assert_int_equal(ended(w, 0, &got, 200), WAKE_GONE);
+    boxes_set_provider(w->boxes, PROVIDER_HTTP, NULL);
+}
+
 static void watching_wakes_nothing(void **state)
 {
     world_t *w = *state;
@@ -445,6 +473,7 @@ int main(void)
         TEST(gone_while_waiting),
         TEST(nobody_knows_it),
         TEST(paused_again_and_again),
+        TEST(doubted_again_and_again),
         TEST(answered_once_the_store_has_it),
         TEST(watching_wakes_nothing),
         TEST(a_port_that_is_not_exposed),

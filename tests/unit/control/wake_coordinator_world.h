@@ -2,8 +2,8 @@
  * Boxes and their waking in the controller. The provider is the test's; ports and the store are real. Time
  * passes where the test says so (`pass`).
  */
-#ifndef BOXEDGE_WAKER_WORLD_H
-#define BOXEDGE_WAKER_WORLD_H
+#ifndef BOXEDGE_WAKE_COORDINATOR_WORLD_H
+#define BOXEDGE_WAKE_COORDINATOR_WORLD_H
 
 #include "store_fixture.h"
 
