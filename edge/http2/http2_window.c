@@ -77,9 +77,14 @@ uint32_t http2_window_open(nghttp2_session *session, int32_t id)
     return size > used && used >= 0 ? (uint32_t)(size - used) : 0;
 }
 
+static uint32_t counted_of(uint32_t open)
+{
+    return open > HTTP2_WINDOW_MIN ? open - HTTP2_WINDOW_MIN : 0;
+}
+
 static void count(http2_window_t *window, uint32_t open, account_t *account)
 {
-    uint32_t now = open > HTTP2_WINDOW_MIN ? open - HTTP2_WINDOW_MIN : 0;
+    uint32_t now = counted_of(open);
     account_move(account, window->counted, now);
     window->counted = now;
 }
@@ -93,6 +98,7 @@ void http2_window_renew(http2_window_t *window, nghttp2_session *session, int32_
                         uint64_t budget, account_t *account)
 {
     uint32_t open = http2_window_open(session, id);
+    assert(window->counted == counted_of(open)); /* else `budget` is too small by the credit that was used */
     uint32_t more = http2_window_grant(window, open, held, budget);
     if (more != 0)
         (void)nghttp2_submit_window_update(session, NGHTTP2_FLAG_NONE, id, (int32_t)more);

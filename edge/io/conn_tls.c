@@ -403,6 +403,8 @@ conn_handshake_fault_t conn_handshake_fault(const conn_t *conn, const char **wor
         return CONN_HANDSHAKE_PLAIN;
     if (ERR_GET_REASON(error) > SSL_AD_REASON_OFFSET)
         return CONN_HANDSHAKE_REFUSED;
+    if (tls->unproductive > UNPRODUCTIVE_BYTES) /* the edge has cut it */
+        return CONN_HANDSHAKE_UNAGREED;
     return tls->eof || name == NULL ? CONN_HANDSHAKE_LEFT : CONN_HANDSHAKE_UNAGREED;
 }
 
