@@ -7,8 +7,8 @@
  * A slot can pass to another server at once: a late count for the former server has another
  * generation and is ignored.
  */
-#ifndef BOXEDGE_BALANCE_IMPL_H
-#define BOXEDGE_BALANCE_IMPL_H
+#ifndef BOXEDGE_BALANCE_INTERNAL_H
+#define BOXEDGE_BALANCE_INTERNAL_H
 
 #include <assert.h>
 #include <stdalign.h>

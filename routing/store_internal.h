@@ -2,8 +2,8 @@
  * Internals that the files of the store share (store.c, store_rules.c, store_keys.c,
  * store_aliases.c, store_deletions.c). No other file includes this.
  */
-#ifndef BOXEDGE_STORE_IMPL_H
-#define BOXEDGE_STORE_IMPL_H
+#ifndef BOXEDGE_STORE_INTERNAL_H
+#define BOXEDGE_STORE_INTERNAL_H
 
 #include "store.h"
 #include "table.h"

@@ -191,8 +191,8 @@ struct exchange {
     str_t session_cookie;   /* Set-Cookie of the edge itself, for the response's head; empty: none */
     void *tunnel;           /* frame tracker while a tunnel is open */
     struct activity_entry *activity; /* among those of its box (activity.h), once it goes there */
-    const struct listening
-        *listening; /* listeners of the box that refused it (box_ports.h); NULL: not known */
+    const struct box_ports_answer
+        *box_ports; /* listeners of the box that refused it (box_ports.h); NULL: not known */
     bool explained; /* the reason of its failure was looked up (refused.h) */
 
     await_t await; /* the wait of its step */

@@ -318,7 +318,7 @@ size_t farewells_count(const farewells_t *all)
     return all->count;
 }
 
-/* Untaken bytes that justify box_init_process the connection; 0: close it. */
+/* Untaken bytes that justify keeping the connection; 0: close it. */
 static uint32_t worth(const conn_t *conn)
 {
     size_t untaken = conn_untaken(conn);

@@ -17,7 +17,7 @@ typedef struct refused refused_t;
 typedef struct routes routes_t;
 typedef struct store store_t;
 typedef struct activity activity_t;
-typedef struct wakes wake_client_t;
+typedef struct wake_client wake_client_t;
 typedef struct worker worker_t;
 
 struct worker {

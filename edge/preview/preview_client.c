@@ -144,10 +144,10 @@ static void tell(told_t *told)
 void preview_client_notify_deletion(preview_client_t *calls, const deletion_call_t *call)
 {
     doubt_claim_t none = {0};
-    preview_client_tell_doubted(calls, call, &none);
+    preview_client_notify_doubted(calls, call, &none);
 }
 
-void preview_client_tell_doubted(preview_client_t *calls, const deletion_call_t *call, doubt_claim_t *claim)
+void preview_client_notify_doubted(preview_client_t *calls, const deletion_call_t *call, doubt_claim_t *claim)
 {
     if (calls->told_count == PREVIEW_CALLS_TOLD_MAX) {
         process_log("worker",

@@ -49,7 +49,8 @@ void preview_client_notify_deletion(preview_client_t *calls, const deletion_call
  * The same for doubted boxes (doubts_state). Takes over the cells of `claim`, until the controller takes the
  * report. Orphans the cells of a dropped report.
  */
-void preview_client_tell_doubted(preview_client_t *calls, const deletion_call_t *call, doubt_claim_t *claim);
+void preview_client_notify_doubted(preview_client_t *calls, const deletion_call_t *call,
+                                   doubt_claim_t *claim);
 /* Handles PROCESS_PREVIEW_DONE, and cleanses the message. */
 void preview_client_message(preview_client_t *calls, ipc_message_t *message);
 

@@ -23,7 +23,7 @@ typedef struct cell {
     char label[BOX_PORTS_LABEL_MAX]; /* "<id>-<port>" */
     uint64_t generation;
     uint64_t since_ms; /* CELL_KNOWN: when the answer came */
-    box_ports_answer_t listening;
+    box_ports_answer_t answer;
     list_t waiters; /* in CELL_ASKED */
     loop_timer_t patience;
     loop_t *loop;
@@ -74,74 +74,74 @@ void refused_set_channel(refused_t *refused, channel_t *channel)
 /* ---- the failure ---- */
 
 /* "Listening in the box: ports 5173, 9229 (on its loopback only)." */
-static void put_ports(exchange_t *ex, const box_ports_answer_t *listening, text_t *text)
+static void put_ports(exchange_t *ex, const box_ports_answer_t *answer, text_t *text)
 {
-    if (listening->count == 0)
+    if (answer->count == 0)
         text_put(text, STR("Nothing listens in the box on any port that can be exposed."));
     else
-        text_put(text, listening->count == 1 ? STR("Listening in the box: port ")
-                                             : STR("Listening in the box: ports "));
-    for (size_t i = 0; i < listening->count; i++) {
+        text_put(text, answer->count == 1 ? STR("Listening in the box: port ")
+                                          : STR("Listening in the box: ports "));
+    for (size_t i = 0; i < answer->count; i++) {
         text_put(text, i != 0 ? STR(", ") : STR(""));
-        text_put(text, str_decimal(&ex->arena, listening->ports[i].port));
-        bool hidden = listening->ports[i].loopback && ex->box.provider != PROVIDER_PROCESS;
+        text_put(text, str_decimal(&ex->arena, answer->ports[i].port));
+        bool hidden = answer->ports[i].loopback && ex->box.provider != PROVIDER_PROCESS;
         text_put(text, hidden ? STR(" (on its loopback only)") : STR(""));
     }
-    text_put(text, listening->count != 0 ? STR(".") : STR(""));
+    text_put(text, answer->count != 0 ? STR(".") : STR(""));
 }
 
 /* Sentences on the ports, if relevant and known, and on the last line of the log; NULL: neither. */
-static const char *details_text(exchange_t *ex, const box_ports_answer_t *listening, bool ports)
+static const char *details_text(exchange_t *ex, const box_ports_answer_t *answer, bool ports)
 {
-    bool has_line = listening->line[0] != '\0', has_ports = ports && listening->known;
+    bool has_line = answer->line[0] != '\0', has_ports = ports && answer->known;
     if (!has_ports && !has_line)
         return NULL;
-    text_t text = text_new(&ex->arena, 128 + (size_t)listening->count * 32 + sizeof(listening->line));
+    text_t text = text_new(&ex->arena, 128 + (size_t)answer->count * 32 + sizeof(answer->line));
     if (has_ports)
-        put_ports(ex, listening, &text);
+        put_ports(ex, answer, &text);
     if (has_line) {
         text_put(&text, has_ports ? STR(" ") : STR(""));
         text_put(&text, STR("The last line of its log: "));
-        text_put(&text, str_from(listening->line));
+        text_put(&text, str_from(answer->line));
         text_put(&text, STR("."));
     }
     text_put(&text, str_make("", 1)); /* terminating NUL */
     return text_str(&text).p;
 }
 
-static void fail(exchange_t *ex, origin_failure_t failure, const box_ports_answer_t *listening)
+static void fail(exchange_t *ex, origin_failure_t failure, const box_ports_answer_t *answer)
 {
     bool refused = failure == ORIGIN_NOT_LISTENING;
-    if (refused && listening->known) {
+    if (refused && answer->known) {
         box_ports_answer_t *kept = arena_alloc(&ex->arena, sizeof(*kept));
-        *kept = *listening;
-        ex->listening = kept;
+        *kept = *answer;
+        ex->box_ports = kept;
         const box_port_t *port = box_ports_find(kept->ports, kept->count, ex->preview.port);
         /* The edge reaches boxes without a network of their own on loopback. */
         if (port != NULL && port->loopback && ex->box.provider != PROVIDER_PROCESS)
             failure = ORIGIN_ON_LOOPBACK;
     }
     if (failure != ORIGIN_ON_LOOPBACK && access_reads_details(ex)) {
-        const char *text = details_text(ex, listening, refused);
+        const char *text = details_text(ex, answer, refused);
         ex->detail = text != NULL ? text : ex->detail;
     }
     exchange_origin_failed(ex, failure);
 }
 
-static void settle(cell_t *cell, const box_ports_answer_t *listening)
+static void settle(cell_t *cell, const box_ports_answer_t *answer)
 {
     list_t leavers;
     loop_timer_stop(&cell->patience);
     cell->state = CELL_KNOWN;
     cell->since_ms = loop_now(cell->loop);
-    cell->listening = *listening;
+    cell->answer = *answer;
     list_init(&leavers);
     list_insert_all(&leavers, &cell->waiters);
     while (!list_is_empty(&leavers)) { /* a failure may end other exchanges */
         waiter_t *waiter = CONTAINER_OF(waiter_t, link, leavers.next);
         list_unlink(&waiter->link);
         waiter->ex->origin_ops = NULL;
-        fail(waiter->ex, waiter->failure, listening);
+        fail(waiter->ex, waiter->failure, answer);
     }
 }
 
@@ -251,7 +251,7 @@ static void explain(exchange_t *ex, origin_failure_t failure)
     bool fresh =
         mine && cell->state == CELL_KNOWN && loop_now(cell->loop) - cell->since_ms < REFUSED_FRESH_MS;
     if (fresh)
-        fail(ex, failure, &cell->listening);
+        fail(ex, failure, &cell->answer);
     else if (cell->state == CELL_ASKED ? mine : ask(refused, cell, label, generation))
         wait(cell, ex, failure);
     else
@@ -260,25 +260,24 @@ static void explain(exchange_t *ex, origin_failure_t failure)
 
 bool refused_origin_left(exchange_t *ex, const origin_failure_t *failure)
 {
-    bool closed, explain_it;
     if (failure == NULL || ex->explained || !ex->target.is_box || ex->state >= EXCHANGE_RESPONSE)
         return true;
-    closed = *failure == ORIGIN_CLOSED && store_keeps_log(ex->box.provider) && access_reads_details(ex);
-    explain_it = closed || *failure == ORIGIN_NOT_LISTENING;
-    ex->explained = explain_it;
-    if (explain_it)
-        explain(ex, *failure);
-    return !explain_it;
+    bool closed = *failure == ORIGIN_CLOSED && store_keeps_log(ex->box.provider) && access_reads_details(ex);
+    if (!closed && *failure != ORIGIN_NOT_LISTENING)
+        return true;
+    ex->explained = true;
+    explain(ex, *failure);
+    return false;
 }
 
 void refused_message(refused_t *refused, const ipc_message_t *message)
 {
-    box_ports_answer_t listening;
+    box_ports_answer_t answer;
     str_t label;
     if (message->type != PROCESS_BOX_PORTS ||
-        !box_ports_parse(str_make(message->bytes, message->len), &label, &listening))
+        !box_ports_parse(str_make(message->bytes, message->len), &label, &answer))
         return;
     cell_t *cell = &refused->cells[cell_of(label, message->value)];
     if (cell->state == CELL_ASKED && is_for(cell, label, message->value))
-        settle(cell, &listening);
+        settle(cell, &answer);
 }

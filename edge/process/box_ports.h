@@ -30,7 +30,7 @@ typedef struct box_ports {
 /* The answer for a client that was refused at a port: that port, if it listens, then other ports
  * that may be exposed, ascending. `line` is the line of the box's log that best explains the
  * refusal; it may be set even if the ports are not known. */
-typedef struct listening {
+typedef struct box_ports_answer {
     bool known;
     uint8_t count;
     box_port_t ports[BOX_PORTS_ANSWER_MAX];

@@ -26,7 +26,7 @@
 #define RELEASE_MORE 16
 #define RELEASE_MS   100
 
-struct wake {
+struct wake_request {
     wake_client_t *wakes;
     char label[WAKE_LABEL_MAX + 1];
     uint64_t box_hash;
@@ -45,7 +45,7 @@ struct wake {
 /* Cells for the rates of clients; clients in one cell share its rate. */
 #define CLIENT_CELLS 4096
 
-struct wakes {
+struct wake_client {
     worker_t *worker;
     siphash_key_t hash_key;
     uint64_t clients[CLIENT_CELLS]; /* rate_take cells */

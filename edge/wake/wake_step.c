@@ -149,7 +149,7 @@ static bool is_said_to_be_deleted(const exchange_t *ex)
     if (orphan.count != 0) {
         deletion_call_t call = {.op = DELETION_END, .outcome = DELETION_UNKNOWN, .count = 1};
         memcpy(call.ids[0], id.p, id.n);
-        preview_client_tell_doubted(worker->preview_client, &call, &orphan);
+        preview_client_notify_doubted(worker->preview_client, &call, &orphan);
     }
     return true;
 }

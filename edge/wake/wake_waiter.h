@@ -8,8 +8,8 @@
 
 #include "list.h"
 
-typedef struct wakes wake_client_t; /* of a worker */
-typedef struct wake wake_request_t; /* of one preview */
+typedef struct wake_client wake_client_t;   /* of a worker */
+typedef struct wake_request wake_request_t; /* of one preview */
 
 /* Zero-filled: not waiting. */
 typedef struct wake_waiter {

@@ -2,8 +2,8 @@
  * A worker with exchanges whose boxes can sleep (exchange_world.h), a store, and the test in the place of the
  * controller. Time is a parameter: `turn` lets it pass.
  */
-#ifndef BOXEDGE_USES_WORLD_H
-#define BOXEDGE_USES_WORLD_H
+#ifndef BOXEDGE_ACTIVITY_WORLD_H
+#define BOXEDGE_ACTIVITY_WORLD_H
 
 #include "worker_fixture.h"
 
