@@ -196,7 +196,8 @@ static bool can_be_made(const char *path)
     return false;
 }
 
-/* Opens what is there as the edge does. A pipe would feel it: its reader sees an end. */
+/* Opens the file as the edge will. A pipe is not opened, since its reader would see an end of file when the
+ * check closes it. */
 static bool can_be_opened(const char *path, const struct stat *st)
 {
     if (S_ISFIFO(st->st_mode))

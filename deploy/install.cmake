@@ -46,5 +46,6 @@ install(CODE "
   file(READ \"${CMAKE_SOURCE_DIR}/deploy/boxedge.service\" unit)
   string(REPLACE /usr/local/bin \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR}\" unit \"\${unit}\")
   string(REPLACE /usr/local/share/doc/boxedge \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_DOCDIR}\" unit \"\${unit}\")
+  file(REMOVE \"${unit_out}\") # another user may have installed before
   file(WRITE \"${unit_out}\" \"\${unit}\")")
 install(FILES ${unit_out} DESTINATION ${BOXEDGE_LIB_DIR}/systemd/system)

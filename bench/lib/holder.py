@@ -105,7 +105,10 @@ def read_response(stream, want):
     if want == b"200":
         length = next(int(l.split(b":")[1]) for l in head.split(b"\r\n") if l.lower().startswith(b"content-length:"))
         while len(body) < length:
-            body += stream.recv(4096)
+            piece = stream.recv(4096)
+            if not piece:
+                raise SystemExit("closed in the middle of a body")
+            body += piece
 
 
 def hold(kind, port, host, count):

@@ -31,7 +31,10 @@ class Http1:
             raise RuntimeError(f"no 200: {head!r}")
         length = next(int(l[15:]) for l in head.split(b"\r\n") if l.lower().startswith(b"content-length:"))
         while len(body) < length:
-            body += self.stream.recv(65536)
+            piece = self.stream.recv(65536)
+            if not piece:
+                raise RuntimeError("the connection has ended")
+            body += piece
 
 
 def main():
