@@ -175,26 +175,48 @@ void reload_conf(supervisor_t *s)
     swap(s, next, listeners, log_fd);
 }
 
-void reload_local_certificate(supervisor_t *s)
+/* Swaps in `next`, which differs in its keys only. Returns false with the reason in the log. */
+static bool swap_keys(supervisor_t *s, snapshot_t *next, const char *what)
 {
     char error[512];
+    listener_set_t *listeners = listener_set_open(next->conf, s->listeners, 0, error, sizeof(error));
+    int log_fd = s->log_fd >= 0 ? fcntl(s->log_fd, F_DUPFD_CLOEXEC, 3) : -1;
+    if (listeners == NULL || (s->log_fd >= 0 && log_fd < 0)) {
+        process_log(NULL, "%s until the next reload: %s", what, strerror(errno));
+        listener_set_free(&listeners);
+        snapshot_free(&next);
+        return false;
+    }
+    swap(s, next, listeners, log_fd);
+    return true;
+}
+
+void reload_local_certificate(supervisor_t *s)
+{
     if (s->state != SUPERVISOR_SERVING)
         return;
     process_lines_t lines;
     process_lines_open(&lines);
     snapshot_t *next = snapshot_renew(s->snapshot, (uint64_t)time(NULL), lines.out);
     process_lines_log(&lines);
+    if (next != NULL)
+        (void)swap_keys(s, next, "the local authority's new leaf waits");
+}
+
+void reload_changed_certificates(supervisor_t *s, uint64_t now_ms)
+{
+    if (s->state != SUPERVISOR_SERVING || s->reload_running ||
+        !certificate_watch_changed(&s->certificates, s->snapshot->conf, s->snapshot->files, now_ms))
+        return;
+    process_lines_t lines;
+    process_lines_open(&lines);
+    snapshot_t *next = snapshot_reread(s->snapshot, (uint64_t)time(NULL), lines.out);
+    process_lines_log(&lines);
     if (next == NULL)
-        return;
-    listener_set_t *listeners = listener_set_open(next->conf, s->listeners, 0, error, sizeof(error));
-    int log_fd = s->log_fd >= 0 ? fcntl(s->log_fd, F_DUPFD_CLOEXEC, 3) : -1;
-    if (listeners == NULL || (s->log_fd >= 0 && log_fd < 0)) {
-        process_log(NULL, "the local authority's new leaf waits for the next reload: %s", strerror(errno));
-        listener_set_free(&listeners);
-        snapshot_free(&next);
-        return;
-    }
-    swap(s, next, listeners, log_fd);
+        process_log(NULL, "the files of certificates changed, and cannot be used: the previous ones stay in "
+                          "use until the files change again");
+    else if (swap_keys(s, next, "the new certificates wait"))
+        process_log(NULL, "the files of certificates changed: new connections get the new ones");
 }
 
 void reload_check_done(supervisor_t *s)

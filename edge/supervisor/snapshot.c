@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "certificate_check.h"
+#include "certificate_watch.h"
 #include "conf_errors.h"
 #include "local_ca.h"
 #include "origin_tls.h"
@@ -236,6 +237,7 @@ static bool local_certificate(snapshot_t *snapshot, uint64_t now_unix, FILE *out
 
 bool snapshot_load_keys(snapshot_t *snapshot, uint64_t now_unix, FILE *out)
 {
+    snapshot->files = certificate_watch_signature(snapshot->conf);
     if (has_tls(snapshot->conf)) {
         bool got = snapshot->conf->certificate_count > 0 ? read_certificates(snapshot, out)
                                                          : local_certificate(snapshot, now_unix, out);
@@ -313,10 +315,8 @@ snapshot_t *snapshot_load(const char *path, const conf_t *running, FILE *out)
     return snapshot;
 }
 
-snapshot_t *snapshot_renew(const snapshot_t *snapshot, uint64_t now_unix, FILE *out)
+snapshot_t *snapshot_reread(const snapshot_t *snapshot, uint64_t now_unix, FILE *out)
 {
-    if (!snapshot->local_authority)
-        return NULL;
     snapshot_t *next = calloc(1, sizeof(*next));
     if (next == NULL)
         return NULL;
@@ -324,8 +324,17 @@ snapshot_t *snapshot_renew(const snapshot_t *snapshot, uint64_t now_unix, FILE *
     next->conf = conf_acquire(snapshot->conf);
     next->pems_fd = next->origin_pems_fd = -1;
     next->conf_fd = fcntl(snapshot->conf_fd, F_DUPFD_CLOEXEC, 3);
-    if (next->conf_fd < 0 || !snapshot_load_keys(next, now_unix, out) || next->pem_count == 0 ||
-        strcmp(next->pems[0].chain, snapshot->pems[0].chain) == 0)
+    if (next->conf_fd < 0 || !snapshot_load_keys(next, now_unix, out))
+        snapshot_free(&next);
+    return next;
+}
+
+snapshot_t *snapshot_renew(const snapshot_t *snapshot, uint64_t now_unix, FILE *out)
+{
+    if (!snapshot->local_authority)
+        return NULL;
+    snapshot_t *next = snapshot_reread(snapshot, now_unix, out);
+    if (next != NULL && (next->pem_count == 0 || strcmp(next->pems[0].chain, snapshot->pems[0].chain) == 0))
         snapshot_free(&next);
     return next;
 }

@@ -20,6 +20,7 @@ typedef struct snapshot {
     tls_pem_t *origin_pems; /* one for each upstream, empty if it names no files */
     size_t origin_pem_count;
     bool local_authority; /* no certificate is configured: the one PEM comes from the local authority */
+    uint64_t files;       /* signature of the files of keys, from before they were read */
     int conf_fd;          /* process_conf_write; read-only for all */
     int pems_fd;          /* process_pems_write */
     int origin_pems_fd;
@@ -41,6 +42,9 @@ MUST_USE bool snapshot_load_keys(snapshot_t *snapshot, uint64_t now_unix, FILE *
 /* For `boxedge check`, for existing files: adds the errors and warnings of snapshot_load_keys to
  * `errors`. Makes nothing. */
 void snapshot_check_keys(const conf_t *conf, uint64_t now_unix, conf_errors_t *errors);
+/* Returns the same configuration with the keys that its files have now; NULL with lines in `out` on
+ * error. */
+snapshot_t *snapshot_reread(const snapshot_t *snapshot, uint64_t now_unix, FILE *out);
 /* For a leaf of the local authority that is about to expire: returns the same configuration with a
  * new leaf. Returns NULL if the leaf is valid for long (nothing in `out`), or on error. */
 snapshot_t *snapshot_renew(const snapshot_t *snapshot, uint64_t now_unix, FILE *out);

@@ -445,6 +445,7 @@ static void turn(supervisor_t *s)
     check_ready(s);
     if (s->reload_wanted && s->state != SUPERVISOR_STARTING)
         reload_conf(s);
+    reload_changed_certificates(s, now);
     look_after_children(s);
     lost_repeat(s, now);
     upgrade_watch(s, now);

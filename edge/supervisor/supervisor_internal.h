@@ -5,6 +5,7 @@
 #ifndef BOXEDGE_SUPERVISOR_INTERNAL_H
 #define BOXEDGE_SUPERVISOR_INTERNAL_H
 
+#include "certificate_watch.h"
 #include "child_slot.h"
 #include "listener_set.h"
 #include "logger.h"
@@ -55,7 +56,8 @@ typedef struct supervisor {
     bool reload_wanted;    /* SIGHUP or the controller requested it during the start */
     bool reload_running;   /* some child has yet to answer PROCESS_CONF */
     char *reload_warnings; /* lines about the configuration that is being installed; "" or NULL: none */
-    bool handed_over;      /* a new binary serves on our sockets */
+    certificate_watch_t certificates;
+    bool handed_over; /* a new binary serves on our sockets */
 
     pid_t upgrade_pid; /* the new binary; 0: none */
     unsigned upgrades; /* how many were begun */
@@ -117,6 +119,8 @@ void reload_send_conf(supervisor_t *s, child_slot_t *child);
 void reload_send_log(supervisor_t *s, child_slot_t *child);
 /* Every 12 hours: replaces the leaf of the local authority when it is about to expire. */
 void reload_local_certificate(supervisor_t *s);
+/* Swaps in the certificates and keys of files that changed, or reports once why it does not. */
+void reload_changed_certificates(supervisor_t *s, uint64_t now_ms);
 /* A child answered PROCESS_CONF, or ended. */
 void reload_check_done(supervisor_t *s);
 /* SIGUSR1: opens the access log again. */
