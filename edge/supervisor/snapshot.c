@@ -19,6 +19,7 @@
 #include "origin_tls.h"
 #include "own_paths.h"
 #include "process.h"
+#include "system_authorities.h"
 
 _Static_assert(CONF_WORKERS_MAX <= SHM_WORKERS_MAX, "each configured worker has a place");
 
@@ -145,10 +146,21 @@ static char *read_named(const char *path, FILE *out)
     return text;
 }
 
-static bool read_pem(tls_pem_t *pem, const char *chain, const char *key, const char *authorities, FILE *out)
+static bool read_pem(tls_pem_t *pem, const char *chain, const char *key, FILE *out)
 {
-    return (pem->chain = read_named(chain, out)) != NULL && (pem->key = read_named(key, out)) != NULL &&
-           (pem->authorities = read_named(authorities, out)) != NULL;
+    return (pem->chain = read_named(chain, out)) != NULL && (pem->key = read_named(key, out)) != NULL;
+}
+
+/* Reads the authorities of an upstream. `system` has the system's, once an upstream needed them. */
+static char *read_authorities(const conf_upstream_t *from, const char **system, FILE *out)
+{
+    if (!from->tls || from->tls_ca[0] != '\0')
+        return read_named(from->tls ? from->tls_ca : "", out);
+    char *text = *system != NULL ? strdup(*system) : system_authorities_read();
+    if (text == NULL)
+        fprintf(out, "the system's authorities cannot be read: out of memory\n");
+    *system = text;
+    return text;
 }
 
 static bool read_certificates(snapshot_t *snapshot, FILE *out)
@@ -160,7 +172,7 @@ static bool read_certificates(snapshot_t *snapshot, FILE *out)
     for (size_t i = 0; i < conf->certificate_count; i++) {
         const conf_certificate_t *from = &conf->certificates[i];
         tls_pem_t *pem = &snapshot->pems[snapshot->pem_count++];
-        if (!read_pem(pem, from->chain_path, from->key_path, "", out))
+        if (!read_pem(pem, from->chain_path, from->key_path, out))
             return false;
     }
     return true;
@@ -170,14 +182,15 @@ static bool read_certificates(snapshot_t *snapshot, FILE *out)
 static bool load_origins(snapshot_t *snapshot, char *error, size_t error_len, FILE *out)
 {
     const conf_t *conf = snapshot->conf;
+    const char *system = NULL;
     snapshot->origin_pems = calloc(conf->upstream_count + 1, sizeof(*snapshot->origin_pems));
     if (snapshot->origin_pems == NULL)
         return false;
     for (size_t i = 0; i < conf->upstream_count; i++) {
         const conf_upstream_t *from = &conf->upstreams[i];
         tls_pem_t *pem = &snapshot->origin_pems[snapshot->origin_pem_count++];
-        if (!read_pem(pem, from->tls ? from->tls_certificate : "", from->tls ? from->tls_key : "",
-                      from->tls ? from->tls_ca : "", out))
+        if (!read_pem(pem, from->tls ? from->tls_certificate : "", from->tls ? from->tls_key : "", out) ||
+            (pem->authorities = read_authorities(from, &system, out)) == NULL)
             return false;
     }
     origin_tls_t *tls = origin_tls_new(conf, snapshot->origin_pems, NULL, error, error_len);

@@ -14,6 +14,8 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
+#include "system_authorities.h"
+
 #define SESSION_SECONDS 7200
 #define AUTHORITIES_MAX 1024
 #define CHAIN_DEPTH     10
@@ -148,37 +150,38 @@ static SSL_CTX *context_new(const server_t *server)
     return NULL;
 }
 
-/* Returns NULL with a sentence on error. An empty `pem` selects the system's authorities. */
-static X509_STORE *authorities_new(const char *pem, char *error, size_t error_len)
+/* Adds all authorities of `pem`. Returns false unless their number is within `least` and `most`. */
+static bool add_authorities(X509_STORE *store, const char *pem, size_t least, size_t most)
 {
-    X509_STORE *store = X509_STORE_new();
-    assert(store != NULL);
-    if (pem[0] == '\0') {
-        /* OpenSSL reads them as needed; all their files are public. */
-        if (X509_STORE_set_default_paths(store) == 1)
-            return store;
-        snprintf(error, error_len, "the system's authorities cannot be used");
-        X509_STORE_free(store);
-        return NULL;
-    }
-    /* A private authority need not be a root. */
-    X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN);
     BIO *bio = BIO_new_mem_buf(pem, -1);
     assert(bio != NULL);
     X509 *authority;
     size_t count = 0;
     bool good = true;
     while (good && (authority = PEM_read_bio_X509_AUX(bio, NULL, NULL, (void *)"")) != NULL) {
-        good = ++count <= AUTHORITIES_MAX && X509_STORE_add_cert(store, authority) == 1;
+        good = ++count <= most && X509_STORE_add_cert(store, authority) == 1;
         X509_free(authority);
     }
-    good = good && count > 0 && ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+    good = good && count >= least && ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
     BIO_free(bio);
     ERR_clear_error();
-    if (good)
+    return good;
+}
+
+/* Returns NULL with a sentence on error. `system`: these are the system's authorities. */
+static X509_STORE *authorities_new(const char *pem, bool system, char *error, size_t error_len)
+{
+    X509_STORE *store = X509_STORE_new();
+    assert(store != NULL);
+    if (!system)
+        X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN); /* a private authority need not be a root */
+    if (add_authorities(store, pem, system ? 0 : 1, system ? SYSTEM_AUTHORITIES_MAX : AUTHORITIES_MAX))
         return store;
-    snprintf(error, error_len, "tls_ca: it is not a list of 1 to %d certificates in PEM form",
-             AUTHORITIES_MAX);
+    if (system)
+        snprintf(error, error_len, "the system's authorities cannot be used");
+    else
+        snprintf(error, error_len, "tls_ca: it is not a list of 1 to %d certificates in PEM form",
+                 AUTHORITIES_MAX);
     X509_STORE_free(store);
     return NULL;
 }
@@ -200,10 +203,23 @@ static bool server_init(server_t *server, const conf_upstream_t *from, size_t i,
     return server->ctx != NULL;
 }
 
-static bool upstream_init(upstream_t *upstream, const conf_upstream_t *from, const tls_pem_t *pem,
-                          char *error, size_t error_len)
+/* Returns a reference to the authorities of an upstream; all upstreams share the system's, `*system`. */
+static X509_STORE *authorities_of(const conf_upstream_t *from, const tls_pem_t *pem, X509_STORE **system,
+                                  char *error, size_t error_len)
 {
-    X509_STORE *store = authorities_new(pem->authorities, error, error_len);
+    if (from->tls_ca[0] != '\0')
+        return authorities_new(pem->authorities, false, error, error_len);
+    if (*system == NULL)
+        *system = authorities_new(pem->authorities, true, error, error_len);
+    else
+        X509_STORE_up_ref(*system);
+    return *system;
+}
+
+static bool upstream_init(upstream_t *upstream, const conf_upstream_t *from, const tls_pem_t *pem,
+                          X509_STORE **system, char *error, size_t error_len)
+{
+    X509_STORE *store = authorities_of(from, pem, system, error, error_len);
     if (store == NULL)
         return false;
     bool good = true;
@@ -259,6 +275,7 @@ origin_tls_t *origin_tls_new(const conf_t *conf, const tls_pem_t *pems, origin_t
 {
     uint8_t digest[32];
     char why[384] = "";
+    X509_STORE *system = NULL; /* the first upstream that needs it has the reference */
     digest_of(conf, pems, digest);
     if (before != NULL && memcmp(before->digest, digest, sizeof(digest)) == 0)
         return origin_tls_acquire(before);
@@ -272,7 +289,7 @@ origin_tls_t *origin_tls_new(const conf_t *conf, const tls_pem_t *pems, origin_t
         const conf_upstream_t *from = &conf->upstreams[i];
         upstream_t *upstream = &tls->upstreams[tls->upstream_count++];
         snprintf(upstream->pool, sizeof(upstream->pool), "=%s/%u", from->name, tls->version);
-        if (from->tls && !upstream_init(upstream, from, &pems[i], why, sizeof(why))) {
+        if (from->tls && !upstream_init(upstream, from, &pems[i], &system, why, sizeof(why))) {
             snprintf(error, error_len, "upstream %s: %s", from->name, why);
             origin_tls_release(&tls);
             return NULL;

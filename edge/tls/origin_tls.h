@@ -24,9 +24,10 @@ typedef struct origin_tls origin_tls_t;
 
 /*
  * Makes the contexts for all upstreams of a configuration. `pems` has one element for each
- * upstream: the contents of tls_ca, tls_certificate and tls_key, empty if unset. If all of that is
- * as in `before` (may be NULL), returns another reference to `before`, with its sessions. Returns
- * NULL with a sentence in `error` if a file is wrong.
+ * upstream: the contents of tls_ca (without one, system_authorities_read), tls_certificate and
+ * tls_key, empty if unset. All upstreams share the system's authorities. If all of that is as in `before`
+ * (may be NULL), returns another reference to `before`, with its sessions. Returns NULL with a sentence in
+ * `error` if a file is wrong.
  */
 origin_tls_t *origin_tls_new(const conf_t *conf, const tls_pem_t *pems, origin_tls_t *before, char *error,
                              size_t error_len);

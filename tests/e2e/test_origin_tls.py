@@ -3,6 +3,7 @@ clear."""
 
 import json
 import re
+import shutil
 import ssl
 import subprocess
 
@@ -135,6 +136,27 @@ def test_servers_in_the_clear_and_those_of_nobody_we_know_are_refused(tmp_path, 
             edge.wait_until(lambda: unknown.plain or call(edge).status == 200, what="a connection to the second one")
             assert error(call(edge)) == "origin_tls_failed"
             edge.stderr.wait_for(lambda line: "unable to get local issuer certificate" in line)
+
+
+def test_workers_need_no_file_of_the_systems_authorities(tmp_path, certificates):
+    """A directory of authorities is read when the edge starts and reloads, never by a handshake."""
+    directory = tmp_path / "authorities"
+    directory.mkdir()
+    digest = subprocess.run(["openssl", "x509", "-noout", "-subject_hash", "-in", certificates("ca.pem")], check=True,
+                            capture_output=True, text=True).stdout.strip()
+    authority = directory / f"{digest}.0"
+    shutil.copy(certificates("ca.pem"), authority)
+    config = api_config((), upstream={"tls": True})
+    with over_tls(RawOrigin(answer("known")), server_context(certificates)) as server:
+        config["upstreams"][0]["servers"] = [f"127.0.0.1:{server.port}"]
+        with Edge(tmp_path, config=config, env={"SSL_CERT_DIR": str(directory), "SSL_CERT_FILE": "/dev/null"}) as edge:
+            authority.unlink()
+            assert call(edge).body == b"known"
+            edge.config["upstreams"][0]["servers"] = [f"localhost:{server.port}"]
+            edge.config["upstreams"][0]["tls_name"] = NAME
+            edge.write_config()
+            edge.command("reload")
+            edge.wait_until(lambda: call(edge).status == 502, what="the directory without the authority")
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])

@@ -152,8 +152,9 @@ static void expect_for(const char *upstream, const tls_pem_t *trusted, const tls
     assert_null(tls);
 }
 
-#define BY_NAME    "{name: api, servers: [\"api.test:443\"], tls: true}"
-#define BY_ADDRESS "{name: api, servers: [\"192.0.2.7:443\"], tls: true}"
+#define BY_NAME    "{name: api, servers: [\"api.test:443\"], tls: true, tls_ca: ca.pem}"
+#define BY_SYSTEM  "{name: api, servers: [\"api.test:443\"], tls: true}"
+#define BY_ADDRESS "{name: api, servers: [\"192.0.2.7:443\"], tls: true, tls_ca: ca.pem}"
 
 /* ---- who it is ---- */
 
@@ -165,16 +166,17 @@ static void a_certificate_must_have_the_name(void **state)
     tls_pem_t wrong = certificate_issue("DNS:other.test", now, 2, &authority, false);
     tls_pem_t nameless = certificate_issue(NULL, now, 2, &authority, false);
     expect_for(BY_NAME, &authority, &right, NULL);
-    expect_for("{name: api, servers: [\"v1.api.test:443\"], tls: true}", &authority, &wild, NULL);
+    expect_for("{name: api, servers: [\"v1.api.test:443\"], tls: true, tls_ca: ca.pem}", &authority, &wild,
+               NULL);
     expect_for(BY_NAME, &authority, &wild, "hostname mismatch (api.test)");
     expect_for(BY_NAME, &authority, &wrong, "hostname mismatch (api.test)");
-    expect_for("{name: api, servers: [\"192.0.2.7:443\"], tls: true, tls_name: api.test}", &authority, &right,
-               NULL);
-    expect_for("{name: api, servers: [\"api.test:443\"], tls: true, tls_name: b.test}", &authority, &right,
-               "hostname mismatch (b.test)");
+    expect_for("{name: api, servers: [\"192.0.2.7:443\"], tls: true, tls_ca: ca.pem, tls_name: api.test}",
+               &authority, &right, NULL);
+    expect_for("{name: api, servers: [\"api.test:443\"], tls: true, tls_ca: ca.pem, tls_name: b.test}",
+               &authority, &right, "hostname mismatch (b.test)");
     /* The common name is no name (RFC 9525). */
-    expect_for("{name: api, servers: [\"common.test:443\"], tls: true}", &authority, &nameless,
-               "hostname mismatch (common.test)");
+    expect_for("{name: api, servers: [\"common.test:443\"], tls: true, tls_ca: ca.pem}", &authority,
+               &nameless, "hostname mismatch (common.test)");
     tls_pem_fini(&right);
     tls_pem_fini(&wild);
     tls_pem_fini(&wrong);
@@ -189,7 +191,8 @@ static void an_address_is_no_name(void **state)
     tls_pem_t v6 = certificate_issue("IP:2001:db8::7", now, 2, &authority, false);
     expect_for(BY_ADDRESS, &authority, &right, NULL);
     expect_for(BY_ADDRESS, &authority, &wrong, "IP address mismatch (192.0.2.7)");
-    expect_for("{name: api, servers: [\"[2001:db8::7]:443\"], tls: true}", &authority, &v6, NULL);
+    expect_for("{name: api, servers: [\"[2001:db8::7]:443\"], tls: true, tls_ca: ca.pem}", &authority, &v6,
+               NULL);
     tls_pem_fini(&right);
     tls_pem_fini(&wrong);
     tls_pem_fini(&v6);
@@ -206,7 +209,11 @@ static void a_certificate_must_be_vouched_for_and_in_time(void **state)
     expect_for(BY_NAME, &authority, &expired, "certificate has expired (api.test)");
     expect_for(BY_NAME, &authority, &early, "certificate is not yet valid (api.test)");
     expect_for(BY_NAME, &authority, &own, "self-signed certificate (api.test)");
-    expect_for(BY_NAME, NULL, &right, "unable to get local issuer certificate (api.test)"); /* the system's */
+    expect_for(BY_SYSTEM, NULL, &right, "unable to get local issuer certificate (api.test)");
+    expect_for(BY_SYSTEM, &authority, &right, NULL);
+    /* What the system has must be a root; a private authority need not. */
+    expect_for(BY_SYSTEM, &right, &right, "unable to get local issuer certificate (api.test)");
+    expect_for(BY_NAME, &right, &right, NULL);
     expect_for(BY_NAME, &own, &own, NULL);
     tls_pem_fini(&right);
     tls_pem_fini(&expired);
@@ -251,8 +258,9 @@ static void http2_must_be_agreed_on(void **state)
     static const char *const chosen[] = {"h2", "http/1.1", NULL};
     tls_pem_t leaf = certificate_issue("DNS:api.test", now, 2, &authority, false);
     origin_tls_t *h1 = make(BY_NAME, pem_of(&authority, NULL), NULL);
-    origin_tls_t *h2 = make("{name: api, servers: [\"api.test:443\"], tls: true, protocol: h2}",
-                            pem_of(&authority, NULL), NULL);
+    origin_tls_t *h2 =
+        make("{name: api, servers: [\"api.test:443\"], tls: true, tls_ca: ca.pem, protocol: h2}",
+             pem_of(&authority, NULL), NULL);
     for (size_t i = 0; i < 6; i++) {
         bool wants_h2 = i < 3;
         const char *protocol = chosen[i % 3];
@@ -349,7 +357,7 @@ static bool is_resumed(origin_tls_t *tls, size_t server, SSL_CTX *ctx)
     return resumed;
 }
 
-#define TWO_NAMES "{name: api, servers: [\"a.test:443\", \"b.test:443\"], tls: true}"
+#define TWO_NAMES "{name: api, servers: [\"a.test:443\", \"b.test:443\"], tls: true, tls_ca: ca.pem}"
 
 static void a_session_is_resumed_under_its_name_only(void **state)
 {
@@ -429,8 +437,10 @@ static void what_stays_the_same_is_kept(void **state)
         {BY_NAME, pem_of(&other_authority, NULL)},
         {BY_NAME, pem_of(&authority, &client)},
         {BY_ADDRESS, pem_of(&authority, NULL)},
-        {"{name: api, servers: [\"api.test:443\"], tls: true, protocol: h2}", pem_of(&authority, NULL)},
-        {"{name: api, servers: [\"api.test:443\"], tls: true, tls_name: b.test}", pem_of(&authority, NULL)},
+        {"{name: api, servers: [\"api.test:443\"], tls: true, tls_ca: ca.pem, protocol: h2}",
+         pem_of(&authority, NULL)},
+        {"{name: api, servers: [\"api.test:443\"], tls: true, tls_ca: ca.pem, tls_name: b.test}",
+         pem_of(&authority, NULL)},
     };
     for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
         origin_tls_t *next = make(changes[i].upstream, changes[i].pem, first);
