@@ -9,6 +9,7 @@
 
 #include "record.h"
 #include "store_internal.h"
+#include "store_made.h"
 
 /* Map size for store_look of the tables beside the previews; LMDB maps a larger file completely all
  * the same. */
@@ -24,7 +25,8 @@ store_t *store_open(const char *durable_dir, const char *volatile_dir, uint64_t 
     }
     store->map_bytes = map_bytes;
     table_options_t options = {.dir = durable_dir, .map_bytes = map_bytes, .writer = writer, .synced = true};
-    store->previews = table_open(&options, store->error);
+    if (store_made_check(durable_dir, store->error, sizeof(store->error)))
+        store->previews = table_open(&options, store->error);
     if (store->previews != NULL) {
         options.dir = volatile_dir;
         options.synced = false;
@@ -69,16 +71,17 @@ static bool look_beside(const char *durable_dir, const char *dir, char *error)
 bool store_look(const char *durable_dir, const char *volatile_dir, uint64_t map_bytes, char *error,
                 size_t error_len)
 {
-    static const char *const beside[] = {"rules", "keys", "deletions", "aliases"};
     char sentence[TABLE_ERROR_MAX], dir[4096];
     table_options_t options = {.dir = durable_dir, .map_bytes = map_bytes, .synced = true};
-    bool good = table_look(&options, sentence) != STORE_FAILED;
+    bool good = store_made_check(durable_dir, sentence, sizeof(sentence)) &&
+                table_look(&options, sentence) != STORE_FAILED;
     options.dir = volatile_dir;
     options.synced = false;
     good = good && table_look(&options, sentence) != STORE_FAILED;
     options = (table_options_t){.dir = dir, .map_bytes = LOOK_MAP_BYTES, .synced = true};
-    for (size_t i = 0; good && i < sizeof(beside) / sizeof(beside[0]); i++) {
-        snprintf(dir, sizeof(dir), "%s/%s", durable_dir, beside[i]);
+    for (size_t i = 1; good && i < STORE_DURABLE_COUNT; i++) {
+        if (!store_durable_dir(durable_dir, store_durable_names[i], dir, sizeof(dir)))
+            break; /* store_open finds the error */
         good = look_beside(durable_dir, dir, sentence) && table_look(&options, sentence) != STORE_FAILED;
     }
     if (!good)

@@ -14,12 +14,13 @@
 
 #include "bucket.h"
 #include "bytes.h"
+#include "env_meta.h"
 #include "env_size.h"
 #include "order.h"
 #include "siphash.h"
 
-/* The version of the layout that table.h describes. */
-#define TABLE_LAYOUT 1
+/* The format that table.h describes. Another one is refused. */
+#define TABLE_FORMAT 1
 /* Slots for reading processes: workers of two generations, the controller, command lines. */
 #define TABLE_READERS 1024
 /* Size of table_use_reserve's reserve; a change touches about 20 pages. */
@@ -112,7 +113,7 @@ static store_result_t result_of(table_t *table, const char *doing, int rc)
 /* Writes the initial contents of a new environment. */
 static int meta_make(table_t *table, MDB_txn *txn)
 {
-    uint8_t layout = TABLE_LAYOUT;
+    uint8_t layout = TABLE_FORMAT;
     siphash_key_t hash_key;
     if (getrandom(&hash_key, sizeof(hash_key), 0) != sizeof(hash_key))
         return errno != 0 ? errno : EIO;
@@ -130,9 +131,14 @@ static store_result_t meta_read(table_t *table, MDB_txn *txn)
     MDB_val key = val("layout", 6), value;
     int rc = mdb_get(txn, table->meta, &key, &value);
     if (rc != 0)
-        return failed(table, "the store has no layout version: %s", mdb_strerror(rc));
-    if (value.mv_size != 1 || *(const uint8_t *)value.mv_data != TABLE_LAYOUT)
-        return failed(table, "the store was written by an edge with another layout");
+        return failed(table, "the store has no version of its format: %s", mdb_strerror(rc));
+    if (value.mv_size != 1 || *(const uint8_t *)value.mv_data == 0)
+        return failed(table, "the version of the store's format cannot be read");
+    unsigned format = *(const uint8_t *)value.mv_data;
+    if (format != TABLE_FORMAT)
+        return failed(table,
+                      "the store has format %u and this edge reads format %u: start the edge that wrote it",
+                      format, TABLE_FORMAT);
     key = val("hash_key", 8);
     rc = mdb_get(txn, table->meta, &key, &value);
     if (rc != 0 || value.mv_size != sizeof(table->hash_key))
@@ -179,7 +185,9 @@ static store_result_t broken(table_t *table, const table_options_t *options)
 
 static store_result_t open_env(table_t *table, const table_options_t *options)
 {
-    if (!env_size_begun(options->dir, table->error, TABLE_ERROR_MAX))
+    env_meta_t meta;
+    if (!env_size_begun(options->dir, table->error, TABLE_ERROR_MAX) ||
+        !env_meta_check(options->dir, options->synced, &meta, table->error, TABLE_ERROR_MAX))
         return broken(table, options);
     size_t page = 4096;
     table->map_bytes = (options->map_bytes + page - 1) / page * page;

@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #include "clock.h"
 #include "process.h"
 #include "process_log.h"
+#include "store_made.h"
 
 /* Per-turn message limit, so that one child cannot starve the others. */
 #define MESSAGES_A_TURN 64
@@ -399,10 +401,21 @@ void supervise_reap(supervisor_t *s, uint64_t now_ms)
 
 /* ---- messages ---- */
 
+/* The controller has opened all environments of the store, so a missing one is an error from here on. */
+static void note_store(const supervisor_t *s)
+{
+    char durable[PATH_MAX], fleeting[PATH_MAX];
+    if (process_store_dirs(s->snapshot->conf, durable, fleeting, PATH_MAX) && !store_made_note(durable))
+        process_log(NULL, "%s.made cannot be written: %s; a store that is removed would count as a new one",
+                    durable, strerror(errno));
+}
+
 static void on_ready(supervisor_t *s, child_slot_t *child)
 {
     if (child->state != CHILD_STARTING)
         return; /* it is being drained */
+    if (child->kind == CHILD_CONTROLLER)
+        note_store(s);
     child_set_state(child, CHILD_READY);
     if (s->state != SUPERVISOR_STARTING && child->ever_ready)
         process_log(NULL, "%s is back (process %d)", child->name, (int)child->pid);

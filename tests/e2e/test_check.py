@@ -456,7 +456,7 @@ def newer(file):
     pages = file.read_bytes()
     assert b"layout\1" in pages
     file.write_bytes(pages.replace(b"layout\1", b"layout\2"))
-    return "the store was written by an edge with another layout"
+    return "the store has format 2 and this edge reads format 1: start the edge that wrote it"
 
 
 def directory(file):

@@ -1,6 +1,7 @@
 """The processes of an edge: how they start, what they may do, how they end and come back, what they are limited to."""
 
 import contextlib
+import json
 import os
 import pathlib
 import re
@@ -104,7 +105,40 @@ def test_a_store_that_is_cut_short_is_refused(make_edge, which):
     assert ("remove it" if first == "run_dir" else "move it away") in done.stderr
     # The advice is good.
     (folder / "data.mdb").unlink()
+    if first == "state_dir":
+        done = run_again(edge, {})
+        note = edge.state_dir / "store.made"
+        assert done.returncode == 1 and "data.mdb is missing, though the store was made" in done.stderr
+        assert f"remove {note} to begin without" in done.stderr
+        note.unlink()
     edge.start()
+
+
+STORES = [".", "rules", "keys", "deletions", "aliases"]
+
+
+@pytest.mark.parametrize("which", ["file", "directory"])
+@pytest.mark.parametrize("store", STORES)
+def test_a_store_that_was_removed_is_no_empty_store(make_edge, store, which):
+    """Its previews would be 404, its blocks would be open, its revoked keys valid."""
+    edge = make_edge()
+    edge.create_preview(80)
+    edge.stop()
+    folder = edge.state_dir / "store" / store
+    shutil.copytree(edge.state_dir / "store", edge.directory / "kept")
+    if which == "file":
+        (folder / "data.mdb").unlink()
+    else:
+        shutil.rmtree(folder)
+    sentence = f"the store cannot be opened: {folder}: data.mdb is missing, though the store was made"
+    for command in (run_again(edge, {}), edge.command("check", check=False)):
+        assert command.returncode == 1 and sentence in command.stderr, command.stderr
+    assert not (folder / "data.mdb").exists()
+    # A copy in its place is a store again.
+    shutil.rmtree(edge.state_dir / "store", ignore_errors=True)
+    shutil.move(edge.directory / "kept", edge.state_dir / "store")
+    edge.start()
+    assert any(preview["port"] == 80 for preview in json.loads(edge.command("preview", "list", "--json"))["previews"])
 
 
 def test_a_store_that_is_cut_short_under_it_is_not_ready(make_edge):
