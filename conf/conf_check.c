@@ -108,10 +108,10 @@ static void check_trusted(const checker_t *c)
     for (size_t i = 0; i < c->conf->trusted_count; i++) {
         const conf_network_t *network = &c->conf->trusted[i].network;
         const conf_node_t *node = list->children[i];
-        bool said = node->kind == CONF_NODE_SCALAR ||
-                    (node->kind == CONF_NODE_MAP && conf_node_get(node, STR("network")) != NULL);
+        bool is_explicit = node->kind == CONF_NODE_SCALAR ||
+                           (node->kind == CONF_NODE_MAP && conf_node_get(node, STR("network")) != NULL);
         bool all_v4 = network->bits == 96 && address_is_v4(&network->address);
-        if (said && (all_v4 || network->bits == 0))
+        if (is_explicit && (all_v4 || network->bits == 0))
             REPORT(c, CONF_WARNING, node->place, "trusted_proxies",
                    "this trusts every client to name its own address");
     }

@@ -281,7 +281,7 @@ void record_encode_deletion(const store_deletion_t *deletion, char out[RECORD_DE
 {
     out[0] = DELETION_VERSION;
     bytes_put64(out + 1, deletion->call);
-    bytes_put64(out + 9, deletion->asked_at_ms);
+    bytes_put64(out + 9, deletion->requested_at_ms);
     bytes_put64(out + 17, deletion->closed_at_ms);
     bytes_put64(out + 25, (uint64_t)deletion->birth << 32 | deletion->pid);
     memcpy(out + 33, deletion->key_sha256, 32);
@@ -293,7 +293,7 @@ bool record_decode_deletion(str_t record, str_t id, store_deletion_t *out)
         (uint32_t)bytes_get64(record.p + 25) > INT32_MAX)
         return false;
     *out = (store_deletion_t){.call = bytes_get64(record.p + 1),
-                              .asked_at_ms = bytes_get64(record.p + 9),
+                              .requested_at_ms = bytes_get64(record.p + 9),
                               .closed_at_ms = bytes_get64(record.p + 17),
                               .pid = (uint32_t)bytes_get64(record.p + 25),
                               .birth = (uint32_t)(bytes_get64(record.p + 25) >> 32)};

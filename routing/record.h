@@ -26,7 +26,7 @@
  * alias, version 1:
  *   version (1) | id
  * deletion of a box, version 1:
- *   version (1) | call (8) | asked_at_ms (8) | closed_at_ms (8) | pid (8) | key_sha256 (32)
+ *   version (1) | call (8) | requested_at_ms (8) | closed_at_ms (8) | pid (8) | key_sha256 (32)
  */
 #ifndef BOXEDGE_RECORD_H
 #define BOXEDGE_RECORD_H

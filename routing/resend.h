@@ -26,7 +26,7 @@ bool resend_allowed(const resend_facts_t *facts);
 bool resend_is_idempotent(str_t method);
 
 /* A request that cannot be sent again uses a pooled connection only if it was idle for less than
- * this, and is quiet. */
+ * this, and has neither input nor an end. */
 #define RESEND_UNSAFE_IDLE_MS 1000
 
 #endif

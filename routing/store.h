@@ -109,13 +109,13 @@ typedef struct store_key {
  */
 typedef struct store_deletion {
     char id[BOX_ID_MAX + 1];
-    uint16_t slot;          /* set by the store */
-    uint64_t call;          /* a random number that identifies the call */
-    uint64_t asked_at_ms;   /* unix ms */
-    uint64_t closed_at_ms;  /* unix ms: the call ended with an unknown outcome; 0: it is under way */
-    uint32_t pid;           /* of the worker that has the call */
-    uint32_t birth;         /* of that process (process_birth); 0: not known */
-    uint8_t key_sha256[32]; /* of the key that asked; all zero: not known */
+    uint16_t slot;            /* set by the store */
+    uint64_t call;            /* a random number that identifies the call */
+    uint64_t requested_at_ms; /* unix ms */
+    uint64_t closed_at_ms;    /* unix ms: the call ended with an unknown outcome; 0: it is under way */
+    uint32_t pid;             /* of the worker that has the call */
+    uint32_t birth;           /* of that process (process_birth); 0: not known */
+    uint8_t key_sha256[32];   /* of the key that asked; all zero: not known */
 } store_deletion_t;
 /* Calls for one box; boxes in one call; records in all. */
 #define STORE_DELETIONS_PER_BOX 16

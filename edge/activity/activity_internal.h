@@ -33,15 +33,15 @@ struct active_box {
     uint64_t generation;
     struct in6_addr address;
     uint32_t pid;
-    bool touched;            /* an exchange began or ended since the last report */
-    uint64_t told_ms;        /* last report of it as active; 0: never */
-    uint64_t rested_ms;      /* end of its last exchange */
-    uint64_t client_ms;      /* last client bytes to it on an open connection */
-    uint64_t looked_ms;      /* last report of its silence */
-    uint64_t wake_until_ms;  /* such bytes wake it: requests repeat until then */
-    uint64_t wake_asked_ms;  /* last request to wake it */
-    uint16_t wake_port;      /* destination of those bytes */
-    char id[BOX_ID_MAX + 1]; /* the key */
+    bool touched;               /* an exchange began or ended since the last report */
+    uint64_t reported_ms;       /* last report of it as active; 0: never */
+    uint64_t rested_ms;         /* end of its last exchange */
+    uint64_t client_ms;         /* last client bytes to it on an open connection */
+    uint64_t looked_ms;         /* last report of its silence */
+    uint64_t wake_until_ms;     /* such bytes wake it: requests repeat until then */
+    uint64_t wake_requested_ms; /* last request to wake it */
+    uint16_t wake_port;         /* destination of those bytes */
+    char id[BOX_ID_MAX + 1];    /* the key */
 };
 
 struct activity {

@@ -18,7 +18,7 @@
 /* A box without exchanges is remembered this much longer than its pooled connections. */
 #define REST_MS 1000
 
-static bool tell(activity_t *activity, uint32_t type, str_t bytes)
+static bool notify(activity_t *activity, uint32_t type, str_t bytes)
 {
     return activity->channel != NULL && channel_send(activity->channel, type, 0, bytes, NULL, 0);
 }
@@ -35,7 +35,7 @@ typedef struct report {
 
 static void send_report(report_t *report)
 {
-    if (report->n != 0 && !tell(report->activity, PROCESS_ACTIVE, str_make(report->bytes, report->n)))
+    if (report->n != 0 && !notify(report->activity, PROCESS_ACTIVE, str_make(report->bytes, report->n)))
         report->lost = true;
     report->n = 0;
 }
@@ -49,7 +49,7 @@ static void put(report_t *report, active_box_t *box)
     report->bytes[report->n + id.n] = '\n';
     report->n += id.n + 1;
     box->touched = false;
-    box->told_ms = report->activity->now_ms;
+    box->reported_ms = report->activity->now_ms;
     if (list_is_linked(&box->urgent))
         list_unlink(&box->urgent);
 }
@@ -81,11 +81,11 @@ static bool is_silent(activity_t *activity, exchange_t *ex)
     return !entry->looked && activity->now_ms - entry->waits_ms >= SILENCE_MS;
 }
 
-/* Asks for a check of the box. True if the controller was asked in this turn. */
-static bool ask_look(activity_t *activity, active_box_t *box)
+/* Requests a check of the box. True if this turn sent the request. */
+static bool request_look(activity_t *activity, active_box_t *box)
 {
     bool lately = box->looked_ms != 0 && activity->now_ms - box->looked_ms < LOOK_AGAIN_MS;
-    if (!lately && tell(activity, PROCESS_LOOK, str_from(box->id)))
+    if (!lately && notify(activity, PROCESS_LOOK, str_from(box->id)))
         box->looked_ms = activity->now_ms;
     return box->looked_ms == activity->now_ms;
 }
@@ -93,18 +93,18 @@ static bool ask_look(activity_t *activity, active_box_t *box)
 void activity_unreachable(exchange_t *ex)
 {
     if (ex->activity != NULL)
-        (void)ask_look(worker_of(ex->context)->activity, ex->activity->box);
+        (void)request_look(worker_of(ex->context)->activity, ex->activity->box);
 }
 
-static void ask_wake(activity_t *activity, active_box_t *box)
+static void request_wake(activity_t *activity, active_box_t *box)
 {
     char label[BOX_ID_MAX + 8];
-    if (box->wake_asked_ms != 0 && activity->now_ms - box->wake_asked_ms < WAKE_AGAIN_MS)
+    if (box->wake_requested_ms != 0 && activity->now_ms - box->wake_requested_ms < WAKE_AGAIN_MS)
         return;
     int n = snprintf(label, sizeof(label), "%s-%u", box->id, box->wake_port);
     assert(n > 0 && (size_t)n < sizeof(label));
-    if (tell(activity, PROCESS_WAKE, str_make(label, (size_t)n)))
-        box->wake_asked_ms = activity->now_ms;
+    if (notify(activity, PROCESS_WAKE, str_make(label, (size_t)n)))
+        box->wake_requested_ms = activity->now_ms;
 }
 
 void activity_want_wake(activity_t *activity, active_box_t *box)
@@ -112,7 +112,7 @@ void activity_want_wake(activity_t *activity, active_box_t *box)
     if (box->state == BOX_GONE)
         return;
     box->wake_until_ms = activity->now_ms + activity->worker->context.conf->wake.timeout;
-    ask_wake(activity, box);
+    request_wake(activity, box);
 }
 
 /* ---- each second ---- */
@@ -135,10 +135,10 @@ static bool scan(activity_t *activity, active_box_t *box)
         activity_entry_t *entry = CONTAINER_OF(activity_entry_t, link, at);
         holds |= holds_box(activity, entry);
         if (!entry->streams && is_silent(activity, entry->ex))
-            entry->looked = ask_look(activity, box);
+            entry->looked = request_look(activity, box);
     }
     if (box->state != BOX_RUNNING && activity->now_ms < box->wake_until_ms)
-        ask_wake(activity, box);
+        request_wake(activity, box);
     return holds;
 }
 

@@ -37,7 +37,7 @@ typedef struct admin_controls {
  */
 admin_t *admin_new(loop_t *loop, const conf_t *conf, shm_t *shm, store_thread_t *store, int listen_fd,
                    const admin_controls_t *controls, void *owner);
-/* Closes every connection and nulls; pending jobs of `store` then have no asker. */
+/* Closes every connection and nulls; pending jobs of `store` then have no client. */
 void admin_free(admin_t **admin);
 
 /* Sets the channel to the runner, which must outlive `admin`. */

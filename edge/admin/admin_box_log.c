@@ -96,10 +96,10 @@ static void on_answer(provider_question_t *question, const provider_words_t *wor
     }
 }
 
-static void asker_left(void *arg)
+static void client_left(void *arg)
 {
     waiter_t *waiter = arg;
-    waiter->question.asked->forget(waiter->question.asked, &waiter->question);
+    waiter->question.provider->forget(waiter->question.provider, &waiter->question);
 }
 
 /* ---- requests ---- */
@@ -112,13 +112,13 @@ static void refuse_without_log(exchange_t *ex, const char *id, box_provider_t ki
         kind == PROVIDER_HTTP ? "the control plane" : "`boxes` in the configuration");
 }
 
-static void ask(exchange_t *ex, waiter_t *waiter, provider_t *provider)
+static void request_log(exchange_t *ex, waiter_t *waiter, provider_t *provider)
 {
     if (!provider->log(provider, str_from(waiter->id), &waiter->question))
         admin_error(ex, 503, unavailable_code(waiter->kind), NULL,
                     "The log of box %s cannot be read now: try again in a moment.", waiter->id);
     else
-        local_wait(ex, asker_left, waiter);
+        local_wait(ex, client_left, waiter);
 }
 
 /* "lines=N" or "from=N": the last N lines, or the text after a position. */
@@ -156,7 +156,7 @@ static void begin(exchange_t *ex, str_t id, str_t query, bool of_process)
     else if (!store_keeps_log(waiter->kind) || provider == NULL)
         refuse_without_log(ex, waiter->id, waiter->kind);
     else
-        ask(ex, waiter, provider);
+        request_log(ex, waiter, provider);
 }
 
 void admin_box_log(exchange_t *ex, str_t body, void *arg)

@@ -6,7 +6,7 @@
 #include "list.h"
 #include "local.h"
 
-static void asker_left(void *arg)
+static void client_left(void *arg)
 {
     admin_job_t *job = arg;
     job->ex = NULL;
@@ -68,7 +68,7 @@ void admin_job_start(exchange_t *ex, admin_job_t *job)
         refuse_busy(ex);
         return;
     }
-    local_wait(ex, asker_left, job);
+    local_wait(ex, client_left, job);
 }
 
 void admin_job_result(admin_job_t *job, store_t *store, store_result_t result)

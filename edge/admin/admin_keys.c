@@ -41,7 +41,7 @@ typedef struct key_job {
     admin_job_t base;
     key_verb_t verb;
     key_refusal_t refusal;
-    store_key_t asked;    /* the name; for KEY_CREATE all but revoked_at; for KEY_SET_PLAN the plan */
+    store_key_t wanted;   /* the name; for KEY_CREATE all but revoked_at; for KEY_SET_PLAN the plan */
     uint64_t now;         /* unix seconds */
     conf_t *conf;         /* one reference; read-only on the thread */
     bool is_declared;     /* the configuration declares the name: `declared` */
@@ -83,25 +83,25 @@ static store_result_t write_key(key_job_t *job, store_t *store)
 
 static store_result_t create(key_job_t *job, store_t *store)
 {
-    store_result_t result = store_get_key(store, str_from(job->asked.name), &job->stored);
+    store_result_t result = store_get_key(store, str_from(job->wanted.name), &job->stored);
     if (result == STORE_OK) {
         job->refusal = KEY_NAME_TAKEN;
         return result;
     }
     if (result == STORE_NOT_FOUND)
-        result = store_find_key(store, job->asked.sha256, &job->stored);
+        result = store_find_key(store, job->wanted.sha256, &job->stored);
     if (result == STORE_OK)
         job->refusal = KEY_TAKEN;
     if (result != STORE_NOT_FOUND)
         return result;
-    job->stored = job->asked;
+    job->stored = job->wanted;
     return write_key(job, store);
 }
 
 /* The record under the name, or of the key that is declared under it. */
 static store_result_t find(key_job_t *job, store_t *store)
 {
-    store_result_t result = store_get_key(store, str_from(job->asked.name), &job->stored);
+    store_result_t result = store_get_key(store, str_from(job->wanted.name), &job->stored);
     if (result == STORE_NOT_FOUND && job->is_declared)
         result = store_find_key(store, job->declared.sha256, &job->stored);
     return result;
@@ -124,7 +124,7 @@ static store_result_t set_plan(key_job_t *job, store_t *store)
         job->refusal = KEY_IS_DECLARED;
         return STORE_OK;
     }
-    memcpy(job->stored.plan, job->asked.plan, sizeof(job->stored.plan));
+    memcpy(job->stored.plan, job->wanted.plan, sizeof(job->stored.plan));
     return write_key(job, store);
 }
 
@@ -191,7 +191,7 @@ static void key_fini(admin_job_t *job)
 
 static void refuse(exchange_t *ex, const key_job_t *job)
 {
-    const char *name = job->asked.name;
+    const char *name = job->wanted.name;
     switch (job->refusal) {
     case KEY_NAME_TAKEN:
         admin_error(ex, 409, "name_taken", NULL, "The key %s already exists%s.", name,
@@ -264,7 +264,7 @@ bool admin_take_key_name(char out[STORE_KEY_NAME_MAX + 1], str_t name)
 
 static bool take_name(exchange_t *ex, str_t name, key_job_t *job)
 {
-    if (!admin_take_key_name(job->asked.name, name)) {
+    if (!admin_take_key_name(job->wanted.name, name)) {
         admin_error(ex, 400, "bad_name", NULL,
                     "The name of a key must be 1 to %d letters, digits, \"-\", \".\" and \"_\".",
                     STORE_KEY_NAME_MAX);
@@ -273,10 +273,10 @@ static bool take_name(exchange_t *ex, str_t name, key_job_t *job)
     const conf_t *conf = job->conf;
     for (size_t i = 0; i < conf->api.key_count && !job->is_declared; i++) {
         const conf_api_key_t *declared = &conf->api.keys[i];
-        if (strcmp(declared->name, job->asked.name) != 0)
+        if (strcmp(declared->name, job->wanted.name) != 0)
             continue;
         job->is_declared = true;
-        job->declared = job->asked;
+        job->declared = job->wanted;
         job->declared.created_at = job->now;
         memcpy(job->declared.sha256, declared->sha256, sizeof(declared->sha256));
         memcpy(job->declared.plan, declared->plan, sizeof(declared->plan));
@@ -315,7 +315,7 @@ static bool take_plan(exchange_t *ex, const json_t *object, key_job_t *job)
         refuse_plan(ex, plan);
         return false;
     }
-    memcpy(job->asked.plan, plan.p, plan.n + 1);
+    memcpy(job->wanted.plan, plan.p, plan.n + 1);
     return true;
 }
 
@@ -327,7 +327,7 @@ static void make_key(key_job_t *job)
     memcpy(job->secret, KEY_PREFIX, sizeof(KEY_PREFIX));
     secret_make(random, job->secret + sizeof(KEY_PREFIX) - 1);
     OPENSSL_cleanse(random, sizeof(random));
-    sha256(str_from(job->secret), job->asked.sha256);
+    sha256(str_from(job->secret), job->wanted.sha256);
 }
 
 /* Takes the hash of the key in the request, or makes a key. */
@@ -347,14 +347,14 @@ static bool take_key(exchange_t *ex, const json_t *object, key_job_t *job)
                     KEY_GIVEN_MIN, KEY_GIVEN_MAX);
         return false;
     }
-    sha256(key, job->asked.sha256);
+    sha256(key, job->wanted.sha256);
     return true;
 }
 
 /* Refuses a key that the configuration declares already. */
 static bool is_new(exchange_t *ex, const key_job_t *job)
 {
-    const char *same = job->is_declared ? job->asked.name : declared_name(job->conf, job->asked.sha256);
+    const char *same = job->is_declared ? job->wanted.name : declared_name(job->conf, job->wanted.sha256);
     if (same != NULL)
         admin_error(ex, 409, "key_declared", NULL, "The configuration declares %s %s already.",
                     job->is_declared ? "a key" : "this key as", same);
@@ -391,7 +391,7 @@ void admin_keys_create(exchange_t *ex, str_t body, void *arg)
     (void)arg;
     static admin_fields_t fields = {"name", "plan", "key", NULL};
     key_job_t *job = key_job_new(ex, KEY_CREATE);
-    job->asked.created_at = job->now;
+    job->wanted.created_at = job->now;
     json_t *object = admin_object(ex, body, "A key", fields);
     const json_t *value = json_object_get(object, "name");
     str_t name = str_make(json_string_value(value), json_string_length(value));

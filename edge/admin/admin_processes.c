@@ -17,7 +17,7 @@ typedef struct waiter {
     char id[BOX_ID_MAX + 1];
 } waiter_t;
 
-static void asker_left(void *arg)
+static void client_left(void *arg)
 {
     const waiter_t *waiter = arg;
     runner_client_forget(waiter->runner, waiter);
@@ -59,7 +59,7 @@ static void on_answer(void *arg, const runner_answer_t *answer)
     }
 }
 
-static void ask(exchange_t *ex, str_t id, runner_message_t what)
+static void request(exchange_t *ex, str_t id, runner_message_t what)
 {
     admin_t *admin = admin_of(ex);
     waiter_t *waiter = arena_alloc(&ex->arena, sizeof(*waiter));
@@ -80,7 +80,7 @@ static void ask(exchange_t *ex, str_t id, runner_message_t what)
         admin_error(ex, 503, "runner_unavailable", NULL,
                     "The process that runs boxes is not running: try again in a moment.");
     } else {
-        local_wait(ex, asker_left, waiter);
+        local_wait(ex, client_left, waiter);
     }
 }
 
@@ -119,5 +119,5 @@ void admin_process_act(exchange_t *ex, str_t body, void *arg)
         admin_no_such_address(ex);
         return;
     }
-    ask(ex, id, start ? RUNNER_START : RUNNER_STOP);
+    request(ex, id, start ? RUNNER_START : RUNNER_STOP);
 }

@@ -151,17 +151,17 @@ static void start_stats(exchange_t *ex, void (*answer)(exchange_t *, admin_job_t
     admin_job_start(ex, &stats->base);
 }
 
-static json_t *role_json(const shm_child_t *role, uint64_t now_ms)
+static json_t *child_json(const shm_child_t *child, uint64_t now_ms)
 {
-    uint64_t started = atomic_load_explicit(&role->started_ms, memory_order_relaxed);
-    uint64_t beat = atomic_load_explicit(&role->heartbeat_ms, memory_order_relaxed);
-    uint32_t state = atomic_load_explicit(&role->state, memory_order_relaxed);
+    uint64_t started = atomic_load_explicit(&child->started_ms, memory_order_relaxed);
+    uint64_t beat = atomic_load_explicit(&child->heartbeat_ms, memory_order_relaxed);
+    uint32_t state = atomic_load_explicit(&child->state, memory_order_relaxed);
     json_t *json =
-        json_pack("{s:i,s:s,s:I,s:I,s:I}", "pid", atomic_load_explicit(&role->pid, memory_order_relaxed),
+        json_pack("{s:i,s:s,s:I,s:I,s:I}", "pid", atomic_load_explicit(&child->pid, memory_order_relaxed),
                   "state", metrics_state_text(state), "uptime_s",
                   (json_int_t)(started != 0 && now_ms > started ? (now_ms - started) / 1000 : 0), "restarts",
-                  (json_int_t)atomic_load_explicit(&role->restarts, memory_order_relaxed), "heartbeat_age_ms",
-                  (json_int_t)(beat != 0 && now_ms > beat ? now_ms - beat : 0));
+                  (json_int_t)atomic_load_explicit(&child->restarts, memory_order_relaxed),
+                  "heartbeat_age_ms", (json_int_t)(beat != 0 && now_ms > beat ? now_ms - beat : 0));
     assert(json != NULL);
     return json;
 }
@@ -169,7 +169,7 @@ static json_t *role_json(const shm_child_t *role, uint64_t now_ms)
 static json_t *worker_json(shm_t *shm, unsigned index, uint64_t now_ms)
 {
     counters_t *counters = shm_counters(shm, index);
-    json_t *json = role_json(shm_worker(shm, index), now_ms);
+    json_t *json = child_json(shm_worker(shm, index), now_ms);
     json_object_set_new(json, "worker", json_integer((json_int_t)index));
 #define FIGURE(name)                                                                                         \
     json_object_set_new(                                                                                     \
@@ -187,7 +187,7 @@ static json_t *runner_json(shm_t *shm, const conf_t *conf, uint64_t now_ms)
 {
     if (conf->process_count == 0)
         return json_null();
-    json_t *json = role_json(shm_runner(shm), now_ms);
+    json_t *json = child_json(shm_runner(shm), now_ms);
     json_object_set_new(json, "boxes", json_integer((json_int_t)conf->process_count));
     return json;
 }
@@ -235,7 +235,7 @@ static void status_answer(exchange_t *ex, admin_job_t *job)
         "{s:s,s:o,s:o,s:I,s:i,s:o,s:o,s:o,s:o,s:o}", "version", BOXEDGE_VERSION, "node",
         json_path(conf->node), "configuration", json_absolute_path(conf->source), "configuration_generation",
         (json_int_t)atomic_load_explicit(shm_conf_generation(admin->shm), memory_order_relaxed),
-        "supervisor_pid", (int)getppid(), "controller", role_json(shm_controller(admin->shm), now_ms),
+        "supervisor_pid", (int)getppid(), "controller", child_json(shm_controller(admin->shm), now_ms),
         "runner", runner_json(admin->shm, conf, now_ms), "workers", workers, "upstreams",
         admin_upstreams_json(ex), "store", store_json(job));
     assert(body != NULL);

@@ -10,9 +10,9 @@
 
 typedef struct update_job {
     admin_job_t base;
-    uint64_t now;          /* unix seconds */
-    json_t *object;        /* the request; valid */
-    store_preview_t asked; /* its name, and the fields in the request */
+    uint64_t now;           /* unix seconds */
+    json_t *object;         /* the request; valid */
+    store_preview_t wanted; /* its name, and the fields in the request */
     preview_secrets_t secrets;
     bool open;         /* it may become public */
     bool kill_tunnels; /* end the open tunnels */
@@ -26,32 +26,32 @@ static bool names(const update_job_t *update, const char *field)
 /* Fills the fields of `preview` that are in the request. */
 static void apply_fields(const update_job_t *update, store_preview_t *preview)
 {
-    const store_preview_t *asked = &update->asked;
+    const store_preview_t *wanted = &update->wanted;
     if (names(update, "host_header"))
-        preview->host_header = asked->host_header;
+        preview->host_header = wanted->host_header;
     if (names(update, "protocol"))
-        preview->protocol = asked->protocol;
+        preview->protocol = wanted->protocol;
     if (names(update, "background_wakes"))
-        preview->background_wakes = asked->background_wakes;
+        preview->background_wakes = wanted->background_wakes;
     if (names(update, "label"))
-        memcpy(preview->label, asked->label, sizeof(preview->label));
+        memcpy(preview->label, wanted->label, sizeof(preview->label));
     if (names(update, "expires_in"))
-        preview->expires_at = asked->expires_at;
+        preview->expires_at = wanted->expires_at;
     if (names(update, "allow_origins"))
-        memcpy(preview->allow_origins, asked->allow_origins, sizeof(preview->allow_origins));
+        memcpy(preview->allow_origins, wanted->allow_origins, sizeof(preview->allow_origins));
 }
 
 /* The same for credentials; returns true if they changed. */
 static bool apply_credentials(const update_job_t *update, store_preview_t *preview)
 {
-    const store_preview_t before = *preview, *asked = &update->asked;
+    const store_preview_t before = *preview, *wanted = &update->wanted;
     if (names(update, "bearer") || update->open) {
-        preview->bearer = asked->bearer;
-        memcpy(preview->bearer_sha256, asked->bearer_sha256, sizeof(preview->bearer_sha256));
+        preview->bearer = wanted->bearer;
+        memcpy(preview->bearer_sha256, wanted->bearer_sha256, sizeof(preview->bearer_sha256));
     }
     if (names(update, "basic") || update->open) {
-        preview->basic = asked->basic;
-        memcpy(preview->basic_sha256, asked->basic_sha256, sizeof(preview->basic_sha256));
+        preview->basic = wanted->basic;
+        memcpy(preview->basic_sha256, wanted->basic_sha256, sizeof(preview->basic_sha256));
     }
     return before.bearer != preview->bearer || before.basic != preview->basic ||
            memcmp(before.bearer_sha256, preview->bearer_sha256, sizeof(before.bearer_sha256)) != 0 ||
@@ -63,7 +63,8 @@ static store_result_t change(update_job_t *update, store_t *store)
 {
     store_change_t *change = &update->base.job.change;
     store_preview_t *preview = &change->preview;
-    store_result_t result = store_get_preview(store, str_from(update->asked.id), update->asked.port, preview);
+    store_result_t result =
+        store_get_preview(store, str_from(update->wanted.id), update->wanted.port, preview);
     if (result != STORE_OK)
         return result;
     if (preview->expires_at != 0 && preview->expires_at <= update->now)
@@ -95,10 +96,10 @@ static void update_answer(exchange_t *ex, admin_job_t *job)
 {
     const update_job_t *update = (const update_job_t *)job;
     if (job->result == STORE_NOT_FOUND)
-        admin_error(ex, 404, "no_preview", NULL, "There is no preview %s-%u.", update->asked.id,
-                    update->asked.port);
+        admin_error(ex, 404, "no_preview", NULL, "There is no preview %s-%u.", update->wanted.id,
+                    update->wanted.port);
     else if (job->result == STORE_CONFLICT)
-        admin_would_become_public(ex, &update->asked);
+        admin_would_become_public(ex, &update->wanted);
     else if (job->result == STORE_TAKEN)
         admin_alias_taken(ex, &job->job.change.preview);
     else if (job->result != STORE_OK)
@@ -127,14 +128,14 @@ static bool parse(exchange_t *ex, str_t body, update_job_t *update)
     static admin_fields_t fields = {
         "host_header", "protocol", "background_wakes", "bearer",       "basic", "public",
         "expires_in",  "label",    "allow_origins",    "kill_tunnels", NULL};
-    store_preview_t *asked = &update->asked;
+    store_preview_t *wanted = &update->wanted;
     bool never = false;
     update->object = admin_object(ex, body, "A change of a preview", fields);
     if (update->object == NULL)
         return false;
     take_no_expiry(update->object, &never);
-    bool ok = admin_take_credentials(ex, update->object, &asked->bearer, &asked->basic, &update->open) &&
-              admin_take_preview_fields(ex, update->object, update->now, asked) &&
+    bool ok = admin_take_credentials(ex, update->object, &wanted->bearer, &wanted->basic, &update->open) &&
+              admin_take_preview_fields(ex, update->object, update->now, wanted) &&
               admin_take_flag(ex, update->object, "kill_tunnels", &update->kill_tunnels);
     if (never)
         json_object_set_new(update->object, "expires_in", json_null());
@@ -152,11 +153,11 @@ void admin_previews_update(exchange_t *ex, str_t body, void *arg)
                                  .finished = update_finished,
                                  .answer = update_answer,
                                  .fini = update_fini};
-    if (!admin_take_preview_path(rest, &update->asked)) {
+    if (!admin_take_preview_path(rest, &update->wanted)) {
         admin_error(ex, 400, "bad_preview", NULL,
                     "A preview is changed with PATCH /v1/previews/<box id>/<port>.");
     } else if (parse(ex, body, update)) {
-        preview_secrets_make(&update->secrets, &update->asked);
+        preview_secrets_make(&update->secrets, &update->wanted);
         admin_job_start(ex, &update->base);
         return;
     }

@@ -26,15 +26,15 @@ static void add(exchange_t *ex, fields_t *fields, str_t name, str_t value)
 
 bool api_cors_answers(exchange_t *ex)
 {
-    const fields_t *asked = &ex->request.fields;
-    str_t origin = fields_value(asked, FIELD_ORIGIN);
-    str_t headers = fields_value_named(asked, STR("access-control-request-headers"));
+    const fields_t *request_fields = &ex->request.fields;
+    str_t origin = fields_value(request_fields, FIELD_ORIGIN);
+    str_t headers = fields_value_named(request_fields, STR("access-control-request-headers"));
     fields_t fields = {0};
     if (!conf_allows_origin(ex->api->conf, origin))
         return false;
     exchange_add_own_fields(ex, &fields);
     add(ex, &fields, STR("access-control-allow-methods"),
-        fields_value(asked, FIELD_ACCESS_CONTROL_REQUEST_METHOD));
+        fields_value(request_fields, FIELD_ACCESS_CONTROL_REQUEST_METHOD));
     if (headers.n != 0)
         add(ex, &fields, STR("access-control-allow-headers"), headers);
     add(ex, &fields, STR("access-control-max-age"), STR(MAX_AGE));

@@ -10,7 +10,7 @@
  *   end      the upstream's answer: the boxes are gone, or they stay. Without one, the controller asks the
  *            provider, or a later GET by the same key settles it
  *
- * A key that has asked for the deletion of a box may send a GET of it. The edge then first sends a GET of its
+ * A key that requested the deletion of a box may send a GET of it. The edge then first sends a GET of its
  * own, which settles the earlier call.
  */
 #include "api.h"
@@ -42,7 +42,7 @@ static uint64_t wall_ms(const exchange_t *ex)
 
 /* ---- reports ---- */
 
-static void tell(api_deletion_t *deletion, deletion_call_t *call, deletion_outcome_t outcome)
+static void report(api_deletion_t *deletion, deletion_call_t *call, deletion_outcome_t outcome)
 {
     if (call->count == 0)
         return;
@@ -64,13 +64,13 @@ static void doubt_unseen(api_deletion_t *deletion)
     preview_client_notify_doubted(worker->preview_client, deletion->unseen, &deletion->claim);
 }
 
-static void tell_end(api_deletion_t *deletion, deletion_outcome_t outcome)
+static void report_end(api_deletion_t *deletion, deletion_outcome_t outcome)
 {
     deletion->stage = OVER;
     if (outcome == DELETION_DONE)
         doubt_unseen(deletion);
-    tell(deletion, &deletion->call, outcome);
-    tell(deletion, &deletion->maybe, outcome == DELETION_REFUSED ? DELETION_REFUSED : DELETION_UNKNOWN);
+    report(deletion, &deletion->call, outcome);
+    report(deletion, &deletion->maybe, outcome == DELETION_REFUSED ? DELETION_REFUSED : DELETION_UNKNOWN);
 }
 
 void api_deletion_answered(exchange_t *ex)
@@ -80,11 +80,11 @@ void api_deletion_answered(exchange_t *ex)
     if (deletion == NULL || deletion->stage != NOTED)
         return;
     if ((status >= 200 && status < 300 && status != 207) || status == 410)
-        tell_end(deletion, DELETION_DONE);
+        report_end(deletion, DELETION_DONE);
     else if (status >= 300 && status < 500)
-        tell_end(deletion, DELETION_REFUSED);
+        report_end(deletion, DELETION_REFUSED);
     else
-        tell_end(deletion, DELETION_UNKNOWN); /* 5xx, or 207: some are gone */
+        report_end(deletion, DELETION_UNKNOWN); /* 5xx, or 207: some are gone */
 }
 
 static void leave(exchange_t *ex, await_end_t how)
@@ -92,7 +92,7 @@ static void leave(exchange_t *ex, await_end_t how)
     api_deletion_t *deletion = ex->api->deletion;
     (void)how;
     api_query_stop(&deletion->questions);
-    preview_client_leave(&deletion->asker);
+    preview_client_leave(&deletion->controller_request);
 }
 
 static const await_source_t source = {.name = "deletion", .leave = leave};
@@ -108,7 +108,7 @@ void api_deletion_end(exchange_t *ex)
         return;
     bool went_up = ex->api->attempts != 0 && (!ex->api->unwritten || ex->api->written_again);
     if (deletion->stage == NOTING || deletion->stage == NOTED)
-        tell_end(deletion, went_up ? DELETION_UNKNOWN : DELETION_REFUSED);
+        report_end(deletion, went_up ? DELETION_UNKNOWN : DELETION_REFUSED);
     deletion->stage = OVER;
 }
 
@@ -116,9 +116,9 @@ void api_deletion_end(exchange_t *ex)
 
 static void note(api_deletion_t *deletion, deletion_call_t *call, deletion_op_t op);
 
-static void on_noted(preview_request_t *asker, const preview_answer_t *answer)
+static void on_noted(preview_request_t *controller_request, const preview_answer_t *answer)
 {
-    api_deletion_t *deletion = CONTAINER_OF(api_deletion_t, asker, asker);
+    api_deletion_t *deletion = CONTAINER_OF(api_deletion_t, controller_request, controller_request);
     exchange_t *ex = deletion->ex;
     if (answer == NULL) { /* it may be noted all the same: api_deletion_end takes it back */
         exchange_reply_error(ex, 503, "controller_unavailable",
@@ -136,9 +136,9 @@ static void on_noted(preview_request_t *asker, const preview_answer_t *answer)
     }
 }
 
-static void on_settled(preview_request_t *asker, const preview_answer_t *answer)
+static void on_settled(preview_request_t *controller_request, const preview_answer_t *answer)
 {
-    api_deletion_t *deletion = CONTAINER_OF(api_deletion_t, asker, asker);
+    api_deletion_t *deletion = CONTAINER_OF(api_deletion_t, controller_request, controller_request);
     (void)answer; /* the next GET repeats an untaken report */
     deletion->stage = OVER;
     await_complete(deletion->ex);
@@ -156,8 +156,8 @@ static void fill(api_deletion_t *deletion, deletion_call_t *call, deletion_op_t 
 static void note(api_deletion_t *deletion, deletion_call_t *call, deletion_op_t op)
 {
     fill(deletion, call, op);
-    preview_client_request_deletion(worker_of(deletion->ex->context)->preview_client, &deletion->asker, call,
-                                    on_noted);
+    preview_client_request_deletion(worker_of(deletion->ex->context)->preview_client,
+                                    &deletion->controller_request, call, on_noted);
 }
 
 void api_deletion_note(api_deletion_t *deletion)
@@ -174,7 +174,7 @@ void api_deletion_note(api_deletion_t *deletion)
     deletion->stage = NOTING;
     random_bytes(ex->context->random, (unsigned char *)&call->call, sizeof(call->call));
     maybe->call = call->call + 1;
-    call->asked_at_ms = maybe->asked_at_ms = wall_ms(ex);
+    call->requested_at_ms = maybe->requested_at_ms = wall_ms(ex);
     if (maybe->count != 0) {
         note(deletion, maybe, DELETION_BEGIN);
     } else if (call->count != 0) {
@@ -187,7 +187,7 @@ void api_deletion_note(api_deletion_t *deletion)
 
 /* ---- the upstream ---- */
 
-bool api_deletion_says_no_box(int status)
+bool api_deletion_is_no_box(int status)
 {
     return status == 400 || status == 404 || status == 405 || status == 410 || status == 422;
 }
@@ -231,10 +231,10 @@ static bool on_answer(exchange_t *ex, size_t index, int status, const fields_t *
     bool good = false;
     if (status == 200) {
         good = take_box(deletion, &deletion->targets[index], body);
-    } else if (api_deletion_says_no_box(status)) {
+    } else if (api_deletion_is_no_box(status)) {
         keep_refusal(deletion, status, fields, body);
         good = true;
-    } else if (status >= 300 && status < 400) { /* another spelling; the right one is asked too */
+    } else if (status >= 300 && status < 400) { /* another spelling; a request with the right one follows */
         good = index == 0 && deletion->count > 1;
     }
     if (!good)
@@ -250,9 +250,9 @@ static step_result_t bad_request(exchange_t *ex, int status, const char *code, c
     return STEP_DONE;
 }
 
-static step_result_t ask_all(api_deletion_t *deletion)
+static step_result_t query_all(api_deletion_t *deletion)
 {
-    deletion->stage = ASKING;
+    deletion->stage = QUERYING;
     if (deletion->count == 0) {
         deletion->stage = OVER;
         return STEP_NEXT;
@@ -311,7 +311,7 @@ static step_result_t read_names(api_deletion_t *deletion)
         (void)bad_request(ex, 400, "bad_body",
                           "The body must be a JSON object such as {\"ids\": [\"box-1\", \"box-2\"]}.");
     else
-        result = ask_all(deletion);
+        result = query_all(deletion);
     json_decref(object);
     return result;
 }
@@ -328,7 +328,7 @@ static step_result_t read_body(api_deletion_t *deletion)
     if (!ex->request_complete && !ex->request.websocket)
         return bad_request(ex, 413, "body_too_large",
                            "The body of a call that deletes boxes must be smaller than 64 KiB.");
-    return deletion->path.n != 0 ? ask_all(deletion) : read_names(deletion);
+    return deletion->path.n != 0 ? query_all(deletion) : read_names(deletion);
 }
 
 static api_deletion_t *make(exchange_t *ex)
@@ -384,8 +384,8 @@ static step_result_t begin(exchange_t *ex)
 
 typedef struct earlier {
     const uint8_t *key_sha256;
-    uint64_t asked_at_ms;  /* of the first one; 0: none */
-    uint64_t closed_at_ms; /* of the last one */
+    uint64_t requested_at_ms; /* of the first one; 0: none */
+    uint64_t closed_at_ms;    /* of the last one */
 } earlier_t;
 
 static bool find_earlier(const store_deletion_t *deletion, void *arg)
@@ -395,8 +395,8 @@ static bool find_earlier(const store_deletion_t *deletion, void *arg)
                 memcmp(deletion->key_sha256, earlier->key_sha256, sizeof(deletion->key_sha256)) == 0;
     if (!fits)
         return true;
-    if (earlier->asked_at_ms == 0 || deletion->asked_at_ms < earlier->asked_at_ms)
-        earlier->asked_at_ms = deletion->asked_at_ms;
+    if (earlier->requested_at_ms == 0 || deletion->requested_at_ms < earlier->requested_at_ms)
+        earlier->requested_at_ms = deletion->requested_at_ms;
     if (deletion->closed_at_ms > earlier->closed_at_ms)
         earlier->closed_at_ms = deletion->closed_at_ms;
     return true;
@@ -435,8 +435,8 @@ static void on_state_known(exchange_t *ex)
     }
     deletion->stage = SETTLING;
     fill(deletion, &deletion->call, DELETION_SETTLE);
-    preview_client_request_deletion(worker_of(ex->context)->preview_client, &deletion->asker, &deletion->call,
-                                    on_settled);
+    preview_client_request_deletion(worker_of(ex->context)->preview_client, &deletion->controller_request,
+                                    &deletion->call, on_settled);
 }
 
 static step_result_t settle(exchange_t *ex)
@@ -448,11 +448,11 @@ static step_result_t settle(exchange_t *ex)
         !box_id_valid(path.id) || store_is_being_deleted(worker_of(ex->context)->store, path.id) != STORE_OK)
         return STEP_NEXT;
     if (store_each_deletion(worker_of(ex->context)->store, path.id, find_earlier, &earlier) != STORE_OK ||
-        earlier.asked_at_ms == 0)
+        earlier.requested_at_ms == 0)
         return STEP_NEXT;
     api_deletion_t *deletion = make(ex);
-    deletion->stage = ASKING;
-    deletion->call.asked_at_ms = earlier.asked_at_ms;
+    deletion->stage = QUERYING;
+    deletion->call.requested_at_ms = earlier.requested_at_ms;
     deletion->living = wall_ms(ex) > earlier.closed_at_ms + DELETION_LIVING_MS;
     bool added = api_search_add_id(&deletion->call, path.id);
     assert(added);

@@ -10,7 +10,7 @@
 
 typedef enum stage {
     READING,  /* waits for the body */
-    ASKING,   /* asks the upstream */
+    QUERYING, /* the upstream gets GETs of the boxes */
     NOTING,   /* the controller records the call before it goes up */
     NOTED,    /* recorded: the call goes up */
     SETTLING, /* the controller records the answer to a GET */
@@ -36,7 +36,7 @@ struct api_deletion {
     api_questions_t questions;
     int no_box; /* status of the first answer that denies the box; 0: none */
     str_t content_type, body;
-    preview_request_t asker;
+    preview_request_t controller_request;
     deletion_call_t call;
     api_search_t search;
     deletion_call_t *unseen; /* boxes named by id and not shown; NULL: none has previews */
@@ -53,7 +53,7 @@ void api_deletion_name_by_ids(api_deletion_t *deletion);
  * doubts. False: no room for them. */
 MUST_USE bool api_deletion_find_unseen(api_deletion_t *deletion);
 /* Whether the status denies that the path names a box of the caller. */
-bool api_deletion_says_no_box(int status);
+bool api_deletion_is_no_box(int status);
 /* Ends the call without sending it up: its caller gets the upstream's answer. */
 void api_deletion_refuse(api_deletion_t *deletion, int status, str_t content_type, str_t body);
 /* The upstream has answered for each path: searches the boxes that it has not shown, then notes all. */

@@ -26,7 +26,7 @@ static bool on_candidate(exchange_t *ex, size_t index, int status, const fields_
     api_deletion_t *deletion = ex->api->deletion;
     json_t *box = status == 200 ? json_loadb(body.p != NULL ? body.p : "", body.n, 0, NULL) : NULL;
     bool good = status == 200 ? api_search_take(&deletion->search, box)
-                              : api_deletion_says_no_box(status) || (status >= 300 && status < 400);
+                              : api_deletion_is_no_box(status) || (status >= 300 && status < 400);
     (void)index;
     json_decref(box);
     if (!good)

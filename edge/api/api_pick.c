@@ -87,7 +87,7 @@ static void refuse_busy(exchange_t *ex)
 }
 
 /* Every server is full: waits for a slot. */
-static step_result_t wait_for_place(exchange_t *ex)
+static step_result_t wait_for_slot(exchange_t *ex)
 {
     api_t *api = ex->api;
     upstream_queue_t *upstream_queue = worker_of(ex->context)->upstream_queue;
@@ -111,14 +111,14 @@ step_result_t step_api_pick(exchange_t *ex)
     api_t *api = ex->api;
     if (api->waiter.ex == NULL &&
         upstream_queue_waiting(worker_of(ex->context)->upstream_queue, api->upstream_index))
-        return wait_for_place(ex); /* behind earlier requests */
+        return wait_for_slot(ex); /* behind earlier requests */
     switch (pick(ex, 0)) {
     case BALANCE_OK:
         leave_line(ex);
         balance_earn_retry(shm_balance(ex->context->shm), api->upstream_index, api->upstream);
         return STEP_NEXT;
     case BALANCE_FULL:
-        return wait_for_place(ex);
+        return wait_for_slot(ex);
     case BALANCE_NONE:
         break;
     }
@@ -140,10 +140,10 @@ static void give_up(exchange_t *ex, bool reused)
 bool api_again(exchange_t *ex, const resend_facts_t *facts)
 {
     api_t *api = ex->api;
-    resend_facts_t asked = *facts;
-    asked.elsewhere = true;
-    asked.sent_again = api->written_again;
-    if (api->attempts >= API_ATTEMPTS_MAX || !resend_allowed(&asked) ||
+    resend_facts_t resend = *facts;
+    resend.elsewhere = true;
+    resend.sent_again = api->written_again;
+    if (api->attempts >= API_ATTEMPTS_MAX || !resend_allowed(&resend) ||
         !balance_take_retry(shm_balance(ex->context->shm), api->upstream_index))
         return false;
     give_up(ex, facts->reused);

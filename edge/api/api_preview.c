@@ -40,7 +40,7 @@ struct api_preview {
     int status;         /* of the upstream's refusal; 0: no usable answer */
     str_t content_type, body;
     subrequest_t *request;
-    preview_request_t asker;
+    preview_request_t controller_request;
 };
 
 /* ---- answers ---- */
@@ -127,9 +127,9 @@ static void reply_created(api_preview_t *preview, const preview_answer_t *answer
     reply_json(preview->ex, 200, json);
 }
 
-static void on_changed(preview_request_t *asker, const preview_answer_t *answer)
+static void on_changed(preview_request_t *controller_request, const preview_answer_t *answer)
 {
-    api_preview_t *preview = CONTAINER_OF(api_preview_t, asker, asker);
+    api_preview_t *preview = CONTAINER_OF(api_preview_t, controller_request, controller_request);
     exchange_t *ex = preview->ex;
     local_wait_end(ex);
     if (answer == NULL) {
@@ -149,7 +149,7 @@ static void left(void *arg)
 {
     api_preview_t *preview = arg;
     subrequest_cancel(&preview->request);
-    preview_client_leave(&preview->asker);
+    preview_client_leave(&preview->controller_request);
 }
 
 static void leave(exchange_t *ex, await_end_t how)
@@ -160,7 +160,7 @@ static void leave(exchange_t *ex, await_end_t how)
 
 static const await_source_t source = {.name = "preview", .leave = leave};
 
-static void ask_controller(api_preview_t *preview)
+static void request_change(api_preview_t *preview)
 {
     bool created = preview->path.route == API_ROUTE_PREVIEWS;
     preview_call_t call = {.op = created ? PREVIEW_CREATE : PREVIEW_DELETE,
@@ -171,8 +171,8 @@ static void ask_controller(api_preview_t *preview)
                            .dash = preview->ex->api->conf->api.previews_alias == CONF_ALIAS_DASH};
     memcpy(call.id, preview->path.id.p, preview->path.id.n);
     preview->stage = CHANGING;
-    preview_client_request(worker_of(preview->ex->context)->preview_client, &preview->asker, &call,
-                           on_changed);
+    preview_client_request(worker_of(preview->ex->context)->preview_client, &preview->controller_request,
+                           &call, on_changed);
 }
 
 static void send_upstream(api_preview_t *preview, str_t method, const char *below, subrequest_done_t done)
@@ -187,7 +187,7 @@ static void on_resumed(exchange_t *ex, void *arg, int status, const fields_t *fi
     api_preview_t *preview = arg;
     preview->request = NULL;
     if (status >= 200 && status < 300) {
-        ask_controller(preview);
+        request_change(preview);
         return;
     }
     local_wait_end(ex);
@@ -203,7 +203,7 @@ static void change(api_preview_t *preview)
         send_upstream(preview, STR("POST"), "/resume", on_resumed);
         return;
     }
-    ask_controller(preview);
+    request_change(preview);
 }
 
 /* ---- the body ---- */

@@ -29,7 +29,7 @@ subrequest_t *api_query(exchange_t *ex, str_t method, str_t target, subrequest_d
 
 /* ---- several requests ---- */
 
-static void ask_more(api_questions_t *questions);
+static void query_more(api_questions_t *questions);
 
 static void on_answer(exchange_t *ex, void *arg, int status, const fields_t *fields, str_t body)
 {
@@ -43,17 +43,17 @@ static void on_answer(exchange_t *ex, void *arg, int status, const fields_t *fie
     if (all->answered == all->count)
         all->done(ex);
     else
-        ask_more(all);
+        query_more(all);
 }
 
-static void ask_more(api_questions_t *questions)
+static void query_more(api_questions_t *questions)
 {
-    size_t most = questions->answered == 0 ? 1 : API_ASKED_AT_ONCE;
-    for (size_t i = 0; i < most && questions->asked < questions->count; i++) {
+    size_t most = questions->answered == 0 ? 1 : API_QUERIES_AT_ONCE;
+    for (size_t i = 0; i < most && questions->queried < questions->count; i++) {
         api_question_t *question = &questions->at[i];
         if (question->all != NULL)
             continue;
-        *question = (api_question_t){.all = questions, .index = questions->asked++};
+        *question = (api_question_t){.all = questions, .index = questions->queried++};
         question->request =
             api_query(questions->ex, STR("GET"), questions->paths[question->index], on_answer, question);
     }
@@ -64,12 +64,12 @@ void api_query_each(api_questions_t *questions, exchange_t *ex, const str_t *pat
 {
     assert(count != 0 && questions->answered == questions->count);
     *questions = (api_questions_t){.ex = ex, .paths = paths, .count = count, .answer = answer, .done = done};
-    ask_more(questions);
+    query_more(questions);
 }
 
 void api_query_stop(api_questions_t *questions)
 {
-    for (size_t i = 0; i < API_ASKED_AT_ONCE; i++)
+    for (size_t i = 0; i < API_QUERIES_AT_ONCE; i++)
         subrequest_cancel(&questions->at[i].request);
 }
 

@@ -9,7 +9,7 @@
 /* Sends `method` `target` without a body for `ex`; `done` as for subrequest_start. */
 subrequest_t *api_query(exchange_t *ex, str_t method, str_t target, subrequest_done_t done, void *arg);
 /* Maximum concurrent requests. The first one goes alone, since it shows whether the key is valid. */
-#define API_ASKED_AT_ONCE 8
+#define API_QUERIES_AT_ONCE 8
 
 /* The answer to the GET of paths[index]; `status` 0: no usable answer. False: no more requests and no more
  * calls follow; the exchange may have been answered. The slices are valid until it returns. */
@@ -25,10 +25,10 @@ typedef struct api_question {
 typedef struct api_questions {
     exchange_t *ex;
     const str_t *paths;
-    size_t count, asked, answered;
+    size_t count, queried, answered;
     api_answer_t *answer;
     void (*done)(exchange_t *ex); /* all answers have come */
-    api_question_t at[API_ASKED_AT_ONCE];
+    api_question_t at[API_QUERIES_AT_ONCE];
 } api_questions_t;
 
 /* Sends a GET for each of `count` paths (at least one), which outlive it. `questions` must be idle

@@ -67,15 +67,15 @@ bool api_search_take(api_search_t *search, const json_t *box)
     return true;
 }
 
-/* Whether a member with this name tells of a next page. */
-static bool tells_of_more(const char *name)
+/* Whether a member with this name marks a next page. */
+static bool marks_next_page(const char *name)
 {
     return strncasecmp(name, "next", 4) == 0 || strcasecmp(name, "has_more") == 0 ||
            strcasecmp(name, "hasMore") == 0;
 }
 
 /* Whether a member with this name counts all boxes, not those of a page. */
-static bool tells_the_total(const char *name)
+static bool counts_all(const char *name)
 {
     return strcasecmp(name, "total") == 0 || strcasecmp(name, "total_count") == 0 ||
            strcasecmp(name, "totalCount") == 0;
@@ -94,11 +94,11 @@ static bool is_whole(const json_t *root, const json_t *list)
     {
         bool nothing = json_is_null(value) || json_is_false(value) ||
                        (json_is_string(value) && json_string_length(value) == 0);
-        bool all = tells_the_total(name) && json_is_integer(value) &&
+        bool all = counts_all(name) && json_is_integer(value) &&
                    json_integer_value(value) == (json_int_t)json_array_size(list);
         if (value != list && !nothing && !all)
             return false;
-        whole |= all || (nothing && tells_of_more(name));
+        whole |= all || (nothing && marks_next_page(name));
     }
     return whole;
 }

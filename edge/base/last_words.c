@@ -7,7 +7,7 @@
 
 /* ---- ranking of lines ---- */
 
-static bool says_something(str_t line)
+static bool has_text(str_t line)
 {
     for (size_t i = 0; i < line.n; i++) {
         char c = str_lower(line.p[i]);
@@ -39,7 +39,7 @@ static bool is_trailer(str_t line)
 }
 
 /* "127.0.0.1 - - [...] "GET / HTTP/1.1" 200 -", "GET /?q=1 200 3 ms". */
-static bool tells_of_request(str_t line)
+static bool names_request(str_t line)
 {
     static const str_t words[] = {{"GET /", 5},   {"HEAD /", 6},   {"POST /", 6},    {"PUT /", 5},
                                   {"PATCH /", 7}, {"DELETE /", 8}, {"OPTIONS /", 9}, {" HTTP/", 6}};
@@ -55,13 +55,13 @@ static bool names_error(str_t line)
 
 last_words_rank_t last_words_rank(str_t line)
 {
-    if (!says_something(line))
+    if (!has_text(line))
         return LAST_WORDS_NOTHING;
     if (is_trailer(line))
         return LAST_WORDS_TRAILER;
     if (names_error(line))
         return LAST_WORDS_ERROR;
-    return tells_of_request(line) ? LAST_WORDS_TRAILER : LAST_WORDS_SENTENCE;
+    return names_request(line) ? LAST_WORDS_TRAILER : LAST_WORDS_SENTENCE;
 }
 
 /* ---- as text for a sentence ---- */

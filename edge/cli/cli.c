@@ -148,8 +148,8 @@ static int explain(admin_client_result_t result, const cli_sockets_t *sockets, c
 
 /* Tries one socket after the other until an edge answers. If none does, the result is that of a forbidden
  * socket, if any: *place is that socket then. */
-static admin_client_result_t ask(const cli_sockets_t *sockets, const char *method, const char *target,
-                                 const json_t *body, const char **place, admin_answer_t *answer)
+static admin_client_result_t request_any(const cli_sockets_t *sockets, const char *method, const char *target,
+                                         const json_t *body, const char **place, admin_answer_t *answer)
 {
     admin_client_result_t worst = ADMIN_CLIENT_NOT_RUNNING;
     for (size_t i = 0; i < sockets->count; i++) {
@@ -191,7 +191,7 @@ int cli_request(const cli_t *cli, const char *method, const char *target, const 
     if (!cli_sockets_find(&sockets, cli->socket, cli->conf))
         return CLI_FAILED;
     admin_answer_t answer = {0};
-    admin_client_result_t result = ask(&sockets, method, target, body, &place, &answer);
+    admin_client_result_t result = request_any(&sockets, method, target, body, &place, &answer);
     int status = CLI_OK;
     if (result != ADMIN_CLIENT_OK)
         status = explain(result, &sockets, place, &answer);

@@ -64,7 +64,7 @@ static bool names_file(const char *option)
     return strcmp(option, "-c") == 0 || strcmp(option, "--config") == 0;
 }
 
-static bool says_elsewhere(const char *option)
+static bool is_elsewhere(const char *option)
 {
     return strcmp(option, "--elsewhere") == 0;
 }
@@ -74,7 +74,7 @@ static int refuse(int argc, char **argv)
 {
     bool file = argc >= 2 && names_file(argv[1]);
     bool print = argc >= 2 && str_starts(str_from(argv[1]), STR("--print-"));
-    bool elsewhere = file && argc >= 4 && says_elsewhere(argv[3]);
+    bool elsewhere = file && argc >= 4 && is_elsewhere(argv[3]);
     int last = elsewhere ? 3 : file ? 2 : print ? 1 : 0; /* the last valid word */
     if (argc < 2)
         fprintf(stderr, "boxedge check: -c FILE is missing\n\n");
@@ -89,9 +89,9 @@ int cmd_check(int argc, char **argv)
 {
     char *turned[] = {argv[0], argc == 4 ? argv[2] : NULL, argc == 4 ? argv[3] : NULL,
                       argc == 4 ? argv[1] : NULL};
-    if (argc == 4 && says_elsewhere(argv[1]))
+    if (argc == 4 && is_elsewhere(argv[1]))
         argv = turned; /* the option may come before or after the file */
-    if (argc >= 3 && argc <= 4 && names_file(argv[1]) && (argc == 3 || says_elsewhere(argv[3])))
+    if (argc >= 3 && argc <= 4 && names_file(argv[1]) && (argc == 3 || is_elsewhere(argv[3])))
         return check_file(argv[2], argc == 3);
     str_t option = str_from(argc >= 2 ? argv[1] : "");
     if (argc == 2 && str_eq(option, STR("--print-default"))) {

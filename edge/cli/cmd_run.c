@@ -57,7 +57,7 @@ int cmd_run(int argc, char **argv)
         fprintf(stderr, "boxedge run: \"%s\" is not expected\n", argv[optind]);
         return 2;
     }
-    static const supervisor_children_t roles = {worker_run, controller_run, runner_run};
+    static const supervisor_children_t children = {worker_run, controller_run, runner_run};
     /* The whole command line begins one word earlier (main.c); a new binary starts with it. */
-    return supervisor_run(path, argv - 1, &roles);
+    return supervisor_run(path, argv - 1, &children);
 }

@@ -11,12 +11,12 @@ static int usage(FILE *out, int status)
     return status;
 }
 
-static void print_process(const char *name, const json_t *role)
+static void print_process(const char *name, const json_t *process)
 {
     char uptime[32];
-    cli_duration(cli_number(role, "uptime_s"), uptime);
-    printf("%-11s  %-8lld  %-8s  %-8s  %8lld", name, cli_number(role, "pid"), cli_text(role, "state"), uptime,
-           cli_number(role, "restarts"));
+    cli_duration(cli_number(process, "uptime_s"), uptime);
+    printf("%-11s  %-8lld  %-8s  %-8s  %8lld", name, cli_number(process, "pid"), cli_text(process, "state"),
+           uptime, cli_number(process, "restarts"));
 }
 
 static void print_worker(const json_t *worker)

@@ -13,7 +13,7 @@ typedef struct question {
     struct question *next;
     unsigned worker;
     uint16_t port;
-    uint64_t generation; /* as the worker asked */
+    uint64_t generation; /* in the worker's request */
 } question_t;
 
 typedef enum look_state { LOOK_NONE, LOOK_READS, LOOK_READ } look_state_t;
@@ -60,8 +60,8 @@ box_ports_service_t *box_ports_service_new(loop_t *loop, store_thread_t *store, 
 static void forget_line(look_t *look)
 {
     provider_question_t *question = &look->line_question;
-    if (question->asked != NULL)
-        question->asked->forget(question->asked, question);
+    if (question->provider != NULL)
+        question->provider->forget(question->provider, question);
     loop_timer_stop(&look->patience);
     look->awaits_line = false;
 }
@@ -92,8 +92,8 @@ void box_ports_service_free(box_ports_service_t **service)
 
 /* ---- answers ---- */
 
-static void tell(box_ports_service_t *service, unsigned worker, str_t label, uint64_t generation,
-                 const box_ports_answer_t *listening)
+static void send_answer(box_ports_service_t *service, unsigned worker, str_t label, uint64_t generation,
+                        const box_ports_answer_t *listening)
 {
     char bytes[BOX_PORTS_BYTES];
     size_t n = box_ports_write(label, listening, bytes);
@@ -108,7 +108,7 @@ static void answer(look_t *look, unsigned worker, uint16_t port, uint64_t genera
     assert(n > 0 && n <= BOX_PORTS_LABEL_MAX);
     box_ports_pick(&look->table, &look->box, port, &listening);
     memcpy(listening.line, look->line, sizeof(look->line));
-    tell(look->service, worker, str_make(label, (size_t)n), generation, &listening);
+    send_answer(look->service, worker, str_make(label, (size_t)n), generation, &listening);
 }
 
 /* ---- looks ---- */
@@ -159,7 +159,7 @@ static void on_patience(loop_timer_t *timer)
 }
 
 /* False if the provider gives no line. */
-static bool ask_line(look_t *look)
+static bool request_line(look_t *look)
 {
     box_ports_service_t *service = look->service;
     provider_t *provider = boxes_provider(service->boxes, str_from(look->box.id));
@@ -206,7 +206,7 @@ static bool look_at(look_t *look, const store_box_t *box)
     }
     look->state = LOOK_READS;
     look->reads_table = true;
-    look->awaits_line = ask_line(look);
+    look->awaits_line = request_line(look);
     return true;
 }
 
@@ -224,7 +224,7 @@ static bool add_question(look_t *look, unsigned worker, uint16_t port, uint64_t 
 }
 
 /* A box that has just ended has no ports, but its log may say why. */
-static bool can_tell(const store_box_t *box, uint64_t generation)
+static bool is_answerable(const store_box_t *box, uint64_t generation)
 {
     if (box == NULL || box->pid == 0)
         return box != NULL && store_keeps_log(box->provider);
@@ -238,13 +238,13 @@ void box_ports_service_request(box_ports_service_t *service, unsigned index, str
     if (index >= SHM_WORKERS_MAX || label.n > BOX_PORTS_LABEL_MAX || !hostname_parse_label(label, &name))
         return;
     const store_box_t *box = boxes_find(service->boxes, str_make(name.id, name.id_len));
-    look_t *look = can_tell(box, generation) ? find(service, box) : NULL;
+    look_t *look = is_answerable(box, generation) ? find(service, box) : NULL;
     if (look == NULL || !look_at(look, box))
-        tell(service, index, label, generation, &unknown);
+        send_answer(service, index, label, generation, &unknown);
     else if (look->state == LOOK_READ)
         answer(look, index, name.port, generation);
     else if (!add_question(look, index, name.port, generation))
-        tell(service, index, label, generation, &unknown);
+        send_answer(service, index, label, generation, &unknown);
 }
 
 const box_ports_t *box_ports_service_find(box_ports_service_t *service, const store_box_t *box)

@@ -1,8 +1,8 @@
 /*
  * The controller's answers about listening ports of a box (PROCESS_BOX_PORTS_REQUEST). The store's thread
- * reads /proc, and the box's provider gives a line of its log: once per box and generation for all askers. An
- * answer is valid for BOX_PORTS_FRESH_MS, so that a crashed dev server and a page that polls it cost next to
- * nothing.
+ * reads /proc, and the box's provider gives a line of its log: once per box and generation for all requests.
+ * An answer is valid for BOX_PORTS_FRESH_MS, so that a crashed dev server and a page that polls it cost next
+ * to nothing.
  */
 #ifndef BOXEDGE_BOX_PORTS_SERVICE_H
 #define BOXEDGE_BOX_PORTS_SERVICE_H

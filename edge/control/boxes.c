@@ -93,7 +93,7 @@ boxes_t *boxes_new(loop_t *loop, const conf_t *conf, store_thread_t *store, work
         .by_site = boxes_no_sites(),
         .last_generation = now_us,
     };
-    boxes->untold_end = &boxes->untold;
+    boxes->results_end = &boxes->results;
     box_entry_t **running = calloc(count + 1, sizeof(*running));
     size_t running_count = 0;
     assert(running != NULL);
@@ -115,12 +115,12 @@ boxes_t *boxes_new(loop_t *loop, const conf_t *conf, store_thread_t *store, work
     return boxes;
 }
 
-static box_untold_t *pop_untold(boxes_t *boxes)
+static box_result_t *pop_result(boxes_t *boxes)
 {
-    box_untold_t *first = boxes->untold;
-    boxes->untold = first->next;
-    if (boxes->untold == NULL)
-        boxes->untold_end = &boxes->untold;
+    box_result_t *first = boxes->results;
+    boxes->results = first->next;
+    if (boxes->results == NULL)
+        boxes->results_end = &boxes->results;
     return first;
 }
 
@@ -130,8 +130,8 @@ void boxes_free(boxes_t **boxes)
     *boxes = NULL;
     if (b == NULL)
         return;
-    while (b->untold != NULL)
-        free(pop_untold(b));
+    while (b->results != NULL)
+        free(pop_result(b));
     name_map_clear(&b->by_id, free_entry);
     conf_release(&b->conf);
     free(b);
@@ -141,7 +141,7 @@ void boxes_stop(boxes_t *boxes)
 {
     boxes->stopping = true;
     loop_undefer(&boxes->nudge);
-    loop_undefer(&boxes->tell);
+    loop_undefer(&boxes->notify);
 }
 
 void boxes_subscribe(boxes_t *boxes, const boxes_handlers_t *handlers, void *owner)
@@ -179,10 +179,10 @@ const store_box_t *boxes_find(const boxes_t *boxes, str_t id)
     return entry != NULL ? &entry->box : NULL;
 }
 
-uint64_t boxes_heard_ms(const boxes_t *boxes, str_t id)
+uint64_t boxes_reported_ms(const boxes_t *boxes, str_t id)
 {
     const box_entry_t *entry = find(boxes, id);
-    return entry != NULL ? entry->heard_ms : 0;
+    return entry != NULL ? entry->reported_ms : 0;
 }
 
 const store_box_t *boxes_recorded(const boxes_t *boxes, str_t id)
@@ -232,24 +232,25 @@ static bool same_place(const store_box_t *a, const store_box_t *b)
 
 /* The record that follows from a report and the previous record. */
 static store_box_t make_box(boxes_t *boxes, const box_entry_t *entry, box_provider_t kind,
-                            const provider_box_t *told)
+                            const provider_box_t *report)
 {
     const store_box_t *old = &entry->box;
     store_box_t box = {.state = BOX_UNKNOWN};
     memcpy(box.id, old->id, sizeof(box.id));
-    box.state = told->state == BOX_RUNNING && entry->refusal != NULL ? BOX_PAUSED : told->state;
-    box.address = told->address;
-    box.fixed_port = told->fixed_port;
+    box.state = report->state == BOX_RUNNING && entry->refusal != NULL ? BOX_PAUSED : report->state;
+    box.address = report->address;
+    box.fixed_port = report->fixed_port;
     box.provider = kind;
-    box.keep_alive = told->keep_alive;
-    box.ephemeral = told->ephemeral;
-    box.expires_at = told->expires_at;
-    box.idle_ms = told->idle_ms;
-    box.start_ms = told->start_ms;
-    box.pid = told->pid;
-    box.port_count = told->port_count;
-    memcpy(box.ports, told->ports, sizeof(box.ports));
-    bool fresh = told->renewed || box.state != old->state || !same_place(&box, old) || old->provider != kind;
+    box.keep_alive = report->keep_alive;
+    box.ephemeral = report->ephemeral;
+    box.expires_at = report->expires_at;
+    box.idle_ms = report->idle_ms;
+    box.start_ms = report->start_ms;
+    box.pid = report->pid;
+    box.port_count = report->port_count;
+    memcpy(box.ports, report->ports, sizeof(box.ports));
+    bool fresh =
+        report->renewed || box.state != old->state || !same_place(&box, old) || old->provider != kind;
     box.generation = fresh ? ++boxes->last_generation : old->generation;
     if (!fresh) {
         box.settles_at_ms = old->settles_at_ms;
@@ -292,20 +293,20 @@ static bool is_same(const store_box_t *a, const store_box_t *b)
 }
 
 /* Updates the box from a report. */
-static void take(box_entry_t *entry, box_provider_t kind, const provider_box_t *told)
+static void take(box_entry_t *entry, box_provider_t kind, const provider_box_t *report)
 {
     boxes_t *boxes = entry->boxes;
-    const char *refusal = boxes_refusal(boxes, kind, told);
+    const char *refusal = boxes_refusal(boxes, kind, report);
     char text[INET6_ADDRSTRLEN];
     if (refusal != NULL && entry->refusal == NULL)
-        process_log("controller", "box %s at %.*s is not used: %s", told->id,
-                    STR_ARG(address_text(&told->address, text)), refusal);
+        process_log("controller", "box %s at %.*s is not used: %s", report->id,
+                    STR_ARG(address_text(&report->address, text)), refusal);
     entry->refusal = refusal;
-    uint64_t said_us = told->asked_us != 0 ? told->asked_us : loop_wall_us(boxes->loop);
-    entry->heard_ms = said_us / 1000;
-    store_box_t box = make_box(boxes, entry, kind, told);
+    uint64_t reported_us = report->requested_us != 0 ? report->requested_us : loop_wall_us(boxes->loop);
+    entry->reported_ms = reported_us / 1000;
+    store_box_t box = make_box(boxes, entry, kind, report);
     /* A doubt from the future was made before the clock was set back: it ends with the report. */
-    bool is_newer = said_us < entry->doubted_us && entry->doubted_us <= loop_wall_us(boxes->loop);
+    bool is_newer = reported_us < entry->doubted_us && entry->doubted_us <= loop_wall_us(boxes->loop);
     box.doubted = box.state == BOX_RUNNING && entry->box.doubted && is_newer;
     if (!entry->missing && is_same(&box, &entry->box))
         return;
@@ -319,19 +320,19 @@ static void take(box_entry_t *entry, box_provider_t kind, const provider_box_t *
     boxes_changed(entry);
 }
 
-static bool told_is_valid(const provider_box_t *told)
+static bool report_is_valid(const provider_box_t *report)
 {
-    return box_id_valid(str_from(told->id)) && told->port_count <= STORE_BOX_PORTS_MAX &&
-           (told->state == BOX_RUNNING || told->state == BOX_PAUSED || told->state == BOX_GONE);
+    return box_id_valid(str_from(report->id)) && report->port_count <= STORE_BOX_PORTS_MAX &&
+           (report->state == BOX_RUNNING || report->state == BOX_PAUSED || report->state == BOX_GONE);
 }
 
-static void tell(boxes_t *boxes, box_provider_t kind, const provider_box_t *told)
+static void take_report(boxes_t *boxes, box_provider_t kind, const provider_box_t *report)
 {
-    if (!told_is_valid(told) || is_static(boxes, told->id))
+    if (!report_is_valid(report) || is_static(boxes, report->id))
         return;
-    box_entry_t *entry = find(boxes, str_from(told->id));
+    box_entry_t *entry = find(boxes, str_from(report->id));
     if (entry == NULL)
-        entry = add(boxes, told->id);
+        entry = add(boxes, report->id);
     if (entry == NULL)
         return;
     bool taken = entry->box.state != BOX_UNKNOWN && entry->box.state != BOX_GONE &&
@@ -339,13 +340,13 @@ static void tell(boxes_t *boxes, box_provider_t kind, const provider_box_t *told
     if (taken)
         return; /* the box belongs to another provider */
     entry->sync = boxes->sync[kind];
-    take(entry, kind, told);
-    boxes_heard(entry);
+    take(entry, kind, report);
+    boxes_reported(entry);
 }
 
-static void on_box(void *owner, provider_t *provider, const provider_box_t *told)
+static void on_box(void *owner, provider_t *provider, const provider_box_t *report)
 {
-    tell(owner, provider->kind, told);
+    take_report(owner, provider->kind, report);
 }
 
 static void on_sync_began(void *owner, provider_t *provider)
@@ -388,16 +389,16 @@ static void announce_resumed(boxes_t *boxes, str_t id, provider_result_t result,
             boxes->listeners[i].handlers->resumed(boxes->listeners[i].owner, id, result, sentence);
 }
 
-static void tell_resumed(box_entry_t *entry, box_after_t *after)
+static void notify_resumed(box_entry_t *entry, box_after_t *after)
 {
     announce_resumed(entry->boxes, str_from(entry->box.id), after->result, after->sentence);
 }
 
-static void tell_untold(loop_task_t *task)
+static void notify_results(loop_task_t *task)
 {
-    boxes_t *boxes = CONTAINER_OF(boxes_t, tell, task);
-    while (boxes->untold != NULL && !boxes->stopping) {
-        box_untold_t *first = pop_untold(boxes);
+    boxes_t *boxes = CONTAINER_OF(boxes_t, notify, task);
+    while (boxes->results != NULL && !boxes->stopping) {
+        box_result_t *first = pop_result(boxes);
         announce_resumed(boxes, str_from(first->id), first->result, first->sentence);
         free(first);
     }
@@ -406,14 +407,14 @@ static void tell_untold(loop_task_t *task)
 /* Notifies at the end of the turn: the caller is not done yet, and may be walking over the boxes. */
 static void resumed_soon(boxes_t *boxes, str_t id, provider_result_t result, const char *sentence)
 {
-    box_untold_t *untold = calloc(1, sizeof(*untold));
-    assert(untold != NULL && id.n <= BOX_ID_MAX);
-    untold->result = result;
-    memcpy(untold->id, id.p, id.n);
-    snprintf(untold->sentence, sizeof(untold->sentence), "%s", sentence != NULL ? sentence : "");
-    *boxes->untold_end = untold;
-    boxes->untold_end = &untold->next;
-    loop_defer(boxes->loop, &boxes->tell, tell_untold);
+    box_result_t *results = calloc(1, sizeof(*results));
+    assert(results != NULL && id.n <= BOX_ID_MAX);
+    results->result = result;
+    memcpy(results->id, id.p, id.n);
+    snprintf(results->sentence, sizeof(results->sentence), "%s", sentence != NULL ? sentence : "");
+    *boxes->results_end = results;
+    boxes->results_end = &results->next;
+    loop_defer(boxes->loop, &boxes->notify, notify_results);
 }
 
 /* Notifies once the store has the provider's last report. */
@@ -425,7 +426,7 @@ static void resumed(box_entry_t *entry, provider_result_t result, const char *se
     }
     box_after_t *after = calloc(1, sizeof(*after));
     assert(after != NULL);
-    after->run = tell_resumed;
+    after->run = notify_resumed;
     after->result = result;
     snprintf(after->sentence, sizeof(after->sentence), "%s", sentence != NULL ? sentence : "");
     boxes_after(entry, after);
@@ -438,7 +439,7 @@ static void on_resumed(void *owner, provider_t *provider, str_t id, provider_res
     box_entry_t *entry = find(owner, id);
     if (entry == NULL || entry->boxes->stopping)
         return;
-    entry->asked = NULL;
+    entry->resuming_provider = NULL;
     if (result == PROVIDER_OK && entry->refusal != NULL)
         resumed(entry, PROVIDER_FAILED, entry->refusal);
     else
@@ -449,9 +450,9 @@ static void on_resumed(void *owner, provider_t *provider, str_t id, provider_res
 static bool give_up_one(void *item, void *arg)
 {
     box_entry_t *entry = item;
-    if (entry->asked != arg)
+    if (entry->resuming_provider != arg)
         return true;
-    entry->asked = NULL;
+    entry->resuming_provider = NULL;
     resumed(entry, PROVIDER_GONE, NULL);
     return true;
 }
@@ -502,7 +503,7 @@ void boxes_resume(boxes_t *boxes, str_t id)
         return;
     }
     if (provider != NULL) {
-        entry->asked = provider;
+        entry->resuming_provider = provider;
         provider->resume(provider, str_from(entry->box.id));
         return;
     }
@@ -552,7 +553,7 @@ void boxes_active(boxes_t *boxes, str_t ids)
     free(its);
 }
 
-static void tell_recorded(box_entry_t *entry, box_after_t *after)
+static void notify_recorded(box_entry_t *entry, box_after_t *after)
 {
     (void)entry;
     after->done(after->arg);
@@ -564,7 +565,7 @@ void boxes_when_recorded(boxes_t *boxes, str_t id, void (*done)(void *arg), void
     assert(entry != NULL && entry->box.state != BOX_UNKNOWN);
     box_after_t *after = calloc(1, sizeof(*after));
     assert(after != NULL);
-    after->run = tell_recorded;
+    after->run = notify_recorded;
     after->done = done;
     after->arg = arg;
     boxes_after(entry, after);

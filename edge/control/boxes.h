@@ -21,7 +21,7 @@ typedef struct boxes_handlers {
     /* The provider's answer to boxes_resume. With PROVIDER_OK the store has the box as running. */
     void (*resumed)(void *owner, str_t id, provider_result_t result, const char *sentence);
     /* The provider reported the box: boxes_find returns the report, and the store will have it. */
-    void (*heard)(void *owner, str_t id);
+    void (*reported)(void *owner, str_t id);
 } boxes_handlers_t;
 
 /* Maximum number of boxes. */
@@ -51,7 +51,7 @@ const store_box_t *boxes_find(const boxes_t *boxes, str_t id);
 const store_box_t *boxes_recorded(const boxes_t *boxes, str_t id);
 /* Earliest time (unix ms) to which the provider's last report can refer; for an answer, the time of its
  * question. 0: no report in the life of this controller. */
-uint64_t boxes_heard_ms(const boxes_t *boxes, str_t id);
+uint64_t boxes_reported_ms(const boxes_t *boxes, str_t id);
 /*
  * Marks a running box of a control plane as doubted unless its last report is from after `since_ms` (unix
  * ms). The next request then asks the control plane before it goes to the box. False: no such box.

@@ -25,22 +25,22 @@ typedef struct box_after {
 } box_after_t;
 
 /* The end of a resume that needs no write first; listeners get it at the end of the turn. */
-typedef struct box_untold {
-    struct box_untold *next;
+typedef struct box_result {
+    struct box_result *next;
     provider_result_t result;
     char id[BOX_ID_MAX + 1];
     char sentence[256];
-} box_untold_t;
+} box_result_t;
 
 struct box_entry {
     store_box_t box; /* current state; its id is the key */
     boxes_t *boxes;
-    uint32_t sync;       /* the last listing that had it */
-    uint64_t heard_ms;   /* unix ms: boxes_heard_ms */
-    uint64_t doubted_us; /* wall clock of the last doubt; an earlier report does not clear it */
-    box_place_t *place;  /* its reported address (boxes_places.c); NULL: none */
-    list_t at_place;     /* in place->boxes */
-    provider_t *asked;   /* the provider that has not yet answered its resume; NULL: none */
+    uint32_t sync;                 /* the last listing that had it */
+    uint64_t reported_ms;          /* unix ms: boxes_reported_ms */
+    uint64_t doubted_us;           /* wall clock of the last doubt; an earlier report does not clear it */
+    box_place_t *place;            /* its reported address (boxes_places.c); NULL: none */
+    list_t at_place;               /* in place->boxes */
+    provider_t *resuming_provider; /* the provider that has not yet answered its resume; NULL: none */
     const char *refusal; /* why the edge must not connect to it, a literal; NULL: nothing is wrong */
     uint64_t changes;    /* counter of changes of `box` */
     uint64_t written;    /* the change that the store has */
@@ -72,9 +72,9 @@ struct boxes {
     name_map_t by_place; /* box_place_t (boxes_places.c) */
     name_map_t by_site;  /* box_site_t (boxes_places.c) */
     bool full_logged;
-    loop_task_t nudge;                  /* notifies the workers of changed boxes */
-    box_untold_t *untold, **untold_end; /* in order */
-    loop_task_t tell;
+    loop_task_t nudge;                    /* notifies the workers of changed boxes */
+    box_result_t *results, **results_end; /* in order */
+    loop_task_t notify;
     bool stopping;
     uint64_t last_generation;
     uint32_t sync[PROVIDER_KINDS];
@@ -84,7 +84,7 @@ struct boxes {
 };
 
 /* Why the edge must not connect to a box that its provider reports as running; NULL: nothing is wrong. */
-const char *boxes_refusal(const boxes_t *boxes, box_provider_t kind, const provider_box_t *told);
+const char *boxes_refusal(const boxes_t *boxes, box_provider_t kind, const provider_box_t *report);
 /* Empty maps of places and of sites. */
 name_map_t boxes_no_places(void);
 name_map_t boxes_no_sites(void);
@@ -98,7 +98,7 @@ void boxes_leave_place(box_entry_t *entry);
  * count. */
 void boxes_mistrust(box_entry_t *entry);
 /* Notifies the listeners of a report of the box. */
-void boxes_heard(const box_entry_t *entry);
+void boxes_reported(const box_entry_t *entry);
 /* entry->box changed: writes it as soon as the write under way ends. */
 void boxes_changed(box_entry_t *entry);
 /* Takes over `after` and runs it once the store has entry->box, whose state must be known. Never from within.

@@ -1,7 +1,7 @@
 /*
  * The boxes reported at each address. A control plane may report late, or never, that a box has left its
- * address. When another box is reported there, the first one is doubted: the control plane is asked about it
- * before a request goes to it. If it then reports both there, they are.
+ * address. When another box is reported there, the edge doubts the first one: it asks the control plane
+ * about that box before a request goes there. If the control plane then reports both there, both are there.
  *
  * A box with a fixed port is only at that port of its address. Boxes with different ports do not meet, so one
  * address may carry many. A box without a fixed port is at every port, and meets all.
@@ -76,7 +76,7 @@ bool boxes_doubt(boxes_t *boxes, str_t id, uint64_t since_ms)
 {
     box_entry_t *entry = name_map_find(&boxes->by_id, id);
     if (entry == NULL || entry->box.provider != PROVIDER_HTTP || entry->box.state != BOX_RUNNING ||
-        entry->heard_ms > since_ms)
+        entry->reported_ms > since_ms)
         return false;
     boxes_mistrust(entry);
     return true;
@@ -100,7 +100,7 @@ static void mistrust_all_at(const box_place_t *place, meeting_t *meeting)
     }
 }
 
-static void say(const meeting_t *meeting)
+static void log_meeting(const meeting_t *meeting)
 {
     const char *id = meeting->newcomer->box.id;
     if (meeting->count == 1)
@@ -133,7 +133,7 @@ static void mistrust_others(const box_place_t *place, const box_entry_t *newcome
         if (all_ports != NULL)
             mistrust_all_at(all_ports, &meeting);
     }
-    say(&meeting);
+    log_meeting(&meeting);
 }
 
 static box_site_t *find_or_add_site(boxes_t *boxes, const struct in6_addr *address)

@@ -47,12 +47,12 @@ static void announce(box_entry_t *entry, const store_box_t *old)
             boxes->listeners[i].handlers->changed(boxes->listeners[i].owner, &entry->stored, old);
 }
 
-void boxes_heard(const box_entry_t *entry)
+void boxes_reported(const box_entry_t *entry)
 {
     const boxes_t *boxes = entry->boxes;
     for (size_t i = 0; i < boxes->listener_count && !boxes->stopping; i++)
-        if (boxes->listeners[i].handlers->heard != NULL)
-            boxes->listeners[i].handlers->heard(boxes->listeners[i].owner, str_from(entry->box.id));
+        if (boxes->listeners[i].handlers->reported != NULL)
+            boxes->listeners[i].handlers->reported(boxes->listeners[i].owner, str_from(entry->box.id));
 }
 
 static void on_written(store_job_t *job)

@@ -26,19 +26,19 @@
  * less. */
 #define STALE_MS 300000u
 
-/* A box to be asked about. */
-typedef struct ask {
+/* A box whose state the API must show. */
+typedef struct box {
     char id[BOX_ID_MAX + 1];
-    uint64_t asked_at_ms, closed_at_ms; /* unix ms */
-    uint64_t wanted_ms, due_ms;         /* loop_now */
-    uint32_t wait_ms;                   /* before the next question */
-} ask_t;
+    uint64_t requested_at_ms, closed_at_ms; /* unix ms */
+    uint64_t wanted_ms, due_ms;             /* loop_now */
+    uint32_t wait_ms;                       /* before the next question */
+} polled_box_t;
 
-typedef enum asker_state {
-    ASKER_OFF,   /* no key */
-    ASKER_WAITS, /* for the next question, if any */
-    ASKER_ASKS,  /* about asks[0] */
-} asker_state_t;
+typedef enum poller_state {
+    POLLER_OFF,   /* no key */
+    POLLER_WAITS, /* for the next question, if any */
+    POLLER_CALLS, /* about boxes[0] */
+} poller_state_t;
 
 struct deletion_poller {
     loop_t *loop;
@@ -47,9 +47,9 @@ struct deletion_poller {
     const conf_t *conf;
     deletion_poller_done_t *done;
     void *owner;
-    asker_state_t state;
+    poller_state_t state;
     char key[TOKEN_FILE_MAX + 1];
-    ask_t asks[DELETION_POLLER_BOXES];
+    polled_box_t boxes[DELETION_POLLER_BOXES];
     size_t count;
     unsigned slot;    /* of the last server */
     uint64_t sent_ms; /* unix ms of the question under way */
@@ -59,9 +59,9 @@ struct deletion_poller {
     deadline_t timer;
 };
 
-static void set_state(deletion_poller_t *poller, asker_state_t state)
+static void set_state(deletion_poller_t *poller, poller_state_t state)
 {
-    assert((poller->call != NULL) == (state == ASKER_ASKS));
+    assert((poller->call != NULL) == (state == POLLER_CALLS));
     poller->state = state;
 }
 
@@ -82,8 +82,8 @@ static void pause_all(deletion_poller_t *poller, uint32_t retry_after, const cha
     if (poller->stop_ms == 0)
         process_log("controller", "the API cannot be asked about deleted boxes: %s", why);
     poller->stop_ms = doubled(poller->stop_ms, FIRST_STOP_MS, LAST_STOP_MS);
-    uint64_t asked_ms = retry_after < LAST_WAIT_MS / 1000 ? retry_after * 1000ull : LAST_WAIT_MS;
-    poller->free_ms = loop_now(poller->loop) + later(poller->stop_ms, asked_ms);
+    uint64_t requested_ms = retry_after < LAST_WAIT_MS / 1000 ? retry_after * 1000ull : LAST_WAIT_MS;
+    poller->free_ms = loop_now(poller->loop) + later(poller->stop_ms, requested_ms);
 }
 
 static void go_on(deletion_poller_t *poller)
@@ -96,45 +96,45 @@ static void go_on(deletion_poller_t *poller)
 
 /* ---- questions ---- */
 
-static void ask_next(deletion_poller_t *poller);
+static void poll_next(deletion_poller_t *poller);
 
 static void drop(deletion_poller_t *poller, size_t i)
 {
-    poller->asks[i] = poller->asks[--poller->count];
+    poller->boxes[i] = poller->boxes[--poller->count];
 }
 
-static void wait_more(deletion_poller_t *poller, ask_t *ask)
+static void wait_more(deletion_poller_t *poller, polled_box_t *box)
 {
-    ask->wait_ms = doubled(ask->wait_ms, FIRST_WAIT_MS, LAST_WAIT_MS);
-    ask->due_ms = loop_now(poller->loop) + ask->wait_ms;
+    box->wait_ms = doubled(box->wait_ms, FIRST_WAIT_MS, LAST_WAIT_MS);
+    box->due_ms = loop_now(poller->loop) + box->wait_ms;
 }
 
 /* A full list drops the box to make room: the next sweeps name it again. */
 static void unsettled(deletion_poller_t *poller, bool there)
 {
-    ask_t *ask = &poller->asks[0];
-    uint64_t counts_at_ms = ask->closed_at_ms + DELETION_LIVING_MS + 1;
+    polled_box_t *box = &poller->boxes[0];
+    uint64_t counts_at_ms = box->closed_at_ms + DELETION_LIVING_MS + 1;
     if (there && counts_at_ms - poller->sent_ms <= DELETION_LIVING_MS + 1)
-        ask->due_ms = loop_now(poller->loop) + (counts_at_ms - poller->sent_ms);
+        box->due_ms = loop_now(poller->loop) + (counts_at_ms - poller->sent_ms);
     else if (poller->count == DELETION_POLLER_BOXES)
         drop(poller, 0);
     else
-        wait_more(poller, ask);
+        wait_more(poller, box);
 }
 
-static void settled(deletion_poller_t *poller, uint64_t heard_ms, bool gone)
+static void settled(deletion_poller_t *poller, uint64_t reported_ms, bool gone)
 {
-    ask_t ask = poller->asks[0];
+    polled_box_t box = poller->boxes[0];
     drop(poller, 0);
-    poller->done(poller->owner, str_from(ask.id), ask.asked_at_ms, heard_ms, gone);
+    poller->done(poller->owner, str_from(box.id), box.requested_at_ms, reported_ms, gone);
 }
 
 static void take_word(deletion_poller_t *poller, deletion_word_t word)
 {
     uint64_t living_ms = poller->sent_ms - DELETION_LIVING_MS;
-    if (word == DELETION_WORD_GONE && poller->asks[0].closed_at_ms < poller->sent_ms)
+    if (word == DELETION_WORD_GONE && poller->boxes[0].closed_at_ms < poller->sent_ms)
         settled(poller, poller->sent_ms, true);
-    else if (word == DELETION_WORD_THERE && poller->asks[0].closed_at_ms < living_ms)
+    else if (word == DELETION_WORD_THERE && poller->boxes[0].closed_at_ms < living_ms)
         settled(poller, living_ms, false);
     else
         unsettled(poller, word == DELETION_WORD_THERE);
@@ -144,16 +144,16 @@ static void on_answer(void *owner, const fetch_result_t *result)
 {
     deletion_poller_t *poller = owner;
     char why[64];
-    deletion_word_t word = deletion_word(str_from(poller->asks[0].id), result->status, result->body);
+    deletion_word_t word = deletion_word(str_from(poller->boxes[0].id), result->status, result->body);
     poller->call = NULL;
-    set_state(poller, ASKER_WAITS);
+    set_state(poller, POLLER_WAITS);
     snprintf(why, sizeof(why), "it answers with status %d", result->status);
     if (word == DELETION_WORD_REFUSED)
         pause_all(poller, result->retry_after, result->status != 0 ? why : result->error);
     else
         go_on(poller);
     take_word(poller, word);
-    ask_next(poller);
+    poll_next(poller);
 }
 
 /* The next available server after the last one. */
@@ -175,14 +175,14 @@ static bool choose(deletion_poller_t *poller, const conf_upstream_t *upstream, b
 }
 
 /* False if no server is available. */
-static bool ask_first(deletion_poller_t *poller)
+static bool poll_first(deletion_poller_t *poller)
 {
     static const fetch_handlers_t handlers = {.done = on_answer};
     const conf_upstream_t *upstream = &poller->conf->upstreams[poller->conf->api.upstream_index];
     balance_server_t server;
     upstream_fetch_t request;
     char path[sizeof("/v2/box/") + BOX_ID_MAX];
-    snprintf(path, sizeof(path), "/v2/box/%s", poller->asks[0].id); /* a box's id needs no encoding */
+    snprintf(path, sizeof(path), "/v2/box/%s", poller->boxes[0].id); /* a box's id needs no encoding */
     if (!choose(poller, upstream, &server) || !upstream_fetch_init(&request, upstream, &server, path))
         return false;
     request.fetch.api_key = poller->key;
@@ -191,61 +191,61 @@ static bool ask_first(deletion_poller_t *poller)
     request.fetch.most = BODY_MAX;
     poller->sent_ms = loop_wall_us(poller->loop) / 1000;
     poller->call = fetch_start(poller->fetcher, &request.fetch, &handlers, poller);
-    set_state(poller, ASKER_ASKS);
+    set_state(poller, POLLER_CALLS);
     return true;
 }
 
 static void on_time(deadline_t *deadline)
 {
     deletion_poller_t *poller = CONTAINER_OF(deletion_poller_t, timer, deadline);
-    if (loop_now(poller->loop) > poller->asks[0].wanted_ms + STALE_MS) {
+    if (loop_now(poller->loop) > poller->boxes[0].wanted_ms + STALE_MS) {
         drop(poller, 0);
-    } else if (!ask_first(poller)) {
+    } else if (!poll_first(poller)) {
         pause_all(poller, 0, "no server of its upstream is up");
-        wait_more(poller, &poller->asks[0]);
+        wait_more(poller, &poller->boxes[0]);
     }
-    ask_next(poller);
+    poll_next(poller);
 }
 
 /* Moves the earliest box to the front, and waits for its time. */
-static void ask_next(deletion_poller_t *poller)
+static void poll_next(deletion_poller_t *poller)
 {
-    if (poller->state != ASKER_WAITS)
+    if (poller->state != POLLER_WAITS)
         return;
     deadline_clear(&poller->timer);
     size_t first = 0;
     for (size_t i = 1; i < poller->count; i++)
-        if (poller->asks[i].due_ms < poller->asks[first].due_ms)
+        if (poller->boxes[i].due_ms < poller->boxes[first].due_ms)
             first = i;
     if (poller->count == 0)
         return;
-    ask_t earliest = poller->asks[first];
-    poller->asks[first] = poller->asks[0];
-    poller->asks[0] = earliest;
+    polled_box_t earliest = poller->boxes[first];
+    poller->boxes[first] = poller->boxes[0];
+    poller->boxes[0] = earliest;
     deadline_set(poller->loop, &poller->timer, later(earliest.due_ms, poller->free_ms), on_time);
 }
 
-void deletion_poller_add(deletion_poller_t *poller, str_t id, uint64_t asked_at_ms, uint64_t closed_at_ms)
+void deletion_poller_add(deletion_poller_t *poller, str_t id, uint64_t requested_at_ms, uint64_t closed_at_ms)
 {
     uint64_t now = loop_now(poller->loop);
     assert(id.n <= BOX_ID_MAX);
-    if (poller->state == ASKER_OFF)
+    if (poller->state == POLLER_OFF)
         return;
     size_t i = 0;
-    while (i < poller->count && !str_eq(str_from(poller->asks[i].id), id))
+    while (i < poller->count && !str_eq(str_from(poller->boxes[i].id), id))
         i++;
     if (i == DELETION_POLLER_BOXES)
         return;
-    ask_t *ask = &poller->asks[i];
+    polled_box_t *box = &poller->boxes[i];
     if (i == poller->count) {
         poller->count++;
-        *ask = (ask_t){.due_ms = now};
-        memcpy(ask->id, id.p, id.n);
+        *box = (polled_box_t){.due_ms = now};
+        memcpy(box->id, id.p, id.n);
     }
-    ask->asked_at_ms = asked_at_ms;
-    ask->closed_at_ms = closed_at_ms;
-    ask->wanted_ms = now;
-    ask_next(poller);
+    box->requested_at_ms = requested_at_ms;
+    box->closed_at_ms = closed_at_ms;
+    box->wanted_ms = now;
+    poll_next(poller);
 }
 
 /* ---- life ---- */
@@ -254,7 +254,7 @@ static void stop(deletion_poller_t *poller)
 {
     fetch_cancel(&poller->call);
     deadline_clear(&poller->timer);
-    set_state(poller, ASKER_OFF);
+    set_state(poller, POLLER_OFF);
     OPENSSL_cleanse(poller->key, sizeof(poller->key));
     poller->stop_ms = 0;
     poller->count = 0;
@@ -268,7 +268,7 @@ void deletion_poller_set_conf(deletion_poller_t *poller, const conf_t *conf)
     if (conf->api.host_count == 0 || path[0] == '\0')
         return;
     if (token_file_read(path, poller->key))
-        set_state(poller, ASKER_WAITS);
+        set_state(poller, POLLER_WAITS);
     else
         process_log("controller", "the API's key for deleted boxes cannot be read from %s", path);
 }

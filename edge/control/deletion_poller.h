@@ -17,10 +17,10 @@
 typedef struct deletion_poller deletion_poller_t;
 
 /*
- * `id` is gone, or exists. This settles deletions that were closed before `heard_ms` (unix ms). `asked_at_ms`
- * is the argument of deletion_poller_add.
+ * `id` is gone, or exists. This settles deletions that were closed before `reported_ms` (unix ms).
+ * `requested_at_ms` is the argument of deletion_poller_add.
  */
-typedef void deletion_poller_done_t(void *owner, str_t id, uint64_t asked_at_ms, uint64_t heard_ms,
+typedef void deletion_poller_done_t(void *owner, str_t id, uint64_t requested_at_ms, uint64_t reported_ms,
                                     bool gone);
 
 /* `balance` must outlive it; `conf` must be valid until deletion_poller_set_conf. */
@@ -30,8 +30,9 @@ deletion_poller_t *deletion_poller_new(loop_t *loop, const conf_t *conf, balance
 void deletion_poller_free(deletion_poller_t **poller);
 /* Also rereads the key's file. Drops all boxes; the next sweeps name them again. */
 void deletion_poller_set_conf(deletion_poller_t *poller, const conf_t *conf);
-/* Reports a deletion, requested at `asked_at_ms`, that ended at `closed_at_ms` (unix ms) without an outcome.
- * Idempotent. Never calls back from within. */
-void deletion_poller_add(deletion_poller_t *poller, str_t id, uint64_t asked_at_ms, uint64_t closed_at_ms);
+/* Reports a deletion, requested at `requested_at_ms`, that ended at `closed_at_ms` (unix ms) without an
+ * outcome. Idempotent. Never calls back from within. */
+void deletion_poller_add(deletion_poller_t *poller, str_t id, uint64_t requested_at_ms,
+                         uint64_t closed_at_ms);
 
 #endif

@@ -13,15 +13,15 @@
 #define SWEEP_MS      1000
 #define SLOW_SWEEP_MS 30000
 
-typedef struct desk_job desk_job_t;
+typedef struct deletion_job deletion_job_t;
 
 struct deletion_service {
     loop_t *loop;
     store_thread_t *store;
     worker_links_t *worker_links;
     boxes_t *boxes;
-    deletion_poller_t *asker;
-    list_t waiting; /* desk_job_t, for boxes to be recorded */
+    deletion_poller_t *poller;
+    list_t waiting; /* deletion_job_t, for boxes to be recorded */
     size_t jobs;    /* jobs at the store */
     bool stopped, freed;
     loop_timer_t timer;
@@ -30,20 +30,21 @@ struct deletion_service {
     uint64_t sweep_ms; /* unix ms of its start */
     store_job_t sweep_job;
     deletion_sweep_t sweep;
-    deletion_open_end_t asked[DELETION_SWEEP_MAX]; /* of the last sweep, whose providers have not reported */
-    size_t asked_count;
+    /* Of the last sweep: those whose providers have not reported. */
+    deletion_open_end_t unreported[DELETION_SWEEP_MAX];
+    size_t unreported_count;
 };
 
 /* A worker's message, or a report about a box, on its way to the store. */
-struct desk_job {
+struct deletion_job {
     store_job_t job;
     deletion_service_t *service;
-    list_t link;         /* in desk->waiting */
+    list_t link;         /* in service->waiting */
     unsigned unrecorded; /* boxes whose current state the store does not have yet */
     unsigned worker;
     uint64_t number;
     uint64_t now_ms;
-    uint64_t heard_ms; /* of the provider's or API's report; 0: a worker's message */
+    uint64_t reported_ms; /* of the provider's or API's report; 0: a worker's message */
     bool gone;
     deletion_call_t call;
     preview_answer_t answer;
@@ -65,29 +66,29 @@ static void free_if_over(deletion_service_t *service)
 
 static void run(store_job_t *base, store_t *store)
 {
-    desk_job_t *job = CONTAINER_OF(desk_job_t, job, base);
+    deletion_job_t *job = CONTAINER_OF(deletion_job_t, job, base);
     bool changed = false;
-    if (job->heard_ms != 0)
-        deletion_store_heard(store, str_from(job->call.ids[0]), job->heard_ms, job->gone, &job->deleted,
-                             &changed);
+    if (job->reported_ms != 0)
+        deletion_store_report(store, str_from(job->call.ids[0]), job->reported_ms, job->gone, &job->deleted,
+                              &changed);
     else
         deletion_store_take(store, &job->call, job->now_ms, &job->answer, &job->deleted, &changed);
     job->job.changed = changed;
 }
 
-static void say(const desk_job_t *job)
+static void log_result(const deletion_job_t *job)
 {
     const char *id = job->call.ids[0];
     if (job->deleted != 0)
         process_log("controller", "box %s%s was deleted with %zu previews", id,
                     job->call.count > 1 ? " (and others)" : "", job->deleted);
-    else if (job->answer.status != 200 && job->heard_ms == 0)
+    else if (job->answer.status != 200 && job->reported_ms == 0)
         process_log("controller", "the deletion of box %s cannot be recorded: %s", id, job->answer.sentence);
 }
 
-static void answer(const desk_job_t *job)
+static void answer(const deletion_job_t *job)
 {
-    if (job->heard_ms == 0 && !job->service->stopped)
+    if (job->reported_ms == 0 && !job->service->stopped)
         worker_links_notify(job->service->worker_links, job->worker, PROCESS_PREVIEW_DONE, job->number,
                             str_make((const char *)&job->answer, sizeof(job->answer)));
 }
@@ -95,16 +96,16 @@ static void answer(const desk_job_t *job)
 static void sweep_soon(deletion_service_t *service, uint32_t ms);
 
 /* The call ended without an outcome: the search for it begins at once. */
-static bool is_open_end(const desk_job_t *job)
+static bool is_open_end(const deletion_job_t *job)
 {
-    return job->heard_ms == 0 && job->call.op == DELETION_END && job->call.outcome == DELETION_UNKNOWN;
+    return job->reported_ms == 0 && job->call.op == DELETION_END && job->call.outcome == DELETION_UNKNOWN;
 }
 
 static void done(store_job_t *base)
 {
-    desk_job_t *job = CONTAINER_OF(desk_job_t, job, base);
+    deletion_job_t *job = CONTAINER_OF(deletion_job_t, job, base);
     deletion_service_t *service = job->service;
-    say(job);
+    log_result(job);
     answer(job);
     if (is_open_end(job))
         sweep_soon(service, 0);
@@ -113,7 +114,7 @@ static void done(store_job_t *base)
     free_if_over(service);
 }
 
-static void to_store(desk_job_t *job)
+static void to_store(deletion_job_t *job)
 {
     deletion_service_t *service = job->service;
     job->job = (store_job_t){.run = run, .done = done};
@@ -134,7 +135,7 @@ static void to_store(desk_job_t *job)
 
 static void on_recorded(void *arg)
 {
-    desk_job_t *job = arg;
+    deletion_job_t *job = arg;
     assert(job->unrecorded != 0);
     if (--job->unrecorded != 0)
         return;
@@ -144,7 +145,7 @@ static void on_recorded(void *arg)
 
 /* Before the previews of a box return: doubts the box unless its provider has reported since `since_ms`, so
  * that its address stays unused until then. */
-static void doubt_first(desk_job_t *job, uint64_t since_ms)
+static void doubt_first(deletion_job_t *job, uint64_t since_ms)
 {
     deletion_service_t *service = job->service;
     job->unrecorded = 1;
@@ -161,29 +162,29 @@ static void doubt_first(desk_job_t *job, uint64_t since_ms)
 
 /* ---- unknown outcomes ---- */
 
-static desk_job_t *heard_new(deletion_service_t *service, str_t id, uint64_t heard_ms, bool gone)
+static deletion_job_t *report_new(deletion_service_t *service, str_t id, uint64_t reported_ms, bool gone)
 {
-    desk_job_t *job = calloc(1, sizeof(*job));
+    deletion_job_t *job = calloc(1, sizeof(*job));
     assert(job != NULL && id.n <= BOX_ID_MAX);
-    *job = (desk_job_t){.service = service, .heard_ms = heard_ms, .gone = gone, .call.count = 1};
+    *job = (deletion_job_t){.service = service, .reported_ms = reported_ms, .gone = gone, .call.count = 1};
     memcpy(job->call.ids[0], id.p, id.n);
     return job;
 }
 
 /* The previews return once workers see the address of the box. */
-static void bring_back(desk_job_t *job)
+static void bring_back(deletion_job_t *job)
 {
     job->unrecorded = 1;
     list_insert(&job->service->waiting, &job->link);
     boxes_when_recorded(job->service->boxes, str_from(job->call.ids[0]), on_recorded, job);
 }
 
-static void ask(deletion_service_t *service, const deletion_open_end_t *end)
+static void request_reports(deletion_service_t *service, const deletion_open_end_t *end)
 {
     boxes_look(service->boxes, str_from(end->id));
-    deletion_poller_add(service->asker, str_from(end->id), end->asked_at_ms, end->closed_at_ms);
-    if (service->asked_count < DELETION_SWEEP_MAX)
-        service->asked[service->asked_count++] = *end;
+    deletion_poller_add(service->poller, str_from(end->id), end->requested_at_ms, end->closed_at_ms);
+    if (service->unreported_count < DELETION_SWEEP_MAX)
+        service->unreported[service->unreported_count++] = *end;
 }
 
 /* A report of the provider since the end of the call settles it: the box is gone, or it exists after the API
@@ -192,13 +193,13 @@ static bool is_settled(deletion_service_t *service, const deletion_open_end_t *e
 {
     str_t id = str_from(end->id);
     const store_box_t *box = boxes_find(service->boxes, id);
-    uint64_t heard_ms = boxes_heard_ms(service->boxes, id);
-    if (box == NULL || heard_ms <= end->closed_at_ms || box->state == BOX_UNKNOWN)
+    uint64_t reported_ms = boxes_reported_ms(service->boxes, id);
+    if (box == NULL || reported_ms <= end->closed_at_ms || box->state == BOX_UNKNOWN)
         return false;
     if (box->state == BOX_GONE)
-        to_store(heard_new(service, id, heard_ms, true));
-    else if (heard_ms - end->closed_at_ms > DELETION_LIVING_MS)
-        bring_back(heard_new(service, id, heard_ms - DELETION_LIVING_MS, false));
+        to_store(report_new(service, id, reported_ms, true));
+    else if (reported_ms - end->closed_at_ms > DELETION_LIVING_MS)
+        bring_back(report_new(service, id, reported_ms - DELETION_LIVING_MS, false));
     else
         return false;
     return true;
@@ -208,34 +209,34 @@ static bool is_settled(deletion_service_t *service, const deletion_open_end_t *e
 static void settle(deletion_service_t *service, const deletion_open_end_t *end)
 {
     if (!is_settled(service, end))
-        ask(service, end);
+        request_reports(service, end);
 }
 
 /* The provider has reported. If that settles nothing, the next sweep asks again. */
-static void on_heard(void *owner, str_t id)
+static void on_reported(void *owner, str_t id)
 {
     deletion_service_t *service = owner;
-    for (size_t i = 0; i < service->asked_count; i++) {
-        deletion_open_end_t end = service->asked[i];
+    for (size_t i = 0; i < service->unreported_count; i++) {
+        deletion_open_end_t end = service->unreported[i];
         if (!str_eq(str_from(end.id), id))
             continue;
         if (is_settled(service, &end))
-            service->asked[i] = service->asked[--service->asked_count];
+            service->unreported[i] = service->unreported[--service->unreported_count];
         return;
     }
 }
 
-static const boxes_handlers_t boxes_handlers = {.heard = on_heard};
+static const boxes_handlers_t boxes_handlers = {.reported = on_reported};
 
 /* The API's report. */
-static void on_asked(void *owner, str_t id, uint64_t asked_at_ms, uint64_t heard_ms, bool gone)
+static void on_polled(void *owner, str_t id, uint64_t requested_at_ms, uint64_t reported_ms, bool gone)
 {
-    desk_job_t *job = heard_new(owner, id, heard_ms, gone);
-    job->call.asked_at_ms = asked_at_ms;
+    deletion_job_t *job = report_new(owner, id, reported_ms, gone);
+    job->call.requested_at_ms = requested_at_ms;
     if (gone)
         to_store(job);
     else
-        doubt_first(job, asked_at_ms);
+        doubt_first(job, requested_at_ms);
 }
 
 static void run_sweep(store_job_t *job, store_t *store)
@@ -254,7 +255,7 @@ static void swept(store_job_t *job)
         free_if_over(service);
         return;
     }
-    service->asked_count = 0;
+    service->unreported_count = 0;
     for (size_t i = 0; i < service->sweep.count; i++)
         settle(service, &service->sweep.at[i]);
     if (service->sweep.after[0] != '\0' || service->sweep.fresh)
@@ -295,7 +296,7 @@ deletion_service_t *deletion_service_new(loop_t *loop, const conf_t *conf, store
     *service =
         (deletion_service_t){.loop = loop, .store = store, .worker_links = worker_links, .boxes = boxes};
     list_init(&service->waiting);
-    service->asker = deletion_poller_new(loop, conf, balance, on_asked, service);
+    service->poller = deletion_poller_new(loop, conf, balance, on_polled, service);
     boxes_subscribe(boxes, &boxes_handlers, service);
     sweep_soon(service, SWEEP_MS); /* the previous controller may have left some */
     return service;
@@ -308,10 +309,10 @@ void deletion_service_free(deletion_service_t **service)
     if (freed == NULL)
         return;
     freed->stopped = true;
-    deletion_poller_free(&freed->asker);
+    deletion_poller_free(&freed->poller);
     loop_timer_stop(&freed->timer);
     while (!list_is_empty(&freed->waiting)) { /* the boxes will not call back */
-        desk_job_t *job = CONTAINER_OF(desk_job_t, link, freed->waiting.next);
+        deletion_job_t *job = CONTAINER_OF(deletion_job_t, link, freed->waiting.next);
         list_unlink(&job->link);
         free(job);
     }
@@ -321,16 +322,17 @@ void deletion_service_free(deletion_service_t **service)
 
 void deletion_service_set_conf(deletion_service_t *service, const conf_t *conf)
 {
-    deletion_poller_set_conf(service->asker, conf);
+    deletion_poller_set_conf(service->poller, conf);
     if (conf->api.settle_key[0] != '\0')
         sweep_soon(service, SWEEP_MS);
 }
 
 void deletion_service_take(deletion_service_t *service, unsigned index, uint64_t number, str_t bytes)
 {
-    desk_job_t *job = calloc(1, sizeof(*job));
+    deletion_job_t *job = calloc(1, sizeof(*job));
     assert(job != NULL);
-    *job = (desk_job_t){.service = service, .worker = index, .number = number, .now_ms = wall_ms(service)};
+    *job =
+        (deletion_job_t){.service = service, .worker = index, .number = number, .now_ms = wall_ms(service)};
     if (!deletion_call_read(bytes, &job->call)) {
         free(job);
         return;
@@ -339,7 +341,7 @@ void deletion_service_take(deletion_service_t *service, unsigned index, uint64_t
     if (!ends || job->call.outcome == DELETION_UNKNOWN)
         sweep_soon(service, SWEEP_MS);
     if (ends && job->call.outcome == DELETION_REFUSED)
-        doubt_first(job, job->call.asked_at_ms);
+        doubt_first(job, job->call.requested_at_ms);
     else if (ends && job->call.outcome == DELETION_UNKNOWN)
         doubt_first(job, job->now_ms);
     else

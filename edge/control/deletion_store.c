@@ -13,7 +13,7 @@
 
 bool deletion_is_open(const store_deletion_t *deletion, uint64_t now_ms)
 {
-    return deletion->closed_at_ms == 0 && now_ms <= deletion->asked_at_ms + OPEN_MS &&
+    return deletion->closed_at_ms == 0 && now_ms <= deletion->requested_at_ms + OPEN_MS &&
            process_lives((pid_t)deletion->pid, deletion->birth);
 }
 
@@ -64,7 +64,7 @@ static void answer_result(preview_answer_t *answer, store_result_t result)
 static store_deletion_t deletion_of(const deletion_call_t *call, uint32_t i)
 {
     store_deletion_t deletion = {
-        .call = call->call, .asked_at_ms = call->asked_at_ms, .pid = call->pid, .birth = call->birth};
+        .call = call->call, .requested_at_ms = call->requested_at_ms, .pid = call->pid, .birth = call->birth};
     memcpy(deletion.id, call->ids[i], sizeof(deletion.id));
     memcpy(deletion.key_sha256, call->key_sha256, sizeof(deletion.key_sha256));
     return deletion;
@@ -155,11 +155,11 @@ static void note_open_end(survey_t *survey, const store_deletion_t *deletion)
     deletion_open_end_t *last = sweep->count != 0 ? &sweep->at[sweep->count - 1] : NULL;
     if (last == NULL || strcmp(last->id, deletion->id) != 0) {
         last = &sweep->at[sweep->count++];
-        *last = (deletion_open_end_t){.asked_at_ms = UINT64_MAX};
+        *last = (deletion_open_end_t){.requested_at_ms = UINT64_MAX};
         memcpy(last->id, deletion->id, sizeof(last->id));
     }
-    if (deletion->asked_at_ms < last->asked_at_ms)
-        last->asked_at_ms = deletion->asked_at_ms;
+    if (deletion->requested_at_ms < last->requested_at_ms)
+        last->requested_at_ms = deletion->requested_at_ms;
     if (closed > last->closed_at_ms)
         last->closed_at_ms = closed;
     sweep->fresh |= survey->now_ms < closed + FRESH_MS;
@@ -220,39 +220,39 @@ void deletion_store_sweep(store_t *store, uint64_t now_ms, deletion_sweep_t *swe
     drop_needless(store, now_ms, sweep);
 }
 
-static bool was_closed_before(const store_deletion_t *deletion, void *heard_ms)
+static bool was_closed_before(const store_deletion_t *deletion, void *reported_ms)
 {
-    return deletion->closed_at_ms != 0 && deletion->closed_at_ms < *(uint64_t *)heard_ms;
+    return deletion->closed_at_ms != 0 && deletion->closed_at_ms < *(uint64_t *)reported_ms;
 }
 
 typedef struct closed {
-    uint64_t heard_ms;
+    uint64_t reported_ms;
     bool any;
 } closed_t;
 
 static bool find_closed_before(const store_deletion_t *deletion, void *arg)
 {
     closed_t *found = arg;
-    found->any |= was_closed_before(deletion, &found->heard_ms);
+    found->any |= was_closed_before(deletion, &found->reported_ms);
     return !found->any;
 }
 
 /* False if the store cannot be read. */
-static bool has_closed_before(store_t *store, str_t id, uint64_t heard_ms)
+static bool has_closed_before(store_t *store, str_t id, uint64_t reported_ms)
 {
-    closed_t found = {.heard_ms = heard_ms};
+    closed_t found = {.reported_ms = reported_ms};
     return store_each_deletion(store, id, find_closed_before, &found) == STORE_OK && found.any;
 }
 
-void deletion_store_heard(store_t *store, str_t id, uint64_t heard_ms, bool gone, size_t *deleted,
-                          bool *changed)
+void deletion_store_report(store_t *store, str_t id, uint64_t reported_ms, bool gone, size_t *deleted,
+                           bool *changed)
 {
-    if (!has_closed_before(store, id, heard_ms))
+    if (!has_closed_before(store, id, reported_ms))
         return; /* settled meanwhile, or requested again */
     if (gone) {
         store_result_t result = deletion_store_forget(store, id, deleted);
         if (result != STORE_OK && result != STORE_NOT_FOUND)
             return;
     }
-    *changed = store_end_deletions(store, id, was_closed_before, &heard_ms) == STORE_OK || *deleted != 0;
+    *changed = store_end_deletions(store, id, was_closed_before, &reported_ms) == STORE_OK || *deleted != 0;
 }

@@ -16,8 +16,8 @@ void deletion_store_take(store_t *store, const deletion_call_t *call, uint64_t n
 /* Deletions of one box whose calls have ended. */
 typedef struct deletion_open_end {
     char id[BOX_ID_MAX + 1];
-    uint64_t asked_at_ms;  /* the box's first */
-    uint64_t closed_at_ms; /* the box's last */
+    uint64_t requested_at_ms; /* the box's first */
+    uint64_t closed_at_ms;    /* the box's last */
 } deletion_open_end_t;
 /* Maximum number of boxes in one sweep. */
 #define DELETION_SWEEP_MAX 64
@@ -35,11 +35,11 @@ typedef struct deletion_sweep {
 void deletion_store_sweep(store_t *store, uint64_t now_ms, deletion_sweep_t *sweep, bool *changed);
 
 /*
- * The box's provider or API has reported it, as of `heard_ms`: ends the deletions that were closed before,
+ * The box's provider or API has reported it, as of `reported_ms`: ends the deletions that were closed before,
  * and with `gone` deletes the box's previews. No-op without such a deletion.
  */
-void deletion_store_heard(store_t *store, str_t id, uint64_t heard_ms, bool gone, size_t *deleted,
-                          bool *changed);
+void deletion_store_report(store_t *store, str_t id, uint64_t reported_ms, bool gone, size_t *deleted,
+                           bool *changed);
 
 /* Deletes all previews of a box. */
 MUST_USE store_result_t deletion_store_forget(store_t *store, str_t id, size_t *deleted);

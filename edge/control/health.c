@@ -15,12 +15,12 @@
 #define FIRST_MS 1000u
 #define WHY_MAX  400
 
-static_assert(BALANCE_SERVERS_MAX <= FETCH_CALLS_MAX, "all servers of an upstream may be asked at once");
+static_assert(BALANCE_SERVERS_MAX <= FETCH_CALLS_MAX, "all servers of an upstream may have a call at once");
 
 typedef enum check_state {
     CHECK_OFF,   /* no server, or no checks */
     CHECK_WAITS, /* for its time */
-    CHECK_ASKED, /* a call is under way */
+    CHECK_CALLS, /* a call is under way */
 } check_state_t;
 
 /* The checks of one server of the balance. */
@@ -29,7 +29,7 @@ typedef struct check {
     check_state_t state;
     unsigned slot;
     uint64_t generation;
-    uint64_t asked_ms;
+    uint64_t called_ms;
     deadline_t next;
     fetch_t *call;
     health_count_t count;
@@ -103,7 +103,7 @@ static void wait_until(check_t *check, uint64_t at_ms)
     deadline_set(check->health->loop, &check->next, at_ms, due);
 }
 
-static void say(const check_t *check, const char *why)
+static void log_state(const check_t *check, const char *why)
 {
     balance_view_t view;
     char place[ADDRESS_PORT_BYTES];
@@ -120,11 +120,11 @@ static void say(const check_t *check, const char *why)
                     same ? "" : " (", same ? "" : place, same ? "" : ")", why);
 }
 
-static void ask_later(check_t *check)
+static void check_later(check_t *check)
 {
     health_t *health = check->health;
     uint64_t now = loop_now(health->loop);
-    uint64_t next = check->asked_ms + health_next_ms(health->conf->health_interval, random16(health));
+    uint64_t next = check->called_ms + health_next_ms(health->conf->health_interval, random16(health));
     wait_until(check, next > now ? next : now);
 }
 
@@ -135,7 +135,7 @@ static void hindered(check_t *check, const char *why)
         process_log("controller", "upstream %s: its servers cannot be checked, and stay as they are: %s",
                     health->conf->name, why);
     health->hindered = true;
-    ask_later(check);
+    check_later(check);
 }
 
 static void ended(check_t *check, bool well, const char *why)
@@ -148,9 +148,9 @@ static void ended(check_t *check, bool well, const char *why)
     health->hindered = false;
     if (health_counted(&check->count, well, conf->health_rise, conf->health_fall)) {
         balance_set_up(health->balance, health->index, check->slot, check->generation, well, now);
-        say(check, why);
+        log_state(check, why);
     }
-    ask_later(check);
+    check_later(check);
 }
 
 static void on_done(void *owner, const fetch_result_t *result)
@@ -170,14 +170,14 @@ static void on_done(void *owner, const fetch_result_t *result)
     ended(check, result->status >= 200 && result->status <= 399, why);
 }
 
-static void ask(check_t *check, const balance_server_t *server)
+static void start_call(check_t *check, const balance_server_t *server)
 {
     static const fetch_handlers_t handlers = {.done = on_done};
     health_t *health = check->health;
     const conf_upstream_t *conf = health->conf;
     upstream_fetch_t request;
-    check->asked_ms = loop_now(health->loop);
-    set_state(check, CHECK_ASKED);
+    check->called_ms = loop_now(health->loop);
+    set_state(check, CHECK_CALLS);
     if (!upstream_fetch_init(&request, conf, server, conf->health_path)) {
         hindered(check, "health_path is too long");
         return;
@@ -193,7 +193,7 @@ static void due(deadline_t *deadline)
     balance_view_t view;
     bool there = look(check, &view);
     assert(there); /* health_set follows each balance_set */
-    ask(check, &view.server);
+    start_call(check, &view.server);
 }
 
 static void stop(check_t *check)
@@ -218,18 +218,18 @@ static void begin(check_t *check, const balance_view_t *view)
 
 void health_set(health_t *health, const conf_upstream_t *conf)
 {
-    bool asks = conf != NULL && conf->health_path[0] != '\0';
+    bool has_path = conf != NULL && conf->health_path[0] != '\0';
     uint64_t now = loop_now(health->loop);
     health->conf = conf;
     for (unsigned slot = 0; slot < BALANCE_SERVERS_MAX; slot++) {
         check_t *check = &health->checks[slot];
         balance_view_t view;
         bool there = balance_look(health->balance, health->index, slot, now, &view);
-        if (!there || !asks || view.generation != check->generation)
+        if (!there || !has_path || view.generation != check->generation)
             stop(check);
-        if (there && asks && check->state == CHECK_OFF)
+        if (there && has_path && check->state == CHECK_OFF)
             begin(check, &view);
-        else if (there && !asks && !view.up)
+        else if (there && !has_path && !view.up)
             balance_set_up(health->balance, health->index, slot, view.generation, true, now);
     }
 }

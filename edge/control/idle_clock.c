@@ -11,8 +11,8 @@
 typedef struct idle_box {
     list_t link;
     uint64_t generation;
-    uint64_t active_ms; /* time of its last activity */
-    uint64_t asked_ms;  /* last request for its pause; 0: none since it was active */
+    uint64_t active_ms;    /* time of its last activity */
+    uint64_t requested_ms; /* last request for its pause; 0: none since it was active */
     uint32_t idle_ms;
     char id[BOX_ID_MAX + 1];
 } idle_box_t;
@@ -56,7 +56,7 @@ void idle_clock_runs(idle_clock_t *clock, str_t id, uint64_t generation, uint32_
     if (entry->generation != generation) {
         entry->generation = generation;
         entry->active_ms = now_ms;
-        entry->asked_ms = 0;
+        entry->requested_ms = 0;
     }
     entry->idle_ms = idle_ms;
 }
@@ -77,7 +77,7 @@ void idle_clock_active(idle_clock_t *clock, str_t id, uint64_t now_ms)
     if (entry == NULL)
         return;
     entry->active_ms = now_ms;
-    entry->asked_ms = 0;
+    entry->requested_ms = 0;
 }
 
 void idle_clock_tick(idle_clock_t *clock, uint64_t now_ms, void (*pause)(void *owner, str_t id), void *owner)
@@ -86,9 +86,9 @@ void idle_clock_tick(idle_clock_t *clock, uint64_t now_ms, void (*pause)(void *o
         next = at->next;
         idle_box_t *entry = CONTAINER_OF(idle_box_t, link, at);
         if (now_ms - entry->active_ms < (uint64_t)entry->idle_ms + IDLE_CLOCK_LATE_MS ||
-            (entry->asked_ms != 0 && now_ms - entry->asked_ms < IDLE_CLOCK_AGAIN_MS))
+            (entry->requested_ms != 0 && now_ms - entry->requested_ms < IDLE_CLOCK_AGAIN_MS))
             continue;
-        entry->asked_ms = now_ms;
+        entry->requested_ms = now_ms;
         pause(owner, str_from(entry->id));
     }
 }

@@ -17,34 +17,34 @@ struct preview_service {
     bool closed;
 };
 
-typedef struct desk_job {
+typedef struct preview_job {
     store_job_t job;
-    preview_service_t *desk;
+    preview_service_t *service;
     unsigned worker;
     uint64_t number;
     uint64_t now; /* unix seconds */
     preview_call_t call;
     preview_answer_t answer;
-} desk_job_t;
+} preview_job_t;
 
-static void free_if_idle(preview_service_t *desk)
+static void free_if_idle(preview_service_t *service)
 {
-    if (desk->closed && desk->jobs == 0)
-        free(desk);
+    if (service->closed && service->jobs == 0)
+        free(service);
 }
 
 preview_service_t *preview_service_new(store_thread_t *store, worker_links_t *worker_links)
 {
-    preview_service_t *desk = calloc(1, sizeof(*desk));
-    assert(desk != NULL);
-    *desk = (preview_service_t){.store = store, .worker_links = worker_links};
-    return desk;
+    preview_service_t *service = calloc(1, sizeof(*service));
+    assert(service != NULL);
+    *service = (preview_service_t){.store = store, .worker_links = worker_links};
+    return service;
 }
 
-void preview_service_free(preview_service_t **desk)
+void preview_service_free(preview_service_t **service)
 {
-    preview_service_t *freed = *desk;
-    *desk = NULL;
+    preview_service_t *freed = *service;
+    *service = NULL;
     if (freed == NULL)
         return;
     freed->closed = true;
@@ -53,14 +53,14 @@ void preview_service_free(preview_service_t **desk)
 
 /* ---- on the store's thread ---- */
 
-static void refuse(desk_job_t *job, int status, const char *code, const char *sentence)
+static void refuse(preview_job_t *job, int status, const char *code, const char *sentence)
 {
     job->answer.status = status;
     (void)snprintf(job->answer.code, sizeof(job->answer.code), "%s", code);
     (void)snprintf(job->answer.sentence, sizeof(job->answer.sentence), "%s", sentence);
 }
 
-static void take_result(desk_job_t *job, store_result_t result)
+static void take_result(preview_job_t *job, store_result_t result)
 {
     job->answer.status = 200;
     if (result == STORE_NOT_FOUND)
@@ -82,7 +82,7 @@ static bool is_whole_machine(const store_box_t *box)
            box->port_count == 0 && own_address(&box->address);
 }
 
-static void create(desk_job_t *job, store_t *store)
+static void create(preview_job_t *job, store_t *store)
 {
     store_preview_t preview = {
         .port = job->call.port, .created_at = job->now, .bearer = job->call.bearer, .basic = job->call.basic};
@@ -128,7 +128,7 @@ static void create(desk_job_t *job, store_t *store)
 
 static void run(store_job_t *base, store_t *store)
 {
-    desk_job_t *job = CONTAINER_OF(desk_job_t, job, base);
+    preview_job_t *job = CONTAINER_OF(preview_job_t, job, base);
     switch ((preview_op_t)job->call.op) {
     case PREVIEW_CREATE:
         create(job, store);
@@ -141,49 +141,53 @@ static void run(store_job_t *base, store_t *store)
 
 /* ---- on the loop ---- */
 
-static void say(const desk_job_t *job)
+static void log_result(const preview_job_t *job)
 {
     if (job->answer.status == 200)
         process_log("controller", "preview %s-%u %s over the box API", job->call.id, job->call.port,
                     job->call.op == PREVIEW_CREATE ? "created" : "deleted");
 }
 
-static void answer(desk_job_t *job)
+static void answer(preview_job_t *job)
 {
     str_t bytes = str_make((const char *)&job->answer, sizeof(job->answer));
-    if (!job->desk->closed)
-        worker_links_notify(job->desk->worker_links, job->worker, PROCESS_PREVIEW_DONE, job->number, bytes);
+    if (!job->service->closed)
+        worker_links_notify(job->service->worker_links, job->worker, PROCESS_PREVIEW_DONE, job->number,
+                            bytes);
     preview_secrets_fini(&job->answer.secrets);
 }
 
 static void done(store_job_t *base)
 {
-    desk_job_t *job = CONTAINER_OF(desk_job_t, job, base);
-    say(job);
+    preview_job_t *job = CONTAINER_OF(preview_job_t, job, base);
+    log_result(job);
     answer(job);
-    job->desk->jobs--;
-    free_if_idle(job->desk);
+    job->service->jobs--;
+    free_if_idle(job->service);
     free(job);
 }
 
-void preview_service_take(preview_service_t *desk, unsigned index, uint64_t number, str_t bytes,
+void preview_service_take(preview_service_t *service, unsigned index, uint64_t number, str_t bytes,
                           uint64_t now_unix)
 {
-    desk_job_t *job = calloc(1, sizeof(*job));
+    preview_job_t *job = calloc(1, sizeof(*job));
     assert(job != NULL);
-    *job = (desk_job_t){
-        .job = {.run = run, .done = done}, .desk = desk, .worker = index, .number = number, .now = now_unix};
+    *job = (preview_job_t){.job = {.run = run, .done = done},
+                           .service = service,
+                           .worker = index,
+                           .number = number,
+                           .now = now_unix};
     if (!preview_call_read(bytes, &job->call)) {
         free(job);
         return;
     }
-    if (!store_thread_add(desk->store, &job->job)) {
+    if (!store_thread_add(service->store, &job->job)) {
         refuse(job, 503, "store_busy",
                "Too many changes wait for the store of this edge: try again shortly.");
-        say(job);
+        log_result(job);
         answer(job);
         free(job);
         return;
     }
-    desk->jobs++;
+    service->jobs++;
 }

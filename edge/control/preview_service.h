@@ -13,9 +13,9 @@ typedef struct preview_service preview_service_t;
 /* Both must outlive it. Free it before the store's thread ends, whose jobs refer to it. */
 preview_service_t *preview_service_new(store_thread_t *store, worker_links_t *worker_links);
 /* Ends all answers; pending jobs free themselves. Nulls. */
-void preview_service_free(preview_service_t **desk);
+void preview_service_free(preview_service_t **service);
 /* Takes PROCESS_PREVIEW of worker `index`. `now_unix` in seconds. */
-void preview_service_take(preview_service_t *desk, unsigned index, uint64_t number, str_t bytes,
+void preview_service_take(preview_service_t *service, unsigned index, uint64_t number, str_t bytes,
                           uint64_t now_unix);
 
 #endif

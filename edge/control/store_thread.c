@@ -96,7 +96,7 @@ static void do_jobs(store_thread_t *thread, store_job_t *job)
     }
 }
 
-static void tell_loop(const store_thread_t *thread)
+static void notify_loop(const store_thread_t *thread)
 {
     uint64_t one = 1;
     ssize_t n = write(thread->wake_fd, &one, sizeof one);
@@ -122,7 +122,7 @@ static void *run(void *arg)
             queue_add(&thread->finished, jobs);
             jobs = next;
         }
-        tell_loop(thread);
+        notify_loop(thread);
     }
     pthread_mutex_unlock(&thread->lock);
     return NULL;

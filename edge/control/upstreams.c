@@ -50,7 +50,7 @@ static const char *refusal_of(const conf_t *conf, const struct in6_addr *address
 static void filter(upstreams_t *upstreams, unsigned index, size_t i, server_addresses_t *addresses)
 {
     const conf_server_t *server = &upstreams->conf->upstreams[index].servers[i];
-    struct in6_addr first = {0}, *said = &upstreams->refused[index][i];
+    struct in6_addr first = {0}, *logged = &upstreams->refused[index][i];
     const char *why = NULL;
     size_t kept = 0;
     for (size_t n = 0; n < addresses->count; n++) {
@@ -62,14 +62,14 @@ static void filter(upstreams_t *upstreams, unsigned index, size_t i, server_addr
             first = addresses->at[n];
         }
     }
-    if (why != NULL && memcmp(said, &first, sizeof(first)) != 0) {
+    if (why != NULL && memcmp(logged, &first, sizeof(first)) != 0) {
         char text[INET6_ADDRSTRLEN];
         (void)address_text(&first, text);
         process_log("controller", "upstream %s: server %s is at %s, %s, and the edge never connects there%s",
                     upstreams->conf->upstreams[index].name, server->text, text, why,
                     addresses->count - kept > 1 ? "; some of its other addresses are excluded too" : "");
     }
-    *said = first;
+    *logged = first;
     addresses->count = kept;
 }
 

@@ -125,8 +125,8 @@ static wake_answer_t make_answer(const box_wake_t *wake, uint16_t port, const fa
     return answer;
 }
 
-static void tell_one(wake_coordinator_t *coordinator, unsigned worker, wake_result_t result,
-                     const wake_answer_t *answer)
+static void notify_worker(wake_coordinator_t *coordinator, unsigned worker, wake_result_t result,
+                          const wake_answer_t *answer)
 {
     char bytes[WAKE_ANSWER_BYTES];
     size_t n = wake_answer_write(answer, bytes);
@@ -183,7 +183,7 @@ void wake_coordinator_notify_stage(const port_wake_t *port, wake_stage_t stage)
 }
 
 /* Notifies a worker that joined a wake or asks for its stage again. */
-static void tell_stage_to(const port_wake_t *port, unsigned worker)
+static void notify_stage(const port_wake_t *port, unsigned worker)
 {
     char label[BOX_ID_MAX + 8];
     int n = snprintf(label, sizeof(label), "%s-%u", port->box->id, port->port);
@@ -295,7 +295,7 @@ static bool answer_from_memory(wake_coordinator_t *coordinator, unsigned worker,
     if (failure->until_ms == 0 || loop_now(coordinator->loop) >= failure->until_ms)
         return false;
     wake_answer_t answer = make_answer(wake, port, failure);
-    tell_one(coordinator, worker, failure->result, &answer);
+    notify_worker(coordinator, worker, failure->result, &answer);
     return true;
 }
 
@@ -304,7 +304,7 @@ static void answer_now(wake_coordinator_t *coordinator, unsigned worker, str_t l
     wake_answer_t answer = {.resume_ms = 0};
     assert(label.n <= WAKE_LABEL_MAX);
     memcpy(answer.label, label.p, label.n);
-    tell_one(coordinator, worker, result, &answer);
+    notify_worker(coordinator, worker, result, &answer);
 }
 
 /* Whether no request, this one included, has come for the box since the operator stopped it. */
@@ -342,7 +342,7 @@ static void wait_for(box_wake_t *wake, port_wake_t *port, unsigned worker)
     else
         begin_resume(wake);
     if (port->waited)
-        tell_stage_to(port, worker);
+        notify_stage(port, worker);
 }
 
 /* A wake of the box is under way, or its failure is remembered. */
@@ -401,7 +401,7 @@ bool wake_coordinator_request(wake_coordinator_t *coordinator, unsigned worker, 
     }
     if (stays_stopped(wake, wish, came_ms)) {
         wake_answer_t answer = make_answer(wake, name.port, &stopped);
-        tell_one(coordinator, worker, WAKE_FAILED, &answer);
+        notify_worker(coordinator, worker, WAKE_FAILED, &answer);
         return false;
     }
     if (wish == WAKE_WISH_WAKE && came_ms > wake->came_ms)

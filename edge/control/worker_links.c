@@ -10,18 +10,18 @@
 /* Delay before the next try with a worker that does not read its messages. */
 #define CATCH_UP_MS 100
 
-typedef struct peer {
+typedef struct link {
     worker_links_t *worker_links;
     channel_t *channel; /* NULL: none now */
     bool missed;        /* owes it an end of tunnels */
-} peer_t;
+} worker_link_t;
 
 struct worker_links {
     loop_t *loop;
     void (*message)(void *owner, unsigned index, ipc_message_t *message);
     void *owner;
     loop_timer_t catch_up; /* runs while a worker with a channel is owed one */
-    peer_t at[SHM_WORKERS_MAX];
+    worker_link_t at[SHM_WORKERS_MAX];
 };
 
 worker_links_t *worker_links_new(loop_t *loop,
@@ -47,10 +47,10 @@ void worker_links_free(worker_links_t **worker_links)
     *worker_links = NULL;
 }
 
-static bool tell(peer_t *peer, const char *which, uint64_t below)
+static bool send_tunnels(worker_link_t *link, const char *which, uint64_t below)
 {
-    return peer->channel != NULL &&
-           channel_send(peer->channel, PROCESS_TUNNELS, below, str_from(which), NULL, 0);
+    return link->channel != NULL &&
+           channel_send(link->channel, PROCESS_TUNNELS, below, str_from(which), NULL, 0);
 }
 
 static void catch_up(loop_timer_t *timer)
@@ -58,10 +58,10 @@ static void catch_up(loop_timer_t *timer)
     worker_links_t *worker_links = CONTAINER_OF(worker_links_t, catch_up, timer);
     bool again = false;
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++) {
-        peer_t *peer = &worker_links->at[i];
-        if (peer->missed && tell(peer, "previews", 0))
-            peer->missed = false;
-        again |= peer->missed && peer->channel != NULL;
+        worker_link_t *link = &worker_links->at[i];
+        if (link->missed && send_tunnels(link, "previews", 0))
+            link->missed = false;
+        again |= link->missed && link->channel != NULL;
     }
     if (again)
         loop_timer_start(worker_links->loop, timer, CATCH_UP_MS, catch_up);
@@ -71,11 +71,11 @@ void worker_links_end_tunnels(worker_links_t *worker_links, const char *which, u
 {
     bool blocks = strcmp(which, "blocks") == 0, again = false;
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++) {
-        peer_t *peer = &worker_links->at[i];
-        if (tell(peer, which, below) || blocks)
+        worker_link_t *link = &worker_links->at[i];
+        if (send_tunnels(link, which, below) || blocks)
             continue;
-        peer->missed = true;
-        again |= peer->channel != NULL;
+        link->missed = true;
+        again |= link->channel != NULL;
     }
     if (again && !loop_timer_running(&worker_links->catch_up))
         loop_timer_start(worker_links->loop, &worker_links->catch_up, CATCH_UP_MS, catch_up);
@@ -97,15 +97,15 @@ void worker_links_notify_all(worker_links_t *worker_links, uint32_t type, uint64
 
 static void on_message(void *owner, ipc_message_t *message)
 {
-    peer_t *peer = owner;
-    worker_links_t *worker_links = peer->worker_links;
-    worker_links->message(worker_links->owner, (unsigned)(peer - worker_links->at), message);
+    worker_link_t *link = owner;
+    worker_links_t *worker_links = link->worker_links;
+    worker_links->message(worker_links->owner, (unsigned)(link - worker_links->at), message);
 }
 
 static void on_closed(void *owner)
 {
-    peer_t *peer = owner;
-    channel_free(&peer->channel); /* worker_links_take brings the next one */
+    worker_link_t *link = owner;
+    channel_free(&link->channel); /* worker_links_take brings the next one */
 }
 
 void worker_links_take(worker_links_t *worker_links, uint64_t index, int *fd)
@@ -113,11 +113,11 @@ void worker_links_take(worker_links_t *worker_links, uint64_t index, int *fd)
     static const channel_handlers_t handlers = {.message = on_message, .closed = on_closed};
     if (index >= SHM_WORKERS_MAX || *fd < 0)
         return;
-    peer_t *peer = &worker_links->at[index];
-    peer->worker_links = worker_links;
-    channel_free(&peer->channel);
-    peer->channel = channel_new(worker_links->loop, *fd, &handlers, peer);
+    worker_link_t *link = &worker_links->at[index];
+    link->worker_links = worker_links;
+    channel_free(&link->channel);
+    link->channel = channel_new(worker_links->loop, *fd, &handlers, link);
     *fd = -1;
-    if (peer->missed) /* owed to the worker before it, or to this one while it came up */
+    if (link->missed) /* owed to the worker before it, or to this one while it came up */
         catch_up(&worker_links->catch_up);
 }

@@ -337,20 +337,20 @@ static void worker_message(void *owner, unsigned index, ipc_message_t *message)
     }
 }
 
-static bool tell_supervisor(controller_t *controller, process_message_t message)
+static bool notify_supervisor(controller_t *controller, process_message_t message)
 {
     return controller->supervisor != NULL &&
            channel_send(controller->supervisor, (uint32_t)message, 0, STR(""), NULL, 0);
 }
 
-static bool ask_reload(void *owner)
+static bool request_reload(void *owner)
 {
-    return tell_supervisor(owner, PROCESS_RELOAD);
+    return notify_supervisor(owner, PROCESS_RELOAD);
 }
 
-static bool ask_drain(void *owner)
+static bool request_drain(void *owner)
 {
-    return tell_supervisor(owner, PROCESS_DRAIN);
+    return notify_supervisor(owner, PROCESS_DRAIN);
 }
 
 static void end_tunnels(void *owner, const char *which, uint64_t below)
@@ -405,8 +405,8 @@ static bool find_box(void *owner, str_t id, box_provider_t *kind, provider_t **p
     return is_static || *provider != NULL;
 }
 
-static const admin_controls_t controls = {.reload = ask_reload,
-                                          .drain = ask_drain,
+static const admin_controls_t controls = {.reload = request_reload,
+                                          .drain = request_drain,
                                           .end_tunnels = end_tunnels,
                                           .push_box = push_box,
                                           .find_box = find_box,
@@ -529,7 +529,7 @@ static bool start(controller_t *controller, const controller_args_t *args)
     return true;
 }
 
-/* Ends the admin socket first: the waiting jobs of the store still run, but have no askers. */
+/* Ends the admin socket first: the waiting jobs of the store still run, but nobody waits for them. */
 static void stop(controller_t *controller)
 {
     loop_timer_stop(&controller->heartbeat);

@@ -98,11 +98,11 @@ static void read_rest(http1_server_t *server)
 static void close_gently(http1_server_t *server, closing_t closing, const remote_t *remote)
 {
     conn_shutdown_write(server->client.conn);
-    bool quiet = buffer_size(&server->in) == 0 && conn_flushed(server->client.conn) &&
-                 conn_unread(server->client.conn) == 0;
+    bool is_idle = buffer_size(&server->in) == 0 && conn_flushed(server->client.conn) &&
+                   conn_unread(server->client.conn) == 0;
     if (closing == CLOSE_NOW)
         read_rest(server);
-    if (server->eof || closing == CLOSE_NOW || (closing == CLOSE_QUIET && quiet))
+    if (server->eof || closing == CLOSE_NOW || (closing == CLOSE_QUIET && is_idle))
         http1_server_destroy(server);
     else
         begin_linger(server, remote);

@@ -209,7 +209,7 @@ static conn_result_t round_trip(http2_conn_t *conn, bool *more)
     return result;
 }
 
-static bool all_is_said(http2_conn_t *conn)
+static bool is_finished(http2_conn_t *conn)
 {
     if (http2_output_pending(conn))
         return false;
@@ -232,7 +232,7 @@ static void http2_turn(http2_conn_t *conn)
     }
     http2_streams_end(conn, !http2_output_pending(conn) && conn_flushed(conn->client.conn));
     count_session(conn);
-    if (all_is_said(conn))
+    if (is_finished(conn))
         linger(conn);
     else
         settle(conn, more || result == CONN_AGAIN);

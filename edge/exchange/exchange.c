@@ -224,7 +224,7 @@ void exchange_refuse(exchange_t *ex, int status, const char *code, const char *s
 }
 
 /* Sends 100 (Continue) to a client that waits for it, unless the origin takes no body. */
-static void ask_for_body(exchange_t *ex)
+static void send_continue(exchange_t *ex)
 {
     static const fields_t none;
     if (!ex->request.expect_continue || ex->request_complete || ex->continued)
@@ -240,7 +240,7 @@ void exchange_to_origin(exchange_t *ex)
 {
     if (ex->state != EXCHANGE_ORIGIN)
         set_state(ex, EXCHANGE_ORIGIN);
-    ask_for_body(ex);
+    send_continue(ex);
 }
 
 /* ---- the request's body ---- */
@@ -270,7 +270,7 @@ bool exchange_await_body(exchange_t *ex)
     if (body_is_held(ex))
         return true;
     await_begin(ex, &body_source);
-    ask_for_body(ex);
+    send_continue(ex);
     return false;
 }
 

@@ -19,7 +19,7 @@
 #define FAREWELL_MOST 1024
 /* Maximum bytes to read and discard from the peer: unread bytes would turn the close into a reset. */
 #define FAREWELL_READ_BYTES 262144
-/* Interval at which the kernel is asked for progress. */
+/* Interval of checks of progress with the kernel. */
 #define FAREWELL_LOOK_MS 1000
 
 /* All farewells of a worker; context_t.farewells. */

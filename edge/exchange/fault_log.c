@@ -38,10 +38,10 @@ static void name_culprit(const exchange_t *ex, bool of_app, char *out, size_t ro
 }
 
 /* Logs one line if `log` allows it. */
-static void say(context_t *context, fault_log_t *log, const char *culprit, const fault_t *fault,
-                const char *more)
+static void log_fault(context_t *context, fault_log_t *log, const char *culprit, const fault_t *fault,
+                      const char *more)
 {
-    char role[24], quoted[FAULT_TEXT] = "", byte[24] = "", unsaid[48] = "";
+    char process[24], quoted[FAULT_TEXT] = "", byte[24] = "", suppressed[48] = "";
     unsigned left_out;
     if (!fault_log_take(log, loop_now(context->loop), &left_out))
         return;
@@ -50,10 +50,10 @@ static void say(context_t *context, fault_log_t *log, const char *culprit, const
     if (fault->has_byte)
         (void)snprintf(byte, sizeof(byte), ", byte 0x%02x", fault->byte);
     if (left_out != 0)
-        (void)snprintf(unsaid, sizeof(unsaid), " (%u similar lines suppressed)", left_out);
-    (void)snprintf(role, sizeof(role), "worker %u", context->index);
-    process_log(role, "%s: %s%s%s%s%s%s", culprit, fault->reason, more, quoted[0] != '\0' ? " In " : "",
-                quoted, byte, unsaid);
+        (void)snprintf(suppressed, sizeof(suppressed), " (%u similar lines suppressed)", left_out);
+    (void)snprintf(process, sizeof(process), "worker %u", context->index);
+    process_log(process, "%s: %s%s%s%s%s%s", culprit, fault->reason, more, quoted[0] != '\0' ? " In " : "",
+                quoted, byte, suppressed);
 }
 
 void fault_report(exchange_t *ex, const fault_t *fault, bool of_app)
@@ -63,7 +63,7 @@ void fault_report(exchange_t *ex, const fault_t *fault, bool of_app)
     ex->detail = fault->reason;
     name_culprit(ex, of_app, culprit, sizeof(culprit));
     (void)snprintf(line, sizeof(line), "%s (%s)", culprit, ex->request_id);
-    say(context, of_app ? &context->app_faults : &context->client_faults, line, fault, "");
+    log_fault(context, of_app ? &context->app_faults : &context->client_faults, line, fault, "");
 }
 
 void fault_report_connection(const client_t *client, fault_log_t *log, const char *kind, const char *end,
@@ -72,5 +72,5 @@ void fault_report_connection(const client_t *client, fault_log_t *log, const cha
     char address[INET6_ADDRSTRLEN], culprit[160];
     str_t text = address_text(&client->address, address);
     (void)snprintf(culprit, sizeof(culprit), "%s of %.*s %s", kind, STR_ARG(text), end);
-    say(client->context, log, culprit, fault, more);
+    log_fault(client->context, log, culprit, fault, more);
 }

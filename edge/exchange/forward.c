@@ -168,7 +168,7 @@ static str_t public_scheme(const exchange_t *ex)
 }
 
 /* Apps compare Host, Origin, Referer and X-Forwarded-* with each other, so all of them get localhost. */
-static void say_localhost(const exchange_t *ex, arena_t *pool, own_fields_t *own)
+static void use_localhost(const exchange_t *ex, arena_t *pool, own_fields_t *own)
 {
     own->host = own->forwarded_host = str_format(pool, "localhost:%u", ex->preview.port);
     own->proto = STR("http");
@@ -189,11 +189,11 @@ static own_fields_t own_fields(const exchange_t *ex, arena_t *pool, bool trusted
     own.loop = appended(ex, pool, FIELD_CDN_LOOP, true, mark);
     own.trace = traceparent(ex);
     if (ex->preview.host_header == HOST_HEADER_LOCALHOST)
-        say_localhost(ex, pool, &own);
+        use_localhost(ex, pool, &own);
     return own;
 }
 
-bool forward_says_close(const exchange_t *ex)
+bool forward_has_close(const exchange_t *ex)
 {
     const request_t *request = &ex->request;
     return !ex->target.pool_after_body && !request->websocket &&
@@ -203,7 +203,7 @@ bool forward_says_close(const exchange_t *ex)
 static void put_framing(text_t *head, const exchange_t *ex, arena_t *pool)
 {
     const request_t *request = &ex->request;
-    if (forward_says_close(ex))
+    if (forward_has_close(ex))
         text_put(head, STR("Connection: close\r\n"));
     if (request->websocket)
         text_put(head, STR("Connection: Upgrade\r\nUpgrade: websocket\r\n"));

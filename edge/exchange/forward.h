@@ -15,7 +15,7 @@
  */
 str_t forward_request_head(const exchange_t *ex, arena_t *pool, str_t websocket_key);
 /* Whether the head has `Connection: close`: no other request follows, and the app may know. */
-bool forward_says_close(const exchange_t *ex);
+bool forward_has_close(const exchange_t *ex);
 /*
  * The same for HTTP/2, by the same rules, into the empty `fields`: pseudo-fields first, names in any case,
  * and "te: trailers" if the client takes trailers. Slices live in `pool` or as long as ex->request.

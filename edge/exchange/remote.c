@@ -12,7 +12,7 @@ remote_t remote_of_connection(const client_t *client)
 }
 
 /* Two lines are ambiguous: a proxy may have added its own after its client's. */
-static bool says_https(const fields_t *fields)
+static bool is_forwarded_https(const fields_t *fields)
 {
     return fields_count(fields, FIELD_X_FORWARDED_PROTO) == 1 &&
            str_ieq(fields_value(fields, FIELD_X_FORWARDED_PROTO), STR("https"));
@@ -30,7 +30,7 @@ void remote_find(exchange_t *ex)
     remote->trusted = true;
     remote->named = remote_field_read(conf, proxy->client_field, &ex->request.fields, &remote->address);
     if (client->tls_terminated)
-        remote->https = says_https(&ex->request.fields);
+        remote->https = is_forwarded_https(&ex->request.fields);
 }
 
 void remote_inherit(exchange_t *ex, const exchange_t *from)

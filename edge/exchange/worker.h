@@ -30,7 +30,7 @@ struct worker {
     keys_t *keys;                     /* named API keys */
     preview_client_t *preview_client; /* client of the controller's preview service */
     store_t *store;
-    refused_t *refused; /* requests whose box refused them; NULL if no one can be asked (tests) */
+    refused_t *refused;               /* requests whose box refused them; NULL: no look-up (tests) */
     upstream_queue_t *upstream_queue; /* requests that wait for a slot at an upstream */
     activity_t *activity;             /* the use of boxes by exchanges; NULL if there is none (tests) */
     access_log_t *log;                /* NULL: no access log */

@@ -96,11 +96,11 @@ fault_t fault_of_text(const char *reason, str_t text, bool (*is_allowed)(str_t t
 {
     /* An '@' in a URL may follow a user and a password. */
     bool may_name_user = text.n != 0 && text.p[0] != '/' && memchr(text.p, '@', text.n) != NULL;
-    str_t said = may_name_user ? str_make(NULL, 0) : text;
+    str_t shown = may_name_user ? str_make(NULL, 0) : text;
     for (size_t i = 0; i < text.n; i++)
         if (!is_allowed(str_make(text.p + i, 1)))
-            return at_byte(reason, harmless(str_make(said.p, i < said.n ? i : said.n)), text.p[i]);
-    return malformed(reason, harmless(said));
+            return at_byte(reason, harmless(str_make(shown.p, i < shown.n ? i : shown.n)), text.p[i]);
+    return malformed(reason, harmless(shown));
 }
 
 fault_t fault_of_request_line(const char *reason, str_t line)

@@ -23,9 +23,9 @@ typedef struct parser {
     bool absolute;         /* the target was an absolute URL */
     uint16_t default_port; /* of that URL's scheme */
     str_t target_authority;
-    bool says_close;
-    bool says_keep_alive;
-    bool says_upgrade;
+    bool has_close;
+    bool has_keep_alive;
+    bool has_upgrade;
     unsigned connection_options;
 } parser_t;
 
@@ -234,11 +234,11 @@ static bool take_connection(parser_t *p, str_t value)
         if (++p->connection_options > HTTP1_CONNECTION_OPTIONS)
             return bad(p, "Connection names too many fields.");
         if (str_ieq(option, STR("close")))
-            p->says_close = true;
+            p->has_close = true;
         else if (str_ieq(option, STR("keep-alive")))
-            p->says_keep_alive = true;
+            p->has_keep_alive = true;
         else if (str_ieq(option, STR("upgrade")))
-            p->says_upgrade = true;
+            p->has_upgrade = true;
         else if (!connection_may_name(option))
             return bad_in(p, "Connection names a field that must not be removed.", option);
     }
@@ -368,7 +368,7 @@ static bool upgrades_to_websocket(const fields_t *fields)
 static bool resolve_websocket(parser_t *p)
 {
     request_t *request = p->request;
-    if (!has(p, FIELD_UPGRADE) || !p->says_upgrade || request->version != HTTP_1_1 ||
+    if (!has(p, FIELD_UPGRADE) || !p->has_upgrade || request->version != HTTP_1_1 ||
         !str_eq(request->method, STR("GET")) || !upgrades_to_websocket(&request->fields))
         return true;
     str_t key = fields_value(&request->fields, FIELD_SEC_WEBSOCKET_KEY);
@@ -384,7 +384,7 @@ static bool resolve_websocket(parser_t *p)
 
 static bool resolve(parser_t *p)
 {
-    p->head->keep_alive = !p->says_close && (p->request->version == HTTP_1_1 || p->says_keep_alive);
+    p->head->keep_alive = !p->has_close && (p->request->version == HTTP_1_1 || p->has_keep_alive);
     p->request->unambiguous = resolve_authority(p);
     return p->request->unambiguous && resolve_framing(p) && resolve_expect(p) && resolve_websocket(p);
 }

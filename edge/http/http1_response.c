@@ -20,8 +20,8 @@ typedef struct parser {
     bool http_1_0;
     bool has_length;
     bool has_transfer_encoding;
-    bool says_close;
-    bool says_keep_alive;
+    bool has_close;
+    bool has_keep_alive;
 } parser_t;
 
 static bool bad(parser_t *p, const char *reason, str_t bytes)
@@ -76,9 +76,9 @@ static void take_connection(parser_t *p, str_t value)
     str_t option;
     while (str_next_element(&value, &option)) {
         if (str_ieq(option, STR("close")))
-            p->says_close = true;
+            p->has_close = true;
         else if (str_ieq(option, STR("keep-alive")))
-            p->says_keep_alive = true;
+            p->has_keep_alive = true;
     }
 }
 
@@ -144,7 +144,7 @@ static bool resolve_framing(parser_t *p, bool head_request)
         return bad(p, "Content-Length and Transfer-Encoding exclude each other.", STR(""));
     if (p->has_transfer_encoding && p->http_1_0)
         return bad(p, "HTTP/1.0 has no Transfer-Encoding.", STR(""));
-    p->head->keep_alive = !p->says_close && (!p->http_1_0 || p->says_keep_alive);
+    p->head->keep_alive = !p->has_close && (!p->http_1_0 || p->has_keep_alive);
     bool never_a_body = response->status < 200 || response->status == 204;
     if (never_a_body || response->status == 304 || head_request) {
         response->bodyless = true;

@@ -170,9 +170,10 @@ bool channel_send(channel_t *channel, uint32_t type, uint64_t value, str_t bytes
     return queue(channel, type, value, bytes);
 }
 
-void channel_retry(channel_t *channel, const char *role, uint32_t type, uint64_t value)
+void channel_retry(channel_t *channel, const char *process, uint32_t type, uint64_t value)
 {
-    process_log(role, "a message of type %u cannot be read without a free descriptor; it is requested again",
+    process_log(process,
+                "a message of type %u cannot be read without a free descriptor; it is requested again",
                 (unsigned)type);
     (void)channel_send(channel, IPC_TYPE_LOST, ipc_lost_pack(type, value), STR(""), NULL, 0);
 }

@@ -29,9 +29,9 @@ void channel_use_reserve(channel_t *channel);
 /* Closes and nulls. NULL is a no-op. */
 void channel_free(channel_t **channel);
 
-/* For the `lost` handler of the channel to the supervisor: logs the loss as `role` and requests the message
- * again. */
-void channel_retry(channel_t *channel, const char *role, uint32_t type, uint64_t value);
+/* For the `lost` handler of the channel to the supervisor: logs the loss as `process` and requests the
+ * message again. */
+void channel_retry(channel_t *channel, const char *process, uint32_t type, uint64_t value);
 
 /* Maximum queued messages, all without descriptors, for a peer that is not reading. */
 #define CHANNEL_QUEUE_MAX 16384

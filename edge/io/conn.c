@@ -123,14 +123,14 @@ void conn_arm_write(conn_t *conn)
 
 static void shutdown_when_flushed(conn_t *conn)
 {
-    if (!conn->shut_asked || conn->shut || !conn_flushed(conn))
+    if (!conn->shut_requested || conn->shut || !conn_flushed(conn))
         return;
     conn->shut = 1;
     (void)shutdown(conn->fd, SHUT_WR); /* ENOTCONN: the peer closed first */
 }
 
 /* A write failed while the owner does not want to write: report it through the other handlers. */
-static void tell_broken(conn_t *conn)
+static void report_broken(conn_t *conn)
 {
     if (conn->want_read)
         call_readable(conn);
@@ -151,7 +151,7 @@ static void on_socket_writable(h2o_socket_t *sock, const char *err)
         loop_defer(conn->shared->loop, &conn->readable_task, on_readable_task);
     if (!conn->want_write) {
         if (conn->broken)
-            tell_broken(conn);
+            report_broken(conn);
         return;
     }
     conn_call_begin(conn);
@@ -184,8 +184,8 @@ void conn_set_owner(conn_t *conn, const conn_handlers_t *handlers, void *owner)
     conn->handlers = handlers;
     conn->owner = owner;
     /* Hangups are reported anew to this owner. conn_read reports an end that was read. */
-    conn->fin_told = conn->end != CONN_OK;
-    conn->reset_told = 0;
+    conn->fin_reported = conn->end != CONN_OK;
+    conn->reset_reported = 0;
     conn_hangup_update(conn);
 }
 
@@ -197,7 +197,7 @@ void conn_set_account(conn_t *conn, account_t *account, size_t state_bytes)
 
 void conn_start_tls(conn_t *conn, SSL *ssl)
 {
-    assert(conn->tls == NULL && conn->end == CONN_OK && !conn->broken && !conn->shut_asked);
+    assert(conn->tls == NULL && conn->end == CONN_OK && !conn->broken && !conn->shut_requested);
     conn_tls_attach(conn, ssl);
 }
 
@@ -340,7 +340,7 @@ conn_result_t conn_read(conn_t *conn, char *buf, size_t cap, size_t *got)
     if (result != CONN_OK && result != CONN_AGAIN) {
         /* An end stays readable for ever. Without this, epoll would report it in every turn. */
         conn->end = result & 7;
-        conn->fin_told = 1;
+        conn->fin_reported = 1;
         poll_reads(conn, false);
     }
     return result;
@@ -381,7 +381,7 @@ conn_result_t conn_write(conn_t *conn, const struct iovec *iov, int iovcnt, size
 {
     assert(iovcnt > 0 && iovcnt <= IOV_MAX_SLICES);
     *written = 0;
-    if (conn->broken || conn->shut_asked)
+    if (conn->broken || conn->shut_requested)
         return CONN_FAILED;
     struct iovec slices[IOV_MAX_SLICES];
     size_t total;
@@ -401,9 +401,9 @@ bool conn_flushed(const conn_t *conn)
 
 void conn_shutdown_write(conn_t *conn)
 {
-    if (conn->shut_asked)
+    if (conn->shut_requested)
         return;
-    conn->shut_asked = 1;
+    conn->shut_requested = 1;
     if (conn->tls != NULL && !conn->broken)
         conn_tls_close_notify(conn);
     shutdown_when_flushed(conn);
@@ -411,9 +411,9 @@ void conn_shutdown_write(conn_t *conn)
 
 void conn_cut_write(conn_t *conn)
 {
-    if (conn->shut_asked)
+    if (conn->shut_requested)
         return;
-    conn->shut_asked = 1;
+    conn->shut_requested = 1;
     shutdown_when_flushed(conn);
 }
 
@@ -495,7 +495,7 @@ SSL *conn_ssl(const conn_t *conn)
     return conn->tls != NULL ? conn_tls_ssl(conn) : NULL;
 }
 
-bool conn_is_quiet(conn_t *conn)
+bool conn_is_silent(conn_t *conn)
 {
     if (conn->end != CONN_OK || conn->broken || (conn->tls != NULL && conn_tls_holds(conn)))
         return false;

@@ -176,7 +176,7 @@ int conn_fd(const conn_t *conn);
 SSL *conn_ssl(const conn_t *conn);
 /* For an idle pooled connection before reuse: true if the peer has neither closed nor sent anything (MSG_PEEK
  * returns EAGAIN). */
-bool conn_is_quiet(conn_t *conn);
+bool conn_is_silent(conn_t *conn);
 
 /* Closes at once, drops pending bytes, and nulls. May be called from a handler. The kernel sends a RST if
  * `*conn` has unread bytes; conn_abort forces one. */

@@ -16,7 +16,8 @@ static void on_paused_timer(loop_timer_t *timer);
 
 void conn_hangup_update(conn_t *conn)
 {
-    bool watch = !conn->polled && !conn->connecting && !conn->reset_told && conn->handlers->hangup != NULL;
+    bool watch =
+        !conn->polled && !conn->connecting && !conn->reset_reported && conn->handlers->hangup != NULL;
     if (watch == list_is_linked(&conn->paused))
         return;
     if (!watch) {
@@ -37,12 +38,12 @@ static bool is_reset(const conn_t *conn, short revents)
 
 void conn_hangup_notify(conn_t *conn, bool reset)
 {
-    bool told = reset ? conn->reset_told : conn->fin_told;
-    conn->fin_told = 1;
+    bool reported = reset ? conn->reset_reported : conn->fin_reported;
+    conn->fin_reported = 1;
     if (reset)
-        conn->reset_told = 1;
+        conn->reset_reported = 1;
     conn_hangup_update(conn);
-    if (told || conn->handlers->hangup == NULL)
+    if (reported || conn->handlers->hangup == NULL)
         return;
     conn_call_begin(conn);
     conn->handlers->hangup(conn->owner, reset);
@@ -51,7 +52,7 @@ void conn_hangup_notify(conn_t *conn, bool reset)
 
 static short poll_events(const conn_t *conn)
 {
-    return conn->fin_told ? 0 : POLLRDHUP;
+    return conn->fin_reported ? 0 : POLLRDHUP;
 }
 
 /* Acts on the result of poll for a connection without read interest. */
@@ -59,8 +60,8 @@ static void judge(conn_t *conn, short revents)
 {
     if (is_reset(conn, revents)) {
         conn_hangup_notify(conn, true);
-    } else if ((revents & POLLHUP) != 0 && conn->fin_told) {
-        conn->reset_told = 1; /* both sides closed in order: no further event can come */
+    } else if ((revents & POLLHUP) != 0 && conn->fin_reported) {
+        conn->reset_reported = 1; /* both sides closed in order: no further event can come */
         conn_hangup_update(conn);
     } else if ((revents & (POLLRDHUP | POLLHUP)) != 0) {
         conn_hangup_notify(conn, false);
@@ -76,7 +77,7 @@ void conn_hangup_request(conn_t *conn)
 
 /* Polls up to PAUSED_BATCH connections from the head of `left`, moves them to `paused`, and reports those
  * whose peer has gone. */
-static void ask_batch(conn_shared_t *shared, list_t *left)
+static void poll_batch(conn_shared_t *shared, list_t *left)
 {
     struct pollfd fds[PAUSED_BATCH];
     nfds_t n = 0;
@@ -115,7 +116,7 @@ static void on_paused_timer(loop_timer_t *timer)
     list_init(&left);
     list_insert_all(&left, &shared->paused);
     while (!list_is_empty(&left))
-        ask_batch(shared, &left);
+        poll_batch(shared, &left);
     if (!list_is_empty(&shared->paused))
         loop_timer_start(shared->loop, timer, PAUSED_POLL_MS, on_paused_timer);
 }

@@ -39,13 +39,13 @@ struct conn {
     unsigned armed : 1;   /* a write notification is under way */
     unsigned drained : 1; /* the last read took all that the kernel had; while polled, an event says more */
     unsigned connecting : 1;
-    unsigned broken : 1;     /* a write failed: nothing more can be moved */
-    unsigned shut_asked : 1; /* conn_shutdown_write or conn_cut_write was called */
-    unsigned shut : 1;       /* SHUT_WR was done */
-    unsigned fin_told : 1;   /* hangup(false) was called */
-    unsigned reset_told : 1; /* hangup(true) was called, or no further event can come */
-    unsigned calling : 1;    /* a handler is on the stack */
-    unsigned freed : 1;      /* conn_free was called from the handler: only this memory is left */
+    unsigned broken : 1;         /* a write failed: nothing more can be moved */
+    unsigned shut_requested : 1; /* conn_shutdown_write or conn_cut_write was called */
+    unsigned shut : 1;           /* SHUT_WR was done */
+    unsigned fin_reported : 1;   /* hangup(false) was called */
+    unsigned reset_reported : 1; /* hangup(true) was called, or no further event can come */
+    unsigned calling : 1;        /* a handler is on the stack */
+    unsigned freed : 1;          /* conn_free was called from the handler: only this memory is left */
 };
 
 /* Requests a write notification; conn.c flushes when it comes. */

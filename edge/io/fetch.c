@@ -77,7 +77,7 @@ static void run_task_later(fetcher_t *fetcher)
 /* ---- libcurl's descriptors and timeouts ---- */
 
 /* Reports readiness (CURL_CSELECT_*) or a timeout (CURL_SOCKET_TIMEOUT) to libcurl. */
-static void tell_curl(fetcher_t *fetcher, curl_socket_t fd, int ready)
+static void notify_curl(fetcher_t *fetcher, curl_socket_t fd, int ready)
 {
     assert(!fetcher->inside);
     int running;
@@ -90,7 +90,7 @@ static void tell_curl(fetcher_t *fetcher, curl_socket_t fd, int ready)
 
 static void on_ready(void *owner, int fd, unsigned what)
 {
-    tell_curl(owner, fd, what == WATCH_READ ? CURL_CSELECT_IN : CURL_CSELECT_OUT);
+    notify_curl(owner, fd, what == WATCH_READ ? CURL_CSELECT_IN : CURL_CSELECT_OUT);
 }
 
 /* CURLMOPT_SOCKETFUNCTION. A descriptor that gets no watch is not served: its calls time out. */
@@ -120,7 +120,7 @@ static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *owner, v
 static void on_curl_time(deadline_t *deadline)
 {
     fetcher_t *fetcher = CONTAINER_OF(fetcher_t, timer, deadline);
-    tell_curl(fetcher, CURL_SOCKET_TIMEOUT, 0);
+    notify_curl(fetcher, CURL_SOCKET_TIMEOUT, 0);
 }
 
 /* CURLMOPT_TIMERFUNCTION. */

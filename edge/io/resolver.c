@@ -17,8 +17,8 @@
 
 /* The first timeout of one server of /etc/resolv.conf, and the attempts per server. c-ares doubles the
  * timeout. */
-#define ASK_MS    2000
-#define ASK_TRIES 2
+#define QUERY_MS    2000
+#define QUERY_TRIES 2
 
 const resolver_options_t resolver_defaults = {
     .ttl_least_ms = 1000,
@@ -30,7 +30,7 @@ const resolver_options_t resolver_defaults = {
 
 typedef enum name_state {
     NAME_WAITS,   /* until its next query is due */
-    NAME_ASKED,   /* c-ares has a query for it */
+    NAME_QUERIED, /* c-ares has a query for it */
     NAME_DROPPED, /* c-ares has a query for it, and the answer is not wanted */
 } name_state_t;
 
@@ -51,9 +51,9 @@ struct resolver {
     random_source_t *random;
     void (*changed)(void *owner);
     void *owner;
-    loop_task_t tell; /* calls `changed` */
+    loop_task_t notify; /* calls `changed` */
     list_t names;
-    size_t asked; /* names with a query in c-ares */
+    size_t querying; /* names with a query in c-ares */
     ares_channel channel;
     bool stale; /* a query failed since the channel was opened: /etc/resolv.conf may have changed */
     list_t watches;
@@ -90,7 +90,7 @@ static void on_time(deadline_t *deadline);
 static void arm(resolver_t *resolver)
 {
     struct timeval left;
-    if (resolver->asked == 0 || ares_timeout(resolver->channel, NULL, &left) == NULL) {
+    if (resolver->querying == 0 || ares_timeout(resolver->channel, NULL, &left) == NULL) {
         deadline_clear(&resolver->timer);
         return;
     }
@@ -132,8 +132,10 @@ static void on_socket(void *owner, ares_socket_t fd, int readable, int writable)
 
 static void channel_open(resolver_t *resolver)
 {
-    struct ares_options options = {
-        .timeout = ASK_MS, .tries = ASK_TRIES, .sock_state_cb = on_socket, .sock_state_cb_data = resolver};
+    struct ares_options options = {.timeout = QUERY_MS,
+                                   .tries = QUERY_TRIES,
+                                   .sock_state_cb = on_socket,
+                                   .sock_state_cb_data = resolver};
     int rc = ares_init_options(&resolver->channel, &options,
                                ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
     assert(rc == ARES_SUCCESS);
@@ -154,7 +156,7 @@ static void channel_close(resolver_t *resolver)
 
 static void name_free(name_t *name)
 {
-    assert(name->state != NAME_ASKED);
+    assert(name->state != NAME_QUERIED);
     deadline_clear(&name->again);
     if (name->state == NAME_WAITS)
         list_unlink(&name->link);
@@ -162,9 +164,9 @@ static void name_free(name_t *name)
     free(name);
 }
 
-static void on_tell(loop_task_t *task)
+static void on_notify(loop_task_t *task)
 {
-    resolver_t *resolver = CONTAINER_OF(resolver_t, tell, task);
+    resolver_t *resolver = CONTAINER_OF(resolver_t, notify, task);
     resolver->changed(resolver->owner);
 }
 
@@ -207,15 +209,15 @@ static void take_answer(name_t *name, const struct in6_addr *addresses, size_t c
         return;
     memcpy(name->addresses, addresses, count * sizeof(*addresses));
     name->count = count;
-    loop_defer(name->resolver->loop, &name->resolver->tell, on_tell);
+    loop_defer(name->resolver->loop, &name->resolver->notify, on_notify);
 }
 
-static void ask_again(deadline_t *deadline);
+static void query_again(deadline_t *deadline);
 
 static void wait_ms(name_t *name, uint32_t ms)
 {
     loop_t *loop = name->resolver->loop;
-    deadline_set(loop, &name->again, loop_now(loop) + ms, ask_again);
+    deadline_set(loop, &name->again, loop_now(loop) + ms, query_again);
 }
 
 static void failed(name_t *name, const char *why)
@@ -237,8 +239,8 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
     resolver_t *resolver = name->resolver;
     size_t count = 0;
     int ttl = 0;
-    assert(name->state != NAME_WAITS && resolver->asked > 0);
-    resolver->asked--;
+    assert(name->state != NAME_WAITS && resolver->querying > 0);
+    resolver->querying--;
     struct in6_addr *addresses = answer != NULL ? read_answer(answer, &count, &ttl) : NULL;
     ares_freeaddrinfo(answer);
     if (name->state == NAME_DROPPED) {
@@ -258,19 +260,19 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
     free(addresses);
 }
 
-static void ask_again(deadline_t *deadline)
+static void query_again(deadline_t *deadline)
 {
     name_t *name = CONTAINER_OF(name_t, again, deadline);
     resolver_t *resolver = name->resolver;
     static const struct ares_addrinfo_hints hints = {
         .ai_family = AF_UNSPEC, .ai_flags = ARES_AI_NOSORT, .ai_socktype = SOCK_STREAM};
     assert(name->state == NAME_WAITS);
-    if (resolver->stale && resolver->asked == 0) {
+    if (resolver->stale && resolver->querying == 0) {
         channel_close(resolver);
         channel_open(resolver);
     }
-    name->state = NAME_ASKED;
-    resolver->asked++;
+    name->state = NAME_QUERIED;
+    resolver->querying++;
     ares_getaddrinfo(resolver->channel, name->text, NULL, &hints, on_answer, name); /* may answer at once */
     arm(resolver);
 }
@@ -361,9 +363,9 @@ void resolver_free(resolver_t **resolver)
         return;
     resolver_set(r, NULL, 0);
     channel_close(r); /* calls back for pending queries, which frees their names */
-    assert(r->asked == 0);
+    assert(r->querying == 0);
     deadline_clear(&r->timer);
-    loop_undefer(&r->tell);
+    loop_undefer(&r->notify);
     ares_library_cleanup();
     free(r);
 }

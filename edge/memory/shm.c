@@ -39,7 +39,7 @@ typedef struct share_table {
 
 /* Each on cache lines of its own, because its owner writes it constantly. */
 typedef struct worker_slot {
-    alignas(64) shm_child_t role;
+    alignas(64) shm_child_t child;
     alignas(64) counters_t counters;
     alignas(4096) client_counts_t clients;
     alignas(4096) _Atomic uint32_t waiters;
@@ -159,7 +159,7 @@ static worker_slot_t *slot(shm_t *shm, unsigned index)
 
 shm_child_t *shm_worker(shm_t *shm, unsigned index)
 {
-    return &slot(shm, index)->role;
+    return &slot(shm, index)->child;
 }
 
 shm_child_t *shm_controller(shm_t *shm)

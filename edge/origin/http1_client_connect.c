@@ -159,14 +159,14 @@ void http1_client_attempt(http1_client_t *client, bool fresh)
 static uint32_t pool_idle_ms(const http1_client_t *client)
 {
     uint32_t idle = client->ex->context->conf->timeouts.pool_idle;
-    uint32_t told = client->head.keep_alive_timeout_s;
-    if (told == 0 || told > idle / 1000)
+    uint32_t timeout_s = client->head.keep_alive_timeout_s;
+    if (timeout_s == 0 || timeout_s > idle / 1000)
         return idle;
     /* A power of two seconds: the loop has lists for few durations, and boxes choose many. */
     uint32_t seconds = 1;
-    while (seconds * 2 <= told - 1)
+    while (seconds * 2 <= timeout_s - 1)
         seconds *= 2;
-    return told == 1 ? 0 : seconds * 1000;
+    return timeout_s == 1 ? 0 : seconds * 1000;
 }
 
 /*
@@ -188,7 +188,7 @@ static http1_next_use_t next_use(const http1_client_t *client, size_t left)
     if (client->framing == BODY_UNTIL_CLOSE || left != 0 || !ex->request_complete || client->write_broken ||
         !http1_writer_empty(&client->writer) || !exchange_may_pool(ex))
         return HTTP1_USE_NEVER;
-    if (forward_says_close(ex))
+    if (forward_has_close(ex))
         return HTTP1_USE_RETIRED;
     bool again = client->head.keep_alive && pool_idle_ms(client) != 0 && !may_leave_something(client);
     return again ? HTTP1_USE_AGAIN : HTTP1_USE_NEVER;

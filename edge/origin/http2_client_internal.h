@@ -92,11 +92,11 @@ typedef struct http2_origin {
     bool failed; /* must be closed: nghttp2 failed, the origin exceeded a bound, or the connection is stalled
                     and unused */
     char fault[HTTP2_ORIGIN_FAULT]; /* why the connection is broken: a sentence; "" if unknown */
-    bool refused;      /* by a fatal TLS alert: the origin may check our certificate after the handshake */
-    uint32_t limit;    /* maximum concurrent requests */
-    uint32_t load;     /* waiting requests, and streams that nghttp2 has not closed */
-    uint64_t asked_ms; /* the first write since the last received byte or full acknowledgement; 0: none */
-    uint64_t idle_ms;  /* when the last request ended */
+    bool refused;   /* by a fatal TLS alert: the origin may check our certificate after the handshake */
+    uint32_t limit; /* maximum concurrent requests */
+    uint32_t load;  /* waiting requests, and streams that nghttp2 has not closed */
+    uint64_t unanswered_ms; /* first write since the last byte or full acknowledgement; 0: none */
+    uint64_t idle_ms;       /* when the last request ended */
     uint64_t announced_ms;  /* when our SETTINGS were sent */
     uint32_t round_trip_ms; /* until their ACK arrived; 0: not yet */
     list_t waiting;         /* http2_client_t.link: waiting for the connection */

@@ -173,8 +173,8 @@ static conn_result_t round_trip(http2_origin_t *origin, bool *more)
     if (!origin->failed && !gather(origin))
         origin->failed = true;
     conn_result_t result = http2_outbox_write(&origin->output, origin->conn, &moved);
-    if (moved != 0 && origin->asked_ms == 0)
-        origin->asked_ms = loop_now(loop_of(origin));
+    if (moved != 0 && origin->unanswered_ms == 0)
+        origin->unanswered_ms = loop_now(loop_of(origin));
     http2_origin_wrote(origin, moved, blocked);
     bool room = http2_clients_room(origin);
     if (result == CONN_OK)
@@ -315,7 +315,7 @@ static bool scan(http2_origin_t *origin, const char *data, size_t n, size_t *goo
 
 static void receive(http2_origin_t *origin, const char *data, size_t n)
 {
-    origin->asked_ms = 0;
+    origin->unanswered_ms = 0;
     if (origin->failed)
         return;
     size_t good;

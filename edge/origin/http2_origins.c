@@ -88,19 +88,19 @@ static bool is_for(const http2_origin_t *origin, const origin_target_t *target, 
 static bool is_doubtful(http2_origin_t *origin, const context_t *context)
 {
     uint64_t now = loop_now(context->loop);
-    if (origin->asked_ms == 0 || now - origin->asked_ms < context->conf->timeouts.connect)
+    if (origin->unanswered_ms == 0 || now - origin->unanswered_ms < context->conf->timeouts.connect)
         return false;
     if (conn_untaken(origin->conn) != 0)
         return true;
-    origin->asked_ms = 0;
+    origin->unanswered_ms = 0;
     return false;
 }
 
 /* A request that cannot be resent avoids a connection that the origin may be about to close. */
 static bool is_sure(const http2_origin_t *origin, const context_t *context)
 {
-    return origin->load != 0 ||
-           (loop_now(context->loop) - origin->idle_ms < RESEND_UNSAFE_IDLE_MS && conn_is_quiet(origin->conn));
+    return origin->load != 0 || (loop_now(context->loop) - origin->idle_ms < RESEND_UNSAFE_IDLE_MS &&
+                                 conn_is_silent(origin->conn));
 }
 
 static bool takes(http2_origin_t *origin, const context_t *context, bool fresh, bool safe)

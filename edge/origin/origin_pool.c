@@ -139,7 +139,7 @@ conn_t *origin_pool_take(origin_pool_t *pool, str_t box, uint64_t generation, ui
             continue;
         if (max_idle_ms != 0 && loop_now(pool->loop) - idle->since_ms >= max_idle_ms)
             return NULL; /* the rest of the chain is older */
-        if (!look || conn_is_quiet(idle->conn))
+        if (!look || conn_is_silent(idle->conn))
             return idle_remove(idle);
         idle_close(idle);
     }

@@ -26,7 +26,7 @@ void origin_pool_set_account(origin_pool_t *pool, account_t *account);
 
 /*
  * Takes the most recently used idle connection out. `max_idle_ms` (0: any) bounds its idle time. `look`
- * checks with a system call that it is quiet, and closes those that are not. Returns NULL if none is left.
+ * checks with a system call that it is silent, and closes those that are not. Returns NULL if none is left.
  */
 conn_t *origin_pool_take(origin_pool_t *pool, str_t box, uint64_t generation, uint16_t port,
                          uint32_t max_idle_ms, bool look);

@@ -99,11 +99,11 @@ bool target_tls(exchange_t *ex, SSL **ssl)
 
 void target_tls_failed(context_t *context, SSL *ssl)
 {
-    char reason[256], role[24];
+    char reason[256], process[24];
     if (!origin_tls_failed(ssl, loop_now(context->loop), reason, sizeof(reason)))
         return;
-    snprintf(role, sizeof(role), "worker %u", context->index);
-    process_log(role, "no TLS with a server of the API: %s", reason);
+    snprintf(process, sizeof(process), "worker %u", context->index);
+    process_log(process, "no TLS with a server of the API: %s", reason);
 }
 
 void target_start(exchange_t *ex)

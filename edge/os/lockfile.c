@@ -27,7 +27,7 @@ static pid_t read_holder(int fd)
     return str_to_uint(s, INT32_MAX, &pid) ? (pid_t)pid : 0;
 }
 
-static void say_held(const char *path, const char *key, pid_t holder, char *error, size_t error_len)
+static void explain_held(const char *path, const char *key, pid_t holder, char *error, size_t error_len)
 {
     char number[24] = "unknown";
     if (holder != 0)
@@ -49,11 +49,11 @@ static lockfile_state_t try_lock(int fd, int how, const char *path, const char *
         return LOCKFILE_UNUSABLE;
     }
     *holder = read_holder(fd);
-    say_held(path, key, *holder, error, error_len);
+    explain_held(path, key, *holder, error, error_len);
     return LOCKFILE_HELD;
 }
 
-static void say_unopened(const char *path, char *error, size_t error_len)
+static void explain_unopened(const char *path, char *error, size_t error_len)
 {
     snprintf(error, error_len, "%s cannot be opened: %s", path, strerror(errno));
 }
@@ -63,7 +63,7 @@ int lockfile_acquire(const char *path, const char *key, char *error, size_t erro
     pid_t holder;
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (fd < 0) {
-        say_unopened(path, error, error_len);
+        explain_unopened(path, error, error_len);
         return -1;
     }
     lockfile_state_t state = try_lock(fd, LOCK_EX, path, key, &holder, error, error_len);
@@ -87,7 +87,7 @@ lockfile_state_t lockfile_look(const char *path, const char *key, pid_t *holder,
     if (fd < 0 && errno == ENOENT)
         return LOCKFILE_FREE;
     if (fd < 0) {
-        say_unopened(path, error, error_len);
+        explain_unopened(path, error, error_len);
         return LOCKFILE_UNUSABLE;
     }
     lockfile_state_t state = try_lock(fd, LOCK_SH, path, key, holder, error, error_len);

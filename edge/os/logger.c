@@ -29,8 +29,8 @@
 
 /* Shared by all processes of the edge. */
 typedef struct logger_counts {
-    _Atomic uint64_t lost; /* lines */
-    _Atomic uint64_t said; /* of those, the number already reported; only the logger writes it */
+    _Atomic uint64_t lost;     /* lines */
+    _Atomic uint64_t reported; /* of those, the number already reported; only the logger writes it */
 } logger_counts_t;
 
 /* The supervisor sets this once before its first fork. It is global because process_log has no
@@ -96,17 +96,17 @@ static bool write_all(int fd, str_t bytes)
 }
 
 /* Reports the number of lost lines, after the lines that filled the pipe. */
-static void say_lost(int fd)
+static void report_lost(int fd)
 {
     char line[128];
-    uint64_t lost = atomic_load(&counts->lost), said = atomic_load(&counts->said);
-    if (lost == said)
+    uint64_t lost = atomic_load(&counts->lost), reported = atomic_load(&counts->reported);
+    if (lost == reported)
         return;
     int n = snprintf(line, sizeof(line),
                      "boxedge: %llu messages were lost here, because stderr could not be written\n",
-                     (unsigned long long)(lost - said));
+                     (unsigned long long)(lost - reported));
     if (write_piece(fd, str_make(line, (size_t)n)))
-        atomic_store(&counts->said, lost);
+        atomic_store(&counts->reported, lost);
 }
 
 void logger_run(const logger_t *logger)
@@ -129,7 +129,7 @@ void logger_run(const logger_t *logger)
         if (n <= 0)
             break;
         if (write_all(STDOUT_FILENO, str_make(bytes, (size_t)n)))
-            say_lost(STDOUT_FILENO);
+            report_lost(STDOUT_FILENO);
     }
     _exit(0);
 }

@@ -11,11 +11,11 @@
 
 #define LINE_MAX_BYTES 2048
 
-void process_log(const char *role, const char *format, ...)
+void process_log(const char *process, const char *format, ...)
 {
     char line[LINE_MAX_BYTES];
-    int n = role != NULL ? snprintf(line, sizeof(line), "boxedge[%s]: ", role)
-                         : snprintf(line, sizeof(line), "boxedge: ");
+    int n = process != NULL ? snprintf(line, sizeof(line), "boxedge[%s]: ", process)
+                            : snprintf(line, sizeof(line), "boxedge: ");
     size_t len = (size_t)n;
 
     va_list args;

@@ -6,9 +6,9 @@
 
 #include <stdio.h>
 
-/* Writes one line, "boxedge[role]: sentence" (without a role "boxedge: sentence"), in one write.
+/* Writes one line, "boxedge[process]: sentence" (without a process "boxedge: sentence"), in one write.
  * Never blocks: a line that does not fit into the pipe is counted as lost (logger.h). */
-void process_log(const char *role, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void process_log(const char *process, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Writes lines that a function prints into a FILE: process_lines_open, print to `out`,
  * process_lines_log. */

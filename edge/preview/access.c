@@ -85,14 +85,14 @@ static bool session_keys(access_t *access, session_keys_t *keys)
 
 bool access_reads_details(const exchange_t *ex)
 {
-    bool private = ex->preview.bearer || ex->preview.basic;
-    if (private && ex->preflight) /* it passed without credentials */
+    bool is_protected = ex->preview.bearer || ex->preview.basic;
+    if (is_protected && ex->preflight) /* it passed without credentials */
         return false;
     switch (ex->context->conf->failure_details) {
     case CONF_DETAILS_EVERYONE:
         return true;
     case CONF_DETAILS_AUTHENTICATED:
-        return private;
+        return is_protected;
     case CONF_DETAILS_NOBODY:
         break;
     }
@@ -411,7 +411,7 @@ static step_result_t open_by_secret(exchange_t *ex, const shown_t *shown, bool n
     return STEP_NEXT;
 }
 
-static step_result_t open_private(exchange_t *ex)
+static step_result_t open_protected(exchange_t *ex)
 {
     browser_request_t browser = exchange_browser(ex);
     bool navigation = browser_is_navigation(&browser);
@@ -428,7 +428,7 @@ static step_result_t open_private(exchange_t *ex)
     return session ? open_by_session(ex, &shown, &browser) : open_by_secret(ex, &shown, navigation);
 }
 
-bool access_asks_for_events(const exchange_t *ex)
+bool access_is_events_request(const exchange_t *ex)
 {
     str_t target = ex->request.target, path = STR(WAKE_EVENTS_PATH);
     return str_starts(target, path) && (target.n == path.n || target.p[path.n] == '?');
@@ -436,13 +436,13 @@ bool access_asks_for_events(const exchange_t *ex)
 
 step_result_t step_access(exchange_t *ex)
 {
-    bool private = ex->preview.bearer || ex->preview.basic;
-    if (str_starts(ex->request.target, STR(RESERVED_PATH)) && !access_asks_for_events(ex)) {
+    bool is_protected = ex->preview.bearer || ex->preview.basic;
+    if (str_starts(ex->request.target, STR(RESERVED_PATH)) && !access_is_events_request(ex)) {
         signin_answer_reserved(ex);
         return STEP_DONE;
     }
-    if (private)
-        return open_private(ex);
+    if (is_protected)
+        return open_protected(ex);
     strip_session_cookie(ex);
     return STEP_NEXT;
 }

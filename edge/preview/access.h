@@ -33,7 +33,7 @@ str_t access_session_cookie(exchange_t *ex);
 bool access_reads_details(const exchange_t *ex);
 
 /* Whether the request is for the events of a wake: the one reserved path that needs access to the preview. */
-bool access_asks_for_events(const exchange_t *ex);
+bool access_is_events_request(const exchange_t *ex);
 
 /* The step: passes, or answers 401, 403 or 429, or serves the sign-in pages and their redirects. */
 step_result_t step_access(exchange_t *ex);

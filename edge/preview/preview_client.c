@@ -13,185 +13,187 @@
 /* Time limit of one answer. A commit on a busy disk takes a while. */
 #define ANSWER_MS 10000
 /* Delay before an untaken report is repeated. */
-#define TELL_AGAIN_MS 1000
+#define REPORT_AGAIN_MS 1000
 
 struct preview_client {
     worker_t *worker;
     channel_t *channel;
-    list_t askers;
-    list_t told; /* told_t */
-    size_t told_count;
+    list_t requests;
+    list_t reports; /* deletion_report_t */
+    size_t report_count;
     uint64_t numbers; /* the number of the last request */
 };
 
 preview_client_t *preview_client_new(worker_t *worker)
 {
-    preview_client_t *calls = calloc(1, sizeof(*calls));
-    assert(calls != NULL);
-    calls->worker = worker;
-    list_init(&calls->askers);
-    list_init(&calls->told);
+    preview_client_t *client = calloc(1, sizeof(*client));
+    assert(client != NULL);
+    client->worker = worker;
+    list_init(&client->requests);
+    list_init(&client->reports);
     /* A random start: the controller's answer to a dead worker reaches the next one, and may carry secrets.
      * Half of the range remains to count in. */
-    random_bytes(worker->context.random, (unsigned char *)&calls->numbers, sizeof(calls->numbers));
-    calls->numbers >>= 1;
-    return calls;
+    random_bytes(worker->context.random, (unsigned char *)&client->numbers, sizeof(client->numbers));
+    client->numbers >>= 1;
+    return client;
 }
 
-void preview_client_leave(preview_request_t *asker)
+void preview_client_leave(preview_request_t *request)
 {
-    if (asker->number == 0)
+    if (request->number == 0)
         return;
-    asker->number = 0;
-    list_unlink(&asker->link);
-    loop_timer_stop(&asker->timer);
+    request->number = 0;
+    list_unlink(&request->link);
+    loop_timer_stop(&request->timer);
 }
 
 static void give_up(loop_timer_t *timer)
 {
-    preview_request_t *asker = CONTAINER_OF(preview_request_t, timer, timer);
-    preview_client_leave(asker);
-    asker->answered(asker, NULL);
+    preview_request_t *request = CONTAINER_OF(preview_request_t, timer, timer);
+    preview_client_leave(request);
+    request->answered(request, NULL);
 }
 
-void preview_client_set_channel(preview_client_t *calls, channel_t *channel)
+void preview_client_set_channel(preview_client_t *client, channel_t *channel)
 {
-    calls->channel = channel;
+    client->channel = channel;
     if (channel != NULL)
         return;
-    for (list_t *link = calls->askers.next, *next; link != &calls->askers; link = next) {
-        preview_request_t *asker = CONTAINER_OF(preview_request_t, link, link);
+    for (list_t *link = client->requests.next, *next; link != &client->requests; link = next) {
+        preview_request_t *request = CONTAINER_OF(preview_request_t, link, link);
         next = link->next;
-        loop_timer_start(calls->worker->context.loop, &asker->timer, 0, give_up);
+        loop_timer_start(client->worker->context.loop, &request->timer, 0, give_up);
     }
 }
 
-static bool post(preview_client_t *calls, process_message_t type, uint64_t number, str_t bytes)
+static bool post(preview_client_t *client, process_message_t type, uint64_t number, str_t bytes)
 {
-    return calls->channel != NULL && channel_send(calls->channel, (uint32_t)type, number, bytes, NULL, 0);
+    return client->channel != NULL && channel_send(client->channel, (uint32_t)type, number, bytes, NULL, 0);
 }
 
-static void ask(preview_client_t *calls, preview_request_t *asker, process_message_t type, str_t bytes,
-                void (*answered)(preview_request_t *asker, const preview_answer_t *answer))
+static void send_request(preview_client_t *client, preview_request_t *request, process_message_t type,
+                         str_t bytes,
+                         void (*answered)(preview_request_t *request, const preview_answer_t *answer))
 {
-    assert(asker->number == 0);
-    asker->number = ++calls->numbers;
-    asker->answered = answered;
-    list_insert(&calls->askers, &asker->link);
-    bool sent = post(calls, type, asker->number, bytes);
-    loop_timer_start(calls->worker->context.loop, &asker->timer, sent ? ANSWER_MS : 0, give_up);
+    assert(request->number == 0);
+    request->number = ++client->numbers;
+    request->answered = answered;
+    list_insert(&client->requests, &request->link);
+    bool sent = post(client, type, request->number, bytes);
+    loop_timer_start(client->worker->context.loop, &request->timer, sent ? ANSWER_MS : 0, give_up);
 }
 
-void preview_client_request(preview_client_t *calls, preview_request_t *asker, const preview_call_t *call,
-                            void (*answered)(preview_request_t *asker, const preview_answer_t *answer))
+void preview_client_request(preview_client_t *client, preview_request_t *request, const preview_call_t *call,
+                            void (*answered)(preview_request_t *request, const preview_answer_t *answer))
 {
-    ask(calls, asker, PROCESS_PREVIEW, str_make((const char *)call, sizeof(*call)), answered);
+    send_request(client, request, PROCESS_PREVIEW, str_make((const char *)call, sizeof(*call)), answered);
 }
 
-void preview_client_request_deletion(preview_client_t *calls, preview_request_t *asker,
+void preview_client_request_deletion(preview_client_t *client, preview_request_t *request,
                                      const deletion_call_t *call,
-                                     void (*answered)(preview_request_t *asker,
+                                     void (*answered)(preview_request_t *request,
                                                       const preview_answer_t *answer))
 {
-    ask(calls, asker, PROCESS_DELETION, deletion_call_bytes(call), answered);
+    send_request(client, request, PROCESS_DELETION, deletion_call_bytes(call), answered);
 }
 
 /* ---- reports that must arrive ---- */
 
 /* The end of a call, until the controller takes it. */
-typedef struct told {
-    preview_request_t asker;
-    preview_client_t *calls;
+typedef struct report {
+    preview_request_t request;
+    preview_client_t *client;
     loop_timer_t again;
-    list_t link; /* in calls->told */
+    list_t link; /* in client->reports */
     deletion_call_t call;
     doubt_claim_t doubted; /* the cells of its doubted boxes */
-} told_t;
+} deletion_report_t;
 
-static void tell(told_t *told);
+static void send_report(deletion_report_t *report);
 
-static void forget(preview_client_t *calls, told_t *told)
+static void forget(preview_client_t *client, deletion_report_t *report)
 {
-    list_unlink(&told->link);
-    loop_timer_stop(&told->again);
-    preview_client_leave(&told->asker);
-    calls->told_count--;
-    free(told);
+    list_unlink(&report->link);
+    loop_timer_stop(&report->again);
+    preview_client_leave(&report->request);
+    client->report_count--;
+    free(report);
 }
 
 static void on_again(loop_timer_t *timer)
 {
-    tell(CONTAINER_OF(told_t, again, timer));
+    send_report(CONTAINER_OF(deletion_report_t, again, timer));
 }
 
-static void on_taken(preview_request_t *asker, const preview_answer_t *answer)
+static void on_taken(preview_request_t *request, const preview_answer_t *answer)
 {
-    told_t *told = CONTAINER_OF(told_t, asker, asker);
+    deletion_report_t *report = CONTAINER_OF(deletion_report_t, request, request);
     if (answer != NULL && answer->status == 200) {
-        if (told->doubted.count != 0)
-            doubts_release(shm_doubts(told->calls->worker->context.shm), &told->doubted);
-        forget(told->calls, told);
+        if (report->doubted.count != 0)
+            doubts_release(shm_doubts(report->client->worker->context.shm), &report->doubted);
+        forget(report->client, report);
         return;
     }
-    loop_timer_start(told->calls->worker->context.loop, &told->again, TELL_AGAIN_MS, on_again);
+    loop_timer_start(report->client->worker->context.loop, &report->again, REPORT_AGAIN_MS, on_again);
 }
 
-static void tell(told_t *told)
+static void send_report(deletion_report_t *report)
 {
-    preview_client_request_deletion(told->calls, &told->asker, &told->call, on_taken);
+    preview_client_request_deletion(report->client, &report->request, &report->call, on_taken);
 }
 
-void preview_client_notify_deletion(preview_client_t *calls, const deletion_call_t *call)
+void preview_client_notify_deletion(preview_client_t *client, const deletion_call_t *call)
 {
     doubt_claim_t none = {0};
-    preview_client_notify_doubted(calls, call, &none);
+    preview_client_notify_doubted(client, call, &none);
 }
 
-void preview_client_notify_doubted(preview_client_t *calls, const deletion_call_t *call, doubt_claim_t *claim)
+void preview_client_notify_doubted(preview_client_t *client, const deletion_call_t *call,
+                                   doubt_claim_t *claim)
 {
-    if (calls->told_count == PREVIEW_CALLS_TOLD_MAX) {
+    if (client->report_count == PREVIEW_REPORTS_MAX) {
         process_log("worker",
                     "cannot report the result of the deletion of box %s: the controller does not answer",
                     call->ids[0]);
         if (claim->count != 0)
-            doubts_orphan(shm_doubts(calls->worker->context.shm), claim);
+            doubts_orphan(shm_doubts(client->worker->context.shm), claim);
         return;
     }
-    told_t *told = calloc(1, sizeof(*told));
-    assert(told != NULL);
-    told->calls = calls;
-    told->call = *call;
-    told->doubted = *claim;
+    deletion_report_t *report = calloc(1, sizeof(*report));
+    assert(report != NULL);
+    report->client = client;
+    report->call = *call;
+    report->doubted = *claim;
     claim->count = 0;
-    list_insert(&calls->told, &told->link);
-    calls->told_count++;
-    tell(told);
+    list_insert(&client->reports, &report->link);
+    client->report_count++;
+    send_report(report);
 }
 
-void preview_client_message(preview_client_t *calls, ipc_message_t *message)
+void preview_client_message(preview_client_t *client, ipc_message_t *message)
 {
     preview_answer_t answer;
     bool read = preview_answer_read(str_make(message->bytes, message->len), &answer);
-    for (list_t *link = calls->askers.next; link != &calls->askers; link = link->next) {
-        preview_request_t *asker = CONTAINER_OF(preview_request_t, link, link);
-        if (asker->number != message->value)
+    for (list_t *link = client->requests.next; link != &client->requests; link = link->next) {
+        preview_request_t *request = CONTAINER_OF(preview_request_t, link, link);
+        if (request->number != message->value)
             continue;
-        preview_client_leave(asker);
-        asker->answered(asker, read ? &answer : NULL);
+        preview_client_leave(request);
+        request->answered(request, read ? &answer : NULL);
         break;
     }
     OPENSSL_cleanse(message->bytes, sizeof(message->bytes));
     OPENSSL_cleanse(&answer, sizeof(answer));
 }
 
-void preview_client_free(preview_client_t **calls)
+void preview_client_free(preview_client_t **client)
 {
-    preview_client_t *freed = *calls;
-    *calls = NULL;
+    preview_client_t *freed = *client;
+    *client = NULL;
     if (freed == NULL)
         return;
-    while (!list_is_empty(&freed->told)) /* their boxes stay doubted; another worker reports them */
-        forget(freed, CONTAINER_OF(told_t, link, freed->told.next));
-    assert(list_is_empty(&freed->askers));
+    while (!list_is_empty(&freed->reports)) /* their boxes stay doubted; another worker reports them */
+        forget(freed, CONTAINER_OF(deletion_report_t, link, freed->reports.next));
+    assert(list_is_empty(&freed->requests));
     free(freed);
 }

@@ -21,37 +21,38 @@ typedef struct preview_request {
     uint64_t number; /* 0: not waiting */
     /* `answer` is cleansed after the call. NULL: the controller is down, or gave no valid answer. Never
      * called from within preview_client_request. */
-    void (*answered)(struct preview_request *asker, const preview_answer_t *answer);
+    void (*answered)(struct preview_request *request, const preview_answer_t *answer);
 } preview_request_t;
 
 preview_client_t *preview_client_new(worker_t *worker);
-/* No asker waits (asserted). Drops reports that the controller has not taken. */
-void preview_client_free(preview_client_t **calls);
-/* The channel to the controller from now on. NULL: the controller is down, and all askers get NULL. */
-void preview_client_set_channel(preview_client_t *calls, channel_t *channel);
+/* No request waits (asserted). Drops reports that the controller has not taken. */
+void preview_client_free(preview_client_t **client);
+/* The channel to the controller from now on. NULL: the controller is down, and all waiting requests get NULL.
+ */
+void preview_client_set_channel(preview_client_t *client, channel_t *channel);
 
-void preview_client_request(preview_client_t *calls, preview_request_t *asker, const preview_call_t *call,
-                            void (*answered)(preview_request_t *asker, const preview_answer_t *answer));
+void preview_client_request(preview_client_t *client, preview_request_t *request, const preview_call_t *call,
+                            void (*answered)(preview_request_t *request, const preview_answer_t *answer));
 /* Stop waiting. No-op if not waiting. */
-void preview_client_leave(preview_request_t *asker);
+void preview_client_leave(preview_request_t *request);
 /* The same for a call that deletes boxes. */
-void preview_client_request_deletion(preview_client_t *calls, preview_request_t *asker,
+void preview_client_request_deletion(preview_client_t *client, preview_request_t *request,
                                      const deletion_call_t *call,
-                                     void (*answered)(preview_request_t *asker,
+                                     void (*answered)(preview_request_t *request,
                                                       const preview_answer_t *answer));
 /*
  * Reports how such a call ended (DELETION_END), repeatedly until the controller takes the report. With
- * PREVIEW_CALLS_TOLD_MAX pending reports, a new one is dropped: its boxes stay noted.
+ * PREVIEW_REPORTS_MAX pending reports, a new one is dropped: its boxes stay noted.
  */
-#define PREVIEW_CALLS_TOLD_MAX 1024
-void preview_client_notify_deletion(preview_client_t *calls, const deletion_call_t *call);
+#define PREVIEW_REPORTS_MAX 1024
+void preview_client_notify_deletion(preview_client_t *client, const deletion_call_t *call);
 /*
  * The same for doubted boxes (doubts_state). Takes over the cells of `claim`, until the controller takes the
  * report. Orphans the cells of a dropped report.
  */
-void preview_client_notify_doubted(preview_client_t *calls, const deletion_call_t *call,
+void preview_client_notify_doubted(preview_client_t *client, const deletion_call_t *call,
                                    doubt_claim_t *claim);
 /* Handles PROCESS_PREVIEW_DONE, and cleanses the message. */
-void preview_client_message(preview_client_t *calls, ipc_message_t *message);
+void preview_client_message(preview_client_t *client, ipc_message_t *message);
 
 #endif

@@ -15,7 +15,7 @@
 /* Ports of boxes that are remembered. Two that share a cell displace each other. */
 #define CELLS 256
 
-typedef enum cell_state { CELL_EMPTY, CELL_ASKED, CELL_KNOWN } cell_state_t;
+typedef enum cell_state { CELL_EMPTY, CELL_PENDING, CELL_KNOWN } cell_state_t;
 
 typedef struct cell {
     cell_state_t state;
@@ -24,7 +24,7 @@ typedef struct cell {
     uint64_t generation;
     uint64_t since_ms; /* CELL_KNOWN: when the answer came */
     box_ports_answer_t answer;
-    list_t waiters; /* in CELL_ASKED */
+    list_t waiters; /* in CELL_PENDING */
     loop_timer_t patience;
     loop_t *loop;
 } cell_t;
@@ -219,12 +219,12 @@ static bool is_for(const cell_t *cell, str_t label, uint64_t generation)
            str_eq(str_make(cell->label, cell->label_len), label);
 }
 
-static bool ask(refused_t *refused, cell_t *cell, str_t label, uint64_t generation)
+static bool request_ports(refused_t *refused, cell_t *cell, str_t label, uint64_t generation)
 {
     if (refused->channel == NULL ||
         !channel_send(refused->channel, PROCESS_BOX_PORTS_REQUEST, generation, label, NULL, 0))
         return false;
-    cell->state = CELL_ASKED;
+    cell->state = CELL_PENDING;
     cell->generation = generation;
     cell->label_len = (uint16_t)label.n;
     memcpy(cell->label, label.p, label.n);
@@ -252,7 +252,7 @@ static void explain(exchange_t *ex, origin_failure_t failure)
         mine && cell->state == CELL_KNOWN && loop_now(cell->loop) - cell->since_ms < REFUSED_FRESH_MS;
     if (fresh)
         fail(ex, failure, &cell->answer);
-    else if (cell->state == CELL_ASKED ? mine : ask(refused, cell, label, generation))
+    else if (cell->state == CELL_PENDING ? mine : request_ports(refused, cell, label, generation))
         wait(cell, ex, failure);
     else
         fail(ex, failure, &unknown);
@@ -278,6 +278,6 @@ void refused_message(refused_t *refused, const ipc_message_t *message)
         !box_ports_parse(str_make(message->bytes, message->len), &label, &answer))
         return;
     cell_t *cell = &refused->cells[cell_of(label, message->value)];
-    if (cell->state == CELL_ASKED && is_for(cell, label, message->value))
+    if (cell->state == CELL_PENDING && is_for(cell, label, message->value))
         settle(cell, &answer);
 }

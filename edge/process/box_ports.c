@@ -92,9 +92,9 @@ static bool is_its_own(const store_box_t *box, uint16_t port)
 void box_ports_pick(const box_ports_t *table, const store_box_t *box, uint16_t port, box_ports_answer_t *out)
 {
     *out = (box_ports_answer_t){.known = table->known};
-    const box_port_t *asked = box_ports_find(table->ports, table->count, port);
-    if (asked != NULL && is_its_own(box, port))
-        out->ports[out->count++] = *asked;
+    const box_port_t *entry = box_ports_find(table->ports, table->count, port);
+    if (entry != NULL && is_its_own(box, port))
+        out->ports[out->count++] = *entry;
     for (size_t i = 0; i < table->count && out->count < BOX_PORTS_ANSWER_MAX; i++)
         if (table->ports[i].port != port && is_its_own(box, table->ports[i].port))
             out->ports[out->count++] = table->ports[i];

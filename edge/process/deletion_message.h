@@ -27,13 +27,13 @@ typedef enum deletion_outcome {
 } deletion_outcome_t;
 
 typedef struct deletion_call {
-    uint32_t op;          /* deletion_op_t */
-    uint32_t outcome;     /* deletion_outcome_t, of END and SETTLE */
-    uint64_t call;        /* the call's number; 0 for DELETION_SETTLE */
-    uint64_t asked_at_ms; /* unix ms by the worker's clock when the call begins; for DELETION_SETTLE, that of
-                             the box's earliest deletion */
-    uint32_t pid;         /* of the worker */
-    uint32_t birth;       /* process_birth of the worker */
+    uint32_t op;              /* deletion_op_t */
+    uint32_t outcome;         /* deletion_outcome_t, of END and SETTLE */
+    uint64_t call;            /* the call's number; 0 for DELETION_SETTLE */
+    uint64_t requested_at_ms; /* unix ms by the worker's clock when the call begins; for DELETION_SETTLE, that
+                             of the box's earliest deletion */
+    uint32_t pid;             /* of the worker */
+    uint32_t birth;           /* process_birth of the worker */
     uint32_t count;
     uint8_t key_sha256[32];
     char ids[STORE_DELETIONS_AT_ONCE][BOX_ID_MAX + 1];

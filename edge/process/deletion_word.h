@@ -1,5 +1,5 @@
 /*
- * What the API says of a box whose deletion was asked for, in its answer to GET of the box.
+ * The state of a box after a request for its deletion, as the API's answer to GET of the box shows it.
  */
 #ifndef BOXEDGE_DELETION_WORD_H
 #define BOXEDGE_DELETION_WORD_H
@@ -12,7 +12,7 @@ typedef enum deletion_word {
     DELETION_WORD_NONE,    /* of this box */
     DELETION_WORD_REFUSED, /* the API answers nobody, or not this key */
 } deletion_word_t;
-/* What an answer to GET of a box says. `status` 0: there was none. */
+/* Reads an answer to GET of a box. `status` 0: no answer came. */
 deletion_word_t deletion_word(str_t id, int status, str_t body);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * See process.h: the parts that all roles share.
+ * See process.h: the parts that all processes share.
  */
 #include "process.h"
 

@@ -6,11 +6,11 @@
  *   it restarts one of the two. The end of a channel means that the other side died; PROCESS_LINK
  *   (or PROCESS_RUNNER) brings the next one.
  *
- * A child of the supervisor starts in its role's function and has no rights left. It keeps them if
+ * A child of the supervisor starts in the function of its kind and has no rights left. It keeps them if
  * it is the runner, if the edge was not started as root, or if `user` is empty. It ignores all
  * signals except SIGKILL: terminals (Ctrl-C) and service managers signal only the supervisor. Its
  * stdin is /dev/null, and it has only the descriptors of its arguments. It ends by returning an
- * exit status. Its lines on stderr begin with "boxedge[role]: " (process_log).
+ * exit status. Its lines on stderr begin with "boxedge[process]: " (process_log).
  */
 #ifndef BOXEDGE_PROCESS_H
 #define BOXEDGE_PROCESS_H

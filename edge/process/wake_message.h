@@ -8,7 +8,7 @@
 #include "str.h"
 
 typedef enum wake_stage {
-    WAKE_RESUMING = 1, /* the provider has been asked */
+    WAKE_RESUMING = 1, /* the provider has the request */
     WAKE_STARTING,     /* the box runs; the port does not listen yet */
     WAKE_LISTENING,    /* the port listens */
 } wake_stage_t;

@@ -12,7 +12,7 @@
 static const struct state_name {
     const char *name;
     control_state_t state;
-    box_state_t told;
+    box_state_t box_state;
 } states[] = {
     {"running", CONTROL_RUNNING, BOX_RUNNING}, {"paused", CONTROL_SLEEPING, BOX_PAUSED},
     {"stopped", CONTROL_SLEEPING, BOX_PAUSED}, {"creating", CONTROL_CREATING, BOX_PAUSED},
@@ -44,7 +44,7 @@ static const char *read_state(const json_t *object, control_box_t *out)
         if (strcmp(json_string_value(value), states[i].name) != 0)
             continue;
         out->state = states[i].state;
-        out->box.state = states[i].told;
+        out->box.state = states[i].box_state;
         return NULL;
     }
     return "\"state\" must be running, paused, stopped, creating, gone, deleted or error";

@@ -87,7 +87,7 @@ static void log_failure(control_calls_t *calls, const control_call_t *call, cons
     process_log("controller", "control plane: %s %s failed: %s", call->method, call->path, why);
 }
 
-static void breaker_heard(control_calls_t *calls, control_call_t *call, bool ok)
+static void record_result(control_calls_t *calls, control_call_t *call, bool ok)
 {
     breaker_t *breaker = &calls->breaker;
     bool was_closed = breaker->state == BREAKER_CLOSED;
@@ -192,7 +192,7 @@ static void on_fetched(void *owner, const fetch_result_t *result)
     call->fetch = NULL;
     if (result->status == 0) {
         log_failure(calls, call, result->error);
-        breaker_heard(calls, call, false);
+        record_result(calls, call, false);
         try_again(call, 0, "The control plane that knows the box cannot be reached.");
         return;
     }
@@ -201,15 +201,15 @@ static void on_fetched(void *owner, const fetch_result_t *result)
                        result->status);
         log_failure(calls, call, sentence);
         /* A server that limits its callers is well. */
-        breaker_heard(calls, call, result->status == 429);
+        record_result(calls, call, result->status == 429);
         try_again(call, result->retry_after, sentence);
         return;
     }
     /* The owner's verdict counts; the call is freed by then. */
-    control_call_t heard = {.probe = call->probe};
+    control_call_t ended = {.probe = call->probe};
     call->probe = false;
     control_answer_t answer = {.status = result->status, .body = result->body};
-    breaker_heard(calls, &heard, call_end(call, &answer));
+    record_result(calls, &ended, call_end(call, &answer));
 }
 
 static const fetch_handlers_t fetch_handlers = {.done = on_fetched};

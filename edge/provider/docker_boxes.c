@@ -108,21 +108,21 @@ void docker_notify(docker_box_t *box)
 {
     const provider_t *provider = &box->docker->provider;
     const docker_entry_t *chosen = box->chosen;
-    provider_box_t told = {.state = BOX_GONE};
-    memcpy(told.id, box->id, sizeof(told.id));
+    provider_box_t reported = {.state = BOX_GONE};
+    memcpy(reported.id, box->id, sizeof(reported.id));
     if (chosen != NULL && chosen->seen.state != DOCKER_GONE) {
-        told = chosen->seen.box;
+        reported = chosen->seen.box;
         /* A pause between two looks goes unseen, and does no harm: a frozen container keeps its connections.
          * Boxes known from a previous controller are compared by process and address (boxes.c). */
-        told.renewed = box->told ? strcmp(box->told_container, chosen->id) != 0 ||
-                                       box->told_started_ns != chosen->seen.started_ns
-                                 : told.pid == 0 && told.state == BOX_RUNNING;
-        memcpy(box->told_container, chosen->id, sizeof(box->told_container));
-        box->told_started_ns = chosen->seen.started_ns;
-        box->told = true;
+        reported.renewed = box->reported ? strcmp(box->reported_container, chosen->id) != 0 ||
+                                               box->reported_started_ns != chosen->seen.started_ns
+                                         : reported.pid == 0 && reported.state == BOX_RUNNING;
+        memcpy(box->reported_container, chosen->id, sizeof(box->reported_container));
+        box->reported_started_ns = chosen->seen.started_ns;
+        box->reported = true;
     }
     box->look = false;
-    provider->handlers->box(provider->owner, (provider_t *)provider, &told);
+    provider->handlers->box(provider->owner, (provider_t *)provider, &reported);
 }
 
 /* Removes the container from its box. */
@@ -187,7 +187,7 @@ void docker_remove_entry(docker_entry_t *entry)
 
 static void begin_inspect(docker_entry_t *entry)
 {
-    entry->covers = entry->asked;
+    entry->covers = entry->requested;
     entry->inspect.method = "GET";
     entry->inspect.timeout_ms = DOCKER_INSPECT_MS;
     entry->inspect.most = DOCKER_ANSWER_MAX;
@@ -198,13 +198,13 @@ static void begin_inspect(docker_entry_t *entry)
 
 void docker_inspect(docker_entry_t *entry, bool background)
 {
-    entry->asked++;
+    entry->requested++;
     if (docker_call_busy(&entry->inspect)) {
         bool waits = entry->inspect.fetch == NULL;
         if (!waits)
             return; /* another inspection follows */
         if (background || entry->inspect.class == DOCKER_URGENT) {
-            entry->covers = entry->asked;
+            entry->covers = entry->requested;
             return;
         }
         docker_call_cancel(&entry->inspect); /* now urgent: it changes the queue */
@@ -308,7 +308,7 @@ static void on_inspected(docker_call_t *call, const fetch_result_t *result)
         take_failure(entry, counted);
     else
         entry->failures = 0;
-    if (entry->asked != entry->covers && !docker_call_busy(call)) {
+    if (entry->requested != entry->covers && !docker_call_busy(call)) {
         call->class = DOCKER_URGENT;
         begin_inspect(entry);
     }

@@ -53,9 +53,9 @@ typedef struct docker_entry {
     uint64_t ran_ms;   /* loop_now at the observed start of its current or last run */
     unsigned crashes;  /* runs in a row that ended soon after their start */
     docker_call_t inspect;
-    uint64_t asked;    /* number of requested inspections */
-    uint64_t covers;   /* value of `asked` that the one under way covers */
-    uint64_t answered; /* value of `asked` that is answered */
+    uint64_t requested; /* number of requested inspections */
+    uint64_t covers;    /* value of `requested` that the one under way covers */
+    uint64_t answered;  /* value of `requested` that is answered */
     unsigned failures;
     loop_timer_t again; /* runs after a failure */
 } docker_entry_t;
@@ -81,17 +81,17 @@ struct docker_box {
     bool warned; /* the log has it: several containers */
     bool look;   /* a look waits, and no container can be inspected */
     /* The last report. */
-    bool told;
-    char told_container[DOCKER_ID_MAX + 1];
-    uint64_t told_started_ns;
+    bool reported;
+    char reported_container[DOCKER_ID_MAX + 1];
+    uint64_t reported_started_ns;
     /* A resume. */
     docker_resume_t resume;
     docker_entry_t *target;  /* the container to resume; `chosen` at the start */
     docker_state_t acted_on; /* its state before the last call */
     bool acted_well;         /* that call succeeded */
     unsigned acts;
-    unsigned relooks;      /* after a refusal, or a failed inspection */
-    uint64_t target_asked; /* RESUME_LOOK: the first inspection that counts */
+    unsigned relooks;        /* after a refusal, or a failed inspection */
+    uint64_t target_request; /* RESUME_LOOK: the first inspection that counts */
     char exec[DOCKER_EXEC_MAX + 1];
     char why[128];                  /* RESUME_LOG: the sentence before the last output */
     provider_question_t last_words; /* RESUME_LOG */

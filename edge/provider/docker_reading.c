@@ -45,7 +45,7 @@ static void answer(docker_box_t *box, const provider_words_t *words)
 {
     provider_question_t *question = first_question(box);
     end_reading(box);
-    provider_unask(question);
+    provider_question_end(question);
     docker_put_off(box);
     question->answered(question, words);
 }
@@ -238,10 +238,10 @@ static list_t *place_of_line(docker_box_t *box)
 
 bool docker_reading_request(docker_box_t *box, provider_question_t *question, bool line)
 {
-    assert(question->asked == NULL && question->answered != NULL);
+    assert(question->provider == NULL && question->answered != NULL);
     if (question != &box->last_words && count_questions(box) >= QUESTIONS_MAX)
         return false;
-    question->asked = &box->docker->provider;
+    question->provider = &box->docker->provider;
     question->of = box;
     question->wants_line = line;
     list_insert(line ? place_of_line(box) : &box->questions, &question->link);
@@ -252,11 +252,11 @@ bool docker_reading_request(docker_box_t *box, provider_question_t *question, bo
 void docker_reading_forget(provider_question_t *question)
 {
     docker_box_t *box = question->of;
-    if (question->asked == NULL)
+    if (question->provider == NULL)
         return;
     if (question == first_question(box))
         end_reading(box);
-    provider_unask(question);
+    provider_question_end(question);
     docker_put_off(box);
 }
 

@@ -96,7 +96,7 @@ static void look(docker_box_t *box)
     }
     set_stage(box, RESUME_LOOK);
     docker_inspect(box->target, false);
-    box->target_asked = box->target->asked;
+    box->target_request = box->target->requested;
 }
 
 static void on_sent(docker_call_t *call)
@@ -361,7 +361,7 @@ void docker_resume_seen(docker_box_t *box, docker_entry_t *entry, bool failed)
         docker_call_cancel(&box->call);
         loop_timer_stop(&box->change);
         begin_again(box);
-    } else if (box->resume == RESUME_LOOK && entry == box->target && entry->answered >= box->target_asked) {
+    } else if (box->resume == RESUME_LOOK && entry == box->target && entry->answered >= box->target_request) {
         if (failed && box->relooks++ < RELOOKS_MAX)
             look_later(box, CHANGE_MS);
         else if (failed)

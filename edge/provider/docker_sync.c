@@ -140,7 +140,7 @@ static bool remove_unlisted(void *item, void *arg)
     return true;
 }
 
-static bool tell_one(void *item, void *arg)
+static bool notify_one(void *item, void *arg)
 {
     docker_box_t *box = item;
     (void)arg;
@@ -155,7 +155,7 @@ static void finish(docker_t *docker)
     docker->sync = SYNC_DONE;
     name_map_each(&docker->entries, remove_unlisted, docker);
     provider->handlers->sync_began(provider->owner, &docker->provider);
-    name_map_each(&docker->boxes, tell_one, NULL);
+    name_map_each(&docker->boxes, notify_one, NULL);
     provider->handlers->sync_ended(provider->owner, &docker->provider);
     name_map_each(&docker->boxes, put_off_waiting, NULL);
     loop_timer_start(docker->loop, &docker->steady, STEADY_MS, on_steady);

@@ -20,8 +20,8 @@ typedef struct provider provider_t;
 /* A provider's report of one box. */
 typedef struct provider_box {
     char id[BOX_ID_MAX + 1];
-    box_state_t state; /* BOX_RUNNING, BOX_PAUSED (frozen or stopped: can be resumed), BOX_GONE */
-    uint64_t asked_us; /* wall clock of the question that this answers; 0: unasked, and current */
+    box_state_t state;     /* BOX_RUNNING, BOX_PAUSED (frozen or stopped: can be resumed), BOX_GONE */
+    uint64_t requested_us; /* wall clock of the question that this answers; 0: unasked, and current */
     bool renewed; /* it stopped, restarted or moved since the last report, perhaps unseen: older connections
                      are worthless */
     struct in6_addr address; /* IPv4 as mapped IPv6; all zero: none */
@@ -57,12 +57,12 @@ typedef struct provider_question provider_question_t;
 struct provider_question {
     /* Called once, unless forgotten. Must not ask this question again. */
     void (*answered)(provider_question_t *question, const provider_words_t *words);
-    uint64_t from;     /* of a log: the first position is after this; 0: its last lines */
-    uint64_t lines;    /* of a log from 0: minimum number of lines, as far as they fit */
-    provider_t *asked; /* by the provider; NULL: not asked */
-    void *of;          /* by the provider: the box */
-    bool wants_line;   /* by the provider */
-    list_t link;       /* by the provider */
+    uint64_t from;        /* of a log: the first position is after this; 0: its last lines */
+    uint64_t lines;       /* of a log from 0: minimum number of lines, as far as they fit */
+    provider_t *provider; /* by the provider that has the question; NULL: none */
+    void *of;             /* by the provider: the box */
+    bool wants_line;      /* by the provider */
+    list_t link;          /* by the provider */
 };
 
 typedef struct provider_handlers {
@@ -103,7 +103,7 @@ struct provider {
      */
     bool (*line)(provider_t *provider, str_t id, provider_question_t *question);
     bool (*log)(provider_t *provider, str_t id, provider_question_t *question);
-    /* Drops a question without an answer; no-op if not asked. */
+    /* Drops a question without an answer; no-op if no provider has it. */
     void (*forget)(provider_t *provider, provider_question_t *question);
     /* Applies a new configuration, valid until the next. */
     void (*set_conf)(provider_t *provider, const conf_t *conf);
@@ -111,10 +111,10 @@ struct provider {
 };
 
 /* Takes `question` off the provider. */
-static inline void provider_unask(provider_question_t *question)
+static inline void provider_question_end(provider_question_t *question)
 {
     list_unlink(&question->link);
-    question->asked = NULL;
+    question->provider = NULL;
 }
 
 #endif

@@ -49,7 +49,7 @@ static void look(provider_t *provider, str_t id)
     docker_put_off(box);
 }
 
-static bool ask(provider_t *provider, str_t id, provider_question_t *question, bool is_line)
+static bool request(provider_t *provider, str_t id, provider_question_t *question, bool is_line)
 {
     docker_box_t *box = docker_find_box(docker_of(provider), id);
     return box != NULL && docker_reading_request(box, question, is_line);
@@ -57,17 +57,17 @@ static bool ask(provider_t *provider, str_t id, provider_question_t *question, b
 
 static bool line(provider_t *provider, str_t id, provider_question_t *question)
 {
-    return ask(provider, id, question, true);
+    return request(provider, id, question, true);
 }
 
 static bool container_log(provider_t *provider, str_t id, provider_question_t *question)
 {
-    return ask(provider, id, question, false);
+    return request(provider, id, question, false);
 }
 
 static void forget(provider_t *provider, provider_question_t *question)
 {
-    assert(question->asked == NULL || question->asked == provider);
+    assert(question->provider == NULL || question->provider == provider);
     docker_reading_forget(question);
 }
 

@@ -20,13 +20,13 @@
 #define ACTIVITY_BUF (CONTROL_ACTIVITY_BOXES * (BOX_ID_MAX + 3) + 16)
 #define LOG_MS       1000u
 
-typedef enum asked {
-    ASKED_NOTHING = 0,
-    ASKED_LOOK,   /* GET, once */
-    ASKED_RESUME, /* POST */
-    ASKED_POLL,   /* GET, until it runs */
-    ASKED_PAUSE,  /* between two polls */
-} asked_t;
+typedef enum pending {
+    PENDING_NOTHING = 0,
+    PENDING_LOOK,   /* GET, once */
+    PENDING_RESUME, /* POST */
+    PENDING_POLL,   /* GET, until it runs */
+    PENDING_PAUSE,  /* between two polls */
+} pending_t;
 
 typedef struct http_provider http_provider_t;
 
@@ -36,14 +36,14 @@ typedef struct known {
     http_provider_t *provider;
     list_t used; /* ordered by the last report or question */
     list_t active;
-    bool told; /* it was reported, with: */
+    bool reported; /* it was reported, with: */
     char incarnation[CONTROL_INCARNATION_MAX + 1];
-    asked_t asked;
-    uint64_t asked_us; /* wall clock of the question: the answer may be from right after it */
-    bool outdated;     /* a push came after the question: ignore its answer */
+    pending_t pending;
+    uint64_t requested_us; /* wall clock of the question: the answer may be from right after it */
+    bool outdated;         /* a push came after the question: ignore its answer */
     control_call_t *call;
     unsigned polls;
-    deadline_t timer; /* of ASKED_PAUSE */
+    deadline_t timer; /* of PENDING_PAUSE */
     uint64_t until_ms;
     const char *failure; /* of the last poll; NULL: none */
 } known_t;
@@ -71,7 +71,7 @@ static http_provider_t *http_of(provider_t *provider)
 static void forget(known_t *known)
 {
     http_provider_t *http = known->provider;
-    assert(known->asked == ASKED_NOTHING);
+    assert(known->pending == PENDING_NOTHING);
     list_unlink(&known->used);
     if (list_is_linked(&known->active))
         list_unlink(&known->active);
@@ -84,13 +84,13 @@ static void make_room(http_provider_t *http)
 {
     for (list_t *link = http->used.next; link != &http->used; link = link->next) {
         known_t *known = CONTAINER_OF(known_t, used, link);
-        if (known->asked != ASKED_NOTHING)
+        if (known->pending != PENDING_NOTHING)
             continue;
         forget(known);
         return;
     }
     /* The wake coordinator bounds resumes, and the calls bound looks: far below. */
-    assert(!"something is asked of all boxes");
+    assert(!"every box has a question");
 }
 
 static known_t *find_or_add(http_provider_t *http, str_t id)
@@ -115,25 +115,25 @@ static known_t *find_or_add(http_provider_t *http, str_t id)
 
 /* ---- reports ---- */
 
-/* `asked_us` as in provider_box_t. */
-static void tell(known_t *known, const control_box_t *box, uint64_t asked_us)
+/* `requested_us` as in provider_box_t. */
+static void notify_box(known_t *known, const control_box_t *box, uint64_t requested_us)
 {
     http_provider_t *http = known->provider;
-    provider_box_t told = box->box;
+    provider_box_t reported = box->box;
     /* A box without a report since the start may have restarted. Without an `incarnation` a restart shows
      * only as a change of state or address. */
-    told.renewed = strcmp(known->told ? known->incarnation : "", box->incarnation) != 0;
-    known->told = told.state != BOX_GONE;
+    reported.renewed = strcmp(known->reported ? known->incarnation : "", box->incarnation) != 0;
+    known->reported = reported.state != BOX_GONE;
     memcpy(known->incarnation, box->incarnation, sizeof(known->incarnation));
-    told.asked_us = asked_us;
-    http->base.handlers->box(http->base.owner, &http->base, &told);
+    reported.requested_us = requested_us;
+    http->base.handlers->box(http->base.owner, &http->base, &reported);
 }
 
-static void tell_gone(known_t *known)
+static void notify_gone(known_t *known)
 {
     control_box_t gone = {.state = CONTROL_GONE, .box.state = BOX_GONE};
     memcpy(gone.box.id, known->id, sizeof(gone.box.id));
-    tell(known, &gone, known->asked_us);
+    notify_box(known, &gone, known->requested_us);
 }
 
 static void end_resume(known_t *known, provider_result_t result, const char *sentence)
@@ -143,19 +143,19 @@ static void end_resume(known_t *known, provider_result_t result, const char *sen
     memcpy(id, known->id, sizeof(id));
     control_call_cancel(&known->call);
     deadline_clear(&known->timer);
-    known->asked = ASKED_NOTHING;
-    if (!known->told)
+    known->pending = PENDING_NOTHING;
+    if (!known->reported)
         forget(known);
     http->base.handlers->resumed(http->base.owner, &http->base, str_from(id), result, sentence);
 }
 
 /* ---- answers ---- */
 
-typedef enum heard {
-    HEARD_BOX,
-    HEARD_NONE, /* no such box */
-    HEARD_WRONG /* an unusable answer: *sentence has the reason */
-} heard_t;
+typedef enum reading {
+    READ_BOX,
+    READ_NO_BOX,  /* no such box */
+    READ_UNUSABLE /* an unusable answer: *sentence has the reason */
+} reading_t;
 
 static void log_wrong(known_t *known, const char *why)
 {
@@ -168,19 +168,19 @@ static void log_wrong(known_t *known, const char *why)
 }
 
 /* Reads an answer; *by_contract is false if it breaks the contract. */
-static heard_t hear(known_t *known, const control_answer_t *answer, control_box_t *box, const char **sentence,
-                    bool *by_contract)
+static reading_t read_answer(known_t *known, const control_answer_t *answer, control_box_t *box,
+                             const char **sentence, bool *by_contract)
 {
     *by_contract = true;
     *sentence = answer->sentence;
     if (answer->status == 0)
-        return HEARD_WRONG;
+        return READ_UNUSABLE;
     if (answer->status == 404 || answer->status == 410)
-        return HEARD_NONE;
+        return READ_NO_BOX;
     if (answer->status == 401 || answer->status == 403) {
         *sentence = "The control plane does not accept this edge's token.";
         log_wrong(known, *sentence);
-        return HEARD_WRONG;
+        return READ_UNUSABLE;
     }
     if (answer->status != 200) {
         *sentence = answer->status < 400 ? "The edge cannot read the control plane's answer."
@@ -189,24 +189,24 @@ static heard_t hear(known_t *known, const control_answer_t *answer, control_box_
         (void)snprintf(why, sizeof(why), "its status is %d", answer->status);
         log_wrong(known, why);
         *by_contract = answer->status >= 400;
-        return HEARD_WRONG;
+        return READ_UNUSABLE;
     }
     const char *why = control_box_read(answer->body, str_from(known->id), box);
     if (why == NULL)
-        return HEARD_BOX;
+        return READ_BOX;
     log_wrong(known, why);
     *sentence = "The edge cannot read the control plane's answer.";
     *by_contract = false;
-    return HEARD_WRONG;
+    return READ_UNUSABLE;
 }
 
 /* ---- look ---- */
 
-static control_call_t *ask(known_t *known, bool resume, unsigned tries, control_done_t *done)
+static control_call_t *send_request(known_t *known, bool resume, unsigned tries, control_done_t *done)
 {
     char path[CONTROL_PATH_MAX + 1];
     (void)snprintf(path, sizeof(path), "/boxes/%s%s", known->id, resume ? "/resume" : "");
-    known->asked_us = loop_wall_us(known->provider->loop);
+    known->requested_us = loop_wall_us(known->provider->loop);
     control_request_t request = {
         .method = resume ? "POST" : "GET", .path = path, .tries = tries, .until_ms = known->until_ms};
     return control_call(known->provider->calls, &request, done, known);
@@ -216,7 +216,7 @@ static control_call_t *ask(known_t *known, bool resume, unsigned tries, control_
 static void forget_if_gone(http_provider_t *http, const char *id)
 {
     known_t *known = name_map_find(&http->known, str_from(id));
-    if (known != NULL && known->asked == ASKED_NOTHING && !known->told)
+    if (known != NULL && known->pending == PENDING_NOTHING && !known->reported)
         forget(known);
 }
 
@@ -230,12 +230,12 @@ static bool on_looked(void *owner, const control_answer_t *answer)
     char id[BOX_ID_MAX + 1];
     memcpy(id, known->id, sizeof(id));
     known->call = NULL;
-    known->asked = ASKED_NOTHING; /* a listener may ask at once */
-    heard_t heard = hear(known, answer, &box, &sentence, &by_contract);
-    if (!known->outdated && heard == HEARD_BOX)
-        tell(known, &box, known->asked_us);
-    else if (!known->outdated && heard == HEARD_NONE)
-        tell_gone(known);
+    known->pending = PENDING_NOTHING; /* a listener may ask at once */
+    reading_t reading = read_answer(known, answer, &box, &sentence, &by_contract);
+    if (!known->outdated && reading == READ_BOX)
+        notify_box(known, &box, known->requested_us);
+    else if (!known->outdated && reading == READ_NO_BOX)
+        notify_gone(known);
     forget_if_gone(http, id);
     return by_contract;
 }
@@ -244,13 +244,13 @@ static void http_look(provider_t *provider, str_t id)
 {
     http_provider_t *http = http_of(provider);
     known_t *known = find_or_add(http, id);
-    if (known->asked != ASKED_NOTHING)
+    if (known->pending != PENDING_NOTHING)
         return; /* an answer is coming */
     known->outdated = false;
     known->until_ms = loop_now(http->loop) + LOOK_MS;
-    known->call = ask(known, false, CONTROL_TRIES, on_looked);
+    known->call = send_request(known, false, CONTROL_TRIES, on_looked);
     if (known->call != NULL)
-        known->asked = ASKED_LOOK;
+        known->pending = PENDING_LOOK;
     else
         forget_if_gone(http, known->id); /* too many calls: the caller asks again */
 }
@@ -262,7 +262,7 @@ static bool on_polled(void *owner, const control_answer_t *answer);
 static void on_poll_time(deadline_t *deadline)
 {
     known_t *known = CONTAINER_OF(known_t, timer, deadline);
-    assert(known->asked == ASKED_PAUSE);
+    assert(known->pending == PENDING_PAUSE);
     if (loop_now(known->provider->loop) >= known->until_ms) {
         if (known->failure != NULL)
             end_resume(known, PROVIDER_UNAVAILABLE, known->failure);
@@ -270,9 +270,9 @@ static void on_poll_time(deadline_t *deadline)
             end_resume(known, PROVIDER_FAILED, "The control plane did not start the box in time.");
         return;
     }
-    known->asked = ASKED_POLL;
+    known->pending = PENDING_POLL;
     known->outdated = false;
-    known->call = ask(known, false, 1, on_polled);
+    known->call = send_request(known, false, 1, on_polled);
     if (known->call == NULL)
         end_resume(known, PROVIDER_UNAVAILABLE, "Too many calls to the control plane are in progress.");
 }
@@ -283,7 +283,7 @@ static void poll_later(known_t *known)
     uint16_t random;
     random_bytes(http->random, (unsigned char *)&random, sizeof(random));
     uint64_t at = loop_now(http->loop) + poll_delay(known->polls++, random);
-    known->asked = ASKED_PAUSE;
+    known->pending = PENDING_PAUSE;
     deadline_set(http->loop, &known->timer, at < known->until_ms ? at : known->until_ms, on_poll_time);
 }
 
@@ -302,7 +302,7 @@ static void follow(known_t *known, control_state_t state)
         break;
     case CONTROL_SLEEPING:
     case CONTROL_CREATING:
-        if (known->call == NULL && known->asked != ASKED_PAUSE)
+        if (known->call == NULL && known->pending != PENDING_PAUSE)
             poll_later(known);
         break;
     }
@@ -314,16 +314,16 @@ static bool on_polled(void *owner, const control_answer_t *answer)
     control_box_t box;
     bool by_contract;
     known->call = NULL;
-    heard_t heard = hear(known, answer, &box, &known->failure, &by_contract);
+    reading_t reading = read_answer(known, answer, &box, &known->failure, &by_contract);
     if (known->outdated) {
         known->failure = NULL;
         poll_later(known);
-    } else if (heard == HEARD_BOX) {
+    } else if (reading == READ_BOX) {
         known->failure = NULL;
-        tell(known, &box, known->asked_us);
+        notify_box(known, &box, known->requested_us);
         follow(known, box.state);
-    } else if (heard == HEARD_NONE) {
-        tell_gone(known);
+    } else if (reading == READ_NO_BOX) {
+        notify_gone(known);
         end_resume(known, PROVIDER_GONE, NULL);
     } else {
         /* Also with an open breaker: the resume was requested, and may be done when it closes. */
@@ -344,16 +344,16 @@ static bool on_resume_answered(void *owner, const control_answer_t *answer)
         poll_later(known); /* the resume is still under way */
         return true;
     }
-    switch (hear(known, answer, &box, &sentence, &by_contract)) {
-    case HEARD_BOX:
-        tell(known, &box, known->asked_us);
+    switch (read_answer(known, answer, &box, &sentence, &by_contract)) {
+    case READ_BOX:
+        notify_box(known, &box, known->requested_us);
         follow(known, box.state);
         break;
-    case HEARD_NONE:
-        tell_gone(known);
+    case READ_NO_BOX:
+        notify_gone(known);
         end_resume(known, PROVIDER_GONE, NULL);
         break;
-    case HEARD_WRONG:
+    case READ_UNUSABLE:
         end_resume(known, answer->status >= 400 ? PROVIDER_FAILED : PROVIDER_UNAVAILABLE, sentence);
         break;
     }
@@ -370,16 +370,16 @@ static void http_resume(provider_t *provider, str_t id)
 {
     http_provider_t *http = http_of(provider);
     known_t *known = find_or_add(http, id);
-    if (known->asked == ASKED_LOOK)
+    if (known->pending == PENDING_LOOK)
         control_call_cancel(&known->call);
-    else if (known->asked != ASKED_NOTHING)
+    else if (known->pending != PENDING_NOTHING)
         return;
-    known->asked = ASKED_RESUME;
+    known->pending = PENDING_RESUME;
     known->outdated = false;
     known->failure = NULL;
     known->polls = 0;
     known->until_ms = loop_now(http->loop) + CONTROL_RESUME_MS;
-    known->call = ask(known, true, CONTROL_TRIES, on_resume_answered);
+    known->call = send_request(known, true, CONTROL_TRIES, on_resume_answered);
     if (known->call == NULL)
         deadline_set(http->loop, &known->timer, loop_now(http->loop), on_overfull);
 }
@@ -395,10 +395,10 @@ void provider_http_push(provider_t *provider, const control_box_t *box)
 {
     http_provider_t *http = http_of(provider);
     known_t *known = find_or_add(http, str_from(box->box.id));
-    asked_t asked = known->asked;
+    pending_t pending = known->pending;
     known->outdated = true;
-    tell(known, box, 0); /* a listener may ask at once */
-    if (asked == ASKED_NOTHING || asked == ASKED_LOOK)
+    notify_box(known, box, 0); /* a listener may ask at once */
+    if (pending == PENDING_NOTHING || pending == PENDING_LOOK)
         forget_if_gone(http, box->box.id);
     else
         follow(known, box->state);
@@ -480,7 +480,7 @@ static void http_free(provider_t *provider)
         known_t *known = CONTAINER_OF(known_t, used, http->used.next);
         control_call_cancel(&known->call);
         deadline_clear(&known->timer);
-        known->asked = ASKED_NOTHING;
+        known->pending = PENDING_NOTHING;
         forget(known);
     }
     loop_timer_stop(&http->report);

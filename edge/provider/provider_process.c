@@ -16,8 +16,8 @@ typedef struct process_box {
     runner_status_t status; /* the runner's last report; stopped before the first */
     bool was_up;            /* reported as running or frozen, in the life `life` */
     uint64_t life;
-    bool resuming; /* `resumed` must answer */
-    bool asked;    /* of `resuming`: the runner has the question */
+    bool resuming;        /* `resumed` must answer */
+    bool start_requested; /* of `resuming`: the runner has the request */
     loop_timer_t patience;
 } process_box_t;
 
@@ -52,50 +52,50 @@ static process_box_t *find(process_provider_t *p, str_t id)
 
 /* ---- reports ---- */
 
-static void take_address(provider_box_t *told, bool loopback6)
+static void take_address(provider_box_t *report, bool loopback6)
 {
     static const uint8_t loopback4[] = {127, 0, 0, 1};
-    told->address = loopback6 ? in6addr_loopback : address_from_v4(loopback4);
+    report->address = loopback6 ? in6addr_loopback : address_from_v4(loopback4);
 }
 
-static void tell(process_box_t *box)
+static void report_box(process_box_t *box)
 {
     process_provider_t *p = box->provider;
     const conf_process_t *process = box->process;
     bool runs = box->status.state == RUNNER_RUNNING, is_up = runs || box->status.state == RUNNER_FROZEN;
-    provider_box_t told = {.state = runs ? BOX_RUNNING : BOX_PAUSED,
-                           .keep_alive = process->keep_alive,
-                           .idle_ms = process->idle,
-                           .start_ms = process->start_timeout,
-                           .pid = is_up ? box->status.pid : 0};
-    memcpy(told.id, process->id, sizeof(told.id));
-    take_address(&told, box->status.loopback6);
+    provider_box_t report = {.state = runs ? BOX_RUNNING : BOX_PAUSED,
+                             .keep_alive = process->keep_alive,
+                             .idle_ms = process->idle,
+                             .start_ms = process->start_timeout,
+                             .pid = is_up ? box->status.pid : 0};
+    memcpy(report.id, process->id, sizeof(report.id));
+    take_address(&report, box->status.loopback6);
     for (size_t i = 0; i < process->port_count && i < STORE_BOX_PORTS_MAX; i++)
-        told.ports[told.port_count++] = process->ports[i];
-    told.renewed = box->was_up && (!is_up || box->status.life != box->life);
+        report.ports[report.port_count++] = process->ports[i];
+    report.renewed = box->was_up && (!is_up || box->status.life != box->life);
     box->was_up = is_up;
     box->life = box->status.life;
-    p->base.handlers->box(p->base.owner, &p->base, &told);
+    p->base.handlers->box(p->base.owner, &p->base, &report);
 }
 
-static void ask(process_box_t *box);
+static void request_start(process_box_t *box);
 
-static void tell_all(process_provider_t *p)
+static void report_all(process_provider_t *p)
 {
     p->listed = true;
     loop_timer_stop(&p->first);
     p->base.handlers->sync_began(p->base.owner, &p->base);
     for (size_t i = 0; i < p->count; i++)
-        tell(&p->boxes[i]);
+        report_box(&p->boxes[i]);
     p->base.handlers->sync_ended(p->base.owner, &p->base);
     for (size_t i = 0; i < p->count; i++)
-        ask(&p->boxes[i]);
+        request_start(&p->boxes[i]);
 }
 
 /* The runner has not come: its boxes do not run. */
 static void on_first_timeout(loop_timer_t *timer)
 {
-    tell_all(CONTAINER_OF(process_provider_t, first, timer));
+    report_all(CONTAINER_OF(process_provider_t, first, timer));
 }
 
 /* ---- resuming ---- */
@@ -103,7 +103,7 @@ static void on_first_timeout(loop_timer_t *timer)
 static void answer(process_box_t *box, provider_result_t result, const char *sentence)
 {
     process_provider_t *p = box->provider;
-    box->resuming = box->asked = false;
+    box->resuming = box->start_requested = false;
     loop_timer_stop(&box->patience);
     p->base.handlers->resumed(p->base.owner, &p->base, str_from(box->process->id), result, sentence);
 }
@@ -121,37 +121,37 @@ static void answer_failed(process_box_t *box, const char *sentence)
     answer(box, PROVIDER_FAILED, shown);
 }
 
-static void on_answer(void *arg, const runner_answer_t *said)
+static void on_answer(void *arg, const runner_answer_t *reply)
 {
     process_box_t *box = arg;
-    box->asked = false;
-    switch (said->result) {
+    box->start_requested = false;
+    switch (reply->result) {
     case RUNNER_OK:
         answer(box, PROVIDER_OK, NULL);
         break;
-    case RUNNER_LOST: /* asked again when the next runner comes, unless patience ends first */
+    case RUNNER_LOST: /* the next runner gets the request again, unless patience ends first */
         break;
     case RUNNER_FAILED:
     case RUNNER_UNKNOWN:
     case RUNNER_BUSY:
-        answer_failed(box, said->sentence);
+        answer_failed(box, reply->sentence);
     }
 }
 
 static void on_patience(loop_timer_t *timer)
 {
     process_box_t *box = CONTAINER_OF(process_box_t, patience, timer);
-    if (box->asked) /* the runner is at work; its own time limit ends that */
+    if (box->start_requested) /* the runner is at work; its own time limit ends that */
         loop_timer_start(box->provider->loop, timer, PROVIDER_PROCESS_PATIENCE_MS, on_patience);
     else
         answer(box, PROVIDER_UNAVAILABLE, "The process that runs boxes is not running.");
 }
 
-static void ask(process_box_t *box)
+static void request_start(process_box_t *box)
 {
     process_provider_t *p = box->provider;
-    if (box->resuming && !box->asked && p->listed) /* the answer must follow a report */
-        box->asked =
+    if (box->resuming && !box->start_requested && p->listed) /* the answer must follow a report */
+        box->start_requested =
             runner_client_request(p->link, RUNNER_START, str_from(box->process->id), 0, on_answer, box);
 }
 
@@ -175,9 +175,9 @@ static void work(loop_task_t *task)
         free(stranger);
     }
     if (!p->listed && !loop_timer_running(&p->first))
-        tell_all(p);
+        report_all(p);
     for (size_t i = 0; i < p->count; i++)
-        ask(&p->boxes[i]);
+        request_start(&p->boxes[i]);
 }
 
 static void add_stranger(process_provider_t *p, str_t id, bool resume)
@@ -198,7 +198,7 @@ static void on_up(void *owner)
     process_provider_t *p = owner;
     runner_client_list(p->link);
     for (size_t i = 0; i < p->count; i++)
-        ask(&p->boxes[i]);
+        request_start(&p->boxes[i]);
 }
 
 static void on_down(void *owner)
@@ -209,7 +209,7 @@ static void on_down(void *owner)
         box->status.state = RUNNER_STOPPED;
         box->status.pid = 0;
         if (p->listed && box->was_up)
-            tell(box);
+            report_box(box);
     }
 }
 
@@ -221,14 +221,14 @@ static void on_box(void *owner, const runner_status_t *status)
         return; /* for a moment the runner may have another configuration */
     box->status = *status;
     if (p->listed)
-        tell(box);
+        report_box(box);
 }
 
 static void on_listed(void *owner)
 {
     process_provider_t *p = owner;
     if (!p->listed)
-        tell_all(p);
+        report_all(p);
 }
 
 static const runner_client_handlers_t link_handlers = {
@@ -278,7 +278,7 @@ static void provider_look(provider_t *provider, str_t id)
 
 /* ---- logs ---- */
 
-static void on_said(void *arg, const runner_answer_t *said)
+static void on_words(void *arg, const runner_answer_t *reply)
 {
     static const provider_result_t results[] = {[RUNNER_OK] = PROVIDER_OK,
                                                 [RUNNER_FAILED] = PROVIDER_FAILED,
@@ -286,23 +286,23 @@ static void on_said(void *arg, const runner_answer_t *said)
                                                 [RUNNER_BUSY] = PROVIDER_UNAVAILABLE,
                                                 [RUNNER_LOST] = PROVIDER_UNAVAILABLE};
     provider_question_t *question = arg;
-    bool is_line = question->wants_line && said->result == RUNNER_OK;
-    provider_unask(question);
-    const provider_words_t words = {.result = results[said->result],
-                                    .sentence = said->sentence,
-                                    .text = is_line ? str_from(said->sentence) : said->log,
-                                    .end = said->log_end};
+    bool is_line = question->wants_line && reply->result == RUNNER_OK;
+    provider_question_end(question);
+    const provider_words_t words = {.result = results[reply->result],
+                                    .sentence = reply->sentence,
+                                    .text = is_line ? str_from(reply->sentence) : reply->log,
+                                    .end = reply->log_end};
     question->answered(question, &words);
 }
 
-static bool ask_runner(provider_t *provider, str_t id, provider_question_t *question, bool line)
+static bool request_words(provider_t *provider, str_t id, provider_question_t *question, bool line)
 {
     process_provider_t *p = self(provider);
-    assert(question->asked == NULL);
+    assert(question->provider == NULL);
     if (!runner_client_request(p->link, line ? RUNNER_LINE : RUNNER_LOG, id, line ? 0 : question->from,
-                               on_said, question))
+                               on_words, question))
         return false;
-    question->asked = provider;
+    question->provider = provider;
     question->wants_line = line;
     list_insert(&p->questions, &question->link);
     return true;
@@ -310,21 +310,21 @@ static bool ask_runner(provider_t *provider, str_t id, provider_question_t *ques
 
 static bool provider_line(provider_t *provider, str_t id, provider_question_t *question)
 {
-    return ask_runner(provider, id, question, true);
+    return request_words(provider, id, question, true);
 }
 
 static bool provider_log(provider_t *provider, str_t id, provider_question_t *question)
 {
-    return ask_runner(provider, id, question, false);
+    return request_words(provider, id, question, false);
 }
 
 static void provider_forget(provider_t *provider, provider_question_t *question)
 {
-    if (question->asked == NULL)
+    if (question->provider == NULL)
         return;
-    assert(question->asked == provider);
+    assert(question->provider == provider);
     runner_client_forget(self(provider)->link, question);
-    provider_unask(question);
+    provider_question_end(question);
 }
 
 static void end_questions(process_provider_t *p)
@@ -333,7 +333,7 @@ static void end_questions(process_provider_t *p)
     while (!list_is_empty(&p->questions)) {
         provider_question_t *question = CONTAINER_OF(provider_question_t, link, p->questions.next);
         runner_client_forget(p->link, question);
-        on_said(question, &lost);
+        on_words(question, &lost);
     }
 }
 
@@ -390,7 +390,7 @@ static void provider_set_conf(provider_t *provider, const conf_t *conf)
     conf_release(&p->conf);
     p->conf = conf_acquire(conf);
     if (p->listed)
-        tell_all(p);
+        report_all(p);
     runner_client_list(p->link); /* the runner may have reported new boxes before we knew them */
     loop_defer(p->loop, &p->work, work);
 }

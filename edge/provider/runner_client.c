@@ -22,7 +22,7 @@ struct runner_client {
     channel_t *channel; /* NULL: no runner */
     const runner_client_handlers_t *handlers;
     void *owner;
-    loop_task_t tell_up;
+    loop_task_t report_up;
     list_t pending;
     size_t pending_count;
     uint64_t last_number;
@@ -148,7 +148,7 @@ static void on_closed(void *owner)
 {
     runner_client_t *link = owner;
     channel_free(&link->channel);
-    loop_undefer(&link->tell_up);
+    loop_undefer(&link->report_up);
     if (link->handlers != NULL)
         link->handlers->down(link->owner);
     finish_all(link);
@@ -171,15 +171,15 @@ void runner_client_free(runner_client_t **link)
     *link = NULL;
     if (l == NULL)
         return;
-    loop_undefer(&l->tell_up);
+    loop_undefer(&l->report_up);
     channel_free(&l->channel);
     runner_client_forget(l, NULL);
     free(l);
 }
 
-static void tell_up(loop_task_t *task)
+static void report_up(loop_task_t *task)
 {
-    runner_client_t *link = CONTAINER_OF(runner_client_t, tell_up, task);
+    runner_client_t *link = CONTAINER_OF(runner_client_t, report_up, task);
     if (link->handlers != NULL)
         link->handlers->up(link->owner);
 }
@@ -189,7 +189,7 @@ void runner_client_listen(runner_client_t *link, const runner_client_handlers_t 
     link->handlers = handlers;
     link->owner = owner;
     if (handlers != NULL && link->channel != NULL)
-        loop_defer(link->loop, &link->tell_up, tell_up);
+        loop_defer(link->loop, &link->report_up, report_up);
 }
 
 void runner_client_take(runner_client_t *link, int *fd)
@@ -199,7 +199,7 @@ void runner_client_take(runner_client_t *link, int *fd)
         on_closed(link);
     link->channel = channel_new(link->loop, *fd, &handlers, link);
     *fd = -1;
-    loop_defer(link->loop, &link->tell_up, tell_up);
+    loop_defer(link->loop, &link->report_up, report_up);
 }
 
 bool runner_client_request(runner_client_t *link, runner_message_t what, str_t id, uint64_t from,

@@ -1,6 +1,6 @@
 /*
  * The controller's end of the channel to the runner: questions with answers, and the runner's reports of
- * boxes. While the runner is missing no question can be asked; the listener gets `up` with the next one.
+ * boxes. While the runner is missing, requests fail; the listener gets `up` with the next one.
  */
 #ifndef BOXEDGE_RUNNER_CLIENT_H
 #define BOXEDGE_RUNNER_CLIENT_H

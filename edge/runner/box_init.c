@@ -49,7 +49,7 @@ static void set_state(box_init_process_t *init, box_init_state_t state)
     init->state = state;
 }
 
-static void tell(const box_init_process_t *init, box_init_message_t type, uint64_t value, str_t bytes)
+static void send_message(const box_init_process_t *init, box_init_message_t type, uint64_t value, str_t bytes)
 {
     if (init->runner_fd >= 0 && ipc_send(init->runner_fd, type, value, bytes, NULL, 0) != IPC_OK) {
         /* The runner is gone: the next read finds the end of the channel. */
@@ -118,7 +118,7 @@ static void take_orders(box_init_process_t *init)
     kill_all(init);
 }
 
-static void tell_failure(box_init_process_t *init, const box_init_report_t *report)
+static void send_failure(box_init_process_t *init, const box_init_report_t *report)
 {
     char text[512];
     const char *why = strerror(report->error);
@@ -136,7 +136,7 @@ static void tell_failure(box_init_process_t *init, const box_init_report_t *repo
     default:
         (void)snprintf(text, sizeof(text), "the system is short of something: %s", why);
     }
-    tell(init, BOX_INIT_FAILED, 0, str_from(text));
+    send_message(init, BOX_INIT_FAILED, 0, str_from(text));
 }
 
 /* Takes the child's report of a failure before the command, or the end of the pipe once the command
@@ -148,9 +148,9 @@ static void take_report(box_init_process_t *init)
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n == (ssize_t)sizeof(report))
-        tell_failure(init, &report);
+        send_failure(init, &report);
     else if (init->command != 0)
-        tell(init, BOX_INIT_STARTED, (uint64_t)init->command, STR(""));
+        send_message(init, BOX_INIT_STARTED, (uint64_t)init->command, STR(""));
     close(init->report_fd);
     init->report_fd = -1;
 }
@@ -183,7 +183,7 @@ static _Noreturn void end(box_init_process_t *init)
 {
     for (int i = 0; i < REMOVE_TRIES && !cgroup_remove(&init->group); i++)
         (void)poll(NULL, 0, 2);
-    tell(init, BOX_INIT_ENDED, (uint64_t)(unsigned)init->status, STR(""));
+    send_message(init, BOX_INIT_ENDED, (uint64_t)(unsigned)init->status, STR(""));
     _exit(0);
 }
 
@@ -311,7 +311,7 @@ static _Noreturn void run(const box_init_spec_t *spec, int runner_fd, int output
     if (init.command < 0) {
         const box_init_report_t why = {.error = errno};
         init.command = 0;
-        tell_failure(&init, &why);
+        send_failure(&init, &why);
     }
     run_init(&init);
 }

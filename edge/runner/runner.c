@@ -50,19 +50,19 @@ struct runner {
 
 /* ---- to the controller ---- */
 
-static void tell(runner_t *runner, runner_message_t type, uint64_t value, str_t bytes)
+static void notify(runner_t *runner, runner_message_t type, uint64_t value, str_t bytes)
 {
     if (runner->controller != NULL && !channel_send(runner->controller, type, value, bytes, NULL, 0))
         process_log("runner", "the controller takes no messages");
 }
 
-static void tell_box(runner_t *runner, const runner_box_t *box)
+static void notify_box(runner_t *runner, const runner_box_t *box)
 {
     char bytes[RUNNER_STATUS_BYTES];
     runner_status_t status;
     runner_box_status(box, &status);
     size_t n = runner_status_write(&status, bytes);
-    tell(runner, RUNNER_BOX, 0, str_make(bytes, n));
+    notify(runner, RUNNER_BOX, 0, str_make(bytes, n));
 }
 
 static void answer(runner_t *runner, uint64_t question, runner_result_t result, const char *sentence)
@@ -73,7 +73,7 @@ static void answer(runner_t *runner, uint64_t question, runner_result_t result, 
     bytes[0] = (char)result;
     if (text.n > 0)
         memcpy(bytes + 1, text.p, text.n);
-    tell(runner, RUNNER_DONE, question, str_make(bytes, 1 + text.n));
+    notify(runner, RUNNER_DONE, question, str_make(bytes, 1 + text.n));
 }
 
 /* ---- from boxes ---- */
@@ -90,7 +90,7 @@ static void box_changed(void *owner, runner_box_t *box)
 {
     runner_t *runner = owner;
     if (find(runner, str_from(runner_box_id(box))) == box)
-        tell_box(runner, box);
+        notify_box(runner, box);
 }
 
 static void box_answered(void *owner, uint64_t question, runner_result_t result, const char *sentence)
@@ -185,7 +185,7 @@ static void use_conf(runner_t *runner, conf_t *conf)
             boxes[i] = runner_box_new(runner->loop, conf, process, &box_handlers, runner);
         runner->box_count = i + 1;
         runner_box_set_conf(boxes[i], conf, process);
-        tell_box(runner, boxes[i]);
+        notify_box(runner, boxes[i]);
     }
     conf_release(&runner->conf);
     runner->conf = conf;
@@ -245,11 +245,11 @@ static void answer_line(runner_t *runner, uint64_t question, runner_box_t *box)
 static void list(runner_t *runner)
 {
     for (size_t i = 0; i < runner->box_count; i++)
-        tell_box(runner, runner->boxes[i]);
-    tell(runner, RUNNER_LISTED, runner->box_count, STR(""));
+        notify_box(runner, runner->boxes[i]);
+    notify(runner, RUNNER_LISTED, runner->box_count, STR(""));
 }
 
-static void ask_box(runner_t *runner, const ipc_message_t *message)
+static void handle_request(runner_t *runner, const ipc_message_t *message)
 {
     str_t bytes = str_make(message->bytes, message->len);
     uint64_t from = 0;
@@ -274,7 +274,7 @@ static void ask_box(runner_t *runner, const ipc_message_t *message)
     else if (message->type == RUNNER_LINE)
         answer_line(runner, message->value, box);
     else if (message->type == RUNNER_LOOK)
-        tell_box(runner, box);
+        notify_box(runner, box);
 }
 
 static void controller_message(void *owner, ipc_message_t *message)
@@ -286,7 +286,7 @@ static void controller_message(void *owner, ipc_message_t *message)
     } else if (message->type == RUNNER_LIST) {
         list(runner);
     } else {
-        ask_box(runner, message);
+        handle_request(runner, message);
     }
 }
 

@@ -127,9 +127,9 @@ static void note(runner_box_t *box, const char *format, ...)
     box_log_note(box->log, str_from(line));
 }
 
-static void say_failure(runner_box_t *box, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void set_failure(runner_box_t *box, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-static void say_failure(runner_box_t *box, const char *format, ...)
+static void set_failure(runner_box_t *box, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -210,7 +210,7 @@ static const char *failed_sentence(runner_box_t *box)
     if (box->failure[0] != '\0')
         return box->failure;
     box_log_last_words(box->log, LAST_WORDS_TRAILER, words, sizeof(words));
-    say_failure(box, "The box's process ended within a second of its start: %s.%s%s%s",
+    set_failure(box, "The box's process ended within a second of its start: %s.%s%s%s",
                 box->ended ? children_end_text(box->status, how) : "it was killed",
                 words[0] != '\0' ? "\n" RUNNER_LAST_LINE : "", words, words[0] != '\0' ? "." : "");
     return box->failure;
@@ -316,7 +316,7 @@ static void box_init_message(void *owner, ipc_message_t *message)
         on_started(box, (pid_t)message->value);
         break;
     case BOX_INIT_FAILED:
-        say_failure(box, "The box cannot be started.\nWhy: %.*s.", (int)message->len, message->bytes);
+        set_failure(box, "The box cannot be started.\nWhy: %.*s.", (int)message->len, message->bytes);
         break;
     case BOX_INIT_ENDED:
         box->ended = true;
@@ -338,11 +338,11 @@ static bool find_user(runner_box_t *box, privileges_t *privileges, char *home, s
     char error[256];
     const char *user = box->process->user[0] != '\0' ? box->process->user : box->conf->user;
     if (!privileges_find(user, privileges, error, sizeof(error))) {
-        say_failure(box, "The box cannot be started.\nWhy: %s.", error);
+        set_failure(box, "The box cannot be started.\nWhy: %s.", error);
         return false;
     }
     if (geteuid() == 0 && !privileges->drop) {
-        say_failure(box, "The box cannot be started: it would run as root. Set another `user` for it in the "
+        set_failure(box, "The box cannot be started: it would run as root. Set another `user` for it in the "
                          "configuration.");
         return false;
     }
@@ -366,7 +366,7 @@ static bool fork_box_init(runner_box_t *box, box_init_t *box_init)
                                   .grace_ms = RUNNER_BOX_GRACE_MS};
     bool ok = box_init_start(&spec, box_init);
     if (!ok)
-        say_failure(box, "The box cannot be started: the system cannot create a process: %s.",
+        set_failure(box, "The box cannot be started: the system cannot create a process: %s.",
                     strerror(errno));
     box_command_free_env(&env);
     free(argv);
@@ -409,7 +409,7 @@ static void launch_when_free(loop_timer_t *timer)
     if (look_at_ports(box, &port) == 0) {
         launch(box);
     } else if (box->state == RUNNER_WAITING && loop_now(box->loop) - box->since_ms >= RUNNER_BOX_PORT_MS) {
-        say_failure(box, "The box cannot be started: another program on this machine listens on its port %u.",
+        set_failure(box, "The box cannot be started: another program on this machine listens on its port %u.",
                     port);
         give_up(box);
     } else {

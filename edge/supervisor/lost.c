@@ -49,10 +49,10 @@ static void repeat(supervisor_t *s, child_slot_t *child, uint64_t now_ms)
         reload_send_conf(s, child);
     if (take(&child->lost, PROCESS_LOG))
         reload_send_log(s, child);
-    bool peer = take(&child->lost, PROCESS_LINK), runner = take(&child->lost, PROCESS_RUNNER);
-    if (peer && child->kind == CHILD_WORKER)
+    bool link = take(&child->lost, PROCESS_LINK), runner = take(&child->lost, PROCESS_RUNNER);
+    if (link && child->kind == CHILD_WORKER)
         supervise_join_worker(s, child);
-    else if (peer || runner)
+    else if (link || runner)
         supervise_join_runner(s);
 }
 

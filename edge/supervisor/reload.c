@@ -43,7 +43,7 @@ static void log_lines(const char *text)
 }
 
 /* Reports the result of a reload to the controller, with its errors or warnings. */
-static void tell(supervisor_t *s, bool done, const char *lines)
+static void send_result(supervisor_t *s, bool done, const char *lines)
 {
     str_t bytes = str_from(lines);
     bytes.n = bytes.n < IPC_BYTES_MAX ? bytes.n : IPC_BYTES_MAX;
@@ -54,7 +54,7 @@ static void report_failed(supervisor_t *s, const char *lines)
 {
     log_lines(lines);
     process_log(NULL, "not reloaded: the previous configuration stays in use");
-    tell(s, false, lines);
+    send_result(s, false, lines);
 }
 
 /* Includes the warnings about the configuration that is now in use. */
@@ -63,7 +63,7 @@ static void report_done(supervisor_t *s)
     const char *lines = s->reload_warnings != NULL ? s->reload_warnings : "";
     log_lines(lines);
     process_log(NULL, "reloaded: configuration %llu is in use", (unsigned long long)s->generation);
-    tell(s, true, lines);
+    send_result(s, true, lines);
     free(s->reload_warnings);
     s->reload_warnings = NULL;
 }

@@ -45,7 +45,7 @@ static _Noreturn void leave_child(int status)
     exit(status);
 }
 
-static _Noreturn void run_worker(supervisor_t *s, child_slot_t *child, int channel, int peer)
+static _Noreturn void run_worker(supervisor_t *s, child_slot_t *child, int channel, int link)
 {
     int listen_fds[PROCESS_LISTENERS_MAX];
     assert(s->listeners->count <= PROCESS_LISTENERS_MAX);
@@ -57,7 +57,7 @@ static _Noreturn void run_worker(supervisor_t *s, child_slot_t *child, int chann
         .conf = conf_acquire(s->snapshot->conf),
         .shm = s->shm,
         .supervisor_fd = channel,
-        .controller_fd = peer,
+        .controller_fd = link,
         .access_log_fd = s->log_fd,
         .pems = s->snapshot->pems,
         .pem_count = s->snapshot->pem_count,
@@ -67,7 +67,7 @@ static _Noreturn void run_worker(supervisor_t *s, child_slot_t *child, int chann
     leave_child(s->children->worker(&args));
 }
 
-static _Noreturn void run_controller(supervisor_t *s, child_slot_t *child, int channel, const int *peers)
+static _Noreturn void run_controller(supervisor_t *s, child_slot_t *child, int channel, const int *links)
 {
     enter_child(s, child);
     snapshot_forget_keys(s->snapshot);
@@ -78,7 +78,7 @@ static _Noreturn void run_controller(supervisor_t *s, child_slot_t *child, int c
         .admin_fd = s->admin_fd,
         .runner_lives = child_alive(&s->runner),
     };
-    memcpy(args.worker_fds, peers, sizeof(args.worker_fds));
+    memcpy(args.worker_fds, links, sizeof(args.worker_fds));
     leave_child(s->children->controller(&args));
 }
 
@@ -116,16 +116,16 @@ static void start_failed(child_slot_t *child, uint64_t now_ms)
 
 static void start_worker(supervisor_t *s, child_slot_t *child, uint64_t now_ms)
 {
-    int channel[2] = {-1, -1}, peer[2] = {-1, -1};
+    int channel[2] = {-1, -1}, link[2] = {-1, -1};
     int keep[PROCESS_LISTENERS_MAX + 3];
     size_t count = 0;
 
-    if (!ipc_pair(channel) || (child_alive(&s->controller) && !ipc_pair(peer))) {
+    if (!ipc_pair(channel) || (child_alive(&s->controller) && !ipc_pair(link))) {
         start_failed(child, now_ms);
         goto Done;
     }
     keep[count++] = channel[1];
-    keep[count++] = peer[1];
+    keep[count++] = link[1];
     keep[count++] = s->log_fd;
     for (size_t i = 0; i < s->listeners->count; i++)
         keep[count++] = s->listeners->at[i].fds[child->index];
@@ -135,17 +135,17 @@ static void start_worker(supervisor_t *s, child_slot_t *child, uint64_t now_ms)
         goto Done;
     }
     if (pid == 0)
-        run_worker(s, child, channel[1], peer[1]);
+        run_worker(s, child, channel[1], link[1]);
     child->fd = channel[0];
     channel[0] = -1;
     child->generation = s->generation;
-    if (peer[0] >= 0)
-        child_send(&s->controller, PROCESS_LINK, child->index, STR(""), &peer[0], 1);
+    if (link[0] >= 0)
+        child_send(&s->controller, PROCESS_LINK, child->index, STR(""), &link[0], 1);
 Done:
     close_fd(&channel[0]);
     close_fd(&channel[1]);
-    close_fd(&peer[0]);
-    close_fd(&peer[1]);
+    close_fd(&link[0]);
+    close_fd(&link[1]);
 }
 
 /* Makes the channel between the controller and the runner, if both exist. If that fails, process
@@ -371,7 +371,7 @@ static void on_death(supervisor_t *s, child_slot_t *child, int status, uint64_t 
     reload_check_done(s);
 }
 
-static child_slot_t *find_role(supervisor_t *s, pid_t pid)
+static child_slot_t *find_child(supervisor_t *s, pid_t pid)
 {
     if (s->controller.pid == pid)
         return &s->controller;
@@ -388,7 +388,7 @@ void supervise_reap(supervisor_t *s, uint64_t now_ms)
     int status;
     pid_t pid;
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-        child_slot_t *child = find_role(s, pid);
+        child_slot_t *child = find_child(s, pid);
         if (child != NULL)
             on_death(s, child, status, now_ms);
         else if (pid == s->upgrade_pid)

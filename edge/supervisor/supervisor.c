@@ -422,7 +422,7 @@ static void wait_for_work(supervisor_t *s, int timeout_ms)
         if (fds[i].revents != 0)
             supervise_receive(s, children[i]);
     if (fds[1].revents != 0)
-        upgrade_heard(s);
+        upgrade_read_ready(s);
     if (fds[0].revents != 0)
         take_signals(s);
 }

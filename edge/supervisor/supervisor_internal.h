@@ -134,7 +134,7 @@ void upgrade_begin(supervisor_t *s);
 /* The controller ended while SUPERVISOR_UPGRADING: the new binary may start. */
 void upgrade_controller_gone(supervisor_t *s);
 /* The new binary's report can be read. */
-void upgrade_heard(supervisor_t *s);
+void upgrade_read_ready(supervisor_t *s);
 void upgrade_ended(supervisor_t *s, int status);
 void upgrade_watch(supervisor_t *s, uint64_t now_ms);
 /* In the new binary: takes over the old one's descriptors. Returns false if the environment names

@@ -128,7 +128,7 @@ static void give_up(supervisor_t *s, const char *why)
 {
     char state[256];
     process_log(NULL, "the new binary did not take over: %s; this one continues", why);
-    /* The number tells it from the failure before (deploy/hand-over). */
+    /* The number distinguishes it from the failure before (deploy/hand-over). */
     snprintf(state, sizeof(state), "STATUS=upgrade %u: the new binary did not take over: %s", s->upgrades,
              why);
     sd_notify_send(state);
@@ -174,7 +174,7 @@ void upgrade_controller_gone(supervisor_t *s)
         give_up(s, strerror(errno));
 }
 
-void upgrade_heard(supervisor_t *s)
+void upgrade_read_ready(supervisor_t *s)
 {
     char byte;
     ssize_t n = read(s->upgrade_fd, &byte, 1);

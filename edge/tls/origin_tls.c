@@ -29,8 +29,8 @@ typedef struct server {
     char *name; /* to be verified; without a trailing dot */
     bool is_address;
     bool h2;
-    bool told; /* a failure was reported at told_ms */
-    uint64_t told_ms;
+    bool reported; /* a failure was reported at reported_ms */
+    uint64_t reported_ms;
     size_t session_count;
     SSL_SESSION *sessions[ORIGIN_TLS_SESSIONS]; /* oldest first */
 } server_t;
@@ -382,11 +382,11 @@ bool origin_tls_failed(SSL *ssl, uint64_t now_ms, char *out, size_t len)
     const char *name = server != NULL ? server->name : "a server that is no longer configured";
     if (server != NULL)
         drop_sessions(server);
-    if (server != NULL && server->told && now_ms - server->told_ms < ORIGIN_TLS_TELL_MS)
+    if (server != NULL && server->reported && now_ms - server->reported_ms < ORIGIN_TLS_REPORT_MS)
         return false;
     if (server != NULL) {
-        server->told = true;
-        server->told_ms = now_ms;
+        server->reported = true;
+        server->reported_ms = now_ms;
     }
     if (verified != X509_V_OK)
         snprintf(out, len, "%s (%s)", X509_verify_cert_error_string(verified), name);

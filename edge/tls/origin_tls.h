@@ -20,7 +20,7 @@ typedef struct origin_tls origin_tls_t;
 #define ORIGIN_TLS_SESSIONS   4
 #define ORIGIN_TLS_TICKET_MAX 4096
 /* Minimum interval between reports of a server's failures. */
-#define ORIGIN_TLS_TELL_MS 10000
+#define ORIGIN_TLS_REPORT_MS 10000
 
 /*
  * Makes the contexts for all upstreams of a configuration. `pems` has one element for each
@@ -56,7 +56,7 @@ MUST_USE bool origin_tls_refused(const SSL *ssl);
 /*
  * After a failed handshake or a refused connection: drops the server's sessions. Writes the reason
  * as a sentence for the log: "certificate has expired (api.example.com)". Returns false if this
- * server's last failure was reported less than ORIGIN_TLS_TELL_MS ago.
+ * server's last failure was reported less than ORIGIN_TLS_REPORT_MS ago.
  */
 MUST_USE bool origin_tls_failed(SSL *ssl, uint64_t now_ms, char *out, size_t len);
 

@@ -19,7 +19,7 @@
 #include "worker.h"
 
 /* Interval of repeated requests: messages may be lost, and the controller may be a new one. */
-#define ASK_MS 1000
+#define REPEAT_MS 1000
 /* Maximum released exchanges without an answer; and the number that each RELEASE_MS releases in any case,
  * since some answers take long. */
 #define RELEASE_OPEN 32
@@ -53,7 +53,7 @@ struct wake_client {
     bool given_up;
     name_map_t by_label; /* wake_request_t */
     list_t all;
-    loop_timer_t ask;
+    loop_timer_t send_request;
 };
 
 static wake_request_t *find(wake_client_t *wakes, const char *label)
@@ -63,7 +63,7 @@ static wake_request_t *find(wake_client_t *wakes, const char *label)
 
 /* ---- the request to the controller ---- */
 
-static void ask(const wake_request_t *wake)
+static void send_request(const wake_request_t *wake)
 {
     if (wake->wakes->channel != NULL)
         (void)channel_send(
@@ -72,26 +72,26 @@ static void ask(const wake_request_t *wake)
             str_from(wake->label), NULL, 0);
 }
 
-static void ask_all(wake_client_t *wakes)
+static void send_requests(wake_client_t *wakes)
 {
     for (list_t *link = wakes->all.next; link != &wakes->all; link = link->next) {
         wake_request_t *wake = CONTAINER_OF(wake_request_t, link, link);
         if (!list_is_empty(&wake->waiters))
-            ask(wake);
+            send_request(wake);
     }
 }
 
 static void fail_everyone(wake_client_t *wakes);
 
-static void on_ask(loop_timer_t *timer)
+static void on_repeat(loop_timer_t *timer)
 {
-    wake_client_t *wakes = CONTAINER_OF(wake_client_t, ask, timer);
+    wake_client_t *wakes = CONTAINER_OF(wake_client_t, send_request, timer);
     if (wakes->given_up)
         fail_everyone(wakes);
     else
-        ask_all(wakes);
+        send_requests(wakes);
     if (!list_is_empty(&wakes->all))
-        loop_timer_start(wakes->worker->context.loop, timer, ASK_MS, on_ask);
+        loop_timer_start(wakes->worker->context.loop, timer, REPEAT_MS, on_repeat);
 }
 
 bool wake_client_rate_allows(wake_client_t *wakes, const struct in6_addr *client)
@@ -119,8 +119,9 @@ static wake_request_t *add(wake_client_t *wakes, const char *label, str_t id)
     list_init(&wake->woken);
     name_map_add(&wakes->by_label, wake);
     list_insert(&wakes->all, &wake->link);
-    if (!loop_timer_running(&wakes->ask))
-        loop_timer_start(wakes->worker->context.loop, &wakes->ask, wakes->given_up ? 0 : ASK_MS, on_ask);
+    if (!loop_timer_running(&wakes->send_request))
+        loop_timer_start(wakes->worker->context.loop, &wakes->send_request, wakes->given_up ? 0 : REPEAT_MS,
+                         on_repeat);
     return wake;
 }
 
@@ -150,7 +151,7 @@ void wake_client_free(wake_client_t **wakes)
     if (*wakes == NULL)
         return;
     assert(list_is_empty(&(*wakes)->all));
-    loop_timer_stop(&(*wakes)->ask);
+    loop_timer_stop(&(*wakes)->send_request);
     free(*wakes);
     *wakes = NULL;
 }
@@ -158,7 +159,7 @@ void wake_client_free(wake_client_t **wakes)
 void wake_client_set_channel(wake_client_t *wakes, channel_t *channel)
 {
     wakes->channel = channel;
-    ask_all(wakes);
+    send_requests(wakes);
 }
 
 /* ---- waiters ---- */
@@ -228,7 +229,7 @@ static bool join(wake_client_t *wakes, wake_waiter_t *waiter, str_t id, uint16_t
     waiter->released = false;
     list_insert(&wake->waiters, &waiter->link);
     if (first)
-        ask(wake);
+        send_request(wake);
     return true;
 }
 
@@ -355,7 +356,7 @@ void wake_client_give_up(wake_client_t *wakes)
 {
     wakes->given_up = true;
     if (!list_is_empty(&wakes->all))
-        loop_timer_start(wakes->worker->context.loop, &wakes->ask, 0, on_ask);
+        loop_timer_start(wakes->worker->context.loop, &wakes->send_request, 0, on_repeat);
 }
 
 static void on_woken(wake_client_t *wakes, wake_result_t result, str_t bytes)

@@ -165,7 +165,7 @@ static void answer_get(exchange_t *ex)
 
 step_result_t step_wake_events(exchange_t *ex)
 {
-    if (!access_asks_for_events(ex))
+    if (!access_is_events_request(ex))
         return STEP_NEXT;
     if (ex->request.websocket) {
         exchange_reply_error(ex, 404, "not_found", RESERVED_NOTHING, 0);

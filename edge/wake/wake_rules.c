@@ -27,7 +27,7 @@ static bool contains_word(str_t value, str_t word)
 }
 
 /* Whether a browser or crawler sends the request on its own. */
-static bool is_unasked(const exchange_t *ex)
+static bool is_automatic(const exchange_t *ex)
 {
     str_t target = ex->request.target;
     const char *query = memchr(target.p, '?', target.n);
@@ -47,7 +47,7 @@ static bool is_preflight(const exchange_t *ex)
 
 bool wake_is_wished(const exchange_t *ex)
 {
-    return !is_unasked(ex) && !is_preflight(ex) &&
+    return !is_automatic(ex) && !is_preflight(ex) &&
            !str_eq(str_trim(fields_value_named(&ex->request.fields, STR("x-box-no-wake"))), STR("1"));
 }
 
@@ -91,8 +91,8 @@ bool wake_rules_pass(exchange_t *ex)
     browser_request_t browser = exchange_browser(ex);
     if (browser_is_preflight(&browser)) {
         /* The access step has counted preflights of private previews. */
-        bool private = ex->preview.bearer || ex->preview.basic;
-        if (private || access_take_preflight(ex))
+        bool is_protected = ex->preview.bearer || ex->preview.basic;
+        if (is_protected || access_take_preflight(ex))
             reply_preflight(ex);
         return false;
     }

@@ -138,7 +138,7 @@ static const await_source_t source = {.name = "wake", .leave = leave};
 
 /* Whether the API reports the box as deleted, and the controller does not know yet. If the worker with that
  * report has died, this one reports it to the controller. */
-static bool is_said_to_be_deleted(const exchange_t *ex)
+static bool is_reported_deleted(const exchange_t *ex)
 {
     worker_t *worker = worker_of(ex->context);
     doubt_claim_t orphan = {0};
@@ -163,7 +163,7 @@ step_result_t step_wake(exchange_t *ex)
     }
     if (ex->box.provider == PROVIDER_STATIC && ex->box.state == BOX_RUNNING)
         return STEP_NEXT;
-    if (is_said_to_be_deleted(ex)) {
+    if (is_reported_deleted(ex)) {
         exchange_reply_error(ex, 503, "box_in_doubt",
                              "The box may have been deleted: the edge is checking. Try again.", 1);
         return STEP_DONE;

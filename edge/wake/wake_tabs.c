@@ -9,10 +9,10 @@
 #include "tabs.h"
 #include "worker.h"
 
-typedef enum asker {
-    ASKER_PERSON, /* or a program: a navigation, or a request from outside the box's pages */
-    ASKER_PAGE,   /* a page of the box's previews makes a request, or reloads itself */
-} asker_t;
+typedef enum initiator {
+    INITIATOR_PERSON, /* or a program: a navigation, or a request from outside the box's pages */
+    INITIATOR_PAGE,   /* a page of the box's previews makes a request, or reloads itself */
+} initiator_t;
 
 static bool contains(str_t text, str_t word)
 {
@@ -48,16 +48,17 @@ static bool is_own(const exchange_t *ex, str_t url)
            (strcmp(name.id, ex->preview.id) == 0 || strcmp(name.id, ex->preview.alias) == 0);
 }
 
-static asker_t asker_of(const exchange_t *ex)
+static initiator_t initiator_of(const exchange_t *ex)
 {
     browser_request_t browser = exchange_browser(ex);
     bool same = str_eq(browser.sec_fetch_site, STR("same-origin"));
     if (browser_is_navigation(&browser))
-        return same && loads_itself(ex) ? ASKER_PAGE : ASKER_PERSON;
+        return same && loads_itself(ex) ? INITIATOR_PAGE : INITIATOR_PERSON;
     if (same || is_own(ex, browser.origin))
-        return ASKER_PAGE;
-    bool told = browser.origin.n != 0 || browser.sec_fetch_site.n != 0;
-    return !told && is_own(ex, fields_value(&ex->request.fields, FIELD_REFERER)) ? ASKER_PAGE : ASKER_PERSON;
+        return INITIATOR_PAGE;
+    bool is_declared = browser.origin.n != 0 || browser.sec_fetch_site.n != 0;
+    return !is_declared && is_own(ex, fields_value(&ex->request.fields, FIELD_REFERER)) ? INITIATOR_PAGE
+                                                                                        : INITIATOR_PERSON;
 }
 
 /* Key of the box and the client: its address (the /64 of IPv6) and its User-Agent, since many share an
@@ -95,7 +96,7 @@ bool wake_tabs_allow(exchange_t *ex, bool goes_on)
     tabs_t *tabs = tabs_of(ex);
     if (tabs == NULL)
         return true;
-    if (asker_of(ex) != ASKER_PAGE) {
+    if (initiator_of(ex) != INITIATOR_PAGE) {
         tabs_person(tabs, key_of(ex));
         return true;
     }
@@ -109,7 +110,7 @@ void wake_tabs_went(const exchange_t *ex)
     if (tabs == NULL || atomic_load_explicit(&tabs->used, memory_order_relaxed) == 0)
         return;
     tab_request_t request = request_of(ex);
-    if (asker_of(ex) != ASKER_PAGE)
+    if (initiator_of(ex) != INITIATOR_PAGE)
         tabs_person(tabs, request.key);
     else
         tabs_note(tabs, &request, loop_now(ex->context->loop));

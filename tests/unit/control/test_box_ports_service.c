@@ -21,16 +21,16 @@ static bool provider_line(provider_t *provider, str_t id, provider_question_t *q
         return false;
     of_provider->asked++;
     of_provider->question = question;
-    question->asked = provider;
+    question->provider = provider;
     return true;
 }
 
 static void provider_forget(provider_t *provider, provider_question_t *question)
 {
     assert_ptr_equal(question, of_provider->question);
-    assert_ptr_equal(question->asked, provider);
+    assert_ptr_equal(question->provider, provider);
     of_provider->question = NULL;
-    question->asked = NULL;
+    question->provider = NULL;
 }
 
 /* The answer; NULL: there is none to be had. */
@@ -42,7 +42,7 @@ static void say(desk_world_t *d, const char *line)
                                     .text = str_from(line != NULL ? line : "")};
     assert_non_null(question);
     d->question = NULL;
-    question->asked = NULL;
+    question->provider = NULL;
     question->answered(question, &words);
 }
 

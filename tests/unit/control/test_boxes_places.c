@@ -152,10 +152,10 @@ static void another_port_of_the_same_address(void **state)
     assert_false(is_doubted(p, "b"));
 }
 
-static void tell_asked(providers_world_t *p, uint64_t asked_us)
+static void tell_asked(providers_world_t *p, uint64_t requested_us)
 {
     provider_box_t box = box_at("a", BOX_RUNNING, HERE);
-    box.asked_us = asked_us;
+    box.requested_us = requested_us;
     p->plane.handlers->box(p->world->boxes, &p->plane, &box);
 }
 
@@ -165,16 +165,16 @@ static void a_word_from_before_the_doubt(void **state)
     providers_world_t *p = *state;
     world_t *w = p->world;
     place(p, PROVIDER_HTTP, "a", HERE, 0);
-    uint64_t heard_ms = boxes_heard_ms(w->boxes, STR("a")), early_us = loop_wall_us(w->loop);
+    uint64_t reported_ms = boxes_reported_ms(w->boxes, STR("a")), early_us = loop_wall_us(w->loop);
     wake_coordinator_world_pass(w, 10);
-    assert_false(boxes_doubt(w->boxes, STR("a"), heard_ms - 1)); /* it was heard of since */
-    assert_true(boxes_doubt(w->boxes, STR("a"), heard_ms));
+    assert_false(boxes_doubt(w->boxes, STR("a"), reported_ms - 1)); /* a report came since */
+    assert_true(boxes_doubt(w->boxes, STR("a"), reported_ms));
     tell_asked(p, early_us);
     assert_true(is_doubted(p, "a"));
-    assert_int_equal(boxes_heard_ms(w->boxes, STR("a")), early_us / 1000);
+    assert_int_equal(boxes_reported_ms(w->boxes, STR("a")), early_us / 1000);
     uint64_t between_us = loop_wall_us(w->loop);
     wake_coordinator_world_pass(w, 10);
-    assert_true(boxes_doubt(w->boxes, STR("a"), heard_ms)); /* once more */
+    assert_true(boxes_doubt(w->boxes, STR("a"), reported_ms)); /* once more */
     tell_asked(p, between_us);
     assert_true(is_doubted(p, "a"));
     tell_asked(p, loop_wall_us(w->loop));

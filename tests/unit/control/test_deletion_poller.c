@@ -28,16 +28,16 @@ typedef struct world {
     conf_t conf;
     unsigned dones, gones;
     char last[BOX_ID_MAX + 1];
-    uint64_t heard_ms;
+    uint64_t reported_ms;
 } world_t;
 
-static void on_done(void *owner, str_t id, uint64_t asked_at_ms, uint64_t heard_ms, bool gone)
+static void on_done(void *owner, str_t id, uint64_t requested_at_ms, uint64_t reported_ms, bool gone)
 {
     world_t *w = owner;
-    assert_int_equal(asked_at_ms, 7);
+    assert_int_equal(requested_at_ms, 7);
     w->dones++;
     w->gones += gone;
-    w->heard_ms = heard_ms;
+    w->reported_ms = reported_ms;
     snprintf(w->last, sizeof(w->last), "%.*s", (int)id.n, id.p);
 }
 
@@ -171,7 +171,7 @@ static void test_gone_and_there(void **state)
     UNTIL(w, w->dones == 2);
     assert_int_equal(w->gones, 1);
     /* It settles what was closed well before the question, and nothing later. */
-    assert_true(w->heard_ms + DELETION_LIVING_MS <= loop_wall_us(w->loop) / 1000);
+    assert_true(w->reported_ms + DELETION_LIVING_MS <= loop_wall_us(w->loop) / 1000);
 }
 
 static void test_one_at_a_time(void **state)

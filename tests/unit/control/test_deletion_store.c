@@ -19,7 +19,7 @@ static uint64_t closed_at(fixture_t *f, uint32_t birth)
 {
     store_preview_t preview = fixture_preview("box", 3000);
     store_deletion_t deletion = {
-        .id = "box", .call = 1, .asked_at_ms = NOW_MS, .pid = (uint32_t)getpid(), .birth = birth};
+        .id = "box", .call = 1, .requested_at_ms = NOW_MS, .pid = (uint32_t)getpid(), .birth = birth};
     deletion_sweep_t sweep = {.after = ""};
     bool changed = false;
     uint64_t sum = 0;

@@ -338,7 +338,7 @@ static void doubted_again_and_again(void **state)
     for (unsigned i = 1; i <= 6; i++) {
         assert_int_equal(w->resumes, i);
         provider_box_t box = box_at("a", BOX_RUNNING, "::ffff:10.0.0.9");
-        box.asked_us = loop_wall_us(w->loop);
+        box.requested_us = loop_wall_us(w->loop);
         wake_coordinator_world_pass(w, 5);
         assert_true(boxes_doubt(w->boxes, STR("a"), UINT64_MAX));
         w->provider.handlers->box(w->boxes, &w->provider, &box);

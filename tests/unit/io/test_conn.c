@@ -169,22 +169,22 @@ static void test_quiet(void **state)
     conn_want_read(world->a.conn, true);
     say(&world->b, "x"); /* what came with the handshake is read, tickets for example */
     TURN_UNTIL(world, world->a.in_len == 1);
-    assert_true(conn_is_quiet(world->a.conn));
+    assert_true(conn_is_silent(world->a.conn));
     conn_want_read(world->a.conn, false);
     say(&world->b, "yz");
     TURN_UNTIL(world, conn_unread(world->a.conn) > 0);
-    assert_false(conn_is_quiet(world->a.conn));
+    assert_false(conn_is_silent(world->a.conn));
     /* One byte of two was taken: OpenSSL may hold the other. */
     world->a.read_cap = 1;
     conn_want_read(world->a.conn, true);
     TURN_UNTIL(world, world->a.in_len == 2);
-    assert_false(conn_is_quiet(world->a.conn));
+    assert_false(conn_is_silent(world->a.conn));
     assert_true(conn_unread(world->a.conn) >= 1);
     TURN_UNTIL(world, world->a.in_len == 3);
     assert_int_equal(conn_unread(world->a.conn), 0);
-    TURN_UNTIL(world, conn_is_quiet(world->a.conn));
+    TURN_UNTIL(world, conn_is_silent(world->a.conn));
     conn_free(&world->b.conn);
-    TURN_UNTIL(world, !conn_is_quiet(world->a.conn));
+    TURN_UNTIL(world, !conn_is_silent(world->a.conn));
     conn_world_free(world);
 }
 

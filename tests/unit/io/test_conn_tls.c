@@ -84,7 +84,7 @@ static void test_bytes_with_finished(void **state)
     assert_int_equal(ioctl(conn_fd(world->a.conn), FIONREAD, &in_kernel), 0);
     assert_int_equal(in_kernel, 0);
     assert_true(conn_unread(world->a.conn) >= 10);
-    assert_false(conn_is_quiet(world->a.conn));
+    assert_false(conn_is_silent(world->a.conn));
     conn_set_owner(world->a.conn, &conn_world_handlers, &world->a);
     conn_want_read(world->a.conn, true);
     TURN_UNTIL(world, world->a.in_len > 0);

@@ -318,11 +318,11 @@ static void test_a_connection_that_stands_still_gets_nothing_new(void **state)
     call_send(first, str_make(body, sizeof(body)));
     peer_t *peer = peer_accept(world);
     http2_origin_t *origin = ((http2_client_t *)first->ex->origin)->origin;
-    TURN_UNTIL(world, origin->asked_ms != 0 && conn_untaken(origin->conn) != 0);
+    TURN_UNTIL(world, origin->unanswered_ms != 0 && conn_untaken(origin->conn) != 0);
     call_t *early = call_start(world, "GET");
     assert_ptr_equal(((http2_client_t *)early->ex->origin)->origin, origin);
     *patience = 20;
-    TURN_UNTIL(world, loop_now(world_loop(world)) - origin->asked_ms >= *patience);
+    TURN_UNTIL(world, loop_now(world_loop(world)) - origin->unanswered_ms >= *patience);
     call_t *second = call_start(world, "GET");
     assert_ptr_not_equal(((http2_client_t *)second->ex->origin)->origin, origin);
     *patience = 60000;

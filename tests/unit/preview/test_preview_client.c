@@ -362,7 +362,7 @@ static void a_controller_that_does_not_read(void **state)
 static deletion_call_t end_of(const char *id)
 {
     deletion_call_t call = {
-        .op = DELETION_END, .outcome = DELETION_DONE, .call = 7, .count = 1, .pid = 1, .asked_at_ms = 1};
+        .op = DELETION_END, .outcome = DELETION_DONE, .call = 7, .count = 1, .pid = 1, .requested_at_ms = 1};
     (void)snprintf(call.ids[0], sizeof(call.ids[0]), "%s", id);
     return call;
 }
@@ -413,13 +413,13 @@ static void ends_that_nobody_takes_are_bounded(void **state)
     world_t *w = *state;
     preview_client_set_channel(w->calls, NULL);
     deletion_call_t call = end_of("box"), last = end_of("last");
-    for (size_t i = 0; i < PREVIEW_CALLS_TOLD_MAX; i++)
+    for (size_t i = 0; i < PREVIEW_REPORTS_MAX; i++)
         preview_client_notify_deletion(w->calls, &call);
     preview_client_notify_deletion(w->calls, &last); /* logged */
     go_by(w, 0);
     preview_client_set_channel(w->calls, w->channel);
     go_by(w, 1000);
-    for (size_t i = 0; i < PREVIEW_CALLS_TOLD_MAX; i++) {
+    for (size_t i = 0; i < PREVIEW_REPORTS_MAX; i++) {
         uint64_t number = 0;
         for (int tries = 0; number == 0 && tries < 2; tries++) {
             number = told(w, "box");

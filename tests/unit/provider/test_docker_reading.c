@@ -27,7 +27,7 @@ static unsigned answered;
 static void on_answered(provider_question_t *question, const provider_words_t *words)
 {
     asker_t *asker = CONTAINER_OF(asker_t, question, question);
-    assert_null(question->asked);
+    assert_null(question->provider);
     asker->answers++;
     asker->order = ++answered;
     asker->result = words->result;
@@ -45,7 +45,7 @@ static bool ask(world_t *world, asker_t *asker, const char *id, bool line)
     asker->answers = 0;
     bool taken = line ? provider->line(provider, str_from(id), &asker->question)
                       : provider->log(provider, str_from(id), &asker->question);
-    assert_ptr_equal(asker->question.asked, taken ? provider : NULL);
+    assert_ptr_equal(asker->question.provider, taken ? provider : NULL);
     assert_int_equal(asker->answers, 0); /* never from within */
     return taken;
 }
@@ -53,7 +53,7 @@ static bool ask(world_t *world, asker_t *asker, const char *id, bool line)
 static void forget(world_t *world, asker_t *asker)
 {
     world->provider->forget(world->provider, &asker->question);
-    assert_null(asker->question.asked);
+    assert_null(asker->question.provider);
 }
 
 static void ask_and_wait(world_t *world, asker_t *asker, bool line, provider_result_t result)

@@ -498,7 +498,7 @@ typedef struct asker {
 static void on_words(provider_question_t *question, const provider_words_t *words)
 {
     const asker_t *asker = CONTAINER_OF(asker_t, question, question);
-    assert_null(question->asked);
+    assert_null(question->provider);
     note(asker->w, "words %d \"%.*s\" %llu %s", words->result, STR_ARG(words->text),
          (unsigned long long)words->end, words->result == PROVIDER_OK ? "" : words->sentence);
 }
@@ -515,11 +515,11 @@ static void questions_about_output(void **state)
     EXPECT(w, "sync", "web paused pid 0 ports 2", "ice paused pid 0 ports 1", "pin paused pid 0 ports 1",
            "synced");
     assert_false(w->provider->line(w->provider, STR("web"), &line.question)); /* there is no runner */
-    assert_null(line.question.asked);
+    assert_null(line.question.provider);
     runner_up(w);
     asked(w, RUNNER_LIST, "");
     assert_true(w->provider->line(w->provider, STR("web"), &line.question));
-    assert_ptr_equal(line.question.asked, w->provider);
+    assert_ptr_equal(line.question.provider, w->provider);
     say_done(w, asked(w, RUNNER_LINE, "web"), RUNNER_OK, "Error: boom");
     EXPECT(w, "words 0 \"Error: boom\" 0 ");
     assert_true(w->provider->log(w->provider, STR("web"), &log.question));

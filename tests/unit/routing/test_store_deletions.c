@@ -5,7 +5,7 @@
 static store_deletion_t deletion_of(const char *id, uint64_t call)
 {
     store_deletion_t deletion = {
-        .call = call, .asked_at_ms = 10 * call, .pid = INT32_MAX, .birth = UINT32_MAX};
+        .call = call, .requested_at_ms = 10 * call, .pid = INT32_MAX, .birth = UINT32_MAX};
     (void)snprintf(deletion.id, sizeof(deletion.id), "%s", id);
     memset(deletion.key_sha256, (int)call, sizeof(deletion.key_sha256));
     return deletion;
@@ -21,7 +21,7 @@ static bool sum(const store_deletion_t *deletion, void *arg)
 {
     uint64_t *total = arg;
     *total = *total * 10 + deletion->call;
-    assert_int_equal(deletion->asked_at_ms, 10 * deletion->call);
+    assert_int_equal(deletion->requested_at_ms, 10 * deletion->call);
     assert_int_equal(deletion->pid, INT32_MAX);
     assert_int_equal(deletion->birth, UINT32_MAX);
     assert_int_equal(deletion->key_sha256[31], deletion->call);

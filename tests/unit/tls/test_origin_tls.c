@@ -133,8 +133,8 @@ static void expect(origin_tls_t *tls, const tls_pem_t *leaf, const char *reason)
         SSL_CTX *ctx = server_new(leaf, versions[i], "http/1.1");
         connection_t c = talk(origin_tls_make(tls, 0, 0), ctx);
         if (!c.good) {
-            assert_true(origin_tls_failed(c.edge, (i + 1) * ORIGIN_TLS_TELL_MS, said, sizeof(said)));
-            assert_false(origin_tls_failed(c.edge, (i + 2) * ORIGIN_TLS_TELL_MS - 1, said, sizeof(said)));
+            assert_true(origin_tls_failed(c.edge, (i + 1) * ORIGIN_TLS_REPORT_MS, said, sizeof(said)));
+            assert_false(origin_tls_failed(c.edge, (i + 2) * ORIGIN_TLS_REPORT_MS - 1, said, sizeof(said)));
         }
         assert_string_equal(said, reason != NULL ? reason : "");
         assert_true(c.good == (reason == NULL));

@@ -6,7 +6,7 @@
 
 static step_result_t step_events(exchange_t *ex)
 {
-    assert_true(access_asks_for_events(ex));
+    assert_true(access_is_events_request(ex));
     (void)step_wake_events(ex);
     return STEP_DONE;
 }
@@ -75,7 +75,7 @@ static void what_is_asked_for(void **state)
     wake_world_t *w = *state;
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         w->world->ex->request.target = str_from(table[i].target);
-        assert_int_equal(access_asks_for_events(w->world->ex), table[i].asked);
+        assert_int_equal(access_is_events_request(w->world->ex), table[i].asked);
     }
 }
 
