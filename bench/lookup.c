@@ -34,7 +34,7 @@ static uint64_t next_random(uint64_t *state)
     return z ^ (z >> 31);
 }
 
-/* Ids as a fleet has them; every number gives another one. */
+/* Ids like those of a fleet; each number has its own. */
 static void make_id(uint64_t number, char *id, size_t size)
 {
     static const char *const first[] = {"sweet", "brave", "calm", "quick"};
@@ -88,8 +88,8 @@ static void build_previews(bench_t *bench)
 }
 
 /*
- * The store puts one box a transaction, which takes a minute for a million: this goes below it. Not to be
- * done while the store is open.
+ * The store writes one box per transaction, which takes a minute for a million boxes. This writes below the
+ * store, which must be closed.
  */
 static void build_boxes(const char *dir, uint64_t count)
 {
@@ -116,7 +116,7 @@ static void build_boxes(const char *dir, uint64_t count)
     }
 }
 
-/* Makes the next host, as a browser on a port of its own would send it. Returns its number. */
+/* Makes the next host, with a port as a browser sends it. Returns its number. */
 static uint64_t next_host(bench_t *bench, char *host, size_t size, size_t *len)
 {
     uint64_t number = next_random(&bench->random) % bench->previews;
@@ -126,7 +126,7 @@ static uint64_t next_host(bench_t *bench, char *host, size_t size, size_t *len)
     return number;
 }
 
-/* What is counted: nothing but routes_find. */
+/* callgrind counts this function: only routes_find. */
 __attribute__((noinline, noclone)) static routes_result_t bench_lookup(bench_t *bench, str_t host,
                                                                        const route_t **route)
 {
@@ -140,13 +140,13 @@ static void run(bench_t *bench, uint64_t lookups, bool hits)
         size_t len;
         uint64_t number = next_host(bench, host, sizeof(host), &len);
         const route_t *route;
-        /* Another epoch, and nothing that is in the cache counts. */
+        /* A new epoch invalidates the cache. */
         bench->epoch++;
         if (hits && routes_find(bench->routes, str_make(host, len), 0, &route) != ROUTES_FOUND)
             exit(1);
         if (bench_lookup(bench, str_make(host, len), &route) != ROUTES_FOUND ||
             route->preview.port != make_port(number) || route->box.state != BOX_RUNNING) {
-            fprintf(stderr, "%s was not found\n", host);
+            fprintf(stderr, "%s: not found\n", host);
             exit(1);
         }
     }

@@ -1,13 +1,12 @@
 /*
- * How evenly each policy of balancing spreads exchanges over servers, and whose keys move when a server comes
- * under consistent hashing, for bench/spread, which makes tables of what this prints.
+ * Measures, for bench/spread, how evenly each balancing policy spreads exchanges over servers, and the share
+ * of keys that move under consistent hashing when a server is added. bench/spread makes tables of the output.
  *
  *   bench_spread spread SERVERS OPEN EXCHANGES    per policy "name cv worst": the coefficient of variation of
- *                                                 what servers got, and the busiest one's part of the mean,
- *                                                 with OPEN exchanges at a time over four workers
- *   bench_spread remap SERVERS KEYS               "moved ideal stray": the parts of KEYS that move when one
- *                                                 server is added, that should, and that went elsewhere
- *   bench_spread cost POLICY SERVERS PICKS        PICKS times bench_pick, whose instructions callgrind counts
+ *                                                 the servers' shares, and the busiest one's part of the
+ * mean, with OPEN exchanges at a time over four workers bench_spread remap SERVERS KEYS               "moved
+ * ideal stray": the shares of KEYS that move when one server is added, that should move, and that go
+ * elsewhere bench_spread cost POLICY SERVERS PICKS        PICKS calls of bench_pick, for callgrind
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -135,7 +134,7 @@ static void remap(unsigned servers, unsigned keys)
     bench_fini(&bench);
 }
 
-/* What is counted: a pick and its end. */
+/* callgrind counts this function: a pick and its end. */
 void bench_pick(bench_t *bench, uint64_t random);
 __attribute__((noinline)) void bench_pick(bench_t *bench, uint64_t random)
 {
@@ -150,7 +149,7 @@ static void cost(conf_balance_t policy, unsigned servers, unsigned picks)
     bench_t bench;
     balance_pick_t others;
     bench_init(&bench, policy, servers);
-    pick(&bench, WORKERS - 1, 0, &others); /* so many workers are looked at */
+    pick(&bench, WORKERS - 1, 0, &others); /* the number of workers to look at */
     for (unsigned i = 0; i < picks; i++)
         bench_pick(&bench, next_random(&bench.random));
     bench_fini(&bench);

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""The app behind the edge in bench/attack: /silent never answers, /big?n=N sends N bytes, anything else says ok."""
+"""The app behind the edge in bench/attack: /silent never answers, /big?n=N sends N bytes, other paths
+answer "ok"."""
 
 import asyncio
 import resource

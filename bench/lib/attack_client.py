@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""The well-behaved client of bench/attack: one request after another, every 20 ms, half of them on fresh connections,
-until its standard input ends. Prints JSON: how many there were, how many were answered with 200 within a second, the
-99th percentile in ms, and the statuses.
+"""The well-behaved client of bench/attack: sends a request every 20 ms, half of them on fresh connections, until its
+standard input ends. Prints JSON: the number of requests, the number of 200s within a second, the 99th percentile in ms,
+and the statuses.
 
 usage: attack_client.py SOURCE_ADDRESS PORT HOST
 """
@@ -28,7 +28,7 @@ class Client:
         self.sock = None
 
     def exchange(self):
-        """The status, or the name of what went wrong."""
+        """The status, or the name of the error."""
         try:
             if self.sock is None:
                 self.sock = socket.create_connection(("127.0.0.1", self.port), 5 * WITHIN_SECONDS, (self.source, 0))

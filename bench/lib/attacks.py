@@ -1,5 +1,5 @@
 """The attacks of bench/attack. Each is a function of (target, scale) that opens its connections, holds them, and returns
-them; `scale` (0 to 1) is the part of the full size. What a connection holds on to is not read unless the attack says so."""
+them; `scale` (0 to 1) is the part of the full size. A connection reads nothing unless its attack says so."""
 
 import contextlib
 import socket
@@ -34,7 +34,7 @@ def string(text):
 
 
 def head(host, path, field=b""):
-    """A block for GET `path`; :authority and :path are literals that are not indexed."""
+    """A header block for GET `path`; :authority and :path are literals without indexing."""
     return (b"\x82\x87" + integer(4, 4, 0) + string(path.encode()) + integer(1, 4, 0) + string(host.encode()) + field)
 
 
@@ -45,7 +45,7 @@ NEXT_BIG = b"\xbe" * 8
 
 
 class Target:
-    """Where attacks go. `source(i)` is the address that connection number i comes from."""
+    """The target of attacks. `source(i)` is the client address of connection number i."""
 
     def __init__(self, edge, host, missing, source=None):
         self.edge, self.host, self.missing = edge, host, missing
@@ -71,7 +71,7 @@ class Target:
 
 @contextlib.contextmanager
 def refusals():
-    """The edge may refuse or end what an attack opens."""
+    """Ignores errors: the edge may refuse or end a connection of an attack."""
     with contextlib.suppress(OSError, ssl.SSLError):
         yield
 
@@ -122,7 +122,7 @@ def responses_window0(target, scale):
 
 
 def responses_unread_http2(target, scale):
-    """20 connections over HTTP/2 with large windows that are never read"""
+    """20 connections over HTTP/2 with large windows, never read"""
     return over_http2(target, scale, 20, BIG, window=0x7FFFFFFF, streams=8)
 
 

@@ -1,5 +1,5 @@
-"""What the programs share that compare the edge with other servers: a folder, a certificate, origins, ports, and a
-network of their own."""
+"""Shared by the programs that compare the edge with other servers: a folder, a certificate, origins, ports, and a
+network namespace."""
 
 import ctypes
 import os
@@ -20,11 +20,11 @@ MEGABYTES = 10
 
 
 class Bench:
-    """What all cases share: folder, certificate, ports, origin."""
+    """Shared by all cases: folder, certificate, ports, origin."""
 
     box = "sweet-shark-26021"
-    private_box = "quiet-otter-10007"  # its preview of the same origin asks for a token
-    token = "none"  # set where the edge is among the proxies
+    private_box = "quiet-otter-10007"  # its preview of the same origin is protected by a token
+    token = "none"  # set if the edge is among the proxies
 
     def __init__(self, arguments):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="boxedge-bench-"))
@@ -57,7 +57,7 @@ class Bench:
             ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
              "-keyout", self.key, "-out", self.cert, "-subj", f"/CN=*.{proxies.DOMAIN}",
              "-addext", f"subjectAltName=DNS:*.{proxies.DOMAIN}"], check=True, capture_output=True)
-        # All proxies take the same cipher, whatever they would prefer.
+        # All proxies use the same cipher, against their own preference.
         self.openssl_conf = self.dir / "openssl.cnf"
         self.openssl_conf.write_text(
             "openssl_conf = top\n[top]\nssl_conf = ssl\n[ssl]\nsystem_default = suites\n"
@@ -107,7 +107,7 @@ http {{
                 time.sleep(0.02)
 
     def check(self, proxy):
-        """One request over TLS and plain; returns what was negotiated, so that unequal ciphers are seen."""
+        """Sends one request over TLS and one plain; returns the version and cipher of TLS, to show unequal ciphers."""
         context = ssl.create_default_context(cafile=self.cert)
         with socket.create_connection(("127.0.0.1", proxy.tls), timeout=10) as sock:
             with context.wrap_socket(sock, server_hostname=self.host) as tls:
@@ -126,7 +126,7 @@ http {{
             raise RuntimeError(f"unexpected answer: {data[:300]!r}")
 
     def settled_pss(self, proxy):
-        """Memory once it has not moved by more than 64 KiB within 2 s (at most 20 s)."""
+        """Returns the memory once it has moved by at most 64 KiB within 2 s; waits at most 20 s."""
         deadline, value, since = time.monotonic() + 20, proxy.pss_kib(), time.monotonic()
         while time.monotonic() < deadline and time.monotonic() - since < 2:
             time.sleep(0.25)
@@ -160,7 +160,7 @@ http {{
 
 
 class Held:
-    """Connections held by a process of their own while the block runs."""
+    """Connections that a separate process holds while the block runs."""
 
     def __init__(self, command):
         self.process = subprocess.Popen(
@@ -181,16 +181,16 @@ class Held:
 
 
 def leave_the_network():
-    """Moves this program, and so all that it starts, into a network namespace that has a loopback and nothing else."""
+    """Moves this program and its children into a network namespace with only a loopback."""
     clone_newnet = 0x40000000  # linux/sched.h
     if not shutil.which("ip") or ctypes.CDLL(None).unshare(clone_newnet) != 0:
         return "in the machine's network: its packet filter counts"
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    return "in a network namespace of their own"
+    return "in a separate network namespace"
 
 
 def without_huge_pages():
-    """For this program and its children. Pages of 2 MiB hide the memory of a few thousand connections."""
+    """Turns huge pages off for this program and its children: 2 MiB hide the memory of a few thousand connections."""
     pr_set_thp_disable = 41  # linux/prctl.h
     if ctypes.CDLL(None).prctl(pr_set_thp_disable, 1, 0, 0, 0) != 0:
         sys.exit("huge pages cannot be turned off here")

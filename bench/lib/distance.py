@@ -1,8 +1,8 @@
 """A path with a delay: a relay that holds back each byte for half a round trip, in both directions.
 
-TCP ends at the relay, so neither slow start nor the kernel's buffers take part: what is left is how much the protocol
-above lets be under way. `IN_FLIGHT` is what the path holds in each direction: in a round trip twice as much, which is what
-a connection of Linux may have under way by default (tcp_rmem).
+TCP ends at the relay, so slow start and the kernel's buffers have no effect. The result shows the bytes in flight that
+the protocol above TCP allows. The path holds `IN_FLIGHT` bytes in each direction, twice that in a round trip. A
+connection of Linux may have that many bytes in flight by default (tcp_rmem).
 """
 
 import collections
@@ -56,7 +56,7 @@ class Direction:
 
 
 class Path:
-    """Listens on a port of 127.0.0.1 (`port`) and passes each connection on to another one."""
+    """Listens on `port` of 127.0.0.1 and relays each connection to another port."""
 
     def __init__(self, to_port, round_trip_ms):
         self.to_port, self.delay = to_port, round_trip_ms / 2000

@@ -1,5 +1,5 @@
-"""The load of bench/faults: requests at a fixed rate over kept connections, whatever becomes of those before them.
-Each has an id of its own, in its path, by which the origins' logs are read afterwards."""
+"""The load of bench/faults: requests at a fixed rate over kept connections, independent of earlier requests. Each
+has a unique id in its path, which finds it in the origins' logs afterwards."""
 
 import asyncio
 import collections
@@ -7,7 +7,7 @@ import re
 
 from fault_proxies import HOST, KEY
 
-# `status` 0: no whole answer came. Times are of the loop's clock; latency counts from when the request was due.
+# `status` 0: no whole answer came. Times are of the loop's clock; latency counts from the due time of the request.
 Result = collections.namedtuple("Result", "id method due latency status")
 
 TIMEOUT = 10.0
@@ -60,7 +60,7 @@ class Connection(asyncio.Protocol):
 
 
 class Load:
-    """Sends to `port` until told to stop; `results` are those that ended."""
+    """Sends to `port` until `stop`; `results` has the ended requests."""
 
     def __init__(self, port, rate, random):
         self.port, self.rate, self.random = port, rate, random

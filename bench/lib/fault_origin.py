@@ -2,14 +2,14 @@
 
     python3 fault_origin.py PORT LOG
 
-Each request whose last byte came is a line "METHOD ID" in LOG, written before it is answered, so that what a killed
-server had taken is known. It is answered after 2 ms. Lines on standard input change what it does:
+Each complete request is a line "METHOD ID" in LOG. The line comes before the answer, so the log shows the requests that
+a killed server had accepted. The answer follows after 2 ms. A line on standard input sets the mode:
 
     well     answers at once
     slow     answers SLOW seconds later
-    500      answers 500, to checks too
-    reset    resets the connection in the middle of a body; checks are answered
-    refuse   closes its listener, and its connections when they are idle
+    500      answers 500, also to checks
+    reset    resets the connection in the middle of a body; answers checks
+    refuse   closes its listener, and its connections once they are idle
 """
 
 import asyncio

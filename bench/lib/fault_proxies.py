@@ -1,7 +1,7 @@
-"""The proxies of bench/faults, configured for the same job: requests to three servers over kept connections, the less
-busy of two random ones; checks each 500 ms where the proxy has them; a server that fails five times is left out for a
-second; one second for a connection and for the first byte; a request that got no answer is repeated elsewhere, twice
-at most, where its method is safe to repeat or nothing of it was sent."""
+"""The proxies of bench/faults, configured for the same job: requests to three servers over kept connections, each to
+the less busy of two random servers. Servers get a check every 500 ms if the proxy has checks. A server that fails five
+times pauses for a second. A connection and the first byte may each take one second. A request without an answer goes to
+another server, at most twice, if its method is safe to repeat or no byte of it was sent."""
 
 import hashlib
 import os
@@ -13,7 +13,7 @@ KEY = "box_00112233445566778899aabbccddeeff"
 
 
 class Proxy:
-    """One proxy at `port`, with `workers` workers, in a directory of its own."""
+    """One proxy at `port`, with `workers` workers, in its own directory."""
 
     name = None
     binary_name = None
@@ -141,7 +141,7 @@ backend api
 
 
 class Nginx(Proxy):
-    """It counts a 500 as a failure only where it repeats the request for it: see NginxRepeats."""
+    """Counts a 500 as a failure only if it repeats the request after it: see NginxRepeats."""
 
     name = binary_name = "nginx"
     repeats = "error timeout"
@@ -171,7 +171,7 @@ http {{
 
 
 class NginxRepeats(Nginx):
-    """Goes further than the job: a GET that was answered with 500 is sent to another server, too."""
+    """Goes further than the job: repeats a GET at another server also after an answer of 500."""
 
     name = "nginx-500"
     repeats = "error timeout http_500"

@@ -1,5 +1,5 @@
-"""Idle connections for the memory figures, and the origin that accepts WebSocket handshakes and holds them, and that
-takes uploads (with a Content-Length) to their end before it answers.
+"""Idle connections for the memory figures, and their origin. The origin accepts and holds WebSocket connections, and
+reads uploads (with a Content-Length) to their end before it answers.
 
     holder.py origin PORT                                             serves until its stdin ends
     holder.py hold KIND PORT HOST COUNT          KIND is plain, tls, h2, websocket (over TLS) or websocket-plain
@@ -30,14 +30,14 @@ def accept_key(head):
 
 
 class Peer:
-    """A connection to the origin: bytes of a head so far, or how much of a body is still to come."""
+    """A connection to the origin: the bytes of a head so far, or the number of body bytes still to come."""
 
     def __init__(self):
         self.head = bytearray()
         self.body_left = None
 
     def take(self, view):
-        """Consumes what came; returns what to send back."""
+        """Consumes received bytes; returns the bytes to send back."""
         out = b""
         while view:
             if self.body_left is not None:

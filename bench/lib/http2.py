@@ -1,4 +1,4 @@
-"""A small client of HTTP/2: GET requests on one connection, in batches, with no more than their requests need."""
+"""A small client of HTTP/2: GET requests on one connection, in batches. It implements only the part that these need."""
 
 import struct
 
@@ -12,13 +12,13 @@ def frame(kind, flags, stream, payload=b""):
 
 
 class Client:
-    """`stream` is a connection over which HTTP/2 was agreed."""
+    """`stream` is a connection that negotiated HTTP/2."""
 
     def __init__(self, stream, host):
         self.stream = stream
         self.next = 1
         self.buffer = b""
-        # GET, https, /, and the name, which goes into the table of the connection (RFC 7541, section 6.2.1).
+        # GET, https, /, and the name, which enters the table of the connection (RFC 7541, section 6.2.1).
         self.block = b"\x82\x87\x84\x41" + bytes((len(host),)) + host.encode()
         window = frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", (1 << 31) - 1 - 65535))
         stream.sendall(PREFACE + frame(SETTINGS, 0, 0) + window)
@@ -37,7 +37,7 @@ class Client:
             yield kind, flags, stream, payload
 
     def get(self, streams):
-        """Sends requests on as many streams at once, and returns when each has its whole 200."""
+        """Sends requests on that many streams at once, and returns once each has its whole 200."""
         waiting, out = set(), b""
         for _ in range(streams):
             out += frame(HEADERS, END_STREAM | END_HEADERS, self.next, self.block)

@@ -1,5 +1,5 @@
-"""Loads: each runs against one proxy for some seconds and says how many requests or bytes went through, and how long
-they took. All run on the load's core, beside the origin."""
+"""Loads: each runs against one proxy for some seconds and returns the number of requests and their latencies. All run
+on the load's core, beside the origin."""
 
 import re
 import signal
@@ -16,7 +16,7 @@ UNITS = {"us": 1.0, "ms": 1000.0, "s": 1e6, "m": 60e6}
 
 
 class LoadError(Exception):
-    """The load did not go through as it should: the sample does not count."""
+    """The load failed: the sample does not count."""
 
 
 def run(command, seconds):
@@ -36,7 +36,7 @@ def microseconds(text):
 
 
 def wrk_percentile(out, percent):
-    """Of the lines with latencies, which end in spaces where the unit is short; deviations are not alone on theirs."""
+    """Reads a line of latency, which ends in spaces if the unit is short. Lines of deviations have more columns."""
     found = re.search(rf"^ +{percent}% +(\S+) *$", out, re.M)
     if not found:
         raise LoadError(out[-600:])
@@ -112,7 +112,7 @@ def h2load(bench, proxy, seconds, path="/", connections=32, streams=10, body=Non
     done = int(counts[2])
     took = re.search(r"finished in ([\d.]+\w+),", out)
     statuses = re.search(r"status codes: (\d+) 2xx", out)
-    # Requests that were in flight when the time was over count as failed; there are at most as many as streams.
+    # h2load counts the requests in flight at the end as failed; they are at most as many as streams.
     if int(statuses[1]) < done or int(counts[3]) > connections * streams:
         raise LoadError(out[-800:])
     durations = sorted(int(line.split()[2]) for line in log.read_text().splitlines() if line.count("\t") == 2)
@@ -128,7 +128,7 @@ def h2load(bench, proxy, seconds, path="/", connections=32, streams=10, body=Non
 
 
 def handshakes(bench, proxy, seconds, threads=4):
-    """A full TLS handshake and one request on each connection, which is closed then."""
+    """A full TLS handshake and one request on each connection, which then closes."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

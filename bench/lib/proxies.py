@@ -1,6 +1,6 @@
-"""The proxies that are compared, each configured for the same work: plain HTTP/1.1, TLS with HTTP/1.1 and HTTP/2, the
-Host routed by name to one origin over kept connections, the public Host passed on, an access line for each request to
-a file, one worker."""
+"""The compared proxies, each configured for the same work with one worker: plain HTTP/1.1, and TLS with HTTP/1.1 and
+HTTP/2. The Host selects one origin over kept connections, and reaches it unchanged. A file gets an access line for each
+request."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ import time
 
 DOMAIN = "preview.box.localhost"
 API = "api.boxes.localhost"
-# A limit that is looked at and never reached, in requests a second.
+# A limit that proxies check and never reach, in requests a second.
 API_RATE = 900000
 PROXY_CORE, LOAD_CORE = "0", "1"
 # Idle connections must outlive a measurement.
@@ -41,7 +41,7 @@ class Proxy:
         raise NotImplementedError
 
     def configure(self):
-        """Writes what the proxy needs into self.dir; returns its command."""
+        """Writes the configuration into self.dir; returns the command."""
         raise NotImplementedError
 
     def start(self):
@@ -94,7 +94,7 @@ class Proxy:
         for pid in self.pids():
             try:
                 lines = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-            except OSError:  # a process that was on its way out
+            except OSError:  # the process has ended
                 continue
             for line in lines:
                 if line.startswith("Pss:"):
@@ -102,7 +102,7 @@ class Proxy:
         return total
 
     def prepare(self):
-        """What is left to do once it runs."""
+        """Setup that needs the running proxy."""
 
 
 def first_line(*command):
@@ -261,7 +261,7 @@ http {{
 
 
 class NginxBuffered(Nginx):
-    """nginx with its log written 64 KiB at a time: not its default, but what a busy site may set."""
+    """nginx that writes its log 64 KiB at a time: not its default, but a usual setting of busy sites."""
 
     name = "nginx-buflog"
     log_options = " buffer=64k flush=1s"

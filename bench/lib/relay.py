@@ -1,4 +1,4 @@
-"""A relay of bytes between the edge and an engine or a control plane, which notes when calls were under way there."""
+"""A relay of bytes between the edge and an engine or a control plane. It records the times of calls."""
 
 import contextlib
 import socket
@@ -15,7 +15,7 @@ class Call:
 
 
 class Relay:
-    """Listens at `listener` (a socket that listens) and hands each connection on to what connect() gives."""
+    """Accepts from `listener` (a listening socket) and relays each connection to a socket of connect()."""
 
     def __init__(self, listener, connect):
         self.listener, self.connect = listener, connect
@@ -24,7 +24,7 @@ class Relay:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def take(self):
-        """The calls since the last take, without the subscription to events, which never ends."""
+        """The calls since the last take. The subscription to events is left out: it never ends."""
         with self.lock:
             calls, self.calls = self.calls, [c for c in self.calls if not c.answered]
         return [c for c in calls if c.answered and b"/events" not in c.line]
@@ -77,7 +77,7 @@ class Relay:
 
 
 def covered(intervals, begin, end):
-    """How much of begin..end lies in any of the intervals."""
+    """The length of the part of begin..end that lies in any of the intervals."""
     total, at = 0, begin
     for first, last in sorted(intervals):
         first, last = max(first, at), min(last, end)

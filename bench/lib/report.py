@@ -1,9 +1,9 @@
-"""From samples to the table and the JSON."""
+"""Makes tables and JSON of samples."""
 
 import os
 import statistics
 
-# Names of the builds of boxedge among the proxies: none is another proxy to be compared with.
+# Names of the builds of boxedge among the proxies: not among "the best other".
 BUILDS = ["boxedge"]
 
 
@@ -21,7 +21,7 @@ def spread(values, digits):
 
 
 def ratios(samples, of, to, key):
-    """of/to, round by round: rounds are interleaved, so that what disturbs one disturbs its neighbour."""
+    """of/to, round by round: rounds are interleaved, so a disturbance affects neighbours alike."""
     other = {s["round"]: s[key] for s in samples[to]}
     return [s[key] / other[s["round"]] for s in samples[of] if s["round"] in other]
 
@@ -58,7 +58,7 @@ def table(case, samples):
 
 
 def judge(case, samples):
-    """What the case's targets say of boxedge, as lines; empty where there is none or boxedge was not measured."""
+    """Lines that compare boxedge with the case's targets; empty without targets or samples of boxedge."""
     if not samples.get("boxedge"):
         return []
     lines = []

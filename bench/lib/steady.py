@@ -1,4 +1,4 @@
-"""One connection whose requests come one after another: the load of `bench/cost`, which is the same each time.
+"""One connection with one request after another: the load of `bench/cost`, the same in each run.
 
     steady.py KIND PORT HOST WARM COUNT STREAMS [FIELD]               KIND is plain, tls or h2
 

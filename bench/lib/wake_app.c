@@ -1,8 +1,8 @@
 /*
- * The app in the boxes of bench/wake. It answers every request with times of CLOCK_MONOTONIC in nanoseconds,
- * which is one clock for everything on a machine: when it began, since when it listens, and when it last ran
- * again after it had been frozen. Listens on PORT of all addresses, DELAY_MS after its start. With ONLY_BEGIN
- * it says when it began, and ends.
+ * The app in the boxes of bench/wake. It answers every request with times in nanoseconds of CLOCK_MONOTONIC,
+ * which all processes of a machine share: of its start, of the start of listening, and of its last thaw. It
+ * listens on PORT of all addresses, DELAY_MS after its start. With ONLY_BEGIN it prints the time of its start
+ * and ends.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -32,8 +32,8 @@ static long number(const char *name, long otherwise)
     return text != NULL ? strtol(text, NULL, 10) : otherwise;
 }
 
-/* A tick that was due while the process was frozen comes at the moment at which it runs again; one that comes
- * by half a tick too late is such a tick. */
+/* A tick that was due while the process was frozen comes at the thaw: a tick that is late by half a tick
+ * marks a thaw. */
 static void *watch(void *arg)
 {
     const int64_t tick = number("TICK_MS", 200) * 1000000;

@@ -1,4 +1,4 @@
-"""The kinds of boxes whose wakes bench/wake measures: each makes sleeping boxes behind an edge, again and again."""
+"""The kinds of boxes for bench/wake. Each makes sleeping boxes behind an edge, repeatedly."""
 
 import contextlib
 import json
@@ -17,17 +17,17 @@ from relay import Relay, covered
 HERE = pathlib.Path(__file__).resolve().parent
 APP = HERE / "wake_app.c"
 USER = "nobody" if os.geteuid() == 0 else ""
-# Boxes of process-freeze, which fall asleep together: the edge does not look for idle ones more often than once a second.
+# Boxes of process-freeze, which fall asleep together: the edge looks for idle ones once a second.
 FROZEN_AT_ONCE = 200
-# Containers are put to sleep together, and woken one by one after a while in seconds. The edge looks at a stopping
-# container four times a second, and leaves one that has just ended alone for half a second, which is no part of other
-# wakes. A frozen program is to miss a tick, by which it sees that it was frozen.
+# Containers fall asleep together and wake one by one, after a pause in seconds. The edge checks a stopping container
+# four times a second, and leaves one that has just ended alone for half a second; other wakes have no such delay. A
+# frozen program must miss a tick, which shows it that it was frozen.
 CONTAINERS_AT_ONCE = 8
 QUIET_STOPPED, QUIET_PAUSED = 1.2, 0.05
 
 
 class Skipped(Exception):
-    """This kind cannot be measured here; the sentence says why."""
+    """This kind cannot be measured here; the sentence has the reason."""
 
 
 def build_app(directory):
@@ -61,7 +61,7 @@ def until(predicate, what, seconds=60):
 
 
 def edge_at(directory, **config):
-    """An edge with one worker that is as an operator's: with an access log, in a file."""
+    """An edge with one worker and, as in operation, an access log in a file."""
     settings = {
         "log": {"access": str(directory / "access.log")}, "limits": {"connections_per_client": 0},
         "wake": {"per_client": 0}, "timeouts": {"drain": "1s"}, **config,
@@ -70,8 +70,8 @@ def edge_at(directory, **config):
 
 
 def ask(edge, host):
-    """A request on a fresh connection: when its first byte was sent, when the first byte of the answer came (both in
-    nanoseconds), and what the app says."""
+    """A request on a fresh connection: the times of its first byte and of the first byte of the answer (both in
+    nanoseconds), and the app's answer."""
     with socket.create_connection(("127.0.0.1", edge.port["plain"]), timeout=60) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         request = f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
@@ -88,8 +88,8 @@ def ask(edge, host):
 
 
 def sample(answer, others, resumed, listening):
-    """One wake in milliseconds. `others`: when the provider or the app was at work; `resumed`: when the provider was
-    asked, or the box ran; `listening`: since when the port listened (None: all the time)."""
+    """One wake in milliseconds. `others`: the intervals of work of the provider and the app; `resumed`: the time of the
+    request to the provider, or of the start of the box; `listening`: the start of listening (None: always)."""
     if not answer.woken:
         raise RuntimeError("the box had not slept")
     total = answer.end - answer.begin
@@ -109,7 +109,7 @@ def running(edge, host, count):
 
 
 def spawns(program, count):
-    """How long it takes to start the program, and nothing else: what each start of a process needs."""
+    """The time of a mere start of the program, which each start of a process needs."""
     took = []
     for _ in range(count):
         begin = time.monotonic_ns()
@@ -119,14 +119,14 @@ def spawns(program, count):
 
 
 def process_box(program, name, port, **more):
-    # Of two words: one alone would be for the shell, whose own start is none of the edge's.
+    # Two words: the shell would run a single one, and its start is not the edge's.
     box = {"id": name, "command": [str(program), name], "directory": "/", "ports": [port], "user": USER, **more}
     return {key: value for key, value in box.items() if value != ""}
 
 
 @contextlib.contextmanager
 def process_stop(directory, program):
-    """The box is a program that is started: the edge's share is all but the program's own time until it listens."""
+    """The box is a program that starts: the edge's share is all but the program's own time until it listens."""
     port = PORTS.take()
     with edge_at(directory, processes=[process_box(program, "app", port)]) as edge:
         host = edge.create_preview(port, "app")
@@ -145,7 +145,7 @@ def process_stop(directory, program):
 
 @contextlib.contextmanager
 def process_freeze(directory, program):
-    """The box is a frozen program: all of the time is the edge's (and the kernel's, which thaws it)."""
+    """The box is a frozen program: all of the time belongs to the edge, and to the kernel, which thaws it."""
     ports = [PORTS.take() for _ in range(FROZEN_AT_ONCE)]
     boxes = [process_box(program, f"app-{port}", port, idle="10ms", idle_action="freeze") for port in ports]
     with edge_at(directory, processes=boxes) as edge:
@@ -159,7 +159,7 @@ def process_freeze(directory, program):
         def wake():
             if not asleep:
                 until(lambda: all(state == "paused" for box, state in states(edge).items() if box in hosts), "all asleep")
-                time.sleep(0.5)  # so that each has missed a tick, by which it sees that it was frozen
+                time.sleep(0.5)  # each must miss a tick, which shows it that it was frozen
                 asleep.extend(hosts.values())
             answer = ask(edge, asleep.pop())
             return sample(answer, [], answer.app["thawed"], answer.app["thawed"])
@@ -179,8 +179,8 @@ def engine_call(path, target):
 
 @contextlib.contextmanager
 def container(directory, sleep, started):
-    """The box is a container; what the engine takes to answer is not the edge's, nor the program's time until it
-    listens. `sleep`: what the engine is asked for to put it to sleep."""
+    """The box is a container. The edge's share excludes the time of the engine's answers and the program's time until it
+    listens. `sleep`: the engine's call that puts the container to sleep."""
     podman.SOURCE = APP
     with contextlib.ExitStack() as stack:
         try:
@@ -245,7 +245,7 @@ def container_stop(directory, _program):
 
 @contextlib.contextmanager
 def control_plane_box(directory, program):
-    """The box is a control plane's, and always listens: all that it has to do is to say so."""
+    """The box belongs to a control plane and always listens: the control plane only has to answer so."""
     with contextlib.ExitStack() as stack:
         try:
             place = stack.enter_context(control_plane.BoxAddresses(1))[0]

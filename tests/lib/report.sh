@@ -1,7 +1,7 @@
 # Sections, counts and the last line of tests/run. Sourced by bash.
 #
-# A part is a command whose output goes to a log file; the log's end is shown where the part fails. What a part
-# counted is read from its log by a function of this file, so that the last line sums up tests and not commands.
+# A part is a command with its output in a log file. If the part fails, the end of the log is printed. A function of
+# this file reads the counts of a part from its log, so that the last line sums up tests and not commands.
 
 passed=0
 failed=0
@@ -20,7 +20,7 @@ add_counts() {
     printf '   %d passed, %d failed, %d skipped\n' "$1" "$2" "$3"
 }
 
-# The number before a word in pytest's last line ("3 failed, 40 passed in 9.1s"); 0 where the word is not there.
+# The number before a word in pytest's last line ("3 failed, 40 passed in 9.1s"); 0 without that word.
 pytest_number() {
     local number
     number=$(grep -E '^=*.* in [0-9.]+s' "$2" | tail -1 | grep -oE "[0-9]+ $1" | grep -oE '^[0-9]+' | head -1)
