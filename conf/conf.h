@@ -253,17 +253,18 @@ typedef struct conf {
     } limits;
 
     struct {
-        uint32_t handshake;    /* TLS, from accept */
-        uint32_t head;         /* from a request's first byte to the end of its head */
-        uint32_t body_idle;    /* between reads of a request body */
-        uint32_t origin_queue; /* wait for an origin connection within the limits of its client and box */
-        uint32_t write_idle;   /* a client that takes no byte in this time is cut */
-        uint32_t keep_alive;   /* between requests */
-        uint32_t connect;      /* to an origin */
-        uint32_t first_byte;   /* from the request's end to the response's first byte */
-        uint32_t pool_idle;    /* maximum idle time of a pooled origin connection */
-        uint32_t drain;        /* on SIGTERM */
-        uint32_t heartbeat;    /* a worker without a heartbeat in this time is killed */
+        uint32_t handshake;     /* TLS, from accept */
+        uint32_t head;          /* from a request's first byte to the end of its head */
+        uint32_t body_idle;     /* between reads of a request body */
+        uint32_t origin_queue;  /* wait for an origin connection within the limits of its client and box */
+        uint32_t write_idle;    /* a client that takes no byte in this time is cut */
+        uint32_t keep_alive;    /* between requests */
+        uint32_t connect;       /* to an origin */
+        uint32_t first_byte;    /* from the request's end to the response's first byte */
+        uint32_t pool_idle;     /* maximum idle time of a pooled origin connection */
+        uint32_t drain;         /* on SIGTERM */
+        uint32_t drain_tunnels; /* on a reload or an upgrade */
+        uint32_t heartbeat;     /* a worker without a heartbeat in this time is killed */
     } timeouts;
 
     conf_box_t *boxes;

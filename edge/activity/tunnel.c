@@ -18,6 +18,8 @@
 #define CLOSE_SERVICE_RESTART 1012
 /* Policy Violation: the client may no longer see the preview. */
 #define CLOSE_POLICY 1008
+/* Tunnels that live on beside a successor close within this time before their end. */
+#define LAST_MS 60000
 
 typedef struct tunnel {
     list_t link; /* in context_t.tunnels */
@@ -161,16 +163,35 @@ static void drain_expired(loop_timer_t *timer)
         tunnel->closing = true;
 }
 
+/* In thousandths of a period, the same for a tunnel each time. */
+static uint32_t place_in_period(const exchange_t *ex)
+{
+    uint32_t hash = 0;
+    for (size_t i = 0; i < sizeof(ex->request_id) && ex->request_id[i] != '\0'; i++)
+        hash = hash * 31 + (unsigned char)ex->request_id[i];
+    return hash % 1000;
+}
+
+/* Clients must not return all at once: from a quarter to about four fifths of the drain period, or within the
+ * last minute. */
+static uint32_t drain_delay(const exchange_t *ex)
+{
+    const context_t *context = ex->context;
+    uint64_t place = place_in_period(ex), now = loop_now(context->loop);
+    uint32_t period = context->conf->timeouts.drain;
+    if (context->tunnels_until_ms == 0)
+        return (uint32_t)(period / 4 + period * place * 7 / 13000);
+    uint64_t left = context->tunnels_until_ms > now ? context->tunnels_until_ms - now : 0;
+    uint64_t spread = left < 2 * (uint64_t)LAST_MS ? left / 2 : LAST_MS;
+    return (uint32_t)(left - spread + spread * place * 9 / 10000);
+}
+
 void tunnel_drain(exchange_t *ex)
 {
     tunnel_t *tunnel = ex->tunnel;
-    if (ex->state != EXCHANGE_TUNNEL || ex->response_complete || loop_timer_running(&tunnel->timer))
+    if (ex->state != EXCHANGE_TUNNEL || ex->response_complete || tunnel->closing || tunnel->left)
         return;
-    /* From a quarter to about four fifths of the period, in eight steps, so that not all clients return at
-     * once. */
-    uint32_t step = (uint32_t)ex->request_id[0] & 7;
-    uint32_t period = ex->context->conf->timeouts.drain;
-    loop_timer_start(ex->context->loop, &tunnel->timer, period / 4 + period * step / 13, drain_expired);
+    loop_timer_start(ex->context->loop, &tunnel->timer, drain_delay(ex), drain_expired);
 }
 
 static void word_expired(loop_timer_t *timer)
@@ -295,4 +316,22 @@ void tunnels_close_expired(context_t *context)
 {
     uint64_t now = loop_wall_us(context->loop) / 1000000;
     close_doomed(context, is_expired, &now, "expired");
+}
+
+/* ---- a worker that drains ---- */
+
+void tunnels_drain(context_t *context)
+{
+    list_t *all = &context->tunnels;
+    for (list_t *at = all->next; at != NULL && at != all; at = at->next)
+        tunnel_drain(CONTAINER_OF(tunnel_t, link, at)->ex);
+}
+
+void tunnels_mark_clients(context_t *context)
+{
+    list_t *all = &context->tunnels, *clients = &context->clients;
+    for (list_t *at = clients->next; at != clients; at = at->next)
+        CONTAINER_OF(client_t, link, at)->tunnelled = false;
+    for (list_t *at = all->next; at != NULL && at != all; at = at->next)
+        CONTAINER_OF(tunnel_t, link, at)->ex->client->tunnelled = true;
 }

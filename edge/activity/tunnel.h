@@ -11,8 +11,9 @@
 MUST_USE bool tunnel_judge_head(exchange_t *ex);
 /* Opens the tunnel that the head announces: from here on, the box's bytes are frames. No-op without one. */
 void tunnel_response_head(exchange_t *ex);
-/* The edge prepares for its end: closes the tunnel with code 1012 between two frames, at a time spread over
- * the drain period. No-op without a tunnel, and if it closes already. */
+/* The worker prepares for its end: closes the tunnel with code 1012 between two frames, at a time spread over
+ * the drain period, or over the last minute before context_t.tunnels_until_ms. Called again, it follows the
+ * new time. No-op without a tunnel, and if it closes already. */
 void tunnel_drain(exchange_t *ex);
 /* The exchange is answered, cut, or ends: stops the tunnel's timer. No-op without a tunnel. */
 void tunnel_leave(exchange_t *ex);
@@ -45,5 +46,10 @@ void tunnels_close_blocked(context_t *context);
 void tunnels_close_outdated(context_t *context);
 /* Tunnels whose preview has expired. */
 void tunnels_close_expired(context_t *context);
+
+/* Calls tunnel_drain for all. */
+void tunnels_drain(context_t *context);
+/* Sets client_t.tunnelled of all clients. */
+void tunnels_mark_clients(context_t *context);
 
 #endif

@@ -168,8 +168,9 @@ static json_t *child_json(const shm_child_t *child, uint64_t now_ms)
 
 static json_t *worker_json(shm_t *shm, unsigned index, uint64_t now_ms)
 {
-    counters_t *counters = shm_counters(shm, index);
-    json_t *json = child_json(shm_worker(shm, index), now_ms);
+    unsigned number = shm_worker_find(shm, index);
+    counters_t *counters = shm_counters(shm, number);
+    json_t *json = child_json(shm_worker(shm, number), now_ms);
     json_object_set_new(json, "worker", json_integer((json_int_t)index));
 #define FIGURE(name)                                                                                         \
     json_object_set_new(                                                                                     \
@@ -230,7 +231,8 @@ static void status_answer(exchange_t *ex, admin_job_t *job)
     uint64_t now_ms = clock_now_ms();
     json_t *workers = json_array();
     for (unsigned i = 0; i < conf->workers && i < SHM_WORKERS_MAX; i++)
-        json_array_append_new(workers, worker_json(admin->shm, i, now_ms));
+        if (shm_worker_find(admin->shm, i) < SHM_WORKERS_MAX)
+            json_array_append_new(workers, worker_json(admin->shm, i, now_ms));
     json_t *body = json_pack(
         "{s:s,s:o,s:o,s:I,s:i,s:o,s:o,s:o,s:o,s:o}", "version", BOXEDGE_VERSION, "node",
         json_path(conf->node), "configuration", json_absolute_path(conf->source), "configuration_generation",

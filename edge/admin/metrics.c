@@ -34,33 +34,34 @@ static void sums(FILE *out, const metrics_input_t *input)
 #undef X
 }
 
-typedef uint64_t (*worker_value_t)(const metrics_input_t *input, unsigned index);
+/* Of the worker with that number. */
+typedef uint64_t (*worker_value_t)(const metrics_input_t *input, unsigned number);
 
-static uint64_t worker_up(const metrics_input_t *input, unsigned index)
+static uint64_t worker_up(const metrics_input_t *input, unsigned number)
 {
-    uint32_t state = atomic_load_explicit(&shm_worker(input->shm, index)->state, memory_order_relaxed);
+    uint32_t state = atomic_load_explicit(&shm_worker(input->shm, number)->state, memory_order_relaxed);
     return state == SHM_READY;
 }
 
-static uint64_t worker_restarts(const metrics_input_t *input, unsigned index)
+static uint64_t worker_restarts(const metrics_input_t *input, unsigned number)
 {
-    return load(&shm_worker(input->shm, index)->restarts);
+    return load(&shm_worker(input->shm, number)->restarts);
 }
 
-static uint64_t worker_heartbeat_age(const metrics_input_t *input, unsigned index)
+static uint64_t worker_heartbeat_age(const metrics_input_t *input, unsigned number)
 {
-    uint64_t beat = load(&shm_worker(input->shm, index)->heartbeat_ms);
+    uint64_t beat = load(&shm_worker(input->shm, number)->heartbeat_ms);
     return beat != 0 && input->now_ms > beat ? input->now_ms - beat : 0;
 }
 
-static uint64_t worker_connections(const metrics_input_t *input, unsigned index)
+static uint64_t worker_connections(const metrics_input_t *input, unsigned number)
 {
-    return load(&shm_counters(input->shm, index)->connections_open);
+    return load(&shm_counters(input->shm, number)->connections_open);
 }
 
-static uint64_t worker_exchanges(const metrics_input_t *input, unsigned index)
+static uint64_t worker_exchanges(const metrics_input_t *input, unsigned number)
 {
-    return load(&shm_counters(input->shm, index)->exchanges_total);
+    return load(&shm_counters(input->shm, number)->exchanges_total);
 }
 
 /* One figure of each configured worker. */
@@ -68,8 +69,11 @@ static void each_worker(FILE *out, const metrics_input_t *input, const char *nam
                         const char *help, worker_value_t value)
 {
     head(out, name, type, help);
-    for (unsigned i = 0; i < input->workers && i < SHM_WORKERS_MAX; i++)
-        fprintf(out, PREFIX "%s{worker=\"%u\"} %llu\n", name, i, (unsigned long long)value(input, i));
+    for (unsigned i = 0; i < input->workers && i < SHM_WORKERS_MAX; i++) {
+        unsigned number = shm_worker_find(input->shm, i);
+        fprintf(out, PREFIX "%s{worker=\"%u\"} %llu\n", name, i,
+                (unsigned long long)(number < SHM_WORKERS_MAX ? value(input, number) : 0));
+    }
 }
 
 static void workers(FILE *out, const metrics_input_t *input)

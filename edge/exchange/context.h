@@ -28,7 +28,7 @@ typedef struct tls tls_t;
 typedef struct context context_t;
 
 struct context {
-    unsigned index; /* of the worker */
+    unsigned index; /* of the worker's slot in `shm` */
     loop_t *loop;
     const pipeline_t *pipeline;
     conf_t *conf; /* the current snapshot; an exchange that waits takes its own reference */
@@ -43,6 +43,7 @@ struct context {
     uint64_t relief_ms;        /* when relief.h last looked */
     bool relieving;            /* relief.h is ending exchanges */
     bool draining;
+    uint64_t tunnels_until_ms; /* draining: tunnels live on until then (loop_now); 0: for timeouts.drain */
 
     /* Connections of clients. */
     tls_t *tls;

@@ -8,7 +8,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-/* name, Prometheus type, one line of help. */
+/* name, Prometheus type, one line of help. New ones go at the end: after an upgrade, old workers write the
+ * counters that they know into the same segment (SHM_LAYOUT). */
 #define COUNTERS(X)                                                                                          \
     X(connections_total, "counter", "Client connections accepted")                                           \
     X(connections_open, "gauge", "Client connections open now")                                              \
@@ -71,13 +72,13 @@ static const uint32_t counters_wake_bounds_ms[COUNTERS_WAKE_BUCKETS - 1] = {
 #define COUNTERS_HTTP2_CODES 14
 
 typedef struct counters {
+    _Atomic uint64_t wake_waits[COUNTERS_WAKE_BUCKETS]; /* each counted in one bucket */
+    _Atomic uint64_t wake_waits_ms;                     /* sum of the waits, in ms */
+    /* Connections of clients that ended with that code. */
+    _Atomic uint64_t http2_errors[COUNTERS_HTTP2_CODES];
 #define X(name, type, help) _Atomic uint64_t name;
     COUNTERS(X)
 #undef X
-    _Atomic uint64_t wake_waits[COUNTERS_WAKE_BUCKETS]; /* each counted in one bucket */
-    _Atomic uint64_t wake_waits_ms;                     /* sum of the waits, in ms */
-    _Atomic uint64_t
-        http2_errors[COUNTERS_HTTP2_CODES]; /* connections of clients that ended with that code */
 } counters_t;
 
 /* The owner is the only writer, so a plain load and store suffice; no locked instruction. */

@@ -1,8 +1,12 @@
 /*
- * The memory segment that all processes of one edge share. The supervisor makes it before the first fork; it
- * is anonymous and vanishes with the last process. Everything in it is atomic, and each cell has one owner
- * (the only writer) unless stated otherwise. The supervisor wipes the remains of a dead worker
- * (shm_worker_wipe) before its successor starts.
+ * The memory segment that all processes of one edge share, and those of the edges that an upgrade joins: the
+ * new binary and the old ones, whose workers still carry tunnels. The first supervisor makes it before the
+ * first fork. It is a memory file without a name, and vanishes with the last process. Everything in it is
+ * atomic, and each cell has one owner (the only writer) unless stated otherwise. The supervisor wipes the
+ * remains of a dead worker (shm_worker_wipe) before its successor starts.
+ *
+ * A shm_t is the view of one edge: it finds that edge's controller and runner. Workers of all edges have
+ * slots of their own.
  */
 #ifndef BOXEDGE_SHM_H
 #define BOXEDGE_SHM_H
@@ -22,8 +26,14 @@
 #include "tabs.h"
 #include "tls.h"
 
-/* Worker slots in the segment; `workers` in the configuration is at most this. */
+/* Worker slots in the segment, for all edges; `workers` in the configuration is at most this. */
 #define SHM_WORKERS_MAX 256
+/* Edges at a time: one that serves, two old ones with tunnels, and one that starts. */
+#define SHM_EDGES_MAX 4
+/* Raised whenever programs before and after a change must not share a segment: another meaning of its cells,
+ * or of the messages between a controller and workers (process.h). Sizes are compared by themselves. Counters
+ * are only added at the end of COUNTERS, which needs no other number. */
+#define SHM_LAYOUT 1
 
 typedef struct shm shm_t;
 
@@ -43,6 +53,15 @@ typedef struct shm_child {
     _Atomic uint64_t restarts;     /* number of processes that replaced a dead one here */
 } shm_child_t;
 
+/* One edge: a supervisor and its children. Owner: that supervisor. */
+typedef struct shm_edge {
+    _Atomic int32_t pid;               /* of the supervisor; 0: no edge. Taken by compare-and-swap */
+    _Atomic uint32_t number;           /* the first is 1 */
+    _Atomic uint64_t since_s;          /* wall time when it began to serve; 0: not yet */
+    _Atomic uint64_t tunnels_until_ms; /* CLOCK_MONOTONIC when its last tunnels end; 0: it serves */
+    _Atomic uint64_t version[4];       /* of the program; padded with NULs */
+} shm_edge_t;
+
 /* Wake counts of this edge's successive controllers. Owner: the controller. */
 typedef struct shm_wakes {
     _Atomic uint64_t boxes;    /* awaited now, or with a remembered failure */
@@ -52,7 +71,18 @@ typedef struct shm_wakes {
 
 /* `seed` (16 random bytes) keys the hash of client addresses. Returns NULL and sets errno on failure. */
 shm_t *shm_new(const uint8_t seed[16]);
+/* Joins the segment in `fd` (shm_fd of another edge) as one more edge, and takes `fd` over. Returns NULL with
+ * errno, and leaves `fd` open: EPROTO if it has another layout, EUSERS if it has SHM_EDGES_MAX edges. */
+shm_t *shm_attach(int fd);
+/* The memory file, for a successor; -1: it has none, because files of that size are not allowed. */
+int shm_fd(const shm_t *shm);
+/* The edge ends: frees its slots for others. shm_free alone leaves them to be found by its death. */
+void shm_leave(shm_t *shm);
 void shm_free(shm_t **shm);
+
+/* Entry `i`, below SHM_EDGES_MAX, of the edges. */
+const shm_edge_t *shm_edge(const shm_t *shm, unsigned i);
+shm_edge_t *shm_own_edge(shm_t *shm);
 
 /* The counter of store changes. A process that changes the store bumps it (shm_epoch_bump). */
 const _Atomic uint64_t *shm_epoch(const shm_t *shm);
@@ -64,8 +94,22 @@ tabs_t *shm_tabs(shm_t *shm);
 /* Boxes whose deletion the controller does not know yet. */
 doubts_t *shm_doubts(shm_t *shm);
 
-/* `index` must be below SHM_WORKERS_MAX (asserted). */
+/*
+ * The slots of workers. `index` is the number of a slot, below SHM_WORKERS_MAX (asserted), except where it is
+ * called the index of a worker in its edge.
+ *
+ * shm_worker_take takes a slot for worker `index` of this edge, and wipes the remains of an edge that was
+ * killed. False: none is free. shm_worker_give wipes and frees it. shm_worker_find returns the slot of this
+ * edge's worker `index`; SHM_WORKERS_MAX: it has none. shm_worker_retire: the slot keeps its process, which
+ * is no longer the worker of any index. shm_worker_edge is the number of the edge that has the slot; 0: none.
+ */
+MUST_USE bool shm_worker_take(shm_t *shm, unsigned index, unsigned *taken);
+void shm_worker_give(shm_t *shm, unsigned index);
+unsigned shm_worker_find(const shm_t *shm, unsigned index);
+void shm_worker_retire(shm_t *shm, unsigned index);
+uint32_t shm_worker_edge(const shm_t *shm, unsigned index);
 shm_child_t *shm_worker(shm_t *shm, unsigned index);
+/* Of this edge. */
 shm_child_t *shm_controller(shm_t *shm);
 shm_child_t *shm_runner(shm_t *shm);
 counters_t *shm_counters(shm_t *shm, unsigned index);

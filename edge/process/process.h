@@ -33,16 +33,16 @@ typedef enum process_message {
                           for origins, and one listening socket for each listener, in order */
     PROCESS_CONF_DONE, /* to the supervisor: the swap took place. value: the generation */
     PROCESS_LOG,   /* to workers: write access lines to descriptor [0] from now on; without one, write none */
-    PROCESS_DRAIN, /* to workers and the controller: finish and end. value 1: the listening sockets live on in
-                      another edge, which accepts the connections in their queues. From the controller to the
-                      supervisor: drain everything, as SIGTERM does */
+    PROCESS_DRAIN, /* to workers and the controller: finish and end. value: PROCESS_DRAIN_*, or'ed; a repeated
+                      message without PROCESS_DRAIN_KEEPS_TUNNELS ends the tunnels too. From the controller to
+                      the supervisor: drain everything, as SIGTERM does */
     PROCESS_RELOAD,        /* controller to supervisor: reload, as SIGHUP does */
     PROCESS_RELOAD_RESULT, /* to the controller. value: 1 done, 0 refused; bytes: the errors, as lines */
-    PROCESS_LINK,   /* to the controller: descriptor [0] is the channel to worker `value`; to a worker and to
-                       the runner: descriptor [0] is the channel to the controller */
+    PROCESS_LINK, /* to the controller: descriptor [0] is the channel to the worker with number `value`; to a
+                     worker and to the runner: descriptor [0] is the channel to the controller */
     PROCESS_RUNNER, /* to the controller: descriptor [0] is the channel to the runner; runner_message.h has
                        its messages */
-    PROCESS_WORKER_DIED, /* to the controller: worker `value` died (free its reader slots) */
+    PROCESS_WORKER_DIED, /* to the controller: the worker with number `value` died (free its reader slots) */
     PROCESS_TUNNELS,     /* controller to workers: end the open tunnels that the bytes select. "preview
                             <id>-<port>": those admitted by a version of the preview below `value`; "previews":
                             those whose preview changed since it admitted them (sent in place of lost messages);
@@ -69,10 +69,18 @@ typedef enum process_message {
                          answer as for PROCESS_PREVIEW */
 } process_message_t;
 
+/* The listening sockets live on in another process, which accepts the connections in their queues. */
+#define PROCESS_DRAIN_OTHERS_ACCEPT 1u
+/* Open tunnels live on until they end, at most for timeouts.drain_tunnels. */
+#define PROCESS_DRAIN_KEEPS_TUNNELS 2u
+/* No controller will come back for waiting requests. */
+#define PROCESS_DRAIN_NO_CONTROLLER 4u
+
 /* The callee owns everything except `shm`. */
 typedef struct worker_args {
-    unsigned index;
-    conf_t *conf; /* one reference */
+    unsigned index;  /* in its edge */
+    unsigned number; /* of its slot in `shm` */
+    conf_t *conf;    /* one reference */
     shm_t *shm;
     int supervisor_fd;
     int controller_fd;     /* -1: none yet, PROCESS_LINK brings one */
@@ -91,7 +99,8 @@ typedef struct controller_args {
     conf_t *conf; /* one reference */
     shm_t *shm;
     int supervisor_fd;
-    int worker_fds[SHM_WORKERS_MAX]; /* channels to the workers; -1: none yet, PROCESS_LINK brings one */
+    int worker_fds[SHM_WORKERS_MAX]; /* channels to the workers by number; -1: none yet, PROCESS_LINK brings
+                                        one */
     bool runner_lives; /* a runner existed before this controller: process boxes may be running */
     int admin_fd;      /* Unix socket at conf->admin_socket, listening, non-blocking, 0660 */
 } controller_args_t;

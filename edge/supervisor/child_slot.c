@@ -17,7 +17,8 @@
 
 void child_init(child_slot_t *child, shm_t *shm, child_kind_t kind, unsigned index)
 {
-    *child = (child_slot_t){.kind = kind, .index = index, .state = CHILD_EMPTY, .fd = -1};
+    *child = (child_slot_t){
+        .kind = kind, .index = index, .number = CHILD_NO_NUMBER, .state = CHILD_EMPTY, .fd = -1, .shm = shm};
     switch (kind) {
     case CHILD_CONTROLLER:
         child->slot = shm_controller(shm);
@@ -28,9 +29,21 @@ void child_init(child_slot_t *child, shm_t *shm, child_kind_t kind, unsigned ind
         snprintf(child->name, sizeof(child->name), "runner");
         break;
     case CHILD_WORKER:
-        child->slot = shm_worker(shm, index);
         snprintf(child->name, sizeof(child->name), "worker %u", index);
     }
+}
+
+bool child_take_number(child_slot_t *child)
+{
+    assert(child->kind == CHILD_WORKER);
+    if (child->number != CHILD_NO_NUMBER)
+        return true;
+    if (!shm_worker_take(child->shm, child->index, &child->number)) {
+        errno = EUSERS;
+        return false;
+    }
+    child->slot = shm_worker(child->shm, child->number);
+    return true;
 }
 
 void child_set_state(child_slot_t *child, child_state_t state)
@@ -47,6 +60,11 @@ void child_set_state(child_slot_t *child, child_state_t state)
     /* A child without a process is EMPTY or WAITING, and vice versa. */
     assert((state == CHILD_EMPTY || state == CHILD_WAITING) == (child->pid == 0));
     child->state = state;
+    if (state == CHILD_EMPTY && child->number != CHILD_NO_NUMBER) {
+        shm_worker_give(child->shm, child->number);
+        child->number = CHILD_NO_NUMBER;
+        child->slot = NULL;
+    }
 }
 
 static int compare_fds(const void *a, const void *b)
@@ -119,6 +137,7 @@ void child_buried(child_slot_t *child)
 {
     child->pid = 0;
     child->killed = false;
+    child->keeps_tunnels = false;
     child->lost = 0;
     if (child->fd >= 0)
         close(child->fd);

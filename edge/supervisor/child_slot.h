@@ -24,10 +24,12 @@ typedef enum child_kind { CHILD_WORKER, CHILD_CONTROLLER, CHILD_RUNNER } child_k
 
 typedef struct child {
     child_kind_t kind;
-    unsigned index; /* of a worker */
-    char name[24];  /* "controller", "runner", "worker 3" */
+    unsigned index;  /* of a worker: its listening sockets, its name */
+    unsigned number; /* of a worker: its slot in the shared segment (shm.h); CHILD_NO_NUMBER: none */
+    char name[24];   /* "controller", "runner", "worker 3" */
     child_state_t state;
     bool wanted;         /* a process that ends is replaced */
+    bool keeps_tunnels;  /* CHILD_DRAINING: lives until its tunnels end */
     pid_t pid;           /* 0: none */
     int fd;              /* our end of its channel; -1: none */
     uint64_t started_ms; /* of the process, or the last one */
@@ -38,17 +40,24 @@ typedef struct child {
     uint64_t lost_due_ms;
     bool ever_ready; /* a process of this child once served */
     backoff_t backoff;
-    shm_child_t *slot;
+    shm_t *shm;
+    shm_child_t *slot; /* NULL for a worker without a number */
 } child_slot_t;
 
-/* `index` is that of a worker, else 0. */
+#define CHILD_NO_NUMBER SHM_WORKERS_MAX
+
+/* `index` is that of a worker, else 0. A worker has no number yet. */
 void child_init(child_slot_t *child, shm_t *shm, child_kind_t kind, unsigned index);
-/* The only function that changes child->state; it asserts the transition. */
+/* The only function that changes child->state; it asserts the transition. An empty slot gives its number
+ * back. */
 void child_set_state(child_slot_t *child, child_state_t state);
 static inline bool child_alive(const child_slot_t *child)
 {
     return child->pid != 0;
 }
+
+/* Takes a number for a worker that has none. False: the segment has no free slot (errno is EUSERS). */
+MUST_USE bool child_take_number(child_slot_t *child);
 
 /*
  * Forks the process of `child`. In the parent returns its id, with the state CHILD_STARTING, or -1

@@ -23,8 +23,9 @@ void lost_note(supervisor_t *s, child_slot_t *child, uint64_t value)
     uint32_t type = value & 0xff;
     uint64_t worker = value >> 8;
     if (child->kind == CHILD_CONTROLLER && type == PROCESS_LINK) {
-        if (worker < SHM_WORKERS_MAX)
-            note(&s->workers[worker], type); /* both ends of that channel are made anew */
+        for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
+            if (child_alive(&s->workers[i]) && s->workers[i].number == worker)
+                note(&s->workers[i], type); /* both ends of that channel are made anew */
     } else if (type == PROCESS_CONF || type == PROCESS_LOG || type == PROCESS_LINK ||
                type == PROCESS_RUNNER) {
         note(child, type);

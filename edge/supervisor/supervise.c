@@ -27,6 +27,8 @@
 #define EXIT_NO_PRIVILEGES 77
 /* Boxes have 10 s to end by themselves (runner_box.h). */
 #define RUNNER_DRAIN_MS 13000
+/* A worker that drains ends by itself; after this much more it is killed. */
+#define DRAIN_MARGIN_MS 2000u
 
 /* ---- forking ---- */
 
@@ -54,6 +56,7 @@ static _Noreturn void run_worker(supervisor_t *s, child_slot_t *child, int chann
     enter_child(s, child);
     const worker_args_t args = {
         .index = child->index,
+        .number = child->number,
         .conf = conf_acquire(s->snapshot->conf),
         .shm = s->shm,
         .supervisor_fd = channel,
@@ -120,7 +123,7 @@ static void start_worker(supervisor_t *s, child_slot_t *child, uint64_t now_ms)
     int keep[PROCESS_LISTENERS_MAX + 3];
     size_t count = 0;
 
-    if (!ipc_pair(channel) || (child_alive(&s->controller) && !ipc_pair(link))) {
+    if (!child_take_number(child) || !ipc_pair(channel) || (child_alive(&s->controller) && !ipc_pair(link))) {
         start_failed(child, now_ms);
         goto Done;
     }
@@ -140,7 +143,7 @@ static void start_worker(supervisor_t *s, child_slot_t *child, uint64_t now_ms)
     channel[0] = -1;
     child->generation = s->generation;
     if (link[0] >= 0)
-        child_send(&s->controller, PROCESS_LINK, child->index, STR(""), &link[0], 1);
+        child_send(&s->controller, PROCESS_LINK, child->number, STR(""), &link[0], 1);
 Done:
     close_fd(&channel[0]);
     close_fd(&channel[1]);
@@ -174,7 +177,7 @@ void supervise_join_worker(supervisor_t *s, child_slot_t *worker)
         process_log(NULL, "the controller and %s cannot be joined: %s", worker->name, strerror(errno));
         return;
     }
-    child_send(&s->controller, PROCESS_LINK, worker->index, STR(""), &pair[0], 1);
+    child_send(&s->controller, PROCESS_LINK, worker->number, STR(""), &pair[0], 1);
     child_send(worker, PROCESS_LINK, 0, STR(""), &pair[1], 1);
     close_fd(&pair[0]);
     close_fd(&pair[1]);
@@ -220,7 +223,7 @@ static void start_controller(supervisor_t *s, uint64_t now_ms)
             continue;
         ok = ipc_pair(pair);
         ours[i] = ok ? pair[0] : -1;
-        theirs[i] = ok ? pair[1] : -1;
+        theirs[s->workers[i].number] = ok ? pair[1] : -1;
     }
     if (ok) {
         memcpy(keep, theirs, sizeof(theirs));
@@ -262,7 +265,7 @@ void supervise_start_due(supervisor_t *s, uint64_t now_ms)
             start_worker(s, &s->workers[i], now_ms);
 }
 
-void supervise_drain_child(supervisor_t *s, child_slot_t *child, uint64_t within_ms)
+void supervise_drain_child(child_slot_t *child, uint64_t within_ms)
 {
     child->wanted = false;
     if (child->state == CHILD_WAITING) {
@@ -270,20 +273,62 @@ void supervise_drain_child(supervisor_t *s, child_slot_t *child, uint64_t within
     } else if (child->state == CHILD_STARTING || child->state == CHILD_READY) {
         child_set_state(child, CHILD_DRAINING);
         child->due_ms = clock_now_ms() + within_ms;
-        child_send(child, PROCESS_DRAIN, s->handed_over, STR(""), NULL, 0);
+        child_send(child, PROCESS_DRAIN, 0, STR(""), NULL, 0);
+    }
+}
+
+void supervise_drain_worker(supervisor_t *s, child_slot_t *child, unsigned how)
+{
+    const conf_t *conf = s->snapshot->conf;
+    uint64_t drain = conf->timeouts.drain, tunnels = conf->timeouts.drain_tunnels;
+    bool keeps = (how & PROCESS_DRAIN_KEEPS_TUNNELS) != 0 && tunnels > drain;
+    uint64_t within = (keeps ? tunnels : drain) + DRAIN_MARGIN_MS;
+    if (!keeps)
+        how &= ~PROCESS_DRAIN_KEEPS_TUNNELS;
+
+    child->wanted = false;
+    if (child->state == CHILD_WAITING)
+        child_set_state(child, CHILD_EMPTY);
+    else if (child->state == CHILD_STARTING || child->state == CHILD_READY)
+        child_set_state(child, CHILD_DRAINING);
+    else if (child->state != CHILD_DRAINING || keeps || !child->keeps_tunnels)
+        return;
+    if (child->state == CHILD_EMPTY)
+        return;
+    child->keeps_tunnels = keeps;
+    child->due_ms = clock_now_ms() + within;
+    child_send(child, PROCESS_DRAIN, how, STR(""), NULL, 0);
+}
+
+/* A worker with tunnels goes on beside its successor: it moves to a place that no worker of the configuration
+ * has, and leaves its own empty. */
+static void step_aside(supervisor_t *s, child_slot_t *child)
+{
+    for (unsigned i = s->snapshot->conf->workers; i < SHM_WORKERS_MAX; i++) {
+        child_slot_t *place = &s->workers[i];
+        if (place->state != CHILD_EMPTY)
+            continue;
+        unsigned index = child->index;
+        *place = *child;
+        shm_worker_retire(s->shm, place->number);
+        child_init(child, s->shm, CHILD_WORKER, index);
+        return;
     }
 }
 
 void supervise_workers(supervisor_t *s, uint64_t now_ms)
 {
     const conf_t *conf = s->snapshot->conf;
-    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++) {
+    for (unsigned i = conf->workers; i < SHM_WORKERS_MAX; i++)
+        supervise_drain_worker(s, &s->workers[i], PROCESS_DRAIN_KEEPS_TUNNELS);
+    for (unsigned i = 0; i < conf->workers; i++) {
         child_slot_t *child = &s->workers[i];
-        if (i >= conf->workers) {
-            supervise_drain_child(s, child, conf->timeouts.drain + 2000u);
-            continue;
-        }
-        child->wanted = true; /* a draining process is replaced too */
+        if (child->keeps_tunnels)
+            step_aside(s, child);
+        child->index = i; /* without a free place, the next process here follows the old one */
+        if (child->state == CHILD_EMPTY)
+            child_init(child, s->shm, CHILD_WORKER, i); /* another index may have been here */
+        child->wanted = true;                           /* a draining process is replaced too */
         if (child->state == CHILD_EMPTY) {
             child->due_ms = now_ms;
             child_set_state(child, CHILD_WAITING);
@@ -307,7 +352,7 @@ void supervise_runner(supervisor_t *s, uint64_t now_ms)
 
 void supervise_drain_runner(supervisor_t *s)
 {
-    supervise_drain_child(s, &s->runner, RUNNER_DRAIN_MS);
+    supervise_drain_child(&s->runner, RUNNER_DRAIN_MS);
 }
 
 unsigned supervise_workers_alive(const supervisor_t *s)
@@ -352,11 +397,12 @@ static void on_death(supervisor_t *s, child_slot_t *child, int status, uint64_t 
     if (!was_draining || status != 0)
         process_log(NULL, "%s (process %d) died: %s", child->name, (int)child->pid,
                     children_end_text(status, how));
+    unsigned number = child->number;
+    if (child->kind == CHILD_WORKER)
+        shm_worker_wipe(s->shm, number);
     child_buried(child);
-    if (child->kind == CHILD_WORKER) {
-        shm_worker_wipe(s->shm, child->index);
-        child_send(&s->controller, PROCESS_WORKER_DIED, child->index, STR(""), NULL, 0);
-    }
+    if (child->kind == CHILD_WORKER)
+        child_send(&s->controller, PROCESS_WORKER_DIED, number, STR(""), NULL, 0);
     if (s->state == SUPERVISOR_STARTING && WIFEXITED(status) && !was_draining) {
         /* The process gave up by itself and has logged the reason: its successor would do the same. */
         s->exit_status = 1;

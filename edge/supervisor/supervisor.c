@@ -23,6 +23,7 @@
 #include "descriptors.h"
 #include "local_ca.h"
 #include "lockfile.h"
+#include "process.h"
 #include "process_log.h"
 #include "sd_notify.h"
 #include "start_limits.h"
@@ -334,8 +335,9 @@ void supervisor_drain(supervisor_t *s)
         sd_notify_send("STOPPING=1");
     /* Close ours first, so that a socket closes when its worker closes it. */
     listener_set_free(&s->listeners);
+    unsigned how = s->handed_over ? PROCESS_DRAIN_OTHERS_ACCEPT | PROCESS_DRAIN_NO_CONTROLLER : 0;
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
-        supervise_drain_child(s, &s->workers[i], within + 2000u);
+        supervise_drain_worker(s, &s->workers[i], how);
 }
 
 /* No worker accepts another connection: all live workers have reported that they drain. */
@@ -361,7 +363,7 @@ static void drain_turn(supervisor_t *s)
     if (supervise_workers_alive(s) > 0)
         return;
     if (s->controller.state != CHILD_DRAINING)
-        supervise_drain_child(s, &s->controller, CONTROLLER_DRAIN_MS);
+        supervise_drain_child(&s->controller, CONTROLLER_DRAIN_MS);
     supervise_drain_runner(s);
     bool successor_starting = s->upgrade_pid != 0 && !s->handed_over;
     if (!child_alive(&s->controller) && !child_alive(&s->runner) && !successor_starting)
@@ -478,6 +480,8 @@ static void clean_up(supervisor_t *s)
     free(s->inherited_admin);
     listener_set_free(&s->listeners);
     snapshot_free(&s->snapshot);
+    if (s->shm != NULL)
+        shm_leave(s->shm);
     shm_free(&s->shm);
     OPENSSL_cleanse(&s->tickets, sizeof(s->tickets));
 }

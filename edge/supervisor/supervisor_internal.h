@@ -49,7 +49,7 @@ typedef struct supervisor {
 
     child_slot_t controller;
     child_slot_t runner;                   /* wanted if the configuration has process boxes */
-    child_slot_t workers[SHM_WORKERS_MAX]; /* wanted: the first conf->workers */
+    child_slot_t workers[SHM_WORKERS_MAX]; /* wanted: the first conf->workers; then those that still drain */
     uint64_t looked_ms;                    /* time of the last heartbeat check */
     uint64_t watch_from_ms;                /* ignore heartbeats older than this: we did not check */
 
@@ -100,7 +100,10 @@ void supervise_join_worker(supervisor_t *s, child_slot_t *worker);
 void supervise_join_runner(supervisor_t *s);
 /* Takes the messages in the channel of `child`. */
 void supervise_receive(supervisor_t *s, child_slot_t *child);
-void supervise_drain_child(supervisor_t *s, child_slot_t *child, uint64_t within_ms);
+void supervise_drain_child(child_slot_t *child, uint64_t within_ms);
+/* `how`: PROCESS_DRAIN_*. Without PROCESS_DRAIN_KEEPS_TUNNELS, tunnels that live on end within timeouts.drain
+ * from now on. */
+void supervise_drain_worker(supervisor_t *s, child_slot_t *child, unsigned how);
 /* The ms until the next event is due, at most `most`. */
 int supervise_timeout(const supervisor_t *s, uint64_t now_ms, int most);
 unsigned supervise_workers_alive(const supervisor_t *s);

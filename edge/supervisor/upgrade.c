@@ -163,7 +163,7 @@ void upgrade_begin(supervisor_t *s)
     s->upgrades++;
     sd_notify_send("STATUS=starting a new binary");
     supervisor_set_state(s, SUPERVISOR_UPGRADING);
-    supervise_drain_child(s, &s->controller, CONTROLLER_DRAIN_MS);
+    supervise_drain_child(&s->controller, CONTROLLER_DRAIN_MS);
     if (!child_alive(&s->controller))
         upgrade_controller_gone(s);
 }

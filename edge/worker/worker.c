@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <limits.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <openssl/crypto.h>
@@ -20,6 +21,7 @@
 #include "channel.h"
 #include "client.h"
 #include "descriptors.h"
+#include "drain.h"
 #include "farewell.h"
 #include "heap.h"
 #include "hostname.h"
@@ -54,7 +56,8 @@
 
 typedef struct worker_process {
     worker_t worker;
-    char name[24]; /* "worker 3", in log lines */
+    char name[24];  /* "worker 3", in log lines */
+    unsigned index; /* 3 */
     shm_child_t *slot;
     store_t *store;
     channel_t *supervisor;
@@ -62,7 +65,7 @@ typedef struct worker_process {
     acceptor_t *acceptors[PROCESS_LISTENERS_MAX];
     size_t acceptor_count;
     loop_timer_t gauges;
-    loop_timer_t deadline; /* of draining */
+    drain_t drain;
     uint64_t tickets_seen; /* version of the current ticket keys */
     bool ended;
     int status;
@@ -230,29 +233,25 @@ static void take_log(worker_process_t *process, ipc_message_t *message)
 
 /* ---- draining ---- */
 
-static void destroy_clients(worker_t *worker)
+/* The title of a worker that lives on for its tunnels. */
+static void name_old(const worker_process_t *process)
 {
-    while (!list_is_empty(&worker->context.clients)) {
-        client_t *client = CONTAINER_OF(client_t, link, worker->context.clients.next);
-        uint64_t before = worker->context.client_count;
-        client->codec->destroy(client);
-        assert(worker->context.client_count < before);
-        (void)before;
-    }
+    char title[16];
+    snprintf(title, sizeof(title), "old-worker-%u", process->index);
+    prctl(PR_SET_NAME, title, 0, 0, 0);
 }
 
-static void on_deadline(loop_timer_t *timer)
-{
-    worker_process_t *process = CONTAINER_OF(worker_process_t, deadline, timer);
-    destroy_clients(&process->worker);
-}
-
-/* `others_accept`: another process keeps the listening sockets and accepts the queued connections. */
-static void begin_drain(worker_process_t *process, bool others_accept)
+/* `how`: PROCESS_DRAIN_*. */
+static void begin_drain(worker_process_t *process, uint64_t how)
 {
     worker_t *worker = &process->worker;
-    if (worker->context.draining)
+    bool others_accept = (how & PROCESS_DRAIN_OTHERS_ACCEPT) != 0;
+    bool keeps_tunnels = (how & PROCESS_DRAIN_KEEPS_TUNNELS) != 0;
+    if (worker->context.draining) {
+        if (!keeps_tunnels)
+            drain_hasten(&process->drain);
         return;
+    }
     worker->context.draining = true;
     farewells_free(&worker->context.farewells);
     atomic_store(&process->slot->state, SHM_DRAINING);
@@ -262,15 +261,11 @@ static void begin_drain(worker_process_t *process, bool others_accept)
         acceptor_free(&process->acceptors[i]);
     }
     process->acceptor_count = 0;
-    for (list_t *link = worker->context.clients.next, *next; link != &worker->context.clients; link = next) {
-        client_t *client = CONTAINER_OF(client_t, link, link);
-        next = link->next;
-        client->codec->drain(client);
-    }
-    if (others_accept)
+    if (keeps_tunnels)
+        name_old(process);
+    drain_begin(&process->drain, &worker->context, keeps_tunnels);
+    if ((how & PROCESS_DRAIN_NO_CONTROLLER) != 0)
         wake_client_give_up(worker->wake_client);
-    loop_timer_start(worker->context.loop, &process->deadline, worker->context.conf->timeouts.drain,
-                     on_deadline);
 }
 
 /* ---- messages ---- */
@@ -353,7 +348,7 @@ static void on_message(void *owner, ipc_message_t *message)
         take_log(process, message);
         break;
     case PROCESS_DRAIN:
-        begin_drain(process, message->value != 0);
+        begin_drain(process, message->value);
         break;
     case PROCESS_LINK:
         if (message->fd_count == 1) {
@@ -387,6 +382,7 @@ static void on_gauges(loop_timer_t *timer)
     counter_set(&worker->context.counters->kernel_bytes, worker->context.memory.kernel);
     counter_set(&worker->context.counters->heap_allocated_bytes, heap_allocated());
     tunnels_close_expired(&worker->context);
+    drain_turn(&process->drain);
     loop_timer_start(worker->context.loop, timer, GAUGES_MS, on_gauges);
 }
 
@@ -483,9 +479,9 @@ static void finish(worker_process_t *process)
     for (size_t i = 0; i < process->acceptor_count; i++)
         acceptor_free(&process->acceptors[i]);
     farewells_free(&worker->context.farewells);
-    destroy_clients(worker);
+    clients_destroy(&worker->context);
     loop_timer_stop(&process->gauges);
-    loop_timer_stop(&process->deadline);
+    drain_fini(&process->drain);
     if (worker->context.origins != NULL)
         origin_pool_free(&worker->context.origins);
     http2_origins_free(&worker->context.http2_origins);
@@ -521,17 +517,18 @@ int worker_run(const worker_args_t *args)
     worker_t *worker = &process->worker;
 
     assert(args->conf->listener_count <= PROCESS_LISTENERS_MAX);
+    process->index = args->index;
     snprintf(process->name, sizeof(process->name), "worker %u", args->index);
-    process->slot = shm_worker(args->shm, args->index);
+    process->slot = shm_worker(args->shm, args->number);
     worker->context.usable_descriptors = descriptors_keep_reserve();
-    worker->context.index = args->index;
+    worker->context.index = args->number;
     worker->birth = process_birth(getpid());
     worker->context.conf = args->conf;
     worker->context.shm = args->shm;
-    worker->context.counters = shm_counters(args->shm, args->index);
+    worker->context.counters = shm_counters(args->shm, args->number);
     worker->context.scratch = malloc(CONN_TURN_BYTES);
     assert(worker->context.scratch != NULL);
-    account_root_init(&worker->context.memory, shm_shares(args->shm, args->index));
+    account_root_init(&worker->context.memory, shm_shares(args->shm, args->number));
     worker->context.loop = loop_new();
     worker->context.pipeline = &edge_pipeline;
     list_init(&worker->context.clients);

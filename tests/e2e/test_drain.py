@@ -8,6 +8,7 @@ import time
 import harness
 from harness import SLOW
 from processes import said
+from tunnel_clients import frame, read_frame
 from wire import PATIENCE
 
 
@@ -32,17 +33,6 @@ def test_drain_lets_finish_what_is_open(make_edge, origin):
     assert time.monotonic() - ended < 2 * SLOW  # not the whole period
     edge.kill()
     edge.check_reports()
-
-
-def frame(opcode, payload):
-    """A WebSocket frame as clients send it: masked, here with zeros."""
-    return bytes([0x80 | opcode, 0x80 | len(payload), 0, 0, 0, 0]) + payload
-
-
-def read_frame(client, timeout=PATIENCE):
-    opcode, length = client.read_exactly(2, timeout)
-    assert length < 126
-    return opcode & 0x0F, client.read_exactly(length)
 
 
 def test_drain_closes_tunnels_with_1012(make_edge):

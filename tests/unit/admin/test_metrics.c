@@ -41,6 +41,9 @@ static void counters_are_summed(void **state)
 {
     (void)state;
     shm_t *shm = new_shm();
+    unsigned number;
+    assert_true(shm_worker_take(shm, 0, &number) && number == 0);
+    assert_true(shm_worker_take(shm, 1, &number) && number == 1);
     atomic_store(&shm_counters(shm, 0)->exchanges_total, 40);
     atomic_store(&shm_counters(shm, 1)->exchanges_total, 2);
     /* A worker that a reload took away still counts, so that sums never go back. */

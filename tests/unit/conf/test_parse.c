@@ -38,6 +38,7 @@ static void defaults(void **state)
     assert_int_equal(conf->timeouts.first_byte, 900000);
     assert_int_equal(conf->timeouts.pool_idle, 4000);
     assert_int_equal(conf->timeouts.drain, 30000);
+    assert_int_equal(conf->timeouts.drain_tunnels, 3600000);
     assert_int_equal(conf->timeouts.heartbeat, 5000);
     conf_release(&conf);
 }

@@ -7,6 +7,8 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <errno.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -227,6 +229,88 @@ static void balance_is_wiped(void **state)
     assert_int_equal(balance_pick(shm_balance(shm), 0, 15, &conf, 0, 0, 0, 0, &pick), BALANCE_OK);
 }
 
+static void an_edge_joins_the_segment(void **state)
+{
+    shm_t *old = *state;
+    struct in6_addr a = address("::ffff:192.0.2.1");
+    unsigned number;
+    assert_true(shm_worker_take(old, 0, &number) && number == 0);
+    shm_epoch_bump(old);
+    shm_t *joined = shm_attach(dup(shm_fd(old)));
+    assert_non_null(joined);
+    assert_int_equal(*shm_epoch(joined), 1);
+    assert_ptr_not_equal(shm_controller(joined), shm_controller(old));
+    assert_int_equal(atomic_load(&shm_own_edge(joined)->number), 2);
+    /* Its worker 0 has a slot of its own, and both count together. */
+    assert_true(shm_worker_take(joined, 0, &number) && number == 1);
+    assert_int_equal(shm_worker_find(old, 0), 0);
+    assert_int_equal(shm_worker_find(joined, 0), 1);
+    assert_int_equal(shm_worker_edge(joined, 0), 1);
+    assert_true(shm_client_add(old, 0, &a, 1));
+    assert_false(shm_client_add(joined, 1, &a, 1));
+    shm_leave(joined);
+    shm_free(&joined);
+    assert_int_equal(shm_worker_edge(old, 1), 0);
+    assert_true(shm_worker_take(old, 1, &number) && number == 1);
+    shm_worker_retire(old, 1);
+    assert_int_equal(shm_worker_find(old, 1), SHM_WORKERS_MAX);
+    assert_int_equal(shm_worker_edge(old, 1), 1);
+}
+
+static void a_killed_edge_leaves_its_slots(void **state)
+{
+    shm_t *shm = *state;
+    struct in6_addr a = address("::ffff:192.0.2.1");
+    unsigned number;
+    pid_t pid = fork();
+    if (pid == 0) {
+        shm_t *joined = shm_attach(dup(shm_fd(shm)));
+        _exit(joined != NULL && shm_worker_take(joined, 0, &number) && shm_client_add(joined, number, &a, 1)
+                  ? 0
+                  : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_int_equal(shm_worker_edge(shm, 0), 2);
+    assert_true(shm_worker_take(shm, 0, &number) && number == 0);
+    assert_int_equal(shm_client_count(shm, &a), 0);
+}
+
+static void edges_and_slots_are_bounded(void **state)
+{
+    shm_t *shm = *state, *more[SHM_EDGES_MAX - 1];
+    unsigned number;
+    for (unsigned i = 0; i < SHM_EDGES_MAX - 1; i++)
+        assert_non_null(more[i] = shm_attach(dup(shm_fd(shm))));
+    assert_null(shm_attach(shm_fd(shm)));
+    assert_int_equal(errno, EUSERS);
+    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
+        assert_true(shm_worker_take(more[i % (SHM_EDGES_MAX - 1)], i, &number));
+    assert_false(shm_worker_take(shm, 0, &number));
+    for (unsigned i = 0; i < SHM_EDGES_MAX - 1; i++) {
+        shm_leave(more[i]);
+        shm_free(&more[i]);
+    }
+    assert_true(shm_worker_take(shm, 0, &number));
+}
+
+static void another_layout_is_refused(void **state)
+{
+    shm_t *shm = *state;
+    int fd = dup(shm_fd(shm));
+    uint64_t other = 1;
+    assert_int_equal(pwrite(fd, &other, sizeof(other), sizeof(other)), sizeof(other));
+    assert_null(shm_attach(fd));
+    assert_int_equal(errno, EPROTO);
+    assert_int_equal(ftruncate(fd, 4096), -1); /* no process can make the others' cells vanish */
+    close(fd);
+    int empty = memfd_create("empty", 0);
+    assert_null(shm_attach(empty));
+    assert_int_equal(errno, EPROTO);
+    close(empty);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -241,6 +325,10 @@ int main(void)
         TEST(ticket_keys_come_once_for_each_change),
         TEST(ticket_keys_are_never_mixed),
         TEST(balance_is_wiped),
+        TEST(an_edge_joins_the_segment),
+        TEST(a_killed_edge_leaves_its_slots),
+        TEST(edges_and_slots_are_bounded),
+        TEST(another_layout_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,76 @@
+/*
+ * The layout of the segment, for shm.c and shm_edges.c only. A change of the layout changes SHM_LAYOUT, or a
+ * size that is compared (shm_edges.c).
+ */
+#ifndef BOXEDGE_SHM_INTERNAL_H
+#define BOXEDGE_SHM_INTERNAL_H
+
+#include <stdalign.h>
+#include <stddef.h>
+
+#include "shm.h"
+
+#define ROWS      2
+#define ROW_CELLS 32768u
+#define KEY_WORDS ((sizeof(tls_ticket_keys_t) + 7) / 8)
+/* Cells of held bytes in each row; a power of two. */
+#define SHARE_CELLS  8192u
+#define WAITER_CELLS 4096u
+typedef struct client_counts {
+    _Atomic uint32_t cell[ROWS][ROW_CELLS];
+} client_counts_t;
+
+_Static_assert(1 + 2 * ROWS * SHARE_CELLS <= UINT16_MAX + 1, "a cell's number fits shm_share_t");
+
+/* Cell 0 is unused; then come the rows of clients and those of boxes. */
+typedef struct share_table {
+    _Atomic uint64_t cell[1 + 2 * ROWS * SHARE_CELLS];
+} share_table_t;
+
+/* Each on cache lines of its own, because its owner writes it constantly. */
+typedef struct worker_slot {
+    alignas(64) shm_child_t child;
+    _Atomic uint64_t owner; /* 0: free. Changed by compare-and-swap */
+    alignas(64) counters_t counters;
+    alignas(4096) client_counts_t clients;
+    alignas(4096) _Atomic uint32_t waiters;
+    _Atomic uint32_t waiters_of_box[WAITER_CELLS];
+    alignas(4096) share_table_t shares;
+} worker_slot_t;
+
+_Static_assert(offsetof(worker_slot_t, clients) == 4096, "counters can grow without another layout");
+
+typedef struct edge_slot {
+    alignas(64) shm_edge_t edge;
+    alignas(64) shm_child_t controller;
+    alignas(64) shm_child_t runner;
+} edge_slot_t;
+
+typedef struct segment {
+    /* Constant once the segment is made. */
+    uint64_t magic, layout, size;
+    uint64_t seed[2];
+    _Atomic uint64_t conf_generation;
+    _Atomic uint32_t slots; /* workers from this index on never counted a client */
+    _Atomic uint32_t edges_made;
+    alignas(64) _Atomic uint64_t epoch;
+    alignas(64) shm_wakes_t wakes;
+    edge_slot_t edges[SHM_EDGES_MAX];
+    alignas(64) _Atomic uint64_t keys_version; /* odd while the supervisor writes the keys */
+    _Atomic uint64_t keys[KEY_WORDS];
+    worker_slot_t workers[SHM_WORKERS_MAX];
+    alignas(4096) tabs_t tabs;
+    alignas(64) doubts_t doubts;
+} segment_t;
+
+/* A process's view of the segment. */
+struct shm {
+    segment_t *segment;
+    lockout_t *lockout; /* these three follow the struct, in the same mapping */
+    limit_t *limit;
+    balance_t *balance;
+    edge_slot_t *own;
+    int fd; /* of the memory file; -1: the mapping is anonymous */
+};
+
+#endif
