@@ -63,7 +63,7 @@ void conn_set_owner(conn_t *conn, const conn_handlers_t *handlers, void *owner);
 
 /* Estimates of OpenSSL's state per connection (docs/benchmarks.md): for an idle one, and during the handshake
  * from its first byte on. */
-#define CONN_TLS_STATE_BYTES     15360
+#define CONN_TLS_STATE_BYTES     15104
 #define CONN_TLS_HANDSHAKE_BYTES 49152
 
 /*

@@ -16,7 +16,10 @@ typedef struct conn_shared {
     loop_t *loop;
     list_t paused;      /* conn_t.paused: not watched by epoll for reading, polled once a second */
     loop_timer_t timer; /* runs while `paused` is not empty */
-    BIO_METHOD *bio;    /* made with the first TLS connection, as the two buffers are */
+    BIO_METHOD *method; /* made with the first TLS connection, as `bio` and the two buffers are */
+    BIO *bio;           /* of all TLS connections */
+    conn_t *current;    /* the connection of the last SSL call; NULL: it is gone */
+    size_t budget;      /* bytes that the SSL call may still take from the kernel */
     char *record;       /* plaintext of one record, gathered from small slices */
     char *stage;        /* ciphertext that one SSL call produced: empty between calls */
     size_t stage_len;

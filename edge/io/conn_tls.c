@@ -25,26 +25,42 @@
 /* OpenSSL's buffer while it holds a partial record: one record with encryption overhead. */
 #define RECORD_BUFFER_BYTES (SSL3_RT_MAX_PACKET_SIZE + 1024)
 
+/* Ciphertext that the kernel has not taken yet: `len` bytes, 1 or more, from `off` on. */
+typedef struct outgoing {
+    conn_t *conn;
+    loop_task_t uncork; /* sends a corked ticket at the end of the turn */
+    uint32_t off;
+    uint32_t len;
+    bool corked; /* a session ticket that leaves with the owner's first bytes */
+    char data[];
+} outgoing_t;
+
+/* As small as possible, because many connections are idle. Rare parts are in outgoing_t. */
 struct conn_tls {
     SSL *ssl;
-    char *out; /* pending ciphertext: out_len bytes from out_off; NULL if none */
-    uint32_t out_off;
-    uint32_t out_len;
-    uint32_t budget;       /* bytes that the current call may still take from the kernel */
+    outgoing_t *out;       /* NULL: nothing is pending */
+    account_t *account;    /* NULL: not counted */
+    uint32_t state_bytes;  /* part of `counted` until the connection ends */
+    uint32_t counted;      /* total in `account` */
     uint32_t unproductive; /* ciphertext bytes since the owner's last byte */
-    size_t inside;         /* upper bound of bytes taken from the kernel that the owner has not read */
+    uint32_t inside;       /* upper bound of bytes taken from the kernel that the owner has not read */
     char first;            /* the first byte from the peer */
     bool established;      /* handshake done; OpenSSL's own state reverts during a key update */
-    bool corked;           /* `out` is a session ticket that leaves with the owner's first bytes */
     bool eof;              /* FIN arrived */
     bool more;             /* another read may yield bytes although the kernel has none */
     bool wants_room;       /* no room to answer the peer: read again once `out` is empty */
-    conn_t *conn;
-    account_t *account; /* NULL: not counted */
-    size_t state_bytes; /* part of `counted` until the connection ends */
-    size_t counted;     /* total in `account` */
-    loop_task_t uncork; /* sends the ticket at the end of the turn */
 };
+_Static_assert(sizeof(void *) != 8 || sizeof(conn_tls_t) <= 48, "a size class of jemalloc");
+
+static uint32_t out_len(const conn_tls_t *tls)
+{
+    return tls->out != NULL ? tls->out->len : 0;
+}
+
+static bool is_corked(const conn_tls_t *tls)
+{
+    return tls->out != NULL && tls->out->corked;
+}
 
 SSL *conn_tls_ssl(const conn_t *conn)
 {
@@ -53,18 +69,18 @@ SSL *conn_tls_ssl(const conn_t *conn)
 
 size_t conn_tls_waiting(const conn_t *conn)
 {
-    return conn->tls->out_len;
+    return out_len(conn->tls);
 }
 
 bool conn_tls_pending(const conn_t *conn)
 {
-    return conn->tls->out_len > 0 && !conn->tls->corked;
+    return conn->tls->out != NULL && !conn->tls->out->corked;
 }
 
 bool conn_tls_more(const conn_t *conn)
 {
     const conn_tls_t *tls = conn->tls;
-    return tls->more || (tls->wants_room && tls->out_len == 0);
+    return tls->more || (tls->wants_room && tls->out == NULL);
 }
 
 size_t conn_tls_inside(const conn_t *conn)
@@ -81,10 +97,10 @@ static void count(conn_tls_t *tls)
 {
     if (tls->account == NULL)
         return;
-    size_t now =
-        tls->state_bytes + tls->out_off + tls->out_len + (tls->inside != 0 ? RECORD_BUFFER_BYTES : 0);
+    size_t pending = tls->out != NULL ? sizeof(outgoing_t) + tls->out->off + tls->out->len : 0;
+    size_t now = tls->state_bytes + pending + (tls->inside != 0 ? RECORD_BUFFER_BYTES : 0);
     account_move(tls->account, tls->counted, now);
-    tls->counted = now;
+    tls->counted = (uint32_t)now;
 }
 
 void conn_tls_set_account(conn_t *conn, account_t *account, size_t state_bytes)
@@ -93,21 +109,27 @@ void conn_tls_set_account(conn_t *conn, account_t *account, size_t state_bytes)
         account_sub(conn->tls->account, conn->tls->counted);
     conn->tls->counted = 0;
     conn->tls->account = account;
-    conn->tls->state_bytes = state_bytes;
-    conn->tls->inside = conn_tls_inside(conn); /* the handshake's bytes are consumed */
+    conn->tls->state_bytes = (uint32_t)state_bytes;
+    conn->tls->inside = (uint32_t)conn_tls_inside(conn); /* the handshake's bytes are consumed */
     count(conn->tls);
 }
 
-/* ---- the BIO ---- */
+/*
+ * ---- the BIO ----
+ *
+ * One BIO serves all connections of a loop. An SSL uses it only within a call that ssl_begin opens, which
+ * names the connection. A BIO of its own would take 224 bytes of each idle connection.
+ */
 
 static int bio_read(BIO *bio, char *buf, int len)
 {
-    conn_t *conn = BIO_get_data(bio);
+    conn_shared_t *shared = BIO_get_data(bio);
+    conn_t *conn = shared->current;
     conn_tls_t *tls = conn->tls;
     BIO_clear_retry_flags(bio);
     if (len <= 0)
         return 0;
-    if ((conn->drained && conn->polled) || tls->budget == 0) {
+    if ((conn->drained && conn->polled) || shared->budget == 0) {
         BIO_set_retry_read(bio);
         return -1;
     }
@@ -125,20 +147,19 @@ static int bio_read(BIO *bio, char *buf, int len)
     if (tls->first == '\0' && n > 0)
         tls->first = buf[0];
     conn->drained = n < len;
-    tls->budget = tls->budget > (uint32_t)n ? tls->budget - (uint32_t)n : 0;
+    shared->budget = shared->budget > (size_t)n ? shared->budget - (size_t)n : 0;
     tls->unproductive += (uint32_t)n;
-    tls->inside += (size_t)n;
+    tls->inside += (uint32_t)n;
     return (int)n;
 }
 
 static int bio_write(BIO *bio, const char *data, int len)
 {
-    conn_t *conn = BIO_get_data(bio);
-    conn_shared_t *shared = conn->shared;
+    conn_shared_t *shared = BIO_get_data(bio);
     BIO_clear_retry_flags(bio);
     if (len <= 0)
         return 0;
-    if (shared->stage_len + conn->tls->out_len + (size_t)len > STAGE_BYTES) {
+    if (shared->stage_len + out_len(shared->current->tls) + (size_t)len > STAGE_BYTES) {
         BIO_set_retry_write(bio);
         return -1;
     }
@@ -151,11 +172,11 @@ static long bio_ctrl(BIO *bio, int cmd, long num, void *ptr)
 {
     (void)num;
     (void)ptr;
-    const conn_t *conn = BIO_get_data(bio);
+    const conn_shared_t *shared = BIO_get_data(bio);
     if (cmd == BIO_CTRL_FLUSH)
         return 1;
     if (cmd == BIO_CTRL_EOF)
-        return conn->tls->eof;
+        return shared->current->tls->eof;
     return 0;
 }
 
@@ -163,18 +184,23 @@ static void shared_prepare(conn_shared_t *shared)
 {
     if (shared->bio != NULL)
         return;
-    shared->bio = BIO_meth_new(BIO_TYPE_SOURCE_SINK | 0x7f, "conn");
+    shared->method = BIO_meth_new(BIO_TYPE_SOURCE_SINK | 0x7f, "conn");
+    assert(shared->method != NULL);
+    BIO_meth_set_read(shared->method, bio_read);
+    BIO_meth_set_write(shared->method, bio_write);
+    BIO_meth_set_ctrl(shared->method, bio_ctrl);
+    shared->bio = BIO_new(shared->method);
     assert(shared->bio != NULL);
-    BIO_meth_set_read(shared->bio, bio_read);
-    BIO_meth_set_write(shared->bio, bio_write);
-    BIO_meth_set_ctrl(shared->bio, bio_ctrl);
+    BIO_set_data(shared->bio, shared);
+    BIO_set_init(shared->bio, 1);
     shared->record = mem_alloc(RECORD_BYTES);
     shared->stage = mem_alloc(STAGE_BYTES);
 }
 
 void conn_tls_shared_free(conn_shared_t *shared)
 {
-    BIO_meth_free(shared->bio);
+    BIO_free(shared->bio);
+    BIO_meth_free(shared->method);
     free(shared->record);
     free(shared->stage);
 }
@@ -182,16 +208,20 @@ void conn_tls_shared_free(conn_shared_t *shared)
 void conn_tls_attach(conn_t *conn, SSL *ssl)
 {
     shared_prepare(conn->shared);
-    BIO *bio = BIO_new(conn->shared->bio);
-    if (bio == NULL)
-        h2o_fatal("no memory");
-    BIO_set_data(bio, conn);
-    BIO_set_init(bio, 1);
-    SSL_set_bio(ssl, bio, bio);
+    BIO_up_ref(conn->shared->bio); /* SSL_free drops it */
+    SSL_set_bio(ssl, conn->shared->bio, conn->shared->bio);
     SSL_set_read_ahead(ssl, 1);
     SSL_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS);
     conn->tls = mem_alloc(sizeof(*conn->tls));
-    *conn->tls = (conn_tls_t){.ssl = ssl, .conn = conn};
+    *conn->tls = (conn_tls_t){.ssl = ssl};
+}
+
+static void out_free(conn_tls_t *tls)
+{
+    if (tls->out != NULL)
+        loop_undefer(&tls->out->uncork);
+    free(tls->out);
+    tls->out = NULL;
 }
 
 void conn_tls_detach(conn_t *conn)
@@ -199,12 +229,13 @@ void conn_tls_detach(conn_t *conn)
     /* Without this, OpenSSL invalidates the session of a connection that both sides have not closed. */
     SSL_set_shutdown(conn->tls->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(conn->tls->ssl);
-    loop_undefer(&conn->tls->uncork);
     if (conn->tls->account != NULL)
         account_sub(conn->tls->account, conn->tls->counted);
-    free(conn->tls->out);
+    out_free(conn->tls);
     free(conn->tls);
     conn->tls = NULL;
+    if (conn->shared->current == conn)
+        conn->shared->current = NULL;
 }
 
 /* ---- sending ---- */
@@ -225,26 +256,23 @@ static size_t send_some(conn_t *conn, const char *data, size_t len)
 
 static void out_drop(conn_tls_t *tls)
 {
-    free(tls->out);
-    loop_undefer(&tls->uncork);
-    tls->out = NULL;
-    tls->out_off = tls->out_len = 0;
-    tls->corked = false;
+    out_free(tls);
     count(tls);
 }
 
 /* Appends to the pending ciphertext. */
-static void out_keep(conn_tls_t *tls, const char *data, size_t len)
+static void out_keep(conn_t *conn, const char *data, size_t len)
 {
-    assert(tls->out_len + len <= STAGE_BYTES);
-    char *joined = mem_alloc(tls->out_len + len);
-    if (tls->out_len > 0)
-        memcpy(joined, tls->out + tls->out_off, tls->out_len);
-    memcpy(joined + tls->out_len, data, len);
-    free(tls->out);
+    conn_tls_t *tls = conn->tls;
+    size_t before = out_len(tls);
+    assert(len > 0 && before + len <= STAGE_BYTES);
+    outgoing_t *joined = mem_alloc(sizeof(*joined) + before + len);
+    *joined = (outgoing_t){.conn = conn, .len = (uint32_t)(before + len), .corked = is_corked(tls)};
+    if (before > 0)
+        memcpy(joined->data, tls->out->data + tls->out->off, before);
+    memcpy(joined->data + before, data, len);
+    out_free(tls);
     tls->out = joined;
-    tls->out_off = 0;
-    tls->out_len += (uint32_t)len;
     count(tls);
 }
 
@@ -252,11 +280,11 @@ static void out_keep(conn_tls_t *tls, const char *data, size_t len)
 static void uncork(conn_t *conn)
 {
     conn_tls_t *tls = conn->tls;
-    if (!tls->corked)
+    if (!is_corked(tls))
         return;
     assert(conn->shared->stage_len == 0);
-    memcpy(conn->shared->stage, tls->out + tls->out_off, tls->out_len);
-    conn->shared->stage_len = tls->out_len;
+    memcpy(conn->shared->stage, tls->out->data + tls->out->off, tls->out->len);
+    conn->shared->stage_len = tls->out->len;
     out_drop(tls);
 }
 
@@ -264,14 +292,14 @@ conn_result_t conn_tls_flush(conn_t *conn)
 {
     conn_tls_t *tls = conn->tls;
     assert(conn_tls_pending(conn));
-    size_t sent = send_some(conn, tls->out + tls->out_off, tls->out_len);
+    size_t sent = send_some(conn, tls->out->data + tls->out->off, tls->out->len);
     if (conn->broken) {
         out_drop(tls);
         return CONN_FAILED;
     }
-    tls->out_off += (uint32_t)sent;
-    tls->out_len -= (uint32_t)sent;
-    if (tls->out_len > 0) {
+    tls->out->off += (uint32_t)sent;
+    tls->out->len -= (uint32_t)sent;
+    if (tls->out->len > 0) {
         conn_arm_write(conn);
         return CONN_AGAIN;
     }
@@ -282,14 +310,14 @@ conn_result_t conn_tls_flush(conn_t *conn)
 /* Sends the ticket and everything queued behind it. */
 static void send_corked(conn_t *conn)
 {
-    conn->tls->corked = false;
+    conn->tls->out->corked = false;
     if (conn_tls_flush(conn) == CONN_FAILED)
         assert(conn->broken); /* the caller, or its next call, reports it */
 }
 
 static void on_uncork(loop_task_t *task)
 {
-    send_corked(CONTAINER_OF(conn_tls_t, uncork, task)->conn);
+    send_corked(CONTAINER_OF(outgoing_t, uncork, task)->conn);
 }
 
 /* Empties the stage into the kernel or behind pending ciphertext; discards it on a broken connection. */
@@ -301,15 +329,15 @@ static void push(conn_t *conn)
     shared->stage_len = 0;
     if (len == 0 || conn->broken)
         return;
-    if (tls->out_len > 0) {
-        out_keep(tls, shared->stage, len);
-        if (tls->corked) /* an alert, for example, that no response follows: send the ticket with it */
+    if (tls->out != NULL) {
+        out_keep(conn, shared->stage, len);
+        if (tls->out->corked) /* an alert, for example, that no response follows: send the ticket with it */
             send_corked(conn);
         return;
     }
     size_t sent = send_some(conn, shared->stage, len);
     if (sent < len && !conn->broken) {
-        out_keep(tls, shared->stage + sent, len - sent);
+        out_keep(conn, shared->stage + sent, len - sent);
         conn_arm_write(conn);
     }
 }
@@ -321,7 +349,8 @@ static void ssl_begin(conn_t *conn)
 {
     if (ERR_peek_error() != 0)
         ERR_clear_error();
-    conn->tls->budget = READ_BUDGET;
+    conn->shared->current = conn;
+    conn->shared->budget = READ_BUDGET;
     conn->tls->wants_room = false;
     assert(conn->shared->stage_len == 0);
 }
@@ -355,14 +384,14 @@ static void cork_ticket(conn_t *conn)
 {
     conn_tls_t *tls = conn->tls;
     conn_shared_t *shared = conn->shared;
-    if (!SSL_is_server(tls->ssl) || SSL_version(tls->ssl) != TLS1_3_VERSION || tls->out_len > 0 ||
+    if (!SSL_is_server(tls->ssl) || SSL_version(tls->ssl) != TLS1_3_VERSION || tls->out != NULL ||
         shared->stage_len == 0)
         return;
-    out_keep(tls, shared->stage, shared->stage_len);
-    tls->corked = true;
+    out_keep(conn, shared->stage, shared->stage_len);
+    tls->out->corked = true;
     shared->stage_len = 0;
     if (!SSL_has_pending(tls->ssl))
-        loop_defer(shared->loop, &tls->uncork, on_uncork);
+        loop_defer(shared->loop, &tls->out->uncork, on_uncork);
 }
 
 /*
@@ -458,7 +487,7 @@ conn_result_t conn_tls_read(conn_t *conn, char *buf, size_t cap, size_t *got)
     }
     push(conn);
     *got = total;
-    tls->inside = SSL_has_pending(tls->ssl) != 0 && tls->inside > total ? tls->inside - total : 0;
+    tls->inside = SSL_has_pending(tls->ssl) != 0 && tls->inside > total ? tls->inside - (uint32_t)total : 0;
     count(tls);
     if (total == 0)
         return result;

@@ -19,7 +19,8 @@ typedef struct raw {
     BIO *out; /* to the server, not sent yet */
 } raw_t;
 
-static void raw_connect(world_t *world, raw_t *raw)
+/* `end` is the server's. */
+static void raw_connect_to(world_t *world, raw_t *raw, end_t *end)
 {
     int fds[2];
     tcp_pair(fds);
@@ -29,8 +30,13 @@ static void raw_connect(world_t *world, raw_t *raw)
     raw->out = BIO_new(BIO_s_mem());
     BIO_set_mem_eof_return(raw->in, -1);
     SSL_set_bio(raw->ssl, raw->in, raw->out);
-    world->a.conn = conn_new(world->loop, fds[0], tls_accept(world->tls), &handshake_handlers, &world->a);
-    on_handshake(&world->a);
+    end->conn = conn_new(world->loop, fds[0], tls_accept(world->tls), &handshake_handlers, end);
+    on_handshake(end);
+}
+
+static void raw_connect(world_t *world, raw_t *raw)
+{
+    raw_connect_to(world, raw, &world->a);
 }
 
 static void raw_send(raw_t *raw)
@@ -47,6 +53,12 @@ static void raw_receive(raw_t *raw)
     ssize_t n = recv(raw->fd, buf, sizeof(buf), 0);
     if (n > 0)
         BIO_write(raw->in, buf, (int)n);
+}
+
+static bool has_received(const raw_t *raw)
+{
+    char byte;
+    return recv(raw->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
 }
 
 /* Runs the handshake up to the client's last flight, which stays in raw->out. */
@@ -90,6 +102,37 @@ static void test_bytes_with_finished(void **state)
     TURN_UNTIL(world, world->a.in_len > 0);
     expect_in(&world->a, "early bird");
     raw_close(&raw);
+    conn_world_free(world);
+}
+
+/* All connections of a loop share what an SSL reads and writes through. */
+static void test_a_connection_goes_while_another_shakes_hands(void **state)
+{
+    (void)state;
+    world_t *world = conn_world_new(TLS13);
+    raw_t gone, stays;
+    raw_connect_to(world, &stays, &world->b);
+    raw_connect(world, &gone);
+    assert_int_equal(SSL_do_handshake(stays.ssl), -1);
+    assert_int_equal(SSL_do_handshake(gone.ssl), -1);
+    raw_send(&stays);
+    raw_send(&gone);
+    TURN_UNTIL(world, has_received(&stays) && has_received(&gone)); /* the servers' flights */
+    assert_int_equal(world->a.handshake, CONN_AGAIN);
+    assert_int_equal(world->b.handshake, CONN_AGAIN);
+    conn_free(&world->a.conn);
+    raw_close(&gone);
+    raw_receive(&stays);
+    raw_handshake(world, &stays);
+    raw_send(&stays);
+    TURN_UNTIL(world, world->b.handshake == CONN_OK);
+    conn_set_owner(world->b.conn, &conn_world_handlers, &world->b);
+    conn_want_read(world->b.conn, true);
+    assert_int_equal(SSL_write(stays.ssl, "still here", 10), 10);
+    raw_send(&stays);
+    TURN_UNTIL(world, world->b.in_len > 0);
+    expect_in(&world->b, "still here");
+    raw_close(&stays);
     conn_world_free(world);
 }
 
@@ -351,6 +394,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bytes_with_finished),
+        cmocka_unit_test(test_a_connection_goes_while_another_shakes_hands),
         cmocka_unit_test(test_ticket_leaves_by_itself),
         cmocka_unit_test(test_ticket_of_a_freed_connection),
         cmocka_unit_test(test_ticket_leaves_with_the_first_bytes),
