@@ -29,6 +29,7 @@ typedef struct conf_listener {
     conf_listener_kind_t kind;
     conf_address_t address;
     char text[64];       /* for printing: "127.0.0.1:8443", "[::]:443" */
+    bool ipv4;           /* "[::]": takes IPv4 clients, too */
     bool proxy_protocol; /* each connection begins with a PROXY protocol header */
     bool tls_terminated; /* plain: a trusted proxy's X-Forwarded-Proto tells whether its client came over TLS
                           */

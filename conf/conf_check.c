@@ -52,14 +52,25 @@ static void check_terminated(const checker_t *c, size_t i)
                "listeners.tls_terminated", "trusted_proxies is empty, so no request counts as https");
 }
 
+/* Whether both want the same port of an address. */
+static bool overlap(const conf_listener_t *a, const conf_listener_t *b)
+{
+    bool both_families = a->ipv4 || b->ipv4;
+    return conf_net_overlap(&a->address, &b->address) ||
+           (both_families && conf_net_port(&a->address) == conf_net_port(&b->address));
+}
+
 static void check_listener(const checker_t *c, size_t i)
 {
     const conf_listener_t *listener = &c->conf->listeners[i];
+    if (listener->ipv4 &&
+        (listener->address.sa.ss_family != AF_INET6 || !conf_net_is_any(&listener->address)))
+        report_element(c, "listeners", i, "ipv4", "is for a listener at [::]");
     if (listener->tls_terminated)
         check_terminated(c, i);
     for (size_t j = 0; j < i; j++) {
         const conf_listener_t *other = &c->conf->listeners[j];
-        if (other->address.len == 0 || !conf_net_overlap(&listener->address, &other->address))
+        if (other->address.len == 0 || !overlap(listener, other))
             continue;
         char sentence[320];
         unsigned line = place_in_element(c, "listeners", j, "address").line;

@@ -5,8 +5,8 @@ static const conf_key_t listener_rows[] = {
     {.name = "address",
      .type = CONF_ADDRESS,
      .required = true,
-     .doc = "Address and port to listen on. An IPv6 address accepts IPv6 clients only: use `[::]:443` beside "
-            "`0.0.0.0:443`.",
+     .doc = "Address and port to listen on. An IPv6 address accepts IPv6 clients only: set `ipv4`, or use "
+            "`[::]:443` beside `0.0.0.0:443`.",
      .example = "\"0.0.0.0:443\"",
      AT(conf_listener_t, address)},
     {.name = "kind",
@@ -16,6 +16,12 @@ static const conf_key_t listener_rows[] = {
             "previews without TLS, for use behind another proxy; `health` answers `/healthz` and `/readyz`.",
      .example = "tls",
      AT(conf_listener_t, kind)},
+    {.name = "ipv4",
+     .type = CONF_BOOL,
+     .fallback = "false",
+     .doc = "For a listener at `[::]`: whether it also accepts IPv4 clients at all addresses. A restart "
+            "changes it, a reload cannot.",
+     AT(conf_listener_t, ipv4)},
     {.name = "proxy_protocol",
      .type = CONF_BOOL,
      .fallback = "false",

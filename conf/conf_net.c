@@ -202,7 +202,7 @@ bool conf_net_equal(const conf_address_t *a, const conf_address_t *b)
 }
 
 /* All addresses of the machine: 0.0.0.0 or [::]. */
-static bool is_any(const conf_address_t *address)
+bool conf_net_is_any(const conf_address_t *address)
 {
     if (address->sa.ss_family == AF_INET6)
         return IN6_IS_ADDR_UNSPECIFIED(&v6_of(address)->sin6_addr);
@@ -212,7 +212,7 @@ static bool is_any(const conf_address_t *address)
 bool conf_net_overlap(const conf_address_t *a, const conf_address_t *b)
 {
     return a->sa.ss_family == b->sa.ss_family && conf_net_port(a) == conf_net_port(b) &&
-           (is_any(a) || is_any(b) || conf_net_equal(a, b));
+           (conf_net_is_any(a) || conf_net_is_any(b) || conf_net_equal(a, b));
 }
 
 static bool is_loopback(const conf_address_t *address)
@@ -273,7 +273,7 @@ bool conf_listens_on(const conf_t *conf, const struct sockaddr *address)
         const conf_address_t *own = &conf->listeners[i].address;
         if (own->len == 0 || conf_net_port(own) != conf_net_port(&a))
             continue;
-        if (conf_net_equal(own, &a) || (is_any(own) && (is_loopback(&a) || is_any(&a))))
+        if (conf_net_equal(own, &a) || (conf_net_is_any(own) && (is_loopback(&a) || conf_net_is_any(&a))))
             return true;
     }
     return false;

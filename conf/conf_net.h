@@ -19,6 +19,8 @@ void conf_net_print_network(const conf_network_t *network, char out[64]);
 void conf_net_print(const conf_address_t *address, char out[64]);
 
 uint16_t conf_net_port(const conf_address_t *address);
+/* 0.0.0.0 or [::]: all addresses of the machine, of that family. */
+bool conf_net_is_any(const conf_address_t *address);
 /* Same family, address and port. */
 bool conf_net_equal(const conf_address_t *a, const conf_address_t *b);
 /* Whether one socket cannot listen beside the other: they are equal, or one has all addresses of the

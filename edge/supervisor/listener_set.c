@@ -21,18 +21,18 @@
 
 /* Opens a socket bound to `address`, not listening. `shared` sets SO_REUSEPORT. Returns -1 with
  * errno. */
-static int open_bound(const conf_address_t *address, bool shared)
+static int open_bound(const conf_address_t *address, bool ipv4, bool shared)
 {
-    int on = 1;
+    int on = 1, ipv6_only = !ipv4;
     int fd = socket(address->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
     bool ok = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0;
     if (ok && shared)
         ok = setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0;
-    /* "[::]:443" and "0.0.0.0:443" are two listeners, independent of the system's default. */
+    /* Without `ipv4`, "[::]:443" and "0.0.0.0:443" are two listeners, independent of the system's default. */
     if (ok && address->sa.ss_family == AF_INET6)
-        ok = setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) == 0;
+        ok = setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &ipv6_only, sizeof(ipv6_only)) == 0;
     if (ok && bind(fd, (const struct sockaddr *)&address->sa, address->len) == 0)
         return fd;
     int saved = errno;
@@ -43,10 +43,10 @@ static int open_bound(const conf_address_t *address, bool shared)
 
 /* Returns whether the address is free. A socket without SO_REUSEPORT cannot be bound beside
  * another, so this detects sockets that sharing would hide. */
-static bool address_free(const conf_address_t *address, uint32_t patience_ms)
+static bool address_free(const conf_address_t *address, bool ipv4, uint32_t patience_ms)
 {
     for (uint32_t waited = 0;; waited += RETRY_MS) {
-        int fd = open_bound(address, false);
+        int fd = open_bound(address, ipv4, false);
         int saved = errno;
         if (fd >= 0 && listen(fd, 1) == 0) {
             close(fd);
@@ -70,10 +70,10 @@ static bool address_free(const conf_address_t *address, uint32_t patience_ms)
  */
 #define UNSENT_BYTES 98304
 
-static int open_listening(const conf_address_t *address)
+static int open_listening(const conf_address_t *address, bool ipv4)
 {
     int on = 1, unsent = UNSENT_BYTES;
-    int fd = open_bound(address, true);
+    int fd = open_bound(address, ipv4, true);
     if (fd >= 0) /* an older kernel only buffers more */
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
     /* Accepted connections inherit both options, which saves a call for each. */
@@ -111,12 +111,12 @@ static void describe(const char *text, int error_number, char *error, size_t err
 static bool fill_address(listener_address_t *to, unsigned workers, const listener_address_t *old,
                          uint32_t patience_ms)
 {
-    if (old == NULL && !address_free(&to->address, patience_ms))
+    if (old == NULL && !address_free(&to->address, to->ipv4, patience_ms))
         return false;
     while (to->count < workers) {
         int fd = old != NULL && to->count < old->count && old->fds[to->count] >= 0
                      ? fcntl(old->fds[to->count], F_DUPFD_CLOEXEC, 3)
-                     : open_listening(&to->address);
+                     : open_listening(&to->address, to->ipv4);
         if (fd < 0)
             return false;
         to->fds[to->count++] = fd;
@@ -151,8 +151,16 @@ listener_set_t *listener_set_open(const conf_t *conf, const listener_set_t *old,
         const conf_listener_t *listener = &conf->listeners[i];
         listener_address_t *to = &set->at[set->count++];
         to->address = listener->address;
+        to->ipv4 = listener->ipv4;
         snprintf(to->text, sizeof(to->text), "%s", listener->text);
-        if (!fill_address(to, conf->workers, find_address(old, to->text), patience_ms)) {
+        const listener_address_t *before = find_address(old, to->text);
+        if (before != NULL && before->ipv4 != to->ipv4) {
+            snprintf(error, error_len,
+                     "listeners.ipv4 of %s cannot change while the edge runs; restart it for that", to->text);
+            listener_set_free(&set);
+            return NULL;
+        }
+        if (!fill_address(to, conf->workers, before, patience_ms)) {
             describe(to->text, errno, error, error_len);
             listener_set_free(&set);
             return NULL;
@@ -163,9 +171,9 @@ listener_set_t *listener_set_open(const conf_t *conf, const listener_set_t *old,
 
 /* Tests with a bound socket that does not listen, because it does not disturb a process that begins
  * to listen now. */
-static bool can_bind(const conf_address_t *address)
+static bool can_bind(const conf_listener_t *listener)
 {
-    int fd = open_bound(address, false);
+    int fd = open_bound(&listener->address, listener->ipv4, false);
     if (fd < 0)
         return false;
     close(fd);
@@ -178,10 +186,10 @@ void listener_set_check(const conf_t *conf, uint32_t patience_ms, conf_errors_t 
     char error[512];
     for (size_t i = 0; i < conf->listener_count; i++) {
         const conf_listener_t *listener = &conf->listeners[i];
-        bool free = can_bind(&listener->address);
+        bool free = can_bind(listener);
         for (; !free && errno == EADDRINUSE && patience_ms >= RETRY_MS; patience_ms -= RETRY_MS) {
             (void)poll(NULL, 0, RETRY_MS);
-            free = can_bind(&listener->address);
+            free = can_bind(listener);
         }
         if (free)
             continue;
@@ -210,6 +218,14 @@ static bool is_listening(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &len) == 0 && on != 0;
 }
 
+static bool takes_ipv4(int fd)
+{
+    int only = 1, domain = 0;
+    socklen_t len = sizeof(only), domain_len = sizeof(domain);
+    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &domain_len) == 0 && domain == AF_INET6 &&
+           getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &len) == 0 && only == 0;
+}
+
 bool listener_set_adopt(listener_set_t *set, const char *text, unsigned worker, int fd)
 {
     listener_address_t *to = NULL;
@@ -225,6 +241,7 @@ bool listener_set_adopt(listener_set_t *set, const char *text, unsigned worker, 
     if (to == NULL) {
         to = &set->at[set->count++];
         snprintf(to->text, sizeof(to->text), "%s", text);
+        to->ipv4 = takes_ipv4(fd);
     }
     while (to->count <= worker)
         to->fds[to->count++] = -1;

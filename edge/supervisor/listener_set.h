@@ -13,6 +13,7 @@
 typedef struct listener_address {
     conf_address_t address;
     char text[64]; /* conf_listener_t.text */
+    bool ipv4;     /* conf_listener_t.ipv4 */
     unsigned count;
     int fds[SHM_WORKERS_MAX];
 } listener_address_t;

@@ -144,3 +144,32 @@ def test_an_ipv6_listener_takes_ipv6_clients_only(make_edge):
     for address in ("::1", "127.0.0.1"):
         with harness.Stream(socket.create_connection((address, port), PATIENCE)) as client:
             assert client.request(HEALTH).status == 200
+
+
+def test_an_ipv6_listener_takes_ipv4_clients_where_asked(make_edge, origin):
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    port = harness.PORTS.take()
+    edge = make_edge(kinds=("health",))
+    both = {"kind": "plain", "address": f"[::]:{port}", "ipv4": True}
+    own = edge.config["listeners"]
+    reload(edge, {"listeners": [*own, both]})
+    host = edge.create_preview(origin)
+    for address, client in (("::1", "::1"), ("127.0.0.1", "127.0.0.1")):
+        with harness.Stream(socket.create_connection((address, port), PATIENCE)) as stream:
+            assert stream.request(f"GET /echo HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()).status == 200
+        # An IPv4 client is one by its IPv4 address, everywhere.
+        edge.wait_for_line(client=client)
+    lines = reload(edge, {"listeners": [*own, {**both, "ipv4": False}]}, "not reloaded")
+    assert any("listeners.ipv4" in line and "restart it" in line for line in lines)
+    lines = reload(edge, {"listeners": [*own, both, {"kind": "health", "address": f"0.0.0.0:{port}"}]}, "not reloaded")
+    assert any("conflicts with" in line for line in lines)
+    edge.config["listeners"] = [*own, both]
+    edge.write_config()
+    edge.stop()
+    edge.start()
+    with harness.Stream(socket.create_connection(("127.0.0.1", port), PATIENCE)) as stream:
+        assert stream.request(f"GET /echo HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()).status == 200

@@ -92,6 +92,25 @@ static void everybody_trusted(void **state)
         "fd00::/8\n");
 }
 
+static void ipv4_beside_ipv6(void **state)
+{
+    (void)state;
+    conf_t *conf = fixture_good(DOMAIN "listeners:\n  - {address: \"[::]:1\", kind: tls, ipv4: true}\n"
+                                       "  - {address: \"0.0.0.0:2\", kind: plain}\n");
+    assert_true(conf->listeners[0].ipv4);
+    assert_false(conf->listeners[1].ipv4);
+    conf_release(&conf);
+    fixture_bad(
+        DOMAIN "listeners:\n  - {address: \"[::]:1\", kind: tls, ipv4: true}\n"
+               "  - {address: \"127.0.0.1:1\", kind: plain}\n",
+        "e.yaml:4:15: listeners[1].address: 127.0.0.1:1 conflicts with [::]:1 in line 3: one of the two "
+        "takes this port at all addresses; remove one, or use another port\n");
+    fixture_bad(DOMAIN "listeners:\n  - {address: \"[::1]:1\", kind: tls, ipv4: true}\n"
+                       "  - {address: \"0.0.0.0:2\", kind: tls, ipv4: true}\n",
+                "e.yaml:3:43: listeners[0].ipv4: is for a listener at [::]\n"
+                "e.yaml:4:45: listeners[1].ipv4: is for a listener at [::]\n");
+}
+
 /* Only a listener without TLS of its own has another server speak it, and only proxies may say so. */
 static void tls_terminated(void **state)
 {
@@ -437,6 +456,7 @@ int main(void)
         cmocka_unit_test(public_ports),
         cmocka_unit_test(unused_certificates),
         cmocka_unit_test(everybody_trusted),
+        cmocka_unit_test(ipv4_beside_ipv6),
         cmocka_unit_test(tls_terminated),
         cmocka_unit_test(admin_socket_length),
         cmocka_unit_test(store_map_sizes),
