@@ -272,9 +272,10 @@ static const conf_key_t rows[] = {
      .min = 0,
      .max = DAY,
      .fallback = "1h",
-     .doc = "Maximum time for which WebSockets stay open in workers that a reload takes away. In its last "
-            "minute "
-            "the edge closes the rest with code 1012. If it is not longer, timeouts.drain applies.",
+     .doc =
+         "Maximum time for which WebSockets stay open in workers that a reload or an upgrade replaces. In "
+         "its "
+         "last minute the edge closes the rest with code 1012. If it is not longer, timeouts.drain applies.",
      AT(conf_t, timeouts.drain_tunnels)},
     {.name = "timeouts.heartbeat",
      .type = CONF_DURATION,

@@ -28,8 +28,8 @@
 
 /* Worker slots in the segment, for all edges; `workers` in the configuration is at most this. */
 #define SHM_WORKERS_MAX 256
-/* Edges at a time: one that serves, two old ones with tunnels, and one that starts. */
-#define SHM_EDGES_MAX 4
+/* Edges at a time: one that serves, one that starts, and old ones. */
+#define SHM_EDGES_MAX 8
 /* Raised whenever programs before and after a change must not share a segment: another meaning of its cells,
  * or of the messages between a controller and workers (process.h). Sizes are compared by themselves. Counters
  * are only added at the end of COUNTERS, which needs no other number. */

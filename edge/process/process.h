@@ -25,7 +25,9 @@
 /* Maximum listeners in a configuration (their descriptors travel in one message). */
 #define PROCESS_LISTENERS_MAX 64
 
-/* Types of messages. By default `value` is 0, without bytes and without descriptors. */
+/* Types of messages; those between the controller and workers keep their numbers and their meaning, or
+ * SHM_LAYOUT is raised: after an upgrade, a controller speaks with workers of older binaries. By default
+ * `value` is 0, without bytes and without descriptors. */
 typedef enum process_message {
     PROCESS_READY = 1, /* to the supervisor: this process serves */
     PROCESS_CONF,      /* to all: a new configuration. value: its generation. Descriptors: [0] its text
@@ -67,6 +69,9 @@ typedef enum process_message {
     PROCESS_BOX_PORTS,         /* controller to worker: box_ports_message.h; value: that generation */
     PROCESS_DELETION, /* worker to controller: bytes are a deletion_call_t (deletion_message.h); value and
                          answer as for PROCESS_PREVIEW */
+    PROCESS_UPGRADE,  /* controller to supervisor: start a new binary, as SIGUSR2 does. value 1: tunnels
+                         end within timeouts.drain */
+    PROCESS_UPGRADE_FAILED, /* to the controller: upgrade number `value` failed; bytes: the reason */
 } process_message_t;
 
 /* The listening sockets live on in another process, which accepts the connections in their queues. */

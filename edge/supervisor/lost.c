@@ -26,6 +26,7 @@ void lost_note(supervisor_t *s, child_slot_t *child, uint64_t value)
         for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
             if (child_alive(&s->workers[i]) && s->workers[i].number == worker)
                 note(&s->workers[i], type); /* both ends of that channel are made anew */
+        note(child, type);                  /* or of an old edge's worker */
     } else if (type == PROCESS_CONF || type == PROCESS_LOG || type == PROCESS_LINK ||
                type == PROCESS_RUNNER) {
         note(child, type);
@@ -53,6 +54,8 @@ static void repeat(supervisor_t *s, child_slot_t *child, uint64_t now_ms)
     bool link = take(&child->lost, PROCESS_LINK), runner = take(&child->lost, PROCESS_RUNNER);
     if (link && child->kind == CHILD_WORKER)
         supervise_join_worker(s, child);
+    else if (link && child->kind == CHILD_CONTROLLER)
+        elders_join(s);
     else if (link || runner)
         supervise_join_runner(s);
 }

@@ -114,6 +114,7 @@ static void swap(supervisor_t *s, snapshot_t *next, listener_set_t *listeners, i
         if (s->workers[i].state != CHILD_DRAINING)
             reload_send_log(s, &s->workers[i]);
     }
+    elders_send_log(s);
     reload_check_done(s);
 }
 
@@ -250,5 +251,6 @@ void reload_log(supervisor_t *s)
     s->log_fd = fd;
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
         reload_send_log(s, &s->workers[i]);
+    elders_send_log(s);
     process_log(NULL, "the access log was reopened");
 }

@@ -243,6 +243,7 @@ static void start_controller(supervisor_t *s, uint64_t now_ms)
             if (ours[i] >= 0)
                 child_send(&s->workers[i], PROCESS_LINK, 0, STR(""), &ours[i], 1);
         supervise_join_runner(s);
+        elders_join(s);
     }
     close_fd(&channel[0]);
     close_fd(&channel[1]);
@@ -403,6 +404,8 @@ static void on_death(supervisor_t *s, child_slot_t *child, int status, uint64_t 
     child_buried(child);
     if (child->kind == CHILD_WORKER)
         child_send(&s->controller, PROCESS_WORKER_DIED, number, STR(""), NULL, 0);
+    if (child->kind == CHILD_WORKER)
+        upgrade_note_death(s, number);
     if (s->state == SUPERVISOR_STARTING && WIFEXITED(status) && !was_draining) {
         /* The process gave up by itself and has logged the reason: its successor would do the same. */
         s->exit_status = 1;
@@ -466,6 +469,8 @@ static void on_ready(supervisor_t *s, child_slot_t *child)
     if (s->state != SUPERVISOR_STARTING && child->ever_ready)
         process_log(NULL, "%s is back (process %d)", child->name, (int)child->pid);
     child->ever_ready = true;
+    if (child->kind == CHILD_CONTROLLER)
+        upgrade_report(s);
 }
 
 static void on_message(supervisor_t *s, child_slot_t *child, const ipc_message_t *message)
@@ -481,6 +486,10 @@ static void on_message(supervisor_t *s, child_slot_t *child, const ipc_message_t
     case PROCESS_RELOAD:
         if (child->kind == CHILD_CONTROLLER)
             s->reload_wanted = true;
+        break;
+    case PROCESS_UPGRADE:
+        if (child->kind == CHILD_CONTROLLER)
+            upgrade_begin(s, message->value == 1);
         break;
     case IPC_TYPE_LOST:
         lost_note(s, child, message->value);

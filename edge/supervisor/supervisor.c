@@ -29,10 +29,9 @@
 #include "start_limits.h"
 #include "supervisor_internal.h"
 
-#define TURN_MS             500
-#define WATCH_MS            5
-#define TICKET_ROTATION_MS  (12u * 3600 * 1000)
-#define CONTROLLER_DRAIN_MS 5000u
+#define TURN_MS            500
+#define WATCH_MS           5
+#define TICKET_ROTATION_MS (12u * 3600 * 1000)
 /* A longer gap between two heartbeat checks: we were stopped, and the others perhaps too. */
 #define BLIND_MS 2000
 
@@ -111,11 +110,22 @@ static bool make_shm(supervisor_t *s)
     uint8_t seed[16];
     if (RAND_bytes(seed, sizeof(seed)) != 1)
         return fail("the system provides no random bytes");
-    s->shm = shm_new(seed);
+    s->shm = s->segment_fd >= 0 ? shm_attach(s->segment_fd) : NULL;
+    s->shares = s->shm != NULL;
+    if (s->segment_fd >= 0 && !s->shares) {
+        process_log(NULL,
+                    "the shared memory of the previous process cannot be used (%s): limits and lockouts "
+                    "start anew",
+                    errno == EPROTO ? "it has another layout" : strerror(errno));
+        close(s->segment_fd);
+    }
+    s->segment_fd = -1;
+    if (!s->shares)
+        s->shm = shm_new(seed);
     OPENSSL_cleanse(seed, sizeof(seed));
     if (s->shm == NULL)
         return fail_errno("no shared memory");
-    atomic_store(shm_conf_generation(s->shm), 1);
+    s->generation = atomic_load(shm_conf_generation(s->shm)) + 1;
     child_init(&s->controller, s->shm, CHILD_CONTROLLER, 0);
     child_init(&s->runner, s->shm, CHILD_RUNNER, 0);
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
@@ -237,7 +247,7 @@ static bool start(supervisor_t *s)
     if (!start_limits_files(error, sizeof(error)))
         return fail(error);
     s->descriptors = privileges_raise_descriptors();
-    if (upgrade_inherit(s))
+    if (inherit_handoff(s))
         process_log(NULL, "taking over from process %d", (int)getppid());
     if (!make_shm(s) || !load_first(s) || !limits_suffice(s) || !take_locks(s) || !load_keys(s) ||
         !open_sockets(s))
@@ -252,12 +262,23 @@ static bool start(supervisor_t *s)
     } else if (!rotate_tickets(s, now)) {
         return fail("the system provides no random bytes");
     }
+    s->awaits_go = s->predecessor_fd >= 0;
+    if (s->awaits_go)
+        inherit_prepared(s);
+    else
+        supervisor_start_children(s);
+    return true;
+}
+
+void supervisor_start_children(supervisor_t *s)
+{
+    uint64_t now = clock_now_ms();
+    s->awaits_go = false;
     s->controller.wanted = true;
     s->controller.due_ms = now;
     child_set_state(&s->controller, CHILD_WAITING);
     supervise_runner(s, now);
     supervise_workers(s, now);
-    return true;
 }
 
 /* ---- readiness ---- */
@@ -289,6 +310,19 @@ static void announce(const supervisor_t *s)
     free(text);
 }
 
+/* In the shared segment, for `boxedge status`. */
+static void announce_edge(supervisor_t *s)
+{
+    shm_edge_t *edge = shm_own_edge(s->shm);
+    uint64_t words[sizeof(edge->version) / 8] = {0};
+    const size_t n = sizeof(BOXEDGE_VERSION) - 1;
+    memcpy(words, BOXEDGE_VERSION, n < sizeof(words) ? n : sizeof(words));
+    for (size_t i = 0; i < sizeof(words) / 8; i++)
+        atomic_store(&edge->version[i], words[i]);
+    atomic_store(&edge->since_s, (uint64_t)time(NULL));
+    atomic_store(shm_conf_generation(s->shm), s->generation);
+}
+
 static void check_ready(supervisor_t *s)
 {
     char state[64], advice[1024];
@@ -304,70 +338,8 @@ static void check_ready(supervisor_t *s)
     announce(s);
     snprintf(state, sizeof(state), "MAINPID=%d\nSTATUS=serving\nREADY=1", (int)getpid());
     sd_notify_send(state);
-    upgrade_notify_predecessor(s);
-}
-
-/* ---- the end ---- */
-
-static void kill_all(supervisor_t *s)
-{
-    child_kill(&s->controller);
-    child_kill(&s->runner);
-    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
-        child_kill(&s->workers[i]);
-    if (s->upgrade_pid != 0 && !s->handed_over)
-        kill(s->upgrade_pid, SIGKILL);
-}
-
-void supervisor_drain(supervisor_t *s)
-{
-    uint32_t within = s->snapshot->conf->timeouts.drain;
-    if (s->state == SUPERVISOR_DRAINING) {
-        process_log(NULL, "second signal to end: ending without waiting");
-        kill_all(s);
-        return;
-    }
-    if (s->upgrade_pid != 0 && !s->handed_over)
-        kill(s->upgrade_pid, SIGKILL);
-    supervisor_set_state(s, SUPERVISOR_DRAINING);
-    process_log(NULL, "draining: open requests have %u ms", (unsigned)within);
-    if (!s->handed_over)
-        sd_notify_send("STOPPING=1");
-    /* Close ours first, so that a socket closes when its worker closes it. */
-    listener_set_free(&s->listeners);
-    unsigned how = s->handed_over ? PROCESS_DRAIN_OTHERS_ACCEPT | PROCESS_DRAIN_NO_CONTROLLER : 0;
-    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
-        supervise_drain_worker(s, &s->workers[i], how);
-}
-
-/* No worker accepts another connection: all live workers have reported that they drain. */
-static bool all_workers_drain(const supervisor_t *s)
-{
-    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
-        if (child_alive(&s->workers[i]) && atomic_load(&s->workers[i].slot->state) != SHM_DRAINING)
-            return false;
-    return true;
-}
-
-/* After a handover the new edge starts its own boxes on our boxes' ports. Ours end as soon as no
- * new request can reach us. */
-static bool awaits_workers(const supervisor_t *s)
-{
-    return s->state == SUPERVISOR_DRAINING && s->handed_over && s->runner.state == CHILD_READY;
-}
-
-static void drain_turn(supervisor_t *s)
-{
-    if (awaits_workers(s) && all_workers_drain(s))
-        supervise_drain_runner(s);
-    if (supervise_workers_alive(s) > 0)
-        return;
-    if (s->controller.state != CHILD_DRAINING)
-        supervise_drain_child(&s->controller, CONTROLLER_DRAIN_MS);
-    supervise_drain_runner(s);
-    bool successor_starting = s->upgrade_pid != 0 && !s->handed_over;
-    if (!child_alive(&s->controller) && !child_alive(&s->runner) && !successor_starting)
-        supervisor_set_state(s, SUPERVISOR_ENDED);
+    announce_edge(s);
+    inherit_served(s);
 }
 
 /* ---- the loop ---- */
@@ -384,7 +356,7 @@ static void on_signal(supervisor_t *s, int signal_number)
         reload_log(s);
         break;
     case SIGUSR2:
-        upgrade_begin(s);
+        upgrade_begin(s, false);
         break;
     default:
         assert(signal_number == SIGTERM || signal_number == SIGINT);
@@ -402,9 +374,9 @@ static void take_signals(supervisor_t *s)
 /* Waits for signals and messages, and takes them. */
 static void wait_for_work(supervisor_t *s, int timeout_ms)
 {
-    struct pollfd fds[SHM_WORKERS_MAX + 4];
+    struct pollfd fds[SHM_WORKERS_MAX + 4 + ELDERS_MAX];
     child_slot_t *children[SHM_WORKERS_MAX + 4] = {NULL};
-    nfds_t count = 0;
+    nfds_t count = 0, first_elder;
 
     fds[count++] = (struct pollfd){.fd = s->signal_fd, .events = POLLIN};
     fds[count++] = (struct pollfd){.fd = s->upgrade_fd, .events = POLLIN};
@@ -418,13 +390,20 @@ static void wait_for_work(supervisor_t *s, int timeout_ms)
         children[count] = &s->workers[i];
         fds[count++] = (struct pollfd){.fd = s->workers[i].fd, .events = POLLIN};
     }
+    first_elder = count;
+    for (size_t i = 0; i < s->elder_count; i++)
+        fds[count++] = (struct pollfd){.fd = elders_listens(s, i) ? s->elders[i].fd : -1, .events = POLLIN};
     if (poll(fds, count, timeout_ms) <= 0)
         return;
-    for (nfds_t i = 2; i < count; i++)
+    for (nfds_t i = 2; i < first_elder; i++)
         if (fds[i].revents != 0)
             supervise_receive(s, children[i]);
+    /* From the last one: one that has ended leaves the list. */
+    for (nfds_t i = count; i-- > first_elder;)
+        if (fds[i].revents != 0)
+            elders_receive(s, i - first_elder);
     if (fds[1].revents != 0)
-        upgrade_read_ready(s);
+        upgrade_receive(s);
     if (fds[0].revents != 0)
         take_signals(s);
 }
@@ -440,7 +419,7 @@ static void look_after_children(supervisor_t *s)
 
 static void turn(supervisor_t *s)
 {
-    wait_for_work(s, supervise_timeout(s, clock_now_ms(), awaits_workers(s) ? WATCH_MS : TURN_MS));
+    wait_for_work(s, supervise_timeout(s, clock_now_ms(), supervisor_awaits_workers(s) ? WATCH_MS : TURN_MS));
     uint64_t now = clock_now_ms();
     supervise_reap(s, now);
     supervise_logger(s, now);
@@ -451,21 +430,20 @@ static void turn(supervisor_t *s)
     look_after_children(s);
     lost_repeat(s, now);
     upgrade_watch(s, now);
-    if (now >= s->tickets_due_ms) {
+    if (now >= s->tickets_due_ms && s->state == SUPERVISOR_SERVING) {
         if (!rotate_tickets(s, now))
             process_log(NULL, "the system provides no random bytes: ticket keys stay as they are");
         reload_local_certificate(s);
     }
     if (s->state == SUPERVISOR_DRAINING)
-        drain_turn(s);
+        supervisor_drain_turn(s);
     else
         supervise_start_due(s, clock_now_ms());
 }
 
 static void clean_up(supervisor_t *s)
 {
-    int *fds[] = {&s->lock_fd,   &s->state_lock_fd, &s->log_fd,
-                  &s->signal_fd, &s->upgrade_fd,    &s->predecessor_fd};
+    int *fds[] = {&s->lock_fd, &s->state_lock_fd, &s->log_fd, &s->signal_fd, &s->upgrade_fd};
     if (s->admin_fd >= 0) {
         /* The path belongs to another edge while our predecessor or successor serves on it. */
         if (!s->handed_over && s->predecessor_fd < 0 && s->snapshot != NULL)
@@ -475,6 +453,7 @@ static void clean_up(supervisor_t *s)
     for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
         if (*fds[i] >= 0)
             close(*fds[i]);
+    elders_leave(s);
     free(s->inherited_run_dir);
     free(s->inherited_state_dir);
     free(s->inherited_admin);
@@ -495,10 +474,9 @@ int supervisor_run(const char *conf_path, char **argv, const supervisor_children
     s->argv = argv;
     s->children = children;
     s->pid = getpid();
-    s->generation = 1;
     s->logger = LOGGER_NONE;
     s->lock_fd = s->state_lock_fd = s->admin_fd = s->log_fd = s->signal_fd = s->upgrade_fd =
-        s->predecessor_fd = -1;
+        s->predecessor_fd = s->segment_fd = -1;
     if (!start(s)) {
         s->exit_status = 1;
     } else {

@@ -2,10 +2,12 @@
  * The process that has the rights, the listening sockets and the keys, and keeps the controller and
  * the workers running. It takes no byte from a client. Its parts:
  *
- *   supervisor.c   start, the loop, signals, the end
- *   supervise.c    forking children, their deaths, the watchdog
- *   reload.c       a new configuration, a new log file
- *   upgrade.c      a new binary
+ *   supervisor.c         start, the loop, signals
+ *   supervisor_drain.c   the end
+ *   supervise.c          forking children, their deaths, the watchdog
+ *   reload.c             a new configuration, a new log file
+ *   upgrade.c            a new binary: the old one's side; inherit.c: the new one's
+ *   elders.c             older edges with tunnels
  */
 #ifndef BOXEDGE_SUPERVISOR_H
 #define BOXEDGE_SUPERVISOR_H

@@ -1,6 +1,5 @@
 /*
- * Internals that the parts of the supervisor share. For supervisor.c, supervise.c, lost.c, reload.c
- * and upgrade.c only.
+ * Internals that the parts of the supervisor share. For the files of this folder only.
  */
 #ifndef BOXEDGE_SUPERVISOR_INTERNAL_H
 #define BOXEDGE_SUPERVISOR_INTERNAL_H
@@ -14,6 +13,11 @@
 #include "snapshot.h"
 #include "supervisor.h"
 
+/* Older edges that live beside this one: two with tunnels, and some that are about to end. */
+#define ELDERS_MAX 6
+/* Older edges that may keep tunnels. */
+#define ELDERS_KEPT 2
+
 /* Maximum wait for a port to become free after an earlier edge was killed. */
 #define START_LISTEN_PATIENCE_MS 2000
 
@@ -24,6 +28,20 @@ typedef enum supervisor_state {
     SUPERVISOR_DRAINING,  /* workers finish, then the controller and the runner */
     SUPERVISOR_ENDED,     /* only the exit is left */
 } supervisor_state_t;
+
+/* The new binary's start, in SUPERVISOR_UPGRADING. */
+typedef enum upgrade_phase {
+    UPGRADE_PREPARING, /* it loads and checks; our controller lives */
+    UPGRADE_STOPPING,  /* our controller ends */
+    UPGRADE_SWITCHING, /* its controller and workers start; it speaks with the elders */
+} upgrade_phase_t;
+
+/* An older edge, whose workers carry tunnels (handover.h). */
+typedef struct elder {
+    int fd;
+    pid_t pid;   /* of its supervisor */
+    bool ending; /* was told to end its tunnels */
+} elder_t;
 
 typedef struct supervisor {
     supervisor_state_t state;
@@ -57,13 +75,25 @@ typedef struct supervisor {
     bool reload_running;   /* some child has yet to answer PROCESS_CONF */
     char *reload_warnings; /* lines about the configuration that is being installed; "" or NULL: none */
     certificate_watch_t certificates;
-    bool handed_over; /* a new binary serves on our sockets */
+    bool handed_over;   /* a new binary serves on our sockets */
+    bool keeps_tunnels; /* handed over, and tunnels live on */
 
     pid_t upgrade_pid; /* the new binary; 0: none */
     unsigned upgrades; /* how many were begun */
-    int upgrade_fd;    /* for the new binary's report that it serves */
+    upgrade_phase_t upgrade_phase;
+    int upgrade_fd;      /* to the new binary (handover.h); -1: none */
+    bool upgrade_shares; /* it has our segment */
+    bool upgrade_now;    /* tunnels must not outlive timeouts.drain */
     uint64_t upgrade_due_ms;
-    int predecessor_fd; /* to the old binary, which waits for our report; -1: none */
+    char upgrade_failure[200]; /* of the last one; "": none */
+
+    elder_t elders[ELDERS_MAX]; /* the oldest first */
+    size_t elder_count;
+    uint64_t elders_due_ms; /* SUPERVISOR_DRAINING: elders are killed then */
+    int predecessor_fd;     /* of the last elder, until we serve; -1: none */
+    bool awaits_go;         /* the predecessor's controller has not ended yet */
+    int segment_fd;         /* inherited, until make_shm; -1: none */
+    bool shares;            /* the segment is the predecessor's */
     /* Paths of the inherited locks and admin socket. We keep them only if our configuration has the
      * same paths. NULL: nothing was inherited. */
     char *inherited_run_dir;
@@ -76,8 +106,20 @@ typedef struct supervisor {
 void supervisor_set_state(supervisor_t *s, supervisor_state_t state);
 /* Logs if the limit of descriptors is too low for the configuration. */
 void supervisor_check_descriptors(const supervisor_t *s);
-/* SIGTERM: workers finish their requests. A second call ends the wait. */
+
+/* Starts the controller, and what waits for it. In a new binary: the predecessor's has ended. */
+void supervisor_start_children(supervisor_t *s);
+
+/* ---- supervisor_drain.c ---- */
+/* SIGTERM, or a new binary serves: workers finish their requests. A second call ends the wait, first that for
+ * tunnels. */
 void supervisor_drain(supervisor_t *s);
+/* Handed over: tunnels of our workers end within timeouts.drain from now on. Idempotent. */
+void supervisor_end_tunnels(supervisor_t *s);
+/* SUPERVISOR_DRAINING: takes the next step that is due. */
+void supervisor_drain_turn(supervisor_t *s);
+/* Handed over, and our boxes end as soon as our workers accept no more. */
+bool supervisor_awaits_workers(const supervisor_t *s);
 
 /* ---- supervise.c ---- */
 /* Adjusts the slots to conf->workers: new ones wait for their start, surplus ones drain. */
@@ -131,19 +173,45 @@ void reload_log(supervisor_t *s);
 /* Opens the log of conf->access_log. Returns false with errno; *fd is -1 for "off". */
 MUST_USE bool reload_open_log(const conf_t *conf, int *fd);
 
-/* ---- upgrade.c ---- */
-/* SIGUSR2. */
-void upgrade_begin(supervisor_t *s);
-/* The controller ended while SUPERVISOR_UPGRADING: the new binary may start. */
+/* ---- upgrade.c: the old binary ---- */
+/* SIGUSR2, or by command. `now`: no tunnel outlives timeouts.drain. */
+void upgrade_begin(supervisor_t *s, bool now);
+/* The controller ended in UPGRADE_STOPPING: the new binary's may start. */
 void upgrade_controller_gone(supervisor_t *s);
-/* The new binary's report can be read. */
-void upgrade_read_ready(supervisor_t *s);
+/* Takes the new binary's messages. */
+void upgrade_receive(supervisor_t *s);
 void upgrade_ended(supervisor_t *s, int status);
 void upgrade_watch(supervisor_t *s, uint64_t now_ms);
-/* In the new binary: takes over the old one's descriptors. Returns false if the environment names
- * none. */
-MUST_USE bool upgrade_inherit(supervisor_t *s);
-/* In the new binary: all children serve. */
-void upgrade_notify_predecessor(supervisor_t *s);
+/* A worker ended: the new binary's controller frees its reader slot. */
+void upgrade_note_death(supervisor_t *s, unsigned number);
+/* Tells the controller how the last upgrade ended, if it failed. */
+void upgrade_report(supervisor_t *s);
+
+/* ---- inherit.c: the new binary ---- */
+/* Takes over the old binary's descriptors. Returns false if the environment names none. */
+#define HANDOFF_ENV "BOXEDGE_HANDOFF"
+MUST_USE bool inherit_handoff(supervisor_t *s);
+/* Everything is loaded: the predecessor's controller may end. */
+void inherit_prepared(supervisor_t *s);
+/* All children serve. */
+void inherit_served(supervisor_t *s);
+
+/* ---- elders.c ---- */
+/* Takes over `fd`, a channel that the older edge made. False: no place; it is closed. */
+MUST_USE bool elders_add(supervisor_t *s, int fd, bool ending);
+/* Whether this process, and not a predecessor or successor, takes the messages of elder `i`. */
+bool elders_listens(const supervisor_t *s, size_t i);
+void elders_receive(supervisor_t *s, size_t i);
+/* Asks all for channels from their workers to the controller, which is new or lost some. */
+void elders_join(supervisor_t *s);
+/* Makes all but the newest `keep` end their tunnels. */
+void elders_end(supervisor_t *s, size_t keep);
+/* Kills those that do not end in time. */
+void elders_watch(supervisor_t *s, uint64_t now_ms);
+void elders_kill(supervisor_t *s);
+/* Has them write access lines to s->log_fd. */
+void elders_send_log(supervisor_t *s);
+/* Closes the channels: a successor has them, or this process ends. */
+void elders_leave(supervisor_t *s);
 
 #endif

@@ -1,16 +1,17 @@
 /*
- * A new binary takes over (SIGUSR2). It is started from argv[0] with our sockets, our locks and our
- * ticket keys, so that no connection is refused and no session lost. Only one controller may write
- * the store: ours ends first, then the new one starts. Meanwhile workers serve the running boxes.
- * When the new binary reports that it serves, we drain. If it fails, our controller is restarted
- * and nothing has changed.
+ * A new binary takes over (SIGUSR2). It is started from argv[0] with our sockets, our locks, our ticket keys
+ * and our shared segment, so that no connection is refused, no session lost and no limit forgotten. It loads
+ * and checks everything; only then does our controller end, because only one may write the store. The new
+ * controller starts, our workers get channels to it, and what waits for a box goes on. When the new binary
+ * reports that it serves, our workers drain, and live on for their tunnels. If it fails or hangs, our
+ * controller is restarted and nothing has changed.
  *
- * A memory file lists the inherited descriptors, and the environment has its number. It has one
- * line for each: "lock FD RUN_DIR", "state-lock FD STATE_DIR", "ready FD", "admin FD PATH",
- * "tickets FD", "listen FD WORKER ADDRESS".
+ * A memory file lists the inherited descriptors, and the environment has its number. It has one line for
+ * each: "handover FD", "segment FD", "elder FD STATE", "lock FD RUN_DIR", "state-lock FD STATE_DIR", "admin
+ * FD PATH", "tickets FD", "listen FD WORKER ADDRESS". Elders come in their order, before "handover".
  *
- * The new edge has a shared segment of its own. The old edge's workers therefore do not see its
- * changes of the store; they finish their requests and accept no more connections.
+ * A new binary whose segment has another layout starts with an empty one. Our workers then see no change of
+ * the store, and their tunnels end within timeouts.drain.
  */
 #include "supervisor_internal.h"
 
@@ -25,21 +26,23 @@
 
 #include "children.h"
 #include "clock.h"
+#include "handover.h"
 #include "memfile.h"
 #include "process.h"
 #include "process_log.h"
 #include "sd_notify.h"
 
-#define HANDOFF_ENV         "BOXEDGE_HANDOFF"
 #define START_WITHIN_MS     60000u
 #define CONTROLLER_DRAIN_MS 3000u
-/* Maximum lines that are read. */
-#define LINES_MAX (PROCESS_LISTENERS_MAX * SHM_WORKERS_MAX + 8)
+/* From the end of our controller until the new binary serves. */
+#define SWITCH_WITHIN_MS 15000u
+/* Per-turn message limit. */
+#define MESSAGES_A_TURN 64
 
-/* ---- the old binary ---- */
+/* ---- starting it ---- */
 
 /* Writes the list for the new binary. Returns its descriptor, or -1 with errno. */
-static int write_handoff(const supervisor_t *s, int ready_fd, int tickets_fd)
+static int write_handoff(const supervisor_t *s, int channel, int tickets_fd)
 {
     char *text = NULL;
     size_t len = 0;
@@ -47,7 +50,11 @@ static int write_handoff(const supervisor_t *s, int ready_fd, int tickets_fd)
     if (out == NULL)
         return -1;
     const conf_t *conf = s->snapshot->conf;
-    fprintf(out, "ready %d\ntickets %d\n", ready_fd, tickets_fd);
+    for (size_t i = 0; i < s->elder_count; i++)
+        fprintf(out, "elder %d %s\n", s->elders[i].fd, s->elders[i].ending ? "ending" : "lives");
+    fprintf(out, "handover %d\ntickets %d\n", channel, tickets_fd);
+    if (shm_fd(s->shm) >= 0)
+        fprintf(out, "segment %d\n", shm_fd(s->shm));
     fprintf(out, "lock %d %s\nadmin %d %s\n", s->lock_fd, conf->run_dir, s->admin_fd, conf->admin_socket);
     fprintf(out, "state-lock %d %s\n", s->state_lock_fd, conf->state_dir);
     for (size_t i = 0; i < s->listeners->count; i++)
@@ -62,18 +69,22 @@ static int write_handoff(const supervisor_t *s, int ready_fd, int tickets_fd)
 
 static void keep_over_exec(int fd)
 {
-    (void)fcntl(fd, F_SETFD, 0);
+    if (fd >= 0)
+        (void)fcntl(fd, F_SETFD, 0);
 }
 
 /* In the child: becomes the new binary. */
-static _Noreturn void exec_successor(const supervisor_t *s, int handoff_fd, int ready_fd, int tickets_fd)
+static _Noreturn void exec_successor(const supervisor_t *s, int handoff_fd, int channel, int tickets_fd)
 {
     char number[16];
     sigset_t none;
-    const int fds[] = {handoff_fd, ready_fd, tickets_fd, s->lock_fd, s->state_lock_fd, s->admin_fd};
+    const int fds[] = {handoff_fd,       channel,     tickets_fd,    s->lock_fd,
+                       s->state_lock_fd, s->admin_fd, shm_fd(s->shm)};
 
     for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
         keep_over_exec(fds[i]);
+    for (size_t i = 0; i < s->elder_count; i++)
+        keep_over_exec(s->elders[i].fd);
     for (size_t i = 0; i < s->listeners->count; i++)
         for (unsigned w = 0; w < s->listeners->at[i].count; w++)
             keep_over_exec(s->listeners->at[i].fds[w]);
@@ -94,33 +105,48 @@ static _Noreturn void exec_successor(const supervisor_t *s, int handoff_fd, int 
 
 static bool start_successor(supervisor_t *s)
 {
-    int ready[2] = {-1, -1};
+    int pair[2] = {-1, -1};
     const str_t tickets = str_make((const char *)&s->tickets, sizeof(s->tickets));
     int tickets_fd = memfile_write("boxedge-tickets", &tickets, 1);
     int handoff_fd = -1;
-    bool ok = tickets_fd >= 0 && pipe2(ready, O_CLOEXEC | O_NONBLOCK) == 0 &&
-              (handoff_fd = write_handoff(s, ready[1], tickets_fd)) >= 0;
+    bool ok = tickets_fd >= 0 && ipc_pair(pair) && (handoff_fd = write_handoff(s, pair[1], tickets_fd)) >= 0;
     if (ok) {
         fflush(NULL);
         s->upgrade_pid = fork();
         if (s->upgrade_pid == 0)
-            exec_successor(s, handoff_fd, ready[1], tickets_fd);
+            exec_successor(s, handoff_fd, pair[1], tickets_fd);
         ok = s->upgrade_pid > 0;
         s->upgrade_pid = ok ? s->upgrade_pid : 0;
     }
     int saved = errno;
     if (ok) {
-        s->upgrade_fd = ready[0];
+        s->upgrade_fd = pair[0];
         s->upgrade_due_ms = clock_now_ms() + START_WITHIN_MS;
-    } else if (ready[0] >= 0) {
-        close(ready[0]);
+    } else if (pair[0] >= 0) {
+        close(pair[0]);
     }
-    const int done[] = {ready[1], tickets_fd, handoff_fd};
+    const int done[] = {pair[1], tickets_fd, handoff_fd};
     for (size_t i = 0; i < sizeof(done) / sizeof(done[0]); i++)
         if (done[i] >= 0)
             close(done[i]);
     errno = saved;
     return ok;
+}
+
+/* ---- its failure ---- */
+
+void upgrade_report(supervisor_t *s)
+{
+    if (s->upgrade_failure[0] != '\0')
+        child_send(&s->controller, PROCESS_UPGRADE_FAILED, s->upgrades, str_from(s->upgrade_failure), NULL,
+                   0);
+}
+
+static void close_channel(supervisor_t *s)
+{
+    if (s->upgrade_fd >= 0)
+        close(s->upgrade_fd);
+    s->upgrade_fd = -1;
 }
 
 /* The new binary failed: returns to the former state. */
@@ -132,37 +158,63 @@ static void give_up(supervisor_t *s, const char *why)
     snprintf(state, sizeof(state), "STATUS=upgrade %u: the new binary did not take over: %s", s->upgrades,
              why);
     sd_notify_send(state);
-    if (s->upgrade_fd >= 0)
-        close(s->upgrade_fd);
-    s->upgrade_fd = -1;
+    close_channel(s);
     if (s->state != SUPERVISOR_UPGRADING)
         return;
     supervisor_set_state(s, SUPERVISOR_SERVING);
+    snprintf(s->upgrade_failure, sizeof(s->upgrade_failure), "%s", why);
     s->controller.wanted = true;
+    if (s->controller.state == CHILD_READY)
+        upgrade_report(s);
     if (s->controller.state == CHILD_EMPTY) {
         s->controller.due_ms = clock_now_ms();
         child_set_state(&s->controller, CHILD_WAITING);
     }
 }
 
-void upgrade_begin(supervisor_t *s)
+/* ---- the steps ---- */
+
+static const char *obstacle(const supervisor_t *s)
 {
-    if (s->state != SUPERVISOR_SERVING || s->upgrade_pid != 0) {
-        process_log(NULL, "no new binary is started: the edge is %s",
-                    s->state == SUPERVISOR_STARTING   ? "starting"
-                    : s->state == SUPERVISOR_DRAINING ? "ending"
-                                                      : "starting one already");
-        return;
-    }
-    if (s->pid == 1) {
-        process_log(NULL, "no new binary is started: this is process 1, and the container ends with it; "
-                          "replace the container");
+    if (s->state != SUPERVISOR_SERVING)
+        return s->state == SUPERVISOR_STARTING   ? "the edge is starting"
+               : s->state == SUPERVISOR_DRAINING ? "the edge is ending"
+                                                 : "the edge is starting one already";
+    if (s->upgrade_pid != 0)
+        return "the previous one has not ended";
+    if (s->pid == 1)
+        return "this is process 1, and the container ends with it; replace the container";
+    if (s->elder_count == ELDERS_MAX)
+        return "too many old edges have yet to end";
+    return NULL;
+}
+
+void upgrade_begin(supervisor_t *s, bool now)
+{
+    const char *why = obstacle(s);
+    s->upgrades++;
+    s->upgrade_failure[0] = '\0';
+    if (why != NULL) {
+        process_log(NULL, "no new binary is started: %s", why);
+        snprintf(s->upgrade_failure, sizeof(s->upgrade_failure), "%s", why);
+        upgrade_report(s);
         return;
     }
     process_log(NULL, "starting the new binary %s", s->argv[0]);
-    s->upgrades++;
     sd_notify_send("STATUS=starting a new binary");
     supervisor_set_state(s, SUPERVISOR_UPGRADING);
+    s->upgrade_phase = UPGRADE_PREPARING;
+    s->upgrade_now = now;
+    if (!start_successor(s))
+        give_up(s, strerror(errno));
+}
+
+static void on_prepared(supervisor_t *s, bool shares)
+{
+    if (s->state != SUPERVISOR_UPGRADING || s->upgrade_phase != UPGRADE_PREPARING)
+        return;
+    s->upgrade_shares = shares;
+    s->upgrade_phase = UPGRADE_STOPPING;
     supervise_drain_child(&s->controller, CONTROLLER_DRAIN_MS);
     if (!child_alive(&s->controller))
         upgrade_controller_gone(s);
@@ -170,27 +222,114 @@ void upgrade_begin(supervisor_t *s)
 
 void upgrade_controller_gone(supervisor_t *s)
 {
-    if (s->upgrade_pid == 0 && !start_successor(s))
-        give_up(s, strerror(errno));
+    if (s->upgrade_phase != UPGRADE_STOPPING)
+        return;
+    s->upgrade_phase = UPGRADE_SWITCHING;
+    s->upgrade_due_ms = clock_now_ms() + SWITCH_WITHIN_MS;
+    if (ipc_send(s->upgrade_fd, HANDOVER_GO, 0, STR(""), NULL, 0) != IPC_OK)
+        kill(s->upgrade_pid, SIGKILL); /* its end restarts our controller */
 }
 
-void upgrade_read_ready(supervisor_t *s)
+/* Makes a new channel from each of our workers to the successor's controller. */
+static void link_workers(supervisor_t *s)
 {
-    char byte;
-    ssize_t n = read(s->upgrade_fd, &byte, 1);
-    if (n < 0)
+    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++) {
+        child_slot_t *worker = &s->workers[i];
+        int pair[2];
+        if (!child_alive(worker))
+            continue;
+        if (!ipc_pair(pair)) {
+            process_log(NULL, "the new controller and %s cannot be joined: %s", worker->name,
+                        strerror(errno));
+            continue;
+        }
+        if (ipc_send(s->upgrade_fd, HANDOVER_LINK, worker->number, STR(""), &pair[0], 1) == IPC_OK)
+            child_send(worker, PROCESS_LINK, 0, STR(""), &pair[1], 1);
+        close(pair[0]);
+        close(pair[1]);
+    }
+}
+
+static void on_serves(supervisor_t *s)
+{
+    if (s->state != SUPERVISOR_UPGRADING || s->upgrade_phase != UPGRADE_SWITCHING)
         return;
-    close(s->upgrade_fd);
-    s->upgrade_fd = -1;
-    if (n == 0 || s->state != SUPERVISOR_UPGRADING)
-        return; /* it is ending; its status follows */
     process_log(NULL, "process %d serves now", (int)s->upgrade_pid);
     s->handed_over = true;
-    /* The successor alone has the locks from now on. */
-    close(s->lock_fd);
-    close(s->state_lock_fd);
-    s->lock_fd = s->state_lock_fd = -1;
+    s->keeps_tunnels = s->upgrade_shares && !s->upgrade_now;
+    if (!s->upgrade_shares)
+        process_log(NULL, "the new binary has another layout of shared memory: open WebSockets end within "
+                          "timeouts.drain");
+    /* The successor alone has the locks and speaks with the elders from now on. */
+    int *fds[] = {&s->lock_fd, &s->state_lock_fd, &s->admin_fd};
+    for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
+        close(*fds[i]);
+        *fds[i] = -1;
+    }
+    if (s->upgrade_now)
+        elders_end(s, 0);
+    elders_leave(s);
     supervisor_drain(s);
+}
+
+static void take_log(supervisor_t *s, ipc_message_t *message)
+{
+    if (s->log_fd >= 0)
+        close(s->log_fd);
+    s->log_fd = message->fd_count == 1 ? message->fds[0] : -1;
+    message->fd_count = 0; /* kept */
+    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
+        reload_send_log(s, &s->workers[i]);
+}
+
+static void on_message(supervisor_t *s, ipc_message_t *message)
+{
+    switch ((handover_message_t)message->type) {
+    case HANDOVER_PREPARED:
+        on_prepared(s, message->value == 1);
+        break;
+    case HANDOVER_JOIN:
+        if (s->upgrade_shares)
+            link_workers(s);
+        break;
+    case HANDOVER_SERVES:
+        on_serves(s);
+        break;
+    case HANDOVER_LOG:
+        if (s->handed_over)
+            take_log(s, message);
+        break;
+    case HANDOVER_END:
+        if (s->handed_over)
+            supervisor_end_tunnels(s);
+        break;
+    default:
+        break; /* of a later version */
+    }
+}
+
+void upgrade_receive(supervisor_t *s)
+{
+    for (int i = 0; i < MESSAGES_A_TURN && s->upgrade_fd >= 0; i++) {
+        ipc_message_t message;
+        ipc_result_t result = ipc_receive(s->upgrade_fd, &message);
+        if (result == IPC_AGAIN)
+            return;
+        if (result != IPC_OK) {
+            close_channel(s); /* it is ending; its status follows */
+            if (s->handed_over)
+                supervisor_end_tunnels(s); /* nothing would tell our workers of changes */
+            return;
+        }
+        on_message(s, &message);
+        ipc_message_fini(&message);
+    }
+}
+
+void upgrade_note_death(supervisor_t *s, unsigned number)
+{
+    if (s->upgrade_fd >= 0 && s->upgrade_shares)
+        (void)!ipc_send(s->upgrade_fd, HANDOVER_DIED, number, STR(""), NULL, 0);
 }
 
 void upgrade_ended(supervisor_t *s, int status)
@@ -198,117 +337,16 @@ void upgrade_ended(supervisor_t *s, int status)
     char how[64];
     s->upgrade_pid = 0;
     if (!s->handed_over)
-        give_up(s, children_end_text(status, how));
+        give_up(s, s->upgrade_due_ms == UINT64_MAX ? "it did not serve in time"
+                                                   : children_end_text(status, how));
 }
 
 void upgrade_watch(supervisor_t *s, uint64_t now_ms)
 {
     if (s->upgrade_pid == 0 || s->handed_over || now_ms < s->upgrade_due_ms)
         return;
-    process_log(NULL, "the new binary does not start within %u s; it is killed", START_WITHIN_MS / 1000);
+    process_log(NULL, "the new binary does not start within %u s; it is killed",
+                (s->upgrade_phase == UPGRADE_SWITCHING ? SWITCH_WITHIN_MS : START_WITHIN_MS) / 1000);
     kill(s->upgrade_pid, SIGKILL);
     s->upgrade_due_ms = UINT64_MAX;
-}
-
-/* ---- the new binary ---- */
-
-/* Takes the next word of `*line`. */
-static str_t take_word(str_t *line)
-{
-    size_t n = 0;
-    while (n < line->n && line->p[n] != ' ')
-        n++;
-    str_t word = str_make(line->p, n);
-    *line = str_from_offset(*line, n < line->n ? n + 1 : n);
-    return word;
-}
-
-static void take_tickets(supervisor_t *s, int fd)
-{
-    size_t len;
-    char *bytes = memfile_read(fd, &len);
-    tls_ticket_keys_t keys;
-    if (bytes != NULL && len == sizeof(keys)) {
-        memcpy(&keys, bytes, sizeof(keys));
-        if (keys.count <= sizeof(keys.secret) / sizeof(keys.secret[0]))
-            s->tickets = keys;
-        OPENSSL_cleanse(&keys, sizeof(keys));
-    }
-    if (bytes != NULL)
-        memfile_release(&bytes, len);
-    close(fd);
-}
-
-static void take_listener(supervisor_t *s, str_t line, int fd)
-{
-    uint64_t worker;
-    char text[64];
-    if (!str_to_uint(take_word(&line), SHM_WORKERS_MAX - 1, &worker) || line.n >= sizeof(text)) {
-        close(fd);
-        return;
-    }
-    memcpy(text, line.p, line.n);
-    text[line.n] = '\0';
-    if (!listener_set_adopt(s->listeners, text, (unsigned)worker, fd))
-        process_log(NULL, "a socket for %s that was handed over cannot be used", text);
-}
-
-static void take_line(supervisor_t *s, str_t line)
-{
-    uint64_t number;
-    str_t what = take_word(&line);
-    if (!str_to_uint(take_word(&line), INT32_MAX, &number) || fcntl((int)number, F_SETFD, FD_CLOEXEC) < 0)
-        return;
-    int fd = (int)number;
-    if (str_eq(what, STR("lock")) && s->lock_fd < 0) {
-        s->lock_fd = fd;
-        s->inherited_run_dir = strndup(line.p, line.n);
-    } else if (str_eq(what, STR("state-lock")) && s->state_lock_fd < 0) {
-        s->state_lock_fd = fd;
-        s->inherited_state_dir = strndup(line.p, line.n);
-    } else if (str_eq(what, STR("admin")) && s->admin_fd < 0) {
-        s->admin_fd = fd;
-        s->inherited_admin = strndup(line.p, line.n);
-    } else if (str_eq(what, STR("ready"))) {
-        s->predecessor_fd = fd;
-    } else if (str_eq(what, STR("tickets"))) {
-        take_tickets(s, fd);
-    } else if (str_eq(what, STR("listen"))) {
-        take_listener(s, line, fd);
-    }
-}
-
-bool upgrade_inherit(supervisor_t *s)
-{
-    const char *value = getenv(HANDOFF_ENV);
-    uint64_t number;
-    size_t len;
-    if (value == NULL || !str_to_uint(str_from(value), INT32_MAX, &number))
-        return false;
-    int fd = (int)number;
-    char *bytes = memfile_read(fd, &len);
-    unsetenv(HANDOFF_ENV);
-    close(fd);
-    if (bytes == NULL)
-        return false;
-    s->listeners = listener_set_new(PROCESS_LISTENERS_MAX);
-    str_t rest = str_make(bytes, len);
-    for (size_t lines = 0; rest.n > 0 && lines < LINES_MAX && s->listeners != NULL; lines++) {
-        const char *end = memchr(rest.p, '\n', rest.n);
-        size_t n = end != NULL ? (size_t)(end - rest.p) : rest.n;
-        take_line(s, str_make(rest.p, n));
-        rest = str_from_offset(rest, n < rest.n ? n + 1 : n);
-    }
-    memfile_release(&bytes, len);
-    return true;
-}
-
-void upgrade_notify_predecessor(supervisor_t *s)
-{
-    if (s->predecessor_fd < 0)
-        return;
-    if (write(s->predecessor_fd, "R", 1) < 0)
-        process_log(NULL, "the previous process takes no message: %s", strerror(errno));
-    close(s->predecessor_fd);
-    s->predecessor_fd = -1;
 }

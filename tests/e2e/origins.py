@@ -268,8 +268,8 @@ class HttpOrigin(RawOrigin):
 class WebSocketOrigin:
     """A server of the `websockets` package; `handler` is a coroutine function of one connection (echo by default)."""
 
-    def __init__(self, handler=None, **options):
-        self.handler = handler or self._echo
+    def __init__(self, handler=None, host="127.0.0.1", **options):
+        self.handler, self.host = handler or self._echo, host
         self.handshakes = []
         self.closes = []
         self._options = {"max_size": None, "ping_interval": None, "process_request": self._note, **options}
@@ -302,7 +302,7 @@ class WebSocketOrigin:
         self._stop = asyncio.Event()
 
         async def main():
-            async with websockets.serve(self._serve, "127.0.0.1", 0, **self._options) as server:
+            async with websockets.serve(self._serve, self.host, 0, **self._options) as server:
                 self.port = server.sockets[0].getsockname()[1]
                 self._ready.set()
                 await self._stop.wait()

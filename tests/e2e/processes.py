@@ -102,6 +102,36 @@ def reload(edge, config, answer="reloaded: configuration"):
     return edge.stderr.lines[start:]
 
 
+def serving(edge):
+    """The process id of the supervisor that serves."""
+    return int((edge.run_dir / "boxedge.lock").read_text())
+
+
+def upgrade(edge):
+    """SIGUSR2 to the supervisor that serves; returns the one that serves then."""
+    old, start = serving(edge), len(edge.stderr.lines)
+    os.kill(old, signal.SIGUSR2)
+    said(edge, "serves now", start)
+    new = serving(edge)
+    assert new != old
+    return new
+
+
+@contextlib.contextmanager
+def ends_whole(edge):
+    """For edges that are upgraded: SIGTERM ends the last one and all before it."""
+    try:
+        yield edge
+    finally:
+        last = serving(edge)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(last, signal.SIGTERM)
+        edge.wait_until(lambda: gone(last), PATIENCE * SLOW, "the end of the last supervisor")
+        edge.wait_until(lambda: gone(edge.process.pid), PATIENCE * SLOW, "the end of the first supervisor")
+        edge.kill()
+        edge.check_reports()
+
+
 @contextlib.contextmanager
 def upgraded(edge):
     """SIGUSR2; yields the process id of the new supervisor when the old one has ended."""

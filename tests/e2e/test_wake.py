@@ -18,7 +18,7 @@ import websockets
 
 from control_plane import BOX_NETWORK, BoxAddresses, ControlPlane, UnixConnection
 from harness import BINARY, PATIENCE, SANITIZED, SLOW, Edge, HttpOrigin
-from processes import upgraded
+from processes import ends_whole, upgrade
 
 
 @pytest.fixture(name="place", scope="module")
@@ -281,17 +281,16 @@ def test_waits_outlive_the_controller(world):
     assert [a.join().status for a in askers] == [200] * 3
 
 
-def test_a_new_binary_leaves_nobody_waiting(world):
-    """What the old workers wait for, nobody tells them any more: their clients hear it, and ask the new ones."""
-    askers = [world.ask() for _ in range(3)]
-    world.wait_waiters(3)
-    with upgraded(world.edge):
-        for asker in askers:
-            response = asker.join()
-            assert response.status == 503 and code(response) == "provider_unavailable"
-            assert response.get("retry-after") == "1"
+def test_what_waits_for_a_box_is_served_after_an_upgrade(world):
+    """The new controller hears of the old workers' waits."""
+    with ends_whole(world.edge):
+        askers = [world.ask() for _ in range(3)]
+        world.wait_waiters(3)
+        upgrade(world.edge)
+        askers += [world.ask() for _ in range(3)]
+        world.wait_waiters(6)
         world.gate.set()
-        assert world.ask().join().status == 200
+        assert [asker.join().status for asker in askers] == [200] * 6
 
 
 def test_a_worker_that_dies_counts_no_more(world):

@@ -1,0 +1,123 @@
+/*
+ * The end of an edge: by order, or because a new binary serves. Then its workers live on for their tunnels.
+ * See supervisor_internal.h.
+ */
+#include <signal.h>
+#include <sys/prctl.h>
+
+#include "clock.h"
+#include "process.h"
+#include "process_log.h"
+#include "sd_notify.h"
+#include "supervisor_internal.h"
+
+#define CONTROLLER_DRAIN_MS 5000u
+/* Old edges end by themselves; after this much more than timeouts.drain they are killed. */
+#define ELDERS_DRAIN_MARGIN_MS 4000u
+
+static void kill_all(supervisor_t *s)
+{
+    child_kill(&s->controller);
+    child_kill(&s->runner);
+    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
+        child_kill(&s->workers[i]);
+    if (s->predecessor_fd < 0)
+        elders_kill(s);
+    if (s->upgrade_pid != 0 && !s->handed_over)
+        kill(s->upgrade_pid, SIGKILL);
+}
+
+void supervisor_end_tunnels(supervisor_t *s)
+{
+    if (!s->keeps_tunnels)
+        return;
+    s->keeps_tunnels = false;
+    process_log(NULL, "open WebSockets have %u ms", (unsigned)s->snapshot->conf->timeouts.drain);
+    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
+        supervise_drain_worker(s, &s->workers[i], PROCESS_DRAIN_OTHERS_ACCEPT);
+}
+
+/* The edge ends: so do the old ones, in the same time. */
+static void end_elders(supervisor_t *s)
+{
+    if (s->handed_over || s->predecessor_fd >= 0)
+        return;
+    elders_end(s, 0);
+    s->elders_due_ms = clock_now_ms() + s->snapshot->conf->timeouts.drain + ELDERS_DRAIN_MARGIN_MS;
+}
+
+/* The title, and the entry for `boxedge status`. */
+static void become_old(supervisor_t *s)
+{
+    prctl(PR_SET_NAME, "boxedge-old", 0, 0, 0);
+    atomic_store(&shm_own_edge(s->shm)->tunnels_until_ms,
+                 clock_now_ms() + s->snapshot->conf->timeouts.drain_tunnels);
+}
+
+/* Workers of an edge that has handed over. */
+static unsigned drain_flags(const supervisor_t *s)
+{
+    if (!s->handed_over)
+        return 0;
+    return PROCESS_DRAIN_OTHERS_ACCEPT | (s->keeps_tunnels ? PROCESS_DRAIN_KEEPS_TUNNELS : 0) |
+           (s->upgrade_shares ? 0 : PROCESS_DRAIN_NO_CONTROLLER);
+}
+
+void supervisor_drain(supervisor_t *s)
+{
+    uint32_t within = s->snapshot->conf->timeouts.drain;
+    if (s->state == SUPERVISOR_DRAINING && s->keeps_tunnels) {
+        supervisor_end_tunnels(s);
+        return;
+    }
+    if (s->state == SUPERVISOR_DRAINING) {
+        process_log(NULL, "second signal to end: ending without waiting");
+        kill_all(s);
+        return;
+    }
+    if (s->upgrade_pid != 0 && !s->handed_over)
+        kill(s->upgrade_pid, SIGKILL);
+    supervisor_set_state(s, SUPERVISOR_DRAINING);
+    process_log(NULL, "draining: open requests have %u ms", (unsigned)within);
+    if (!s->handed_over)
+        sd_notify_send("STOPPING=1");
+    /* Close ours first, so that a socket closes when its worker closes it. */
+    listener_set_free(&s->listeners);
+    end_elders(s);
+    if (s->keeps_tunnels)
+        become_old(s);
+    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
+        supervise_drain_worker(s, &s->workers[i], drain_flags(s));
+}
+
+/* No worker accepts another connection: all live workers have reported that they drain. */
+static bool all_workers_drain(const supervisor_t *s)
+{
+    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
+        if (child_alive(&s->workers[i]) && atomic_load(&s->workers[i].slot->state) != SHM_DRAINING)
+            return false;
+    return true;
+}
+
+/* After a handover the new edge starts its own boxes on our boxes' ports. Ours end as soon as no
+ * new request can reach us. */
+bool supervisor_awaits_workers(const supervisor_t *s)
+{
+    return s->state == SUPERVISOR_DRAINING && s->handed_over && s->runner.state == CHILD_READY;
+}
+
+void supervisor_drain_turn(supervisor_t *s)
+{
+    if (supervisor_awaits_workers(s) && all_workers_drain(s))
+        supervise_drain_runner(s);
+    elders_watch(s, clock_now_ms());
+    bool awaits_elders = s->elders_due_ms != 0 && s->elder_count > 0;
+    if (supervise_workers_alive(s) > 0 || awaits_elders)
+        return;
+    if (s->controller.state != CHILD_DRAINING)
+        supervise_drain_child(&s->controller, CONTROLLER_DRAIN_MS);
+    supervise_drain_runner(s);
+    bool successor_starting = s->upgrade_pid != 0 && !s->handed_over;
+    if (!child_alive(&s->controller) && !child_alive(&s->runner) && !successor_starting)
+        supervisor_set_state(s, SUPERVISOR_ENDED);
+}

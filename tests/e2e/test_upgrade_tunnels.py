@@ -1,0 +1,173 @@
+"""WebSockets outlive upgrades in the old workers, and what changes reaches them there."""
+
+import os
+import pathlib
+import shutil
+import signal
+
+import harness
+import pytest
+from control_plane import BOX_NETWORK, BoxAddresses, ControlPlane, push
+from harness import SLOW, Edge
+from processes import Load, ends_whole, gone, said, serving, upgrade
+from tunnel_clients import Echoes
+from wire import PATIENCE
+
+
+@pytest.fixture
+def app():
+    with harness.WebSocketOrigin() as running:
+        yield running
+
+
+@pytest.fixture(name="whole")
+def fixture_whole(make_edge):
+    """An edge with two workers, and a short time for requests."""
+    edge = make_edge(workers=2, config={"timeouts": {"drain": "1s"}})
+    with ends_whole(edge):
+        yield edge
+
+
+def name(pid):
+    return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
+
+
+def test_tunnels_live_through_upgrades_and_the_oldest_close_first(whole, app, origin):
+    host, other = whole.create_preview(app), whole.create_preview(origin)
+    first = whole.process.pid
+    with Load(whole, other) as load, Echoes(whole, host) as oldest, Echoes(whole, host, count=1, kind="tls") as tls:
+        load.wait_more(20)
+        second = upgrade(whole)
+        oldest.echo()
+        tls.echo()
+        assert name(first) == "boxedge-old" and len(whole.pids("old")) > 0
+        with Echoes(whole, host) as middle:
+            third = upgrade(whole)
+            for tunnels in (oldest, tls, middle):
+                tunnels.echo()
+            with Echoes(whole, host) as newest:
+                upgrade(whole)
+                newest.echo()
+                middle.echo()
+                oldest.closed_with(1012)
+                tls.closed_with(1012)
+                whole.wait_until(lambda: gone(first), PATIENCE * SLOW, "the end of the first edge")
+                newest.echo()
+                middle.echo()
+                load.wait_more(20)
+                assert not gone(second) and not gone(third)
+        assert load.failures == []
+        # Without tunnels, old edges end.
+        whole.wait_until(lambda: gone(second) and gone(third), PATIENCE * SLOW, "the end of the old edges")
+
+
+def test_changes_reach_old_workers(whole, app):
+    host = whole.create_preview(app)
+    with harness.WebSocketOrigin() as second, harness.WebSocketOrigin() as third:
+        replaced, blocked = whole.create_preview(second), whole.create_preview(third)
+        with Echoes(whole, host) as deleted, Echoes(whole, replaced) as changed, Echoes(whole, blocked) as shut:
+            upgrade(whole)
+            whole.command("preview", "update", "box", second.port, "--bearer", "--kill-tunnels")
+            changed.closed_with(1008)
+            whole.command("block", "preview", "box", third.port)
+            shut.closed_with(1008)
+            # Also once the controller was replaced, and after one more upgrade.
+            deleted.echo()
+            upgrade(whole)
+            start = len(whole.stderr.lines)
+            whole.expect_deaths = True
+            os.kill(whole.pids("controller")[0], signal.SIGKILL)
+            said(whole, "controller is back", start)
+            deleted.echo()
+            whole.command("preview", "delete", "box", app.port, "--kill-tunnels")
+            deleted.closed_with(1008)
+
+
+def test_a_box_that_goes_ends_its_old_tunnels(tmp_path):
+    with BoxAddresses(1) as (address,), ControlPlane() as plane, \
+            harness.WebSocketOrigin(host=address) as app:
+        plane.add_box("planned", address, app.port, state="running")
+        settings = {"control_plane": {"url": plane.url}, "origins": {"allow": [BOX_NETWORK]},
+                    "timeouts": {"drain": "1s"}}
+        with Edge(tmp_path, 2, settings) as edge, ends_whole(edge):
+            host = edge.create_preview(app.port, "planned")
+            with Echoes(edge, host) as tunnels:
+                upgrade(edge)
+                tunnels.echo()
+                assert push(edge, "planned", plane.set("planned", state="gone"))[0] == 200
+                tunnels.closed_with(1001)
+
+
+def test_lockouts_survive_an_upgrade(whole, origin):
+    preview = whole.create_preview(origin, "box", "--bearer")
+    wrong = ["Authorization: Bearer wrong"]
+    for i in range(10):
+        assert whole.get(preview, fields=[f"Authorization: Bearer wrong-{i}"]).status == 401
+    assert whole.get(preview, fields=wrong).status == 429
+    upgrade(whole)
+    assert all(whole.get(preview, fields=wrong).status == 429 for _ in range(6))
+
+
+def test_a_binary_that_hangs_costs_nobody_anything(tmp_path, monkeypatch, app, origin):
+    binary, good = tmp_path / "boxedge", harness.BINARY
+    shutil.copy(good, binary)
+    monkeypatch.setattr(harness, "BINARY", binary)
+    with Edge(tmp_path / "edge", 2) as edge:
+        edge.expect_deaths = True
+        host, other = edge.create_preview(app), edge.create_preview(origin)
+        workers, controller = edge.pids("worker"), edge.pids("controller")
+        binary.unlink()
+        binary.write_text("#!/bin/sh\necho $$ > %s\nexec sleep 1000\n" % (tmp_path / "pid"))
+        binary.chmod(0o755)
+        with Load(edge, other) as load, Echoes(edge, host) as tunnels:
+            start = len(edge.stderr.lines)
+            edge.process.send_signal(signal.SIGUSR2)
+            hung = int(edge.wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
+            monkeypatch.setattr(harness, "BINARY", good)
+            edge.create_preview(1, "box")
+            assert "box-1." in edge.command("preview", "list")
+            edge.command("preview", "delete", "box", 1)
+            load.wait_more(20)
+            tunnels.echo()
+            os.kill(hung, signal.SIGKILL)
+            assert "killed by signal 9" in said(edge, "did not take over", start)
+            load.wait_more(20)
+            assert load.failures == []
+        assert edge.pids("worker") == workers and edge.pids("controller") == controller
+
+
+def test_the_end_of_the_last_edge_ends_all(whole, app):
+    host = whole.create_preview(app)
+    with Echoes(whole, host) as tunnels:
+        upgrade(whole)
+        upgrade(whole)
+        tunnels.echo()
+        last = serving(whole)
+        os.kill(last, signal.SIGTERM)
+        tunnels.closed_with(1012)
+        whole.wait_until(lambda: gone(last), PATIENCE * SLOW, "the end of the last edge")
+        assert gone(whole.process.pid) and whole.pids("worker") == whole.pids("old") == []
+
+
+def test_old_tunnels_end_with_a_successor_that_is_killed(make_edge, app):
+    edge = make_edge(workers=1, config={"timeouts": {"drain": "1s"}})
+    edge.expect_deaths = True
+    with Echoes(edge, edge.create_preview(app)) as tunnels:
+        os.kill(upgrade(edge), signal.SIGKILL)
+        tunnels.closed_with(1012)
+        assert edge.process.wait(PATIENCE * SLOW) == 0
+    edge.kill()
+
+
+def test_old_workers_follow_a_rotated_log(make_edge, app, tmp_path):
+    log = tmp_path / "access.log"
+    edge = make_edge(workers=1, config={"log": {"access": str(log)}})
+    with ends_whole(edge), Echoes(edge, edge.create_preview(app), count=2) as tunnels:
+        upgrade(edge)
+        log.rename(tmp_path / "access.log.1")
+        start = len(edge.stderr.lines)
+        os.kill(serving(edge), signal.SIGUSR1)
+        said(edge, "the access log was reopened", start)
+        edge.command("preview", "delete", "box", app.port, "--kill-tunnels")
+        tunnels.closed_with(1008)
+        edge.wait_until(lambda: log.read_text().count('"withdrawn"') == 2, what="the lines of both")
