@@ -14,10 +14,14 @@
 
 typedef struct admin admin_t;
 
-/* Calls of the API to its process. `reload` and `drain` return false if the supervisor is unreachable. */
+/* Calls of the API to its process. `reload`, `drain` and `upgrade` return false if the supervisor is
+ * unreachable. */
 typedef struct admin_controls {
     bool (*reload)(void *owner); /* admin_reload_done brings the result */
     bool (*drain)(void *owner);
+    /* Starts a new binary; admin_upgrade_failed may bring the result. `now`: tunnels end with the requests.
+     */
+    bool (*upgrade)(void *owner, bool now);
     /* Makes every worker end the open tunnels that `which` selects (PROCESS_TUNNELS). On return the message
      * is sent, or will be repeated. Also called between admin_free and the end of the store's thread. */
     void (*end_tunnels)(void *owner, const char *which, uint64_t below);
@@ -46,6 +50,8 @@ void admin_set_runner(admin_t *admin, runner_client_t *runner);
 void admin_set_conf(admin_t *admin, const conf_t *conf);
 /* A reload has ended: `lines` are its errors, or its warnings if `ok`. Answers all waiting requests. */
 void admin_reload_done(admin_t *admin, bool ok, str_t lines);
+/* Upgrade `number` of this edge failed: for the status. */
+void admin_upgrade_failed(admin_t *admin, uint64_t number, str_t reason);
 /* Accepts no more connections and asks the open ones to end; admin_clients counts the rest. */
 void admin_drain(admin_t *admin);
 uint64_t admin_clients(const admin_t *admin);

@@ -1,7 +1,10 @@
 /*
- * Reload and drain over the admin API. The supervisor does both; a request for a reload waits for its result.
+ * Reload, drain and upgrade over the admin API. The supervisor does them. A request for a reload waits for
+ * its result. This process ends with an upgrade, so a client of that looks at the status until it has
+ * changed.
  */
 #include <assert.h>
+#include <stdio.h>
 
 #include "admin_internal.h"
 #include "arena.h"
@@ -96,4 +99,35 @@ void admin_start_drain(exchange_t *ex, str_t body, void *arg)
     json_t *answer = json_pack("{s:b}", "draining", 1);
     assert(answer != NULL);
     admin_reply(ex, 202, answer);
+}
+
+/* ---- upgrade ---- */
+
+void admin_start_upgrade(exchange_t *ex, str_t body, void *arg)
+{
+    static admin_fields_t fields = {"now", NULL};
+    (void)arg;
+    admin_t *admin = admin_of(ex);
+    bool now = false;
+    json_t *object = body.n != 0 ? admin_object(ex, body, "an upgrade", fields) : json_object();
+    if (object == NULL)
+        return;
+    bool taken = admin_take_flag(ex, object, "now", &now);
+    json_decref(object);
+    if (!taken)
+        return;
+    process_log("controller", "upgrade requested by uid %ld", admin_peer_uid(ex));
+    if (!admin->controls->upgrade(admin->owner, now)) {
+        admin_error(ex, 503, "no_supervisor", NULL, "The supervisor cannot be asked to upgrade.");
+        return;
+    }
+    json_t *answer = json_pack("{s:b}", "upgrading", 1);
+    assert(answer != NULL);
+    admin_reply(ex, 202, answer);
+}
+
+void admin_upgrade_failed(admin_t *admin, uint64_t number, str_t reason)
+{
+    admin->failed_upgrade = number;
+    (void)snprintf(admin->failed_reason, sizeof(admin->failed_reason), "%.*s", (int)reason.n, reason.p);
 }

@@ -38,6 +38,8 @@ struct admin {
     list_t reload_waiters;   /* reload_waiter_t.link, in admin_control.c */
     list_t pushes;           /* push_t.link, in admin_push.c */
     size_t push_count;
+    uint64_t failed_upgrade; /* its number; 0: none */
+    char failed_reason[200];
 };
 
 static inline admin_t *admin_of(const exchange_t *ex)
@@ -173,6 +175,7 @@ void admin_health(exchange_t *ex, str_t body, void *arg);
 void admin_ready(exchange_t *ex, str_t body, void *arg);
 void admin_reload(exchange_t *ex, str_t body, void *arg);
 void admin_start_drain(exchange_t *ex, str_t body, void *arg);
+void admin_start_upgrade(exchange_t *ex, str_t body, void *arg);
 
 /* Frees the pushes, whose exchanges have ended. */
 void admin_pushes_free(admin_t *admin);

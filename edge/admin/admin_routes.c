@@ -34,6 +34,7 @@ static const admin_route_t routes[] = {
     {"GET", "/v1/status", admin_status},
     {"POST", "/v1/reload", admin_reload},
     {"POST", "/v1/drain", admin_start_drain},
+    {"POST", "/v1/upgrade", admin_start_upgrade},
     {"GET", "/metrics", admin_metrics},
     {"GET", "/healthz", admin_health},
     {"GET", "/readyz", admin_ready},

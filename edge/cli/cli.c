@@ -36,6 +36,8 @@ static bool *flag_of(cli_t *cli, str_t name, unsigned takes)
         return &cli->kill_tunnels;
     if ((str_eq(name, STR("-f")) || str_eq(name, STR("--follow"))) && (takes & CLI_LOGS) != 0)
         return &cli->follow;
+    if (str_eq(name, STR("--now")) && (takes & CLI_NOW) != 0)
+        return &cli->now;
     if (str_eq(name, STR("--stdin")) && (takes & CLI_KEY) != 0)
         return &cli->from_stdin;
     return NULL;
@@ -202,6 +204,22 @@ int cli_request(const cli_t *cli, const char *method, const char *target, const 
     admin_answer_fini(&answer);
     cli_sockets_free(&sockets);
     return status;
+}
+
+bool cli_peek(const cli_t *cli, const char *target, json_t **out)
+{
+    cli_sockets_t sockets;
+    const char *place = "";
+    if (!cli_sockets_find(&sockets, cli->socket, cli->conf))
+        return false;
+    admin_answer_t answer = {0};
+    bool got = request_any(&sockets, "GET", target, NULL, &place, &answer) == ADMIN_CLIENT_OK &&
+               answer.status == 200 && json_is_object(answer.json);
+    if (got)
+        *out = json_incref(answer.json);
+    admin_answer_fini(&answer);
+    cli_sockets_free(&sockets);
+    return got;
 }
 
 int cli_show(const cli_t *cli, const char *method, const char *target, json_t *body,

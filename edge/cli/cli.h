@@ -41,6 +41,7 @@ typedef struct cli {
     bool no_bearer;                 /* --no-bearer */
     bool no_basic;                  /* --no-basic */
     bool kill_tunnels;              /* --kill-tunnels */
+    bool now;                       /* --now */
     bool follow;                    /* -f, --follow */
     bool from_stdin;                /* --stdin */
     bool json;                      /* --json */
@@ -50,14 +51,15 @@ typedef struct cli {
 } cli_t;
 
 /* Options of a command besides -c, --config, --socket and --help. CLI_CREATE: those of a new preview;
- * CLI_KILL: --kill-tunnels; CLI_LOGS: those of a log; CLI_KEY: those of a new API key. */
+ * CLI_KILL: --kill-tunnels; CLI_LOGS: those of a log; CLI_KEY: those of a new API key; CLI_NOW: --now. */
 typedef enum cli_takes {
     CLI_JSON = 1,
     CLI_BOX = 2,
     CLI_CREATE = 4,
     CLI_KILL = 8,
     CLI_LOGS = 16,
-    CLI_KEY = 32
+    CLI_KEY = 32,
+    CLI_NOW = 64
 } cli_takes_t;
 
 /* Parses argv[1..] ("--name value" and "--name=value", "--" ends options). False after an error on stderr. */
@@ -72,6 +74,9 @@ extern const char cli_common_help[];
  */
 MUST_USE int cli_request(const cli_t *cli, const char *method, const char *target, const json_t *body,
                          json_t **out);
+
+/* Like cli_request for GET, but prints nothing without an answer. */
+MUST_USE bool cli_peek(const cli_t *cli, const char *target, json_t **out);
 
 /*
  * Like cli_request, but releases `body` and prints the answer: with --json on one line, else with `print`,

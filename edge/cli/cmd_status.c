@@ -55,6 +55,28 @@ static void print_upstreams(const json_t *upstreams)
     }
 }
 
+/* Only if old ones live. */
+static void print_generations(const json_t *generations)
+{
+    size_t i;
+    json_t *generation;
+    if (json_array_size(generations) < 2)
+        return;
+    printf("\n%-11s  %-8s  %-10s  %-17s  %7s  %7s  %s\n", "GENERATION", "PID", "VERSION", "SINCE (UTC)",
+           "WORKERS", "TUNNELS", "UNTIL");
+    json_array_foreach(generations, i, generation)
+    {
+        char since[32], left[32];
+        cli_time(generation, "since", since);
+        cli_duration(cli_number(generation, "tunnels_left_s"), left);
+        bool serves = json_is_true(json_object_get(generation, "serves"));
+        printf("%-11lld  %-8lld  %-10s  %-17s  %7lld  %7lld  %s%s\n", cli_number(generation, "generation"),
+               cli_number(generation, "pid"), cli_text(generation, "version"), since,
+               cli_number(generation, "workers"), cli_number(generation, "tunnels_open"), serves ? "" : "in ",
+               serves ? "it serves" : left);
+    }
+}
+
 static void print_status(const json_t *status)
 {
     printf("boxedge %s on %s, configuration %s (load %lld)\n\n", cli_text(status, "version"),
@@ -76,6 +98,7 @@ static void print_status(const json_t *status)
     {
         print_worker(worker);
     }
+    print_generations(json_object_get(status, "generations"));
     print_store(json_object_get(status, "store"));
     print_upstreams(json_object_get(status, "upstreams"));
 }

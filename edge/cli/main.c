@@ -14,6 +14,7 @@
 #include "cmd_preview.h"
 #include "cmd_run.h"
 #include "cmd_status.h"
+#include "cmd_upgrade.h"
 #include "cmd_upstream.h"
 #include "cmd_version.h"
 
@@ -37,6 +38,7 @@ static const command_t commands[] = {
     {"upstream", cmd_upstream, "list the API's servers, take them out of rotation and back"},
     {"status", cmd_status, "show the state of the running edge"},
     {"reload", cmd_reload, "reload the configuration of the running edge"},
+    {"upgrade", cmd_upgrade, "start the program anew, without a lost request"},
     {"drain", cmd_drain, "finish open requests, then end the running edge"},
     {"demo-app", cmd_demo_app, "serve a small app to try the edge with"},
     {"version", cmd_version, "print the version"},

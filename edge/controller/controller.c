@@ -268,6 +268,9 @@ static void supervisor_message(void *owner, ipc_message_t *message)
     case PROCESS_RELOAD_RESULT:
         admin_reload_done(controller->admin, message->value == 1, str_make(message->bytes, message->len));
         break;
+    case PROCESS_UPGRADE_FAILED:
+        admin_upgrade_failed(controller->admin, message->value, str_make(message->bytes, message->len));
+        break;
     case PROCESS_LINK:
         if (message->fd_count >= 1)
             worker_links_take(controller->worker_links, message->value, &message->fds[0]);
@@ -353,6 +356,13 @@ static bool request_drain(void *owner)
     return notify_supervisor(owner, PROCESS_DRAIN);
 }
 
+static bool request_upgrade(void *owner, bool now)
+{
+    controller_t *controller = owner;
+    return controller->supervisor != NULL &&
+           channel_send(controller->supervisor, PROCESS_UPGRADE, now, STR(""), NULL, 0);
+}
+
 static void end_tunnels(void *owner, const char *which, uint64_t below)
 {
     controller_t *controller = owner;
@@ -407,6 +417,7 @@ static bool find_box(void *owner, str_t id, box_provider_t *kind, provider_t **p
 
 static const admin_controls_t controls = {.reload = request_reload,
                                           .drain = request_drain,
+                                          .upgrade = request_upgrade,
                                           .end_tunnels = end_tunnels,
                                           .push_box = push_box,
                                           .find_box = find_box,

@@ -64,6 +64,7 @@ def test_wrong_command_lines(arguments):
     (("upstream", "drain", "api"), "boxedge upstream drain: SERVER is missing"),
     (("status", "now"), 'boxedge status: "now" is not expected'),
     (("reload", "now"), 'boxedge reload: "now" is not expected'),
+    (("upgrade", "now"), 'boxedge upgrade: "now" is not expected'),
     (("version", "now"), 'boxedge version: "now" is not expected'),
     (("check",), "boxedge check: -c FILE is missing"),
     (("check", "-c"), "boxedge check: -c needs a value"),
@@ -96,7 +97,7 @@ def test_status_shows_paths_that_can_be_opened(make_edge):
         os.chdir(cwd)
 
 
-@pytest.mark.parametrize("command", ["preview", "box", "status", "reload", "drain", "version", "demo-app"])
+@pytest.mark.parametrize("command", ["preview", "box", "status", "reload", "upgrade", "drain", "version", "demo-app"])
 def test_help(command):
     done = subprocess.run([str(harness.BINARY), command, "--help"], capture_output=True, text=True, check=True, timeout=20)
     assert done.stdout.startswith(f"usage: boxedge {command}") and not done.stderr

@@ -1,5 +1,6 @@
 """WebSockets outlive upgrades in the old workers, and what changes reaches them there."""
 
+import json
 import os
 import pathlib
 import shutil
@@ -171,3 +172,40 @@ def test_old_workers_follow_a_rotated_log(make_edge, app, tmp_path):
         edge.command("preview", "delete", "box", app.port, "--kill-tunnels")
         tunnels.closed_with(1008)
         edge.wait_until(lambda: log.read_text().count('"withdrawn"') == 2, what="the lines of both")
+
+
+def test_the_command_waits_for_the_result(whole, app):
+    host = whole.create_preview(app)
+    first = whole.process.pid
+    with Echoes(whole, host, count=3) as tunnels:
+        done = whole.command("upgrade")
+        second = serving(whole)
+        assert second != first and f"Process {second} serves now" in done
+        tunnels.echo()
+        old, new = json.loads(whole.command("status", "--json"))["generations"]
+        assert (old["pid"], old["serves"], old["tunnels_open"], old["generation"]) == (first, False, 3, 1)
+        assert 3500 < old["tunnels_left_s"] <= 3600
+        assert (new["pid"], new["serves"], new["workers"], new["generation"]) == (second, True, 2, 2)
+        shown = whole.command("status")
+        assert "GENERATION" in shown and "it serves" in shown and "in 59m" in shown
+        # A repair that must not wait.
+        assert "serves now" in whole.command("upgrade", "--now")
+        tunnels.closed_with(1012)
+        whole.wait_until(lambda: gone(first) and gone(second), PATIENCE * SLOW, "the end of the old edges")
+        assert len(json.loads(whole.command("status", "--json"))["generations"]) == 1
+
+
+def test_the_command_says_why_a_new_program_failed(tmp_path, monkeypatch):
+    binary, good = tmp_path / "boxedge", harness.BINARY
+    shutil.copy(good, binary)
+    monkeypatch.setattr(harness, "BINARY", binary)
+    with Edge(tmp_path / "edge", 1) as edge:
+        edge.expect_deaths = True
+        monkeypatch.setattr(harness, "BINARY", good)
+        for script, why in (("exit 3", "exit status 3"), ("kill -9 $$", "killed by signal 9")):
+            binary.unlink()
+            binary.write_text(f"#!/bin/sh\n{script}\n")
+            binary.chmod(0o755)
+            done = edge.command("upgrade", check=False)
+            assert done.returncode == 1 and why in done.stderr and "The old one continues" in done.stderr
+        assert edge.process.poll() is None
