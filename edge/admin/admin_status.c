@@ -172,8 +172,11 @@ static json_t *worker_json(shm_t *shm, unsigned index, uint64_t now_ms)
 {
     unsigned number = shm_worker_find(shm, index);
     counters_t *counters = shm_counters(shm, number);
-    json_t *json = child_json(shm_worker(shm, number), now_ms);
+    const shm_child_t *child = shm_worker(shm, number);
+    json_t *json = child_json(child, now_ms);
+    bool filtered = atomic_load_explicit(&child->restricted, memory_order_relaxed);
     json_object_set_new(json, "worker", json_integer((json_int_t)index));
+    json_object_set_new(json, "system_calls_filtered", json_boolean(filtered));
 #define FIGURE(name)                                                                                         \
     json_object_set_new(                                                                                     \
         json, #name, json_integer((json_int_t)atomic_load_explicit(&counters->name, memory_order_relaxed)))

@@ -29,6 +29,26 @@ static void print_worker(const json_t *worker)
            cli_number(worker, "exchanges_total"));
 }
 
+static bool is_unfiltered(const json_t *worker)
+{
+    return strcmp(cli_text(worker, "state"), "ready") == 0 &&
+           json_is_false(json_object_get(worker, "system_calls_filtered"));
+}
+
+/* Says nothing if the workers have their filter. */
+static void print_filters(const json_t *workers)
+{
+    size_t i, unfiltered = 0;
+    json_t *worker;
+    json_array_foreach(workers, i, worker)
+    {
+        unfiltered += is_unfiltered(worker);
+    }
+    if (unfiltered > 0)
+        printf("\nThe system calls of %zu of %zu workers are not filtered: see the edge's own log.\n",
+               unfiltered, json_array_size(workers));
+}
+
 static void print_store(const json_t *store)
 {
     if (!json_is_object(store)) {
@@ -98,6 +118,7 @@ static void print_status(const json_t *status)
     {
         print_worker(worker);
     }
+    print_filters(json_object_get(status, "workers"));
     print_generations(json_object_get(status, "generations"));
     print_store(json_object_get(status, "store"));
     print_upstreams(json_object_get(status, "upstreams"));

@@ -50,6 +50,7 @@ typedef struct shm_child {
     _Atomic uint64_t started_ms;   /* CLOCK_MONOTONIC of its fork */
     _Atomic uint32_t state;        /* shm_state_t */
     _Atomic int32_t pid;           /* 0: none */
+    _Atomic bool restricted;       /* its system calls are filtered (system_calls.h); workers only */
     _Atomic uint64_t restarts;     /* number of processes that replaced a dead one here */
 } shm_child_t;
 
