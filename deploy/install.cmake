@@ -38,6 +38,7 @@ install(FILES deploy/boxedge.logrotate DESTINATION ${CMAKE_INSTALL_SYSCONFDIR}/l
 install(PROGRAMS deploy/hand-over DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/boxedge)
 install(FILES README.md CHANGELOG.md SECURITY.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.md" PATTERN "*.yaml")
+install(FILES deploy/without-process-boxes.conf DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
 install(FILES deploy/boxedge.example.yaml DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples RENAME boxedge.yaml)
 
 # The unit names the program and the documents where they are put, which only the install knows (--prefix).

@@ -25,8 +25,6 @@
 #define MESSAGES_A_TURN 64
 /* EX_NOPERM of sysexits.h. */
 #define EXIT_NO_PRIVILEGES 77
-/* Boxes have 10 s to end by themselves (runner_box.h). */
-#define RUNNER_DRAIN_MS 13000
 /* A worker that drains ends by itself; after this much more it is killed. */
 #define DRAIN_MARGIN_MS 2000u
 

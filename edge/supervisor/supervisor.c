@@ -417,10 +417,20 @@ static void look_after_children(supervisor_t *s)
     supervise_watch(s, now);
 }
 
+/* The service manager restarts a supervisor that hangs. After a handover the successor has that duty. */
+static void show_life(supervisor_t *s, uint64_t now_ms)
+{
+    if (s->watchdog_ms == 0 || s->handed_over || now_ms < s->watchdog_due_ms)
+        return;
+    s->watchdog_due_ms = now_ms + s->watchdog_ms;
+    sd_notify_send("WATCHDOG=1");
+}
+
 static void turn(supervisor_t *s)
 {
     wait_for_work(s, supervise_timeout(s, clock_now_ms(), supervisor_awaits_workers(s) ? WATCH_MS : TURN_MS));
     uint64_t now = clock_now_ms();
+    show_life(s, now);
     supervise_reap(s, now);
     supervise_logger(s, now);
     check_ready(s);
@@ -474,6 +484,7 @@ int supervisor_run(const char *conf_path, char **argv, const supervisor_children
     s->argv = argv;
     s->children = children;
     s->pid = getpid();
+    s->watchdog_ms = sd_watchdog_interval_ms();
     s->logger = LOGGER_NONE;
     s->lock_fd = s->state_lock_fd = s->admin_fd = s->log_fd = s->signal_fd = s->upgrade_fd =
         s->predecessor_fd = s->segment_fd = -1;

@@ -2,6 +2,7 @@
  * The end of an edge: by order, or because a new binary serves. Then its workers live on for their tunnels.
  * See supervisor_internal.h.
  */
+#include <inttypes.h>
 #include <signal.h>
 #include <sys/prctl.h>
 
@@ -14,6 +15,8 @@
 #define CONTROLLER_DRAIN_MS 5000u
 /* Old edges end by themselves; after this much more than timeouts.drain they are killed. */
 #define ELDERS_DRAIN_MARGIN_MS 4000u
+/* Margin of tell_end for the last writes. */
+#define END_SLACK_MS 5000u
 
 static void kill_all(supervisor_t *s)
 {
@@ -63,6 +66,17 @@ static unsigned drain_flags(const supervisor_t *s)
            (s->upgrade_shares ? 0 : PROCESS_DRAIN_NO_CONTROLLER);
 }
 
+/* Has the service manager wait for the end as long as the configuration lets it take: workers and old
+ * edges, then controller and process boxes. Its own limit holds if that is longer. */
+static void tell_end(uint32_t drain_ms)
+{
+    char state[96];
+    uint64_t most_ms =
+        (uint64_t)drain_ms + ELDERS_DRAIN_MARGIN_MS + CONTROLLER_DRAIN_MS + RUNNER_DRAIN_MS + END_SLACK_MS;
+    snprintf(state, sizeof(state), "STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRIu64, most_ms * 1000);
+    sd_notify_send(state);
+}
+
 void supervisor_drain(supervisor_t *s)
 {
     uint32_t within = s->snapshot->conf->timeouts.drain;
@@ -80,7 +94,7 @@ void supervisor_drain(supervisor_t *s)
     supervisor_set_state(s, SUPERVISOR_DRAINING);
     process_log(NULL, "draining: open requests have %u ms", (unsigned)within);
     if (!s->handed_over)
-        sd_notify_send("STOPPING=1");
+        tell_end(within);
     /* Close ours first, so that a socket closes when its worker closes it. */
     listener_set_free(&s->listeners);
     end_elders(s);

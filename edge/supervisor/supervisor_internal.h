@@ -18,6 +18,8 @@
 /* Older edges that may keep tunnels. */
 #define ELDERS_KEPT 2
 
+/* Boxes have 10 s to end by themselves (runner_box.h). */
+#define RUNNER_DRAIN_MS 13000u
 /* Maximum wait for a port to become free after an earlier edge was killed. */
 #define START_LISTEN_PATIENCE_MS 2000
 
@@ -69,6 +71,8 @@ typedef struct supervisor {
     child_slot_t runner;                   /* wanted if the configuration has process boxes */
     child_slot_t workers[SHM_WORKERS_MAX]; /* wanted: the first conf->workers; then those that still drain */
     uint64_t looked_ms;                    /* time of the last heartbeat check */
+    uint64_t watchdog_ms;                  /* interval of signs of life to the service manager; 0: none */
+    uint64_t watchdog_due_ms;              /* time of the next one */
     uint64_t watch_from_ms;                /* ignore heartbeats older than this: we did not check */
 
     bool reload_wanted;    /* SIGHUP or the controller requested it during the start */

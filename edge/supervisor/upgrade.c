@@ -93,6 +93,7 @@ static _Noreturn void exec_successor(const supervisor_t *s, int handoff_fd, int 
     signal(SIGPIPE, SIG_DFL);
     snprintf(number, sizeof(number), "%d", handoff_fd);
     setenv(HANDOFF_ENV, number, 1);
+    sd_watchdog_hand_on();
     int pipe_end = logger_leave(&s->logger);
     execvp(s->argv[0], s->argv);
     int saved = errno;

@@ -13,6 +13,7 @@ FILES = {
     "etc/logrotate.d/boxedge", "libexec/boxedge/hand-over", "share/man/man1/boxedge.1", "share/man/man5/boxedge.yaml.5",
     "share/bash-completion/completions/boxedge", "share/zsh/site-functions/_boxedge",
     "share/fish/vendor_completions.d/boxedge.fish", "share/doc/boxedge/examples/boxedge.yaml",
+    "share/doc/boxedge/examples/without-process-boxes.conf",
 }
 PROGRAMS = {"bin/boxedge", "libexec/boxedge/hand-over"}
 
@@ -57,7 +58,7 @@ def test_every_file_has_its_place(installed):
 def test_the_unit_names_the_prefix(installed):
     root, prefix = installed
     unit = (root / prefix[1:] / "lib/systemd/system/boxedge.service").read_text(encoding="utf-8")
-    assert re.findall(r"^Exec\w+=(\S+/boxedge) ", unit, re.M) == [f"{prefix}/bin/boxedge"] * 2
+    assert re.findall(r"^Exec\w+=(\S+/boxedge) ", unit, re.M) == [f"{prefix}/bin/boxedge"] * 3
     assert f"Documentation=file://{prefix}/share/doc/boxedge/operations.md" in unit
     assert not re.search(r"^[^#].*/usr/local", unit, re.M)
 

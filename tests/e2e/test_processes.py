@@ -187,11 +187,33 @@ def test_the_service_manager_is_told(make_edge, tmp_path):
             edge = make_edge(env={"NOTIFY_SOCKET": path})
             assert manager.recv(100).decode().split("\n") == [f"MAINPID={edge.process.pid}", "STATUS=serving", "READY=1"]
             edge.process.terminate()
-            assert manager.recv(100) == b"STOPPING=1"
+            # The drain of 2 s, and the ends of all processes.
+            assert manager.recv(100).decode().split("\n") == ["STOPPING=1", "EXTEND_TIMEOUT_USEC=29000000"]
         finally:
             os.unlink(path)
     edge.process.wait(PATIENCE)
     edge.kill()
+
+
+def messages_of_a_watchdog(make_edge, env, count):
+    """The first messages to a service manager with a watchdog of 1 s, without its ends."""
+    path = tempfile.mktemp(prefix="be-notify-", dir="/tmp")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(path)
+        manager.settimeout(PATIENCE * SLOW)
+        try:
+            make_edge(env={"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "1000000", **env}).stop()
+            received = [manager.recv(100).decode() for _ in range(count)]
+        finally:
+            os.unlink(path)
+    return received
+
+
+def test_the_watchdog_of_the_service_manager_sees_life(make_edge):
+    """Each turn of the supervisor, at least every 500 ms; not where another process has that duty."""
+    assert "WATCHDOG=1" in messages_of_a_watchdog(make_edge, {}, 1)
+    others = messages_of_a_watchdog(make_edge, {"WATCHDOG_PID": "1"}, 2)
+    assert not [message for message in others if "WATCHDOG" in message]
 
 
 # ---- rights
