@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -105,14 +106,20 @@ static int make(void **state)
     return mkdtemp(dir) != NULL ? 0 : -1;
 }
 
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+    (void)st;
+    (void)type;
+    (void)at;
+    return remove(path);
+}
+
 static int clean(void **state)
 {
     (void)state;
-    char command[sizeof(dir) + 16];
-    snprintf(command, sizeof(command), "rm -r %s", dir);
     tls_pem_fini(&first);
     tls_pem_fini(&second);
-    return system(command);
+    return nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
 int main(void)
