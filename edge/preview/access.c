@@ -1,7 +1,8 @@
 /*
- * The access step. Only this file judges the credentials of a request. For a private preview it removes the
- * edge's own forms (session cookie, X-Preview-Token, preview_token) and a matching Authorization, so that the
- * box never sees them. Any other Authorization belongs to the app and stays.
+ * The access step. It gathers the credentials of a request and carries out the verdict on them (verdict.h).
+ * For a protected preview it removes the edge's own forms (session cookie, X-Preview-Token, preview_token)
+ * and a matching Authorization, so that the box never sees them. Any other Authorization belongs to the app
+ * and stays.
  */
 #include "access.h"
 #include "exchange_browser.h"
@@ -22,6 +23,7 @@
 #include "session.h"
 #include "signin.h"
 #include "siphash.h"
+#include "verdict.h"
 #include "wake_page.h"
 #include "worker.h"
 
@@ -31,9 +33,6 @@
 #define PREFLIGHT_CELLS       4096
 /* Maximum session cookies of one request that are checked. */
 #define SESSION_TRIES 8
-
-/* Added to a preview's version: failures of requests that pages of other origins embed. */
-#define EMBEDDED_FAILURES (UINT64_C(1) << 63)
 
 #define TOKEN_PARAMETER STR("preview_token")
 
@@ -176,62 +175,33 @@ static void strip_session_cookie(exchange_t *ex)
 
 /* ---- secrets ---- */
 
-/*
- * The name under which the lockout counts failures. Pages of other origins can make a visitor's browser show
- * wrong secrets. Such failures have a name of their own: they do not lock the visitor out, and guesses that
- * pretend to be embedded count as well.
- */
-static uint64_t failures_of(const exchange_t *ex)
+static verdict_secrets_t secrets_of(const store_preview_t *preview)
+{
+    return (verdict_secrets_t){.bearer = preview->bearer ? preview->bearer_sha256 : NULL,
+                               .basic = preview->basic ? preview->basic_sha256 : NULL};
+}
+
+static verdict_guard_t guard_of(const exchange_t *ex)
 {
     browser_request_t browser = exchange_browser(ex);
     browser.sec_purpose = exchange_purpose(ex);
-    assert((ex->preview.version & EMBEDDED_FAILURES) == 0);
-    return ex->preview.version | (browser_is_embedded(&browser) ? EMBEDDED_FAILURES : 0);
+    return (verdict_guard_t){.lockout = worker_of(ex->context)->access->lockout,
+                             .client = remote_address(ex),
+                             .preview = ex->preview.version,
+                             .embedded = browser_is_embedded(&browser),
+                             .now_ms = loop_now(ex->context->loop)};
 }
 
-/* Milliseconds until this client's lockout ends; 0: not locked out. */
-static uint32_t locked_for(const exchange_t *ex)
+secret_check_t access_check_bearer(const exchange_t *ex, str_t token, unsigned *retry_after)
 {
-    lockout_t *lockout = worker_of(ex->context)->access->lockout;
-    uint64_t now = loop_now(ex->context->loop), name = failures_of(ex);
-    if (lockout == NULL)
-        return 0;
-    uint32_t left = lockout_left(lockout, remote_address(ex), ex->preview.version, now);
-    return left != 0 || name == ex->preview.version ? left
-                                                    : lockout_left(lockout, remote_address(ex), name, now);
+    verdict_guard_t guard = guard_of(ex);
+    return secret_check(&guard, token, secrets_of(&ex->preview).bearer, retry_after);
 }
 
-static void note_failure(const exchange_t *ex, str_t secret)
+secret_check_t access_check_basic(const exchange_t *ex, str_t user_password, unsigned *retry_after)
 {
-    lockout_t *lockout = worker_of(ex->context)->access->lockout;
-    uint8_t shown[32];
-    secret_hash(secret, shown);
-    if (lockout != NULL)
-        lockout_failed(lockout, remote_address(ex), failures_of(ex), shown, loop_now(ex->context->loop));
-}
-
-static access_check_t check(exchange_t *ex, str_t secret, bool set, const uint8_t sha256[32],
-                            unsigned *retry_after)
-{
-    uint32_t left = locked_for(ex);
-    if (left != 0) {
-        *retry_after = (left + 999) / 1000;
-        return ACCESS_LOCKED;
-    }
-    if (set && secret_matches(secret, sha256))
-        return ACCESS_RIGHT;
-    note_failure(ex, secret);
-    return ACCESS_WRONG;
-}
-
-access_check_t access_check_bearer(exchange_t *ex, str_t token, unsigned *retry_after)
-{
-    return check(ex, token, ex->preview.bearer, ex->preview.bearer_sha256, retry_after);
-}
-
-access_check_t access_check_basic(exchange_t *ex, str_t user_password, unsigned *retry_after)
-{
-    return check(ex, user_password, ex->preview.basic, ex->preview.basic_sha256, retry_after);
+    verdict_guard_t guard = guard_of(ex);
+    return secret_check(&guard, user_password, secrets_of(&ex->preview).basic, retry_after);
 }
 
 static bool is_other(field_t *field, void *arg)
@@ -244,16 +214,7 @@ static void remove_fields(exchange_t *ex, field_id_t id)
     fields_filter(&ex->request.fields, is_other, &id);
 }
 
-/* The credentials that a request shows, before any comparison. */
-typedef struct shown {
-    str_t authorization; /* the bearer token or "user:password" of Authorization, if the preview takes that
-                            scheme */
-    bool basic;          /* `authorization` is "user:password" */
-    str_t token;         /* X-Preview-Token */
-    str_t query;         /* ?preview_token= of a navigation over TLS */
-} shown_t;
-
-static void look_at_authorization(exchange_t *ex, shown_t *shown)
+static void look_at_authorization(exchange_t *ex, verdict_shown_t *shown)
 {
     const field_t *field = fields_find(&ex->request.fields, FIELD_AUTHORIZATION);
     if (field == NULL)
@@ -270,7 +231,7 @@ static void look_at_authorization(exchange_t *ex, shown_t *shown)
 }
 
 /* In previews with a bearer token the edge owns the parameter, and cuts it from every request. */
-static void take_query_token(exchange_t *ex, shown_t *shown, bool navigation)
+static void take_query_token(exchange_t *ex, verdict_shown_t *shown, bool navigation)
 {
     str_t target = ex->request.target;
     if (!ex->preview.bearer || memchr(target.p, '?', target.n) == NULL)
@@ -340,82 +301,47 @@ static step_result_t pass_preflight(exchange_t *ex)
     return STEP_NEXT;
 }
 
-/* Compares the credentials, the most deliberate form first. Removes a matching Authorization. */
-static access_check_t judge(exchange_t *ex, const shown_t *shown, unsigned *retry_after)
+static verdict_t judge(exchange_t *ex, const verdict_shown_t *shown, const browser_request_t *browser,
+                       bool session)
 {
-    access_check_t result = ACCESS_WRONG;
-    if (shown->token.n != 0)
-        result = access_check_bearer(ex, shown->token, retry_after);
-    if (shown->authorization.n != 0 && result != ACCESS_LOCKED) {
-        bool right = shown->basic ? secret_matches(shown->authorization, ex->preview.basic_sha256)
-                                  : secret_matches(shown->authorization, ex->preview.bearer_sha256);
-        if (result == ACCESS_RIGHT) { /* already allowed: an Authorization beside it is the app's, unless it
-                                         matches too */
-            if (right)
-                remove_fields(ex, FIELD_AUTHORIZATION);
-        } else {
-            result = shown->basic ? access_check_basic(ex, shown->authorization, retry_after)
-                                  : access_check_bearer(ex, shown->authorization, retry_after);
-            if (result == ACCESS_RIGHT)
-                remove_fields(ex, FIELD_AUTHORIZATION);
-        }
-    }
-    return result;
+    verdict_secrets_t secrets = secrets_of(&ex->preview);
+    if (session)
+        return verdict_of_session(shown, &secrets, browser, exchange_own_origin(ex),
+                                  str_from(ex->preview.allow_origins));
+    verdict_guard_t guard = guard_of(ex);
+    return verdict_of_secrets(shown, &secrets, &guard);
 }
 
-/* A valid session gives access. Other credentials belong to the app, unless they match as well. */
-static step_result_t open_by_session(exchange_t *ex, const shown_t *shown, const browser_request_t *browser)
+static step_result_t carry_out(exchange_t *ex, const verdict_t *verdict, bool navigation)
 {
-    const store_preview_t *preview = &ex->preview;
-    if (shown->authorization.n != 0 &&
-        secret_matches(shown->authorization, shown->basic ? preview->basic_sha256 : preview->bearer_sha256)) {
+    if (verdict->own_authorization)
         remove_fields(ex, FIELD_AUTHORIZATION);
+    switch (verdict->kind) {
+    case VERDICT_PASS:
         return STEP_NEXT;
-    }
-    if (shown->token.n != 0 && secret_matches(shown->token, preview->bearer_sha256))
-        return STEP_NEXT;
-    if (shown->query.n != 0) {
-        /* The redirect takes the token out of the address. Only a matching token renews the session. */
-        if (secret_matches(shown->query, preview->bearer_sha256))
-            signin_answer_signed_in(ex, ex->request.target);
-        else
-            signin_answer_redirect(ex, ex->request.target);
+    case VERDICT_SIGN_IN:
+        signin_answer_signed_in(ex, ex->request.target);
         return STEP_DONE;
+    case VERDICT_DROP_TOKEN:
+        signin_answer_redirect(ex, ex->request.target);
+        return STEP_DONE;
+    case VERDICT_CROSS_SITE:
+        return answer_cross_site(ex);
+    case VERDICT_MISSING:
+        return answer_unauthorized(ex, navigation, NULL);
+    case VERDICT_WRONG:
+        return answer_unauthorized(ex, navigation, "These credentials are not valid for this preview.");
+    case VERDICT_LOCKED:
+        return answer_locked(ex, verdict->retry_after);
     }
-    bool suffices =
-        browser_cookie_suffices(browser, exchange_own_origin(ex), str_from(preview->allow_origins));
-    return suffices ? STEP_NEXT : answer_cross_site(ex);
-}
-
-/* Without a session, a secret must match. */
-static step_result_t open_by_secret(exchange_t *ex, const shown_t *shown, bool navigation)
-{
-    unsigned retry_after = 0;
-    bool tried = shown->token.n != 0 || shown->authorization.n != 0;
-    access_check_t result = tried ? judge(ex, shown, &retry_after) : ACCESS_WRONG;
-    if (shown->query.n != 0 && result == ACCESS_WRONG) {
-        tried = true;
-        result = access_check_bearer(ex, shown->query, &retry_after);
-        if (result == ACCESS_RIGHT) {
-            signin_answer_signed_in(ex, ex->request.target);
-            return STEP_DONE;
-        }
-    }
-    if (result == ACCESS_LOCKED)
-        return answer_locked(ex, retry_after);
-    if (result == ACCESS_WRONG)
-        return answer_unauthorized(ex, navigation,
-                                   tried ? "These credentials are not valid for this preview." : NULL);
-    if (navigation && shown->basic && remote_is_https(ex))
-        ex->session_cookie = access_session_cookie(ex);
-    return STEP_NEXT;
+    return STEP_DONE;
 }
 
 static step_result_t open_protected(exchange_t *ex)
 {
     browser_request_t browser = exchange_browser(ex);
     bool navigation = browser_is_navigation(&browser);
-    shown_t shown = {0};
+    verdict_shown_t shown = {0};
     take_query_token(ex, &shown, navigation);
     if (browser_is_preflight(&browser))
         return pass_preflight(ex);
@@ -425,7 +351,11 @@ static step_result_t open_protected(exchange_t *ex)
     bool session = has_session(ex);
     strip_session_cookie(ex);
     remove_fields(ex, FIELD_X_PREVIEW_TOKEN);
-    return session ? open_by_session(ex, &shown, &browser) : open_by_secret(ex, &shown, navigation);
+    verdict_t verdict = judge(ex, &shown, &browser, session);
+    /* A navigation with a right password begins a session. */
+    if (!session && verdict.kind == VERDICT_PASS && navigation && shown.basic && remote_is_https(ex))
+        ex->session_cookie = access_session_cookie(ex);
+    return carry_out(ex, &verdict, navigation);
 }
 
 bool access_is_events_request(const exchange_t *ex)

@@ -7,6 +7,7 @@
 #include "exchange.h"
 #include "lockout.h"
 #include "store.h"
+#include "verdict.h"
 
 typedef struct access access_t;
 
@@ -17,14 +18,9 @@ void access_free(access_t **access);
 /* Counts a preflight of this client for this preview. False: over the rate, and answered with 429. */
 MUST_USE bool access_take_preflight(exchange_t *ex);
 
-typedef enum access_check { ACCESS_RIGHT, ACCESS_WRONG, ACCESS_LOCKED } access_check_t;
-/*
- * Judges a secret of a form or a request: the bearer token, or "user:password". A wrong secret counts towards
- * the lockout. During a lockout no secret is compared: ACCESS_LOCKED, and `retry_after` gets the seconds to
- * wait.
- */
-access_check_t access_check_bearer(exchange_t *ex, str_t token, unsigned *retry_after);
-access_check_t access_check_basic(exchange_t *ex, str_t user_password, unsigned *retry_after);
+/* secret_check (verdict.h) of a secret for the exchange's preview: the bearer token, or "user:password". */
+MUST_USE secret_check_t access_check_bearer(const exchange_t *ex, str_t token, unsigned *retry_after);
+MUST_USE secret_check_t access_check_basic(const exchange_t *ex, str_t user_password, unsigned *retry_after);
 
 /* The Set-Cookie value of a new session for the exchange's preview, in ex->arena. Empty if the store yields
  * no cookie keys. */

@@ -177,7 +177,7 @@ static str_t form_text(exchange_t *ex, str_t body, str_t name, size_t cap)
     return form_value(body, name, out, cap, &len) ? str_make(out, len) : str_make(NULL, 0);
 }
 
-static access_check_t check_form(exchange_t *ex, str_t body, unsigned *retry_after, const char **problem)
+static secret_check_t check_form(exchange_t *ex, str_t body, unsigned *retry_after, const char **problem)
 {
     str_t token = form_text(ex, body, STR("token"), SECRET_PRESENTED_MAX);
     if (token.n != 0) {
@@ -189,7 +189,7 @@ static access_check_t check_form(exchange_t *ex, str_t body, unsigned *retry_aft
     *problem = wrong_password;
     if (user.n == 0 && password.n == 0) {
         *problem = "Enter the token that came with the address of this preview.";
-        return ACCESS_WRONG;
+        return SECRET_WRONG;
     }
     str_t both = str_format(&ex->arena, "%.*s:%.*s", STR_ARG(user), STR_ARG(password));
     return access_check_basic(ex, both, retry_after);
@@ -202,14 +202,14 @@ static void on_form(exchange_t *ex, str_t body, void *arg)
     const char *problem;
     str_t next = form_text(ex, body, STR("next"), NEXT_MAX);
     switch (check_form(ex, body, &retry_after, &problem)) {
-    case ACCESS_RIGHT:
+    case SECRET_RIGHT:
         signin_answer_signed_in(ex, next);
         break;
-    case ACCESS_WRONG:
+    case SECRET_WRONG:
         ex->local_code = "unauthorized";
         answer_page(ex, 401, next, problem);
         break;
-    case ACCESS_LOCKED:
+    case SECRET_LOCKED:
         exchange_reply_error(ex, 429, "locked",
                              "Too many wrong credentials came from this address. Wait before the next try.",
                              retry_after);
