@@ -30,7 +30,7 @@ void idle_clock_runs(idle_clock_t *clock, str_t id, uint64_t generation, uint32_
 void idle_clock_stops(idle_clock_t *clock, str_t id);
 /* Records activity. No-op for a box that does not run. */
 void idle_clock_active(idle_clock_t *clock, str_t id, uint64_t now_ms);
-/* Calls `pause` for each box that is due; it may change the clock for that box only. */
+/* Calls `pause` for each box that is due, in the order of ids; it may change the clock for that box only. */
 void idle_clock_tick(idle_clock_t *clock, uint64_t now_ms, void (*pause)(void *owner, str_t id), void *owner);
 /* Number of running boxes. */
 size_t idle_clock_count(const idle_clock_t *clock);

@@ -3,13 +3,11 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "hostname.h"
-#include "list.h"
+#include "box_id.h"
 #include "name_map.h"
 
 /* A running box that may pause. */
 typedef struct idle_box {
-    list_t link;
     uint64_t generation;
     uint64_t active_ms;    /* time of its last activity */
     uint64_t requested_ms; /* last request for its pause; 0: none since it was active */
@@ -18,16 +16,14 @@ typedef struct idle_box {
 } idle_box_t;
 
 struct idle_clock {
-    name_map_t by_id; /* idle_box_t */
-    list_t all;
+    name_map_t boxes; /* idle_box_t by id */
 };
 
 idle_clock_t *idle_clock_new(void)
 {
     idle_clock_t *clock = calloc(1, sizeof(*clock));
     assert(clock != NULL);
-    clock->by_id = NAME_MAP(idle_box_t, id);
-    list_init(&clock->all);
+    clock->boxes = NAME_MAP(idle_box_t, id);
     return clock;
 }
 
@@ -35,7 +31,7 @@ void idle_clock_free(idle_clock_t **clock)
 {
     if (*clock == NULL)
         return;
-    name_map_clear(&(*clock)->by_id, free);
+    name_map_clear(&(*clock)->boxes, free);
     free(*clock);
     *clock = NULL;
 }
@@ -43,13 +39,12 @@ void idle_clock_free(idle_clock_t **clock)
 void idle_clock_runs(idle_clock_t *clock, str_t id, uint64_t generation, uint32_t idle_ms, uint64_t now_ms)
 {
     assert(idle_ms != 0 && id.n <= BOX_ID_MAX);
-    idle_box_t *entry = name_map_find(&clock->by_id, id);
+    idle_box_t *entry = name_map_find(&clock->boxes, id);
     if (entry == NULL) {
         entry = calloc(1, sizeof(*entry));
         assert(entry != NULL);
         memcpy(entry->id, id.p, id.n);
-        name_map_add(&clock->by_id, entry);
-        list_insert(&clock->all, &entry->link);
+        name_map_add(&clock->boxes, entry);
         entry->generation = generation;
         entry->active_ms = now_ms;
     }
@@ -63,37 +58,47 @@ void idle_clock_runs(idle_clock_t *clock, str_t id, uint64_t generation, uint32_
 
 void idle_clock_stops(idle_clock_t *clock, str_t id)
 {
-    idle_box_t *entry = name_map_find(&clock->by_id, id);
+    idle_box_t *entry = name_map_find(&clock->boxes, id);
     if (entry == NULL)
         return;
-    name_map_remove(&clock->by_id, entry);
-    list_unlink(&entry->link);
+    name_map_remove(&clock->boxes, entry);
     free(entry);
 }
 
 void idle_clock_active(idle_clock_t *clock, str_t id, uint64_t now_ms)
 {
-    idle_box_t *entry = name_map_find(&clock->by_id, id);
+    idle_box_t *entry = name_map_find(&clock->boxes, id);
     if (entry == NULL)
         return;
     entry->active_ms = now_ms;
     entry->requested_ms = 0;
 }
 
+typedef struct tick {
+    uint64_t now_ms;
+    void (*pause)(void *owner, str_t id);
+    void *owner;
+} tick_t;
+
+static bool tick_one(void *item, void *arg)
+{
+    idle_box_t *entry = item;
+    const tick_t *tick = arg;
+    if (tick->now_ms - entry->active_ms < (uint64_t)entry->idle_ms + IDLE_CLOCK_LATE_MS ||
+        (entry->requested_ms != 0 && tick->now_ms - entry->requested_ms < IDLE_CLOCK_AGAIN_MS))
+        return true;
+    entry->requested_ms = tick->now_ms;
+    tick->pause(tick->owner, str_from(entry->id));
+    return true;
+}
+
 void idle_clock_tick(idle_clock_t *clock, uint64_t now_ms, void (*pause)(void *owner, str_t id), void *owner)
 {
-    for (list_t *at = clock->all.next, *next; at != &clock->all; at = next) {
-        next = at->next;
-        idle_box_t *entry = CONTAINER_OF(idle_box_t, link, at);
-        if (now_ms - entry->active_ms < (uint64_t)entry->idle_ms + IDLE_CLOCK_LATE_MS ||
-            (entry->requested_ms != 0 && now_ms - entry->requested_ms < IDLE_CLOCK_AGAIN_MS))
-            continue;
-        entry->requested_ms = now_ms;
-        pause(owner, str_from(entry->id));
-    }
+    tick_t tick = {.now_ms = now_ms, .pause = pause, .owner = owner};
+    name_map_each(&clock->boxes, tick_one, &tick);
 }
 
 size_t idle_clock_count(const idle_clock_t *clock)
 {
-    return clock->by_id.count;
+    return clock->boxes.count;
 }

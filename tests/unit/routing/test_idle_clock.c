@@ -130,12 +130,12 @@ static void test_all_of_many(void **state)
     idle_clock_t *clock = *state;
     for (int i = 0; i < COUNT; i++) {
         char id[8];
-        int n = snprintf(id, sizeof(id), "b%d", i);
+        int n = snprintf(id, sizeof(id), "b%02d", i);
         idle_clock_runs(clock, str_make(id, (size_t)n), 1, i % 2 == 0 ? 1000 : 2000, START);
     }
     pauses_t pauses = {.clock = clock, .stops = true};
     idle_clock_tick(clock, OVER(1000), on_pause, &pauses);
-    assert_string_equal(pauses.ids, "b0 b2 b4 b6 b8 b10 b12 b14 b16 b18 ");
+    assert_string_equal(pauses.ids, "b00 b02 b04 b06 b08 b10 b12 b14 b16 b18 ");
     assert_int_equal(idle_clock_count(clock), COUNT / 2);
     idle_clock_tick(clock, OVER(2000), on_pause, &pauses);
     assert_int_equal(idle_clock_count(clock), 0);
