@@ -200,16 +200,18 @@ static bool add_memory(scmp_filter_ctx filter)
 }
 
 /*
- * This process only: a thread, but no process; its own limit of descriptors (descriptors.h); the signal of
- * abort. The flags of clone3 are in memory, where a filter cannot look; the C library then uses clone.
+ * This process only: a thread, but no process; its own limit of descriptors (descriptors.h); its title in
+ * ps(1), which tells a draining worker (drain.c); the signal of abort. The flags of clone3 are in memory,
+ * where a filter cannot look; the C library then uses clone.
  */
 static bool add_process(scmp_filter_ctx filter)
 {
-    static const uint64_t thread[] = {CLONE_THREAD}, own[] = {0};
+    static const uint64_t thread[] = {CLONE_THREAD}, own[] = {0}, title[] = {PR_SET_NAME};
     const uint64_t pid[] = {(uint64_t)getpid()};
     return seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) == 0 &&
            add_values(filter, SCMP_SYS(clone), CLONE_FLAGS, CLONE_THREAD, thread, 1) &&
            add_values(filter, SCMP_SYS(prlimit64), 0, UINT32_MAX, own, 1) &&
+           add_values(filter, SCMP_SYS(prctl), 0, UINT32_MAX, title, 1) &&
            add_values(filter, SCMP_SYS(tgkill), 0, UINT32_MAX, pid, 1);
 }
 

@@ -351,7 +351,7 @@ const forbidden_act_t forbidden_acts[] = {
     {"kill", kill_stranger},
     {"ptrace", trace},
     {"process_vm_readv", read_memory},
-    {"prctl", allow_dumps},
+    {"PR_SET_DUMPABLE", allow_dumps},
 #endif
     {NULL, NULL},
 };

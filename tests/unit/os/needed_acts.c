@@ -13,6 +13,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -177,6 +178,12 @@ static bool move_own_limit(const acts_world_t *world)
     return setrlimit(RLIMIT_NOFILE, &limit) == 0;
 }
 
+static bool change_title(const acts_world_t *world)
+{
+    (void)world;
+    return prctl(PR_SET_NAME, "old-worker-0", 0, 0, 0) == 0;
+}
+
 static bool lock_readers(const acts_world_t *world)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
@@ -194,6 +201,7 @@ const needed_act_t needed_acts[] = {
     {"randomness", get_randomness},
     {"time", tell_the_time},
     {"the limit of descriptors", move_own_limit},
+    {"its title", change_title},
     {"locks of readers", lock_readers},
     {NULL, NULL},
 };
