@@ -136,6 +136,12 @@ static bool add_always(scmp_filter_ctx filter)
 
 /* ---- calls with a condition ---- */
 
+/* An int argument. The kernel ignores the upper half of its register. */
+static struct scmp_arg_cmp is(unsigned arg, int value)
+{
+    return SCMP_CMP(arg, SCMP_CMP_MASKED_EQ, UINT32_MAX, (scmp_datum_t)value);
+}
+
 /* Allows `call` if argument `arg`, without the bits outside `mask`, is one of the values. */
 static bool add_values(scmp_filter_ctx filter, int call, unsigned arg, uint64_t mask, const uint64_t *values,
                        size_t count)
@@ -151,11 +157,10 @@ static bool add_values(scmp_filter_ctx filter, int call, unsigned arg, uint64_t 
  * reached, and no netlink, packet or raw socket. */
 static bool add_sockets(scmp_filter_ctx filter)
 {
-    static const uint64_t families[] = {AF_INET, AF_INET6};
+    static const int families[] = {AF_INET, AF_INET6};
     for (size_t i = 0; i < COUNT_OF(families); i++)
-        if (seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 3, SCMP_A0(SCMP_CMP_EQ, families[i]),
-                             SCMP_A1(SCMP_CMP_MASKED_EQ, SOCKET_TYPE_MASK, SOCK_STREAM),
-                             SCMP_A2(SCMP_CMP_EQ, 0)) != 0)
+        if (seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 3, is(0, families[i]),
+                             SCMP_A1(SCMP_CMP_MASKED_EQ, SOCKET_TYPE_MASK, SOCK_STREAM), is(2, 0)) != 0)
             return false;
     return true;
 }
@@ -171,9 +176,8 @@ static bool add_socket_options(scmp_filter_ctx filter)
         {IPPROTO_TCP, TCP_KEEPINTVL}, {IPPROTO_TCP, TCP_KEEPCNT},
     };
     for (size_t i = 0; i < COUNT_OF(options); i++)
-        if (seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(setsockopt), 2,
-                             SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)options[i].level),
-                             SCMP_A2(SCMP_CMP_EQ, (scmp_datum_t)options[i].option)) != 0)
+        if (seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(setsockopt), 2, is(1, options[i].level),
+                             is(2, options[i].option)) != 0)
             return false;
     return true;
 }
