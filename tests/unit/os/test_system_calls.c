@@ -137,6 +137,9 @@ static void without_filters(void)
 /* Runs `body` in a child, and expects that it reports nothing and ends so. */
 static void expect_child(void (*body)(void), int signal)
 {
+#ifndef BOXEDGE_SECCOMP
+    skip();
+#endif
     memset(report->text, 0, sizeof(report->text));
     atomic_store(&report->filtered, false);
     pid_t pid = fork();
