@@ -7,6 +7,10 @@
 #define LENGTH_BYTES   2
 #define IDENTITY_BYTES 3 /* port and length of the id */
 
+/* The name of seals: no box, key or rule has it. */
+#define SEAL_ID    STR("#")
+#define HASH_BYTES 8
+
 bucket_result_t bucket_next(str_t *rest, bucket_entry_t *entry)
 {
     if (rest->n == 0)
@@ -65,10 +69,42 @@ bucket_result_t bucket_replace(str_t bucket, str_t id, uint16_t port, str_t reco
     bucket_entry_t entry;
     *len = 0;
     while (bucket_next(&bucket, &entry) == BUCKET_OK)
-        if (!entry_is(&entry, id, port) && !entry_append(&entry, out, cap, len))
+        if (!entry_is(&entry, id, port) && !bucket_is_seal(&entry) && !entry_append(&entry, out, cap, len))
             return BUCKET_FULL;
     entry = (bucket_entry_t){.id = id, .port = port, .record = record};
     if (record.p != NULL && !entry_append(&entry, out, cap, len))
         return BUCKET_FULL;
     return BUCKET_OK;
+}
+
+/* ---- the seal ---- */
+
+bool bucket_is_seal(const bucket_entry_t *entry)
+{
+    return entry_is(entry, SEAL_ID, 0);
+}
+
+bucket_result_t bucket_add_seal(const siphash_key_t *key, char *bucket, size_t cap, size_t *len)
+{
+    char hash[HASH_BYTES];
+    bytes_put64(hash, siphash(key, bucket, *len));
+    bucket_entry_t entry = {.id = SEAL_ID, .record = str_make(hash, sizeof(hash))};
+    return entry_append(&entry, bucket, cap, len) ? BUCKET_OK : BUCKET_FULL;
+}
+
+bucket_seal_t bucket_seal_state(const siphash_key_t *key, str_t bucket)
+{
+    bucket_entry_t entry = {.port = 1};
+    str_t rest = bucket;
+    size_t before = 0;
+    while (rest.n != 0) {
+        before = bucket.n - rest.n;
+        if (bucket_next(&rest, &entry) != BUCKET_OK)
+            return BUCKET_SEAL_WRONG;
+    }
+    if (before == 0 || !bucket_is_seal(&entry))
+        return BUCKET_SEAL_NONE;
+    bool right =
+        entry.record.n == HASH_BYTES && bytes_get64(entry.record.p) == siphash(key, bucket.p, before);
+    return right ? BUCKET_SEAL_RIGHT : BUCKET_SEAL_WRONG;
 }

@@ -1,5 +1,7 @@
 #include "order.h"
 
+#include "bytes.h"
+
 order_key_t order_key(str_t id, uint16_t port)
 {
     bool fits = id.n <= ORDER_ID_MAX;
@@ -20,4 +22,13 @@ bool order_name(str_t key, str_t *id, uint16_t *port)
     *id = str_make(key.p, key.n - 3);
     *port = (uint16_t)((uint8_t)key.p[key.n - 2] << 8 | (uint8_t)key.p[key.n - 1]);
     return true;
+}
+
+uint64_t order_hash(const siphash_key_t *key, str_t id, uint16_t port)
+{
+    uint8_t name[ORDER_ID_MAX + 3];
+    memcpy(name, id.p, id.n);
+    name[id.n] = 0;
+    bytes_put16(name + id.n + 1, port);
+    return siphash(key, name, id.n + 3);
 }

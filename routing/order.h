@@ -6,6 +6,7 @@
 #define BOXEDGE_ORDER_H
 
 #include "hostname.h"
+#include "siphash.h"
 
 /* Ids in tables: those of boxes, names of API keys, and hashes as hexadecimal digits after one
  * character. */
@@ -20,6 +21,8 @@ typedef struct order_key {
 /* The key of a name. An id longer than ORDER_ID_MAX gives a key after all names that start with its
  * beginning. */
 order_key_t order_key(str_t id, uint16_t port);
+/* The keyed hash of a name, of at most ORDER_ID_MAX bytes of id. */
+uint64_t order_hash(const siphash_key_t *key, str_t id, uint16_t port);
 /* The name in a key; *id points into it. Returns false if the bytes are no key. */
 MUST_USE bool order_name(str_t key, str_t *id, uint16_t *port);
 

@@ -70,6 +70,14 @@ static uint64_t authority_hash(str_t s)
     return hash ^ hash >> 32;
 }
 
+/* The result without a record. */
+static routes_result_t without(const routes_t *routes, store_result_t result)
+{
+    if (result == STORE_NOT_FOUND)
+        return ROUTES_NO_PREVIEW;
+    return store_bad_record(routes->store) ? ROUTES_DAMAGED : ROUTES_FAILED;
+}
+
 /* Looks the host name up in the store. *route is filled for ROUTES_FOUND. */
 static routes_result_t look_up(routes_t *routes, str_t authority, route_t *route)
 {
@@ -85,16 +93,16 @@ static routes_result_t look_up(routes_t *routes, str_t authority, route_t *route
     str_t id = str_make(name.id, name.id_len);
     store_result_t result = store_find_preview(routes->store, id, name.port, &route->preview);
     if (result != STORE_OK)
-        return result == STORE_NOT_FOUND ? ROUTES_NO_PREVIEW : ROUTES_FAILED;
+        return without(routes, result);
     id = str_from(route->preview.id);
     result = store_is_being_deleted(routes->store, id);
     if (result != STORE_NOT_FOUND)
-        return result == STORE_OK ? ROUTES_NO_PREVIEW : ROUTES_FAILED;
+        return result == STORE_OK ? ROUTES_NO_PREVIEW : without(routes, result);
     /* A deletion removes previews first and its record last. A preview that is read after the record was not
      * there is none of a deletion that ended in between. */
     result = store_find_preview(routes->store, str_make(name.id, name.id_len), name.port, &route->preview);
     if (result != STORE_OK)
-        return result == STORE_NOT_FOUND ? ROUTES_NO_PREVIEW : ROUTES_FAILED;
+        return without(routes, result);
     id = str_from(route->preview.id);
     result = store_get_box(routes->store, id, &route->box);
     if (result == STORE_NOT_FOUND) {
@@ -102,7 +110,7 @@ static routes_result_t look_up(routes_t *routes, str_t authority, route_t *route
         memcpy(route->box.id, route->preview.id, sizeof(route->box.id));
         return ROUTES_FOUND;
     }
-    return result == STORE_OK ? ROUTES_FOUND : ROUTES_FAILED;
+    return result == STORE_OK ? ROUTES_FOUND : without(routes, result);
 }
 
 /* Returns the result from the cache or the store, even if the preview has expired. */
@@ -122,7 +130,7 @@ static routes_result_t find(routes_t *routes, str_t authority, const route_t **r
         return entry->result;
     entry->key_len = 0;
     routes_result_t result = look_up(routes, authority, &entry->route);
-    if (result == ROUTES_FAILED)
+    if (result == ROUTES_FAILED || result == ROUTES_DAMAGED)
         return result;
     entry->route.epoch = epoch;
     entry->result = result;
@@ -138,4 +146,9 @@ routes_result_t routes_find(routes_t *routes, str_t authority, uint64_t now_unix
         return result;
     uint64_t expires_at = (*route)->preview.expires_at;
     return expires_at != 0 && expires_at <= now_unix ? ROUTES_NO_PREVIEW : ROUTES_FOUND;
+}
+
+const char *routes_error(const routes_t *routes)
+{
+    return store_error(routes->store);
 }

@@ -16,6 +16,7 @@ typedef enum routes_result {
     ROUTES_FOUND,      /* a preview; route->box.state tells whether its box is known and running */
     ROUTES_NO_PREVIEW, /* under the preview domain, but no preview (also if malformed): 404 */
     ROUTES_FOREIGN,    /* not a host of this edge: 421 */
+    ROUTES_DAMAGED,    /* a record of the preview or its box cannot be read (store_bad_record): 503 */
     ROUTES_FAILED,     /* the store cannot be read: 503 */
 } routes_result_t;
 
@@ -33,5 +34,7 @@ void routes_free(routes_t **routes);
  * case, port, trailing dot). *route is valid until the next call. */
 MUST_USE routes_result_t routes_find(routes_t *routes, str_t authority, uint64_t now_unix,
                                      const route_t **route);
+/* The sentence of the last ROUTES_DAMAGED or ROUTES_FAILED (store_error). */
+const char *routes_error(const routes_t *routes);
 
 #endif

@@ -119,19 +119,38 @@ store_result_t store_refused(store_t *store, const char *why, str_t id)
 {
     snprintf(store->error, sizeof(store->error), "%s: %.*s", why, id.n > BOX_ID_MAX ? BOX_ID_MAX : (int)id.n,
              id.p);
+    store->bad_record = true;
     return STORE_FAILED;
+}
+
+bool store_bad_record(const store_t *store)
+{
+    return store->bad_record;
 }
 
 /* ---- readers ---- */
 
-store_result_t store_get_preview(store_t *store, str_t id, uint16_t port, store_preview_t *out)
+store_result_t store_read(store_t *store, table_t *table, str_t id, uint16_t port, str_t *record)
 {
-    store_result_t result = table_read_begin(store->previews);
+    store->bad_record = false;
+    store_result_t result = table_read_begin(table);
     if (result != STORE_OK)
         return result;
+    result = table_find(table, id, port, record);
+    if (result == STORE_OK)
+        return result;
+    store->bad_record = result == STORE_FAILED && table_bad_record(table);
+    table_read_end(table);
+    return result;
+}
+
+store_result_t store_get_preview(store_t *store, str_t id, uint16_t port, store_preview_t *out)
+{
     str_t record;
-    result = table_find(store->previews, id, port, &record);
-    if (result == STORE_OK && !record_decode_preview(record, id, port, out))
+    store_result_t result = store_read(store, store->previews, id, port, &record);
+    if (result != STORE_OK)
+        return result;
+    if (!record_decode_preview(record, id, port, out))
         result = store_refused(store, "this edge cannot read the record of a preview", id);
     table_read_end(store->previews);
     return result;
@@ -139,12 +158,11 @@ store_result_t store_get_preview(store_t *store, str_t id, uint16_t port, store_
 
 store_result_t store_get_box(store_t *store, str_t id, store_box_t *out)
 {
-    store_result_t result = table_read_begin(store->boxes);
+    str_t record;
+    store_result_t result = store_read(store, store->boxes, id, 0, &record);
     if (result != STORE_OK)
         return result;
-    str_t record;
-    result = table_find(store->boxes, id, 0, &record);
-    if (result == STORE_OK && !record_decode_box(record, id, out))
+    if (!record_decode_box(record, id, out))
         result = store_refused(store, "this edge cannot read the record of box", id);
     table_read_end(store->boxes);
     return result;
@@ -276,10 +294,12 @@ static bool would_expose(store_t *store, const store_preview_t *preview)
 {
     store_preview_t before;
     str_t record, id = id_of(preview->id);
-    if (preview->bearer || preview->basic ||
-        table_find_changed(store->previews, id, preview->port, &record) != STORE_OK)
+    if (preview->bearer || preview->basic)
         return false;
-    if (!record_decode_preview(record, id, preview->port, &before))
+    store_result_t result = table_find_changed(store->previews, id, preview->port, &record);
+    if (result == STORE_NOT_FOUND)
+        return false;
+    if (result != STORE_OK || !record_decode_preview(record, id, preview->port, &before))
         return true; /* its credentials are unknown */
     bool expired = before.expires_at != 0 && before.expires_at <= preview->created_at;
     return !expired && (before.bearer || before.basic);

@@ -179,6 +179,10 @@ void store_close(store_t **store);
 MUST_USE bool store_whole(store_t *store);
 /* The reason of STORE_FAILED, a sentence; valid until the next call. */
 const char *store_error(const store_t *store);
+/* Whether the last STORE_FAILED of store_get_preview, store_find_preview, store_is_being_deleted or
+ * store_get_box is about one record: it is damaged, or this edge cannot read its layout. Others can
+ * be read. */
+bool store_bad_record(const store_t *store);
 
 /* ---- readers; safe in any process ---- */
 MUST_USE store_result_t store_get_preview(store_t *store, str_t id, uint16_t port, store_preview_t *out);

@@ -30,11 +30,10 @@ bool store_alias_valid(str_t alias)
 static store_result_t find_owner(store_t *store, str_t alias, char owner[BOX_ID_MAX + 1])
 {
     str_t record;
-    store_result_t result = table_read_begin(store->aliases);
+    store_result_t result = store_read(store, store->aliases, alias, 0, &record);
     if (result != STORE_OK)
         return result;
-    result = table_find(store->aliases, alias, 0, &record);
-    if (result == STORE_OK && !record_decode_alias(record, owner))
+    if (!record_decode_alias(record, owner))
         result = store_refused(store, "this edge cannot read the record of an alias", alias);
     table_read_end(store->aliases);
     return result;

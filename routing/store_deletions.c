@@ -71,12 +71,10 @@ store_result_t store_each_deletion(store_t *store, str_t id, bool (*each)(const 
 
 store_result_t store_is_being_deleted(store_t *store, str_t id)
 {
-    store_result_t result = table_read_begin(store->deletions);
-    if (result != STORE_OK)
-        return result;
     str_t record;
-    result = table_find(store->deletions, id, 1, &record);
-    table_read_end(store->deletions);
+    store_result_t result = store_read(store, store->deletions, id, 1, &record);
+    if (result == STORE_OK)
+        table_read_end(store->deletions);
     return result;
 }
 

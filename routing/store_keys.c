@@ -14,7 +14,6 @@
 /* Address space only. The longest names and plans take about 80 MB (a test writes them), so a
  * revocation always fits. */
 #define KEYS_MAP_BYTES (256u << 20)
-#define HASH_MARK      '~'
 #define HASH_ID_LEN    65
 
 _Static_assert(STORE_KEY_NAME_MAX == CONF_NAME_MAX, "a declared key can be recorded as revoked");
@@ -35,7 +34,7 @@ bool store_key_name_valid(str_t name)
 static str_t hash_id(const uint8_t sha256[32], char out[HASH_ID_LEN])
 {
     static const char digits[] = "0123456789abcdef";
-    out[0] = HASH_MARK;
+    out[0] = STORE_HASH_MARK;
     for (size_t i = 0; i < 32; i++) {
         out[1 + 2 * i] = digits[sha256[i] >> 4];
         out[2 + 2 * i] = digits[sha256[i] & 15];
@@ -105,7 +104,7 @@ static bool on_name(str_t id, uint16_t port, str_t record, void *arg)
     key_walk_t *walk = arg;
     uint8_t sha256[32];
     store_key_t key;
-    if (id.p[0] == HASH_MARK)
+    if (id.p[0] == STORE_HASH_MARK)
         return false; /* end of the names */
     if (!record_decode_name(record, sha256) || find_hash(walk->store, sha256, &key) != STORE_OK)
         return true;

@@ -10,8 +10,6 @@
 #include "store_internal.h"
 
 #define RULES_MAP_BYTES (16 << 20)
-/* No box id can equal it. */
-#define KEYS_NAME STR("@cookie-keys")
 
 bool store_open_rules(store_t *store, const char *durable_dir, bool writer)
 {
@@ -60,7 +58,7 @@ static bool on_rule(str_t id, uint16_t port, str_t record, void *arg)
     block_walk_t *walk = arg;
     store_block_t block;
     char text[STORE_BLOCK_TEXT_MAX + 1];
-    if (str_eq(id, KEYS_NAME))
+    if (str_eq(id, STORE_KEYS_NAME))
         return true;
     int n = port != 0 ? snprintf(text, sizeof(text), "%.*s-%u", STR_ARG(id), port)
                       : snprintf(text, sizeof(text), "%.*s", STR_ARG(id));
@@ -79,6 +77,8 @@ store_result_t store_each_block(store_t *store, bool (*each)(const store_block_t
         return result;
     result = table_each(store->rules, STR(""), 0, on_rule, &walk);
     table_read_end(store->rules);
+    if (result == STORE_OK && walk.result == STORE_OK && table_skipped(store->rules) != 0)
+        return store_refused(store, "blocks that cannot be read", STR("rules"));
     return walk.result != STORE_OK ? walk.result : result;
 }
 
@@ -93,9 +93,9 @@ store_result_t store_get_cookie_keys(store_t *store, store_cookie_keys_t *out)
     if (result != STORE_OK)
         return result;
     str_t record;
-    result = table_find(store->rules, KEYS_NAME, 0, &record);
+    result = table_find(store->rules, STORE_KEYS_NAME, 0, &record);
     if (result == STORE_OK && !record_decode_keys(record, out))
-        result = store_refused(store, "the record cannot be read", KEYS_NAME);
+        result = store_refused(store, "the record cannot be read", STORE_KEYS_NAME);
     table_read_end(store->rules);
     return result;
 }
@@ -126,7 +126,7 @@ static store_result_t has_room(store_t *store, const rule_name_t *name, bool *ro
         return result;
     result = table_get_stats(store->rules, &stats);
     if (result == STORE_OK) {
-        bool keys = table_find(store->rules, KEYS_NAME, 0, &record) == STORE_OK;
+        bool keys = table_find(store->rules, STORE_KEYS_NAME, 0, &record) == STORE_OK;
         *room = table_find(store->rules, name->id, name->port, &record) == STORE_OK ||
                 stats.records - keys < STORE_BLOCKS_MAX;
     }
@@ -159,7 +159,7 @@ store_result_t store_delete_block(store_t *store, store_block_kind_t kind, str_t
 
 store_result_t store_put_cookie_keys(store_t *store, const store_cookie_keys_t *keys)
 {
-    rule_name_t name = {.id = KEYS_NAME};
+    rule_name_t name = {.id = STORE_KEYS_NAME};
     char record[RECORD_KEYS_BYTES];
     record_encode_keys(keys, record);
     return change_rule(store, &name, str_make(record, sizeof(record)));

@@ -21,6 +21,8 @@
 
 /* The format that table.h describes. Another one is refused. */
 #define TABLE_FORMAT 1
+/* Additions to it, which an edge with a lower number ignores: 1: buckets end with a seal. */
+#define TABLE_MINOR 1
 /* Slots for reading processes: workers of two generations, the controller, command lines. */
 #define TABLE_READERS 1024
 /* Size of table_use_reserve's reserve; a change touches about 20 pages. */
@@ -34,6 +36,8 @@ struct table {
     MDB_txn *read;  /* made once, renewed for each reading */
     MDB_txn *write; /* NULL outside write transactions */
     bool writer;
+    bool bad_record; /* the last table_find failed at one record, and others can be read */
+    size_t skipped;  /* names without a readable record, of the last table_each */
     size_t map_bytes;
     siphash_key_t hash_key;
     uint64_t given_out; /* highest number of the sequence given out, committed or not */
@@ -45,11 +49,7 @@ struct table {
 static size_t name_hash(const table_t *table, str_t id, uint16_t port)
 {
     static_assert(sizeof(size_t) == sizeof(uint64_t), "hashes are keys of 64 bits");
-    uint8_t name[ORDER_ID_MAX + 3];
-    memcpy(name, id.p, id.n);
-    name[id.n] = 0;
-    bytes_put16(name + id.n + 1, port);
-    return siphash(&table->hash_key, name, id.n + 3);
+    return order_hash(&table->hash_key, id, port);
 }
 
 static MDB_val val(const void *p, size_t n)
@@ -126,6 +126,20 @@ static int meta_make(table_t *table, MDB_txn *txn)
     return mdb_put(txn, table->meta, &key, &value, 0);
 }
 
+/* Notes that this edge's additions may be in the store. */
+static int minor_put(table_t *table, MDB_txn *txn)
+{
+    uint8_t minor = TABLE_MINOR;
+    MDB_val key = val("minor", 5), value;
+    int rc = mdb_get(txn, table->meta, &key, &value);
+    if (rc == 0 && value.mv_size == 1 && *(const uint8_t *)value.mv_data >= minor)
+        return 0;
+    if (rc != 0 && rc != MDB_NOTFOUND)
+        return rc;
+    value = val(&minor, sizeof(minor));
+    return mdb_put(txn, table->meta, &key, &value, 0);
+}
+
 static store_result_t meta_read(table_t *table, MDB_txn *txn)
 {
     MDB_val key = val("layout", 6), value;
@@ -168,7 +182,10 @@ static store_result_t open_databases(table_t *table, MDB_txn *txn, bool writer)
     }
     if (rc != 0)
         return failed(table, "cannot open the store: %s", mdb_strerror(rc));
-    return meta_read(table, txn);
+    store_result_t result = meta_read(table, txn);
+    if (result == STORE_OK && writer)
+        result = result_of(table, "cannot open the store", minor_put(table, txn));
+    return result;
 }
 
 /* Adds the advice to a sentence about a broken file. */
@@ -339,6 +356,7 @@ void table_read_end(table_t *table)
 
 static store_result_t find_in(table_t *table, MDB_txn *txn, str_t id, uint16_t port, str_t *record)
 {
+    table->bad_record = false;
     if (!id_fits(id))
         return STORE_NOT_FOUND;
     size_t hash = name_hash(table, id, port);
@@ -347,15 +365,20 @@ static store_result_t find_in(table_t *table, MDB_txn *txn, str_t id, uint16_t p
     if (rc != 0)
         return result_of(table, "cannot read the store", rc);
     bucket_entry_t entry;
-    switch (bucket_find(str_make(value.mv_data, value.mv_size), id, port, &entry)) {
-    case BUCKET_OK:
-        *record = entry.record;
-        return STORE_OK;
-    case BUCKET_END:
+    str_t bucket = str_make(value.mv_data, value.mv_size);
+    table->bad_record =
+        bucket.n > BUCKET_MAX || bucket_seal_state(&table->hash_key, bucket) == BUCKET_SEAL_WRONG;
+    if (table->bad_record)
+        return failed(table, "the record of %.*s is damaged", STR_ARG(id));
+    if (bucket_find(bucket, id, port, &entry) != BUCKET_OK)
         return STORE_NOT_FOUND;
-    default:
-        return failed(table, "the record of %.*s is broken", STR_ARG(id));
-    }
+    *record = entry.record;
+    return STORE_OK;
+}
+
+bool table_bad_record(const table_t *table)
+{
+    return table->bad_record;
 }
 
 store_result_t table_find(table_t *table, str_t id, uint16_t port, str_t *record)
@@ -379,17 +402,25 @@ store_result_t table_each(table_t *table, str_t id, uint16_t port,
     order_key_t from = order_key(id, port);
     MDB_val key = val(from.bytes, from.len), value;
     bool more = true;
+    table->skipped = 0;
     rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
     while (rc == 0 && more) {
         str_t record = str_make(NULL, 0);
         if (order_name(str_make(key.mv_data, key.mv_size), &id, &port) &&
             table_find(table, id, port, &record) == STORE_OK)
             more = each(id, port, record, arg);
+        else
+            table->skipped++;
         if (more)
             rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
     }
     mdb_cursor_close(cursor);
     return rc == MDB_NOTFOUND ? STORE_OK : result_of(table, "cannot list the store", rc);
+}
+
+size_t table_skipped(const table_t *table)
+{
+    return table->skipped;
 }
 
 static int count_line(const char *line, void *count)
@@ -476,6 +507,9 @@ static int write_bucket(table_t *table, str_t id, uint16_t port, str_t bucket)
     MDB_val key = val(&hash, sizeof(hash)), value = val(bucket.p, bucket.n);
     if (bucket.n == 0)
         return mdb_del(table->write, table->records, &key, NULL);
+    bucket_result_t sealed =
+        bucket_add_seal(&table->hash_key, table->bucket, sizeof(table->bucket), &value.mv_size);
+    assert(bucket.p == table->bucket && sealed == BUCKET_OK); /* make_bucket left room */
     return mdb_put(table->write, table->records, &key, &value, 0);
 }
 
@@ -490,12 +524,17 @@ static store_result_t make_bucket(table_t *table, str_t id, uint16_t port, str_t
     else if (rc != 0)
         return result_of(table, "cannot change the store", rc);
     str_t old = str_make(value.mv_data, value.mv_size);
+    bucket_entry_t entry;
+    /* Except for one chance in 2^64, the damaged record is the one to replace or delete. */
+    bool damaged = bucket_seal_state(&table->hash_key, old) == BUCKET_SEAL_WRONG;
+    if (damaged)
+        old.n = 0;
     bucket->p = table->bucket;
-    if (bucket_replace(old, id, port, record, table->bucket, BUCKET_MAX, &bucket->n) != BUCKET_OK)
+    if (bucket_replace(old, id, port, record, table->bucket, BUCKET_MAX - BUCKET_SEAL_BYTES, &bucket->n) !=
+        BUCKET_OK)
         return failed(table, "too many records with one hash");
-    /* No record was deleted. An unreadable bucket becomes shorter: except for one chance in 2^64,
-     * its lost part was this record. */
-    return record.p == NULL && bucket->n == old.n ? STORE_NOT_FOUND : STORE_OK;
+    bool found = damaged || bucket_find(old, id, port, &entry) == BUCKET_OK;
+    return record.p == NULL && !found ? STORE_NOT_FOUND : STORE_OK;
 }
 
 store_result_t table_put(table_t *table, str_t id, uint16_t port, str_t record)

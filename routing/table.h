@@ -48,12 +48,18 @@ MUST_USE store_result_t table_read_begin(table_t *table);
 void table_read_end(table_t *table);
 /* STORE_NOT_FOUND also for an invalid id; STORE_FAILED if the record cannot be read. */
 MUST_USE store_result_t table_find(table_t *table, str_t id, uint16_t port, str_t *record);
+/* Whether the last table_find failed at one record only: its checksum is wrong, and others can be
+ * read. */
+bool table_bad_record(const table_t *table);
 /* As table_find within the open write transaction, including its changes. */
 MUST_USE store_result_t table_find_changed(table_t *table, str_t id, uint16_t port, str_t *record);
 /* Calls `each` for the records from (id, port) on, by id, then port, until it returns false. Skips
  * unreadable ones. */
 MUST_USE store_result_t table_each(table_t *table, str_t id, uint16_t port,
                                    bool (*each)(str_t id, uint16_t port, str_t record, void *), void *arg);
+
+/* The number of names that the last table_each passed over, since their records cannot be read. */
+size_t table_skipped(const table_t *table);
 
 typedef struct table_stats {
     uint64_t records;

@@ -46,6 +46,11 @@ tabs_t *shm_tabs(shm_t *shm)
     return &shm->segment->tabs;
 }
 
+store_health_t *shm_store_health(shm_t *shm)
+{
+    return &shm->segment->store_health;
+}
+
 doubts_t *shm_doubts(shm_t *shm)
 {
     return &shm->segment->doubts;

@@ -22,6 +22,7 @@
 #include "doubts.h"
 #include "limit.h"
 #include "lockout.h"
+#include "store_health.h"
 #include "str.h"
 #include "tabs.h"
 #include "tls.h"
@@ -94,6 +95,8 @@ shm_wakes_t *shm_wakes(shm_t *shm);
 tabs_t *shm_tabs(shm_t *shm);
 /* Boxes whose deletion the controller does not know yet. */
 doubts_t *shm_doubts(shm_t *shm);
+/* Damage of the store. */
+store_health_t *shm_store_health(shm_t *shm);
 
 /*
  * The slots of workers. `index` is the number of a slot, below SHM_WORKERS_MAX (asserted), except where it is

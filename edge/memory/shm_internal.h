@@ -61,6 +61,7 @@ typedef struct segment {
     worker_slot_t workers[SHM_WORKERS_MAX];
     alignas(4096) tabs_t tabs;
     alignas(64) doubts_t doubts;
+    alignas(64) store_health_t store_health;
 } segment_t;
 
 /* A process's view of the segment. */

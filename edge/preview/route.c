@@ -1,6 +1,7 @@
 #include "route.h"
 
 #include "arena.h"
+#include "process_log.h"
 #include "remote.h"
 #include "step.h"
 #include "worker.h"
@@ -8,6 +9,23 @@
 static void answer_store_unavailable(exchange_t *ex)
 {
     exchange_reply_error(ex, 503, "store_unavailable", "The edge cannot read its store right now.", 5);
+}
+
+/* The log tells once of each record. */
+static void answer_damaged(exchange_t *ex)
+{
+    const char *sentence = routes_error(worker_of(ex->context)->routes);
+    if (store_health_tell_record(shm_store_health(ex->context->shm), str_from(sentence)))
+        process_log("worker",
+                    "%s: its requests get 503 preview_damaged; make it anew (`boxedge preview "
+                    "create`), or "
+                    "start from a copy of the store",
+                    sentence);
+    exchange_reply_error(
+        ex, 503, "preview_damaged",
+        "The edge cannot read its record of this preview or box, which is damaged. The operator "
+        "of this edge must make it anew.",
+        0);
 }
 
 bool route_refuses(exchange_t *ex, blocks_answer_t answer)
@@ -47,6 +65,10 @@ static const route_t *find_route(exchange_t *ex)
 {
     const route_t *route;
     routes_result_t result = route_find(ex, &route);
+    if (result == ROUTES_DAMAGED) {
+        answer_damaged(ex);
+        return NULL;
+    }
     if (result == ROUTES_FAILED) {
         answer_store_unavailable(ex);
         return NULL;

@@ -228,7 +228,7 @@ static void test_failures_are_not_kept(void **state)
         }
         for (int port = 1; port <= HOSTS; port++) {
             snprintf(host, sizeof(host), "bad-%d.preview.box.example", port);
-            expect(f, host, ROUTES_FAILED);
+            expect(f, host, ROUTES_DAMAGED);
         }
     }
     put_box(f, "bad", BOX_RUNNING);

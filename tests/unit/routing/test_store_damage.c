@@ -2,6 +2,7 @@
  * LMDB itself into a closed store. */
 #include <lmdb.h>
 
+#include "bucket.h"
 #include "store_fixture.h"
 #include "table.h"
 
@@ -71,6 +72,13 @@ static store_result_t get(fixture_t *f, const char *id)
 static bool count_preview(const store_preview_t *preview, void *count)
 {
     (void)preview;
+    ++*(size_t *)count;
+    return true;
+}
+
+static bool count_block(const store_block_t *block, void *count)
+{
+    (void)block;
     ++*(size_t *)count;
     return true;
 }
@@ -174,8 +182,9 @@ static void test_colliding_hashes(void **state)
     raw_t raw = raw_open(f->durable, "records");
     size_t mine, stranger;
     char bytes[512], more[512];
-    size_t size = raw_bucket(&raw, "stranger", &stranger, bytes);
-    size_t added = raw_bucket(&raw, "mine", &mine, more);
+    /* Without seals, as an edge from before them left it. */
+    size_t size = raw_bucket(&raw, "stranger", &stranger, bytes) - BUCKET_SEAL_BYTES;
+    size_t added = raw_bucket(&raw, "mine", &mine, more) - BUCKET_SEAL_BYTES;
     assert_true(size + added <= sizeof(bytes));
     memcpy(bytes + size, more, added);
     raw_put(&raw, mine, bytes, size + added);
@@ -193,10 +202,101 @@ static void test_colliding_hashes(void **state)
     /* All that was done to "mine" left the other record alone. */
     store_close(&f->store);
     raw = raw_open(f->durable, "records");
-    assert_int_equal(raw_bucket(&raw, "stranger", &stranger, more), size);
+    assert_int_equal(raw_bucket(&raw, "stranger", &stranger, more), size + BUCKET_SEAL_BYTES);
     assert_true(stranger == mine);
     assert_memory_equal(more, bytes, size);
     raw_close(&raw);
+}
+
+/* Each bit of a record, its name and its seal: no other answer than before. */
+static void test_each_bit_of_a_record(void **state)
+{
+    fixture_t *f = *state;
+    store_preview_t preview = fixture_preview("victim", 80), before, after;
+    snprintf(preview.label, sizeof(preview.label), "a label");
+    snprintf(preview.alias, sizeof(preview.alias), "alias");
+    assert_int_equal(store_claim_alias(f->store, STR("alias"), STR("victim")), STORE_OK);
+    assert_int_equal(store_put_preview(f->store, &preview), STORE_OK);
+    put(f, "keeper");
+    assert_int_equal(store_get_preview(f->store, STR("victim"), 80, &before), STORE_OK);
+    store_close(&f->store);
+    raw_t raw = raw_open(f->durable, "records");
+    size_t hash, bits = raw_bucket(&raw, "victim", &hash, (char[512]){0}) * 8;
+    raw_close(&raw);
+    for (size_t bit = 0; bit < bits; bit++) {
+        char bytes[512];
+        raw = raw_open(f->durable, "records");
+        size_t size = raw_bucket(&raw, bit == 0 ? "victim" : "label", &hash, bytes);
+        bytes[bit / 8] ^= (char)(1 << bit % 8);
+        raw_put(&raw, hash, bytes, size);
+        raw_close(&raw);
+        fixture_open(f, FIXTURE_MAP_BYTES);
+        store_result_t result = store_get_preview(f->store, STR("victim"), 80, &after);
+        if (result == STORE_OK)
+            assert_memory_equal(&before, &after, sizeof(before));
+        else
+            assert_true(result == STORE_FAILED && store_bad_record(f->store));
+        assert_int_equal(get(f, "keeper"), STORE_OK);
+        /* It does not become public by an update that does not know its credentials. */
+        store_change_t change = {.stay_private = true, .preview = fixture_preview("victim", 80)};
+        assert_int_equal(store_apply(f->store, &change, 1), STORE_OK);
+        assert_int_equal(change.result, result == STORE_OK ? STORE_OK : STORE_CONFLICT);
+        store_close(&f->store);
+        raw = raw_open(f->durable, "records");
+        bytes[bit / 8] ^= (char)(1 << bit % 8);
+        raw_put(&raw, hash, bytes, size);
+        raw_close(&raw);
+    }
+    fixture_open(f, FIXTURE_MAP_BYTES);
+}
+
+/* An edge from before the seal reads and replaces records behind it, and deletes to the seal alone. */
+static void test_buckets_of_an_earlier_edge(void **state)
+{
+    fixture_t *f = *state;
+    put(f, "victim");
+    store_close(&f->store);
+    raw_t raw = raw_open(f->durable, "records");
+    size_t hash;
+    char bytes[512], again[1024];
+    size_t size = raw_bucket(&raw, "victim", &hash, bytes), record = size - BUCKET_SEAL_BYTES;
+    bucket_entry_t entry;
+    assert_int_equal(bucket_find(str_make(bytes, size), STR("victim"), 80, &entry), BUCKET_OK);
+    memcpy(again, bytes + record, BUCKET_SEAL_BYTES); /* the old seal, then the new record */
+    memcpy(again + BUCKET_SEAL_BYTES, bytes, record);
+    raw_put(&raw, hash, again, size);
+    raw_close(&raw);
+    fixture_open(f, FIXTURE_MAP_BYTES);
+    assert_int_equal(get(f, "victim"), STORE_OK);
+    store_close(&f->store);
+    raw = raw_open(f->durable, "records");
+    raw_put(&raw, hash, bytes + record, BUCKET_SEAL_BYTES);
+    raw_close(&raw);
+    fixture_open(f, FIXTURE_MAP_BYTES);
+    assert_int_equal(get(f, "victim"), STORE_NOT_FOUND);
+    put(f, "victim");
+    assert_int_equal(get(f, "victim"), STORE_OK);
+    assert_int_equal(listed(f), 1);
+}
+
+/* A block must not end because its record is damaged. */
+static void test_a_damaged_block(void **state)
+{
+    fixture_t *f = *state;
+    char dir[128], bytes[512];
+    const store_block_t block = {.kind = BLOCK_BOX, .text = "villain", .created_at = 7};
+    assert_int_equal(store_put_block(f->store, &block), STORE_OK);
+    store_close(&f->store);
+    snprintf(dir, sizeof(dir), "%s/rules", f->durable);
+    raw_t raw = raw_open(dir, "records");
+    size_t hash, size = raw_bucket(&raw, "villain", &hash, bytes);
+    bytes[size - 1] ^= 1;
+    raw_put(&raw, hash, bytes, size);
+    raw_close(&raw);
+    fixture_open(f, FIXTURE_MAP_BYTES);
+    assert_int_equal(store_each_block(f->store, count_block, &(size_t){0}), STORE_FAILED);
+    assert_int_equal(store_put_block(f->store, &block), STORE_OK);
+    assert_int_equal(store_each_block(f->store, count_block, &(size_t){0}), STORE_OK);
 }
 
 /* A name in the listing that is none, or that has no record. */
@@ -250,6 +350,31 @@ static void test_other_layouts(void **state)
     put_meta(f, STR("layout"), STR("\1"));
     put_meta(f, STR("hash_key"), STR("short"));
     expect_no_store(f, "no hash key");
+}
+
+/* Additions of a later edge are no reason to refuse its store, nor is their number lowered. */
+static void test_minor_versions(void **state)
+{
+    fixture_t *f = *state;
+    put(f, "a");
+    static const struct {
+        str_t before;
+        char after;
+    } minors[] = {{{"\0", 1}, 1}, {{"\1", 1}, 1}, {{"\2", 1}, 2}, {{"\377", 1}, '\377'}};
+    for (size_t i = 0; i < sizeof(minors) / sizeof(minors[0]); i++) {
+        store_close(&f->store);
+        put_meta(f, STR("minor"), minors[i].before);
+        fixture_open(f, FIXTURE_MAP_BYTES);
+        assert_int_equal(get(f, "a"), STORE_OK);
+        store_close(&f->store);
+        raw_t raw = raw_open(f->durable, "meta");
+        MDB_val key = {5, (void *)(uintptr_t) "minor"}, value;
+        assert_int_equal(mdb_get(raw.txn, raw.dbi, &key, &value), 0);
+        assert_int_equal(value.mv_size, 1);
+        assert_int_equal(*(const char *)value.mv_data, minors[i].after);
+        raw_close(&raw);
+        fixture_open(f, FIXTURE_MAP_BYTES);
+    }
 }
 
 static void test_broken_sequence(void **state)
@@ -363,6 +488,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_unreadable_records, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_broken_buckets, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_colliding_hashes, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_each_bit_of_a_record, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_buckets_of_an_earlier_edge, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_a_damaged_block, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_minor_versions, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_broken_order, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_other_layouts, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_broken_sequence, fixture_setup, fixture_teardown),

@@ -1,0 +1,16 @@
+#include "store_health.h"
+
+#include "fnv.h"
+
+bool store_health_tell_record(store_health_t *health, str_t sentence)
+{
+    uint64_t hash = fnv_end(fnv_text(FNV_START, sentence)) | 1;
+    for (size_t i = 0; i < STORE_HEALTH_RECORDS_MAX; i++) {
+        uint64_t seen = 0;
+        if (atomic_compare_exchange_strong(&health->told[i], &seen, hash))
+            return true;
+        if (seen == hash)
+            return false;
+    }
+    return false;
+}
