@@ -9,8 +9,8 @@
 #define MAGIC      0xBEEFC0DEu
 #define VERSION    1u
 #define FLAG_META  8u
-/* Flags of an environment that are stored: none of ours. */
-#define FIXED_MAP 1u
+/* The flags that LMDB stores for environments as ours: those of the database of free pages. */
+#define INTEGER_KEYS 8u
 /* Meta pages are read while a writer may write them: attempts to read both between two commits. */
 #define ATTEMPTS 200
 /* Of a meta page; the rest is unused. */
@@ -89,7 +89,7 @@ static const char *decode(const uint8_t *page, uint64_t number, env_meta_t *out)
     if (out->page_bytes < 512 || out->page_bytes > PAGE_BYTES_MAX ||
         (out->page_bytes & (out->page_bytes - 1)) != 0)
         return "has no size of pages";
-    if ((out->dbs[ENV_FREE].flags & FIXED_MAP) != 0)
+    if (out->dbs[ENV_FREE].flags != INTEGER_KEYS || out->dbs[ENV_MAIN].flags != 0)
         return "has flags that the edge never sets";
     if (out->last_page < ENV_META_PAGES - 1 || !db_fits(&out->dbs[ENV_FREE], out->last_page) ||
         !db_fits(&out->dbs[ENV_MAIN], out->last_page))

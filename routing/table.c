@@ -19,10 +19,6 @@
 #include "order.h"
 #include "siphash.h"
 
-/* The format that table.h describes. Another one is refused. */
-#define TABLE_FORMAT 1
-/* Additions to it, which an edge with a lower number ignores: 1: buckets end with a seal. */
-#define TABLE_MINOR 1
 /* Slots for reading processes: workers of two generations, the controller, command lines. */
 #define TABLE_READERS 1024
 /* Size of table_use_reserve's reserve; a change touches about 20 pages. */
@@ -490,6 +486,8 @@ store_result_t table_write_commit(table_t *table)
     assert(table->write != NULL);
     int rc = mdb_txn_commit(table->write);
     table->write = NULL;
+    if (rc == 0)
+        env_size_keep(table->env);
     return result_of(table, "cannot change the store", rc);
 }
 

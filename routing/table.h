@@ -15,6 +15,11 @@
 
 #define TABLE_ERROR_MAX 512
 
+/* The format that this comment describes. An edge refuses another one. */
+#define TABLE_FORMAT 1
+/* Additions to it, which an edge with a lower number reads past. 1: buckets end with a seal. */
+#define TABLE_MINOR 1
+
 typedef struct table table_t;
 
 typedef struct table_options {

@@ -47,7 +47,7 @@ static const char **value_of(cli_t *cli, str_t name, unsigned takes)
 {
     if (str_eq(name, STR("-c")) || str_eq(name, STR("--config")))
         return &cli->conf;
-    if (str_eq(name, STR("--socket")))
+    if (str_eq(name, STR("--socket")) && (takes & CLI_OFFLINE) == 0)
         return &cli->socket;
     if (str_eq(name, STR("--box")) && (takes & CLI_BOX) != 0)
         return &cli->box;

@@ -51,7 +51,8 @@ typedef struct cli {
 } cli_t;
 
 /* Options of a command besides -c, --config, --socket and --help. CLI_CREATE: those of a new preview;
- * CLI_KILL: --kill-tunnels; CLI_LOGS: those of a log; CLI_KEY: those of a new API key; CLI_NOW: --now. */
+ * CLI_KILL: --kill-tunnels; CLI_LOGS: those of a log; CLI_KEY: those of a new API key; CLI_NOW: --now;
+ * CLI_OFFLINE: no --socket, since the command asks no edge. */
 typedef enum cli_takes {
     CLI_JSON = 1,
     CLI_BOX = 2,
@@ -59,7 +60,8 @@ typedef enum cli_takes {
     CLI_KILL = 8,
     CLI_LOGS = 16,
     CLI_KEY = 32,
-    CLI_NOW = 64
+    CLI_NOW = 64,
+    CLI_OFFLINE = 128
 } cli_takes_t;
 
 /* Parses argv[1..] ("--name value" and "--name=value", "--" ends options). False after an error on stderr. */

@@ -14,6 +14,7 @@
 #include "cmd_preview.h"
 #include "cmd_run.h"
 #include "cmd_status.h"
+#include "cmd_store.h"
 #include "cmd_upgrade.h"
 #include "cmd_upstream.h"
 #include "cmd_version.h"
@@ -36,6 +37,7 @@ static const command_t commands[] = {
     {"box", cmd_box, "list boxes; show their logs, start and stop process boxes"},
     {"key", cmd_key, "create, list and revoke API keys, change their plans"},
     {"upstream", cmd_upstream, "list the API's servers, take them out of rotation and back"},
+    {"store", cmd_store, "check the store for damage"},
     {"status", cmd_status, "show the state of the running edge"},
     {"reload", cmd_reload, "reload the configuration of the running edge"},
     {"upgrade", cmd_upgrade, "start the program anew, without a lost request"},

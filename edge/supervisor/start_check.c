@@ -2,20 +2,17 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include "children.h"
 #include "listener_set.h"
 #include "lockfile.h"
 #include "privileges.h"
 #include "process.h"
 #include "start_limits.h"
-#include "store.h"
+#include "store_child.h"
 #include "supervisor_internal.h"
 
 typedef struct start {
@@ -86,47 +83,33 @@ static bool look_at_dirs(start_t *s)
     return good;
 }
 
-/* In a child, with the rights of the controller: writes the sentence, if any, into the pipe. */
-static _Noreturn void look_as_controller(const start_t *s, pid_t parent, int out)
+static void on_finding(store_check_kind_t kind, bool refused, const char *sentence, void *arg)
 {
-    char error[512], sentence[600];
-    int n = 0;
-    if (!privileges_drop(&s->privileges, parent))
-        n = snprintf(sentence, sizeof(sentence), "cannot give up its rights: %s", strerror(errno));
-    else if (!store_look(s->durable, s->fleeting, s->conf->store_map_bytes, error, sizeof(error)))
-        n = snprintf(sentence, sizeof(sentence), "the store cannot be opened: %s", error);
-    _exit(write(out, sentence, (size_t)n) == n ? 0 : 1);
+    static const conf_place_t nowhere = {0, 0};
+    const start_t *s = arg;
+    if (kind == STORE_CHECK_RECORD)
+        conf_errors_add(s->errors, CONF_WARNING, s->conf->source, nowhere, "state_dir",
+                        "the store is damaged: %s", sentence);
+    else
+        conf_errors_add(s->errors, CONF_ERROR, s->conf->source, nowhere, "state_dir", "%s: %s",
+                        refused ? "the store cannot be opened" : STORE_DAMAGED, sentence);
 }
 
-/* Checks the store in a child, because it belongs to the controller's user and a truncated file may
- * kill its reader. */
-static void look_at_store(const start_t *s)
+/* No process has the store open: both locks are free. */
+static void look_at_store(start_t *s)
 {
-    char sentence[600], how[64];
-    int ends[2] = {-1, -1}, status = 0;
-    pid_t parent = getpid(), child = -1;
-    if (pipe(ends) == 0) {
-        fflush(NULL);
-        child = fork();
-        if (child == 0)
-            look_as_controller(s, parent, ends[1]);
-        close(ends[1]);
-    }
-    if (child < 0) {
-        snprintf(sentence, sizeof(sentence), "the store cannot be checked: %s", strerror(errno));
-        add(s, "state_dir", sentence);
-        if (ends[0] >= 0)
-            close(ends[0]);
+    const store_child_t child = {.durable = s->durable,
+                                 .fleeting = s->fleeting,
+                                 .privileges = &s->privileges,
+                                 .look = true,
+                                 .map_bytes = s->conf->store_map_bytes};
+    const store_child_calls_t calls = {.finding = on_finding, .arg = s};
+    char sentence[256];
+    store_check_sum_t sum;
+    if (store_child_check(&child, &calls, &sum) != STORE_CHILD_FAILED)
         return;
-    }
-    ssize_t n = read(ends[0], sentence, sizeof(sentence) - 1);
-    close(ends[0]);
-    if (waitpid(child, &status, 0) == child && status != 0)
-        n = snprintf(sentence, sizeof(sentence), "%s: a process that reads the store would crash: %s",
-                     s->durable, children_end_text(status, how));
-    sentence[n > 0 ? n : 0] = '\0';
-    if (n > 0)
-        add(s, "state_dir", sentence);
+    snprintf(sentence, sizeof(sentence), "the store cannot be checked: %s", strerror(errno));
+    add(s, "state_dir", sentence);
 }
 
 /* ---- all ---- */

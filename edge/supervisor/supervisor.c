@@ -155,6 +155,11 @@ static bool limits_suffice(const supervisor_t *s)
     return ok || fail("not started");
 }
 
+static bool check_store(const supervisor_t *s)
+{
+    return supervisor_check_store(s) || fail("not started");
+}
+
 /* Under the lock, because without configured certificates this writes the local authority to
  * state_dir. */
 static bool load_keys(supervisor_t *s)
@@ -249,8 +254,8 @@ static bool start(supervisor_t *s)
     s->descriptors = privileges_raise_descriptors();
     if (inherit_handoff(s))
         process_log(NULL, "taking over from process %d", (int)getppid());
-    if (!make_shm(s) || !load_first(s) || !limits_suffice(s) || !take_locks(s) || !load_keys(s) ||
-        !open_sockets(s))
+    if (!make_shm(s) || !load_first(s) || !limits_suffice(s) || !take_locks(s) || !check_store(s) ||
+        !load_keys(s) || !open_sockets(s))
         return false;
     supervisor_check_descriptors(s);
     uint64_t now = clock_now_ms();

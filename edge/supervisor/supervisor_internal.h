@@ -110,6 +110,9 @@ typedef struct supervisor {
 void supervisor_set_state(supervisor_t *s, supervisor_state_t state);
 /* Logs if the limit of descriptors is too low for the configuration. */
 void supervisor_check_descriptors(const supervisor_t *s);
+/* start_store.c: checks the store before it is served. Returns false, and logs why, if the edge must not
+ * start. */
+MUST_USE bool supervisor_check_store(const supervisor_t *s);
 
 /* Starts the controller, and what waits for it. In a new binary: the predecessor's has ended. */
 void supervisor_start_children(supervisor_t *s);

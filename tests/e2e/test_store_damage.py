@@ -1,6 +1,8 @@
 """A store with wrong bits: each one is refused, answered with 503 or said by /readyz, or changes no answer."""
 
+import concurrent.futures
 import json
+import shutil
 
 import pytest
 
@@ -41,3 +43,81 @@ def test_a_damaged_record(world):
     # The message names a remedy.
     edge.command("preview", "create", "one", port, "--public")
     assert get(world, "one").status == 200
+
+
+# ---- the check
+
+STORES = [".", "rules", "keys", "deletions", "aliases", "run"]
+
+
+def folder_of(edge, store):
+    return edge.run_dir / "store" if store == "run" else edge.state_dir / "store" / store
+
+
+def check(edge, *arguments):
+    return edge.command("store", "check", *arguments, check=False)
+
+
+def test_the_check_of_a_whole_store(world):
+    """While the edge serves, while it does not, and of a copy; nothing is made or changed."""
+    edge, _ = world
+    for running in (True, False):
+        done = check(edge)
+        assert (done.returncode, done.stderr) == (0, ""), done
+        assert f"The store in {edge.state_dir}/store is whole: 6 environments, " in done.stdout and "format 1.1" in done.stdout
+        result = json.loads(check(edge, "--json").stdout)
+        assert result["whole"] is True and result["findings"] == [] and result["environments"] == 6 and result["records"] > 3
+        if running:
+            edge.stop()
+    copy = edge.directory / "copy"
+    shutil.copytree(edge.state_dir / "store", copy, ignore=shutil.ignore_patterns("lock.mdb"))
+    done = check(edge, copy)
+    assert done.returncode == 0 and "5 environments" in done.stdout, done
+    assert not list(copy.rglob("lock.mdb"))
+    done = check(edge, edge.directory / "nowhere")
+    assert done.returncode == 1 and "there is no store in" in done.stderr, done
+    edge.start()
+
+
+def test_the_check_while_the_store_changes(world):
+    edge, port = world
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        changes = [pool.submit(edge.create_preview, 1000 + i, "two") for i in range(40)]
+        while not all(change.done() for change in changes):
+            done = check(edge)
+            assert (done.returncode, done.stderr) == (0, ""), done
+        for change in changes:
+            change.result()
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_damaged_pages_are_refused(world, store):
+    """By the check, by a start and by `boxedge check`: with the directory and the command."""
+    edge, _ = world
+    edge.stop()
+    folder = folder_of(edge, store)
+    pages = bytearray((folder / "data.mdb").read_bytes())
+    for at in range(8192, len(pages), 4096):  # those in use are leaves here
+        if pages[at + 10] == 2:
+            pages[at + 12] ^= 0x02
+    (folder / "data.mdb").write_bytes(pages)
+    sentence = f"{str(folder).removesuffix('/.')}: data.mdb is damaged: page "
+    done = check(edge)
+    assert done.returncode == 1 and sentence in done.stderr and "has 1 fault\n" in done.stderr, done
+    assert json.loads(check(edge, "--json").stdout)["findings"][0]["kind"] == "pages"
+    for done in (edge.command("run", check=False), edge.command("check", check=False)):
+        assert done.returncode == 1 and sentence in done.stderr and "`boxedge store check`" in done.stderr, done.stderr
+
+
+def test_a_damaged_record_is_listed(world):
+    edge, _ = world
+    edge.stop()
+    replace_in(edge.state_dir / "store/data.mdb", b"marked", b"merked")
+    done = check(edge)
+    assert done.returncode == 1 and "the record of one-" in done.stderr and " is damaged\n" in done.stderr, done
+    done = edge.command("check", check=False)
+    assert done.returncode == 0 and "warning" in done.stderr and "the record of one-" in done.stderr, done
+    edge.start()
+    assert any("the store is damaged" in line and "the record of one-" in line for line in edge.stderr.lines)
+    done = check(edge)
+    assert done.returncode == 1 and " is damaged\n" in done.stderr, done

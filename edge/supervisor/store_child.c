@@ -1,0 +1,206 @@
+#include "store_child.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "children.h"
+#include "clock.h"
+#include "store.h"
+
+/* A message of the child: a letter, the text, and a NUL. At most PIPE_BUF, so that it arrives whole. */
+#define TEXT_MAX PIPE_BUF
+
+/* ---- in the child ---- */
+
+static void say(int out, char letter, const char *text)
+{
+    char message[TEXT_MAX];
+    int n = snprintf(message, sizeof(message), "%c%s", letter, text);
+    size_t len = n < 0 ? 0 : (size_t)n < sizeof(message) ? (size_t)n + 1 : sizeof(message);
+    if (write(out, message, len) != (ssize_t)len)
+        _exit(1); /* the parent has ended */
+}
+
+static void say_finding(store_check_kind_t kind, const char *sentence, void *arg)
+{
+    say(*(int *)arg, kind == STORE_CHECK_RECORD ? 'R' : 'T', sentence);
+}
+
+static void say_progress(const char *dir, unsigned percent, void *arg)
+{
+    char text[TEXT_MAX];
+    snprintf(text, sizeof(text), "%u %.*s", percent, PATH_MAX - 100, dir);
+    say(*(int *)arg, 'P', text);
+}
+
+static void check_all(const store_child_t *check, int out)
+{
+    const store_check_calls_t calls = {.finding = say_finding, .progress = say_progress, .arg = &out};
+    char error[512], text[128];
+    store_check_sum_t sum;
+    if (check->look && !store_look(check->durable, check->fleeting, check->map_bytes, error, sizeof(error))) {
+        say(out, 'L', error);
+        return;
+    }
+    store_check(check->durable, check->fleeting, check->in_use, &calls, &sum);
+    snprintf(text, sizeof(text), "%u %llu %llu %u %u", sum.environments, (unsigned long long)sum.records,
+             (unsigned long long)sum.findings, sum.format, sum.minor);
+    say(out, 'S', text);
+}
+
+static _Noreturn void run(const store_child_t *check, pid_t parent, int out)
+{
+    char error[128];
+    signal(SIGPIPE, SIG_DFL);
+    if (privileges_drop(check->privileges, parent)) {
+        check_all(check, out);
+    } else {
+        snprintf(error, sizeof(error), "the check cannot give up its rights: %s", strerror(errno));
+        say(out, 'T', error);
+    }
+    _exit(0);
+}
+
+/* ---- in the parent ---- */
+
+typedef struct reading {
+    const store_child_t *check;
+    const store_child_calls_t *calls;
+    store_check_sum_t *sum;
+    uint64_t progress_due_ms;
+    char bytes[2 * TEXT_MAX];
+    size_t len;
+} reading_t;
+
+static void take_progress(reading_t *reading, const char *text)
+{
+    unsigned percent;
+    int at = 0;
+    uint64_t now = clock_now_ms();
+    if (reading->calls->progress == NULL || now < reading->progress_due_ms)
+        return;
+    reading->progress_due_ms = now + reading->check->progress_ms;
+    if (sscanf(text, "%u %n", &percent, &at) == 1 && at > 0)
+        reading->calls->progress(text + at, percent, reading->calls->arg);
+}
+
+static void take(reading_t *reading, const char *message)
+{
+    unsigned long long records, findings;
+    store_check_sum_t *sum = reading->sum;
+    switch (message[0]) {
+    case 'R':
+        reading->calls->finding(STORE_CHECK_RECORD, false, message + 1, reading->calls->arg);
+        break;
+    case 'T':
+    case 'L':
+        reading->calls->finding(STORE_CHECK_TREE, message[0] == 'L', message + 1, reading->calls->arg);
+        break;
+    case 'P':
+        take_progress(reading, message + 1);
+        break;
+    case 'S':
+        if (sscanf(message + 1, "%u %llu %llu %u %u", &sum->environments, &records, &findings, &sum->format,
+                   &sum->minor) == 5) {
+            sum->records = records;
+            sum->findings = findings;
+        }
+        break;
+    default: /* of no child of this program */
+        break;
+    }
+}
+
+/* Takes the complete messages out of the buffer. */
+static void take_messages(reading_t *reading)
+{
+    size_t at = 0;
+    for (;;) {
+        const char *end = memchr(reading->bytes + at, '\0', reading->len - at);
+        if (end == NULL)
+            break;
+        take(reading, reading->bytes + at);
+        at = (size_t)(end - reading->bytes) + 1;
+    }
+    if (at == 0 && reading->len == sizeof(reading->bytes))
+        at = reading->len; /* longer than any message */
+    reading->len -= at;
+    memmove(reading->bytes, reading->bytes + at, reading->len);
+}
+
+/* Reads until the child ends. Returns false at the bound. */
+static bool read_all(reading_t *reading, int fd)
+{
+    uint64_t start = clock_now_ms();
+    uint32_t bound = reading->check->bound_ms;
+    reading->progress_due_ms = start + reading->check->progress_ms;
+    for (;;) {
+        uint64_t spent = clock_now_ms() - start;
+        if (bound != 0 && spent >= bound)
+            return false;
+        struct pollfd ready = {.fd = fd, .events = POLLIN};
+        int n = poll(&ready, 1, bound != 0 ? (int)(bound - spent) : -1);
+        if (n <= 0)
+            continue;
+        ssize_t got = read(fd, reading->bytes + reading->len, sizeof(reading->bytes) - reading->len);
+        if (got == 0)
+            return true;
+        if (got > 0)
+            reading->len += (size_t)got;
+        take_messages(reading);
+    }
+}
+
+static pid_t start(const store_child_t *check, int *fd)
+{
+    int ends[2];
+    pid_t parent = getpid();
+    if (pipe(ends) != 0)
+        return -1;
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        close(ends[0]);
+        run(check, parent, ends[1]);
+    }
+    int error = errno;
+    close(ends[1]);
+    if (child < 0)
+        close(ends[0]);
+    errno = error;
+    *fd = ends[0];
+    return child;
+}
+
+store_child_result_t store_child_check(const store_child_t *check, const store_child_calls_t *calls,
+                                       store_check_sum_t *sum)
+{
+    reading_t reading = {.check = check, .calls = calls, .sum = sum};
+    char how[64], sentence[PATH_MAX + 128];
+    int fd, status = 0;
+    *sum = (store_check_sum_t){.environments = 0};
+    pid_t child = start(check, &fd);
+    if (child < 0)
+        return STORE_CHILD_FAILED;
+    bool in_time = read_all(&reading, fd);
+    close(fd);
+    if (!in_time)
+        kill(child, SIGKILL);
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+        ;
+    if (!in_time)
+        return STORE_CHILD_LATE;
+    if (status != 0) {
+        snprintf(sentence, sizeof(sentence), "%s: a process that reads the store would crash: %s",
+                 check->durable, children_end_text(status, how));
+        calls->finding(STORE_CHECK_TREE, false, sentence, calls->arg);
+        sum->findings++;
+    }
+    return STORE_CHILD_DONE;
+}
