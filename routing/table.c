@@ -1,4 +1,4 @@
-#include "table.h"
+#include "table_internal.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -21,46 +21,24 @@
 
 /* Slots for reading processes: workers of two generations, the controller, command lines. */
 #define TABLE_READERS 1024
-/* Size of table_use_reserve's reserve; a change touches about 20 pages. */
-#define TABLE_RESERVE_BYTES (1024 * 1024)
 
-struct table {
-    MDB_env *env;
-    MDB_dbi records;
-    MDB_dbi order;
-    MDB_dbi meta;
-    MDB_txn *read;  /* made once, renewed for each reading */
-    MDB_txn *write; /* NULL outside write transactions */
-    bool writer;
-    bool bad_record; /* the last table_find failed at one record, and others can be read */
-    size_t skipped;  /* names without a readable record, of the last table_each */
-    size_t map_bytes;
-    siphash_key_t hash_key;
-    uint64_t given_out; /* highest number of the sequence given out, committed or not */
-    char *error;
-    char bucket[BUCKET_MAX]; /* for the bucket being written */
-};
-
-/* The key of "records": LMDB requires integers in its own size and byte order. */
-static size_t name_hash(const table_t *table, str_t id, uint16_t port)
+size_t table_hash(const table_t *table, str_t id, uint16_t port)
 {
     static_assert(sizeof(size_t) == sizeof(uint64_t), "hashes are keys of 64 bits");
     return order_hash(&table->hash_key, id, port);
 }
 
-static MDB_val val(const void *p, size_t n)
+MDB_val table_val(const void *p, size_t n)
 {
     return (MDB_val){.mv_size = n, .mv_data = (void *)(uintptr_t)p};
 }
 
-static bool id_fits(str_t id)
+bool table_id_fits(str_t id)
 {
     return id.n != 0 && id.n <= ORDER_ID_MAX;
 }
 
-static store_result_t failed(table_t *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static store_result_t failed(table_t *table, const char *format, ...)
+store_result_t table_failed(table_t *table, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -82,8 +60,7 @@ static bool disk_is_full(table_t *table)
     return n >= 0 ? n < (ssize_t)sizeof(page) : errno == ENOSPC || errno == EDQUOT || errno == EFBIG;
 }
 
-/* Translates an error of LMDB, or of a system call in LMDB. */
-static store_result_t result_of(table_t *table, const char *doing, int rc)
+store_result_t table_result(table_t *table, const char *doing, int rc)
 {
     if (rc == EIO && table->writer && disk_is_full(table))
         rc = ENOSPC;
@@ -97,10 +74,10 @@ static store_result_t result_of(table_t *table, const char *doing, int rc)
     case ENOSPC:       /* the disk */
     case EDQUOT:
     case EFBIG:
-        failed(table, "%s: the store is full: %s", doing, mdb_strerror(rc));
+        table_failed(table, "%s: the store is full: %s", doing, mdb_strerror(rc));
         return STORE_FULL;
     default:
-        return failed(table, "%s: %s", doing, mdb_strerror(rc));
+        return table_failed(table, "%s: %s", doing, mdb_strerror(rc));
     }
 }
 
@@ -113,12 +90,12 @@ static int meta_make(table_t *table, MDB_txn *txn)
     siphash_key_t hash_key;
     if (getrandom(&hash_key, sizeof(hash_key), 0) != sizeof(hash_key))
         return errno != 0 ? errno : EIO;
-    MDB_val key = val("layout", 6), value = val(&layout, 1);
+    MDB_val key = table_val("layout", 6), value = table_val(&layout, 1);
     int rc = mdb_put(txn, table->meta, &key, &value, 0);
     if (rc != 0)
         return rc;
-    key = val("hash_key", 8);
-    value = val(&hash_key, sizeof(hash_key));
+    key = table_val("hash_key", 8);
+    value = table_val(&hash_key, sizeof(hash_key));
     return mdb_put(txn, table->meta, &key, &value, 0);
 }
 
@@ -126,33 +103,33 @@ static int meta_make(table_t *table, MDB_txn *txn)
 static int minor_put(table_t *table, MDB_txn *txn)
 {
     uint8_t minor = TABLE_MINOR;
-    MDB_val key = val("minor", 5), value;
+    MDB_val key = table_val("minor", 5), value;
     int rc = mdb_get(txn, table->meta, &key, &value);
     if (rc == 0 && value.mv_size == 1 && *(const uint8_t *)value.mv_data >= minor)
         return 0;
     if (rc != 0 && rc != MDB_NOTFOUND)
         return rc;
-    value = val(&minor, sizeof(minor));
+    value = table_val(&minor, sizeof(minor));
     return mdb_put(txn, table->meta, &key, &value, 0);
 }
 
 static store_result_t meta_read(table_t *table, MDB_txn *txn)
 {
-    MDB_val key = val("layout", 6), value;
+    MDB_val key = table_val("layout", 6), value;
     int rc = mdb_get(txn, table->meta, &key, &value);
     if (rc != 0)
-        return failed(table, "the store has no version of its format: %s", mdb_strerror(rc));
+        return table_failed(table, "the store has no version of its format: %s", mdb_strerror(rc));
     if (value.mv_size != 1 || *(const uint8_t *)value.mv_data == 0)
-        return failed(table, "the version of the store's format cannot be read");
+        return table_failed(table, "the version of the store's format cannot be read");
     unsigned format = *(const uint8_t *)value.mv_data;
     if (format != TABLE_FORMAT)
-        return failed(table,
-                      "the store has format %u and this edge reads format %u: start the edge that wrote it",
-                      format, TABLE_FORMAT);
-    key = val("hash_key", 8);
+        return table_failed(
+            table, "the store has format %u and this edge reads format %u: start the edge that wrote it",
+            format, TABLE_FORMAT);
+    key = table_val("hash_key", 8);
     rc = mdb_get(txn, table->meta, &key, &value);
     if (rc != 0 || value.mv_size != sizeof(table->hash_key))
-        return failed(table, "the store has no hash key");
+        return table_failed(table, "the store has no hash key");
     memcpy(&table->hash_key, value.mv_data, sizeof(table->hash_key));
     return STORE_OK;
 }
@@ -167,7 +144,7 @@ static store_result_t open_databases(table_t *table, MDB_txn *txn, bool writer)
     if (rc == 0)
         rc = mdb_dbi_open(txn, "meta", make, &table->meta);
     if (rc == MDB_NOTFOUND) {
-        (void)failed(table, "there is no store yet");
+        (void)table_failed(table, "there is no store yet");
         return STORE_NOT_FOUND;
     }
     if (rc == 0 && writer) {
@@ -177,10 +154,10 @@ static store_result_t open_databases(table_t *table, MDB_txn *txn, bool writer)
             rc = meta_make(table, txn);
     }
     if (rc != 0)
-        return failed(table, "cannot open the store: %s", mdb_strerror(rc));
+        return table_failed(table, "cannot open the store: %s", mdb_strerror(rc));
     store_result_t result = meta_read(table, txn);
     if (result == STORE_OK && writer)
-        result = result_of(table, "cannot open the store", minor_put(table, txn));
+        result = table_result(table, "cannot open the store", minor_put(table, txn));
     return result;
 }
 
@@ -219,13 +196,13 @@ static store_result_t open_env(table_t *table, const table_options_t *options)
     if (rc == 0)
         rc = mdb_env_open(table->env, options->dir, flags, 0600);
     if (rc == ENOENT && !options->writer)
-        return failed(table, "there is no store yet");
+        return table_failed(table, "there is no store yet");
     if (rc == MDB_INVALID || rc == MDB_CORRUPTED) {
-        failed(table, "data.mdb is no store");
+        table_failed(table, "data.mdb is no store");
         return broken(table, options);
     }
     if (rc != 0)
-        return failed(table, "cannot open the store: %s", mdb_strerror(rc));
+        return table_failed(table, "cannot open the store: %s", mdb_strerror(rc));
     return env_size_whole(table->env, table->error, TABLE_ERROR_MAX) ? STORE_OK : broken(table, options);
 }
 
@@ -239,7 +216,7 @@ static store_result_t open_all(table_t *table, const table_options_t *options)
     MDB_txn *txn;
     int rc = mdb_txn_begin(table->env, NULL, writer ? 0 : MDB_RDONLY, &txn);
     if (rc != 0)
-        return failed(table, "cannot read the store: %s", mdb_strerror(rc));
+        return table_failed(table, "cannot read the store: %s", mdb_strerror(rc));
     result = open_databases(table, txn, writer);
     if (result != STORE_OK) {
         mdb_txn_abort(txn);
@@ -249,7 +226,7 @@ static store_result_t open_all(table_t *table, const table_options_t *options)
     if (rc == 0)
         rc = mdb_txn_begin(table->env, NULL, MDB_RDONLY, &table->read);
     if (rc != 0)
-        return failed(table, "cannot open the store: %s", mdb_strerror(rc));
+        return table_failed(table, "cannot open the store: %s", mdb_strerror(rc));
     mdb_txn_reset(table->read);
     return STORE_OK;
 }
@@ -323,8 +300,8 @@ store_result_t table_look(const table_options_t *options, char *error)
     int rc = lock != 0 && lock != ENOENT ? lock : data;
     if (rc == ENOENT)
         return STORE_NOT_FOUND;
-    store_result_t result =
-        rc == 0 ? open_all(&table, &look) : failed(&table, "cannot open the store: %s", mdb_strerror(rc));
+    store_result_t result = rc == 0 ? open_all(&table, &look)
+                                    : table_failed(&table, "cannot open the store: %s", mdb_strerror(rc));
     close_all(&table);
     if (result == STORE_FAILED)
         name_place(look.dir, error);
@@ -342,7 +319,7 @@ store_result_t table_read_begin(table_t *table)
         if (rc == 0)
             rc = mdb_txn_renew(table->read);
     }
-    return rc == 0 ? STORE_OK : failed(table, "cannot read the store: %s", mdb_strerror(rc));
+    return rc == 0 ? STORE_OK : table_failed(table, "cannot read the store: %s", mdb_strerror(rc));
 }
 
 void table_read_end(table_t *table)
@@ -353,19 +330,19 @@ void table_read_end(table_t *table)
 static store_result_t find_in(table_t *table, MDB_txn *txn, str_t id, uint16_t port, str_t *record)
 {
     table->bad_record = false;
-    if (!id_fits(id))
+    if (!table_id_fits(id))
         return STORE_NOT_FOUND;
-    size_t hash = name_hash(table, id, port);
-    MDB_val key = val(&hash, sizeof(hash)), value;
+    size_t hash = table_hash(table, id, port);
+    MDB_val key = table_val(&hash, sizeof(hash)), value;
     int rc = mdb_get(txn, table->records, &key, &value);
     if (rc != 0)
-        return result_of(table, "cannot read the store", rc);
+        return table_result(table, "cannot read the store", rc);
     bucket_entry_t entry;
     str_t bucket = str_make(value.mv_data, value.mv_size);
     table->bad_record =
         bucket.n > BUCKET_MAX || bucket_seal_state(&table->hash_key, bucket) == BUCKET_SEAL_WRONG;
     if (table->bad_record)
-        return failed(table, "the record of %.*s is damaged", STR_ARG(id));
+        return table_failed(table, "the record of %.*s is damaged", STR_ARG(id));
     if (bucket_find(bucket, id, port, &entry) != BUCKET_OK)
         return STORE_NOT_FOUND;
     *record = entry.record;
@@ -394,9 +371,9 @@ store_result_t table_each(table_t *table, str_t id, uint16_t port,
     MDB_cursor *cursor;
     int rc = mdb_cursor_open(table->read, table->order, &cursor);
     if (rc != 0)
-        return result_of(table, "cannot list the store", rc);
+        return table_result(table, "cannot list the store", rc);
     order_key_t from = order_key(id, port);
-    MDB_val key = val(from.bytes, from.len), value;
+    MDB_val key = table_val(from.bytes, from.len), value;
     bool more = true;
     table->skipped = 0;
     rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
@@ -411,7 +388,7 @@ store_result_t table_each(table_t *table, str_t id, uint16_t port,
             rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
     }
     mdb_cursor_close(cursor);
-    return rc == MDB_NOTFOUND ? STORE_OK : result_of(table, "cannot list the store", rc);
+    return rc == MDB_NOTFOUND ? STORE_OK : table_result(table, "cannot list the store", rc);
 }
 
 size_t table_skipped(const table_t *table)
@@ -437,7 +414,7 @@ store_result_t table_get_stats(table_t *table, table_stats_t *out)
     if (rc == 0 && mdb_reader_list(table->env, count_line, &lines) < 0)
         rc = EIO;
     if (rc != 0)
-        return result_of(table, "cannot read the store", rc);
+        return table_result(table, "cannot read the store", rc);
     out->records = stat.ms_entries;
     out->bytes = (uint64_t)stat.ms_psize * (info.me_last_pgno + 1);
     /* One line is a heading, or reports that there are none. */
@@ -460,147 +437,4 @@ bool table_whole(table_t *table)
 {
     char error[TABLE_ERROR_MAX];
     return env_size_whole(table->env, error, sizeof(error));
-}
-
-/* ---- writing ---- */
-
-store_result_t table_write_begin(table_t *table)
-{
-    assert(table->write == NULL);
-    int rc = mdb_txn_begin(table->env, NULL, 0, &table->write);
-    if (rc != 0)
-        table->write = NULL;
-    if (rc == 0)
-        env_size_keep(table->env);
-    return result_of(table, "cannot change the store", rc);
-}
-
-uint64_t table_write_version(const table_t *table)
-{
-    assert(table->write != NULL);
-    return mdb_txn_id(table->write);
-}
-
-store_result_t table_write_commit(table_t *table)
-{
-    assert(table->write != NULL);
-    int rc = mdb_txn_commit(table->write);
-    table->write = NULL;
-    if (rc == 0)
-        env_size_keep(table->env);
-    return result_of(table, "cannot change the store", rc);
-}
-
-void table_write_abort(table_t *table)
-{
-    assert(table->write != NULL);
-    mdb_txn_abort(table->write);
-    table->write = NULL;
-}
-
-/* Stores a bucket; an empty one is deleted. */
-static int write_bucket(table_t *table, str_t id, uint16_t port, str_t bucket)
-{
-    size_t hash = name_hash(table, id, port);
-    MDB_val key = val(&hash, sizeof(hash)), value = val(bucket.p, bucket.n);
-    if (bucket.n == 0)
-        return mdb_del(table->write, table->records, &key, NULL);
-    bucket_result_t sealed =
-        bucket_add_seal(&table->hash_key, table->bucket, sizeof(table->bucket), &value.mv_size);
-    assert(bucket.p == table->bucket && sealed == BUCKET_OK); /* make_bucket left room */
-    return mdb_put(table->write, table->records, &key, &value, 0);
-}
-
-/* Reads the bucket of a name and writes it into table->bucket with the name's record replaced. */
-static store_result_t make_bucket(table_t *table, str_t id, uint16_t port, str_t record, str_t *bucket)
-{
-    size_t hash = name_hash(table, id, port);
-    MDB_val key = val(&hash, sizeof(hash)), value = {0};
-    int rc = mdb_get(table->write, table->records, &key, &value);
-    if (rc == MDB_NOTFOUND && record.p != NULL)
-        value.mv_size = 0;
-    else if (rc != 0)
-        return result_of(table, "cannot change the store", rc);
-    str_t old = str_make(value.mv_data, value.mv_size);
-    bucket_entry_t entry;
-    /* Except for one chance in 2^64, the damaged record is the one to replace or delete. */
-    bool damaged = bucket_seal_state(&table->hash_key, old) == BUCKET_SEAL_WRONG;
-    if (damaged)
-        old.n = 0;
-    bucket->p = table->bucket;
-    if (bucket_replace(old, id, port, record, table->bucket, BUCKET_MAX - BUCKET_SEAL_BYTES, &bucket->n) !=
-        BUCKET_OK)
-        return failed(table, "too many records with one hash");
-    bool found = damaged || bucket_find(old, id, port, &entry) == BUCKET_OK;
-    return record.p == NULL && !found ? STORE_NOT_FOUND : STORE_OK;
-}
-
-store_result_t table_put(table_t *table, str_t id, uint16_t port, str_t record)
-{
-    assert(table->write != NULL && id_fits(id) && record.p != NULL);
-    str_t bucket = str_make(NULL, 0);
-    store_result_t result = make_bucket(table, id, port, record, &bucket);
-    if (result != STORE_OK)
-        return result;
-    int rc = write_bucket(table, id, port, bucket);
-    order_key_t order = order_key(id, port);
-    MDB_val key = val(order.bytes, order.len), empty = val("", 0);
-    if (rc == 0)
-        rc = mdb_put(table->write, table->order, &key, &empty, MDB_NOOVERWRITE);
-    return rc == MDB_KEYEXIST ? STORE_OK : result_of(table, "cannot change the store", rc);
-}
-
-store_result_t table_delete(table_t *table, str_t id, uint16_t port)
-{
-    assert(table->write != NULL);
-    if (!id_fits(id))
-        return STORE_NOT_FOUND;
-    str_t bucket = str_make(NULL, 0);
-    store_result_t result = make_bucket(table, id, port, (str_t){0}, &bucket);
-    if (result != STORE_OK)
-        return result;
-    int rc = write_bucket(table, id, port, bucket);
-    order_key_t order = order_key(id, port);
-    MDB_val key = val(order.bytes, order.len);
-    if (rc == 0)
-        rc = mdb_del(table->write, table->order, &key, NULL);
-    return rc == MDB_NOTFOUND ? STORE_OK : result_of(table, "cannot change the store", rc);
-}
-
-store_result_t table_next(table_t *table, uint64_t *number)
-{
-    assert(table->write != NULL);
-    uint8_t bytes[8];
-    uint64_t last = 0;
-    MDB_val key = val("sequence", 8), value;
-    int rc = mdb_get(table->write, table->meta, &key, &value);
-    if (rc == 0 && value.mv_size != sizeof(bytes))
-        return failed(table, "the store's sequence is broken");
-    if (rc == 0)
-        last = bytes_get64(value.mv_data);
-    else if (rc != MDB_NOTFOUND)
-        return result_of(table, "cannot change the store", rc);
-    if (last < table->given_out)
-        last = table->given_out;
-    bytes_put64(bytes, last + 1);
-    value = val(bytes, sizeof(bytes));
-    rc = mdb_put(table->write, table->meta, &key, &value, 0);
-    if (rc == 0)
-        *number = table->given_out = last + 1;
-    return result_of(table, "cannot change the store", rc);
-}
-
-void table_use_reserve(table_t *table, bool on)
-{
-    assert(table->write == NULL);
-    /* LMDB never makes the map smaller than its used part. It maps anew, and has no map left if
-     * that fails (only for want of address space): then no read would be possible. */
-    int rc = mdb_env_set_mapsize(table->env, table->map_bytes + (on ? TABLE_RESERVE_BYTES : 0));
-    assert(rc == 0);
-}
-
-int table_reap_readers(table_t *table)
-{
-    int dead = 0;
-    return mdb_reader_check(table->env, &dead) == 0 ? dead : 0;
 }

@@ -1,0 +1,150 @@
+/*
+ * Changes of a table. See table.h.
+ */
+#include <assert.h>
+
+#include "bytes.h"
+#include "env_size.h"
+#include "order.h"
+#include "table_internal.h"
+
+store_result_t table_write_begin(table_t *table)
+{
+    assert(table->write == NULL);
+    int rc = mdb_txn_begin(table->env, NULL, 0, &table->write);
+    if (rc != 0)
+        table->write = NULL;
+    if (rc == 0)
+        env_size_keep(table->env);
+    return table_result(table, "cannot change the store", rc);
+}
+
+uint64_t table_write_version(const table_t *table)
+{
+    assert(table->write != NULL);
+    return mdb_txn_id(table->write);
+}
+
+store_result_t table_write_commit(table_t *table)
+{
+    assert(table->write != NULL);
+    int rc = mdb_txn_commit(table->write);
+    table->write = NULL;
+    if (rc == 0)
+        env_size_keep(table->env);
+    return table_result(table, "cannot change the store", rc);
+}
+
+void table_write_abort(table_t *table)
+{
+    assert(table->write != NULL);
+    mdb_txn_abort(table->write);
+    table->write = NULL;
+}
+
+/* Stores a bucket; an empty one is deleted. */
+static int write_bucket(table_t *table, str_t id, uint16_t port, str_t bucket)
+{
+    size_t hash = table_hash(table, id, port);
+    MDB_val key = table_val(&hash, sizeof(hash)), value = table_val(bucket.p, bucket.n);
+    if (bucket.n == 0)
+        return mdb_del(table->write, table->records, &key, NULL);
+    bucket_result_t sealed =
+        bucket_add_seal(&table->hash_key, table->bucket, sizeof(table->bucket), &value.mv_size);
+    assert(bucket.p == table->bucket && sealed == BUCKET_OK); /* make_bucket left room */
+    return mdb_put(table->write, table->records, &key, &value, 0);
+}
+
+/* Reads the bucket of a name and writes it into table->bucket with the name's record replaced. */
+static store_result_t make_bucket(table_t *table, str_t id, uint16_t port, str_t record, str_t *bucket)
+{
+    size_t hash = table_hash(table, id, port);
+    MDB_val key = table_val(&hash, sizeof(hash)), value = {0};
+    int rc = mdb_get(table->write, table->records, &key, &value);
+    if (rc == MDB_NOTFOUND && record.p != NULL)
+        value.mv_size = 0;
+    else if (rc != 0)
+        return table_result(table, "cannot change the store", rc);
+    str_t old = str_make(value.mv_data, value.mv_size);
+    bucket_entry_t entry;
+    /* Except for one chance in 2^64, the damaged record is the one to replace or delete. */
+    bool damaged = bucket_seal_state(&table->hash_key, old) == BUCKET_SEAL_WRONG;
+    if (damaged)
+        old.n = 0;
+    bucket->p = table->bucket;
+    if (bucket_replace(old, id, port, record, table->bucket, BUCKET_MAX - BUCKET_SEAL_BYTES, &bucket->n) !=
+        BUCKET_OK)
+        return table_failed(table, "too many records with one hash");
+    bool found = damaged || bucket_find(old, id, port, &entry) == BUCKET_OK;
+    return record.p == NULL && !found ? STORE_NOT_FOUND : STORE_OK;
+}
+
+store_result_t table_put(table_t *table, str_t id, uint16_t port, str_t record)
+{
+    assert(table->write != NULL && table_id_fits(id) && record.p != NULL);
+    str_t bucket = str_make(NULL, 0);
+    store_result_t result = make_bucket(table, id, port, record, &bucket);
+    if (result != STORE_OK)
+        return result;
+    int rc = write_bucket(table, id, port, bucket);
+    order_key_t order = order_key(id, port);
+    MDB_val key = table_val(order.bytes, order.len), empty = table_val("", 0);
+    if (rc == 0)
+        rc = mdb_put(table->write, table->order, &key, &empty, MDB_NOOVERWRITE);
+    return rc == MDB_KEYEXIST ? STORE_OK : table_result(table, "cannot change the store", rc);
+}
+
+store_result_t table_delete(table_t *table, str_t id, uint16_t port)
+{
+    assert(table->write != NULL);
+    if (!table_id_fits(id))
+        return STORE_NOT_FOUND;
+    str_t bucket = str_make(NULL, 0);
+    store_result_t result = make_bucket(table, id, port, (str_t){0}, &bucket);
+    if (result != STORE_OK)
+        return result;
+    int rc = write_bucket(table, id, port, bucket);
+    order_key_t order = order_key(id, port);
+    MDB_val key = table_val(order.bytes, order.len);
+    if (rc == 0)
+        rc = mdb_del(table->write, table->order, &key, NULL);
+    return rc == MDB_NOTFOUND ? STORE_OK : table_result(table, "cannot change the store", rc);
+}
+
+store_result_t table_next(table_t *table, uint64_t *number)
+{
+    assert(table->write != NULL);
+    uint8_t bytes[8];
+    uint64_t last = 0;
+    MDB_val key = table_val("sequence", 8), value;
+    int rc = mdb_get(table->write, table->meta, &key, &value);
+    if (rc == 0 && value.mv_size != sizeof(bytes))
+        return table_failed(table, "the store's sequence is broken");
+    if (rc == 0)
+        last = bytes_get64(value.mv_data);
+    else if (rc != MDB_NOTFOUND)
+        return table_result(table, "cannot change the store", rc);
+    if (last < table->given_out)
+        last = table->given_out;
+    bytes_put64(bytes, last + 1);
+    value = table_val(bytes, sizeof(bytes));
+    rc = mdb_put(table->write, table->meta, &key, &value, 0);
+    if (rc == 0)
+        *number = table->given_out = last + 1;
+    return table_result(table, "cannot change the store", rc);
+}
+
+void table_use_reserve(table_t *table, bool on)
+{
+    assert(table->write == NULL);
+    /* LMDB never makes the map smaller than its used part. It maps anew, and has no map left if
+     * that fails (only for want of address space): then no read would be possible. */
+    int rc = mdb_env_set_mapsize(table->env, table->map_bytes + (on ? TABLE_RESERVE_BYTES : 0));
+    assert(rc == 0);
+}
+
+int table_reap_readers(table_t *table)
+{
+    int dead = 0;
+    return mdb_reader_check(table->env, &dead) == 0 ? dead : 0;
+}
