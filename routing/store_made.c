@@ -91,8 +91,8 @@ bool store_made_check(const char *durable_dir, char *error, size_t error_len)
         if (is_there(durable_dir, name) || !store_durable_dir(durable_dir, name, dir, sizeof(dir)))
             continue;
         snprintf(error, error_len,
-                 "%.256s: data.mdb is missing, though the store was made; put a whole copy of the directory "
-                 "in its place, or remove %.256s.made to begin without what it recorded",
+                 "%.256s: data.mdb is missing, though the store was made; restore a backup "
+                 "(`boxedge store restore DIR`), or remove %.256s.made to begin without what it recorded",
                  dir, durable_dir);
         return false;
     }

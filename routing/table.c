@@ -167,7 +167,7 @@ static store_result_t broken(table_t *table, const table_options_t *options)
     size_t n = strlen(table->error);
     snprintf(table->error + n, TABLE_ERROR_MAX - n,
              options->synced
-                 ? "; put a whole copy of the directory in its place, or move it away to begin without "
+                 ? "; restore a backup (`boxedge store restore DIR`), or move it away to begin without "
                    "what it recorded"
                  : "; remove it: the edge makes it anew");
     return STORE_FAILED;

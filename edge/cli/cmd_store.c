@@ -4,7 +4,12 @@
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
 
+#include "children.h"
 #include "cli.h"
 #include "cli_conf.h"
 #include "cli_words.h"
@@ -12,21 +17,28 @@
 #include "own_paths.h"
 #include "process.h"
 #include "store_child.h"
+#include "store_copy.h"
+#include "store_made.h"
 
 #define PROGRESS_MS 2000
 #define ERROR_BYTES (PATH_MAX + 256)
 
 static int usage(FILE *out, int status)
 {
-    fprintf(out,
-            "usage: boxedge store check [DIR] [OPTION]...  read the whole store and list its faults\n\n"
-            "The command works while the edge runs and while it does not. It reads every page and the\n"
-            "checksum of every record, and changes nothing. DIR is a directory like `state_dir`/store;\n"
-            "without it, the store of the configuration is checked, in `state_dir` and `run_dir`. The exit\n"
-            "status is 0 only if the check is complete and finds no fault.\n\n"
-            "  -c, --config FILE  the configuration (default: /etc/boxedge/boxedge.yaml, else the\n"
-            "                     default directories of this user)\n"
-            "  --json             print the result as JSON\n");
+    fprintf(
+        out,
+        "usage: boxedge store check [DIR] [OPTION]...   read the whole store and list its faults\n"
+        "       boxedge store backup DIR [OPTION]...    copy the store into the new directory DIR\n"
+        "       boxedge store restore DIR [OPTION]...   put a backup in the place of the store\n\n"
+        "`check` and `backup` work while the edge runs and while it does not. `check` reads every page\n"
+        "and the checksum of every record, and changes nothing; without DIR, it checks the store of the\n"
+        "configuration, in `state_dir` and `run_dir`. `backup` copies one moment of all parts of the\n"
+        "store and checks the copy. `restore` needs a stopped edge. It checks the backup, puts a copy in\n"
+        "the place of the store at once, and keeps the former store beside it. A command that did not do\n"
+        "all of it does not exit with 0.\n\n"
+        "  -c, --config FILE  the configuration (default: /etc/boxedge/boxedge.yaml, else the\n"
+        "                     default directories of this user)\n"
+        "  --json             print the result of `check` as JSON\n");
     return status;
 }
 
@@ -105,27 +117,41 @@ static bool is_in_use(const conf_t *conf)
            lockfile_look(path, "state_dir", &holder, error, sizeof(error)) != LOCKFILE_FREE;
 }
 
+/* The store that the configuration names. */
+typedef struct place {
+    conf_t *conf;
+    privileges_t privileges;
+    char durable[PATH_MAX];
+    char fleeting[PATH_MAX];
+} place_t;
+
+/* False, with nothing to release, after an error on stderr. */
+static bool find_place(const cli_t *cli, place_t *place)
+{
+    char error[ERROR_BYTES] = "state_dir or run_dir is too long a path";
+    place->conf = cli_conf_find(cli->conf);
+    if (place->conf == NULL)
+        return false;
+    if (privileges_find(place->conf->user, &place->privileges, error, sizeof(error)) &&
+        process_store_dirs(place->conf, place->durable, place->fleeting, PATH_MAX))
+        return true;
+    fprintf(stderr, "boxedge: %s\n", error);
+    conf_release(&place->conf);
+    return false;
+}
+
 static int check_configured(const cli_t *cli)
 {
-    char durable[PATH_MAX], fleeting[PATH_MAX], error[ERROR_BYTES];
-    privileges_t privileges;
-    int status = CLI_FAILED;
-    conf_t *conf = cli_conf_find(cli->conf);
-    if (conf == NULL)
+    place_t place;
+    if (!find_place(cli, &place))
         return CLI_FAILED;
-    if (!privileges_find(conf->user, &privileges, error, sizeof(error))) {
-        fprintf(stderr, "boxedge: %s\n", error);
-    } else if (!process_store_dirs(conf, durable, fleeting, PATH_MAX)) {
-        fprintf(stderr, "boxedge: state_dir or run_dir is too long a path\n");
-    } else {
-        const store_child_t child = {.durable = durable,
-                                     .fleeting = fleeting,
-                                     .privileges = &privileges,
-                                     .in_use = is_in_use(conf),
-                                     .progress_ms = PROGRESS_MS};
-        status = run_check(cli, &child);
-    }
-    conf_release(&conf);
+    const store_child_t child = {.durable = place.durable,
+                                 .fleeting = place.fleeting,
+                                 .privileges = &place.privileges,
+                                 .in_use = is_in_use(place.conf),
+                                 .progress_ms = PROGRESS_MS};
+    int status = run_check(cli, &child);
+    conf_release(&place.conf);
     return status;
 }
 
@@ -137,11 +163,136 @@ static int check_directory(const cli_t *cli, const char *dir)
     return run_check(cli, &child);
 }
 
+/* ---- backup ---- */
+
+/* Copies in a child, since a source that is cut short may kill its reader. False after an error on stderr. */
+static bool copy(const char *from, bool in_use, const char *to)
+{
+    char error[ERROR_BYTES] = "", how[64];
+    int status = 0;
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        bool ok = store_copy(from, in_use, to, error, sizeof(error));
+        if (!ok)
+            fprintf(stderr, "boxedge: %s\n", error);
+        _exit(ok ? 0 : 1);
+    }
+    if (child < 0 || waitpid(child, &status, 0) != child) {
+        fprintf(stderr, "boxedge: no process for the copy: %s\n", strerror(errno));
+        return false;
+    }
+    if (status != 0 && !WIFEXITED(status)) {
+        store_copy_remove(to);
+        fprintf(stderr, "boxedge: %s: a process that copies the store crashed: %s\n", from,
+                children_end_text(status, how));
+    }
+    return status == 0;
+}
+
+/* Whether the copy is a whole store with all its parts; else prints its faults. */
+static bool is_whole(const cli_t *cli, const char *dir, store_check_sum_t *sum)
+{
+    const privileges_t own = {.drop = false};
+    const store_child_t child = {.durable = dir, .privileges = &own, .progress_ms = PROGRESS_MS};
+    checking_t checking = {.cli = cli};
+    const store_child_calls_t calls = {.finding = on_finding, .progress = on_progress, .arg = &checking};
+    if (store_child_check(&child, &calls, sum) != STORE_CHILD_DONE) {
+        fprintf(stderr, "boxedge: %s cannot be checked: %s\n", dir, strerror(errno));
+        return false;
+    }
+    if (sum->findings == 0 && sum->environments == STORE_DURABLE_COUNT)
+        return true;
+    if (sum->findings == 0)
+        fprintf(stderr, "boxedge: %s has %u of the %d parts of a store\n", dir, sum->environments,
+                STORE_DURABLE_COUNT);
+    return false;
+}
+
+static int backup(const cli_t *cli, const char *dir)
+{
+    place_t place;
+    char fresh[PATH_MAX];
+    store_check_sum_t sum;
+    int n = snprintf(fresh, sizeof(fresh), "%s.unfinished", dir), status = CLI_FAILED;
+    if (!find_place(cli, &place))
+        return CLI_FAILED;
+    if (access(dir, F_OK) == 0 || n < 0 || (size_t)n >= sizeof(fresh)) {
+        fprintf(stderr, "boxedge: %s exists: a backup needs a new directory\n", dir);
+    } else {
+        store_copy_remove(fresh); /* of a backup that was interrupted */
+        bool copied = copy(place.durable, is_in_use(place.conf), fresh);
+        if (copied && !is_whole(cli, fresh, &sum)) {
+            store_copy_remove(fresh);
+            fprintf(stderr, "boxedge: the store is damaged, and so is its copy: nothing was kept\n");
+        } else if (copied && rename(fresh, dir) != 0) {
+            fprintf(stderr, "boxedge: %s cannot be named %s: %s\n", fresh, dir, strerror(errno));
+        } else if (copied) {
+            printf("The backup in %s is whole: %llu records.\n", dir, (unsigned long long)sum.records);
+            status = CLI_OK;
+        }
+    }
+    conf_release(&place.conf);
+    return status;
+}
+
+/* ---- restore ---- */
+
+static int swap(const place_t *place, const char *fresh, const char *dir, unsigned long long records)
+{
+    char error[ERROR_BYTES], kept[PATH_MAX], when[32];
+    time_t now = time(NULL);
+    struct tm tm;
+    struct stat st;
+    bool former = lstat(place->durable, &st) == 0;
+    (void)strftime(when, sizeof(when), "%Y%m%d-%H%M%S", gmtime_r(&now, &tm));
+    int n = snprintf(kept, sizeof(kept), "%s.before-%s", place->durable, when);
+    uid_t uid = place->privileges.drop ? place->privileges.uid : (uid_t)-1;
+    gid_t gid = place->privileges.drop ? place->privileges.gid : (gid_t)-1;
+    if (n < 0 || (size_t)n >= sizeof(kept) || !store_copy_prepare(fresh, uid, gid, error, sizeof(error)) ||
+        !store_copy_swap(fresh, place->durable, kept, error, sizeof(error))) {
+        store_copy_remove(fresh);
+        fprintf(stderr, "boxedge: %s; the store is as it was\n", error);
+        return CLI_FAILED;
+    }
+    printf("The store in %s is that of %s: %llu records.\n", place->durable, dir, records);
+    if (former)
+        printf("The former store is in %s.\n", kept);
+    return CLI_OK;
+}
+
+static int restore(const cli_t *cli, const char *dir)
+{
+    place_t place;
+    char path[PATH_MAX + 64], fresh[PATH_MAX + 64], error[ERROR_BYTES];
+    store_check_sum_t sum;
+    int status = CLI_FAILED;
+    if (!is_whole(cli, dir, &sum)) {
+        fprintf(stderr, "boxedge: %s is no whole backup: the store is as it was\n", dir);
+        return CLI_FAILED;
+    }
+    if (!find_place(cli, &place))
+        return CLI_FAILED;
+    snprintf(path, sizeof(path), "%s/%s", place.conf->state_dir, STATE_LOCK);
+    snprintf(fresh, sizeof(fresh), "%s.unfinished", place.durable);
+    int lock = lockfile_acquire(path, "state_dir", error, sizeof(error));
+    if (lock < 0) {
+        fprintf(stderr, "boxedge: %s\nA store is restored while no edge runs.\n", error);
+    } else {
+        store_copy_remove(fresh); /* of a restore that was interrupted */
+        if (copy(dir, false, fresh) && is_whole(cli, fresh, &sum))
+            status = swap(&place, fresh, dir, (unsigned long long)sum.records);
+        close(lock);
+    }
+    conf_release(&place.conf);
+    return status;
+}
+
 /* ---- all ---- */
 
 static int wrong_words(const cli_t *cli)
 {
-    static const cli_verb_t verbs[] = {{"check", ""}, {NULL, NULL}};
+    static const cli_verb_t verbs[] = {{"check", ""}, {"backup", "DIR"}, {"restore", "DIR"}, {NULL, NULL}};
     cli_explain_words(cli, "store", verbs);
     return usage(stderr, CLI_USAGE);
 }
@@ -156,5 +307,13 @@ int cmd_store(int argc, char **argv)
     str_t verb = str_from(cli.arg_count != 0 ? cli.args[0] : "");
     if (str_eq(verb, STR("check")) && cli.arg_count <= 2)
         return cli.arg_count == 2 ? check_directory(&cli, cli.args[1]) : check_configured(&cli);
+    if (cli.json && cli.arg_count != 0) {
+        fprintf(stderr, "boxedge store: --json is an option of `boxedge store check`\n");
+        return CLI_USAGE;
+    }
+    if (str_eq(verb, STR("backup")) && cli.arg_count == 2)
+        return backup(&cli, cli.args[1]);
+    if (str_eq(verb, STR("restore")) && cli.arg_count == 2)
+        return restore(&cli, cli.args[1]);
     return wrong_words(&cli);
 }

@@ -37,7 +37,7 @@ static const command_t commands[] = {
     {"box", cmd_box, "list boxes; show their logs, start and stop process boxes"},
     {"key", cmd_key, "create, list and revoke API keys, change their plans"},
     {"upstream", cmd_upstream, "list the API's servers, take them out of rotation and back"},
-    {"store", cmd_store, "check the store for damage"},
+    {"store", cmd_store, "check the store, back it up and restore it"},
     {"status", cmd_status, "show the state of the running edge"},
     {"reload", cmd_reload, "reload the configuration of the running edge"},
     {"upgrade", cmd_upgrade, "start the program anew, without a lost request"},

@@ -11,8 +11,7 @@
 #include "store_child.h"
 #include "supervisor_internal.h"
 
-/* The check reads about 1 GiB in this time from a slow disk. The start must not exceed the patience of a
- * service manager. */
+/* A start must not exceed the patience of a service manager. */
 #define BOUND_MS    30000
 #define PROGRESS_MS 5000
 

@@ -9,7 +9,9 @@
 #include "store_check.h"
 
 /* Begins a sentence about pages, lists or counts of the store, for which no edge starts. */
-#define STORE_DAMAGED "the store is damaged (`boxedge store check` lists all faults)"
+#define STORE_DAMAGED                                                                                        \
+    "the store is damaged (`boxedge store check` lists all faults, `boxedge store restore DIR` puts a "      \
+    "backup in its place)"
 
 typedef struct store_child {
     const char *durable;
