@@ -210,6 +210,11 @@ void store_thread_free(store_thread_t **thread)
     destroy(t);
 }
 
+size_t store_thread_pending(const store_thread_t *thread)
+{
+    return thread->pending;
+}
+
 bool store_thread_add(store_thread_t *thread, store_job_t *job)
 {
     if (thread->pending == STORE_JOBS_MAX || thread->stopping) /* of the loop's thread, so no lock */

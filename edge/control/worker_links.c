@@ -14,12 +14,14 @@ typedef struct link {
     worker_links_t *worker_links;
     channel_t *channel; /* NULL: none now */
     bool missed;        /* owes it an end of tunnels */
+    bool received;      /* stopping: it has sent its last message */
 } worker_link_t;
 
 struct worker_links {
     loop_t *loop;
     void (*message)(void *owner, unsigned index, ipc_message_t *message);
     void *owner;
+    bool stopping;         /* no new messages are received */
     loop_timer_t catch_up; /* runs while a worker with a channel is owed one */
     worker_link_t at[SHM_WORKERS_MAX];
 };
@@ -105,6 +107,9 @@ static void on_message(void *owner, ipc_message_t *message)
 static void on_closed(void *owner)
 {
     worker_link_t *link = owner;
+    link->received = true;
+    if (link->worker_links->stopping)
+        return;                   /* answers to its last messages are still to be sent */
     channel_free(&link->channel); /* worker_links_take brings the next one */
 }
 
@@ -117,7 +122,26 @@ void worker_links_take(worker_links_t *worker_links, uint64_t index, int *fd)
     link->worker_links = worker_links;
     channel_free(&link->channel);
     link->channel = channel_new(worker_links->loop, *fd, &handlers, link);
+    link->received = false;
     *fd = -1;
+    if (worker_links->stopping)
+        channel_stop_receiving(link->channel);
     if (link->missed) /* owed to the worker before it, or to this one while it came up */
         catch_up(&worker_links->catch_up);
+}
+
+void worker_links_stop_receiving(worker_links_t *worker_links)
+{
+    worker_links->stopping = true;
+    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
+        if (worker_links->at[i].channel != NULL)
+            channel_stop_receiving(worker_links->at[i].channel);
+}
+
+bool worker_links_received(const worker_links_t *worker_links)
+{
+    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
+        if (worker_links->at[i].channel != NULL && !worker_links->at[i].received)
+            return false;
+    return true;
 }

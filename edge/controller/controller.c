@@ -251,6 +251,7 @@ static void begin_drain(controller_t *controller)
     set_state(controller, CONTROLLER_DRAINS);
     atomic_store(&shm_controller(controller->shm)->state, SHM_DRAINING);
     admin_drain(controller->admin);
+    worker_links_stop_receiving(controller->worker_links);
     loop_timer_start(controller->loop, &controller->drain, DRAIN_MS, drain_expired);
 }
 
@@ -566,6 +567,13 @@ static void stop(controller_t *controller)
     conf_release(&controller->conf);
 }
 
+/* Drains: all that clients and workers have asked for is answered. */
+static bool has_finished(const controller_t *controller)
+{
+    return admin_clients(controller->admin) == 0 && worker_links_received(controller->worker_links) &&
+           store_thread_pending(controller->store) == 0;
+}
+
 int controller_run(const controller_args_t *args)
 {
     controller_t controller;
@@ -574,7 +582,7 @@ int controller_run(const controller_args_t *args)
         return 1;
     while (controller.state != CONTROLLER_ENDS) {
         loop_turn(controller.loop, INT32_MAX);
-        if (controller.state == CONTROLLER_DRAINS && admin_clients(controller.admin) == 0)
+        if (controller.state == CONTROLLER_DRAINS && has_finished(&controller))
             end(&controller);
     }
     stop(&controller);

@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "alloc.h"
 #include "descriptors.h"
@@ -102,6 +103,11 @@ channel_t *channel_new(loop_t *loop, int fd, const channel_handlers_t *handlers,
 void channel_use_reserve(channel_t *channel)
 {
     channel->reserve = true;
+}
+
+void channel_stop_receiving(channel_t *channel)
+{
+    (void)shutdown(channel->fd, SHUT_RD);
 }
 
 /* ---- the queue ---- */

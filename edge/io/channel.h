@@ -11,8 +11,8 @@ typedef struct channel channel_t;
 
 /*
  * `message` gets each message. The handler sets the descriptors that it keeps to -1; the channel closes the
- * others. `closed` is called once, when the peer is gone; after it only channel_free is valid. Both handlers
- * may free the channel.
+ * others. `closed` is called once, when the peer is gone; after it only channel_free is valid
+ * (channel_stop_receiving is the exception). Both handlers may free the channel.
  */
 typedef struct channel_handlers {
     void (*message)(void *owner, ipc_message_t *message);
@@ -26,6 +26,9 @@ typedef struct channel_handlers {
 channel_t *channel_new(loop_t *loop, int fd, const channel_handlers_t *handlers, void *owner);
 /* Lets messages of this channel use the descriptor reserve (descriptors.h). */
 void channel_use_reserve(channel_t *channel);
+/* Receives what the peer has sent so far, then calls `closed`; the peer's later sends fail. Until
+ * channel_free, also after `closed`, messages can still be sent. */
+void channel_stop_receiving(channel_t *channel);
 /* Closes and nulls. NULL is a no-op. */
 void channel_free(channel_t **channel);
 

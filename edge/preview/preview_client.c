@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <openssl/crypto.h>
 
@@ -14,6 +15,15 @@
 #define ANSWER_MS 10000
 /* Delay before an untaken report is repeated. */
 #define REPORT_AGAIN_MS 1000
+
+/* Time that a request waits for a controller, in which one is restarted, or that of a new binary starts. */
+#define UNSENT_MS 3000
+
+typedef struct preview_unsent {
+    process_message_t type;
+    size_t len;
+    char bytes[];
+} preview_unsent_t;
 
 struct preview_client {
     worker_t *worker;
@@ -43,6 +53,8 @@ void preview_client_leave(preview_request_t *request)
     if (request->number == 0)
         return;
     request->number = 0;
+    free(request->unsent);
+    request->unsent = NULL;
     list_unlink(&request->link);
     loop_timer_stop(&request->timer);
 }
@@ -54,21 +66,47 @@ static void give_up(loop_timer_t *timer)
     request->answered(request, NULL);
 }
 
-void preview_client_set_channel(preview_client_t *client, channel_t *channel)
-{
-    client->channel = channel;
-    if (channel != NULL)
-        return;
-    for (list_t *link = client->requests.next, *next; link != &client->requests; link = next) {
-        preview_request_t *request = CONTAINER_OF(preview_request_t, link, link);
-        next = link->next;
-        loop_timer_start(client->worker->context.loop, &request->timer, 0, give_up);
-    }
-}
-
 static bool post(preview_client_t *client, process_message_t type, uint64_t number, str_t bytes)
 {
     return client->channel != NULL && channel_send(client->channel, (uint32_t)type, number, bytes, NULL, 0);
+}
+
+static void start_timer(preview_client_t *client, preview_request_t *request, uint32_t ms)
+{
+    loop_timer_start(client->worker->context.loop, &request->timer, ms, give_up);
+}
+
+static void send_unsent(preview_client_t *client, preview_request_t *request)
+{
+    preview_unsent_t *unsent = request->unsent;
+    request->unsent = NULL;
+    bool sent = post(client, unsent->type, request->number, str_make(unsent->bytes, unsent->len));
+    start_timer(client, request, sent ? ANSWER_MS : 0);
+    free(unsent);
+}
+
+void preview_client_set_channel(preview_client_t *client, channel_t *channel)
+{
+    client->channel = channel;
+    for (list_t *link = client->requests.next; link != &client->requests; link = link->next) {
+        preview_request_t *request = CONTAINER_OF(preview_request_t, link, link);
+        if (channel != NULL && request->unsent != NULL)
+            send_unsent(client, request);
+        else if (channel == NULL && request->unsent == NULL)
+            start_timer(client, request, 0);
+    }
+}
+
+/* Without a controller, or with one that ends, the request is kept for the next one. */
+static bool keep(preview_request_t *request, process_message_t type, str_t bytes)
+{
+    preview_unsent_t *unsent = malloc(sizeof(*unsent) + bytes.n);
+    if (unsent == NULL)
+        return false;
+    *unsent = (preview_unsent_t){.type = type, .len = bytes.n};
+    memcpy(unsent->bytes, bytes.p, bytes.n);
+    request->unsent = unsent;
+    return true;
 }
 
 static void send_request(preview_client_t *client, preview_request_t *request, process_message_t type,
@@ -78,9 +116,12 @@ static void send_request(preview_client_t *client, preview_request_t *request, p
     assert(request->number == 0);
     request->number = ++client->numbers;
     request->answered = answered;
+    request->unsent = NULL;
     list_insert(&client->requests, &request->link);
-    bool sent = post(client, type, request->number, bytes);
-    loop_timer_start(client->worker->context.loop, &request->timer, sent ? ANSWER_MS : 0, give_up);
+    if (post(client, type, request->number, bytes))
+        start_timer(client, request, ANSWER_MS);
+    else
+        start_timer(client, request, keep(request, type, bytes) ? UNSENT_MS : 0);
 }
 
 void preview_client_request(preview_client_t *client, preview_request_t *request, const preview_call_t *call,

@@ -18,7 +18,8 @@ typedef struct preview_client preview_client_t;
 typedef struct preview_request {
     list_t link;
     loop_timer_t timer;
-    uint64_t number; /* 0: not waiting */
+    uint64_t number;               /* 0: not waiting */
+    struct preview_unsent *unsent; /* waits for a controller; NULL: sent, or not waiting */
     /* `answer` is cleansed after the call. NULL: the controller is down, or gave no valid answer. Never
      * called from within preview_client_request. */
     void (*answered)(struct preview_request *request, const preview_answer_t *answer);
@@ -27,8 +28,8 @@ typedef struct preview_request {
 preview_client_t *preview_client_new(worker_t *worker);
 /* No request waits (asserted). Drops reports that the controller has not taken. */
 void preview_client_free(preview_client_t **client);
-/* The channel to the controller from now on. NULL: the controller is down, and all waiting requests get NULL.
- */
+/* The channel to the controller from now on. NULL: the controller is down, and the requests that it has got
+ * end with NULL. Those that come then wait for the next channel, for a short time. */
 void preview_client_set_channel(preview_client_t *client, channel_t *channel);
 
 void preview_client_request(preview_client_t *client, preview_request_t *request, const preview_call_t *call,

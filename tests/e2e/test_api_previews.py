@@ -11,6 +11,7 @@ import pytest
 from api_world import answer, api_config, call, error
 from boxapi.service import BoxApi
 from harness import Edge, RawOrigin
+from processes import ends_whole, upgrade
 
 
 @pytest.fixture(name="boxes")
@@ -231,3 +232,31 @@ def test_previews_without_a_controller(boxes):
         except ProcessLookupError:
             pass
     edge.wait_until(lambda: preview(edge, box, {"port": 3000}).status == 200, what="a controller")
+
+
+def test_an_upgrade_fails_no_call(boxes):
+    """Calls come all the time, also while neither controller lives."""
+    _, edge = boxes
+    names = [make_box(edge) for _ in range(4)]
+    ended, failures, done = threading.Event(), [], []
+
+    def create_and_delete(box):
+        while not ended.is_set():
+            for method, below, body in (("POST", "", {"port": 3000}), ("DELETE", "/3000", None)):
+                got = preview(edge, box, body, method=method, below=below)
+                (done if got.status == 200 else failures).append((method, got.start, got.body))
+
+    with ends_whole(edge):
+        threads = [threading.Thread(target=create_and_delete, args=(name,), daemon=True) for name in names]
+        for thread in threads:
+            thread.start()
+        for _ in range(3):
+            goal = len(done) + 20
+            edge.wait_until(lambda: len(done) >= goal, what=f"more calls ({failures[-2:]})")
+            upgrade(edge)
+        goal = len(done) + 20
+        edge.wait_until(lambda: len(done) >= goal, what=f"more calls ({failures[-2:]})")
+        ended.set()
+        for thread in threads:
+            thread.join()
+        assert failures == []

@@ -209,6 +209,27 @@ static void a_worker_speaks(void **state)
     close(fd);
 }
 
+/* The controller ends: it takes what was sent and answers that; later messages fail at the worker. */
+static void the_last_messages_are_taken(void **state)
+{
+    world_t *w = *state;
+    int fd = connect_worker(w, 3);
+    ipc_message_t message;
+    assert_int_equal(ipc_send(fd, PROCESS_PREVIEW, 1, STR("a"), NULL, 0), IPC_OK);
+    assert_int_equal(ipc_send(fd, PROCESS_WAKE, 1, STR("a-1"), NULL, 0), IPC_OK);
+    worker_links_stop_receiving(w->worker_links);
+    assert_int_not_equal(ipc_send(fd, PROCESS_PREVIEW, 2, STR("b"), NULL, 0), IPC_OK);
+    assert_false(worker_links_received(w->worker_links));
+    while (!worker_links_received(w->worker_links))
+        loop_turn(w->loop, 1000);
+    assert_int_equal(w->heard_type, PROCESS_WAKE);
+    worker_links_notify(w->worker_links, 3, PROCESS_PREVIEW_DONE, 1, STR("b"));
+    assert_int_equal(ipc_receive(fd, &message), IPC_OK);
+    assert_int_equal(message.type, PROCESS_PREVIEW_DONE);
+    assert_int_equal(ipc_receive(fd, &message), IPC_AGAIN); /* it lives until it has answered */
+    close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -219,6 +240,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_worker_that_died, setup, teardown),
         cmocka_unit_test_setup_teardown(a_worker_that_does_not_read, setup, teardown),
         cmocka_unit_test_setup_teardown(a_worker_speaks, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_last_messages_are_taken, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,6 +8,7 @@
 #include "process.h"
 
 #define ANSWER_MS 10000
+#define UNSENT_MS 3000
 
 typedef struct asking asking_t;
 
@@ -311,14 +312,37 @@ static void a_controller_that_is_down(void **state)
 {
     world_t *w = *state;
     asking_t one = {.asks_again = 1};
+    loop_turn(w->fixture->context->loop, 0);
     preview_client_set_channel(w->calls, NULL);
     ask(w, &one);
-    go_by(w, 0);
-    assert_int_equal(one.in_vain, 1); /* and asks again, which takes another turn */
-    go_by(w, 0);
+    go_by(w, UNSENT_MS / 2);
+    assert_int_equal(one.heard, 0);
+    go_by(w, UNSENT_MS / 2);
+    assert_int_equal(one.in_vain, 1); /* and asks again, which takes as long */
+    go_by(w, UNSENT_MS);
     assert_int_equal(one.in_vain, 2);
     preview_call_t call;
     assert_int_equal(asked(w, &call), 0);
+}
+
+static void the_next_controller_gets_it(void **state)
+{
+    world_t *w = *state;
+    asking_t one = {.heard = 0}, left = {.heard = 0};
+    preview_call_t call;
+    preview_client_set_channel(w->calls, NULL);
+    ask(w, &one);
+    ask(w, &left);
+    preview_client_leave(&left.asker);
+    go_by(w, UNSENT_MS / 2);
+    preview_client_set_channel(w->calls, w->channel);
+    assert_int_equal(asked(w, &call), one.asker.number);
+    assert_string_equal(call.id, "box");
+    assert_int_equal(asked(w, &call), 0);
+    go_by(w, UNSENT_MS);
+    assert_int_equal(one.heard, 0); /* it has the time of any other now */
+    tell(w, one.asker.number, &(preview_answer_t){.status = 200});
+    assert_int_equal(one.heard - one.in_vain, 1);
 }
 
 /* All who wait are told, but for one that leaves when it hears of another's. */
@@ -341,17 +365,18 @@ static void a_controller_that_goes(void **state)
     assert_int_equal(all[2].heard, 0);
 }
 
-/* A controller that does not read: at the bound of what waits for it, no call is made. */
+/* A controller that does not read: at the bound of what waits for it, a call waits for the next one. */
 static void a_controller_that_does_not_read(void **state)
 {
     world_t *w = *state;
     asking_t last_sent = {.heard = 0}, one = {.heard = 0};
     size_t count = 0;
+    loop_turn(w->fixture->context->loop, 0);
     ask(w, &last_sent);
     while (channel_send(w->channel, PROCESS_PREVIEW, 0, STR(""), NULL, 0))
         assert_true(++count < 4 * CHANNEL_QUEUE_MAX);
     ask(w, &one);
-    go_by(w, 0);
+    go_by(w, UNSENT_MS);
     assert_int_equal(one.in_vain, 1);
     assert_int_equal(last_sent.heard, 0);
     preview_client_leave(&last_sent.asker);
@@ -446,6 +471,8 @@ int main(void)
         TEST(nobody_hears_who_has_left),
         TEST(an_answer_has_its_time),
         TEST(a_controller_that_is_down),
+        TEST(the_next_controller_gets_it),
+        TEST(the_next_controller_gets_it),
         TEST(a_controller_that_goes),
         TEST(a_controller_that_does_not_read),
         TEST(an_end_is_told_until_it_is_taken),
