@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import resource
 import shutil
 import signal
 
@@ -84,7 +85,8 @@ def test_changes_reach_old_workers(whole, app):
             deleted.closed_with(1008)
 
 
-def test_a_box_that_goes_ends_its_old_tunnels(tmp_path):
+def test_old_workers_and_the_new_controller_care_for_a_box(tmp_path):
+    """Activity is reported, a message wakes, and the end of the box ends the tunnel."""
     with BoxAddresses(1) as (address,), ControlPlane() as plane, \
             harness.WebSocketOrigin(host=address) as app:
         plane.add_box("planned", address, app.port, state="running")
@@ -94,7 +96,14 @@ def test_a_box_that_goes_ends_its_old_tunnels(tmp_path):
             host = edge.create_preview(app.port, "planned")
             with Echoes(edge, host) as tunnels:
                 upgrade(edge)
+                told = plane.active().count("planned")
                 tunnels.echo()
+                plane.wait_until(lambda: plane.active().count("planned") > told)
+                assert push(edge, "planned", plane.set("planned", state="paused"))[0] == 200
+                edge.wait_until(lambda: "paused" in edge.command("box", "list"))
+                tunnels.echo()
+                plane.wait_calls("resume", box="planned")
+                edge.wait_until(lambda: "running" in edge.command("box", "list"))
                 assert push(edge, "planned", plane.set("planned", state="gone"))[0] == 200
                 tunnels.closed_with(1001)
 
@@ -209,3 +218,65 @@ def test_the_command_says_why_a_new_program_failed(tmp_path, monkeypatch):
             done = edge.command("upgrade", check=False)
             assert done.returncode == 1 and why in done.stderr and "The old one continues" in done.stderr
         assert edge.process.poll() is None
+
+
+# A "new binary" that speaks as far as needed (edge/supervisor/handover.h), and then ends or hangs.
+IMPOSTOR = """#!/usr/bin/env python3
+import os, socket, struct, sys, time
+with open(f"/proc/self/fd/{os.environ['BOXEDGE_HANDOFF']}") as handoff:
+    channel = next(int(line.split()[1]) for line in handoff if line.startswith("handover "))
+peer = socket.socket(fileno=channel)
+peer.setblocking(True)
+peer.send(struct.pack("<IIQ", 0x62786531, 1, 1))  # prepared
+magic, kind, _ = struct.unpack("<IIQ", peer.recv(16))
+assert (magic, kind) == (0x62786531, 2)  # go
+peer.send(struct.pack("<IIQ", 0x62786531, 3, 0))  # join
+time.sleep(%d)
+sys.exit(5)
+"""
+
+
+@pytest.mark.parametrize("seconds, why", [(0, "exit status 5"), (1000, "it did not serve in time")])
+def test_a_binary_that_fails_after_the_switch_gives_all_back(tmp_path, monkeypatch, app, origin, seconds, why):
+    binary, good = tmp_path / "boxedge", harness.BINARY
+    shutil.copy(good, binary)
+    monkeypatch.setattr(harness, "BINARY", binary)
+    with Edge(tmp_path / "edge", 2) as edge:
+        monkeypatch.setattr(harness, "BINARY", good)
+        edge.expect_deaths = True
+        host, other = edge.create_preview(app), edge.create_preview(origin)
+        workers = edge.pids("worker")
+        binary.unlink()
+        binary.write_text(IMPOSTOR % seconds)
+        binary.chmod(0o755)
+        with Load(edge, other) as load, Echoes(edge, host) as tunnels:
+            start = len(edge.stderr.lines)
+            edge.process.send_signal(signal.SIGUSR2)
+            assert why in said(edge, "did not take over", start)
+            said(edge, "controller is back", start)
+            load.wait_more(20)
+            tunnels.echo()
+            edge.command("preview", "delete", "box", app.port, "--kill-tunnels")
+            tunnels.closed_with(1008)
+            assert load.failures == [] and edge.pids("worker") == workers
+
+
+def test_without_a_shared_segment_old_tunnels_end_with_the_requests(tmp_path, app, origin):
+    """Files of that size are not allowed, as if the new binary had another layout."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 20, before[1]))
+    try:
+        edge = Edge(tmp_path, 2, {"timeouts": {"drain": "2s"}, "store": {"map_size": "32MiB"}})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        with ends_whole(edge), Load(edge, edge.create_preview(origin)) as load:
+            with Echoes(edge, edge.create_preview(app)) as tunnels:
+                start = len(edge.stderr.lines)
+                upgrade(edge)
+                said(edge, "open WebSockets end within timeouts.drain", start)
+                tunnels.closed_with(1012)
+            load.wait_more(20)
+            assert load.failures == []
+    finally:
+        edge.close()

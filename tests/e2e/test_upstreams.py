@@ -12,6 +12,7 @@ from admin_api import JSON, Admin
 from api_world import answer, api_config, call, error
 from h2origin import H2Origin
 from harness import PATIENCE, PORTS, SLOW, Edge
+from processes import ends_whole, upgrade
 from origins import RawOrigin
 
 
@@ -223,3 +224,15 @@ def test_the_edge_does_not_connect_to_itself(tmp_path):
         edge.start()
         edge.stderr.wait_for(lambda line: f"server localhost:{own} is at 127.0.0.1, the edge's own listener" in line)
         assert "127.0.0.1" not in str(servers(edge)[f"localhost:{own}"]["address"])
+
+
+def test_a_drained_server_stays_so_after_an_upgrade(tmp_path, two):
+    a, b = (f"127.0.0.1:{server.port}" for server in two)
+    config = api_config([s.port for s in two], upstream={"balance": "round_robin", "slow_start": "0ms"})
+    with Edge(tmp_path, workers=2, config=config) as edge, ends_whole(edge):
+        assert who(edge) == {"a", "b"}
+        assert run(edge, "drain", "api", a).returncode == 0
+        asked = servers(edge)[b]["requests"]
+        upgrade(edge)
+        assert servers(edge)[a]["drained"] is True and servers(edge)[b]["requests"] >= asked
+        assert who(edge) == {"b"}
