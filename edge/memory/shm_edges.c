@@ -86,6 +86,7 @@ static edge_slot_t *take_edge(segment_t *segment)
         if ((pid == 0 || is_gone(pid)) &&
             atomic_compare_exchange_strong(&slot->edge.pid, &pid, (int32_t)getpid())) {
             atomic_store(&slot->edge.number, atomic_fetch_add(&segment->edges_made, 1) + 1);
+            atomic_store(&slot->edge.since_s, 0);
             atomic_store(&slot->edge.tunnels_until_ms, 0);
             return slot;
         }

@@ -171,10 +171,15 @@ static bool load_keys(supervisor_t *s)
     return ok || fail("not started");
 }
 
+static bool is_path(const char *inherited, const char *wanted)
+{
+    return inherited != NULL && strcmp(inherited, wanted) == 0;
+}
+
 /* Keeps an inherited descriptor if its path is `wanted`; otherwise closes it. */
 static void keep_inherited(int *fd, const char *inherited, const char *wanted)
 {
-    if (*fd < 0 || (inherited != NULL && strcmp(inherited, wanted) == 0))
+    if (*fd < 0 || is_path(inherited, wanted))
         return;
     close(*fd);
     *fd = -1;
@@ -200,6 +205,10 @@ static bool take_lock(int *fd, const char *dir, const char *name, const char *ke
 static bool take_locks(supervisor_t *s)
 {
     const conf_t *conf = s->snapshot->conf;
+    /* Workers of the old edge read another store. */
+    if (s->shares &&
+        (!is_path(s->inherited_run_dir, conf->run_dir) || !is_path(s->inherited_state_dir, conf->state_dir)))
+        s->shares = false;
     keep_inherited(&s->lock_fd, s->inherited_run_dir, conf->run_dir);
     keep_inherited(&s->state_lock_fd, s->inherited_state_dir, conf->state_dir);
     return take_lock(&s->lock_fd, conf->run_dir, RUN_LOCK, "run_dir") &&

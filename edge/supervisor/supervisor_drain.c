@@ -30,11 +30,22 @@ static void kill_all(supervisor_t *s)
         kill(s->upgrade_pid, SIGKILL);
 }
 
+/* Handed over: the title, and the entry for `boxedge status`. */
+static void become_old(supervisor_t *s)
+{
+    const conf_t *conf = s->snapshot->conf;
+    uint32_t drain = conf->timeouts.drain, tunnels = s->keeps_tunnels ? conf->timeouts.drain_tunnels : 0;
+    prctl(PR_SET_NAME, "boxedge-old", 0, 0, 0);
+    atomic_store(&shm_own_edge(s->shm)->tunnels_until_ms,
+                 clock_now_ms() + (tunnels > drain ? tunnels : drain));
+}
+
 void supervisor_end_tunnels(supervisor_t *s)
 {
     if (!s->keeps_tunnels)
         return;
     s->keeps_tunnels = false;
+    become_old(s);
     process_log(NULL, "open WebSockets have %u ms", (unsigned)s->snapshot->conf->timeouts.drain);
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
         supervise_drain_worker(s, &s->workers[i], PROCESS_DRAIN_OTHERS_ACCEPT);
@@ -47,14 +58,6 @@ static void end_elders(supervisor_t *s)
         return;
     elders_end(s, 0);
     s->elders_due_ms = clock_now_ms() + s->snapshot->conf->timeouts.drain + ELDERS_DRAIN_MARGIN_MS;
-}
-
-/* The title, and the entry for `boxedge status`. */
-static void become_old(supervisor_t *s)
-{
-    prctl(PR_SET_NAME, "boxedge-old", 0, 0, 0);
-    atomic_store(&shm_own_edge(s->shm)->tunnels_until_ms,
-                 clock_now_ms() + s->snapshot->conf->timeouts.drain_tunnels);
 }
 
 /* Workers of an edge that has handed over. */
@@ -98,7 +101,7 @@ void supervisor_drain(supervisor_t *s)
     /* Close ours first, so that a socket closes when its worker closes it. */
     listener_set_free(&s->listeners);
     end_elders(s);
-    if (s->keeps_tunnels)
+    if (s->handed_over)
         become_old(s);
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
         supervise_drain_worker(s, &s->workers[i], drain_flags(s));

@@ -97,7 +97,7 @@ typedef struct supervisor {
     int predecessor_fd;     /* of the last elder, until we serve; -1: none */
     bool awaits_go;         /* the predecessor's controller has not ended yet */
     int segment_fd;         /* inherited, until make_shm; -1: none */
-    bool shares;            /* the segment is the predecessor's */
+    bool shares;            /* the segment and the store are the predecessor's */
     /* Paths of the inherited locks and admin socket. We keep them only if our configuration has the
      * same paths. NULL: nothing was inherited. */
     char *inherited_run_dir;

@@ -259,8 +259,8 @@ static void on_serves(supervisor_t *s)
     s->handed_over = true;
     s->keeps_tunnels = s->upgrade_shares && !s->upgrade_now;
     if (!s->upgrade_shares)
-        process_log(NULL, "the new binary has another layout of shared memory: open WebSockets end within "
-                          "timeouts.drain");
+        process_log(NULL, "the new binary cannot share memory and store with this one: open WebSockets end "
+                          "within timeouts.drain");
     /* The successor alone has the locks and speaks with the elders from now on. */
     int *fds[] = {&s->lock_fd, &s->state_lock_fd, &s->admin_fd};
     for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {

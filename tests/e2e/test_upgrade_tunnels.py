@@ -11,7 +11,7 @@ import harness
 import pytest
 from control_plane import BOX_NETWORK, BoxAddresses, ControlPlane, push
 from harness import SLOW, Edge
-from processes import Load, ends_whole, gone, said, serving, upgrade
+from processes import Load, ends_whole, gone, rewrite, said, serving, upgrade
 from tunnel_clients import Echoes
 from wire import PATIENCE
 
@@ -199,6 +199,9 @@ def test_the_command_waits_for_the_result(whole, app):
         assert "GENERATION" in shown and "it serves" in shown and "in 59m" in shown
         # A repair that must not wait.
         assert "serves now" in whole.command("upgrade", "--now")
+        generations = json.loads(whole.command("status", "--json"))["generations"]
+        assert [g["pid"] for g in generations if g["serves"]] == [serving(whole)]
+        assert all(g["tunnels_left_s"] <= 1 for g in generations if not g["serves"])
         tunnels.closed_with(1012)
         whole.wait_until(lambda: gone(first) and gone(second), PATIENCE * SLOW, "the end of the old edges")
         assert len(json.loads(whole.command("status", "--json"))["generations"]) == 1
@@ -280,3 +283,15 @@ def test_without_a_shared_segment_old_tunnels_end_with_the_requests(tmp_path, ap
             assert load.failures == []
     finally:
         edge.close()
+
+
+def test_with_another_store_old_tunnels_end_with_the_requests(make_edge, app, tmp_path):
+    """No change would reach them."""
+    edge = make_edge(workers=1, config={"timeouts": {"drain": "1s"}})
+    with ends_whole(edge), Echoes(edge, edge.create_preview(app)) as tunnels:
+        (tmp_path / "other").mkdir()
+        rewrite(edge, {"state_dir": str(tmp_path / "other")})
+        start = len(edge.stderr.lines)
+        upgrade(edge)
+        said(edge, "open WebSockets end within timeouts.drain", start)
+        tunnels.closed_with(1012)

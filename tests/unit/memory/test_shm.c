@@ -248,9 +248,16 @@ static void an_edge_joins_the_segment(void **state)
     assert_int_equal(shm_worker_edge(joined, 0), 1);
     assert_true(shm_client_add(old, 0, &a, 1));
     assert_false(shm_client_add(joined, 1, &a, 1));
+    atomic_store(&shm_own_edge(joined)->since_s, 1);
     shm_leave(joined);
     shm_free(&joined);
     assert_int_equal(shm_worker_edge(old, 1), 0);
+    joined = shm_attach(dup(shm_fd(old)));
+    assert_non_null(joined);
+    assert_int_equal(atomic_load(&shm_own_edge(joined)->number), 3);
+    assert_int_equal(atomic_load(&shm_own_edge(joined)->since_s), 0); /* nothing of the edge before */
+    shm_leave(joined);
+    shm_free(&joined);
     assert_true(shm_worker_take(old, 1, &number) && number == 1);
     shm_worker_retire(old, 1);
     assert_int_equal(shm_worker_find(old, 1), SHM_WORKERS_MAX);
