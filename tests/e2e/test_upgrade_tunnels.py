@@ -1,5 +1,6 @@
 """WebSockets outlive upgrades in the old workers, and what changes reaches them there."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -295,3 +296,25 @@ def test_with_another_store_old_tunnels_end_with_the_requests(make_edge, app, tm
         upgrade(edge)
         said(edge, "open WebSockets end within timeouts.drain", start)
         tunnels.closed_with(1012)
+
+
+def test_upgrades_in_a_row_are_bounded(make_edge, app, origin):
+    edge = make_edge(workers=1, config={"timeouts": {"drain": "20s"}})
+    edge.expect_deaths = True  # "did not take over"
+    host, other = edge.create_preview(app), edge.create_preview(origin)
+    with ends_whole(edge), contextlib.ExitStack() as stack, Load(edge, other, threads=2) as load:
+        tunnels = []
+        for _ in range(6):
+            tunnels.append(stack.enter_context(Echoes(edge, host, count=2)))
+            upgrade(edge)
+        refused = edge.command("upgrade", check=False)
+        assert refused.returncode == 1 and "too many old edges have yet to end" in refused.stderr
+        for newest in tunnels[-2:]:
+            newest.echo()
+        for oldest in tunnels[:-2]:
+            oldest.closed_with(1012)
+        edge.wait_until(lambda: len(json.loads(edge.command("status", "--json"))["generations"]) == 3)
+        upgrade(edge)
+        tunnels[-1].echo()
+        load.wait_more(5)
+        assert load.failures == []
