@@ -64,6 +64,11 @@ static uint64_t worker_exchanges(const metrics_input_t *input, unsigned number)
     return load(&shm_counters(input->shm, number)->exchanges_total);
 }
 
+static uint64_t worker_full(const metrics_input_t *input, unsigned index)
+{
+    return atomic_load_explicit(&shm_worker(input->shm, index)->full, memory_order_relaxed) != 0;
+}
+
 /* One figure of each configured worker. */
 static void each_worker(FILE *out, const metrics_input_t *input, const char *name, const char *type,
                         const char *help, worker_value_t value)
@@ -86,6 +91,8 @@ static void workers(FILE *out, const metrics_input_t *input)
                 worker_connections);
     each_worker(out, input, "worker_exchanges_total", "counter", "Exchanges ended by the worker",
                 worker_exchanges);
+    each_worker(out, input, "worker_full", "gauge", "1 while new connections of the worker wait for room",
+                worker_full);
 }
 
 static void store(FILE *out, const store_stats_t *stats)

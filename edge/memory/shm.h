@@ -52,6 +52,7 @@ typedef struct shm_child {
     _Atomic uint32_t state;        /* shm_state_t */
     _Atomic int32_t pid;           /* 0: none */
     _Atomic bool restricted;       /* its system calls are filtered (system_calls.h); workers only */
+    _Atomic uint32_t full;         /* of a worker: new connections wait for room */
     _Atomic uint64_t restarts;     /* number of processes that replaced a dead one here */
 } shm_child_t;
 

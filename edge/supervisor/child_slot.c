@@ -118,6 +118,7 @@ pid_t child_fork(child_slot_t *child, uint64_t now_ms, int *keep, size_t keep_co
     /* Set before the fork, so that the watchdog never sees the previous process's values. */
     atomic_store(&child->slot->heartbeat_ms, now_ms);
     atomic_store(&child->slot->started_ms, now_ms);
+    atomic_store(&child->slot->full, 0);
     atomic_store(&child->slot->state, SHM_STARTING);
     pid_t pid = fork();
     if (pid < 0)

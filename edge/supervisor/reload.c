@@ -98,6 +98,7 @@ static void swap(supervisor_t *s, snapshot_t *next, listener_set_t *listeners, i
     listener_set_free(&s->listeners); /* the sockets that remain are dup'ed in the new set */
     s->listeners = listeners;
     s->generation++;
+    queue_loans_forget(&s->loans);
     atomic_store(shm_conf_generation(s->shm), s->generation);
     if (s->log_fd >= 0)
         close(s->log_fd);

@@ -29,7 +29,7 @@
 #include "start_limits.h"
 #include "supervisor_internal.h"
 
-#define TURN_MS            500
+#define TURN_MS            200
 #define WATCH_MS           5
 #define TICKET_ROTATION_MS (12u * 3600 * 1000)
 /* A longer gap between two heartbeat checks: we were stopped, and the others perhaps too. */
@@ -429,6 +429,7 @@ static void look_after_children(supervisor_t *s)
         s->watch_from_ms = now;
     s->looked_ms = now;
     supervise_watch(s, now);
+    queues_turn(s, now);
 }
 
 /* The service manager restarts a supervisor that hangs. After a handover the successor has that duty. */

@@ -5,6 +5,7 @@
  *   supervisor.c         start, the loop, signals
  *   supervisor_drain.c   the end
  *   supervise.c          forking children, their deaths, the watchdog
+ *   queues.c             queues of workers that cannot accept
  *   reload.c             a new configuration, a new log file
  *   upgrade.c            a new binary: the old one's side; inherit.c: the new one's
  *   elders.c             older edges with tunnels

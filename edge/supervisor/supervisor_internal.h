@@ -9,6 +9,7 @@
 #include "listener_set.h"
 #include "logger.h"
 #include "own_paths.h"
+#include "queue_loans.h"
 #include "shm.h"
 #include "snapshot.h"
 #include "supervisor.h"
@@ -70,10 +71,11 @@ typedef struct supervisor {
     child_slot_t controller;
     child_slot_t runner;                   /* wanted if the configuration has process boxes */
     child_slot_t workers[SHM_WORKERS_MAX]; /* wanted: the first conf->workers; then those that still drain */
-    uint64_t looked_ms;                    /* time of the last heartbeat check */
-    uint64_t watchdog_ms;                  /* interval of signs of life to the service manager; 0: none */
-    uint64_t watchdog_due_ms;              /* time of the next one */
-    uint64_t watch_from_ms;                /* ignore heartbeats older than this: we did not check */
+    queue_loans_t loans;
+    uint64_t looked_ms;       /* time of the last heartbeat check */
+    uint64_t watchdog_ms;     /* interval of signs of life to the service manager; 0: none */
+    uint64_t watchdog_due_ms; /* time of the next one */
+    uint64_t watch_from_ms;   /* ignore heartbeats older than this: we did not check */
 
     bool reload_wanted;    /* SIGHUP or the controller requested it during the start */
     bool reload_running;   /* some child has yet to answer PROCESS_CONF */
@@ -156,6 +158,10 @@ void supervise_drain_worker(supervisor_t *s, child_slot_t *child, unsigned how);
 /* The ms until the next event is due, at most `most`. */
 int supervise_timeout(const supervisor_t *s, uint64_t now_ms, int most);
 unsigned supervise_workers_alive(const supervisor_t *s);
+
+/* ---- queues.c ---- */
+/* Lends the queues of workers that cannot accept, and takes back those of workers that can. */
+void queues_turn(supervisor_t *s, uint64_t now_ms);
 
 /* ---- lost.c ---- */
 /* `child` reported (IPC_TYPE_LOST) that it could not take a message. */

@@ -27,6 +27,8 @@
 
 /* Maximum accepts from a socket before it closes: the length of the kernel's queue. */
 #define QUEUE_MAX 4096
+/* A worker counts as full for so long after it could not accept: over several pauses. */
+#define FAILED_MS (5 * ACCEPTOR_PAUSE_MS)
 
 struct acceptor {
     context_t *context;
@@ -101,6 +103,7 @@ static void on_pause_over(loop_timer_t *timer)
 
 static void pause_accepting(acceptor_t *acceptor)
 {
+    acceptor->context->accept_failed_ms = loop_now(acceptor->context->loop);
     readable_stop(acceptor->queue);
     loop_timer_start(acceptor->context->loop, &acceptor->pause, ACCEPTOR_PAUSE_MS, on_pause_over);
 }
@@ -135,6 +138,12 @@ static bool is_full(const context_t *context)
     if (context->usable_descriptors != 0)
         most = descriptors_for_clients(context->usable_descriptors, most);
     return context->client_count >= most;
+}
+
+bool acceptor_is_full(const context_t *context)
+{
+    uint64_t now = loop_now(context->loop), failed = context->accept_failed_ms;
+    return is_full(context) || (failed != 0 && now - failed < FAILED_MS);
 }
 
 static bool one_waits(const acceptor_t *acceptor)

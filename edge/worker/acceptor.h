@@ -19,6 +19,9 @@
 
 typedef struct acceptor acceptor_t;
 
+/* Whether new connections may have to wait for room: at limits.connections, or accepting failed lately. */
+bool acceptor_is_full(const context_t *context);
+
 /* Takes over `fd` (listening, non-blocking). Copies the needed fields of `listener`. */
 acceptor_t *acceptor_new(context_t *context, int fd, const conf_listener_t *listener);
 /* Whether it serves `listener` as configured. */

@@ -30,6 +30,7 @@
 #include "keys.h"
 #include "linger.h"
 #include "list.h"
+#include "listeners.h"
 #include "origin_pool.h"
 #include "origin_tls.h"
 #include "pipeline.h"
@@ -64,8 +65,7 @@ typedef struct worker_process {
     store_t *store;
     channel_t *supervisor;
     channel_t *controller; /* NULL: the controller is down */
-    acceptor_t *acceptors[PROCESS_LISTENERS_MAX];
-    size_t acceptor_count;
+    listeners_t listeners;
     loop_timer_t gauges;
     drain_t drain;
     uint64_t tickets_seen; /* version of the current ticket keys */
@@ -110,45 +110,6 @@ static void remake_routes(worker_process_t *process)
     routes_free(&worker->routes);
     worker->routes = routes_new(process->store, str_from(worker->context.conf->preview_domain),
                                 shm_epoch(worker->context.shm));
-}
-
-/* Takes the acceptor that still serves `listener` out of `old`; NULL: none. */
-static acceptor_t *keep_acceptor(acceptor_t **old, size_t count, const conf_listener_t *listener)
-{
-    for (size_t i = 0; i < count; i++) {
-        acceptor_t *found = old[i];
-        if (found != NULL && acceptor_serves(found, listener)) {
-            old[i] = NULL;
-            return found;
-        }
-    }
-    return NULL;
-}
-
-/* Opens and closes acceptors to match worker.conf. `fds` has one entry per listener; used ones become -1. */
-static void swap_acceptors(worker_process_t *process, int *fds)
-{
-    const conf_t *conf = process->worker.context.conf;
-    acceptor_t *old[PROCESS_LISTENERS_MAX];
-    size_t old_count = process->acceptor_count;
-
-    assert(conf->listener_count <= PROCESS_LISTENERS_MAX);
-    memcpy(old, process->acceptors, sizeof(old));
-    process->acceptor_count = 0;
-    for (size_t i = 0; i < conf->listener_count; i++) {
-        acceptor_t *acceptor = keep_acceptor(old, old_count, &conf->listeners[i]);
-        if (acceptor == NULL) {
-            acceptor = acceptor_new(&process->worker.context, fds[i], &conf->listeners[i]);
-            fds[i] = -1;
-        }
-        process->acceptors[process->acceptor_count++] = acceptor;
-    }
-    for (size_t i = 0; i < old_count; i++) {
-        if (old[i] == NULL)
-            continue;
-        acceptor_empty_queue(old[i]);
-        acceptor_free(&old[i]);
-    }
 }
 
 /* The state for a new configuration, from the supervisor's message. */
@@ -214,7 +175,7 @@ static bool take_conf(worker_process_t *process, ipc_message_t *message, char *e
     worker->origin_tls = fresh.origin_tls;
     if (moved)
         remake_routes(process);
-    swap_acceptors(process, message->fds + CONF_FDS);
+    listeners_swap(&process->listeners, &worker->context, message->fds + CONF_FDS);
     return true;
 }
 
@@ -257,12 +218,7 @@ static void begin_drain(worker_process_t *process, uint64_t how)
     worker->context.draining = true;
     farewells_free(&worker->context.farewells);
     atomic_store(&process->slot->state, SHM_DRAINING);
-    for (size_t i = 0; i < process->acceptor_count; i++) {
-        if (!others_accept)
-            acceptor_empty_queue(process->acceptors[i]);
-        acceptor_free(&process->acceptors[i]);
-    }
-    process->acceptor_count = 0;
+    listeners_close(&process->listeners, !others_accept);
     if (keeps_tunnels)
         name_old(process);
     drain_begin(&process->drain, &worker->context, keeps_tunnels);
@@ -351,6 +307,14 @@ static void on_message(void *owner, ipc_message_t *message)
         break;
     case PROCESS_DRAIN:
         begin_drain(process, message->value);
+        break;
+    case PROCESS_QUEUE:
+        if (!process->worker.context.draining)
+            listeners_borrow(&process->listeners, &process->worker.context, message->value, message->fds,
+                             message->fd_count);
+        break;
+    case PROCESS_QUEUE_BACK:
+        listeners_return(&process->listeners, message->value);
         break;
     case PROCESS_LINK:
         if (message->fd_count == 1) {
@@ -463,7 +427,7 @@ static bool start(worker_process_t *process, const worker_args_t *args)
     channel_use_reserve(process->supervisor);
     open_controller(process, args->controller_fd);
     memcpy(fds, args->listen_fds, sizeof(fds[0]) * worker->context.conf->listener_count);
-    swap_acceptors(process, fds);
+    listeners_swap(&process->listeners, &worker->context, fds);
     on_gauges(&process->gauges);
     restrict_system_calls(process);
     atomic_store(&process->slot->state, SHM_READY);
@@ -482,6 +446,7 @@ static void serve(worker_process_t *process)
             tunnels_close_blocked(&worker->context);
         activity_turn(worker->activity, now);
         relief_turn(&worker->context);
+        atomic_store_explicit(&process->slot->full, acceptor_is_full(&worker->context), memory_order_relaxed);
         if (worker->context.draining && list_is_empty(&worker->context.clients))
             end(process, 0);
     }
@@ -490,8 +455,7 @@ static void serve(worker_process_t *process)
 static void finish(worker_process_t *process)
 {
     worker_t *worker = &process->worker;
-    for (size_t i = 0; i < process->acceptor_count; i++)
-        acceptor_free(&process->acceptors[i]);
+    listeners_close(&process->listeners, false);
     farewells_free(&worker->context.farewells);
     clients_destroy(&worker->context);
     loop_timer_stop(&process->gauges);
@@ -546,6 +510,7 @@ int worker_run(const worker_args_t *args)
     worker->context.loop = loop_new();
     worker->context.pipeline = &edge_pipeline;
     list_init(&worker->context.clients);
+    listeners_init(&process->listeners);
     if (start(process, args))
         serve(process);
     else
