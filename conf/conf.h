@@ -263,6 +263,7 @@ typedef struct conf {
         uint32_t connect;       /* to an origin */
         uint32_t first_byte;    /* from the request's end to the response's first byte */
         uint32_t pool_idle;     /* maximum idle time of a pooled origin connection */
+        uint32_t drain_delay;   /* on SIGTERM, before the drain */
         uint32_t drain;         /* on SIGTERM */
         uint32_t drain_tunnels; /* on a reload or an upgrade */
         uint32_t heartbeat;     /* a worker without a heartbeat in this time is killed */

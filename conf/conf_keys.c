@@ -258,6 +258,14 @@ static const conf_key_t rows[] = {
      .doc =
          "Maximum idle time after which a connection to a box is still reused. Many servers close after 5s.",
      AT(conf_t, timeouts.pool_idle)},
+    {.name = "timeouts.drain_delay",
+     .type = CONF_DURATION,
+     .min = 0,
+     .max = HOUR,
+     .fallback = "0ms",
+     .doc = "Time between SIGTERM and the drain, in which `/readyz` answers 503 while the edge still accepts "
+            "and serves. Set it to the time that a load balancer in front takes to notice.",
+     AT(conf_t, timeouts.drain_delay)},
     {.name = "timeouts.drain",
      .type = CONF_DURATION,
      .min = 0,

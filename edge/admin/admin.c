@@ -39,6 +39,11 @@ void admin_set_conf(admin_t *admin, const conf_t *conf)
     local_server_set_conf(admin->server, conf);
 }
 
+void admin_leave(admin_t *admin)
+{
+    admin->leaving = true;
+}
+
 void admin_drain(admin_t *admin)
 {
     local_server_drain(admin->server);

@@ -52,6 +52,8 @@ void admin_set_conf(admin_t *admin, const conf_t *conf);
 void admin_reload_done(admin_t *admin, bool ok, str_t lines);
 /* Upgrade `number` of this edge failed: for the status. */
 void admin_upgrade_failed(admin_t *admin, uint64_t number, str_t reason);
+/* The edge drains soon: not ready from now on. */
+void admin_leave(admin_t *admin);
 /* Accepts no more connections and asks the open ones to end; admin_clients counts the rest. */
 void admin_drain(admin_t *admin);
 uint64_t admin_clients(const admin_t *admin);

@@ -32,6 +32,7 @@ struct admin {
     shm_t *shm;
     store_thread_t *store;
     local_server_t *server;
+    bool leaving;
     const admin_controls_t *controls;
     void *owner;
     runner_client_t *runner; /* NULL before admin_set_runner */

@@ -348,7 +348,9 @@ static void ready_answer(exchange_t *ex, admin_job_t *job)
     unsigned ready = 0;
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
         ready += atomic_load_explicit(&shm_worker(admin->shm, i)->state, memory_order_relaxed) == SHM_READY;
-    if (job->result != STORE_OK)
+    if (admin->leaving)
+        exchange_reply(ex, 503, STR("text/plain"), NULL, STR("draining\n"));
+    else if (job->result != STORE_OK)
         exchange_reply(ex, 503, STR("text/plain"), NULL, STR("the store cannot be read\n"));
     else if (ready == 0)
         exchange_reply(ex, 503, STR("text/plain"), NULL, STR("no worker serves\n"));

@@ -263,6 +263,9 @@ static void supervisor_message(void *owner, ipc_message_t *message)
         if (message->fd_count >= 1 && controller->state == CONTROLLER_SERVES)
             take_conf(controller, message->fds[0], message->value);
         break;
+    case PROCESS_LEAVING:
+        admin_leave(controller->admin);
+        break;
     case PROCESS_DRAIN:
         begin_drain(controller);
         break;

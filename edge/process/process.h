@@ -41,6 +41,7 @@ typedef enum process_message {
     PROCESS_QUEUE, /* to a worker: accept from the queue of worker `value`, too. Descriptors: a listening
                       socket for each listener of the last PROCESS_CONF, in order. PROCESS_CONF ends it */
     PROCESS_QUEUE_BACK,    /* to a worker: close these sockets of worker `value` */
+    PROCESS_LEAVING,       /* to workers and the controller: the edge drains soon, so /readyz answers 503 */
     PROCESS_RELOAD,        /* controller to supervisor: reload, as SIGHUP does */
     PROCESS_RELOAD_RESULT, /* to the controller. value: 1 done, 0 refused; bytes: the errors, as lines */
     PROCESS_LINK, /* to the controller: descriptor [0] is the channel to the worker with number `value`; to a

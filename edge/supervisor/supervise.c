@@ -469,6 +469,8 @@ static void on_ready(supervisor_t *s, child_slot_t *child)
     child->ever_ready = true;
     if (child->kind == CHILD_CONTROLLER)
         upgrade_report(s);
+    if (s->leave_due_ms != 0 && child->kind != CHILD_RUNNER)
+        child_send(child, PROCESS_LEAVING, 0, STR(""), NULL, 0);
 }
 
 static void on_message(supervisor_t *s, child_slot_t *child, const ipc_message_t *message)
@@ -494,7 +496,7 @@ static void on_message(supervisor_t *s, child_slot_t *child, const ipc_message_t
         break;
     case PROCESS_DRAIN:
         if (child->kind == CHILD_CONTROLLER && s->state != SUPERVISOR_DRAINING)
-            supervisor_drain(s);
+            supervisor_leave(s);
         break;
     default:
         process_log(NULL, "%s (process %d) sent a message of unknown type %u; it is replaced", child->name,

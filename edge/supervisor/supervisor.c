@@ -374,7 +374,7 @@ static void on_signal(supervisor_t *s, int signal_number)
         break;
     default:
         assert(signal_number == SIGTERM || signal_number == SIGINT);
-        supervisor_drain(s);
+        supervisor_leave(s);
     }
 }
 
@@ -443,7 +443,8 @@ static void show_life(supervisor_t *s, uint64_t now_ms)
 
 static void turn(supervisor_t *s)
 {
-    wait_for_work(s, supervise_timeout(s, clock_now_ms(), supervisor_awaits_workers(s) ? WATCH_MS : TURN_MS));
+    wait_for_work(s,
+                  supervisor_timeout(s, clock_now_ms(), supervisor_awaits_workers(s) ? WATCH_MS : TURN_MS));
     uint64_t now = clock_now_ms();
     show_life(s, now);
     supervise_reap(s, now);
@@ -460,6 +461,7 @@ static void turn(supervisor_t *s)
             process_log(NULL, "the system provides no random bytes: ticket keys stay as they are");
         reload_local_certificate(s);
     }
+    supervisor_leave_turn(s, now);
     if (s->state == SUPERVISOR_DRAINING)
         supervisor_drain_turn(s);
     else

@@ -107,6 +107,43 @@ void supervisor_drain(supervisor_t *s)
         supervise_drain_worker(s, &s->workers[i], drain_flags(s));
 }
 
+void supervisor_leave(supervisor_t *s)
+{
+    uint32_t delay = s->snapshot->conf->timeouts.drain_delay;
+    bool serves = s->state == SUPERVISOR_SERVING || s->state == SUPERVISOR_UPGRADING;
+    if (delay == 0 || !serves || s->leave_due_ms != 0) {
+        supervisor_drain(s);
+        return;
+    }
+    if (s->upgrade_pid != 0)
+        kill(s->upgrade_pid, SIGKILL);
+    s->leave_due_ms = clock_now_ms() + delay;
+    process_log(NULL, "leaving: not ready from now on, draining in %u ms", (unsigned)delay);
+    sd_notify_send("STOPPING=1");
+    child_send(&s->controller, PROCESS_LEAVING, 0, STR(""), NULL, 0);
+    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
+        child_send(&s->workers[i], PROCESS_LEAVING, 0, STR(""), NULL, 0);
+}
+
+static bool leaves(const supervisor_t *s)
+{
+    return s->leave_due_ms != 0 && s->state != SUPERVISOR_DRAINING && s->state != SUPERVISOR_ENDED;
+}
+
+void supervisor_leave_turn(supervisor_t *s, uint64_t now_ms)
+{
+    if (leaves(s) && now_ms >= s->leave_due_ms)
+        supervisor_drain(s);
+}
+
+int supervisor_timeout(const supervisor_t *s, uint64_t now_ms, int most)
+{
+    uint64_t wait = s->leave_due_ms > now_ms ? s->leave_due_ms - now_ms : 0;
+    if (leaves(s) && wait < (uint64_t)most)
+        most = (int)wait;
+    return supervise_timeout(s, now_ms, most);
+}
+
 /* No worker accepts another connection: all live workers have reported that they drain. */
 static bool all_workers_drain(const supervisor_t *s)
 {

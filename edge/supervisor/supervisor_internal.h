@@ -77,6 +77,7 @@ typedef struct supervisor {
     uint64_t watchdog_due_ms; /* time of the next one */
     uint64_t watch_from_ms;   /* ignore heartbeats older than this: we did not check */
 
+    uint64_t leave_due_ms; /* when the drain begins (timeouts.drain_delay); 0: no end was asked for */
     bool reload_wanted;    /* SIGHUP or the controller requested it during the start */
     bool reload_running;   /* some child has yet to answer PROCESS_CONF */
     char *reload_warnings; /* lines about the configuration that is being installed; "" or NULL: none */
@@ -120,7 +121,14 @@ MUST_USE bool supervisor_check_store(const supervisor_t *s);
 void supervisor_start_children(supervisor_t *s);
 
 /* ---- supervisor_drain.c ---- */
-/* SIGTERM, or a new binary serves: workers finish their requests. A second call ends the wait, first that for
+/* SIGTERM: drains after timeouts.drain_delay, in which the edge is not ready. A second call drains at once.
+ */
+void supervisor_leave(supervisor_t *s);
+/* Begins the drain when it is due. */
+void supervisor_leave_turn(supervisor_t *s, uint64_t now_ms);
+/* The ms until the next turn, at most `most`. */
+int supervisor_timeout(const supervisor_t *s, uint64_t now_ms, int most);
+/* The end, or a new binary serves: workers finish their requests. A second call ends the wait, first that for
  * tunnels. */
 void supervisor_drain(supervisor_t *s);
 /* Handed over: tunnels of our workers end within timeouts.drain from now on. Idempotent. */

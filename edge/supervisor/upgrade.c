@@ -177,6 +177,8 @@ static void give_up(supervisor_t *s, const char *why)
 
 static const char *obstacle(const supervisor_t *s)
 {
+    if (s->leave_due_ms != 0)
+        return "the edge is ending";
     if (s->state != SUPERVISOR_SERVING)
         return s->state == SUPERVISOR_STARTING   ? "the edge is starting"
                : s->state == SUPERVISOR_DRAINING ? "the edge is ending"

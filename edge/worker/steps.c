@@ -267,7 +267,7 @@ step_result_t step_health(exchange_t *ex)
         fields_t fields = {0};
         fields_add(&ex->arena, &fields, FIELD_OTHER, STR("allow"), STR("GET, HEAD"));
         exchange_reply(ex, 405, STR("text/plain"), &fields, STR("Use GET or HEAD.\n"));
-    } else if (ready && ex->context->draining) {
+    } else if (ready && (ex->context->leaving || ex->context->draining)) {
         exchange_reply(ex, 503, STR("text/plain"), NULL, STR("draining\n"));
     } else if (ready && worker_of(ex->context)->store != NULL &&
                !store_whole(worker_of(ex->context)->store)) {

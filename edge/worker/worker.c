@@ -305,6 +305,9 @@ static void on_message(void *owner, ipc_message_t *message)
     case PROCESS_LOG:
         take_log(process, message);
         break;
+    case PROCESS_LEAVING:
+        process->worker.context.leaving = true;
+        break;
     case PROCESS_DRAIN:
         begin_drain(process, message->value);
         break;

@@ -5,6 +5,8 @@ import signal
 import socket
 import time
 
+import pytest
+
 import harness
 from harness import SLOW
 from processes import said
@@ -55,6 +57,12 @@ def test_drain_closes_tunnels_with_1012(make_edge):
         assert edge.process.wait(PATIENCE) == 0
     edge.kill()
     edge.check_reports()
+
+
+def admin_ready(edge):
+    with harness.Stream(socket.socket(socket.AF_UNIX)) as client:
+        client.sock.connect(str(edge.admin_socket))
+        return client.request(b"GET /readyz HTTP/1.1\r\nHost: admin\r\n\r\n").status
 
 
 def refused(port):
@@ -121,3 +129,50 @@ def test_drain_by_command(make_edge):
     edge.kill()
     edge.check_reports()
     assert not edge.admin_socket.exists()
+
+
+def ready(edge):
+    with edge.connect("health") as client:
+        return client.request(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n").status
+
+
+@pytest.mark.parametrize("ask", ["signal", "command"])
+def test_a_load_balancer_has_time_to_notice(make_edge, origin, ask):
+    """Not ready first; what still comes meanwhile is served, whatever worker takes it; then the drain."""
+    edge = make_edge(workers=2, config={"timeouts": {"drain_delay": "1h"}})
+    edge.expect_deaths = True
+    host = edge.create_preview(origin)
+    assert ready(edge) == 200 and admin_ready(edge) == 200
+    if ask == "signal":
+        edge.process.terminate()
+    else:
+        edge.command("drain")
+    said(edge, "leaving")
+    edge.wait_until(lambda: admin_ready(edge) == 503, what="the controller to be unready")
+    # Until every worker knows: the kernel gives each connection to some worker.
+    edge.wait_until(lambda: all(ready(edge) == 503 for _ in range(20)), what="both workers to be unready")
+    for _ in range(20):
+        assert edge.get(host, "/echo").status == 200
+    # A worker that starts now is no more ready than the others.
+    victim = edge.pids("worker")[0]
+    os.kill(victim, signal.SIGKILL)
+    edge.wait_until(lambda: victim not in edge.pids("worker") and len(edge.pids("worker")) == 2, what="a new worker")
+    said(edge, "is back")
+    edge.wait_until(lambda: all(ready(edge) == 503 for _ in range(20)), what="the new worker to be unready")
+    assert edge.get(host, "/echo").status == 200
+    edge.process.send_signal(signal.SIGUSR2)
+    said(edge, "the edge is ending")
+    edge.process.terminate()
+    said(edge, "draining")
+    assert edge.process.wait(PATIENCE) == 0
+    edge.kill()
+
+
+def test_the_drain_begins_after_its_delay(make_edge):
+    edge = make_edge(config={"timeouts": {"drain_delay": "300ms"}})
+    edge.process.terminate()
+    assert edge.process.wait(PATIENCE) == 0
+    order = [line for line in edge.stderr.lines if "leaving: " in line or "draining: " in line]
+    assert "leaving" in order[0] and "draining" in order[1]
+    edge.kill()
+    edge.check_reports()
