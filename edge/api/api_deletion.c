@@ -3,12 +3,14 @@
  * spelling. Previews must not outlive their box, since another box gets its address.
  *
  *   read     the names of the boxes
- *   ask      GET of each with the caller's key: the upstream's answer shows the box
- *   search   for names that are not found, which the upstream may delete all the same: in the list of the
- *            caller's boxes, otherwise among all that have previews (api_search.h)
+ *   ask      GET of each with the caller's key: the upstream's answer shows the box. A box that is named
+ *            otherwise than by its id is asked for by its id too
  *   begin    the controller notes the boxes, whose previews are not found from here on; the call goes up
  *   end      the upstream's answer: the boxes are gone, or they stay. Without one, the controller asks the
  *            provider, or a later GET by the same key settles it
+ *
+ * Always holds: a call goes up only with ids of noted boxes, each of which the upstream has shown to the same
+ * key by that id. If it shows one of the boxes otherwise or not at all, the caller gets that answer.
  *
  * A key that requested the deletion of a box may send a GET of it. The edge then first sends a GET of its
  * own, which settles the earlier call.
@@ -42,35 +44,12 @@ static uint64_t wall_ms(const exchange_t *ex)
 
 /* ---- reports ---- */
 
-static void report(api_deletion_t *deletion, deletion_call_t *call, deletion_outcome_t outcome)
-{
-    if (call->count == 0)
-        return;
-    call->op = DELETION_END;
-    call->outcome = outcome;
-    preview_client_notify_deletion(worker_of(deletion->ex->context)->preview_client, call);
-}
-
-/* The upstream reports a deletion, which may include boxes that it does not show. They are doubted before its
- * answer goes on, and until the controller has taken the report. */
-static void doubt_unseen(api_deletion_t *deletion)
-{
-    worker_t *worker = worker_of(deletion->ex->context);
-    if (deletion->claim.count == 0)
-        return;
-    deletion->unseen->op = DELETION_END;
-    deletion->unseen->outcome = DELETION_UNKNOWN;
-    doubts_state(shm_doubts(worker->context.shm), worker->context.index, &deletion->claim);
-    preview_client_notify_doubted(worker->preview_client, deletion->unseen, &deletion->claim);
-}
-
 static void report_end(api_deletion_t *deletion, deletion_outcome_t outcome)
 {
     deletion->stage = OVER;
-    if (outcome == DELETION_DONE)
-        doubt_unseen(deletion);
-    report(deletion, &deletion->call, outcome);
-    report(deletion, &deletion->maybe, outcome == DELETION_REFUSED ? DELETION_REFUSED : DELETION_UNKNOWN);
+    deletion->call.op = DELETION_END;
+    deletion->call.outcome = outcome;
+    preview_client_notify_deletion(worker_of(deletion->ex->context)->preview_client, &deletion->call);
 }
 
 void api_deletion_answered(exchange_t *ex)
@@ -100,11 +79,7 @@ static const await_source_t source = {.name = "deletion", .leave = leave};
 void api_deletion_end(exchange_t *ex)
 {
     api_deletion_t *deletion = ex->api != NULL ? ex->api->deletion : NULL;
-    if (deletion == NULL)
-        return;
-    if (deletion->claim.count != 0)
-        doubts_release(shm_doubts(ex->context->shm), &deletion->claim);
-    if (deletion->stage == OVER)
+    if (deletion == NULL || deletion->stage == OVER)
         return;
     bool went_up = ex->api->attempts != 0 && (!ex->api->unwritten || ex->api->written_again);
     if (deletion->stage == NOTING || deletion->stage == NOTED)
@@ -113,8 +88,6 @@ void api_deletion_end(exchange_t *ex)
 }
 
 /* ---- the controller ---- */
-
-static void note(api_deletion_t *deletion, deletion_call_t *call, deletion_op_t op);
 
 static void on_noted(preview_request_t *controller_request, const preview_answer_t *answer)
 {
@@ -125,11 +98,8 @@ static void on_noted(preview_request_t *controller_request, const preview_answer
                              "The edge cannot delete boxes right now: nothing was deleted.", 5);
     } else if (answer->status != 200) {
         const char *code = str_dup(&ex->arena, str_make(answer->code, strlen(answer->code) + 1)).p;
-        if (deletion->maybe.count == 0)
-            deletion->stage = OVER; /* nothing was noted */
+        deletion->stage = OVER; /* nothing was noted */
         exchange_reply_error(ex, answer->status, code, answer->sentence, answer->status == 503 ? 1 : 0);
-    } else if (deletion->call.count != 0 && deletion->call.op != DELETION_BEGIN) {
-        note(deletion, &deletion->call, DELETION_BEGIN);
     } else {
         deletion->stage = NOTED;
         await_complete(ex);
@@ -144,102 +114,92 @@ static void on_settled(preview_request_t *controller_request, const preview_answ
     await_complete(deletion->ex);
 }
 
-static void fill(api_deletion_t *deletion, deletion_call_t *call, deletion_op_t op)
+static void request_record(api_deletion_t *deletion, deletion_op_t op,
+                           void (*answered)(preview_request_t *controller_request,
+                                            const preview_answer_t *answer))
 {
     exchange_t *ex = deletion->ex;
+    deletion_call_t *call = &deletion->call;
     call->op = op;
     memcpy(call->key_sha256, ex->api->key.sha256, sizeof(call->key_sha256));
     call->pid = (uint32_t)getpid();
     call->birth = worker_of(ex->context)->birth;
+    preview_client_request_deletion(worker_of(ex->context)->preview_client, &deletion->controller_request,
+                                    call, answered);
 }
 
-static void note(api_deletion_t *deletion, deletion_call_t *call, deletion_op_t op)
+/* The upstream has shown all boxes by their ids. */
+static void note(exchange_t *ex)
 {
-    fill(deletion, call, op);
-    preview_client_request_deletion(worker_of(deletion->ex->context)->preview_client,
-                                    &deletion->controller_request, call, on_noted);
-}
-
-void api_deletion_note(api_deletion_t *deletion)
-{
-    exchange_t *ex = deletion->ex;
-    deletion_call_t *call = &deletion->call, *maybe = &deletion->maybe;
-    if (!api_deletion_find_unseen(deletion)) {
-        deletion->stage = OVER;
-        exchange_reply_error(ex, 503, "deletions_full",
-                             "Too many deletions are in progress: try again later.", 1);
-        return;
-    }
+    api_deletion_t *deletion = ex->api->deletion;
     api_deletion_name_by_ids(deletion);
     deletion->stage = NOTING;
-    random_bytes(ex->context->random, (unsigned char *)&call->call, sizeof(call->call));
-    maybe->call = call->call + 1;
-    call->requested_at_ms = maybe->requested_at_ms = wall_ms(ex);
-    if (maybe->count != 0) {
-        note(deletion, maybe, DELETION_BEGIN);
-    } else if (call->count != 0) {
-        note(deletion, call, DELETION_BEGIN);
-    } else {
-        deletion->stage = NOTED; /* nothing to note; a success is still reported */
-        await_complete(ex);
-    }
+    random_bytes(ex->context->random, (unsigned char *)&deletion->call.call, sizeof(deletion->call.call));
+    deletion->call.requested_at_ms = wall_ms(ex);
+    request_record(deletion, DELETION_BEGIN, on_noted);
 }
 
 /* ---- the upstream ---- */
 
-bool api_deletion_is_no_box(int status)
+static void add_box(deletion_call_t *call, str_t id)
 {
-    return status == 400 || status == 404 || status == 405 || status == 410 || status == 422;
+    for (uint32_t i = 0; i < call->count; i++)
+        if (str_eq(str_from(call->ids[i]), id))
+            return;
+    assert(call->count < STORE_DELETIONS_AT_ONCE);
+    memcpy(call->ids[call->count], id.p, id.n);
+    call->ids[call->count++][id.n] = '\0';
 }
 
-/* Takes the box of a 200. False: the answer is unusable. */
-static bool take_box(api_deletion_t *deletion, target_t *target, str_t body)
+/* The id of the box that the answer shows, in the arena; empty: it shows none. */
+static str_t shown_id(exchange_t *ex, int status, str_t body)
 {
-    json_t *box = json_loadb(body.p != NULL ? body.p : "", body.n, JSON_DECODE_ANY, NULL);
+    json_t *box = status == 200 ? json_loadb(body.p != NULL ? body.p : "", body.n, 0, NULL) : NULL;
     const json_t *id = json_object_get(box, "id");
-    bool read = box != NULL;
-    if (json_is_string(id)) {
-        str_t text = str_make(json_string_value(id), json_string_length(id));
-        read = target->found = box_id_valid(text) && api_search_add_id(&deletion->call, text);
-        if (target->found)
-            memcpy(target->id, text.p, text.n + 1);
-    }
+    str_t text = str_make(json_string_value(id), json_string_length(id));
+    str_t copy = box_id_valid(text) ? str_dup(&ex->arena, text) : STR("");
     json_decref(box);
-    return read;
+    return copy;
 }
 
-void api_deletion_refuse(api_deletion_t *deletion, int status, str_t content_type, str_t body)
+static bool refuse(api_deletion_t *deletion, int status, const fields_t *fields, str_t body)
 {
     deletion->stage = OVER;
-    api_pass_on(deletion->ex, status >= 300 ? status : 0, content_type, body);
+    api_pass_on(deletion->ex, status >= 300 ? status : 0, fields, body);
+    return false;
 }
 
-static void keep_refusal(api_deletion_t *deletion, int status, const fields_t *fields, str_t body)
-{
-    arena_t *arena = &deletion->ex->arena;
-    if (deletion->no_box != 0)
-        return;
-    deletion->no_box = status;
-    deletion->content_type = str_dup(arena, fields_value(fields, FIELD_CONTENT_TYPE));
-    deletion->body = str_dup(arena, body);
-}
-
-/* False: the call cannot go on, and was answered. */
 static bool on_answer(exchange_t *ex, size_t index, int status, const fields_t *fields, str_t body)
 {
     api_deletion_t *deletion = ex->api->deletion;
-    bool good = false;
-    if (status == 200) {
-        good = take_box(deletion, &deletion->targets[index], body);
-    } else if (api_deletion_is_no_box(status)) {
-        keep_refusal(deletion, status, fields, body);
-        good = true;
-    } else if (status >= 300 && status < 400) { /* another spelling; a request with the right one follows */
-        good = index == 0 && deletion->count > 1;
+    str_t id = shown_id(ex, status, body);
+    if (id.n == 0)
+        return refuse(deletion, status, fields, body);
+    deletion->ids[index] = id;
+    return true;
+}
+
+/* An id may be the name of another box, by which the upstream would find that one. */
+static bool on_answer_by_id(exchange_t *ex, size_t index, int status, const fields_t *fields, str_t body)
+{
+    api_deletion_t *deletion = ex->api->deletion;
+    str_t path = api_box_path(ex, shown_id(ex, status, body));
+    return str_eq(path, deletion->by_id[index]) || refuse(deletion, status, fields, body);
+}
+
+static void on_shown(exchange_t *ex)
+{
+    api_deletion_t *deletion = ex->api->deletion;
+    for (size_t i = 0; i < deletion->count; i++) {
+        str_t path = api_box_path(ex, deletion->ids[i]);
+        add_box(&deletion->call, deletion->ids[i]);
+        if (!str_eq(path, deletion->paths[i]))
+            deletion->by_id[deletion->others++] = path;
     }
-    if (!good)
-        api_deletion_refuse(deletion, status, fields_value(fields, FIELD_CONTENT_TYPE), body);
-    return good;
+    if (deletion->others == 0)
+        note(ex);
+    else
+        api_query_each(&deletion->questions, ex, deletion->by_id, deletion->others, on_answer_by_id, note);
 }
 
 /* ---- which boxes ---- */
@@ -253,43 +213,34 @@ static step_result_t bad_request(exchange_t *ex, int status, const char *code, c
 static step_result_t query_all(api_deletion_t *deletion)
 {
     deletion->stage = QUERYING;
-    if (deletion->count == 0) {
-        deletion->stage = OVER;
-        return STEP_NEXT;
-    }
     await_begin(deletion->ex, &source);
-    api_query_each(&deletion->questions, deletion->ex, deletion->paths, deletion->count, on_answer,
-                   api_deletion_search);
+    api_query_each(&deletion->questions, deletion->ex, deletion->paths, deletion->count, on_answer, on_shown);
     return STEP_WAIT;
-}
-
-static void add_target(api_deletion_t *deletion, str_t path, str_t name)
-{
-    deletion->paths[deletion->count] = path;
-    deletion->targets[deletion->count++] = (target_t){.name = name};
 }
 
 static void make_room(api_deletion_t *deletion, size_t count)
 {
     arena_t *arena = &deletion->ex->arena;
-    deletion->paths = arena_alloc(arena, (count + 1) * sizeof(*deletion->paths));
-    deletion->targets = arena_alloc(arena, (count + 1) * sizeof(*deletion->targets));
+    deletion->paths = arena_alloc(arena, count * sizeof(*deletion->paths));
+    deletion->ids = arena_alloc(arena, count * sizeof(*deletion->ids));
+    deletion->by_id = arena_alloc(arena, count * sizeof(*deletion->by_id));
 }
 
-/* False: not a list of names. Skips names that no box can have. */
+/* False: not a list of names. */
 static bool take_names(api_deletion_t *deletion, const json_t *ids)
 {
-    exchange_t *ex = deletion->ex;
     size_t index;
     json_t *one;
+    if (json_array_size(ids) == 0)
+        return false;
     make_room(deletion, json_array_size(ids));
     json_array_foreach(ids, index, one)
     {
         str_t name = str_make(json_string_value(one), json_string_length(one));
-        if (!json_is_string(one) || name.n > NAME_MAX_BYTES)
+        /* A path cannot have the dots as a segment. */
+        if (name.n == 0 || name.n > NAME_MAX_BYTES || str_eq(name, STR(".")) || str_eq(name, STR("..")))
             return false;
-        if (name.n != 0 && !str_eq(name, STR(".")) && !str_eq(name, STR("..")))
-            add_target(deletion, api_box_path(ex, name), str_dup(&ex->arena, name));
+        deletion->paths[deletion->count++] = api_box_path(deletion->ex, name);
     }
     return true;
 }
@@ -298,16 +249,12 @@ static step_result_t read_names(api_deletion_t *deletion)
 {
     exchange_t *ex = deletion->ex;
     str_t body = buffer_str(&ex->held);
-    if (body.n == 0) {
-        deletion->stage = OVER; /* it has no names */
-        return STEP_NEXT;
-    }
     json_t *object = json_loadb(body.p != NULL ? body.p : "", body.n, JSON_REJECT_DUPLICATES, NULL);
     const json_t *ids = json_object_get(object, "ids");
     step_result_t result = STEP_DONE;
     if (json_array_size(ids) > STORE_DELETIONS_AT_ONCE)
         (void)bad_request(ex, 413, "too_many_boxes", "One call can delete at most 100 boxes.");
-    else if (!json_is_array(ids) || json_object_size(object) != 1 || !take_names(deletion, ids))
+    else if (json_object_size(object) != 1 || !take_names(deletion, ids))
         (void)bad_request(ex, 400, "bad_body",
                           "The body must be a JSON object such as {\"ids\": [\"box-1\", \"box-2\"]}.");
     else
@@ -339,18 +286,15 @@ static api_deletion_t *make(exchange_t *ex)
     return deletion;
 }
 
-/* Asks by the raw path, which the upstream reads the same way in the call, and as a lenient server would. */
-static step_result_t begin_one(exchange_t *ex, const api_boxes_t *boxes)
+/* Asks by the raw path, which the upstream reads as it would read it in the call. */
+static step_result_t begin_one(exchange_t *ex, str_t path)
 {
-    if (str_eq(boxes->path, STR("/v2/box/snapshots")))
+    if (str_eq(path, STR("/v2/box/snapshots")))
         return STEP_NEXT; /* all snapshots: a route of its own */
     api_deletion_t *deletion = make(ex);
-    deletion->path = boxes->path;
-    str_t canonical = boxes->name.n != 0 ? api_box_path(ex, boxes->name) : boxes->path;
-    make_room(deletion, 2);
-    add_target(deletion, boxes->path, boxes->name);
-    if (!str_eq(canonical, boxes->path))
-        add_target(deletion, canonical, boxes->name);
+    deletion->path = path;
+    make_room(deletion, 1);
+    deletion->paths[deletion->count++] = path;
     return read_body(deletion);
 }
 
@@ -367,7 +311,7 @@ static step_result_t begin(exchange_t *ex)
     case API_BOXES_NONE:
         return STEP_NEXT;
     case API_BOXES_ONE:
-        return begin_one(ex, &boxes);
+        return begin_one(ex, boxes.path);
     case API_BOXES_MANY:
         if (!has_query(ex, &boxes))
             return read_body(make(ex));
@@ -434,9 +378,7 @@ static void on_state_known(exchange_t *ex)
         return;
     }
     deletion->stage = SETTLING;
-    fill(deletion, &deletion->call, DELETION_SETTLE);
-    preview_client_request_deletion(worker_of(ex->context)->preview_client, &deletion->controller_request,
-                                    &deletion->call, on_settled);
+    request_record(deletion, DELETION_SETTLE, on_settled);
 }
 
 static step_result_t settle(exchange_t *ex)
@@ -454,10 +396,9 @@ static step_result_t settle(exchange_t *ex)
     deletion->stage = QUERYING;
     deletion->call.requested_at_ms = earlier.requested_at_ms;
     deletion->living = wall_ms(ex) > earlier.closed_at_ms + DELETION_LIVING_MS;
-    bool added = api_search_add_id(&deletion->call, path.id);
-    assert(added);
+    add_box(&deletion->call, path.id);
     make_room(deletion, 1);
-    add_target(deletion, api_box_path(ex, path.id), path.id);
+    deletion->paths[deletion->count++] = api_box_path(ex, path.id);
     await_begin(ex, &source);
     api_query_each(&deletion->questions, ex, deletion->paths, 1, on_state, on_state_known);
     return STEP_WAIT;

@@ -38,7 +38,8 @@ struct api_preview {
     bool bearer, basic;
     uint64_t deletions; /* of the store, before the request for the box */
     int status;         /* of the upstream's refusal; 0: no usable answer */
-    str_t content_type, body;
+    fields_t fields;
+    str_t body;
     subrequest_t *request;
     preview_request_t controller_request;
 };
@@ -191,7 +192,7 @@ static void on_resumed(exchange_t *ex, void *arg, int status, const fields_t *fi
         return;
     }
     local_wait_end(ex);
-    api_pass_on(ex, status, fields_value(fields, FIELD_CONTENT_TYPE), body);
+    api_pass_on(ex, status, fields, body);
 }
 
 /* Everything is known: resumes a paused box, then asks the controller. */
@@ -257,7 +258,7 @@ static void go_on(api_preview_t *preview)
 {
     exchange_t *ex = preview->ex;
     if (preview->stage == REFUSED)
-        api_pass_on(ex, preview->status, preview->content_type, preview->body);
+        api_pass_on(ex, preview->status, &preview->fields, preview->body);
     else if (preview->path.route == API_ROUTE_PREVIEW)
         change(preview);
     else if (str_eq(ex->request.method, STR("POST")))
@@ -294,7 +295,7 @@ static void on_box(exchange_t *ex, void *arg, int status, const fields_t *fields
     } else {
         preview->stage = REFUSED;
         preview->status = status >= 300 ? status : 0; /* the caller would take a 2xx for the edge's answer */
-        preview->content_type = fields_value(fields, FIELD_CONTENT_TYPE);
+        preview->fields = *fields;
         preview->body = body;
     }
     json_decref(box);

@@ -102,15 +102,25 @@ str_t api_box_path(exchange_t *ex, str_t name)
     return str_make(out, n);
 }
 
-void api_pass_on(exchange_t *ex, int status, str_t content_type, str_t body)
+static bool is_passed_on(const field_t *field)
 {
-    fields_t fields = {0};
+    return field->id == FIELD_LOCATION ||
+           (field->id == FIELD_OTHER &&
+            (str_ieq(field->name, STR("retry-after")) || str_ieq(field->name, STR("www-authenticate"))));
+}
+
+void api_pass_on(exchange_t *ex, int status, const fields_t *fields, str_t body)
+{
+    fields_t passed = {0};
     if (status == 0) {
         exchange_reply_error(ex, 502, "bad_response", "The API's answer about this box cannot be used.", 0);
         return;
     }
     ex->local_code = "upstream_refused";
-    exchange_add_own_fields(ex, &fields);
-    exchange_reply(ex, status, content_type, &fields,
+    for (uint32_t i = 0; i < fields->count; i++)
+        if (is_passed_on(&fields->at[i]))
+            fields_add(&ex->arena, &passed, fields->at[i].id, fields->at[i].name, fields->at[i].value);
+    exchange_add_own_fields(ex, &passed);
+    exchange_reply(ex, status, fields_value(fields, FIELD_CONTENT_TYPE), &passed,
                    status == 204 || status == 304 ? str_make(NULL, 0) : body);
 }

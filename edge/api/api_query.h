@@ -40,8 +40,8 @@ void api_query_stop(api_questions_t *questions);
 
 /* The path of a box by id or name, with the segment encoded. In ex->arena. */
 str_t api_box_path(exchange_t *ex, str_t name);
-/* Gives the upstream's answer to the caller; `status` 0: no usable answer (502). The slices live as long as
- * the arena. */
-void api_pass_on(exchange_t *ex, int status, str_t content_type, str_t body);
+/* Gives the upstream's answer to the caller, with the fields that clients act on; `status` 0: no usable
+ * answer (502). The slices live as long as the arena. */
+void api_pass_on(exchange_t *ex, int status, const fields_t *fields, str_t body);
 
 #endif

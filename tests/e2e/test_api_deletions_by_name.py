@@ -1,5 +1,5 @@
-"""The API host: an API that deletes boxes by names by which it finds none. Their previews are not found all the same:
-the edge looks for the names among the caller's boxes, and where they are not shown each of these may be meant."""
+"""The API host: calls that delete boxes go up only with ids that the API's GET has shown to the same key, and whose
+deletion is recorded. The API of these tests executes whatever reaches it."""
 
 import contextlib
 import json
@@ -9,212 +9,46 @@ import threading
 
 import pytest
 
-from api_world import API, api_config, call
-from control_plane import BoxAddresses, UnixConnection
+from api_world import API, api_config, call, error
 from harness import PATIENCE, Edge, HttpOrigin, local_box
-from test_api_deletions import IDS, Api, delete, eventually, many, previews, status
-from test_api_deletions_plane import Fleet
-from wire import WireError
+from test_api_deletions import ABSENT, IDS, Api, delete, eventually, many, previews, status
 
-NAME = "name-of-box"
-# How an API tells that its list is a part, or does not: members beside it, fields of the answer.
-PARTS = {"cut": ({}, ()), "cursor": ({"next_cursor": "2"}, ()), "total": ({"total": 9}, ()), "pages": ({"page": 1, "pages": 2}, ()),
-         "offset": ({"count": 2, "offset": 0, "limit": 2}, ()), "link": ({}, ('Link: </v2/box?page=2>; rel="next"',)),
-         "count": ({}, ("X-Total-Count: 9",))}
+HIDDEN, LATE, KEY = "box_3", "late-name", "k-test"
 
 
-class ShyApi(Api):
-    """`GET` finds boxes by id alone, `DELETE` by id or name. `names`: boxes show theirs. `lists`: "whole" (an
-    array, which may as well be cut), "object" (it says that it is whole), one of PARTS (the list ends before the box), or
-    "none". `unseen`: ids that only DELETE takes.
-    `forgiving`: a deletion of nothing succeeds."""
+class TrustingApi(Api):
+    """Its `DELETE` also takes a box that `GET` does not show, and a name that a box gets only then. `shows`: what
+    `GET` finds by a name, where that is not what `DELETE` finds."""
 
-    def __init__(self, names=True, lists="none", unseen=(), forgiving=False):
-        self.names, self.lists, self.unseen, self.forgiving = names, lists, unseen, forgiving
-        super().__init__()
+    shows = {}
+    names_first = False
 
     def find(self, name, method):
-        if method == "GET":
-            return self.boxes.get(name) if name not in self.unseen else None
-        found = super().find(name, method)
-        return found or ({"id": "nobody"} if self.forgiving else None)
-
-    def show(self, box):
-        return {key: value for key, value in box.items() if self.names or key != "name"}
-
-    def list(self):
-        shown = [self.show(box) for box in self.boxes.values() if box["id"] not in self.unseen]
-        if self.lists in PARTS:
-            part = [box for box in shown if box["id"] != "box"]
-            more, self.list_fields = PARTS[self.lists]
-            return {"boxes": part, **more} if more else part
-        return {"whole": shown, "object": {"boxes": shown, "next": None}, "none": {}}[self.lists]
+        if method == "GET" and (name in (HIDDEN, LATE) or name in self.shows):
+            return self.boxes.get(self.shows.get(name))
+        if name == LATE:
+            return self.boxes["two"]
+        keys = ("name", "id") if self.names_first else ("id", "name")
+        return next((b for key in keys for b in self.boxes.values() if b[key] == name), None)
 
 
-@pytest.fixture(name="make")
-def _make(tmp_path):
-    """make(**of ShyApi) -> world, as of test_api_deletions."""
-    made = []
-
-    def make(**how):
-        app, api = HttpOrigin(), ShyApi(**how)
-        edge = Edge(tmp_path, workers=2, config=api_config([api.port]), boxes=[local_box(i, app) for i in IDS])
-        made.extend((edge, api, app))
+@pytest.fixture(name="world")
+def _world(tmp_path):
+    with HttpOrigin() as app, TrustingApi() as api, Edge(tmp_path, workers=2, config=api_config([api.port]),
+                                                         boxes=[local_box(i, app) for i in IDS]) as edge:
         for box in IDS:
             edge.create_preview(app.port, box)
         api.app_port = app.port
-        return api, edge
-
-    yield make
-    for part in made:
-        part.close()
+        yield api, edge
 
 
-class Held:
-    """A deletion that the API holds: `within` sees what is served meanwhile."""
-
-    def __init__(self, world, path, body=b"", **options):
-        self.api, self.answers = world[0], []
-        self.api.hold = threading.Event()
-        self.api.deleting.clear()
-        self.call = lambda: delete(world, path, body, **options)
-        self.asker = threading.Thread(target=self._ask)
-
-    def _ask(self):
-        with contextlib.suppress(WireError):  # its worker was killed
-            self.answers.append(self.call())
-
-    def __enter__(self):
-        self.asker.start()
-        assert self.api.deleting.wait(PATIENCE)
-        return self
-
-    def __exit__(self, *_):
-        self.api.hold.set()
-        self.asker.join()
-
-    @property
-    def status(self):
-        return self.answers[0].status
+def deletions(api):
+    return [r for r in api.requests if r.method.upper() == "DELETE"]
 
 
-WAYS = {
-    "one": (f"/v2/box/{NAME}", b""),
-    "one-encoded": ("/v2/box/n%61me-of-box", b""),
-    "many": ("/v2/box", many(NAME)),
-    "many-beside-an-id": ("/v2/box", many("box_3", NAME)),
-}
-
-
-@pytest.mark.parametrize("lists", ["whole", "object", *PARTS, "none"])
-@pytest.mark.parametrize("way", WAYS)
-def test_a_box_that_shows_the_name_is_meant(make, way, lists):
-    api, edge = world = make(lists=lists)
-    stay = ["two"] if way == "many-beside-an-id" else ["box_3", "two"]
-    with Held(world, *WAYS[way]) as held:
-        assert {status(world) for _ in range(8)} == {404}
-        assert {status(world, box) for box in stay} == {200}
-    assert held.status == 200
-    assert status(world) == 404 and {status(world, box) for box in stay} == {200}
-    edge.wait_until(lambda: previews(edge) == stay, what="the previews to go")
-    assert "box" not in api.boxes
-
-
-@pytest.mark.parametrize("lists", ["whole", "none"])
-def test_a_refused_deletion_by_name_brings_it_back(make, lists):
-    api, edge = world = make(lists=lists)
-    api.statuses["DELETE"] = "409 Conflict"
-    assert delete(world, f"/v2/box/{NAME}").status == 409
-    eventually(world, "box", 200)
-    assert previews(edge) == sorted(IDS)
-
-
-@pytest.mark.parametrize("forgiving", [False, True])
-def test_a_name_that_is_nobodys_hides_nothing(make, forgiving):
-    """As when a client deletes twice: what the boxes show is no such name."""
-    _, edge = world = make(lists="whole", forgiving=forgiving)
-    with Held(world, "/v2/box/gone-before") as held:
-        assert {status(world, box) for box in IDS for _ in range(4)} == {200}
-    assert held.status == (200 if forgiving else 404)
-    assert {status(world, box) for box in IDS for _ in range(4)} == {200}
-    assert previews(edge) == sorted(IDS)
-
-
-def test_where_no_name_is_shown_each_box_may_be_meant(make):
-    """Nobody but the API knows of these boxes: they are found again when it has been asked for them."""
-    api, edge = world = make(names=False)
-    with Held(world, f"/v2/box/{NAME}") as held:
-        assert {status(world, box) for box in IDS for _ in range(4)} == {404}
-    assert held.status == 200
-    assert {status(world, box) for box in IDS for _ in range(4)} == {404}
-    edge.wait_until(lambda: call(edge, "/v2/box/two").status == 200 and status(world, "two") == 200,
-                    what="the preview to be back")
-    edge.wait_until(lambda: call(edge, "/v2/box/box").status == 404 and previews(edge) == ["box_3", "two"],
-                    what="the previews to go")
-    assert (status(world), status(world, "box_3")) == (404, 404)
-    assert [r.target for r in api.requests if r.method == "DELETE"] == [f"/v2/box/{NAME}"]
-
-
-def test_where_no_name_is_shown_a_refusal_brings_them_back(make):
-    _, edge = world = make(names=False)
-    with Held(world, "/v2/box/nobodys") as held:
-        pass
-    assert held.status == 404
-    for box in IDS:
-        eventually(world, box, 200)
-    assert previews(edge) == sorted(IDS)
-
-
-def test_boxes_that_the_caller_does_not_see_are_not_touched(make):
-    """Also where neither names nor a list are shown."""
-    api, edge = world = make(names=False, unseen=("two",), forgiving=True)
-    with Held(world, "/v2/box/two") as held:
-        assert status(world, "two") == 200
-    assert held.status == 200 and status(world, "two") == 200
-    assert "two" in previews(edge) and "two" not in api.boxes
-
-
-def test_more_boxes_than_can_be_asked_for(make):
-    """The call does not go up: its caller gets what the API says of the name."""
-    api, edge = world = make(names=False)
-    for number in range(100):
-        connection = UnixConnection(edge.admin_socket)
-        body = json.dumps({"box": f"many-{number}", "port": 3000})
-        connection.request("POST", "/v1/previews", body, {"Content-Type": "application/json"})
-        assert connection.getresponse().status == 201
-        connection.close()
-    assert delete(world, f"/v2/box/{NAME}").status == 404
-    assert status(world) == 200 and "box" in api.boxes
-    api.lists = "whole"  # which may be cut: a box of another page may have the name, too
-    assert delete(world, f"/v2/box/{NAME}").status == 404
-    assert status(world) == 200 and "box" in api.boxes
-    api.lists = "object"  # only those of the caller count
-    assert delete(world, f"/v2/box/{NAME}").status == 200
-    assert status(world) == 404
-
-
-@pytest.mark.parametrize("refusal", ["403 Forbidden", "503 Service Unavailable"])
-def test_an_api_that_does_not_show_the_boxes_gets_no_such_call(make, refusal):
-    api, edge = world = make()
-    find = api.find
-    api.find = lambda name, method: find(name, method) if name != "two" else api.statuses.update(GET=refusal)
-    assert delete(world, f"/v2/box/{NAME}").status == int(refusal[:3])
-    api.statuses.clear()
-    assert {status(world, box) for box in IDS} == {200}
-    assert not [r for r in api.requests if r.method == "DELETE"] and previews(edge) == sorted(IDS)
-
-
-@pytest.mark.parametrize("lists", ["cut", "link"])
-def test_a_name_that_two_boxes_have_of_which_a_list_shows_one(make, lists):
-    """The API deletes the one that it does not list."""
-    api, edge = world = make(lists=lists)
-    api.boxes["two"]["name"] = NAME
-    with Held(world, f"/v2/box/{NAME}") as held:
-        assert {status(world, box) for box in ("box", "two") for _ in range(4)} == {404}
-        assert status(world, "box_3") == 200
-    assert held.status == 200 and "box" not in api.boxes
-    assert {status(world) for _ in range(8)} == {404}
-    assert "box" not in previews(edge)
+def named(request):
+    """The path of a call that went up, and the ids in it."""
+    return (request.target, json.loads(request.body)["ids"]) if request.body else (request.target, None)
 
 
 def die(edge, role):
@@ -227,116 +61,162 @@ def die(edge, role):
                     what=f"another {role}")
 
 
-@pytest.mark.parametrize("way", ["client-left", "worker-died", "controller-died"])
-def test_a_box_behind_a_cut_list_is_not_found_whatever_ends_the_call(make, way):
-    api, edge = world = make(lists="cut")
+# ---- every call, with every end
+
+# path, body -> the boxes, what goes up
+SEEN = {
+    "one-id": ("/v2/box/box", b"", ["box"], ("/v2/box/box", None)),
+    "one-name": ("/v2/box/name-of-box", b"", ["box"], ("/v2/box/box", None)),
+    "one-spelling": ("//v2/BOX/n%61me-of-box/;x?force=1", b"", ["box"], ("/v2/box/box?force=1", None)),
+    "many-id": ("/v2/box", many("box"), ["box"], ("/v2/box", ["box"])),
+    "many-name": ("/v2/box", many("name-of-box"), ["box"], ("/v2/box", ["box"])),
+    "many-spelling": ("/v2//b%6fx/", b' {"ids": ["name-of-\\u0062ox", "box"]}', ["box"], ("/v2//b%6fx/", ["box"])),
+    "many-mixed": ("/v2/box", many("two", "name-of-box", "name-of-two"), ["two", "box"], ("/v2/box", ["two", "box"])),
+}
+UNSEEN = {
+    "one-id": (f"/v2/box/{HIDDEN}", b""),
+    "one-name": (f"/v2/box/{LATE}", b""),
+    "one-spelling": (f"/v2/./box/{LATE[:-1]}%65", b""),
+    "many-id": ("/v2/box", many(HIDDEN)),
+    "many-name": ("/v2/box", many(LATE)),
+    "many-spelling": ("/V2/box/", many(LATE)),
+    "many-mixed-id": ("/v2/box", many("two", HIDDEN)),
+    "many-mixed-name": ("/v2/box", many("name-of-box", LATE)),
+}
+STATUSES = {"2xx": "200 OK", "4xx": "409 Conflict", "5xx": "500 Internal Server Error"}
+ENDS = [*STATUSES, "client-left", "worker-died"]
+
+
+def request_of(path, body):
+    return (f"DELETE {path} HTTP/1.1\r\nHost: {API}\r\nX-Box-Api-Key: {KEY}\r\nContent-Length: {len(body)}\r\n\r\n"
+            .encode() + body)
+
+
+@contextlib.contextmanager
+def asked(world, path, body, reached):
+    """A call that has got as far as `reached`; yields a function that reads its answer."""
+    with world[1].connect("plain", API) as client:
+        client.send(request_of(path, body))
+        assert reached.wait(PATIENCE)
+        yield lambda: client.read_message(PATIENCE, "DELETE")
+
+
+def check_held(world, boxes):
+    """Every worker hides the boxes, and those alone."""
+    for box in IDS:
+        assert {status(world, box) for _ in range(8)} == {404 if box in boxes else 200}, box
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("way", SEEN)
+def test_a_call_goes_up_with_recorded_ids(world, way, end):
+    api, edge = world
+    path, body, boxes, expected = SEEN[way]
     api.hold = threading.Event()
-    with edge.connect("plain", API) as client:
-        client.send(f"DELETE /v2/box/{NAME} HTTP/1.1\r\nHost: {API}\r\nX-Box-Api-Key: k-test\r\n\r\n".encode())
-        assert api.deleting.wait(PATIENCE)
-        assert {status(world) for _ in range(8)} == {404}
-        if way != "client-left":
-            die(edge, way.split("-", maxsplit=1)[0])
-            assert {status(world) for _ in range(8)} == {404}
+    api.statuses["DELETE"] = STATUSES.get(end, "200 OK")
+    with asked(world, path, body, api.deleting) as read:
+        check_held(world, boxes)
+        if end == "worker-died":
+            die(edge, "worker")
+        if end in STATUSES:
+            api.hold.set()
+            assert read().status == int(STATUSES[end][:3])
+    if end == "4xx":
+        for box in IDS:
+            eventually(world, box, 200)
+        assert previews(edge) == sorted(IDS)
+    else:
+        check_held(world, boxes)
     api.hold.set()
-    edge.wait_until(lambda: "box" not in api.boxes, what="the deletion")
-    assert {status(world) for _ in range(8)} == {404}
-    edge.wait_until(lambda: call(edge, "/v2/box/box").status == 404 and previews(edge) == ["box_3", "two"],
-                    what="the previews to go")
-    assert {status(world) for _ in range(8)} == {404}
+    assert [named(r) for r in deletions(api)] == [expected]
+    if end in ("5xx", "client-left", "worker-died"):
+        edge.wait_until(lambda: end == "5xx" or not set(boxes) & set(api.boxes), what="the deletion")
+        for box in boxes:
+            api.boxes.pop(box, None)
+            edge.wait_until(lambda b=box: call(edge, f"/v2/box/{b}").status == 404 and b not in previews(edge),
+                            what="the previews to go")
+    if end != "4xx":
+        edge.wait_until(lambda: previews(edge) == sorted(set(IDS) - set(boxes)), what="the previews to go")
+        check_held(world, boxes)
 
 
-# ---- boxes of a control plane, which is asked about each that may be meant
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("way", UNSEEN)
+def test_a_call_that_names_an_unseen_box_does_not_go_up(world, way, end):
+    """Its caller gets the API's own answer to the question. A client that leaves and a worker that dies do so while
+    the API is asked."""
+    api, edge = world
+    path, body = UNSEEN[way]
+    api.statuses["DELETE"] = STATUSES.get(end, "200 OK")
+    if end in STATUSES:
+        refused = delete(world, path, body)
+        assert (refused.status, json.loads(refused.body)) == (404, {"error": ABSENT})
+    else:
+        api.held_key = KEY
+        with asked(world, path, body, api.asked):
+            if end == "worker-died":
+                die(edge, "worker")
+        api.release.set()
+    check_held(world, [])
+    assert not deletions(api) and previews(edge) == sorted(IDS) and sorted(api.boxes) == sorted(IDS)
 
 
-@pytest.fixture(name="fleet")
-def _fleet(tmp_path):
-    with BoxAddresses(2) as addresses:
-        made = Fleet(tmp_path, addresses, ShyApi(names=False))
-        try:
-            made.place("box", "a")
-            made.place("two", "b")
-            assert (made.get(), made.get("two")) == ("a", "b")
-            yield made
-        finally:
-            made.close()
+# ---- names of several boxes
+
+@pytest.mark.parametrize("path, body", [("/v2/box/twin", b""), ("/v2/box", many("twin", "two"))], ids=["one", "many"])
+def test_a_name_for_which_get_and_delete_find_different_boxes(world, path, body):
+    """The one that `GET` shows is meant."""
+    api, edge = world
+    api.boxes["box"]["name"] = api.boxes["two"]["name"] = "twin"
+    api.shows = {"twin": "two"}
+    assert delete(world, path, body).status == 200
+    assert "two" not in api.boxes and "box" in api.boxes
+    assert (status(world, "two"), status(world)) == (404, 200)
+    edge.wait_until(lambda: "two" not in previews(edge) and "box" in previews(edge), what="the previews to go")
 
 
-def end_held(fleet, way):
-    """A deletion by name that ends so, after the API has carried it out and the control plane has taken the box away."""
-    fleet.api.hold = threading.Event()
-    with fleet.edge.connect("plain", API) as client:
-        client.send(f"DELETE /v2/box/{NAME} HTTP/1.1\r\nHost: {API}\r\nX-Box-Api-Key: k-test\r\n\r\n".encode())
-        assert fleet.api.deleting.wait(PATIENCE)
-        assert {fleet.get(box) for box in ("box", "two") for _ in range(4)} == {404}
-        fleet.plane.remove_box("box")
-        if way in ("worker", "controller"):
-            die(fleet.edge, way)
-        if way in ("answered", "controller"):
-            fleet.api.hold.set()
-            assert client.read_message(PATIENCE, "DELETE").status == 200
-    assert {fleet.get() for _ in range(4)} == {404}
-    fleet.api.hold.set()
+@pytest.mark.parametrize("path, body", [("/v2/box/two", b""), ("/v2/box", many("two"))], ids=["one", "many"])
+@pytest.mark.parametrize("names_first", [True, False], ids=["names-first", "ids-first"])
+def test_an_id_that_is_the_name_of_another_box(world, names_first, path, body):
+    """An API that finds boxes by name first means the other one."""
+    api, edge = world
+    api.names_first, api.boxes["box"]["name"] = names_first, "two"
+    gone, stays = ("box", "two") if names_first else ("two", "box")
+    assert delete(world, path, body).status == 200
+    assert gone not in api.boxes and stays in api.boxes
+    assert (status(world, gone), status(world, stays)) == (404, 200)
+    edge.wait_until(lambda: previews(edge) == sorted({"box_3", stays}), what="the previews to go")
 
 
-@pytest.mark.parametrize("way", ["answered", "client-left", "worker", "controller"])
-def test_boxes_that_may_be_meant_are_not_used_until_the_control_plane_has_spoken(fleet, way):
-    """From before the call goes up: not in the moment between the API's deletion and the end of the call, either."""
-    seen = len(fleet.apps["a"].requests)
-    end_held(fleet, way)
-    fleet.edge.wait_until(lambda: fleet.get("two") == "b", what="the control plane's word about the other")
-    fleet.edge.wait_until(lambda: fleet.get() == 404 and previews(fleet.edge) == ["two"],  # it knows no box_3 either
-                          what="the previews to go")
-    assert len(fleet.apps["a"].requests) == seen
+@pytest.mark.parametrize("path, body", [("/v2/box/a-name", b""), ("/v2/box", many("box", "a-name"))], ids=["one", "many"])
+def test_a_box_that_its_own_id_does_not_find(world, path, body):
+    """Its id is the name of another: by either the API would delete that one."""
+    api, edge = world
+    api.names_first, api.boxes["two"]["name"], api.boxes["box_3"]["name"] = True, "a-name", "two"
+    refused = delete(world, path, body)
+    assert (refused.status, error(refused)) == (502, "bad_response")
+    check_held(world, [])
+    assert not deletions(api) and previews(edge) == sorted(IDS)
 
 
-def test_without_the_control_planes_word_they_stay_hidden(fleet):
-    fleet.plane.misbehave("get", 503)
-    with Held((fleet.api, fleet.edge), f"/v2/box/{NAME}") as held:
-        pass
-    assert held.status == 200
-    fleet.plane.wait_calls("get", 1, "two")
-    assert {fleet.get(box) for box in ("box", "two") for _ in range(4)} == {404}
-    fleet.plane.misbehave("get", None)
-    fleet.edge.wait_until(lambda: fleet.get("two") == "b", what="the control plane's word")
+@pytest.mark.parametrize("path, body", [("/v2/box/name-of-two", b""), ("/v2/box", many("box", "name-of-two"))],
+                         ids=["one", "many"])
+def test_a_box_that_is_gone_once_it_is_asked_for_by_id(world, path, body):
+    api, _ = world
+    api.shows = {"two": None}
+    refused = delete(world, path, body)
+    assert (refused.status, json.loads(refused.body)) == (404, {"error": ABSENT})
+    check_held(world, [])
+    assert not deletions(api)
 
 
-def test_a_refused_call_brings_them_back_and_each_is_asked_about_first(fleet):
-    fleet.api.statuses["DELETE"] = "404 Not Found"
-    before = fleet.plane.count("resume", "two")
-    assert call(fleet.edge, f"/v2/box/{NAME}", method="DELETE").status == 404
-    fleet.edge.wait_until(lambda: fleet.get("two") == "b", what="the preview to be back")
-    assert fleet.plane.count("resume", "two") == before + 1
-
-
-@pytest.mark.parametrize("way", ["at-once", "controller-stops", "controller-dies", "worker-dies"])
-def test_a_box_that_cannot_be_asked_for_by_its_id(fleet, way):
-    """The API deletes it all the same, and says so: no request goes to its address from the first byte of that on, as
-    long as the controller does not hear of it."""
-    fleet.api.unseen = ("box",)
-    seen = len(fleet.apps["a"].requests)
-    controller = fleet.edge.pids("controller")[0]
-    fleet.edge.expect_deaths = True
-    with Held((fleet.api, fleet.edge), "/v2/box/box") as held:
-        fleet.plane.remove_box("box")
-        if way != "at-once":
-            os.kill(controller, signal.SIGSTOP)
-    assert held.status == 200
-    answers = {fleet.get() for _ in range(8)}
-    assert answers == {503} if way != "at-once" else answers <= {404, 503}
-    if way == "worker-dies":
-        die(fleet.edge, "worker")
-        assert {fleet.get() for _ in range(8)} == {503}
-    if way != "at-once":
-        os.kill(controller, signal.SIGKILL if way == "controller-dies" else signal.SIGCONT)
-    fleet.edge.wait_until(lambda: fleet.get() == 404, what="the question about it")
-    fleet.edge.wait_until(lambda: fleet.get("two") == "b", what="the question about the other")
-    assert {fleet.get() for _ in range(4)} == {404} and len(fleet.apps["a"].requests) == seen
-
-
-def test_a_stranger_makes_no_doubt_by_a_refused_call(fleet):
-    fleet.api.unseen = ("box",)
-    fleet.api.statuses["DELETE"] = "404 Not Found"
-    before = fleet.plane.count(box="box")
-    assert call(fleet.edge, "/v2/box/box", method="DELETE").status == 404
-    assert {fleet.get() for _ in range(4)} == {"a"} and fleet.plane.count(box="box") == before
+def test_as_many_names_as_a_call_may_have(world):
+    """Each costs the API two questions."""
+    api, _ = world
+    ids = [f"many-{number}" for number in range(100)]
+    api.boxes.update({box: {"id": box, "name": f"name-of-{box}", "status": "idle"} for box in ids})
+    assert delete(world, "/v2/box", many(*(f"name-of-{box}" for box in ids))).status == 200
+    assert [named(r) for r in deletions(api)] == [("/v2/box", ids)]
+    assert len([r for r in api.requests if r.method == "GET"]) == 200
+    check_held(world, [])
+    assert sorted(api.boxes) == sorted(IDS)

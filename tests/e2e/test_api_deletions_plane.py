@@ -237,3 +237,20 @@ def test_an_answer_to_a_question_from_before_a_doubt_does_not_end_it(fleet, doub
     eventually_asks.join()
     assert answers == [404]
     assert {fleet.get() for _ in range(4)} == {404} and len(fleet.apps["a"].requests) == seen
+
+
+@pytest.mark.parametrize("path, body", [("/v2/box/box", b""), ("/v2/box", b'{"ids": ["two", "box"]}')], ids=["one", "many"])
+@pytest.mark.parametrize("line", ["200 OK", "404 Not Found", "500 Internal Server Error"])
+def test_a_call_that_names_a_box_of_others_makes_no_doubt_about_it(fleet, line, path, body):
+    """The API's `GET` does not show the box to the caller. The control plane is not asked."""
+    fleet.place("box", "a")
+    fleet.place("two", "b")
+    assert (fleet.get(), fleet.get("two")) == ("a", "b")
+    find, fleet.api.statuses["DELETE"] = fleet.api.find, line
+    fleet.api.find = lambda name, method: None if method == "GET" and name == "box" else find(name, method)
+    before = fleet.plane.count(box="box")
+    for _ in range(4):
+        assert call(fleet.edge, path, method="DELETE", body=body).status == 404
+        assert (fleet.get(), fleet.get("two")) == ("a", "b")
+    assert fleet.plane.count(box="box") == before and previews(fleet.edge) == sorted(IDS)
+    assert not [r for r in fleet.api.requests if r.method == "DELETE"]
