@@ -42,7 +42,7 @@ struct context {
     backlogs_t *backlogs;      /* stalled connections; NULL: not counted (the demo app, tests) */
     uint64_t relief_ms;        /* when relief.h last looked */
     bool relieving;            /* relief.h is ending exchanges */
-    bool leaving; /* it drains soon */
+    bool leaving;              /* it drains soon */
     bool draining;
     uint64_t tunnels_until_ms; /* draining: tunnels live on until then (loop_now); 0: for timeouts.drain */
 

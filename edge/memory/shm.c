@@ -51,11 +51,6 @@ store_health_t *shm_store_health(shm_t *shm)
     return &shm->segment->store_health;
 }
 
-doubts_t *shm_doubts(shm_t *shm)
-{
-    return &shm->segment->doubts;
-}
-
 static worker_slot_t *slot(shm_t *shm, unsigned index)
 {
     assert(index < SHM_WORKERS_MAX);
@@ -110,7 +105,6 @@ void shm_worker_wipe(shm_t *shm, unsigned index)
             atomic_store(&dead->shares.cell[i], 0);
     limit_worker_wipe(shm->limit, index);
     balance_worker_wipe(shm->balance, index);
-    doubts_wipe(&shm->segment->doubts, index);
 }
 
 /* ---- client counts ---- */

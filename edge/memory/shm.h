@@ -19,7 +19,6 @@
 
 #include "balance.h"
 #include "counters.h"
-#include "doubts.h"
 #include "limit.h"
 #include "lockout.h"
 #include "store_health.h"
@@ -94,8 +93,6 @@ void shm_epoch_bump(shm_t *shm);
 shm_wakes_t *shm_wakes(shm_t *shm);
 /* Pages that have woken their boxes without a person. Owners: all workers. */
 tabs_t *shm_tabs(shm_t *shm);
-/* Boxes whose deletion the controller does not know yet. */
-doubts_t *shm_doubts(shm_t *shm);
 /* Damage of the store. */
 store_health_t *shm_store_health(shm_t *shm);
 

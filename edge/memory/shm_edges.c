@@ -58,7 +58,6 @@ static uint64_t layout(void)
                               sizeof(segment_t),
                               offsetof(segment_t, workers),
                               offsetof(segment_t, tabs),
-                              offsetof(segment_t, doubts),
                               sizeof(worker_slot_t),
                               sizeof(edge_slot_t),
                               limit_offset(),

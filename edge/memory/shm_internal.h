@@ -60,7 +60,6 @@ typedef struct segment {
     _Atomic uint64_t keys[KEY_WORDS];
     worker_slot_t workers[SHM_WORKERS_MAX];
     alignas(4096) tabs_t tabs;
-    alignas(64) doubts_t doubts;
     alignas(64) store_health_t store_health;
 } segment_t;
 

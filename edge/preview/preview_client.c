@@ -147,7 +147,6 @@ typedef struct report {
     loop_timer_t again;
     list_t link; /* in client->reports */
     deletion_call_t call;
-    doubt_claim_t doubted; /* the cells of its doubted boxes */
 } deletion_report_t;
 
 static void send_report(deletion_report_t *report);
@@ -169,13 +168,10 @@ static void on_again(loop_timer_t *timer)
 static void on_taken(preview_request_t *request, const preview_answer_t *answer)
 {
     deletion_report_t *report = CONTAINER_OF(deletion_report_t, request, request);
-    if (answer != NULL && answer->status == 200) {
-        if (report->doubted.count != 0)
-            doubts_release(shm_doubts(report->client->worker->context.shm), &report->doubted);
+    if (answer != NULL && answer->status == 200)
         forget(report->client, report);
-        return;
-    }
-    loop_timer_start(report->client->worker->context.loop, &report->again, REPORT_AGAIN_MS, on_again);
+    else
+        loop_timer_start(report->client->worker->context.loop, &report->again, REPORT_AGAIN_MS, on_again);
 }
 
 static void send_report(deletion_report_t *report)
@@ -185,27 +181,16 @@ static void send_report(deletion_report_t *report)
 
 void preview_client_notify_deletion(preview_client_t *client, const deletion_call_t *call)
 {
-    doubt_claim_t none = {0};
-    preview_client_notify_doubted(client, call, &none);
-}
-
-void preview_client_notify_doubted(preview_client_t *client, const deletion_call_t *call,
-                                   doubt_claim_t *claim)
-{
     if (client->report_count == PREVIEW_REPORTS_MAX) {
         process_log("worker",
                     "cannot report the result of the deletion of box %s: the controller does not answer",
                     call->ids[0]);
-        if (claim->count != 0)
-            doubts_orphan(shm_doubts(client->worker->context.shm), claim);
         return;
     }
     deletion_report_t *report = calloc(1, sizeof(*report));
     assert(report != NULL);
     report->client = client;
     report->call = *call;
-    report->doubted = *claim;
-    claim->count = 0;
     list_insert(&client->reports, &report->link);
     client->report_count++;
     send_report(report);
@@ -233,7 +218,7 @@ void preview_client_free(preview_client_t **client)
     *client = NULL;
     if (freed == NULL)
         return;
-    while (!list_is_empty(&freed->reports)) /* their boxes stay doubted; another worker reports them */
+    while (!list_is_empty(&freed->reports))
         forget(freed, CONTAINER_OF(deletion_report_t, link, freed->reports.next));
     assert(list_is_empty(&freed->requests));
     free(freed);

@@ -6,7 +6,6 @@
 
 #include "channel.h"
 #include "deletion_message.h"
-#include "doubts.h"
 #include "list.h"
 #include "loop.h"
 #include "preview_message.h"
@@ -47,12 +46,6 @@ void preview_client_request_deletion(preview_client_t *client, preview_request_t
  */
 #define PREVIEW_REPORTS_MAX 1024
 void preview_client_notify_deletion(preview_client_t *client, const deletion_call_t *call);
-/*
- * The same for doubted boxes (doubts_state). Takes over the cells of `claim`, until the controller takes the
- * report. Orphans the cells of a dropped report.
- */
-void preview_client_notify_doubted(preview_client_t *client, const deletion_call_t *call,
-                                   doubt_claim_t *claim);
 /* Handles PROCESS_PREVIEW_DONE, and cleanses the message. */
 void preview_client_message(preview_client_t *client, ipc_message_t *message);
 

@@ -5,7 +5,6 @@
 
 #include "arena.h"
 #include "list.h"
-#include "preview_client.h"
 #include "step.h"
 #include "wake.h"
 #include "wake_reply.h"
@@ -136,24 +135,6 @@ static void leave(exchange_t *ex, await_end_t how)
 
 static const await_source_t source = {.name = "wake", .leave = leave};
 
-/* Whether the API reports the box as deleted, and the controller does not know yet. If the worker with that
- * report has died, this one reports it to the controller. */
-static bool is_reported_deleted(const exchange_t *ex)
-{
-    worker_t *worker = worker_of(ex->context);
-    doubt_claim_t orphan = {0};
-    str_t id = str_from(ex->preview.id);
-    if (ex->box.provider != PROVIDER_HTTP || ex->box.state != BOX_RUNNING ||
-        !doubts_find(shm_doubts(worker->context.shm), worker->context.index, id, &orphan))
-        return false;
-    if (orphan.count != 0) {
-        deletion_call_t call = {.op = DELETION_END, .outcome = DELETION_UNKNOWN, .count = 1};
-        memcpy(call.ids[0], id.p, id.n);
-        preview_client_notify_doubted(worker->preview_client, &call, &orphan);
-    }
-    return true;
-}
-
 step_result_t step_wake(exchange_t *ex)
 {
     worker_t *worker = worker_of(ex->context);
@@ -163,11 +144,6 @@ step_result_t step_wake(exchange_t *ex)
     }
     if (ex->box.provider == PROVIDER_STATIC && ex->box.state == BOX_RUNNING)
         return STEP_NEXT;
-    if (is_reported_deleted(ex)) {
-        exchange_reply_error(ex, 503, "box_in_doubt",
-                             "The box may have been deleted: the edge is checking. Try again.", 1);
-        return STEP_DONE;
-    }
     if (is_ready(ex, &ex->box))
         return STEP_NEXT;
     bool again = ex->wake_began_ms != 0;
