@@ -102,16 +102,6 @@ typedef enum exchange_state {
     EXCHANGE_DONE,     /* the response is complete or cut; only exchange_end remains */
 } exchange_state_t;
 
-/* The outcome of a wake, for an exchange whose box did not run yet. */
-typedef enum wake_outcome {
-    WAKE_OUTCOME_NONE,    /* its box ran already */
-    WAKE_OUTCOME_OK,      /* it waited, and its box woke */
-    WAKE_OUTCOME_FAILED,  /* it waited, and its box did not wake in time or at all */
-    WAKE_OUTCOME_PAGE,    /* it got the waiting page */
-    WAKE_OUTCOME_REFUSED, /* it may not wake its box, or too many requests wait */
-    WAKE_OUTCOME_LEFT,    /* its client left while it waited */
-} wake_outcome_t;
-
 /* Times of an exchange; the durations are in microseconds since `start_us`; 0: did not happen. */
 typedef struct exchange_times {
     uint64_t start_us; /* loop_precise_us when the head was complete */
@@ -191,23 +181,12 @@ struct exchange {
     str_t session_cookie;   /* Set-Cookie of the edge itself, for the response's head; empty: none */
     void *tunnel;           /* frame tracker while a tunnel is open */
     struct activity_entry *activity; /* among those of its box (activity.h), once it goes there */
-    const struct box_ports_answer
-        *box_ports; /* listeners of the box that refused it (box_ports.h); NULL: not known */
-    bool explained; /* the reason of its failure was looked up (refused.h) */
+    bool explained;                  /* the reason of its failure was looked up (refused.h) */
 
     await_t await; /* the wait of its step */
 
     slot_claim_t slots;     /* for connections to origins */
-    struct wake_turn *wake; /* NULL: it never waited for its box */
-    uint64_t wake_began_ms; /* loop_now at the start of its wait; 0: it did not wait */
-    struct {
-        uint32_t resume_ms; /* until its box ran */
-        uint32_t listen_ms; /* until its port listened after that */
-        uint32_t waited_ms; /* time that this exchange waited */
-        uint32_t went_us;   /* microseconds from the complete head until it went on to its box */
-        bool woken;         /* it waited, and went on to its box */
-        wake_outcome_t outcome;
-    } wake_times;
+    struct wake_turn *wake; /* its wake (wake_times.h); NULL: its box ran already */
 
     char request_id[37];
     const char *detail; /* the reason of a refusal or failure, if more specific than the code; else NULL */

@@ -10,6 +10,7 @@
 #include "client.h"
 #include "log_json.h"
 #include "target_text.h"
+#include "wake_times.h"
 
 /* Maximum bytes of each text of a line, escaped. */
 #define ID_BYTES     36
@@ -183,10 +184,10 @@ static str_t wake_text(wake_outcome_t outcome)
 
 static char *write_wake(char *at, const exchange_t *ex)
 {
-    if (ex->wake_times.outcome == WAKE_OUTCOME_NONE)
+    if (ex->wake == NULL || wake_outcome(ex) == WAKE_OUTCOME_NONE)
         return at;
-    at = log_json_raw(log_json_raw(at, STR(",\"wake\":\"")), wake_text(ex->wake_times.outcome));
-    return write_uint(at, STR("\",\"wake_ms\":"), ex->wake_times.waited_ms);
+    at = log_json_raw(log_json_raw(at, STR(",\"wake\":\"")), wake_text(wake_outcome(ex)));
+    return write_uint(at, STR("\",\"wake_ms\":"), wake_times(ex)->waited_ms);
 }
 
 static str_t limited_text(limit_result_t result)

@@ -113,10 +113,7 @@ static void fail(exchange_t *ex, origin_failure_t failure, const box_ports_answe
 {
     bool refused = failure == ORIGIN_NOT_LISTENING;
     if (refused && answer->known) {
-        box_ports_answer_t *kept = arena_alloc(&ex->arena, sizeof(*kept));
-        *kept = *answer;
-        ex->box_ports = kept;
-        const box_port_t *port = box_ports_find(kept->ports, kept->count, ex->preview.port);
+        const box_port_t *port = box_ports_find(answer->ports, answer->count, ex->preview.port);
         /* The edge reaches boxes without a network of their own on loopback. */
         if (port != NULL && port->loopback && ex->box.provider != PROVIDER_PROCESS)
             failure = ORIGIN_ON_LOOPBACK;

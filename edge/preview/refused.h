@@ -28,8 +28,8 @@ void refused_message(refused_t *refused, const ipc_message_t *message);
 bool refused_waits(const exchange_t *ex);
 /*
  * Hook (pipeline.h). False: the box refused the connection, or closed it without an answer and its log may
- * have the reason. The exchange then fails, in this call or within REFUSED_WAIT_MS, with ex->box_ports and
- * ex->detail as far as they are known.
+ * have the reason. The exchange then fails, in this call or within REFUSED_WAIT_MS, with ex->detail if the
+ * reason is known.
  */
 MUST_USE bool refused_origin_left(exchange_t *ex, const origin_failure_t *failure);
 

@@ -61,6 +61,8 @@ bool wake_is_needless(const exchange_t *ex, const store_box_t *box);
  * without either.
  */
 void wake_turn_end(exchange_t *ex);
+/* The box sleeps again: the next wait of the exchange counts from its own start. */
+void wake_restart(exchange_t *ex);
 /* Hook (pipeline.h): adds the duration of the wake to the response's head. */
 void wake_response_head(exchange_t *ex);
 

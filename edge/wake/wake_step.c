@@ -8,12 +8,14 @@
 #include "step.h"
 #include "wake.h"
 #include "wake_reply.h"
+#include "wake_times.h"
 #include "worker.h"
 
 /* ex->wake: the exchange as a waiter, then with its turn at the box. */
 struct wake_turn {
     exchange_t *ex;
     wake_waiter_t waiter;
+    wake_times_t times;
 };
 
 /* The shortest wait for boxes that have their own start time. */
@@ -34,27 +36,55 @@ bool wake_is_needless(const exchange_t *ex, const store_box_t *box)
     return is_ready(ex, box) && store_box_exposes(box, ex->preview.port);
 }
 
+static void on_done(wake_waiter_t *waiter, wake_result_t result, const wake_answer_t *answer);
+
+static struct wake_turn *turn_of(exchange_t *ex)
+{
+    if (ex->wake == NULL) {
+        ex->wake = arena_alloc(&ex->arena, sizeof(*ex->wake));
+        *ex->wake = (struct wake_turn){.ex = ex, .waiter = {.done = on_done}};
+    }
+    return ex->wake;
+}
+
+const wake_times_t *wake_times(const exchange_t *ex)
+{
+    return ex->wake != NULL ? &ex->wake->times : NULL;
+}
+
+wake_times_t *wake_times_make(exchange_t *ex)
+{
+    return &turn_of(ex)->times;
+}
+
+wake_outcome_t wake_outcome(const exchange_t *ex)
+{
+    return ex->wake != NULL ? ex->wake->times.outcome : WAKE_OUTCOME_NONE;
+}
+
 /* Records the outcome of the wait. */
 static void settle(exchange_t *ex, wake_outcome_t outcome)
 {
-    ex->wake_times.outcome = outcome;
-    if (ex->wake_began_ms != 0)
-        ex->wake_times.waited_ms = (uint32_t)(loop_now(ex->context->loop) - ex->wake_began_ms);
+    wake_times_t *times = wake_times_make(ex);
+    times->outcome = outcome;
+    if (times->began_ms != 0)
+        times->waited_ms = (uint32_t)(loop_now(ex->context->loop) - times->began_ms);
 }
 
 static void on_done(wake_waiter_t *waiter, wake_result_t result, const wake_answer_t *answer)
 {
-    exchange_t *ex = CONTAINER_OF(struct wake_turn, waiter, waiter)->ex;
+    struct wake_turn *turn = CONTAINER_OF(struct wake_turn, waiter, waiter);
+    exchange_t *ex = turn->ex;
     settle(ex, result == WAKE_OK ? WAKE_OUTCOME_OK : WAKE_OUTCOME_FAILED);
     if (result == WAKE_OK) {
-        counter_wake_waited(ex->context->counters, ex->wake_times.waited_ms);
+        counter_wake_waited(ex->context->counters, turn->times.waited_ms);
         /* During the wait the credential may have changed, and the box may have moved. */
         if (!exchange_still_allowed(ex))
             return;
-        ex->wake_times.resume_ms = answer->resume_ms;
-        ex->wake_times.listen_ms = answer->listen_ms;
-        ex->wake_times.went_us = (uint32_t)(loop_precise_us() - ex->times.start_us);
-        ex->wake_times.woken = true;
+        turn->times.resume_ms = answer->resume_ms;
+        turn->times.listen_ms = answer->listen_ms;
+        turn->times.went_us = (uint32_t)(loop_precise_us() - ex->times.start_us);
+        turn->times.woken = true;
         await_complete(ex);
         return;
     }
@@ -74,7 +104,7 @@ static void on_timeout(exchange_t *ex);
  * powers of two. */
 static void wait_on(exchange_t *ex)
 {
-    uint64_t gone = loop_now(ex->context->loop) - ex->wake_began_ms, most = patience_ms(ex);
+    uint64_t gone = loop_now(ex->context->loop) - ex->wake->times.began_ms, most = patience_ms(ex);
     uint32_t step = LAST_STEP_MS;
     while (gone < most && (uint64_t)step * 2 <= most - gone)
         step *= 2;
@@ -83,7 +113,7 @@ static void wait_on(exchange_t *ex)
 
 static void on_timeout(exchange_t *ex)
 {
-    if (loop_now(ex->context->loop) - ex->wake_began_ms < patience_ms(ex)) {
+    if (loop_now(ex->context->loop) - ex->wake->times.began_ms < patience_ms(ex)) {
         wait_on(ex);
         return;
     }
@@ -115,20 +145,11 @@ static void set_deadline(exchange_t *ex)
         await_until(ex, most, on_timeout);
 }
 
-static wake_waiter_t *waiter_of(exchange_t *ex)
-{
-    if (ex->wake == NULL) {
-        ex->wake = arena_alloc(&ex->arena, sizeof(*ex->wake));
-        *ex->wake = (struct wake_turn){.ex = ex, .waiter = {.done = on_done}};
-    }
-    return &ex->wake->waiter;
-}
-
 static void leave(exchange_t *ex, await_end_t how)
 {
     if (how == AWAIT_RESUMED)
         return; /* the exchange keeps its turn */
-    if (ex->wake_times.outcome == WAKE_OUTCOME_NONE)
+    if (wake_outcome(ex) == WAKE_OUTCOME_NONE)
         settle(ex, WAKE_OUTCOME_LEFT);
     wake_turn_end(ex);
 }
@@ -146,18 +167,19 @@ step_result_t step_wake(exchange_t *ex)
         return STEP_NEXT;
     if (is_ready(ex, &ex->box))
         return STEP_NEXT;
-    bool again = ex->wake_began_ms != 0;
+    bool again = ex->wake != NULL && ex->wake->times.began_ms != 0;
     if (!again && !wake_rules_pass(ex)) {
         settle(ex, WAKE_OUTCOME_REFUSED);
         return STEP_DONE;
     }
+    struct wake_turn *turn = turn_of(ex);
     if (!again) {
-        ex->wake_began_ms = loop_now(worker->context.loop);
+        turn->times.began_ms = loop_now(worker->context.loop);
         counter_add(&worker->context.counters->wake_waits_total, 1);
     }
     wake_turn_end(ex); /* the box sleeps again */
-    if (!wake_wait(worker->wake_client, waiter_of(ex), str_from(ex->preview.id), ex->preview.port,
-                   ex->wake_began_ms)) {
+    if (!wake_wait(worker->wake_client, &turn->waiter, str_from(ex->preview.id), ex->preview.port,
+                   turn->times.began_ms)) {
         counter_add(&worker->context.counters->shed_total, 1);
         exchange_reply_error(ex, 503, "too_many_waiting",
                              "Too many requests wait for sleeping boxes; try again in a few seconds.",
@@ -165,7 +187,7 @@ step_result_t step_wake(exchange_t *ex)
         settle(ex, WAKE_OUTCOME_REFUSED);
         return STEP_DONE;
     }
-    ex->wake_times.outcome = WAKE_OUTCOME_NONE; /* clears an earlier outcome */
+    turn->times.outcome = WAKE_OUTCOME_NONE; /* clears an earlier outcome */
     await_begin(ex, &source);
     if (!again)
         set_deadline(ex);
@@ -182,13 +204,18 @@ void wake_turn_end(exchange_t *ex)
  * stay. */
 void wake_response_head(exchange_t *ex)
 {
-    if (!ex->wake_times.woken)
+    const wake_times_t *times = wake_times(ex);
+    if (times == NULL || !times->woken)
         return;
-    uint32_t origin_us = ex->times.first_byte_us > ex->wake_times.went_us
-                             ? ex->times.first_byte_us - ex->wake_times.went_us
-                             : 0;
+    uint32_t origin_us =
+        ex->times.first_byte_us > times->went_us ? ex->times.first_byte_us - times->went_us : 0;
     fields_add(&ex->arena, &ex->response.fields, FIELD_OTHER, STR("server-timing"),
-               str_format(&ex->arena, "resume;dur=%u, listen;dur=%u, origin;dur=%u.%03u",
-                          ex->wake_times.resume_ms, ex->wake_times.listen_ms, origin_us / 1000,
-                          origin_us % 1000));
+               str_format(&ex->arena, "resume;dur=%u, listen;dur=%u, origin;dur=%u.%03u", times->resume_ms,
+                          times->listen_ms, origin_us / 1000, origin_us % 1000));
+}
+
+void wake_restart(exchange_t *ex)
+{
+    if (ex->wake != NULL)
+        ex->wake->times.began_ms = 0;
 }

@@ -170,7 +170,7 @@ step_result_t step_slots(exchange_t *ex)
         return STEP_NEXT;
     if (slots_waited(ex)) {
         if (!wake_is_needless(ex, &ex->box)) /* the box sleeps again: begins a new wake */
-            ex->wake_began_ms = 0;
+            wake_restart(ex);
         step_result_t woken = step_wake(ex);
         if (woken != STEP_NEXT)
             return woken;

@@ -7,7 +7,9 @@
 #include <jansson.h>
 
 #include "access_line.h"
+#include "arena.h"
 #include "client.h"
+#include "wake_times.h"
 
 /* 2026-01-31T23:59:58.007Z */
 #define WALL_US 1769903998007000ull
@@ -45,13 +47,16 @@ static int set_up(void **state)
     ex->times.start_us = 1000;
     ex->status = 200;
     memcpy(ex->request_id, "01J-id", 7);
+    arena_init(&f->ex.arena);
     *state = f;
     return 0;
 }
 
 static int tear_down(void **state)
 {
-    free(*state);
+    fixture_t *f = *state;
+    arena_clear(&f->ex.arena);
+    free(f);
     return 0;
 }
 
@@ -140,8 +145,7 @@ static void a_wake(void **state)
                  {WAKE_OUTCOME_REFUSED, "refused"}, {WAKE_OUTCOME_LEFT, "left"}};
     fixture_t *f = *state;
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-        f->ex.wake_times.outcome = table[i].outcome;
-        f->ex.wake_times.waited_ms = 2001;
+        *wake_times_make(&f->ex) = (wake_times_t){.outcome = table[i].outcome, .waited_ms = 2001};
         json_t *o = line(f, EXCHANGE_END_COMPLETE);
         assert_text(o, "wake", table[i].text);
         if (table[i].text != NULL)

@@ -2,6 +2,7 @@
 #include "wake_world.h"
 
 #include "tabs.h"
+#include "wake_times.h"
 
 static int setup(void **state)
 {
@@ -70,7 +71,7 @@ static void requests_that_do_not(void **state)
         assert_int_equal(ex->status, 503);
         assert_string_equal(ex->local_code, "box_asleep");
         assert_true(str_eq(wake_world_got(ex, "retry-after"), STR("60")));
-        assert_int_equal(ex->wake_times.outcome, WAKE_OUTCOME_REFUSED);
+        assert_int_equal(wake_outcome(ex), WAKE_OUTCOME_REFUSED);
         assert_int_equal(wake_world_asked(w), -1);
         assert_false(wake_goes_on(w->worker->wake_client, STR("box"), 3000));
     }
@@ -202,7 +203,7 @@ static void a_box_that_runs_gets_all(void **state)
     wake_world_field(ex, asked.name, asked.value);
     exchange_start(ex);
     assert_int_equal(ex->state, EXCHANGE_ORIGIN);
-    assert_int_equal(ex->wake_times.outcome, WAKE_OUTCOME_NONE);
+    assert_int_equal(wake_outcome(ex), WAKE_OUTCOME_NONE);
 }
 
 /* ---- preflights ---- */
@@ -292,7 +293,7 @@ static void a_client_over_its_rate(void **state)
     assert_int_equal(wake_one(w, "b", "::ffff:192.0.2.1"), 0);
     assert_int_equal(wake_one(w, "c", "::ffff:192.0.2.1"), 429);
     assert_string_equal(w->world->ex->local_code, "wake_rate");
-    assert_int_equal(w->world->ex->wake_times.outcome, WAKE_OUTCOME_REFUSED);
+    assert_int_equal(wake_outcome(w->world->ex), WAKE_OUTCOME_REFUSED);
     assert_true(wake_world_got(w->world->ex, "retry-after").n != 0);
     assert_int_equal(wake_one(w, "c", "::ffff:192.0.2.2"), 0);
     /* Who has one address of a /64 has them all. */

@@ -2,6 +2,8 @@
  * written of it. */
 #include "wake_world.h"
 
+#include "wake_times.h"
+
 static int setup(void **state)
 {
     *state = wake_world_new();
@@ -32,7 +34,7 @@ static void it_goes_on_to_the_box(void **state)
     assert_int_equal(ex->state, EXCHANGE_STEPS);
     wake_world_runs(w, &answer);
     assert_int_equal(ex->state, EXCHANGE_ORIGIN);
-    assert_int_equal(ex->wake_times.outcome, WAKE_OUTCOME_OK);
+    assert_int_equal(wake_outcome(ex), WAKE_OUTCOME_OK);
     /* The head says how long each part took; what the app says of itself stays. */
     ex->response = (response_t){.status = 200, .content_length = LENGTH_UNKNOWN};
     fields_add(&ex->arena, &ex->response.fields, FIELD_OTHER, STR("Server-Timing"), STR("app;dur=3"));
@@ -42,7 +44,7 @@ static void it_goes_on_to_the_box(void **state)
     str_t timing = ex->response.fields.at[1].value;
     assert_true(str_eq(ex->response.fields.at[1].name, STR("server-timing")));
     assert_true(str_starts(timing, STR("resume;dur=812, listen;dur=95, origin;dur=")));
-    assert_true(ex->wake_times.went_us <= ex->times.first_byte_us);
+    assert_true(wake_times(ex)->went_us <= ex->times.first_byte_us);
     exchange_response_end(ex);
 }
 
@@ -72,8 +74,8 @@ static void a_navigation_gets_the_page(void **state)
     assert_int_equal(w->world->heads, 1);
     assert_int_equal(ex->status, 503);
     assert_string_equal(ex->local_code, "waking");
-    assert_int_equal(ex->wake_times.outcome, WAKE_OUTCOME_PAGE);
-    assert_in_range(ex->wake_times.waited_ms, 2000, 20000);
+    assert_int_equal(wake_outcome(ex), WAKE_OUTCOME_PAGE);
+    assert_in_range(wake_times(ex)->waited_ms, 2000, 20000);
     assert_true(str_eq(wake_world_got(ex, "retry-after"), STR("5")));
     assert_true(str_eq(wake_world_got(ex, "cache-control"), STR("no-store")));
     assert_true(str_eq(wake_world_got(ex, "x-request-id"), str_from(ex->request_id)));
@@ -144,8 +146,8 @@ static void who_gets_no_page(void **state)
         assert_int_equal(w->world->heads, 1);
         assert_int_equal(ex->status, 503);
         assert_string_equal(ex->local_code, "wake_timeout");
-        assert_int_equal(ex->wake_times.outcome, WAKE_OUTCOME_FAILED);
-        assert_in_range(ex->wake_times.waited_ms, 30000, 60000);
+        assert_int_equal(wake_outcome(ex), WAKE_OUTCOME_FAILED);
+        assert_in_range(wake_times(ex)->waited_ms, 30000, 60000);
     }
     assert_int_equal(w->worker->context.counters->wake_timeouts_total, 6);
 }
@@ -172,7 +174,7 @@ static void a_failure_says_what_happened(void **state)
     wake_world_ends(w, WAKE_FAILED, &broken);
     assert_int_equal(ex->status, 503);
     assert_string_equal(ex->local_code, "wake_failed");
-    assert_int_equal(ex->wake_times.outcome, WAKE_OUTCOME_FAILED);
+    assert_int_equal(wake_outcome(ex), WAKE_OUTCOME_FAILED);
     assert_true(str_eq(wake_world_got(ex, "retry-after"), STR("5")));
     assert_true(wake_world_body_has(w, "\"error\":\"It is <broken>.\""));
 }
@@ -222,7 +224,7 @@ static void one_that_leaves(void **state)
     exchange_start(ex);
     assert_int_equal(w->worker->context.counters->wake_waiters, 1);
     await_leave(ex);
-    assert_int_equal(ex->wake_times.outcome, WAKE_OUTCOME_LEFT);
+    assert_int_equal(wake_outcome(ex), WAKE_OUTCOME_LEFT);
     assert_int_equal(w->worker->context.counters->wake_waiters, 0);
 }
 
@@ -236,7 +238,7 @@ static void too_many_wait(void **state)
     exchange_start(ex);
     assert_int_equal(ex->status, 503);
     assert_string_equal(ex->local_code, "too_many_waiting");
-    assert_int_equal(ex->wake_times.outcome, WAKE_OUTCOME_REFUSED);
+    assert_int_equal(wake_outcome(ex), WAKE_OUTCOME_REFUSED);
     wake_leave(&other);
 }
 

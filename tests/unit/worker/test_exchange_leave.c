@@ -4,6 +4,7 @@
 
 #include "api.h"
 #include "arena.h"
+#include "wake_times.h"
 #include "worker.h"
 
 /* How a codec ends an exchange whose step waits. */
@@ -119,7 +120,7 @@ static void wait_for_box(wake_world_t *w, way_t way, event_t event, bool navigat
     assert_int_equal(w->worker->context.counters->wake_waiters, 0);
     assert_false(wake_goes_on(w->worker->wake_client, STR("box"), 3000));
     if (answers(way))
-        assert_int_equal(ex->wake_times.outcome, WAKE_OUTCOME_LEFT);
+        assert_int_equal(wake_outcome(ex), WAKE_OUTCOME_LEFT);
     happens(w, event);
     if (answers(way))
         expect_answered(w, way);
