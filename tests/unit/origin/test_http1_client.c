@@ -342,6 +342,36 @@ static void test_a_long_silence(void **state)
     }
 }
 
+/* A box whose queue of connections is full: the kernel drops the edge's request for one. */
+static void test_a_box_that_accepts_nothing(void **state)
+{
+    (void)state;
+    for (unsigned late = 0; late < 2; late++) {
+        box_world_t box = box_world_new("GET");
+        exchange_world_t *world = box.world;
+        loop_t *loop = world->fixture->context->loop;
+        struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(box.port)};
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        int filler = socket(AF_INET, SOCK_STREAM, 0);
+        assert_int_equal(listen(box.listener, 0), 0);
+        assert_int_equal(connect(filler, (struct sockaddr *)&address, sizeof(address)), 0);
+        loop_hold(loop);
+        world->ex->box.generation++; /* another box than that of the pooled connection */
+        exchange_start(world->ex);
+        loop_skip(loop, world->fixture->context->conf->timeouts.connect - 1);
+        turns(&box, 2);
+        assert_int_equal(world->ex->status, 0);
+        if (late) {
+            loop_skip(loop, 1);
+            turns(&box, 2);
+            assert_int_equal(world->ex->status, 504);
+            assert_string_equal(world->ex->local_code, "connect_timeout");
+        }
+        close(filler);
+        box_world_free(&box);
+    }
+}
+
 /* ---- large heads ---- */
 
 #define LARGE 31000
@@ -415,6 +445,7 @@ int main(void)
         cmocka_unit_test(test_a_large_body_is_not_kept),
         cmocka_unit_test(test_keep_alive_of_many_kinds),
         cmocka_unit_test(test_a_long_silence),
+        cmocka_unit_test(test_a_box_that_accepts_nothing),
         cmocka_unit_test(test_a_large_head_is_sent_again),
         cmocka_unit_test(test_a_large_head_of_a_post_is_freed),
     };

@@ -531,6 +531,31 @@ static void test_heads_at_their_bounds(void **state)
     }
 }
 
+/* The origin's queue of connections is full: all requests that wait for the connection fail together. */
+static void test_an_origin_that_accepts_nothing(void **state)
+{
+    origin_world_t *world = *state;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(world->port)};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int filler = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(listen(world->listener, 0), 0);
+    assert_int_equal(connect(filler, (struct sockaddr *)&address, sizeof(address)), 0);
+    loop_hold(world_loop(world));
+    call_t *calls[] = {call_start(world, "GET"), call_start(world, "POST")};
+    loop_skip(world_loop(world), world->fixture->context->conf->timeouts.connect - 1);
+    loop_turn(world_loop(world), 1);
+    assert_int_equal(calls[0]->ends + calls[1]->ends, 0);
+    loop_skip(world_loop(world), 1);
+    loop_turn(world_loop(world), 1);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(calls[i]->ends, 1);
+        assert_int_equal(calls[i]->ex->status, 504);
+        assert_string_equal(calls[i]->ex->local_code, "connect_timeout");
+        call_free(calls[i]);
+    }
+    close(filler);
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup_teardown(test_refused_streams, setup, teardown),
     cmocka_unit_test_setup_teardown(test_refused_twice, setup, teardown),
@@ -545,6 +570,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup_teardown(test_leaving_while_it_connects, setup, teardown),
     cmocka_unit_test_setup_teardown(test_timeouts, setup, teardown),
     cmocka_unit_test_setup_teardown(test_a_connection_that_stands_still_gets_nothing_new, setup, teardown),
+    cmocka_unit_test_setup_teardown(test_an_origin_that_accepts_nothing, setup, teardown),
     cmocka_unit_test_setup_teardown(test_a_post_takes_no_old_connection, setup, teardown),
     cmocka_unit_test_setup_teardown(test_the_bound_of_streams, setup, teardown),
     cmocka_unit_test_setup_teardown(test_settings_after_the_requests, setup, teardown),
