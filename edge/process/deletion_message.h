@@ -10,8 +10,8 @@
 #include "ipc.h"
 #include "store.h"
 
-/* After a call has ended without a word, the API may still carry it out: for so long a box that is there says
- * nothing. */
+/* After a call without an outcome, the API may still carry it out for this time: until then, a box that
+ * exists settles nothing. */
 #define DELETION_LIVING_MS 10000u
 
 typedef enum deletion_op {

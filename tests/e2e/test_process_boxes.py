@@ -15,6 +15,7 @@ import time
 
 import pytest
 import harness
+from admin_api import JSON, Admin
 from harness import PORTS, SLOW, Edge
 from wire import PATIENCE
 
@@ -442,6 +443,31 @@ def test_the_death_of_controller_and_worker_leaves_it(start, port):
         edge.stderr.wait_for(lambda line: "is back" in line, PATIENCE * SLOW, start_line)
         assert edge.about(port)["pid"] == pid
     assert edge.starts() == 1 and edge.state() == "running"
+
+
+def admin_connections(edge):
+    """The number of connections to the admin socket, also of those that wait to be accepted."""
+    rows = [line.split() for line in pathlib.Path("/proc/net/unix").read_text().splitlines()]
+    listens = "00010000"  # __SO_ACCEPTCON
+    return sum(row[-1] == str(edge.admin_socket) and row[3] != listens for row in rows)
+
+
+def test_operators_leave_while_the_runner_stands_still(start, port):
+    """The edge drops their requests with them, and the answers that the runner gives later."""
+    edge = start(app(port), config={"timeouts": {"heartbeat": "10m"}})
+    (runner,), (controller,) = edge.pids("runner"), edge.pids("controller")
+    os.kill(runner, signal.SIGSTOP)
+    try:
+        for method, target in (("POST", "/v1/processes/web/start"), ("GET", "/v1/processes/web/log"),
+                               ("GET", "/v1/boxes/web/log"), ("POST", "/v1/processes/web/stop")):
+            with contextlib.closing(Admin(edge.admin_socket)) as admin:
+                admin.request(method, target, None, JSON if method == "POST" else {})
+        edge.wait_until(lambda: admin_connections(edge) == 0, what="the end of their connections")
+    finally:
+        os.kill(runner, signal.SIGCONT)
+    edge.command("box", "start", "web", timeout=PATIENCE * SLOW)
+    assert edge.about(port)["pid"] and "listening as" in edge.log()
+    assert edge.pids("controller") == [controller] and edge.pids("runner") == [runner]
 
 
 def test_the_death_of_the_runner_ends_it(start, port):
