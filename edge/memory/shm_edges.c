@@ -56,6 +56,11 @@ static uint64_t layout(void)
 {
     const uint64_t parts[] = {SHM_LAYOUT,
                               sizeof(segment_t),
+                              sizeof(shm_child_t),
+                              sizeof(shm_edge_t),
+                              sizeof(shm_wakes_t),
+                              sizeof(tls_ticket_keys_t),
+                              offsetof(segment_t, keys_version),
                               offsetof(segment_t, workers),
                               offsetof(segment_t, tabs),
                               sizeof(worker_slot_t),

@@ -38,10 +38,6 @@ typedef enum process_message {
     PROCESS_DRAIN, /* to workers and the controller: finish and end. value: PROCESS_DRAIN_*, or'ed; a repeated
                       message without PROCESS_DRAIN_KEEPS_TUNNELS ends the tunnels too. From the controller to
                       the supervisor: drain everything, as SIGTERM does */
-    PROCESS_QUEUE, /* to a worker: accept from the queue of worker `value`, too. Descriptors: a listening
-                      socket for each listener of the last PROCESS_CONF, in order. PROCESS_CONF ends it */
-    PROCESS_QUEUE_BACK,    /* to a worker: close these sockets of worker `value` */
-    PROCESS_LEAVING,       /* to workers and the controller: the edge drains soon, so /readyz answers 503 */
     PROCESS_RELOAD,        /* controller to supervisor: reload, as SIGHUP does */
     PROCESS_RELOAD_RESULT, /* to the controller. value: 1 done, 0 refused; bytes: the errors, as lines */
     PROCESS_LINK, /* to the controller: descriptor [0] is the channel to the worker with number `value`; to a
@@ -76,6 +72,11 @@ typedef enum process_message {
     PROCESS_UPGRADE,  /* controller to supervisor: start a new binary, as SIGUSR2 does. value 1: tunnels
                          end within timeouts.drain */
     PROCESS_UPGRADE_FAILED, /* to the controller: upgrade number `value` failed; bytes: the reason */
+    PROCESS_QUEUE,      /* to a worker: accept from the queue of worker `value`, too. Descriptors: a listening
+                           socket for each listener of the last PROCESS_CONF, in order. PROCESS_CONF ends it */
+    PROCESS_QUEUE_BACK, /* to a worker: close these sockets of worker `value` */
+    PROCESS_LEAVING,    /* to workers and the controller: the edge drains soon, so /readyz answers 503 */
+    /* Old and new edges talk: add types at the end. */
 } process_message_t;
 
 /* The listening sockets live on in another process, which accepts the connections in their queues. */

@@ -28,8 +28,11 @@ void lost_note(supervisor_t *s, child_slot_t *child, uint64_t value)
                 note(&s->workers[i], type); /* both ends of that channel are made anew */
         note(child, type);                  /* or of an old edge's worker */
     } else if (type == PROCESS_CONF || type == PROCESS_LOG || type == PROCESS_LINK ||
-               type == PROCESS_RUNNER || type == PROCESS_QUEUE) {
+               type == PROCESS_RUNNER) {
         note(child, type);
+    } else if (type == PROCESS_QUEUE) {
+        if (child->state != CHILD_DRAINING && worker < SHM_WORKERS_MAX)
+            queue_loans_forget_loan(&s->loans, (unsigned)worker, child->index);
     } else {
         process_log(NULL, "%s lost a message of type %u, which brings no descriptors", child->name,
                     (unsigned)type);
@@ -51,8 +54,6 @@ static void repeat(supervisor_t *s, child_slot_t *child, uint64_t now_ms)
         reload_send_conf(s, child);
     if (take(&child->lost, PROCESS_LOG))
         reload_send_log(s, child);
-    if (take(&child->lost, PROCESS_QUEUE))
-        queue_loans_forget_borrower(&s->loans, child->index);
     bool link = take(&child->lost, PROCESS_LINK), runner = take(&child->lost, PROCESS_RUNNER);
     if (link && child->kind == CHILD_WORKER)
         supervise_join_worker(s, child);

@@ -70,11 +70,10 @@ queue_loans_step_t queue_loans_next(queue_loans_t *loans, const queue_loans_work
     return nothing;
 }
 
-void queue_loans_forget_borrower(queue_loans_t *loans, unsigned borrower)
+void queue_loans_forget_loan(queue_loans_t *loans, unsigned owner, unsigned borrower)
 {
-    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
-        if (loans->of[i].borrower == borrower + 1)
-            loans->of[i] = (queue_loan_t){.borrower = 0};
+    if (loans->of[owner].borrower == borrower + 1)
+        loans->of[owner] = (queue_loan_t){.borrower = 0};
 }
 
 void queue_loans_forget(queue_loans_t *loans)

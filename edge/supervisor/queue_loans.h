@@ -45,8 +45,8 @@ typedef struct queue_loans_step {
  */
 queue_loans_step_t queue_loans_next(queue_loans_t *loans, const queue_loans_worker_t *workers,
                                     unsigned count);
-/* The borrower got some message without its sockets: its loans begin anew. */
-void queue_loans_forget_borrower(queue_loans_t *loans, unsigned borrower);
+/* The borrower got the message without the sockets: this loan begins anew. */
+void queue_loans_forget_loan(queue_loans_t *loans, unsigned owner, unsigned borrower);
 /* All borrowers have closed what they borrowed, as they do on a new configuration. */
 void queue_loans_forget(queue_loans_t *loans);
 

@@ -63,7 +63,8 @@ static void report_done(supervisor_t *s)
     const char *lines = s->reload_warnings != NULL ? s->reload_warnings : "";
     log_lines(lines);
     process_log(NULL, "reloaded: configuration %llu is in use", (unsigned long long)s->generation);
-    send_result(s, true, lines);
+    if (s->reload_asked)
+        send_result(s, true, lines);
     free(s->reload_warnings);
     s->reload_warnings = NULL;
 }
@@ -91,7 +92,8 @@ void reload_send_log(supervisor_t *s, child_slot_t *child)
     child_send(child, PROCESS_LOG, 0, STR(""), &s->log_fd, s->log_fd >= 0);
 }
 
-static void swap(supervisor_t *s, snapshot_t *next, listener_set_t *listeners, int log_fd)
+/* `asked`: somebody waits for the result. */
+static void swap(supervisor_t *s, snapshot_t *next, listener_set_t *listeners, int log_fd, bool asked)
 {
     snapshot_free(&s->snapshot);
     s->snapshot = next;
@@ -105,6 +107,7 @@ static void swap(supervisor_t *s, snapshot_t *next, listener_set_t *listeners, i
     s->log_fd = log_fd;
 
     supervisor_check_descriptors(s);
+    s->reload_asked = asked || (s->reload_running && s->reload_asked);
     s->reload_running = true;
     supervise_workers(s, clock_now_ms());
     supervise_runner(s, clock_now_ms());
@@ -174,7 +177,7 @@ void reload_conf(supervisor_t *s)
     }
     free(s->reload_warnings);
     s->reload_warnings = text;
-    swap(s, next, listeners, log_fd);
+    swap(s, next, listeners, log_fd, true);
 }
 
 /* Swaps in `next`, which differs in its keys only. Returns false with the reason in the log. */
@@ -185,11 +188,13 @@ static bool swap_keys(supervisor_t *s, snapshot_t *next, const char *what)
     int log_fd = s->log_fd >= 0 ? fcntl(s->log_fd, F_DUPFD_CLOEXEC, 3) : -1;
     if (listeners == NULL || (s->log_fd >= 0 && log_fd < 0)) {
         process_log(NULL, "%s until the next reload: %s", what, strerror(errno));
+        if (log_fd >= 0)
+            close(log_fd);
         listener_set_free(&listeners);
         snapshot_free(&next);
         return false;
     }
-    swap(s, next, listeners, log_fd);
+    swap(s, next, listeners, log_fd, false);
     return true;
 }
 

@@ -353,6 +353,8 @@ static void check_ready(supervisor_t *s)
     snprintf(state, sizeof(state), "MAINPID=%d\nSTATUS=serving\nREADY=1", (int)getpid());
     sd_notify_send(state);
     announce_edge(s);
+    if (s->predecessor_fd >= 0)
+        reload_log(s); /* a rotation during the start reached the predecessor only */
     inherit_served(s);
 }
 

@@ -63,8 +63,8 @@ static void end_elders(supervisor_t *s)
 /* Workers of an edge that has handed over. */
 static unsigned drain_flags(const supervisor_t *s)
 {
-    if (!s->handed_over)
-        return 0;
+    if (!s->handed_over) /* a new binary that fails leaves the queues to its predecessor */
+        return s->predecessor_fd >= 0 ? PROCESS_DRAIN_OTHERS_ACCEPT : 0;
     return PROCESS_DRAIN_OTHERS_ACCEPT | (s->keeps_tunnels ? PROCESS_DRAIN_KEEPS_TUNNELS : 0) |
            (s->upgrade_shares ? 0 : PROCESS_DRAIN_NO_CONTROLLER);
 }
@@ -119,7 +119,7 @@ void supervisor_leave(supervisor_t *s)
         kill(s->upgrade_pid, SIGKILL);
     s->leave_due_ms = clock_now_ms() + delay;
     process_log(NULL, "leaving: not ready from now on, draining in %u ms", (unsigned)delay);
-    sd_notify_send("STOPPING=1");
+    tell_end(delay + s->snapshot->conf->timeouts.drain);
     child_send(&s->controller, PROCESS_LEAVING, 0, STR(""), NULL, 0);
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
         child_send(&s->workers[i], PROCESS_LEAVING, 0, STR(""), NULL, 0);

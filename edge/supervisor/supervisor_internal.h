@@ -79,6 +79,7 @@ typedef struct supervisor {
 
     uint64_t leave_due_ms; /* when the drain begins (timeouts.drain_delay); 0: no end was asked for */
     bool reload_wanted;    /* SIGHUP or the controller requested it during the start */
+    bool reload_asked;     /* its result is awaited */
     bool reload_running;   /* some child has yet to answer PROCESS_CONF */
     char *reload_warnings; /* lines about the configuration that is being installed; "" or NULL: none */
     certificate_watch_t certificates;

@@ -323,6 +323,7 @@ static void on_message(void *owner, ipc_message_t *message)
         if (message->fd_count == 1) {
             open_controller(process, message->fds[0]);
             message->fds[0] = -1;
+            tunnels_close_outdated(&process->worker.context); /* the last one's messages may be lost */
         }
         break;
     default:

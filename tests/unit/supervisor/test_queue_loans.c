@@ -124,9 +124,11 @@ static void what_was_forgotten_is_lent_again(void **state)
     (void)state;
     stop(3);
     expect(QUEUE_LOANS_LEND, 3, 0);
-    queue_loans_forget_borrower(&loans, 1);
+    queue_loans_forget_loan(&loans, 3, 1);
     expect_nothing();
-    queue_loans_forget_borrower(&loans, 0);
+    queue_loans_forget_loan(&loans, 2, 0);
+    expect_nothing();
+    queue_loans_forget_loan(&loans, 3, 0);
     expect(QUEUE_LOANS_LEND, 3, 0);
     queue_loans_forget(&loans);
     expect(QUEUE_LOANS_LEND, 3, 0);
