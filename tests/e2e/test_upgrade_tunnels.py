@@ -157,7 +157,9 @@ def test_the_end_of_the_last_edge_ends_all(whole, app):
         os.kill(last, signal.SIGTERM)
         tunnels.closed_with(1012)
         whole.wait_until(lambda: gone(last), PATIENCE * SLOW, "the end of the last edge")
-        assert gone(whole.process.pid) and whole.pids("worker") == whole.pids("old") == []
+        # Its channels to the old edges end shortly before their processes.
+        whole.wait_until(lambda: gone(whole.process.pid) and whole.pids("worker") == whole.pids("old") == [],
+                         what="the end of all")
 
 
 def test_old_tunnels_end_with_a_successor_that_is_killed(make_edge, app):
