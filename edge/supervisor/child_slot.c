@@ -161,7 +161,8 @@ void child_send(child_slot_t *child, uint32_t type, uint64_t value, str_t bytes,
     if (child->fd < 0 || child->killed)
         return;
     ipc_result_t result = ipc_send(child->fd, type, value, bytes, fds, fd_count);
-    if (result == IPC_OK)
+    bool is_ending = result == IPC_CLOSED && child->state == CHILD_DRAINING;
+    if (result == IPC_OK || is_ending)
         return;
     if (child->pid != 0 && result != IPC_CLOSED)
         process_log(NULL, "%s (process %d) takes no message; it is replaced", child->name, (int)child->pid);

@@ -70,7 +70,8 @@ pid_t child_fork(child_slot_t *child, uint64_t now_ms, int *keep, size_t keep_co
 void child_buried(child_slot_t *child);
 
 /* Sends over the child's channel. If that fails, or the channel is full, kills the process: a
- * replacement is better than a process that missed a message. */
+ * replacement is better than a process that missed a message. One that drains and has closed its end
+ * is about to exit, and is left alone. */
 void child_send(child_slot_t *child, uint32_t type, uint64_t value, str_t bytes, const int *fds,
                 size_t fd_count);
 void child_kill(child_slot_t *child);
