@@ -125,7 +125,7 @@ class Preview:
         given = int(self.cookie.split(".")[1])
         if not hasattr(self.edge, "session_key"):
             data = b"".join(path.read_bytes() for path in self.edge.state_dir.rglob("data.mdb"))
-            tries = ((data[at : at + 32], version) for version in range(1, 50) for at in range(0, len(data) - 32, 4))
+            tries = ((data[at : at + 32], version) for version in range(1, 50) for at in range(0, len(data) - 32, 2))
             self.edge.session_key = next(key for key, version in tries
                                          if key.count(0) < 8 and session_text(key, version, given, self.host) == self.cookie)
         key = self.edge.session_key
