@@ -186,7 +186,8 @@ static bool walk_big(walk_t *walk, tree_t *tree, uint64_t page, str_t key, uint6
 {
     size_t page_bytes = walk->meta->page_bytes;
     uint64_t count = (HEADER_BYTES + len + page_bytes - 1) / page_bytes;
-    if (first < ENV_META_PAGES || first > walk->meta->last_page || count > walk->meta->last_page - first + 1)
+    if (count == 0 || first < ENV_META_PAGES || first > walk->meta->last_page ||
+        count > walk->meta->last_page - first + 1)
         return bad(walk, page, "has a value in pages that do not exist");
     for (uint64_t i = 0; i < count; i++)
         if (!take(walk, first + i))
@@ -278,7 +279,7 @@ static bool walk_page(walk_t *walk, tree_t *tree, uint64_t page, size_t level, s
         return bad(walk, page, "has no room in memory");
     bool leaf = level == tree->db->depth, ok = read_page(walk, page, bytes);
     size_t count = ok ? count_nodes(walk, page, bytes, leaf) : 0, room = 0;
-    node_t node, next;
+    node_t node = {.len = 0}, next = {.len = 0};
     ok = count != 0 && get_node(walk, tree, page, bytes, 0, &node, &room);
     *(leaf ? &tree->found.leaf_pages : &tree->found.branch_pages) += 1;
     for (size_t i = 0; ok && i < count; i++, node = next) {
