@@ -31,7 +31,7 @@ typedef struct arena {
 /* An empty arena. */
 static inline void arena_init(arena_t *arena)
 {
-    *arena = (arena_t){NULL};
+    *arena = (arena_t){.large = NULL};
 }
 
 /* Gives all back; the arena is empty then. */
