@@ -300,15 +300,24 @@ bool store_copy_swap(const char *fresh, const char *dir, const char *kept, char 
     struct stat st;
     snprintf(parent, sizeof(parent), "%.*s", slash != NULL ? (int)(slash - dir) + 1 : 1,
              slash != NULL ? dir : ".");
-    bool former = lstat(dir, &st) == 0;
-    /* After the exchange `fresh` is the former store. */
-    bool ok =
-        former ? renameat2(AT_FDCWD, fresh, AT_FDCWD, dir, RENAME_EXCHANGE) == 0 && rename(fresh, kept) == 0
-               : rename(fresh, dir) == 0;
-    if (!ok || !sync_dir(parent)) {
+    bool ok;
+    if (lstat(dir, &st) == 0) {
+        /* The exchange is the last step: no store that was in use ever has the name of a copy. */
+        ok = renameat2(AT_FDCWD, fresh, AT_FDCWD, kept, RENAME_NOREPLACE) == 0;
+        if (ok && renameat2(AT_FDCWD, kept, AT_FDCWD, dir, RENAME_EXCHANGE) != 0) {
+            int saved = errno;
+            ok = false;
+            (void)rename(kept, fresh);
+            errno = saved;
+        }
+    } else {
+        ok = rename(fresh, dir) == 0;
+    }
+    if (!ok) {
         snprintf(error, error_len, "%.256s cannot take the place of %.256s: %s", fresh, dir, strerror(errno));
         return false;
     }
+    (void)sync_dir(parent); /* the stores are where they belong; a power cut may undo that */
     return true;
 }
 

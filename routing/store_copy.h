@@ -24,7 +24,8 @@ MUST_USE bool store_copy(const char *from, bool in_use, const char *to, char *er
 MUST_USE bool store_copy_prepare(const char *dir, uid_t uid, gid_t gid, char *error, size_t error_len);
 
 /* Puts the store `fresh` in the place of `dir`, at once: at no time is there half a store. The former
- * one, if any, becomes `kept`. All have one parent directory. Returns false with a sentence. */
+ * one, if any, becomes `kept`, which must not exist. All have one parent directory. Returns false with a
+ * sentence: then `fresh` and `dir` are as they were. */
 MUST_USE bool store_copy_swap(const char *fresh, const char *dir, const char *kept, char *error,
                               size_t error_len);
 

@@ -238,18 +238,29 @@ static int backup(const cli_t *cli, const char *dir)
 
 /* ---- restore ---- */
 
-static int swap(const place_t *place, const char *fresh, const char *dir, unsigned long long records)
+/* Writes a name beside the store that nothing has: of now, with a number where that is taken. */
+static bool name_kept(const char *durable, char *out, size_t len)
 {
-    char error[ERROR_BYTES], kept[PATH_MAX], when[32];
+    char when[32];
     time_t now = time(NULL);
     struct tm tm;
     struct stat st;
-    bool former = lstat(place->durable, &st) == 0;
     (void)strftime(when, sizeof(when), "%Y%m%d-%H%M%S", gmtime_r(&now, &tm));
-    int n = snprintf(kept, sizeof(kept), "%s.before-%s", place->durable, when);
+    int n = snprintf(out, len, "%s.before-%s", durable, when);
+    for (int i = 2; n >= 0 && (size_t)n < len && lstat(out, &st) == 0 && i < 1000; i++)
+        n = snprintf(out, len, "%s.before-%s-%d", durable, when, i);
+    return n >= 0 && (size_t)n < len;
+}
+
+static int swap(const place_t *place, const char *fresh, const char *dir, unsigned long long records)
+{
+    char error[ERROR_BYTES] = "the path of the store is too long", kept[PATH_MAX];
+    struct stat st;
+    bool former = lstat(place->durable, &st) == 0;
     uid_t uid = place->privileges.drop ? place->privileges.uid : (uid_t)-1;
     gid_t gid = place->privileges.drop ? place->privileges.gid : (gid_t)-1;
-    if (n < 0 || (size_t)n >= sizeof(kept) || !store_copy_prepare(fresh, uid, gid, error, sizeof(error)) ||
+    if (!name_kept(place->durable, kept, sizeof(kept)) ||
+        !store_copy_prepare(fresh, uid, gid, error, sizeof(error)) ||
         !store_copy_swap(fresh, place->durable, kept, error, sizeof(error))) {
         store_copy_remove(fresh);
         fprintf(stderr, "boxedge: %s; the store is as it was\n", error);
@@ -276,8 +287,17 @@ static int restore(const cli_t *cli, const char *dir)
     snprintf(path, sizeof(path), "%s/%s", place.conf->state_dir, STATE_LOCK);
     snprintf(fresh, sizeof(fresh), "%s.unfinished", place.durable);
     int lock = lockfile_acquire(path, "state_dir", error, sizeof(error));
+    struct stat from, to;
     if (lock < 0) {
         fprintf(stderr, "boxedge: %s\nA store is restored while no edge runs.\n", error);
+    } else if (stat(dir, &from) == 0 && stat(fresh, &to) == 0 && from.st_dev == to.st_dev &&
+               from.st_ino == to.st_ino) {
+        fprintf(
+            stderr,
+            "boxedge: %s is the copy of a restore that was interrupted, and the next one removes it: give it "
+            "another name first\n",
+            dir);
+        close(lock);
     } else {
         store_copy_remove(fresh); /* of a restore that was interrupted */
         if (copy(dir, false, fresh) && is_whole(cli, fresh, &sum))

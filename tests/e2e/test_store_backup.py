@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import json
+import re
 import shutil
 import subprocess
 
@@ -125,6 +126,31 @@ def test_a_store_that_was_removed_is_restored(edge):
     assert "former" not in said and not (edge.state_dir / "store.unfinished").exists()
     edge.start()
     assert list(previews(edge)) == [("one", 80)]
+
+
+def test_restores_in_a_row_lose_no_store(edge):
+    """Also within one second, which is all that the names of former stores tell apart."""
+    backup = edge.directory / "backup"
+    store(edge, "backup", backup)
+    edge.create_preview(81, "one")
+    edge.stop()
+    former = [re.search("The former store is in (.*)\\.", store(edge, "restore", backup)).group(1) for _ in range(4)]
+    assert len(set(former)) == 4
+    for kept in former:
+        assert "is whole" in store(edge, "check", kept)
+    store(edge, "restore", former[0])
+    edge.start()
+    assert set(previews(edge)) == {("one", 80), ("one", 81)}
+
+
+def test_what_an_interrupted_restore_left_is_not_its_own_source(edge):
+    backup, left = edge.directory / "backup", edge.state_dir / "store.unfinished"
+    store(edge, "backup", backup)
+    edge.stop()
+    shutil.copytree(backup, left)
+    done = store(edge, "restore", left, check=False)
+    assert done.returncode == 1 and "give it another name first" in done.stderr
+    assert "is whole" in store(edge, "check", left)
 
 
 def test_words(edge):

@@ -140,6 +140,13 @@ static void test_in_the_place_of_a_store(void **state)
     store_preview_t last = fixture_preview("last", 80), next = fixture_preview("next", 80);
     assert_int_equal(store_put_preview(f->store, &last), STORE_OK);
     store_close(&f->store);
+    /* Nothing loses its place to the former store. */
+    assert_int_equal(mkdir(kept, 0700), 0);
+    assert_false(store_copy_swap(fresh, f->durable, kept, error, sizeof(error)));
+    assert_non_null(strstr(error, "File exists"));
+    expect_whole(fresh);
+    expect_whole(f->durable);
+    assert_int_equal(rmdir(kept), 0);
     if (!store_copy_prepare(fresh, (uid_t)-1, (gid_t)-1, error, sizeof(error)) ||
         !store_copy_swap(fresh, f->durable, kept, error, sizeof(error)))
         fail_msg("%s", error);
