@@ -52,6 +52,19 @@ static void report_end(api_deletion_t *deletion, deletion_outcome_t outcome)
     preview_client_notify_deletion(worker_of(deletion->ex->context)->preview_client, &deletion->call);
 }
 
+/*
+ * Whether the answer proves that no box went. A box was shown a moment ago, so 404 may mean that it is gone
+ * by now. After a second sending the first one may have deleted it. A call for many boxes may have deleted
+ * some before a 4xx that depends on a box.
+ */
+static bool proves_refusal(const exchange_t *ex, const deletion_call_t *call, int status)
+{
+    if (ex->api->written_again || status < 300 || status >= 500 || status == 404)
+        return false;
+    return call->count == 1 || status < 400 || status == 401 || status == 403 || status == 413 ||
+           status == 415 || status == 429;
+}
+
 void api_deletion_answered(exchange_t *ex)
 {
     api_deletion_t *deletion = ex->api->deletion;
@@ -60,10 +73,9 @@ void api_deletion_answered(exchange_t *ex)
         return;
     if ((status >= 200 && status < 300 && status != 207) || status == 410)
         report_end(deletion, DELETION_DONE);
-    else if (status >= 300 && status < 500)
-        report_end(deletion, DELETION_REFUSED);
     else
-        report_end(deletion, DELETION_UNKNOWN); /* 5xx, or 207: some are gone */
+        report_end(deletion,
+                   proves_refusal(ex, &deletion->call, status) ? DELETION_REFUSED : DELETION_UNKNOWN);
 }
 
 static void leave(exchange_t *ex, await_end_t how)

@@ -27,6 +27,7 @@ class Api(RawOrigin):
         self.statuses = {}  # method -> status line
         self.fields = ()    # of every answer
         self.hold, self.deleting = None, threading.Event()
+        self.cut = 0  # so many deletions are carried out, and their connection ends without an answer
         self.held_key, self.asked, self.release = None, threading.Event(), threading.Event()
         super().__init__(self.serve)
 
@@ -47,6 +48,9 @@ class Api(RawOrigin):
             if method == "DELETE" and status.startswith("2") and not status.startswith("207"):
                 for box in found:
                     self.boxes.pop(box["id"], None)
+            if method == "DELETE" and self.cut > 0:
+                self.cut -= 1
+                return
             shown = found[0] if found and all(found) else {"error": ABSENT if found else "This is a list."}
             text = json.dumps(shown if method == "GET" else {})
             if self.held_key is not None and request.get("x-box-api-key") == self.held_key:
@@ -174,7 +178,7 @@ def test_many_boxes_at_once(world):
     edge.wait_until(lambda: previews(edge) == ["box_3"], what="the previews to go")
 
 
-@pytest.mark.parametrize("refusal", ["403 Forbidden", "404 Not Found", "409 Conflict", "429 Too Many Requests",
+@pytest.mark.parametrize("refusal", ["403 Forbidden", "409 Conflict", "422 Unprocessable Content", "429 Too Many Requests",
                                      "308 Permanent Redirect"])
 @pytest.mark.parametrize("path, body", [("/v2/box/box", b""), ("/v2/box", many("box"))], ids=["one", "many"])
 def test_a_refused_deletion_brings_them_back(world, refusal, path, body):
@@ -183,6 +187,34 @@ def test_a_refused_deletion_brings_them_back(world, refusal, path, body):
     assert delete(world, path, body).status == int(refusal[:3])
     eventually(world, "box", 200)
     assert previews(edge) == sorted(IDS)
+
+
+@pytest.mark.parametrize("answered, back", [("403 Forbidden", True), ("429 Too Many Requests", True), ("409 Conflict", False),
+                                            ("422 Unprocessable Content", False)])
+def test_a_refusal_of_many_may_come_after_some_are_gone(world, answered, back):
+    api, edge = world
+    api.statuses["DELETE"] = answered
+    assert delete(world, "/v2/box", many("box", "two")).status == int(answered[:3])
+    if back:
+        eventually(world, "box", 200)
+        return
+    del api.boxes["box"]
+    edge.wait_until(lambda: call(edge, "/v2/box/box").status == 404 and previews(edge) == ["box_3", "two"],
+                    what="the preview of the box that is gone to go")
+    assert status(world) == 404
+
+
+def test_an_answer_to_a_second_sending_refuses_nothing(world):
+    """The first one has deleted the box, and its connection ended without an answer."""
+    api, edge = world
+    assert call(edge, "/v2/box/box").status == 200  # a connection for the next call
+    api.cut, api.statuses["DELETE"] = 1, "409 Conflict"
+    assert delete(world).status == 409
+    assert [r.method for r in api.requests].count("DELETE") == 2
+    del api.boxes["box"]
+    edge.wait_until(lambda: call(edge, "/v2/box/box").status == 404 and previews(edge) == ["box_3", "two"],
+                    what="the preview to go")
+    assert status(world) == 404
 
 
 @pytest.mark.parametrize("success", ["202 Accepted", "204 No Content", "410 Gone"])
@@ -199,8 +231,8 @@ def test_any_success_ends_them(world, success):
 def unknown(world, way, tmp_path):
     """A deletion whose end says nothing."""
     api, edge = world
-    if way in ("500", "207"):
-        api.statuses["DELETE"] = {"500": "500 Internal Server Error", "207": "207 Multi-Status"}[way]
+    if way in ("404", "500", "207"):
+        api.statuses["DELETE"] = {"404": "404 Not Found", "500": "500 Internal Server Error", "207": "207 Multi-Status"}[way]
         assert delete(world).status == int(way)
         return
     api.hold = threading.Event()
@@ -219,7 +251,7 @@ def unknown(world, way, tmp_path):
     api.hold.set()
 
 
-UNKNOWN = ["500", "207", "client-left", "worker-died", "all-died"]
+UNKNOWN = ["404", "500", "207", "client-left", "worker-died", "all-died"]
 
 
 @pytest.mark.parametrize("way", UNKNOWN)

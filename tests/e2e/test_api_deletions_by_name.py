@@ -83,7 +83,7 @@ UNSEEN = {
     "many-mixed-id": ("/v2/box", many("two", HIDDEN)),
     "many-mixed-name": ("/v2/box", many("name-of-box", LATE)),
 }
-STATUSES = {"2xx": "200 OK", "4xx": "409 Conflict", "5xx": "500 Internal Server Error"}
+STATUSES = {"2xx": "200 OK", "4xx": "429 Too Many Requests", "5xx": "500 Internal Server Error"}
 ENDS = [*STATUSES, "client-left", "worker-died"]
 
 
