@@ -33,6 +33,17 @@ static const char *version_of(const json_t *status)
     return cli_text(status, "version");
 }
 
+/* Whether the edge of that process serves. Its controller answers before its workers do, and the list has
+ * no edge that still starts. */
+static bool serves(const json_t *status, long long pid)
+{
+    const json_t *generations = json_object_get(status, "generations");
+    for (size_t i = 0; i < json_array_size(generations); i++)
+        if (cli_number(json_array_get(generations, i), "pid") == pid)
+            return true;
+    return false;
+}
+
 /* Whether the upgrade that began at `before` has ended; *status is then its exit status. */
 static bool judge(const json_t *before, const json_t *now, int *status)
 {
@@ -42,10 +53,10 @@ static bool judge(const json_t *before, const json_t *now, int *status)
         *status = CLI_FAILED;
         return true;
     }
-    if (cli_number(now, "supervisor_pid") == cli_number(before, "supervisor_pid"))
+    long long pid = cli_number(now, "supervisor_pid");
+    if (pid == cli_number(before, "supervisor_pid") || !serves(now, pid))
         return false;
-    printf("Process %lld serves now (version %s, before %s).\n", cli_number(now, "supervisor_pid"),
-           version_of(now), version_of(before));
+    printf("Process %lld serves now (version %s, before %s).\n", pid, version_of(now), version_of(before));
     *status = CLI_OK;
     return true;
 }
