@@ -347,14 +347,14 @@ static void check_ready(supervisor_t *s)
         local_ca_advice(s->snapshot->conf->state_dir, advice, sizeof(advice));
         process_log(NULL, "%s", advice);
     }
+    if (s->predecessor_fd >= 0)
+        reload_log(s); /* a rotation during the start reached the predecessor only */
     lockfile_sign(s->lock_fd);
     lockfile_sign(s->state_lock_fd);
     announce(s);
     snprintf(state, sizeof(state), "MAINPID=%d\nSTATUS=serving\nREADY=1", (int)getpid());
     sd_notify_send(state);
     announce_edge(s);
-    if (s->predecessor_fd >= 0)
-        reload_log(s); /* a rotation during the start reached the predecessor only */
     inherit_served(s);
 }
 
