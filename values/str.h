@@ -63,6 +63,17 @@ static inline bool str_ieq(str_t a, str_t b)
     return true;
 }
 
+/* The same, and reads '_' in `a` as '-': servers that pass fields on as variables do so (RFC 3875 4.1.18). */
+static inline bool str_ieq_alias(str_t a, str_t b)
+{
+    if (a.n != b.n)
+        return false;
+    for (size_t i = 0; i < a.n; i++)
+        if ((a.p[i] == '_' ? '-' : str_lower(a.p[i])) != str_lower(b.p[i]))
+            return false;
+    return true;
+}
+
 static inline bool str_starts(str_t s, str_t prefix)
 {
     return s.n >= prefix.n && memcmp(s.p, prefix.p, prefix.n) == 0;

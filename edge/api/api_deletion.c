@@ -239,6 +239,15 @@ static void make_room(api_deletion_t *deletion, size_t count)
 }
 
 /* False: not a list of names. */
+/* Each box is asked for once. */
+static void add_path(api_deletion_t *deletion, str_t path)
+{
+    for (size_t i = 0; i < deletion->count; i++)
+        if (str_eq(deletion->paths[i], path))
+            return;
+    deletion->paths[deletion->count++] = path;
+}
+
 static bool take_names(api_deletion_t *deletion, const json_t *ids)
 {
     size_t index;
@@ -252,7 +261,7 @@ static bool take_names(api_deletion_t *deletion, const json_t *ids)
         /* A path cannot have the dots as a segment. */
         if (name.n == 0 || name.n > NAME_MAX_BYTES || str_eq(name, STR(".")) || str_eq(name, STR("..")))
             return false;
-        deletion->paths[deletion->count++] = api_box_path(deletion->ex, name);
+        add_path(deletion, api_box_path(deletion->ex, name));
     }
     return true;
 }
@@ -424,9 +433,40 @@ static bool is_override(str_t name)
     static const str_t names[] = {
         {"x-http-method-override", 22}, {"x-http-method", 13}, {"x-method-override", 17}};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (str_ieq(name, names[i]))
+        if (str_ieq_alias(name, names[i]))
             return true;
     return false;
+}
+
+/* Frameworks take one element of a list. */
+static bool names_delete(str_t value)
+{
+    while (value.n > 0) {
+        const char *comma = memchr(value.p, ',', value.n);
+        size_t n = comma != NULL ? (size_t)(comma - value.p) : value.n;
+        if (str_ieq(str_trim(str_make(value.p, n)), STR("DELETE")))
+            return true;
+        value = str_from_offset(value, comma != NULL ? n + 1 : n);
+    }
+    return false;
+}
+
+/* Other frameworks take the method of a POST from this parameter. No call for boxes has it. */
+static bool has_method_parameter(exchange_t *ex)
+{
+    str_t target = ex->request.target;
+    char value[1];
+    size_t len, value_len;
+    if (!str_eq(ex->request.method, STR("POST")) || memchr(target.p, '?', target.n) == NULL)
+        return false;
+    char *rest = arena_alloc(request_head_pool(ex, target.n), target.n);
+    return query_take(target, STR("_method"), rest, &len, value, sizeof(value), &value_len);
+}
+
+static bool names_boxes(exchange_t *ex)
+{
+    str_t target = ex->request.target;
+    return api_path_boxes(request_head_pool(ex, target.n), target).kind != API_BOXES_NONE;
 }
 
 static bool deletes(const request_t *request)
@@ -435,8 +475,7 @@ static bool deletes(const request_t *request)
         return true;
     for (uint32_t i = 0; i < request->fields.count; i++) {
         const field_t *field = &request->fields.at[i];
-        if (field->id == FIELD_OTHER && is_override(field->name) &&
-            str_ieq(str_trim(field->value), STR("DELETE")))
+        if (field->id == FIELD_OTHER && is_override(field->name) && names_delete(field->value))
             return true;
     }
     return false;
@@ -449,6 +488,9 @@ step_result_t step_api_deletion(exchange_t *ex)
         return STEP_NEXT;
     if (api->deletion == NULL)
         api->path = api_path_parse(request_head_pool(ex, ex->request.target.n), ex->request.target);
+    if (api->deletion == NULL && has_method_parameter(ex) && names_boxes(ex))
+        return bad_request(ex, 400, "bad_query",
+                           "Send the method itself, without _method: an API could take it for a deletion.");
     if (api->deletion == NULL)
         return deletes(&ex->request) ? begin(ex) : settle(ex);
     if (api->deletion->stage == READING)

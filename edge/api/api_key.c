@@ -10,16 +10,11 @@
 
 _Static_assert(SHA256_BYTES == sizeof(((limit_id_t *)0)->sha256), "a key is named by its SHA-256");
 
-/* Whether an upstream that takes '_' for '-' would read the name as the key's field. */
-static bool is_alias(str_t name)
+/* Whether an upstream could take the field for the key's. */
+static bool may_be_key(const field_t *field)
 {
-    static const str_t key = {"x-box-api-key", 13};
-    if (name.n != key.n)
-        return false;
-    for (size_t i = 0; i < key.n; i++)
-        if ((name.p[i] == '_' ? '-' : str_lower(name.p[i])) != key.p[i])
-            return false;
-    return true;
+    return field->id == FIELD_X_BOX_API_KEY ||
+           (field->id == FIELD_OTHER && str_ieq_alias(field->name, STR("x-box-api-key")));
 }
 
 /* The key's field. `*count` gets the number of fields that an upstream could take for it. */
@@ -31,7 +26,7 @@ static str_t key_field(const fields_t *fields, size_t *count)
         const field_t *field = &fields->at[i];
         if (field->id == FIELD_X_BOX_API_KEY)
             value = field->value;
-        *count += field->id == FIELD_X_BOX_API_KEY || (field->id == FIELD_OTHER && is_alias(field->name));
+        *count += may_be_key(field);
     }
     return value;
 }
@@ -151,8 +146,7 @@ void api_key_hide(exchange_t *ex)
     uint32_t kept = 0;
     for (uint32_t i = 0; i < fields->count; i++) {
         const field_t *field = &fields->at[i];
-        bool key = field->id == FIELD_X_BOX_API_KEY || (field->id == FIELD_OTHER && is_alias(field->name));
-        if (!key || !is_known(ex, stripped(field->value)))
+        if (!may_be_key(field) || !is_known(ex, stripped(field->value)))
             fields->at[kept++] = fields->at[i];
     }
     fields->count = kept;

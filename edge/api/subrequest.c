@@ -36,6 +36,7 @@ static void finish(loop_task_t *task)
     subrequest_t *request = CONTAINER_OF(subrequest_t, task, task);
     exchange_t *parent = request->parent;
     exchange_end(&request->ex, request->failed ? EXCHANGE_END_CUT : EXCHANGE_END_COMPLETE);
+    exchange_count(parent); /* the answer is in its arena */
     request->done(parent, request->arg, request->failed ? 0 : request->status, &request->fields,
                   str_make(request->body, request->used));
 }

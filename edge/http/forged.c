@@ -95,17 +95,9 @@ static bool has_underscore(str_t name)
     return memchr(name.p, '_', name.n) != NULL;
 }
 
-/* Whether `name` begins with `expected`, ignoring case and reading '_' as '-'. */
 static bool begins(str_t name, str_t expected)
 {
-    if (name.n < expected.n)
-        return false;
-    for (size_t i = 0; i < expected.n; i++) {
-        char c = name.p[i] == '_' ? '-' : str_lower(name.p[i]);
-        if (c != expected.p[i])
-            return false;
-    }
-    return true;
+    return name.n >= expected.n && str_ieq_alias(str_make(name.p, expected.n), expected);
 }
 
 static bool counts(forged_kind_t kind, bool trusted, bool alias)

@@ -12,6 +12,7 @@ import pytest
 
 from api_world import API, answer, api_config, call, error
 from boxapi.service import BoxApi
+from dataplane import metric
 from harness import PATIENCE, Edge, HttpOrigin, RawOrigin, local_box
 
 IDS = ("box", "two", "box_3")
@@ -28,6 +29,7 @@ class Api(RawOrigin):
         self.fields = ()    # of every answer
         self.hold, self.deleting = None, threading.Event()
         self.cut = 0  # so many deletions are carried out, and their connection ends without an answer
+        self.held_target = None  # its answer comes once `release` is set
         self.held_key, self.asked, self.release = None, threading.Event(), threading.Event()
         super().__init__(self.serve)
 
@@ -36,7 +38,9 @@ class Api(RawOrigin):
 
     def serve(self, conn):
         while (request := conn.read_request(timeout=3600)) is not None:
-            method, path = request.method.upper(), unquote(unquote(request.target.split("?")[0])).lower()
+            overrides = [value for name, value in request.fields if "override" in name.lower()]
+            method = "DELETE" if "DELETE" in "".join(overrides).upper() else request.method.upper()
+            path = unquote(unquote(request.target.split("?")[0])).lower()
             parts = [part.split(";")[0] for part in re.split(r"[/\\]", path) if part not in ("", ".")]
             names = json.loads(request.body)["ids"] if len(parts) == 2 and method == "DELETE" else parts[2:3]
             if method == "DELETE":
@@ -53,7 +57,8 @@ class Api(RawOrigin):
                 return
             shown = found[0] if found and all(found) else {"error": ABSENT if found else "This is a list."}
             text = json.dumps(shown if method == "GET" else {})
-            if self.held_key is not None and request.get("x-box-api-key") == self.held_key:
+            if request.target == self.held_target or (self.held_key is not None
+                                                      and request.get("x-box-api-key") == self.held_key):
                 self.asked.set()
                 self.release.wait(PATIENCE)
             conn.send(answer("" if status.startswith("204") else text, status, self.fields))
@@ -106,6 +111,9 @@ WAYS = {
     "backslash": ("DELETE", "/v2/box\\box", b""),
     "capitals": ("DELETE", "/V2/BOX/box", b""),
     "method": ("delete", "/v2/box/box", b""),
+    "override": ("POST", "/v2/box/box", b"", "X-HTTP-Method-Override: delete"),
+    "override-underscores": ("POST", "/v2/box/box", b"", "X_Http_Method_Override: DELETE"),
+    "override-list": ("POST", "/v2/box/box", b"", "X-Method-Override: PATCH, DELETE"),
     "many": ("DELETE", "/v2/box", many("box")),
     "many-by-name": ("DELETE", "/v2/box", many("name-of-box")),
     "many-slash": ("DELETE", "/v2/box/", many("box")),
@@ -117,11 +125,11 @@ WAYS = {
 @pytest.mark.parametrize("way", WAYS)
 def test_previews_are_not_found_from_before_the_call_goes_up(world, way):
     api, edge = world
-    method, path, body = WAYS[way]
+    method, path, body, *fields = WAYS[way]
     assert status(world) == 200
     api.hold = threading.Event()
     answers = []
-    asker = threading.Thread(target=lambda: answers.append(delete(world, path, body, method)))
+    asker = threading.Thread(target=lambda: answers.append(delete(world, path, body, method, fields)))
     asker.start()
     assert api.deleting.wait(PATIENCE)
     assert {status(world) for _ in range(8)} == {404}
@@ -224,6 +232,38 @@ def test_any_success_ends_them(world, success):
     assert delete(world).status == int(success[:3])
     assert status(world) == 404
     edge.wait_until(lambda: previews(edge) == ["box_3", "two"], what="the previews to go")
+
+
+@pytest.mark.parametrize("query", ["_method=DELETE", "a=1&%5fmethod=delete", "_method"])
+@pytest.mark.parametrize("path", ["/v2/box/box", "/v2/box", "/V2//box/box/"])
+def test_a_method_in_the_query_does_not_go_up(world, path, query):
+    api, edge = world
+    refused = call(edge, f"{path}?{query}", method="POST", body=b"{}")
+    assert refused.status == 400 and json.loads(refused.body)["code"] == "bad_query"
+    assert not api.requests and status(world) == 200
+    # A query of that name is nobody's business elsewhere.
+    assert call(edge, f"/v2/other?{query}", method="POST", body=b"{}").status != 400
+
+
+def test_each_box_is_asked_for_once(world):
+    api, _ = world
+    assert delete(world, "/v2/box", many(*["box"] * 50, "two")).status == 200
+    assert [r.target for r in api.requests if r.method == "GET"] == ["/v2/box/box", "/v2/box/two"]
+
+
+def test_answers_about_boxes_count_to_the_memory(world):
+    """Until the last one has come, the edge keeps all of them."""
+    api, edge = world
+    before = metric(edge, "buffered_bytes")
+    api.boxes["box"]["labels"] = "x" * 50_000
+    api.held_target = "/v2/box/two"
+    with edge.connect("plain", API) as client:
+        body = many("box", "two")
+        client.send(f"DELETE /v2/box HTTP/1.1\r\nHost: {API}\r\nX-Box-Api-Key: k-test\r\n"
+                    f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        edge.wait_until(lambda: metric(edge, "buffered_bytes") > before + 50_000, what="the answer to count")
+        api.release.set()
+        assert client.read_message(request_method="DELETE").status == 200
 
 
 # ---- nobody knows what came of it
