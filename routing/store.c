@@ -77,7 +77,7 @@ bool store_look(const char *durable_dir, const char *volatile_dir, uint64_t map_
                 table_look(&options, sentence) != STORE_FAILED;
     options.dir = volatile_dir;
     options.synced = false;
-    good = good && table_look(&options, sentence) != STORE_FAILED;
+    good = good && (volatile_dir == NULL || table_look(&options, sentence) != STORE_FAILED);
     options = (table_options_t){.dir = dir, .map_bytes = LOOK_MAP_BYTES, .synced = true};
     for (size_t i = 1; good && i < STORE_DURABLE_COUNT; i++) {
         if (!store_durable_dir(durable_dir, store_durable_names[i], dir, sizeof(dir)))

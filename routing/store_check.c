@@ -22,7 +22,9 @@
 
 #define PATH_BYTES 4096
 /* Attempts to see a file that its writer is about to extend. */
-#define EXTENDS   1000
+#define EXTENDS 1000
+/* Commits that are tried in turn beside a writer. */
+#define RENEWALS  100
 #define ERROR_MAX (PATH_BYTES + 640)
 
 /* What an environment holds; the first five as store_durable_names. */
@@ -65,6 +67,8 @@ static void found(check_t *check, store_check_kind_t kind, const char *format, .
     va_start(args, format);
     vsnprintf(fault, sizeof(fault), format, args);
     va_end(args);
+    if (kind == STORE_CHECK_TREE && check->content == CONTENT_BOXES)
+        kind = STORE_CHECK_BOXES;
     if (check->sum->findings++ >= STORE_CHECK_REPORTS_MAX && kind == STORE_CHECK_RECORD)
         return;
     snprintf(sentence, sizeof(sentence), "%.*s: %s", PATH_BYTES - 1, check->dir, fault);
@@ -223,6 +227,19 @@ typedef struct pinned {
     env_meta_t meta;
 } pinned_t;
 
+/* Reads the meta page of the commit. Two commits of a writer replace it before it can be read; the next
+ * commit is then checked. */
+static bool read_pinned(pinned_t *pinned, bool in_order, bool in_use, char error[ERROR_MAX])
+{
+    for (int i = 0;; i++) {
+        if (env_meta_read(pinned->fd, in_order, mdb_txn_id(pinned->txn), &pinned->meta, error, ERROR_MAX))
+            return true;
+        mdb_txn_reset(pinned->txn);
+        if (!in_use || i == RENEWALS || mdb_txn_renew(pinned->txn) != 0)
+            return false;
+    }
+}
+
 /* Without a lock file no process has the environment open, and none is made: it would belong to the
  * user of this command. */
 static bool pin(const char *dir, bool in_order, bool in_use, pinned_t *out, char error[ERROR_MAX])
@@ -247,7 +264,7 @@ static bool pin(const char *dir, bool in_order, bool in_use, pinned_t *out, char
         snprintf(error, ERROR_MAX, "data.mdb is no store");
     else if (rc != 0)
         snprintf(error, ERROR_MAX, "cannot be opened: %s", mdb_strerror(rc));
-    return rc == 0 && env_meta_read(out->fd, in_order, mdb_txn_id(out->txn), &out->meta, error, ERROR_MAX);
+    return rc == 0 && read_pinned(out, in_order, in_use, error);
 }
 
 /* The writer extends the file to its last page just after each commit. */

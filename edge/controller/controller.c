@@ -165,12 +165,17 @@ static void take_conf(controller_t *controller, int fd, uint64_t generation)
 
 /* ---- dead readers ---- */
 
-static void reap_run(store_job_t *job, store_t *store)
+static void reap(store_t *store)
 {
-    (void)job;
     int reaped = store_reap_readers(store);
     if (reaped > 0)
         process_log("controller", "%d reader slots of the store freed", reaped);
+}
+
+static void reap_run(store_job_t *job, store_t *store)
+{
+    (void)job;
+    reap(store);
 }
 
 static void job_free(store_job_t *job)
@@ -207,8 +212,10 @@ static void maintenance_run(store_job_t *job, store_t *store)
 {
     maintenance_job_t *maintenance = CONTAINER_OF(maintenance_job_t, job, job);
     bool rotated = false, deleted;
-    if (maintenance->sweep.id[0] == '\0')
+    if (maintenance->sweep.id[0] == '\0') {
+        reap(store); /* of commands that were killed: a slot keeps the pages of its commit */
         rotate_cookie_keys(store, &rotated);
+    }
     if (controller_sweep(store, wall_us() / 1000000, &maintenance->sweep, &deleted) != STORE_OK) {
         process_log("controller", "expired previews cannot be deleted: %s", store_error(store));
         maintenance->sweep.done = true;

@@ -2,12 +2,12 @@
 
 #include "fnv.h"
 
-bool store_health_tell_record(store_health_t *health, str_t sentence)
+bool store_health_report_record(store_health_t *health, str_t sentence)
 {
     uint64_t hash = fnv_end(fnv_text(FNV_START, sentence)) | 1;
     for (size_t i = 0; i < STORE_HEALTH_RECORDS_MAX; i++) {
         uint64_t seen = 0;
-        if (atomic_compare_exchange_strong(&health->told[i], &seen, hash))
+        if (atomic_compare_exchange_strong(&health->reported[i], &seen, hash))
             return true;
         if (seen == hash)
             return false;

@@ -11,16 +11,16 @@
 
 #include "str.h"
 
-/* Damaged records that are told one by one. */
+/* Maximum damaged records with a message of their own. */
 #define STORE_HEALTH_RECORDS_MAX 64
 
 /* All-zero is valid and intact. */
 typedef struct store_health {
-    _Atomic uint64_t told[STORE_HEALTH_RECORDS_MAX]; /* hashes of sentences; 0: free */
+    _Atomic uint64_t reported[STORE_HEALTH_RECORDS_MAX]; /* hashes of sentences; 0: free */
 } store_health_t;
 
-/* Returns whether the caller is the first to tell of a record with this sentence. False for further
- * records when STORE_HEALTH_RECORDS_MAX were told. */
-MUST_USE bool store_health_tell_record(store_health_t *health, str_t sentence);
+/* Returns whether the caller is the first to report a record with this sentence. False for further
+ * records once STORE_HEALTH_RECORDS_MAX were reported. */
+MUST_USE bool store_health_report_record(store_health_t *health, str_t sentence);
 
 #endif

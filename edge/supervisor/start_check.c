@@ -87,7 +87,10 @@ static void on_finding(store_check_kind_t kind, bool refused, const char *senten
 {
     static const conf_place_t nowhere = {0, 0};
     const start_t *s = arg;
-    if (kind == STORE_CHECK_RECORD)
+    if (kind == STORE_CHECK_BOXES)
+        conf_errors_add(s->errors, CONF_WARNING, s->conf->source, nowhere, "run_dir",
+                        "the states of boxes are damaged, and a start makes them anew: %s", sentence);
+    else if (kind == STORE_CHECK_RECORD)
         conf_errors_add(s->errors, CONF_WARNING, s->conf->source, nowhere, "state_dir",
                         "the store is damaged: %s", sentence);
     else
@@ -98,18 +101,29 @@ static void on_finding(store_check_kind_t kind, bool refused, const char *senten
 /* No process has the store open: both locks are free. */
 static void look_at_store(start_t *s)
 {
+    static const conf_place_t nowhere = {0, 0};
     const store_child_t child = {.durable = s->durable,
                                  .fleeting = s->fleeting,
                                  .privileges = &s->privileges,
                                  .look = true,
-                                 .map_bytes = s->conf->store_map_bytes};
+                                 .map_bytes = s->conf->store_map_bytes,
+                                 .bound_ms = STORE_CHILD_START_MS};
     const store_child_calls_t calls = {.finding = on_finding, .arg = s};
     char sentence[256];
     store_check_sum_t sum;
-    if (store_child_check(&child, &calls, &sum) != STORE_CHILD_FAILED)
-        return;
-    snprintf(sentence, sizeof(sentence), "the store cannot be checked: %s", strerror(errno));
-    add(s, "state_dir", sentence);
+    switch (store_child_check(&child, &calls, &sum)) {
+    case STORE_CHILD_DONE:
+        break;
+    case STORE_CHILD_LATE:
+        conf_errors_add(
+            s->errors, CONF_WARNING, s->conf->source, nowhere, "state_dir",
+            "the check of the store is not complete after %u s: `boxedge store check` completes it",
+            STORE_CHILD_START_MS / 1000);
+        break;
+    case STORE_CHILD_FAILED:
+        snprintf(sentence, sizeof(sentence), "the store cannot be checked: %s", strerror(errno));
+        add(s, "state_dir", sentence);
+    }
 }
 
 /* ---- all ---- */

@@ -1,29 +1,51 @@
 /*
  * The check of the store before the edge serves: damaged pages, lists or counts end the start, and
- * damaged records are told, since all else can be served.
+ * damaged records are only reported, since all else can be served. Damaged states of boxes are removed.
  */
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "process.h"
 #include "process_log.h"
 #include "store_child.h"
 #include "supervisor_internal.h"
 
-/* A start must not exceed the patience of a service manager. */
-#define BOUND_MS    30000
 #define PROGRESS_MS 5000
+
+typedef struct outcome {
+    bool damaged; /* the edge must not start */
+    bool boxes;   /* the states of boxes are damaged */
+} outcome_t;
 
 static void on_finding(store_check_kind_t kind, bool refused, const char *sentence, void *arg)
 {
-    bool *damaged = arg;
-    if (kind == STORE_CHECK_RECORD) {
+    outcome_t *outcome = arg;
+    switch (kind) {
+    case STORE_CHECK_RECORD:
         process_log(NULL, "the store is damaged: %s", sentence);
-        return;
+        break;
+    case STORE_CHECK_BOXES:
+        process_log(NULL, "the states of boxes are damaged: %s", sentence);
+        outcome->boxes = true;
+        break;
+    case STORE_CHECK_TREE:
+        process_log(NULL, "%s: %s", refused ? "the store cannot be opened" : STORE_DAMAGED, sentence);
+        outcome->damaged = true;
     }
-    *damaged = true;
-    process_log(NULL, "%s: %s", refused ? "the store cannot be opened" : STORE_DAMAGED, sentence);
+}
+
+/* Nothing is lost: the providers report every box again, as after a reboot. */
+static void remove_boxes(const char *dir)
+{
+    static const char *const files[] = {"data.mdb", "lock.mdb"};
+    char path[PATH_MAX + 16];
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        snprintf(path, sizeof(path), "%s/%s", dir, files[i]);
+        (void)unlink(path); /* otherwise the controller cannot open it, and reports that */
+    }
+    process_log(NULL, "the states of boxes are made anew");
 }
 
 static void on_progress(const char *dir, unsigned percent, void *arg)
@@ -36,7 +58,7 @@ bool supervisor_check_store(const supervisor_t *s)
 {
     const conf_t *conf = s->snapshot->conf;
     char durable[PATH_MAX], fleeting[PATH_MAX];
-    bool damaged = false;
+    outcome_t outcome = {.damaged = false};
     if (!process_store_dirs(conf, durable, fleeting, PATH_MAX))
         return true;                              /* the snapshot has made them: they fit */
     bool in_use = s->inherited_state_dir != NULL; /* the edge that hands over still serves */
@@ -46,22 +68,24 @@ bool supervisor_check_store(const supervisor_t *s)
                                  .in_use = in_use,
                                  .look = !in_use,
                                  .map_bytes = conf->store_map_bytes,
-                                 .bound_ms = BOUND_MS,
+                                 .bound_ms = STORE_CHILD_START_MS,
                                  .progress_ms = PROGRESS_MS};
-    const store_child_calls_t calls = {.finding = on_finding, .progress = on_progress, .arg = &damaged};
+    const store_child_calls_t calls = {.finding = on_finding, .progress = on_progress, .arg = &outcome};
     store_check_sum_t sum;
     switch (store_child_check(&child, &calls, &sum)) {
     case STORE_CHILD_DONE:
         break;
     case STORE_CHILD_LATE:
         process_log(NULL,
-                    "the check of the store is not complete after %d s, and the edge starts: `boxedge store "
+                    "the check of the store is not complete after %u s, and the edge starts: `boxedge store "
                     "check` completes it",
-                    BOUND_MS / 1000);
+                    STORE_CHILD_START_MS / 1000);
         break;
     case STORE_CHILD_FAILED:
         process_log(NULL, "the store cannot be checked: %s", strerror(errno));
         break;
     }
-    return !damaged;
+    if (outcome.boxes && !outcome.damaged && !in_use)
+        remove_boxes(fleeting);
+    return !outcome.damaged && !(outcome.boxes && in_use);
 }

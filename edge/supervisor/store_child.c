@@ -18,7 +18,7 @@
 
 /* ---- in the child ---- */
 
-static void say(int out, char letter, const char *text)
+static void report(int out, char letter, const char *text)
 {
     char message[TEXT_MAX];
     int n = snprintf(message, sizeof(message), "%c%s", letter, text);
@@ -27,31 +27,46 @@ static void say(int out, char letter, const char *text)
         _exit(1); /* the parent has ended */
 }
 
-static void say_finding(store_check_kind_t kind, const char *sentence, void *arg)
+static const char kind_letters[] = {
+    [STORE_CHECK_RECORD] = 'R', [STORE_CHECK_TREE] = 'T', [STORE_CHECK_BOXES] = 'B'};
+
+static void report_finding(store_check_kind_t kind, const char *sentence, void *arg)
 {
-    say(*(int *)arg, kind == STORE_CHECK_RECORD ? 'R' : 'T', sentence);
+    report(*(int *)arg, kind_letters[kind], sentence);
 }
 
-static void say_progress(const char *dir, unsigned percent, void *arg)
+static void report_progress(const char *dir, unsigned percent, void *arg)
 {
     char text[TEXT_MAX];
     snprintf(text, sizeof(text), "%u %.*s", percent, PATH_MAX - 100, dir);
-    say(*(int *)arg, 'P', text);
+    report(*(int *)arg, 'P', text);
+}
+
+/* Whether this user, who is the store's, could write the environment anew. */
+static bool may_replace(const char *dir)
+{
+    char path[PATH_MAX + 16];
+    snprintf(path, sizeof(path), "%s/data.mdb", dir);
+    return access(dir, W_OK | X_OK) == 0 && access(path, R_OK | W_OK) == 0;
 }
 
 static void check_all(const store_child_t *check, int out)
 {
-    const store_check_calls_t calls = {.finding = say_finding, .progress = say_progress, .arg = &out};
+    const char *fleeting = check->fleeting;
+    const store_check_calls_t calls = {.finding = report_finding, .progress = report_progress, .arg = &out};
     char error[512], text[128];
     store_check_sum_t sum;
     if (check->look && !store_look(check->durable, check->fleeting, check->map_bytes, error, sizeof(error))) {
-        say(out, 'L', error);
-        return;
+        bool durable = store_look(check->durable, NULL, check->map_bytes, text, sizeof(text));
+        report(out, durable && may_replace(fleeting) ? 'B' : 'L', error);
+        if (!durable || !may_replace(fleeting))
+            return;
+        fleeting = NULL;
     }
-    store_check(check->durable, check->fleeting, check->in_use, &calls, &sum);
+    store_check(check->durable, fleeting, check->in_use, &calls, &sum);
     snprintf(text, sizeof(text), "%u %llu %llu %u %u", sum.environments, (unsigned long long)sum.records,
              (unsigned long long)sum.findings, sum.format, sum.minor);
-    say(out, 'S', text);
+    report(out, 'S', text);
 }
 
 static _Noreturn void run(const store_child_t *check, pid_t parent, int out)
@@ -62,7 +77,7 @@ static _Noreturn void run(const store_child_t *check, pid_t parent, int out)
         check_all(check, out);
     } else {
         snprintf(error, sizeof(error), "the check cannot give up its rights: %s", strerror(errno));
-        say(out, 'T', error);
+        report(out, 'T', error);
     }
     _exit(0);
 }
@@ -101,6 +116,9 @@ static void take(reading_t *reading, const char *message)
     case 'T':
     case 'L':
         reading->calls->finding(STORE_CHECK_TREE, message[0] == 'L', message + 1, reading->calls->arg);
+        break;
+    case 'B':
+        reading->calls->finding(STORE_CHECK_BOXES, false, message + 1, reading->calls->arg);
         break;
     case 'P':
         take_progress(reading, message + 1);

@@ -13,6 +13,9 @@
     "the store is damaged (`boxedge store check` lists all faults, `boxedge store restore DIR` puts a "      \
     "backup in its place)"
 
+/* Bound of a check before a start, in ms: it must not exceed the patience of a service manager. */
+#define STORE_CHILD_START_MS 30000u
+
 typedef struct store_child {
     const char *durable;
     const char *fleeting; /* NULL: only the durable environments */
@@ -33,7 +36,7 @@ typedef struct store_child_calls {
 
 typedef enum store_child_result {
     STORE_CHILD_DONE,
-    STORE_CHILD_LATE,   /* ended at bound_ms; the findings so far were told */
+    STORE_CHILD_LATE,   /* ended at bound_ms; the findings so far were reported */
     STORE_CHILD_FAILED, /* no child; errno */
 } store_child_result_t;
 

@@ -47,11 +47,11 @@ def test_a_damaged_record(world):
 
 # ---- the check
 
-STORES = [".", "rules", "keys", "deletions", "aliases", "run"]
+STORES = [".", "rules", "keys", "deletions", "aliases"]
 
 
 def folder_of(edge, store):
-    return edge.run_dir / "store" if store == "run" else edge.state_dir / "store" / store
+    return edge.state_dir / "store" / store
 
 
 def check(edge, *arguments):
@@ -90,23 +90,57 @@ def test_the_check_while_the_store_changes(world):
             change.result()
 
 
+def damage_leaves(file):
+    pages = bytearray(file.read_bytes())
+    for at in range(8192, len(pages), 4096):  # those in use are leaves here
+        if pages[at + 10] == 2:
+            pages[at + 12] ^= 0x02
+    file.write_bytes(pages)
+
+
 @pytest.mark.parametrize("store", STORES)
 def test_damaged_pages_are_refused(world, store):
     """By the check, by a start and by `boxedge check`: with the directory and the command."""
     edge, _ = world
     edge.stop()
     folder = folder_of(edge, store)
-    pages = bytearray((folder / "data.mdb").read_bytes())
-    for at in range(8192, len(pages), 4096):  # those in use are leaves here
-        if pages[at + 10] == 2:
-            pages[at + 12] ^= 0x02
-    (folder / "data.mdb").write_bytes(pages)
+    damage_leaves(folder / "data.mdb")
     sentence = f"{str(folder).removesuffix('/.')}: data.mdb is damaged: page "
     done = check(edge)
     assert done.returncode == 1 and sentence in done.stderr and "has 1 fault\n" in done.stderr, done
     assert json.loads(check(edge, "--json").stdout)["findings"][0]["kind"] == "pages"
     for done in (edge.command("run", check=False), edge.command("check", check=False)):
         assert done.returncode == 1 and sentence in done.stderr and "`boxedge store check`" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("damage", ["leaves", "short", "noise", "empty"])
+def test_damaged_states_of_boxes_are_made_anew(world, damage):
+    """A run_dir on disk after a power cut: the providers report all of it again, so it ends no start."""
+    edge, _ = world
+    edge.stop()
+    file = edge.run_dir / "store/data.mdb"
+    if damage == "leaves":
+        damage_leaves(file)
+    else:
+        pages = file.read_bytes()
+        file.write_bytes({"short": pages[:-4096], "noise": bytes(range(256)) * (len(pages) // 256), "empty": b""}[damage])
+    done = edge.command("check", check=False)
+    assert done.returncode == 0 and "a start makes them anew" in done.stderr, done.stderr
+    assert check(edge).returncode == 1
+    edge.start()
+    assert any("the states of boxes are made anew" in line for line in edge.stderr.lines)
+    assert get(world, "one").status == get(world, "two").status == 200
+    assert check(edge).returncode == 0
+
+
+def test_damaged_states_of_boxes_excuse_no_other_damage(world):
+    edge, _ = world
+    edge.stop()
+    file = edge.run_dir / "store/data.mdb"
+    file.write_bytes(b"")
+    damage_leaves(edge.state_dir / "store/rules/data.mdb")
+    assert edge.command("run", check=False).returncode == 1
+    assert file.read_bytes() == b""
 
 
 def test_a_damaged_record_is_listed(world):
