@@ -104,7 +104,9 @@ store_health_t *shm_store_health(shm_t *shm);
  * killed. False: none is free. shm_worker_give wipes and frees it. shm_worker_find returns the slot of this
  * edge's worker `index`; SHM_WORKERS_MAX: it has none. shm_worker_retire: the slot keeps its process, which
  * is no longer the worker of any index. shm_worker_edge is the number of the edge that has the slot; 0: none.
+ * shm_workers_free is the number of slots that shm_worker_take would find.
  */
+unsigned shm_workers_free(const shm_t *shm);
 MUST_USE bool shm_worker_take(shm_t *shm, unsigned index, unsigned *taken);
 void shm_worker_give(shm_t *shm, unsigned index);
 unsigned shm_worker_find(const shm_t *shm, unsigned index);

@@ -235,6 +235,21 @@ void shm_leave(shm_t *shm)
 
 /* ---- slots of workers ---- */
 
+/* Whether a slot with this owner can be taken: it has none, or that edge was killed. */
+static bool is_free(const shm_t *shm, uint64_t owner)
+{
+    return owner == 0 || ((uint32_t)owner != atomic_load(&shm->own->edge.number) &&
+                          !edge_lives(shm->segment, (uint32_t)owner));
+}
+
+unsigned shm_workers_free(const shm_t *shm)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
+        count += is_free(shm, atomic_load(&shm->segment->workers[i].owner));
+    return count;
+}
+
 bool shm_worker_take(shm_t *shm, unsigned index, unsigned *taken)
 {
     uint32_t number = atomic_load(&shm->own->edge.number);
@@ -242,8 +257,8 @@ bool shm_worker_take(shm_t *shm, unsigned index, unsigned *taken)
     for (unsigned i = 0; i < SHM_WORKERS_MAX; i++) {
         _Atomic uint64_t *cell = &shm->segment->workers[i].owner;
         uint64_t owner = atomic_load(cell);
-        bool killed = owner != 0 && (uint32_t)owner != number && !edge_lives(shm->segment, (uint32_t)owner);
-        if ((owner != 0 && !killed) ||
+        bool killed = owner != 0;
+        if (!is_free(shm, owner) ||
             !atomic_compare_exchange_strong(cell, &owner, number | (uint64_t)index << OWNER_INDEX_SHIFT))
             continue;
         if (killed)

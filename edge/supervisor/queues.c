@@ -34,8 +34,9 @@ void queues_turn(supervisor_t *s, uint64_t now_ms)
         return;
     for (unsigned i = 0; i < count; i++) {
         const child_slot_t *child = &s->workers[i];
-        bool wanted = child->wanted && child->state != CHILD_DRAINING && child->state != CHILD_EMPTY;
-        bool accepting = wanted && accepts(s, child, now_ms);
+        /* One that drains in its place, for lack of another, has sockets that nobody accepts from. */
+        bool wanted = child->wanted && child->state != CHILD_EMPTY;
+        bool accepting = wanted && child->state != CHILD_DRAINING && accepts(s, child, now_ms);
         workers[i] = (queue_loans_worker_t){
             .wanted = wanted,
             .accepts = accepting,

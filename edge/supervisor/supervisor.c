@@ -105,21 +105,35 @@ static bool rotate_tickets(supervisor_t *s, uint64_t now_ms)
     return true;
 }
 
+/* Attaches to the segment of the previous process; NULL, with the reason in the log, if it cannot serve. */
+static shm_t *join_shm(const supervisor_t *s)
+{
+    const char *why = NULL;
+    shm_t *shm = shm_attach(s->segment_fd);
+    if (shm == NULL) {
+        why = errno == EPROTO ? "it has another layout" : strerror(errno);
+        close(s->segment_fd);
+    } else if (shm_workers_free(shm) < s->snapshot->conf->workers) {
+        why = "the workers of old processes fill it";
+        shm_leave(shm);
+        shm_free(&shm);
+    }
+    if (why != NULL)
+        process_log(NULL,
+                    "the shared memory of the previous process cannot be used (%s): limits and lockouts "
+                    "start anew",
+                    why);
+    return shm;
+}
+
 static bool make_shm(supervisor_t *s)
 {
     uint8_t seed[16];
     if (RAND_bytes(seed, sizeof(seed)) != 1)
         return fail("the system provides no random bytes");
-    s->shm = s->segment_fd >= 0 ? shm_attach(s->segment_fd) : NULL;
+    s->shm = s->segment_fd >= 0 ? join_shm(s) : NULL;
     s->shares = s->shm != NULL;
-    if (s->segment_fd >= 0 && !s->shares) {
-        process_log(NULL,
-                    "the shared memory of the previous process cannot be used (%s): limits and lockouts "
-                    "start anew",
-                    errno == EPROTO ? "it has another layout" : strerror(errno));
-        close(s->segment_fd);
-    }
-    s->segment_fd = -1;
+    s->segment_fd = -1; /* the segment's, or closed */
     if (!s->shares)
         s->shm = shm_new(seed);
     OPENSSL_cleanse(seed, sizeof(seed));
@@ -263,7 +277,7 @@ static bool start(supervisor_t *s)
     s->descriptors = privileges_raise_descriptors();
     if (inherit_handoff(s))
         process_log(NULL, "taking over from process %d", (int)getppid());
-    if (!make_shm(s) || !load_first(s) || !limits_suffice(s) || !take_locks(s) || !check_store(s) ||
+    if (!load_first(s) || !make_shm(s) || !limits_suffice(s) || !take_locks(s) || !check_store(s) ||
         !load_keys(s) || !open_sockets(s))
         return false;
     supervisor_check_descriptors(s);

@@ -43,7 +43,7 @@ typedef enum upgrade_phase {
 typedef struct elder {
     int fd;
     pid_t pid;   /* of its supervisor */
-    bool ending; /* was told to end its tunnels */
+    bool ending; /* has the order to end its tunnels */
 } elder_t;
 
 typedef struct supervisor {
@@ -211,7 +211,7 @@ void upgrade_report(supervisor_t *s);
 
 /* ---- inherit.c: the new binary ---- */
 /* Takes over the old binary's descriptors. Returns false if the environment names none. */
-#define HANDOFF_ENV "BOXEDGE_HANDOFF"
+#define HANDOFF_ENV "BOXEDGE_HANDOVER"
 MUST_USE bool inherit_handoff(supervisor_t *s);
 /* Everything is loaded: the predecessor's controller may end. */
 void inherit_prepared(supervisor_t *s);

@@ -280,6 +280,7 @@ static void a_killed_edge_leaves_its_slots(void **state)
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
     assert_int_equal(shm_worker_edge(shm, 0), 2);
+    assert_int_equal(shm_workers_free(shm), SHM_WORKERS_MAX); /* the slot of the dead edge, too */
     assert_true(shm_worker_take(shm, 0, &number) && number == 0);
     assert_int_equal(shm_client_count(shm, &a), 0);
 }
@@ -292,8 +293,11 @@ static void edges_and_slots_are_bounded(void **state)
         assert_non_null(more[i] = shm_attach(dup(shm_fd(shm))));
     assert_null(shm_attach(shm_fd(shm)));
     assert_int_equal(errno, EUSERS);
-    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++)
+    for (unsigned i = 0; i < SHM_WORKERS_MAX; i++) {
+        assert_int_equal(shm_workers_free(shm), SHM_WORKERS_MAX - i);
         assert_true(shm_worker_take(more[i % (SHM_EDGES_MAX - 1)], i, &number));
+    }
+    assert_int_equal(shm_workers_free(shm), 0);
     assert_false(shm_worker_take(shm, 0, &number));
     for (unsigned i = 0; i < SHM_EDGES_MAX - 1; i++) {
         shm_leave(more[i]);
