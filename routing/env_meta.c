@@ -28,38 +28,17 @@
 #define AT_LAST    136
 #define AT_TXN     144
 
-static uint64_t get64(const uint8_t *p)
-{
-    uint64_t n;
-    memcpy(&n, p, sizeof(n));
-    return n;
-}
-
-static uint32_t get32(const uint8_t *p)
-{
-    uint32_t n;
-    memcpy(&n, p, sizeof(n));
-    return n;
-}
-
-static uint16_t get16(const uint8_t *p)
-{
-    uint16_t n;
-    memcpy(&n, p, sizeof(n));
-    return n;
-}
-
 env_db_t env_db_decode(const void *bytes)
 {
     const uint8_t *p = bytes;
-    return (env_db_t){.pad = get32(p),
-                      .flags = get16(p + 4),
-                      .depth = get16(p + 6),
-                      .branch_pages = get64(p + 8),
-                      .leaf_pages = get64(p + 16),
-                      .overflow_pages = get64(p + 24),
-                      .entries = get64(p + 32),
-                      .root = get64(p + 40)};
+    return (env_db_t){.pad = env_get32(p),
+                      .flags = env_get16(p + 4),
+                      .depth = env_get16(p + 6),
+                      .branch_pages = env_get64(p + 8),
+                      .leaf_pages = env_get64(p + 16),
+                      .overflow_pages = env_get64(p + 24),
+                      .entries = env_get64(p + 32),
+                      .root = env_get64(p + 40)};
 }
 
 /* Returns whether the database can be one of a file with `last_page`. */
@@ -72,7 +51,7 @@ static bool db_fits(const env_db_t *db, uint64_t last_page)
 
 static bool is_lmdb(const uint8_t *page)
 {
-    return get32(page + AT_MAGIC) == MAGIC && get32(page + AT_VERSION) == VERSION;
+    return env_get32(page + AT_MAGIC) == MAGIC && env_get32(page + AT_VERSION) == VERSION;
 }
 
 /* Returns the fault of page `number`, or NULL and its contents. */
@@ -80,11 +59,11 @@ static const char *decode(const uint8_t *page, uint64_t number, env_meta_t *out)
 {
     if (!is_lmdb(page))
         return "is not one of LMDB";
-    *out = (env_meta_t){.last_page = get64(page + AT_LAST), .txn = get64(page + AT_TXN)};
+    *out = (env_meta_t){.last_page = env_get64(page + AT_LAST), .txn = env_get64(page + AT_TXN)};
     for (size_t i = 0; i < 2; i++)
         out->dbs[i] = env_db_decode(page + AT_DBS + i * ENV_DB_BYTES);
     out->page_bytes = out->dbs[ENV_FREE].pad;
-    if (get64(page + AT_NUMBER) != number || get16(page + AT_FLAGS) != FLAG_META)
+    if (env_get64(page + AT_NUMBER) != number || env_get16(page + AT_FLAGS) != FLAG_META)
         return "has another page's header";
     if (out->page_bytes < 512 || out->page_bytes > PAGE_BYTES_MAX ||
         (out->page_bytes & (out->page_bytes - 1)) != 0)

@@ -7,6 +7,7 @@
 #define BOXEDGE_ENV_META_H
 
 #include <stddef.h>
+#include <string.h>
 
 #include "str.h"
 
@@ -36,6 +37,28 @@ typedef struct env_meta {
     uint64_t txn;
     env_db_t dbs[2];
 } env_meta_t;
+
+/* Numbers of LMDB: in the machine's byte order, at any alignment. */
+static inline uint16_t env_get16(const uint8_t *p)
+{
+    uint16_t n;
+    memcpy(&n, p, sizeof(n));
+    return n;
+}
+
+static inline uint32_t env_get32(const uint8_t *p)
+{
+    uint32_t n;
+    memcpy(&n, p, sizeof(n));
+    return n;
+}
+
+static inline uint64_t env_get64(const uint8_t *p)
+{
+    uint64_t n;
+    memcpy(&n, p, sizeof(n));
+    return n;
+}
 
 env_db_t env_db_decode(const void *bytes);
 

@@ -67,18 +67,6 @@ static bool bad(walk_t *walk, uint64_t page, const char *format, ...)
     return false;
 }
 
-static uint16_t get16(const uint8_t *p)
-{
-    return (uint16_t)(p[0] | p[1] << 8);
-}
-
-static uint64_t get64(const uint8_t *p)
-{
-    uint64_t n;
-    memcpy(&n, p, sizeof(n));
-    return n;
-}
-
 /* ---- pages ---- */
 
 /* Marks the page as used. */
@@ -120,7 +108,7 @@ static bool read_page(walk_t *walk, uint64_t page, uint8_t *out)
 {
     if (!take(walk, page) || !read_bytes(walk, page, out, walk->meta->page_bytes))
         return false;
-    return get64(out) == page || bad(walk, page, "has the number of another page");
+    return env_get64(out) == page || bad(walk, page, "has the number of another page");
 }
 
 /* ---- keys ---- */
@@ -128,7 +116,7 @@ static bool read_page(walk_t *walk, uint64_t page, uint8_t *out)
 static int compare(const tree_t *tree, str_t a, str_t b)
 {
     if (tree->integers) {
-        uint64_t x = get64((const uint8_t *)a.p), y = get64((const uint8_t *)b.p);
+        uint64_t x = env_get64((const uint8_t *)a.p), y = env_get64((const uint8_t *)b.p);
         return x < y ? -1 : x > y;
     }
     size_t n = a.n < b.n ? a.n : b.n;
@@ -143,12 +131,12 @@ static int compare(const tree_t *tree, str_t a, str_t b)
 /* Takes the pages of a list of free ones: their number, and then their numbers from high to low. */
 static bool walk_free(walk_t *walk, uint64_t page, str_t key, str_t value)
 {
-    uint64_t freed = get64((const uint8_t *)key.p);
-    uint64_t count = value.n >= 8 ? get64((const uint8_t *)value.p) : 0;
+    uint64_t freed = env_get64((const uint8_t *)key.p);
+    uint64_t count = value.n >= 8 ? env_get64((const uint8_t *)value.p) : 0;
     if (freed == 0 || freed > walk->meta->txn || value.n % 8 != 0 || value.n < 8 || count > value.n / 8 - 1)
         return bad(walk, page, "has a list of free pages that is none");
     for (uint64_t i = 0; i < count; i++)
-        if (!take(walk, get64((const uint8_t *)value.p + 8 * (i + 1))))
+        if (!take(walk, env_get64((const uint8_t *)value.p + 8 * (i + 1))))
             return false;
     walk->last_freed = freed;
     return true;
@@ -196,8 +184,8 @@ static bool walk_big(walk_t *walk, tree_t *tree, uint64_t page, str_t key, uint6
     if (bytes == NULL)
         return bad(walk, page, "has a value without room in memory");
     bool ok = read_bytes(walk, first, bytes, count * page_bytes);
-    if (ok && (get64(bytes) != first || get16(bytes + 10) != FLAG_FURTHER ||
-               (get16(bytes + 12) | (uint64_t)get16(bytes + 14) << 16) != count))
+    if (ok && (env_get64(bytes) != first || env_get16(bytes + 10) != FLAG_FURTHER ||
+               (env_get16(bytes + 12) | (uint64_t)env_get16(bytes + 14) << 16) != count))
         ok = bad(walk, first, "is not the first page of a long value");
     tree->found.overflow_pages += count;
     ok = ok && hand_on(walk, tree, page, key, str_make((const char *)bytes + HEADER_BYTES, len));
@@ -219,15 +207,15 @@ typedef struct node {
 static bool get_node(walk_t *walk, const tree_t *tree, uint64_t page, const uint8_t *bytes, size_t i,
                      node_t *node, size_t *room)
 {
-    size_t page_bytes = walk->meta->page_bytes, at = get16(bytes + HEADER_BYTES + 2 * i);
-    bool branch = get16(bytes + 10) == FLAG_BRANCH;
-    if (at < get16(bytes + 14) || at % 2 != 0 || at + NODE_BYTES > page_bytes)
+    size_t page_bytes = walk->meta->page_bytes, at = env_get16(bytes + HEADER_BYTES + 2 * i);
+    bool branch = env_get16(bytes + 10) == FLAG_BRANCH;
+    if (at < env_get16(bytes + 14) || at % 2 != 0 || at + NODE_BYTES > page_bytes)
         return bad(walk, page, "has a record outside of its room");
     const uint8_t *p = bytes + at;
-    size_t key_len = get16(p + 6), len = 0;
-    node->flags = branch ? 0 : get16(p + 4);
-    node->len = get16(p) | (size_t)get16(p + 2) << 16;
-    node->child = get16(p) | (uint64_t)get16(p + 2) << 16 | (uint64_t)get16(p + 4) << 32;
+    size_t key_len = env_get16(p + 6), len = 0;
+    node->flags = branch ? 0 : env_get16(p + 4);
+    node->len = env_get16(p) | (size_t)env_get16(p + 2) << 16;
+    node->child = env_get16(p) | (uint64_t)env_get16(p + 2) << 16 | (uint64_t)env_get16(p + 4) << 32;
     node->key = str_make((const char *)p + NODE_BYTES, key_len);
     node->data = p + NODE_BYTES + key_len;
     if (!branch)
@@ -247,8 +235,8 @@ static bool get_node(walk_t *walk, const tree_t *tree, uint64_t page, const uint
 /* Checks the header; returns the number of nodes, or 0. */
 static size_t count_nodes(walk_t *walk, uint64_t page, const uint8_t *bytes, bool leaf)
 {
-    size_t lower = get16(bytes + 12), upper = get16(bytes + 14);
-    if (get16(bytes + 10) != (leaf ? FLAG_LEAF : FLAG_BRANCH))
+    size_t lower = env_get16(bytes + 12), upper = env_get16(bytes + 14);
+    if (env_get16(bytes + 10) != (leaf ? FLAG_LEAF : FLAG_BRANCH))
         (void)bad(walk, page, "is not of the kind that its place needs");
     else if (lower < HEADER_BYTES + 2 || lower % 2 != 0 || lower > upper || upper > walk->meta->page_bytes)
         (void)bad(walk, page, "has no sound layout");
@@ -266,7 +254,7 @@ static bool walk_leaf(walk_t *walk, tree_t *tree, uint64_t page, const node_t *n
     memcpy(tree->last, node->key.p, node->key.n);
     tree->found.entries++;
     if ((node->flags & NODE_BIG) != 0)
-        return walk_big(walk, tree, page, node->key, get64(node->data), node->len);
+        return walk_big(walk, tree, page, node->key, env_get64(node->data), node->len);
     return hand_on(walk, tree, page, node->key, str_make((const char *)node->data, node->len));
 }
 
@@ -294,7 +282,7 @@ static bool walk_page(walk_t *walk, tree_t *tree, uint64_t page, size_t level, s
             ok = leaf ? walk_leaf(walk, tree, page, &node)
                       : walk_page(walk, tree, node.child, level + 1, from, to);
     }
-    if (ok && room != walk->meta->page_bytes - get16(bytes + 14))
+    if (ok && room != walk->meta->page_bytes - env_get16(bytes + 14))
         ok = bad(walk, page, "has records that overlap, or a gap between them");
     free(bytes);
     return ok;

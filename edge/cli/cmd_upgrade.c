@@ -15,7 +15,8 @@ static int usage(FILE *out, int status)
             "usage: boxedge upgrade [OPTION]...\n\n"
             "Starts the program file of the running edge anew, for example after an installation, and waits\n"
             "until it serves. No request is lost, and open WebSockets stay in the old workers for\n"
-            "`timeouts.drain_tunnels`. If the new program fails, the old one continues.\n\n"
+            "`timeouts.drain_tunnels`; but process boxes end, with their requests, and start anew at the\n"
+            "next one. If the new program fails, the old one continues.\n\n"
             "  --now              close open WebSockets within `timeouts.drain`, for a repair that must\n"
             "                     not wait\n");
     fputs(cli_common_help, out);
