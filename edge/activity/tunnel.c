@@ -6,6 +6,7 @@
 #include "arena.h"
 #include "blocks.h"
 #include "client.h"
+#include "fnv.h"
 #include "heartbeat.h"
 #include "list.h"
 #include "routes.h"
@@ -166,10 +167,8 @@ static void drain_expired(loop_timer_t *timer)
 /* In thousandths of a period, the same for a tunnel each time. */
 static uint32_t place_in_period(const exchange_t *ex)
 {
-    uint32_t hash = 0;
-    for (size_t i = 0; i < sizeof(ex->request_id) && ex->request_id[i] != '\0'; i++)
-        hash = hash * 31 + (unsigned char)ex->request_id[i];
-    return hash % 1000;
+    str_t id = str_make(ex->request_id, strnlen(ex->request_id, sizeof(ex->request_id)));
+    return (uint32_t)(fnv_end(fnv_text(FNV_START, id)) % 1000);
 }
 
 /* Clients must not return all at once: from a quarter to about four fifths of the drain period, or within the

@@ -149,7 +149,8 @@ static int bio_read(BIO *bio, char *buf, int len)
     conn->drained = n < len;
     shared->budget = shared->budget > (size_t)n ? shared->budget - (size_t)n : 0;
     tls->unproductive += (uint32_t)n;
-    tls->inside += (uint32_t)n;
+    /* Records that never end must not wrap the bound. */
+    tls->inside = (size_t)n < UINT32_MAX - tls->inside ? tls->inside + (uint32_t)n : UINT32_MAX;
     return (int)n;
 }
 

@@ -125,13 +125,17 @@ def test_reload_by_command_says_what_is_wrong(make_edge):
     edge.stderr.wait_for(lambda line: "reloaded: configuration 2" in line)
 
 
-def test_an_ipv6_listener_takes_ipv6_clients_only(make_edge):
-    """Which addresses are listened on stands in the configuration, whatever the system's net.ipv6.bindv6only says."""
+def needs_ipv6():
     try:
         with socket.socket(socket.AF_INET6) as probe:
             probe.bind(("::1", 0))
     except OSError:
         pytest.skip("this machine has no IPv6")
+
+
+def test_an_ipv6_listener_takes_ipv6_clients_only(make_edge):
+    """Which addresses are listened on stands in the configuration, whatever the system's net.ipv6.bindv6only says."""
+    needs_ipv6()
     port = harness.PORTS.take()
     edge = make_edge(kinds=("health",))
     six = {"kind": "health", "address": f"[::]:{port}"}
@@ -147,11 +151,7 @@ def test_an_ipv6_listener_takes_ipv6_clients_only(make_edge):
 
 
 def test_an_ipv6_listener_takes_ipv4_clients_where_asked(make_edge, origin):
-    try:
-        with socket.socket(socket.AF_INET6) as probe:
-            probe.bind(("::1", 0))
-    except OSError:
-        pytest.skip("this machine has no IPv6")
+    needs_ipv6()
     port = harness.PORTS.take()
     edge = make_edge(kinds=("health",))
     both = {"kind": "plain", "address": f"[::]:{port}", "ipv4": True}
